@@ -1,0 +1,9 @@
+//! What stands behind the ports: each adapter speaks one protocol and knows nothing of the loop.
+
+pub mod clock;
+pub mod executor;
+pub mod kill_file;
+pub mod kubernetes;
+pub mod policy_dir;
+pub mod prometheus;
+pub mod store;

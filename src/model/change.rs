@@ -1,0 +1,194 @@
+//! The write that follows from a verdict: its plan, its durable intent, its outcome.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::action::{ActionClass, Direction, Knob};
+use super::ids::{DecisionId, PolicyRevision, ServiceId, TraceId};
+use super::target::TargetRef;
+use super::time::{Now, Timestamp};
+
+/// Idempotency id of a change: the same decision gives the same id, whoever computes it, however often.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ChangeId(String);
+
+impl ChangeId {
+    /// Returns the id of a move of `knob` of an object (`uid`) from one value to another by one decision.
+    pub fn derive(uid: &str, knob: Knob, decision: &DecisionId, from: u32, to: u32) -> Self {
+        let text = format!("{uid}\n{}\n{decision}\n{from}\n{to}", knob.as_str());
+        let digest = Sha256::digest(text);
+        Self(digest.iter().take(13).map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    /// Returns the text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ChangeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One planned write: absolute, conditional, expiring.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeSet {
+    /// Idempotency id.
+    pub id: ChangeId,
+    /// The decision it follows from.
+    pub decision: DecisionId,
+    /// Trace of that decision.
+    pub trace: TraceId,
+    /// The rule that asked for it.
+    pub rule: String,
+    /// The policy set in force.
+    pub revision: Option<PolicyRevision>,
+    /// The object written to.
+    pub target: TargetRef,
+    /// Identity that the object must still have.
+    pub uid: String,
+    /// What is turned.
+    pub knob: Knob,
+    /// Class, for the kill switch.
+    pub class: ActionClass,
+    /// Value that the object must still have.
+    pub from: u32,
+    /// Value written.
+    pub to: u32,
+    /// Whether the arrival rate backs it.
+    pub backed_by_arrivals: bool,
+    /// When it was decided.
+    pub decided: Now,
+    /// How long after that it may still be sent.
+    pub valid_for: Duration,
+}
+
+impl ChangeSet {
+    /// Returns the service it is for.
+    pub fn service(&self) -> &ServiceId {
+        &self.decision.service
+    }
+
+    /// Returns whether it raises or lowers.
+    pub fn direction(&self) -> Direction {
+        Direction::of(self.from, self.to).unwrap_or(Direction::Lateral)
+    }
+
+    /// Tells whether it is too old to be sent.
+    pub fn expired(&self, now: Now) -> bool {
+        now.since(self.decided.mono) > self.valid_for
+    }
+}
+
+/// What the write gate checks last, and what it may refuse for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "refused", rename_all = "snake_case")]
+pub enum Refusal {
+    /// The kill switch is engaged.
+    KillSwitch {
+        /// Its reason.
+        reason: String,
+    },
+    /// A budget (service, namespace, fleet) is spent.
+    Budget {
+        /// Which, with its numbers.
+        reason: String,
+    },
+    /// Another write to the same target is under way.
+    Busy,
+    /// The journal could not be written.
+    Journal {
+        /// What failed.
+        error: String,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KillSwitch { reason } => write!(f, "kill switch: {reason}"),
+            Self::Budget { reason } => write!(f, "budget: {reason}"),
+            Self::Busy => f.write_str("another write to the target is under way"),
+            Self::Journal { error } => write!(f, "journal: {error}"),
+        }
+    }
+}
+
+/// How a change ended. Each intent gets exactly one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum WriteOutcome {
+    /// The object was changed by us.
+    Applied,
+    /// The object had the wanted value already.
+    AlreadyThere,
+    /// The object was no longer as it was when decided on; decide anew.
+    Superseded {
+        /// What was found.
+        found: String,
+    },
+    /// The API server said no.
+    Rejected {
+        /// Its answer.
+        reason: String,
+    },
+    /// Too old before it could be sent.
+    Expired,
+    /// Not sent: the write gate refused.
+    Refused(Refusal),
+    /// Not sent, or sent and not applied, as a later read showed.
+    Abandoned {
+        /// What was known.
+        reason: String,
+    },
+    /// No adapter can turn this knob yet.
+    NoLever,
+}
+
+impl WriteOutcome {
+    /// Returns the word used in metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::AlreadyThere => "already_there",
+            Self::Superseded { .. } => "superseded",
+            Self::Rejected { .. } => "rejected",
+            Self::Expired => "expired",
+            Self::Refused(_) => "refused",
+            Self::Abandoned { .. } => "abandoned",
+            Self::NoLever => "no_lever",
+        }
+    }
+}
+
+impl fmt::Display for WriteOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Applied => f.write_str("applied"),
+            Self::AlreadyThere => f.write_str("was already there"),
+            Self::Superseded { found } => write!(f, "superseded: {found}"),
+            Self::Rejected { reason } => write!(f, "rejected by the API server: {reason}"),
+            Self::Expired => f.write_str("expired before it could be sent"),
+            Self::Refused(refusal) => write!(f, "refused at the write gate: {refusal}"),
+            Self::Abandoned { reason } => write!(f, "abandoned: {reason}"),
+            Self::NoLever => f.write_str("no lever: no adapter can turn this knob yet"),
+        }
+    }
+}
+
+/// What the journal knows of a write: durable before the write, ended exactly once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// The planned write.
+    pub change: ChangeSet,
+    /// When the intent became durable.
+    pub prepared: Timestamp,
+    /// How it ended, and when; `None` while it is open.
+    pub ended: Option<(Timestamp, WriteOutcome)>,
+}

@@ -1,0 +1,64 @@
+//! What a write did, measured against the forecast made when it was decided.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Whether the target reached what was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "convergence", rename_all = "snake_case")]
+pub enum Convergence {
+    /// All replicas asked for are ready.
+    Converged {
+        /// Time from the write.
+        after: Duration,
+    },
+    /// Not within the deadline.
+    NotConverged {
+        /// Replicas ready at the deadline.
+        ready: u32,
+    },
+    /// Changed by somebody else, or no longer visible, before it converged.
+    Overtaken,
+}
+
+/// Whether the service is better off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Impact {
+    /// Better than was forecast for doing nothing.
+    Helped,
+    /// No difference beyond noise.
+    Neutral,
+    /// Worse.
+    Hurt,
+    /// Cannot be told.
+    Inconclusive,
+}
+
+impl Impact {
+    /// Returns the word used in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Helped => "helped",
+            Self::Neutral => "neutral",
+            Self::Hurt => "hurt",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+/// The measured effect of one write.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Effect {
+    /// Whether the target got there.
+    pub convergence: Convergence,
+    /// Whether it helped.
+    pub impact: Impact,
+    /// The latency expected without the change, seconds; `None` where it was not forecast.
+    pub expected_latency: Option<f64>,
+    /// The latency measured, seconds.
+    pub measured_latency: Option<f64>,
+    /// Why, in words.
+    pub why: String,
+}

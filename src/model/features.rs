@@ -1,0 +1,50 @@
+//! What the observe stage makes of one round of arrivals.
+
+use serde::{Deserialize, Serialize};
+
+use super::series::{Finite, Reading};
+use super::target::TargetReading;
+use super::time::Minute;
+
+/// One minute of a signal on the wall-clock grid; `None` is a gap, never zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MinuteValue {
+    /// Which minute.
+    pub minute: Minute,
+    /// Mean of the samples that fell into it.
+    pub value: Option<Finite>,
+}
+
+/// One signal, now and in the last minutes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignalFeatures {
+    /// The signal now.
+    pub reading: Reading,
+    /// Mean over the last minute.
+    pub mean_1m: Option<Finite>,
+    /// 99th percentile over the last 5 minutes.
+    pub p99_5m: Option<Finite>,
+    /// Relative change of the last minute's mean against the one five minutes before (0.2 = 20 % more).
+    pub change_5m: Option<Finite>,
+    /// Maximum over the last 5 minutes.
+    pub max_5m: Option<Finite>,
+    /// Smaller of the two newest distinct samples, if both are within the staleness limit: what a rise has
+    /// confirmed, so that one odd sample moves nothing.
+    pub confirmed: Option<Finite>,
+    /// More than ten times larger than the sample before and not yet confirmed three times.
+    pub suspect: bool,
+    /// The running minute; replaced at its end.
+    pub provisional: Option<MinuteValue>,
+    /// Minutes that ended since the last cycle, oldest first, gaps explicit.
+    #[serde(skip)]
+    pub closed: Vec<MinuteValue>,
+}
+
+/// All that is known about a service in one cycle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Features {
+    /// One entry for each declared signal, in the order of the spec.
+    pub signals: Vec<SignalFeatures>,
+    /// The object that is scaled.
+    pub target: TargetReading,
+}

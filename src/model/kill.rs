@@ -1,0 +1,106 @@
+//! The state of the kill switch. What cannot be read counts as engaged.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::action::ActionClass;
+use super::ids::ServiceId;
+
+/// Who stopped what, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KillOrder {
+    /// Every write is stopped.
+    #[serde(default)]
+    pub all: bool,
+    /// Writes for these services are stopped.
+    #[serde(default)]
+    pub services: BTreeSet<ServiceId>,
+    /// Writes of these classes are stopped.
+    #[serde(default)]
+    pub classes: BTreeSet<ActionClass>,
+    /// Who gave the order.
+    #[serde(default)]
+    pub by: String,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// The kill switch as it was last read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum KillState {
+    /// Readable; stops what the order names (an order that names nothing stops nothing).
+    Readable {
+        /// The order.
+        order: KillOrder,
+    },
+    /// Missing, unreadable or malformed: stops everything.
+    Unreadable {
+        /// What was wrong.
+        error: String,
+    },
+}
+
+impl KillState {
+    /// Returns a switch that stops nothing.
+    pub fn released() -> Self {
+        Self::Readable { order: KillOrder::default() }
+    }
+
+    /// Returns why a write of `class` for `service` is stopped; `None` if it is not.
+    pub fn stops(&self, service: &ServiceId, class: ActionClass) -> Option<String> {
+        match self {
+            Self::Unreadable { error } => Some(format!("state unknown, counts as engaged: {error}")),
+            Self::Readable { order } => {
+                let scope = if order.all {
+                    "everything".to_owned()
+                } else if order.services.contains(service) {
+                    service.to_string()
+                } else if order.classes.contains(&class) {
+                    format!("class {class:?}").to_lowercase()
+                } else {
+                    return None;
+                };
+                Some(format!("engaged for {scope} by {}: {}", show(&order.by), show(&order.reason)))
+            }
+        }
+    }
+
+    /// Tells whether every write is stopped.
+    pub fn stops_all(&self) -> bool {
+        match self {
+            Self::Unreadable { .. } => true,
+            Self::Readable { order } => order.all,
+        }
+    }
+}
+
+fn show(text: &str) -> &str {
+    if text.is_empty() { "(not given)" } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_switch_stops_what_it_names_and_unknown_stops_all() {
+        let service: ServiceId = "shop/checkout".parse().unwrap();
+        let other: ServiceId = "shop/search".parse().unwrap();
+        let order = KillOrder {
+            services: [service.clone()].into(),
+            classes: [ActionClass::Rollout].into(),
+            ..KillOrder::default()
+        };
+        let state = KillState::Readable { order };
+        assert!(state.stops(&service, ActionClass::Scale).is_some());
+        assert!(state.stops(&other, ActionClass::Scale).is_none());
+        assert!(state.stops(&other, ActionClass::Rollout).is_some());
+        assert!(KillState::released().stops(&service, ActionClass::Scale).is_none());
+        let unknown = KillState::Unreadable { error: "no such file".to_owned() };
+        assert!(unknown.stops(&other, ActionClass::Scale).is_some() && unknown.stops_all());
+    }
+}

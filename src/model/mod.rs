@@ -1,0 +1,55 @@
+//! The nouns that every stage speaks. This module imports nothing else of the crate.
+//!
+//! They stand in the order in which a sample meets them:
+//!
+//! | file | nouns |
+//! |---|---|
+//! | [`ids`] | services, cycles, traces, revisions |
+//! | [`time`] | wall and monotonic time in one value, the minute grid |
+//! | [`series`] | finite values, samples, typed absence, readings |
+//! | [`signal`] | units, roles and declarations of signals |
+//! | [`spec`] | one supervised service: target, bounds, objective, mode |
+//! | [`target`] | the object that is scaled, as the cluster reports it |
+//! | [`features`] | what the observe stage makes of a tick |
+//! | [`outlook`] | what the forecast stage expects |
+//! | [`action`] | the catalogue of everything flyball may want to do |
+//! | [`proposal`] | what the policies want, with every condition |
+//! | [`verdict`] | what the guards allow |
+//! | [`change`] | the write that follows, its intent and outcome |
+//! | [`effect`] | what the write did |
+//! | [`kill`] | the state of the kill switch |
+//! | [`record`] | one cycle, complete |
+//! | [`explain`] | a record, for people |
+
+pub mod action;
+pub mod change;
+pub mod effect;
+pub mod explain;
+pub mod features;
+pub mod ids;
+pub mod kill;
+pub mod outlook;
+pub mod proposal;
+pub mod record;
+pub mod series;
+pub mod signal;
+pub mod spec;
+pub mod target;
+pub mod time;
+pub mod verdict;
+
+pub use action::{Action, ActionClass, Direction, Knob};
+pub use change::{ChangeId, ChangeSet, Intent, Refusal, WriteOutcome};
+pub use effect::{Convergence, Effect, Impact};
+pub use features::{Features, MinuteValue, SignalFeatures};
+pub use ids::{CycleId, DecisionId, PolicyRevision, ServiceId, TraceId};
+pub use kill::KillState;
+pub use outlook::{Authority, Capacity, HORIZONS, Outlook, QUANTILES, Readiness, SignalOutlook};
+pub use proposal::{Choice, ConditionTrace, Goal, Proposal, RuleOutcome, RuleTrace, Truth};
+pub use record::DecisionRecord;
+pub use series::{Arrival, Finite, Missing, Reading, Sample};
+pub use signal::{Role, SignalName, SignalSpec, Unit};
+pub use spec::{Bounds, Budgets, CapacitySpec, Mode, ServiceSpec, Slo};
+pub use target::{TargetKind, TargetReading, TargetRef, TargetState};
+pub use time::{Minute, Now, Timestamp};
+pub use verdict::{Finding, GuardFinding, GuardName, Verdict, VerdictKind};

@@ -1,0 +1,265 @@
+//! What the forecast stage expects of the next half hour, and what that means in replicas.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::time::Minute;
+
+/// Horizons of a forecast, in one-minute steps. Between them values are interpolated.
+pub const HORIZONS: [u16; 8] = [1, 2, 3, 5, 10, 15, 20, 30];
+
+/// Probabilities of the tracked quantiles: the ends of the 50, 80, 90, 95 and 99 % intervals and the median.
+pub const QUANTILES: [f64; 11] = [0.005, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.975, 0.995];
+
+/// Values at [`QUANTILES`], never decreasing.
+pub type QuantileRow = [f64; QUANTILES.len()];
+
+/// Whether a model has seen enough to forecast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Readiness {
+    /// It forecasts.
+    Ready,
+    /// It does not forecast yet.
+    NotReady {
+        /// Minutes seen.
+        have: u32,
+        /// Minutes needed.
+        need: u32,
+    },
+}
+
+/// What the forecast of a service may be used for; earned by measured skill and coverage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Authority {
+    /// Nothing: the loop reacts to measured load alone.
+    #[default]
+    ReactiveOnly,
+    /// It may add capacity.
+    MayAdd,
+    /// It may also let capacity go.
+    MayRemove,
+}
+
+impl Authority {
+    /// Returns the word used in records and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ReactiveOnly => "reactive_only",
+            Self::MayAdd => "may_add",
+            Self::MayRemove => "may_remove",
+        }
+    }
+}
+
+/// The forecast for one horizon, in the unit of the signal.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HorizonPoint {
+    /// Minutes ahead of the origin.
+    pub minutes: u16,
+    /// Point forecast.
+    pub point: f64,
+    /// Values at [`QUANTILES`].
+    pub quantiles: QuantileRow,
+}
+
+/// What the point forecast one step ahead is made of; the parts add up to it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Parts {
+    /// Smoothed level.
+    pub level: f64,
+    /// Damped trend of one step.
+    pub trend: f64,
+    /// Season of the day.
+    pub season: f64,
+    /// Anything else (a persistence part, an autoregressive term).
+    pub rest: f64,
+}
+
+/// A model of the catalogue and how it has done so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelScore {
+    /// Name in the catalogue.
+    pub model: Arc<str>,
+    /// Discounted mean absolute error over the horizons, in the unit of the signal; `None` while unscored.
+    pub loss: Option<f64>,
+}
+
+/// Measured worth of the acting forecast.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Skill {
+    /// One minus the ratio of its loss to that of persistence; above zero is better.
+    pub vs_persistence: f64,
+    /// The same against the seasonal naive forecast; `None` before a day has passed.
+    pub vs_seasonal_naive: Option<f64>,
+}
+
+/// Share of outcomes that fell inside the 95 % interval, discounted over about a day.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Coverage {
+    /// Realised share, 0 to 1.
+    pub realised: f64,
+    /// Outcomes counted (discounted).
+    pub outcomes: f64,
+}
+
+/// Something a reader of the forecast should know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ForecastFlag {
+    /// Less than two days of history.
+    Cold,
+    /// The newest minutes are missing; the forecast runs on from the last known one.
+    Gap,
+    /// The level was just re-set after a lasting shift.
+    LevelShift,
+    /// The newest value was clipped as an outlier before learning.
+    Clipped,
+}
+
+/// The forecast of one signal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SignalOutlook {
+    /// The last minute that went into it (provisional or closed).
+    pub origin: Minute,
+    /// Whether there is one.
+    pub readiness: Readiness,
+    /// One for each of [`HORIZONS`], in order; empty when not ready.
+    pub points: Vec<HorizonPoint>,
+    /// Quantiles of the maximum over the next 10 minutes.
+    pub max_10: Option<QuantileRow>,
+    /// Quantiles of the maximum over the next 30 minutes.
+    pub max_30: Option<QuantileRow>,
+    /// The model that made the points.
+    pub model: Option<Arc<str>>,
+    /// All models and their losses.
+    pub scores: Vec<ModelScore>,
+    /// Parts of the first point.
+    pub parts: Option<Parts>,
+    /// Worth so far.
+    pub skill: Option<Skill>,
+    /// Interval coverage so far.
+    pub coverage: Option<Coverage>,
+    /// How unusual the newest value is, 0 to 1.
+    pub anomaly: Option<f64>,
+    /// What the forecast may be used for.
+    pub authority: Authority,
+    /// What a reader should know.
+    pub flags: Vec<ForecastFlag>,
+}
+
+impl SignalOutlook {
+    /// Returns an outlook without a forecast.
+    pub fn not_ready(origin: Minute, have: u32, need: u32) -> Self {
+        Self {
+            origin,
+            readiness: Readiness::NotReady { have, need },
+            points: Vec::new(),
+            max_10: None,
+            max_30: None,
+            model: None,
+            scores: Vec::new(),
+            parts: None,
+            skill: None,
+            coverage: None,
+            anomaly: None,
+            authority: Authority::ReactiveOnly,
+            flags: Vec::new(),
+        }
+    }
+
+    /// Returns the point forecast `minutes` ahead, interpolated between horizons; `None` beyond them or
+    /// without a forecast.
+    pub fn point_at(&self, minutes: f64) -> Option<f64> {
+        self.interpolate(minutes, |point| point.point)
+    }
+
+    /// Returns the forecast quantile with probability `level` (nearest tracked one) `minutes` ahead.
+    pub fn quantile_at(&self, level: f64, minutes: f64) -> Option<f64> {
+        let index = quantile_index(level);
+        self.interpolate(minutes, |point| point.quantiles[index])
+    }
+
+    fn interpolate(&self, minutes: f64, value: impl Fn(&HorizonPoint) -> f64) -> Option<f64> {
+        let first = self.points.first()?;
+        if minutes <= f64::from(first.minutes) {
+            return Some(value(first));
+        }
+        self.points.windows(2).find_map(|pair| {
+            let [left, right] = pair else { return None };
+            let (from, to) = (f64::from(left.minutes), f64::from(right.minutes));
+            (minutes <= to).then(|| value(left) + (value(right) - value(left)) * (minutes - from) / (to - from))
+        })
+    }
+}
+
+/// Returns the position in [`QUANTILES`] nearest to `level`.
+pub fn quantile_index(level: f64) -> usize {
+    let mut best = 0;
+    for (index, quantile) in QUANTILES.iter().enumerate() {
+        if (quantile - level).abs() < (QUANTILES[best] - level).abs() {
+            best = index;
+        }
+    }
+    best
+}
+
+/// What the arrival rate means in replicas.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Capacity {
+    /// Requests a second that one pod carries inside the objective (per-pod rate times utilisation).
+    pub per_pod: f64,
+    /// From a raise to the new pod being ready, as used.
+    pub lead_time: Duration,
+    /// Replicas that the confirmed arrival rate needs now; `None` without fresh data.
+    pub needed_now: Option<u32>,
+    /// Replicas that the upper quantile of the forecast needs at the lead time; `None` without authority.
+    pub needed_ahead: Option<u32>,
+    /// Replicas below which nothing may be lowered: the maximum of the upper forecast over
+    /// max(300 s, twice the start time) and of the last 300 s. `None` means: do not lower.
+    pub floor: Option<u32>,
+}
+
+/// All that is expected of a service.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Outlook {
+    /// One entry for each declared signal, in the order of the spec; `None` where it is not forecast.
+    pub signals: Vec<Option<SignalOutlook>>,
+    /// Replicas, where the service declares capacity and an arrival rate.
+    pub capacity: Option<Capacity>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outlook(points: [f64; 8]) -> SignalOutlook {
+        let mut outlook = SignalOutlook::not_ready(Minute(0), 0, 0);
+        outlook.points = HORIZONS
+            .iter()
+            .zip(points)
+            .map(|(minutes, point)| HorizonPoint { minutes: *minutes, point, quantiles: [point; 11] })
+            .collect();
+        outlook
+    }
+
+    #[test]
+    fn between_horizons_the_path_is_interpolated() {
+        let path = outlook([1.0, 2.0, 3.0, 5.0, 10.0, 15.0, 20.0, 30.0]);
+        for (minutes, expected) in [(0.0, 1.0), (1.0, 1.0), (4.0, 4.0), (12.5, 12.5), (30.0, 30.0)] {
+            assert_eq!(path.point_at(minutes), Some(expected), "{minutes}");
+            assert_eq!(path.quantile_at(0.95, minutes), Some(expected), "{minutes}");
+        }
+        assert_eq!(path.point_at(31.0), None);
+    }
+
+    #[test]
+    fn a_level_finds_its_nearest_quantile() {
+        assert_eq!(QUANTILES[quantile_index(0.95)], 0.95);
+        assert_eq!(QUANTILES[quantile_index(0.94)], 0.95);
+        assert_eq!(QUANTILES[quantile_index(1.0)], 0.995);
+    }
+}

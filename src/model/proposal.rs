@@ -1,0 +1,234 @@
+//! What the policies want, with every condition of every rule.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::action::Action;
+use super::ids::PolicyRevision;
+use super::signal::Unit;
+
+/// Three-valued logic (Kleene): what is not known is neither true nor false, and never acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Truth {
+    /// Holds.
+    True,
+    /// Does not hold.
+    False,
+    /// Cannot be told.
+    Unknown,
+}
+
+impl Truth {
+    /// Returns the truth of a known statement.
+    pub fn of(holds: bool) -> Self {
+        if holds { Self::True } else { Self::False }
+    }
+
+    /// Returns the negation.
+    #[must_use]
+    pub fn not(self) -> Self {
+        match self {
+            Self::True => Self::False,
+            Self::False => Self::True,
+            Self::Unknown => Self::Unknown,
+        }
+    }
+
+    /// Returns the conjunction.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::False, _) | (_, Self::False) => Self::False,
+            (Self::True, Self::True) => Self::True,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// Returns the disjunction.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        self.not().and(other.not()).not()
+    }
+}
+
+/// Comparison of a condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Comparison {
+    /// Above the bound.
+    #[serde(rename = ">")]
+    Above,
+    /// At or above the bound.
+    #[serde(rename = ">=")]
+    AtLeast,
+    /// Below the bound.
+    #[serde(rename = "<")]
+    Below,
+    /// At or below the bound.
+    #[serde(rename = "<=")]
+    AtMost,
+}
+
+impl Comparison {
+    /// Returns the operator as policies write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Above => ">",
+            Self::AtLeast => ">=",
+            Self::Below => "<",
+            Self::AtMost => "<=",
+        }
+    }
+}
+
+/// How long a condition has held, against how long it must.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldFor {
+    /// Must hold for more than this.
+    pub needed: Duration,
+    /// Has held for this long, by sample time.
+    pub so_far: Duration,
+}
+
+/// One condition as it was evaluated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConditionTrace {
+    /// What was compared, as policies write it (`p99.predicted`, `all(..)`).
+    pub text: Arc<str>,
+    /// Unit of `value`, `bound` and `margin`.
+    pub unit: Unit,
+    /// Value compared; `None` when unknown or when the condition is a flag or a combination.
+    pub value: Option<f64>,
+    /// Comparison; `None` for a flag or a combination.
+    pub comparison: Option<Comparison>,
+    /// Bound compared with.
+    pub bound: Option<f64>,
+    /// How far inside (positive) or outside (negative) of the bound the value lies.
+    pub margin: Option<f64>,
+    /// Why the value is unknown, or how old it is.
+    pub note: Option<Arc<str>>,
+    /// Whether the clause is an `unless`.
+    pub negated: bool,
+    /// Progress of `held_for`.
+    pub held_for: Option<HeldFor>,
+    /// Whether the clause holds (after negation and `held_for`).
+    pub holds: Truth,
+}
+
+/// How one rule came out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum RuleOutcome {
+    /// All its conditions hold.
+    Matched,
+    /// At least one condition does not hold.
+    NotMatched,
+    /// No condition fails, at least one cannot be told.
+    Unknown,
+    /// The rule failed while it ran.
+    Error {
+        /// What and where.
+        message: String,
+    },
+    /// It failed repeatedly and is left out for a while.
+    Muted,
+}
+
+impl RuleOutcome {
+    /// Returns the word used in metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Matched => "matched",
+            Self::NotMatched => "not_matched",
+            Self::Unknown => "unknown",
+            Self::Error { .. } => "error",
+            Self::Muted => "muted",
+        }
+    }
+}
+
+/// What a rule is for; decides between rules of equal priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// Saves money.
+    Cost,
+    /// Protects the service.
+    Protect,
+}
+
+/// One rule as it was evaluated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RuleTrace {
+    /// Name of the rule.
+    pub rule: Arc<str>,
+    /// Higher wins.
+    pub priority: i64,
+    /// What it is for.
+    pub goal: Goal,
+    /// How it came out.
+    #[serde(flatten)]
+    pub outcome: RuleOutcome,
+    /// Every condition, in the order of the clauses.
+    pub conditions: Vec<ConditionTrace>,
+    /// What it would do; `None` where that could not be told.
+    pub action: Option<Action>,
+    /// Whether `action` was sized by the measured or forecast arrival rate.
+    pub backed_by_arrivals: bool,
+    /// Notes of the policy author.
+    pub notes: Vec<Arc<str>>,
+}
+
+/// What is proposed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "choice", rename_all = "snake_case")]
+pub enum Choice {
+    /// Do this.
+    Act {
+        /// The rule that won.
+        rule: Arc<str>,
+        /// What it wants.
+        action: Action,
+        /// Whether it is sized by the measured or forecast arrival rate.
+        backed_by_arrivals: bool,
+    },
+    /// Do nothing.
+    Nothing {
+        /// Why, in words.
+        reason: Arc<str>,
+    },
+}
+
+/// The result of one evaluation of a policy set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The set that was in force; `None` when there was none, or the mode asks for none.
+    pub revision: Option<PolicyRevision>,
+    /// Every rule, in the order of the set.
+    pub rules: Vec<RuleTrace>,
+    /// What follows.
+    pub choice: Choice,
+}
+
+impl Proposal {
+    /// Returns a proposal to do nothing, made without asking a policy.
+    pub fn nothing(reason: &str) -> Self {
+        Self { revision: None, rules: Vec::new(), choice: Choice::Nothing { reason: reason.into() } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Truth::{False, True, Unknown};
+
+    #[test]
+    fn unknown_spreads_only_where_it_matters() {
+        assert_eq!(False.and(Unknown), False);
+        assert_eq!(True.and(Unknown), Unknown);
+        assert_eq!(True.or(Unknown), True);
+        assert_eq!(False.or(Unknown), Unknown);
+        assert_eq!(Unknown.not(), Unknown);
+    }
+}

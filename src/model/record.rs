@@ -1,0 +1,58 @@
+//! One cycle of the loop for one service, complete enough to explain it.
+
+use serde::{Deserialize, Serialize};
+
+use super::change::{ChangeSet, WriteOutcome};
+use super::effect::Effect;
+use super::features::Features;
+use super::ids::{DecisionId, TraceId};
+use super::outlook::Outlook;
+use super::proposal::Proposal;
+use super::spec::{Mode, ServiceSpec};
+use super::time::Timestamp;
+use super::verdict::Verdict;
+
+/// Everything that one cycle saw, wanted, was allowed, did and achieved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecisionRecord {
+    /// Which decision.
+    pub id: DecisionId,
+    /// Trace from sample to effect.
+    pub trace: TraceId,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Mode of the service.
+    pub mode: Mode,
+    /// Names and units of the signals, in the order of `features` and `outlook`.
+    pub signals: Vec<SignalLabel>,
+    /// What was seen.
+    pub features: Features,
+    /// What was expected.
+    pub outlook: Outlook,
+    /// What the policies wanted.
+    pub proposal: Proposal,
+    /// What the guards allowed.
+    pub verdict: Verdict,
+    /// The write that followed.
+    pub change: Option<ChangeSet>,
+    /// How the write ended; `None` without one or while it is under way.
+    pub outcome: Option<WriteOutcome>,
+    /// What the write did; `None` without one or while it is measured.
+    pub effect: Option<Effect>,
+}
+
+/// What is needed to show the value of a signal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignalLabel {
+    /// Name in policies.
+    pub name: super::signal::SignalName,
+    /// Unit.
+    pub unit: super::signal::Unit,
+}
+
+impl SignalLabel {
+    /// Returns the labels of all signals of a service.
+    pub fn of(spec: &ServiceSpec) -> Vec<Self> {
+        spec.signals.iter().map(|signal| Self { name: signal.name.clone(), unit: signal.unit }).collect()
+    }
+}

@@ -1,0 +1,191 @@
+//! Values that arrive from telemetry. Absence is a type: it is never zero, never NaN.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::time::Timestamp;
+
+/// A finite number. NaN and infinities cannot be put into it, so nothing behind the parsers can meet one.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[serde(try_from = "f64", into = "f64")]
+pub struct Finite(f64);
+
+impl Finite {
+    /// Zero.
+    pub const ZERO: Self = Self(0.0);
+
+    /// Returns the number if it is finite. A negative zero becomes zero.
+    pub fn new(value: f64) -> Option<Self> {
+        value.is_finite().then_some(Self(value + 0.0))
+    }
+
+    /// Returns the number.
+    pub fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl TryFrom<f64> for Finite {
+    type Error = String;
+
+    fn try_from(value: f64) -> Result<Self, String> {
+        Self::new(value).ok_or_else(|| format!("{value} is not a finite number"))
+    }
+}
+
+impl From<Finite> for f64 {
+    fn from(value: Finite) -> Self {
+        value.0
+    }
+}
+
+impl Eq for Finite {}
+
+impl PartialOrd<f64> for Finite {
+    fn partial_cmp(&self, other: &f64) -> Option<std::cmp::Ordering> {
+        self.0.partial_cmp(other)
+    }
+}
+
+impl PartialEq<f64> for Finite {
+    fn eq(&self, other: &f64) -> bool {
+        self.0 == *other
+    }
+}
+
+/// A value and the time at which its source took it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// When the source took it (not when it arrived).
+    pub at: Timestamp,
+    /// What it was, in the base unit of its signal.
+    pub value: Finite,
+}
+
+/// Why there is no usable value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why", rename_all = "snake_case")]
+pub enum Missing {
+    /// The source could not be asked, did not answer in time, or answered with an error.
+    SourceDown {
+        /// What failed, short and without secrets.
+        error: String,
+    },
+    /// The source answered and has no such series.
+    NoSeries,
+    /// The source answered with several series where one was expected.
+    Ambiguous {
+        /// How many.
+        series: usize,
+    },
+    /// NaN, an infinity, or a text that is no number.
+    NotFinite,
+    /// Outside the declared range of the signal.
+    OutOfRange {
+        /// The value refused.
+        value: Finite,
+    },
+    /// Stamped further ahead than clocks may differ.
+    FromTheFuture {
+        /// How far ahead.
+        ahead: Duration,
+    },
+    /// More than ten times smaller than the last value, not yet confirmed by further samples.
+    UnconfirmedDrop {
+        /// The value not yet believed.
+        value: Finite,
+        /// Samples that agreed so far.
+        seen: u32,
+    },
+    /// Not asked for yet.
+    NotAsked,
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SourceDown { error } => write!(f, "source down: {error}"),
+            Self::NoSeries => f.write_str("no such series"),
+            Self::Ambiguous { series } => write!(f, "{series} series where one was expected"),
+            Self::NotFinite => f.write_str("not a finite number"),
+            Self::OutOfRange { value } => write!(f, "{} is outside the declared range", value.get()),
+            Self::FromTheFuture { ahead } => write!(f, "stamped {} s in the future", ahead.as_secs()),
+            Self::UnconfirmedDrop { value, seen } => {
+                write!(f, "dropped more than tenfold to {}, seen {seen} of 3 times", value.get())
+            }
+            Self::NotAsked => f.write_str("not asked for yet"),
+        }
+    }
+}
+
+/// What a telemetry source delivered for one signal of one service in one round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrival {
+    /// A finite value with the time of its newest underlying sample.
+    Value(Sample),
+    /// Nothing usable.
+    Missing(Missing),
+}
+
+/// A signal as the loop sees it now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum Reading {
+    /// A value younger than the staleness limit.
+    Fresh {
+        /// The newest sample.
+        sample: Sample,
+        /// Now minus its time.
+        staleness: Duration,
+    },
+    /// A value, older than the staleness limit.
+    Stale {
+        /// The newest sample.
+        sample: Sample,
+        /// Now minus its time.
+        staleness: Duration,
+    },
+    /// The series was seen before; this round gave nothing usable.
+    Gap {
+        /// The last usable sample.
+        last: Sample,
+        /// Why this round gave nothing.
+        missing: Missing,
+    },
+    /// Never seen.
+    Absent {
+        /// Why the last round gave nothing.
+        missing: Missing,
+    },
+}
+
+impl Reading {
+    /// Returns the value if, and only if, it may be acted on.
+    pub fn fresh(&self) -> Option<Finite> {
+        match self {
+            Self::Fresh { sample, .. } => Some(sample.value),
+            Self::Stale { .. } | Self::Gap { .. } | Self::Absent { .. } => None,
+        }
+    }
+
+    /// Returns the sample if it is fresh.
+    pub fn fresh_sample(&self) -> Option<Sample> {
+        match self {
+            Self::Fresh { sample, .. } => Some(*sample),
+            Self::Stale { .. } | Self::Gap { .. } | Self::Absent { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fresh { .. } => f.write_str("fresh"),
+            Self::Stale { staleness, .. } => write!(f, "stale for {} s", staleness.as_secs()),
+            Self::Gap { missing, .. } => write!(f, "gap: {missing}"),
+            Self::Absent { missing } => write!(f, "absent: {missing}"),
+        }
+    }
+}

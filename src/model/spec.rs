@@ -1,0 +1,121 @@
+//! One supervised service as its owner declared it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::ServiceId;
+use super::signal::{Role, SignalName, SignalSpec};
+use super::target::TargetRef;
+
+/// How far the loop may go for a service. Unknown means no write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Forecasts only; policies are not asked.
+    Observe,
+    /// Decides and records, writes nothing: the dry run.
+    #[default]
+    Shadow,
+    /// A person confirms each write.
+    Approve,
+    /// Writes by itself.
+    Auto,
+}
+
+impl Mode {
+    /// Returns the word used in settings, records and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Shadow => "shadow",
+            Self::Approve => "approve",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+/// Replica counts between which flyball may choose, both inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// Never below; at least 1 (zero means that somebody switched the service off).
+    pub min: u32,
+    /// Never above.
+    pub max: u32,
+}
+
+/// The service level objective.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Slo {
+    /// p99 latency, seconds.
+    pub p99: f64,
+    /// Share of failed requests, 0 to 1.
+    pub error_ratio: f64,
+}
+
+/// How many writes a service may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budgets {
+    /// Writes in any 10 minutes.
+    pub per_10_min: u32,
+    /// Writes in any hour; raises backed by the arrival rate count, but are not stopped by it.
+    pub per_hour: u32,
+}
+
+impl Default for Budgets {
+    fn default() -> Self {
+        Self { per_10_min: 4, per_hour: 12 }
+    }
+}
+
+/// What one pod can carry and how long it takes to come.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CapacitySpec {
+    /// Requests a second that saturate one pod.
+    pub per_pod_rate: f64,
+    /// Share of that rate at which the objective still holds (the knee), 0 to 1.
+    pub utilisation: f64,
+    /// From a raise to the new pod being ready.
+    pub start_time: Duration,
+}
+
+/// A supervised service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceSpec {
+    /// Its identity.
+    pub id: ServiceId,
+    /// The object that is scaled.
+    pub target: TargetRef,
+    /// Declared signals, in a fixed order that `Features` and `Outlook` follow.
+    pub signals: Vec<SignalSpec>,
+    /// Values of the labels by which grouped queries name this service.
+    pub labels: BTreeMap<Arc<str>, Arc<str>>,
+    /// The objective.
+    pub slo: Slo,
+    /// Values for `param(...)` of the policies, in base units.
+    pub parameters: BTreeMap<Arc<str>, f64>,
+    /// How far the loop may go.
+    pub mode: Mode,
+    /// Replica bounds.
+    pub bounds: Bounds,
+    /// Write budgets.
+    pub budgets: Budgets,
+    /// Capacity of a pod; without it nothing is sized by arrival rate.
+    pub capacity: Option<CapacitySpec>,
+    /// Whether `auto` may lower replicas itself, without an autoscaler behind it.
+    pub allow_lowering: bool,
+}
+
+impl ServiceSpec {
+    /// Returns the position of the signal with this role.
+    pub fn role(&self, role: Role) -> Option<usize> {
+        self.signals.iter().position(|signal| signal.role == Some(role))
+    }
+
+    /// Returns the position of the signal with this name.
+    pub fn signal(&self, name: &SignalName) -> Option<usize> {
+        self.signals.iter().position(|signal| &signal.name == name)
+    }
+}

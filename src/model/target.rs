@@ -1,0 +1,98 @@
+//! The object that is scaled, as the cluster reports it.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Kinds with a scale subresource that flyball knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum TargetKind {
+    /// `apps/v1` Deployment.
+    Deployment,
+    /// `apps/v1` StatefulSet.
+    StatefulSet,
+}
+
+impl TargetKind {
+    /// Returns the kind as manifests write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+        }
+    }
+}
+
+/// Names one object.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TargetRef {
+    /// What it is.
+    pub kind: TargetKind,
+    /// Where it is.
+    pub namespace: String,
+    /// What it is called.
+    pub name: String,
+}
+
+impl fmt::Display for TargetRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}/{}", self.kind.as_str(), self.namespace, self.name)
+    }
+}
+
+/// The state of a target.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetState {
+    /// Identity across re-creation under the same name.
+    pub uid: String,
+    /// Version of the object that was read.
+    pub resource_version: String,
+    /// Replicas asked for (`spec.replicas`).
+    pub replicas: u32,
+    /// Replicas that serve (`status.readyReplicas`).
+    pub ready: u32,
+    /// Whether a rollout of a new template is under way, or the controller has not seen the last change.
+    pub rollout: bool,
+}
+
+/// A target as the loop sees it now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum TargetReading {
+    /// Seen, and the view of the cluster is current.
+    Known {
+        /// The state.
+        target: TargetState,
+    },
+    /// Seen, but the view of the cluster is older than it may be.
+    Outdated {
+        /// The last state.
+        target: TargetState,
+        /// How long the view has been silent.
+        silence: Duration,
+    },
+    /// Not there, or never seen.
+    Unknown {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl TargetReading {
+    /// Returns the state if, and only if, it may be acted on.
+    pub fn known(&self) -> Option<&TargetState> {
+        match self {
+            Self::Known { target } => Some(target),
+            Self::Outdated { .. } | Self::Unknown { .. } => None,
+        }
+    }
+
+    /// Returns the last state seen, current or not.
+    pub fn last(&self) -> Option<&TargetState> {
+        match self {
+            Self::Known { target } | Self::Outdated { target, .. } => Some(target),
+            Self::Unknown { .. } => None,
+        }
+    }
+}

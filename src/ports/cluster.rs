@@ -1,0 +1,78 @@
+//! Targets: what the loop sees of them, and the one way to change them.
+
+use futures::future::BoxFuture;
+
+use crate::model::{ChangeSet, Knob, TargetReading, TargetRef};
+
+/// A live read of one knob, made right before a write or to settle one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Live {
+    /// Identity of the object across re-creation.
+    pub uid: String,
+    /// Precondition of a write that follows from this read.
+    pub resource_version: String,
+    /// Value of the knob (replicas).
+    pub value: u32,
+}
+
+/// Why a call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterError {
+    /// The object does not exist.
+    #[error("{target} does not exist")]
+    NotFound {
+        /// Which object.
+        target: TargetRef,
+    },
+    /// The object changed since it was read.
+    #[error("{target} changed since it was read")]
+    Conflict {
+        /// Which object.
+        target: TargetRef,
+    },
+    /// flyball lacks a right.
+    #[error("not allowed: {reason}")]
+    Forbidden {
+        /// The server's words.
+        reason: String,
+    },
+    /// The server refused the content (validation, admission).
+    #[error("refused by the API server: {reason}")]
+    Denied {
+        /// The server's words.
+        reason: String,
+    },
+    /// No answer, or the connection broke: a write may or may not have happened.
+    #[error("outcome unknown: {reason}")]
+    Unknown {
+        /// What happened.
+        reason: String,
+    },
+    /// The server answered that it did not act (429, 503) or could not be reached at all.
+    #[error("API server unavailable: {reason}")]
+    Unavailable {
+        /// Its words.
+        reason: String,
+    },
+    /// No adapter can turn this knob.
+    #[error("no lever for {knob:?}")]
+    NoLever {
+        /// Which knob.
+        knob: Knob,
+    },
+}
+
+/// Reads and writes of targets. `read` and `apply` are for the write gate alone.
+pub trait Cluster: Send + Sync + 'static {
+    /// Returns the target as last seen by a watch; no I/O.
+    fn observed(&self, target: &TargetRef) -> TargetReading;
+
+    /// Tells whether this adapter can turn `knob` of `target`.
+    fn has_lever(&self, target: &TargetRef, knob: Knob) -> bool;
+
+    /// Reads the knob from the server of record, not from a cache.
+    fn read<'a>(&'a self, target: &'a TargetRef, knob: Knob) -> BoxFuture<'a, Result<Live, ClusterError>>;
+
+    /// Sends one conditional write and returns what the server then holds. Never retries.
+    fn apply<'a>(&'a self, change: &'a ChangeSet, live: &'a Live) -> BoxFuture<'a, Result<Live, ClusterError>>;
+}

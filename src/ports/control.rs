@@ -1,0 +1,73 @@
+//! What the console and the CLI ask of a running loop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{
+    Bounds, DecisionId, DecisionRecord, Features, KillState, Mode, Outlook, PolicyRevision, ServiceId, Slo, TraceId,
+    record::SignalLabel,
+};
+
+use super::journal::JournalError;
+
+/// How one service stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceSnapshot {
+    /// Which service.
+    pub service: ServiceId,
+    /// Its mode.
+    pub mode: Mode,
+    /// Its objective.
+    pub slo: Slo,
+    /// Its replica bounds.
+    pub bounds: Bounds,
+    /// Names and units of its signals.
+    pub signals: Vec<SignalLabel>,
+    /// What was last seen; `None` before the first cycle.
+    pub features: Option<Arc<Features>>,
+    /// What was last expected.
+    pub outlook: Option<Arc<Outlook>>,
+    /// The last decision: its id, its trace, and one sentence.
+    pub last: Option<(DecisionId, TraceId, String)>,
+    /// Restarts of its actors so far.
+    pub restarts: u64,
+    /// Why it is quarantined, if it is.
+    pub quarantined: Option<String>,
+}
+
+/// How the process stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Whether the loop can decide: sources warm, policy loaded, open intents settled, journal writable.
+    pub ready: bool,
+    /// What is still missing, or wrong.
+    pub waiting_for: Vec<String>,
+    /// The policy set in force.
+    pub revision: Option<PolicyRevision>,
+    /// Faults of the newest set, if it was refused.
+    pub policy_faults: Vec<String>,
+    /// The kill switch.
+    pub kill: KillState,
+    /// Time since the start.
+    pub uptime: Duration,
+}
+
+/// A running loop, seen from outside.
+pub trait Control: Send + Sync + 'static {
+    /// Returns how the process stands.
+    fn status(&self) -> Status;
+
+    /// Returns how the services stand, in name order.
+    fn services(&self) -> Vec<ServiceSnapshot>;
+
+    /// Returns how one service stands.
+    fn service(&self, id: &ServiceId) -> Option<ServiceSnapshot>;
+
+    /// Returns the newest decision records, newest first.
+    fn decisions(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;
+
+    /// Returns one decision record.
+    fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError>;
+}

@@ -1,0 +1,111 @@
+//! The durable memory: decision records, intents and their ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+
+use crate::model::{ChangeId, DecisionId, DecisionRecord, Effect, Intent, ServiceId, Timestamp, WriteOutcome};
+
+/// Why the journal failed. After the first failure of a write it refuses all further ones until reopened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JournalError {
+    /// Disk full, read-only, I/O error.
+    #[error("journal {path} cannot be written: {reason}; nothing is written to the world until this is mended")]
+    Unwritable {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// Damaged beyond its own repair.
+    #[error("journal {path} is damaged: {reason}; move it away to start anew, or restore a copy")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// Written by another version.
+    #[error("journal {path} has format {found}, this flyball reads {expected}")]
+    WrongVersion {
+        /// The file.
+        path: String,
+        /// Format found.
+        found: u64,
+        /// Format expected.
+        expected: u64,
+    },
+    /// Open in another process.
+    #[error("journal {path} is in use by another process; ask that process over HTTP, or stop it")]
+    InUse {
+        /// The file.
+        path: String,
+    },
+    /// Contradicts what is recorded (an intent prepared or ended twice).
+    #[error("journal refuses: {0}")]
+    Contradiction(String),
+    /// The writer is gone.
+    #[error("journal is closed")]
+    Closed,
+}
+
+/// One thing to remember.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Entry {
+    /// A decision.
+    Decision(Arc<DecisionRecord>),
+    /// A write is about to be sent. Durable before it is.
+    Prepared(Intent),
+    /// A write ended; exactly once for each intent.
+    Ended {
+        /// Which.
+        change: ChangeId,
+        /// When.
+        at: Timestamp,
+        /// How.
+        outcome: WriteOutcome,
+    },
+    /// A decision without an intent ended (no lever, refused before the intent).
+    Outcome {
+        /// Which decision.
+        decision: DecisionId,
+        /// How.
+        outcome: WriteOutcome,
+    },
+    /// A write was measured.
+    Measured {
+        /// The decision it followed from.
+        decision: DecisionId,
+        /// What it did.
+        effect: Effect,
+    },
+}
+
+/// The journal. Writes are grouped into one commit; a call returns when its entry is durable.
+pub trait Journal: Send + Sync + 'static {
+    /// Appends one entry and waits until it is durable.
+    fn append(&self, entry: Entry) -> BoxFuture<'_, Result<(), JournalError>>;
+
+    /// Queues one entry; a failure shows in [`Journal::health`] and in the next append.
+    fn submit(&self, entry: Entry);
+
+    /// Returns why nothing can be written, if so. No I/O.
+    fn health(&self) -> Result<(), JournalError>;
+
+    /// Returns the number of this start of the process (1 for the first).
+    fn run(&self) -> u32;
+
+    /// Returns intents without an end, oldest first.
+    fn open_intents(&self) -> Result<Vec<Intent>, JournalError>;
+
+    /// Returns intents that ended as applied within `span` before `now`, oldest first: what cooldowns and
+    /// budgets are rebuilt from.
+    fn applied_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError>;
+
+    /// Returns the newest records, newest first: of one service or of all.
+    fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;
+
+    /// Returns one record.
+    fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError>;
+}

@@ -1,0 +1,22 @@
+//! Traits to the world. The loop knows these; the adapters know what stands behind them.
+//!
+//! All are object-safe; what waits returns a boxed future. None of them retries: the loop reads and decides
+//! again on its next tick.
+
+pub mod clock;
+pub mod cluster;
+pub mod control;
+pub mod executor;
+pub mod journal;
+pub mod kill_switch;
+pub mod policy_store;
+pub mod telemetry;
+
+pub use clock::Clock;
+pub use cluster::{Cluster, ClusterError, Live};
+pub use control::{Control, ServiceSnapshot, Status};
+pub use executor::Executor;
+pub use journal::{Journal, JournalError};
+pub use kill_switch::KillSwitch;
+pub use policy_store::{PolicyFile, PolicyFiles, PolicyStore};
+pub use telemetry::{Answer, History, Round, SourceError, TelemetrySource, Template};

@@ -1,0 +1,29 @@
+//! Where policy sets come from.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// One file of a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyFile {
+    /// Path within the set, `/` as separator.
+    pub path: String,
+    /// Text.
+    pub text: String,
+}
+
+/// A set as it was read: whole, in path order; or why it could not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyFiles {
+    /// Where it comes from, for messages.
+    pub origin: String,
+    /// The files, or what was wrong (a file too large, not UTF-8, unreadable).
+    pub files: Result<Vec<PolicyFile>, String>,
+}
+
+/// A source of policy sets. A change is announced once it was read twice alike.
+pub trait PolicyStore: Send + Sync + 'static {
+    /// Returns the set now and every later one.
+    fn watch(&self) -> watch::Receiver<Arc<PolicyFiles>>;
+}
