@@ -1,1 +1,4 @@
-//! (in the making)
+//! forecast
+pub mod history;
+pub mod models;
+pub mod params;
