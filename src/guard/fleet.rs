@@ -71,26 +71,26 @@ impl FleetBudget {
     /// # Errors
     /// The budget that is spent, with its numbers. Nothing is charged then.
     pub fn charge(&mut self, change: &ChangeSet, total: u32, now: Now) -> Result<(), String> {
-        self.spent.retain(|charge| charge.at.age(now) < TEN_MINUTES);
-        let charge = charge_of(change, Moment::now(now));
+        self.spent.retain(|spent| spent.at.age(now) < TEN_MINUTES);
+        let cost = charge_of(change, Moment::now(now));
         let in_last_minute: Vec<&Charge> = self.spent.iter().filter(|other| other.at.age(now) < MINUTE).collect();
         let (all, allowed) = (in_last_minute.len(), self.limits.fleet_per_min);
         if all >= allowed {
             return Err(format!("the fleet had {all} writes in the last minute of {allowed} allowed"));
         }
-        let namespace = &charge.namespace;
+        let namespace = &cost.namespace;
         let same = in_last_minute.into_iter().filter(|other| other.namespace == *namespace).count();
         let allowed = self.limits.namespace_per_min;
         if same >= allowed {
             return Err(format!("namespace {namespace} had {same} writes in the last minute of {allowed} allowed"));
         }
-        self.check_removal(charge.removed, total)?;
-        self.spent.push_back(charge);
+        self.check_removal(cost.removed, total)?;
+        self.spent.push_back(cost);
         Ok(())
     }
 
     fn check_removal(&self, removed: u32, total: u32) -> Result<(), String> {
-        let before = self.spent.iter().fold(0_u32, |sum, charge| sum.saturating_add(charge.removed));
+        let before = self.spent.iter().fold(0_u32, |sum, spent| sum.saturating_add(spent.removed));
         let allowed = f64::from(total) * self.limits.removal_share;
         if removed > 0 && before > 0 && f64::from(before.saturating_add(removed)) > allowed {
             let percent = self.limits.removal_share * 100.0;
