@@ -95,7 +95,7 @@ impl Memory {
                     memory.charge(change, at);
                     if *outcome == WriteOutcome::Applied {
                         memory.remember(change, at, now);
-                        if change.knob == Knob::Replicas {
+                        if change.knob == Knob::Replicas && at.age(now) < HOUR {
                             memory.owner.wrote_before(change.from, change.to, now);
                         }
                     }
@@ -103,6 +103,7 @@ impl Memory {
                 Some(_) => {}
             }
         }
+        memory.forget_old_writes(now);
         memory
     }
 
@@ -110,7 +111,7 @@ impl Memory {
     pub fn write_started(&mut self, change: &ChangeSet, now: Now) {
         self.in_flight = Some(InFlight { id: change.id.clone(), knob: change.knob, to: change.to });
         self.charge(change, Moment::now(now));
-        self.writes.retain(|write| write.at.age(now) < HOUR);
+        self.forget_old_writes(now);
     }
 
     /// Remembers how a write ended. One that was never sent is not charged.
@@ -160,6 +161,10 @@ impl Memory {
         if self.writes.iter().all(|write| write.id != change.id) {
             self.writes.push_back(Write { id: change.id.clone(), at });
         }
+    }
+
+    fn forget_old_writes(&mut self, now: Now) {
+        self.writes.retain(|write| write.at.age(now) < HOUR);
     }
 
     fn remember(&mut self, change: &ChangeSet, at: Moment, now: Now) {

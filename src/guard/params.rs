@@ -7,6 +7,8 @@ use serde::Deserialize;
 /// Two reverts within this time make the loop stand down; budgets look back as far.
 pub const HOUR: Duration = Duration::from_hours(1);
 
+const DAY: Duration = Duration::from_hours(24);
+
 /// Times and limits of the guards. Bounds, budgets and mode belong to the service and stand in its spec.
 ///
 /// **Source**: design table "One value where reference pages differ"; the rest from the state machine of
@@ -98,11 +100,13 @@ impl GuardParams {
         if faults.is_empty() { Ok(self) } else { Err(faults) }
     }
 
-    /// Returns how far back the journal must be read for [`super::Memory::restore`].
+    /// Returns how far back the journal must be read for [`super::Memory::restore`]: a day beyond the longest
+    /// cooldown, so that a clock set forward by less than that hides no write (INV-23).
     pub fn memory_span(&self) -> Duration {
-        [self.raise_cooldown, self.lower_cooldown, self.reversal_lock, self.other_cooldown]
+        let longest = [self.raise_cooldown, self.lower_cooldown, self.reversal_lock, self.other_cooldown]
             .into_iter()
-            .fold(HOUR, Duration::max)
+            .fold(HOUR, Duration::max);
+        longest.saturating_add(DAY)
     }
 
     fn number_faults(&self) -> Vec<ParamFault> {
@@ -120,7 +124,6 @@ impl GuardParams {
     }
 
     fn time_faults(&self) -> Vec<ParamFault> {
-        let day = Duration::from_hours(24);
         let check = [
             ("raise_cooldown", self.raise_cooldown, 0),
             ("backed_raise_cooldown", self.backed_raise_cooldown, 0),
@@ -134,8 +137,8 @@ impl GuardParams {
         check
             .into_iter()
             .map(|(field, value, low)| (field, value, Duration::from_secs(low)))
-            .filter(|(_, value, low)| value < low || *value > day)
-            .map(|(field, value, low)| ParamFault::Time { field, value, low, high: day })
+            .filter(|(_, value, low)| value < low || *value > DAY)
+            .map(|(field, value, low)| ParamFault::Time { field, value, low, high: DAY })
             .collect()
     }
 }
@@ -169,9 +172,9 @@ mod tests {
     }
 
     #[test]
-    fn the_journal_is_read_back_at_least_an_hour() {
-        assert_eq!(GuardParams::default().memory_span(), HOUR);
+    fn the_journal_is_read_back_a_day_beyond_the_longest_cooldown() {
+        assert_eq!(GuardParams::default().memory_span(), HOUR + DAY);
         let long = GuardParams { lower_cooldown: HOUR * 3, ..GuardParams::default() };
-        assert_eq!(long.memory_span(), HOUR * 3);
+        assert_eq!(long.memory_span(), HOUR * 3 + DAY);
     }
 }
