@@ -1,1 +1,4 @@
 //! suite
+
+mod contract_journal;
+mod records;
