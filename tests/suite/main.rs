@@ -1,4 +1,5 @@
 //! suite
 
 mod contract_journal;
+mod golden_explain;
 mod records;
