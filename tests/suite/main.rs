@@ -1,1 +1,5 @@
 //! suite
+
+mod contract_journal;
+mod golden_explain;
+mod records;
