@@ -64,15 +64,16 @@ pub struct Faults {
 
 #[derive(Debug)]
 struct Shared {
-    orders: Mutex<Orders>,
+    orders: Mutex<BTreeMap<Verb, VecDeque<Fault>>>,
     held: watch::Sender<bool>,
     frozen: watch::Sender<bool>,
-    seen: watch::Sender<BTreeMap<Verb, u64>>,
+    counts: watch::Sender<BTreeMap<Verb, Counts>>,
 }
 
-#[derive(Debug, Default)]
-struct Orders {
-    queued: BTreeMap<Verb, VecDeque<Fault>>,
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    received: u64,
+    handled: u64,
 }
 
 impl Default for Faults {
@@ -81,7 +82,7 @@ impl Default for Faults {
             orders: Mutex::default(),
             held: watch::Sender::new(true),
             frozen: watch::Sender::new(false),
-            seen: watch::Sender::default(),
+            counts: watch::Sender::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -90,16 +91,13 @@ impl Default for Faults {
 impl Faults {
     /// Orders `fault` for the next `times` requests of `verb`, after those ordered before.
     pub fn order(&self, verb: Verb, times: usize, fault: Fault) {
-        let mut orders = self.shared.orders.lock();
-        orders.queued.entry(verb).or_default().extend(std::iter::repeat_n(fault, times));
-        if !*self.shared.held.borrow() {
-            self.shared.held.send_replace(true);
-        }
+        self.shared.orders.lock().entry(verb).or_default().extend(std::iter::repeat_n(fault, times));
+        self.shared.held.send_replace(true);
     }
 
     /// Withdraws what is ordered and not yet met; held answers go out.
     pub fn clear(&self) {
-        self.shared.orders.lock().queued.clear();
+        self.shared.orders.lock().clear();
         self.release();
         self.freeze_watches(false);
     }
@@ -116,20 +114,34 @@ impl Faults {
 
     /// Returns the requests of `verb` received so far.
     pub fn requests(&self, verb: Verb) -> u64 {
-        self.shared.seen.borrow().get(&verb).copied().unwrap_or(0)
+        self.shared.counts.borrow().get(&verb).map_or(0, |counts| counts.received)
     }
 
     /// Waits until `count` requests of `verb` have been received.
     pub async fn wait_for_requests(&self, verb: Verb, count: u64) {
-        let mut seen = self.shared.seen.subscribe();
+        self.wait_for(verb, |counts| counts.received >= count).await;
+    }
+
+    /// Waits until `count` requests of `verb` have been handled, answered or not.
+    pub async fn wait_for_handled(&self, verb: Verb, count: u64) {
+        self.wait_for(verb, |counts| counts.handled >= count).await;
+    }
+
+    async fn wait_for(&self, verb: Verb, wanted: impl Fn(Counts) -> bool) {
+        let mut counts = self.shared.counts.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
-        let _ = seen.wait_for(|seen| seen.get(&verb).copied().unwrap_or(0) >= count).await;
+        let _ = counts.wait_for(|counts| wanted(counts.get(&verb).copied().unwrap_or_default())).await;
     }
 
     /// Counts a request and returns the fault that meets it.
     pub(super) fn meet(&self, verb: Verb) -> Option<Fault> {
-        self.shared.seen.send_modify(|seen| *seen.entry(verb).or_default() += 1);
-        self.shared.orders.lock().queued.get_mut(&verb)?.pop_front()
+        self.shared.counts.send_modify(|counts| counts.entry(verb).or_default().received += 1);
+        self.shared.orders.lock().get_mut(&verb)?.pop_front()
+    }
+
+    /// Counts a request as handled.
+    pub(super) fn handled(&self, verb: Verb) {
+        self.shared.counts.send_modify(|counts| counts.entry(verb).or_default().handled += 1);
     }
 
     /// Waits until held answers may go out.

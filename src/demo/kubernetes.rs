@@ -1,4 +1,4 @@
-//! A Kubernetes API server, as far as a controller of replicas meets one: Deployments and StatefulSets with
+//! A Kubernetes API server, as far as a controller of replicas meets one: `Deployment`s and `StatefulSet`s with
 //! their scale, ConfigMaps; versions, preconditions, dry runs, field managers, watches; errors in the API's form.
 //!
 //! Plain HTTP on loopback. It authenticates nobody and runs nothing: what runs is told to [`Objects`] by the plant.
@@ -25,7 +25,7 @@ use super::status::Refusal;
 use super::watching::{self, Subscription};
 
 /// How long a watch lasts at most, and if it names no time.
-const WATCH_LIMIT: Duration = Duration::from_secs(1800);
+const WATCH_LIMIT: Duration = Duration::from_mins(30);
 
 /// A running API double. Dropping it stops it and closes its connections.
 #[derive(Debug)]
@@ -120,6 +120,7 @@ async fn answer(State(server): State<Server>, ConnectInfo(cut): ConnectInfo<Cut>
             tokio::time::sleep(*time).await;
         }
         let response = serve(&server, &call).unwrap_or_else(|refusal| refuse(&refusal));
+        server.faults.handled(call.verb);
         match fault {
             Some(Fault::DelayAnswer(time)) => tokio::time::sleep(time).await,
             Some(Fault::HoldAnswer) => server.faults.released().await,

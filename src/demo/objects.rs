@@ -68,6 +68,9 @@ pub enum Happening {
     Deleted,
 }
 
+/// A change of an object, and the object as it was then.
+pub type Change = (Happening, Arc<Value>);
+
 /// A stretch of a list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page {
@@ -336,7 +339,7 @@ impl Objects {
         resource: Resource,
         namespace: Option<&str>,
         seen: u64,
-    ) -> Result<(Vec<(Happening, Arc<Value>)>, u64), Refusal> {
+    ) -> Result<(Vec<Change>, u64), Refusal> {
         let store = self.store.lock();
         if seen < store.compacted {
             return Err(Refusal::Expired);

@@ -8,11 +8,11 @@ use super::status::Refusal;
 /// A kind of object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Resource {
-    /// `apps/v1` Deployments.
+    /// `apps/v1` `Deployment`.
     Deployments,
-    /// `apps/v1` StatefulSets.
+    /// `apps/v1` `StatefulSet`.
     StatefulSets,
-    /// `v1` ConfigMaps.
+    /// `v1` `ConfigMap`.
     ConfigMaps,
 }
 
@@ -182,7 +182,9 @@ pub fn own_replicas(object: &mut Value, manager: &str, subresource: bool, time: 
 
 /// Returns a UID that is unique to `seed`, in the form of a UUID.
 pub fn uid(seed: &str) -> String {
-    let hex: String = Sha256::digest(seed).iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(Sha256::digest(seed)).for_each(|(byte, hashed)| *byte = hashed);
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
     let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
     format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
 }
