@@ -8,6 +8,14 @@
 //! | [`answer`] | its JSON |
 //! | [`telemetry`] | what it serves: the plant |
 //! | [`fleet`] | what it serves in benchmarks: thousands of services at next to no cost |
+//! | [`kubernetes`] | a Kubernetes API server, as far as flyball meets one |
+//! | [`objects`] | the store behind it, and the history of writes |
+//! | [`resource`] | the kinds it serves and their JSON |
+//! | [`status`] | errors in the API's form |
+//! | [`watching`] | watches |
+//! | [`faults`] | faults that tests order |
+//! | [`connection`] | connections that can be broken off |
+//! | [`call`], [`discovery`] | requests taken apart; the documents by which clients find their way |
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,11 +30,20 @@ use prometheus::PrometheusDouble;
 use telemetry::PlantTelemetry;
 
 pub mod answer;
+pub mod call;
+pub mod connection;
+pub mod discovery;
+pub mod faults;
 pub mod fleet;
+pub mod kubernetes;
+pub mod objects;
 pub mod prometheus;
 pub mod queries;
+pub mod resource;
 pub mod selector;
+pub mod status;
 pub mod telemetry;
+pub mod watching;
 
 /// A running demo: a plant that flyball governs, its twin under the stock autoscaler, and the telemetry
 /// endpoint. The endpoint ends when this is dropped.
