@@ -2,4 +2,5 @@
 
 mod contract_journal;
 mod golden_explain;
+mod golden_metrics;
 mod records;
