@@ -8,4 +8,5 @@ mod contract_cluster;
 mod contract_journal;
 mod golden_explain;
 mod kubernetes_double;
+mod golden_metrics;
 mod records;

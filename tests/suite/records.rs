@@ -1,16 +1,17 @@
 //! Decision records as the loop makes them, for every suite that needs one.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flyball::model::outlook::{Coverage, HorizonPoint, ModelScore, Parts, QuantileRow, Skill};
 use flyball::model::proposal::{Comparison, HeldFor};
 use flyball::model::record::SignalLabel;
 use flyball::model::{
-    Action, ActionClass, Authority, Capacity, ChangeId, ChangeSet, Choice, ConditionTrace, Convergence, CycleId,
-    DecisionId, DecisionRecord, Effect, Features, Finding, Finite, Goal, GuardFinding, GuardName, HORIZONS, Impact,
-    Knob, Minute, Missing, Mode, Now, Outlook, PolicyRevision, Proposal, Readiness, Reading, RuleOutcome, RuleTrace,
-    Sample, SignalFeatures, SignalName, SignalOutlook, TargetKind, TargetReading, TargetRef, TargetState, Timestamp,
-    TraceId, Truth, Unit, Verdict, VerdictKind,
+    Action, ActionClass, Authority, Bounds, Budgets, Capacity, ChangeId, ChangeSet, Choice, ConditionTrace,
+    Convergence, CycleId, DecisionId, DecisionRecord, Effect, Features, Finding, Finite, Goal, GuardFinding, GuardName,
+    HORIZONS, Impact, Knob, Minute, Missing, Mode, Now, Outlook, PolicyRevision, Proposal, Readiness, Reading, Role,
+    RuleOutcome, RuleTrace, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo,
+    TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId, Truth, Unit, Verdict, VerdictKind,
 };
 
 /// The moment `second` after the beginning of these records.
@@ -65,6 +66,36 @@ pub fn inverse(change: &ChangeSet) -> ChangeSet {
     let (from, to) = (change.to, change.from);
     let id = ChangeId::derive(&change.uid, change.knob, &change.decision, from, to);
     ChangeSet { id, from, to, ..change.clone() }
+}
+
+/// The service that these records are of.
+pub fn spec(service: &str) -> ServiceSpec {
+    let signal = |name, unit, role, forecast| SignalSpec {
+        name: SignalName::new(name).unwrap(),
+        unit,
+        role: Some(role),
+        range: (0.0, 1e9),
+        forecast,
+        scrape_interval: Duration::from_secs(15),
+    };
+    let id: ServiceId = service.parse().unwrap();
+    ServiceSpec {
+        target: change(&DecisionId { service: id.clone(), cycle: CycleId { run: 1, seq: 1 } }).target,
+        id,
+        signals: vec![
+            signal("rps", Unit::PerSecond, Role::ArrivalRate, true),
+            signal("p99", Unit::Seconds, Role::Latency, true),
+            signal("cpu", Unit::Ratio, Role::Cpu, false),
+        ],
+        labels: BTreeMap::new(),
+        slo: Slo { p99: 0.25, error_ratio: 0.01 },
+        parameters: BTreeMap::new(),
+        mode: Mode::Auto,
+        bounds: Bounds { min: 2, max: 20 },
+        budgets: Budgets::default(),
+        capacity: None,
+        allow_lowering: false,
+    }
 }
 
 fn revision() -> PolicyRevision {
