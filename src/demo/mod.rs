@@ -8,6 +8,9 @@
 //! | [`answer`] | its JSON |
 //! | [`telemetry`] | what it serves: the plant |
 //! | [`fleet`] | what it serves in benchmarks: thousands of services at next to no cost |
+//! | [`view_model`] | what the views show, as plain data |
+//! | [`view`] | the live view in a terminal |
+//! | [`lines`] | the same without a terminal, as text or JSON |
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,10 +26,13 @@ use telemetry::PlantTelemetry;
 
 pub mod answer;
 pub mod fleet;
+pub mod lines;
 pub mod prometheus;
 pub mod queries;
 pub mod selector;
 pub mod telemetry;
+pub mod view;
+pub mod view_model;
 
 /// A running demo: a plant that flyball governs, its twin under the stock autoscaler, and the telemetry
 /// endpoint. The endpoint ends when this is dropped.
@@ -57,6 +63,13 @@ pub struct Scores {
     pub flyball: BTreeMap<ServiceId, Score>,
     /// The same plant and seed under the stock autoscaler.
     pub stock_autoscaler: BTreeMap<ServiceId, Score>,
+}
+
+impl Scores {
+    /// Returns the sum over services, under flyball and under the stock autoscaler.
+    pub fn sums(&self) -> (Score, Score) {
+        (Score::sum(self.flyball.values()), Score::sum(self.stock_autoscaler.values()))
+    }
 }
 
 impl Demo {
