@@ -16,6 +16,9 @@
 //! | [`faults`] | faults that tests order |
 //! | [`connection`] | connections that can be broken off |
 //! | [`call`], [`discovery`] | requests taken apart; the documents by which clients find their way |
+//! | [`view_model`] | what the views show, as plain data |
+//! | [`view`] | the live view in a terminal |
+//! | [`lines`] | the same without a terminal, as text or JSON |
 
 use std::collections::BTreeMap;
 use std::io;
@@ -37,6 +40,7 @@ pub mod faults;
 pub mod fleet;
 pub mod kubernetes;
 pub mod objects;
+pub mod lines;
 pub mod prometheus;
 pub mod queries;
 pub mod resource;
@@ -44,6 +48,8 @@ pub mod selector;
 pub mod status;
 pub mod telemetry;
 pub mod watching;
+pub mod view;
+pub mod view_model;
 
 /// A running demo: a plant that flyball governs, its twin under the stock autoscaler, and the telemetry
 /// endpoint. The endpoint ends when this is dropped.
@@ -74,6 +80,13 @@ pub struct Scores {
     pub flyball: BTreeMap<ServiceId, Score>,
     /// The same plant and seed under the stock autoscaler.
     pub stock_autoscaler: BTreeMap<ServiceId, Score>,
+}
+
+impl Scores {
+    /// Returns the sum over services, under flyball and under the stock autoscaler.
+    pub fn sums(&self) -> (Score, Score) {
+        (Score::sum(self.flyball.values()), Score::sum(self.stock_autoscaler.values()))
+    }
 }
 
 impl Demo {

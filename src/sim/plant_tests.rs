@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::workload::Workload;
-use super::super::{SCRAPE_SECONDS, Signal};
 use super::*;
 use crate::sim::service::CLIENT_TIMEOUT;
+use crate::sim::workload::Workload;
+use crate::sim::{SCRAPE_SECONDS, Signal};
 
 fn start() -> Timestamp {
     Scenario::demo_start("2026-03-03T00:00:00Z".parse().unwrap())

@@ -101,6 +101,14 @@ struct Tick {
     p99: f64,
 }
 
+/// The score in whole ticks, so that no rounding adds up.
+#[derive(Debug, Clone, Copy, Default)]
+struct Tally {
+    bad_ticks: u64,
+    pod_ticks: u64,
+    actions: u32,
+}
+
 /// One service under load.
 #[derive(Debug, Clone)]
 pub struct SimService {
@@ -113,7 +121,7 @@ pub struct SimService {
     recent: VecDeque<Tick>,
     scrapes: VecDeque<Scrape>,
     newest_scrape: i64,
-    score: Score,
+    tally: Tally,
 }
 
 impl SimService {
@@ -134,7 +142,7 @@ impl SimService {
             recent: VecDeque::with_capacity(MINUTE_TICKS),
             scrapes: VecDeque::new(),
             newest_scrape: start.div_euclid(SCRAPE_SECONDS) * SCRAPE_SECONDS,
-            score: Score::default(),
+            tally: Tally::default(),
         }
     }
 
@@ -147,7 +155,7 @@ impl SimService {
     pub fn set_wanted(&mut self, wanted: u32) {
         if wanted != self.wanted {
             self.wanted = wanted;
-            self.score.actions = self.score.actions.saturating_add(1);
+            self.tally.actions = self.tally.actions.saturating_add(1);
         }
     }
 
@@ -178,7 +186,12 @@ impl SimService {
 
     /// Returns what the run cost so far.
     pub fn score(&self) -> Score {
-        self.score
+        let Tally { bad_ticks, pod_ticks, actions } = self.tally;
+        Score {
+            slo_violation_minutes: (bad_ticks * TICK_SECONDS as u64) as f64 / 60.0,
+            replica_hours: (pod_ticks * TICK_SECONDS as u64) as f64 / 3600.0,
+            actions,
+        }
     }
 
     /// Returns the p99 latency of the newest tick, seconds; zero before the first.
@@ -250,9 +263,9 @@ impl SimService {
         self.counters.failed += tick.failed;
         let slo = self.plan.slo;
         if tick.p99 > slo.p99 || tick.failed > slo.error_ratio * tick.arrived {
-            self.score.slo_violation_minutes += TICK_SECONDS as f64 / 60.0;
+            self.tally.bad_ticks += 1;
         }
-        self.score.replica_hours += f64::from(self.pods.billed()) * TICK_SECONDS as f64 / 3600.0;
+        self.tally.pod_ticks += u64::from(self.pods.billed());
     }
 
     fn record_scrape(&mut self, at: i64) {
