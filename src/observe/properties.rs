@@ -55,8 +55,12 @@ proptest! {
         let sample = |step: u32| value(15.0 * f64::from(step), 100.0 + f64::from(step));
         let mut sorted = Rig::new(Unit::PerSecond);
         let mut mixed = Rig::new(Unit::PerSecond);
-        (0..64).for_each(|step| { sorted.step(now, sample(step)); });
-        order.into_iter().for_each(|step| { mixed.step(now, sample(step)); });
+        for step in 0..64 {
+            sorted.step(now, sample(step));
+        }
+        for step in order {
+            mixed.step(now, sample(step));
+        }
         let (mut expected, mut got) = (sorted.step(now, None), mixed.step(now, None));
         for features in [&mut expected, &mut got] {
             features.closed.clear();

@@ -43,6 +43,7 @@ pub(super) fn stamp(seconds: f64) -> Timestamp {
     Timestamp::from_microsecond(NOON * 1_000_000 + (seconds * 1e6) as i64).unwrap()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "arrivals are optional where the tests hand them over")]
 pub(super) fn value(seconds: f64, value: f64) -> Option<Arrival> {
     Some(Arrival::Value(Sample { at: stamp(seconds), value: Finite::new(value).unwrap() }))
 }
@@ -302,7 +303,7 @@ fn minutes_close_once_with_gaps_explicit() {
 fn a_minute_waits_for_samples_that_are_on_their_way() {
     // Samples are stamped at second 58 of each minute and can be read 4 s later.
     let mut rig = rps();
-    rig.spec.signals[0].scrape_interval = Duration::from_secs(60);
+    rig.spec.signals[0].scrape_interval = Duration::from_mins(1);
     let mut closed = Vec::new();
     for tick in 0..80 {
         let now = 1.0 + 15.0 * f64::from(tick);

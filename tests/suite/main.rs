@@ -10,3 +10,6 @@ mod golden_explain;
 mod kubernetes_double;
 mod golden_metrics;
 mod records;
+//! suite
+
+mod contract_prometheus;
