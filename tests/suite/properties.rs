@@ -17,7 +17,7 @@ use proptest::test_runner::{Config, TestRunner};
 
 /// Histories a property; each is up to 360 cycles.
 fn config() -> Config {
-    Config { cases: 100, failure_persistence: None, ..Config::default() }
+    Config { cases: 150, failure_persistence: None, ..Config::default() }
 }
 
 /// Calls `check` with every cycle that plans a write, the cycles before it, and the write.
