@@ -13,3 +13,6 @@ mod records;
 //! suite
 
 mod contract_prometheus;
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
+
+mod properties;
