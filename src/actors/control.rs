@@ -50,6 +50,7 @@ impl LoopControl {
 impl Control for LoopControl {
     fn status(&self) -> Status {
         let waiting_for = self.waiting_for();
+        self.world.process.ready(waiting_for.is_empty());
         Status {
             ready: waiting_for.is_empty(),
             waiting_for,

@@ -159,7 +159,7 @@ async fn start(plan: &TreePlan, child: Child, root: ActorCell) -> Result<Option<
                 store: plan.policies.clone(),
                 vocabulary: plan.vocabulary.clone(),
                 in_force: world.policy.clone(),
-                metrics: world.metrics.clone(),
+                metrics: world.process.clone(),
             };
             Some(Actor::spawn_linked(None, library, (), root).await?.0.get_id())
         }

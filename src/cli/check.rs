@@ -33,11 +33,11 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 pub fn check_policies(settings: &Settings) -> anyhow::Result<ExitCode> {
     let directory = &settings.policies;
     let files = read_files(directory).map_err(|error| anyhow::anyhow!(error))?;
-    let vocabulary = Vocabulary::of(settings.signals.iter().map(|template| &template.spec));
+    let vocabulary = Vocabulary::of(&settings.services)?;
     let texts = files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
     match compile(texts, &vocabulary) {
         Ok(set) => {
-            let rules = set.rule_names().collect::<Vec<_>>().join(", ");
+            let rules = set.rules().collect::<Vec<_>>().join(", ");
             println!("{}: revision {}, rules {rules}", directory.display(), set.revision());
             Ok(ExitCode::SUCCESS)
         }

@@ -6,10 +6,9 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 
-use crate::adapters::store;
+use crate::adapters::store::JournalReader;
 use crate::config::Settings;
 use crate::model::{DecisionId, DecisionRecord, ServiceId, explain as render};
-use crate::ports::Journal;
 
 use super::{ConfigArg, Output};
 
@@ -80,7 +79,7 @@ async fn ask(settings: &Settings, question: &Question) -> anyhow::Result<Option<
 }
 
 fn read(settings: &Settings, question: &Question) -> anyhow::Result<Vec<DecisionRecord>> {
-    let journal = store::open_read_only(&settings.state.join("journal.redb"))?;
+    let journal = JournalReader::open(&settings.state.join("journal.redb"))?;
     Ok(match question {
         Question::One(id) => journal.decision(id)?.into_iter().collect(),
         Question::Newest(service, last) => journal.recent(Some(service), usize::from(*last))?,

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::forecast::{FitJob, FitResult, ForecastParams, Forecaster, forecast};
+use crate::forecast::params::ForecastParams;
+use crate::forecast::{FitJob, FitResult, Forecaster, forecast};
 use crate::model::{MinuteValue, Outlook, ServiceSpec};
 
 use super::observer::Observed;

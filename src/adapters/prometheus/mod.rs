@@ -15,7 +15,6 @@
 //! | [`selector`] | label matchers for some services, quoted |
 //! | [`back_off`] | how long to stay away from a source that fails |
 
-mod back_off;
 mod history;
 mod http;
 mod parse;
@@ -28,7 +27,6 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio::time::Instant;
 
-pub use back_off::BackOff;
 pub use settings::{PrometheusSettings, SetupError};
 
 use crate::model::{Arrival, Finite, Missing, Sample, Timestamp};
