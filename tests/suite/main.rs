@@ -5,6 +5,7 @@
 mod architecture;
 mod cluster_faults;
 mod contract_cluster;
+mod console;
 mod contract_journal;
 mod contract_prometheus;
 mod golden_explain;
