@@ -23,9 +23,9 @@ mod settings;
 mod vector;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::future::BoxFuture;
-use tokio::time::Instant;
 
 pub use settings::{PrometheusSettings, SetupError};
 
@@ -79,7 +79,7 @@ struct Times {
 struct Reader<'a> {
     http: &'a Http,
     round: &'a Round,
-    until: Instant,
+    started: Instant,
     /// Sample times by question, so that templates over the same series ask once.
     times: Vec<Times>,
     answer: Answer,
@@ -94,7 +94,7 @@ impl<'a> Reader<'a> {
             back_off: None,
             error: None,
         };
-        Self { http, round, until: Instant::now() + round.deadline, times: Vec::new(), answer }
+        Self { http, round, started: Instant::now(), times: Vec::new(), answer }
     }
 
     async fn run(mut self) -> Answer {
@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
         if let Some(error) = &self.answer.error {
             return Err(error.clone());
         }
-        let left = self.until.saturating_duration_since(Instant::now());
+        let left = self.round.deadline.saturating_sub(self.started.elapsed());
         if left.is_zero() {
             return Err(self.answer.error.insert(SourceError::TimedOut(self.round.deadline)).clone());
         }
