@@ -128,7 +128,9 @@ impl Evaluation<'_> {
     fn error(&self, rule: &Rule, failure: &Failure, position: Position) -> RuleOutcome {
         let path = self.set.files.get(rule.file).map_or("", |file| file.path.as_str());
         let position = if position.is_none() { rule.position } else { position };
-        RuleOutcome::Error { message: PolicyFault::at(path, position, Some(&*rule.name), failure.to_string()).to_string() }
+        RuleOutcome::Error {
+            message: PolicyFault::at(path, position, Some(&*rule.name), failure.to_string()).to_string(),
+        }
     }
 }
 
