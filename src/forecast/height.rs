@@ -1,0 +1,76 @@
+//! How high a signal usually stands, and how high it stood at most in a week.
+
+use super::bands::Limits;
+use super::history::DAY;
+use crate::model::Minute;
+
+/// Forecasts stay within this multiple of the largest absolute value of a week (INV-26).
+const MOST: f64 = 10.0;
+/// Share of a new value in the usual height (half-life half a day), once there were as many.
+const GAIN: f64 = 0.001;
+const DAYS: usize = 7;
+
+/// Usual and largest absolute value.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Height {
+    mean: f64,
+    seen: u32,
+    /// Largest absolute value of each of the last days, at the day modulo their number.
+    peaks: [f32; DAYS],
+    day: i64,
+}
+
+impl Height {
+    /// Takes in the value of `minute`.
+    pub fn learn(&mut self, minute: Minute, value: f64) {
+        self.seen = self.seen.saturating_add(1);
+        self.mean += GAIN.max(1.0 / f64::from(self.seen)) * (value.abs() - self.mean);
+        let day = minute.0.div_euclid(DAY);
+        if self.seen == 1 {
+            self.day = day;
+        }
+        let passed = day.saturating_sub(self.day).clamp(0, DAYS as i64);
+        for back in 0..passed {
+            self.peaks[slot(day - back)] = 0.0;
+        }
+        self.day = day;
+        let peak = &mut self.peaks[slot(day)];
+        *peak = peak.max(value.abs() as f32);
+    }
+
+    /// Returns the usual absolute value.
+    pub fn usual(&self) -> f64 {
+        self.mean
+    }
+
+    /// Returns what a forecast may be, given the declared range (`min`, `max`) of the signal.
+    pub fn limits(&self, range: (f64, f64)) -> Limits {
+        let most = MOST * f64::from(self.peaks.iter().copied().fold(0.0, f32::max));
+        let low = range.0.max(if range.0 >= 0.0 { 0.0 } else { -most });
+        Limits { low, high: most.min(range.1).max(low) }
+    }
+}
+
+fn slot(day: i64) -> usize {
+    day.rem_euclid(DAYS as i64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forecasts_stay_within_the_range_and_ten_times_the_peak_of_a_week() {
+        let mut height = Height::default();
+        height.learn(Minute(0), 50.0);
+        for day in 1..20 {
+            height.learn(Minute(day * DAY), 2.0);
+            let high = if day < 7 { 500.0 } else { 20.0 };
+            assert_eq!(height.limits((0.0, 1e9)), Limits { low: 0.0, high }, "day {day}");
+        }
+        assert_eq!(height.limits((0.0, 1.0)), Limits { low: 0.0, high: 1.0 });
+        assert_eq!(height.limits((-1e9, 1e9)), Limits { low: -20.0, high: 20.0 });
+        height.learn(Minute(400 * DAY), 1.0);
+        assert_eq!(height.limits((0.0, 1e9)), Limits { low: 0.0, high: 10.0 });
+    }
+}

@@ -1,0 +1,236 @@
+//! Damped additive Holt-Winters with a season of the day, in error-correction form (Hyndman, Koehler, Ord and
+//! Snyder 2008; AR(1) term after Taylor 2003; clipping after Gelper, Fried and Croux 2010):
+//!
+//! ```text
+//! f = l + phi b + s[t] + rho r      e = clip(y - f, +-k sigma)
+//! l = l + phi b + alpha e           b = phi b + alpha beta e
+//! s[t] = s[t] + gamma e             r = what of e is left after the update
+//! ```
+//!
+//! A missing minute moves the level along the trend and damps trend and rest; it leaves season and scale.
+//! Surprises beyond `k sigma` are learned as if they were that large, so that one outlier moves little;
+//! after five in a row on one side the level has shifted, and jumps there.
+
+use ndarray::Array1;
+
+use super::season::Season;
+use super::{Ahead, Model, Origin, Path};
+use crate::forecast::history::{DAY, History};
+use crate::forecast::params::{ForecastParams, Smoothing};
+use crate::model::Minute;
+use crate::model::outlook::{ForecastFlag, HORIZONS, Parts};
+
+/// Name in the catalogue.
+pub const NAME: &str = "holt_winters";
+
+/// Share of the newest squared surprise in the squared scale.
+const SCALE_GAIN: f64 = 0.02;
+/// Values before anything is clipped; the scale is their plain mean.
+const UNCLIPPED: u32 = 30;
+/// Clipped surprises in a row, on one side, that make a level shift.
+const SHIFT_AFTER: i8 = 5;
+/// Minutes for which a level shift is announced.
+const SHIFT_SHOWN: u8 = 10;
+/// Share of a day that has to be seen before its profile is taken as the season.
+const DAY_SEEN: f64 = 0.8;
+/// The first days correct the season more, so that it becomes their mean rather than the first day:
+/// day `n` by at least this share of `1 / n`, which a five-minute cell receives five times.
+const EARLY_GAMMA: f64 = 0.2;
+
+/// Level, trend, rest and scale: all but the season.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Core {
+    level: f64,
+    trend: f64,
+    rest: f64,
+    variance: f64,
+    seen: u32,
+    /// Clipped surprises in a row; its sign is their side.
+    clipped: i8,
+    /// Minutes since the level jumped.
+    since_shift: u8,
+}
+
+/// The model of one signal.
+#[derive(Debug, Clone)]
+pub struct HoltWinters {
+    core: Option<Core>,
+    last: Minute,
+    season: Season,
+    /// Whole days learned by the season; `None` while it is flat because no day has been seen yet.
+    season_days: Option<u32>,
+    smoothing: Smoothing,
+    /// `phi + ... + phi^h` and `rho^h` for each horizon.
+    damping: (Path, Path),
+    clip_sigmas: Option<f64>,
+}
+
+impl HoltWinters {
+    /// Returns an empty model with a season of the day, drawn from the first full day.
+    pub fn new(params: &ForecastParams) -> Self {
+        Self {
+            core: None,
+            last: Minute(0),
+            season: Season::flat_day(),
+            season_days: None,
+            smoothing: params.smoothing,
+            damping: damping(params.smoothing),
+            clip_sigmas: Some(params.clip_sigmas),
+        }
+    }
+
+    /// Returns the textbook recursion with a known start: one seasonal index for each step (`season[0]` at
+    /// minute 0), nothing clipped. The same code as in operation, for comparison with reference numbers.
+    pub fn classical(smoothing: Smoothing, level: f64, trend: f64, season: Array1<f64>) -> Self {
+        let core = Core { level, trend, rest: 0.0, variance: 0.0, seen: 1, clipped: 0, since_shift: u8::MAX };
+        Self {
+            core: Some(core),
+            last: Minute(-1),
+            season: Season::classical(season),
+            season_days: Some(u32::MAX),
+            smoothing,
+            damping: damping(smoothing),
+            clip_sigmas: None,
+        }
+    }
+
+    /// Takes over smoothing parameters; level, trend and season stay.
+    pub fn set_smoothing(&mut self, smoothing: Smoothing) {
+        self.smoothing = smoothing;
+        self.damping = damping(smoothing);
+    }
+
+    /// Returns the core after a missing minute.
+    fn missed(&self, core: Core) -> Core {
+        let Smoothing { phi, rho, .. } = self.smoothing;
+        Core {
+            level: core.level + phi * core.trend,
+            trend: phi * core.trend,
+            rest: rho * core.rest,
+            since_shift: core.since_shift.saturating_add(1),
+            ..core
+        }
+    }
+
+    /// Returns the core after `value`, and the surprise that was learned.
+    fn learned(&self, core: Option<Core>, season: f64, value: f64) -> (Core, f64) {
+        let Some(core) = core else {
+            let level = value - season;
+            let core = Core { level, trend: 0.0, rest: 0.0, variance: 0.0, seen: 1, clipped: 0, since_shift: u8::MAX };
+            return (core, 0.0);
+        };
+        let Smoothing { alpha, beta, gamma, phi, rho } = self.smoothing;
+        let base = core.level + phi * core.trend;
+        let error = value - (base + season + rho * core.rest);
+        let (learned, clipped) = self.clip(core, error);
+        let seen = core.seen.saturating_add(1);
+        let since_shift = core.since_shift.saturating_add(1);
+        if clipped.abs() >= SHIFT_AFTER {
+            let variance = (4.0 * core.variance).max(error * error / 16.0);
+            let core =
+                Core { level: value - season, trend: 0.0, rest: 0.0, variance, seen, clipped: 0, since_shift: 0 };
+            return (core, 0.0);
+        }
+        let core = Core {
+            level: base + alpha * learned,
+            trend: phi * core.trend + alpha * beta * learned,
+            rest: (1.0 - alpha - gamma) * learned + rho * core.rest,
+            variance: core.variance + SCALE_GAIN.max(1.0 / f64::from(seen)) * (learned * learned - core.variance),
+            seen,
+            clipped,
+            since_shift,
+        };
+        (core, learned)
+    }
+
+    /// Returns the surprise as far as it is learned, and how many were clipped in a row with it.
+    fn clip(&self, core: Core, error: f64) -> (f64, i8) {
+        let Some(sigmas) = self.clip_sigmas.filter(|_| core.seen >= UNCLIPPED) else { return (error, 0) };
+        let limit = sigmas * core.variance.sqrt().max(1e-3 * core.level.abs());
+        if error.abs() <= limit {
+            return (error, 0);
+        }
+        let side = if error > 0.0 { 1 } else { -1 };
+        let before = if core.clipped.signum() == side { core.clipped } else { 0 };
+        (error.clamp(-limit, limit), before.saturating_add(side))
+    }
+
+    /// Draws the season from the first full day, then counts the days.
+    fn draw_season(&mut self, minute: Minute, value: f64, history: &History) {
+        if minute.0.rem_euclid(60) != 59 {
+            return;
+        }
+        match self.season_days {
+            None if history.share_seen(minute, DAY) >= DAY_SEEN => {
+                self.season = Season::of_last_day(history, minute);
+                self.season_days = Some(1);
+                if let Some(core) = &mut self.core {
+                    core.level = value - self.season.at(minute);
+                    core.trend = 0.0;
+                    core.rest = 0.0;
+                }
+            }
+            Some(days) if minute.of_day() == 1439 => self.season_days = Some(days.saturating_add(1)),
+            _ => {}
+        }
+    }
+
+    fn gamma(&self) -> f64 {
+        let early = self.season_days.map_or(0.0, |days| EARLY_GAMMA / (f64::from(days) + 1.0));
+        self.smoothing.gamma.max(early)
+    }
+}
+
+impl Model for HoltWinters {
+    fn observe(&mut self, minute: Minute, value: Option<f64>, history: &History) {
+        self.last = minute;
+        let Some(value) = value else {
+            self.core = self.core.map(|core| self.missed(core));
+            return;
+        };
+        let (core, learned) = self.learned(self.core, self.season.at(minute), value);
+        self.core = Some(core);
+        if self.season_days.is_some() {
+            self.season.correct(minute, self.gamma() * learned);
+        }
+        self.draw_season(minute, value, history);
+    }
+
+    fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead> {
+        let mut core = self.core?;
+        if let Some(value) = origin.provisional {
+            let missed = (origin.minute.0.saturating_sub(self.last.0) - 1).clamp(0, DAY);
+            for _ in 0..missed {
+                core = self.missed(core);
+            }
+            core = self.learned(Some(core), self.season.at(origin.minute), value).0;
+        }
+        let mut path = Path::default();
+        let (trends, rests) = self.damping;
+        for (point, (minutes, (trend, rest))) in
+            path.iter_mut().zip(HORIZONS.into_iter().zip(trends.into_iter().zip(rests)))
+        {
+            let season = self.season.at(origin.minute.plus(i64::from(minutes)));
+            *point = core.level + trend * core.trend + season + rest * core.rest;
+        }
+        let [trend, ..] = trends.map(|damping| damping * core.trend);
+        let [rest, ..] = rests.map(|damping| damping * core.rest);
+        let season = self.season.at(origin.minute.plus(1));
+        Some(Ahead { path, parts: Parts { level: core.level, trend, season, rest } })
+    }
+
+    fn flag(&self) -> Option<ForecastFlag> {
+        let core = self.core?;
+        if core.since_shift < SHIFT_SHOWN {
+            return Some(ForecastFlag::LevelShift);
+        }
+        (core.clipped != 0).then_some(ForecastFlag::Clipped)
+    }
+}
+
+/// Returns `phi + ... + phi^h` and `rho^h` for each horizon.
+fn damping(smoothing: Smoothing) -> (Path, Path) {
+    let power = |base: f64, minutes: u16| base.powi(i32::from(minutes));
+    let sum = |minutes: u16| (1..=minutes).map(|step| power(smoothing.phi, step)).sum();
+    (HORIZONS.map(sum), HORIZONS.map(|minutes| power(smoothing.rho, minutes)))
+}

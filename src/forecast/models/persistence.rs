@@ -1,0 +1,26 @@
+//! The newest value goes on. Adapts at once, knows nothing: the bar that every other model has to pass.
+
+use super::{Ahead, Model, Origin};
+use crate::forecast::history::History;
+use crate::model::Minute;
+use crate::model::outlook::{HORIZONS, Parts};
+
+/// Name in the catalogue.
+pub const NAME: &str = "persistence";
+
+/// The newest value.
+#[derive(Debug, Clone, Default)]
+pub struct Persistence {
+    last: Option<f64>,
+}
+
+impl Model for Persistence {
+    fn observe(&mut self, _minute: Minute, value: Option<f64>, _history: &History) {
+        self.last = value.or(self.last);
+    }
+
+    fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead> {
+        let value = origin.provisional.or(self.last)?;
+        Some(Ahead { path: [value; HORIZONS.len()], parts: Parts { rest: value, ..Parts::default() } })
+    }
+}

@@ -1,0 +1,146 @@
+//! Parameters of the forecast stage, with their units and the ranges they are held to.
+
+use serde::{Deserialize, Serialize};
+
+/// Smoothing parameters of the damped Holt-Winters model, in the symbols of Hyndman, Koehler, Ord and Snyder
+/// (2008): all lie in 0..1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Smoothing {
+    /// Share of a surprise that moves the level.
+    pub alpha: f64,
+    /// Share of a level move that moves the trend (`beta*`: the trend learns `alpha * beta` of a surprise).
+    pub beta: f64,
+    /// Share of a surprise that moves the season.
+    pub gamma: f64,
+    /// What is left of the trend after one minute; 1 is no damping.
+    pub phi: f64,
+    /// What is left after one minute of the part of a surprise that nothing has learned (AR(1), Taylor 2003).
+    pub rho: f64,
+}
+
+impl Default for Smoothing {
+    fn default() -> Self {
+        Self { alpha: 0.2, beta: 0.05, gamma: 0.03, phi: 0.9, rho: 0.3 }
+    }
+}
+
+/// Parameters of the forecast stage. The same for all signals: none is tuned for a series.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ForecastParams {
+    /// Smoothing until a fit has found better.
+    pub smoothing: Smoothing,
+    /// Surprises are learned up to this many robust standard deviations.
+    pub clip_sigmas: f64,
+    /// Minutes with a value before there is a forecast at all.
+    pub ready_minutes: u32,
+    /// Minutes with a value before a forecast is no longer flagged cold and may earn authority.
+    pub cold_minutes: u32,
+    /// Days of history kept for a fit, 2 to 14; 5.8 KB a day and signal.
+    pub history_days: u32,
+    /// Half-life of the losses by which models are compared, minutes.
+    pub loss_half_life_minutes: f64,
+    /// Half-life of the realised coverage, minutes.
+    pub coverage_half_life_minutes: f64,
+    /// Skill above which a forecast may add capacity (share of the loss of the best flat rule that it saves).
+    pub skill_to_add: f64,
+    /// Skill above which it may also let capacity go.
+    pub skill_to_remove: f64,
+    /// How far realised coverage may fall below 95 % before a forecast loses its say.
+    pub coverage_slack: f64,
+    /// Minutes for which a bar has to be met without a break before authority rises by one rung.
+    pub promotion_minutes: u32,
+    /// Time from one tick of the loop to the next, seconds; part of the lead time.
+    pub tick_seconds: f64,
+}
+
+impl Default for ForecastParams {
+    fn default() -> Self {
+        Self {
+            smoothing: Smoothing::default(),
+            clip_sigmas: 3.0,
+            ready_minutes: 10,
+            cold_minutes: 2880,
+            history_days: 2,
+            loss_half_life_minutes: 480.0,
+            coverage_half_life_minutes: 1440.0,
+            skill_to_add: 0.02,
+            skill_to_remove: 0.1,
+            coverage_slack: 0.03,
+            promotion_minutes: 240,
+            tick_seconds: 15.0,
+        }
+    }
+}
+
+/// A parameter outside its range.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{key} is {value}, expected {low} to {high}")]
+pub struct ParamFault {
+    /// Path of the key below the forecast settings.
+    pub key: &'static str,
+    /// What it was set to.
+    pub value: f64,
+    /// Smallest permitted value.
+    pub low: f64,
+    /// Largest permitted value.
+    pub high: f64,
+}
+
+impl ForecastParams {
+    /// Returns the parameters if each lies in its range.
+    ///
+    /// # Errors
+    /// All faults at once.
+    pub fn validated(self) -> Result<Self, Vec<ParamFault>> {
+        let smoothing = self.smoothing;
+        let faults: Vec<ParamFault> = [
+            ("smoothing.alpha", smoothing.alpha, 0.001, 1.0),
+            ("smoothing.beta", smoothing.beta, 0.0, 1.0),
+            ("smoothing.gamma", smoothing.gamma, 0.0, 1.0),
+            ("smoothing.phi", smoothing.phi, 0.0, 1.0),
+            ("smoothing.rho", smoothing.rho, 0.0, 0.999),
+            ("clip_sigmas", self.clip_sigmas, 1.0, 100.0),
+            ("ready_minutes", f64::from(self.ready_minutes), 2.0, 1440.0),
+            ("cold_minutes", f64::from(self.cold_minutes), 1440.0, 20_160.0),
+            ("history_days", f64::from(self.history_days), 2.0, 14.0),
+            ("loss_half_life_minutes", self.loss_half_life_minutes, 30.0, 20_160.0),
+            ("coverage_half_life_minutes", self.coverage_half_life_minutes, 60.0, 20_160.0),
+            ("skill_to_add", self.skill_to_add, 0.0, 1.0),
+            ("skill_to_remove", self.skill_to_remove, self.skill_to_add, 1.0),
+            ("coverage_slack", self.coverage_slack, 0.0, 0.95),
+            ("promotion_minutes", f64::from(self.promotion_minutes), 0.0, 10_080.0),
+            ("tick_seconds", self.tick_seconds, 0.1, 600.0),
+        ]
+        .into_iter()
+        .filter(|(_, value, low, high)| !(*low..=*high).contains(value))
+        .map(|(key, value, low, high)| ParamFault { key, value, low, high })
+        .collect();
+        if faults.is_empty() { Ok(self) } else { Err(faults) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert!(ForecastParams::default().validated().is_ok());
+    }
+
+    #[test]
+    fn all_faults_are_listed_at_once() {
+        let params = ForecastParams { history_days: 1, clip_sigmas: f64::NAN, ..ForecastParams::default() };
+        let faults = params.validated().unwrap_err();
+        let keys: Vec<_> = faults.iter().map(|fault| fault.key).collect();
+        assert_eq!(keys, ["clip_sigmas", "history_days"]);
+        assert_eq!(faults[1].to_string(), "history_days is 1, expected 2 to 14");
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        assert!(serde_json::from_str::<ForecastParams>(r#"{"clip": 3}"#).is_err());
+    }
+}
