@@ -53,6 +53,8 @@ pub struct Ports {
     pub policies: Arc<dyn PolicyStore>,
     /// Long work.
     pub executor: Arc<dyn Executor>,
+    /// Makes the deadline of one policy evaluation.
+    pub deadline: fn() -> Deadline,
     /// Telemetry, by the name of the source in the settings.
     pub sources: BTreeMap<String, Arc<dyn TelemetrySource>>,
 }
@@ -79,11 +81,10 @@ impl Ports {
             clock,
             cluster: Arc::new(cluster),
             journal: Arc::new(journal),
-            kill: Arc::new(KillFile::watch(settings.kill_switch.clone())),
-            policies: Arc::new(
-                PolicyDir::watch(settings.policies.clone()).context("cannot watch the policy directory")?,
-            ),
-            executor: Arc::new(Pool::new()),
+            kill: Arc::new(KillFile::open(&settings.kill_switch)),
+            policies: Arc::new(PolicyDir::open(&settings.policies)),
+            executor: Arc::new(Pool::for_this_machine()),
+            deadline,
             sources,
         })
     }
@@ -93,7 +94,7 @@ impl Ports {
 pub struct Running {
     tree: Tree,
     stop_console: CancellationToken,
-    console: tokio::task::JoinHandle<()>,
+    console: tokio::task::JoinHandle<std::io::Result<()>>,
     /// Snapshots.
     pub control: Arc<LoopControl>,
     /// Where the console listens.
@@ -121,8 +122,9 @@ impl Running {
     pub async fn stop(self) {
         self.tree.stop().await;
         self.stop_console.cancel();
-        // Its only error is a panic of the server, and the loop has ended anyway.
-        let _ = self.console.await;
+        if let Ok(Err(error)) = self.console.await {
+            tracing::warn!(%error, "console ended with an error");
+        }
     }
 }
 
@@ -135,7 +137,7 @@ pub async fn assemble(
     ports: Ports,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<(Tree, Arc<LoopControl>)> {
-    let Ports { clock, cluster, journal, kill, policies, executor, sources } = ports;
+    let Ports { clock, cluster, journal, kill, policies, executor, deadline, sources } = ports;
     let process = metrics.process();
     let gate = WriteGate::new(
         clock.clone(),
@@ -234,7 +236,7 @@ fn plan(
         let members = routes.iter().filter(|route| route.signals.iter().any(|(template, _)| *template == position));
         template(signal, members, services.len())
     });
-    let round = Round { templates: templates.collect(), deadline: declared.timeout };
+    let round = Round { templates: templates.collect(), deadline: declared.interval };
     let (interval, history) = (declared.interval, declared.history);
     Some(SourcePlan { name: name.to_owned(), source, interval, history, round, routes })
 }

@@ -5,14 +5,13 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use crate::cycle::RoundArrived;
 use crate::instrument::{SourceFault, SourceMetrics};
 use crate::model::time::elapsed;
 use crate::model::{Arrival, Missing, Now};
 use crate::ports::{Answer, Clock, Round, SourceError, TelemetrySource};
 
 use super::back_off::BackOff;
-use super::service::Service;
+use super::service::{Service, Share};
 use super::world::World;
 
 /// What a source asks, when, and for whom.
@@ -130,11 +129,7 @@ impl Source {
                     *slot = arrival.cloned();
                 }
             }
-            let target = self.world.cluster.observed(&service.spec.target);
-            if let Some(state) = target.known() {
-                self.world.gate.seen_replicas(&service.spec.id, state.replicas);
-            }
-            service.round_arrived(RoundArrived { arrivals, target, now });
+            service.round_arrived(Share { arrivals, now });
         }
     }
 }

@@ -8,6 +8,7 @@ use clap::Args;
 
 use crate::adapters::store::JournalReader;
 use crate::config::Settings;
+use crate::console::DecisionSummary;
 use crate::model::{DecisionId, DecisionRecord, ServiceId, explain as render};
 
 use super::{ConfigArg, Output};
@@ -72,10 +73,15 @@ async fn ask(settings: &Settings, question: &Question) -> anyhow::Result<Option<
         return Ok(Some(Vec::new()));
     }
     let answer = answer.error_for_status()?;
-    Ok(Some(match question {
-        Question::One(_) => vec![answer.json().await?],
-        Question::Newest(..) => answer.json().await?,
-    }))
+    if let Question::One(_) = question {
+        return Ok(Some(vec![answer.json().await?]));
+    }
+    let mut records = Vec::new();
+    for summary in answer.json::<Vec<DecisionSummary>>().await? {
+        let url = format!("{base}/{}/{}", summary.id.service, summary.id.cycle);
+        records.push(client.get(&url).send().await?.error_for_status()?.json().await?);
+    }
+    Ok(Some(records))
 }
 
 fn read(settings: &Settings, question: &Question) -> anyhow::Result<Vec<DecisionRecord>> {

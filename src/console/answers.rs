@@ -40,7 +40,7 @@ impl From<ServiceSnapshot> for ServiceSummary {
         let target = features.and_then(|features| features.target.last());
         let fresh = features
             .map_or(0, |features| features.signals.iter().filter(|signal| signal.reading.fresh().is_some()).count());
-        let (last, sentence) = snapshot.last.map(|(id, _, sentence)| (id, sentence)).unzip();
+        let (last, sentence) = snapshot.last.map(|record| (record.id.clone(), explain::sentence(&record))).unzip();
         Self {
             service: snapshot.service,
             mode: snapshot.mode,

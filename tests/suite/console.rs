@@ -54,7 +54,7 @@ impl Control for Loop {
             signals: record.signals.clone(),
             features: Some(Arc::new(record.features.clone())),
             outlook: Some(Arc::new(record.outlook.clone())),
-            last: Some((record.id.clone(), record.trace, sentence(&record))),
+            last: Some(Arc::new(record)),
             restarts: 2,
             quarantined: None,
         };

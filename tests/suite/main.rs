@@ -1,12 +1,11 @@
 //! One test binary for everything that needs no other program: a module per kind of test.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
 
 mod architecture;
 mod cluster_faults;
-mod contract_cluster;
 mod console;
+mod contract_cluster;
 mod contract_journal;
 mod contract_prometheus;
 mod golden_explain;

@@ -9,10 +9,11 @@ use ractor::ActorRef;
 
 use crate::cycle::{
     ActuatorCore, ActuatorEvent, Assessed, DeciderCore, DeciderEvent, ForecasterCore, ForecasterEvent, ObserverCore,
-    RoundArrived,
 };
 use crate::instrument::ServiceMetrics;
-use crate::model::{ChangeSet, DecisionRecord, Features, Intent, MinuteValue, Now, Outlook, ServiceSpec, WriteOutcome};
+use crate::model::{
+    Arrival, ChangeSet, DecisionRecord, Features, Intent, MinuteValue, Now, Outlook, ServiceSpec, WriteOutcome,
+};
 
 use super::stage::{Stage, Wake};
 use super::stages::{ActuatorStage, DeciderStage, ForecasterStage, ObserverStage};
@@ -34,6 +35,15 @@ impl<T: Clone> Committed<T> {
         *self.0.lock() = next;
         result
     }
+}
+
+/// The share that one service has in a round of a source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Share {
+    /// In the order of the spec's signals; `None` where the source was not asked.
+    pub arrivals: Vec<Option<Arrival>>,
+    /// When the round arrived.
+    pub now: Now,
 }
 
 /// What is shown of a service.
@@ -63,7 +73,7 @@ pub struct Service {
     pub(super) forecaster: Committed<ForecasterCore>,
     pub(super) decider: Committed<DeciderCore>,
     pub(super) actuator: Committed<ActuatorCore>,
-    pub(super) rounds: Inbox<RoundArrived>,
+    pub(super) rounds: Inbox<Share>,
     pub(super) forecasts: Inbox<ForecasterEvent>,
     pub(super) decisions: Inbox<DeciderEvent>,
     pub(super) actions: Inbox<ActuatorEvent>,
@@ -95,8 +105,8 @@ impl Service {
     }
 
     /// Hands over the share of a round. A share that was not yet taken is replaced.
-    pub fn round_arrived(&self, round: RoundArrived) {
-        self.put::<ObserverStage>(self.rounds.put_latest(round));
+    pub fn round_arrived(&self, share: Share) {
+        self.put::<ObserverStage>(self.rounds.put_latest(share));
     }
 
     /// Hands over the past of the forecast signals.

@@ -9,21 +9,21 @@ use crate::cycle::{
 use crate::instrument::{self, ActorRole};
 use crate::ports::journal::Entry;
 
-use super::slot::{Committed, Service};
+use super::slot::{Committed, Service, Share};
 use super::stage::Stage;
 use crate::actors::inbox::Inbox;
 
 pub(super) struct ObserverStage;
 
 impl Stage for ObserverStage {
-    type Item = RoundArrived;
+    type Item = Share;
     type Core = ObserverCore;
     type Effects = Observed;
     const POSITION: usize = 0;
     const ROLE: ActorRole = ActorRole::Observer;
     const TIMED: instrument::Stage = instrument::Stage::Observe;
 
-    fn inbox(service: &Service) -> &Inbox<RoundArrived> {
+    fn inbox(service: &Service) -> &Inbox<Share> {
         &service.rounds
     }
 
@@ -31,8 +31,12 @@ impl Stage for ObserverStage {
         &service.observer
     }
 
-    fn step(core: &mut ObserverCore, round: &RoundArrived, _: &Service) -> Observed {
-        core.step(round)
+    fn step(core: &mut ObserverCore, share: &Share, service: &Service) -> Observed {
+        let target = service.world.cluster.observed(&service.spec.target);
+        if let Some(state) = target.known() {
+            service.world.gate.seen_replicas(&service.spec.id, state.replicas);
+        }
+        core.step(&RoundArrived { arrivals: share.arrivals.clone(), target, now: share.now })
     }
 
     fn perform(observed: Observed, service: &Arc<Service>) {

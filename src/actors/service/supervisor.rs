@@ -107,7 +107,7 @@ impl SupervisorState {
             spawn::<DeciderStage>(&self.service, &cell).await?,
             spawn::<ActuatorStage>(&self.service, &cell).await?,
         ];
-        self.alive = stages.iter().map(ActorRef::get_id).collect();
+        self.alive = stages.iter().map(|stage| stage.get_id()).collect();
         self.started = self.service.world.clock.now().mono;
         self.service.stages.store(Some(Arc::new(stages)));
         self.service.update_view(|view| view.quarantined = None);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::adapters::kill_file;
+use crate::adapters::kill_file::{self, Scope};
 use crate::demo::queries::{LABELS, QUERIES, SAMPLES};
 
 /// The shipped policies that the demo starts with.
@@ -36,7 +36,7 @@ impl Directory {
             fs::remove_file(&journal).with_context(wanted)?;
         }
         fs::write(directory.settings(), directory.settings_text(prometheus, kubernetes)).with_context(wanted)?;
-        kill_file::release(&path.join("killswitch.yaml"), None, "flyball demo", "the demo begins")?;
+        kill_file::release(&path.join("killswitch.yaml"), &Scope::All, "flyball demo", "the demo begins")?;
         Ok(directory)
     }
 

@@ -71,9 +71,9 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let start = Scenario::demo_start("2026-03-03T00:00:00Z".parse()?);
     let plant = Plant::start(args.seed, start).await?;
     let directory = Directory::prepare(&args.directory, &plant.demo.prometheus_url(), &plant.api.url())?;
-    logs::to_file("info", &directory.log())?;
+    logs::start_in_file("info", std::fs::File::create(directory.log())?)?;
     let settings = config::load(&directory.settings())?;
-    let clock = Arc::new(ScaledClock::new(start, args.speed));
+    let clock = Arc::new(ScaledClock::start(start, args.speed)?);
     let metrics = Arc::new(Metrics::new());
     let ports = Ports::open(&settings, clock.clone(), &metrics).await?;
     let running = Running::start(&settings, ports, metrics).await?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::actors::LoopControl;
 use crate::demo::PlantSnapshot;
 use crate::demo::view_model::{Ahead, Hints, LastDecision, ServiceRow, ViewModel, Violations};
-use crate::model::{Outlook, Role, ServiceId, Timestamp};
+use crate::model::{Outlook, Role, ServiceId, Timestamp, explain};
 use crate::ports::{Control, ServiceSnapshot};
 use crate::sim::Score;
 
@@ -117,7 +117,7 @@ fn service_row(snapshot: &ServiceSnapshot, plant: &PlantSnapshot, loads: Vec<f64
         ready: plant.pods.ready,
         p99: fresh(Role::Latency),
         slo_p99: snapshot.slo.p99,
-        decision: snapshot.last.as_ref().map(|last| LastDecision { at: last.at, text: last.sentence.clone() }),
+        decision: snapshot.last.as_ref().map(|last| LastDecision { at: last.at, text: explain::sentence(last) }),
         loads,
     }
 }
