@@ -7,13 +7,13 @@
 //!
 //! | file | duty |
 //! |---|---|
-//! | [`settings`] | where and how long, validated |
-//! | [`http`] | one exchange: deadline, size limit, no redirects, errors without secrets |
-//! | [`parse`] | walks an answer series by series, without holding it twice |
-//! | [`vector`] | instant answers: one slot for each service |
-//! | [`history`] | range answers on the minute grid, split into stretches a server accepts |
-//! | [`selector`] | label matchers for some services, quoted |
-//! | [`back_off`] | how long to stay away from a source that fails |
+//! | `settings` | where and how long, validated |
+//! | `http` | one exchange: deadline, size limit, no redirects, errors without secrets |
+//! | `parse` | walks an answer series by series, without holding it twice |
+//! | `vector` | instant answers: one slot for each service |
+//! | `history` | range answers on the minute grid, split into stretches a server accepts |
+//! | `selector` | label matchers for some services, quoted |
+//! | `back_off` | how long to stay away from a source that fails |
 
 mod history;
 mod http;
