@@ -7,7 +7,7 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, 
 use tokio::task::JoinHandle;
 
 use crate::cycle::stages::Vocabulary;
-use crate::ports::{Clock, PolicyStore};
+use crate::ports::PolicyStore;
 
 use super::fleet::Fleet;
 use super::policy_library::PolicyLibrary;

@@ -8,7 +8,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use crate::instrument::{SourceFault, SourceMetrics};
 use crate::model::time::elapsed;
 use crate::model::{Arrival, Missing, Now};
-use crate::ports::{Answer, Clock, Round, SourceError, TelemetrySource};
+use crate::ports::{Answer, Round, SourceError, TelemetrySource};
 
 use super::back_off::BackOff;
 use super::service::{Service, Share};

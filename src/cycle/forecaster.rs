@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use crate::forecast::params::ForecastParams;
-use crate::forecast::{FitJob, FitResult, Forecaster, forecast};
+use crate::forecast::fit::{FitJob, FitResult};
+use crate::forecast::{Forecaster, forecast};
 use crate::model::{MinuteValue, Outlook, ServiceSpec};
 
 use super::observer::Observed;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::forecast::FitJob;
+use crate::forecast::fit::FitJob;
 use crate::forecast::params::ForecastParams;
 use crate::guard::GuardParams;
 use crate::model::{ChangeSet, Intent, MinuteValue, Now, ServiceSpec, WriteOutcome};
