@@ -116,7 +116,7 @@ fn stir_on_change(root: &Path, stirred: Arc<Notify>) -> Option<notify::Recommend
 }
 
 /// Reads the set now.
-fn read_set(root: &Path) -> PolicyFiles {
+pub fn read_set(root: &Path) -> PolicyFiles {
     let mut files = BTreeMap::new();
     let read = collect(root, "", 0, &mut files).and_then(|()| {
         let total: usize = files.values().map(String::len).sum();

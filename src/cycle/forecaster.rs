@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::forecast::params::ForecastParams;
 use crate::forecast::fit::{FitJob, FitResult};
+use crate::forecast::params::ForecastParams;
 use crate::forecast::{Forecaster, forecast};
 use crate::model::{MinuteValue, Outlook, ServiceSpec};
 

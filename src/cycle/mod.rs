@@ -26,7 +26,7 @@ pub use observer::{Observed, ObserverCore, RoundArrived};
 pub mod stages {
     pub use crate::act::{recheck, settle};
     pub use crate::decide::{Deadline, PolicyFault, PolicySet, Vocabulary, compile};
-    pub use crate::forecast::params::ForecastParams;
     pub use crate::forecast::fit::{FitJob, FitResult};
+    pub use crate::forecast::params::ForecastParams;
     pub use crate::guard::{FleetBudget, FleetLimits, GuardParams};
 }

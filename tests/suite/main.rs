@@ -13,3 +13,4 @@ mod golden_metrics;
 mod kubernetes_double;
 mod properties;
 mod records;
+mod scenarios;

@@ -22,8 +22,9 @@ impl Directory {
     /// Writes the settings, releases the kill switch, and forgets the journal of an earlier demo. Policies that
     /// are there are kept: they may have been edited.
     pub fn prepare(path: &Path, prometheus: &str, kubernetes: &str) -> anyhow::Result<Self> {
-        let directory = Self(path.to_path_buf());
         let wanted = || format!("cannot prepare {}; name another with --directory", path.display());
+        let directory = Self(std::path::absolute(path).with_context(wanted)?);
+        let path = &directory.0;
         fs::create_dir_all(directory.policies()).with_context(wanted)?;
         for (name, text) in POLICIES {
             let file = directory.policies().join(name);
