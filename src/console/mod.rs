@@ -92,14 +92,14 @@ async fn bounded(request: Request, next: Next) -> Response {
 
 /// Serves until `shutdown`; then lets open requests end, for at most five seconds.
 pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
-    let draining = shutdown.clone();
+    let stopping = shutdown.clone();
     let server = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
     let too_long = async {
-        draining.cancelled().await;
+        stopping.cancelled().await;
         tokio::time::sleep(DRAIN).await;
     };
     tokio::select! {
-        served = server.into_future() => served,
+        result = server.into_future() => result,
         () = too_long => Ok(()),
     }
 }
