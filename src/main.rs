@@ -1,3 +1,9 @@
 //! The `flyball` binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    flyball::cli::main(&flyball::cli::Cli::parse())
+}

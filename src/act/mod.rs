@@ -1,1 +1,116 @@
-//! (in the making)
+//! The act stage: a verdict that permits becomes one absolute, conditional, expiring write.
+//!
+//! Nothing here writes. [`plan`] says what to write, [`recheck`] is the last question before the write gate
+//! sends it, [`settle`] says after a read what became of a write of unknown fate, [`inverse`] plans the undo.
+//! Whether a knob has a lever is the Cluster adapter's to say; [`kinds`] only names knob and values.
+
+pub mod kinds;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::model::time::elapsed;
+use crate::model::{
+    ChangeId, ChangeSet, Choice, DecisionId, Features, Now, Proposal, ServiceSpec, TraceId, Verdict, WriteOutcome,
+};
+
+/// How long after its decision a write may still be sent (INV-03).
+pub const VALID_FOR: Duration = Duration::from_secs(30);
+
+/// Plans the write of one decision; `None` when nothing is permitted, nothing would change, or the target is not
+/// known.
+///
+/// **Invariants**: INV-01 (what is permitted is written as is), INV-03, INV-22. The same decision gives the same
+/// change, id included (INV-29).
+pub fn plan(
+    decision: &DecisionId,
+    trace: TraceId,
+    spec: &ServiceSpec,
+    features: &Features,
+    proposal: &Proposal,
+    verdict: &Verdict,
+    now: Now,
+) -> Option<ChangeSet> {
+    let Choice::Act { rule, action, backed_by_arrivals } = &proposal.choice else { return None };
+    if !verdict.kind.permits() {
+        return None;
+    }
+    let target = features.target.known()?;
+    let (from, to) = kinds::values(action, target, verdict.permitted)?;
+    let knob = action.knob();
+    (from != to).then(|| ChangeSet {
+        id: ChangeId::derive(&target.uid, knob, decision, from, to),
+        decision: decision.clone(),
+        trace,
+        rule: rule.to_string(),
+        revision: proposal.revision.clone(),
+        target: spec.target.clone(),
+        uid: target.uid.clone(),
+        knob,
+        class: action.class(),
+        from,
+        to,
+        backed_by_arrivals: *backed_by_arrivals,
+        decided: now,
+        valid_for: VALID_FOR,
+    })
+}
+
+/// Plans the undo of `change`: back from what it wrote to what it found, on the same condition.
+///
+/// The inverse of an inverse has the id of the original, which the journal refuses: nothing is undone twice.
+#[must_use]
+pub fn inverse(change: &ChangeSet, now: Now) -> ChangeSet {
+    let (from, to) = (change.to, change.from);
+    ChangeSet {
+        id: ChangeId::derive(&change.uid, change.knob, &change.decision, from, to),
+        rule: format!("undo of {}", change.rule),
+        from,
+        to,
+        backed_by_arrivals: false,
+        decided: now,
+        valid_for: VALID_FOR,
+        ..change.clone()
+    }
+}
+
+/// Asks a live read, right before the write, whether `change` may still be sent.
+///
+/// Age counts on both clocks: the monotonic one stands still while a machine sleeps, the wall clock may jump
+/// back; a write too old by either is decided anew.
+///
+/// # Errors
+/// How the change ends unsent: `Expired`, `AlreadyThere`, or `Superseded` when the object was recreated or has
+/// another value than the one decided on.
+pub fn recheck(change: &ChangeSet, live_uid: &str, live_value: u32, now: Now) -> Result<(), WriteOutcome> {
+    if change.expired(now) || elapsed(now.wall, change.decided.wall) > change.valid_for {
+        return Err(WriteOutcome::Expired);
+    }
+    if live_uid != change.uid {
+        return Err(WriteOutcome::Superseded { found: recreated(change, live_uid) });
+    }
+    if live_value == change.to {
+        return Err(WriteOutcome::AlreadyThere);
+    }
+    if live_value != change.from {
+        return Err(WriteOutcome::Superseded { found: format!("{live_value} where {} was expected", change.from) });
+    }
+    Ok(())
+}
+
+/// Says from a live read, (uid, value), what became of a write whose answer was never seen; `None` when the
+/// object is gone. Settled by what is there, never by sending again (INV-12).
+pub fn settle(change: &ChangeSet, live: Option<(&str, u32)>) -> WriteOutcome {
+    let reason = match live {
+        Some((uid, value)) if uid == change.uid && value == change.to => return WriteOutcome::Applied,
+        Some((uid, value)) if uid == change.uid => format!("found {value}, not {}", change.to),
+        Some((uid, _)) => recreated(change, uid),
+        None => format!("{} does not exist any more", change.target),
+    };
+    WriteOutcome::Abandoned { reason }
+}
+
+fn recreated(change: &ChangeSet, live_uid: &str) -> String {
+    format!("{} was recreated: uid {live_uid}, not {}", change.target, change.uid)
+}

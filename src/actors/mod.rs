@@ -1,1 +1,44 @@
-//! (in the making)
+//! Thin ractor shells around the cores of [`crate::cycle`]: they deliver events, run effects through the
+//! ports, and isolate faults.
+//!
+//! ```text
+//! root
+//! |- policy library    compiles what the policy store announces, keeps the last good set
+//! |- source (each)     one round of queries a tick, never two in flight; hands each service its share
+//! `- fleet
+//!    `- service (each) supervises four stages, restarts them together, quarantines what keeps failing
+//!       |- observer  |- forecaster  |- decider  `- actuator
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | [`inbox`] | where a stage's input waits: the latest cycle, and facts that may not be lost |
+//! | [`service`] | the state slot of a service, its four stages and their supervisor |
+//! | [`write_gate`] | the only place that writes to the world |
+//! | [`source`], [`back_off`] | ticks of one telemetry source, and how long it is left alone when it fails |
+//! | [`warm_start`] | reads the past once, before the service may act |
+//! | [`policy_library`] | the policy set in force |
+//! | [`fleet`], [`root`] | supervision above the services |
+//! | [`control`] | snapshots for console and CLI |
+//!
+//! What ractor leaves to its users, and how it is met here: mailboxes are unbounded, so a message is only ever
+//! a wake-up and the data waits in an [`inbox`]; a panic drops the mailbox, so nothing lives only in a message;
+//! a parent's end kills its children at once, so no write runs inside an actor; names are process-wide, so no
+//! actor has one; the default supervisor dies with its child, so every supervisor here overrides it.
+
+pub mod back_off;
+pub mod control;
+pub mod fleet;
+pub mod inbox;
+pub mod policy_library;
+pub mod root;
+pub mod service;
+pub mod source;
+pub mod warm_start;
+pub mod world;
+pub mod write_gate;
+
+pub use control::LoopControl;
+pub use root::{Tree, TreePlan};
+pub use source::SourcePlan;
+pub use world::World;

@@ -1,1 +1,106 @@
-//! (in the making)
+//! The command line: one file for each subcommand. Errors say what to do.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
+
+mod check;
+mod demo;
+mod explain;
+mod kill;
+mod policy;
+mod run;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, Settings};
+
+/// A flyball governor for services: watches, foresees, decides by policy, acts safely, explains.
+#[derive(Debug, Parser)]
+#[command(name = "flyball", version, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the loop against the sources and the cluster of the settings.
+    Run(run::RunArgs),
+    /// Show the whole loop without a cluster: a plant on this machine, governed live.
+    Demo(demo::DemoArgs),
+    /// Check the settings and the policies they name; writes nothing, asks nobody.
+    Check(check::CheckArgs),
+    /// Say why a service was changed, or why it was not.
+    Explain(explain::ExplainArgs),
+    /// Work on policies.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Stop writes, at once: all, or for one service.
+    Kill(kill::KillArgs),
+    /// Let writes go on again; needs a reason.
+    Resume(kill::ResumeArgs),
+}
+
+/// Where the settings are.
+#[derive(Debug, Clone, Args)]
+pub struct ConfigArg {
+    /// Settings file. Without it: the first that exists of `./flyball.yaml`, `./flyball-demo/flyball.yaml`
+    /// (a demo started here), `/etc/flyball/flyball.yaml`.
+    #[arg(long, short, value_name = "FILE", env = "FLYBALL_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+const USUAL_PLACES: [&str; 3] = ["flyball.yaml", "flyball-demo/flyball.yaml", "/etc/flyball/flyball.yaml"];
+
+impl ConfigArg {
+    fn path(&self) -> anyhow::Result<PathBuf> {
+        if let Some(path) = &self.config {
+            return Ok(path.clone());
+        }
+        let found = USUAL_PLACES.iter().map(Path::new).find(|path| path.exists());
+        found.map(Path::to_path_buf).ok_or_else(|| {
+            anyhow::anyhow!("no settings file: looked for {}; name one with --config FILE", USUAL_PLACES.join(", "))
+        })
+    }
+
+    fn load(&self) -> anyhow::Result<Settings> {
+        Ok(config::load(&self.path()?)?)
+    }
+}
+
+/// Form of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Runs the command; 0 is success, 1 a finding or failure (2, by the parser, a wrong call).
+pub fn main(cli: &Cli) -> ExitCode {
+    // Fails only if a provider is installed already, which then serves as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let result = match &cli.command {
+        Command::Run(args) => block_on(run::run(args)),
+        Command::Demo(args) => block_on(demo::demo(args)),
+        Command::Check(args) => check::check(args),
+        Command::Explain(args) => block_on(explain::explain(args)),
+        Command::Policy(command) => policy::policy(command),
+        Command::Kill(args) => kill::kill(args),
+        Command::Resume(args) => kill::resume(args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("flyball: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+}

@@ -1,1 +1,32 @@
-//! (in the making)
+//! The turn of the loop: one pure core per actor, each a state machine around a stage.
+//!
+//! ```text
+//! Round -> ObserverCore -> Observed -> ForecasterCore -> Assessed -> DeciderCore -> Decided -> ActuatorCore -> Write
+//!                                                                        ^                        ^            |
+//!                                                                        +------- WriteEnded -----+------------+
+//! ```
+//!
+//! A core knows no actor, no port and no clock: everything comes in with its event, everything goes out as a
+//! value. The actor tree delivers the events by messages; [`inline::ServiceLine`] delivers them by calls, for
+//! the simulator, for replay and for tests. There is one loop, not three.
+
+pub mod actuator;
+pub mod decider;
+pub mod forecaster;
+pub mod inline;
+pub mod observer;
+
+pub use actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent};
+pub use decider::{Decided, DeciderCore, DeciderEvent, Inputs};
+pub use forecaster::{Assessed, ForecasterCore, ForecasterEffect, ForecasterEvent};
+pub use inline::ServiceLine;
+pub use observer::{Observed, ObserverCore, RoundArrived};
+
+/// What the actors need of the stages besides their cores.
+pub mod stages {
+    pub use crate::act::{recheck, settle};
+    pub use crate::decide::{Deadline, PolicyFault, PolicySet, Vocabulary, compile};
+    pub use crate::forecast::fit::{FitJob, FitResult};
+    pub use crate::forecast::params::ForecastParams;
+    pub use crate::guard::{FleetBudget, FleetLimits, GuardParams};
+}

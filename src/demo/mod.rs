@@ -1,1 +1,166 @@
-//! (in the making)
+//! The plant of `sim` served over loopback, so that the ordinary loop with its ordinary adapters can be pointed at it.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`queries`] | the queries that are understood: one table for the server and for the demo's settings |
+//! | [`selector`] | label matchers inside those queries |
+//! | [`prometheus`] | the HTTP API of Prometheus, as far as flyball meets it |
+//! | [`answer`] | its JSON |
+//! | [`telemetry`] | what it serves: the plant |
+//! | [`fleet`] | what it serves in benchmarks: thousands of services at next to no cost |
+//! | [`kubernetes`] | a Kubernetes API server, as far as flyball meets one |
+//! | [`objects`] | the store behind it, and the history of writes |
+//! | [`resource`] | the kinds it serves and their JSON |
+//! | [`status`] | errors in the API's form |
+//! | [`watching`] | watches |
+//! | [`faults`] | faults that tests order |
+//! | [`connection`] | connections that can be broken off |
+//! | [`call`], [`discovery`] | requests taken apart; the documents by which clients find their way |
+//! | [`view_model`] | what the views show, as plain data |
+//! | [`view`] | the live view in a terminal |
+//! | [`lines`] | the same without a terminal, as text or JSON |
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::model::{ServiceId, Timestamp};
+use crate::sim::{Plant, PodCounts, Scenario, Score, StockTwin};
+
+use prometheus::PrometheusDouble;
+use telemetry::PlantTelemetry;
+
+pub mod answer;
+pub mod call;
+pub mod connection;
+pub mod discovery;
+pub mod faults;
+pub mod fleet;
+pub mod kubernetes;
+pub mod lines;
+pub mod objects;
+pub mod prometheus;
+pub mod queries;
+pub mod resource;
+pub mod selector;
+pub mod status;
+pub mod telemetry;
+pub mod view;
+pub mod view_model;
+pub mod watching;
+
+/// A running demo: a plant that flyball governs, its twin under the stock autoscaler, and the telemetry
+/// endpoint. The endpoint ends when this is dropped.
+#[derive(Debug)]
+pub struct Demo {
+    plant: Arc<Mutex<Plant>>,
+    twin: Mutex<StockTwin>,
+    prometheus: PrometheusDouble,
+}
+
+/// One service of the plant now, as nobody but the plant knows it: without telemetry lag.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlantSnapshot {
+    /// Which service.
+    pub service: ServiceId,
+    /// Requests a second.
+    pub rps: f64,
+    /// Its pods.
+    pub pods: PodCounts,
+    /// p99 latency, seconds.
+    pub p99: f64,
+}
+
+/// What the run cost so far, for each service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Scores {
+    /// Under flyball.
+    pub flyball: BTreeMap<ServiceId, Score>,
+    /// The same plant and seed under the stock autoscaler.
+    pub stock_autoscaler: BTreeMap<ServiceId, Score>,
+}
+
+impl Scores {
+    /// Returns the sum over services, under flyball and under the stock autoscaler.
+    pub fn sums(&self) -> (Score, Score) {
+        (Score::sum(self.flyball.values()), Score::sum(self.stock_autoscaler.values()))
+    }
+}
+
+impl Demo {
+    /// Starts plant, twin and endpoint at `start_at` of plant time; nothing moves before
+    /// [`advance_to`](Self::advance_to).
+    ///
+    /// # Errors
+    /// When no port of the loopback interface can be had.
+    pub async fn start(scenario: &Scenario, seed: u64, start_at: Timestamp) -> io::Result<Self> {
+        let plant = Arc::new(Mutex::new(Plant::new(scenario, seed, start_at)));
+        let telemetry = PlantTelemetry::new(Arc::clone(&plant));
+        let prometheus = PrometheusDouble::start(telemetry).await?;
+        Ok(Self { plant, twin: Mutex::new(StockTwin::new(scenario, seed, start_at)), prometheus })
+    }
+
+    /// Returns the base URL of the telemetry endpoint.
+    pub fn prometheus_url(&self) -> String {
+        self.prometheus.url()
+    }
+
+    /// Returns how many rounds of telemetry were asked so far. A runner that sees it stand still while plant
+    /// time passes knows that the loop has fallen behind, and halts the plant.
+    pub fn rounds(&self) -> u64 {
+        self.prometheus.rounds()
+    }
+
+    /// Returns the moment at which the plant stands.
+    pub fn now(&self) -> Timestamp {
+        self.plant.lock().now()
+    }
+
+    /// Advances plant and twin to `to`, as one step of the cluster's controllers: takes the replicas that the
+    /// cluster wants of each service (`None` leaves them), runs, and reports the pods that came of it.
+    pub fn advance_to(
+        &self,
+        to: Timestamp,
+        wanted: impl Fn(&ServiceId) -> Option<u32>,
+        mut report: impl FnMut(&ServiceId, PodCounts),
+    ) {
+        let reports: Vec<(ServiceId, PodCounts)> = {
+            let mut plant = self.plant.lock();
+            let ids: Vec<ServiceId> = plant.services().map(|(id, _)| id.clone()).collect();
+            for id in &ids {
+                if let Some(replicas) = wanted(id) {
+                    plant.set_wanted(id, replicas);
+                }
+            }
+            plant.advance(to);
+            ids.into_iter().filter_map(|id| plant.status(&id).map(|counts| (id, counts))).collect()
+        };
+        for (id, counts) in &reports {
+            report(id, *counts);
+        }
+        self.twin.lock().advance(to);
+    }
+
+    /// Returns every service as it is now, in name order.
+    pub fn snapshot(&self) -> Vec<PlantSnapshot> {
+        let plant = self.plant.lock();
+        let now = plant.seconds();
+        let snapshot = |(id, service): (&ServiceId, &crate::sim::SimService)| PlantSnapshot {
+            service: id.clone(),
+            rps: service.rps_now(),
+            pods: service.counts(now),
+            p99: service.p99_now(),
+        };
+        plant.services().map(snapshot).collect()
+    }
+
+    /// Returns what the run cost so far, beside its twin.
+    pub fn scores(&self) -> Scores {
+        Scores { flyball: self.plant.lock().scores(), stock_autoscaler: self.twin.lock().plant().scores() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

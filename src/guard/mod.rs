@@ -1,1 +1,113 @@
-//! (in the making)
+//! The guard stage: a proposal and what is known of the past become a verdict.
+//!
+//! Rules propose, guards dispose. A guard is a plain function from one [`Case`] to one [`Answer`]; it reads,
+//! remembers nothing and changes nothing. All guards are asked about every proposal and all answers are
+//! recorded; the first that stops decides. A guard that limits the replica count says which counts it permits,
+//! the chain intersects these ranges: each guard meets the value as clamped so far, and an empty range holds.
+//! A clamp never turns a raise into a lowering or the other way round.
+//!
+//! | file | duty |
+//! |---|---|
+//! | [`params`] | times and limits, checked |
+//! | `case` | what a guard is asked, what it may answer |
+//! | `memory`, `window`, `owner` | what one service remembers between cycles |
+//! | `fleet` | budgets over namespaces and the fleet, for the write gate |
+//! | one file per guard | see [`chain`] |
+//!
+//! A new guard is a file here, a [`GuardName`] and a line in [`chain`]; it brings a property with its INV number
+//! in `docs/safety.md`.
+
+mod bounds;
+mod budget;
+mod case;
+mod confirmation;
+mod cooldown;
+mod fleet;
+mod forecast_floor;
+mod freshness;
+mod in_flight;
+mod kill_switch;
+mod memory;
+mod mode;
+mod owner;
+mod ownership;
+pub mod params;
+mod stabilisation;
+mod step_limit;
+#[cfg(test)]
+mod tests;
+mod window;
+
+pub use case::{Answer, Case, Context, Motion};
+pub use fleet::{FleetBudget, FleetLimits};
+pub use memory::Memory;
+pub use params::{GuardParams, ParamFault};
+
+use crate::model::{Choice, Finding, GuardFinding, GuardName, Verdict, VerdictKind};
+
+/// A guard: from the question to the answer, without memory or effect of its own.
+pub type Guard = fn(&Case<'_>) -> Answer;
+
+/// Returns the guards in the order in which they decide.
+///
+/// The order argues from who may speak to what may be said. First a person (the switch), then the owner (the
+/// mode): neither has to know anything else. Then whether anything can be known at all (freshness), whether the
+/// target is ours to move (in flight, ownership), whether it is time (confirmation, cooldown, stabilisation).
+/// Only then how far: the step first, because it is relative to what runs; the owner's bounds narrow it, and
+/// the forecast's floor narrows it last, so that neither can be undone by a later limit. The budget comes at
+/// the end: it is spent by what is left after all others.
+pub fn chain() -> [(GuardName, Guard); 12] {
+    [
+        (GuardName::KillSwitch, kill_switch::guard),
+        (GuardName::Mode, mode::guard),
+        (GuardName::Freshness, freshness::guard),
+        (GuardName::InFlight, in_flight::guard),
+        (GuardName::Ownership, ownership::guard),
+        (GuardName::Confirmation, confirmation::guard),
+        (GuardName::Cooldown, cooldown::guard),
+        (GuardName::Stabilisation, stabilisation::guard),
+        (GuardName::StepLimit, step_limit::guard),
+        (GuardName::Bounds, bounds::guard),
+        (GuardName::ForecastFloor, forecast_floor::guard),
+        (GuardName::Budget, budget::guard),
+    ]
+}
+
+/// Judges one proposal and lets `memory` see the cycle. Called once a cycle, also when nothing is proposed:
+/// the stabilisation window and the watch for foreign edits live on every cycle.
+///
+/// **Invariants**: INV-01, INV-06, INV-07, INV-09, INV-21, INV-22, INV-27 hold for every verdict that permits.
+pub fn judge(memory: &mut Memory, params: &GuardParams, ctx: &Context<'_>) -> Verdict {
+    memory.observe(params, ctx);
+    let Choice::Act { action, backed_by_arrivals, .. } = &ctx.proposal.choice else {
+        return Verdict::idle();
+    };
+    let mut case = Case::new(ctx, memory, params, action, *backed_by_arrivals);
+    let wanted = case.wanted();
+    let findings: Vec<GuardFinding> = chain()
+        .into_iter()
+        .map(|(name, guard)| {
+            let (finding, why) = case.admit(guard(&case));
+            GuardFinding { guard: name, finding, why }
+        })
+        .collect();
+    sum_up(wanted, case.wanted(), findings)
+}
+
+/// Returns the verdict: the first guard that stops decides, else the last that clamped.
+fn sum_up(wanted: Option<u32>, clamped: Option<u32>, findings: Vec<GuardFinding>) -> Verdict {
+    let stops = |found: &&GuardFinding| matches!(found.finding, Finding::Hold | Finding::Reject);
+    let first_stop = findings.iter().find(stops);
+    let last_clamp = findings.iter().rfind(|found| matches!(found.finding, Finding::Clamp { .. }));
+    let kind = match (first_stop.map(|found| &found.finding), last_clamp) {
+        (Some(Finding::Reject), _) => VerdictKind::Reject,
+        (Some(_), _) => VerdictKind::Hold,
+        (None, Some(_)) => VerdictKind::Clamp,
+        (None, None) => VerdictKind::Pass,
+    };
+    let decided_by = first_stop.or(last_clamp).map(|found| found.guard);
+    // A dry run shows what it would do: the mode alone stops the write, not the view of it.
+    let only_mode_stops = findings.iter().filter(stops).all(|found| found.guard == GuardName::Mode);
+    let shown = kind != VerdictKind::Reject && only_mode_stops;
+    Verdict { kind, decided_by, wanted, permitted: clamped.filter(|_| shown), findings }
+}

@@ -75,9 +75,14 @@ impl ChangeSet {
         &self.decision.service
     }
 
-    /// Returns whether it raises or lowers.
+    /// Returns whether it raises or lowers; a move on a knob without more and less is lateral.
     pub fn direction(&self) -> Direction {
-        Direction::of(self.from, self.to).unwrap_or(Direction::Lateral)
+        match self.knob {
+            Knob::Replicas | Knob::AutoscalerFloor | Knob::Rate | Knob::Resources => {
+                Direction::of(self.from, self.to).unwrap_or(Direction::Lateral)
+            }
+            Knob::Route | Knob::Rollout | Knob::Pods | Knob::External => Direction::Lateral,
+        }
     }
 
     /// Tells whether it is too old to be sent.

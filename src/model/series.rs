@@ -75,6 +75,8 @@ pub enum Missing {
     },
     /// The source answered and has no such series.
     NoSeries,
+    /// There is a value, but no time at which its samples were taken: its age is unknown.
+    NoSampleTime,
     /// The source answered with several series where one was expected.
     Ambiguous {
         /// How many.
@@ -108,6 +110,7 @@ impl fmt::Display for Missing {
         match self {
             Self::SourceDown { error } => write!(f, "source down: {error}"),
             Self::NoSeries => f.write_str("no such series"),
+            Self::NoSampleTime => f.write_str("a value without a sample time: check the source's `samples` selector"),
             Self::Ambiguous { series } => write!(f, "{series} series where one was expected"),
             Self::NotFinite => f.write_str("not a finite number"),
             Self::OutOfRange { value } => write!(f, "{} is outside the declared range", value.get()),

@@ -126,7 +126,8 @@ pub struct Verdict {
     pub decided_by: Option<GuardName>,
     /// Replicas asked for by the proposal; `None` if the action sets none.
     pub wanted: Option<u32>,
-    /// Replicas allowed; `None` if the action sets none or nothing is allowed.
+    /// Replicas allowed; `None` if the action sets none or nothing is allowed. Where the mode alone stops the
+    /// write (`shadow`, `approve`), the replicas that would be allowed.
     pub permitted: Option<u32>,
     /// All guards, in order; empty when nothing was proposed.
     pub findings: Vec<GuardFinding>,

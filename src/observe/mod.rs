@@ -1,1 +1,81 @@
-//! (in the making)
+//! Arrivals to features: what each signal is now, how old it is, and whether it may be believed.
+//!
+//! The stage takes one round of arrivals and answers with [`Features`]. It never invents a value: what did not
+//! arrive, arrived late, from the future, out of range or far off the last value is a typed reading, and a minute
+//! without samples is a gap.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `track` | one signal: classifies an arrival, keeps its age, makes the features |
+//! | `window` | the last minutes of samples in time order, and the tenfold-jump filter over them |
+//! | `minutes` | the wall-clock minute grid: each minute closed once, gaps explicit |
+//!
+//! **Age.** Staleness is the larger of two ages of the newest sample: wall time minus its stamp, and monotonic time
+//! since that stamp was first seen. So a series that repeats its last sample turns stale by itself, and a wall clock
+//! that is put back does not make it young again. Samples stamped more than [`MAX_AHEAD`] ahead of the wall clock are
+//! not taken; those already taken are let go when the clock is put back behind them.
+//!
+//! **Order.** All features are computed from the samples in time order, so duplicates and late samples change nothing
+//! beyond what the sorted, de-duplicated samples say. A sample later than the window is ignored; of two values with one
+//! stamp the first counts.
+//!
+//! **Minutes** follow the sample times: minute `M` closes when a sample of a later minute has come, or when nothing
+//! fresh can come for it any more. A source that lags behind therefore loses nothing to the grid. The running minute is
+//! the one of the newest sample. Closed minutes ascend strictly, but for one case: when the wall clock is put back by
+//! more than an hour, the grid starts anew at the present.
+
+mod minutes;
+mod track;
+mod window;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::model::{Arrival, Features, Now, ServiceSpec, TargetReading, Timestamp};
+use track::Track;
+
+/// How far ahead of the wall clock a sample may be stamped: what clocks of a fleet may differ by.
+pub const MAX_AHEAD: Duration = Duration::from_secs(30);
+
+/// What the observe stage remembers of one service.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    tracks: Vec<Track>,
+}
+
+impl Observer {
+    /// Returns the state of a service of which nothing has been seen.
+    pub fn new(spec: &ServiceSpec) -> Self {
+        Self { tracks: vec![Track::default(); spec.signals.len()] }
+    }
+}
+
+/// Takes one round of arrivals in and returns the features of the service.
+///
+/// **Shape**: `arrivals` in the order of the declared signals; `None` (or a missing entry) means that the signal was
+/// not asked for in this round, and its last reading is returned at its present age. The answer has one entry for each
+/// declared signal, in the same order.
+pub fn observe(
+    state: &mut Observer,
+    spec: &ServiceSpec,
+    arrivals: &[Option<Arrival>],
+    target: TargetReading,
+    now: Now,
+) -> Features {
+    state.tracks.resize_with(spec.signals.len(), Track::default);
+    let arrivals = arrivals.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+    let signals = spec.signals.iter().zip(&mut state.tracks).zip(arrivals);
+    Features {
+        signals: signals.map(|((signal, track), arrival)| track.observe(signal, arrival, now)).collect(),
+        target,
+    }
+}
+
+/// Returns the moment `span` before `at`.
+fn before(at: Timestamp, span: Duration) -> Timestamp {
+    at.checked_sub(span).unwrap_or(Timestamp::MIN)
+}

@@ -36,6 +36,12 @@ pub enum JournalError {
         /// Format expected.
         expected: u64,
     },
+    /// Asked to read a journal that is not there.
+    #[error("journal {path} does not exist; it is made by the first `flyball run` with this path")]
+    Missing {
+        /// The file.
+        path: String,
+    },
     /// Open in another process.
     #[error("journal {path} is in use by another process; ask that process over HTTP, or stop it")]
     InUse {

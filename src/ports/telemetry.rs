@@ -1,6 +1,6 @@
 //! Telemetry sources. Queries of all services that share a template go out as one grouped query.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,10 +20,57 @@ pub struct Template {
     pub samples: Arc<str>,
     /// Labels that name a service, in the order of the members' values.
     pub labels: Vec<Arc<str>>,
-    /// Values of the labels of each member, and its place in the answer.
-    pub members: Arc<BTreeMap<Vec<Arc<str>>, usize>>,
+    /// The services asked for, and their places in the answer. Templates of one source share it where they can.
+    pub members: Arc<Members>,
     /// Services in the answer; places that no member names stay missing.
     pub width: usize,
+}
+
+/// The services of a template by the values of its labels. Looking one up allocates nothing, since each series of each
+/// answer is looked up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Members {
+    places: HashMap<Box<[u8]>, usize>,
+    values: BTreeMap<usize, Vec<Arc<str>>>,
+}
+
+impl Members {
+    /// Returns the place of the service with these label values, in the order of the template's labels. `scratch` is
+    /// overwritten; hand the same one in each time.
+    pub fn place<'a>(&self, values: impl IntoIterator<Item = &'a str>, scratch: &mut Vec<u8>) -> Option<usize> {
+        join(values, scratch);
+        self.places.get(scratch.as_slice()).copied()
+    }
+
+    /// Returns the label values of the service in a place.
+    pub fn values(&self, place: usize) -> Option<&[Arc<str>]> {
+        self.values.get(&place).map(Vec::as_slice)
+    }
+}
+
+impl FromIterator<(Vec<Arc<str>>, usize)> for Members {
+    /// Of two services with equal label values the last stays.
+    fn from_iter<I: IntoIterator<Item = (Vec<Arc<str>>, usize)>>(members: I) -> Self {
+        let mut all = Self::default();
+        for (values, place) in members {
+            let mut key = Vec::new();
+            join(values.iter().map(AsRef::as_ref), &mut key);
+            if let Some(before) = all.places.insert(key.into(), place) {
+                all.values.remove(&before);
+            }
+            all.values.insert(place, values);
+        }
+        all
+    }
+}
+
+/// Writes label values as one key; the separator is a byte that no text contains.
+fn join<'a>(values: impl IntoIterator<Item = &'a str>, key: &mut Vec<u8>) {
+    key.clear();
+    for value in values {
+        key.extend_from_slice(value.as_bytes());
+        key.push(0xff);
+    }
 }
 
 /// Everything that is asked of a source in one tick.
@@ -99,9 +146,9 @@ pub trait TelemetrySource: Send + Sync + 'static {
     /// Asks one round. Never fails as a whole: what did not arrive is a typed missing value.
     fn read<'a>(&'a self, round: &'a Round) -> BoxFuture<'a, Answer>;
 
-    /// Reads the past of some members of a template, `from` to `to` in one-minute steps: for each place in
-    /// `places` one row of values, oldest first, one for each minute. The caller chooses stretches that a
-    /// server accepts (at most 11,000 points a series).
+    /// Reads the past of some members of a template: for each place in `places` one row, oldest first, with one value
+    /// for each minute from the one that `from` falls into up to, not including, the one that `to` falls into. The
+    /// value of a minute is the query's at its end. The source splits stretches that a server would refuse.
     fn history<'a>(
         &'a self,
         template: &'a Template,

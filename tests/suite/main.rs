@@ -1,3 +1,19 @@
 //! suite
 
 mod oracle;
+//! One test binary for everything that needs no other program: a module per kind of test.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
+
+mod architecture;
+mod cluster_faults;
+mod console;
+mod contract_cluster;
+mod contract_journal;
+mod contract_prometheus;
+mod golden_explain;
+mod golden_metrics;
+mod kubernetes_double;
+mod properties;
+mod records;
+mod scenarios;

@@ -1,1 +1,32 @@
-//! (in the making)
+//! The journal on disk: one file, one writer thread, group commit.
+//!
+//! | file | duty |
+//! |---|---|
+//! | [`settings`] | how much is kept |
+//! | `rules` | what every journal refuses (INV-10, INV-11), whatever it is stored in |
+//! | `memory` | [`MemoryJournal`]: the rules over plain maps, for the simulator and tests |
+//! | `tables` | the layout of the file, reads, and the rules over one transaction |
+//! | `retention` | removes the oldest of what has ended, in small steps |
+//! | `writer` | queue, group commit, the first failure |
+//! | `journal` | [`RedbJournal`]: opening, and the port |
+//! | `overlay` | [`JournalReader`]: reads a file without changing a byte of it |
+//!
+//! Commits are two-phase: a bit that flips later is found as damage at the next start, and never taken for
+//! a torn last write and rolled back, which would lose an intent that was acknowledged.
+
+mod journal;
+mod memory;
+mod overlay;
+mod retention;
+mod rules;
+pub mod settings;
+mod tables;
+mod writer;
+
+pub use journal::RedbJournal;
+pub use memory::MemoryJournal;
+pub use overlay::JournalReader;
+pub use settings::StoreSettings;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+# The menu of everything. Recipes are thin: what is longer than three lines lives in scripts/.
+
+# List the recipes.
+default:
+    @just --list --unsorted
+
+# Format, lints and the tests that need no other program.
+check:
+    cargo fmt --check
+    cargo clippy --all-targets --features failpoints -- -D warnings
+    cargo test --features failpoints --lib --test suite
+
+# Everything, on a fresh machine too: installs what is missing.
+test:
+    scripts/test
+
+# The whole loop on a plant of its own; arguments go to `flyball demo`.
+demo *arguments:
+    scripts/demo {{ arguments }}
+
+# Accept the golden files as they are produced now; review the diff.
+bless:
+    INSTA_UPDATE=always cargo test --features failpoints --lib --test suite
+    git diff --stat
+
+# Property tests with many more cases.
+props cases="5000":
+    PROPTEST_CASES={{ cases }} cargo test --features failpoints --lib --test suite
+
+# The tests against a real Prometheus.
+lab:
+    cargo test --features failpoints --test lab
+
+# Licences, bans, sources and advisories of the dependencies.
+deny:
+    cargo deny --config .deny.toml check
+
+# The documentation of the source; a broken link is an error.
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+# Put the figures of the last `target/scores/*.json` into README.md.
+readme-scores:
+    scripts/readme-scores

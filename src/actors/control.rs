@@ -1,0 +1,110 @@
+//! Snapshots of the running loop for console and CLI.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::{DecisionId, DecisionRecord, ServiceId, record::SignalLabel};
+use crate::ports::{Control, JournalError, ServiceSnapshot, Status};
+
+use super::service::Service;
+use super::warm_start::Progress;
+use super::world::World;
+
+/// The running loop, seen from outside.
+pub struct LoopControl {
+    world: Arc<World>,
+    services: BTreeMap<ServiceId, Arc<Service>>,
+    progress: Arc<Progress>,
+}
+
+impl LoopControl {
+    /// Returns a view of these services.
+    pub fn new(world: Arc<World>, services: &[Arc<Service>], progress: Arc<Progress>) -> Self {
+        let services = services.iter().map(|service| (service.spec.id.clone(), service.clone())).collect();
+        Self { world, services, progress }
+    }
+
+    fn waiting_for(&self) -> Vec<String> {
+        let mut waiting = Vec::new();
+        let cold = self.services.values().filter(|service| !service.is_warm()).count();
+        if cold > 0 {
+            let (done, total) = self.progress.get();
+            waiting.push(format!("history of {cold} services (asked for {done} of {total})"));
+        }
+        let unseen = self.services.values().filter(|service| service.view().features.is_none()).count();
+        if unseen > 0 {
+            waiting.push(format!("a first round for {unseen} services"));
+        }
+        let unsettled = self.world.gate.unsettled_targets();
+        if unsettled > 0 {
+            waiting.push(format!("earlier writes to {unsettled} targets to be settled"));
+        }
+        if self.world.policy.load().is_none() {
+            waiting.push("a policy set".to_owned());
+        }
+        waiting.extend(self.world.journal.health().err().map(|error| error.to_string()));
+        waiting
+    }
+}
+
+impl Control for LoopControl {
+    fn status(&self) -> Status {
+        let waiting_for = self.waiting_for();
+        self.world.process.ready(waiting_for.is_empty());
+        Status {
+            ready: waiting_for.is_empty(),
+            waiting_for,
+            revision: self.world.policy.load().map(|set| set.revision().clone()),
+            policy_faults: self.world.policy.faults(),
+            kill: self.world.kill.seen(),
+            uptime: self.world.clock.now().mono,
+        }
+    }
+
+    fn services(&self) -> Vec<ServiceSnapshot> {
+        self.services.values().map(|service| snapshot(service)).collect()
+    }
+
+    fn service(&self, id: &ServiceId) -> Option<ServiceSnapshot> {
+        self.services.get(id).map(|service| snapshot(service))
+    }
+
+    /// Decisions that changed something come from the journal; the last one of each service, changed or not,
+    /// stands before them.
+    fn decisions(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+        let mut records = self.world.journal.recent(service, limit)?;
+        let current = service.and_then(|id| self.services.get(id)).and_then(|service| service.view().record);
+        if let Some(current) = current
+            && records.first().is_none_or(|newest| newest.id != current.id)
+        {
+            records.insert(0, (*current).clone());
+            records.truncate(limit);
+        }
+        Ok(records)
+    }
+
+    fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
+        let current = self.services.get(&id.service).and_then(|service| service.view().record);
+        match self.world.journal.decision(id)? {
+            Some(record) => Ok(Some(record)),
+            None => Ok(current.filter(|record| record.id == *id).map(|record| (*record).clone())),
+        }
+    }
+}
+
+fn snapshot(service: &Service) -> ServiceSnapshot {
+    let view = service.view();
+    let spec = &service.spec;
+    ServiceSnapshot {
+        service: spec.id.clone(),
+        mode: spec.mode,
+        slo: spec.slo,
+        bounds: spec.bounds,
+        signals: SignalLabel::of(spec),
+        features: view.features,
+        outlook: view.outlook,
+        last: view.record,
+        restarts: view.restarts,
+        quarantined: view.quarantined,
+    }
+}

@@ -1,0 +1,125 @@
+//! Where a stage's input waits. The mailbox of an actor carries wake-ups alone.
+//!
+//! A cycle is worth only as much as it is new: a later one replaces an earlier one that was not yet taken.
+//! Facts (a write ended, a fit is done) queue and are taken first. The item in work stays here until its step
+//! has committed: an actor that dies over it finds it again at its restart and leaves it out.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// Facts kept; a stage produces far fewer in a cycle.
+const MAX_FACTS: usize = 64;
+
+/// Input of one stage of one service.
+#[derive(Debug)]
+pub struct Inbox<T> {
+    state: Mutex<State<T>>,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    latest: Option<Arc<T>>,
+    facts: VecDeque<Arc<T>>,
+    in_work: Option<Arc<T>>,
+    awake: bool,
+}
+
+/// What follows from putting an item in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Put {
+    /// The stage sleeps and must be woken.
+    pub wake: bool,
+    /// An item that was not yet taken is gone.
+    pub replaced: bool,
+}
+
+impl<T> Default for Inbox<T> {
+    fn default() -> Self {
+        let state = State { latest: None, facts: VecDeque::new(), in_work: None, awake: false };
+        Self { state: Mutex::new(state) }
+    }
+}
+
+impl<T> Inbox<T> {
+    /// Puts the newest cycle in place of one that still waits.
+    pub fn put_latest(&self, item: T) -> Put {
+        let mut state = self.state.lock();
+        let replaced = state.latest.replace(Arc::new(item)).is_some();
+        Put { wake: !std::mem::replace(&mut state.awake, true), replaced }
+    }
+
+    /// Queues a fact; the oldest goes when there are too many.
+    pub fn put_fact(&self, item: T) -> Put {
+        let mut state = self.state.lock();
+        let replaced = state.facts.len() == MAX_FACTS;
+        if replaced {
+            state.facts.pop_front();
+        }
+        state.facts.push_back(Arc::new(item));
+        Put { wake: !std::mem::replace(&mut state.awake, true), replaced }
+    }
+
+    /// Takes the next item into work; `None` puts the stage to sleep.
+    pub fn begin(&self) -> Option<Arc<T>> {
+        let mut state = self.state.lock();
+        state.in_work = state.facts.pop_front().or_else(|| state.latest.take());
+        state.awake = state.in_work.is_some();
+        state.in_work.clone()
+    }
+
+    /// Ends work on the item taken last: its step has committed.
+    pub fn done(&self) {
+        self.state.lock().in_work = None;
+    }
+
+    /// Prepares for a new actor: leaves out the item over which the last one died, and tells whether there
+    /// was one.
+    pub fn reopen(&self) -> bool {
+        let mut state = self.state.lock();
+        state.awake = true;
+        state.in_work.take().is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_cycle_replaces_an_older_one_and_facts_go_first() {
+        let inbox = Inbox::default();
+        assert_eq!(inbox.put_latest("cycle 1"), Put { wake: true, replaced: false });
+        assert_eq!(inbox.put_latest("cycle 2"), Put { wake: false, replaced: true });
+        assert_eq!(inbox.put_fact("write ended"), Put { wake: false, replaced: false });
+        let mut seen = Vec::new();
+        while let Some(item) = inbox.begin() {
+            seen.push(*item);
+            inbox.done();
+        }
+        assert_eq!(seen, ["write ended", "cycle 2"]);
+        assert!(inbox.put_latest("cycle 3").wake, "asleep again");
+    }
+
+    #[test]
+    fn an_item_that_killed_its_stage_is_not_taken_twice() {
+        let inbox = Inbox::default();
+        assert!(inbox.put_latest("poison").wake);
+        assert!(inbox.begin().is_some());
+        assert!(!inbox.put_latest("good").replaced);
+        assert!(inbox.reopen());
+        assert_eq!(inbox.begin().as_deref(), Some(&"good"));
+        inbox.done();
+        assert!(!inbox.reopen(), "nothing was in work");
+    }
+
+    #[test]
+    fn facts_are_bounded() {
+        let inbox = Inbox::default();
+        let replaced = (0..100).filter(|fact| inbox.put_fact(*fact).replaced).count();
+        assert_eq!(replaced, 36);
+        assert_eq!(inbox.begin().as_deref(), Some(&36));
+    }
+}

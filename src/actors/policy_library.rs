@@ -1,0 +1,104 @@
+//! Compiles what the policy store announces and puts it in force, whole or not at all.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::watch;
+
+use crate::cycle::stages::{PolicySet, Vocabulary, compile};
+use crate::instrument::ProcessMetrics;
+use crate::ports::{PolicyFiles, PolicyStore};
+
+/// The policy set in force, and what was wrong with the newest if it was refused.
+#[derive(Default)]
+pub struct InForce {
+    set: ArcSwapOption<PolicySet>,
+    faults: Mutex<Vec<String>>,
+}
+
+impl InForce {
+    /// Returns the set in force; one cycle uses one such snapshot.
+    pub fn load(&self) -> Option<Arc<PolicySet>> {
+        self.set.load_full()
+    }
+
+    /// Returns the faults of the newest set, if it was refused.
+    pub fn faults(&self) -> Vec<String> {
+        self.faults.lock().clone()
+    }
+
+    /// Compiles `files` and swaps them in; on any fault the last good set stays.
+    pub fn take(&self, files: &PolicyFiles, vocabulary: &Vocabulary, metrics: &ProcessMetrics) {
+        match compiled(files, vocabulary) {
+            Ok(set) => {
+                tracing::info!(revision = %set.revision(), origin = %files.origin, "policy set in force");
+                metrics.policy_active(set.revision());
+                self.faults.lock().clear();
+                self.set.store(Some(Arc::new(set)));
+            }
+            Err(faults) => {
+                for fault in &faults {
+                    tracing::error!(origin = %files.origin, fault, "policy set refused, the last good one stays");
+                }
+                metrics.policy_refused();
+                *self.faults.lock() = faults;
+            }
+        }
+    }
+}
+
+fn compiled(files: &PolicyFiles, vocabulary: &Vocabulary) -> Result<PolicySet, Vec<String>> {
+    let texts = files.files.as_ref().map_err(|error| vec![error.clone()])?;
+    let texts = texts.iter().map(|file| (file.path.as_str(), file.text.as_str()));
+    compile(texts, vocabulary).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+}
+
+/// What the library hears.
+#[derive(Debug)]
+pub struct Await;
+
+/// The actor that waits for new sets.
+pub struct PolicyLibrary {
+    /// Where sets come from.
+    pub store: Arc<dyn PolicyStore>,
+    /// Signals that policies may name.
+    pub vocabulary: Arc<Vocabulary>,
+    /// Where the set in force is kept.
+    pub in_force: Arc<InForce>,
+    /// flyball's own metrics.
+    pub metrics: ProcessMetrics,
+}
+
+impl PolicyLibrary {
+    fn take(&self, files: &PolicyFiles) {
+        self.in_force.take(files, &self.vocabulary, &self.metrics);
+    }
+}
+
+impl Actor for PolicyLibrary {
+    type Msg = Await;
+    type State = watch::Receiver<Arc<PolicyFiles>>;
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: ActorRef<Await>, (): ()) -> Result<Self::State, ActorProcessingErr> {
+        let mut announced = self.store.watch();
+        let files = announced.borrow_and_update().clone();
+        self.take(&files);
+        myself.cast(Await)?;
+        Ok(announced)
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Await>,
+        Await: Await,
+        announced: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        announced.changed().await?;
+        let files = announced.borrow_and_update().clone();
+        self.take(&files);
+        Ok(myself.cast(Await)?)
+    }
+}

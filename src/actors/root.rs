@@ -1,0 +1,175 @@
+//! The top of the tree: policy library, sources, fleet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
+use tokio::task::JoinHandle;
+
+use crate::cycle::stages::Vocabulary;
+use crate::ports::PolicyStore;
+
+use super::fleet::Fleet;
+use super::policy_library::PolicyLibrary;
+use super::service::Service;
+use super::source::{Source, SourcePlan};
+use super::warm_start::{Progress, warm_start};
+use super::world::World;
+
+/// Pause before a child that failed is started again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Everything that the tree is made of.
+pub struct TreePlan {
+    /// The ports.
+    pub world: Arc<World>,
+    /// The services.
+    pub services: Vec<Arc<Service>>,
+    /// The sources.
+    pub sources: Vec<Arc<SourcePlan>>,
+    /// Where policies come from.
+    pub policies: Arc<dyn PolicyStore>,
+    /// Signals that policies may name.
+    pub vocabulary: Arc<Vocabulary>,
+}
+
+/// A running tree.
+pub struct Tree {
+    root: ActorRef<RootMsg>,
+    handle: JoinHandle<()>,
+    helpers: Vec<JoinHandle<()>>,
+    world: Arc<World>,
+    progress: Arc<Progress>,
+}
+
+impl Tree {
+    /// Starts the tree: settles open intents, reads the past and ticks, all at once; what is not settled or
+    /// not warm is held.
+    ///
+    /// # Errors
+    /// When an actor cannot be started.
+    pub async fn start(plan: TreePlan) -> Result<Self, SpawnErr> {
+        let world = plan.world.clone();
+        let progress = Arc::new(Progress::default());
+        let mut helpers = vec![tokio::spawn(settle(world.clone()))];
+        for source in plan.sources.iter().filter(|source| !source.history.is_zero()) {
+            helpers.push(tokio::spawn(warm_start(source.clone(), world.clone(), progress.clone())));
+        }
+        let (root, handle) = Actor::spawn(None, Root, Arc::new(plan)).await?;
+        Ok(Self { root, handle, helpers, world, progress })
+    }
+
+    /// Returns how far the warm start is.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
+    }
+
+    /// Stops deciding, waits for writes under way, and returns.
+    pub async fn stop(self) {
+        self.helpers.iter().for_each(JoinHandle::abort);
+        self.root.stop(None);
+        // Its only error is that the root had ended already.
+        let _ = self.handle.await;
+        self.world.gate.close().await;
+    }
+}
+
+async fn settle(world: Arc<World>) {
+    if let Err(error) = world.gate.clone().settle_open().await {
+        tracing::error!(%error, "open intents cannot be settled, their targets stay shut");
+    }
+}
+
+/// A child of the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Child {
+    /// The policy library.
+    Policies,
+    /// The source at this position.
+    Source(usize),
+    /// The fleet.
+    Fleet,
+}
+
+/// What the root hears.
+#[derive(Debug)]
+pub enum RootMsg {
+    /// Start a child.
+    Start(Child),
+}
+
+/// The root actor.
+pub struct Root;
+
+/// State of the [`Root`].
+pub struct RootState {
+    plan: Arc<TreePlan>,
+    children: Vec<(ActorId, Child)>,
+}
+
+impl Actor for Root {
+    type Msg = RootMsg;
+    type State = RootState;
+    type Arguments = Arc<TreePlan>;
+
+    async fn pre_start(&self, myself: ActorRef<RootMsg>, plan: Arc<TreePlan>) -> Result<RootState, ActorProcessingErr> {
+        myself.cast(RootMsg::Start(Child::Policies))?;
+        myself.cast(RootMsg::Start(Child::Fleet))?;
+        for position in 0..plan.sources.len() {
+            myself.cast(RootMsg::Start(Child::Source(position)))?;
+        }
+        Ok(RootState { plan, children: Vec::new() })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<RootMsg>,
+        RootMsg::Start(child): RootMsg,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        let id = start(&state.plan, child, myself.get_cell()).await?;
+        state.children.extend(id.map(|id| (id, child)));
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<RootMsg>,
+        event: SupervisionEvent,
+        state: &mut RootState,
+    ) -> Result<(), ActorProcessingErr> {
+        let SupervisionEvent::ActorFailed(cell, error) = event else { return Ok(()) };
+        let Some(position) = state.children.iter().position(|(id, _)| *id == cell.get_id()) else { return Ok(()) };
+        let (_, child) = state.children.swap_remove(position);
+        tracing::error!(?child, %error, "failed, started again");
+        let clock = state.plan.world.clock.clone();
+        tokio::spawn(async move {
+            clock.sleep_until(clock.now().plus(PAUSE).mono).await;
+            let _ = myself.cast(RootMsg::Start(child));
+        });
+        Ok(())
+    }
+}
+
+async fn start(plan: &TreePlan, child: Child, root: ActorCell) -> Result<Option<ActorId>, SpawnErr> {
+    let world = &plan.world;
+    Ok(match child {
+        Child::Policies => {
+            let library = PolicyLibrary {
+                store: plan.policies.clone(),
+                vocabulary: plan.vocabulary.clone(),
+                in_force: world.policy.clone(),
+                metrics: world.process.clone(),
+            };
+            Some(Actor::spawn_linked(None, library, (), root).await?.0.get_id())
+        }
+        Child::Fleet => Some(Actor::spawn_linked(None, Fleet, plan.services.clone(), root).await?.0.get_id()),
+        Child::Source(position) => match plan.sources.get(position) {
+            Some(source) => {
+                let source = Source { plan: source.clone(), world: world.clone() };
+                Some(Actor::spawn_linked(None, source, (), root).await?.0.get_id())
+            }
+            None => None,
+        },
+    })
+}

@@ -1,0 +1,178 @@
+//! The state of one service. It lives outside the actors, so that a restart costs no learning.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use ractor::ActorRef;
+
+use crate::cycle::{
+    ActuatorCore, ActuatorEvent, Assessed, DeciderCore, DeciderEvent, ForecasterCore, ForecasterEvent, ObserverCore,
+};
+use crate::instrument::ServiceMetrics;
+use crate::model::{
+    Arrival, ChangeSet, DecisionRecord, Features, Intent, MinuteValue, Now, Outlook, ServiceSpec, WriteOutcome,
+};
+
+use super::stage::{Stage, Wake};
+use super::stages::{ActuatorStage, DeciderStage, ForecasterStage, ObserverStage};
+use crate::actors::inbox::{Inbox, Put};
+use crate::actors::world::World;
+
+/// A core whose steps count only once they are through: a panic half-way leaves the last good state.
+#[derive(Debug)]
+pub(super) struct Committed<T>(Mutex<T>);
+
+impl<T: Clone> Committed<T> {
+    fn new(value: T) -> Self {
+        Self(Mutex::new(value))
+    }
+
+    pub(super) fn step<R>(&self, step: impl FnOnce(&mut T) -> R) -> R {
+        let mut next = self.0.lock().clone();
+        let result = step(&mut next);
+        *self.0.lock() = next;
+        result
+    }
+}
+
+/// The share that one service has in a round of a source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Share {
+    /// In the order of the spec's signals; `None` where the source was not asked.
+    pub arrivals: Vec<Option<Arrival>>,
+    /// When the round arrived.
+    pub now: Now,
+}
+
+/// What is shown of a service.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// What was last seen.
+    pub features: Option<Arc<Features>>,
+    /// What was last expected.
+    pub outlook: Option<Arc<Outlook>>,
+    /// The last decision.
+    pub record: Option<Arc<DecisionRecord>>,
+    /// Restarts of its stages.
+    pub restarts: u64,
+    /// Why it is quarantined, if it is.
+    pub quarantined: Option<String>,
+}
+
+/// The slot of one service, shared by its four stages.
+pub struct Service {
+    /// The declaration.
+    pub spec: Arc<ServiceSpec>,
+    /// The ports.
+    pub world: Arc<World>,
+    /// Its metrics.
+    pub metrics: ServiceMetrics,
+    pub(super) observer: Committed<ObserverCore>,
+    pub(super) forecaster: Committed<ForecasterCore>,
+    pub(super) decider: Committed<DeciderCore>,
+    pub(super) actuator: Committed<ActuatorCore>,
+    pub(super) rounds: Inbox<Share>,
+    pub(super) forecasts: Inbox<ForecasterEvent>,
+    pub(super) decisions: Inbox<DeciderEvent>,
+    pub(super) actions: Inbox<ActuatorEvent>,
+    pub(super) stages: ArcSwapOption<[ActorRef<Wake>; 4]>,
+    view: Mutex<View>,
+    warm: AtomicBool,
+}
+
+impl Service {
+    /// Returns the slot of a service that remembers its applied `intents` of the last hours, oldest first.
+    pub fn new(spec: Arc<ServiceSpec>, world: Arc<World>, intents: &[Intent], expects_history: bool) -> Self {
+        let run = world.journal.run();
+        Self {
+            metrics: world.metrics.service(&spec),
+            observer: Committed::new(ObserverCore::new(spec.clone(), run)),
+            forecaster: Committed::new(ForecasterCore::new(spec.clone(), world.forecast.clone(), expects_history)),
+            decider: Committed::new(DeciderCore::new(spec.clone(), world.guard.clone(), intents, world.clock.now())),
+            actuator: Committed::new(ActuatorCore::new(spec.clone())),
+            rounds: Inbox::default(),
+            forecasts: Inbox::default(),
+            decisions: Inbox::default(),
+            actions: Inbox::default(),
+            stages: ArcSwapOption::empty(),
+            view: Mutex::new(View::default()),
+            warm: AtomicBool::new(!expects_history),
+            spec,
+            world,
+        }
+    }
+
+    /// Hands over the share of a round. A share that was not yet taken is replaced.
+    pub fn round_arrived(&self, share: Share) {
+        self.put::<ObserverStage>(self.rounds.put_latest(share));
+    }
+
+    /// Hands over the past of the forecast signals.
+    pub fn history_read(&self, history: Vec<(usize, Vec<MinuteValue>)>) {
+        self.put::<ForecasterStage>(self.forecasts.put_fact(ForecasterEvent::HistoryRead(history)));
+    }
+
+    /// Lets the service act without (further) history.
+    pub fn set_warm(&self) {
+        self.warm.store(true, Ordering::Release);
+    }
+
+    /// Tells whether history was learned, or given up.
+    pub fn is_warm(&self) -> bool {
+        self.warm.load(Ordering::Acquire)
+    }
+
+    /// Tells both stages concerned how a write ended.
+    pub fn write_ended(&self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
+        self.metrics.wrote(outcome);
+        self.update_view(|view| {
+            if let Some(record) = view.record.as_mut().filter(|record| record.id == change.decision) {
+                Arc::make_mut(record).outcome = Some(outcome.clone());
+            }
+        });
+        let (change, outcome) = (change.clone(), outcome.clone());
+        let event = DeciderEvent::WriteEnded { change: change.clone(), outcome: outcome.clone(), now };
+        self.put::<DeciderStage>(self.decisions.put_fact(event));
+        let event = ActuatorEvent::WriteEnded { change, outcome, now };
+        self.put::<ActuatorStage>(self.actions.put_fact(event));
+    }
+
+    /// Why this service may not decide yet, or now.
+    pub fn hold(&self) -> Option<String> {
+        if !self.is_warm() {
+            return Some("warming up: history is being read".to_owned());
+        }
+        if let Err(error) = self.world.journal.health() {
+            return Some(error.to_string());
+        }
+        self.world.gate.unsettled(&self.spec.target).then(|| "an earlier write is not settled yet".to_owned())
+    }
+
+    /// Returns what is shown of it.
+    pub fn view(&self) -> View {
+        self.view.lock().clone()
+    }
+
+    pub(super) fn update_view(&self, update: impl FnOnce(&mut View)) {
+        update(&mut self.view.lock());
+    }
+
+    pub(super) fn assessed(&self, assessed: Assessed) {
+        self.put::<DeciderStage>(self.decisions.put_latest(DeciderEvent::Assessed(assessed)));
+    }
+
+    /// Follows up on an item put into the inbox of a stage.
+    pub(super) fn put<S: Stage>(&self, put: Put) {
+        if put.replaced {
+            self.world.process.skipped_inputs.inc();
+        }
+        if put.wake
+            && let Some(stages) = &*self.stages.load()
+        {
+            // A stage that is being restarted is woken by its start.
+            let _ = stages[S::POSITION].cast(Wake);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! The one shell of all four stages: take an item, step the core, commit, perform.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use crate::instrument::{self, ActorRole};
+
+use super::slot::{Committed, Service};
+use crate::actors::inbox::Inbox;
+
+/// The only message of a stage: something waits in its inbox.
+#[derive(Debug)]
+pub(super) struct Wake;
+
+/// A stage: which inbox, which core, and what its effects mean.
+pub(super) trait Stage: Send + Sync + 'static {
+    /// What waits in the inbox.
+    type Item: Send + Sync + 'static;
+    /// The core.
+    type Core: Clone + Send + 'static;
+    /// What a step yields.
+    type Effects;
+    /// Place among the stages of a service.
+    const POSITION: usize;
+    /// Name in metrics and logs.
+    const ROLE: ActorRole;
+    /// The stage of the loop whose duration its steps are.
+    const TIMED: instrument::Stage;
+
+    fn inbox(service: &Service) -> &Inbox<Self::Item>;
+    fn core(service: &Service) -> &Committed<Self::Core>;
+    fn step(core: &mut Self::Core, item: &Self::Item, service: &Service) -> Self::Effects;
+    fn perform(effects: Self::Effects, service: &Arc<Service>);
+}
+
+/// The actor of a stage.
+pub(super) struct StageActor<S> {
+    service: Arc<Service>,
+    stage: PhantomData<fn() -> S>,
+}
+
+impl<S: Stage> StageActor<S> {
+    pub(super) fn new(service: Arc<Service>) -> Self {
+        Self { service, stage: PhantomData }
+    }
+}
+
+impl<S: Stage> Actor for StageActor<S> {
+    type Msg = Wake;
+    type State = ();
+    type Arguments = ();
+
+    async fn pre_start(&self, myself: ActorRef<Wake>, (): ()) -> Result<(), ActorProcessingErr> {
+        if S::inbox(&self.service).reopen() {
+            self.service.world.process.skipped_inputs.inc();
+            tracing::warn!(service = %self.service.spec.id, actor = S::ROLE.as_str(), "input skipped after a failure");
+        }
+        Ok(myself.cast(Wake)?)
+    }
+
+    async fn handle(&self, _: ActorRef<Wake>, _: Wake, (): &mut ()) -> Result<(), ActorProcessingErr> {
+        let service = &self.service;
+        while let Some(item) = S::inbox(service).begin() {
+            let started = Instant::now();
+            let effects = S::core(service).step(|core| S::step(core, &item, service));
+            S::inbox(service).done();
+            service.world.process.stage(S::TIMED, started.elapsed());
+            S::perform(effects, service);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,189 @@
+//! The four stages: what each reads from the ports for its core, and where its effects go.
+
+use std::sync::Arc;
+
+use crate::cycle::{
+    ActuatorCore, ActuatorEffect, ActuatorEvent, Decided, DeciderCore, DeciderEvent, ForecasterCore, ForecasterEffect,
+    ForecasterEvent, Inputs, Observed, ObserverCore, RoundArrived,
+};
+use crate::instrument::{self, ActorRole};
+use crate::ports::journal::Entry;
+
+use super::slot::{Committed, Service, Share};
+use super::stage::Stage;
+use crate::actors::inbox::Inbox;
+
+pub(super) struct ObserverStage;
+
+impl Stage for ObserverStage {
+    type Item = Share;
+    type Core = ObserverCore;
+    type Effects = Observed;
+    const POSITION: usize = 0;
+    const ROLE: ActorRole = ActorRole::Observer;
+    const TIMED: instrument::Stage = instrument::Stage::Observe;
+
+    fn inbox(service: &Service) -> &Inbox<Share> {
+        &service.rounds
+    }
+
+    fn core(service: &Service) -> &Committed<ObserverCore> {
+        &service.observer
+    }
+
+    fn step(core: &mut ObserverCore, share: &Share, service: &Service) -> Observed {
+        let target = service.world.cluster.observed(&service.spec.target);
+        if let Some(state) = target.known() {
+            service.world.gate.seen_replicas(&service.spec.id, state.replicas);
+        }
+        core.step(&RoundArrived { arrivals: share.arrivals.clone(), target, now: share.now })
+    }
+
+    fn perform(observed: Observed, service: &Arc<Service>) {
+        service.update_view(|view| view.features = Some(observed.features.clone()));
+        service.world.process.cycles.inc();
+        let event = ForecasterEvent::Observed(observed);
+        service.put::<ForecasterStage>(service.forecasts.put_latest(event));
+    }
+}
+
+pub(super) struct ForecasterStage;
+
+impl Stage for ForecasterStage {
+    type Item = ForecasterEvent;
+    type Core = ForecasterCore;
+    type Effects = Vec<ForecasterEffect>;
+    const POSITION: usize = 1;
+    const ROLE: ActorRole = ActorRole::Forecaster;
+    const TIMED: instrument::Stage = instrument::Stage::Forecast;
+
+    fn inbox(service: &Service) -> &Inbox<ForecasterEvent> {
+        &service.forecasts
+    }
+
+    fn core(service: &Service) -> &Committed<ForecasterCore> {
+        &service.forecaster
+    }
+
+    fn step(core: &mut ForecasterCore, event: &ForecasterEvent, service: &Service) -> Vec<ForecasterEffect> {
+        let effects = core.step(event);
+        if matches!(event, ForecasterEvent::Warmed(_)) {
+            service.set_warm();
+        }
+        effects
+    }
+
+    fn perform(effects: Vec<ForecasterEffect>, service: &Arc<Service>) {
+        for effect in effects {
+            match effect {
+                ForecasterEffect::Assessed(assessed) => {
+                    service.update_view(|view| view.outlook = Some(assessed.outlook.clone()));
+                    service.metrics.forecast(&assessed.outlook);
+                    service.assessed(assessed);
+                }
+                ForecasterEffect::Warm(job) => in_pool(service, move || ForecasterEvent::Warmed(job.run())),
+                ForecasterEffect::Fit(job) => in_pool(service, move || ForecasterEvent::Fitted(job.run())),
+            }
+        }
+    }
+}
+
+/// Runs a job off the loop's threads and hands its result to the forecaster.
+fn in_pool(service: &Arc<Service>, job: impl FnOnce() -> ForecasterEvent + Send + 'static) {
+    let owner = service.clone();
+    let done = service.world.executor.run(Box::new(move || {
+        let event = job();
+        owner.put::<ForecasterStage>(owner.forecasts.put_fact(event));
+    }));
+    tokio::spawn(done);
+}
+
+pub(super) struct DeciderStage;
+
+impl Stage for DeciderStage {
+    type Item = DeciderEvent;
+    type Core = DeciderCore;
+    type Effects = Option<Decided>;
+    const POSITION: usize = 2;
+    const ROLE: ActorRole = ActorRole::Decider;
+    const TIMED: instrument::Stage = instrument::Stage::Decide;
+
+    fn inbox(service: &Service) -> &Inbox<DeciderEvent> {
+        &service.decisions
+    }
+
+    fn core(service: &Service) -> &Committed<DeciderCore> {
+        &service.decider
+    }
+
+    fn step(core: &mut DeciderCore, event: &DeciderEvent, service: &Service) -> Option<Decided> {
+        match event {
+            DeciderEvent::Assessed(assessed) => {
+                let world = &service.world;
+                let (policy, kill, expired) = (world.policy.load(), world.kill.seen(), (world.deadline)());
+                let hold = service.hold();
+                let (policy, hold) = (policy.as_deref(), hold.as_deref());
+                Some(core.decide(assessed, Inputs { policy, kill: &kill, expired: &expired, hold }))
+            }
+            DeciderEvent::WriteEnded { change, outcome, now } => {
+                core.write_ended(change, outcome, *now);
+                None
+            }
+        }
+    }
+
+    fn perform(decided: Option<Decided>, service: &Arc<Service>) {
+        let Some(decided) = decided else { return };
+        service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
+        service.update_view(|view| view.record = Some(decided.record.clone()));
+        if decided.keep {
+            service.world.journal.submit(Entry::Decision(decided.record.clone()));
+        }
+        // A change may not be replaced by a later cycle, so a decision that carries one is a fact.
+        let carries_change = decided.record.change.is_some();
+        let event = ActuatorEvent::Decided(decided);
+        let inbox = &service.actions;
+        let put = if carries_change { inbox.put_fact(event) } else { inbox.put_latest(event) };
+        service.put::<ActuatorStage>(put);
+    }
+}
+
+pub(super) struct ActuatorStage;
+
+impl Stage for ActuatorStage {
+    type Item = ActuatorEvent;
+    type Core = ActuatorCore;
+    type Effects = Vec<ActuatorEffect>;
+    const POSITION: usize = 3;
+    const ROLE: ActorRole = ActorRole::Actuator;
+    const TIMED: instrument::Stage = instrument::Stage::Act;
+
+    fn inbox(service: &Service) -> &Inbox<ActuatorEvent> {
+        &service.actions
+    }
+
+    fn core(service: &Service) -> &Committed<ActuatorCore> {
+        &service.actuator
+    }
+
+    fn step(core: &mut ActuatorCore, event: &ActuatorEvent, _: &Service) -> Vec<ActuatorEffect> {
+        core.step(event)
+    }
+
+    fn perform(effects: Vec<ActuatorEffect>, service: &Arc<Service>) {
+        for effect in effects {
+            match effect {
+                ActuatorEffect::Write(change) => {
+                    let owner = service.clone();
+                    service.world.gate.submit(change, move |change, outcome, now| {
+                        owner.write_ended(change, outcome, now);
+                    });
+                }
+                ActuatorEffect::Measured { decision, effect } => {
+                    service.metrics.measured(effect.impact);
+                    service.world.journal.submit(Entry::Measured { decision, effect });
+                }
+            }
+        }
+    }
+}

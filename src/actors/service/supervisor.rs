@@ -1,0 +1,188 @@
+//! Restarts the four stages of a service together; quarantines a service that keeps failing. Never escalates.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+
+use crate::instrument::ActorRole;
+use crate::model::Now;
+
+use super::slot::Service;
+use super::stage::{Stage, StageActor, Wake};
+use super::stages::{ActuatorStage, DeciderStage, ForecasterStage, ObserverStage};
+
+/// Failures in [`WINDOW`] after which a service is quarantined.
+const BUDGET: usize = 5;
+const WINDOW: Duration = Duration::from_secs(60);
+/// Pause before the first restart; doubles with each failure in the window.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// First and longest pause of a quarantine; it doubles with each re-probe that fails.
+const FIRST_QUARANTINE: Duration = Duration::from_secs(60);
+const LONGEST_QUARANTINE: Duration = Duration::from_secs(3600);
+
+/// What a supervisor hears.
+#[derive(Debug)]
+pub enum SupervisorMsg {
+    /// Start the stages, if this is still the wanted generation.
+    Start {
+        /// Which attempt this belongs to.
+        generation: u64,
+    },
+}
+
+/// The supervisor of one service.
+pub struct Supervisor;
+
+/// State of a [`Supervisor`].
+pub struct SupervisorState {
+    service: Arc<Service>,
+    /// Counts the starts; a start scheduled for an older one is void.
+    generation: u64,
+    /// Stages that have not ended yet.
+    alive: Vec<ActorId>,
+    /// Monotonic times of recent failures.
+    failures: VecDeque<Duration>,
+    /// When the stages were last started (monotonic).
+    started: Duration,
+    /// Quarantines in a row.
+    quarantines: u32,
+}
+
+impl Actor for Supervisor {
+    type Msg = SupervisorMsg;
+    type State = SupervisorState;
+    type Arguments = Arc<Service>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<SupervisorMsg>,
+        service: Arc<Service>,
+    ) -> Result<SupervisorState, ActorProcessingErr> {
+        myself.cast(SupervisorMsg::Start { generation: 0 })?;
+        Ok(SupervisorState {
+            service,
+            generation: 0,
+            alive: Vec::new(),
+            failures: VecDeque::new(),
+            started: Duration::ZERO,
+            quarantines: 0,
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<SupervisorMsg>,
+        SupervisorMsg::Start { generation }: SupervisorMsg,
+        state: &mut SupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
+        if generation == state.generation && state.alive.is_empty() {
+            state.start(&myself).await?;
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<SupervisorMsg>,
+        event: SupervisionEvent,
+        state: &mut SupervisorState,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(stage, error) => state.failed(&myself, &stage, &error.to_string()),
+            SupervisionEvent::ActorTerminated(stage, ..) => state.ended(&myself, stage.get_id()),
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl SupervisorState {
+    async fn start(&mut self, myself: &ActorRef<SupervisorMsg>) -> Result<(), ActorProcessingErr> {
+        let cell = myself.get_cell();
+        let stages = [
+            spawn::<ObserverStage>(&self.service, &cell).await?,
+            spawn::<ForecasterStage>(&self.service, &cell).await?,
+            spawn::<DeciderStage>(&self.service, &cell).await?,
+            spawn::<ActuatorStage>(&self.service, &cell).await?,
+        ];
+        self.alive = stages.iter().map(|stage| stage.get_id()).collect();
+        self.started = self.service.world.clock.now().mono;
+        self.service.stages.store(Some(Arc::new(stages)));
+        self.service.update_view(|view| view.quarantined = None);
+        self.service.metrics.quarantined(false);
+        Ok(())
+    }
+
+    /// One stage failed: the others share its picture, so all four go.
+    fn failed(&mut self, myself: &ActorRef<SupervisorMsg>, stage: &ActorCell, error: &str) {
+        let now = self.service.world.clock.now();
+        self.failures.push_back(now.mono);
+        while self.failures.front().is_some_and(|first| now.since(*first) > WINDOW) {
+            self.failures.pop_front();
+        }
+        self.service.update_view(|view| view.restarts += 1);
+        self.service.metrics.restarted(self.role(stage));
+        tracing::error!(service = %self.service.spec.id, error, "stage failed, service is restarted");
+        if let Some(stages) = self.service.stages.swap(None) {
+            for other in stages.iter().filter(|other| other.get_id() != stage.get_id()) {
+                other.stop(None);
+            }
+        }
+        self.ended(myself, stage.get_id());
+    }
+
+    fn role(&self, stage: &ActorCell) -> ActorRole {
+        let stages = self.service.stages.load();
+        let position = stages.as_ref().and_then(|stages| stages.iter().position(|one| one.get_id() == stage.get_id()));
+        match position {
+            Some(ForecasterStage::POSITION) => ForecasterStage::ROLE,
+            Some(DeciderStage::POSITION) => DeciderStage::ROLE,
+            Some(ActuatorStage::POSITION) => ActuatorStage::ROLE,
+            _ => ObserverStage::ROLE,
+        }
+    }
+
+    /// Plans the restart once the last stage has ended.
+    fn ended(&mut self, myself: &ActorRef<SupervisorMsg>, stage: ActorId) {
+        let before = self.alive.len();
+        self.alive.retain(|alive| *alive != stage);
+        if before == 0 || !self.alive.is_empty() || self.alive.len() == before {
+            return;
+        }
+        self.generation += 1;
+        let pause = self.pause(self.service.world.clock.now());
+        let (clock, generation, myself) = (self.service.world.clock.clone(), self.generation, myself.clone());
+        let at = clock.now().plus(pause).mono;
+        tokio::spawn(async move {
+            clock.sleep_until(at).await;
+            // The supervisor may have been stopped meanwhile; then nothing is to be started.
+            let _ = myself.cast(SupervisorMsg::Start { generation });
+        });
+    }
+
+    /// Returns how long to wait before the next start. A service that fails again soon after a probe goes back
+    /// into quarantine at once, for twice as long.
+    fn pause(&mut self, now: Now) -> Duration {
+        if now.since(self.started) > WINDOW {
+            self.quarantines = 0;
+        }
+        if self.quarantines == 0 && self.failures.len() <= BUDGET {
+            let doublings = self.failures.len().saturating_sub(1) as u32;
+            return FIRST_PAUSE.saturating_mul(1 << doublings);
+        }
+        let pause = FIRST_QUARANTINE.saturating_mul(1 << self.quarantines.min(6)).min(LONGEST_QUARANTINE);
+        self.quarantines += 1;
+        let reason = format!("keeps failing; probed again in {} s", pause.as_secs());
+        tracing::error!(service = %self.service.spec.id, reason, "service quarantined");
+        self.service.metrics.quarantined(true);
+        self.service.update_view(|view| view.quarantined = Some(reason));
+        pause
+    }
+}
+
+async fn spawn<S: Stage>(service: &Arc<Service>, parent: &ActorCell) -> Result<ActorRef<Wake>, ActorProcessingErr> {
+    let (stage, _) = Actor::spawn_linked(None, StageActor::<S>::new(service.clone()), (), parent.clone()).await?;
+    Ok(stage)
+}

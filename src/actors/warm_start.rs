@@ -1,0 +1,117 @@
+//! Reads the past of the forecast signals once, so that the first forecast is already a good one.
+//!
+//! Services are read in groups, one request at a time, and after each request the source is left alone for as
+//! long as the request took: a start never takes more than half of what a server can give.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use crate::model::{Finite, Minute, MinuteValue, Timestamp};
+use crate::ports::{SourceError, Template};
+
+use super::source::{Route, SourcePlan};
+use super::world::World;
+
+/// Services read in one request.
+const GROUP: usize = 20;
+/// Tries for one group before its services start cold.
+const TRIES: u32 = 3;
+/// Pause before another try.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// How far a warm start is; for progress bars and readiness.
+#[derive(Debug, Default)]
+pub struct Progress {
+    done: AtomicUsize,
+    total: AtomicUsize,
+}
+
+impl Progress {
+    /// Returns services done and services in all.
+    pub fn get(&self) -> (usize, usize) {
+        (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
+    }
+}
+
+/// Warms all services of a source. Services whose past cannot be read start cold, and that is said.
+pub async fn warm_start(plan: Arc<SourcePlan>, world: Arc<World>, progress: Arc<Progress>) {
+    progress.total.fetch_add(plan.routes.len(), Ordering::Relaxed);
+    let to = Minute::of(world.clock.now().wall).start();
+    let from = to.checked_sub(plan.history).unwrap_or(to);
+    for group in plan.routes.chunks(GROUP) {
+        if from < to
+            && let Err(error) = warm_group(&plan, &world, group, from, to).await
+        {
+            tracing::warn!(source = %plan.name, services = group.len(), %error, "history not read, starting cold");
+            group.iter().for_each(|route| route.service.set_warm());
+        }
+        progress.done.fetch_add(group.len(), Ordering::Relaxed);
+        let (done, total) = progress.get();
+        tracing::info!(source = %plan.name, done, total, "warm start");
+    }
+}
+
+async fn warm_group(
+    plan: &SourcePlan,
+    world: &World,
+    group: &[Route],
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<(), SourceError> {
+    let mut histories: Vec<Vec<(usize, Vec<MinuteValue>)>> = vec![Vec::new(); group.len()];
+    for (position, template) in plan.round.templates.iter().enumerate() {
+        let wanted: Vec<_> =
+            group.iter().enumerate().filter_map(|(index, route)| Some((index, route.forecast(position)?))).collect();
+        if wanted.is_empty() {
+            continue;
+        }
+        let places: Vec<usize> = wanted.iter().map(|(index, _)| group[*index].place).collect();
+        let rows = read_patiently(plan, world, template, &places, from, to).await?;
+        for ((index, signal), row) in wanted.into_iter().zip(rows) {
+            histories[index].push((signal, on_grid(from, row)));
+        }
+    }
+    for (route, history) in group.iter().zip(histories) {
+        route.service.history_read(history);
+    }
+    Ok(())
+}
+
+async fn read_patiently(
+    plan: &SourcePlan,
+    world: &World,
+    template: &Template,
+    places: &[usize],
+    from: Timestamp,
+    to: Timestamp,
+) -> Result<Vec<Vec<Option<Finite>>>, SourceError> {
+    let mut tries = 1;
+    loop {
+        let started = world.clock.now();
+        let answer = plan.source.history(template, places, from, to).await;
+        let took = world.clock.now().since(started.mono);
+        world.clock.sleep_until(world.clock.now().plus(took).mono).await;
+        match answer {
+            Err(error) if tries < TRIES => {
+                tracing::warn!(source = %plan.name, signal = %template.signal, %error, tries, "history not read yet");
+                tries += 1;
+                world.clock.sleep_until(world.clock.now().plus(PAUSE).mono).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+fn on_grid(from: Timestamp, row: Vec<Option<Finite>>) -> Vec<MinuteValue> {
+    let first = Minute::of(from);
+    row.into_iter().zip(0..).map(|(value, step)| MinuteValue { minute: first.plus(step), value }).collect()
+}
+
+impl Route {
+    /// Returns the position in the spec of the signal that the template at `position` yields, if it is forecast.
+    fn forecast(&self, position: usize) -> Option<usize> {
+        let (_, signal) = self.signals.iter().find(|(template, _)| *template == position)?;
+        self.service.spec.signals.get(*signal)?.forecast.then_some(*signal)
+    }
+}

@@ -1,0 +1,38 @@
+//! The ports that the actors share.
+
+use std::sync::Arc;
+
+use crate::cycle::stages::{Deadline, ForecastParams, GuardParams};
+use crate::instrument::{Metrics, ProcessMetrics};
+use crate::ports::{Clock, Cluster, Executor, Journal, KillSwitch};
+
+use super::policy_library::InForce;
+use super::write_gate::WriteGate;
+
+/// Everything outside that a stage may reach.
+pub struct World {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Targets.
+    pub cluster: Arc<dyn Cluster>,
+    /// Durable memory.
+    pub journal: Arc<dyn Journal>,
+    /// The kill switch.
+    pub kill: Arc<dyn KillSwitch>,
+    /// Long work.
+    pub executor: Arc<dyn Executor>,
+    /// The way to the world.
+    pub gate: Arc<WriteGate>,
+    /// The policy set in force.
+    pub policy: Arc<InForce>,
+    /// flyball's own metrics.
+    pub metrics: Arc<Metrics>,
+    /// Those of the process.
+    pub process: ProcessMetrics,
+    /// Makes the deadline of one policy evaluation.
+    pub deadline: fn() -> Deadline,
+    /// Parameters of the guards.
+    pub guard: Arc<GuardParams>,
+    /// Parameters of the models.
+    pub forecast: Arc<ForecastParams>,
+}

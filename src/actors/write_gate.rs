@@ -1,0 +1,286 @@
+//! The only place that writes to the world.
+//!
+//! A write is a journaled, conditional, expiring intent. Its steps, each a place where the process may die:
+//!
+//! | step | what | if the process dies right after |
+//! |---|---|---|
+//! | `admitted` | lever, target free, kill switch, budgets, deadline | nothing happened |
+//! | `prepared` | intent durable | settled by reading: abandoned |
+//! | `checked` | kill switch and deadline once more, live read, unchanged since the decision | the same |
+//! | `sent` | one PATCH with the resourceVersion of that read | settled by reading: applied or abandoned |
+//! | `ended` | outcome durable | nothing is open |
+//!
+//! Writes run as tracked tasks, at most [`AT_ONCE`] of them and one for each target. No actor's death cancels
+//! one. Nothing is ever sent twice: what became of an open intent is found out by reading.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::cycle::stages::{FleetBudget, FleetLimits, recheck, settle};
+use crate::instrument::ProcessMetrics;
+use crate::model::{ChangeSet, Intent, Now, Refusal, ServiceId, TargetRef, WriteOutcome};
+use crate::ports::journal::Entry;
+use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwitch, Live};
+
+/// Writes under way at once (a small share of what an API server serves).
+pub const AT_ONCE: usize = 8;
+/// Pause between two attempts to read what became of a write.
+const SETTLE_PAUSE: Duration = Duration::from_secs(5);
+
+/// How far back the journal is asked for what the budgets have spent.
+const BUDGET_MEMORY: Duration = Duration::from_mins(10);
+
+/// The write gate.
+pub struct WriteGate {
+    clock: Arc<dyn Clock>,
+    cluster: Arc<dyn Cluster>,
+    journal: Arc<dyn Journal>,
+    kill: Arc<dyn KillSwitch>,
+    metrics: ProcessMetrics,
+    budget: Mutex<FleetBudget>,
+    replicas: Mutex<Totals>,
+    /// Targets with a write under way.
+    busy: Mutex<BTreeSet<TargetRef>>,
+    /// Targets with an intent from an earlier run that is not settled.
+    unsettled: Mutex<BTreeSet<TargetRef>>,
+    permits: Semaphore,
+    tasks: TaskTracker,
+}
+
+/// Replicas of the fleet, as last seen.
+#[derive(Debug, Default)]
+struct Totals {
+    of: BTreeMap<ServiceId, u32>,
+    sum: u32,
+}
+
+impl Totals {
+    fn set(&mut self, service: &ServiceId, replicas: u32) {
+        let before = match self.of.get_mut(service) {
+            Some(known) => std::mem::replace(known, replicas),
+            None => self.of.insert(service.clone(), replicas).unwrap_or(0),
+        };
+        self.sum = self.sum.saturating_sub(before).saturating_add(replicas);
+    }
+}
+
+impl WriteGate {
+    /// Returns a gate. It refuses writes to targets of open intents until [`WriteGate::settle_open`] is through.
+    ///
+    /// # Errors
+    /// When the journal cannot tell which intents are open.
+    pub fn new(
+        clock: Arc<dyn Clock>,
+        cluster: Arc<dyn Cluster>,
+        journal: Arc<dyn Journal>,
+        kill: Arc<dyn KillSwitch>,
+        metrics: ProcessMetrics,
+        limits: FleetLimits,
+    ) -> Result<Self, JournalError> {
+        let now = clock.now();
+        let unsettled = journal.open_intents()?.into_iter().map(|intent| intent.change.target).collect();
+        let recent = journal.applied_since(now.wall, BUDGET_MEMORY)?;
+        Ok(Self {
+            clock,
+            cluster,
+            journal,
+            kill,
+            metrics,
+            budget: Mutex::new(FleetBudget::restore(limits, &recent, now)),
+            replicas: Mutex::default(),
+            busy: Mutex::default(),
+            unsettled: Mutex::new(unsettled),
+            permits: Semaphore::new(AT_ONCE),
+            tasks: TaskTracker::new(),
+        })
+    }
+
+    /// Tells whether an intent of an earlier run on this target is not settled.
+    pub fn unsettled(&self, target: &TargetRef) -> bool {
+        self.unsettled.lock().contains(target)
+    }
+
+    /// Returns how many targets have an unsettled intent of an earlier run.
+    pub fn unsettled_targets(&self) -> usize {
+        self.unsettled.lock().len()
+    }
+
+    /// Tells the budgets how many replicas a service has.
+    pub fn seen_replicas(&self, service: &ServiceId, replicas: u32) {
+        self.replicas.lock().set(service, replicas);
+    }
+
+    /// Takes a change; `on_end` hears its outcome, exactly once unless the process ends first.
+    pub fn submit(
+        self: &Arc<Self>,
+        change: ChangeSet,
+        on_end: impl FnOnce(&ChangeSet, &WriteOutcome, Now) + Send + 'static,
+    ) {
+        let gate = self.clone();
+        self.tasks.spawn(async move {
+            let outcome = gate.write(&change).await;
+            tracing::info!(
+                service = %change.service(), trace = %change.trace, change = %change.id,
+                from = change.from, to = change.to, outcome = %outcome, "write ended"
+            );
+            on_end(&change, &outcome, gate.clock.now());
+        });
+    }
+
+    /// Finds out what became of the open intents of earlier runs, by reading, until all are settled.
+    pub async fn settle_open(self: Arc<Self>) -> Result<(), JournalError> {
+        for intent in self.journal.open_intents()? {
+            let outcome = self.settle(&intent.change).await;
+            self.end(&intent.change, outcome).await;
+        }
+        // What could not be made durable stays open, and its target stays shut.
+        let open = self.journal.open_intents()?.into_iter().map(|intent| intent.change.target).collect();
+        *self.unsettled.lock() = open;
+        Ok(())
+    }
+
+    /// Waits until what is under way has ended; new writes are not taken.
+    pub async fn close(&self) {
+        self.tasks.close();
+        self.permits.close();
+        self.tasks.wait().await;
+    }
+
+    async fn write(&self, change: &ChangeSet) -> WriteOutcome {
+        if !self.cluster.has_lever(&change.target, change.knob) {
+            return self.without_intent(change, WriteOutcome::NoLever);
+        }
+        if self.unsettled(&change.target) || !self.busy.lock().insert(change.target.clone()) {
+            return self.without_intent(change, WriteOutcome::Refused(Refusal::Busy));
+        }
+        let outcome = self.write_claimed(change).await;
+        self.busy.lock().remove(&change.target);
+        outcome
+    }
+
+    async fn write_claimed(&self, change: &ChangeSet) -> WriteOutcome {
+        let Ok(_permit) = self.permits.acquire().await else {
+            return self.without_intent(change, shutting_down());
+        };
+        if let Err(outcome) = self.admit(change) {
+            return self.without_intent(change, outcome);
+        }
+        fail::fail_point!("gate_admitted");
+        let intent = Intent { change: change.clone(), prepared: self.clock.now().wall, ended: None };
+        if let Err(error) = self.journal.append(Entry::Prepared(intent)).await {
+            return WriteOutcome::Refused(Refusal::Journal { error: error.to_string() });
+        }
+        fail::fail_point!("gate_prepared");
+        let outcome = self.send(change).await;
+        fail::fail_point!("gate_sent");
+        self.end(change, outcome).await
+    }
+
+    fn admit(&self, change: &ChangeSet) -> Result<(), WriteOutcome> {
+        let now = self.clock.now();
+        self.permitted(change, now)?;
+        let total = self.replicas.lock().sum;
+        let charged = self.budget.lock().charge(change, total, now);
+        charged.map_err(|reason| WriteOutcome::Refused(Refusal::Budget { reason }))
+    }
+
+    /// The checks that are made again right before the write.
+    fn permitted(&self, change: &ChangeSet, now: Now) -> Result<(), WriteOutcome> {
+        if change.expired(now) {
+            return Err(WriteOutcome::Expired);
+        }
+        match self.kill.read().stops(change.service(), change.class) {
+            Some(reason) => Err(WriteOutcome::Refused(Refusal::KillSwitch { reason })),
+            None => Ok(()),
+        }
+    }
+
+    /// Steps `checked` and `sent`.
+    async fn send(&self, change: &ChangeSet) -> WriteOutcome {
+        let live = match self.cluster.read(&change.target, change.knob).await {
+            Ok(live) => live,
+            Err(error) => return unsent(&error),
+        };
+        let now = self.clock.now();
+        let checked = recheck(change, &live.uid, live.value, now).and_then(|()| self.permitted(change, now));
+        if let Err(outcome) = checked {
+            return outcome;
+        }
+        fail::fail_point!("gate_checked");
+        self.metrics.sample_to_write.observe(now.since(change.decided.mono).as_secs_f64());
+        match self.cluster.apply(change, &live).await {
+            Ok(after) => answered(change, &after),
+            Err(ClusterError::Unknown { reason }) => {
+                tracing::warn!(service = %change.service(), reason, "outcome of a write unknown, reading");
+                self.settle(change).await
+            }
+            Err(error) => unsent(&error),
+        }
+    }
+
+    /// Reads until it is known what became of a change. The target stays shut meanwhile.
+    async fn settle(&self, change: &ChangeSet) -> WriteOutcome {
+        loop {
+            match self.cluster.read(&change.target, change.knob).await {
+                Ok(live) => return settle(change, Some((&live.uid, live.value))),
+                Err(ClusterError::NotFound { .. }) => return settle(change, None),
+                Err(error) => {
+                    tracing::warn!(service = %change.service(), %error, "cannot read what became of a write");
+                    let next = self.clock.now().plus(SETTLE_PAUSE).mono;
+                    self.clock.sleep_until(next).await;
+                }
+            }
+        }
+    }
+
+    /// Step `ended`. If the outcome cannot be made durable the intent stays open, and the journal's health
+    /// stops all further writes.
+    async fn end(&self, change: &ChangeSet, outcome: WriteOutcome) -> WriteOutcome {
+        let at = self.clock.now().wall;
+        let entry = Entry::Ended { change: change.id.clone(), at, outcome: outcome.clone() };
+        if let Err(error) = self.journal.append(entry).await {
+            tracing::error!(service = %change.service(), change = %change.id, %error, "outcome not recorded");
+        }
+        fail::fail_point!("gate_ended");
+        outcome
+    }
+
+    fn without_intent(&self, change: &ChangeSet, outcome: WriteOutcome) -> WriteOutcome {
+        self.journal.submit(Entry::Outcome { decision: change.decision.clone(), outcome: outcome.clone() });
+        outcome
+    }
+}
+
+/// What a failed read, or a write that the server says it did not do, means.
+fn unsent(error: &ClusterError) -> WriteOutcome {
+    match error {
+        ClusterError::NotFound { .. } | ClusterError::Conflict { .. } => {
+            WriteOutcome::Superseded { found: error.to_string() }
+        }
+        ClusterError::Forbidden { .. } | ClusterError::Denied { .. } => {
+            WriteOutcome::Rejected { reason: error.to_string() }
+        }
+        ClusterError::NoLever { .. } => WriteOutcome::NoLever,
+        ClusterError::Unknown { .. } | ClusterError::Unavailable { .. } => {
+            WriteOutcome::Abandoned { reason: error.to_string() }
+        }
+    }
+}
+
+/// What the server's answer to a write means; an admission hook may have changed our value.
+fn answered(change: &ChangeSet, after: &Live) -> WriteOutcome {
+    if after.value == change.to {
+        WriteOutcome::Applied
+    } else {
+        WriteOutcome::Rejected { reason: format!("the server made {} of {}", after.value, change.to) }
+    }
+}
+
+fn shutting_down() -> WriteOutcome {
+    WriteOutcome::Abandoned { reason: "flyball is shutting down".to_owned() }
+}

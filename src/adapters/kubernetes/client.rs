@@ -1,0 +1,145 @@
+//! The connection to the API server: where it is, how long anything may take, and no retries behind our back.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+/// How the API server is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// At a URL, without credentials: the demo, a proxy.
+    Url(String),
+    /// As a kubeconfig says.
+    Kubeconfig {
+        /// The file; `None` for `$KUBECONFIG` or `~/.kube/config`.
+        path: Option<PathBuf>,
+        /// The context; `None` for the current one.
+        context: Option<String>,
+    },
+    /// By the service account of the pod.
+    InCluster,
+}
+
+/// How long things may take. Real time: none of it follows the clock of the loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To open a connection.
+    pub connect: Duration,
+    /// From sending a read or a write of one object to its answer.
+    pub answer: Duration,
+    /// For a page of a list.
+    pub list: Duration,
+    /// Length of one watch, in whole seconds; the server sends a bookmark at least at its end.
+    pub watch: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(2),
+            answer: Duration::from_secs(5),
+            list: Duration::from_secs(30),
+            watch: Duration::from_mins(1),
+        }
+    }
+}
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Not a URL.
+    #[error("`{url}` is not a URL of an API server, expected http://host:port or https://host:port")]
+    BadUrl {
+        /// What was given.
+        url: String,
+    },
+    /// The kubeconfig cannot be used.
+    #[error("kubeconfig {path} cannot be used: {reason}")]
+    Kubeconfig {
+        /// Which file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// Not in a pod with a service account.
+    #[error("no service account found ({reason}); outside a cluster name a url or a kubeconfig")]
+    InCluster {
+        /// Why.
+        reason: String,
+    },
+    /// TLS or authentication cannot be set up.
+    #[error("cannot set up the connection to the API server: {reason}")]
+    Client {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Returns a client. Opens no connection yet; needs a running tokio.
+///
+/// # Errors
+/// When `access` cannot be used.
+pub async fn connect(access: &Access, timeouts: Timeouts) -> Result<Client, ConnectError> {
+    let mut config = configure(access).await?;
+    config.connect_timeout = Some(timeouts.connect);
+    config.write_timeout = Some(timeouts.answer);
+    // Longer than any silence of a healthy watch: what is shorter has a deadline of its own.
+    config.read_timeout = Some(timeouts.watch.saturating_add(Duration::from_secs(30)).max(timeouts.list));
+    // Otherwise the time that a connection sat idle in the pool counts, too.
+    config.reset_reader_on_write = true;
+    // kube repeats a request up to 15 times on 429, 503 and 504; the loop reads and decides anew instead.
+    config.default_retry = false;
+    Client::try_from(config).map_err(|error| ConnectError::Client { reason: error.to_string() })
+}
+
+async fn configure(access: &Access) -> Result<Config, ConnectError> {
+    match access {
+        Access::Url(url) => {
+            let known_scheme = url.starts_with("http://") || url.starts_with("https://");
+            let bad_url = || ConnectError::BadUrl { url: url.clone() };
+            let parsed = known_scheme.then(|| url.parse().ok()).flatten().ok_or_else(bad_url)?;
+            Ok(Config::new(parsed))
+        }
+        Access::Kubeconfig { path, context } => {
+            let shown =
+                path.as_ref().map_or("($KUBECONFIG or ~/.kube/config)".to_owned(), |path| path.display().to_string());
+            let failed = |error: kube::config::KubeconfigError| ConnectError::Kubeconfig {
+                path: shown.clone(),
+                reason: error.to_string(),
+            };
+            let options = KubeConfigOptions { context: context.clone(), ..KubeConfigOptions::default() };
+            match path {
+                Some(path) => {
+                    let file = Kubeconfig::read_from(path).map_err(failed)?;
+                    Config::from_custom_kubeconfig(file, &options).await.map_err(failed)
+                }
+                None => Config::from_kubeconfig(&options).await.map_err(failed),
+            }
+        }
+        Access::InCluster => Config::incluster().map_err(|error| ConnectError::InCluster { reason: error.to_string() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_be_used_is_named() {
+        let check = async |access: Access, expected: &str| {
+            let error = connect(&access, Timeouts::default()).await.err().unwrap().to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(Access::Url("localhost:8001".to_owned()), "`localhost:8001` is not a URL").await;
+        check(Access::Url("http://a b".to_owned()), "is not a URL").await;
+        let path = Some(PathBuf::from("/nonexistent/kubeconfig"));
+        check(Access::Kubeconfig { path, context: None }, "kubeconfig /nonexistent/kubeconfig cannot be used").await;
+    }
+
+    #[tokio::test]
+    async fn a_client_opens_no_connection() {
+        assert!(connect(&Access::Url("http://127.0.0.1:1".to_owned()), Timeouts::default()).await.is_ok());
+    }
+}

@@ -1,0 +1,94 @@
+//! Reads and writes of replicas through the scale subresource: one request each, with a deadline, never repeated.
+
+use kube::Client;
+use kube::api::{Patch, PatchParams};
+use kube::core::Request;
+use serde_json::json;
+
+use crate::model::{TargetKind, TargetRef};
+use crate::ports::{ClusterError, Live};
+
+use super::client::Timeouts;
+use super::failure::classify;
+use super::workload::Workload;
+
+/// The field manager of every write.
+const FIELD_MANAGER: &str = "flyball";
+
+/// Reads the scale of `target`.
+pub(super) async fn read(client: &Client, target: &TargetRef, timeouts: Timeouts) -> Result<Live, ClusterError> {
+    let request = Request::new(collection(target)?);
+    let request = request.get_subresource("scale", &target.name).map_err(unbuildable)?;
+    answer(client.request_text(request), target, timeouts).await
+}
+
+/// Sets the replicas of `target`, provided that its version is still that of `live`.
+pub(super) async fn write(
+    client: &Client,
+    target: &TargetRef,
+    replicas: u32,
+    live: &Live,
+    timeouts: Timeouts,
+) -> Result<Live, ClusterError> {
+    if i32::try_from(replicas).is_err() {
+        let reason = format!("{replicas} replicas, expected at most {} (the API's limit)", i32::MAX);
+        return Err(ClusterError::Denied { reason });
+    }
+    if live.resource_version.is_empty() {
+        let reason = "the object was read without a version, and flyball writes only on condition of one".to_owned();
+        return Err(ClusterError::Denied { reason });
+    }
+    let patch = json!({
+        "metadata": { "resourceVersion": live.resource_version },
+        "spec": { "replicas": replicas },
+    });
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let request = Request::new(collection(target)?);
+    let request =
+        request.patch_subresource("scale", &target.name, &parameters, &Patch::Merge(patch)).map_err(unbuildable)?;
+    answer(client.request_text(request), target, timeouts).await
+}
+
+/// Waits for the answer to one request and reads the scale in it.
+async fn answer(
+    sent: impl Future<Output = kube::Result<String>>,
+    target: &TargetRef,
+    timeouts: Timeouts,
+) -> Result<Live, ClusterError> {
+    let text = match tokio::time::timeout(timeouts.answer, sent).await {
+        Ok(Ok(text)) => text,
+        Ok(Err(error)) => return Err(classify(&error, target)),
+        Err(_) => return Err(ClusterError::Unknown { reason: format!("no answer within {:?}", timeouts.answer) }),
+    };
+    let odd = |reason: String| ClusterError::Unknown { reason: format!("scale of {target}: {reason}") };
+    let scale: Workload = serde_json::from_str(&text).map_err(|error| odd(format!("malformed answer: {error}")))?;
+    let value = scale.scale().map_err(|error| odd(error.to_string()))?;
+    Ok(Live { uid: scale.metadata.uid, resource_version: scale.metadata.resource_version, value })
+}
+
+fn unbuildable(error: impl std::fmt::Display) -> ClusterError {
+    ClusterError::Denied { reason: error.to_string() }
+}
+
+/// Returns the path of the objects of the kind and in the namespace of `target`.
+pub(super) fn collection(target: &TargetRef) -> Result<String, ClusterError> {
+    if !is_dns_name(&target.namespace) || !is_dns_name(&target.name) {
+        let reason = format!("`{}/{}` is not a name of a Kubernetes object", target.namespace, target.name);
+        return Err(ClusterError::Denied { reason });
+    }
+    Ok(collection_of(target.kind, &target.namespace))
+}
+
+/// Returns the path of the objects of `kind` in `namespace`.
+pub(super) fn collection_of(kind: TargetKind, namespace: &str) -> String {
+    let plural = match kind {
+        TargetKind::Deployment => "deployments",
+        TargetKind::StatefulSet => "statefulsets",
+    };
+    format!("/apis/apps/v1/namespaces/{namespace}/{plural}")
+}
+
+/// Tells whether `text` can stand in a path: a DNS subdomain, as all names of objects are.
+fn is_dns_name(text: &str) -> bool {
+    (1..=253).contains(&text.len()) && text.split('.').all(crate::model::ids::is_dns_label)
+}

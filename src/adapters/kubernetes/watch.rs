@@ -1,0 +1,189 @@
+//! The task behind a view: list, then watch from there; list again when changes were missed; wait between failures.
+//!
+//! kube's own `watcher` keeps bookmarks to itself, and they are the only sign of life of a quiet cluster. This is
+//! the same state machine with them.
+
+use std::hash::{BuildHasher, RandomState};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use kube::Client;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::core::Request;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::client::Timeouts;
+use super::failure::explain;
+use super::view::View;
+use super::workload::{Workload, WorkloadList};
+
+/// Objects asked for at once.
+const PAGE: u32 = 500;
+/// First and longest pause after a failure.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// Pause after the server said that we may not.
+const FORBIDDEN_PAUSE: Duration = Duration::from_mins(1);
+/// How much later than its own end a watch may be, at least, before its connection counts as dead.
+const LEAST_GRACE: Duration = Duration::from_secs(1);
+
+/// One watch, and the view it feeds.
+pub(super) struct Watcher {
+    /// The connection.
+    pub(super) client: Client,
+    /// Path of the collection.
+    pub(super) path: String,
+    /// The view.
+    pub(super) view: Arc<Mutex<View>>,
+    /// Counts what came in, for whoever waits for it.
+    pub(super) changes: watch::Sender<u64>,
+    /// Deadlines.
+    pub(super) timeouts: Timeouts,
+}
+
+/// Why a list or a watch ended.
+enum Stop {
+    /// The server ended it in time.
+    Over,
+    /// Changes were missed.
+    Lost,
+    /// It failed.
+    Failed(String),
+    /// The server says that we may not.
+    Forbidden(String),
+}
+
+impl Watcher {
+    /// Runs until dropped.
+    pub(super) async fn run(self) {
+        let mut failures = 0_u32;
+        loop {
+            let began = Instant::now();
+            let resume = self.view.lock().resume();
+            let stop = match resume {
+                None => self.list().await.err(),
+                Some(version) => Some(self.follow(version).await),
+            };
+            let pause = match stop {
+                None => {
+                    info!(path = self.path, "targets listed");
+                    continue;
+                }
+                // A server that ends watches at once would else be asked in a hot loop.
+                Some(Stop::Over) if began.elapsed() >= PAUSES.0 => {
+                    failures = 0;
+                    continue;
+                }
+                Some(Stop::Over) => self.pause(&mut failures, "the watch ended at once".to_owned()),
+                Some(Stop::Lost) => {
+                    self.view.lock().lost();
+                    self.notify();
+                    self.pause(&mut failures, "changes were missed, listing again".to_owned())
+                }
+                Some(Stop::Failed(reason)) => self.pause(&mut failures, reason),
+                Some(Stop::Forbidden(reason)) => self.pause(&mut failures, reason).max(FORBIDDEN_PAUSE),
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Notes a failure and returns how long to wait after it.
+    fn pause(&self, failures: &mut u32, reason: String) -> Duration {
+        warn!(path = self.path, reason, failures, "targets cannot be watched");
+        self.view.lock().failed(reason);
+        self.notify();
+        let pause = PAUSES.0.saturating_mul(2_u32.saturating_pow(*failures)).min(PAUSES.1);
+        *failures = failures.saturating_add(1);
+        // Between half and all of it, so that many watches do not come back as one.
+        pause.mul_f64(0.5 + 0.5 * (RandomState::new().hash_one(*failures) as f64 / u64::MAX as f64))
+    }
+
+    /// Reads the whole collection, page by page, from the server of record.
+    async fn list(&self) -> Result<(), Stop> {
+        let (mut objects, mut token, mut version) = (Vec::new(), None, None);
+        loop {
+            let parameters = ListParams { limit: Some(PAGE), continue_token: token.take(), ..ListParams::default() };
+            let request =
+                Request::new(&self.path).list(&parameters).map_err(|error| Stop::Failed(error.to_string()))?;
+            let answer = tokio::time::timeout(self.timeouts.list, self.client.request_text(request)).await;
+            let late = |_| Stop::Failed(format!("no list within {:?}", self.timeouts.list));
+            let text = answer.map_err(late)?.map_err(|error| stop(&error))?;
+            let page: WorkloadList =
+                serde_json::from_str(&text).map_err(|error| Stop::Failed(format!("malformed list: {error}")))?;
+            objects.extend(page.items.unwrap_or_default());
+            // The first page dates the list: a watch from there misses nothing of the later ones.
+            version = version.or_else(|| page.metadata.resource_version.parse().ok().filter(|version| *version > 0));
+            if page.metadata.r#continue.is_empty() {
+                break;
+            }
+            token = Some(page.metadata.r#continue);
+        }
+        let version = version.ok_or_else(|| Stop::Failed("malformed list: it has no version".to_owned()))?;
+        let believed = self.view.lock().listed(version, &objects, Instant::now());
+        self.notify();
+        believed.map_err(|older| Stop::Failed(older.to_string()))
+    }
+
+    /// Follows changes after `version` until the watch ends.
+    async fn follow(&self, version: u64) -> Stop {
+        let length = self.timeouts.watch;
+        let ends = Instant::now() + length + (length / 10).max(LEAST_GRACE);
+        let dead = || Stop::Failed("the watch went silent, its connection counts as dead".to_owned());
+        let seconds = u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
+        let parameters = WatchParams { timeout: Some(seconds), ..WatchParams::default() };
+        let request = match Request::new(&self.path).watch(&parameters, &version.to_string()) {
+            Ok(request) => request,
+            Err(error) => return Stop::Failed(error.to_string()),
+        };
+        let events = match tokio::time::timeout_at(ends, self.client.request_events::<Workload>(request)).await {
+            Ok(Ok(events)) => events,
+            Ok(Err(error)) => return stop(&error),
+            Err(_) => return dead(),
+        };
+        let mut events = pin!(events);
+        loop {
+            match tokio::time::timeout_at(ends, events.try_next()).await {
+                Ok(Ok(Some(event))) => {
+                    if let Err(stop) = self.take(event) {
+                        return stop;
+                    }
+                }
+                Ok(Ok(None)) => return Stop::Over,
+                Ok(Err(error)) => return stop(&error),
+                Err(_) => return dead(),
+            }
+        }
+    }
+
+    fn take(&self, event: WatchEvent<Workload>) -> Result<(), Stop> {
+        let now = Instant::now();
+        match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => self.view.lock().changed(&object, now),
+            WatchEvent::Deleted(object) => self.view.lock().deleted(&object, now),
+            WatchEvent::Bookmark(bookmark) => {
+                self.view.lock().bookmarked(bookmark.metadata.resource_version.parse().ok(), now);
+            }
+            WatchEvent::Error(status) => return Err(stop(&kube::Error::Api(status))),
+        }
+        self.notify();
+        Ok(())
+    }
+
+    fn notify(&self) {
+        self.changes.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+fn stop(error: &kube::Error) -> Stop {
+    match error {
+        kube::Error::Api(status) if status.code == 410 => Stop::Lost,
+        // An event that cannot be read is one that was missed.
+        kube::Error::SerdeError(_) => Stop::Lost,
+        kube::Error::Api(status) if matches!(status.code, 401 | 403) => Stop::Forbidden(explain(error)),
+        _ => Stop::Failed(explain(error)),
+    }
+}

@@ -1,0 +1,177 @@
+//! What is read of a Deployment, a StatefulSet, or the scale of one. Replicas are read leniently, so that one
+//! odd object does not hide its neighbours, and judged strictly, so that an odd number never becomes a count.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::model::{TargetKind, TargetState};
+
+/// The fields that flyball reads.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(super) struct Workload {
+    /// Who it is.
+    pub(super) metadata: Metadata,
+    /// What is asked for; absent in no object of a real server.
+    pub(super) spec: Option<Spec>,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Metadata {
+    /// Its name.
+    pub(super) name: String,
+    /// Identity across re-creation.
+    pub(super) uid: String,
+    /// Version of the object.
+    pub(super) resource_version: String,
+    generation: i64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+pub(super) struct Spec {
+    /// As it stands in the answer, whatever it is.
+    #[serde(default)]
+    pub(super) replicas: Option<Value>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    observed_generation: i64,
+    replicas: i64,
+    updated_replicas: i64,
+    ready_replicas: i64,
+    current_revision: String,
+    update_revision: String,
+}
+
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct WorkloadList {
+    /// Version of the list, and where it goes on.
+    pub(super) metadata: ListMetadata,
+    /// The objects. Go writes an empty list as null.
+    pub(super) items: Option<Vec<Workload>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ListMetadata {
+    /// Version of the list.
+    pub(super) resource_version: String,
+    /// Token of the next page; empty on the last one.
+    pub(super) r#continue: String,
+}
+
+/// Why a number of replicas cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum OddReplicas {
+    /// There is none.
+    #[error("spec.replicas is absent, expected a number from 0 to 2147483647")]
+    Absent,
+    /// It is not one.
+    #[error("spec.replicas is {found}, expected a number from 0 to 2147483647")]
+    NotACount {
+        /// What stands there.
+        found: String,
+    },
+}
+
+impl Workload {
+    /// Returns the version as a number; `None` if it is none.
+    pub(super) fn version(&self) -> Option<u64> {
+        self.metadata.resource_version.parse().ok()
+    }
+
+    /// Returns the state of the object itself (not of its scale).
+    pub(super) fn state(&self, kind: TargetKind) -> Result<TargetState, OddReplicas> {
+        let wanted = self.spec.as_ref().and_then(|spec| spec.replicas.as_ref()).ok_or(OddReplicas::Absent)?;
+        Ok(TargetState {
+            uid: self.metadata.uid.clone(),
+            resource_version: self.metadata.resource_version.clone(),
+            replicas: count(wanted)?,
+            ready: u32::try_from(self.status.ready_replicas).unwrap_or(0),
+            rollout: self.rollout(kind),
+        })
+    }
+
+    /// Returns the replicas of a scale. Its Go type leaves the number out when it is zero (`omitempty` in
+    /// kubernetes/api autoscaling/v1 `ScaleSpec`), but never leaves out `spec`.
+    pub(super) fn scale(&self) -> Result<u32, OddReplicas> {
+        self.spec.as_ref().ok_or(OddReplicas::Absent)?.replicas.as_ref().map_or(Ok(0), count)
+    }
+
+    /// Tells whether pods of an old template still run, or the controller has not seen the last change. A
+    /// change of the number of replicas alone is no rollout once the controller has seen it.
+    fn rollout(&self, kind: TargetKind) -> bool {
+        let status = &self.status;
+        let old_pods = match kind {
+            TargetKind::Deployment => status.updated_replicas < status.replicas,
+            TargetKind::StatefulSet => {
+                !status.update_revision.is_empty() && status.update_revision != status.current_revision
+            }
+        };
+        old_pods || status.observed_generation < self.metadata.generation
+    }
+}
+
+fn count(value: &Value) -> Result<u32, OddReplicas> {
+    let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
+    number
+        .and_then(|number| u32::try_from(number).ok())
+        .ok_or_else(|| OddReplicas::NotACount { found: value.to_string().chars().take(40).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn workload(spec: &Value, status: &Value) -> Workload {
+        let metadata = json!({"name": "checkout", "uid": "u", "resourceVersion": "7", "generation": 2});
+        serde_json::from_value(json!({"metadata": metadata, "spec": spec, "status": status})).unwrap()
+    }
+
+    #[test]
+    fn k13_a_number_of_replicas_is_a_count_or_an_error() {
+        let check = |replicas: Value, expected: Result<u32, &str>| {
+            let object = workload(&json!({"replicas": replicas}), &json!({}));
+            let found = object.state(TargetKind::Deployment).map(|state| state.replicas);
+            match expected {
+                Ok(count) => assert_eq!(found, Ok(count)),
+                Err(text) => assert!(found.unwrap_err().to_string().contains(text), "{text}"),
+            }
+        };
+        check(json!(0), Ok(0));
+        check(json!(2_147_483_647), Ok(2_147_483_647));
+        check(Value::Null, Err("absent"));
+        for odd in [json!(-1), json!(2_147_483_648_u64), json!(1.5), json!(1e300), json!("3"), json!([3])] {
+            check(odd.clone(), Err(&odd.to_string()));
+        }
+    }
+
+    #[test]
+    fn k13_a_scale_without_a_number_is_zero_and_one_without_spec_is_an_error() {
+        assert_eq!(workload(&json!({}), &json!({})).scale(), Ok(0));
+        assert_eq!(workload(&Value::Null, &json!({})).scale(), Err(OddReplicas::Absent));
+    }
+
+    #[test]
+    fn a_rollout_is_told_from_a_change_of_the_count() {
+        let check = |kind, status: Value, expected: bool| {
+            let object = workload(&json!({"replicas": 9}), &status);
+            assert_eq!(object.state(kind).unwrap().rollout, expected, "{status}");
+        };
+        let deployment = TargetKind::Deployment;
+        check(deployment, json!({"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3}), false);
+        check(deployment, json!({"observedGeneration": 2, "replicas": 4, "updatedReplicas": 1}), true);
+        check(deployment, json!({"observedGeneration": 1, "replicas": 3, "updatedReplicas": 3}), true);
+        check(deployment, json!({}), true);
+        let set = TargetKind::StatefulSet;
+        check(set, json!({"observedGeneration": 2, "currentRevision": "a", "updateRevision": "a"}), false);
+        check(set, json!({"observedGeneration": 2, "currentRevision": "a", "updateRevision": "b"}), true);
+    }
+}

@@ -1,0 +1,230 @@
+//! One exchange with the server: one at a time, within a deadline, up to a size, and with errors that say what failed
+//! without bodies or credentials.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use jiff::fmt::rfc2822;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode, redirect};
+use tokio::sync::Mutex;
+
+use super::parse;
+use super::settings::{PrometheusSettings, SetupError};
+use crate::model::time::elapsed;
+use crate::ports::SourceError;
+
+/// A source cannot ask to be left alone for longer.
+const LONGEST_BACK_OFF: Duration = Duration::from_mins(1);
+
+/// Most bytes read of an answer, decoded: a vector of 10,000 series is 2 to 3 MB (fault row P11).
+pub(super) const MAX_ANSWER: usize = 16 << 20;
+/// Most bytes read of an answer that is an error.
+const MAX_ERROR: usize = 64 << 10;
+/// Most characters of a foreign text in an error of ours.
+const MAX_TEXT: usize = 256;
+
+/// The connection to one server.
+#[derive(Debug)]
+pub(super) struct Http {
+    client: Client,
+    settings: PrometheusSettings,
+    /// Held during an exchange, so that ticks and history never have two queries in flight.
+    one: Mutex<()>,
+}
+
+/// An exchange that gave no answer.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) error: SourceError,
+    /// How long the server wants to be left alone.
+    pub(super) back_off: Option<Duration>,
+}
+
+impl From<SourceError> for Refusal {
+    fn from(error: SourceError) -> Self {
+        Self { error, back_off: None }
+    }
+}
+
+impl Http {
+    pub(super) fn new(settings: PrometheusSettings) -> Result<Self, SetupError> {
+        // Without one the client's builder panics, for plain http too.
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            return Err(SetupError::NoTlsProvider);
+        }
+        let client = Client::builder()
+            .user_agent(concat!("flyball/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            .pool_max_idle_per_host(1)
+            .build()
+            .map_err(|error| SetupError::Client(reason(&error)))?;
+        Ok(Self { client, settings, one: Mutex::new(()) })
+    }
+
+    /// Posts a form to `path` and returns the body of a successful answer. `left` is what remains of the round; the
+    /// query's own deadline holds as well.
+    pub(super) async fn post(&self, path: &str, form: &[(&str, &str)], left: Duration) -> Result<Vec<u8>, Refusal> {
+        let limit = self.settings.timeout.min(left);
+        match tokio::time::timeout(limit, self.exchange(path, form, limit)).await {
+            Ok(answer) => answer.map_err(|refusal| Refusal { error: self.scrub(refusal.error), ..refusal }),
+            Err(_) => Err(SourceError::TimedOut(limit).into()),
+        }
+    }
+
+    async fn exchange(&self, path: &str, form: &[(&str, &str)], limit: Duration) -> Result<Vec<u8>, Refusal> {
+        let _one = self.one.lock().await;
+        let url = self.settings.base.join(path).map_err(|error| SourceError::Malformed(error.to_string()))?;
+        // The server gives up when we do.
+        let timeout = format!("{}ms", limit.as_millis());
+        let form = [form, &[("timeout", timeout.as_str())]].concat();
+        let response = self.client.post(url).form(&form).send().await.map_err(|error| self.failed(&error))?;
+
+        let status = response.status();
+        let json = is_json(response.headers());
+        if !status.is_success() {
+            let back_off = back_off(status, response.headers());
+            let text = if json { self.error_text(response).await } else { None };
+            let message = text.unwrap_or_else(|| explained(status));
+            return Err(Refusal { error: SourceError::Status { status: status.as_u16(), message }, back_off });
+        }
+        if !json {
+            let found = header(response.headers(), CONTENT_TYPE).map_or("none".to_owned(), short);
+            let text = format!("content type is {found}, expected application/json; is this the API's address?");
+            return Err(SourceError::Malformed(text).into());
+        }
+        Ok(self.body(response, MAX_ANSWER).await?)
+    }
+
+    async fn error_text(&self, response: Response) -> Option<String> {
+        let body = self.body(response, MAX_ERROR).await.ok()?;
+        parse::error_text(&body)
+    }
+
+    /// Reads a body, decoded, up to `limit` bytes.
+    async fn body(&self, mut response: Response, limit: usize) -> Result<Vec<u8>, SourceError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(&error))? {
+            if body.len().saturating_add(chunk.len()) > limit {
+                return Err(SourceError::TooLarge { limit });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    fn failed(&self, error: &reqwest::Error) -> SourceError {
+        if is_undecodable(error) {
+            return SourceError::Malformed(format!("cannot decode the body: {}", reason(error)));
+        }
+        SourceError::Unreachable { url: self.settings.shown(), reason: reason(error) }
+    }
+
+    /// Takes the password out of an error's text, in case the server repeats what it was sent.
+    pub(super) fn scrub(&self, error: SourceError) -> SourceError {
+        let Some(secret) = self.settings.base.password().filter(|secret| !secret.is_empty()) else { return error };
+        match error {
+            SourceError::Status { status, message } => {
+                SourceError::Status { status, message: message.replace(secret, "***") }
+            }
+            SourceError::Malformed(text) => SourceError::Malformed(text.replace(secret, "***")),
+            other => other,
+        }
+    }
+}
+
+/// Returns a foreign text fit for an error of ours: cut, on one line.
+pub(super) fn short(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(MAX_TEXT).collect()
+}
+
+/// Tells a body that cannot be decoded from a connection that broke within it; the client calls both a decoding error.
+fn is_undecodable(error: &reqwest::Error) -> bool {
+    let causes = std::iter::successors(error.source(), |cause: &&(dyn Error + 'static)| (*cause).source());
+    let mut kinds = causes.filter_map(|cause| cause.downcast_ref()).map(io::Error::kind);
+    error.is_decode() && kinds.any(|kind| matches!(kind, io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput))
+}
+
+/// Returns the innermost cause, which is the one that helps; the outer ones repeat the address.
+fn reason(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    short(&cause.to_string())
+}
+
+fn explained(status: StatusCode) -> String {
+    let name = status.canonical_reason().unwrap_or("unknown status");
+    if status.is_redirection() {
+        format!("{name}; redirects are not followed, give the final address")
+    } else {
+        name.to_owned()
+    }
+}
+
+fn header(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let media_type = header(headers, CONTENT_TYPE).and_then(|value| value.split(';').next());
+    media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// Returns how long the server wants to be left alone: `Retry-After` in seconds or as a date (against the server's own
+/// `Date`, so that clocks need not agree), capped. What cannot be read counts as not said.
+fn back_off(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        return None;
+    }
+    let text = header(headers, RETRY_AFTER)?.trim();
+    let asked = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => elapsed(date(text)?, date(header(headers, DATE)?)?),
+    };
+    Some(asked.min(LONGEST_BACK_OFF))
+}
+
+fn date(text: &str) -> Option<jiff::Timestamp> {
+    rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(status: u16, retry_after: &str, expected: Option<u64>) {
+        let mut headers = HeaderMap::new();
+        headers.insert(RETRY_AFTER, retry_after.parse().unwrap());
+        headers.insert(DATE, "Tue, 24 Nov 2026 12:00:00 GMT".parse().unwrap());
+        let found = back_off(StatusCode::from_u16(status).unwrap(), &headers);
+        assert_eq!(found, expected.map(Duration::from_secs), "{status} {retry_after}");
+    }
+
+    #[test]
+    fn retry_after_is_read_in_all_its_forms_and_capped() {
+        check(429, "0", Some(0));
+        check(429, " 7 ", Some(7));
+        check(503, "86400", Some(60));
+        check(503, "18446744073709551615", Some(60));
+        check(429, "18446744073709551616", None);
+        check(429, "-1", None);
+        check(429, "soon", None);
+        check(429, "", None);
+        check(429, "1.5", None);
+        check(503, "Tue, 24 Nov 2026 12:00:30 GMT", Some(30));
+        check(503, "Wed, 25 Nov 2026 12:00:00 GMT", Some(60));
+        check(503, "Mon, 23 Nov 2026 12:00:00 GMT", Some(0));
+        check(500, "7", None);
+    }
+
+    #[test]
+    fn foreign_text_is_cut_and_stays_on_one_line() {
+        assert_eq!(short("a\nb\u{1b}[31m"), "a b [31m");
+        assert_eq!(short(&"ä".repeat(1000)).chars().count(), 256);
+    }
+}

@@ -1,0 +1,182 @@
+//! Prometheus, and whatever else speaks its HTTP API (Mimir, Thanos, `VictoriaMetrics`).
+//!
+//! A round asks one instant query for each template and one for the sample times of each distinct `samples` selector,
+//! one after the other: never two queries are in flight at one source. What did not come is a typed missing value for
+//! exactly the services it was meant for; a source that is down, silent or overloaded costs one deadline, since the
+//! rest of the round is not sent.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `settings` | where and how long, validated |
+//! | `http` | one exchange: deadline, size limit, no redirects, errors without secrets |
+//! | `parse` | walks an answer series by series, without holding it twice |
+//! | `vector` | instant answers: one slot for each service |
+//! | `history` | range answers on the minute grid, split into stretches a server accepts |
+//! | `selector` | label matchers for some services, quoted |
+//! | `back_off` | how long to stay away from a source that fails |
+
+mod history;
+mod http;
+mod parse;
+mod selector;
+mod settings;
+mod vector;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use futures::future::BoxFuture;
+
+pub use settings::{PrometheusSettings, SetupError};
+
+use crate::model::{Arrival, Finite, Missing, Sample, Timestamp};
+use crate::ports::telemetry::Members;
+use crate::ports::{Answer, Round, SourceError, TelemetrySource, Template};
+use http::Http;
+use vector::{Slot, Vector};
+
+/// A server with the Prometheus HTTP API.
+#[derive(Debug)]
+pub struct Prometheus {
+    http: Http,
+}
+
+impl Prometheus {
+    /// Returns the source; nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`SetupError::NoTlsProvider`] when the process has not installed one, [`SetupError::Client`] when the HTTP
+    /// client cannot be built.
+    pub fn new(settings: PrometheusSettings) -> Result<Self, SetupError> {
+        Ok(Self { http: Http::new(settings)? })
+    }
+}
+
+impl TelemetrySource for Prometheus {
+    fn read<'a>(&'a self, round: &'a Round) -> BoxFuture<'a, Answer> {
+        Box::pin(Reader::new(&self.http, round).run())
+    }
+
+    fn history<'a>(
+        &'a self,
+        template: &'a Template,
+        places: &'a [usize],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Vec<Option<Finite>>>, SourceError>> {
+        Box::pin(history::read(&self.http, template, places, from, to))
+    }
+}
+
+/// The answer to a question for sample times.
+struct Times {
+    question: String,
+    members: Arc<Members>,
+    slots: Result<Arc<[Slot]>, SourceError>,
+}
+
+/// One round under way.
+struct Reader<'a> {
+    http: &'a Http,
+    round: &'a Round,
+    started: Instant,
+    /// Sample times by question, so that templates over the same series ask once.
+    times: Vec<Times>,
+    answer: Answer,
+}
+
+impl<'a> Reader<'a> {
+    fn new(http: &'a Http, round: &'a Round) -> Self {
+        let answer = Answer {
+            arrivals: Vec::with_capacity(round.templates.len()),
+            queries: 0,
+            strangers: 0,
+            back_off: None,
+            error: None,
+        };
+        Self { http, round, started: Instant::now(), times: Vec::new(), answer }
+    }
+
+    async fn run(mut self) -> Answer {
+        for template in &self.round.templates {
+            let row = match self.template(template).await {
+                Ok(row) => row,
+                Err(error) => vec![Arrival::Missing(Missing::SourceDown { error: error.to_string() }); template.width],
+            };
+            self.answer.arrivals.push(row);
+        }
+        self.answer
+    }
+
+    /// Asks for the sample times first: a value is then never older than the time it is given.
+    async fn template(&mut self, template: &Template) -> Result<Vec<Arrival>, SourceError> {
+        let times = self.times(template).await?;
+        let values = self.ask(&selector::whole(&template.query), template).await?;
+        self.answer.strangers = self.answer.strangers.saturating_add(values.strangers);
+        Ok(values.slots.iter().zip(times.iter()).map(|(value, time)| arrival(value, time)).collect())
+    }
+
+    /// Returns the sample times of a template, asked for unless another template has.
+    async fn times(&mut self, template: &Template) -> Result<Arc<[Slot]>, SourceError> {
+        let samples = selector::whole(&template.samples);
+        let question = format!("max by ({}) (timestamp({samples}))", template.labels.join(", "));
+        let known = |times: &&Times| times.question == question && times.members == template.members;
+        if let Some(times) = self.times.iter().find(known) {
+            return times.slots.clone();
+        }
+        let slots = self.ask(&question, template).await.map(|answer| Arc::from(answer.slots));
+        self.times.push(Times { question, members: Arc::clone(&template.members), slots: slots.clone() });
+        slots
+    }
+
+    /// Sends one instant query, unless the round is broken off.
+    async fn ask(&mut self, query: &str, template: &Template) -> Result<Vector, SourceError> {
+        if let Some(error) = &self.answer.error {
+            return Err(error.clone());
+        }
+        let left = self.round.deadline.saturating_sub(self.started.elapsed());
+        if left.is_zero() {
+            return Err(self.answer.error.insert(SourceError::TimedOut(self.round.deadline)).clone());
+        }
+        self.answer.queries = self.answer.queries.saturating_add(1);
+        match self.http.post("api/v1/query", &[("query", query)], left).await {
+            Ok(body) => vector::read(&body, template).map_err(|error| self.http.scrub(error)),
+            Err(refusal) => {
+                self.answer.back_off = self.answer.back_off.max(refusal.back_off);
+                if breaks_off(&refusal.error) {
+                    self.answer.error = Some(refusal.error.clone());
+                }
+                Err(refusal.error)
+            }
+        }
+    }
+}
+
+/// Tells whether the other queries of a round would meet the same error: all but faults of one query or its answer.
+fn breaks_off(error: &SourceError) -> bool {
+    match error {
+        SourceError::Unreachable { .. } | SourceError::TimedOut(_) => true,
+        SourceError::Status { status, .. } => !matches!(status, 400 | 422),
+        SourceError::TooLarge { .. } | SourceError::Malformed(_) => false,
+    }
+}
+
+fn arrival(value: &Slot, time: &Slot) -> Arrival {
+    let missing = match (value, time) {
+        (Slot::Value(value), Slot::Value(time)) => match stamp(*time) {
+            Some(at) => return Arrival::Value(Sample { at, value: *value }),
+            None => Missing::NoSampleTime,
+        },
+        (Slot::Value(_), Slot::Empty | Slot::NotFinite) => Missing::NoSampleTime,
+        (Slot::Empty, _) => Missing::NoSeries,
+        (Slot::NotFinite, _) => Missing::NotFinite,
+        (Slot::Several(series), _) | (_, Slot::Several(series)) => Missing::Ambiguous { series: *series },
+    };
+    Arrival::Missing(missing)
+}
+
+/// Returns the time of `seconds` since the epoch, to the millisecond: what Prometheus stores.
+fn stamp(seconds: Finite) -> Option<Timestamp> {
+    let milliseconds = (seconds.get() * 1000.0).round();
+    Timestamp::from_millisecond(milliseconds as i64).ok()
+}

@@ -1,0 +1,300 @@
+//! Walks an answer of the query API series by series. Texts are borrowed from the body, nothing is collected: a series
+//! is handed to its [`Sink`] as soon as it has been read, so that an answer of many millions of tiny series costs no
+//! more memory than its body.
+//!
+//! The form: <https://prometheus.io/docs/prometheus/latest/querying/api/>.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::http::short;
+use crate::model::Finite;
+use crate::ports::telemetry::Members;
+use crate::ports::{SourceError, Template};
+
+/// What is done with the series of an answer.
+pub(super) trait Sink {
+    /// The result type it takes.
+    const RESULT: &'static str;
+    /// The key under which a series of that type has its numbers.
+    const NUMBERS: &'static str;
+
+    /// Reads the numbers of the current series.
+    fn numbers<'de, D: Deserializer<'de>>(&mut self, numbers: D) -> Result<(), D::Error>;
+
+    /// Ends the current series; `place` is the service it belongs to, if it belongs to one. Says what is wrong if it
+    /// had no numbers.
+    fn end(&mut self, place: Option<usize>) -> Result<(), &'static str>;
+}
+
+/// A text of the answer, borrowed unless it has escapes.
+#[derive(Deserialize)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+/// Returns the number that a text of the answer stands for; `None` for what is not finite or no number.
+pub(super) fn number(text: &str) -> Option<Finite> {
+    text.parse().ok().and_then(Finite::new)
+}
+
+/// Reads a successful answer into `sink`.
+pub(super) fn read<S: Sink>(body: &[u8], template: &Template, sink: &mut S) -> Result<(), SourceError> {
+    let mut head = Head::default();
+    let mut walk = Walk {
+        labels: &template.labels,
+        members: &template.members,
+        values: vec![None; template.labels.len()],
+        scratch: Vec::new(),
+        sink,
+    };
+    let body = std::str::from_utf8(body).map_err(|error| SourceError::Malformed(error.to_string()))?;
+    let mut json = serde_json::Deserializer::from_str(body);
+    let walked = Envelope { head: &mut head, walk: &mut walk }.deserialize(&mut json).and_then(|()| json.end());
+    if let Err(error) = walked {
+        return Err(SourceError::Malformed(short(&error.to_string())));
+    }
+    head.check(S::RESULT)
+}
+
+/// Returns the text of an answer that says what failed.
+pub(super) fn error_text(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Failure<'a> {
+        #[serde(borrow)]
+        error: Cow<'a, str>,
+    }
+    serde_json::from_slice::<Failure<'_>>(body).ok().map(|failure| short(&failure.error))
+}
+
+/// What an answer says about itself, beside its data.
+#[derive(Debug, Default)]
+struct Head {
+    success: bool,
+    error: Option<String>,
+    warning: Option<String>,
+    partial: bool,
+    result: Option<String>,
+}
+
+impl Head {
+    /// An answer with warnings may lack part of its data, and a value that lacks a part looks like a drop.
+    fn check(self, expected: &str) -> Result<(), SourceError> {
+        if !self.success {
+            let message = self.error.unwrap_or_else(|| "status is not `success` and no error is given".to_owned());
+            return Err(SourceError::Status { status: 200, message });
+        }
+        if let Some(warning) = self.warning {
+            return Err(SourceError::Malformed(format!("the server warns: {warning}")));
+        }
+        if self.partial {
+            return Err(SourceError::Malformed("the server says that its answer is partial".to_owned()));
+        }
+        match self.result {
+            Some(found) if found == expected => Ok(()),
+            Some(found) => Err(SourceError::Malformed(wrong_type(&found, expected))),
+            None => Err(SourceError::Malformed("the answer has no data".to_owned())),
+        }
+    }
+}
+
+fn wrong_type(found: &str, expected: &str) -> String {
+    format!("result type is {}, expected {expected}; check the query", short(found))
+}
+
+/// The walk over one answer.
+struct Walk<'a, 'de, S> {
+    labels: &'a [Arc<str>],
+    members: &'a Members,
+    /// Values of the labels of the current series.
+    values: Vec<Option<Cow<'de, str>>>,
+    scratch: Vec<u8>,
+    sink: &'a mut S,
+}
+
+impl<S: Sink> Walk<'_, '_, S> {
+    fn place(&mut self) -> Option<usize> {
+        if self.values.iter().any(Option::is_none) {
+            return None;
+        }
+        self.members.place(self.values.iter().flatten().map(AsRef::as_ref), &mut self.scratch)
+    }
+}
+
+struct Envelope<'w, 'a, 'de, S> {
+    head: &'w mut Head,
+    walk: &'w mut Walk<'a, 'de, S>,
+}
+
+impl<'de, S: Sink> DeserializeSeed<'de> for Envelope<'_, '_, 'de, S> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de, S: Sink> Visitor<'de> for Envelope<'_, '_, 'de, S> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an answer of the query API")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Text(key)) = map.next_key()? {
+            match key.as_ref() {
+                "status" => self.head.success = map.next_value::<Text<'_>>()?.0 == "success",
+                "error" => self.head.error = Some(short(&map.next_value::<Text<'_>>()?.0)),
+                "warnings" => {
+                    let warnings = map.next_value::<Option<Vec<Text<'_>>>>()?.unwrap_or_default();
+                    self.head.warning = warnings.first().map(|warning| short(&warning.0));
+                }
+                "isPartial" => self.head.partial = map.next_value()?,
+                "data" => map.next_value_seed(Data { head: self.head, walk: self.walk })?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Data<'w, 'a, 'de, S> {
+    head: &'w mut Head,
+    walk: &'w mut Walk<'a, 'de, S>,
+}
+
+impl<'de, S: Sink> DeserializeSeed<'de> for Data<'_, '_, 'de, S> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de, S: Sink> Visitor<'de> for Data<'_, '_, 'de, S> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("data of the query API")
+    }
+
+    /// Errors come without data.
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Text(key)) = map.next_key()? {
+            match key.as_ref() {
+                "resultType" => {
+                    let Text(found) = map.next_value()?;
+                    if found != S::RESULT {
+                        return Err(A::Error::custom(wrong_type(&found, S::RESULT)));
+                    }
+                    self.head.result = Some(found.into_owned());
+                }
+                "result" => map.next_value_seed(List(self.walk))?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+}
+
+struct List<'w, 'a, 'de, S>(&'w mut Walk<'a, 'de, S>);
+
+impl<'de, S: Sink> DeserializeSeed<'de> for List<'_, '_, 'de, S> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_seq(self)
+    }
+}
+
+impl<'de, S: Sink> Visitor<'de> for List<'_, '_, 'de, S> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of series")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(Series(self.0))?.is_some() {}
+        Ok(())
+    }
+}
+
+struct Series<'w, 'a, 'de, S>(&'w mut Walk<'a, 'de, S>);
+
+impl<'de, S: Sink> DeserializeSeed<'de> for Series<'_, '_, 'de, S> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de, S: Sink> Visitor<'de> for Series<'_, '_, 'de, S> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a series")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        self.0.values.fill(None);
+        while let Some(Text(key)) = map.next_key()? {
+            if key == "metric" {
+                map.next_value_seed(Metric(self.0))?;
+            } else if key == S::NUMBERS {
+                map.next_value_seed(Numbers(self.0.sink))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        let place = self.0.place();
+        self.0.sink.end(place).map_err(A::Error::custom)
+    }
+}
+
+struct Numbers<'w, S>(&'w mut S);
+
+impl<'de, S: Sink> DeserializeSeed<'de> for Numbers<'_, S> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        self.0.numbers(json)
+    }
+}
+
+struct Metric<'w, 'a, 'de, S>(&'w mut Walk<'a, 'de, S>);
+
+impl<'de, S: Sink> DeserializeSeed<'de> for Metric<'_, '_, 'de, S> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<(), D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de, S: Sink> Visitor<'de> for Metric<'_, '_, 'de, S> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the labels of a series")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(Text(label)) = map.next_key()? {
+            let wanted = self.0.labels.iter().position(|name| **name == *label);
+            match wanted.and_then(|position| self.0.values.get_mut(position)) {
+                Some(slot) => *slot = Some(map.next_value::<Text<'de>>()?.0),
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+}

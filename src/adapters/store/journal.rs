@@ -1,0 +1,143 @@
+//! The journal on disk: opening it, and the port over queue and reads.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{self, BoxFuture};
+use redb::backends::FileBackend;
+use redb::{Database, DatabaseError, StorageBackend, StorageError};
+
+use crate::instrument::JournalMetrics;
+use crate::model::{DecisionId, DecisionRecord, Intent, ServiceId, Timestamp};
+use crate::ports::journal::{Entry, Journal, JournalError};
+
+use super::settings::StoreSettings;
+use super::tables::{self, Fault};
+use super::writer::Shared;
+
+/// Memory for pages of the file; the engine's default is a gigabyte.
+pub(super) const CACHE: usize = 16 << 20;
+
+/// The journal in one file that one process writes. Dropping it writes what is queued and closes the file.
+pub struct RedbJournal {
+    shared: Arc<Shared>,
+    run: u32,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl RedbJournal {
+    /// Opens the journal at `path`, making it if there is none, checks all of it, and counts this start.
+    ///
+    /// # Errors
+    /// `InUse` while another process has it, `WrongVersion`, `Damaged`; `Unwritable` when the file or its
+    /// directory cannot be written.
+    pub fn open(path: &Path, settings: StoreSettings, metrics: JournalMetrics) -> Result<Self, JournalError> {
+        let name = path.display().to_string();
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(|error| unopened(&name, DatabaseError::Storage(StorageError::Io(error))))?;
+        let backend = FileBackend::new(file).map_err(|error| unopened(&name, error))?;
+        Self::open_backend(name, backend, settings, metrics)
+    }
+
+    pub(super) fn open_backend(
+        path: String,
+        backend: impl StorageBackend,
+        settings: StoreSettings,
+        metrics: JournalMetrics,
+    ) -> Result<Self, JournalError> {
+        let opened = tables::guarded(|| {
+            let mut builder = Database::builder();
+            builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
+            Ok(builder.create_with_backend(backend))
+        });
+        let db = opened.map_err(|fault| fault.reading(&path))?.map_err(|error| unopened(&path, error))?;
+        let run = tables::guarded(|| tables::start(&db)).map_err(|fault| unstarted(&path, fault))?;
+        metrics.healthy.set(1);
+        let shared = Arc::new(Shared::new(path, db, settings, metrics));
+        let writing = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || writing.write());
+        match thread {
+            Ok(writer) => Ok(Self { shared, run, writer: Some(writer) }),
+            Err(error) => {
+                Err(JournalError::Unwritable { path: shared.path.clone(), reason: format!("no thread: {error}") })
+            }
+        }
+    }
+}
+
+/// Returns why the file could not be opened.
+fn unopened(path: &str, error: DatabaseError) -> JournalError {
+    let path = path.to_owned();
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => JournalError::InUse { path },
+        DatabaseError::Storage(StorageError::Io(error)) => match error.kind() {
+            ErrorKind::UnexpectedEof | ErrorKind::InvalidData => {
+                JournalError::Damaged { path, reason: error.to_string() }
+            }
+            _ => JournalError::Unwritable { path, reason: error.to_string() },
+        },
+        error => JournalError::Damaged { path, reason: error.to_string() },
+    }
+}
+
+/// Returns why the start could not be counted.
+fn unstarted(path: &str, fault: Fault) -> JournalError {
+    match fault {
+        Fault::Engine(error) if matches!(*error, redb::Error::Io(_) | redb::Error::PreviousIo) => {
+            JournalError::Unwritable { path: path.to_owned(), reason: error.to_string() }
+        }
+        fault => fault.reading(path),
+    }
+}
+
+impl Drop for RedbJournal {
+    fn drop(&mut self) {
+        self.shared.close();
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has nothing left to say; the file is as its last commit left it.
+            drop(writer.join());
+        }
+    }
+}
+
+impl Journal for RedbJournal {
+    fn append(&self, entry: Entry) -> BoxFuture<'_, Result<(), JournalError>> {
+        match self.shared.append(entry) {
+            Ok(answer) => async move { answer.await.unwrap_or(Err(JournalError::Closed)) }.boxed(),
+            Err(error) => future::ready(Err(error)).boxed(),
+        }
+    }
+
+    fn submit(&self, entry: Entry) {
+        self.shared.submit(entry);
+    }
+
+    fn health(&self) -> Result<(), JournalError> {
+        self.shared.health()
+    }
+
+    fn run(&self) -> u32 {
+        self.run
+    }
+
+    fn open_intents(&self) -> Result<Vec<Intent>, JournalError> {
+        self.shared.read(tables::open_intents)
+    }
+
+    fn applied_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
+        self.shared.read(|txn| tables::applied_since(txn, now, span))
+    }
+
+    fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+        self.shared.read(|txn| tables::recent(txn, service, limit))
+    }
+
+    fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
+        self.shared.read(|txn| tables::decision(txn, id))
+    }
+}

@@ -1,0 +1,120 @@
+//! A journal in memory: the same rules over plain maps, for the simulator and for tests.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{self, BoxFuture};
+use parking_lot::Mutex;
+
+use crate::model::{ChangeId, DecisionId, DecisionRecord, Intent, ServiceId, Timestamp};
+use crate::ports::journal::{Entry, Journal, JournalError};
+
+use super::rules::{self, Refused, Tables};
+
+/// A journal that ends with the process.
+#[derive(Debug, Default)]
+pub struct MemoryJournal {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    decisions: BTreeMap<DecisionId, Arc<DecisionRecord>>,
+    /// In the order in which they came.
+    order: Vec<DecisionId>,
+    intents: BTreeMap<ChangeId, Intent>,
+    prepared: Vec<ChangeId>,
+    ended: Vec<ChangeId>,
+}
+
+impl MemoryJournal {
+    /// Returns an empty journal.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn take(&self, entry: &Entry) -> Result<(), JournalError> {
+        match rules::apply(&mut *self.state.lock(), entry) {
+            Ok(()) => Ok(()),
+            Err(Refused::Contradiction(text)) => Err(JournalError::Contradiction(text)),
+            Err(Refused::Storage(never)) => match never {},
+        }
+    }
+}
+
+impl Tables for State {
+    type Error = Infallible;
+
+    fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, Infallible> {
+        Ok(self.decisions.get(id).map(|record| DecisionRecord::clone(record)))
+    }
+
+    fn put_decision(&mut self, record: &DecisionRecord) -> Result<(), Infallible> {
+        if self.decisions.insert(record.id.clone(), Arc::new(record.clone())).is_none() {
+            self.order.push(record.id.clone());
+        }
+        Ok(())
+    }
+
+    fn intent(&self, id: &ChangeId) -> Result<Option<Intent>, Infallible> {
+        Ok(self.intents.get(id).cloned())
+    }
+
+    fn put_intent(&mut self, intent: &Intent) -> Result<(), Infallible> {
+        let id = &intent.change.id;
+        let list = if intent.ended.is_some() { &mut self.ended } else { &mut self.prepared };
+        list.push(id.clone());
+        self.intents.insert(id.clone(), intent.clone());
+        Ok(())
+    }
+}
+
+impl State {
+    fn listed<'a>(&'a self, list: &'a [ChangeId]) -> impl Iterator<Item = &'a Intent> {
+        list.iter().filter_map(|id| self.intents.get(id))
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn append(&self, entry: Entry) -> BoxFuture<'_, Result<(), JournalError>> {
+        future::ready(self.take(&entry)).boxed()
+    }
+
+    fn submit(&self, entry: Entry) {
+        if let Err(error) = self.take(&entry) {
+            tracing::error!(%error, "journal refused an entry");
+        }
+    }
+
+    fn health(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    fn run(&self) -> u32 {
+        1
+    }
+
+    fn open_intents(&self) -> Result<Vec<Intent>, JournalError> {
+        let state = self.state.lock();
+        Ok(state.listed(&state.prepared).filter(|intent| intent.ended.is_none()).cloned().collect())
+    }
+
+    fn applied_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
+        let state = self.state.lock();
+        Ok(state.listed(&state.ended).filter(|intent| rules::applied_within(intent, now, span)).cloned().collect())
+    }
+
+    fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+        let state = self.state.lock();
+        let wanted = |id: &&DecisionId| service.is_none_or(|service| *service == id.service);
+        let newest = state.order.iter().rev().filter(wanted).take(limit);
+        Ok(newest.filter_map(|id| state.decisions.get(id)).map(|record| DecisionRecord::clone(record)).collect())
+    }
+
+    fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
+        Ok(self.state.lock().decisions.get(id).map(|record| DecisionRecord::clone(record)))
+    }
+}

@@ -1,0 +1,305 @@
+//! The layout of the file, what is read from it, and the rules over one write transaction. Records are
+//! JSON: a person with any tool can read them, and `serde` keeps old ones readable.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use redb::{ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, TableHandle, WriteTransaction};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::model::{ChangeId, DecisionId, DecisionRecord, Intent, ServiceId, Timestamp, WriteOutcome};
+use crate::ports::JournalError;
+
+use super::rules::{self, Tables};
+
+/// The layout that this version writes and reads.
+pub(super) const FORMAT: u64 = 1;
+
+/// A decision: service, run, sequence number.
+pub(super) type DecisionKey = (&'static str, u32, u32);
+
+/// Format, number of the run, next place in the orders below.
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// Decision records.
+pub(super) const DECISIONS: TableDefinition<DecisionKey, &[u8]> = TableDefinition::new("decisions");
+/// Decisions in the order in which they came, which a jump of the clock does not change: key, milliseconds.
+pub(super) const ORDER: TableDefinition<u64, (&str, u32, u32, i64)> = TableDefinition::new("decisions_in_order");
+/// Intents.
+pub(super) const INTENTS: TableDefinition<&str, &[u8]> = TableDefinition::new("intents");
+/// Intents without an end, and their place in the order.
+pub(super) const OPEN: TableDefinition<&str, u64> = TableDefinition::new("open_intents");
+/// Intents in the order of their ends: id, milliseconds, whether applied.
+pub(super) const ENDED: TableDefinition<u64, (&str, i64, bool)> = TableDefinition::new("ended_intents");
+
+/// Why the file could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    /// The storage engine failed.
+    #[error("{0}")]
+    Engine(Box<redb::Error>),
+    /// The storage engine panicked over what it read.
+    #[error("storage engine panicked: {0}")]
+    Panicked(String),
+    /// A record is not what was written.
+    #[error("{what} cannot be read: {reason}")]
+    Record { what: String, reason: String },
+    /// The file belongs to something else.
+    #[error("not a journal of flyball: {0}")]
+    Foreign(String),
+    /// Written by another version.
+    #[error("format {0}")]
+    Version(u64),
+}
+
+impl<E: Into<redb::Error>> From<E> for Fault {
+    fn from(error: E) -> Self {
+        Self::Engine(Box::new(error.into()))
+    }
+}
+
+impl Fault {
+    /// Returns the error of the port for a failed read.
+    pub(super) fn reading(self, path: &str) -> JournalError {
+        match self {
+            Self::Version(found) => JournalError::WrongVersion { path: path.to_owned(), found, expected: FORMAT },
+            fault => JournalError::Damaged { path: path.to_owned(), reason: fault.to_string() },
+        }
+    }
+}
+
+/// Runs `work` on the storage engine; a panic in it, which damage that no checksum covers can cause, is a
+/// fault like any other.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(Fault::Panicked(panic_text(panic.as_ref()))))
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text").to_owned()
+}
+
+/// Checks the format, makes the tables of a new file and counts this start; durable when it returns.
+pub(super) fn start(db: &redb::Database) -> Result<u32, Fault> {
+    check_format(db)?;
+    let txn = begin(db)?;
+    let run = {
+        let mut tables = RedbTables::open(&txn)?;
+        let run = u32::try_from(number(&tables.meta, "run")?.saturating_add(1)).unwrap_or(u32::MAX);
+        tables.meta.insert("format", FORMAT)?;
+        tables.meta.insert("run", u64::from(run))?;
+        tables.finish()?;
+        run
+    };
+    txn.commit()?;
+    Ok(run)
+}
+
+/// Checks that the file is empty or a journal of this format.
+pub(super) fn check_format(db: &redb::Database) -> Result<bool, Fault> {
+    let txn = db.begin_read()?;
+    let names: Vec<String> = txn.list_tables()?.map(|table| table.name().to_owned()).collect();
+    if names.is_empty() {
+        return Ok(false);
+    }
+    if !names.iter().any(|name| name == META.name()) {
+        return Err(Fault::Foreign(format!("it has tables {}", names.join(", "))));
+    }
+    match txn.open_table(META)?.get("format")?.map(|value| value.value()) {
+        Some(FORMAT) => Ok(true),
+        Some(found) => Err(Fault::Version(found)),
+        None => Err(Fault::Foreign("it states no format".to_owned())),
+    }
+}
+
+/// Begins a write that survives a crash, and damage after it, whole or not at all.
+pub(super) fn begin(db: &redb::Database) -> Result<WriteTransaction, Fault> {
+    let mut txn = db.begin_write()?;
+    txn.set_two_phase_commit(true);
+    Ok(txn)
+}
+
+fn number(meta: &impl ReadableTable<&'static str, u64>, key: &str) -> Result<u64, Fault> {
+    Ok(meta.get(key)?.map_or(0, |value| value.value()))
+}
+
+fn key(id: &DecisionId) -> (&str, u32, u32) {
+    (id.service.as_str(), id.cycle.run, id.cycle.seq)
+}
+
+fn encode(what: &dyn std::fmt::Display, record: &impl Serialize) -> Result<Vec<u8>, Fault> {
+    serde_json::to_vec(record).map_err(|error| Fault::Record { what: what.to_string(), reason: error.to_string() })
+}
+
+fn decode<T: DeserializeOwned>(what: &dyn std::fmt::Display, bytes: &[u8]) -> Result<T, Fault> {
+    serde_json::from_slice(bytes).map_err(|error| Fault::Record { what: what.to_string(), reason: error.to_string() })
+}
+
+fn milliseconds(at: Timestamp) -> i64 {
+    at.as_millisecond()
+}
+
+/// The tables of one write transaction.
+pub(super) struct RedbTables<'txn> {
+    meta: Table<'txn, &'static str, u64>,
+    pub(super) decisions: Table<'txn, DecisionKey, &'static [u8]>,
+    pub(super) order: Table<'txn, u64, (&'static str, u32, u32, i64)>,
+    pub(super) intents: Table<'txn, &'static str, &'static [u8]>,
+    pub(super) open: Table<'txn, &'static str, u64>,
+    pub(super) ended: Table<'txn, u64, (&'static str, i64, bool)>,
+    next: u64,
+}
+
+impl<'txn> RedbTables<'txn> {
+    /// Returns the tables, made where missing.
+    pub(super) fn open(txn: &'txn WriteTransaction) -> Result<Self, Fault> {
+        let meta = txn.open_table(META)?;
+        let next = number(&meta, "next")?;
+        Ok(Self {
+            meta,
+            decisions: txn.open_table(DECISIONS)?,
+            order: txn.open_table(ORDER)?,
+            intents: txn.open_table(INTENTS)?,
+            open: txn.open_table(OPEN)?,
+            ended: txn.open_table(ENDED)?,
+            next,
+        })
+    }
+
+    /// Writes down how far the orders have come; the last thing before the commit.
+    pub(super) fn finish(mut self) -> Result<(), Fault> {
+        self.meta.insert("next", self.next)?;
+        Ok(())
+    }
+
+    /// Returns the keys of the decisions whose intents are open.
+    pub(super) fn decisions_of_open_intents(&self) -> Result<BTreeSet<(String, u32, u32)>, Fault> {
+        let mut held = BTreeSet::new();
+        for row in self.open.iter()? {
+            let (id, _) = row?;
+            let decision = intent(&self.intents, id.value())?.change.decision;
+            held.insert((decision.service.to_string(), decision.cycle.run, decision.cycle.seq));
+        }
+        Ok(held)
+    }
+
+    fn place(&mut self) -> u64 {
+        let place = self.next;
+        self.next = self.next.saturating_add(1);
+        place
+    }
+}
+
+impl Tables for RedbTables<'_> {
+    type Error = Fault;
+
+    fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, Fault> {
+        let found = self.decisions.get(key(id))?;
+        found.map(|bytes| decode(id, bytes.value())).transpose()
+    }
+
+    fn put_decision(&mut self, record: &DecisionRecord) -> Result<(), Fault> {
+        let bytes = encode(&record.id, record)?;
+        let (service, run, seq) = key(&record.id);
+        let new = self.decisions.insert((service, run, seq), bytes.as_slice())?.is_none();
+        if new {
+            let place = self.place();
+            self.order.insert(place, (service, run, seq, milliseconds(record.at)))?;
+        }
+        Ok(())
+    }
+
+    fn intent(&self, id: &ChangeId) -> Result<Option<Intent>, Fault> {
+        let found = self.intents.get(id.as_str())?;
+        found.map(|bytes| decode(id, bytes.value())).transpose()
+    }
+
+    fn put_intent(&mut self, intent: &Intent) -> Result<(), Fault> {
+        let id = intent.change.id.as_str();
+        let place = self.place();
+        self.intents.insert(id, encode(&id, intent)?.as_slice())?;
+        match &intent.ended {
+            None => {
+                self.open.insert(id, place)?;
+            }
+            Some((at, outcome)) => {
+                self.open.remove(id)?;
+                self.ended.insert(place, (id, milliseconds(*at), *outcome == WriteOutcome::Applied))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the intents without an end, oldest first.
+pub(super) fn open_intents(txn: &ReadTransaction) -> Result<Vec<Intent>, Fault> {
+    let (open, intents) = (txn.open_table(OPEN)?, txn.open_table(INTENTS)?);
+    let mut found = Vec::new();
+    for row in open.iter()? {
+        let (id, place) = row?;
+        found.push((place.value(), intent(&intents, id.value())?));
+    }
+    found.sort_by_key(|(place, _)| *place);
+    Ok(found.into_iter().map(|(_, intent)| intent).collect())
+}
+
+/// Returns the intents that ended as applied within `span` before `now`, in the order of their ends.
+pub(super) fn applied_since(txn: &ReadTransaction, now: Timestamp, span: Duration) -> Result<Vec<Intent>, Fault> {
+    let (ended, intents) = (txn.open_table(ENDED)?, txn.open_table(INTENTS)?);
+    let mut found = Vec::new();
+    for row in ended.iter()? {
+        let (_, value) = row?;
+        let (id, _, applied) = value.value();
+        if applied {
+            let intent = intent(&intents, id)?;
+            found.extend(rules::applied_within(&intent, now, span).then_some(intent));
+        }
+    }
+    Ok(found)
+}
+
+fn intent(intents: &impl ReadableTable<&'static str, &'static [u8]>, id: &str) -> Result<Intent, Fault> {
+    let missing = || Fault::Record { what: format!("intent {id}"), reason: "listed, but not there".to_owned() };
+    decode(&id, intents.get(id)?.ok_or_else(missing)?.value())
+}
+
+/// Returns the newest records, newest first. A record that cannot be read is left out and logged: it must
+/// not hide the others.
+pub(super) fn recent(
+    txn: &ReadTransaction,
+    service: Option<&ServiceId>,
+    limit: usize,
+) -> Result<Vec<DecisionRecord>, Fault> {
+    let decisions = txn.open_table(DECISIONS)?;
+    let mut found = Vec::new();
+    if let Some(service) = service {
+        let name = service.as_str();
+        for row in decisions.range((name, 0, 0)..=(name, u32::MAX, u32::MAX))?.rev().take(limit) {
+            let (key, bytes) = row?;
+            found.extend(readable(key.value(), bytes.value()));
+        }
+    } else {
+        for row in txn.open_table(ORDER)?.iter()?.rev().take(limit) {
+            let (_, value) = row?;
+            let (service, run, seq, _) = value.value();
+            if let Some(bytes) = decisions.get((service, run, seq))? {
+                found.extend(readable((service, run, seq), bytes.value()));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn readable((service, run, seq): (&str, u32, u32), bytes: &[u8]) -> Option<DecisionRecord> {
+    decode(&service, bytes)
+        .inspect_err(|error| tracing::error!(service, run, seq, %error, "decision record cannot be read"))
+        .ok()
+}
+
+/// Returns one record.
+pub(super) fn decision(txn: &ReadTransaction, id: &DecisionId) -> Result<Option<DecisionRecord>, Fault> {
+    let found = txn.open_table(DECISIONS)?.get(key(id))?;
+    found.map(|bytes| decode(id, bytes.value())).transpose()
+}

@@ -1,0 +1,435 @@
+//! What a disk can do to the journal. The rules themselves are in the contract suite of the port.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use futures::executor::block_on;
+use futures::future::join_all;
+use parking_lot::{Mutex, MutexGuard};
+use redb::backends::FileBackend;
+use redb::{Database, StorageBackend, TableDefinition};
+
+use super::journal::RedbJournal;
+use super::settings::{FLOOR, StoreSettings, StoreSettingsError};
+use super::{JournalReader, retention, tables};
+use crate::instrument::JournalMetrics;
+use crate::model::record::DecisionRecord;
+use crate::model::{
+    ActionClass, ChangeId, ChangeSet, Choice, CycleId, DecisionId, Features, Intent, Knob, Mode, Now, Outlook,
+    Proposal, TargetKind, TargetReading, TargetRef, Timestamp, TraceId, Verdict, WriteOutcome,
+};
+use crate::ports::journal::{Entry, Journal, JournalError};
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn id(seq: u32) -> DecisionId {
+    DecisionId { service: "shop/checkout".parse().unwrap(), cycle: CycleId { run: 1, seq } }
+}
+
+fn decision(seq: u32) -> Entry {
+    let id = id(seq);
+    let record = DecisionRecord {
+        trace: TraceId::derive(&id.service, id.cycle, at(0)),
+        id,
+        at: at(i64::from(seq)),
+        mode: Mode::Auto,
+        signals: Vec::new(),
+        features: Features { signals: Vec::new(), target: TargetReading::Unknown { reason: "x".repeat(500) } },
+        outlook: Outlook::default(),
+        proposal: Proposal { revision: None, rules: Vec::new(), choice: Choice::Nothing { reason: "calm".into() } },
+        verdict: Verdict::idle(),
+        change: None,
+        outcome: None,
+        effect: None,
+    };
+    Entry::Decision(Arc::new(record))
+}
+
+fn intent(seq: u32) -> Intent {
+    let decision = id(seq);
+    let change = ChangeSet {
+        id: ChangeId::derive("uid", Knob::Replicas, &decision, 4, 7),
+        trace: TraceId::derive(&decision.service, decision.cycle, at(0)),
+        decision,
+        rule: "raise".to_owned(),
+        revision: None,
+        target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() },
+        uid: "uid".to_owned(),
+        knob: Knob::Replicas,
+        class: ActionClass::Scale,
+        from: 4,
+        to: 7,
+        backed_by_arrivals: true,
+        decided: Now { wall: at(i64::from(seq)), mono: Duration::ZERO },
+        valid_for: Duration::from_secs(30),
+    };
+    Intent { change, prepared: at(i64::from(seq)), ended: None }
+}
+
+fn ended(seq: u32) -> Entry {
+    Entry::Ended { change: intent(seq).change.id, at: at(i64::from(seq)), outcome: WriteOutcome::Applied }
+}
+
+fn open(path: &Path) -> Result<RedbJournal, JournalError> {
+    RedbJournal::open(path, StoreSettings::default(), JournalMetrics::default())
+}
+
+fn append(journal: &RedbJournal, entry: Entry) -> Result<(), JournalError> {
+    block_on(journal.append(entry))
+}
+
+fn seqs(journal: &RedbJournal) -> Vec<u32> {
+    journal.recent(None, usize::MAX).unwrap().iter().map(|record| record.id.cycle.seq).collect()
+}
+
+/// A directory with a path for a journal in it.
+fn place() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal.redb");
+    (dir, path)
+}
+
+/// A disk that fails from some write or sync on: the last write before is torn in the middle.
+#[derive(Debug)]
+struct Disk {
+    file: FileBackend,
+    /// Writes and syncs that still succeed.
+    left: Arc<AtomicUsize>,
+    kind: io::ErrorKind,
+    gate: Arc<Mutex<()>>,
+    syncs: Arc<AtomicUsize>,
+}
+
+impl Disk {
+    fn open(path: &Path, left: usize) -> Self {
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path).unwrap();
+        let file = FileBackend::new(file).unwrap();
+        let left = Arc::new(AtomicUsize::new(left));
+        Self { file, left, kind: io::ErrorKind::StorageFull, gate: Arc::default(), syncs: Arc::default() }
+    }
+
+    fn journal(self, path: &Path, metrics: JournalMetrics) -> Result<RedbJournal, JournalError> {
+        RedbJournal::open_backend(path.display().to_string(), self, StoreSettings::default(), metrics)
+    }
+
+    /// Takes one of the steps that are left; tells whether there was one.
+    fn step(&self) -> bool {
+        self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+    }
+
+    fn error(&self) -> io::Error {
+        io::Error::from(self.kind)
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        if self.step() { self.file.set_len(len) } else { Err(self.error()) }
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.syncs.fetch_add(1, Ordering::SeqCst);
+        drop(self.gate.lock());
+        if self.step() { self.file.sync_data() } else { Err(self.error()) }
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        if self.step() {
+            return self.file.write(offset, data);
+        }
+        self.file.write(offset, &data[..data.len() / 2])?;
+        Err(self.error())
+    }
+}
+
+#[test]
+fn a_full_disk_stops_writes_for_good_and_reads_go_on() {
+    let (_dir, path) = place();
+    let disk = Disk::open(&path, usize::MAX);
+    let left = Arc::clone(&disk.left);
+    let metrics = JournalMetrics::default();
+    let journal = disk.journal(&path, metrics.clone()).unwrap();
+    append(&journal, decision(1)).unwrap();
+    append(&journal, Entry::Prepared(intent(1))).unwrap();
+    assert_eq!((journal.health(), metrics.healthy.get()), (Ok(()), 1));
+
+    left.store(0, Ordering::SeqCst);
+    let error = append(&journal, decision(2)).unwrap_err();
+    assert!(matches!(&error, JournalError::Unwritable { reason, .. } if reason.contains("storage space")), "{error}");
+    left.store(usize::MAX, Ordering::SeqCst);
+    assert_eq!(append(&journal, decision(3)).unwrap_err(), error, "the first failure is the last word");
+    assert_eq!((journal.health().unwrap_err(), metrics.healthy.get()), (error, 0));
+    assert_eq!(seqs(&journal), [1]);
+    assert_eq!(journal.open_intents().unwrap(), [intent(1)]);
+    drop(journal);
+
+    let journal = open(&path).unwrap();
+    assert_eq!((seqs(&journal), journal.open_intents().unwrap().len()), (vec![1], 1));
+}
+
+#[test]
+fn whatever_was_acknowledged_survives_a_crash_at_every_write() {
+    let script = [decision(1), Entry::Prepared(intent(1)), decision(2), ended(1), Entry::Prepared(intent(2))];
+    for survived in 0.. {
+        let (_dir, path) = place();
+        drop(open(&path).unwrap());
+        let Ok(journal) = Disk::open(&path, survived).journal(&path, JournalMetrics::default()) else {
+            open(&path).unwrap();
+            continue;
+        };
+        let done = script.iter().take_while(|entry| append(&journal, (*entry).clone()).is_ok()).count();
+        drop(journal);
+        let again = open(&path).unwrap();
+        let (decisions, open_intents) = (seqs(&again), again.open_intents().unwrap());
+        // What was not acknowledged may be there all the same, if the failure came behind the last sync.
+        let states = [
+            (vec![], vec![]),
+            (vec![1], vec![]),
+            (vec![1], vec![1]),
+            (vec![2, 1], vec![1]),
+            (vec![2, 1], vec![]),
+            (vec![2, 1], vec![2]),
+        ];
+        let found = (decisions, open_intents.iter().map(|intent| intent.change.decision.cycle.seq).collect());
+        assert!(
+            states[done..].iter().take(2).any(|state| *state == found),
+            "{survived} writes, {done} entries: {found:?}"
+        );
+        if done == script.len() {
+            assert!(survived > 20, "the script has too few writes to prove anything");
+            return;
+        }
+    }
+}
+
+/// A journal whose writer was killed: a copy of the file while it is open.
+fn killed(entries: u32) -> (tempfile::TempDir, PathBuf) {
+    let (dir, path) = place();
+    let journal = open(&path).unwrap();
+    for seq in 1..=entries {
+        append(&journal, decision(seq)).unwrap();
+        append(&journal, Entry::Prepared(intent(seq))).unwrap();
+    }
+    let copy = dir.path().join("killed.redb");
+    fs::copy(&path, &copy).unwrap();
+    (dir, copy)
+}
+
+#[test]
+fn a_flipped_bit_is_found_or_harmless() {
+    let (_dir, path) = killed(10);
+    let intact = fs::read(&path).unwrap();
+    let all: Vec<u32> = (1..=10).rev().collect();
+    let mut damaged = 0;
+    // Byte 9 tells which of two commits is the newest; alone it is not covered by a checksum.
+    let positions = (10..400).step_by(7).chain((4096..intact.len()).step_by(intact.len() / 150));
+    for position in positions {
+        let mut bytes = intact.clone();
+        bytes[position] ^= 0x10;
+        fs::write(&path, bytes).unwrap();
+        match open(&path) {
+            Ok(journal) => {
+                assert_eq!(seqs(&journal), all, "bit of byte {position}");
+                assert_eq!(journal.open_intents().unwrap().len(), 10, "bit of byte {position}");
+            }
+            Err(JournalError::Damaged { .. }) => damaged += 1,
+            Err(error) => panic!("byte {position}: {error}"),
+        }
+    }
+    assert!(damaged > 20, "only {damaged} flips hit something");
+}
+
+#[test]
+fn a_cut_file_is_refused() {
+    let (_dir, path) = killed(10);
+    let intact = fs::read(&path).unwrap();
+    for left in [1, 9, 100, 4095, 4096, 8192, intact.len() / 2, intact.len() - 4096, intact.len() - 1] {
+        fs::write(&path, &intact[..left]).unwrap();
+        let error = open(&path).err();
+        assert!(matches!(error, Some(JournalError::Damaged { .. })), "{left} of {} bytes: {error:?}", intact.len());
+    }
+}
+
+#[test]
+fn a_file_of_another_version_or_of_something_else_is_refused() {
+    let (dir, path) = place();
+    drop(open(&path).unwrap());
+    let db = Database::open(&path).unwrap();
+    let txn = db.begin_write().unwrap();
+    txn.open_table(TableDefinition::<&str, u64>::new("meta")).unwrap().insert("format", 2).unwrap();
+    txn.commit().unwrap();
+    drop(db);
+    let expected = JournalError::WrongVersion { path: path.display().to_string(), found: 2, expected: 1 };
+    assert_eq!(open(&path).err(), Some(expected.clone()));
+    assert_eq!(JournalReader::open(&path).err(), Some(expected));
+
+    let other = dir.path().join("other.redb");
+    let db = Database::create(&other).unwrap();
+    let txn = db.begin_write().unwrap();
+    txn.open_table(TableDefinition::<u64, u64>::new("users")).unwrap().insert(1, 1).unwrap();
+    txn.commit().unwrap();
+    drop(db);
+    let text = dir.path().join("text");
+    fs::write(&text, "not a journal at all\n".repeat(1000)).unwrap();
+    for foreign in [&other, &text] {
+        assert!(matches!(open(foreign), Err(JournalError::Damaged { .. })), "{foreign:?}");
+        assert!(matches!(JournalReader::open(foreign), Err(JournalError::Damaged { .. })), "{foreign:?}");
+    }
+    let nowhere = dir.path().join("no/such/dir");
+    assert!(matches!(open(&nowhere), Err(JournalError::Unwritable { .. })));
+    assert!(matches!(JournalReader::open(&nowhere), Err(JournalError::Missing { .. })));
+}
+
+#[test]
+fn one_process_writes_and_nobody_reads_beside_it() {
+    let (_dir, path) = place();
+    let journal = open(&path).unwrap();
+    let in_use = JournalError::InUse { path: path.display().to_string() };
+    assert_eq!(open(&path).err(), Some(in_use.clone()));
+    assert_eq!(JournalReader::open(&path).err(), Some(in_use.clone()));
+    drop(journal);
+    let reader = JournalReader::open(&path).unwrap();
+    assert_eq!(open(&path).err(), Some(in_use));
+    assert!(reader.recent(None, 10).unwrap().is_empty());
+}
+
+#[test]
+fn a_reader_reads_what_a_killed_writer_left_and_changes_nothing() {
+    let (_dir, path) = killed(5);
+    let before = fs::read(&path).unwrap();
+    let reader = JournalReader::open(&path).unwrap();
+    assert_eq!(reader.recent(Some(&id(1).service), 2).unwrap().len(), 2);
+    assert_eq!(reader.decision(&id(3)).unwrap().map(|record| record.id), Some(id(3)));
+    assert_eq!(reader.open_intents().unwrap().len(), 5);
+    drop(reader);
+    assert!(fs::read(&path).unwrap() == before);
+}
+
+#[test]
+fn starts_are_counted() {
+    let (_dir, path) = place();
+    for run in 1..4 {
+        assert_eq!(open(&path).unwrap().run(), run);
+    }
+}
+
+/// A journal on a disk whose syncs wait for the guard, with the writer already waiting in one.
+fn stalled<'a>(path: &Path, gate: &'a Arc<Mutex<()>>, metrics: &JournalMetrics) -> (RedbJournal, MutexGuard<'a, ()>) {
+    let disk = Disk { gate: Arc::clone(gate), ..Disk::open(path, usize::MAX) };
+    let syncs = Arc::clone(&disk.syncs);
+    let journal = disk.journal(path, metrics.clone()).unwrap();
+    let guard = gate.lock();
+    let before = syncs.load(Ordering::SeqCst);
+    journal.submit(decision(1));
+    while syncs.load(Ordering::SeqCst) == before {
+        std::thread::yield_now();
+    }
+    (journal, guard)
+}
+
+#[test]
+fn what_waits_while_a_commit_is_under_way_goes_into_one_commit() {
+    let (_dir, path) = place();
+    let (gate, metrics) = (Arc::default(), JournalMetrics::default());
+    let (journal, guard) = stalled(&path, &gate, &metrics);
+    let mut entries: Vec<Entry> = (2..=200).map(decision).collect();
+    entries.push(decision(7));
+    let waiting: Vec<_> = entries.into_iter().map(|entry| journal.append(entry)).collect();
+    drop(guard);
+    let refused = block_on(join_all(waiting)).into_iter().filter(Result::is_err).count();
+    assert_eq!((metrics.commits.get(), metrics.entries.get(), refused), (2, 201, 1));
+    assert_eq!(seqs(&journal).len(), 200);
+}
+
+#[test]
+fn a_disk_that_does_not_keep_up_shows_until_it_has() {
+    let (_dir, path) = place();
+    let (gate, metrics) = (Arc::default(), JournalMetrics::default());
+    let (journal, guard) = stalled(&path, &gate, &metrics);
+    let nothing = Entry::Outcome { decision: id(9999), outcome: WriteOutcome::Expired };
+    for _ in 0..super::writer::QUEUE + 3 {
+        journal.submit(nothing.clone());
+    }
+    assert!(matches!(journal.health(), Err(JournalError::Unwritable { reason, .. }) if reason.contains("too slow")));
+    assert!(append(&journal, decision(2)).is_err(), "no write is allowed while records are lost");
+    drop(guard);
+    while journal.health().is_err() {
+        std::thread::yield_now();
+    }
+    append(&journal, decision(2)).unwrap();
+    assert_eq!(metrics.lost.get(), super::writer::QUEUE as u64 + 3);
+}
+
+#[test]
+fn the_oldest_go_first_and_open_intents_stay() {
+    let (_dir, path) = place();
+    let settings = StoreSettings::new(FLOOR, Duration::from_hours(1)).unwrap();
+    let journal = RedbJournal::open(&path, settings, JournalMetrics::default()).unwrap();
+    let count = FLOOR as u32 * 2;
+    for seq in 1..=count {
+        journal.submit(decision(seq));
+        if seq % 100 == 1 {
+            journal.submit(Entry::Prepared(intent(seq)));
+        }
+    }
+    append(&journal, ended(101)).unwrap();
+    drop(journal);
+
+    let db = Database::open(&path).unwrap();
+    while retention::step(&db, &settings).unwrap() {}
+    drop(db);
+    let journal = open(&path).unwrap();
+    let kept: BTreeSet<u32> = seqs(&journal).into_iter().collect();
+    let held: BTreeSet<u32> = (1..=count).step_by(100).filter(|seq| *seq != 101).collect();
+    assert!(held.is_subset(&kept), "decisions of open intents were removed");
+    assert_eq!(kept.len(), FLOOR as usize);
+    assert!(kept.contains(&count) && !kept.contains(&2) && !kept.contains(&101));
+    assert_eq!(journal.open_intents().unwrap().len(), held.len());
+    assert_eq!(journal.applied_since(at(0), Duration::ZERO).unwrap().len(), 1, "ended intents outlive their record");
+}
+
+#[test]
+fn ended_intents_go_after_a_day_but_a_jump_of_the_clock_empties_nothing() {
+    let (_dir, path) = place();
+    let journal = open(&path).unwrap();
+    let count = FLOOR as u32 + 50;
+    for seq in 1..=count {
+        let at = if seq == count { at(40 * 365 * 86_400) } else { at(i64::from(seq)) };
+        journal.submit(decision(seq));
+        journal.submit(Entry::Prepared(intent(seq)));
+        journal.submit(Entry::Ended { change: intent(seq).change.id, at, outcome: WriteOutcome::Applied });
+    }
+    drop(journal);
+    let db = Database::open(&path).unwrap();
+    while retention::step(&db, &StoreSettings::default()).unwrap() {}
+    drop(db);
+    let journal = open(&path).unwrap();
+    assert_eq!(journal.applied_since(at(0), Duration::ZERO).unwrap().len(), FLOOR as usize);
+    let gone = append(&journal, ended(1)).unwrap_err();
+    assert!(matches!(gone, JournalError::Contradiction(_)), "{gone}");
+}
+
+#[test]
+fn settings_that_lose_what_budgets_need_are_refused() {
+    let day = Duration::from_hours(24);
+    assert_eq!(StoreSettings::new(10, day), Err(StoreSettingsError::TooFew { found: 10 }));
+    assert!(matches!(StoreSettings::new(5000, day / 100), Err(StoreSettingsError::TooShort { .. })));
+    assert!(StoreSettings::new(5000, day).is_ok());
+    assert_eq!(tables::FORMAT, 1);
+}

@@ -1,0 +1,155 @@
+//! `flyball demo`: the ordinary loop, with its ordinary adapters, pointed at a plant on this machine.
+
+mod directory;
+mod moment;
+mod screen;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::adapters::clock::ScaledClock;
+use crate::app::{Ports, Running};
+use crate::config::{self, Settings};
+use crate::demo::Demo;
+use crate::demo::kubernetes::KubernetesDouble;
+use crate::demo::objects::Objects;
+use crate::instrument::{Metrics, logs};
+use crate::model::{ServiceId, Timestamp};
+use crate::ports::Clock;
+use crate::sim::{PodCounts, Scenario};
+
+use super::Output;
+use directory::Directory;
+use moment::Moments;
+use screen::Screen;
+
+/// Wall time between two steps of the plant.
+const STEP: Duration = Duration::from_millis(20);
+/// Rounds of telemetry that the loop may be late before the plant waits for it.
+const LATE_ROUNDS: u64 = 3;
+/// Length of a demo that nobody watches, in wall seconds.
+const UNWATCHED: u64 = 60;
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Seconds of the plant in one second of the wall clock.
+    #[arg(long, default_value_t = 60.0, value_parser = speed)]
+    speed: f64,
+    /// End after this many wall seconds; without it, q or Ctrl-C ends it (60 without a terminal).
+    #[arg(long = "for", value_name = "SECONDS")]
+    seconds: Option<u64>,
+    /// Chance in the plant: the same seed gives the same load and the same pod starts.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Form of the output; json is one object a line.
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Directory for settings, policies, kill switch and journal. Policies found there are kept.
+    #[arg(long, default_value = "flyball-demo", value_name = "DIR")]
+    directory: PathBuf,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
+    if (0.1..=600.0).contains(&speed) { Ok(speed) } else { Err(format!("{speed} is outside 0.1 to 600")) }
+}
+
+/// The plant over loopback.
+pub(super) struct Plant {
+    demo: Demo,
+    objects: Objects,
+    api: KubernetesDouble,
+}
+
+pub async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
+    let start = Scenario::demo_start("2026-03-03T00:00:00Z".parse()?);
+    let plant = Plant::start(args.seed, start).await?;
+    let directory = Directory::prepare(&args.directory, &plant.demo.prometheus_url(), &plant.api.url())?;
+    logs::start_in_file("info", std::fs::File::create(directory.log())?)?;
+    let settings = config::load(&directory.settings())?;
+    let clock = Arc::new(ScaledClock::start(start, args.speed)?);
+    let metrics = Arc::new(Metrics::new());
+    let ports = Ports::open(&settings, clock.clone(), &metrics).await?;
+    let running = Running::start(&settings, ports, metrics).await?;
+
+    let moments = Moments::new(running.control.clone(), &directory, args.speed, running.address);
+    let watched = std::io::stdout().is_terminal() && args.output == Output::Text;
+    let mut screen = if watched { Screen::terminal()? } else { Screen::lines(args.output) };
+    screen.hello(&moments.hello());
+    let limit = args.seconds.or((!watched).then_some(UNWATCHED)).map(Duration::from_secs);
+    let outcome = play(&plant, &clock, &settings, &moments, &mut screen, limit).await;
+    screen.close();
+    running.stop().await;
+    outcome?;
+    screen.summary(&plant.demo.scores())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Plant {
+    async fn start(seed: u64, start: Timestamp) -> anyhow::Result<Self> {
+        let scenario = Scenario::demo(start)?;
+        let demo = Demo::start(&scenario, seed, start).await.context("cannot serve the plant's telemetry")?;
+        let objects = Objects::default();
+        for service in demo.snapshot() {
+            objects.add_deployment(service.service.namespace(), service.service.name(), service.pods.replicas);
+        }
+        let api = KubernetesDouble::start(objects.clone()).await.context("cannot serve the plant's Kubernetes API")?;
+        let plant = Self { demo, objects, api };
+        plant.advance(start);
+        Ok(plant)
+    }
+
+    /// Lets the plant run up to `to`, on the replicas that the API holds, and reports its pods there.
+    fn advance(&self, to: Timestamp) {
+        let wanted = |id: &ServiceId| self.objects.wanted(id.namespace(), id.name());
+        let report = |id: &ServiceId, pods: PodCounts| {
+            self.objects.set_status(id.namespace(), id.name(), pods.replicas, pods.ready);
+        };
+        self.demo.advance_to(to, wanted, report);
+    }
+}
+
+/// Moves the plant with the clock and shows it, until the time is over or somebody has seen enough.
+async fn play(
+    plant: &Plant,
+    clock: &ScaledClock,
+    settings: &Settings,
+    moments: &Moments,
+    screen: &mut Screen,
+    limit: Option<Duration>,
+) -> anyhow::Result<()> {
+    let interval = settings.sources.first().map_or(Duration::from_secs(15), |source| source.interval);
+    let started = tokio::time::Instant::now();
+    let mut steps = tokio::time::interval(STEP);
+    let mut stop = std::pin::pin!(super::run::stop_signal());
+    while limit.is_none_or(|limit| started.elapsed() < limit) {
+        tokio::select! {
+            _ = steps.tick() => {}
+            ended = &mut stop => return ended,
+        }
+        let halted = wait_for_the_loop(plant, clock, interval);
+        plant.advance(clock.now().wall);
+        if screen.show(|| moments.now(plant, clock.now().wall, halted))?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Halts the clock, and with it the plant, while the loop is rounds behind; returns whether it stands.
+fn wait_for_the_loop(plant: &Plant, clock: &ScaledClock, interval: Duration) -> bool {
+    let due = (clock.now().mono.as_secs_f64() / interval.as_secs_f64()) as u64;
+    let late = due.saturating_sub(plant.demo.rounds());
+    if late >= LATE_ROUNDS {
+        clock.hold();
+    } else {
+        clock.release();
+    }
+    late >= LATE_ROUNDS
+}

@@ -1,0 +1,95 @@
+//! Where a demo is shown: redrawn in a terminal, or line by line.
+
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
+
+use crate::demo::Scores;
+use crate::demo::view_model::ViewModel;
+use crate::demo::{lines, view};
+
+use super::Output;
+
+/// Time between two pictures in a terminal, and between two groups of lines.
+const REDRAW: Duration = Duration::from_millis(100);
+const LINES: Duration = Duration::from_secs(1);
+
+/// A place to show moments.
+pub struct Screen {
+    terminal: Option<DefaultTerminal>,
+    output: Output,
+    shown: Option<Instant>,
+}
+
+impl Screen {
+    /// Takes over the terminal.
+    pub fn terminal() -> anyhow::Result<Self> {
+        Ok(Self { terminal: Some(ratatui::try_init()?), output: Output::Text, shown: None })
+    }
+
+    /// Prints lines.
+    pub fn lines(output: Output) -> Self {
+        Self { terminal: None, output, shown: None }
+    }
+
+    /// Says what is about to happen; a terminal shows it in its footer.
+    pub fn hello(&self, hello: &[String]) {
+        if self.terminal.is_none() && self.output == Output::Text {
+            hello.iter().for_each(|line| println!("{line}"));
+        }
+    }
+
+    /// Shows a moment if it is time for one; breaks when somebody has seen enough.
+    pub fn show(&mut self, moment: impl FnOnce() -> ViewModel) -> anyhow::Result<ControlFlow<()>> {
+        let pause = if self.terminal.is_some() { REDRAW } else { LINES };
+        if self.shown.is_some_and(|shown| shown.elapsed() < pause) {
+            return Ok(ControlFlow::Continue(()));
+        }
+        self.shown = Some(Instant::now());
+        let moment = moment();
+        match (&mut self.terminal, self.output) {
+            (Some(terminal), _) => {
+                terminal.draw(|frame| view::render(frame, &moment))?;
+                return seen_enough();
+            }
+            (None, Output::Text) => lines::text(&moment).iter().for_each(|line| println!("{line}")),
+            (None, Output::Json) => {
+                for line in lines::json(&moment) {
+                    println!("{}", serde_json::to_string(&line)?);
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Gives the terminal back.
+    pub fn close(&mut self) {
+        if self.terminal.take().is_some() {
+            ratatui::restore();
+        }
+    }
+
+    /// Prints what the run cost, beside the stock autoscaler.
+    pub fn summary(&self, scores: &Scores) -> anyhow::Result<()> {
+        match self.output {
+            Output::Text => lines::text_summary(scores).iter().for_each(|line| println!("{line}")),
+            Output::Json => println!("{}", serde_json::to_string(&lines::json_summary(scores))?),
+        }
+        Ok(())
+    }
+}
+
+/// Looks for q, Escape or Ctrl-C without waiting.
+fn seen_enough() -> anyhow::Result<ControlFlow<()>> {
+    while event::poll(Duration::ZERO)? {
+        if let Event::Key(key) = event::read()? {
+            let interrupt = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
+            if interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc) {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}

@@ -1,0 +1,298 @@
+//! Services, and the defaults that they fall back to key by key.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::SignalTemplate;
+use super::faults::Faults;
+use super::query::is_label;
+use super::sources::Declared;
+use super::tree::{Given, Node, Table, unknown};
+use crate::model::{
+    Bounds, Budgets, CapacitySpec, Mode, ServiceId, ServiceSpec, SignalName, SignalSpec, Slo, TargetKind, TargetRef,
+};
+
+const MODES: &[&str] = &["observe", "shadow", "approve", "auto"];
+const DAY: Duration = Duration::from_hours(24);
+
+/// Keys that stand in `defaults` and in a service alike.
+const SHARED: &[&str] = &["mode", "signals", "slo", "bounds", "budgets", "capacity", "parameters", "allow_lowering"];
+
+/// What a service, or the defaults, say. Each part may be absent.
+#[derive(Default, Clone)]
+struct Partial {
+    mode: Given<Mode>,
+    signals: Given<Vec<SignalSpec>>,
+    p99: Given<f64>,
+    error_ratio: Given<f64>,
+    min: Given<u32>,
+    max: Given<u32>,
+    per_10_min: Given<u32>,
+    per_hour: Given<u32>,
+    /// `null` switches an inherited capacity off.
+    capacity: Given<Option<PartialCapacity>>,
+    parameters: BTreeMap<Arc<str>, f64>,
+    allow_lowering: Given<bool>,
+}
+
+#[derive(Default, Clone)]
+struct PartialCapacity {
+    per_pod_rate: Given<f64>,
+    utilisation: Given<f64>,
+    start_time: Given<Duration>,
+}
+
+/// Reads `services` over `defaults`: each valid service with the path of its key.
+pub fn services(
+    top: &Table<'_>,
+    signals: &Declared<SignalTemplate>,
+    faults: &mut Faults,
+) -> Vec<(String, ServiceSpec)> {
+    let defaults = top.read("defaults", faults, |node, faults| {
+        let table = node.table(SHARED, faults)?;
+        let partial = Partial::read(&table, signals, faults);
+        check_bounds(&partial, &table, faults);
+        Some(partial)
+    });
+    let defaults = defaults.optional().unwrap_or_default();
+    let items = top.read("services", faults, Node::items).required("services", "list the services", faults);
+    let known: Vec<&str> = ["name", "target", "labels"].iter().chain(SHARED).copied().collect();
+    let read = |node: Node<'_>| {
+        let table = node.table(&known, faults)?;
+        Some((node.path, service(&table, &defaults, signals, faults)?))
+    };
+    items.unwrap_or_default().into_iter().filter_map(read).collect()
+}
+
+fn service(
+    table: &Table<'_>,
+    defaults: &Partial,
+    signals: &Declared<SignalTemplate>,
+    faults: &mut Faults,
+) -> Option<ServiceSpec> {
+    let id = table.read("name", faults, service_id).required(&table.at("name"), "write namespace/name", faults);
+    let target = table.read("target", faults, |node, faults| target(node, id.as_ref(), faults));
+    let labels = table.read("labels", faults, labels);
+    let own = Partial::read(table, signals, faults);
+    let bounds_of_its_own = own.min != Given::Absent || own.max != Given::Absent;
+    let all = own.over(defaults);
+    if bounds_of_its_own {
+        check_bounds(&all, table, faults);
+    }
+    let capacity = capacity(all.capacity, table, faults);
+    let missing = "set it here or in defaults";
+    let signals = all.signals.required(&table.at("signals"), missing, faults);
+    let p99 = all.p99.required(&table.at("slo.p99"), missing, faults);
+    let error_ratio = all.error_ratio.required(&table.at("slo.error_ratio"), missing, faults);
+    let min = all.min.required(&table.at("bounds.min"), missing, faults);
+    let max = all.max.required(&table.at("bounds.max"), missing, faults);
+    if capacity == Given::Faulty {
+        return None;
+    }
+    let id = id?;
+    let budgets = Budgets::default();
+    Some(ServiceSpec {
+        target: target.or_default(target_named(TargetKind::Deployment, id.namespace(), id.name()))?,
+        labels: labels.or_default(labels_of(&id))?,
+        signals: signals?,
+        slo: Slo { p99: p99?, error_ratio: error_ratio? },
+        parameters: all.parameters,
+        mode: all.mode.or_default(Mode::default())?,
+        bounds: Bounds { min: min?, max: max? },
+        budgets: Budgets {
+            per_10_min: all.per_10_min.or_default(budgets.per_10_min)?,
+            per_hour: all.per_hour.or_default(budgets.per_hour)?,
+        },
+        capacity: capacity.optional(),
+        allow_lowering: all.allow_lowering.or_default(false)?,
+        id,
+    })
+}
+
+impl Partial {
+    fn read(table: &Table<'_>, declared: &Declared<SignalTemplate>, faults: &mut Faults) -> Self {
+        let mut partial = Self {
+            mode: table.read("mode", faults, |node, faults| node.word(MODES, faults)),
+            signals: table.read("signals", faults, |node, faults| signals(node, declared, faults)),
+            allow_lowering: table.read("allow_lowering", faults, Node::flag),
+            parameters: table.read("parameters", faults, parameters).optional().unwrap_or_default(),
+            ..Self::default()
+        };
+        if let Some(slo) = sub_table(table, "slo", &["p99", "error_ratio"], faults) {
+            partial.p99 = slo.read("p99", faults, |node, faults| {
+                node.span(Duration::from_millis(1), DAY, faults).map(|span| span.as_secs_f64())
+            });
+            partial.error_ratio = slo.read("error_ratio", faults, |node, faults| node.number(0.0, 1.0, faults));
+        }
+        if let Some(bounds) = sub_table(table, "bounds", &["min", "max"], faults) {
+            partial.min = bounds.read("min", faults, |node, faults| node.count(1, faults));
+            partial.max = bounds.read("max", faults, |node, faults| node.count(1, faults));
+        }
+        if let Some(budgets) = sub_table(table, "budgets", &["per_10_min", "per_hour"], faults) {
+            partial.per_10_min = budgets.read("per_10_min", faults, |node, faults| node.count(0, faults));
+            partial.per_hour = budgets.read("per_hour", faults, |node, faults| node.count(0, faults));
+        }
+        partial.capacity = if table.is_null("capacity") {
+            Given::Is(None)
+        } else {
+            table.read("capacity", faults, |node, faults| PartialCapacity::read(node, faults).map(Some))
+        };
+        partial
+    }
+
+    /// Returns this, completed by what `defaults` say; parameters are merged by name.
+    fn over(self, defaults: &Self) -> Self {
+        let defaults = defaults.clone();
+        let mut parameters = defaults.parameters;
+        parameters.extend(self.parameters);
+        let capacity = match (self.capacity, defaults.capacity) {
+            (Given::Is(Some(own)), Given::Is(Some(default))) => Given::Is(Some(own.over(default))),
+            (own, default) => own.or(default),
+        };
+        Self {
+            mode: self.mode.or(defaults.mode),
+            signals: self.signals.or(defaults.signals),
+            p99: self.p99.or(defaults.p99),
+            error_ratio: self.error_ratio.or(defaults.error_ratio),
+            min: self.min.or(defaults.min),
+            max: self.max.or(defaults.max),
+            per_10_min: self.per_10_min.or(defaults.per_10_min),
+            per_hour: self.per_hour.or(defaults.per_hour),
+            capacity,
+            parameters,
+            allow_lowering: self.allow_lowering.or(defaults.allow_lowering),
+        }
+    }
+}
+
+impl PartialCapacity {
+    fn read(node: &Node<'_>, faults: &mut Faults) -> Option<Self> {
+        let table = node.table(&["per_pod_rate", "utilisation", "start_time"], faults)?;
+        Some(Self {
+            per_pod_rate: table.read("per_pod_rate", faults, |node, faults| node.number(0.001, 1e9, faults)),
+            utilisation: table.read("utilisation", faults, |node, faults| node.number(0.05, 1.0, faults)),
+            start_time: table.read("start_time", faults, |node, faults| node.span(Duration::ZERO, DAY, faults)),
+        })
+    }
+
+    fn over(self, defaults: Self) -> Self {
+        Self {
+            per_pod_rate: self.per_pod_rate.or(defaults.per_pod_rate),
+            utilisation: self.utilisation.or(defaults.utilisation),
+            start_time: self.start_time.or(defaults.start_time),
+        }
+    }
+}
+
+fn sub_table<'a>(table: &Table<'a>, key: &str, known: &[&str], faults: &mut Faults) -> Option<Table<'a>> {
+    table.read(key, faults, |node, faults| node.table(known, faults)).optional()
+}
+
+fn service_id(node: &Node<'_>, faults: &mut Faults) -> Option<ServiceId> {
+    let text = node.text(faults)?;
+    let refused = format!("`{text}` is not namespace/name, each of a-z, 0-9 and - (at most 63)");
+    text.parse().ok().or_else(|| node.refuse(&refused, faults))
+}
+
+fn target(node: &Node<'_>, service: Option<&ServiceId>, faults: &mut Faults) -> Option<TargetRef> {
+    let table = node.table(&["kind", "namespace", "name"], faults)?;
+    let kind = table.read("kind", faults, |node, faults| node.word(&["Deployment", "StatefulSet"], faults));
+    let namespace = table.read("namespace", faults, Node::text);
+    let name = table.read("name", faults, Node::text);
+    let namespace = namespace.or_default(service.map_or("", ServiceId::namespace))?;
+    let name = name.or_default(service.map_or("", ServiceId::name))?;
+    Some(target_named(kind.or_default(TargetKind::Deployment)?, namespace, name))
+}
+
+fn target_named(kind: TargetKind, namespace: &str, name: &str) -> TargetRef {
+    TargetRef { kind, namespace: namespace.to_owned(), name: name.to_owned() }
+}
+
+fn labels(node: &Node<'_>, faults: &mut Faults) -> Option<BTreeMap<Arc<str>, Arc<str>>> {
+    let mut found = BTreeMap::new();
+    for (name, value) in node.named(faults)? {
+        if !is_label(name) {
+            faults.add(&*value.path, format!("`{name}` is not a label name"));
+        }
+        if let Some(text) = value.text(faults) {
+            found.insert(name.into(), text.into());
+        }
+    }
+    Some(found)
+}
+
+fn labels_of(id: &ServiceId) -> BTreeMap<Arc<str>, Arc<str>> {
+    [("namespace", id.namespace()), ("service", id.name())]
+        .into_iter()
+        .map(|(label, value)| (Arc::from(label), Arc::from(value)))
+        .collect()
+}
+
+/// Returns the declared signals that a list names, in its order. A declared one that is itself faulty is left
+/// out: its fault is noted where it is declared.
+fn signals(node: &Node<'_>, declared: &Declared<SignalTemplate>, faults: &mut Faults) -> Option<Vec<SignalSpec>> {
+    let items = node.items(faults)?;
+    if items.is_empty() {
+        return node.refuse("is empty; name at least one signal", faults);
+    }
+    let mut found: Vec<SignalSpec> = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    for item in &items {
+        let Some(name) = item.text(faults) else { continue };
+        if !declared.names.iter().any(|known| known == name) {
+            item.refuse::<()>(&unknown("signal", name, &declared.names()), faults);
+        } else if !seen.insert(name) {
+            item.refuse::<()>(&format!("`{name}` is listed twice"), faults);
+            continue;
+        }
+        found.extend(declared.valid.iter().map(|signal| &signal.spec).find(|spec| spec.name.as_str() == name).cloned());
+    }
+    for (index, signal) in found.iter().enumerate() {
+        let same_role = |other: &&SignalSpec| signal.role.is_some() && other.role == signal.role;
+        if let Some(other) = found.iter().take(index).find(same_role).filter(|other| other.name != signal.name) {
+            node.refuse::<()>(&format!("`{}` and `{}` have the same role; keep one", other.name, signal.name), faults);
+        }
+    }
+    Some(found)
+}
+
+fn parameters(node: &Node<'_>, faults: &mut Faults) -> Option<BTreeMap<Arc<str>, f64>> {
+    let mut found = BTreeMap::new();
+    for (name, value) in node.named(faults)? {
+        if SignalName::new(name).is_none() {
+            faults.add(&*value.path, "is not a name that policies can write (a-z, 0-9 and _, a letter first)");
+        }
+        if let Some(quantity) = value.quantity(faults) {
+            found.insert(name.into(), quantity);
+        }
+    }
+    Some(found)
+}
+
+fn check_bounds(partial: &Partial, table: &Table<'_>, faults: &mut Faults) {
+    if let (Given::Is(min), Given::Is(max)) = (&partial.min, &partial.max)
+        && min > max
+    {
+        faults.add(table.at("bounds.min"), format!("{min} is above max {max}; lower min or raise max"));
+    }
+}
+
+/// Returns the capacity if all its parts are there.
+fn capacity(given: Given<Option<PartialCapacity>>, table: &Table<'_>, faults: &mut Faults) -> Given<CapacitySpec> {
+    let partial = match given {
+        Given::Absent | Given::Is(None) => return Given::Absent,
+        Given::Faulty => return Given::Faulty,
+        Given::Is(Some(partial)) => partial,
+    };
+    let missing = "set it here or in defaults, or write `capacity: null`";
+    let per_pod_rate = partial.per_pod_rate.required(&table.at("capacity.per_pod_rate"), missing, faults);
+    let utilisation = partial.utilisation.required(&table.at("capacity.utilisation"), missing, faults);
+    let start_time = partial.start_time.required(&table.at("capacity.start_time"), missing, faults);
+    match (per_pod_rate, utilisation, start_time) {
+        (Some(per_pod_rate), Some(utilisation), Some(start_time)) => {
+            Given::Is(CapacitySpec { per_pod_rate, utilisation, start_time })
+        }
+        _ => Given::Faulty,
+    }
+}

@@ -1,0 +1,219 @@
+//! Telemetry sources and signal templates.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::Uri;
+
+use super::faults::Faults;
+use super::query;
+use super::tree::{Node, Table};
+use super::{SignalTemplate, SourceSettings};
+use crate::model::ids::is_dns_label;
+use crate::model::{Role, SignalName, SignalSpec, Unit};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_hours(1);
+const FORTNIGHT: Duration = Duration::from_hours(14 * 24);
+
+const UNITS: &[&str] = &["ratio", "seconds", "per_second", "count", "flag"];
+const ROLES: &[&str] = &["arrival_rate", "latency", "cpu", "error_ratio"];
+
+/// What a section with free names declares. A name counts as declared even if its content is faulty, so that
+/// one fault does not raise a second one where the name is used.
+#[derive(Debug)]
+pub struct Declared<T> {
+    /// All names.
+    pub names: Vec<String>,
+    /// What is valid, by name.
+    pub valid: Vec<T>,
+}
+
+impl<T> Declared<T> {
+    /// Returns the names as texts.
+    pub fn names(&self) -> Vec<&str> {
+        self.names.iter().map(String::as_str).collect()
+    }
+}
+
+/// Reads `sources`.
+pub fn sources(top: &Table<'_>, faults: &mut Faults) -> Declared<SourceSettings> {
+    section(top, "sources", "declare at least one telemetry source", faults, source)
+}
+
+/// Reads `signals`, each of which asks one of `sources`.
+pub fn signals(top: &Table<'_>, sources: &Declared<SourceSettings>, faults: &mut Faults) -> Declared<SignalTemplate> {
+    let sources = sources.names();
+    section(top, "signals", "declare at least one signal", faults, |name, node, faults| {
+        signal(name, node, &sources, faults)
+    })
+}
+
+fn section<'a, T>(
+    top: &Table<'a>,
+    key: &str,
+    remedy: &str,
+    faults: &mut Faults,
+    read: impl Fn(&str, &Node<'a>, &mut Faults) -> Option<T>,
+) -> Declared<T> {
+    let entries = top.read(key, faults, Node::named).required(key, remedy, faults).unwrap_or_default();
+    Declared {
+        names: entries.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        valid: entries.iter().filter_map(|(name, node)| read(name, node, faults)).collect(),
+    }
+}
+
+fn source(name: &str, node: &Node<'_>, faults: &mut Faults) -> Option<SourceSettings> {
+    if !is_dns_label(name) {
+        faults.add(&*node.path, "is not a name of a-z, 0-9 and - (at most 63)");
+    }
+    let table = node.table(&["kind", "url", "interval", "timeout", "history"], faults)?;
+    // The kind decides nothing yet; it is checked so that the file says what it means.
+    let kind = table.read("kind", faults, |node, faults| node.word::<String>(&["prometheus"], faults));
+    let kind = kind.required(&table.at("kind"), "known is prometheus", faults);
+    let url = table.read("url", faults, base_url);
+    let url = url.required(&table.at("url"), "name the base URL, such as http://127.0.0.1:9090", faults);
+    let interval = table.read("interval", faults, |node, faults| node.span(SECOND, HOUR, faults));
+    let interval = interval.or_default(15 * SECOND);
+    let timeout = table.read("timeout", faults, |node, faults| {
+        node.span(Duration::from_millis(100), interval.unwrap_or(HOUR), faults)
+    });
+    let history = table.read("history", faults, |node, faults| node.span(Duration::ZERO, FORTNIGHT, faults));
+    kind?;
+    let interval = interval?;
+    Some(SourceSettings {
+        name: name.into(),
+        url: url?,
+        interval,
+        timeout: timeout.or_default(interval.min(5 * SECOND))?,
+        history: history.or_default(FORTNIGHT)?,
+    })
+}
+
+/// Reads a base URL. The message never repeats a URL with credentials.
+pub fn base_url(node: &Node<'_>, faults: &mut Faults) -> Option<String> {
+    let text = node.text(faults)?;
+    if text.contains('@') {
+        return node.refuse("holds credentials, which would end up in logs; write the URL without them", faults);
+    }
+    let uri: Option<Uri> = text.parse().ok();
+    let well_formed = uri.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && uri.query().is_none()
+    });
+    if well_formed {
+        Some(text.trim_end_matches('/').to_owned())
+    } else {
+        node.refuse(&format!("`{text}` is not a base URL of the form http://host:port or https://host/path"), faults)
+    }
+}
+
+fn signal(name: &str, node: &Node<'_>, sources: &[&str], faults: &mut Faults) -> Option<SignalTemplate> {
+    const KEYS: &[&str] =
+        &["source", "query", "samples", "labels", "unit", "role", "forecast", "range", "scrape_interval"];
+    let parsed_name = SignalName::new(name);
+    if parsed_name.is_none() {
+        faults.add(&*node.path, "is not a name that policies can write (a-z, 0-9 and _, a letter first, at most 63)");
+    }
+    let table = node.table(KEYS, faults)?;
+    let text = |key: &str, remedy: &str, faults: &mut Faults| {
+        table.read(key, faults, Node::text).required(&table.at(key), remedy, faults)
+    };
+    let source = table.read("source", faults, |node, faults| node.word::<String>(sources, faults));
+    let source = source.required(&table.at("source"), "name one of the sources", faults);
+    let query = text("query", "write a grouped query with $selector", faults);
+    let samples = text("samples", "write the selector of the raw series that the query reads", faults);
+    let labels = table.read("labels", faults, label_names);
+    let labels = labels.required(&table.at("labels"), "list the labels that the query groups by", faults);
+    let unit = table.read("unit", faults, |node, faults| node.word::<Unit>(UNITS, faults));
+    let unit = unit.required(&table.at("unit"), &format!("one of {}", UNITS.join(", ")), faults);
+    let role = table.read("role", faults, |node, faults| node.word::<Role>(ROLES, faults));
+    let forecast = table.read("forecast", faults, Node::flag).or_default(false);
+    let range = table.read("range", faults, plausible_range);
+    let range = range.required(
+        &table.at("range"),
+        "give the lowest and the highest plausible value in base units, such as [0, 10000]",
+        faults,
+    );
+    let scrape = table.read("scrape_interval", faults, |node, faults| node.span(SECOND, HOUR, faults));
+    let scrape_interval = scrape.or_default(15 * SECOND);
+    check_texts(&table, query, samples, labels.as_deref(), faults);
+    let role = role.optional();
+    check_unit(&table, role, unit, faults);
+    Some(SignalTemplate {
+        source: source?.into(),
+        query: query?.into(),
+        samples: samples?.into(),
+        labels: labels?,
+        spec: SignalSpec {
+            name: parsed_name?,
+            unit: unit?,
+            role,
+            range: range?,
+            forecast: forecast?,
+            scrape_interval: scrape_interval?,
+        },
+    })
+}
+
+fn label_names(node: &Node<'_>, faults: &mut Faults) -> Option<Vec<Arc<str>>> {
+    let mut names: Vec<Arc<str>> = Vec::new();
+    let items = node.items(faults)?;
+    if items.is_empty() {
+        return node.refuse("is empty; list the labels that the query groups by", faults);
+    }
+    for item in &items {
+        let name = item.text(faults)?;
+        if !query::is_label(name) {
+            return item.refuse(&format!("`{name}` is not a label name"), faults);
+        }
+        if names.iter().any(|known| &**known == name) {
+            return item.refuse(&format!("`{name}` is listed twice"), faults);
+        }
+        names.push(name.into());
+    }
+    Some(names)
+}
+
+fn plausible_range(node: &Node<'_>, faults: &mut Faults) -> Option<(f64, f64)> {
+    let items = node.items(faults)?;
+    let [least, most] = items.as_slice() else {
+        return node.refuse(&format!("has {} values, expected two: [lowest, highest]", items.len()), faults);
+    };
+    let (least, most) = (least.number(f64::MIN, f64::MAX, faults)?, most.number(f64::MIN, f64::MAX, faults)?);
+    if least < most {
+        Some((least, most))
+    } else {
+        node.refuse(&format!("the lowest value {least} is not below the highest {most}"), faults)
+    }
+}
+
+fn check_texts(
+    table: &Table<'_>,
+    query: Option<&str>,
+    samples: Option<&str>,
+    labels: Option<&[Arc<str>]>,
+    faults: &mut Faults,
+) {
+    let labels: Vec<&str> = labels.unwrap_or_default().iter().map(|label| &**label).collect();
+    for message in query.map(|query| query::faults_of_query(query, &labels)).unwrap_or_default() {
+        faults.add(table.at("query"), message);
+    }
+    for message in samples.map(query::faults_of_samples).unwrap_or_default() {
+        faults.add(table.at("samples"), message);
+    }
+}
+
+/// A role means a unit: a latency in requests a second would be compared with an objective in seconds.
+fn check_unit(table: &Table<'_>, role: Option<Role>, unit: Option<Unit>, faults: &mut Faults) {
+    let (Some(role), Some(unit)) = (role, unit) else { return };
+    let (expected, word) = match role {
+        Role::ArrivalRate => (Unit::PerSecond, "per_second"),
+        Role::Latency => (Unit::Seconds, "seconds"),
+        Role::Cpu | Role::ErrorRatio => (Unit::Ratio, "ratio"),
+    };
+    if unit != expected {
+        faults.add(table.at("unit"), format!("does not fit the role; expected {word}"));
+    }
+}

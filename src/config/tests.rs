@@ -1,0 +1,219 @@
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::time::Duration;
+
+use super::*;
+use crate::model::{Mode, TargetKind};
+
+const EXAMPLE: &str = include_str!("../../docs/flyball.example.yaml");
+
+fn faults(text: &str) -> Vec<String> {
+    let faults = Settings::parse(text).err().unwrap_or_default();
+    faults.0.iter().map(Fault::to_string).collect()
+}
+
+/// Replaces `from` in the example by `to` and asserts that this raises exactly `expected`.
+fn check(from: &str, to: &str, expected: &[&str]) {
+    assert!(EXAMPLE.contains(from), "the example does not contain {from}");
+    assert_eq!(faults(&EXAMPLE.replacen(from, to, 1)), expected, "{from} -> {to}");
+}
+
+#[test]
+fn the_example_is_valid_and_falls_back_key_by_key() {
+    let settings = Settings::parse(EXAMPLE).unwrap();
+    assert_eq!(settings.cluster, Some(ClusterSettings { url: "http://127.0.0.1:16080".to_owned() }));
+    let [source] = settings.sources.as_slice() else { panic!("{:?}", settings.sources) };
+    assert_eq!((source.interval, source.timeout), (Duration::from_secs(15), Duration::from_secs(5)));
+    assert_eq!(settings.signals.len(), 3);
+    let [checkout, search] = settings.services.as_slice() else { panic!("{:?}", settings.services) };
+    assert_eq!((checkout.mode, search.mode), (Mode::Auto, Mode::Shadow));
+    assert_eq!(checkout.target.to_string(), "Deployment shop/checkout");
+    assert_eq!((&*checkout.labels["namespace"], &*checkout.labels["service"]), ("shop", "checkout"));
+    let names: Vec<&str> = checkout.signals.iter().map(|signal| signal.name.as_str()).collect();
+    assert_eq!(names, ["rps", "p99", "errors"]);
+    assert!((checkout.slo.p99 - 0.2).abs() < 1e-9 && (checkout.parameters["p99_max"] - 0.25).abs() < 1e-9);
+    assert_eq!((search.bounds.min, search.bounds.max), (4, 40));
+    assert_eq!(search.target.kind, TargetKind::StatefulSet);
+    assert!((search.parameters["p99_max"] - 0.4).abs() < 1e-9 && (search.parameters["cpu_max"] - 0.6).abs() < 1e-9);
+    assert_eq!(search.capacity.map(|capacity| capacity.start_time), Some(Duration::from_mins(1)));
+}
+
+#[test]
+fn the_example_shows_every_key() {
+    let mut shown = BTreeSet::new();
+    let mut tree = vec![parse_yaml(EXAMPLE).unwrap()];
+    while let Some(value) = tree.pop() {
+        match value {
+            Value::Object(entries) => {
+                for (key, inner) in entries {
+                    shown.insert(key);
+                    tree.push(inner);
+                }
+            }
+            Value::Array(items) => tree.extend(items),
+            _ => {}
+        }
+    }
+    let all = "state listen policies kill_switch cluster sources signals defaults services kind url interval timeout \
+        history source query samples labels unit role forecast range scrape_interval mode slo bounds budgets capacity \
+        parameters allow_lowering name target p99 error_ratio min max per_10_min per_hour per_pod_rate utilisation \
+        start_time namespace";
+    for key in all.split_whitespace() {
+        assert!(shown.contains(key), "the example does not show {key}");
+    }
+}
+
+#[test]
+fn each_fault_has_the_path_of_its_key() {
+    check("mode: shadow ", "mode: shaddow ", &["defaults.mode: unknown value `shaddow`; did you mean `shadow`?"]);
+    check(
+        "bounds: { min: 4 }",
+        "bounds: { min: 41 }",
+        &["services[1].bounds.min: 41 is above max 40; lower min or raise max"],
+    );
+    check("min: 2, max: 40", "min: 50, max: 40", &["defaults.bounds.min: 50 is above max 40; lower min or raise max"]);
+    check("bounds: { min: 4 }", "bounds: { min: 0 }", &["services[1].bounds.min: 0 is below 1"]);
+    check(
+        "interval: 15s",
+        "intervall: 15s",
+        &["sources.main.intervall: unknown key `intervall`; did you mean `interval`?"],
+    );
+    check("timeout: 5s", "timeout: 30s", &["sources.main.timeout: 30s is not between 100ms and 15s"]);
+    check("history: 14d", "history: 30d", &["sources.main.history: 30d is not between 0s and 14d"]);
+    check("kind: prometheus", "kind: loki", &["sources.main.kind: unknown value `loki`; known are prometheus"]);
+    check("source: main", "source: mian", &["signals.rps.source: unknown value `mian`; did you mean `main`?"]);
+    check("unit: per_second", "unit: ratio", &["signals.rps.unit: does not fit the role; expected per_second"]);
+    check("[0, 1e9]", "[9, 1]", &["signals.rps.range: the lowest value 9 is not below the highest 1"]);
+    check("[0, 1e9]", "[1]", &["signals.rps.range: has 1 values, expected two: [lowest, highest]"]);
+    check(
+        "p99: 200ms",
+        "p99: 0.2",
+        &["defaults.slo.p99: `0.2` is not a span of time with its unit, such as 15s or 1h30m"],
+    );
+    check("error_ratio: 0.01", "error_ratio: 5", &["defaults.slo.error_ratio: 5 is not between 0 and 1"]);
+    check("[rps, p99, errors]", "[rps, p9]", &["defaults.signals[1]: unknown signal `p9`; did you mean `p99`?"]);
+    check("[rps, p99, errors]", "[rps, rps]", &["defaults.signals[1]: `rps` is listed twice"]);
+    check(
+        "shop/search",
+        "shop",
+        &["services[1].name: `shop` is not namespace/name, each of a-z, 0-9 and - (at most 63)"],
+    );
+    check("listen: 127", "listen: x127", &["listen: `x127.0.0.1:9464` is not address:port, such as 127.0.0.1:9464"]);
+}
+
+#[test]
+fn sections_are_checked_against_each_other() {
+    check(
+        "name: shop/search",
+        "name: shop/checkout",
+        &["services[1].name: `shop/checkout` is already services[0]; rename or remove one"],
+    );
+    check(
+        "kind: StatefulSet, namespace: shop, name: search-v2",
+        "name: checkout",
+        &[
+            "services[1].target: Deployment shop/checkout is already the target of services[0]; two loops would fight over it",
+        ],
+    );
+    check(
+        "labels: { namespace: shop, service: search }",
+        "labels: { namespace: shop }",
+        &[
+            "services[1].labels.service: is missing, and signal `rps` groups by it; set its value for this service",
+            "services[1].labels.service: is missing, and signal `p99` groups by it; set its value for this service",
+            "services[1].labels.service: is missing, and signal `errors` groups by it; set its value for this service",
+        ],
+    );
+    check(
+        "parameters: { p99_max: 400ms }",
+        "signals: [p99]",
+        &[
+            "services[1].capacity: needs a signal with the role arrival_rate; add one to signals, or write `capacity: null`",
+        ],
+    );
+    check("parameters: { p99_max: 400ms }", "signals: [p99]\n    capacity: null", &[]);
+    check(
+        "service: search }",
+        "service: checkout }\n    signals: [rps]",
+        &[
+            "services[1].labels: signal `rps` has the same label values (shop, checkout) for services[0]; its series are one",
+        ],
+    );
+    check(
+        "unit: seconds\n    role: latency",
+        "unit: per_second\n    role: arrival_rate",
+        &["defaults.signals: `rps` and `p99` have the same role; keep one"],
+    );
+}
+
+#[test]
+fn credentials_never_reach_a_message() {
+    for url in ["http://admin:hunter2@127.0.0.1:9090", "admin:hunter2@127.0.0.1", "http://hunter2@x/y?z"] {
+        let text = EXAMPLE.replacen("http://127.0.0.1:9090", url, 1);
+        let faults = faults(&text);
+        assert!(faults.len() == 1 && !faults.concat().contains("hunter2"), "{faults:?}");
+    }
+}
+
+#[test]
+fn a_file_of_faults_lists_them_all_at_once() {
+    let text = r#"
+listen: nowhere
+stat: /var/lib/flyball
+policies: ""
+sources:
+  main: { kind: prometheus, url: "ftp://host", interval: 15 }
+  Spare: { kind: prometheus, url: "http://user:secret@host:9090" }
+signals:
+  rps: { source: mian, query: 'sum by (pod) (rate(x[1m]))', samples: 'rate(x{$selector}[1m])', labels: [namespace, service], unit: per_seconds, role: arrival_rate, range: [0, 1e6] }
+  P99: { source: main, query: 'max by (namespace, service) (y{$selector})', samples: 'y{$selector}', labels: [namespace, service], unit: seconds, range: [1, 0] }
+defaults:
+  mode: automatic
+  slo: { p99: 200ms, error_ratio: 1.5 }
+  capacity: { per_pod_rate: 0, utilisation: 0.75 }
+services:
+  - name: shop/checkout
+    signals: [rps, latency]
+    bounds: { min: 5, max: 2 }
+  - name: Shop
+    bounds: { min: 1, max: 2.5 }
+    colour: red
+  - shop/search
+"#;
+    insta::assert_snapshot!(Settings::parse(text).unwrap_err());
+}
+
+#[test]
+fn what_is_no_mapping_or_no_yaml_is_one_fault() {
+    assert_eq!(faults("- a\n- b"), ["a list is not a mapping of keys"]);
+    let broken = faults("state: /x\nlisten: [1, 2\npolicies: y");
+    assert!(broken.len() == 1 && broken[0].starts_with("line "), "{broken:?}");
+    let twice = faults("state: /x\nstate: /y");
+    assert!(twice.len() == 1 && twice[0].starts_with("line 2, column 1: is not valid YAML"), "{twice:?}");
+}
+
+fn with_services(count: usize) -> String {
+    let (head, _) = EXAMPLE.split_once("services:\n").unwrap();
+    let mut text = format!("{head}services:\n");
+    for index in 0..count {
+        let full = "parameters: { a: 1, b: 2, c: 3 }, bounds: { min: 2, max: 9 }, mode: auto";
+        writeln!(text, "  - {{ name: n/s{index}, labels: {{ namespace: n, service: s{index} }}, {full} }}").unwrap();
+    }
+    text
+}
+
+#[test]
+fn ten_thousand_services_are_within_the_limits_of_the_parser() {
+    let settings = Settings::parse(&with_services(10_000)).map_err(|faults| faults.0.len());
+    assert_eq!(settings.map(|settings| settings.services.len()), Ok(10_000));
+}
+
+#[test]
+fn the_same_fault_of_many_services_is_one_line() {
+    let text = with_services(100).replace("max: 40", "max: 1").replace("mode: auto }", "mode: aut }");
+    assert_eq!(
+        Settings::parse(&text).unwrap_err().to_string(),
+        "101 faults\n  defaults.bounds.min: 2 is above max 1; lower min or raise max\n  \
+         services[0].mode: unknown value `aut`; did you mean `auto`? (and the same for 99 more)"
+    );
+}

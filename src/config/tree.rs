@@ -1,0 +1,244 @@
+//! A cursor over the parsed file that knows its path, so that a fault in one place does not hide the next:
+//! each read either yields a value or notes why not.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::durations;
+use super::faults::Faults;
+
+/// What became of a key.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Given<T> {
+    /// Not written.
+    #[default]
+    Absent,
+    /// Written, and wrong: the fault is noted.
+    Faulty,
+    /// Written.
+    Is(T),
+}
+
+impl<T> Given<T> {
+    /// Returns the value, or `default` if none is written.
+    pub fn or_default(self, default: T) -> Option<T> {
+        match self {
+            Self::Absent => Some(default),
+            Self::Faulty => None,
+            Self::Is(value) => Some(value),
+        }
+    }
+
+    /// Returns the value, and notes a missing one with `remedy`.
+    pub fn required(self, path: &str, remedy: &str, faults: &mut Faults) -> Option<T> {
+        if matches!(self, Self::Absent) {
+            faults.add(path, format!("is missing; {remedy}"));
+        }
+        self.optional()
+    }
+
+    /// Returns the value if there is one.
+    pub fn optional(self) -> Option<T> {
+        match self {
+            Self::Is(value) => Some(value),
+            Self::Absent | Self::Faulty => None,
+        }
+    }
+
+    /// Returns this if something is written, else `other`.
+    #[must_use]
+    pub fn or(self, other: Self) -> Self {
+        if matches!(self, Self::Absent) { other } else { self }
+    }
+}
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub struct Node<'a> {
+    /// The key, from the top of the file.
+    pub path: String,
+    value: &'a Value,
+}
+
+/// A mapping whose keys are known.
+#[derive(Debug, Clone)]
+pub struct Table<'a> {
+    /// The key, from the top of the file.
+    pub path: String,
+    entries: &'a Map<String, Value>,
+}
+
+impl<'a> Node<'a> {
+    /// Returns the top of the file.
+    pub fn top(value: &'a Value) -> Self {
+        Self { path: String::new(), value }
+    }
+
+    /// Returns the mapping of which all keys are among `known`; other keys are noted with the nearest known one.
+    pub fn table(&self, known: &[&str], faults: &mut Faults) -> Option<Table<'a>> {
+        let entries = self.mapping(faults)?;
+        for key in entries.keys().filter(|key| !known.contains(&key.as_str())) {
+            faults.add(key_path(&self.path, key), unknown("key", key, known));
+        }
+        Some(Table { path: self.path.clone(), entries })
+    }
+
+    /// Returns the entries of a mapping with free names.
+    pub fn named(&self, faults: &mut Faults) -> Option<Vec<(&'a str, Self)>> {
+        let entry =
+            |(name, value): (&'a String, &'a Value)| (name.as_str(), Self { path: key_path(&self.path, name), value });
+        Some(self.mapping(faults)?.iter().map(entry).collect())
+    }
+
+    /// Returns the items of a list.
+    pub fn items(&self, faults: &mut Faults) -> Option<Vec<Self>> {
+        match self.value {
+            Value::Array(items) => {
+                let item = |(index, value)| Self { path: format!("{}[{index}]", self.path), value };
+                Some(items.iter().enumerate().map(item).collect())
+            }
+            other => self.wrong(other, "a list", faults),
+        }
+    }
+
+    /// Returns a text that is not empty.
+    pub fn text(&self, faults: &mut Faults) -> Option<&'a str> {
+        match self.value {
+            Value::String(text) if text.trim().is_empty() => self.refuse("is empty; write a text", faults),
+            Value::String(text) => Some(text),
+            other => self.wrong(other, "a text; put it in quotes if it is meant as one", faults),
+        }
+    }
+
+    /// Returns `true` or `false`.
+    pub fn flag(&self, faults: &mut Faults) -> Option<bool> {
+        match self.value {
+            Value::Bool(flag) => Some(*flag),
+            other => self.wrong(other, "true or false", faults),
+        }
+    }
+
+    /// Returns a number from `least` to `most`.
+    pub fn number(&self, least: f64, most: f64, faults: &mut Faults) -> Option<f64> {
+        match self.value.as_f64() {
+            Some(number) if (least..=most).contains(&number) => Some(number),
+            Some(number) => self.refuse(&format!("{number} is not between {least} and {most}"), faults),
+            None => self.wrong(self.value, "a number", faults),
+        }
+    }
+
+    /// Returns a whole number from `least`.
+    pub fn count(&self, least: u32, faults: &mut Faults) -> Option<u32> {
+        match self.value.as_u64().and_then(|count| u32::try_from(count).ok()) {
+            Some(count) if count >= least => Some(count),
+            Some(count) => self.refuse(&format!("{count} is below {least}"), faults),
+            None => self.wrong(self.value, &format!("a whole number of at least {least}"), faults),
+        }
+    }
+
+    /// Returns a span of time from `least` to `most`.
+    pub fn span(&self, least: Duration, most: Duration, faults: &mut Faults) -> Option<Duration> {
+        let parsed = self.value.as_str().and_then(durations::parse);
+        match parsed {
+            Some(span) if (least..=most).contains(&span) => Some(span),
+            Some(span) => {
+                let [span, least, most] = [span, least, most].map(durations::show);
+                self.refuse(&format!("{span} is not between {least} and {most}"), faults)
+            }
+            None => self.wrong(self.value, "a span of time with its unit, such as 15s or 1h30m", faults),
+        }
+    }
+
+    /// Returns a number, or a span of time in seconds.
+    pub fn quantity(&self, faults: &mut Faults) -> Option<f64> {
+        match self.value {
+            Value::Number(_) => self.number(f64::MIN, f64::MAX, faults),
+            Value::String(text) if durations::parse(text).is_some() => {
+                durations::parse(text).map(|span| span.as_secs_f64())
+            }
+            other => self.wrong(other, "a number, or a span of time with its unit", faults),
+        }
+    }
+
+    /// Returns the value that one of `words` stands for.
+    pub fn word<T: DeserializeOwned>(&self, words: &[&str], faults: &mut Faults) -> Option<T> {
+        let text = self.text(faults)?;
+        let known = words.contains(&text).then(|| serde_json::from_value(self.value.clone()).ok()).flatten();
+        known.or_else(|| self.refuse(&unknown("value", text, words), faults))
+    }
+
+    /// Notes a fault here.
+    pub fn refuse<T>(&self, message: &str, faults: &mut Faults) -> Option<T> {
+        faults.add(self.path.clone(), message);
+        None
+    }
+
+    fn mapping(&self, faults: &mut Faults) -> Option<&'a Map<String, Value>> {
+        match self.value {
+            Value::Object(entries) => Some(entries),
+            other => self.wrong(other, "a mapping of keys", faults),
+        }
+    }
+
+    fn wrong<T>(&self, value: &Value, expected: &str, faults: &mut Faults) -> Option<T> {
+        self.refuse(&format!("{} is not {expected}", shown(value)), faults)
+    }
+}
+
+impl<'a> Table<'a> {
+    /// Returns the path of a key.
+    pub fn at(&self, key: &str) -> String {
+        key_path(&self.path, key)
+    }
+
+    /// Tells whether a key is written with the value `null`.
+    pub fn is_null(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(Value::is_null)
+    }
+
+    /// Reads a key; `null` counts as not written.
+    pub fn read<T>(
+        &self,
+        key: &str,
+        faults: &mut Faults,
+        read: impl FnOnce(&Node<'a>, &mut Faults) -> Option<T>,
+    ) -> Given<T> {
+        match self.entries.get(key) {
+            None | Some(Value::Null) => Given::Absent,
+            Some(value) => read(&Node { path: self.at(key), value }, faults).map_or(Given::Faulty, Given::Is),
+        }
+    }
+}
+
+/// Returns that `word` is unknown, with the nearest of `known`, or all of them.
+pub fn unknown(what: &str, word: &str, known: &[&str]) -> String {
+    const NEAR: usize = 3;
+    let distance = |candidate: &&&str| strsim::osa_distance(word, candidate);
+    let nearest = known.iter().min_by_key(distance).filter(|candidate| distance(candidate) <= NEAR.min(word.len()));
+    match nearest {
+        Some(nearest) => format!("unknown {what} `{word}`; did you mean `{nearest}`?"),
+        None if known.is_empty() => format!("unknown {what} `{word}`; none is declared"),
+        None => format!("unknown {what} `{word}`; known are {}", known.join(", ")),
+    }
+}
+
+fn key_path(path: &str, key: &str) -> String {
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
+}
+
+/// Returns a value as a message shows it; a text is cut, a collection only named.
+fn shown(value: &Value) -> String {
+    const LONGEST: usize = 40;
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a mapping".to_owned(),
+        Value::String(text) if text.chars().count() > LONGEST => {
+            format!("`{}...`", text.chars().take(LONGEST).collect::<String>())
+        }
+        Value::String(text) => format!("`{text}`"),
+        Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
+    }
+}

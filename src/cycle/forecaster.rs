@@ -1,0 +1,133 @@
+//! Keeps the models of a service up to date and says what they expect.
+//!
+//! Learning from history and fitting take longer than a message may: they go out as jobs and come back as
+//! events. Minutes that end meanwhile are kept, so that nothing is learned twice and nothing is lost.
+
+use std::sync::Arc;
+
+use crate::forecast::fit::{FitJob, FitResult};
+use crate::forecast::params::ForecastParams;
+use crate::forecast::{Forecaster, forecast};
+use crate::model::{MinuteValue, Outlook, ServiceSpec};
+
+use super::observer::Observed;
+
+/// Minutes kept while history is awaited: longer than any warm start takes.
+const KEPT_MINUTES: usize = 240;
+
+/// A cycle after the forecast stage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assessed {
+    /// The cycle so far.
+    pub observed: Observed,
+    /// What is expected.
+    pub outlook: Arc<Outlook>,
+}
+
+/// What a forecaster hears.
+#[derive(Debug, Clone)]
+pub enum ForecasterEvent {
+    /// A cycle comes by.
+    Observed(Observed),
+    /// The past of the forecast signals was read (position in the spec, minutes oldest first).
+    HistoryRead(Vec<(usize, Vec<MinuteValue>)>),
+    /// A [`WarmJob`] has ended.
+    Warmed(Forecaster),
+    /// A [`FitJob`] has ended.
+    Fitted(FitResult),
+}
+
+/// What a forecaster wants done.
+#[derive(Debug)]
+pub enum ForecasterEffect {
+    /// Hand the cycle on.
+    Assessed(Assessed),
+    /// Learn from history, off the loop's threads; answer with `Warmed`.
+    Warm(WarmJob),
+    /// Fit parameters, off the loop's threads; answer with `Fitted`.
+    Fit(FitJob),
+}
+
+/// Learns the past of a service into new models.
+#[derive(Debug)]
+pub struct WarmJob {
+    fresh: Forecaster,
+    history: Vec<(usize, Vec<MinuteValue>)>,
+}
+
+impl WarmJob {
+    /// Runs the job; about 2 us for each minute of history.
+    pub fn run(mut self) -> Forecaster {
+        for (signal, minutes) in &self.history {
+            self.fresh.warm(*signal, minutes);
+        }
+        self.fresh
+    }
+}
+
+/// The forecaster of one service.
+#[derive(Debug, Clone)]
+pub struct ForecasterCore {
+    spec: Arc<ServiceSpec>,
+    params: Arc<ForecastParams>,
+    state: Forecaster,
+    /// Minutes that ended since the start, while history may still come: for each signal, oldest first.
+    since_start: Option<Arc<Vec<Vec<MinuteValue>>>>,
+}
+
+impl ForecasterCore {
+    /// Returns a forecaster that knows nothing. With `expects_history` it keeps what ends until history comes.
+    pub fn new(spec: Arc<ServiceSpec>, params: Arc<ForecastParams>, expects_history: bool) -> Self {
+        let since_start = expects_history.then(|| Arc::new(vec![Vec::new(); spec.signals.len()]));
+        Self { state: Forecaster::new(&spec, &params), since_start, spec, params }
+    }
+
+    /// Takes one event.
+    pub fn step(&mut self, event: &ForecasterEvent) -> Vec<ForecasterEffect> {
+        match event {
+            ForecasterEvent::Observed(observed) => self.assess(observed),
+            ForecasterEvent::HistoryRead(history) => {
+                let fresh = Forecaster::new(&self.spec, &self.params);
+                vec![ForecasterEffect::Warm(WarmJob { fresh, history: history.clone() })]
+            }
+            ForecasterEvent::Warmed(warmed) => {
+                self.adopt(warmed.clone());
+                Vec::new()
+            }
+            ForecasterEvent::Fitted(result) => {
+                self.state.install(*result);
+                Vec::new()
+            }
+        }
+    }
+
+    fn assess(&mut self, observed: &Observed) -> Vec<ForecasterEffect> {
+        self.keep_closed(observed);
+        let outlook = forecast(&mut self.state, &self.spec, &self.params, &observed.features, observed.now);
+        let assessed = Assessed { observed: observed.clone(), outlook: Arc::new(outlook) };
+        let mut effects = vec![ForecasterEffect::Assessed(assessed)];
+        effects.extend(self.state.next_fit(observed.now).map(ForecasterEffect::Fit));
+        effects
+    }
+
+    fn keep_closed(&mut self, observed: &Observed) {
+        let Some(kept) = &mut self.since_start else { return };
+        if observed.features.signals.iter().all(|signal| signal.closed.is_empty()) {
+            return;
+        }
+        for (kept, signal) in Arc::make_mut(kept).iter_mut().zip(&observed.features.signals) {
+            kept.extend(&signal.closed);
+            let surplus = kept.len().saturating_sub(KEPT_MINUTES);
+            kept.drain(..surplus);
+        }
+    }
+
+    /// Takes over warm models and lets them learn what ended while they were made. `warm` ignores minutes
+    /// that the history held already.
+    fn adopt(&mut self, mut warmed: Forecaster) {
+        for (signal, minutes) in self.since_start.take().iter().flat_map(|kept| kept.iter().enumerate()) {
+            warmed.warm(signal, minutes);
+        }
+        self.state = warmed;
+    }
+}

@@ -1,0 +1,96 @@
+//! Clauses: what the list of a rule is made of.
+
+use std::sync::Arc;
+
+use rhai::{Array, Dynamic, Engine, EvalAltResult};
+
+use crate::decide::api::action::Wanted;
+use crate::decide::api::condition::Condition;
+use crate::decide::api::quantity::type_word;
+
+/// How deep lists may be nested: a helper function's list inside a rule's list, and some room.
+const MAX_NESTING: usize = 4;
+
+/// One clause of a rule.
+#[derive(Debug, Clone)]
+pub(crate) enum Clause {
+    /// `when` or `unless`.
+    Condition { condition: Condition, negated: bool },
+    /// What to do.
+    Act(Wanted),
+    /// Words of the author.
+    Note(Arc<str>),
+}
+
+/// A rule's list, sorted by kind.
+#[derive(Debug, Default)]
+pub(crate) struct Clauses {
+    /// Conditions and whether they are negated.
+    pub(crate) conditions: Vec<(Condition, bool)>,
+    pub(crate) action: Option<Wanted>,
+    pub(crate) notes: Vec<Arc<str>>,
+}
+
+impl Clauses {
+    /// Reads what a rule returned.
+    ///
+    /// # Errors
+    /// When it holds something else than clauses, no condition, or not exactly one action.
+    pub(crate) fn read(list: Array) -> Result<Self, String> {
+        let mut clauses = Self::default();
+        clauses.conditions.reserve(list.len());
+        clauses.add(list, MAX_NESTING)?;
+        if clauses.conditions.is_empty() {
+            return Err("it would always act: add a when(..)".to_owned());
+        }
+        if clauses.action.is_none() {
+            return Err("it does nothing: add an action, such as scale_by(1.5)".to_owned());
+        }
+        Ok(clauses)
+    }
+
+    fn add(&mut self, list: Array, nesting: usize) -> Result<(), String> {
+        for (position, element) in list.into_iter().enumerate() {
+            if element.is_array() {
+                let deeper = nesting.checked_sub(1).ok_or("its lists are nested too deeply")?;
+                self.add(element.into_array().unwrap_or_default(), deeper)?;
+                continue;
+            }
+            self.add_one(element, position)?;
+        }
+        Ok(())
+    }
+
+    fn add_one(&mut self, element: Dynamic, position: usize) -> Result<(), String> {
+        let word = type_word(&element);
+        match element.try_cast::<Clause>() {
+            Some(Clause::Condition { condition, negated }) => self.conditions.push((condition, negated)),
+            Some(Clause::Note(text)) => self.notes.push(text),
+            Some(Clause::Act(wanted)) if self.action.is_none() => self.action = Some(wanted),
+            Some(Clause::Act(_)) => return Err("it has two actions, a rule has one: make two rules".to_owned()),
+            None => {
+                let number = position.saturating_add(1);
+                return Err(format!(
+                    "element {number} is {word}, expected when(..), unless(..), note(..) or an action"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds the clauses that are no actions.
+pub(crate) fn register(engine: &mut Engine) {
+    engine.register_type_with_name::<Clause>("clause");
+    engine.register_fn("when", |condition: Condition| Clause::Condition { condition, negated: false });
+    engine.register_fn("unless", |condition: Condition| Clause::Condition { condition, negated: true });
+    engine.register_fn("note", |text: &str| Clause::Note(text.into()));
+    for name in ["param", "rule", "otherwise"] {
+        let refuse = move || -> Result<Clause, Box<EvalAltResult>> {
+            Err(format!("{name}(..) belongs to the top level of the file, not into a rule").into())
+        };
+        engine.register_fn(name, move |_: Dynamic| refuse());
+        engine.register_fn(name, move |_: Dynamic, _: Dynamic| refuse());
+        engine.register_fn(name, move |_: Dynamic, _: Dynamic, _: Dynamic| refuse());
+    }
+}

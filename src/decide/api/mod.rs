@@ -1,0 +1,50 @@
+//! What policies are written in.
+//!
+//! A rule's control flow cannot depend on data: numbers reach scripts only as quantities and flags only as
+//! conditions, neither of which turns into a bool, a number or a text. So evaluating a rule once at load takes
+//! the same path as every later evaluation, and finds every wrong name and type in it.
+//!
+//! | file | words of the language |
+//! |---|---|
+//! | [`quantity`] | `pct ms secs rps`, `> >= < <=`, `max min + - *`, `.or(..)` |
+//! | [`signal`] | `s`, its signals, flags, `replicas`, `capacity` |
+//! | [`params`] | `p` |
+//! | [`condition`] | `all any ! .or(..) .held_for(..)` |
+//! | [`clause`] | `when unless note` |
+//! | [`action`] | `scale_by scale_to ..`: the catalogue |
+//! | [`span`] | `"2m"` |
+//! | [`fields`] | `#{ .. }` |
+//! | [`tick`] | the inputs behind `s` |
+
+use rhai::Engine;
+
+use crate::decide::vocabulary::Vocabulary;
+
+pub(crate) mod action;
+pub(crate) mod clause;
+pub(crate) mod condition;
+pub(crate) mod fields;
+pub(crate) mod params;
+pub(crate) mod quantity;
+pub(crate) mod signal;
+pub(crate) mod span;
+pub(crate) mod tick;
+
+/// Adds the whole language of rules.
+pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary, parameters: &[params::Parameter]) {
+    quantity::register_units(engine);
+    quantity::register_operators(engine);
+    signal::register(engine, vocabulary);
+    params::register(engine, parameters);
+    condition::register(engine);
+    clause::register(engine);
+    action::register(engine);
+    condition::refuse_comparisons::<quantity::Quantity>(engine, "a quantity");
+    condition::refuse_comparisons::<condition::Condition>(engine, "a condition");
+    condition::refuse_comparisons::<signal::Signal>(engine, "a signal without a view (.current, .mean, .predicted)");
+    condition::refuse_comparisons::<signal::Service>(engine, "the service");
+    condition::refuse_comparisons::<signal::Replicas>(engine, "replicas without .current or .ready");
+    condition::refuse_comparisons::<signal::Sizing>(engine, "capacity without .needed_now, .needed_ahead or .floor");
+    condition::refuse_comparisons::<params::Params>(engine, "the parameters");
+    condition::refuse_comparisons::<clause::Clause>(engine, "a clause");
+}

@@ -1,0 +1,135 @@
+//! The sandbox: script engines with every limit set, each used by one evaluation at a time.
+//!
+//! The operation count that Rhai keeps is not enough: calls of a function pointer clone it, so what
+//! callbacks of `map` or `sort` do never reaches the caller, and one operation may take long. Each engine
+//! therefore has a meter of its own, which counts every operation and asks for the deadline.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use rhai::packages::{
+    ArithmeticPackage, BasicArrayPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage, BasicStringPackage,
+    LogicPackage, Package,
+};
+use rhai::{Dynamic, Engine, OptimizationLevel};
+
+use crate::decide::fault::{DEADLINE_TOKEN, DISABLED};
+
+/// Tells whether the time for a decision is over. Injected, so that a replay can feed what was recorded.
+pub type Deadline = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Operations of one rule call; the four original rules need 28 to 40 each.
+pub(super) const RUN_OPERATIONS: u64 = 5_000;
+/// Operations of the top level of one file.
+pub(super) const LOAD_OPERATIONS: u64 = 200_000;
+
+/// How many operations pass between two looks at the deadline.
+const DEADLINE_EVERY: u64 = 64;
+const MAX_CALL_LEVELS: usize = 16;
+const MAX_EXPRESSION_DEPTH: usize = 32;
+const MAX_STRING: usize = 4096;
+const MAX_ELEMENTS: usize = 256;
+const MAX_VARIABLES: usize = 128;
+const MAX_FUNCTIONS: usize = 256;
+
+/// Returns an engine without any of our functions. The one place where limits are set.
+pub(super) fn bare(operations: u64) -> Engine {
+    let mut engine = Engine::new_raw();
+    ArithmeticPackage::new().register_into_engine(&mut engine);
+    LogicPackage::new().register_into_engine(&mut engine);
+    BasicMathPackage::new().register_into_engine(&mut engine);
+    BasicArrayPackage::new().register_into_engine(&mut engine);
+    BasicMapPackage::new().register_into_engine(&mut engine);
+    BasicStringPackage::new().register_into_engine(&mut engine);
+    BasicIteratorPackage::new().register_into_engine(&mut engine);
+    for (keyword, _) in DISABLED {
+        engine.disable_symbol(keyword);
+    }
+    engine
+        .set_optimization_level(OptimizationLevel::None)
+        .set_strict_variables(true)
+        .set_fail_on_invalid_map_property(true)
+        .set_fast_operators(false)
+        .set_max_operations(operations)
+        .set_max_call_levels(MAX_CALL_LEVELS)
+        .set_max_expr_depths(MAX_EXPRESSION_DEPTH, MAX_EXPRESSION_DEPTH)
+        .set_max_string_size(MAX_STRING)
+        .set_max_array_size(MAX_ELEMENTS)
+        .set_max_map_size(MAX_ELEMENTS)
+        .set_max_variables(MAX_VARIABLES)
+        .set_max_functions(MAX_FUNCTIONS)
+        .set_max_modules(0);
+    engine
+}
+
+/// Counts the operations of one evaluation and looks at the deadline.
+struct Meter {
+    operations: AtomicU64,
+    limit: u64,
+    deadline: Mutex<Option<Deadline>>,
+}
+
+impl Meter {
+    fn tick(&self) -> Option<Dynamic> {
+        let count = self.operations.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        if count > self.limit {
+            return Some(Dynamic::from(!DEADLINE_TOKEN));
+        }
+        let look = count % DEADLINE_EVERY == 1;
+        (look && self.deadline.lock().as_ref().is_some_and(|expired| expired())).then(|| Dynamic::from(DEADLINE_TOKEN))
+    }
+}
+
+/// An engine and its meter.
+pub(super) struct MeteredEngine {
+    engine: Engine,
+    meter: Arc<Meter>,
+}
+
+impl MeteredEngine {
+    /// Returns an engine with the functions that `register` adds, limited to `operations` an evaluation.
+    pub(super) fn new(operations: u64, register: impl FnOnce(&mut Engine)) -> Self {
+        let mut engine = bare(operations);
+        let meter = Arc::new(Meter { operations: AtomicU64::new(0), limit: operations, deadline: Mutex::new(None) });
+        let ticking = Arc::clone(&meter);
+        engine.on_progress(move |_| ticking.tick());
+        register(&mut engine);
+        Self { engine, meter }
+    }
+
+    /// Returns the engine with its operation count at zero.
+    pub(super) fn fresh(&self) -> &Engine {
+        self.meter.operations.store(0, Ordering::Relaxed);
+        &self.engine
+    }
+
+    fn set_deadline(&self, deadline: Option<Deadline>) {
+        *self.meter.deadline.lock() = deadline;
+    }
+}
+
+/// Engines of one policy set, alike but for their meters. There are as many as decisions were ever made
+/// at the same moment.
+pub(super) struct Pool {
+    idle: Mutex<Vec<MeteredEngine>>,
+    make: Box<dyn Fn() -> MeteredEngine + Send + Sync>,
+}
+
+impl Pool {
+    /// Returns a pool that makes its engines by `make`.
+    pub(super) fn new(make: impl Fn() -> MeteredEngine + Send + Sync + 'static) -> Self {
+        Self { idle: Mutex::new(Vec::new()), make: Box::new(make) }
+    }
+
+    /// Runs `work` with an engine that nobody else uses meanwhile, ended by `deadline`.
+    pub(super) fn with<T>(&self, deadline: &Deadline, work: impl FnOnce(&MeteredEngine) -> T) -> T {
+        let idle = self.idle.lock().pop();
+        let engine = idle.unwrap_or_else(|| (self.make)());
+        engine.set_deadline(Some(Arc::clone(deadline)));
+        let result = work(&engine);
+        engine.set_deadline(None);
+        self.idle.lock().push(engine);
+        result
+    }
+}

@@ -1,0 +1,177 @@
+//! What can be wrong with a policy, and what Rhai's errors mean to the author of one.
+
+use std::fmt;
+
+use rhai::{EvalAltResult, ParseErrorType, Position};
+
+/// One thing that is wrong with a policy set.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub struct PolicyFault {
+    /// Path of the file within the set; empty when it concerns the set as a whole.
+    pub file: String,
+    /// Line, from 1; `None` when it concerns the file as a whole.
+    pub line: Option<usize>,
+    /// Column, from 1.
+    pub column: Option<usize>,
+    /// The rule in which it was found.
+    pub rule: Option<String>,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+impl PolicyFault {
+    /// Returns a fault at a position of a file.
+    pub(super) fn at(file: &str, position: Position, rule: Option<&str>, message: impl Into<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            line: position.line(),
+            column: position.position(),
+            rule: rule.map(str::to_owned),
+            message: message.into(),
+        }
+    }
+
+    /// Returns a fault of a file as a whole, or of the set if `file` is empty.
+    pub(super) fn of(file: &str, message: impl Into<String>) -> Self {
+        Self::at(file, Position::NONE, None, message)
+    }
+}
+
+impl fmt::Display for PolicyFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.file.is_empty() { "policy set" } else { &self.file })?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+            if let Some(column) = self.column {
+                write!(f, ":{column}")?;
+            }
+        }
+        if let Some(rule) = &self.rule {
+            write!(f, ": rule {rule}")?;
+        }
+        write!(f, ": {}", self.message)
+    }
+}
+
+/// Why a rule did not come to an end. The text of each starts with the word that names its kind.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Failure {
+    /// The operation limit.
+    #[error("operations: more than {limit} in one evaluation; take out the loop")]
+    Operations {
+        /// The limit.
+        limit: u64,
+    },
+    /// The deadline of the decision.
+    #[error("deadline: the time for this decision is over")]
+    Deadline,
+    /// A string, array or map grew too large.
+    #[error("limit: {0}")]
+    TooLarge(String),
+    /// Calls nested too deeply.
+    #[error("depth: calls are nested too deeply; take out the recursion")]
+    TooDeep,
+    /// An action outside its range.
+    #[error("invalid action: {0}")]
+    InvalidAction(String),
+    /// A panic below the script.
+    #[error("panic: the engine failed inside this rule")]
+    Panic,
+    /// Anything else that the script did wrong.
+    #[error("{0}")]
+    Script(String),
+}
+
+/// Token by which the meter ends an evaluation at its deadline; any other token is the operation limit.
+pub(super) const DEADLINE_TOKEN: bool = true;
+
+/// Returns what an error of the engine means, and where it arose (the innermost place that is known).
+pub(super) fn explain(error: &EvalAltResult, operations: u64) -> (Failure, Position) {
+    let (mut inner, mut position) = (error, error.position());
+    while let EvalAltResult::ErrorInFunctionCall(_, _, cause, _) = inner {
+        inner = cause;
+        position = inner.position().or_else(position);
+    }
+    let failure = match inner {
+        EvalAltResult::ErrorTooManyOperations(_) => Failure::Operations { limit: operations },
+        EvalAltResult::ErrorTerminated(token, _) => {
+            if token.as_bool() == Ok(DEADLINE_TOKEN) {
+                Failure::Deadline
+            } else {
+                Failure::Operations { limit: operations }
+            }
+        }
+        EvalAltResult::ErrorStackOverflow(_) => Failure::TooDeep,
+        EvalAltResult::ErrorDataTooLarge(what, _) => Failure::TooLarge(format!("{} too large", what.to_lowercase())),
+        EvalAltResult::ErrorTooManyVariables(_) => Failure::TooLarge("too many variables".to_owned()),
+        EvalAltResult::ErrorTooManyModules(_) => Failure::TooLarge("imports are not supported".to_owned()),
+        other => Failure::Script(script_message(other)),
+    };
+    (failure, position)
+}
+
+/// Returns the message of a syntax error.
+pub(super) fn syntax_message(error: &ParseErrorType) -> String {
+    if let ParseErrorType::VariableUndefined(name) = error {
+        return format!("unknown name `{name}`");
+    }
+    let text = error.to_string();
+    for (keyword, remedy) in DISABLED {
+        if text.contains(&format!("'{keyword}' is ")) {
+            return format!("`{keyword}` is not available in policies: {remedy}");
+        }
+    }
+    text
+}
+
+/// Keywords that policies do without, and what to use instead.
+pub(super) const DISABLED: [(&str, &str); 7] = [
+    ("eval", "write the code itself"),
+    ("import", "put shared functions into the file that uses them"),
+    ("export", "put shared functions into the file that uses them"),
+    ("switch", "list conditions in when(..), any([..]) or all([..])"),
+    ("try", "an error ends the rule and is shown"),
+    ("print", "use note(\"..\")"),
+    ("debug", "use note(\"..\")"),
+];
+
+fn script_message(error: &EvalAltResult) -> String {
+    match error {
+        EvalAltResult::ErrorRuntime(value, _) if value.is_string() => value.to_string(),
+        EvalAltResult::ErrorVariableNotFound(name, _) => format!("unknown name `{name}`"),
+        EvalAltResult::ErrorFunctionNotFound(signature, _) => unknown_function(signature),
+        EvalAltResult::ErrorMismatchDataType(wanted, found, _) => match plain_type(found).as_str() {
+            "condition" => {
+                format!("a condition is not a {wanted}: list it in when(..), combine with all([..]), any([..]) or !")
+            }
+            found => format!("expected {wanted}, found {found}"),
+        },
+        EvalAltResult::ErrorMismatchOutputType(_, found, _) => {
+            format!("the rule's body is a {}, expected a list of clauses [when(..), .., an action]", plain_type(found))
+        }
+        EvalAltResult::ErrorDotExpr(text, _) => text.clone(),
+        other => {
+            let mut plain = other.to_string();
+            if let Some(end) = plain.rfind(" (line ") {
+                plain.truncate(end);
+            }
+            plain
+        }
+    }
+}
+
+/// Returns a type as policies know it; the engine gives some of ours by their path in Rust.
+fn plain_type(name: &str) -> String {
+    name.rsplit("::").next().unwrap_or(name).to_lowercase()
+}
+
+fn unknown_function(signature: &str) -> String {
+    let name = signature.split([' ', '(']).next().unwrap_or(signature);
+    let hint = match name {
+        "when" | "unless" => ": it takes a condition, such as s.cpu.current > pct(60), or a flag",
+        "all" | "any" => ": it takes a list of conditions",
+        "held_for" => ": it follows a condition in parentheses, (s.cpu.current > pct(60)).held_for(\"2m\")",
+        _ => "",
+    };
+    format!("no function `{signature}`{hint}")
+}

@@ -1,0 +1,106 @@
+//! From matched rules to one action, and from no action to its reason.
+//!
+//! Higher priority wins; between equals, the rule that protects; between those on one knob and in one
+//! direction, the smaller step. Opposite directions on one knob are a conflict, and a conflict does nothing:
+//! whoever wrote both rules has to say which one counts. On different knobs the first of the set wins.
+
+use std::sync::Arc;
+
+use crate::model::{Action, Choice, Direction, RuleOutcome, RuleTrace, Truth};
+
+/// Chooses at most one action; `replicas` is the present count, `otherwise` the set's reason for none.
+pub(super) fn select(rules: &[RuleTrace], replicas: Option<u32>, otherwise: &Arc<str>) -> Choice {
+    let matched = || rules.iter().filter(|rule| rule.outcome == RuleOutcome::Matched);
+    let Some(best) = matched().map(|rule| (rule.priority, rule.goal)).max() else {
+        return Choice::Nothing { reason: reason(rules, otherwise) };
+    };
+    let mut tied = matched().filter(|rule| (rule.priority, rule.goal) == best);
+    let mut winner = tied.next();
+    for rival in tied {
+        let (Some(first), Some(action)) = (winner, &rival.action) else { continue };
+        let Some(chosen) = first.action.as_ref().filter(|chosen| chosen.knob() == action.knob()) else { continue };
+        let (chosen, action) = (step(chosen, replicas), step(action, replicas));
+        if chosen.direction != action.direction {
+            return conflict(first, rival);
+        }
+        if action.size < chosen.size {
+            winner = Some(rival);
+        }
+    }
+    match winner {
+        Some(RuleTrace { rule, action: Some(action), backed_by_arrivals, .. }) => {
+            Choice::Act { rule: Arc::clone(rule), action: action.clone(), backed_by_arrivals: *backed_by_arrivals }
+        }
+        _ => Choice::Nothing { reason: Arc::clone(otherwise) },
+    }
+}
+
+fn conflict(first: &RuleTrace, second: &RuleTrace) -> Choice {
+    let (left, right) = (&first.rule, &second.rule);
+    let reason =
+        format!("conflict: {left} and {right} want opposite things with equal priority; give one of them more");
+    Choice::Nothing { reason: reason.into() }
+}
+
+/// Where an action goes and how far.
+struct Step {
+    direction: Direction,
+    size: f64,
+}
+
+/// Returns the step of an action. Actions on one knob are comparable; where the present count is not known,
+/// a count is taken for its own size.
+fn step(action: &Action, replicas: Option<u32>) -> Step {
+    let lateral = |size| Step { direction: Direction::Lateral, size };
+    let move_to = |wanted: u32| {
+        let present = replicas.unwrap_or(0);
+        let direction = Direction::of(present, wanted).unwrap_or(Direction::Lateral);
+        Step { direction, size: f64::from(wanted.abs_diff(present)) }
+    };
+    match action {
+        Action::ScaleBy { factor } if replicas.is_none() => Step {
+            direction: if *factor < 1.0 { Direction::Lower } else { Direction::Raise },
+            size: (factor - 1.0).abs(),
+        },
+        Action::ScaleBy { .. } | Action::ScaleTo { .. } => {
+            move_to(action.wanted_replicas(replicas.unwrap_or(0)).unwrap_or(0))
+        }
+        Action::SetAutoscalerFloor { replicas } => move_to(*replicas),
+        Action::ShiftTraffic { step, .. } => lateral(*step),
+        Action::Throttle { to, .. } => Step { direction: Direction::Lower, size: 1.0 - to },
+        Action::Resize { cpu, memory } => Step {
+            direction: if cpu * memory < 1.0 { Direction::Lower } else { Direction::Raise },
+            size: (cpu - 1.0).abs() + (memory - 1.0).abs(),
+        },
+        // Going on is the one direction, going back the other.
+        Action::PromoteRollout => Step { direction: Direction::Raise, size: 1.0 },
+        Action::Rollback | Action::AbortRollout => Step { direction: Direction::Lower, size: 1.0 },
+        Action::Restart | Action::Webhook { .. } => lateral(1.0),
+    }
+}
+
+/// Returns the set's own words and, behind them, what was closest to happening. Without numbers, so that it
+/// changes only when the situation does.
+fn reason(rules: &[RuleTrace], otherwise: &Arc<str>) -> Arc<str> {
+    let failed = rules.iter().find(|rule| matches!(rule.outcome, RuleOutcome::Error { .. }));
+    if let Some(rule) = failed {
+        return format!("{otherwise} (rule {} failed)", rule.rule).into();
+    }
+    let nearest = rules.iter().filter(|rule| !rule.conditions.is_empty()).min_by_key(|rule| {
+        (rule.conditions.iter().filter(|condition| condition.holds != Truth::True).count(), -rule.priority)
+    });
+    let Some(rule) = nearest else { return Arc::clone(otherwise) };
+    let blocking = rule.conditions.iter().find(|condition| condition.holds == Truth::False);
+    let unknown = || rule.conditions.iter().find(|condition| condition.holds == Truth::Unknown);
+    let Some(condition) = blocking.or_else(unknown) else {
+        let note = rule.notes.last().map_or("its action is unknown", |note| note);
+        return format!("{otherwise} ({}: {note})", rule.rule).into();
+    };
+    let state = match (condition.holds, condition.negated) {
+        (Truth::Unknown, _) => "is unknown",
+        (_, true) => "stands against it",
+        (_, false) if condition.held_for.is_some_and(|held| !held.so_far.is_zero()) => "has not held long enough",
+        (_, false) => "does not hold",
+    };
+    format!("{otherwise} ({}: {} {state})", rule.rule, condition.text).into()
+}

@@ -1,0 +1,243 @@
+//! What single words of the language mean.
+
+use super::*;
+
+fn check(case: &Case, condition: &str, expected: Truth) {
+    assert_eq!(case.condition(&format!("when({condition})")).holds, expected, "{condition}");
+}
+
+#[test]
+fn views_of_a_signal_compare_with_a_quantity_of_its_unit_in_both_orders() {
+    let case = Case::new().set("p99", 0.2).forecast("p99", 0.3).set("cpu", 0.5).set("rps", 100.0).set("queue", 7.0);
+    use Truth::{False, True};
+    for (condition, expected) in [
+        ("s.p99.current > ms(200)", False),
+        ("s.p99.current >= ms(200)", True),
+        ("s.p99.current < ms(200.1)", True),
+        ("s.p99.current <= secs(0.2)", True),
+        ("ms(100) < s.p99.current", True),
+        ("ms(200) > s.p99.current", False),
+        ("s.p99.mean >= ms(200)", True),
+        ("s.p99.predicted > ms(299)", True),
+        ("s.p99.forecast_change > pct(49)", True),
+        ("s.p99.forecast_change > pct(51)", False),
+        ("s.p99.at(\"5m\") > ms(299)", True),
+        ("s.p99.upper95(\"10m\") > secs(2)", True),
+        ("s.p99.upper95_of_max(\"10m\") > secs(4)", False),
+        ("s.p99.upper95_of_max(\"30m\") > secs(4)", True),
+        ("s.cpu.current > pct(49.9)", True),
+        ("s.rps.current >= rps(100)", True),
+        ("s.queue.current > 6", True),
+        ("s.queue.current > 7.5", False),
+        ("6 < s.queue.current", True),
+        ("7.5 < s.queue.current", False),
+        ("s.replicas.current >= 5", True),
+        ("s.replicas.ready > s.replicas.current", False),
+        ("s.queue.current * 2 > 13", True),
+        ("s.queue.current - 2 > 5", False),
+        ("s.p99.current + ms(1) > ms(200)", True),
+        ("max(s.queue.current, 9) > 8", True),
+        ("min(s.queue.current, 3) > 3", False),
+        ("s.rollout", False),
+        ("s.can_scale_up", True),
+        ("s.at_min_replicas", False),
+        ("s.at_max_replicas", False),
+        ("s.maintenance", False),
+        ("!s.maintenance", True),
+        ("!(s.queue.current > 6)", False),
+        ("all([s.can_scale_up, s.queue.current > 6])", True),
+        ("all([s.can_scale_up, s.queue.current > 8])", False),
+        ("any([s.rollout, s.queue.current > 6])", True),
+        ("any([s.rollout, s.queue.current > 8])", False),
+    ] {
+        check(&case, condition, expected);
+    }
+}
+
+#[test]
+fn flags_of_the_target_follow_the_bounds() {
+    use Truth::{False, True};
+    for (replicas, min, max, up) in [(2, True, False, True), (3, False, False, True), (20, False, True, False)] {
+        let case = Case::new().replicas(replicas);
+        check(&case, "s.at_min_replicas", min);
+        check(&case, "s.at_max_replicas", max);
+        check(&case, "s.can_scale_up", up);
+    }
+}
+
+#[test]
+fn what_is_missing_is_unknown_and_says_why() {
+    let bare = Case::new().without("p99").without("maintenance");
+    let mut blind = bare.clone();
+    blind.features.target = TargetReading::Unknown { reason: "not found".into() };
+    blind.outlook.signals[0] = Some(SignalOutlook::not_ready(Minute(0), 3, 10));
+    let index = blind.index("queue");
+    let sample = Sample { at: blind.now.wall, value: Finite::ZERO };
+    blind.features.signals[index].reading = Reading::Stale { sample, staleness: Duration::from_secs(90) };
+    for (condition, note) in [
+        ("s.p99.current > ms(1)", "absent: no such series"),
+        ("s.p99.predicted > ms(1)", "absent: no such series"),
+        ("ms(1) < s.p99.mean", "absent: no such series"),
+        ("s.queue.current > 1", "stale for 90 s"),
+        ("s.queue.predicted > 1", "stale for 90 s"),
+        ("s.rps.predicted > rps(1)", "no forecast yet: 3 of 10 minutes seen"),
+        ("s.rps.forecast_change > pct(1)", "a change against zero has no size"),
+        ("s.cpu.at(\"31m\") > pct(1)", "no forecast 1860 s ahead"),
+        ("s.maintenance", "absent: no such series"),
+        ("s.replicas.current > 1", "not found"),
+        ("s.rollout", "not found"),
+        ("s.capacity.needed_now > 1", "the service declares no capacity"),
+        ("s.cpu.current > pct(1) * s.replicas.current", "1.0 % * replicas.current: not found"),
+    ] {
+        let trace = blind.condition(&format!("when({condition})"));
+        assert_eq!((trace.holds, trace.note.as_deref()), (Truth::Unknown, Some(note)), "{condition}");
+    }
+}
+
+#[test]
+fn a_forecast_that_is_not_finite_is_unknown() {
+    for value in [f64::NAN, f64::INFINITY] {
+        let case = Case::new().forecast("p99", value);
+        check(&case, "s.p99.predicted > ms(1)", Truth::Unknown);
+        check(&case, "s.p99.predicted < ms(1)", Truth::Unknown);
+    }
+    let huge = Case::new().set("queue", 1e300);
+    check(&huge, "s.queue.current * s.queue.current > 1", Truth::Unknown);
+}
+
+#[test]
+fn a_signal_that_only_other_services_declare_is_unknown() {
+    let mut case = Case::new();
+    case.spec.signals.truncate(1);
+    let trace = case.condition("when(s.cpu.current > pct(1))");
+    assert_eq!((trace.holds, trace.note.as_deref()), (Truth::Unknown, Some("not declared by this service")));
+}
+
+#[test]
+fn unknown_can_be_replaced_in_words() {
+    let case = Case::new().without("maintenance").capacity(Some(3), None, None);
+    check(&case, "s.maintenance.or(false)", Truth::False);
+    check(&case, "s.maintenance.or(true)", Truth::True);
+    check(&case, "s.can_scale_up.or(false)", Truth::True);
+    check(&case, "s.capacity.needed_ahead.or(7) > 6", Truth::True);
+    let trace = case.condition("when(max(s.capacity.needed_now, s.capacity.needed_ahead.or(0)) > s.replicas.current)");
+    assert_eq!(&*trace.text, "max(capacity.needed_now, capacity.needed_ahead.or(0))");
+    assert_eq!((trace.value, trace.bound, trace.holds), (Some(3.0), Some(5.0), Truth::False));
+}
+
+#[test]
+fn capacity_needs_a_fresh_arrival_rate() {
+    let case = Case::new().capacity(Some(3), Some(4), Some(2));
+    check(&case, "s.capacity.needed_ahead > 3", Truth::True);
+    check(&case.without("rps"), "s.capacity.needed_ahead > 3", Truth::Unknown);
+}
+
+#[test]
+fn predicted_looks_as_far_ahead_as_the_lead_time() {
+    let mut case = Case::new();
+    let index = case.index("queue");
+    for (point, value) in case.outlook.signals[index].as_mut().unwrap().points.iter_mut().zip(1_u8..) {
+        point.point = f64::from(value);
+    }
+    // Ten minutes are the fifth horizon; with a capacity the lead time of two minutes is the second.
+    assert_eq!(case.condition("when(s.queue.predicted > 1)").value, Some(5.0));
+    assert_eq!(case.capacity(None, None, None).condition("when(s.queue.predicted > 1)").value, Some(2.0));
+}
+
+#[test]
+fn a_trace_holds_value_bound_margin_unit_and_age() {
+    let case = Case::new().set("p99", 0.186);
+    let trace = case.condition("when(s.p99.current > ms(200))");
+    assert_eq!((&*trace.text, trace.unit, trace.note.as_deref()), ("p99.current", Unit::Seconds, Some("4 s old")));
+    assert_eq!((trace.value, trace.bound, trace.holds), (Some(0.186), Some(0.2), Truth::False));
+    assert!((trace.margin.unwrap() + 0.014).abs() < 1e-12, "{:?}", trace.margin);
+    let trace = case.condition("when(!(s.p99.current > ms(200)))");
+    assert_eq!(trace.comparison.unwrap().as_str(), "<=");
+    assert!(trace.margin.unwrap() > 0.0);
+    let trace = case.condition("unless(any([s.rollout, s.p99.current > ms(200)]))");
+    assert_eq!(&*trace.text, "any(rollout, p99.current > 200 ms)");
+    assert_eq!(trace.note.as_deref(), Some("rollout does not hold; p99.current 186 ms does not hold"));
+    assert_eq!((trace.negated, trace.holds), (true, Truth::True));
+}
+
+#[test]
+fn the_whole_catalogue_can_be_constructed() {
+    let case = Case::new().capacity(Some(7), None, None).set("queue", 2.4);
+    let ten_minutes = Duration::from_secs(600);
+    let (a, b) = ("A".to_owned(), "B".to_owned());
+    for (action, expected, backed) in [
+        ("scale_by(1.5)", Action::ScaleBy { factor: 1.5 }, false),
+        ("scale_by(2)", Action::ScaleBy { factor: 2.0 }, false),
+        ("scale_to(4)", Action::ScaleTo { replicas: 4 }, false),
+        ("scale_to(s.queue.current)", Action::ScaleTo { replicas: 3 }, false),
+        ("scale_to(s.capacity.needed_now)", Action::ScaleTo { replicas: 7 }, true),
+        ("scale_to(max(s.capacity.needed_now, 9))", Action::ScaleTo { replicas: 9 }, true),
+        ("autoscaler_floor(s.capacity.needed_now)", Action::SetAutoscalerFloor { replicas: 7 }, true),
+        (
+            "shift(#{from: \"A\", to: \"B\", step: pct(25), limit: pct(50)})",
+            Action::ShiftTraffic { from: a, to: b, step: 0.25, limit: 0.5 },
+            false,
+        ),
+        ("throttle(#{to: pct(80), ttl: \"10m\"})", Action::Throttle { to: 0.8, ttl: ten_minutes }, false),
+        ("rollback()", Action::Rollback, false),
+        ("promote()", Action::PromoteRollout, false),
+        ("abort()", Action::AbortRollout, false),
+        ("restart()", Action::Restart, false),
+        ("resize(#{cpu: 1.5, memory: 1})", Action::Resize { cpu: 1.5, memory: 1.0 }, false),
+        ("webhook(\"page\")", Action::Webhook { name: "page".into() }, false),
+    ] {
+        let proposal = case.ask(&one(&format!("when(s.can_scale_up), {action}")));
+        let expected = Choice::Act { rule: "r".into(), action: expected, backed_by_arrivals: backed };
+        assert_eq!(proposal.choice, expected, "{action}");
+    }
+}
+
+#[test]
+fn notes_and_nested_lists_are_part_of_a_rule() {
+    let policy = "fn busy(s) { [when(s.can_scale_up), note(\"busy\")] }\n\
+                  rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s, p| [busy(s), unless(s.rollout), restart()]);";
+    let rule = Case::new().ask(policy).rules.remove(0);
+    assert_eq!((rule.outcome, rule.conditions.len()), (RuleOutcome::Matched, 2));
+    assert_eq!(&*rule.notes[0], "busy");
+}
+
+#[test]
+fn parameters_come_from_the_service_and_are_checked() {
+    let policy = format!(
+        "param(\"limit\", ms(200), #{{ min: ms(1), max: secs(1), doc: \"a limit\" }});\nparam(\"factor\", 2);\n{}",
+        one("when(s.p99.current > p.limit), scale_by(p.factor)")
+    );
+    let case = Case::new().set("p99", 0.3);
+    let action = |case: &Case| case.ask(&policy).choice;
+    let acts = |factor| Choice::Act { rule: "r".into(), action: Action::ScaleBy { factor }, backed_by_arrivals: false };
+    assert_eq!(action(&case), acts(2.0));
+    assert_eq!(action(&case.clone().parameter("factor", 3.0)), acts(3.0));
+    assert!(matches!(action(&case.clone().parameter("limit", 0.4)), Choice::Nothing { .. }));
+    let rule = case.parameter("limit", 3.0).ask(&policy).rules.remove(0);
+    let RuleOutcome::Error { message } = rule.outcome else { panic!("{:?}", rule.outcome) };
+    assert_eq!(
+        message,
+        "t.rhai:4:24: rule r: parameter `limit` of shop/checkout: 3.00 s is not between 1 ms and 1.00 s; \
+         correct it in the service's parameters"
+    );
+}
+
+#[test]
+fn a_set_is_shared_by_threads() {
+    fn shared<T: Send + Sync>(value: T) -> T {
+        value
+    }
+    let set = shared(set(&one("when(s.cpu.current > pct(60)), scale_by(1.5)")));
+    std::thread::scope(|scope| {
+        for busy in [0.5, 0.7, 0.5, 0.7] {
+            let set = &set;
+            scope.spawn(move || {
+                let case = Case::new().set("cpu", busy);
+                for _ in 0..200 {
+                    let acts = matches!(case.decide(&mut Decider::new(), set).choice, Choice::Act { .. });
+                    assert_eq!(acts, busy > 0.6);
+                }
+            });
+        }
+    });
+}

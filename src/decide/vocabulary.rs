@@ -1,0 +1,100 @@
+//! What policies may name: the signals that some service declares, and the standard ones.
+
+use std::collections::BTreeMap;
+
+use crate::model::{ServiceSpec, SignalName, Unit};
+
+/// Signals that shipped policies name. They are known even where no service declares them: a rule that reads
+/// one is then unknown for every service, and the set still loads.
+const STANDARD: [(&str, Unit); 6] = [
+    ("rps", Unit::PerSecond),
+    ("p99", Unit::Seconds),
+    ("cpu", Unit::Ratio),
+    ("errors", Unit::Ratio),
+    ("maintenance", Unit::Flag),
+    ("cost_optimization", Unit::Flag),
+];
+
+/// Names on a service that flyball fills itself.
+pub(super) const RESERVED: [&str; 6] =
+    ["replicas", "capacity", "rollout", "can_scale_up", "at_min_replicas", "at_max_replicas"];
+
+/// Why a declaration does not fit into the vocabulary.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VocabularyError {
+    /// The name means something else in policies.
+    #[error("signal `{name}` of {service}: the name is taken by flyball itself, choose another")]
+    Reserved {
+        /// The signal.
+        name: SignalName,
+        /// Who declares it.
+        service: String,
+    },
+    /// Two services give one name different units.
+    #[error("signal `{name}` of {service} is {found}, elsewhere {expected}: one name has one unit, rename one of them")]
+    UnitConflict {
+        /// The signal.
+        name: SignalName,
+        /// The second service that declares it.
+        service: String,
+        /// Its unit there.
+        found: &'static str,
+        /// Its unit in the services before.
+        expected: &'static str,
+    },
+}
+
+/// Names and units of all signals that policies may read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vocabulary {
+    units: BTreeMap<SignalName, Unit>,
+}
+
+impl Vocabulary {
+    /// Returns the standard signals and all that `services` declare; a declaration beats a standard unit.
+    ///
+    /// # Errors
+    /// When a name is taken by flyball itself, or has two units.
+    pub fn of<'a>(services: impl IntoIterator<Item = &'a ServiceSpec>) -> Result<Self, VocabularyError> {
+        let mut units = BTreeMap::new();
+        for service in services {
+            for signal in &service.signals {
+                let name = &signal.name;
+                if RESERVED.contains(&name.as_str()) {
+                    return Err(VocabularyError::Reserved { name: name.clone(), service: service.id.to_string() });
+                }
+                let known = *units.entry(name.clone()).or_insert(signal.unit);
+                if known != signal.unit {
+                    return Err(VocabularyError::UnitConflict {
+                        name: name.clone(),
+                        service: service.id.to_string(),
+                        found: unit_word(signal.unit),
+                        expected: unit_word(known),
+                    });
+                }
+            }
+        }
+        for (name, unit) in STANDARD {
+            if let Some(name) = SignalName::new(name) {
+                units.entry(name).or_insert(unit);
+            }
+        }
+        Ok(Self { units })
+    }
+
+    /// Iterates over names and units, in the order of the names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&SignalName, Unit)> {
+        self.units.iter().map(|(name, unit)| (name, *unit))
+    }
+}
+
+/// Returns a unit as messages name it.
+pub(super) fn unit_word(unit: Unit) -> &'static str {
+    match unit {
+        Unit::Ratio => "a share",
+        Unit::Seconds => "a time",
+        Unit::PerSecond => "a rate",
+        Unit::Count => "a plain number",
+        Unit::Flag => "a flag",
+    }
+}

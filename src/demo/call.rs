@@ -1,0 +1,182 @@
+//! A request to the API double, taken apart: what it asks for, of which object, and who asks.
+
+use std::collections::BTreeMap;
+
+use axum::body::Bytes;
+use axum::extract::{Query, Request};
+use axum::http::{HeaderMap, Method, Uri, header};
+use serde_json::Value;
+
+use super::faults::Verb;
+use super::objects::Author;
+use super::resource::Resource;
+use super::status::Refusal;
+
+/// Largest request body read, as in a real server.
+const BODY_LIMIT: usize = 3 * 1024 * 1024;
+
+/// A request, taken apart.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// What is asked for.
+    pub verb: Verb,
+    /// Of what.
+    pub place: Place,
+    /// By whom.
+    pub author: Author,
+    /// Media type of the body.
+    pub media_type: String,
+    query: BTreeMap<String, String>,
+    body: Bytes,
+}
+
+/// What a path points at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Which kind.
+    pub resource: Resource,
+    /// Which namespace; `None` for all.
+    pub namespace: Option<String>,
+    /// Which object; `None` for the collection.
+    pub name: Option<String>,
+    /// Whether it is the scale of the object.
+    pub scale: bool,
+}
+
+impl Call {
+    /// Reads a request.
+    ///
+    /// # Errors
+    /// `NoPath` for a path that leads nowhere, `Method`, `Bad` for what cannot be understood.
+    pub async fn read(request: Request) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        let place = Place::of(parts.uri.path()).ok_or(Refusal::NoPath)?;
+        let query = query(&parts.uri)?;
+        let verb = verb(&parts.method, &place, flag(&query, "watch")).ok_or(Refusal::Method)?;
+        let author = Author {
+            manager: query.get("fieldManager").cloned().unwrap_or_else(|| user_agent(&parts.headers)),
+            through_scale: place.scale,
+            dry_run: match query.get("dryRun").map(String::as_str) {
+                None => false,
+                Some("All") => true,
+                Some(other) => return Err(Refusal::Bad(format!("dryRun: Unsupported value: \"{other}\""))),
+            },
+        };
+        let media_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let media_type = media_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_owned();
+        let body = axum::body::to_bytes(body, BODY_LIMIT).await;
+        let body = body.map_err(|error| Refusal::Bad(format!("the body could not be read: {error}")))?;
+        Ok(Self { verb, place, author, media_type, query, body })
+    }
+
+    /// Returns the body as JSON.
+    ///
+    /// # Errors
+    /// `Bad`.
+    pub fn json(&self) -> Result<Value, Refusal> {
+        serde_json::from_slice(&self.body).map_err(|error| Refusal::Bad(format!("error decoding the body: {error}")))
+    }
+
+    /// Returns a parameter, if it is given and not empty.
+    pub fn parameter(&self, key: &str) -> Option<&str> {
+        self.query.get(key).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Returns a parameter that is a number.
+    ///
+    /// # Errors
+    /// `Bad` when it is none.
+    pub fn number(&self, key: &str) -> Result<Option<u64>, Refusal> {
+        let Some(value) = self.parameter(key) else { return Ok(None) };
+        value.parse().map(Some).map_err(|_| Refusal::Bad(format!("{key}: Invalid value: \"{value}\"")))
+    }
+
+    /// Tells whether a parameter says yes.
+    pub fn flag(&self, key: &str) -> bool {
+        flag(&self.query, key)
+    }
+
+    /// Returns the one object that is meant: by path, or by the one field selector there is (`metadata.name=...`).
+    ///
+    /// # Errors
+    /// `Bad` for any other selector.
+    pub fn selected_name(&self) -> Result<Option<String>, Refusal> {
+        let Some(selector) = self.parameter("fieldSelector") else { return Ok(self.place.name.clone()) };
+        let name = selector.strip_prefix("metadata.name=").map(|name| name.trim_start_matches('=').to_owned());
+        name.map(Some).ok_or_else(|| Refusal::Bad(format!("field label not supported: {selector}")))
+    }
+}
+
+impl Place {
+    /// Returns what a path points at; `None` if it leads nowhere.
+    fn of(path: &str) -> Option<Self> {
+        let path: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+        let (group, rest) = match path.as_slice() {
+            ["api", "v1", rest @ ..] => ("", rest),
+            ["apis", "apps", "v1", rest @ ..] => ("apps", rest),
+            _ => return None,
+        };
+        let (namespace, plural, name, scale) = match rest {
+            ["namespaces", namespace, plural] => (Some(namespace), plural, None, false),
+            ["namespaces", namespace, plural, name] => (Some(namespace), plural, Some(name), false),
+            ["namespaces", namespace, plural, name, "scale"] => (Some(namespace), plural, Some(name), true),
+            [plural] => (None, plural, None, false),
+            _ => return None,
+        };
+        let resource = Resource::find(group, plural).filter(|resource| !scale || resource.scales())?;
+        let owned = |text: Option<&&str>| text.map(|text| (*text).to_owned());
+        Some(Self { resource, namespace: owned(namespace), name: owned(name), scale })
+    }
+}
+
+fn verb(method: &Method, place: &Place, watch: bool) -> Option<Verb> {
+    Some(match (method, &place.name) {
+        (&Method::GET, _) if watch => Verb::Watch,
+        (&Method::GET, Some(_)) => Verb::Get,
+        (&Method::GET, None) => Verb::List,
+        (&Method::POST, None) if place.namespace.is_some() => Verb::Create,
+        (&Method::PUT, Some(_)) => Verb::Update,
+        (&Method::PATCH, Some(_)) => Verb::Patch,
+        (&Method::DELETE, Some(_)) if !place.scale => Verb::Delete,
+        _ => return None,
+    })
+}
+
+/// Returns the field manager of a client that names none: its user agent, up to the slash.
+fn user_agent(headers: &HeaderMap) -> String {
+    let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("unknown");
+    agent.split('/').next().unwrap_or(agent).to_owned()
+}
+
+fn query(uri: &Uri) -> Result<BTreeMap<String, String>, Refusal> {
+    let read = Query::<BTreeMap<String, String>>::try_from_uri(uri);
+    read.map(|query| query.0).map_err(|error| Refusal::Bad(error.to_string()))
+}
+
+fn flag(query: &BTreeMap<String, String>, key: &str) -> bool {
+    query.get(key).is_some_and(|value| value == "1" || value == "true")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_to_objects_or_nowhere() {
+        let place = Place::of("/apis/apps/v1/namespaces/shop/deployments/checkout/scale").unwrap();
+        assert_eq!(place.resource, Resource::Deployments);
+        assert_eq!((place.namespace.as_deref(), place.name.as_deref()), (Some("shop"), Some("checkout")));
+        assert!(place.scale);
+        assert_eq!(Place::of("/api/v1/configmaps").unwrap().namespace, None);
+        for nowhere in [
+            "/",
+            "/api/v1/deployments",
+            "/apis/apps/v1/configmaps",
+            "/api/v1/namespaces/a/configmaps/b/scale",
+            "/apis/apps/v1/namespaces/shop/deployments/checkout/status",
+            "/apis/apps/v1/namespaces/shop/pods",
+        ] {
+            assert_eq!(Place::of(nowhere), None, "{nowhere}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Faults that a test orders from the API double, each for the next requests of one verb.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::status;
+
+/// What a request asks for, as RBAC calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verb {
+    /// One object, or its scale.
+    Get,
+    /// A collection.
+    List,
+    /// Changes of a collection.
+    Watch,
+    /// POST.
+    Create,
+    /// PUT.
+    Update,
+    /// PATCH.
+    Patch,
+    /// DELETE.
+    Delete,
+}
+
+/// What goes wrong with a request.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fault {
+    /// Handled only after a while; also if the client has left by then.
+    DelayBefore(Duration),
+    /// Handled at once, answered after a while.
+    DelayAnswer(Duration),
+    /// Handled, and not answered until [`Faults::release`].
+    HoldAnswer,
+    /// Handled, and the connection closed instead of an answer.
+    Cut,
+    /// Not handled; answered with this status and body.
+    Answer {
+        /// HTTP status.
+        code: u16,
+        /// Body.
+        body: Value,
+    },
+}
+
+impl Fault {
+    /// Returns an answer with the API's own error object for `code`.
+    pub fn status(code: u16) -> Self {
+        Self::Answer { code, body: status::failure(code, "ordered by a test") }
+    }
+}
+
+/// Orders and counters, shared by the server and whoever tests it.
+#[derive(Debug, Clone)]
+pub struct Faults {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    orders: Mutex<BTreeMap<Verb, VecDeque<Fault>>>,
+    held: watch::Sender<bool>,
+    frozen: watch::Sender<bool>,
+    counts: watch::Sender<BTreeMap<Verb, Counts>>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    received: u64,
+    handled: u64,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        let shared = Shared {
+            orders: Mutex::default(),
+            held: watch::Sender::new(true),
+            frozen: watch::Sender::new(false),
+            counts: watch::Sender::default(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+}
+
+impl Faults {
+    /// Orders `fault` for the next `times` requests of `verb`, after those ordered before.
+    pub fn order(&self, verb: Verb, times: usize, fault: Fault) {
+        self.shared.orders.lock().entry(verb).or_default().extend(std::iter::repeat_n(fault, times));
+        self.shared.held.send_replace(true);
+    }
+
+    /// Withdraws what is ordered and not yet met; held answers go out.
+    pub fn clear(&self) {
+        self.shared.orders.lock().clear();
+        self.release();
+        self.freeze_watches(false);
+    }
+
+    /// Lets held answers go out.
+    pub fn release(&self) {
+        self.shared.held.send_replace(false);
+    }
+
+    /// Stops (or lets go on) everything that open watches send, with the connections left open.
+    pub fn freeze_watches(&self, frozen: bool) {
+        self.shared.frozen.send_replace(frozen);
+    }
+
+    /// Returns the requests of `verb` received so far.
+    pub fn requests(&self, verb: Verb) -> u64 {
+        self.shared.counts.borrow().get(&verb).map_or(0, |counts| counts.received)
+    }
+
+    /// Waits until `count` requests of `verb` have been received.
+    pub async fn wait_for_requests(&self, verb: Verb, count: u64) {
+        self.wait_for(verb, |counts| counts.received >= count).await;
+    }
+
+    /// Waits until `count` requests of `verb` have been handled, answered or not.
+    pub async fn wait_for_handled(&self, verb: Verb, count: u64) {
+        self.wait_for(verb, |counts| counts.handled >= count).await;
+    }
+
+    async fn wait_for(&self, verb: Verb, wanted: impl Fn(Counts) -> bool) {
+        let mut counts = self.shared.counts.subscribe();
+        // The sender lives in `self`, so waiting cannot fail.
+        let _ = counts.wait_for(|counts| wanted(counts.get(&verb).copied().unwrap_or_default())).await;
+    }
+
+    /// Counts a request and returns the fault that meets it.
+    pub(super) fn meet(&self, verb: Verb) -> Option<Fault> {
+        self.shared.counts.send_modify(|counts| counts.entry(verb).or_default().received += 1);
+        self.shared.orders.lock().get_mut(&verb)?.pop_front()
+    }
+
+    /// Counts a request as handled.
+    pub(super) fn handled(&self, verb: Verb) {
+        self.shared.counts.send_modify(|counts| counts.entry(verb).or_default().handled += 1);
+    }
+
+    /// Waits until held answers may go out.
+    pub(super) async fn released(&self) {
+        let mut held = self.shared.held.subscribe();
+        let _ = held.wait_for(|held| !held).await;
+    }
+
+    /// Tells watches whether they are frozen, now and later.
+    pub(super) fn frozen(&self) -> watch::Receiver<bool> {
+        self.shared.frozen.subscribe()
+    }
+}

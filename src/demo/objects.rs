@@ -1,0 +1,522 @@
+//! The store behind the API double: objects, one counter of versions, a bounded log for watches, and a
+//! history of accepted writes by which tests judge from outside.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::resource::{self, Resource, set, text, unset};
+use super::status::Refusal;
+
+/// Changes kept for watches that have fallen behind; older ones are compacted away.
+const LOG_LENGTH: usize = 16_384;
+/// Accepted writes kept.
+const HISTORY_LENGTH: usize = 100_000;
+/// The first version; not a small number, as in a cluster that has lived for a while.
+const FIRST_VERSION: u64 = 1_000;
+
+/// One write that was accepted and changed something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// Kind of the object.
+    pub resource: Resource,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Field manager of the request.
+    pub who: String,
+    /// `spec.replicas` before; `None` for a creation, and for kinds without.
+    pub from: Option<u32>,
+    /// `spec.replicas` after; `None` for a deletion, and for kinds without.
+    pub to: Option<u32>,
+    /// Version of the object that the write made.
+    pub resource_version: u64,
+}
+
+/// Who writes, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// Field manager.
+    pub manager: String,
+    /// Through the scale subresource.
+    pub through_scale: bool,
+    /// Check and answer, but store nothing.
+    pub dry_run: bool,
+}
+
+impl Author {
+    /// Returns an author who writes to the object itself.
+    pub fn named(manager: &str) -> Self {
+        Self { manager: manager.to_owned(), through_scale: false, dry_run: false }
+    }
+}
+
+/// What happened to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Happening {
+    /// Created.
+    Added,
+    /// Changed.
+    Modified,
+    /// Deleted.
+    Deleted,
+}
+
+/// A change of an object, and the object as it was then.
+pub type Change = (Happening, Arc<Value>);
+
+/// A stretch of a list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Page {
+    /// The objects, in order of namespace and name.
+    pub items: Vec<Arc<Value>>,
+    /// Version of the whole list.
+    pub version: u64,
+    /// Namespace and name of the last object, if more follow.
+    pub last: Option<(String, String)>,
+    /// How many follow.
+    pub remaining: usize,
+}
+
+/// The shared store. A clone is the same store.
+#[derive(Debug, Clone)]
+pub struct Objects {
+    store: Arc<Mutex<Store>>,
+    newest: watch::Sender<u64>,
+}
+
+type Key = (Resource, String, String);
+
+#[derive(Debug)]
+struct Store {
+    version: u64,
+    /// Changes up to this version are no longer in the log.
+    compacted: u64,
+    objects: BTreeMap<Key, Arc<Value>>,
+    log: VecDeque<(u64, Resource, Happening, Arc<Value>)>,
+    history: VecDeque<Write>,
+}
+
+impl Default for Objects {
+    fn default() -> Self {
+        let store = Store {
+            version: FIRST_VERSION,
+            compacted: FIRST_VERSION,
+            objects: BTreeMap::new(),
+            log: VecDeque::new(),
+            history: VecDeque::new(),
+        };
+        Self { store: Arc::new(Mutex::new(store)), newest: watch::Sender::new(FIRST_VERSION) }
+    }
+}
+
+/// What the plant does: it is the owner of the services and the kubelet in one.
+impl Objects {
+    /// Adds a Deployment whose pods all run already; replaces one of the same name.
+    pub fn add_deployment(&self, namespace: &str, name: &str, replicas: u32) {
+        // Deleting what is not there is no error here.
+        let _ = self.delete(Resource::Deployments, namespace, name, &Author::named("plant"));
+        let manifest = resource::deployment(namespace, name, replicas);
+        if self.create(Resource::Deployments, namespace, manifest, &Author::named("plant")).is_ok() {
+            self.set_status(namespace, name, replicas, replicas);
+        }
+    }
+
+    /// Returns the replicas that a Deployment asks for; `None` if there is none of that name.
+    pub fn wanted(&self, namespace: &str, name: &str) -> Option<u32> {
+        self.get(Resource::Deployments, namespace, name).ok().and_then(|object| replicas_of(&object))
+    }
+
+    /// Reports what runs of a Deployment: pods present, and of these the ready ones. The report counts as
+    /// made by a controller that has seen the newest `spec`.
+    pub fn set_status(&self, namespace: &str, name: &str, replicas: u32, ready: u32) {
+        let mut store = self.store.lock();
+        let key = (Resource::Deployments, namespace.to_owned(), name.to_owned());
+        let Some(old) = store.objects.get(&key).cloned() else { return };
+        let status = json!({
+            "observedGeneration": old.pointer("/metadata/generation").cloned().unwrap_or(json!(1)),
+            "replicas": replicas, "updatedReplicas": replicas,
+            "readyReplicas": ready, "availableReplicas": ready,
+        });
+        if old.get("status") != Some(&status) {
+            let mut object = Value::clone(&old);
+            set(&mut object, &["status"], status);
+            store.put(key, object, Happening::Modified);
+            self.newest.send_replace(store.version);
+        }
+    }
+
+    /// Returns every accepted write in order.
+    pub fn history(&self) -> Vec<Write> {
+        self.store.lock().history.iter().cloned().collect()
+    }
+
+    /// Forgets all changes so far: watches that have not seen them are told that they are gone.
+    pub fn compact(&self) {
+        let mut store = self.store.lock();
+        store.log.clear();
+        store.compacted = store.version;
+    }
+}
+
+/// What the API does.
+impl Objects {
+    /// Returns one object.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn get(&self, resource: Resource, namespace: &str, name: &str) -> Result<Arc<Value>, Refusal> {
+        let key = (resource, namespace.to_owned(), name.to_owned());
+        self.store.lock().objects.get(&key).cloned().ok_or(Refusal::NotFound { resource, name: key.2 })
+    }
+
+    /// Returns up to `limit` objects after `after` (namespace and name), of one namespace or of all.
+    pub fn list(
+        &self,
+        resource: Resource,
+        namespace: Option<&str>,
+        after: Option<&(String, String)>,
+        limit: usize,
+    ) -> Page {
+        let store = self.store.lock();
+        let start = match (after, namespace) {
+            (Some((namespace, name)), _) => Bound::Excluded((resource, namespace.clone(), name.clone())),
+            (None, Some(namespace)) => Bound::Included((resource, namespace.to_owned(), String::new())),
+            (None, None) => Bound::Included((resource, String::new(), String::new())),
+        };
+        let all: Vec<_> = store
+            .objects
+            .range((start, Bound::Unbounded))
+            .take_while(|((kind, place, _), _)| *kind == resource && namespace.is_none_or(|wanted| wanted == place))
+            .collect();
+        let items: Vec<_> = all.iter().take(limit).map(|(_, object)| Arc::clone(object)).collect();
+        let remaining = all.len().saturating_sub(items.len());
+        let last = if remaining == 0 { None } else { all.get(items.len().saturating_sub(1)) };
+        let last = last.map(|((_, namespace, name), _)| (namespace.clone(), name.clone()));
+        Page { items, version: store.version, last, remaining }
+    }
+
+    /// Creates an object and returns it as stored.
+    ///
+    /// # Errors
+    /// `Exists`, `Invalid`, `Bad`.
+    pub fn create(
+        &self,
+        resource: Resource,
+        namespace: &str,
+        mut object: Value,
+        author: &Author,
+    ) -> Result<Arc<Value>, Refusal> {
+        resource::check(resource, &mut object)?;
+        let mut store = self.store.lock();
+        let key = (resource, namespace.to_owned(), text(&object, "/metadata/name").to_owned());
+        if store.objects.contains_key(&key) {
+            return Err(Refusal::Exists { resource, name: key.2 });
+        }
+        let time = seconds_now();
+        let uid = resource::uid(&format!("{key:?} {}", store.version));
+        set(&mut object, &["kind"], json!(resource.kind()));
+        set(&mut object, &["apiVersion"], json!(resource.api_version()));
+        set(&mut object, &["metadata", "namespace"], json!(namespace));
+        set(&mut object, &["metadata", "uid"], json!(uid));
+        set(&mut object, &["metadata", "creationTimestamp"], json!(time));
+        unset(&mut object, &["status"]);
+        if resource.scales() {
+            set(&mut object, &["metadata", "generation"], json!(1));
+            set(&mut object, &["status"], json!({}));
+            resource::own_replicas(&mut object, &author.manager, false, &time);
+        }
+        if author.dry_run {
+            return Ok(Arc::new(object));
+        }
+        let to = replicas_of(&object);
+        let stored = store.put(key.clone(), object, Happening::Added);
+        store.remember(key, author, None, to);
+        self.newest.send_replace(store.version);
+        Ok(stored)
+    }
+
+    /// Replaces an object by what `change` makes of it and returns it as stored. A resource version in the
+    /// result is a precondition. A change of nothing stores nothing.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict`, `Invalid`, `Bad`, and what `change` refuses.
+    pub fn update(
+        &self,
+        resource: Resource,
+        namespace: &str,
+        name: &str,
+        author: &Author,
+        change: impl FnOnce(&Value) -> Result<Value, Refusal>,
+    ) -> Result<Arc<Value>, Refusal> {
+        let mut store = self.store.lock();
+        let key = (resource, namespace.to_owned(), name.to_owned());
+        let not_found = || Refusal::NotFound { resource, name: name.to_owned() };
+        let old = store.objects.get(&key).cloned().ok_or_else(not_found)?;
+        let mut new = change(&old)?;
+        for (field, must_match) in [("resourceVersion", true), ("uid", true), ("name", false)] {
+            let pointer = format!("/metadata/{field}");
+            let given = text(&new, &pointer);
+            if !given.is_empty() && given != text(&old, &pointer) {
+                let name = name.to_owned();
+                return Err(if must_match {
+                    Refusal::Conflict { resource, name }
+                } else {
+                    Refusal::Bad("the name of the object does not match the name on the URL".to_owned())
+                });
+            }
+        }
+        for field in ["name", "namespace", "uid", "creationTimestamp", "generation", "resourceVersion", "managedFields"]
+        {
+            if let Some(value) = old.pointer(&format!("/metadata/{field}")) {
+                set(&mut new, &["metadata", field], value.clone());
+            }
+        }
+        for field in ["kind", "apiVersion", "status"] {
+            if let Some(value) = old.get(field) {
+                set(&mut new, &[field], value.clone());
+            }
+        }
+        resource::check(resource, &mut new)?;
+        if new == *old {
+            return Ok(old);
+        }
+        let (from, to) = (replicas_of(&old), replicas_of(&new));
+        if resource.scales() && new.get("spec") != old.get("spec") {
+            let generation = old.pointer("/metadata/generation").and_then(Value::as_u64).unwrap_or(0);
+            set(&mut new, &["metadata", "generation"], json!(generation.saturating_add(1)));
+        }
+        if from != to {
+            resource::own_replicas(&mut new, &author.manager, author.through_scale, &seconds_now());
+        }
+        if author.dry_run {
+            return Ok(Arc::new(new));
+        }
+        let stored = store.put(key.clone(), new, Happening::Modified);
+        store.remember(key, author, from, to);
+        self.newest.send_replace(store.version);
+        Ok(stored)
+    }
+
+    /// Deletes an object and returns it as it was last.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn delete(
+        &self,
+        resource: Resource,
+        namespace: &str,
+        name: &str,
+        author: &Author,
+    ) -> Result<Arc<Value>, Refusal> {
+        let mut store = self.store.lock();
+        let key = (resource, namespace.to_owned(), name.to_owned());
+        let Some(old) = store.objects.get(&key).cloned() else {
+            return Err(Refusal::NotFound { resource, name: key.2 });
+        };
+        if author.dry_run {
+            return Ok(old);
+        }
+        let from = replicas_of(&old);
+        let gone = store.put(key.clone(), Value::clone(&old), Happening::Deleted);
+        store.remember(key, author, from, None);
+        self.newest.send_replace(store.version);
+        Ok(gone)
+    }
+
+    /// Returns the changes after version `seen`, in order, and the version they lead to.
+    ///
+    /// # Errors
+    /// `Expired` when some of them have been compacted away.
+    pub fn changes(
+        &self,
+        resource: Resource,
+        namespace: Option<&str>,
+        seen: u64,
+    ) -> Result<(Vec<Change>, u64), Refusal> {
+        let store = self.store.lock();
+        if seen < store.compacted {
+            return Err(Refusal::Expired);
+        }
+        let start = store.log.partition_point(|(version, ..)| *version <= seen);
+        let matching = store.log.range(start..).filter(|(_, kind, _, object)| {
+            *kind == resource && namespace.is_none_or(|wanted| wanted == text(object, "/metadata/namespace"))
+        });
+        let changes = matching.map(|(_, _, happening, object)| (*happening, Arc::clone(object))).collect();
+        Ok((changes, store.version))
+    }
+
+    /// Returns the newest version, now and later.
+    pub fn newest(&self) -> watch::Receiver<u64> {
+        self.newest.subscribe()
+    }
+}
+
+impl Store {
+    /// Stores (or removes) an object under the next version and logs the change.
+    fn put(&mut self, key: Key, mut object: Value, happening: Happening) -> Arc<Value> {
+        self.version = self.version.saturating_add(1);
+        set(&mut object, &["metadata", "resourceVersion"], json!(self.version.to_string()));
+        let object = Arc::new(object);
+        self.log.push_back((self.version, key.0, happening, Arc::clone(&object)));
+        if self.log.len() > LOG_LENGTH
+            && let Some((version, ..)) = self.log.pop_front()
+        {
+            self.compacted = version;
+        }
+        if happening == Happening::Deleted {
+            self.objects.remove(&key);
+        } else {
+            self.objects.insert(key, Arc::clone(&object));
+        }
+        object
+    }
+
+    fn remember(&mut self, key: Key, author: &Author, from: Option<u32>, to: Option<u32>) {
+        let (resource, namespace, name) = key;
+        let who = author.manager.clone();
+        self.history.push_back(Write { resource, namespace, name, who, from, to, resource_version: self.version });
+        if self.history.len() > HISTORY_LENGTH {
+            self.history.pop_front();
+        }
+    }
+}
+
+fn replicas_of(object: &Value) -> Option<u32> {
+    object.pointer("/spec/replicas").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok())
+}
+
+/// Returns the wall-clock time as the API writes it: whole seconds.
+fn seconds_now() -> String {
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOP: (Resource, &str, &str) = (Resource::Deployments, "shop", "checkout");
+
+    fn store() -> Objects {
+        let objects = Objects::default();
+        objects.add_deployment("shop", "checkout", 3);
+        objects
+    }
+
+    fn scale_to(objects: &Objects, who: &str, replicas: u32, version: Option<&str>) -> Result<Arc<Value>, Refusal> {
+        let author = Author { through_scale: true, ..Author::named(who) };
+        objects.update(SHOP.0, SHOP.1, SHOP.2, &author, |old| {
+            let mut new = old.clone();
+            set(&mut new, &["spec", "replicas"], json!(replicas));
+            if let Some(version) = version {
+                set(&mut new, &["metadata", "resourceVersion"], json!(version));
+            }
+            Ok(new)
+        })
+    }
+
+    #[test]
+    fn a_write_with_an_old_version_is_a_conflict_and_changes_nothing() {
+        let objects = store();
+        let read = objects.get(SHOP.0, SHOP.1, SHOP.2).unwrap();
+        let version = text(&read, "/metadata/resourceVersion");
+        objects.set_status("shop", "checkout", 3, 2);
+        assert!(matches!(scale_to(&objects, "flyball", 5, Some(version)), Err(Refusal::Conflict { .. })));
+        assert_eq!(objects.wanted("shop", "checkout"), Some(3));
+    }
+
+    #[test]
+    fn the_history_holds_every_accepted_write_and_nothing_else() {
+        let objects = store();
+        scale_to(&objects, "flyball", 5, None).unwrap();
+        scale_to(&objects, "flyball", 5, None).unwrap();
+        objects.set_status("shop", "checkout", 5, 5);
+        let stored = scale_to(&objects, "someone", 4, None).unwrap();
+        let moves: Vec<_> = objects.history().into_iter().map(|write| (write.who, write.from, write.to)).collect();
+        let expected = [("plant", None, Some(3)), ("flyball", Some(3), Some(5)), ("someone", Some(5), Some(4))];
+        assert_eq!(moves, expected.map(|(who, from, to)| (who.to_owned(), from, to)));
+        let owners = stored.pointer("/metadata/managedFields").unwrap().as_array().unwrap();
+        let owners: Vec<_> =
+            owners.iter().map(|entry| (text(entry, "/manager"), text(entry, "/subresource"))).collect();
+        assert_eq!(owners, [("someone", "scale")]);
+    }
+
+    #[test]
+    fn a_generation_counts_changes_of_spec_and_is_seen_by_a_status() {
+        let objects = store();
+        let generations = |objects: &Objects| {
+            let object = objects.get(SHOP.0, SHOP.1, SHOP.2).unwrap();
+            let read = |pointer| object.pointer(pointer).and_then(Value::as_u64).unwrap();
+            (read("/metadata/generation"), read("/status/observedGeneration"))
+        };
+        assert_eq!(generations(&objects), (1, 1));
+        scale_to(&objects, "flyball", 5, None).unwrap();
+        assert_eq!(generations(&objects), (2, 1));
+        objects.set_status("shop", "checkout", 5, 3);
+        assert_eq!(generations(&objects), (2, 2));
+    }
+
+    #[test]
+    fn a_dry_run_checks_and_stores_nothing() {
+        let objects = store();
+        let author = Author { dry_run: true, ..Author::named("flyball") };
+        let change = |replicas: Value| {
+            move |old: &Value| {
+                let mut new = old.clone();
+                set(&mut new, &["spec", "replicas"], replicas);
+                Ok(new)
+            }
+        };
+        let answered = objects.update(SHOP.0, SHOP.1, SHOP.2, &author, change(json!(9))).unwrap();
+        assert_eq!(replicas_of(&answered), Some(9));
+        assert_eq!(objects.wanted("shop", "checkout"), Some(3));
+        for (replicas, code) in [(json!(-1), 422), (json!(3_000_000_000_u64), 400), (json!("four"), 400)] {
+            let refusal = objects.update(SHOP.0, SHOP.1, SHOP.2, &author, change(replicas)).unwrap_err();
+            assert_eq!(refusal.code(), code);
+        }
+    }
+
+    #[test]
+    fn an_object_made_anew_is_another_object() {
+        let objects = store();
+        let uid = |objects: &Objects| text(&objects.get(SHOP.0, SHOP.1, SHOP.2).unwrap(), "/metadata/uid").to_owned();
+        let first = uid(&objects);
+        objects.add_deployment("shop", "checkout", 3);
+        assert_ne!(uid(&objects), first);
+    }
+
+    #[test]
+    fn changes_are_told_in_order_until_compacted() {
+        let objects = store();
+        let seen = *objects.newest().borrow();
+        scale_to(&objects, "flyball", 5, None).unwrap();
+        objects.delete(SHOP.0, SHOP.1, SHOP.2, &Author::named("someone")).unwrap();
+        let (changes, _) = objects.changes(SHOP.0, Some("shop"), seen).unwrap();
+        let happenings: Vec<_> = changes.iter().map(|(happening, _)| *happening).collect();
+        assert_eq!(happenings, [Happening::Modified, Happening::Deleted]);
+        assert!(objects.changes(SHOP.0, Some("other"), seen).unwrap().0.is_empty());
+        objects.compact();
+        assert_eq!(objects.changes(SHOP.0, None, seen), Err(Refusal::Expired));
+        assert!(objects.changes(SHOP.0, None, *objects.newest().borrow()).is_ok());
+    }
+
+    #[test]
+    fn a_list_comes_in_pages() {
+        let objects = Objects::default();
+        for name in ["a", "b", "c"] {
+            objects.add_deployment("shop", name, 1);
+        }
+        objects.add_deployment("zoo", "d", 1);
+        let first = objects.list(Resource::Deployments, Some("shop"), None, 2);
+        assert_eq!((first.items.len(), first.remaining), (2, 1));
+        let second = objects.list(Resource::Deployments, Some("shop"), first.last.as_ref(), 2);
+        assert_eq!((second.items.len(), second.last), (1, None));
+        assert_eq!(objects.list(Resource::Deployments, None, None, usize::MAX).items.len(), 4);
+    }
+}

@@ -1,0 +1,246 @@
+//! The kinds the API double serves, and their JSON: manifests, the scale view, merge patches, field owners.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+
+use super::status::Refusal;
+
+/// A kind of object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Resource {
+    /// `apps/v1` `Deployment`.
+    Deployments,
+    /// `apps/v1` `StatefulSet`.
+    StatefulSets,
+    /// `v1` `ConfigMap`.
+    ConfigMaps,
+}
+
+impl Resource {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Deployments, Self::StatefulSets, Self::ConfigMaps];
+
+    /// Returns the kind served under `plural` in `group` (empty for the core group).
+    pub fn find(group: &str, plural: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.group() == group && one.plural() == plural)
+    }
+
+    /// Returns the API group; empty for the core group.
+    pub fn group(self) -> &'static str {
+        match self {
+            Self::Deployments | Self::StatefulSets => "apps",
+            Self::ConfigMaps => "",
+        }
+    }
+
+    /// Returns the name in paths.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Deployments => "deployments",
+            Self::StatefulSets => "statefulsets",
+            Self::ConfigMaps => "configmaps",
+        }
+    }
+
+    /// Returns the kind as manifests write it.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Deployments => "Deployment",
+            Self::StatefulSets => "StatefulSet",
+            Self::ConfigMaps => "ConfigMap",
+        }
+    }
+
+    /// Returns group and version as manifests write them.
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Self::Deployments | Self::StatefulSets => "apps/v1",
+            Self::ConfigMaps => "v1",
+        }
+    }
+
+    /// Tells whether it has a scale subresource (and with it `spec` and `status`).
+    pub fn scales(self) -> bool {
+        self != Self::ConfigMaps
+    }
+
+    /// Returns the name in messages: `deployments.apps`, `configmaps`.
+    pub fn qualified(self) -> String {
+        if self.group().is_empty() { self.plural().to_owned() } else { format!("{}.{}", self.plural(), self.group()) }
+    }
+}
+
+/// Returns the manifest of a Deployment with `replicas`, as somebody would apply it.
+pub fn deployment(namespace: &str, name: &str, replicas: u32) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": { "namespace": namespace, "name": name, "labels": { "app": name } },
+        "spec": {
+            "replicas": replicas,
+            "selector": { "matchLabels": { "app": name } },
+            "template": {
+                "metadata": { "labels": { "app": name } },
+                "spec": { "containers": [{ "name": "main", "image": "service" }] },
+            },
+        },
+    })
+}
+
+/// Returns the scale subresource of `object`. As in the Go type (`omitempty`), zero replicas are left out.
+pub fn scale_view(object: &Value) -> Value {
+    let replicas = object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(0);
+    let spec = if replicas == 0 { json!({}) } else { json!({ "replicas": replicas }) };
+    let mut metadata = Map::new();
+    for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp", "managedFields"] {
+        if let Some(value) = object.pointer(&format!("/metadata/{key}")) {
+            metadata.insert(key.to_owned(), value.clone());
+        }
+    }
+    let selector = format!("app={}", text(object, "/metadata/name"));
+    let present = object.pointer("/status/replicas").cloned().unwrap_or(json!(0));
+    json!({
+        "apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata, "spec": spec,
+        "status": { "replicas": present, "selector": selector },
+    })
+}
+
+/// Returns `object` with the replicas and the precondition of `scale`.
+///
+/// # Errors
+/// `Invalid` when `scale` names another object.
+pub fn with_scale(object: &Value, scale: &Value) -> Result<Value, Refusal> {
+    if text(scale, "/metadata/name") != text(object, "/metadata/name") {
+        return Err(Refusal::Bad("the name of the object does not match the name on the URL".to_owned()));
+    }
+    let mut changed = object.clone();
+    let replicas = scale.pointer("/spec/replicas").filter(|value| !value.is_null()).cloned().unwrap_or(json!(0));
+    set(&mut changed, &["spec", "replicas"], replicas);
+    set(&mut changed, &["metadata", "resourceVersion"], json!(text(scale, "/metadata/resourceVersion")));
+    Ok(changed)
+}
+
+/// Returns `object` after the merge patch `patch` (RFC 7386).
+pub fn merge(object: Value, patch: &Value) -> Value {
+    let Value::Object(patch) = patch else { return patch.clone() };
+    let mut fields = match object {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
+    for (key, change) in patch {
+        if change.is_null() {
+            fields.remove(key);
+        } else {
+            let old = fields.remove(key).unwrap_or(Value::Null);
+            fields.insert(key.clone(), merge(old, change));
+        }
+    }
+    Value::Object(fields)
+}
+
+/// Checks what an API server checks before it stores `object`; fills in the default of one replica.
+///
+/// # Errors
+/// `Bad` for what cannot be decoded, `Invalid` for what may not be stored.
+pub fn check(resource: Resource, object: &mut Value) -> Result<(), Refusal> {
+    let invalid =
+        |reason: String| Refusal::Invalid { resource, name: text(object, "/metadata/name").to_owned(), reason };
+    if object.pointer("/metadata/name").and_then(Value::as_str).is_none_or(str::is_empty) {
+        return Err(invalid("metadata.name: Required value: name or generateName is required".to_owned()));
+    }
+    if !resource.scales() {
+        return Ok(());
+    }
+    match object.pointer("/spec/replicas").filter(|value| !value.is_null()) {
+        None => set(object, &["spec", "replicas"], json!(1)),
+        Some(value) => match value.as_i64().and_then(|number| i32::try_from(number).ok()) {
+            None => return Err(Refusal::Bad(format!("spec.replicas: cannot unmarshal {value} into type int32"))),
+            Some(number) if number < 0 => {
+                let reason = format!("spec.replicas: Invalid value: {number}: must be greater than or equal to 0");
+                return Err(invalid(reason));
+            }
+            Some(_) => {}
+        },
+    }
+    Ok(())
+}
+
+/// Makes `manager` the owner of `spec.replicas`, as the server does when it changes the value.
+pub fn own_replicas(object: &mut Value, manager: &str, subresource: bool, time: &str) {
+    let others = object.pointer("/metadata/managedFields").and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut entries: Vec<Value> = others;
+    entries.retain(|entry| entry.pointer("/fieldsV1/f:spec/f:replicas").is_none());
+    let mut entry = json!({
+        "manager": manager, "operation": "Update", "apiVersion": "apps/v1", "time": time,
+        "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": { "f:replicas": {} } },
+    });
+    if subresource {
+        set(&mut entry, &["subresource"], json!("scale"));
+    }
+    entries.push(entry);
+    set(object, &["metadata", "managedFields"], Value::Array(entries));
+}
+
+/// Returns a UID that is unique to `seed`, in the form of a UUID.
+pub fn uid(seed: &str) -> String {
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(Sha256::digest(seed)).for_each(|(byte, hashed)| *byte = hashed);
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
+    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
+    format!("{}-{}-{}-{}-{}", part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32))
+}
+
+/// Returns the string at `pointer`; empty if there is none.
+pub fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Sets the field at `path`, making the objects on the way.
+pub fn set(object: &mut Value, path: &[&str], value: Value) {
+    let Some((last, way)) = path.split_last() else { return };
+    let mut place = object;
+    for key in way {
+        let Some(fields) = as_fields(place) else { return };
+        place = fields.entry((*key).to_owned()).or_insert_with(|| json!({}));
+    }
+    if let Some(fields) = as_fields(place) {
+        fields.insert((*last).to_owned(), value);
+    }
+}
+
+/// Removes the field at `path`, if it is there.
+pub fn unset(object: &mut Value, path: &[&str]) {
+    let Some((last, way)) = path.split_last() else { return };
+    let place = way.iter().try_fold(object, |place, key| place.get_mut(*key));
+    if let Some(Value::Object(fields)) = place {
+        fields.remove(*last);
+    }
+}
+
+/// Returns the fields of `value`, which becomes an object if it is none.
+fn as_fields(value: &mut Value) -> Option<&mut Map<String, Value>> {
+    if !value.is_object() {
+        *value = Value::Object(Map::new());
+    }
+    value.as_object_mut()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merge_patches_follow_rfc_7386() {
+        let check = |object: Value, patch: Value, expected: Value| assert_eq!(merge(object, &patch), expected);
+        check(json!({"a": 1}), json!({"b": 2}), json!({"a": 1, "b": 2}));
+        check(json!({"a": 1, "b": 2}), json!({"a": null}), json!({"b": 2}));
+        check(json!({"a": {"b": 1, "c": 2}}), json!({"a": {"b": 3}}), json!({"a": {"b": 3, "c": 2}}));
+        check(json!({"a": [1, 2]}), json!({"a": [3]}), json!({"a": [3]}));
+        check(json!({"a": 1}), json!([1]), json!([1]));
+    }
+
+    #[test]
+    fn a_scale_of_zero_leaves_the_number_out_as_the_go_type_does() {
+        assert_eq!(scale_view(&deployment("shop", "checkout", 0))["spec"], json!({}));
+        assert_eq!(scale_view(&deployment("shop", "checkout", 2))["spec"], json!({"replicas": 2}));
+    }
+}

@@ -1,0 +1,27 @@
+//! Budget: how many writes a service may see (INV-04). Namespace and fleet are charged at the write gate.
+
+use std::time::Duration;
+
+use super::case::{Answer, Case};
+use super::params::HOUR;
+
+const TEN_MINUTES: Duration = Duration::from_mins(10);
+
+/// Holds when a budget of the service is spent. The hourly one does not stop a raise that the confirmed arrival
+/// rate needs.
+pub fn guard(case: &Case<'_>) -> Answer {
+    let (now, budgets) = (case.ctx.now, case.ctx.spec.budgets);
+    let recent = case.memory.writes_within(TEN_MINUTES, now);
+    if recent >= budgets.per_10_min as usize {
+        return Answer::Hold(format!("{recent} writes in the last 10 minutes of {} allowed", budgets.per_10_min));
+    }
+    let hour = case.memory.writes_within(HOUR, now);
+    let spent = hour >= budgets.per_hour as usize;
+    match (spent, case.needed_now) {
+        (true, None) => Answer::Hold(format!("{hour} writes in the last hour of {} allowed", budgets.per_hour)),
+        (true, Some(needed)) => {
+            Answer::Pass(format!("{hour} writes in the last hour, but arrivals need {needed} replicas now"))
+        }
+        (false, _) => Answer::Pass(format!("{recent} writes in 10 minutes, {hour} in the hour")),
+    }
+}

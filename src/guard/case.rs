@@ -1,0 +1,189 @@
+//! What a guard is asked, and what it may answer.
+
+use super::memory::Memory;
+use super::params::GuardParams;
+use crate::model::{Action, Direction, Features, Finding, KillState, Now, Outlook, Proposal, ServiceSpec, TargetState};
+
+/// All that is known in one cycle.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// The service as declared.
+    pub spec: &'a ServiceSpec,
+    /// What is seen.
+    pub features: &'a Features,
+    /// What is expected.
+    pub outlook: &'a Outlook,
+    /// What the policies want.
+    pub proposal: &'a Proposal,
+    /// The kill switch as last read.
+    pub kill: &'a KillState,
+    /// The time of the cycle.
+    pub now: Now,
+}
+
+/// What the action does to the replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Motion {
+    /// More of them.
+    Raise {
+        /// Replicas asked for at present.
+        from: u32,
+    },
+    /// Fewer of them.
+    Lower {
+        /// Replicas asked for at present.
+        from: u32,
+    },
+    /// The present count again.
+    Still,
+    /// The action is not about replicas.
+    Other {
+        /// Whether it may take capacity or traffic away.
+        takes: bool,
+    },
+    /// Cannot be told: the present count is not known.
+    Unknown,
+}
+
+/// What one guard says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Nothing to object to.
+    Pass(String),
+    /// Only these replica counts, both inclusive.
+    Within {
+        /// Not below.
+        low: u32,
+        /// Not above.
+        high: u32,
+        /// Why, with its numbers.
+        why: String,
+    },
+    /// Not now.
+    Hold(String),
+    /// Not at all.
+    Reject(String),
+}
+
+/// One proposed action on its way through the chain.
+#[derive(Debug)]
+pub struct Case<'a> {
+    /// All that is known.
+    pub ctx: &'a Context<'a>,
+    /// The past of this service.
+    pub memory: &'a Memory,
+    /// Times and limits.
+    pub params: &'a GuardParams,
+    /// What is proposed.
+    pub action: &'a Action,
+    /// What it does to the replicas.
+    pub motion: Motion,
+    /// Whether the wanted count follows from the arrival rate, measured or forecast.
+    pub backed_by_arrivals: bool,
+    /// For a raise that the confirmed arrival rate asks for now: the replicas it needs.
+    pub needed_now: Option<u32>,
+    wanted: Option<u32>,
+    low: u32,
+    high: u32,
+}
+
+impl<'a> Case<'a> {
+    /// Returns the case of `action` before any guard has spoken.
+    pub fn new(
+        ctx: &'a Context<'a>,
+        memory: &'a Memory,
+        params: &'a GuardParams,
+        action: &'a Action,
+        backed_by_arrivals: bool,
+    ) -> Self {
+        let target = ctx.features.target.last();
+        let motion = motion(action, target);
+        let wanted = target.and_then(|target| action.wanted_replicas(target.replicas));
+        let (low, high) = match motion {
+            Motion::Raise { from } => (from.saturating_add(1), u32::MAX),
+            Motion::Lower { from } => (0, from.saturating_sub(1)),
+            Motion::Still | Motion::Other { .. } | Motion::Unknown => (0, u32::MAX),
+        };
+        let needed_now = match motion {
+            Motion::Raise { from } if backed_by_arrivals => needed_now(ctx.outlook).filter(|needed| *needed > from),
+            _ => None,
+        };
+        Self { ctx, memory, params, action, motion, backed_by_arrivals, needed_now, wanted, low, high }
+    }
+
+    /// Returns the replicas wanted, as clamped so far; `None` if the action sets none or nothing can be told.
+    pub fn wanted(&self) -> Option<u32> {
+        self.wanted
+    }
+
+    /// Lets the answer of a guard take effect and returns what is recorded of it.
+    pub fn admit(&mut self, answer: Answer) -> (Finding, String) {
+        match answer {
+            Answer::Pass(why) => (Finding::Pass, why),
+            Answer::Hold(why) => (Finding::Hold, why),
+            Answer::Reject(why) => (Finding::Reject, why),
+            Answer::Within { low, high, why } => self.narrow(low, high, why),
+        }
+    }
+
+    fn narrow(&mut self, low: u32, high: u32, why: String) -> (Finding, String) {
+        let (low, high) = (self.low.max(low), self.high.min(high));
+        if low > high {
+            return (Finding::Hold, format!("{why}; no permitted count is left"));
+        }
+        (self.low, self.high) = (low, high);
+        let Some(from) = self.wanted else { return (Finding::Pass, why) };
+        let to = from.clamp(low, high);
+        self.wanted = Some(to);
+        (if to == from { Finding::Pass } else { Finding::Clamp { from, to } }, why)
+    }
+}
+
+/// Returns what `action` does to the replicas of `target`.
+pub fn motion(action: &Action, target: Option<&TargetState>) -> Motion {
+    let takes = match action {
+        Action::ScaleBy { .. } | Action::ScaleTo { .. } => {
+            let Some(from) = target.map(|target| target.replicas) else { return Motion::Unknown };
+            let wanted = action.wanted_replicas(from).unwrap_or(from);
+            return match Direction::of(from, wanted) {
+                Some(Direction::Raise) => Motion::Raise { from },
+                Some(Direction::Lower) => Motion::Lower { from },
+                Some(Direction::Lateral) | None => Motion::Still,
+            };
+        }
+        // The present floor is not read yet, so a new one may be lower.
+        Action::SetAutoscalerFloor { .. } | Action::ShiftTraffic { .. } | Action::Throttle { .. } => true,
+        Action::Resize { cpu, memory } => *cpu < 1.0 || *memory < 1.0,
+        Action::Rollback | Action::PromoteRollout | Action::AbortRollout | Action::Restart | Action::Webhook { .. } => {
+            false
+        }
+    };
+    Motion::Other { takes }
+}
+
+/// Returns the replicas that the confirmed arrival rate needs now.
+pub fn needed_now(outlook: &Outlook) -> Option<u32> {
+    outlook.capacity.as_ref().and_then(|capacity| capacity.needed_now)
+}
+
+impl Answer {
+    /// Returns the answer of a guard of the replica count to an action that sets none.
+    pub fn not_replicas() -> Self {
+        Self::Pass("not about replicas".to_owned())
+    }
+
+    /// Returns the answer to an action that asks for what there is.
+    pub fn still() -> Self {
+        Self::Pass("nothing moves".to_owned())
+    }
+
+    /// Returns the answer when the present count is not known.
+    pub fn unknown() -> Self {
+        Self::Hold("the present replica count is not known".to_owned())
+    }
+
+    /// Returns the answer of a guard that watches lowerings alone.
+    pub fn only_lowering() -> Self {
+        Self::Pass("concerns lowering only".to_owned())
+    }
+}

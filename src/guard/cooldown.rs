@@ -1,0 +1,55 @@
+//! Cooldown and reversal lock: time for a write to show what it did (INV-23).
+//!
+//! A raise waits for the last raise, a lowering for the last lowering and the last raise; a raise may follow a
+//! lowering at any time, because too little hurts at once and too much only costs.
+
+use std::time::Duration;
+
+use super::case::{Answer, Case, Motion};
+use crate::model::{Direction, Knob};
+
+/// Holds until the times since the last actions on the knob have passed.
+pub fn guard(case: &Case<'_>) -> Answer {
+    let params = case.params;
+    match case.motion {
+        Motion::Raise { .. } if case.needed_now.is_some() => after_raise(case, params.backed_raise_cooldown),
+        Motion::Raise { .. } => after_raise(case, params.raise_cooldown),
+        Motion::Lower { .. } => before_lowering(case),
+        Motion::Other { .. } => after_any(case, params.other_cooldown),
+        Motion::Still => Answer::still(),
+        Motion::Unknown => Answer::unknown(),
+    }
+}
+
+fn after_raise(case: &Case<'_>, cooldown: Duration) -> Answer {
+    let age = case.memory.last(Knob::Replicas, Direction::Raise).map(|last| last.age(case.ctx.now));
+    waited("raise", age, cooldown)
+}
+
+/// A lowering counts only time that the monotonic clock vouches for.
+fn before_lowering(case: &Case<'_>) -> Answer {
+    let age = |direction| case.memory.last(Knob::Replicas, direction).map(|last| last.certain_age(case.ctx.now));
+    match waited("raise (reversal lock)", age(Direction::Raise), case.params.reversal_lock) {
+        Answer::Pass(_) => waited("lowering", age(Direction::Lower), case.params.lower_cooldown),
+        held => held,
+    }
+}
+
+fn after_any(case: &Case<'_>, cooldown: Duration) -> Answer {
+    let age = [Direction::Raise, Direction::Lower, Direction::Lateral]
+        .into_iter()
+        .filter_map(|direction| case.memory.last(case.action.knob(), direction))
+        .map(|last| last.age(case.ctx.now))
+        .min();
+    waited("action on the knob", age, cooldown)
+}
+
+fn waited(what: &str, age: Option<Duration>, cooldown: Duration) -> Answer {
+    match age {
+        None => Answer::Pass(format!("no {what} before")),
+        Some(age) if age < cooldown => {
+            Answer::Hold(format!("last {what} {} s ago, cooldown {} s", age.as_secs(), cooldown.as_secs()))
+        }
+        Some(age) => Answer::Pass(format!("last {what} {} s ago", age.as_secs())),
+    }
+}

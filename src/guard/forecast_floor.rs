@@ -1,0 +1,26 @@
+//! Forecast floor: never below what the upper forecast, or the last minutes, need.
+//!
+//! This makes the outage of a lowering in a short dip before the next surge an impossible plan.
+
+use super::case::{Answer, Case, Motion};
+
+/// Permits a lowering down to the floor; without a floor, none where the service declares capacity.
+pub fn guard(case: &Case<'_>) -> Answer {
+    match case.motion {
+        Motion::Lower { .. } => {}
+        Motion::Other { .. } => return Answer::not_replicas(),
+        Motion::Still => return Answer::still(),
+        Motion::Unknown => return Answer::unknown(),
+        Motion::Raise { .. } => return Answer::only_lowering(),
+    }
+    let floor = case.ctx.outlook.capacity.as_ref().and_then(|capacity| capacity.floor);
+    match floor {
+        Some(floor) => {
+            Answer::Within { low: floor, high: u32::MAX, why: format!("the forecast needs at least {floor}") }
+        }
+        None if case.ctx.spec.capacity.is_some() => {
+            Answer::Hold("the floor is not known: without it nothing is lowered".to_owned())
+        }
+        None => Answer::Pass("the service declares no capacity".to_owned()),
+    }
+}

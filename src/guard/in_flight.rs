@@ -1,0 +1,18 @@
+//! In flight: one action at a time on a target (INV-21), and no lowering while pods are being replaced.
+
+use super::case::{Answer, Case, Motion};
+
+/// Holds while a write of ours is under way, and holds a lowering while a rollout is.
+///
+/// **Source**: kubernetes/kubernetes#72775 and others: during a rolling update the readings of pods that come
+/// and go say little about what can be spared.
+pub fn guard(case: &Case<'_>) -> Answer {
+    if let Some(write) = case.memory.in_flight() {
+        return Answer::Hold(format!("change {} ({} to {}) is under way", write.id, write.knob.as_str(), write.to));
+    }
+    let rollout = case.ctx.features.target.last().is_some_and(|target| target.rollout);
+    match case.motion {
+        Motion::Lower { .. } if rollout => Answer::Hold("a rollout is under way: nothing is lowered".to_owned()),
+        _ => Answer::Pass("nothing is under way".to_owned()),
+    }
+}

@@ -1,0 +1,225 @@
+//! What one service remembers between cycles: its writes, the needs of the last minutes, who moved the target.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::case::{Context, Motion, motion, needed_now};
+use super::freshness;
+use super::owner::Owner;
+use super::params::{GuardParams, HOUR};
+use super::window::Window;
+use crate::model::time::elapsed;
+use crate::model::{ChangeId, ChangeSet, Choice, Direction, Intent, Knob, Now, Timestamp, WriteOutcome};
+
+/// A moment that may lie before the start of the process, where the monotonic clock does not reach.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    mono: Duration,
+    /// How much earlier than `mono` it was, by the wall clock.
+    before: Duration,
+}
+
+impl Moment {
+    /// Returns the present moment.
+    pub fn now(now: Now) -> Self {
+        Self { mono: now.mono, before: Duration::ZERO }
+    }
+
+    /// Returns the moment of a persisted wall time. One in the future counts as just now.
+    pub fn persisted(at: Timestamp, now: Now) -> Self {
+        Self { mono: now.mono, before: elapsed(now.wall, at) }
+    }
+
+    /// Returns how long ago it was, trusting the wall clock for what lies before this run.
+    pub fn age(self, now: Now) -> Duration {
+        now.since(self.mono).saturating_add(self.before)
+    }
+
+    /// Returns how long ago it was at least, whatever happened to the wall clock (INV-23).
+    pub fn certain_age(self, now: Now) -> Duration {
+        now.since(self.mono)
+    }
+}
+
+/// A write that counts against the budgets of the service.
+#[derive(Debug, Clone)]
+struct Write {
+    id: ChangeId,
+    at: Moment,
+}
+
+/// A write under way.
+#[derive(Debug, Clone)]
+pub struct InFlight {
+    /// Which change.
+    pub id: ChangeId,
+    /// What it turns.
+    pub knob: Knob,
+    /// To what.
+    pub to: u32,
+}
+
+/// The past of one service, as far as guards ask for it.
+///
+/// Times are monotonic; what an earlier run left is restored from the journal by [`Memory::restore`].
+#[derive(Debug, Clone, Default)]
+pub struct Memory {
+    writes: VecDeque<Write>,
+    last: BTreeMap<(Knob, Direction), Moment>,
+    in_flight: Option<InFlight>,
+    window: Window,
+    owner: Owner,
+    /// Newest sample when a raise was first proposed, of the present run of such proposals.
+    raise_since: Option<Timestamp>,
+}
+
+impl Memory {
+    /// Returns the memory that the journal holds: intents of this service, oldest first, ended or open.
+    ///
+    /// Persisted wall times are clamped: one in the future counts as just now. An open intent is under way
+    /// until [`Memory::write_ended`] tells how it was settled.
+    ///
+    /// **Invariants**: INV-23. A lowering counts the time of the downtime for nothing, so that no jump of the
+    /// wall clock brings it forward; a raise trusts the wall clock, because waiting too long harms more.
+    pub fn restore(intents: &[Intent], now: Now) -> Self {
+        let mut memory = Self::default();
+        for intent in intents {
+            let change = &intent.change;
+            match &intent.ended {
+                None => {
+                    memory.in_flight = Some(InFlight { id: change.id.clone(), knob: change.knob, to: change.to });
+                    memory.charge(change, Moment::persisted(intent.prepared, now));
+                }
+                Some((at, outcome)) if was_sent(outcome) => {
+                    let at = Moment::persisted(*at, now);
+                    memory.charge(change, at);
+                    if *outcome == WriteOutcome::Applied {
+                        memory.remember(change, at, now);
+                        if change.knob == Knob::Replicas && at.age(now) < HOUR {
+                            memory.owner.wrote_before(change.from, change.to, now);
+                        }
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        memory.forget_old_writes(now);
+        memory
+    }
+
+    /// Remembers that a write was handed to the write gate. It is charged now and not when it ends.
+    pub fn write_started(&mut self, change: &ChangeSet, now: Now) {
+        self.in_flight = Some(InFlight { id: change.id.clone(), knob: change.knob, to: change.to });
+        self.charge(change, Moment::now(now));
+        self.forget_old_writes(now);
+    }
+
+    /// Remembers how a write ended. One that was never sent is not charged.
+    pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
+        if self.in_flight.as_ref().is_some_and(|in_flight| in_flight.id == change.id) {
+            self.in_flight = None;
+        }
+        if !was_sent(outcome) {
+            self.writes.retain(|write| write.id != change.id);
+            return;
+        }
+        self.charge(change, Moment::now(now));
+        if *outcome == WriteOutcome::Applied {
+            self.remember(change, Moment::now(now), now);
+            if change.knob == Knob::Replicas {
+                self.owner.wrote(change.from, change.to, now);
+            }
+        }
+    }
+
+    /// Lets the memory see one cycle, whatever was proposed in it.
+    pub(super) fn observe(&mut self, params: &GuardParams, ctx: &Context<'_>) {
+        let in_flight = self.in_flight.as_ref().filter(|write| write.knob == Knob::Replicas).map(|write| write.to);
+        if let Some(target) = ctx.features.target.known() {
+            self.owner.observe(target.replicas, in_flight, params.human_hold, ctx.now);
+        }
+        self.observe_need(params, ctx);
+        self.raise_since = match proposed(ctx) {
+            Some((Motion::Raise { .. }, _)) => self.raise_since.or_else(|| freshness::newest_sample(ctx)),
+            _ => None,
+        };
+    }
+
+    /// The need of a cycle is what was proposed, at least what the arrival rate needs; where nothing was
+    /// proposed, it is what runs. A cycle that could not see enough to lower breaks the window.
+    fn observe_need(&mut self, params: &GuardParams, ctx: &Context<'_>) {
+        let Some(target) = ctx.features.target.known().filter(|_| freshness::lacking(ctx).is_none()) else {
+            self.window.reset();
+            return;
+        };
+        let asked = proposed(ctx).and_then(|(_, wanted)| wanted).unwrap_or(target.replicas);
+        let need = asked.max(needed_now(ctx.outlook).unwrap_or(0));
+        self.window.push(ctx.now.mono, need, params.stabilisation, params.window_gap);
+    }
+
+    fn charge(&mut self, change: &ChangeSet, at: Moment) {
+        if self.writes.iter().all(|write| write.id != change.id) {
+            self.writes.push_back(Write { id: change.id.clone(), at });
+        }
+    }
+
+    fn forget_old_writes(&mut self, now: Now) {
+        self.writes.retain(|write| write.at.age(now) < HOUR);
+    }
+
+    fn remember(&mut self, change: &ChangeSet, at: Moment, now: Now) {
+        let last = self.last.entry((change.knob, change.direction())).or_insert(at);
+        if at.age(now) <= last.age(now) {
+            *last = at;
+        }
+    }
+
+    /// Returns the write under way.
+    pub(super) fn in_flight(&self) -> Option<&InFlight> {
+        self.in_flight.as_ref()
+    }
+
+    /// Returns when `knob` was last turned in `direction`.
+    pub(super) fn last(&self, knob: Knob, direction: Direction) -> Option<Moment> {
+        self.last.get(&(knob, direction)).copied()
+    }
+
+    /// Returns how many writes were charged in the last `span`.
+    pub(super) fn writes_within(&self, span: Duration, now: Now) -> usize {
+        self.writes.iter().filter(|write| write.at.age(now) < span).count()
+    }
+
+    /// Returns the needs of the last minutes.
+    pub(super) fn window(&self) -> &Window {
+        &self.window
+    }
+
+    /// Returns what is known of others who move the target.
+    pub(super) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// Returns the newest sample when a raise was first proposed.
+    pub(super) fn raise_since(&self) -> Option<Timestamp> {
+        self.raise_since
+    }
+}
+
+/// Returns what the proposed action does to the replicas, and how many it wants.
+fn proposed(ctx: &Context<'_>) -> Option<(Motion, Option<u32>)> {
+    let Choice::Act { action, .. } = &ctx.proposal.choice else { return None };
+    let target = ctx.features.target.last()?;
+    Some((motion(action, Some(target)), action.wanted_replicas(target.replicas)))
+}
+
+/// Tells whether the API server may have seen the write.
+fn was_sent(outcome: &WriteOutcome) -> bool {
+    match outcome {
+        WriteOutcome::Applied | WriteOutcome::Rejected { .. } | WriteOutcome::Abandoned { .. } => true,
+        WriteOutcome::AlreadyThere
+        | WriteOutcome::Superseded { .. }
+        | WriteOutcome::Expired
+        | WriteOutcome::Refused(_)
+        | WriteOutcome::NoLever => false,
+    }
+}

@@ -1,0 +1,26 @@
+//! Stabilisation: a lowering goes no further than the largest need of the last minutes (INV-07).
+//!
+//! A short dip is no lull. The window must be full and without a gap: what was missed cannot be vouched for.
+
+use super::case::{Answer, Case, Motion};
+
+/// Permits a lowering to the peak of a full window, holds it before.
+pub fn guard(case: &Case<'_>) -> Answer {
+    match case.motion {
+        Motion::Lower { .. } => {}
+        Motion::Other { .. } => return Answer::not_replicas(),
+        Motion::Still => return Answer::still(),
+        Motion::Unknown => return Answer::unknown(),
+        Motion::Raise { .. } => return Answer::only_lowering(),
+    }
+    let window = case.memory.window();
+    let (seen, span) = (window.seen(case.ctx.now.mono), case.params.stabilisation);
+    match window.peak() {
+        Some(peak) if seen >= span => Answer::Within {
+            low: peak,
+            high: u32::MAX,
+            why: format!("largest need of the last {} s is {peak}", span.as_secs()),
+        },
+        _ => Answer::Hold(format!("seen without a gap for {} s of {} s", seen.as_secs(), span.as_secs())),
+    }
+}

@@ -1,0 +1,739 @@
+//! Tables: each guard alone decides one cycle that is otherwise in order.
+
+use std::time::Duration;
+
+use super::*;
+use crate::model::change::Refusal;
+use crate::model::kill::KillOrder;
+use crate::model::{
+    Action, ActionClass, Bounds, Budgets, Capacity, CapacitySpec, ChangeId, ChangeSet, CycleId, DecisionId, Features,
+    Finite, Intent, KillState, Knob, Missing, Mode, Now, Outlook, Proposal, Reading, Role, Sample, ServiceSpec,
+    SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId,
+    Unit, WriteOutcome,
+};
+
+const TICK: Duration = Duration::from_secs(15);
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn signal(name: &str, unit: Unit, role: Role) -> SignalSpec {
+    let name = SignalName::new(name).unwrap();
+    SignalSpec { name, unit, role: Some(role), range: (0.0, 1e9), forecast: true, scrape_interval: TICK }
+}
+
+fn spec() -> ServiceSpec {
+    ServiceSpec {
+        id: "shop/checkout".parse().unwrap(),
+        target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() },
+        signals: vec![signal("rps", Unit::PerSecond, Role::ArrivalRate), signal("p99", Unit::Seconds, Role::Latency)],
+        labels: [].into(),
+        slo: Slo { p99: 0.3, error_ratio: 0.01 },
+        parameters: [].into(),
+        mode: Mode::Auto,
+        bounds: Bounds { min: 2, max: 40 },
+        budgets: Budgets::default(),
+        capacity: Some(CapacitySpec { per_pod_rate: 50.0, utilisation: 0.7, start_time: secs(60) }),
+        allow_lowering: true,
+    }
+}
+
+/// One service and its loop up to the guards. Every test starts from a cycle in which all guards pass.
+struct World {
+    spec: ServiceSpec,
+    params: GuardParams,
+    memory: Memory,
+    kill: KillState,
+    now: Now,
+    target: TargetReading,
+    readings: Vec<Option<f64>>,
+    suspect: bool,
+    needed_now: Option<u32>,
+    floor: Option<u32>,
+    cycle: u32,
+}
+
+impl World {
+    /// Ten replicas, running for ten minutes, all of which wanted to lower to seven.
+    fn lowering() -> Self {
+        let mut world = Self::at(10);
+        (world.needed_now, world.floor) = (Some(5), Some(3));
+        for _ in 0..40 {
+            world.propose(&Action::ScaleTo { replicas: 7 });
+        }
+        world
+    }
+
+    fn at(replicas: u32) -> Self {
+        let mono = secs(100);
+        let wall = Timestamp::from_second(1_700_000_000).unwrap();
+        let mut world = Self {
+            spec: spec(),
+            params: GuardParams::default(),
+            memory: Memory::default(),
+            kill: KillState::released(),
+            now: Now { wall, mono },
+            target: TargetReading::Unknown { reason: String::new() },
+            readings: vec![Some(300.0), Some(0.1)],
+            suspect: false,
+            needed_now: None,
+            floor: None,
+            cycle: 0,
+        };
+        world.set_replicas(replicas);
+        world
+    }
+
+    fn set_replicas(&mut self, replicas: u32) {
+        self.target = TargetReading::Known { target: state(replicas, false) };
+    }
+
+    fn features(&self) -> Features {
+        let signals = self.readings.iter().map(|value| match value {
+            Some(value) => {
+                Reading::Fresh { sample: Sample { at: self.now.wall, value: finite(*value) }, staleness: secs(0) }
+            }
+            None => Reading::Absent { missing: Missing::NoSeries },
+        });
+        let signals = signals.map(|reading| SignalFeatures {
+            confirmed: reading.fresh(),
+            mean_1m: reading.fresh(),
+            reading,
+            p99_5m: None,
+            change_5m: None,
+            max_5m: None,
+            suspect: self.suspect,
+            provisional: None,
+            closed: Vec::new(),
+        });
+        Features { signals: signals.collect(), target: self.target.clone() }
+    }
+
+    /// Runs one cycle and moves on by a tick.
+    fn propose(&mut self, action: &Action) -> Verdict {
+        self.choose(Choice::Act { rule: "rule".into(), action: action.clone(), backed_by_arrivals: false })
+    }
+
+    fn propose_backed(&mut self, replicas: u32) -> Verdict {
+        let action = Action::ScaleTo { replicas };
+        self.choose(Choice::Act { rule: "capacity".into(), action, backed_by_arrivals: true })
+    }
+
+    fn choose(&mut self, choice: Choice) -> Verdict {
+        let capacity = Capacity {
+            per_pod: 35.0,
+            lead_time: secs(60),
+            needed_now: self.needed_now,
+            needed_ahead: None,
+            floor: self.floor,
+        };
+        let outlook = Outlook { signals: vec![None, None], capacity: Some(capacity) };
+        let proposal = Proposal { revision: None, rules: Vec::new(), choice };
+        let (features, kill) = (self.features(), self.kill.clone());
+        let ctx = Context {
+            spec: &self.spec,
+            features: &features,
+            outlook: &outlook,
+            proposal: &proposal,
+            kill: &kill,
+            now: self.now,
+        };
+        let verdict = judge(&mut self.memory, &self.params, &ctx);
+        self.now = self.now.plus(TICK);
+        self.cycle += 1;
+        verdict
+    }
+
+    fn change(&self, from: u32, to: u32) -> ChangeSet {
+        let cycle = CycleId { run: 1, seq: self.cycle };
+        let decision = DecisionId { service: self.spec.id.clone(), cycle };
+        ChangeSet {
+            id: ChangeId::derive("uid", Knob::Replicas, &decision, from, to),
+            trace: TraceId::derive(&self.spec.id, cycle, self.now.wall),
+            decision,
+            rule: "rule".to_owned(),
+            revision: None,
+            target: self.spec.target.clone(),
+            uid: "uid".to_owned(),
+            knob: Knob::Replicas,
+            class: ActionClass::Scale,
+            from,
+            to,
+            backed_by_arrivals: false,
+            decided: self.now,
+            valid_for: secs(30),
+        }
+    }
+
+    /// Writes, and lets the watch show it.
+    fn write(&mut self, from: u32, to: u32) -> ChangeSet {
+        let change = self.change(from, to);
+        self.memory.write_started(&change, self.now);
+        self.memory.write_ended(&change, &WriteOutcome::Applied, self.now);
+        self.set_replicas(to);
+        self.cycle += 1;
+        change
+    }
+
+    fn pass(&mut self, seconds: u64) {
+        self.now = self.now.plus(secs(seconds));
+    }
+}
+
+fn state(replicas: u32, rollout: bool) -> TargetState {
+    TargetState { uid: "uid".to_owned(), resource_version: "1".to_owned(), replicas, ready: replicas, rollout }
+}
+
+fn finite(value: f64) -> Finite {
+    Finite::new(value).unwrap()
+}
+
+fn scale_to(replicas: u32) -> Action {
+    Action::ScaleTo { replicas }
+}
+
+fn nothing() -> Choice {
+    Choice::Nothing { reason: "no rule matched".into() }
+}
+
+fn why(verdict: &Verdict, guard: GuardName) -> &str {
+    verdict.findings.iter().find(|found| found.guard == guard).map_or("", |found| found.why.as_str())
+}
+
+/// The kind, the guard that decided, the replicas permitted.
+fn sum(verdict: &Verdict) -> (VerdictKind, Option<GuardName>, Option<u32>) {
+    (verdict.kind, verdict.decided_by, verdict.permitted)
+}
+
+#[test]
+fn all_guards_are_evaluated_in_order_and_the_first_that_stops_decides() {
+    let mut world = World::lowering();
+    world.kill = KillState::Unreadable { error: "no such file".to_owned() };
+    world.spec.mode = Mode::Observe;
+    world.readings = vec![None, None];
+    let verdict = world.propose(&scale_to(7));
+    let names: Vec<GuardName> = verdict.findings.iter().map(|found| found.guard).collect();
+    assert_eq!(names, chain().map(|(name, _)| name));
+    assert!(names.is_sorted(), "the chain follows the order of GuardName");
+    assert_eq!(sum(&verdict), (VerdictKind::Hold, Some(GuardName::KillSwitch), None));
+    assert!(verdict.findings.iter().filter(|found| found.finding != Finding::Pass).count() >= 3);
+    assert!(verdict.findings.iter().all(|found| !found.why.is_empty()));
+}
+
+#[test]
+fn nothing_proposed_is_idle() {
+    assert_eq!(World::at(4).choose(nothing()), Verdict::idle());
+}
+
+#[test]
+fn a_lowering_in_order_passes() {
+    assert_eq!(sum(&World::lowering().propose(&scale_to(7))), (VerdictKind::Pass, None, Some(7)));
+}
+
+#[test]
+fn kill_switch() {
+    let class = KillOrder { classes: [ActionClass::Scale].into(), ..KillOrder::default() };
+    let other = KillOrder { classes: [ActionClass::Traffic].into(), ..KillOrder::default() };
+    for (kill, holds) in [
+        (KillState::Unreadable { error: "gone".to_owned() }, true),
+        (KillState::Readable { order: class }, true),
+        (KillState::Readable { order: other }, false),
+    ] {
+        let mut world = World::lowering();
+        world.kill = kill;
+        assert_eq!(world.propose(&scale_to(7)).decided_by == Some(GuardName::KillSwitch), holds);
+    }
+}
+
+#[test]
+fn mode() {
+    for (mode, allow_lowering, kind, shown) in [
+        (Mode::Observe, true, VerdictKind::Reject, None),
+        (Mode::Shadow, true, VerdictKind::Hold, Some(7)),
+        (Mode::Approve, true, VerdictKind::Hold, Some(7)),
+        (Mode::Auto, true, VerdictKind::Pass, Some(7)),
+        (Mode::Auto, false, VerdictKind::Reject, None),
+    ] {
+        let mut world = World::lowering();
+        (world.spec.mode, world.spec.allow_lowering) = (mode, allow_lowering);
+        let verdict = world.propose(&scale_to(7));
+        assert_eq!((verdict.kind, verdict.permitted), (kind, shown), "{mode:?} {allow_lowering}");
+    }
+    let mut raise = World::at(4);
+    (raise.spec.allow_lowering, raise.needed_now) = (false, Some(6));
+    assert_eq!(raise.propose_backed(6).kind, VerdictKind::Pass, "only a lowering needs to be allowed");
+}
+
+#[test]
+fn a_dry_run_shows_nothing_that_another_guard_stops() {
+    let mut world = World::lowering();
+    (world.spec.mode, world.floor) = (Mode::Shadow, None);
+    assert_eq!(sum(&world.propose(&scale_to(7))), (VerdictKind::Hold, Some(GuardName::Mode), None));
+}
+
+#[test]
+fn freshness_of_signals() {
+    let lower = scale_to(7);
+    let shift = Action::ShiftTraffic { from: "a".to_owned(), to: "b".to_owned(), step: 0.1, limit: 0.5 };
+    for (readings, action, holds) in [
+        (vec![None, Some(0.1)], &lower, true),
+        (vec![None, Some(0.1)], &shift, true),
+        (vec![None, Some(0.1)], &Action::Throttle { to: 0.8, ttl: secs(60) }, true),
+        (vec![None, Some(0.1)], &Action::Rollback, false),
+        (vec![None, None], &Action::Rollback, true),
+        (vec![Some(300.0), None], &lower, false),
+        (vec![], &lower, true),
+    ] {
+        let mut world = World::lowering();
+        world.readings = readings;
+        let verdict = world.propose(action);
+        let held = verdict.decided_by == Some(GuardName::Freshness);
+        assert_eq!(held, holds, "{action} {:?}", verdict.findings);
+    }
+    let mut raise = World::at(4);
+    (raise.readings, raise.needed_now) = (vec![None, Some(0.1)], Some(8));
+    assert_eq!(raise.propose_backed(8).decided_by, Some(GuardName::Freshness), "sized by a missing arrival rate");
+    raise.propose(&scale_to(6));
+    assert_eq!(raise.propose(&scale_to(6)).kind, VerdictKind::Pass, "another signal is fresh");
+}
+
+#[test]
+fn without_an_arrival_rate_every_declared_signal_controls_a_lowering() {
+    let mut world = World::lowering();
+    world.spec.signals[0].role = None;
+    world.readings = vec![Some(1.0), None];
+    let verdict = world.propose(&scale_to(7));
+    assert_eq!(why(&verdict, GuardName::Freshness), "controlling signal p99: absent: no such series");
+}
+
+#[test]
+fn freshness_of_the_target() {
+    let outdated = TargetReading::Outdated { target: state(4, false), silence: secs(90) };
+    for target in [outdated, TargetReading::Unknown { reason: "never seen".to_owned() }] {
+        let mut world = World::at(4);
+        (world.target, world.needed_now) = (target, Some(6));
+        let verdict = world.propose_backed(6);
+        assert_eq!((verdict.kind, verdict.decided_by), (VerdictKind::Hold, Some(GuardName::Freshness)));
+        assert_eq!(verdict.permitted, None);
+    }
+}
+
+#[test]
+fn in_flight_holds_until_the_write_ended() {
+    let mut world = World::at(4);
+    world.needed_now = Some(6);
+    let change = world.change(4, 6);
+    world.memory.write_started(&change, world.now);
+    assert_eq!(world.propose_backed(6).decided_by, Some(GuardName::InFlight));
+    assert_eq!(world.propose(&Action::Restart).decided_by, Some(GuardName::InFlight), "on every knob");
+    world.memory.write_ended(&change, &WriteOutcome::Refused(Refusal::Busy), world.now);
+    assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
+}
+
+#[test]
+fn a_rollout_holds_a_lowering_and_nothing_else() {
+    let mut world = World::lowering();
+    world.target = TargetReading::Known { target: state(10, true) };
+    assert_eq!(world.propose(&scale_to(7)).decided_by, Some(GuardName::InFlight));
+    assert_eq!(world.propose(&Action::AbortRollout).kind, VerdictKind::Pass);
+    world.needed_now = Some(12);
+    assert_eq!(world.propose_backed(12).kind, VerdictKind::Pass);
+}
+
+#[test]
+fn a_target_switched_off_stays_off() {
+    let mut world = World::at(0);
+    world.needed_now = Some(3);
+    assert_eq!(sum(&world.propose_backed(3)), (VerdictKind::Hold, Some(GuardName::Ownership), None));
+}
+
+#[test]
+fn a_foreign_edit_voids_one_decision() {
+    let mut world = World::at(4);
+    world.needed_now = Some(9);
+    world.choose(nothing());
+    world.set_replicas(5);
+    let verdict = world.propose_backed(9);
+    assert_eq!(verdict.decided_by, Some(GuardName::Ownership));
+    let expected = "somebody else set Deployment shop/checkout from 4 to 5: decided anew next";
+    assert_eq!(why(&verdict, GuardName::Ownership), expected);
+    assert_eq!(world.propose_backed(9).kind, VerdictKind::Pass);
+}
+
+#[test]
+fn our_own_write_is_no_foreign_edit() {
+    let mut world = World::at(4);
+    world.choose(nothing());
+    let change = world.change(4, 6);
+    world.memory.write_started(&change, world.now);
+    world.set_replicas(6);
+    world.choose(nothing());
+    world.memory.write_ended(&change, &WriteOutcome::Applied, world.now);
+    world.pass(20);
+    world.needed_now = Some(9);
+    assert_eq!(world.propose_backed(9).kind, VerdictKind::Pass);
+}
+
+#[test]
+fn two_reverts_within_an_hour_make_it_stand_down() {
+    let mut world = World::at(4);
+    world.needed_now = Some(6);
+    for _ in 0..2 {
+        world.choose(nothing());
+        world.write(4, 6);
+        world.choose(nothing());
+        world.set_replicas(4);
+    }
+    let verdict = world.propose_backed(6);
+    assert_eq!(verdict.decided_by, Some(GuardName::Ownership));
+    assert!(why(&verdict, GuardName::Ownership).contains("last 6 to 4"), "{verdict:?}");
+    world.pass(1700);
+    assert_eq!(world.propose_backed(6).decided_by, Some(GuardName::Ownership));
+    world.pass(100);
+    assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
+}
+
+#[test]
+fn a_write_that_never_shows_counts_as_reverted() {
+    let mut world = World::at(4);
+    for _ in 0..2 {
+        world.choose(nothing());
+        world.write(4, 6);
+        world.set_replicas(4);
+        world.choose(nothing());
+        world.choose(nothing());
+        world.choose(nothing());
+    }
+    world.needed_now = Some(6);
+    let verdict = world.propose_backed(6);
+    assert!(why(&verdict, GuardName::Ownership).contains("standing down"), "{verdict:?}");
+}
+
+#[test]
+fn an_edit_in_the_same_direction_is_no_revert() {
+    let mut world = World::at(4);
+    for (from, to, edited) in [(4, 6, 8), (8, 10, 12), (12, 14, 16)] {
+        world.choose(nothing());
+        world.write(from, to);
+        world.choose(nothing());
+        world.set_replicas(edited);
+        world.choose(nothing());
+    }
+    world.needed_now = Some(18);
+    world.pass(600);
+    assert_eq!(world.propose_backed(18).kind, VerdictKind::Pass);
+}
+
+#[test]
+fn a_raise_needs_a_second_sample() {
+    let mut world = World::at(4);
+    let first = world.propose(&scale_to(6));
+    assert_eq!(sum(&first), (VerdictKind::Hold, Some(GuardName::Confirmation), None));
+    assert_eq!(world.propose(&scale_to(6)).kind, VerdictKind::Pass);
+    world.choose(nothing());
+    assert_eq!(world.propose(&scale_to(6)).decided_by, Some(GuardName::Confirmation), "the wish was interrupted");
+    world.needed_now = Some(6);
+    let mut backed = World::at(4);
+    backed.needed_now = Some(6);
+    assert_eq!(backed.propose_backed(6).kind, VerdictKind::Pass, "the arrival rate is confirmed by observe");
+}
+
+#[test]
+fn cooldown() {
+    // (last write, next count, backed, seconds since, holds)
+    for (last, next, backed, after, holds) in [
+        ((4, 6), 9, true, 14, true),
+        ((4, 6), 9, true, 15, false),
+        ((4, 6), 9, false, 179, true),
+        ((4, 6), 9, false, 180, false),
+        ((9, 7), 9, false, 1, false),
+        ((9, 7), 5, false, 599, true),
+        ((9, 7), 5, false, 600, false),
+        ((4, 6), 5, false, 599, true),
+        ((4, 6), 5, false, 600, false),
+    ] {
+        let mut world = World::at(last.0);
+        (world.needed_now, world.floor) = (backed.then_some(next), Some(2));
+        world.params.window_gap = secs(3600);
+        world.write(last.0, last.1);
+        let written = world.now;
+        world.now = written.plus(secs(after));
+        let verdict = if backed { world.propose_backed(next) } else { world.propose(&scale_to(next)) };
+        let found = verdict.findings.iter().find(|found| found.guard == GuardName::Cooldown).unwrap();
+        assert_eq!(found.finding == Finding::Hold, holds, "{last:?} {next} {backed} {after}: {}", found.why);
+    }
+}
+
+#[test]
+fn only_what_was_applied_starts_a_cooldown() {
+    let mut world = World::at(4);
+    world.needed_now = Some(6);
+    let change = world.change(4, 6);
+    world.memory.write_started(&change, world.now);
+    world.memory.write_ended(&change, &WriteOutcome::Superseded { found: "5".to_owned() }, world.now);
+    assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
+}
+
+#[test]
+fn stabilisation_needs_a_full_window_and_keeps_its_peak() {
+    let mut world = World::lowering();
+    world.propose(&scale_to(9));
+    for _ in 0..20 {
+        let verdict = world.propose(&scale_to(7));
+        assert_eq!(sum(&verdict), (VerdictKind::Clamp, Some(GuardName::Stabilisation), Some(9)));
+    }
+    assert_eq!(world.propose(&scale_to(7)).permitted, Some(7));
+    world.choose(nothing());
+    let verdict = world.propose(&scale_to(7));
+    assert_eq!(sum(&verdict), (VerdictKind::Hold, Some(GuardName::Stabilisation), None), "10 run, 10 were needed");
+}
+
+#[test]
+fn a_gap_empties_the_window() {
+    let gaps: [fn(&mut World); 3] = [
+        |world| world.pass(91),
+        |world| {
+            world.readings = vec![None, Some(0.1)];
+            world.propose(&scale_to(7));
+            world.readings = vec![Some(300.0), Some(0.1)];
+        },
+        |world| {
+            let target = world.target.clone();
+            world.target = TargetReading::Unknown { reason: "watch lost".to_owned() };
+            world.propose(&scale_to(7));
+            world.target = target;
+        },
+    ];
+    for gap in gaps {
+        let mut world = World::lowering();
+        gap(&mut world);
+        let verdict = world.propose(&scale_to(7));
+        assert_eq!(verdict.decided_by, Some(GuardName::Stabilisation), "{:?}", verdict.findings);
+        assert_eq!(why(&verdict, GuardName::Stabilisation), "seen without a gap for 0 s of 300 s");
+    }
+}
+
+#[test]
+fn step_limit() {
+    // (from, wanted, needed now, suspect, permitted)
+    for (from, wanted, needed, suspect, expected) in [
+        (10, 40, None, false, 20),
+        (3, 40, None, false, 7),
+        (3, 40, None, true, 6),
+        (10, 40, Some(35), false, 35),
+        (5, 40, Some(35), false, 20),
+        (5, 12, Some(6), false, 10),
+        (5, 40, Some(35), true, 10),
+        (5, 6, Some(6), false, 6),
+    ] {
+        let mut world = World::at(from);
+        (world.needed_now, world.suspect) = (needed, suspect);
+        world.propose_backed(wanted);
+        let verdict = world.propose_backed(wanted);
+        assert_eq!(verdict.permitted, Some(expected), "{from} {wanted} {needed:?} {suspect}: {:?}", verdict.findings);
+    }
+}
+
+#[test]
+fn a_lowering_takes_at_most_thirty_percent_and_at_least_one() {
+    for (from, expected) in [(10, 7), (4, 3), (3, 2), (20, 14), (33, 24)] {
+        let mut world = World::at(from);
+        (world.needed_now, world.floor) = (Some(1), Some(1));
+        for _ in 0..40 {
+            world.propose(&scale_to(1));
+        }
+        assert_eq!(world.propose(&scale_to(1)).permitted, Some(expected), "{from}");
+    }
+}
+
+#[test]
+fn bounds_clamp_and_never_turn_a_move_round() {
+    let mut world = World::at(30);
+    world.needed_now = Some(60);
+    assert_eq!(sum(&world.propose_backed(60)), (VerdictKind::Clamp, Some(GuardName::Bounds), Some(40)));
+    for (from, wanted, needed) in [(50, 60, 60), (40, 50, 50), (1, 3, 3)] {
+        let mut world = World::at(from);
+        world.needed_now = Some(needed);
+        world.spec.bounds = Bounds { min: 20, max: 40 };
+        let verdict = world.propose_backed(wanted);
+        assert_eq!(sum(&verdict), (VerdictKind::Hold, Some(GuardName::Bounds), None), "{from}");
+    }
+    let mut zero = World::at(2);
+    (zero.spec.bounds, zero.floor) = (Bounds { min: 0, max: 40 }, Some(0));
+    for _ in 0..40 {
+        zero.propose(&scale_to(0));
+    }
+    assert_eq!(zero.propose(&scale_to(0)).permitted, Some(1), "never zero, whatever the bounds say");
+}
+
+#[test]
+fn forecast_floor() {
+    for (floor, capacity, kind, permitted) in [
+        (Some(3), true, VerdictKind::Pass, Some(7)),
+        (Some(9), true, VerdictKind::Clamp, Some(9)),
+        (Some(10), true, VerdictKind::Hold, None),
+        (Some(u32::MAX), true, VerdictKind::Hold, None),
+        (None, true, VerdictKind::Hold, None),
+        (None, false, VerdictKind::Pass, Some(7)),
+    ] {
+        let mut world = World::lowering();
+        world.floor = floor;
+        if !capacity {
+            world.spec.capacity = None;
+        }
+        let verdict = world.propose(&scale_to(7));
+        assert_eq!((verdict.kind, verdict.permitted), (kind, permitted), "{floor:?} {capacity}");
+    }
+}
+
+#[test]
+fn budget() {
+    let mut world = World::at(2);
+    for step in 0..4 {
+        world.write(2 + step, 3 + step);
+        world.pass(60);
+    }
+    world.needed_now = Some(9);
+    assert_eq!(world.propose_backed(9).decided_by, Some(GuardName::Budget), "4 in 10 minutes stop every write");
+
+    let mut world = World::at(2);
+    for step in 0..12 {
+        world.write(2 + step, 3 + step);
+        world.pass(240);
+    }
+    world.pass(120);
+    world.propose(&scale_to(16));
+    assert_eq!(world.propose(&scale_to(16)).decided_by, Some(GuardName::Budget), "12 in an hour");
+    world.needed_now = Some(16);
+    assert_eq!(world.propose_backed(16).kind, VerdictKind::Pass, "arrivals need it");
+}
+
+#[test]
+fn a_write_that_was_not_sent_is_not_charged() {
+    let mut world = World::at(4);
+    world.needed_now = Some(6);
+    for _ in 0..10 {
+        let change = world.change(4, 6);
+        world.memory.write_started(&change, world.now);
+        world.memory.write_ended(&change, &WriteOutcome::Refused(Refusal::Busy), world.now);
+        assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
+    }
+    for _ in 0..4 {
+        let change = world.change(4, 6);
+        world.memory.write_started(&change, world.now);
+        let rejected = WriteOutcome::Rejected { reason: "quota".to_owned() };
+        world.memory.write_ended(&change, &rejected, world.now);
+        world.cycle += 1;
+    }
+    assert_eq!(world.propose_backed(6).decided_by, Some(GuardName::Budget), "the API server saw these");
+}
+
+#[test]
+fn actions_on_other_knobs_meet_the_guards_that_concern_them() {
+    let mut world = World::at(4);
+    let verdict = world.propose(&Action::Restart);
+    assert_eq!(sum(&verdict), (VerdictKind::Pass, None, None));
+    for guard in [GuardName::StepLimit, GuardName::Bounds, GuardName::ForecastFloor, GuardName::Stabilisation] {
+        assert_eq!(why(&verdict, guard), "not about replicas");
+    }
+    let change = ChangeSet { knob: Knob::Pods, class: ActionClass::Rollout, ..world.change(0, 1) };
+    world.memory.write_ended(&change, &WriteOutcome::Applied, world.now);
+    assert_eq!(world.propose(&Action::Restart).decided_by, Some(GuardName::Cooldown));
+}
+
+#[test]
+fn asking_for_what_runs_passes_and_moves_nothing() {
+    assert_eq!(sum(&World::at(4).propose(&scale_to(4))), (VerdictKind::Pass, None, Some(4)));
+}
+
+fn intent(world: &World, from: u32, to: u32, ended: Option<(Timestamp, WriteOutcome)>) -> Intent {
+    Intent { change: world.change(from, to), prepared: world.now.wall, ended }
+}
+
+#[test]
+fn the_journal_restores_cooldowns_budgets_and_open_writes() {
+    let mut world = World::at(6);
+    let applied = intent(&world, 4, 6, Some((world.now.wall, WriteOutcome::Applied)));
+    world.now = Now { mono: secs(1), ..world.now.plus(secs(100)) };
+    world.memory = Memory::restore(std::slice::from_ref(&applied), world.now);
+    world.propose(&scale_to(8));
+    let verdict = world.propose(&scale_to(8));
+    assert_eq!(why(&verdict, GuardName::Cooldown), "last raise 115 s ago, cooldown 180 s");
+    assert_eq!(why(&verdict, GuardName::Budget), "1 writes in 10 minutes, 1 in the hour");
+
+    let open = intent(&world, 6, 8, None);
+    world.memory = Memory::restore(&[applied, open.clone()], world.now);
+    assert_eq!(world.propose(&Action::Restart).decided_by, Some(GuardName::InFlight));
+    world.memory.write_ended(&open.change, &WriteOutcome::Applied, world.now);
+    world.set_replicas(8);
+    world.choose(nothing());
+    assert_eq!(world.propose(&Action::Restart).kind, VerdictKind::Pass);
+}
+
+#[test]
+fn a_persisted_time_in_the_future_counts_as_just_now() {
+    let mut world = World::at(6);
+    let later = world.now.plus(secs(86_400)).wall;
+    let applied = intent(&world, 4, 6, Some((later, WriteOutcome::Applied)));
+    world.memory = Memory::restore(&[applied], world.now);
+    world.propose(&scale_to(8));
+    let verdict = world.propose(&scale_to(8));
+    assert_eq!(why(&verdict, GuardName::Cooldown), "last raise 15 s ago, cooldown 180 s");
+}
+
+mod fleet {
+    use super::*;
+
+    fn write(world: &World, namespace: &str, from: u32, to: u32) -> ChangeSet {
+        let mut change = world.change(from, to);
+        namespace.clone_into(&mut change.target.namespace);
+        change
+    }
+
+    #[test]
+    fn a_namespace_and_the_fleet_have_a_limit_per_minute() {
+        let (world, mut budget) = (World::at(4), FleetBudget::default());
+        for _ in 0..20 {
+            budget.charge(&write(&world, "a", 4, 5), 1000, world.now).unwrap();
+        }
+        let namespace = budget.charge(&write(&world, "a", 4, 5), 1000, world.now).unwrap_err();
+        assert_eq!(namespace, "namespace a had 20 writes in the last minute of 20 allowed");
+        for index in 0..40 {
+            budget.charge(&write(&world, if index % 2 == 0 { "b" } else { "c" }, 4, 5), 1000, world.now).unwrap();
+        }
+        let fleet = budget.charge(&write(&world, "d", 4, 5), 1000, world.now).unwrap_err();
+        assert_eq!(fleet, "the fleet had 60 writes in the last minute of 60 allowed");
+        assert!(budget.charge(&write(&world, "a", 4, 5), 1000, world.now.plus(secs(60))).is_ok());
+    }
+
+    #[test]
+    fn at_most_a_tenth_of_the_fleet_goes_in_ten_minutes() {
+        let (world, mut budget) = (World::at(4), FleetBudget::default());
+        budget.charge(&write(&world, "a", 10, 7), 100, world.now).unwrap();
+        budget.charge(&write(&world, "a", 10, 3), 100, world.now).unwrap();
+        let refused = budget.charge(&write(&world, "b", 4, 3), 100, world.now).unwrap_err();
+        let expected = "10 of 100 replicas were removed in the last 10 minutes, 1 more would pass 10 %";
+        assert_eq!(refused, expected);
+        assert!(budget.charge(&write(&world, "b", 4, 8), 100, world.now).is_ok(), "a raise is not a removal");
+        assert!(budget.charge(&write(&world, "b", 4, 3), 100, world.now.plus(secs(600))).is_ok());
+    }
+
+    #[test]
+    fn a_small_fleet_may_lower_one_service_at_a_time() {
+        let (world, mut budget) = (World::at(4), FleetBudget::default());
+        assert!(budget.charge(&write(&world, "a", 10, 7), 20, world.now).is_ok());
+        assert!(budget.charge(&write(&world, "a", 10, 7), 20, world.now).is_err());
+    }
+
+    #[test]
+    fn what_the_journal_holds_stays_spent() {
+        let world = World::at(4);
+        let mut spent = intent(&world, 10, 5, Some((world.now.wall, WriteOutcome::Applied)));
+        let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent.clone()], world.now);
+        assert!(budget.charge(&world.change(10, 9), 50, world.now).is_err());
+        spent.ended = Some((world.now.wall, WriteOutcome::Expired));
+        let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent], world.now);
+        assert!(budget.charge(&world.change(10, 9), 50, world.now).is_ok());
+    }
+}

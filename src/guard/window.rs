@@ -1,0 +1,81 @@
+//! The stabilisation window: the largest need of the last minutes, and whether they were seen without a gap.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Largest need over a sliding time, on the monotonic clock. Only the values that can still be the largest are
+/// kept, so its size follows the shape of the load and not the length of the tick.
+#[derive(Debug, Clone, Default)]
+pub struct Window {
+    /// Since when there was no gap.
+    since: Option<Duration>,
+    /// When the last need was added.
+    last: Duration,
+    /// Times and needs, times rising, needs falling.
+    peaks: VecDeque<(Duration, u32)>,
+}
+
+impl Window {
+    /// Adds the need of this cycle. A silence longer than `gap` starts the window anew.
+    pub fn push(&mut self, now: Duration, need: u32, span: Duration, gap: Duration) {
+        if self.since.is_some() && now.saturating_sub(self.last) > gap {
+            self.reset();
+        }
+        self.since.get_or_insert(now);
+        self.last = now;
+        while self.peaks.back().is_some_and(|(_, smaller)| *smaller <= need) {
+            self.peaks.pop_back();
+        }
+        self.peaks.push_back((now, need));
+        while self.peaks.front().is_some_and(|(at, _)| now.saturating_sub(*at) > span) {
+            self.peaks.pop_front();
+        }
+    }
+
+    /// Forgets everything: what was missed cannot be vouched for.
+    pub fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Returns how long it has been seen without a gap.
+    pub fn seen(&self, now: Duration) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now.saturating_sub(since))
+    }
+
+    /// Returns the largest need of the window; `None` when it is empty.
+    pub fn peak(&self) -> Option<u32> {
+        self.peaks.front().map(|(_, need)| *need)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPAN: Duration = Duration::from_mins(5);
+    const GAP: Duration = Duration::from_mins(1);
+
+    fn window(needs: &[(u64, u32)]) -> Window {
+        let mut window = Window::default();
+        for (at, need) in needs {
+            window.push(Duration::from_secs(*at), *need, SPAN, GAP);
+        }
+        window
+    }
+
+    #[test]
+    fn the_peak_leaves_after_the_span_and_not_before() {
+        let steps: Vec<(u64, u32)> = (0..=10).map(|step| (step * 30, if step == 0 { 9 } else { 4 })).collect();
+        assert_eq!(window(&steps).peak(), Some(9));
+        let later: Vec<(u64, u32)> = steps.into_iter().chain([(301, 4)]).collect();
+        assert_eq!(window(&later).peak(), Some(4));
+        assert_eq!(window(&later).seen(Duration::from_secs(301)), Duration::from_secs(301));
+    }
+
+    #[test]
+    fn a_gap_starts_it_anew() {
+        let window = window(&[(0, 9), (60, 4), (121, 3)]);
+        assert_eq!(window.seen(Duration::from_secs(121)), Duration::ZERO);
+        assert_eq!(window.peak(), Some(3));
+    }
+}

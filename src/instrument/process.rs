@@ -1,0 +1,136 @@
+//! What the process as a whole does.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::model::{KillState, PolicyRevision};
+
+use super::{Labels, times};
+
+/// The stages of a cycle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Samples to features.
+    Observe,
+    /// Features to outlook.
+    Forecast,
+    /// Outlook to proposal.
+    Decide,
+    /// Proposal to verdict.
+    Guard,
+    /// Verdict to the end of the write.
+    Act,
+    /// Expected against measured effect.
+    Verify,
+}
+
+const STAGES: [&str; 6] = ["observe", "forecast", "decide", "guard", "act", "verify"];
+
+/// Ticks, stages, kill switch, policy, readiness.
+#[derive(Debug, Clone)]
+pub struct ProcessMetrics {
+    /// Seconds between the moment a tick was due and the moment it began.
+    pub tick_lateness: Histogram,
+    /// Ticks left out because the one before was still under way.
+    pub skipped_ticks: Counter,
+    /// Inputs of a stage left out: replaced by a newer one before they were taken, or the cause of a failure.
+    pub skipped_inputs: Counter,
+    /// Seconds from the arrival of the sample to its write on the wire.
+    pub sample_to_write: Histogram,
+    /// Cycles completed, of all services.
+    pub cycles: Counter,
+    stages: [Histogram; STAGES.len()],
+    ready: Gauge,
+    kill_engaged: Gauge,
+    kill_unreadable: Gauge,
+    reloads_active: Counter,
+    reloads_refused: Counter,
+    policy: Family<Labels<1>, Gauge>,
+}
+
+impl ProcessMetrics {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let durations = Family::<Labels<1>, Histogram>::new_with_constructor(times);
+        let reloads = Family::<Labels<1>, Counter>::default();
+        let new = Self {
+            tick_lateness: times(),
+            skipped_ticks: Counter::default(),
+            skipped_inputs: Counter::default(),
+            sample_to_write: times(),
+            cycles: Counter::default(),
+            stages: STAGES.map(|stage| durations.get_or_create_owned(&[("stage", stage.into())])),
+            ready: Gauge::default(),
+            kill_engaged: Gauge::default(),
+            kill_unreadable: Gauge::default(),
+            reloads_active: reloads.get_or_create_owned(&[("result", "active".into())]),
+            reloads_refused: reloads.get_or_create_owned(&[("result", "refused".into())]),
+            policy: Family::default(),
+        };
+        let help = "How much later than due a tick began";
+        registry.register_with_unit("tick_lateness", help, Unit::Seconds, new.tick_lateness.clone());
+        let help = "Ticks left out because the one before was still under way";
+        registry.register("skipped_ticks", help, new.skipped_ticks.clone());
+        let help = "Inputs of a stage left out: replaced by a newer one, or the cause of a failure";
+        registry.register("skipped_inputs", help, new.skipped_inputs.clone());
+        let help = "Time from the arrival of a sample to its write on the wire";
+        registry.register_with_unit("sample_to_write", help, Unit::Seconds, new.sample_to_write.clone());
+        registry.register("cycles", "Cycles completed, of all services", new.cycles.clone());
+        registry.register_with_unit("stage_duration", "Time spent in a stage", Unit::Seconds, durations);
+        registry.register("ready", "Whether the loop can decide", new.ready.clone());
+        let help = "Whether the kill switch stops anything; an unreadable one stops everything";
+        registry.register("kill_switch_engaged", help, new.kill_engaged.clone());
+        let help = "Whether the kill switch cannot be read";
+        registry.register("kill_switch_unreadable", help, new.kill_unreadable.clone());
+        registry.register("policy_reloads", "Policy sets offered, by what became of them", reloads);
+        registry.register("policy_info", "The policy set in force", new.policy.clone());
+        new
+    }
+
+    /// Notes how long one run of a stage took.
+    pub fn stage(&self, stage: Stage, took: Duration) {
+        let [observe, forecast, decide, guard, act, verify] = &self.stages;
+        let histogram = match stage {
+            Stage::Observe => observe,
+            Stage::Forecast => forecast,
+            Stage::Decide => decide,
+            Stage::Guard => guard,
+            Stage::Act => act,
+            Stage::Verify => verify,
+        };
+        histogram.observe(took.as_secs_f64());
+    }
+
+    /// Notes whether the loop can decide.
+    pub fn ready(&self, ready: bool) {
+        self.ready.set(ready.into());
+    }
+
+    /// Notes the state of the kill switch.
+    pub fn kill(&self, state: &KillState) {
+        let (engaged, unreadable) = match state {
+            KillState::Unreadable { .. } => (true, true),
+            KillState::Readable { order } => {
+                (order.all || !order.services.is_empty() || !order.classes.is_empty(), false)
+            }
+        };
+        self.kill_engaged.set(engaged.into());
+        self.kill_unreadable.set(unreadable.into());
+    }
+
+    /// Counts a policy set that came into force.
+    pub fn policy_active(&self, revision: &PolicyRevision) {
+        self.reloads_active.inc();
+        self.policy.clear();
+        self.policy.get_or_create(&[("revision", revision.as_str().to_owned().into())]).set(1);
+    }
+
+    /// Counts a policy set that was refused; the one before stays in force.
+    pub fn policy_refused(&self) {
+        self.reloads_refused.inc();
+    }
+}

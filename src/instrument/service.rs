@@ -1,0 +1,197 @@
+//! What is done for one service, and how good its forecasts are.
+
+use std::borrow::Cow;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::model::{
+    Authority, Choice, Finding, Impact, Mode, Outlook, Proposal, ServiceId, ServiceSpec, SignalSpec, Verdict,
+    VerdictKind, WriteOutcome,
+};
+
+use super::Labels;
+
+/// The actors of a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActorRole {
+    /// Makes features.
+    Observer,
+    /// Makes outlooks.
+    Forecaster,
+    /// Makes proposals and verdicts.
+    Decider,
+    /// Plans, asks the write gate, verifies.
+    Actuator,
+}
+
+impl ActorRole {
+    /// Returns the word used in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Observer => "observer",
+            Self::Forecaster => "forecaster",
+            Self::Decider => "decider",
+            Self::Actuator => "actuator",
+        }
+    }
+}
+
+type Share = Gauge<f64, AtomicU64>;
+
+/// The metrics of all services.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ServiceFamilies {
+    decisions: Family<Labels<3>, Counter>,
+    holds: Family<Labels<2>, Counter>,
+    writes: Family<Labels<2>, Counter>,
+    effects: Family<Labels<2>, Counter>,
+    restarts: Family<Labels<2>, Counter>,
+    mode: Family<Labels<2>, Gauge>,
+    quarantined: Family<Labels<1>, Gauge>,
+    authority: Family<Labels<2>, Gauge>,
+    skill: Family<Labels<2>, Share>,
+    coverage: Family<Labels<2>, Share>,
+}
+
+impl ServiceFamilies {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let new = Self::default();
+        registry.register("decisions", "Decisions by the rule that won and the verdict", new.decisions.clone());
+        registry.register("guard_holds", "Proposals held or rejected, by guard", new.holds.clone());
+        registry.register("writes", "Ends of writes, by outcome", new.writes.clone());
+        registry.register("effects", "Writes measured, by impact", new.effects.clone());
+        registry.register("restarts", "Restarts of actors", new.restarts.clone());
+        registry.register("mode", "Mode of a service", new.mode.clone());
+        registry.register("quarantined", "Whether a service is quarantined", new.quarantined.clone());
+        let help = "What a forecast may do: 0 nothing, 1 add capacity, 2 also remove it";
+        registry.register("forecast_authority", help, new.authority.clone());
+        let help = "Skill of a forecast against persistence; above 0 is better";
+        registry.register("forecast_skill", help, new.skill.clone());
+        let help = "Share of outcomes inside the 95 % interval";
+        registry.register("forecast_coverage_ratio", help, new.coverage.clone());
+        new
+    }
+
+    pub(super) fn bundle(&self, spec: &ServiceSpec) -> ServiceMetrics {
+        let service = &spec.id;
+        let metrics = ServiceMetrics {
+            idle: self.decisions.get_or_create_owned(&decision(service, "none", VerdictKind::Idle)),
+            quarantined: self.quarantined.get_or_create_owned(&[named(service)]),
+            signals: spec.signals.iter().map(|signal| signal.forecast.then(|| self.signal(service, signal))).collect(),
+            service: service.clone(),
+            families: self.clone(),
+        };
+        metrics.mode(spec.mode);
+        metrics
+    }
+
+    fn signal(&self, service: &ServiceId, signal: &SignalSpec) -> SignalMetrics {
+        let label = [named(service), ("signal", signal.name.to_string().into())];
+        let metrics = SignalMetrics {
+            authority: self.authority.get_or_create_owned(&label),
+            skill: self.skill.get_or_create_owned(&label),
+            coverage: self.coverage.get_or_create_owned(&label),
+        };
+        metrics.skill.set(f64::NAN);
+        metrics.coverage.set(f64::NAN);
+        metrics
+    }
+}
+
+fn named(service: &ServiceId) -> (&'static str, Cow<'static, str>) {
+    ("service", service.to_string().into())
+}
+
+fn decision(service: &ServiceId, rule: &str, verdict: VerdictKind) -> Labels<3> {
+    [named(service), ("rule", rule.to_owned().into()), ("verdict", verdict.as_str().into())]
+}
+
+/// The handles of one service. What happens in every cycle is held; what is rare is looked up.
+#[derive(Debug, Clone)]
+pub struct ServiceMetrics {
+    service: ServiceId,
+    families: ServiceFamilies,
+    idle: Counter,
+    quarantined: Gauge,
+    /// In the order of the spec; `None` for signals without a forecast.
+    signals: Vec<Option<SignalMetrics>>,
+}
+
+/// How good the forecast of one signal is; NaN while that is not known.
+#[derive(Debug, Clone)]
+struct SignalMetrics {
+    authority: Gauge,
+    skill: Share,
+    coverage: Share,
+}
+
+impl ServiceMetrics {
+    /// Counts a decision and every guard that stopped it.
+    pub fn decided(&self, proposal: &Proposal, verdict: &Verdict) {
+        match &proposal.choice {
+            Choice::Nothing { .. } => self.idle.inc(),
+            Choice::Act { rule, .. } => {
+                self.families.decisions.get_or_create(&decision(&self.service, rule, verdict.kind)).inc()
+            }
+        };
+        for found in &verdict.findings {
+            if matches!(found.finding, Finding::Hold | Finding::Reject) {
+                self.count(&self.families.holds, "guard", found.guard.as_str());
+            }
+        }
+    }
+
+    /// Notes how good the forecasts are.
+    pub fn forecast(&self, outlook: &Outlook) {
+        for (metrics, signal) in self.signals.iter().zip(&outlook.signals) {
+            let (Some(metrics), Some(signal)) = (metrics, signal) else { continue };
+            metrics.authority.set(match signal.authority {
+                Authority::ReactiveOnly => 0,
+                Authority::MayAdd => 1,
+                Authority::MayRemove => 2,
+            });
+            metrics.skill.set(signal.skill.map_or(f64::NAN, |skill| skill.vs_persistence));
+            metrics.coverage.set(signal.coverage.map_or(f64::NAN, |coverage| coverage.realised));
+        }
+    }
+
+    /// Counts the end of a write.
+    pub fn wrote(&self, outcome: &WriteOutcome) {
+        self.count(&self.families.writes, "outcome", outcome.as_str());
+    }
+
+    /// Counts a measured write.
+    pub fn measured(&self, impact: Impact) {
+        self.count(&self.families.effects, "impact", impact.as_str());
+    }
+
+    /// Counts a restart of an actor.
+    pub fn restarted(&self, actor: ActorRole) {
+        self.count(&self.families.restarts, "actor", actor.as_str());
+    }
+
+    /// Notes whether the service is quarantined.
+    pub fn quarantined(&self, quarantined: bool) {
+        self.quarantined.set(quarantined.into());
+    }
+
+    /// Notes the mode: one series for each service, of the mode it has.
+    pub fn mode(&self, mode: Mode) {
+        for other in [Mode::Observe, Mode::Shadow, Mode::Approve, Mode::Auto] {
+            let label = [named(&self.service), ("mode", other.as_str().into())];
+            if other == mode {
+                self.families.mode.get_or_create(&label).set(1);
+            } else {
+                self.families.mode.remove(&label);
+            }
+        }
+    }
+
+    fn count(&self, family: &Family<Labels<2>, Counter>, key: &'static str, word: &'static str) {
+        family.get_or_create(&[named(&self.service), (key, word.into())]).inc();
+    }
+}

@@ -1,0 +1,115 @@
+//! How a telemetry source answers.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::model::Timestamp;
+
+use super::{Labels, times};
+
+/// Why a round of a source failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceFault {
+    /// Refused, reset, unknown host.
+    Unreachable,
+    /// Not within the deadline.
+    TimedOut,
+    /// An HTTP status other than success.
+    Status,
+    /// More than is read of an answer.
+    TooLarge,
+    /// Not of the documented form.
+    Malformed,
+}
+
+impl SourceFault {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
+            Self::Status => "status",
+            Self::TooLarge => "too_large",
+            Self::Malformed => "malformed",
+        }
+    }
+}
+
+type Seconds = Gauge<f64, std::sync::atomic::AtomicU64>;
+
+/// The metrics of all sources.
+pub(super) struct SourceFamilies {
+    queries: Family<Labels<1>, Counter>,
+    duration: Family<Labels<1>, Histogram>,
+    last_success: Family<Labels<1>, Seconds>,
+    staleness: Family<Labels<1>, Seconds>,
+    errors: Family<Labels<2>, Counter>,
+}
+
+impl SourceFamilies {
+    pub(super) fn register(registry: &mut Registry) -> Self {
+        let new = Self {
+            queries: Family::default(),
+            duration: Family::new_with_constructor(times),
+            last_success: Family::default(),
+            staleness: Family::default(),
+            errors: Family::default(),
+        };
+        registry.register("source_queries", "Queries sent to a telemetry source", new.queries.clone());
+        let help = "Time of a round of queries";
+        registry.register_with_unit("source_round_duration", help, Unit::Seconds, new.duration.clone());
+        let help = "When a source last answered a whole round, Unix time";
+        registry.register_with_unit("source_last_success_timestamp", help, Unit::Seconds, new.last_success.clone());
+        let help = "Staleness of the newest sample of a source";
+        registry.register_with_unit("source_staleness", help, Unit::Seconds, new.staleness.clone());
+        registry.register("source_errors", "Rounds broken off, by why", new.errors.clone());
+        new
+    }
+
+    pub(super) fn bundle(&self, name: &str) -> SourceMetrics {
+        let label = [("source", name.to_owned().into())];
+        SourceMetrics {
+            queries: self.queries.get_or_create_owned(&label),
+            duration: self.duration.get_or_create_owned(&label),
+            last_success: self.last_success.get_or_create_owned(&label),
+            staleness: self.staleness.get_or_create_owned(&label),
+            errors: self.errors.clone(),
+            source: name.to_owned(),
+        }
+    }
+}
+
+/// The handles of one source.
+#[derive(Debug, Clone)]
+pub struct SourceMetrics {
+    source: String,
+    queries: Counter,
+    duration: Histogram,
+    last_success: Seconds,
+    staleness: Seconds,
+    errors: Family<Labels<2>, Counter>,
+}
+
+impl SourceMetrics {
+    /// Counts a round of `queries` that took `took`.
+    pub fn asked(&self, queries: u32, took: Duration) {
+        self.queries.inc_by(queries.into());
+        self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Notes a whole answer at `now`, whose newest sample was `staleness` old.
+    pub fn answered(&self, now: Timestamp, staleness: Duration) {
+        self.last_success.set(now.as_millisecond() as f64 / 1000.0);
+        self.staleness.set(staleness.as_secs_f64());
+    }
+
+    /// Counts a round that was broken off.
+    pub fn failed(&self, fault: SourceFault) {
+        let label = [("source", self.source.clone().into()), ("fault", fault.as_str().into())];
+        self.errors.get_or_create(&label).inc();
+    }
+}

@@ -1,1 +1,0 @@
-//! A record as people read it: a sentence first, then every condition, guard and number.

@@ -1,0 +1,59 @@
+//! A record as people read it: a sentence first, then every condition, guard and number.
+//!
+//! The sentence answers what an operator asks at three in the morning: what was done and why, or why
+//! nothing was done and how far off it was. The text answers everything else.
+
+mod sentence;
+mod text;
+
+pub use sentence::sentence;
+pub use text::text;
+
+use std::time::Duration;
+
+use super::proposal::{Comparison, ConditionTrace, Truth};
+
+/// Returns a clause with its numbers: `p99.predicted 186 ms > 200 ms, short by 14 ms`.
+fn clause(condition: &ConditionTrace) -> String {
+    let show = |value| condition.unit.show(value);
+    let unless = if condition.negated { "unless " } else { "" };
+    let numbers = match (condition.value, condition.comparison, condition.bound) {
+        (Some(value), Some(comparison), Some(bound)) => {
+            format!(" {} {} {}{}", show(value), comparison.as_str(), show(bound), distance(condition))
+        }
+        (None, Some(comparison), Some(bound)) => format!(" {} {}: value unknown", comparison.as_str(), show(bound)),
+        _ if told(condition) == Truth::True => " (yes)".to_owned(),
+        _ => String::new(),
+    };
+    let held = condition.held_for.map_or_else(String::new, |held| {
+        format!(", held for {} of more than {}", seconds(held.so_far), seconds(held.needed))
+    });
+    let note = condition.note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
+    format!("{unless}{}{numbers}{held}{note}", condition.text)
+}
+
+/// Returns whether the statement itself holds, before an `unless` turns it round.
+fn told(condition: &ConditionTrace) -> Truth {
+    if condition.negated { condition.holds.not() } else { condition.holds }
+}
+
+fn distance(condition: &ConditionTrace) -> String {
+    let (Some(margin), Some(comparison)) = (condition.margin, condition.comparison) else { return String::new() };
+    let by = condition.unit.show(margin.abs());
+    match comparison {
+        _ if margin < 0.0 => format!(", short by {by}"),
+        _ if margin == 0.0 => ", exactly at it".to_owned(),
+        Comparison::Above | Comparison::AtLeast => format!(" ({by} over)"),
+        Comparison::Below | Comparison::AtMost => format!(" ({by} under)"),
+    }
+}
+
+/// Returns a span in the unit that people would use.
+fn seconds(span: Duration) -> String {
+    match span.as_secs() {
+        0 if !span.is_zero() => format!("{} ms", span.as_millis()),
+        whole @ 0..600 => format!("{whole} s"),
+        whole @ 600..7200 => format!("{} min", whole / 60),
+        whole => format!("{} h", whole / 3600),
+    }
+}

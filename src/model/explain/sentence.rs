@@ -1,0 +1,169 @@
+//! One plain sentence: what was done and why, or why nothing was.
+
+use crate::model::proposal::{ConditionTrace, RuleOutcome, RuleTrace};
+use crate::model::{
+    Action, ChangeSet, Choice, Convergence, DecisionRecord, Effect, Finding, GuardFinding, GuardName, Knob, Mode,
+    Truth, WriteOutcome,
+};
+
+use super::{clause, seconds};
+
+/// Returns what was done and why, or why nothing was done, in one sentence without a final stop.
+pub fn sentence(record: &DecisionRecord) -> String {
+    match (&record.proposal.choice, &record.change) {
+        (_, Some(change)) => written(record, change),
+        (Choice::Act { rule, action, .. }, None) => unwritten(record, rule, action),
+        (Choice::Nothing { reason }, None) => idle(record, reason),
+    }
+}
+
+/// A write was planned: it is under way, it happened, or it came to nothing.
+fn written(record: &DecisionRecord, change: &ChangeSet) -> String {
+    let (service, from, to) = (&record.id.service, change.from, change.to);
+    let (doing, done, tried) = match change.knob {
+        Knob::Replicas => ("scaling", "scaled", "did not scale"),
+        Knob::AutoscalerFloor => {
+            ("moving the autoscaler floor of", "moved the autoscaler floor of", "did not move the autoscaler floor of")
+        }
+        _ => ("changing", "changed", "did not change"),
+    };
+    let verb = match &record.outcome {
+        None => doing,
+        Some(WriteOutcome::Applied) => done,
+        Some(_) => tried,
+    };
+    let outcome = record.outcome.as_ref().map_or("the write is under way".to_owned(), ToString::to_string);
+    let effect = record.effect.as_ref().map(effect).unwrap_or_default();
+    format!("{verb} {service} from {from} to {to}: {}{}; {outcome}{effect}", why(record, &change.rule), cut(record))
+}
+
+fn effect(effect: &Effect) -> String {
+    let convergence = match effect.convergence {
+        Convergence::Converged { after } => format!("converged after {}", seconds(after)),
+        Convergence::NotConverged { ready } => format!("did not converge ({ready} ready at the deadline)"),
+        Convergence::Overtaken => "overtaken by another change".to_owned(),
+    };
+    format!(", {convergence}, {}", effect.impact.as_str())
+}
+
+/// A rule won, and no write was planned.
+fn unwritten(record: &DecisionRecord, rule: &str, action: &Action) -> String {
+    let service = &record.id.service;
+    let why = why(record, rule);
+    let stop = stops(record).find(|stop| record.mode != Mode::Shadow || stop.guard != GuardName::Mode);
+    if let Some(stop) = stop {
+        let verb = if stop.finding == Finding::Reject { "rejected" } else { "held" };
+        let shadow =
+            if record.mode == Mode::Shadow { " (in shadow: nothing would have been written anyway)" } else { "" };
+        return format!("{verb} by {}: {}; {service} was to {action}: {why}{shadow}", stop.guard.as_str(), stop.why);
+    }
+    if record.mode == Mode::Shadow {
+        return format!("would have {}: {why}{}; shadow writes nothing", would(record, action), cut(record));
+    }
+    match &record.outcome {
+        Some(outcome) => format!("did not {action} for {service}: {why}; {outcome}"),
+        None => format!("did nothing: to {action} changes nothing for {service}: {why}{}", cut(record)),
+    }
+}
+
+fn stops(record: &DecisionRecord) -> impl Iterator<Item = &GuardFinding> {
+    record.verdict.findings.iter().filter(|found| matches!(found.finding, Finding::Hold | Finding::Reject))
+}
+
+/// Returns what shadow mode would have done, in the past tense that follows "would have".
+fn would(record: &DecisionRecord, action: &Action) -> String {
+    let service = &record.id.service;
+    let from = record.features.target.last().map(|target| target.replicas);
+    match (from, last_clamp(record).map(|clamp| clamp.2).or(record.verdict.permitted).or(record.verdict.wanted)) {
+        (Some(from), Some(to)) => format!("scaled {service} from {from} to {to}"),
+        _ => format!("acted on {service} ({action})"),
+    }
+}
+
+fn cut(record: &DecisionRecord) -> String {
+    last_clamp(record)
+        .map(|(guard, from, to)| format!(", cut from {from} to {to} by {}", guard.as_str()))
+        .unwrap_or_default()
+}
+
+/// Returns the last guard that clamped, with what the policy wanted and what was left of it.
+fn last_clamp(record: &DecisionRecord) -> Option<(GuardName, u32, u32)> {
+    record.verdict.findings.iter().rev().find_map(|found| match found.finding {
+        Finding::Clamp { from, to } => Some((found.guard, record.verdict.wanted.unwrap_or(from), to)),
+        Finding::Pass | Finding::Hold | Finding::Reject => None,
+    })
+}
+
+/// Returns the rule with the first of its conditions that compares numbers.
+fn why(record: &DecisionRecord, rule: &str) -> String {
+    let Some(trace) = record.proposal.rules.iter().find(|trace| &*trace.rule == rule) else {
+        return format!("rule {rule}");
+    };
+    let numbers = |condition: &&ConditionTrace| condition.comparison.is_some();
+    match trace.conditions.iter().find(numbers).or(trace.conditions.first()) {
+        Some(first) => format!("rule {rule}, {}{}", clause(first), more(trace.conditions.len())),
+        None => format!("rule {rule}, which has no conditions"),
+    }
+}
+
+fn more(count: usize) -> String {
+    if count > 1 { format!(" and {} more", count - 1) } else { String::new() }
+}
+
+/// No rule won: what kept rules from being told, and the one that came nearest.
+fn idle(record: &DecisionRecord, reason: &str) -> String {
+    let rules = &record.proposal.rules;
+    let mut parts = vec![format!("did nothing: {reason}")];
+    parts.extend(rules.iter().filter_map(trouble));
+    let nearest = rules.iter().filter_map(Short::of).min_by(|left, right| left.distance().total_cmp(&right.distance()));
+    parts.extend(
+        nearest.map(|short| format!("nearest was {}, {}{}", short.rule, clause(short.worst), more(short.failing))),
+    );
+    parts.join("; ")
+}
+
+fn trouble(rule: &RuleTrace) -> Option<String> {
+    match &rule.outcome {
+        RuleOutcome::Error { message } => Some(format!("rule {} failed: {message}", rule.rule)),
+        RuleOutcome::Muted => Some(format!("rule {} is muted after repeated failures", rule.rule)),
+        RuleOutcome::Unknown => Some(format!("rule {} cannot be told: {}", rule.rule, doubts(rule))),
+        RuleOutcome::Matched | RuleOutcome::NotMatched => None,
+    }
+}
+
+fn doubts(rule: &RuleTrace) -> String {
+    let unknown = rule.conditions.iter().filter(|condition| condition.holds == Truth::Unknown);
+    unknown.map(clause).collect::<Vec<_>>().join(", ")
+}
+
+/// A rule that did not match, and what it lacked.
+struct Short<'a> {
+    rule: &'a str,
+    worst: &'a ConditionTrace,
+    failing: usize,
+}
+
+impl<'a> Short<'a> {
+    fn of(rule: &'a RuleTrace) -> Option<Self> {
+        let failing = || rule.conditions.iter().filter(|condition| condition.holds == Truth::False);
+        let worst = failing().max_by(|left, right| shortfall(left).total_cmp(&shortfall(right)))?;
+        (rule.outcome == RuleOutcome::NotMatched).then(|| Self { rule: &rule.rule, worst, failing: failing().count() })
+    }
+
+    /// Orders by the number of conditions that fail, then by how far the worst of them is off.
+    fn distance(&self) -> f64 {
+        self.failing as f64 + shortfall(self.worst) * 0.5
+    }
+}
+
+/// Returns how far a failing condition is off, 0 to 1: against its bound, or against the time it must hold.
+fn shortfall(condition: &ConditionTrace) -> f64 {
+    let short = match (condition.margin, condition.bound, condition.held_for) {
+        (Some(margin), _, Some(held)) if margin > 0.0 && !condition.negated => {
+            1.0 - held.so_far.as_secs_f64() / held.needed.as_secs_f64()
+        }
+        (Some(margin), Some(bound), _) => margin.abs() / bound.abs(),
+        _ => 1.0,
+    };
+    if short.is_nan() { 1.0 } else { short.clamp(0.0, 1.0) }
+}

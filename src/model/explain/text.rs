@@ -1,0 +1,195 @@
+//! Everything in a record, laid out for a terminal.
+
+use std::fmt::{self, Write};
+
+use crate::model::outlook::{ForecastFlag, HorizonPoint, quantile_index};
+use crate::model::proposal::{Goal, RuleOutcome};
+use crate::model::{
+    Capacity, DecisionRecord, Effect, Features, Finding, Outlook, Readiness, Reading, RuleTrace, SignalFeatures,
+    SignalOutlook, TargetReading, Truth, Unit, Verdict,
+};
+
+use super::{clause, seconds, sentence};
+
+/// Returns the sentence, then every signal, forecast, rule, condition and guard with its numbers.
+pub fn text(record: &DecisionRecord) -> String {
+    let mut out = String::new();
+    // Writing into a string cannot fail.
+    let _ = write(&mut out, record);
+    out
+}
+
+fn write(out: &mut String, record: &DecisionRecord) -> fmt::Result {
+    writeln!(out, "{}\n", sentence(record))?;
+    writeln!(out, "decision  {} at {}", record.id, record.at)?;
+    let revision = record.proposal.revision.as_ref().map_or("none", |revision| revision.as_str());
+    writeln!(out, "mode      {}; policy {revision}; trace {}", record.mode.as_str(), record.trace)?;
+    writeln!(out, "target    {}", target(&record.features.target))?;
+    signals(out, record, &record.features)?;
+    outlook(out, record, &record.outlook)?;
+    record.outlook.capacity.iter().try_for_each(|needed| capacity(out, needed))?;
+    record.proposal.rules.iter().try_for_each(|traced| rule(out, traced))?;
+    guards(out, &record.verdict)?;
+    ending(out, record)
+}
+
+fn target(reading: &TargetReading) -> String {
+    let state = reading.last().map_or_else(String::new, |target| {
+        let rollout = if target.rollout { ", rollout under way" } else { "" };
+        format!("{} replicas, {} ready{rollout}", target.replicas, target.ready)
+    });
+    match reading {
+        TargetReading::Known { .. } => state,
+        TargetReading::Outdated { silence, .. } => format!("{state}; not seen for {}", seconds(*silence)),
+        TargetReading::Unknown { reason } => format!("unknown: {reason}"),
+    }
+}
+
+fn signals(out: &mut String, record: &DecisionRecord, features: &Features) -> fmt::Result {
+    if !features.signals.is_empty() {
+        writeln!(out, "\nsignals")?;
+    }
+    for (label, signal) in record.signals.iter().zip(&features.signals) {
+        writeln!(out, "  {:<10} {}", label.name.as_str(), reading(label.unit, signal))?;
+    }
+    Ok(())
+}
+
+fn reading(unit: Unit, signal: &SignalFeatures) -> String {
+    let (sample, staleness) = match &signal.reading {
+        Reading::Fresh { sample, staleness } | Reading::Stale { sample, staleness } => (sample, Some(*staleness)),
+        Reading::Gap { last, .. } => (last, None),
+        Reading::Absent { .. } => return signal.reading.to_string(),
+    };
+    let value = unit.show(sample.value.get());
+    let latest = match staleness {
+        Some(staleness) if signal.reading.fresh().is_some() => format!("{value}, {} old", seconds(staleness)),
+        Some(_) => format!("{value}, {}", signal.reading),
+        None => format!("{}; last {value} at {}", signal.reading, sample.at),
+    };
+    let windows = [("1 min mean", signal.mean_1m), ("5 min p99", signal.p99_5m), ("5 min max", signal.max_5m)];
+    let windows = windows.iter().filter_map(|(name, value)| Some(format!("{name} {}", unit.show((*value)?.get()))));
+    let change = signal.change_5m.map(|change| format!("{:+.1} % in 5 min", change.get() * 100.0));
+    let suspect = signal.suspect.then(|| "suspect: more than ten times the value before".to_owned());
+    [latest].into_iter().chain(windows).chain(change).chain(suspect).collect::<Vec<_>>().join("; ")
+}
+
+fn outlook(out: &mut String, record: &DecisionRecord, outlook: &Outlook) -> fmt::Result {
+    let forecasts = record.signals.iter().zip(&outlook.signals);
+    for (label, signal) in forecasts.filter_map(|(label, signal)| Some((label, signal.as_ref()?))) {
+        writeln!(out, "\nforecast of {} from {}", label.name, signal.origin.start())?;
+        match signal.readiness {
+            Readiness::NotReady { have, need } => writeln!(out, "  not ready: {have} of {need} minutes seen")?,
+            Readiness::Ready => forecast(out, label.unit, signal)?,
+        }
+    }
+    Ok(())
+}
+
+fn forecast(out: &mut String, unit: Unit, signal: &SignalOutlook) -> fmt::Result {
+    let model = signal.model.as_deref().unwrap_or("none");
+    write!(out, "  model {model}, authority {}", signal.authority.as_str())?;
+    if let Some(skill) = signal.skill {
+        write!(out, ", skill {:+.2} against persistence", skill.vs_persistence)?;
+        skill.vs_seasonal_naive.iter().try_for_each(|skill| write!(out, ", {skill:+.2} against seasonal naive"))?;
+    }
+    if let Some(coverage) = signal.coverage {
+        write!(out, ", 95 % interval held {:.1} % of {:.0}", coverage.realised * 100.0, coverage.outcomes)?;
+    }
+    signal.anomaly.iter().try_for_each(|anomaly| write!(out, ", anomaly {anomaly:.2}"))?;
+    signal.flags.iter().try_for_each(|flag| write!(out, ", {}", remark(*flag)))?;
+    let losses = signal.scores.iter().map(|score| match score.loss {
+        Some(loss) => format!("{} {}", score.model, unit.show(loss)),
+        None => format!("{} unscored", score.model),
+    });
+    writeln!(out, "\n  mean error: {}", losses.collect::<Vec<_>>().join(", "))?;
+    signal.points.iter().try_for_each(|at| point(out, unit, at))
+}
+
+fn remark(flag: ForecastFlag) -> &'static str {
+    match flag {
+        ForecastFlag::Cold => "less than two days of history",
+        ForecastFlag::Gap => "the newest minutes are missing",
+        ForecastFlag::LevelShift => "level just re-set after a lasting shift",
+        ForecastFlag::Clipped => "newest value clipped as an outlier",
+    }
+}
+
+fn point(out: &mut String, unit: Unit, at: &HorizonPoint) -> fmt::Result {
+    let [low, high] = [0.025, 0.975].map(|level| at.quantiles.get(quantile_index(level)).copied().unwrap_or(f64::NAN));
+    let [middle, low, high] = [at.point, low, high].map(|value| unit.show(value));
+    writeln!(out, "  in {:>2} min  {middle} (95 %: {low} to {high})", at.minutes)
+}
+
+fn capacity(out: &mut String, capacity: &Capacity) -> fmt::Result {
+    let show = |replicas: Option<u32>| replicas.map_or("unknown".to_owned(), |replicas| replicas.to_string());
+    writeln!(out, "\ncapacity")?;
+    writeln!(out, "  one pod carries {:.1}/s, a new one takes {}", capacity.per_pod, seconds(capacity.lead_time))?;
+    writeln!(
+        out,
+        "  replicas needed now {}, at the lead time {}; not below {}",
+        show(capacity.needed_now),
+        show(capacity.needed_ahead),
+        show(capacity.floor)
+    )
+}
+
+fn rule(out: &mut String, rule: &RuleTrace) -> fmt::Result {
+    let goal = match rule.goal {
+        Goal::Cost => "cost",
+        Goal::Protect => "protect",
+    };
+    write!(out, "\nrule {} (priority {}, {goal}): {}", rule.rule, rule.priority, rule.outcome.as_str())?;
+    if let RuleOutcome::Error { message } = &rule.outcome {
+        write!(out, ": {message}")?;
+    }
+    rule.action.iter().try_for_each(|action| write!(out, "; to {action}"))?;
+    writeln!(out, "{}", if rule.backed_by_arrivals { ", sized by the arrival rate" } else { "" })?;
+    for condition in &rule.conditions {
+        let mark = match condition.holds {
+            Truth::True => "yes",
+            Truth::False => "no",
+            Truth::Unknown => "?",
+        };
+        writeln!(out, "  {mark:<3}  {}", clause(condition))?;
+    }
+    rule.notes.iter().try_for_each(|note| writeln!(out, "  note {note}"))
+}
+
+fn guards(out: &mut String, verdict: &Verdict) -> fmt::Result {
+    if verdict.findings.is_empty() {
+        return Ok(());
+    }
+    let by = verdict.decided_by.map_or(String::new(), |guard| format!(" by {}", guard.as_str()));
+    writeln!(out, "\nguards: {}{by}", verdict.kind.as_str())?;
+    for found in &verdict.findings {
+        let finding = match found.finding {
+            Finding::Pass => "pass".to_owned(),
+            Finding::Clamp { from, to } => format!("{from} -> {to}"),
+            Finding::Hold => "hold".to_owned(),
+            Finding::Reject => "reject".to_owned(),
+        };
+        writeln!(out, "  {finding:<8} {:<14} {}", found.guard.as_str(), found.why)?;
+    }
+    Ok(())
+}
+
+fn ending(out: &mut String, record: &DecisionRecord) -> fmt::Result {
+    if let Some(change) = &record.change {
+        let (knob, from, to) = (change.knob.as_str(), change.from, change.to);
+        writeln!(out, "\nchange    {} {knob} {from} -> {to} (id {}, uid {})", change.target, change.id, change.uid)?;
+    }
+    record.outcome.iter().try_for_each(|outcome| writeln!(out, "outcome   {outcome}"))?;
+    record.effect.iter().try_for_each(|effect| measured(out, effect))
+}
+
+fn measured(out: &mut String, effect: &Effect) -> fmt::Result {
+    let show = |latency: Option<f64>| latency.map_or("unknown".to_owned(), |latency| Unit::Seconds.show(latency));
+    let (expected, found) = (show(effect.expected_latency), show(effect.measured_latency));
+    writeln!(
+        out,
+        "effect    {}: latency {found}, {expected} expected without it; {}",
+        effect.impact.as_str(),
+        effect.why
+    )
+}

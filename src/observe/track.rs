@@ -1,0 +1,154 @@
+//! One signal: classifies each arrival, knows its age, makes its features.
+
+use std::time::Duration;
+
+use crate::model::time::elapsed;
+use crate::model::{Arrival, Finite, Missing, Now, Reading, Sample, SignalFeatures, SignalSpec, Timestamp};
+
+use super::minutes::{Minutes, mean};
+use super::window::{Mark, Window};
+use super::{MAX_AHEAD, before};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const FIVE_MINUTES: Duration = Duration::from_mins(5);
+const SIX_MINUTES: Duration = Duration::from_mins(6);
+
+/// What is remembered of one signal.
+#[derive(Debug, Clone)]
+pub(super) struct Track {
+    window: Window,
+    minutes: Minutes,
+    /// The newest sample that could be read.
+    last: Option<Sample>,
+    /// Monotonic time at which the newest sample was first seen.
+    received: Duration,
+    /// Why the last round that asked gave nothing usable.
+    missing: Option<Missing>,
+}
+
+impl Default for Track {
+    fn default() -> Self {
+        Self {
+            window: Window::default(),
+            minutes: Minutes::default(),
+            last: None,
+            received: Duration::ZERO,
+            missing: Some(Missing::NotAsked),
+        }
+    }
+}
+
+impl Track {
+    /// Takes one arrival in (`None`: not asked) and returns the features at `now`.
+    pub(super) fn observe(&mut self, spec: &SignalSpec, arrival: Option<&Arrival>, now: Now) -> SignalFeatures {
+        let horizon = now.wall.checked_add(MAX_AHEAD).unwrap_or(Timestamp::MAX);
+        self.window.forget_after(horizon, spec.unit);
+        if let Some(arrival) = arrival {
+            self.missing = self.admit(spec, arrival, now).err();
+        }
+        self.last = self.window.readable().next().or(self.last);
+
+        let limit = spec.max_staleness();
+        let closed = self.minutes.close(&self.window, limit, now);
+        self.window.evict(span(spec));
+        let reading = self.reading(limit, now);
+        let five = self.recent(FIVE_MINUTES, limit, now);
+        SignalFeatures {
+            mean_1m: mean(self.recent(MINUTE, limit, now)),
+            p99_5m: p99(five.clone().map(|sample| sample.value.get())),
+            change_5m: self.change(limit, now),
+            max_5m: five.map(|sample| sample.value).reduce(|most, value| if value > most { value } else { most }),
+            confirmed: self.confirmed(&reading, limit, now),
+            suspect: matches!(self.window.unconfirmed(), Some((Mark::Risen, _))),
+            provisional: self.minutes.provisional(&self.window),
+            closed,
+            reading,
+        }
+    }
+
+    fn admit(&mut self, spec: &SignalSpec, arrival: &Arrival, now: Now) -> Result<(), Missing> {
+        let sample = match arrival {
+            Arrival::Value(sample) => *sample,
+            Arrival::Missing(missing) => return Err(missing.clone()),
+        };
+        let ahead = elapsed(sample.at, now.wall);
+        if ahead > MAX_AHEAD {
+            return Err(Missing::FromTheFuture { ahead });
+        }
+        if !(spec.range.0..=spec.range.1).contains(&sample.value.get()) {
+            return Err(Missing::OutOfRange { value: sample.value });
+        }
+        if self.window.insert(sample, span(spec), spec.unit) {
+            self.received = now.mono;
+        }
+        Ok(())
+    }
+
+    fn reading(&self, limit: Duration, now: Now) -> Reading {
+        let missing = match (&self.missing, self.window.newest(), self.window.unconfirmed()) {
+            (Some(missing), _, _) => missing.clone(),
+            (None, Some(newest), Some((Mark::Dropped, seen))) => Missing::UnconfirmedDrop { value: newest.value, seen },
+            (None, Some(sample), _) => {
+                let staleness = self.staleness(sample, now);
+                return if staleness <= limit {
+                    Reading::Fresh { sample, staleness }
+                } else {
+                    Reading::Stale { sample, staleness }
+                };
+            }
+            // All samples were let go when the wall clock was put back.
+            (None, None, _) => {
+                self.last.map_or(Missing::NotAsked, |last| Missing::FromTheFuture { ahead: elapsed(last.at, now.wall) })
+            }
+        };
+        match self.last {
+            Some(last) => Reading::Gap { last, missing },
+            None => Reading::Absent { missing },
+        }
+    }
+
+    fn staleness(&self, newest: Sample, now: Now) -> Duration {
+        elapsed(now.wall, newest.at).max(now.since(self.received))
+    }
+
+    /// Returns the newest sample's time if the signal is fresh: where the windows of the features end.
+    fn anchor(&self, limit: Duration, now: Now) -> Option<Timestamp> {
+        let newest = self.window.newest()?;
+        (self.staleness(newest, now) <= limit).then_some(newest.at)
+    }
+
+    /// Returns the accepted samples of the last `span` up to the newest; none if the signal is not fresh.
+    fn recent(&self, span: Duration, limit: Duration, now: Now) -> impl Iterator<Item = Sample> + Clone {
+        let from = self.anchor(limit, now).map_or(Timestamp::MAX, |newest| before(newest, span));
+        self.window.accepted().filter(move |sample| sample.at > from)
+    }
+
+    fn change(&self, limit: Duration, now: Now) -> Option<Finite> {
+        let newest = self.anchor(limit, now)?;
+        let (from, to) = (before(newest, SIX_MINUTES), before(newest, FIVE_MINUTES));
+        let earlier = mean(self.window.accepted().filter(|sample| sample.at > from && sample.at <= to))?.get();
+        let latest = mean(self.recent(MINUTE, limit, now))?.get();
+        (earlier > 0.0).then(|| Finite::new((latest - earlier) / earlier)).flatten()
+    }
+
+    fn confirmed(&self, reading: &Reading, limit: Duration, now: Now) -> Option<Finite> {
+        let newest = reading.fresh()?;
+        let second = self.window.readable().nth(1)?;
+        let smaller = if newest < second.value { newest } else { second.value };
+        (elapsed(now.wall, second.at) <= limit).then_some(smaller)
+    }
+}
+
+/// Returns how far the window reaches back: six minutes for the change over five, and more where a slow source keeps
+/// minutes open for longer.
+fn span(spec: &SignalSpec) -> Duration {
+    SIX_MINUTES.max(spec.max_staleness().saturating_add(2 * MINUTE))
+}
+
+/// Returns the 99th percentile by nearest rank.
+fn p99(values: impl Iterator<Item = f64>) -> Option<Finite> {
+    let mut values: Vec<f64> = values.collect();
+    let rank = (values.len() * 99).div_ceil(100).checked_sub(1)?;
+    let (_, value, _) = values.select_nth_unstable_by(rank, f64::total_cmp);
+    Finite::new(*value)
+}

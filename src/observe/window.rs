@@ -1,0 +1,148 @@
+//! The last minutes of one signal in time order, and which of its samples are believed.
+//!
+//! A value more than ten times smaller or larger than the last accepted one opens a run. The third distinct sample in
+//! a row that says the same confirms the run: all three are accepted and become the new level. A run that ends earlier
+//! is never accepted. This keeps a changed unit, an empty sum and a single odd sample out of the forecast
+//! (fault row P14).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::model::{Finite, Sample, Timestamp, Unit};
+
+use super::before;
+
+/// Samples that must agree before a tenfold change is believed.
+const CONFIRMATIONS: u32 = 3;
+/// How many times larger or smaller a value may be without confirmation.
+const JUMP: f64 = 10.0;
+/// Most samples kept, whatever the interval of the source.
+const CAPACITY: usize = 512;
+
+/// What the jump filter makes of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// Within ten times of the level before it, or confirmed.
+    Accepted,
+    /// Part of an unconfirmed drop.
+    Dropped,
+    /// Part of an unconfirmed rise.
+    Risen,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    sample: Sample,
+    mark: Mark,
+}
+
+/// Distinct samples, oldest first.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Window {
+    entries: VecDeque<Entry>,
+    /// The newest accepted value that has left the window: the level against which its oldest sample is judged.
+    level: Option<Finite>,
+}
+
+impl Window {
+    /// Takes a sample in; returns whether it is the newest now. Samples of a known time and samples older than
+    /// `span` before the newest change nothing.
+    pub(super) fn insert(&mut self, sample: Sample, span: Duration, unit: Unit) -> bool {
+        let newest = self.newest().map(|newest| newest.at);
+        if newest.is_some_and(|newest| sample.at <= before(newest, span)) {
+            return false;
+        }
+        let place = self.entries.partition_point(|entry| entry.sample.at < sample.at);
+        if self.entries.get(place).is_some_and(|entry| entry.sample.at == sample.at) {
+            return false;
+        }
+        self.entries.insert(place, Entry { sample, mark: Mark::Accepted });
+        self.judge(unit);
+        newest.is_none_or(|newest| newest < sample.at)
+    }
+
+    /// Lets go of the samples older than `span` before the newest.
+    pub(super) fn evict(&mut self, span: Duration) {
+        let limit = self.newest().map_or(Timestamp::MIN, |newest| before(newest.at, span));
+        while self.entries.len() > CAPACITY || self.entries.front().is_some_and(|entry| entry.sample.at <= limit) {
+            if let Some(Entry { sample, mark: Mark::Accepted }) = self.entries.pop_front() {
+                self.level = Some(sample.value);
+            }
+        }
+    }
+
+    /// Lets go of the samples after `limit`: the wall clock was put back behind them.
+    pub(super) fn forget_after(&mut self, limit: Timestamp, unit: Unit) {
+        if self.newest().is_none_or(|newest| newest.at <= limit) {
+            return;
+        }
+        let accepted = self.accepted().next_back().map(|sample| sample.value);
+        self.entries.retain(|entry| entry.sample.at <= limit);
+        if self.entries.is_empty() {
+            self.level = accepted.or(self.level);
+        }
+        self.judge(unit);
+    }
+
+    /// Returns the newest sample, believed or not.
+    pub(super) fn newest(&self) -> Option<Sample> {
+        self.entries.back().map(|entry| entry.sample)
+    }
+
+    /// Returns the accepted samples, oldest first.
+    pub(super) fn accepted(&self) -> impl DoubleEndedIterator<Item = Sample> + Clone {
+        self.entries.iter().filter(|entry| entry.mark == Mark::Accepted).map(|entry| entry.sample)
+    }
+
+    /// Returns what may be read now, newest first: accepted samples, and rises whether confirmed or not.
+    pub(super) fn readable(&self) -> impl Iterator<Item = Sample> {
+        self.entries.iter().rev().filter(|entry| entry.mark != Mark::Dropped).map(|entry| entry.sample)
+    }
+
+    /// Returns the unconfirmed change that the newest sample belongs to, and how many samples it has.
+    pub(super) fn unconfirmed(&self) -> Option<(Mark, u32)> {
+        let mark = self.entries.back()?.mark;
+        let seen = self.entries.iter().rev().take_while(|entry| entry.mark == mark).count();
+        (mark != Mark::Accepted).then_some((mark, seen as u32))
+    }
+
+    /// Judges all samples again, in time order.
+    fn judge(&mut self, unit: Unit) {
+        let mut level = self.level;
+        let mut run = (Mark::Accepted, 0);
+        for place in 0..self.entries.len() {
+            let Some(entry) = self.entries.get_mut(place) else { break };
+            let value = entry.sample.value;
+            let change = level.map_or(Mark::Accepted, |level| compare(level.get(), value.get(), unit));
+            entry.mark = change;
+            run = if run.0 == change { (change, run.1 + 1) } else { (change, 1) };
+            if change == Mark::Accepted {
+                level = Some(value);
+            } else if run.1 == CONFIRMATIONS {
+                level = Some(value);
+                run = (Mark::Accepted, 0);
+                let agreeing = place.saturating_sub(CONFIRMATIONS as usize - 1)..=place;
+                self.entries.range_mut(agreeing).for_each(|entry| entry.mark = Mark::Accepted);
+            }
+        }
+    }
+}
+
+/// Tells whether `value` is more than ten times off `level`. Both count at least as the smallest magnitude that
+/// matters in their unit, so that noise around zero is no jump and zero after a real value is one.
+fn compare(level: f64, value: f64, unit: Unit) -> Mark {
+    let least = match unit {
+        Unit::Ratio | Unit::Seconds => 0.001,
+        Unit::PerSecond => 0.1,
+        Unit::Count => 1.0,
+        Unit::Flag => return Mark::Accepted,
+    };
+    let (level, value) = (level.max(least), value.max(least));
+    if value < level / JUMP {
+        Mark::Dropped
+    } else if level < value / JUMP {
+        Mark::Risen
+    } else {
+        Mark::Accepted
+    }
+}

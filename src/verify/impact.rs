@@ -1,0 +1,97 @@
+//! Whether a change helped: the latency measured against the one foreseen without it.
+//!
+//! **Source**: counterfactual and thresholds of the measured-impact rules (policy-and-actuation B.8): the noise
+//! is the median absolute deviation of the forecast, which is half the width of its 50 % interval. Helped above
+//! twice the noise, hurt below three times; differences under 5 % of the objective are no difference.
+
+use super::Pending;
+use crate::model::{Convergence, Direction, Effect, Features, Impact, Now, Role, ServiceSpec, SignalOutlook, Unit};
+
+/// Differences below this share of the objective do not count.
+const FLOOR: f64 = 0.05;
+
+/// Returns the effect of a change that converged, when its measuring window has passed.
+pub fn measure(
+    pending: &Pending,
+    convergence: Convergence,
+    spec: &ServiceSpec,
+    features: &Features,
+    now: Now,
+) -> Effect {
+    let minutes = minutes_after_decision(pending, now);
+    let expected_latency = pending.latency.as_ref().and_then(|forecast| forecast.point_at(minutes));
+    let measured_latency = measured(spec, features, Role::Latency);
+    let (impact, why) = match (disturbed(pending, spec, features, minutes), measured_latency) {
+        (Some(why), _) => (Impact::Inconclusive, why),
+        (None, None) => (Impact::Inconclusive, "no fresh latency at the end of the measuring window".to_owned()),
+        (None, Some(latency)) => match pending.latency.as_ref().and_then(|forecast| expectation(forecast, minutes)) {
+            Some((expected, noise)) => against_forecast(latency, expected, noise, spec.slo.p99),
+            None => against_objective(pending, latency, spec.slo.p99),
+        },
+    };
+    Effect { convergence, impact, expected_latency, measured_latency, why }
+}
+
+/// Returns the mean of the last minute of the signal with this role, if the signal is fresh.
+pub fn measured(spec: &ServiceSpec, features: &Features, role: Role) -> Option<f64> {
+    let signal = spec.role(role).and_then(|index| features.signals.get(index))?;
+    let latest = signal.reading.fresh()?;
+    Some(signal.mean_1m.unwrap_or(latest).get())
+}
+
+/// Returns how many minutes after the decision `now` is: the horizon of the forecast made then.
+pub fn minutes_after_decision(pending: &Pending, now: Now) -> f64 {
+    now.since(pending.change.decided.mono).as_secs_f64() / 60.0
+}
+
+/// Returns the latency foreseen without the change, and its noise.
+fn expectation(forecast: &SignalOutlook, minutes: f64) -> Option<(f64, f64)> {
+    let expected = forecast.point_at(minutes)?;
+    let (low, high) = (forecast.quantile_at(0.25, minutes)?, forecast.quantile_at(0.75, minutes)?);
+    Some((expected, (high - low) / 2.0))
+}
+
+/// Returns why the comparison would not be fair; `None` if it is.
+fn disturbed(pending: &Pending, spec: &ServiceSpec, features: &Features, minutes: f64) -> Option<String> {
+    if features.target.last().is_some_and(|target| target.rollout) {
+        return Some("a rollout ran in the measuring window".to_owned());
+    }
+    let forecast = pending.arrivals.as_ref()?;
+    let (low, high) = (forecast.quantile_at(0.025, minutes)?, forecast.quantile_at(0.975, minutes)?);
+    let load = measured(spec, features, Role::ArrivalRate)?;
+    let show = |value| Unit::PerSecond.show(value);
+    (load < low || load > high)
+        .then(|| format!("the load of {} left the interval {} to {} foreseen", show(load), show(low), show(high)))
+}
+
+fn against_forecast(measured: f64, expected: f64, noise: f64, objective: f64) -> (Impact, String) {
+    let (gain, floor) = (expected - measured, objective * FLOOR);
+    let impact = if gain > (2.0 * noise).max(floor) {
+        Impact::Helped
+    } else if -gain > (3.0 * noise).max(floor) {
+        Impact::Hurt
+    } else {
+        Impact::Neutral
+    };
+    let show = |value| Unit::Seconds.show(value);
+    let why = format!("latency {}, {} foreseen without it, noise {}", show(measured), show(expected), show(noise));
+    (impact, why)
+}
+
+/// Without a forecast only crossing the objective says something: a raise that brought the latency under it
+/// helped, a lowering after which it broke hurt.
+fn against_objective(pending: &Pending, measured: f64, objective: f64) -> (Impact, String) {
+    let lowered = pending.change.direction() == Direction::Lower;
+    let show = |value| Unit::Seconds.show(value);
+    let now = format!("latency {}, objective {}", show(measured), show(objective));
+    let Some(before) = pending.before else {
+        return (Impact::Inconclusive, format!("{now}, not known before"));
+    };
+    let impact = match (before <= objective, measured <= objective, lowered) {
+        (false, true, false) => Impact::Helped,
+        (_, true, _) => Impact::Neutral,
+        (true, false, true) => Impact::Hurt,
+        (_, false, _) => Impact::Inconclusive,
+    };
+    (impact, format!("{now}, {} before", show(before)))
+}

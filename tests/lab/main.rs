@@ -1,0 +1,30 @@
+//! The lab: real programs around flyball, started by the tests themselves on loopback ports in scratch
+//! directories. One file per scenario; its verdict comes from facts outside flyball. Needs the Debian package
+//! `prometheus`, which `scripts/test` installs; without it the tests fail and say so.
+//!
+//! | file | part |
+//! |---|---|
+//! | `prometheus` | a Prometheus server: backfill, start, stop, pause, queries |
+//! | `worker` | small HTTP workers with controllable load, scraped by it |
+//! | `load` | the load of a service over days: made here, or from files that `FLYBALL_LAB_DATA` names |
+//! | `harness` | tests of the parts above |
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
+
+mod harness;
+mod load;
+mod prometheus;
+mod worker;
+
+use std::time::{Duration, Instant};
+
+/// Asks `probe` until it yields a value; fails with `what` after `within`.
+async fn eventually<T>(what: &str, within: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = probe().await {
+            return value;
+        }
+        assert!(start.elapsed() < within, "{what}: not within {within:?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

@@ -1,0 +1,244 @@
+//! The Kubernetes adapter against an API double that misbehaves. The numbers in the names are rows of the fault matrix.
+
+use std::time::Duration;
+
+use flyball::adapters::kubernetes::{Access, Kubernetes, Timeouts, connect};
+use flyball::demo::faults::{Fault, Verb};
+use flyball::demo::kubernetes::KubernetesDouble;
+use flyball::demo::objects::Objects;
+use flyball::model::{Knob, TargetKind, TargetReading, TargetRef};
+use flyball::ports::{Cluster, ClusterError, Live};
+use serde_json::{Value, json};
+
+use crate::contract_cluster::{asks_for, change, until};
+
+/// Short deadlines: the tests wait for them to pass.
+const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_millis(500),
+    answer: Duration::from_millis(300),
+    list: Duration::from_secs(5),
+    watch: Duration::from_secs(1),
+};
+
+fn target() -> TargetRef {
+    TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() }
+}
+
+async fn double() -> KubernetesDouble {
+    let objects = Objects::default();
+    objects.add_deployment("shop", "checkout", 3);
+    KubernetesDouble::start(objects).await.unwrap()
+}
+
+async fn cluster(double: &KubernetesDouble, timeouts: Timeouts) -> Kubernetes {
+    let client = connect(&Access::Url(double.url()), timeouts).await.unwrap();
+    Kubernetes::start(client, [target()], timeouts)
+}
+
+async fn read(cluster: &Kubernetes) -> Live {
+    cluster.read(&target(), Knob::Replicas).await.unwrap()
+}
+
+/// Returns who moved the target to what, without the plant's own doings.
+fn moves(double: &KubernetesDouble) -> Vec<(String, Option<u32>)> {
+    let others = double.objects().history().into_iter().filter(|write| write.who != "plant");
+    others.map(|write| (write.who, write.to)).collect()
+}
+
+fn ours(replicas: u32) -> Vec<(String, Option<u32>)> {
+    vec![("flyball".to_owned(), Some(replicas))]
+}
+
+#[tokio::test]
+async fn k1_a_server_that_is_down_is_unavailable_and_comes_back() {
+    let double = double().await;
+    let (objects, address) = (double.objects().clone(), double.address());
+    let cluster = cluster(&double, TIMEOUTS).await;
+    until(&cluster, &target(), asks_for(3)).await;
+    let live = read(&cluster).await;
+    drop(double);
+    let refused = cluster.apply(&change(&target(), 5), &live).await;
+    assert!(matches!(refused, Err(ClusterError::Unavailable { .. } | ClusterError::Unknown { .. })), "{refused:?}");
+    // The pooled connection is gone now; a new one is refused, so that nothing can have been sent.
+    let refused = cluster.apply(&change(&target(), 5), &live).await;
+    assert!(matches!(refused, Err(ClusterError::Unavailable { .. })), "{refused:?}");
+    objects.add_deployment("shop", "checkout", 4);
+    let again = KubernetesDouble::start_at(objects, address).await.unwrap();
+    until(&cluster, &target(), asks_for(4)).await;
+    assert_eq!(moves(&again), []);
+}
+
+#[tokio::test]
+async fn k2_a_patch_without_an_answer_is_unknown_and_not_sent_again() {
+    let double = double().await;
+    let cluster = cluster(&double, TIMEOUTS).await;
+    let live = read(&cluster).await;
+    double.faults().order(Verb::Patch, 1, Fault::HoldAnswer);
+    let outcome = cluster.apply(&change(&target(), 5), &live).await;
+    assert_eq!(outcome, Err(ClusterError::Unknown { reason: "no answer within 300ms".to_owned() }));
+    assert_eq!(read(&cluster).await.value, 5);
+    assert_eq!((double.faults().requests(Verb::Patch), moves(&double)), (1, ours(5)));
+}
+
+#[tokio::test]
+async fn k2_a_patch_that_is_done_after_we_left_meets_a_version_of_its_own() {
+    let double = double().await;
+    let cluster = cluster(&double, TIMEOUTS).await;
+    let live = read(&cluster).await;
+    double.faults().order(Verb::Patch, 1, Fault::DelayBefore(Duration::from_millis(500)));
+    let outcome = cluster.apply(&change(&target(), 5), &live).await;
+    assert!(matches!(outcome, Err(ClusterError::Unknown { .. })), "{outcome:?}");
+    // Not done yet; what is decided on a new read wins, and the late one is a conflict.
+    let live = read(&cluster).await;
+    assert_eq!(live.value, 3);
+    cluster.apply(&change(&target(), 4), &live).await.unwrap();
+    double.faults().wait_for_handled(Verb::Patch, 2).await;
+    assert_eq!(moves(&double), ours(4));
+}
+
+#[tokio::test]
+async fn k3_a_connection_cut_after_the_write_is_unknown_and_settled_by_reading() {
+    let double = double().await;
+    let cluster = cluster(&double, TIMEOUTS).await;
+    let live = read(&cluster).await;
+    double.faults().order(Verb::Patch, 1, Fault::Cut);
+    let outcome = cluster.apply(&change(&target(), 5), &live).await;
+    assert!(matches!(outcome, Err(ClusterError::Unknown { .. })), "{outcome:?}");
+    assert_eq!(read(&cluster).await.value, 5);
+    assert_eq!((double.faults().requests(Verb::Patch), moves(&double)), (1, ours(5)));
+}
+
+#[tokio::test]
+async fn k5_after_410_the_targets_are_listed_again_and_never_seem_to_be_gone() {
+    let double = double().await;
+    let cluster = cluster(&double, TIMEOUTS).await;
+    until(&cluster, &target(), asks_for(3)).await;
+    double.faults().freeze_watches(true);
+    double.objects().set_status("shop", "checkout", 3, 2);
+    double.objects().compact();
+    double.faults().order(Verb::List, 1, Fault::status(500));
+    double.faults().freeze_watches(false);
+    let never_gone = |reading: &TargetReading| {
+        assert_eq!(reading.last().map(|target| target.replicas), Some(3), "{reading:?}");
+        reading.known().is_some_and(|target| target.ready == 2)
+    };
+    until(&cluster, &target(), never_gone).await;
+    assert_eq!(double.faults().requests(Verb::List), 3);
+}
+
+#[tokio::test]
+async fn k6_an_empty_list_of_a_lagging_server_is_not_believed() {
+    let double = double().await;
+    let cluster = cluster(&double, TIMEOUTS).await;
+    until(&cluster, &target(), asks_for(3)).await;
+    double.faults().freeze_watches(true);
+    double.objects().set_status("shop", "checkout", 3, 1);
+    double.objects().compact();
+    for version in ["900", ""] {
+        let list = json!({"kind": "DeploymentList", "metadata": {"resourceVersion": version}, "items": []});
+        double.faults().order(Verb::List, 1, Fault::Answer { code: 200, body: list });
+    }
+    double.faults().freeze_watches(false);
+    let never_gone = |reading: &TargetReading| {
+        assert_eq!(reading.last().map(|target| target.replicas), Some(3), "{reading:?}");
+        reading.known().is_some_and(|target| target.ready == 1)
+    };
+    until(&cluster, &target(), never_gone).await;
+    assert_eq!(double.faults().requests(Verb::List), 4);
+}
+
+#[tokio::test]
+async fn k7_a_watch_that_went_silent_is_opened_anew() {
+    let double = double().await;
+    let cluster = cluster(&double, TIMEOUTS).await;
+    until(&cluster, &target(), asks_for(3)).await;
+    double.faults().wait_for_requests(Verb::Watch, 1).await;
+    double.faults().freeze_watches(true);
+    double.objects().set_status("shop", "checkout", 3, 0);
+    double.faults().wait_for_requests(Verb::Watch, 2).await;
+    assert_eq!(cluster.waiting_for(), Vec::<String>::new());
+    double.faults().freeze_watches(false);
+    until(&cluster, &target(), |reading| reading.known().is_some_and(|target| target.ready == 0)).await;
+}
+
+#[tokio::test]
+async fn k9_k10_k11_a_refusal_is_told_apart_and_costs_one_request() {
+    let double = double().await;
+    let cluster = cluster(&double, TIMEOUTS).await;
+    let live = read(&cluster).await;
+    let mut sent = 0;
+    for (code, expected) in [
+        (403, "not allowed"),
+        (422, "refused by the API server"),
+        (400, "refused by the API server"),
+        (429, "API server unavailable"),
+        (503, "API server unavailable"),
+        (500, "outcome unknown"),
+        (504, "outcome unknown"),
+    ] {
+        double.faults().order(Verb::Patch, 1, Fault::status(code));
+        let error = cluster.apply(&change(&target(), 5), &live).await.unwrap_err().to_string();
+        assert_eq!(error, format!("{expected}: ordered by a test"), "{code}");
+        sent += 1;
+        assert_eq!(double.faults().requests(Verb::Patch), sent, "{code}");
+    }
+    assert_eq!(moves(&double), []);
+}
+
+#[tokio::test]
+async fn k10_a_missing_right_is_told_and_not_asked_for_in_a_hot_loop() {
+    let double = double().await;
+    double.faults().order(Verb::List, 100, Fault::status(403));
+    let cluster = cluster(&double, TIMEOUTS).await;
+    let told = |reading: &TargetReading| matches!(reading, TargetReading::Unknown { reason } if reason.contains("403"));
+    let reading = until(&cluster, &target(), told).await;
+    let expected = "not synced yet: status 403: ordered by a test".to_owned();
+    assert_eq!(reading, TargetReading::Unknown { reason: expected });
+    assert_eq!(cluster.waiting_for(), ["Deployments in shop: not synced: status 403: ordered by a test"]);
+    // Ordinary failures are tried again within half a second.
+    double.faults().order(Verb::Get, 1, Fault::DelayAnswer(Duration::from_millis(250)));
+    read(&cluster).await;
+    double.faults().order(Verb::Get, 1, Fault::DelayAnswer(Duration::from_millis(280)));
+    read(&cluster).await;
+    assert_eq!(double.faults().requests(Verb::List), 1);
+}
+
+#[tokio::test]
+async fn k11_a_value_changed_by_admission_is_handed_back_as_the_server_holds_it() {
+    let double = double().await;
+    let cluster = cluster(&double, TIMEOUTS).await;
+    let live = read(&cluster).await;
+    let metadata = json!({"name": "checkout", "uid": live.uid, "resourceVersion": "2000"});
+    let body = json!({"metadata": metadata, "spec": {"replicas": 4}});
+    double.faults().order(Verb::Patch, 1, Fault::Answer { code: 200, body });
+    assert_eq!(cluster.apply(&change(&target(), 9), &live).await.unwrap().value, 4);
+}
+
+#[tokio::test]
+async fn k13_an_answer_that_holds_no_count_is_unknown_and_named() {
+    let double = double().await;
+    let cluster = cluster(&double, TIMEOUTS).await;
+    let with = |spec: Value| json!({"metadata": {"name": "checkout", "resourceVersion": "1"}, "spec": spec});
+    for (body, expected) in [
+        (with(json!({"replicas": -3})), "spec.replicas is -3"),
+        (with(json!({"replicas": 3_000_000_000_u64})), "spec.replicas is 3000000000"),
+        (with(json!({"replicas": "three"})), "spec.replicas is \"three\""),
+        (with(Value::Null), "spec.replicas is absent"),
+        (json!([]), "malformed answer"),
+        (json!("<html>"), "malformed answer"),
+    ] {
+        double.faults().order(Verb::Get, 1, Fault::Answer { code: 200, body });
+        let error = cluster.read(&target(), Knob::Replicas).await.unwrap_err();
+        assert!(matches!(&error, ClusterError::Unknown { reason } if reason.contains(expected)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_write_without_a_version_to_depend_on_is_not_sent() {
+    let double = double().await;
+    let cluster = cluster(&double, TIMEOUTS).await;
+    let live = Live { resource_version: String::new(), ..read(&cluster).await };
+    let refused = cluster.apply(&change(&target(), 5), &live).await;
+    assert!(matches!(refused, Err(ClusterError::Denied { .. })), "{refused:?}");
+    assert_eq!(double.faults().requests(Verb::Patch), 0);
+}

@@ -1,0 +1,298 @@
+//! The contract of the Cluster port, kept by the Kubernetes adapter on any API server.
+//!
+//! By default each test starts an API double of its own. `FLYBALL_CONTRACT_URL` names a real server instead (one
+//! that wants TLS or credentials has a `kubectl proxy` put before it). Only standard API calls are made, and the
+//! verdict comes from outside: from the objects and their changes as the API tells them to anybody.
+//!
+//! The numbers in the names are rows of the fault matrix.
+
+use std::time::Duration;
+
+use flyball::adapters::kubernetes::{Access, Kubernetes, Timeouts, connect};
+use flyball::demo::kubernetes::KubernetesDouble;
+use flyball::demo::objects::Objects;
+use flyball::model::{
+    Action, ChangeId, ChangeSet, CycleId, DecisionId, Knob, Now, ServiceId, TargetKind, TargetReading, TargetRef,
+    Timestamp, TraceId,
+};
+use flyball::ports::{Cluster, ClusterError};
+use serde_json::{Value, json};
+
+const NAMESPACE: &str = "default";
+
+/// An API server, and a client of it that is not flyball.
+struct Site {
+    url: String,
+    http: reqwest::Client,
+    _double: Option<KubernetesDouble>,
+}
+
+/// A change of the number of replicas as the API tells it.
+#[derive(Debug, PartialEq, Eq)]
+struct Move {
+    replicas: i64,
+    manager: String,
+}
+
+impl Site {
+    async fn open() -> Self {
+        // A second installation is refused, which is what several tests in one process need.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).no_proxy().build().unwrap();
+        if let Ok(url) = std::env::var("FLYBALL_CONTRACT_URL") {
+            return Self { url: url.trim_end_matches('/').to_owned(), http, _double: None };
+        }
+        let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+        Self { url: double.url(), http, _double: Some(double) }
+    }
+
+    fn path(&self, target: &TargetRef) -> String {
+        let plural = format!("{}s", target.kind.as_str().to_lowercase());
+        format!("{}/apis/apps/v1/namespaces/{}/{plural}", self.url, target.namespace)
+    }
+
+    /// Creates a target anew and returns it; deletes what an earlier run left.
+    async fn create(&self, kind: TargetKind, name: &str, replicas: u32) -> TargetRef {
+        let target = TargetRef { kind, namespace: NAMESPACE.to_owned(), name: format!("contract-{name}") };
+        self.delete(&target).await;
+        self.create_again(&target, replicas).await;
+        target
+    }
+
+    async fn create_again(&self, target: &TargetRef, replicas: u32) {
+        let labels = json!({ "app": target.name });
+        let containers = json!([{ "name": "main", "image": "registry.k8s.io/pause:3.10" }]);
+        let manifest = json!({
+            "apiVersion": "apps/v1", "kind": target.kind.as_str(), "metadata": { "name": target.name },
+            "spec": {
+                "replicas": replicas, "selector": { "matchLabels": labels }, "serviceName": "none",
+                "template": { "metadata": { "labels": labels }, "spec": { "containers": containers } },
+            },
+        });
+        let response = self.http.post(self.path(target)).json(&manifest).send().await.unwrap();
+        assert_eq!(response.status(), 201, "{}", response.text().await.unwrap());
+    }
+
+    async fn delete(&self, target: &TargetRef) {
+        let url = format!("{}/{}?propagationPolicy=Background", self.path(target), target.name);
+        let status = self.http.delete(url).send().await.unwrap().status();
+        assert!([200, 202, 404].contains(&status.as_u16()), "{status}");
+    }
+
+    async fn object(&self, target: &TargetRef) -> Value {
+        let response = self.http.get(format!("{}/{}", self.path(target), target.name)).send().await.unwrap();
+        response.json().await.unwrap()
+    }
+
+    /// Changes the number of replicas as somebody else.
+    async fn scale_as(&self, manager: &str, target: &TargetRef, replicas: u32) {
+        let url = format!("{}/{}/scale?fieldManager={manager}", self.path(target), target.name);
+        let request = self.http.patch(url).header("content-type", "application/merge-patch+json");
+        let response = request.body(json!({ "spec": { "replicas": replicas } }).to_string()).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+    }
+
+    /// Returns the changes of the number of replicas after `object`, in order.
+    async fn moves_since(&self, target: &TargetRef, object: &Value) -> Vec<Move> {
+        let version = object["metadata"]["resourceVersion"].as_str().unwrap();
+        let selector = format!("metadata.name={}", target.name);
+        let query =
+            [("watch", "1"), ("timeoutSeconds", "1"), ("resourceVersion", version), ("fieldSelector", &selector)];
+        let text = self.http.get(self.path(target)).query(&query).send().await.unwrap().text().await.unwrap();
+        let mut moves = Vec::new();
+        let mut before = object["spec"]["replicas"].as_i64().unwrap();
+        for line in text.lines() {
+            let event: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(event["type"], "MODIFIED", "{line}");
+            let replicas = event["object"]["spec"]["replicas"].as_i64().unwrap();
+            if replicas != before {
+                moves.push(Move { replicas, manager: owner_of_replicas(&event["object"]) });
+                before = replicas;
+            }
+        }
+        moves
+    }
+
+    /// Returns the adapter, pointed at this server.
+    async fn cluster(&self, targets: &[&TargetRef]) -> Kubernetes {
+        let timeouts = Timeouts::default();
+        let client = connect(&Access::Url(self.url.clone()), timeouts).await.unwrap();
+        Kubernetes::start(client, targets.iter().copied().cloned(), timeouts)
+    }
+}
+
+fn owner_of_replicas(object: &Value) -> String {
+    let entries = object["metadata"]["managedFields"].as_array().unwrap();
+    let owner = entries.iter().find(|entry| entry["fieldsV1"]["f:spec"]["f:replicas"].is_object());
+    owner.unwrap()["manager"].as_str().unwrap().to_owned()
+}
+
+/// Returns a change of the replicas of `target`.
+pub(crate) fn change(target: &TargetRef, to: u32) -> ChangeSet {
+    let service = ServiceId::new("shop", "checkout").unwrap();
+    let decision = DecisionId { service: service.clone(), cycle: CycleId { run: 1, seq: 1 } };
+    let now = Now { wall: Timestamp::UNIX_EPOCH, mono: Duration::ZERO };
+    ChangeSet {
+        id: ChangeId::derive("uid", Knob::Replicas, &decision, 0, to),
+        trace: TraceId::derive(&service, decision.cycle, now.wall),
+        decision,
+        rule: "contract".to_owned(),
+        revision: None,
+        target: target.clone(),
+        uid: "uid".to_owned(),
+        knob: Knob::Replicas,
+        class: Action::ScaleTo { replicas: to }.class(),
+        from: 0,
+        to,
+        backed_by_arrivals: false,
+        decided: now,
+        valid_for: Duration::from_secs(30),
+    }
+}
+
+/// Waits until the view of `target` is as wanted, and returns it.
+pub(crate) async fn until(
+    cluster: &Kubernetes,
+    target: &TargetRef,
+    wanted: impl Fn(&TargetReading) -> bool,
+) -> TargetReading {
+    let mut changes = cluster.changes();
+    let waiting = async {
+        loop {
+            changes.mark_unchanged();
+            let reading = cluster.observed(target);
+            if wanted(&reading) {
+                return reading;
+            }
+            changes.changed().await.unwrap();
+        }
+    };
+    let ended = tokio::time::timeout(Duration::from_secs(20), waiting).await;
+    ended.unwrap_or_else(|_| panic!("still {:?}", cluster.observed(target)))
+}
+
+/// Tells whether a reading is current and asks for `replicas`.
+pub(crate) fn asks_for(replicas: u32) -> impl Fn(&TargetReading) -> bool {
+    move |reading| reading.known().is_some_and(|target| target.replicas == replicas)
+}
+
+#[tokio::test]
+async fn one_write_moves_the_target_once_in_our_name() {
+    let site = Site::open().await;
+    for kind in [TargetKind::Deployment, TargetKind::StatefulSet] {
+        let target = site.create(kind, "write", 3).await;
+        let cluster = site.cluster(&[]).await;
+        let before = site.object(&target).await;
+        let live = cluster.read(&target, Knob::Replicas).await.unwrap();
+        assert_eq!(live.value, 3);
+        assert_eq!(live.uid, before["metadata"]["uid"].as_str().unwrap());
+        // A controller may report a status between read and write, which is a conflict like any other.
+        let mut written = cluster.apply(&change(&target, 5), &live).await;
+        while let Err(ClusterError::Conflict { .. }) = written {
+            let live = cluster.read(&target, Knob::Replicas).await.unwrap();
+            written = cluster.apply(&change(&target, 5), &live).await;
+        }
+        let written = written.unwrap();
+        assert_eq!((written.value, &written.uid), (5, &live.uid));
+        assert_ne!(written.resource_version, live.resource_version);
+        assert_eq!(cluster.read(&target, Knob::Replicas).await.unwrap().value, 5);
+        let expected = Move { replicas: 5, manager: "flyball".to_owned() };
+        assert_eq!(site.moves_since(&target, &before).await, [expected]);
+        site.delete(&target).await;
+    }
+}
+
+#[tokio::test]
+async fn k4_a_write_on_an_old_read_is_a_conflict_and_changes_nothing() {
+    let site = Site::open().await;
+    let target = site.create(TargetKind::Deployment, "conflict", 3).await;
+    let cluster = site.cluster(&[]).await;
+    let before = site.object(&target).await;
+    let live = cluster.read(&target, Knob::Replicas).await.unwrap();
+    site.scale_as("somebody", &target, 4).await;
+    let refused = cluster.apply(&change(&target, 9), &live).await;
+    assert_eq!(refused, Err(ClusterError::Conflict { target: target.clone() }));
+    let expected = Move { replicas: 4, manager: "somebody".to_owned() };
+    assert_eq!(site.moves_since(&target, &before).await, [expected]);
+    site.delete(&target).await;
+}
+
+#[tokio::test]
+async fn k6_a_live_read_is_never_taken_from_a_view() {
+    let site = Site::open().await;
+    let target = site.create(TargetKind::Deployment, "live", 3).await;
+    let cluster = site.cluster(&[&target]).await;
+    until(&cluster, &target, asks_for(3)).await;
+    for replicas in [4, 2, 6] {
+        site.scale_as("somebody", &target, replicas).await;
+        assert_eq!(cluster.read(&target, Knob::Replicas).await.unwrap().value, replicas);
+    }
+    site.delete(&target).await;
+}
+
+#[tokio::test]
+async fn k8_a_view_ends_where_the_target_does_however_it_went() {
+    let site = Site::open().await;
+    let target = site.create(TargetKind::Deployment, "view", 3).await;
+    let cluster = site.cluster(&[&target]).await;
+    until(&cluster, &target, asks_for(3)).await;
+    for replicas in [4, 9, 1, 7] {
+        site.scale_as("somebody", &target, replicas).await;
+    }
+    let reading = until(&cluster, &target, asks_for(7)).await;
+    let uid = site.object(&target).await["metadata"]["uid"].as_str().unwrap().to_owned();
+    assert_eq!(reading.known().unwrap().uid, uid);
+    assert_eq!(cluster.waiting_for(), Vec::<String>::new());
+    site.delete(&target).await;
+}
+
+#[tokio::test]
+async fn k12_a_target_deleted_and_made_anew_is_another_one() {
+    let site = Site::open().await;
+    let target = site.create(TargetKind::Deployment, "anew", 3).await;
+    let cluster = site.cluster(&[&target]).await;
+    until(&cluster, &target, asks_for(3)).await;
+    let old = cluster.read(&target, Knob::Replicas).await.unwrap();
+    site.delete(&target).await;
+    let gone = until(&cluster, &target, |reading| reading.last().is_none()).await;
+    assert_eq!(gone, TargetReading::Unknown { reason: "does not exist".to_owned() });
+    let not_found = Err(ClusterError::NotFound { target: target.clone() });
+    assert_eq!(cluster.read(&target, Knob::Replicas).await, not_found);
+    assert_eq!(cluster.apply(&change(&target, 5), &old).await, not_found);
+    site.create_again(&target, 2).await;
+    let anew = until(&cluster, &target, asks_for(2)).await;
+    assert_ne!(anew.known().unwrap().uid, old.uid);
+    let refused = cluster.apply(&change(&target, 5), &old).await;
+    assert_eq!(refused, Err(ClusterError::Conflict { target: target.clone() }));
+    assert_eq!(site.object(&target).await["spec"]["replicas"], 2);
+    site.delete(&target).await;
+}
+
+#[tokio::test]
+async fn k13_zero_replicas_are_zero_and_more_than_the_api_holds_are_refused() {
+    let site = Site::open().await;
+    let target = site.create(TargetKind::Deployment, "zero", 0).await;
+    let cluster = site.cluster(&[&target]).await;
+    until(&cluster, &target, asks_for(0)).await;
+    let live = cluster.read(&target, Knob::Replicas).await.unwrap();
+    assert_eq!(live.value, 0);
+    let refused = cluster.apply(&change(&target, 3_000_000_000), &live).await;
+    assert!(matches!(refused, Err(ClusterError::Denied { .. })), "{refused:?}");
+    assert_eq!(site.object(&target).await["spec"]["replicas"], 0);
+    site.delete(&target).await;
+}
+
+#[tokio::test]
+async fn what_is_not_watched_or_has_no_lever_is_said_so() {
+    let site = Site::open().await;
+    let target = site.create(TargetKind::Deployment, "lever", 3).await;
+    let cluster = site.cluster(&[]).await;
+    assert_eq!(cluster.observed(&target), TargetReading::Unknown { reason: "not watched".to_owned() });
+    assert!(cluster.has_lever(&target, Knob::Replicas) && !cluster.has_lever(&target, Knob::Route));
+    let live = cluster.read(&target, Knob::Replicas).await.unwrap();
+    let other = ChangeSet { knob: Knob::Route, ..change(&target, 5) };
+    assert_eq!(cluster.apply(&other, &live).await, Err(ClusterError::NoLever { knob: Knob::Route }));
+    let odd = TargetRef { name: "../pods".to_owned(), ..target.clone() };
+    assert!(matches!(cluster.read(&odd, Knob::Replicas).await, Err(ClusterError::Denied { .. })));
+    site.delete(&target).await;
+}

@@ -1,0 +1,329 @@
+//! What every journal must do, held against both: the one in memory and the one on disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flyball::adapters::store::{MemoryJournal, RedbJournal, StoreSettings};
+use flyball::instrument::JournalMetrics;
+use flyball::model::{ChangeId, DecisionId, Impact, Intent, ServiceId, Timestamp, WriteOutcome};
+use flyball::ports::journal::{Entry, Journal, JournalError};
+use futures::executor::block_on;
+use proptest::prelude::*;
+
+use crate::records;
+
+/// A journal that can be closed and opened again, as a restart does.
+enum Subject {
+    Memory(MemoryJournal),
+    Disk { journal: Option<RedbJournal>, path: PathBuf, _dir: tempfile::TempDir },
+}
+
+impl Subject {
+    fn memory() -> Self {
+        Self::Memory(MemoryJournal::new())
+    }
+
+    fn disk() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.redb");
+        let mut subject = Self::Disk { journal: None, path, _dir: dir };
+        subject.restart();
+        subject
+    }
+
+    fn journal(&self) -> &dyn Journal {
+        match self {
+            Self::Memory(journal) => journal,
+            Self::Disk { journal, .. } => journal.as_ref().unwrap(),
+        }
+    }
+
+    /// Does nothing to a journal in memory.
+    fn restart(&mut self) {
+        if let Self::Disk { journal, path, .. } = self {
+            drop(journal.take());
+            *journal = Some(RedbJournal::open(path, StoreSettings::default(), JournalMetrics::default()).unwrap());
+        }
+    }
+
+    fn append(&self, entry: Entry) -> Result<(), JournalError> {
+        block_on(self.journal().append(entry))
+    }
+}
+
+fn both(check: impl Fn(&mut Subject)) {
+    check(&mut Subject::memory());
+    check(&mut Subject::disk());
+}
+
+const SERVICES: [&str; 2] = ["shop/checkout", "shop/search"];
+
+fn id(seq: u8) -> DecisionId {
+    records::id(SERVICES[usize::from(seq % 2)], u32::from(seq))
+}
+
+fn decision(seq: u8) -> Entry {
+    Entry::Decision(Arc::new(records::acted(id(seq))))
+}
+
+fn intent(seq: u8) -> Intent {
+    let change = records::change(&id(seq));
+    Intent { change, prepared: records::at(i64::from(seq)), ended: None }
+}
+
+fn change(seq: u8) -> ChangeId {
+    intent(seq).change.id
+}
+
+fn ended(seq: u8, second: i64, outcome: WriteOutcome) -> Entry {
+    Entry::Ended { change: change(seq), at: records::at(second), outcome }
+}
+
+fn measured(seq: u8) -> Entry {
+    Entry::Measured { decision: id(seq), effect: records::effect(Impact::Helped) }
+}
+
+#[test]
+fn the_end_and_the_effect_of_a_write_stand_in_its_decision_record() {
+    both(|subject| {
+        for entry in [decision(1), Entry::Prepared(intent(1)), ended(1, 5, WriteOutcome::Applied), measured(1)] {
+            subject.append(entry).unwrap();
+        }
+        subject.restart();
+        let record = subject.journal().decision(&id(1)).unwrap().unwrap();
+        let mut expected = records::acted(id(1));
+        expected.outcome = Some(WriteOutcome::Applied);
+        expected.effect = Some(records::effect(Impact::Helped));
+        assert_eq!(record, expected, "every number reads back exactly");
+        assert_eq!(subject.journal().decision(&id(3)).unwrap(), None);
+    });
+}
+
+#[test]
+fn contradictions_are_refused_one_by_one() {
+    let refused: [(&str, Vec<Entry>); 9] = [
+        ("is recorded already", vec![decision(1), decision(1)]),
+        ("which is not recorded", vec![Entry::Prepared(intent(1))]),
+        ("is prepared already", vec![decision(1), Entry::Prepared(intent(1)), Entry::Prepared(intent(1))]),
+        ("was never prepared", vec![decision(1), ended(1, 5, WriteOutcome::Applied)]),
+        (
+            "has ended already: applied",
+            vec![
+                decision(1),
+                Entry::Prepared(intent(1)),
+                ended(1, 5, WriteOutcome::Applied),
+                ended(1, 6, WriteOutcome::Expired),
+            ],
+        ),
+        (
+            "it ends when that does",
+            vec![
+                decision(1),
+                Entry::Prepared(intent(1)),
+                Entry::Outcome { decision: id(1), outcome: WriteOutcome::NoLever },
+            ],
+        ),
+        (
+            "has ended already: no lever",
+            vec![
+                decision(1),
+                Entry::Outcome { decision: id(1), outcome: WriteOutcome::NoLever },
+                Entry::Prepared(intent(1)),
+            ],
+        ),
+        ("is not recorded", vec![measured(1)]),
+        ("was measured already", vec![decision(1), measured(1), measured(1)]),
+    ];
+    for (words, entries) in refused {
+        both(|subject| {
+            let mut entries = entries.clone();
+            let last = entries.pop().unwrap();
+            for entry in entries {
+                subject.append(entry).unwrap();
+            }
+            let before = subject.journal().recent(None, 10).unwrap();
+            let error = subject.append(last).unwrap_err();
+            assert!(matches!(&error, JournalError::Contradiction(text) if text.contains(words)), "{error}: {words}");
+            assert_eq!(subject.journal().recent(None, 10).unwrap(), before, "a refused entry leaves a trace: {words}");
+            assert_eq!(subject.journal().health(), Ok(()));
+            subject.append(decision(9)).unwrap();
+        });
+    }
+}
+
+#[test]
+fn an_undo_has_an_intent_of_its_own_and_leaves_the_outcome_of_its_decision() {
+    both(|subject| {
+        let mut undo = intent(1);
+        undo.change = records::inverse(&undo.change);
+        let undone =
+            Entry::Ended { change: undo.change.id.clone(), at: records::at(9), outcome: WriteOutcome::Expired };
+        for entry in
+            [decision(1), Entry::Prepared(intent(1)), ended(1, 5, WriteOutcome::Applied), Entry::Prepared(undo), undone]
+        {
+            subject.append(entry).unwrap();
+        }
+        let record = subject.journal().decision(&id(1)).unwrap().unwrap();
+        assert_eq!(record.outcome, Some(WriteOutcome::Applied));
+    });
+}
+
+#[test]
+fn the_newest_records_come_first_whatever_the_clock_said() {
+    both(|subject| {
+        for seq in [5, 2, 8, 1] {
+            subject.append(decision(seq)).unwrap();
+        }
+        let seqs = |service: Option<&ServiceId>, limit| -> Vec<u32> {
+            let records = subject.journal().recent(service, limit).unwrap();
+            records.iter().map(|record| record.id.cycle.seq).collect()
+        };
+        assert_eq!(seqs(None, 10), [1, 8, 2, 5]);
+        assert_eq!(seqs(None, 2), [1, 8]);
+        assert_eq!(seqs(Some(&id(1).service), 10).len(), 2);
+        assert!(seqs(Some(&"shop/nobody".parse().unwrap()), 10).is_empty());
+    });
+}
+
+#[test]
+fn cooldowns_see_what_was_applied_in_time_and_what_a_clock_set_back_left_ahead() {
+    both(|subject| {
+        let ends = [
+            (1, 10, WriteOutcome::Applied),
+            (2, 100, WriteOutcome::Applied),
+            (3, 110, WriteOutcome::Expired),
+            (4, 5000, WriteOutcome::Applied),
+        ];
+        for (seq, second, outcome) in ends {
+            subject.append(decision(seq)).unwrap();
+            subject.append(Entry::Prepared(intent(seq))).unwrap();
+            subject.append(ended(seq, second, outcome)).unwrap();
+        }
+        subject.restart();
+        let found = subject.journal().applied_since(records::at(120), Duration::from_secs(60)).unwrap();
+        let seqs: Vec<u32> = found.iter().map(|intent| intent.change.decision.cycle.seq).collect();
+        assert_eq!(seqs, [2, 4]);
+    });
+}
+
+/// One step of a random history over four decisions.
+#[derive(Debug, Clone)]
+enum Step {
+    Take(u8, Kind),
+    Restart,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Decision,
+    Prepared,
+    Ended(bool),
+    Outcome,
+    Measured,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let kind = prop_oneof![
+        3 => Just(Kind::Decision),
+        4 => Just(Kind::Prepared),
+        4 => any::<bool>().prop_map(Kind::Ended),
+        1 => Just(Kind::Outcome),
+        2 => Just(Kind::Measured),
+    ];
+    prop_oneof![12 => (0..4u8, kind).prop_map(|(seq, kind)| Step::Take(seq, kind)), 1 => Just(Step::Restart)]
+}
+
+/// What a history must leave, worked out without looking at the journal's own rules.
+#[derive(Debug, Default, Clone, PartialEq)]
+struct Expected {
+    decided: BTreeSet<u8>,
+    prepared: BTreeSet<u8>,
+    outcome: BTreeMap<u8, WriteOutcome>,
+    measured: BTreeSet<u8>,
+}
+
+impl Expected {
+    fn takes(&mut self, seq: u8, kind: Kind) -> bool {
+        let known = self.decided.contains(&seq);
+        match kind {
+            Kind::Decision => self.decided.insert(seq),
+            Kind::Prepared => known && !self.outcome.contains_key(&seq) && self.prepared.insert(seq),
+            Kind::Ended(applied) => {
+                let open = self.prepared.contains(&seq) && !self.outcome.contains_key(&seq);
+                open && self.outcome.insert(seq, outcome(applied)).is_none()
+            }
+            Kind::Outcome => {
+                let free = known && !self.prepared.contains(&seq) && !self.outcome.contains_key(&seq);
+                free && self.outcome.insert(seq, WriteOutcome::NoLever).is_none()
+            }
+            Kind::Measured => known && self.measured.insert(seq),
+        }
+    }
+
+    fn open(&self) -> BTreeSet<u32> {
+        self.prepared.iter().filter(|seq| !self.outcome.contains_key(seq)).map(|seq| u32::from(*seq)).collect()
+    }
+
+    fn applied(&self) -> usize {
+        self.outcome.values().filter(|outcome| **outcome == WriteOutcome::Applied).count()
+    }
+}
+
+fn outcome(applied: bool) -> WriteOutcome {
+    if applied { WriteOutcome::Applied } else { WriteOutcome::Expired }
+}
+
+fn entry(seq: u8, kind: Kind, second: i64) -> Entry {
+    match kind {
+        Kind::Decision => decision(seq),
+        Kind::Prepared => Entry::Prepared(intent(seq)),
+        Kind::Ended(applied) => ended(seq, second, outcome(applied)),
+        Kind::Outcome => Entry::Outcome { decision: id(seq), outcome: WriteOutcome::NoLever },
+        Kind::Measured => measured(seq),
+    }
+}
+
+fn held_to(expected: &Expected, subject: &Subject) -> Result<(), TestCaseError> {
+    let journal = subject.journal();
+    let open: BTreeSet<u32> =
+        journal.open_intents().unwrap().iter().map(|intent| intent.change.decision.cycle.seq).collect();
+    prop_assert_eq!(open, expected.open());
+    prop_assert_eq!(journal.applied_since(Timestamp::MIN, Duration::ZERO).unwrap().len(), expected.applied());
+    prop_assert_eq!(journal.recent(None, 100).unwrap().len(), expected.decided.len());
+    for seq in &expected.decided {
+        let record = journal.decision(&id(*seq)).unwrap().unwrap();
+        prop_assert_eq!(record.outcome.as_ref(), expected.outcome.get(seq));
+        prop_assert_eq!(record.effect.is_some(), expected.measured.contains(seq));
+    }
+    Ok(())
+}
+
+fn holds(steps: &[Step], mut subject: Subject) -> Result<(), TestCaseError> {
+    let mut expected = Expected::default();
+    for (second, step) in (0..).zip(steps) {
+        match step {
+            Step::Restart => subject.restart(),
+            Step::Take(seq, kind) => {
+                let taken = subject.append(entry(*seq, *kind, second));
+                prop_assert_eq!(taken.is_ok(), expected.takes(*seq, *kind), "{:?}: {:?}", step, taken);
+            }
+        }
+    }
+    held_to(&expected, &subject)?;
+    subject.restart();
+    held_to(&expected, &subject)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// INV-10, INV-12: whatever is sent, in whatever order, across restarts, an intent has at most one
+    /// beginning and one end, and the end that was acknowledged is the one that is remembered.
+    #[test]
+    fn each_intent_ends_once(steps in prop::collection::vec(step(), 0..40)) {
+        holds(&steps, Subject::memory())?;
+        holds(&steps, Subject::disk())?;
+    }
+}

@@ -1,0 +1,73 @@
+//! How a record reads. A change of these texts is a change of what operators see.
+
+use flyball::model::explain::{sentence, text};
+use flyball::model::{DecisionId, DecisionRecord, Impact, Knob, Mode, Refusal, WriteOutcome};
+
+use crate::records;
+
+fn id() -> DecisionId {
+    records::id("shop/checkout", 5)
+}
+
+fn applied() -> DecisionRecord {
+    let mut record = records::acted(id());
+    record.outcome = Some(WriteOutcome::Applied);
+    record.effect = Some(records::effect(Impact::Helped));
+    record
+}
+
+fn with(mut record: DecisionRecord, alter: impl FnOnce(&mut DecisionRecord)) -> DecisionRecord {
+    alter(&mut record);
+    record
+}
+
+#[test]
+fn sentences() {
+    let acted = || records::acted(id());
+    let refused =
+        WriteOutcome::Refused(Refusal::KillSwitch { reason: "engaged for everything by ops: drill".to_owned() });
+    let cases = [
+        ("applied and measured", applied()),
+        ("under way", acted()),
+        (
+            "superseded",
+            with(acted(), |it| it.outcome = Some(WriteOutcome::Superseded { found: "5 replicas".to_owned() })),
+        ),
+        ("refused at the gate", with(acted(), |it| it.outcome = Some(refused))),
+        ("another knob", with(applied(), |it| it.change.as_mut().unwrap().knob = Knob::AutoscalerFloor)),
+        ("held", records::held(id())),
+        ("held in shadow", with(records::held(id()), |it| it.mode = Mode::Shadow)),
+        ("shadow", records::shadow(id())),
+        ("no lever", with(acted(), |it| (it.change, it.outcome) = (None, Some(WriteOutcome::NoLever)))),
+        ("no change", with(acted(), |it| it.change = None)),
+        ("nothing", records::nothing(id())),
+        ("unknown", records::unknown(id())),
+        ("rule error", records::failed(id())),
+        ("no policy asked", with(records::nothing(id()), |it| it.proposal.rules.clear())),
+    ];
+    let lines: Vec<String> = cases.iter().map(|(name, record)| format!("{name}:\n  {}", sentence(record))).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn texts() {
+    for (name, record) in [
+        ("acted", applied()),
+        ("held", records::held(id())),
+        ("shadow", records::shadow(id())),
+        ("nothing", records::nothing(id())),
+        ("unknown", records::unknown(id())),
+        ("error", records::failed(id())),
+    ] {
+        let text = text(&record);
+        assert_eq!(text.lines().next(), Some(sentence(&record).as_str()), "the sentence comes first");
+        insta::assert_snapshot!(name, text);
+    }
+}
+
+#[test]
+fn a_record_reads_the_same_after_it_was_stored() {
+    let record = applied();
+    let stored: DecisionRecord = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
+    assert_eq!(text(&stored), text(&record));
+}

@@ -1,0 +1,93 @@
+//! The metrics page. A change of a name or a label breaks somebody's alert.
+
+use std::time::Duration;
+
+use flyball::instrument::{ActorRole, Metrics, SourceFault, Stage};
+use flyball::model::kill::KillOrder;
+use flyball::model::{ActionClass, Impact, KillState, Mode, PolicyRevision, WriteOutcome};
+
+use crate::records;
+
+const SERVICE: &str = "shop/checkout";
+
+/// A registry in which everything has happened once.
+fn exercised() -> Metrics {
+    let metrics = Metrics::new();
+    let process = metrics.process();
+    process.tick_lateness.observe(0.01);
+    process.stage(Stage::Decide, Duration::from_micros(20));
+    process.ready(true);
+    process.kill(&KillState::Unreadable { error: "gone".to_owned() });
+    process.policy_active(&PolicyRevision::of([("a", "1")]));
+    process.policy_active(&PolicyRevision::of([("a", "2")]));
+    process.policy_refused();
+    metrics.journal().committed(3, Duration::from_millis(1));
+    let source = metrics.source("prometheus");
+    source.asked(6, Duration::from_millis(12));
+    source.answered(records::at(0), Duration::from_secs(4));
+    source.failed(SourceFault::TimedOut);
+    let service = metrics.service(&records::spec(SERVICE));
+    for record in [records::acted(records::id(SERVICE, 1)), records::held(records::id(SERVICE, 2))] {
+        service.decided(&record.proposal, &record.verdict);
+        service.forecast(&record.outlook);
+    }
+    let idle = records::nothing(records::id(SERVICE, 3));
+    service.decided(&idle.proposal, &idle.verdict);
+    service.wrote(&WriteOutcome::Applied);
+    service.measured(Impact::Helped);
+    service.restarted(ActorRole::Decider);
+    service.mode(Mode::Shadow);
+    metrics
+}
+
+#[test]
+fn names_help_and_labels() {
+    let page = exercised().encode().unwrap();
+    let kept = page.lines().filter(|line| !line.contains("_bucket{"));
+    let zeroed = kept.map(|line| match line.rsplit_once(' ') {
+        Some((series, _)) if !line.starts_with('#') => format!("{series} 0"),
+        _ => line.to_owned(),
+    });
+    let mut lines: Vec<String> = zeroed.collect();
+    // The series of a family come in no order.
+    lines.chunk_by_mut(|left, right| left.starts_with('#') == right.starts_with('#')).for_each(|chunk| {
+        if chunk.iter().all(|line| !line.starts_with('#')) {
+            chunk.sort();
+        }
+    });
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn values() {
+    let metrics = exercised();
+    let page = metrics.encode().unwrap();
+    for line in [
+        r#"flyball_decisions_total{service="shop/checkout",rule="raise",verdict="pass"} 1"#,
+        r#"flyball_decisions_total{service="shop/checkout",rule="raise",verdict="hold"} 1"#,
+        r#"flyball_decisions_total{service="shop/checkout",rule="none",verdict="idle"} 1"#,
+        r#"flyball_guard_holds_total{service="shop/checkout",guard="cooldown"} 1"#,
+        r#"flyball_mode{service="shop/checkout",mode="shadow"} 1"#,
+        r#"flyball_forecast_authority{service="shop/checkout",signal="rps"} 1"#,
+        r#"flyball_forecast_skill{service="shop/checkout",signal="rps"} 0.42"#,
+        r#"flyball_forecast_skill{service="shop/checkout",signal="p99"} NaN"#,
+        r#"flyball_source_errors_total{source="prometheus",fault="timed_out"} 1"#,
+        "flyball_kill_switch_engaged 1",
+        "flyball_kill_switch_unreadable 1",
+        "flyball_ready 1",
+        "flyball_journal_entries_total 3",
+        "# EOF",
+    ] {
+        assert!(page.lines().any(|found| found == line), "missing {line} in\n{page}");
+    }
+    assert_eq!(page.matches("flyball_mode{").count(), 1, "one mode at a time");
+    assert_eq!(page.matches("flyball_policy_info{").count(), 1, "one policy at a time");
+
+    let scaling = KillOrder { classes: [ActionClass::Scale].into(), ..KillOrder::default() };
+    for (state, engaged) in [(KillState::released(), 0), (KillState::Readable { order: scaling }, 1)] {
+        metrics.process().kill(&state);
+        let page = metrics.encode().unwrap();
+        assert!(page.contains(&format!("flyball_kill_switch_engaged {engaged}\n")), "{state:?}");
+        assert!(page.contains("flyball_kill_switch_unreadable 0\n"), "{state:?}");
+    }
+}

@@ -1,0 +1,444 @@
+//! Random histories of one service: what is seen, proposed, written, edited by others, restarted.
+//!
+//! A history is a list of regimes, each a run of equal cycles that begins with at most a few upsets; pure noise
+//! would never fill a window. [`run`] drives judge and plan through it against a true clock, and logs what a
+//! witness beside them would have seen. The properties are asserted over that log, not over the guards' memory.
+
+use std::time::Duration;
+
+use flyball::act::plan;
+use flyball::guard::{Context, GuardParams, Memory, judge};
+use flyball::model::kill::KillOrder;
+use flyball::model::time::elapsed;
+use flyball::model::{
+    Action, ActionClass, Bounds, Budgets, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId, Features,
+    Finite, Intent, KillState, Missing, Mode, Now, Outlook, Proposal, Reading, Role, Sample, ServiceSpec,
+    SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId,
+    Unit, Verdict, WriteOutcome,
+};
+use proptest::prelude::*;
+
+/// What a write meets in this regime.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Fate {
+    Applied,
+    /// Applied, and known to be only two cycles later.
+    Late,
+    Superseded,
+    Rejected,
+}
+
+/// How the kill switch reads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Switch {
+    Released,
+    Unreadable,
+    Engaged,
+}
+
+/// A run of equal cycles.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent condition of the world")]
+pub struct Regime {
+    pub cycles: u32,
+    pub tick: u64,
+    /// Wanted replicas in percent of the present ones; `None` proposes nothing.
+    pub wanted: Option<u32>,
+    pub backed: bool,
+    pub needed: Option<u32>,
+    pub floor: Option<u32>,
+    pub mode: Mode,
+    pub allow_lowering: bool,
+    pub switch: Switch,
+    pub arrivals_fresh: bool,
+    pub target_known: bool,
+    pub suspect: bool,
+    pub rollout: bool,
+    pub fate: Fate,
+    pub upset: Upset,
+}
+
+/// What happens at the start of a regime.
+#[derive(Debug, Clone, Copy)]
+pub struct Upset {
+    /// Somebody else sets the replicas.
+    pub foreign: Option<u32>,
+    /// The process starts anew.
+    pub restart: bool,
+    /// The wall clock jumps, seconds.
+    pub jump: i64,
+    /// Nobody looks for so long, seconds.
+    pub silence: u64,
+}
+
+/// One cycle as a witness saw it.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is one independent observation")]
+pub struct Cycle {
+    /// True time, seconds.
+    pub at: u64,
+    pub run: u32,
+    /// How far the wall clock was set forward so far, in all.
+    pub forward: i64,
+    pub regime: Regime,
+    pub replicas: u32,
+    pub bounds: Bounds,
+    /// The least that what was proposed and measured allows.
+    pub need: u32,
+    pub backed_now: bool,
+    /// The replicas are neither what the last cycle saw nor what flyball wrote.
+    pub foreign: bool,
+    pub in_flight: bool,
+    pub verdict: Verdict,
+    pub change: Option<ChangeSet>,
+    /// A write reached the object in this cycle: from, to.
+    pub applied: Option<(u32, u32)>,
+    /// The API server saw a write of this cycle.
+    pub sent: bool,
+}
+
+fn rarely<T: std::fmt::Debug + Clone + 'static>(usual: T, odd: impl Strategy<Value = T> + 'static) -> BoxedStrategy<T> {
+    prop_oneof![8 => Just(usual), 1 => odd].boxed()
+}
+
+fn upset() -> impl Strategy<Value = Upset> {
+    let foreign = rarely(None, (0_u32..30).prop_map(Some));
+    let jump = rarely(0, prop_oneof![Just(-7200_i64), Just(-300), Just(300), Just(7200)]);
+    (foreign, rarely(false, Just(true)), jump, rarely(0, 1_u64..2000))
+        .prop_map(|(foreign, restart, jump, silence)| Upset { foreign, restart, jump, silence })
+}
+
+fn regime() -> impl Strategy<Value = Regime> {
+    let demand = (
+        prop_oneof![3 => (10_u32..100).prop_map(Some), 3 => (100_u32..600).prop_map(Some), 1 => Just(None)],
+        any::<bool>(),
+        prop_oneof![1 => Just(None), 8 => (1_u32..40).prop_map(Some)],
+        rarely(Some(1), prop_oneof![Just(None), (0_u32..20).prop_map(Some)]),
+    );
+    let owner = (
+        rarely(Mode::Auto, prop_oneof![Just(Mode::Observe), Just(Mode::Shadow), Just(Mode::Approve)]),
+        rarely(true, Just(false)),
+        rarely(Switch::Released, prop_oneof![Just(Switch::Unreadable), Just(Switch::Engaged)]),
+    );
+    let sight = (
+        rarely(true, Just(false)),
+        rarely(true, Just(false)),
+        rarely(false, Just(true)),
+        rarely(false, Just(true)),
+        rarely(Fate::Applied, prop_oneof![Just(Fate::Late), Just(Fate::Superseded), Just(Fate::Rejected)]),
+    );
+    (1_u32..40, prop_oneof![4 => Just(15_u64), 1 => 5_u64..60], demand, owner, sight, upset()).prop_map(
+        |(cycles, tick, (wanted, backed, needed, floor), (mode, allow_lowering, switch), sight, upset)| {
+            let (arrivals_fresh, target_known, suspect, rollout, fate) = sight;
+            Regime {
+                cycles,
+                tick,
+                wanted,
+                backed,
+                needed,
+                floor,
+                mode,
+                allow_lowering,
+                switch,
+                arrivals_fresh,
+                target_known,
+                suspect,
+                rollout,
+                fate,
+                upset,
+            }
+        },
+    )
+}
+
+/// A regime in which nearly everything is in order and one thing is asked for: what a lowering takes to pass,
+/// and what a gap, a restart or a clock that jumps then does to it.
+fn calm() -> impl Strategy<Value = Regime> {
+    let wanted = prop_oneof![2 => Just(90_u32), 1 => Just(120)];
+    let cycles = prop_oneof![1 => 1_u32..4, 3 => 20_u32..60];
+    let jump = prop_oneof![2 => Just(0_i64), 1 => Just(7200), 1 => Just(-7200)];
+    let restart = prop_oneof![2 => Just(false), 1 => Just(true)];
+    (cycles, wanted, rarely(true, Just(false)), restart, jump).prop_map(
+        |(cycles, wanted, arrivals_fresh, restart, jump)| Regime {
+            // Longer, it would be a silence as well as a gap.
+            cycles: if arrivals_fresh { cycles } else { 2 },
+            tick: 15,
+            wanted: Some(wanted),
+            backed: false,
+            needed: Some(1),
+            floor: Some(1),
+            mode: Mode::Auto,
+            allow_lowering: true,
+            switch: Switch::Released,
+            arrivals_fresh,
+            target_known: true,
+            suspect: false,
+            rollout: false,
+            fate: Fate::Applied,
+            upset: Upset { foreign: None, restart, jump, silence: 0 },
+        },
+    )
+}
+
+/// Bounds, replicas at the start, regimes.
+pub fn histories() -> impl Strategy<Value = (Bounds, u32, Vec<Regime>)> {
+    let bounds = (0_u32..5, 5_u32..60).prop_map(|(min, max)| Bounds { min, max });
+    let regimes = prop_oneof![
+        2 => prop::collection::vec(regime(), 1..10),
+        1 => prop::collection::vec(calm(), 2..10),
+    ];
+    (bounds, 1_u32..30, regimes)
+}
+
+fn spec(bounds: Bounds) -> ServiceSpec {
+    let signal = |name: &str, unit, role| SignalSpec {
+        name: SignalName::new(name).unwrap(),
+        unit,
+        role: Some(role),
+        range: (0.0, 1e9),
+        forecast: true,
+        scrape_interval: Duration::from_secs(15),
+    };
+    ServiceSpec {
+        id: "shop/checkout".parse().unwrap(),
+        target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() },
+        signals: vec![signal("rps", Unit::PerSecond, Role::ArrivalRate), signal("p99", Unit::Seconds, Role::Latency)],
+        labels: [].into(),
+        slo: Slo { p99: 0.3, error_ratio: 0.01 },
+        parameters: [].into(),
+        mode: Mode::Auto,
+        bounds,
+        budgets: Budgets::default(),
+        capacity: Some(CapacitySpec { per_pod_rate: 50.0, utilisation: 0.7, start_time: Duration::from_mins(1) }),
+        allow_lowering: true,
+    }
+}
+
+/// The world around the guards.
+struct World {
+    spec: ServiceSpec,
+    params: GuardParams,
+    memory: Memory,
+    journal: Vec<Intent>,
+    /// A write whose end is not known yet, and the cycles until it is.
+    late: Option<(ChangeSet, u32)>,
+    replicas: u32,
+    at: u64,
+    run: u32,
+    run_started: u64,
+    seq: u32,
+    wall_offset: i64,
+    forward: i64,
+    last_seen: Option<u32>,
+    last_written: Option<u32>,
+    log: Vec<Cycle>,
+}
+
+/// Drives judge and plan through a history and returns what a witness saw.
+pub fn run((bounds, replicas, regimes): &(Bounds, u32, Vec<Regime>)) -> Vec<Cycle> {
+    let mut world = World {
+        spec: spec(*bounds),
+        params: GuardParams::default(),
+        memory: Memory::default(),
+        journal: Vec::new(),
+        late: None,
+        replicas: *replicas,
+        at: 0,
+        run: 1,
+        run_started: 0,
+        seq: 0,
+        wall_offset: 0,
+        forward: 0,
+        last_seen: None,
+        last_written: None,
+        log: Vec::new(),
+    };
+    for regime in regimes {
+        world.upset(regime.upset);
+        for _ in 0..regime.cycles {
+            world.cycle(regime);
+        }
+    }
+    world.log
+}
+
+impl World {
+    fn now(&self) -> Now {
+        let wall = Timestamp::from_second(1_700_000_000 + self.at as i64 + self.wall_offset).unwrap();
+        Now { wall, mono: Duration::from_secs(self.at - self.run_started) }
+    }
+
+    fn upset(&mut self, upset: Upset) {
+        self.at += upset.silence;
+        self.wall_offset += upset.jump;
+        self.forward += upset.jump.max(0);
+        if let Some(replicas) = upset.foreign {
+            self.replicas = replicas;
+        }
+        if upset.restart {
+            self.restart();
+        }
+    }
+
+    fn restart(&mut self) {
+        self.run += 1;
+        self.at += 20;
+        self.run_started = self.at;
+        self.seq = 0;
+        (self.last_seen, self.last_written) = (None, None);
+        let now = self.now();
+        let span = self.params.memory_span();
+        let kept = self.journal.iter().filter(|intent| match &intent.ended {
+            Some((at, outcome)) => *outcome == WriteOutcome::Applied && elapsed(now.wall, *at) <= span,
+            None => true,
+        });
+        self.memory = Memory::restore(&kept.cloned().collect::<Vec<_>>(), now);
+    }
+
+    fn cycle(&mut self, regime: &Regime) {
+        self.at += regime.tick;
+        self.seq += 1;
+        self.end_late();
+        (self.spec.mode, self.spec.allow_lowering) = (regime.mode, regime.allow_lowering);
+        let (features, outlook) = (self.features(regime), outlook(regime));
+        let wanted = regime.wanted.map(|percent| self.replicas * percent / 100);
+        let proposal = proposal(wanted, regime.backed);
+        let kill = kill(regime.switch);
+        let now = self.now();
+        let ctx =
+            Context { spec: &self.spec, features: &features, outlook: &outlook, proposal: &proposal, kill: &kill, now };
+        let verdict = judge(&mut self.memory, &self.params, &ctx);
+        let decision = DecisionId { service: self.spec.id.clone(), cycle: CycleId { run: self.run, seq: self.seq } };
+        let trace = TraceId::derive(&decision.service, decision.cycle, now.wall);
+        let change = plan(&decision, trace, &self.spec, &features, &proposal, &verdict, now);
+        self.witness(regime, wanted, verdict, change.clone());
+        if let Some(change) = change {
+            self.write(change, regime.fate);
+        }
+    }
+
+    fn witness(&mut self, regime: &Regime, wanted: Option<u32>, verdict: Verdict, change: Option<ChangeSet>) {
+        let needed = regime.needed.unwrap_or(0);
+        let seen = self.last_seen.unwrap_or(self.replicas);
+        let foreign = self.replicas != seen && Some(self.replicas) != self.last_written;
+        if regime.target_known {
+            self.last_seen = Some(self.replicas);
+        }
+        self.log.push(Cycle {
+            at: self.at,
+            run: self.run,
+            forward: self.forward,
+            regime: regime.clone(),
+            replicas: self.replicas,
+            bounds: self.spec.bounds,
+            need: wanted.unwrap_or(self.replicas).max(needed),
+            backed_now: regime.backed && needed > self.replicas,
+            foreign,
+            in_flight: self.late.is_some(),
+            verdict,
+            change,
+            applied: None,
+            sent: false,
+        });
+    }
+
+    fn write(&mut self, change: ChangeSet, fate: Fate) {
+        let now = self.now();
+        self.memory.write_started(&change, now);
+        self.journal.push(Intent { change: change.clone(), prepared: now.wall, ended: None });
+        if matches!(fate, Fate::Applied | Fate::Late) {
+            self.replicas = change.to;
+            self.last_written = Some(change.to);
+        }
+        if let Some(cycle) = self.log.last_mut() {
+            cycle.sent = fate != Fate::Superseded;
+            cycle.applied = matches!(fate, Fate::Applied | Fate::Late).then_some((change.from, change.to));
+        }
+        match fate {
+            Fate::Applied => self.end(&change, WriteOutcome::Applied),
+            Fate::Late => self.late = Some((change, 2)),
+            Fate::Superseded => self.end(&change, WriteOutcome::Superseded { found: String::new() }),
+            Fate::Rejected => self.end(&change, WriteOutcome::Rejected { reason: String::new() }),
+        }
+    }
+
+    fn end_late(&mut self) {
+        match self.late.take() {
+            Some((change, 0)) => self.end(&change, WriteOutcome::Applied),
+            Some((change, cycles)) => self.late = Some((change, cycles - 1)),
+            None => {}
+        }
+    }
+
+    fn end(&mut self, change: &ChangeSet, outcome: WriteOutcome) {
+        let now = self.now();
+        self.memory.write_ended(change, &outcome, now);
+        let open = self.journal.iter_mut().find(|intent| intent.change.id == change.id && intent.ended.is_none());
+        open.expect("each write has an open intent").ended = Some((now.wall, outcome));
+    }
+
+    fn features(&self, regime: &Regime) -> Features {
+        let wall = self.now().wall;
+        let signals = [regime.arrivals_fresh, true].map(|fresh| {
+            let value = Finite::new(1.0).unwrap();
+            let reading = if fresh {
+                Reading::Fresh { sample: Sample { at: wall, value }, staleness: Duration::ZERO }
+            } else {
+                Reading::Gap { last: Sample { at: wall, value }, missing: Missing::NoSeries }
+            };
+            SignalFeatures {
+                reading,
+                mean_1m: None,
+                p99_5m: None,
+                change_5m: None,
+                max_5m: None,
+                confirmed: None,
+                suspect: regime.suspect,
+                provisional: None,
+                closed: Vec::new(),
+            }
+        });
+        let target = TargetState {
+            uid: "uid".to_owned(),
+            resource_version: "1".to_owned(),
+            replicas: self.replicas,
+            ready: self.replicas,
+            rollout: regime.rollout,
+        };
+        let target = if regime.target_known {
+            TargetReading::Known { target }
+        } else {
+            TargetReading::Outdated { target, silence: Duration::from_mins(2) }
+        };
+        Features { signals: signals.into(), target }
+    }
+}
+
+fn outlook(regime: &Regime) -> Outlook {
+    let capacity = Capacity {
+        per_pod: 35.0,
+        lead_time: Duration::from_mins(1),
+        needed_now: regime.needed,
+        needed_ahead: None,
+        floor: regime.floor,
+    };
+    Outlook { signals: vec![None, None], capacity: Some(capacity) }
+}
+
+fn proposal(wanted: Option<u32>, backed_by_arrivals: bool) -> Proposal {
+    let choice = match wanted {
+        Some(replicas) => Choice::Act { rule: "rule".into(), action: Action::ScaleTo { replicas }, backed_by_arrivals },
+        None => Choice::Nothing { reason: "no rule matched".into() },
+    };
+    Proposal { revision: None, rules: Vec::new(), choice }
+}
+
+fn kill(switch: Switch) -> KillState {
+    match switch {
+        Switch::Released => KillState::released(),
+        Switch::Unreadable => KillState::Unreadable { error: "no such file".to_owned() },
+        Switch::Engaged => {
+            KillState::Readable { order: KillOrder { classes: [ActionClass::Scale].into(), ..KillOrder::default() } }
+        }
+    }
+}
