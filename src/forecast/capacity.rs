@@ -113,7 +113,7 @@ mod tests {
     fn replicas_follow_the_rate_and_the_forecast_as_far_as_it_has_a_say() {
         use Authority::{MayAdd, MayRemove, ReactiveOnly};
         for (start, authority, expected) in [
-            (60, ReactiveOnly, (Some(5), None, Some(9))),
+            (60, ReactiveOnly, (Some(5), None, Some(7))),
             (60, MayAdd, (Some(5), Some(9), Some(9))),
             (60, MayRemove, (Some(5), Some(9), Some(9))),
             (590, MayAdd, (Some(5), Some(13), Some(13))),
