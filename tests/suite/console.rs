@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use flyball::console::{DecisionSummary, Forecast, ServiceSummary, router, serve};
 use flyball::instrument::Metrics;
-use flyball::model::explain::{sentence, text};
+use flyball::model::explain::text;
 use flyball::model::{DecisionId, DecisionRecord, KillState, Mode, QUANTILES, ServiceId};
 use flyball::ports::{Control, JournalError, ServiceSnapshot, Status};
 use serde_json::Value;
