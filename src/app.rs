@@ -31,9 +31,6 @@ use crate::ports::{
     Clock, Cluster, Control, Executor, Journal, KillSwitch, PolicyStore, Round, TelemetrySource, Template,
 };
 
-/// How far back writes are remembered at a start: longer than any cooldown or budget window.
-const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
-
 /// How long all rules of one decision may take together.
 const EVALUATION: Duration = Duration::from_millis(50);
 /// Where a pod finds the token of its account.
@@ -183,7 +180,7 @@ pub async fn assemble(
 /// Makes the state slots, each with the writes it still has to remember.
 fn services(settings: &Settings, world: &Arc<World>) -> anyhow::Result<Vec<Arc<Service>>> {
     let mut remembered: BTreeMap<ServiceId, Vec<_>> = BTreeMap::new();
-    for intent in world.journal.applied_since(world.clock.now().wall, REMEMBERED)? {
+    for intent in world.journal.applied_since(world.clock.now().wall, world.guard.memory_span())? {
         remembered.entry(intent.change.service().clone()).or_default().push(intent);
     }
     let with_history = |spec: &ServiceSpec| {

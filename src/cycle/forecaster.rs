@@ -95,7 +95,7 @@ impl ForecasterCore {
                 Vec::new()
             }
             ForecasterEvent::Fitted(result) => {
-                self.state.install(result.clone());
+                self.state.install(*result);
                 Vec::new()
             }
         }

@@ -40,6 +40,7 @@ pub fn normal_quantiles() -> QuantileRow {
 /// The learned quantiles of one horizon or one maximum.
 #[derive(Debug, Clone)]
 pub struct Tracker {
+    /// Never decreasing.
     quantiles: [f32; QUANTILES.len()],
     spread: Discounted,
     error: Discounted,
@@ -95,6 +96,11 @@ impl Tracker {
             let below = if residual <= *quantile { 1.0 } else { 0.0 };
             *quantile += STEP * spread * (level as f32 - below);
         }
+        let mut least = f32::NEG_INFINITY;
+        for quantile in &mut self.quantiles {
+            least = least.max(*quantile);
+            *quantile = least;
+        }
         let value = value as f32;
         for (widening, missed) in self.widening.iter_mut().zip([value < issued.low, value > issued.high]) {
             let miss = if missed { 1.0 } else { 0.0 };
@@ -111,11 +117,9 @@ impl Tracker {
         let width = Self::width(point, error, height);
         let [lower, upper] = self.widening.map(|widening| (1.0 + f64::from(widening)) * stretch * width);
         let median = f64::from(self.quantiles[MEDIAN]);
-        let mut highest = f64::NEG_INFINITY;
         self.quantiles.map(|quantile| {
             let beside = f64::from(quantile) - median;
-            highest = highest.max(point + median * width + beside * if beside < 0.0 { lower } else { upper });
-            highest
+            point + median * width + beside * if beside < 0.0 { lower } else { upper }
         })
     }
 }

@@ -181,8 +181,7 @@ impl SignalState {
         let acting = self.scores.choose(&paths);
         let issued = paths.get(acting).copied().flatten().map(|path| {
             let (height, gap) = (self.height.usual(), self.gap(minute));
-            let rows = self.bands.rows(&path, height, gap, limits, &common.normal);
-            self.bands.issued(&path, &rows, height)
+            self.bands.rows(&path, height, gap, limits, &common.normal).issued(&path, height)
         });
         self.pending.keep(minute, &paths, issued);
     }

@@ -173,9 +173,11 @@ impl TelemetrySource for ScriptedSource {
         let now = self.clock.now().wall;
         let row = |template: &Template| {
             let mut row = vec![Arrival::Missing(Missing::NoSeries); template.width];
-            for (labels, place) in template.members.iter() {
-                let service = labels.join("/");
-                row[*place] = Self::arrival(&self.script, &service, template.signal.as_str(), now);
+            for (place, arrival) in row.iter_mut().enumerate() {
+                if let Some(labels) = template.members.values(place) {
+                    let service = labels.join("/");
+                    *arrival = Self::arrival(&self.script, &service, template.signal.as_str(), now);
+                }
             }
             row
         };
@@ -191,7 +193,7 @@ impl TelemetrySource for ScriptedSource {
         to: Timestamp,
     ) -> BoxFuture<'a, Result<Vec<Vec<Option<Finite>>>, SourceError>> {
         let minutes = Minute::of(from).0..Minute::of(to).0;
-        let name_of = |place: &usize| template.members.iter().find(|(_, at)| *at == place).unwrap().0.join("/");
+        let name_of = |place: &usize| template.members.values(*place).unwrap().join("/");
         let value = |service: &str, minute| {
             let at = Minute(minute).start();
             (self.script)(service, template.signal.as_str(), at).and_then(Finite::new)
@@ -247,6 +249,11 @@ impl ObedientCluster {
         Self::live(target, scaled)
     }
 
+    pub fn known(name: &str, version: u64, replicas: u32, ready: u32) -> TargetReading {
+        let (uid, resource_version) = (format!("uid-{name}"), version.to_string());
+        TargetReading::Known { target: TargetState { uid, resource_version, replicas, ready, rollout: false } }
+    }
+
     fn live(target: &TargetRef, scaled: &Scaled) -> Live {
         Live {
             uid: format!("uid-{}", target.name),
@@ -269,16 +276,7 @@ impl Cluster for ObedientCluster {
         if now >= scaled.ready_at {
             scaled.ready = scaled.replicas;
         }
-        let live = Self::live(target, scaled);
-        TargetReading::Known {
-            target: TargetState {
-                uid: live.uid,
-                resource_version: live.resource_version,
-                replicas: scaled.replicas,
-                ready: scaled.ready,
-                rollout: false,
-            },
-        }
+        Self::known(&target.name, scaled.version, scaled.replicas, scaled.ready)
     }
 
     fn has_lever(&self, _: &TargetRef, knob: Knob) -> bool {
