@@ -6,31 +6,35 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::actors::source::Route;
 use crate::actors::service::Service;
+use crate::actors::source::Route;
 use crate::actors::write_gate::WriteGate;
 use crate::actors::{LoopControl, SourcePlan, Tree, TreePlan, World};
 use crate::adapters::executor::Pool;
 use crate::adapters::kill_file::KillFile;
-use crate::adapters::kubernetes::Kubernetes;
+use crate::adapters::kubernetes::{self, Access, Kubernetes, Timeouts};
 use crate::adapters::policy_dir::PolicyDir;
-use crate::adapters::prometheus::Prometheus;
-use crate::adapters::store::RedbJournal;
+use crate::adapters::prometheus::{Prometheus, PrometheusSettings};
+use crate::adapters::store::{RedbJournal, StoreSettings};
 use crate::config::{Settings, SignalTemplate};
 use crate::console;
-use crate::cycle::stages::Vocabulary;
+use crate::cycle::stages::{Deadline, FleetLimits, ForecastParams, GuardParams, Vocabulary};
 use crate::instrument::Metrics;
-use crate::model::{ServiceId, ServiceSpec};
-use crate::ports::{Clock, Cluster, Control, Executor, Journal, KillSwitch, PolicyStore, Round, TelemetrySource, Template};
+use crate::model::{ServiceId, ServiceSpec, SignalName};
+use crate::ports::{
+    Clock, Cluster, Control, Executor, Journal, KillSwitch, PolicyStore, Round, TelemetrySource, Template,
+};
 
-/// How far back writes are remembered at a start: longer than any cooldown or budget window.
-const REMEMBERED: Duration = Duration::from_secs(2 * 3600);
+/// How long all rules of one decision may take together.
+const EVALUATION: Duration = Duration::from_millis(50);
+/// Where a pod finds the token of its account.
+const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 /// The world as the loop meets it.
 pub struct Ports {
@@ -46,6 +50,8 @@ pub struct Ports {
     pub policies: Arc<dyn PolicyStore>,
     /// Long work.
     pub executor: Arc<dyn Executor>,
+    /// Makes the deadline of one policy evaluation.
+    pub deadline: fn() -> Deadline,
     /// Telemetry, by the name of the source in the settings.
     pub sources: BTreeMap<String, Arc<dyn TelemetrySource>>,
 }
@@ -56,20 +62,26 @@ impl Ports {
     /// # Errors
     /// When something cannot be opened: the journal, the policy directory, the way to the API server.
     pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
-        let targets = settings.services.iter().map(|service| service.target.clone()).collect();
-        let cluster = Kubernetes::connect(&settings.cluster, targets).await.context("cannot set up the Kubernetes client")?;
-        let journal = RedbJournal::open(&settings.state.join("journal.redb"), settings.journal, metrics.clone())?;
+        let targets: Vec<_> = settings.services.iter().map(|service| service.target.clone()).collect();
+        let client = kubernetes::connect(&access(settings), Timeouts::default()).await?;
+        let cluster = Kubernetes::start(client, targets, Timeouts::default());
+        std::fs::create_dir_all(&settings.state)
+            .with_context(|| format!("cannot make the state directory {}", settings.state.display()))?;
+        let file = settings.state.join("journal.redb");
+        let journal = RedbJournal::open(&file, StoreSettings::default(), metrics.journal())?;
         let mut sources: BTreeMap<String, Arc<dyn TelemetrySource>> = BTreeMap::new();
         for source in &settings.sources {
-            sources.insert(source.name.clone(), Arc::new(Prometheus::new(&source.adapter())?));
+            let settings = PrometheusSettings::new(&source.url, source.timeout)?;
+            sources.insert(source.name.to_string(), Arc::new(Prometheus::new(settings)?));
         }
         Ok(Self {
             clock,
             cluster: Arc::new(cluster),
             journal: Arc::new(journal),
-            kill: Arc::new(KillFile::watch(settings.kill_switch.clone())),
-            policies: Arc::new(PolicyDir::watch(settings.policies.clone()).context("cannot watch the policy directory")?),
-            executor: Arc::new(Pool::new()),
+            kill: Arc::new(KillFile::open(&settings.kill_switch)),
+            policies: Arc::new(PolicyDir::open(&settings.policies)),
+            executor: Arc::new(Pool::for_this_machine()),
+            deadline,
             sources,
         })
     }
@@ -79,7 +91,7 @@ impl Ports {
 pub struct Running {
     tree: Tree,
     stop_console: CancellationToken,
-    console: tokio::task::JoinHandle<()>,
+    console: tokio::task::JoinHandle<std::io::Result<()>>,
     /// Snapshots.
     pub control: Arc<LoopControl>,
     /// Where the console listens.
@@ -107,8 +119,9 @@ impl Running {
     pub async fn stop(self) {
         self.tree.stop().await;
         self.stop_console.cancel();
-        // Its only error is a panic of the server, and the loop has ended anyway.
-        let _ = self.console.await;
+        if let Ok(Err(error)) = self.console.await {
+            tracing::warn!(%error, "console ended with an error");
+        }
     }
 }
 
@@ -121,8 +134,16 @@ pub async fn assemble(
     ports: Ports,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<(Tree, Arc<LoopControl>)> {
-    let Ports { clock, cluster, journal, kill, policies, executor, sources } = ports;
-    let gate = WriteGate::new(clock.clone(), cluster.clone(), journal.clone(), kill.clone(), metrics.clone())?;
+    let Ports { clock, cluster, journal, kill, policies, executor, deadline, sources } = ports;
+    let process = metrics.process();
+    let gate = WriteGate::new(
+        clock.clone(),
+        cluster.clone(),
+        journal.clone(),
+        kill.clone(),
+        process.clone(),
+        FleetLimits::default(),
+    )?;
     let world = Arc::new(World {
         clock,
         cluster,
@@ -132,8 +153,10 @@ pub async fn assemble(
         gate: Arc::new(gate),
         policy: Arc::default(),
         metrics,
-        guard: Arc::new(settings.guard.clone()),
-        forecast: Arc::new(settings.forecast.clone()),
+        process,
+        deadline,
+        guard: Arc::new(GuardParams::default()),
+        forecast: Arc::new(ForecastParams::default()),
     });
     let services = services(settings, &world)?;
     let plans = sources
@@ -141,7 +164,7 @@ pub async fn assemble(
         .filter_map(|(name, source)| plan(settings, &services, &name, source))
         .map(Arc::new)
         .collect();
-    let vocabulary = Vocabulary::of(settings.signals.iter().map(|template| &template.spec));
+    let vocabulary = Vocabulary::of(&settings.services)?;
     let plan = TreePlan {
         world: world.clone(),
         services: services.clone(),
@@ -157,17 +180,38 @@ pub async fn assemble(
 /// Makes the state slots, each with the writes it still has to remember.
 fn services(settings: &Settings, world: &Arc<World>) -> anyhow::Result<Vec<Arc<Service>>> {
     let mut remembered: BTreeMap<ServiceId, Vec<_>> = BTreeMap::new();
-    for intent in world.journal.applied_since(world.clock.now().wall, REMEMBERED)? {
+    for intent in world.journal.applied_since(world.clock.now().wall, world.guard.memory_span())? {
         remembered.entry(intent.change.service().clone()).or_default().push(intent);
     }
     let with_history = |spec: &ServiceSpec| {
-        spec.signals.iter().any(|signal| signal.forecast && settings.history_of(&signal.name) > Duration::ZERO)
+        spec.signals.iter().any(|signal| signal.forecast && history_of(settings, &signal.name) > Duration::ZERO)
     };
     let slots = settings.services.iter().map(|spec| {
         let intents = remembered.remove(&spec.id).unwrap_or_default();
         Arc::new(Service::new(Arc::new(spec.clone()), world.clone(), &intents, with_history(spec)))
     });
     Ok(slots.collect())
+}
+
+/// Returns how much past is read of a signal.
+fn history_of(settings: &Settings, name: &SignalName) -> Duration {
+    let template = settings.signals.iter().find(|template| template.spec.name == *name);
+    let source = template.and_then(|template| settings.sources.iter().find(|source| source.name == template.source));
+    source.map_or(Duration::ZERO, |source| source.history)
+}
+
+fn access(settings: &Settings) -> Access {
+    match &settings.cluster {
+        Some(cluster) => Access::Url(cluster.url.clone()),
+        None if std::path::Path::new(POD_TOKEN).exists() => Access::InCluster,
+        None => Access::Kubeconfig { path: None, context: None },
+    }
+}
+
+/// Returns a deadline that ends an evaluation after [`EVALUATION`].
+fn deadline() -> Deadline {
+    let end = Instant::now() + EVALUATION;
+    Arc::new(move || Instant::now() >= end)
 }
 
 /// Groups what all services ask of one source into one template for each signal.
@@ -177,8 +221,8 @@ fn plan(
     name: &str,
     source: Arc<dyn TelemetrySource>,
 ) -> Option<SourcePlan> {
-    let declared = settings.sources.iter().find(|declared| declared.name == name)?;
-    let signals: Vec<&SignalTemplate> = settings.signals.iter().filter(|signal| signal.source == name).collect();
+    let declared = settings.sources.iter().find(|declared| &*declared.name == name)?;
+    let signals: Vec<&SignalTemplate> = settings.signals.iter().filter(|signal| &*signal.source == name).collect();
     let routes: Vec<Route> = services
         .iter()
         .enumerate()

@@ -13,6 +13,7 @@
 pub mod act;
 pub mod actors;
 pub mod adapters;
+pub mod app;
 pub mod cli;
 pub mod config;
 pub mod console;

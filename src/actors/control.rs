@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::{DecisionId, DecisionRecord, ServiceId, explain, record::SignalLabel};
+use crate::model::{DecisionId, DecisionRecord, ServiceId, record::SignalLabel};
 use crate::ports::{Control, JournalError, ServiceSnapshot, Status};
 
 use super::service::Service;
@@ -50,6 +50,7 @@ impl LoopControl {
 impl Control for LoopControl {
     fn status(&self) -> Status {
         let waiting_for = self.waiting_for();
+        self.world.process.ready(waiting_for.is_empty());
         Status {
             ready: waiting_for.is_empty(),
             waiting_for,
@@ -102,7 +103,7 @@ fn snapshot(service: &Service) -> ServiceSnapshot {
         signals: SignalLabel::of(spec),
         features: view.features,
         outlook: view.outlook,
-        last: view.record.map(|record| (record.id.clone(), record.trace, explain::sentence(&record))),
+        last: view.record,
         restarts: view.restarts,
         quarantined: view.quarantined,
     }

@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
-use crate::ports::Clock;
-
 use super::service::{Service, Supervisor};
 
 /// Pause before a supervisor that failed is started again; none should.

@@ -24,35 +24,42 @@ struct State<T> {
     facts: VecDeque<Arc<T>>,
     in_work: Option<Arc<T>>,
     awake: bool,
-    skipped: u64,
+}
+
+/// What follows from putting an item in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct Put {
+    /// The stage sleeps and must be woken.
+    pub wake: bool,
+    /// An item that was not yet taken is gone.
+    pub replaced: bool,
 }
 
 impl<T> Default for Inbox<T> {
     fn default() -> Self {
-        let state = State { latest: None, facts: VecDeque::new(), in_work: None, awake: false, skipped: 0 };
+        let state = State { latest: None, facts: VecDeque::new(), in_work: None, awake: false };
         Self { state: Mutex::new(state) }
     }
 }
 
 impl<T> Inbox<T> {
-    /// Puts the newest cycle in place of one that still waits; tells whether the stage must be woken.
-    pub fn put_latest(&self, item: T) -> bool {
+    /// Puts the newest cycle in place of one that still waits.
+    pub fn put_latest(&self, item: T) -> Put {
         let mut state = self.state.lock();
-        if state.latest.replace(Arc::new(item)).is_some() {
-            state.skipped += 1;
-        }
-        !std::mem::replace(&mut state.awake, true)
+        let replaced = state.latest.replace(Arc::new(item)).is_some();
+        Put { wake: !std::mem::replace(&mut state.awake, true), replaced }
     }
 
-    /// Queues a fact; tells whether the stage must be woken.
-    pub fn put_fact(&self, item: T) -> bool {
+    /// Queues a fact; the oldest goes when there are too many.
+    pub fn put_fact(&self, item: T) -> Put {
         let mut state = self.state.lock();
-        if state.facts.len() == MAX_FACTS {
+        let replaced = state.facts.len() == MAX_FACTS;
+        if replaced {
             state.facts.pop_front();
-            state.skipped += 1;
         }
         state.facts.push_back(Arc::new(item));
-        !std::mem::replace(&mut state.awake, true)
+        Put { wake: !std::mem::replace(&mut state.awake, true), replaced }
     }
 
     /// Takes the next item into work; `None` puts the stage to sleep.
@@ -73,14 +80,7 @@ impl<T> Inbox<T> {
     pub fn reopen(&self) -> bool {
         let mut state = self.state.lock();
         state.awake = true;
-        let poisoned = state.in_work.take().is_some();
-        state.skipped += u64::from(poisoned);
-        poisoned
-    }
-
-    /// Returns how many items were left out so far.
-    pub fn skipped(&self) -> u64 {
-        self.state.lock().skipped
+        state.in_work.take().is_some()
     }
 }
 
@@ -91,25 +91,24 @@ mod tests {
     #[test]
     fn the_latest_cycle_replaces_an_older_one_and_facts_go_first() {
         let inbox = Inbox::default();
-        assert!(inbox.put_latest("cycle 1"));
-        assert!(!inbox.put_latest("cycle 2"), "already awake");
-        assert!(!inbox.put_fact("write ended"));
+        assert_eq!(inbox.put_latest("cycle 1"), Put { wake: true, replaced: false });
+        assert_eq!(inbox.put_latest("cycle 2"), Put { wake: false, replaced: true });
+        assert_eq!(inbox.put_fact("write ended"), Put { wake: false, replaced: false });
         let mut seen = Vec::new();
         while let Some(item) = inbox.begin() {
             seen.push(*item);
             inbox.done();
         }
         assert_eq!(seen, ["write ended", "cycle 2"]);
-        assert_eq!(inbox.skipped(), 1);
-        assert!(inbox.put_latest("cycle 3"), "asleep again");
+        assert!(inbox.put_latest("cycle 3").wake, "asleep again");
     }
 
     #[test]
     fn an_item_that_killed_its_stage_is_not_taken_twice() {
         let inbox = Inbox::default();
-        inbox.put_latest("poison");
+        assert!(inbox.put_latest("poison").wake);
         assert!(inbox.begin().is_some());
-        inbox.put_latest("good");
+        assert!(!inbox.put_latest("good").replaced);
         assert!(inbox.reopen());
         assert_eq!(inbox.begin().as_deref(), Some(&"good"));
         inbox.done();
@@ -119,10 +118,8 @@ mod tests {
     #[test]
     fn facts_are_bounded() {
         let inbox = Inbox::default();
-        for fact in 0..100 {
-            inbox.put_fact(fact);
-        }
+        let replaced = (0..100).filter(|fact| inbox.put_fact(*fact).replaced).count();
+        assert_eq!(replaced, 36);
         assert_eq!(inbox.begin().as_deref(), Some(&36));
-        assert_eq!(inbox.skipped(), 36);
     }
 }

@@ -15,7 +15,7 @@
 //! | [`inbox`] | where a stage's input waits: the latest cycle, and facts that may not be lost |
 //! | [`service`] | the state slot of a service, its four stages and their supervisor |
 //! | [`write_gate`] | the only place that writes to the world |
-//! | [`source`] | ticks of one telemetry source |
+//! | [`source`], [`back_off`] | ticks of one telemetry source, and how long it is left alone when it fails |
 //! | [`warm_start`] | reads the past once, before the service may act |
 //! | [`policy_library`] | the policy set in force |
 //! | [`fleet`], [`root`] | supervision above the services |
@@ -26,6 +26,7 @@
 //! a parent's end kills its children at once, so no write runs inside an actor; names are process-wide, so no
 //! actor has one; the default supervisor dies with its child, so every supervisor here overrides it.
 
+pub mod back_off;
 pub mod control;
 pub mod fleet;
 pub mod inbox;

@@ -8,7 +8,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 
 use crate::cycle::stages::{PolicySet, Vocabulary, compile};
-use crate::instrument::Metrics;
+use crate::instrument::ProcessMetrics;
 use crate::ports::{PolicyFiles, PolicyStore};
 
 /// The policy set in force, and what was wrong with the newest if it was refused.
@@ -30,11 +30,11 @@ impl InForce {
     }
 
     /// Compiles `files` and swaps them in; on any fault the last good set stays.
-    pub fn take(&self, files: &PolicyFiles, vocabulary: &Vocabulary, metrics: &Metrics) {
+    pub fn take(&self, files: &PolicyFiles, vocabulary: &Vocabulary, metrics: &ProcessMetrics) {
         match compiled(files, vocabulary) {
             Ok(set) => {
                 tracing::info!(revision = %set.revision(), origin = %files.origin, "policy set in force");
-                metrics.policy_in_force(set.revision());
+                metrics.policy_active(set.revision());
                 self.faults.lock().clear();
                 self.set.store(Some(Arc::new(set)));
             }
@@ -68,7 +68,7 @@ pub struct PolicyLibrary {
     /// Where the set in force is kept.
     pub in_force: Arc<InForce>,
     /// flyball's own metrics.
-    pub metrics: Arc<Metrics>,
+    pub metrics: ProcessMetrics,
 }
 
 impl PolicyLibrary {

@@ -7,7 +7,7 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, 
 use tokio::task::JoinHandle;
 
 use crate::cycle::stages::Vocabulary;
-use crate::ports::{Clock, PolicyStore};
+use crate::ports::PolicyStore;
 
 use super::fleet::Fleet;
 use super::policy_library::PolicyLibrary;
@@ -159,7 +159,7 @@ async fn start(plan: &TreePlan, child: Child, root: ActorCell) -> Result<Option<
                 store: plan.policies.clone(),
                 vocabulary: plan.vocabulary.clone(),
                 in_force: world.policy.clone(),
-                metrics: world.metrics.clone(),
+                metrics: world.process.clone(),
             };
             Some(Actor::spawn_linked(None, library, (), root).await?.0.get_id())
         }

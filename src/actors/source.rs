@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use crate::cycle::RoundArrived;
+use crate::instrument::{SourceFault, SourceMetrics};
+use crate::model::time::elapsed;
 use crate::model::{Arrival, Missing, Now};
-use crate::ports::{Answer, Clock, Round, TelemetrySource};
+use crate::ports::{Answer, Round, SourceError, TelemetrySource};
 
-use super::service::Service;
+use super::back_off::BackOff;
+use super::service::{Service, Share};
 use super::world::World;
 
 /// What a source asks, when, and for whom.
@@ -54,9 +56,11 @@ pub struct Source {
 }
 
 /// State of a [`Source`].
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SourceState {
-    /// The source asked to be left alone until then (monotonic).
+    metrics: SourceMetrics,
+    back_off: BackOff,
+    /// It is left alone until then (monotonic).
     quiet_until: Duration,
 }
 
@@ -67,7 +71,8 @@ impl Actor for Source {
 
     async fn pre_start(&self, myself: ActorRef<Tick>, (): ()) -> Result<SourceState, ActorProcessingErr> {
         myself.cast(Tick { due: self.world.clock.now().mono })?;
-        Ok(SourceState::default())
+        let metrics = self.world.metrics.source(&self.plan.name);
+        Ok(SourceState { metrics, back_off: BackOff::new(0), quiet_until: Duration::ZERO })
     }
 
     async fn handle(
@@ -79,12 +84,13 @@ impl Actor for Source {
         let clock = &self.world.clock;
         clock.sleep_until(due).await;
         let started = clock.now();
-        self.world.metrics.tick(&self.plan.name, started.since(due));
+        let process = &self.world.process;
+        process.tick_lateness.observe(started.since(due).as_secs_f64());
+        process.kill(&self.world.kill.seen());
         let answer = self.ask(state, started).await;
-        self.world.metrics.round(&self.plan.name, &answer);
         self.deliver(&answer, clock.now());
         let (next, skipped) = next_tick(due, self.plan.interval, clock.now().mono);
-        self.world.metrics.ticks_skipped(&self.plan.name, skipped);
+        process.skipped_ticks.inc_by(skipped);
         Ok(myself.cast(Tick { due: next })?)
     }
 }
@@ -93,15 +99,19 @@ impl Source {
     async fn ask(&self, state: &mut SourceState, now: Now) -> Answer {
         let round = &self.plan.round;
         if now.mono < state.quiet_until {
-            let missing = Missing::SourceDown { error: "it asked to be left alone for a while".to_owned() };
+            let missing = Missing::SourceDown { error: "left alone for a while after failures".to_owned() };
             return unasked(round, &missing);
         }
         let answer = self.plan.source.read(round).await;
-        if let Some(back_off) = answer.back_off {
-            state.quiet_until = now.plus(back_off).mono;
-        }
+        let end = self.world.clock.now();
+        state.metrics.asked(answer.queries, end.since(now.mono));
         if let Some(error) = &answer.error {
+            state.quiet_until = end.plus(state.back_off.failed(answer.back_off)).mono;
+            state.metrics.failed(fault(error));
             tracing::warn!(source = %self.plan.name, %error, "round broken off, its services hold");
+        } else {
+            state.back_off.succeeded();
+            state.metrics.answered(end.wall, staleness(&answer, end));
         }
         answer
     }
@@ -116,12 +126,27 @@ impl Source {
                     *slot = arrival.cloned();
                 }
             }
-            let target = self.world.cluster.observed(&service.spec.target);
-            if let Some(state) = target.known() {
-                self.world.gate.seen_replicas(&service.spec.id, state.replicas);
-            }
-            service.round_arrived(RoundArrived { arrivals, target, now });
+            service.round_arrived(Share { arrivals, now });
         }
+    }
+}
+
+/// Returns the staleness of the newest sample of an answer; zero without one.
+fn staleness(answer: &Answer, now: Now) -> Duration {
+    let sampled = answer.arrivals.iter().flatten().filter_map(|arrival| match arrival {
+        Arrival::Value(sample) => Some(sample.at),
+        Arrival::Missing(_) => None,
+    });
+    sampled.max().map_or(Duration::ZERO, |newest| elapsed(now.wall, newest))
+}
+
+fn fault(error: &SourceError) -> SourceFault {
+    match error {
+        SourceError::Unreachable { .. } => SourceFault::Unreachable,
+        SourceError::TimedOut(_) => SourceFault::TimedOut,
+        SourceError::Status { .. } => SourceFault::Status,
+        SourceError::TooLarge { .. } => SourceFault::TooLarge,
+        SourceError::Malformed(_) => SourceFault::Malformed,
     }
 }
 

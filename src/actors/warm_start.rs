@@ -40,7 +40,9 @@ pub async fn warm_start(plan: Arc<SourcePlan>, world: Arc<World>, progress: Arc<
     let to = Minute::of(world.clock.now().wall).start();
     let from = to.checked_sub(plan.history).unwrap_or(to);
     for group in plan.routes.chunks(GROUP) {
-        if from < to && let Err(error) = warm_group(&plan, &world, group, from, to).await {
+        if from < to
+            && let Err(error) = warm_group(&plan, &world, group, from, to).await
+        {
             tracing::warn!(source = %plan.name, services = group.len(), %error, "history not read, starting cold");
             group.iter().for_each(|route| route.service.set_warm());
         }
@@ -59,7 +61,8 @@ async fn warm_group(
 ) -> Result<(), SourceError> {
     let mut histories: Vec<Vec<(usize, Vec<MinuteValue>)>> = vec![Vec::new(); group.len()];
     for (position, template) in plan.round.templates.iter().enumerate() {
-        let wanted: Vec<_> = group.iter().enumerate().filter_map(|(index, route)| Some((index, route.forecast(position)?))).collect();
+        let wanted: Vec<_> =
+            group.iter().enumerate().filter_map(|(index, route)| Some((index, route.forecast(position)?))).collect();
         if wanted.is_empty() {
             continue;
         }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::cycle::stages::{ForecastParams, GuardParams};
-use crate::instrument::Metrics;
+use crate::cycle::stages::{Deadline, ForecastParams, GuardParams};
+use crate::instrument::{Metrics, ProcessMetrics};
 use crate::ports::{Clock, Cluster, Executor, Journal, KillSwitch};
 
 use super::policy_library::InForce;
@@ -27,6 +27,10 @@ pub struct World {
     pub policy: Arc<InForce>,
     /// flyball's own metrics.
     pub metrics: Arc<Metrics>,
+    /// Those of the process.
+    pub process: ProcessMetrics,
+    /// Makes the deadline of one policy evaluation.
+    pub deadline: fn() -> Deadline,
     /// Parameters of the guards.
     pub guard: Arc<GuardParams>,
     /// Parameters of the models.

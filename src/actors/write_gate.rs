@@ -13,7 +13,7 @@
 //! Writes run as tracked tasks, at most [`AT_ONCE`] of them and one for each target. No actor's death cancels
 //! one. Nothing is ever sent twice: what became of an open intent is found out by reading.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +21,8 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
-use crate::cycle::stages::{FleetBudget, recheck, settle};
-use crate::instrument::Metrics;
+use crate::cycle::stages::{FleetBudget, FleetLimits, recheck, settle};
+use crate::instrument::ProcessMetrics;
 use crate::model::{ChangeSet, Intent, Now, Refusal, ServiceId, TargetRef, WriteOutcome};
 use crate::ports::journal::Entry;
 use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwitch, Live};
@@ -32,8 +32,8 @@ pub const AT_ONCE: usize = 8;
 /// Pause between two attempts to read what became of a write.
 const SETTLE_PAUSE: Duration = Duration::from_secs(5);
 
-/// Called once with the outcome of a write.
-pub type OnEnd = Box<dyn FnOnce(&ChangeSet, &WriteOutcome, Now) + Send>;
+/// How far back the journal is asked for what the budgets have spent.
+const BUDGET_MEMORY: Duration = Duration::from_mins(10);
 
 /// The write gate.
 pub struct WriteGate {
@@ -41,14 +41,32 @@ pub struct WriteGate {
     cluster: Arc<dyn Cluster>,
     journal: Arc<dyn Journal>,
     kill: Arc<dyn KillSwitch>,
-    metrics: Arc<Metrics>,
+    metrics: ProcessMetrics,
     budget: Mutex<FleetBudget>,
+    replicas: Mutex<Totals>,
     /// Targets with a write under way.
     busy: Mutex<BTreeSet<TargetRef>>,
     /// Targets with an intent from an earlier run that is not settled.
     unsettled: Mutex<BTreeSet<TargetRef>>,
     permits: Semaphore,
     tasks: TaskTracker,
+}
+
+/// Replicas of the fleet, as last seen.
+#[derive(Debug, Default)]
+struct Totals {
+    of: BTreeMap<ServiceId, u32>,
+    sum: u32,
+}
+
+impl Totals {
+    fn set(&mut self, service: &ServiceId, replicas: u32) {
+        let before = match self.of.get_mut(service) {
+            Some(known) => std::mem::replace(known, replicas),
+            None => self.of.insert(service.clone(), replicas).unwrap_or(0),
+        };
+        self.sum = self.sum.saturating_sub(before).saturating_add(replicas);
+    }
 }
 
 impl WriteGate {
@@ -61,16 +79,20 @@ impl WriteGate {
         cluster: Arc<dyn Cluster>,
         journal: Arc<dyn Journal>,
         kill: Arc<dyn KillSwitch>,
-        metrics: Arc<Metrics>,
+        metrics: ProcessMetrics,
+        limits: FleetLimits,
     ) -> Result<Self, JournalError> {
+        let now = clock.now();
         let unsettled = journal.open_intents()?.into_iter().map(|intent| intent.change.target).collect();
+        let recent = journal.applied_since(now.wall, BUDGET_MEMORY)?;
         Ok(Self {
             clock,
             cluster,
             journal,
             kill,
             metrics,
-            budget: Mutex::new(FleetBudget::default()),
+            budget: Mutex::new(FleetBudget::restore(limits, &recent, now)),
+            replicas: Mutex::default(),
             busy: Mutex::default(),
             unsettled: Mutex::new(unsettled),
             permits: Semaphore::new(AT_ONCE),
@@ -90,15 +112,18 @@ impl WriteGate {
 
     /// Tells the budgets how many replicas a service has.
     pub fn seen_replicas(&self, service: &ServiceId, replicas: u32) {
-        self.budget.lock().seen(service, replicas);
+        self.replicas.lock().set(service, replicas);
     }
 
     /// Takes a change; `on_end` hears its outcome, exactly once unless the process ends first.
-    pub fn submit(self: &Arc<Self>, change: ChangeSet, on_end: impl FnOnce(&ChangeSet, &WriteOutcome, Now) + Send + 'static) {
+    pub fn submit(
+        self: &Arc<Self>,
+        change: ChangeSet,
+        on_end: impl FnOnce(&ChangeSet, &WriteOutcome, Now) + Send + 'static,
+    ) {
         let gate = self.clone();
         self.tasks.spawn(async move {
             let outcome = gate.write(&change).await;
-            gate.metrics.wrote(&outcome);
             tracing::info!(
                 service = %change.service(), trace = %change.trace, change = %change.id,
                 from = change.from, to = change.to, outcome = %outcome, "write ended"
@@ -159,7 +184,8 @@ impl WriteGate {
     fn admit(&self, change: &ChangeSet) -> Result<(), WriteOutcome> {
         let now = self.clock.now();
         self.permitted(change, now)?;
-        let charged = self.budget.lock().charge(change, now);
+        let total = self.replicas.lock().sum;
+        let charged = self.budget.lock().charge(change, total, now);
         charged.map_err(|reason| WriteOutcome::Refused(Refusal::Budget { reason }))
     }
 
@@ -186,7 +212,7 @@ impl WriteGate {
             return outcome;
         }
         fail::fail_point!("gate_checked");
-        self.metrics.sample_to_write(now.since(change.decided.mono));
+        self.metrics.sample_to_write.observe(now.since(change.decided.mono).as_secs_f64());
         match self.cluster.apply(change, &live).await {
             Ok(after) => answered(change, &after),
             Err(ClusterError::Unknown { reason }) => {
@@ -201,10 +227,8 @@ impl WriteGate {
     async fn settle(&self, change: &ChangeSet) -> WriteOutcome {
         loop {
             match self.cluster.read(&change.target, change.knob).await {
-                Ok(live) => return settle(change, &live.uid, live.value),
-                Err(error @ (ClusterError::NotFound { .. } | ClusterError::NoLever { .. })) => {
-                    return WriteOutcome::Abandoned { reason: error.to_string() };
-                }
+                Ok(live) => return settle(change, Some((&live.uid, live.value))),
+                Err(ClusterError::NotFound { .. }) => return settle(change, None),
                 Err(error) => {
                     tracing::warn!(service = %change.service(), %error, "cannot read what became of a write");
                     let next = self.clock.now().plus(SETTLE_PAUSE).mono;

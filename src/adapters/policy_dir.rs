@@ -1,1 +1,186 @@
-//! (in the making)
+//! Policy sets from a directory: every `*.rhai` below it, read whole whenever something changed.
+//!
+//! A ConfigMap volume swaps a symlink, an editor writes a temporary file and renames it, a copy writes half a file
+//! first. So the directory is watched and not the files, what counts is the content, and a change is announced once
+//! it was read twice alike. The watch only hastens a poll, which finds everything by itself within a second.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecursiveMode, Watcher};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tracing::warn;
+
+use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
+
+/// Largest file.
+const FILE_LIMIT: usize = 256 * 1024;
+/// Most files.
+const FILES_LIMIT: usize = 64;
+/// Largest set.
+const SET_LIMIT: usize = 2 * 1024 * 1024;
+/// Deepest directory below the root; deeper ones are taken for a loop of symlinks.
+const DEPTH_LIMIT: usize = 8;
+/// Time between two looks that nothing asked for.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// Time between two reads that have to be alike.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(100);
+/// Reads after which a set that keeps changing is left until the next look.
+const SETTLE_READS: usize = 20;
+
+/// A directory of policies. Dropping it ends the watch.
+#[derive(Debug)]
+pub struct PolicyDir {
+    announced: watch::Receiver<Arc<PolicyFiles>>,
+    task: JoinHandle<()>,
+}
+
+impl PolicyDir {
+    /// Reads the directory `root` and keeps an eye on it. Needs a running tokio.
+    pub fn open(root: &Path) -> Self {
+        let (sender, announced) = watch::channel(Arc::new(read_set(root)));
+        let task = tokio::spawn(follow(root.to_owned(), sender));
+        Self { announced, task }
+    }
+}
+
+impl Drop for PolicyDir {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl PolicyStore for PolicyDir {
+    fn watch(&self) -> watch::Receiver<Arc<PolicyFiles>> {
+        self.announced.clone()
+    }
+}
+
+async fn follow(root: PathBuf, announced: watch::Sender<Arc<PolicyFiles>>) {
+    let stirred = Arc::new(Notify::new());
+    // Kept alive as long as the task; without it the poll is on its own.
+    let _watcher = stir_on_change(&root, Arc::clone(&stirred));
+    loop {
+        // Ends in either case: something may have changed, or it is time to look.
+        let _ = tokio::time::timeout(POLL_INTERVAL, stirred.notified()).await;
+        if let Some(set) = settled(&root, &announced).await {
+            announced.send_replace(Arc::new(set));
+        }
+    }
+}
+
+/// Returns a set that differs from the announced one, once it was read twice alike.
+async fn settled(root: &Path, announced: &watch::Sender<Arc<PolicyFiles>>) -> Option<PolicyFiles> {
+    let mut last = read_aside(root).await?;
+    for _ in 0..SETTLE_READS {
+        if last == **announced.borrow() {
+            return None;
+        }
+        tokio::time::sleep(SETTLE_INTERVAL).await;
+        let next = read_aside(root).await?;
+        if next == last {
+            return Some(next);
+        }
+        last = next;
+    }
+    warn!(root = %root.display(), "policies keep changing, waiting for them to settle");
+    None
+}
+
+/// Reads the set on a thread that may wait for a disk.
+async fn read_aside(root: &Path) -> Option<PolicyFiles> {
+    let root = root.to_owned();
+    tokio::task::spawn_blocking(move || read_set(&root)).await.ok()
+}
+
+/// Watches the directory; `None`, with a warning, if the system does not let us.
+fn stir_on_change(root: &Path, stirred: Arc<Notify>) -> Option<notify::RecommendedWatcher> {
+    let started = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        // Reading is no change, and would make every look the cause of the next.
+        let reading = |kind: EventKind| matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write));
+        if !event.is_ok_and(|event| reading(event.kind)) {
+            stirred.notify_one();
+        }
+    });
+    let watching = started.and_then(|mut watcher| {
+        watcher.watch(root, RecursiveMode::Recursive)?;
+        Ok(watcher)
+    });
+    watching.inspect_err(|error| warn!(root = %root.display(), %error, "policies are polled, not watched")).ok()
+}
+
+/// Reads the set now.
+pub fn read_set(root: &Path) -> PolicyFiles {
+    let mut files = BTreeMap::new();
+    let read = collect(root, "", 0, &mut files).and_then(|()| {
+        let total: usize = files.values().map(String::len).sum();
+        if files.is_empty() {
+            Err(format!("no *.rhai file in {}, a set needs at least one", root.display()))
+        } else if total > SET_LIMIT {
+            Err(format!("the policies in {} have {total} bytes, at most {SET_LIMIT} are read", root.display()))
+        } else {
+            Ok(files.into_iter().map(|(path, text)| PolicyFile { path, text }).collect())
+        }
+    });
+    PolicyFiles { origin: root.display().to_string(), files: read }
+}
+
+/// Adds the policies below `directory` to `files`; `prefix` is its path within the set.
+fn collect(directory: &Path, prefix: &str, depth: usize, files: &mut BTreeMap<String, String>) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("{} cannot be read: {error}", directory.display());
+    if depth > DEPTH_LIMIT {
+        return Err(format!("{} lies more than {DEPTH_LIMIT} directories deep", directory.display()));
+    }
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let path = entry.path();
+        let Ok(name) = entry.file_name().into_string() else {
+            return Err(format!("the name of {} is not UTF-8", path.display()));
+        };
+        // Hidden: an editor's, or the inner side of a ConfigMap volume, whose files are linked from outside.
+        if name.starts_with('.') {
+            continue;
+        }
+        let within = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
+        let policy = Path::new(&name).extension().is_some_and(|extension| extension == "rhai");
+        match fs::metadata(&path) {
+            Ok(found) if found.is_dir() => collect(&path, &within, depth.saturating_add(1), files)?,
+            Ok(found) if policy && found.is_file() => {
+                if files.len() >= FILES_LIMIT {
+                    return Err(format!("more than {FILES_LIMIT} policies, {within} is one too many"));
+                }
+                files.insert(within, read_file(&path)?);
+            }
+            Ok(_) if policy => return Err(format!("{} is not a file", path.display())),
+            // Gone since the directory was read, or a link that leads nowhere: what is no policy is no matter.
+            Err(error) if policy => return Err(format!("{} cannot be read: {error}", path.display())),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn read_file(path: &Path) -> Result<String, String> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(FILE_LIMIT).unwrap_or(u64::MAX).saturating_add(1);
+    let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    let length = read.map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    if length > FILE_LIMIT {
+        return Err(format!("{} is larger than {FILE_LIMIT} bytes", path.display()));
+    }
+    let text = String::from_utf8(bytes);
+    let text = text.map_err(|error| format!("{} is not UTF-8 ({})", path.display(), error.utf8_error()))?;
+    if text.trim().is_empty() {
+        return Err(format!("{} is empty; delete it if that is meant", path.display()));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

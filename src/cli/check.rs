@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::adapters::policy_dir::read_files;
+use crate::adapters::policy_dir;
 use crate::config::Settings;
 use crate::cycle::stages::{Vocabulary, compile};
 
@@ -32,12 +32,13 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 /// Compiles the policies against the declared signals and prints every fault.
 pub fn check_policies(settings: &Settings) -> anyhow::Result<ExitCode> {
     let directory = &settings.policies;
-    let files = read_files(directory).map_err(|error| anyhow::anyhow!(error))?;
-    let vocabulary = Vocabulary::of(settings.signals.iter().map(|template| &template.spec));
+    let read = policy_dir::read_set(directory);
+    let files = read.files.map_err(|error| anyhow::anyhow!("{}: {error}", read.origin))?;
+    let vocabulary = Vocabulary::of(&settings.services)?;
     let texts = files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
     match compile(texts, &vocabulary) {
         Ok(set) => {
-            let rules = set.rule_names().collect::<Vec<_>>().join(", ");
+            let rules = set.rules().collect::<Vec<_>>().join(", ");
             println!("{}: revision {}, rules {rules}", directory.display(), set.revision());
             Ok(ExitCode::SUCCESS)
         }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 
-use crate::adapters::store;
+use crate::adapters::store::JournalReader;
 use crate::config::Settings;
+use crate::console::DecisionSummary;
 use crate::model::{DecisionId, DecisionRecord, ServiceId, explain as render};
-use crate::ports::Journal;
 
 use super::{ConfigArg, Output};
 
@@ -73,14 +73,19 @@ async fn ask(settings: &Settings, question: &Question) -> anyhow::Result<Option<
         return Ok(Some(Vec::new()));
     }
     let answer = answer.error_for_status()?;
-    Ok(Some(match question {
-        Question::One(_) => vec![answer.json().await?],
-        Question::Newest(..) => answer.json().await?,
-    }))
+    if let Question::One(_) = question {
+        return Ok(Some(vec![answer.json().await?]));
+    }
+    let mut records = Vec::new();
+    for summary in answer.json::<Vec<DecisionSummary>>().await? {
+        let url = format!("{base}/{}/{}", summary.id.service, summary.id.cycle);
+        records.push(client.get(&url).send().await?.error_for_status()?.json().await?);
+    }
+    Ok(Some(records))
 }
 
 fn read(settings: &Settings, question: &Question) -> anyhow::Result<Vec<DecisionRecord>> {
-    let journal = store::open_read_only(&settings.state.join("journal.redb"))?;
+    let journal = JournalReader::open(&settings.state.join("journal.redb"))?;
     Ok(match question {
         Question::One(id) => journal.decision(id)?.into_iter().collect(),
         Question::Newest(service, last) => journal.recent(Some(service), usize::from(*last))?,

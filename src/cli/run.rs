@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::actors::LoopControl;
 use crate::adapters::clock::SystemClock;
 use crate::app::{Ports, Running};
-use crate::instrument::{Metrics, logs};
+use crate::instrument::{LogFormat, Metrics, logs};
 use crate::ports::Control;
 
 use super::ConfigArg;
@@ -26,9 +26,10 @@ pub struct RunArgs {
 
 pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?;
-    logs::init(&args.log)?;
+    let format = if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
+    logs::start(format, &args.log)?;
     let metrics = Arc::new(Metrics::new());
-    let ports = Ports::open(&settings, Arc::new(SystemClock::new()), &metrics).await?;
+    let ports = Ports::open(&settings, Arc::new(SystemClock::start()), &metrics).await?;
     let running = Running::start(&settings, ports, metrics).await?;
     tracing::info!(address = %running.address, services = settings.services.len(), "flyball runs");
     let bar = std::io::stderr().is_terminal().then(|| tokio::spawn(show_start(running.control.clone())));

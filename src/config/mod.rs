@@ -75,7 +75,7 @@ pub struct SourceSettings {
     pub url: String,
     /// Time between two rounds of queries: the tick of the services that use it.
     pub interval: Duration,
-    /// How long a round may take; at most the interval.
+    /// How long one query may take; at most the interval, which bounds the whole round.
     pub timeout: Duration,
     /// How far back the warm start reads.
     pub history: Duration,

@@ -1,1 +1,105 @@
-//! (in the making)
+//! The process seen over HTTP: probes, metrics, and an API to look and not to touch. Nothing here changes
+//! anything; the kill switch is a file, so that it works when this does not.
+//!
+//! | path | answers |
+//! |---|---|
+//! | `/livez` | that the process serves |
+//! | `/readyz` | whether the loop can decide; 503 with what is missing |
+//! | `/metrics` | the metrics page (OpenMetrics) |
+//! | `/api/v1/status` | readiness, policy, kill switch |
+//! | `/api/v1/services` | every service in a few words |
+//! | `/api/v1/services/{namespace}/{name}` | one service with its features and outlook |
+//! | `/api/v1/decisions?service=&limit=` | the newest decisions, one sentence each |
+//! | `/api/v1/decisions/{namespace}/{name}/{cycle}` | one decision record; `?format=text` explains it |
+//! | `/api/v1/forecast?service=` | the forecasts of one service and what they mean in replicas |
+//!
+//! A refused request gets `{"error": "...", "remedy": "..."}`.
+
+mod answers;
+mod api;
+mod error;
+mod probes;
+
+pub use answers::{DecisionSummary, Forecast, ServiceSummary, SignalForecast};
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::instrument::Metrics;
+use crate::ports::Control;
+
+use error::ApiError;
+
+/// Longest path and query that is read.
+const MAX_URI: usize = 2048;
+/// Reads of the journal at a time: they take threads and disk from nobody else.
+const READS: usize = 4;
+/// How long open connections may go on after the shutdown began.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What every handler sees.
+#[derive(Clone)]
+struct Console {
+    control: Arc<dyn Control>,
+    metrics: Arc<Metrics>,
+    reads: Arc<Semaphore>,
+}
+
+/// Returns the routes over a running loop.
+pub fn router(control: Arc<dyn Control>, metrics: Arc<Metrics>) -> Router {
+    let console = Console { control, metrics, reads: Arc::new(Semaphore::new(READS)) };
+    Router::new()
+        .route("/livez", get(probes::live))
+        .route("/readyz", get(probes::ready))
+        .route("/metrics", get(probes::metrics))
+        .route("/api/v1/status", get(api::status))
+        .route("/api/v1/services", get(api::services))
+        .route("/api/v1/services/{namespace}/{name}", get(api::service))
+        .route("/api/v1/decisions", get(api::decisions))
+        .route("/api/v1/decisions/{namespace}/{name}/{cycle}", get(api::decision))
+        .route("/api/v1/forecast", get(api::forecast))
+        .fallback(|| async { ApiError::not_found("path", "see /api/v1/status, /api/v1/services, /api/v1/decisions") })
+        .method_not_allowed_fallback(|| async { ApiError::read_only() })
+        .layer(middleware::from_fn(bounded))
+        .with_state(console)
+}
+
+/// Refuses what is too long, and forbids caches and guesses about the content.
+async fn bounded(request: Request, next: Next) -> Response {
+    let uri = request.uri().path_and_query().map_or(0, |text| text.as_str().len());
+    let mut response = if uri > MAX_URI {
+        let error = format!("path and query of {uri} bytes are too long, expected at most {MAX_URI}");
+        ApiError::new(StatusCode::URI_TOO_LONG, error, "shorten the query").into_response()
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Serves until `shutdown`; then lets open requests end, for at most five seconds.
+pub async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> io::Result<()> {
+    let stopping = shutdown.clone();
+    let server = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
+    let too_long = async {
+        stopping.cancelled().await;
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        result = server.into_future() => result,
+        () = too_long => Ok(()),
+    }
+}

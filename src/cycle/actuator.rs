@@ -76,14 +76,14 @@ impl ActuatorCore {
 
     fn measure(&mut self, decided: &Decided) -> Vec<ActuatorEffect> {
         let observed = &decided.assessed.observed;
-        let Some(pending) = &self.pending else { return Vec::new() };
+        let Some(pending) = &mut self.pending else { return Vec::new() };
         let Some(effect) = assess(pending, &self.spec, &observed.features, observed.now) else {
             return Vec::new();
         };
         let change = pending.change().clone();
         self.pending = None;
-        let undo = (advise_undo(&effect, &change) && decided.record.change.is_none())
-            .then(|| inverse(&change, observed.now));
+        let undo =
+            (advise_undo(&effect, &change) && decided.record.change.is_none()).then(|| inverse(&change, observed.now));
         let mut effects = vec![ActuatorEffect::Measured { decision: change.decision, effect }];
         if let Some(undo) = undo {
             self.at_gate = Some((undo.clone(), decided.assessed.outlook.clone()));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::act::plan;
-use crate::decide::{Decider, PolicySet, decide};
+use crate::decide::{Deadline, Decider, PolicySet, decide};
 use crate::guard::{Context, GuardParams, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
@@ -24,6 +24,8 @@ pub struct Inputs<'a> {
     pub policy: Option<&'a PolicySet>,
     /// The kill switch.
     pub kill: &'a KillState,
+    /// Ends an evaluation that takes too long.
+    pub expired: &'a Deadline,
     /// Why nothing may be proposed now (still warming up, an earlier write not settled, no journal).
     pub hold: Option<&'a str>,
 }
@@ -80,7 +82,7 @@ impl DeciderCore {
     pub fn new(spec: Arc<ServiceSpec>, params: Arc<GuardParams>, intents: &[Intent], now: Now) -> Self {
         Self {
             labels: Arc::new(SignalLabel::of(&spec)),
-            policies: Decider::default(),
+            policies: Decider::new(),
             memory: Memory::restore(intents, now),
             spec,
             params,
@@ -88,18 +90,13 @@ impl DeciderCore {
         }
     }
 
-    /// Takes one event; a cycle yields one decision.
-    pub fn step(&mut self, event: &DeciderEvent, inputs: Inputs<'_>) -> Option<Decided> {
-        match event {
-            DeciderEvent::Assessed(assessed) => Some(self.decide(assessed, inputs)),
-            DeciderEvent::WriteEnded { change, outcome, now } => {
-                self.memory.write_ended(change, outcome, *now);
-                None
-            }
-        }
+    /// Hears how a change ended.
+    pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
+        self.memory.write_ended(change, outcome, now);
     }
 
-    fn decide(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Decided {
+    /// Decides one cycle.
+    pub fn decide(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Decided {
         let now = assessed.observed.now;
         let proposal = self.propose(assessed, inputs);
         let verdict = self.judge(assessed, &proposal, inputs.kill);
@@ -137,7 +134,15 @@ impl DeciderCore {
             return Proposal::nothing("no policy set is in force");
         };
         let observed = &assessed.observed;
-        decide(&mut self.policies, policy, &self.spec, &observed.features, &assessed.outlook, observed.now)
+        decide(
+            &mut self.policies,
+            policy,
+            &self.spec,
+            &observed.features,
+            &assessed.outlook,
+            observed.now,
+            inputs.expired,
+        )
     }
 
     fn judge(&mut self, assessed: &Assessed, proposal: &Proposal, kill: &KillState) -> Verdict {
@@ -152,13 +157,7 @@ impl DeciderCore {
         judge(&mut self.memory, &self.params, &context)
     }
 
-    fn plan(
-        &self,
-        id: &DecisionId,
-        assessed: &Assessed,
-        proposal: &Proposal,
-        verdict: &Verdict,
-    ) -> Option<ChangeSet> {
+    fn plan(&self, id: &DecisionId, assessed: &Assessed, proposal: &Proposal, verdict: &Verdict) -> Option<ChangeSet> {
         let observed = &assessed.observed;
         plan(id, observed.trace, &self.spec, &observed.features, proposal, verdict, observed.now)
     }

@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use crate::forecast::{FitJob, FitResult, ForecastParams, Forecaster, forecast};
+use crate::forecast::fit::{FitJob, FitResult};
+use crate::forecast::params::ForecastParams;
+use crate::forecast::{Forecaster, forecast};
 use crate::model::{MinuteValue, Outlook, ServiceSpec};
 
 use super::observer::Observed;
@@ -93,7 +95,7 @@ impl ForecasterCore {
                 Vec::new()
             }
             ForecasterEvent::Fitted(result) => {
-                self.state.install(result.clone());
+                self.state.install(*result);
                 Vec::new()
             }
         }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::decide::PolicySet;
-use crate::forecast::{FitJob, ForecastParams};
+use crate::forecast::fit::FitJob;
+use crate::forecast::params::ForecastParams;
 use crate::guard::GuardParams;
-use crate::model::{ChangeSet, Intent, KillState, MinuteValue, Now, ServiceSpec, WriteOutcome};
+use crate::model::{ChangeSet, Intent, MinuteValue, Now, ServiceSpec, WriteOutcome};
 
 use super::actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent};
-use super::decider::{Decided, DeciderCore, DeciderEvent, Inputs};
+use super::decider::{Decided, DeciderCore, Inputs};
 use super::forecaster::{ForecasterCore, ForecasterEffect, ForecasterEvent};
 use super::observer::{ObserverCore, RoundArrived};
 
@@ -60,13 +60,13 @@ impl ServiceLine {
     }
 
     /// Lets one round travel from observe to act.
-    pub fn turn(&mut self, round: &RoundArrived, policy: Option<&PolicySet>, kill: &KillState) -> Turn {
+    pub fn turn(&mut self, round: &RoundArrived, inputs: Inputs<'_>) -> Turn {
         let observed = self.observer.step(round);
         let mut turn = Turn { decided: None, effects: Vec::new(), fit: None };
         for effect in self.forecaster.step(&ForecasterEvent::Observed(observed)) {
             match effect {
                 ForecasterEffect::Assessed(assessed) => {
-                    turn.decided = self.decider.step(&DeciderEvent::Assessed(assessed), Inputs { policy, kill, hold: None });
+                    turn.decided = Some(self.decider.decide(&assessed, inputs));
                 }
                 ForecasterEffect::Fit(job) => turn.fit = Some(job),
                 ForecasterEffect::Warm(_) => {}
@@ -79,10 +79,9 @@ impl ServiceLine {
     }
 
     /// Hears how a write ended.
-    pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now, kill: &KillState) {
+    pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
         let (change, outcome) = (change.clone(), outcome.clone());
-        let event = DeciderEvent::WriteEnded { change: change.clone(), outcome: outcome.clone(), now };
-        self.decider.step(&event, Inputs { policy: None, kill, hold: None });
+        self.decider.write_ended(&change, &outcome, now);
         self.actuator.step(&ActuatorEvent::WriteEnded { change, outcome, now });
     }
 }

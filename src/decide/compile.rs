@@ -113,9 +113,7 @@ pub fn compile<'a>(
         parameters,
         otherwise: collected.otherwise.map_or_else(|| OTHERWISE.into(), |(text, _)| text),
         texts: Arc::new(Texts::new()),
-        pool: Pool::new(move || {
-            MeteredEngine::new(RUN_OPERATIONS, |engine| api::register(engine, &known, &declared))
-        }),
+        pool: Pool::new(move || MeteredEngine::new(RUN_OPERATIONS, |engine| api::register(engine, &known, &declared))),
     };
     let mut faults = collected.faults;
     faults.extend(probe(&set, vocabulary, faults.is_empty()));

@@ -91,8 +91,7 @@ impl MeteredEngine {
     /// Returns an engine with the functions that `register` adds, limited to `operations` an evaluation.
     pub(super) fn new(operations: u64, register: impl FnOnce(&mut Engine)) -> Self {
         let mut engine = bare(operations);
-        let meter =
-            Arc::new(Meter { operations: AtomicU64::new(0), limit: operations, deadline: Mutex::new(None) });
+        let meter = Arc::new(Meter { operations: AtomicU64::new(0), limit: operations, deadline: Mutex::new(None) });
         let ticking = Arc::clone(&meter);
         engine.on_progress(move |_| ticking.tick());
         register(&mut engine);

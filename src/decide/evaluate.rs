@@ -103,7 +103,7 @@ impl Evaluation<'_> {
         let mut all = Truth::True;
         for (position, (condition, negated)) in clauses.conditions.into_iter().enumerate() {
             let (holds, held_for) = self.state.held.apply(&rule.name, position, &condition, self.now);
-            let holds = if negated { holds.not() } else { holds };
+            let holds = if negated { holds.negated() } else { holds };
             all = all.and(holds);
             trace.conditions.push(ConditionTrace { negated, held_for, holds, ..condition.trace });
         }
@@ -128,7 +128,9 @@ impl Evaluation<'_> {
     fn error(&self, rule: &Rule, failure: &Failure, position: Position) -> RuleOutcome {
         let path = self.set.files.get(rule.file).map_or("", |file| file.path.as_str());
         let position = if position.is_none() { rule.position } else { position };
-        RuleOutcome::Error { message: PolicyFault::at(path, position, Some(&*rule.name), failure.to_string()).to_string() }
+        RuleOutcome::Error {
+            message: PolicyFault::at(path, position, Some(&*rule.name), failure.to_string()).to_string(),
+        }
     }
 }
 

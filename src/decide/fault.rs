@@ -85,9 +85,13 @@ pub(super) enum Failure {
 /// Token by which the meter ends an evaluation at its deadline; any other token is the operation limit.
 pub(super) const DEADLINE_TOKEN: bool = true;
 
-/// Returns what an error of the engine means, and where it arose (innermost call).
+/// Returns what an error of the engine means, and where it arose (the innermost place that is known).
 pub(super) fn explain(error: &EvalAltResult, operations: u64) -> (Failure, Position) {
-    let inner = error.unwrap_inner();
+    let (mut inner, mut position) = (error, error.position());
+    while let EvalAltResult::ErrorInFunctionCall(_, _, cause, _) = inner {
+        inner = cause;
+        position = inner.position().or_else(position);
+    }
     let failure = match inner {
         EvalAltResult::ErrorTooManyOperations(_) => Failure::Operations { limit: operations },
         EvalAltResult::ErrorTerminated(token, _) => {
@@ -103,14 +107,17 @@ pub(super) fn explain(error: &EvalAltResult, operations: u64) -> (Failure, Posit
         EvalAltResult::ErrorTooManyModules(_) => Failure::TooLarge("imports are not supported".to_owned()),
         other => Failure::Script(script_message(other)),
     };
-    (failure, inner.position())
+    (failure, position)
 }
 
 /// Returns the message of a syntax error.
 pub(super) fn syntax_message(error: &ParseErrorType) -> String {
+    if let ParseErrorType::VariableUndefined(name) = error {
+        return format!("unknown name `{name}`");
+    }
     let text = error.to_string();
     for (keyword, remedy) in DISABLED {
-        if text.contains(&format!("'{keyword}' is disabled")) {
+        if text.contains(&format!("'{keyword}' is ")) {
             return format!("`{keyword}` is not available in policies: {remedy}");
         }
     }
@@ -133,12 +140,14 @@ fn script_message(error: &EvalAltResult) -> String {
         EvalAltResult::ErrorRuntime(value, _) if value.is_string() => value.to_string(),
         EvalAltResult::ErrorVariableNotFound(name, _) => format!("unknown name `{name}`"),
         EvalAltResult::ErrorFunctionNotFound(signature, _) => unknown_function(signature),
-        EvalAltResult::ErrorMismatchDataType(wanted, found, _) if found == "condition" => {
-            format!("a condition is not a {wanted}: list it in when(..), combine with all([..]), any([..]) or !")
-        }
-        EvalAltResult::ErrorMismatchDataType(wanted, found, _) => format!("expected {wanted}, found {found}"),
+        EvalAltResult::ErrorMismatchDataType(wanted, found, _) => match plain_type(found).as_str() {
+            "condition" => {
+                format!("a condition is not a {wanted}: list it in when(..), combine with all([..]), any([..]) or !")
+            }
+            found => format!("expected {wanted}, found {found}"),
+        },
         EvalAltResult::ErrorMismatchOutputType(_, found, _) => {
-            format!("the rule's body is a {found}, expected a list of clauses [when(..), .., an action]")
+            format!("the rule's body is a {}, expected a list of clauses [when(..), .., an action]", plain_type(found))
         }
         EvalAltResult::ErrorDotExpr(text, _) => text.clone(),
         other => {
@@ -149,6 +158,11 @@ fn script_message(error: &EvalAltResult) -> String {
             plain
         }
     }
+}
+
+/// Returns a type as policies know it; the engine gives some of ours by their path in Rust.
+fn plain_type(name: &str) -> String {
+    name.rsplit("::").next().unwrap_or(name).to_lowercase()
 }
 
 fn unknown_function(signature: &str) -> String {

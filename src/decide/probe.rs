@@ -37,7 +37,9 @@ fn try_once(
     let path = set.files.get(rule.file).map_or("", |file| file.path.as_str());
     let fault = |position, message: String| Some(PolicyFault::at(path, position, Some(&*rule.name), message));
     match call(engine, set, rule, service, params) {
-        Err((failure, position)) => fault(if position.is_none() { rule.position } else { position }, failure.to_string()),
+        Err((failure, position)) => {
+            fault(if position.is_none() { rule.position } else { position }, failure.to_string())
+        }
         Ok(clauses) => match clauses.action {
             Some(wanted) if !wanted.measured => match wanted.action {
                 Err(Refused::Invalid(why)) => fault(wanted.position, Failure::InvalidAction(why).to_string()),

@@ -37,7 +37,8 @@ pub(super) fn select(rules: &[RuleTrace], replicas: Option<u32>, otherwise: &Arc
 
 fn conflict(first: &RuleTrace, second: &RuleTrace) -> Choice {
     let (left, right) = (&first.rule, &second.rule);
-    let reason = format!("conflict: {left} and {right} want opposite things with equal priority; give one of them more");
+    let reason =
+        format!("conflict: {left} and {right} want opposite things with equal priority; give one of them more");
     Choice::Nothing { reason: reason.into() }
 }
 
@@ -57,9 +58,10 @@ fn step(action: &Action, replicas: Option<u32>) -> Step {
         Step { direction, size: f64::from(wanted.abs_diff(present)) }
     };
     match action {
-        Action::ScaleBy { factor } if replicas.is_none() => {
-            Step { direction: if *factor < 1.0 { Direction::Lower } else { Direction::Raise }, size: (factor - 1.0).abs() }
-        }
+        Action::ScaleBy { factor } if replicas.is_none() => Step {
+            direction: if *factor < 1.0 { Direction::Lower } else { Direction::Raise },
+            size: (factor - 1.0).abs(),
+        },
         Action::ScaleBy { .. } | Action::ScaleTo { .. } => {
             move_to(action.wanted_replicas(replicas.unwrap_or(0)).unwrap_or(0))
         }

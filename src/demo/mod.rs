@@ -39,17 +39,17 @@ pub mod discovery;
 pub mod faults;
 pub mod fleet;
 pub mod kubernetes;
-pub mod objects;
 pub mod lines;
+pub mod objects;
 pub mod prometheus;
 pub mod queries;
 pub mod resource;
 pub mod selector;
 pub mod status;
 pub mod telemetry;
-pub mod watching;
 pub mod view;
 pub mod view_model;
+pub mod watching;
 
 /// A running demo: a plant that flyball governs, its twin under the stock autoscaler, and the telemetry
 /// endpoint. The endpoint ends when this is dropped.

@@ -47,7 +47,7 @@ async fn post(url: &str, path: &str, body: String) -> (u16, Value) {
 }
 
 fn escaped(text: &str) -> String {
-    text.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02X}"))
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
 }
 
 /// (service, number) of each series of a vector.

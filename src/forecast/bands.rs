@@ -34,13 +34,31 @@ impl Limits {
     }
 }
 
-/// Quantiles of everything that is published from one origin.
+/// Quantiles of everything that is published from one origin, and the errors expected there.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows {
     /// For each horizon.
     pub points: [QuantileRow; HORIZONS.len()],
     /// For the maximum over each window.
     pub maxima: [QuantileRow; WINDOWS.len()],
+    errors: Path,
+    maxima_errors: [f64; WINDOWS.len()],
+}
+
+impl Rows {
+    /// Returns what scoring needs of them.
+    pub fn issued(&self, path: &Path, height: f64) -> ([Issued; HORIZONS.len()], [Issued; WINDOWS.len()]) {
+        let issue = |point: f64, error: f64, row: &QuantileRow, (low, high): (usize, usize)| Issued {
+            point: point as f32,
+            width: Tracker::width(point, error, height) as f32,
+            low: row[low] as f32,
+            high: row[high] as f32,
+        };
+        let peaks = peaks(path);
+        let points = |at: usize| issue(path[at], self.errors[at], &self.points[at], POINT_ENDS);
+        let maxima = |at: usize| issue(peaks[at].1, self.maxima_errors[at], &self.maxima[at], MAXIMUM_ENDS);
+        (std::array::from_fn(points), std::array::from_fn(maxima))
+    }
 }
 
 /// Trackers, realised coverage and the last half hour of one signal.
@@ -108,15 +126,16 @@ impl Bands {
     /// origin without a value: intervals grow as if they were part of the horizon.
     pub fn rows(&self, path: &Path, height: f64, gap: u32, limits: Limits, normal: &QuantileRow) -> Rows {
         let errors = self.errors(height);
-        let mut rows = Rows { points: Default::default(), maxima: Default::default() };
+        let mut rows = Rows { points: Default::default(), maxima: Default::default(), errors, maxima_errors: [0.0; 2] };
         let trackers = self.points.iter().zip(path.iter().zip(errors)).zip(HORIZONS);
         for (row, ((tracker, (point, error)), minutes)) in rows.points.iter_mut().zip(trackers) {
             *row = held(tracker.row(*point, error, height, stretch(minutes, gap), normal), limits);
         }
         let mut least = [f64::NEG_INFINITY; QUANTILES.len()];
-        for ((row, tracker), (minutes, peak)) in rows.maxima.iter_mut().zip(&self.maxima).zip(peaks(path)) {
-            let error = tracker.error().unwrap_or_else(|| at(&errors, minutes));
-            *row = held(tracker.row(peak, error, height, stretch(minutes, gap), normal), limits);
+        let maxima = rows.maxima.iter_mut().zip(&mut rows.maxima_errors).zip(&self.maxima).zip(peaks(path));
+        for (((row, error), tracker), (minutes, peak)) in maxima {
+            *error = tracker.error().unwrap_or_else(|| at(&errors, minutes));
+            *row = held(tracker.row(peak, *error, height, stretch(minutes, gap), normal), limits);
             // A maximum lies above each of its values, and above that of a shorter window.
             let within = rows.points.iter().zip(HORIZONS).filter(|(_, horizon)| *horizon <= minutes);
             for below in within.map(|(row, _)| row) {
@@ -126,25 +145,6 @@ impl Bands {
             least = *row;
         }
         rows
-    }
-
-    /// Returns what scoring needs of published rows.
-    pub fn issued(&self, path: &Path, rows: &Rows, height: f64) -> ([Issued; HORIZONS.len()], [Issued; WINDOWS.len()]) {
-        let errors = self.errors(height);
-        let issue = |point: f64, error: f64, row: &QuantileRow, ends: (usize, usize)| Issued {
-            point: point as f32,
-            width: Tracker::width(point, error, height) as f32,
-            low: row[ends.0] as f32,
-            high: row[ends.1] as f32,
-        };
-        let points = std::array::from_fn(|index| issue(path[index], errors[index], &rows.points[index], POINT_ENDS));
-        let peaks = peaks(path);
-        let maxima = std::array::from_fn(|index| {
-            let (minutes, peak) = peaks[index];
-            let error = self.maxima[index].error().unwrap_or_else(|| at(&errors, minutes));
-            issue(peak, error, &rows.maxima[index], MAXIMUM_ENDS)
-        });
-        (points, maxima)
     }
 
     /// Returns the share of outcomes inside the 95 % interval and the (discounted) number of minutes counted.
@@ -163,10 +163,12 @@ impl Bands {
         let mut errors = Path::default();
         let (mut known, mut known_at) = (height, None);
         for (error, (tracker, minutes)) in errors.iter_mut().zip(self.points.iter().zip(HORIZONS)) {
-            if let Some(measured) = tracker.error() {
+            *error = if let Some(measured) = tracker.error() {
                 (known, known_at) = (measured, Some(minutes));
-            }
-            *error = known * known_at.map_or(1.0, |at| (f64::from(minutes) / f64::from(at)).sqrt());
+                measured
+            } else {
+                known * known_at.map_or(1.0, |at| (f64::from(minutes) / f64::from(at)).sqrt())
+            };
         }
         errors
     }

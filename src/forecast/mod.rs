@@ -15,10 +15,12 @@
 //! | `intervals`, `bands`, `height` | quantiles of one number; of all horizons and maxima; limits |
 //! | `authority`, `anomaly` | what a forecast may be used for; how unusual the newest value is |
 //! | `capacity` | from arrival rate to replicas |
+//! | [`fit`] | smoothing parameters fitted to the history, off the loop |
 //!
 //! Minutes are learned once, when they have ended. The running minute is provisional: every call looks from
 //! it without learning it. Bulky state lies behind [`Arc`] and is copied when it is changed while shared.
 
+pub mod fit;
 pub mod history;
 pub mod models;
 pub mod params;
@@ -38,32 +40,91 @@ mod tests;
 
 use std::sync::Arc;
 
+use self::fit::{FitJob, FitResult};
+use self::history::DAY;
 use self::params::ForecastParams;
 use self::signal::{Common, SignalState};
-use crate::model::{Features, Minute, MinuteValue, Now, Outlook, ServiceSpec};
+use crate::model::{Features, Minute, MinuteValue, Now, Outlook, ServiceId, ServiceSpec};
+
+/// Minutes after which a fit that was handed out and not installed is given up.
+const FIT_LOST: i64 = 10;
+/// First fits are spread over this many minutes, so that services that start together do not fit together.
+const FIT_SPREAD: u64 = 60;
 
 /// All that is learned of one service. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Forecaster {
+    service: ServiceId,
     common: Arc<Common>,
     /// One for each declared signal; `None` where it is not forecast.
-    signals: Vec<Option<Arc<SignalState>>>,
+    signals: Vec<Option<Slot>>,
+    /// When the fit that is under way was handed out.
+    fitting: Option<Minute>,
+}
+
+/// A forecast signal and its fits.
+#[derive(Debug, Clone)]
+struct Slot {
+    state: Arc<SignalState>,
+    /// When the next fit is due; `None` before there is history for one.
+    due: Option<Minute>,
+    /// When the fit in force was handed out.
+    installed: Option<Minute>,
 }
 
 impl Forecaster {
-    /// Returns the state of a service of which nothing has been seen.
+    /// Returns the state of a service of which nothing has been seen. Smoothing, clipping and history of `params` act
+    /// from here on; the other parameters are taken anew at each [`forecast`].
     pub fn new(spec: &ServiceSpec, params: &ForecastParams) -> Self {
-        let state = |range| Arc::new(SignalState::new(range, params));
-        let signals = spec.signals.iter().map(|signal| signal.forecast.then(|| state(signal.range))).collect();
-        Self { common: Arc::new(Common::new(params)), signals }
+        let slot = |range| Slot { state: Arc::new(SignalState::new(range, params)), due: None, installed: None };
+        let signals = spec.signals.iter().map(|signal| signal.forecast.then(|| slot(signal.range))).collect();
+        Self { service: spec.id.clone(), common: Arc::new(Common::new(params)), signals, fitting: None }
     }
 
     /// Learns `history` (oldest first) of the signal at position `signal` of the spec, as if it had been seen
     /// live: losses, intervals and authority are known right after. Minutes already learned are skipped; a
     /// signal that is not forecast is ignored.
     pub fn warm(&mut self, signal: usize, history: &[MinuteValue]) {
-        let Some(Some(state)) = self.signals.get_mut(signal) else { return };
-        fold(state, history, &self.common);
+        if let Some(Some(slot)) = self.signals.get_mut(signal) {
+            fold(&mut slot.state, history, &self.common);
+        }
+    }
+
+    /// Hands out a fit if one is due: daily for each signal with two days of history, the first one within an hour,
+    /// never two of a service at once.
+    pub fn next_fit(&mut self, now: Now) -> Option<FitJob> {
+        let minute = Minute::of(now.wall);
+        if self.fitting.is_some_and(|since| minute.0.saturating_sub(since.0).abs() < FIT_LOST) {
+            return None;
+        }
+        let jitter = spread(&self.service);
+        for (signal, slot) in self.signals.iter_mut().enumerate() {
+            let Some(slot) = slot.as_mut().filter(|slot| i64::from(slot.state.seen()) >= 2 * DAY) else { continue };
+            let due = *slot.due.get_or_insert(minute.plus(jitter));
+            let Some((newest, history)) = slot.state.history().filter(|_| minute >= due) else { continue };
+            slot.due = Some(minute.plus(DAY));
+            self.fitting = Some(minute);
+            return Some(FitJob {
+                service: self.service.clone(),
+                signal,
+                issued: minute,
+                newest,
+                history: history.clone(),
+                start: slot.state.smoothing(),
+                params: self.common.params,
+            });
+        }
+        None
+    }
+
+    /// Takes over what a fit found, unless a newer one is in force.
+    pub fn install(&mut self, result: FitResult) {
+        self.fitting = None;
+        let Some(Some(slot)) = self.signals.get_mut(result.signal) else { return };
+        if slot.installed.is_none_or(|installed| installed <= result.issued) {
+            slot.installed = Some(result.issued);
+            Arc::make_mut(&mut slot.state).set_smoothing(result.smoothing);
+        }
     }
 }
 
@@ -80,10 +141,10 @@ pub fn forecast(
     }
     let minute = Minute::of(now.wall);
     let common = &state.common;
-    let signals = state.signals.iter_mut().zip(&features.signals).map(|(state, features)| {
-        let state = state.as_mut()?;
-        fold(state, &features.closed, common);
-        Some(state.outlook(features.provisional, minute, common))
+    let signals = state.signals.iter_mut().zip(&features.signals).map(|(slot, features)| {
+        let slot = slot.as_mut()?;
+        fold(&mut slot.state, &features.closed, common);
+        Some(slot.state.outlook(features.provisional, minute, common))
     });
     let signals: Vec<_> = signals.collect();
     let capacity = capacity::capacity(spec, params, features, &signals);
@@ -99,4 +160,13 @@ fn fold(state: &mut Arc<SignalState>, minutes: &[MinuteValue], common: &Common) 
     for minute in minutes {
         state.fold(*minute, common);
     }
+}
+
+/// Returns the minutes by which the first fit of a service is put off: a hash (FNV-1a) of its name.
+fn spread(service: &ServiceId) -> i64 {
+    let hash = service
+        .as_str()
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    (hash % FIT_SPREAD) as i64
 }

@@ -21,7 +21,7 @@ pub struct Smoothing {
 
 impl Default for Smoothing {
     fn default() -> Self {
-        Self { alpha: 0.2, beta: 0.05, gamma: 0.03, phi: 0.9, rho: 0.3 }
+        Self { alpha: 0.3, beta: 0.05, gamma: 0.03, phi: 0.9, rho: 0.3 }
     }
 }
 

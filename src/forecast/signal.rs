@@ -63,8 +63,7 @@ pub struct SignalState {
     height: Height,
     surprise: Surprise,
     rung: Rung,
-    /// Smoothing in force.
-    pub smoothing: Smoothing,
+    smoothing: Smoothing,
 }
 
 impl SignalState {
@@ -95,6 +94,16 @@ impl SignalState {
     /// Returns the newest minute folded in, and the history up to it.
     pub fn history(&self) -> Option<(Minute, &History)> {
         Some((self.newest?, &self.history))
+    }
+
+    /// Returns how many minutes with a value were learned.
+    pub fn seen(&self) -> u32 {
+        self.seen
+    }
+
+    /// Returns the smoothing in force.
+    pub fn smoothing(&self) -> Smoothing {
+        self.smoothing
     }
 
     /// Takes over fitted smoothing.
@@ -172,8 +181,7 @@ impl SignalState {
         let acting = self.scores.choose(&paths);
         let issued = paths.get(acting).copied().flatten().map(|path| {
             let (height, gap) = (self.height.usual(), self.gap(minute));
-            let rows = self.bands.rows(&path, height, gap, limits, &common.normal);
-            self.bands.issued(&path, &rows, height)
+            self.bands.rows(&path, height, gap, limits, &common.normal).issued(&path, height)
         });
         self.pending.keep(minute, &paths, issued);
     }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
+use crate::model::outlook::ForecastFlag;
 use crate::model::*;
 
 /// A service with one forecast signal, its arrival rate, declared within `range`.
@@ -47,5 +50,304 @@ pub(super) fn reading(value: f64) -> Features {
             closed: Vec::new(),
         }],
         target: TargetReading::Unknown { reason: "not asked".into() },
+    }
+}
+
+/// Numbers that look random, the same for the same seed.
+pub(super) struct Noise(u64);
+
+impl Noise {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    }
+
+    /// Uniform, 0 to 1.
+    pub(super) fn uniform(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut bits = self.0;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (bits ^ (bits >> 31)) as f64 / u64::MAX as f64
+    }
+
+    /// About normal, mean 0, standard deviation 1.
+    pub(super) fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
+    }
+}
+
+fn minute_value(minute: i64, value: Option<f64>) -> MinuteValue {
+    MinuteValue { minute: Minute(minute), value: value.and_then(Finite::new) }
+}
+
+fn minutes(start: i64, values: impl IntoIterator<Item = f64>) -> Vec<MinuteValue> {
+    (start..).zip(values).map(|(minute, value)| minute_value(minute, Some(value))).collect()
+}
+
+/// A new forecaster that has learned `history`.
+fn learned(range: (f64, f64), history: &[MinuteValue]) -> Forecaster {
+    let mut state = Forecaster::new(&service(range), &ForecastParams::default());
+    state.warm(0, history);
+    state
+}
+
+fn at(minute: i64) -> Now {
+    Now { wall: Minute(minute).start(), mono: Duration::from_secs(60 * minute.unsigned_abs()) }
+}
+
+/// One call of the stage at the minute after `closed` (or `minute`, if nothing closed).
+fn call(state: &mut Forecaster, spec: &ServiceSpec, minute: i64, features: &Features) -> Outlook {
+    forecast(state, spec, &ForecastParams::default(), features, at(minute))
+}
+
+fn signal(state: &mut Forecaster, minute: i64) -> SignalOutlook {
+    let outlook = call(state, &service((0.0, 1e9)), minute, &reading(1.0));
+    outlook.signals.into_iter().next().flatten().unwrap()
+}
+
+/// Load with a day's wave, noise, and a surge of half an hour at 18:00.
+fn surging(noise: &mut Noise, minute: i64) -> f64 {
+    let of_day = Minute(minute).of_day();
+    let wave = 200.0 + 50.0 * (std::f64::consts::TAU * of_day as f64 / 1440.0).sin();
+    let surge = if (1080..1110).contains(&of_day) { 300.0 } else { 0.0 };
+    wave + surge + 6.0 * noise.normal()
+}
+
+#[test]
+fn a_recurring_surge_is_foreseen_ten_minutes_before_it() {
+    let mut noise = Noise::new(1);
+    let before = 5 * DAY + 1071;
+    let history = minutes(0, (0..before).map(|minute| surging(&mut noise, minute)));
+    let mut state = learned((0.0, 1e9), &history);
+    let capacity = CapacitySpec { per_pod_rate: 50.0, utilisation: 0.8, start_time: Duration::from_secs(90) };
+    let spec = ServiceSpec { capacity: Some(capacity), ..service((0.0, 1e9)) };
+    let features = reading(history.last().unwrap().value.unwrap().get());
+    let outlook = call(&mut state, &spec, before, &features);
+    let (signal, capacity) = (outlook.signals[0].as_ref().unwrap(), outlook.capacity.unwrap());
+    assert!(signal.authority >= Authority::MayAdd, "{:?} {:?}", signal.skill, signal.coverage);
+    assert!(capacity.needed_ahead.unwrap() >= capacity.needed_now.unwrap() + 5, "{capacity:?}");
+    assert!(capacity.floor >= capacity.needed_ahead, "{capacity:?}");
+}
+
+#[test]
+fn noise_and_random_walks_earn_no_authority() {
+    for seed in 0..6 {
+        let mut noise = Noise::new(seed);
+        let white: Vec<f64> = (0..5 * DAY).map(|_| 100.0 + 10.0 * noise.normal()).collect();
+        let mut level = 1000.0;
+        let walk: Vec<f64> = (0..5 * DAY)
+            .map(|_| {
+                level = (level + noise.normal()).max(0.0);
+                level
+            })
+            .collect();
+        for (name, values) in [("white noise", white), ("random walk", walk)] {
+            let mut state = learned((0.0, 1e9), &[]);
+            for (day, values) in values.chunks(DAY as usize / 4).enumerate() {
+                state.warm(0, &minutes(day as i64 * DAY / 4, values.iter().copied()));
+                let got = signal(&mut state, (day as i64 + 1) * DAY / 4);
+                assert_eq!(got.authority, Authority::ReactiveOnly, "{name} {seed} quarter {day}: {:?}", got.scores);
+            }
+        }
+    }
+}
+
+#[test]
+fn intervals_cover_what_they_say_and_authority_follows_skill() {
+    let (mut noise, mut rest) = (Noise::new(3), 0.0);
+    let history = minutes(
+        0,
+        (0..14 * DAY).map(|minute| {
+            rest = 0.8 * rest + 5.0 * noise.normal();
+            300.0 + 200.0 * (std::f64::consts::TAU * Minute(minute).of_day() as f64 / 240.0).sin() + rest
+        }),
+    );
+    let mut state = learned((0.0, 1e9), &history);
+    let got = signal(&mut state, 14 * DAY);
+    let coverage = got.coverage.unwrap();
+    assert!((0.93..=0.97).contains(&coverage.realised) && coverage.outcomes > 8000.0, "{coverage:?}");
+    assert_eq!(got.model.as_deref(), Some("holt_winters"), "{:?}", got.scores);
+    assert!(got.skill.unwrap().vs_persistence > 0.1, "{:?}", got.skill);
+    assert_eq!(got.authority, Authority::MayRemove);
+    assert_eq!(got.flags, []);
+}
+
+#[test]
+fn warm_history_and_live_minutes_give_the_same_outlook() {
+    let mut noise = Noise::new(4);
+    let mut history: Vec<_> = minutes(777, (0..3200).map(|minute| surging(&mut noise, minute)));
+    for gap in [100..103, 1500..1700, 3190..3191] {
+        history[gap].iter_mut().for_each(|minute| minute.value = None);
+    }
+    let mut at_once = learned((0.0, 1e9), &history);
+    let mut live = learned((0.0, 1e9), &history[..1900]);
+    for minute in &history[1900..] {
+        let mut features = reading(1.0);
+        features.signals[0].provisional = Some(minute_value(minute.minute.0, Some(123.0)));
+        call(&mut live, &service((0.0, 1e9)), minute.minute.0, &features);
+        features.signals[0].closed = vec![*minute];
+        call(&mut live, &service((0.0, 1e9)), minute.minute.0 + 1, &features);
+    }
+    let end = 777 + 3200;
+    let expected = signal(&mut at_once, end);
+    assert_eq!(expected.readiness, Readiness::Ready);
+    assert_eq!(signal(&mut live, end), expected);
+    live.warm(0, &history[3000..]);
+    assert_eq!(signal(&mut live, end), expected, "minutes already learned are skipped");
+}
+
+#[test]
+fn minutes_left_out_are_gaps() {
+    let mut noise = Noise::new(5);
+    let history = minutes(0, (0..2000).map(|minute| surging(&mut noise, minute)));
+    let explicit: Vec<_> = history
+        .iter()
+        .map(
+            |minute| if (900..1100).contains(&minute.minute.0) { minute_value(minute.minute.0, None) } else { *minute },
+        )
+        .collect();
+    let implicit: Vec<_> = explicit.iter().copied().filter(|minute| minute.value.is_some()).collect();
+    let mut states = [learned((0.0, 1e9), &explicit), learned((0.0, 1e9), &implicit)];
+    let [explicit, implicit] = states.each_mut().map(|state| signal(state, 2000));
+    assert_eq!(explicit, implicit);
+}
+
+#[test]
+fn the_running_minute_is_seen_and_not_learned() {
+    let mut state = learned((0.0, 1e9), &minutes(0, [100.0; 300]));
+    let before = signal(&mut state, 300);
+    assert_eq!((before.origin, before.points[0].point.round()), (Minute(299), 100.0));
+    let mut features = reading(400.0);
+    features.signals[0].provisional = Some(minute_value(300, Some(400.0)));
+    let running = call(&mut state, &service((0.0, 1e9)), 300, &features).signals.remove(0).unwrap();
+    assert_eq!(running.origin, Minute(300));
+    assert!(running.points[0].point > before.points[0].point);
+    assert!(running.anomaly.unwrap() > 0.8 && before.anomaly.unwrap() < 0.1);
+    assert_eq!(signal(&mut state, 300), before);
+}
+
+#[test]
+fn a_copy_is_not_touched_by_what_the_original_learns() {
+    let mut state = learned((0.0, 1e9), &minutes(0, [100.0; 300]));
+    let mut copy = state.clone();
+    let before = signal(&mut copy, 300);
+    state.warm(0, &minutes(300, [500.0; 300]));
+    assert_ne!(signal(&mut state, 600).points, before.points);
+    assert_eq!(signal(&mut copy, 300), before);
+}
+
+#[test]
+fn readiness_and_flags_tell_what_is_known() {
+    let flags = |seen: i64, now: i64| {
+        let got = signal(&mut learned((0.0, 1e9), &minutes(0, (0..seen).map(|_| 100.0))), now);
+        (got.readiness, got.flags)
+    };
+    assert_eq!(flags(0, 0).0, Readiness::NotReady { have: 0, need: 10 });
+    assert_eq!(flags(9, 9).0, Readiness::NotReady { have: 9, need: 10 });
+    assert_eq!(flags(10, 10), (Readiness::Ready, vec![ForecastFlag::Cold]));
+    assert_eq!(flags(2880, 2880).1, []);
+    assert_eq!(flags(2880, 2890).1, [ForecastFlag::Gap]);
+}
+
+#[test]
+fn intervals_grow_while_data_is_missing() {
+    let mut noise = Noise::new(6);
+    let mut state = learned((0.0, 1e9), &minutes(0, (0..2000).map(|_| 100.0 + noise.normal())));
+    let width = |outlook: SignalOutlook| outlook.points[0].quantiles[9] - outlook.points[0].quantiles[1];
+    let before = width(signal(&mut state, 2000));
+    let gap: Vec<_> = (2000..2030).map(|minute| minute_value(minute, None)).collect();
+    state.warm(0, &gap);
+    let got = signal(&mut state, 2030);
+    assert_eq!((got.origin, got.flags.contains(&ForecastFlag::Gap)), (Minute(2029), true));
+    assert!(width(got) > 3.0 * before);
+}
+
+#[test]
+fn a_clock_set_back_or_far_ahead_stops_nothing() {
+    let mut state = learned((0.0, 1e9), &minutes(0, [100.0; 3000]));
+    for start in [100_000, 3_000, i64::MAX / 120] {
+        state.warm(0, &minutes(start, [200.0; 60]));
+        let got = signal(&mut state, start + 60);
+        assert_eq!((got.origin, got.readiness), (Minute(start + 59), Readiness::Ready));
+        assert!((got.points[0].point - 200.0).abs() < 20.0, "{:?}", got.points[0]);
+    }
+}
+
+#[test]
+fn the_first_fit_comes_within_an_hour_and_then_daily_one_at_a_time() {
+    let mut noise = Noise::new(7);
+    let mut state = learned((0.0, 1e9), &minutes(0, (0..2 * DAY - 1).map(|minute| surging(&mut noise, minute))));
+    assert!(state.next_fit(at(2 * DAY)).is_none(), "two days of history are needed");
+    state.warm(0, &minutes(2 * DAY - 1, [200.0]));
+    let due =
+        |state: &mut Forecaster, from: i64| (from..from + 2 * DAY).find(|minute| state.next_fit(at(*minute)).is_some());
+    let first = due(&mut state.clone(), 2 * DAY).unwrap();
+    assert!(first < 2 * DAY + 60, "{first}");
+    let mut later = state.clone();
+    assert_eq!(due(&mut later, 2 * DAY), Some(first));
+    assert_eq!(due(&mut later, first + 1), Some(first + DAY));
+}
+
+#[test]
+fn a_lost_fit_is_given_up_and_the_newest_result_wins() {
+    let history = minutes(0, (0..2 * DAY).map(|minute| 100.0 + (minute % 60) as f64));
+    let mut spec = service((0.0, 1e9));
+    spec.signals.push(SignalSpec { name: SignalName::new("queue").unwrap(), role: None, ..spec.signals[0].clone() });
+    let mut state = Forecaster::new(&spec, &ForecastParams::default());
+    state.warm(0, &history);
+    state.warm(1, &history);
+    state.next_fit(at(2 * DAY));
+    let [first, second] = [60, 70].map(|later| state.next_fit(at(2 * DAY + later)).map(|job| job.signal));
+    assert_eq!((first, state.clone().next_fit(at(2 * DAY + 69)).is_none(), second), (Some(0), true, Some(1)));
+
+    let result = |alpha, issued| FitResult {
+        signal: 0,
+        issued: Minute(issued),
+        smoothing: params::Smoothing { alpha, ..params::Smoothing::default() },
+        loss_before: 1.0,
+        loss_after: 0.5,
+    };
+    state.install(result(0.5, 5000));
+    state.install(result(0.1, 4000));
+    assert!((state.signals[0].as_ref().unwrap().state.smoothing().alpha - 0.5).abs() < 1e-12);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn whatever_comes_in_the_outlook_is_finite_ordered_and_within_limits(
+        block in prop::collection::vec(prop::option::weighted(0.9, prop_oneof![
+            0.0..1000.0, Just(0.0), Just(1e300), Just(f64::MAX), Just(f64::MIN_POSITIVE), -1e300..1e300,
+        ]), 1..300),
+        repeat in 1usize..3000,
+        provisional in prop::option::of(prop_oneof![0.0..1000.0, Just(1e300)]),
+        negative in any::<bool>(),
+    ) {
+        let range = (if negative { f64::MIN } else { 0.0 }, f64::MAX);
+        let values = block.iter().copied().cycle().take(repeat).map(|value| value.map(|value: f64| if negative { value } else { value.abs() }));
+        let history: Vec<_> = (0..).zip(values).map(|(minute, value)| minute_value(minute, value)).collect();
+        let mut state = learned(range, &history);
+        let mut features = reading(1.0);
+        features.signals[0].provisional = Some(minute_value(repeat as i64, provisional));
+        let outlook = call(&mut state, &service(range), repeat as i64, &features).signals.remove(0).unwrap();
+        prop_assert_eq!(outlook.points.is_empty(), outlook.readiness != Readiness::Ready);
+        let most = block.iter().flatten().fold(0.0_f64, |most, value| most.max(value.abs().min(1e30)));
+        let permitted = if negative { -10.001 * most..=10.001 * most } else { 0.0..=10.001 * most };
+        let maxima = [outlook.max_10, outlook.max_30].into_iter().flatten();
+        for row in outlook.points.iter().map(|point| point.quantiles).chain(maxima) {
+            prop_assert!(row.iter().all(|value| permitted.contains(value)), "{:?} {:?}", row, permitted);
+            prop_assert!(row.windows(2).all(|pair| pair[0] <= pair[1]), "{:?}", row);
+        }
+        for point in &outlook.points {
+            prop_assert!(permitted.contains(&point.point), "{:?}", point);
+        }
+        if let (Some(parts), Some(first)) = (outlook.parts, outlook.points.first()) {
+            let terms = [parts.level, parts.trend, parts.season, parts.rest];
+            let scale = terms.iter().fold(1e-300, |scale: f64, term| scale.max(term.abs()));
+            prop_assert!((terms.iter().sum::<f64>() - first.point).abs() <= 1e-9 * scale, "{:?} {:?}", parts, first);
+        }
+        prop_assert!(outlook.anomaly.is_none_or(|anomaly| (0.0..=1.0).contains(&anomaly)));
+        prop_assert!(outlook.coverage.is_none_or(|coverage| (0.0..=1.0).contains(&coverage.realised)));
     }
 }

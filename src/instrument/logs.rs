@@ -1,8 +1,11 @@
 //! The log subscriber. Whoever starts it passes the filter in: no environment is read here.
 
+use std::fs::File;
 use std::io;
+use std::sync::Mutex;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +34,18 @@ pub enum LogError {
 
 /// Starts logs on the standard error stream for the whole process.
 pub fn start(format: LogFormat, filter: &str) -> Result<(), LogError> {
+    start_in(format, filter, BoxMakeWriter::new(io::stderr))
+}
+
+/// Starts logs in a file, for commands that draw on the terminal.
+pub fn start_in_file(filter: &str, file: File) -> Result<(), LogError> {
+    start_in(LogFormat::Json, filter, BoxMakeWriter::new(Mutex::new(file)))
+}
+
+fn start_in(format: LogFormat, filter: &str, writer: BoxMakeWriter) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| LogError::Filter { filter: filter.to_owned(), reason: error.to_string() })?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let started = match format {
         LogFormat::Json => logs.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
         LogFormat::Text => logs.with_target(false).compact().try_init(),

@@ -38,6 +38,10 @@ pub struct ProcessMetrics {
     pub tick_lateness: Histogram,
     /// Ticks left out because the one before was still under way.
     pub skipped_ticks: Counter,
+    /// Inputs of a stage left out: replaced by a newer one before they were taken, or the cause of a failure.
+    pub skipped_inputs: Counter,
+    /// Seconds from the arrival of the sample to its write on the wire.
+    pub sample_to_write: Histogram,
     /// Cycles completed, of all services.
     pub cycles: Counter,
     stages: [Histogram; STAGES.len()],
@@ -56,6 +60,8 @@ impl ProcessMetrics {
         let new = Self {
             tick_lateness: times(),
             skipped_ticks: Counter::default(),
+            skipped_inputs: Counter::default(),
+            sample_to_write: times(),
             cycles: Counter::default(),
             stages: STAGES.map(|stage| durations.get_or_create_owned(&[("stage", stage.into())])),
             ready: Gauge::default(),
@@ -69,6 +75,10 @@ impl ProcessMetrics {
         registry.register_with_unit("tick_lateness", help, Unit::Seconds, new.tick_lateness.clone());
         let help = "Ticks left out because the one before was still under way";
         registry.register("skipped_ticks", help, new.skipped_ticks.clone());
+        let help = "Inputs of a stage left out: replaced by a newer one, or the cause of a failure";
+        registry.register("skipped_inputs", help, new.skipped_inputs.clone());
+        let help = "Time from the arrival of a sample to its write on the wire";
+        registry.register_with_unit("sample_to_write", help, Unit::Seconds, new.sample_to_write.clone());
         registry.register("cycles", "Cycles completed, of all services", new.cycles.clone());
         registry.register_with_unit("stage_duration", "Time spent in a stage", Unit::Seconds, durations);
         registry.register("ready", "Whether the loop can decide", new.ready.clone());

@@ -29,7 +29,8 @@ pub enum ActorRole {
 }
 
 impl ActorRole {
-    fn as_str(self) -> &'static str {
+    /// Returns the word used in metrics and logs.
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Observer => "observer",
             Self::Forecaster => "forecaster",

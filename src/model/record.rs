@@ -48,11 +48,16 @@ pub struct SignalLabel {
     pub name: super::signal::SignalName,
     /// Unit.
     pub unit: super::signal::Unit,
+    /// What the loop takes it for.
+    pub role: Option<super::signal::Role>,
 }
 
 impl SignalLabel {
     /// Returns the labels of all signals of a service.
     pub fn of(spec: &ServiceSpec) -> Vec<Self> {
-        spec.signals.iter().map(|signal| Self { name: signal.name.clone(), unit: signal.unit }).collect()
+        spec.signals
+            .iter()
+            .map(|signal| Self { name: signal.name.clone(), unit: signal.unit, role: signal.role })
+            .collect()
     }
 }

@@ -6,9 +6,9 @@
 //!
 //! | file | duty |
 //! |---|---|
-//! | [`track`] | one signal: classifies an arrival, keeps its age, makes the features |
-//! | [`window`] | the last minutes of samples in time order, and the tenfold-jump filter over them |
-//! | [`minutes`] | the wall-clock minute grid: each minute closed once, gaps explicit |
+//! | `track` | one signal: classifies an arrival, keeps its age, makes the features |
+//! | `window` | the last minutes of samples in time order, and the tenfold-jump filter over them |
+//! | `minutes` | the wall-clock minute grid: each minute closed once, gaps explicit |
 //!
 //! **Age.** Staleness is the larger of two ages of the newest sample: wall time minus its stamp, and monotonic time
 //! since that stamp was first seen. So a series that repeats its last sample turns stale by itself, and a wall clock

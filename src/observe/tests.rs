@@ -245,8 +245,20 @@ fn a_jump_is_judged_per_unit_and_noise_near_zero_is_none() {
 fn the_level_outlives_a_long_silence() {
     let mut rig = rps();
     rig.feed(0.0, &[100.0, 100.0]);
-    let features = rig.feed(7200.0, &[1.0]);
-    assert!(matches!(missing(&features), Missing::UnconfirmedDrop { seen: 1, .. }));
+    for (start, seen) in [(7200.0, 1), (7215.0, 2)] {
+        let value = finite(1.0).unwrap();
+        assert_eq!(missing(&rig.feed(start, &[1.0])), &Missing::UnconfirmedDrop { value, seen });
+    }
+    assert_eq!(rig.feed(7230.0, &[1.0]).reading.fresh(), finite(1.0));
+}
+
+#[test]
+fn p9_a_sample_later_than_the_window_does_not_become_the_level() {
+    let mut rig = rps();
+    rig.feed(0.0, &[100.0]);
+    rig.feed(400.0, &[11.0]);
+    rig.step(at(406.0), value(10.0, 900.0));
+    assert_eq!(rig.feed(415.0, &[12.0]).reading.fresh(), finite(12.0));
 }
 
 #[test]
@@ -370,8 +382,15 @@ fn a_wall_clock_put_back_by_an_hour_holds_until_samples_fit_again() {
     let both = rig.step(back(75.0), value(75.0 - 3600.0, 6.0));
     assert_eq!(both.reading.fresh(), finite(6.0), "the source's clock jumped too");
     assert_eq!(minutes(&both), [], "minutes already closed are not closed again");
-    let drop = rig.step(back(90.0), value(90.0 - 3600.0, 0.0));
-    assert!(matches!(missing(&drop), Missing::UnconfirmedDrop { .. }), "the level outlives the jump");
+}
+
+#[test]
+fn the_level_outlives_a_wall_clock_put_back() {
+    let mut rig = rps();
+    rig.feed(0.0, &[5.0, 5.0, 5.0]);
+    let back = Now { wall: stamp(60.0 - 3600.0), mono: at(60.0).mono };
+    let drop = rig.step(back, value(60.0 - 3600.0, 0.0));
+    assert!(matches!(missing(&drop), Missing::UnconfirmedDrop { seen: 1, .. }));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Bounds, DecisionId, DecisionRecord, Features, KillState, Mode, Outlook, PolicyRevision, ServiceId, Slo, TraceId,
+    Bounds, DecisionId, DecisionRecord, Features, KillState, Mode, Outlook, PolicyRevision, ServiceId, Slo,
     record::SignalLabel,
 };
 
@@ -29,8 +29,8 @@ pub struct ServiceSnapshot {
     pub features: Option<Arc<Features>>,
     /// What was last expected.
     pub outlook: Option<Arc<Outlook>>,
-    /// The last decision: its id, its trace, and one sentence.
-    pub last: Option<(DecisionId, TraceId, String)>,
+    /// The last decision.
+    pub last: Option<Arc<DecisionRecord>>,
     /// Restarts of its actors so far.
     pub restarts: u64,
     /// Why it is quarantined, if it is.

@@ -4,15 +4,13 @@
 
 mod architecture;
 mod cluster_faults;
+mod console;
 mod contract_cluster;
 mod contract_journal;
-mod golden_explain;
-mod kubernetes_double;
-mod golden_metrics;
-mod records;
-//! suite
-
 mod contract_prometheus;
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
-
+mod golden_explain;
+mod golden_metrics;
+mod kubernetes_double;
 mod properties;
+mod records;
+mod scenarios;

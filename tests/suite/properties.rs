@@ -302,7 +302,7 @@ fn the_safety_page_names_tests_that_exist() {
     let rows: Vec<Vec<&str>> =
         page.lines().filter(|line| line.starts_with("| INV-")).map(|line| line.split('|').collect()).collect();
     assert!(rows.len() >= 14);
-    let source = source_of(&root.join("src")) + &source_of(&root.join("tests"));
+    let source = [source_of(&root.join("src")), source_of(&root.join("tests"))].concat();
     for row in rows {
         let [_, id, _, _, tests, _] = row.as_slice() else { panic!("not four columns: {row:?}") };
         let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();

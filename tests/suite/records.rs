@@ -103,7 +103,7 @@ fn revision() -> PolicyRevision {
 }
 
 fn label(name: &str, unit: Unit) -> SignalLabel {
-    SignalLabel { name: SignalName::new(name).unwrap(), unit }
+    SignalLabel { name: SignalName::new(name).unwrap(), unit, role: None }
 }
 
 fn signal(reading: Reading) -> SignalFeatures {

@@ -9,15 +9,16 @@ use ractor::ActorRef;
 
 use crate::cycle::{
     ActuatorCore, ActuatorEvent, Assessed, DeciderCore, DeciderEvent, ForecasterCore, ForecasterEvent, ObserverCore,
-    RoundArrived,
 };
 use crate::instrument::ServiceMetrics;
-use crate::model::{ChangeSet, DecisionRecord, Features, Intent, MinuteValue, Now, Outlook, ServiceSpec, WriteOutcome};
+use crate::model::{
+    Arrival, ChangeSet, DecisionRecord, Features, Intent, MinuteValue, Now, Outlook, ServiceSpec, WriteOutcome,
+};
 
-use super::super::inbox::Inbox;
-use super::super::world::World;
 use super::stage::{Stage, Wake};
 use super::stages::{ActuatorStage, DeciderStage, ForecasterStage, ObserverStage};
+use crate::actors::inbox::{Inbox, Put};
+use crate::actors::world::World;
 
 /// A core whose steps count only once they are through: a panic half-way leaves the last good state.
 #[derive(Debug)]
@@ -34,6 +35,15 @@ impl<T: Clone> Committed<T> {
         *self.0.lock() = next;
         result
     }
+}
+
+/// The share that one service has in a round of a source.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Share {
+    /// In the order of the spec's signals; `None` where the source was not asked.
+    pub arrivals: Vec<Option<Arrival>>,
+    /// When the round arrived.
+    pub now: Now,
 }
 
 /// What is shown of a service.
@@ -63,7 +73,7 @@ pub struct Service {
     pub(super) forecaster: Committed<ForecasterCore>,
     pub(super) decider: Committed<DeciderCore>,
     pub(super) actuator: Committed<ActuatorCore>,
-    pub(super) rounds: Inbox<RoundArrived>,
+    pub(super) rounds: Inbox<Share>,
     pub(super) forecasts: Inbox<ForecasterEvent>,
     pub(super) decisions: Inbox<DeciderEvent>,
     pub(super) actions: Inbox<ActuatorEvent>,
@@ -95,13 +105,13 @@ impl Service {
     }
 
     /// Hands over the share of a round. A share that was not yet taken is replaced.
-    pub fn round_arrived(&self, round: RoundArrived) {
-        self.wake_if::<ObserverStage>(self.rounds.put_latest(round));
+    pub fn round_arrived(&self, share: Share) {
+        self.put::<ObserverStage>(self.rounds.put_latest(share));
     }
 
     /// Hands over the past of the forecast signals.
     pub fn history_read(&self, history: Vec<(usize, Vec<MinuteValue>)>) {
-        self.wake_if::<ForecasterStage>(self.forecasts.put_fact(ForecasterEvent::HistoryRead(history)));
+        self.put::<ForecasterStage>(self.forecasts.put_fact(ForecasterEvent::HistoryRead(history)));
     }
 
     /// Lets the service act without (further) history.
@@ -116,6 +126,7 @@ impl Service {
 
     /// Tells both stages concerned how a write ended.
     pub fn write_ended(&self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
+        self.metrics.wrote(outcome);
         self.update_view(|view| {
             if let Some(record) = view.record.as_mut().filter(|record| record.id == change.decision) {
                 Arc::make_mut(record).outcome = Some(outcome.clone());
@@ -123,9 +134,9 @@ impl Service {
         });
         let (change, outcome) = (change.clone(), outcome.clone());
         let event = DeciderEvent::WriteEnded { change: change.clone(), outcome: outcome.clone(), now };
-        self.wake_if::<DeciderStage>(self.decisions.put_fact(event));
+        self.put::<DeciderStage>(self.decisions.put_fact(event));
         let event = ActuatorEvent::WriteEnded { change, outcome, now };
-        self.wake_if::<ActuatorStage>(self.actions.put_fact(event));
+        self.put::<ActuatorStage>(self.actions.put_fact(event));
     }
 
     /// Why this service may not decide yet, or now.
@@ -149,11 +160,17 @@ impl Service {
     }
 
     pub(super) fn assessed(&self, assessed: Assessed) {
-        self.wake_if::<DeciderStage>(self.decisions.put_latest(DeciderEvent::Assessed(assessed)));
+        self.put::<DeciderStage>(self.decisions.put_latest(DeciderEvent::Assessed(assessed)));
     }
 
-    pub(super) fn wake_if<S: Stage>(&self, needed: bool) {
-        if needed && let Some(stages) = &*self.stages.load() {
+    /// Follows up on an item put into the inbox of a stage.
+    pub(super) fn put<S: Stage>(&self, put: Put) {
+        if put.replaced {
+            self.world.process.skipped_inputs.inc();
+        }
+        if put.wake
+            && let Some(stages) = &*self.stages.load()
+        {
             // A stage that is being restarted is woken by its start.
             let _ = stages[S::POSITION].cast(Wake);
         }

@@ -6,10 +6,10 @@ use std::time::Instant;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use crate::instrument::StageName;
+use crate::instrument::{self, ActorRole};
 
-use super::super::inbox::Inbox;
 use super::slot::{Committed, Service};
+use crate::actors::inbox::Inbox;
 
 /// The only message of a stage: something waits in its inbox.
 #[derive(Debug)]
@@ -25,8 +25,10 @@ pub(super) trait Stage: Send + Sync + 'static {
     type Effects;
     /// Place among the stages of a service.
     const POSITION: usize;
-    /// Name in metrics.
-    const NAME: StageName;
+    /// Name in metrics and logs.
+    const ROLE: ActorRole;
+    /// The stage of the loop whose duration its steps are.
+    const TIMED: instrument::Stage;
 
     fn inbox(service: &Service) -> &Inbox<Self::Item>;
     fn core(service: &Service) -> &Committed<Self::Core>;
@@ -53,8 +55,8 @@ impl<S: Stage> Actor for StageActor<S> {
 
     async fn pre_start(&self, myself: ActorRef<Wake>, (): ()) -> Result<(), ActorProcessingErr> {
         if S::inbox(&self.service).reopen() {
-            self.service.metrics.skipped(S::NAME);
-            tracing::warn!(service = %self.service.spec.id, stage = S::NAME.as_str(), "input skipped after a failure");
+            self.service.world.process.skipped_inputs.inc();
+            tracing::warn!(service = %self.service.spec.id, actor = S::ROLE.as_str(), "input skipped after a failure");
         }
         Ok(myself.cast(Wake)?)
     }
@@ -65,7 +67,7 @@ impl<S: Stage> Actor for StageActor<S> {
             let started = Instant::now();
             let effects = S::core(service).step(|core| S::step(core, &item, service));
             S::inbox(service).done();
-            service.metrics.stage_took(S::NAME, started.elapsed());
+            service.world.process.stage(S::TIMED, started.elapsed());
             S::perform(effects, service);
         }
         Ok(())

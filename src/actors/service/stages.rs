@@ -6,23 +6,24 @@ use crate::cycle::{
     ActuatorCore, ActuatorEffect, ActuatorEvent, Decided, DeciderCore, DeciderEvent, ForecasterCore, ForecasterEffect,
     ForecasterEvent, Inputs, Observed, ObserverCore, RoundArrived,
 };
-use crate::instrument::StageName;
+use crate::instrument::{self, ActorRole};
 use crate::ports::journal::Entry;
 
-use super::super::inbox::Inbox;
-use super::slot::{Committed, Service};
+use super::slot::{Committed, Service, Share};
 use super::stage::Stage;
+use crate::actors::inbox::Inbox;
 
 pub(super) struct ObserverStage;
 
 impl Stage for ObserverStage {
-    type Item = RoundArrived;
+    type Item = Share;
     type Core = ObserverCore;
     type Effects = Observed;
     const POSITION: usize = 0;
-    const NAME: StageName = StageName::Observe;
+    const ROLE: ActorRole = ActorRole::Observer;
+    const TIMED: instrument::Stage = instrument::Stage::Observe;
 
-    fn inbox(service: &Service) -> &Inbox<RoundArrived> {
+    fn inbox(service: &Service) -> &Inbox<Share> {
         &service.rounds
     }
 
@@ -30,15 +31,19 @@ impl Stage for ObserverStage {
         &service.observer
     }
 
-    fn step(core: &mut ObserverCore, round: &RoundArrived, _: &Service) -> Observed {
-        core.step(round)
+    fn step(core: &mut ObserverCore, share: &Share, service: &Service) -> Observed {
+        let target = service.world.cluster.observed(&service.spec.target);
+        if let Some(state) = target.known() {
+            service.world.gate.seen_replicas(&service.spec.id, state.replicas);
+        }
+        core.step(&RoundArrived { arrivals: share.arrivals.clone(), target, now: share.now })
     }
 
     fn perform(observed: Observed, service: &Arc<Service>) {
         service.update_view(|view| view.features = Some(observed.features.clone()));
-        service.metrics.observed(&observed.features);
+        service.world.process.cycles.inc();
         let event = ForecasterEvent::Observed(observed);
-        service.wake_if::<ForecasterStage>(service.forecasts.put_latest(event));
+        service.put::<ForecasterStage>(service.forecasts.put_latest(event));
     }
 }
 
@@ -49,7 +54,8 @@ impl Stage for ForecasterStage {
     type Core = ForecasterCore;
     type Effects = Vec<ForecasterEffect>;
     const POSITION: usize = 1;
-    const NAME: StageName = StageName::Forecast;
+    const ROLE: ActorRole = ActorRole::Forecaster;
+    const TIMED: instrument::Stage = instrument::Stage::Forecast;
 
     fn inbox(service: &Service) -> &Inbox<ForecasterEvent> {
         &service.forecasts
@@ -87,7 +93,7 @@ fn in_pool(service: &Arc<Service>, job: impl FnOnce() -> ForecasterEvent + Send 
     let owner = service.clone();
     let done = service.world.executor.run(Box::new(move || {
         let event = job();
-        owner.wake_if::<ForecasterStage>(owner.forecasts.put_fact(event));
+        owner.put::<ForecasterStage>(owner.forecasts.put_fact(event));
     }));
     tokio::spawn(done);
 }
@@ -99,7 +105,8 @@ impl Stage for DeciderStage {
     type Core = DeciderCore;
     type Effects = Option<Decided>;
     const POSITION: usize = 2;
-    const NAME: StageName = StageName::Decide;
+    const ROLE: ActorRole = ActorRole::Decider;
+    const TIMED: instrument::Stage = instrument::Stage::Decide;
 
     fn inbox(service: &Service) -> &Inbox<DeciderEvent> {
         &service.decisions
@@ -110,15 +117,24 @@ impl Stage for DeciderStage {
     }
 
     fn step(core: &mut DeciderCore, event: &DeciderEvent, service: &Service) -> Option<Decided> {
-        let policy = service.world.policy.load();
-        let kill = service.world.kill.seen();
-        let hold = service.hold();
-        core.step(event, Inputs { policy: policy.as_deref(), kill: &kill, hold: hold.as_deref() })
+        match event {
+            DeciderEvent::Assessed(assessed) => {
+                let world = &service.world;
+                let (policy, kill, expired) = (world.policy.load(), world.kill.seen(), (world.deadline)());
+                let hold = service.hold();
+                let (policy, hold) = (policy.as_deref(), hold.as_deref());
+                Some(core.decide(assessed, Inputs { policy, kill: &kill, expired: &expired, hold }))
+            }
+            DeciderEvent::WriteEnded { change, outcome, now } => {
+                core.write_ended(change, outcome, *now);
+                None
+            }
+        }
     }
 
     fn perform(decided: Option<Decided>, service: &Arc<Service>) {
         let Some(decided) = decided else { return };
-        service.metrics.decided(&decided.record);
+        service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
         service.update_view(|view| view.record = Some(decided.record.clone()));
         if decided.keep {
             service.world.journal.submit(Entry::Decision(decided.record.clone()));
@@ -127,8 +143,8 @@ impl Stage for DeciderStage {
         let carries_change = decided.record.change.is_some();
         let event = ActuatorEvent::Decided(decided);
         let inbox = &service.actions;
-        let wake = if carries_change { inbox.put_fact(event) } else { inbox.put_latest(event) };
-        service.wake_if::<ActuatorStage>(wake);
+        let put = if carries_change { inbox.put_fact(event) } else { inbox.put_latest(event) };
+        service.put::<ActuatorStage>(put);
     }
 }
 
@@ -139,7 +155,8 @@ impl Stage for ActuatorStage {
     type Core = ActuatorCore;
     type Effects = Vec<ActuatorEffect>;
     const POSITION: usize = 3;
-    const NAME: StageName = StageName::Act;
+    const ROLE: ActorRole = ActorRole::Actuator;
+    const TIMED: instrument::Stage = instrument::Stage::Act;
 
     fn inbox(service: &Service) -> &Inbox<ActuatorEvent> {
         &service.actions
@@ -163,7 +180,7 @@ impl Stage for ActuatorStage {
                     });
                 }
                 ActuatorEffect::Measured { decision, effect } => {
-                    service.metrics.measured(&effect);
+                    service.metrics.measured(effect.impact);
                     service.world.journal.submit(Entry::Measured { decision, effect });
                 }
             }

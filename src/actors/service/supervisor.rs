@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 
+use crate::instrument::ActorRole;
 use crate::model::Now;
 
 use super::slot::Service;
@@ -106,7 +107,7 @@ impl SupervisorState {
             spawn::<DeciderStage>(&self.service, &cell).await?,
             spawn::<ActuatorStage>(&self.service, &cell).await?,
         ];
-        self.alive = stages.iter().map(ActorRef::get_id).collect();
+        self.alive = stages.iter().map(|stage| stage.get_id()).collect();
         self.started = self.service.world.clock.now().mono;
         self.service.stages.store(Some(Arc::new(stages)));
         self.service.update_view(|view| view.quarantined = None);
@@ -122,7 +123,7 @@ impl SupervisorState {
             self.failures.pop_front();
         }
         self.service.update_view(|view| view.restarts += 1);
-        self.service.metrics.restarted();
+        self.service.metrics.restarted(self.role(stage));
         tracing::error!(service = %self.service.spec.id, error, "stage failed, service is restarted");
         if let Some(stages) = self.service.stages.swap(None) {
             for other in stages.iter().filter(|other| other.get_id() != stage.get_id()) {
@@ -130,6 +131,17 @@ impl SupervisorState {
             }
         }
         self.ended(myself, stage.get_id());
+    }
+
+    fn role(&self, stage: &ActorCell) -> ActorRole {
+        let stages = self.service.stages.load();
+        let position = stages.as_ref().and_then(|stages| stages.iter().position(|one| one.get_id() == stage.get_id()));
+        match position {
+            Some(ForecasterStage::POSITION) => ForecasterStage::ROLE,
+            Some(DeciderStage::POSITION) => DeciderStage::ROLE,
+            Some(ActuatorStage::POSITION) => ActuatorStage::ROLE,
+            _ => ObserverStage::ROLE,
+        }
     }
 
     /// Plans the restart once the last stage has ended.

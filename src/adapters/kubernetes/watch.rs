@@ -181,6 +181,8 @@ impl Watcher {
 fn stop(error: &kube::Error) -> Stop {
     match error {
         kube::Error::Api(status) if status.code == 410 => Stop::Lost,
+        // An event that cannot be read is one that was missed.
+        kube::Error::SerdeError(_) => Stop::Lost,
         kube::Error::Api(status) if matches!(status.code, 401 | 403) => Stop::Forbidden(explain(error)),
         _ => Stop::Failed(explain(error)),
     }

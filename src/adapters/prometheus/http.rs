@@ -10,11 +10,13 @@ use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, redirect};
 use tokio::sync::Mutex;
 
-use super::back_off::BackOff;
 use super::parse;
 use super::settings::{PrometheusSettings, SetupError};
 use crate::model::time::elapsed;
 use crate::ports::SourceError;
+
+/// A source cannot ask to be left alone for longer.
+const LONGEST_BACK_OFF: Duration = Duration::from_mins(1);
 
 /// Most bytes read of an answer, decoded: a vector of 10,000 series is 2 to 3 MB (fault row P11).
 pub(super) const MAX_ANSWER: usize = 16 << 20;
@@ -184,7 +186,7 @@ fn back_off(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => elapsed(date(text)?, date(header(headers, DATE)?)?),
     };
-    Some(asked.min(BackOff::CAP))
+    Some(asked.min(LONGEST_BACK_OFF))
 }
 
 fn date(text: &str) -> Option<jiff::Timestamp> {

@@ -7,15 +7,14 @@
 //!
 //! | file | duty |
 //! |---|---|
-//! | [`settings`] | where and how long, validated |
-//! | [`http`] | one exchange: deadline, size limit, no redirects, errors without secrets |
-//! | [`parse`] | walks an answer series by series, without holding it twice |
-//! | [`vector`] | instant answers: one slot for each service |
-//! | [`history`] | range answers on the minute grid, split into stretches a server accepts |
-//! | [`selector`] | label matchers for some services, quoted |
-//! | [`back_off`] | how long to stay away from a source that fails |
+//! | `settings` | where and how long, validated |
+//! | `http` | one exchange: deadline, size limit, no redirects, errors without secrets |
+//! | `parse` | walks an answer series by series, without holding it twice |
+//! | `vector` | instant answers: one slot for each service |
+//! | `history` | range answers on the minute grid, split into stretches a server accepts |
+//! | `selector` | label matchers for some services, quoted |
+//! | `back_off` | how long to stay away from a source that fails |
 
-mod back_off;
 mod history;
 mod http;
 mod parse;
@@ -24,11 +23,10 @@ mod settings;
 mod vector;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::future::BoxFuture;
-use tokio::time::Instant;
 
-pub use back_off::BackOff;
 pub use settings::{PrometheusSettings, SetupError};
 
 use crate::model::{Arrival, Finite, Missing, Sample, Timestamp};
@@ -81,7 +79,7 @@ struct Times {
 struct Reader<'a> {
     http: &'a Http,
     round: &'a Round,
-    until: Instant,
+    started: Instant,
     /// Sample times by question, so that templates over the same series ask once.
     times: Vec<Times>,
     answer: Answer,
@@ -96,7 +94,7 @@ impl<'a> Reader<'a> {
             back_off: None,
             error: None,
         };
-        Self { http, round, until: Instant::now() + round.deadline, times: Vec::new(), answer }
+        Self { http, round, started: Instant::now(), times: Vec::new(), answer }
     }
 
     async fn run(mut self) -> Answer {
@@ -136,7 +134,7 @@ impl<'a> Reader<'a> {
         if let Some(error) = &self.answer.error {
             return Err(error.clone());
         }
-        let left = self.until.saturating_duration_since(Instant::now());
+        let left = self.round.deadline.saturating_sub(self.started.elapsed());
         if left.is_zero() {
             return Err(self.answer.error.insert(SourceError::TimedOut(self.round.deadline)).clone());
         }

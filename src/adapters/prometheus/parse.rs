@@ -50,7 +50,8 @@ pub(super) fn read<S: Sink>(body: &[u8], template: &Template, sink: &mut S) -> R
         scratch: Vec::new(),
         sink,
     };
-    let mut json = serde_json::Deserializer::from_slice(body);
+    let body = std::str::from_utf8(body).map_err(|error| SourceError::Malformed(error.to_string()))?;
+    let mut json = serde_json::Deserializer::from_str(body);
     let walked = Envelope { head: &mut head, walk: &mut walk }.deserialize(&mut json).and_then(|()| json.end());
     if let Err(error) = walked {
         return Err(SourceError::Malformed(short(&error.to_string())));
@@ -287,10 +288,11 @@ impl<'de, S: Sink> Visitor<'de> for Metric<'_, '_, 'de, S> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some((Text(label), Text(value))) = map.next_entry()? {
-            let wanted = self.0.labels.iter().zip(&mut self.0.values).find(|(name, _)| ***name == *label);
-            if let Some((_, slot)) = wanted {
-                *slot = Some(value);
+        while let Some(Text(label)) = map.next_key()? {
+            let wanted = self.0.labels.iter().position(|name| **name == *label);
+            match wanted.and_then(|position| self.0.values.get_mut(position)) {
+                Some(slot) => *slot = Some(map.next_value::<Text<'de>>()?.0),
+                None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         Ok(())

@@ -13,7 +13,7 @@ const STEP: usize = 256;
 
 /// How long an ended intent is kept: longer than every budget and cooldown looks back. Its decision record,
 /// which holds the change and the outcome, is kept as long as other records.
-const ENDED_FOR: Duration = Duration::from_secs(24 * 3600);
+const ENDED_FOR: Duration = Duration::from_hours(24);
 
 /// Removes up to [`STEP`] records and as many ended intents. Returns whether there may be more to remove.
 ///

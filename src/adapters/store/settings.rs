@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// How much the journal keeps. Open intents and their decisions stay whatever is set here, and so do the
 /// newest records and intents (`FLOOR`), so that a jump of the clock cannot empty it.

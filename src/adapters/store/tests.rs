@@ -379,7 +379,7 @@ fn a_disk_that_does_not_keep_up_shows_until_it_has() {
 #[test]
 fn the_oldest_go_first_and_open_intents_stay() {
     let (_dir, path) = place();
-    let settings = StoreSettings::new(FLOOR, Duration::from_secs(3600)).unwrap();
+    let settings = StoreSettings::new(FLOOR, Duration::from_hours(1)).unwrap();
     let journal = RedbJournal::open(&path, settings, JournalMetrics::default()).unwrap();
     let count = FLOOR as u32 * 2;
     for seq in 1..=count {
@@ -427,7 +427,7 @@ fn ended_intents_go_after_a_day_but_a_jump_of_the_clock_empties_nothing() {
 
 #[test]
 fn settings_that_lose_what_budgets_need_are_refused() {
-    let day = Duration::from_secs(86_400);
+    let day = Duration::from_hours(24);
     assert_eq!(StoreSettings::new(10, day), Err(StoreSettingsError::TooFew { found: 10 }));
     assert!(matches!(StoreSettings::new(5000, day / 100), Err(StoreSettingsError::TooShort { .. })));
     assert!(StoreSettings::new(5000, day).is_ok());

@@ -170,7 +170,7 @@ impl Shared {
     /// Commits a group and answers all who wait for it.
     fn settle(&self, group: Vec<Item>) {
         if let Some(error) = self.failed.get() {
-            return group.into_iter().for_each(|item| self.answer(item, Err(error.clone())));
+            return self.answer_all(group, error);
         }
         let started = Instant::now();
         match tables::guarded(|| self.commit(&group)) {
@@ -180,7 +180,7 @@ impl Shared {
             }
             Err(fault) => {
                 let error = self.fail(&fault);
-                group.into_iter().for_each(|item| self.answer(item, Err(error.clone())));
+                self.answer_all(group, &error);
             }
         }
     }
@@ -199,6 +199,12 @@ impl Shared {
         tables.finish()?;
         txn.commit()?;
         Ok(results)
+    }
+
+    fn answer_all(&self, group: Vec<Item>, error: &JournalError) {
+        for item in group {
+            self.answer(item, Err(error.clone()));
+        }
     }
 
     fn answer(&self, item: Item, result: Result<(), JournalError>) {

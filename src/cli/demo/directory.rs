@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::adapters::kill_file;
+use crate::adapters::kill_file::{self, Scope};
 use crate::demo::queries::{LABELS, QUERIES, SAMPLES};
 
 /// The shipped policies that the demo starts with.
@@ -22,8 +22,9 @@ impl Directory {
     /// Writes the settings, releases the kill switch, and forgets the journal of an earlier demo. Policies that
     /// are there are kept: they may have been edited.
     pub fn prepare(path: &Path, prometheus: &str, kubernetes: &str) -> anyhow::Result<Self> {
-        let directory = Self(path.to_path_buf());
         let wanted = || format!("cannot prepare {}; name another with --directory", path.display());
+        let directory = Self(std::path::absolute(path).with_context(wanted)?);
+        let path = &directory.0;
         fs::create_dir_all(directory.policies()).with_context(wanted)?;
         for (name, text) in POLICIES {
             let file = directory.policies().join(name);
@@ -36,7 +37,7 @@ impl Directory {
             fs::remove_file(&journal).with_context(wanted)?;
         }
         fs::write(directory.settings(), directory.settings_text(prometheus, kubernetes)).with_context(wanted)?;
-        kill_file::release(&path.join("killswitch.yaml"), None, "flyball demo", "the demo begins")?;
+        kill_file::release(&path.join("killswitch.yaml"), &Scope::All, "flyball demo", "the demo begins")?;
         Ok(directory)
     }
 

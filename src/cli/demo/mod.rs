@@ -71,9 +71,9 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let start = Scenario::demo_start("2026-03-03T00:00:00Z".parse()?);
     let plant = Plant::start(args.seed, start).await?;
     let directory = Directory::prepare(&args.directory, &plant.demo.prometheus_url(), &plant.api.url())?;
-    logs::to_file("info", &directory.log())?;
+    logs::start_in_file("info", std::fs::File::create(directory.log())?)?;
     let settings = config::load(&directory.settings())?;
-    let clock = Arc::new(ScaledClock::new(start, args.speed));
+    let clock = Arc::new(ScaledClock::start(start, args.speed)?);
     let metrics = Arc::new(Metrics::new());
     let ports = Ports::open(&settings, clock.clone(), &metrics).await?;
     let running = Running::start(&settings, ports, metrics).await?;
@@ -87,7 +87,7 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     screen.close();
     running.stop().await;
     outcome?;
-    screen.summary(&plant.demo.scores());
+    screen.summary(&plant.demo.scores())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -97,7 +97,7 @@ impl Plant {
         let demo = Demo::start(&scenario, seed, start).await.context("cannot serve the plant's telemetry")?;
         let objects = Objects::default();
         for service in demo.snapshot() {
-            objects.add_deployment(service.service.namespace(), service.service.name(), service.pods.wanted);
+            objects.add_deployment(service.service.namespace(), service.service.name(), service.pods.replicas);
         }
         let api = KubernetesDouble::start(objects.clone()).await.context("cannot serve the plant's Kubernetes API")?;
         let plant = Self { demo, objects, api };
@@ -109,7 +109,7 @@ impl Plant {
     fn advance(&self, to: Timestamp) {
         let wanted = |id: &ServiceId| self.objects.wanted(id.namespace(), id.name());
         let report = |id: &ServiceId, pods: PodCounts| {
-            self.objects.set_status(id.namespace(), id.name(), pods.existing, pods.ready);
+            self.objects.set_status(id.namespace(), id.name(), pods.replicas, pods.ready);
         };
         self.demo.advance_to(to, wanted, report);
     }

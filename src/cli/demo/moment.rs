@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::actors::LoopControl;
 use crate::demo::PlantSnapshot;
 use crate::demo::view_model::{Ahead, Hints, LastDecision, ServiceRow, ViewModel, Violations};
-use crate::model::{Outlook, Role, ServiceId, Timestamp};
+use crate::model::{Outlook, Role, ServiceId, Timestamp, explain};
 use crate::ports::{Control, ServiceSnapshot};
 use crate::sim::Score;
 
@@ -44,7 +44,10 @@ impl Moments {
     /// Returns what is said before the first moment.
     pub fn hello(&self) -> Vec<String> {
         vec![
-            format!("flyball demo: three services, {} s of their time each second; no cluster, no other server", self.speed),
+            format!(
+                "flyball demo: three services, {} s of their time each second; no cluster, no other server",
+                self.speed
+            ),
             "in about 10 s shop/checkout meets its daily surge; watch it get its replicas before".to_owned(),
             format!("edit   {}", self.hints.policy),
             format!("stop   {}   (in a second terminal)", self.hints.kill),
@@ -57,7 +60,8 @@ impl Moments {
     pub fn now(&self, plant: &Plant, at: Timestamp, halted: bool) -> ViewModel {
         let status = self.control.status();
         let scores = plant.demo.scores();
-        let minutes = |scores: &std::collections::BTreeMap<ServiceId, Score>| Score::sum(scores.values()).slo_violation_minutes;
+        let minutes =
+            |scores: &std::collections::BTreeMap<ServiceId, Score>| Score::sum(scores.values()).slo_violation_minutes;
         ViewModel {
             at,
             speed: self.speed,
@@ -109,11 +113,11 @@ fn service_row(snapshot: &ServiceSnapshot, plant: &PlantSnapshot, loads: Vec<f64
         mode: snapshot.mode,
         load: fresh(Role::ArrivalRate),
         ahead: snapshot.outlook.as_deref().and_then(|outlook| ahead(snapshot, outlook)),
-        replicas: plant.pods.wanted,
+        replicas: plant.pods.replicas,
         ready: plant.pods.ready,
         p99: fresh(Role::Latency),
         slo_p99: snapshot.slo.p99,
-        decision: snapshot.last.as_ref().map(|last| LastDecision { at: last.at, text: last.sentence.clone() }),
+        decision: snapshot.last.as_ref().map(|last| LastDecision { at: last.at, text: explain::sentence(last) }),
         loads,
     }
 }

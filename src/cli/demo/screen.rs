@@ -54,8 +54,12 @@ impl Screen {
                 terminal.draw(|frame| view::render(frame, &moment))?;
                 return seen_enough();
             }
-            (None, Output::Text) => lines::lines(&moment).iter().for_each(|line| println!("{line}")),
-            (None, Output::Json) => lines::json_lines(&moment).iter().for_each(|line| println!("{line}")),
+            (None, Output::Text) => lines::text(&moment).iter().for_each(|line| println!("{line}")),
+            (None, Output::Json) => {
+                for line in lines::json(&moment) {
+                    println!("{}", serde_json::to_string(&line)?);
+                }
+            }
         }
         Ok(ControlFlow::Continue(()))
     }
@@ -68,11 +72,12 @@ impl Screen {
     }
 
     /// Prints what the run cost, beside the stock autoscaler.
-    pub fn summary(&self, scores: &Scores) {
+    pub fn summary(&self, scores: &Scores) -> anyhow::Result<()> {
         match self.output {
-            Output::Text => lines::summary(scores).iter().for_each(|line| println!("{line}")),
-            Output::Json => println!("{}", lines::json_summary(scores)),
+            Output::Text => lines::text_summary(scores).iter().for_each(|line| println!("{line}")),
+            Output::Json => println!("{}", serde_json::to_string(&lines::json_summary(scores))?),
         }
+        Ok(())
     }
 }
 

@@ -86,9 +86,7 @@ pub(crate) fn register(engine: &mut Engine) {
     register_sized(engine, "scale_by", |size| {
         within("scale_by", size, &FACTOR).map(|factor| Action::ScaleBy { factor })
     });
-    register_sized(engine, "scale_to", |size| {
-        replicas("scale_to", size).map(|replicas| Action::ScaleTo { replicas })
-    });
+    register_sized(engine, "scale_to", |size| replicas("scale_to", size).map(|replicas| Action::ScaleTo { replicas }));
     register_sized(engine, "autoscaler_floor", |size| {
         replicas("autoscaler_floor", size).map(|replicas| Action::SetAutoscalerFloor { replicas })
     });

@@ -15,10 +15,7 @@ const MAX_NESTING: usize = 4;
 #[derive(Debug, Clone)]
 pub(crate) enum Clause {
     /// `when` or `unless`.
-    Condition {
-        condition: Condition,
-        negated: bool,
-    },
+    Condition { condition: Condition, negated: bool },
     /// What to do.
     Act(Wanted),
     /// Words of the author.
@@ -73,7 +70,9 @@ impl Clauses {
             Some(Clause::Act(_)) => return Err("it has two actions, a rule has one: make two rules".to_owned()),
             None => {
                 let number = position.saturating_add(1);
-                return Err(format!("element {number} is {word}, expected when(..), unless(..), note(..) or an action"));
+                return Err(format!(
+                    "element {number} is {word}, expected when(..), unless(..), note(..) or an action"
+                ));
             }
         }
         Ok(())

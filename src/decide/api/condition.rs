@@ -125,7 +125,7 @@ fn describe(note: &mut String, trace: &ConditionTrace) {
 
 fn negate(mut condition: Condition) -> Condition {
     let trace = &mut condition.trace;
-    trace.holds = trace.holds.not();
+    trace.holds = trace.holds.negated();
     match trace.comparison {
         Some(comparison) => {
             trace.comparison = Some(opposite(comparison));
@@ -161,7 +161,8 @@ fn assume(mut condition: Condition, assumed: bool) -> Condition {
 pub(crate) fn refuse_comparisons<T: Any + Clone + Send + Sync>(engine: &mut Engine, what: &'static str) {
     for symbol in ["==", "!="] {
         let refuse = move || -> ScriptResult<bool> {
-            Err(format!("{what} cannot be compared by {symbol}: use >, >=, <, <= on a quantity, or the flag alone").into())
+            Err(format!("{what} cannot be compared by {symbol}: use >, >=, <, <= on a quantity, or the flag alone")
+                .into())
         };
         engine.register_fn(symbol, move |_: T, _: Dynamic| refuse());
         engine.register_fn(symbol, move |_: Dynamic, _: T| refuse());

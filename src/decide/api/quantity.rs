@@ -227,7 +227,8 @@ pub(crate) fn quantity_in(value: &Dynamic, unit: Unit, what: &str) -> ScriptResu
     if quantity.unit == unit {
         return Ok(quantity);
     }
-    Err(format!("{what} is {}, expected {}: write {}", unit_word(quantity.unit), unit_word(unit), constructor(unit)).into())
+    Err(format!("{what} is {}, expected {}: write {}", unit_word(quantity.unit), unit_word(unit), constructor(unit))
+        .into())
 }
 
 /// Returns what a script value is, for messages.
@@ -264,8 +265,10 @@ pub(crate) fn register_operators(engine: &mut Engine) {
     for comparison in [Comparison::Above, Comparison::AtLeast, Comparison::Below, Comparison::AtMost] {
         let symbol = comparison.as_str();
         engine.register_fn(symbol, move |left: Quantity, right: Quantity| compare(left, comparison, right));
-        engine.register_fn(symbol, move |left: Quantity, right: FLOAT| compare(left, comparison, Quantity::bare(right)?));
-        engine.register_fn(symbol, move |left: FLOAT, right: Quantity| compare(Quantity::bare(left)?, comparison, right));
+        engine
+            .register_fn(symbol, move |left: Quantity, right: FLOAT| compare(left, comparison, Quantity::bare(right)?));
+        engine
+            .register_fn(symbol, move |left: FLOAT, right: Quantity| compare(Quantity::bare(left)?, comparison, right));
         engine.register_fn(symbol, move |left: Quantity, right: INT| {
             compare(left, comparison, Quantity::bare(right as f64)?)
         });
@@ -277,12 +280,10 @@ pub(crate) fn register_operators(engine: &mut Engine) {
         engine.register_fn(name, move |left: Quantity, right: Quantity| arithmetic(name, left, right));
         engine.register_fn(name, move |left: Quantity, right: FLOAT| arithmetic(name, left, Quantity::bare(right)?));
         engine.register_fn(name, move |left: FLOAT, right: Quantity| arithmetic(name, Quantity::bare(left)?, right));
-        engine.register_fn(name, move |left: Quantity, right: INT| {
-            arithmetic(name, left, Quantity::bare(right as f64)?)
-        });
-        engine.register_fn(name, move |left: INT, right: Quantity| {
-            arithmetic(name, Quantity::bare(left as f64)?, right)
-        });
+        engine
+            .register_fn(name, move |left: Quantity, right: INT| arithmetic(name, left, Quantity::bare(right as f64)?));
+        engine
+            .register_fn(name, move |left: INT, right: Quantity| arithmetic(name, Quantity::bare(left as f64)?, right));
     }
     engine.register_fn("or", |value: Quantity, other: Quantity| instead(value, other));
     engine.register_fn("or", |value: Quantity, other: FLOAT| instead(value, Quantity::bare(other)?));
@@ -297,7 +298,9 @@ fn arithmetic(name: &str, left: Quantity, right: Quantity) -> ScriptResult<Quant
     if name == "*" {
         let unit = match (left.unit, right.unit) {
             (unit, Unit::Count) | (Unit::Count, unit) => unit,
-            _ => return Err(format!("{} and {}: one factor has to be a plain number", left.name(), right.name()).into()),
+            _ => {
+                return Err(format!("{} and {}: one factor has to be a plain number", left.name(), right.name()).into());
+            }
         };
         return Ok(left.combine(right, text, |left, right| left * right, unit));
     }

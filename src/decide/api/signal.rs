@@ -221,7 +221,8 @@ fn flag(service: &Service, labels: &Labels) -> Condition {
 
 fn register_target(engine: &mut Engine) {
     engine.register_get("replicas", |service: &mut Service| Replicas(Arc::clone(&service.0)));
-    for (name, read) in [("current", (|target| target.replicas) as fn(Target) -> u32), ("ready", |target| target.ready)] {
+    for (name, read) in [("current", (|target| target.replicas) as fn(Target) -> u32), ("ready", |target| target.ready)]
+    {
         let label: Arc<str> = format!("replicas.{name}").into();
         engine.register_get(name, move |replicas: &mut Replicas| count_of_target(&replicas.0, &label, read));
     }

@@ -7,8 +7,8 @@ use crate::decide::api::quantity::Stamp;
 use crate::decide::vocabulary::Vocabulary;
 use crate::model::outlook::HorizonPoint;
 use crate::model::{
-    Bounds, Capacity, Features, Finite, HORIZONS, Minute, Now, Outlook, QUANTILES, Readiness, Reading, Role, Sample, ServiceSpec,
-    SignalFeatures, SignalName, SignalOutlook, SignalSpec, TargetReading, Timestamp, Unit,
+    Bounds, Capacity, Features, Finite, HORIZONS, Minute, Now, Outlook, QUANTILES, Readiness, Reading, Role, Sample,
+    ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, TargetReading, Timestamp, Unit,
 };
 
 /// Horizon of `.predicted` where no lead time is known.
@@ -225,7 +225,8 @@ fn target(reading: &TargetReading) -> Result<Target, Arc<str>> {
 
 fn flat_outlook() -> SignalOutlook {
     let row = [1.0; QUANTILES.len()];
-    let points = HORIZONS.iter().map(|minutes| HorizonPoint { minutes: *minutes, point: 1.0, quantiles: row }).collect();
+    let points =
+        HORIZONS.iter().map(|minutes| HorizonPoint { minutes: *minutes, point: 1.0, quantiles: row }).collect();
     let blank = SignalOutlook::not_ready(Minute(0), 0, 0);
     SignalOutlook { readiness: Readiness::Ready, points, max_10: Some(row), max_30: Some(row), ..blank }
 }

@@ -1,1 +1,177 @@
-//! x
+//! The holes of the engine, each closed and each shown to be closed.
+
+use super::*;
+
+fn error(policy: &str) -> String {
+    match Case::new().ask(policy).rules.remove(0).outcome {
+        RuleOutcome::Error { message } => message,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Operations inside callbacks do not count against the engine's own limit; they do against the meter's.
+#[test]
+fn the_operation_limit_holds_inside_callbacks() {
+    let nested = "let a = []; a.pad(100, 1); let b = []; b.pad(100, 2); a.map(|x| { b.map(|y| x + y); 0 });";
+    let bare = crate::decide::engine::bare(5_000);
+    assert!(bare.run(nested).is_ok(), "the engine counts what callbacks do by now: {:?}", bare.run(nested));
+    let policy = format!("rule(\"r\", #{{ priority: 1, goal: \"cost\" }}, |s, p| {{ {nested}\n [] }});");
+    refused(&policy, "t.rhai:1:");
+    let message = try_set(&policy).unwrap_err()[0].message.clone();
+    assert!(message.starts_with("operations: more than 5000"), "{message}");
+}
+
+#[test]
+fn a_rule_cannot_keep_state_in_captured_variables() {
+    for captured in ["let seen = 0;", "const LIMIT = 3;"] {
+        let name = if captured.contains("seen") { "seen" } else { "LIMIT" };
+        let policy = format!("{captured}\n{}", one(&format!("when(s.queue.current > {name}), restart()")));
+        refused(&policy, "t.rhai:2:1: rule r: it captures a variable of the file");
+    }
+    let curried = "fn f(x, s, p) { [when(s.rollout), restart()] }\n\
+                   rule(\"r\", #{ priority: 1, goal: \"cost\" }, Fn(\"f\").curry(1));";
+    refused(curried, "t.rhai:2:1: rule r: it captures a variable of the file");
+}
+
+/// Strict variables are off inside closures: what the parser lets pass is found by the evaluation at load.
+#[test]
+fn wrong_names_inside_closures_are_found_at_load() {
+    refused(&one("when(s.queue.current > limmit), restart()"), "t.rhai:2:24: unknown name `limmit`");
+    refused(&one("when(slo::breach(s)), restart()"), "t.rhai:2:6: rule r: ");
+    refused(&one("when(s.p9.predicted > ms(1)), restart()"), "t.rhai:2:7: rule r: unknown signal `p9`");
+}
+
+/// Rhai answers a comparison across types by itself: false for `==`, true for `!=`.
+#[test]
+fn comparisons_across_types_are_errors() {
+    for (condition, expected) in [
+        ("s.maintenance == true", "a condition cannot be compared by =="),
+        ("true != s.maintenance", "a condition cannot be compared by !="),
+        ("s.maintenance == s.rollout", "a condition cannot be compared by =="),
+        ("s.queue.current == 5", "a quantity cannot be compared by =="),
+        ("s.queue.current != s.replicas.current", "a quantity cannot be compared by !="),
+        ("s.queue.current > \"5\"", "a quantity cannot be compared with a text"),
+        ("\"5\" < s.queue.current", "a quantity cannot be compared with a text"),
+        ("s.queue.current > ()", "a quantity cannot be compared with nothing"),
+        ("s.queue.current > true", "a quantity cannot be compared with a bool"),
+        ("s.queue.current > s.rollout", "a quantity cannot be compared with a condition"),
+        ("s.queue > 5", "a signal without a view (.current, .mean, .predicted) cannot be compared with a number"),
+        ("5 < s.queue", "a signal without a view (.current, .mean, .predicted) cannot be compared with a number"),
+        ("s.queue == s.queue", "a signal without a view (.current, .mean, .predicted) cannot be compared by =="),
+        ("s.replicas > 3", "replicas without .current or .ready cannot be compared with a number"),
+        ("s.capacity > 3", "capacity without .needed_now, .needed_ahead or .floor cannot be compared with a number"),
+        ("s == 1", "the service cannot be compared by =="),
+        ("p != ()", "the parameters cannot be compared by !="),
+        ("restart() == restart()", "a clause cannot be compared by =="),
+        ("s.rollout in [s.rollout]", "a condition cannot be compared by =="),
+    ] {
+        let faults = try_set(&one(&format!("when({condition}), restart()"))).unwrap_err();
+        assert!(faults[0].message.starts_with(expected), "{condition}: {}", faults[0]);
+        assert_eq!((faults[0].line, faults[0].rule.as_deref()), (Some(2), Some("r")), "{condition}");
+    }
+}
+
+#[test]
+fn a_condition_is_no_bool() {
+    let hint = "a condition is not a bool: list it in when(..)";
+    for (body, expected) in [
+        ("if s.rollout { [] } else { [] }", hint),
+        ("if s.queue.current > 5 { [] } else { [] }", hint),
+        ("[when(s.rollout && s.can_scale_up), restart()]", hint),
+        ("[when(s.rollout || s.can_scale_up), restart()]", hint),
+        ("while s.rollout { } []", hint),
+        ("[when(s.rollout ?? s.can_scale_up), when(true)]", "no function `when (bool)`"),
+        ("switch s.maintenance { _ => [] }", "`switch` is not available in policies"),
+        ("try { s.rolout } catch { [] }", "`try` is not available in policies"),
+    ] {
+        let policy = format!("rule(\"r\", #{{ priority: 1, goal: \"cost\" }}, |s, p| {{\n{body}\n}});");
+        let faults = try_set(&policy).expect_err(body);
+        assert!(faults[0].message.starts_with(expected), "{body}: {}", faults[0]);
+        assert_eq!(faults[0].line, Some(2), "{body}: {}", faults[0]);
+    }
+}
+
+/// Nothing that waits, tells the time, prints or evaluates text can be reached.
+#[test]
+fn the_sandbox_has_no_door() {
+    for call in [
+        "sleep(1)",
+        "timestamp()",
+        "print(\"x\")",
+        "debug(\"x\")",
+        "eval(\"1\")",
+        "exit()",
+        "rand()",
+        "blob(10)",
+        "import \"x\" as x",
+        "export y",
+        "env(\"HOME\")",
+        "open_file(\"x\")",
+    ] {
+        for policy in
+            [format!("{call};"), format!("fn f() {{ {call}; }} f();"), one(&format!("when({call}), restart()"))]
+        {
+            let faults = try_set(&policy).expect_err(&policy);
+            assert!(!faults[0].message.contains("it has no rules"), "{policy}: {}", faults[0]);
+        }
+    }
+    refused(
+        "import \"lib/slo\" as slo;",
+        "t.rhai:1:1: `import` is not available in policies: put shared functions into",
+    );
+}
+
+/// Each file has an environment of its own, so equal names in two files cannot collide.
+#[test]
+fn equal_names_in_two_files_do_not_collide() {
+    let a = format!("fn limit() {{ 1 }}\n{}", one("when(s.queue.current > limit()), restart()"));
+    let b = format!("fn limit() {{ 9 }}\n{}", named("q", "when(s.queue.current > limit()), restart()"));
+    let set = compile([("a.rhai", a.as_str()), ("b.rhai", &b)], &vocabulary()).unwrap();
+    let proposal = Case::new().set("queue", 5.0).decide(&mut Decider::new(), &set);
+    let outcomes: Vec<_> = proposal.rules.iter().map(|rule| rule.outcome.as_str()).collect();
+    assert_eq!(outcomes, ["matched", "not_matched"]);
+}
+
+/// The top level may take more operations than a rule.
+#[test]
+fn load_and_run_have_limits_of_their_own() {
+    let work = "let sum = 0; for i in 0..3000 { sum += i; }";
+    let good = one("when(s.rollout), restart()");
+    assert!(try_set(&format!("{work}\n{good}")).is_ok());
+    let rule = format!("rule(\"r\", #{{ priority: 1, goal: \"cost\" }}, |s, p| {{\n{work}\n[] }});");
+    refused(&rule, "t.rhai:1:1: rule r: operations: more than 5000 in one evaluation");
+    refused(&format!("loop {{ }}\n{good}"), "t.rhai:1:6: operations: more than 200000 in one evaluation");
+}
+
+/// Actions are constructed although the conditions fail; their errors and unknowns count only when they hold.
+#[test]
+fn an_action_counts_only_when_the_conditions_hold() {
+    let policy = one("when(s.can_scale_up), scale_to(s.queue.current)");
+    let rule = |case: &Case| case.ask(&policy).rules.remove(0);
+    let none = Case::new().set("queue", 0.0);
+    assert!(error_of(&rule(&none)).starts_with("t.rhai:2:23: rule r: invalid action: scale_to: 0 is not between"));
+    assert_eq!(rule(&none.clone().replicas(20)).outcome, RuleOutcome::NotMatched);
+    let blind = Case::new().without("queue");
+    let trace = rule(&blind);
+    assert_eq!(trace.outcome, RuleOutcome::Unknown);
+    assert_eq!(&*trace.notes[0], "scale_to: queue.current is unknown: absent: no such series");
+    assert_eq!(rule(&blind.replicas(20)).outcome, RuleOutcome::NotMatched);
+}
+
+fn error_of(rule: &RuleTrace) -> String {
+    let RuleOutcome::Error { message } = &rule.outcome else { panic!("{:?}", rule.outcome) };
+    message.clone()
+}
+
+/// One rule's error does not hide the others.
+#[test]
+fn a_failing_rule_leaves_the_others_alone() {
+    let policy = format!(
+        "{}\n{}",
+        one("when(s.can_scale_up), scale_to(s.queue.current)"),
+        named("q", "when(s.can_scale_up), restart()")
+    );
+    let proposal = Case::new().ask(&policy);
+    assert!(error(&policy).contains("rule r"));
+    assert_eq!(proposal.choice, Choice::Act { rule: "q".into(), action: Action::Restart, backed_by_arrivals: false });
+}

@@ -173,8 +173,11 @@ fn the_whole_catalogue_can_be_constructed() {
         ("scale_to(s.capacity.needed_now)", Action::ScaleTo { replicas: 7 }, true),
         ("scale_to(max(s.capacity.needed_now, 9))", Action::ScaleTo { replicas: 9 }, true),
         ("autoscaler_floor(s.capacity.needed_now)", Action::SetAutoscalerFloor { replicas: 7 }, true),
-        ("shift(#{from: \"A\", to: \"B\", step: pct(25), limit: pct(50)})",
-            Action::ShiftTraffic { from: a, to: b, step: 0.25, limit: 0.5 }, false),
+        (
+            "shift(#{from: \"A\", to: \"B\", step: pct(25), limit: pct(50)})",
+            Action::ShiftTraffic { from: a, to: b, step: 0.25, limit: 0.5 },
+            false,
+        ),
         ("throttle(#{to: pct(80), ttl: \"10m\"})", Action::Throttle { to: 0.8, ttl: ten_minutes }, false),
         ("rollback()", Action::Rollback, false),
         ("promote()", Action::PromoteRollout, false),

@@ -1,1 +1,128 @@
-//! x
+//! Hostile rules: each is stopped with an error that names its kind, and the process goes on.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::*;
+
+fn stopped(body: &str, expected: &str) {
+    let policy = format!(
+        "fn deeper(n) {{ 1 + deeper(n + 1) }}\nrule(\"r\", #{{ priority: 1, goal: \"cost\" }}, |s, p| {{\n{body}\n[] }});"
+    );
+    let faults = try_set(&policy).expect_err(body);
+    assert!(faults[0].message.starts_with(expected), "{body}: {}", faults[0]);
+}
+
+#[test]
+fn what_never_ends_is_stopped() {
+    stopped("loop { }", "operations: more than 5000");
+    stopped("let x = 0; while x >= 0 { x += 1; }", "operations: more than 5000");
+    stopped("for i in 0..1000000000 { }", "operations: more than 5000");
+    stopped("let a = []; a.pad(200, 1); a.sort(|x, y| { for i in 0..1000 { } 0 });", "operations: more than 5000");
+}
+
+#[test]
+fn what_recurses_is_stopped() {
+    stopped("deeper(0);", "depth: calls are nested too deeply");
+    let f = "let f = |f, n| f.call(f, n + 1); f.call(f, 0);";
+    stopped(f, "depth: calls are nested too deeply");
+}
+
+#[test]
+fn what_grows_is_stopped() {
+    stopped("let x = \"ab\"; loop { x += x; }", "limit: length of string too large");
+    stopped("let x = []; loop { x.push(1); }", "limit: size of array/blob too large");
+    stopped("let x = []; x.pad(1000000000, 0);", "limit: size of array");
+    stopped("let x = [1]; loop { x += x; }", "limit: size of array/blob too large");
+    stopped("let x = #{}; let k = \"\"; loop { k += \"k\"; x.set(k, 1); }", "limit: size of object map too large");
+    // The engine does not look at a map after an assignment to one of its keys: the operations bound it.
+    stopped("let x = #{}; let k = \"\"; loop { k += \"k\"; x[k] = 1; }", "operations: more than 5000");
+    stopped("let x = []; x.push([1]); for i in 0..40 { x.push(x); }", "limit: size of array");
+}
+
+#[test]
+fn what_is_nested_too_deeply_does_not_parse() {
+    for text in ["(".repeat(5000), "[".repeat(5000), "!".repeat(5000), "{".repeat(5000), "a.".repeat(5000)] {
+        let faults = try_set(&format!("let x = {text}")).unwrap_err();
+        assert_eq!(faults.len(), 1);
+    }
+    let sum = format!("let x = 1{};", " + 1".repeat(2000));
+    refused(&sum, "t.rhai:1:");
+    let many: String = (0..200).map(|number| format!("let x{number} = 1;")).collect();
+    refused(&many, "t.rhai:1:");
+    let functions: String = (0..300).map(|number| format!("fn f{number}() {{ 1 }}\n")).collect();
+    refused(&functions, "t.rhai:");
+}
+
+/// Many rules can be deeply recursive without harm to a small stack, in a debug build too.
+#[test]
+fn a_worker_stack_is_enough() {
+    let worker = std::thread::Builder::new().stack_size(2 << 20);
+    worker.spawn(what_recurses_is_stopped).unwrap().join().unwrap();
+}
+
+fn decide_until(state: &mut Decider, set: &PolicySet, case: &Case, expired: Deadline) -> Proposal {
+    decide(state, set, &case.spec, &case.features, &case.outlook, case.now, &expired)
+}
+
+/// The deadline is asked before a rule and every 64 operations; rules behind it are not reached, and that is
+/// not counted against them.
+#[test]
+fn the_deadline_ends_the_rule_that_meets_it() {
+    let slow = "let sum = 0; for i in 0..200 { sum += i; }";
+    let policy = format!(
+        "{}\nrule(\"slow\", #{{ priority: 1, goal: \"cost\" }}, |s, p| {{ {slow} [when(s.rollout), restart()] }});\n{}",
+        named("first", "when(s.can_scale_up), restart()"),
+        named("last", "when(s.can_scale_up), restart()")
+    );
+    let (set, case, mut state) = (set(&policy), Case::new(), Decider::new());
+    for round in 0..4 {
+        let asked = AtomicU32::new(0);
+        let deadline: Deadline = Arc::new(move || asked.fetch_add(1, Ordering::Relaxed) >= 5);
+        let proposal = decide_until(&mut state, &set, &case, deadline);
+        let outcomes: Vec<_> = proposal.rules.iter().map(|rule| rule.outcome.as_str()).collect();
+        let expected = if round < 3 { ["matched", "error", "error"] } else { ["matched", "muted", "matched"] };
+        assert_eq!(outcomes, expected, "round {round}");
+        if let RuleOutcome::Error { message } = &proposal.rules[1].outcome {
+            assert!(message.contains("rule slow: deadline: the time for this decision is over"), "{message}");
+        }
+        assert!(matches!(&proposal.choice, Choice::Act { .. }));
+    }
+}
+
+#[test]
+fn nothing_is_evaluated_after_the_deadline() {
+    let set = set(&one("when(s.can_scale_up), restart()"));
+    let proposal = decide_until(&mut Decider::new(), &set, &Case::new(), Arc::new(|| true));
+    assert_eq!(proposal.rules[0].outcome.as_str(), "error");
+    assert!(matches!(proposal.choice, Choice::Nothing { .. }));
+}
+
+/// Three failures in a row mute a rule for ten minutes; another revision starts clean.
+#[test]
+fn a_rule_that_fails_again_and_again_is_muted() {
+    let policy = one("when(s.can_scale_up), scale_to(s.queue.current)");
+    let (first, second) = (set(&policy), set(&format!("{policy}\n// edited")));
+    let mut state = Decider::new();
+    let mut outcome = |set, seconds, queue| {
+        let proposal = Case::new().set("queue", queue).at(seconds).decide(&mut state, set);
+        proposal.rules[0].outcome.as_str()
+    };
+    for (seconds, queue, expected) in [
+        (0, 0.0, "error"),
+        (15, 0.0, "error"),
+        (30, 3.0, "matched"),
+        (45, 0.0, "error"),
+        (60, 0.0, "error"),
+        (75, 0.0, "error"),
+        (90, 3.0, "muted"),
+        (674, 3.0, "muted"),
+        (675, 3.0, "matched"),
+        (690, 0.0, "error"),
+        (705, 0.0, "error"),
+        (720, 0.0, "error"),
+        (735, 3.0, "muted"),
+    ] {
+        assert_eq!(outcome(&first, seconds, queue), expected, "at {seconds} s");
+    }
+    assert_eq!(outcome(&second, 750, 3.0), "matched");
+}

@@ -1,1 +1,223 @@
-//! x
+//! What is refused at load, and how it is said.
+
+use super::*;
+
+#[test]
+fn a_fault_names_file_line_column_and_rule() {
+    for (clauses, expected) in [
+        (
+            "when(s.p9.predicted > ms(200)), scale_by(1.5)",
+            "t.rhai:2:7: rule r: unknown signal `p9`: there is cost_opti",
+        ),
+        (
+            "when(s.p99.predictd > ms(200)), restart()",
+            "t.rhai:2:11: rule r: unknown view of a signal `predictd`: there",
+        ),
+        ("when(s.p99.current > p.p99_max), restart()", "t.rhai:2:23: rule r: unknown parameter `p99_max`: there is no"),
+        ("when(s.replicas.curent > 1), restart()", "t.rhai:2:16: rule r: unknown count of replicas `curent`: there is"),
+        ("when(s.capacity.now > 1), restart()", "t.rhai:2:16: rule r: unknown view of the capacity `now`: there is"),
+        ("when(s.p99.current > ratio), restart()", "t.rhai:2:22: unknown name `ratio`"),
+        ("when(s.p99.current > msec(200)), restart()", "t.rhai:2:22: rule r: no function `msec (i64)`"),
+        ("whne(s.can_scale_up), restart()", "t.rhai:2:1: rule r: no function `whne (condition)`"),
+        ("when(true), restart()", "t.rhai:2:1: rule r: no function `when (bool)`: it takes a condition"),
+        ("when(s.cpu), restart()", "t.rhai:2:1: rule r: no function `when (signal)`: it takes a condition"),
+        ("when(s.cpu.current), restart()", "t.rhai:2:1: rule r: no function `when (quantity)`: it takes a condition"),
+        ("s.can_scale_up, restart()", "t.rhai:1:1: rule r: element 1 is a condition, expected when(..)"),
+        ("when(s.can_scale_up)", "t.rhai:1:1: rule r: it does nothing: add an action"),
+        ("restart()", "t.rhai:1:1: rule r: it would always act: add a when(..)"),
+        ("when(s.rollout), restart(), rollback()", "t.rhai:1:1: rule r: it has two actions, a rule has one"),
+        ("when(all([])), restart()", "t.rhai:2:6: rule r: all([]) says nothing"),
+        ("when(any([s.rollout, 1])), restart()", "t.rhai:2:6: rule r: element 2 of any([..]) is a number"),
+        ("when(s.p99.at(\"5 min\") > ms(1)), restart()", "t.rhai:2:12: rule r: `5 min` is not a time span"),
+        (
+            "when(s.p99.upper95_of_max(\"5m\") > ms(1)), restart()",
+            "t.rhai:2:12: rule r: upper95_of_max(\"5m\"): the max",
+        ),
+        ("when(s.rollout.held_for(\"0s\")), restart()", "t.rhai:2:16: rule r: `0s` is not a time span"),
+        ("when(!(s.rollout.held_for(\"2m\"))), restart()", "t.rhai:2:6: rule r: held_for(..) has to come last"),
+        ("when(all([s.rollout.held_for(\"2m\")])), restart()", "t.rhai:2:6: rule r: held_for(..) has to come last"),
+        ("when(s.rollout), { throw \"no\" }", "t.rhai:2:20: rule r: no"),
+        ("when(s.rollout), param(\"x\", 1)", "t.rhai:2:18: rule r: param(..) belongs to the top level"),
+        ("when(s.p99.current > ms(0.0/0.0)), restart()", "t.rhai:2:22: rule r: NaN is not a number to compare with"),
+    ] {
+        refused(&one(clauses), expected);
+    }
+}
+
+#[test]
+fn a_unit_is_never_guessed() {
+    for (condition, expected) in [
+        ("s.p99.current > 200", "t.rhai:2:20: rule r: p99.current is a time: write ms(..) or secs(..), not 200"),
+        ("200 < s.p99.current", "t.rhai:2:10: rule r: p99.current is a time: write ms(..) or secs(..), not 200"),
+        ("s.cpu.current > 0.6", "t.rhai:2:20: rule r: cpu.current is a share: write pct(..), not 0.6"),
+        ("s.rps.current > 1000", "t.rhai:2:20: rule r: rps.current is a rate: write rps(..), not 1000"),
+        ("s.cpu.current > ms(200)", "t.rhai:2:20: rule r: cpu.current is a share, 200 ms is a time: they cannot"),
+        ("s.rps.forecast_change > rps(1)", "t.rhai:2:28: rule r: rps.forecast_change is a share, 1.0/s is a rate"),
+        ("s.queue.current > ms(1)", "t.rhai:2:22: rule r: queue.current is a plain number, 1 ms is a time"),
+        ("s.p99.current + 1 > ms(1)", "t.rhai:2:20: rule r: p99.current is a time: write ms(..) or secs(..), not 1"),
+        ("s.p99.current * s.p99.current > ms(1)", "t.rhai:2:20: rule r: p99.current and p99.current: one factor has"),
+        ("s.p99.current.or(1) > ms(1)", "t.rhai:2:20: rule r: p99.current is a time: write ms(..) or secs(..), not 1"),
+    ] {
+        refused(&one(&format!("when({condition}), restart()")), expected);
+    }
+}
+
+#[test]
+fn an_action_that_can_never_be_right_is_refused() {
+    for (action, expected) in [
+        ("scale_by(0)", "invalid action: scale_by: 0 is not between 0.1 and 10"),
+        ("scale_by(-1.5)", "invalid action: scale_by: -1.5 is not between 0.1 and 10"),
+        ("scale_by(pct(150))", "scale_by is a share, expected a plain number: write a plain number"),
+        ("scale_by(\"2\")", "no function `scale_by (&str | ImmutableString | String)`"),
+        ("scale_to(0)", "invalid action: scale_to: 0 is not between 1 and 100000"),
+        ("scale_to(1e300)", "invalid action: scale_to: 1"),
+        ("autoscaler_floor(0)", "invalid action: autoscaler_floor: 0 is not between 1 and 100000"),
+        ("throttle(#{ to: 0.8, ttl: \"10m\" })", "throttle: to is a plain number, expected a share: write pct(..)"),
+        ("throttle(#{ to: pct(0), ttl: \"10m\" })", "invalid action: throttle: to: 0.0 % is not between 1.0 % and"),
+        ("throttle(#{ to: pct(80), ttl: \"5s\" })", "throttle: ttl is 5 s, allowed are 10 s to 21600 s"),
+        ("throttle(#{ to: pct(80) })", "throttle: option `ttl` is missing, it takes to, ttl"),
+        ("throttle(#{ to: pct(80), ttl: \"10m\", x: 1 })", "throttle: unknown option `x`, there is to, ttl"),
+        ("shift(#{ from: \"A\", to: \"A\", step: pct(1), limit: pct(1) })", "shift: `from` and `to` are both A"),
+        (
+            "shift(#{ from: 1, to: \"A\", step: pct(1), limit: pct(1) })",
+            "shift: option `from` is a number, expected a te",
+        ),
+        (
+            "shift(#{ from: \"A\", to: \"B\", step: pct(9), limit: pct(5) })",
+            "invalid action: shift: limit: 5.0 % is not",
+        ),
+        ("resize(#{ cpu: 1.5 })", "resize: option `memory` is missing, it takes cpu, memory"),
+        ("resize(#{ cpu: 50, memory: 1 })", "invalid action: resize: cpu: 50 is not between 0.1 and 10"),
+        ("webhook(\"\")", "webhook: a name has 1 to 63 letters"),
+    ] {
+        refused(&one(&format!("when(s.can_scale_up), {action}")), &format!("t.rhai:2:23: rule r: {expected}"));
+    }
+}
+
+#[test]
+fn declarations_are_checked() {
+    let rule = one("when(s.rollout), restart()");
+    for (policy, expected) in [
+        ("rule(\"r\", #{ priority: 1 }, |s, p| []);", "t.rhai:1:1: rule r: rule: option `goal` is missing"),
+        ("rule(\"r\", #{ goal: \"cost\" }, |s, p| []);", "t.rhai:1:1: rule r: rule: option `priority` is missing"),
+        (
+            "rule(\"r\", #{ priority: 1, goal: \"speed\" }, |s, p| []);",
+            "t.rhai:1:1: rule r: rule: goal `speed` is not kn",
+        ),
+        (
+            "rule(\"r\", #{ priority: 1.5, goal: \"cost\" }, |s, p| []);",
+            "t.rhai:1:1: rule r: rule: option `priority` is a",
+        ),
+        (
+            "rule(\"r\", #{ priority: 1, goal: \"cost\", mode: \"auto\" }, |s, p| []);",
+            "t.rhai:1:1: rule r: rule: unknown opt",
+        ),
+        (
+            "rule(\"Scale Up\", #{ priority: 1, goal: \"cost\" }, |s, p| []);",
+            "t.rhai:1:1: rule name `Scale Up` is not a",
+        ),
+        (
+            "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s| [when(s.rollout), restart()]);",
+            "t.rhai:1:1: rule r: no func",
+        ),
+        (
+            "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s, p| s.rollout);",
+            "t.rhai:1:1: rule r: the rule's body is a cond",
+        ),
+        ("param(\"x\", ms(5), #{ min: ms(10) });", "t.rhai:1:1: param: the default 5 ms is not between 10 ms and"),
+        ("param(\"x\", ms(5), #{ min: 1 });", "t.rhai:1:1: param: a bound is a plain number, expected a time"),
+        ("param(\"x\", true);", "t.rhai:1:1: param: the default is a bool, expected a number or a quantity"),
+        ("param(\"x\", 1); param(\"x\", 2);", "t.rhai:1:16: parameter `x` is declared in t.rhai:1:1 already"),
+        (
+            "otherwise(\"a\"); otherwise(\"b\");",
+            "t.rhai:1:17: otherwise(..) stands in t.rhai:1:1 already: a set has one",
+        ),
+        ("let x = ;", "t.rhai:1:9: Unexpected ';'"),
+        ("when(1);", "t.rhai:1:1: no function `when (i64)`"),
+        ("", "policy set: it has no rules"),
+    ] {
+        refused(policy, expected);
+    }
+    refused(&format!("{rule}\n{rule}"), "t.rhai:4:1: rule `r` is declared in t.rhai:1:1 already: one name, one rule");
+}
+
+#[test]
+fn every_fault_of_a_set_is_listed_and_nothing_is_loaded() {
+    let files = [
+        ("b.rhai", one("when(s.cpx.current > pct(1)), restart()")),
+        ("a.rhai", "let x = ;".to_owned()),
+        ("c.rhai", format!("param(\"x\", true);\n{}", named("q", "when(s.p99.current > 3), restart()"))),
+    ];
+    let faults = compile(files.iter().map(|(path, text)| (*path, text.as_str())), &vocabulary()).unwrap_err();
+    let places: Vec<_> = faults.iter().map(|fault| (fault.file.as_str(), fault.line, fault.rule.as_deref())).collect();
+    let expected = [
+        ("a.rhai", Some(1), None),
+        ("b.rhai", Some(2), Some("r")),
+        ("c.rhai", Some(1), None),
+        ("c.rhai", Some(3), Some("q")),
+    ];
+    assert_eq!(places, expected);
+}
+
+#[test]
+fn a_parameter_of_a_file_that_did_not_load_is_not_reported_twice() {
+    let rule = one("when(s.p99.current > p.limit), restart()");
+    let faults = compile([("a.rhai", "param(\"limit\", ms(1)"), ("b.rhai", &rule)], &vocabulary()).unwrap_err();
+    assert_eq!(faults.len(), 1, "{faults:?}");
+}
+
+#[test]
+fn files_of_a_set_share_parameters_but_not_functions() {
+    let a = format!(
+        "param(\"limit\", ms(1)); fn bound(p) {{ p.limit }}\n{}",
+        one("when(s.p99.current > bound(p)), restart()")
+    );
+    let b = format!("fn bound(p) {{ p.limit * 2 }}\n{}", named("q", "when(s.p99.current > bound(p)), rollback()"));
+    let set = compile([("a.rhai", a.as_str()), ("b.rhai", &b)], &vocabulary()).unwrap();
+    let proposal = Case::new().set("p99", 0.0015).decide(&mut Decider::new(), &set);
+    let bounds: Vec<_> = proposal.rules.iter().map(|rule| rule.conditions[0].bound).collect();
+    assert_eq!(bounds, [Some(0.001), Some(0.002)]);
+}
+
+#[test]
+fn sizes_are_checked_before_parsing() {
+    let long = "x".repeat(256 * 1024 + 1);
+    refused(&long, "t.rhai: it has 262145 bytes, at most 262144 are read");
+    let files: Vec<_> = (0..65).map(|number| (format!("{number}.rhai"), " ".repeat(32 * 1024))).collect();
+    let faults = compile(files.iter().map(|(path, text)| (path.as_str(), text.as_str())), &vocabulary()).unwrap_err();
+    let texts: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    assert_eq!(texts[0], "policy set: it has 65 files, at most 64 are loaded");
+    assert_eq!(texts[1], "policy set: it has 2129920 bytes, at most 2097152 are read");
+}
+
+#[test]
+fn test_files_are_left_out() {
+    let good = one("when(s.rollout), restart()");
+    let set = compile([("t_test.rhai", "test(\"x\", 1);"), ("t.rhai", &good)], &vocabulary()).unwrap();
+    assert_eq!(set.rules().count(), 1);
+    assert_eq!(set.revision(), try_set(&good).unwrap().revision());
+}
+
+#[test]
+fn a_vocabulary_has_one_unit_for_a_name() {
+    let with = |name: &str, unit| {
+        let mut spec = spec();
+        spec.signals[0] = SignalSpec { name: SignalName::new(name).unwrap(), unit, ..spec.signals[0].clone() };
+        spec
+    };
+    let check = |specs: &[ServiceSpec], expected: Result<(), &str>| {
+        let found = Vocabulary::of(specs).map(|_| ()).map_err(|error| error.to_string());
+        assert_eq!(found.as_ref().map_err(String::as_str).map(|()| ()), expected);
+    };
+    check(&[with("rps", Unit::PerSecond), with("lag", Unit::Seconds)], Ok(()));
+    check(
+        &[with("lag", Unit::Seconds), with("lag", Unit::Count)],
+        Err(
+            "signal `lag` of shop/checkout is a plain number, elsewhere a time: one name has one unit, rename one of them",
+        ),
+    );
+    check(
+        &[with("replicas", Unit::Count)],
+        Err("signal `replicas` of shop/checkout: the name is taken by flyball itself, choose another"),
+    );
+}

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::api::condition::Condition;
 use super::{Deadline, Decider, PolicyFault, PolicySet, Vocabulary, compile, decide};
 use crate::model::outlook::HorizonPoint;
 use crate::model::{
@@ -35,7 +34,7 @@ const SIGNALS: [(&str, Unit); 7] = [
 ];
 
 /// A service and its inputs.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 struct Case {
     spec: ServiceSpec,
     features: Features,
@@ -71,7 +70,8 @@ impl Case {
     /// Everything known and calm: every signal 0, forecast 0, five replicas.
     fn new() -> Self {
         let spec = spec();
-        let target = TargetState { uid: "u".into(), resource_version: "1".into(), replicas: 5, ready: 5, rollout: false };
+        let target =
+            TargetState { uid: "u".into(), resource_version: "1".into(), replicas: 5, ready: 5, rollout: false };
         let mut case = Self {
             features: Features { signals: Vec::new(), target: TargetReading::Known { target } },
             outlook: Outlook { signals: vec![None; spec.signals.len()], capacity: None },
@@ -207,6 +207,11 @@ fn flat(value: f64) -> SignalOutlook {
 /// A file with one rule of these clauses, which start on its second line at the first column.
 fn one(clauses: &str) -> String {
     format!("rule(\"r\", #{{ priority: 1, goal: \"protect\" }}, |s, p| [\n{clauses}\n]);")
+}
+
+/// The same, under another name.
+fn named(name: &str, clauses: &str) -> String {
+    one(clauses).replacen("\"r\"", &format!("\"{name}\""), 1)
 }
 
 fn vocabulary() -> Vocabulary {

@@ -1,1 +1,108 @@
-//! x
+//! Which of several matching rules acts, and what is said when none does.
+
+use super::*;
+
+/// Rules as (name, priority, goal, action); all match.
+fn choose(rules: &[(&str, i64, &str, &str)]) -> Choice {
+    let text: String = rules
+        .iter()
+        .map(|(name, priority, goal, action)| {
+            format!("rule(\"{name}\", #{{ priority: {priority}, goal: \"{goal}\" }}, |s, p| [when(s.can_scale_up), {action}]);\n")
+        })
+        .collect();
+    Case::new().ask(&text).choice
+}
+
+fn check(rules: &[(&str, i64, &str, &str)], expected: &str) {
+    let mut reversed = rules.to_vec();
+    reversed.reverse();
+    for rules in [rules, &reversed] {
+        match choose(rules) {
+            Choice::Act { rule, .. } => assert_eq!(&*rule, expected, "{rules:?}"),
+            Choice::Nothing { reason } => assert!(reason.starts_with(expected), "{rules:?}: {reason}"),
+        }
+    }
+}
+
+#[test]
+fn one_action_is_chosen_whatever_the_order_of_the_rules() {
+    check(&[("low", 1, "protect", "scale_by(2)"), ("high", 2, "cost", "scale_by(0.5)")], "high");
+    check(&[("saves", 1, "cost", "scale_by(0.5)"), ("guards", 1, "protect", "scale_by(2)")], "guards");
+    check(&[("far", 1, "cost", "scale_to(9)"), ("near", 1, "cost", "scale_by(1.2)")], "near");
+    check(&[("far", 1, "cost", "scale_to(1)"), ("near", 1, "cost", "scale_by(0.7)")], "near");
+    check(&[("up", 1, "cost", "scale_to(6)"), ("down", 1, "cost", "scale_to(4)")], "conflict: ");
+    check(&[("up", 1, "cost", "scale_to(6)"), ("stay", 1, "cost", "scale_to(5)")], "conflict: ");
+    check(&[("go", 1, "cost", "promote()"), ("back", 1, "cost", "abort()")], "conflict: ");
+    check(
+        &[
+            ("a", 1, "cost", "throttle(#{ to: pct(50), ttl: \"10m\" })"),
+            ("b", 1, "cost", "throttle(#{ to: pct(80), ttl: \"10m\" })"),
+        ],
+        "b",
+    );
+    check(
+        &[("up", 1, "cost", "scale_to(6)"), ("down", 1, "cost", "scale_to(4)"), ("top", 2, "cost", "restart()")],
+        "top",
+    );
+}
+
+#[test]
+fn on_different_knobs_the_first_of_the_set_wins() {
+    let expected = Choice::Act { rule: "a".into(), action: Action::Restart, backed_by_arrivals: false };
+    assert_eq!(choose(&[("a", 1, "cost", "restart()"), ("b", 1, "cost", "scale_by(2)")]), expected);
+}
+
+#[test]
+fn without_a_count_of_replicas_steps_are_compared_by_themselves() {
+    let policy = |left: &str, right: &str| {
+        format!(
+            "{}\n{}",
+            named("left", &format!("when(s.queue.current < 9), {left}")),
+            named("right", &format!("when(s.queue.current < 9), {right}"))
+        )
+    };
+    let mut case = Case::new();
+    case.features.target = TargetReading::Unknown { reason: "gone".into() };
+    for (left, right, expected) in
+        [("scale_by(2)", "scale_by(1.5)", "right"), ("scale_by(0.5)", "scale_by(0.9)", "right")]
+    {
+        let choice = case.ask(&policy(left, right)).choice;
+        assert!(matches!(&choice, Choice::Act { rule, .. } if &**rule == expected), "{choice:?}");
+    }
+    let choice = case.ask(&policy("scale_by(2)", "scale_by(0.5)")).choice;
+    assert!(matches!(choice, Choice::Nothing { .. }), "{choice:?}");
+}
+
+#[test]
+fn doing_nothing_has_a_reason_without_numbers() {
+    let case = Case::new().without("p99");
+    for (clauses, expected) in [
+        ("when(s.queue.current > 5), restart()", "quiet (r: queue.current does not hold)"),
+        ("when(s.can_scale_up), unless(s.queue.current < 5), restart()", "quiet (r: queue.current stands against it)"),
+        ("when(s.can_scale_up), when(s.p99.current > ms(5)), restart()", "quiet (r: p99.current is unknown)"),
+        ("when(s.p99.current > ms(5)), when(s.rollout), restart()", "quiet (r: rollout does not hold)"),
+        ("when((s.queue.current < 5).held_for(\"1m\")), restart()", "quiet (r: queue.current does not hold)"),
+        (
+            "when(s.can_scale_up), scale_to(s.capacity.floor)",
+            "quiet (r: scale_to: capacity.floor is unknown: the service",
+        ),
+        ("when(s.can_scale_up), scale_to(s.queue.current)", "quiet (rule r failed)"),
+    ] {
+        let policy = format!("{}\notherwise(\"quiet\");", one(clauses));
+        let Choice::Nothing { reason } = case.ask(&policy).choice else { panic!("{clauses}") };
+        assert!(reason.starts_with(expected), "{clauses}: {reason}");
+    }
+    let Choice::Nothing { reason } = case.ask(&one("when(s.rollout), restart()")).choice else { panic!() };
+    assert_eq!(&*reason, "no policy matched (r: rollout does not hold)");
+}
+
+#[test]
+fn the_reason_names_the_rule_that_was_nearest() {
+    let policy = format!(
+        "{}\n{}",
+        named("far", "when(s.rollout), when(s.at_max_replicas), when(s.at_min_replicas), restart()"),
+        named("near", "when(s.can_scale_up), when(s.rollout), restart()")
+    );
+    let Choice::Nothing { reason } = Case::new().ask(&policy).choice else { panic!() };
+    assert_eq!(&*reason, "no policy matched (near: rollout does not hold)");
+}

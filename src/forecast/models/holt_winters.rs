@@ -55,6 +55,8 @@ struct Core {
 #[derive(Debug, Clone)]
 pub struct HoltWinters {
     core: Option<Core>,
+    /// The first minute with a value, and the last minute.
+    first: Option<Minute>,
     last: Minute,
     season: Season,
     /// Whole days learned by the season; `None` while it is flat because no day has been seen yet.
@@ -70,6 +72,7 @@ impl HoltWinters {
     pub fn new(params: &ForecastParams) -> Self {
         Self {
             core: None,
+            first: None,
             last: Minute(0),
             season: Season::flat_day(),
             season_days: None,
@@ -85,6 +88,7 @@ impl HoltWinters {
         let core = Core { level, trend, rest: 0.0, variance: 0.0, seen: 1, clipped: 0, since_shift: u8::MAX };
         Self {
             core: Some(core),
+            first: None,
             last: Minute(-1),
             season: Season::classical(season),
             season_days: Some(u32::MAX),
@@ -161,7 +165,7 @@ impl HoltWinters {
             return;
         }
         match self.season_days {
-            None if history.share_seen(minute, DAY) >= DAY_SEEN => {
+            None if self.day_seen(minute, history) => {
                 self.season = Season::of_last_day(history, minute);
                 self.season_days = Some(1);
                 if let Some(core) = &mut self.core {
@@ -173,6 +177,11 @@ impl HoltWinters {
             Some(days) if minute.of_day() == 1439 => self.season_days = Some(days.saturating_add(1)),
             _ => {}
         }
+    }
+
+    fn day_seen(&self, minute: Minute, history: &History) -> bool {
+        let passed = self.first.is_some_and(|first| minute.0.saturating_sub(first.0) >= DAY - 1);
+        passed && history.share_seen(minute, DAY) >= DAY_SEEN
     }
 
     fn gamma(&self) -> f64 {
@@ -190,6 +199,7 @@ impl Model for HoltWinters {
         };
         let (core, learned) = self.learned(self.core, self.season.at(minute), value);
         self.core = Some(core);
+        self.first.get_or_insert(minute);
         if self.season_days.is_some() {
             self.season.correct(minute, self.gamma() * learned);
         }

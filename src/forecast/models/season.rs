@@ -16,7 +16,7 @@ const CELLS: usize = 288;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Season {
     cells: Array1<f64>,
-    cell_minutes: i64,
+    cell_minutes: u32,
 }
 
 /// Two neighbouring cells and the share of the second one.
@@ -30,7 +30,7 @@ struct Place {
 impl Season {
     /// Returns a flat day in five-minute cells.
     pub fn flat_day() -> Self {
-        Self { cells: Array1::zeros(CELLS), cell_minutes: i64::from(CELL_MINUTES) }
+        Self { cells: Array1::zeros(CELLS), cell_minutes: CELL_MINUTES }
     }
 
     /// Returns the classical index: one cell for each step, the first one at minute 0 of the epoch.
@@ -83,16 +83,17 @@ impl Season {
 
     /// Finds the cells whose centres enclose the middle of `minute`; `None` without cells.
     fn place(&self, minute: Minute) -> Option<Place> {
-        let count = self.cells.len() as i64;
+        let count = self.cells.len() as u32;
         if count == 0 {
             return None;
         }
-        let length = count * self.cell_minutes;
+        let (cell, length) = (self.cell_minutes, count * self.cell_minutes);
         // In half minutes from the centre of the first cell, so that all is whole numbers.
-        let offset = (2 * minute.0.rem_euclid(length) + 1 - self.cell_minutes).rem_euclid(2 * length);
-        let (left, within) = (offset / (2 * self.cell_minutes), offset % (2 * self.cell_minutes));
-        let share = within as f64 / (2 * self.cell_minutes) as f64;
-        Some(Place { left: left as usize, right: ((left + 1) % count) as usize, share })
+        let from_start = 2 * minute.0.rem_euclid(i64::from(length)) as u32 + 1;
+        let offset = if from_start < cell { from_start + 2 * length - cell } else { from_start - cell };
+        let (left, within) = (offset / (2 * cell), offset % (2 * cell));
+        let right = if left + 1 == count { 0 } else { left + 1 };
+        Some(Place { left: left as usize, right: right as usize, share: f64::from(within) / f64::from(2 * cell) })
     }
 }
 

@@ -15,30 +15,26 @@ use super::proposal::{Comparison, ConditionTrace, Truth};
 
 /// Returns a clause with its numbers: `p99.predicted 186 ms > 200 ms, short by 14 ms`.
 fn clause(condition: &ConditionTrace) -> String {
+    let show = |value| condition.unit.show(value);
     let unless = if condition.negated { "unless " } else { "" };
-    let mut text = format!("{unless}{}", condition.text);
-    match (condition.value, condition.comparison, condition.bound) {
+    let numbers = match (condition.value, condition.comparison, condition.bound) {
         (Some(value), Some(comparison), Some(bound)) => {
-            let show = |value| condition.unit.show(value);
-            text += &format!(" {} {} {}{}", show(value), comparison.as_str(), show(bound), distance(condition));
+            format!(" {} {} {}{}", show(value), comparison.as_str(), show(bound), distance(condition))
         }
-        (None, Some(comparison), Some(bound)) => {
-            text += &format!(" {} {}: value unknown", comparison.as_str(), condition.unit.show(bound));
-        }
-        _ => text += if told(condition) == Truth::True { " (yes)" } else { "" },
-    }
-    if let Some(held) = condition.held_for {
-        text += &format!(", held for {} of more than {}", seconds(held.so_far), seconds(held.needed));
-    }
-    if let Some(note) = &condition.note {
-        text += &format!(" ({note})");
-    }
-    text
+        (None, Some(comparison), Some(bound)) => format!(" {} {}: value unknown", comparison.as_str(), show(bound)),
+        _ if told(condition) == Truth::True => " (yes)".to_owned(),
+        _ => String::new(),
+    };
+    let held = condition.held_for.map_or_else(String::new, |held| {
+        format!(", held for {} of more than {}", seconds(held.so_far), seconds(held.needed))
+    });
+    let note = condition.note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
+    format!("{unless}{}{numbers}{held}{note}", condition.text)
 }
 
 /// Returns whether the statement itself holds, before an `unless` turns it round.
 fn told(condition: &ConditionTrace) -> Truth {
-    if condition.negated { condition.holds.not() } else { condition.holds }
+    if condition.negated { condition.holds.negated() } else { condition.holds }
 }
 
 fn distance(condition: &ConditionTrace) -> String {

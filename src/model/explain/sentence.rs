@@ -110,23 +110,25 @@ fn more(count: usize) -> String {
     if count > 1 { format!(" and {} more", count - 1) } else { String::new() }
 }
 
-/// No rule won.
+/// No rule won: what kept rules from being told, and the one that came nearest.
 fn idle(record: &DecisionRecord, reason: &str) -> String {
     let rules = &record.proposal.rules;
-    let mut text = format!("did nothing: {reason}");
-    for rule in rules {
-        match &rule.outcome {
-            RuleOutcome::Error { message } => text += &format!("; rule {} failed: {message}", rule.rule),
-            RuleOutcome::Muted => text += &format!("; rule {} is muted after repeated failures", rule.rule),
-            RuleOutcome::Unknown => text += &format!("; rule {} cannot be told: {}", rule.rule, doubts(rule)),
-            RuleOutcome::Matched | RuleOutcome::NotMatched => {}
-        }
+    let mut parts = vec![format!("did nothing: {reason}")];
+    parts.extend(rules.iter().filter_map(trouble));
+    let nearest = rules.iter().filter_map(Short::of).min_by(|left, right| left.distance().total_cmp(&right.distance()));
+    parts.extend(
+        nearest.map(|short| format!("nearest was {}, {}{}", short.rule, clause(short.worst), more(short.failing))),
+    );
+    parts.join("; ")
+}
+
+fn trouble(rule: &RuleTrace) -> Option<String> {
+    match &rule.outcome {
+        RuleOutcome::Error { message } => Some(format!("rule {} failed: {message}", rule.rule)),
+        RuleOutcome::Muted => Some(format!("rule {} is muted after repeated failures", rule.rule)),
+        RuleOutcome::Unknown => Some(format!("rule {} cannot be told: {}", rule.rule, doubts(rule))),
+        RuleOutcome::Matched | RuleOutcome::NotMatched => None,
     }
-    let short = rules.iter().filter_map(Short::of).min_by(|left, right| left.distance().total_cmp(&right.distance()));
-    if let Some(short) = short {
-        text += &format!("; nearest was {}, {}{}", short.rule, clause(short.worst), more(short.failing));
-    }
-    text
 }
 
 fn doubts(rule: &RuleTrace) -> String {

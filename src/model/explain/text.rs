@@ -62,22 +62,16 @@ fn reading(unit: Unit, signal: &SignalFeatures) -> String {
         Reading::Absent { .. } => return signal.reading.to_string(),
     };
     let value = unit.show(sample.value.get());
-    let mut text = match staleness {
+    let latest = match staleness {
         Some(staleness) if signal.reading.fresh().is_some() => format!("{value}, {} old", seconds(staleness)),
         Some(_) => format!("{value}, {}", signal.reading),
         None => format!("{}; last {value} at {}", signal.reading, sample.at),
     };
-    let parts = [("1 min mean", signal.mean_1m), ("5 min p99", signal.p99_5m), ("5 min max", signal.max_5m)];
-    for (name, value) in parts.iter().filter_map(|(name, value)| value.map(|value| (name, value))) {
-        text += &format!("; {name} {}", unit.show(value.get()));
-    }
-    if let Some(change) = signal.change_5m {
-        text += &format!("; {:+.1} % in 5 min", change.get() * 100.0);
-    }
-    if signal.suspect {
-        text += "; suspect: more than ten times the value before";
-    }
-    text
+    let windows = [("1 min mean", signal.mean_1m), ("5 min p99", signal.p99_5m), ("5 min max", signal.max_5m)];
+    let windows = windows.iter().filter_map(|(name, value)| Some(format!("{name} {}", unit.show((*value)?.get()))));
+    let change = signal.change_5m.map(|change| format!("{:+.1} % in 5 min", change.get() * 100.0));
+    let suspect = signal.suspect.then(|| "suspect: more than ten times the value before".to_owned());
+    [latest].into_iter().chain(windows).chain(change).chain(suspect).collect::<Vec<_>>().join("; ")
 }
 
 fn outlook(out: &mut String, record: &DecisionRecord, outlook: &Outlook) -> fmt::Result {

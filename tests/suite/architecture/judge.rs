@@ -154,7 +154,8 @@ impl Judge {
         }
         self.imported.insert(top.clone());
         let (one, other, place) = rules::MEET;
-        if layer.module != place && self.imported.contains(one) && self.imported.contains(other) {
+        let meets = (top == one && self.imported.contains(other)) || (top == other && self.imported.contains(one));
+        if layer.module != place && meets {
             let why = format!("only `{place}` brings {one} and {other} together");
             self.find(line, &written, Rule::Meeting, &why);
         }

@@ -92,8 +92,21 @@ pub const ENV_READS: &[&str] =
     &["std::env::var", "std::env::var_os", "std::env::vars", "std::env::vars_os", "std::env::set_var"];
 
 /// Crates that a pure module may use; all others bring time, I/O, tasks or order that differs from run to run.
-pub const PURE_CRATES: &[&str] =
-    &["std", "serde", "serde_json", "thiserror", "jiff", "sha2", "rhai", "ndarray", "statrs", "argmin", "argmin_math"];
+/// A lock is none of these: the script engine shares what it has recorded behind one.
+pub const PURE_CRATES: &[&str] = &[
+    "std",
+    "serde",
+    "serde_json",
+    "thiserror",
+    "jiff",
+    "sha2",
+    "rhai",
+    "parking_lot",
+    "ndarray",
+    "statrs",
+    "argmin",
+    "argmin_math",
+];
 
 /// Crates that reach files, sockets or clocks.
 pub const IO_CRATES: &[&str] = &[

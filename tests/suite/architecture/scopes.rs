@@ -79,16 +79,16 @@ impl Scopes {
         }
     }
 
-    /// Follows a path that starts with a plain name: an alias, a child module, a glob or a crate, in this order.
+    /// Follows a path that starts with a plain name: a child module, an alias, a glob or a crate, in this order.
     fn name(&self, module: &[String], head: &str, rest: &[String], depth: usize) -> Option<Vec<String>> {
         let scope = self.modules.get(module)?;
+        if scope.children.contains(head) {
+            return Some(join(&absolute(module), &join(&[head.to_owned()], rest)));
+        }
         if let Some(target) = scope.aliases.get(head) {
             let whole = join(target, rest);
             let itself = target.first().is_some_and(|first| first == head);
             return if itself { Some(whole) } else { self.follow(module, &whole, depth + 1) };
-        }
-        if scope.children.contains(head) {
-            return Some(join(&absolute(module), &join(&[head.to_owned()], rest)));
         }
         let through_glob = scope.globs.iter().find_map(|glob| {
             let target = self.follow(module, glob, depth + 1)?;

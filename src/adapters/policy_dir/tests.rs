@@ -1,0 +1,195 @@
+use std::os::unix::fs::symlink;
+use std::time::Instant;
+
+use super::*;
+
+// In paused time nothing looks at the directory before the test waits, and time goes on only while nothing is read.
+
+/// Longest wait for an announcement.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = directory.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    directory
+}
+
+fn contents(set: &PolicyFiles) -> Result<Vec<(&str, &str)>, &str> {
+    match &set.files {
+        Ok(files) => Ok(files.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect()),
+        Err(fault) => Err(fault),
+    }
+}
+
+async fn next(announced: &mut watch::Receiver<Arc<PolicyFiles>>) -> Arc<PolicyFiles> {
+    tokio::time::timeout(PATIENCE, announced.changed()).await.expect("an announcement").unwrap();
+    Arc::clone(&announced.borrow_and_update())
+}
+
+#[test]
+fn a_set_is_every_policy_below_the_root_in_path_order() {
+    let directory = directory(&[
+        ("scale.rhai", "b"),
+        ("base/limits.rhai", "a"),
+        (".hidden.rhai", "no"),
+        (".git/x.rhai", "no"),
+        ("scale.rhai~", "no"),
+        ("README.md", "no"),
+    ]);
+    assert_eq!(contents(&read_set(directory.path())), Ok(vec![("base/limits.rhai", "a"), ("scale.rhai", "b")]));
+}
+
+#[test]
+fn c3_what_cannot_be_a_set_is_named() {
+    let check = |path: &str, bytes: &[u8], expected: &str| {
+        let directory = directory(&[("good.rhai", "x")]);
+        fs::write(directory.path().join(path), bytes).unwrap();
+        let set = read_set(directory.path());
+        let fault = contents(&set).unwrap_err();
+        assert!(fault.contains(path) && fault.contains(expected), "{fault}");
+    };
+    check("big.rhai", &vec![b'x'; 5 * 1024 * 1024], "is larger than 262144 bytes");
+    check("odd.rhai", b"a\xffb", "is not UTF-8");
+    check("empty.rhai", b"", "is empty");
+    let empty = directory(&[]);
+    assert!(contents(&read_set(empty.path())).unwrap_err().contains("no *.rhai file"));
+    let set = read_set(Path::new("/nonexistent/policies"));
+    assert!(contents(&set).unwrap_err().contains("/nonexistent/policies cannot be read"));
+    let dangling = directory(&[("good.rhai", "x")]);
+    symlink("nowhere", dangling.path().join("lost.rhai")).unwrap();
+    assert!(contents(&read_set(dangling.path())).unwrap_err().contains("lost.rhai cannot be read"));
+    let looping = directory(&[("good.rhai", "x")]);
+    symlink(".", looping.path().join("loop")).unwrap();
+    assert!(contents(&read_set(looping.path())).unwrap_err().contains("directories deep"));
+}
+
+#[test]
+fn a_set_has_limits_as_a_whole() {
+    let names: Vec<String> = (0..65).map(|number| format!("{number}.rhai")).collect();
+    let many: Vec<_> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    assert!(contents(&read_set(directory(&many).path())).unwrap_err().contains("more than 64 policies"));
+    let text = "x".repeat(FILE_LIMIT);
+    let large: Vec<_> = names.iter().take(9).map(|name| (name.as_str(), text.as_str())).collect();
+    assert!(contents(&read_set(directory(&large).path())).unwrap_err().contains("at most 2097152"));
+}
+
+#[tokio::test]
+async fn an_edit_is_announced_within_a_second() {
+    let directory = directory(&[("scale.rhai", "old")]);
+    let policies = PolicyDir::open(directory.path());
+    let mut announced = policies.watch();
+    assert_eq!(contents(&announced.borrow_and_update().clone()), Ok(vec![("scale.rhai", "old")]));
+    let edited = Instant::now();
+    fs::write(directory.path().join("scale.rhai"), "new").unwrap();
+    assert_eq!(contents(&*next(&mut announced).await), Ok(vec![("scale.rhai", "new")]));
+    assert!(edited.elapsed() < Duration::from_secs(1), "{:?}", edited.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn editors_that_write_aside_and_rename_are_followed() {
+    let directory = directory(&[("scale.rhai", "old")]);
+    let policies = PolicyDir::open(directory.path());
+    let mut announced = policies.watch();
+    fs::write(directory.path().join(".scale.rhai.swp"), "half").unwrap();
+    fs::write(directory.path().join("4913"), "").unwrap();
+    fs::rename(directory.path().join("scale.rhai"), directory.path().join("scale.rhai~")).unwrap();
+    fs::rename(directory.path().join(".scale.rhai.swp"), directory.path().join("scale.rhai")).unwrap();
+    assert_eq!(contents(&*next(&mut announced).await), Ok(vec![("scale.rhai", "half")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c3_a_swap_of_a_config_map_volume_is_one_announcement() {
+    let directory =
+        directory(&[("..first/scale.rhai", "1"), ("..second/scale.rhai", "2"), ("..second/more.rhai", "2")]);
+    let root = directory.path();
+    symlink("..first", root.join("..data")).unwrap();
+    symlink("..data/scale.rhai", root.join("scale.rhai")).unwrap();
+    let policies = PolicyDir::open(root);
+    let mut announced = policies.watch();
+    assert_eq!(contents(&announced.borrow_and_update().clone()), Ok(vec![("scale.rhai", "1")]));
+    symlink("..second", root.join("..data_tmp")).unwrap();
+    fs::rename(root.join("..data_tmp"), root.join("..data")).unwrap();
+    symlink("..data/more.rhai", root.join("more.rhai")).unwrap();
+    assert_eq!(contents(&*next(&mut announced).await), Ok(vec![("more.rhai", "2"), ("scale.rhai", "2")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c3_a_directory_that_goes_and_comes_back_is_followed() {
+    let directory = directory(&[("policies/scale.rhai", "1")]);
+    let root = directory.path().join("policies");
+    let policies = PolicyDir::open(&root);
+    let mut announced = policies.watch();
+    fs::remove_dir_all(&root).unwrap();
+    assert!(contents(&*next(&mut announced).await).is_err());
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("scale.rhai"), "2").unwrap();
+    let mut set = next(&mut announced).await;
+    while contents(&set).is_err() {
+        set = next(&mut announced).await;
+    }
+    assert_eq!(contents(&set), Ok(vec![("scale.rhai", "2")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c4_what_is_back_where_it_was_is_not_announced() {
+    let directory = directory(&[("scale.rhai", "old")]);
+    let path = directory.path().join("scale.rhai");
+    let (sender, _receiver) = watch::channel(Arc::new(read_set(directory.path())));
+    fs::write(&path, "new").unwrap();
+    let settling = settled(directory.path(), &sender);
+    let back = async {
+        tokio::time::sleep(SETTLE_INTERVAL / 2).await;
+        fs::write(&path, "old").unwrap();
+    };
+    assert_eq!(tokio::join!(settling, back).0, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_half_written_set_is_not_announced() {
+    let directory = directory(&[("scale.rhai", "old")]);
+    let path = directory.path().join("scale.rhai");
+    let (sender, _receiver) = watch::channel(Arc::new(read_set(directory.path())));
+    fs::write(&path, "ne").unwrap();
+    let settling = settled(directory.path(), &sender);
+    let rest = async {
+        tokio::time::sleep(SETTLE_INTERVAL / 2).await;
+        fs::write(&path, "new").unwrap();
+    };
+    assert_eq!(contents(&tokio::join!(settling, rest).0.unwrap()), Ok(vec![("scale.rhai", "new")]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn c4_a_set_that_never_settles_is_not_announced() {
+    let directory = directory(&[("scale.rhai", "old")]);
+    let path = directory.path().join("scale.rhai");
+    let (sender, _receiver) = watch::channel(Arc::new(read_set(directory.path())));
+    let flapping = async {
+        for round in 0_u64.. {
+            fs::write(directory.path().join("aside"), format!("round {round}")).unwrap();
+            fs::rename(directory.path().join("aside"), &path).unwrap();
+            tokio::time::sleep(SETTLE_INTERVAL / 2).await;
+        }
+    };
+    tokio::select! {
+        set = settled(directory.path(), &sender) => assert_eq!(set, None),
+        () = flapping => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_poll_alone_finds_a_change() {
+    let directory = directory(&[("scale.rhai", "old")]);
+    let (sender, mut announced) = watch::channel(Arc::new(read_set(directory.path())));
+    // A watch on a directory that is not there cannot stir anything.
+    assert!(stir_on_change(Path::new("/nonexistent/policies"), Arc::new(Notify::new())).is_none());
+    fs::write(directory.path().join("scale.rhai"), "new").unwrap();
+    let began = tokio::time::Instant::now();
+    let task = tokio::spawn(follow(directory.path().to_owned(), sender));
+    assert_eq!(contents(&*next(&mut announced).await), Ok(vec![("scale.rhai", "new")]));
+    assert!(began.elapsed() <= Duration::from_secs(1));
+    task.abort();
+}

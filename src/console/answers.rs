@@ -1,0 +1,156 @@
+//! The answers of the API that are not nouns of the model themselves.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::outlook::QuantileRow;
+use crate::model::{
+    Capacity, Choice, DecisionId, DecisionRecord, Finite, Impact, Mode, QUANTILES, ServiceId, SignalName,
+    SignalOutlook, Timestamp, TraceId, Unit, VerdictKind, WriteOutcome, explain,
+};
+use crate::ports::ServiceSnapshot;
+
+/// One service in a few words.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServiceSummary {
+    /// Which service.
+    pub service: ServiceId,
+    /// Its mode.
+    pub mode: Mode,
+    /// Replicas asked for, as last seen.
+    pub replicas: Option<u32>,
+    /// Replicas that serve, as last seen.
+    pub ready: Option<u32>,
+    /// Signals that can be acted on now, of all that are declared.
+    pub fresh_signals: (usize, usize),
+    /// The last decision.
+    pub last: Option<DecisionId>,
+    /// The last decision in one sentence.
+    pub sentence: Option<String>,
+    /// Restarts of its actors so far.
+    pub restarts: u64,
+    /// Why it is quarantined, if it is.
+    pub quarantined: Option<String>,
+}
+
+impl From<ServiceSnapshot> for ServiceSummary {
+    fn from(snapshot: ServiceSnapshot) -> Self {
+        let features = snapshot.features.as_deref();
+        let target = features.and_then(|features| features.target.last());
+        let fresh = features
+            .map_or(0, |features| features.signals.iter().filter(|signal| signal.reading.fresh().is_some()).count());
+        let (last, sentence) = snapshot.last.map(|record| (record.id.clone(), explain::sentence(&record))).unzip();
+        Self {
+            service: snapshot.service,
+            mode: snapshot.mode,
+            replicas: target.map(|target| target.replicas),
+            ready: target.map(|target| target.ready),
+            fresh_signals: (fresh, snapshot.signals.len()),
+            last,
+            sentence,
+            restarts: snapshot.restarts,
+            quarantined: snapshot.quarantined,
+        }
+    }
+}
+
+/// One decision in a few words.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecisionSummary {
+    /// Which decision.
+    pub id: DecisionId,
+    /// When it was made.
+    pub at: Timestamp,
+    /// Mode of the service.
+    pub mode: Mode,
+    /// Trace from sample to effect.
+    pub trace: TraceId,
+    /// What was done and why, or why nothing was.
+    pub sentence: String,
+    /// The rule that won.
+    pub rule: Option<Arc<str>>,
+    /// What the guards said.
+    pub verdict: VerdictKind,
+    /// Values written: from, to.
+    pub change: Option<(u32, u32)>,
+    /// How the write ended.
+    pub outcome: Option<WriteOutcome>,
+    /// What it did.
+    pub impact: Option<Impact>,
+}
+
+impl From<&DecisionRecord> for DecisionSummary {
+    fn from(record: &DecisionRecord) -> Self {
+        let rule = match &record.proposal.choice {
+            Choice::Act { rule, .. } => Some(Arc::clone(rule)),
+            Choice::Nothing { .. } => None,
+        };
+        Self {
+            id: record.id.clone(),
+            at: record.at,
+            mode: record.mode,
+            trace: record.trace,
+            sentence: explain::sentence(record),
+            rule,
+            verdict: record.verdict.kind,
+            change: record.change.as_ref().map(|change| (change.from, change.to)),
+            outcome: record.outcome.clone(),
+            impact: record.effect.as_ref().map(|effect| effect.impact),
+        }
+    }
+}
+
+/// The forecasts of one service.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// Which service.
+    pub service: ServiceId,
+    /// Probabilities of the quantiles of every point, in order.
+    pub probabilities: QuantileRow,
+    /// One for each signal that is forecast.
+    pub signals: Vec<SignalForecast>,
+    /// Replicas, where the service declares capacity and an arrival rate.
+    pub capacity: Option<Capacity>,
+}
+
+/// The forecast of one signal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SignalForecast {
+    /// Name in policies.
+    pub signal: SignalName,
+    /// Unit of every value.
+    pub unit: Unit,
+    /// The signal now, if it can be acted on.
+    pub now: Option<Finite>,
+    /// Beginning of the minute that the points count from.
+    pub from: Timestamp,
+    /// Points, quantiles, model, skill, coverage, authority.
+    #[serde(flatten)]
+    pub outlook: SignalOutlook,
+}
+
+impl Forecast {
+    /// Returns the forecasts of a service; `None` before its first cycle.
+    pub(super) fn of(snapshot: &ServiceSnapshot) -> Option<Self> {
+        let outlook = snapshot.outlook.as_deref()?;
+        let signals = snapshot.signals.iter().zip(&outlook.signals).enumerate();
+        let signals = signals.filter_map(|(index, (label, signal))| {
+            let signal = signal.as_ref()?;
+            let features = snapshot.features.as_deref().and_then(|features| features.signals.get(index));
+            Some(SignalForecast {
+                signal: label.name.clone(),
+                unit: label.unit,
+                now: features.and_then(|features| features.reading.fresh()),
+                from: signal.origin.start(),
+                outlook: signal.clone(),
+            })
+        });
+        Some(Self {
+            service: snapshot.service.clone(),
+            probabilities: QUANTILES,
+            signals: signals.collect(),
+            capacity: outlook.capacity.clone(),
+        })
+    }
+}

@@ -1,0 +1,39 @@
+//! Probes and the metrics page.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::instrument::metrics::CONTENT_TYPE;
+
+use super::Console;
+use super::error::ApiError;
+
+/// Tells that the process serves; a loop that is held is alive.
+pub(super) async fn live() -> &'static str {
+    "ok\n"
+}
+
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+    waiting_for: Vec<String>,
+}
+
+/// Tells whether the loop can decide.
+pub(super) async fn ready(State(console): State<Console>) -> Response {
+    let status = console.control.status();
+    let code = if status.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (code, Json(Ready { ready: status.ready, waiting_for: status.waiting_for })).into_response()
+}
+
+/// Returns the metrics page; made on a thread of its own, as a large fleet has many series.
+pub(super) async fn metrics(State(console): State<Console>) -> Result<Response, ApiError> {
+    let page = tokio::task::spawn_blocking(move || console.metrics.encode()).await;
+    match page {
+        Ok(Ok(page)) => Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()),
+        Ok(Err(_)) | Err(_) => Err(ApiError::internal("the metrics page could not be made")),
+    }
+}

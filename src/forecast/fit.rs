@@ -1,0 +1,141 @@
+//! Fitting of smoothing parameters to the history of a signal.
+//!
+//! The loss is what control needs: the sum of the mean absolute errors 1, 5 and 10 minutes ahead, in the unit of
+//! the signal, of the same model code that runs live. Nelder-Mead walks over alpha, beta, gamma and phi; a
+//! weak pull to the start keeps what the history says nothing about where it was. A fit takes long for a
+//! message (tens of milliseconds): it runs on the pool, and the defaults act until it is back.
+
+use argmin::core::{CostFunction, Executor};
+use argmin::solver::neldermead::NelderMead;
+use serde::{Deserialize, Serialize};
+
+use super::history::{DAY, History};
+use super::models::holt_winters::HoltWinters;
+use super::models::{Model, Origin};
+use super::params::{ForecastParams, Smoothing};
+use crate::model::outlook::HORIZONS;
+use crate::model::{Minute, ServiceId};
+
+/// Steps of the walk; two evaluations each, about.
+const STEPS: u64 = 40;
+/// Size of the first simplex, in logits.
+const FIRST_STEP: f64 = 0.7;
+/// Cost of one logit away from the start, as a share of the loss at the start.
+const PULL: f64 = 0.01;
+/// Horizons whose errors are summed.
+const JUDGED: [u16; 3] = [1, 5, 10];
+/// Ranges of alpha, beta, gamma and phi.
+const RANGES: [(f64, f64); 4] = [(0.01, 0.95), (0.001, 0.5), (0.002, 0.1), (0.5, 0.995)];
+
+/// A fit to do: everything it needs, by value.
+#[derive(Debug, Clone)]
+pub struct FitJob {
+    /// Whose signal it is.
+    pub service: ServiceId,
+    /// Position of the signal in the spec.
+    pub signal: usize,
+    pub(super) issued: Minute,
+    pub(super) newest: Minute,
+    pub(super) history: History,
+    pub(super) start: Smoothing,
+    pub(super) params: ForecastParams,
+}
+
+/// What a fit found.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct FitResult {
+    /// Position of the signal in the spec.
+    pub signal: usize,
+    /// When the fit was asked for; the newest one wins.
+    pub issued: Minute,
+    /// The parameters found; those of the start if nothing was better.
+    pub smoothing: Smoothing,
+    /// Sum of the mean absolute errors 1, 5 and 10 minutes ahead with the parameters of the start.
+    pub loss_before: f64,
+    /// The same with the parameters found.
+    pub loss_after: f64,
+}
+
+impl FitJob {
+    /// Searches for better parameters. Takes tens of milliseconds; deterministic.
+    pub fn run(self) -> FitResult {
+        let loss_before = self.loss(self.start);
+        let found = self.search(loss_before).filter(|found| found.1 < loss_before);
+        let (smoothing, loss_after) = found.unwrap_or((self.start, loss_before));
+        FitResult { signal: self.signal, issued: self.issued, smoothing, loss_before, loss_after }
+    }
+
+    fn search(&self, loss_before: f64) -> Option<(Smoothing, f64)> {
+        let start = to_logits(self.start);
+        let corner = |axis: Option<usize>| {
+            let step = |index| if Some(index) == axis { FIRST_STEP } else { 0.0 };
+            start.iter().enumerate().map(|(index, logit)| logit + step(index)).collect::<Vec<f64>>()
+        };
+        let simplex = [None, Some(0), Some(1), Some(2), Some(3)].map(corner).to_vec();
+        let solver = NelderMead::new(simplex).with_sd_tolerance(1e-4 * loss_before).ok()?;
+        let cost = Cost { job: self, start, pull: PULL * loss_before };
+        let walk = Executor::new(cost, solver).configure(|state| state.max_iters(STEPS)).run().ok()?;
+        let best = from_logits(walk.state.best_param.as_deref()?, self.start);
+        Some((best, self.loss(best)))
+    }
+
+    /// Returns the loss of a run over the history; the first day draws the season and is not judged.
+    fn loss(&self, smoothing: Smoothing) -> f64 {
+        let mut model = HoltWinters::new(&ForecastParams { smoothing, ..self.params });
+        let first = self.newest.plus(1 - self.history.capacity());
+        let (mut sum, mut count) = (0.0, 0.0);
+        for minute in first.0..=self.newest.0 {
+            let minute = Minute(minute);
+            model.observe(minute, self.history.get(minute), &self.history);
+            if minute.0 < first.0.saturating_add(DAY) {
+                continue;
+            }
+            let Some(ahead) = model.ahead(&Origin { minute, provisional: None, history: &self.history }) else {
+                continue;
+            };
+            for (point, minutes) in ahead.path.iter().zip(HORIZONS).filter(|(_, minutes)| JUDGED.contains(minutes)) {
+                if let Some(outcome) = self.history.get(minute.plus(i64::from(minutes))) {
+                    sum += (point - outcome).abs();
+                    count += 1.0;
+                }
+            }
+        }
+        if count > 0.0 { JUDGED.len() as f64 * sum / count } else { f64::INFINITY }
+    }
+}
+
+/// The loss over logits, with the pull to the start.
+struct Cost<'a> {
+    job: &'a FitJob,
+    start: [f64; RANGES.len()],
+    pull: f64,
+}
+
+impl CostFunction for Cost<'_> {
+    type Param = Vec<f64>;
+    type Output = f64;
+
+    fn cost(&self, logits: &Vec<f64>) -> Result<f64, argmin::core::Error> {
+        let away: f64 = logits.iter().zip(self.start).map(|(logit, start)| (logit - start).powi(2)).sum();
+        Ok(self.job.loss(from_logits(logits, self.job.start)) + self.pull * away)
+    }
+}
+
+fn to_logits(smoothing: Smoothing) -> [f64; RANGES.len()] {
+    let Smoothing { alpha, beta, gamma, phi, .. } = smoothing;
+    let mut logits = [alpha, beta, gamma, phi];
+    for (value, (low, high)) in logits.iter_mut().zip(RANGES) {
+        let share = ((*value - low) / (high - low)).clamp(0.01, 0.99);
+        *value = (share / (1.0 - share)).ln();
+    }
+    logits
+}
+
+fn from_logits(logits: &[f64], rest: Smoothing) -> Smoothing {
+    let mut values = RANGES.map(|(low, _)| low);
+    for (value, (logit, (low, high))) in values.iter_mut().zip(logits.iter().zip(RANGES)) {
+        *value = low + (high - low) / (1.0 + (-logit).exp());
+    }
+    let [alpha, beta, gamma, phi] = values;
+    Smoothing { alpha, beta, gamma, phi, ..rest }
+}

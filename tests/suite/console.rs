@@ -1,0 +1,226 @@
+//! The console over a real loopback connection, before a loop that is made up.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flyball::console::{DecisionSummary, Forecast, ServiceSummary, router, serve};
+use flyball::instrument::Metrics;
+use flyball::model::explain::text;
+use flyball::model::{DecisionId, DecisionRecord, KillState, Mode, QUANTILES, ServiceId};
+use flyball::ports::{Control, JournalError, ServiceSnapshot, Status};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::records;
+
+const SERVICE: &str = "shop/checkout";
+
+/// A loop of one service with two decisions, and one that has not run yet.
+#[derive(Default)]
+struct Loop {
+    ready: bool,
+    damaged: bool,
+}
+
+fn decided() -> Vec<DecisionRecord> {
+    vec![records::nothing(records::id(SERVICE, 2)), records::acted(records::id(SERVICE, 1))]
+}
+
+impl Control for Loop {
+    fn status(&self) -> Status {
+        let waiting = if self.ready { vec![] } else { vec!["source prometheus: not answered yet".to_owned()] };
+        Status {
+            ready: self.ready,
+            waiting_for: waiting,
+            revision: None,
+            policy_faults: Vec::new(),
+            kill: KillState::released(),
+            uptime: Duration::from_secs(3),
+        }
+    }
+
+    fn services(&self) -> Vec<ServiceSnapshot> {
+        let spec = records::spec(SERVICE);
+        let record = records::acted(records::id(SERVICE, 1));
+        let snapshot = ServiceSnapshot {
+            service: spec.id,
+            mode: Mode::Auto,
+            slo: spec.slo,
+            bounds: spec.bounds,
+            signals: record.signals.clone(),
+            features: Some(Arc::new(record.features.clone())),
+            outlook: Some(Arc::new(record.outlook.clone())),
+            last: Some(Arc::new(record)),
+            restarts: 2,
+            quarantined: None,
+        };
+        let service = "shop/search".parse().unwrap();
+        let new = ServiceSnapshot { service, features: None, outlook: None, last: None, ..snapshot.clone() };
+        vec![snapshot, new]
+    }
+
+    fn service(&self, id: &ServiceId) -> Option<ServiceSnapshot> {
+        self.services().into_iter().find(|snapshot| snapshot.service == *id)
+    }
+
+    fn decisions(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+        if self.damaged {
+            return Err(JournalError::Damaged { path: "j.redb".to_owned(), reason: "bad page".to_owned() });
+        }
+        let wanted = |record: &DecisionRecord| service.is_none_or(|service| *service == record.id.service);
+        Ok(decided().into_iter().filter(wanted).take(limit).collect())
+    }
+
+    fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
+        Ok(decided().into_iter().find(|record| record.id == *id))
+    }
+}
+
+struct Server {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    serving: JoinHandle<std::io::Result<()>>,
+}
+
+async fn start(control: Loop) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    let routes = router(Arc::new(control), Arc::new(Metrics::new()));
+    let serving = tokio::spawn(serve(listener, routes, shutdown.clone()));
+    Server { address, shutdown, serving }
+}
+
+struct Reply {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.body))
+    }
+}
+
+impl Server {
+    async fn send(&self, method: &str, path: &str) -> Reply {
+        let mut stream = TcpStream::connect(self.address).await.unwrap();
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: flyball\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut reply = String::new();
+        stream.read_to_string(&mut reply).await.unwrap();
+        let (head, body) = reply.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Reply { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        self.send("GET", path).await
+    }
+}
+
+#[tokio::test]
+async fn probes_and_metrics() {
+    let server = start(Loop::default()).await;
+    assert_eq!(server.get("/livez").await.status, 200);
+    let reply = server.get("/readyz").await;
+    assert_eq!((reply.status, &reply.json()["waiting_for"][0]), (503, &"source prometheus: not answered yet".into()));
+    let reply = server.get("/metrics").await;
+    assert!(reply.head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{}", reply.head);
+    assert!(reply.head.contains("cache-control: no-store"), "{}", reply.head);
+    assert!(reply.body.ends_with("# EOF\n"), "{}", reply.body);
+
+    let server = start(Loop { ready: true, damaged: false }).await;
+    let reply = server.get("/readyz").await;
+    assert_eq!((reply.status, reply.json()["ready"].as_bool()), (200, Some(true)));
+    assert_eq!(server.get("/api/v1/status").await.json()["kill"]["state"], "readable");
+}
+
+#[tokio::test]
+async fn services_and_forecasts() {
+    let server = start(Loop::default()).await;
+    let listed = server.get("/api/v1/services").await.json()["services"].take();
+    let listed: Vec<ServiceSummary> = serde_json::from_value(listed).unwrap();
+    assert_eq!((listed[0].replicas, listed[0].ready, listed[0].fresh_signals), (Some(4), Some(4), (2, 3)));
+    assert!(listed[0].sentence.as_deref().unwrap().starts_with("scaling shop/checkout from 4 to 7"));
+    assert_eq!((listed[1].replicas, listed[1].last.as_ref()), (None, None));
+
+    let whole: ServiceSnapshot =
+        serde_json::from_str(&server.get("/api/v1/services/shop/checkout").await.body).unwrap();
+    assert_eq!(Some(whole), Loop::default().service(&SERVICE.parse().unwrap()));
+
+    let forecast = server.get("/api/v1/forecast?service=shop/checkout").await;
+    let forecast: Forecast = serde_json::from_str(&forecast.body).unwrap();
+    let record = records::acted(records::id(SERVICE, 1));
+    assert_eq!((forecast.probabilities, &forecast.capacity), (QUANTILES, &record.outlook.capacity));
+    assert_eq!(forecast.signals.len(), 2, "cpu is not forecast");
+    let rps = &forecast.signals[0];
+    assert_eq!((rps.signal.as_str(), rps.now.map(f64::from)), ("rps", Some(312.4)));
+    assert_eq!(Some(&rps.outlook), record.outlook.signals[0].as_ref());
+}
+
+#[tokio::test]
+async fn decisions() {
+    let server = start(Loop::default()).await;
+    let listed = server.get("/api/v1/decisions?service=shop/checkout&limit=1").await.json()["decisions"].take();
+    let listed: Vec<DecisionSummary> = serde_json::from_value(listed).unwrap();
+    assert_eq!(listed, [DecisionSummary::from(&decided()[0])]);
+    assert_eq!(server.get("/api/v1/decisions").await.json()["decisions"].as_array().unwrap().len(), 2);
+
+    let path = "/api/v1/decisions/shop/checkout/1-1";
+    let record: DecisionRecord = serde_json::from_str(&server.get(path).await.body).unwrap();
+    assert_eq!(record, decided()[1]);
+    let explained = server.get(&format!("{path}?format=text")).await;
+    assert!(explained.head.contains("content-type: text/plain"), "{}", explained.head);
+    assert_eq!(explained.body, text(&record));
+}
+
+#[tokio::test]
+async fn what_is_refused_says_why_and_what_to_do() {
+    let server = start(Loop { ready: false, damaged: true }).await;
+    let long = format!("/api/v1/decisions?service={}", "x".repeat(3000));
+    let cases = [
+        ("GET", "/nothing", 404, "no such path", "/api/v1/services"),
+        ("POST", "/api/v1/services", 405, "only reads", "flyball kill"),
+        ("DELETE", "/api/v1/decisions/shop/checkout/1-1", 405, "only reads", "flyball kill"),
+        ("GET", "/api/v1/services/shop/nobody", 404, "no such service as shop/nobody", "/api/v1/services"),
+        ("GET", "/api/v1/services/Shop/x", 400, "service `Shop/x` is not of the form", "/api/v1/services"),
+        ("GET", "/api/v1/decisions?limit=0", 400, "limit 0 is out of range", "1 to 500"),
+        ("GET", "/api/v1/decisions?limit=501", 400, "limit 501 is out of range", "1 to 500"),
+        ("GET", "/api/v1/decisions?limit=all", 400, "limit", "limit=number"),
+        ("GET", "/api/v1/decisions?since=1h", 400, "unknown field `since`", "?service=namespace/name"),
+        ("GET", "/api/v1/decisions", 503, "journal j.redb is damaged: bad page", "/api/v1/status"),
+        ("GET", "/api/v1/decisions/shop/checkout/1-9", 404, "no such decision", "/api/v1/decisions"),
+        ("GET", "/api/v1/decisions/shop/checkout/nine", 400, "cycle `nine`", "/api/v1/decisions"),
+        ("GET", "/api/v1/decisions/shop/checkout/1-1?format=xml", 400, "xml", "?format=json"),
+        ("GET", "/api/v1/forecast", 400, "service", "?service=namespace/name"),
+        ("GET", "/api/v1/forecast?service=shop/search", 503, "before its first cycle", "next tick"),
+        ("GET", long.as_str(), 414, "expected at most 2048", "shorten"),
+    ];
+    for (method, path, status, error, remedy) in cases {
+        let reply = server.send(method, path).await;
+        assert_eq!(reply.status, status, "{method} {path}: {}", reply.body);
+        let json = reply.json();
+        let (found, advice) = (json["error"].as_str().unwrap(), json["remedy"].as_str().unwrap());
+        assert!(found.contains(error), "{method} {path}: {found}");
+        assert!(advice.contains(remedy), "{method} {path}: {advice}");
+    }
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_the_server_though_a_client_stays() {
+    let server = start(Loop::default()).await;
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    idle.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
+    assert_eq!(server.get("/livez").await.status, 200);
+    tokio::time::pause();
+    server.shutdown.cancel();
+    server.serving.await.unwrap().unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err());
+    drop(idle);
+}

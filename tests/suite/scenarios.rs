@@ -1,0 +1,5 @@
+//! The actor tree in paused time: what it does, and what a fault in one service costs the others.
+
+mod faults;
+mod loops;
+mod world;

@@ -1,0 +1,134 @@
+//! Faults: what they cost the service they hit, and that they cost the others nothing.
+
+use std::time::Duration;
+
+use flyball::model::{
+    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Knob, Now, ServiceId, Timestamp, TraceId,
+};
+use flyball::ports::{Clock, Control};
+
+use super::world::{World, origin, policy_set, script, shipped_policies};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Each service has its own load, so that each has its own records.
+fn waves(service: &str, at: Timestamp) -> Option<f64> {
+    let shift = service.len() as i64 * 100;
+    let phase = (at.as_second() + shift).rem_euclid(1800) as f64 / 1800.0 * std::f64::consts::TAU;
+    Some(350.0 + 150.0 * phase.sin())
+}
+
+pub fn change(world: &World, from: u32, to: u32) -> ChangeSet {
+    let spec = &world.settings.services[0];
+    let decision = DecisionId { service: spec.id.clone(), cycle: CycleId { run: 1, seq: 1 } };
+    let uid = format!("uid-{}", spec.target.name);
+    ChangeSet {
+        id: ChangeId::derive(&uid, Knob::Replicas, &decision, from, to),
+        trace: TraceId::derive(&spec.id, decision.cycle, origin()),
+        decision,
+        rule: "test".to_owned(),
+        revision: None,
+        target: spec.target.clone(),
+        uid,
+        knob: Knob::Replicas,
+        class: ActionClass::Scale,
+        from,
+        to,
+        backed_by_arrivals: false,
+        decided: Now { wall: origin(), mono: world.clock.now().mono },
+        valid_for: Duration::from_secs(30),
+    }
+}
+
+const NEIGHBOURS: [&str; 3] = ["shop/cart", "shop/checkout", "shop/search-page"];
+
+async fn neighbours_records(bad: &[&str], prepare: impl FnOnce(&World)) -> Vec<Vec<DecisionRecord>> {
+    let services: Vec<&str> = NEIGHBOURS.iter().chain(bad).copied().collect();
+    let world = World::new(&services, script(waves));
+    prepare(&world);
+    world.run_for(MINUTE * 60).await;
+    NEIGHBOURS.iter().map(|service| world.records(service)).collect()
+}
+
+/// A rule that never ends for a service whose parameter says so.
+const ENDLESS: &str = r#"
+param("spin", 0.0, #{ min: 0.0, max: 1.0 });
+rule("spin", #{ priority: 1, goal: "protect" }, |s, p| [
+    when({ let x = 0; if s.replicas.current.to_string() != "" { while true { x += 1; } } s.rps.current > rps(1) }),
+    scale_to(5),
+]);
+"#;
+
+#[tokio::test(start_paused = true)]
+async fn r2_a_panicking_a_slow_and_a_blind_service_leave_their_neighbours_records_as_they_are() {
+    let alone = neighbours_records(&[], |_| {}).await;
+    let beside = neighbours_records(&["shop/cursed", "shop/slow", "shop/blind"], |world| {
+        world.cluster.cursed.lock().insert("cursed".to_owned());
+        world.cluster.slow.lock().insert("slow".to_owned());
+    })
+    .await;
+    assert!(alone.iter().all(|records| records.len() > 3));
+    assert_eq!(alone, beside);
+}
+
+#[tokio::test(start_paused = true)]
+async fn c2_an_endless_rule_is_stopped_and_the_other_rules_go_on() {
+    let world = World::new(&["shop/cart"], script(|_, _| Some(560.0)));
+    let mut files = shipped_policies().files.unwrap();
+    files.extend(policy_set(&[("zz_endless.rhai", ENDLESS)]).files.unwrap());
+    let set = flyball::ports::PolicyFiles { origin: "test".to_owned(), files: Ok(files) };
+    world.policies.send_replace(std::sync::Arc::new(set));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 5).await;
+    let status = control.status();
+    // Either the set is refused when it is probed, or the rule ends as an error: the loop goes on.
+    if status.policy_faults.is_empty() {
+        assert_eq!(world.cluster.replicas("cart"), 8);
+    } else {
+        assert!(status.policy_faults[0].starts_with("zz_endless.rhai:"), "{:?}", status.policy_faults);
+        assert!(status.revision.is_none(), "nothing half-loaded");
+    }
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r4_a_service_that_keeps_failing_is_quarantined_and_probed_again() {
+    let world = World::new(&["shop/cart", "shop/checkout"], script(waves));
+    let cart: ServiceId = "shop/cart".parse().unwrap();
+    world.cluster.cursed.lock().insert("cart".to_owned());
+    let (tree, control) = world.start().await;
+    // Six failures, one a tick of 15 s, are not within 60 s: the service is restarted each time.
+    tokio::time::sleep(MINUTE * 3).await;
+    let restarts = control.service(&cart).unwrap().restarts;
+    assert!(restarts >= 10, "{restarts}");
+    world.cluster.cursed.lock().clear();
+    tokio::time::sleep(MINUTE * 2).await;
+    let cart = control.service(&cart).unwrap();
+    assert!(cart.features.is_some() && cart.last.is_some(), "it came back by itself");
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p1_a_source_that_goes_silent_in_a_surge_lowers_nothing() {
+    let world = World::new(
+        &["shop/cart"],
+        script(|_, at| {
+            let minute = (at.as_second() - origin().as_second()).div_euclid(60);
+            match minute {
+                0..12 => Some(280.0),
+                12..20 => Some(560.0),
+                // Silent, and when it comes back the load is low again.
+                20..60 => None,
+                _ => Some(280.0),
+            }
+        }),
+    );
+    let (tree, _) = world.start().await;
+    tokio::time::sleep(MINUTE * 59).await;
+    assert_eq!(world.cluster.replicas("cart"), 8, "held through the outage");
+    tokio::time::sleep(MINUTE * 4).await;
+    assert_eq!(world.cluster.replicas("cart"), 8, "the windows have to fill again first");
+    tokio::time::sleep(MINUTE * 60).await;
+    assert_eq!(world.cluster.replicas("cart"), 4);
+    tree.stop().await;
+}

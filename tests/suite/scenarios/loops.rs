@@ -1,0 +1,242 @@
+//! A sample's way through the whole tree, and the same way without actors.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flyball::actors::write_gate::WriteGate;
+use flyball::adapters::store::MemoryJournal;
+use flyball::cycle::stages::{Vocabulary, compile};
+use flyball::cycle::{ActuatorEffect, Inputs, RoundArrived, ServiceLine};
+use flyball::model::{
+    ActionClass, Authority, ChangeSet, DecisionRecord, Intent, KillState, Now, Role, ServiceSpec, TargetReading,
+    Timestamp, VerdictKind, WriteOutcome, kill::KillOrder,
+};
+use flyball::ports::journal::Entry;
+use flyball::ports::{Clock, Cluster, Control, Journal};
+
+use super::world::{ObedientCluster, ScriptedSource, World, no_deadline, origin, policy_set, script, settings};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const SHOP: &str = "shop/checkout";
+
+/// Load that doubles twelve minutes after the start and falls back half an hour later.
+fn step(_: &str, at: Timestamp) -> Option<f64> {
+    let minute = (at.as_second() - origin().as_second()).div_euclid(60);
+    Some(if (12..42).contains(&minute) { 560.0 } else { 280.0 })
+}
+
+fn applied(records: &[DecisionRecord]) -> Vec<(u32, u32)> {
+    let applied = records.iter().filter(|record| record.outcome == Some(WriteOutcome::Applied));
+    applied.filter_map(|record| record.change.as_ref()).map(|change| (change.from, change.to)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rise_in_load_travels_all_stages_to_a_write_and_its_effect() {
+    let world = World::new(&[SHOP], script(step));
+    world.run_for(MINUTE * 25).await;
+    assert_eq!(world.cluster.replicas("checkout"), 8, "560/s need 8 pods of 75/s");
+    let records = world.records(SHOP);
+    assert_eq!(applied(&records), [(4, 8)]);
+    let raise = records.iter().find(|record| record.change.is_some()).unwrap();
+    assert_eq!(raise.verdict.kind, VerdictKind::Pass);
+    assert!(raise.proposal.rules.iter().any(|rule| !rule.conditions.is_empty()));
+    assert!(raise.effect.is_some(), "measured within 13 minutes");
+    // Raised on the second sample that showed the need: one confirms the other.
+    let waited = raise.at.as_second() - origin().as_second() - 12 * 60;
+    assert!((15..=45).contains(&waited), "{waited} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn capacity_is_let_go_in_steps_once_the_need_is_over() {
+    let world = World::new(&[SHOP], script(step));
+    world.run_for(MINUTE * 120).await;
+    let writes = applied(&world.records(SHOP));
+    assert_eq!(writes[0], (4, 8));
+    assert_eq!(writes.last().unwrap().1, 4, "{writes:?}");
+    for (from, to) in &writes[1..] {
+        assert!(to < from && f64::from(from - to) <= (f64::from(*from) * 0.3).max(1.0), "{writes:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tree_and_inline_runner_write_identical_records() {
+    let world = World::new(&[SHOP], script(step));
+    let span = MINUTE * 90;
+    world.run_for(span).await;
+    let tree = world.records(SHOP);
+    let inline = inline_records(&World::new(&[SHOP], script(step)), span);
+    assert!(tree.len() > 5, "{} records", tree.len());
+    for (tree, inline) in tree.iter().zip(&inline) {
+        assert_eq!(tree, inline);
+    }
+    assert_eq!(tree.len(), inline.len());
+}
+
+/// Runs the same world without actors: every 15 s one turn, its write at once.
+fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
+    let spec = Arc::new(world.settings.services[0].clone());
+    let files = super::world::shipped_policies().files.unwrap();
+    let texts = files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
+    let policy = compile(texts, &Vocabulary::of(&world.settings.services).unwrap()).unwrap();
+    let (kill, expired, journal) = (KillState::released(), no_deadline(), MemoryJournal::new());
+    let start = Now { wall: origin(), mono: Duration::ZERO };
+    let mut line = ServiceLine::new(&spec, &Arc::default(), &Arc::default(), journal.run(), &[], start);
+    let mut plant = InlinePlant { spec: spec.clone(), replicas: 4, ready: 4, ready_at: Duration::ZERO, version: 1 };
+    let mut after = Duration::ZERO;
+    while after < span {
+        // A timer of the run time fires at the first millisecond after its time.
+        let now = start.plus(after + if after.is_zero() { Duration::ZERO } else { Duration::from_millis(1) });
+        let arrival = |signal: &str| Some(ScriptedSource::arrival(&world.script, SHOP, signal, now.wall));
+        let arrivals = spec.signals.iter().map(|signal| arrival(signal.name.as_str())).collect();
+        let round = RoundArrived { arrivals, target: plant.observed(now), now };
+        let inputs = Inputs { policy: Some(&policy), kill: &kill, expired: &expired, hold: None };
+        let turn = line.turn(&round, inputs);
+        let decided = turn.decided.unwrap();
+        if decided.keep {
+            journal.submit(Entry::Decision(decided.record.clone()));
+        }
+        for effect in turn.effects {
+            match effect {
+                ActuatorEffect::Write(change) => {
+                    plant.write(&change, now);
+                    remember(&journal, &change, now);
+                    line.write_ended(&change, &WriteOutcome::Applied, now);
+                }
+                ActuatorEffect::Measured { decision, effect } => journal.submit(Entry::Measured { decision, effect }),
+            }
+        }
+        after += Duration::from_secs(15);
+    }
+    let mut records = journal.recent(None, 100_000).unwrap();
+    records.reverse();
+    records
+}
+
+fn remember(journal: &MemoryJournal, change: &ChangeSet, now: Now) {
+    journal.submit(Entry::Prepared(Intent { change: change.clone(), prepared: now.wall, ended: None }));
+    journal.submit(Entry::Ended { change: change.id.clone(), at: now.wall, outcome: WriteOutcome::Applied });
+}
+
+/// What [`ObedientCluster`] does, without a clock of its own.
+struct InlinePlant {
+    spec: Arc<ServiceSpec>,
+    replicas: u32,
+    ready: u32,
+    ready_at: Duration,
+    version: u64,
+}
+
+impl InlinePlant {
+    fn observed(&mut self, now: Now) -> TargetReading {
+        if now.mono >= self.ready_at {
+            self.ready = self.replicas;
+        }
+        let (name, version) = (&self.spec.target.name, self.version);
+        ObedientCluster::known(name, version, self.replicas, self.ready)
+    }
+
+    fn write(&mut self, change: &ChangeSet, now: Now) {
+        self.ready = self.ready.min(change.to);
+        (self.replicas, self.ready_at) = (change.to, now.mono + MINUTE);
+        self.version += 1;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn shadow_decides_and_records_but_writes_nothing() {
+    let world = World::with_settings(&settings(&[SHOP], ", mode: shadow"), script(step));
+    world.run_for(MINUTE * 30).await;
+    let records = world.records(SHOP);
+    assert_eq!(world.cluster.replicas("checkout"), 4);
+    assert!(records.iter().all(|record| record.change.is_none()));
+    assert!(records.iter().any(|record| record.verdict.permitted == Some(8)), "it would have");
+}
+
+#[tokio::test(start_paused = true)]
+async fn observe_asks_no_policy() {
+    let world = World::with_settings(&settings(&[SHOP], ", mode: observe"), script(step));
+    world.run_for(MINUTE * 30).await;
+    let records = world.records(SHOP);
+    assert_eq!(world.cluster.replicas("checkout"), 4);
+    assert!(!records.is_empty() && records.iter().all(|record| record.proposal.rules.is_empty()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engaged_kill_switch_stops_every_write_and_a_released_one_lets_them_go_on() {
+    let world = World::new(&[SHOP], script(step));
+    let (tree, _) = world.start().await;
+    let order = KillOrder { classes: [ActionClass::Scale].into(), ..KillOrder::default() };
+    *world.switch.0.lock() = KillState::Readable { order };
+    tokio::time::sleep(MINUTE * 20).await;
+    assert_eq!(world.cluster.replicas("checkout"), 4);
+    *world.switch.0.lock() = KillState::released();
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(world.cluster.replicas("checkout"), 8);
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_set_is_swapped_whole_and_a_bad_one_changes_nothing() {
+    let world = World::new(&[SHOP], script(|_, _| Some(200.0)));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE).await;
+    let shipped = control.status().revision.unwrap();
+    world.policies.send_replace(Arc::new(policy_set(&[("bad.rhai", "rule(\"x\", #{}, |s, p| [ when(s.tpyo) ]);")])));
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(control.status().revision.unwrap(), shipped);
+    let faults = control.status().policy_faults;
+    assert!(faults[0].starts_with("bad.rhai:1:"), "{faults:?}");
+    let six =
+        "rule(\"six\", #{ priority: 1, goal: \"protect\" }, |s, p| [ when(s.rps.current > rps(1)), scale_to(6) ]);";
+    world.policies.send_replace(Arc::new(policy_set(&[("six.rhai", six)])));
+    tokio::time::sleep(MINUTE).await;
+    assert_ne!(control.status().revision.unwrap(), shipped);
+    assert!(control.status().policy_faults.is_empty());
+    assert_eq!(world.cluster.replicas("checkout"), 6);
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn history_is_learned_before_the_first_decision_and_earns_authority() {
+    let day = |_: &str, at: Timestamp| {
+        let phase = at.as_second().rem_euclid(86_400) as f64 / 86_400.0 * std::f64::consts::TAU;
+        Some(300.0 + 200.0 * phase.sin())
+    };
+    let text = settings(&[SHOP], "").replace("history: 0s", "history: 4d");
+    let world = World::with_settings(&text, script(day));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 3).await;
+    let service = control.service(&SHOP.parse().unwrap()).unwrap();
+    let position = world.settings.services[0].role(Role::ArrivalRate).unwrap();
+    let outlook = service.outlook.unwrap();
+    let signal = outlook.signals[position].as_ref().unwrap();
+    assert!(signal.authority >= Authority::MayAdd, "{signal:?}");
+    assert!(control.status().ready, "{:?}", control.status().waiting_for);
+    let first = &world.records(SHOP)[0];
+    assert!(first.change.is_none(), "nothing is decided before the history is learned");
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_intent_of_an_earlier_run_is_settled_by_reading_before_anything_else() {
+    let world = World::new(&[SHOP], script(|_, _| Some(200.0)));
+    let target = world.settings.services[0].target.clone();
+    world.run_for(MINUTE).await;
+    let mut change = super::faults::change(&world, 4, 6);
+    change.decision = world.records(SHOP)[0].id.clone();
+    let intent = Intent { change: change.clone(), prepared: origin(), ended: None };
+    world.journal.append(Entry::Prepared(intent)).await.unwrap();
+    world.cluster.write(&target, 6);
+    let ports = world.ports();
+    let metrics = flyball::instrument::Metrics::new().process();
+    let gate =
+        WriteGate::new(ports.clock, ports.cluster, ports.journal, ports.kill, metrics, Default::default()).unwrap();
+    assert!(gate.unsettled(&target));
+    let gate = Arc::new(gate);
+    gate.clone().settle_open().await.unwrap();
+    assert!(!gate.unsettled(&target) && world.journal.open_intents().unwrap().is_empty());
+    let applied = world.journal.applied_since(world.clock.now().wall, MINUTE * 60).unwrap();
+    assert_eq!(applied.len(), 1, "it was there: applied, and not sent again");
+    assert_eq!(applied[0].change, change);
+    assert!(matches!(world.cluster.observed(&target), TargetReading::Known { target } if target.replicas == 6));
+}

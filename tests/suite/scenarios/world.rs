@@ -1,0 +1,336 @@
+//! A world in memory for the actor tree in paused time: a scripted source, a cluster that obeys, a switch.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use flyball::actors::{LoopControl, Tree};
+use flyball::adapters::clock::ScaledClock;
+use flyball::adapters::store::MemoryJournal;
+use flyball::app::{Ports, assemble};
+use flyball::config::Settings;
+use flyball::cycle::stages::Deadline;
+use flyball::instrument::Metrics;
+use flyball::model::{
+    Arrival, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId, TargetReading,
+    TargetRef, TargetState, Timestamp,
+};
+use flyball::ports::executor::Job;
+use flyball::ports::{
+    Answer, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Live, PolicyFile, PolicyFiles, PolicyStore,
+    Round, SourceError, TelemetrySource, Template,
+};
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+/// Value of a signal of a service at a time; `None` is a source that does not answer.
+pub type Script = Arc<dyn Fn(&str, &str, Timestamp) -> Option<f64> + Send + Sync>;
+
+/// Monday noon: the wall-clock time at which every scenario begins.
+pub fn origin() -> Timestamp {
+    "2026-03-02T12:00:00Z".parse().unwrap()
+}
+
+/// Everything a scenario can turn or look at.
+pub struct World {
+    pub clock: Arc<ScaledClock>,
+    pub cluster: Arc<ObedientCluster>,
+    pub journal: Arc<MemoryJournal>,
+    pub switch: Arc<Switch>,
+    pub settings: Settings,
+    pub script: Script,
+    pub policies: watch::Sender<Arc<PolicyFiles>>,
+}
+
+impl World {
+    /// Returns a world with these services (each with 4 replicas), none of them started.
+    pub fn new(services: &[&str], script: Script) -> Self {
+        Self::with_settings(&settings(services, ""), script)
+    }
+
+    pub fn with_settings(settings: &str, script: Script) -> Self {
+        let settings = Settings::parse(settings).unwrap();
+        let clock = Arc::new(ScaledClock::start(origin(), 1.0).unwrap());
+        let cluster = Arc::new(ObedientCluster::new(clock.clone(), &settings));
+        let (policies, _) = watch::channel(Arc::new(shipped_policies()));
+        let (journal, switch) = (Arc::new(MemoryJournal::new()), Arc::new(Switch::default()));
+        Self { clock, cluster, journal, switch, settings, script, policies }
+    }
+
+    pub fn ports(&self) -> Ports {
+        let source = ScriptedSource { clock: self.clock.clone(), script: self.script.clone() };
+        let source: Arc<dyn TelemetrySource> = Arc::new(source);
+        Ports {
+            clock: self.clock.clone(),
+            cluster: self.cluster.clone(),
+            journal: self.journal.clone(),
+            kill: self.switch.clone(),
+            policies: Arc::new(Announced(self.policies.subscribe())),
+            executor: Arc::new(Inline),
+            deadline: no_deadline,
+            sources: BTreeMap::from([("main".to_owned(), source)]),
+        }
+    }
+
+    pub async fn start(&self) -> (Tree, Arc<LoopControl>) {
+        assemble(&self.settings, self.ports(), Arc::new(Metrics::new())).await.unwrap()
+    }
+
+    /// Runs the tree for a while and stops it.
+    pub async fn run_for(&self, span: Duration) {
+        let (tree, _) = self.start().await;
+        tokio::time::sleep(span).await;
+        tree.stop().await;
+    }
+
+    /// Returns all records of a service, oldest first.
+    pub fn records(&self, service: &str) -> Vec<DecisionRecord> {
+        let service: ServiceId = service.parse().unwrap();
+        let mut records = self.journal.recent(Some(&service), 100_000).unwrap();
+        records.reverse();
+        records
+    }
+}
+
+/// Settings with one source and the usual signals; `extra` goes to the end of each service.
+pub fn settings(services: &[&str], extra: &str) -> String {
+    let signal = |name: &str, unit: &str, role: &str, forecast: bool, top: f64| {
+        format!(
+            "  {name}: {{ source: main, query: 'sum by (namespace, service) ({name}{{$selector}})', \
+             samples: '{name}{{$selector}}', labels: [namespace, service], unit: {unit}, role: {role}, \
+             forecast: {forecast}, range: [0, {top:?}] }}\n"
+        )
+    };
+    let mut text = String::from(
+        "state: /nowhere\npolicies: /nowhere\n\
+         sources:\n  main: { kind: prometheus, url: 'http://127.0.0.1:9', interval: 15s, history: 0s }\nsignals:\n",
+    );
+    text.push_str(&signal("rps", "per_second", "arrival_rate", true, 1e6));
+    text.push_str(&signal("p99", "seconds", "latency", false, 60.0));
+    text.push_str(&signal("cpu", "ratio", "cpu", false, 2.0));
+    text.push_str(
+        "defaults: { mode: auto, signals: [rps, p99, cpu], slo: { p99: 200ms, error_ratio: 0.01 }, \
+         bounds: { min: 2, max: 40 }, allow_lowering: true, \
+         capacity: { per_pod_rate: 100, utilisation: 0.75, start_time: 60s } }\nservices:\n",
+    );
+    for service in services {
+        text.push_str(&format!("  - {{ name: {service}{extra} }}\n"));
+    }
+    text
+}
+
+/// A script in which each service has a quiet load of 200 requests a second that suits 4 replicas, but for
+/// what `load` says.
+pub fn script(load: impl Fn(&str, Timestamp) -> Option<f64> + Send + Sync + 'static) -> Script {
+    Arc::new(move |service, signal, at| {
+        let load = load(service, at)?;
+        Some(match signal {
+            "rps" => load,
+            "p99" => 0.1,
+            _ => 0.5,
+        })
+    })
+}
+
+pub fn shipped_policies() -> PolicyFiles {
+    policy_set(&[
+        ("capacity.rhai", include_str!("../../../deploy/policies/capacity.rhai")),
+        ("traffic.rhai", include_str!("../../../deploy/policies/traffic.rhai")),
+    ])
+}
+
+pub fn policy_set(files: &[(&str, &str)]) -> PolicyFiles {
+    let file = |(path, text): &(&str, &str)| PolicyFile { path: (*path).to_owned(), text: (*text).to_owned() };
+    PolicyFiles { origin: "test".to_owned(), files: Ok(files.iter().map(file).collect()) }
+}
+
+pub fn no_deadline() -> Deadline {
+    Arc::new(|| false)
+}
+
+/// Answers from the script, sampled every 15 s.
+pub struct ScriptedSource {
+    pub clock: Arc<ScaledClock>,
+    pub script: Script,
+}
+
+impl ScriptedSource {
+    pub fn arrival(script: &Script, service: &str, signal: &str, now: Timestamp) -> Arrival {
+        let at = Timestamp::from_second(now.as_second().div_euclid(15) * 15).unwrap();
+        match script(service, signal, at) {
+            Some(value) => match Finite::new(value) {
+                Some(value) => Arrival::Value(Sample { at, value }),
+                None => Arrival::Missing(Missing::NotFinite),
+            },
+            None => Arrival::Missing(Missing::SourceDown { error: "scripted".to_owned() }),
+        }
+    }
+}
+
+impl TelemetrySource for ScriptedSource {
+    fn read<'a>(&'a self, round: &'a Round) -> BoxFuture<'a, Answer> {
+        let now = self.clock.now().wall;
+        let row = |template: &Template| {
+            let mut row = vec![Arrival::Missing(Missing::NoSeries); template.width];
+            for (place, arrival) in row.iter_mut().enumerate() {
+                if let Some(labels) = template.members.values(place) {
+                    let service = labels.join("/");
+                    *arrival = Self::arrival(&self.script, &service, template.signal.as_str(), now);
+                }
+            }
+            row
+        };
+        let arrivals = round.templates.iter().map(row).collect();
+        Box::pin(async { Answer { arrivals, queries: 1, strangers: 0, back_off: None, error: None } })
+    }
+
+    fn history<'a>(
+        &'a self,
+        template: &'a Template,
+        places: &'a [usize],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Vec<Option<Finite>>>, SourceError>> {
+        let minutes = Minute::of(from).0..Minute::of(to).0;
+        let name_of = |place: &usize| template.members.values(*place).unwrap().join("/");
+        let value = |service: &str, minute| {
+            let at = Minute(minute).start();
+            (self.script)(service, template.signal.as_str(), at).and_then(Finite::new)
+        };
+        let row = |place| {
+            let service = name_of(place);
+            minutes.clone().map(|minute| value(&service, minute)).collect()
+        };
+        let rows = places.iter().map(row).collect();
+        Box::pin(async { Ok(rows) })
+    }
+}
+
+/// Does what it is told; pods are ready a minute after they were asked for.
+pub struct ObedientCluster {
+    clock: Arc<ScaledClock>,
+    targets: Mutex<BTreeMap<TargetRef, Scaled>>,
+    /// Targets whose reading panics.
+    pub cursed: Mutex<BTreeSet<String>>,
+    /// Targets whose reading takes a while of real time.
+    pub slow: Mutex<BTreeSet<String>>,
+}
+
+#[derive(Clone)]
+struct Scaled {
+    replicas: u32,
+    ready: u32,
+    ready_at: Duration,
+    version: u64,
+}
+
+impl ObedientCluster {
+    pub fn new(clock: Arc<ScaledClock>, settings: &Settings) -> Self {
+        let four = Scaled { replicas: 4, ready: 4, ready_at: Duration::ZERO, version: 1 };
+        let targets = settings.services.iter().map(|service| (service.target.clone(), four.clone())).collect();
+        Self { clock, targets: Mutex::new(targets), cursed: Mutex::default(), slow: Mutex::default() }
+    }
+
+    pub fn replicas(&self, name: &str) -> u32 {
+        let targets = self.targets.lock();
+        targets.iter().find(|(target, _)| target.name == name).unwrap().1.replicas
+    }
+
+    pub fn write(&self, target: &TargetRef, to: u32) -> Live {
+        let now = self.clock.now().mono;
+        let mut targets = self.targets.lock();
+        let scaled = targets.get_mut(target).unwrap();
+        if to < scaled.ready {
+            scaled.ready = to;
+        }
+        (scaled.replicas, scaled.ready_at) = (to, now + Duration::from_secs(60));
+        scaled.version += 1;
+        Self::live(target, scaled)
+    }
+
+    pub fn known(name: &str, version: u64, replicas: u32, ready: u32) -> TargetReading {
+        let (uid, resource_version) = (format!("uid-{name}"), version.to_string());
+        TargetReading::Known { target: TargetState { uid, resource_version, replicas, ready, rollout: false } }
+    }
+
+    fn live(target: &TargetRef, scaled: &Scaled) -> Live {
+        Live {
+            uid: format!("uid-{}", target.name),
+            resource_version: scaled.version.to_string(),
+            value: scaled.replicas,
+        }
+    }
+}
+
+impl Cluster for ObedientCluster {
+    fn observed(&self, target: &TargetRef) -> TargetReading {
+        assert!(!self.cursed.lock().contains(&target.name), "this target is cursed");
+        if self.slow.lock().contains(&target.name) {
+            let begun = std::time::Instant::now();
+            while begun.elapsed() < Duration::from_millis(2) {}
+        }
+        let now = self.clock.now().mono;
+        let mut targets = self.targets.lock();
+        let scaled = targets.get_mut(target).unwrap();
+        if now >= scaled.ready_at {
+            scaled.ready = scaled.replicas;
+        }
+        Self::known(&target.name, scaled.version, scaled.replicas, scaled.ready)
+    }
+
+    fn has_lever(&self, _: &TargetRef, knob: Knob) -> bool {
+        knob == Knob::Replicas
+    }
+
+    fn read<'a>(&'a self, target: &'a TargetRef, _: Knob) -> BoxFuture<'a, Result<Live, ClusterError>> {
+        Box::pin(async { Ok(Self::live(target, &self.targets.lock()[target])) })
+    }
+
+    fn apply<'a>(&'a self, change: &'a ChangeSet, live: &'a Live) -> BoxFuture<'a, Result<Live, ClusterError>> {
+        Box::pin(async {
+            let version = self.targets.lock()[&change.target].version.to_string();
+            if version != live.resource_version {
+                return Err(ClusterError::Conflict { target: change.target.clone() });
+            }
+            Ok(self.write(&change.target, change.to))
+        })
+    }
+}
+
+/// A kill switch that a test turns.
+pub struct Switch(pub Mutex<KillState>);
+
+impl Default for Switch {
+    fn default() -> Self {
+        Self(Mutex::new(KillState::released()))
+    }
+}
+
+impl KillSwitch for Switch {
+    fn seen(&self) -> KillState {
+        self.0.lock().clone()
+    }
+
+    fn read(&self) -> KillState {
+        self.0.lock().clone()
+    }
+}
+
+/// Runs jobs where they are handed in: paused time does not wait for threads.
+struct Inline;
+
+impl Executor for Inline {
+    fn run(&self, job: Job) -> BoxFuture<'static, ()> {
+        job();
+        Box::pin(async {})
+    }
+}
+
+struct Announced(watch::Receiver<Arc<PolicyFiles>>);
+
+impl PolicyStore for Announced {
+    fn watch(&self) -> watch::Receiver<Arc<PolicyFiles>> {
+        self.0.clone()
+    }
+}
