@@ -1,6 +1,3 @@
-//! suite
-
-mod oracle;
 //! One test binary for everything that needs no other program: a module per kind of test.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
@@ -14,6 +11,7 @@ mod contract_prometheus;
 mod golden_explain;
 mod golden_metrics;
 mod kubernetes_double;
+mod oracle;
 mod properties;
 mod records;
 mod scenarios;
