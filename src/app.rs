@@ -156,7 +156,7 @@ pub async fn assemble(
         process,
         deadline,
         guard: Arc::new(GuardParams::default()),
-        forecast: Arc::new(ForecastParams::default()),
+        forecast: Arc::new(forecast_params(settings)),
     });
     let services = services(settings, &world)?;
     let plans = sources
@@ -191,6 +191,13 @@ fn services(settings: &Settings, world: &Arc<World>) -> anyhow::Result<Vec<Arc<S
         Arc::new(Service::new(Arc::new(spec.clone()), world.clone(), &intents, with_history(spec)))
     });
     Ok(slots.collect())
+}
+
+/// Returns the parameters of the models; the longest tick is part of the lead time.
+fn forecast_params(settings: &Settings) -> ForecastParams {
+    let tick = settings.sources.iter().map(|source| source.interval).max();
+    let defaults = ForecastParams::default();
+    ForecastParams { tick_seconds: tick.map_or(defaults.tick_seconds, |tick| tick.as_secs_f64()), ..defaults }
 }
 
 /// Returns how much past is read of a signal.

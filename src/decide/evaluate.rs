@@ -103,7 +103,7 @@ impl Evaluation<'_> {
         let mut all = Truth::True;
         for (position, (condition, negated)) in clauses.conditions.into_iter().enumerate() {
             let (holds, held_for) = self.state.held.apply(&rule.name, position, &condition, self.now);
-            let holds = if negated { holds.not() } else { holds };
+            let holds = if negated { holds.negated() } else { holds };
             all = all.and(holds);
             trace.conditions.push(ConditionTrace { negated, held_for, holds, ..condition.trace });
         }

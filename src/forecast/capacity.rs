@@ -2,7 +2,8 @@
 //!
 //! Needed replicas = arrival rate / (rate of a saturated pod x utilisation at which the objective holds). Now:
 //! for what two samples confirm. Ahead: for the upper quantile of the maximum up to the lead time, once the
-//! forecast has earned it. Floor: what must not be undercut by lowering, where a forecast only ever adds.
+//! forecast has earned it. Floor: what must not be undercut by lowering; a forecast that has not earned a say
+//! has none here either, or a bad one would hold capacity for ever.
 
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ pub fn capacity(
     let ahead = outlook.filter(|outlook| outlook.authority >= Authority::MayAdd);
     let floor = fresh.map(|now| {
         let recent = arrival.max_5m.map_or(now, |max| now.max(max.get()));
-        let foreseen = outlook.and_then(|outlook| upper(outlook, view));
+        let foreseen = ahead.and_then(|outlook| upper(outlook, view));
         replicas(foreseen.map_or(recent, |foreseen| recent.max(foreseen)), per_pod)
     });
     Some(Capacity {
@@ -76,8 +77,8 @@ fn replicas(rate: f64, per_pod: f64) -> u32 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tests::{reading, service};
     use super::*;
+    use crate::forecast::tests::{reading, service};
     use crate::model::outlook::QuantileRow;
     use crate::model::{Finite, Minute, Missing, Reading};
 
@@ -112,7 +113,7 @@ mod tests {
     fn replicas_follow_the_rate_and_the_forecast_as_far_as_it_has_a_say() {
         use Authority::{MayAdd, MayRemove, ReactiveOnly};
         for (start, authority, expected) in [
-            (60, ReactiveOnly, (Some(5), None, Some(9))),
+            (60, ReactiveOnly, (Some(5), None, Some(7))),
             (60, MayAdd, (Some(5), Some(9), Some(9))),
             (60, MayRemove, (Some(5), Some(9), Some(9))),
             (590, MayAdd, (Some(5), Some(13), Some(13))),

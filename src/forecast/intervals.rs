@@ -26,6 +26,9 @@ const ERROR_KEEP: f32 = 0.99;
 /// What the widening learns from one miss, and what is left of it after one outcome.
 const WIDEN: f32 = 0.08;
 const WIDEN_KEEP: f32 = 0.995;
+/// Least expected error, as a share of the height: a signal that stood still for hours and then moves is not a
+/// thousand times further off than ever before.
+const LEAST_ERROR: f64 = 1e-3;
 /// Largest absolute residual in the quantiles' unit that moves anything.
 const LARGEST: f32 = 1e6;
 /// Standard deviation of a normal distribution in mean absolute deviations.
@@ -72,8 +75,8 @@ impl Tracker {
     /// Returns the unit for a residual of the forecast `point`, where `error` is its expected absolute error
     /// and `scale` the usual height of the signal.
     pub fn width(point: f64, error: f64, scale: f64) -> f64 {
-        let least = 1e-9 * scale + 1e-12;
-        (error * (point.abs() + 0.1 * scale)).sqrt().max(least)
+        let height = point.abs() + 0.1 * scale;
+        (error.max(LEAST_ERROR * height) * height).sqrt().max(1e-12)
     }
 
     /// Learns the outcome of a published forecast.
@@ -128,8 +131,8 @@ impl Tracker {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tests::Noise;
     use super::*;
+    use crate::forecast::tests::Noise;
 
     /// Feeds outcomes around a constant forecast and returns the tracker.
     fn tracked(residuals: impl IntoIterator<Item = f64>, beyond: f32) -> Tracker {
@@ -178,6 +181,13 @@ mod tests {
         let row = |tracker: &Tracker| tracker.row(100.0, 5.0, 100.0, 1.0, &normal_quantiles());
         assert!(row(&burst)[9] > 1.03 * row(&calm)[9]);
         assert!((row(&burst)[1] - row(&calm)[1]).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_step_after_hours_without_an_error_is_not_taken_for_a_law() {
+        let tracker = tracked([0.0; 300].into_iter().chain([300.0; 3]).chain([0.0; 60]), 0.025);
+        let row = tracker.row(100.0, tracker.error().unwrap(), 100.0, 1.0, &normal_quantiles());
+        assert!(row[9] < 400.0 && row[1] > -200.0, "{row:?}");
     }
 
     proptest! {

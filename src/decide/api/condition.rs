@@ -125,7 +125,7 @@ fn describe(note: &mut String, trace: &ConditionTrace) {
 
 fn negate(mut condition: Condition) -> Condition {
     let trace = &mut condition.trace;
-    trace.holds = trace.holds.not();
+    trace.holds = trace.holds.negated();
     match trace.comparison {
         Some(comparison) => {
             trace.comparison = Some(opposite(comparison));

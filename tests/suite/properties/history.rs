@@ -184,7 +184,7 @@ fn calm() -> impl Strategy<Value = Regime> {
 pub fn histories() -> impl Strategy<Value = (Bounds, u32, Vec<Regime>)> {
     let bounds = (0_u32..5, 5_u32..60).prop_map(|(min, max)| Bounds { min, max });
     let regimes = prop_oneof![
-        2 => prop::collection::vec(regime(), 1..10),
+        1 => prop::collection::vec(regime(), 1..10),
         1 => prop::collection::vec(calm(), 2..10),
     ];
     (bounds, 1_u32..30, regimes)

@@ -51,7 +51,6 @@ async fn capacity_is_let_go_in_steps_once_the_need_is_over() {
     let world = World::new(&[SHOP], script(step));
     world.run_for(MINUTE * 120).await;
     let writes = applied(&world.records(SHOP));
-    for r in world.records(SHOP).iter().rev().take(6) { println!("{} {}", r.at, flyball::model::explain::text(r)); }
     assert_eq!(writes[0], (4, 8));
     assert_eq!(writes.last().unwrap().1, 4, "{writes:?}");
     for (from, to) in &writes[1..] {
