@@ -20,7 +20,7 @@ use crate::adapters::executor::Pool;
 use crate::adapters::kill_file::KillFile;
 use crate::adapters::kubernetes::{self, Access, Kubernetes, Timeouts};
 use crate::adapters::policy_dir::PolicyDir;
-use crate::adapters::prometheus::{Prometheus, PrometheusSettings};
+use crate::adapters::registry;
 use crate::adapters::store::{RedbJournal, StoreSettings};
 use crate::config::{Settings, SignalTemplate};
 use crate::console;
@@ -71,8 +71,10 @@ impl Ports {
         let journal = RedbJournal::open(&file, StoreSettings::default(), metrics.journal())?;
         let mut sources: BTreeMap<String, Arc<dyn TelemetrySource>> = BTreeMap::new();
         for source in &settings.sources {
-            let settings = PrometheusSettings::new(&source.url, source.timeout)?;
-            sources.insert(source.name.to_string(), Arc::new(Prometheus::new(settings)?));
+            let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout);
+            let opened =
+                opened.with_context(|| format!("source {}: no adapter of kind {}", source.name, source.kind))?;
+            sources.insert(source.name.to_string(), opened.with_context(|| format!("source {}", source.name))?);
         }
         Ok(Self {
             clock,
