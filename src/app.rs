@@ -20,7 +20,7 @@ use crate::adapters::executor::Pool;
 use crate::adapters::kill_file::KillFile;
 use crate::adapters::kubernetes::{self, Access, Kubernetes, Timeouts};
 use crate::adapters::policy_dir::PolicyDir;
-use crate::adapters::prometheus::{Prometheus, PrometheusSettings};
+use crate::adapters::registry;
 use crate::adapters::store::{RedbJournal, StoreSettings};
 use crate::config::{Settings, SignalTemplate};
 use crate::console;
@@ -71,8 +71,10 @@ impl Ports {
         let journal = RedbJournal::open(&file, StoreSettings::default(), metrics.journal())?;
         let mut sources: BTreeMap<String, Arc<dyn TelemetrySource>> = BTreeMap::new();
         for source in &settings.sources {
-            let settings = PrometheusSettings::new(&source.url, source.timeout)?;
-            sources.insert(source.name.to_string(), Arc::new(Prometheus::new(settings)?));
+            let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout);
+            let opened =
+                opened.with_context(|| format!("source {}: no adapter of kind {}", source.name, source.kind))?;
+            sources.insert(source.name.to_string(), opened.with_context(|| format!("source {}", source.name))?);
         }
         Ok(Self {
             clock,
@@ -156,7 +158,7 @@ pub async fn assemble(
         process,
         deadline,
         guard: Arc::new(GuardParams::default()),
-        forecast: Arc::new(ForecastParams::default()),
+        forecast: Arc::new(forecast_params(settings)),
     });
     let services = services(settings, &world)?;
     let plans = sources
@@ -191,6 +193,13 @@ fn services(settings: &Settings, world: &Arc<World>) -> anyhow::Result<Vec<Arc<S
         Arc::new(Service::new(Arc::new(spec.clone()), world.clone(), &intents, with_history(spec)))
     });
     Ok(slots.collect())
+}
+
+/// Returns the parameters of the models; the longest tick is part of the lead time.
+fn forecast_params(settings: &Settings) -> ForecastParams {
+    let tick = settings.sources.iter().map(|source| source.interval).max();
+    let defaults = ForecastParams::default();
+    ForecastParams { tick_seconds: tick.map_or(defaults.tick_seconds, |tick| tick.as_secs_f64()), ..defaults }
 }
 
 /// Returns how much past is read of a signal.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::actors::LoopControl;
 use crate::adapters::clock::SystemClock;
 use crate::app::{Ports, Running};
 use crate::instrument::{LogFormat, Metrics, logs};
@@ -53,7 +52,7 @@ pub async fn stop_signal() -> anyhow::Result<()> {
 }
 
 /// Shows in a terminal what the start still waits for.
-async fn show_start(control: Arc<LoopControl>) {
+async fn show_start(control: Arc<dyn Control>) {
     let spinner = indicatif::ProgressBar::new_spinner();
     loop {
         let status = control.status();

@@ -10,14 +10,14 @@ use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rhai::{AST, Dynamic, Engine, FnPtr, Map, NativeCallContext, Position};
+use rhai::{AST, Dynamic, Engine, FnPtr, Map, Module, NativeCallContext, Position, Shared};
 
 use crate::decide::api;
 use crate::decide::api::fields::Fields;
 use crate::decide::api::params::Parameter;
 use crate::decide::api::quantity::{ScriptResult, register_units};
 use crate::decide::api::tick::Texts;
-use crate::decide::engine::{LOAD_OPERATIONS, MeteredEngine, Pool, RUN_OPERATIONS};
+use crate::decide::engine::{LOAD_OPERATIONS, MeteredEngine, Pool, RUN_OPERATIONS, standard_library};
 use crate::decide::fault::{PolicyFault, explain, syntax_message};
 use crate::decide::probe::probe;
 use crate::decide::vocabulary::Vocabulary;
@@ -103,7 +103,8 @@ pub fn compile<'a>(
     if !too_large.is_empty() {
         return Err(too_large);
     }
-    let (files, collected) = load(&sources);
+    let library = standard_library();
+    let (files, collected) = load(&sources, &library);
     let parameters: Arc<[Parameter]> = collected.parameters.into();
     let (known, declared) = (vocabulary.clone(), Arc::clone(&parameters));
     let set = PolicySet {
@@ -113,7 +114,9 @@ pub fn compile<'a>(
         parameters,
         otherwise: collected.otherwise.map_or_else(|| OTHERWISE.into(), |(text, _)| text),
         texts: Arc::new(Texts::new()),
-        pool: Pool::new(move || MeteredEngine::new(RUN_OPERATIONS, |engine| api::register(engine, &known, &declared))),
+        pool: Pool::new(move || {
+            MeteredEngine::new(&library, RUN_OPERATIONS, |engine| api::register(engine, &known, &declared))
+        }),
     };
     let mut faults = collected.faults;
     faults.extend(probe(&set, vocabulary, faults.is_empty()));
@@ -176,9 +179,9 @@ fn place(path: &str, position: Position) -> String {
 }
 
 /// Parses every file and runs its top level.
-fn load(sources: &[(&str, &str)]) -> (Vec<File>, Collected) {
+fn load(sources: &[(&str, &str)], library: &Shared<Module>) -> (Vec<File>, Collected) {
     let collected = Arc::new(Mutex::new(Collected::default()));
-    let engine = MeteredEngine::new(LOAD_OPERATIONS, |engine| {
+    let engine = MeteredEngine::new(library, LOAD_OPERATIONS, |engine| {
         register_units(engine);
         register_declarations(engine, &collected);
     });

@@ -77,8 +77,8 @@ fn replicas(rate: f64, per_pod: f64) -> u32 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tests::{reading, service};
     use super::*;
+    use crate::forecast::tests::{reading, service};
     use crate::model::outlook::QuantileRow;
     use crate::model::{Finite, Minute, Missing, Reading};
 

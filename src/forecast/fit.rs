@@ -143,8 +143,8 @@ fn from_logits(logits: &[f64], rest: Smoothing) -> Smoothing {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::Noise;
     use super::*;
+    use crate::forecast::tests::Noise;
 
     fn job(value: impl FnMut(i64) -> f64) -> FitJob {
         let mut history = History::new(2);

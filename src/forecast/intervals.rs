@@ -131,8 +131,8 @@ impl Tracker {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tests::Noise;
     use super::*;
+    use crate::forecast::tests::Noise;
 
     /// Feeds outcomes around a constant forecast and returns the tracker.
     fn tracked(residuals: impl IntoIterator<Item = f64>, beyond: f32) -> Tracker {

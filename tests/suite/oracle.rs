@@ -42,7 +42,7 @@ fn the_classical_recursion_is_that_of_statsmodels() {
             model.ahead(&Origin { minute: Minute(minute), provisional: None, history: &history }).unwrap().path
         };
         let mut one_step = Vec::new();
-        for (step, value) in (0..).zip(&case.values) {
+        for (step, value) in (0_i64..).zip(&case.values) {
             one_step.push(ahead(&model, step - 1)[0]);
             model.observe(Minute(step), Some(*value), &history);
         }

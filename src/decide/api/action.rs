@@ -24,7 +24,7 @@ const REPLICAS: RangeInclusive<f64> = 1.0..=100_000.0;
 /// Shares of traffic.
 const SHARE: RangeInclusive<f64> = 0.01..=1.0;
 /// How long a throttle may last.
-const TTL: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(6 * 3600);
+const TTL: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_hours(6);
 /// Longest name of a backend or webhook.
 const MAX_NAME: usize = 63;
 
@@ -97,9 +97,9 @@ pub(crate) fn register(engine: &mut Engine) {
     engine.register_fn("webhook", |name: &str| -> ScriptResult<Clause> {
         Ok(Wanted::fixed(Action::Webhook { name: named("webhook", name)? }))
     });
-    engine.register_fn("shift", shift);
-    engine.register_fn("throttle", throttle);
-    engine.register_fn("resize", resize);
+    engine.register_fn("shift", |context: NativeCallContext, options: Map| shift(&context, options));
+    engine.register_fn("throttle", |context: NativeCallContext, options: Map| throttle(&context, options));
+    engine.register_fn("resize", |context: NativeCallContext, options: Map| resize(&context, options));
 }
 
 /// Adds an action with one plain number.
@@ -118,7 +118,7 @@ fn named(what: &str, name: &str) -> ScriptResult<String> {
     if sound { Ok(name.to_owned()) } else { Err(format!("{what}: a name has 1 to {MAX_NAME} letters").into()) }
 }
 
-fn shift(context: NativeCallContext, options: Map) -> ScriptResult<Clause> {
+fn shift(context: &NativeCallContext, options: Map) -> ScriptResult<Clause> {
     let mut fields = Fields::new("shift", &["from", "to", "step", "limit"], options)?;
     let from = named("shift", &fields.text("from")?)?;
     let to = named("shift", &fields.text("to")?)?;
@@ -131,10 +131,10 @@ fn shift(context: NativeCallContext, options: Map) -> ScriptResult<Clause> {
     let action = within("shift: step", &step, &SHARE)
         .and_then(|step| Ok((step, within("shift: limit", &limit, &(step..=1.0))?)))
         .map(|(step, limit)| Action::ShiftTraffic { from, to, step, limit });
-    Ok(Wanted::sized(&context, &sizes, action))
+    Ok(Wanted::sized(context, &sizes, action))
 }
 
-fn throttle(context: NativeCallContext, options: Map) -> ScriptResult<Clause> {
+fn throttle(context: &NativeCallContext, options: Map) -> ScriptResult<Clause> {
     let mut fields = Fields::new("throttle", &["to", "ttl"], options)?;
     let to = quantity_in(&fields.required("to")?, Unit::Ratio, "throttle: to")?;
     let ttl = parse_span(&fields.text("ttl")?)?;
@@ -143,10 +143,10 @@ fn throttle(context: NativeCallContext, options: Map) -> ScriptResult<Clause> {
         return Err(format!("throttle: ttl is {} s, allowed are {low} s to {high} s", ttl.as_secs()).into());
     }
     let action = within("throttle: to", &to, &SHARE).map(|to| Action::Throttle { to, ttl });
-    Ok(Wanted::sized(&context, &[&to], action))
+    Ok(Wanted::sized(context, &[&to], action))
 }
 
-fn resize(context: NativeCallContext, options: Map) -> ScriptResult<Clause> {
+fn resize(context: &NativeCallContext, options: Map) -> ScriptResult<Clause> {
     let mut fields = Fields::new("resize", &["cpu", "memory"], options)?;
     let cpu = quantity_in(&fields.required("cpu")?, Unit::Count, "resize: cpu")?;
     let memory = quantity_in(&fields.required("memory")?, Unit::Count, "resize: memory")?;
@@ -154,5 +154,5 @@ fn resize(context: NativeCallContext, options: Map) -> ScriptResult<Clause> {
     let action = within("resize: cpu", &cpu, &FACTOR)
         .and_then(|cpu| Ok((cpu, within("resize: memory", &memory, &FACTOR)?)))
         .map(|(cpu, memory)| Action::Resize { cpu, memory });
-    Ok(Wanted::sized(&context, &sizes, action))
+    Ok(Wanted::sized(context, &sizes, action))
 }

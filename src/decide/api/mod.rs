@@ -7,7 +7,8 @@
 //! | file | words of the language |
 //! |---|---|
 //! | [`quantity`] | `pct ms secs rps`, `> >= < <=`, `max min + - *`, `.or(..)` |
-//! | [`signal`] | `s`, its signals, flags, `replicas`, `capacity` |
+//! | [`signal`] | `s.<name>`, its views, declared flags |
+//! | [`target`] | `s.replicas`, `s.capacity`, `s.rollout` and the other flags of the target |
 //! | [`params`] | `p` |
 //! | [`condition`] | `all any ! .or(..) .held_for(..)` |
 //! | [`clause`] | `when unless note` |
@@ -28,6 +29,7 @@ pub(crate) mod params;
 pub(crate) mod quantity;
 pub(crate) mod signal;
 pub(crate) mod span;
+pub(crate) mod target;
 pub(crate) mod tick;
 
 /// Adds the whole language of rules.
@@ -35,6 +37,7 @@ pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary, parameters:
     quantity::register_units(engine);
     quantity::register_operators(engine);
     signal::register(engine, vocabulary);
+    target::register(engine);
     params::register(engine, parameters);
     condition::register(engine);
     clause::register(engine);
@@ -43,8 +46,8 @@ pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary, parameters:
     condition::refuse_comparisons::<condition::Condition>(engine, "a condition");
     condition::refuse_comparisons::<signal::Signal>(engine, "a signal without a view (.current, .mean, .predicted)");
     condition::refuse_comparisons::<signal::Service>(engine, "the service");
-    condition::refuse_comparisons::<signal::Replicas>(engine, "replicas without .current or .ready");
-    condition::refuse_comparisons::<signal::Sizing>(engine, "capacity without .needed_now, .needed_ahead or .floor");
+    condition::refuse_comparisons::<target::Replicas>(engine, "replicas without .current or .ready");
+    condition::refuse_comparisons::<target::Sizing>(engine, "capacity without .needed_now, .needed_ahead or .floor");
     condition::refuse_comparisons::<params::Params>(engine, "the parameters");
     condition::refuse_comparisons::<clause::Clause>(engine, "a clause");
 }

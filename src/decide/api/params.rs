@@ -96,6 +96,6 @@ pub(crate) fn register(engine: &mut Engine, parameters: &[Parameter]) {
             Ok(Quantity { label: Some(Arc::clone(&label)), ..Quantity::set(value, unit)? })
         });
     }
-    let known = parameters.iter().map(|parameter| parameter.name.to_string()).collect();
-    refuse_unknown::<Params>(engine, "parameter", known);
+    let known: Vec<&str> = parameters.iter().map(|parameter| &*parameter.name).collect();
+    refuse_unknown::<Params>(engine, "parameter", &known);
 }

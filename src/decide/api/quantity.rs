@@ -296,11 +296,8 @@ fn arithmetic(name: &str, left: Quantity, right: Quantity) -> ScriptResult<Quant
         _ => format!("{} {name} {}", left.name(), right.name()),
     };
     if name == "*" {
-        let unit = match (left.unit, right.unit) {
-            (unit, Unit::Count) | (Unit::Count, unit) => unit,
-            _ => {
-                return Err(format!("{} and {}: one factor has to be a plain number", left.name(), right.name()).into());
-            }
+        let ((unit, Unit::Count) | (Unit::Count, unit)) = (left.unit, right.unit) else {
+            return Err(format!("{} and {}: one factor has to be a plain number", left.name(), right.name()).into());
         };
         return Ok(left.combine(right, text, |left, right| left * right, unit));
     }

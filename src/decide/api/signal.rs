@@ -1,4 +1,4 @@
-//! `s`: the service and its signals.
+//! `s.<name>`: the signals of the service.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use rhai::Engine;
 use crate::decide::api::condition::Condition;
 use crate::decide::api::quantity::{Origin, Quantity, ScriptResult, finite};
 use crate::decide::api::span::parse_span;
-use crate::decide::api::tick::{Fresh, Target, Tick};
+use crate::decide::api::tick::{Fresh, Tick};
 use crate::decide::vocabulary::{RESERVED, Vocabulary};
 use crate::model::outlook::quantile_index;
-use crate::model::{Capacity, Readiness, SignalName, SignalOutlook, Truth, Unit};
+use crate::model::{Readiness, SignalName, SignalOutlook, Truth, Unit};
 
 /// Probability of the quantile behind `upper95` and `upper95_of_max`.
 const UPPER: f64 = 0.95;
@@ -20,14 +20,6 @@ const UPPER: f64 = 0.95;
 /// `s`.
 #[derive(Debug, Clone)]
 pub(crate) struct Service(pub(crate) Arc<Tick>);
-
-/// `s.replicas`.
-#[derive(Debug, Clone)]
-pub(crate) struct Replicas(Arc<Tick>);
-
-/// `s.capacity`.
-#[derive(Debug, Clone)]
-pub(crate) struct Sizing(Arc<Tick>);
 
 /// `s.<name>`: a declared signal. It has no value of its own; its views have.
 #[derive(Debug, Clone)]
@@ -165,12 +157,10 @@ fn point(fresh: &Fresh<'_>, ahead: Duration) -> Result<f64, Arc<str>> {
     outlook(fresh)?.point_at(minutes(ahead)).ok_or_else(|| beyond(ahead))
 }
 
-/// Adds `s` and everything that is read from it.
+/// Adds the signals of `s` and their views.
 pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary) {
     engine.register_type_with_name::<Service>("service");
     engine.register_type_with_name::<Signal>("signal");
-    engine.register_type_with_name::<Replicas>("replicas");
-    engine.register_type_with_name::<Sizing>("capacity");
     for (name, unit) in vocabulary.iter() {
         let labels = Arc::new(Labels::new(name, unit));
         if unit == Unit::Flag {
@@ -183,9 +173,8 @@ pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary) {
             });
         }
     }
-    let mut known: Vec<String> = vocabulary.iter().map(|(name, _)| name.to_string()).collect();
-    known.extend(RESERVED.map(str::to_owned));
-    refuse_unknown::<Service>(engine, "signal", known);
+    let known: Vec<&str> = vocabulary.iter().map(|(name, _)| name.as_str()).chain(RESERVED).collect();
+    refuse_unknown::<Service>(engine, "signal", &known);
     engine.register_get("current", Signal::current);
     engine.register_get("mean", Signal::mean);
     engine.register_get("predicted", Signal::predicted);
@@ -194,17 +183,11 @@ pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary) {
     engine.register_fn("upper95", Signal::upper95);
     engine.register_fn("upper95_of_max", Signal::upper95_of_max);
     let views = ["current", "mean", "predicted", "forecast_change", "at(..)", "upper95(..)", "upper95_of_max(..)"];
-    refuse_unknown::<Signal>(engine, "view of a signal", views.map(str::to_owned).to_vec());
-    register_target(engine);
-    register_sizing(engine);
+    refuse_unknown::<Signal>(engine, "view of a signal", &views);
 }
 
 /// Answers every other property of a type with an error that lists what there is.
-pub(crate) fn refuse_unknown<T: Any + Clone + Send + Sync>(
-    engine: &mut Engine,
-    what: &'static str,
-    known: Vec<String>,
-) {
+pub(crate) fn refuse_unknown<T: Any + Clone + Send + Sync>(engine: &mut Engine, what: &'static str, known: &[&str]) {
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
     engine.register_indexer_get(move |_: &mut T, name: &str| -> ScriptResult<rhai::Dynamic> {
         Err(format!("unknown {what} `{name}`: there is {known}").into())
@@ -216,85 +199,5 @@ fn flag(service: &Service, labels: &Labels) -> Condition {
     match service.0.fresh(service.0.position(&labels.name)) {
         Ok(fresh) => Condition::flag(text, Truth::of(fresh.value != 0.0), Some(fresh.age), Some(fresh.stamp)),
         Err(why) => Condition::flag(text, Truth::Unknown, Some(why), None),
-    }
-}
-
-fn register_target(engine: &mut Engine) {
-    engine.register_get("replicas", |service: &mut Service| Replicas(Arc::clone(&service.0)));
-    for (name, read) in [("current", (|target| target.replicas) as fn(Target) -> u32), ("ready", |target| target.ready)]
-    {
-        let label: Arc<str> = format!("replicas.{name}").into();
-        engine.register_get(name, move |replicas: &mut Replicas| count_of_target(&replicas.0, &label, read));
-    }
-    refuse_unknown::<Replicas>(engine, "count of replicas", vec!["current".to_owned(), "ready".to_owned()]);
-    let flags: [(&str, fn(&Tick, Target) -> bool); 4] = [
-        ("rollout", |_, target| target.rollout),
-        ("can_scale_up", |tick, target| target.replicas < tick.bounds.max),
-        ("at_min_replicas", |tick, target| target.replicas <= tick.bounds.min),
-        ("at_max_replicas", |tick, target| target.replicas >= tick.bounds.max),
-    ];
-    for (name, read) in flags {
-        let text: Arc<str> = name.into();
-        engine.register_get(name, move |service: &mut Service| {
-            let tick = &service.0;
-            let (holds, note) = match &tick.target {
-                Ok(target) => (Truth::of(read(tick, *target)), None),
-                Err(why) => (Truth::Unknown, Some(Arc::clone(why))),
-            };
-            Condition::flag(Arc::clone(&text), holds, note, Some(tick.stamp()))
-        });
-    }
-}
-
-fn count_of_target(tick: &Tick, label: &Arc<str>, read: fn(Target) -> u32) -> Quantity {
-    match &tick.target {
-        Ok(target) => Quantity {
-            label: Some(Arc::clone(label)),
-            unit: Unit::Count,
-            value: Ok(f64::from(read(*target))),
-            note: None,
-            stamp: Some(tick.stamp()),
-            origin: Origin::Measured,
-        },
-        Err(why) => Quantity::unknown(Arc::clone(label), Unit::Count, Arc::clone(why)),
-    }
-}
-
-fn register_sizing(engine: &mut Engine) {
-    engine.register_get("capacity", |service: &mut Service| Sizing(Arc::clone(&service.0)));
-    let counts: [(&str, fn(&Capacity) -> Option<u32>, &'static str); 3] = [
-        ("needed_now", |capacity| capacity.needed_now, "the arrival rate is not known"),
-        ("needed_ahead", |capacity| capacity.needed_ahead, "the forecast may not add capacity yet"),
-        ("floor", |capacity| capacity.floor, "no forecast that may let capacity go"),
-    ];
-    for (name, read, absent) in counts {
-        let label: Arc<str> = format!("capacity.{name}").into();
-        engine.register_get(name, move |sizing: &mut Sizing| sized(&sizing.0, &label, read, absent));
-    }
-    let known = ["needed_now", "needed_ahead", "floor"];
-    refuse_unknown::<Sizing>(engine, "view of the capacity", known.map(str::to_owned).to_vec());
-}
-
-/// Returns a replica count made from the arrival rate. None is known without a fresh arrival rate: a raise
-/// needs fresh data of its own.
-fn sized(tick: &Tick, label: &Arc<str>, read: fn(&Capacity) -> Option<u32>, absent: &'static str) -> Quantity {
-    let value = match (&tick.capacity, tick.arrivals()) {
-        (None, _) => Err("the service declares no capacity".into()),
-        (Some(_), Err(why)) => Err(why),
-        (Some(capacity), Ok(fresh)) => match read(capacity) {
-            Some(replicas) => Ok((f64::from(replicas), fresh)),
-            None => Err(absent.into()),
-        },
-    };
-    match value {
-        Ok((replicas, fresh)) => Quantity {
-            label: Some(Arc::clone(label)),
-            unit: Unit::Count,
-            value: Ok(replicas),
-            note: Some(fresh.age),
-            stamp: Some(fresh.stamp),
-            origin: Origin::Arrivals,
-        },
-        Err(why) => Quantity { origin: Origin::Arrivals, ..Quantity::unknown(Arc::clone(label), Unit::Count, why) },
     }
 }

@@ -12,7 +12,7 @@ use crate::model::{
 };
 
 /// Horizon of `.predicted` where no lead time is known.
-const DEFAULT_LEAD: Duration = Duration::from_secs(600);
+const DEFAULT_LEAD: Duration = Duration::from_mins(10);
 /// Interval of values that the cluster reports, where a service declares no signal.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 /// Ages below this many seconds are shown from a table.

@@ -47,10 +47,10 @@ fn what_is_nested_too_deeply_does_not_parse() {
     }
     let sum = format!("let x = 1{};", " + 1".repeat(2000));
     refused(&sum, "t.rhai:1:");
-    let many: String = (0..200).map(|number| format!("let x{number} = 1;")).collect();
-    refused(&many, "t.rhai:1:");
-    let functions: String = (0..300).map(|number| format!("fn f{number}() {{ 1 }}\n")).collect();
-    refused(&functions, "t.rhai:");
+    let many: Vec<_> = (0..200).map(|number| format!("let x{number} = 1;")).collect();
+    refused(&many.concat(), "t.rhai:1:");
+    let functions: Vec<_> = (0..300).map(|number| format!("fn f{number}() {{ 1 }}\n")).collect();
+    refused(&functions.concat(), "t.rhai:");
 }
 
 /// Many rules can be deeply recursive without harm to a small stack, in a debug build too.
@@ -60,8 +60,8 @@ fn a_worker_stack_is_enough() {
     worker.spawn(what_recurses_is_stopped).unwrap().join().unwrap();
 }
 
-fn decide_until(state: &mut Decider, set: &PolicySet, case: &Case, expired: Deadline) -> Proposal {
-    decide(state, set, &case.spec, &case.features, &case.outlook, case.now, &expired)
+fn decide_until(state: &mut Decider, set: &PolicySet, case: &Case, expired: &Deadline) -> Proposal {
+    decide(state, set, &case.spec, &case.features, &case.outlook, case.now, expired)
 }
 
 /// The deadline is asked before a rule and every 64 operations; rules behind it are not reached, and that is
@@ -78,7 +78,7 @@ fn the_deadline_ends_the_rule_that_meets_it() {
     for round in 0..4 {
         let asked = AtomicU32::new(0);
         let deadline: Deadline = Arc::new(move || asked.fetch_add(1, Ordering::Relaxed) >= 5);
-        let proposal = decide_until(&mut state, &set, &case, deadline);
+        let proposal = decide_until(&mut state, &set, &case, &deadline);
         let outcomes: Vec<_> = proposal.rules.iter().map(|rule| rule.outcome.as_str()).collect();
         let expected = if round < 3 { ["matched", "error", "error"] } else { ["matched", "muted", "matched"] };
         assert_eq!(outcomes, expected, "round {round}");
@@ -92,7 +92,8 @@ fn the_deadline_ends_the_rule_that_meets_it() {
 #[test]
 fn nothing_is_evaluated_after_the_deadline() {
     let set = set(&one("when(s.can_scale_up), restart()"));
-    let proposal = decide_until(&mut Decider::new(), &set, &Case::new(), Arc::new(|| true));
+    let over: Deadline = Arc::new(|| true);
+    let proposal = decide_until(&mut Decider::new(), &set, &Case::new(), &over);
     assert_eq!(proposal.rules[0].outcome.as_str(), "error");
     assert!(matches!(proposal.choice, Choice::Nothing { .. }));
 }

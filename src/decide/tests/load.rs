@@ -207,7 +207,7 @@ fn a_vocabulary_has_one_unit_for_a_name() {
     };
     let check = |specs: &[ServiceSpec], expected: Result<(), &str>| {
         let found = Vocabulary::of(specs).map(|_| ()).map_err(|error| error.to_string());
-        assert_eq!(found.as_ref().map_err(String::as_str).map(|()| ()), expected);
+        assert_eq!(found, expected.map_err(str::to_owned));
     };
     check(&[with("rps", Unit::PerSecond), with("lag", Unit::Seconds)], Ok(()));
     check(

@@ -134,7 +134,7 @@ impl Case {
     fn capacity(mut self, now: Option<u32>, ahead: Option<u32>, floor: Option<u32>) -> Self {
         self.outlook.capacity = Some(Capacity {
             per_pod: 100.0,
-            lead_time: Duration::from_secs(120),
+            lead_time: Duration::from_mins(2),
             needed_now: now,
             needed_ahead: ahead,
             floor,
