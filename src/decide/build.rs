@@ -8,7 +8,8 @@ use rhai::{Array, Position};
 use crate::decide::api::clause::Body;
 use crate::decide::api::params::Params;
 use crate::decide::api::signal::Service;
-use crate::decide::compile::{Declared, Rule};
+use crate::decide::compile::Rule;
+use crate::decide::declare::Declared;
 use crate::decide::engine::{MeteredEngine, RULE_OPERATIONS};
 use crate::decide::fault::{Failure, PolicyFault, explain};
 use crate::decide::plan::action::Refused;
@@ -36,7 +37,9 @@ pub(super) fn build(
         }
     }
     let mut names = Vec::new();
-    sizes.iter().for_each(|size| size.parameters(&mut names));
+    for size in &sizes {
+        size.parameters(&mut names);
+    }
     body.conditions.iter().for_each(|(condition, _)| condition.parameters(&mut names));
     let used = (0..).zip(parameters).filter(|(_, parameter)| names.contains(&parameter.name));
     Ok(Rule {

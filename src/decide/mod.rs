@@ -10,16 +10,17 @@
 //!
 //! | file | duty |
 //! |---|---|
-//! | [`vocabulary`] | which signals policies may name |
-//! | [`compile`](mod@compile) | files to a checked set, whole or not at all |
-//! | [`engine`] | the sandbox and its limits |
+//! | `vocabulary` | which signals policies may name |
+//! | `compile` | files to a checked set, whole or not at all |
+//! | `declare` | the top level of the files |
+//! | `engine` | the sandbox and its limits |
 //! | `api` | what policies are written in |
 //! | `build` | the one call of each rule |
 //! | `plan` | what it leaves: conditions and an action as trees |
-//! | [`evaluate`] | one decision over those trees |
+//! | `evaluate` | one decision over those trees |
 //! | `held`, `mute` | what a service's decider remembers |
 //! | `select` | one action out of all that matched |
-//! | [`fault`] | what can be wrong, with file, line, column and rule |
+//! | `fault` | what can be wrong, with file, line, column and rule |
 //!
 //! ```
 //! use std::sync::Arc;
@@ -41,15 +42,16 @@
 
 mod api;
 mod build;
-pub mod compile;
-pub mod engine;
-pub mod evaluate;
-pub mod fault;
+mod compile;
+mod declare;
+mod engine;
+mod evaluate;
+mod fault;
 mod held;
 mod mute;
 mod plan;
 mod select;
-pub mod vocabulary;
+mod vocabulary;
 
 pub use compile::{PolicySet, compile};
 pub use engine::Deadline;

@@ -29,8 +29,13 @@ impl Parameter {
         if value.is_finite() && self.range.contains(&value) {
             return Ok(value);
         }
-        let show = |value: f64| self.unit.show(value);
-        Err(format!("{} is not between {} and {}", show(value), show(*self.range.start()), show(*self.range.end())))
+        let [value, low, high] = [value, *self.range.start(), *self.range.end()].map(|number| self.unit.show(number));
+        Err(match (*self.range.start() <= f64::MIN, *self.range.end() >= f64::MAX) {
+            (false, false) => format!("{value} is not between {low} and {high}"),
+            (false, true) => format!("{value} is below {low}"),
+            (true, false) => format!("{value} is above {high}"),
+            (true, true) => format!("{value} is not a finite number"),
+        })
     }
 
     /// Returns the value for a service.

@@ -124,8 +124,11 @@ fn declarations_are_checked() {
             "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s, p| s.rollout);",
             "t.rhai:1:1: rule r: the rule's body is a cond",
         ),
-        ("param(\"x\", ms(5), #{ min: ms(10) });", "t.rhai:1:1: param: the default 5 ms is not between 10 ms and"),
+        ("param(\"x\", ms(5), #{ min: ms(10) });", "t.rhai:1:1: param: the default 5 ms is below 10 ms"),
         ("param(\"x\", ms(5), #{ min: 1 });", "t.rhai:1:1: param: a bound is a plain number, expected a time"),
+        ("param(\"x\", 1, #{ min: 2 });", "t.rhai:1:1: param: the default 1 is below 2"),
+        ("param(\"x\", 3, #{ max: 2 });", "t.rhai:1:1: param: the default 3 is above 2"),
+        ("param(\"x\", 3, #{ maximum: 2 });", "t.rhai:1:1: param: unknown option `maximum`, there is min, max, doc"),
         ("param(\"x\", true);", "t.rhai:1:1: param: the default is a bool, expected a number or a quantity"),
         ("param(\"x\", 1); param(\"x\", 2);", "t.rhai:1:16: parameter `x` is declared in t.rhai:1:1 already"),
         (
