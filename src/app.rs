@@ -31,8 +31,8 @@ use crate::ports::{
     Clock, Cluster, Control, Executor, Journal, KillSwitch, PolicyStore, Round, TelemetrySource, Template,
 };
 
-/// How long all rules of one decision may take together.
-const EVALUATION: Duration = Duration::from_millis(50);
+/// How long the scripts of a policy set may run at its load: an edit is in force within a second, or refused.
+const POLICY_LOAD: Duration = Duration::from_millis(500);
 /// Where a pod finds the token of its account.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
@@ -50,7 +50,7 @@ pub struct Ports {
     pub policies: Arc<dyn PolicyStore>,
     /// Long work.
     pub executor: Arc<dyn Executor>,
-    /// Makes the deadline of one policy evaluation.
+    /// Makes the deadline of one load of a policy set.
     pub deadline: fn() -> Deadline,
     /// Telemetry, by the name of the source in the settings.
     pub sources: BTreeMap<String, Arc<dyn TelemetrySource>>,
@@ -217,9 +217,9 @@ fn access(settings: &Settings) -> Access {
     }
 }
 
-/// Returns a deadline that ends an evaluation after [`EVALUATION`].
-fn deadline() -> Deadline {
-    let end = Instant::now() + EVALUATION;
+/// Returns a deadline that ends the load of a policy set after [`POLICY_LOAD`].
+pub fn deadline() -> Deadline {
+    let end = Instant::now() + POLICY_LOAD;
     Arc::new(move || Instant::now() >= end)
 }
 

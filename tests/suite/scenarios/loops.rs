@@ -77,8 +77,8 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
     let spec = Arc::new(world.settings.services[0].clone());
     let files = super::world::shipped_policies().files.unwrap();
     let texts = files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
-    let policy = compile(texts, &Vocabulary::of(&world.settings.services).unwrap()).unwrap();
-    let (kill, expired, journal) = (KillState::released(), no_deadline(), MemoryJournal::new());
+    let policy = compile(texts, &Vocabulary::of(&world.settings.services).unwrap(), &no_deadline()).unwrap();
+    let (kill, journal) = (KillState::released(), MemoryJournal::new());
     let start = Now { wall: origin(), mono: Duration::ZERO };
     let mut line = ServiceLine::new(&spec, &Arc::default(), &Arc::default(), journal.run(), &[], start);
     let mut plant = InlinePlant { spec: spec.clone(), replicas: 4, ready: 4, ready_at: Duration::ZERO, version: 1 };
@@ -89,7 +89,7 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
         let arrival = |signal: &str| Some(ScriptedSource::arrival(&world.script, SHOP, signal, now.wall));
         let arrivals = spec.signals.iter().map(|signal| arrival(signal.name.as_str())).collect();
         let round = RoundArrived { arrivals, target: plant.observed(now), now };
-        let inputs = Inputs { policy: Some(&policy), kill: &kill, expired: &expired, hold: None };
+        let inputs = Inputs { policy: Some(&policy), kill: &kill, hold: None };
         let turn = line.turn(&round, inputs);
         let decided = turn.decided.unwrap();
         if decided.keep {
