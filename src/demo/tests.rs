@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-use super::fleet::Fleet;
-use super::queries::{QUERIES, sample_time_query};
+use super::prometheus::fleet::Fleet;
+use super::prometheus::queries::{QUERIES, sample_time_query};
 use super::*;
 
 fn start_at() -> Timestamp {

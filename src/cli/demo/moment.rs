@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::demo::PlantSnapshot;
-use crate::demo::view_model::{Ahead, Hints, LastDecision, ServiceRow, ViewModel, Violations};
+use crate::demo::view::model::{Ahead, Hints, LastDecision, ServiceRow, ViewModel, Violations};
 use crate::model::{Outlook, Role, ServiceId, Timestamp, explain};
 use crate::ports::{Control, ServiceSnapshot};
 use crate::sim::Score;
