@@ -51,7 +51,7 @@ impl Tree {
     pub async fn start(plan: TreePlan) -> Result<Self, SpawnErr> {
         let world = plan.world.clone();
         let progress = Arc::new(Progress::default());
-        let mut helpers = vec![tokio::spawn(settle(world.clone()))];
+        let mut helpers = vec![tokio::spawn(world.gate.clone().settle_open())];
         for source in plan.sources.iter().filter(|source| !source.history.is_zero()) {
             helpers.push(tokio::spawn(warm_start(source.clone(), world.clone(), progress.clone())));
         }
@@ -71,12 +71,6 @@ impl Tree {
         // Its only error is that the root had ended already.
         let _ = self.handle.await;
         self.world.gate.close().await;
-    }
-}
-
-async fn settle(world: Arc<World>) {
-    if let Err(error) = world.gate.clone().settle_open().await {
-        tracing::error!(%error, "open intents cannot be settled, their targets stay shut");
     }
 }
 

@@ -11,7 +11,8 @@
 //! | `ended` | outcome durable | nothing is open |
 //!
 //! Writes run as tracked tasks, at most [`AT_ONCE`] of them and one for each target. No actor's death cancels
-//! one. Nothing is ever sent twice: what became of an open intent is found out by reading.
+//! one. Nothing is ever sent twice: what became of an open intent is found out by reading. A read that shows the
+//! old value proves nothing while the write may still land ([`LANDS_WITHIN`]): it is made again after that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -31,9 +32,10 @@ use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwit
 pub const AT_ONCE: usize = 8;
 /// Pause between two attempts to read what became of a write.
 const SETTLE_PAUSE: Duration = Duration::from_secs(5);
-
 /// How long a shutdown waits for writes under way.
 const LONGEST_CLOSE: Duration = Duration::from_secs(10);
+/// How long after it was sent a write may still take effect: its deadline, which the server knows too, and a second.
+const LANDS_WITHIN: Duration = Duration::from_secs(6);
 /// How far back the journal is asked for what the budgets have spent.
 const BUDGET_MEMORY: Duration = Duration::from_mins(10);
 
@@ -48,8 +50,10 @@ pub struct WriteGate {
     replicas: Mutex<Totals>,
     /// Targets with a write under way.
     busy: Mutex<BTreeSet<TargetRef>>,
-    /// Targets with an intent from an earlier run that is not settled.
-    unsettled: Mutex<BTreeSet<TargetRef>>,
+    /// Changes of earlier runs that are not settled.
+    unsettled: Mutex<Vec<ChangeSet>>,
+    /// When all that earlier runs have sent has landed, or never will (monotonic).
+    landed: Duration,
     permits: Semaphore,
     tasks: TaskTracker,
 }
@@ -85,7 +89,7 @@ impl WriteGate {
         limits: FleetLimits,
     ) -> Result<Self, JournalError> {
         let now = clock.now();
-        let unsettled = journal.open_intents()?.into_iter().map(|intent| intent.change.target).collect();
+        let unsettled = journal.open_intents()?.into_iter().map(|intent| intent.change).collect();
         let recent = journal.applied_since(now.wall, BUDGET_MEMORY)?;
         Ok(Self {
             clock,
@@ -97,6 +101,7 @@ impl WriteGate {
             replicas: Mutex::default(),
             busy: Mutex::default(),
             unsettled: Mutex::new(unsettled),
+            landed: now.plus(LANDS_WITHIN).mono,
             permits: Semaphore::new(AT_ONCE),
             tasks: TaskTracker::new(),
         })
@@ -104,11 +109,11 @@ impl WriteGate {
 
     /// Tells whether an intent of an earlier run on this target is not settled.
     pub fn unsettled(&self, target: &TargetRef) -> bool {
-        self.unsettled.lock().contains(target)
+        self.unsettled.lock().iter().any(|change| change.target == *target)
     }
 
-    /// Returns how many targets have an unsettled intent of an earlier run.
-    pub fn unsettled_targets(&self) -> usize {
+    /// Returns how many intents of earlier runs are not settled.
+    pub fn unsettled_intents(&self) -> usize {
         self.unsettled.lock().len()
     }
 
@@ -134,16 +139,17 @@ impl WriteGate {
         });
     }
 
-    /// Finds out what became of the open intents of earlier runs, by reading, until all are settled.
-    pub async fn settle_open(self: Arc<Self>) -> Result<(), JournalError> {
-        for intent in self.journal.open_intents()? {
-            let outcome = self.settle(&intent.change).await;
-            self.end(&intent.change, outcome).await;
+    /// Finds out what became of the open intents of earlier runs, by reading, until all are settled. What could not
+    /// be made durable stays open, and its target stays shut.
+    pub async fn settle_open(self: Arc<Self>) {
+        let earlier = self.unsettled.lock().clone();
+        for change in earlier {
+            let outcome = self.settle(&change, self.landed).await;
+            tracing::info!(service = %change.service(), change = %change.id, outcome = %outcome, "earlier write settled");
+            if self.end(&change, &outcome).await.is_ok() {
+                self.unsettled.lock().retain(|open| open.id != change.id);
+            }
         }
-        // What could not be made durable stays open, and its target stays shut.
-        let open = self.journal.open_intents()?.into_iter().map(|intent| intent.change.target).collect();
-        *self.unsettled.lock() = open;
-        Ok(())
     }
 
     /// Waits until what is under way has ended; new writes are not taken. A write whose fate cannot be read in
@@ -183,7 +189,9 @@ impl WriteGate {
         fail::fail_point!("gate_prepared");
         let outcome = self.send(change).await;
         fail::fail_point!("gate_sent");
-        self.end(change, outcome).await
+        // Where this fails the intent stays open, and the journal's health stops all further writes.
+        let _ = self.end(change, &outcome).await;
+        outcome
     }
 
     fn admit(&self, change: &ChangeSet) -> Result<(), WriteOutcome> {
@@ -218,41 +226,48 @@ impl WriteGate {
         }
         fail::fail_point!("gate_checked");
         self.metrics.sample_to_write.observe(now.since(change.decided.mono).as_secs_f64());
+        let landed = self.clock.now().plus(LANDS_WITHIN).mono;
         match self.cluster.apply(change, &live).await {
             Ok(after) => answered(change, &after),
             Err(ClusterError::Unknown { reason }) => {
                 tracing::warn!(service = %change.service(), reason, "outcome of a write unknown, reading");
-                self.settle(change).await
+                self.settle(change, landed).await
             }
             Err(error) => unsent(&error),
         }
     }
 
-    /// Reads until it is known what became of a change. The target stays shut meanwhile.
-    async fn settle(&self, change: &ChangeSet) -> WriteOutcome {
+    /// Reads until it is known what became of a change that can land until `landed`. The target stays shut
+    /// meanwhile.
+    async fn settle(&self, change: &ChangeSet, landed: Duration) -> WriteOutcome {
         loop {
-            match self.cluster.read(&change.target, change.knob).await {
-                Ok(live) => return settle(change, Some((&live.uid, live.value))),
-                Err(ClusterError::NotFound { .. }) => return settle(change, None),
+            let asked = self.clock.now();
+            let outcome = match self.cluster.read(&change.target, change.knob).await {
+                Ok(live) => settle(change, Some((&live.uid, live.value))),
+                Err(ClusterError::NotFound { .. }) => settle(change, None),
                 Err(error) => {
                     tracing::warn!(service = %change.service(), %error, "cannot read what became of a write");
-                    let next = self.clock.now().plus(SETTLE_PAUSE).mono;
-                    self.clock.sleep_until(next).await;
+                    self.clock.sleep_until(self.clock.now().plus(SETTLE_PAUSE).mono).await;
+                    continue;
                 }
+            };
+            if outcome == WriteOutcome::Applied || asked.mono >= landed {
+                return outcome;
             }
+            self.clock.sleep_until(landed).await;
         }
     }
 
-    /// Step `ended`. If the outcome cannot be made durable the intent stays open, and the journal's health
-    /// stops all further writes.
-    async fn end(&self, change: &ChangeSet, outcome: WriteOutcome) -> WriteOutcome {
+    /// Step `ended`.
+    async fn end(&self, change: &ChangeSet, outcome: &WriteOutcome) -> Result<(), JournalError> {
         let at = self.clock.now().wall;
         let entry = Entry::Ended { change: change.id.clone(), at, outcome: outcome.clone() };
-        if let Err(error) = self.journal.append(entry).await {
+        let ended = self.journal.append(entry).await;
+        if let Err(error) = &ended {
             tracing::error!(service = %change.service(), change = %change.id, %error, "outcome not recorded");
         }
         fail::fail_point!("gate_ended");
-        outcome
+        ended
     }
 
     fn without_intent(&self, change: &ChangeSet, outcome: WriteOutcome) -> WriteOutcome {

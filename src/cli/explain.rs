@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use serde::Deserialize;
 
 use crate::adapters::store::JournalReader;
 use crate::config::Settings;
@@ -25,6 +26,12 @@ pub struct ExplainArgs {
     output: Output,
     #[command(flatten)]
     config: ConfigArg,
+}
+
+/// The list of decisions that the API answers with.
+#[derive(Deserialize)]
+struct Decisions {
+    decisions: Vec<DecisionSummary>,
 }
 
 /// What is asked about.
@@ -77,7 +84,7 @@ async fn ask(settings: &Settings, question: &Question) -> anyhow::Result<Option<
         return Ok(Some(vec![answer.json().await?]));
     }
     let mut records = Vec::new();
-    for summary in answer.json::<Vec<DecisionSummary>>().await? {
+    for summary in answer.json::<Decisions>().await?.decisions {
         let url = format!("{base}/{}/{}", summary.id.service, summary.id.cycle);
         records.push(client.get(&url).send().await?.error_for_status()?.json().await?);
     }

@@ -5,6 +5,8 @@
 mod check;
 mod demo;
 mod explain;
+#[cfg(feature = "failpoints")]
+mod halt;
 mod kill;
 mod policy;
 mod run;

@@ -19,7 +19,7 @@ use crate::worker::Worker;
 const INSTALL: &str = "run scripts/test, or: apt-get install prometheus";
 const READY: Duration = Duration::from_secs(30);
 /// Seconds between two backfilled samples.
-pub const STEP: usize = 15;
+pub const STEP: usize = 5;
 
 /// A server; it is killed when it is dropped.
 #[derive(Debug)]
