@@ -52,6 +52,8 @@ pub struct Ports {
     pub executor: Arc<dyn Executor>,
     /// Makes the deadline of one load of a policy set.
     pub deadline: fn() -> Deadline,
+    /// What the namespaces and the fleet may spend on writes.
+    pub budgets: FleetLimits,
     /// Telemetry, by the name of the source in the settings.
     pub sources: BTreeMap<String, Arc<dyn TelemetrySource>>,
 }
@@ -84,6 +86,7 @@ impl Ports {
             policies: Arc::new(PolicyDir::open(&settings.policies)),
             executor: Arc::new(Pool::for_this_machine()),
             deadline,
+            budgets: FleetLimits::default(),
             sources,
         })
     }
@@ -136,16 +139,9 @@ pub async fn assemble(
     ports: Ports,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<(Tree, Arc<LoopControl>)> {
-    let Ports { clock, cluster, journal, kill, policies, executor, deadline, sources } = ports;
+    let Ports { clock, cluster, journal, kill, policies, executor, deadline, budgets, sources } = ports;
     let process = metrics.process();
-    let gate = WriteGate::new(
-        clock.clone(),
-        cluster.clone(),
-        journal.clone(),
-        kill.clone(),
-        process.clone(),
-        FleetLimits::default(),
-    )?;
+    let gate = WriteGate::new(clock.clone(), cluster.clone(), journal.clone(), kill.clone(), process.clone(), budgets)?;
     let world = Arc::new(World {
         clock,
         cluster,

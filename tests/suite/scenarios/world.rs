@@ -10,7 +10,7 @@ use flyball::adapters::clock::ScaledClock;
 use flyball::adapters::store::MemoryJournal;
 use flyball::app::{Ports, assemble};
 use flyball::config::Settings;
-use flyball::cycle::stages::Deadline;
+use flyball::cycle::stages::{Deadline, FleetLimits};
 use flyball::instrument::Metrics;
 use flyball::model::{
     Arrival, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId, TargetReading,
@@ -70,6 +70,7 @@ impl World {
             policies: Arc::new(Announced(self.policies.subscribe())),
             executor: Arc::new(Inline),
             deadline: no_deadline,
+            budgets: FleetLimits::default(),
             sources: BTreeMap::from([("main".to_owned(), source)]),
         }
     }
