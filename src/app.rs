@@ -20,7 +20,7 @@ use crate::adapters::executor::Pool;
 use crate::adapters::kill_file::KillFile;
 use crate::adapters::kubernetes::{self, Access, Kubernetes, Timeouts};
 use crate::adapters::policy_dir::PolicyDir;
-use crate::adapters::prometheus::{Prometheus, PrometheusSettings};
+use crate::adapters::registry;
 use crate::adapters::store::{RedbJournal, StoreSettings};
 use crate::config::{Settings, SignalTemplate};
 use crate::console;
@@ -31,8 +31,8 @@ use crate::ports::{
     Clock, Cluster, Control, Executor, Journal, KillSwitch, PolicyStore, Round, TelemetrySource, Template,
 };
 
-/// How long all rules of one decision may take together.
-const EVALUATION: Duration = Duration::from_millis(50);
+/// How long the scripts of a policy set may run at its load: an edit is in force within a second, or refused.
+const POLICY_LOAD: Duration = Duration::from_millis(500);
 /// Where a pod finds the token of its account.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
@@ -50,8 +50,10 @@ pub struct Ports {
     pub policies: Arc<dyn PolicyStore>,
     /// Long work.
     pub executor: Arc<dyn Executor>,
-    /// Makes the deadline of one policy evaluation.
+    /// Makes the deadline of one load of a policy set.
     pub deadline: fn() -> Deadline,
+    /// What the namespaces and the fleet may spend on writes.
+    pub budgets: FleetLimits,
     /// Telemetry, by the name of the source in the settings.
     pub sources: BTreeMap<String, Arc<dyn TelemetrySource>>,
 }
@@ -71,8 +73,10 @@ impl Ports {
         let journal = RedbJournal::open(&file, StoreSettings::default(), metrics.journal())?;
         let mut sources: BTreeMap<String, Arc<dyn TelemetrySource>> = BTreeMap::new();
         for source in &settings.sources {
-            let settings = PrometheusSettings::new(&source.url, source.timeout)?;
-            sources.insert(source.name.to_string(), Arc::new(Prometheus::new(settings)?));
+            let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout);
+            let opened =
+                opened.with_context(|| format!("source {}: no adapter of kind {}", source.name, source.kind))?;
+            sources.insert(source.name.to_string(), opened.with_context(|| format!("source {}", source.name))?);
         }
         Ok(Self {
             clock,
@@ -82,6 +86,7 @@ impl Ports {
             policies: Arc::new(PolicyDir::open(&settings.policies)),
             executor: Arc::new(Pool::for_this_machine()),
             deadline,
+            budgets: FleetLimits::default(),
             sources,
         })
     }
@@ -134,16 +139,9 @@ pub async fn assemble(
     ports: Ports,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<(Tree, Arc<LoopControl>)> {
-    let Ports { clock, cluster, journal, kill, policies, executor, deadline, sources } = ports;
+    let Ports { clock, cluster, journal, kill, policies, executor, deadline, budgets, sources } = ports;
     let process = metrics.process();
-    let gate = WriteGate::new(
-        clock.clone(),
-        cluster.clone(),
-        journal.clone(),
-        kill.clone(),
-        process.clone(),
-        FleetLimits::default(),
-    )?;
+    let gate = WriteGate::new(clock.clone(), cluster.clone(), journal.clone(), kill.clone(), process.clone(), budgets)?;
     let world = Arc::new(World {
         clock,
         cluster,
@@ -156,7 +154,7 @@ pub async fn assemble(
         process,
         deadline,
         guard: Arc::new(GuardParams::default()),
-        forecast: Arc::new(ForecastParams::default()),
+        forecast: Arc::new(forecast_params(settings)),
     });
     let services = services(settings, &world)?;
     let plans = sources
@@ -193,6 +191,13 @@ fn services(settings: &Settings, world: &Arc<World>) -> anyhow::Result<Vec<Arc<S
     Ok(slots.collect())
 }
 
+/// Returns the parameters of the models; the longest tick is part of the lead time.
+fn forecast_params(settings: &Settings) -> ForecastParams {
+    let tick = settings.sources.iter().map(|source| source.interval).max();
+    let defaults = ForecastParams::default();
+    ForecastParams { tick_seconds: tick.map_or(defaults.tick_seconds, |tick| tick.as_secs_f64()), ..defaults }
+}
+
 /// Returns how much past is read of a signal.
 fn history_of(settings: &Settings, name: &SignalName) -> Duration {
     let template = settings.signals.iter().find(|template| template.spec.name == *name);
@@ -208,9 +213,9 @@ fn access(settings: &Settings) -> Access {
     }
 }
 
-/// Returns a deadline that ends an evaluation after [`EVALUATION`].
-fn deadline() -> Deadline {
-    let end = Instant::now() + EVALUATION;
+/// Returns a deadline that ends the load of a policy set after [`POLICY_LOAD`].
+pub fn deadline() -> Deadline {
+    let end = Instant::now() + POLICY_LOAD;
     Arc::new(move || Instant::now() >= end)
 }
 

@@ -152,8 +152,7 @@ async fn start(plan: &TreePlan, child: Child, root: ActorCell) -> Result<Option<
             let library = PolicyLibrary {
                 store: plan.policies.clone(),
                 vocabulary: plan.vocabulary.clone(),
-                in_force: world.policy.clone(),
-                metrics: world.process.clone(),
+                world: world.clone(),
             };
             Some(Actor::spawn_linked(None, library, (), root).await?.0.get_id())
         }

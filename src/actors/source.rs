@@ -105,16 +105,13 @@ impl Source {
         let answer = self.plan.source.read(round).await;
         let end = self.world.clock.now();
         state.metrics.asked(answer.queries, end.since(now.mono));
-        match &answer.error {
-            Some(error) => {
-                state.quiet_until = end.plus(state.back_off.failed(answer.back_off)).mono;
-                state.metrics.failed(fault(error));
-                tracing::warn!(source = %self.plan.name, %error, "round broken off, its services hold");
-            }
-            None => {
-                state.back_off.succeeded();
-                state.metrics.answered(end.wall, staleness(&answer, end));
-            }
+        if let Some(error) = &answer.error {
+            state.quiet_until = end.plus(state.back_off.failed(answer.back_off)).mono;
+            state.metrics.failed(fault(error));
+            tracing::warn!(source = %self.plan.name, %error, "round broken off, its services hold");
+        } else {
+            state.back_off.succeeded();
+            state.metrics.answered(end.wall, staleness(&answer, end));
         }
         answer
     }

@@ -32,10 +32,10 @@ use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwit
 pub const AT_ONCE: usize = 8;
 /// Pause between two attempts to read what became of a write.
 const SETTLE_PAUSE: Duration = Duration::from_secs(5);
-
+/// How long a shutdown waits for writes under way.
+const LONGEST_CLOSE: Duration = Duration::from_secs(10);
 /// How long after it was sent a write may still take effect: its deadline, which the server knows too, and a second.
 const LANDS_WITHIN: Duration = Duration::from_secs(6);
-
 /// How far back the journal is asked for what the budgets have spent.
 const BUDGET_MEMORY: Duration = Duration::from_mins(10);
 
@@ -152,11 +152,14 @@ impl WriteGate {
         }
     }
 
-    /// Waits until what is under way has ended; new writes are not taken.
+    /// Waits until what is under way has ended; new writes are not taken. A write whose fate cannot be read in
+    /// time stays open and is settled at the next start.
     pub async fn close(&self) {
         self.tasks.close();
         self.permits.close();
-        self.tasks.wait().await;
+        if tokio::time::timeout(LONGEST_CLOSE, self.tasks.wait()).await.is_err() {
+            tracing::warn!(writes = self.tasks.len(), "ended with writes whose fate is unknown");
+        }
     }
 
     async fn write(&self, change: &ChangeSet) -> WriteOutcome {

@@ -6,4 +6,5 @@ pub mod kill_file;
 pub mod kubernetes;
 pub mod policy_dir;
 pub mod prometheus;
+pub mod registry;
 pub mod store;

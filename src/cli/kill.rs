@@ -17,6 +17,9 @@ pub struct KillArgs {
     /// Stop only this class of actions.
     #[arg(long, conflicts_with = "service", value_parser = class)]
     class: Option<ActionClass>,
+    /// Who; shown beside the reason.
+    #[arg(long, env = "USER", default_value = "unknown")]
+    by: String,
     /// Why; shown in every record and on the console.
     #[arg(long, short, default_value = "stopped from the command line")]
     reason: String,
@@ -31,6 +34,9 @@ pub struct ResumeArgs {
     /// Resume only this class of actions.
     #[arg(long, conflicts_with = "service", value_parser = class)]
     class: Option<ActionClass>,
+    /// Who; kept beside the reason.
+    #[arg(long, env = "USER", default_value = "unknown")]
+    by: String,
     /// Why it is safe to go on.
     #[arg(long, short)]
     reason: String,
@@ -40,7 +46,7 @@ pub struct ResumeArgs {
 
 pub fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
     let path = args.config.load()?.kill_switch;
-    kill_file::engage(&path, &scope(args.service.as_ref(), args.class), &who(), &args.reason)?;
+    kill_file::engage(&path, &scope(args.service.as_ref(), args.class), &args.by, &args.reason)?;
     println!("kill switch engaged ({}); no write starts more than a second from now", path.display());
     println!("go on with: flyball resume --reason '...'");
     Ok(ExitCode::SUCCESS)
@@ -48,7 +54,7 @@ pub fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
 
 pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     let path = args.config.load()?.kill_switch;
-    kill_file::release(&path, &scope(args.service.as_ref(), args.class), &who(), &args.reason)?;
+    kill_file::release(&path, &scope(args.service.as_ref(), args.class), &args.by, &args.reason)?;
     println!("kill switch released ({})", path.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -69,8 +75,4 @@ fn class(text: &str) -> Result<ActionClass, String> {
         "external" => Ok(ActionClass::External),
         other => Err(format!("`{other}` is no class, expected scale, traffic, rollout or external")),
     }
-}
-
-fn who() -> String {
-    std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned())
 }

@@ -24,6 +24,10 @@ use crate::config::{self, Settings};
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// The named stop at which the process halts, for the kill tests.
+    #[cfg(feature = "failpoints")]
+    #[arg(long, hide = true, env = "FLYBALL_HALT_AT")]
+    halt_at: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,6 +89,11 @@ pub enum Output {
 pub fn main(cli: &Cli) -> ExitCode {
     // Fails only if a provider is installed already, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    #[cfg(feature = "failpoints")]
+    if let Some(Err(error)) = cli.halt_at.as_deref().map(halt::arm) {
+        eprintln!("flyball: {error:#}");
+        return ExitCode::FAILURE;
+    }
     let result = match &cli.command {
         Command::Run(args) => block_on(run::run(args)),
         Command::Demo(args) => block_on(demo::demo(args)),

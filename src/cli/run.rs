@@ -7,7 +7,6 @@ use std::sync::Arc;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::actors::LoopControl;
 use crate::adapters::clock::SystemClock;
 use crate::app::{Ports, Running};
 use crate::instrument::{LogFormat, Metrics, logs};
@@ -28,8 +27,6 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?;
     let format = if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
     logs::start(format, &args.log)?;
-    #[cfg(feature = "failpoints")]
-    super::halt::arm()?;
     let metrics = Arc::new(Metrics::new());
     let ports = Ports::open(&settings, Arc::new(SystemClock::start()), &metrics).await?;
     let running = Running::start(&settings, ports, metrics).await?;
@@ -55,7 +52,7 @@ pub async fn stop_signal() -> anyhow::Result<()> {
 }
 
 /// Shows in a terminal what the start still waits for.
-async fn show_start(control: Arc<LoopControl>) {
+async fn show_start(control: Arc<dyn Control>) {
     let spinner = indicatif::ProgressBar::new_spinner();
     loop {
         let status = control.status();

@@ -71,6 +71,8 @@ pub struct ClusterSettings {
 pub struct SourceSettings {
     /// Its name.
     pub name: Arc<str>,
+    /// Its kind, a row of the registry of adapters.
+    pub kind: String,
     /// Its base URL, without credentials and without a slash at the end.
     pub url: String,
     /// Time between two rounds of queries: the tick of the services that use it.

@@ -68,7 +68,6 @@ fn source(name: &str, node: &Node<'_>, faults: &mut Faults) -> Option<SourceSett
         faults.add(&*node.path, "is not a name of a-z, 0-9 and - (at most 63)");
     }
     let table = node.table(&["kind", "url", "interval", "timeout", "history"], faults)?;
-    // The kind decides nothing yet; it is checked so that the file says what it means.
     let kind = table.read("kind", faults, |node, faults| node.word::<String>(&["prometheus"], faults));
     let kind = kind.required(&table.at("kind"), "known is prometheus", faults);
     let url = table.read("url", faults, base_url);
@@ -79,10 +78,10 @@ fn source(name: &str, node: &Node<'_>, faults: &mut Faults) -> Option<SourceSett
         node.span(Duration::from_millis(100), interval.unwrap_or(HOUR), faults)
     });
     let history = table.read("history", faults, |node, faults| node.span(Duration::ZERO, FORTNIGHT, faults));
-    kind?;
     let interval = interval?;
     Some(SourceSettings {
         name: name.into(),
+        kind: kind?,
         url: url?,
         interval,
         timeout: timeout.or_default(interval.min(5 * SECOND))?,

@@ -9,7 +9,7 @@ use crate::model::{Now, PolicyRevision};
 /// Failures in a row after which a rule is muted.
 const FAILURES: u32 = 3;
 /// How long it stays muted.
-const MUTED_FOR: Duration = Duration::from_secs(600);
+const MUTED_FOR: Duration = Duration::from_mins(10);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Record {

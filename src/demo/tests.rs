@@ -1,9 +1,10 @@
 //! The endpoint as a client meets it: over HTTP, on loopback.
 
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 
-use super::fleet::Fleet;
-use super::queries::{QUERIES, sample_time_query};
+use super::prometheus::fleet::Fleet;
+use super::prometheus::queries::{QUERIES, sample_time_query};
 use super::*;
 
 fn start_at() -> Timestamp {
@@ -47,7 +48,10 @@ async fn post(url: &str, path: &str, body: String) -> (u16, Value) {
 }
 
 fn escaped(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    text.bytes().fold(String::new(), |mut text, byte| {
+        write!(text, "%{byte:02X}").unwrap();
+        text
+    })
 }
 
 /// (service, number) of each series of a vector.

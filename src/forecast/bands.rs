@@ -16,7 +16,8 @@ const POINT_ENDS: (usize, usize) = (1, QUANTILES.len() - 2);
 const MAXIMUM_ENDS: (usize, usize) = (2, QUANTILES.len() - 3);
 /// Share of the minutes of a window that must be known for its maximum to count.
 const WINDOW_SEEN: f32 = 0.8;
-const LONGEST: usize = WINDOWS[WINDOWS.len() - 1] as usize;
+const LONGEST_MINUTES: u16 = WINDOWS[WINDOWS.len() - 1];
+const LONGEST: usize = LONGEST_MINUTES as usize;
 
 /// Permitted forecasts: the declared range, and within ten times what was seen in a week (INV-26).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -108,7 +109,7 @@ impl Bands {
         normal: &QuantileRow,
         keep: f32,
     ) {
-        let slot = minute.0.rem_euclid(LONGEST as i64) as usize;
+        let slot = minute.0.rem_euclid(i64::from(LONGEST_MINUTES)) as usize;
         if let Some(recent) = self.recent.get_mut(slot) {
             *recent = value.map_or(f32::NAN, |value| value as f32);
         }

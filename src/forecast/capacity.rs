@@ -14,9 +14,9 @@ use crate::model::{CapacitySpec, Features, Role, ServiceSpec};
 /// Probability of the quantile that capacity is bought for.
 const UPPER: f64 = 0.95;
 /// Time over which a lowered target must still carry the forecast, at least.
-const LEAST_VIEW: Duration = Duration::from_secs(300);
+const LEAST_VIEW: Duration = Duration::from_mins(5);
 /// Longest time that the maximum over 10 minutes answers for; beyond it counts the one over 30.
-const TEN_MINUTES: Duration = Duration::from_secs(600);
+const TEN_MINUTES: Duration = Duration::from_mins(10);
 
 /// Returns what the arrival rate means in replicas; `None` unless the service declares a capacity above zero
 /// and an arrival rate.
@@ -77,8 +77,8 @@ fn replicas(rate: f64, per_pod: f64) -> u32 {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::tests::{reading, service};
     use super::*;
+    use crate::forecast::tests::{reading, service};
     use crate::model::outlook::QuantileRow;
     use crate::model::{Finite, Minute, Missing, Reading};
 

@@ -79,7 +79,8 @@ impl FitJob {
         Some((best, self.loss(best)))
     }
 
-    /// Returns the loss of a run over the history; the first day draws the season and is not judged.
+    /// Returns the loss of a run over the history; the first day draws the season and is not judged. Zero without
+    /// an outcome: nothing is better then.
     fn loss(&self, smoothing: Smoothing) -> f64 {
         let mut model = HoltWinters::new(&ForecastParams { smoothing, ..self.params });
         let first = self.newest.plus(1 - self.history.capacity());
@@ -100,7 +101,7 @@ impl FitJob {
                 }
             }
         }
-        if count > 0.0 { JUDGED.len() as f64 * sum / count } else { f64::INFINITY }
+        if count > 0.0 { JUDGED.len() as f64 * sum / count } else { 0.0 }
     }
 }
 
@@ -138,4 +139,69 @@ fn from_logits(logits: &[f64], rest: Smoothing) -> Smoothing {
     }
     let [alpha, beta, gamma, phi] = values;
     Smoothing { alpha, beta, gamma, phi, ..rest }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forecast::tests::Noise;
+
+    fn job(value: impl FnMut(i64) -> f64) -> FitJob {
+        let mut history = History::new(2);
+        for (minute, value) in (0..2 * DAY).zip((0..2 * DAY).map(value)) {
+            history.push(Minute(minute), Some(value));
+        }
+        FitJob {
+            service: "shop/web".parse().unwrap(),
+            signal: 0,
+            issued: Minute(2 * DAY),
+            newest: Minute(2 * DAY - 1),
+            history,
+            start: Smoothing::default(),
+            params: ForecastParams::default(),
+        }
+    }
+
+    #[test]
+    fn noise_gets_a_slow_level_and_a_walk_a_quick_one() {
+        let mut noise = Noise::new(11);
+        let still = job(|_| 100.0 + 10.0 * noise.normal()).run();
+        let (mut noise, mut level) = (Noise::new(12), 1000.0);
+        let walking = job(|_| {
+            level += noise.normal();
+            level
+        })
+        .run();
+        for result in [still, walking] {
+            assert!(result.loss_after < result.loss_before, "{result:?}");
+        }
+        let start = Smoothing::default().alpha;
+        assert!(still.smoothing.alpha < start && walking.smoothing.alpha > start, "{still:?} {walking:?}");
+    }
+
+    #[test]
+    fn a_fit_is_repeatable() {
+        let mut noise = Noise::new(13);
+        let job = job(|_| 100.0 + 10.0 * noise.normal());
+        assert_eq!(job.clone().run(), job.run());
+    }
+
+    #[test]
+    fn nothing_to_gain_keeps_the_start() {
+        let flat = job(|_| 100.0).run();
+        assert_eq!(flat.smoothing, Smoothing::default());
+        let empty = FitJob { history: History::new(2), ..job(|_| 0.0) }.run();
+        assert_eq!(empty.smoothing, Smoothing::default());
+    }
+
+    #[test]
+    fn logits_and_parameters_are_each_others_inverse() {
+        let start = Smoothing::default();
+        let back = from_logits(&to_logits(start), start);
+        for (got, expected) in
+            [(back.alpha, start.alpha), (back.beta, start.beta), (back.gamma, start.gamma), (back.phi, start.phi)]
+        {
+            assert!((got - expected).abs() < 1e-9, "{back:?}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use crate::model::Minute;
 const MOST: f64 = 10.0;
 /// Share of a new value in the usual height (half-life half a day), once there were as many.
 const GAIN: f64 = 0.001;
-const DAYS: usize = 7;
+const DAYS: i64 = 7;
 
 /// Usual and largest absolute value.
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,7 +16,7 @@ pub struct Height {
     mean: f64,
     seen: u32,
     /// Largest absolute value of each of the last days, at the day modulo their number.
-    peaks: [f32; DAYS],
+    peaks: [f32; DAYS as usize],
     day: i64,
 }
 
@@ -29,7 +29,7 @@ impl Height {
         if self.seen == 1 {
             self.day = day;
         }
-        let passed = day.saturating_sub(self.day).clamp(0, DAYS as i64);
+        let passed = day.saturating_sub(self.day).clamp(0, DAYS);
         for back in 0..passed {
             self.peaks[slot(day - back)] = 0.0;
         }
@@ -52,7 +52,7 @@ impl Height {
 }
 
 fn slot(day: i64) -> usize {
-    day.rem_euclid(DAYS as i64) as usize
+    day.rem_euclid(DAYS) as usize
 }
 
 #[cfg(test)]

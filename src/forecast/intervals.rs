@@ -132,6 +132,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::forecast::tests::Noise;
 
     /// Feeds outcomes around a constant forecast and returns the tracker.
     fn tracked(residuals: impl IntoIterator<Item = f64>, beyond: f32) -> Tracker {
@@ -147,13 +148,9 @@ mod tests {
         tracker
     }
 
-    /// A fixed stream of numbers that look random, 0 to 1.
-    fn uniform(count: u64) -> impl Iterator<Item = f64> {
-        (0..count).map(|index| {
-            let mut bits = index.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-            bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-            (bits ^ (bits >> 31)) as f64 / u64::MAX as f64
-        })
+    fn uniform(count: usize) -> impl Iterator<Item = f64> {
+        let mut noise = Noise::new(21);
+        (0..count).map(move |_| noise.uniform())
     }
 
     #[test]

@@ -168,5 +168,5 @@ fn spread(service: &ServiceId) -> i64 {
         .as_str()
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-    (hash % FIT_SPREAD) as i64
+    i64::from((hash % FIT_SPREAD) as u32)
 }

@@ -82,10 +82,10 @@ impl Scores {
             self.acting = PERSISTENCE;
         }
         let best = (0..MODELS).filter(usable).filter_map(|model| Some((model, self.loss(model)?)));
-        if let Some((best, loss)) = best.min_by(|a, b| a.1.total_cmp(&b.1)) {
-            if self.loss(self.acting).is_none_or(|acting| loss < MARGIN * acting) {
-                self.acting = best;
-            }
+        if let Some((best, loss)) = best.min_by(|a, b| a.1.total_cmp(&b.1))
+            && self.loss(self.acting).is_none_or(|acting| loss < MARGIN * acting)
+        {
+            self.acting = best;
         }
         self.acting
     }

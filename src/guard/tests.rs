@@ -682,6 +682,20 @@ fn a_persisted_time_in_the_future_counts_as_just_now() {
     assert_eq!(why(&verdict, GuardName::Cooldown), "last raise 15 s ago, cooldown 180 s");
 }
 
+#[test]
+fn a_clock_set_forward_over_a_restart_brings_no_lowering_forward() {
+    let mut world = World::at(7);
+    let applied = intent(&world, 10, 7, Some((world.now.wall, WriteOutcome::Applied)));
+    world.now = Now { mono: secs(1), ..world.now.plus(secs(7200)) };
+    world.memory = Memory::restore(&[applied], world.now);
+    (world.needed_now, world.floor) = (Some(1), Some(1));
+    for _ in 0..40 {
+        let verdict = world.propose(&scale_to(5));
+        assert_eq!(verdict.decided_by, Some(GuardName::Cooldown), "{:?}", verdict.findings);
+    }
+    assert_eq!(world.propose(&scale_to(5)).permitted, Some(5));
+}
+
 mod fleet {
     use super::*;
 

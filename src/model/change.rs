@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::action::{ActionClass, Direction, Knob};
-use super::ids::{DecisionId, PolicyRevision, ServiceId, TraceId};
+use super::ids::{DecisionId, PolicyRevision, ServiceId, TraceId, hex};
 use super::target::TargetRef;
 use super::time::{Now, Timestamp};
 
@@ -21,7 +21,7 @@ impl ChangeId {
     pub fn derive(uid: &str, knob: Knob, decision: &DecisionId, from: u32, to: u32) -> Self {
         let text = format!("{uid}\n{}\n{decision}\n{from}\n{to}", knob.as_str());
         let digest = Sha256::digest(text);
-        Self(digest.iter().take(13).map(|byte| format!("{byte:02x}")).collect())
+        Self(hex(&digest[..13]))
     }
 
     /// Returns the text.

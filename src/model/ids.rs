@@ -1,6 +1,6 @@
 //! Identities: a service, one turn of its loop, and what ties a decision to logs, traces and policies.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -185,6 +185,15 @@ impl From<DecisionId> for String {
     }
 }
 
+/// Returns `bytes` as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// A W3C trace id, 16 bytes, written as 32 hexadecimal digits. Derived and not drawn, so that a replay
 /// and the inline runner name the same cycle alike.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -209,7 +218,7 @@ impl TraceId {
 
 impl fmt::Display for TraceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 
@@ -253,7 +262,7 @@ impl PolicyRevision {
             }
         }
         let digest = hash.finalize();
-        Self(digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect::<String>().into())
+        Self(hex(&digest[..6]).into())
     }
 
     /// Returns the 12 digits.

@@ -218,8 +218,9 @@ pub struct Capacity {
     pub needed_now: Option<u32>,
     /// Replicas that the upper quantile of the forecast needs at the lead time; `None` without authority.
     pub needed_ahead: Option<u32>,
-    /// Replicas below which nothing may be lowered: the maximum of the upper forecast over
-    /// max(300 s, twice the start time) and of the last 300 s. `None` means: do not lower.
+    /// Replicas below which nothing may be lowered: what the last 300 s needed and, with authority, what the
+    /// upper quantile of the forecast's maximum over max(300 s, twice the start time) needs. `None` means: do
+    /// not lower.
     pub floor: Option<u32>,
 }
 

@@ -19,4 +19,4 @@ pub use executor::Executor;
 pub use journal::{Journal, JournalError};
 pub use kill_switch::KillSwitch;
 pub use policy_store::{PolicyFile, PolicyFiles, PolicyStore};
-pub use telemetry::{Answer, History, Round, SourceError, TelemetrySource, Template};
+pub use telemetry::{Answer, Round, SourceError, TelemetrySource, Template};

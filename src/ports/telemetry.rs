@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::model::{Arrival, Finite, MinuteValue, ServiceId, SignalName, Timestamp};
+use crate::model::{Arrival, Finite, SignalName, Timestamp};
 
 /// A grouped query: one series for each service, told apart by labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,17 +128,6 @@ pub enum SourceError {
     /// Not of the documented form.
     #[error("malformed answer: {0}")]
     Malformed(String),
-}
-
-/// A stretch of the past of one signal of one service on the minute grid, oldest first, gaps explicit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct History {
-    /// Whose.
-    pub service: ServiceId,
-    /// Which signal.
-    pub signal: SignalName,
-    /// The minutes.
-    pub minutes: Vec<MinuteValue>,
 }
 
 /// A source of samples.

@@ -11,6 +11,7 @@ mod contract_prometheus;
 mod golden_explain;
 mod golden_metrics;
 mod kubernetes_double;
+mod oracle;
 mod properties;
 mod records;
 mod scenarios;

@@ -120,10 +120,10 @@ impl Stage for DeciderStage {
         match event {
             DeciderEvent::Assessed(assessed) => {
                 let world = &service.world;
-                let (policy, kill, expired) = (world.policy.load(), world.kill.seen(), (world.deadline)());
+                let (policy, kill) = (world.policy.load(), world.kill.seen());
                 let hold = service.hold();
                 let (policy, hold) = (policy.as_deref(), hold.as_deref());
-                Some(core.decide(assessed, Inputs { policy, kill: &kill, expired: &expired, hold }))
+                Some(core.decide(assessed, Inputs { policy, kill: &kill, hold }))
             }
             DeciderEvent::WriteEnded { change, outcome, now } => {
                 core.write_ended(change, outcome, *now);

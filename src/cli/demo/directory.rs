@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::adapters::kill_file::{self, Scope};
-use crate::demo::queries::{LABELS, QUERIES, SAMPLES};
+use crate::demo::prometheus::queries::{LABELS, QUERIES, SAMPLES};
 
 /// The shipped policies that the demo starts with.
 const POLICIES: [(&str, &str); 2] = [

@@ -3,9 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::actors::LoopControl;
 use crate::demo::PlantSnapshot;
-use crate::demo::view_model::{Ahead, Hints, LastDecision, ServiceRow, ViewModel, Violations};
+use crate::demo::view::model::{Ahead, Hints, LastDecision, ServiceRow, ViewModel, Violations};
 use crate::model::{Outlook, Role, ServiceId, Timestamp, explain};
 use crate::ports::{Control, ServiceSnapshot};
 use crate::sim::Score;
@@ -18,7 +17,7 @@ const LOADS: usize = 60;
 
 /// Gathers moments.
 pub struct Moments {
-    control: Arc<LoopControl>,
+    control: Arc<dyn Control>,
     speed: f64,
     address: SocketAddr,
     hints: Hints,
@@ -31,7 +30,7 @@ struct Loads(std::collections::BTreeMap<ServiceId, std::collections::VecDeque<(i
 
 impl Moments {
     /// Returns a gatherer for one demo.
-    pub fn new(control: Arc<LoopControl>, directory: &Directory, speed: f64, address: SocketAddr) -> Self {
+    pub fn new(control: Arc<dyn Control>, directory: &Directory, speed: f64, address: SocketAddr) -> Self {
         let config = directory.settings();
         let hints = Hints {
             policy: directory.policies().join("capacity.rhai").display().to_string(),

@@ -7,8 +7,8 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
 
 use crate::demo::Scores;
-use crate::demo::view_model::ViewModel;
-use crate::demo::{lines, view};
+use crate::demo::view::model::ViewModel;
+use crate::demo::view::{lines, terminal};
 
 use super::Output;
 
@@ -51,7 +51,7 @@ impl Screen {
         let moment = moment();
         match (&mut self.terminal, self.output) {
             (Some(terminal), _) => {
-                terminal.draw(|frame| view::render(frame, &moment))?;
+                terminal.draw(|frame| terminal::render(frame, &moment))?;
                 return seen_enough();
             }
             (None, Output::Text) => lines::text(&moment).iter().for_each(|line| println!("{line}")),

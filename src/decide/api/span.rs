@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::decide::api::quantity::ScriptResult;
 
 /// Longest span that a policy may name.
-const MAX: Duration = Duration::from_secs(24 * 3600);
+const MAX: Duration = Duration::from_hours(24);
 
 /// Reads a time span.
 ///

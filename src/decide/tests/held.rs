@@ -19,7 +19,7 @@ fn check(name: &str, set: &PolicySet, steps: &[Step]) {
         let trace = &proposal.rules[0].conditions[0];
         let held = trace.held_for.unwrap();
         assert_eq!((trace.holds, held.so_far.as_secs()), (*expected, *so_far), "{name}, at {seconds} s");
-        assert_eq!(held.needed, Duration::from_secs(120));
+        assert_eq!(held.needed, Duration::from_mins(2));
     }
 }
 

@@ -8,8 +8,8 @@ fn check(case: &Case, condition: &str, expected: Truth) {
 
 #[test]
 fn views_of_a_signal_compare_with_a_quantity_of_its_unit_in_both_orders() {
-    let case = Case::new().set("p99", 0.2).forecast("p99", 0.3).set("cpu", 0.5).set("rps", 100.0).set("queue", 7.0);
     use Truth::{False, True};
+    let case = Case::new().set("p99", 0.2).forecast("p99", 0.3).set("cpu", 0.5).set("rps", 100.0).set("queue", 7.0);
     for (condition, expected) in [
         ("s.p99.current > ms(200)", False),
         ("s.p99.current >= ms(200)", True),
@@ -163,7 +163,7 @@ fn a_trace_holds_value_bound_margin_unit_and_age() {
 #[test]
 fn the_whole_catalogue_can_be_constructed() {
     let case = Case::new().capacity(Some(7), None, None).set("queue", 2.4);
-    let ten_minutes = Duration::from_secs(600);
+    let ten_minutes = Duration::from_mins(10);
     let (a, b) = ("A".to_owned(), "B".to_owned());
     for (action, expected, backed) in [
         ("scale_by(1.5)", Action::ScaleBy { factor: 1.5 }, false),
@@ -217,7 +217,7 @@ fn parameters_come_from_the_service_and_are_checked() {
     let RuleOutcome::Error { message } = rule.outcome else { panic!("{:?}", rule.outcome) };
     assert_eq!(
         message,
-        "t.rhai:4:24: rule r: parameter `limit` of shop/checkout: 3.00 s is not between 1 ms and 1.00 s; \
+        "t.rhai:3:1: rule r: parameter `limit` of shop/checkout: 3.00 s is not between 1 ms and 1.00 s; \
          correct it in the service's parameters"
     );
 }

@@ -70,13 +70,10 @@ fn wild_case() -> impl Strategy<Value = Case> {
                 case = if present { case.set(name, value) } else { case.without(name) };
                 case = case.forecast(name, forecast);
             }
-            match replicas {
-                Some(count) => case.replicas(count),
-                None => {
-                    case.features.target = TargetReading::Unknown { reason: "gone".into() };
-                    case
-                }
+            if replicas.is_none() {
+                case.features.target = TargetReading::Unknown { reason: "gone".into() };
             }
+            case.replicas(replicas.unwrap_or(0))
         },
     )
 }
@@ -84,7 +81,7 @@ fn wild_case() -> impl Strategy<Value = Case> {
 fn four_rules() -> PolicySet {
     let traffic = include_str!("../../../deploy/policies/traffic.rhai");
     let capacity = include_str!("../../../deploy/policies/capacity.rhai");
-    compile([("traffic.rhai", traffic), ("capacity.rhai", capacity)], &vocabulary()).unwrap()
+    load(&[("traffic.rhai", traffic), ("capacity.rhai", capacity)]).unwrap()
 }
 
 proptest! {

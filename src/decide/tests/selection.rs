@@ -4,13 +4,13 @@ use super::*;
 
 /// Rules as (name, priority, goal, action); all match.
 fn choose(rules: &[(&str, i64, &str, &str)]) -> Choice {
-    let text: String = rules
+    let text: Vec<_> = rules
         .iter()
         .map(|(name, priority, goal, action)| {
             format!("rule(\"{name}\", #{{ priority: {priority}, goal: \"{goal}\" }}, |s, p| [when(s.can_scale_up), {action}]);\n")
         })
         .collect();
-    Case::new().ask(&text).choice
+    Case::new().ask(&text.concat()).choice
 }
 
 fn check(rules: &[(&str, i64, &str, &str)], expected: &str) {

@@ -68,6 +68,7 @@ pub trait Model {
 
 /// A model of the catalogue, by value: a state of one signal holds all of them without indirection.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "each signal holds one of each; a box would cost an allocation a copy")]
 pub enum AnyModel {
     /// See [`persistence`].
     Persistence(Persistence),

@@ -34,7 +34,7 @@ fn clause(condition: &ConditionTrace) -> String {
 
 /// Returns whether the statement itself holds, before an `unless` turns it round.
 fn told(condition: &ConditionTrace) -> Truth {
-    if condition.negated { condition.holds.not() } else { condition.holds }
+    if condition.negated { condition.holds.negated() } else { condition.holds }
 }
 
 fn distance(condition: &ConditionTrace) -> String {

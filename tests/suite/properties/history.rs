@@ -158,15 +158,16 @@ fn calm() -> impl Strategy<Value = Regime> {
     let cycles = prop_oneof![1 => 1_u32..4, 3 => 20_u32..60];
     let jump = prop_oneof![2 => Just(0_i64), 1 => Just(7200), 1 => Just(-7200)];
     let restart = prop_oneof![2 => Just(false), 1 => Just(true)];
-    (cycles, wanted, rarely(true, Just(false)), restart, jump).prop_map(
-        |(cycles, wanted, arrivals_fresh, restart, jump)| Regime {
+    let floor = rarely(Some(1), prop_oneof![Just(None), (1_u32..20).prop_map(Some)]);
+    (cycles, wanted, floor, rarely(true, Just(false)), restart, jump).prop_map(
+        |(cycles, wanted, floor, arrivals_fresh, restart, jump)| Regime {
             // Longer, it would be a silence as well as a gap.
             cycles: if arrivals_fresh { cycles } else { 2 },
             tick: 15,
             wanted: Some(wanted),
             backed: false,
             needed: Some(1),
-            floor: Some(1),
+            floor,
             mode: Mode::Auto,
             allow_lowering: true,
             switch: Switch::Released,
@@ -184,7 +185,7 @@ fn calm() -> impl Strategy<Value = Regime> {
 pub fn histories() -> impl Strategy<Value = (Bounds, u32, Vec<Regime>)> {
     let bounds = (0_u32..5, 5_u32..60).prop_map(|(min, max)| Bounds { min, max });
     let regimes = prop_oneof![
-        2 => prop::collection::vec(regime(), 1..10),
+        1 => prop::collection::vec(regime(), 1..10),
         1 => prop::collection::vec(calm(), 2..10),
     ];
     (bounds, 1_u32..30, regimes)

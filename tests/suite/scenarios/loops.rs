@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flyball::actors::write_gate::WriteGate;
 use flyball::adapters::store::MemoryJournal;
-use flyball::cycle::stages::{Vocabulary, compile};
+use flyball::cycle::stages::{FleetLimits, Vocabulary, compile};
 use flyball::cycle::{ActuatorEffect, Inputs, RoundArrived, ServiceLine};
 use flyball::model::{
     ActionClass, Authority, ChangeSet, DecisionRecord, Intent, KillState, Now, Role, ServiceSpec, TargetReading,
@@ -14,15 +14,15 @@ use flyball::model::{
 use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Cluster, Control, Journal};
 
-use super::world::{ObedientCluster, ScriptedSource, World, no_deadline, origin, policy_set, script, settings};
+use super::world::{ObedientCluster, ScriptedSource, World, no_deadline, origin, policy_set, settings, steady};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SHOP: &str = "shop/checkout";
 
 /// Load that doubles twelve minutes after the start and falls back half an hour later.
-fn step(_: &str, at: Timestamp) -> Option<f64> {
+fn step(_: &str, at: Timestamp) -> f64 {
     let minute = (at.as_second() - origin().as_second()).div_euclid(60);
-    Some(if (12..42).contains(&minute) { 560.0 } else { 280.0 })
+    if (12..42).contains(&minute) { 560.0 } else { 280.0 }
 }
 
 fn applied(records: &[DecisionRecord]) -> Vec<(u32, u32)> {
@@ -32,7 +32,7 @@ fn applied(records: &[DecisionRecord]) -> Vec<(u32, u32)> {
 
 #[tokio::test(start_paused = true)]
 async fn a_rise_in_load_travels_all_stages_to_a_write_and_its_effect() {
-    let world = World::new(&[SHOP], script(step));
+    let world = World::new(&[SHOP], steady(step));
     world.run_for(MINUTE * 25).await;
     assert_eq!(world.cluster.replicas("checkout"), 8, "560/s need 8 pods of 75/s");
     let records = world.records(SHOP);
@@ -48,7 +48,7 @@ async fn a_rise_in_load_travels_all_stages_to_a_write_and_its_effect() {
 
 #[tokio::test(start_paused = true)]
 async fn capacity_is_let_go_in_steps_once_the_need_is_over() {
-    let world = World::new(&[SHOP], script(step));
+    let world = World::new(&[SHOP], steady(step));
     world.run_for(MINUTE * 120).await;
     let writes = applied(&world.records(SHOP));
     assert_eq!(writes[0], (4, 8));
@@ -60,11 +60,11 @@ async fn capacity_is_let_go_in_steps_once_the_need_is_over() {
 
 #[tokio::test(start_paused = true)]
 async fn tree_and_inline_runner_write_identical_records() {
-    let world = World::new(&[SHOP], script(step));
+    let world = World::new(&[SHOP], steady(step));
     let span = MINUTE * 90;
     world.run_for(span).await;
     let tree = world.records(SHOP);
-    let inline = inline_records(&World::new(&[SHOP], script(step)), span);
+    let inline = inline_records(&World::new(&[SHOP], steady(step)), span);
     assert!(tree.len() > 5, "{} records", tree.len());
     for (tree, inline) in tree.iter().zip(&inline) {
         assert_eq!(tree, inline);
@@ -77,8 +77,8 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
     let spec = Arc::new(world.settings.services[0].clone());
     let files = super::world::shipped_policies().files.unwrap();
     let texts = files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
-    let policy = compile(texts, &Vocabulary::of(&world.settings.services).unwrap()).unwrap();
-    let (kill, expired, journal) = (KillState::released(), no_deadline(), MemoryJournal::new());
+    let policy = compile(texts, &Vocabulary::of(&world.settings.services).unwrap(), &no_deadline()).unwrap();
+    let (kill, journal) = (KillState::released(), MemoryJournal::new());
     let start = Now { wall: origin(), mono: Duration::ZERO };
     let mut line = ServiceLine::new(&spec, &Arc::default(), &Arc::default(), journal.run(), &[], start);
     let mut plant = InlinePlant { spec: spec.clone(), replicas: 4, ready: 4, ready_at: Duration::ZERO, version: 1 };
@@ -89,7 +89,7 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
         let arrival = |signal: &str| Some(ScriptedSource::arrival(&world.script, SHOP, signal, now.wall));
         let arrivals = spec.signals.iter().map(|signal| arrival(signal.name.as_str())).collect();
         let round = RoundArrived { arrivals, target: plant.observed(now), now };
-        let inputs = Inputs { policy: Some(&policy), kill: &kill, expired: &expired, hold: None };
+        let inputs = Inputs { policy: Some(&policy), kill: &kill, hold: None };
         let turn = line.turn(&round, inputs);
         let decided = turn.decided.unwrap();
         if decided.keep {
@@ -144,7 +144,7 @@ impl InlinePlant {
 
 #[tokio::test(start_paused = true)]
 async fn shadow_decides_and_records_but_writes_nothing() {
-    let world = World::with_settings(&settings(&[SHOP], ", mode: shadow"), script(step));
+    let world = World::with_settings(&settings(&[SHOP], ", mode: shadow"), steady(step));
     world.run_for(MINUTE * 30).await;
     let records = world.records(SHOP);
     assert_eq!(world.cluster.replicas("checkout"), 4);
@@ -154,7 +154,7 @@ async fn shadow_decides_and_records_but_writes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn observe_asks_no_policy() {
-    let world = World::with_settings(&settings(&[SHOP], ", mode: observe"), script(step));
+    let world = World::with_settings(&settings(&[SHOP], ", mode: observe"), steady(step));
     world.run_for(MINUTE * 30).await;
     let records = world.records(SHOP);
     assert_eq!(world.cluster.replicas("checkout"), 4);
@@ -163,7 +163,7 @@ async fn observe_asks_no_policy() {
 
 #[tokio::test(start_paused = true)]
 async fn an_engaged_kill_switch_stops_every_write_and_a_released_one_lets_them_go_on() {
-    let world = World::new(&[SHOP], script(step));
+    let world = World::new(&[SHOP], steady(step));
     let (tree, _) = world.start().await;
     let order = KillOrder { classes: [ActionClass::Scale].into(), ..KillOrder::default() };
     *world.switch.0.lock() = KillState::Readable { order };
@@ -177,7 +177,7 @@ async fn an_engaged_kill_switch_stops_every_write_and_a_released_one_lets_them_g
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_set_is_swapped_whole_and_a_bad_one_changes_nothing() {
-    let world = World::new(&[SHOP], script(|_, _| Some(200.0)));
+    let world = World::new(&[SHOP], steady(|_, _| 200.0));
     let (tree, control) = world.start().await;
     tokio::time::sleep(MINUTE).await;
     let shipped = control.status().revision.unwrap();
@@ -200,10 +200,10 @@ async fn a_policy_set_is_swapped_whole_and_a_bad_one_changes_nothing() {
 async fn history_is_learned_before_the_first_decision_and_earns_authority() {
     let day = |_: &str, at: Timestamp| {
         let phase = at.as_second().rem_euclid(86_400) as f64 / 86_400.0 * std::f64::consts::TAU;
-        Some(300.0 + 200.0 * phase.sin())
+        300.0 + 200.0 * phase.sin()
     };
     let text = settings(&[SHOP], "").replace("history: 0s", "history: 4d");
-    let world = World::with_settings(&text, script(day));
+    let world = World::with_settings(&text, steady(day));
     let (tree, control) = world.start().await;
     tokio::time::sleep(MINUTE * 3).await;
     let service = control.service(&SHOP.parse().unwrap()).unwrap();
@@ -219,7 +219,7 @@ async fn history_is_learned_before_the_first_decision_and_earns_authority() {
 
 #[tokio::test(start_paused = true)]
 async fn an_open_intent_of_an_earlier_run_is_settled_by_reading_before_anything_else() {
-    let world = World::new(&[SHOP], script(|_, _| Some(200.0)));
+    let world = World::new(&[SHOP], steady(|_, _| 200.0));
     let target = world.settings.services[0].target.clone();
     world.run_for(MINUTE).await;
     let mut change = super::faults::change(&world, 4, 6);
@@ -230,7 +230,7 @@ async fn an_open_intent_of_an_earlier_run_is_settled_by_reading_before_anything_
     let ports = world.ports();
     let metrics = flyball::instrument::Metrics::new().process();
     let gate =
-        WriteGate::new(ports.clock, ports.cluster, ports.journal, ports.kill, metrics, Default::default()).unwrap();
+        WriteGate::new(ports.clock, ports.cluster, ports.journal, ports.kill, metrics, FleetLimits::default()).unwrap();
     assert!(gate.unsettled(&target));
     let gate = Arc::new(gate);
     gate.clone().settle_open().await;

@@ -1,6 +1,7 @@
 //! A world in memory for the actor tree in paused time: a scripted source, a cluster that obeys, a switch.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use flyball::adapters::clock::ScaledClock;
 use flyball::adapters::store::MemoryJournal;
 use flyball::app::{Ports, assemble};
 use flyball::config::Settings;
-use flyball::cycle::stages::Deadline;
+use flyball::cycle::stages::{Deadline, FleetLimits};
 use flyball::instrument::Metrics;
 use flyball::model::{
     Arrival, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId, TargetReading,
@@ -69,6 +70,7 @@ impl World {
             policies: Arc::new(Announced(self.policies.subscribe())),
             executor: Arc::new(Inline),
             deadline: no_deadline,
+            budgets: FleetLimits::default(),
             sources: BTreeMap::from([("main".to_owned(), source)]),
         }
     }
@@ -115,13 +117,12 @@ pub fn settings(services: &[&str], extra: &str) -> String {
          capacity: { per_pod_rate: 100, utilisation: 0.75, start_time: 60s } }\nservices:\n",
     );
     for service in services {
-        text.push_str(&format!("  - {{ name: {service}{extra} }}\n"));
+        writeln!(text, "  - {{ name: {service}{extra} }}").unwrap();
     }
     text
 }
 
-/// A script in which each service has a quiet load of 200 requests a second that suits 4 replicas, but for
-/// what `load` says.
+/// A script in which each service has the load that `load` says (`None`: no answer), and is well otherwise.
 pub fn script(load: impl Fn(&str, Timestamp) -> Option<f64> + Send + Sync + 'static) -> Script {
     Arc::new(move |service, signal, at| {
         let load = load(service, at)?;
@@ -131,6 +132,11 @@ pub fn script(load: impl Fn(&str, Timestamp) -> Option<f64> + Send + Sync + 'sta
             _ => 0.5,
         })
     })
+}
+
+/// The same for a source that always answers.
+pub fn steady(load: impl Fn(&str, Timestamp) -> f64 + Send + Sync + 'static) -> Script {
+    script(move |service, at| Some(load(service, at)))
 }
 
 pub fn shipped_policies() -> PolicyFiles {

@@ -2,11 +2,10 @@
 
 use serde::Serialize;
 
+use super::model::{Ahead, LastDecision, ServiceRow, ViewModel};
+use crate::demo::Scores;
 use crate::model::{KillState, Mode, ServiceId, Timestamp, Unit};
 use crate::sim::Score;
-
-use super::Scores;
-use super::view_model::{Ahead, LastDecision, ServiceRow, ViewModel};
 
 /// Returns the moment as lines of text: one about the run, one or two for each service.
 pub fn text(view: &ViewModel) -> Vec<String> {
@@ -162,7 +161,7 @@ pub fn text_summary(scores: &Scores) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::view_model::samples::moment;
+    use crate::demo::view::model::samples::moment;
 
     #[test]
     fn a_moment_reads_as_lines() {

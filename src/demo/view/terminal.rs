@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Table, Wrap};
 
 use super::lines::{clock, expected, kill, latency, load};
-use super::view_model::{ServiceRow, ViewModel};
+use super::model::{ServiceRow, ViewModel};
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
@@ -138,7 +138,7 @@ mod tests {
     use ratatui::buffer::Buffer;
 
     use super::*;
-    use crate::demo::view_model::samples::moment;
+    use crate::demo::view::model::samples::moment;
     use crate::model::KillState;
 
     fn draw(view: &ViewModel, width: u16, height: u16) -> Buffer {

@@ -77,5 +77,4 @@ impl Plant {
 }
 
 #[cfg(test)]
-#[path = "plant_tests.rs"]
 mod tests;

@@ -209,5 +209,4 @@ impl StockAutoscaler {
 }
 
 #[cfg(test)]
-#[path = "stock_tests.rs"]
 mod tests;

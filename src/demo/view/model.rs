@@ -115,7 +115,7 @@ pub(super) mod samples {
 
     use super::*;
 
-    pub(in crate::demo) fn moment() -> ViewModel {
+    pub(in crate::demo::view) fn moment() -> ViewModel {
         let at: Timestamp = "2026-03-03T11:59:15Z".parse().unwrap();
         let row = |name: &str, load: f64, replicas, ready| ServiceRow {
             service: ServiceId::new("shop", name).unwrap(),

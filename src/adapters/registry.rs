@@ -1,0 +1,25 @@
+//! Kinds of telemetry sources: a row for each. What a row names, settings may name.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ports::TelemetrySource;
+
+use super::prometheus::{Prometheus, PrometheusSettings, SetupError};
+
+/// Opens a source at a base URL; each query may take as long as the second argument says.
+type Open = fn(&str, Duration) -> Result<Arc<dyn TelemetrySource>, SetupError>;
+
+const TELEMETRY: [(&str, Open); 1] = [("prometheus", |url, timeout| {
+    let settings = PrometheusSettings::new(url, timeout)?;
+    Ok(Arc::new(Prometheus::new(settings)?))
+})];
+
+/// Returns the source of this kind; `None` if there is no such kind.
+pub fn telemetry_source(
+    kind: &str,
+    url: &str,
+    timeout: Duration,
+) -> Option<Result<Arc<dyn TelemetrySource>, SetupError>> {
+    TELEMETRY.iter().find(|(known, _)| *known == kind).map(|(_, open)| open(url, timeout))
+}

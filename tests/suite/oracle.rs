@@ -1,0 +1,57 @@
+//! Forecasts against reference numbers. `scripts/oracle/` made them and says how.
+
+use flyball::forecast::history::History;
+use flyball::forecast::models::holt_winters::HoltWinters;
+use flyball::forecast::models::{Model, Origin};
+use flyball::forecast::params::Smoothing;
+use flyball::model::Minute;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct Document {
+    holt_winters: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    name: String,
+    smoothing: Smoothing,
+    level: f64,
+    trend: f64,
+    season: Vec<f64>,
+    values: Vec<f64>,
+    /// Step, and the forecast for it made one step before.
+    one_step: Vec<(usize, f64)>,
+    /// The forecast after the last value, at each horizon.
+    path: Vec<f64>,
+}
+
+fn close(got: f64, expected: f64) -> bool {
+    (got - expected).abs() <= 1e-9 * expected.abs().max(1.0)
+}
+
+#[test]
+fn the_classical_recursion_is_that_of_statsmodels() {
+    let document: Document = serde_json::from_str(include_str!("oracle/holt_winters.json")).unwrap();
+    assert!(document.holt_winters.len() >= 5);
+    let history = History::new(2);
+    for case in document.holt_winters {
+        let season = case.season.iter().copied().collect();
+        let mut model = HoltWinters::classical(case.smoothing, case.level, case.trend, season);
+        let ahead = |model: &HoltWinters, minute| {
+            model.ahead(&Origin { minute: Minute(minute), provisional: None, history: &history }).unwrap().path
+        };
+        let mut one_step = Vec::new();
+        for (step, value) in (0_i64..).zip(&case.values) {
+            one_step.push(ahead(&model, step - 1)[0]);
+            model.observe(Minute(step), Some(*value), &history);
+        }
+        for (step, expected) in &case.one_step {
+            assert!(close(one_step[*step], *expected), "{} at {step}: {} not {expected}", case.name, one_step[*step]);
+        }
+        let path = ahead(&model, case.values.len() as i64 - 1);
+        for (got, expected) in path.iter().zip(&case.path) {
+            assert!(close(*got, *expected), "{}: {path:?} not {:?}", case.name, case.path);
+        }
+    }
+}
