@@ -69,7 +69,8 @@ impl Lab {
     /// Returns the sum of a metric over all series that `labels` occur in.
     pub async fn metric(&self, name: &str, labels: &str) -> f64 {
         let (_, page) = self.page("/metrics").await;
-        let series = page.lines().filter_map(|line| line.strip_prefix("flyball_")?.strip_prefix(name)?.rsplit_once(' '));
+        let series =
+            page.lines().filter_map(|line| line.strip_prefix("flyball_")?.strip_prefix(name)?.rsplit_once(' '));
         let series = series.filter(|(rest, _)| rest.is_empty() || rest.starts_with('{'));
         series.filter(|(rest, _)| rest.contains(labels)).map(|(_, value)| value.parse::<f64>().unwrap()).sum()
     }

@@ -101,7 +101,8 @@ impl Moment {
 pub async fn kills(program: &Path, count: usize) -> Report {
     let double = KubernetesDouble::start(Objects::default()).await.unwrap();
     let telemetry = Rates::start().await;
-    let installation = Installation::new(program, &settings(&telemetry.url, &double.url()), &[("capacity.rhai", POLICY)]);
+    let installation =
+        Installation::new(program, &settings(&telemetry.url, &double.url()), &[("capacity.rhai", POLICY)]);
     for (namespace, name) in places() {
         double.objects().add_deployment(&namespace, &name, 1);
         telemetry.set(&namespace, &name, 5.0);
