@@ -1,5 +1,6 @@
 //! flyball pointed at the workers' Prometheus servers and at an API double, and what it says of itself.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -69,7 +70,8 @@ impl Lab {
     /// Returns the sum of a metric over all series that `labels` occur in.
     pub async fn metric(&self, name: &str, labels: &str) -> f64 {
         let (_, page) = self.page("/metrics").await;
-        let series = page.lines().filter_map(|line| line.strip_prefix(name)?.rsplit_once(' '));
+        let series =
+            page.lines().filter_map(|line| line.strip_prefix("flyball_")?.strip_prefix(name)?.rsplit_once(' '));
         let series = series.filter(|(rest, _)| rest.is_empty() || rest.starts_with('{'));
         series.filter(|(rest, _)| rest.contains(labels)).map(|(_, value)| value.parse::<f64>().unwrap()).sum()
     }
@@ -116,28 +118,31 @@ async fn eventually_wanted(objects: &Objects, namespace: &str, name: &str, wante
 }
 
 fn settings(sources: &[&Prometheus], history: &str, services: &[Governed<'_>], cluster: &str) -> String {
-    let mut text = format!("listen: 127.0.0.1:{}\ncluster: {{ url: \"{cluster}\" }}\n", crate::prometheus::free_port());
-    text.push_str("sources:\n");
+    let mut text = String::new();
+    let port = crate::prometheus::free_port();
+    let _ = writeln!(text, "listen: 127.0.0.1:{port}\ncluster: {{ url: \"{cluster}\" }}\nsources:");
     for (index, source) in sources.iter().enumerate() {
         let url = source.url();
-        text += &format!("  p{index}: {{ kind: prometheus, url: \"{url}\", interval: 1s, history: {history} }}\n");
+        let _ = writeln!(text, "  p{index}: {{ kind: prometheus, url: \"{url}\", interval: 1s, history: {history} }}");
     }
     text.push_str("signals:\n");
     for index in 0..sources.len() {
-        text += &format!(
+        let _ = write!(
+            text,
             "  rps{index}:\n    source: p{index}\n    \
              query: 'sum by (namespace, service) (rate(http_requests_total{{$selector}}[12s]))'\n    \
              samples: 'http_requests_total{{$selector}}'\n    labels: [namespace, service]\n    unit: per_second\n    \
              role: arrival_rate\n    forecast: true\n    range: [0, 5000]\n    scrape_interval: 1s\n"
         );
     }
-    text += &format!(
+    let _ = write!(
+        text,
         "defaults:\n  allow_lowering: true\n  slo: {{ p99: 200ms, error_ratio: 0.01 }}\n  \
          bounds: {{ min: 2, max: 60 }}\n  \
          capacity: {{ per_pod_rate: {PER_POD}, utilisation: 1.0, start_time: 5s }}\nservices:\n"
     );
     for (service, mode, source) in services {
-        text += &format!("  - {{ name: {service}, mode: {mode}, signals: [rps{source}] }}\n");
+        let _ = writeln!(text, "  - {{ name: {service}, mode: {mode}, signals: [rps{source}] }}");
     }
     text
 }

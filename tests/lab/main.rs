@@ -17,7 +17,6 @@
 
 mod governed;
 mod harness;
-#[cfg(feature = "failpoints")]
 mod kills;
 mod live;
 mod load;

@@ -43,6 +43,8 @@ pub struct Report {
     pub writes: usize,
     /// Intents without an end, writes that no applied intent stands for, applied intents without their write.
     pub lost: usize,
+    /// Which these are.
+    pub losses: Vec<String>,
     /// Writes or intents beyond the first for one and the same step of a service.
     pub doubled: usize,
 }
@@ -72,10 +74,13 @@ impl Moment {
         match index % 4 {
             0 | 1 => Self::Step(STEPS[(turn * 2 + index % 4) % STEPS.len()]),
             2 => {
+                // The write lands after the next process has asked for it, and before that one would write anew.
+                let late = Duration::from_millis(700);
                 let faults = [
-                    (Verb::Patch, Fault::DelayBefore(Duration::from_secs(2))),
+                    (Verb::Patch, Fault::DelayBefore(late)),
                     (Verb::Patch, Fault::HoldAnswer),
                     (Verb::Get, Fault::HoldAnswer),
+                    (Verb::Patch, Fault::DelayBefore(late)),
                     (Verb::Patch, Fault::Cut),
                     (Verb::Get, Fault::Cut),
                     (Verb::Patch, Fault::DelayAnswer(Duration::from_secs(2))),
@@ -174,7 +179,7 @@ fn reach(mut flyball: Flyball, line: &str) -> Flyball {
 /// that (target, from, to) names one write.
 fn compare(kills: BTreeMap<String, usize>, installation: &Installation, objects: &Objects) -> Report {
     let journal = JournalReader::open(&installation.journal()).unwrap();
-    let open = journal.open_intents().unwrap().len();
+    let open = journal.open_intents().unwrap();
     let (mut intents, mut applied) = (BTreeMap::new(), BTreeMap::<_, usize>::new());
     for record in journal.recent(None, usize::MAX).unwrap() {
         let (Some(change), Some(outcome)) = (record.change, record.outcome) else { continue };
@@ -192,14 +197,16 @@ fn compare(kills: BTreeMap<String, usize>, installation: &Installation, objects:
         let step = (write.namespace, write.name, write.from.unwrap(), write.to.unwrap());
         *written.entry(step).or_default() += 1;
     }
-    let missing = |from: &BTreeMap<_, usize>, of: &BTreeMap<_, usize>| {
-        of.keys().filter(|step| !from.contains_key(*step)).inspect(|step| eprintln!("lost: {step:?}")).count()
-    };
+    let unsaid = written.keys().filter(|step| !applied.contains_key(*step)).map(|step| format!("unsaid: {step:?}"));
+    let unmade = applied.keys().filter(|step| !written.contains_key(*step)).map(|step| format!("unmade: {step:?}"));
+    let open = open.iter().map(|intent| format!("open: {}", intent.change.id));
+    let losses: Vec<String> = unsaid.chain(unmade).chain(open).collect();
     let beyond = |counts: &BTreeMap<_, usize>| counts.values().map(|count| count - 1).sum::<usize>();
     Report {
         kills,
         writes: written.values().sum(),
-        lost: open + missing(&applied, &written) + missing(&written, &applied),
+        lost: losses.len(),
+        losses,
         doubled: beyond(&applied) + beyond(&written),
         intents,
     }
@@ -210,7 +217,8 @@ fn places() -> impl Iterator<Item = (String, String)> + Clone {
 }
 
 fn settings(telemetry: &str, cluster: &str) -> String {
-    let services: String = places().map(|(namespace, name)| format!("  - name: {namespace}/{name}\n")).collect();
+    let services: Vec<String> = places().map(|(namespace, name)| format!("  - name: {namespace}/{name}")).collect();
+    let services = services.join("\n");
     format!(
         "listen: 127.0.0.1:0\ncluster: {{ url: \"{cluster}\" }}\n\
          sources:\n  rates: {{ kind: prometheus, url: \"{telemetry}\", interval: 1s, history: 0s }}\n\
@@ -219,7 +227,7 @@ fn settings(telemetry: &str, cluster: &str) -> String {
          range: [0, 1e6]\n    scrape_interval: 1s\n\
          defaults:\n  mode: auto\n  signals: [rps]\n  slo: {{ p99: 200ms, error_ratio: 0.01 }}\n  \
          bounds: {{ min: 1, max: 100 }}\n  capacity: {{ per_pod_rate: 10, utilisation: 1.0, start_time: 1s }}\n\
-         services:\n{services}"
+         services:\n{services}\n"
     )
 }
 
