@@ -2,6 +2,7 @@
 //! note the time.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -37,33 +38,36 @@ pub fn settings(
         policies.display()
     );
     for group in 0..groups {
-        text += &format!("  s{group}: {{ kind: prometheus, url: 'http://127.0.0.1:9', interval: 16s, history: 0s }}\n");
+        writeln!(text, "  s{group}: {{ kind: prometheus, url: 'http://127.0.0.1:9', interval: 16s, history: 0s }}")?;
     }
-    text += "signals:\n";
+    text.push_str("signals:\n");
     for group in 0..groups {
         for (name, unit, role, top) in [
             ("rps", "per_second", "arrival_rate", "1e6"),
             ("p99", "seconds", "latency", "60.0"),
             ("cpu", "ratio", "cpu", "2.0"),
         ] {
-            text += &format!(
+            writeln!(
+                text,
                 "  {name}_{group}: {{ source: s{group}, query: 'sum by (namespace, service) ({name}{{$selector}})', \
                  samples: '{name}{{$selector}}', labels: [namespace, service], unit: {unit}, role: {role}, \
-                 forecast: {}, range: [0, {top}] }}\n",
+                 forecast: {}, range: [0, {top}] }}",
                 name == "rps"
-            );
+            )?;
         }
     }
-    text += &format!(
+    write!(
+        text,
         "defaults: {{ slo: {{ p99: 200ms, error_ratio: 0.01 }}, bounds: {{ min: 2, max: 1000 }}, \
          capacity: {{ per_pod_rate: 100, utilisation: 0.75, start_time: 60s }}, {defaults} }}\nservices:\n"
-    );
+    )?;
     for group in 0..groups {
         for index in 0..each {
-            text += &format!(
-                "  - {{ name: bench/{}, signals: [rps_{group}, p99_{group}, cpu_{group}] }}\n",
+            writeln!(
+                text,
+                "  - {{ name: bench/{}, signals: [rps_{group}, p99_{group}, cpu_{group}] }}",
                 name(group * each + index)
-            );
+            )?;
         }
     }
     Settings::parse(&text).map_err(|faults| anyhow::anyhow!("{faults}"))
