@@ -19,7 +19,7 @@ pub struct ExplainArgs {
     /// A service (namespace/name), or one decision (namespace/name@run-seq).
     what: String,
     /// How many of the newest decisions to explain.
-    #[arg(long, short = 'n', default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, short = 'n', default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]
     last: u16,
     /// Form of the output.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
@@ -46,6 +46,8 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         Err(_) => Question::Newest(args.what.parse()?, args.last),
     };
     let settings = args.config.load()?;
+    let (Question::One(DecisionId { service, .. }) | Question::Newest(service, _)) = &question;
+    super::known_service(&settings, service)?;
     let records = match ask(&settings, &question).await? {
         Some(records) => records,
         None => read(&settings, &question)?,

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Settings};
+use crate::model::ServiceId;
 
 /// A flyball governor for services: watches, foresees, decides by policy, acts safely, explains.
 #[derive(Debug, Parser)]
@@ -74,6 +75,18 @@ impl ConfigArg {
     fn load(&self) -> anyhow::Result<Settings> {
         Ok(config::load(&self.path()?)?)
     }
+}
+
+/// Refuses a service that the settings do not name, and says which they do.
+fn known_service(settings: &Settings, service: &ServiceId) -> anyhow::Result<()> {
+    let names = settings.services.iter().map(|spec| spec.id.to_string());
+    let names: Vec<String> = names.collect();
+    anyhow::ensure!(
+        settings.services.iter().any(|spec| spec.id == *service),
+        "{service} is not in the settings; they name {}",
+        if names.len() > 20 { format!("{} others", names.len()) } else { names.join(", ") }
+    );
+    Ok(())
 }
 
 /// Form of the output.
