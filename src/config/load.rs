@@ -124,7 +124,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("flyball.yaml");
         for (text, expected) in
-            [("state: run\nservices: 7\n", "run/killswitch.yaml"), ("kill_switch: /x/off\nlisten: ?", "/x/off")]
+            [("state: run\nservices: 7\n", "run/killswitch.yaml"), ("kill_switch: /x/off\nlisten: nowhere", "/x/off")]
         {
             fs::write(&file, text).unwrap();
             assert_eq!(kill_switch_of(&file).unwrap(), directory.path().join(expected));
