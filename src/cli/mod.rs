@@ -66,9 +66,11 @@ impl ConfigArg {
         if let Some(path) = &self.config {
             return Ok(path.clone());
         }
-        let found = USUAL_PLACES.iter().map(Path::new).find(|path| path.exists());
-        found.map(Path::to_path_buf).ok_or_else(|| {
-            anyhow::anyhow!("no settings file: looked for {}; name one with --config FILE", USUAL_PLACES.join(", "))
+        usual_settings().map(Path::to_path_buf).ok_or_else(|| {
+            anyhow::anyhow!(
+                "no settings file: looked for {}; name one with --config FILE, or start `flyball demo` here",
+                USUAL_PLACES.join(", ")
+            )
         })
     }
 
@@ -87,6 +89,17 @@ fn known_service(settings: &Settings, service: &ServiceId) -> anyhow::Result<()>
         if names.len() > 20 { format!("{} others", names.len()) } else { names.join(", ") }
     );
     Ok(())
+}
+
+/// Returns the settings that are used when none are named.
+fn usual_settings() -> Option<&'static Path> {
+    USUAL_PLACES.iter().map(Path::new).find(|path| path.exists())
+}
+
+/// Writes a line to the standard output.
+fn print(line: impl std::fmt::Display) -> std::io::Result<()> {
+    use std::io::Write as _;
+    writeln!(std::io::stdout().lock(), "{line}")
 }
 
 /// Form of the output.
@@ -118,11 +131,17 @@ pub fn main(cli: &Cli) -> ExitCode {
     };
     match result {
         Ok(code) => code,
+        // Whoever reads the output has seen enough, as in `flyball explain ... | head`.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("flyball: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::model::{ServiceId, Timestamp};
-use crate::sim::{Plant, PodCounts, Scenario, Score, StockTwin};
+use crate::sim::{BurstState, Plant, PodCounts, Scenario, Score, StockTwin};
 
 use prometheus::PrometheusDouble;
 use prometheus::telemetry::PlantTelemetry;
@@ -45,6 +45,8 @@ pub struct PlantSnapshot {
     pub pods: PodCounts,
     /// p99 latency, seconds.
     pub p99: f64,
+    /// Where its surge or flash crowd stands.
+    pub burst: Option<BurstState>,
 }
 
 /// What the run cost so far, for each service.
@@ -79,12 +81,6 @@ impl Demo {
     /// Returns the base URL of the telemetry endpoint.
     pub fn prometheus_url(&self) -> String {
         self.prometheus.url()
-    }
-
-    /// Returns how many rounds of telemetry were asked so far. A runner that sees it stand still while plant
-    /// time passes knows that the loop has fallen behind, and halts the plant.
-    pub fn rounds(&self) -> u64 {
-        self.prometheus.rounds()
     }
 
     /// Returns the moment at which the plant stands.
@@ -126,6 +122,7 @@ impl Demo {
             rps: service.rps_now(),
             pods: service.counts(now),
             p99: service.p99_now(),
+            burst: service.plan().workload.burst(now),
         };
         plant.services().map(snapshot).collect()
     }

@@ -85,7 +85,6 @@ async fn a_round_by_get_and_by_post_shows_the_plant() {
     assert_eq!(name, "search");
     let truth = demo.snapshot().iter().find(|service| service.service.name() == "search").unwrap().rps;
     assert!((value / truth - 1.0).abs() < 0.1, "{value} {truth}");
-    assert_eq!(demo.rounds(), 3, "the arrival rate was asked three times");
 }
 
 #[tokio::test]

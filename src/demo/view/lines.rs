@@ -1,31 +1,72 @@
-//! The demo without a terminal: lines of text, or one JSON object a line.
+//! The demo without a terminal, as lines of text.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
 
-use super::model::{Ahead, LastDecision, ServiceRow, ViewModel};
 use crate::demo::Scores;
-use crate::model::{KillState, Mode, ServiceId, Timestamp, Unit};
-use crate::sim::Score;
+use crate::model::{KillState, ServiceId, Timestamp, Unit};
+use crate::sim::{BurstState, Score};
 
-/// Returns the moment as lines of text: one about the run, one or two for each service.
-pub fn text(view: &ViewModel) -> Vec<String> {
-    let mut lines = vec![run(view)];
-    lines.extend(view.policy_faults.iter().map(|fault| format!("  policy refused, the last good one stays: {fault}")));
-    for row in &view.services {
-        lines.push(service(row));
-        if let Some(decision) = &row.decision {
-            lines.push(format!("    {}  {}", clock(decision.at), decision.text));
+use super::json::{self, JsonLine};
+use super::model::{Ahead, Event, Halt, LastDecision, ServiceRow, ViewModel};
+
+/// Seconds before a surge from which on it is announced.
+const SOON: i64 = 3600;
+
+/// Prints moments one after the other: events once, a decision only where it is another one than before.
+#[derive(Debug, Default)]
+pub struct Printer {
+    events: u64,
+    decisions: BTreeMap<ServiceId, String>,
+    faults: Vec<String>,
+}
+
+impl Printer {
+    /// Returns the moment as lines of text: what happened since the last one, how the run stands, one or two
+    /// lines for each service once they move.
+    pub fn text(&mut self, view: &ViewModel) -> Vec<String> {
+        let mut lines: Vec<String> = self.news(view).into_iter().map(|event| format!("* {}", told(event))).collect();
+        lines.push(run(view));
+        if self.faults != view.policy_faults {
+            lines.extend(view.policy_faults.iter().map(|fault| format!("  {}", refused(fault))));
+            self.faults.clone_from(&view.policy_faults);
         }
+        if view.halted == Some(Halt::Starting) {
+            return lines;
+        }
+        for row in &view.services {
+            lines.push(service(row));
+            lines.extend(self.changed(row).map(|it| format!("    {}  {}: {}", clock(it.at), it.what, it.why)));
+        }
+        lines
     }
-    lines
+
+    /// Returns the moment as JSON objects: what happened since the last one, the run, each service.
+    pub fn json(&mut self, view: &ViewModel) -> Vec<JsonLine> {
+        let mut lines: Vec<JsonLine> = self.news(view).into_iter().cloned().map(JsonLine::Event).collect();
+        lines.extend(json::moment(view));
+        lines
+    }
+
+    /// Returns the events that were not printed yet, oldest first.
+    fn news<'a>(&mut self, view: &'a ViewModel) -> Vec<&'a Event> {
+        let news = view.events.iter().rev().filter(|event| event.number > self.events).collect();
+        self.events = view.events.first().map_or(self.events, |newest| newest.number);
+        news
+    }
+
+    fn changed<'a>(&mut self, row: &'a ServiceRow) -> Option<&'a LastDecision> {
+        let decision = row.decision.as_ref()?;
+        let before = self.decisions.insert(row.service.clone(), decision.what.clone());
+        (before.as_ref() != Some(&decision.what)).then_some(decision)
+    }
 }
 
 fn run(view: &ViewModel) -> String {
-    let halted = if view.halted { " (halted: the loop is behind)" } else { "" };
     format!(
-        "{} at {}x{halted}; SLO-violation minutes: flyball {:.1}, stock autoscaler {:.1}; kill switch {}; policy {}",
+        "{} at {}x{}; SLO-violation minutes: flyball {:.1}, stock autoscaler {:.1}; kill switch {}; policy {}",
         clock(view.at),
         view.speed,
+        view.halted.map_or(String::new(), |halt| format!(" ({})", halted(halt))),
         view.violations.flyball,
         view.violations.stock_autoscaler,
         kill(&view.kill),
@@ -35,15 +76,49 @@ fn run(view: &ViewModel) -> String {
 
 fn service(row: &ServiceRow) -> String {
     format!(
-        "  {} ({}): load {}, {}; {} of {} replicas ready; p99 {}",
+        "  {} ({}): load {}{}, {}; {} of {} replicas ready; p99 {}",
         row.service,
         row.mode.as_str(),
         load(row.load),
+        row.burst.and_then(burst).map_or(String::new(), |burst| format!(" ({burst})")),
         row.ahead.map_or("no forecast".to_owned(), |ahead| format!("in {} min {}", ahead.minutes, expected(&ahead))),
         row.ready,
         row.replicas,
         latency(row),
     )
+}
+
+/// Returns why the plant stands still.
+pub(super) fn halted(halt: Halt) -> &'static str {
+    match halt {
+        Halt::Starting => "plant waits: the loop is reading 14 days of history",
+        Halt::Behind => "plant halted: the loop is behind",
+    }
+}
+
+/// Returns a refused policy.
+pub(super) fn refused(fault: &str) -> String {
+    format!("policy refused, the last good one stays: {fault}")
+}
+
+/// Returns an event with its time and service.
+pub(super) fn told(event: &Event) -> String {
+    let service = event.service.as_ref().map_or(String::new(), |service| format!("{service} "));
+    format!("{} {service}{}", clock(event.at), event.text)
+}
+
+/// Returns where a surge stands; `None` while the next one is more than an hour away.
+pub(super) fn burst(state: BurstState) -> Option<String> {
+    match state {
+        BurstState::Due { seconds } if seconds > SOON => None,
+        BurstState::Due { seconds } => Some(format!("daily surge in {}", span(seconds))),
+        BurstState::On { seconds, recurring: true } => Some(format!("daily surge for {}", span(seconds))),
+        BurstState::On { seconds, recurring: false } => Some(format!("flash crowd for {}", span(seconds))),
+    }
+}
+
+fn span(seconds: i64) -> String {
+    if seconds < 60 { format!("{seconds} s") } else { format!("{} min {:02} s", seconds / 60, seconds % 60) }
 }
 
 /// Returns the time of the day.
@@ -79,65 +154,6 @@ pub(super) fn kill(state: &KillState) -> String {
     }
 }
 
-/// One object of `--output json`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum JsonLine {
-    /// How one service stands.
-    Service {
-        /// Plant time.
-        at: Timestamp,
-        /// Which.
-        service: ServiceId,
-        /// How far the loop may go.
-        mode: Mode,
-        /// Requests a second; null without fresh telemetry.
-        load: Option<f64>,
-        /// Requests a second at the lead time; null without a forecast.
-        forecast: Option<Ahead>,
-        /// Replicas asked for.
-        replicas: u32,
-        /// Replicas that serve.
-        ready: u32,
-        /// p99 latency, seconds; null without fresh telemetry.
-        p99: Option<f64>,
-        /// p99 latency of the objective, seconds.
-        slo_p99: f64,
-        /// The last decision; null before the first.
-        decision: Option<LastDecision>,
-    },
-    /// What the run cost; the last line.
-    Summary {
-        /// Under flyball, all services.
-        flyball: Score,
-        /// The same plant and seed under the stock autoscaler.
-        stock_autoscaler: Score,
-    },
-}
-
-/// Returns the moment as JSON objects, one for each service.
-pub fn json(view: &ViewModel) -> Vec<JsonLine> {
-    let line = |row: &ServiceRow| JsonLine::Service {
-        at: view.at,
-        service: row.service.clone(),
-        mode: row.mode,
-        load: row.load,
-        forecast: row.ahead,
-        replicas: row.replicas,
-        ready: row.ready,
-        p99: row.p99,
-        slo_p99: row.slo_p99,
-        decision: row.decision.clone(),
-    };
-    view.services.iter().map(line).collect()
-}
-
-/// Returns the last JSON object of a run.
-pub fn json_summary(scores: &Scores) -> JsonLine {
-    let (flyball, stock_autoscaler) = scores.sums();
-    JsonLine::Summary { flyball, stock_autoscaler }
-}
-
 /// Returns what a run cost, as lines of text: one for each service and controller, then the sums.
 pub fn text_summary(scores: &Scores) -> Vec<String> {
     let line = |service: &str, under: &str, minutes: &str, hours: &str, actions: &str| {
@@ -167,13 +183,33 @@ mod tests {
     fn a_moment_reads_as_lines() {
         let revision = moment().revision.unwrap();
         let expected = format!(
-            "11:59:15 at 60x; SLO-violation minutes: flyball 0.2, stock autoscaler 2.5; kill switch off; policy {revision}
+            "* 11:59:00 shop/checkout scaled 7 -> 12: up to 701/s within 10 min need 12, now 404/s need 7
+11:59:15 at 60x; SLO-violation minutes: flyball 0.2, stock autoscaler 2.5; kill switch off; policy {revision}
   shop/catalog (shadow): load unknown, no forecast; 9 of 9 replicas ready; p99 unknown of 200 ms
-  shop/checkout (auto): load 404/s, in 1.5 min 607/s (485 to 809); 7 of 12 replicas ready; p99 131 ms of 200 ms
-    11:59:00  scale to 12: capacity needs 12 at the lead time, 7 are there
+  shop/checkout (auto): load 404/s (daily surge in 45 s), in 1.5 min 607/s (485 to 809); 7 of 12 replicas ready; p99 131 ms of 200 ms
+    11:59:00  scaled 7 -> 12: up to 701/s within 10 min need 12, now 404/s need 7
   shop/search (auto): load 931/s, in 1.5 min 1396/s (1117 to 1862); 16 of 16 replicas ready; p99 612 ms of 200 ms"
         );
-        assert_eq!(text(&moment()).join("\n"), expected);
+        let mut printer = Printer::default();
+        assert_eq!(printer.text(&moment()).join("\n"), expected);
+    }
+
+    #[test]
+    fn what_was_said_is_not_said_again() {
+        let mut printer = Printer::default();
+        let mut view = moment();
+        view.policy_faults = vec!["capacity.rhai:3:5: unknown signal `rsp`".to_owned()];
+        assert_eq!(printer.text(&view).len(), 7);
+        assert_eq!(printer.text(&view).len(), 4, "the run and three services");
+        let last = view.services[1].decision.as_mut().unwrap();
+        last.what = "held by cooldown".to_owned();
+        assert_eq!(printer.text(&view).len(), 5);
+        let newer = Event { number: 2, ..view.events[0].clone() };
+        view.events.insert(0, newer);
+        assert_eq!(printer.text(&view).len(), 5);
+        let mut printer = Printer::default();
+        assert_eq!(printer.json(&view).len(), 6);
+        assert_eq!(printer.json(&view).len(), 4);
     }
 
     fn scores(flyball: Score, stock: Score) -> Scores {
@@ -197,26 +233,13 @@ mod tests {
     #[test]
     fn what_stands_in_the_way_is_said() {
         let mut view = moment();
-        view.halted = true;
+        view.halted = Some(Halt::Behind);
         view.policy_faults = vec!["capacity.rhai:3:5: unknown signal `rsp`".to_owned()];
         view.kill = KillState::Unreadable { error: "no such file".to_owned() };
-        let lines = text(&view);
+        let lines = Printer::default().text(&view);
         assert!(
-            lines[0].contains("halted: the loop is behind") && lines[0].contains("ENGAGED (unreadable: no such file)")
+            lines[1].contains("halted: the loop is behind") && lines[1].contains("ENGAGED (unreadable: no such file)")
         );
-        assert_eq!(lines[1], "  policy refused, the last good one stays: capacity.rhai:3:5: unknown signal `rsp`");
-    }
-
-    #[test]
-    fn json_lines_carry_a_type_and_the_summary_the_agreed_names() {
-        let line = serde_json::to_value(&json(&moment())[1]).unwrap();
-        assert_eq!((&line["type"], &line["service"]), (&"service".into(), &"shop/checkout".into()));
-        assert_eq!(line["forecast"]["minutes"], 1.5);
-        let score = Score { slo_violation_minutes: 0.5, replica_hours: 31.25, actions: 9 };
-        let summary = json_summary(&scores(score, Score::default()));
-        assert_eq!(
-            serde_json::to_string(&summary).unwrap(),
-            r#"{"type":"summary","flyball":{"slo_violation_minutes":0.5,"replica_hours":31.25,"actions":9},"stock_autoscaler":{"slo_violation_minutes":0.0,"replica_hours":0.0,"actions":0}}"#
-        );
+        assert_eq!(lines[2], "  policy refused, the last good one stays: capacity.rhai:3:5: unknown signal `rsp`");
     }
 }

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`model`] | a moment, as plain data |
 //! | [`terminal`] | the picture in a terminal |
-//! | [`lines`] | the same without a terminal, as text or JSON |
+//! | [`lines`] | the same without a terminal, as text |
+//! | [`json`] | the same for programs |
 
+pub mod json;
 pub mod lines;
 pub mod model;
 pub mod terminal;

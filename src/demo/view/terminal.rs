@@ -1,4 +1,4 @@
-//! The live view of the demo: a pure function from a moment to a frame.
+//! The live view of the demo: a pure function from a moment to a frame, readable from 80x24 on.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -6,56 +6,77 @@ use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Table, Wrap};
 
-use super::lines::{clock, expected, kill, latency, load};
-use super::model::{ServiceRow, ViewModel};
+use crate::sim::BurstState;
+
+use super::lines::{burst, clock, expected, halted, kill, latency, load, refused};
+use super::model::{Event, EventKind, ServiceRow, ViewModel};
 
 const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
 /// Columns of the table: title and width. The last one takes what is left.
-const COLUMNS: [(&str, Constraint); 7] = [
-    ("service", Constraint::Length(16)),
-    ("mode", Constraint::Length(7)),
-    ("load", Constraint::Length(8)),
-    ("when new pods would be ready", Constraint::Length(29)),
-    ("ready", Constraint::Length(8)),
-    ("p99", Constraint::Length(17)),
-    ("load so far", Constraint::Min(10)),
+const COLUMNS: [(&str, Constraint); 6] = [
+    ("service", Constraint::Length(13)),
+    ("load", Constraint::Length(7)),
+    ("when new pods serve", Constraint::Length(21)),
+    ("ready", Constraint::Length(5)),
+    ("p99 of objective", Constraint::Length(17)),
+    ("load by minute", Constraint::Min(4)),
 ];
+
+/// Height from which on each decision gets two lines.
+const TALL: u16 = 32;
 
 /// Draws the moment.
 pub fn render(frame: &mut Frame<'_>, view: &ViewModel) {
     let services = view.services.len() as u16;
-    let [head, table, decisions, foot] = Layout::vertical([
-        Constraint::Length(2),
+    let faults = view.policy_faults.len().min(3) as u16;
+    let lines = if frame.area().height < TALL { 1 } else { 2 };
+    let [head, table, decisions, events, foot] = Layout::vertical([
+        Constraint::Length(3),
         Constraint::Length(services.saturating_add(3)),
-        Constraint::Min(4),
-        Constraint::Length(2),
+        Constraint::Length(services.saturating_mul(lines).saturating_add(faults).saturating_add(2)),
+        Constraint::Min(3),
+        Constraint::Length(4),
     ])
     .areas(frame.area());
     frame.render_widget(header(view), head);
     draw_table(frame, table, view);
-    frame.render_widget(last_decisions(view), decisions);
+    frame.render_widget(last_decisions(view, lines > 1), decisions);
+    frame.render_widget(recent_events(view), events);
     frame.render_widget(footer(view), foot);
 }
 
 fn header(view: &ViewModel) -> Text<'static> {
     let stopped = !matches!(kill(&view.kill).as_str(), "off");
     let revision = view.revision.as_ref().map_or("none", |revision| revision.as_str());
-    let mut first = vec![
-        " flyball ".bold(),
-        Span::raw(format!(" plant {}  {}x  kill switch ", view.at.strftime("%Y-%m-%d %H:%M:%S UTC"), view.speed)),
+    let first = Line::from(vec![
+        " flyball demo ".bold(),
+        Span::raw(format!(" {}, {}x   kill switch ", view.at.strftime("%Y-%m-%d %H:%M:%S"), view.speed)),
         Span::styled(kill(&view.kill), if stopped { alarm() } else { calm() }),
-        Span::raw(format!("  policy {revision}")),
-    ];
-    if view.halted {
-        first.push(Span::styled("  plant halted: the loop is behind", alarm()));
-    }
-    let second = Line::from(vec![
-        Span::raw(" SLO violated  "),
-        Span::styled(format!("flyball {:.1} min", view.violations.flyball), Modifier::BOLD),
-        Span::raw(format!("   stock autoscaler, same plant and seed, {:.1} min", view.violations.stock_autoscaler)),
+        Span::raw(format!("   policy {revision}")),
     ]);
-    Text::from(vec![Line::from(first), second])
+    let second = Line::from(vec![
+        Span::raw(" minutes outside the objective:  "),
+        Span::styled(format!("flyball {:.1}", view.violations.flyball), Modifier::BOLD),
+        Span::raw(format!("   stock autoscaler, same load, {:.1}", view.violations.stock_autoscaler)),
+    ]);
+    Text::from(vec![first, second, next(view)])
+}
+
+/// Returns what to watch for.
+fn next(view: &ViewModel) -> Line<'static> {
+    if let Some(halt) = view.halted {
+        return Line::styled(format!(" {}", halted(halt)), alarm());
+    }
+    let surges: Vec<Span<'static>> = view
+        .services
+        .iter()
+        .filter_map(|row| {
+            let state = row.burst?;
+            Some(Span::styled(format!(" {}: {} ", row.service, burst(state)?), surge(state)))
+        })
+        .collect();
+    Line::from(surges)
 }
 
 fn draw_table(frame: &mut Frame<'_>, area: Rect, view: &ViewModel) {
@@ -73,13 +94,25 @@ fn table_row(row: &ServiceRow, width: usize) -> Row<'static> {
     let starting = row.ready < row.replicas;
     Row::new([
         Cell::from(row.service.to_string()),
-        Cell::from(row.mode.as_str()),
         Cell::from(load(row.load)),
         Cell::from(ahead),
         Cell::from(format!("{}/{}", row.ready, row.replicas)).style(if starting { busy() } else { Style::new() }),
         Cell::from(latency(row)).style(if late { alarm() } else { calm() }),
-        Cell::from(bars(&row.loads, width)),
+        Cell::from(Line::from(sparkline(row, width))),
     ])
+}
+
+/// Returns the load by minute; the minutes of a surge in its colour.
+fn sparkline(row: &ServiceRow, width: usize) -> Vec<Span<'static>> {
+    let bars = bars(&row.loads, width);
+    let count = bars.chars().count();
+    let (within, style) = match row.burst {
+        Some(state @ BurstState::On { seconds, .. }) => ((seconds / 60 + 1) as usize, surge(state)),
+        _ => (0, Style::new()),
+    };
+    let before: String = bars.chars().take(count.saturating_sub(within)).collect();
+    let during: String = bars.chars().skip(count.saturating_sub(within)).collect();
+    vec![Span::raw(before), Span::styled(during, style)]
 }
 
 /// Returns the newest `width` values as bars from zero to the highest of them.
@@ -93,30 +126,52 @@ fn bars(values: &[f64], width: usize) -> String {
     newest.iter().map(bar).collect()
 }
 
-fn last_decisions(view: &ViewModel) -> Paragraph<'static> {
-    let faults = view
-        .policy_faults
-        .iter()
-        .map(|fault| Line::styled(format!("policy refused, the last good one stays: {fault}"), alarm()));
-    let decisions = view.services.iter().map(|row| match &row.decision {
-        Some(decision) => Line::from(vec![
-            Span::raw(format!("{} ", clock(decision.at))),
-            Span::styled(row.service.to_string(), Modifier::BOLD),
-            Span::raw(format!("  {}", decision.text)),
-        ]),
-        None => Line::from(format!("         {}  nothing decided yet", row.service)),
+fn last_decisions(view: &ViewModel, two_lines: bool) -> Paragraph<'static> {
+    let faults = view.policy_faults.iter().take(3).map(|fault| Line::styled(refused(fault), alarm()));
+    let decisions = view.services.iter().flat_map(|row| {
+        let service = Span::styled(format!("{:<13} ", row.service.as_str()), Modifier::BOLD);
+        let Some(it) = &row.decision else {
+            return vec![Line::from(vec![Span::raw("         "), service, Span::raw("nothing decided yet")])];
+        };
+        let what =
+            vec![Span::raw(format!("{} ", clock(it.at))), service, Span::styled(it.what.clone(), Modifier::BOLD)];
+        if two_lines {
+            vec![Line::from(what), Line::from(format!("{:23}{}", "", it.why))]
+        } else {
+            vec![Line::from([what, vec![Span::raw(format!(": {}", it.why))]].concat())]
+        }
     });
     let lines: Vec<Line<'static>> = faults.chain(decisions).collect();
-    Paragraph::new(lines).wrap(Wrap { trim: false }).block(Block::bordered().title(" last decisions and why "))
+    Paragraph::new(lines).block(Block::bordered().title(" last decisions and why "))
+}
+
+fn recent_events(view: &ViewModel) -> Paragraph<'static> {
+    let lines: Vec<Line<'static>> = view.events.iter().map(event_line).collect();
+    Paragraph::new(lines).wrap(Wrap { trim: false }).block(Block::bordered().title(" what happened, newest first "))
+}
+
+fn event_line(event: &Event) -> Line<'static> {
+    let mut spans = vec![Span::raw(format!("{} ", clock(event.at)))];
+    spans.extend(event.service.as_ref().map(|service| Span::styled(format!("{service} "), Modifier::BOLD)));
+    let style = match event.kind {
+        EventKind::Raised | EventKind::Policy => calm(),
+        EventKind::Lowered => Style::new(),
+        EventKind::Failed | EventKind::PolicyRefused | EventKind::KillSwitch => alarm(),
+        EventKind::Surge => crowd(),
+    };
+    spans.push(Span::styled(event.text.clone(), style));
+    Line::from(spans)
 }
 
 fn footer(view: &ViewModel) -> Text<'static> {
     let hints = &view.hints;
+    let line = |key: &'static str, text: String| Line::from(vec![Span::styled(key, Modifier::BOLD), Span::raw(text)]);
     Text::from(vec![
-        Line::from(format!(" change a rule: edit {} (in force within a second)   quit: q or Ctrl-C", hints.policy)),
-        Line::from(format!(" from a second terminal, stop all writes: {}   go on: {}", hints.kill, hints.resume)),
+        line(" edit    ", format!("{}   (in force within a second)", hints.policy)),
+        line(" stop    ", format!("{}   (all writes; from a second terminal)", hints.kill)),
+        line(" resume  ", hints.resume.clone()),
+        line(" quit    ", format!("q or Ctrl-C      why: {}", hints.explain)),
     ])
-    .style(Modifier::DIM)
 }
 
 fn alarm() -> Style {
@@ -131,6 +186,17 @@ fn calm() -> Style {
     Style::new().fg(Color::Green)
 }
 
+fn crowd() -> Style {
+    Style::new().fg(Color::Magenta).add_modifier(Modifier::BOLD)
+}
+
+fn surge(state: BurstState) -> Style {
+    match state {
+        BurstState::Due { .. } => busy().add_modifier(Modifier::BOLD),
+        BurstState::On { .. } => crowd(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use ratatui::Terminal;
@@ -138,6 +204,7 @@ mod tests {
     use ratatui::buffer::Buffer;
 
     use super::*;
+    use crate::demo::view::model::Halt;
     use crate::demo::view::model::samples::moment;
     use crate::model::KillState;
 
@@ -155,32 +222,66 @@ mod tests {
 
     #[test]
     fn a_moment_fills_the_screen() {
-        let screen = rows(&draw(&moment(), 112, 14)).join("\n");
-        insta::assert_snapshot!(screen, @r"
-         flyball  plant 2026-03-03 11:59:15 UTC  60x  kill switch off  policy 205881a3d12b
-         SLO violated  flyball 0.2 min   stock autoscaler, same plant and seed, 2.5 min
-        ┌──────────────────────────────────────────────────────────────────────────────────────────────────────────────┐
-        │service          mode    load     when new pods would be ready  ready    p99               load so far        │
-        │shop/catalog     shadow  unknown  no forecast                   9/9      unknown of 200 ms ▆▇▇█▇              │
-        │shop/checkout    auto    404/s    607/s (485 to 809)            7/12     131 ms of 200 ms  ▆▇▇█▇              │
-        │shop/search      auto    931/s    1396/s (1117 to 1862)         16/16    612 ms of 200 ms  ▆▇▇█▇              │
-        └──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
-        ┌ last decisions and why ──────────────────────────────────────────────────────────────────────────────────────┐
-        │         shop/catalog  nothing decided yet                                                                    │
-        │11:59:00 shop/checkout  scale to 12: capacity needs 12 at the lead time, 7 are there                          │
-        └──────────────────────────────────────────────────────────────────────────────────────────────────────────────┘
-         change a rule: edit demo/policies/ (in force within a second)   quit: q or Ctrl-C
-         from a second terminal, stop all writes: flyball kill   go on: flyball resume
+        let screen = rows(&draw(&moment(), 100, 24)).join("\n");
+        insta::assert_snapshot!(screen, @"
+         flyball demo  2026-03-03 11:59:15, 60x   kill switch off   policy 205881a3d12b
+         minutes outside the objective:  flyball 0.2   stock autoscaler, same load, 2.5
+         shop/checkout: daily surge in 45 s
+        ┌──────────────────────────────────────────────────────────────────────────────────────────────────┐
+        │service       load    when new pods serve   ready p99 of objective  load by minute                │
+        │shop/catalog  unknown no forecast           9/9   unknown of 200 ms ▆▇▇█▇                         │
+        │shop/checkout 404/s   607/s (485 to 809)    7/12  131 ms of 200 ms  ▆▇▇█▇                         │
+        │shop/search   931/s   1396/s (1117 to 1862) 16/16 612 ms of 200 ms  ▆▇▇█▇                         │
+        └──────────────────────────────────────────────────────────────────────────────────────────────────┘
+        ┌ last decisions and why ──────────────────────────────────────────────────────────────────────────┐
+        │         shop/catalog  nothing decided yet                                                        │
+        │11:59:00 shop/checkout scaled 7 -> 12: up to 701/s within 10 min need 12, now 404/s need 7        │
+        │         shop/search   nothing decided yet                                                        │
+        └──────────────────────────────────────────────────────────────────────────────────────────────────┘
+        ┌ what happened, newest first ─────────────────────────────────────────────────────────────────────┐
+        │11:59:00 shop/checkout scaled 7 -> 12: up to 701/s within 10 min need 12, now 404/s need 7        │
+        │                                                                                                  │
+        │                                                                                                  │
+        │                                                                                                  │
+        └──────────────────────────────────────────────────────────────────────────────────────────────────┘
+         edit    demo/policies/capacity.rhai   (in force within a second)
+         stop    flyball kill   (all writes; from a second terminal)
+         resume  flyball resume --reason ok
+         quit    q or Ctrl-C      why: flyball explain shop/checkout
         ");
+    }
+
+    #[test]
+    fn the_smallest_usual_terminal_has_room_for_all_of_it() {
+        let mut view = moment();
+        view.services[1].burst = Some(BurstState::On { seconds: 61, recurring: true });
+        let buffer = draw(&view, 80, 24);
+        let screen = rows(&buffer).join("\n");
+        for part in [
+            "404/s",
+            "607/s (485 to 809)",
+            "7/12",
+            "612 ms of 200 ms",
+            "scaled 7 -> 12",
+            "daily surge for 1 min 01 s",
+            "demo/policies/capacity.rhai",
+            "flyball kill",
+            "flyball resume",
+            "q or Ctrl-C",
+        ] {
+            assert!(screen.contains(part), "{part} is not on it:\n{screen}");
+        }
+        let marked = buffer.content.iter().filter(|cell| cell.fg == Color::Magenta && "▆▇█".contains(cell.symbol()));
+        assert_eq!(marked.count(), 2, "minutes of the surge");
     }
 
     #[test]
     fn what_stands_in_the_way_is_shown_in_red() {
         let mut view = moment();
-        view.halted = true;
+        view.halted = Some(Halt::Behind);
         view.policy_faults = vec!["capacity.rhai:3:5: unknown signal `rsp`".to_owned()];
         view.kill = KillState::Unreadable { error: "no such file".to_owned() };
-        let buffer = draw(&view, 130, 16);
+        let buffer = draw(&view, 130, 24);
         let red: String =
             buffer.content.iter().filter(|cell| cell.fg == Color::Red).map(ratatui::buffer::Cell::symbol).collect();
         for part in ["ENGAGED (unreadable: no such file)", "plant halted", "policy refused", "612 ms of 200 ms"] {
