@@ -50,6 +50,28 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     read(&text, &overrides, directory).map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })
 }
 
+/// Returns the kill switch that the file at `path` names, whatever else is wrong with the file: stopping writes must
+/// not wait for that to be mended.
+///
+/// # Errors
+/// [`ConfigError::Unreadable`] when the file cannot be read, [`ConfigError::Invalid`] when it is not YAML or names
+/// neither a kill switch nor a state directory.
+pub fn kill_switch(path: &Path) -> Result<PathBuf, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let invalid = |faults| ConfigError::Invalid { path: path.to_owned(), faults };
+    let whole = std::path::absolute(path).map_err(unreadable)?;
+    let tree = parse_yaml(&fs::read_to_string(path).map_err(unreadable)?).map_err(invalid)?;
+    let key = |key: &str| tree.get(key).and_then(Value::as_str).map(str::to_owned);
+    let state = env::var("FLYBALL_STATE").ok().or_else(|| key("state"));
+    let switch = key("kill_switch").map(PathBuf::from).or_else(|| Some(Path::new(&state?).join("killswitch.yaml")));
+    let missing = || {
+        let mut faults = Faults::default();
+        faults.add("kill_switch", "is not named, and neither is `state`, beside which it would be");
+        invalid(faults)
+    };
+    Ok(whole.parent().unwrap_or(Path::new("/")).join(switch.ok_or_else(missing)?))
+}
+
 /// Reads `text` with `overrides` (variable, key, value); relative paths start at `directory`.
 fn read(text: &str, overrides: &[(&str, &str, String)], directory: &Path) -> Result<Settings, Faults> {
     let mut tree = parse_yaml(text)?;
@@ -96,6 +118,22 @@ mod tests {
             faults.to_string(),
             "1 fault\n  listen (from FLYBALL_LISTEN): `everywhere` is not address:port, such as 127.0.0.1:9464"
         );
+    }
+
+    #[test]
+    fn the_kill_switch_is_found_in_settings_that_are_wrong_elsewhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("flyball.yaml");
+        for (text, expected) in [
+            ("state: here\nservices: 7\n", Some("here/killswitch.yaml")),
+            ("state: here\nkill_switch: /run/switch.yaml\nlisten: nowhere\n", Some("/run/switch.yaml")),
+            ("services: []\n", None),
+            ("state: [\n", None),
+        ] {
+            fs::write(&file, text).unwrap();
+            let found = kill_switch(&file).ok();
+            assert_eq!(found, expected.map(|path| directory.path().join(path)), "{text}");
+        }
     }
 
     #[test]

@@ -33,7 +33,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use faults::{Fault, Faults};
-pub use load::{ConfigError, load};
+pub use load::{ConfigError, kill_switch, load};
 
 use crate::model::{ServiceSpec, SignalSpec};
 use tree::{Given, Node, Table};
