@@ -104,7 +104,7 @@ pub struct Running {
 }
 
 impl Running {
-    /// Starts the loop and its console.
+    /// Starts the loop and its console at the address that the settings name.
     ///
     /// # Errors
     /// When the address is taken or an actor cannot be started.
@@ -112,6 +112,19 @@ impl Running {
         let listener = TcpListener::bind(settings.listen)
             .await
             .with_context(|| format!("cannot listen on {}; set `listen` to a free address", settings.listen))?;
+        Self::start_at(listener, settings, ports, metrics).await
+    }
+
+    /// Starts the loop, and its console at an address that was taken before.
+    ///
+    /// # Errors
+    /// When an actor cannot be started.
+    pub async fn start_at(
+        listener: TcpListener,
+        settings: &Settings,
+        ports: Ports,
+        metrics: Arc<Metrics>,
+    ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
         let (tree, control) = assemble(settings, ports, metrics.clone()).await?;
         let stop_console = CancellationToken::new();

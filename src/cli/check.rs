@@ -9,7 +9,7 @@ use crate::app::deadline;
 use crate::config::Settings;
 use crate::cycle::stages::{Vocabulary, compile};
 
-use super::ConfigArg;
+use super::{ConfigArg, print};
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -20,13 +20,14 @@ pub struct CheckArgs {
 pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let path = args.config.path()?;
     let settings = args.config.load()?;
-    println!(
-        "{}: {} services, {} signals, {} sources",
+    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+    print(format!(
+        "{}: valid; {}, {}, {}",
         path.display(),
-        settings.services.len(),
-        settings.signals.len(),
-        settings.sources.len()
-    );
+        count(settings.services.len(), "service"),
+        count(settings.signals.len(), "signal"),
+        count(settings.sources.len(), "source"),
+    ))?;
     check_policies(&settings)
 }
 
@@ -34,18 +35,23 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 pub fn check_policies(settings: &Settings) -> anyhow::Result<ExitCode> {
     let directory = &settings.policies;
     let read = policy_dir::read_set(directory);
-    let files = read.files.map_err(|error| anyhow::anyhow!("{}: {error}", read.origin))?;
+    let files = read.files.map_err(|error| anyhow::anyhow!("policies: {error}"))?;
     let vocabulary = Vocabulary::of(&settings.services)?;
     let texts = files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
     match compile(texts, &vocabulary, &deadline()) {
         Ok(set) => {
             let rules = set.rules().collect::<Vec<_>>().join(", ");
-            println!("{}: revision {}, rules {rules}", directory.display(), set.revision());
+            print(format!("{}: valid; revision {}, rules {rules}", directory.display(), set.revision()))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(faults) => {
-            faults.iter().for_each(|fault| println!("{}/{fault}", directory.display()));
-            println!("{} faults; a running flyball keeps its last good set", faults.len());
+            for fault in &faults {
+                // What concerns no single file names the directory alone.
+                let slash = if fault.file.is_empty() { ": " } else { "/" };
+                print(format!("{}{slash}{fault}", directory.display()))?;
+            }
+            let count = if faults.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", faults.len()) };
+            print(format!("{count}; a running flyball keeps its last good set"))?;
             Ok(ExitCode::FAILURE)
         }
     }

@@ -1,4 +1,4 @@
-//! `flyball explain`: asks a running flyball; where none runs, reads the journal.
+//! `flyball explain`: reads the journal; while a flyball has it in use, asks that one.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,12 +11,18 @@ use crate::adapters::store::JournalReader;
 use crate::config::Settings;
 use crate::console::DecisionSummary;
 use crate::model::{DecisionId, DecisionRecord, ServiceId, explain as render};
+use crate::ports::JournalError;
 
-use super::{ConfigArg, Output};
+use super::{ConfigArg, Output, print, unknown_service};
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  flyball explain shop/checkout             the last decision, with every condition and guard\n  \
+                        flyball explain shop/checkout -n 5        the last five\n  \
+                        flyball explain shop/checkout@1-42 -o json"
+)]
 pub struct ExplainArgs {
-    /// A service (namespace/name), or one decision (namespace/name@run-seq).
+    /// A service (shop/checkout), or one of its decisions (shop/checkout@1-42).
     what: String,
     /// How many of the newest decisions to explain.
     #[arg(long, short = 'n', default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]
@@ -40,26 +46,50 @@ enum Question {
     Newest(ServiceId, u16),
 }
 
+impl Question {
+    fn read(args: &ExplainArgs, settings: &Settings) -> anyhow::Result<Self> {
+        if let Ok(id) = args.what.parse() {
+            return Ok(Self::One(id));
+        }
+        let service = args.what.parse().map_err(|_| unknown_service(&args.what, settings))?;
+        Ok(Self::Newest(service, args.last))
+    }
+
+    fn unanswered(&self, settings: &Settings) -> anyhow::Error {
+        let service = match self {
+            Self::One(id) => &id.service,
+            Self::Newest(service, _) => service,
+        };
+        if settings.services.iter().all(|known| known.id != *service) {
+            return unknown_service(service.as_str(), settings);
+        }
+        match self {
+            Self::One(id) => anyhow::anyhow!(
+                "no decision {id} is recorded; `flyball explain {service} -n 20` shows the newest with their names"
+            ),
+            Self::Newest(service, _) => {
+                anyhow::anyhow!("no decision about {service} is recorded yet; start `flyball run`")
+            }
+        }
+    }
+}
+
 pub async fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
-    let question = match args.what.parse() {
-        Ok(id) => Question::One(id),
-        Err(_) => Question::Newest(args.what.parse()?, args.last),
-    };
     let settings = args.config.load()?;
-    let (Question::One(DecisionId { service, .. }) | Question::Newest(service, _)) = &question;
-    super::known_service(&settings, service)?;
-    let records = match ask(&settings, &question).await? {
-        Some(records) => records,
-        None => read(&settings, &question)?,
+    let question = Question::read(args, &settings)?;
+    let records = match read(&settings, &question) {
+        Err(unreadable @ (JournalError::InUse { .. } | JournalError::Missing { .. })) => {
+            ask(&settings, &question).await?.ok_or(unreadable)?
+        }
+        read => read?,
     };
     if records.is_empty() {
-        println!("no decision about {} is recorded", args.what);
-        return Ok(ExitCode::FAILURE);
+        return Err(question.unanswered(&settings));
     }
     for record in &records {
         match args.output {
-            Output::Text => println!("{}", render::text(record)),
-            Output::Json => println!("{}", serde_json::to_string(record)?),
+            Output::Text => print(render::text(record))?,
+            Output::Json => print(serde_json::to_string(record)?)?,
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -76,7 +106,7 @@ async fn ask(settings: &Settings, question: &Question) -> anyhow::Result<Option<
     let answer = match client.get(&url).send().await {
         Ok(answer) => answer,
         Err(error) if error.is_connect() => return Ok(None),
-        Err(error) => return Err(error).context("the running flyball did not answer"),
+        Err(error) => return Err(error).with_context(|| format!("the flyball at {} did not answer", settings.listen)),
     };
     if answer.status() == reqwest::StatusCode::NOT_FOUND {
         return Ok(Some(Vec::new()));
@@ -93,7 +123,7 @@ async fn ask(settings: &Settings, question: &Question) -> anyhow::Result<Option<
     Ok(Some(records))
 }
 
-fn read(settings: &Settings, question: &Question) -> anyhow::Result<Vec<DecisionRecord>> {
+fn read(settings: &Settings, question: &Question) -> Result<Vec<DecisionRecord>, JournalError> {
     let journal = JournalReader::open(&settings.state.join("journal.redb"))?;
     Ok(match question {
         Question::One(id) => journal.decision(id)?.into_iter().collect(),

@@ -1,5 +1,5 @@
 //! `flyball kill` and `flyball resume`: they write the kill switch's file, so they work whatever state the
-//! running process is in.
+//! running process is in, and also while the settings are being edited and wrong.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -10,96 +10,106 @@ use crate::adapters::kill_file::{self, Scope};
 use crate::config;
 use crate::model::{ActionClass, ServiceId};
 
-use super::ConfigArg;
+use super::{ConfigArg, print, unknown_service};
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  flyball kill                      stop all writes\n  \
+                        flyball kill shop/checkout        stop those for one service\n  \
+                        flyball kill --class scale -r drill")]
 pub struct KillArgs {
-    /// Stop only this service (namespace/name); without it and without a class, everything.
-    service: Option<ServiceId>,
-    /// Stop only this class of actions.
-    #[arg(long, conflicts_with = "service", value_parser = class)]
-    class: Option<ActionClass>,
-    /// Who; shown beside the reason.
-    #[arg(long, env = "USER", default_value = "unknown")]
-    by: String,
+    #[command(flatten)]
+    what: What,
     /// Why; shown in every record and on the console.
     #[arg(long, short, default_value = "stopped from the command line")]
     reason: String,
     #[command(flatten)]
-    switch: SwitchArg,
+    config: ConfigArg,
 }
 
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  flyball resume --reason 'drill over'\n  \
+                        flyball resume shop/checkout --reason 'load test over'")]
 pub struct ResumeArgs {
-    /// Resume only this service; without it, everything.
-    service: Option<ServiceId>,
-    /// Resume only this class of actions.
-    #[arg(long, conflicts_with = "service", value_parser = class)]
-    class: Option<ActionClass>,
-    /// Who; kept beside the reason.
-    #[arg(long, env = "USER", default_value = "unknown")]
-    by: String,
+    #[command(flatten)]
+    what: What,
     /// Why it is safe to go on.
     #[arg(long, short)]
     reason: String,
     #[command(flatten)]
-    switch: SwitchArg,
-}
-
-/// Where the switch is.
-#[derive(Debug, Args)]
-struct SwitchArg {
-    /// The kill switch's file itself; without it, the one that the settings name.
-    #[arg(long, value_name = "FILE")]
-    file: Option<PathBuf>,
-    #[command(flatten)]
     config: ConfigArg,
 }
 
-impl SwitchArg {
-    /// Finds the file, also by settings that are faulty elsewhere. A service that the settings do not name is
-    /// most likely mistyped, and stopping it would stop nothing.
-    fn path(&self, service: Option<&ServiceId>) -> anyhow::Result<PathBuf> {
-        if let Some(file) = &self.file {
-            return Ok(file.clone());
-        }
-        if let (Some(service), Ok(settings)) = (service, self.config.load()) {
-            super::known_service(&settings, service)?;
-        }
-        Ok(config::kill_switch_of(&self.config.path()?)?)
-    }
+/// What is stopped or let go, and by whom.
+#[derive(Debug, Args)]
+struct What {
+    /// Only this service (namespace/name); without it and without a class, everything.
+    service: Option<ServiceId>,
+    /// Only this class of actions: scale, traffic, rollout or external.
+    #[arg(long, conflicts_with = "service", value_parser = class)]
+    class: Option<ActionClass>,
+    /// Who; kept beside the reason.
+    #[arg(long, env = "USER", hide_env_values = true, default_value = "unknown")]
+    by: String,
 }
 
 pub fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
-    let path = args.switch.path(args.service.as_ref())?;
-    let scope = scope(args.service.as_ref(), args.class);
-    kill_file::engage(&path, &scope, &args.by, &args.reason)?;
-    println!("kill switch engaged for {} ({})", said(&scope), path.display());
-    println!("no such write starts more than a second from now; go on with: flyball resume --reason '...'");
+    let path = switch(&args.config, &args.what)?;
+    kill_file::engage(&path, &args.what.scope(), &args.what.by, &args.reason)?;
+    print(format!("stopped: writes {} ({})", args.what.words(), path.display()))?;
+    print("no such write starts later than a second from now; one under way ends as it would have")?;
+    print(format!("to go on: {} resume{} --reason '...'{}", super::program(), args.what.typed(), args.config.typed()))?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
-    let path = args.switch.path(args.service.as_ref())?;
-    let scope = scope(args.service.as_ref(), args.class);
-    kill_file::release(&path, &scope, &args.by, &args.reason)?;
-    println!("kill switch released for {} ({})", said(&scope), path.display());
+    let path = switch(&args.config, &args.what)?;
+    kill_file::release(&path, &args.what.scope(), &args.what.by, &args.reason)?;
+    print(format!("let go: writes {} ({})", args.what.words(), path.display()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn scope(service: Option<&ServiceId>, class: Option<ActionClass>) -> Scope {
-    match (service, class) {
-        (Some(service), _) => Scope::Service(service.clone()),
-        (None, Some(class)) => Scope::Class(class),
-        (None, None) => Scope::All,
+/// Returns the file of the switch. Settings that are wrong elsewhere do not stand in the way.
+fn switch(config: &ConfigArg, what: &What) -> anyhow::Result<PathBuf> {
+    let path = config.path()?;
+    match config::load(&path) {
+        Ok(settings) => match &what.service {
+            Some(service) if settings.services.iter().all(|known| known.id != *service) => {
+                Err(unknown_service(service.as_str(), &settings).context("nothing was changed"))
+            }
+            _ => Ok(settings.kill_switch),
+        },
+        Err(error) => {
+            let switch = config::kill_switch(&path).map_err(|_| error)?;
+            eprintln!("flyball: {} is not valid (see `flyball check`); its kill switch is turned", path.display());
+            Ok(switch)
+        }
     }
 }
 
-fn said(scope: &Scope) -> String {
-    match scope {
-        Scope::All => "everything".to_owned(),
-        Scope::Service(service) => service.to_string(),
-        Scope::Class(class) => format!("actions of class {class:?}").to_lowercase(),
+impl What {
+    fn scope(&self) -> Scope {
+        match (&self.service, self.class) {
+            (Some(service), _) => Scope::Service(service.clone()),
+            (None, Some(class)) => Scope::Class(class),
+            (None, None) => Scope::All,
+        }
+    }
+
+    fn words(&self) -> String {
+        match self.scope() {
+            Scope::All => "of all kinds, for all services".to_owned(),
+            Scope::Service(service) => format!("for {service}"),
+            Scope::Class(class) => format!("of class {}", class.as_str()),
+        }
+    }
+
+    /// Returns the arguments that name the same.
+    fn typed(&self) -> String {
+        match self.scope() {
+            Scope::All => String::new(),
+            Scope::Service(service) => format!(" {service}"),
+            Scope::Class(class) => format!(" --class {}", class.as_str()),
+        }
     }
 }
 

@@ -17,11 +17,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Settings};
-use crate::model::ServiceId;
 
 /// A flyball governor for services: watches, foresees, decides by policy, acts safely, explains.
 #[derive(Debug, Parser)]
 #[command(name = "flyball", version, max_term_width = 110)]
+#[command(after_help = "New here? `flyball demo` shows all of it on this machine.")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -35,16 +35,16 @@ pub struct Cli {
 enum Command {
     /// Run the loop against the sources and the cluster of the settings.
     Run(run::RunArgs),
-    /// Show the whole loop without a cluster: a plant on this machine, governed live.
+    /// Show the whole loop without a cluster: simulated services on this machine, governed live.
     Demo(demo::DemoArgs),
-    /// Check the settings and the policies they name; writes nothing, asks nobody.
+    /// Check the settings and the policies they name; writes nothing, asks no other server.
     Check(check::CheckArgs),
     /// Say why a service was changed, or why it was not.
     Explain(explain::ExplainArgs),
-    /// Work on policies.
+    /// Check policies.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
-    /// Stop writes, at once: all, or for one service.
+    /// Stop writes within a second: all, or those for one service.
     Kill(kill::KillArgs),
     /// Let writes go on again; needs a reason.
     Resume(kill::ResumeArgs),
@@ -74,26 +74,35 @@ impl ConfigArg {
         })
     }
 
+    /// Returns the option that names the same file, as it is typed; empty where none was needed.
+    fn typed(&self) -> String {
+        self.config.as_ref().map_or(String::new(), |path| format!(" --config {}", path.display()))
+    }
+
     fn load(&self) -> anyhow::Result<Settings> {
         Ok(config::load(&self.path()?)?)
     }
 }
 
-/// Refuses a service that the settings do not name, and says which they do.
-fn known_service(settings: &Settings, service: &ServiceId) -> anyhow::Result<()> {
-    let names = settings.services.iter().map(|spec| spec.id.to_string());
-    let names: Vec<String> = names.collect();
-    anyhow::ensure!(
-        settings.services.iter().any(|spec| spec.id == *service),
-        "{service} is not in the settings; they name {}",
-        if names.len() > 20 { format!("{} others", names.len()) } else { names.join(", ") }
-    );
-    Ok(())
-}
-
 /// Returns the settings that are used when none are named.
 fn usual_settings() -> Option<&'static Path> {
     USUAL_PLACES.iter().map(Path::new).find(|path| path.exists())
+}
+
+/// Returns how this program was called.
+fn program() -> String {
+    std::env::args_os().next().map_or("flyball".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Says that there is no such service, and which there are.
+fn unknown_service(name: &str, settings: &Settings) -> anyhow::Error {
+    /// Names listed.
+    const LISTED: usize = 10;
+    let known = settings.services.iter().take(LISTED).map(|service| service.id.as_str());
+    let known = known.collect::<Vec<_>>().join(", ");
+    let more = settings.services.len().saturating_sub(LISTED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    anyhow::anyhow!("no service `{name}` in the settings, expected one of {known}{more}")
 }
 
 /// Writes a line to the standard output.

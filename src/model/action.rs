@@ -57,6 +57,18 @@ pub enum ActionClass {
     External,
 }
 
+impl ActionClass {
+    /// Returns the word used in orders and on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scale => "scale",
+            Self::Traffic => "traffic",
+            Self::Rollout => "rollout",
+            Self::External => "external",
+        }
+    }
+}
+
 /// Whether an action adds to what a service can serve, takes from it, or neither.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

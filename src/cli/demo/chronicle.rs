@@ -13,6 +13,9 @@ use crate::sim::BurstState;
 /// Events kept.
 const KEPT: usize = 60;
 
+/// Seconds before a surge from which on a raise is told to be one for it.
+const HOUR: i64 = 3600;
+
 /// What happened so far.
 #[derive(Debug, Default)]
 pub struct Chronicle {
@@ -42,7 +45,7 @@ impl Chronicle {
     /// Takes note of a moment; `records` are the newest decisions, newest first.
     pub fn note(&mut self, at: Timestamp, status: &Status, records: &[DecisionRecord], plant: &[PlantSnapshot]) {
         for record in records.iter().rev() {
-            self.note_write(record);
+            self.note_write(record, plant);
         }
         for seen in plant {
             self.note_burst(at, seen);
@@ -57,7 +60,7 @@ impl Chronicle {
         self.events.truncate(KEPT);
     }
 
-    fn note_write(&mut self, record: &DecisionRecord) {
+    fn note_write(&mut self, record: &DecisionRecord, plant: &[PlantSnapshot]) {
         let (Some(change), Some(outcome)) = (&record.change, &record.outcome) else { return };
         if !self.told.insert(record.id.clone()) {
             return;
@@ -73,7 +76,14 @@ impl Chronicle {
         if kind == EventKind::Failed && repeated.flatten().as_ref() == Some(&what) {
             return;
         }
-        self.add(record.at, kind, Some(&record.id.service), format!("{what}: {why}"));
+        let due = plant.iter().find(|seen| seen.service == record.id.service).and_then(|seen| seen.burst);
+        let before = match due {
+            Some(BurstState::Due { seconds }) if kind == EventKind::Raised && seconds <= HOUR => {
+                format!(", {} min before its daily surge", seconds / 60)
+            }
+            _ => String::new(),
+        };
+        self.add(record.at, kind, Some(&record.id.service), format!("{what}{before}: {why}"));
     }
 
     fn note_burst(&mut self, at: Timestamp, seen: &PlantSnapshot) {

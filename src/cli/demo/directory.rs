@@ -18,8 +18,8 @@ const POLICIES: [(&str, &str); 2] = [
     ("traffic.rhai", include_str!("../../../deploy/policies/traffic.rhai")),
 ];
 
-/// How the settings of a demo begin.
-const MARK: &str = "# Settings of a demo";
+/// Marks the directory of a demo, and is locked while it runs.
+const LOCK: &str = ".demo.lock";
 
 /// Where a console usually listens.
 const USUAL_PORT: u16 = 9464;
@@ -27,6 +27,7 @@ const USUAL_PORT: u16 = 9464;
 /// A prepared directory, which is this demo's alone until it is dropped.
 pub struct Directory {
     path: PathBuf,
+    listener: TcpListener,
     _lock: File,
 }
 
@@ -37,22 +38,20 @@ impl Directory {
     pub fn prepare(path: &Path, prometheus: &str, kubernetes: &str) -> anyhow::Result<Self> {
         let wanted = || format!("cannot prepare {}; name another with --directory", path.display());
         let path = std::path::absolute(path).with_context(wanted)?;
-        if path.join("flyball.yaml").exists() || path.join("journal.redb").exists() {
-            let settings = fs::read_to_string(path.join("flyball.yaml")).unwrap_or_default();
-            if !settings.starts_with(MARK) {
-                bail!(
-                    "{} is not the directory of a demo: it holds other settings or another journal; \
-                     name another with --directory",
-                    path.display()
-                );
-            }
+        let foreign = fs::read_dir(&path).is_ok_and(|mut files| files.next().is_some()) && !path.join(LOCK).exists();
+        if foreign {
+            bail!(
+                "{} is not empty and not the directory of an earlier demo; name another with --directory",
+                path.display()
+            );
         }
         fs::create_dir_all(path.join("policies")).with_context(wanted)?;
-        let lock = File::create(path.join(".demo.lock")).with_context(wanted)?;
+        let lock = File::create(path.join(LOCK)).with_context(wanted)?;
         if let Err(TryLockError::WouldBlock) = lock.try_lock() {
             bail!("a demo runs in {} already; end that one, or name another with --directory", path.display());
         }
-        let directory = Self { path, _lock: lock };
+        let listener = free_port().context("no port of the loopback interface is free for the console")?;
+        let directory = Self { path, listener, _lock: lock };
         directory.forget_journal()?;
         for (name, text) in POLICIES {
             let file = directory.policies().join(name);
@@ -60,8 +59,7 @@ impl Directory {
                 fs::write(&file, text).with_context(wanted)?;
             }
         }
-        let listen = free_address().context("no port of the loopback interface is free for the console")?;
-        let text = directory.settings_text(prometheus, kubernetes, listen);
+        let text = directory.settings_text(prometheus, kubernetes, directory.listener.local_addr()?);
         fs::write(directory.settings(), text).with_context(wanted)?;
         let kill_switch = directory.path.join("killswitch.yaml");
         kill_file::release(&kill_switch, &Scope::All, "flyball demo", "the demo begins")?;
@@ -111,6 +109,13 @@ impl Directory {
         self.path.join("policies")
     }
 
+    /// Returns the port that was taken for the console, which the settings name.
+    pub fn listener(&self) -> std::io::Result<TcpListener> {
+        let listener = self.listener.try_clone()?;
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    }
+
     /// Returns the log file.
     pub fn log(&self) -> PathBuf {
         self.path.join("flyball.log")
@@ -121,7 +126,7 @@ impl Directory {
         let policies = self.policies();
         let policies = policies.display();
         let mut text = format!(
-            "{MARK}, written anew at each start of `flyball demo`.\n\
+            "# Settings of a demo, written anew at each start of `flyball demo`.\n\
              state: {state}\npolicies: {policies}\nlisten: {listen}\n\
              cluster: {{ url: \"{kubernetes}\" }}\n\
              sources:\n  plant: {{ kind: prometheus, url: \"{prometheus}\", interval: 15s, timeout: 5s, history: 14d }}\n\
@@ -153,10 +158,10 @@ impl Directory {
     }
 }
 
-/// Returns the usual address if it is free, else one that is.
-fn free_address() -> std::io::Result<SocketAddr> {
+/// Takes the usual port if it is free, else one that is.
+fn free_port() -> std::io::Result<TcpListener> {
     let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    bind(USUAL_PORT).or_else(|_| bind(0))?.local_addr()
+    bind(USUAL_PORT).or_else(|_| bind(0))
 }
 
 /// Returns the word that serde writes for a unit variant.

@@ -39,21 +39,27 @@ const PHASE: Duration = Duration::from_secs(5);
 const UNWATCHED: u64 = 60;
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Three services meet a daily surge and a flash crowd. In a terminal you see the load, its forecast, \
+                        the replicas,\nlatency and each decision with its reason; without one, lines. At the end: \
+                        flyball beside the stock autoscaler.\nWhile it runs, edit a policy in DIR/policies, or use \
+                        `flyball kill`, `resume` and `explain` from a second terminal."
+)]
 pub struct DemoArgs {
-    /// Seconds of the plant in one second of the wall clock.
+    /// Seconds of the services' time in one second of yours, 0.1 to 600.
     #[arg(long, default_value_t = 60.0, value_parser = speed)]
     speed: f64,
-    /// End after this many wall seconds; without it, q or Ctrl-C ends it (without a terminal: 60).
+    /// End after this many seconds of yours; without it, q or Ctrl-C ends it (without a terminal: 60).
     #[arg(long = "for", value_name = "SECONDS")]
     seconds: Option<u64>,
-    /// Chance in the plant: the same seed gives the same load and the same pod starts.
+    /// Chance in the services: the same seed gives the same load and the same pod starts.
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Form of the output; json is one object a line.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Directory for settings, policies, kill switch and journal. Policies found there are kept.
-    #[arg(long, default_value = "flyball-demo", value_name = "DIR")]
+    /// Directory for settings, policies, kill switch, journal and log. Policies found there are kept.
+    #[arg(long, short, default_value = "flyball-demo", value_name = "DIR")]
     directory: PathBuf,
 }
 
@@ -83,7 +89,8 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     clock.hold();
     let metrics = Arc::new(Metrics::new());
     let ports = Ports::open(&settings, clock.clone(), &metrics).await?;
-    let running = Running::start(&settings, ports, metrics).await?;
+    let listener = tokio::net::TcpListener::from_std(directory.listener()?)?;
+    let running = Running::start_at(listener, &settings, ports, metrics).await?;
 
     let mut moments = Moments::new(running.control.clone(), &directory, start, args.speed, running.address);
     let watched = std::io::stdout().is_terminal() && args.output == Output::Text;

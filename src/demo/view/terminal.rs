@@ -20,7 +20,7 @@ const COLUMNS: [(&str, Constraint); 6] = [
     ("when new pods serve", Constraint::Length(21)),
     ("ready", Constraint::Length(5)),
     ("p99 of objective", Constraint::Length(17)),
-    ("load by minute", Constraint::Min(4)),
+    ("by minute", Constraint::Min(4)),
 ];
 
 /// Height from which on each decision gets two lines.
@@ -228,7 +228,7 @@ mod tests {
          minutes outside the objective:  flyball 0.2   stock autoscaler, same load, 2.5
          shop/checkout: daily surge in 45 s
         ┌──────────────────────────────────────────────────────────────────────────────────────────────────┐
-        │service       load    when new pods serve   ready p99 of objective  load by minute                │
+        │service       load    when new pods serve   ready p99 of objective  by minute                     │
         │shop/catalog  unknown no forecast           9/9   unknown of 200 ms ▆▇▇█▇                         │
         │shop/checkout 404/s   607/s (485 to 809)    7/12  131 ms of 200 ms  ▆▇▇█▇                         │
         │shop/search   931/s   1396/s (1117 to 1862) 16/16 612 ms of 200 ms  ▆▇▇█▇                         │

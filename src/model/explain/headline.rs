@@ -75,22 +75,22 @@ fn because(record: &DecisionRecord, rule: &str) -> String {
     first.map_or_else(|| format!("rule {rule}"), |first| format!("rule {rule}: {}", clause(first)))
 }
 
-/// Returns what the arrival rate needs, now and ahead: `up to 701/s in 10 min need 14, now 404/s need 9`.
+/// Returns what the arrival rate needs, now and ahead: `forecast up to 701/s within 10 min needs 14 (now 404/s needs 9)`.
 fn rates(record: &DecisionRecord) -> Option<String> {
     let capacity = record.outlook.capacity.as_ref()?;
     let position = record.signals.iter().position(|signal| signal.role == Some(Role::ArrivalRate))?;
     let show = |rate: f64| format!("{rate:.0}/s");
     let measured = record.features.signals.get(position).and_then(|signal| signal.reading.fresh());
     let now = capacity.needed_now.map(|needed| match measured {
-        Some(rate) => format!("now {} need {needed}", show(rate.get())),
+        Some(rate) => format!("now {} needs {needed}", show(rate.get())),
         None => format!("now needs {needed}"),
     });
     let ahead = capacity.needed_ahead.map(|needed| match upper(&record.outlook, position) {
-        Some((rate, minutes)) => format!("up to {} within {minutes} min need {needed}", show(rate)),
+        Some((rate, minutes)) => format!("forecast up to {} within {minutes} min needs {needed}", show(rate)),
         None => format!("ahead needs {needed}"),
     });
     match (capacity.needed_ahead > capacity.needed_now, ahead, now) {
-        (true, Some(ahead), Some(now)) => Some(format!("{ahead}, {now}")),
+        (true, Some(ahead), Some(now)) => Some(format!("{ahead} ({now})")),
         (true, Some(ahead), None) => Some(ahead),
         (_, _, now) => now,
     }
