@@ -31,8 +31,8 @@ use crate::ports::{
     Clock, Cluster, Control, Executor, Journal, KillSwitch, PolicyStore, Round, TelemetrySource, Template,
 };
 
-/// How long all rules of one decision may take together.
-const EVALUATION: Duration = Duration::from_millis(50);
+/// How long the scripts of a policy set may run at its load: an edit is in force within a second, or refused.
+const POLICY_LOAD: Duration = Duration::from_millis(500);
 /// Where a pod finds the token of its account.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
@@ -50,7 +50,7 @@ pub struct Ports {
     pub policies: Arc<dyn PolicyStore>,
     /// Long work.
     pub executor: Arc<dyn Executor>,
-    /// Makes the deadline of one policy evaluation.
+    /// Makes the deadline of one load of a policy set.
     pub deadline: fn() -> Deadline,
     /// What the namespaces and the fleet may spend on writes.
     pub budgets: FleetLimits,
@@ -178,15 +178,13 @@ pub async fn assemble(
 /// Makes the state slots, each with the writes it still has to remember.
 fn services(settings: &Settings, world: &Arc<World>) -> anyhow::Result<Vec<Arc<Service>>> {
     let mut remembered: BTreeMap<ServiceId, Vec<_>> = BTreeMap::new();
-    for intent in world.journal.applied_since(world.clock.now().wall, world.guard.memory_span())? {
+    let applied = world.journal.applied_since(world.clock.now().wall, world.guard.memory_span())?;
+    for intent in applied.into_iter().chain(world.journal.open_intents()?) {
         remembered.entry(intent.change.service().clone()).or_default().push(intent);
     }
-    let with_history = |spec: &ServiceSpec| {
-        spec.signals.iter().any(|signal| signal.forecast && history_of(settings, &signal.name) > Duration::ZERO)
-    };
     let slots = settings.services.iter().map(|spec| {
         let intents = remembered.remove(&spec.id).unwrap_or_default();
-        Arc::new(Service::new(Arc::new(spec.clone()), world.clone(), &intents, with_history(spec)))
+        Arc::new(Service::new(Arc::new(spec.clone()), world.clone(), &intents, histories(settings, spec)))
     });
     Ok(slots.collect())
 }
@@ -198,11 +196,12 @@ fn forecast_params(settings: &Settings) -> ForecastParams {
     ForecastParams { tick_seconds: tick.map_or(defaults.tick_seconds, |tick| tick.as_secs_f64()), ..defaults }
 }
 
-/// Returns how much past is read of a signal.
-fn history_of(settings: &Settings, name: &SignalName) -> Duration {
-    let template = settings.signals.iter().find(|template| template.spec.name == *name);
-    let source = template.and_then(|template| settings.sources.iter().find(|source| source.name == template.source));
-    source.map_or(Duration::ZERO, |source| source.history)
+/// Returns from how many sources the past of a service is read.
+fn histories(settings: &Settings, spec: &ServiceSpec) -> usize {
+    let forecast = |name: &SignalName| spec.signals.iter().any(|signal| signal.forecast && signal.name == *name);
+    let asked =
+        |source: &str| settings.signals.iter().any(|asked| &*asked.source == source && forecast(&asked.spec.name));
+    settings.sources.iter().filter(|source| !source.history.is_zero() && asked(&source.name)).count()
 }
 
 fn access(settings: &Settings) -> Access {
@@ -213,9 +212,9 @@ fn access(settings: &Settings) -> Access {
     }
 }
 
-/// Returns a deadline that ends an evaluation after [`EVALUATION`].
-fn deadline() -> Deadline {
-    let end = Instant::now() + EVALUATION;
+/// Returns a deadline that ends the load of a policy set after [`POLICY_LOAD`].
+pub fn deadline() -> Deadline {
+    let end = Instant::now() + POLICY_LOAD;
     Arc::new(move || Instant::now() >= end)
 }
 

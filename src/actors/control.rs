@@ -1,9 +1,9 @@
 //! Snapshots of the running loop for console and CLI.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::{DecisionId, DecisionRecord, ServiceId, record::SignalLabel};
+use crate::model::{DecisionId, DecisionRecord, Missing, Reading, ServiceId, record::SignalLabel};
 use crate::ports::{Control, JournalError, ServiceSnapshot, Status};
 
 use super::service::Service;
@@ -35,15 +35,34 @@ impl LoopControl {
         if unseen > 0 {
             waiting.push(format!("a first round for {unseen} services"));
         }
-        let unsettled = self.world.gate.unsettled_targets();
+        waiting.extend(self.silent_sources());
+        let unsettled = self.world.gate.unsettled_intents();
         if unsettled > 0 {
-            waiting.push(format!("earlier writes to {unsettled} targets to be settled"));
+            waiting.push(format!("{unsettled} earlier writes to be settled"));
         }
         if self.world.policy.load().is_none() {
             waiting.push("a policy set".to_owned());
         }
         waiting.extend(self.world.journal.health().err().map(|error| error.to_string()));
         waiting
+    }
+
+    /// Says which errors of sources leave services without telemetry.
+    fn silent_sources(&self) -> impl Iterator<Item = String> {
+        let mut silent: BTreeMap<String, usize> = BTreeMap::new();
+        for features in self.services.values().filter_map(|service| service.view().features) {
+            let errors: BTreeSet<&String> = features.signals.iter().filter_map(|s| source_error(&s.reading)).collect();
+            errors.into_iter().for_each(|error| *silent.entry(error.clone()).or_default() += 1);
+        }
+        silent.into_iter().map(|(error, services)| format!("telemetry of {services} services: {error}"))
+    }
+}
+
+fn source_error(reading: &Reading) -> Option<&String> {
+    match reading {
+        Reading::Gap { missing: Missing::SourceDown { error }, .. }
+        | Reading::Absent { missing: Missing::SourceDown { error } } => Some(error),
+        Reading::Gap { .. } | Reading::Absent { .. } | Reading::Fresh { .. } | Reading::Stale { .. } => None,
     }
 }
 

@@ -7,9 +7,11 @@ use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 
-use crate::cycle::stages::{PolicySet, Vocabulary, compile};
+use crate::cycle::stages::{Deadline, PolicySet, Vocabulary, compile};
 use crate::instrument::ProcessMetrics;
 use crate::ports::{PolicyFiles, PolicyStore};
+
+use super::world::World;
 
 /// The policy set in force, and what was wrong with the newest if it was refused.
 #[derive(Default)]
@@ -30,8 +32,8 @@ impl InForce {
     }
 
     /// Compiles `files` and swaps them in; on any fault the last good set stays.
-    pub fn take(&self, files: &PolicyFiles, vocabulary: &Vocabulary, metrics: &ProcessMetrics) {
-        match compiled(files, vocabulary) {
+    pub fn take(&self, files: &PolicyFiles, vocabulary: &Vocabulary, deadline: &Deadline, metrics: &ProcessMetrics) {
+        match compiled(files, vocabulary, deadline) {
             Ok(set) => {
                 tracing::info!(revision = %set.revision(), origin = %files.origin, "policy set in force");
                 metrics.policy_active(set.revision());
@@ -49,10 +51,10 @@ impl InForce {
     }
 }
 
-fn compiled(files: &PolicyFiles, vocabulary: &Vocabulary) -> Result<PolicySet, Vec<String>> {
+fn compiled(files: &PolicyFiles, vocabulary: &Vocabulary, deadline: &Deadline) -> Result<PolicySet, Vec<String>> {
     let texts = files.files.as_ref().map_err(|error| vec![error.clone()])?;
     let texts = texts.iter().map(|file| (file.path.as_str(), file.text.as_str()));
-    compile(texts, vocabulary).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    compile(texts, vocabulary, deadline).map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }
 
 /// What the library hears.
@@ -65,15 +67,16 @@ pub struct PolicyLibrary {
     pub store: Arc<dyn PolicyStore>,
     /// Signals that policies may name.
     pub vocabulary: Arc<Vocabulary>,
-    /// Where the set in force is kept.
-    pub in_force: Arc<InForce>,
-    /// flyball's own metrics.
-    pub metrics: ProcessMetrics,
+    /// The ports.
+    pub world: Arc<World>,
 }
 
 impl PolicyLibrary {
-    fn take(&self, files: &PolicyFiles) {
-        self.in_force.take(files, &self.vocabulary, &self.metrics);
+    /// Loads a set off the loop's threads: its scripts run then, and may be hostile.
+    async fn take(&self, files: Arc<PolicyFiles>) {
+        let (world, vocabulary) = (self.world.clone(), self.vocabulary.clone());
+        let load = move || world.policy.take(&files, &vocabulary, &(world.deadline)(), &world.process);
+        self.world.executor.run(Box::new(load)).await;
     }
 }
 
@@ -84,8 +87,7 @@ impl Actor for PolicyLibrary {
 
     async fn pre_start(&self, myself: ActorRef<Await>, (): ()) -> Result<Self::State, ActorProcessingErr> {
         let mut announced = self.store.watch();
-        let files = announced.borrow_and_update().clone();
-        self.take(&files);
+        announced.mark_changed();
         myself.cast(Await)?;
         Ok(announced)
     }
@@ -98,7 +100,7 @@ impl Actor for PolicyLibrary {
     ) -> Result<(), ActorProcessingErr> {
         announced.changed().await?;
         let files = announced.borrow_and_update().clone();
-        self.take(&files);
+        self.take(files).await;
         Ok(myself.cast(Await)?)
     }
 }

@@ -29,7 +29,7 @@ pub struct World {
     pub metrics: Arc<Metrics>,
     /// Those of the process.
     pub process: ProcessMetrics,
-    /// Makes the deadline of one policy evaluation.
+    /// Makes the deadline of one load of a policy set.
     pub deadline: fn() -> Deadline,
     /// Parameters of the guards.
     pub guard: Arc<GuardParams>,

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::adapters::policy_dir;
+use crate::app::deadline;
 use crate::config::Settings;
 use crate::cycle::stages::{Vocabulary, compile};
 
@@ -36,7 +37,7 @@ pub fn check_policies(settings: &Settings) -> anyhow::Result<ExitCode> {
     let files = read.files.map_err(|error| anyhow::anyhow!("{}: {error}", read.origin))?;
     let vocabulary = Vocabulary::of(&settings.services)?;
     let texts = files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
-    match compile(texts, &vocabulary) {
+    match compile(texts, &vocabulary, &deadline()) {
         Ok(set) => {
             let rules = set.rules().collect::<Vec<_>>().join(", ");
             println!("{}: revision {}, rules {rules}", directory.display(), set.revision());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use serde::Deserialize;
 
 use crate::adapters::store::JournalReader;
 use crate::config::Settings;
@@ -18,13 +19,19 @@ pub struct ExplainArgs {
     /// A service (namespace/name), or one decision (namespace/name@run-seq).
     what: String,
     /// How many of the newest decisions to explain.
-    #[arg(long, short = 'n', default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, short = 'n', default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]
     last: u16,
     /// Form of the output.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
     #[command(flatten)]
     config: ConfigArg,
+}
+
+/// The list of decisions that the API answers with.
+#[derive(Deserialize)]
+struct Decisions {
+    decisions: Vec<DecisionSummary>,
 }
 
 /// What is asked about.
@@ -39,6 +46,8 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
         Err(_) => Question::Newest(args.what.parse()?, args.last),
     };
     let settings = args.config.load()?;
+    let (Question::One(DecisionId { service, .. }) | Question::Newest(service, _)) = &question;
+    super::known_service(&settings, service)?;
     let records = match ask(&settings, &question).await? {
         Some(records) => records,
         None => read(&settings, &question)?,
@@ -77,7 +86,7 @@ async fn ask(settings: &Settings, question: &Question) -> anyhow::Result<Option<
         return Ok(Some(vec![answer.json().await?]));
     }
     let mut records = Vec::new();
-    for summary in answer.json::<Vec<DecisionSummary>>().await? {
+    for summary in answer.json::<Decisions>().await?.decisions {
         let url = format!("{base}/{}/{}", summary.id.service, summary.id.cycle);
         records.push(client.get(&url).send().await?.error_for_status()?.json().await?);
     }

@@ -1,11 +1,13 @@
 //! `flyball kill` and `flyball resume`: they write the kill switch's file, so they work whatever state the
 //! running process is in.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use crate::adapters::kill_file::{self, Scope};
+use crate::config;
 use crate::model::{ActionClass, ServiceId};
 
 use super::ConfigArg;
@@ -24,7 +26,7 @@ pub struct KillArgs {
     #[arg(long, short, default_value = "stopped from the command line")]
     reason: String,
     #[command(flatten)]
-    config: ConfigArg,
+    switch: SwitchArg,
 }
 
 #[derive(Debug, Args)]
@@ -41,21 +43,47 @@ pub struct ResumeArgs {
     #[arg(long, short)]
     reason: String,
     #[command(flatten)]
+    switch: SwitchArg,
+}
+
+/// Where the switch is.
+#[derive(Debug, Args)]
+struct SwitchArg {
+    /// The kill switch's file itself; without it, the one that the settings name.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
     config: ConfigArg,
 }
 
+impl SwitchArg {
+    /// Finds the file, also by settings that are faulty elsewhere. A service that the settings do not name is
+    /// most likely mistyped, and stopping it would stop nothing.
+    fn path(&self, service: Option<&ServiceId>) -> anyhow::Result<PathBuf> {
+        if let Some(file) = &self.file {
+            return Ok(file.clone());
+        }
+        if let (Some(service), Ok(settings)) = (service, self.config.load()) {
+            super::known_service(&settings, service)?;
+        }
+        Ok(config::kill_switch_of(&self.config.path()?)?)
+    }
+}
+
 pub fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
-    let path = args.config.load()?.kill_switch;
-    kill_file::engage(&path, &scope(args.service.as_ref(), args.class), &args.by, &args.reason)?;
-    println!("kill switch engaged ({}); no write starts more than a second from now", path.display());
-    println!("go on with: flyball resume --reason '...'");
+    let path = args.switch.path(args.service.as_ref())?;
+    let scope = scope(args.service.as_ref(), args.class);
+    kill_file::engage(&path, &scope, &args.by, &args.reason)?;
+    println!("kill switch engaged for {} ({})", said(&scope), path.display());
+    println!("no such write starts more than a second from now; go on with: flyball resume --reason '...'");
     Ok(ExitCode::SUCCESS)
 }
 
 pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
-    let path = args.config.load()?.kill_switch;
-    kill_file::release(&path, &scope(args.service.as_ref(), args.class), &args.by, &args.reason)?;
-    println!("kill switch released ({})", path.display());
+    let path = args.switch.path(args.service.as_ref())?;
+    let scope = scope(args.service.as_ref(), args.class);
+    kill_file::release(&path, &scope, &args.by, &args.reason)?;
+    println!("kill switch released for {} ({})", said(&scope), path.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -64,6 +92,14 @@ fn scope(service: Option<&ServiceId>, class: Option<ActionClass>) -> Scope {
         (Some(service), _) => Scope::Service(service.clone()),
         (None, Some(class)) => Scope::Class(class),
         (None, None) => Scope::All,
+    }
+}
+
+fn said(scope: &Scope) -> String {
+    match scope {
+        Scope::All => "everything".to_owned(),
+        Scope::Service(service) => service.to_string(),
+        Scope::Class(class) => format!("actions of class {class:?}").to_lowercase(),
     }
 }
 

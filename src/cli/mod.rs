@@ -5,6 +5,8 @@
 mod check;
 mod demo;
 mod explain;
+#[cfg(feature = "failpoints")]
+mod halt;
 mod kill;
 mod policy;
 mod run;
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Settings};
+use crate::model::ServiceId;
 
 /// A flyball governor for services: watches, foresees, decides by policy, acts safely, explains.
 #[derive(Debug, Parser)]
@@ -22,6 +25,10 @@ use crate::config::{self, Settings};
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
+    /// The named stop at which the process halts, for the kill tests.
+    #[cfg(feature = "failpoints")]
+    #[arg(long, hide = true, env = "FLYBALL_HALT_AT")]
+    halt_at: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,15 +66,40 @@ impl ConfigArg {
         if let Some(path) = &self.config {
             return Ok(path.clone());
         }
-        let found = USUAL_PLACES.iter().map(Path::new).find(|path| path.exists());
-        found.map(Path::to_path_buf).ok_or_else(|| {
-            anyhow::anyhow!("no settings file: looked for {}; name one with --config FILE", USUAL_PLACES.join(", "))
+        usual_settings().map(Path::to_path_buf).ok_or_else(|| {
+            anyhow::anyhow!(
+                "no settings file: looked for {}; name one with --config FILE, or start `flyball demo` here",
+                USUAL_PLACES.join(", ")
+            )
         })
     }
 
     fn load(&self) -> anyhow::Result<Settings> {
         Ok(config::load(&self.path()?)?)
     }
+}
+
+/// Refuses a service that the settings do not name, and says which they do.
+fn known_service(settings: &Settings, service: &ServiceId) -> anyhow::Result<()> {
+    let names = settings.services.iter().map(|spec| spec.id.to_string());
+    let names: Vec<String> = names.collect();
+    anyhow::ensure!(
+        settings.services.iter().any(|spec| spec.id == *service),
+        "{service} is not in the settings; they name {}",
+        if names.len() > 20 { format!("{} others", names.len()) } else { names.join(", ") }
+    );
+    Ok(())
+}
+
+/// Returns the settings that are used when none are named.
+fn usual_settings() -> Option<&'static Path> {
+    USUAL_PLACES.iter().map(Path::new).find(|path| path.exists())
+}
+
+/// Writes a line to the standard output.
+fn print(line: impl std::fmt::Display) -> std::io::Result<()> {
+    use std::io::Write as _;
+    writeln!(std::io::stdout().lock(), "{line}")
 }
 
 /// Form of the output.
@@ -83,6 +115,11 @@ pub enum Output {
 pub fn main(cli: &Cli) -> ExitCode {
     // Fails only if a provider is installed already, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    #[cfg(feature = "failpoints")]
+    if let Some(Err(error)) = cli.halt_at.as_deref().map(halt::arm) {
+        eprintln!("flyball: {error:#}");
+        return ExitCode::FAILURE;
+    }
     let result = match &cli.command {
         Command::Run(args) => block_on(run::run(args)),
         Command::Demo(args) => block_on(demo::demo(args)),
@@ -94,11 +131,17 @@ pub fn main(cli: &Cli) -> ExitCode {
     };
     match result {
         Ok(code) => code,
+        // Whoever reads the output has seen enough, as in `flyball explain ... | head`.
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("flyball: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {

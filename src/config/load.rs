@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::faults::Faults;
-use super::{Settings, parse_yaml};
+use super::{KILL_SWITCH, Settings, parse_yaml};
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +48,27 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     let overrides = OVERRIDES.iter().filter_map(|(variable, key)| Some((*variable, *key, env::var(variable).ok()?)));
     let overrides: Vec<_> = overrides.collect();
     read(&text, &overrides, directory).map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })
+}
+
+/// Returns where the kill switch lies by the settings file at `path`, whatever else in it is at fault: who wants to
+/// stop writes must not have to mend settings first.
+///
+/// # Errors
+/// [`ConfigError::Unreadable`] when the file cannot be read; [`ConfigError::Invalid`] when it is no YAML or names
+/// neither `kill_switch` nor `state`.
+pub fn kill_switch_of(path: &Path) -> Result<PathBuf, ConfigError> {
+    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
+    let invalid = |faults| ConfigError::Invalid { path: path.to_owned(), faults };
+    let tree = parse_yaml(&fs::read_to_string(path).map_err(unreadable)?).map_err(invalid)?;
+    let text = |key: &str| tree.get(key).and_then(Value::as_str).map(PathBuf::from);
+    let state = || Some(env::var("FLYBALL_STATE").ok().map(PathBuf::from).or_else(|| text("state"))?.join(KILL_SWITCH));
+    let switch = text("kill_switch").or_else(state).ok_or_else(|| {
+        let mut faults = Faults::default();
+        faults.add("kill_switch", "is missing, and so is `state`; name the file with --file");
+        invalid(faults)
+    })?;
+    let whole = std::path::absolute(path).map_err(unreadable)?;
+    Ok(whole.parent().unwrap_or(Path::new("/")).join(switch))
 }
 
 /// Reads `text` with `overrides` (variable, key, value); relative paths start at `directory`.
@@ -96,6 +117,20 @@ mod tests {
             faults.to_string(),
             "1 fault\n  listen (from FLYBALL_LISTEN): `everywhere` is not address:port, such as 127.0.0.1:9464"
         );
+    }
+
+    #[test]
+    fn the_kill_switch_is_found_in_faulty_settings() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("flyball.yaml");
+        for (text, expected) in
+            [("state: run\nservices: 7\n", "run/killswitch.yaml"), ("kill_switch: /x/off\nlisten: nowhere", "/x/off")]
+        {
+            fs::write(&file, text).unwrap();
+            assert_eq!(kill_switch_of(&file).unwrap(), directory.path().join(expected));
+        }
+        fs::write(&file, "listen: 127.0.0.1:1\n").unwrap();
+        assert!(kill_switch_of(&file).unwrap_err().to_string().contains("kill_switch"));
     }
 
     #[test]

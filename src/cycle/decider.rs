@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::act::plan;
-use crate::decide::{Deadline, Decider, PolicySet, decide};
+use crate::decide::{Decider, PolicySet, decide};
 use crate::guard::{Context, GuardParams, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
@@ -24,8 +24,6 @@ pub struct Inputs<'a> {
     pub policy: Option<&'a PolicySet>,
     /// The kill switch.
     pub kill: &'a KillState,
-    /// Ends an evaluation that takes too long.
-    pub expired: &'a Deadline,
     /// Why nothing may be proposed now (still warming up, an earlier write not settled, no journal).
     pub hold: Option<&'a str>,
 }
@@ -134,15 +132,7 @@ impl DeciderCore {
             return Proposal::nothing("no policy set is in force");
         };
         let observed = &assessed.observed;
-        decide(
-            &mut self.policies,
-            policy,
-            &self.spec,
-            &observed.features,
-            &assessed.outlook,
-            observed.now,
-            inputs.expired,
-        )
+        decide(&mut self.policies, policy, &self.spec, &observed.features, &assessed.outlook, observed.now)
     }
 
     fn judge(&mut self, assessed: &Assessed, proposal: &Proposal, kill: &KillState) -> Verdict {

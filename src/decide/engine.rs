@@ -1,4 +1,4 @@
-//! The sandbox: script engines with every limit set, each used by one evaluation at a time.
+//! The sandbox: script engines with every limit set. They run at load, each on one thread.
 //!
 //! The operation count that Rhai keeps is not enough: calls of a function pointer clone it, so what
 //! callbacks of `map` or `sort` do never reaches the caller, and one operation may take long. Each engine
@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
 use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage, BasicStringPackage,
     LogicPackage, Package,
@@ -16,11 +15,11 @@ use rhai::{Dynamic, Engine, Module, OptimizationLevel, Shared};
 
 use crate::decide::fault::{DEADLINE_TOKEN, DISABLED};
 
-/// Tells whether the time for a decision is over. Injected, so that a replay can feed what was recorded.
+/// Tells whether the time for loading a set is over. Injected, because this stage reads no clock.
 pub type Deadline = Arc<dyn Fn() -> bool + Send + Sync>;
 
-/// Operations of one rule call; the four original rules need 28 to 40 each.
-pub(super) const RUN_OPERATIONS: u64 = 5_000;
+/// Operations of one rule; the four original rules need 28 to 40 each.
+pub(super) const RULE_OPERATIONS: u64 = 5_000;
 /// Operations of the top level of one file.
 pub(super) const LOAD_OPERATIONS: u64 = 200_000;
 
@@ -78,7 +77,7 @@ pub(super) fn bare(library: &Shared<Module>, operations: u64) -> Engine {
 struct Meter {
     operations: AtomicU64,
     limit: u64,
-    deadline: Mutex<Option<Deadline>>,
+    deadline: Deadline,
 }
 
 impl Meter {
@@ -90,7 +89,7 @@ impl Meter {
             return Some(Dynamic::from(!DEADLINE_TOKEN));
         }
         let look = count % DEADLINE_EVERY == 1;
-        (look && self.deadline.lock().as_ref().is_some_and(|expired| expired())).then(|| Dynamic::from(DEADLINE_TOKEN))
+        (look && (self.deadline)()).then(|| Dynamic::from(DEADLINE_TOKEN))
     }
 }
 
@@ -101,10 +100,17 @@ pub(super) struct MeteredEngine {
 }
 
 impl MeteredEngine {
-    /// Returns an engine with the functions that `register` adds, limited to `operations` an evaluation.
-    pub(super) fn new(library: &Shared<Module>, operations: u64, register: impl FnOnce(&mut Engine)) -> Self {
+    /// Returns an engine with the functions that `register` adds, limited to `operations` an evaluation and
+    /// ended by `deadline`.
+    pub(super) fn new(
+        library: &Shared<Module>,
+        operations: u64,
+        deadline: &Deadline,
+        register: impl FnOnce(&mut Engine),
+    ) -> Self {
         let mut engine = bare(library, operations);
-        let meter = Arc::new(Meter { operations: AtomicU64::new(0), limit: operations, deadline: Mutex::new(None) });
+        let deadline = Arc::clone(deadline);
+        let meter = Arc::new(Meter { operations: AtomicU64::new(0), limit: operations, deadline });
         let ticking = Arc::clone(&meter);
         engine.on_progress(move |_| ticking.tick());
         register(&mut engine);
@@ -115,34 +121,5 @@ impl MeteredEngine {
     pub(super) fn fresh(&self) -> &Engine {
         self.meter.operations.store(0, Ordering::Relaxed);
         &self.engine
-    }
-
-    fn set_deadline(&self, deadline: Option<Deadline>) {
-        *self.meter.deadline.lock() = deadline;
-    }
-}
-
-/// Engines of one policy set, alike but for their meters. There are as many as decisions were ever made
-/// at the same moment.
-pub(super) struct Pool {
-    idle: Mutex<Vec<MeteredEngine>>,
-    make: Box<dyn Fn() -> MeteredEngine + Send + Sync>,
-}
-
-impl Pool {
-    /// Returns a pool that makes its engines by `make`.
-    pub(super) fn new(make: impl Fn() -> MeteredEngine + Send + Sync + 'static) -> Self {
-        Self { idle: Mutex::new(Vec::new()), make: Box::new(make) }
-    }
-
-    /// Runs `work` with an engine that nobody else uses meanwhile, ended by `deadline`.
-    pub(super) fn with<T>(&self, deadline: &Deadline, work: impl FnOnce(&MeteredEngine) -> T) -> T {
-        let idle = self.idle.lock().pop();
-        let engine = idle.unwrap_or_else(|| (self.make)());
-        engine.set_deadline(Some(Arc::clone(deadline)));
-        let result = work(&engine);
-        engine.set_deadline(None);
-        self.idle.lock().push(engine);
-        result
     }
 }

@@ -1,20 +1,15 @@
-//! One decision: every rule called by itself, every condition traced, one proposal.
+//! One decision: every rule evaluated, every condition traced, one proposal. No script runs here.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use rhai::{Array, Position};
+use rhai::Position;
 
-use crate::decide::api::action::Refused;
-use crate::decide::api::clause::Clauses;
-use crate::decide::api::params::Params;
-use crate::decide::api::signal::Service;
-use crate::decide::api::tick::Tick;
 use crate::decide::compile::{PolicySet, Rule};
-use crate::decide::engine::{Deadline, MeteredEngine, RUN_OPERATIONS};
-use crate::decide::fault::{Failure, PolicyFault, explain};
+use crate::decide::fault::{Failure, PolicyFault};
 use crate::decide::held::HeldStates;
 use crate::decide::mute::Mutes;
+use crate::decide::plan::action::Refused;
+use crate::decide::plan::inputs::Inputs;
 use crate::decide::select::select;
 use crate::model::{
     ConditionTrace, Features, Now, Outlook, Proposal, RuleOutcome, RuleTrace, ServiceSpec, TargetReading, Truth,
@@ -22,7 +17,7 @@ use crate::model::{
 
 /// State of the decide stage for one service: how long conditions have held, and which rules are muted.
 /// Starts empty, which only delays actions.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Decider {
     held: HeldStates,
     mutes: Mutes,
@@ -37,8 +32,7 @@ impl Decider {
 
 /// Evaluates every rule of `set` for one service and chooses at most one action.
 ///
-/// Never fails: what goes wrong inside a rule is that rule's outcome. `expired` ends the evaluation when it
-/// answers true; it is asked between rules and every 64 operations.
+/// Never fails: what goes wrong inside a rule is that rule's outcome.
 pub fn decide(
     state: &mut Decider,
     set: &PolicySet,
@@ -46,15 +40,12 @@ pub fn decide(
     features: &Features,
     outlook: &Outlook,
     now: Now,
-    expired: &Deadline,
 ) -> Proposal {
-    let service = Service(Arc::new(Tick::new(spec, features, outlook, now, &set.texts)));
-    let params = Params::bind(&set.parameters, spec);
+    let values: Vec<_> = set.parameters.iter().map(|parameter| parameter.value_for(spec)).collect();
+    let inputs = Inputs::new((spec, features, outlook), now, (&set.parameters, &values), &set.texts);
     state.mutes.begin(set.revision());
-    let rules: Vec<RuleTrace> = set.pool.with(expired, |engine| {
-        let mut evaluation = Evaluation { state, set, engine, service: &service, params: &params, now, expired };
-        set.rules.iter().map(|rule| evaluation.rule(rule)).collect()
-    });
+    let mut evaluation = Evaluation { state, inputs, values: &values, now };
+    let rules: Vec<RuleTrace> = set.rules.iter().map(|rule| evaluation.rule(rule)).collect();
     state.held.prune(now);
     let choice = select(&rules, replicas(&features.target), &set.otherwise);
     Proposal { revision: Some(set.revision().clone()), rules, choice }
@@ -67,12 +58,10 @@ fn replicas(target: &TargetReading) -> Option<u32> {
 /// What the rules of one decision share.
 struct Evaluation<'a> {
     state: &'a mut Decider,
-    set: &'a PolicySet,
-    engine: &'a MeteredEngine,
-    service: &'a Service,
-    params: &'a Params,
+    inputs: Inputs<'a>,
+    /// Values of the set's parameters, in their order.
+    values: &'a [Result<f64, Arc<str>>],
     now: Now,
-    expired: &'a Deadline,
 }
 
 impl Evaluation<'_> {
@@ -80,13 +69,9 @@ impl Evaluation<'_> {
         if self.state.mutes.is_muted(&rule.name, self.now) {
             return empty_trace(rule, RuleOutcome::Muted);
         }
-        if (self.expired)() {
-            // Not this rule's failure: it was not reached, so it is not counted against it.
-            return empty_trace(rule, RuleOutcome::Error { message: Failure::Deadline.to_string() });
-        }
-        let trace = match call(self.engine, self.set, rule, self.service, self.params) {
-            Ok(clauses) => self.trace(rule, clauses),
-            Err((failure, position)) => empty_trace(rule, self.error(rule, &failure, position)),
+        let trace = match self.bad_parameter(rule) {
+            Some(fault) => empty_trace(rule, error(rule, rule.position, &Failure::Script(fault.to_string()))),
+            None => self.trace(rule),
         };
         if matches!(trace.outcome, RuleOutcome::Error { .. }) {
             self.state.mutes.failed(&rule.name, self.now);
@@ -96,20 +81,31 @@ impl Evaluation<'_> {
         trace
     }
 
-    fn trace(&mut self, rule: &Rule, clauses: Clauses) -> RuleTrace {
+    fn bad_parameter(&self, rule: &Rule) -> Option<&str> {
+        let mut values = rule.parameters.iter().filter_map(|position| self.values.get(*position));
+        values.find_map(|value| value.as_ref().err()).map(|fault| &**fault)
+    }
+
+    fn trace(&mut self, rule: &Rule) -> RuleTrace {
         let mut trace = empty_trace(rule, RuleOutcome::NotMatched);
-        trace.notes = clauses.notes;
-        trace.conditions.reserve_exact(clauses.conditions.len());
+        trace.notes.clone_from(&rule.body.notes);
+        trace.conditions.reserve_exact(rule.body.conditions.len());
         let mut all = Truth::True;
-        for (position, (condition, negated)) in clauses.conditions.into_iter().enumerate() {
-            let (holds, held_for) = self.state.held.apply(&rule.name, position, &condition, self.now);
-            let holds = if negated { holds.negated() } else { holds };
+        for (position, (condition, negated)) in rule.body.conditions.iter().enumerate() {
+            let evaluated = condition.evaluate(&self.inputs);
+            let (holds, held_for) = match &condition.held {
+                None => (evaluated.trace.holds, None),
+                Some(held) => {
+                    let key = (Arc::clone(&rule.name), position);
+                    self.state.held.apply(key, held, &evaluated, &self.inputs, self.now)
+                }
+            };
+            let holds = if *negated { holds.negated() } else { holds };
             all = all.and(holds);
-            trace.conditions.push(ConditionTrace { negated, held_for, holds, ..condition.trace });
+            trace.conditions.push(ConditionTrace { negated: *negated, held_for, holds, ..evaluated.trace });
         }
-        let Some(wanted) = clauses.action else { return trace };
-        trace.backed_by_arrivals = wanted.backed_by_arrivals;
-        trace.outcome = match (all, &wanted.action) {
+        let action = rule.body.action.action(&self.inputs);
+        trace.outcome = match (all, &action) {
             (Truth::False, _) => RuleOutcome::NotMatched,
             (Truth::Unknown, _) => RuleOutcome::Unknown,
             (Truth::True, Ok(_)) => RuleOutcome::Matched,
@@ -118,20 +114,17 @@ impl Evaluation<'_> {
                 RuleOutcome::Unknown
             }
             (Truth::True, Err(Refused::Invalid(why))) => {
-                self.error(rule, &Failure::InvalidAction(why.clone()), wanted.position)
+                error(rule, rule.body.position, &Failure::InvalidAction(why.clone()))
             }
         };
-        trace.action = wanted.action.ok();
+        trace.action = action.ok();
         trace
     }
+}
 
-    fn error(&self, rule: &Rule, failure: &Failure, position: Position) -> RuleOutcome {
-        let path = self.set.files.get(rule.file).map_or("", |file| file.path.as_str());
-        let position = if position.is_none() { rule.position } else { position };
-        RuleOutcome::Error {
-            message: PolicyFault::at(path, position, Some(&*rule.name), failure.to_string()).to_string(),
-        }
-    }
+fn error(rule: &Rule, position: Position, failure: &Failure) -> RuleOutcome {
+    let fault = PolicyFault::at(&rule.file, position, Some(&*rule.name), failure.to_string());
+    RuleOutcome::Error { message: fault.to_string() }
 }
 
 fn empty_trace(rule: &Rule, outcome: RuleOutcome) -> RuleTrace {
@@ -142,31 +135,7 @@ fn empty_trace(rule: &Rule, outcome: RuleOutcome) -> RuleTrace {
         outcome,
         conditions: Vec::new(),
         action: None,
-        backed_by_arrivals: false,
+        backed_by_arrivals: rule.backed_by_arrivals,
         notes: Vec::new(),
-    }
-}
-
-/// Calls one rule in the environment of its own file.
-///
-/// # Errors
-/// What stopped it, and where.
-pub(super) fn call(
-    engine: &MeteredEngine,
-    set: &PolicySet,
-    rule: &Rule,
-    service: &Service,
-    params: &Params,
-) -> Result<Clauses, (Failure, Position)> {
-    let Some(file) = set.files.get(rule.file) else {
-        return Err((Failure::Script("its file is gone".to_owned()), Position::NONE));
-    };
-    let engine = engine.fresh();
-    // The engine is immutable during a call, so a panic inside it leaves nothing half done.
-    let call = AssertUnwindSafe(|| rule.body.call::<Array>(engine, &file.ast, (service.clone(), params.clone())));
-    match catch_unwind(call) {
-        Ok(Ok(list)) => Clauses::read(list).map_err(|message| (Failure::Script(message), Position::NONE)),
-        Ok(Err(error)) => Err(explain(&error, RUN_OPERATIONS)),
-        Err(_) => Err((Failure::Panic, Position::NONE)),
     }
 }

@@ -53,7 +53,7 @@ impl fmt::Display for PolicyFault {
     }
 }
 
-/// Why a rule did not come to an end. The text of each starts with the word that names its kind.
+/// Why a rule could not be loaded or evaluated. The text of each starts with the word that names its kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Failure {
     /// The operation limit.
@@ -62,8 +62,8 @@ pub(super) enum Failure {
         /// The limit.
         limit: u64,
     },
-    /// The deadline of the decision.
-    #[error("deadline: the time for this decision is over")]
+    /// The deadline of the load.
+    #[error("deadline: the time for loading the set is over")]
     Deadline,
     /// A string, array or map grew too large.
     #[error("limit: {0}")]

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::decide::api::condition::Condition;
-use crate::decide::api::quantity::Stamp;
+use crate::decide::plan::condition::{Evaluated, Held};
+use crate::decide::plan::inputs::{Inputs, Stamp};
 use crate::model::proposal::HeldFor;
 use crate::model::time::elapsed;
 use crate::model::{Now, Timestamp, Truth};
@@ -16,11 +16,27 @@ use crate::model::{Now, Timestamp, Truth};
 /// A hole this long only pauses, however often the source is scraped: two ticks of the loop.
 const MIN_GAP: Duration = Duration::from_secs(30);
 
+/// Which condition it is: exactly as written, and with which parameters. Another one in its place starts anew.
+#[derive(Debug, Clone, PartialEq)]
+struct Identity {
+    fingerprint: Arc<str>,
+    parameters: Vec<Option<f64>>,
+}
+
+impl Identity {
+    fn of(held: &Held, inputs: &Inputs<'_>) -> Self {
+        let parameters = held.parameters.iter().map(|name| inputs.parameter(name).number.ok());
+        Self { fingerprint: Arc::clone(&held.fingerprint), parameters: parameters.collect() }
+    }
+}
+
+/// Where a condition stands: rule and position among its conditions.
+pub(super) type Place = (Arc<str>, usize);
+
 /// What is known of one condition.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Held {
-    /// The condition in words, bound included; another condition in its place starts anew.
-    phrase: String,
+#[derive(Debug, Clone, PartialEq)]
+struct State {
+    identity: Identity,
     so_far: Duration,
     /// Newest sample for which it was true.
     last: Timestamp,
@@ -32,68 +48,66 @@ struct Held {
     paused: bool,
 }
 
-/// All `held_for` conditions of one service, by rule and position.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct HeldStates(BTreeMap<(Arc<str>, usize), Held>);
+/// All `held_for` conditions of one service.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct HeldStates(BTreeMap<Place, State>);
 
 impl HeldStates {
-    /// Returns the truth of `condition` under its `held_for`, and the progress to show. Without `held_for`
-    /// its truth is returned as it is.
+    /// Returns the truth of a condition under its `held_for`, and the progress to show.
     pub(super) fn apply(
         &mut self,
-        rule: &Arc<str>,
-        position: usize,
-        condition: &Condition,
+        place: Place,
+        held: &Held,
+        condition: &Evaluated,
+        inputs: &Inputs<'_>,
         now: Now,
     ) -> (Truth, Option<HeldFor>) {
-        let holds = condition.trace.holds;
-        let Some(needed) = condition.held else { return (holds, None) };
-        let key = (Arc::clone(rule), position);
-        let phrase = condition.phrase();
-        if self.0.get(&key).is_some_and(|held| held.phrase != phrase && holds != Truth::Unknown) {
-            self.0.remove(&key);
+        let identity = Identity::of(held, inputs);
+        if self.0.get(&place).is_some_and(|state| state.identity != identity) {
+            self.0.remove(&place);
         }
+        let holds = condition.trace.holds;
         let so_far = match (holds, condition.stamp) {
-            (Truth::True, Some(stamp)) => self.extend(key, phrase, stamp, now),
-            (Truth::True, None) => Duration::ZERO,
-            (Truth::Unknown, _) => self.pause(&key, now),
-            (Truth::False, _) => {
-                self.0.remove(&key);
+            (Truth::True, Some(stamp)) => self.extend(place, identity, stamp, now),
+            (Truth::Unknown, _) => self.pause(&place, now),
+            (Truth::True, None) | (Truth::False, _) => {
+                self.0.remove(&place);
                 Duration::ZERO
             }
         };
-        let holds = if holds == Truth::True { Truth::of(so_far > needed) } else { holds };
-        (holds, Some(HeldFor { needed, so_far }))
+        let holds = if holds == Truth::True { Truth::of(so_far > held.needed) } else { holds };
+        (holds, Some(HeldFor { needed: held.needed, so_far }))
     }
 
     /// Forgets what was not seen for longer than it may pause.
     pub(super) fn prune(&mut self, now: Now) {
-        self.0.retain(|_, held| now.since(held.seen) <= held.max_gap);
+        self.0.retain(|_, state| now.since(state.seen) <= state.max_gap);
     }
 
-    fn extend(&mut self, key: (Arc<str>, usize), phrase: String, stamp: Stamp, now: Now) -> Duration {
+    fn extend(&mut self, place: Place, identity: Identity, stamp: Stamp, now: Now) -> Duration {
         let max_gap = stamp.interval.saturating_mul(2).max(MIN_GAP);
-        let start = Held { phrase, so_far: Duration::ZERO, last: stamp.at, max_gap, seen: now.mono, paused: false };
-        let held = self.0.entry(key).or_insert(start);
-        let hole = elapsed(stamp.at, held.last);
-        if stamp.at < held.last || hole > max_gap {
-            held.so_far = Duration::ZERO;
-        } else if !held.paused {
-            held.so_far = held.so_far.saturating_add(hole);
+        let (so_far, last, seen) = (Duration::ZERO, stamp.at, now.mono);
+        let start = State { identity, so_far, last, max_gap, seen, paused: false };
+        let state = self.0.entry(place).or_insert(start);
+        let hole = elapsed(stamp.at, state.last);
+        if stamp.at < state.last || hole > max_gap {
+            state.so_far = Duration::ZERO;
+        } else if !state.paused {
+            state.so_far = state.so_far.saturating_add(hole);
         }
-        held.last = stamp.at;
-        held.seen = now.mono;
-        held.max_gap = max_gap;
-        held.paused = false;
-        held.so_far
+        state.last = last;
+        state.seen = seen;
+        state.max_gap = max_gap;
+        state.paused = false;
+        state.so_far
     }
 
-    fn pause(&mut self, key: &(Arc<str>, usize), now: Now) -> Duration {
-        let Some(held) = self.0.get_mut(key) else { return Duration::ZERO };
-        if !held.paused {
-            held.paused = true;
-            held.seen = now.mono;
+    fn pause(&mut self, place: &Place, now: Now) -> Duration {
+        let Some(state) = self.0.get_mut(place) else { return Duration::ZERO };
+        if !state.paused {
+            state.paused = true;
+            state.seen = now.mono;
         }
-        held.so_far
+        state.so_far
     }
 }

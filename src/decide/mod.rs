@@ -4,20 +4,27 @@
 //! whose comparisons are true, false or unknown, and unknown never acts. Every condition of every rule is
 //! evaluated and traced, also when nothing is done.
 //!
+//! What a rule does cannot depend on data, only what comes of it. So scripts run at load alone, in a sandbox,
+//! and leave trees of conditions; a decision evaluates those. A script that never ends, fails or names what is
+//! not there never gets into a set.
+//!
 //! | file | duty |
 //! |---|---|
-//! | [`vocabulary`] | which signals policies may name |
-//! | [`compile`](mod@compile) | files to a checked set, whole or not at all |
-//! | `probe` | every rule tried once at load |
-//! | [`engine`] | the sandbox and its limits |
+//! | `vocabulary` | which signals policies may name |
+//! | `compile` | files to a checked set, whole or not at all |
+//! | `declare` | the top level of the files |
+//! | `engine` | the sandbox and its limits |
 //! | `api` | what policies are written in |
-//! | [`evaluate`] | one decision |
+//! | `build` | the one call of each rule |
+//! | `plan` | what it leaves: conditions and an action as trees |
+//! | `evaluate` | one decision over those trees |
 //! | `held`, `mute` | what a service's decider remembers |
 //! | `select` | one action out of all that matched |
-//! | [`fault`] | what can be wrong, with file, line, column and rule |
+//! | `fault` | what can be wrong, with file, line, column and rule |
 //!
 //! ```
-//! use flyball::decide::{Vocabulary, compile};
+//! use std::sync::Arc;
+//! use flyball::decide::{Deadline, Vocabulary, compile};
 //!
 //! let policy = r#"
 //!     rule("scale_up", #{ priority: 300, goal: "protect" }, |s, p| [
@@ -25,29 +32,32 @@
 //!         scale_by(1.5),
 //!     ]);
 //! "#;
-//! let set = compile([("traffic.rhai", policy)], &Vocabulary::of([]).unwrap()).unwrap();
+//! let (words, never): (_, Deadline) = (Vocabulary::of([]).unwrap(), Arc::new(|| false));
+//! let set = compile([("traffic.rhai", policy)], &words, &never).unwrap();
 //! assert_eq!(set.rules().collect::<Vec<_>>(), ["scale_up"]);
 //!
-//! let faults = compile([("traffic.rhai", &policy.replace("cpu", "cpx"))], &Vocabulary::of([]).unwrap()).unwrap_err();
-//! assert!(faults[0].to_string().starts_with("traffic.rhai:3:14: rule scale_up: unknown signal `cpx`"));
+//! let faults = compile([("traffic.rhai", &*policy.replace("cpu", "cpx"))], &words, &never).unwrap_err();
+//! assert!(faults[0].to_string().starts_with("traffic.rhai:3:15: rule scale_up: unknown signal `cpx`"));
 //! ```
 
 mod api;
-pub mod compile;
-pub mod engine;
-pub mod evaluate;
-pub mod fault;
+mod build;
+mod compile;
+mod declare;
+mod engine;
+mod evaluate;
+mod fault;
 mod held;
 mod mute;
-mod probe;
+mod plan;
 mod select;
-pub mod vocabulary;
+mod vocabulary;
 
-pub use api::params::Parameter;
 pub use compile::{PolicySet, compile};
 pub use engine::Deadline;
 pub use evaluate::{Decider, decide};
 pub use fault::PolicyFault;
+pub use plan::parameter::Parameter;
 pub use vocabulary::{Vocabulary, VocabularyError};
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! direction, the smaller step. Opposite directions on one knob are a conflict, and a conflict does nothing:
 //! whoever wrote both rules has to say which one counts. On different knobs the first of the set wins.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::model::{Action, Choice, Direction, RuleOutcome, RuleTrace, Truth};
@@ -87,7 +88,7 @@ fn reason(rules: &[RuleTrace], otherwise: &Arc<str>) -> Arc<str> {
         return format!("{otherwise} (rule {} failed)", rule.rule).into();
     }
     let nearest = rules.iter().filter(|rule| !rule.conditions.is_empty()).min_by_key(|rule| {
-        (rule.conditions.iter().filter(|condition| condition.holds != Truth::True).count(), -rule.priority)
+        (rule.conditions.iter().filter(|condition| condition.holds != Truth::True).count(), Reverse(rule.priority))
     });
     let Some(rule) = nearest else { return Arc::clone(otherwise) };
     let blocking = rule.conditions.iter().find(|condition| condition.holds == Truth::False);

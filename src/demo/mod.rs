@@ -1,24 +1,10 @@
 //! The plant of `sim` served over loopback, so that the ordinary loop with its ordinary adapters can be pointed at it.
 //!
-//! | file | what |
+//! | part | what |
 //! |---|---|
-//! | [`queries`] | the queries that are understood: one table for the server and for the demo's settings |
-//! | [`selector`] | label matchers inside those queries |
-//! | [`prometheus`] | the HTTP API of Prometheus, as far as flyball meets it |
-//! | [`answer`] | its JSON |
-//! | [`telemetry`] | what it serves: the plant |
-//! | [`fleet`] | what it serves in benchmarks: thousands of services at next to no cost |
-//! | [`kubernetes`] | a Kubernetes API server, as far as flyball meets one |
-//! | [`objects`] | the store behind it, and the history of writes |
-//! | [`resource`] | the kinds it serves and their JSON |
-//! | [`status`] | errors in the API's form |
-//! | [`watching`] | watches |
-//! | [`faults`] | faults that tests order |
-//! | [`connection`] | connections that can be broken off |
-//! | [`call`], [`discovery`] | requests taken apart; the documents by which clients find their way |
-//! | [`view_model`] | what the views show, as plain data |
-//! | [`view`] | the live view in a terminal |
-//! | [`lines`] | the same without a terminal, as text or JSON |
+//! | [`prometheus`] | a Prometheus double that tells what the plant does |
+//! | [`kubernetes`] | a Kubernetes API double that holds what is asked of it |
+//! | [`view`] | what people and programs see of it |
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,29 +13,17 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::model::{ServiceId, Timestamp};
-use crate::sim::{Plant, PodCounts, Scenario, Score, StockTwin};
+use crate::sim::{BurstState, Plant, PodCounts, Scenario, Score, StockTwin};
 
 use prometheus::PrometheusDouble;
-use telemetry::PlantTelemetry;
+use prometheus::telemetry::PlantTelemetry;
 
-pub mod answer;
-pub mod call;
-pub mod connection;
-pub mod discovery;
-pub mod faults;
-pub mod fleet;
 pub mod kubernetes;
-pub mod lines;
-pub mod objects;
 pub mod prometheus;
-pub mod queries;
-pub mod resource;
-pub mod selector;
-pub mod status;
-pub mod telemetry;
 pub mod view;
-pub mod view_model;
-pub mod watching;
+
+pub use kubernetes::{faults, objects};
+pub use prometheus::{fleet, queries};
 
 /// A running demo: a plant that flyball governs, its twin under the stock autoscaler, and the telemetry
 /// endpoint. The endpoint ends when this is dropped.
@@ -71,6 +45,8 @@ pub struct PlantSnapshot {
     pub pods: PodCounts,
     /// p99 latency, seconds.
     pub p99: f64,
+    /// Where its surge or flash crowd stands.
+    pub burst: Option<BurstState>,
 }
 
 /// What the run cost so far, for each service.
@@ -105,12 +81,6 @@ impl Demo {
     /// Returns the base URL of the telemetry endpoint.
     pub fn prometheus_url(&self) -> String {
         self.prometheus.url()
-    }
-
-    /// Returns how many rounds of telemetry were asked so far. A runner that sees it stand still while plant
-    /// time passes knows that the loop has fallen behind, and halts the plant.
-    pub fn rounds(&self) -> u64 {
-        self.prometheus.rounds()
     }
 
     /// Returns the moment at which the plant stands.
@@ -152,6 +122,7 @@ impl Demo {
             rps: service.rps_now(),
             pods: service.counts(now),
             p99: service.p99_now(),
+            burst: service.plan().workload.burst(now),
         };
         plant.services().map(snapshot).collect()
     }

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
-use super::fleet::Fleet;
-use super::queries::{QUERIES, sample_time_query};
+use super::prometheus::fleet::Fleet;
+use super::prometheus::queries::{QUERIES, sample_time_query};
 use super::*;
 
 fn start_at() -> Timestamp {
@@ -85,7 +85,6 @@ async fn a_round_by_get_and_by_post_shows_the_plant() {
     assert_eq!(name, "search");
     let truth = demo.snapshot().iter().find(|service| service.service.name() == "search").unwrap().rps;
     assert!((value / truth - 1.0).abs() < 0.1, "{value} {truth}");
-    assert_eq!(demo.rounds(), 3, "the arrival rate was asked three times");
 }
 
 #[tokio::test]

@@ -28,8 +28,8 @@ pub struct SignalFeatures {
     pub change_5m: Option<Finite>,
     /// Maximum over the last 5 minutes.
     pub max_5m: Option<Finite>,
-    /// Smaller of the two newest distinct samples, if both are within the staleness limit: what a rise has
-    /// confirmed, so that one odd sample moves nothing.
+    /// Smaller of the two newest distinct samples, if the signal is fresh and at most one scrape is missing between
+    /// them: what a rise has confirmed, so that one odd sample moves nothing.
     pub confirmed: Option<Finite>,
     /// More than ten times larger than the sample before and not yet confirmed three times.
     pub suspect: bool,

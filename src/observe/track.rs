@@ -58,7 +58,7 @@ impl Track {
             p99_5m: p99(five.clone().map(|sample| sample.value.get())),
             change_5m: self.change(limit, now),
             max_5m: five.map(|sample| sample.value).reduce(|most, value| if value > most { value } else { most }),
-            confirmed: self.confirmed(&reading, limit, now),
+            confirmed: self.confirmed(spec, &reading),
             suspect: matches!(self.window.unconfirmed(), Some((Mark::Risen, _))),
             provisional: self.minutes.provisional(&self.window),
             closed,
@@ -131,11 +131,13 @@ impl Track {
         (earlier > 0.0).then(|| Finite::new((latest - earlier) / earlier)).flatten()
     }
 
-    fn confirmed(&self, reading: &Reading, limit: Duration, now: Now) -> Option<Finite> {
-        let newest = reading.fresh()?;
+    /// Returns the smaller of the two newest samples, if at most one scrape is missing between them. Their age as such
+    /// says nothing: with a source that publishes late the second is often beyond the limit of the first.
+    fn confirmed(&self, spec: &SignalSpec, reading: &Reading) -> Option<Finite> {
+        let Reading::Fresh { sample: newest, .. } = reading else { return None };
         let second = self.window.readable().nth(1)?;
-        let smaller = if newest < second.value { newest } else { second.value };
-        (elapsed(now.wall, second.at) <= limit).then_some(smaller)
+        let smaller = if newest.value < second.value { newest.value } else { second.value };
+        (elapsed(newest.at, second.at) <= spec.scrape_interval.saturating_mul(2)).then_some(smaller)
     }
 }
 

@@ -40,7 +40,7 @@ pub struct ServiceSnapshot {
 /// How the process stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
-    /// Whether the loop can decide: sources warm, policy loaded, open intents settled, journal writable.
+    /// Whether the loop can decide: sources warm and answering, policy loaded, open intents settled, journal writable.
     pub ready: bool,
     /// What is still missing, or wrong.
     pub waiting_for: Vec<String>,

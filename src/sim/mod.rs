@@ -36,6 +36,7 @@ pub use scenario::{Scenario, ServicePlan};
 pub use score::Score;
 pub use service::{PodCounts, Signal, SimService};
 pub use twin::{StockTwin, run_stock};
+pub use workload::BurstState;
 
 /// Seconds that one step of the plant lasts.
 pub const TICK_SECONDS: i64 = 5;

@@ -35,7 +35,45 @@ pub struct Burst {
     pub fall: i64,
 }
 
+/// Where a burst stands at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum BurstState {
+    /// It comes each day; the next one in so many seconds.
+    Due {
+        /// Seconds until it begins.
+        seconds: i64,
+    },
+    /// It is on.
+    On {
+        /// Seconds since it began.
+        seconds: i64,
+        /// Whether it comes each day.
+        recurring: bool,
+    },
+}
+
 impl Burst {
+    /// Returns where it stands at second `at`; `None` for a single burst that is over or that nobody knows of.
+    pub fn state(&self, at: i64) -> Option<BurstState> {
+        let lasts = self.rise + self.hold + self.fall;
+        match self.begins {
+            Begins::Daily(second) => {
+                let since = at.saturating_sub(second).rem_euclid(DAY);
+                let on = since < lasts;
+                Some(if on {
+                    BurstState::On { seconds: since, recurring: true }
+                } else {
+                    BurstState::Due { seconds: DAY - since }
+                })
+            }
+            Begins::Once(second) => {
+                let since = at.saturating_sub(second);
+                (0..lasts).contains(&since).then_some(BurstState::On { seconds: since, recurring: false })
+            }
+        }
+    }
+
     /// Returns how much of the burst there is at second `at`, 0 to 1.
     fn share(&self, at: i64) -> f64 {
         let since = match self.begins {
@@ -68,6 +106,14 @@ pub struct Workload {
     pub wander: f64,
     /// Recurring and single bursts; their factors multiply.
     pub bursts: Vec<Burst>,
+}
+
+impl Workload {
+    /// Returns where its bursts stand at second `at`: the first that is on, else the first that is due.
+    pub fn burst(&self, at: i64) -> Option<BurstState> {
+        let states = || self.bursts.iter().filter_map(|burst| burst.state(at));
+        states().find(|state| matches!(state, BurstState::On { .. })).or_else(|| states().next())
+    }
 }
 
 /// A workload under one seed.
@@ -191,6 +237,26 @@ mod tests {
         }
         assert!(ratio(MONDAY + 15 * 3600 + 200) > 2.7);
         assert!((ratio(MONDAY + DAY + 15 * 3600 + 200) - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_burst_is_due_on_or_unknown() {
+        let daily = Burst { begins: Begins::Daily(12 * 3600), factor: 3.0, rise: 60, hold: 600, fall: 60 };
+        let once = Burst { begins: Begins::Once(MONDAY + 12 * 3600), ..daily };
+        let at = |seconds: i64| MONDAY + 12 * 3600 + seconds;
+        let on = |seconds, recurring| Some(BurstState::On { seconds, recurring });
+        for (seconds, expected_daily, expected_once) in [
+            (-60, Some(BurstState::Due { seconds: 60 }), None),
+            (0, on(0, true), on(0, false)),
+            (719, on(719, true), on(719, false)),
+            (720, Some(BurstState::Due { seconds: DAY - 720 }), None),
+        ] {
+            assert_eq!(
+                (daily.state(at(seconds)), once.state(at(seconds))),
+                (expected_daily, expected_once),
+                "{seconds}"
+            );
+        }
     }
 
     #[test]

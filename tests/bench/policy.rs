@@ -48,18 +48,18 @@ pub fn run() -> anyhow::Result<Figures> {
         ("traffic.rhai", include_str!("../../deploy/policies/traffic.rhai")),
         ("rest.rhai", include_str!("policies/rest_of_the_four.rhai")),
     ];
-    let set = compile(files, &Vocabulary::of([&spec])?).map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
+    let set = compile(files, &Vocabulary::of([&spec])?, &deadline()).map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
     let now = Now { wall: Timestamp::from_second(1_700_000_000)?, mono: Duration::from_secs(1000) };
     let inputs: Vec<_> = (0..INPUTS).map(|input| self::input(&spec, input as u64, now)).collect();
     let mut decider = Decider::new();
-    let proposal = decide(&mut decider, &set, &spec, &inputs[0].0, &inputs[0].1, now, &deadline());
+    let proposal = decide(&mut decider, &set, &spec, &inputs[0].0, &inputs[0].1, now);
     let conditions: usize = proposal.rules.iter().map(|rule| rule.conditions.len()).sum();
     let mut runs = Vec::new();
     for _ in 0..RUNS {
         let started = ThreadTime::now();
         for decision in 0..DECISIONS {
             let (features, outlook) = inputs.get(decision % INPUTS).context("an input")?;
-            black_box(decide(&mut decider, &set, &spec, features, outlook, now, &deadline()));
+            black_box(decide(&mut decider, &set, &spec, features, outlook, now));
         }
         runs.push(started.elapsed().as_secs_f64() * 1e6 / DECISIONS as f64);
     }

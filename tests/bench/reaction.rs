@@ -7,18 +7,17 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use flyball::cycle::stages::{Deadline, FleetLimits};
+use flyball::cycle::stages::FleetLimits;
 use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::objects::{Objects, Write};
 use flyball::instrument::Metrics;
 use flyball::ports::TelemetrySource;
-use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::Figures;
 use crate::measure::{median, ms, quantile};
 use crate::process::scratch;
-use crate::world::{Source, lateness, name, ports, run_for, settings};
+use crate::world::{NotingJournal, Source, lateness, name, ports, run_for, settings};
 
 /// The figures of [`run`].
 pub const IDS: &[&str] = &["sample_to_patch_p50_ms", "sample_to_patch_p99_ms"];
@@ -72,45 +71,28 @@ pub fn run() -> anyhow::Result<Figures> {
     ])
 }
 
-/// Lets one source answer for all services each second, and takes the time from the answer to the end of the last of
-/// their decisions: under a steady load, in which nothing is new to the journal, as in most rounds of most days.
+/// Lets one source answer for all services each second, and takes the time from the answer to the last of their
+/// decisions (to its beginning; one takes microseconds): under a steady load, in which nothing is new to the journal, as in most rounds of most days.
 pub fn batch() -> anyhow::Result<Figures> {
     let api = Api::start()?;
     let directory = scratch()?;
     let mut settings = settings(directory.path(), &api.url, 1, SERVICES, "mode: shadow")?;
     settings.sources.iter_mut().for_each(|source| source.interval = Duration::from_secs(1));
     let source = Source::steady(Duration::from_millis(1));
-    DECIDED.lock().clear();
-    block_on(async {
+    let journal = block_on(async {
         let metrics = Arc::new(Metrics::new());
         let sources = BTreeMap::from([("s0".to_owned(), source.clone() as Arc<dyn TelemetrySource>)]);
         let mut ports = ports(&settings, &metrics, sources).await?;
-        ports.deadline = noting_deadline;
-        run_for(&settings, ports, metrics, Duration::from_secs(32)).await
+        let journal = NotingJournal::new(ports.journal.clone());
+        ports.journal = journal.clone();
+        run_for(&settings, ports, metrics, Duration::from_secs(32)).await?;
+        Ok(journal)
     })?;
-    let rounds = lateness(&source.handed_over(), DECIDED.lock().iter().copied());
+    let rounds = lateness(&source.handed_over(), journal.begun());
     let whole = rounds.iter().skip(2).filter(|round| round.len() == SERVICES);
     let mut last: Vec<f64> = whole.filter_map(|round| round.iter().max()).map(|last| ms(*last)).collect();
     ensure!(last.len() >= 20, "{} rounds in which all decided, of {}", last.len(), rounds.len());
     Ok(vec![("batch_1k_decided_ms", median(&mut last))])
-}
-
-/// When decisions ended. The maker of deadlines is a plain function, so this cannot live elsewhere.
-static DECIDED: Mutex<Vec<Instant>> = Mutex::new(Vec::new());
-
-/// Makes a deadline that never comes and that notes when the decision it was made for lets go of it.
-fn noting_deadline() -> Deadline {
-    struct Noted;
-    impl Drop for Noted {
-        fn drop(&mut self) {
-            DECIDED.lock().push(Instant::now());
-        }
-    }
-    let noted = Noted;
-    Arc::new(move || {
-        let _ = &noted;
-        false
-    })
 }
 
 fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

@@ -164,22 +164,29 @@ impl TelemetrySource for Source {
     }
 }
 
-/// A journal that notes when each decision was handed to it.
+/// A journal that notes the time of decisions: of all as they begin, when the loop asks whether it is well, and of
+/// those that are kept as they are handed over.
 pub struct NotingJournal {
     inner: Arc<dyn Journal>,
-    decisions: Mutex<Vec<(Instant, ServiceId)>>,
+    begun: Mutex<Vec<Instant>>,
+    kept: Mutex<Vec<(Instant, ServiceId)>>,
 }
 
 impl NotingJournal {
     /// Returns a journal over `inner`.
     pub fn new(inner: Arc<dyn Journal>) -> Arc<Self> {
-        Arc::new(Self { inner, decisions: Mutex::default() })
+        Arc::new(Self { inner, begun: Mutex::default(), kept: Mutex::default() })
     }
 
-    /// Returns when decisions of services for which `counts` is true were handed to it.
-    pub fn decisions(&self, counts: impl Fn(&ServiceId) -> bool) -> Vec<Instant> {
-        let decisions = self.decisions.lock();
-        decisions.iter().filter(|(_, service)| counts(service)).map(|(at, _)| *at).collect()
+    /// Returns when decisions began.
+    pub fn begun(&self) -> Vec<Instant> {
+        self.begun.lock().clone()
+    }
+
+    /// Returns when decisions of services for which `counts` is true were handed over.
+    pub fn kept(&self, counts: impl Fn(&ServiceId) -> bool) -> Vec<Instant> {
+        let kept = self.kept.lock();
+        kept.iter().filter(|(_, service)| counts(service)).map(|(at, _)| *at).collect()
     }
 }
 
@@ -203,12 +210,13 @@ impl Journal for NotingJournal {
 
     fn submit(&self, entry: Entry) {
         if let Entry::Decision(record) = &entry {
-            self.decisions.lock().push((Instant::now(), record.id.service.clone()));
+            self.kept.lock().push((Instant::now(), record.id.service.clone()));
         }
         self.inner.submit(entry);
     }
 
     fn health(&self) -> Result<(), JournalError> {
+        self.begun.lock().push(Instant::now());
         self.inner.health()
     }
 

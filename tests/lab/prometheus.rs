@@ -19,7 +19,7 @@ use crate::worker::Worker;
 const INSTALL: &str = "run scripts/test, or: apt-get install prometheus";
 const READY: Duration = Duration::from_secs(30);
 /// Seconds between two backfilled samples.
-pub const STEP: usize = 15;
+pub const STEP: usize = 5;
 
 /// A server; it is killed when it is dropped.
 #[derive(Debug)]
@@ -211,6 +211,6 @@ impl Drop for Prometheus {
 }
 
 /// Returns a port that is free now.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a loopback port is free").port()
 }

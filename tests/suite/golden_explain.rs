@@ -1,6 +1,6 @@
 //! How a record reads. A change of these texts is a change of what operators see.
 
-use flyball::model::explain::{sentence, text};
+use flyball::model::explain::{headline, sentence, text};
 use flyball::model::{DecisionId, DecisionRecord, Impact, Knob, Mode, Refusal, WriteOutcome};
 
 use crate::records;
@@ -47,6 +47,9 @@ fn sentences() {
     ];
     let lines: Vec<String> = cases.iter().map(|(name, record)| format!("{name}:\n  {}", sentence(record))).collect();
     insta::assert_snapshot!(lines.join("\n"));
+    let headlines = cases.iter().map(|(name, record)| (name, headline(record)));
+    let lines: Vec<String> = headlines.map(|(name, short)| format!("{name}: {}: {}", short.what, short.why)).collect();
+    insta::assert_snapshot!("headlines", lines.join("\n"));
 }
 
 #[test]

@@ -44,8 +44,11 @@ pub(super) async fn write(
     });
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let request = Request::new(collection(target)?);
-    let request =
+    let mut request =
         request.patch_subresource("scale", &target.name, &parameters, &Patch::Merge(patch)).map_err(unbuildable)?;
+    // The server gives up with us: what it has not done by then it never does.
+    let uri = format!("{}&timeout={}ms", request.uri(), timeouts.answer.as_millis());
+    *request.uri_mut() = uri.parse().map_err(unbuildable)?;
     answer(client.request_text(request), target, timeouts).await
 }
 

@@ -2,12 +2,15 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::fs::{File, TryLockError};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::adapters::kill_file::{self, Scope};
-use crate::demo::queries::{LABELS, QUERIES, SAMPLES};
+use crate::cli::usual_settings;
+use crate::demo::prometheus::queries::{LABELS, QUERIES, SAMPLES};
 
 /// The shipped policies that the demo starts with.
 const POLICIES: [(&str, &str); 2] = [
@@ -15,54 +18,111 @@ const POLICIES: [(&str, &str); 2] = [
     ("traffic.rhai", include_str!("../../../deploy/policies/traffic.rhai")),
 ];
 
-/// A prepared directory.
-pub struct Directory(PathBuf);
+/// How the settings of a demo begin.
+const MARK: &str = "# Settings of a demo";
+
+/// Where a console usually listens.
+const USUAL_PORT: u16 = 9464;
+
+/// A prepared directory, which is this demo's alone until it is dropped.
+pub struct Directory {
+    path: PathBuf,
+    _lock: File,
+}
 
 impl Directory {
     /// Writes the settings, releases the kill switch, and forgets the journal of an earlier demo. Policies that
-    /// are there are kept: they may have been edited.
+    /// are there are kept: they may have been edited. A directory that is in use, or is not a demo's, is left
+    /// as it is.
     pub fn prepare(path: &Path, prometheus: &str, kubernetes: &str) -> anyhow::Result<Self> {
         let wanted = || format!("cannot prepare {}; name another with --directory", path.display());
-        let directory = Self(std::path::absolute(path).with_context(wanted)?);
-        let path = &directory.0;
-        fs::create_dir_all(directory.policies()).with_context(wanted)?;
+        let path = std::path::absolute(path).with_context(wanted)?;
+        if path.join("flyball.yaml").exists() || path.join("journal.redb").exists() {
+            let settings = fs::read_to_string(path.join("flyball.yaml")).unwrap_or_default();
+            if !settings.starts_with(MARK) {
+                bail!(
+                    "{} is not the directory of a demo: it holds other settings or another journal; \
+                     name another with --directory",
+                    path.display()
+                );
+            }
+        }
+        fs::create_dir_all(path.join("policies")).with_context(wanted)?;
+        let lock = File::create(path.join(".demo.lock")).with_context(wanted)?;
+        if let Err(TryLockError::WouldBlock) = lock.try_lock() {
+            bail!("a demo runs in {} already; end that one, or name another with --directory", path.display());
+        }
+        let directory = Self { path, _lock: lock };
+        directory.forget_journal()?;
         for (name, text) in POLICIES {
             let file = directory.policies().join(name);
             if !file.exists() {
                 fs::write(&file, text).with_context(wanted)?;
             }
         }
-        let journal = path.join("journal.redb");
-        if journal.exists() {
-            fs::remove_file(&journal).with_context(wanted)?;
-        }
-        fs::write(directory.settings(), directory.settings_text(prometheus, kubernetes)).with_context(wanted)?;
-        kill_file::release(&path.join("killswitch.yaml"), &Scope::All, "flyball demo", "the demo begins")?;
+        let listen = free_address().context("no port of the loopback interface is free for the console")?;
+        let text = directory.settings_text(prometheus, kubernetes, listen);
+        fs::write(directory.settings(), text).with_context(wanted)?;
+        let kill_switch = directory.path.join("killswitch.yaml");
+        kill_file::release(&kill_switch, &Scope::All, "flyball demo", "the demo begins")?;
         Ok(directory)
+    }
+
+    /// Removes the journal of an earlier demo: this one begins at the same plant time again.
+    fn forget_journal(&self) -> anyhow::Result<()> {
+        let journal = self.path.join("journal.redb");
+        let Ok(file) = File::open(&journal) else { return Ok(()) };
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            bail!(
+                "journal {} is in use by another process; stop it, or name another directory with --directory",
+                journal.display()
+            );
+        }
+        fs::remove_file(&journal).with_context(|| format!("cannot remove {}", journal.display()))
+    }
+
+    /// Returns the names of policies that are not as shipped, in order.
+    pub fn own_policies(&self) -> Vec<String> {
+        let shipped = |name: &str, text: &str| POLICIES.contains(&(name, text));
+        let files = fs::read_dir(self.policies()).into_iter().flatten().flatten();
+        let scripts = files.filter(|file| file.path().extension().is_some_and(|ending| ending == "rhai"));
+        let own = scripts.filter_map(|file| {
+            let name = file.file_name().into_string().ok()?;
+            let text = fs::read_to_string(file.path()).unwrap_or_default();
+            (!shipped(&name, &text)).then_some(name)
+        });
+        let mut own: Vec<String> = own.collect();
+        own.sort();
+        own
+    }
+
+    /// Returns whether commands that are started here find its settings without being told where they are.
+    pub fn is_found_unnamed(&self) -> bool {
+        usual_settings().and_then(|path| std::path::absolute(path).ok()) == Some(self.settings())
     }
 
     /// Returns the settings file.
     pub fn settings(&self) -> PathBuf {
-        self.0.join("flyball.yaml")
+        self.path.join("flyball.yaml")
     }
 
     /// Returns the directory of the policies.
     pub fn policies(&self) -> PathBuf {
-        self.0.join("policies")
+        self.path.join("policies")
     }
 
     /// Returns the log file.
     pub fn log(&self) -> PathBuf {
-        self.0.join("flyball.log")
+        self.path.join("flyball.log")
     }
 
-    fn settings_text(&self, prometheus: &str, kubernetes: &str) -> String {
-        let state = self.0.display();
+    fn settings_text(&self, prometheus: &str, kubernetes: &str, listen: SocketAddr) -> String {
+        let state = self.path.display();
         let policies = self.policies();
         let policies = policies.display();
         let mut text = format!(
-            "# Settings of a demo, written anew at each start of `flyball demo`.\n\
-             state: {state}\npolicies: {policies}\nlisten: 127.0.0.1:9464\n\
+            "{MARK}, written anew at each start of `flyball demo`.\n\
+             state: {state}\npolicies: {policies}\nlisten: {listen}\n\
              cluster: {{ url: \"{kubernetes}\" }}\n\
              sources:\n  plant: {{ kind: prometheus, url: \"{prometheus}\", interval: 15s, timeout: 5s, history: 14d }}\n\
              signals:\n"
@@ -91,6 +151,12 @@ impl Directory {
         );
         text
     }
+}
+
+/// Returns the usual address if it is free, else one that is.
+fn free_address() -> std::io::Result<SocketAddr> {
+    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    bind(USUAL_PORT).or_else(|_| bind(0))?.local_addr()
 }
 
 /// Returns the word that serde writes for a unit variant.

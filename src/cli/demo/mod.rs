@@ -1,6 +1,8 @@
 //! `flyball demo`: the ordinary loop, with its ordinary adapters, pointed at a plant on this machine.
 
+mod chronicle;
 mod directory;
+mod leash;
 mod moment;
 mod screen;
 
@@ -15,10 +17,9 @@ use clap::Args;
 
 use crate::adapters::clock::ScaledClock;
 use crate::app::{Ports, Running};
-use crate::config::{self, Settings};
+use crate::config::Settings;
 use crate::demo::Demo;
-use crate::demo::kubernetes::KubernetesDouble;
-use crate::demo::objects::Objects;
+use crate::demo::kubernetes::{KubernetesDouble, Objects};
 use crate::instrument::{Metrics, logs};
 use crate::model::{ServiceId, Timestamp};
 use crate::ports::Clock;
@@ -26,13 +27,14 @@ use crate::sim::{PodCounts, Scenario};
 
 use super::Output;
 use directory::Directory;
+use leash::Leash;
 use moment::Moments;
 use screen::Screen;
 
 /// Wall time between two steps of the plant.
-const STEP: Duration = Duration::from_millis(20);
-/// Rounds of telemetry that the loop may be late before the plant waits for it.
-const LATE_ROUNDS: u64 = 3;
+const STEP: Duration = Duration::from_millis(10);
+/// How long after a scrape is published the loop asks. Asking in the same moment would be a race.
+const PHASE: Duration = Duration::from_secs(5);
 /// Length of a demo that nobody watches, in wall seconds.
 const UNWATCHED: u64 = 60;
 
@@ -41,7 +43,7 @@ pub struct DemoArgs {
     /// Seconds of the plant in one second of the wall clock.
     #[arg(long, default_value_t = 60.0, value_parser = speed)]
     speed: f64,
-    /// End after this many wall seconds; without it, q or Ctrl-C ends it (60 without a terminal).
+    /// End after this many wall seconds; without it, q or Ctrl-C ends it (without a terminal: 60).
     #[arg(long = "for", value_name = "SECONDS")]
     seconds: Option<u64>,
     /// Chance in the plant: the same seed gives the same load and the same pod starts.
@@ -68,26 +70,31 @@ pub(super) struct Plant {
 }
 
 pub async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
-    let start = Scenario::demo_start("2026-03-03T00:00:00Z".parse()?);
-    let plant = Plant::start(args.seed, start).await?;
+    let begin = Scenario::demo_start("2026-03-03T00:00:00Z".parse()?);
+    let start = begin.checked_add(PHASE)?;
+    let plant = Plant::start(args.seed, begin).await?;
+    plant.advance(start);
     let directory = Directory::prepare(&args.directory, &plant.demo.prometheus_url(), &plant.api.url())?;
     logs::start_in_file("info", std::fs::File::create(directory.log())?)?;
-    let settings = config::load(&directory.settings())?;
+    // Not by way of the environment, which may be that of another flyball on this machine.
+    let settings = std::fs::read_to_string(directory.settings())?;
+    let settings = Settings::parse(&settings).map_err(|faults| anyhow::anyhow!("settings of the demo: {faults}"))?;
     let clock = Arc::new(ScaledClock::start(start, args.speed)?);
+    clock.hold();
     let metrics = Arc::new(Metrics::new());
     let ports = Ports::open(&settings, clock.clone(), &metrics).await?;
     let running = Running::start(&settings, ports, metrics).await?;
 
-    let moments = Moments::new(running.control.clone(), &directory, args.speed, running.address);
+    let mut moments = Moments::new(running.control.clone(), &directory, start, args.speed, running.address);
     let watched = std::io::stdout().is_terminal() && args.output == Output::Text;
     let mut screen = if watched { Screen::terminal()? } else { Screen::lines(args.output) };
-    screen.hello(&moments.hello());
+    screen.hello(&moments.hello())?;
     let limit = args.seconds.or((!watched).then_some(UNWATCHED)).map(Duration::from_secs);
-    let outcome = play(&plant, &clock, &settings, &moments, &mut screen, limit).await;
+    let outcome = play(&plant, &clock, &settings, &mut moments, &mut screen, limit).await;
     screen.close();
     running.stop().await;
     outcome?;
-    screen.summary(&plant.demo.scores())?;
+    screen.summary(&plant.demo.scores(), moments.look_back())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -120,11 +127,12 @@ async fn play(
     plant: &Plant,
     clock: &ScaledClock,
     settings: &Settings,
-    moments: &Moments,
+    moments: &mut Moments,
     screen: &mut Screen,
     limit: Option<Duration>,
 ) -> anyhow::Result<()> {
     let interval = settings.sources.first().map_or(Duration::from_secs(15), |source| source.interval);
+    let mut leash = Leash::new(clock.now().wall, interval);
     let started = tokio::time::Instant::now();
     let mut steps = tokio::time::interval(STEP);
     let mut stop = std::pin::pin!(super::run::stop_signal());
@@ -133,23 +141,15 @@ async fn play(
             _ = steps.tick() => {}
             ended = &mut stop => return ended,
         }
-        let halted = wait_for_the_loop(plant, clock, interval);
+        let halt = leash.check(moments.stand(), clock.now().wall, started.elapsed());
+        match halt {
+            Some(_) => clock.hold(),
+            None => clock.release(),
+        }
         plant.advance(clock.now().wall);
-        if screen.show(|| moments.now(plant, clock.now().wall, halted))?.is_break() {
+        if screen.show(|| moments.now(plant, clock.now().wall, halt))?.is_break() {
             break;
         }
     }
     Ok(())
-}
-
-/// Halts the clock, and with it the plant, while the loop is rounds behind; returns whether it stands.
-fn wait_for_the_loop(plant: &Plant, clock: &ScaledClock, interval: Duration) -> bool {
-    let due = (clock.now().mono.as_secs_f64() / interval.as_secs_f64()) as u64;
-    let late = due.saturating_sub(plant.demo.rounds());
-    if late >= LATE_ROUNDS {
-        clock.hold();
-    } else {
-        clock.release();
-    }
-    late >= LATE_ROUNDS
 }

@@ -1,19 +1,26 @@
 //! Gathers what the views show from the running loop and from the plant.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::demo::PlantSnapshot;
-use crate::demo::view_model::{Ahead, Hints, LastDecision, ServiceRow, ViewModel, Violations};
-use crate::model::{Outlook, Role, ServiceId, Timestamp, explain};
+use crate::demo::view::model::{Ahead, Halt, Hints, LastDecision, ServiceRow, ViewModel, Violations};
+use crate::model::{DecisionRecord, Outlook, Role, ServiceId, Timestamp, explain};
 use crate::ports::{Control, ServiceSnapshot};
 use crate::sim::Score;
+use crate::sim::scenario::SURGE_AFTER;
 
 use super::Plant;
+use super::chronicle::Chronicle;
 use super::directory::Directory;
+use super::leash::LoopStand;
 
 /// Minutes of load shown behind a service.
 const LOADS: usize = 60;
+
+/// Decisions looked at for events: more than all services can make between two moments.
+const RECENT: usize = 50;
 
 /// Gathers moments.
 pub struct Moments {
@@ -21,7 +28,8 @@ pub struct Moments {
     speed: f64,
     address: SocketAddr,
     hints: Hints,
-    loads: parking_lot::Mutex<Loads>,
+    loads: Loads,
+    chronicle: Chronicle,
 }
 
 /// Load of each service by minute of the plant.
@@ -30,14 +38,27 @@ struct Loads(std::collections::BTreeMap<ServiceId, std::collections::VecDeque<(i
 
 impl Moments {
     /// Returns a gatherer for one demo.
-    pub fn new(control: Arc<dyn Control>, directory: &Directory, speed: f64, address: SocketAddr) -> Self {
-        let config = directory.settings();
-        let hints = Hints {
-            policy: directory.policies().join("capacity.rhai").display().to_string(),
-            kill: format!("flyball kill --config {}", config.display()),
-            resume: format!("flyball resume --reason '...' --config {}", config.display()),
-        };
-        Self { control, speed, address, hints, loads: parking_lot::Mutex::default() }
+    pub fn new(
+        control: Arc<dyn Control>,
+        directory: &Directory,
+        begun: Timestamp,
+        speed: f64,
+        address: SocketAddr,
+    ) -> Self {
+        let mut chronicle = Chronicle::default();
+        let own = directory.own_policies();
+        if !own.is_empty() {
+            chronicle.own_policies(begun, &own);
+        }
+        Self { control, speed, address, hints: hints(directory), loads: Loads::default(), chronicle }
+    }
+
+    /// Returns how the loop stands.
+    pub fn stand(&self) -> LoopStand {
+        let status = self.control.status();
+        let decided = self.control.services().iter().filter_map(|service| service.last.as_ref().map(|it| it.at)).max();
+        // A refused first policy is nothing to wait for: it is shown.
+        LoopStand { ready: status.ready || !status.policy_faults.is_empty(), decided }
     }
 
     /// Returns what is said before the first moment.
@@ -47,21 +68,32 @@ impl Moments {
                 "flyball demo: three services, {} s of their time each second; no cluster, no other server",
                 self.speed
             ),
-            "in about 10 s shop/checkout meets its daily surge; watch it get its replicas before".to_owned(),
-            format!("edit   {}", self.hints.policy),
+            format!(
+                "{:.0} s after the start shop/checkout meets its daily surge; watch it get its replicas before",
+                SURGE_AFTER as f64 / self.speed
+            ),
+            format!("edit   {}   (in force within a second)", self.hints.policy),
             format!("stop   {}   (in a second terminal)", self.hints.kill),
-            format!("go on  {}", self.hints.resume),
+            format!("resume {}", self.hints.resume),
+            format!("why    {}", self.hints.explain),
             format!("look   http://{}/api/v1/services", self.address),
         ]
     }
 
+    /// Returns the command by which a person looks back.
+    pub fn look_back(&self) -> &str {
+        &self.hints.explain
+    }
+
     /// Returns the moment at plant time `at`.
-    pub fn now(&self, plant: &Plant, at: Timestamp, halted: bool) -> ViewModel {
+    pub fn now(&mut self, plant: &Plant, at: Timestamp, halted: Option<Halt>) -> anyhow::Result<ViewModel> {
         let status = self.control.status();
+        let seen = plant.demo.snapshot();
+        self.chronicle.note(at, &status, &self.control.decisions(None, RECENT)?, &seen);
         let scores = plant.demo.scores();
         let minutes =
             |scores: &std::collections::BTreeMap<ServiceId, Score>| Score::sum(scores.values()).slo_violation_minutes;
-        ViewModel {
+        Ok(ViewModel {
             at,
             speed: self.speed,
             halted,
@@ -72,16 +104,17 @@ impl Moments {
             kill: status.kill,
             revision: status.revision,
             policy_faults: status.policy_faults,
-            services: self.rows(&plant.demo.snapshot(), at),
+            services: self.rows(&seen, at),
+            events: self.chronicle.events(),
             hints: self.hints.clone(),
-        }
+        })
     }
 
-    fn rows(&self, plant: &[PlantSnapshot], at: Timestamp) -> Vec<ServiceRow> {
+    fn rows(&mut self, plant: &[PlantSnapshot], at: Timestamp) -> Vec<ServiceRow> {
         let snapshots = self.control.services();
         let row = |seen: &PlantSnapshot| {
             let snapshot = snapshots.iter().find(|snapshot| snapshot.service == seen.service)?;
-            let loads = self.loads.lock().seen(&seen.service, at, seen.rps);
+            let loads = self.loads.seen(&seen.service, at, seen.rps);
             Some(service_row(snapshot, seen, loads))
         };
         plant.iter().filter_map(row).collect()
@@ -116,9 +149,34 @@ fn service_row(snapshot: &ServiceSnapshot, plant: &PlantSnapshot, loads: Vec<f64
         ready: plant.pods.ready,
         p99: fresh(Role::Latency),
         slo_p99: snapshot.slo.p99,
-        decision: snapshot.last.as_ref().map(|last| LastDecision { at: last.at, text: explain::sentence(last) }),
+        decision: snapshot.last.as_deref().map(decision),
         loads,
+        burst: plant.burst,
     }
+}
+
+fn decision(record: &DecisionRecord) -> LastDecision {
+    let explain::Headline { what, why } = explain::headline(record);
+    LastDecision { at: record.at, what, why }
+}
+
+/// Returns what a person can do, as it is to be typed in a second terminal that stands where this one does.
+fn hints(directory: &Directory) -> Hints {
+    let flyball = std::env::current_exe().map_or("flyball".to_owned(), |path| near(&path));
+    let config =
+        if directory.is_found_unnamed() { String::new() } else { format!(" --config {}", near(&directory.settings())) };
+    Hints {
+        policy: near(&directory.policies().join("capacity.rhai")),
+        kill: format!("{flyball} kill{config}"),
+        resume: format!("{flyball} resume --reason ok{config}"),
+        explain: format!("{flyball} explain shop/checkout{config}"),
+    }
+}
+
+/// Returns a path as it is typed here.
+fn near(path: &Path) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(path).display().to_string()
 }
 
 fn ahead(snapshot: &ServiceSnapshot, outlook: &Outlook) -> Option<Ahead> {

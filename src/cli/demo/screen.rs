@@ -3,14 +3,16 @@
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
 
 use crate::demo::Scores;
-use crate::demo::view_model::ViewModel;
-use crate::demo::{lines, view};
+use crate::demo::view::ViewModel;
+use crate::demo::view::{json, lines, terminal};
 
 use super::Output;
+use crate::cli::print;
 
 /// Time between two pictures in a terminal, and between two groups of lines.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -20,44 +22,49 @@ const LINES: Duration = Duration::from_secs(1);
 pub struct Screen {
     terminal: Option<DefaultTerminal>,
     output: Output,
+    printer: lines::Printer,
     shown: Option<Instant>,
 }
 
 impl Screen {
     /// Takes over the terminal.
     pub fn terminal() -> anyhow::Result<Self> {
-        Ok(Self { terminal: Some(ratatui::try_init()?), output: Output::Text, shown: None })
+        let terminal = ratatui::try_init().context("cannot draw on this terminal; pipe the output for plain lines")?;
+        let mut screen = Self::lines(Output::Text);
+        screen.terminal = Some(terminal);
+        Ok(screen)
     }
 
     /// Prints lines.
     pub fn lines(output: Output) -> Self {
-        Self { terminal: None, output, shown: None }
+        Self { terminal: None, output, printer: lines::Printer::default(), shown: None }
     }
 
     /// Says what is about to happen; a terminal shows it in its footer.
-    pub fn hello(&self, hello: &[String]) {
+    pub fn hello(&self, hello: &[String]) -> anyhow::Result<()> {
         if self.terminal.is_none() && self.output == Output::Text {
-            hello.iter().for_each(|line| println!("{line}"));
+            hello.iter().try_for_each(print)?;
         }
+        Ok(())
     }
 
     /// Shows a moment if it is time for one; breaks when somebody has seen enough.
-    pub fn show(&mut self, moment: impl FnOnce() -> ViewModel) -> anyhow::Result<ControlFlow<()>> {
+    pub fn show(&mut self, moment: impl FnOnce() -> anyhow::Result<ViewModel>) -> anyhow::Result<ControlFlow<()>> {
         let pause = if self.terminal.is_some() { REDRAW } else { LINES };
         if self.shown.is_some_and(|shown| shown.elapsed() < pause) {
             return Ok(ControlFlow::Continue(()));
         }
         self.shown = Some(Instant::now());
-        let moment = moment();
+        let moment = moment()?;
         match (&mut self.terminal, self.output) {
             (Some(terminal), _) => {
-                terminal.draw(|frame| view::render(frame, &moment))?;
+                terminal.draw(|frame| terminal::render(frame, &moment))?;
                 return seen_enough();
             }
-            (None, Output::Text) => lines::text(&moment).iter().for_each(|line| println!("{line}")),
+            (None, Output::Text) => self.printer.text(&moment).iter().try_for_each(print)?,
             (None, Output::Json) => {
-                for line in lines::json(&moment) {
-                    println!("{}", serde_json::to_string(&line)?);
+                for line in self.printer.json(&moment) {
+                    print(serde_json::to_string(&line)?)?;
                 }
             }
         }
@@ -71,13 +78,22 @@ impl Screen {
         }
     }
 
-    /// Prints what the run cost, beside the stock autoscaler.
-    pub fn summary(&self, scores: &Scores) -> anyhow::Result<()> {
+    /// Prints what the run cost, beside the stock autoscaler, and where to look back.
+    pub fn summary(&self, scores: &Scores, explain: &str) -> anyhow::Result<()> {
         match self.output {
-            Output::Text => lines::text_summary(scores).iter().for_each(|line| println!("{line}")),
-            Output::Json => println!("{}", serde_json::to_string(&lines::json_summary(scores))?),
+            Output::Text => {
+                lines::text_summary(scores).iter().try_for_each(print)?;
+                print(format!("look back: {explain}"))?;
+            }
+            Output::Json => print(serde_json::to_string(&json::summary(scores))?)?,
         }
         Ok(())
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

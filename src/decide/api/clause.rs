@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use rhai::{Array, Dynamic, Engine, EvalAltResult};
+use rhai::{Array, Dynamic, Engine, EvalAltResult, Position};
 
-use crate::decide::api::action::Wanted;
-use crate::decide::api::condition::Condition;
 use crate::decide::api::quantity::type_word;
+use crate::decide::plan::action::Wanted;
+use crate::decide::plan::condition::Condition;
 
 /// How deep lists may be nested: a helper function's list inside a rule's list, and some room.
 const MAX_NESTING: usize = 4;
@@ -16,39 +16,49 @@ const MAX_NESTING: usize = 4;
 pub(crate) enum Clause {
     /// `when` or `unless`.
     Condition { condition: Condition, negated: bool },
-    /// What to do.
-    Act(Wanted),
+    /// What to do, and where that stands.
+    Act(Wanted, Position),
     /// Words of the author.
     Note(Arc<str>),
 }
 
 /// A rule's list, sorted by kind.
 #[derive(Debug, Default)]
-pub(crate) struct Clauses {
+struct Clauses {
+    conditions: Vec<(Condition, bool)>,
+    action: Option<(Wanted, Position)>,
+    notes: Vec<Arc<str>>,
+}
+
+/// What a rule comes to.
+#[derive(Debug)]
+pub(crate) struct Body {
     /// Conditions and whether they are negated.
     pub(crate) conditions: Vec<(Condition, bool)>,
-    pub(crate) action: Option<Wanted>,
+    pub(crate) action: Wanted,
+    /// Where the action stands.
+    pub(crate) position: Position,
     pub(crate) notes: Vec<Arc<str>>,
 }
 
-impl Clauses {
+impl Body {
     /// Reads what a rule returned.
     ///
     /// # Errors
     /// When it holds something else than clauses, no condition, or not exactly one action.
     pub(crate) fn read(list: Array) -> Result<Self, String> {
-        let mut clauses = Self::default();
-        clauses.conditions.reserve(list.len());
+        let mut clauses = Clauses::default();
         clauses.add(list, MAX_NESTING)?;
-        if clauses.conditions.is_empty() {
+        let Clauses { conditions, action, notes } = clauses;
+        if conditions.is_empty() {
             return Err("it would always act: add a when(..)".to_owned());
         }
-        if clauses.action.is_none() {
-            return Err("it does nothing: add an action, such as scale_by(1.5)".to_owned());
-        }
-        Ok(clauses)
+        let (action, position) = action.ok_or("it does nothing: add an action, such as scale_by(1.5)")?;
+        Ok(Self { conditions, action, position, notes })
     }
+}
 
+impl Clauses {
     fn add(&mut self, list: Array, nesting: usize) -> Result<(), String> {
         for (position, element) in list.into_iter().enumerate() {
             if element.is_array() {
@@ -66,8 +76,8 @@ impl Clauses {
         match element.try_cast::<Clause>() {
             Some(Clause::Condition { condition, negated }) => self.conditions.push((condition, negated)),
             Some(Clause::Note(text)) => self.notes.push(text),
-            Some(Clause::Act(wanted)) if self.action.is_none() => self.action = Some(wanted),
-            Some(Clause::Act(_)) => return Err("it has two actions, a rule has one: make two rules".to_owned()),
+            Some(Clause::Act(wanted, at)) if self.action.is_none() => self.action = Some((wanted, at)),
+            Some(Clause::Act(..)) => return Err("it has two actions, a rule has one: make two rules".to_owned()),
             None => {
                 let number = position.saturating_add(1);
                 return Err(format!(

@@ -1,139 +1,74 @@
-//! Conditions: statements that are true, false or unknown, and never a bool.
+//! What makes conditions of conditions. A condition never becomes a bool.
 
 use std::any::Any;
-use std::fmt::Write as _;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rhai::{Array, Dynamic, Engine};
 
-use crate::decide::api::quantity::{ScriptResult, Stamp, type_word};
+use crate::decide::api::quantity::{ScriptResult, bounded, type_word};
 use crate::decide::api::span::parse_span;
+use crate::decide::plan::condition::{Condition, Held, Statement};
 use crate::model::proposal::Comparison;
-use crate::model::{ConditionTrace, Truth, Unit};
-
-/// A condition. `trace.holds` is its truth before `unless` and `held_for`.
-#[derive(Debug, Clone)]
-pub(crate) struct Condition {
-    pub(crate) trace: ConditionTrace,
-    /// Label of a bound that is itself measured.
-    pub(crate) against: Option<Arc<str>>,
-    pub(crate) stamp: Option<Stamp>,
-    /// Must hold for more than this.
-    pub(crate) held: Option<Duration>,
-}
-
-impl Condition {
-    /// Returns a flag, or a combination of conditions.
-    pub(crate) fn flag(text: Arc<str>, holds: Truth, note: Option<Arc<str>>, stamp: Option<Stamp>) -> Self {
-        Self {
-            trace: ConditionTrace {
-                text,
-                unit: Unit::Flag,
-                value: None,
-                comparison: None,
-                bound: None,
-                margin: None,
-                note,
-                negated: false,
-                held_for: None,
-                holds,
-            },
-            against: None,
-            stamp,
-            held: None,
-        }
-    }
-
-    /// Returns the condition in words, its bound included: what identifies it over time.
-    pub(crate) fn phrase(&self) -> String {
-        let trace = &self.trace;
-        let Some(comparison) = trace.comparison else { return trace.text.to_string() };
-        let bound = match (&self.against, trace.bound) {
-            (Some(label), _) => label.to_string(),
-            (None, Some(bound)) => trace.unit.show(bound),
-            (None, None) => "unknown".to_owned(),
-        };
-        format!("{} {} {bound}", trace.text, comparison.as_str())
-    }
-
-    /// Fails if the condition carries `held_for`, which has to stand outermost.
-    fn instant(self) -> ScriptResult<Self> {
-        if self.held.is_none() {
-            return Ok(self);
-        }
-        Err("held_for(..) has to come last: all([..]).held_for(..), not inside all, any, ! or or".into())
-    }
-}
 
 /// Adds everything that makes conditions of conditions.
 pub(crate) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Condition>("condition");
-    engine.register_fn("all", |parts: Array| combine("all", parts, Truth::True, Truth::and));
-    engine.register_fn("any", |parts: Array| combine("any", parts, Truth::False, Truth::or));
-    engine.register_fn("!", |condition: Condition| condition.instant().map(negate));
+    engine.register_fn("all", |parts: Array| combine("all", parts, Statement::All));
+    engine.register_fn("any", |parts: Array| combine("any", parts, Statement::Any));
+    engine.register_fn("!", |condition: Condition| {
+        bounded([condition.parts()])?;
+        instant(condition).map(negate)
+    });
     engine.register_fn("or", |condition: Condition, assumed: bool| {
-        condition.instant().map(|condition| assume(condition, assumed))
+        let part = instant(condition)?;
+        bounded([part.parts()])?;
+        Ok(Condition::new(format!("{}.or({assumed})", part.text), Statement::Or(Arc::new(part), assumed)))
+            as ScriptResult<Condition>
     });
     engine.register_fn("held_for", hold);
 }
 
-fn hold(condition: Condition, span: &str) -> ScriptResult<Condition> {
-    let condition = condition.instant()?;
-    Ok(Condition { held: Some(parse_span(span)?), ..condition })
+/// Fails if the condition carries `held_for`, which has to stand outermost.
+fn instant(condition: Condition) -> ScriptResult<Condition> {
+    if condition.held.is_none() {
+        return Ok(condition);
+    }
+    Err("held_for(..) has to come last: all([..]).held_for(..), not inside all, any, ! or or".into())
 }
 
-fn combine(name: &str, parts: Array, start: Truth, join: impl Fn(Truth, Truth) -> Truth) -> ScriptResult<Condition> {
-    if parts.is_empty() {
+fn hold(condition: Condition, span: &str) -> ScriptResult<Condition> {
+    let condition = instant(condition)?;
+    let needed = parse_span(span)?;
+    let mut parameters = Vec::new();
+    condition.parameters(&mut parameters);
+    let fingerprint = format!("{:?}", condition.statement).into();
+    Ok(Condition { held: Some(Held { needed, fingerprint, parameters }), ..condition })
+}
+
+fn combine(name: &str, list: Array, make: fn(Arc<[Condition]>) -> Statement) -> ScriptResult<Condition> {
+    if list.is_empty() {
         return Err(format!("{name}([]) says nothing: list at least one condition").into());
     }
-    let (mut text, mut note, mut holds, mut stamp) = (format!("{name}("), String::new(), start, None);
-    for (position, part) in parts.into_iter().enumerate() {
+    let mut parts = Vec::new();
+    for (position, part) in list.into_iter().enumerate() {
         let word = type_word(&part);
         let Some(part) = part.try_cast::<Condition>() else {
             return Err(format!("element {} of {name}([..]) is {word}, expected a condition", position + 1).into());
         };
-        let part = part.instant()?;
-        if position > 0 {
-            text.push_str(", ");
-            note.push_str("; ");
-        }
-        text.push_str(&part.phrase());
-        describe(&mut note, &part.trace);
-        holds = join(holds, part.trace.holds);
-        stamp = Stamp::older(stamp, part.stamp);
+        parts.push(instant(part)?);
     }
-    text.push(')');
-    Ok(Condition::flag(text.into(), holds, Some(note.into()), stamp))
+    bounded(parts.iter().map(Condition::parts))?;
+    let phrases: Vec<_> = parts.iter().map(Condition::phrase).collect();
+    Ok(Condition::new(format!("{name}({})", phrases.join(", ")), make(parts.into())))
 }
 
-fn describe(note: &mut String, trace: &ConditionTrace) {
-    note.push_str(&trace.text);
-    if let Some(value) = trace.value {
-        // Writing into a String does not fail.
-        let _ = write!(note, " {}", trace.unit.show(value));
-    }
-    match trace.holds {
-        Truth::True => note.push_str(" holds"),
-        Truth::False => note.push_str(" does not hold"),
-        Truth::Unknown => {
-            let why = trace.note.as_deref().unwrap_or("no reason given");
-            let _ = write!(note, " is unknown ({why})");
+fn negate(condition: Condition) -> Condition {
+    match condition.statement {
+        Statement::Compare { left, comparison, right } => {
+            Condition::new(condition.text, Statement::Compare { left, comparison: opposite(comparison), right })
         }
+        _ => Condition::new(format!("not {}", condition.text), Statement::Not(Arc::new(condition))),
     }
-}
-
-fn negate(mut condition: Condition) -> Condition {
-    let trace = &mut condition.trace;
-    trace.holds = trace.holds.negated();
-    match trace.comparison {
-        Some(comparison) => {
-            trace.comparison = Some(opposite(comparison));
-            trace.margin = trace.margin.map(|margin| 0.0 - margin);
-        }
-        None => trace.text = format!("not {}", trace.text).into(),
-    }
-    condition
 }
 
 fn opposite(comparison: Comparison) -> Comparison {
@@ -143,17 +78,6 @@ fn opposite(comparison: Comparison) -> Comparison {
         Comparison::Below => Comparison::AtLeast,
         Comparison::AtMost => Comparison::Above,
     }
-}
-
-fn assume(mut condition: Condition, assumed: bool) -> Condition {
-    let trace = &mut condition.trace;
-    trace.text = format!("{}.or({assumed})", trace.text).into();
-    if trace.holds == Truth::Unknown {
-        let why = trace.note.as_deref().unwrap_or("unknown");
-        trace.note = Some(format!("taken as {assumed}, {why}").into());
-        trace.holds = Truth::of(assumed);
-    }
-    condition
 }
 
 /// Registers errors for every comparison that Rhai would answer by itself: a value of another type makes its

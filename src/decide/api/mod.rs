@@ -1,24 +1,26 @@
-//! What policies are written in.
+//! What policies are written in: script functions that build the trees of [`plan`](crate::decide::plan).
 //!
 //! A rule's control flow cannot depend on data: numbers reach scripts only as quantities and flags only as
-//! conditions, neither of which turns into a bool, a number or a text. So evaluating a rule once at load takes
-//! the same path as every later evaluation, and finds every wrong name and type in it.
+//! conditions, neither of which turns into a bool, a number or a text. So a rule is called once, at load, and
+//! what it returns is the rule for good. No script runs in a decision.
 //!
 //! | file | words of the language |
 //! |---|---|
 //! | [`quantity`] | `pct ms secs rps`, `> >= < <=`, `max min + - *`, `.or(..)` |
 //! | [`signal`] | `s.<name>`, its views, declared flags |
 //! | [`target`] | `s.replicas`, `s.capacity`, `s.rollout` and the other flags of the target |
-//! | [`params`] | `p` |
+//! | [`params`] | `param`, `p` |
 //! | [`condition`] | `all any ! .or(..) .held_for(..)` |
 //! | [`clause`] | `when unless note` |
 //! | [`action`] | `scale_by scale_to ..`: the catalogue |
 //! | [`span`] | `"2m"` |
 //! | [`fields`] | `#{ .. }` |
-//! | [`tick`] | the inputs behind `s` |
 
 use rhai::Engine;
 
+use crate::decide::plan::condition::Condition;
+use crate::decide::plan::parameter::Parameter;
+use crate::decide::plan::quantity::Quantity;
 use crate::decide::vocabulary::Vocabulary;
 
 pub(crate) mod action;
@@ -30,10 +32,9 @@ pub(crate) mod quantity;
 pub(crate) mod signal;
 pub(crate) mod span;
 pub(crate) mod target;
-pub(crate) mod tick;
 
 /// Adds the whole language of rules.
-pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary, parameters: &[params::Parameter]) {
+pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary, parameters: &[Parameter]) {
     quantity::register_units(engine);
     quantity::register_operators(engine);
     signal::register(engine, vocabulary);
@@ -42,8 +43,8 @@ pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary, parameters:
     condition::register(engine);
     clause::register(engine);
     action::register(engine);
-    condition::refuse_comparisons::<quantity::Quantity>(engine, "a quantity");
-    condition::refuse_comparisons::<condition::Condition>(engine, "a condition");
+    condition::refuse_comparisons::<Quantity>(engine, "a quantity");
+    condition::refuse_comparisons::<Condition>(engine, "a condition");
     condition::refuse_comparisons::<signal::Signal>(engine, "a signal without a view (.current, .mean, .predicted)");
     condition::refuse_comparisons::<signal::Service>(engine, "the service");
     condition::refuse_comparisons::<target::Replicas>(engine, "replicas without .current or .ready");

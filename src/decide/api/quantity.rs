@@ -1,135 +1,28 @@
-//! Numbers as policies see them: with a unit, and possibly unknown.
+//! Numbers as policies write them, and what may be done with them.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rhai::{Dynamic, Engine, EvalAltResult, FLOAT, INT};
 
-use crate::decide::api::condition::Condition;
+use crate::decide::plan::condition::{Condition, Statement};
+use crate::decide::plan::quantity::{MAX_PARTS, Operator, Origin, Quantity, Term};
 use crate::decide::vocabulary::unit_word;
+use crate::model::Unit;
 use crate::model::proposal::Comparison;
-use crate::model::{ConditionTrace, Timestamp, Truth, Unit};
 
 /// Result of a function that scripts call; the error ends the rule and carries its position.
 pub(crate) type ScriptResult<T> = Result<T, Box<EvalAltResult>>;
 
-/// When the newest sample behind a value was taken, and how often its source takes one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub(crate) at: Timestamp,
-    pub(crate) interval: Duration,
+/// Returns a number written in the policy.
+fn written(value: f64, unit: Unit, origin: Origin) -> ScriptResult<Quantity> {
+    if !value.is_finite() {
+        return Err(format!("{value} is not a number to compare with").into());
+    }
+    Ok(Quantity { label: unit.show(value).into(), unit, origin, term: Term::Number(value) })
 }
 
-impl Stamp {
-    /// Returns what stands for two values together: the older sample, the slower source.
-    pub(crate) fn older(left: Option<Self>, right: Option<Self>) -> Option<Self> {
-        match (left, right) {
-            (Some(left), Some(right)) => {
-                Some(Self { at: left.at.min(right.at), interval: left.interval.max(right.interval) })
-            }
-            (one, other) => one.or(other),
-        }
-    }
-}
-
-/// Where a number comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Origin {
-    /// Written in the policy without a unit.
-    Bare,
-    /// Written in the policy with a unit, or a parameter.
-    Set,
-    /// Measured or forecast.
-    Measured,
-    /// Sized by the arrival rate.
-    Arrivals,
-}
-
-/// A number with a unit, or why it is not known. Always finite.
-#[derive(Debug, Clone)]
-pub(crate) struct Quantity {
-    /// How the policy calls it; `None` for a number written there.
-    pub(crate) label: Option<Arc<str>>,
-    pub(crate) unit: Unit,
-    pub(crate) value: Result<f64, Arc<str>>,
-    /// What a reader should know of a known value.
-    pub(crate) note: Option<Arc<str>>,
-    pub(crate) stamp: Option<Stamp>,
-    pub(crate) origin: Origin,
-}
-
-impl Quantity {
-    /// Returns a number written in the policy.
-    pub(crate) fn set(value: f64, unit: Unit) -> ScriptResult<Self> {
-        if !value.is_finite() {
-            return Err(format!("{value} is not a number to compare with").into());
-        }
-        Ok(Self { label: None, unit, value: Ok(value), note: None, stamp: None, origin: Origin::Set })
-    }
-
-    /// Returns a number written without a unit.
-    pub(crate) fn bare(value: f64) -> ScriptResult<Self> {
-        Ok(Self { origin: Origin::Bare, ..Self::set(value, Unit::Count)? })
-    }
-
-    /// Returns an unknown measured value.
-    pub(crate) fn unknown(label: Arc<str>, unit: Unit, why: Arc<str>) -> Self {
-        Self { label: Some(label), unit, value: Err(why), note: None, stamp: None, origin: Origin::Measured }
-    }
-
-    /// Returns the value as people read it.
-    pub(crate) fn shown(&self) -> String {
-        match &self.value {
-            Ok(value) => self.unit.show(*value),
-            Err(_) => "unknown".to_owned(),
-        }
-    }
-
-    /// Returns how messages call it.
-    pub(crate) fn name(&self) -> String {
-        self.label.as_deref().map_or_else(|| self.shown(), str::to_owned)
-    }
-
-    /// Tells whether it depends on anything but the policy and its parameters.
-    pub(crate) fn is_measured(&self) -> bool {
-        self.origin >= Origin::Measured
-    }
-
-    /// Fails unless both are in the same unit.
-    fn agree(&self, other: &Self) -> ScriptResult<()> {
-        if self.unit == other.unit {
-            return Ok(());
-        }
-        for (bare, unit, name) in [(self, other.unit, other.name()), (other, self.unit, self.name())] {
-            if bare.origin == Origin::Bare {
-                let number = bare.shown();
-                return Err(format!("{name} is {}: write {}, not {number}", unit_word(unit), constructor(unit)).into());
-            }
-        }
-        let (left, right) = (unit_word(self.unit), unit_word(other.unit));
-        Err(format!("{} is {left}, {} is {right}: they cannot be combined", self.name(), other.name()).into())
-    }
-
-    fn combine(self, other: Self, text: String, value: impl FnOnce(f64, f64) -> f64, unit: Unit) -> Self {
-        let value = match (&self.value, &other.value) {
-            (Ok(left), Ok(right)) => finite(value(*left, *right)),
-            (Err(why), _) | (_, Err(why)) => Err(Arc::clone(why)),
-        };
-        let literal = self.label.is_none() && other.label.is_none();
-        Self {
-            label: (!literal).then(|| text.into()),
-            unit,
-            value,
-            note: self.note.or(other.note),
-            stamp: Stamp::older(self.stamp, other.stamp),
-            origin: self.origin.max(other.origin),
-        }
-    }
-}
-
-/// Returns `value` unless it is NaN or infinite.
-pub(crate) fn finite(value: f64) -> Result<f64, Arc<str>> {
-    if value.is_finite() { Ok(value) } else { Err("not a finite number".into()) }
+fn bare(value: f64) -> ScriptResult<Quantity> {
+    written(value, Unit::Count, Origin::Bare)
 }
 
 fn constructor(unit: Unit) -> &'static str {
@@ -142,39 +35,41 @@ fn constructor(unit: Unit) -> &'static str {
     }
 }
 
+/// Fails unless both are in the same unit.
+fn agree(left: &Quantity, right: &Quantity) -> ScriptResult<()> {
+    if left.unit == right.unit {
+        return Ok(());
+    }
+    for (number, other) in [(left, right), (right, left)] {
+        if number.origin == Origin::Bare {
+            let (name, unit, number) = (&other.label, other.unit, &number.label);
+            return Err(format!("{name} is {}: write {}, not {number}", unit_word(unit), constructor(unit)).into());
+        }
+    }
+    let (left_unit, right_unit) = (unit_word(left.unit), unit_word(right.unit));
+    Err(format!("{} is {left_unit}, {} is {right_unit}: they cannot be combined", left.label, right.label).into())
+}
+
 /// Compares two quantities; the measured one stands on the left of the condition.
-pub(crate) fn compare(left: Quantity, comparison: Comparison, right: Quantity) -> ScriptResult<Condition> {
-    left.agree(&right)?;
-    let (value, comparison, bound) = if right.is_measured() && !left.is_measured() {
+fn compare(left: Quantity, comparison: Comparison, right: Quantity) -> ScriptResult<Condition> {
+    agree(&left, &right)?;
+    bounded([left.parts(), right.parts()])?;
+    let (left, comparison, right) = if right.is_measured() && !left.is_measured() {
         (right, mirrored(comparison), left)
     } else {
         (left, comparison, right)
     };
-    let known = value.value.as_ref().ok().copied().zip(bound.value.as_ref().ok().copied());
-    let note = match (&value.value, &bound.value) {
-        (Err(why), _) => Some(Arc::clone(why)),
-        (_, Err(why)) => Some(format!("{}: {why}", bound.name()).into()),
-        (Ok(_), Ok(_)) => value.note.clone(),
-    };
-    let text = value.label.clone().unwrap_or_else(|| value.shown().into());
-    let against = if bound.is_measured() { bound.label } else { None };
-    Ok(Condition {
-        trace: ConditionTrace {
-            text,
-            unit: value.unit,
-            value: value.value.ok(),
-            comparison: Some(comparison),
-            bound: bound.value.ok(),
-            margin: known.map(|(value, bound)| margin(value, comparison, bound)),
-            note,
-            negated: false,
-            held_for: None,
-            holds: known.map_or(Truth::Unknown, |(value, bound)| Truth::of(holds(value, comparison, bound))),
-        },
-        against,
-        stamp: Stamp::older(value.stamp, bound.stamp),
-        held: None,
-    })
+    Ok(Condition::new(Arc::clone(&left.label), Statement::Compare { left, comparison, right }))
+}
+
+/// Fails when what is to become one tree has too many parts.
+pub(crate) fn bounded(parts: impl IntoIterator<Item = usize>) -> ScriptResult<()> {
+    let sum = parts.into_iter().fold(1, usize::saturating_add);
+    if sum <= MAX_PARTS {
+        Ok(())
+    } else {
+        Err(format!("limit: {sum} parts in one expression, at most {MAX_PARTS}").into())
+    }
 }
 
 fn mirrored(comparison: Comparison) -> Comparison {
@@ -186,32 +81,16 @@ fn mirrored(comparison: Comparison) -> Comparison {
     }
 }
 
-fn holds(value: f64, comparison: Comparison, bound: f64) -> bool {
-    match comparison {
-        Comparison::Above => value > bound,
-        Comparison::AtLeast => value >= bound,
-        Comparison::Below => value < bound,
-        Comparison::AtMost => value <= bound,
-    }
-}
-
-fn margin(value: f64, comparison: Comparison, bound: f64) -> f64 {
-    match comparison {
-        Comparison::Above | Comparison::AtLeast => value - bound,
-        Comparison::Below | Comparison::AtMost => bound - value,
-    }
-}
-
 /// Reads a script value as a quantity.
 ///
 /// # Errors
 /// When it is neither a quantity nor a number.
 pub(crate) fn quantity(value: &Dynamic, what: &str) -> ScriptResult<Quantity> {
     if let Ok(number) = value.as_float() {
-        return Quantity::bare(number);
+        return bare(number);
     }
     if let Ok(number) = value.as_int() {
-        return Quantity::bare(number as f64);
+        return bare(number as f64);
     }
     value.read_lock::<Quantity>().map(|quantity| quantity.clone()).ok_or_else(|| {
         format!("{what} is {}, expected a number or a quantity such as ms(200)", type_word(value)).into()
@@ -227,8 +106,8 @@ pub(crate) fn quantity_in(value: &Dynamic, unit: Unit, what: &str) -> ScriptResu
     if quantity.unit == unit {
         return Ok(quantity);
     }
-    Err(format!("{what} is {}, expected {}: write {}", unit_word(quantity.unit), unit_word(unit), constructor(unit))
-        .into())
+    let (found, expected) = (unit_word(quantity.unit), unit_word(unit));
+    Err(format!("{what} is {found}, expected {expected}: write {}", constructor(unit)).into())
 }
 
 /// Returns what a script value is, for messages.
@@ -255,68 +134,71 @@ pub(crate) fn register_units(engine: &mut Engine) {
         ("secs", Unit::Seconds, 1.0),
         ("rps", Unit::PerSecond, 1.0),
     ] {
-        engine.register_fn(name, move |value: FLOAT| Quantity::set(value * factor, unit));
-        engine.register_fn(name, move |value: INT| Quantity::set(value as f64 * factor, unit));
+        engine.register_fn(name, move |value: FLOAT| written(value * factor, unit, Origin::Set));
+        engine.register_fn(name, move |value: INT| written(value as f64 * factor, unit, Origin::Set));
     }
 }
 
 /// Adds comparison and arithmetic.
 pub(crate) fn register_operators(engine: &mut Engine) {
     for comparison in [Comparison::Above, Comparison::AtLeast, Comparison::Below, Comparison::AtMost] {
-        let symbol = comparison.as_str();
-        engine.register_fn(symbol, move |left: Quantity, right: Quantity| compare(left, comparison, right));
-        engine
-            .register_fn(symbol, move |left: Quantity, right: FLOAT| compare(left, comparison, Quantity::bare(right)?));
-        engine
-            .register_fn(symbol, move |left: FLOAT, right: Quantity| compare(Quantity::bare(left)?, comparison, right));
-        engine.register_fn(symbol, move |left: Quantity, right: INT| {
-            compare(left, comparison, Quantity::bare(right as f64)?)
-        });
-        engine.register_fn(symbol, move |left: INT, right: Quantity| {
-            compare(Quantity::bare(left as f64)?, comparison, right)
-        });
+        between_quantities(engine, comparison.as_str(), move |left, right| compare(left, comparison, right));
     }
-    for name in ["max", "min", "+", "-", "*"] {
-        engine.register_fn(name, move |left: Quantity, right: Quantity| arithmetic(name, left, right));
-        engine.register_fn(name, move |left: Quantity, right: FLOAT| arithmetic(name, left, Quantity::bare(right)?));
-        engine.register_fn(name, move |left: FLOAT, right: Quantity| arithmetic(name, Quantity::bare(left)?, right));
-        engine
-            .register_fn(name, move |left: Quantity, right: INT| arithmetic(name, left, Quantity::bare(right as f64)?));
-        engine
-            .register_fn(name, move |left: INT, right: Quantity| arithmetic(name, Quantity::bare(left as f64)?, right));
+    for (name, operator) in [
+        ("max", Operator::Max),
+        ("min", Operator::Min),
+        ("+", Operator::Plus),
+        ("-", Operator::Minus),
+        ("*", Operator::Times),
+    ] {
+        between_quantities(engine, name, move |left, right| arithmetic(name, operator, left, right));
     }
     engine.register_fn("or", |value: Quantity, other: Quantity| instead(value, other));
-    engine.register_fn("or", |value: Quantity, other: FLOAT| instead(value, Quantity::bare(other)?));
-    engine.register_fn("or", |value: Quantity, other: INT| instead(value, Quantity::bare(other as f64)?));
+    engine.register_fn("or", |value: Quantity, other: FLOAT| instead(value, bare(other)?));
+    engine.register_fn("or", |value: Quantity, other: INT| instead(value, bare(other as f64)?));
 }
 
-fn arithmetic(name: &str, left: Quantity, right: Quantity) -> ScriptResult<Quantity> {
-    let text = match name {
-        "max" | "min" => format!("{name}({}, {})", left.name(), right.name()),
-        _ => format!("{} {name} {}", left.name(), right.name()),
+/// Adds a function of two quantities, of which one may be a plain number.
+fn between_quantities<T: Clone + Send + Sync + 'static>(
+    engine: &mut Engine,
+    name: &str,
+    make: impl Fn(Quantity, Quantity) -> ScriptResult<T> + Clone + Send + Sync + 'static,
+) {
+    let with = make.clone();
+    engine.register_fn(name, move |left: Quantity, right: FLOAT| with(left, bare(right)?));
+    let with = make.clone();
+    engine.register_fn(name, move |left: FLOAT, right: Quantity| with(bare(left)?, right));
+    let with = make.clone();
+    engine.register_fn(name, move |left: Quantity, right: INT| with(left, bare(right as f64)?));
+    let with = make.clone();
+    engine.register_fn(name, move |left: INT, right: Quantity| with(bare(left as f64)?, right));
+    engine.register_fn(name, make);
+}
+
+fn arithmetic(name: &str, operator: Operator, left: Quantity, right: Quantity) -> ScriptResult<Quantity> {
+    bounded([left.parts(), right.parts()])?;
+    let label = match operator {
+        Operator::Max | Operator::Min => format!("{name}({}, {})", left.label, right.label),
+        Operator::Plus | Operator::Minus | Operator::Times => format!("{} {name} {}", left.label, right.label),
     };
-    if name == "*" {
+    let unit = if operator == Operator::Times {
         let ((unit, Unit::Count) | (Unit::Count, unit)) = (left.unit, right.unit) else {
-            return Err(format!("{} and {}: one factor has to be a plain number", left.name(), right.name()).into());
+            return Err(format!("{} and {}: one factor has to be a plain number", left.label, right.label).into());
         };
-        return Ok(left.combine(right, text, |left, right| left * right, unit));
-    }
-    left.agree(&right)?;
-    let unit = left.unit;
-    Ok(match name {
-        "max" => left.combine(right, text, f64::max, unit),
-        "min" => left.combine(right, text, f64::min, unit),
-        "+" => left.combine(right, text, |left, right| left + right, unit),
-        _ => left.combine(right, text, |left, right| left - right, unit),
-    })
+        unit
+    } else {
+        agree(&left, &right)?;
+        left.unit
+    };
+    let origin = left.origin.max(right.origin);
+    Ok(Quantity { label: label.into(), unit, origin, term: Term::Both(operator, Arc::new((left, right))) })
 }
 
 /// Returns `value`, or `other` while it is unknown.
 fn instead(value: Quantity, other: Quantity) -> ScriptResult<Quantity> {
-    value.agree(&other)?;
-    let label = Some(format!("{}.or({})", value.name(), other.name()).into());
-    let Err(why) = &value.value else { return Ok(Quantity { label, ..value }) };
-    let note = Some(format!("{} taken, {why}", other.shown()).into());
+    agree(&value, &other)?;
+    bounded([value.parts(), other.parts()])?;
+    let label = format!("{}.or({})", value.label, other.label).into();
     let origin = value.origin.max(other.origin);
-    Ok(Quantity { label, note, origin, ..other })
+    Ok(Quantity { label, unit: value.unit, origin, term: Term::Or(Arc::new((value, other))) })
 }

@@ -126,7 +126,7 @@ fn the_sandbox_has_no_door() {
 fn equal_names_in_two_files_do_not_collide() {
     let a = format!("fn limit() {{ 1 }}\n{}", one("when(s.queue.current > limit()), restart()"));
     let b = format!("fn limit() {{ 9 }}\n{}", named("q", "when(s.queue.current > limit()), restart()"));
-    let set = compile([("a.rhai", a.as_str()), ("b.rhai", &b)], &vocabulary()).unwrap();
+    let set = load(&[("a.rhai", a.as_str()), ("b.rhai", &b)]).unwrap();
     let proposal = Case::new().set("queue", 5.0).decide(&mut Decider::new(), &set);
     let outcomes: Vec<_> = proposal.rules.iter().map(|rule| rule.outcome.as_str()).collect();
     assert_eq!(outcomes, ["matched", "not_matched"]);

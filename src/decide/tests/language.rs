@@ -217,7 +217,7 @@ fn parameters_come_from_the_service_and_are_checked() {
     let RuleOutcome::Error { message } = rule.outcome else { panic!("{:?}", rule.outcome) };
     assert_eq!(
         message,
-        "t.rhai:4:24: rule r: parameter `limit` of shop/checkout: 3.00 s is not between 1 ms and 1.00 s; \
+        "t.rhai:3:1: rule r: parameter `limit` of shop/checkout: 3.00 s is not between 1 ms and 1.00 s; \
          correct it in the service's parameters"
     );
 }

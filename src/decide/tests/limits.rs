@@ -60,42 +60,36 @@ fn a_worker_stack_is_enough() {
     worker.spawn(what_recurses_is_stopped).unwrap().join().unwrap();
 }
 
-fn decide_until(state: &mut Decider, set: &PolicySet, case: &Case, expired: &Deadline) -> Proposal {
-    decide(state, set, &case.spec, &case.features, &case.outlook, case.now, expired)
+/// The deadline is asked before each file and every 64 operations of a script.
+#[test]
+fn the_deadline_ends_the_load() {
+    let policy =
+        "let sum = 0; for i in 0..2000 { sum += i; }\n".to_owned() + one("when(s.rollout), restart()").as_str();
+    let faults_after = |asked: u32| {
+        let count = AtomicU32::new(0);
+        let deadline: Deadline = Arc::new(move || count.fetch_add(1, Ordering::Relaxed) >= asked);
+        let result = compile([("a.rhai", policy.as_str()), ("b.rhai", "")], &vocabulary(), &deadline);
+        result.err().map(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())
+    };
+    let over = "deadline: the time for loading the set is over";
+    assert_eq!(faults_after(0).unwrap(), [format!("a.rhai: {over}"), format!("b.rhai: {over}")]);
+    let inside = faults_after(5).unwrap();
+    assert!(inside[0].starts_with("a.rhai:1:") && inside[0].ends_with(over), "{inside:?}");
+    assert_eq!(faults_after(10_000), None);
 }
 
-/// The deadline is asked before a rule and every 64 operations; rules behind it are not reached, and that is
-/// not counted against them.
+/// Trees share their branches: without a limit a loop could build one that takes for ever to evaluate.
 #[test]
-fn the_deadline_ends_the_rule_that_meets_it() {
-    let slow = "let sum = 0; for i in 0..200 { sum += i; }";
-    let policy = format!(
-        "{}\nrule(\"slow\", #{{ priority: 1, goal: \"cost\" }}, |s, p| {{ {slow} [when(s.rollout), restart()] }});\n{}",
-        named("first", "when(s.can_scale_up), restart()"),
-        named("last", "when(s.can_scale_up), restart()")
-    );
-    let (set, case, mut state) = (set(&policy), Case::new(), Decider::new());
-    for round in 0..4 {
-        let asked = AtomicU32::new(0);
-        let deadline: Deadline = Arc::new(move || asked.fetch_add(1, Ordering::Relaxed) >= 5);
-        let proposal = decide_until(&mut state, &set, &case, &deadline);
-        let outcomes: Vec<_> = proposal.rules.iter().map(|rule| rule.outcome.as_str()).collect();
-        let expected = if round < 3 { ["matched", "error", "error"] } else { ["matched", "muted", "matched"] };
-        assert_eq!(outcomes, expected, "round {round}");
-        if let RuleOutcome::Error { message } = &proposal.rules[1].outcome {
-            assert!(message.contains("rule slow: deadline: the time for this decision is over"), "{message}");
-        }
-        assert!(matches!(&proposal.choice, Choice::Act { .. }));
-    }
-}
-
-#[test]
-fn nothing_is_evaluated_after_the_deadline() {
-    let set = set(&one("when(s.can_scale_up), restart()"));
-    let over: Deadline = Arc::new(|| true);
-    let proposal = decide_until(&mut Decider::new(), &set, &Case::new(), &over);
-    assert_eq!(proposal.rules[0].outcome.as_str(), "error");
-    assert!(matches!(proposal.choice, Choice::Nothing { .. }));
+fn trees_that_grow_in_a_loop_are_refused() {
+    stopped("let q = s.queue.current; for i in 0..100 { q = q + q; }", "limit: 127 parts in one expression");
+    stopped("let q = s.queue.current; for i in 0..100 { q = q.or(q); }", "limit: 127 parts in one expression");
+    stopped("let c = s.rollout; for i in 0..100 { c = all([c, c]); }", "limit: 127 parts in one expression");
+    stopped("let c = s.rollout; for i in 0..100 { c = !c; }", "limit: 65 parts in one expression");
+    stopped("let c = s.rollout; for i in 0..100 { c = c.or(true); }", "limit: 65 parts in one expression");
+    let many: Vec<_> = (0..60)
+        .map(|number| named(&format!("r{number}"), &"when(s.rollout), ".repeat(200)).replace("\n]);", "restart()]);"))
+        .collect();
+    refused(&many.concat(), "policy set: its conditions have 12000 parts, at most 10000 are evaluated in a cycle");
 }
 
 /// Three failures in a row mute a rule for ten minutes; another revision starts clean.

@@ -124,8 +124,11 @@ fn declarations_are_checked() {
             "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s, p| s.rollout);",
             "t.rhai:1:1: rule r: the rule's body is a cond",
         ),
-        ("param(\"x\", ms(5), #{ min: ms(10) });", "t.rhai:1:1: param: the default 5 ms is not between 10 ms and"),
+        ("param(\"x\", ms(5), #{ min: ms(10) });", "t.rhai:1:1: param: the default 5 ms is below 10 ms"),
         ("param(\"x\", ms(5), #{ min: 1 });", "t.rhai:1:1: param: a bound is a plain number, expected a time"),
+        ("param(\"x\", 1, #{ min: 2 });", "t.rhai:1:1: param: the default 1 is below 2"),
+        ("param(\"x\", 3, #{ max: 2 });", "t.rhai:1:1: param: the default 3 is above 2"),
+        ("param(\"x\", 3, #{ maximum: 2 });", "t.rhai:1:1: param: unknown option `maximum`, there is min, max, doc"),
         ("param(\"x\", true);", "t.rhai:1:1: param: the default is a bool, expected a number or a quantity"),
         ("param(\"x\", 1); param(\"x\", 2);", "t.rhai:1:16: parameter `x` is declared in t.rhai:1:1 already"),
         (
@@ -148,7 +151,7 @@ fn every_fault_of_a_set_is_listed_and_nothing_is_loaded() {
         ("a.rhai", "let x = ;".to_owned()),
         ("c.rhai", format!("param(\"x\", true);\n{}", named("q", "when(s.p99.current > 3), restart()"))),
     ];
-    let faults = compile(files.iter().map(|(path, text)| (*path, text.as_str())), &vocabulary()).unwrap_err();
+    let faults = compile(files.iter().map(|(path, text)| (*path, text.as_str())), &vocabulary(), &never()).unwrap_err();
     let places: Vec<_> = faults.iter().map(|fault| (fault.file.as_str(), fault.line, fault.rule.as_deref())).collect();
     let expected = [
         ("a.rhai", Some(1), None),
@@ -162,7 +165,7 @@ fn every_fault_of_a_set_is_listed_and_nothing_is_loaded() {
 #[test]
 fn a_parameter_of_a_file_that_did_not_load_is_not_reported_twice() {
     let rule = one("when(s.p99.current > p.limit), restart()");
-    let faults = compile([("a.rhai", "param(\"limit\", ms(1)"), ("b.rhai", &rule)], &vocabulary()).unwrap_err();
+    let faults = load(&[("a.rhai", "param(\"limit\", ms(1)"), ("b.rhai", &rule)]).unwrap_err();
     assert_eq!(faults.len(), 1, "{faults:?}");
 }
 
@@ -173,7 +176,7 @@ fn files_of_a_set_share_parameters_but_not_functions() {
         one("when(s.p99.current > bound(p)), restart()")
     );
     let b = format!("fn bound(p) {{ p.limit * 2 }}\n{}", named("q", "when(s.p99.current > bound(p)), rollback()"));
-    let set = compile([("a.rhai", a.as_str()), ("b.rhai", &b)], &vocabulary()).unwrap();
+    let set = load(&[("a.rhai", a.as_str()), ("b.rhai", &b)]).unwrap();
     let proposal = Case::new().set("p99", 0.0015).decide(&mut Decider::new(), &set);
     let bounds: Vec<_> = proposal.rules.iter().map(|rule| rule.conditions[0].bound).collect();
     assert_eq!(bounds, [Some(0.001), Some(0.002)]);
@@ -184,7 +187,8 @@ fn sizes_are_checked_before_parsing() {
     let long = "x".repeat(256 * 1024 + 1);
     refused(&long, "t.rhai: it has 262145 bytes, at most 262144 are read");
     let files: Vec<_> = (0..65).map(|number| (format!("{number}.rhai"), " ".repeat(32 * 1024))).collect();
-    let faults = compile(files.iter().map(|(path, text)| (path.as_str(), text.as_str())), &vocabulary()).unwrap_err();
+    let faults =
+        compile(files.iter().map(|(path, text)| (path.as_str(), text.as_str())), &vocabulary(), &never()).unwrap_err();
     let texts: Vec<_> = faults.iter().map(ToString::to_string).collect();
     assert_eq!(texts[0], "policy set: it has 65 files, at most 64 are loaded");
     assert_eq!(texts[1], "policy set: it has 2129920 bytes, at most 2097152 are read");
@@ -193,7 +197,7 @@ fn sizes_are_checked_before_parsing() {
 #[test]
 fn test_files_are_left_out() {
     let good = one("when(s.rollout), restart()");
-    let set = compile([("t_test.rhai", "test(\"x\", 1);"), ("t.rhai", &good)], &vocabulary()).unwrap();
+    let set = load(&[("t_test.rhai", "test(\"x\", 1);"), ("t.rhai", &good)]).unwrap();
     assert_eq!(set.rules().count(), 1);
     assert_eq!(set.revision(), try_set(&good).unwrap().revision());
 }

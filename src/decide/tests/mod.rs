@@ -148,8 +148,7 @@ impl Case {
     }
 
     fn decide(&self, state: &mut Decider, set: &PolicySet) -> Proposal {
-        let never: Deadline = Arc::new(|| false);
-        decide(state, set, &self.spec, &self.features, &self.outlook, self.now, &never)
+        decide(state, set, &self.spec, &self.features, &self.outlook, self.now)
     }
 
     /// Decides with an empty state by a set of one file.
@@ -218,8 +217,16 @@ fn vocabulary() -> Vocabulary {
     Vocabulary::of([&spec()]).unwrap()
 }
 
+fn never() -> Deadline {
+    Arc::new(|| false)
+}
+
+fn load(files: &[(&str, &str)]) -> Result<PolicySet, Vec<PolicyFault>> {
+    compile(files.iter().copied(), &vocabulary(), &never())
+}
+
 fn try_set(policy: &str) -> Result<PolicySet, Vec<PolicyFault>> {
-    compile([("t.rhai", policy)], &vocabulary())
+    load(&[("t.rhai", policy)])
 }
 
 fn set(policy: &str) -> PolicySet {

@@ -6,7 +6,7 @@ const CAPACITY: &str = include_str!("../../../deploy/policies/capacity.rhai");
 const TRAFFIC: &str = include_str!("../../../deploy/policies/traffic.rhai");
 
 fn shipped() -> PolicySet {
-    compile([("traffic.rhai", TRAFFIC), ("capacity.rhai", CAPACITY)], &Vocabulary::of([]).unwrap())
+    compile([("traffic.rhai", TRAFFIC), ("capacity.rhai", CAPACITY)], &Vocabulary::of([]).unwrap(), &never())
         .unwrap_or_else(|faults| panic!("{faults:#?}"))
 }
 

@@ -81,7 +81,7 @@ fn wild_case() -> impl Strategy<Value = Case> {
 fn four_rules() -> PolicySet {
     let traffic = include_str!("../../../deploy/policies/traffic.rhai");
     let capacity = include_str!("../../../deploy/policies/capacity.rhai");
-    compile([("traffic.rhai", traffic), ("capacity.rhai", capacity)], &vocabulary()).unwrap()
+    load(&[("traffic.rhai", traffic), ("capacity.rhai", capacity)]).unwrap()
 }
 
 proptest! {

@@ -3,9 +3,11 @@
 //! The sentence answers what an operator asks at three in the morning: what was done and why, or why
 //! nothing was done and how far off it was. The text answers everything else.
 
+mod headline;
 mod sentence;
 mod text;
 
+pub use headline::{Headline, headline};
 pub use sentence::sentence;
 pub use text::text;
 

@@ -66,7 +66,7 @@ fn unwritten(record: &DecisionRecord, rule: &str, action: &Action) -> String {
     }
 }
 
-fn stops(record: &DecisionRecord) -> impl Iterator<Item = &GuardFinding> {
+pub(super) fn stops(record: &DecisionRecord) -> impl Iterator<Item = &GuardFinding> {
     record.verdict.findings.iter().filter(|found| matches!(found.finding, Finding::Hold | Finding::Reject))
 }
 
@@ -80,7 +80,7 @@ fn would(record: &DecisionRecord, action: &Action) -> String {
     }
 }
 
-fn cut(record: &DecisionRecord) -> String {
+pub(super) fn cut(record: &DecisionRecord) -> String {
     last_clamp(record)
         .map(|(guard, from, to)| format!(", cut from {from} to {to} by {}", guard.as_str()))
         .unwrap_or_default()
@@ -115,14 +115,18 @@ fn idle(record: &DecisionRecord, reason: &str) -> String {
     let rules = &record.proposal.rules;
     let mut parts = vec![format!("did nothing: {reason}")];
     parts.extend(rules.iter().filter_map(trouble));
-    let nearest = rules.iter().filter_map(Short::of).min_by(|left, right| left.distance().total_cmp(&right.distance()));
-    parts.extend(
-        nearest.map(|short| format!("nearest was {}, {}{}", short.rule, clause(short.worst), more(short.failing))),
-    );
+    parts.extend(nearest(rules));
     parts.join("; ")
 }
 
-fn trouble(rule: &RuleTrace) -> Option<String> {
+/// Returns the rule that came nearest to acting, and what it lacked.
+pub(super) fn nearest(rules: &[RuleTrace]) -> Option<String> {
+    let short =
+        rules.iter().filter_map(Short::of).min_by(|left, right| left.distance().total_cmp(&right.distance()))?;
+    Some(format!("nearest was {}, {}{}", short.rule, clause(short.worst), more(short.failing)))
+}
+
+pub(super) fn trouble(rule: &RuleTrace) -> Option<String> {
     match &rule.outcome {
         RuleOutcome::Error { message } => Some(format!("rule {} failed: {message}", rule.rule)),
         RuleOutcome::Muted => Some(format!("rule {} is muted after repeated failures", rule.rule)),

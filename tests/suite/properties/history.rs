@@ -158,10 +158,9 @@ fn calm() -> impl Strategy<Value = Regime> {
     let cycles = prop_oneof![1 => 1_u32..4, 3 => 20_u32..60];
     let jump = prop_oneof![2 => Just(0_i64), 1 => Just(7200), 1 => Just(-7200)];
     let restart = prop_oneof![2 => Just(false), 1 => Just(true)];
-    // Now and then the forecast holds what nothing else would.
-    let floor = prop_oneof![6 => Just(Some(1_u32)), 1 => Just(None), 1 => Just(Some(1000))];
-    (cycles, wanted, rarely(true, Just(false)), restart, jump, floor).prop_map(
-        |(cycles, wanted, arrivals_fresh, restart, jump, floor)| Regime {
+    let floor = rarely(Some(1), prop_oneof![Just(None), (1_u32..20).prop_map(Some)]);
+    (cycles, wanted, floor, rarely(true, Just(false)), restart, jump).prop_map(
+        |(cycles, wanted, floor, arrivals_fresh, restart, jump)| Regime {
             // Longer, it would be a silence as well as a gap.
             cycles: if arrivals_fresh { cycles } else { 2 },
             tick: 15,

@@ -77,8 +77,8 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
     let spec = Arc::new(world.settings.services[0].clone());
     let files = super::world::shipped_policies().files.unwrap();
     let texts = files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
-    let policy = compile(texts, &Vocabulary::of(&world.settings.services).unwrap()).unwrap();
-    let (kill, expired, journal) = (KillState::released(), no_deadline(), MemoryJournal::new());
+    let policy = compile(texts, &Vocabulary::of(&world.settings.services).unwrap(), &no_deadline()).unwrap();
+    let (kill, journal) = (KillState::released(), MemoryJournal::new());
     let start = Now { wall: origin(), mono: Duration::ZERO };
     let mut line = ServiceLine::new(&spec, &Arc::default(), &Arc::default(), journal.run(), &[], start);
     let mut plant = InlinePlant { spec: spec.clone(), replicas: 4, ready: 4, ready_at: Duration::ZERO, version: 1 };
@@ -89,7 +89,7 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
         let arrival = |signal: &str| Some(ScriptedSource::arrival(&world.script, SHOP, signal, now.wall));
         let arrivals = spec.signals.iter().map(|signal| arrival(signal.name.as_str())).collect();
         let round = RoundArrived { arrivals, target: plant.observed(now), now };
-        let inputs = Inputs { policy: Some(&policy), kill: &kill, expired: &expired, hold: None };
+        let inputs = Inputs { policy: Some(&policy), kill: &kill, hold: None };
         let turn = line.turn(&round, inputs);
         let decided = turn.decided.unwrap();
         if decided.keep {
@@ -100,7 +100,10 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
                 ActuatorEffect::Write(change) => {
                     plant.write(&change, now);
                     remember(&journal, &change, now);
-                    line.write_ended(&change, &WriteOutcome::Applied, now);
+                    for effect in line.write_ended(&change, &WriteOutcome::Applied, now) {
+                        let ActuatorEffect::Measured { decision, effect } = effect else { panic!("{effect:?}") };
+                        journal.submit(Entry::Measured { decision, effect });
+                    }
                 }
                 ActuatorEffect::Measured { decision, effect } => journal.submit(Entry::Measured { decision, effect }),
             }
@@ -233,7 +236,7 @@ async fn an_open_intent_of_an_earlier_run_is_settled_by_reading_before_anything_
         WriteGate::new(ports.clock, ports.cluster, ports.journal, ports.kill, metrics, FleetLimits::default()).unwrap();
     assert!(gate.unsettled(&target));
     let gate = Arc::new(gate);
-    gate.clone().settle_open().await.unwrap();
+    gate.settle_open(|_, _, _| {}).await;
     assert!(!gate.unsettled(&target) && world.journal.open_intents().unwrap().is_empty());
     let applied = world.journal.applied_since(world.clock.now().wall, MINUTE * 60).unwrap();
     assert_eq!(applied.len(), 1, "it was there: applied, and not sent again");

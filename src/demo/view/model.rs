@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::model::{KillState, Mode, PolicyRevision, ServiceId, SignalOutlook, Timestamp};
+use crate::sim::BurstState;
 
 /// Everything that is shown at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,8 +14,8 @@ pub struct ViewModel {
     pub at: Timestamp,
     /// Seconds of the plant in a second of the wall clock.
     pub speed: f64,
-    /// Whether the plant stands still because the loop has fallen behind.
-    pub halted: bool,
+    /// Why the plant stands still, if it does.
+    pub halted: Option<Halt>,
     /// SLO-violation minutes so far, all services.
     pub violations: Violations,
     /// The kill switch.
@@ -25,12 +26,59 @@ pub struct ViewModel {
     pub policy_faults: Vec<String>,
     /// Services in name order.
     pub services: Vec<ServiceRow>,
+    /// What happened last, newest first.
+    pub events: Vec<Event>,
     /// What a person can do.
     pub hints: Hints,
 }
 
+/// Why the plant stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Halt {
+    /// The loop has not read the past yet.
+    Starting,
+    /// The loop has fallen behind.
+    Behind,
+}
+
+/// Something that happened, for a person to notice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Event {
+    /// Its number, from 1 on.
+    pub number: u64,
+    /// When, plant time.
+    pub at: Timestamp,
+    /// What kind of thing.
+    pub kind: EventKind,
+    /// To whom; `None` if it concerns all.
+    pub service: Option<ServiceId>,
+    /// What, in words.
+    pub text: String,
+}
+
+/// Kinds of events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// More replicas were asked for.
+    Raised,
+    /// Fewer replicas were asked for.
+    Lowered,
+    /// A write came to nothing.
+    Failed,
+    /// A surge or a flash crowd began or ended.
+    Surge,
+    /// The kill switch was turned.
+    KillSwitch,
+    /// A policy set came into force.
+    Policy,
+    /// A policy set was refused.
+    PolicyRefused,
+}
+
 /// SLO-violation minutes of the plant and of its twin.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub struct Violations {
     /// Under flyball.
     pub flyball: f64,
@@ -61,6 +109,8 @@ pub struct ServiceRow {
     pub decision: Option<LastDecision>,
     /// Requests a second over the last minutes, oldest first.
     pub loads: Vec<f64>,
+    /// Where its surge or flash crowd stands.
+    pub burst: Option<BurstState>,
 }
 
 /// A forecast of the arrival rate with its 90 % interval, requests a second.
@@ -90,12 +140,14 @@ impl Ahead {
 }
 
 /// A decision in words.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LastDecision {
     /// When, plant time.
     pub at: Timestamp,
-    /// What and why.
-    pub text: String,
+    /// What was done, or not.
+    pub what: String,
+    /// The first reason, with its numbers.
+    pub why: String,
 }
 
 /// What a person can do, as to be typed.
@@ -107,6 +159,8 @@ pub struct Hints {
     pub kill: String,
     /// Command that lets them go on.
     pub resume: String,
+    /// Command that explains the last decision of a service.
+    pub explain: String,
 }
 
 #[cfg(test)]
@@ -115,7 +169,7 @@ pub(super) mod samples {
 
     use super::*;
 
-    pub(in crate::demo) fn moment() -> ViewModel {
+    pub(in crate::demo::view) fn moment() -> ViewModel {
         let at: Timestamp = "2026-03-03T11:59:15Z".parse().unwrap();
         let row = |name: &str, load: f64, replicas, ready| ServiceRow {
             service: ServiceId::new("shop", name).unwrap(),
@@ -128,12 +182,15 @@ pub(super) mod samples {
             slo_p99: 0.2,
             decision: None,
             loads: vec![load * 0.8, load, load * 0.9, load * 1.1, load],
+            burst: None,
         };
         let mut checkout = row("checkout", 404.4, 12, 7);
         checkout.decision = Some(LastDecision {
             at: "2026-03-03T11:59:00Z".parse().unwrap(),
-            text: "scale to 12: capacity needs 12 at the lead time, 7 are there".to_owned(),
+            what: "scaled 7 -> 12".to_owned(),
+            why: "up to 701/s within 10 min need 12, now 404/s need 7".to_owned(),
         });
+        checkout.burst = Some(BurstState::Due { seconds: 45 });
         let mut search = row("search", 931.0, 16, 16);
         search.p99 = Some(0.612);
         let mut catalog = row("catalog", 512.0, 9, 9);
@@ -141,16 +198,24 @@ pub(super) mod samples {
         ViewModel {
             at,
             speed: 60.0,
-            halted: false,
+            halted: None,
             violations: Violations { flyball: 0.25, stock_autoscaler: 2.5 },
             kill: KillState::released(),
             revision: Some(PolicyRevision::of([("capacity.rhai", "")])),
             policy_faults: Vec::new(),
+            events: vec![Event {
+                number: 1,
+                at: "2026-03-03T11:59:00Z".parse().unwrap(),
+                kind: EventKind::Raised,
+                service: Some(checkout.service.clone()),
+                text: "scaled 7 -> 12: up to 701/s within 10 min need 12, now 404/s need 7".to_owned(),
+            }],
             services: vec![catalog, checkout, search],
             hints: Hints {
-                policy: "demo/policies/".to_owned(),
+                policy: "demo/policies/capacity.rhai".to_owned(),
                 kill: "flyball kill".to_owned(),
-                resume: "flyball resume".to_owned(),
+                resume: "flyball resume --reason ok".to_owned(),
+                explain: "flyball explain shop/checkout".to_owned(),
             },
         }
     }

@@ -6,7 +6,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fmt, io};
 
 use axum::extract::State;
@@ -36,7 +35,6 @@ const RETENTION_SECONDS: i64 = 15 * 86_400;
 /// A server that runs until it is dropped.
 pub struct PrometheusDouble {
     address: SocketAddr,
-    rounds: Arc<AtomicU64>,
     _stop: DropGuard,
 }
 
@@ -54,8 +52,7 @@ impl PrometheusDouble {
     pub async fn start(telemetry: impl Telemetry) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
-        let rounds = Arc::new(AtomicU64::new(0));
-        let api = Api { telemetry: Arc::new(telemetry), rounds: Arc::clone(&rounds) };
+        let api = Api { telemetry: Arc::new(telemetry) };
         let routes = Router::new()
             .route("/api/v1/query", get(instant).post(instant))
             .route("/api/v1/query_range", get(range).post(range))
@@ -68,24 +65,18 @@ impl PrometheusDouble {
                 tracing::warn!(%error, "telemetry endpoint of the demo ended");
             }
         });
-        Ok(Self { address, rounds, _stop: token.drop_guard() })
+        Ok(Self { address, _stop: token.drop_guard() })
     }
 
     /// Returns its base URL.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
-
-    /// Returns how many rounds were asked: how often the present arrival rate was.
-    pub fn rounds(&self) -> u64 {
-        self.rounds.load(Ordering::Relaxed)
-    }
 }
 
 #[derive(Clone)]
 struct Api {
     telemetry: Arc<dyn Telemetry>,
-    rounds: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -112,9 +103,6 @@ async fn instant(State(api): State<Api>, Form(asked): Form<InstantQuery>) -> Res
         Ok(question) => question,
         Err(fault) => return fault.into_response(),
     };
-    if question.asked == Asked::Value(Signal::Rps) {
-        api.rounds.fetch_add(1, Ordering::Relaxed);
-    }
     let at = match asked.time.as_deref() {
         Some(text) => match time("time", text) {
             Ok(at) => at,

@@ -1,0 +1,113 @@
+//! How far the plant may run ahead of the loop: not at all before the loop knows the past, and then a little.
+
+use std::time::Duration;
+
+use crate::demo::view::model::Halt;
+use crate::model::Timestamp;
+use crate::model::time::elapsed;
+
+/// Wall time after which the plant starts even if the loop does not get ready: then it has something to say.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How the loop stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoopStand {
+    /// It can decide, or says why it never will.
+    pub ready: bool,
+    /// When, in plant time, it last decided anything.
+    pub decided: Option<Timestamp>,
+}
+
+/// Holds the plant back.
+#[derive(Debug)]
+pub struct Leash {
+    begun: Timestamp,
+    slack: Duration,
+    started: bool,
+}
+
+impl Leash {
+    /// Returns a leash for a plant that stands at `begun`; a decision may be two of the loop's ticks old. A tick
+    /// that is on time makes it one tick old at most.
+    pub fn new(begun: Timestamp, tick: Duration) -> Self {
+        Self { begun, slack: tick.saturating_mul(2), started: false }
+    }
+
+    /// Returns why the plant has to stand still at plant time `now`, `waited` of wall time after the start.
+    pub fn check(&mut self, stand: LoopStand, now: Timestamp, waited: Duration) -> Option<Halt> {
+        self.started |= stand.ready || waited >= PATIENCE;
+        if !self.started {
+            return Some(Halt::Starting);
+        }
+        // Before its first decision a loop has had no tick to be late with than that of the start.
+        let newest = stand.decided.unwrap_or(self.begun);
+        (elapsed(now, newest) > self.slack).then_some(Halt::Behind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::clock::ScaledClock;
+    use crate::ports::Clock;
+
+    const TICK: Duration = Duration::from_secs(15);
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn a_plant_waits_for_the_start_and_for_a_loop_that_is_behind() {
+        let mut leash = Leash::new(at(0), TICK);
+        let cases = [
+            (false, None, 0, 0, Some(Halt::Starting)),
+            (false, Some(0), 0, 59, Some(Halt::Starting)),
+            (true, Some(0), 0, 59, None),
+            // Once started it never waits for that again.
+            (false, Some(0), 30, 61, None),
+            (true, Some(0), 31, 61, Some(Halt::Behind)),
+            (true, Some(15), 31, 61, None),
+            (true, None, 31, 61, Some(Halt::Behind)),
+        ];
+        for (ready, decided, now, waited, expected) in cases {
+            let stand = LoopStand { ready, decided: decided.map(at) };
+            let found = leash.check(stand, at(now), Duration::from_secs(waited));
+            assert_eq!(found, expected, "{ready} {decided:?} {now} {waited}");
+        }
+    }
+
+    #[test]
+    fn a_loop_that_never_gets_ready_is_not_waited_for_for_ever() {
+        let mut leash = Leash::new(at(0), TICK);
+        assert_eq!(leash.check(LoopStand { ready: false, decided: Some(at(0)) }, at(0), PATIENCE), None);
+    }
+
+    /// A loop that needs two wall seconds for each decision, under a clock at 60 times real time: the plant never
+    /// gets further ahead than the leash and one step, and goes on each time the loop has caught up.
+    #[tokio::test(start_paused = true)]
+    async fn the_plant_stands_still_until_a_slow_loop_has_caught_up() {
+        const STEP: Duration = Duration::from_millis(10);
+        let clock = ScaledClock::start(at(0), 60.0).unwrap();
+        let mut leash = Leash::new(at(0), TICK);
+        let mut decided = at(0);
+        let mut halts = 0;
+        for step in 1..=1000 {
+            tokio::time::sleep(STEP).await;
+            if step % 200 == 0 {
+                decided = clock.now().wall;
+            }
+            let now = clock.now().wall;
+            match leash.check(LoopStand { ready: true, decided: Some(decided) }, now, Duration::ZERO) {
+                Some(_) => clock.hold(),
+                None => clock.release(),
+            }
+            halts += usize::from(leash.check(LoopStand { ready: true, decided: Some(decided) }, now, STEP).is_some());
+            let ahead = elapsed(now, decided);
+            assert!(ahead <= TICK * 2 + Duration::from_secs(1), "{ahead:?} ahead");
+        }
+        assert!((600..800).contains(&halts), "halted in {halts} of 1000 steps");
+        let moved = clock.now().mono.as_secs();
+        assert!((150..=160).contains(&moved), "five decisions let the plant run for {moved} s");
+    }
+}

@@ -1,0 +1,74 @@
+//! A rule's function to its conditions and its action: the one call of the script.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rhai::{Array, Position};
+
+use crate::decide::api::clause::Body;
+use crate::decide::api::params::Params;
+use crate::decide::api::signal::Service;
+use crate::decide::compile::Rule;
+use crate::decide::declare::Declared;
+use crate::decide::engine::{MeteredEngine, RULE_OPERATIONS};
+use crate::decide::fault::{Failure, PolicyFault, explain};
+use crate::decide::plan::action::Refused;
+use crate::decide::plan::inputs::{Inputs, Texts};
+use crate::decide::plan::parameter::Parameter;
+
+/// Calls a rule in the environment of its own file and keeps what it returns.
+///
+/// # Errors
+/// What is wrong with the rule, and where.
+pub(super) fn build(
+    declared: Declared,
+    engine: &MeteredEngine,
+    parameters: &[Parameter],
+    texts: &Texts,
+) -> Result<Rule, PolicyFault> {
+    let body = call(&declared, engine)?;
+    let defaults: Vec<Result<f64, Arc<str>>> = parameters.iter().map(|parameter| Ok(parameter.default)).collect();
+    let sizes = body.action.sizes();
+    if !sizes.iter().any(|size| size.is_measured()) {
+        // Its size follows from the policy alone: outside its range it could never be right.
+        let inputs = Inputs::none((parameters, &defaults), texts);
+        if let Err(Refused::Invalid(why)) = body.action.action(&inputs) {
+            return Err(fault(&declared, body.position, &Failure::InvalidAction(why)));
+        }
+    }
+    let mut names = Vec::new();
+    for size in &sizes {
+        size.parameters(&mut names);
+    }
+    body.conditions.iter().for_each(|(condition, _)| condition.parameters(&mut names));
+    let used = (0..).zip(parameters).filter(|(_, parameter)| names.contains(&parameter.name));
+    Ok(Rule {
+        parameters: used.map(|(position, _)| position).collect(),
+        backed_by_arrivals: body.action.backed_by_arrivals(),
+        name: declared.name,
+        priority: declared.priority,
+        goal: declared.goal,
+        file: declared.file,
+        position: declared.position,
+        body,
+    })
+}
+
+fn call(declared: &Declared, engine: &MeteredEngine) -> Result<Body, PolicyFault> {
+    let engine = engine.fresh();
+    // The engine is immutable during a call, so a panic inside it leaves nothing half done.
+    let call = AssertUnwindSafe(|| declared.body.call::<Array>(engine, &declared.ast, (Service, Params)));
+    match catch_unwind(call) {
+        Ok(Ok(list)) => Body::read(list).map_err(|message| fault(declared, Position::NONE, &Failure::Script(message))),
+        Ok(Err(error)) => {
+            let (failure, position) = explain(&error, RULE_OPERATIONS);
+            Err(fault(declared, position, &failure))
+        }
+        Err(_) => Err(fault(declared, Position::NONE, &Failure::Panic)),
+    }
+}
+
+fn fault(declared: &Declared, position: Position, failure: &Failure) -> PolicyFault {
+    let position = if position.is_none() { declared.position } else { position };
+    PolicyFault::at(&declared.file, position, Some(&*declared.name), failure.to_string())
+}

@@ -1,0 +1,179 @@
+//! The top level of policy files: runs once and leaves parameters, rules and the words for doing nothing.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rhai::{AST, Dynamic, Engine, FnPtr, Map, Module, NativeCallContext, Position, Shared};
+
+use crate::decide::api::fields::Fields;
+use crate::decide::api::params;
+use crate::decide::api::quantity::{ScriptResult, register_units};
+use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine};
+use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
+use crate::decide::plan::parameter::Parameter;
+use crate::model::{Goal, SignalName};
+
+/// Most rules of a set.
+const MAX_RULES: usize = 256;
+/// Longest text of `otherwise`, bytes.
+const MAX_OTHERWISE: usize = 256;
+
+/// A rule as the top level of a file declared it.
+pub(super) struct Declared {
+    pub(super) name: Arc<str>,
+    pub(super) priority: i64,
+    pub(super) goal: Goal,
+    pub(super) file: Arc<str>,
+    pub(super) ast: Arc<AST>,
+    pub(super) position: Position,
+    pub(super) body: FnPtr,
+}
+
+/// What the top levels of the files left behind.
+#[derive(Default)]
+pub(super) struct Declarations {
+    /// Path and AST of the file whose top level runs.
+    path: Arc<str>,
+    ast: Arc<AST>,
+    pub(super) rules: Vec<Declared>,
+    pub(super) parameters: Vec<Parameter>,
+    /// The text, and where it stands.
+    pub(super) otherwise: Option<(Arc<str>, String)>,
+    /// Where each rule (`rule x`) and parameter (`parameter x`) was declared.
+    places: BTreeMap<String, String>,
+    pub(super) faults: Vec<PolicyFault>,
+}
+
+impl Declarations {
+    fn fault(&mut self, position: Position, rule: Option<&str>, message: impl Into<String>) {
+        self.faults.push(PolicyFault::at(&self.path, position, rule, message));
+    }
+
+    /// Notes a declaration; a second one of the same name is a fault.
+    fn declare(&mut self, what: &str, name: &str, position: Position) -> bool {
+        let here = place(&self.path, position);
+        match self.places.entry(format!("{what} {name}")) {
+            Entry::Vacant(entry) => {
+                entry.insert(here);
+                true
+            }
+            Entry::Occupied(entry) => {
+                let message = format!("{what} `{name}` is declared in {} already: one name, one {what}", entry.get());
+                self.fault(position, None, message);
+                false
+            }
+        }
+    }
+}
+
+fn place(path: &str, position: Position) -> String {
+    PolicyFault::at(path, position, None, "").to_string().trim_end_matches(": ").to_owned()
+}
+
+/// Parses every file and runs its top level.
+pub(super) fn load(sources: &[(&str, &str)], library: &Shared<Module>, expired: &Deadline) -> Declarations {
+    let declarations = Arc::new(Mutex::new(Declarations::default()));
+    let engine = MeteredEngine::new(library, LOAD_OPERATIONS, expired, |engine| {
+        register_units(engine);
+        register_declarations(engine, &declarations);
+    });
+    for (path, text) in sources {
+        declarations.lock().path = (*path).into();
+        if expired() {
+            declarations.lock().fault(Position::NONE, None, Failure::Deadline.to_string());
+            continue;
+        }
+        let ast = match engine.fresh().compile(text) {
+            Ok(ast) => Arc::new(ast),
+            Err(error) => {
+                declarations.lock().fault(error.position(), None, syntax_message(error.err_type()));
+                continue;
+            }
+        };
+        declarations.lock().ast = Arc::clone(&ast);
+        if let Err(error) = engine.fresh().run_ast(&ast) {
+            let (failure, position) = explain(&error, LOAD_OPERATIONS);
+            declarations.lock().fault(position, None, failure.to_string());
+        }
+    }
+    std::mem::take(&mut *declarations.lock())
+}
+
+/// Adds what may stand at the top level of a file.
+fn register_declarations(engine: &mut Engine, declarations: &Arc<Mutex<Declarations>>) {
+    let into = Arc::clone(declarations);
+    engine.register_fn("rule", move |context: NativeCallContext, name: &str, options: Map, body: FnPtr| {
+        declare_rule(&mut into.lock(), name, options, body, context.call_position());
+    });
+    let into = Arc::clone(declarations);
+    engine.register_fn("param", move |context: NativeCallContext, name: &str, default: Dynamic| {
+        declare_parameter(&mut into.lock(), name, &default, Map::new(), context.call_position());
+    });
+    let into = Arc::clone(declarations);
+    engine.register_fn("param", move |context: NativeCallContext, name: &str, default: Dynamic, options: Map| {
+        declare_parameter(&mut into.lock(), name, &default, options, context.call_position());
+    });
+    let into = Arc::clone(declarations);
+    engine.register_fn("otherwise", move |context: NativeCallContext, text: &str| {
+        declare_otherwise(&mut into.lock(), text, context.call_position());
+    });
+}
+
+fn declare_rule(declarations: &mut Declarations, name: &str, options: Map, body: FnPtr, position: Position) {
+    if SignalName::new(name).is_none() {
+        declarations.fault(position, None, format!("rule name `{name}` is not a name (a-z, 0-9, _, a letter first)"));
+        return;
+    }
+    if body.is_curried() {
+        let message = "it captures a variable of the file, which would be shared between services: \
+                       use param(..), or a function of the file";
+        declarations.fault(position, Some(name), message);
+        return;
+    }
+    if declarations.rules.len() >= MAX_RULES {
+        declarations.fault(position, Some(name), format!("a set has at most {MAX_RULES} rules"));
+        return;
+    }
+    let (priority, goal) = match rule_options(options) {
+        Ok(options) => options,
+        Err(message) => return declarations.fault(position, Some(name), message),
+    };
+    if declarations.declare("rule", name, position) {
+        let (file, ast) = (Arc::clone(&declarations.path), Arc::clone(&declarations.ast));
+        declarations.rules.push(Declared { name: name.into(), priority, goal, file, ast, position, body });
+    }
+}
+
+fn rule_options(options: Map) -> Result<(i64, Goal), String> {
+    let read = |options| -> ScriptResult<(i64, String)> {
+        let mut fields = Fields::new("rule", &["priority", "goal"], options)?;
+        Ok((fields.integer("priority")?, fields.text("goal")?))
+    };
+    let (priority, goal) = read(options).map_err(|error| explain(&error, LOAD_OPERATIONS).0.to_string())?;
+    match goal.as_str() {
+        "protect" => Ok((priority, Goal::Protect)),
+        "cost" => Ok((priority, Goal::Cost)),
+        other => Err(format!("rule: goal `{other}` is not known, there is protect and cost")),
+    }
+}
+
+fn declare_parameter(declarations: &mut Declarations, name: &str, default: &Dynamic, options: Map, position: Position) {
+    match params::read(name, default, options) {
+        Ok(parameter) if declarations.declare("parameter", name, position) => declarations.parameters.push(parameter),
+        Ok(_) => (),
+        Err(error) => declarations.fault(position, None, explain(&error, LOAD_OPERATIONS).0.to_string()),
+    }
+}
+
+fn declare_otherwise(declarations: &mut Declarations, text: &str, position: Position) {
+    if text.is_empty() || text.len() > MAX_OTHERWISE {
+        declarations.fault(position, None, format!("otherwise: the text has 1 to {MAX_OTHERWISE} bytes"));
+    } else if let Some((_, first)) = &declarations.otherwise {
+        let message = format!("otherwise(..) stands in {first} already: a set has one");
+        declarations.fault(position, None, message);
+    } else {
+        declarations.otherwise = Some((text.into(), place(&declarations.path, position)));
+    }
+}

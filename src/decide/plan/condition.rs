@@ -1,0 +1,251 @@
+//! Statements that are true, false or unknown.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::decide::plan::inputs::{Inputs, Stamp};
+use crate::decide::plan::quantity::Quantity;
+use crate::model::proposal::Comparison;
+use crate::model::{Bounds, ConditionTrace, SignalName, TargetState, Truth, Unit};
+
+/// A flag that follows from the target and its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TargetFlag {
+    /// A rollout is under way.
+    Rollout,
+    /// Below the upper bound.
+    CanScaleUp,
+    /// At the lower bound, or below.
+    AtMinReplicas,
+    /// At the upper bound, or above.
+    AtMaxReplicas,
+}
+
+impl TargetFlag {
+    fn holds(self, target: &TargetState, bounds: Bounds) -> bool {
+        match self {
+            Self::Rollout => target.rollout,
+            Self::CanScaleUp => target.replicas < bounds.max,
+            Self::AtMinReplicas => target.replicas <= bounds.min,
+            Self::AtMaxReplicas => target.replicas >= bounds.max,
+        }
+    }
+}
+
+/// What a condition states.
+#[derive(Debug, Clone)]
+pub(crate) enum Statement {
+    /// `left` compares so with `right`. The left one is measured if any is.
+    Compare { left: Quantity, comparison: Comparison, right: Quantity },
+    /// A declared flag is on.
+    Signal(SignalName),
+    /// A flag of the target is on.
+    Target(TargetFlag),
+    /// All parts hold.
+    All(Arc<[Condition]>),
+    /// At least one part holds.
+    Any(Arc<[Condition]>),
+    /// The part does not hold.
+    Not(Arc<Condition>),
+    /// The part holds, or while it is unknown, this is taken.
+    Or(Arc<Condition>, bool),
+}
+
+/// How long a condition must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// Must hold for more than this.
+    pub(crate) needed: Duration,
+    /// The condition, exactly: another one in its place starts anew.
+    pub(crate) fingerprint: Arc<str>,
+    /// Parameters that it depends on, whose values belong to the fingerprint.
+    pub(crate) parameters: Vec<Arc<str>>,
+}
+
+/// A condition.
+#[derive(Debug, Clone)]
+pub(crate) struct Condition {
+    /// What is compared, as policies write it.
+    pub(crate) text: Arc<str>,
+    pub(crate) statement: Statement,
+    pub(crate) held: Option<Held>,
+}
+
+/// A condition as it was evaluated.
+pub(crate) struct Evaluated {
+    /// `holds` is the truth before `unless` and `held_for`.
+    pub(crate) trace: ConditionTrace,
+    pub(crate) stamp: Option<Stamp>,
+}
+
+impl Condition {
+    /// Returns a condition without `held_for`.
+    pub(crate) fn new(text: impl Into<Arc<str>>, statement: Statement) -> Self {
+        Self { text: text.into(), statement, held: None }
+    }
+
+    /// Returns the condition in words, its bound included.
+    pub(crate) fn phrase(&self) -> String {
+        match &self.statement {
+            Statement::Compare { comparison, right, .. } => {
+                format!("{} {} {}", self.text, comparison.as_str(), right.label)
+            }
+            _ => self.text.to_string(),
+        }
+    }
+
+    /// Returns how many parts it is made of.
+    pub(crate) fn parts(&self) -> usize {
+        match &self.statement {
+            Statement::Compare { left, right, .. } => 1 + left.parts() + right.parts(),
+            Statement::All(parts) | Statement::Any(parts) => 1 + parts.iter().map(Self::parts).sum::<usize>(),
+            Statement::Not(part) | Statement::Or(part, _) => 1 + part.parts(),
+            Statement::Signal(_) | Statement::Target(_) => 1,
+        }
+    }
+
+    /// Evaluates the condition as of now.
+    pub(crate) fn evaluate(&self, inputs: &Inputs<'_>) -> Evaluated {
+        let text = Arc::clone(&self.text);
+        match &self.statement {
+            Statement::Compare { left, comparison, right } => compare(text, left, *comparison, right, inputs),
+            Statement::Signal(name) => match inputs.fresh(name, Unit::Flag) {
+                Ok(fresh) => flag(text, Truth::of(fresh.value != 0.0), Some(fresh.age), Some(fresh.stamp)),
+                Err(why) => flag(text, Truth::Unknown, Some(why), None),
+            },
+            Statement::Target(which) => match inputs.target() {
+                Ok(target) => {
+                    flag(text, Truth::of(which.holds(target, inputs.bounds)), None, Some(inputs.target_stamp()))
+                }
+                Err(why) => flag(text, Truth::Unknown, Some(why), None),
+            },
+            Statement::All(parts) => join(text, parts, inputs, Truth::True, Truth::and),
+            Statement::Any(parts) => join(text, parts, inputs, Truth::False, Truth::or),
+            Statement::Not(part) => {
+                let Evaluated { trace, stamp } = part.evaluate(inputs);
+                flag(text, trace.holds.negated(), trace.note, stamp)
+            }
+            Statement::Or(part, assumed) => assume(text, part.evaluate(inputs), *assumed),
+        }
+    }
+
+    /// Adds the names of all parameters that it depends on.
+    pub(crate) fn parameters(&self, names: &mut Vec<Arc<str>>) {
+        match &self.statement {
+            Statement::Compare { left, right, .. } => {
+                left.parameters(names);
+                right.parameters(names);
+            }
+            Statement::All(parts) | Statement::Any(parts) => parts.iter().for_each(|part| part.parameters(names)),
+            Statement::Not(part) | Statement::Or(part, _) => part.parameters(names),
+            Statement::Signal(_) | Statement::Target(_) => (),
+        }
+    }
+}
+
+fn flag(text: Arc<str>, holds: Truth, note: Option<Arc<str>>, stamp: Option<Stamp>) -> Evaluated {
+    let trace = ConditionTrace {
+        text,
+        unit: Unit::Flag,
+        value: None,
+        comparison: None,
+        bound: None,
+        margin: None,
+        note,
+        negated: false,
+        held_for: None,
+        holds,
+    };
+    Evaluated { trace, stamp }
+}
+
+fn compare(
+    text: Arc<str>,
+    left: &Quantity,
+    comparison: Comparison,
+    right: &Quantity,
+    inputs: &Inputs<'_>,
+) -> Evaluated {
+    let (value, bound) = (left.value(inputs), right.value(inputs));
+    let (margin, holds, note) = match (&value.number, &bound.number) {
+        (Ok(number), Ok(limit)) => {
+            let margin = match comparison {
+                Comparison::Above | Comparison::AtLeast => number - limit,
+                Comparison::Below | Comparison::AtMost => limit - number,
+            };
+            (Some(margin).filter(|margin| margin.is_finite()), holds(*number, comparison, *limit), value.note)
+        }
+        (Err(why), _) => (None, Truth::Unknown, Some(Arc::clone(why))),
+        (_, Err(why)) => (None, Truth::Unknown, Some(format!("{}: {why}", right.label).into())),
+    };
+    let trace = ConditionTrace {
+        text,
+        unit: left.unit,
+        value: value.number.ok(),
+        comparison: Some(comparison),
+        bound: bound.number.ok(),
+        margin,
+        note,
+        negated: false,
+        held_for: None,
+        holds,
+    };
+    Evaluated { trace, stamp: Stamp::older(value.stamp, bound.stamp) }
+}
+
+fn holds(value: f64, comparison: Comparison, bound: f64) -> Truth {
+    Truth::of(match comparison {
+        Comparison::Above => value > bound,
+        Comparison::AtLeast => value >= bound,
+        Comparison::Below => value < bound,
+        Comparison::AtMost => value <= bound,
+    })
+}
+
+fn join(
+    text: Arc<str>,
+    parts: &[Condition],
+    inputs: &Inputs<'_>,
+    start: Truth,
+    join: impl Fn(Truth, Truth) -> Truth,
+) -> Evaluated {
+    let (mut note, mut holds, mut stamp) = (String::new(), start, None);
+    for part in parts {
+        let part = part.evaluate(inputs);
+        if !note.is_empty() {
+            note.push_str("; ");
+        }
+        describe(&mut note, &part.trace);
+        holds = join(holds, part.trace.holds);
+        stamp = Stamp::older(stamp, part.stamp);
+    }
+    flag(text, holds, Some(note.into()), stamp)
+}
+
+fn describe(note: &mut String, trace: &ConditionTrace) {
+    note.push_str(&trace.text);
+    if let Some(value) = trace.value {
+        // Writing into a String does not fail.
+        let _ = write!(note, " {}", trace.unit.show(value));
+    }
+    match trace.holds {
+        Truth::True => note.push_str(" holds"),
+        Truth::False => note.push_str(" does not hold"),
+        Truth::Unknown => {
+            let why = trace.note.as_deref().unwrap_or("no reason given");
+            let _ = write!(note, " is unknown ({why})");
+        }
+    }
+}
+
+fn assume(text: Arc<str>, part: Evaluated, assumed: bool) -> Evaluated {
+    let Evaluated { mut trace, stamp } = part;
+    trace.text = text;
+    if trace.holds == Truth::Unknown {
+        let why = trace.note.as_deref().unwrap_or("unknown");
+        trace.note = Some(format!("taken as {assumed}, {why}").into());
+        trace.holds = Truth::of(assumed);
+    }
+    Evaluated { trace, stamp }
+}

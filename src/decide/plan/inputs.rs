@@ -1,0 +1,300 @@
+//! What is known of a service in one cycle, and why the rest is not.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::decide::plan::parameter::Parameter;
+use crate::decide::plan::quantity::{Count, Need, View};
+use crate::model::outlook::quantile_index;
+use crate::model::{
+    Bounds, Capacity, Features, Now, Outlook, Readiness, Reading, Role, ServiceSpec, SignalFeatures, SignalName,
+    SignalOutlook, SignalSpec, TargetReading, TargetState, Timestamp, Unit,
+};
+
+/// Horizon of `.predicted` where no lead time is known.
+const DEFAULT_LEAD: Duration = Duration::from_mins(10);
+/// Interval of values that the cluster reports, where a service declares no signal.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
+/// Probability of the quantile behind `upper95` and `upper95_of_max`.
+const UPPER: f64 = 0.95;
+/// Ages below this many seconds are shown from a table.
+const AGES: u64 = 180;
+
+/// The target of no service.
+static NO_TARGET: TargetReading = TargetReading::Unknown { reason: String::new() };
+
+/// When the newest sample behind a value was taken, and how often its source takes one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) at: Timestamp,
+    pub(crate) interval: Duration,
+}
+
+impl Stamp {
+    /// Returns what stands for two values together: the older sample, the slower source.
+    pub(crate) fn older(left: Option<Self>, right: Option<Self>) -> Option<Self> {
+        match (left, right) {
+            (Some(left), Some(right)) => {
+                Some(Self { at: left.at.min(right.at), interval: left.interval.max(right.interval) })
+            }
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+/// A finite number, or why it is not known.
+#[derive(Debug, Clone)]
+pub(crate) struct Value {
+    pub(crate) number: Result<f64, Arc<str>>,
+    /// What a reader should know of a known number.
+    pub(crate) note: Option<Arc<str>>,
+    pub(crate) stamp: Option<Stamp>,
+}
+
+impl Value {
+    /// Returns a number that was not measured.
+    pub(crate) fn set(number: f64) -> Self {
+        Self { number: finite(number), note: None, stamp: None }
+    }
+
+    fn unknown(why: Arc<str>) -> Self {
+        Self { number: Err(why), note: None, stamp: None }
+    }
+}
+
+/// Returns `value` unless it is NaN or infinite.
+pub(crate) fn finite(value: f64) -> Result<f64, Arc<str>> {
+    if value.is_finite() { Ok(value) } else { Err("not a finite number".into()) }
+}
+
+/// Texts that are the same in every decision, made once per policy set.
+#[derive(Debug)]
+pub(crate) struct Texts(Vec<Arc<str>>);
+
+impl Texts {
+    /// Makes the texts.
+    pub(crate) fn new() -> Self {
+        Self((0..AGES).map(|seconds| format!("{seconds} s old").into()).collect())
+    }
+
+    fn age(&self, age: Duration) -> Arc<str> {
+        let seconds = age.as_secs();
+        let known = usize::try_from(seconds).ok().and_then(|seconds| self.0.get(seconds));
+        known.map_or_else(|| format!("{seconds} s old").into(), Arc::clone)
+    }
+}
+
+/// A signal that may be acted on.
+pub(crate) struct Fresh<'a> {
+    features: &'a SignalFeatures,
+    outlook: Option<&'a SignalOutlook>,
+    pub(crate) value: f64,
+    pub(crate) stamp: Stamp,
+    pub(crate) age: Arc<str>,
+}
+
+/// One service in one cycle.
+pub(crate) struct Inputs<'a> {
+    signals: &'a [SignalSpec],
+    readings: &'a [SignalFeatures],
+    outlooks: &'a [Option<SignalOutlook>],
+    target: &'a TargetReading,
+    capacity: Option<&'a Capacity>,
+    pub(crate) bounds: Bounds,
+    now: Timestamp,
+    parameters: &'a [Parameter],
+    values: &'a [Result<f64, Arc<str>>],
+    texts: &'a Texts,
+}
+
+impl<'a> Inputs<'a> {
+    /// Returns what is known of a service; `values` are those of `parameters`, in their order.
+    pub(crate) fn new(
+        service: (&'a ServiceSpec, &'a Features, &'a Outlook),
+        now: Now,
+        (parameters, values): (&'a [Parameter], &'a [Result<f64, Arc<str>>]),
+        texts: &'a Texts,
+    ) -> Self {
+        let (spec, features, outlook) = service;
+        Self {
+            signals: &spec.signals,
+            readings: &features.signals,
+            outlooks: &outlook.signals,
+            target: &features.target,
+            capacity: outlook.capacity.as_ref(),
+            bounds: spec.bounds,
+            now: now.wall,
+            parameters,
+            values,
+            texts,
+        }
+    }
+
+    /// Returns what is known of no service at all: parameters only.
+    pub(crate) fn none((parameters, values): (&'a [Parameter], &'a [Result<f64, Arc<str>>]), texts: &'a Texts) -> Self {
+        Self {
+            signals: &[],
+            readings: &[],
+            outlooks: &[],
+            target: &NO_TARGET,
+            capacity: None,
+            bounds: Bounds { min: 1, max: 1 },
+            now: Timestamp::UNIX_EPOCH,
+            parameters,
+            values,
+            texts,
+        }
+    }
+
+    /// Returns the value of a parameter.
+    pub(crate) fn parameter(&self, name: &str) -> Value {
+        let position = self.parameters.iter().position(|parameter| &*parameter.name == name);
+        match position.and_then(|position| self.values.get(position)) {
+            Some(Ok(value)) => Value::set(*value),
+            Some(Err(fault)) => Value::unknown(Arc::clone(fault)),
+            None => Value::unknown("no such parameter".into()),
+        }
+    }
+
+    /// Returns a signal, or why it may not be acted on. `unit` is what the policies were checked with.
+    pub(crate) fn fresh(&self, name: &SignalName, unit: Unit) -> Result<Fresh<'a>, Arc<str>> {
+        let position = self.signals.iter().position(|signal| signal.name == *name);
+        self.fresh_at(position, unit)
+    }
+
+    fn fresh_at(&self, position: Option<usize>, unit: Unit) -> Result<Fresh<'a>, Arc<str>> {
+        let find = |position| Some((self.signals.get(position)?, self.readings.get(position)?, position));
+        let Some((spec, features, position)) = position.and_then(find) else {
+            return Err("not declared by this service".into());
+        };
+        if spec.unit != unit {
+            return Err("declared in another unit than the policies were checked with".into());
+        }
+        match &features.reading {
+            Reading::Fresh { sample, staleness } => Ok(Fresh {
+                features,
+                outlook: self.outlooks.get(position).and_then(Option::as_ref),
+                value: sample.value.get(),
+                stamp: Stamp { at: sample.at, interval: spec.scrape_interval },
+                age: self.texts.age(*staleness),
+            }),
+            other => Err(other.to_string().into()),
+        }
+    }
+
+    /// Returns a view of a signal. None is known of a signal that is not fresh, its forecast neither.
+    pub(crate) fn view(&self, name: &SignalName, unit: Unit, view: View) -> Value {
+        let fresh = match self.fresh(name, unit) {
+            Ok(fresh) => fresh,
+            Err(why) => return Value::unknown(why),
+        };
+        match self.look(&fresh, view).and_then(finite) {
+            Ok(number) => Value { number: Ok(number), note: Some(fresh.age), stamp: Some(fresh.stamp) },
+            Err(why) => Value::unknown(why),
+        }
+    }
+
+    fn look(&self, fresh: &Fresh<'_>, view: View) -> Result<f64, Arc<str>> {
+        match view {
+            View::Current => Ok(fresh.value),
+            View::Mean => {
+                let mean = fresh.features.mean_1m;
+                mean.map(f64::from).ok_or_else(|| "no sample in the last minute".into())
+            }
+            View::Predicted => point(fresh, self.lead()),
+            View::ForecastChange if fresh.value == 0.0 => Err("a change against zero has no size".into()),
+            View::ForecastChange => Ok((point(fresh, self.lead())? - fresh.value) / fresh.value),
+            View::At(ahead) => point(fresh, ahead),
+            View::Upper95(ahead) => {
+                let quantile = outlook(fresh)?.quantile_at(UPPER, minutes(ahead));
+                quantile.ok_or_else(|| beyond(ahead))
+            }
+            View::Upper95OfMax10 | View::Upper95OfMax30 => {
+                let outlook = outlook(fresh)?;
+                let row = if view == View::Upper95OfMax10 { outlook.max_10 } else { outlook.max_30 };
+                let value = row.and_then(|row| row.get(quantile_index(UPPER)).copied());
+                value.ok_or_else(|| "no forecast of the maximum".into())
+            }
+        }
+    }
+
+    /// Returns how far ahead `.predicted` looks.
+    fn lead(&self) -> Duration {
+        self.capacity.map_or(DEFAULT_LEAD, |capacity| capacity.lead_time)
+    }
+
+    /// Returns what the cluster says of the target, or why it may not be acted on.
+    pub(crate) fn target(&self) -> Result<&'a TargetState, Arc<str>> {
+        match self.target {
+            TargetReading::Known { target } => Ok(target),
+            TargetReading::Outdated { silence, .. } => {
+                Err(format!("the view of the cluster is silent for {} s", silence.as_secs()).into())
+            }
+            TargetReading::Unknown { reason } => Err(reason.as_str().into()),
+        }
+    }
+
+    /// Returns the stamp of what the cluster reports.
+    pub(crate) fn target_stamp(&self) -> Stamp {
+        let interval = self.signals.iter().map(|signal| signal.scrape_interval).max();
+        Stamp { at: self.now, interval: interval.unwrap_or(DEFAULT_INTERVAL) }
+    }
+
+    /// Returns a count of replicas.
+    pub(crate) fn replicas(&self, count: Count) -> Value {
+        match self.target() {
+            Ok(target) => {
+                let replicas = match count {
+                    Count::Current => target.replicas,
+                    Count::Ready => target.ready,
+                };
+                Value { number: Ok(f64::from(replicas)), note: None, stamp: Some(self.target_stamp()) }
+            }
+            Err(why) => Value::unknown(why),
+        }
+    }
+
+    /// Returns a replica count made from the arrival rate. None is known without a fresh arrival rate: a raise
+    /// needs fresh data of its own.
+    pub(crate) fn needed(&self, need: Need) -> Value {
+        let Some(capacity) = self.capacity else { return Value::unknown("the service declares no capacity".into()) };
+        let position = self.signals.iter().position(|signal| signal.role == Some(Role::ArrivalRate));
+        let unit =
+            position.and_then(|position| self.signals.get(position)).map_or(Unit::PerSecond, |signal| signal.unit);
+        let fresh = match self.fresh_at(position, unit) {
+            Ok(fresh) => fresh,
+            Err(why) => return Value::unknown(why),
+        };
+        let (replicas, absent) = match need {
+            Need::Now => (capacity.needed_now, "the arrival rate is not known"),
+            Need::Ahead => (capacity.needed_ahead, "the forecast may not add capacity yet"),
+            Need::Floor => (capacity.floor, "no forecast that may let capacity go"),
+        };
+        match replicas {
+            Some(replicas) => {
+                Value { number: Ok(f64::from(replicas)), note: Some(fresh.age), stamp: Some(fresh.stamp) }
+            }
+            None => Value::unknown(absent.into()),
+        }
+    }
+}
+
+fn minutes(span: Duration) -> f64 {
+    span.as_secs_f64() / 60.0
+}
+
+fn beyond(ahead: Duration) -> Arc<str> {
+    format!("no forecast {} s ahead", ahead.as_secs()).into()
+}
+
+fn outlook<'a>(fresh: &Fresh<'a>) -> Result<&'a SignalOutlook, Arc<str>> {
+    let Some(outlook) = fresh.outlook else { return Err("not forecast".into()) };
+    match outlook.readiness {
+        Readiness::Ready => Ok(outlook),
+        Readiness::NotReady { have, need } => Err(format!("no forecast yet: {have} of {need} minutes seen").into()),
+    }
+}
+
+fn point(fresh: &Fresh<'_>, ahead: Duration) -> Result<f64, Arc<str>> {
+    outlook(fresh)?.point_at(minutes(ahead)).ok_or_else(|| beyond(ahead))
+}

@@ -1,0 +1,166 @@
+//! Numbers as rules name them: with a unit, and known only when the inputs are.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::decide::plan::inputs::{Inputs, Stamp, Value, finite};
+use crate::model::{SignalName, Unit};
+
+/// What of a signal is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// The newest sample.
+    Current,
+    /// Mean of the last minute.
+    Mean,
+    /// Point forecast at the lead time.
+    Predicted,
+    /// Point forecast at the lead time against the newest sample, relative.
+    ForecastChange,
+    /// Point forecast.
+    At(Duration),
+    /// What the value exceeds with a chance of 5 %.
+    Upper95(Duration),
+    /// The same of the maximum over the next 10 minutes.
+    Upper95OfMax10,
+    /// The same of the maximum over the next 30 minutes.
+    Upper95OfMax30,
+}
+
+/// A count that the cluster reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Count {
+    /// Replicas asked for.
+    Current,
+    /// Replicas that serve.
+    Ready,
+}
+
+/// A count made from the arrival rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// For the measured rate.
+    Now,
+    /// For the upper forecast at the lead time.
+    Ahead,
+    /// Below which nothing may be lowered.
+    Floor,
+}
+
+/// Arithmetic between two quantities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operator {
+    Max,
+    Min,
+    Plus,
+    Minus,
+    Times,
+}
+
+/// Where a number comes from.
+#[derive(Debug, Clone)]
+pub(crate) enum Term {
+    /// Written in the policy.
+    Number(f64),
+    /// `p.<name>`.
+    Parameter(Arc<str>),
+    /// `s.<name>.<view>`; `unit` is that of the signal.
+    Signal { name: SignalName, unit: Unit, view: View },
+    /// `s.replicas.<count>`.
+    Replicas(Count),
+    /// `s.capacity.<need>`.
+    Capacity(Need),
+    /// Two quantities made one.
+    Both(Operator, Arc<(Quantity, Quantity)>),
+    /// The first, or the second while the first is unknown.
+    Or(Arc<(Quantity, Quantity)>),
+}
+
+/// How much a number depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Origin {
+    /// Written in the policy without a unit.
+    Bare,
+    /// Written in the policy with a unit, or a parameter.
+    Set,
+    /// Measured or forecast.
+    Measured,
+    /// Sized by the arrival rate.
+    Arrivals,
+}
+
+/// Most parts that one condition or quantity may be made of. Trees share their branches, so without it a loop
+/// could build one that takes for ever to evaluate.
+pub(crate) const MAX_PARTS: usize = 64;
+
+/// A number with a unit.
+#[derive(Debug, Clone)]
+pub(crate) struct Quantity {
+    /// How the policy calls it.
+    pub(crate) label: Arc<str>,
+    pub(crate) unit: Unit,
+    pub(crate) origin: Origin,
+    pub(crate) term: Term,
+}
+
+impl Quantity {
+    /// Returns how many parts it is made of.
+    pub(crate) fn parts(&self) -> usize {
+        match &self.term {
+            Term::Both(_, pair) | Term::Or(pair) => 1 + pair.0.parts() + pair.1.parts(),
+            Term::Number(_) | Term::Parameter(_) | Term::Signal { .. } | Term::Replicas(_) | Term::Capacity(_) => 1,
+        }
+    }
+
+    /// Tells whether it depends on anything but the policy and its parameters.
+    pub(crate) fn is_measured(&self) -> bool {
+        self.origin >= Origin::Measured
+    }
+
+    /// Returns its value.
+    pub(crate) fn value(&self, inputs: &Inputs<'_>) -> Value {
+        match &self.term {
+            Term::Number(number) => Value::set(*number),
+            Term::Parameter(name) => inputs.parameter(name),
+            Term::Signal { name, unit, view } => inputs.view(name, *unit, *view),
+            Term::Replicas(count) => inputs.replicas(*count),
+            Term::Capacity(need) => inputs.needed(*need),
+            Term::Both(operator, pair) => both(*operator, pair.0.value(inputs), pair.1.value(inputs)),
+            Term::Or(pair) => match pair.0.value(inputs) {
+                Value { number: Err(why), .. } => instead(&why, &pair.1, inputs),
+                known => known,
+            },
+        }
+    }
+
+    /// Adds the names of all parameters that it depends on.
+    pub(crate) fn parameters(&self, names: &mut Vec<Arc<str>>) {
+        match &self.term {
+            Term::Parameter(name) => names.push(Arc::clone(name)),
+            Term::Both(_, pair) | Term::Or(pair) => {
+                pair.0.parameters(names);
+                pair.1.parameters(names);
+            }
+            Term::Number(_) | Term::Signal { .. } | Term::Replicas(_) | Term::Capacity(_) => (),
+        }
+    }
+}
+
+fn both(operator: Operator, left: Value, right: Value) -> Value {
+    let number = match (left.number, right.number) {
+        (Ok(left), Ok(right)) => finite(match operator {
+            Operator::Max => left.max(right),
+            Operator::Min => left.min(right),
+            Operator::Plus => left + right,
+            Operator::Minus => left - right,
+            Operator::Times => left * right,
+        }),
+        (Err(why), _) | (_, Err(why)) => Err(why),
+    };
+    Value { number, note: left.note.or(right.note), stamp: Stamp::older(left.stamp, right.stamp) }
+}
+
+fn instead(why: &str, other: &Quantity, inputs: &Inputs<'_>) -> Value {
+    let value = other.value(inputs);
+    Value { note: Some(format!("{} taken, {why}", other.label).into()), ..value }
+}

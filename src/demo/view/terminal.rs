@@ -1,0 +1,306 @@
+//! The live view of the demo: a pure function from a moment to a frame, readable from 80x24 on.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style, Stylize};
+use ratatui::text::{Line, Span, Text};
+use ratatui::widgets::{Block, Cell, Paragraph, Row, Table, Wrap};
+
+use crate::sim::BurstState;
+
+use super::lines::{burst, clock, expected, halted, kill, latency, load, refused};
+use super::model::{Event, EventKind, ServiceRow, ViewModel};
+
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// Columns of the table: title and width. The last one takes what is left.
+const COLUMNS: [(&str, Constraint); 6] = [
+    ("service", Constraint::Length(13)),
+    ("load", Constraint::Length(7)),
+    ("when new pods serve", Constraint::Length(21)),
+    ("ready", Constraint::Length(5)),
+    ("p99 of objective", Constraint::Length(17)),
+    ("load by minute", Constraint::Min(4)),
+];
+
+/// Height from which on each decision gets two lines.
+const TALL: u16 = 32;
+
+/// Draws the moment.
+pub fn render(frame: &mut Frame<'_>, view: &ViewModel) {
+    let services = view.services.len() as u16;
+    let faults = view.policy_faults.len().min(3) as u16;
+    let lines = if frame.area().height < TALL { 1 } else { 2 };
+    let [head, table, decisions, events, foot] = Layout::vertical([
+        Constraint::Length(3),
+        Constraint::Length(services.saturating_add(3)),
+        Constraint::Length(services.saturating_mul(lines).saturating_add(faults).saturating_add(2)),
+        Constraint::Min(3),
+        Constraint::Length(4),
+    ])
+    .areas(frame.area());
+    frame.render_widget(header(view), head);
+    draw_table(frame, table, view);
+    frame.render_widget(last_decisions(view, lines > 1), decisions);
+    frame.render_widget(recent_events(view), events);
+    frame.render_widget(footer(view), foot);
+}
+
+fn header(view: &ViewModel) -> Text<'static> {
+    let stopped = !matches!(kill(&view.kill).as_str(), "off");
+    let revision = view.revision.as_ref().map_or("none", |revision| revision.as_str());
+    let first = Line::from(vec![
+        " flyball demo ".bold(),
+        Span::raw(format!(" {}, {}x   kill switch ", view.at.strftime("%Y-%m-%d %H:%M:%S"), view.speed)),
+        Span::styled(kill(&view.kill), if stopped { alarm() } else { calm() }),
+        Span::raw(format!("   policy {revision}")),
+    ]);
+    let second = Line::from(vec![
+        Span::raw(" minutes outside the objective:  "),
+        Span::styled(format!("flyball {:.1}", view.violations.flyball), Modifier::BOLD),
+        Span::raw(format!("   stock autoscaler, same load, {:.1}", view.violations.stock_autoscaler)),
+    ]);
+    Text::from(vec![first, second, next(view)])
+}
+
+/// Returns what to watch for.
+fn next(view: &ViewModel) -> Line<'static> {
+    if let Some(halt) = view.halted {
+        return Line::styled(format!(" {}", halted(halt)), alarm());
+    }
+    let surges: Vec<Span<'static>> = view
+        .services
+        .iter()
+        .filter_map(|row| {
+            let state = row.burst?;
+            Some(Span::styled(format!(" {}: {} ", row.service, burst(state)?), surge(state)))
+        })
+        .collect();
+    Line::from(surges)
+}
+
+fn draw_table(frame: &mut Frame<'_>, area: Rect, view: &ViewModel) {
+    let fixed: u16 = COLUMNS.iter().map(|(_, width)| if let Constraint::Length(n) = width { n + 1 } else { 0 }).sum();
+    let left = usize::from(area.width.saturating_sub(fixed + 2));
+    let rows = view.services.iter().map(|row| table_row(row, left));
+    let titles = Row::new(COLUMNS.map(|(title, _)| title)).style(Modifier::DIM);
+    let table = Table::new(rows, COLUMNS.map(|(_, width)| width)).header(titles).block(Block::bordered());
+    frame.render_widget(table, area);
+}
+
+fn table_row(row: &ServiceRow, width: usize) -> Row<'static> {
+    let ahead = row.ahead.map_or("no forecast".to_owned(), |ahead| expected(&ahead));
+    let late = row.p99.is_some_and(|p99| p99 > row.slo_p99);
+    let starting = row.ready < row.replicas;
+    Row::new([
+        Cell::from(row.service.to_string()),
+        Cell::from(load(row.load)),
+        Cell::from(ahead),
+        Cell::from(format!("{}/{}", row.ready, row.replicas)).style(if starting { busy() } else { Style::new() }),
+        Cell::from(latency(row)).style(if late { alarm() } else { calm() }),
+        Cell::from(Line::from(sparkline(row, width))),
+    ])
+}
+
+/// Returns the load by minute; the minutes of a surge in its colour.
+fn sparkline(row: &ServiceRow, width: usize) -> Vec<Span<'static>> {
+    let bars = bars(&row.loads, width);
+    let count = bars.chars().count();
+    let (within, style) = match row.burst {
+        Some(state @ BurstState::On { seconds, .. }) => ((seconds / 60 + 1) as usize, surge(state)),
+        _ => (0, Style::new()),
+    };
+    let before: String = bars.chars().take(count.saturating_sub(within)).collect();
+    let during: String = bars.chars().skip(count.saturating_sub(within)).collect();
+    vec![Span::raw(before), Span::styled(during, style)]
+}
+
+/// Returns the newest `width` values as bars from zero to the highest of them.
+fn bars(values: &[f64], width: usize) -> String {
+    let newest = values.get(values.len().saturating_sub(width)..).unwrap_or_default();
+    let highest = newest.iter().copied().fold(0.0, f64::max);
+    let bar = |value: &f64| {
+        let height = if highest > 0.0 { value / highest * (BARS.len() - 1) as f64 } else { 0.0 };
+        BARS.get(height.round() as usize).copied().unwrap_or(' ')
+    };
+    newest.iter().map(bar).collect()
+}
+
+fn last_decisions(view: &ViewModel, two_lines: bool) -> Paragraph<'static> {
+    let faults = view.policy_faults.iter().take(3).map(|fault| Line::styled(refused(fault), alarm()));
+    let decisions = view.services.iter().flat_map(|row| {
+        let service = Span::styled(format!("{:<13} ", row.service.as_str()), Modifier::BOLD);
+        let Some(it) = &row.decision else {
+            return vec![Line::from(vec![Span::raw("         "), service, Span::raw("nothing decided yet")])];
+        };
+        let what =
+            vec![Span::raw(format!("{} ", clock(it.at))), service, Span::styled(it.what.clone(), Modifier::BOLD)];
+        if two_lines {
+            vec![Line::from(what), Line::from(format!("{:23}{}", "", it.why))]
+        } else {
+            vec![Line::from([what, vec![Span::raw(format!(": {}", it.why))]].concat())]
+        }
+    });
+    let lines: Vec<Line<'static>> = faults.chain(decisions).collect();
+    Paragraph::new(lines).block(Block::bordered().title(" last decisions and why "))
+}
+
+fn recent_events(view: &ViewModel) -> Paragraph<'static> {
+    let lines: Vec<Line<'static>> = view.events.iter().map(event_line).collect();
+    Paragraph::new(lines).wrap(Wrap { trim: false }).block(Block::bordered().title(" what happened, newest first "))
+}
+
+fn event_line(event: &Event) -> Line<'static> {
+    let mut spans = vec![Span::raw(format!("{} ", clock(event.at)))];
+    spans.extend(event.service.as_ref().map(|service| Span::styled(format!("{service} "), Modifier::BOLD)));
+    let style = match event.kind {
+        EventKind::Raised | EventKind::Policy => calm(),
+        EventKind::Lowered => Style::new(),
+        EventKind::Failed | EventKind::PolicyRefused | EventKind::KillSwitch => alarm(),
+        EventKind::Surge => crowd(),
+    };
+    spans.push(Span::styled(event.text.clone(), style));
+    Line::from(spans)
+}
+
+fn footer(view: &ViewModel) -> Text<'static> {
+    let hints = &view.hints;
+    let line = |key: &'static str, text: String| Line::from(vec![Span::styled(key, Modifier::BOLD), Span::raw(text)]);
+    Text::from(vec![
+        line(" edit    ", format!("{}   (in force within a second)", hints.policy)),
+        line(" stop    ", format!("{}   (all writes; from a second terminal)", hints.kill)),
+        line(" resume  ", hints.resume.clone()),
+        line(" quit    ", format!("q or Ctrl-C      why: {}", hints.explain)),
+    ])
+}
+
+fn alarm() -> Style {
+    Style::new().fg(Color::Red).add_modifier(Modifier::BOLD)
+}
+
+fn busy() -> Style {
+    Style::new().fg(Color::Yellow)
+}
+
+fn calm() -> Style {
+    Style::new().fg(Color::Green)
+}
+
+fn crowd() -> Style {
+    Style::new().fg(Color::Magenta).add_modifier(Modifier::BOLD)
+}
+
+fn surge(state: BurstState) -> Style {
+    match state {
+        BurstState::Due { .. } => busy().add_modifier(Modifier::BOLD),
+        BurstState::On { .. } => crowd(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ratatui::Terminal;
+    use ratatui::backend::TestBackend;
+    use ratatui::buffer::Buffer;
+
+    use super::*;
+    use crate::demo::view::model::Halt;
+    use crate::demo::view::model::samples::moment;
+    use crate::model::KillState;
+
+    fn draw(view: &ViewModel, width: u16, height: u16) -> Buffer {
+        let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+        terminal.draw(|frame| render(frame, view)).unwrap();
+        terminal.backend().buffer().clone()
+    }
+
+    fn rows(buffer: &Buffer) -> Vec<String> {
+        let width = usize::from(buffer.area.width);
+        let row = |cells: &[ratatui::buffer::Cell]| cells.iter().map(ratatui::buffer::Cell::symbol).collect::<String>();
+        buffer.content.chunks(width).map(|cells| row(cells).trim_end().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_moment_fills_the_screen() {
+        let screen = rows(&draw(&moment(), 100, 24)).join("\n");
+        insta::assert_snapshot!(screen, @"
+         flyball demo  2026-03-03 11:59:15, 60x   kill switch off   policy 205881a3d12b
+         minutes outside the objective:  flyball 0.2   stock autoscaler, same load, 2.5
+         shop/checkout: daily surge in 45 s
+        ┌──────────────────────────────────────────────────────────────────────────────────────────────────┐
+        │service       load    when new pods serve   ready p99 of objective  load by minute                │
+        │shop/catalog  unknown no forecast           9/9   unknown of 200 ms ▆▇▇█▇                         │
+        │shop/checkout 404/s   607/s (485 to 809)    7/12  131 ms of 200 ms  ▆▇▇█▇                         │
+        │shop/search   931/s   1396/s (1117 to 1862) 16/16 612 ms of 200 ms  ▆▇▇█▇                         │
+        └──────────────────────────────────────────────────────────────────────────────────────────────────┘
+        ┌ last decisions and why ──────────────────────────────────────────────────────────────────────────┐
+        │         shop/catalog  nothing decided yet                                                        │
+        │11:59:00 shop/checkout scaled 7 -> 12: up to 701/s within 10 min need 12, now 404/s need 7        │
+        │         shop/search   nothing decided yet                                                        │
+        └──────────────────────────────────────────────────────────────────────────────────────────────────┘
+        ┌ what happened, newest first ─────────────────────────────────────────────────────────────────────┐
+        │11:59:00 shop/checkout scaled 7 -> 12: up to 701/s within 10 min need 12, now 404/s need 7        │
+        │                                                                                                  │
+        │                                                                                                  │
+        │                                                                                                  │
+        └──────────────────────────────────────────────────────────────────────────────────────────────────┘
+         edit    demo/policies/capacity.rhai   (in force within a second)
+         stop    flyball kill   (all writes; from a second terminal)
+         resume  flyball resume --reason ok
+         quit    q or Ctrl-C      why: flyball explain shop/checkout
+        ");
+    }
+
+    #[test]
+    fn the_smallest_usual_terminal_has_room_for_all_of_it() {
+        let mut view = moment();
+        view.services[1].burst = Some(BurstState::On { seconds: 61, recurring: true });
+        let buffer = draw(&view, 80, 24);
+        let screen = rows(&buffer).join("\n");
+        for part in [
+            "404/s",
+            "607/s (485 to 809)",
+            "7/12",
+            "612 ms of 200 ms",
+            "scaled 7 -> 12",
+            "daily surge for 1 min 01 s",
+            "demo/policies/capacity.rhai",
+            "flyball kill",
+            "flyball resume",
+            "q or Ctrl-C",
+        ] {
+            assert!(screen.contains(part), "{part} is not on it:\n{screen}");
+        }
+        let marked = buffer.content.iter().filter(|cell| cell.fg == Color::Magenta && "▆▇█".contains(cell.symbol()));
+        assert_eq!(marked.count(), 2, "minutes of the surge");
+    }
+
+    #[test]
+    fn what_stands_in_the_way_is_shown_in_red() {
+        let mut view = moment();
+        view.halted = Some(Halt::Behind);
+        view.policy_faults = vec!["capacity.rhai:3:5: unknown signal `rsp`".to_owned()];
+        view.kill = KillState::Unreadable { error: "no such file".to_owned() };
+        let buffer = draw(&view, 130, 24);
+        let red: String =
+            buffer.content.iter().filter(|cell| cell.fg == Color::Red).map(ratatui::buffer::Cell::symbol).collect();
+        for part in ["ENGAGED (unreadable: no such file)", "plant halted", "policy refused", "612 ms of 200 ms"] {
+            assert!(red.contains(part), "{part} is not red: {red}");
+        }
+    }
+
+    #[test]
+    fn any_size_of_terminal_is_survived() {
+        for (width, height) in [(1, 1), (10, 3), (40, 8), (300, 80)] {
+            draw(&moment(), width, height);
+        }
+    }
+
+    #[test]
+    fn bars_stand_on_zero_and_show_the_newest() {
+        assert_eq!(bars(&[9.0, 0.0, 50.0, 100.0], 3), "▁▅█");
+        assert_eq!(bars(&[0.0, 0.0], 8), "▁▁");
+        assert_eq!(bars(&[], 8), "");
+        assert_eq!(bars(&[1.0], 0), "");
+    }
+}

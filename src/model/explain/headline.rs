@@ -1,0 +1,135 @@
+//! A decision at a glance, for lists and live views: what, and the first reason with its numbers.
+
+use crate::model::outlook::quantile_index;
+use crate::model::{
+    Action, ChangeSet, Choice, DecisionRecord, GuardName, Knob, Mode, Outlook, Role, RuleOutcome, RuleTrace, Truth,
+    WriteOutcome,
+};
+
+use super::clause;
+use super::sentence::{cut, nearest, stops, trouble};
+
+/// Probability of the quantile that capacity is bought for.
+const UPPER: f64 = 0.95;
+
+/// A decision at a glance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Headline {
+    /// What was done, or not: `scaled 7 -> 14`, `held by cooldown`. The same for the same kind of decision.
+    pub what: String,
+    /// The first reason, with its numbers.
+    pub why: String,
+}
+
+/// Returns a decision at a glance.
+pub fn headline(record: &DecisionRecord) -> Headline {
+    match (&record.proposal.choice, &record.change) {
+        (_, Some(change)) => written(record, change),
+        (Choice::Act { rule, action, .. }, None) => unwritten(record, rule, action),
+        (Choice::Nothing { reason }, None) => Headline { what: "nothing to do".to_owned(), why: idle(record, reason) },
+    }
+}
+
+fn written(record: &DecisionRecord, change: &ChangeSet) -> Headline {
+    let thing = match change.knob {
+        Knob::Replicas => String::new(),
+        Knob::AutoscalerFloor => "the autoscaler floor ".to_owned(),
+        other => format!("{} ", other.as_str()),
+    };
+    let step = format!("{thing}{} -> {}", change.from, change.to);
+    let why = format!("{}{}", because(record, &change.rule), cut(record));
+    match &record.outcome {
+        None => Headline { what: format!("scaling {step}"), why },
+        Some(WriteOutcome::Applied) => Headline { what: format!("scaled {step}"), why },
+        Some(outcome) => Headline { what: format!("did not scale {step}"), why: outcome.to_string() },
+    }
+}
+
+fn unwritten(record: &DecisionRecord, rule: &str, action: &Action) -> Headline {
+    let to = record.verdict.permitted.or(record.verdict.wanted);
+    let step = match (record.features.target.last(), to) {
+        (Some(target), Some(to)) => format!("{} -> {to}", target.replicas),
+        _ => action.to_string(),
+    };
+    let shadow = record.mode == Mode::Shadow;
+    if let Some(stop) = stops(record).find(|stop| !shadow || stop.guard != GuardName::Mode) {
+        let why = format!("{}; wanted {step}", stop.why);
+        return Headline { what: format!("held by {}", stop.guard.as_str()), why };
+    }
+    match &record.outcome {
+        _ if shadow => Headline { what: format!("would scale {step}"), why: because(record, rule) },
+        Some(outcome) => Headline { what: "did nothing".to_owned(), why: format!("to {action}: {outcome}") },
+        None => Headline { what: "nothing to do".to_owned(), why: format!("to {action} changes nothing") },
+    }
+}
+
+/// Returns why a rule asked for what it did: for one sized by the arrival rate the rates, else its first numbers.
+fn because(record: &DecisionRecord, rule: &str) -> String {
+    let trace = record.proposal.rules.iter().find(|trace| &*trace.rule == rule);
+    let sized = trace.is_some_and(|trace| trace.backed_by_arrivals);
+    if sized && let Some(rates) = rates(record) {
+        return rates;
+    }
+    let conditions = trace.map(|trace| trace.conditions.as_slice()).unwrap_or_default();
+    let first = conditions.iter().find(|condition| condition.comparison.is_some()).or(conditions.first());
+    first.map_or_else(|| format!("rule {rule}"), |first| format!("rule {rule}: {}", clause(first)))
+}
+
+/// Returns what the arrival rate needs, now and ahead: `up to 701/s in 10 min need 14, now 404/s need 9`.
+fn rates(record: &DecisionRecord) -> Option<String> {
+    let capacity = record.outlook.capacity.as_ref()?;
+    let position = record.signals.iter().position(|signal| signal.role == Some(Role::ArrivalRate))?;
+    let show = |rate: f64| format!("{rate:.0}/s");
+    let measured = record.features.signals.get(position).and_then(|signal| signal.reading.fresh());
+    let now = capacity.needed_now.map(|needed| match measured {
+        Some(rate) => format!("now {} need {needed}", show(rate.get())),
+        None => format!("now needs {needed}"),
+    });
+    let ahead = capacity.needed_ahead.map(|needed| match upper(&record.outlook, position) {
+        Some((rate, minutes)) => format!("up to {} within {minutes} min need {needed}", show(rate)),
+        None => format!("ahead needs {needed}"),
+    });
+    match (capacity.needed_ahead > capacity.needed_now, ahead, now) {
+        (true, Some(ahead), Some(now)) => Some(format!("{ahead}, {now}")),
+        (true, Some(ahead), None) => Some(ahead),
+        (_, _, now) => now,
+    }
+}
+
+/// Returns the upper quantile of the maximum over the window that holds the lead time, and its minutes.
+fn upper(outlook: &Outlook, position: usize) -> Option<(f64, u16)> {
+    let signal = outlook.signals.get(position)?.as_ref()?;
+    let lead = outlook.capacity.as_ref()?.lead_time.as_secs();
+    let (row, minutes) = if lead <= 600 { (signal.max_10?, 10) } else { (signal.max_30?, 30) };
+    Some((*row.get(quantile_index(UPPER))?, minutes))
+}
+
+fn idle(record: &DecisionRecord, reason: &str) -> String {
+    let rules = &record.proposal.rules;
+    let failed = |outcome: &RuleOutcome| matches!(outcome, RuleOutcome::Error { .. } | RuleOutcome::Muted);
+    let failure = rules.iter().find(|rule| failed(&rule.outcome)).and_then(trouble);
+    if rules.is_empty() || failure.is_some() {
+        return failure.unwrap_or_else(|| reason.to_owned());
+    }
+    let unknown = || rules.iter().find_map(untold);
+    enough(record).or_else(unknown).or_else(|| nearest(rules)).unwrap_or_else(|| reason.to_owned())
+}
+
+/// Returns why a rule could not be told, by its first condition that is unknown.
+fn untold(rule: &RuleTrace) -> Option<String> {
+    let doubt = rule.conditions.iter().find(|condition| condition.holds == Truth::Unknown)?;
+    let why = doubt.note.as_ref().map_or_else(|| clause(doubt), ToString::to_string);
+    (rule.outcome == RuleOutcome::Unknown).then(|| format!("{} cannot be told: {why}", rule.rule))
+}
+
+/// Returns how what is there compares with what is needed: `9 needed, 9 there`.
+fn enough(record: &DecisionRecord) -> Option<String> {
+    let capacity = record.outlook.capacity.as_ref()?;
+    let needed = capacity.needed_now?.max(capacity.needed_ahead.unwrap_or(0));
+    let there = record.features.target.last()?.replicas;
+    let floor = match capacity.floor {
+        Some(floor) if floor > needed => format!(", not below {floor} yet"),
+        _ => String::new(),
+    };
+    Some(format!("{needed} needed{floor}, {there} there"))
+}
