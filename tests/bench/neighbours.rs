@@ -1,5 +1,6 @@
 //! What a faulty service costs the 99 others: the lateness of their decisions beside a panicking and a slow service,
-//! and while somebody saves endless policies for it, against a run in which all are well. Runs alternate; medians over repetitions.
+//! and while somebody saves endless policies for it, against a run in which all are well. Runs alternate; medians
+//! over repetitions.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,7 +17,7 @@ use futures::future::BoxFuture;
 use crate::Figures;
 use crate::measure::{median, ms, quantile};
 use crate::process::scratch;
-use crate::world::{NotingJournal, RisingSource, name, ports, run_for, settings};
+use crate::world::{NotingJournal, Source, lateness, name, ports, run_for, settings};
 
 /// The figures.
 pub const IDS: &[&str] = &["neighbours_added_p99_ms", "neighbours_added_max_ms"];
@@ -75,7 +76,7 @@ fn latenesses(trouble: Trouble) -> anyhow::Result<Vec<f64>> {
     let mut settings = settings(directory.path(), "http://127.0.0.1:9", 1, SERVICES, "mode: shadow")?;
     settings.policies.clone_from(&policies);
     settings.sources.iter_mut().for_each(|source| source.interval = TICK);
-    let source = RisingSource::new(Duration::from_millis(1));
+    let source = Source::rising(Duration::from_millis(1));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let journal = runtime.block_on(async {
         let metrics = Arc::new(Metrics::new());
@@ -89,7 +90,7 @@ fn latenesses(trouble: Trouble) -> anyhow::Result<Vec<f64>> {
         saving.inspect(tokio::task::JoinHandle::abort);
         anyhow::Ok(journal)
     })?;
-    let rounds = journal.lateness(&source, |service| service.name() != name(0));
+    let rounds = lateness(&source.handed_over(), journal.kept(|service| service.name() != name(0)));
     let lateness: Vec<f64> = rounds.iter().skip(5).flatten().map(|lateness| ms(*lateness)).collect();
     let expected = (SERVICES - 1) * 80;
     ensure!(lateness.len() >= expected, "{trouble:?}: {} decisions, expected at least {expected}", lateness.len());

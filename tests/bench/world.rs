@@ -98,18 +98,24 @@ pub async fn run_for(settings: &Settings, ports: Ports, metrics: Arc<Metrics>, s
     Ok(())
 }
 
-/// A source whose load needs one replica more each round, beginning with two. It notes when it handed each
-/// answer over.
-pub struct RisingSource {
+/// A source that notes when it handed each answer over.
+pub struct Source {
     delay: Duration,
+    /// Replicas that the load needs more in each round than in the one before.
+    rise: u32,
     rounds: AtomicU32,
     handed_over: Mutex<Vec<Instant>>,
 }
 
-impl RisingSource {
-    /// Returns a source that takes `delay` to answer.
-    pub fn new(delay: Duration) -> Arc<Self> {
-        Arc::new(Self { delay, rounds: AtomicU32::new(0), handed_over: Mutex::default() })
+impl Source {
+    /// Returns a source that takes `delay` to answer, and whose load needs one replica more each round.
+    pub fn rising(delay: Duration) -> Arc<Self> {
+        Arc::new(Self { delay, rise: 1, rounds: AtomicU32::new(0), handed_over: Mutex::default() })
+    }
+
+    /// Returns a source that takes `delay` to answer, and whose load stays.
+    pub fn steady(delay: Duration) -> Arc<Self> {
+        Arc::new(Self { delay, rise: 0, rounds: AtomicU32::new(0), handed_over: Mutex::default() })
     }
 
     /// Returns when each answer was handed over.
@@ -122,7 +128,7 @@ impl RisingSource {
         let at = Timestamp::now();
         let row = |template: &Template| {
             let value = match template.signal.as_str().split('_').next() {
-                Some("rps") => PER_POD * (f64::from(number) + 1.9),
+                Some("rps") => PER_POD * (f64::from(number * self.rise) + 1.9),
                 Some("p99") => 0.1,
                 _ => 0.5,
             };
@@ -137,7 +143,7 @@ impl RisingSource {
     }
 }
 
-impl TelemetrySource for RisingSource {
+impl TelemetrySource for Source {
     fn read<'a>(&'a self, round: &'a Round) -> BoxFuture<'a, Answer> {
         Box::pin(async {
             tokio::time::sleep(self.delay).await;
@@ -158,33 +164,43 @@ impl TelemetrySource for RisingSource {
     }
 }
 
-/// A journal that notes when each decision was handed to it.
+/// A journal that notes the time of decisions: of all as they begin, when the loop asks whether it is well, and of
+/// those that are kept as they are handed over.
 pub struct NotingJournal {
     inner: Arc<dyn Journal>,
-    decisions: Mutex<Vec<(Instant, ServiceId)>>,
+    begun: Mutex<Vec<Instant>>,
+    kept: Mutex<Vec<(Instant, ServiceId)>>,
 }
 
 impl NotingJournal {
     /// Returns a journal over `inner`.
     pub fn new(inner: Arc<dyn Journal>) -> Arc<Self> {
-        Arc::new(Self { inner, decisions: Mutex::default() })
+        Arc::new(Self { inner, begun: Mutex::default(), kept: Mutex::default() })
     }
 
-    /// Returns the lateness of each decision, round by round: for each answer of the source how long after it the
-    /// decisions until the next answer came. Services for which `counts` is false are left out.
-    pub fn lateness(&self, source: &RisingSource, counts: impl Fn(&ServiceId) -> bool) -> Vec<Vec<Duration>> {
-        let answers = source.handed_over();
-        let mut rounds = vec![Vec::new(); answers.len()];
-        for (at, _) in self.decisions.lock().iter().filter(|(_, service)| counts(service)) {
-            let round = answers.partition_point(|answer| answer <= at);
-            if let Some(round) = round.checked_sub(1)
-                && let (Some(latenesses), Some(answer)) = (rounds.get_mut(round), answers.get(round))
-            {
-                latenesses.push(at.saturating_duration_since(*answer));
-            }
-        }
-        rounds
+    /// Returns when decisions began.
+    pub fn begun(&self) -> Vec<Instant> {
+        self.begun.lock().clone()
     }
+
+    /// Returns when decisions of services for which `counts` is true were handed over.
+    pub fn kept(&self, counts: impl Fn(&ServiceId) -> bool) -> Vec<Instant> {
+        let kept = self.kept.lock();
+        kept.iter().filter(|(_, service)| counts(service)).map(|(at, _)| *at).collect()
+    }
+}
+
+/// Returns the lateness of decisions, round by round: for each answer of a source, how long after it the decisions
+/// until the next answer came.
+pub fn lateness(answers: &[Instant], decisions: impl IntoIterator<Item = Instant>) -> Vec<Vec<Duration>> {
+    let mut rounds = vec![Vec::new(); answers.len()];
+    for at in decisions {
+        let Some(round) = answers.partition_point(|answer| *answer <= at).checked_sub(1) else { continue };
+        if let (Some(latenesses), Some(answer)) = (rounds.get_mut(round), answers.get(round)) {
+            latenesses.push(at - *answer);
+        }
+    }
+    rounds
 }
 
 impl Journal for NotingJournal {
@@ -194,12 +210,13 @@ impl Journal for NotingJournal {
 
     fn submit(&self, entry: Entry) {
         if let Entry::Decision(record) = &entry {
-            self.decisions.lock().push((Instant::now(), record.id.service.clone()));
+            self.kept.lock().push((Instant::now(), record.id.service.clone()));
         }
         self.inner.submit(entry);
     }
 
     fn health(&self) -> Result<(), JournalError> {
+        self.begun.lock().push(Instant::now());
         self.inner.health()
     }
 
