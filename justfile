@@ -39,6 +39,10 @@ deny:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
+# Measure every figure (release build; minutes) or only those named, as in `just score policy_decision_us`.
+score *ids:
+    scripts/score {{ ids }}
+
 # Put the figures of the last `target/scores/*.json` into README.md.
 readme-scores:
     scripts/readme-scores

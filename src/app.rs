@@ -52,6 +52,8 @@ pub struct Ports {
     pub executor: Arc<dyn Executor>,
     /// Makes the deadline of one load of a policy set.
     pub deadline: fn() -> Deadline,
+    /// What the namespaces and the fleet may spend on writes.
+    pub budgets: FleetLimits,
     /// Telemetry, by the name of the source in the settings.
     pub sources: BTreeMap<String, Arc<dyn TelemetrySource>>,
 }
@@ -84,6 +86,7 @@ impl Ports {
             policies: Arc::new(PolicyDir::open(&settings.policies)),
             executor: Arc::new(Pool::for_this_machine()),
             deadline,
+            budgets: FleetLimits::default(),
             sources,
         })
     }
@@ -149,16 +152,9 @@ pub async fn assemble(
     ports: Ports,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<(Tree, Arc<LoopControl>)> {
-    let Ports { clock, cluster, journal, kill, policies, executor, deadline, sources } = ports;
+    let Ports { clock, cluster, journal, kill, policies, executor, deadline, budgets, sources } = ports;
     let process = metrics.process();
-    let gate = WriteGate::new(
-        clock.clone(),
-        cluster.clone(),
-        journal.clone(),
-        kill.clone(),
-        process.clone(),
-        FleetLimits::default(),
-    )?;
+    let gate = WriteGate::new(clock.clone(), cluster.clone(), journal.clone(), kill.clone(), process.clone(), budgets)?;
     let world = Arc::new(World {
         clock,
         cluster,
@@ -195,15 +191,13 @@ pub async fn assemble(
 /// Makes the state slots, each with the writes it still has to remember.
 fn services(settings: &Settings, world: &Arc<World>) -> anyhow::Result<Vec<Arc<Service>>> {
     let mut remembered: BTreeMap<ServiceId, Vec<_>> = BTreeMap::new();
-    for intent in world.journal.applied_since(world.clock.now().wall, world.guard.memory_span())? {
+    let applied = world.journal.applied_since(world.clock.now().wall, world.guard.memory_span())?;
+    for intent in applied.into_iter().chain(world.journal.open_intents()?) {
         remembered.entry(intent.change.service().clone()).or_default().push(intent);
     }
-    let with_history = |spec: &ServiceSpec| {
-        spec.signals.iter().any(|signal| signal.forecast && history_of(settings, &signal.name) > Duration::ZERO)
-    };
     let slots = settings.services.iter().map(|spec| {
         let intents = remembered.remove(&spec.id).unwrap_or_default();
-        Arc::new(Service::new(Arc::new(spec.clone()), world.clone(), &intents, with_history(spec)))
+        Arc::new(Service::new(Arc::new(spec.clone()), world.clone(), &intents, histories(settings, spec)))
     });
     Ok(slots.collect())
 }
@@ -215,11 +209,12 @@ fn forecast_params(settings: &Settings) -> ForecastParams {
     ForecastParams { tick_seconds: tick.map_or(defaults.tick_seconds, |tick| tick.as_secs_f64()), ..defaults }
 }
 
-/// Returns how much past is read of a signal.
-fn history_of(settings: &Settings, name: &SignalName) -> Duration {
-    let template = settings.signals.iter().find(|template| template.spec.name == *name);
-    let source = template.and_then(|template| settings.sources.iter().find(|source| source.name == template.source));
-    source.map_or(Duration::ZERO, |source| source.history)
+/// Returns from how many sources the past of a service is read.
+fn histories(settings: &Settings, spec: &ServiceSpec) -> usize {
+    let forecast = |name: &SignalName| spec.signals.iter().any(|signal| signal.forecast && signal.name == *name);
+    let asked =
+        |source: &str| settings.signals.iter().any(|asked| &*asked.source == source && forecast(&asked.spec.name));
+    settings.sources.iter().filter(|source| !source.history.is_zero() && asked(&source.name)).count()
 }
 
 fn access(settings: &Settings) -> Access {

@@ -45,8 +45,10 @@ impl Actor for Fleet {
         FleetMsg::Start(service): FleetMsg,
         state: &mut FleetState,
     ) -> Result<(), ActorProcessingErr> {
-        let (supervisor, _) = Actor::spawn_linked(None, Supervisor, service.clone(), myself.get_cell()).await?;
-        state.insert(supervisor.get_id(), service);
+        match Actor::spawn_linked(None, Supervisor, service.clone(), myself.get_cell()).await {
+            Ok((supervisor, _)) => drop(state.insert(supervisor.get_id(), service)),
+            Err(error) => start_later(myself, service, &error.to_string()),
+        }
         Ok(())
     }
 
@@ -59,13 +61,19 @@ impl Actor for Fleet {
         if let SupervisionEvent::ActorFailed(supervisor, error) = event
             && let Some(service) = state.remove(&supervisor.get_id())
         {
-            tracing::error!(service = %service.spec.id, %error, "supervisor failed, started again later");
-            let clock = service.world.clock.clone();
-            tokio::spawn(async move {
-                clock.sleep_until(clock.now().plus(PAUSE).mono).await;
-                let _ = myself.cast(FleetMsg::Start(service));
-            });
+            start_later(myself, service, &error.to_string());
         }
         Ok(())
     }
+}
+
+/// The fleet never ends because of a service.
+fn start_later(fleet: ActorRef<FleetMsg>, service: Arc<Service>, error: &str) {
+    tracing::error!(service = %service.spec.id, error, "supervisor failed, started again later");
+    let clock = service.world.clock.clone();
+    tokio::spawn(async move {
+        clock.sleep_until(clock.now().plus(PAUSE).mono).await;
+        // Where the fleet has ended meanwhile nothing is to be started.
+        let _ = fleet.cast(FleetMsg::Start(service));
+    });
 }

@@ -1,7 +1,7 @@
 //! Where a stage's input waits. The mailbox of an actor carries wake-ups alone.
 //!
 //! A cycle is worth only as much as it is new: a later one replaces an earlier one that was not yet taken.
-//! Facts (a write ended, a fit is done) queue and are taken first. The item in work stays here until its step
+//! Facts (a write ended, a fit is done) queue, up to a bound far above what a cycle makes, and are taken first. The item in work stays here until its step
 //! has committed: an actor that dies over it finds it again at its restart and leaves it out.
 
 use std::collections::VecDeque;
@@ -51,6 +51,18 @@ impl<T> Inbox<T> {
         Put { wake: !std::mem::replace(&mut state.awake, true), replaced }
     }
 
+    /// Puts the newest cycle in; where one still waits, `merge` says what both make together.
+    pub fn put_merged(&self, item: T, merge: impl FnOnce(&T, T) -> T) -> Put {
+        let mut state = self.state.lock();
+        let waiting = state.latest.take();
+        let replaced = waiting.is_some();
+        state.latest = Some(Arc::new(match waiting {
+            Some(waiting) => merge(&waiting, item),
+            None => item,
+        }));
+        Put { wake: !std::mem::replace(&mut state.awake, true), replaced }
+    }
+
     /// Queues a fact; the oldest goes when there are too many.
     pub fn put_fact(&self, item: T) -> Put {
         let mut state = self.state.lock();
@@ -75,12 +87,12 @@ impl<T> Inbox<T> {
         self.state.lock().in_work = None;
     }
 
-    /// Prepares for a new actor: leaves out the item over which the last one died, and tells whether there
+    /// Prepares for a new actor: leaves out the item over which the last one died, and hands it over, if there
     /// was one.
-    pub fn reopen(&self) -> bool {
+    pub fn reopen(&self) -> Option<Arc<T>> {
         let mut state = self.state.lock();
         state.awake = true;
-        state.in_work.take().is_some()
+        state.in_work.take()
     }
 }
 
@@ -109,10 +121,10 @@ mod tests {
         assert!(inbox.put_latest("poison").wake);
         assert!(inbox.begin().is_some());
         assert!(!inbox.put_latest("good").replaced);
-        assert!(inbox.reopen());
+        assert_eq!(inbox.reopen().as_deref(), Some(&"poison"));
         assert_eq!(inbox.begin().as_deref(), Some(&"good"));
         inbox.done();
-        assert!(!inbox.reopen(), "nothing was in work");
+        assert!(inbox.reopen().is_none(), "nothing was in work");
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`inbox`] | where a stage's input waits: the latest cycle, and facts that may not be lost |
+//! | [`inbox`] | where a stage's input waits: the latest cycle, and a queue of facts |
 //! | [`service`] | the state slot of a service, its four stages and their supervisor |
 //! | [`write_gate`] | the only place that writes to the world |
 //! | [`source`], [`back_off`] | ticks of one telemetry source, and how long it is left alone when it fails |

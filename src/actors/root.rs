@@ -7,6 +7,7 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, 
 use tokio::task::JoinHandle;
 
 use crate::cycle::stages::Vocabulary;
+use crate::model::{ChangeSet, WriteOutcome};
 use crate::ports::PolicyStore;
 
 use super::fleet::Fleet;
@@ -51,7 +52,7 @@ impl Tree {
     pub async fn start(plan: TreePlan) -> Result<Self, SpawnErr> {
         let world = plan.world.clone();
         let progress = Arc::new(Progress::default());
-        let mut helpers = vec![tokio::spawn(world.gate.clone().settle_open())];
+        let mut helpers = vec![tokio::spawn(settle(world.clone(), plan.services.clone()))];
         for source in plan.sources.iter().filter(|source| !source.history.is_zero()) {
             helpers.push(tokio::spawn(warm_start(source.clone(), world.clone(), progress.clone())));
         }
@@ -72,6 +73,16 @@ impl Tree {
         let _ = self.handle.await;
         self.world.gate.close().await;
     }
+}
+
+/// Settles what earlier runs left open, and tells the services concerned.
+async fn settle(world: Arc<World>, services: Vec<Arc<Service>>) {
+    let tell = |change: &ChangeSet, outcome: &WriteOutcome, now| {
+        if let Some(service) = services.iter().find(|service| service.spec.id == *change.service()) {
+            service.write_ended(change, outcome, now);
+        }
+    };
+    world.gate.settle_open(tell).await;
 }
 
 /// A child of the root.
@@ -121,8 +132,10 @@ impl Actor for Root {
         RootMsg::Start(child): RootMsg,
         state: &mut RootState,
     ) -> Result<(), ActorProcessingErr> {
-        let id = start(&state.plan, child, myself.get_cell()).await?;
-        state.children.extend(id.map(|id| (id, child)));
+        match start(&state.plan, child, myself.get_cell()).await {
+            Ok(id) => state.children.extend(id.map(|id| (id, child))),
+            Err(error) => state.start_later(myself, child, &error.to_string()),
+        }
         Ok(())
     }
 
@@ -135,13 +148,21 @@ impl Actor for Root {
         let SupervisionEvent::ActorFailed(cell, error) = event else { return Ok(()) };
         let Some(position) = state.children.iter().position(|(id, _)| *id == cell.get_id()) else { return Ok(()) };
         let (_, child) = state.children.swap_remove(position);
-        tracing::error!(?child, %error, "failed, started again");
-        let clock = state.plan.world.clock.clone();
+        state.start_later(myself, child, &error.to_string());
+        Ok(())
+    }
+}
+
+impl RootState {
+    /// The root never ends because of a child.
+    fn start_later(&self, myself: ActorRef<RootMsg>, child: Child, error: &str) {
+        tracing::error!(?child, error, "failed, started again");
+        let clock = self.plan.world.clock.clone();
         tokio::spawn(async move {
             clock.sleep_until(clock.now().plus(PAUSE).mono).await;
+            // Where the root has ended meanwhile nothing is to be started.
             let _ = myself.cast(RootMsg::Start(child));
         });
-        Ok(())
     }
 }
 

@@ -44,7 +44,7 @@ pub async fn warm_start(plan: Arc<SourcePlan>, world: Arc<World>, progress: Arc<
             && let Err(error) = warm_group(&plan, &world, group, from, to).await
         {
             tracing::warn!(source = %plan.name, services = group.len(), %error, "history not read, starting cold");
-            group.iter().for_each(|route| route.service.set_warm());
+            group.iter().filter(|route| route.has_history()).for_each(|route| route.service.history_settled());
         }
         progress.done.fetch_add(group.len(), Ordering::Relaxed);
         let (done, total) = progress.get();
@@ -72,7 +72,7 @@ async fn warm_group(
             histories[index].push((signal, on_grid(from, row)));
         }
     }
-    for (route, history) in group.iter().zip(histories) {
+    for (route, history) in group.iter().zip(histories).filter(|(route, _)| route.has_history()) {
         route.service.history_read(history);
     }
     Ok(())
@@ -109,6 +109,11 @@ fn on_grid(from: Timestamp, row: Vec<Option<Finite>>) -> Vec<MinuteValue> {
 }
 
 impl Route {
+    /// Tells whether a signal that comes this way is forecast.
+    pub fn has_history(&self) -> bool {
+        self.signals.iter().any(|(template, _)| self.forecast(*template).is_some())
+    }
+
     /// Returns the position in the spec of the signal that the template at `position` yields, if it is forecast.
     fn forecast(&self, position: usize) -> Option<usize> {
         let (_, signal) = self.signals.iter().find(|(template, _)| *template == position)?;

@@ -4,9 +4,9 @@
 //!
 //! | step | what | if the process dies right after |
 //! |---|---|---|
-//! | `admitted` | lever, target free, kill switch, budgets, deadline | nothing happened |
+//! | `admitted` | lever, target free, kill switch, deadline | nothing happened |
 //! | `prepared` | intent durable | settled by reading: abandoned |
-//! | `checked` | kill switch and deadline once more, live read, unchanged since the decision | the same |
+//! | `checked` | live read, unchanged since the decision; kill switch and deadline once more; budgets | the same |
 //! | `sent` | one PATCH with the resourceVersion of that read | settled by reading: applied or abandoned |
 //! | `ended` | outcome durable | nothing is open |
 //!
@@ -15,16 +15,18 @@
 //! old value proves nothing while the write may still land ([`LANDS_WITHIN`]): it is made again after that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::cycle::stages::{FleetBudget, FleetLimits, recheck, settle};
 use crate::instrument::ProcessMetrics;
-use crate::model::{ChangeSet, Intent, Now, Refusal, ServiceId, TargetRef, WriteOutcome};
+use crate::model::{ChangeSet, Intent, KillState, Now, Refusal, ServiceId, TargetRef, WriteOutcome};
 use crate::ports::journal::Entry;
 use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwitch, Live};
 
@@ -32,6 +34,8 @@ use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwit
 pub const AT_ONCE: usize = 8;
 /// Pause between two attempts to read what became of a write.
 const SETTLE_PAUSE: Duration = Duration::from_secs(5);
+/// How long the kill switch may take to be read at a write.
+const KILL_READ: Duration = Duration::from_millis(500);
 /// How long a shutdown waits for writes under way.
 const LONGEST_CLOSE: Duration = Duration::from_secs(10);
 /// How long after it was sent a write may still take effect: its deadline, which the server knows too, and a second.
@@ -130,7 +134,8 @@ impl WriteGate {
     ) {
         let gate = self.clone();
         self.tasks.spawn(async move {
-            let outcome = gate.write(&change).await;
+            let outcome = AssertUnwindSafe(gate.write(&change)).catch_unwind().await;
+            let outcome = outcome.unwrap_or_else(|_| gate.failed(&change));
             tracing::info!(
                 service = %change.service(), trace = %change.trace, change = %change.id,
                 from = change.from, to = change.to, outcome = %outcome, "write ended"
@@ -139,16 +144,20 @@ impl WriteGate {
         });
     }
 
-    /// Finds out what became of the open intents of earlier runs, by reading, until all are settled. What could not
-    /// be made durable stays open, and its target stays shut.
-    pub async fn settle_open(self: Arc<Self>) {
+    /// Finds out what became of the open intents of earlier runs, by reading, each by itself; `on_end` hears of
+    /// each. What could not be made durable stays open, and its target stays shut.
+    pub async fn settle_open(&self, on_end: impl Fn(&ChangeSet, &WriteOutcome, Now)) {
         let earlier = self.unsettled.lock().clone();
-        for change in earlier {
-            let outcome = self.settle(&change, self.landed).await;
-            tracing::info!(service = %change.service(), change = %change.id, outcome = %outcome, "earlier write settled");
-            if self.end(&change, &outcome).await.is_ok() {
-                self.unsettled.lock().retain(|open| open.id != change.id);
-            }
+        let settled = earlier.iter().map(|change| self.settle_earlier(change, &on_end));
+        futures::future::join_all(settled).await;
+    }
+
+    async fn settle_earlier(&self, change: &ChangeSet, on_end: impl Fn(&ChangeSet, &WriteOutcome, Now)) {
+        let outcome = self.settle(change, self.landed).await;
+        tracing::info!(service = %change.service(), change = %change.id, outcome = %outcome, "earlier write settled");
+        if self.end(change, &outcome).await.is_ok() {
+            on_end(change, &outcome, self.clock.now());
+            self.unsettled.lock().retain(|open| open.id != change.id);
         }
     }
 
@@ -175,10 +184,10 @@ impl WriteGate {
     }
 
     async fn write_claimed(&self, change: &ChangeSet) -> WriteOutcome {
-        let Ok(_permit) = self.permits.acquire().await else {
+        let Ok(permit) = self.permits.acquire().await else {
             return self.without_intent(change, shutting_down());
         };
-        if let Err(outcome) = self.admit(change) {
+        if let Err(outcome) = self.permitted(change, self.clock.now()).await {
             return self.without_intent(change, outcome);
         }
         fail::fail_point!("gate_admitted");
@@ -187,54 +196,74 @@ impl WriteGate {
             return WriteOutcome::Refused(Refusal::Journal { error: error.to_string() });
         }
         fail::fail_point!("gate_prepared");
-        let outcome = self.send(change).await;
+        let sent = self.send(change).await;
+        // Whoever has to read what became of its write keeps its target shut, and nobody else waiting.
+        drop(permit);
+        let outcome = match sent {
+            Ok(outcome) => outcome,
+            Err(landed) => self.settle(change, landed).await,
+        };
         fail::fail_point!("gate_sent");
         // Where this fails the intent stays open, and the journal's health stops all further writes.
         let _ = self.end(change, &outcome).await;
         outcome
     }
 
-    fn admit(&self, change: &ChangeSet) -> Result<(), WriteOutcome> {
-        let now = self.clock.now();
-        self.permitted(change, now)?;
-        let total = self.replicas.lock().sum;
-        let charged = self.budget.lock().charge(change, total, now);
-        charged.map_err(|reason| WriteOutcome::Refused(Refusal::Budget { reason }))
-    }
-
-    /// The checks that are made again right before the write.
-    fn permitted(&self, change: &ChangeSet, now: Now) -> Result<(), WriteOutcome> {
+    /// The checks that are made first, and again right before the write.
+    async fn permitted(&self, change: &ChangeSet, now: Now) -> Result<(), WriteOutcome> {
         if change.expired(now) {
             return Err(WriteOutcome::Expired);
         }
-        match self.kill.read().stops(change.service(), change.class) {
+        match self.kill_state().await.stops(change.service(), change.class) {
             Some(reason) => Err(WriteOutcome::Refused(Refusal::KillSwitch { reason })),
             None => Ok(()),
         }
     }
 
-    /// Steps `checked` and `sent`.
-    async fn send(&self, change: &ChangeSet) -> WriteOutcome {
+    /// Reads the kill switch; one that does not answer in time counts as engaged.
+    async fn kill_state(&self) -> KillState {
+        let kill = self.kill.clone();
+        let read = tokio::task::spawn_blocking(move || kill.read());
+        match tokio::time::timeout(KILL_READ, read).await {
+            Ok(Ok(state)) => state,
+            Ok(Err(_)) => KillState::Unreadable { error: "reading it failed".to_owned() },
+            Err(_) => KillState::Unreadable { error: "it cannot be read in time".to_owned() },
+        }
+    }
+
+    /// Charges the budgets of namespace and fleet, right before the write: what is not sent costs nothing.
+    fn charge(&self, change: &ChangeSet, now: Now) -> Result<(), WriteOutcome> {
+        let total = self.replicas.lock().sum;
+        let charged = self.budget.lock().charge(change, total, now);
+        charged.map_err(|reason| WriteOutcome::Refused(Refusal::Budget { reason }))
+    }
+
+    /// Steps `checked` and `sent`. A write of unknown fate is an error: the time by which it has landed.
+    async fn send(&self, change: &ChangeSet) -> Result<WriteOutcome, Duration> {
         let live = match self.cluster.read(&change.target, change.knob).await {
             Ok(live) => live,
-            Err(error) => return unsent(&error),
+            Err(error) => return Ok(unsent(&error)),
         };
-        let now = self.clock.now();
-        let checked = recheck(change, &live.uid, live.value, now).and_then(|()| self.permitted(change, now));
-        if let Err(outcome) = checked {
-            return outcome;
+        if let Err(outcome) = self.check(change, &live).await {
+            return Ok(outcome);
         }
         fail::fail_point!("gate_checked");
+        let now = self.clock.now();
         self.metrics.sample_to_write.observe(now.since(change.decided.mono).as_secs_f64());
-        let landed = self.clock.now().plus(LANDS_WITHIN).mono;
         match self.cluster.apply(change, &live).await {
-            Ok(after) => answered(change, &after),
+            Ok(after) => Ok(answered(change, &after)),
             Err(ClusterError::Unknown { reason }) => {
                 tracing::warn!(service = %change.service(), reason, "outcome of a write unknown, reading");
-                self.settle(change, landed).await
+                Err(now.plus(LANDS_WITHIN).mono)
             }
-            Err(error) => unsent(&error),
+            Err(error) => Ok(unsent(&error)),
         }
+    }
+
+    async fn check(&self, change: &ChangeSet, live: &Live) -> Result<(), WriteOutcome> {
+        recheck(change, &live.uid, live.value, self.clock.now())?;
+        self.permitted(change, self.clock.now()).await?;
+        self.charge(change, self.clock.now())
     }
 
     /// Reads until it is known what became of a change that can land until `landed`. The target stays shut
@@ -270,6 +299,12 @@ impl WriteGate {
         ended
     }
 
+    /// A write whose task failed: whatever it left open is settled at the next start.
+    fn failed(&self, change: &ChangeSet) -> WriteOutcome {
+        self.busy.lock().remove(&change.target);
+        WriteOutcome::Abandoned { reason: "the write gate failed".to_owned() }
+    }
+
     fn without_intent(&self, change: &ChangeSet, outcome: WriteOutcome) -> WriteOutcome {
         self.journal.submit(Entry::Outcome { decision: change.decision.clone(), outcome: outcome.clone() });
         outcome
@@ -287,7 +322,7 @@ fn unsent(error: &ClusterError) -> WriteOutcome {
         }
         ClusterError::NoLever { .. } => WriteOutcome::NoLever,
         ClusterError::Unknown { .. } | ClusterError::Unavailable { .. } => {
-            WriteOutcome::Abandoned { reason: error.to_string() }
+            WriteOutcome::Refused(Refusal::Unreachable { reason: error.to_string() })
         }
     }
 }

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Settings};
+use crate::model::ServiceId;
 
 /// A flyball governor for services: watches, foresees, decides by policy, acts safely, explains.
 #[derive(Debug, Parser)]
@@ -92,6 +93,12 @@ fn usual_settings() -> Option<&'static Path> {
 /// Returns how this program was called.
 fn program() -> String {
     std::env::args_os().next().map_or("flyball".to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Refuses a service that the settings do not name.
+fn known_service(settings: &Settings, service: &ServiceId) -> anyhow::Result<()> {
+    let known = settings.services.iter().any(|spec| spec.id == *service);
+    if known { Ok(()) } else { Err(unknown_service(service.as_str(), settings)) }
 }
 
 /// Says that there is no such service, and which there are.

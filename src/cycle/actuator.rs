@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::act::inverse;
-use crate::model::{ChangeSet, DecisionId, Effect, Now, Outlook, ServiceSpec, WriteOutcome};
+use crate::model::{ChangeSet, Convergence, DecisionId, Effect, Impact, Now, Outlook, ServiceSpec, WriteOutcome};
 use crate::verify::{Pending, advise_undo, assess};
 
 use super::decider::Decided;
@@ -58,10 +58,7 @@ impl ActuatorCore {
     pub fn step(&mut self, event: &ActuatorEvent) -> Vec<ActuatorEffect> {
         match event {
             ActuatorEvent::Decided(decided) => self.act(decided),
-            ActuatorEvent::WriteEnded { change, outcome, now } => {
-                self.write_ended(change, outcome, *now);
-                Vec::new()
-            }
+            ActuatorEvent::WriteEnded { change, outcome, now } => self.write_ended(change, outcome, *now),
         }
     }
 
@@ -82,8 +79,7 @@ impl ActuatorCore {
         };
         let change = pending.change().clone();
         self.pending = None;
-        let undo =
-            (advise_undo(&effect, &change) && decided.record.change.is_none()).then(|| inverse(&change, observed.now));
+        let undo = self.undo(&effect, &change, decided);
         let mut effects = vec![ActuatorEffect::Measured { decision: change.decision, effect }];
         if let Some(undo) = undo {
             self.at_gate = Some((undo.clone(), decided.assessed.outlook.clone()));
@@ -92,10 +88,31 @@ impl ActuatorCore {
         effects
     }
 
-    fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
-        let Some((sent, outlook)) = self.at_gate.take_if(|(sent, _)| sent.id == change.id) else { return };
-        if *outcome == WriteOutcome::Applied {
-            self.pending = Some(Pending::new(sent, now, &outlook, &self.spec));
-        }
+    /// Takes back what hurt, once: only where nothing else is under way, where the target is seen as it was
+    /// left, and inside the owner's bounds of today.
+    fn undo(&self, effect: &Effect, change: &ChangeSet, decided: &Decided) -> Option<ChangeSet> {
+        let observed = &decided.assessed.observed;
+        let as_left = observed.features.target.known().is_some_and(|target| target.replicas == change.to);
+        let inside = (self.spec.bounds.min..=self.spec.bounds.max).contains(&change.from);
+        let idle = decided.record.change.is_none() && self.at_gate.is_none();
+        (advise_undo(effect, change) && as_left && inside && idle).then(|| inverse(change, observed.now))
+    }
+
+    /// A write that takes the place of one still measured ends the measurement.
+    fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) -> Vec<ActuatorEffect> {
+        let sent = self.at_gate.take_if(|(sent, _)| sent.id == change.id);
+        let Some((sent, outlook)) = sent.filter(|_| *outcome == WriteOutcome::Applied) else { return Vec::new() };
+        let overtaken = self.pending.replace(Pending::new(sent, now, &outlook, &self.spec));
+        let measured = overtaken.map(|pending| ActuatorEffect::Measured {
+            decision: pending.change().decision.clone(),
+            effect: Effect {
+                convergence: Convergence::Overtaken,
+                impact: Impact::Inconclusive,
+                expected_latency: None,
+                measured_latency: None,
+                why: format!("overtaken by the next write, to {}", change.to),
+            },
+        });
+        measured.into_iter().collect()
     }
 }

@@ -31,8 +31,13 @@ pub enum ForecasterEvent {
     Observed(Observed),
     /// The past of the forecast signals was read (position in the spec, minutes oldest first).
     HistoryRead(Vec<(usize, Vec<MinuteValue>)>),
-    /// A [`WarmJob`] has ended.
-    Warmed(Forecaster),
+    /// A [`WarmJob`] has ended: new models for these signals.
+    Warmed {
+        /// Positions in the spec.
+        signals: Vec<usize>,
+        /// The models.
+        models: Forecaster,
+    },
     /// A [`FitJob`] has ended.
     Fitted(FitResult),
 }
@@ -57,11 +62,12 @@ pub struct WarmJob {
 
 impl WarmJob {
     /// Runs the job; about 2 us for each minute of history.
-    pub fn run(mut self) -> Forecaster {
+    pub fn run(mut self) -> ForecasterEvent {
         for (signal, minutes) in &self.history {
             self.fresh.warm(*signal, minutes);
         }
-        self.fresh
+        let signals = self.history.iter().map(|(signal, _)| *signal).collect();
+        ForecasterEvent::Warmed { signals, models: self.fresh }
     }
 }
 
@@ -90,8 +96,8 @@ impl ForecasterCore {
                 let fresh = Forecaster::new(&self.spec, &self.params);
                 vec![ForecasterEffect::Warm(WarmJob { fresh, history: history.clone() })]
             }
-            ForecasterEvent::Warmed(warmed) => {
-                self.adopt(warmed.clone());
+            ForecasterEvent::Warmed { signals, models } => {
+                self.adopt(signals, models.clone());
                 Vec::new()
             }
             ForecasterEvent::Fitted(result) => {
@@ -124,10 +130,12 @@ impl ForecasterCore {
 
     /// Takes over warm models and lets them learn what ended while they were made. `warm` ignores minutes
     /// that the history held already.
-    fn adopt(&mut self, mut warmed: Forecaster) {
-        for (signal, minutes) in self.since_start.take().iter().flat_map(|kept| kept.iter().enumerate()) {
-            warmed.warm(signal, minutes);
+    fn adopt(&mut self, signals: &[usize], mut models: Forecaster) {
+        for signal in signals {
+            if let Some(minutes) = self.since_start.as_ref().and_then(|kept| kept.get(*signal)) {
+                models.warm(*signal, minutes);
+            }
+            self.state.replace(*signal, &models);
         }
-        self.state = warmed;
     }
 }

@@ -54,7 +54,7 @@ impl ServiceLine {
     pub fn warm(&mut self, history: Vec<(usize, Vec<MinuteValue>)>) {
         for effect in self.forecaster.step(&ForecasterEvent::HistoryRead(history)) {
             if let ForecasterEffect::Warm(job) = effect {
-                self.forecaster.step(&ForecasterEvent::Warmed(job.run()));
+                self.forecaster.step(&job.run());
             }
         }
     }
@@ -78,10 +78,10 @@ impl ServiceLine {
         turn
     }
 
-    /// Hears how a write ended.
-    pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
+    /// Hears how a write ended; what it yields is to be done like the effects of a turn.
+    pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) -> Vec<ActuatorEffect> {
         let (change, outcome) = (change.clone(), outcome.clone());
         self.decider.write_ended(&change, &outcome, now);
-        self.actuator.step(&ActuatorEvent::WriteEnded { change, outcome, now });
+        self.actuator.step(&ActuatorEvent::WriteEnded { change, outcome, now })
     }
 }

@@ -81,6 +81,13 @@ impl Forecaster {
         Self { service: spec.id.clone(), common: Arc::new(Common::new(params)), signals, fitting: None }
     }
 
+    /// Takes the models of one signal from `other`, a forecaster of the same service.
+    pub fn replace(&mut self, signal: usize, other: &Self) {
+        if let (Some(state), Some(new)) = (self.signals.get_mut(signal), other.signals.get(signal)) {
+            state.clone_from(new);
+        }
+    }
+
     /// Learns `history` (oldest first) of the signal at position `signal` of the spec, as if it had been seen
     /// live: losses, intervals and authority are known right after. Minutes already learned are skipped; a
     /// signal that is not forecast is ignored.

@@ -107,6 +107,11 @@ pub enum Refusal {
     },
     /// Another write to the same target is under way.
     Busy,
+    /// The API server could not be read, or said that it did not act.
+    Unreachable {
+        /// Its words.
+        reason: String,
+    },
     /// The journal could not be written.
     Journal {
         /// What failed.
@@ -120,6 +125,7 @@ impl fmt::Display for Refusal {
             Self::KillSwitch { reason } => write!(f, "kill switch: {reason}"),
             Self::Budget { reason } => write!(f, "budget: {reason}"),
             Self::Busy => f.write_str("another write to the target is under way"),
+            Self::Unreachable { reason } => write!(f, "API server: {reason}"),
             Self::Journal { error } => write!(f, "journal: {error}"),
         }
     }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const DAY: i64 = 1440;
+/// Minutes that a surge lasts.
+const SURGE: i64 = 20;
 
 /// A load that has a value for each minute since the Unix epoch.
 #[derive(Debug, Clone)]
@@ -14,6 +16,15 @@ pub enum Load {
     Made {
         /// Tells services apart.
         seed: u64,
+    },
+    /// The same, many times as high for twenty minutes of each day.
+    Surging {
+        /// Tells services apart.
+        seed: u64,
+        /// The minute since the epoch at which one of the surges begins.
+        minute: i64,
+        /// How many times as high.
+        factor: f64,
     },
     /// A recorded series of one-minute values, moved by whole days so that its last day is today.
     Recorded {
@@ -60,6 +71,10 @@ impl Load {
                 let phase = (minute.rem_euclid(DAY) as f64 / DAY as f64) * std::f64::consts::TAU;
                 let shape = 50.0 - 30.0 * phase.cos() - 12.0 * (2.0 * phase).sin();
                 Some(shape * (1.0 + 0.1 * *seed as f64) * (1.0 + 0.06 * (noise(minute as u64, *seed) - 0.5)))
+            }
+            Self::Surging { seed, minute: begin, factor } => {
+                let surge = if (minute - begin).rem_euclid(DAY) < SURGE { *factor } else { 1.0 };
+                Self::Made { seed: *seed }.at(minute).map(|rate| rate * surge)
             }
             Self::Recorded { values, first } => {
                 let place = usize::try_from(minute - first).ok()?;

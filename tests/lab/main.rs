@@ -7,12 +7,23 @@
 //! | `prometheus` | a Prometheus server: backfill, start, stop, pause, queries |
 //! | `worker` | small HTTP workers with controllable load, scraped by it |
 //! | `load` | the load of a service over days: made here, or from files that `FLYBALL_LAB_DATA` names |
+//! | `support/flyball` | flyball as a process of its own |
+//! | `governed` | flyball over such servers, with an API double to write to |
 //! | `harness` | tests of the parts above |
+//! | `live` | the whole loop on history and live samples |
+//! | `outage` | a Prometheus that stops, hangs, restarts; workers that lie |
+//! | `kills` | flyball killed at every step of a write |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
 
+mod governed;
 mod harness;
+mod kills;
+mod live;
 mod load;
+mod outage;
 mod prometheus;
+#[path = "../support/mod.rs"]
+mod support;
 mod worker;
 
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! The state of one service. It lives outside the actors, so that a restart costs no learning.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
@@ -46,6 +46,14 @@ pub struct Share {
     pub now: Now,
 }
 
+impl Share {
+    /// Returns what two shares make together: what the later one asked replaces what the earlier one got.
+    fn followed_by(&self, later: Self) -> Self {
+        let arrivals = later.arrivals.into_iter().zip(&self.arrivals).map(|(new, old)| new.or_else(|| old.clone()));
+        Self { arrivals: arrivals.collect(), now: later.now }
+    }
+}
+
 /// What is shown of a service.
 #[derive(Debug, Clone, Default)]
 pub struct View {
@@ -79,17 +87,19 @@ pub struct Service {
     pub(super) actions: Inbox<ActuatorEvent>,
     pub(super) stages: ArcSwapOption<[ActorRef<Wake>; 4]>,
     view: Mutex<View>,
-    warm: AtomicBool,
+    /// Sources whose history is still awaited.
+    histories_owed: AtomicUsize,
 }
 
 impl Service {
-    /// Returns the slot of a service that remembers its applied `intents` of the last hours, oldest first.
-    pub fn new(spec: Arc<ServiceSpec>, world: Arc<World>, intents: &[Intent], expects_history: bool) -> Self {
+    /// Returns the slot of a service that remembers its `intents` of the last hours, oldest first, and waits for
+    /// the history of so many sources before it decides.
+    pub fn new(spec: Arc<ServiceSpec>, world: Arc<World>, intents: &[Intent], histories: usize) -> Self {
         let run = world.journal.run();
         Self {
             metrics: world.metrics.service(&spec),
             observer: Committed::new(ObserverCore::new(spec.clone(), run)),
-            forecaster: Committed::new(ForecasterCore::new(spec.clone(), world.forecast.clone(), expects_history)),
+            forecaster: Committed::new(ForecasterCore::new(spec.clone(), world.forecast.clone(), histories > 0)),
             decider: Committed::new(DeciderCore::new(spec.clone(), world.guard.clone(), intents, world.clock.now())),
             actuator: Committed::new(ActuatorCore::new(spec.clone())),
             rounds: Inbox::default(),
@@ -98,7 +108,7 @@ impl Service {
             actions: Inbox::default(),
             stages: ArcSwapOption::empty(),
             view: Mutex::new(View::default()),
-            warm: AtomicBool::new(!expects_history),
+            histories_owed: AtomicUsize::new(histories),
             spec,
             world,
         }
@@ -106,7 +116,7 @@ impl Service {
 
     /// Hands over the share of a round. A share that was not yet taken is replaced.
     pub fn round_arrived(&self, share: Share) {
-        self.put::<ObserverStage>(self.rounds.put_latest(share));
+        self.put::<ObserverStage>(self.rounds.put_merged(share, Share::followed_by));
     }
 
     /// Hands over the past of the forecast signals.
@@ -114,14 +124,16 @@ impl Service {
         self.put::<ForecasterStage>(self.forecasts.put_fact(ForecasterEvent::HistoryRead(history)));
     }
 
-    /// Lets the service act without (further) history.
-    pub fn set_warm(&self) {
-        self.warm.store(true, Ordering::Release);
+    /// Notes that the history of one source was learned, or given up.
+    pub fn history_settled(&self) {
+        let one_less = |owed: usize| Some(owed.saturating_sub(1));
+        // Never fails: the closure always yields a value.
+        let _ = self.histories_owed.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_less);
     }
 
-    /// Tells whether history was learned, or given up.
+    /// Tells whether all history was learned, or given up.
     pub fn is_warm(&self) -> bool {
-        self.warm.load(Ordering::Acquire)
+        self.histories_owed.load(Ordering::Acquire) == 0
     }
 
     /// Tells both stages concerned how a write ended.

@@ -34,6 +34,9 @@ pub(super) trait Stage: Send + Sync + 'static {
     fn core(service: &Service) -> &Committed<Self::Core>;
     fn step(core: &mut Self::Core, item: &Self::Item, service: &Service) -> Self::Effects;
     fn perform(effects: Self::Effects, service: &Arc<Service>);
+
+    /// Says what it means that an item was left out because the stage died over it.
+    fn skipped(_item: &Self::Item, _service: &Service) {}
 }
 
 /// The actor of a stage.
@@ -54,7 +57,8 @@ impl<S: Stage> Actor for StageActor<S> {
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<Wake>, (): ()) -> Result<(), ActorProcessingErr> {
-        if S::inbox(&self.service).reopen() {
+        if let Some(skipped) = S::inbox(&self.service).reopen() {
+            S::skipped(&skipped, &self.service);
             self.service.world.process.skipped_inputs.inc();
             tracing::warn!(service = %self.service.spec.id, actor = S::ROLE.as_str(), "input skipped after a failure");
         }

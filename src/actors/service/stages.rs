@@ -1,12 +1,14 @@
 //! The four stages: what each reads from the ports for its core, and where its effects go.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::cycle::{
     ActuatorCore, ActuatorEffect, ActuatorEvent, Decided, DeciderCore, DeciderEvent, ForecasterCore, ForecasterEffect,
     ForecasterEvent, Inputs, Observed, ObserverCore, RoundArrived,
 };
 use crate::instrument::{self, ActorRole};
+use crate::model::WriteOutcome;
 use crate::ports::journal::Entry;
 
 use super::slot::{Committed, Service, Share};
@@ -67,10 +69,17 @@ impl Stage for ForecasterStage {
 
     fn step(core: &mut ForecasterCore, event: &ForecasterEvent, service: &Service) -> Vec<ForecasterEffect> {
         let effects = core.step(event);
-        if matches!(event, ForecasterEvent::Warmed(_)) {
-            service.set_warm();
+        if matches!(event, ForecasterEvent::Warmed { .. }) {
+            service.history_settled();
         }
         effects
+    }
+
+    /// A service whose history cannot be learned starts cold.
+    fn skipped(event: &ForecasterEvent, service: &Service) {
+        if matches!(event, ForecasterEvent::HistoryRead(_) | ForecasterEvent::Warmed { .. }) {
+            service.history_settled();
+        }
     }
 
     fn perform(effects: Vec<ForecasterEffect>, service: &Arc<Service>) {
@@ -81,21 +90,33 @@ impl Stage for ForecasterStage {
                     service.metrics.forecast(&assessed.outlook);
                     service.assessed(assessed);
                 }
-                ForecasterEffect::Warm(job) => in_pool(service, move || ForecasterEvent::Warmed(job.run())),
-                ForecasterEffect::Fit(job) => in_pool(service, move || ForecasterEvent::Fitted(job.run())),
+                ForecasterEffect::Warm(job) => in_pool(service, move || job.run(), Service::history_settled),
+                ForecasterEffect::Fit(job) => in_pool(service, move || ForecasterEvent::Fitted(job.run()), |_| {}),
             }
         }
     }
 }
 
-/// Runs a job off the loop's threads and hands its result to the forecaster.
-fn in_pool(service: &Arc<Service>, job: impl FnOnce() -> ForecasterEvent + Send + 'static) {
-    let owner = service.clone();
-    let done = service.world.executor.run(Box::new(move || {
+/// Runs a job off the loop's threads and hands its result to the forecaster; `failed` hears of a job without one.
+fn in_pool(
+    service: &Arc<Service>,
+    job: impl FnOnce() -> ForecasterEvent + Send + 'static,
+    failed: impl FnOnce(&Service) + Send + 'static,
+) {
+    let (owner, yielded) = (service.clone(), Arc::new(AtomicBool::new(false)));
+    let told = yielded.clone();
+    let ended = service.world.executor.run(Box::new(move || {
         let event = job();
+        told.store(true, Ordering::Release);
         owner.put::<ForecasterStage>(owner.forecasts.put_fact(event));
     }));
-    tokio::spawn(done);
+    let owner = service.clone();
+    tokio::spawn(async move {
+        ended.await;
+        if !yielded.load(Ordering::Acquire) {
+            failed(&owner);
+        }
+    });
 }
 
 pub(super) struct DeciderStage;
@@ -168,6 +189,20 @@ impl Stage for ActuatorStage {
 
     fn step(core: &mut ActuatorCore, event: &ActuatorEvent, _: &Service) -> Vec<ActuatorEffect> {
         core.step(event)
+    }
+
+    /// A change that never came to the gate has ended.
+    fn skipped(event: &ActuatorEvent, service: &Service) {
+        if let ActuatorEvent::Decided(decided) = event
+            && let Some(change) = &decided.record.change
+        {
+            let outcome = WriteOutcome::Abandoned { reason: "its actuator failed before it was sent".to_owned() };
+            service
+                .world
+                .journal
+                .submit(Entry::Outcome { decision: change.decision.clone(), outcome: outcome.clone() });
+            service.write_ended(change, &outcome, service.world.clock.now());
+        }
     }
 
     fn perform(effects: Vec<ActuatorEffect>, service: &Arc<Service>) {

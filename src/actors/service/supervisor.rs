@@ -109,7 +109,12 @@ impl SupervisorState {
         ];
         self.alive = stages.iter().map(|stage| stage.get_id()).collect();
         self.started = self.service.world.clock.now().mono;
-        self.service.stages.store(Some(Arc::new(stages)));
+        let stages = Arc::new(stages);
+        self.service.stages.store(Some(stages.clone()));
+        // What was put in while nobody could be woken waits until somebody looks.
+        for stage in stages.iter() {
+            stage.cast(Wake)?;
+        }
         self.service.update_view(|view| view.quarantined = None);
         self.service.metrics.quarantined(false);
         Ok(())

@@ -25,7 +25,7 @@ pub enum Access {
 /// How long things may take. Real time: none of it follows the clock of the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To open a connection.
+    /// To open a connection; below a second, so that no write starts later than that after its last check.
     pub connect: Duration,
     /// From sending a read or a write of one object to its answer.
     pub answer: Duration,
@@ -38,7 +38,7 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            connect: Duration::from_secs(2),
+            connect: Duration::from_millis(800),
             answer: Duration::from_secs(5),
             list: Duration::from_secs(30),
             watch: Duration::from_mins(1),

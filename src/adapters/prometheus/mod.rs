@@ -13,7 +13,6 @@
 //! | `vector` | instant answers: one slot for each service |
 //! | `history` | range answers on the minute grid, split into stretches a server accepts |
 //! | `selector` | label matchers for some services, quoted |
-//! | `back_off` | how long to stay away from a source that fails |
 
 mod history;
 mod http;

@@ -81,7 +81,7 @@ impl Directory {
 
     /// Returns the names of policies that are not as shipped, in order.
     pub fn own_policies(&self) -> Vec<String> {
-        let shipped = |name: &str, text: &str| POLICIES.iter().any(|policy| *policy == (name, text));
+        let shipped = |name: &str, text: &str| POLICIES.contains(&(name, text));
         let files = fs::read_dir(self.policies()).into_iter().flatten().flatten();
         let scripts = files.filter(|file| file.path().extension().is_some_and(|ending| ending == "rhai"));
         let own = scripts.filter_map(|file| {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -37,6 +38,8 @@ pub struct Write {
     pub to: Option<u32>,
     /// Version of the object that the write made.
     pub resource_version: u64,
+    /// When it was accepted.
+    pub at: Instant,
 }
 
 /// Who writes, and how.
@@ -381,7 +384,16 @@ impl Store {
     fn remember(&mut self, key: Key, author: &Author, from: Option<u32>, to: Option<u32>) {
         let (resource, namespace, name) = key;
         let who = author.manager.clone();
-        self.history.push_back(Write { resource, namespace, name, who, from, to, resource_version: self.version });
+        self.history.push_back(Write {
+            resource,
+            namespace,
+            name,
+            who,
+            from,
+            to,
+            resource_version: self.version,
+            at: Instant::now(),
+        });
         if self.history.len() > HISTORY_LENGTH {
             self.history.pop_front();
         }

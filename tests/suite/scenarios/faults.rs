@@ -1,12 +1,14 @@
 //! Faults: what they cost the service they hit, and that they cost the others nothing.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flyball::model::{
-    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Knob, Now, ServiceId, Timestamp, TraceId,
-    outlook::ForecastFlag,
+    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Intent, Knob, Now, ServiceId, Timestamp,
+    TraceId, outlook::ForecastFlag,
 };
-use flyball::ports::{Clock, Control};
+use flyball::ports::journal::Entry;
+use flyball::ports::{Clock, Control, Journal};
 
 use super::world::{World, origin, policy_set, script, settings, shipped_policies, steady};
 
@@ -152,5 +154,63 @@ async fn p1_a_source_that_goes_silent_in_a_surge_lowers_nothing() {
     assert_eq!(world.cluster.replicas("cart"), 8, "the windows have to fill again first");
     tokio::time::sleep(MINUTE * 60).await;
     assert_eq!(world.cluster.replicas("cart"), 4);
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn k1_an_api_server_that_was_away_costs_no_budget() {
+    let world = World::new(&["shop/cart"], steady(|_, _| 560.0));
+    world.cluster.away.store(true, Ordering::Relaxed);
+    let (tree, _) = world.start().await;
+    tokio::time::sleep(MINUTE * 3).await;
+    let refused = world.records("shop/cart").into_iter().filter(|record| record.outcome.is_some()).count();
+    assert!(refused > 4, "{refused} writes were tried");
+    world.cluster.away.store(false, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    assert_eq!(world.cluster.replicas("cart"), 8);
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn signals_of_two_sources_meet_in_one_picture() {
+    let text = settings(&["shop/cart"], "").replace(
+        "sources:\n",
+        "sources:\n  aside: { kind: prometheus, url: 'http://127.0.0.1:8', interval: 15s, history: 3d }\n",
+    );
+    let text = text.replace("history: 0s", "history: 3d").replace("p99: { source: main", "p99: { source: aside");
+    let text = text.replace("role: latency, forecast: false", "role: latency, forecast: true");
+    let world = World::with_settings(&text, steady(waves));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 5).await;
+    let service = control.service(&"shop/cart".parse().unwrap()).unwrap();
+    let fresh = service.features.unwrap().signals.iter().filter(|signal| signal.reading.fresh().is_some()).count();
+    assert_eq!(fresh, 3, "each source's signals stay");
+    let outlook = service.outlook.unwrap();
+    for signal in outlook.signals.iter().flatten() {
+        assert!(signal.flags.iter().all(|flag| *flag != ForecastFlag::Cold), "each history is learned: {signal:?}");
+    }
+    assert_eq!(outlook.signals.iter().flatten().count(), 2);
+    assert!(control.status().ready, "{:?}", control.status().waiting_for);
+    tree.stop().await;
+}
+
+/// A write had landed when the process died before it knew: its cooldown counts.
+#[tokio::test(start_paused = true)]
+async fn inv_23_a_write_that_was_open_at_a_crash_keeps_its_cooldown() {
+    let world = World::new(&["shop/cart"], steady(|_, _| 200.0));
+    let six =
+        "rule(\"more\", #{ priority: 1, goal: \"protect\" }, |s, p| [ when(s.rps.current > rps(1)), scale_by(1.5) ]);";
+    world.policies.send_replace(std::sync::Arc::new(policy_set(&[("more.rhai", six)])));
+    world.run_for(Duration::from_secs(1)).await;
+    let mut landed = change(&world, 4, 6);
+    landed.decision = world.records("shop/cart")[0].id.clone();
+    let intent = Intent { change: landed.clone(), prepared: world.clock.now().wall, ended: None };
+    world.journal.append(Entry::Prepared(intent)).await.unwrap();
+    world.cluster.write(&landed.target, 6);
+    let (tree, _) = world.start().await;
+    tokio::time::sleep(Duration::from_secs(150)).await;
+    assert_eq!(world.cluster.replicas("cart"), 6, "a raise has a cooldown of 180 s");
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    assert_eq!(world.cluster.replicas("cart"), 9);
     tree.stop().await;
 }

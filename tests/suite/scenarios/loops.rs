@@ -100,7 +100,10 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
                 ActuatorEffect::Write(change) => {
                     plant.write(&change, now);
                     remember(&journal, &change, now);
-                    line.write_ended(&change, &WriteOutcome::Applied, now);
+                    for effect in line.write_ended(&change, &WriteOutcome::Applied, now) {
+                        let ActuatorEffect::Measured { decision, effect } = effect else { panic!("{effect:?}") };
+                        journal.submit(Entry::Measured { decision, effect });
+                    }
                 }
                 ActuatorEffect::Measured { decision, effect } => journal.submit(Entry::Measured { decision, effect }),
             }
@@ -233,7 +236,7 @@ async fn an_open_intent_of_an_earlier_run_is_settled_by_reading_before_anything_
         WriteGate::new(ports.clock, ports.cluster, ports.journal, ports.kill, metrics, FleetLimits::default()).unwrap();
     assert!(gate.unsettled(&target));
     let gate = Arc::new(gate);
-    gate.clone().settle_open().await;
+    gate.settle_open(|_, _, _| {}).await;
     assert!(!gate.unsettled(&target) && world.journal.open_intents().unwrap().is_empty());
     let applied = world.journal.applied_since(world.clock.now().wall, MINUTE * 60).unwrap();
     assert_eq!(applied.len(), 1, "it was there: applied, and not sent again");

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flyball::actors::{LoopControl, Tree};
@@ -10,7 +11,7 @@ use flyball::adapters::clock::ScaledClock;
 use flyball::adapters::store::MemoryJournal;
 use flyball::app::{Ports, assemble};
 use flyball::config::Settings;
-use flyball::cycle::stages::Deadline;
+use flyball::cycle::stages::{Deadline, FleetLimits};
 use flyball::instrument::Metrics;
 use flyball::model::{
     Arrival, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId, TargetReading,
@@ -70,7 +71,8 @@ impl World {
             policies: Arc::new(Announced(self.policies.subscribe())),
             executor: Arc::new(Inline),
             deadline: no_deadline,
-            sources: BTreeMap::from([("main".to_owned(), source)]),
+            budgets: FleetLimits::default(),
+            sources: self.settings.sources.iter().map(|asked| (asked.name.to_string(), source.clone())).collect(),
         }
     }
 
@@ -218,6 +220,8 @@ pub struct ObedientCluster {
     targets: Mutex<BTreeMap<TargetRef, Scaled>>,
     /// Targets whose reading panics.
     pub cursed: Mutex<BTreeSet<String>>,
+    /// Whether the API server is away.
+    pub away: AtomicBool,
     /// Targets whose reading takes a while of real time.
     pub slow: Mutex<BTreeSet<String>>,
 }
@@ -234,7 +238,13 @@ impl ObedientCluster {
     pub fn new(clock: Arc<ScaledClock>, settings: &Settings) -> Self {
         let four = Scaled { replicas: 4, ready: 4, ready_at: Duration::ZERO, version: 1 };
         let targets = settings.services.iter().map(|service| (service.target.clone(), four.clone())).collect();
-        Self { clock, targets: Mutex::new(targets), cursed: Mutex::default(), slow: Mutex::default() }
+        Self {
+            clock,
+            targets: Mutex::new(targets),
+            cursed: Mutex::default(),
+            away: AtomicBool::default(),
+            slow: Mutex::default(),
+        }
     }
 
     pub fn replicas(&self, name: &str) -> u32 {
@@ -289,7 +299,12 @@ impl Cluster for ObedientCluster {
     }
 
     fn read<'a>(&'a self, target: &'a TargetRef, _: Knob) -> BoxFuture<'a, Result<Live, ClusterError>> {
-        Box::pin(async { Ok(Self::live(target, &self.targets.lock()[target])) })
+        Box::pin(async {
+            if self.away.load(Ordering::Relaxed) {
+                return Err(ClusterError::Unavailable { reason: "scripted".to_owned() });
+            }
+            Ok(Self::live(target, &self.targets.lock()[target]))
+        })
     }
 
     fn apply<'a>(&'a self, change: &'a ChangeSet, live: &'a Live) -> BoxFuture<'a, Result<Live, ClusterError>> {

@@ -1,0 +1,133 @@
+//! CPU of one observation: an ended minute is scored and learned, and the forecast with intervals and anomaly score
+//! is made, as the loop does it (the state before stays until the step is through, so it is copied).
+//!
+//! 10,000 signals are resident and visited in scattered order, so that each visit finds its state out of the caches.
+//! p50 is thread CPU over batches of 20 visits; p99 is the time of single visits, in which also what interrupts
+//! them counts.
+
+use std::collections::BTreeMap;
+use std::f64::consts::TAU;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use cpu_time::ThreadTime;
+use flyball::forecast::params::ForecastParams;
+use flyball::forecast::{Forecaster, forecast};
+use flyball::model::{
+    Bounds, Budgets, Features, Finite, Minute, MinuteValue, Mode, Now, Reading, Role, Sample, ServiceId, ServiceSpec,
+    SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, Unit,
+};
+
+use crate::Figures;
+use crate::measure::{median, quantile};
+
+/// The figures.
+pub const IDS: &[&str] = &["forecast_update_p50_us", "forecast_update_p99_us"];
+
+const RESIDENT: usize = 10_000;
+/// Coprime to [`RESIDENT`]: every signal is visited once before any is visited again.
+const STRIDE: usize = 6_367;
+/// Signals that are warmed; the others begin as their copies.
+const DISTINCT: usize = 50;
+/// Two days and a bit: all models and the season have begun.
+const HISTORY: i64 = 2 * 1440 + 100;
+const BATCH: usize = 20;
+
+/// Walks over all signals: one minute to part the copies, then a minute for each of the two figures.
+pub fn run() -> anyhow::Result<Figures> {
+    let (spec, params) = (spec()?, ForecastParams::default());
+    let start = 1_700_000_000 / 60;
+    let warmed: Vec<Forecaster> = (0..DISTINCT)
+        .map(|signal| {
+            let mut state = Forecaster::new(&spec, &params);
+            let minutes: Vec<MinuteValue> = (start - HISTORY..start).map(|minute| value(signal, minute)).collect();
+            state.warm(0, &minutes);
+            state
+        })
+        .collect();
+    let mut resident: Vec<Forecaster> = warmed.iter().cycle().take(RESIDENT).cloned().collect();
+    drop(warmed);
+    let mut visit = |number: usize, minute: i64| -> anyhow::Result<()> {
+        let signal = number * STRIDE % RESIDENT;
+        let features = features(signal, minute);
+        let now = Now { wall: Minute(minute + 1).start(), mono: Duration::from_secs(minute as u64 * 60) };
+        let state = resident.get_mut(signal).context("a signal")?;
+        let mut next = state.clone();
+        black_box(forecast(&mut next, &spec, &params, &features, now));
+        *state = next;
+        Ok(())
+    };
+    for number in 0..RESIDENT {
+        visit(number, start)?;
+    }
+    let mut batches = Vec::new();
+    for batch in 0..RESIDENT / BATCH {
+        let begun = ThreadTime::now();
+        for number in batch * BATCH..(batch + 1) * BATCH {
+            visit(number, start + 1)?;
+        }
+        batches.push(begun.elapsed().as_secs_f64() * 1e6 / BATCH as f64);
+    }
+    let mut single = Vec::new();
+    for number in 0..RESIDENT {
+        let begun = Instant::now();
+        visit(number, start + 2)?;
+        single.push(begun.elapsed().as_secs_f64() * 1e6);
+    }
+    Ok(vec![("forecast_update_p50_us", median(&mut batches)), ("forecast_update_p99_us", quantile(&mut single, 0.99))])
+}
+
+/// Returns what a signal was in a minute: a day, out of step with the other signals, and a ripple.
+fn value(signal: usize, minute: i64) -> MinuteValue {
+    let phase = (signal % DISTINCT) as f64 * 0.618;
+    let day = (TAU * (minute as f64 / 1440.0 + phase)).sin();
+    let ripple = (minute as f64 * 2.399 + phase).sin();
+    MinuteValue { minute: Minute(minute), value: Finite::new(300.0 + 150.0 * day + 20.0 * ripple) }
+}
+
+/// Returns the features of a cycle in which `minute` has ended.
+fn features(signal: usize, minute: i64) -> Features {
+    let closed = value(signal, minute);
+    let newest = closed.value.unwrap_or(Finite::ZERO);
+    let running = MinuteValue { minute: Minute(minute + 1), value: closed.value };
+    let signal = SignalFeatures {
+        reading: Reading::Fresh {
+            sample: Sample { at: Minute(minute + 1).start(), value: newest },
+            staleness: Duration::ZERO,
+        },
+        mean_1m: closed.value,
+        p99_5m: closed.value,
+        change_5m: None,
+        max_5m: closed.value,
+        confirmed: closed.value,
+        suspect: false,
+        provisional: Some(running),
+        closed: vec![closed],
+    };
+    Features { signals: vec![signal], target: TargetReading::Unknown { reason: String::new() } }
+}
+
+fn spec() -> anyhow::Result<ServiceSpec> {
+    let signal = SignalSpec {
+        name: SignalName::new("rps").context("a name")?,
+        unit: Unit::PerSecond,
+        role: Some(Role::ArrivalRate),
+        range: (0.0, 1e6),
+        forecast: true,
+        scrape_interval: Duration::from_secs(15),
+    };
+    Ok(ServiceSpec {
+        id: ServiceId::new("shop", "checkout")?,
+        target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() },
+        signals: vec![signal],
+        labels: BTreeMap::new(),
+        slo: Slo { p99: 0.2, error_ratio: 0.01 },
+        parameters: BTreeMap::new(),
+        mode: Mode::Shadow,
+        bounds: Bounds { min: 2, max: 20 },
+        budgets: Budgets::default(),
+        capacity: None,
+        allow_lowering: true,
+    })
+}

@@ -1,0 +1,228 @@
+//! The kill switch under load: the real file and the real write gate, a stream of writes to a cluster that answers
+//! at once, and 10,000 changes queued at any moment.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use flyball::actors::write_gate::WriteGate;
+use flyball::adapters::clock::ScaledClock;
+use flyball::adapters::kill_file::{KillFile, Scope, engage, release};
+use flyball::adapters::store::MemoryJournal;
+use flyball::cycle::stages::FleetLimits;
+use flyball::instrument::Metrics;
+use flyball::model::{
+    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Intent, Knob, Now, ServiceId, TargetKind,
+    TargetReading, TargetRef, Timestamp, TraceId,
+};
+use flyball::ports::journal::Entry;
+use flyball::ports::{Clock, Cluster, ClusterError, Journal, JournalError, Live};
+use futures::future::BoxFuture;
+
+use crate::Figures;
+use crate::measure::{ms, quantile};
+use crate::process::scratch;
+
+/// The figures.
+pub const IDS: &[&str] = &["kill_switch_worst_ms"];
+
+const MOMENTS: u64 = 1_000;
+const QUEUED: u32 = 10_000;
+/// The switch counts as having worked when no write started for so long while [`REFUSALS`] were refused.
+const QUIET: Duration = Duration::from_millis(20);
+const REFUSALS: u64 = 200;
+/// If it did not work for so long, that is the figure.
+const LIMIT: Duration = Duration::from_secs(2);
+/// Speed of the loop's clock: the budgets' memory of ten minutes stays short at thousands of writes a second.
+const SPEED: f64 = 80_000.0;
+
+/// Engages the switch at random moments and takes the time from the end of `engage` to the start of the last write.
+pub fn run() -> anyhow::Result<Figures> {
+    let directory = scratch()?;
+    let file = directory.path().join("killswitch.yaml");
+    release(&file, &Scope::All, "score", "a benchmark begins")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let stream = runtime.block_on(async { Stream::start(&file) })?;
+    let mut chance = 1_u64;
+    let mut worst = Vec::new();
+    for _ in 0..MOMENTS {
+        let started = stream.cluster.starts.load(Ordering::SeqCst);
+        chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        std::thread::sleep(Duration::from_micros(1_000 + (chance >> 40) % 9_000));
+        stream.wait_for_writes(started)?;
+        engage(&file, &Scope::All, "score", "a random moment")?;
+        worst.push(ms(stream.last_start_after(Instant::now())));
+        release(&file, &Scope::All, "score", "the next moment")?;
+    }
+    let (writes, refused) = (stream.cluster.starts.load(Ordering::SeqCst), stream.refused.load(Ordering::SeqCst));
+    eprintln!("score:   {writes} writes, {refused} refused; median {:.3} ms", quantile(&mut worst, 0.5));
+    stream.ended.store(true, Ordering::SeqCst);
+    runtime.block_on(stream.gate.close());
+    Ok(vec![("kill_switch_worst_ms", quantile(&mut worst, 1.0))])
+}
+
+/// Changes that come back as soon as they have ended, so that the queue before the gate stays as long as it is.
+struct Stream {
+    gate: Arc<WriteGate>,
+    cluster: Arc<Instantly>,
+    clock: Arc<ScaledClock>,
+    refused: AtomicU64,
+    ended: AtomicBool,
+}
+
+impl Stream {
+    fn start(file: &Path) -> anyhow::Result<Arc<Self>> {
+        let clock = Arc::new(ScaledClock::start("2026-03-02T12:00:00Z".parse()?, SPEED)?);
+        let cluster =
+            Arc::new(Instantly { origin: Instant::now(), starts: AtomicU64::new(0), last: AtomicU64::new(0) });
+        let limits = FleetLimits { namespace_per_min: usize::MAX, fleet_per_min: usize::MAX, removal_share: 1.0 };
+        let gate = WriteGate::new(
+            clock.clone(),
+            cluster.clone(),
+            Arc::new(Forgetful(MemoryJournal::new())),
+            Arc::new(KillFile::open(file)),
+            Metrics::new().process(),
+            limits,
+        )?;
+        let (refused, ended) = (AtomicU64::new(0), AtomicBool::new(false));
+        let stream = Arc::new(Self { gate: Arc::new(gate), cluster, clock, refused, ended });
+        for index in 0..QUEUED {
+            stream.clone().submit(change(index)?);
+        }
+        Ok(stream)
+    }
+
+    fn submit(self: Arc<Self>, mut change: ChangeSet) {
+        change.decided = self.clock.now();
+        let gate = self.gate.clone();
+        gate.submit(change, move |change, outcome, _| {
+            if matches!(outcome, flyball::model::WriteOutcome::Refused(_)) {
+                self.refused.fetch_add(1, Ordering::SeqCst);
+            }
+            if !self.ended.load(Ordering::SeqCst) {
+                self.submit(change.clone());
+            }
+        });
+    }
+
+    fn wait_for_writes(&self, before: u64) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while self.cluster.starts.load(Ordering::SeqCst) < before + 10 {
+            ensure!(begun.elapsed() < Duration::from_secs(10), "no writes: the stream has ended");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    /// Waits until no more writes start although many are tried, and returns how long after `engaged` the last did.
+    fn last_start_after(&self, engaged: Instant) -> Duration {
+        loop {
+            let refused = self.refused.load(Ordering::SeqCst);
+            let last = self.cluster.last_start().max(engaged);
+            std::thread::sleep(QUIET);
+            while self.refused.load(Ordering::SeqCst) < refused + REFUSALS && engaged.elapsed() < LIMIT {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            if self.cluster.last_start() <= last || engaged.elapsed() > LIMIT {
+                return self.cluster.last_start().saturating_duration_since(engaged);
+            }
+        }
+    }
+}
+
+fn change(index: u32) -> anyhow::Result<ChangeSet> {
+    let name = format!("svc-{index:05}");
+    let at: Timestamp = "2026-03-02T12:00:00Z".parse()?;
+    let decision = DecisionId { service: ServiceId::new("bench", &name)?, cycle: CycleId { run: 1, seq: index } };
+    Ok(ChangeSet {
+        id: ChangeId::derive(&name, Knob::Replicas, &decision, 2, 3),
+        trace: TraceId::derive(&decision.service, decision.cycle, at),
+        decision,
+        rule: "bench".to_owned(),
+        revision: None,
+        target: TargetRef { kind: TargetKind::Deployment, namespace: "bench".to_owned(), name: name.clone() },
+        uid: name,
+        knob: Knob::Replicas,
+        class: ActionClass::Scale,
+        from: 2,
+        to: 3,
+        backed_by_arrivals: true,
+        decided: Now { wall: at, mono: Duration::ZERO },
+        valid_for: Duration::MAX,
+    })
+}
+
+/// A cluster that answers at once and notes when a write started.
+struct Instantly {
+    origin: Instant,
+    starts: AtomicU64,
+    /// Nanoseconds after `origin`.
+    last: AtomicU64,
+}
+
+impl Instantly {
+    fn last_start(&self) -> Instant {
+        self.origin + Duration::from_nanos(self.last.load(Ordering::SeqCst))
+    }
+}
+
+fn live(target: &TargetRef, value: u32) -> Live {
+    Live { uid: target.name.clone(), resource_version: "1".to_owned(), value }
+}
+
+impl Cluster for Instantly {
+    fn observed(&self, _: &TargetRef) -> TargetReading {
+        TargetReading::Unknown { reason: "nobody looks".to_owned() }
+    }
+
+    fn has_lever(&self, _: &TargetRef, _: Knob) -> bool {
+        true
+    }
+
+    fn read<'a>(&'a self, target: &'a TargetRef, _: Knob) -> BoxFuture<'a, Result<Live, ClusterError>> {
+        Box::pin(async { Ok(live(target, 2)) })
+    }
+
+    fn apply<'a>(&'a self, change: &'a ChangeSet, _: &'a Live) -> BoxFuture<'a, Result<Live, ClusterError>> {
+        self.last.fetch_max(self.origin.elapsed().as_nanos() as u64, Ordering::SeqCst);
+        self.starts.fetch_add(1, Ordering::SeqCst);
+        Box::pin(async { Ok(live(&change.target, change.to)) })
+    }
+}
+
+/// A journal that is instantly durable and keeps nothing: hundreds of thousands of writes go by.
+struct Forgetful(MemoryJournal);
+
+impl Journal for Forgetful {
+    fn append(&self, _: Entry) -> BoxFuture<'_, Result<(), JournalError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn submit(&self, _: Entry) {}
+
+    fn health(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    fn run(&self) -> u32 {
+        self.0.run()
+    }
+
+    fn open_intents(&self) -> Result<Vec<Intent>, JournalError> {
+        Ok(Vec::new())
+    }
+
+    fn applied_since(&self, _: Timestamp, _: Duration) -> Result<Vec<Intent>, JournalError> {
+        Ok(Vec::new())
+    }
+
+    fn recent(&self, _: Option<&ServiceId>, _: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+        Ok(Vec::new())
+    }
+
+    fn decision(&self, _: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
+        Ok(None)
+    }
+}

@@ -1,0 +1,100 @@
+//! The figures of the loop: measures each, prints one table, and writes `target/scores/loop.json`.
+//!
+//! `scripts/score` builds the release binary and runs this; ids as arguments measure only those. Every figure is
+//! CPU time where work is meant, wall time only where waiting matters. A figure that could not be measured stands
+//! in the table as failed.
+//!
+//! | file | figures |
+//! |---|---|
+//! | `table` | the list of figures with bars and aims; the table, the JSON |
+//! | `measure` | quantiles, CPU clocks |
+//! | `world` | the actor tree inside this process, over doubles that note the time |
+//! | `reaction` | sample to PATCH, a batch of 1,000 decisions |
+//! | `process`, `scale` | the release binary as a process of its own: 10,000 services, 1,000 services |
+//! | `start` | start, idle memory, size |
+//! | `policy`, `forecast` | CPU of one decision, of one observation |
+//! | `kill_switch` | from engaging to the last write started |
+//! | `neighbours` | what faulty services cost the others |
+//! | `kills` | intents after SIGKILL at each step of a write; runs the lab |
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to people")]
+
+mod forecast;
+mod kill_switch;
+mod kills;
+mod measure;
+mod neighbours;
+mod policy;
+mod process;
+mod reaction;
+mod scale;
+mod start;
+mod table;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use table::{FIGURES, Row};
+
+/// Values by id.
+type Figures = Vec<(&'static str, f64)>;
+
+/// Figures that are measured together.
+struct Group {
+    name: &'static str,
+    ids: &'static [&'static str],
+    seconds: u32,
+    run: fn() -> anyhow::Result<Figures>,
+}
+
+/// All groups; those that a loaded machine disturbs most first.
+const GROUPS: [Group; 9] = [
+    Group { name: "policy", ids: policy::IDS, seconds: 5, run: policy::run },
+    Group { name: "forecast", ids: forecast::IDS, seconds: 15, run: forecast::run },
+    Group { name: "start", ids: start::IDS, seconds: 10, run: start::run },
+    Group { name: "batch", ids: reaction::BATCH_IDS, seconds: 35, run: reaction::batch },
+    Group { name: "reaction", ids: reaction::IDS, seconds: 115, run: reaction::run },
+    Group { name: "neighbours", ids: neighbours::IDS, seconds: 130, run: neighbours::run },
+    Group { name: "kill switch", ids: kill_switch::IDS, seconds: 60, run: kill_switch::run },
+    Group { name: "scale", ids: scale::IDS, seconds: 240, run: scale::run },
+    Group { name: "kills", ids: kills::IDS, seconds: 180, run: kills::run },
+];
+
+fn main() -> anyhow::Result<ExitCode> {
+    let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let known: Vec<&str> = FIGURES.iter().map(|figure| figure.id).collect();
+    if let Some(unknown) = asked.iter().find(|id| !known.contains(&id.as_str())) {
+        anyhow::bail!("no figure `{unknown}`; there are {}", known.join(", "));
+    }
+    // Fails only if one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let wanted = |id: &str| asked.is_empty() || asked.iter().any(|asked| asked == id);
+    let mut values = Figures::new();
+    for group in GROUPS.iter().filter(|group| group.ids.iter().any(|id| wanted(id))) {
+        eprintln!("score: {} (about {} s)", group.name, group.seconds);
+        values.extend(measured(group));
+    }
+    let rows: Vec<Row> = FIGURES.iter().filter(|figure| wanted(figure.id)).map(|figure| figure.row(&values)).collect();
+    table::print(&rows);
+    if asked.is_empty() {
+        println!("written to {}", table::write(&rows)?.display());
+    }
+    Ok(if rows.iter().all(|row| row.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs a group; whatever goes wrong is said and leaves its figures without values.
+fn measured(group: &Group) -> Figures {
+    let started = Instant::now();
+    let result = catch_unwind(AssertUnwindSafe(group.run)).unwrap_or_else(|_| Err(anyhow::anyhow!("panicked")));
+    match result {
+        Ok(figures) => {
+            eprintln!("score: {} took {:.0} s", group.name, started.elapsed().as_secs_f64());
+            figures
+        }
+        Err(error) => {
+            eprintln!("score: {} FAILED: {error:#}", group.name);
+            Figures::new()
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! CPU of one decision by the four original rules, every condition traced.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use cpu_time::ThreadTime;
+use flyball::decide::{Deadline, Decider, Vocabulary, compile, decide};
+use flyball::model::outlook::HorizonPoint;
+use flyball::model::{
+    Authority, Bounds, Budgets, Features, Finite, HORIZONS, Minute, Mode, Now, Outlook, Readiness, Reading, Sample,
+    ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo, TargetKind, TargetReading,
+    TargetRef, TargetState, Timestamp, Unit,
+};
+
+use crate::Figures;
+use crate::measure::median;
+
+/// The figures.
+pub const IDS: &[&str] = &["policy_decision_us"];
+
+const SIGNALS: [(&str, Unit); 10] = [
+    ("rps", Unit::PerSecond),
+    ("p99", Unit::Seconds),
+    ("cpu", Unit::Ratio),
+    ("errors", Unit::Ratio),
+    ("maintenance", Unit::Flag),
+    ("cost_optimization", Unit::Flag),
+    ("p99_region_a", Unit::Seconds),
+    ("capacity_region_b", Unit::Flag),
+    ("emergency", Unit::Flag),
+    ("throttle_available", Unit::Flag),
+];
+
+/// Inputs that are gone through in turn.
+const INPUTS: usize = 64;
+const DECISIONS: usize = 20_000;
+const RUNS: usize = 5;
+/// As in the running loop.
+const EVALUATION: Duration = Duration::from_millis(50);
+
+/// Decides over inputs in which the conditions hold now and then; thread CPU, median of five runs.
+pub fn run() -> anyhow::Result<Figures> {
+    let spec = spec()?;
+    let files = [
+        ("traffic.rhai", include_str!("../../deploy/policies/traffic.rhai")),
+        ("rest.rhai", include_str!("policies/rest_of_the_four.rhai")),
+    ];
+    let set = compile(files, &Vocabulary::of([&spec])?, &deadline()).map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
+    let now = Now { wall: Timestamp::from_second(1_700_000_000)?, mono: Duration::from_secs(1000) };
+    let inputs: Vec<_> = (0..INPUTS).map(|input| self::input(&spec, input as u64, now)).collect();
+    let mut decider = Decider::new();
+    let proposal = decide(&mut decider, &set, &spec, &inputs[0].0, &inputs[0].1, now);
+    let conditions: usize = proposal.rules.iter().map(|rule| rule.conditions.len()).sum();
+    let mut runs = Vec::new();
+    for _ in 0..RUNS {
+        let started = ThreadTime::now();
+        for decision in 0..DECISIONS {
+            let (features, outlook) = inputs.get(decision % INPUTS).context("an input")?;
+            black_box(decide(&mut decider, &set, &spec, features, outlook, now));
+        }
+        runs.push(started.elapsed().as_secs_f64() * 1e6 / DECISIONS as f64);
+    }
+    eprintln!("score:   {} rules, {conditions} conditions traced", proposal.rules.len());
+    Ok(vec![("policy_decision_us", median(&mut runs))])
+}
+
+fn deadline() -> Deadline {
+    let end = Instant::now() + EVALUATION;
+    Arc::new(move || Instant::now() >= end)
+}
+
+fn spec() -> anyhow::Result<ServiceSpec> {
+    let signal = |(name, unit)| {
+        Some(SignalSpec {
+            name: SignalName::new(name)?,
+            unit,
+            role: None,
+            range: (0.0, 1e9),
+            forecast: unit != Unit::Flag,
+            scrape_interval: Duration::from_secs(15),
+        })
+    };
+    Ok(ServiceSpec {
+        id: ServiceId::new("shop", "checkout")?,
+        target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() },
+        signals: SIGNALS.into_iter().map(signal).collect::<Option<_>>().context("names of signals")?,
+        labels: BTreeMap::new(),
+        slo: Slo { p99: 0.2, error_ratio: 0.01 },
+        parameters: BTreeMap::new(),
+        mode: Mode::Shadow,
+        bounds: Bounds { min: 2, max: 20 },
+        budgets: Budgets::default(),
+        capacity: None,
+        allow_lowering: true,
+    })
+}
+
+/// Returns one input: each signal about the bounds of the rules, flags on and off.
+fn input(spec: &ServiceSpec, seed: u64, now: Now) -> (Features, Outlook) {
+    let mut state = seed.wrapping_add(1);
+    let mut chance = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as f64 / f64::from(u32::MAX >> 1)
+    };
+    let mut features = Vec::new();
+    let mut outlooks = Vec::new();
+    for signal in &spec.signals {
+        let top = match signal.unit {
+            Unit::PerSecond => 2_000.0,
+            Unit::Seconds => 0.5,
+            _ => 1.0,
+        };
+        let draw = chance() * top;
+        features.push(seen(if signal.unit == Unit::Flag { draw.round() } else { draw }, now));
+        outlooks.push(signal.forecast.then(|| expected(chance() * top, now)));
+    }
+    let target =
+        TargetState { uid: "u".to_owned(), resource_version: "1".to_owned(), replicas: 5, ready: 5, rollout: false };
+    let features = Features { signals: features, target: TargetReading::Known { target } };
+    (features, Outlook { signals: outlooks, capacity: None })
+}
+
+fn seen(value: f64, now: Now) -> SignalFeatures {
+    let value = Finite::new(value).unwrap_or(Finite::ZERO);
+    SignalFeatures {
+        reading: Reading::Fresh { sample: Sample { at: now.wall, value }, staleness: Duration::ZERO },
+        mean_1m: Some(value),
+        p99_5m: Some(value),
+        change_5m: None,
+        max_5m: Some(value),
+        confirmed: Some(value),
+        suspect: false,
+        provisional: None,
+        closed: Vec::new(),
+    }
+}
+
+fn expected(value: f64, now: Now) -> SignalOutlook {
+    let points = HORIZONS.map(|minutes| HorizonPoint { minutes, point: value, quantiles: [value; 11] });
+    SignalOutlook {
+        readiness: Readiness::Ready,
+        points: points.to_vec(),
+        max_10: Some([value; 11]),
+        max_30: Some([value; 11]),
+        authority: Authority::MayRemove,
+        ..SignalOutlook::not_ready(Minute::of(now.wall), 0, 0)
+    }
+}

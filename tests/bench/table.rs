@@ -1,0 +1,99 @@
+//! The list of figures, and how they are shown and kept.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::Figures;
+
+/// A figure that is promised.
+pub struct Figure {
+    /// Its name.
+    pub id: &'static str,
+    unit: &'static str,
+    bar: f64,
+    aim: f64,
+}
+
+const fn figure(id: &'static str, unit: &'static str, bar: f64, aim: f64) -> Figure {
+    Figure { id, unit, bar, aim }
+}
+
+/// All figures of the loop; of each, less is better.
+pub const FIGURES: [Figure; 18] = [
+    figure("sample_to_patch_p50_ms", "ms", 3.0, 1.0),
+    figure("sample_to_patch_p99_ms", "ms", 10.0, 3.0),
+    figure("batch_1k_decided_ms", "ms", 50.0, 20.0),
+    figure("cpu_cores_10k", "cores", 0.3, 0.1),
+    figure("rss_mib_10k", "MiB", 1200.0, 700.0),
+    figure("queries_per_tick_10k", "", 10.0, 6.0),
+    figure("cpu_growth_1k_to_10k", "", 1.5, 1.1),
+    figure("tick_lateness_p99_ms_10k", "ms", 250.0, 50.0),
+    figure("policy_decision_us", "us", 20.0, 12.0),
+    figure("forecast_update_p50_us", "us", 2.0, 1.0),
+    figure("forecast_update_p99_us", "us", 10.0, 4.0),
+    figure("kill_switch_worst_ms", "ms", 1000.0, 100.0),
+    figure("neighbours_added_p99_ms", "ms", 10.0, 2.0),
+    figure("neighbours_added_max_ms", "ms", 50.0, 20.0),
+    figure("kills_lost_or_doubled", "", 0.0, 0.0),
+    figure("start_ready_ms", "ms", 300.0, 100.0),
+    figure("idle_rss_mib", "MiB", 40.0, 20.0),
+    figure("binary_mb", "MB", 30.0, 20.0),
+];
+
+/// A figure with what was reached.
+#[derive(Debug, Serialize)]
+pub struct Row {
+    id: &'static str,
+    /// `None` if it could not be measured.
+    value: Option<f64>,
+    unit: &'static str,
+    bar: f64,
+    aim: f64,
+    better: &'static str,
+    /// Whether the bar is reached.
+    pub ok: bool,
+    command: String,
+}
+
+impl Figure {
+    /// Returns the row with the value of this figure, if it was measured.
+    pub fn row(&self, values: &Figures) -> Row {
+        let value = values.iter().find(|(id, value)| *id == self.id && value.is_finite()).map(|(_, value)| *value);
+        Row {
+            id: self.id,
+            // A thousandth of the unit is more than any of these can be repeated to.
+            value: value.map(|value| (value * 1000.0).round() / 1000.0),
+            unit: self.unit,
+            bar: self.bar,
+            aim: self.aim,
+            better: "lower",
+            ok: value.is_some_and(|value| value <= self.bar),
+            command: format!("just score {}", self.id),
+        }
+    }
+}
+
+/// Prints the table.
+pub fn print(rows: &[Row]) {
+    println!("\n{:<28} {:>12} {:<6} {:>8} {:>8}  ok", "id", "value", "unit", "bar", "aim");
+    for row in rows {
+        let value = row.value.map_or("not measured".to_owned(), |value| value.to_string());
+        let verdict = match row.value {
+            Some(value) if value <= row.aim => "yes, aim reached",
+            Some(_) if row.ok => "yes",
+            Some(_) => "NO",
+            None => "NO, FAILED",
+        };
+        println!("{:<28} {value:>12} {:<6} {:>8} {:>8}  {verdict}", row.id, row.unit, row.bar, row.aim);
+    }
+}
+
+/// Writes the rows as JSON and returns where.
+pub fn write(rows: &[Row]) -> anyhow::Result<PathBuf> {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/scores");
+    std::fs::create_dir_all(&directory)?;
+    let file = directory.join("loop.json");
+    std::fs::write(&file, serde_json::to_string_pretty(rows)? + "\n")?;
+    Ok(file)
+}

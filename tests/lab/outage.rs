@@ -1,0 +1,142 @@
+//! A Prometheus that stops, hangs and comes back, and workers that do not tell the truth: typed, visible, harmless.
+
+use std::time::Duration;
+
+use crate::eventually;
+use crate::governed::{Lab, PER_POD, WITHIN};
+use crate::prometheus::Prometheus;
+use crate::worker::Worker;
+
+const SCRAPES: Duration = Duration::from_secs(1);
+/// Longer than the cooldown between two raises, and than it takes a value to grow stale.
+const AWAY: Duration = Duration::from_secs(20);
+const START: u32 = 4;
+
+/// Returns a load that needs so many replicas.
+fn load(replicas: u32) -> f64 {
+    (f64::from(replicas) - 0.5) * PER_POD
+}
+
+async fn started(workers: &[Worker]) -> Prometheus {
+    let mut prometheus = Prometheus::new(workers, SCRAPES);
+    prometheus.start().await;
+    prometheus
+}
+
+/// Waits until a service has a fresh reading of about `rate`.
+async fn until_seen(lab: &Lab, service: &str, rate: f64) {
+    eventually(&format!("{service} is seen at {rate}/s"), WITHIN, async || {
+        let reading = lab.reading(service).await;
+        let value = reading["sample"]["value"].as_f64()?;
+        (reading["state"] == "fresh" && (value - rate).abs() < 0.1 * rate).then_some(())
+    })
+    .await;
+}
+
+/// Waits until the reading of a service gives this reason for having no value.
+async fn until_missing(lab: &Lab, service: &str, why: &str) {
+    eventually(&format!("{service} is {why}"), WITHIN, async || {
+        let reading = lab.reading(service).await;
+        (reading["state"] == "gap" && reading["missing"]["why"] == why).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_prometheus_stopped_in_a_surge_lowers_nothing_and_the_surge_is_met_after_it() {
+    const SERVICE: &str = "shop/checkout";
+    let workers = [Worker::start(SERVICE, load(3)).await];
+    let mut prometheus = started(&workers).await;
+    let mut lab = Lab::start(&[&prometheus], "0s", &[(SERVICE, "auto", 0)], START).await;
+    lab.until_ready().await;
+    until_seen(&lab, SERVICE, load(3)).await;
+
+    workers[0].serve(load(30), 0.0, 0.05);
+    eventually("a first raise", WITHIN, async || lab.writes(SERVICE).first().cloned()).await;
+    prometheus.stop();
+    until_missing(&lab, SERVICE, "source_down").await;
+    let (status, body) = lab.page("/readyz").await;
+    assert!(status == 503 && body.contains("telemetry of 1 services"), "{body}");
+    let (written, ticks) = (lab.writes(SERVICE), lab.metric("cycles_total", "").await);
+    tokio::time::sleep(AWAY).await;
+    assert_eq!(lab.writes(SERVICE), written, "a write without telemetry");
+    assert!(written.last().unwrap().to < Some(30), "the surge was met before the outage: {written:?}");
+    assert!(lab.metric("cycles_total", "").await > ticks + 10.0, "the loop stands");
+    assert!(lab.metric("source_errors_total", "fault=\"unreachable\"").await > 0.0);
+
+    prometheus.start().await;
+    lab.until_wanted(SERVICE, 30).await;
+    lab.until_ready().await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let after = lab.writes(SERVICE);
+    assert!(after.iter().all(|write| write.to <= Some(30)), "a jump: {after:?}");
+    lab.assert_nothing_lowered();
+    assert_eq!(lab.flyball.ended(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p2_a_hanging_prometheus_holds_its_own_services_alone() {
+    const HELD: &str = "shop/checkout";
+    const OTHER: &str = "blog/web";
+    let workers = [Worker::start(HELD, load(3)).await];
+    let others = [Worker::start(OTHER, load(3)).await];
+    let (prometheus, healthy) = (started(&workers).await, started(&others).await);
+    let services = [(HELD, "auto", 0), (OTHER, "auto", 1)];
+    let lab = Lab::start(&[&prometheus, &healthy], "0s", &services, START).await;
+    lab.until_ready().await;
+    until_seen(&lab, HELD, load(3)).await;
+    until_seen(&lab, OTHER, load(3)).await;
+
+    prometheus.pause();
+    workers[0].serve(load(9), 0.0, 0.05);
+    others[0].serve(load(9), 0.0, 0.05);
+    until_missing(&lab, HELD, "source_down").await;
+    let (status, body) = lab.page("/readyz").await;
+    assert!(status == 503 && body.contains("telemetry of 1 services: no answer within"), "{body}");
+    assert!(lab.metric("source_errors_total", "source=\"p0\",fault=\"timed_out\"").await > 0.0);
+    assert_eq!(lab.metric("source_errors_total", "source=\"p1\"").await, 0.0);
+    lab.until_wanted(OTHER, 9).await;
+    assert!(lab.writes(HELD).is_empty(), "a write without telemetry: {:?}", lab.writes(HELD));
+
+    prometheus.resume();
+    lab.until_wanted(HELD, 9).await;
+    lab.until_ready().await;
+    lab.assert_nothing_lowered();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p5_p7_p14_lies_of_a_worker_are_typed_and_move_nothing() {
+    const NAN: &str = "shop/nan";
+    const HUGE: &str = "shop/huge";
+    const GONE: &str = "shop/gone";
+    const HONEST: &str = "shop/honest";
+    let mut workers = Vec::new();
+    for service in [NAN, HUGE, GONE, HONEST] {
+        workers.push(Worker::start(service, load(3)).await);
+    }
+    let prometheus = started(&workers).await;
+    let services = [NAN, HUGE, GONE, HONEST].map(|service| (service, "auto", 0));
+    let mut lab = Lab::start(&[&prometheus], "0s", &services, START).await;
+    for (service, ..) in services {
+        until_seen(&lab, service, load(3)).await;
+    }
+
+    workers[0].lie(f64::NAN);
+    workers[1].lie(1000.0);
+    let gone = workers.remove(2);
+    drop(gone);
+    workers[2].serve(load(9), 0.0, 0.05);
+    until_missing(&lab, NAN, "not_finite").await;
+    until_missing(&lab, HUGE, "out_of_range").await;
+    until_missing(&lab, GONE, "no_sample_time").await;
+    until_missing(&lab, GONE, "no_series").await;
+    lab.until_wanted(HONEST, 9).await;
+    for service in [NAN, HUGE, GONE] {
+        let record = lab.api(&format!("services/{service}")).await["last"].clone();
+        assert_eq!(record["features"]["signals"][0]["reading"]["state"], "gap", "{record}");
+        assert_eq!(lab.writes(service), [], "{service} was written to");
+    }
+    lab.assert_nothing_lowered();
+    assert_eq!(lab.metric("restarts_total", "").await, 0.0, "{}", lab.flyball.log());
+    assert_eq!(lab.flyball.ended(), None);
+}

@@ -1,0 +1,141 @@
+//! The `flyball` program as a process of its own, with a directory of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use flyball::adapters::kill_file::{self, Scope};
+use tempfile::TempDir;
+
+/// How long the program may take to start, and to stop.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What `flyball` is started with; it outlives the process.
+#[derive(Debug)]
+pub struct Installation {
+    program: PathBuf,
+    directory: TempDir,
+}
+
+impl Installation {
+    /// Writes settings and policies, and releases the kill switch. `settings` goes on after `state` and `policies`.
+    pub fn new(program: &Path, settings: &str, policies: &[(&str, &str)]) -> Self {
+        // Already installed by another test of this process is as good; HTTP clients need it.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let directory = TempDir::new().expect("a scratch directory");
+        let path = directory.path();
+        std::fs::create_dir(path.join("policies")).expect("a new directory");
+        for (name, text) in policies {
+            std::fs::write(path.join("policies").join(name), text).expect("a policy is written");
+        }
+        std::fs::write(path.join("flyball.yaml"), format!("state: .\npolicies: policies\n{settings}"))
+            .expect("the settings are written");
+        kill_file::release(&path.join("killswitch.yaml"), &Scope::All, "test", "the test begins").expect("released");
+        Self { program: program.to_owned(), directory }
+    }
+
+    /// Returns the file of the journal.
+    pub fn journal(&self) -> PathBuf {
+        self.directory.path().join("journal.redb")
+    }
+
+    /// Starts `flyball run`; it halts at the fail point `halt_at`.
+    pub fn start(&self, halt_at: Option<&str>) -> Flyball {
+        let mut command = self.command(&["run"]);
+        if let Some(point) = halt_at {
+            command.env("FLYBALL_HALT_AT", point);
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let (lines, seen) = mpsc::channel();
+        let log = child.stderr.take().expect("stderr is piped");
+        // Ends with the process, whose death closes the pipe.
+        std::thread::spawn(move || BufReader::new(log).lines().map_while(Result::ok).try_for_each(|l| lines.send(l)));
+        Flyball { child, seen, log: Vec::new() }
+    }
+
+    /// Runs `flyball` with these arguments and returns what it said.
+    pub fn ask(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("flyball runs")
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(arguments).arg("--config").arg(self.directory.path().join("flyball.yaml"));
+        command.env_remove("FLYBALL_LISTEN").env_remove("FLYBALL_STATE").env("FLYBALL_LOG", "info");
+        command
+    }
+}
+
+/// A running `flyball run`. It is killed when it is dropped.
+#[derive(Debug)]
+pub struct Flyball {
+    child: Child,
+    seen: Receiver<String>,
+    log: Vec<String>,
+}
+
+impl Flyball {
+    /// Waits until the log has a line with `text` and returns it; `None` after `within`.
+    pub fn line(&mut self, text: &str, within: Duration) -> Option<String> {
+        let end = Instant::now() + within;
+        loop {
+            match self.seen.recv_timeout(end.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    self.log.push(line);
+                    if let Some(line) = self.log.last().filter(|line| line.contains(text)) {
+                        return Some(line.clone());
+                    }
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// Waits until it runs and returns the base URL of its console.
+    pub fn url(&mut self) -> String {
+        let line = self.line("\"flyball runs\"", PATIENCE);
+        let line = line.unwrap_or_else(|| panic!("flyball does not run:\n{}", self.log()));
+        let line: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
+        format!("http://{}", line["address"].as_str().expect("it names its address"))
+    }
+
+    /// Returns the log so far.
+    pub fn log(&mut self) -> String {
+        self.log.extend(self.seen.try_iter());
+        self.log.join("\n")
+    }
+
+    /// Returns how it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it is our child")
+    }
+
+    /// Ends it without warning.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it is our child");
+        self.child.wait().expect("it is our child");
+    }
+
+    /// Asks it to stop, as an operator would, and waits for that.
+    pub fn stop(mut self) -> ExitStatus {
+        let sent = Command::new("sh").args(["-c", "kill -s TERM \"$0\"", &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "cannot signal flyball");
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.ended() {
+                return status;
+            }
+            assert!(Instant::now() < end, "flyball does not stop:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Flyball {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

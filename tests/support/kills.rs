@@ -1,0 +1,281 @@
+//! Kills a writing flyball again and again, on one state directory, and compares at the end what its journal says
+//! with what the API server has seen. The program must be built with the feature `failpoints`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::extract::State;
+use axum::routing::post;
+use axum::{Form, Json, Router};
+use flyball::adapters::store::JournalReader;
+use flyball::demo::faults::{Fault, Verb};
+use flyball::demo::kubernetes::KubernetesDouble;
+use flyball::demo::objects::Objects;
+use flyball::model::WriteOutcome;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::flyball::{Flyball, Installation};
+
+/// The steps of the write protocol after which the process is killed.
+const STEPS: [&str; 5] = ["gate_admitted", "gate_prepared", "gate_checked", "gate_sent", "gate_ended"];
+/// Namespaces, of which each has a budget of its own.
+const NAMESPACES: usize = 5;
+/// Services in each; each is asked to grow once in a while, far below its own budget.
+const SERVICES: usize = 16;
+/// How long the process may take to come to a step.
+const PATIENCE: Duration = Duration::from_secs(40);
+const POLICY: &str = include_str!("../../deploy/policies/capacity.rhai");
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Kills, by where.
+    pub kills: BTreeMap<String, usize>,
+    /// Intents in the journal, by how they ended.
+    pub intents: BTreeMap<String, usize>,
+    /// Writes that the server accepted.
+    pub writes: usize,
+    /// Intents without an end, writes that no applied intent stands for, applied intents without their write.
+    pub lost: usize,
+    /// Which these are.
+    pub losses: Vec<String>,
+    /// Writes or intents beyond the first for one and the same step of a service.
+    pub doubled: usize,
+}
+
+impl Report {
+    /// Returns how often the process was killed.
+    pub fn killed(&self) -> usize {
+        self.kills.values().sum()
+    }
+}
+
+/// Where a kill falls.
+#[derive(Debug, Clone)]
+enum Moment {
+    /// Right after a step of the write protocol.
+    Step(&'static str),
+    /// While a fault holds a request up.
+    Request(Verb, Fault),
+    /// So long after the start.
+    Any(Duration),
+}
+
+impl Moment {
+    /// Returns the moment of kill number `index`: a quarter of the kills fall at random, a quarter into requests.
+    fn of(index: usize) -> Self {
+        let turn = index / 4;
+        match index % 4 {
+            0 | 1 => Self::Step(STEPS[(turn * 2 + index % 4) % STEPS.len()]),
+            2 => {
+                // The write lands after the next process has asked for it, and before that one would write anew.
+                let late = Duration::from_millis(700);
+                let faults = [
+                    (Verb::Patch, Fault::DelayBefore(late)),
+                    (Verb::Patch, Fault::HoldAnswer),
+                    (Verb::Get, Fault::HoldAnswer),
+                    (Verb::Patch, Fault::DelayBefore(late)),
+                    (Verb::Patch, Fault::Cut),
+                    (Verb::Get, Fault::Cut),
+                    (Verb::Patch, Fault::DelayAnswer(Duration::from_secs(2))),
+                    (Verb::Get, Fault::DelayBefore(Duration::from_secs(2))),
+                ];
+                let (verb, fault) = faults[turn % faults.len()].clone();
+                Self::Request(verb, fault)
+            }
+            _ => Self::Any(Duration::from_millis(200 + random(index as u64) % 2300)),
+        }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Step(point) => (*point).to_owned(),
+            Self::Request(verb, fault) => format!("{verb:?} {}", format!("{fault:?}").split('(').next().unwrap()),
+            Self::Any(_) => "random".to_owned(),
+        }
+    }
+}
+
+/// Kills `program` so many times and reports what was lost or doubled.
+pub async fn kills(program: &Path, count: usize) -> Report {
+    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+    let telemetry = Rates::start().await;
+    let installation =
+        Installation::new(program, &settings(&telemetry.url, &double.url()), &[("capacity.rhai", POLICY)]);
+    for (namespace, name) in places() {
+        double.objects().add_deployment(&namespace, &name, 1);
+        telemetry.set(&namespace, &name, 5.0);
+    }
+    let mut places = places().cycle();
+    let mut killed = BTreeMap::new();
+    for index in 0..count {
+        // One more replica for one or two services that have rested longest.
+        for (namespace, name) in places.by_ref().take(1 + index % 2) {
+            let wanted = double.objects().wanted(&namespace, &name).unwrap();
+            telemetry.set(&namespace, &name, f64::from(wanted) * 10.0 + 5.0);
+        }
+        let moment = Moment::of(index);
+        kill_at(&installation, &double, &moment).await;
+        *killed.entry(moment.name()).or_default() += 1;
+        double.faults().clear();
+    }
+    let mut last = installation.start(None);
+    let url = last.url();
+    let ready = async {
+        while !reqwest::get(format!("{url}/readyz")).await.is_ok_and(|answer| answer.status().is_success()) {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let became_ready = timeout(PATIENCE, ready).await.is_ok();
+    assert!(became_ready, "flyball does not settle its writes:\n{}", last.log());
+    assert!(last.stop().success(), "flyball stops with an error");
+    compare(killed, &installation, double.objects())
+}
+
+async fn kill_at(installation: &Installation, double: &KubernetesDouble, moment: &Moment) {
+    let faults = double.faults();
+    match moment {
+        Moment::Step(point) => {
+            let flyball = installation.start(Some(point));
+            let line = format!("halted at {point}");
+            tokio::task::spawn_blocking(move || reach(flyball, &line).kill()).await.unwrap();
+        }
+        Moment::Request(verb, fault) => {
+            let (received, delayed) = (faults.requests(*verb), matches!(fault, Fault::DelayBefore(_)));
+            faults.order(*verb, 1, fault.clone());
+            let mut flyball = installation.start(None);
+            let arrived = async {
+                faults.wait_for_requests(*verb, received + 1).await;
+                if !delayed {
+                    // Counts of received and handled requests run apart where earlier ones are still delayed.
+                    sleep(Duration::from_millis(30)).await;
+                }
+            };
+            let arrived = timeout(PATIENCE, arrived).await.is_ok();
+            assert!(arrived, "no {verb:?} came:\n{}", flyball.log());
+            flyball.kill();
+        }
+        Moment::Any(after) => {
+            let flyball = installation.start(None);
+            sleep(*after).await;
+            flyball.kill();
+        }
+    }
+}
+
+fn reach(mut flyball: Flyball, line: &str) -> Flyball {
+    let reached = flyball.line(line, PATIENCE).is_some();
+    assert!(reached, "not {line}:\n{}", flyball.log());
+    flyball
+}
+
+/// Compares the journal with the writes that the server accepted. Replicas only grow, by one write a step, so
+/// that (target, from, to) names one write.
+fn compare(kills: BTreeMap<String, usize>, installation: &Installation, objects: &Objects) -> Report {
+    let journal = JournalReader::open(&installation.journal()).unwrap();
+    let open = journal.open_intents().unwrap();
+    let (mut intents, mut applied) = (BTreeMap::new(), BTreeMap::<_, usize>::new());
+    for record in journal.recent(None, usize::MAX).unwrap() {
+        let (Some(change), Some(outcome)) = (record.change, record.outcome) else { continue };
+        // Refused before there was an intent.
+        if matches!(outcome, WriteOutcome::Refused(_) | WriteOutcome::NoLever) {
+            continue;
+        }
+        *intents.entry(outcome.as_str().to_owned()).or_default() += 1;
+        if outcome == WriteOutcome::Applied {
+            *applied.entry((change.target.namespace, change.target.name, change.from, change.to)).or_default() += 1;
+        }
+    }
+    let mut written = BTreeMap::<_, usize>::new();
+    for write in objects.history().into_iter().filter(|write| write.who == "flyball") {
+        let step = (write.namespace, write.name, write.from.unwrap(), write.to.unwrap());
+        *written.entry(step).or_default() += 1;
+    }
+    let unsaid = written.keys().filter(|step| !applied.contains_key(*step)).map(|step| format!("unsaid: {step:?}"));
+    let unmade = applied.keys().filter(|step| !written.contains_key(*step)).map(|step| format!("unmade: {step:?}"));
+    let open = open.iter().map(|intent| format!("open: {}", intent.change.id));
+    let losses: Vec<String> = unsaid.chain(unmade).chain(open).collect();
+    let beyond = |counts: &BTreeMap<_, usize>| counts.values().map(|count| count - 1).sum::<usize>();
+    Report {
+        kills,
+        writes: written.values().sum(),
+        lost: losses.len(),
+        losses,
+        doubled: beyond(&applied) + beyond(&written),
+        intents,
+    }
+}
+
+fn places() -> impl Iterator<Item = (String, String)> + Clone {
+    (0..NAMESPACES * SERVICES).map(|index| (format!("n{}", index % NAMESPACES), format!("s{}", index / NAMESPACES)))
+}
+
+fn settings(telemetry: &str, cluster: &str) -> String {
+    let services: Vec<String> = places().map(|(namespace, name)| format!("  - name: {namespace}/{name}")).collect();
+    let services = services.join("\n");
+    format!(
+        "listen: 127.0.0.1:0\ncluster: {{ url: \"{cluster}\" }}\n\
+         sources:\n  rates: {{ kind: prometheus, url: \"{telemetry}\", interval: 1s, history: 0s }}\n\
+         signals:\n  rps:\n    source: rates\n    query: 'sum by (namespace, service) (x{{$selector}})'\n    \
+         samples: 'x{{$selector}}'\n    labels: [namespace, service]\n    unit: per_second\n    role: arrival_rate\n    \
+         range: [0, 1e6]\n    scrape_interval: 1s\n\
+         defaults:\n  mode: auto\n  signals: [rps]\n  slo: {{ p99: 200ms, error_ratio: 0.01 }}\n  \
+         bounds: {{ min: 1, max: 100 }}\n  capacity: {{ per_pod_rate: 10, utilisation: 1.0, start_time: 1s }}\n\
+         services:\n{services}\n"
+    )
+}
+
+/// A telemetry source that answers with the rates it was told, sampled now. It stops when it is dropped.
+struct Rates {
+    url: String,
+    of: Told,
+    server: JoinHandle<()>,
+}
+
+type Told = Arc<Mutex<BTreeMap<(String, String), f64>>>;
+
+impl Rates {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let of = Told::default();
+        let router = Router::new().route("/api/v1/query", post(rates)).with_state(of.clone());
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, of, server }
+    }
+
+    fn set(&self, namespace: &str, name: &str, rate: f64) {
+        self.of.lock().unwrap().insert((namespace.to_owned(), name.to_owned()), rate);
+    }
+}
+
+impl Drop for Rates {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn rates(State(told): State<Told>, Form(asked): Form<BTreeMap<String, String>>) -> Json<Value> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
+    let times = asked["query"].contains("timestamp(");
+    let series = |((namespace, service), rate): (&(String, String), &f64)| {
+        let value = if times { now } else { *rate };
+        json!({ "metric": { "namespace": namespace, "service": service }, "value": [now, value.to_string()] })
+    };
+    let result: Vec<Value> = told.lock().unwrap().iter().map(series).collect();
+    Json(json!({ "status": "success", "data": { "resultType": "vector", "result": result } }))
+}
+
+/// Returns a number that is the same for the same `step` (`SplitMix64`).
+fn random(step: u64) -> u64 {
+    let mut state = step.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    state = (state ^ (state >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    state ^ (state >> 31)
+}
