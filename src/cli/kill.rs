@@ -1,21 +1,22 @@
 //! `flyball kill` and `flyball resume`: they write the kill switch's file, so they work whatever state the
-//! running process is in, and also while the settings are being edited and wrong.
+//! running process is in.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Args;
 
 use crate::adapters::kill_file::{self, Scope};
 use crate::config;
 use crate::model::{ActionClass, ServiceId};
 
-use super::{ConfigArg, print, unknown_service};
+use super::{ConfigArg, print};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  flyball kill                      stop all writes\n  \
-                        flyball kill shop/checkout        stop those for one service\n  \
-                        flyball kill --class scale -r drill")]
+#[command(after_help = "Examples:\n  flyball kill                            stop all writes\n  \
+                        flyball kill shop/checkout              stop those for one service\n  \
+                        flyball kill --class scale -r 'drill'   stop those of one class")]
 pub struct KillArgs {
     #[command(flatten)]
     what: What,
@@ -23,7 +24,7 @@ pub struct KillArgs {
     #[arg(long, short, default_value = "stopped from the command line")]
     reason: String,
     #[command(flatten)]
-    config: ConfigArg,
+    switch: SwitchArg,
 }
 
 #[derive(Debug, Args)]
@@ -36,7 +37,7 @@ pub struct ResumeArgs {
     #[arg(long, short)]
     reason: String,
     #[command(flatten)]
-    config: ConfigArg,
+    switch: SwitchArg,
 }
 
 /// What is stopped or let go, and by whom.
@@ -52,40 +53,6 @@ struct What {
     by: String,
 }
 
-pub fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
-    let path = switch(&args.config, &args.what)?;
-    kill_file::engage(&path, &args.what.scope(), &args.what.by, &args.reason)?;
-    print(format!("stopped: writes {} ({})", args.what.words(), path.display()))?;
-    print("no such write starts later than a second from now; one under way ends as it would have")?;
-    print(format!("to go on: {} resume{} --reason '...'{}", super::program(), args.what.typed(), args.config.typed()))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
-    let path = switch(&args.config, &args.what)?;
-    kill_file::release(&path, &args.what.scope(), &args.what.by, &args.reason)?;
-    print(format!("let go: writes {} ({})", args.what.words(), path.display()))?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Returns the file of the switch. Settings that are wrong elsewhere do not stand in the way.
-fn switch(config: &ConfigArg, what: &What) -> anyhow::Result<PathBuf> {
-    let path = config.path()?;
-    match config::load(&path) {
-        Ok(settings) => match &what.service {
-            Some(service) if settings.services.iter().all(|known| known.id != *service) => {
-                Err(unknown_service(service.as_str(), &settings).context("nothing was changed"))
-            }
-            _ => Ok(settings.kill_switch),
-        },
-        Err(error) => {
-            let switch = config::kill_switch(&path).map_err(|_| error)?;
-            eprintln!("flyball: {} is not valid (see `flyball check`); its kill switch is turned", path.display());
-            Ok(switch)
-        }
-    }
-}
-
 impl What {
     fn scope(&self) -> Scope {
         match (&self.service, self.class) {
@@ -95,21 +62,71 @@ impl What {
         }
     }
 
-    fn words(&self) -> String {
-        match self.scope() {
-            Scope::All => "of all kinds, for all services".to_owned(),
-            Scope::Service(service) => format!("for {service}"),
-            Scope::Class(class) => format!("of class {}", class.as_str()),
-        }
-    }
-
     /// Returns the arguments that name the same.
     fn typed(&self) -> String {
-        match self.scope() {
-            Scope::All => String::new(),
-            Scope::Service(service) => format!(" {service}"),
-            Scope::Class(class) => format!(" --class {}", class.as_str()),
+        match (&self.service, self.class) {
+            (Some(service), _) => format!(" {service}"),
+            (None, Some(class)) => format!(" --class {}", class.as_str()),
+            (None, None) => String::new(),
         }
+    }
+}
+
+/// Where the switch is.
+#[derive(Debug, Args)]
+struct SwitchArg {
+    /// The kill switch's file itself; without it, the one that the settings name.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+impl SwitchArg {
+    /// Finds the file, also by settings that are faulty elsewhere. A service that the settings do not name is
+    /// most likely mistyped, and stopping it would stop nothing.
+    fn path(&self, service: Option<&ServiceId>) -> anyhow::Result<PathBuf> {
+        if let Some(file) = &self.file {
+            return Ok(file.clone());
+        }
+        if let (Some(service), Ok(settings)) = (service, self.config.load()) {
+            super::known_service(&settings, service).context("nothing was changed")?;
+        }
+        Ok(config::kill_switch_of(&self.config.path()?)?)
+    }
+}
+
+impl SwitchArg {
+    /// Returns the options that name the same file.
+    fn typed(&self) -> String {
+        self.file.as_ref().map_or_else(|| self.config.typed(), |file| format!(" --file {}", file.display()))
+    }
+}
+
+pub fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
+    let path = args.switch.path(args.what.service.as_ref())?;
+    let scope = args.what.scope();
+    kill_file::engage(&path, &scope, &args.what.by, &args.reason)?;
+    print(format!("kill switch engaged for {} ({})", said(&scope), path.display()))?;
+    print("no such write starts more than a second from now; one under way ends as it would have")?;
+    let (what, switch) = (args.what.typed(), args.switch.typed());
+    print(format!("to go on: {} resume{what} --reason '...'{switch}", super::program()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
+    let path = args.switch.path(args.what.service.as_ref())?;
+    let scope = args.what.scope();
+    kill_file::release(&path, &scope, &args.what.by, &args.reason)?;
+    print(format!("kill switch released for {} ({})", said(&scope), path.display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn said(scope: &Scope) -> String {
+    match scope {
+        Scope::All => "everything".to_owned(),
+        Scope::Service(service) => service.to_string(),
+        Scope::Class(class) => format!("actions of class {}", class.as_str()),
     }
 }
 

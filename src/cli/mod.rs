@@ -94,6 +94,12 @@ fn program() -> String {
     std::env::args_os().next().map_or("flyball".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
+/// Refuses a service that the settings do not name.
+fn known_service(settings: &Settings, service: &ServiceId) -> anyhow::Result<()> {
+    let known = settings.services.iter().any(|spec| spec.id == *service);
+    if known { Ok(()) } else { Err(unknown_service(service.as_str(), settings)) }
+}
+
 /// Says that there is no such service, and which there are.
 fn unknown_service(name: &str, settings: &Settings) -> anyhow::Error {
     /// Names listed.

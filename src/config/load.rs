@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::faults::Faults;
-use super::{Settings, parse_yaml};
+use super::{KILL_SWITCH, Settings, parse_yaml};
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -50,26 +50,25 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     read(&text, &overrides, directory).map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })
 }
 
-/// Returns the kill switch that the file at `path` names, whatever else is wrong with the file: stopping writes must
-/// not wait for that to be mended.
+/// Returns where the kill switch lies by the settings file at `path`, whatever else in it is at fault: who wants to
+/// stop writes must not have to mend settings first.
 ///
 /// # Errors
-/// [`ConfigError::Unreadable`] when the file cannot be read, [`ConfigError::Invalid`] when it is not YAML or names
-/// neither a kill switch nor a state directory.
-pub fn kill_switch(path: &Path) -> Result<PathBuf, ConfigError> {
+/// [`ConfigError::Unreadable`] when the file cannot be read; [`ConfigError::Invalid`] when it is no YAML or names
+/// neither `kill_switch` nor `state`.
+pub fn kill_switch_of(path: &Path) -> Result<PathBuf, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
     let invalid = |faults| ConfigError::Invalid { path: path.to_owned(), faults };
-    let whole = std::path::absolute(path).map_err(unreadable)?;
     let tree = parse_yaml(&fs::read_to_string(path).map_err(unreadable)?).map_err(invalid)?;
-    let key = |key: &str| tree.get(key).and_then(Value::as_str).map(str::to_owned);
-    let state = env::var("FLYBALL_STATE").ok().or_else(|| key("state"));
-    let switch = key("kill_switch").map(PathBuf::from).or_else(|| Some(Path::new(&state?).join("killswitch.yaml")));
-    let missing = || {
+    let text = |key: &str| tree.get(key).and_then(Value::as_str).map(PathBuf::from);
+    let state = || Some(env::var("FLYBALL_STATE").ok().map(PathBuf::from).or_else(|| text("state"))?.join(KILL_SWITCH));
+    let switch = text("kill_switch").or_else(state).ok_or_else(|| {
         let mut faults = Faults::default();
-        faults.add("kill_switch", "is not named, and neither is `state`, beside which it would be");
+        faults.add("kill_switch", "is missing, and so is `state`; name the file with --file");
         invalid(faults)
-    };
-    Ok(whole.parent().unwrap_or(Path::new("/")).join(switch.ok_or_else(missing)?))
+    })?;
+    let whole = std::path::absolute(path).map_err(unreadable)?;
+    Ok(whole.parent().unwrap_or(Path::new("/")).join(switch))
 }
 
 /// Reads `text` with `overrides` (variable, key, value); relative paths start at `directory`.
@@ -121,19 +120,17 @@ mod tests {
     }
 
     #[test]
-    fn the_kill_switch_is_found_in_settings_that_are_wrong_elsewhere() {
+    fn the_kill_switch_is_found_in_faulty_settings() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("flyball.yaml");
-        for (text, expected) in [
-            ("state: here\nservices: 7\n", Some("here/killswitch.yaml")),
-            ("state: here\nkill_switch: /run/switch.yaml\nlisten: nowhere\n", Some("/run/switch.yaml")),
-            ("services: []\n", None),
-            ("state: [\n", None),
-        ] {
+        for (text, expected) in
+            [("state: run\nservices: 7\n", "run/killswitch.yaml"), ("kill_switch: /x/off\nlisten: nowhere", "/x/off")]
+        {
             fs::write(&file, text).unwrap();
-            let found = kill_switch(&file).ok();
-            assert_eq!(found, expected.map(|path| directory.path().join(path)), "{text}");
+            assert_eq!(kill_switch_of(&file).unwrap(), directory.path().join(expected));
         }
+        fs::write(&file, "listen: 127.0.0.1:1\n").unwrap();
+        assert!(kill_switch_of(&file).unwrap_err().to_string().contains("kill_switch"));
     }
 
     #[test]

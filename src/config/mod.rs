@@ -33,7 +33,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use faults::{Fault, Faults};
-pub use load::{ConfigError, kill_switch, load};
+pub use load::{ConfigError, kill_switch_of, load};
 
 use crate::model::{ServiceSpec, SignalSpec};
 use tree::{Given, Node, Table};
@@ -98,6 +98,9 @@ pub struct SignalTemplate {
     pub labels: Vec<Arc<str>>,
 }
 
+/// File of the kill switch in `state`, unless the settings name another.
+const KILL_SWITCH: &str = "killswitch.yaml";
+
 /// Keys at the top of the file.
 const KEYS: &[&str] =
     &["state", "listen", "policies", "kill_switch", "cluster", "sources", "signals", "defaults", "services"];
@@ -126,7 +129,7 @@ impl Settings {
         let listen = top.read("listen", faults, listen_address).or_default(SocketAddr::from(([127, 0, 0, 1], 9464)));
         let policies = path_of(top, "policies", faults);
         let policies = policies.required("policies", "name the directory of the policies", faults);
-        let beside_state = state.as_ref().map(|state| state.join("killswitch.yaml"));
+        let beside_state = state.as_ref().map(|state| state.join(KILL_SWITCH));
         let kill_switch = path_of(top, "kill_switch", faults).optional().or(beside_state);
         let cluster = top.read("cluster", faults, cluster_settings);
         let sources = sources::sources(top, faults);
