@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cycle::stages::{FleetBudget, FleetLimits, recheck, settle};
 use crate::instrument::ProcessMetrics;
-use crate::model::{ChangeSet, Intent, KillState, Now, Refusal, ServiceId, TargetRef, WriteOutcome};
+use crate::model::{ChangeSet, Intent, Now, Refusal, ServiceId, TargetRef, WriteOutcome};
 use crate::ports::journal::Entry;
 use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwitch, Live};
 
@@ -34,8 +34,6 @@ use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwit
 pub const AT_ONCE: usize = 8;
 /// Pause between two attempts to read what became of a write.
 const SETTLE_PAUSE: Duration = Duration::from_secs(5);
-/// How long the kill switch may take to be read at a write.
-const KILL_READ: Duration = Duration::from_millis(500);
 /// How long a shutdown waits for writes under way.
 const LONGEST_CLOSE: Duration = Duration::from_secs(10);
 /// How long after it was sent a write may still take effect: its deadline, which the server knows too, and a second.
@@ -214,20 +212,9 @@ impl WriteGate {
         if change.expired(now) {
             return Err(WriteOutcome::Expired);
         }
-        match self.kill_state().await.stops(change.service(), change.class) {
+        match self.kill.read().await.stops(change.service(), change.class) {
             Some(reason) => Err(WriteOutcome::Refused(Refusal::KillSwitch { reason })),
             None => Ok(()),
-        }
-    }
-
-    /// Reads the kill switch; one that does not answer in time counts as engaged.
-    async fn kill_state(&self) -> KillState {
-        let kill = self.kill.clone();
-        let read = tokio::task::spawn_blocking(move || kill.read());
-        match tokio::time::timeout(KILL_READ, read).await {
-            Ok(Ok(state)) => state,
-            Ok(Err(_)) => KillState::Unreadable { error: "reading it failed".to_owned() },
-            Err(_) => KillState::Unreadable { error: "it cannot be read in time".to_owned() },
         }
     }
 

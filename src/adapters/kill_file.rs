@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -20,6 +21,8 @@ use crate::ports::KillSwitch;
 const SIZE_LIMIT: u64 = 64 * 1024;
 /// Time between two looks.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a read may take: a volume that hangs must not keep the switch from being taken for engaged.
+const READ_WITHIN: Duration = Duration::from_millis(500);
 /// Age from which a look says nothing any more.
 const AGE_LIMIT: Duration = Duration::from_secs(1);
 
@@ -57,10 +60,19 @@ impl KillSwitch for KillFile {
         state.clone()
     }
 
-    fn read(&self) -> KillState {
-        let state = read_state(&self.path);
-        *self.seen.lock() = (Instant::now(), state.clone());
-        state
+    fn read(&self) -> BoxFuture<'_, KillState> {
+        Box::pin(async {
+            let path = self.path.clone();
+            let read = tokio::task::spawn_blocking(move || read_state(&path));
+            let unreadable = |error: &str| KillState::Unreadable { error: format!("{} {error}", self.path.display()) };
+            let state = match tokio::time::timeout(READ_WITHIN, read).await {
+                Ok(Ok(state)) => state,
+                Ok(Err(_)) => unreadable("could not be read"),
+                Err(_) => unreadable("did not answer in time"),
+            };
+            *self.seen.lock() = (Instant::now(), state.clone());
+            state
+        })
     }
 }
 
@@ -353,7 +365,7 @@ mod tests {
         let switch = KillFile::open(&path);
         assert!(!switch.seen().stops_all());
         engage(&path, &Scope::All, "me", "test").unwrap();
-        assert!(switch.read().stops_all());
+        assert!(switch.read().await.stops_all());
         release(&path, &Scope::All, "me", "over").unwrap();
         assert!(switch.seen().stops_all());
         tokio::time::sleep(POLL_INTERVAL * 2).await;
@@ -374,7 +386,7 @@ mod tests {
         tokio::time::sleep(AGE_LIMIT * 2).await;
         let KillState::Unreadable { error } = switch.seen() else { panic!("still readable") };
         assert!(error.contains("was last read 2"), "{error}");
-        assert!(!switch.read().stops_all());
+        assert!(!switch.read().await.stops_all());
         assert!(!switch.seen().stops_all());
     }
 }

@@ -1,6 +1,6 @@
 //! The command line: one file for each subcommand. Errors say what to do.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
+#![expect(clippy::print_stderr, reason = "a command line talks to people")]
 
 mod check;
 mod demo;
@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Settings};
+use crate::model::ServiceId;
 
 /// A flyball governor for services: watches, foresees, decides by policy, acts safely, explains.
 #[derive(Debug, Parser)]

@@ -1,5 +1,7 @@
 //! The kill switch: shared state that is read at the last moment, never a message in a queue.
 
+use futures::future::BoxFuture;
+
 use crate::model::KillState;
 
 /// A switch that people turn and flyball reads.
@@ -7,6 +9,7 @@ pub trait KillSwitch: Send + Sync + 'static {
     /// Returns the state as last seen; no I/O, at most a second old. Older counts as unreadable.
     fn seen(&self) -> KillState;
 
-    /// Reads the state from its source now; for the write gate, right before a write.
-    fn read(&self) -> KillState;
+    /// Reads the state from its source now; for the write gate, right before a write. A source that does not
+    /// answer within half a second counts as unreadable.
+    fn read(&self) -> BoxFuture<'_, KillState>;
 }

@@ -332,8 +332,8 @@ impl KillSwitch for Switch {
         self.0.lock().clone()
     }
 
-    fn read(&self) -> KillState {
-        self.0.lock().clone()
+    fn read(&self) -> BoxFuture<'_, KillState> {
+        Box::pin(async { self.0.lock().clone() })
     }
 }
 
