@@ -208,7 +208,7 @@ async fn two_demos_run_at_once_but_not_in_one_directory() {
     let said = String::from_utf8(again.stderr).unwrap();
     assert!(!again.status.success() && again.stdout.is_empty());
     assert!(said.contains("a demo runs in") && said.contains("--directory"), "{said}");
-    assert_eq!(first.status().await["waiting_for"].is_array(), true, "the first one goes on");
+    assert!(first.status().await["waiting_for"].is_array(), "the first one goes on");
     let home = TempDir::new().unwrap();
     std::fs::write(home.path().join("letter"), "dear").unwrap();
     let foreign = flyball(&home).args(["demo", "--for", "1", "--directory"]).arg(home.path()).output().unwrap();
@@ -264,12 +264,8 @@ async fn a_second_process_stops_the_writes_within_a_second_and_lets_them_go_on()
     let policy = "rule(\"climb\", #{ priority: 900, goal: \"protect\" }, |s, p| [\n    \
                   when(s.replicas.current < 40),\n    scale_by(1.1),\n]);\n";
     let demo = Demo::start(&[]);
-    std::fs::write(demo.path("policies/own.rhai"), policy)
-        .or_else(|_| {
-            std::thread::sleep(SECOND);
-            std::fs::write(demo.path("policies/own.rhai"), policy)
-        })
-        .unwrap();
+    demo.next().expect("a first line");
+    std::fs::write(demo.path("policies/own.rhai"), policy).unwrap();
     demo.until("a first raise", |line| line["type"] == "event" && line["kind"] == "raised");
     let asked = Instant::now();
     let killed = demo.ask(&["kill", "--reason", "drill"]);
