@@ -12,9 +12,11 @@
 //! | `harness` | tests of the parts above |
 //! | `live` | the whole loop on history and live samples |
 //! | `outage` | a Prometheus that stops, hangs, restarts; workers that lie |
+//! | `demo` | `flyball demo` as a newcomer starts it |
 //! | `kills` | flyball killed at every step of a write |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
 
+mod demo;
 mod governed;
 mod harness;
 mod kills;

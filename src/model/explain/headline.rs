@@ -26,7 +26,7 @@ pub fn headline(record: &DecisionRecord) -> Headline {
     match (&record.proposal.choice, &record.change) {
         (_, Some(change)) => written(record, change),
         (Choice::Act { rule, action, .. }, None) => unwritten(record, rule, action),
-        (Choice::Nothing { reason }, None) => Headline { what: "nothing to do".to_owned(), why: idle(record, reason) },
+        (Choice::Nothing { reason }, None) => Headline { what: "no action".to_owned(), why: idle(record, reason) },
     }
 }
 
@@ -59,7 +59,7 @@ fn unwritten(record: &DecisionRecord, rule: &str, action: &Action) -> Headline {
     match &record.outcome {
         _ if shadow => Headline { what: format!("would scale {step}"), why: because(record, rule) },
         Some(outcome) => Headline { what: "did nothing".to_owned(), why: format!("to {action}: {outcome}") },
-        None => Headline { what: "nothing to do".to_owned(), why: format!("to {action} changes nothing") },
+        None => Headline { what: "no action".to_owned(), why: format!("to {action} changes nothing") },
     }
 }
 
@@ -122,7 +122,7 @@ fn untold(rule: &RuleTrace) -> Option<String> {
     (rule.outcome == RuleOutcome::Unknown).then(|| format!("{} cannot be told: {why}", rule.rule))
 }
 
-/// Returns how what is there compares with what is needed: `9 needed, 9 there`.
+/// Returns how what is there suffices: `9 needed, 9 there`; `None` if it does not.
 fn enough(record: &DecisionRecord) -> Option<String> {
     let capacity = record.outlook.capacity.as_ref()?;
     let needed = capacity.needed_now?.max(capacity.needed_ahead.unwrap_or(0));
@@ -131,5 +131,5 @@ fn enough(record: &DecisionRecord) -> Option<String> {
         Some(floor) if floor > needed => format!(", not below {floor} yet"),
         _ => String::new(),
     };
-    Some(format!("{needed} needed{floor}, {there} there"))
+    (needed <= there).then(|| format!("{needed} needed{floor}, {there} there"))
 }
