@@ -41,8 +41,8 @@ const UNWATCHED: u64 = 60;
 #[derive(Debug, Args)]
 #[command(
     after_help = "Three services meet a daily surge and a flash crowd. In a terminal you see the load, its forecast, \
-                        the replicas,\nlatency and each decision with its reason; without one, lines. At the end: \
-                        flyball beside the stock autoscaler.\nWhile it runs, edit a policy in DIR/policies, or use \
+                        the replicas, latency and each decision with its reason; without one, lines. At the end: \
+                        flyball beside the stock autoscaler.\n\nWhile it runs, edit a policy in DIR/policies, or use \
                         `flyball kill`, `resume` and `explain` from a second terminal."
 )]
 pub struct DemoArgs {

@@ -42,7 +42,7 @@ pub fn render(frame: &mut Frame<'_>, view: &ViewModel) {
     frame.render_widget(header(view), head);
     draw_table(frame, table, view);
     frame.render_widget(last_decisions(view, lines > 1), decisions);
-    frame.render_widget(recent_events(view), events);
+    frame.render_widget(recent_events(view, lines > 1), events);
     frame.render_widget(footer(view), foot);
 }
 
@@ -145,9 +145,11 @@ fn last_decisions(view: &ViewModel, two_lines: bool) -> Paragraph<'static> {
     Paragraph::new(lines).block(Block::bordered().title(" last decisions and why "))
 }
 
-fn recent_events(view: &ViewModel) -> Paragraph<'static> {
+/// Returns the events; where there is little room each gets one line, so that more of them are seen.
+fn recent_events(view: &ViewModel, wrapped: bool) -> Paragraph<'static> {
     let lines: Vec<Line<'static>> = view.events.iter().map(event_line).collect();
-    Paragraph::new(lines).wrap(Wrap { trim: false }).block(Block::bordered().title(" what happened, newest first "))
+    let events = Paragraph::new(lines).block(Block::bordered().title(" what happened, newest first "));
+    if wrapped { events.wrap(Wrap { trim: false }) } else { events }
 }
 
 fn event_line(event: &Event) -> Line<'static> {
