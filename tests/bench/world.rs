@@ -101,8 +101,6 @@ pub async fn run_for(settings: &Settings, ports: Ports, metrics: Arc<Metrics>, s
 /// A source that notes when it handed each answer over.
 pub struct Source {
     delay: Duration,
-    /// Replicas that the load needs more in each round than in the one before.
-    rise: u32,
     rounds: AtomicU32,
     handed_over: Mutex<Vec<Instant>>,
 }
@@ -110,12 +108,7 @@ pub struct Source {
 impl Source {
     /// Returns a source that takes `delay` to answer, and whose load needs one replica more each round.
     pub fn rising(delay: Duration) -> Arc<Self> {
-        Arc::new(Self { delay, rise: 1, rounds: AtomicU32::new(0), handed_over: Mutex::default() })
-    }
-
-    /// Returns a source that takes `delay` to answer, and whose load stays.
-    pub fn steady(delay: Duration) -> Arc<Self> {
-        Arc::new(Self { delay, rise: 0, rounds: AtomicU32::new(0), handed_over: Mutex::default() })
+        Arc::new(Self { delay, rounds: AtomicU32::new(0), handed_over: Mutex::default() })
     }
 
     /// Returns when each answer was handed over.
@@ -128,7 +121,7 @@ impl Source {
         let at = Timestamp::now();
         let row = |template: &Template| {
             let value = match template.signal.as_str().split('_').next() {
-                Some("rps") => PER_POD * (f64::from(number * self.rise) + 1.9),
+                Some("rps") => PER_POD * (f64::from(number) + 1.9),
                 Some("p99") => 0.1,
                 _ => 0.5,
             };
@@ -164,23 +157,16 @@ impl TelemetrySource for Source {
     }
 }
 
-/// A journal that notes the time of decisions: of all as they begin, when the loop asks whether it is well, and of
-/// those that are kept as they are handed over.
+/// A journal that notes when decisions are handed over to be kept.
 pub struct NotingJournal {
     inner: Arc<dyn Journal>,
-    begun: Mutex<Vec<Instant>>,
     kept: Mutex<Vec<(Instant, ServiceId)>>,
 }
 
 impl NotingJournal {
     /// Returns a journal over `inner`.
     pub fn new(inner: Arc<dyn Journal>) -> Arc<Self> {
-        Arc::new(Self { inner, begun: Mutex::default(), kept: Mutex::default() })
-    }
-
-    /// Returns when decisions began.
-    pub fn begun(&self) -> Vec<Instant> {
-        self.begun.lock().clone()
+        Arc::new(Self { inner, kept: Mutex::default() })
     }
 
     /// Returns when decisions of services for which `counts` is true were handed over.
@@ -216,7 +202,6 @@ impl Journal for NotingJournal {
     }
 
     fn health(&self) -> Result<(), JournalError> {
-        self.begun.lock().push(Instant::now());
         self.inner.health()
     }
 
