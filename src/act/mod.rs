@@ -10,9 +10,8 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::model::time::elapsed;
 use crate::model::{
-    ChangeId, ChangeSet, Choice, DecisionId, Features, Now, Proposal, ServiceSpec, TraceId, Verdict, WriteOutcome,
+    ChangeId, ChangeSet, Choice, DecisionId, Evidence, Features, Now, Proposal, ServiceSpec, TraceId, Verdict, WriteOutcome,
 };
 
 /// How long after its decision a write may still be sent (INV-03).
@@ -20,6 +19,9 @@ pub const VALID_FOR: Duration = Duration::from_secs(30);
 
 /// Plans the write of one decision; `None` when nothing is permitted, nothing would change, or the target is not
 /// known.
+///
+/// # Errors
+/// How the decision ends without a plan: `NoLever` where nobody has read what stands at the knob.
 ///
 /// **Invariants**: INV-01 (what is permitted is written as is), INV-03, INV-22. The same decision gives the same
 /// change, id included (INV-29).
@@ -31,15 +33,15 @@ pub fn plan(
     proposal: &Proposal,
     verdict: &Verdict,
     now: Now,
-) -> Option<ChangeSet> {
-    let Choice::Act { rule, action, backed_by_arrivals } = &proposal.choice else { return None };
-    if !verdict.kind.permits() {
-        return None;
-    }
-    let target = features.target.known()?;
-    let (from, to) = kinds::values(action, target, verdict.permitted)?;
+) -> Result<Option<ChangeSet>, WriteOutcome> {
+    let Choice::Act { rule, action, backed_by_arrivals } = &proposal.choice else { return Ok(None) };
+    let Some(target) = features.target.known().filter(|_| verdict.kind.permits()) else { return Ok(None) };
+    let Some((from, to)) = kinds::values(action, target, verdict.permitted)?.filter(|(from, to)| from != to) else {
+        return Ok(None);
+    };
     let knob = action.knob();
-    (from != to).then(|| ChangeSet {
+    let evidence = Evidence::of(action, Some(target.replicas), *backed_by_arrivals);
+    Ok(Some(ChangeSet {
         id: ChangeId::derive(&target.uid, knob, decision, from, to),
         decision: decision.clone(),
         trace,
@@ -54,7 +56,9 @@ pub fn plan(
         backed_by_arrivals: *backed_by_arrivals,
         decided: now,
         valid_for: VALID_FOR,
-    })
+        // What is not fresh now is not fresh at the write either.
+        fresh_for: evidence.fresh_for(spec, features).unwrap_or_default(),
+    }))
 }
 
 /// Plans the undo of `change`: back from what it wrote to what it found, on the same condition.
@@ -77,15 +81,18 @@ pub fn inverse(change: &ChangeSet, now: Now) -> ChangeSet {
 
 /// Asks a live read, right before the write, whether `change` may still be sent.
 ///
-/// Age counts on both clocks: the monotonic one stands still while a machine sleeps, the wall clock may jump
-/// back; a write too old by either is decided anew.
+/// **Invariants**: INV-02 and INV-03, by both clocks; what is too old by either is decided anew.
 ///
 /// # Errors
-/// How the change ends unsent: `Expired`, `AlreadyThere`, or `Superseded` when the object was recreated or has
-/// another value than the one decided on.
+/// How the change ends unsent: `Expired`, `Stale`, `AlreadyThere`, or `Superseded` when the object was recreated
+/// or has another value than the one decided on.
 pub fn recheck(change: &ChangeSet, live_uid: &str, live_value: u32, now: Now) -> Result<(), WriteOutcome> {
-    if change.expired(now) || elapsed(now.wall, change.decided.wall) > change.valid_for {
+    if change.expired(now) {
         return Err(WriteOutcome::Expired);
+    }
+    let (age, fresh_for) = (change.age(now), change.fresh_for);
+    if age > fresh_for {
+        return Err(WriteOutcome::Stale { fresh_for, age });
     }
     if live_uid != change.uid {
         return Err(WriteOutcome::Superseded { found: recreated(change, live_uid) });

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `admitted` | lever, target free, kill switch, deadline | nothing happened |
 //! | `prepared` | intent durable | settled by reading: abandoned |
-//! | `checked` | live read, unchanged since the decision; kill switch and deadline once more; budgets | the same |
+//! | `checked` | live read; kill switch once more; unchanged, in time and on fresh data still; budgets | the same |
 //! | `sent` | one PATCH with the resourceVersion of that read | settled by reading: applied or abandoned |
 //! | `ended` | outcome durable | nothing is open |
 //!
@@ -247,10 +247,12 @@ impl WriteGate {
         }
     }
 
+    /// What needs an answer comes first, so that ages are judged right before the write (INV-02, INV-03).
     async fn check(&self, change: &ChangeSet, live: &Live) -> Result<(), WriteOutcome> {
-        recheck(change, &live.uid, live.value, self.clock.now())?;
         self.permitted(change, self.clock.now()).await?;
-        self.charge(change, self.clock.now())
+        let now = self.clock.now();
+        recheck(change, &live.uid, live.value, now)?;
+        self.charge(change, now)
     }
 
     /// Reads until it is known what became of a change that can land until `landed`. The target stays shut

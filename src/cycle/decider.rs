@@ -99,7 +99,10 @@ impl DeciderCore {
         let proposal = self.propose(assessed, inputs);
         let verdict = self.judge(assessed, &proposal, inputs.kill);
         let id = DecisionId { service: self.spec.id.clone(), cycle: assessed.observed.cycle };
-        let change = self.plan(&id, assessed, &proposal, &verdict);
+        let (change, outcome) = match self.plan(&id, assessed, &proposal, &verdict) {
+            Ok(change) => (change, None),
+            Err(ended) => (None, Some(ended)),
+        };
         if let Some(change) = &change {
             self.memory.write_started(change, now);
         }
@@ -115,7 +118,7 @@ impl DeciderCore {
             proposal,
             verdict,
             change,
-            outcome: None,
+            outcome,
             effect: None,
         };
         Decided { assessed: assessed.clone(), record: Arc::new(record), keep }
@@ -147,7 +150,13 @@ impl DeciderCore {
         judge(&mut self.memory, &self.params, &context)
     }
 
-    fn plan(&self, id: &DecisionId, assessed: &Assessed, proposal: &Proposal, verdict: &Verdict) -> Option<ChangeSet> {
+    fn plan(
+        &self,
+        id: &DecisionId,
+        assessed: &Assessed,
+        proposal: &Proposal,
+        verdict: &Verdict,
+    ) -> Result<Option<ChangeSet>, WriteOutcome> {
         let observed = &assessed.observed;
         plan(id, observed.trace, &self.spec, &observed.features, proposal, verdict, observed.now)
     }

@@ -8,7 +8,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
     match case.motion {
         Motion::Raise { .. } => {}
         Motion::Unknown => return Answer::unknown(),
-        Motion::Lower { .. } | Motion::Still | Motion::Other { .. } => {
+        Motion::Lower { .. } | Motion::Still | Motion::Other => {
             return Answer::Pass("concerns raising only".to_owned());
         }
     }

@@ -148,7 +148,7 @@ impl Memory {
     /// The need of a cycle is what was proposed, at least what the arrival rate needs; where nothing was
     /// proposed, it is what runs. A cycle that could not see enough to lower breaks the window.
     fn observe_need(&mut self, params: &GuardParams, ctx: &Context<'_>) {
-        let Some(target) = ctx.features.target.known().filter(|_| freshness::lacking(ctx).is_none()) else {
+        let Some(target) = ctx.features.target.known().filter(|_| freshness::can_lower(ctx)) else {
             self.window.reset();
             return;
         };
@@ -219,6 +219,7 @@ fn was_sent(outcome: &WriteOutcome) -> bool {
         WriteOutcome::AlreadyThere
         | WriteOutcome::Superseded { .. }
         | WriteOutcome::Expired
+        | WriteOutcome::Stale { .. }
         | WriteOutcome::Refused(_)
         | WriteOutcome::NoLever => false,
     }

@@ -163,6 +163,7 @@ impl World {
             backed_by_arrivals: false,
             decided: self.now,
             valid_for: secs(30),
+            fresh_for: secs(30),
         }
     }
 

@@ -13,6 +13,7 @@
 //! | [`features`] | what the observe stage makes of a tick |
 //! | [`outlook`] | what the forecast stage expects |
 //! | [`action`] | the catalogue of everything flyball may want to do |
+//! | [`evidence`] | which signals vouch for an action, and how long |
 //! | [`proposal`] | what the policies want, with every condition |
 //! | [`verdict`] | what the guards allow |
 //! | [`change`] | the write that follows, its intent and outcome |
@@ -24,6 +25,7 @@
 pub mod action;
 pub mod change;
 pub mod effect;
+pub mod evidence;
 pub mod explain;
 pub mod features;
 pub mod ids;
@@ -41,6 +43,7 @@ pub mod verdict;
 pub use action::{Action, ActionClass, Direction, Knob};
 pub use change::{ChangeId, ChangeSet, Intent, Refusal, WriteOutcome};
 pub use effect::{Convergence, Effect, Impact};
+pub use evidence::Evidence;
 pub use features::{Features, MinuteValue, SignalFeatures};
 pub use ids::{CycleId, DecisionId, PolicyRevision, ServiceId, TraceId};
 pub use kill::KillState;

@@ -55,6 +55,7 @@ fn change(from: u32, to: u32) -> ChangeSet {
         backed_by_arrivals: false,
         decided: start(),
         valid_for: Duration::from_secs(30),
+        fresh_for: Duration::from_secs(30),
     }
 }
 

@@ -42,7 +42,7 @@ const UNBOUNDED: FleetLimits =
 pub fn run() -> anyhow::Result<Figures> {
     let api = Api::start()?;
     let directory = scratch()?;
-    let defaults = "mode: auto, budgets: { per_10_min: 100, per_hour: 100 }";
+    let defaults = "mode: auto";
     let settings = settings(directory.path(), &api.url, GROUPS, AT_ONCE, defaults)?;
     let slot = INTERVAL.mul_f64(0.8) / GROUPS as u32;
     let sources: Vec<_> = (0..GROUPS).map(|group| Source::rising(slot * group as u32)).collect();

@@ -147,6 +147,7 @@ pub(crate) fn change(target: &TargetRef, to: u32) -> ChangeSet {
         backed_by_arrivals: false,
         decided: now,
         valid_for: Duration::from_secs(30),
+        fresh_for: Duration::from_secs(30),
     }
 }
 

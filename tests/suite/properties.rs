@@ -207,6 +207,18 @@ proptest! {
     }
 
     #[test]
+    fn inv_02_a_change_on_data_no_longer_fresh_is_not_sent(fresh_for in 0_u64..60, mono in 0_u64..60, wall in -60_i64..60) {
+        let change = ChangeSet { fresh_for: Duration::from_secs(fresh_for), ..change("a", 4, 6) };
+        let later = Now {
+            mono: change.decided.mono + Duration::from_secs(mono),
+            wall: Timestamp::from_second(change.decided.wall.as_second() + wall).unwrap(),
+        };
+        let age = mono.max(u64::try_from(wall).unwrap_or(0));
+        let sent = recheck(&change, "uid", 4, later).is_ok();
+        assert_eq!(sent, age <= fresh_for.min(30));
+    }
+
+    #[test]
     fn inv_12_only_the_value_found_settles_a_write(from in 1_u32..50, to in 1_u32..50, found in 1_u32..50, same in any::<bool>()) {
         prop_assume!(from != to);
         let change = change("a", from, to);
@@ -272,6 +284,7 @@ fn change(namespace: &str, from: u32, to: u32) -> ChangeSet {
         backed_by_arrivals: false,
         decided,
         valid_for: Duration::from_secs(30),
+        fresh_for: Duration::from_secs(30),
     }
 }
 

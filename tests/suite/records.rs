@@ -58,6 +58,7 @@ pub fn change(decision: &DecisionId) -> ChangeSet {
         backed_by_arrivals: true,
         decided: Now { wall: at(0), mono: Duration::from_secs(90) },
         valid_for: Duration::from_secs(30),
+        fresh_for: Duration::from_secs(30),
     }
 }
 

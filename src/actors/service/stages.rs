@@ -156,6 +156,8 @@ impl Stage for DeciderStage {
     fn perform(decided: Option<Decided>, service: &Arc<Service>) {
         let Some(decided) = decided else { return };
         service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
+        // A decision that ended where it was planned.
+        decided.record.outcome.iter().for_each(|outcome| service.metrics.wrote(outcome));
         service.update_view(|view| view.record = Some(decided.record.clone()));
         if decided.keep {
             service.world.journal.submit(Entry::Decision(decided.record.clone()));

@@ -70,6 +70,7 @@ fn intent(seq: u32) -> Intent {
         backed_by_arrivals: true,
         decided: Now { wall: at(i64::from(seq)), mono: Duration::ZERO },
         valid_for: Duration::from_secs(30),
+        fresh_for: Duration::from_secs(30),
     };
     Intent { change, prepared: at(i64::from(seq)), ended: None }
 }

@@ -311,7 +311,7 @@ impl World {
         let verdict = judge(&mut self.memory, &self.params, &ctx);
         let decision = DecisionId { service: self.spec.id.clone(), cycle: CycleId { run: self.run, seq: self.seq } };
         let trace = TraceId::derive(&decision.service, decision.cycle, now.wall);
-        let change = plan(&decision, trace, &self.spec, &features, &proposal, &verdict, now);
+        let change = plan(&decision, trace, &self.spec, &features, &proposal, &verdict, now).unwrap();
         self.witness(regime, wanted, verdict, change.clone());
         if let Some(change) = change {
             self.write(change, regime.fate);

@@ -178,6 +178,22 @@ async fn an_engaged_kill_switch_stops_every_write_and_a_released_one_lets_them_g
     tree.stop().await;
 }
 
+/// Samples are 30 s old when they are decided on, and fresh for 15 s more.
+#[tokio::test(start_paused = true)]
+async fn inv_02_data_that_goes_stale_before_the_write_stops_it() {
+    let stale = |record: &DecisionRecord| matches!(record.outcome, Some(WriteOutcome::Stale { .. }));
+    for (read_takes, replicas) in [(Duration::from_secs(20), 4), (Duration::from_secs(10), 8)] {
+        let mut world = World::new(&[SHOP], steady(step));
+        world.lag = Duration::from_secs(30);
+        *world.cluster.read_takes.lock() = read_takes;
+        world.run_for(MINUTE * 15).await;
+        let records = world.records(SHOP);
+        assert_eq!(world.cluster.replicas("checkout"), replicas, "a read of {read_takes:?}");
+        assert_eq!(records.iter().any(stale), replicas == 4, "a read of {read_takes:?}");
+        assert!(world.journal.open_intents().unwrap().is_empty(), "each intent has its end");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_policy_set_is_swapped_whole_and_a_bad_one_changes_nothing() {
     let world = World::new(&[SHOP], steady(|_, _| 200.0));

@@ -41,6 +41,8 @@ pub struct World {
     pub journal: Arc<MemoryJournal>,
     pub switch: Arc<Switch>,
     pub settings: Settings,
+    /// How old samples are when they are handed over, beside the pace of 15 s.
+    pub lag: Duration,
     pub script: Script,
     pub policies: watch::Sender<Arc<PolicyFiles>>,
 }
@@ -57,11 +59,11 @@ impl World {
         let cluster = Arc::new(ObedientCluster::new(clock.clone(), &settings));
         let (policies, _) = watch::channel(Arc::new(shipped_policies()));
         let (journal, switch) = (Arc::new(MemoryJournal::new()), Arc::new(Switch::default()));
-        Self { clock, cluster, journal, switch, settings, script, policies }
+        Self { clock, cluster, journal, switch, settings, lag: Duration::ZERO, script, policies }
     }
 
     pub fn ports(&self) -> Ports {
-        let source = ScriptedSource { clock: self.clock.clone(), script: self.script.clone() };
+        let source = ScriptedSource { clock: self.clock.clone(), script: self.script.clone(), lag: self.lag };
         let source: Arc<dyn TelemetrySource> = Arc::new(source);
         Ports {
             clock: self.clock.clone(),
@@ -160,6 +162,7 @@ pub fn no_deadline() -> Deadline {
 pub struct ScriptedSource {
     pub clock: Arc<ScaledClock>,
     pub script: Script,
+    pub lag: Duration,
 }
 
 impl ScriptedSource {
@@ -177,7 +180,7 @@ impl ScriptedSource {
 
 impl TelemetrySource for ScriptedSource {
     fn read<'a>(&'a self, round: &'a Round) -> BoxFuture<'a, Answer> {
-        let now = self.clock.now().wall;
+        let now = self.clock.now().wall - self.lag;
         let row = |template: &Template| {
             let mut row = vec![Arrival::Missing(Missing::NoSeries); template.width];
             for (place, arrival) in row.iter_mut().enumerate() {
@@ -224,6 +227,8 @@ pub struct ObedientCluster {
     pub away: AtomicBool,
     /// Targets whose reading takes a while of real time.
     pub slow: Mutex<BTreeSet<String>>,
+    /// How long a live read takes.
+    pub read_takes: Mutex<Duration>,
 }
 
 #[derive(Clone)]
@@ -244,6 +249,7 @@ impl ObedientCluster {
             cursed: Mutex::default(),
             away: AtomicBool::default(),
             slow: Mutex::default(),
+            read_takes: Mutex::default(),
         }
     }
 
@@ -300,6 +306,8 @@ impl Cluster for ObedientCluster {
 
     fn read<'a>(&'a self, target: &'a TargetRef, _: Knob) -> BoxFuture<'a, Result<Live, ClusterError>> {
         Box::pin(async {
+            let takes = *self.read_takes.lock();
+            tokio::time::sleep(takes).await;
             if self.away.load(Ordering::Relaxed) {
                 return Err(ClusterError::Unavailable { reason: "scripted".to_owned() });
             }
