@@ -1,7 +1,7 @@
 //! The act stage: a verdict that permits becomes one absolute, conditional, expiring write.
 //!
 //! Nothing here writes. [`plan`] says what to write, [`recheck`] is the last question before the write gate
-//! sends it, [`settle`] says after a read what became of a write of unknown fate, [`inverse`] plans the undo.
+//! sends it, [`settle`] says after a read what became of a write of unknown fate.
 //! Whether a knob has a lever is the Cluster adapter's to say; [`kinds`] only names knob and values.
 
 pub mod kinds;
@@ -11,7 +11,7 @@ mod tests;
 use std::time::Duration;
 
 use crate::model::{
-    ChangeId, ChangeSet, Choice, DecisionId, Evidence, Features, Now, Proposal, ServiceSpec, TraceId, Verdict, WriteOutcome,
+    ChangeId, ChangeSet, DecisionId, Evidence, Features, Now, Proposal, ServiceSpec, TraceId, Verdict, WriteOutcome,
 };
 
 /// How long after its decision a write may still be sent (INV-03).
@@ -34,18 +34,18 @@ pub fn plan(
     verdict: &Verdict,
     now: Now,
 ) -> Result<Option<ChangeSet>, WriteOutcome> {
-    let Choice::Act { rule, action, backed_by_arrivals } = &proposal.choice else { return Ok(None) };
+    let Some((action, backed_by_arrivals)) = proposal.choice.asked() else { return Ok(None) };
     let Some(target) = features.target.known().filter(|_| verdict.kind.permits()) else { return Ok(None) };
     let Some((from, to)) = kinds::values(action, target, verdict.permitted)?.filter(|(from, to)| from != to) else {
         return Ok(None);
     };
     let knob = action.knob();
-    let evidence = Evidence::of(action, Some(target.replicas), *backed_by_arrivals);
+    let evidence = Evidence::of(action, Some(target.replicas), backed_by_arrivals);
     Ok(Some(ChangeSet {
         id: ChangeId::derive(&target.uid, knob, decision, from, to),
         decision: decision.clone(),
         trace,
-        rule: rule.to_string(),
+        rule: proposal.choice.rule().unwrap_or_default().to_owned(),
         revision: proposal.revision.clone(),
         target: spec.target.clone(),
         uid: target.uid.clone(),
@@ -53,30 +53,12 @@ pub fn plan(
         class: action.class(),
         from,
         to,
-        backed_by_arrivals: *backed_by_arrivals,
+        backed_by_arrivals,
         decided: now,
         valid_for: VALID_FOR,
         // What is not fresh now is not fresh at the write either.
         fresh_for: evidence.fresh_for(spec, features).unwrap_or_default(),
     }))
-}
-
-/// Plans the undo of `change`: back from what it wrote to what it found, on the same condition.
-///
-/// The inverse of an inverse has the id of the original, which the journal refuses: nothing is undone twice.
-#[must_use]
-pub fn inverse(change: &ChangeSet, now: Now) -> ChangeSet {
-    let (from, to) = (change.to, change.from);
-    ChangeSet {
-        id: ChangeId::derive(&change.uid, change.knob, &change.decision, from, to),
-        rule: format!("undo of {}", change.rule),
-        from,
-        to,
-        backed_by_arrivals: false,
-        decided: now,
-        valid_for: VALID_FOR,
-        ..change.clone()
-    }
 }
 
 /// Asks a live read, right before the write, whether `change` may still be sent.

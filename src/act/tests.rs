@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::model::{
-    Action, ActionClass, Bounds, Budgets, CycleId, Finite, Knob, Missing, Mode, Reading, Role, Sample, SignalFeatures,
+    Action, ActionClass, Bounds, Budgets, Choice, CycleId, Finite, Knob, Missing, Mode, Reading, Role, Sample, SignalFeatures,
     SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, Unit, VerdictKind,
 };
 
@@ -62,7 +62,7 @@ fn now() -> Now {
 
 fn known(replicas: u32) -> TargetReading {
     let (uid, resource_version) = ("u1".to_owned(), "7".to_owned());
-    TargetReading::Known { target: TargetState { uid, resource_version, replicas, ready: replicas, rollout: false } }
+    TargetReading::Known { target: TargetState { uid, resource_version, replicas, ready: replicas, rollout: false, owner: None, stuck: None } }
 }
 
 fn planned(action: Action, kind: VerdictKind, permitted: Option<u32>, target: TargetReading) -> Option<ChangeSet> {
@@ -205,13 +205,4 @@ fn a_write_of_unknown_fate_is_settled_by_what_is_there() {
     for live in [Some(("u1", 4)), Some(("u1", 5)), Some(("u2", 6)), None] {
         assert!(matches!(settle(&change, live), WriteOutcome::Abandoned { .. }), "{live:?}");
     }
-}
-
-#[test]
-fn the_inverse_goes_back_once() {
-    let change = change(4, 6);
-    let undo = inverse(&change, now().plus(VALID_FOR));
-    assert_eq!((undo.from, undo.to, undo.rule.as_str()), (6, 4, "undo of up"));
-    assert_ne!(undo.id, change.id);
-    assert_eq!(inverse(&undo, now()).id, change.id, "an undo of an undo is known to the journal already");
 }

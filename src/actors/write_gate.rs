@@ -189,7 +189,7 @@ impl WriteGate {
             return self.without_intent(change, outcome);
         }
         fail::fail_point!("gate_admitted");
-        let intent = Intent { change: change.clone(), prepared: self.clock.now().wall, ended: None };
+        let intent = Intent { change: change.clone(), prepared: self.clock.now().wall, ended: None, reverted: None };
         if let Err(error) = self.journal.append(Entry::Prepared(intent)).await {
             return WriteOutcome::Refused(Refusal::Journal { error: error.to_string() });
         }

@@ -8,11 +8,12 @@ use crate::decide::{Decider, PolicySet, decide};
 use crate::guard::{Context, GuardParams, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
-    ChangeSet, Choice, DecisionId, DecisionRecord, GuardName, Intent, KillState, Mode, Now, Proposal, ServiceSpec,
-    Verdict, VerdictKind, WriteOutcome,
+    ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Intent, KillState, Mode, Now, Proposal, Revert,
+    ServiceSpec, Verdict, VerdictKind, WriteOutcome,
 };
 
 use super::forecaster::Assessed;
+use super::undo::Undo;
 
 /// An unchanged decision is recorded again after this time.
 const HEARTBEAT: Duration = Duration::from_secs(3600);
@@ -42,6 +43,15 @@ pub enum DeciderEvent {
         /// When.
         now: Now,
     },
+    /// It is known what a change of this service did.
+    Measured {
+        /// Which.
+        change: ChangeSet,
+        /// What it did.
+        effect: Effect,
+        /// When that was known.
+        now: Now,
+    },
 }
 
 /// A cycle after decide and guard.
@@ -53,6 +63,8 @@ pub struct Decided {
     pub record: Arc<DecisionRecord>,
     /// Whether the record says something new and is to be kept.
     pub keep: bool,
+    /// A write of ours that somebody else was found to have gone back on.
+    pub reverted: Option<(ChangeId, Revert)>,
 }
 
 /// What makes two decisions the same for the journal.
@@ -72,6 +84,7 @@ pub struct DeciderCore {
     params: Arc<GuardParams>,
     policies: Decider,
     memory: Memory,
+    undo: Option<Undo>,
     last_kept: Option<(Signature, Now)>,
 }
 
@@ -84,6 +97,7 @@ impl DeciderCore {
             memory: Memory::restore(intents, now),
             spec,
             params,
+            undo: None,
             last_kept: None,
         }
     }
@@ -91,6 +105,11 @@ impl DeciderCore {
     /// Hears how a change ended.
     pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
         self.memory.write_ended(change, outcome, now);
+    }
+
+    /// Hears what a change did: one that hurt is taken back, by the next decisions.
+    pub fn measured(&mut self, change: &ChangeSet, effect: &Effect, now: Now) {
+        self.undo = Undo::owed(change, effect, now).or_else(|| self.undo.take());
     }
 
     /// Decides one cycle.
@@ -105,6 +124,7 @@ impl DeciderCore {
         };
         if let Some(change) = &change {
             self.memory.write_started(change, now);
+            self.undo = None;
         }
         let keep = self.is_news(&proposal, &verdict, change.is_some(), now);
         let record = DecisionRecord {
@@ -121,7 +141,7 @@ impl DeciderCore {
             outcome,
             effect: None,
         };
-        Decided { assessed: assessed.clone(), record: Arc::new(record), keep }
+        Decided { assessed: assessed.clone(), record: Arc::new(record), keep, reverted: self.memory.reverted().cloned() }
     }
 
     fn propose(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Proposal {
@@ -131,11 +151,16 @@ impl DeciderCore {
         if let Some(reason) = inputs.hold {
             return Proposal::nothing(reason);
         }
-        let Some(policy) = inputs.policy else {
-            return Proposal::nothing("no policy set is in force");
+        let (features, now) = (&assessed.observed.features, assessed.observed.now);
+        let asked = match inputs.policy {
+            Some(policy) => decide(&mut self.policies, policy, &self.spec, features, &assessed.outlook, now),
+            None => Proposal::nothing("no policy set is in force"),
         };
-        let observed = &assessed.observed;
-        decide(&mut self.policies, policy, &self.spec, &observed.features, &assessed.outlook, observed.now)
+        self.undo = self.undo.take().filter(|undo| undo.stands(&features.target, now));
+        match &self.undo {
+            Some(undo) => undo.over(asked),
+            None => asked,
+        }
     }
 
     fn judge(&mut self, assessed: &Assessed, proposal: &Proposal, kill: &KillState) -> Verdict {

@@ -74,6 +74,7 @@ impl ServiceLine {
         }
         if let Some(decided) = &turn.decided {
             turn.effects = self.actuator.step(&ActuatorEvent::Decided(decided.clone()));
+            self.tell_measured(&turn.effects);
         }
         turn
     }
@@ -82,6 +83,16 @@ impl ServiceLine {
     pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) -> Vec<ActuatorEffect> {
         let (change, outcome) = (change.clone(), outcome.clone());
         self.decider.write_ended(&change, &outcome, now);
-        self.actuator.step(&ActuatorEvent::WriteEnded { change, outcome, now })
+        let effects = self.actuator.step(&ActuatorEvent::WriteEnded { change, outcome, now });
+        self.tell_measured(&effects);
+        effects
+    }
+
+    fn tell_measured(&mut self, effects: &[ActuatorEffect]) {
+        for effect in effects {
+            if let ActuatorEffect::Measured { change, effect, now } = effect {
+                self.decider.measured(change, effect, *now);
+            }
+        }
     }
 }

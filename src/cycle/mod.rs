@@ -4,6 +4,7 @@
 //! Round -> ObserverCore -> Observed -> ForecasterCore -> Assessed -> DeciderCore -> Decided -> ActuatorCore -> Write
 //!                                                                        ^                        ^            |
 //!                                                                        +------- WriteEnded -----+------------+
+//!                                                                        +------- Measured -------+
 //! ```
 //!
 //! A core knows no actor, no port and no clock: everything comes in with its event, everything goes out as a
@@ -15,6 +16,7 @@ pub mod decider;
 pub mod forecaster;
 pub mod inline;
 pub mod observer;
+mod undo;
 
 pub use actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent};
 pub use decider::{Decided, DeciderCore, DeciderEvent, Inputs};

@@ -2,7 +2,7 @@
 
 use super::memory::Memory;
 use super::params::GuardParams;
-use crate::model::{Action, Direction, Features, Finding, KillState, Knob, Now, Outlook, Proposal, ServiceSpec, TargetState};
+use crate::model::{Action, Choice, Direction, Features, Finding, KillState, Knob, Now, Outlook, Proposal, ServiceSpec, TargetState};
 
 /// All that is known in one cycle.
 #[derive(Debug, Clone, Copy)]
@@ -106,6 +106,11 @@ impl<'a> Case<'a> {
             _ => None,
         };
         Self { ctx, memory, params, action, motion, backed_by_arrivals, needed_now, wanted, low, high }
+    }
+
+    /// Tells whether it takes back what hurt.
+    pub fn is_undo(&self) -> bool {
+        matches!(self.ctx.proposal.choice, Choice::Undo { .. })
     }
 
     /// Returns the replicas wanted, as clamped so far; `None` if the action sets none or nothing can be told.

@@ -5,41 +5,11 @@ use std::time::Duration;
 
 use super::case::{Context, Motion, motion, needed_now};
 use super::freshness;
+use super::moment::Moment;
 use super::owner::Owner;
 use super::params::{GuardParams, HOUR};
 use super::window::Window;
-use crate::model::time::elapsed;
-use crate::model::{ChangeId, ChangeSet, Choice, Direction, Intent, Knob, Now, Timestamp, WriteOutcome};
-
-/// A moment that may lie before the start of the process, where the monotonic clock does not reach.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment {
-    mono: Duration,
-    /// How much earlier than `mono` it was, by the wall clock.
-    before: Duration,
-}
-
-impl Moment {
-    /// Returns the present moment.
-    pub fn now(now: Now) -> Self {
-        Self { mono: now.mono, before: Duration::ZERO }
-    }
-
-    /// Returns the moment of a persisted wall time. One in the future counts as just now.
-    pub fn persisted(at: Timestamp, now: Now) -> Self {
-        Self { mono: now.mono, before: elapsed(now.wall, at) }
-    }
-
-    /// Returns how long ago it was, trusting the wall clock for what lies before this run.
-    pub fn age(self, now: Now) -> Duration {
-        now.since(self.mono).saturating_add(self.before)
-    }
-
-    /// Returns how long ago it was at least, whatever happened to the wall clock (INV-23).
-    pub fn certain_age(self, now: Now) -> Duration {
-        now.since(self.mono)
-    }
-}
+use crate::model::{ChangeId, ChangeSet, Direction, Intent, Knob, Now, Revert, Timestamp, WriteOutcome};
 
 /// A write that counts against the budgets of the service.
 #[derive(Debug, Clone)]
@@ -96,7 +66,7 @@ impl Memory {
                     if *outcome == WriteOutcome::Applied {
                         memory.remember(change, at, now);
                         if change.knob == Knob::Replicas && at.age(now) < HOUR {
-                            memory.owner.wrote_before(change.from, change.to, now);
+                            memory.owner.wrote_before(change, intent.reverted.as_ref(), now);
                         }
                     }
                 }
@@ -127,7 +97,7 @@ impl Memory {
         if *outcome == WriteOutcome::Applied {
             self.remember(change, Moment::now(now), now);
             if change.knob == Knob::Replicas {
-                self.owner.wrote(change.from, change.to, now);
+                self.owner.wrote(change, now);
             }
         }
     }
@@ -136,7 +106,7 @@ impl Memory {
     pub(super) fn observe(&mut self, params: &GuardParams, ctx: &Context<'_>) {
         let in_flight = self.in_flight.as_ref().filter(|write| write.knob == Knob::Replicas).map(|write| write.to);
         if let Some(target) = ctx.features.target.known() {
-            self.owner.observe(target.replicas, in_flight, params.human_hold, ctx.now);
+            self.owner.observe(target, in_flight, params.human_hold, ctx.now);
         }
         self.observe_need(params, ctx);
         self.raise_since = match proposed(ctx) {
@@ -199,6 +169,11 @@ impl Memory {
         &self.owner
     }
 
+    /// Returns the write of ours that this cycle found to be reverted, and by whom.
+    pub fn reverted(&self) -> Option<&(ChangeId, Revert)> {
+        self.owner.reverted()
+    }
+
     /// Returns the newest sample when a raise was first proposed.
     pub(super) fn raise_since(&self) -> Option<Timestamp> {
         self.raise_since
@@ -207,7 +182,7 @@ impl Memory {
 
 /// Returns what the proposed action does to the replicas, and how many it wants.
 fn proposed(ctx: &Context<'_>) -> Option<(Motion, Option<u32>)> {
-    let Choice::Act { action, .. } = &ctx.proposal.choice else { return None };
+    let (action, _) = ctx.proposal.choice.asked()?;
     let target = ctx.features.target.last()?;
     Some((motion(action, Some(target)), action.wanted_replicas(target.replicas)))
 }

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`params`] | times and limits, checked |
 //! | `case` | what a guard is asked, what it may answer |
-//! | `memory`, `window`, `owner` | what one service remembers between cycles |
+//! | `memory`, `window`, `owner`, `moment` | what one service remembers between cycles |
 //! | `fleet` | budgets over namespaces and the fleet, for the write gate |
 //! | one file per guard | see [`chain`] |
 //!
@@ -29,6 +29,7 @@ mod in_flight;
 mod kill_switch;
 mod memory;
 mod mode;
+mod moment;
 mod owner;
 mod ownership;
 pub mod params;
@@ -43,7 +44,7 @@ pub use fleet::{FleetBudget, FleetLimits};
 pub use memory::Memory;
 pub use params::{GuardParams, ParamFault};
 
-use crate::model::{Choice, Finding, GuardFinding, GuardName, Verdict, VerdictKind};
+use crate::model::{Finding, GuardFinding, GuardName, Verdict, VerdictKind};
 
 /// A guard: from the question to the answer, without memory or effect of its own.
 pub type Guard = fn(&Case<'_>) -> Answer;
@@ -79,10 +80,8 @@ pub fn chain() -> [(GuardName, Guard); 12] {
 /// **Invariants**: INV-01, INV-06, INV-07, INV-09, INV-21, INV-22, INV-27 hold for every verdict that permits.
 pub fn judge(memory: &mut Memory, params: &GuardParams, ctx: &Context<'_>) -> Verdict {
     memory.observe(params, ctx);
-    let Choice::Act { action, backed_by_arrivals, .. } = &ctx.proposal.choice else {
-        return Verdict::idle();
-    };
-    let mut case = Case::new(ctx, memory, params, action, *backed_by_arrivals);
+    let Some((action, backed_by_arrivals)) = ctx.proposal.choice.asked() else { return Verdict::idle() };
+    let mut case = Case::new(ctx, memory, params, action, backed_by_arrivals);
     let wanted = case.wanted();
     let findings: Vec<GuardFinding> = chain()
         .into_iter()

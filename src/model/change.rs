@@ -1,6 +1,7 @@
 //! The write that follows from a verdict: its plan, its durable intent, its outcome.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -225,4 +226,20 @@ pub struct Intent {
     pub prepared: Timestamp,
     /// How it ended, and when; `None` while it is open.
     pub ended: Option<(Timestamp, WriteOutcome)>,
+    /// Who went back on it, if anybody did.
+    #[serde(default)]
+    pub reverted: Option<Revert>,
+}
+
+/// Somebody else went back on a write that had been applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revert {
+    /// When it was noticed.
+    pub at: Timestamp,
+    /// What was written.
+    pub from: u32,
+    /// What was found instead.
+    pub to: u32,
+    /// The field manager that set it, where the object names one.
+    pub by: Option<Arc<str>>,
 }

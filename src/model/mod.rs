@@ -41,7 +41,7 @@ pub mod time;
 pub mod verdict;
 
 pub use action::{Action, ActionClass, Direction, Knob};
-pub use change::{ChangeId, ChangeSet, Intent, Refusal, WriteOutcome};
+pub use change::{ChangeId, ChangeSet, Intent, Refusal, Revert, WriteOutcome};
 pub use effect::{Convergence, Effect, Impact};
 pub use evidence::Evidence;
 pub use features::{Features, MinuteValue, SignalFeatures};
@@ -53,6 +53,6 @@ pub use record::DecisionRecord;
 pub use series::{Arrival, Finite, Missing, Reading, Sample};
 pub use signal::{Role, SignalName, SignalSpec, Unit};
 pub use spec::{Bounds, Budgets, CapacitySpec, Mode, ServiceSpec, Slo};
-pub use target::{TargetKind, TargetReading, TargetRef, TargetState};
+pub use target::{Stuck, TargetKind, TargetReading, TargetRef, TargetState};
 pub use time::{Minute, Now, Timestamp};
 pub use verdict::{Finding, GuardFinding, GuardName, Verdict, VerdictKind};

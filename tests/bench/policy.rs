@@ -118,7 +118,7 @@ fn input(spec: &ServiceSpec, seed: u64, now: Now) -> (Features, Outlook) {
         outlooks.push(signal.forecast.then(|| expected(chance() * top, now)));
     }
     let target =
-        TargetState { uid: "u".to_owned(), resource_version: "1".to_owned(), replicas: 5, ready: 5, rollout: false };
+        TargetState { uid: "u".to_owned(), resource_version: "1".to_owned(), replicas: 5, ready: 5, rollout: false, owner: None, stuck: None };
     let features = Features { signals: features, target: TargetReading::Known { target } };
     (features, Outlook { signals: outlooks, capacity: None })
 }

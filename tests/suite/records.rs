@@ -62,13 +62,6 @@ pub fn change(decision: &DecisionId) -> ChangeSet {
     }
 }
 
-/// The change that takes `change` back.
-pub fn inverse(change: &ChangeSet) -> ChangeSet {
-    let (from, to) = (change.to, change.from);
-    let id = ChangeId::derive(&change.uid, change.knob, &change.decision, from, to);
-    ChangeSet { id, from, to, ..change.clone() }
-}
-
 /// The service that these records are of.
 pub fn spec(service: &str) -> ServiceSpec {
     let signal = |name, unit, role, forecast| SignalSpec {
@@ -139,6 +132,8 @@ fn features(p99: f64) -> Features {
                 replicas: 4,
                 ready: 4,
                 rollout: false,
+                owner: None,
+                stuck: None,
             },
         },
     }

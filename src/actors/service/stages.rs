@@ -150,6 +150,10 @@ impl Stage for DeciderStage {
                 core.write_ended(change, outcome, *now);
                 None
             }
+            DeciderEvent::Measured { change, effect, now } => {
+                core.measured(change, effect, *now);
+                None
+            }
         }
     }
 
@@ -161,6 +165,9 @@ impl Stage for DeciderStage {
         service.update_view(|view| view.record = Some(decided.record.clone()));
         if decided.keep {
             service.world.journal.submit(Entry::Decision(decided.record.clone()));
+        }
+        if let Some((change, revert)) = decided.reverted.clone() {
+            service.world.journal.submit(Entry::Reverted { change, revert });
         }
         // A change may not be replaced by a later cycle, so a decision that carries one is a fact.
         let carries_change = decided.record.change.is_some();
@@ -216,9 +223,12 @@ impl Stage for ActuatorStage {
                         owner.write_ended(change, outcome, now);
                     });
                 }
-                ActuatorEffect::Measured { decision, effect } => {
+                ActuatorEffect::Measured { change, effect, now } => {
                     service.metrics.measured(effect.impact);
-                    service.world.journal.submit(Entry::Measured { decision, effect });
+                    let decision = change.decision.clone();
+                    service.world.journal.submit(Entry::Measured { decision, effect: effect.clone() });
+                    let event = DeciderEvent::Measured { change, effect, now };
+                    service.put::<DeciderStage>(service.decisions.put_fact(event));
                 }
             }
         }

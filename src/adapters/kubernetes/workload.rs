@@ -1,7 +1,10 @@
 //! What is read of a Deployment, a StatefulSet, or the scale of one. Replicas are read leniently, so that one
 //! odd object does not hide its neighbours, and judged strictly, so that an odd number never becomes a count.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use crate::model::{TargetKind, TargetState};
@@ -27,6 +30,31 @@ pub(super) struct Metadata {
     /// Version of the object.
     pub(super) resource_version: String,
     generation: i64,
+    managed_fields: Vec<ManagedField>,
+}
+
+/// Which fields somebody owns, as far as the replicas are concerned.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ManagedField {
+    manager: String,
+    /// RFC 3339 in UTC, so that texts order as times do.
+    time: Option<String>,
+    fields_v1: OwnedFields,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct OwnedFields {
+    #[serde(rename = "f:spec")]
+    spec: OwnedSpec,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct OwnedSpec {
+    #[serde(rename = "f:replicas")]
+    replicas: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -94,7 +122,15 @@ impl Workload {
             replicas: count(wanted)?,
             ready: u32::try_from(self.status.ready_replicas).unwrap_or(0),
             rollout: self.rollout(kind),
+            owner: self.owner(),
+            stuck: None,
         })
+    }
+
+    /// Returns the field manager that last set the replicas. Several own them where they applied the same value.
+    fn owner(&self) -> Option<Arc<str>> {
+        let own = self.metadata.managed_fields.iter().filter(|entry| entry.fields_v1.spec.replicas.is_some());
+        own.max_by(|one, other| one.time.cmp(&other.time)).map(|entry| Arc::from(entry.manager.as_str()))
     }
 
     /// Returns the replicas of a scale. Its Go type leaves the number out when it is zero (`omitempty` in
@@ -157,6 +193,25 @@ mod tests {
     fn k13_a_scale_without_a_number_is_zero_and_one_without_spec_is_an_error() {
         assert_eq!(workload(&json!({}), &json!({})).scale(), Ok(0));
         assert_eq!(workload(&Value::Null, &json!({})).scale(), Err(OddReplicas::Absent));
+    }
+
+    #[test]
+    fn the_owner_of_the_replicas_is_who_set_them_last() {
+        let entry = |manager: &str, time: &str, spec: Value| {
+            json!({"manager": manager, "operation": "Update", "time": time, "fieldsV1": {"f:spec": spec}})
+        };
+        let check = |entries: Value, expected: Option<&str>| {
+            let metadata = json!({"name": "checkout", "uid": "u", "resourceVersion": "7", "managedFields": entries});
+            let object = json!({"metadata": metadata, "spec": {"replicas": 3}});
+            let object: Workload = serde_json::from_value(object).unwrap();
+            assert_eq!(object.state(TargetKind::Deployment).unwrap().owner.as_deref(), expected);
+        };
+        let replicas = json!({"f:replicas": {}, "f:template": {}});
+        let (early, late) = ("2026-03-02T12:00:00Z", "2026-03-02T12:00:01Z");
+        check(json!([entry("kubectl-edit", late, replicas.clone())]), Some("kubectl-edit"));
+        check(json!([entry("argocd", late, replicas.clone()), entry("helm", early, replicas.clone())]), Some("argocd"));
+        check(json!([entry("helm", late, json!({"f:template": {}}))]), None);
+        check(json!([]), None);
     }
 
     #[test]

@@ -65,9 +65,12 @@ impl Tables for State {
 
     fn put_intent(&mut self, intent: &Intent) -> Result<(), Infallible> {
         let id = &intent.change.id;
-        let list = if intent.ended.is_some() { &mut self.ended } else { &mut self.prepared };
-        list.push(id.clone());
-        self.intents.insert(id.clone(), intent.clone());
+        let before = self.intents.insert(id.clone(), intent.clone());
+        // One that had ended keeps its place.
+        if before.is_none_or(|before| before.ended.is_none()) {
+            let list = if intent.ended.is_some() { &mut self.ended } else { &mut self.prepared };
+            list.push(id.clone());
+        }
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::model::{ChangeId, DecisionId, DecisionRecord, Effect, Intent, Timestamp, WriteOutcome, time};
+use crate::model::{ChangeId, DecisionId, DecisionRecord, Effect, Intent, Revert, Timestamp, WriteOutcome, time};
 use crate::ports::journal::Entry;
 
 /// What the rules read and change.
@@ -20,7 +20,7 @@ pub(super) trait Tables {
     /// Returns an intent.
     fn intent(&self, id: &ChangeId) -> Result<Option<Intent>, Self::Error>;
 
-    /// Stores a new or an ended intent.
+    /// Stores a new intent, one that ends, or one that had ended and was reverted.
     fn put_intent(&mut self, intent: &Intent) -> Result<(), Self::Error>;
 }
 
@@ -54,6 +54,7 @@ pub(super) fn apply<T: Tables>(tables: &mut T, entry: &Entry) -> Applied<T> {
         Entry::Decision(record) => decided(tables, record),
         Entry::Prepared(intent) => prepared(tables, intent),
         Entry::Ended { change, at, outcome } => ended(tables, change, *at, outcome),
+        Entry::Reverted { change, revert } => reverted(tables, change, revert),
         Entry::Outcome { decision, outcome } => concluded(tables, decision, outcome),
         Entry::Measured { decision, effect } => measured(tables, decision, effect),
     }
@@ -77,9 +78,7 @@ fn prepared<T: Tables>(tables: &mut T, intent: &Intent) -> Applied<T> {
     let Some(record) = tables.decision(decision)? else {
         return contradiction(format!("intent {id} follows from decision {decision}, which is not recorded"));
     };
-    if let Some(outcome) = &record.outcome
-        && owns(&record, id)
-    {
+    if let Some(outcome) = &record.outcome {
         return contradiction(format!("decision {decision} of intent {id} has ended already: {outcome}"));
     }
     Ok(tables.put_intent(intent)?)
@@ -94,19 +93,25 @@ fn ended<T: Tables>(tables: &mut T, id: &ChangeId, at: Timestamp, outcome: &Writ
     }
     intent.ended = Some((at, outcome.clone()));
     tables.put_intent(&intent)?;
-    if let Some(mut record) = tables.decision(&intent.change.decision)?
-        && owns(&record, id)
-    {
+    if let Some(mut record) = tables.decision(&intent.change.decision)? {
         record.outcome = Some(outcome.clone());
         tables.put_decision(&record)?;
     }
     Ok(())
 }
 
-/// Tells whether the end of intent `id` is the outcome of this decision: an undo has an intent of its own
-/// under the decision that it takes back.
-fn owns(record: &DecisionRecord, id: &ChangeId) -> bool {
-    record.change.as_ref().is_none_or(|planned| &planned.id == id)
+fn reverted<T: Tables>(tables: &mut T, id: &ChangeId, revert: &Revert) -> Applied<T> {
+    let Some(mut intent) = tables.intent(id)? else {
+        return contradiction(format!("intent {id} was reverted but was never prepared"));
+    };
+    if !matches!(intent.ended, Some((_, WriteOutcome::Applied))) {
+        return contradiction(format!("intent {id} was reverted but was not applied"));
+    }
+    if intent.reverted.is_some() {
+        return contradiction(format!("intent {id} was reverted already"));
+    }
+    intent.reverted = Some(revert.clone());
+    Ok(tables.put_intent(&intent)?)
 }
 
 fn concluded<T: Tables>(tables: &mut T, decision: &DecisionId, outcome: &WriteOutcome) -> Applied<T> {

@@ -218,15 +218,18 @@ impl Tables for RedbTables<'_> {
 
     fn put_intent(&mut self, intent: &Intent) -> Result<(), Fault> {
         let id = intent.change.id.as_str();
-        let place = self.place();
         self.intents.insert(id, encode(&id, intent)?.as_slice())?;
         match &intent.ended {
             None => {
+                let place = self.place();
                 self.open.insert(id, place)?;
             }
             Some((at, outcome)) => {
-                self.open.remove(id)?;
-                self.ended.insert(place, (id, milliseconds(*at), *outcome == WriteOutcome::Applied))?;
+                // One that had ended keeps its place.
+                if self.open.remove(id)?.is_some() {
+                    let place = self.place();
+                    self.ended.insert(place, (id, milliseconds(*at), *outcome == WriteOutcome::Applied))?;
+                }
             }
         }
         Ok(())

@@ -72,7 +72,7 @@ fn intent(seq: u32) -> Intent {
         valid_for: Duration::from_secs(30),
         fresh_for: Duration::from_secs(30),
     };
-    Intent { change, prepared: at(i64::from(seq)), ended: None }
+    Intent { change, prepared: at(i64::from(seq)), ended: None, reverted: None }
 }
 
 fn ended(seq: u32) -> Entry {

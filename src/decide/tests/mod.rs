@@ -71,7 +71,7 @@ impl Case {
     fn new() -> Self {
         let spec = spec();
         let target =
-            TargetState { uid: "u".into(), resource_version: "1".into(), replicas: 5, ready: 5, rollout: false };
+            TargetState { uid: "u".into(), resource_version: "1".into(), replicas: 5, ready: 5, rollout: false, owner: None, stuck: None };
         let mut case = Self {
             features: Features { signals: Vec::new(), target: TargetReading::Known { target } },
             outlook: Outlook { signals: vec![None; spec.signals.len()], capacity: None },

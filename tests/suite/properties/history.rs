@@ -346,7 +346,7 @@ impl World {
     fn write(&mut self, change: ChangeSet, fate: Fate) {
         let now = self.now();
         self.memory.write_started(&change, now);
-        self.journal.push(Intent { change: change.clone(), prepared: now.wall, ended: None });
+        self.journal.push(Intent { change: change.clone(), prepared: now.wall, ended: None, reverted: None });
         if matches!(fate, Fate::Applied | Fate::Late) {
             self.replicas = change.to;
             self.last_written = Some(change.to);
@@ -405,6 +405,8 @@ impl World {
             replicas: self.replicas,
             ready: self.replicas,
             rollout: regime.rollout,
+            owner: None,
+            stuck: None,
         };
         let target = if regime.target_known {
             TargetReading::Known { target }

@@ -229,6 +229,8 @@ pub struct ObedientCluster {
     pub slow: Mutex<BTreeSet<String>>,
     /// How long a live read takes.
     pub read_takes: Mutex<Duration>,
+    /// Who the objects say set their replicas last, where they say it.
+    pub editor: Mutex<Option<Arc<str>>>,
 }
 
 #[derive(Clone)]
@@ -250,6 +252,7 @@ impl ObedientCluster {
             away: AtomicBool::default(),
             slow: Mutex::default(),
             read_takes: Mutex::default(),
+            editor: Mutex::default(),
         }
     }
 
@@ -272,7 +275,7 @@ impl ObedientCluster {
 
     pub fn known(name: &str, version: u64, replicas: u32, ready: u32) -> TargetReading {
         let (uid, resource_version) = (format!("uid-{name}"), version.to_string());
-        TargetReading::Known { target: TargetState { uid, resource_version, replicas, ready, rollout: false } }
+        TargetReading::Known { target: TargetState { uid, resource_version, replicas, ready, rollout: false, owner: None, stuck: None } }
     }
 
     fn live(target: &TargetRef, scaled: &Scaled) -> Live {
@@ -297,7 +300,11 @@ impl Cluster for ObedientCluster {
         if now >= scaled.ready_at {
             scaled.ready = scaled.replicas;
         }
-        Self::known(&target.name, scaled.version, scaled.replicas, scaled.ready)
+        let mut reading = Self::known(&target.name, scaled.version, scaled.replicas, scaled.ready);
+        if let TargetReading::Known { target } = &mut reading {
+            target.owner = self.editor.lock().clone();
+        }
+        reading
     }
 
     fn has_lever(&self, _: &TargetRef, knob: Knob) -> bool {
