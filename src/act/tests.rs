@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::model::{
-    Action, ActionClass, Bounds, Budgets, Choice, CycleId, Finite, Knob, Missing, Mode, Reading, Role, Sample, SignalFeatures,
-    SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, Unit, VerdictKind,
+    Action, ActionClass, Bounds, Budgets, Choice, CycleId, Finite, Knob, Missing, Mode, Reading, Role, Sample,
+    SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, Unit,
+    VerdictKind,
 };
 
 /// Staleness of the signals when a plan is made; the limit is 45 s.
@@ -53,6 +54,7 @@ fn spec() -> ServiceSpec {
         budgets: Budgets::default(),
         capacity: None,
         allow_lowering: true,
+        guards: crate::model::GuardParams::default(),
     }
 }
 
@@ -62,7 +64,17 @@ fn now() -> Now {
 
 fn known(replicas: u32) -> TargetReading {
     let (uid, resource_version) = ("u1".to_owned(), "7".to_owned());
-    TargetReading::Known { target: TargetState { uid, resource_version, replicas, ready: replicas, rollout: false, owner: None, stuck: None } }
+    TargetReading::Known {
+        target: TargetState {
+            uid,
+            resource_version,
+            replicas,
+            ready: replicas,
+            rollout: false,
+            owner: None,
+            stuck: None,
+        },
+    }
 }
 
 fn planned(action: Action, kind: VerdictKind, permitted: Option<u32>, target: TargetReading) -> Option<ChangeSet> {
@@ -191,7 +203,8 @@ fn a_change_is_not_sent_on_data_that_is_no_longer_fresh() {
         let in_time = fresh_for.min(VALID_FOR);
         assert_eq!(recheck(&change, "u1", 4, now().plus(in_time)), Ok(()));
         let late = fresh_for + Duration::from_secs(1);
-        let expected = if late > VALID_FOR { WriteOutcome::Expired } else { WriteOutcome::Stale { fresh_for, age: late } };
+        let expected =
+            if late > VALID_FOR { WriteOutcome::Expired } else { WriteOutcome::Stale { fresh_for, age: late } };
         assert_eq!(recheck(&change, "u1", 4, now().plus(late)), Err(expected.clone()));
         let wall_alone = Now { mono: now().mono, ..now().plus(late) };
         assert_eq!(recheck(&change, "u1", 4, wall_alone), Err(expected), "by either clock");

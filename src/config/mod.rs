@@ -6,6 +6,7 @@
 //! | `tree` | a cursor over the parsed file that notes faults with their paths |
 //! | `sources` | telemetry sources and signal templates |
 //! | `services` | services and the defaults they fall back to |
+//! | `guards` | the times and limits of the guards of a service |
 //! | `validate` | what only shows between services: duplicates, series that are not told apart |
 //! | `query` | textual checks of grouped queries |
 //! | `durations` | `15s`, `1h30m`, `14d` |
@@ -15,6 +16,7 @@
 
 mod durations;
 mod faults;
+mod guards;
 pub mod load;
 mod query;
 mod services;

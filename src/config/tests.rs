@@ -3,7 +3,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Mode, TargetKind};
+use crate::model::{GuardParams, Mode, TargetKind};
 
 const EXAMPLE: &str = include_str!("../../docs/flyball.example.yaml");
 
@@ -33,6 +33,9 @@ fn the_example_is_valid_and_falls_back_key_by_key() {
     assert_eq!(names, ["rps", "p99", "errors"]);
     assert!((checkout.slo.p99 - 0.2).abs() < 1e-9 && (checkout.parameters["p99_max"] - 0.25).abs() < 1e-9);
     assert_eq!((search.bounds.min, search.bounds.max), (4, 40));
+    assert_eq!(search.guards, GuardParams::default());
+    let patient = GuardParams { lower_cooldown: Duration::from_mins(20), ..GuardParams::default() };
+    assert_eq!(checkout.guards, patient);
     assert_eq!(search.target.kind, TargetKind::StatefulSet);
     assert!((search.parameters["p99_max"] - 0.4).abs() < 1e-9 && (search.parameters["cpu_max"] - 0.6).abs() < 1e-9);
     assert_eq!(search.capacity.map(|capacity| capacity.start_time), Some(Duration::from_mins(1)));
@@ -57,7 +60,8 @@ fn the_example_shows_every_key() {
     let all = "state listen policies kill_switch cluster sources signals defaults services kind url interval timeout \
         history source query samples labels unit role forecast range scrape_interval mode slo bounds budgets capacity \
         parameters allow_lowering name target p99 error_ratio min max per_10_min per_hour per_pod_rate utilisation \
-        start_time namespace";
+        start_time namespace guards raise_cooldown backed_raise_cooldown lower_cooldown reversal_lock other_cooldown \
+        stabilisation window_gap human_hold raise_factor raise_at_least backed_raise_factor lower_share";
     for key in all.split_whitespace() {
         assert!(shown.contains(key), "the example does not show {key}");
     }
@@ -98,6 +102,18 @@ fn each_fault_has_the_path_of_its_key() {
         "shop",
         &["services[1].name: `shop` is not namespace/name, each of a-z, 0-9 and - (at most 63)"],
     );
+    check("per_hour: 12", "per_hour: 13", &["defaults.budgets.per_hour: 13 is above 12"]);
+    check(
+        "lower_cooldown: 20m }",
+        "lower_cooldown: 20, stabilisation: 10s, raise_at_least: 5, lower_shar: 0.1 }",
+        &[
+            "services[0].guards.lower_shar: unknown key `lower_shar`; did you mean `lower_share`?",
+            "services[0].guards.lower_cooldown: `20` is not a span of time with its unit, such as 15s or 1h30m",
+            "services[0].guards.raise_at_least: 5 is not between 1 and 4",
+            "services[0].guards.stabilisation: 10 s is not between 60 s and 86400 s",
+        ],
+    );
+    check("raise_factor: 2 ", "raise_factor: 2.5 ", &["defaults.guards.raise_factor: 2.5 is not between 1 and 2"]);
     check("listen: 127", "listen: x127", &["listen: `x127.0.0.1:9464` is not address:port, such as 127.0.0.1:9464"]);
 }
 

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::outlook::QuantileRow;
 use crate::model::{
-    Capacity, DecisionId, DecisionRecord, Finite, Impact, Mode, QUANTILES, ServiceId, SignalName,
-    SignalOutlook, Timestamp, TraceId, Unit, VerdictKind, WriteOutcome, explain,
+    Capacity, DecisionId, DecisionRecord, Finite, Impact, Mode, QUANTILES, ServiceId, SignalName, SignalOutlook,
+    Timestamp, TraceId, Unit, VerdictKind, WriteOutcome, explain,
 };
 use crate::ports::ServiceSnapshot;
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::act::plan;
 use crate::decide::{Decider, PolicySet, decide};
-use crate::guard::{Context, GuardParams, Memory, judge};
+use crate::guard::{Context, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
-    ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Intent, KillState, Mode, Now, Proposal, Revert,
-    ServiceSpec, Verdict, VerdictKind, WriteOutcome,
+    ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Intent, KillState, Mode, Now, Proposal,
+    Revert, ServiceSpec, Verdict, VerdictKind, WriteOutcome,
 };
 
 use super::forecaster::Assessed;
@@ -81,7 +81,6 @@ struct Signature {
 pub struct DeciderCore {
     spec: Arc<ServiceSpec>,
     labels: Arc<Vec<SignalLabel>>,
-    params: Arc<GuardParams>,
     policies: Decider,
     memory: Memory,
     undo: Option<Undo>,
@@ -90,13 +89,12 @@ pub struct DeciderCore {
 
 impl DeciderCore {
     /// Returns a decider that remembers the writes of the last hours (`intents`, oldest first).
-    pub fn new(spec: Arc<ServiceSpec>, params: Arc<GuardParams>, intents: &[Intent], now: Now) -> Self {
+    pub fn new(spec: Arc<ServiceSpec>, intents: &[Intent], now: Now) -> Self {
         Self {
             labels: Arc::new(SignalLabel::of(&spec)),
             policies: Decider::new(),
             memory: Memory::restore(intents, now),
             spec,
-            params,
             undo: None,
             last_kept: None,
         }
@@ -141,7 +139,12 @@ impl DeciderCore {
             outcome,
             effect: None,
         };
-        Decided { assessed: assessed.clone(), record: Arc::new(record), keep, reverted: self.memory.reverted().cloned() }
+        Decided {
+            assessed: assessed.clone(),
+            record: Arc::new(record),
+            keep,
+            reverted: self.memory.reverted().cloned(),
+        }
     }
 
     fn propose(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Proposal {
@@ -172,7 +175,7 @@ impl DeciderCore {
             kill,
             now: assessed.observed.now,
         };
-        judge(&mut self.memory, &self.params, &context)
+        judge(&mut self.memory, &context)
     }
 
     fn plan(

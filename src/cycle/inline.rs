@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use crate::forecast::fit::FitJob;
 use crate::forecast::params::ForecastParams;
-use crate::guard::GuardParams;
 use crate::model::{ChangeSet, Intent, MinuteValue, Now, ServiceSpec, WriteOutcome};
 
 use super::actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent};
@@ -37,7 +36,6 @@ impl ServiceLine {
     pub fn new(
         spec: &Arc<ServiceSpec>,
         forecast: &Arc<ForecastParams>,
-        guard: &Arc<GuardParams>,
         run: u32,
         intents: &[Intent],
         now: Now,
@@ -45,7 +43,7 @@ impl ServiceLine {
         Self {
             observer: ObserverCore::new(spec.clone(), run),
             forecaster: ForecasterCore::new(spec.clone(), forecast.clone(), true),
-            decider: DeciderCore::new(spec.clone(), guard.clone(), intents, now),
+            decider: DeciderCore::new(spec.clone(), intents, now),
             actuator: ActuatorCore::new(spec.clone()),
         }
     }

@@ -30,5 +30,5 @@ pub mod stages {
     pub use crate::decide::{Deadline, PolicyFault, PolicySet, Vocabulary, compile};
     pub use crate::forecast::fit::{FitJob, FitResult};
     pub use crate::forecast::params::ForecastParams;
-    pub use crate::guard::{FleetBudget, FleetLimits, GuardParams};
+    pub use crate::guard::{FleetBudget, FleetLimits};
 }

@@ -50,7 +50,8 @@ impl Undo {
 mod tests {
     use super::*;
     use crate::model::{
-        ActionClass, ChangeId, Convergence, CycleId, DecisionId, Impact, Knob, TargetKind, TargetRef, Timestamp, TraceId,
+        ActionClass, ChangeId, Convergence, CycleId, DecisionId, Impact, Knob, TargetKind, TargetRef, Timestamp,
+        TraceId,
     };
 
     const AT: Now = Now { wall: Timestamp::UNIX_EPOCH, mono: Duration::from_secs(100) };
@@ -130,9 +131,13 @@ mod tests {
             action: Action::ScaleTo { replicas },
             backed_by_arrivals: true,
         };
-        for (choice, replaced) in
-            [(Choice::Nothing { reason: "".into() }, true), (act(5), true), (act(9), true), (act(10), false), (act(12), false)]
-        {
+        for (choice, replaced) in [
+            (Choice::Nothing { reason: "".into() }, true),
+            (act(5), true),
+            (act(9), true),
+            (act(10), false),
+            (act(12), false),
+        ] {
             let proposal = undo().over(Proposal { revision: None, rules: Vec::new(), choice: choice.clone() });
             if !replaced {
                 assert_eq!(proposal.choice, choice);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::case::{Answer, Case};
-use super::params::HOUR;
+use super::moment::HOUR;
 
 const TEN_MINUTES: Duration = Duration::from_mins(10);
 

@@ -1,8 +1,10 @@
 //! What a guard is asked, and what it may answer.
 
 use super::memory::Memory;
-use super::params::GuardParams;
-use crate::model::{Action, Choice, Direction, Features, Finding, KillState, Knob, Now, Outlook, Proposal, ServiceSpec, TargetState};
+use crate::model::{
+    Action, Choice, Direction, Features, Finding, GuardParams, KillState, Knob, Now, Outlook, Proposal, ServiceSpec,
+    TargetState,
+};
 
 /// All that is known in one cycle.
 #[derive(Debug, Clone, Copy)]
@@ -86,13 +88,7 @@ pub struct Case<'a> {
 
 impl<'a> Case<'a> {
     /// Returns the case of `action` before any guard has spoken.
-    pub fn new(
-        ctx: &'a Context<'a>,
-        memory: &'a Memory,
-        params: &'a GuardParams,
-        action: &'a Action,
-        backed_by_arrivals: bool,
-    ) -> Self {
+    pub fn new(ctx: &'a Context<'a>, memory: &'a Memory, action: &'a Action, backed_by_arrivals: bool) -> Self {
         let target = ctx.features.target.last();
         let motion = motion(action, target);
         let wanted = target.and_then(|target| action.wanted_replicas(target.replicas));
@@ -105,6 +101,7 @@ impl<'a> Case<'a> {
             Motion::Raise { from } if backed_by_arrivals => needed_now(ctx.outlook).filter(|needed| *needed > from),
             _ => None,
         };
+        let params = &ctx.spec.guards;
         Self { ctx, memory, params, action, motion, backed_by_arrivals, needed_now, wanted, low, high }
     }
 

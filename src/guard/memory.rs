@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use super::case::{Context, Motion, motion, needed_now};
 use super::freshness;
-use super::moment::Moment;
+use super::moment::{HOUR, Moment};
 use super::owner::Owner;
-use super::params::{GuardParams, HOUR};
 use super::window::Window;
-use crate::model::{ChangeId, ChangeSet, Direction, Intent, Knob, Now, Revert, Timestamp, WriteOutcome};
+use crate::model::{ChangeId, ChangeSet, Direction, Intent, Knob, Now, Revert, TargetState, Timestamp, WriteOutcome};
 
 /// A write that counts against the budgets of the service.
 #[derive(Debug, Clone)]
@@ -39,6 +38,8 @@ pub struct Memory {
     in_flight: Option<InFlight>,
     window: Window,
     owner: Owner,
+    /// While replicas are missing: how many were ready, and since when no more of them (monotonic).
+    coming: Option<(u32, Duration)>,
     /// Newest sample when a raise was first proposed, of the present run of such proposals.
     raise_since: Option<Timestamp>,
 }
@@ -103,27 +104,34 @@ impl Memory {
     }
 
     /// Lets the memory see one cycle, whatever was proposed in it.
-    pub(super) fn observe(&mut self, params: &GuardParams, ctx: &Context<'_>) {
+    pub(super) fn observe(&mut self, ctx: &Context<'_>) {
         let in_flight = self.in_flight.as_ref().filter(|write| write.knob == Knob::Replicas).map(|write| write.to);
         if let Some(target) = ctx.features.target.known() {
-            self.owner.observe(target, in_flight, params.human_hold, ctx.now);
+            self.coming = self.still_coming(target, ctx.now);
+            self.owner.observe(target, in_flight, ctx.spec.guards.human_hold, ctx.now);
         }
-        self.observe_need(params, ctx);
+        self.observe_need(ctx);
         self.raise_since = match proposed(ctx) {
             Some((Motion::Raise { .. }, _)) => self.raise_since.or_else(|| freshness::newest_sample(ctx)),
             _ => None,
         };
     }
 
+    fn still_coming(&self, target: &TargetState, now: Now) -> Option<(u32, Duration)> {
+        let since = self.coming.filter(|(ready, _)| target.ready <= *ready).map_or(now.mono, |(_, since)| since);
+        (target.ready < target.replicas).then_some((target.ready, since))
+    }
+
     /// The need of a cycle is what was proposed, at least what the arrival rate needs; where nothing was
     /// proposed, it is what runs. A cycle that could not see enough to lower breaks the window.
-    fn observe_need(&mut self, params: &GuardParams, ctx: &Context<'_>) {
+    fn observe_need(&mut self, ctx: &Context<'_>) {
         let Some(target) = ctx.features.target.known().filter(|_| freshness::can_lower(ctx)) else {
             self.window.reset();
             return;
         };
         let asked = proposed(ctx).and_then(|(_, wanted)| wanted).unwrap_or(target.replicas);
         let need = asked.max(needed_now(ctx.outlook).unwrap_or(0));
+        let params = &ctx.spec.guards;
         self.window.push(ctx.now.mono, need, params.stabilisation, params.window_gap);
     }
 
@@ -157,6 +165,11 @@ impl Memory {
     /// Returns how many writes were charged in the last `span`.
     pub(super) fn writes_within(&self, span: Duration, now: Now) -> usize {
         self.writes.iter().filter(|write| write.at.age(now) < span).count()
+    }
+
+    /// Returns for how long replicas have been missing without one more becoming ready.
+    pub(super) fn coming(&self, now: Now) -> Duration {
+        self.coming.map_or(Duration::ZERO, |(_, since)| now.since(since))
     }
 
     /// Returns the needs of the last minutes.

@@ -5,8 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::moment::Moment;
-use super::params::HOUR;
+use super::moment::{HOUR, Moment};
 use crate::model::{ChangeId, ChangeSet, Direction, Now, Revert, TargetState};
 
 /// A write of ours that the watch has not shown after this time was reverted before anybody looked.

@@ -6,10 +6,10 @@ use super::*;
 use crate::model::change::Refusal;
 use crate::model::kill::KillOrder;
 use crate::model::{
-    Action, ActionClass, Bounds, Budgets, Capacity, CapacitySpec, ChangeId, ChangeSet, Choice, CycleId, DecisionId, Features,
-    Finite, Intent, KillState, Knob, Missing, Mode, Now, Outlook, Proposal, Reading, Revert, Role, Sample, ServiceSpec,
-    SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId,
-    Unit, WriteOutcome,
+    Action, ActionClass, Bounds, Budgets, Capacity, CapacitySpec, ChangeId, ChangeSet, Choice, CycleId, DecisionId,
+    Features, Finite, Intent, KillState, Knob, Missing, Mode, Now, Outlook, Proposal, Reading, Revert, Role, Sample,
+    ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, Stuck, TargetKind, TargetReading, TargetRef, TargetState,
+    Timestamp, TraceId, Unit, WriteOutcome,
 };
 
 const TICK: Duration = Duration::from_secs(15);
@@ -36,13 +36,13 @@ fn spec() -> ServiceSpec {
         budgets: Budgets::default(),
         capacity: Some(CapacitySpec { per_pod_rate: 50.0, utilisation: 0.7, start_time: secs(60) }),
         allow_lowering: true,
+        guards: crate::model::GuardParams::default(),
     }
 }
 
 /// One service and its loop up to the guards. Every test starts from a cycle in which all guards pass.
 struct World {
     spec: ServiceSpec,
-    params: GuardParams,
     memory: Memory,
     kill: KillState,
     now: Now,
@@ -70,7 +70,6 @@ impl World {
         let wall = Timestamp::from_second(1_700_000_000).unwrap();
         let mut world = Self {
             spec: spec(),
-            params: GuardParams::default(),
             memory: Memory::default(),
             kill: KillState::released(),
             now: Now { wall, mono },
@@ -139,7 +138,7 @@ impl World {
             kill: &kill,
             now: self.now,
         };
-        let verdict = judge(&mut self.memory, &self.params, &ctx);
+        let verdict = judge(&mut self.memory, &ctx);
         self.now = self.now.plus(TICK);
         self.cycle += 1;
         verdict
@@ -183,7 +182,15 @@ impl World {
 }
 
 fn state(replicas: u32, rollout: bool) -> TargetState {
-    TargetState { uid: "uid".to_owned(), resource_version: "1".to_owned(), replicas, ready: replicas, rollout, owner: None, stuck: None }
+    TargetState {
+        uid: "uid".to_owned(),
+        resource_version: "1".to_owned(),
+        replicas,
+        ready: replicas,
+        rollout,
+        owner: None,
+        stuck: None,
+    }
 }
 
 fn owned(replicas: u32, owner: &str) -> TargetState {
@@ -354,6 +361,55 @@ fn a_target_switched_off_stays_off() {
 }
 
 #[test]
+fn convergence() {
+    let quota = Some(Stuck { pods: 2, why: "FailedCreate: exceeded quota".to_owned() });
+    // (ready of 6, cannot be created, backed by arrivals, seconds since the raise from 4, holds)
+    for (ready, stuck, backed, after, holds) in [
+        (6, None, false, 195, false),
+        (5, None, false, 195, true),
+        (5, None, false, 299, true),
+        (5, None, false, 300, false),
+        (5, None, true, 30, false),
+        (5, None, true, 179, false),
+        (5, None, true, 195, true),
+        (5, None, true, 300, false),
+        (4, quota.clone(), true, 30, true),
+        (4, quota.clone(), true, 300, false),
+        (6, quota, true, 30, false),
+    ] {
+        let mut world = World::at(4);
+        world.write(4, 6);
+        let written = world.now;
+        let target = TargetState { ready, stuck, ..state(6, false) };
+        world.target = TargetReading::Known { target };
+        world.choose(nothing());
+        world.propose(&scale_to(9));
+        world.needed_now = backed.then_some(9);
+        world.now = written.plus(secs(after));
+        let verdict = if backed { world.propose_backed(9) } else { world.propose(&scale_to(9)) };
+        let held = verdict.decided_by == Some(GuardName::Convergence);
+        assert_eq!(held, holds, "{ready} {backed} {after}: {}", why(&verdict, GuardName::Convergence));
+        let told = why(&World::lowering().propose(&scale_to(7)), GuardName::Convergence).to_owned();
+        assert_eq!(told, "concerns raising only");
+    }
+}
+
+#[test]
+fn pods_that_come_one_by_one_are_no_reason_to_hold_what_arrivals_need() {
+    let mut world = World::at(4);
+    world.write(4, 14);
+    world.needed_now = Some(20);
+    for step in 0..8_u32 {
+        let target = TargetState { ready: 4 + step, ..state(14, false) };
+        world.target = TargetReading::Known { target };
+        let verdict = world.propose_backed(20);
+        let told = why(&verdict, GuardName::Convergence);
+        assert!(told.ends_with("on their way, and arrivals need more"), "{step}: {told}");
+        world.pass(15);
+    }
+}
+
+#[test]
 fn a_foreign_edit_voids_one_decision() {
     let mut world = World::at(4);
     world.needed_now = Some(9);
@@ -402,7 +458,10 @@ fn two_reverts_within_an_hour_make_it_stand_down() {
 fn a_foreign_edit_names_who_made_it() {
     for (target, expected) in [
         (owned(3, "helm"), "Deployment shop/checkout was set from 4 to 3 by helm: decided anew next"),
-        (state(3, false), "Deployment shop/checkout was set from 4 to 3 by somebody whom its managedFields do not name: decided anew next"),
+        (
+            state(3, false),
+            "Deployment shop/checkout was set from 4 to 3 by somebody whom its managedFields do not name: decided anew next",
+        ),
     ] {
         let mut world = World::at(4);
         world.choose(nothing());
@@ -537,7 +596,7 @@ fn cooldown() {
     ] {
         let mut world = World::at(last.0);
         (world.needed_now, world.floor) = (backed.then_some(next), Some(2));
-        world.params.window_gap = secs(3600);
+        world.spec.guards.window_gap = secs(3600);
         world.write(last.0, last.1);
         let written = world.now;
         world.now = written.plus(secs(after));

@@ -9,8 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::model::{
-    Authority, Finding, Impact, Mode, Outlook, Proposal, ServiceId, ServiceSpec, SignalSpec, Verdict,
-    VerdictKind, WriteOutcome,
+    Authority, Finding, Impact, Mode, Outlook, Proposal, ServiceId, ServiceSpec, SignalSpec, Verdict, VerdictKind,
+    WriteOutcome,
 };
 
 use super::Labels;

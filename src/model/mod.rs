@@ -9,6 +9,7 @@
 //! | [`series`] | finite values, samples, typed absence, readings |
 //! | [`signal`] | units, roles and declarations of signals |
 //! | [`spec`] | one supervised service: target, bounds, objective, mode |
+//! | [`guards`] | times and limits of the guards, as the owner sets them |
 //! | [`target`] | the object that is scaled, as the cluster reports it |
 //! | [`features`] | what the observe stage makes of a tick |
 //! | [`outlook`] | what the forecast stage expects |
@@ -28,6 +29,7 @@ pub mod effect;
 pub mod evidence;
 pub mod explain;
 pub mod features;
+pub mod guards;
 pub mod ids;
 pub mod kill;
 pub mod outlook;
@@ -42,9 +44,10 @@ pub mod verdict;
 
 pub use action::{Action, ActionClass, Direction, Knob};
 pub use change::{ChangeId, ChangeSet, Intent, Refusal, Revert, WriteOutcome};
-pub use effect::{Convergence, Effect, Impact};
+pub use effect::{CONVERGE_WITHIN, Convergence, Effect, Impact};
 pub use evidence::Evidence;
 pub use features::{Features, MinuteValue, SignalFeatures};
+pub use guards::{GuardParams, ParamFault};
 pub use ids::{CycleId, DecisionId, PolicyRevision, ServiceId, TraceId};
 pub use kill::KillState;
 pub use outlook::{Authority, Capacity, HORIZONS, Outlook, QUANTILES, Readiness, SignalOutlook};

@@ -34,6 +34,7 @@ fn spec() -> ServiceSpec {
         budgets: Budgets::default(),
         capacity: None,
         allow_lowering: true,
+        guards: crate::model::GuardParams::default(),
     }
 }
 
@@ -74,7 +75,9 @@ fn pending(change: ChangeSet, latency: Option<SignalOutlook>) -> Pending {
 
 fn known(replicas: u32, ready: u32) -> TargetReading {
     let (uid, resource_version) = ("u1".to_owned(), "7".to_owned());
-    TargetReading::Known { target: TargetState { uid, resource_version, replicas, ready, rollout: false, owner: None, stuck: None } }
+    TargetReading::Known {
+        target: TargetState { uid, resource_version, replicas, ready, rollout: false, owner: None, stuck: None },
+    }
 }
 
 fn seen(target: TargetReading, load: f64, latency: Option<f64>) -> Features {

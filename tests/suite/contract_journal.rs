@@ -150,13 +150,7 @@ fn contradictions_are_refused_one_by_one() {
         ),
         (
             "was reverted already",
-            vec![
-                decision(1),
-                Entry::Prepared(intent(1)),
-                ended(1, 5, WriteOutcome::Applied),
-                reverted(1),
-                reverted(1),
-            ],
+            vec![decision(1), Entry::Prepared(intent(1)), ended(1, 5, WriteOutcome::Applied), reverted(1), reverted(1)],
         ),
     ];
     for (words, entries) in refused {
@@ -179,7 +173,8 @@ fn contradictions_are_refused_one_by_one() {
 #[test]
 fn a_revert_stays_with_its_intent_which_keeps_its_place() {
     both(|subject| {
-        let entries = [1, 2].map(|seq| [decision(seq), Entry::Prepared(intent(seq)), ended(seq, 5, WriteOutcome::Applied)]);
+        let entries =
+            [1, 2].map(|seq| [decision(seq), Entry::Prepared(intent(seq)), ended(seq, 5, WriteOutcome::Applied)]);
         for entry in entries.into_iter().flatten().chain([reverted(1)]) {
             subject.append(entry).unwrap();
         }

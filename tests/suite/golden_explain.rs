@@ -22,7 +22,8 @@ fn applied() -> DecisionRecord {
 fn undone() -> DecisionRecord {
     let of = records::id("shop/checkout", 3);
     let trace = records::change(&of).trace;
-    let (action, why) = (Action::ScaleTo { replicas: 7 }, "latency 412 ms, 100 ms foreseen without it, noise 9 ms".into());
+    let (action, why) =
+        (Action::ScaleTo { replicas: 7 }, "latency 412 ms, 100 ms foreseen without it, noise 9 ms".into());
     with(applied(), |it| {
         it.proposal.choice = Choice::Undo { of, trace, action, why };
         it.change.as_mut().unwrap().rule = "undo".to_owned();
@@ -50,7 +51,10 @@ fn sentences() {
         ("refused at the gate", with(acted(), |it| it.outcome = Some(refused))),
         ("another knob", with(applied(), |it| it.change.as_mut().unwrap().knob = Knob::AutoscalerFloor)),
         ("undone", undone()),
-        ("undo held", with(undone(), |it| (it.verdict, it.change, it.outcome) = (records::held(id()).verdict, None, None))),
+        (
+            "undo held",
+            with(undone(), |it| (it.verdict, it.change, it.outcome) = (records::held(id()).verdict, None, None)),
+        ),
         (
             "stale",
             with(acted(), |it| {

@@ -107,6 +107,18 @@ proptest! {
     }
 
     #[test]
+    fn x5_no_raise_of_a_rule_follows_one_whose_pods_are_missing(history in histories()) {
+        for_each_write(&run(&history), |cycle, before, change| {
+            if change.to < change.from || cycle.regime.missing == 0 || cycle.backed_now {
+                return;
+            }
+            if let Some((age, past)) = since(cycle, before, true) {
+                assert!(age >= 300 || misled(&past, cycle), "{age} s: {cycle:?}");
+            }
+        });
+    }
+
+    #[test]
     fn inv_20_a_foreign_edit_or_a_switched_off_target_is_left_alone(history in histories()) {
         for_each_write(&run(&history), |cycle, _, _| {
             assert!(!cycle.foreign, "{cycle:?}");

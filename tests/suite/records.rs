@@ -89,6 +89,7 @@ pub fn spec(service: &str) -> ServiceSpec {
         budgets: Budgets::default(),
         capacity: None,
         allow_lowering: false,
+        guards: flyball::model::GuardParams::default(),
     }
 }
 

@@ -100,7 +100,7 @@ impl Service {
             metrics: world.metrics.service(&spec),
             observer: Committed::new(ObserverCore::new(spec.clone(), run)),
             forecaster: Committed::new(ForecasterCore::new(spec.clone(), world.forecast.clone(), histories > 0)),
-            decider: Committed::new(DeciderCore::new(spec.clone(), world.guard.clone(), intents, world.clock.now())),
+            decider: Committed::new(DeciderCore::new(spec.clone(), intents, world.clock.now())),
             actuator: Committed::new(ActuatorCore::new(spec.clone())),
             rounds: Inbox::default(),
             forecasts: Inbox::default(),

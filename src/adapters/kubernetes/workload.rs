@@ -7,7 +7,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::model::{TargetKind, TargetState};
+use crate::model::{Stuck, TargetKind, TargetState};
+
+/// Characters kept of a message of the server.
+const LONGEST_MESSAGE: usize = 200;
 
 /// The fields that flyball reads.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -73,6 +76,16 @@ struct Status {
     ready_replicas: i64,
     current_revision: String,
     update_revision: String,
+    conditions: Vec<Condition>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct Condition {
+    r#type: String,
+    status: String,
+    reason: String,
+    message: String,
 }
 
 /// A page of a list.
@@ -116,14 +129,15 @@ impl Workload {
     /// Returns the state of the object itself (not of its scale).
     pub(super) fn state(&self, kind: TargetKind) -> Result<TargetState, OddReplicas> {
         let wanted = self.spec.as_ref().and_then(|spec| spec.replicas.as_ref()).ok_or(OddReplicas::Absent)?;
+        let replicas = count(wanted)?;
         Ok(TargetState {
             uid: self.metadata.uid.clone(),
             resource_version: self.metadata.resource_version.clone(),
-            replicas: count(wanted)?,
+            replicas,
             ready: u32::try_from(self.status.ready_replicas).unwrap_or(0),
             rollout: self.rollout(kind),
             owner: self.owner(),
-            stuck: None,
+            stuck: self.stuck(replicas),
         })
     }
 
@@ -131,6 +145,15 @@ impl Workload {
     fn owner(&self) -> Option<Arc<str>> {
         let own = self.metadata.managed_fields.iter().filter(|entry| entry.fields_v1.spec.replicas.is_some());
         own.max_by(|one, other| one.time.cmp(&other.time)).map(|entry| Arc::from(entry.manager.as_str()))
+    }
+
+    /// Returns the pods that cannot be created (a quota, an admission): a Deployment says so in a condition.
+    fn stuck(&self, replicas: u32) -> Option<Stuck> {
+        let failed = |condition: &&Condition| condition.r#type == "ReplicaFailure" && condition.status == "True";
+        let failure = self.status.conditions.iter().find(failed)?;
+        let message: String = failure.message.chars().take(LONGEST_MESSAGE).collect();
+        let created = u32::try_from(self.status.replicas).unwrap_or(0);
+        Some(Stuck { pods: replicas.saturating_sub(created), why: format!("{}: {message}", failure.reason) })
     }
 
     /// Returns the replicas of a scale. Its Go type leaves the number out when it is zero (`omitempty` in
@@ -196,10 +219,23 @@ mod tests {
     }
 
     #[test]
-    fn the_owner_of_the_replicas_is_who_set_them_last() {
-        let entry = |manager: &str, time: &str, spec: Value| {
-            json!({"manager": manager, "operation": "Update", "time": time, "fieldsV1": {"f:spec": spec}})
+    fn x5_pods_that_cannot_be_created_are_told_from_pods_that_start() {
+        let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "reason": "FailedCreate", "message": "exceeded quota: pods=10"});
+        let check = |conditions: Value, expected: Option<u32>| {
+            let status = json!({"observedGeneration": 2, "replicas": 7, "readyReplicas": 6, "conditions": conditions});
+            let stuck = workload(&json!({"replicas": 9}), &status).state(TargetKind::Deployment).unwrap().stuck;
+            assert_eq!(stuck.as_ref().map(|stuck| stuck.pods), expected);
+            assert!(stuck.is_none_or(|stuck| stuck.why == "FailedCreate: exceeded quota: pods=10"));
         };
+        check(json!([condition("Available", "True"), condition("ReplicaFailure", "True")]), Some(2));
+        check(json!([condition("ReplicaFailure", "False")]), None);
+        check(json!([condition("Progressing", "True")]), None);
+        check(json!([]), None);
+    }
+
+    #[test]
+    fn the_owner_of_the_replicas_is_who_set_them_last() {
+        let entry = |manager: &str, time: &str, spec: Value| json!({"manager": manager, "operation": "Update", "time": time, "fieldsV1": {"f:spec": spec}});
         let check = |entries: Value, expected: Option<&str>| {
             let metadata = json!({"name": "checkout", "uid": "u", "resourceVersion": "7", "managedFields": entries});
             let object = json!({"metadata": metadata, "spec": {"replicas": 3}});

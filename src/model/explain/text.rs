@@ -5,8 +5,8 @@ use std::fmt::{self, Write};
 use crate::model::outlook::{ForecastFlag, HorizonPoint, quantile_index};
 use crate::model::proposal::{Goal, RuleOutcome};
 use crate::model::{
-    Capacity, Choice, DecisionRecord, Effect, Features, Finding, Outlook, Readiness, Reading, RuleTrace, SignalFeatures,
-    SignalOutlook, TargetReading, Truth, Unit, Verdict,
+    Capacity, Choice, DecisionRecord, Effect, Features, Finding, Outlook, Readiness, Reading, RuleTrace,
+    SignalFeatures, SignalOutlook, TargetReading, Truth, Unit, Verdict,
 };
 
 use super::{clause, seconds, sentence};

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flyball::model::{
-    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Intent, Knob, Now, ServiceId, Timestamp,
-    TraceId, explain::sentence, outlook::ForecastFlag,
+    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, GuardName, Intent, Knob, Now, ServiceId,
+    Timestamp, TraceId, explain::sentence, outlook::ForecastFlag,
 };
 use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Control, Journal};
@@ -193,6 +193,29 @@ async fn signals_of_two_sources_meet_in_one_picture() {
     assert_eq!(outlook.signals.iter().flatten().count(), 2);
     assert!(control.status().ready, "{:?}", control.status().waiting_for);
     tree.stop().await;
+}
+
+/// A rule that asks for half as many again every three minutes, in a cluster with room and in one without.
+#[tokio::test(start_paused = true)]
+async fn x5_no_further_raise_while_the_pods_of_the_last_one_do_not_come() {
+    let more =
+        "rule(\"more\", #{ priority: 1, goal: \"protect\" }, |s, p| [ when(s.rps.current > rps(1)), scale_by(1.5) ]);";
+    for (full, expected) in [(false, [6, 9]), (true, [6, 6])] {
+        let world = World::new(&["shop/cart"], steady(|_, _| 200.0));
+        world.policies.send_replace(std::sync::Arc::new(policy_set(&[("more.rhai", more)])));
+        world.cluster.full.store(full, Ordering::Relaxed);
+        let (tree, control) = world.start().await;
+        tokio::time::sleep(MINUTE).await;
+        let first = world.cluster.replicas("cart");
+        tokio::time::sleep(Duration::from_secs(225)).await;
+        assert_eq!([first, world.cluster.replicas("cart")], expected, "full: {full}");
+        let last = control.service(&"shop/cart".parse().unwrap()).unwrap().last.unwrap();
+        let held = last.verdict.decided_by == Some(GuardName::Convergence);
+        assert_eq!(held, full, "{}", sentence(&last));
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(world.cluster.replicas("cart"), 9, "no longer waited for after five minutes");
+        tree.stop().await;
+    }
 }
 
 /// Somebody else resets what flyball writes; the second time it stands down, through a restart too.

@@ -81,7 +81,7 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
     let policy = compile(texts, &Vocabulary::of(&world.settings.services).unwrap(), &no_deadline()).unwrap();
     let (kill, journal) = (KillState::released(), MemoryJournal::new());
     let start = Now { wall: origin(), mono: Duration::ZERO };
-    let mut line = ServiceLine::new(&spec, &Arc::default(), &Arc::default(), journal.run(), &[], start);
+    let mut line = ServiceLine::new(&spec, &Arc::default(), journal.run(), &[], start);
     let mut plant = InlinePlant { spec: spec.clone(), replicas: 4, ready: 4, ready_at: Duration::ZERO, version: 1 };
     let mut after = Duration::ZERO;
     while after < span {
@@ -226,7 +226,8 @@ async fn x6_a_lowering_that_hurt_is_taken_back_once_by_a_decision_of_its_own() {
     let records = world.records(SHOP);
     let lowering = records.iter().find(|record| record.change.as_ref().is_some_and(|change| change.from == 8)).unwrap();
     assert_eq!(lowering.effect.as_ref().unwrap().impact, Impact::Hurt);
-    let undoes = |record: &&DecisionRecord| matches!(&record.proposal.choice, Choice::Undo { of, .. } if *of == lowering.id);
+    let undoes =
+        |record: &&DecisionRecord| matches!(&record.proposal.choice, Choice::Undo { of, .. } if *of == lowering.id);
     let undone: Vec<_> = records.iter().filter(undoes).collect();
     let [undo] = undone.as_slice() else { panic!("{} undos", undone.len()) };
     let Choice::Undo { trace, .. } = &undo.proposal.choice else { unreachable!() };

@@ -229,6 +229,8 @@ pub struct ObedientCluster {
     pub slow: Mutex<BTreeSet<String>>,
     /// How long a live read takes.
     pub read_takes: Mutex<Duration>,
+    /// Whether pods that are asked for never come.
+    pub full: AtomicBool,
     /// Who the objects say set their replicas last, where they say it.
     pub editor: Mutex<Option<Arc<str>>>,
 }
@@ -252,6 +254,7 @@ impl ObedientCluster {
             away: AtomicBool::default(),
             slow: Mutex::default(),
             read_takes: Mutex::default(),
+            full: AtomicBool::default(),
             editor: Mutex::default(),
         }
     }
@@ -275,7 +278,9 @@ impl ObedientCluster {
 
     pub fn known(name: &str, version: u64, replicas: u32, ready: u32) -> TargetReading {
         let (uid, resource_version) = (format!("uid-{name}"), version.to_string());
-        TargetReading::Known { target: TargetState { uid, resource_version, replicas, ready, rollout: false, owner: None, stuck: None } }
+        TargetReading::Known {
+            target: TargetState { uid, resource_version, replicas, ready, rollout: false, owner: None, stuck: None },
+        }
     }
 
     fn live(target: &TargetRef, scaled: &Scaled) -> Live {
@@ -297,7 +302,7 @@ impl Cluster for ObedientCluster {
         let now = self.clock.now().mono;
         let mut targets = self.targets.lock();
         let scaled = targets.get_mut(target).unwrap();
-        if now >= scaled.ready_at {
+        if now >= scaled.ready_at && !self.full.load(Ordering::Relaxed) {
             scaled.ready = scaled.replicas;
         }
         let mut reading = Self::known(&target.name, scaled.version, scaled.replicas, scaled.ready);
