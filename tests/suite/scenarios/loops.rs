@@ -197,6 +197,23 @@ async fn inv_02_data_that_goes_stale_before_the_write_stops_it() {
     }
 }
 
+/// Somebody sets the replicas while the kill switch is read, between the live read and the write.
+#[tokio::test(start_paused = true)]
+async fn inv_19_an_edit_between_read_and_write_wins() {
+    let world = World::new(&[SHOP], steady(|_, _| 560.0));
+    *world.switch.1.lock() = Duration::from_millis(400);
+    let (tree, _) = world.start().await;
+    while world.cluster.reads.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    world.cluster.write(&world.settings.services[0].target, 6);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.cluster.replicas("checkout"), 6);
+    tree.stop().await;
+    let outcomes: Vec<_> = world.records(SHOP).into_iter().filter_map(|record| record.outcome).collect();
+    assert!(matches!(outcomes.as_slice(), [WriteOutcome::Superseded { .. }]), "{outcomes:?}");
+}
+
 /// Latency breaks once replicas were taken away; nothing else moves, so no rule raises by itself.
 #[tokio::test(start_paused = true)]
 async fn x6_a_lowering_that_hurt_is_taken_back_once_by_a_decision_of_its_own() {

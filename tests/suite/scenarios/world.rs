@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use flyball::actors::{LoopControl, Tree};
@@ -227,6 +227,8 @@ pub struct ObedientCluster {
     pub away: AtomicBool,
     /// Targets whose reading takes a while of real time.
     pub slow: Mutex<BTreeSet<String>>,
+    /// Live reads so far.
+    pub reads: AtomicUsize,
     /// How long a live read takes.
     pub read_takes: Mutex<Duration>,
     /// Whether pods that are asked for never come.
@@ -253,6 +255,7 @@ impl ObedientCluster {
             cursed: Mutex::default(),
             away: AtomicBool::default(),
             slow: Mutex::default(),
+            reads: AtomicUsize::default(),
             read_takes: Mutex::default(),
             full: AtomicBool::default(),
             editor: Mutex::default(),
@@ -320,6 +323,7 @@ impl Cluster for ObedientCluster {
         Box::pin(async {
             let takes = *self.read_takes.lock();
             tokio::time::sleep(takes).await;
+            self.reads.fetch_add(1, Ordering::Relaxed);
             if self.away.load(Ordering::Relaxed) {
                 return Err(ClusterError::Unavailable { reason: "scripted".to_owned() });
             }
@@ -338,12 +342,12 @@ impl Cluster for ObedientCluster {
     }
 }
 
-/// A kill switch that a test turns.
-pub struct Switch(pub Mutex<KillState>);
+/// A kill switch that a test turns, and how long a read of it takes.
+pub struct Switch(pub Mutex<KillState>, pub Mutex<Duration>);
 
 impl Default for Switch {
     fn default() -> Self {
-        Self(Mutex::new(KillState::released()))
+        Self(Mutex::new(KillState::released()), Mutex::default())
     }
 }
 
@@ -353,7 +357,11 @@ impl KillSwitch for Switch {
     }
 
     fn read(&self) -> BoxFuture<'_, KillState> {
-        Box::pin(async { self.0.lock().clone() })
+        Box::pin(async {
+            let takes = *self.1.lock();
+            tokio::time::sleep(takes).await;
+            self.0.lock().clone()
+        })
     }
 }
 
