@@ -9,9 +9,10 @@ use crate::guard::{Context, GuardParams, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
     ChangeSet, Choice, DecisionId, DecisionRecord, GuardName, Intent, KillState, Mode, Now, Proposal, ServiceSpec,
-    Verdict, VerdictKind, WriteOutcome,
+    Verdict, VerdictKind,
 };
 
+use super::actuator::WriteEnd;
 use super::forecaster::Assessed;
 
 /// An unchanged decision is recorded again after this time.
@@ -34,14 +35,7 @@ pub enum DeciderEvent {
     /// A cycle comes by.
     Assessed(Assessed),
     /// A change of this service ended.
-    WriteEnded {
-        /// Which.
-        change: ChangeSet,
-        /// How.
-        outcome: WriteOutcome,
-        /// When.
-        now: Now,
-    },
+    WriteEnded(Arc<WriteEnd>),
 }
 
 /// A cycle after decide and guard.
@@ -89,8 +83,8 @@ impl DeciderCore {
     }
 
     /// Hears how a change ended.
-    pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
-        self.memory.write_ended(change, outcome, now);
+    pub fn write_ended(&mut self, end: &WriteEnd) {
+        self.memory.write_ended(&end.change, &end.outcome, end.now);
     }
 
     /// Decides one cycle.

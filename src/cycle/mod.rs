@@ -16,7 +16,7 @@ pub mod forecaster;
 pub mod inline;
 pub mod observer;
 
-pub use actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent};
+pub use actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent, WriteEnd};
 pub use decider::{Decided, DeciderCore, DeciderEvent, Inputs};
 pub use forecaster::{Assessed, ForecasterCore, ForecasterEffect, ForecasterEvent};
 pub use inline::ServiceLine;

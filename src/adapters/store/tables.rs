@@ -1,5 +1,5 @@
-//! The layout of the file, what is read from it, and the rules over one write transaction. Records are
-//! JSON: a person with any tool can read them, and `serde` keeps old ones readable.
+//! The layout of the file, what is read from it, and the rules over one write transaction. Decision records are
+//! packed, all else is JSON; `serde` keeps old ones readable.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -208,7 +208,8 @@ impl Tables for RedbTables<'_> {
     }
 
     fn put_decision(&mut self, record: &DecisionRecord) -> Result<(), Fault> {
-        let bytes = packed::pack(&encode(&record.id, record)?);
+        let unreadable = |reason| Fault::Record { what: record.id.to_string(), reason };
+        let bytes = packed::pack(record).map_err(unreadable)?;
         let (service, run, seq) = key(&record.id);
         let place = self.place();
         self.decisions.insert(place, (service, run, seq, milliseconds(record.at), bytes.as_slice()))?;
@@ -336,8 +337,8 @@ fn complete(
     (service, run, seq, _, bytes): Row<'_>,
 ) -> Result<DecisionRecord, Fault> {
     let what = format!("decision {service}@{run}-{seq}");
-    let unpacked = packed::unpack(bytes).map_err(|reason| Fault::Record { what: what.clone(), reason })?;
-    let mut record: DecisionRecord = decode(&what, &unpacked)?;
+    let unpacked = packed::unpack(bytes);
+    let mut record: DecisionRecord = unpacked.map_err(|reason| Fault::Record { what: what.clone(), reason })?;
     if let Some(bytes) = fates.get(place)? {
         decode::<Fate>(&what, bytes.value())?.complete(&mut record);
     }
