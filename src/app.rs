@@ -21,7 +21,7 @@ use crate::adapters::kill_file::KillFile;
 use crate::adapters::kubernetes::{self, Access, Kubernetes, Timeouts};
 use crate::adapters::policy_dir::PolicyDir;
 use crate::adapters::registry;
-use crate::adapters::store::{RedbJournal, StoreSettings};
+use crate::adapters::store::RedbJournal;
 use crate::config::{Settings, SignalTemplate};
 use crate::console;
 use crate::cycle::stages::{Deadline, FleetLimits, ForecastParams, Vocabulary};
@@ -70,7 +70,7 @@ impl Ports {
         std::fs::create_dir_all(&settings.state)
             .with_context(|| format!("cannot make the state directory {}", settings.state.display()))?;
         let file = settings.state.join("journal.redb");
-        let journal = RedbJournal::open(&file, StoreSettings::default(), metrics.journal())?;
+        let journal = RedbJournal::open(&file, settings.journal, metrics.journal())?;
         let mut sources: BTreeMap<String, Arc<dyn TelemetrySource>> = BTreeMap::new();
         for source in &settings.sources {
             let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout);

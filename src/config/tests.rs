@@ -24,6 +24,7 @@ fn the_example_is_valid_and_falls_back_key_by_key() {
     assert_eq!(settings.cluster, Some(ClusterSettings { url: "http://127.0.0.1:16080".to_owned() }));
     let [source] = settings.sources.as_slice() else { panic!("{:?}", settings.sources) };
     assert_eq!((source.interval, source.timeout), (Duration::from_secs(15), Duration::from_secs(5)));
+    assert_eq!(settings.journal, StoreSettings::default(), "the example shows the defaults");
     assert_eq!(settings.signals.len(), 3);
     let [checkout, search] = settings.services.as_slice() else { panic!("{:?}", settings.services) };
     assert_eq!((checkout.mode, search.mode), (Mode::Auto, Mode::Shadow));
@@ -57,7 +58,7 @@ fn the_example_shows_every_key() {
             _ => {}
         }
     }
-    let all = "state listen policies kill_switch cluster sources signals defaults services kind url interval timeout \
+    let all = "state journal max_records max_age listen policies kill_switch cluster sources signals defaults services kind url interval timeout \
         history source query samples labels unit role forecast range scrape_interval mode slo bounds budgets capacity \
         parameters allow_lowering name target p99 error_ratio min max per_10_min per_hour per_pod_rate utilisation \
         start_time namespace guards raise_cooldown backed_raise_cooldown lower_cooldown reversal_lock other_cooldown \
@@ -84,6 +85,8 @@ fn each_fault_has_the_path_of_its_key() {
     );
     check("timeout: 5s", "timeout: 30s", &["sources.main.timeout: 30s is not between 100ms and 15s"]);
     check("history: 14d", "history: 30d", &["sources.main.history: 30d is not between 0s and 14d"]);
+    check("max_records: 20000", "max_records: 10", &["journal.max_records: 10 is below 1000"]);
+    check("max_age: 14d", "max_age: 5m", &["journal.max_age: 5m is not between 1h and 3650d"]);
     check("kind: prometheus", "kind: loki", &["sources.main.kind: unknown value `loki`; known are prometheus"]);
     check("source: main", "source: mian", &["signals.rps.source: unknown value `mian`; did you mean `main`?"]);
     check("unit: per_second", "unit: ratio", &["signals.rps.unit: does not fit the role; expected per_second"]);

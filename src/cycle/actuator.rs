@@ -7,20 +7,24 @@ use crate::verify::{Pending, assess};
 
 use super::decider::Decided;
 
+/// A change of a service ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WriteEnd {
+    /// Which.
+    pub change: ChangeSet,
+    /// How.
+    pub outcome: WriteOutcome,
+    /// When.
+    pub now: Now,
+}
+
 /// What an actuator hears.
 #[derive(Debug, Clone)]
 pub enum ActuatorEvent {
     /// A cycle comes by, with or without a change.
     Decided(Decided),
     /// A change of this service ended.
-    WriteEnded {
-        /// Which.
-        change: ChangeSet,
-        /// How.
-        outcome: WriteOutcome,
-        /// When.
-        now: Now,
-    },
+    WriteEnded(Arc<WriteEnd>),
 }
 
 /// What an actuator wants done.
@@ -59,7 +63,7 @@ impl ActuatorCore {
     pub fn step(&mut self, event: &ActuatorEvent) -> Vec<ActuatorEffect> {
         match event {
             ActuatorEvent::Decided(decided) => self.act(decided),
-            ActuatorEvent::WriteEnded { change, outcome, now } => self.write_ended(change, outcome, *now),
+            ActuatorEvent::WriteEnded(end) => self.write_ended(end),
         }
     }
 
@@ -84,13 +88,14 @@ impl ActuatorCore {
     }
 
     /// A write that takes the place of one still measured ends the measurement.
-    fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) -> Vec<ActuatorEffect> {
+    fn write_ended(&mut self, end: &WriteEnd) -> Vec<ActuatorEffect> {
+        let WriteEnd { change, outcome, now } = end;
         let sent = self.at_gate.take_if(|(sent, _)| sent.id == change.id);
         let Some((sent, outlook)) = sent.filter(|_| *outcome == WriteOutcome::Applied) else { return Vec::new() };
-        let overtaken = self.pending.replace(Pending::new(sent, now, &outlook, &self.spec));
+        let overtaken = self.pending.replace(Pending::new(sent, *now, &outlook, &self.spec));
         let measured = overtaken.map(|pending| ActuatorEffect::Measured {
             change: pending.change().clone(),
-            now,
+            now: *now,
             effect: Effect {
                 convergence: Convergence::Overtaken,
                 impact: Impact::Inconclusive,

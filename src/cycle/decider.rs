@@ -12,6 +12,7 @@ use crate::model::{
     Revert, ServiceSpec, Verdict, VerdictKind, WriteOutcome,
 };
 
+use super::actuator::WriteEnd;
 use super::forecaster::Assessed;
 use super::undo::Undo;
 
@@ -35,14 +36,7 @@ pub enum DeciderEvent {
     /// A cycle comes by.
     Assessed(Assessed),
     /// A change of this service ended.
-    WriteEnded {
-        /// Which.
-        change: ChangeSet,
-        /// How.
-        outcome: WriteOutcome,
-        /// When.
-        now: Now,
-    },
+    WriteEnded(Arc<WriteEnd>),
     /// It is known what a change of this service did.
     Measured {
         /// Which.
@@ -101,8 +95,8 @@ impl DeciderCore {
     }
 
     /// Hears how a change ended.
-    pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
-        self.memory.write_ended(change, outcome, now);
+    pub fn write_ended(&mut self, end: &WriteEnd) {
+        self.memory.write_ended(&end.change, &end.outcome, end.now);
     }
 
     /// Hears what a change did: one that hurt is taken back, by the next decisions.

@@ -6,7 +6,7 @@ use crate::forecast::fit::FitJob;
 use crate::forecast::params::ForecastParams;
 use crate::model::{ChangeSet, Intent, MinuteValue, Now, ServiceSpec, WriteOutcome};
 
-use super::actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent};
+use super::actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent, WriteEnd};
 use super::decider::{Decided, DeciderCore, Inputs};
 use super::forecaster::{ForecasterCore, ForecasterEffect, ForecasterEvent};
 use super::observer::{ObserverCore, RoundArrived};
@@ -79,9 +79,9 @@ impl ServiceLine {
 
     /// Hears how a write ended; what it yields is to be done like the effects of a turn.
     pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) -> Vec<ActuatorEffect> {
-        let (change, outcome) = (change.clone(), outcome.clone());
-        self.decider.write_ended(&change, &outcome, now);
-        let effects = self.actuator.step(&ActuatorEvent::WriteEnded { change, outcome, now });
+        let end = Arc::new(WriteEnd { change: change.clone(), outcome: outcome.clone(), now });
+        self.decider.write_ended(&end);
+        let effects = self.actuator.step(&ActuatorEvent::WriteEnded(end));
         self.tell_measured(&effects);
         effects
     }

@@ -18,7 +18,7 @@ pub mod inline;
 pub mod observer;
 mod undo;
 
-pub use actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent};
+pub use actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent, WriteEnd};
 pub use decider::{Decided, DeciderCore, DeciderEvent, Inputs};
 pub use forecaster::{Assessed, ForecasterCore, ForecasterEffect, ForecasterEvent};
 pub use inline::ServiceLine;

@@ -146,8 +146,8 @@ impl Stage for DeciderStage {
                 let (policy, hold) = (policy.as_deref(), hold.as_deref());
                 Some(core.decide(assessed, Inputs { policy, kill: &kill, hold }))
             }
-            DeciderEvent::WriteEnded { change, outcome, now } => {
-                core.write_ended(change, outcome, *now);
+            DeciderEvent::WriteEnded(end) => {
+                core.write_ended(end);
                 None
             }
             DeciderEvent::Measured { change, effect, now } => {
