@@ -54,7 +54,7 @@ fn policies(settings: &Settings) -> anyhow::Result<PolicySet> {
 }
 
 fn warm(spec: &ServiceSpec, start: i64) -> ServiceLine {
-    let (forecast, guard) = (Arc::new(ForecastParams::default()), Arc::new(GuardParams::default()));
+    let forecast = Arc::new(ForecastParams::default());
     let now = Now { wall: Minute(start / 60).start(), mono: Duration::ZERO };
     let mut line = ServiceLine::new(&Arc::new(spec.clone()), &forecast, 1, &[], now);
     let first = start / 60 - HISTORY;
