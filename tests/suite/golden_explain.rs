@@ -26,7 +26,7 @@ fn undone() -> DecisionRecord {
         (Action::ScaleTo { replicas: 7 }, "latency 412 ms, 100 ms foreseen without it, noise 9 ms".into());
     with(applied(), |it| {
         it.proposal.choice = Choice::Undo { of, trace, action, why };
-        it.change.as_mut().unwrap().rule = "undo".to_owned();
+        "undo".clone_into(&mut it.change.as_mut().unwrap().rule);
         it.effect = None;
     })
 }

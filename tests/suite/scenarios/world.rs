@@ -310,7 +310,7 @@ impl Cluster for ObedientCluster {
         }
         let mut reading = Self::known(&target.name, scaled.version, scaled.replicas, scaled.ready);
         if let TargetReading::Known { target } = &mut reading {
-            target.owner = self.editor.lock().clone();
+            target.owner.clone_from(&self.editor.lock());
         }
         reading
     }
