@@ -186,7 +186,7 @@ impl WriteGate {
             return self.without_intent(change, shutting_down());
         };
         // As last seen, at most a second ago: this only spares an intent. Right before the write it is read anew.
-        if let Err(outcome) = self.permitted(change, &self.kill.seen(), self.clock.now()) {
+        if let Err(outcome) = permitted(change, &self.kill.seen(), self.clock.now()) {
             return self.without_intent(change, outcome);
         }
         fail::fail_point!("gate_admitted");
@@ -211,17 +211,6 @@ impl WriteGate {
         // Where this fails the intent stays open, and the journal's health stops all further writes.
         let _ = self.end(change, &outcome).await;
         outcome
-    }
-
-    /// The checks that are made first, and again right before the write.
-    fn permitted(&self, change: &ChangeSet, kill: &KillState, now: Now) -> Result<(), WriteOutcome> {
-        if change.expired(now) {
-            return Err(WriteOutcome::Expired);
-        }
-        match kill.stops(change.service(), change.class) {
-            Some(reason) => Err(WriteOutcome::Refused(Refusal::KillSwitch { reason })),
-            None => Ok(()),
-        }
     }
 
     /// Charges the budgets of namespace and fleet, right before the write: what is not sent costs nothing.
@@ -255,7 +244,7 @@ impl WriteGate {
 
     async fn check(&self, change: &ChangeSet, live: &Live) -> Result<(), WriteOutcome> {
         recheck(change, &live.uid, live.value, self.clock.now())?;
-        self.permitted(change, &self.kill.read().await, self.clock.now())?;
+        permitted(change, &self.kill.read().await, self.clock.now())?;
         self.charge(change, self.clock.now())
     }
 
@@ -301,6 +290,17 @@ impl WriteGate {
     fn without_intent(&self, change: &ChangeSet, outcome: WriteOutcome) -> WriteOutcome {
         self.journal.submit(Entry::Outcome { decision: change.decision.clone(), outcome: outcome.clone() });
         outcome
+    }
+}
+
+/// The checks that are made first, and again right before the write.
+fn permitted(change: &ChangeSet, kill: &KillState, now: Now) -> Result<(), WriteOutcome> {
+    if change.expired(now) {
+        return Err(WriteOutcome::Expired);
+    }
+    match kill.stops(change.service(), change.class) {
+        Some(reason) => Err(WriteOutcome::Refused(Refusal::KillSwitch { reason })),
+        None => Ok(()),
     }
 }
 
