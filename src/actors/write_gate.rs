@@ -5,8 +5,8 @@
 //! | step | what | if the process dies right after |
 //! |---|---|---|
 //! | `admitted` | lever, target free, kill switch, deadline | nothing happened |
-//! | `prepared` | intent durable | settled by reading: abandoned |
-//! | `checked` | live read; kill switch once more; unchanged, in time and on fresh data still; budgets | the same |
+//! | `prepared` | intent durable; the live read is made meanwhile | settled by reading: abandoned |
+//! | `checked` | kill switch (read anew); unchanged, in time and on fresh data still; budgets | the same |
 //! | `sent` | one PATCH with the resourceVersion of that read | settled by reading: applied or abandoned |
 //! | `ended` | outcome durable | nothing is open |
 //!

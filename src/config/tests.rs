@@ -58,8 +58,8 @@ fn the_example_shows_every_key() {
             _ => {}
         }
     }
-    let all = "state journal max_records max_age listen policies kill_switch cluster sources signals defaults services kind url interval timeout \
-        history source query samples labels unit role forecast range scrape_interval mode slo bounds budgets capacity \
+    let all = "state journal max_records max_age listen policies kill_switch cluster sources signals defaults services \
+        kind url interval timeout history source query samples labels unit role forecast range scrape_interval mode slo bounds budgets capacity \
         parameters allow_lowering name target p99 error_ratio min max per_10_min per_hour per_pod_rate utilisation \
         start_time namespace guards raise_cooldown backed_raise_cooldown lower_cooldown reversal_lock other_cooldown \
         stabilisation window_gap human_hold raise_factor raise_at_least backed_raise_factor lower_share";
@@ -85,7 +85,7 @@ fn each_fault_has_the_path_of_its_key() {
     );
     check("timeout: 5s", "timeout: 30s", &["sources.main.timeout: 30s is not between 100ms and 15s"]);
     check("history: 14d", "history: 30d", &["sources.main.history: 30d is not between 0s and 14d"]);
-    check("max_records: 20000", "max_records: 10", &["journal.max_records: 10 is below 1000"]);
+    check("max_records: 10000", "max_records: 10", &["journal.max_records: 10 is below 1000"]);
     check("max_age: 14d", "max_age: 5m", &["journal.max_age: 5m is not between 1h and 3650d"]);
     check("kind: prometheus", "kind: loki", &["sources.main.kind: unknown value `loki`; known are prometheus"]);
     check("source: main", "source: mian", &["signals.rps.source: unknown value `mian`; did you mean `main`?"]);
