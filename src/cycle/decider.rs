@@ -88,6 +88,13 @@ impl DeciderCore {
         }
     }
 
+    /// Goes on by a declaration that was changed in anything but its signals, its target and its labels. The next
+    /// decision counts as news.
+    pub fn declared(&mut self, spec: &Arc<ServiceSpec>) {
+        self.spec = spec.clone();
+        self.last_kept = None;
+    }
+
     /// Hears how a change ended.
     pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
         self.memory.write_ended(change, outcome, now);

@@ -14,13 +14,13 @@ use flyball::config::Settings;
 use flyball::cycle::stages::{Deadline, FleetLimits};
 use flyball::instrument::Metrics;
 use flyball::model::{
-    Arrival, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId, TargetReading,
+    Arrival, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId, ServiceSpec, TargetReading,
     TargetRef, TargetState, Timestamp,
 };
 use flyball::ports::executor::Job;
 use flyball::ports::{
-    Answer, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Live, PolicyFile, PolicyFiles, PolicyStore,
-    Round, SourceError, TelemetrySource, Template,
+    Answer, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Live, News, PolicyFile, PolicyFiles,
+    PolicyStore, Roster, Round, Services, SourceError, TelemetrySource, Template,
 };
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -43,6 +43,7 @@ pub struct World {
     pub settings: Settings,
     pub script: Script,
     pub policies: watch::Sender<Arc<PolicyFiles>>,
+    pub services: Arc<Declared>,
 }
 
 impl World {
@@ -57,7 +58,8 @@ impl World {
         let cluster = Arc::new(ObedientCluster::new(clock.clone(), &settings));
         let (policies, _) = watch::channel(Arc::new(shipped_policies()));
         let (journal, switch) = (Arc::new(MemoryJournal::new()), Arc::new(Switch::default()));
-        Self { clock, cluster, journal, switch, settings, script, policies }
+        let services = Arc::new(Declared::new(&settings.services));
+        Self { clock, cluster, journal, switch, settings, script, policies, services }
     }
 
     pub fn ports(&self) -> Ports {
@@ -68,6 +70,7 @@ impl World {
             cluster: self.cluster.clone(),
             journal: self.journal.clone(),
             kill: self.switch.clone(),
+            services: self.services.clone(),
             policies: Arc::new(Announced(self.policies.subscribe())),
             executor: Arc::new(Inline),
             deadline: no_deadline,
@@ -334,6 +337,36 @@ impl KillSwitch for Switch {
 
     fn read(&self) -> BoxFuture<'_, KillState> {
         Box::pin(async { self.0.lock().clone() })
+    }
+}
+
+/// Declarations that a test changes; keeps the news.
+pub struct Declared {
+    roster: watch::Sender<Option<Roster>>,
+    pub news: Mutex<Vec<(ServiceId, News)>>,
+}
+
+impl Declared {
+    pub fn new(services: &[ServiceSpec]) -> Self {
+        let declared = Self { roster: watch::Sender::new(None), news: Mutex::default() };
+        declared.are(services);
+        declared
+    }
+
+    /// Declares these services and no others.
+    pub fn are(&self, services: &[ServiceSpec]) {
+        let roster = services.iter().map(|spec| (spec.id.clone(), Arc::new(spec.clone()))).collect();
+        self.roster.send_replace(Some(Arc::new(roster)));
+    }
+}
+
+impl Services for Declared {
+    fn watch(&self) -> watch::Receiver<Option<Roster>> {
+        self.roster.subscribe()
+    }
+
+    fn tell(&self, service: &ServiceId, news: News) {
+        self.news.lock().push((service.clone(), news));
     }
 }
 
