@@ -225,6 +225,8 @@ pub struct ObedientCluster {
     pub cursed: Mutex<BTreeSet<String>>,
     /// Whether the API server is away.
     pub away: AtomicBool,
+    /// How long after it was done a write is answered.
+    pub answers_after: Mutex<Duration>,
     /// Targets whose reading takes a while of real time.
     pub slow: Mutex<BTreeSet<String>>,
 }
@@ -246,6 +248,7 @@ impl ObedientCluster {
             targets: Mutex::new(targets),
             cursed: Mutex::default(),
             away: AtomicBool::default(),
+            answers_after: Mutex::default(),
             slow: Mutex::default(),
         }
     }
@@ -316,7 +319,10 @@ impl Cluster for ObedientCluster {
             if version != live.resource_version {
                 return Err(ClusterError::Conflict { target: change.target.clone() });
             }
-            Ok(self.write(&change.target, change.to))
+            let written = self.write(&change.target, change.to);
+            let after = *self.answers_after.lock();
+            tokio::time::sleep(after).await;
+            Ok(written)
         })
     }
 }
