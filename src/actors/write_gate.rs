@@ -75,6 +75,10 @@ impl Totals {
         };
         self.sum = self.sum.saturating_sub(before).saturating_add(replicas);
     }
+
+    fn forget(&mut self, service: &ServiceId) {
+        self.sum = self.sum.saturating_sub(self.of.remove(service).unwrap_or(0));
+    }
 }
 
 impl WriteGate {
@@ -122,6 +126,11 @@ impl WriteGate {
     /// Tells the budgets how many replicas a service has.
     pub fn seen_replicas(&self, service: &ServiceId, replicas: u32) {
         self.replicas.lock().set(service, replicas);
+    }
+
+    /// Tells the budgets that a service is supervised no more.
+    pub fn forget_replicas(&self, service: &ServiceId) {
+        self.replicas.lock().forget(service);
     }
 
     /// Takes a change; `on_end` hears its outcome, exactly once unless the process ends first.

@@ -59,6 +59,11 @@ impl ActuatorCore {
         Self { spec, at_gate: None, pending: None }
     }
 
+    /// Goes on by a declaration that was changed in anything but its signals, its target and its labels.
+    pub fn declared(&mut self, spec: &Arc<ServiceSpec>) {
+        self.spec = spec.clone();
+    }
+
     /// Takes one event.
     pub fn step(&mut self, event: &ActuatorEvent) -> Vec<ActuatorEffect> {
         match event {

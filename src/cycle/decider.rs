@@ -94,6 +94,13 @@ impl DeciderCore {
         }
     }
 
+    /// Goes on by a declaration that was changed in anything but its signals, its target and its labels. The next
+    /// decision counts as news.
+    pub fn declared(&mut self, spec: &Arc<ServiceSpec>) {
+        self.spec = spec.clone();
+        self.last_kept = None;
+    }
+
     /// Hears how a change ended.
     pub fn write_ended(&mut self, end: &WriteEnd) {
         self.memory.write_ended(&end.change, &end.outcome, end.now);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::forecast::fit::FitJob;
 use crate::forecast::params::ForecastParams;
-use crate::model::{ChangeSet, Intent, MinuteValue, Now, ServiceSpec, WriteOutcome};
+use crate::model::{ChangeSet, CycleId, Intent, MinuteValue, Now, ServiceSpec, WriteOutcome};
 
 use super::actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent, WriteEnd};
 use super::decider::{Decided, DeciderCore, Inputs};
@@ -41,11 +41,19 @@ impl ServiceLine {
         now: Now,
     ) -> Self {
         Self {
-            observer: ObserverCore::new(spec.clone(), run),
+            observer: ObserverCore::new(spec.clone(), CycleId { run, seq: 0 }),
             forecaster: ForecasterCore::new(spec.clone(), forecast.clone(), true),
             decider: DeciderCore::new(spec.clone(), intents, now),
             actuator: ActuatorCore::new(spec.clone()),
         }
+    }
+
+    /// Goes on by a declaration that was changed in anything but its signals, its target and its labels.
+    pub fn declared(&mut self, spec: &Arc<ServiceSpec>) {
+        self.observer.declared(spec);
+        self.forecaster.declared(spec);
+        self.decider.declared(spec);
+        self.actuator.declared(spec);
     }
 
     /// Learns the past, at once.

@@ -113,6 +113,14 @@ pub struct ServiceSpec {
 }
 
 impl ServiceSpec {
+    /// Tells whether what was learned of the service holds under `other` as well: the same target and the same series.
+    pub fn measures_the_same(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.target == other.target
+            && self.signals == other.signals
+            && self.labels == other.labels
+    }
+
     /// Returns the position of the signal with this role.
     pub fn role(&self, role: Role) -> Option<usize> {
         self.signals.iter().position(|signal| signal.role == Some(role))

@@ -32,7 +32,9 @@ async fn double() -> KubernetesDouble {
 
 async fn cluster(double: &KubernetesDouble, timeouts: Timeouts) -> Kubernetes {
     let client = connect(&Access::Url(double.url()), timeouts).await.unwrap();
-    Kubernetes::start(client, [target()], timeouts)
+    let cluster = Kubernetes::start(client, timeouts);
+    cluster.follow(&[target()].into());
+    cluster
 }
 
 async fn read(cluster: &Kubernetes) -> Live {

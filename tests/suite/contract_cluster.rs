@@ -117,7 +117,9 @@ impl Site {
     async fn cluster(&self, targets: &[&TargetRef]) -> Kubernetes {
         let timeouts = Timeouts::default();
         let client = connect(&Access::Url(self.url.clone()), timeouts).await.unwrap();
-        Kubernetes::start(client, targets.iter().copied().cloned(), timeouts)
+        let cluster = Kubernetes::start(client, timeouts);
+        cluster.follow(&targets.iter().copied().cloned().collect());
+        cluster
     }
 }
 

@@ -14,13 +14,13 @@ use flyball::config::Settings;
 use flyball::cycle::stages::{Deadline, FleetLimits};
 use flyball::instrument::Metrics;
 use flyball::model::{
-    Arrival, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId, TargetReading,
-    TargetRef, TargetState, Timestamp,
+    Arrival, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId, ServiceSpec,
+    TargetReading, TargetRef, TargetState, Timestamp,
 };
 use flyball::ports::executor::Job;
 use flyball::ports::{
-    Answer, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Live, PolicyFile, PolicyFiles, PolicyStore,
-    Round, SourceError, TelemetrySource, Template,
+    Answer, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Live, News, PolicyFile, PolicyFiles,
+    PolicyStore, Roster, Round, Services, SourceError, TelemetrySource, Template,
 };
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -45,6 +45,7 @@ pub struct World {
     pub lag: Duration,
     pub script: Script,
     pub policies: watch::Sender<Arc<PolicyFiles>>,
+    pub services: Arc<Declared>,
 }
 
 impl World {
@@ -59,7 +60,8 @@ impl World {
         let cluster = Arc::new(ObedientCluster::new(clock.clone(), &settings));
         let (policies, _) = watch::channel(Arc::new(shipped_policies()));
         let (journal, switch) = (Arc::new(MemoryJournal::new()), Arc::new(Switch::default()));
-        Self { clock, cluster, journal, switch, settings, lag: Duration::ZERO, script, policies }
+        let services = Arc::new(Declared::new(&settings.services));
+        Self { clock, cluster, journal, switch, settings, lag: Duration::ZERO, script, policies, services }
     }
 
     pub fn ports(&self) -> Ports {
@@ -70,6 +72,7 @@ impl World {
             cluster: self.cluster.clone(),
             journal: self.journal.clone(),
             kill: self.switch.clone(),
+            services: self.services.clone(),
             policies: Arc::new(Announced(self.policies.subscribe())),
             executor: Arc::new(Inline),
             deadline: no_deadline,
@@ -225,6 +228,8 @@ pub struct ObedientCluster {
     pub cursed: Mutex<BTreeSet<String>>,
     /// Whether the API server is away.
     pub away: AtomicBool,
+    /// How long after it was done a write is answered.
+    pub answers_after: Mutex<Duration>,
     /// Targets whose reading takes a while of real time.
     pub slow: Mutex<BTreeSet<String>>,
     /// Live reads so far.
@@ -254,6 +259,7 @@ impl ObedientCluster {
             targets: Mutex::new(targets),
             cursed: Mutex::default(),
             away: AtomicBool::default(),
+            answers_after: Mutex::default(),
             slow: Mutex::default(),
             reads: AtomicUsize::default(),
             read_takes: Mutex::default(),
@@ -337,7 +343,10 @@ impl Cluster for ObedientCluster {
             if version != live.resource_version {
                 return Err(ClusterError::Conflict { target: change.target.clone() });
             }
-            Ok(self.write(&change.target, change.to))
+            let written = self.write(&change.target, change.to);
+            let after = *self.answers_after.lock();
+            tokio::time::sleep(after).await;
+            Ok(written)
         })
     }
 }
@@ -362,6 +371,36 @@ impl KillSwitch for Switch {
             tokio::time::sleep(takes).await;
             self.0.lock().clone()
         })
+    }
+}
+
+/// Declarations that a test changes; keeps the news.
+pub struct Declared {
+    roster: watch::Sender<Option<Roster>>,
+    pub news: Mutex<Vec<(ServiceId, News)>>,
+}
+
+impl Declared {
+    pub fn new(services: &[ServiceSpec]) -> Self {
+        let declared = Self { roster: watch::Sender::new(None), news: Mutex::default() };
+        declared.are(services);
+        declared
+    }
+
+    /// Declares these services and no others.
+    pub fn are(&self, services: &[ServiceSpec]) {
+        let roster = services.iter().map(|spec| (spec.id.clone(), Arc::new(spec.clone()))).collect();
+        self.roster.send_replace(Some(Arc::new(roster)));
+    }
+}
+
+impl Services for Declared {
+    fn watch(&self) -> watch::Receiver<Option<Roster>> {
+        self.roster.subscribe()
+    }
+
+    fn tell(&self, service: &ServiceId, news: News) {
+        self.news.lock().push((service.clone(), news));
     }
 }
 
