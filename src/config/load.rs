@@ -47,7 +47,12 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     let directory = whole.parent().unwrap_or(Path::new("/"));
     let overrides = OVERRIDES.iter().filter_map(|(variable, key)| Some((*variable, *key, env::var(variable).ok()?)));
     let overrides: Vec<_> = overrides.collect();
-    read(&text, &overrides, directory).map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })
+    let mut settings = read(&text, &overrides, directory)
+        .map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })?;
+    if let Some(pod) = env::var("HOSTNAME").ok().filter(|pod| is_dns_name(pod)) {
+        settings.instance = pod;
+    }
+    Ok(settings)
 }
 
 /// Returns where the kill switch lies by the settings file at `path`, whatever else in it is at fault: who wants to
@@ -69,6 +74,11 @@ pub fn kill_switch_of(path: &Path) -> Result<PathBuf, ConfigError> {
     })?;
     let whole = std::path::absolute(path).map_err(unreadable)?;
     Ok(whole.parent().unwrap_or(Path::new("/")).join(switch))
+}
+
+/// Tells whether a text can stand in an Event as who reported it.
+fn is_dns_name(text: &str) -> bool {
+    text.len() <= 128 && text.split('.').all(crate::model::ids::is_dns_label)
 }
 
 /// Reads `text` with `overrides` (variable, key, value); relative paths start at `directory`.

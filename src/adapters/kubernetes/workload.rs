@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use crate::model::{TargetKind, TargetState};
 
+use super::mirror::{Metadata, Object};
+
 /// The fields that flyball reads.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 pub(super) struct Workload {
@@ -15,18 +17,6 @@ pub(super) struct Workload {
     pub(super) spec: Option<Spec>,
     #[serde(default)]
     status: Status,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Metadata {
-    /// Its name.
-    pub(super) name: String,
-    /// Identity across re-creation.
-    pub(super) uid: String,
-    /// Version of the object.
-    pub(super) resource_version: String,
-    generation: i64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -47,24 +37,6 @@ struct Status {
     update_revision: String,
 }
 
-/// A page of a list.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(super) struct WorkloadList {
-    /// Version of the list, and where it goes on.
-    pub(super) metadata: ListMetadata,
-    /// The objects. Go writes an empty list as null.
-    pub(super) items: Option<Vec<Workload>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct ListMetadata {
-    /// Version of the list.
-    pub(super) resource_version: String,
-    /// Token of the next page; empty on the last one.
-    pub(super) r#continue: String,
-}
-
 /// Why a number of replicas cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum OddReplicas {
@@ -79,12 +51,13 @@ pub(super) enum OddReplicas {
     },
 }
 
-impl Workload {
-    /// Returns the version as a number; `None` if it is none.
-    pub(super) fn version(&self) -> Option<u64> {
-        self.metadata.resource_version.parse().ok()
+impl Object for Workload {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
     }
+}
 
+impl Workload {
     /// Returns the state of the object itself (not of its scale).
     pub(super) fn state(&self, kind: TargetKind) -> Result<TargetState, OddReplicas> {
         let wanted = self.spec.as_ref().and_then(|spec| spec.replicas.as_ref()).ok_or(OddReplicas::Absent)?;
