@@ -57,7 +57,7 @@ impl Declarations {
 mod tests {
     use serde_json::json;
 
-    use super::super::Settings;
+    use crate::config::Settings;
     use super::*;
     use crate::model::Mode;
 

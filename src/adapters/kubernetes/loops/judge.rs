@@ -60,7 +60,10 @@ impl Judge {
     /// none goes further than `shadow`.
     pub(super) fn judge(&mut self, loops: &[LoopObject], bound: Result<Bound, String>) -> BTreeMap<ServiceId, Judged> {
         let mut cases: Vec<Case<'_>> = loops.iter().filter_map(|object| self.read(object)).collect();
-        cases.sort_by(|one, other| age(one).cmp(&age(other)));
+        // Of two that were made within one second, the one in force is the older one.
+        let is_new = |case: &Case<'_>| self.last_good(&case.id, case.object).is_none();
+        let age = |case: &Case<'_>| (case.object.metadata.creation_timestamp.clone(), is_new(case), case.id.clone());
+        cases.sort_by_cached_key(age);
         // A loop whose new declaration collides goes on by its last good one, unless that does, too.
         for last_good_is_left in [true, false] {
             self.exclude_collisions(&mut cases, last_good_is_left);
@@ -118,10 +121,6 @@ impl Judge {
             status: case.object.status.clone(),
         }
     }
-}
-
-fn age<'a>(case: &'a Case<'_>) -> (&'a str, &'a ServiceId) {
-    (&case.object.metadata.creation_timestamp, &case.id)
 }
 
 /// Returns a declaration inside the bound, and what was cut from it.

@@ -18,7 +18,7 @@ use super::judge::Judged;
 use super::standing::Standing;
 
 /// Least time between two writes of one status.
-const STATUS_PAUSE: Duration = Duration::from_secs(10);
+const STATUS_PAUSE: Duration = Duration::from_secs(5);
 /// Least time between two Events of one loop with one reason, but for the ends of writes, which budgets bound.
 const EVENT_PAUSE: Duration = Duration::from_mins(1);
 /// News of one loop that wait; a cycle makes one or two.

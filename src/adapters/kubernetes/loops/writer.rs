@@ -22,7 +22,7 @@ use super::standing::{cut, reference};
 /// Pause between two writes: at most ten in a second, however much happens.
 const PACE: Duration = Duration::from_millis(100);
 /// Pause after a write that failed.
-const FAILURE_PAUSE: Duration = Duration::from_secs(10);
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
 /// Who reports.
 const CONTROLLER: &str = "flyball.dev/flyball";
 
