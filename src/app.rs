@@ -17,15 +17,16 @@ use crate::actors::write_gate::WriteGate;
 use crate::actors::{LoopControl, Roster, SourcePlan, Tree, TreePlan, World};
 use crate::adapters::executor::Pool;
 use crate::adapters::kill_file::KillFile;
+use crate::adapters::kubernetes::kill_map::KillMap;
 use crate::adapters::kubernetes::loops::ServiceLoops;
 use crate::adapters::kubernetes::{self, Access, Kubernetes, Timeouts};
 use crate::adapters::listed::Listed;
 use crate::adapters::policy_dir::PolicyDir;
 use crate::adapters::registry;
-use crate::adapters::store::{RedbJournal, StoreSettings};
+use crate::adapters::store::RedbJournal;
 use crate::config::{self, Settings, SignalTemplate};
 use crate::console;
-use crate::cycle::stages::{Deadline, FleetLimits, ForecastParams, GuardParams, Vocabulary, VocabularyError};
+use crate::cycle::stages::{Deadline, FleetLimits, ForecastParams, Vocabulary, VocabularyError};
 use crate::instrument::Metrics;
 use crate::model::{ServiceId, ServiceSpec};
 use crate::ports::services;
@@ -73,7 +74,7 @@ impl Ports {
         std::fs::create_dir_all(&settings.state)
             .with_context(|| format!("cannot make the state directory {}", settings.state.display()))?;
         let file = settings.state.join("journal.redb");
-        let journal = RedbJournal::open(&file, StoreSettings::default(), metrics.journal())?;
+        let journal = RedbJournal::open(&file, settings.journal, metrics.journal())?;
         let mut sources: BTreeMap<String, Arc<dyn TelemetrySource>> = BTreeMap::new();
         for source in &settings.sources {
             let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout);
@@ -85,7 +86,7 @@ impl Ports {
             clock,
             cluster: Arc::new(cluster),
             journal: Arc::new(journal),
-            kill: Arc::new(KillFile::open(&settings.kill_switch)),
+            kill: kill_switch(settings, &client),
             services: supervised(settings, &client),
             policies: Arc::new(PolicyDir::open(&settings.policies)),
             executor: Arc::new(Pool::for_this_machine()),
@@ -171,7 +172,6 @@ pub async fn assemble(
         metrics,
         process,
         deadline,
-        guard: Arc::new(GuardParams::default()),
         forecast: Arc::new(forecast_params(settings)),
     });
     let plans = sources.into_iter().filter_map(|(name, source)| plan(settings, &name, source)).map(Arc::new);
@@ -204,6 +204,15 @@ fn forecast_params(settings: &Settings) -> ForecastParams {
     let tick = settings.sources.iter().map(|source| source.interval).max();
     let defaults = ForecastParams::default();
     ForecastParams { tick_seconds: tick.map_or(defaults.tick_seconds, |tick| tick.as_secs_f64()), ..defaults }
+}
+
+/// Returns the kill switch: a file, or the ConfigMap in flyball's own namespace.
+fn kill_switch(settings: &Settings, client: &kube::Client) -> Arc<dyn KillSwitch> {
+    if settings.kill_switch_in_cluster {
+        Arc::new(KillMap::start(client.clone(), Timeouts::default(), client.default_namespace()))
+    } else {
+        Arc::new(KillFile::open(&settings.kill_switch))
+    }
 }
 
 /// Returns who is supervised: those that the settings list, or whoever a `ServiceLoop` declares.

@@ -120,7 +120,7 @@ impl Roster {
     fn take_up(&self, new: &[&Arc<ServiceSpec>]) -> Result<Vec<Arc<Service>>, JournalError> {
         let predecessor = |id: &ServiceId| self.departed.lock().get(id).and_then(|departed| departed.slot.upgrade());
         let predecessors: Vec<_> = new.iter().map(|spec| predecessor(&spec.id)).collect();
-        let mut remembered = self.remembered()?;
+        let mut remembered = self.remembered(new)?;
         let open = |(spec, predecessor): (&&Arc<ServiceSpec>, Option<Arc<Service>>)| {
             let service = self.open(spec, remembered.remove(&spec.id).unwrap_or_default());
             if let Some(predecessor) = predecessor {
@@ -169,11 +169,12 @@ impl Roster {
         self.world.gate.forget_replicas(&service.id);
     }
 
-    /// Returns the writes of the last hours, by service, oldest first.
-    fn remembered(&self) -> Result<BTreeMap<ServiceId, Vec<Intent>>, JournalError> {
+    /// Returns the writes of the last hours, by service, oldest first: as far back as one of `new` remembers.
+    fn remembered(&self, new: &[&Arc<ServiceSpec>]) -> Result<BTreeMap<ServiceId, Vec<Intent>>, JournalError> {
         let world = &self.world;
         let mut remembered: BTreeMap<ServiceId, Vec<Intent>> = BTreeMap::new();
-        let applied = world.journal.applied_since(world.clock.now().wall, world.guard.memory_span())?;
+        let span = new.iter().map(|spec| spec.guards.memory_span()).max().unwrap_or_default();
+        let applied = world.journal.applied_since(world.clock.now().wall, span)?;
         for intent in applied.into_iter().chain(world.journal.open_intents()?) {
             remembered.entry(intent.change.service().clone()).or_default().push(intent);
         }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::faults::Faults;
-use super::{KILL_SWITCH, Settings, parse_yaml};
+use super::{CONFIG_MAP, KILL_SWITCH, Settings, parse_yaml};
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,10 @@ pub enum ConfigError {
         faults: Faults,
     },
 }
+
+/// What to do about a switch that is no file.
+const IN_CLUSTER: &str = "is the ConfigMap flyball-killswitch; turn it with kubectl: -n flyball-system patch configmap \
+                          flyball-killswitch --type merge -p '{\"data\":{\"global\":\"engaged\"}}' (or `released`)";
 
 /// Variables that replace a key at the top of the file.
 const OVERRIDES: &[(&str, &str)] = &[("FLYBALL_LISTEN", "listen"), ("FLYBALL_STATE", "state")];
@@ -66,6 +70,11 @@ pub fn kill_switch_of(path: &Path) -> Result<PathBuf, ConfigError> {
     let invalid = |faults| ConfigError::Invalid { path: path.to_owned(), faults };
     let tree = parse_yaml(&fs::read_to_string(path).map_err(unreadable)?).map_err(invalid)?;
     let text = |key: &str| tree.get(key).and_then(Value::as_str).map(PathBuf::from);
+    if text("kill_switch").as_deref() == Some(Path::new(CONFIG_MAP)) {
+        let mut faults = Faults::default();
+        faults.add("kill_switch", IN_CLUSTER);
+        return Err(invalid(faults));
+    }
     let state = || Some(env::var("FLYBALL_STATE").ok().map(PathBuf::from).or_else(|| text("state"))?.join(KILL_SWITCH));
     let switch = text("kill_switch").or_else(state).ok_or_else(|| {
         let mut faults = Faults::default();

@@ -7,6 +7,7 @@
 //! | `sources` | telemetry sources and signal templates |
 //! | `services` | services and the defaults they fall back to |
 //! | [`declarations`] | services that are declared elsewhere, by the same rules |
+//! | `guards` | the times and limits of the guards of a service |
 //! | `validate` | what only shows between services: duplicates, series that are not told apart |
 //! | `query` | textual checks of grouped queries |
 //! | `durations` | `15s`, `1h30m`, `14d` |
@@ -17,6 +18,7 @@
 mod declarations;
 mod durations;
 mod faults;
+mod guards;
 pub mod load;
 mod query;
 mod services;
@@ -28,7 +30,7 @@ mod validate;
 mod tests;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +40,7 @@ pub use declarations::Declarations;
 pub use faults::{Fault, Faults};
 pub use load::{ConfigError, kill_switch_of, load};
 
+use crate::adapters::store::settings::{LEAST_AGE, LEAST_RECORDS, MOST_AGE, StoreSettings};
 use crate::model::{ServiceSpec, SignalSpec};
 use tree::{Given, Node, Table};
 
@@ -48,10 +51,14 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Directory of the journal.
     pub state: PathBuf,
+    /// How much the journal keeps.
+    pub journal: StoreSettings,
     /// Directory of the policies.
     pub policies: PathBuf,
     /// File of the kill switch.
     pub kill_switch: PathBuf,
+    /// Whether the kill switch is a ConfigMap instead.
+    pub kill_switch_in_cluster: bool,
     /// Name of this process in what it tells others: the pod's, or `flyball`.
     pub instance: String,
     /// The Kubernetes API; `None` means kubeconfig, or the account of the pod.
@@ -111,9 +118,12 @@ const KILL_SWITCH: &str = "killswitch.yaml";
 /// Written in place of a list: services are declared by `ServiceLoop` objects.
 const SERVICE_LOOPS: &str = "serviceloops";
 
+/// Written in place of a file: the kill switch is a ConfigMap.
+const CONFIG_MAP: &str = "configmap";
+
 /// Keys at the top of the file.
 const KEYS: &[&str] =
-    &["state", "listen", "policies", "kill_switch", "cluster", "sources", "signals", "defaults", "services"];
+    &["state", "journal", "listen", "policies", "kill_switch", "cluster", "sources", "signals", "defaults", "services"];
 
 impl Settings {
     /// Returns the settings that `text` (YAML) describes. Paths stay as written.
@@ -136,11 +146,13 @@ impl Settings {
     fn read(top: &Table<'_>, faults: &mut Faults) -> Option<Self> {
         let state = path_of(top, "state", faults);
         let state = state.required("state", "name the directory of the journal", faults);
+        let journal = top.read("journal", faults, journal_settings).or_default(StoreSettings::default());
         let listen = top.read("listen", faults, listen_address).or_default(SocketAddr::from(([127, 0, 0, 1], 9464)));
         let policies = path_of(top, "policies", faults);
         let policies = policies.required("policies", "name the directory of the policies", faults);
         let beside_state = state.as_ref().map(|state| state.join(KILL_SWITCH));
         let kill_switch = path_of(top, "kill_switch", faults).optional().or(beside_state);
+        let kill_switch_in_cluster = kill_switch.as_deref() == Some(Path::new(CONFIG_MAP));
         let cluster = top.read("cluster", faults, cluster_settings);
         let sources = sources::sources(top, faults);
         let signals = sources::signals(top, &sources, faults);
@@ -156,8 +168,10 @@ impl Settings {
         Some(Self {
             listen: listen?,
             state: state?,
+            journal: journal?,
             policies: policies?,
             kill_switch: kill_switch?,
+            kill_switch_in_cluster,
             instance: "flyball".to_owned(),
             cluster: cluster.optional(),
             sources: sources.valid,
@@ -192,6 +206,15 @@ fn listen_address(node: &Node<'_>, faults: &mut Faults) -> Option<SocketAddr> {
     let text = node.text(faults)?;
     let refused = format!("`{text}` is not address:port, such as 127.0.0.1:9464");
     text.parse().ok().or_else(|| node.refuse(&refused, faults))
+}
+
+fn journal_settings(node: &Node<'_>, faults: &mut Faults) -> Option<StoreSettings> {
+    let table = node.table(&["max_records", "max_age"], faults)?;
+    let standard = StoreSettings::default();
+    let records = table.read("max_records", faults, |node, faults| node.count(LEAST_RECORDS, faults));
+    let age = table.read("max_age", faults, |node, faults| node.span(LEAST_AGE, MOST_AGE, faults));
+    let (records, age) = (records.or_default(standard.max_records()), age.or_default(standard.max_age()));
+    StoreSettings::new(records?, age?)
 }
 
 fn cluster_settings(node: &Node<'_>, faults: &mut Faults) -> Option<ClusterSettings> {

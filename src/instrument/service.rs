@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
 use crate::model::{
-    Authority, Choice, Finding, Impact, Mode, Outlook, Proposal, ServiceId, ServiceSpec, SignalSpec, Verdict,
-    VerdictKind, WriteOutcome,
+    Authority, Finding, Impact, Mode, Outlook, Proposal, ServiceId, ServiceSpec, SignalSpec, Verdict, VerdictKind,
+    WriteOutcome,
 };
 
 use super::Labels;
@@ -148,9 +148,9 @@ struct SignalMetrics {
 impl ServiceMetrics {
     /// Counts a decision and every guard that stopped it.
     pub fn decided(&self, proposal: &Proposal, verdict: &Verdict) {
-        match &proposal.choice {
-            Choice::Nothing { .. } => drop(self.idle.inc()),
-            Choice::Act { rule, .. } => {
+        match proposal.choice.rule() {
+            None => drop(self.idle.inc()),
+            Some(rule) => {
                 let label = decision(&self.service, rule, verdict.kind);
                 self.families.decisions.get_or_create(&label).inc();
                 self.used.lock().decisions.insert(label);

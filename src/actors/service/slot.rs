@@ -9,6 +9,7 @@ use ractor::ActorRef;
 
 use crate::cycle::{
     ActuatorCore, ActuatorEvent, Assessed, DeciderCore, DeciderEvent, ForecasterCore, ForecasterEvent, ObserverCore,
+    WriteEnd,
 };
 use crate::instrument::ServiceMetrics;
 use crate::model::{
@@ -133,7 +134,7 @@ impl Service {
     /// Returns the slot of a service with a `past`, that waits for the history of so many sources before it decides.
     pub fn new(spec: Arc<ServiceSpec>, world: Arc<World>, past: &Past, histories: usize) -> Self {
         let forecaster = ForecasterCore::new(spec.clone(), world.forecast.clone(), histories > 0);
-        let decider = DeciderCore::new(spec.clone(), world.guard.clone(), &past.intents, world.clock.now());
+        let decider = DeciderCore::new(spec.clone(), &past.intents, world.clock.now());
         Self {
             id: spec.id.clone(),
             metrics: world.metrics.service(&spec),
@@ -260,11 +261,9 @@ impl Service {
             }
         });
         self.tell(News::WriteEnded { change: change.clone(), outcome: outcome.clone() });
-        let (change, outcome) = (change.clone(), outcome.clone());
-        let event = DeciderEvent::WriteEnded { change: change.clone(), outcome: outcome.clone(), now };
-        self.put::<DeciderStage>(self.decisions.put_fact(event));
-        let event = ActuatorEvent::WriteEnded { change, outcome, now };
-        self.put::<ActuatorStage>(self.actions.put_fact(event));
+        let end = Arc::new(WriteEnd { change: change.clone(), outcome: outcome.clone(), now });
+        self.put::<DeciderStage>(self.decisions.put_fact(DeciderEvent::WriteEnded(end.clone())));
+        self.put::<ActuatorStage>(self.actions.put_fact(ActuatorEvent::WriteEnded(end)));
     }
 
     /// Why this service may not decide yet, or now.

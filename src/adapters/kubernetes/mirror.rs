@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use super::workload::ManagedField;
+
 /// Silence after which a mirror counts as outdated: two bookmarks of a real server missed.
 const SILENCE_LIMIT: Duration = Duration::from_mins(2);
 
@@ -27,6 +29,8 @@ pub(super) struct Metadata {
     pub(super) creation_timestamp: String,
     /// When it was to be deleted, if something still keeps it.
     pub(super) deletion_timestamp: Option<String>,
+    /// Who owns which fields.
+    pub(super) managed_fields: Vec<ManagedField>,
 }
 
 impl Metadata {

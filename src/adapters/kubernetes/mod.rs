@@ -10,12 +10,14 @@
 //! | `mirror` | what a watch has seen, and how current it is |
 //! | `watch` | the task that feeds a mirror |
 //! | `view` | a target as the loop reads it from a mirror |
+//! | [`kill_map`] | the kill switch as a ConfigMap |
 //! | [`loops`] | services as `ServiceLoop` objects |
 //! | `scale` | the live read and the one conditional write |
 //! | `failure` | what an error means |
 
 pub mod client;
 mod failure;
+pub mod kill_map;
 pub mod loops;
 mod mirror;
 mod scale;

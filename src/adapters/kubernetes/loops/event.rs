@@ -90,6 +90,7 @@ fn ended(change: &ChangeSet, outcome: &WriteOutcome) -> Draft {
         WriteOutcome::Superseded { .. } => ("Conflict", true),
         WriteOutcome::Rejected { .. }
         | WriteOutcome::Expired
+        | WriteOutcome::Stale { .. }
         | WriteOutcome::Refused(_)
         | WriteOutcome::Abandoned { .. }
         | WriteOutcome::NoLever => ("ActionBlocked", true),

@@ -72,14 +72,10 @@ impl Standing {
         let same = self.written.pointer("/lastDecision/action").and_then(Value::as_str) == Some(&headline.what);
         let since = self.written.pointer("/lastDecision/since").filter(|_| same).cloned();
         let mut fields = Map::new();
-        let rule = match &record.proposal.choice {
-            Choice::Act { rule, .. } => Some(rule),
-            Choice::Nothing { .. } => None,
-        };
         // A null takes away what the decision before had.
         let decision = json!({
             "id": record.id,
-            "rule": rule,
+            "rule": record.proposal.choice.rule(),
             "policyRevision": record.proposal.revision,
             "action": headline.what,
             "why": cut(&headline.why),
