@@ -17,15 +17,19 @@ use crate::actors::write_gate::WriteGate;
 use crate::actors::{LoopControl, Roster, SourcePlan, Tree, TreePlan, World};
 use crate::adapters::executor::Pool;
 use crate::adapters::kill_file::KillFile;
+use crate::adapters::kubernetes::kill_map::KillMap;
+use crate::adapters::kubernetes::loops::ServiceLoops;
 use crate::adapters::kubernetes::{self, Access, Kubernetes, Timeouts};
 use crate::adapters::listed::Listed;
 use crate::adapters::policy_dir::PolicyDir;
 use crate::adapters::registry;
 use crate::adapters::store::RedbJournal;
-use crate::config::{Settings, SignalTemplate};
+use crate::config::{self, Settings, SignalTemplate};
 use crate::console;
 use crate::cycle::stages::{Deadline, FleetLimits, ForecastParams, Vocabulary, VocabularyError};
 use crate::instrument::Metrics;
+use crate::model::{ServiceId, ServiceSpec};
+use crate::ports::services;
 use crate::ports::{
     Clock, Cluster, Control, Executor, Journal, KillSwitch, PolicyStore, Services, TelemetrySource, Template,
 };
@@ -66,7 +70,7 @@ impl Ports {
     /// When something cannot be opened: the journal, the policy directory, the way to the API server.
     pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
         let client = kubernetes::connect(&access(settings), Timeouts::default()).await?;
-        let cluster = Kubernetes::start(client, Timeouts::default());
+        let cluster = Kubernetes::start(client.clone(), Timeouts::default());
         std::fs::create_dir_all(&settings.state)
             .with_context(|| format!("cannot make the state directory {}", settings.state.display()))?;
         let file = settings.state.join("journal.redb");
@@ -82,8 +86,8 @@ impl Ports {
             clock,
             cluster: Arc::new(cluster),
             journal: Arc::new(journal),
-            kill: Arc::new(KillFile::open(&settings.kill_switch)),
-            services: Arc::new(Listed::new(settings.services.iter().cloned())),
+            kill: kill_switch(settings, &client),
+            services: supervised(settings, &client),
             policies: Arc::new(PolicyDir::open(&settings.policies)),
             executor: Arc::new(Pool::for_this_machine()),
             deadline,
@@ -200,6 +204,36 @@ fn forecast_params(settings: &Settings) -> ForecastParams {
     let tick = settings.sources.iter().map(|source| source.interval).max();
     let defaults = ForecastParams::default();
     ForecastParams { tick_seconds: tick.map_or(defaults.tick_seconds, |tick| tick.as_secs_f64()), ..defaults }
+}
+
+/// Returns the kill switch: a file, or the ConfigMap in flyball's own namespace.
+fn kill_switch(settings: &Settings, client: &kube::Client) -> Arc<dyn KillSwitch> {
+    if settings.kill_switch_in_cluster {
+        Arc::new(KillMap::start(client.clone(), Timeouts::default(), client.default_namespace()))
+    } else {
+        Arc::new(KillFile::open(&settings.kill_switch))
+    }
+}
+
+/// Returns who is supervised: those that the settings list, or whoever a `ServiceLoop` declares.
+fn supervised(settings: &Settings, client: &kube::Client) -> Arc<dyn Services> {
+    match &settings.declarations {
+        None => Arc::new(Listed::new(settings.services.iter().cloned())),
+        Some(declarations) => {
+            let declarations = Arc::new(declarations.clone());
+            Arc::new(ServiceLoops::start(client.clone(), Timeouts::default(), declarations, settings.instance.clone()))
+        }
+    }
+}
+
+impl services::Declarations for config::Declarations {
+    fn read(&self, id: &ServiceId, spec: &serde_json::Value) -> Result<ServiceSpec, Vec<String>> {
+        self.read(id, spec).map_err(|faults| faults.0.iter().map(ToString::to_string).collect())
+    }
+
+    fn collisions(&self, services: &[ServiceSpec]) -> Vec<Vec<String>> {
+        self.collisions(services)
+    }
 }
 
 fn access(settings: &Settings) -> Access {

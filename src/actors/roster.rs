@@ -169,8 +169,7 @@ impl Roster {
         self.world.gate.forget_replicas(&service.id);
     }
 
-    /// Returns the writes of the last hours, by service, oldest first: as far back as the guards of any of these
-    /// services look.
+    /// Returns the writes of the last hours, by service, oldest first: as far back as one of `new` remembers.
     fn remembered(&self, new: &[&Arc<ServiceSpec>]) -> Result<BTreeMap<ServiceId, Vec<Intent>>, JournalError> {
         let world = &self.world;
         let mut remembered: BTreeMap<ServiceId, Vec<Intent>> = BTreeMap::new();

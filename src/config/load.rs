@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::faults::Faults;
-use super::{KILL_SWITCH, Settings, parse_yaml};
+use super::{CONFIG_MAP, KILL_SWITCH, Settings, parse_yaml};
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +32,10 @@ pub enum ConfigError {
     },
 }
 
+/// What to do about a switch that is no file.
+const IN_CLUSTER: &str = "is the ConfigMap flyball-killswitch; turn it with kubectl: -n flyball-system patch configmap \
+                          flyball-killswitch --type merge -p '{\"data\":{\"global\":\"engaged\"}}' (or `released`)";
+
 /// Variables that replace a key at the top of the file.
 const OVERRIDES: &[(&str, &str)] = &[("FLYBALL_LISTEN", "listen"), ("FLYBALL_STATE", "state")];
 
@@ -47,7 +51,12 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     let directory = whole.parent().unwrap_or(Path::new("/"));
     let overrides = OVERRIDES.iter().filter_map(|(variable, key)| Some((*variable, *key, env::var(variable).ok()?)));
     let overrides: Vec<_> = overrides.collect();
-    read(&text, &overrides, directory).map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })
+    let mut settings = read(&text, &overrides, directory)
+        .map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })?;
+    if let Some(pod) = env::var("HOSTNAME").ok().filter(|pod| is_dns_name(pod)) {
+        settings.instance = pod;
+    }
+    Ok(settings)
 }
 
 /// Returns where the kill switch lies by the settings file at `path`, whatever else in it is at fault: who wants to
@@ -61,6 +70,11 @@ pub fn kill_switch_of(path: &Path) -> Result<PathBuf, ConfigError> {
     let invalid = |faults| ConfigError::Invalid { path: path.to_owned(), faults };
     let tree = parse_yaml(&fs::read_to_string(path).map_err(unreadable)?).map_err(invalid)?;
     let text = |key: &str| tree.get(key).and_then(Value::as_str).map(PathBuf::from);
+    if text("kill_switch").as_deref() == Some(Path::new(CONFIG_MAP)) {
+        let mut faults = Faults::default();
+        faults.add("kill_switch", IN_CLUSTER);
+        return Err(invalid(faults));
+    }
     let state = || Some(env::var("FLYBALL_STATE").ok().map(PathBuf::from).or_else(|| text("state"))?.join(KILL_SWITCH));
     let switch = text("kill_switch").or_else(state).ok_or_else(|| {
         let mut faults = Faults::default();
@@ -69,6 +83,11 @@ pub fn kill_switch_of(path: &Path) -> Result<PathBuf, ConfigError> {
     })?;
     let whole = std::path::absolute(path).map_err(unreadable)?;
     Ok(whole.parent().unwrap_or(Path::new("/")).join(switch))
+}
+
+/// Tells whether a text can stand in an Event as who reported it.
+fn is_dns_name(text: &str) -> bool {
+    text.len() <= 128 && text.split('.').all(crate::model::ids::is_dns_label)
 }
 
 /// Reads `text` with `overrides` (variable, key, value); relative paths start at `directory`.

@@ -6,6 +6,7 @@
 //! | `tree` | a cursor over the parsed file that notes faults with their paths |
 //! | `sources` | telemetry sources and signal templates |
 //! | `services` | services and the defaults they fall back to |
+//! | [`declarations`] | services that are declared elsewhere, by the same rules |
 //! | `guards` | the times and limits of the guards of a service |
 //! | `validate` | what only shows between services: duplicates, series that are not told apart |
 //! | `query` | textual checks of grouped queries |
@@ -14,6 +15,7 @@
 //!
 //! `docs/flyball.example.yaml` shows every key. Imported by `app` and `cli` only.
 
+mod declarations;
 mod durations;
 mod faults;
 mod guards;
@@ -28,12 +30,13 @@ mod validate;
 mod tests;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 
+pub use declarations::Declarations;
 pub use faults::{Fault, Faults};
 pub use load::{ConfigError, kill_switch_of, load};
 
@@ -54,14 +57,20 @@ pub struct Settings {
     pub policies: PathBuf,
     /// File of the kill switch.
     pub kill_switch: PathBuf,
+    /// Whether the kill switch is a ConfigMap instead.
+    pub kill_switch_in_cluster: bool,
+    /// Name of this process in what it tells others: the pod's, or `flyball`.
+    pub instance: String,
     /// The Kubernetes API; `None` means kubeconfig, or the account of the pod.
     pub cluster: Option<ClusterSettings>,
     /// Telemetry sources, by name.
     pub sources: Vec<SourceSettings>,
     /// Signal templates, by name.
     pub signals: Vec<SignalTemplate>,
-    /// Services, in the order of the file.
+    /// Services, in the order of the file; none where they are declared elsewhere.
     pub services: Vec<ServiceSpec>,
+    /// How objects that declare services are read; `None` where the file lists the services.
+    pub declarations: Option<Declarations>,
 }
 
 /// A Kubernetes API that is reached without credentials.
@@ -106,6 +115,12 @@ pub struct SignalTemplate {
 /// File of the kill switch in `state`, unless the settings name another.
 const KILL_SWITCH: &str = "killswitch.yaml";
 
+/// Written in place of a list: services are declared by `ServiceLoop` objects.
+const SERVICE_LOOPS: &str = "serviceloops";
+
+/// Written in place of a file: the kill switch is a ConfigMap.
+const CONFIG_MAP: &str = "configmap";
+
 /// Keys at the top of the file.
 const KEYS: &[&str] =
     &["state", "journal", "listen", "policies", "kill_switch", "cluster", "sources", "signals", "defaults", "services"];
@@ -137,21 +152,32 @@ impl Settings {
         let policies = policies.required("policies", "name the directory of the policies", faults);
         let beside_state = state.as_ref().map(|state| state.join(KILL_SWITCH));
         let kill_switch = path_of(top, "kill_switch", faults).optional().or(beside_state);
+        let kill_switch_in_cluster = kill_switch.as_deref() == Some(Path::new(CONFIG_MAP));
         let cluster = top.read("cluster", faults, cluster_settings);
         let sources = sources::sources(top, faults);
         let signals = sources::signals(top, &sources, faults);
-        let services = services::services(top, &signals, faults);
-        validate::services(&services, &signals, faults);
+        let defaults = services::defaults(top, &signals, faults);
+        let services = top.read("services", faults, |node, faults| match node.is(SERVICE_LOOPS) {
+            true => Some(None),
+            false => services::services(node, &defaults, &signals, faults).map(Some),
+        });
+        let remedy = "list the services, or write `serviceloops` to watch these objects";
+        let services = services.required("services", remedy, faults).unwrap_or_default();
+        validate::services(services.as_deref().unwrap_or_default(), &signals, faults);
+        let elsewhere = || Declarations::new(defaults, signals.clone());
         Some(Self {
             listen: listen?,
             state: state?,
             journal: journal?,
             policies: policies?,
             kill_switch: kill_switch?,
+            kill_switch_in_cluster,
+            instance: "flyball".to_owned(),
             cluster: cluster.optional(),
             sources: sources.valid,
+            declarations: services.is_none().then(elsewhere),
             signals: signals.valid,
-            services: services.into_iter().map(|(_, spec)| spec).collect(),
+            services: services.into_iter().flatten().map(|(_, spec)| spec).collect(),
         })
     }
 }

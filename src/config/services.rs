@@ -22,8 +22,8 @@ const SHARED: &[&str] =
     &["mode", "signals", "slo", "bounds", "budgets", "capacity", "parameters", "allow_lowering", "guards"];
 
 /// What a service, or the defaults, say. Each part may be absent.
-#[derive(Default, Clone)]
-struct Partial {
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct Partial {
     mode: Given<Mode>,
     signals: Given<Vec<SignalSpec>>,
     p99: Given<f64>,
@@ -39,43 +39,69 @@ struct Partial {
     guards: PartialGuards,
 }
 
-#[derive(Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq)]
 struct PartialCapacity {
     per_pod_rate: Given<f64>,
     utilisation: Given<f64>,
     start_time: Given<Duration>,
 }
 
-/// Reads `services` over `defaults`: each valid service with the path of its key.
-pub fn services(
-    top: &Table<'_>,
-    signals: &Declared<SignalTemplate>,
-    faults: &mut Faults,
-) -> Vec<(String, ServiceSpec)> {
+/// Reads `defaults`.
+pub fn defaults(top: &Table<'_>, signals: &Declared<SignalTemplate>, faults: &mut Faults) -> Partial {
     let defaults = top.read("defaults", faults, |node, faults| {
         let table = node.table(SHARED, faults)?;
         let partial = Partial::read(&table, signals, faults);
         check_bounds(&partial, &table, faults);
         Some(partial)
     });
-    let defaults = defaults.optional().unwrap_or_default();
-    let items = top.read("services", faults, Node::items).required("services", "list the services", faults);
-    let known: Vec<&str> = ["name", "target", "labels"].iter().chain(SHARED).copied().collect();
-    let read = |node: Node<'_>| {
-        let table = node.table(&known, faults)?;
-        Some((node.path, service(&table, &defaults, signals, faults)?))
-    };
-    items.unwrap_or_default().into_iter().filter_map(read).collect()
+    defaults.optional().unwrap_or_default()
 }
 
-fn service(
-    table: &Table<'_>,
+/// Reads the list of services over `defaults`: each valid service with the path of its key.
+pub fn services(
+    list: &Node<'_>,
+    defaults: &Partial,
+    signals: &Declared<SignalTemplate>,
+    faults: &mut Faults,
+) -> Option<Vec<(String, ServiceSpec)>> {
+    let known: Vec<&str> = ["name", "target", "labels"].iter().chain(SHARED).copied().collect();
+    let read = |node: Node<'_>, faults: &mut Faults| {
+        let table = node.table(&known, faults)?;
+        let id = table.read("name", faults, service_id).required(&table.at("name"), "write namespace/name", faults);
+        let target = table.read("target", faults, |node, faults| target(node, id.as_ref(), faults));
+        Some((node.path, service(&table, id, target, defaults, signals, faults)?))
+    };
+    Some(list.items(faults)?.into_iter().filter_map(|node| read(node, faults)).collect())
+}
+
+/// Reads the `spec` of an object that declares the service `id`. Its target lies in its own namespace, whatever is
+/// written: an object has no say elsewhere. A paused one is observed.
+pub fn spec_of_object(
+    node: &Node<'_>,
+    id: &ServiceId,
     defaults: &Partial,
     signals: &Declared<SignalTemplate>,
     faults: &mut Faults,
 ) -> Option<ServiceSpec> {
-    let id = table.read("name", faults, service_id).required(&table.at("name"), "write namespace/name", faults);
-    let target = table.read("target", faults, |node, faults| target(node, id.as_ref(), faults));
+    let known: Vec<&str> = ["target", "labels", "paused"].iter().chain(SHARED).copied().collect();
+    let table = node.table(&known, faults)?;
+    let target = table.read("target", faults, |node, faults| {
+        let table = node.table(&["kind", "name"], faults)?;
+        target_of(&table, Given::Absent, Some(id), faults)
+    });
+    let paused = table.read("paused", faults, Node::flag).or_default(false);
+    let spec = service(&table, Some(id.clone()), target, defaults, signals, faults)?;
+    Some(if paused? { ServiceSpec { mode: Mode::Observe, ..spec } } else { spec })
+}
+
+fn service(
+    table: &Table<'_>,
+    id: Option<ServiceId>,
+    target: Given<TargetRef>,
+    defaults: &Partial,
+    signals: &Declared<SignalTemplate>,
+    faults: &mut Faults,
+) -> Option<ServiceSpec> {
     let labels = table.read("labels", faults, labels);
     let own = Partial::read(table, signals, faults);
     let bounds_of_its_own = own.min != Given::Absent || own.max != Given::Absent;
@@ -206,8 +232,17 @@ fn service_id(node: &Node<'_>, faults: &mut Faults) -> Option<ServiceId> {
 
 fn target(node: &Node<'_>, service: Option<&ServiceId>, faults: &mut Faults) -> Option<TargetRef> {
     let table = node.table(&["kind", "namespace", "name"], faults)?;
-    let kind = table.read("kind", faults, |node, faults| node.word(&["Deployment", "StatefulSet"], faults));
     let namespace = table.read("namespace", faults, Node::text);
+    target_of(&table, namespace, service, faults)
+}
+
+fn target_of(
+    table: &Table<'_>,
+    namespace: Given<&str>,
+    service: Option<&ServiceId>,
+    faults: &mut Faults,
+) -> Option<TargetRef> {
+    let kind = table.read("kind", faults, |node, faults| node.word(&["Deployment", "StatefulSet"], faults));
     let name = table.read("name", faults, Node::text);
     let namespace = namespace.or_default(service.map_or("", ServiceId::namespace))?;
     let name = name.or_default(service.map_or("", ServiceId::name))?;

@@ -21,7 +21,7 @@ const ROLES: &[&str] = &["arrival_rate", "latency", "cpu", "error_ratio"];
 
 /// What a section with free names declares. A name counts as declared even if its content is faulty, so that
 /// one fault does not raise a second one where the name is used.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Declared<T> {
     /// All names.
     pub names: Vec<String>,

@@ -1,6 +1,7 @@
 //! A cursor over the parsed file that knows its path, so that a fault in one place does not hide the next:
 //! each read either yields a value or notes why not.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -60,6 +61,7 @@ pub struct Node<'a> {
     /// The key, from the top of the file.
     pub path: String,
     value: &'a Value,
+    spelling: Spelling,
 }
 
 /// A mapping whose keys are known.
@@ -68,27 +70,59 @@ pub struct Table<'a> {
     /// The key, from the top of the file.
     pub path: String,
     entries: &'a Map<String, Value>,
+    spelling: Spelling,
+}
+
+/// How known keys are written. This module names them as the file does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spelling {
+    /// `error_ratio`: the settings file.
+    File,
+    /// `errorRatio`: objects of the Kubernetes API.
+    Object,
+}
+
+impl Spelling {
+    fn of(self, key: &str) -> Cow<'_, str> {
+        let mut words = key.split('_');
+        let first = words.next().unwrap_or_default();
+        if self == Self::File || first.len() == key.len() {
+            return Cow::Borrowed(key);
+        }
+        Cow::Owned(words.fold(first.to_owned(), |mut text, word| {
+            let mut letters = word.chars();
+            text.extend(letters.next().map(|letter| letter.to_ascii_uppercase()));
+            text + letters.as_str()
+        }))
+    }
 }
 
 impl<'a> Node<'a> {
     /// Returns the top of the file.
     pub fn top(value: &'a Value) -> Self {
-        Self { path: String::new(), value }
+        Self { path: String::new(), value, spelling: Spelling::File }
+    }
+
+    /// Returns the `spec` of an object of the Kubernetes API.
+    pub fn spec_of_object(value: &'a Value) -> Self {
+        Self { path: "spec".to_owned(), value, spelling: Spelling::Object }
     }
 
     /// Returns the mapping of which all keys are among `known`; other keys are noted with the nearest known one.
     pub fn table(&self, known: &[&str], faults: &mut Faults) -> Option<Table<'a>> {
         let entries = self.mapping(faults)?;
+        let spelled: Vec<Cow<'_, str>> = known.iter().map(|key| self.spelling.of(key)).collect();
+        let known: Vec<&str> = spelled.iter().map(AsRef::as_ref).collect();
         for key in entries.keys().filter(|key| !known.contains(&key.as_str())) {
-            faults.add(key_path(&self.path, key), unknown("key", key, known));
+            faults.add(key_path(&self.path, key), unknown("key", key, &known));
         }
-        Some(Table { path: self.path.clone(), entries })
+        Some(Table { path: self.path.clone(), entries, spelling: self.spelling })
     }
 
     /// Returns the entries of a mapping with free names.
     pub fn named(&self, faults: &mut Faults) -> Option<Vec<(&'a str, Self)>> {
         let entry =
-            |(name, value): (&'a String, &'a Value)| (name.as_str(), Self { path: key_path(&self.path, name), value });
+            |(name, value): (&'a String, &'a Value)| (name.as_str(), self.inner(key_path(&self.path, name), value));
         Some(self.mapping(faults)?.iter().map(entry).collect())
     }
 
@@ -96,11 +130,16 @@ impl<'a> Node<'a> {
     pub fn items(&self, faults: &mut Faults) -> Option<Vec<Self>> {
         match self.value {
             Value::Array(items) => {
-                let item = |(index, value)| Self { path: format!("{}[{index}]", self.path), value };
+                let item = |(index, value)| self.inner(format!("{}[{index}]", self.path), value);
                 Some(items.iter().enumerate().map(item).collect())
             }
             other => self.wrong(other, "a list", faults),
         }
+    }
+
+    /// Tells whether this is the text `word`.
+    pub fn is(&self, word: &str) -> bool {
+        self.value.as_str() == Some(word)
     }
 
     /// Returns a text that is not empty.
@@ -181,6 +220,10 @@ impl<'a> Node<'a> {
         None
     }
 
+    fn inner(&self, path: String, value: &'a Value) -> Self {
+        Self { path, value, spelling: self.spelling }
+    }
+
     fn mapping(&self, faults: &mut Faults) -> Option<&'a Map<String, Value>> {
         match self.value {
             Value::Object(entries) => Some(entries),
@@ -196,12 +239,12 @@ impl<'a> Node<'a> {
 impl<'a> Table<'a> {
     /// Returns the path of a key.
     pub fn at(&self, key: &str) -> String {
-        key_path(&self.path, key)
+        key_path(&self.path, &self.spelling.of(key))
     }
 
     /// Tells whether a key is written with the value `null`.
     pub fn is_null(&self, key: &str) -> bool {
-        self.entries.get(key).is_some_and(Value::is_null)
+        self.entries.get(&*self.spelling.of(key)).is_some_and(Value::is_null)
     }
 
     /// Reads a key; `null` counts as not written.
@@ -211,9 +254,12 @@ impl<'a> Table<'a> {
         faults: &mut Faults,
         read: impl FnOnce(&Node<'a>, &mut Faults) -> Option<T>,
     ) -> Given<T> {
-        match self.entries.get(key) {
+        match self.entries.get(&*self.spelling.of(key)) {
             None | Some(Value::Null) => Given::Absent,
-            Some(value) => read(&Node { path: self.at(key), value }, faults).map_or(Given::Faulty, Given::Is),
+            Some(value) => {
+                let node = Node { path: self.at(key), value, spelling: self.spelling };
+                read(&node, faults).map_or(Given::Faulty, Given::Is)
+            }
         }
     }
 }

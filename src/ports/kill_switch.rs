@@ -6,7 +6,7 @@ use crate::model::KillState;
 
 /// A switch that people turn and flyball reads.
 pub trait KillSwitch: Send + Sync + 'static {
-    /// Returns the state as last seen; no I/O, at most a second old. Older counts as unreadable.
+    /// Returns the state as last seen; no I/O. What is older than its source vouches for counts as unreadable.
     fn seen(&self) -> KillState;
 
     /// Reads the state from its source now; for the write gate, right before a write. A source that does not

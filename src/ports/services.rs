@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::model::{ChangeSet, DecisionId, DecisionRecord, Effect, ServiceId, ServiceSpec, WriteOutcome};
@@ -33,7 +34,19 @@ pub enum News {
     Quarantined(Option<String>),
 }
 
-/// The declarations of services.
+/// Judges declarations as owners write them, against what the settings know.
+pub trait Declarations: Send + Sync + 'static {
+    /// Returns the service `id` that the `spec` of an object declares.
+    ///
+    /// # Errors
+    /// All faults, each with its place and its remedy.
+    fn read(&self, id: &ServiceId, spec: &Value) -> Result<ServiceSpec, Vec<String>>;
+
+    /// Returns for each service what keeps it from standing beside those before it; nothing for most.
+    fn collisions(&self, services: &[ServiceSpec]) -> Vec<Vec<String>>;
+}
+
+/// Who is supervised, from wherever that is declared.
 pub trait Services: Send + Sync + 'static {
     /// Returns the services declared now and every later set. `None` until they are known for the first time: a
     /// declaration that cannot be read yet, or any more, is not one that was taken back.

@@ -8,6 +8,7 @@ mod console;
 mod contract_cluster;
 mod contract_journal;
 mod contract_prometheus;
+mod contract_services;
 mod golden_explain;
 mod golden_metrics;
 mod kubernetes_double;

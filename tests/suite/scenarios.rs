@@ -3,4 +3,4 @@
 mod faults;
 mod loops;
 mod turnover;
-mod world;
+pub mod world;

@@ -1,19 +1,25 @@
 //! The Kubernetes API as a [`Cluster`]: replicas of `Deployment`s and `StatefulSet`s.
 //!
-//! Two ways lead to the API server, and they never mix. Watches feed a view from which the loop takes its
-//! [`TargetReading`]s without I/O; the write gate reads and writes live. Nothing written is ever taken from a view.
+//! Two ways lead to the API server, and they never mix. Watches feed mirrors from which the loop takes its
+//! [`TargetReading`]s without I/O; the write gate reads and writes live. Nothing written is ever taken from a mirror.
 //!
 //! | file | what |
 //! |---|---|
 //! | [`client`] | the connection: access, timeouts, no retries |
 //! | `workload` | the fields read of an object |
-//! | `view` | what a watch has seen, and how current it is |
-//! | `watch` | the task that feeds a view |
+//! | `mirror` | what a watch has seen, and how current it is |
+//! | `watch` | the task that feeds a mirror |
+//! | `view` | a target as the loop reads it from a mirror |
+//! | [`kill_map`] | the kill switch as a ConfigMap |
+//! | [`loops`] | services as `ServiceLoop` objects |
 //! | `scale` | the live read and the one conditional write |
 //! | `failure` | what an error means |
 
 pub mod client;
 mod failure;
+pub mod kill_map;
+pub mod loops;
+mod mirror;
 mod scale;
 mod view;
 mod watch;
@@ -33,8 +39,9 @@ use crate::ports::{Cluster, ClusterError, Live};
 
 pub use client::{Access, ConnectError, Timeouts, connect};
 
-use view::View;
-use watch::Watcher;
+use mirror::Mirror;
+use watch::{Selected, Watcher};
+use workload::Workload;
 
 /// Objects of one kind in one namespace: what one watch sees.
 type Place = (TargetKind, String);
@@ -47,9 +54,9 @@ pub struct Kubernetes {
     changes: tokio::sync::watch::Sender<u64>,
 }
 
-/// A view, and the task that feeds it.
+/// A mirror, and the task that feeds it.
 struct Watched {
-    view: Arc<Mutex<View>>,
+    mirror: Arc<Mutex<Mirror<Workload>>>,
     names: BTreeSet<String>,
     _feeder: AbortOnDropHandle<()>,
 }
@@ -61,22 +68,23 @@ impl Kubernetes {
     }
 
     fn watch(&self, (kind, namespace): &Place, names: BTreeSet<String>) -> Watched {
-        let view = Arc::new(Mutex::new(View::new(*kind, Instant::now())));
+        let mirror = Arc::new(Mutex::new(Mirror::new(Instant::now())));
         let feeder = Watcher {
             client: self.client.clone(),
             path: scale::collection_of(*kind, namespace),
-            view: Arc::clone(&view),
+            selected: Selected::default(),
+            mirror: Arc::clone(&mirror),
             changes: self.changes.clone(),
             timeouts: self.timeouts,
         };
-        Watched { view, names, _feeder: AbortOnDropHandle::new(tokio::spawn(feeder.run())) }
+        Watched { mirror, names, _feeder: AbortOnDropHandle::new(tokio::spawn(feeder.run())) }
     }
 
     /// Returns which views are not current and why; empty when all are.
     pub fn waiting_for(&self) -> Vec<String> {
         let now = Instant::now();
         let why = |((kind, namespace), watched): (&Place, &Watched)| {
-            let reason = watched.view.lock().waiting_for(now)?;
+            let reason = watched.mirror.lock().waiting_for(now)?;
             Some(format!("{}s in {namespace}: {reason}", kind.as_str()))
         };
         self.watched.read().iter().filter_map(why).collect()
@@ -93,7 +101,7 @@ impl Cluster for Kubernetes {
         let watched = self.watched.read();
         match watched.get(&(target.kind, target.namespace.clone())) {
             Some(watched) if watched.names.contains(&target.name) => {
-                watched.view.lock().reading(&target.name, Instant::now())
+                view::reading(&watched.mirror.lock(), target.kind, &target.namespace, &target.name, Instant::now())
             }
             _ => TargetReading::Unknown { reason: "not watched".to_owned() },
         }

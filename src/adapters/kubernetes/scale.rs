@@ -13,7 +13,7 @@ use super::failure::classify;
 use super::workload::Workload;
 
 /// The field manager of every write.
-const FIELD_MANAGER: &str = "flyball";
+pub(super) const FIELD_MANAGER: &str = "flyball";
 
 /// Reads the scale of `target`.
 pub(super) async fn read(client: &Client, target: &TargetRef, timeouts: Timeouts) -> Result<Live, ClusterError> {

@@ -1,4 +1,4 @@
-//! The task behind a view: list, then watch from there; list again when changes were missed; wait between failures.
+//! The task behind a mirror: list, then watch from there; list again when changes were missed; wait between failures.
 //!
 //! kube's own `watcher` keeps bookmarks to itself, and they are the only sign of life of a quiet cluster. This is
 //! the same state machine with them.
@@ -13,14 +13,14 @@ use kube::Client;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::Request;
 use parking_lot::Mutex;
+use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::client::Timeouts;
 use super::failure::explain;
-use super::view::View;
-use super::workload::{Workload, WorkloadList};
+use super::mirror::{Mirror, Object};
 
 /// Objects asked for at once.
 const PAGE: u32 = 500;
@@ -31,18 +31,47 @@ const FORBIDDEN_PAUSE: Duration = Duration::from_mins(1);
 /// How much later than its own end a watch may be, at least, before its connection counts as dead.
 const LEAST_GRACE: Duration = Duration::from_secs(1);
 
-/// One watch, and the view it feeds.
-pub(super) struct Watcher {
+/// One watch, and the mirror it feeds.
+pub(super) struct Watcher<T> {
     /// The connection.
     pub(super) client: Client,
     /// Path of the collection.
     pub(super) path: String,
-    /// The view.
-    pub(super) view: Arc<Mutex<View>>,
+    /// Labels and fields by which objects are selected; empty for all.
+    pub(super) selected: Selected,
+    /// The mirror.
+    pub(super) mirror: Arc<Mutex<Mirror<T>>>,
     /// Counts what came in, for whoever waits for it.
     pub(super) changes: watch::Sender<u64>,
     /// Deadlines.
     pub(super) timeouts: Timeouts,
+}
+
+/// Which objects of a collection are watched.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Selected {
+    /// By labels, as `kubectl -l` takes them.
+    pub(super) labels: Option<String>,
+    /// By fields.
+    pub(super) fields: Option<String>,
+}
+
+/// A page of a list.
+#[derive(Deserialize)]
+#[serde(bound(deserialize = "T: Object"))]
+struct Page<T> {
+    metadata: ListMetadata,
+    /// Go writes an empty list as null.
+    items: Option<Vec<T>>,
+}
+
+/// Version of a list, and where it goes on.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ListMetadata {
+    resource_version: String,
+    /// Token of the next page; empty on the last one.
+    r#continue: String,
 }
 
 /// Why a list or a watch ended.
@@ -57,20 +86,20 @@ enum Stop {
     Forbidden(String),
 }
 
-impl Watcher {
+impl<T: Object> Watcher<T> {
     /// Runs until dropped.
     pub(super) async fn run(self) {
         let mut failures = 0_u32;
         loop {
             let began = Instant::now();
-            let resume = self.view.lock().resume();
+            let resume = self.mirror.lock().resume();
             let stop = match resume {
                 None => self.list().await.err(),
                 Some(version) => Some(self.follow(version).await),
             };
             let pause = match stop {
                 None => {
-                    info!(path = self.path, "targets listed");
+                    info!(path = self.path, "listed");
                     continue;
                 }
                 // A server that ends watches at once would else be asked in a hot loop.
@@ -80,7 +109,7 @@ impl Watcher {
                 }
                 Some(Stop::Over) => self.pause(&mut failures, "the watch ended at once".to_owned()),
                 Some(Stop::Lost) => {
-                    self.view.lock().lost();
+                    self.mirror.lock().lost();
                     self.notify();
                     self.pause(&mut failures, "changes were missed, listing again".to_owned())
                 }
@@ -93,8 +122,8 @@ impl Watcher {
 
     /// Notes a failure and returns how long to wait after it.
     fn pause(&self, failures: &mut u32, reason: String) -> Duration {
-        warn!(path = self.path, reason, failures, "targets cannot be watched");
-        self.view.lock().failed(reason);
+        warn!(path = self.path, reason, failures, "cannot be watched");
+        self.mirror.lock().failed(reason);
         self.notify();
         let pause = PAUSES.0.saturating_mul(2_u32.saturating_pow(*failures)).min(PAUSES.1);
         *failures = failures.saturating_add(1);
@@ -106,13 +135,19 @@ impl Watcher {
     async fn list(&self) -> Result<(), Stop> {
         let (mut objects, mut token, mut version) = (Vec::new(), None, None);
         loop {
-            let parameters = ListParams { limit: Some(PAGE), continue_token: token.take(), ..ListParams::default() };
+            let parameters = ListParams {
+                limit: Some(PAGE),
+                continue_token: token.take(),
+                label_selector: self.selected.labels.clone(),
+                field_selector: self.selected.fields.clone(),
+                ..ListParams::default()
+            };
             let request =
                 Request::new(&self.path).list(&parameters).map_err(|error| Stop::Failed(error.to_string()))?;
             let answer = tokio::time::timeout(self.timeouts.list, self.client.request_text(request)).await;
             let late = |_| Stop::Failed(format!("no list within {:?}", self.timeouts.list));
             let text = answer.map_err(late)?.map_err(|error| stop(&error))?;
-            let page: WorkloadList =
+            let page: Page<T> =
                 serde_json::from_str(&text).map_err(|error| Stop::Failed(format!("malformed list: {error}")))?;
             objects.extend(page.items.unwrap_or_default());
             // The first page dates the list: a watch from there misses nothing of the later ones.
@@ -123,7 +158,7 @@ impl Watcher {
             token = Some(page.metadata.r#continue);
         }
         let version = version.ok_or_else(|| Stop::Failed("malformed list: it has no version".to_owned()))?;
-        let believed = self.view.lock().listed(version, &objects, Instant::now());
+        let believed = self.mirror.lock().listed(version, objects, Instant::now());
         self.notify();
         believed.map_err(|older| Stop::Failed(older.to_string()))
     }
@@ -134,12 +169,17 @@ impl Watcher {
         let ends = Instant::now() + length + (length / 10).max(LEAST_GRACE);
         let dead = || Stop::Failed("the watch went silent, its connection counts as dead".to_owned());
         let seconds = u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
-        let parameters = WatchParams { timeout: Some(seconds), ..WatchParams::default() };
+        let parameters = WatchParams {
+            timeout: Some(seconds),
+            label_selector: self.selected.labels.clone(),
+            field_selector: self.selected.fields.clone(),
+            ..WatchParams::default()
+        };
         let request = match Request::new(&self.path).watch(&parameters, &version.to_string()) {
             Ok(request) => request,
             Err(error) => return Stop::Failed(error.to_string()),
         };
-        let events = match tokio::time::timeout_at(ends, self.client.request_events::<Workload>(request)).await {
+        let events = match tokio::time::timeout_at(ends, self.client.request_events::<T>(request)).await {
             Ok(Ok(events)) => events,
             Ok(Err(error)) => return stop(&error),
             Err(_) => return dead(),
@@ -159,13 +199,13 @@ impl Watcher {
         }
     }
 
-    fn take(&self, event: WatchEvent<Workload>) -> Result<(), Stop> {
+    fn take(&self, event: WatchEvent<T>) -> Result<(), Stop> {
         let now = Instant::now();
         match event {
-            WatchEvent::Added(object) | WatchEvent::Modified(object) => self.view.lock().changed(&object, now),
-            WatchEvent::Deleted(object) => self.view.lock().deleted(&object, now),
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => self.mirror.lock().changed(object, now),
+            WatchEvent::Deleted(object) => self.mirror.lock().deleted(&object, now),
             WatchEvent::Bookmark(bookmark) => {
-                self.view.lock().bookmarked(bookmark.metadata.resource_version.parse().ok(), now);
+                self.mirror.lock().bookmarked(bookmark.metadata.resource_version.parse().ok(), now);
             }
             WatchEvent::Error(status) => return Err(stop(&kube::Error::Api(status))),
         }

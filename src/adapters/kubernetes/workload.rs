@@ -9,6 +9,8 @@ use serde_json::Value;
 
 use crate::model::{Stuck, TargetKind, TargetState};
 
+use super::mirror::{Metadata, Object};
+
 /// Characters kept of a message of the server.
 const LONGEST_MESSAGE: usize = 200;
 
@@ -23,23 +25,10 @@ pub(super) struct Workload {
     status: Status,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Metadata {
-    /// Its name.
-    pub(super) name: String,
-    /// Identity across re-creation.
-    pub(super) uid: String,
-    /// Version of the object.
-    pub(super) resource_version: String,
-    generation: i64,
-    managed_fields: Vec<ManagedField>,
-}
-
 /// Which fields somebody owns, as far as the replicas are concerned.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct ManagedField {
+pub(super) struct ManagedField {
     manager: String,
     /// RFC 3339 in UTC, so that texts order as times do.
     time: Option<String>,
@@ -88,24 +77,6 @@ struct Condition {
     message: String,
 }
 
-/// A page of a list.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(super) struct WorkloadList {
-    /// Version of the list, and where it goes on.
-    pub(super) metadata: ListMetadata,
-    /// The objects. Go writes an empty list as null.
-    pub(super) items: Option<Vec<Workload>>,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct ListMetadata {
-    /// Version of the list.
-    pub(super) resource_version: String,
-    /// Token of the next page; empty on the last one.
-    pub(super) r#continue: String,
-}
-
 /// Why a number of replicas cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum OddReplicas {
@@ -120,12 +91,13 @@ pub(super) enum OddReplicas {
     },
 }
 
-impl Workload {
-    /// Returns the version as a number; `None` if it is none.
-    pub(super) fn version(&self) -> Option<u64> {
-        self.metadata.resource_version.parse().ok()
+impl Object for Workload {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
     }
+}
 
+impl Workload {
     /// Returns the state of the object itself (not of its scale).
     pub(super) fn state(&self, kind: TargetKind) -> Result<TargetState, OddReplicas> {
         let wanted = self.spec.as_ref().and_then(|spec| spec.replicas.as_ref()).ok_or(OddReplicas::Absent)?;

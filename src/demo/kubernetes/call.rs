@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::faults::Verb;
 use super::objects::Author;
-use super::resource::Resource;
+use super::resource::{Resource, Subresource};
 use super::status::Refusal;
 
 /// Largest request body read, as in a real server.
@@ -39,8 +39,8 @@ pub struct Place {
     pub namespace: Option<String>,
     /// Which object; `None` for the collection.
     pub name: Option<String>,
-    /// Whether it is the scale of the object.
-    pub scale: bool,
+    /// Which part of the object; `None` for all of it.
+    pub part: Option<Subresource>,
 }
 
 impl Call {
@@ -55,7 +55,7 @@ impl Call {
         let verb = verb(&parts.method, &place, flag(&query, "watch")).ok_or(Refusal::Method)?;
         let author = Author {
             manager: query.get("fieldManager").cloned().unwrap_or_else(|| user_agent(&parts.headers)),
-            through_scale: place.scale,
+            part: place.part,
             dry_run: match query.get("dryRun").map(String::as_str) {
                 None => false,
                 Some("All") => true,
@@ -96,6 +96,11 @@ impl Call {
         flag(&self.query, key)
     }
 
+    /// Returns the label selector; empty if there is none.
+    pub fn selector(&self) -> &str {
+        self.parameter("labelSelector").unwrap_or_default()
+    }
+
     /// Returns the one object that is meant: by path, or by the one field selector there is (`metadata.name=...`).
     ///
     /// # Errors
@@ -111,21 +116,30 @@ impl Place {
     /// Returns what a path points at; `None` if it leads nowhere.
     fn of(path: &str) -> Option<Self> {
         let path: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-        let (group, rest) = match path.as_slice() {
-            ["api", "v1", rest @ ..] => ("", rest),
-            ["apis", "apps", "v1", rest @ ..] => ("apps", rest),
+        let (group, version, rest) = match path.as_slice() {
+            ["api", "v1", rest @ ..] => ("", "v1", rest),
+            ["apis", group, version, rest @ ..] => (*group, *version, rest),
             _ => return None,
         };
-        let (namespace, plural, name, scale) = match rest {
-            ["namespaces", namespace, plural] => (Some(namespace), plural, None, false),
-            ["namespaces", namespace, plural, name] => (Some(namespace), plural, Some(name), false),
-            ["namespaces", namespace, plural, name, "scale"] => (Some(namespace), plural, Some(name), true),
-            [plural] => (None, plural, None, false),
+        let (namespace, plural, name, part) = match rest {
+            ["namespaces", namespace, plural] => (Some(namespace), plural, None, None),
+            ["namespaces", namespace, plural, name] => (Some(namespace), plural, Some(name), None),
+            ["namespaces", namespace, plural, name, part] => (Some(namespace), plural, Some(name), Some(part)),
+            [plural] => (None, plural, None, None),
+            [plural, name] => (None, plural, Some(name), None),
             _ => return None,
         };
-        let resource = Resource::find(group, plural).filter(|resource| !scale || resource.scales())?;
+        let resource = Resource::find(group, version, plural)?;
+        // A collection may be asked for in all namespaces at once, an object lies where its kind does.
+        if (name.is_some() || namespace.is_some()) && resource.namespaced() != namespace.is_some() {
+            return None;
+        }
+        let part = match part {
+            Some(part) => Some(resource.subresource(part)?),
+            None => None,
+        };
         let owned = |text: Option<&&str>| text.map(|text| (*text).to_owned());
-        Some(Self { resource, namespace: owned(namespace), name: owned(name), scale })
+        Some(Self { resource, namespace: owned(namespace), name: owned(name), part })
     }
 }
 
@@ -134,10 +148,10 @@ fn verb(method: &Method, place: &Place, watch: bool) -> Option<Verb> {
         (&Method::GET, _) if watch => Verb::Watch,
         (&Method::GET, Some(_)) => Verb::Get,
         (&Method::GET, None) => Verb::List,
-        (&Method::POST, None) if place.namespace.is_some() => Verb::Create,
+        (&Method::POST, None) if place.namespace.is_some() == place.resource.namespaced() => Verb::Create,
         (&Method::PUT, Some(_)) => Verb::Update,
         (&Method::PATCH, Some(_)) => Verb::Patch,
-        (&Method::DELETE, Some(_)) if !place.scale => Verb::Delete,
+        (&Method::DELETE, Some(_)) if place.part.is_none() => Verb::Delete,
         _ => return None,
     })
 }
@@ -166,7 +180,11 @@ mod tests {
         let place = Place::of("/apis/apps/v1/namespaces/shop/deployments/checkout/scale").unwrap();
         assert_eq!(place.resource, Resource::Deployments);
         assert_eq!((place.namespace.as_deref(), place.name.as_deref()), (Some("shop"), Some("checkout")));
-        assert!(place.scale);
+        assert_eq!(place.part, Some(Subresource::Scale));
+        let place = Place::of("/apis/flyball.dev/v1alpha1/namespaces/shop/serviceloops/checkout/status").unwrap();
+        assert_eq!((place.resource, place.part), (Resource::ServiceLoops, Some(Subresource::Status)));
+        let place = Place::of("/apis/flyball.dev/v1alpha1/platformbounds/flyball").unwrap();
+        assert_eq!((place.namespace, place.name.as_deref()), (None, Some("flyball")));
         assert_eq!(Place::of("/api/v1/configmaps").unwrap().namespace, None);
         for nowhere in [
             "/",
@@ -175,6 +193,9 @@ mod tests {
             "/api/v1/namespaces/a/configmaps/b/scale",
             "/apis/apps/v1/namespaces/shop/deployments/checkout/status",
             "/apis/apps/v1/namespaces/shop/pods",
+            "/apis/apps/v1/deployments/checkout",
+            "/apis/flyball.dev/v1alpha1/namespaces/shop/platformbounds/flyball",
+            "/apis/flyball.dev/v1/namespaces/shop/serviceloops",
         ] {
             assert_eq!(Place::of(nowhere), None, "{nowhere}");
         }

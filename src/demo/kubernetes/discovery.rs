@@ -1,5 +1,7 @@
 //! The documents by which clients find their way in the API double.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::resource::Resource;
@@ -9,22 +11,30 @@ pub fn document(path: &str) -> Option<Value> {
     Some(match path.trim_end_matches('/') {
         "/version" => json!({ "major": "1", "minor": "33", "gitVersion": "v1.33.0+double", "platform": "double" }),
         "/api" => json!({ "kind": "APIVersions", "versions": ["v1"] }),
-        "/apis" => {
-            let version = json!({ "groupVersion": "apps/v1", "version": "v1" });
-            let group = json!({ "name": "apps", "versions": [version], "preferredVersion": version });
-            json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [group] })
-        }
+        "/apis" => json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": groups() }),
         "/api/v1" => resources("v1"),
-        "/apis/apps/v1" => resources("apps/v1"),
-        _ => return None,
+        path => {
+            let version = path.strip_prefix("/apis/")?;
+            Resource::ALL.into_iter().any(|resource| resource.api_version() == version).then(|| resources(version))?
+        }
     })
+}
+
+fn groups() -> Vec<Value> {
+    let versions: BTreeSet<String> = Resource::ALL.into_iter().map(Resource::api_version).collect();
+    let group = |both: &String| {
+        let (group, version) = both.split_once('/')?;
+        let version = json!({ "groupVersion": both, "version": version });
+        Some(json!({ "name": group, "versions": [version], "preferredVersion": version }))
+    };
+    versions.iter().filter_map(group).collect()
 }
 
 fn resources(version: &str) -> Value {
     let mut listed = Vec::new();
     for resource in Resource::ALL.into_iter().filter(|resource| resource.api_version() == version) {
         listed.push(json!({
-            "name": resource.plural(), "singularName": resource.kind().to_lowercase(), "namespaced": true,
+            "name": resource.plural(), "singularName": resource.kind().to_lowercase(), "namespaced": resource.namespaced(),
             "kind": resource.kind(), "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
         }));
         if resource.scales() {

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::resource::{self, Resource, set, text, unset};
+use super::resource::{self, Resource, Subresource, set, text, unset};
 use super::status::Refusal;
 
 /// Changes kept for watches that have fallen behind; older ones are compacted away.
@@ -47,8 +47,8 @@ pub struct Write {
 pub struct Author {
     /// Field manager.
     pub manager: String,
-    /// Through the scale subresource.
-    pub through_scale: bool,
+    /// Through which subresource.
+    pub part: Option<Subresource>,
     /// Check and answer, but store nothing.
     pub dry_run: bool,
 }
@@ -56,7 +56,7 @@ pub struct Author {
 impl Author {
     /// Returns an author who writes to the object itself.
     pub fn named(manager: &str) -> Self {
-        Self { manager: manager.to_owned(), through_scale: false, dry_run: false }
+        Self { manager: manager.to_owned(), part: None, dry_run: false }
     }
 }
 
@@ -242,12 +242,16 @@ impl Objects {
         let uid = resource::uid(&format!("{key:?} {}", store.version));
         set(&mut object, &["kind"], json!(resource.kind()));
         set(&mut object, &["apiVersion"], json!(resource.api_version()));
-        set(&mut object, &["metadata", "namespace"], json!(namespace));
+        if resource.namespaced() {
+            set(&mut object, &["metadata", "namespace"], json!(namespace));
+        }
         set(&mut object, &["metadata", "uid"], json!(uid));
         set(&mut object, &["metadata", "creationTimestamp"], json!(time));
-        unset(&mut object, &["status"]);
-        if resource.scales() {
+        if resource.has_status() {
+            unset(&mut object, &["status"]);
             set(&mut object, &["metadata", "generation"], json!(1));
+        }
+        if resource.scales() {
             set(&mut object, &["status"], json!({}));
             resource::own_replicas(&mut object, &author.manager, false, &time);
         }
@@ -297,9 +301,11 @@ impl Objects {
                 set(&mut new, &["metadata", field], value.clone());
             }
         }
-        for field in ["kind", "apiVersion", "status"] {
-            if let Some(value) = old.get(field) {
-                set(&mut new, &[field], value.clone());
+        let apart = resource.has_status() && author.part != Some(Subresource::Status);
+        for field in ["kind", "apiVersion"].into_iter().chain(apart.then_some("status")) {
+            match old.get(field) {
+                Some(value) => set(&mut new, &[field], value.clone()),
+                None => unset(&mut new, &[field]),
             }
         }
         resource::check(resource, &mut new)?;
@@ -307,12 +313,13 @@ impl Objects {
             return Ok(old);
         }
         let (from, to) = (replicas_of(&old), replicas_of(&new));
-        if resource.scales() && new.get("spec") != old.get("spec") {
+        if resource.has_status() && new.get("spec") != old.get("spec") {
             let generation = old.pointer("/metadata/generation").and_then(Value::as_u64).unwrap_or(0);
             set(&mut new, &["metadata", "generation"], json!(generation.saturating_add(1)));
         }
         if from != to {
-            resource::own_replicas(&mut new, &author.manager, author.through_scale, &seconds_now());
+            let through_scale = author.part == Some(Subresource::Scale);
+            resource::own_replicas(&mut new, &author.manager, through_scale, &seconds_now());
         }
         if author.dry_run {
             return Ok(Arc::new(new));
@@ -438,7 +445,7 @@ mod tests {
     }
 
     fn scale_to(objects: &Objects, who: &str, replicas: u32, version: Option<&str>) -> Result<Arc<Value>, Refusal> {
-        let author = Author { through_scale: true, ..Author::named(who) };
+        let author = Author { part: Some(Subresource::Scale), ..Author::named(who) };
         objects.update(SHOP.0, SHOP.1, SHOP.2, &author, |old| {
             let mut new = old.clone();
             set(&mut new, &["spec", "replicas"], json!(replicas));

@@ -14,60 +14,136 @@ pub enum Resource {
     StatefulSets,
     /// `v1` `ConfigMap`.
     ConfigMaps,
+    /// `events.k8s.io/v1` `Event`.
+    Events,
+    /// `flyball.dev/v1alpha1` `ServiceLoop`, without the checks of its schema.
+    ServiceLoops,
+    /// `flyball.dev/v1alpha1` `PlatformBound`, without the checks of its schema.
+    PlatformBounds,
+}
+
+/// What there is to know of a kind.
+struct Facts {
+    group: &'static str,
+    version: &'static str,
+    plural: &'static str,
+    kind: &'static str,
+    namespaced: bool,
+    subresource: Option<Subresource>,
+}
+
+/// A part of an object that is read and written by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subresource {
+    /// Its replicas.
+    Scale,
+    /// What its controller says of it.
+    Status,
+}
+
+impl Subresource {
+    /// Returns the name in paths.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scale => "scale",
+            Self::Status => "status",
+        }
+    }
 }
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Deployments, Self::StatefulSets, Self::ConfigMaps];
+    pub const ALL: [Self; 6] = [
+        Self::Deployments,
+        Self::StatefulSets,
+        Self::ConfigMaps,
+        Self::Events,
+        Self::ServiceLoops,
+        Self::PlatformBounds,
+    ];
 
-    /// Returns the kind served under `plural` in `group` (empty for the core group).
-    pub fn find(group: &str, plural: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|one| one.group() == group && one.plural() == plural)
+    fn facts(self) -> Facts {
+        let facts = |group, version, plural, kind, subresource| Facts {
+            group,
+            version,
+            plural,
+            kind,
+            namespaced: self != Self::PlatformBounds,
+            subresource,
+        };
+        match self {
+            Self::Deployments => facts("apps", "v1", "deployments", "Deployment", Some(Subresource::Scale)),
+            Self::StatefulSets => facts("apps", "v1", "statefulsets", "StatefulSet", Some(Subresource::Scale)),
+            Self::ConfigMaps => facts("", "v1", "configmaps", "ConfigMap", None),
+            Self::Events => facts("events.k8s.io", "v1", "events", "Event", None),
+            Self::ServiceLoops => {
+                facts("flyball.dev", "v1alpha1", "serviceloops", "ServiceLoop", Some(Subresource::Status))
+            }
+            Self::PlatformBounds => facts("flyball.dev", "v1alpha1", "platformbounds", "PlatformBound", None),
+        }
+    }
+
+    /// Returns the kind served under `plural` in a version of a group (empty for the core group).
+    pub fn find(group: &str, version: &str, plural: &str) -> Option<Self> {
+        let same = |facts: Facts| (facts.group, facts.version, facts.plural) == (group, version, plural);
+        Self::ALL.into_iter().find(|one| same(one.facts()))
     }
 
     /// Returns the API group; empty for the core group.
     pub fn group(self) -> &'static str {
-        match self {
-            Self::Deployments | Self::StatefulSets => "apps",
-            Self::ConfigMaps => "",
-        }
+        self.facts().group
     }
 
     /// Returns the name in paths.
     pub fn plural(self) -> &'static str {
-        match self {
-            Self::Deployments => "deployments",
-            Self::StatefulSets => "statefulsets",
-            Self::ConfigMaps => "configmaps",
-        }
+        self.facts().plural
     }
 
     /// Returns the kind as manifests write it.
     pub fn kind(self) -> &'static str {
-        match self {
-            Self::Deployments => "Deployment",
-            Self::StatefulSets => "StatefulSet",
-            Self::ConfigMaps => "ConfigMap",
-        }
+        self.facts().kind
     }
 
     /// Returns group and version as manifests write them.
-    pub fn api_version(self) -> &'static str {
-        match self {
-            Self::Deployments | Self::StatefulSets => "apps/v1",
-            Self::ConfigMaps => "v1",
-        }
+    pub fn api_version(self) -> String {
+        let Facts { group, version, .. } = self.facts();
+        if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") }
+    }
+
+    /// Tells whether its objects lie in namespaces.
+    pub fn namespaced(self) -> bool {
+        self.facts().namespaced
     }
 
     /// Tells whether it has a scale subresource (and with it `spec` and `status`).
     pub fn scales(self) -> bool {
-        self != Self::ConfigMaps
+        self.facts().subresource == Some(Subresource::Scale)
+    }
+
+    /// Returns its subresource of that name.
+    pub fn subresource(self, name: &str) -> Option<Subresource> {
+        self.facts().subresource.filter(|sub| sub.as_str() == name)
+    }
+
+    /// Tells whether the server counts the changes of its `spec`, and keeps `status` apart.
+    pub fn has_status(self) -> bool {
+        self.facts().subresource.is_some()
     }
 
     /// Returns the name in messages: `deployments.apps`, `configmaps`.
     pub fn qualified(self) -> String {
         if self.group().is_empty() { self.plural().to_owned() } else { format!("{}.{}", self.plural(), self.group()) }
     }
+}
+
+/// Tells whether `object` is meant by an equality-based label selector (`a=b,c`); all are by an empty one.
+pub fn selected(object: &Value, selector: &str) -> bool {
+    let labels = object.pointer("/metadata/labels");
+    selector.split(',').filter(|term| !term.is_empty()).all(|term| {
+        let (key, wanted) = term.split_once('=').map_or((term, None), |(key, value)| (key, Some(value)));
+        let found = labels.and_then(|labels| labels.get(key)).and_then(Value::as_str);
+        found.is_some_and(|found| wanted.is_none_or(|wanted| found == wanted.trim_start_matches('=')))
+    })
 }
 
 /// Returns the manifest of a Deployment with `replicas`, as somebody would apply it.
@@ -222,6 +298,22 @@ fn as_fields(value: &mut Value) -> Option<&mut Map<String, Value>> {
         *value = Value::Object(Map::new());
     }
     value.as_object_mut()
+}
+
+/// Returns `object` with the status of `written`.
+///
+/// # Errors
+/// `Bad` when `written` names another object.
+pub fn with_status(object: &Value, written: &Value) -> Result<Value, Refusal> {
+    if text(written, "/metadata/name") != text(object, "/metadata/name") {
+        return Err(Refusal::Bad("the name of the object does not match the name on the URL".to_owned()));
+    }
+    let mut changed = object.clone();
+    set(&mut changed, &["status"], written.get("status").cloned().unwrap_or(Value::Null));
+    for field in ["resourceVersion", "uid"] {
+        set(&mut changed, &["metadata", field], json!(text(written, &format!("/metadata/{field}"))));
+    }
+    Ok(changed)
 }
 
 #[cfg(test)]

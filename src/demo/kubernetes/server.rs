@@ -1,5 +1,5 @@
 //! A Kubernetes API server, as far as a controller of replicas meets one: `Deployment`s and `StatefulSet`s with
-//! their scale, ConfigMaps; versions, preconditions, dry runs, field managers, watches; errors in the API's form.
+//! their scale, ConfigMaps, Events, the objects of `flyball.dev`; versions, preconditions, dry runs, field managers, watches; errors in the API's form.
 //!
 //! Plain HTTP on loopback. It authenticates nobody and runs nothing: what runs is told to [`Objects`] by the plant.
 
@@ -20,7 +20,7 @@ use super::connection::{BreakableListener, Cut};
 use super::discovery;
 use super::faults::{Fault, Faults, Verb};
 use super::objects::Objects;
-use super::resource::{self, set, text, unset};
+use super::resource::{self, Subresource, set, text, unset};
 use super::status::Refusal;
 use super::watching::{self, Subscription};
 
@@ -148,7 +148,7 @@ fn create(objects: &Objects, call: &Call) -> Answered {
 }
 
 fn serve_object(objects: &Objects, call: &Call, name: &str) -> Answered {
-    let (resource, scale) = (call.place.resource, call.place.scale);
+    let (resource, part) = (call.place.resource, call.place.part);
     let namespace = call.place.namespace.as_deref().unwrap_or_default();
     let object = match call.verb {
         Verb::Delete => {
@@ -161,8 +161,10 @@ fn serve_object(objects: &Objects, call: &Call, name: &str) -> Answered {
         }
         Verb::Update => {
             let body = call.json()?;
-            objects.update(resource, namespace, name, &call.author, |old| {
-                if scale { resource::with_scale(old, &body) } else { Ok(body) }
+            objects.update(resource, namespace, name, &call.author, |old| match part {
+                Some(Subresource::Scale) => resource::with_scale(old, &body),
+                Some(Subresource::Status) => resource::with_status(old, &body),
+                None => Ok(body),
             })?
         }
         Verb::Patch => {
@@ -170,17 +172,17 @@ fn serve_object(objects: &Objects, call: &Call, name: &str) -> Answered {
                 return Err(Refusal::PatchType);
             }
             let patch = call.json()?;
-            objects.update(resource, namespace, name, &call.author, |old| {
-                if scale {
+            objects.update(resource, namespace, name, &call.author, |old| match part {
+                Some(Subresource::Scale) => {
                     resource::with_scale(old, &resource::merge(resource::scale_view(old), &patch))
-                } else {
-                    Ok(resource::merge(old.clone(), &patch))
                 }
+                Some(Subresource::Status) => resource::with_status(old, &resource::merge(old.clone(), &patch)),
+                None => Ok(resource::merge(old.clone(), &patch)),
             })?
         }
         Verb::Get | Verb::List | Verb::Watch | Verb::Create => objects.get(resource, namespace, name)?,
     };
-    let shown = if scale { &resource::scale_view(&object) } else { &*object };
+    let shown = if part == Some(Subresource::Scale) { &resource::scale_view(&object) } else { &*object };
     Ok(answer_json(StatusCode::OK, shown))
 }
 
@@ -199,7 +201,10 @@ fn list(objects: &Objects, call: &Call) -> Answered {
         set(&mut metadata, &["remainingItemCount"], json!(page.remaining));
     }
     let selected = call.selected_name()?;
-    let wanted = |object: &Value| selected.as_deref().is_none_or(|name| name == text(object, "/metadata/name"));
+    let wanted = |object: &Value| {
+        let named = selected.as_deref().is_none_or(|name| name == text(object, "/metadata/name"));
+        named && resource::selected(object, call.selector())
+    };
     let items = page.items.iter().filter(|object| wanted(object)).map(|object| {
         // Items of a list carry no type of their own.
         let mut item = Value::clone(object);
@@ -229,6 +234,7 @@ fn watch(server: &Server, call: &Call) -> Answered {
         resource: call.place.resource,
         namespace: call.place.namespace.clone(),
         name: call.selected_name()?,
+        labels: call.selector().to_owned(),
         from: call.number("resourceVersion")?.filter(|version| *version > 0),
         timeout: call.number("timeoutSeconds")?.map_or(WATCH_LIMIT, Duration::from_secs).min(WATCH_LIMIT),
         bookmarks: call.flag("allowWatchBookmarks"),

@@ -1,6 +1,6 @@
 //! A watch: one JSON event a line, until its time is over, the client leaves, or changes were compacted away.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::faults::Faults;
 use super::objects::{Happening, Objects};
-use super::resource::{Resource, text};
+use super::resource::{self, Resource, text};
 use super::status::Refusal;
 
 /// Time between two bookmarks; a real server sends one a minute, and one before a watch ends.
@@ -27,6 +27,8 @@ pub struct Subscription {
     pub namespace: Option<String>,
     /// Of which object; `None` for all.
     pub name: Option<String>,
+    /// With which labels; empty for all.
+    pub labels: String,
     /// From which version on; `None` for the state now, then every change.
     pub from: Option<u64>,
     /// How long.
@@ -42,6 +44,8 @@ struct Watch {
     frozen: watch::Receiver<bool>,
     seen: u64,
     ready: VecDeque<Bytes>,
+    /// Objects shown so far that a change of labels may take out of sight.
+    shown: BTreeSet<(String, String)>,
     ends: Instant,
     bookmark: Instant,
     ended: bool,
@@ -59,14 +63,16 @@ pub fn stream(
         frozen: faults.frozen(),
         seen: wanted.from.unwrap_or(0),
         ready: VecDeque::new(),
+        shown: BTreeSet::new(),
         ends: now + wanted.timeout,
         bookmark: now + BOOKMARK_INTERVAL,
         ended: false,
         objects,
         wanted,
     };
-    if watch.wanted.from.is_none() {
-        watch.send_present();
+    match watch.wanted.from {
+        None => watch.send_present(),
+        Some(_) => watch.note_present(),
     }
     futures::stream::unfold(watch, |mut watch| async move {
         let line = watch.next_line().await?;
@@ -82,6 +88,14 @@ impl Watch {
         for object in page.items {
             self.queue("ADDED", &object);
         }
+    }
+
+    /// Notes what the client knows of. That it is what there is now, and not at the client's version, is inexact, and
+    /// shows only if labels changed in between.
+    fn note_present(&mut self) {
+        let page = self.objects.list(self.wanted.resource, self.wanted.namespace.as_deref(), None, usize::MAX);
+        let selected = page.items.iter().filter(|object| resource::selected(object, &self.wanted.labels));
+        self.shown = selected.map(|object| place(object)).collect();
     }
 
     async fn next_line(&mut self) -> Option<Bytes> {
@@ -142,15 +156,32 @@ impl Watch {
     }
 
     fn queue(&mut self, word: &str, object: &Value) {
-        if self.wanted.name.as_deref().is_none_or(|name| name == text(object, "/metadata/name")) {
-            self.ready.push_back(line(word, object));
+        if self.wanted.name.as_deref().is_some_and(|name| name != text(object, "/metadata/name")) {
+            return;
         }
+        let selected = resource::selected(object, &self.wanted.labels);
+        let known = !self.shown.insert(place(object));
+        if !selected || word == "DELETED" {
+            self.shown.remove(&place(object));
+        }
+        // For who selects by labels, an object comes and goes with them.
+        let word = match (known, selected) {
+            (false, false) => return,
+            (true, false) => "DELETED",
+            (false, true) if word == "MODIFIED" => "ADDED",
+            (_, true) => word,
+        };
+        self.ready.push_back(line(word, object));
     }
 
     fn end_with(&mut self, refusal: &Refusal) {
         self.ready.push_back(line("ERROR", &refusal.body()));
         self.ended = true;
     }
+}
+
+fn place(object: &Value) -> (String, String) {
+    (text(object, "/metadata/namespace").to_owned(), text(object, "/metadata/name").to_owned())
 }
 
 fn word(happening: Happening) -> &'static str {

@@ -1,0 +1,202 @@
+//! The kill switch as the ConfigMap `flyball-killswitch`, turned with `kubectl` alone.
+//!
+//! A watch hastens what is seen; right before a write the object itself is read. Missing, unreadable, with a key or a
+//! word that is not known, or behind a watch that went silent: engaged.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use kube::Client;
+use kube::core::Request;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::model::kill::KillOrder;
+use crate::model::{ActionClass, KillState, ServiceId};
+use crate::ports::KillSwitch;
+
+use super::client::Timeouts;
+use super::failure::explain;
+use super::mirror::{Metadata, Mirror, Object};
+use super::watch::{Selected, Watcher};
+
+/// Name of the ConfigMap.
+pub const NAME: &str = "flyball-killswitch";
+/// How long a read may take before it counts as unreadable.
+const READ_WITHIN: Duration = Duration::from_millis(500);
+
+/// A ConfigMap, as far as it is read.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct ConfigMap {
+    /// Who it is.
+    pub(super) metadata: Metadata,
+    /// Its texts; Go writes an empty map as nothing.
+    pub(super) data: BTreeMap<String, String>,
+}
+
+impl Object for ConfigMap {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
+
+/// The switch. Dropping it ends its watch.
+pub struct KillMap {
+    client: Client,
+    path: String,
+    mirror: Arc<Mutex<Mirror<ConfigMap>>>,
+    namespace: String,
+    _feeder: AbortOnDropHandle<()>,
+}
+
+impl KillMap {
+    /// Starts to watch the ConfigMap in `namespace`, flyball's own. Needs a running tokio.
+    pub fn start(client: Client, timeouts: Timeouts, namespace: &str) -> Self {
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps");
+        let mirror = Arc::new(Mutex::new(Mirror::new(Instant::now())));
+        let selected = Selected { fields: Some(format!("metadata.name={NAME}")), ..Selected::default() };
+        let (changes, _) = watch::channel(0);
+        let feeder = Watcher {
+            client: client.clone(),
+            path: path.clone(),
+            selected,
+            mirror: mirror.clone(),
+            changes,
+            timeouts,
+        };
+        let feeder = AbortOnDropHandle::new(tokio::spawn(feeder.run()));
+        Self { client, path, mirror, namespace: namespace.to_owned(), _feeder: feeder }
+    }
+
+    async fn fetch(&self) -> Result<KillOrder, String> {
+        let request = Request::new(&self.path).get(NAME, &kube::api::GetParams::default());
+        let request = request.map_err(|error| error.to_string())?;
+        let answer = tokio::time::timeout(READ_WITHIN, self.client.request_text(request)).await;
+        let late = |_| format!("the API server did not answer within {} ms", READ_WITHIN.as_millis());
+        let text = answer.map_err(late)?.map_err(|error| explain(&error))?;
+        let map: ConfigMap = serde_json::from_str(&text).map_err(|error| format!("malformed answer: {error}"))?;
+        order(&map.data)
+    }
+
+    fn named(&self, read: Result<KillOrder, String>) -> KillState {
+        match read {
+            Ok(order) => KillState::Readable { order },
+            Err(why) => KillState::Unreadable { error: format!("ConfigMap {}/{NAME}: {why}", self.namespace) },
+        }
+    }
+}
+
+impl KillSwitch for KillMap {
+    fn seen(&self) -> KillState {
+        let mirror = self.mirror.lock();
+        let read = match (mirror.waiting_for(Instant::now()), mirror.get(&self.namespace, NAME)) {
+            (_, Err(reason)) | (Some(reason), _) => Err(reason),
+            (None, Ok(None)) => Err("does not exist; apply it to let writes go on".to_owned()),
+            (None, Ok(Some(map))) => order(&map.data),
+        };
+        drop(mirror);
+        self.named(read)
+    }
+
+    fn read(&self) -> BoxFuture<'_, KillState> {
+        Box::pin(async { self.named(self.fetch().await) })
+    }
+}
+
+/// Reads the order that the texts of the ConfigMap give.
+///
+/// # Errors
+/// The first key or word that is not known: a switch that cannot be understood stops everything.
+fn order(data: &BTreeMap<String, String>) -> Result<KillOrder, String> {
+    let mut order = KillOrder::default();
+    let mut decided = false;
+    for (key, word) in data {
+        let subject = key.split_once('.').map_or((key.as_str(), None), |(kind, name)| (kind, Some(name)));
+        match subject {
+            ("by", None) => order.by.clone_from(word),
+            ("reason", None) => order.reason.clone_from(word),
+            ("global", None) => {
+                order.all = engaged(key, word)?;
+                decided = true;
+            }
+            ("service", Some(name)) => {
+                let id: Option<ServiceId> = name.split_once('.').and_then(|(space, name)| ServiceId::new(space, name).ok());
+                let id = id.ok_or_else(|| format!("`{key}` names no service, expected service.NAMESPACE.NAME"))?;
+                if engaged(key, word)? {
+                    order.services.insert(id);
+                }
+            }
+            ("class", Some(name)) => {
+                let class = CLASSES.into_iter().find(|class| class.as_str() == name);
+                let class = class.ok_or_else(|| format!("`{key}` names no class of actions"))?;
+                if engaged(key, word)? {
+                    order.classes.insert(class);
+                }
+            }
+            _ => return Err(format!("key `{key}` is not known; known are global, service.*, class.*, by, reason")),
+        }
+    }
+    if decided { Ok(order) } else { Err("key `global` is missing, expected engaged or released".to_owned()) }
+}
+
+const CLASSES: [ActionClass; 4] =
+    [ActionClass::Scale, ActionClass::Traffic, ActionClass::Rollout, ActionClass::External];
+
+fn engaged(key: &str, word: &str) -> Result<bool, String> {
+    match word {
+        "engaged" => Ok(true),
+        "released" => Ok(false),
+        other => Err(format!("`{key}` is `{other}`, expected engaged or released")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(data: &[(&str, &str)]) -> Result<KillOrder, String> {
+        order(&data.iter().map(|(key, word)| ((*key).to_owned(), (*word).to_owned())).collect())
+    }
+
+    #[test]
+    fn an_order_names_what_is_stopped() {
+        assert_eq!(read(&[("global", "released")]), Ok(KillOrder::default()));
+        let found = read(&[
+            ("by", "ops"),
+            ("class.rollout", "engaged"),
+            ("class.scale", "released"),
+            ("global", "released"),
+            ("reason", "drill"),
+            ("service.shop.checkout", "engaged"),
+        ]);
+        let expected = KillOrder {
+            all: false,
+            services: ["shop/checkout".parse().unwrap()].into(),
+            classes: [ActionClass::Rollout].into(),
+            by: "ops".to_owned(),
+            reason: "drill".to_owned(),
+        };
+        assert_eq!(found, Ok(expected));
+        assert!(read(&[("global", "engaged")]).unwrap().all);
+    }
+
+    #[test]
+    fn inv_09_what_cannot_be_understood_is_no_order() {
+        let check = |data: &[(&str, &str)], expected: &str| {
+            let error = read(data).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(&[], "key `global` is missing");
+        check(&[("reason", "drill")], "key `global` is missing");
+        check(&[("global", "Released")], "`global` is `Released`, expected engaged or released");
+        check(&[("global", "released"), ("pause", "yes")], "key `pause` is not known");
+        check(&[("global", "released"), ("service.checkout", "engaged")], "names no service");
+        check(&[("global", "released"), ("class.everything", "engaged")], "names no class");
+    }
+}

@@ -1,0 +1,100 @@
+//! Which news become Events, and what they say. Pure. Decisions that act, that hold after acting, or that change a
+//! state are told; that nothing was to be done never is.
+
+use crate::model::explain::sentence;
+use crate::model::{ChangeSet, DecisionRecord, GuardName, Impact, VerdictKind, WriteOutcome};
+use crate::ports::services::News;
+
+use super::judge::Acceptance;
+
+/// What an Event says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Draft {
+    /// In one word.
+    pub(super) reason: &'static str,
+    /// Whether somebody should look.
+    pub(super) warning: bool,
+    /// In a sentence.
+    pub(super) note: String,
+}
+
+/// What was told of one loop so far, as far as the next Event depends on it.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// The guard that holds, since the last change of it.
+    holding: Option<GuardName>,
+    accepted: Option<Acceptance>,
+}
+
+impl Told {
+    /// Returns the Event that follows from news, if one does.
+    pub(super) fn event(&mut self, news: &News) -> Option<Draft> {
+        match news {
+            News::Decided(record) => self.decided(record),
+            News::WriteEnded { change, outcome } => Some(ended(change, outcome)),
+            News::Measured { decision, effect } => {
+                let note = format!("{decision}: {} ({})", effect.why, effect.impact.as_str());
+                Some(Draft { reason: "ActionVerified", warning: effect.impact == Impact::Hurt, note })
+            }
+            News::Quarantined(Some(reason)) => {
+                Some(Draft { reason: "Quarantined", warning: true, note: reason.clone() })
+            }
+            News::Quarantined(None) => {
+                Some(Draft { reason: "Recovered", warning: false, note: "its actors work again".to_owned() })
+            }
+        }
+    }
+
+    /// Returns the Event of a change in what is accepted. That a first spec is valid is no news.
+    pub(super) fn accepted(&mut self, accepted: &Acceptance) -> Option<Draft> {
+        let before = self.accepted.replace(accepted.clone());
+        let (reason, note) = match accepted {
+            _ if before.as_ref() == Some(accepted) => return None,
+            Acceptance::Valid => {
+                let note = "the spec is in force again".to_owned();
+                return before.map(|_| Draft { reason: "SpecAccepted", warning: false, note });
+            }
+            Acceptance::Invalid(faults) => ("SpecInvalid", faults.join("; ")),
+            Acceptance::Collision(faults) => ("SpecCollision", faults.join("; ")),
+        };
+        Some(Draft { reason, warning: true, note })
+    }
+
+    fn decided(&mut self, record: &DecisionRecord) -> Option<Draft> {
+        let holding = match record.verdict.kind {
+            VerdictKind::Hold | VerdictKind::Reject => record.verdict.decided_by,
+            VerdictKind::Pass | VerdictKind::Clamp | VerdictKind::Idle => None,
+        };
+        let before = std::mem::replace(&mut self.holding, holding);
+        let draft = |reason, warning| Some(Draft { reason, warning, note: sentence(record) });
+        if record.change.is_some() {
+            return draft("ActionPlanned", false);
+        }
+        match holding.filter(|guard| before != Some(*guard))? {
+            // What the mode holds back is what the mode is for, and waiting for a second sample is no state.
+            GuardName::Mode | GuardName::Confirmation => None,
+            GuardName::Freshness => draft("Frozen", true),
+            GuardName::Ownership => draft("Conflict", true),
+            _ => draft("ActionBlocked", false),
+        }
+    }
+}
+
+fn ended(change: &ChangeSet, outcome: &WriteOutcome) -> Draft {
+    let (from, to, rule) = (change.from, change.to, &change.rule);
+    let note = format!("{} {from} -> {to} by rule {rule}: {outcome} ({})", change.knob.as_str(), change.decision);
+    let undone = rule.starts_with("undo of ");
+    let (reason, warning) = match outcome {
+        WriteOutcome::Applied | WriteOutcome::AlreadyThere if undone => ("ActionUndone", true),
+        WriteOutcome::Applied | WriteOutcome::AlreadyThere => ("ActionApplied", false),
+        WriteOutcome::Superseded { .. } => ("Conflict", true),
+        WriteOutcome::Rejected { .. }
+        | WriteOutcome::Expired
+        | WriteOutcome::Stale { .. }
+        | WriteOutcome::Refused(_)
+        | WriteOutcome::Abandoned { .. }
+        | WriteOutcome::NoLever => ("ActionBlocked", true),
+    };
+    Draft { reason, warning, note }
+}
+

@@ -1,0 +1,187 @@
+//! What is to be written to the API server, and when: statuses on change, Events at a bounded pace. No I/O.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::model::{DecisionRecord, ServiceId, Timestamp};
+use crate::ports::services::News;
+
+use super::event::{Draft, Told};
+use super::judge::Judged;
+use super::standing::Standing;
+
+/// Least time between two writes of one status.
+const STATUS_PAUSE: Duration = Duration::from_secs(5);
+/// Least time between two Events of one loop with one reason, but for the ends of writes, which budgets bound.
+const EVENT_PAUSE: Duration = Duration::from_mins(1);
+/// News of one loop that wait; a cycle makes one or two.
+const MOST_NEWS: usize = 64;
+
+/// One write.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Writing {
+    /// A status.
+    Status {
+        /// Of which loop.
+        id: ServiceId,
+        /// Of which object.
+        uid: String,
+        /// The whole status.
+        status: Value,
+    },
+    /// An Event.
+    Event {
+        /// Of which loop.
+        id: ServiceId,
+        /// Of which object.
+        uid: String,
+        /// What it says.
+        draft: Draft,
+    },
+}
+
+/// Everything that is to be told of all loops.
+pub(super) struct Ledger {
+    loops: Mutex<BTreeMap<ServiceId, Account>>,
+    stirred: Notify,
+}
+
+/// What is to be told of one loop.
+struct Account {
+    judged: Judged,
+    news: VecDeque<News>,
+    record: Option<Arc<DecisionRecord>>,
+    quarantined: Option<String>,
+    told: Told,
+    standing: Standing,
+    status_due: Instant,
+    events: BTreeMap<&'static str, Instant>,
+}
+
+impl Ledger {
+    /// Returns a ledger of nothing.
+    pub(super) fn new() -> Self {
+        Self { loops: Mutex::default(), stirred: Notify::new() }
+    }
+
+    /// Takes in how the loops were judged. Those that are not among them are forgotten.
+    pub(super) fn judged(&self, judged: BTreeMap<ServiceId, Judged>) {
+        let mut loops = self.loops.lock();
+        loops.retain(|id, account| judged.get(id).is_some_and(|judged| judged.uid == account.judged.uid));
+        for (id, judged) in judged {
+            match loops.entry(id) {
+                Entry::Occupied(mut account) => account.get_mut().judged = judged,
+                Entry::Vacant(free) => drop(free.insert(Account::new(judged))),
+            }
+        }
+        self.stirred.notify_one();
+    }
+
+    /// Takes in news; of a loop that is not known they are dropped.
+    pub(super) fn told(&self, service: &ServiceId, news: News) {
+        if let Some(account) = self.loops.lock().get_mut(service) {
+            account.put(news);
+            self.stirred.notify_one();
+        }
+    }
+
+    /// Completes when something came in since the last time.
+    pub(super) async fn stirred(&self) {
+        self.stirred.notified().await;
+    }
+
+    /// Returns what is to be written now, and when to look again for what has to wait.
+    pub(super) fn due(&self, now: Instant, wall: Timestamp) -> (Vec<Writing>, Option<Instant>) {
+        let (mut writings, mut later) = (Vec::new(), None::<Instant>);
+        for (id, account) in self.loops.lock().iter_mut() {
+            let uid = account.judged.uid.clone();
+            let drafts = account.digest(now);
+            writings.extend(drafts.into_iter().map(|draft| Writing::Event { id: id.clone(), uid: uid.clone(), draft }));
+            let Some(status) = account.status(wall) else { continue };
+            if account.status_due <= now {
+                account.status_due = now + STATUS_PAUSE;
+                writings.push(Writing::Status { id: id.clone(), uid, status });
+            } else {
+                later = Some(later.map_or(account.status_due, |later| later.min(account.status_due)));
+            }
+        }
+        (writings, later)
+    }
+
+    /// Notes that a status was written.
+    pub(super) fn wrote(&self, id: &ServiceId, uid: &str, status: Value) {
+        if let Some(account) = self.loops.lock().get_mut(id).filter(|account| account.judged.uid == uid) {
+            account.standing.wrote(status);
+        }
+    }
+}
+
+impl Account {
+    fn new(judged: Judged) -> Self {
+        Self {
+            standing: Standing::shown(&judged.status),
+            judged,
+            news: VecDeque::new(),
+            record: None,
+            quarantined: None,
+            told: Told::default(),
+            status_due: Instant::now(),
+            events: BTreeMap::new(),
+        }
+    }
+
+    /// A decision that plans nothing takes the place of one before it that waits.
+    fn put(&mut self, news: News) {
+        let quiet = |news: &News| matches!(news, News::Decided(record) if record.change.is_none());
+        if quiet(&news) && self.news.back().is_some_and(quiet) {
+            self.news.pop_back();
+        }
+        if self.news.len() >= MOST_NEWS {
+            self.news.pop_front();
+        }
+        self.news.push_back(news);
+    }
+
+    /// Works off what waits and returns the Events that follow.
+    fn digest(&mut self, now: Instant) -> Vec<Draft> {
+        let mut drafts: Vec<Draft> = self.told.accepted(&self.judged.accepted).into_iter().collect();
+        for news in std::mem::take(&mut self.news) {
+            drafts.extend(self.told.event(&news));
+            match news {
+                News::Decided(record) => self.record = Some(record),
+                News::Quarantined(reason) => self.quarantined = reason,
+                News::WriteEnded { change, outcome } => {
+                    let ours = self.record.as_mut().filter(|record| record.id == change.decision);
+                    if let Some(record) = ours {
+                        Arc::make_mut(record).outcome = Some(outcome);
+                    }
+                }
+                News::Measured { .. } => {}
+            }
+        }
+        drafts.retain(|draft| self.is_timely(draft, now));
+        drafts
+    }
+
+    fn is_timely(&mut self, draft: &Draft, now: Instant) -> bool {
+        let bounded_elsewhere = matches!(draft.reason, "ActionPlanned" | "ActionApplied" | "ActionUndone");
+        let last = self.events.insert(draft.reason, now);
+        let soon = last.filter(|last| now.saturating_duration_since(*last) < EVENT_PAUSE && !bounded_elsewhere);
+        if let Some(last) = soon {
+            self.events.insert(draft.reason, last);
+        }
+        soon.is_none()
+    }
+
+    fn status(&self, wall: Timestamp) -> Option<Value> {
+        self.standing.next(&self.judged, self.record.as_deref(), self.quarantined.as_deref(), wall)
+    }
+}
+

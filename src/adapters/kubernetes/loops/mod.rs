@@ -1,0 +1,140 @@
+//! Services as `ServiceLoop` objects, watched in all namespaces; what happens to them goes to their status and to
+//! Events.
+//!
+//! ```text
+//! watch of serviceloops, platformbounds -> judge -> roster (to the loop)
+//!                                            |
+//! news (from the loop) ------------------> ledger -> writer -> status, Events
+//! ```
+//!
+//! | file | what |
+//! |---|---|
+//! | `object` | what is read of the objects |
+//! | `judge` | which declarations hold: valid, no collision, inside the platform's bound; the last good one stays |
+//! | `standing` | one loop's status as its owner reads it |
+//! | `event` | which news are Events, and what they say |
+//! | `ledger` | what is to be written, when |
+//! | `writer` | the task that writes it |
+
+mod event;
+mod judge;
+mod ledger;
+mod object;
+mod standing;
+mod writer;
+
+use std::sync::Arc;
+
+use kube::Client;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::model::ServiceId;
+use crate::ports::services::{Declarations, News, Roster, Services};
+
+use super::client::Timeouts;
+use super::mirror::{Mirror, Object};
+use super::watch::{Selected, Watcher};
+use judge::Judge;
+use ledger::Ledger;
+use object::{BoundObject, LoopObject};
+use writer::Writer;
+
+/// The manifest of the custom resources, as `deploy/` ships and `flyball crds` prints it: the one source of truth.
+pub const CRDS: &str = include_str!("../../../../deploy/base/crds.yaml");
+
+/// The name of the one `PlatformBound` that counts.
+pub const BOUND_NAME: &str = "flyball";
+const LOOPS: &str = "/apis/flyball.dev/v1alpha1/serviceloops";
+const BOUNDS: &str = "/apis/flyball.dev/v1alpha1/platformbounds";
+
+/// The loops of a cluster. Dropping it ends its watches.
+pub struct ServiceLoops {
+    roster: watch::Receiver<Option<Roster>>,
+    ledger: Arc<Ledger>,
+    _tasks: JoinSet<()>,
+}
+
+impl ServiceLoops {
+    /// Starts to watch. `declarations` judges what is written, `instance` names this process in Events. Needs a
+    /// running tokio.
+    pub fn start(client: Client, timeouts: Timeouts, declarations: Arc<dyn Declarations>, instance: String) -> Self {
+        let (changes, _) = watch::channel(0);
+        let (roster, roster_seen) = watch::channel(None);
+        let ledger = Arc::new(Ledger::new());
+        let mut tasks = JoinSet::new();
+        let loops = mirrored(&client, timeouts, LOOPS, Selected::default(), &changes, &mut tasks);
+        let fields = Some(format!("metadata.name={BOUND_NAME}"));
+        let selected = Selected { fields, ..Selected::default() };
+        let bounds = mirrored(&client, timeouts, BOUNDS, selected, &changes, &mut tasks);
+        let keeper = Keeper { loops, bounds, judge: Judge::new(declarations), ledger: ledger.clone(), roster };
+        tasks.spawn(keeper.run(changes.subscribe()));
+        tasks.spawn(Writer { client, timeouts, ledger: ledger.clone(), instance }.run());
+        Self { roster: roster_seen, ledger, _tasks: tasks }
+    }
+}
+
+/// Starts the watch of a collection and returns what it sees.
+fn mirrored<T: Object>(
+    client: &Client,
+    timeouts: Timeouts,
+    path: &str,
+    selected: Selected,
+    changes: &watch::Sender<u64>,
+    tasks: &mut JoinSet<()>,
+) -> Arc<Mutex<Mirror<T>>> {
+    let mirror = Arc::new(Mutex::new(Mirror::new(Instant::now())));
+    let (path, client, changes) = (path.to_owned(), client.clone(), changes.clone());
+    tasks.spawn(Watcher { client, path, selected, mirror: mirror.clone(), changes, timeouts }.run());
+    mirror
+}
+
+impl Services for ServiceLoops {
+    fn watch(&self) -> watch::Receiver<Option<Roster>> {
+        self.roster.clone()
+    }
+
+    fn tell(&self, service: &ServiceId, news: News) {
+        self.ledger.told(service, news);
+    }
+}
+
+/// Judges anew whenever something changed.
+struct Keeper {
+    loops: Arc<Mutex<Mirror<LoopObject>>>,
+    bounds: Arc<Mutex<Mirror<BoundObject>>>,
+    judge: Judge,
+    ledger: Arc<Ledger>,
+    roster: watch::Sender<Option<Roster>>,
+}
+
+impl Keeper {
+    async fn run(mut self, mut changes: watch::Receiver<u64>) {
+        // Ends with the watches, which hold the sender.
+        while changes.changed().await.is_ok() {
+            changes.mark_unchanged();
+            self.look();
+        }
+    }
+
+    fn look(&mut self) {
+        // Copied, so that a watch never waits for the judge.
+        let Some(loops) = self.loops.lock().objects().map(|loops| loops.cloned().collect::<Vec<_>>()) else { return };
+        let bound = match self.bounds.lock().get("", BOUND_NAME) {
+            Err(reason) => Err(format!("the PlatformBound cannot be read: {reason}")),
+            Ok(None) => Err(format!("there is no PlatformBound named {BOUND_NAME}; apply one")),
+            Ok(Some(object)) => object.bound(),
+        };
+        let judged = self.judge.judge(&loops, bound);
+        let declared = judged.iter().filter_map(|(id, judged)| Some((id.clone(), judged.spec.clone()?))).collect();
+        let declared: Roster = Arc::new(declared);
+        self.ledger.judged(judged);
+        self.roster.send_if_modified(|roster| {
+            let changed = roster.as_ref() != Some(&declared);
+            *roster = Some(declared);
+            changed
+        });
+    }
+}

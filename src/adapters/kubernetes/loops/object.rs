@@ -1,0 +1,81 @@
+//! What is read of a `ServiceLoop` and of the `PlatformBound`.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::adapters::kubernetes::mirror::{Metadata, Object};
+use crate::model::{Mode, ServiceId, ids::IdError};
+
+/// A `ServiceLoop`. Its `spec` is read later and whole, so that one faulty object does not hide its neighbours.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct LoopObject {
+    /// Who it is.
+    pub(super) metadata: Metadata,
+    /// What its owner wrote.
+    pub(super) spec: Value,
+    /// What stands in its status.
+    pub(super) status: Value,
+}
+
+impl Object for LoopObject {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
+
+impl LoopObject {
+    /// Returns the service it declares.
+    pub(super) fn id(&self) -> Result<ServiceId, IdError> {
+        ServiceId::new(&self.metadata.namespace, &self.metadata.name)
+    }
+}
+
+/// The bound that the owner of the platform sets on every loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Bound {
+    /// No loop has more replicas.
+    pub(super) max_replicas: u32,
+    /// No loop goes further.
+    pub(super) max_mode: Mode,
+}
+
+/// A `PlatformBound`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct BoundObject {
+    metadata: Metadata,
+    spec: Value,
+}
+
+impl Object for BoundObject {
+    fn metadata(&self) -> &Metadata {
+        &self.metadata
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct BoundSpec {
+    max_replicas: u32,
+    #[serde(default = "all_modes")]
+    max_mode: Mode,
+}
+
+fn all_modes() -> Mode {
+    Mode::Auto
+}
+
+impl BoundObject {
+    /// Returns the bound.
+    ///
+    /// # Errors
+    /// Why it cannot be used; the schema admits no such object.
+    pub(super) fn bound(&self) -> Result<Bound, String> {
+        let spec = BoundSpec::deserialize(&self.spec).map_err(|error| format!("the PlatformBound is faulty: {error}"))?;
+        if spec.max_replicas == 0 {
+            return Err("the PlatformBound is faulty: spec.maxReplicas is 0, expected at least 1".to_owned());
+        }
+        Ok(Bound { max_replicas: spec.max_replicas, max_mode: spec.max_mode })
+    }
+}

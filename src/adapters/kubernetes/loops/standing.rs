@@ -1,0 +1,207 @@
+//! How one loop stands, as its owner reads it in `status`. Pure.
+
+use serde_json::{Map, Value, json};
+
+use crate::model::explain::headline;
+use crate::model::{Authority, Choice, DecisionRecord, Mode, Role, ServiceId, Timestamp};
+
+use super::judge::{Acceptance, Judged};
+
+/// Longest message of a condition that the API takes is 32768; this is what a person reads.
+const MESSAGE_LIMIT: usize = 1000;
+
+/// A condition, without the time of its last change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Condition {
+    /// Its type.
+    pub(super) kind: &'static str,
+    /// Whether it holds.
+    pub(super) holds: bool,
+    /// Why, in one word.
+    pub(super) reason: &'static str,
+    /// Why, in a sentence.
+    pub(super) message: String,
+}
+
+/// The status of one loop as it was last written, or as the object carries it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Standing {
+    written: Value,
+}
+
+impl Standing {
+    /// Returns the standing that an object shows.
+    pub(super) fn shown(status: &Value) -> Self {
+        Self { written: status.clone() }
+    }
+
+    /// Returns the status that is to be written, if it says something new.
+    ///
+    /// The numbers of a decision change every time; the status follows what was decided, and not each number.
+    pub(super) fn next(
+        &self,
+        judged: &Judged,
+        record: Option<&DecisionRecord>,
+        quarantined: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Value> {
+        let mut conditions = vec![accepted(judged), capped(judged)];
+        conditions.push(ready(judged, record, quarantined));
+        let mut status = Map::new();
+        status.insert("observedGeneration".to_owned(), json!(judged.generation));
+        if let Some(spec) = &judged.spec {
+            status.insert("mode".to_owned(), json!(spec.mode));
+        }
+        if let Some(record) = record {
+            status.extend(self.decided(record));
+        }
+        let conditions: Vec<Value> =
+            conditions.iter().map(|condition| self.dated(condition, judged.generation, now)).collect();
+        status.insert("conditions".to_owned(), Value::Array(conditions));
+        let status = Value::Object(status);
+        (said(&status) != said(&self.written)).then_some(status)
+    }
+
+    /// Notes what was written.
+    pub(super) fn wrote(&mut self, status: Value) {
+        self.written = status;
+    }
+
+    fn decided(&self, record: &DecisionRecord) -> Map<String, Value> {
+        let headline = headline(record);
+        let same = self.written.pointer("/lastDecision/action").and_then(Value::as_str) == Some(&headline.what);
+        let since = self.written.pointer("/lastDecision/since").filter(|_| same).cloned();
+        let mut fields = Map::new();
+        // A null takes away what the decision before had.
+        let decision = json!({
+            "id": record.id,
+            "rule": record.proposal.choice.rule(),
+            "policyRevision": record.proposal.revision,
+            "action": headline.what,
+            "why": cut(&headline.why),
+            "since": since.unwrap_or_else(|| json!(seconds(record.at))),
+        });
+        fields.insert("lastDecision".to_owned(), decision);
+        if let Some(target) = record.features.target.last() {
+            fields.insert("replicas".to_owned(), json!(target.replicas));
+            fields.insert("readyReplicas".to_owned(), json!(target.ready));
+        }
+        fields.insert("rung".to_owned(), json!(rung(record)));
+        fields
+    }
+
+    /// Returns a condition with the time since which it is as it is.
+    fn dated(&self, condition: &Condition, generation: i64, now: Timestamp) -> Value {
+        let before = self.written.get("conditions").and_then(Value::as_array);
+        let before = before.and_then(|all| all.iter().find(|one| one["type"] == condition.kind));
+        let status = if condition.holds { "True" } else { "False" };
+        let since = before.filter(|before| before["status"] == status).map(|before| before["lastTransitionTime"].clone());
+        json!({
+            "type": condition.kind,
+            "status": status,
+            "reason": condition.reason,
+            "message": cut(&condition.message),
+            "observedGeneration": generation,
+            "lastTransitionTime": since.unwrap_or_else(|| json!(seconds(now))),
+        })
+    }
+}
+
+/// Returns of a status what makes it worth a write: all but numbers that change with every cycle.
+fn said(status: &Value) -> Value {
+    let mut said = status.clone();
+    if let Some(decision) = said.get_mut("lastDecision").and_then(Value::as_object_mut) {
+        for number in ["id", "why", "since"] {
+            decision.remove(number);
+        }
+        decision.retain(|_, value| !value.is_null());
+    }
+    if let Some(status) = said.as_object_mut() {
+        status.remove("readyReplicas");
+    }
+    said
+}
+
+fn accepted(judged: &Judged) -> Condition {
+    let (reason, faults) = match &judged.accepted {
+        Acceptance::Valid => {
+            let message = "the spec is in force".to_owned();
+            return Condition { kind: "Accepted", holds: true, reason: "Valid", message };
+        }
+        Acceptance::Invalid(faults) => ("Invalid", faults),
+        Acceptance::Collision(faults) => ("Collision", faults),
+    };
+    let instead = if judged.spec.is_some() { "the last good spec stays in force" } else { "nothing is in force" };
+    let message = format!("{}; {instead}", faults.join("; "));
+    Condition { kind: "Accepted", holds: false, reason, message }
+}
+
+fn capped(judged: &Judged) -> Condition {
+    let (holds, reason) = if judged.cut.is_some() { (true, "PlatformBound") } else { (false, "InsideBound") };
+    let message = judged.cut.clone().unwrap_or_else(|| "nothing is cut by the platform".to_owned());
+    Condition { kind: "Capped", holds, reason, message }
+}
+
+/// Says whether the loop decides on what it must know.
+fn ready(judged: &Judged, record: Option<&DecisionRecord>, quarantined: Option<&str>) -> Condition {
+    let condition = |holds, reason, message: String| Condition { kind: "Ready", holds, reason, message };
+    if judged.spec.is_none() {
+        return condition(false, "NoSpec", "no valid spec was seen since flyball started".to_owned());
+    }
+    if let Some(reason) = quarantined {
+        return condition(false, "Quarantined", reason.to_owned());
+    }
+    let Some(record) = record else {
+        return condition(false, "Starting", "no round of telemetry has arrived yet".to_owned());
+    };
+    if record.features.target.known().is_none() {
+        return condition(false, "TargetUnknown", "the target does not exist, or is not seen well enough".to_owned());
+    }
+    let silent: Vec<String> = record
+        .signals
+        .iter()
+        .zip(&record.features.signals)
+        .filter(|(label, signal)| label.role != Some(Role::Cpu) && signal.reading.fresh().is_none())
+        .map(|(label, _)| label.name.to_string())
+        .collect();
+    if !silent.is_empty() {
+        return condition(false, "SignalsMissing", format!("no fresh value of {}", silent.join(", ")));
+    }
+    match &record.proposal.choice {
+        _ if record.mode == Mode::Observe => condition(true, "Observing", "observed; nothing is decided".to_owned()),
+        Choice::Nothing { reason } if record.proposal.rules.is_empty() => {
+            condition(false, "Waiting", reason.to_string())
+        }
+        _ => condition(true, "Deciding", "decides on fresh data".to_owned()),
+    }
+}
+
+/// Returns how far the forecast of the arrival rate is trusted.
+fn rung(record: &DecisionRecord) -> &'static str {
+    let position = record.signals.iter().position(|signal| signal.role == Some(Role::ArrivalRate));
+    let signal = position.and_then(|position| record.outlook.signals.get(position)?.as_ref());
+    match signal.map(|signal| signal.authority) {
+        Some(Authority::MayRemove) => "add and remove",
+        Some(Authority::MayAdd) => "add",
+        Some(Authority::ReactiveOnly) | None => "reactive",
+    }
+}
+
+/// Returns the first words of a text, as many as are read.
+pub(super) fn cut(text: &str) -> String {
+    text.chars().take(MESSAGE_LIMIT).collect()
+}
+
+/// Returns a time as the API writes it: whole seconds.
+fn seconds(at: Timestamp) -> String {
+    Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()
+}
+
+/// Returns the reference to a loop that Events carry.
+pub(super) fn reference(id: &ServiceId, uid: &str) -> Value {
+    json!({
+        "apiVersion": "flyball.dev/v1alpha1", "kind": "ServiceLoop",
+        "namespace": id.namespace(), "name": id.name(), "uid": uid,
+    })
+}
+

@@ -1,0 +1,131 @@
+//! The task that writes statuses and Events: one at a time, each with a deadline, never repeated at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http;
+use kube::Client;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::Request;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::adapters::kubernetes::client::Timeouts;
+use crate::adapters::kubernetes::failure::explain;
+use crate::adapters::kubernetes::scale::FIELD_MANAGER;
+use crate::model::{ServiceId, Timestamp};
+
+use super::event::Draft;
+use super::ledger::{Ledger, Writing};
+use super::standing::{cut, reference};
+
+/// Pause between two writes: at most ten in a second, however much happens.
+const PACE: Duration = Duration::from_millis(100);
+/// Pause after a write that failed.
+const FAILURE_PAUSE: Duration = Duration::from_secs(5);
+/// Who reports.
+const CONTROLLER: &str = "flyball.dev/flyball";
+
+/// Writes what the ledger holds due.
+pub(super) struct Writer {
+    /// The connection.
+    pub(super) client: Client,
+    /// Deadlines.
+    pub(super) timeouts: Timeouts,
+    /// What is to be written.
+    pub(super) ledger: Arc<Ledger>,
+    /// This process.
+    pub(super) instance: String,
+}
+
+impl Writer {
+    /// Runs until dropped.
+    pub(super) async fn run(self) {
+        let mut count = 0_u64;
+        loop {
+            let (writings, later) = self.ledger.due(Instant::now(), Timestamp::now());
+            for writing in writings {
+                count = count.wrapping_add(1);
+                let pause = if self.write(writing, count).await { PACE } else { FAILURE_PAUSE };
+                tokio::time::sleep(pause).await;
+            }
+            match later {
+                // Either is a reason to look again.
+                Some(later) => drop(tokio::time::timeout_at(later, self.ledger.stirred()).await),
+                None => self.ledger.stirred().await,
+            }
+            tokio::time::sleep(PACE).await;
+        }
+    }
+
+    /// Writes once and tells whether the server answered. An object that is gone, or that somebody changed in
+    /// between, is judged anew when its change arrives.
+    async fn write(&self, writing: Writing, count: u64) -> bool {
+        let (id, request) = match &writing {
+            Writing::Status { id, uid, status } => (id, status_request(id, uid, status)),
+            Writing::Event { id, uid, draft } => (id, self.event_request(id, uid, draft, count)),
+        };
+        let request = match request {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::error!(service = %id, error, "cannot be told");
+                return true;
+            }
+        };
+        let answer = tokio::time::timeout(self.timeouts.answer, self.client.request_text(request)).await;
+        let failure = match answer {
+            Ok(Ok(_)) => None,
+            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
+                tracing::debug!(service = %id, code = status.code, "the loop changed meanwhile");
+                return true;
+            }
+            Ok(Err(error)) => Some(explain(&error)),
+            Err(_) => Some(format!("no answer within {:?}", self.timeouts.answer)),
+        };
+        if let Some(error) = failure {
+            tracing::warn!(service = %id, error, "status or event not written");
+            return false;
+        }
+        if let Writing::Status { id, uid, status } = writing {
+            self.ledger.wrote(&id, &uid, status);
+        }
+        true
+    }
+
+    fn event_request(
+        &self,
+        id: &ServiceId,
+        uid: &str,
+        draft: &Draft,
+        count: u64,
+    ) -> Result<http::Request<Vec<u8>>, String> {
+        let now = Timestamp::now();
+        let event = json!({
+            "apiVersion": "events.k8s.io/v1", "kind": "Event",
+            "metadata": {
+                "name": format!("{}.{:x}.{count:x}", id.name(), now.as_microsecond()),
+                "namespace": id.namespace(),
+            },
+            "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
+            "reportingController": CONTROLLER,
+            "reportingInstance": self.instance,
+            "action": "Govern",
+            "reason": draft.reason,
+            "type": if draft.warning { "Warning" } else { "Normal" },
+            "regarding": reference(id, uid),
+            "note": cut(&draft.note),
+        });
+        let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", id.namespace());
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        Request::new(path).create(&parameters, event.to_string().into_bytes()).map_err(|error| error.to_string())
+    }
+}
+
+/// The object must still be the one that was judged.
+fn status_request(id: &ServiceId, uid: &str, status: &Value) -> Result<http::Request<Vec<u8>>, String> {
+    let path = format!("/apis/flyball.dev/v1alpha1/namespaces/{}/serviceloops", id.namespace());
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let patch = Patch::Merge(json!({ "metadata": { "uid": uid }, "status": status }));
+    let request = Request::new(path).patch_subresource("status", id.name(), &parameters, &patch);
+    request.map_err(|error| error.to_string())
+}

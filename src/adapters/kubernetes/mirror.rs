@@ -1,0 +1,182 @@
+//! What one watch has seen: the newest state of each object, and how current that is. No I/O; time is passed in.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::time::Instant;
+
+use super::workload::ManagedField;
+
+/// Silence after which a mirror counts as outdated: two bookmarks of a real server missed.
+const SILENCE_LIMIT: Duration = Duration::from_mins(2);
+
+/// What every object says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Metadata {
+    /// Where it lies; empty for an object of the whole cluster.
+    pub(super) namespace: String,
+    /// Its name.
+    pub(super) name: String,
+    /// Identity across re-creation.
+    pub(super) uid: String,
+    /// Version of the object.
+    pub(super) resource_version: String,
+    /// Counts the changes of `spec`.
+    pub(super) generation: i64,
+    /// When it was made, as the API writes it: texts in the order of time.
+    pub(super) creation_timestamp: String,
+    /// When it was to be deleted, if something still keeps it.
+    pub(super) deletion_timestamp: Option<String>,
+    /// Who owns which fields.
+    pub(super) managed_fields: Vec<ManagedField>,
+}
+
+impl Metadata {
+    /// Returns the version as a number; `None` if it is none.
+    pub(super) fn version(&self) -> Option<u64> {
+        self.resource_version.parse().ok()
+    }
+}
+
+/// An object as far as it is read.
+pub(super) trait Object: for<'de> Deserialize<'de> + Clone + Send + 'static {
+    /// Returns what it says of itself.
+    fn metadata(&self) -> &Metadata;
+}
+
+/// The objects of one collection.
+///
+/// What is seen only ever gets newer: an object or a list with an older version than one seen before (a lagging
+/// server) is ignored. An object that is not there is unknown, never an empty one.
+#[derive(Debug)]
+pub(super) struct Mirror<T> {
+    objects: BTreeMap<(String, String), T>,
+    /// Newest version up to which nothing was missed; `None` before the first list.
+    version: Option<u64>,
+    /// Whether nothing was missed since the last list.
+    synced: bool,
+    last_sign: Instant,
+    trouble: Option<String>,
+}
+
+/// A list that is older than what was seen before.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the API server sent a list of version {found}, version {seen} was seen before; asking again")]
+pub(super) struct OlderList {
+    found: u64,
+    seen: u64,
+}
+
+impl<T: Object> Mirror<T> {
+    /// Returns the mirror before the first list.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { objects: BTreeMap::new(), version: None, synced: false, last_sign: now, trouble: None }
+    }
+
+    /// Takes in a whole list. What is missing from it does not exist any more.
+    pub(super) fn listed(&mut self, version: u64, objects: Vec<T>, now: Instant) -> Result<(), OlderList> {
+        let held = self.objects.values().filter_map(|object| object.metadata().version());
+        if let Some(seen) = held.chain(self.version).max().filter(|seen| version < *seen) {
+            return Err(OlderList { found: version, seen });
+        }
+        self.objects = objects.into_iter().map(|object| (key(&object), object)).collect();
+        self.version = Some(version);
+        self.synced = true;
+        self.sign(now);
+        Ok(())
+    }
+
+    /// Takes in an object that was added or changed.
+    pub(super) fn changed(&mut self, object: T, now: Instant) {
+        self.sign(now);
+        if self.is_news(&object) {
+            self.advance(object.metadata().version());
+            self.objects.insert(key(&object), object);
+        }
+    }
+
+    /// Takes in that an object was deleted.
+    pub(super) fn deleted(&mut self, object: &T, now: Instant) {
+        self.sign(now);
+        if self.is_news(object) {
+            self.advance(object.metadata().version());
+            self.objects.remove(&key(object));
+        }
+    }
+
+    /// Takes in that nothing else happened up to `version`.
+    pub(super) fn bookmarked(&mut self, version: Option<u64>, now: Instant) {
+        self.advance(version);
+        self.sign(now);
+    }
+
+    /// Notes that changes were missed: nothing is current until the next list.
+    pub(super) fn lost(&mut self) {
+        self.synced = false;
+    }
+
+    /// Notes why the watch makes no progress.
+    pub(super) fn failed(&mut self, reason: String) {
+        self.trouble = Some(reason);
+    }
+
+    /// Returns the version from which a watch goes on; `None` if a list is needed first.
+    pub(super) fn resume(&self) -> Option<u64> {
+        self.version.filter(|_| self.synced)
+    }
+
+    /// Returns the objects, in order of namespace and name; `None` before the first list.
+    pub(super) fn objects(&self) -> Option<impl Iterator<Item = &T>> {
+        self.version.map(|_| self.objects.values())
+    }
+
+    /// Returns one object, `None` if it does not exist.
+    ///
+    /// # Errors
+    /// Before the first list: why there is none yet.
+    pub(super) fn get(&self, namespace: &str, name: &str) -> Result<Option<&T>, String> {
+        if self.version.is_none() {
+            let trouble = self.trouble.as_ref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
+            return Err(format!("not synced yet{trouble}"));
+        }
+        Ok(self.objects.get(&(namespace.to_owned(), name.to_owned())))
+    }
+
+    /// Returns how long nothing was heard, where that or a missed change makes it outdated.
+    pub(super) fn outdated(&self, now: Instant) -> Option<Duration> {
+        let silence = now.saturating_duration_since(self.last_sign);
+        (!self.synced || silence > SILENCE_LIMIT).then_some(silence)
+    }
+
+    /// Returns why the mirror is not current; `None` if it is.
+    pub(super) fn waiting_for(&self, now: Instant) -> Option<String> {
+        let silence = self.outdated(now)?;
+        let what = if self.synced { format!("silent for {} s", silence.as_secs()) } else { "not synced".to_owned() };
+        Some(self.trouble.as_ref().map_or(what.clone(), |trouble| format!("{what}: {trouble}")))
+    }
+
+    /// Tells whether an event tells of something later than all that was seen.
+    fn is_news(&self, object: &T) -> bool {
+        let Some((version, seen)) = object.metadata().version().zip(self.version) else { return false };
+        let held = self.objects.get(&key(object)).and_then(|held| held.metadata().version());
+        version > seen && held.is_none_or(|held| version > held)
+    }
+
+    fn advance(&mut self, version: Option<u64>) {
+        if self.version.is_some() {
+            self.version = self.version.max(version);
+        }
+    }
+
+    fn sign(&mut self, now: Instant) {
+        self.last_sign = now;
+        self.trouble = None;
+    }
+}
+
+fn key<T: Object>(object: &T) -> (String, String) {
+    let metadata = object.metadata();
+    (metadata.namespace.clone(), metadata.name.clone())
+}

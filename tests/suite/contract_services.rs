@@ -1,0 +1,272 @@
+//! The contract of the Services port, kept by `ServiceLoop` objects on an API server (here the double): what is
+//! declared becomes the roster, and what happens comes back as status and Events. Judged by the objects.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flyball::adapters::kubernetes::loops::{BOUND_NAME, ServiceLoops};
+use flyball::adapters::kubernetes::{Access, Timeouts, connect};
+use flyball::config::{Declarations, Settings};
+use flyball::demo::kubernetes::KubernetesDouble;
+use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::objects::{Author, Objects};
+use flyball::demo::kubernetes::resource::Resource;
+use flyball::model::{DecisionId, Mode, ServiceId, ServiceSpec, WriteOutcome};
+use flyball::ports::{News, Roster, Services};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::records;
+use crate::scenarios::world::settings;
+
+const LOOPS: Resource = Resource::ServiceLoops;
+
+/// An API server with loops, and the adapter that watches them.
+struct Site {
+    double: KubernetesDouble,
+    services: ServiceLoops,
+    roster: watch::Receiver<Option<Roster>>,
+}
+
+fn declarations() -> Declarations {
+    let list = settings(&[], "");
+    Settings::parse(&list.replace("services:\n", "services: serviceloops\n")).unwrap().declarations.unwrap()
+}
+
+fn bound(max_replicas: u32, max_mode: &str) -> Value {
+    json!({ "metadata": { "name": BOUND_NAME }, "spec": { "maxReplicas": max_replicas, "maxMode": max_mode } })
+}
+
+fn person() -> Author {
+    Author::named("kubectl")
+}
+
+impl Site {
+    async fn open() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+        double.objects().create(Resource::PlatformBounds, "", bound(30, "auto"), &person()).unwrap();
+        let client = connect(&Access::Url(double.url()), Timeouts::default()).await.unwrap();
+        let services =
+            ServiceLoops::start(client, Timeouts::default(), Arc::new(declarations()), "flyball-0".to_owned());
+        let roster = services.watch();
+        Self { double, services, roster }
+    }
+
+    fn apply(&self, name: &str, spec: Value) {
+        let objects = self.double.objects();
+        let manifest = json!({ "metadata": { "namespace": "shop", "name": name }, "spec": spec });
+        let changed = objects.update(LOOPS, "shop", name, &person(), |old| {
+            let mut new = old.clone();
+            new["spec"] = spec.clone();
+            Ok(new)
+        });
+        if changed.is_err() {
+            objects.create(LOOPS, "shop", manifest, &person()).unwrap();
+        }
+    }
+
+    fn delete(&self, name: &str) {
+        self.double.objects().delete(LOOPS, "shop", name, &person()).unwrap();
+    }
+
+    fn status(&self, name: &str) -> Value {
+        self.double.objects().get(LOOPS, "shop", name).unwrap()["status"].clone()
+    }
+
+    fn condition(&self, name: &str, kind: &str) -> Value {
+        let status = self.status(name);
+        let all = status["conditions"].as_array().cloned().unwrap_or_default();
+        all.into_iter().find(|condition| condition["type"] == kind).unwrap_or_default()
+    }
+
+    fn events(&self) -> Vec<Value> {
+        let page = self.double.objects().list(Resource::Events, Some("shop"), None, usize::MAX);
+        page.items.iter().map(|event| Value::clone(event)).collect()
+    }
+
+    /// Waits until the roster is as wanted.
+    async fn roster(&mut self, wanted: impl Fn(&[&ServiceSpec]) -> bool) {
+        let is_wanted = |roster: &Option<Roster>| {
+            roster.as_ref().is_some_and(|roster| wanted(&roster.values().map(AsRef::as_ref).collect::<Vec<_>>()))
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.roster.wait_for(is_wanted)).await;
+        drop(ended.expect("the roster is not as wanted").unwrap());
+    }
+
+    /// Waits until the objects are as wanted.
+    async fn until(&self, what: &str, wanted: impl Fn(&Self) -> bool) {
+        let mut newest = self.double.objects().newest();
+        let waiting = async {
+            while !wanted(self) {
+                newest.changed().await.unwrap();
+            }
+        };
+        let ended = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+        ended.unwrap_or_else(|_| panic!("{what}: {:#} {:#?}", self.status("checkout"), self.events()));
+    }
+}
+
+fn names(specs: &[&ServiceSpec]) -> Vec<String> {
+    specs.iter().map(|spec| spec.id.name().to_owned()).collect()
+}
+
+fn checkout() -> ServiceId {
+    "shop/checkout".parse().unwrap()
+}
+
+fn id(seq: u32) -> DecisionId {
+    records::id("shop/checkout", seq)
+}
+
+#[tokio::test]
+async fn loops_come_change_pause_and_go() {
+    let mut site = Site::open().await;
+    site.roster(|specs| specs.is_empty()).await;
+    site.apply("checkout", json!({ "mode": "auto", "bounds": { "min": 3, "max": 20 } }));
+    site.roster(|specs| specs.len() == 1 && specs[0].bounds.min == 3 && specs[0].mode == Mode::Auto).await;
+    site.apply("checkout", json!({ "mode": "auto", "bounds": { "min": 4, "max": 20 } }));
+    site.roster(|specs| specs.len() == 1 && specs[0].bounds.min == 4).await;
+    site.apply("checkout", json!({ "mode": "auto", "paused": true }));
+    site.roster(|specs| specs[0].mode == Mode::Observe).await;
+    site.apply("search", json!({}));
+    site.roster(|specs| names(specs) == ["checkout", "search"]).await;
+    site.delete("checkout");
+    site.roster(|specs| names(specs) == ["search"]).await;
+}
+
+#[tokio::test]
+async fn k14_an_invalid_spec_lists_all_faults_and_the_last_good_one_stays() {
+    let mut site = Site::open().await;
+    site.apply("checkout", json!({ "mode": "auto", "bounds": { "min": 3, "max": 20 } }));
+    site.roster(|specs| specs.len() == 1).await;
+    site.until("accepted", |site| site.condition("checkout", "Accepted")["status"] == "True").await;
+    site.apply("checkout", json!({ "mode": "atuo", "bounds": { "min": 30, "max": 20 } }));
+    site.until("refused", |site| site.condition("checkout", "Accepted")["status"] == "False").await;
+    let accepted = site.condition("checkout", "Accepted");
+    let message = accepted["message"].as_str().unwrap();
+    assert_eq!(accepted["reason"], "Invalid");
+    for part in ["spec.mode: unknown value `atuo`", "spec.bounds.min: 30 is above max 20", "last good spec stays"] {
+        assert!(message.contains(part), "{message}");
+    }
+    let status = site.status("checkout");
+    assert_eq!((&status["observedGeneration"], &accepted["observedGeneration"]), (&json!(2), &json!(2)));
+    site.roster(|specs| specs.len() == 1 && specs[0].bounds.min == 3).await;
+    site.until("told", |site| site.events().iter().any(|event| event["reason"] == "SpecInvalid")).await;
+    // One that never was valid is not supervised, and says so; its neighbour is not touched.
+    site.apply("search", json!({ "target": { "kind": "Pod" } }));
+    site.until("refused", |site| site.condition("search", "Ready")["reason"] == "NoSpec").await;
+    site.roster(|specs| names(specs) == ["checkout"]).await;
+}
+
+#[tokio::test]
+async fn x4_of_two_loops_on_one_target_the_older_one_stays() {
+    let mut site = Site::open().await;
+    site.apply("checkout", json!({}));
+    site.roster(|specs| specs.len() == 1).await;
+    site.apply("another", json!({ "target": { "name": "checkout" } }));
+    site.until("told", |site| site.condition("another", "Accepted")["reason"] == "Collision").await;
+    site.roster(|specs| specs.len() == 1).await;
+    let message = site.condition("another", "Accepted")["message"].to_string();
+    assert!(message.contains("already the target of shop/"), "{message}");
+}
+
+#[tokio::test]
+async fn the_platform_bound_caps_every_loop_and_without_it_none_writes() {
+    let mut site = Site::open().await;
+    site.apply("checkout", json!({ "mode": "auto", "bounds": { "min": 40, "max": 80 } }));
+    site.roster(|specs| specs.len() == 1 && (specs[0].bounds.min, specs[0].bounds.max) == (30, 30)).await;
+    site.until("told", |site| site.condition("checkout", "Capped")["status"] == "True").await;
+    let objects = site.double.objects().clone();
+    objects
+        .update(Resource::PlatformBounds, "", BOUND_NAME, &person(), |old| {
+            let mut new = old.clone();
+            new["spec"] = bound(50, "shadow")["spec"].clone();
+            Ok(new)
+        })
+        .unwrap();
+    site.roster(|specs| specs[0].bounds.max == 50 && specs[0].mode == Mode::Shadow).await;
+    objects.delete(Resource::PlatformBounds, "", BOUND_NAME, &person()).unwrap();
+    site.roster(|specs| specs[0].bounds.max == 80 && specs[0].mode == Mode::Shadow).await;
+    let told = |site: &Site| site.condition("checkout", "Capped")["message"].to_string().contains("no PlatformBound");
+    site.until("told", told).await;
+}
+
+#[tokio::test]
+async fn a_decision_shows_in_the_status_and_one_that_acts_in_events() {
+    let mut site = Site::open().await;
+    site.apply("checkout", json!({ "mode": "auto" }));
+    site.roster(|specs| specs.len() == 1).await;
+    let idle = Arc::new(records::nothing(id(1)));
+    site.services.tell(&checkout(), News::Decided(idle));
+    site.until("told", |site| site.status("checkout")["lastDecision"]["action"] == "no action").await;
+    assert_eq!(site.events(), Vec::<Value>::new(), "that nothing was to be done is no event");
+    let acted = records::acted(id(2));
+    let change = acted.change.clone().unwrap();
+    let planned = flyball::model::DecisionRecord { outcome: None, effect: None, ..acted };
+    site.services.tell(&checkout(), News::Decided(Arc::new(planned)));
+    site.services.tell(&checkout(), News::WriteEnded { change, outcome: WriteOutcome::Applied });
+    site.until("events", |site| site.events().len() == 2).await;
+    let events = site.events();
+    let reasons: Vec<&str> = events.iter().map(|event| event["reason"].as_str().unwrap()).collect();
+    assert_eq!(reasons, ["ActionPlanned", "ActionApplied"]);
+    for event in &events {
+        assert_eq!((&event["regarding"]["kind"], &event["regarding"]["name"]), (&json!("ServiceLoop"), &json!("checkout")));
+        let uid = &site.double.objects().get(LOOPS, "shop", "checkout").unwrap()["metadata"]["uid"];
+        assert_eq!(&event["regarding"]["uid"], uid);
+        assert_eq!((&event["type"], &event["reportingInstance"]), (&json!("Normal"), &json!("flyball-0")));
+    }
+}
+
+#[tokio::test]
+async fn a_hold_is_told_once_and_again_only_after_it_ended() {
+    let mut site = Site::open().await;
+    site.apply("checkout", json!({ "mode": "auto" }));
+    site.roster(|specs| specs.len() == 1).await;
+    for seq in 1..20 {
+        site.services.tell(&checkout(), News::Decided(Arc::new(records::held(id(seq)))));
+        tokio::task::yield_now().await;
+    }
+    site.services.tell(&checkout(), News::Quarantined(Some("keeps failing".to_owned())));
+    site.until("told", |site| site.events().iter().any(|event| event["reason"] == "Quarantined")).await;
+    let reasons: Vec<String> = site.events().iter().map(|event| event["reason"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(reasons, ["ActionBlocked", "Quarantined"]);
+}
+
+/// The status follows what is decided, and not each of its numbers: a quiet service costs the API server nothing.
+#[tokio::test]
+async fn a_status_is_written_on_change_only() {
+    let mut site = Site::open().await;
+    site.apply("checkout", json!({}));
+    site.roster(|specs| specs.len() == 1).await;
+    let written = |site: &Site| {
+        let history = site.double.objects().history();
+        history.iter().filter(|write| write.resource == LOOPS && write.who == "flyball").count()
+    };
+    site.services.tell(&checkout(), News::Decided(Arc::new(records::nothing(id(1)))));
+    site.until("told", |site| site.status("checkout")["lastDecision"]["action"] == "no action").await;
+    let before = written(&site);
+    for seq in 100..200 {
+        let mut record = records::nothing(id(1));
+        record.id.cycle.seq = seq;
+        site.services.tell(&checkout(), News::Decided(Arc::new(record)));
+    }
+    // What comes after them is written, so they were all looked at.
+    site.services.tell(&checkout(), News::Quarantined(Some("keeps failing".to_owned())));
+    site.until("told", |site| site.condition("checkout", "Ready")["reason"] == "Quarantined").await;
+    assert_eq!(written(&site), before + 1);
+}
+
+#[tokio::test]
+async fn k1_loops_stay_while_the_server_is_away_and_news_are_told_afterwards() {
+    let mut site = Site::open().await;
+    site.apply("checkout", json!({ "mode": "auto" }));
+    site.roster(|specs| specs.len() == 1).await;
+    site.until("accepted", |site| site.condition("checkout", "Accepted")["status"] == "True").await;
+    site.double.faults().order(Verb::Watch, 1, Fault::status(503));
+    site.double.faults().order(Verb::Patch, 1, Fault::status(503));
+    site.double.objects().compact();
+    site.services.tell(&checkout(), News::Decided(Arc::new(records::nothing(id(1)))));
+    site.until("told", |site| site.status("checkout")["lastDecision"]["action"] == "no action").await;
+    assert_eq!(site.roster.borrow().as_ref().unwrap().len(), 1);
+}
