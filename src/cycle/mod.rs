@@ -25,7 +25,10 @@ pub use observer::{Observed, ObserverCore, RoundArrived};
 /// What the actors need of the stages besides their cores.
 pub mod stages {
     pub use crate::act::{recheck, settle};
-    pub use crate::decide::{Deadline, PolicyFault, PolicySet, Vocabulary, compile};
+    pub use crate::decide::{
+        Coverage, Deadline, Decider, LINTS, Lint, PolicyFault, PolicySet, TestReport, Vocabulary, compile, decide,
+        lint, run_tests,
+    };
     pub use crate::forecast::fit::{FitJob, FitResult};
     pub use crate::forecast::params::ForecastParams;
     pub use crate::guard::{FleetBudget, FleetLimits, GuardParams};

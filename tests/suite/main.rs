@@ -12,6 +12,8 @@ mod golden_explain;
 mod golden_metrics;
 mod kubernetes_double;
 mod oracle;
+mod parity;
 mod properties;
 mod records;
+mod rego;
 mod scenarios;

@@ -4,19 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decide::plan::parameter::Parameter;
-use crate::decide::plan::quantity::{Count, Need, View};
-use crate::model::outlook::quantile_index;
+use crate::decide::plan::quantity::{Count, Need, Quantity, Span, View};
 use crate::model::{
-    Bounds, Capacity, Features, Now, Outlook, Readiness, Reading, Role, ServiceSpec, SignalFeatures, SignalName,
-    SignalOutlook, SignalSpec, TargetReading, TargetState, Timestamp, Unit,
+    Bounds, Capacity, Features, Finite, Now, Outlook, QUANTILES, Readiness, Reading, Role, ServiceSpec, SignalFeatures,
+    SignalName, SignalOutlook, SignalSpec, TargetReading, TargetState, Timestamp, Unit,
 };
 
 /// Horizon of `.predicted` where no lead time is known.
 const DEFAULT_LEAD: Duration = Duration::from_mins(10);
 /// Interval of values that the cluster reports, where a service declares no signal.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
-/// Probability of the quantile behind `upper95` and `upper95_of_max`.
-const UPPER: f64 = 0.95;
 /// Ages below this many seconds are shown from a table.
 const AGES: u64 = 180;
 
@@ -202,19 +199,52 @@ impl<'a> Inputs<'a> {
                 mean.map(f64::from).ok_or_else(|| "no sample in the last minute".into())
             }
             View::Predicted => point(fresh, self.lead()),
-            View::ForecastChange if fresh.value == 0.0 => Err("a change against zero has no size".into()),
-            View::ForecastChange => Ok((point(fresh, self.lead())? - fresh.value) / fresh.value),
+            View::ForecastChange => change(fresh, self.lead()),
+            View::ChangeAt(ahead) => change(fresh, ahead),
             View::At(ahead) => point(fresh, ahead),
-            View::Upper95(ahead) => {
-                let quantile = outlook(fresh)?.quantile_at(UPPER, minutes(ahead));
-                quantile.ok_or_else(|| beyond(ahead))
+            View::Quantile(position, ahead) => {
+                let level = QUANTILES.get(position).copied().ok_or("no such quantile")?;
+                outlook(fresh)?.quantile_at(level, minutes(ahead)).ok_or_else(|| beyond(ahead))
             }
-            View::Upper95OfMax10 | View::Upper95OfMax30 => {
+            View::OfMax(position, span) => {
                 let outlook = outlook(fresh)?;
-                let row = if view == View::Upper95OfMax10 { outlook.max_10 } else { outlook.max_30 };
-                let value = row.and_then(|row| row.get(quantile_index(UPPER)).copied());
-                value.ok_or_else(|| "no forecast of the maximum".into())
+                let row = match span {
+                    Span::Ten => outlook.max_10,
+                    Span::Thirty => outlook.max_30,
+                };
+                row.and_then(|row| row.get(position).copied()).ok_or_else(|| "no forecast of the maximum".into())
             }
+            View::P99 => five_minutes(fresh.features.p99_5m),
+            View::Max => five_minutes(fresh.features.max_5m),
+            View::Change => five_minutes(fresh.features.change_5m),
+        }
+    }
+
+    /// Returns the longest time in a row, seconds, that the path from the present value through the forecast
+    /// stays above a bound.
+    pub(crate) fn longest_run(&self, name: &SignalName, unit: Unit, bound: &Quantity) -> Value {
+        let limit = bound.value(self);
+        let run = self.fresh(name, unit).and_then(|fresh| {
+            let limit = limit.number.map_err(|why| -> Arc<str> { format!("{}: {why}", bound.label).into() })?;
+            let points = outlook(&fresh)?.points.iter().map(|point| (f64::from(point.minutes), point.point));
+            let run = longest_above(std::iter::once((0.0, fresh.value)).chain(points), limit);
+            Ok((finite(run * 60.0)?, fresh))
+        });
+        match run {
+            Ok((seconds, fresh)) => Value {
+                number: Ok(seconds),
+                note: Some(fresh.age),
+                stamp: Stamp::older(Some(fresh.stamp), limit.stamp),
+            },
+            Err(why) => Value::unknown(why),
+        }
+    }
+
+    /// Returns the rate that one pod carries, as the service declares it.
+    pub(crate) fn per_pod(&self) -> Value {
+        match self.capacity {
+            Some(capacity) => Value::set(capacity.per_pod),
+            None => Value::unknown("the service declares no capacity".into()),
         }
     }
 
@@ -293,6 +323,43 @@ fn outlook<'a>(fresh: &Fresh<'a>) -> Result<&'a SignalOutlook, Arc<str>> {
         Readiness::Ready => Ok(outlook),
         Readiness::NotReady { have, need } => Err(format!("no forecast yet: {have} of {need} minutes seen").into()),
     }
+}
+
+fn five_minutes(value: Option<Finite>) -> Result<f64, Arc<str>> {
+    value.map(f64::from).ok_or_else(|| "fewer samples than that in the last five minutes".into())
+}
+
+fn change(fresh: &Fresh<'_>, ahead: Duration) -> Result<f64, Arc<str>> {
+    if fresh.value == 0.0 {
+        return Err("a change against zero has no size".into());
+    }
+    Ok((point(fresh, ahead)? - fresh.value) / fresh.value)
+}
+
+/// Returns the longest stretch of a path, in its own unit of time, that lies above `limit`; between its points
+/// the path is straight. NaN if a point is NaN.
+fn longest_above(path: impl Iterator<Item = (f64, f64)>, limit: f64) -> f64 {
+    let (mut longest, mut run, mut last): (f64, f64, Option<(f64, f64)>) = (0.0, 0.0, None);
+    for (time, value) in path {
+        if value.is_nan() {
+            return f64::NAN;
+        }
+        if let Some((from, before)) = last {
+            let crossing = (time - from) * (limit - before) / (value - before);
+            match (before > limit, value > limit) {
+                (true, true) => run += time - from,
+                (true, false) => run += crossing,
+                (false, true) => run = time - from - crossing,
+                (false, false) => (),
+            }
+            longest = longest.max(run);
+            if value <= limit {
+                run = 0.0;
+            }
+        }
+        last = Some((time, value));
+    }
+    longest
 }
 
 fn point(fresh: &Fresh<'_>, ahead: Duration) -> Result<f64, Arc<str>> {
