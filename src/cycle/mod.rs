@@ -27,7 +27,7 @@ pub mod stages {
     pub use crate::act::{recheck, settle};
     pub use crate::decide::{
         Coverage, Deadline, Decider, LINTS, Lint, PolicyFault, PolicySet, TestReport, Vocabulary, compile, decide,
-        lint, run_tests,
+        lint, reference, run_tests,
     };
     pub use crate::forecast::fit::{FitJob, FitResult};
     pub use crate::forecast::params::ForecastParams;

@@ -23,6 +23,7 @@
 //! | `select` | one action out of all that matched |
 //! | `trial` | the tests of a set |
 //! | `lint` | what loads and is still likely a mistake |
+//! | `reference` | every word of the language, for the page in docs |
 //! | `fault` | what can be wrong, with file, line, column and rule |
 //!
 //! ```
@@ -55,6 +56,7 @@ mod library;
 mod lint;
 mod mute;
 mod plan;
+mod reference;
 mod select;
 mod trial;
 mod vocabulary;
@@ -65,6 +67,7 @@ pub use evaluate::{Decider, decide};
 pub use fault::PolicyFault;
 pub use lint::{LINTS, Lint, lint};
 pub use plan::parameter::Parameter;
+pub use reference::{Place, WORDS, Word, reference};
 pub use trial::{ConditionCoverage, Coverage, RuleCoverage, TestReport, TestResult, run_tests};
 pub use vocabulary::{Vocabulary, VocabularyError};
 

@@ -10,6 +10,8 @@ mod contract_journal;
 mod contract_prometheus;
 mod golden_explain;
 mod golden_metrics;
+mod hostile;
+mod hostile_policies;
 mod kubernetes_double;
 mod oracle;
 mod parity;

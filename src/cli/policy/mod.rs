@@ -18,6 +18,9 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
+use super::print;
+use crate::cycle::stages::reference;
+
 pub use check::{Form, check_set};
 pub use source::Source;
 
@@ -29,6 +32,8 @@ pub enum PolicyCommand {
     Test(test::TestArgs),
     /// Say what a set would decide on a recorded decision's inputs, with every condition.
     Eval(eval::EvalArgs),
+    /// Print every word that policies and their tests are written in, with an example.
+    Words,
 }
 
 pub async fn policy(command: &PolicyCommand) -> anyhow::Result<ExitCode> {
@@ -36,5 +41,9 @@ pub async fn policy(command: &PolicyCommand) -> anyhow::Result<ExitCode> {
         PolicyCommand::Check(args) => check::check(args),
         PolicyCommand::Test(args) => test::test(args),
         PolicyCommand::Eval(args) => eval::eval(args).await,
+        PolicyCommand::Words => {
+            print(reference())?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }

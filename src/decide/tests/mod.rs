@@ -22,6 +22,7 @@ mod lint;
 mod load;
 mod policies;
 mod properties;
+mod reference;
 mod selection;
 mod trial;
 

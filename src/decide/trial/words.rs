@@ -34,7 +34,7 @@ pub(super) fn register(engine: &mut Engine, bench: &Arc<Bench>) {
     let of = Arc::clone(bench);
     engine.register_fn("for_each_signal", move |context: NativeCallContext, body: FnPtr| -> ScriptResult<()> {
         for signal in signals(&of) {
-            body.call_within_context::<Dynamic>(&context, (signal.as_str().to_owned(),))?;
+            let _: Dynamic = body.call_within_context(&context, (signal.as_str().to_owned(),))?;
         }
         Ok(())
     });
