@@ -15,6 +15,8 @@ mod hostile_policies;
 mod kubernetes_double;
 mod oracle;
 mod parity;
+mod policy_cli;
+mod policy_docs;
 mod properties;
 mod records;
 mod rego;

@@ -87,7 +87,11 @@ fn text(source: &Source, set: Option<&PolicySet>, faults: &[PolicyFault], lints:
             let directory = source.directory.display();
             print(format!("{directory}: valid; revision {}, rules {rules}{warnings}", set.revision()))?;
         }
-        _ => print(format!("{}; a running flyball keeps its last good set", count(faults.len(), "fault")))?,
+        Some(_) => {
+            let faults = count(faults.len(), "fault");
+            print(format!("{faults} in the parameters of services; the rules that read them fail there"))?;
+        }
+        None => print(format!("{}; a running flyball keeps its last good set", count(faults.len(), "fault")))?,
     }
     Ok(())
 }
