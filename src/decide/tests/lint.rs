@@ -58,7 +58,7 @@ fn single_rules_and_parameters() {
         &declared(
             "param(\"a\", ms(5), #{ min: ms(1), max: ms(9), doc: \"x\" }); param(\"b\", 1, #{min: 1, max: 2, doc: \"y\"});",
         ),
-        &["unused-parameter: t.rhai:2:63: no rule reads parameter `b`"],
+        &["unused-parameter: t.rhai:2:61: no rule reads parameter `b`"],
     );
 }
 
