@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::guards::GuardParams;
 use super::ids::ServiceId;
 use super::signal::{Role, SignalName, SignalSpec};
 use super::target::TargetRef;
@@ -106,6 +107,9 @@ pub struct ServiceSpec {
     pub capacity: Option<CapacitySpec>,
     /// Whether `auto` may lower replicas itself, without an autoscaler behind it.
     pub allow_lowering: bool,
+    /// Times and limits of the guards.
+    #[serde(default)]
+    pub guards: GuardParams,
 }
 
 impl ServiceSpec {
