@@ -5,11 +5,7 @@ use std::fmt::{self, Write};
 use crate::model::outlook::{ForecastFlag, HorizonPoint, quantile_index};
 use crate::model::proposal::{Goal, RuleOutcome};
 use crate::model::{
-<<<<<<< HEAD
     Capacity, Choice, DecisionRecord, Effect, Features, Finding, Outlook, Proposal, Readiness, Reading, RuleTrace,
-=======
-    Capacity, Choice, DecisionRecord, Effect, Features, Finding, Outlook, Readiness, Reading, RuleTrace,
->>>>>>> main
     SignalFeatures, SignalOutlook, TargetReading, Truth, Unit, Verdict,
 };
 
