@@ -120,6 +120,7 @@ impl Decisions {
 fn came(made: &Proposal) -> String {
     match &made.choice {
         Choice::Act { rule, action, .. } => format!("{rule} acts: {action}"),
+        Choice::Undo { action, why, .. } => format!("an earlier decision is undone: {action}, {why}"),
         Choice::Nothing { reason } => format!("nothing is done: {reason}"),
     }
 }

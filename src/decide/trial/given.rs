@@ -17,9 +17,9 @@ use crate::decide::evaluate::{Decider, decide};
 use crate::decide::plan::quantity::Term;
 use crate::model::outlook::HorizonPoint;
 use crate::model::{
-    Authority, Bounds, Budgets, Capacity, Features, Finite, HORIZONS, Minute, Missing, Mode, Now, Outlook, Proposal,
-    QUANTILES, Readiness, Reading, Role, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook,
-    SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, Unit,
+    Authority, Bounds, Budgets, Capacity, Features, Finite, GuardParams, HORIZONS, Minute, Missing, Mode, Now, Outlook,
+    Proposal, QUANTILES, Readiness, Reading, Role, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName,
+    SignalOutlook, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, Unit,
 };
 
 /// Start of every test: some minute of some day.
@@ -188,6 +188,8 @@ impl Given {
             replicas,
             ready: count("replicas.ready").unwrap_or(replicas),
             rollout: on("rollout").unwrap_or(false),
+            owner: None,
+            stuck: None,
         };
         (TargetReading::Known { target }, bounds)
     }
@@ -316,5 +318,6 @@ fn blank(id: &ServiceId) -> ServiceSpec {
         budgets: Budgets::default(),
         capacity: None,
         allow_lowering: false,
+        guards: GuardParams::default(),
     }
 }

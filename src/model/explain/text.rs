@@ -23,6 +23,7 @@ pub fn text(record: &DecisionRecord) -> String {
 pub fn choice(proposal: &Proposal) -> String {
     match &proposal.choice {
         Choice::Act { rule, action, .. } => format!("{action} (rule {rule})"),
+        Choice::Undo { action, why, .. } => format!("{action}, to undo an earlier decision: {why}"),
         Choice::Nothing { reason } => format!("nothing: {reason}"),
     }
 }

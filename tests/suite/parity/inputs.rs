@@ -5,11 +5,10 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use flyball::model::outlook::HorizonPoint;
-use flyball::model::series::Missing;
 use flyball::model::{
-    Bounds, Budgets, Features, Finite, HORIZONS, Minute, Mode, Now, Outlook, Readiness, Reading, Sample, ServiceId,
-    ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo, TargetKind, TargetReading, TargetRef,
-    TargetState, Timestamp, Unit,
+    Bounds, Budgets, Features, Finite, GuardParams, HORIZONS, Minute, Missing, Mode, Now, Outlook, Readiness, Reading,
+    Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo, TargetKind,
+    TargetReading, TargetRef, TargetState, Timestamp, Unit,
 };
 use regorus::Value;
 
@@ -158,7 +157,9 @@ impl Facts {
                     (false, true) => (3, Bounds { min: 3, max: 3 }),
                 };
                 let (uid, resource_version) = ("u".to_owned(), "1".to_owned());
-                let target = TargetState { uid, resource_version, replicas, ready: replicas, rollout: false };
+                let (owner, stuck) = (None, None);
+                let target =
+                    TargetState { uid, resource_version, replicas, ready: replicas, rollout: false, owner, stuck };
                 (TargetReading::Known { target }, bounds)
             }
             None => (TargetReading::Unknown { reason: "not seen".to_owned() }, Bounds { min: 2, max: 20 }),
@@ -191,6 +192,7 @@ static SPEC: LazyLock<ServiceSpec> = LazyLock::new(|| ServiceSpec {
     budgets: Budgets::default(),
     capacity: None,
     allow_lowering: true,
+    guards: GuardParams::default(),
 });
 
 fn seen(value: Option<f64>) -> SignalFeatures {
