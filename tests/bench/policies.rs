@@ -148,7 +148,7 @@ fn save_to_in_force() -> anyhow::Result<f64> {
         let (in_force, words, metrics) = (InForce::default(), Vocabulary::of([])?, Metrics::new());
         let mut announced = store.watch();
         let files = announced.borrow_and_update().clone();
-        in_force.take(&files, &words, deadline, metrics.process());
+        in_force.take(&files, &words, deadline, &metrics.process());
         let mut slowest: f64 = 0.0;
         for save in 0..SAVES {
             let before = in_force.load().context("a set in force")?.revision().clone();
@@ -157,7 +157,7 @@ fn save_to_in_force() -> anyhow::Result<f64> {
             loop {
                 tokio::time::timeout(Duration::from_secs(10), announced.changed()).await??;
                 let files = announced.borrow_and_update().clone();
-                in_force.take(&files, &words, deadline, metrics.process());
+                in_force.take(&files, &words, deadline, &metrics.process());
                 if in_force.load().is_some_and(|set| *set.revision() != before) {
                     break;
                 }
@@ -197,7 +197,7 @@ fn hostile() -> anyhow::Result<Figures> {
     let (mut slowest, mut name): (f64, &str) = (0.0, "none");
     for hostile in &all {
         let started = ProcessTime::now();
-        in_force.take(&hostile.files, &words, twenty, metrics.process());
+        in_force.take(&hostile.files, &words, twenty, &metrics.process());
         let over = ms(started.elapsed().saturating_sub(DEADLINE));
         ensure!(in_force.load().is_none(), "{}: {} is in force", hostile.class, hostile.name);
         if over > slowest {

@@ -18,8 +18,9 @@ fn flyball(files: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String, 
         fs::write(path, text).unwrap();
     }
     let output = run(directory.path(), arguments);
-    let text = String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap();
-    (output.status.code(), text, directory)
+    let code = output.status.code();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    (code, text, directory)
 }
 
 fn run(directory: &Path, arguments: &[&str]) -> Output {

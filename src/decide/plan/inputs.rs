@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decide::plan::parameter::Parameter;
-use crate::decide::plan::quantity::{Count, Need, Quantity, Span, View};
+use crate::decide::plan::quantity::{Count, Need, Quantity, View};
+use crate::decide::plan::view::{longest_run, look};
 use crate::model::{
-    Bounds, Capacity, Features, Finite, Now, Outlook, QUANTILES, Readiness, Reading, Role, ServiceSpec, SignalFeatures,
-    SignalName, SignalOutlook, SignalSpec, TargetReading, TargetState, Timestamp, Unit,
+    Bounds, Capacity, Features, Now, Outlook, Reading, Role, ServiceSpec, SignalFeatures, SignalName, SignalOutlook,
+    SignalSpec, TargetReading, TargetState, Timestamp, Unit,
 };
 
 /// Horizon of `.predicted` where no lead time is known.
@@ -83,8 +84,8 @@ impl Texts {
 
 /// A signal that may be acted on.
 pub(crate) struct Fresh<'a> {
-    features: &'a SignalFeatures,
-    outlook: Option<&'a SignalOutlook>,
+    pub(crate) features: &'a SignalFeatures,
+    pub(crate) outlook: Option<&'a SignalOutlook>,
     pub(crate) value: f64,
     pub(crate) stamp: Stamp,
     pub(crate) age: Arc<str>,
@@ -185,38 +186,9 @@ impl<'a> Inputs<'a> {
             Ok(fresh) => fresh,
             Err(why) => return Value::unknown(why),
         };
-        match self.look(&fresh, view).and_then(finite) {
+        match look(&fresh, view, self.lead()).and_then(finite) {
             Ok(number) => Value { number: Ok(number), note: Some(fresh.age), stamp: Some(fresh.stamp) },
             Err(why) => Value::unknown(why),
-        }
-    }
-
-    fn look(&self, fresh: &Fresh<'_>, view: View) -> Result<f64, Arc<str>> {
-        match view {
-            View::Current => Ok(fresh.value),
-            View::Mean => {
-                let mean = fresh.features.mean_1m;
-                mean.map(f64::from).ok_or_else(|| "no sample in the last minute".into())
-            }
-            View::Predicted => point(fresh, self.lead()),
-            View::ForecastChange => change(fresh, self.lead()),
-            View::ChangeAt(ahead) => change(fresh, ahead),
-            View::At(ahead) => point(fresh, ahead),
-            View::Quantile(position, ahead) => {
-                let level = QUANTILES.get(position).copied().ok_or("no such quantile")?;
-                outlook(fresh)?.quantile_at(level, minutes(ahead)).ok_or_else(|| beyond(ahead))
-            }
-            View::OfMax(position, span) => {
-                let outlook = outlook(fresh)?;
-                let row = match span {
-                    Span::Ten => outlook.max_10,
-                    Span::Thirty => outlook.max_30,
-                };
-                row.and_then(|row| row.get(position).copied()).ok_or_else(|| "no forecast of the maximum".into())
-            }
-            View::P99 => five_minutes(fresh.features.p99_5m),
-            View::Max => five_minutes(fresh.features.max_5m),
-            View::Change => five_minutes(fresh.features.change_5m),
         }
     }
 
@@ -226,8 +198,7 @@ impl<'a> Inputs<'a> {
         let limit = bound.value(self);
         let run = self.fresh(name, unit).and_then(|fresh| {
             let limit = limit.number.map_err(|why| -> Arc<str> { format!("{}: {why}", bound.label).into() })?;
-            let points = outlook(&fresh)?.points.iter().map(|point| (f64::from(point.minutes), point.point));
-            let run = longest_above(std::iter::once((0.0, fresh.value)).chain(points), limit);
+            let run = longest_run(&fresh, limit)?;
             Ok((finite(run * 60.0)?, fresh))
         });
         match run {
@@ -307,61 +278,4 @@ impl<'a> Inputs<'a> {
             None => Value::unknown(absent.into()),
         }
     }
-}
-
-fn minutes(span: Duration) -> f64 {
-    span.as_secs_f64() / 60.0
-}
-
-fn beyond(ahead: Duration) -> Arc<str> {
-    format!("no forecast {} s ahead", ahead.as_secs()).into()
-}
-
-fn outlook<'a>(fresh: &Fresh<'a>) -> Result<&'a SignalOutlook, Arc<str>> {
-    let Some(outlook) = fresh.outlook else { return Err("not forecast".into()) };
-    match outlook.readiness {
-        Readiness::Ready => Ok(outlook),
-        Readiness::NotReady { have, need } => Err(format!("no forecast yet: {have} of {need} minutes seen").into()),
-    }
-}
-
-fn five_minutes(value: Option<Finite>) -> Result<f64, Arc<str>> {
-    value.map(f64::from).ok_or_else(|| "fewer samples than that in the last five minutes".into())
-}
-
-fn change(fresh: &Fresh<'_>, ahead: Duration) -> Result<f64, Arc<str>> {
-    if fresh.value == 0.0 {
-        return Err("a change against zero has no size".into());
-    }
-    Ok((point(fresh, ahead)? - fresh.value) / fresh.value)
-}
-
-/// Returns the longest stretch of a path, in its own unit of time, that lies above `limit`; between its points
-/// the path is straight. NaN if a point is NaN.
-fn longest_above(path: impl Iterator<Item = (f64, f64)>, limit: f64) -> f64 {
-    let (mut longest, mut run, mut last): (f64, f64, Option<(f64, f64)>) = (0.0, 0.0, None);
-    for (time, value) in path {
-        if value.is_nan() {
-            return f64::NAN;
-        }
-        if let Some((from, before)) = last {
-            let crossing = (time - from) * (limit - before) / (value - before);
-            match (before > limit, value > limit) {
-                (true, true) => run += time - from,
-                (true, false) => run += crossing,
-                (false, true) => run = time - from - crossing,
-                (false, false) => (),
-            }
-            longest = longest.max(run);
-            if value <= limit {
-                run = 0.0;
-            }
-        }
-        last = Some((time, value));
-    }
-    longest
-}
-
-fn point(fresh: &Fresh<'_>, ahead: Duration) -> Result<f64, Arc<str>> {
-    outlook(fresh)?.point_at(minutes(ahead)).ok_or_else(|| beyond(ahead))
 }

@@ -27,7 +27,7 @@ impl Decisions {
     }
 
     /// Expects that the last decision acts by this rule.
-    pub(super) fn expect(&self, rule: &str) -> ScriptResult<Self> {
+    pub(super) fn acts_by(&self, rule: &str) -> ScriptResult<Self> {
         self.rule(rule)?;
         match &self.last.choice {
             Choice::Act { rule: acting, .. } if **acting == *rule => Ok(self.clone()),

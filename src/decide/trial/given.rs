@@ -12,14 +12,13 @@ use std::time::Duration;
 use rhai::{Dynamic, Map};
 
 use super::Bench;
+use super::seen::Seen;
 use crate::decide::api::quantity::{ScriptResult, quantity_in, type_word};
 use crate::decide::evaluate::{Decider, decide};
 use crate::decide::plan::quantity::Term;
-use crate::model::outlook::HorizonPoint;
 use crate::model::{
-    Authority, Bounds, Budgets, Capacity, Features, Finite, GuardParams, HORIZONS, Minute, Missing, Mode, Now, Outlook,
-    Proposal, QUANTILES, Readiness, Reading, Role, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName,
-    SignalOutlook, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, Unit,
+    Bounds, Budgets, Capacity, Features, GuardParams, Mode, Now, Outlook, Proposal, Role, ServiceId, ServiceSpec,
+    SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, Unit,
 };
 
 /// Start of every test: some minute of some day.
@@ -40,8 +39,8 @@ const TARGET: [&str; 8] = [
 ];
 /// What can be given of the capacity.
 const CAPACITY: [&str; 4] = ["capacity.needed_now", "capacity.needed_ahead", "capacity.floor", "capacity.per_pod"];
-/// Present value of a signal of which only a change is given.
-const BASE: f64 = 100.0;
+/// Requests a second that one pod carries where that is not given.
+const PER_POD: f64 = 100.0;
 
 /// What is known of a service.
 #[derive(Clone)]
@@ -149,7 +148,7 @@ impl Given {
             // Sizes follow from an arrival rate, so where one is given, the rate is known.
             let rate = name.as_str() == "rps" && unit == Unit::PerSecond;
             let assumed = (sized && rate && !self.absent.contains("rps")).then_some(0.0);
-            let seen = Seen::of(self, name.as_str(), unit).or_assume(assumed);
+            let seen = Seen::of(&self.values, name.as_str(), unit).or_assume(assumed);
             signals.push(SignalSpec {
                 name: name.clone(),
                 unit,
@@ -197,7 +196,7 @@ impl Given {
     fn capacity(&self, sized: bool) -> Option<Capacity> {
         let count = |key: &str| self.values.get(key).map(|count| *count as u32);
         sized.then(|| Capacity {
-            per_pod: self.values.get("capacity.per_pod").copied().unwrap_or(BASE),
+            per_pod: self.values.get("capacity.per_pod").copied().unwrap_or(PER_POD),
             lead_time: Duration::from_mins(10),
             needed_now: count("capacity.needed_now"),
             needed_ahead: count("capacity.needed_ahead"),
@@ -225,81 +224,6 @@ fn plain(value: &Dynamic, unit: Unit, key: &str) -> ScriptResult<f64> {
     match quantity_in(value, unit, key)?.term {
         Term::Number(number) => Ok(number),
         _ => Err(format!("{key}: expected a plain quantity").into()),
-    }
-}
-
-/// What is given of one signal.
-struct Seen {
-    current: Option<f64>,
-    mean: Option<f64>,
-    p99_5m: Option<f64>,
-    max_5m: Option<f64>,
-    change_5m: Option<f64>,
-    /// Point forecast at every horizon.
-    predicted: Option<f64>,
-    upper95: Option<f64>,
-    upper95_of_max: Option<f64>,
-}
-
-impl Seen {
-    fn of(given: &Given, name: &str, unit: Unit) -> Self {
-        let get = |view: &str| given.values.get(&format!("{name}.{view}")).copied();
-        let present = if unit == Unit::Flag { given.values.get(name).copied() } else { get("current") };
-        let change = get("forecast_change");
-        let (upper95, upper95_of_max) = (get("upper95"), get("upper95_of_max"));
-        let ahead = get("predicted").or(upper95).or(upper95_of_max);
-        let past = get("mean").or(get("p99_5m")).or(get("max_5m")).or(get("change_5m").map(|_| BASE));
-        let current = present.or(past).or(if change.is_some() { Some(BASE) } else { ahead });
-        let grown = current.zip(change).map(|(current, change)| current + current * change);
-        Self {
-            current,
-            mean: get("mean").or(current),
-            p99_5m: get("p99_5m"),
-            max_5m: get("max_5m"),
-            change_5m: get("change_5m"),
-            predicted: get("predicted").or(grown).or(ahead),
-            upper95,
-            upper95_of_max,
-        }
-    }
-
-    fn or_assume(mut self, value: Option<f64>) -> Self {
-        self.current = self.current.or(value);
-        self
-    }
-
-    fn features(&self, at: Timestamp) -> SignalFeatures {
-        let finite = |value: Option<f64>| value.and_then(Finite::new);
-        let reading = match finite(self.current) {
-            Some(value) => Reading::Fresh { sample: Sample { at, value }, staleness: Duration::ZERO },
-            None => Reading::Absent { missing: Missing::NoSeries },
-        };
-        SignalFeatures {
-            reading,
-            mean_1m: finite(self.mean),
-            p99_5m: finite(self.p99_5m),
-            change_5m: finite(self.change_5m),
-            max_5m: finite(self.max_5m),
-            confirmed: finite(self.current),
-            suspect: false,
-            provisional: None,
-            closed: Vec::new(),
-        }
-    }
-
-    fn outlook(&self, at: Timestamp) -> Option<SignalOutlook> {
-        let point = self.predicted?;
-        let row =
-            |upper: Option<f64>| QUANTILES.map(|level| if level >= 0.95 { upper.unwrap_or(point) } else { point });
-        let points = HORIZONS.map(|minutes| HorizonPoint { minutes, point, quantiles: row(self.upper95) });
-        Some(SignalOutlook {
-            readiness: Readiness::Ready,
-            points: points.to_vec(),
-            max_10: Some(row(self.upper95_of_max)),
-            max_30: Some(row(self.upper95_of_max)),
-            authority: Authority::MayRemove,
-            ..SignalOutlook::not_ready(Minute::of(at), 0, 0)
-        })
     }
 }
 

@@ -7,6 +7,7 @@
 //! | file | duty |
 //! |---|---|
 //! | [`given`] | from what a test says to features and an outlook |
+//! | [`seen`] | one signal of those |
 //! | [`timeline`] | decisions one after the other, with a past |
 //! | [`decision`] | what a test may expect of them |
 //! | [`words`] | the functions that test files are written in |
@@ -15,6 +16,7 @@
 mod coverage;
 mod decision;
 mod given;
+mod seen;
 mod timeline;
 mod words;
 
