@@ -1,4 +1,4 @@
-//! Compiles what the policy store announces and puts it in force, whole or not at all.
+//! Compiles what the policy store announces, runs its tests, and puts it in force, whole or not at all.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 
-use crate::cycle::stages::{Deadline, PolicySet, Vocabulary, compile};
+use crate::cycle::stages::{Deadline, PolicyFault, PolicySet, Vocabulary, compile, run_tests};
 use crate::instrument::ProcessMetrics;
 use crate::ports::{PolicyFiles, PolicyStore};
 
@@ -31,14 +31,20 @@ impl InForce {
         self.faults.lock().clone()
     }
 
-    /// Compiles `files` and swaps them in; on any fault the last good set stays.
-    pub fn take(&self, files: &PolicyFiles, vocabulary: &Vocabulary, deadline: &Deadline, metrics: &ProcessMetrics) {
-        match compiled(files, vocabulary, deadline) {
+    /// Compiles `files`, runs their tests and swaps them in; on any fault or failure the last good set stays.
+    pub fn take(
+        &self,
+        files: &PolicyFiles,
+        vocabulary: &Vocabulary,
+        deadline: fn() -> Deadline,
+        metrics: &ProcessMetrics,
+    ) {
+        match tested(files, vocabulary, deadline) {
             Ok(set) => {
                 tracing::info!(revision = %set.revision(), origin = %files.origin, "policy set in force");
                 metrics.policy_active(set.revision());
                 self.faults.lock().clear();
-                self.set.store(Some(Arc::new(set)));
+                self.set.store(Some(set));
             }
             Err(faults) => {
                 for fault in &faults {
@@ -51,10 +57,23 @@ impl InForce {
     }
 }
 
-fn compiled(files: &PolicyFiles, vocabulary: &Vocabulary, deadline: &Deadline) -> Result<PolicySet, Vec<String>> {
-    let texts = files.files.as_ref().map_err(|error| vec![error.clone()])?;
-    let texts = texts.iter().map(|file| (file.path.as_str(), file.text.as_str()));
-    compile(texts, vocabulary, deadline).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+/// Compiles a set and runs its own tests; one that fails them is as bad as one that does not compile.
+fn tested(
+    files: &PolicyFiles,
+    vocabulary: &Vocabulary,
+    deadline: fn() -> Deadline,
+) -> Result<Arc<PolicySet>, Vec<String>> {
+    let files = files.files.as_ref().map_err(|error| vec![error.clone()])?;
+    let texts = || files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
+    let set = Arc::new(compile(texts(), vocabulary, &deadline()).map_err(worded)?);
+    let report = run_tests(&set, vocabulary, texts(), &|_| true, &deadline()).map_err(worded)?;
+    let failed = report.tests.iter().filter_map(|test| Some((test, test.failure.as_ref()?)));
+    let failed: Vec<_> = failed.map(|(test, failure)| format!("{failure} (test `{}`)", test.name)).collect();
+    if failed.is_empty() { Ok(set) } else { Err(failed) }
+}
+
+fn worded(faults: Vec<PolicyFault>) -> Vec<String> {
+    faults.iter().map(ToString::to_string).collect()
 }
 
 /// What the library hears.
@@ -75,7 +94,7 @@ impl PolicyLibrary {
     /// Loads a set off the loop's threads: its scripts run then, and may be hostile.
     async fn take(&self, files: Arc<PolicyFiles>) {
         let (world, vocabulary) = (self.world.clone(), self.vocabulary.clone());
-        let load = move || world.policy.take(&files, &vocabulary, &(world.deadline)(), &world.process);
+        let load = move || world.policy.take(&files, &vocabulary, world.deadline, &world.process);
         self.world.executor.run(Box::new(load)).await;
     }
 }

@@ -47,12 +47,12 @@ enum Question {
 }
 
 impl Question {
-    fn read(args: &ExplainArgs, settings: &Settings) -> anyhow::Result<Self> {
-        if let Ok(id) = args.what.parse() {
+    fn read(what: &str, last: u16, settings: &Settings) -> anyhow::Result<Self> {
+        if let Ok(id) = what.parse() {
             return Ok(Self::One(id));
         }
-        let service = args.what.parse().map_err(|_| unknown_service(&args.what, settings))?;
-        Ok(Self::Newest(service, args.last))
+        let service = what.parse().map_err(|_| unknown_service(what, settings))?;
+        Ok(Self::Newest(service, last))
     }
 
     fn unanswered(&self, settings: &Settings) -> anyhow::Error {
@@ -76,23 +76,25 @@ impl Question {
 
 pub async fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?;
-    let question = Question::read(args, &settings)?;
-    let records = match read(&settings, &question) {
-        Err(unreadable @ (JournalError::InUse { .. } | JournalError::Missing { .. })) => {
-            ask(&settings, &question).await?.ok_or(unreadable)?
-        }
-        read => read?,
-    };
-    if records.is_empty() {
-        return Err(question.unanswered(&settings));
-    }
-    for record in &records {
+    for record in &find(&settings, &args.what, args.last).await? {
         match args.output {
             Output::Text => print(render::text(record))?,
             Output::Json => print(serde_json::to_string(record)?)?,
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the decision that `what` names, or the `last` newest ones of the service that it names; at least one.
+pub async fn find(settings: &Settings, what: &str, last: u16) -> anyhow::Result<Vec<DecisionRecord>> {
+    let question = Question::read(what, last, settings)?;
+    let records = match read(settings, &question) {
+        Err(unreadable @ (JournalError::InUse { .. } | JournalError::Missing { .. })) => {
+            ask(settings, &question).await?.ok_or(unreadable)?
+        }
+        read => read?,
+    };
+    if records.is_empty() { Err(question.unanswered(settings)) } else { Ok(records) }
 }
 
 /// Asks the running flyball; `None` if none answers.

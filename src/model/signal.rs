@@ -50,6 +50,8 @@ pub enum Unit {
     PerSecond,
     /// A plain number (queue length, connections).
     Count,
+    /// What something costs, US dollars an hour.
+    UsdPerHour,
     /// 0 or 1; policies see a flag.
     Flag,
 }
@@ -63,6 +65,7 @@ impl Unit {
             Self::Seconds => format!("{value:.2} s"),
             Self::PerSecond => format!("{value:.1}/s"),
             Self::Count => format!("{value}"),
+            Self::UsdPerHour => format!("${value:.2}/h"),
             Self::Flag => (if value == 0.0 { "off" } else { "on" }).to_owned(),
         }
     }

@@ -9,7 +9,7 @@ mod text;
 
 pub use headline::{Headline, headline};
 pub use sentence::sentence;
-pub use text::text;
+pub use text::{choice, rules, text};
 
 use std::time::Duration;
 
