@@ -61,9 +61,7 @@ impl Rego {
     pub fn decide(&mut self, input: Value) -> anyhow::Result<Outcome> {
         match self.evaluate(input) {
             Ok(action) => read(&action),
-            Err(error) if format!("{error:#}").contains("rule conflicts with rule") => {
-                Ok(Outcome::Conflict)
-            }
+            Err(error) if format!("{error:#}").contains("rule conflicts with rule") => Ok(Outcome::Conflict),
             Err(error) => Err(error),
         }
     }
