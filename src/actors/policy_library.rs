@@ -65,14 +65,14 @@ fn tested(
 ) -> Result<Arc<PolicySet>, Vec<String>> {
     let files = files.files.as_ref().map_err(|error| vec![error.clone()])?;
     let texts = || files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
-    let set = Arc::new(compile(texts(), vocabulary, &deadline()).map_err(worded)?);
-    let report = run_tests(&set, vocabulary, texts(), &|_| true, &deadline()).map_err(worded)?;
+    let set = Arc::new(compile(texts(), vocabulary, &deadline()).map_err(|faults| worded(&faults))?);
+    let report = run_tests(&set, vocabulary, texts(), &|_| true, &deadline()).map_err(|faults| worded(&faults))?;
     let failed = report.tests.iter().filter_map(|test| Some((test, test.failure.as_ref()?)));
     let failed: Vec<_> = failed.map(|(test, failure)| format!("{failure} (test `{}`)", test.name)).collect();
     if failed.is_empty() { Ok(set) } else { Err(failed) }
 }
 
-fn worded(faults: Vec<PolicyFault>) -> Vec<String> {
+fn worded(faults: &[PolicyFault]) -> Vec<String> {
     faults.iter().map(ToString::to_string).collect()
 }
 

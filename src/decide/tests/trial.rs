@@ -140,7 +140,8 @@ fn every_view_can_be_given() {
 fn coverage_counts_each_truth_of_each_condition() {
     let seen = |tests: &str| {
         let coverage = report(tests).unwrap().coverage;
-        let missing = coverage.rules.iter().flat_map(|rule| &rule.conditions).map(|condition| condition.missing());
+        let missing =
+            coverage.rules.iter().flat_map(|rule| &rule.conditions).map(crate::decide::ConditionCoverage::missing);
         (coverage.share(), missing.collect::<Vec<_>>())
     };
     let all = "true, false, unknown";

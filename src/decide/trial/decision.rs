@@ -81,13 +81,12 @@ impl Decisions {
             return Err(format!("because(\"{text}\"): {}", came(&self.last)).into());
         };
         let conditions = &self.rule(rule)?.conditions;
-        match conditions.iter().find(|condition| &*condition.text == text && condition.holds == Truth::True) {
-            Some(found) => Ok(Self { named: Some(Arc::new(found.clone())), ..self.clone() }),
-            None => {
-                let known: Vec<_> = conditions.iter().map(|condition| &*condition.text).collect();
-                Err(format!("{rule} has no condition `{text}`: there is {}", known.join(", ")).into())
-            }
-        }
+        let named = conditions.iter().find(|condition| &*condition.text == text && condition.holds == Truth::True);
+        let found = named.ok_or_else(|| {
+            let known: Vec<_> = conditions.iter().map(|condition| &*condition.text).collect();
+            format!("{rule} has no condition `{text}`: there is {}", known.join(", "))
+        })?;
+        Ok(Self { named: Some(Arc::new(found.clone())), ..self.clone() })
     }
 
     /// Expects that the condition named before holds by at least this much.

@@ -121,13 +121,13 @@ impl Given {
             None => match self.signal(key) {
                 Some(Unit::Flag) => Ok(Unit::Flag),
                 Some(_) => Err(format!("{key} is a signal: name a view of it, such as \"{key}.current\"").into()),
-                None => Err(unknown(key)),
+                None => Err(unknown(key).into()),
             },
             Some((name, view)) => match self.signal(name) {
                 Some(unit) if unit != Unit::Flag && VIEWS.contains(&view) => {
                     Ok(if matches!(view, "forecast_change" | "change_5m") { Unit::Ratio } else { unit })
                 }
-                _ => Err(unknown(key)),
+                _ => Err(unknown(key).into()),
             },
         }
     }
@@ -211,12 +211,11 @@ pub(super) fn start() -> Now {
     Now { wall, mono: Duration::from_secs(1000) }
 }
 
-fn unknown(key: &str) -> Box<rhai::EvalAltResult> {
+fn unknown(key: &str) -> String {
     let (views, target, capacity) = (VIEWS.join(", "), TARGET.join(", "), CAPACITY.join(", "));
     format!(
         "`{key}` cannot be given: there are flags, views of signals (<signal>.{views}), {target}, {capacity}, and p.<parameter>"
     )
-    .into()
 }
 
 /// Reads a plain number in a unit.

@@ -52,7 +52,7 @@ pub fn all() -> Vec<Hostile> {
             }
         }
         for set in (class.sets)() {
-            let name = set.iter().map(|(path, text)| format!("{path}: {:.60}", text)).collect::<Vec<_>>().join("; ");
+            let name = set.iter().map(|(path, text)| format!("{path}: {text:.60}")).collect::<Vec<_>>().join("; ");
             all.push(hostile(class.name, name, set));
         }
     }

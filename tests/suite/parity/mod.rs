@@ -5,6 +5,7 @@
 //! else stands as it is shipped. Used by the tests and by the figures.
 
 #![allow(dead_code, reason = "the tests use one part of it, the figures another")]
+#![allow(clippy::expect_used, reason = "a fixture that cannot be made is a failure of whoever uses it")]
 
 mod inputs;
 
@@ -61,9 +62,7 @@ impl Rego {
     pub fn decide(&mut self, input: Value) -> anyhow::Result<Outcome> {
         match self.evaluate(input) {
             Ok(action) => read(&action),
-            Err(error) if format!("{error:#}").contains("rule conflicts with rule") => {
-                Ok(Outcome::Conflict)
-            }
+            Err(error) if format!("{error:#}").contains("rule conflicts with rule") => Ok(Outcome::Conflict),
             Err(error) => Err(error),
         }
     }
