@@ -36,6 +36,7 @@ impl LoopControl {
             waiting.push(format!("a first round for {unseen} services"));
         }
         waiting.extend(self.silent_sources());
+        waiting.extend(self.world.cluster.waiting_for().into_iter().map(|watch| format!("watch of {watch}")));
         let unsettled = self.world.gate.unsettled_intents();
         if unsettled > 0 {
             waiting.push(format!("{unsettled} earlier writes to be settled"));

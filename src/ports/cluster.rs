@@ -67,6 +67,10 @@ pub trait Cluster: Send + Sync + 'static {
     /// Returns the target as last seen by a watch; no I/O.
     fn observed(&self, target: &TargetRef) -> TargetReading;
 
+    /// Returns what is not watched well enough to be believed and why, one line for each watch; empty when all are
+    /// current. The targets concerned read as unknown or outdated (INV-18).
+    fn waiting_for(&self) -> Vec<String>;
+
     /// Tells whether this adapter can turn `knob` of `target`.
     fn has_lever(&self, target: &TargetRef, knob: Knob) -> bool;
 

@@ -177,6 +177,10 @@ impl Cluster for Instantly {
         TargetReading::Unknown { reason: "nobody looks".to_owned() }
     }
 
+    fn waiting_for(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn has_lever(&self, _: &TargetRef, _: Knob) -> bool {
         true
     }

@@ -55,7 +55,7 @@ impl Kubernetes {
         let changes = tokio::sync::watch::Sender::new(0);
         let (mut views, mut watches) = (BTreeMap::new(), JoinSet::new());
         for ((kind, namespace), names) in wanted {
-            let view = Arc::new(Mutex::new(View::new(kind, names, Instant::now())));
+            let view = Arc::new(Mutex::new(View::new(kind, names, timeouts.silence, Instant::now())));
             let feeder = Watcher {
                 client: client.clone(),
                 path: scale::collection_of(kind, &namespace),
@@ -67,16 +67,6 @@ impl Kubernetes {
             views.insert((kind, namespace), view);
         }
         Self { client, timeouts, views, changes, _watches: watches }
-    }
-
-    /// Returns which views are not current and why; empty when all are.
-    pub fn waiting_for(&self) -> Vec<String> {
-        let now = Instant::now();
-        let why = |((kind, namespace), view): (&(TargetKind, String), &Arc<Mutex<View>>)| {
-            let reason = view.lock().waiting_for(now)?;
-            Some(format!("{}s in {namespace}: {reason}", kind.as_str()))
-        };
-        self.views.iter().filter_map(why).collect()
     }
 
     /// Returns a counter that moves whenever something came in from a watch.
@@ -91,6 +81,15 @@ impl Cluster for Kubernetes {
             Some(view) => view.lock().reading(&target.name, Instant::now()),
             None => TargetReading::Unknown { reason: "not watched".to_owned() },
         }
+    }
+
+    fn waiting_for(&self) -> Vec<String> {
+        let now = Instant::now();
+        let why = |((kind, namespace), view): (&(TargetKind, String), &Arc<Mutex<View>>)| {
+            let reason = view.lock().waiting_for(now)?;
+            Some(format!("{}s in {namespace}: {reason}", kind.as_str()))
+        };
+        self.views.iter().filter_map(why).collect()
     }
 
     fn has_lever(&self, _target: &TargetRef, knob: Knob) -> bool {

@@ -9,9 +9,6 @@ use crate::model::{TargetKind, TargetReading, TargetState};
 
 use super::workload::{OddReplicas, Workload};
 
-/// Silence after which a view counts as outdated: two bookmarks of a real server missed.
-const SILENCE_LIMIT: Duration = Duration::from_mins(2);
-
 /// The view of the targets of one kind in one namespace.
 ///
 /// What is seen only ever gets newer: an object or a list with an older version than one seen before (a lagging
@@ -25,6 +22,8 @@ pub(super) struct View {
     version: Option<u64>,
     /// Whether nothing was missed since the last list.
     synced: bool,
+    /// Silence after which nothing of it is current.
+    silence_limit: Duration,
     last_sign: Instant,
     trouble: Option<String>,
 }
@@ -46,8 +45,9 @@ pub(super) struct OlderList {
 
 impl View {
     /// Returns the view before the first list.
-    pub(super) fn new(kind: TargetKind, wanted: BTreeSet<String>, now: Instant) -> Self {
-        Self { kind, wanted, held: BTreeMap::new(), version: None, synced: false, last_sign: now, trouble: None }
+    pub(super) fn new(kind: TargetKind, wanted: BTreeSet<String>, silence_limit: Duration, now: Instant) -> Self {
+        let held = BTreeMap::new();
+        Self { kind, wanted, held, version: None, synced: false, silence_limit, last_sign: now, trouble: None }
     }
 
     /// Takes in a whole list. What is missing from it does not exist any more.
@@ -122,7 +122,7 @@ impl View {
             Some(Ok(target)) => {
                 let silence = now.saturating_duration_since(self.last_sign);
                 let target = target.clone();
-                if self.synced && silence <= SILENCE_LIMIT {
+                if self.synced && silence <= self.silence_limit {
                     TargetReading::Known { target }
                 } else {
                     TargetReading::Outdated { target, silence }
@@ -134,7 +134,7 @@ impl View {
     /// Returns why the view is not current; `None` if it is.
     pub(super) fn waiting_for(&self, now: Instant) -> Option<String> {
         let silence = now.saturating_duration_since(self.last_sign);
-        if self.synced && silence <= SILENCE_LIMIT {
+        if self.synced && silence <= self.silence_limit {
             return None;
         }
         let what = if self.synced { format!("silent for {} s", silence.as_secs()) } else { "not synced".to_owned() };
@@ -177,7 +177,7 @@ mod tests {
 
     fn synced(version: u64, objects: &[Workload]) -> (View, Instant) {
         let now = Instant::now();
-        let mut view = View::new(TargetKind::Deployment, ["checkout".to_owned()].into(), now);
+        let mut view = View::new(TargetKind::Deployment, ["checkout".to_owned()].into(), Duration::from_mins(2), now);
         view.listed(version, objects, now).unwrap();
         (view, now)
     }
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn nothing_is_known_before_the_first_list() {
         let now = Instant::now();
-        let mut view = View::new(TargetKind::Deployment, ["checkout".to_owned()].into(), now);
+        let mut view = View::new(TargetKind::Deployment, ["checkout".to_owned()].into(), Duration::from_mins(2), now);
         view.changed(&object(5, "a", 3), now);
         view.failed("connection refused".to_owned());
         let expected = TargetReading::Unknown { reason: "not synced yet: connection refused".to_owned() };

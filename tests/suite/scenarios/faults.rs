@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flyball::model::{
-    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Intent, Knob, Now, ServiceId, Timestamp,
-    TraceId, outlook::ForecastFlag,
+    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Intent, Knob, Now, ServiceId,
+    Timestamp, TraceId, explain::sentence, outlook::ForecastFlag,
 };
 use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Control, Journal};
@@ -168,6 +168,26 @@ async fn k1_an_api_server_that_was_away_costs_no_budget() {
     world.cluster.away.store(false, Ordering::Relaxed);
     tokio::time::sleep(Duration::from_secs(45)).await;
     assert_eq!(world.cluster.replicas("cart"), 8);
+    tree.stop().await;
+}
+
+/// Only the services behind the silent watch are held; that it is silent shows at the probe.
+#[tokio::test(start_paused = true)]
+async fn inv_18_k7_a_silent_watch_holds_its_services_and_makes_the_process_unready() {
+    let world = World::new(&["shop/cart", "shop/checkout"], steady(|_, _| 560.0));
+    world.cluster.silent.lock().insert("cart".to_owned());
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 5).await;
+    let status = control.status();
+    assert!(!status.ready);
+    assert_eq!(status.waiting_for, ["watch of Deployment cart: silent for 121 s"]);
+    assert_eq!((world.cluster.replicas("cart"), world.cluster.replicas("checkout")), (4, 8));
+    let record = control.service(&"shop/cart".parse().unwrap()).unwrap().last.unwrap();
+    assert!(sentence(&record).contains("the view of the cluster is silent for 121 s"), "{}", sentence(&record));
+    world.cluster.silent.lock().clear();
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    assert!(control.status().ready, "{:?}", control.status().waiting_for);
+    assert_eq!(world.cluster.replicas("cart"), 8, "what held meanwhile is acted on at once");
     tree.stop().await;
 }
 

@@ -220,6 +220,8 @@ pub struct ObedientCluster {
     targets: Mutex<BTreeMap<TargetRef, Scaled>>,
     /// Targets whose reading panics.
     pub cursed: Mutex<BTreeSet<String>>,
+    /// Names of targets whose watch went silent.
+    pub silent: Mutex<BTreeSet<String>>,
     /// Whether the API server is away.
     pub away: AtomicBool,
     /// Targets whose reading takes a while of real time.
@@ -242,6 +244,7 @@ impl ObedientCluster {
             clock,
             targets: Mutex::new(targets),
             cursed: Mutex::default(),
+            silent: Mutex::default(),
             away: AtomicBool::default(),
             slow: Mutex::default(),
         }
@@ -291,7 +294,17 @@ impl Cluster for ObedientCluster {
         if now >= scaled.ready_at {
             scaled.ready = scaled.replicas;
         }
-        Self::known(&target.name, scaled.version, scaled.replicas, scaled.ready)
+        let reading = Self::known(&target.name, scaled.version, scaled.replicas, scaled.ready);
+        match reading {
+            TargetReading::Known { target: state } if self.silent.lock().contains(&target.name) => {
+                TargetReading::Outdated { target: state, silence: Duration::from_secs(121) }
+            }
+            reading => reading,
+        }
+    }
+
+    fn waiting_for(&self) -> Vec<String> {
+        self.silent.lock().iter().map(|name| format!("Deployment {name}: silent for 121 s")).collect()
     }
 
     fn has_lever(&self, _: &TargetRef, knob: Knob) -> bool {
