@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flyball::model::{
-    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Intent, Knob, Now, ServiceId,
-    Timestamp, TraceId, explain::sentence, outlook::ForecastFlag,
+    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Intent, Knob, Now, ServiceId, Timestamp,
+    TraceId, explain::sentence, outlook::ForecastFlag,
 };
 use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Control, Journal};
