@@ -8,6 +8,7 @@ use crate::adapters::policy_dir;
 use crate::app::deadline;
 use crate::config::Settings;
 use crate::cycle::stages::{Vocabulary, compile};
+use crate::model::explain::counted;
 
 use super::{ConfigArg, print};
 
@@ -20,13 +21,12 @@ pub struct CheckArgs {
 pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let path = args.config.path()?;
     let settings = args.config.load()?;
-    let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     print(format!(
         "{}: valid; {}, {}, {}",
         path.display(),
-        count(settings.services.len(), "service"),
-        count(settings.signals.len(), "signal"),
-        count(settings.sources.len(), "source"),
+        counted(settings.services.len(), "service"),
+        counted(settings.signals.len(), "signal"),
+        counted(settings.sources.len(), "source"),
     ))?;
     check_policies(&settings)
 }
@@ -50,8 +50,7 @@ pub fn check_policies(settings: &Settings) -> anyhow::Result<ExitCode> {
                 let slash = if fault.file.is_empty() { ": " } else { "/" };
                 print(format!("{}{slash}{fault}", directory.display()))?;
             }
-            let count = if faults.len() == 1 { "1 fault".to_owned() } else { format!("{} faults", faults.len()) };
-            print(format!("{count}; a running flyball keeps its last good set"))?;
+            print(format!("{}; a running flyball keeps its last good set", counted(faults.len(), "fault")))?;
             Ok(ExitCode::FAILURE)
         }
     }

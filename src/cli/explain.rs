@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use serde::Deserialize;
 
 use crate::adapters::store::JournalReader;
 use crate::config::Settings;
-use crate::console::DecisionSummary;
+use crate::console::Decisions;
 use crate::model::{DecisionId, DecisionRecord, ServiceId, explain as render};
 use crate::ports::JournalError;
 
@@ -32,12 +31,6 @@ pub struct ExplainArgs {
     output: Output,
     #[command(flatten)]
     config: ConfigArg,
-}
-
-/// The list of decisions that the API answers with.
-#[derive(Deserialize)]
-struct Decisions {
-    decisions: Vec<DecisionSummary>,
 }
 
 /// What is asked about.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -12,7 +13,7 @@ use super::target::TargetRef;
 use super::time::{Now, Timestamp};
 
 /// Idempotency id of a change: the same decision gives the same id, whoever computes it, however often.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ChangeId(String);
 
@@ -37,7 +38,7 @@ impl fmt::Display for ChangeId {
 }
 
 /// One planned write: absolute, conditional, expiring.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeSet {
     /// Idempotency id.
     pub id: ChangeId,
@@ -92,7 +93,7 @@ impl ChangeSet {
 }
 
 /// What the write gate checks last, and what it may refuse for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "refused", rename_all = "snake_case")]
 pub enum Refusal {
     /// The kill switch is engaged.
@@ -132,7 +133,7 @@ impl fmt::Display for Refusal {
 }
 
 /// How a change ended. Each intent gets exactly one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum WriteOutcome {
     /// The object was changed by us.
@@ -194,7 +195,7 @@ impl fmt::Display for WriteOutcome {
 }
 
 /// What the journal knows of a write: durable before the write, ended exactly once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Intent {
     /// The planned write.
     pub change: ChangeSet,

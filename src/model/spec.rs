@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ids::ServiceId;
@@ -11,7 +12,7 @@ use super::signal::{Role, SignalName, SignalSpec};
 use super::target::TargetRef;
 
 /// How far the loop may go for a service. Unknown means no write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Forecasts only; policies are not asked.
@@ -38,7 +39,7 @@ impl Mode {
 }
 
 /// Replica counts between which flyball may choose, both inclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Bounds {
     /// Never below; at least 1 (zero means that somebody switched the service off).
     pub min: u32,
@@ -47,7 +48,7 @@ pub struct Bounds {
 }
 
 /// The service level objective.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Slo {
     /// p99 latency, seconds.
     pub p99: f64,
@@ -56,7 +57,7 @@ pub struct Slo {
 }
 
 /// How many writes a service may see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Budgets {
     /// Writes in any 10 minutes.
     pub per_10_min: u32,
@@ -71,7 +72,7 @@ impl Default for Budgets {
 }
 
 /// What one pod can carry and how long it takes to come.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CapacitySpec {
     /// Requests a second that saturate one pod.
     pub per_pod_rate: f64,
@@ -82,7 +83,7 @@ pub struct CapacitySpec {
 }
 
 /// A supervised service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceSpec {
     /// Its identity.
     pub id: ServiceId,

@@ -16,3 +16,11 @@ mod turn;
 pub use order::{KillFileError, read_state};
 pub use switch::KillFile;
 pub use turn::{Scope, engage, release};
+
+/// Returns a file that is not there yet, and the directory that goes with the test.
+#[cfg(test)]
+fn place() -> (tempfile::TempDir, std::path::PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kill.json");
+    (directory, path)
+}

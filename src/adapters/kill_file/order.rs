@@ -105,12 +105,7 @@ fn parse(text: &str) -> Result<KillOrder, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn place() -> (tempfile::TempDir, PathBuf) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("kill.json");
-        (directory, path)
-    }
+    use crate::adapters::kill_file::place;
 
     #[test]
     fn what_cannot_be_read_counts_as_engaged_and_says_why() {

@@ -91,13 +91,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::adapters::kill_file::{Scope, engage, release};
-
-    fn place() -> (tempfile::TempDir, PathBuf) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("kill.json");
-        (directory, path)
-    }
+    use crate::adapters::kill_file::{Scope, engage, place, release};
 
     #[tokio::test(start_paused = true)]
     async fn a_change_is_seen_at_the_next_look_and_read_at_once() {

@@ -104,14 +104,8 @@ fn directory_of(path: &Path) -> &Path {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::kill_file::read_state;
+    use crate::adapters::kill_file::{place, read_state};
     use crate::model::KillState;
-
-    fn place() -> (tempfile::TempDir, PathBuf) {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("kill.json");
-        (directory, path)
-    }
 
     fn service() -> ServiceId {
         "shop/checkout".parse().unwrap()

@@ -292,6 +292,18 @@ pub(super) fn recent(
     Ok(found)
 }
 
+/// Returns the records of one service from before a decision of it, newest first, as [`recent`] does.
+pub(super) fn before(txn: &ReadTransaction, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, Fault> {
+    let (name, cycle) = (id.service.as_str(), id.cycle);
+    let decisions = txn.open_table(DECISIONS)?;
+    let mut found = Vec::new();
+    for row in decisions.range((name, 0, 0)..(name, cycle.run, cycle.seq))?.rev().take(limit) {
+        let (key, bytes) = row?;
+        found.extend(readable(key.value(), bytes.value()));
+    }
+    Ok(found)
+}
+
 fn readable((service, run, seq): (&str, u32, u32), bytes: &[u8]) -> Option<DecisionRecord> {
     decode(&service, bytes)
         .inspect_err(|error| tracing::error!(service, run, seq, %error, "decision record cannot be read"))

@@ -9,7 +9,7 @@ use crate::model::{
     SignalOutlook, TargetReading, Truth, Unit, Verdict,
 };
 
-use super::{clause, seconds, sentence};
+use super::{clause, counted, seconds, sentence};
 
 /// Returns the sentence, then every signal, forecast, rule, condition and guard with its numbers.
 pub fn text(record: &DecisionRecord) -> String {
@@ -36,7 +36,7 @@ fn write(out: &mut String, record: &DecisionRecord) -> fmt::Result {
 fn target(reading: &TargetReading) -> String {
     let state = reading.last().map_or_else(String::new, |target| {
         let rollout = if target.rollout { ", rollout under way" } else { "" };
-        format!("{} replicas, {} ready{rollout}", target.replicas, target.ready)
+        format!("{}, {} ready{rollout}", counted(target.replicas as usize, "replica"), target.ready)
     });
     match reading {
         TargetReading::Known { .. } => state,
