@@ -48,7 +48,7 @@ fn describe(operations: &[Operation]) -> Value {
 
 fn path(operation: &Operation, refusal: &Value, generator: &mut SchemaGenerator) -> Value {
     let mut parameters: Vec<Value> = PARTS.iter().filter_map(|(name, what)| part(operation.path, name, what)).collect();
-    parameters.extend(operation.query.into_iter().flat_map(|query| fields(query, generator)));
+    parameters.extend(operation.query.into_iter().flat_map(fields));
     let mut content = json!({ "application/json": { "schema": (operation.answer)(generator) } });
     if operation.text {
         content["text/plain"] = json!({ "schema": { "type": "string" } });
@@ -73,9 +73,10 @@ fn part(path: &str, name: &str, what: &str) -> Option<Value> {
     path.contains(&format!("{{{name}}}")).then_some(parameter)
 }
 
-/// Returns a query parameter for each field of a type.
-fn fields(query: Describe, generator: &mut SchemaGenerator) -> Vec<Value> {
-    let schema = query(generator);
+/// Returns a query parameter for each field of a type: as it is read, where a field with a default may be left out.
+fn fields(query: Describe) -> Vec<Value> {
+    let settings = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    let schema = query(&mut settings.into_generator());
     let required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
     let fields = schema.get("properties").and_then(Value::as_object).cloned().unwrap_or_default();
     let parameter = |(name, mut field): (String, Value)| {
