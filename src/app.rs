@@ -21,10 +21,10 @@ use crate::adapters::kill_file::KillFile;
 use crate::adapters::kubernetes::{self, Access, Kubernetes, Timeouts};
 use crate::adapters::policy_dir::PolicyDir;
 use crate::adapters::registry;
-use crate::adapters::store::{RedbJournal, StoreSettings};
+use crate::adapters::store::RedbJournal;
 use crate::config::{Settings, SignalTemplate};
 use crate::console;
-use crate::cycle::stages::{Deadline, FleetLimits, ForecastParams, GuardParams, Vocabulary};
+use crate::cycle::stages::{Deadline, FleetLimits, ForecastParams, Vocabulary};
 use crate::instrument::Metrics;
 use crate::model::{ServiceId, ServiceSpec, SignalName};
 use crate::ports::{
@@ -70,7 +70,7 @@ impl Ports {
         std::fs::create_dir_all(&settings.state)
             .with_context(|| format!("cannot make the state directory {}", settings.state.display()))?;
         let file = settings.state.join("journal.redb");
-        let journal = RedbJournal::open(&file, StoreSettings::default(), metrics.journal())?;
+        let journal = RedbJournal::open(&file, settings.journal, metrics.journal())?;
         let mut sources: BTreeMap<String, Arc<dyn TelemetrySource>> = BTreeMap::new();
         for source in &settings.sources {
             let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout);
@@ -166,7 +166,6 @@ pub async fn assemble(
         metrics,
         process,
         deadline,
-        guard: Arc::new(GuardParams::default()),
         forecast: Arc::new(forecast_params(settings)),
     });
     let services = services(settings, &world)?;
@@ -191,7 +190,8 @@ pub async fn assemble(
 /// Makes the state slots, each with the writes it still has to remember.
 fn services(settings: &Settings, world: &Arc<World>) -> anyhow::Result<Vec<Arc<Service>>> {
     let mut remembered: BTreeMap<ServiceId, Vec<_>> = BTreeMap::new();
-    let applied = world.journal.applied_since(world.clock.now().wall, world.guard.memory_span())?;
+    let span = settings.services.iter().map(|spec| spec.guards.memory_span()).max().unwrap_or_default();
+    let applied = world.journal.applied_since(world.clock.now().wall, span)?;
     for intent in applied.into_iter().chain(world.journal.open_intents()?) {
         remembered.entry(intent.change.service().clone()).or_default().push(intent);
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::cycle::stages::{Deadline, ForecastParams, GuardParams};
+use crate::cycle::stages::{Deadline, ForecastParams};
 use crate::instrument::{Metrics, ProcessMetrics};
 use crate::ports::{Clock, Cluster, Executor, Journal, KillSwitch};
 
@@ -31,8 +31,6 @@ pub struct World {
     pub process: ProcessMetrics,
     /// Makes the deadline of one load of a policy set.
     pub deadline: fn() -> Deadline,
-    /// Parameters of the guards.
-    pub guard: Arc<GuardParams>,
     /// Parameters of the models.
     pub forecast: Arc<ForecastParams>,
 }

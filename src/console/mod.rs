@@ -12,7 +12,7 @@
 //! | `/api/v1/decisions?service=&before=&limit=` | the newest decisions, one sentence each, page by page |
 //! | `/api/v1/decisions/{namespace}/{name}/{cycle}` | one decision record; `?format=text` explains it |
 //! | `/api/v1/forecast?service=` | the forecasts of one service and what they mean in replicas |
-//! | `/api/v1/openapi.json` | the description of all this for programs (OpenAPI 3.1) |
+//! | `/api/v1/openapi.json` | the description of all this for programs (`OpenAPI` 3.1) |
 //!
 //! A refused request gets `{"error": "...", "remedy": "..."}`.
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::error::ApiError;
 use super::operations::{Describe, Operation, operations};
 
-/// The version of OpenAPI; its schemas are JSON Schema 2020-12.
+/// The version of `OpenAPI`; its schemas are JSON Schema 2020-12.
 const VERSION: &str = "3.1.0";
 
 /// Free parts of paths, and what they are.

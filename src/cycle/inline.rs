@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use crate::forecast::fit::FitJob;
 use crate::forecast::params::ForecastParams;
-use crate::guard::GuardParams;
 use crate::model::{ChangeSet, Intent, MinuteValue, Now, ServiceSpec, WriteOutcome};
 
-use super::actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent};
+use super::actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent, WriteEnd};
 use super::decider::{Decided, DeciderCore, Inputs};
 use super::forecaster::{ForecasterCore, ForecasterEffect, ForecasterEvent};
 use super::observer::{ObserverCore, RoundArrived};
@@ -37,7 +36,6 @@ impl ServiceLine {
     pub fn new(
         spec: &Arc<ServiceSpec>,
         forecast: &Arc<ForecastParams>,
-        guard: &Arc<GuardParams>,
         run: u32,
         intents: &[Intent],
         now: Now,
@@ -45,7 +43,7 @@ impl ServiceLine {
         Self {
             observer: ObserverCore::new(spec.clone(), run),
             forecaster: ForecasterCore::new(spec.clone(), forecast.clone(), true),
-            decider: DeciderCore::new(spec.clone(), guard.clone(), intents, now),
+            decider: DeciderCore::new(spec.clone(), intents, now),
             actuator: ActuatorCore::new(spec.clone()),
         }
     }
@@ -74,14 +72,25 @@ impl ServiceLine {
         }
         if let Some(decided) = &turn.decided {
             turn.effects = self.actuator.step(&ActuatorEvent::Decided(decided.clone()));
+            self.tell_measured(&turn.effects);
         }
         turn
     }
 
     /// Hears how a write ended; what it yields is to be done like the effects of a turn.
     pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) -> Vec<ActuatorEffect> {
-        let (change, outcome) = (change.clone(), outcome.clone());
-        self.decider.write_ended(&change, &outcome, now);
-        self.actuator.step(&ActuatorEvent::WriteEnded { change, outcome, now })
+        let end = Arc::new(WriteEnd { change: change.clone(), outcome: outcome.clone(), now });
+        self.decider.write_ended(&end);
+        let effects = self.actuator.step(&ActuatorEvent::WriteEnded(end));
+        self.tell_measured(&effects);
+        effects
+    }
+
+    fn tell_measured(&mut self, effects: &[ActuatorEffect]) {
+        for effect in effects {
+            if let ActuatorEffect::Measured { change, effect, now } = effect {
+                self.decider.measured(change, effect, *now);
+            }
+        }
     }
 }

@@ -9,8 +9,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::model::{
-    Authority, Choice, Finding, Impact, Mode, Outlook, Proposal, ServiceId, ServiceSpec, SignalSpec, Verdict,
-    VerdictKind, WriteOutcome,
+    Authority, Finding, Impact, Mode, Outlook, Proposal, ServiceId, ServiceSpec, SignalSpec, Verdict, VerdictKind,
+    WriteOutcome,
 };
 
 use super::Labels;
@@ -132,11 +132,9 @@ struct SignalMetrics {
 impl ServiceMetrics {
     /// Counts a decision and every guard that stopped it.
     pub fn decided(&self, proposal: &Proposal, verdict: &Verdict) {
-        match &proposal.choice {
-            Choice::Nothing { .. } => self.idle.inc(),
-            Choice::Act { rule, .. } => {
-                self.families.decisions.get_or_create(&decision(&self.service, rule, verdict.kind)).inc()
-            }
+        match proposal.choice.rule() {
+            None => self.idle.inc(),
+            Some(rule) => self.families.decisions.get_or_create(&decision(&self.service, rule, verdict.kind)).inc(),
         };
         for found in &verdict.findings {
             if matches!(found.finding, Finding::Hold | Finding::Reject) {

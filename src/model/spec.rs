@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::guards::GuardParams;
 use super::ids::ServiceId;
 use super::signal::{Role, SignalName, SignalSpec};
 use super::target::TargetRef;
@@ -57,7 +58,7 @@ pub struct Slo {
 }
 
 /// How many writes a service may see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budgets {
     /// Writes in any 10 minutes.
     pub per_10_min: u32,
@@ -72,7 +73,7 @@ impl Default for Budgets {
 }
 
 /// What one pod can carry and how long it takes to come.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct CapacitySpec {
     /// Requests a second that saturate one pod.
     pub per_pod_rate: f64,
@@ -83,7 +84,7 @@ pub struct CapacitySpec {
 }
 
 /// A supervised service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServiceSpec {
     /// Its identity.
     pub id: ServiceId,
@@ -107,6 +108,9 @@ pub struct ServiceSpec {
     pub capacity: Option<CapacitySpec>,
     /// Whether `auto` may lower replicas itself, without an autoscaler behind it.
     pub allow_lowering: bool,
+    /// Times and limits of the guards.
+    #[serde(default)]
+    pub guards: GuardParams,
 }
 
 impl ServiceSpec {

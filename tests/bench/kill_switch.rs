@@ -151,6 +151,7 @@ fn change(index: u32) -> anyhow::Result<ChangeSet> {
         backed_by_arrivals: true,
         decided: Now { wall: at, mono: Duration::ZERO },
         valid_for: Duration::MAX,
+        fresh_for: Duration::MAX,
     })
 }
 
@@ -219,6 +220,10 @@ impl Journal for Forgetful {
     }
 
     fn applied_since(&self, _: Timestamp, _: Duration) -> Result<Vec<Intent>, JournalError> {
+        Ok(Vec::new())
+    }
+
+    fn before(&self, _: &DecisionId, _: usize) -> Result<Vec<DecisionRecord>, JournalError> {
         Ok(Vec::new())
     }
 

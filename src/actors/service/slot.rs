@@ -9,6 +9,7 @@ use ractor::ActorRef;
 
 use crate::cycle::{
     ActuatorCore, ActuatorEvent, Assessed, DeciderCore, DeciderEvent, ForecasterCore, ForecasterEvent, ObserverCore,
+    WriteEnd,
 };
 use crate::instrument::ServiceMetrics;
 use crate::model::{
@@ -100,7 +101,7 @@ impl Service {
             metrics: world.metrics.service(&spec),
             observer: Committed::new(ObserverCore::new(spec.clone(), run)),
             forecaster: Committed::new(ForecasterCore::new(spec.clone(), world.forecast.clone(), histories > 0)),
-            decider: Committed::new(DeciderCore::new(spec.clone(), world.guard.clone(), intents, world.clock.now())),
+            decider: Committed::new(DeciderCore::new(spec.clone(), intents, world.clock.now())),
             actuator: Committed::new(ActuatorCore::new(spec.clone())),
             rounds: Inbox::default(),
             forecasts: Inbox::default(),
@@ -144,11 +145,9 @@ impl Service {
                 Arc::make_mut(record).outcome = Some(outcome.clone());
             }
         });
-        let (change, outcome) = (change.clone(), outcome.clone());
-        let event = DeciderEvent::WriteEnded { change: change.clone(), outcome: outcome.clone(), now };
-        self.put::<DeciderStage>(self.decisions.put_fact(event));
-        let event = ActuatorEvent::WriteEnded { change, outcome, now };
-        self.put::<ActuatorStage>(self.actions.put_fact(event));
+        let end = Arc::new(WriteEnd { change: change.clone(), outcome: outcome.clone(), now });
+        self.put::<DeciderStage>(self.decisions.put_fact(DeciderEvent::WriteEnded(end.clone())));
+        self.put::<ActuatorStage>(self.actions.put_fact(ActuatorEvent::WriteEnded(end)));
     }
 
     /// Why this service may not decide yet, or now.

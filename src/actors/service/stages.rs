@@ -146,8 +146,12 @@ impl Stage for DeciderStage {
                 let (policy, hold) = (policy.as_deref(), hold.as_deref());
                 Some(core.decide(assessed, Inputs { policy, kill: &kill, hold }))
             }
-            DeciderEvent::WriteEnded { change, outcome, now } => {
-                core.write_ended(change, outcome, *now);
+            DeciderEvent::WriteEnded(end) => {
+                core.write_ended(end);
+                None
+            }
+            DeciderEvent::Measured { change, effect, now } => {
+                core.measured(change, effect, *now);
                 None
             }
         }
@@ -156,9 +160,14 @@ impl Stage for DeciderStage {
     fn perform(decided: Option<Decided>, service: &Arc<Service>) {
         let Some(decided) = decided else { return };
         service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
+        // A decision that ended where it was planned.
+        decided.record.outcome.iter().for_each(|outcome| service.metrics.wrote(outcome));
         service.update_view(|view| view.record = Some(decided.record.clone()));
         if decided.keep {
             service.world.journal.submit(Entry::Decision(decided.record.clone()));
+        }
+        if let Some((change, revert)) = decided.reverted.clone() {
+            service.world.journal.submit(Entry::Reverted { change, revert });
         }
         // A change may not be replaced by a later cycle, so a decision that carries one is a fact.
         let carries_change = decided.record.change.is_some();
@@ -214,9 +223,12 @@ impl Stage for ActuatorStage {
                         owner.write_ended(change, outcome, now);
                     });
                 }
-                ActuatorEffect::Measured { decision, effect } => {
+                ActuatorEffect::Measured { change, effect, now } => {
                     service.metrics.measured(effect.impact);
-                    service.world.journal.submit(Entry::Measured { decision, effect });
+                    let decision = change.decision.clone();
+                    service.world.journal.submit(Entry::Measured { decision, effect: effect.clone() });
+                    let event = DeciderEvent::Measured { change, effect, now };
+                    service.put::<DeciderStage>(service.decisions.put_fact(event));
                 }
             }
         }

@@ -51,7 +51,7 @@ pub fn render(frame: &mut Frame<'_>, view: &ViewModel) {
 
 /// Cuts every line that is too long, and shows that it was cut.
 fn fitted(text: Text<'static>, width: u16) -> Text<'static> {
-    Text::from_iter(text.lines.into_iter().map(|line| fit(line, usize::from(width))))
+    text.lines.into_iter().map(|line| fit(line, usize::from(width))).collect()
 }
 
 fn fit(line: Line<'static>, width: usize) -> Line<'static> {
@@ -173,14 +173,14 @@ fn draw_decisions(frame: &mut Frame<'_>, area: Rect, view: &ViewModel, two_lines
         }
     });
     let block = Block::bordered().title(" last decisions and why ");
-    let text = fitted(Text::from_iter(faults.chain(decisions)), block.inner(area).width);
+    let text = fitted(faults.chain(decisions).collect(), block.inner(area).width);
     frame.render_widget(Paragraph::new(text).block(block), area);
 }
 
 /// Draws the events; where there is little room each gets one line, so that more of them are seen.
 fn draw_events(frame: &mut Frame<'_>, area: Rect, view: &ViewModel, wrapped: bool) {
     let wide = wrapped || area.width >= WIDE;
-    let text = Text::from_iter(view.events.iter().map(|event| event_line(event, wide)));
+    let text: Text<'static> = view.events.iter().map(|event| event_line(event, wide)).collect();
     let block = Block::bordered().title(" what happened, newest first ");
     let events = if wrapped {
         Paragraph::new(text).wrap(Wrap { trim: false })

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use flyball::actors::{LoopControl, Tree};
@@ -41,6 +41,8 @@ pub struct World {
     pub journal: Arc<MemoryJournal>,
     pub switch: Arc<Switch>,
     pub settings: Settings,
+    /// How old samples are when they are handed over, beside the pace of 15 s.
+    pub lag: Duration,
     pub script: Script,
     pub policies: watch::Sender<Arc<PolicyFiles>>,
 }
@@ -57,11 +59,11 @@ impl World {
         let cluster = Arc::new(ObedientCluster::new(clock.clone(), &settings));
         let (policies, _) = watch::channel(Arc::new(shipped_policies()));
         let (journal, switch) = (Arc::new(MemoryJournal::new()), Arc::new(Switch::default()));
-        Self { clock, cluster, journal, switch, settings, script, policies }
+        Self { clock, cluster, journal, switch, settings, lag: Duration::ZERO, script, policies }
     }
 
     pub fn ports(&self) -> Ports {
-        let source = ScriptedSource { clock: self.clock.clone(), script: self.script.clone() };
+        let source = ScriptedSource { clock: self.clock.clone(), script: self.script.clone(), lag: self.lag };
         let source: Arc<dyn TelemetrySource> = Arc::new(source);
         Ports {
             clock: self.clock.clone(),
@@ -160,6 +162,7 @@ pub fn no_deadline() -> Deadline {
 pub struct ScriptedSource {
     pub clock: Arc<ScaledClock>,
     pub script: Script,
+    pub lag: Duration,
 }
 
 impl ScriptedSource {
@@ -177,7 +180,7 @@ impl ScriptedSource {
 
 impl TelemetrySource for ScriptedSource {
     fn read<'a>(&'a self, round: &'a Round) -> BoxFuture<'a, Answer> {
-        let now = self.clock.now().wall;
+        let now = self.clock.now().wall - self.lag;
         let row = |template: &Template| {
             let mut row = vec![Arrival::Missing(Missing::NoSeries); template.width];
             for (place, arrival) in row.iter_mut().enumerate() {
@@ -226,6 +229,14 @@ pub struct ObedientCluster {
     pub away: AtomicBool,
     /// Targets whose reading takes a while of real time.
     pub slow: Mutex<BTreeSet<String>>,
+    /// Live reads so far.
+    pub reads: AtomicUsize,
+    /// How long a live read takes.
+    pub read_takes: Mutex<Duration>,
+    /// Whether pods that are asked for never come.
+    pub full: AtomicBool,
+    /// Who the objects say set their replicas last, where they say it.
+    pub editor: Mutex<Option<Arc<str>>>,
 }
 
 #[derive(Clone)]
@@ -247,6 +258,10 @@ impl ObedientCluster {
             silent: Mutex::default(),
             away: AtomicBool::default(),
             slow: Mutex::default(),
+            reads: AtomicUsize::default(),
+            read_takes: Mutex::default(),
+            full: AtomicBool::default(),
+            editor: Mutex::default(),
         }
     }
 
@@ -269,7 +284,9 @@ impl ObedientCluster {
 
     pub fn known(name: &str, version: u64, replicas: u32, ready: u32) -> TargetReading {
         let (uid, resource_version) = (format!("uid-{name}"), version.to_string());
-        TargetReading::Known { target: TargetState { uid, resource_version, replicas, ready, rollout: false } }
+        TargetReading::Known {
+            target: TargetState { uid, resource_version, replicas, ready, rollout: false, owner: None, stuck: None },
+        }
     }
 
     fn live(target: &TargetRef, scaled: &Scaled) -> Live {
@@ -291,10 +308,13 @@ impl Cluster for ObedientCluster {
         let now = self.clock.now().mono;
         let mut targets = self.targets.lock();
         let scaled = targets.get_mut(target).unwrap();
-        if now >= scaled.ready_at {
+        if now >= scaled.ready_at && !self.full.load(Ordering::Relaxed) {
             scaled.ready = scaled.replicas;
         }
-        let reading = Self::known(&target.name, scaled.version, scaled.replicas, scaled.ready);
+        let mut reading = Self::known(&target.name, scaled.version, scaled.replicas, scaled.ready);
+        if let TargetReading::Known { target } = &mut reading {
+            target.owner.clone_from(&self.editor.lock());
+        }
         match reading {
             TargetReading::Known { target: state } if self.silent.lock().contains(&target.name) => {
                 TargetReading::Outdated { target: state, silence: Duration::from_secs(121) }
@@ -313,6 +333,9 @@ impl Cluster for ObedientCluster {
 
     fn read<'a>(&'a self, target: &'a TargetRef, _: Knob) -> BoxFuture<'a, Result<Live, ClusterError>> {
         Box::pin(async {
+            let takes = *self.read_takes.lock();
+            tokio::time::sleep(takes).await;
+            self.reads.fetch_add(1, Ordering::Relaxed);
             if self.away.load(Ordering::Relaxed) {
                 return Err(ClusterError::Unavailable { reason: "scripted".to_owned() });
             }
@@ -331,12 +354,12 @@ impl Cluster for ObedientCluster {
     }
 }
 
-/// A kill switch that a test turns.
-pub struct Switch(pub Mutex<KillState>);
+/// A kill switch that a test turns, and how long a read of it takes.
+pub struct Switch(pub Mutex<KillState>, pub Mutex<Duration>);
 
 impl Default for Switch {
     fn default() -> Self {
-        Self(Mutex::new(KillState::released()))
+        Self(Mutex::new(KillState::released()), Mutex::default())
     }
 }
 
@@ -346,7 +369,11 @@ impl KillSwitch for Switch {
     }
 
     fn read(&self) -> BoxFuture<'_, KillState> {
-        Box::pin(async { self.0.lock().clone() })
+        Box::pin(async {
+            let takes = *self.1.lock();
+            tokio::time::sleep(takes).await;
+            self.0.lock().clone()
+        })
     }
 }
 
