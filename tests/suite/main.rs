@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cluster_faults;
+mod command_line;
 mod console;
 mod contract_cluster;
 mod contract_journal;

@@ -15,6 +15,16 @@ use std::time::Duration;
 
 use super::proposal::{Comparison, ConditionTrace, Truth};
 
+/// Returns a number with its noun: `1 service`, `3 services`, `2 classes`.
+pub fn counted(number: usize, noun: &str) -> String {
+    let ending = match number {
+        1 => "",
+        _ if noun.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{number} {noun}{ending}")
+}
+
 /// Returns a clause with its numbers: `p99.predicted 186 ms > 200 ms, short by 14 ms`.
 fn clause(condition: &ConditionTrace) -> String {
     let show = |value| condition.unit.show(value);

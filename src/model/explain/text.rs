@@ -9,7 +9,7 @@ use crate::model::{
     SignalFeatures, SignalOutlook, TargetReading, Truth, Unit, Verdict,
 };
 
-use super::{clause, seconds, sentence};
+use super::{clause, counted, seconds, sentence};
 
 /// Returns the sentence, then every signal, forecast, rule, condition and guard with its numbers.
 pub fn text(record: &DecisionRecord) -> String {
@@ -59,7 +59,8 @@ fn target(reading: &TargetReading) -> String {
         let owner = target.owner.as_ref().map_or_else(String::new, |owner| format!(", set by {owner}"));
         let stuck = target.stuck.as_ref();
         let stuck = stuck.map_or_else(String::new, |stuck| format!(", {} cannot start: {}", stuck.pods, stuck.why));
-        format!("{} replicas, {} ready{rollout}{owner}{stuck}", target.replicas, target.ready)
+        let replicas = counted(target.replicas as usize, "replica");
+        format!("{replicas}, {} ready{rollout}{owner}{stuck}", target.ready)
     });
     match reading {
         TargetReading::Known { .. } => state,
