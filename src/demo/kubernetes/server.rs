@@ -170,13 +170,14 @@ fn serve_object(objects: &Objects, call: &Call, name: &str) -> Answered {
                 return Err(Refusal::PatchType);
             }
             let patch = call.json()?;
-            objects.update(resource, namespace, name, &call.author, |old| {
+            let patched = objects.update(resource, namespace, name, &call.author, |old| {
                 if scale {
                     resource::with_scale(old, &resource::merge(resource::scale_view(old), &patch))
                 } else {
                     Ok(resource::merge(old.clone(), &patch))
                 }
-            })?
+            });
+            patched.map_err(|refusal| refusal.of_patch(scale))?
         }
         Verb::Get | Verb::List | Verb::Watch | Verb::Create => objects.get(resource, namespace, name)?,
     };

@@ -5,6 +5,7 @@
 //! | file | part |
 //! |---|---|
 //! | `contract` | the contract of the Cluster port, as it is kept on the double |
+//! | `double` | the API double answers as this server does |
 //! | `witness` | what etcd and the audit log saw |
 //! | `rig` | workloads, load balancer and load |
 //! | `nodes` | tests of the parts above |
@@ -14,6 +15,7 @@
 
 #[path = "../../suite/contract_cluster.rs"]
 mod contract;
+mod double;
 mod kill_switch;
 mod kills;
 mod nodes;

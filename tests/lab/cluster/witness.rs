@@ -26,8 +26,6 @@ pub struct Move {
     pub to: u32,
     /// Who owns the replicas since then.
     pub manager: String,
-    /// When that manager wrote last, in whole seconds.
-    pub at: Timestamp,
 }
 
 /// Returns the present revision of the store.
@@ -44,8 +42,7 @@ pub async fn moves_since(revision: u64) -> Vec<Move> {
         let to = u32::try_from(object["spec"]["replicas"].as_u64().unwrap()).unwrap();
         let from = replicas.insert(key.clone(), to);
         if from != Some(to) && object["revision"].as_u64() > Some(revision) {
-            let (manager, at) = owner(&object);
-            moves.push(Move { namespace: key.0, name: key.1, from, to, manager, at });
+            moves.push(Move { namespace: key.0, name: key.1, from, to, manager: owner(&object) });
         }
     }
     moves
@@ -83,10 +80,10 @@ fn object(event: &Value) -> Option<Value> {
     Some(object)
 }
 
-fn owner(object: &Value) -> (String, Timestamp) {
+fn owner(object: &Value) -> String {
     let entries = object["metadata"]["managedFields"].as_array().expect("who wrote is kept");
     let owner = entries.iter().find(|entry| entry["fieldsV1"]["f:spec"]["f:replicas"].is_object()).unwrap();
-    (text(owner, "/manager"), text(owner, "/time").parse().unwrap())
+    text(owner, "/manager")
 }
 
 fn text(value: &Value, pointer: &str) -> String {

@@ -159,10 +159,11 @@ async fn patch_status(client: &Client, pod: &Pod, status: Value) -> anyhow::Resu
     unless_overtaken(api.patch_status(&pod.name_any(), &PatchParams::default(), &patch).await)
 }
 
-/// Takes it as done when the object has been deleted, made anew or changed meanwhile: the next look sees what is.
+/// Takes it as done when the object has been deleted, made anew or changed meanwhile, or its namespace ends (403): the
+/// next look sees what is.
 pub fn unless_overtaken<T>(answer: Result<T, kube::Error>) -> anyhow::Result<()> {
     match answer {
-        Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(()),
+        Err(kube::Error::Api(status)) if [403, 404, 409].contains(&status.code) => Ok(()),
         answer => Ok(answer.map(drop)?),
     }
 }
