@@ -42,13 +42,7 @@ telemetry() {
 global: { scrape_interval: 5s, scrape_timeout: 5s }
 scrape_configs:
   - job_name: workers
-    kubernetes_sd_configs: [{ role: pod, kubeconfig_file: "$run/admin.kubeconfig", namespaces: { names: [shop] } }]
-    relabel_configs:
-      - { source_labels: [__meta_kubernetes_pod_phase], regex: Running, action: keep }
-      - { source_labels: [__meta_kubernetes_pod_ip], regex: (.+), replacement: "\$1:8080", target_label: __address__ }
-      - { source_labels: [__meta_kubernetes_namespace], target_label: namespace }
-      - { source_labels: [__meta_kubernetes_pod_label_app], target_label: service }
-      - { source_labels: [__meta_kubernetes_pod_name], target_label: pod }
+    file_sd_configs: [{ files: ["$run/targets.json"] }]
   - job_name: flyball
     static_configs: [{ targets: ["127.0.0.1:9464"] }]
 YAML

@@ -74,5 +74,5 @@ async fn r1_k2_kills_on_a_real_server_lose_no_write_and_double_none() {
     let report = kills(Path::new(env!("CARGO_BIN_EXE_flyball")), count, &Real::start().await).await;
     println!("{}", serde_json::to_string(&report).unwrap());
     assert_eq!((report.killed(), report.lost, report.doubled), (count, 0, 0), "{report:?}");
-    assert!(report.writes > count / 2 && report.kills.len() > 5, "too little happened: {report:?}");
+    assert!(report.writes * 4 > count && report.kills.len() > 5, "too little happened: {report:?}");
 }

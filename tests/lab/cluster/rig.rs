@@ -1,6 +1,6 @@
 //! What runs in the cluster: a workload, a load balancer before it, a load on that, a Prometheus that finds its pods.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -141,17 +141,13 @@ pub fn violation_seconds(seen: &[Seen], slo: Duration, from: u64, to: u64) -> us
     (from..to).filter(violated).count()
 }
 
-/// Returns the scrape settings by which a Prometheus finds the workers of a namespace, as in a real cluster. The
-/// service is the label `app` of the pod.
+/// Returns the scrape settings by which a Prometheus finds the workers of a namespace. The service is the label `app`
+/// of the pod.
 pub fn discovery(namespace: &str) -> String {
-    let kubeconfig: PathBuf = directory().join("admin.kubeconfig");
+    let targets = directory().join("targets.json");
     format!(
-        "scrape_configs:\n  - job_name: workers\n    kubernetes_sd_configs:\n      \
-         - {{ role: pod, kubeconfig_file: '{}', namespaces: {{ names: [{namespace}] }} }}\n    relabel_configs:\n      \
-         - {{ source_labels: [__meta_kubernetes_pod_ip], regex: (.+), replacement: '$1:8080', target_label: __address__ }}\n      \
-         - {{ source_labels: [__meta_kubernetes_pod_phase], regex: Running, action: keep }}\n      \
-         - {{ source_labels: [__meta_kubernetes_namespace], target_label: namespace }}\n      \
-         - {{ source_labels: [__meta_kubernetes_pod_label_app], target_label: service }}\n",
-        kubeconfig.display()
+        "scrape_configs:\n  - job_name: workers\n    file_sd_configs: [{{ files: ['{}'] }}]\n    relabel_configs:\n      \
+         - {{ source_labels: [namespace], regex: {namespace}, action: keep }}\n",
+        targets.display()
     )
 }

@@ -66,13 +66,21 @@ async fn replicas_are_ready_before_a_surge_that_recurs() {
     let policies = [("capacity.rhai", include_str!("../../../deploy/policies/capacity.rhai"))];
     let program = Path::new(env!("CARGO_BIN_EXE_flyball"));
     let installation = Installation::new(program, &settings(&prometheus.url()), &policies);
-    let flyball = installation.with_environment(vec![account()]).start(None);
+    let installation = installation.with_environment(vec![account()]);
+    let mut flyball = installation.start(None);
     let needed = (SURGE / CAPACITY).ceil() as u32;
     let until_surge = Duration::from_millis(u64::try_from(surge * 60_000 - Timestamp::now().as_millisecond()).unwrap());
-    eventually(&format!("{needed} pods ready before the surge"), until_surge, async || {
-        (rig::ready(&cluster, NAMESPACE, NAME).await >= needed).then_some(())
-    })
-    .await;
+    let enough = async {
+        while rig::ready(&cluster, NAMESPACE, NAME).await < needed {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    if tokio::time::timeout(until_surge, enough).await.is_err() {
+        let ready = rig::ready(&cluster, NAMESPACE, NAME).await;
+        let why = installation.ask(&["explain", SERVICE]);
+        let why = String::from_utf8_lossy(&why.stdout).into_owned();
+        panic!("{ready} of {needed} pods ready when the surge begins: {why}\n{}", flyball.log());
+    }
 
     let seen = load.end().await;
     let violated = rig::violation_seconds(&seen, SLO, u64::from(quiet), u64::from(quiet + PLAYED));

@@ -8,10 +8,12 @@
 //! | `place` | which pod fits where, and when another node is needed |
 //! | `pod` | the life of one pod |
 //! | `metrics` | the CPU of the workers, as `metrics.k8s.io` |
+//! | `targets` | the workers, as Prometheus finds them |
 
 mod metrics;
 mod place;
 mod pod;
+mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -30,6 +32,7 @@ use tokio::time::Instant;
 
 use place::Room;
 use pod::Life;
+use targets::Targets;
 
 /// How often all pods are looked at: simpler than to react to each change, and cheap at this size.
 const LOOK: Duration = Duration::from_millis(100);
@@ -64,6 +67,9 @@ pub struct Arguments {
     /// How often the CPU of the workers is measured; a metrics server does it every 15 s.
     #[arg(long, value_parser = crate::span, default_value = "15s")]
     resolution: Duration,
+    /// Written: the workers, for the `file_sd_configs` of a Prometheus.
+    #[arg(long)]
+    targets: PathBuf,
 }
 
 /// All nodes, and what runs on them.
@@ -75,6 +81,7 @@ struct Nodes {
     lives: BTreeMap<String, Life>,
     unplaced: BTreeSet<String>,
     usage: metrics::Usage,
+    targets: Targets,
 }
 
 /// Runs until it is killed; the workers end with it.
@@ -88,6 +95,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let measuring = metrics::measure(pods.clone(), arguments.resolution, usage.clone());
     let nodes = Nodes {
         room: Room::new(arguments.nodes, arguments.most_nodes, arguments.pods_per_node),
+        targets: Targets::new(arguments.targets.clone()),
         arguments,
         client,
         pods,
@@ -123,6 +131,7 @@ impl Nodes {
             tell(&format!("node lab-{node}"), self.show_node(node, true).await);
         }
         let pods = self.pods.state();
+        tell("targets", self.targets.show(&pods));
         let present: BTreeSet<String> = pods.iter().map(|pod| pod.uid().unwrap_or_default()).collect();
         self.unplaced.retain(|uid| present.contains(uid));
         for uid in self.room.placed().filter(|uid| !present.contains(uid)).collect::<Vec<_>>() {

@@ -52,7 +52,7 @@ impl Life {
         }
         match self.stage {
             Stage::Placed => {
-                if image(pod).starts_with(WORKER) && self.worker.is_none() {
+                if is_worker(pod) && self.worker.is_none() {
                     self.worker = Some(self.start_worker(pod)?);
                 }
                 show(client, pod, &self.address(), false).await?;
@@ -87,8 +87,9 @@ impl Life {
     }
 
     fn start_worker(&self, pod: &Pod) -> anyhow::Result<Child> {
-        address("add", &self.address())?;
-        let mut command = Command::new(std::env::current_exe()?);
+        address("replace", &self.address())?;
+        // The same program, also after a newer one was built in its place.
+        let mut command = Command::new("/proc/self/exe");
         command.args(["worker", "--listen", &format!("{}:{PORT}", self.address())]);
         let container = pod.spec.iter().flat_map(|spec| &spec.containers).next();
         for variable in container.iter().filter_map(|container| container.env.as_ref()).flatten() {
@@ -168,16 +169,17 @@ pub fn unless_overtaken<T>(answer: Result<T, kube::Error>) -> anyhow::Result<()>
     }
 }
 
-fn image(pod: &Pod) -> &str {
+/// Tells whether a pod has a worker.
+pub fn is_worker(pod: &Pod) -> bool {
     let container = pod.spec.iter().flat_map(|spec| &spec.containers).next();
-    container.and_then(|container| container.image.as_deref()).unwrap_or_default()
+    container.and_then(|container| container.image.as_deref()).is_some_and(|image| image.starts_with(WORKER))
 }
 
-/// Adds or deletes an address of this network.
+/// Sets (`replace`) or deletes an address of this network.
 fn address(what: &str, address: &str) -> anyhow::Result<()> {
     let output = Command::new("ip").args(["address", what, &format!("{address}/32"), "dev", "lo"]).output()?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success() || said.contains("exists"), "ip address {what} {address}: {said}");
+    ensure!(output.status.success(), "ip address {what} {address}: {said}");
     Ok(())
 }
 
