@@ -9,26 +9,25 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::actors::service::Service;
-use crate::actors::source::Route;
 use crate::actors::write_gate::WriteGate;
-use crate::actors::{LoopControl, SourcePlan, Tree, TreePlan, World};
+use crate::actors::{LoopControl, Roster, SourcePlan, Tree, TreePlan, World};
 use crate::adapters::executor::Pool;
 use crate::adapters::kill_file::KillFile;
 use crate::adapters::kubernetes::{self, Access, Kubernetes, Timeouts};
+use crate::adapters::listed::Listed;
 use crate::adapters::policy_dir::PolicyDir;
 use crate::adapters::registry;
-use crate::adapters::store::{RedbJournal, StoreSettings};
+use crate::adapters::store::RedbJournal;
 use crate::config::{Settings, SignalTemplate};
 use crate::console;
-use crate::cycle::stages::{Deadline, FleetLimits, ForecastParams, GuardParams, Vocabulary};
+use crate::cycle::stages::{Deadline, FleetLimits, ForecastParams, Vocabulary, VocabularyError};
 use crate::instrument::Metrics;
-use crate::model::{ServiceId, ServiceSpec, SignalName};
 use crate::ports::{
-    Clock, Cluster, Control, Executor, Journal, KillSwitch, PolicyStore, Round, TelemetrySource, Template,
+    Clock, Cluster, Control, Executor, Journal, KillSwitch, PolicyStore, Services, TelemetrySource, Template,
 };
 
 /// How long the scripts of a policy set may run at its load: an edit is in force within a second, or refused.
@@ -46,6 +45,8 @@ pub struct Ports {
     pub journal: Arc<dyn Journal>,
     /// The kill switch.
     pub kill: Arc<dyn KillSwitch>,
+    /// Who is supervised.
+    pub services: Arc<dyn Services>,
     /// Policy sets.
     pub policies: Arc<dyn PolicyStore>,
     /// Long work.
@@ -64,13 +65,12 @@ impl Ports {
     /// # Errors
     /// When something cannot be opened: the journal, the policy directory, the way to the API server.
     pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
-        let targets: Vec<_> = settings.services.iter().map(|service| service.target.clone()).collect();
         let client = kubernetes::connect(&access(settings), Timeouts::default()).await?;
-        let cluster = Kubernetes::start(client, targets, Timeouts::default());
+        let cluster = Kubernetes::start(client, Timeouts::default());
         std::fs::create_dir_all(&settings.state)
             .with_context(|| format!("cannot make the state directory {}", settings.state.display()))?;
         let file = settings.state.join("journal.redb");
-        let journal = RedbJournal::open(&file, StoreSettings::default(), metrics.journal())?;
+        let journal = RedbJournal::open(&file, settings.journal, metrics.journal())?;
         let mut sources: BTreeMap<String, Arc<dyn TelemetrySource>> = BTreeMap::new();
         for source in &settings.sources {
             let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout);
@@ -83,6 +83,7 @@ impl Ports {
             cluster: Arc::new(cluster),
             journal: Arc::new(journal),
             kill: Arc::new(KillFile::open(&settings.kill_switch)),
+            services: Arc::new(Listed::new(settings.services.iter().cloned())),
             policies: Arc::new(PolicyDir::open(&settings.policies)),
             executor: Arc::new(Pool::for_this_machine()),
             deadline,
@@ -152,7 +153,7 @@ pub async fn assemble(
     ports: Ports,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<(Tree, Arc<LoopControl>)> {
-    let Ports { clock, cluster, journal, kill, policies, executor, deadline, budgets, sources } = ports;
+    let Ports { clock, cluster, journal, kill, services, policies, executor, deadline, budgets, sources } = ports;
     let process = metrics.process();
     let gate = WriteGate::new(clock.clone(), cluster.clone(), journal.clone(), kill.clone(), process.clone(), budgets)?;
     let world = Arc::new(World {
@@ -160,46 +161,38 @@ pub async fn assemble(
         cluster,
         journal,
         kill,
+        services,
         executor,
         gate: Arc::new(gate),
         policy: Arc::default(),
         metrics,
         process,
         deadline,
-        guard: Arc::new(GuardParams::default()),
         forecast: Arc::new(forecast_params(settings)),
     });
-    let services = services(settings, &world)?;
-    let plans = sources
-        .into_iter()
-        .filter_map(|(name, source)| plan(settings, &services, &name, source))
-        .map(Arc::new)
-        .collect();
-    let vocabulary = Vocabulary::of(&settings.services)?;
+    let plans = sources.into_iter().filter_map(|(name, source)| plan(settings, &name, source)).map(Arc::new);
+    let roster = Arc::new(Roster::new(world.clone(), plans.collect()));
+    // Those known by now take part in the first round; a journal that cannot be read keeps flyball from starting.
+    let declared = world.services.watch().borrow().clone();
+    if let Some(error) = declared.and_then(|declared| roster.follow(&declared).owed) {
+        return Err(error.into());
+    }
     let plan = TreePlan {
         world: world.clone(),
-        services: services.clone(),
-        sources: plans,
+        roster: roster.clone(),
         policies,
-        vocabulary: Arc::new(vocabulary),
+        vocabulary: Arc::new(vocabulary(settings)?),
     };
     let tree = Tree::start(plan).await?;
-    let control = Arc::new(LoopControl::new(world, &services, tree.progress()));
-    Ok((tree, control))
+    Ok((tree, Arc::new(LoopControl::new(world, roster))))
 }
 
-/// Makes the state slots, each with the writes it still has to remember.
-fn services(settings: &Settings, world: &Arc<World>) -> anyhow::Result<Vec<Arc<Service>>> {
-    let mut remembered: BTreeMap<ServiceId, Vec<_>> = BTreeMap::new();
-    let applied = world.journal.applied_since(world.clock.now().wall, world.guard.memory_span())?;
-    for intent in applied.into_iter().chain(world.journal.open_intents()?) {
-        remembered.entry(intent.change.service().clone()).or_default().push(intent);
-    }
-    let slots = settings.services.iter().map(|spec| {
-        let intents = remembered.remove(&spec.id).unwrap_or_default();
-        Arc::new(Service::new(Arc::new(spec.clone()), world.clone(), &intents, histories(settings, spec)))
-    });
-    Ok(slots.collect())
+/// Returns what policies may name: every signal that the settings declare, whether a service has it by now or not.
+///
+/// # Errors
+/// When a name is taken by flyball itself.
+pub fn vocabulary(settings: &Settings) -> Result<Vocabulary, VocabularyError> {
+    Vocabulary::of_signals(settings.signals.iter().map(|signal| &signal.spec))
 }
 
 /// Returns the parameters of the models; the longest tick is part of the lead time.
@@ -207,14 +200,6 @@ fn forecast_params(settings: &Settings) -> ForecastParams {
     let tick = settings.sources.iter().map(|source| source.interval).max();
     let defaults = ForecastParams::default();
     ForecastParams { tick_seconds: tick.map_or(defaults.tick_seconds, |tick| tick.as_secs_f64()), ..defaults }
-}
-
-/// Returns from how many sources the past of a service is read.
-fn histories(settings: &Settings, spec: &ServiceSpec) -> usize {
-    let forecast = |name: &SignalName| spec.signals.iter().any(|signal| signal.forecast && signal.name == *name);
-    let asked =
-        |source: &str| settings.signals.iter().any(|asked| &*asked.source == source && forecast(&asked.spec.name));
-    settings.sources.iter().filter(|source| !source.history.is_zero() && asked(&source.name)).count()
 }
 
 fn access(settings: &Settings) -> Access {
@@ -231,46 +216,28 @@ pub fn deadline() -> Deadline {
     Arc::new(move || Instant::now() >= end)
 }
 
-/// Groups what all services ask of one source into one template for each signal.
-fn plan(
-    settings: &Settings,
-    services: &[Arc<Service>],
-    name: &str,
-    source: Arc<dyn TelemetrySource>,
-) -> Option<SourcePlan> {
+/// Returns what can be asked of one source.
+fn plan(settings: &Settings, name: &str, source: Arc<dyn TelemetrySource>) -> Option<SourcePlan> {
     let declared = settings.sources.iter().find(|declared| &*declared.name == name)?;
-    let signals: Vec<&SignalTemplate> = settings.signals.iter().filter(|signal| &*signal.source == name).collect();
-    let routes: Vec<Route> = services
-        .iter()
-        .enumerate()
-        .map(|(place, service)| Route { service: service.clone(), place, signals: positions(&service.spec, &signals) })
-        .filter(|route| !route.signals.is_empty())
-        .collect();
-    let templates = signals.iter().enumerate().map(|(position, signal)| {
-        let members = routes.iter().filter(|route| route.signals.iter().any(|(template, _)| *template == position));
-        template(signal, members, services.len())
-    });
-    let round = Round { templates: templates.collect(), deadline: declared.interval };
-    let (interval, history) = (declared.interval, declared.history);
-    Some(SourcePlan { name: name.to_owned(), source, interval, history, round, routes })
+    let questions = settings.signals.iter().filter(|signal| &*signal.source == name).map(question).collect();
+    Some(SourcePlan {
+        name: name.to_owned(),
+        source,
+        interval: declared.interval,
+        history: declared.history,
+        questions,
+        routes: ArcSwap::default(),
+        reading_past: tokio::sync::Mutex::default(),
+    })
 }
 
-fn positions(spec: &ServiceSpec, signals: &[&SignalTemplate]) -> Vec<(usize, usize)> {
-    let position = |(template, signal): (usize, &&SignalTemplate)| Some((template, spec.signal(&signal.spec.name)?));
-    signals.iter().enumerate().filter_map(position).collect()
-}
-
-fn template<'a>(signal: &SignalTemplate, members: impl Iterator<Item = &'a Route>, width: usize) -> Template {
-    let values = |route: &Route| {
-        let value = |label| route.service.spec.labels.get(label).cloned().unwrap_or_default();
-        (signal.labels.iter().map(value).collect(), route.place)
-    };
+fn question(signal: &SignalTemplate) -> Template {
     Template {
         signal: signal.spec.name.clone(),
         query: signal.query.clone(),
         samples: signal.samples.clone(),
         labels: signal.labels.clone(),
-        members: Arc::new(members.map(values).collect()),
-        width,
+        members: Arc::default(),
+        width: 0,
     }
 }

@@ -1,7 +1,7 @@
 //! The act stage: a verdict that permits becomes one absolute, conditional, expiring write.
 //!
 //! Nothing here writes. [`plan`] says what to write, [`recheck`] is the last question before the write gate
-//! sends it, [`settle`] says after a read what became of a write of unknown fate, [`inverse`] plans the undo.
+//! sends it, [`settle`] says after a read what became of a write of unknown fate.
 //! Whether a knob has a lever is the Cluster adapter's to say; [`kinds`] only names knob and values.
 
 pub mod kinds;
@@ -10,9 +10,8 @@ mod tests;
 
 use std::time::Duration;
 
-use crate::model::time::elapsed;
 use crate::model::{
-    ChangeId, ChangeSet, Choice, DecisionId, Features, Now, Proposal, ServiceSpec, TraceId, Verdict, WriteOutcome,
+    ChangeId, ChangeSet, DecisionId, Evidence, Features, Now, Proposal, ServiceSpec, TraceId, Verdict, WriteOutcome,
 };
 
 /// How long after its decision a write may still be sent (INV-03).
@@ -20,6 +19,9 @@ pub const VALID_FOR: Duration = Duration::from_secs(30);
 
 /// Plans the write of one decision; `None` when nothing is permitted, nothing would change, or the target is not
 /// known.
+///
+/// # Errors
+/// How the decision ends without a plan: `NoLever` where nobody has read what stands at the knob.
 ///
 /// **Invariants**: INV-01 (what is permitted is written as is), INV-03, INV-22. The same decision gives the same
 /// change, id included (INV-29).
@@ -31,19 +33,19 @@ pub fn plan(
     proposal: &Proposal,
     verdict: &Verdict,
     now: Now,
-) -> Option<ChangeSet> {
-    let Choice::Act { rule, action, backed_by_arrivals } = &proposal.choice else { return None };
-    if !verdict.kind.permits() {
-        return None;
-    }
-    let target = features.target.known()?;
-    let (from, to) = kinds::values(action, target, verdict.permitted)?;
+) -> Result<Option<ChangeSet>, WriteOutcome> {
+    let Some((action, backed_by_arrivals)) = proposal.choice.asked() else { return Ok(None) };
+    let Some(target) = features.target.known().filter(|_| verdict.kind.permits()) else { return Ok(None) };
+    let Some((from, to)) = kinds::values(action, target, verdict.permitted)?.filter(|(from, to)| from != to) else {
+        return Ok(None);
+    };
     let knob = action.knob();
-    (from != to).then(|| ChangeSet {
+    let evidence = Evidence::of(action, Some(target.replicas), backed_by_arrivals);
+    Ok(Some(ChangeSet {
         id: ChangeId::derive(&target.uid, knob, decision, from, to),
         decision: decision.clone(),
         trace,
-        rule: rule.to_string(),
+        rule: proposal.choice.rule().unwrap_or_default().to_owned(),
         revision: proposal.revision.clone(),
         target: spec.target.clone(),
         uid: target.uid.clone(),
@@ -51,41 +53,28 @@ pub fn plan(
         class: action.class(),
         from,
         to,
-        backed_by_arrivals: *backed_by_arrivals,
+        backed_by_arrivals,
         decided: now,
         valid_for: VALID_FOR,
-    })
-}
-
-/// Plans the undo of `change`: back from what it wrote to what it found, on the same condition.
-///
-/// The inverse of an inverse has the id of the original, which the journal refuses: nothing is undone twice.
-#[must_use]
-pub fn inverse(change: &ChangeSet, now: Now) -> ChangeSet {
-    let (from, to) = (change.to, change.from);
-    ChangeSet {
-        id: ChangeId::derive(&change.uid, change.knob, &change.decision, from, to),
-        rule: format!("undo of {}", change.rule),
-        from,
-        to,
-        backed_by_arrivals: false,
-        decided: now,
-        valid_for: VALID_FOR,
-        ..change.clone()
-    }
+        // What is not fresh now is not fresh at the write either.
+        fresh_for: evidence.fresh_for(spec, features).unwrap_or_default(),
+    }))
 }
 
 /// Asks a live read, right before the write, whether `change` may still be sent.
 ///
-/// Age counts on both clocks: the monotonic one stands still while a machine sleeps, the wall clock may jump
-/// back; a write too old by either is decided anew.
+/// **Invariants**: INV-02 and INV-03, by both clocks; what is too old by either is decided anew.
 ///
 /// # Errors
-/// How the change ends unsent: `Expired`, `AlreadyThere`, or `Superseded` when the object was recreated or has
-/// another value than the one decided on.
+/// How the change ends unsent: `Expired`, `Stale`, `AlreadyThere`, or `Superseded` when the object was recreated
+/// or has another value than the one decided on.
 pub fn recheck(change: &ChangeSet, live_uid: &str, live_value: u32, now: Now) -> Result<(), WriteOutcome> {
-    if change.expired(now) || elapsed(now.wall, change.decided.wall) > change.valid_for {
+    if change.expired(now) {
         return Err(WriteOutcome::Expired);
+    }
+    let (age, fresh_for) = (change.age(now), change.fresh_for);
+    if age > fresh_for {
+        return Err(WriteOutcome::Stale { fresh_for, age });
     }
     if live_uid != change.uid {
         return Err(WriteOutcome::Superseded { found: recreated(change, live_uid) });

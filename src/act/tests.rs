@@ -2,15 +2,50 @@
 
 use super::*;
 use crate::model::{
-    Action, ActionClass, Bounds, Budgets, CycleId, Direction, Knob, Mode, Slo, TargetKind, TargetReading, TargetRef,
-    TargetState, Timestamp, VerdictKind,
+    Action, ActionClass, Bounds, Budgets, Choice, CycleId, Finite, Knob, Missing, Mode, Reading, Role, Sample,
+    SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, Unit,
+    VerdictKind,
 };
+
+/// Staleness of the signals when a plan is made; the limit is 45 s.
+const AT_DECISION: Option<u64> = Some(5);
+
+fn signal(name: &str, role: Option<Role>) -> SignalSpec {
+    SignalSpec {
+        name: SignalName::new(name).unwrap(),
+        unit: Unit::PerSecond,
+        role,
+        range: (0.0, 1e9),
+        forecast: false,
+        scrape_interval: Duration::from_secs(15),
+    }
+}
+
+/// A signal that is so many seconds old; `None` is a gap.
+fn seen(staleness: Option<u64>) -> SignalFeatures {
+    let sample = Sample { at: now().wall, value: Finite::ZERO };
+    let reading = match staleness {
+        Some(seconds) => Reading::Fresh { sample, staleness: Duration::from_secs(seconds) },
+        None => Reading::Gap { last: sample, missing: Missing::NoSeries },
+    };
+    SignalFeatures {
+        reading,
+        mean_1m: None,
+        p99_5m: None,
+        change_5m: None,
+        max_5m: None,
+        confirmed: None,
+        suspect: false,
+        provisional: None,
+        closed: Vec::new(),
+    }
+}
 
 fn spec() -> ServiceSpec {
     ServiceSpec {
         id: "shop/checkout".parse().unwrap(),
         target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() },
-        signals: Vec::new(),
+        signals: vec![signal("rps", Some(Role::ArrivalRate)), signal("p99", Some(Role::Latency))],
         labels: [].into(),
         slo: Slo { p99: 0.3, error_ratio: 0.01 },
         parameters: [].into(),
@@ -19,6 +54,7 @@ fn spec() -> ServiceSpec {
         budgets: Budgets::default(),
         capacity: None,
         allow_lowering: true,
+        guards: crate::model::GuardParams::default(),
     }
 }
 
@@ -28,14 +64,33 @@ fn now() -> Now {
 
 fn known(replicas: u32) -> TargetReading {
     let (uid, resource_version) = ("u1".to_owned(), "7".to_owned());
-    TargetReading::Known { target: TargetState { uid, resource_version, replicas, ready: replicas, rollout: false } }
+    TargetReading::Known {
+        target: TargetState {
+            uid,
+            resource_version,
+            replicas,
+            ready: replicas,
+            rollout: false,
+            owner: None,
+            stuck: None,
+        },
+    }
 }
 
 fn planned(action: Action, kind: VerdictKind, permitted: Option<u32>, target: TargetReading) -> Option<ChangeSet> {
+    plan_of(action, kind, permitted, target).unwrap()
+}
+
+fn plan_of(
+    action: Action,
+    kind: VerdictKind,
+    permitted: Option<u32>,
+    target: TargetReading,
+) -> Result<Option<ChangeSet>, WriteOutcome> {
     let spec = spec();
     let decision = DecisionId { service: spec.id.clone(), cycle: CycleId { run: 1, seq: 2 } };
     let trace = TraceId::derive(&spec.id, decision.cycle, now().wall);
-    let features = Features { signals: Vec::new(), target };
+    let features = Features { signals: vec![seen(AT_DECISION), seen(AT_DECISION)], target };
     let choice = Choice::Act { rule: "up".into(), action, backed_by_arrivals: true };
     let proposal = Proposal { revision: None, rules: Vec::new(), choice };
     let verdict = Verdict { kind, permitted, ..Verdict::idle() };
@@ -73,26 +128,22 @@ fn without_permission_change_or_target_there_is_no_plan() {
 }
 
 #[test]
-fn every_kind_has_its_knob_and_values() {
+fn what_stands_at_a_knob_nobody_reads_is_unknown_and_not_made_up() {
     let text = |text: &str| text.to_owned();
-    for (action, knob, values, direction) in [
-        (Action::SetAutoscalerFloor { replicas: 4 }, Knob::AutoscalerFloor, (0, 4), Direction::Raise),
-        (Action::Throttle { to: 0.8, ttl: VALID_FOR }, Knob::Rate, (100, 80), Direction::Lower),
-        (
-            Action::ShiftTraffic { from: text("a"), to: text("b"), step: 0.1, limit: 0.5 },
-            Knob::Route,
-            (0, 10),
-            Direction::Lateral,
-        ),
-        (Action::Resize { cpu: 1.5, memory: 1.0 }, Knob::Resources, (100, 150), Direction::Raise),
-        (Action::Rollback, Knob::Rollout, (0, 1), Direction::Lateral),
-        (Action::PromoteRollout, Knob::Rollout, (0, 1), Direction::Lateral),
-        (Action::AbortRollout, Knob::Rollout, (0, 1), Direction::Lateral),
-        (Action::Restart, Knob::Pods, (0, 1), Direction::Lateral),
-        (Action::Webhook { name: text("page") }, Knob::External, (0, 1), Direction::Lateral),
+    for action in [
+        Action::SetAutoscalerFloor { replicas: 4 },
+        Action::Throttle { to: 0.8, ttl: VALID_FOR },
+        Action::ShiftTraffic { from: text("a"), to: text("b"), step: 0.1, limit: 0.5 },
+        Action::Resize { cpu: 1.5, memory: 1.0 },
+        Action::Rollback,
+        Action::PromoteRollout,
+        Action::AbortRollout,
+        Action::Restart,
+        Action::Webhook { name: text("page") },
     ] {
-        let change = planned(action, VerdictKind::Pass, None, known(4)).unwrap();
-        assert_eq!((change.knob, (change.from, change.to), change.direction()), (knob, values, direction));
+        let shown = action.to_string();
+        assert_eq!(plan_of(action.clone(), VerdictKind::Pass, None, known(4)), Err(WriteOutcome::NoLever), "{shown}");
+        assert_eq!(plan_of(action, VerdictKind::Hold, None, known(4)), Ok(None), "{shown}");
     }
 }
 
@@ -121,19 +172,50 @@ fn a_change_is_too_old_by_either_clock() {
 }
 
 #[test]
+fn a_change_is_not_sent_on_data_that_is_no_longer_fresh() {
+    let lower = Action::ScaleTo { replicas: 3 };
+    let raise = Action::ScaleTo { replicas: 6 };
+    let latency_alone = [signal("rps", None), signal("p99", Some(Role::Latency))].to_vec();
+    let declared = spec().signals;
+    // (signals, action, backed by arrivals, staleness of each, seconds it stays fresh)
+    for (signals, action, backed, staleness, fresh_for) in [
+        (&declared, &lower, false, [Some(40), Some(5)], 5),
+        (&declared, &lower, false, [Some(5), Some(40)], 40),
+        (&declared, &lower, false, [Some(5), None], 40),
+        (&declared, &lower, false, [None, Some(5)], 0),
+        (&declared, &raise, true, [Some(40), Some(5)], 5),
+        (&declared, &raise, false, [Some(40), Some(5)], 40),
+        (&declared, &raise, false, [None, Some(35)], 10),
+        (&latency_alone, &lower, false, [Some(40), Some(5)], 5),
+        (&latency_alone, &lower, false, [Some(5), None], 0),
+    ] {
+        let spec = ServiceSpec { signals: signals.clone(), ..spec() };
+        let features = Features { signals: staleness.map(seen).to_vec(), target: known(4) };
+        let choice = Choice::Act { rule: "r".into(), action: action.clone(), backed_by_arrivals: backed };
+        let proposal = Proposal { revision: None, rules: Vec::new(), choice };
+        let permitted = action.wanted_replicas(4);
+        let verdict = Verdict { kind: VerdictKind::Pass, permitted, ..Verdict::idle() };
+        let decision = DecisionId { service: spec.id.clone(), cycle: CycleId { run: 1, seq: 2 } };
+        let trace = TraceId::derive(&spec.id, decision.cycle, now().wall);
+        let change = plan(&decision, trace, &spec, &features, &proposal, &verdict, now()).unwrap().unwrap();
+        let fresh_for = Duration::from_secs(fresh_for);
+        assert_eq!(change.fresh_for, fresh_for, "{action} {backed} {staleness:?}");
+        let in_time = fresh_for.min(VALID_FOR);
+        assert_eq!(recheck(&change, "u1", 4, now().plus(in_time)), Ok(()));
+        let late = fresh_for + Duration::from_secs(1);
+        let expected =
+            if late > VALID_FOR { WriteOutcome::Expired } else { WriteOutcome::Stale { fresh_for, age: late } };
+        assert_eq!(recheck(&change, "u1", 4, now().plus(late)), Err(expected.clone()));
+        let wall_alone = Now { mono: now().mono, ..now().plus(late) };
+        assert_eq!(recheck(&change, "u1", 4, wall_alone), Err(expected), "by either clock");
+    }
+}
+
+#[test]
 fn a_write_of_unknown_fate_is_settled_by_what_is_there() {
     let change = change(4, 6);
     assert_eq!(settle(&change, Some(("u1", 6))), WriteOutcome::Applied);
     for live in [Some(("u1", 4)), Some(("u1", 5)), Some(("u2", 6)), None] {
         assert!(matches!(settle(&change, live), WriteOutcome::Abandoned { .. }), "{live:?}");
     }
-}
-
-#[test]
-fn the_inverse_goes_back_once() {
-    let change = change(4, 6);
-    let undo = inverse(&change, now().plus(VALID_FOR));
-    assert_eq!((undo.from, undo.to, undo.rule.as_str()), (6, 4, "undo of up"));
-    assert_ne!(undo.id, change.id);
-    assert_eq!(inverse(&undo, now()).id, change.id, "an undo of an undo is known to the journal already");
 }

@@ -6,32 +6,34 @@ use std::sync::Arc;
 use crate::model::{DecisionId, DecisionRecord, Missing, Reading, ServiceId, record::SignalLabel};
 use crate::ports::{Control, JournalError, ServiceSnapshot, Status};
 
+use super::roster::Roster;
 use super::service::Service;
-use super::warm_start::Progress;
 use super::world::World;
 
 /// The running loop, seen from outside.
 pub struct LoopControl {
     world: Arc<World>,
-    services: BTreeMap<ServiceId, Arc<Service>>,
-    progress: Arc<Progress>,
+    roster: Arc<Roster>,
 }
 
 impl LoopControl {
-    /// Returns a view of these services.
-    pub fn new(world: Arc<World>, services: &[Arc<Service>], progress: Arc<Progress>) -> Self {
-        let services = services.iter().map(|service| (service.spec.id.clone(), service.clone())).collect();
-        Self { world, services, progress }
+    /// Returns a view of the services of `roster`.
+    pub fn new(world: Arc<World>, roster: Arc<Roster>) -> Self {
+        Self { world, roster }
     }
 
     fn waiting_for(&self) -> Vec<String> {
         let mut waiting = Vec::new();
-        let cold = self.services.values().filter(|service| !service.is_warm()).count();
+        if self.world.services.watch().borrow().is_none() {
+            waiting.push("the declarations of services".to_owned());
+        }
+        let services = self.roster.all();
+        let cold = services.values().filter(|service| !service.is_warm()).count();
         if cold > 0 {
-            let (done, total) = self.progress.get();
+            let (done, total) = self.roster.progress().get();
             waiting.push(format!("history of {cold} services (asked for {done} of {total})"));
         }
-        let unseen = self.services.values().filter(|service| service.view().features.is_none()).count();
+        let unseen = services.values().filter(|service| service.view().features.is_none()).count();
         if unseen > 0 {
             waiting.push(format!("a first round for {unseen} services"));
         }
@@ -50,7 +52,7 @@ impl LoopControl {
     /// Says which errors of sources leave services without telemetry.
     fn silent_sources(&self) -> impl Iterator<Item = String> {
         let mut silent: BTreeMap<String, usize> = BTreeMap::new();
-        for features in self.services.values().filter_map(|service| service.view().features) {
+        for features in self.roster.all().values().filter_map(|service| service.view().features) {
             let errors: BTreeSet<&String> = features.signals.iter().filter_map(|s| source_error(&s.reading)).collect();
             errors.into_iter().for_each(|error| *silent.entry(error.clone()).or_default() += 1);
         }
@@ -81,18 +83,18 @@ impl Control for LoopControl {
     }
 
     fn services(&self) -> Vec<ServiceSnapshot> {
-        self.services.values().map(|service| snapshot(service)).collect()
+        self.roster.all().values().map(|service| snapshot(service)).collect()
     }
 
     fn service(&self, id: &ServiceId) -> Option<ServiceSnapshot> {
-        self.services.get(id).map(|service| snapshot(service))
+        self.roster.find(id).map(|service| snapshot(&service))
     }
 
     /// Decisions that changed something come from the journal; the last one of each service, changed or not,
     /// stands before them.
     fn decisions(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
         let mut records = self.world.journal.recent(service, limit)?;
-        let current = service.and_then(|id| self.services.get(id)).and_then(|service| service.view().record);
+        let current = service.and_then(|id| self.roster.find(id)).and_then(|service| service.view().record);
         if let Some(current) = current
             && records.first().is_none_or(|newest| newest.id != current.id)
         {
@@ -103,7 +105,7 @@ impl Control for LoopControl {
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
-        let current = self.services.get(&id.service).and_then(|service| service.view().record);
+        let current = self.roster.find(&id.service).and_then(|service| service.view().record);
         match self.world.journal.decision(id)? {
             Some(record) => Ok(Some(record)),
             None => Ok(current.filter(|record| record.id == *id).map(|record| (*record).clone())),
@@ -113,13 +115,13 @@ impl Control for LoopControl {
 
 fn snapshot(service: &Service) -> ServiceSnapshot {
     let view = service.view();
-    let spec = &service.spec;
+    let spec = service.spec();
     ServiceSnapshot {
         service: spec.id.clone(),
         mode: spec.mode,
         slo: spec.slo,
         bounds: spec.bounds,
-        signals: SignalLabel::of(spec),
+        signals: SignalLabel::of(&spec),
         features: view.features,
         outlook: view.outlook,
         last: view.record,

@@ -1,53 +1,82 @@
-//! Supervises the service supervisors.
+//! Supervises the service supervisors, and lets services come and go.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::watch;
 
-use super::service::{Service, Supervisor};
+use crate::ports::Roster as Declared;
+
+use super::roster::{Roster, Turnover};
+use super::service::{Service, Supervisor, SupervisorMsg};
+use super::world::World;
 
 /// Pause before a supervisor that failed is started again; none should.
 const PAUSE: Duration = Duration::from_secs(60);
+/// Pause before new services are taken up once more, after the journal could not tell of their past.
+const OWED_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the fleet hears.
 pub enum FleetMsg {
-    /// Start the supervisor of a service.
+    /// The declarations changed, or are to be looked at once more.
+    Declared,
+    /// Start the supervisor of a service, if it is still wanted.
     Start(Arc<Service>),
 }
 
 /// The actor above all services.
-pub struct Fleet;
+pub struct Fleet {
+    /// The ports.
+    pub world: Arc<World>,
+    /// Who is supervised.
+    pub roster: Arc<Roster>,
+}
 
-/// Supervisors and their services.
-pub type FleetState = BTreeMap<ActorId, Arc<Service>>;
+/// State of the [`Fleet`].
+pub struct FleetState {
+    declared: watch::Receiver<Option<Declared>>,
+    supervisors: BTreeMap<ActorId, (ActorRef<SupervisorMsg>, Arc<Service>)>,
+}
 
 impl Actor for Fleet {
     type Msg = FleetMsg;
     type State = FleetState;
-    type Arguments = Vec<Arc<Service>>;
+    type Arguments = ();
 
-    async fn pre_start(
-        &self,
-        myself: ActorRef<FleetMsg>,
-        services: Vec<Arc<Service>>,
-    ) -> Result<FleetState, ActorProcessingErr> {
-        for service in services {
-            myself.cast(FleetMsg::Start(service))?;
+    async fn pre_start(&self, myself: ActorRef<FleetMsg>, (): ()) -> Result<FleetState, ActorProcessingErr> {
+        for service in self.roster.all().values() {
+            myself.cast(FleetMsg::Start(service.clone()))?;
         }
-        Ok(FleetState::new())
+        let declared = self.world.services.watch();
+        tokio::spawn(announce(declared.clone(), myself));
+        Ok(FleetState { declared, supervisors: BTreeMap::new() })
     }
 
     async fn handle(
         &self,
         myself: ActorRef<FleetMsg>,
-        FleetMsg::Start(service): FleetMsg,
+        message: FleetMsg,
         state: &mut FleetState,
     ) -> Result<(), ActorProcessingErr> {
-        match Actor::spawn_linked(None, Supervisor, service.clone(), myself.get_cell()).await {
-            Ok((supervisor, _)) => drop(state.insert(supervisor.get_id(), service)),
-            Err(error) => start_later(myself, service, &error.to_string()),
+        match message {
+            FleetMsg::Declared => {
+                let declared = state.declared.borrow_and_update().clone();
+                if let Some(declared) = declared {
+                    let turnover = self.follow(declared).await?;
+                    self.turn_over(&myself, turnover, state)?;
+                }
+            }
+            FleetMsg::Start(service) if !self.roster.holds(&service) => {}
+            FleetMsg::Start(service) => {
+                match Actor::spawn_linked(None, Supervisor, service.clone(), myself.get_cell()).await {
+                    Ok((supervisor, _)) => {
+                        drop(state.supervisors.insert(supervisor.get_id(), (supervisor, service)));
+                    }
+                    Err(error) => self.start_later(myself, service, &error.to_string()),
+                }
+            }
         }
         Ok(())
     }
@@ -59,21 +88,74 @@ impl Actor for Fleet {
         state: &mut FleetState,
     ) -> Result<(), ActorProcessingErr> {
         if let SupervisionEvent::ActorFailed(supervisor, error) = event
-            && let Some(service) = state.remove(&supervisor.get_id())
+            && let Some((_, service)) = state.supervisors.remove(&supervisor.get_id())
         {
-            start_later(myself, service, &error.to_string());
+            self.start_later(myself, service, &error.to_string());
         }
         Ok(())
     }
 }
 
-/// The fleet never ends because of a service.
-fn start_later(fleet: ActorRef<FleetMsg>, service: Arc<Service>, error: &str) {
-    tracing::error!(service = %service.spec.id, error, "supervisor failed, started again later");
-    let clock = service.world.clock.clone();
-    tokio::spawn(async move {
-        clock.sleep_until(clock.now().plus(PAUSE).mono).await;
-        // Where the fleet has ended meanwhile nothing is to be started.
-        let _ = fleet.cast(FleetMsg::Start(service));
-    });
+impl Fleet {
+    /// Follows the declarations off the loop's threads: the journal may have to be read.
+    async fn follow(&self, declared: Declared) -> Result<Turnover, ActorProcessingErr> {
+        let (roster, (told, turnover)) = (self.roster.clone(), tokio::sync::oneshot::channel());
+        let context = tokio::runtime::Handle::current();
+        let follow = move || {
+            let _context = context.enter();
+            // Nobody listens any more where the fleet has ended meanwhile; its successor looks again.
+            drop(told.send(roster.follow(&declared)));
+        };
+        self.world.executor.run(Box::new(follow)).await;
+        Ok(turnover.await?)
+    }
+
+    fn turn_over(
+        &self,
+        myself: &ActorRef<FleetMsg>,
+        turnover: Turnover,
+        state: &mut FleetState,
+    ) -> Result<(), ActorProcessingErr> {
+        let gone = |service: &Arc<Service>| turnover.gone.iter().any(|gone| Arc::ptr_eq(gone, service));
+        state.supervisors.retain(|_, (supervisor, service)| {
+            let stays = !gone(service);
+            if !stays {
+                supervisor.stop(None);
+            }
+            stays
+        });
+        for service in turnover.come {
+            myself.cast(FleetMsg::Start(service))?;
+        }
+        if let Some(error) = turnover.owed {
+            tracing::error!(%error, "new services are not taken up yet");
+            self.after(OWED_PAUSE, myself.clone(), FleetMsg::Declared);
+        }
+        Ok(())
+    }
+
+    /// The fleet never ends because of a service.
+    fn start_later(&self, fleet: ActorRef<FleetMsg>, service: Arc<Service>, error: &str) {
+        tracing::error!(service = %service.id, error, "supervisor failed, started again later");
+        self.after(PAUSE, fleet, FleetMsg::Start(service));
+    }
+
+    fn after(&self, pause: Duration, fleet: ActorRef<FleetMsg>, message: FleetMsg) {
+        let clock = self.world.clock.clone();
+        tokio::spawn(async move {
+            clock.sleep_until(clock.now().plus(pause).mono).await;
+            // Where the fleet has ended meanwhile there is nothing to be done.
+            let _ = fleet.cast(message);
+        });
+    }
+}
+
+/// Wakes the fleet whenever the declarations change, until one of both ends.
+async fn announce(mut declared: watch::Receiver<Option<Declared>>, fleet: ActorRef<FleetMsg>) {
+    while declared.changed().await.is_ok() {
+        declared.mark_unchanged();
+        if fleet.cast(FleetMsg::Declared).is_err() {
+            return;
+        }
+    }
 }

@@ -87,6 +87,13 @@ impl<T> Inbox<T> {
         self.state.lock().in_work = None;
     }
 
+    /// Takes out all that waits.
+    pub fn drain(&self) -> Vec<Arc<T>> {
+        let mut state = self.state.lock();
+        let latest = state.latest.take();
+        state.facts.drain(..).chain(latest).collect()
+    }
+
     /// Prepares for a new actor: leaves out the item over which the last one died, and hands it over, if there
     /// was one.
     pub fn reopen(&self) -> Option<Arc<T>> {

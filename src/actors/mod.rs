@@ -19,6 +19,7 @@
 //! | [`warm_start`] | reads the past once, before the service may act |
 //! | [`policy_library`] | the policy set in force |
 //! | [`fleet`], [`root`] | supervision above the services |
+//! | [`roster`] | who is supervised, and what follows when that changes |
 //! | [`control`] | snapshots for console and CLI |
 //!
 //! What ractor leaves to its users, and how it is met here: mailboxes are unbounded, so a message is only ever
@@ -32,6 +33,7 @@ pub mod fleet;
 pub mod inbox;
 pub mod policy_library;
 pub mod root;
+pub mod roster;
 pub mod service;
 pub mod source;
 pub mod warm_start;
@@ -40,5 +42,6 @@ pub mod write_gate;
 
 pub use control::LoopControl;
 pub use root::{Tree, TreePlan};
+pub use roster::Roster;
 pub use source::SourcePlan;
 pub use world::World;

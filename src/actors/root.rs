@@ -12,9 +12,8 @@ use crate::ports::PolicyStore;
 
 use super::fleet::Fleet;
 use super::policy_library::PolicyLibrary;
-use super::service::Service;
-use super::source::{Source, SourcePlan};
-use super::warm_start::{Progress, warm_start};
+use super::roster::Roster;
+use super::source::Source;
 use super::world::World;
 
 /// Pause before a child that failed is started again.
@@ -24,10 +23,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct TreePlan {
     /// The ports.
     pub world: Arc<World>,
-    /// The services.
-    pub services: Vec<Arc<Service>>,
-    /// The sources.
-    pub sources: Vec<Arc<SourcePlan>>,
+    /// Who is supervised.
+    pub roster: Arc<Roster>,
     /// Where policies come from.
     pub policies: Arc<dyn PolicyStore>,
     /// Signals that policies may name.
@@ -38,9 +35,9 @@ pub struct TreePlan {
 pub struct Tree {
     root: ActorRef<RootMsg>,
     handle: JoinHandle<()>,
-    helpers: Vec<JoinHandle<()>>,
+    settling: JoinHandle<()>,
     world: Arc<World>,
-    progress: Arc<Progress>,
+    roster: Arc<Roster>,
 }
 
 impl Tree {
@@ -50,24 +47,16 @@ impl Tree {
     /// # Errors
     /// When an actor cannot be started.
     pub async fn start(plan: TreePlan) -> Result<Self, SpawnErr> {
-        let world = plan.world.clone();
-        let progress = Arc::new(Progress::default());
-        let mut helpers = vec![tokio::spawn(settle(world.clone(), plan.services.clone()))];
-        for source in plan.sources.iter().filter(|source| !source.history.is_zero()) {
-            helpers.push(tokio::spawn(warm_start(source.clone(), world.clone(), progress.clone())));
-        }
+        let (world, roster) = (plan.world.clone(), plan.roster.clone());
+        let settling = tokio::spawn(settle(world.clone(), roster.clone()));
         let (root, handle) = Actor::spawn(None, Root, Arc::new(plan)).await?;
-        Ok(Self { root, handle, helpers, world, progress })
-    }
-
-    /// Returns how far the warm start is.
-    pub fn progress(&self) -> Arc<Progress> {
-        self.progress.clone()
+        Ok(Self { root, handle, settling, world, roster })
     }
 
     /// Stops deciding, waits for writes under way, and returns.
     pub async fn stop(self) {
-        self.helpers.iter().for_each(JoinHandle::abort);
+        self.settling.abort();
+        self.roster.close();
         self.root.stop(None);
         // Its only error is that the root had ended already.
         let _ = self.handle.await;
@@ -76,9 +65,9 @@ impl Tree {
 }
 
 /// Settles what earlier runs left open, and tells the services concerned.
-async fn settle(world: Arc<World>, services: Vec<Arc<Service>>) {
+async fn settle(world: Arc<World>, roster: Arc<Roster>) {
     let tell = |change: &ChangeSet, outcome: &WriteOutcome, now| {
-        if let Some(service) = services.iter().find(|service| service.spec.id == *change.service()) {
+        if let Some(service) = roster.find(change.service()) {
             service.write_ended(change, outcome, now);
         }
     };
@@ -120,7 +109,7 @@ impl Actor for Root {
     async fn pre_start(&self, myself: ActorRef<RootMsg>, plan: Arc<TreePlan>) -> Result<RootState, ActorProcessingErr> {
         myself.cast(RootMsg::Start(Child::Policies))?;
         myself.cast(RootMsg::Start(Child::Fleet))?;
-        for position in 0..plan.sources.len() {
+        for position in 0..plan.roster.sources().len() {
             myself.cast(RootMsg::Start(Child::Source(position)))?;
         }
         Ok(RootState { plan, children: Vec::new() })
@@ -177,8 +166,11 @@ async fn start(plan: &TreePlan, child: Child, root: ActorCell) -> Result<Option<
             };
             Some(Actor::spawn_linked(None, library, (), root).await?.0.get_id())
         }
-        Child::Fleet => Some(Actor::spawn_linked(None, Fleet, plan.services.clone(), root).await?.0.get_id()),
-        Child::Source(position) => match plan.sources.get(position) {
+        Child::Fleet => {
+            let fleet = Fleet { world: world.clone(), roster: plan.roster.clone() };
+            Some(Actor::spawn_linked(None, fleet, (), root).await?.0.get_id())
+        }
+        Child::Source(position) => match plan.roster.sources().get(position) {
             Some(source) => {
                 let source = Source { plan: source.clone(), world: world.clone() };
                 Some(Actor::spawn_linked(None, source, (), root).await?.0.get_id())

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::instrument::{SourceFault, SourceMetrics};
 use crate::model::time::elapsed;
-use crate::model::{Arrival, Missing, Now};
-use crate::ports::{Answer, Round, SourceError, TelemetrySource};
+use crate::model::{Arrival, Missing, Now, ServiceSpec};
+use crate::ports::{Answer, Round, SourceError, TelemetrySource, Template};
 
 use super::back_off::BackOff;
 use super::service::{Service, Share};
@@ -24,9 +25,28 @@ pub struct SourcePlan {
     pub interval: Duration,
     /// How much past is read at the start.
     pub history: Duration,
-    /// The questions of a tick.
+    /// What it can be asked, for nobody yet.
+    pub questions: Vec<Template>,
+    /// For whom it is asked now. A tick uses one snapshot throughout.
+    pub routes: ArcSwap<Routes>,
+    /// Held while the past of some services is read: one request at a time.
+    pub reading_past: tokio::sync::Mutex<()>,
+}
+
+impl SourcePlan {
+    /// Tells whether the past of `spec` is read from here.
+    pub fn has_history_of(&self, spec: &ServiceSpec) -> bool {
+        let forecast = |question: &Template| spec.signal(&question.signal).and_then(|at| spec.signals.get(at));
+        !self.history.is_zero() && self.questions.iter().filter_map(forecast).any(|signal| signal.forecast)
+    }
+}
+
+/// The questions of a tick, and where the answers go.
+#[derive(Default)]
+pub struct Routes {
+    /// The questions.
     pub round: Round,
-    /// Where the answers go.
+    /// The services that the source tells of.
     pub routes: Vec<Route>,
 }
 
@@ -38,6 +58,35 @@ pub struct Route {
     pub place: usize,
     /// For each template that asks for it: the template's position, and the signal's in the spec.
     pub signals: Vec<(usize, usize)>,
+    /// Signals of the service in all.
+    pub width: usize,
+}
+
+impl Routes {
+    /// Groups what `services` ask of a source into one template for each of its questions.
+    pub fn of<'a>(plan: &SourcePlan, services: impl IntoIterator<Item = &'a Arc<Service>>) -> Self {
+        let specs: Vec<_> = services.into_iter().map(|service| (service, service.spec())).collect();
+        let asking = |(service, spec): &(&Arc<Service>, Arc<ServiceSpec>)| {
+            let position = |(at, question): (usize, &Template)| Some((at, spec.signal(&question.signal)?));
+            let signals: Vec<_> = plan.questions.iter().enumerate().filter_map(position).collect();
+            let route = Route { service: Arc::clone(service), place: 0, signals, width: spec.signals.len() };
+            (!route.signals.is_empty()).then(|| (route, spec.clone()))
+        };
+        let mut asking: Vec<_> = specs.iter().filter_map(asking).collect();
+        asking.iter_mut().enumerate().for_each(|(place, (route, _))| route.place = place);
+        let template = |(at, question): (usize, &Template)| {
+            let values = |(route, spec): &(Route, Arc<ServiceSpec>)| {
+                let value = |label| spec.labels.get(label).cloned().unwrap_or_default();
+                let asks = route.signals.iter().any(|(template, _)| *template == at);
+                asks.then(|| (question.labels.iter().map(value).collect::<Vec<_>>(), route.place))
+            };
+            let members = Arc::new(asking.iter().filter_map(values).collect());
+            Template { members, width: asking.len(), ..question.clone() }
+        };
+        let templates = plan.questions.iter().enumerate().map(template).collect();
+        let round = Round { templates, deadline: plan.interval };
+        Self { round, routes: asking.into_iter().map(|(route, _)| route).collect() }
+    }
 }
 
 /// A tick is due.
@@ -87,8 +136,11 @@ impl Actor for Source {
         let process = &self.world.process;
         process.tick_lateness.observe(started.since(due).as_secs_f64());
         process.kill(&self.world.kill.seen());
-        let answer = self.ask(state, started).await;
-        self.deliver(&answer, clock.now());
+        let routes = self.plan.routes.load_full();
+        if !routes.routes.is_empty() {
+            let answer = self.ask(&routes.round, state, started).await;
+            deliver(&routes, &answer, clock.now());
+        }
         let (next, skipped) = next_tick(due, self.plan.interval, clock.now().mono);
         process.skipped_ticks.inc_by(skipped);
         Ok(myself.cast(Tick { due: next })?)
@@ -96,8 +148,7 @@ impl Actor for Source {
 }
 
 impl Source {
-    async fn ask(&self, state: &mut SourceState, now: Now) -> Answer {
-        let round = &self.plan.round;
+    async fn ask(&self, round: &Round, state: &mut SourceState, now: Now) -> Answer {
         if now.mono < state.quiet_until {
             let missing = Missing::SourceDown { error: "left alone for a while after failures".to_owned() };
             return unasked(round, &missing);
@@ -115,19 +166,18 @@ impl Source {
         }
         answer
     }
+}
 
-    fn deliver(&self, answer: &Answer, now: Now) {
-        for route in &self.plan.routes {
-            let service = &route.service;
-            let mut arrivals = vec![None; service.spec.signals.len()];
-            for (template, signal) in &route.signals {
-                let arrival = answer.arrivals.get(*template).and_then(|row| row.get(route.place));
-                if let Some(slot) = arrivals.get_mut(*signal) {
-                    *slot = arrival.cloned();
-                }
+fn deliver(routes: &Routes, answer: &Answer, now: Now) {
+    for route in &routes.routes {
+        let mut arrivals = vec![None; route.width];
+        for (template, signal) in &route.signals {
+            let arrival = answer.arrivals.get(*template).and_then(|row| row.get(route.place));
+            if let Some(slot) = arrivals.get_mut(*signal) {
+                *slot = arrival.cloned();
             }
-            service.round_arrived(Share { arrivals, now });
         }
+        route.service.round_arrived(Share { arrivals, now });
     }
 }
 

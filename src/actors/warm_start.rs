@@ -1,16 +1,16 @@
 //! Reads the past of the forecast signals once, so that the first forecast is already a good one.
 //!
 //! Services are read in groups, one request at a time, and after each request the source is left alone for as
-//! long as the request took: a start never takes more than half of what a server can give.
+//! long as the request took: a start, or many new services, never take more than half of what a server can give.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::model::{Finite, Minute, MinuteValue, Timestamp};
-use crate::ports::{SourceError, Template};
+use crate::ports::{Round, SourceError, Template};
 
-use super::source::{Route, SourcePlan};
+use super::source::{Route, Routes, SourcePlan};
 use super::world::World;
 
 /// Services read in one request.
@@ -34,14 +34,24 @@ impl Progress {
     }
 }
 
-/// Warms all services of a source. Services whose past cannot be read start cold, and that is said.
-pub async fn warm_start(plan: Arc<SourcePlan>, world: Arc<World>, progress: Arc<Progress>) {
-    progress.total.fetch_add(plan.routes.len(), Ordering::Relaxed);
+/// Warms those services of a source that are new: `since` is what it was asked for before, `routes` what it is asked
+/// for now. Services whose past cannot be read start cold, and that is said.
+pub async fn warm_start(
+    plan: Arc<SourcePlan>,
+    routes: Arc<Routes>,
+    since: Arc<Routes>,
+    world: Arc<World>,
+    progress: Arc<Progress>,
+) {
+    let known = |route: &&Route| since.routes.iter().any(|old| Arc::ptr_eq(&old.service, &route.service));
+    let new: Vec<&Route> = routes.routes.iter().filter(|route| !known(route)).collect();
+    progress.total.fetch_add(new.len(), Ordering::Relaxed);
+    let _turn = plan.reading_past.lock().await;
     let to = Minute::of(world.clock.now().wall).start();
     let from = to.checked_sub(plan.history).unwrap_or(to);
-    for group in plan.routes.chunks(GROUP) {
+    for group in new.chunks(GROUP) {
         if from < to
-            && let Err(error) = warm_group(&plan, &world, group, from, to).await
+            && let Err(error) = warm_group(&plan, &routes.round, &world, group, from, to).await
         {
             tracing::warn!(source = %plan.name, services = group.len(), %error, "history not read, starting cold");
             group.iter().filter(|route| route.has_history()).for_each(|route| route.service.history_settled());
@@ -54,13 +64,14 @@ pub async fn warm_start(plan: Arc<SourcePlan>, world: Arc<World>, progress: Arc<
 
 async fn warm_group(
     plan: &SourcePlan,
+    round: &Round,
     world: &World,
-    group: &[Route],
+    group: &[&Route],
     from: Timestamp,
     to: Timestamp,
 ) -> Result<(), SourceError> {
     let mut histories: Vec<Vec<(usize, Vec<MinuteValue>)>> = vec![Vec::new(); group.len()];
-    for (position, template) in plan.round.templates.iter().enumerate() {
+    for (position, template) in round.templates.iter().enumerate() {
         let wanted: Vec<_> =
             group.iter().enumerate().filter_map(|(index, route)| Some((index, route.forecast(position)?))).collect();
         if wanted.is_empty() {
@@ -117,6 +128,6 @@ impl Route {
     /// Returns the position in the spec of the signal that the template at `position` yields, if it is forecast.
     fn forecast(&self, position: usize) -> Option<usize> {
         let (_, signal) = self.signals.iter().find(|(template, _)| *template == position)?;
-        self.service.spec.signals.get(*signal)?.forecast.then_some(*signal)
+        self.service.spec().signals.get(*signal)?.forecast.then_some(*signal)
     }
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::cycle::stages::{Deadline, ForecastParams, GuardParams};
+use crate::cycle::stages::{Deadline, ForecastParams};
 use crate::instrument::{Metrics, ProcessMetrics};
-use crate::ports::{Clock, Cluster, Executor, Journal, KillSwitch};
+use crate::ports::{Clock, Cluster, Executor, Journal, KillSwitch, Services};
 
 use super::policy_library::InForce;
 use super::write_gate::WriteGate;
@@ -19,6 +19,8 @@ pub struct World {
     pub journal: Arc<dyn Journal>,
     /// The kill switch.
     pub kill: Arc<dyn KillSwitch>,
+    /// Who is supervised.
+    pub services: Arc<dyn Services>,
     /// Long work.
     pub executor: Arc<dyn Executor>,
     /// The way to the world.
@@ -31,8 +33,6 @@ pub struct World {
     pub process: ProcessMetrics,
     /// Makes the deadline of one load of a policy set.
     pub deadline: fn() -> Deadline,
-    /// Parameters of the guards.
-    pub guard: Arc<GuardParams>,
     /// Parameters of the models.
     pub forecast: Arc<ForecastParams>,
 }

@@ -5,8 +5,8 @@
 //! | step | what | if the process dies right after |
 //! |---|---|---|
 //! | `admitted` | lever, target free, kill switch, deadline | nothing happened |
-//! | `prepared` | intent durable | settled by reading: abandoned |
-//! | `checked` | live read, unchanged since the decision; kill switch and deadline once more; budgets | the same |
+//! | `prepared` | intent durable; the live read is made meanwhile | settled by reading: abandoned |
+//! | `checked` | kill switch (read anew); unchanged, in time and on fresh data still; budgets | the same |
 //! | `sent` | one PATCH with the resourceVersion of that read | settled by reading: applied or abandoned |
 //! | `ended` | outcome durable | nothing is open |
 //!
@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::cycle::stages::{FleetBudget, FleetLimits, recheck, settle};
 use crate::instrument::ProcessMetrics;
-use crate::model::{ChangeSet, Intent, Now, Refusal, ServiceId, TargetRef, WriteOutcome};
+use crate::model::{ChangeSet, Intent, KillState, Now, Refusal, ServiceId, TargetRef, WriteOutcome};
 use crate::ports::journal::Entry;
 use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwitch, Live};
 
@@ -75,6 +75,10 @@ impl Totals {
         };
         self.sum = self.sum.saturating_sub(before).saturating_add(replicas);
     }
+
+    fn forget(&mut self, service: &ServiceId) {
+        self.sum = self.sum.saturating_sub(self.of.remove(service).unwrap_or(0));
+    }
 }
 
 impl WriteGate {
@@ -122,6 +126,11 @@ impl WriteGate {
     /// Tells the budgets how many replicas a service has.
     pub fn seen_replicas(&self, service: &ServiceId, replicas: u32) {
         self.replicas.lock().set(service, replicas);
+    }
+
+    /// Tells the budgets that a service is supervised no more.
+    pub fn forget_replicas(&self, service: &ServiceId) {
+        self.replicas.lock().forget(service);
     }
 
     /// Takes a change; `on_end` hears its outcome, exactly once unless the process ends first.
@@ -185,16 +194,22 @@ impl WriteGate {
         let Ok(permit) = self.permits.acquire().await else {
             return self.without_intent(change, shutting_down());
         };
-        if let Err(outcome) = self.permitted(change, self.clock.now()).await {
+        // As last seen, at most a second ago: this only spares an intent. Right before the write it is read anew.
+        if let Err(outcome) = permitted(change, &self.kill.seen(), self.clock.now()) {
             return self.without_intent(change, outcome);
         }
         fail::fail_point!("gate_admitted");
-        let intent = Intent { change: change.clone(), prepared: self.clock.now().wall, ended: None };
-        if let Err(error) = self.journal.append(Entry::Prepared(intent)).await {
+        let intent = Intent { change: change.clone(), prepared: self.clock.now().wall, ended: None, reverted: None };
+        // The live read changes nothing and the write is conditional on it: it need not wait for the disk.
+        let (prepared, live) = futures::join!(
+            self.journal.append(Entry::Prepared(intent)),
+            self.cluster.read(&change.target, change.knob)
+        );
+        if let Err(error) = prepared {
             return WriteOutcome::Refused(Refusal::Journal { error: error.to_string() });
         }
         fail::fail_point!("gate_prepared");
-        let sent = self.send(change).await;
+        let sent = self.send(change, live).await;
         // Whoever has to read what became of its write keeps its target shut, and nobody else waiting.
         drop(permit);
         let outcome = match sent {
@@ -207,17 +222,6 @@ impl WriteGate {
         outcome
     }
 
-    /// The checks that are made first, and again right before the write.
-    async fn permitted(&self, change: &ChangeSet, now: Now) -> Result<(), WriteOutcome> {
-        if change.expired(now) {
-            return Err(WriteOutcome::Expired);
-        }
-        match self.kill.read().await.stops(change.service(), change.class) {
-            Some(reason) => Err(WriteOutcome::Refused(Refusal::KillSwitch { reason })),
-            None => Ok(()),
-        }
-    }
-
     /// Charges the budgets of namespace and fleet, right before the write: what is not sent costs nothing.
     fn charge(&self, change: &ChangeSet, now: Now) -> Result<(), WriteOutcome> {
         let total = self.replicas.lock().sum;
@@ -226,8 +230,8 @@ impl WriteGate {
     }
 
     /// Steps `checked` and `sent`. A write of unknown fate is an error: the time by which it has landed.
-    async fn send(&self, change: &ChangeSet) -> Result<WriteOutcome, Duration> {
-        let live = match self.cluster.read(&change.target, change.knob).await {
+    async fn send(&self, change: &ChangeSet, live: Result<Live, ClusterError>) -> Result<WriteOutcome, Duration> {
+        let live = match live {
             Ok(live) => live,
             Err(error) => return Ok(unsent(&error)),
         };
@@ -247,10 +251,12 @@ impl WriteGate {
         }
     }
 
+    /// What needs an answer comes first, so that ages are judged right before the write (INV-02, INV-03).
     async fn check(&self, change: &ChangeSet, live: &Live) -> Result<(), WriteOutcome> {
-        recheck(change, &live.uid, live.value, self.clock.now())?;
-        self.permitted(change, self.clock.now()).await?;
-        self.charge(change, self.clock.now())
+        permitted(change, &self.kill.read().await, self.clock.now())?;
+        let now = self.clock.now();
+        recheck(change, &live.uid, live.value, now)?;
+        self.charge(change, now)
     }
 
     /// Reads until it is known what became of a change that can land until `landed`. The target stays shut
@@ -295,6 +301,17 @@ impl WriteGate {
     fn without_intent(&self, change: &ChangeSet, outcome: WriteOutcome) -> WriteOutcome {
         self.journal.submit(Entry::Outcome { decision: change.decision.clone(), outcome: outcome.clone() });
         outcome
+    }
+}
+
+/// The checks that are made first, and again right before the write.
+fn permitted(change: &ChangeSet, kill: &KillState, now: Now) -> Result<(), WriteOutcome> {
+    if change.expired(now) {
+        return Err(WriteOutcome::Expired);
+    }
+    match kill.stops(change.service(), change.class) {
+        Some(reason) => Err(WriteOutcome::Refused(Refusal::KillSwitch { reason })),
+        None => Ok(()),
     }
 }
 

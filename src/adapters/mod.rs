@@ -4,6 +4,7 @@ pub mod clock;
 pub mod executor;
 pub mod kill_file;
 pub mod kubernetes;
+pub mod listed;
 pub mod policy_dir;
 pub mod prometheus;
 pub mod registry;

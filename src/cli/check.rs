@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::adapters::policy_dir;
-use crate::app::deadline;
+use crate::app::{deadline, vocabulary};
 use crate::config::Settings;
-use crate::cycle::stages::{Vocabulary, compile};
+use crate::cycle::stages::compile;
 
 use super::{ConfigArg, print};
 
@@ -36,7 +36,7 @@ pub fn check_policies(settings: &Settings) -> anyhow::Result<ExitCode> {
     let directory = &settings.policies;
     let read = policy_dir::read_set(directory);
     let files = read.files.map_err(|error| anyhow::anyhow!("policies: {error}"))?;
-    let vocabulary = Vocabulary::of(&settings.services)?;
+    let vocabulary = vocabulary(settings)?;
     let texts = files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
     match compile(texts, &vocabulary, &deadline()) {
         Ok(set) => {

@@ -6,6 +6,7 @@
 //! | `tree` | a cursor over the parsed file that notes faults with their paths |
 //! | `sources` | telemetry sources and signal templates |
 //! | `services` | services and the defaults they fall back to |
+//! | `guards` | the times and limits of the guards of a service |
 //! | `validate` | what only shows between services: duplicates, series that are not told apart |
 //! | `query` | textual checks of grouped queries |
 //! | `durations` | `15s`, `1h30m`, `14d` |
@@ -15,6 +16,7 @@
 
 mod durations;
 mod faults;
+mod guards;
 pub mod load;
 mod query;
 mod services;
@@ -35,6 +37,7 @@ use serde_json::Value;
 pub use faults::{Fault, Faults};
 pub use load::{ConfigError, kill_switch_of, load};
 
+use crate::adapters::store::settings::{LEAST_AGE, LEAST_RECORDS, MOST_AGE, StoreSettings};
 use crate::model::{ServiceSpec, SignalSpec};
 use tree::{Given, Node, Table};
 
@@ -45,6 +48,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Directory of the journal.
     pub state: PathBuf,
+    /// How much the journal keeps.
+    pub journal: StoreSettings,
     /// Directory of the policies.
     pub policies: PathBuf,
     /// File of the kill switch.
@@ -103,7 +108,7 @@ const KILL_SWITCH: &str = "killswitch.yaml";
 
 /// Keys at the top of the file.
 const KEYS: &[&str] =
-    &["state", "listen", "policies", "kill_switch", "cluster", "sources", "signals", "defaults", "services"];
+    &["state", "journal", "listen", "policies", "kill_switch", "cluster", "sources", "signals", "defaults", "services"];
 
 impl Settings {
     /// Returns the settings that `text` (YAML) describes. Paths stay as written.
@@ -126,6 +131,7 @@ impl Settings {
     fn read(top: &Table<'_>, faults: &mut Faults) -> Option<Self> {
         let state = path_of(top, "state", faults);
         let state = state.required("state", "name the directory of the journal", faults);
+        let journal = top.read("journal", faults, journal_settings).or_default(StoreSettings::default());
         let listen = top.read("listen", faults, listen_address).or_default(SocketAddr::from(([127, 0, 0, 1], 9464)));
         let policies = path_of(top, "policies", faults);
         let policies = policies.required("policies", "name the directory of the policies", faults);
@@ -139,6 +145,7 @@ impl Settings {
         Some(Self {
             listen: listen?,
             state: state?,
+            journal: journal?,
             policies: policies?,
             kill_switch: kill_switch?,
             cluster: cluster.optional(),
@@ -173,6 +180,15 @@ fn listen_address(node: &Node<'_>, faults: &mut Faults) -> Option<SocketAddr> {
     let text = node.text(faults)?;
     let refused = format!("`{text}` is not address:port, such as 127.0.0.1:9464");
     text.parse().ok().or_else(|| node.refuse(&refused, faults))
+}
+
+fn journal_settings(node: &Node<'_>, faults: &mut Faults) -> Option<StoreSettings> {
+    let table = node.table(&["max_records", "max_age"], faults)?;
+    let standard = StoreSettings::default();
+    let records = table.read("max_records", faults, |node, faults| node.count(LEAST_RECORDS, faults));
+    let age = table.read("max_age", faults, |node, faults| node.span(LEAST_AGE, MOST_AGE, faults));
+    let (records, age) = (records.or_default(standard.max_records()), age.or_default(standard.max_age()));
+    StoreSettings::new(records?, age?)
 }
 
 fn cluster_settings(node: &Node<'_>, faults: &mut Faults) -> Option<ClusterSettings> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::SignalTemplate;
 use super::faults::Faults;
+use super::guards::PartialGuards;
 use super::query::is_label;
 use super::sources::Declared;
 use super::tree::{Given, Node, Table, unknown};
@@ -17,7 +18,8 @@ const MODES: &[&str] = &["observe", "shadow", "approve", "auto"];
 const DAY: Duration = Duration::from_hours(24);
 
 /// Keys that stand in `defaults` and in a service alike.
-const SHARED: &[&str] = &["mode", "signals", "slo", "bounds", "budgets", "capacity", "parameters", "allow_lowering"];
+const SHARED: &[&str] =
+    &["mode", "signals", "slo", "bounds", "budgets", "capacity", "parameters", "allow_lowering", "guards"];
 
 /// What a service, or the defaults, say. Each part may be absent.
 #[derive(Default, Clone)]
@@ -34,6 +36,7 @@ struct Partial {
     capacity: Given<Option<PartialCapacity>>,
     parameters: BTreeMap<Arc<str>, f64>,
     allow_lowering: Given<bool>,
+    guards: PartialGuards,
 }
 
 #[derive(Default, Clone)]
@@ -106,6 +109,7 @@ fn service(
         },
         capacity: capacity.optional(),
         allow_lowering: all.allow_lowering.or_default(false)?,
+        guards: all.guards.build(),
         id,
     })
 }
@@ -117,6 +121,7 @@ impl Partial {
             signals: table.read("signals", faults, |node, faults| signals(node, declared, faults)),
             allow_lowering: table.read("allow_lowering", faults, Node::flag),
             parameters: table.read("parameters", faults, parameters).optional().unwrap_or_default(),
+            guards: table.read("guards", faults, PartialGuards::read).optional().unwrap_or_default(),
             ..Self::default()
         };
         if let Some(slo) = sub_table(table, "slo", &["p99", "error_ratio"], faults) {
@@ -130,8 +135,11 @@ impl Partial {
             partial.max = bounds.read("max", faults, |node, faults| node.count(1, faults));
         }
         if let Some(budgets) = sub_table(table, "budgets", &["per_10_min", "per_hour"], faults) {
-            partial.per_10_min = budgets.read("per_10_min", faults, |node, faults| node.count(0, faults));
-            partial.per_hour = budgets.read("per_hour", faults, |node, faults| node.count(0, faults));
+            // The defaults are the most that INV-04 allows.
+            let most = Budgets::default();
+            partial.per_10_min =
+                budgets.read("per_10_min", faults, |node, faults| node.count_to(most.per_10_min, faults));
+            partial.per_hour = budgets.read("per_hour", faults, |node, faults| node.count_to(most.per_hour, faults));
         }
         partial.capacity = if table.is_null("capacity") {
             Given::Is(None)
@@ -162,6 +170,7 @@ impl Partial {
             capacity,
             parameters,
             allow_lowering: self.allow_lowering.or(defaults.allow_lowering),
+            guards: self.guards.over(defaults.guards),
         }
     }
 }

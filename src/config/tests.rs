@@ -3,7 +3,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Mode, TargetKind};
+use crate::model::{GuardParams, Mode, TargetKind};
 
 const EXAMPLE: &str = include_str!("../../docs/flyball.example.yaml");
 
@@ -24,6 +24,7 @@ fn the_example_is_valid_and_falls_back_key_by_key() {
     assert_eq!(settings.cluster, Some(ClusterSettings { url: "http://127.0.0.1:16080".to_owned() }));
     let [source] = settings.sources.as_slice() else { panic!("{:?}", settings.sources) };
     assert_eq!((source.interval, source.timeout), (Duration::from_secs(15), Duration::from_secs(5)));
+    assert_eq!(settings.journal, StoreSettings::default(), "the example shows the defaults");
     assert_eq!(settings.signals.len(), 3);
     let [checkout, search] = settings.services.as_slice() else { panic!("{:?}", settings.services) };
     assert_eq!((checkout.mode, search.mode), (Mode::Auto, Mode::Shadow));
@@ -33,6 +34,9 @@ fn the_example_is_valid_and_falls_back_key_by_key() {
     assert_eq!(names, ["rps", "p99", "errors"]);
     assert!((checkout.slo.p99 - 0.2).abs() < 1e-9 && (checkout.parameters["p99_max"] - 0.25).abs() < 1e-9);
     assert_eq!((search.bounds.min, search.bounds.max), (4, 40));
+    assert_eq!(search.guards, GuardParams::default());
+    let patient = GuardParams { lower_cooldown: Duration::from_mins(20), ..GuardParams::default() };
+    assert_eq!(checkout.guards, patient);
     assert_eq!(search.target.kind, TargetKind::StatefulSet);
     assert!((search.parameters["p99_max"] - 0.4).abs() < 1e-9 && (search.parameters["cpu_max"] - 0.6).abs() < 1e-9);
     assert_eq!(search.capacity.map(|capacity| capacity.start_time), Some(Duration::from_mins(1)));
@@ -54,10 +58,11 @@ fn the_example_shows_every_key() {
             _ => {}
         }
     }
-    let all = "state listen policies kill_switch cluster sources signals defaults services kind url interval timeout \
-        history source query samples labels unit role forecast range scrape_interval mode slo bounds budgets capacity \
+    let all = "state journal max_records max_age listen policies kill_switch cluster sources signals defaults services \
+        kind url interval timeout history source query samples labels unit role forecast range scrape_interval mode slo bounds budgets capacity \
         parameters allow_lowering name target p99 error_ratio min max per_10_min per_hour per_pod_rate utilisation \
-        start_time namespace";
+        start_time namespace guards raise_cooldown backed_raise_cooldown lower_cooldown reversal_lock other_cooldown \
+        stabilisation window_gap human_hold raise_factor raise_at_least backed_raise_factor lower_share";
     for key in all.split_whitespace() {
         assert!(shown.contains(key), "the example does not show {key}");
     }
@@ -80,6 +85,8 @@ fn each_fault_has_the_path_of_its_key() {
     );
     check("timeout: 5s", "timeout: 30s", &["sources.main.timeout: 30s is not between 100ms and 15s"]);
     check("history: 14d", "history: 30d", &["sources.main.history: 30d is not between 0s and 14d"]);
+    check("max_records: 10000", "max_records: 10", &["journal.max_records: 10 is below 1000"]);
+    check("max_age: 14d", "max_age: 5m", &["journal.max_age: 5m is not between 1h and 3650d"]);
     check("kind: prometheus", "kind: loki", &["sources.main.kind: unknown value `loki`; known are prometheus"]);
     check("source: main", "source: mian", &["signals.rps.source: unknown value `mian`; did you mean `main`?"]);
     check("unit: per_second", "unit: ratio", &["signals.rps.unit: does not fit the role; expected per_second"]);
@@ -98,6 +105,18 @@ fn each_fault_has_the_path_of_its_key() {
         "shop",
         &["services[1].name: `shop` is not namespace/name, each of a-z, 0-9 and - (at most 63)"],
     );
+    check("per_hour: 12", "per_hour: 13", &["defaults.budgets.per_hour: 13 is above 12"]);
+    check(
+        "lower_cooldown: 20m }",
+        "lower_cooldown: 20, stabilisation: 10s, raise_at_least: 5, lower_shar: 0.1 }",
+        &[
+            "services[0].guards.lower_shar: unknown key `lower_shar`; did you mean `lower_share`?",
+            "services[0].guards.lower_cooldown: `20` is not a span of time with its unit, such as 15s or 1h30m",
+            "services[0].guards.raise_at_least: 5 is not between 1 and 4",
+            "services[0].guards.stabilisation: 10 s is not between 60 s and 86400 s",
+        ],
+    );
+    check("raise_factor: 2 ", "raise_factor: 2.5 ", &["defaults.guards.raise_factor: 2.5 is not between 1 and 2"]);
     check("listen: 127", "listen: x127", &["listen: `x127.0.0.1:9464` is not address:port, such as 127.0.0.1:9464"]);
 }
 

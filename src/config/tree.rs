@@ -138,6 +138,12 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// Returns a whole number from 0 to `most`.
+    pub fn count_to(&self, most: u32, faults: &mut Faults) -> Option<u32> {
+        let count = self.count(0, faults)?;
+        if count > most { self.refuse(&format!("{count} is above {most}"), faults) } else { Some(count) }
+    }
+
     /// Returns a span of time from `least` to `most`.
     pub fn span(&self, least: Duration, most: Duration, faults: &mut Faults) -> Option<Duration> {
         let parsed = self.value.as_str().and_then(durations::parse);

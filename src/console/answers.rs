@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::outlook::QuantileRow;
 use crate::model::{
-    Capacity, Choice, DecisionId, DecisionRecord, Finite, Impact, Mode, QUANTILES, ServiceId, SignalName,
-    SignalOutlook, Timestamp, TraceId, Unit, VerdictKind, WriteOutcome, explain,
+    Capacity, DecisionId, DecisionRecord, Finite, Impact, Mode, QUANTILES, ServiceId, SignalName, SignalOutlook,
+    Timestamp, TraceId, Unit, VerdictKind, WriteOutcome, explain,
 };
 use crate::ports::ServiceSnapshot;
 
@@ -82,17 +82,13 @@ pub struct DecisionSummary {
 
 impl From<&DecisionRecord> for DecisionSummary {
     fn from(record: &DecisionRecord) -> Self {
-        let rule = match &record.proposal.choice {
-            Choice::Act { rule, .. } => Some(Arc::clone(rule)),
-            Choice::Nothing { .. } => None,
-        };
         Self {
             id: record.id.clone(),
             at: record.at,
             mode: record.mode,
             trace: record.trace,
             sentence: explain::sentence(record),
-            rule,
+            rule: record.proposal.choice.rule().map(Arc::from),
             verdict: record.verdict.kind,
             change: record.change.as_ref().map(|change| (change.from, change.to)),
             outcome: record.outcome.clone(),

@@ -1,12 +1,22 @@
-//! Sends planned changes out, watches what becomes of them, and takes back once what hurt.
+//! Sends planned changes out and watches what becomes of them.
 
 use std::sync::Arc;
 
-use crate::act::inverse;
-use crate::model::{ChangeSet, Convergence, DecisionId, Effect, Impact, Now, Outlook, ServiceSpec, WriteOutcome};
-use crate::verify::{Pending, advise_undo, assess};
+use crate::model::{ChangeSet, Convergence, Effect, Impact, Now, Outlook, ServiceSpec, WriteOutcome};
+use crate::verify::{Pending, assess};
 
 use super::decider::Decided;
+
+/// A change of a service ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WriteEnd {
+    /// Which.
+    pub change: ChangeSet,
+    /// How.
+    pub outcome: WriteOutcome,
+    /// When.
+    pub now: Now,
+}
 
 /// What an actuator hears.
 #[derive(Debug, Clone)]
@@ -14,14 +24,7 @@ pub enum ActuatorEvent {
     /// A cycle comes by, with or without a change.
     Decided(Decided),
     /// A change of this service ended.
-    WriteEnded {
-        /// Which.
-        change: ChangeSet,
-        /// How.
-        outcome: WriteOutcome,
-        /// When.
-        now: Now,
-    },
+    WriteEnded(Arc<WriteEnd>),
 }
 
 /// What an actuator wants done.
@@ -29,12 +32,14 @@ pub enum ActuatorEvent {
 pub enum ActuatorEffect {
     /// Put the change to the write gate; answer with `WriteEnded`.
     Write(ChangeSet),
-    /// Remember what a change did.
+    /// Remember what a change did, and tell the decider.
     Measured {
-        /// The decision it followed from.
-        decision: DecisionId,
+        /// The change.
+        change: ChangeSet,
         /// What it did.
         effect: Effect,
+        /// When that was known.
+        now: Now,
     },
 }
 
@@ -54,11 +59,16 @@ impl ActuatorCore {
         Self { spec, at_gate: None, pending: None }
     }
 
+    /// Goes on by a declaration that was changed in anything but its signals, its target and its labels.
+    pub fn declared(&mut self, spec: &Arc<ServiceSpec>) {
+        self.spec = spec.clone();
+    }
+
     /// Takes one event.
     pub fn step(&mut self, event: &ActuatorEvent) -> Vec<ActuatorEffect> {
         match event {
             ActuatorEvent::Decided(decided) => self.act(decided),
-            ActuatorEvent::WriteEnded { change, outcome, now } => self.write_ended(change, outcome, *now),
+            ActuatorEvent::WriteEnded(end) => self.write_ended(end),
         }
     }
 
@@ -79,32 +89,18 @@ impl ActuatorCore {
         };
         let change = pending.change().clone();
         self.pending = None;
-        let undo = self.undo(&effect, &change, decided);
-        let mut effects = vec![ActuatorEffect::Measured { decision: change.decision, effect }];
-        if let Some(undo) = undo {
-            self.at_gate = Some((undo.clone(), decided.assessed.outlook.clone()));
-            effects.push(ActuatorEffect::Write(undo));
-        }
-        effects
-    }
-
-    /// Takes back what hurt, once: only where nothing else is under way, where the target is seen as it was
-    /// left, and inside the owner's bounds of today.
-    fn undo(&self, effect: &Effect, change: &ChangeSet, decided: &Decided) -> Option<ChangeSet> {
-        let observed = &decided.assessed.observed;
-        let as_left = observed.features.target.known().is_some_and(|target| target.replicas == change.to);
-        let inside = (self.spec.bounds.min..=self.spec.bounds.max).contains(&change.from);
-        let idle = decided.record.change.is_none() && self.at_gate.is_none();
-        (advise_undo(effect, change) && as_left && inside && idle).then(|| inverse(change, observed.now))
+        vec![ActuatorEffect::Measured { change, effect, now: observed.now }]
     }
 
     /// A write that takes the place of one still measured ends the measurement.
-    fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) -> Vec<ActuatorEffect> {
+    fn write_ended(&mut self, end: &WriteEnd) -> Vec<ActuatorEffect> {
+        let WriteEnd { change, outcome, now } = end;
         let sent = self.at_gate.take_if(|(sent, _)| sent.id == change.id);
         let Some((sent, outlook)) = sent.filter(|_| *outcome == WriteOutcome::Applied) else { return Vec::new() };
-        let overtaken = self.pending.replace(Pending::new(sent, now, &outlook, &self.spec));
+        let overtaken = self.pending.replace(Pending::new(sent, *now, &outlook, &self.spec));
         let measured = overtaken.map(|pending| ActuatorEffect::Measured {
-            decision: pending.change().decision.clone(),
+            change: pending.change().clone(),
+            now: *now,
             effect: Effect {
                 convergence: Convergence::Overtaken,
                 impact: Impact::Inconclusive,

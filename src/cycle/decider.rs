@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use crate::act::plan;
 use crate::decide::{Decider, PolicySet, decide};
-use crate::guard::{Context, GuardParams, Memory, judge};
+use crate::guard::{Context, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
-    ChangeSet, Choice, DecisionId, DecisionRecord, GuardName, Intent, KillState, Mode, Now, Proposal, ServiceSpec,
-    Verdict, VerdictKind, WriteOutcome,
+    ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Intent, KillState, Mode, Now, Proposal,
+    Revert, ServiceSpec, Verdict, VerdictKind, WriteOutcome,
 };
 
+use super::actuator::WriteEnd;
 use super::forecaster::Assessed;
+use super::undo::Undo;
 
 /// An unchanged decision is recorded again after this time.
 const HEARTBEAT: Duration = Duration::from_secs(3600);
@@ -34,12 +36,14 @@ pub enum DeciderEvent {
     /// A cycle comes by.
     Assessed(Assessed),
     /// A change of this service ended.
-    WriteEnded {
+    WriteEnded(Arc<WriteEnd>),
+    /// It is known what a change of this service did.
+    Measured {
         /// Which.
         change: ChangeSet,
-        /// How.
-        outcome: WriteOutcome,
-        /// When.
+        /// What it did.
+        effect: Effect,
+        /// When that was known.
         now: Now,
     },
 }
@@ -53,6 +57,8 @@ pub struct Decided {
     pub record: Arc<DecisionRecord>,
     /// Whether the record says something new and is to be kept.
     pub keep: bool,
+    /// A write of ours that somebody else was found to have gone back on.
+    pub reverted: Option<(ChangeId, Revert)>,
 }
 
 /// What makes two decisions the same for the journal.
@@ -69,28 +75,40 @@ struct Signature {
 pub struct DeciderCore {
     spec: Arc<ServiceSpec>,
     labels: Arc<Vec<SignalLabel>>,
-    params: Arc<GuardParams>,
     policies: Decider,
     memory: Memory,
+    undo: Option<Undo>,
     last_kept: Option<(Signature, Now)>,
 }
 
 impl DeciderCore {
     /// Returns a decider that remembers the writes of the last hours (`intents`, oldest first).
-    pub fn new(spec: Arc<ServiceSpec>, params: Arc<GuardParams>, intents: &[Intent], now: Now) -> Self {
+    pub fn new(spec: Arc<ServiceSpec>, intents: &[Intent], now: Now) -> Self {
         Self {
             labels: Arc::new(SignalLabel::of(&spec)),
             policies: Decider::new(),
             memory: Memory::restore(intents, now),
             spec,
-            params,
+            undo: None,
             last_kept: None,
         }
     }
 
+    /// Goes on by a declaration that was changed in anything but its signals, its target and its labels. The next
+    /// decision counts as news.
+    pub fn declared(&mut self, spec: &Arc<ServiceSpec>) {
+        self.spec = spec.clone();
+        self.last_kept = None;
+    }
+
     /// Hears how a change ended.
-    pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
-        self.memory.write_ended(change, outcome, now);
+    pub fn write_ended(&mut self, end: &WriteEnd) {
+        self.memory.write_ended(&end.change, &end.outcome, end.now);
+    }
+
+    /// Hears what a change did: one that hurt is taken back, by the next decisions.
+    pub fn measured(&mut self, change: &ChangeSet, effect: &Effect, now: Now) {
+        self.undo = Undo::owed(change, effect, now).or_else(|| self.undo.take());
     }
 
     /// Decides one cycle.
@@ -99,9 +117,13 @@ impl DeciderCore {
         let proposal = self.propose(assessed, inputs);
         let verdict = self.judge(assessed, &proposal, inputs.kill);
         let id = DecisionId { service: self.spec.id.clone(), cycle: assessed.observed.cycle };
-        let change = self.plan(&id, assessed, &proposal, &verdict);
+        let (change, outcome) = match self.plan(&id, assessed, &proposal, &verdict) {
+            Ok(change) => (change, None),
+            Err(ended) => (None, Some(ended)),
+        };
         if let Some(change) = &change {
             self.memory.write_started(change, now);
+            self.undo = None;
         }
         let keep = self.is_news(&proposal, &verdict, change.is_some(), now);
         let record = DecisionRecord {
@@ -115,10 +137,15 @@ impl DeciderCore {
             proposal,
             verdict,
             change,
-            outcome: None,
+            outcome,
             effect: None,
         };
-        Decided { assessed: assessed.clone(), record: Arc::new(record), keep }
+        Decided {
+            assessed: assessed.clone(),
+            record: Arc::new(record),
+            keep,
+            reverted: self.memory.reverted().cloned(),
+        }
     }
 
     fn propose(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Proposal {
@@ -128,11 +155,16 @@ impl DeciderCore {
         if let Some(reason) = inputs.hold {
             return Proposal::nothing(reason);
         }
-        let Some(policy) = inputs.policy else {
-            return Proposal::nothing("no policy set is in force");
+        let (features, now) = (&assessed.observed.features, assessed.observed.now);
+        let asked = match inputs.policy {
+            Some(policy) => decide(&mut self.policies, policy, &self.spec, features, &assessed.outlook, now),
+            None => Proposal::nothing("no policy set is in force"),
         };
-        let observed = &assessed.observed;
-        decide(&mut self.policies, policy, &self.spec, &observed.features, &assessed.outlook, observed.now)
+        self.undo = self.undo.take().filter(|undo| undo.stands(&features.target, now));
+        match &self.undo {
+            Some(undo) => undo.over(asked),
+            None => asked,
+        }
     }
 
     fn judge(&mut self, assessed: &Assessed, proposal: &Proposal, kill: &KillState) -> Verdict {
@@ -144,10 +176,16 @@ impl DeciderCore {
             kill,
             now: assessed.observed.now,
         };
-        judge(&mut self.memory, &self.params, &context)
+        judge(&mut self.memory, &context)
     }
 
-    fn plan(&self, id: &DecisionId, assessed: &Assessed, proposal: &Proposal, verdict: &Verdict) -> Option<ChangeSet> {
+    fn plan(
+        &self,
+        id: &DecisionId,
+        assessed: &Assessed,
+        proposal: &Proposal,
+        verdict: &Verdict,
+    ) -> Result<Option<ChangeSet>, WriteOutcome> {
         let observed = &assessed.observed;
         plan(id, observed.trace, &self.spec, &observed.features, proposal, verdict, observed.now)
     }

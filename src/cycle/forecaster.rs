@@ -88,6 +88,11 @@ impl ForecasterCore {
         Self { state: Forecaster::new(&spec, &params), since_start, spec, params }
     }
 
+    /// Goes on by a declaration that was changed in anything but its signals, its target and its labels.
+    pub fn declared(&mut self, spec: &Arc<ServiceSpec>) {
+        self.spec = spec.clone();
+    }
+
     /// Takes one event.
     pub fn step(&mut self, event: &ForecasterEvent) -> Vec<ForecasterEffect> {
         match event {

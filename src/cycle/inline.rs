@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use crate::forecast::fit::FitJob;
 use crate::forecast::params::ForecastParams;
-use crate::guard::GuardParams;
-use crate::model::{ChangeSet, Intent, MinuteValue, Now, ServiceSpec, WriteOutcome};
+use crate::model::{ChangeSet, CycleId, Intent, MinuteValue, Now, ServiceSpec, WriteOutcome};
 
-use super::actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent};
+use super::actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent, WriteEnd};
 use super::decider::{Decided, DeciderCore, Inputs};
 use super::forecaster::{ForecasterCore, ForecasterEffect, ForecasterEvent};
 use super::observer::{ObserverCore, RoundArrived};
@@ -37,17 +36,24 @@ impl ServiceLine {
     pub fn new(
         spec: &Arc<ServiceSpec>,
         forecast: &Arc<ForecastParams>,
-        guard: &Arc<GuardParams>,
         run: u32,
         intents: &[Intent],
         now: Now,
     ) -> Self {
         Self {
-            observer: ObserverCore::new(spec.clone(), run),
+            observer: ObserverCore::new(spec.clone(), CycleId { run, seq: 0 }),
             forecaster: ForecasterCore::new(spec.clone(), forecast.clone(), true),
-            decider: DeciderCore::new(spec.clone(), guard.clone(), intents, now),
+            decider: DeciderCore::new(spec.clone(), intents, now),
             actuator: ActuatorCore::new(spec.clone()),
         }
+    }
+
+    /// Goes on by a declaration that was changed in anything but its signals, its target and its labels.
+    pub fn declared(&mut self, spec: &Arc<ServiceSpec>) {
+        self.observer.declared(spec);
+        self.forecaster.declared(spec);
+        self.decider.declared(spec);
+        self.actuator.declared(spec);
     }
 
     /// Learns the past, at once.
@@ -74,14 +80,25 @@ impl ServiceLine {
         }
         if let Some(decided) = &turn.decided {
             turn.effects = self.actuator.step(&ActuatorEvent::Decided(decided.clone()));
+            self.tell_measured(&turn.effects);
         }
         turn
     }
 
     /// Hears how a write ended; what it yields is to be done like the effects of a turn.
     pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) -> Vec<ActuatorEffect> {
-        let (change, outcome) = (change.clone(), outcome.clone());
-        self.decider.write_ended(&change, &outcome, now);
-        self.actuator.step(&ActuatorEvent::WriteEnded { change, outcome, now })
+        let end = Arc::new(WriteEnd { change: change.clone(), outcome: outcome.clone(), now });
+        self.decider.write_ended(&end);
+        let effects = self.actuator.step(&ActuatorEvent::WriteEnded(end));
+        self.tell_measured(&effects);
+        effects
+    }
+
+    fn tell_measured(&mut self, effects: &[ActuatorEffect]) {
+        for effect in effects {
+            if let ActuatorEffect::Measured { change, effect, now } = effect {
+                self.decider.measured(change, effect, *now);
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! Round -> ObserverCore -> Observed -> ForecasterCore -> Assessed -> DeciderCore -> Decided -> ActuatorCore -> Write
 //!                                                                        ^                        ^            |
 //!                                                                        +------- WriteEnded -----+------------+
+//!                                                                        +------- Measured -------+
 //! ```
 //!
 //! A core knows no actor, no port and no clock: everything comes in with its event, everything goes out as a
@@ -15,8 +16,9 @@ pub mod decider;
 pub mod forecaster;
 pub mod inline;
 pub mod observer;
+mod undo;
 
-pub use actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent};
+pub use actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent, WriteEnd};
 pub use decider::{Decided, DeciderCore, DeciderEvent, Inputs};
 pub use forecaster::{Assessed, ForecasterCore, ForecasterEffect, ForecasterEvent};
 pub use inline::ServiceLine;
@@ -25,8 +27,8 @@ pub use observer::{Observed, ObserverCore, RoundArrived};
 /// What the actors need of the stages besides their cores.
 pub mod stages {
     pub use crate::act::{recheck, settle};
-    pub use crate::decide::{Deadline, PolicyFault, PolicySet, Vocabulary, compile};
+    pub use crate::decide::{Deadline, PolicyFault, PolicySet, Vocabulary, VocabularyError, compile};
     pub use crate::forecast::fit::{FitJob, FitResult};
     pub use crate::forecast::params::ForecastParams;
-    pub use crate::guard::{FleetBudget, FleetLimits, GuardParams};
+    pub use crate::guard::{FleetBudget, FleetLimits};
 }

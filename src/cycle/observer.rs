@@ -38,9 +38,19 @@ pub struct ObserverCore {
 }
 
 impl ObserverCore {
-    /// Returns an observer that has seen nothing, in the `run`-th start of the process.
-    pub fn new(spec: Arc<ServiceSpec>, run: u32) -> Self {
-        Self { state: Observer::new(&spec), cycle: CycleId { run, seq: 0 }, spec }
+    /// Returns an observer that has seen nothing; its first cycle is the one after `last`.
+    pub fn new(spec: Arc<ServiceSpec>, last: CycleId) -> Self {
+        Self { state: Observer::new(&spec), cycle: last, spec }
+    }
+
+    /// Goes on by a declaration that was changed in anything but its signals, its target and its labels.
+    pub fn declared(&mut self, spec: &Arc<ServiceSpec>) {
+        self.spec = spec.clone();
+    }
+
+    /// Returns the newest cycle.
+    pub fn last(&self) -> CycleId {
+        self.cycle
     }
 
     /// Begins a cycle.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{ServiceSpec, SignalName, Unit};
+use crate::model::{ServiceSpec, SignalName, SignalSpec, Unit};
 
 /// Signals that shipped policies name. They are known even where no service declares them: a rule that reads
 /// one is then unknown for every service, and the set still loads.
@@ -74,12 +74,32 @@ impl Vocabulary {
                 }
             }
         }
+        Ok(Self::with_standard(units))
+    }
+
+    /// Returns the standard signals and `signals`, whose names differ; a declaration beats a standard unit.
+    ///
+    /// # Errors
+    /// When a name is taken by flyball itself.
+    pub fn of_signals<'a>(signals: impl IntoIterator<Item = &'a SignalSpec>) -> Result<Self, VocabularyError> {
+        let mut units = BTreeMap::new();
+        for signal in signals {
+            if RESERVED.contains(&signal.name.as_str()) {
+                let service = "the settings".to_owned();
+                return Err(VocabularyError::Reserved { name: signal.name.clone(), service });
+            }
+            units.insert(signal.name.clone(), signal.unit);
+        }
+        Ok(Self::with_standard(units))
+    }
+
+    fn with_standard(mut units: BTreeMap<SignalName, Unit>) -> Self {
         for (name, unit) in STANDARD {
             if let Some(name) = SignalName::new(name) {
                 units.entry(name).or_insert(unit);
             }
         }
-        Ok(Self { units })
+        Self { units }
     }
 
     /// Iterates over names and units, in the order of the names.

@@ -30,6 +30,7 @@ pub(super) fn service(range: (f64, f64)) -> ServiceSpec {
         budgets: Budgets::default(),
         capacity: None,
         allow_lowering: false,
+        guards: crate::model::GuardParams::default(),
     }
 }
 

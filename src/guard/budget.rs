@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::case::{Answer, Case};
-use super::params::HOUR;
+use super::moment::HOUR;
 
 const TEN_MINUTES: Duration = Duration::from_mins(10);
 
 /// Holds when a budget of the service is spent. The hourly one does not stop a raise that the confirmed arrival
-/// rate needs.
+/// rate needs, nor one that takes back what hurt.
 pub fn guard(case: &Case<'_>) -> Answer {
     let (now, budgets) = (case.ctx.now, case.ctx.spec.budgets);
     let recent = case.memory.writes_within(TEN_MINUTES, now);
@@ -18,6 +18,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
     let hour = case.memory.writes_within(HOUR, now);
     let spent = hour >= budgets.per_hour as usize;
     match (spent, case.needed_now) {
+        (true, None) if case.is_undo() => Answer::Pass(format!("{hour} writes in the last hour, but one of them hurt")),
         (true, None) => Answer::Hold(format!("{hour} writes in the last hour of {} allowed", budgets.per_hour)),
         (true, Some(needed)) => {
             Answer::Pass(format!("{hour} writes in the last hour, but arrivals need {needed} replicas now"))

@@ -1,8 +1,10 @@
 //! What a guard is asked, and what it may answer.
 
 use super::memory::Memory;
-use super::params::GuardParams;
-use crate::model::{Action, Direction, Features, Finding, KillState, Now, Outlook, Proposal, ServiceSpec, TargetState};
+use crate::model::{
+    Action, Choice, Direction, Features, Finding, GuardParams, KillState, Knob, Now, Outlook, Proposal, ServiceSpec,
+    TargetState,
+};
 
 /// All that is known in one cycle.
 #[derive(Debug, Clone, Copy)]
@@ -37,10 +39,7 @@ pub enum Motion {
     /// The present count again.
     Still,
     /// The action is not about replicas.
-    Other {
-        /// Whether it may take capacity or traffic away.
-        takes: bool,
-    },
+    Other,
     /// Cannot be told: the present count is not known.
     Unknown,
 }
@@ -89,26 +88,26 @@ pub struct Case<'a> {
 
 impl<'a> Case<'a> {
     /// Returns the case of `action` before any guard has spoken.
-    pub fn new(
-        ctx: &'a Context<'a>,
-        memory: &'a Memory,
-        params: &'a GuardParams,
-        action: &'a Action,
-        backed_by_arrivals: bool,
-    ) -> Self {
+    pub fn new(ctx: &'a Context<'a>, memory: &'a Memory, action: &'a Action, backed_by_arrivals: bool) -> Self {
         let target = ctx.features.target.last();
         let motion = motion(action, target);
         let wanted = target.and_then(|target| action.wanted_replicas(target.replicas));
         let (low, high) = match motion {
             Motion::Raise { from } => (from.saturating_add(1), u32::MAX),
             Motion::Lower { from } => (0, from.saturating_sub(1)),
-            Motion::Still | Motion::Other { .. } | Motion::Unknown => (0, u32::MAX),
+            Motion::Still | Motion::Other | Motion::Unknown => (0, u32::MAX),
         };
         let needed_now = match motion {
             Motion::Raise { from } if backed_by_arrivals => needed_now(ctx.outlook).filter(|needed| *needed > from),
             _ => None,
         };
+        let params = &ctx.spec.guards;
         Self { ctx, memory, params, action, motion, backed_by_arrivals, needed_now, wanted, low, high }
+    }
+
+    /// Tells whether it takes back what hurt.
+    pub fn is_undo(&self) -> bool {
+        matches!(self.ctx.proposal.choice, Choice::Undo { .. })
     }
 
     /// Returns the replicas wanted, as clamped so far; `None` if the action sets none or nothing can be told.
@@ -141,24 +140,16 @@ impl<'a> Case<'a> {
 
 /// Returns what `action` does to the replicas of `target`.
 pub fn motion(action: &Action, target: Option<&TargetState>) -> Motion {
-    let takes = match action {
-        Action::ScaleBy { .. } | Action::ScaleTo { .. } => {
-            let Some(from) = target.map(|target| target.replicas) else { return Motion::Unknown };
-            let wanted = action.wanted_replicas(from).unwrap_or(from);
-            return match Direction::of(from, wanted) {
-                Some(Direction::Raise) => Motion::Raise { from },
-                Some(Direction::Lower) => Motion::Lower { from },
-                Some(Direction::Lateral) | None => Motion::Still,
-            };
-        }
-        // The present floor is not read yet, so a new one may be lower.
-        Action::SetAutoscalerFloor { .. } | Action::ShiftTraffic { .. } | Action::Throttle { .. } => true,
-        Action::Resize { cpu, memory } => *cpu < 1.0 || *memory < 1.0,
-        Action::Rollback | Action::PromoteRollout | Action::AbortRollout | Action::Restart | Action::Webhook { .. } => {
-            false
-        }
-    };
-    Motion::Other { takes }
+    if action.knob() != Knob::Replicas {
+        return Motion::Other;
+    }
+    let Some(from) = target.map(|target| target.replicas) else { return Motion::Unknown };
+    let wanted = action.wanted_replicas(from).unwrap_or(from);
+    match Direction::of(from, wanted) {
+        Some(Direction::Raise) => Motion::Raise { from },
+        Some(Direction::Lower) => Motion::Lower { from },
+        Some(Direction::Lateral) | None => Motion::Still,
+    }
 }
 
 /// Returns the replicas that the confirmed arrival rate needs now.

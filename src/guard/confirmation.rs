@@ -3,17 +3,21 @@
 use super::case::{Answer, Case, Motion};
 use super::freshness;
 
-/// Passes a raise to what the confirmed arrival rate needs; any other once it was proposed on an older sample too.
+/// Passes a raise to what the confirmed arrival rate needs, and one that takes back what was measured to hurt; any
+/// other once it was proposed on an older sample too.
 pub fn guard(case: &Case<'_>) -> Answer {
     match case.motion {
         Motion::Raise { .. } => {}
         Motion::Unknown => return Answer::unknown(),
-        Motion::Lower { .. } | Motion::Still | Motion::Other { .. } => {
+        Motion::Lower { .. } | Motion::Still | Motion::Other => {
             return Answer::Pass("concerns raising only".to_owned());
         }
     }
     if let Some(needed) = case.needed_now {
         return Answer::Pass(format!("two samples of the arrival rate agree: {needed} needed"));
+    }
+    if case.is_undo() {
+        return Answer::Pass("takes back what was measured to hurt".to_owned());
     }
     match (case.memory.raise_since(), freshness::newest_sample(case.ctx)) {
         (Some(first), Some(newest)) if newest > first => Answer::Pass(format!("proposed since the sample of {first}")),

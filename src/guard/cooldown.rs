@@ -15,7 +15,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
         Motion::Raise { .. } if case.needed_now.is_some() => after_raise(case, params.backed_raise_cooldown),
         Motion::Raise { .. } => after_raise(case, params.raise_cooldown),
         Motion::Lower { .. } => before_lowering(case),
-        Motion::Other { .. } => after_any(case, params.other_cooldown),
+        Motion::Other => after_any(case, params.other_cooldown),
         Motion::Still => Answer::still(),
         Motion::Unknown => Answer::unknown(),
     }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::memory::Moment;
+use super::moment::Moment;
 use crate::model::{ChangeSet, Direction, Intent, Knob, Now, WriteOutcome};
 
 const MINUTE: Duration = Duration::from_mins(1);

@@ -8,7 +8,7 @@ use super::case::{Answer, Case, Motion};
 pub fn guard(case: &Case<'_>) -> Answer {
     match case.motion {
         Motion::Lower { .. } => {}
-        Motion::Other { .. } => return Answer::not_replicas(),
+        Motion::Other => return Answer::not_replicas(),
         Motion::Still => return Answer::still(),
         Motion::Unknown => return Answer::unknown(),
         Motion::Raise { .. } => return Answer::only_lowering(),

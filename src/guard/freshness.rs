@@ -1,10 +1,11 @@
 //! Freshness: what is not known is not acted on.
 //!
 //! Whatever takes capacity or traffic away needs the signals that would show that it is wrong: the arrival rate,
-//! or every declared signal where no arrival rate is declared (INV-27). A raise needs fresh data of its own.
+//! or every declared signal where no arrival rate is declared (INV-27). A raise needs fresh data of its own. How
+//! long the data stays fresh goes with the change, and is asked again at the write (INV-02).
 
-use super::case::{Answer, Case, Context, Motion};
-use crate::model::{Role, TargetReading, Timestamp, Unit};
+use super::case::{Answer, Case, Context};
+use crate::model::{Evidence, TargetReading, Timestamp};
 
 /// Holds on a target that is not current and on signals that are missing or stale.
 pub fn guard(case: &Case<'_>) -> Answer {
@@ -16,41 +17,21 @@ pub fn guard(case: &Case<'_>) -> Answer {
         }
         TargetReading::Unknown { reason } => return Answer::Hold(format!("the target is not known: {reason}")),
     }
-    let lacking = match case.motion {
-        Motion::Lower { .. } | Motion::Other { takes: true } => lacking(ctx),
-        Motion::Raise { .. } if case.backed_by_arrivals => lacking(ctx),
-        Motion::Raise { .. } | Motion::Still | Motion::Other { takes: false } | Motion::Unknown => nothing_fresh(ctx),
-    };
-    match lacking {
-        Some(why) => Answer::Hold(why),
-        None => Answer::Pass("target and signals are fresh".to_owned()),
+    let present = ctx.features.target.last().map(|target| target.replicas);
+    let needs = Evidence::of(case.action, present, case.backed_by_arrivals);
+    match needs.fresh_for(ctx.spec, ctx.features) {
+        Ok(left) => Answer::Pass(format!("target and signals are fresh, for {} s more", left.as_secs())),
+        Err(why) => Answer::Hold(why),
     }
 }
 
-/// Returns why the controlling signals cannot vouch for a lowering; `None` if they can.
-pub fn lacking(ctx: &Context<'_>) -> Option<String> {
-    let controlling = match ctx.spec.role(Role::ArrivalRate) {
-        Some(index) => index..index.saturating_add(1),
-        None => 0..ctx.spec.signals.len(),
-    };
-    for index in controlling {
-        let Some(signal) = ctx.spec.signals.get(index).filter(|signal| signal.unit != Unit::Flag) else { continue };
-        let reading = ctx.features.signals.get(index).map(|features| &features.reading);
-        match reading {
-            Some(reading) if reading.fresh().is_some() => {}
-            Some(reading) => return Some(format!("controlling signal {}: {reading}", signal.name)),
-            None => return Some(format!("controlling signal {}: not observed", signal.name)),
-        }
-    }
-    nothing_fresh(ctx)
+/// Tells whether the controlling signals can vouch for a lowering.
+pub fn can_lower(ctx: &Context<'_>) -> bool {
+    Evidence::Controlling.fresh_for(ctx.spec, ctx.features).is_ok()
 }
 
 /// Returns the time of the newest fresh sample.
 pub fn newest_sample(ctx: &Context<'_>) -> Option<Timestamp> {
     let samples = ctx.features.signals.iter().filter_map(|signal| signal.reading.fresh_sample());
     samples.map(|sample| sample.at).max()
-}
-
-fn nothing_fresh(ctx: &Context<'_>) -> Option<String> {
-    newest_sample(ctx).is_none().then(|| "no signal of the service is fresh".to_owned())
 }

@@ -5,41 +5,10 @@ use std::time::Duration;
 
 use super::case::{Context, Motion, motion, needed_now};
 use super::freshness;
+use super::moment::{HOUR, Moment};
 use super::owner::Owner;
-use super::params::{GuardParams, HOUR};
 use super::window::Window;
-use crate::model::time::elapsed;
-use crate::model::{ChangeId, ChangeSet, Choice, Direction, Intent, Knob, Now, Timestamp, WriteOutcome};
-
-/// A moment that may lie before the start of the process, where the monotonic clock does not reach.
-#[derive(Debug, Clone, Copy)]
-pub struct Moment {
-    mono: Duration,
-    /// How much earlier than `mono` it was, by the wall clock.
-    before: Duration,
-}
-
-impl Moment {
-    /// Returns the present moment.
-    pub fn now(now: Now) -> Self {
-        Self { mono: now.mono, before: Duration::ZERO }
-    }
-
-    /// Returns the moment of a persisted wall time. One in the future counts as just now.
-    pub fn persisted(at: Timestamp, now: Now) -> Self {
-        Self { mono: now.mono, before: elapsed(now.wall, at) }
-    }
-
-    /// Returns how long ago it was, trusting the wall clock for what lies before this run.
-    pub fn age(self, now: Now) -> Duration {
-        now.since(self.mono).saturating_add(self.before)
-    }
-
-    /// Returns how long ago it was at least, whatever happened to the wall clock (INV-23).
-    pub fn certain_age(self, now: Now) -> Duration {
-        now.since(self.mono)
-    }
-}
+use crate::model::{ChangeId, ChangeSet, Direction, Intent, Knob, Now, Revert, TargetState, Timestamp, WriteOutcome};
 
 /// A write that counts against the budgets of the service.
 #[derive(Debug, Clone)]
@@ -69,6 +38,8 @@ pub struct Memory {
     in_flight: Option<InFlight>,
     window: Window,
     owner: Owner,
+    /// While replicas are missing: how many were ready, and since when no more of them (monotonic).
+    coming: Option<(u32, Duration)>,
     /// Newest sample when a raise was first proposed, of the present run of such proposals.
     raise_since: Option<Timestamp>,
 }
@@ -96,7 +67,7 @@ impl Memory {
                     if *outcome == WriteOutcome::Applied {
                         memory.remember(change, at, now);
                         if change.knob == Knob::Replicas && at.age(now) < HOUR {
-                            memory.owner.wrote_before(change.from, change.to, now);
+                            memory.owner.wrote_before(change, intent.reverted.as_ref(), now);
                         }
                     }
                 }
@@ -127,33 +98,40 @@ impl Memory {
         if *outcome == WriteOutcome::Applied {
             self.remember(change, Moment::now(now), now);
             if change.knob == Knob::Replicas {
-                self.owner.wrote(change.from, change.to, now);
+                self.owner.wrote(change, now);
             }
         }
     }
 
     /// Lets the memory see one cycle, whatever was proposed in it.
-    pub(super) fn observe(&mut self, params: &GuardParams, ctx: &Context<'_>) {
+    pub(super) fn observe(&mut self, ctx: &Context<'_>) {
         let in_flight = self.in_flight.as_ref().filter(|write| write.knob == Knob::Replicas).map(|write| write.to);
         if let Some(target) = ctx.features.target.known() {
-            self.owner.observe(target.replicas, in_flight, params.human_hold, ctx.now);
+            self.coming = self.still_coming(target, ctx.now);
+            self.owner.observe(target, in_flight, ctx.spec.guards.human_hold, ctx.now);
         }
-        self.observe_need(params, ctx);
+        self.observe_need(ctx);
         self.raise_since = match proposed(ctx) {
             Some((Motion::Raise { .. }, _)) => self.raise_since.or_else(|| freshness::newest_sample(ctx)),
             _ => None,
         };
     }
 
+    fn still_coming(&self, target: &TargetState, now: Now) -> Option<(u32, Duration)> {
+        let since = self.coming.filter(|(ready, _)| target.ready <= *ready).map_or(now.mono, |(_, since)| since);
+        (target.ready < target.replicas).then_some((target.ready, since))
+    }
+
     /// The need of a cycle is what was proposed, at least what the arrival rate needs; where nothing was
     /// proposed, it is what runs. A cycle that could not see enough to lower breaks the window.
-    fn observe_need(&mut self, params: &GuardParams, ctx: &Context<'_>) {
-        let Some(target) = ctx.features.target.known().filter(|_| freshness::lacking(ctx).is_none()) else {
+    fn observe_need(&mut self, ctx: &Context<'_>) {
+        let Some(target) = ctx.features.target.known().filter(|_| freshness::can_lower(ctx)) else {
             self.window.reset();
             return;
         };
         let asked = proposed(ctx).and_then(|(_, wanted)| wanted).unwrap_or(target.replicas);
         let need = asked.max(needed_now(ctx.outlook).unwrap_or(0));
+        let params = &ctx.spec.guards;
         self.window.push(ctx.now.mono, need, params.stabilisation, params.window_gap);
     }
 
@@ -189,6 +167,11 @@ impl Memory {
         self.writes.iter().filter(|write| write.at.age(now) < span).count()
     }
 
+    /// Returns for how long replicas have been missing without one more becoming ready.
+    pub(super) fn coming(&self, now: Now) -> Duration {
+        self.coming.map_or(Duration::ZERO, |(_, since)| now.since(since))
+    }
+
     /// Returns the needs of the last minutes.
     pub(super) fn window(&self) -> &Window {
         &self.window
@@ -199,6 +182,11 @@ impl Memory {
         &self.owner
     }
 
+    /// Returns the write of ours that this cycle found to be reverted, and by whom.
+    pub fn reverted(&self) -> Option<&(ChangeId, Revert)> {
+        self.owner.reverted()
+    }
+
     /// Returns the newest sample when a raise was first proposed.
     pub(super) fn raise_since(&self) -> Option<Timestamp> {
         self.raise_since
@@ -207,7 +195,7 @@ impl Memory {
 
 /// Returns what the proposed action does to the replicas, and how many it wants.
 fn proposed(ctx: &Context<'_>) -> Option<(Motion, Option<u32>)> {
-    let Choice::Act { action, .. } = &ctx.proposal.choice else { return None };
+    let (action, _) = ctx.proposal.choice.asked()?;
     let target = ctx.features.target.last()?;
     Some((motion(action, Some(target)), action.wanted_replicas(target.replicas)))
 }
@@ -219,6 +207,7 @@ fn was_sent(outcome: &WriteOutcome) -> bool {
         WriteOutcome::AlreadyThere
         | WriteOutcome::Superseded { .. }
         | WriteOutcome::Expired
+        | WriteOutcome::Stale { .. }
         | WriteOutcome::Refused(_)
         | WriteOutcome::NoLever => false,
     }

@@ -8,9 +8,8 @@
 //!
 //! | file | duty |
 //! |---|---|
-//! | [`params`] | times and limits, checked |
 //! | `case` | what a guard is asked, what it may answer |
-//! | `memory`, `window`, `owner` | what one service remembers between cycles |
+//! | `memory`, `window`, `owner`, `moment` | what one service remembers between cycles |
 //! | `fleet` | budgets over namespaces and the fleet, for the write gate |
 //! | one file per guard | see [`chain`] |
 //!
@@ -21,6 +20,7 @@ mod bounds;
 mod budget;
 mod case;
 mod confirmation;
+mod convergence;
 mod cooldown;
 mod fleet;
 mod forecast_floor;
@@ -29,9 +29,9 @@ mod in_flight;
 mod kill_switch;
 mod memory;
 mod mode;
+mod moment;
 mod owner;
 mod ownership;
-pub mod params;
 mod stabilisation;
 mod step_limit;
 #[cfg(test)]
@@ -41,9 +41,8 @@ mod window;
 pub use case::{Answer, Case, Context, Motion};
 pub use fleet::{FleetBudget, FleetLimits};
 pub use memory::Memory;
-pub use params::{GuardParams, ParamFault};
 
-use crate::model::{Choice, Finding, GuardFinding, GuardName, Verdict, VerdictKind};
+use crate::model::{Finding, GuardFinding, GuardName, Verdict, VerdictKind};
 
 /// A guard: from the question to the answer, without memory or effect of its own.
 pub type Guard = fn(&Case<'_>) -> Answer;
@@ -52,16 +51,17 @@ pub type Guard = fn(&Case<'_>) -> Answer;
 ///
 /// The order argues from who may speak to what may be said. First a person (the switch), then the owner (the
 /// mode): neither has to know anything else. Then whether anything can be known at all (freshness), whether the
-/// target is ours to move (in flight, ownership), whether it is time (confirmation, cooldown, stabilisation).
+/// target is ours to move (in flight, convergence, ownership), whether it is time (confirmation, cooldown, stabilisation).
 /// Only then how far: the step first, because it is relative to what runs; the owner's bounds narrow it, and
 /// the forecast's floor narrows it last, so that neither can be undone by a later limit. The budget comes at
 /// the end: it is spent by what is left after all others.
-pub fn chain() -> [(GuardName, Guard); 12] {
+pub fn chain() -> [(GuardName, Guard); 13] {
     [
         (GuardName::KillSwitch, kill_switch::guard),
         (GuardName::Mode, mode::guard),
         (GuardName::Freshness, freshness::guard),
         (GuardName::InFlight, in_flight::guard),
+        (GuardName::Convergence, convergence::guard),
         (GuardName::Ownership, ownership::guard),
         (GuardName::Confirmation, confirmation::guard),
         (GuardName::Cooldown, cooldown::guard),
@@ -77,12 +77,10 @@ pub fn chain() -> [(GuardName, Guard); 12] {
 /// the stabilisation window and the watch for foreign edits live on every cycle.
 ///
 /// **Invariants**: INV-01, INV-06, INV-07, INV-09, INV-21, INV-22, INV-27 hold for every verdict that permits.
-pub fn judge(memory: &mut Memory, params: &GuardParams, ctx: &Context<'_>) -> Verdict {
-    memory.observe(params, ctx);
-    let Choice::Act { action, backed_by_arrivals, .. } = &ctx.proposal.choice else {
-        return Verdict::idle();
-    };
-    let mut case = Case::new(ctx, memory, params, action, *backed_by_arrivals);
+pub fn judge(memory: &mut Memory, ctx: &Context<'_>) -> Verdict {
+    memory.observe(ctx);
+    let Some((action, backed_by_arrivals)) = ctx.proposal.choice.asked() else { return Verdict::idle() };
+    let mut case = Case::new(ctx, memory, action, backed_by_arrivals);
     let wanted = case.wanted();
     let findings: Vec<GuardFinding> = chain()
         .into_iter()

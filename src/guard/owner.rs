@@ -1,10 +1,12 @@
 //! Who moves the target: our own writes told from everybody else's.
 
 use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::params::HOUR;
-use crate::model::{Direction, Now};
+use super::moment::{HOUR, Moment};
+use crate::model::{ChangeId, ChangeSet, Direction, Now, Revert, TargetState};
 
 /// A write of ours that the watch has not shown after this time was reverted before anybody looked.
 const SHOWS_WITHIN: Duration = Duration::from_secs(30);
@@ -13,17 +15,27 @@ const SHOWS_WITHIN: Duration = Duration::from_secs(30);
 const REVERTS: usize = 2;
 
 /// A change of the target that was not ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignEdit {
     /// Replicas before.
     pub from: u32,
     /// Replicas after.
     pub to: u32,
+    /// The field manager that made it, where the object names one.
+    pub by: Option<Arc<str>>,
+}
+
+impl fmt::Display for ForeignEdit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let by = self.by.as_deref().unwrap_or("somebody whom its managedFields do not name");
+        write!(f, "{} to {} by {by}", self.from, self.to)
+    }
 }
 
 /// The last write of ours that was applied.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Ours {
+    id: ChangeId,
     from: u32,
     to: u32,
     at: Duration,
@@ -31,8 +43,12 @@ struct Ours {
 }
 
 impl Ours {
+    fn of(change: &ChangeSet, now: Now, shown: bool) -> Self {
+        Self { id: change.id.clone(), from: change.from, to: change.to, at: now.mono, shown }
+    }
+
     /// Tells whether `found` goes back on this write.
-    fn reverted_by(self, found: u32) -> bool {
+    fn reverted_by(&self, found: u32) -> bool {
         match Direction::of(self.from, self.to) {
             Some(Direction::Raise) => found < self.to,
             Some(Direction::Lower) => found > self.to,
@@ -47,62 +63,79 @@ pub struct Owner {
     seen: Option<u32>,
     ours: Option<Ours>,
     foreign: Option<ForeignEdit>,
-    reverts: VecDeque<Duration>,
-    stood_down: Option<(Duration, ForeignEdit)>,
+    reverted: Option<(ChangeId, Revert)>,
+    reverts: VecDeque<Moment>,
+    stood_down: Option<(Moment, ForeignEdit)>,
 }
 
 impl Owner {
     /// Remembers a write of ours that was applied.
-    pub fn wrote(&mut self, from: u32, to: u32, now: Now) {
-        self.ours = Some(Ours { from, to, at: now.mono, shown: false });
+    pub fn wrote(&mut self, change: &ChangeSet, now: Now) {
+        self.ours = Some(Ours::of(change, now, false));
     }
 
-    /// Remembers a write that an earlier run of the process applied.
-    pub fn wrote_before(&mut self, from: u32, to: u32, now: Now) {
-        self.ours = Some(Ours { from, to, at: now.mono, shown: true });
-        self.seen = Some(to);
+    /// Remembers a write that an earlier run of the process applied, and whether it was reverted in that run.
+    pub fn wrote_before(&mut self, change: &ChangeSet, reverted: Option<&Revert>, now: Now) {
+        let Some(revert) = reverted else {
+            (self.ours, self.seen) = (Some(Ours::of(change, now, true)), Some(change.to));
+            return;
+        };
+        (self.ours, self.seen) = (None, Some(revert.to));
+        let edit = ForeignEdit { from: revert.from, to: revert.to, by: revert.by.clone() };
+        self.count(edit, Moment::persisted(revert.at, now), now);
     }
 
-    /// Looks at the replicas asked for; `in_flight` is the value of a write of ours that is under way.
-    pub fn observe(&mut self, replicas: u32, in_flight: Option<u32>, human_hold: Duration, now: Now) {
-        if self.stood_down.is_some_and(|(since, _)| now.since(since) >= human_hold) {
+    /// Looks at the target; `in_flight` is the value of a write of ours that is under way.
+    pub fn observe(&mut self, target: &TargetState, in_flight: Option<u32>, human_hold: Duration, now: Now) {
+        if self.stood_down.as_ref().is_some_and(|(since, _)| since.age(now) >= human_hold) {
             self.stood_down = None;
         }
-        self.foreign = None;
+        (self.foreign, self.reverted) = (None, None);
+        let replicas = target.replicas;
         let Some(seen) = self.seen.replace(replicas) else { return };
         if let Some(ours) = self.ours.as_mut().filter(|ours| ours.to == replicas) {
             ours.shown = true;
             return;
         }
-        let swallowed = self.ours.is_some_and(|ours| !ours.shown && now.since(ours.at) >= SHOWS_WITHIN);
+        let swallowed = self.ours.as_ref().is_some_and(|ours| !ours.shown && now.since(ours.at) >= SHOWS_WITHIN);
         if (replicas == seen && !swallowed) || in_flight == Some(replicas) {
             return;
         }
-        self.edited(seen, replicas, now);
+        self.edited(seen, target, now);
     }
 
-    fn edited(&mut self, seen: u32, replicas: u32, now: Now) {
+    fn edited(&mut self, seen: u32, target: &TargetState, now: Now) {
         let ours = self.ours.take();
-        let edit = ForeignEdit { from: ours.map_or(seen, |ours| ours.to), to: replicas };
-        self.foreign = Some(edit);
-        if ours.is_none_or(|ours| !ours.reverted_by(replicas)) {
-            return;
+        let (from, to) = (ours.as_ref().map_or(seen, |ours| ours.to), target.replicas);
+        let edit = ForeignEdit { from, to, by: target.owner.clone() };
+        self.foreign = Some(edit.clone());
+        if let Some(ours) = ours.filter(|ours| ours.reverted_by(to)) {
+            self.reverted = Some((ours.id, Revert { at: now.wall, from, to, by: edit.by.clone() }));
+            self.count(edit, Moment::now(now), now);
         }
-        self.reverts.push_back(now.mono);
-        self.reverts.retain(|at| now.since(*at) < HOUR);
+    }
+
+    fn count(&mut self, revert: ForeignEdit, at: Moment, now: Now) {
+        self.reverts.push_back(at);
+        self.reverts.retain(|at| at.age(now) < HOUR);
         if self.reverts.len() >= REVERTS {
             self.reverts.clear();
-            self.stood_down = Some((now.mono, edit));
+            self.stood_down = Some((at, revert));
         }
     }
 
     /// Returns the change by somebody else that this cycle met first.
-    pub fn foreign(&self) -> Option<ForeignEdit> {
-        self.foreign
+    pub fn foreign(&self) -> Option<&ForeignEdit> {
+        self.foreign.as_ref()
     }
 
-    /// Returns since when (monotonic) the loop stands down, and the revert that made it.
-    pub fn stood_down(&self) -> Option<(Duration, ForeignEdit)> {
-        self.stood_down
+    /// Returns the write of ours that this cycle found to be reverted.
+    pub fn reverted(&self) -> Option<&(ChangeId, Revert)> {
+        self.reverted.as_ref()
+    }
+
+    /// Returns since when the loop stands down, and the revert that made it.
+    pub fn stood_down(&self) -> Option<&(Moment, ForeignEdit)> {
+        self.stood_down.as_ref()
     }
 }

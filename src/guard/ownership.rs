@@ -14,20 +14,16 @@ pub fn guard(case: &Case<'_>) -> Answer {
     }
     if let Some((since, edit)) = owner.stood_down() {
         let hold = case.params.human_hold;
-        let left = hold.saturating_sub(case.ctx.now.since(since));
+        let left = hold.saturating_sub(since.age(case.ctx.now));
         return Answer::Hold(format!(
-            "two writes were reverted within an hour, last {} to {}: {target} has another owner (its managedFields \
-             name it); standing down for another {} s of {} s",
-            edit.from,
-            edit.to,
+            "two writes were reverted within an hour, last {edit}: {target} has another owner; standing down for \
+             another {} s of {} s",
             left.as_secs(),
             hold.as_secs()
         ));
     }
     match owner.foreign() {
-        Some(edit) => {
-            Answer::Hold(format!("somebody else set {target} from {} to {}: decided anew next", edit.from, edit.to))
-        }
+        Some(edit) => Answer::Hold(format!("{target} was set from {edit}: decided anew next")),
         None => Answer::Pass("no foreign edit".to_owned()),
     }
 }

@@ -8,7 +8,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
     match case.motion {
         Motion::Raise { from } => up(case, from),
         Motion::Lower { from } => down(case, from),
-        Motion::Other { .. } => Answer::not_replicas(),
+        Motion::Other => Answer::not_replicas(),
         Motion::Still => Answer::still(),
         Motion::Unknown => Answer::unknown(),
     }

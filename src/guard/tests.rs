@@ -6,10 +6,10 @@ use super::*;
 use crate::model::change::Refusal;
 use crate::model::kill::KillOrder;
 use crate::model::{
-    Action, ActionClass, Bounds, Budgets, Capacity, CapacitySpec, ChangeId, ChangeSet, CycleId, DecisionId, Features,
-    Finite, Intent, KillState, Knob, Missing, Mode, Now, Outlook, Proposal, Reading, Role, Sample, ServiceSpec,
-    SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId,
-    Unit, WriteOutcome,
+    Action, ActionClass, Bounds, Budgets, Capacity, CapacitySpec, ChangeId, ChangeSet, Choice, CycleId, DecisionId,
+    Features, Finite, Intent, KillState, Knob, Missing, Mode, Now, Outlook, Proposal, Reading, Revert, Role, Sample,
+    ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, Stuck, TargetKind, TargetReading, TargetRef, TargetState,
+    Timestamp, TraceId, Unit, WriteOutcome,
 };
 
 const TICK: Duration = Duration::from_secs(15);
@@ -36,13 +36,13 @@ fn spec() -> ServiceSpec {
         budgets: Budgets::default(),
         capacity: Some(CapacitySpec { per_pod_rate: 50.0, utilisation: 0.7, start_time: secs(60) }),
         allow_lowering: true,
+        guards: crate::model::GuardParams::default(),
     }
 }
 
 /// One service and its loop up to the guards. Every test starts from a cycle in which all guards pass.
 struct World {
     spec: ServiceSpec,
-    params: GuardParams,
     memory: Memory,
     kill: KillState,
     now: Now,
@@ -70,7 +70,6 @@ impl World {
         let wall = Timestamp::from_second(1_700_000_000).unwrap();
         let mut world = Self {
             spec: spec(),
-            params: GuardParams::default(),
             memory: Memory::default(),
             kill: KillState::released(),
             now: Now { wall, mono },
@@ -139,7 +138,7 @@ impl World {
             kill: &kill,
             now: self.now,
         };
-        let verdict = judge(&mut self.memory, &self.params, &ctx);
+        let verdict = judge(&mut self.memory, &ctx);
         self.now = self.now.plus(TICK);
         self.cycle += 1;
         verdict
@@ -163,6 +162,7 @@ impl World {
             backed_by_arrivals: false,
             decided: self.now,
             valid_for: secs(30),
+            fresh_for: secs(30),
         }
     }
 
@@ -182,7 +182,19 @@ impl World {
 }
 
 fn state(replicas: u32, rollout: bool) -> TargetState {
-    TargetState { uid: "uid".to_owned(), resource_version: "1".to_owned(), replicas, ready: replicas, rollout }
+    TargetState {
+        uid: "uid".to_owned(),
+        resource_version: "1".to_owned(),
+        replicas,
+        ready: replicas,
+        rollout,
+        owner: None,
+        stuck: None,
+    }
+}
+
+fn owned(replicas: u32, owner: &str) -> TargetState {
+    TargetState { owner: Some(owner.into()), ..state(replicas, false) }
 }
 
 fn finite(value: f64) -> Finite {
@@ -349,6 +361,55 @@ fn a_target_switched_off_stays_off() {
 }
 
 #[test]
+fn convergence() {
+    let quota = Some(Stuck { pods: 2, why: "FailedCreate: exceeded quota".to_owned() });
+    // (ready of 6, cannot be created, backed by arrivals, seconds since the raise from 4, holds)
+    for (ready, stuck, backed, after, holds) in [
+        (6, None, false, 195, false),
+        (5, None, false, 195, true),
+        (5, None, false, 299, true),
+        (5, None, false, 300, false),
+        (5, None, true, 30, false),
+        (5, None, true, 179, false),
+        (5, None, true, 195, true),
+        (5, None, true, 300, false),
+        (4, quota.clone(), true, 30, true),
+        (4, quota.clone(), true, 300, false),
+        (6, quota, true, 30, false),
+    ] {
+        let mut world = World::at(4);
+        world.write(4, 6);
+        let written = world.now;
+        let target = TargetState { ready, stuck, ..state(6, false) };
+        world.target = TargetReading::Known { target };
+        world.choose(nothing());
+        world.propose(&scale_to(9));
+        world.needed_now = backed.then_some(9);
+        world.now = written.plus(secs(after));
+        let verdict = if backed { world.propose_backed(9) } else { world.propose(&scale_to(9)) };
+        let held = verdict.decided_by == Some(GuardName::Convergence);
+        assert_eq!(held, holds, "{ready} {backed} {after}: {}", why(&verdict, GuardName::Convergence));
+        let told = why(&World::lowering().propose(&scale_to(7)), GuardName::Convergence).to_owned();
+        assert_eq!(told, "concerns raising only");
+    }
+}
+
+#[test]
+fn pods_that_come_one_by_one_are_no_reason_to_hold_what_arrivals_need() {
+    let mut world = World::at(4);
+    world.write(4, 14);
+    world.needed_now = Some(20);
+    for step in 0..8_u32 {
+        let target = TargetState { ready: 4 + step, ..state(14, false) };
+        world.target = TargetReading::Known { target };
+        let verdict = world.propose_backed(20);
+        let told = why(&verdict, GuardName::Convergence);
+        assert!(told.ends_with("on their way, and arrivals need more"), "{step}: {told}");
+        world.pass(15);
+    }
+}
+
+#[test]
 fn a_foreign_edit_voids_one_decision() {
     let mut world = World::at(4);
     world.needed_now = Some(9);
@@ -356,8 +417,6 @@ fn a_foreign_edit_voids_one_decision() {
     world.set_replicas(5);
     let verdict = world.propose_backed(9);
     assert_eq!(verdict.decided_by, Some(GuardName::Ownership));
-    let expected = "somebody else set Deployment shop/checkout from 4 to 5: decided anew next";
-    assert_eq!(why(&verdict, GuardName::Ownership), expected);
     assert_eq!(world.propose_backed(9).kind, VerdictKind::Pass);
 }
 
@@ -383,15 +442,65 @@ fn two_reverts_within_an_hour_make_it_stand_down() {
         world.choose(nothing());
         world.write(4, 6);
         world.choose(nothing());
-        world.set_replicas(4);
+        world.target = TargetReading::Known { target: owned(4, "kubectl-edit") };
     }
     let verdict = world.propose_backed(6);
     assert_eq!(verdict.decided_by, Some(GuardName::Ownership));
-    assert!(why(&verdict, GuardName::Ownership).contains("last 6 to 4"), "{verdict:?}");
+    let told = why(&verdict, GuardName::Ownership);
+    assert!(told.contains("last 6 to 4 by kubectl-edit: Deployment shop/checkout has another owner"), "{told}");
     world.pass(1700);
     assert_eq!(world.propose_backed(6).decided_by, Some(GuardName::Ownership));
     world.pass(100);
     assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
+}
+
+#[test]
+fn a_foreign_edit_names_who_made_it() {
+    for (target, expected) in [
+        (owned(3, "helm"), "Deployment shop/checkout was set from 4 to 3 by helm: decided anew next"),
+        (
+            state(3, false),
+            "Deployment shop/checkout was set from 4 to 3 by somebody whom its managedFields do not name: decided anew next",
+        ),
+    ] {
+        let mut world = World::at(4);
+        world.choose(nothing());
+        world.target = TargetReading::Known { target };
+        world.needed_now = Some(6);
+        assert_eq!(why(&world.propose_backed(6), GuardName::Ownership), expected);
+    }
+}
+
+#[test]
+fn reverts_of_an_earlier_run_still_count() {
+    let revert = |world: &World, ago: i64| {
+        let at = Timestamp::from_second(world.now.wall.as_second() - ago).unwrap();
+        let reverted = Some(Revert { at, from: 6, to: 4, by: Some("helm".into()) });
+        Intent { reverted, ..intent(world, 4, 6, Some((at, WriteOutcome::Applied))) }
+    };
+    // (seconds since each revert before the restart, whether one more in this run stands down, whether it did at once)
+    for (before, at_once, after_one_more) in [
+        (vec![], false, false),
+        (vec![600], false, true),
+        (vec![3500], false, true),
+        (vec![3600], false, false),
+        (vec![900, 600], true, true),
+        (vec![2400, 1900], false, false),
+    ] {
+        let mut world = World::at(4);
+        let intents: Vec<Intent> = before.iter().map(|ago| revert(&world, *ago)).collect();
+        world.memory = Memory::restore(&intents, world.now);
+        world.needed_now = Some(6);
+        let stands_down = |verdict: &Verdict| why(verdict, GuardName::Ownership).contains("by helm: Deployment");
+        assert_eq!(stands_down(&world.propose_backed(6)), at_once, "{before:?}");
+        world.write(4, 6);
+        world.choose(nothing());
+        world.target = TargetReading::Known { target: owned(4, "helm") };
+        let met = world.propose_backed(6);
+        let again = world.propose_backed(6);
+        assert_eq!(met.decided_by, Some(GuardName::Ownership));
+        assert_eq!(stands_down(&again), after_one_more, "{before:?}: {:?}", again.findings);
+    }
 }
 
 #[test]
@@ -440,6 +549,38 @@ fn a_raise_needs_a_second_sample() {
 }
 
 #[test]
+fn an_undo_meets_every_guard_and_waits_for_no_second_sample_nor_the_hourly_budget() {
+    let undo = |world: &World| Choice::Undo {
+        of: world.change(10, 7).decision,
+        trace: world.change(10, 7).trace,
+        action: scale_to(10),
+        why: "latency 900 ms".into(),
+    };
+    let mut world = World::at(7);
+    let choice = undo(&world);
+    let verdict = world.choose(choice.clone());
+    assert_eq!(sum(&verdict), (VerdictKind::Pass, None, Some(10)));
+    assert_eq!(verdict.findings.len(), chain().len());
+    world.kill = KillState::Unreadable { error: "gone".to_owned() };
+    assert_eq!(world.choose(choice.clone()).decided_by, Some(GuardName::KillSwitch));
+    let mut busy = World::at(2);
+    for step in 0..12 {
+        busy.write(2 + step, 3 + step);
+        busy.pass(240);
+    }
+    busy.pass(120);
+    busy.propose(&scale_to(16));
+    assert_eq!(busy.propose(&scale_to(16)).decided_by, Some(GuardName::Budget));
+    let choice = Choice::Undo {
+        of: busy.change(14, 16).decision,
+        trace: busy.change(14, 16).trace,
+        action: scale_to(16),
+        why: "".into(),
+    };
+    assert_eq!(busy.choose(choice).kind, VerdictKind::Pass, "what hurt is taken back");
+}
+
+#[test]
 fn cooldown() {
     // (last write, next count, backed, seconds since, holds)
     for (last, next, backed, after, holds) in [
@@ -455,7 +596,7 @@ fn cooldown() {
     ] {
         let mut world = World::at(last.0);
         (world.needed_now, world.floor) = (backed.then_some(next), Some(2));
-        world.params.window_gap = secs(3600);
+        world.spec.guards.window_gap = secs(3600);
         world.write(last.0, last.1);
         let written = world.now;
         world.now = written.plus(secs(after));
@@ -648,7 +789,7 @@ fn asking_for_what_runs_passes_and_moves_nothing() {
 }
 
 fn intent(world: &World, from: u32, to: u32, ended: Option<(Timestamp, WriteOutcome)>) -> Intent {
-    Intent { change: world.change(from, to), prepared: world.now.wall, ended }
+    Intent { change: world.change(from, to), prepared: world.now.wall, ended, reverted: None }
 }
 
 #[test]

@@ -1,16 +1,19 @@
 //! What is done for one service, and how good its forecasts are.
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::model::{
-    Authority, Choice, Finding, Impact, Mode, Outlook, Proposal, ServiceId, ServiceSpec, SignalSpec, Verdict,
-    VerdictKind, WriteOutcome,
+    Authority, Finding, Impact, Mode, Outlook, Proposal, ServiceId, ServiceSpec, SignalSpec, Verdict, VerdictKind,
+    WriteOutcome,
 };
 
 use super::Labels;
@@ -39,6 +42,8 @@ impl ActorRole {
         }
     }
 }
+
+const MODES: [Mode; 4] = [Mode::Observe, Mode::Shadow, Mode::Approve, Mode::Auto];
 
 type Share = Gauge<f64, AtomicU64>;
 
@@ -82,6 +87,7 @@ impl ServiceFamilies {
             idle: self.decisions.get_or_create_owned(&decision(service, "none", VerdictKind::Idle)),
             quarantined: self.quarantined.get_or_create_owned(&[named(service)]),
             signals: spec.signals.iter().map(|signal| signal.forecast.then(|| self.signal(service, signal))).collect(),
+            used: Arc::default(),
             service: service.clone(),
             families: self.clone(),
         };
@@ -95,6 +101,7 @@ impl ServiceFamilies {
             authority: self.authority.get_or_create_owned(&label),
             skill: self.skill.get_or_create_owned(&label),
             coverage: self.coverage.get_or_create_owned(&label),
+            label,
         };
         metrics.skill.set(f64::NAN);
         metrics.coverage.set(f64::NAN);
@@ -116,14 +123,23 @@ pub struct ServiceMetrics {
     service: ServiceId,
     families: ServiceFamilies,
     idle: Counter,
+    used: Arc<Mutex<Used>>,
     quarantined: Gauge,
     /// In the order of the spec; `None` for signals without a forecast.
     signals: Vec<Option<SignalMetrics>>,
 }
 
+/// Labels looked up so far, by which [`ServiceMetrics::forget`] finds them.
+#[derive(Debug, Default)]
+struct Used {
+    decisions: BTreeSet<Labels<3>>,
+    counted: BTreeMap<Labels<2>, Family<Labels<2>, Counter>>,
+}
+
 /// How good the forecast of one signal is; NaN while that is not known.
 #[derive(Debug, Clone)]
 struct SignalMetrics {
+    label: Labels<2>,
     authority: Gauge,
     skill: Share,
     coverage: Share,
@@ -132,12 +148,14 @@ struct SignalMetrics {
 impl ServiceMetrics {
     /// Counts a decision and every guard that stopped it.
     pub fn decided(&self, proposal: &Proposal, verdict: &Verdict) {
-        match &proposal.choice {
-            Choice::Nothing { .. } => self.idle.inc(),
-            Choice::Act { rule, .. } => {
-                self.families.decisions.get_or_create(&decision(&self.service, rule, verdict.kind)).inc()
+        match proposal.choice.rule() {
+            None => drop(self.idle.inc()),
+            Some(rule) => {
+                let label = decision(&self.service, rule, verdict.kind);
+                self.families.decisions.get_or_create(&label).inc();
+                self.used.lock().decisions.insert(label);
             }
-        };
+        }
         for found in &verdict.findings {
             if matches!(found.finding, Finding::Hold | Finding::Reject) {
                 self.count(&self.families.holds, "guard", found.guard.as_str());
@@ -181,7 +199,7 @@ impl ServiceMetrics {
 
     /// Notes the mode: one series for each service, of the mode it has.
     pub fn mode(&self, mode: Mode) {
-        for other in [Mode::Observe, Mode::Shadow, Mode::Approve, Mode::Auto] {
+        for other in MODES {
             let label = [named(&self.service), ("mode", other.as_str().into())];
             if other == mode {
                 self.families.mode.get_or_create(&label).set(1);
@@ -191,7 +209,31 @@ impl ServiceMetrics {
         }
     }
 
+    /// Takes all series of the service off the page.
+    pub fn forget(&self) {
+        let families = &self.families;
+        let used = std::mem::take(&mut *self.used.lock());
+        families.decisions.remove(&decision(&self.service, "none", VerdictKind::Idle));
+        for label in &used.decisions {
+            families.decisions.remove(label);
+        }
+        families.quarantined.remove(&[named(&self.service)]);
+        for mode in MODES {
+            families.mode.remove(&[named(&self.service), ("mode", mode.as_str().into())]);
+        }
+        for (label, family) in &used.counted {
+            family.remove(label);
+        }
+        for signal in self.signals.iter().flatten() {
+            families.authority.remove(&signal.label);
+            families.skill.remove(&signal.label);
+            families.coverage.remove(&signal.label);
+        }
+    }
+
     fn count(&self, family: &Family<Labels<2>, Counter>, key: &'static str, word: &'static str) {
-        family.get_or_create(&[named(&self.service), (key, word.into())]).inc();
+        let label = [named(&self.service), (key, word.into())];
+        family.get_or_create(&label).inc();
+        self.used.lock().counted.entry(label).or_insert_with(|| family.clone());
     }
 }

@@ -193,6 +193,22 @@ impl Action {
         }
     }
 
+    /// Tells whether it may take capacity or traffic away, for an action that sets no replicas.
+    pub fn may_take(&self) -> bool {
+        match self {
+            // The present floor is not read yet, so a new one may be lower.
+            Self::SetAutoscalerFloor { .. } | Self::ShiftTraffic { .. } | Self::Throttle { .. } => true,
+            Self::Resize { cpu, memory } => *cpu < 1.0 || *memory < 1.0,
+            Self::ScaleBy { .. }
+            | Self::ScaleTo { .. }
+            | Self::Rollback
+            | Self::PromoteRollout
+            | Self::AbortRollout
+            | Self::Restart
+            | Self::Webhook { .. } => false,
+        }
+    }
+
     /// Returns the replica count it wants when there are `current`; `None` if it does not set replicas.
     /// Saturates; a factor never rounds to "no change" (kubernetes/kubernetes#126892 wrapped here).
     pub fn wanted_replicas(&self, current: u32) -> Option<u32> {

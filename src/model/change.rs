@@ -1,6 +1,7 @@
 //! The write that follows from a verdict: its plan, its durable intent, its outcome.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::action::{ActionClass, Direction, Knob};
 use super::ids::{DecisionId, PolicyRevision, ServiceId, TraceId, hex};
 use super::target::TargetRef;
-use super::time::{Now, Timestamp};
+use super::time::{Now, Timestamp, elapsed};
 
 /// Idempotency id of a change: the same decision gives the same id, whoever computes it, however often.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -67,6 +68,9 @@ pub struct ChangeSet {
     pub decided: Now,
     /// How long after that it may still be sent.
     pub valid_for: Duration,
+    /// How long after that the data it was decided on counts as fresh. One that does not say is not sent.
+    #[serde(default)]
+    pub fresh_for: Duration,
 }
 
 impl ChangeSet {
@@ -85,9 +89,15 @@ impl ChangeSet {
         }
     }
 
+    /// Returns how long ago it was decided, by the clock that says more: the monotonic one stands still while a
+    /// machine sleeps, the wall clock may jump back.
+    pub fn age(&self, now: Now) -> Duration {
+        now.since(self.decided.mono).max(elapsed(now.wall, self.decided.wall))
+    }
+
     /// Tells whether it is too old to be sent.
     pub fn expired(&self, now: Now) -> bool {
-        now.since(self.decided.mono) > self.valid_for
+        self.age(now) > self.valid_for
     }
 }
 
@@ -151,6 +161,13 @@ pub enum WriteOutcome {
     },
     /// Too old before it could be sent.
     Expired,
+    /// Not sent: the data it was decided on was no longer fresh.
+    Stale {
+        /// How long after the decision it was.
+        fresh_for: Duration,
+        /// How long ago the decision was.
+        age: Duration,
+    },
     /// Not sent: the write gate refused.
     Refused(Refusal),
     /// Not sent, or sent and not applied, as a later read showed.
@@ -171,6 +188,7 @@ impl WriteOutcome {
             Self::Superseded { .. } => "superseded",
             Self::Rejected { .. } => "rejected",
             Self::Expired => "expired",
+            Self::Stale { .. } => "stale",
             Self::Refused(_) => "refused",
             Self::Abandoned { .. } => "abandoned",
             Self::NoLever => "no_lever",
@@ -186,9 +204,15 @@ impl fmt::Display for WriteOutcome {
             Self::Superseded { found } => write!(f, "superseded: {found}"),
             Self::Rejected { reason } => write!(f, "rejected by the API server: {reason}"),
             Self::Expired => f.write_str("expired before it could be sent"),
+            Self::Stale { fresh_for, age } => write!(
+                f,
+                "not sent on stale data: it was fresh for {:.1} s after the decision, {:.1} s ago",
+                fresh_for.as_secs_f64(),
+                age.as_secs_f64()
+            ),
             Self::Refused(refusal) => write!(f, "refused at the write gate: {refusal}"),
             Self::Abandoned { reason } => write!(f, "abandoned: {reason}"),
-            Self::NoLever => f.write_str("no lever: no adapter can turn this knob yet"),
+            Self::NoLever => f.write_str("no lever: no adapter can read or turn this knob yet"),
         }
     }
 }
@@ -202,4 +226,20 @@ pub struct Intent {
     pub prepared: Timestamp,
     /// How it ended, and when; `None` while it is open.
     pub ended: Option<(Timestamp, WriteOutcome)>,
+    /// Who went back on it, if anybody did.
+    #[serde(default)]
+    pub reverted: Option<Revert>,
+}
+
+/// Somebody else went back on a write that had been applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revert {
+    /// When it was noticed.
+    pub at: Timestamp,
+    /// What was written.
+    pub from: u32,
+    /// What was found instead.
+    pub to: u32,
+    /// The field manager that set it, where the object names one.
+    pub by: Option<Arc<str>>,
 }

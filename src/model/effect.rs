@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// How long a target may take to get where it was sent.
+pub const CONVERGE_WITHIN: Duration = Duration::from_mins(5);
+
 /// Whether the target reached what was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "convergence", rename_all = "snake_case")]

@@ -9,10 +9,12 @@
 //! | [`series`] | finite values, samples, typed absence, readings |
 //! | [`signal`] | units, roles and declarations of signals |
 //! | [`spec`] | one supervised service: target, bounds, objective, mode |
+//! | [`guards`] | times and limits of the guards, as the owner sets them |
 //! | [`target`] | the object that is scaled, as the cluster reports it |
 //! | [`features`] | what the observe stage makes of a tick |
 //! | [`outlook`] | what the forecast stage expects |
 //! | [`action`] | the catalogue of everything flyball may want to do |
+//! | [`evidence`] | which signals vouch for an action, and how long |
 //! | [`proposal`] | what the policies want, with every condition |
 //! | [`verdict`] | what the guards allow |
 //! | [`change`] | the write that follows, its intent and outcome |
@@ -24,8 +26,10 @@
 pub mod action;
 pub mod change;
 pub mod effect;
+pub mod evidence;
 pub mod explain;
 pub mod features;
+pub mod guards;
 pub mod ids;
 pub mod kill;
 pub mod outlook;
@@ -39,9 +43,11 @@ pub mod time;
 pub mod verdict;
 
 pub use action::{Action, ActionClass, Direction, Knob};
-pub use change::{ChangeId, ChangeSet, Intent, Refusal, WriteOutcome};
-pub use effect::{Convergence, Effect, Impact};
+pub use change::{ChangeId, ChangeSet, Intent, Refusal, Revert, WriteOutcome};
+pub use effect::{CONVERGE_WITHIN, Convergence, Effect, Impact};
+pub use evidence::Evidence;
 pub use features::{Features, MinuteValue, SignalFeatures};
+pub use guards::{GuardParams, ParamFault};
 pub use ids::{CycleId, DecisionId, PolicyRevision, ServiceId, TraceId};
 pub use kill::KillState;
 pub use outlook::{Authority, Capacity, HORIZONS, Outlook, QUANTILES, Readiness, SignalOutlook};
@@ -50,6 +56,6 @@ pub use record::DecisionRecord;
 pub use series::{Arrival, Finite, Missing, Reading, Sample};
 pub use signal::{Role, SignalName, SignalSpec, Unit};
 pub use spec::{Bounds, Budgets, CapacitySpec, Mode, ServiceSpec, Slo};
-pub use target::{TargetKind, TargetReading, TargetRef, TargetState};
+pub use target::{Stuck, TargetKind, TargetReading, TargetRef, TargetState};
 pub use time::{Minute, Now, Timestamp};
 pub use verdict::{Finding, GuardFinding, GuardName, Verdict, VerdictKind};

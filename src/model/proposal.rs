@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
-use super::ids::PolicyRevision;
+use super::ids::{DecisionId, PolicyRevision, TraceId};
 use super::signal::Unit;
 
 /// Three-valued logic (Kleene): what is not known is neither true nor false, and never acts.
@@ -194,11 +194,42 @@ pub enum Choice {
         /// Whether it is sized by the measured or forecast arrival rate.
         backed_by_arrivals: bool,
     },
+    /// Take back what an earlier decision did, because it hurt.
+    Undo {
+        /// That decision.
+        of: DecisionId,
+        /// Its trace.
+        trace: TraceId,
+        /// Back to what was there before.
+        action: Action,
+        /// What it did.
+        why: Arc<str>,
+    },
     /// Do nothing.
     Nothing {
         /// Why, in words.
         reason: Arc<str>,
     },
+}
+
+impl Choice {
+    /// Returns the action that is asked for, and whether the measured or forecast arrival rate sized it.
+    pub fn asked(&self) -> Option<(&Action, bool)> {
+        match self {
+            Self::Act { action, backed_by_arrivals, .. } => Some((action, *backed_by_arrivals)),
+            Self::Undo { action, .. } => Some((action, false)),
+            Self::Nothing { .. } => None,
+        }
+    }
+
+    /// Returns the rule that asked for it, `undo` where none did.
+    pub fn rule(&self) -> Option<&str> {
+        match self {
+            Self::Act { rule, .. } => Some(rule),
+            Self::Undo { .. } => Some("undo"),
+            Self::Nothing { .. } => None,
+        }
+    }
 }
 
 /// The result of one evaluation of a policy set.

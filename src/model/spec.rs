@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::guards::GuardParams;
 use super::ids::ServiceId;
 use super::signal::{Role, SignalName, SignalSpec};
 use super::target::TargetRef;
@@ -106,9 +107,20 @@ pub struct ServiceSpec {
     pub capacity: Option<CapacitySpec>,
     /// Whether `auto` may lower replicas itself, without an autoscaler behind it.
     pub allow_lowering: bool,
+    /// Times and limits of the guards.
+    #[serde(default)]
+    pub guards: GuardParams,
 }
 
 impl ServiceSpec {
+    /// Tells whether what was learned of the service holds under `other` as well: the same target and the same series.
+    pub fn measures_the_same(&self, other: &Self) -> bool {
+        self.id == other.id
+            && self.target == other.target
+            && self.signals == other.signals
+            && self.labels == other.labels
+    }
+
     /// Returns the position of the signal with this role.
     pub fn role(&self, role: Role) -> Option<usize> {
         self.signals.iter().position(|signal| signal.role == Some(role))

@@ -1,6 +1,7 @@
 //! The object that is scaled, as the cluster reports it.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,21 @@ pub struct TargetState {
     pub ready: u32,
     /// Whether a rollout of a new template is under way, or the controller has not seen the last change.
     pub rollout: bool,
+    /// The field manager that last set the replicas, where the object names one.
+    #[serde(default)]
+    pub owner: Option<Arc<str>>,
+    /// Pods that cannot start; `None` where none are known.
+    #[serde(default)]
+    pub stuck: Option<Stuck>,
+}
+
+/// Pods that are asked for and cannot be created or placed: more of them would not start either.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stuck {
+    /// How many.
+    pub pods: u32,
+    /// Why, in the cluster's words.
+    pub why: String,
 }
 
 /// A target as the loop sees it now.

@@ -14,6 +14,8 @@ pub enum GuardName {
     Freshness,
     /// One action on a knob at a time.
     InFlight,
+    /// The pods of the last raise have come.
+    Convergence,
     /// Somebody else changed the target.
     Ownership,
     /// A raise needs a confirming sample.
@@ -40,6 +42,7 @@ impl GuardName {
             Self::Mode => "mode",
             Self::Freshness => "freshness",
             Self::InFlight => "in_flight",
+            Self::Convergence => "convergence",
             Self::Ownership => "ownership",
             Self::Confirmation => "confirmation",
             Self::Cooldown => "cooldown",

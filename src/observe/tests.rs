@@ -31,6 +31,7 @@ pub(super) fn spec(unit: Unit) -> ServiceSpec {
         budgets: Budgets::default(),
         capacity: None,
         allow_lowering: false,
+        guards: crate::model::GuardParams::default(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Targets: what the loop sees of them, and the one way to change them.
 
+use std::collections::BTreeSet;
+
 use futures::future::BoxFuture;
 
 use crate::model::{ChangeSet, Knob, TargetReading, TargetRef};
@@ -66,6 +68,9 @@ pub enum ClusterError {
 pub trait Cluster: Send + Sync + 'static {
     /// Returns the target as last seen by a watch; no I/O.
     fn observed(&self, target: &TargetRef) -> TargetReading;
+
+    /// Says which targets are to be seen from now on. An adapter that sees all of them needs not be told.
+    fn follow(&self, _targets: &BTreeSet<TargetRef>) {}
 
     /// Tells whether this adapter can turn `knob` of `target`.
     fn has_lever(&self, target: &TargetRef, knob: Knob) -> bool;

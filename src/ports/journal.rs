@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::model::{ChangeId, DecisionId, DecisionRecord, Effect, Intent, ServiceId, Timestamp, WriteOutcome};
+use crate::model::{ChangeId, DecisionId, DecisionRecord, Effect, Intent, Revert, ServiceId, Timestamp, WriteOutcome};
 
 /// Why the journal failed. After the first failure of a write it refuses all further ones until reopened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +71,13 @@ pub enum Entry {
         at: Timestamp,
         /// How.
         outcome: WriteOutcome,
+    },
+    /// Somebody else went back on a write that had been applied.
+    Reverted {
+        /// Which.
+        change: ChangeId,
+        /// When, to what, and by whom.
+        revert: Revert,
     },
     /// A decision without an intent ended (no lever, refused before the intent).
     Outcome {

@@ -10,6 +10,7 @@ pub mod executor;
 pub mod journal;
 pub mod kill_switch;
 pub mod policy_store;
+pub mod services;
 pub mod telemetry;
 
 pub use clock::Clock;
@@ -19,4 +20,5 @@ pub use executor::Executor;
 pub use journal::{Journal, JournalError};
 pub use kill_switch::KillSwitch;
 pub use policy_store::{PolicyFile, PolicyFiles, PolicyStore};
+pub use services::{News, Roster, Services};
 pub use telemetry::{Answer, Round, SourceError, TelemetrySource, Template};

@@ -74,7 +74,7 @@ fn join<'a>(values: impl IntoIterator<Item = &'a str>, key: &mut Vec<u8>) {
 }
 
 /// Everything that is asked of a source in one tick.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Round {
     /// One for each signal template.
     pub templates: Vec<Template>,

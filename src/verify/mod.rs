@@ -12,12 +12,9 @@ mod tests;
 use std::time::Duration;
 
 use crate::model::{
-    ChangeSet, Convergence, Direction, Effect, Features, Impact, Knob, Now, Outlook, Role, ServiceSpec, SignalOutlook,
-    TargetReading,
+    CONVERGE_WITHIN, ChangeSet, Convergence, Direction, Effect, Features, Impact, Knob, Now, Outlook, Role,
+    ServiceSpec, SignalOutlook, TargetReading,
 };
-
-/// How long a target may take to get where it was sent.
-pub const CONVERGE_WITHIN: Duration = Duration::from_mins(5);
 
 /// An applied write whose effect is not known yet.
 #[derive(Debug, Clone)]

@@ -34,6 +34,7 @@ fn spec() -> ServiceSpec {
         budgets: Budgets::default(),
         capacity: None,
         allow_lowering: true,
+        guards: crate::model::GuardParams::default(),
     }
 }
 
@@ -55,6 +56,7 @@ fn change(from: u32, to: u32) -> ChangeSet {
         backed_by_arrivals: false,
         decided: start(),
         valid_for: Duration::from_secs(30),
+        fresh_for: Duration::from_secs(30),
     }
 }
 
@@ -73,7 +75,9 @@ fn pending(change: ChangeSet, latency: Option<SignalOutlook>) -> Pending {
 
 fn known(replicas: u32, ready: u32) -> TargetReading {
     let (uid, resource_version) = ("u1".to_owned(), "7".to_owned());
-    TargetReading::Known { target: TargetState { uid, resource_version, replicas, ready, rollout: false } }
+    TargetReading::Known {
+        target: TargetState { uid, resource_version, replicas, ready, rollout: false, owner: None, stuck: None },
+    }
 }
 
 fn seen(target: TargetReading, load: f64, latency: Option<f64>) -> Features {

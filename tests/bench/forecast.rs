@@ -129,5 +129,6 @@ fn spec() -> anyhow::Result<ServiceSpec> {
         budgets: Budgets::default(),
         capacity: None,
         allow_lowering: true,
+        guards: flyball::model::GuardParams::default(),
     })
 }

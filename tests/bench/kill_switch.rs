@@ -151,6 +151,7 @@ fn change(index: u32) -> anyhow::Result<ChangeSet> {
         backed_by_arrivals: true,
         decided: Now { wall: at, mono: Duration::ZERO },
         valid_for: Duration::MAX,
+        fresh_for: Duration::MAX,
     })
 }
 

@@ -11,7 +11,8 @@
 //! | `world` | the actor tree inside this process, over doubles that note the time |
 //! | `reaction` | sample to PATCH, a batch of 1,000 decisions |
 //! | `process`, `scale` | the release binary as a process of its own: 10,000 services, 1,000 services |
-//! | `start` | start, idle memory, size |
+//! | `start` | start, with an empty journal and with a full one, idle memory, size |
+//! | `full_journal` | a journal as full as it gets by default |
 //! | `policy`, `forecast` | CPU of one decision, of one observation |
 //! | `kill_switch` | from engaging to the last write started |
 //! | `neighbours` | what faulty services cost the others |
@@ -19,6 +20,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to people")]
 
 mod forecast;
+mod full_journal;
 mod kill_switch;
 mod kills;
 mod measure;
@@ -52,7 +54,7 @@ struct Group {
 const GROUPS: [Group; 9] = [
     Group { name: "policy", ids: policy::IDS, seconds: 5, run: policy::run },
     Group { name: "forecast", ids: forecast::IDS, seconds: 15, run: forecast::run },
-    Group { name: "start", ids: start::IDS, seconds: 10, run: start::run },
+    Group { name: "start", ids: start::IDS, seconds: 50, run: start::run },
     Group { name: "batch", ids: reaction::BATCH_IDS, seconds: 35, run: reaction::batch },
     Group { name: "reaction", ids: reaction::IDS, seconds: 115, run: reaction::run },
     Group { name: "neighbours", ids: neighbours::IDS, seconds: 130, run: neighbours::run },

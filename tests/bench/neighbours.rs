@@ -137,7 +137,15 @@ impl Cluster for Still {
             }
         }
         let uid = format!("uid-{}", target.name);
-        let target = TargetState { uid, resource_version: "1".to_owned(), replicas: 2, ready: 2, rollout: false };
+        let target = TargetState {
+            uid,
+            resource_version: "1".to_owned(),
+            replicas: 2,
+            ready: 2,
+            rollout: false,
+            owner: None,
+            stuck: None,
+        };
         TargetReading::Known { target }
     }
 

@@ -95,6 +95,7 @@ fn spec() -> anyhow::Result<ServiceSpec> {
         budgets: Budgets::default(),
         capacity: None,
         allow_lowering: true,
+        guards: flyball::model::GuardParams::default(),
     })
 }
 
@@ -117,8 +118,15 @@ fn input(spec: &ServiceSpec, seed: u64, now: Now) -> (Features, Outlook) {
         features.push(seen(if signal.unit == Unit::Flag { draw.round() } else { draw }, now));
         outlooks.push(signal.forecast.then(|| expected(chance() * top, now)));
     }
-    let target =
-        TargetState { uid: "u".to_owned(), resource_version: "1".to_owned(), replicas: 5, ready: 5, rollout: false };
+    let target = TargetState {
+        uid: "u".to_owned(),
+        resource_version: "1".to_owned(),
+        replicas: 5,
+        ready: 5,
+        rollout: false,
+        owner: None,
+        stuck: None,
+    };
     let features = Features { signals: features, target: TargetReading::Known { target } };
     (features, Outlook { signals: outlooks, capacity: None })
 }

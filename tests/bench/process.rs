@@ -53,7 +53,7 @@ impl Doubles {
     }
 
     /// Returns settings for `count` services with the five signals of the demo, `history` of them read at the start.
-    fn settings(&self, state: &Path, listen: SocketAddr, count: usize, history: &str) -> anyhow::Result<String> {
+    pub fn settings(&self, state: &Path, listen: SocketAddr, count: usize, history: &str) -> anyhow::Result<String> {
         let (prometheus, api) = (self.prometheus.url(), self.api.url());
         let policies = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policies");
         let mut text = format!(
@@ -111,7 +111,17 @@ pub struct Flyball {
 impl Flyball {
     /// Starts the binary for `count` services of `doubles`.
     pub fn start(binary: &Path, doubles: &Doubles, count: usize, history: &str) -> anyhow::Result<Self> {
-        let directory = scratch()?;
+        Self::start_in(scratch()?, binary, doubles, count, history)
+    }
+
+    /// Starts it in a directory that may hold a journal already.
+    pub fn start_in(
+        directory: TempDir,
+        binary: &Path,
+        doubles: &Doubles,
+        count: usize,
+        history: &str,
+    ) -> anyhow::Result<Self> {
         let path = directory.path();
         // Free now; nobody else on this machine asks for ports at this pace.
         let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;

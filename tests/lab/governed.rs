@@ -22,6 +22,14 @@ const POLICIES: [(&str, &str); 2] = [
     ("traffic.rhai", include_str!("../../deploy/policies/traffic.rhai")),
 ];
 
+/// Asks for what the arrival rate needs, up and down.
+const FOLLOW: &str = r#"
+rule("follow", #{ priority: 1, goal: "cost" }, |s, p| [
+    when(s.capacity.needed_now < s.replicas.current),
+    scale_to(max(s.capacity.needed_now, s.capacity.floor)),
+]);
+"#;
+
 /// A service: its name, its mode, and the position of its source.
 pub type Governed<'a> = (&'a str, &'a str, usize);
 
@@ -40,14 +48,28 @@ pub struct Lab {
 impl Lab {
     /// Starts flyball over `sources`; each service has `replicas` at first.
     pub async fn start(sources: &[&Prometheus], history: &str, services: &[Governed<'_>], replicas: u32) -> Self {
+        Self::start_with(&settings_of(sources, history, services), &POLICIES, services, replicas).await
+    }
+
+    /// Starts flyball with the shortest waits that settings may ask for, and a policy that asks at once for what
+    /// the arrival rate needs: what it takes to see a lowering within two minutes.
+    pub async fn start_impatient(sources: &[&Prometheus], services: &[Governed<'_>], replicas: u32) -> Self {
+        let guards = "guards: { stabilisation: 1m, lower_cooldown: 1m, reversal_lock: 1m }";
+        let settings = settings_of(sources, "0s", services);
+        let settings =
+            settings.replacen("  allow_lowering: true\n", &format!("  allow_lowering: true\n  {guards}\n"), 1);
+        Self::start_with(&settings, &[("follow.rhai", FOLLOW)], services, replicas).await
+    }
+
+    async fn start_with(settings: &str, policies: &[(&str, &str)], services: &[Governed<'_>], replicas: u32) -> Self {
         let objects = Objects::default();
         for (service, ..) in services {
             let (namespace, name) = service.split_once('/').unwrap();
             objects.add_deployment(namespace, name, replicas);
         }
         let double = KubernetesDouble::start(objects).await.unwrap();
-        let settings = settings(sources, history, services, &double.url());
-        let installation = Installation::new(Path::new(env!("CARGO_BIN_EXE_flyball")), &settings, &POLICIES);
+        let settings = format!("cluster: {{ url: \"{}\" }}\n{settings}", double.url());
+        let installation = Installation::new(Path::new(env!("CARGO_BIN_EXE_flyball")), &settings, policies);
         let mut flyball = installation.start(None);
         let url = flyball.url();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
@@ -117,10 +139,10 @@ async fn eventually_wanted(objects: &Objects, namespace: &str, name: &str, wante
     }
 }
 
-fn settings(sources: &[&Prometheus], history: &str, services: &[Governed<'_>], cluster: &str) -> String {
+fn settings_of(sources: &[&Prometheus], history: &str, services: &[Governed<'_>]) -> String {
     let mut text = String::new();
     let port = crate::prometheus::free_port();
-    let _ = writeln!(text, "listen: 127.0.0.1:{port}\ncluster: {{ url: \"{cluster}\" }}\nsources:");
+    let _ = writeln!(text, "listen: 127.0.0.1:{port}\nsources:");
     for (index, source) in sources.iter().enumerate() {
         let url = source.url();
         let _ = writeln!(text, "  p{index}: {{ kind: prometheus, url: \"{url}\", interval: 1s, history: {history} }}");

@@ -74,6 +74,37 @@ async fn p1_prometheus_stopped_in_a_surge_lowers_nothing_and_the_surge_is_met_af
     assert_eq!(lab.flyball.ended(), None);
 }
 
+/// The control beside it shows that a lowering was due: same load, same settings, another Prometheus that stays.
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_where_prometheus_is_gone_nothing_is_lowered_and_where_it_is_not_it_is() {
+    const BLIND: &str = "shop/checkout";
+    const CONTROL: &str = "blog/web";
+    const DUE: Duration = Duration::from_secs(120);
+    let workers = [Worker::start(BLIND, load(3)).await];
+    let others = [Worker::start(CONTROL, load(3)).await];
+    let (mut prometheus, healthy) = (started(&workers).await, started(&others).await);
+    let services = [(BLIND, "auto", 0), (CONTROL, "auto", 1)];
+    let lab = Lab::start_impatient(&[&prometheus, &healthy], &services, 10).await;
+    until_seen(&lab, BLIND, load(3)).await;
+    until_seen(&lab, CONTROL, load(3)).await;
+
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    prometheus.stop();
+    until_missing(&lab, BLIND, "source_down").await;
+    let lowered = async |service| eventually("a lowering", DUE, async || lab.writes(service).first().cloned()).await;
+    let control = lowered(CONTROL).await;
+    assert_eq!((control.from, control.to), (Some(10), Some(7)), "a lowering was due");
+    tokio::time::sleep(AWAY).await;
+    assert_eq!(lab.writes(BLIND), [], "a write without telemetry");
+
+    prometheus.start().await;
+    until_seen(&lab, BLIND, load(3)).await;
+    let back = std::time::Instant::now();
+    let late = lowered(BLIND).await;
+    assert_eq!((late.from, late.to), (Some(10), Some(7)));
+    assert!(back.elapsed() > Duration::from_secs(50), "lowered on a window with a gap: {:?}", back.elapsed());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn p2_a_hanging_prometheus_holds_its_own_services_alone() {
     const HELD: &str = "shop/checkout";

@@ -6,7 +6,7 @@ use flyball::adapters::kubernetes::{Access, Kubernetes, Timeouts, connect};
 use flyball::demo::faults::{Fault, Verb};
 use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::objects::Objects;
-use flyball::model::{Knob, TargetKind, TargetReading, TargetRef};
+use flyball::model::{Knob, Stuck, TargetKind, TargetReading, TargetRef};
 use flyball::ports::{Cluster, ClusterError, Live};
 use serde_json::{Value, json};
 
@@ -32,7 +32,9 @@ async fn double() -> KubernetesDouble {
 
 async fn cluster(double: &KubernetesDouble, timeouts: Timeouts) -> Kubernetes {
     let client = connect(&Access::Url(double.url()), timeouts).await.unwrap();
-    Kubernetes::start(client, [target()], timeouts)
+    let cluster = Kubernetes::start(client, timeouts);
+    cluster.follow(&[target()].into());
+    cluster
 }
 
 async fn read(cluster: &Kubernetes) -> Live {
@@ -106,6 +108,23 @@ async fn k3_a_connection_cut_after_the_write_is_unknown_and_settled_by_reading()
     assert!(matches!(outcome, Err(ClusterError::Unknown { .. })), "{outcome:?}");
     assert_eq!(read(&cluster).await.value, 5);
     assert_eq!((double.faults().requests(Verb::Patch), moves(&double)), (1, ours(5)));
+}
+
+#[tokio::test]
+async fn x5_pods_that_do_not_come_show_in_the_view() {
+    let double = double().await;
+    let cluster = cluster(&double, TIMEOUTS).await;
+    until(&cluster, &target(), asks_for(3)).await;
+    double.objects().set_status("shop", "checkout", 3, 1);
+    let reading = until(&cluster, &target(), |reading| reading.known().is_some_and(|target| target.ready == 1)).await;
+    assert_eq!(reading.known().unwrap().stuck, None, "pods that start are not stuck");
+    double.objects().set_create_failure("shop", "checkout", 2, 1, "exceeded quota: pods=2");
+    let is_stuck = |reading: &TargetReading| reading.known().is_some_and(|target| target.stuck.is_some());
+    let reading = until(&cluster, &target(), is_stuck).await;
+    let expected = Stuck { pods: 1, why: "FailedCreate: exceeded quota: pods=2".to_owned() };
+    assert_eq!(reading.known().unwrap().stuck, Some(expected));
+    double.objects().set_status("shop", "checkout", 3, 3);
+    until(&cluster, &target(), |reading| !is_stuck(reading)).await;
 }
 
 #[tokio::test]

@@ -122,7 +122,9 @@ impl Site {
     async fn cluster(&self, targets: &[&TargetRef]) -> Kubernetes {
         let timeouts = Timeouts::default();
         let client = connect(&self.access, timeouts).await.unwrap();
-        Kubernetes::start(client, targets.iter().copied().cloned(), timeouts)
+        let cluster = Kubernetes::start(client, timeouts);
+        cluster.follow(&targets.iter().copied().cloned().collect());
+        cluster
     }
 }
 
@@ -152,6 +154,7 @@ pub(crate) fn change(target: &TargetRef, to: u32) -> ChangeSet {
         backed_by_arrivals: false,
         decided: now,
         valid_for: Duration::from_secs(30),
+        fresh_for: Duration::from_secs(30),
     }
 }
 
@@ -249,6 +252,31 @@ async fn k8_a_view_ends_where_the_target_does_however_it_went() {
     assert_eq!(reading.known().unwrap().uid, uid);
     assert_eq!(cluster.waiting_for(), Vec::<String>::new());
     site.delete(&target).await;
+}
+
+#[tokio::test]
+async fn x1_a_view_names_who_set_the_replicas_last() {
+    let site = Site::open().await;
+    for kind in [TargetKind::Deployment, TargetKind::StatefulSet] {
+        let target = site.create(kind, "owner", 3).await;
+        let cluster = site.cluster(&[&target]).await;
+        let owned_by = async |replicas, owner: &str| {
+            let reading = until(&cluster, &target, asks_for(replicas)).await;
+            assert_eq!(reading.known().unwrap().owner.as_deref(), Some(owner));
+        };
+        site.scale_as("somebody", &target, 4).await;
+        owned_by(4, "somebody").await;
+        let mut written = Err(ClusterError::Conflict { target: target.clone() });
+        while let Err(ClusterError::Conflict { .. }) = written {
+            let live = cluster.read(&target, Knob::Replicas).await.unwrap();
+            written = cluster.apply(&change(&target, 6), &live).await;
+        }
+        written.unwrap();
+        owned_by(6, "flyball").await;
+        site.scale_as("somebody-else", &target, 2).await;
+        owned_by(2, "somebody-else").await;
+        site.delete(&target).await;
+    }
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use flyball::adapters::store::{MemoryJournal, RedbJournal, StoreSettings};
 use flyball::instrument::JournalMetrics;
-use flyball::model::{ChangeId, DecisionId, Impact, Intent, ServiceId, Timestamp, WriteOutcome};
+use flyball::model::{ChangeId, DecisionId, Impact, Intent, Revert, ServiceId, Timestamp, WriteOutcome};
 use flyball::ports::journal::{Entry, Journal, JournalError};
 use futures::executor::block_on;
 use proptest::prelude::*;
@@ -70,7 +70,7 @@ fn decision(seq: u8) -> Entry {
 
 fn intent(seq: u8) -> Intent {
     let change = records::change(&id(seq));
-    Intent { change, prepared: records::at(i64::from(seq)), ended: None }
+    Intent { change, prepared: records::at(i64::from(seq)), ended: None, reverted: None }
 }
 
 fn change(seq: u8) -> ChangeId {
@@ -79,6 +79,14 @@ fn change(seq: u8) -> ChangeId {
 
 fn ended(seq: u8, second: i64, outcome: WriteOutcome) -> Entry {
     Entry::Ended { change: change(seq), at: records::at(second), outcome }
+}
+
+fn revert() -> Revert {
+    Revert { at: records::at(9), from: 7, to: 4, by: Some("helm".into()) }
+}
+
+fn reverted(seq: u8) -> Entry {
+    Entry::Reverted { change: change(seq), revert: revert() }
 }
 
 fn measured(seq: u8) -> Entry {
@@ -103,7 +111,7 @@ fn the_end_and_the_effect_of_a_write_stand_in_its_decision_record() {
 
 #[test]
 fn contradictions_are_refused_one_by_one() {
-    let refused: [(&str, Vec<Entry>); 9] = [
+    let refused: [(&str, Vec<Entry>); 12] = [
         ("is recorded already", vec![decision(1), decision(1)]),
         ("which is not recorded", vec![Entry::Prepared(intent(1))]),
         ("is prepared already", vec![decision(1), Entry::Prepared(intent(1)), Entry::Prepared(intent(1))]),
@@ -135,6 +143,15 @@ fn contradictions_are_refused_one_by_one() {
         ),
         ("is not recorded", vec![measured(1)]),
         ("was measured already", vec![decision(1), measured(1), measured(1)]),
+        ("was reverted but was never prepared", vec![decision(1), reverted(1)]),
+        (
+            "was reverted but was not applied",
+            vec![decision(1), Entry::Prepared(intent(1)), ended(1, 5, WriteOutcome::Expired), reverted(1)],
+        ),
+        (
+            "was reverted already",
+            vec![decision(1), Entry::Prepared(intent(1)), ended(1, 5, WriteOutcome::Applied), reverted(1), reverted(1)],
+        ),
     ];
     for (words, entries) in refused {
         both(|subject| {
@@ -154,19 +171,16 @@ fn contradictions_are_refused_one_by_one() {
 }
 
 #[test]
-fn an_undo_has_an_intent_of_its_own_and_leaves_the_outcome_of_its_decision() {
+fn a_revert_stays_with_its_intent_which_keeps_its_place() {
     both(|subject| {
-        let mut undo = intent(1);
-        undo.change = records::inverse(&undo.change);
-        let undone =
-            Entry::Ended { change: undo.change.id.clone(), at: records::at(9), outcome: WriteOutcome::Expired };
-        for entry in
-            [decision(1), Entry::Prepared(intent(1)), ended(1, 5, WriteOutcome::Applied), Entry::Prepared(undo), undone]
-        {
+        let entries =
+            [1, 2].map(|seq| [decision(seq), Entry::Prepared(intent(seq)), ended(seq, 5, WriteOutcome::Applied)]);
+        for entry in entries.into_iter().flatten().chain([reverted(1)]) {
             subject.append(entry).unwrap();
         }
-        let record = subject.journal().decision(&id(1)).unwrap().unwrap();
-        assert_eq!(record.outcome, Some(WriteOutcome::Applied));
+        let applied = subject.journal().applied_since(records::at(60), Duration::from_secs(3600)).unwrap();
+        let found: Vec<_> = applied.into_iter().map(|intent| (intent.change.id, intent.reverted)).collect();
+        assert_eq!(found, [(intent(1).change.id, Some(revert())), (intent(2).change.id, None)]);
     });
 }
 

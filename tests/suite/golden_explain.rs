@@ -1,7 +1,9 @@
 //! How a record reads. A change of these texts is a change of what operators see.
 
+use std::time::Duration;
+
 use flyball::model::explain::{headline, sentence, text};
-use flyball::model::{DecisionId, DecisionRecord, Impact, Knob, Mode, Refusal, WriteOutcome};
+use flyball::model::{Action, Choice, DecisionId, DecisionRecord, Impact, Knob, Mode, Refusal, WriteOutcome};
 
 use crate::records;
 
@@ -14,6 +16,19 @@ fn applied() -> DecisionRecord {
     record.outcome = Some(WriteOutcome::Applied);
     record.effect = Some(records::effect(Impact::Helped));
     record
+}
+
+/// The lowering that this decision takes back is another one of the same service.
+fn undone() -> DecisionRecord {
+    let of = records::id("shop/checkout", 3);
+    let trace = records::change(&of).trace;
+    let (action, why) =
+        (Action::ScaleTo { replicas: 7 }, "latency 412 ms, 100 ms foreseen without it, noise 9 ms".into());
+    with(applied(), |it| {
+        it.proposal.choice = Choice::Undo { of, trace, action, why };
+        "undo".clone_into(&mut it.change.as_mut().unwrap().rule);
+        it.effect = None;
+    })
 }
 
 fn with(mut record: DecisionRecord, alter: impl FnOnce(&mut DecisionRecord)) -> DecisionRecord {
@@ -35,6 +50,18 @@ fn sentences() {
         ),
         ("refused at the gate", with(acted(), |it| it.outcome = Some(refused))),
         ("another knob", with(applied(), |it| it.change.as_mut().unwrap().knob = Knob::AutoscalerFloor)),
+        ("undone", undone()),
+        (
+            "undo held",
+            with(undone(), |it| (it.verdict, it.change, it.outcome) = (records::held(id()).verdict, None, None)),
+        ),
+        (
+            "stale",
+            with(acted(), |it| {
+                let (fresh_for, age) = (Duration::from_secs(9), Duration::from_millis(11_200));
+                it.outcome = Some(WriteOutcome::Stale { fresh_for, age });
+            }),
+        ),
         ("held", records::held(id())),
         ("held in shadow", with(records::held(id()), |it| it.mode = Mode::Shadow)),
         ("shadow", records::shadow(id())),
@@ -56,6 +83,7 @@ fn sentences() {
 fn texts() {
     for (name, record) in [
         ("acted", applied()),
+        ("undone", undone()),
         ("held", records::held(id())),
         ("shadow", records::shadow(id())),
         ("nothing", records::nothing(id())),

@@ -58,14 +58,8 @@ pub fn change(decision: &DecisionId) -> ChangeSet {
         backed_by_arrivals: true,
         decided: Now { wall: at(0), mono: Duration::from_secs(90) },
         valid_for: Duration::from_secs(30),
+        fresh_for: Duration::from_secs(30),
     }
-}
-
-/// The change that takes `change` back.
-pub fn inverse(change: &ChangeSet) -> ChangeSet {
-    let (from, to) = (change.to, change.from);
-    let id = ChangeId::derive(&change.uid, change.knob, &change.decision, from, to);
-    ChangeSet { id, from, to, ..change.clone() }
 }
 
 /// The service that these records are of.
@@ -95,6 +89,7 @@ pub fn spec(service: &str) -> ServiceSpec {
         budgets: Budgets::default(),
         capacity: None,
         allow_lowering: false,
+        guards: flyball::model::GuardParams::default(),
     }
 }
 
@@ -138,6 +133,8 @@ fn features(p99: f64) -> Features {
                 replicas: 4,
                 ready: 4,
                 rollout: false,
+                owner: None,
+                stuck: None,
             },
         },
     }

@@ -2,4 +2,5 @@
 
 mod faults;
 mod loops;
+mod turnover;
 mod world;

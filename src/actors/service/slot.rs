@@ -1,40 +1,67 @@
 //! The state of one service. It lives outside the actors, so that a restart costs no learning.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use ractor::ActorRef;
 
 use crate::cycle::{
     ActuatorCore, ActuatorEvent, Assessed, DeciderCore, DeciderEvent, ForecasterCore, ForecasterEvent, ObserverCore,
+    WriteEnd,
 };
 use crate::instrument::ServiceMetrics;
 use crate::model::{
-    Arrival, ChangeSet, DecisionRecord, Features, Intent, MinuteValue, Now, Outlook, ServiceSpec, WriteOutcome,
+    Arrival, ChangeSet, CycleId, DecisionRecord, Features, Intent, MinuteValue, Now, Outlook, ServiceId, ServiceSpec,
+    WriteOutcome,
 };
+use crate::ports::News;
+use crate::ports::journal::Entry;
 
 use super::stage::{Stage, Wake};
 use super::stages::{ActuatorStage, DeciderStage, ForecasterStage, ObserverStage};
 use crate::actors::inbox::{Inbox, Put};
 use crate::actors::world::World;
 
-/// A core whose steps count only once they are through: a panic half-way leaves the last good state.
+/// A core whose steps count only once they are through: a panic half-way leaves the last good state. It goes by the
+/// declaration kept beside it.
 #[derive(Debug)]
-pub(super) struct Committed<T>(Mutex<T>);
+pub(super) struct Committed<T>(Mutex<(Arc<ServiceSpec>, T)>);
 
 impl<T: Clone> Committed<T> {
-    fn new(value: T) -> Self {
-        Self(Mutex::new(value))
+    fn new(spec: &Arc<ServiceSpec>, core: T) -> Self {
+        Self(Mutex::new((spec.clone(), core)))
     }
 
-    pub(super) fn step<R>(&self, step: impl FnOnce(&mut T) -> R) -> R {
-        let mut next = self.0.lock().clone();
+    /// Steps the core; `declared` first lets it go on by `spec`, if that is another one than before.
+    pub(super) fn step<R>(
+        &self,
+        spec: &Arc<ServiceSpec>,
+        declared: impl FnOnce(&mut T, &Arc<ServiceSpec>),
+        step: impl FnOnce(&mut T) -> R,
+    ) -> R {
+        let (before, mut next) = self.0.lock().clone();
+        if !Arc::ptr_eq(&before, spec) {
+            declared(&mut next, spec);
+        }
         let result = step(&mut next);
-        *self.0.lock() = next;
+        *self.0.lock() = (spec.clone(), next);
         result
     }
+
+    fn read<R>(&self, read: impl FnOnce(&T) -> R) -> R {
+        read(&self.0.lock().1)
+    }
+}
+
+/// What a new slot remembers of the time before it.
+#[derive(Debug, Clone)]
+pub struct Past {
+    /// The service's last cycle in this run of the process.
+    pub cycle: CycleId,
+    /// Its intents of the last hours, oldest first.
+    pub intents: Vec<Intent>,
 }
 
 /// The share that one service has in a round of a source.
@@ -71,8 +98,10 @@ pub struct View {
 
 /// The slot of one service, shared by its four stages.
 pub struct Service {
-    /// The declaration.
-    pub spec: Arc<ServiceSpec>,
+    /// Which service.
+    pub id: ServiceId,
+    /// The declaration; one that changes what is measured makes a new slot.
+    spec: ArcSwap<ServiceSpec>,
     /// The ports.
     pub world: Arc<World>,
     /// Its metrics.
@@ -89,19 +118,30 @@ pub struct Service {
     view: Mutex<View>,
     /// Sources whose history is still awaited.
     histories_owed: AtomicUsize,
+    /// Whether the service is supervised no more.
+    retired: AtomicBool,
+    heritage: Mutex<Heritage>,
+}
+
+/// Ends of writes that a slot hears of after it was retired: for the slot that takes its place, if one does.
+#[derive(Default)]
+struct Heritage {
+    heir: Option<Arc<Service>>,
+    waiting: Vec<(ChangeSet, WriteOutcome, Now)>,
 }
 
 impl Service {
-    /// Returns the slot of a service that remembers its `intents` of the last hours, oldest first, and waits for
-    /// the history of so many sources before it decides.
-    pub fn new(spec: Arc<ServiceSpec>, world: Arc<World>, intents: &[Intent], histories: usize) -> Self {
-        let run = world.journal.run();
+    /// Returns the slot of a service with a `past`, that waits for the history of so many sources before it decides.
+    pub fn new(spec: Arc<ServiceSpec>, world: Arc<World>, past: &Past, histories: usize) -> Self {
+        let forecaster = ForecasterCore::new(spec.clone(), world.forecast.clone(), histories > 0);
+        let decider = DeciderCore::new(spec.clone(), &past.intents, world.clock.now());
         Self {
+            id: spec.id.clone(),
             metrics: world.metrics.service(&spec),
-            observer: Committed::new(ObserverCore::new(spec.clone(), run)),
-            forecaster: Committed::new(ForecasterCore::new(spec.clone(), world.forecast.clone(), histories > 0)),
-            decider: Committed::new(DeciderCore::new(spec.clone(), world.guard.clone(), intents, world.clock.now())),
-            actuator: Committed::new(ActuatorCore::new(spec.clone())),
+            observer: Committed::new(&spec, ObserverCore::new(spec.clone(), past.cycle)),
+            forecaster: Committed::new(&spec, forecaster),
+            decider: Committed::new(&spec, decider),
+            actuator: Committed::new(&spec, ActuatorCore::new(spec.clone())),
             rounds: Inbox::default(),
             forecasts: Inbox::default(),
             decisions: Inbox::default(),
@@ -109,9 +149,82 @@ impl Service {
             stages: ArcSwapOption::empty(),
             view: Mutex::new(View::default()),
             histories_owed: AtomicUsize::new(histories),
-            spec,
+            retired: AtomicBool::new(false),
+            heritage: Mutex::default(),
+            spec: ArcSwap::new(spec),
             world,
         }
+    }
+
+    /// Returns the declaration.
+    pub fn spec(&self) -> Arc<ServiceSpec> {
+        self.spec.load_full()
+    }
+
+    /// Goes on by a changed declaration of the same series and target; each stage does with its next input.
+    pub fn declared(&self, spec: Arc<ServiceSpec>) {
+        self.metrics.mode(spec.mode);
+        self.spec.store(spec);
+    }
+
+    /// Ends the service: nothing that waits is begun any more. What is at the write gate goes on to its end.
+    pub fn retire(&self) {
+        self.retired.store(true, Ordering::Release);
+        self.stages.store(None);
+        self.metrics.forget();
+        for event in self.actions.drain() {
+            if let ActuatorEvent::Decided(decided) = &*event
+                && let Some(change) = &decided.record.change
+            {
+                self.retired_before(change);
+            }
+        }
+    }
+
+    /// Names the slot that hears of writes which this one, retired, still has under way.
+    pub fn succeeded_by(&self, heir: &Arc<Service>) {
+        let waiting = {
+            let mut heritage = self.heritage.lock();
+            heritage.heir = Some(heir.clone());
+            std::mem::take(&mut heritage.waiting)
+        };
+        for (change, outcome, now) in waiting {
+            heir.write_ended(&change, &outcome, now);
+        }
+    }
+
+    /// Hands the end of a write on to the heir, now or when there is one.
+    fn bequeath(&self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
+        let heir = {
+            let mut heritage = self.heritage.lock();
+            if heritage.heir.is_none() {
+                heritage.waiting.push((change.clone(), outcome.clone(), now));
+            }
+            heritage.heir.clone()
+        };
+        if let Some(heir) = heir {
+            heir.write_ended(change, outcome, now);
+        }
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    /// Notes that a change is not sent, because its service is supervised no more.
+    pub(super) fn retired_before(&self, change: &ChangeSet) {
+        let outcome = WriteOutcome::Abandoned { reason: "its service is supervised no more".to_owned() };
+        self.world.journal.submit(Entry::Outcome { decision: change.decision.clone(), outcome });
+    }
+
+    /// Returns the newest cycle.
+    pub fn last_cycle(&self) -> CycleId {
+        self.observer.read(ObserverCore::last)
+    }
+
+    /// Tells the owner.
+    pub(super) fn tell(&self, news: News) {
+        self.world.services.tell(&self.id, news);
     }
 
     /// Hands over the share of a round. A share that was not yet taken is replaced.
@@ -138,17 +251,19 @@ impl Service {
 
     /// Tells both stages concerned how a write ended.
     pub fn write_ended(&self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
+        if self.is_retired() {
+            return self.bequeath(change, outcome, now);
+        }
         self.metrics.wrote(outcome);
         self.update_view(|view| {
             if let Some(record) = view.record.as_mut().filter(|record| record.id == change.decision) {
                 Arc::make_mut(record).outcome = Some(outcome.clone());
             }
         });
-        let (change, outcome) = (change.clone(), outcome.clone());
-        let event = DeciderEvent::WriteEnded { change: change.clone(), outcome: outcome.clone(), now };
-        self.put::<DeciderStage>(self.decisions.put_fact(event));
-        let event = ActuatorEvent::WriteEnded { change, outcome, now };
-        self.put::<ActuatorStage>(self.actions.put_fact(event));
+        self.tell(News::WriteEnded { change: change.clone(), outcome: outcome.clone() });
+        let end = Arc::new(WriteEnd { change: change.clone(), outcome: outcome.clone(), now });
+        self.put::<DeciderStage>(self.decisions.put_fact(DeciderEvent::WriteEnded(end.clone())));
+        self.put::<ActuatorStage>(self.actions.put_fact(ActuatorEvent::WriteEnded(end)));
     }
 
     /// Why this service may not decide yet, or now.
@@ -159,7 +274,7 @@ impl Service {
         if let Err(error) = self.world.journal.health() {
             return Some(error.to_string());
         }
-        self.world.gate.unsettled(&self.spec.target).then(|| "an earlier write is not settled yet".to_owned())
+        self.world.gate.unsettled(&self.spec().target).then(|| "an earlier write is not settled yet".to_owned())
     }
 
     /// Returns what is shown of it.
@@ -169,6 +284,16 @@ impl Service {
 
     pub(super) fn update_view(&self, update: impl FnOnce(&mut View)) {
         update(&mut self.view.lock());
+    }
+
+    /// Notes why it is quarantined, or that it is not.
+    pub(super) fn quarantined(&self, reason: Option<String>) {
+        self.metrics.quarantined(reason.is_some());
+        let mut told = false;
+        self.update_view(|view| told = std::mem::replace(&mut view.quarantined, reason.clone()) != reason);
+        if told {
+            self.tell(News::Quarantined(reason));
+        }
     }
 
     pub(super) fn assessed(&self, assessed: Assessed) {

@@ -7,6 +7,7 @@ use std::time::Instant;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::instrument::{self, ActorRole};
+use crate::model::ServiceSpec;
 
 use super::slot::{Committed, Service};
 use crate::actors::inbox::Inbox;
@@ -32,6 +33,8 @@ pub(super) trait Stage: Send + Sync + 'static {
 
     fn inbox(service: &Service) -> &Inbox<Self::Item>;
     fn core(service: &Service) -> &Committed<Self::Core>;
+    /// Lets the core go on by a changed declaration.
+    fn declared(core: &mut Self::Core, spec: &Arc<ServiceSpec>);
     fn step(core: &mut Self::Core, item: &Self::Item, service: &Service) -> Self::Effects;
     fn perform(effects: Self::Effects, service: &Arc<Service>);
 
@@ -60,16 +63,19 @@ impl<S: Stage> Actor for StageActor<S> {
         if let Some(skipped) = S::inbox(&self.service).reopen() {
             S::skipped(&skipped, &self.service);
             self.service.world.process.skipped_inputs.inc();
-            tracing::warn!(service = %self.service.spec.id, actor = S::ROLE.as_str(), "input skipped after a failure");
+            tracing::warn!(service = %self.service.id, actor = S::ROLE.as_str(), "input skipped after a failure");
         }
         Ok(myself.cast(Wake)?)
     }
 
     async fn handle(&self, _: ActorRef<Wake>, _: Wake, (): &mut ()) -> Result<(), ActorProcessingErr> {
         let service = &self.service;
-        while let Some(item) = S::inbox(service).begin() {
+        while !service.is_retired()
+            && let Some(item) = S::inbox(service).begin()
+        {
             let started = Instant::now();
-            let effects = S::core(service).step(|core| S::step(core, &item, service));
+            let spec = service.spec();
+            let effects = S::core(service).step(&spec, S::declared, |core| S::step(core, &item, service));
             S::inbox(service).done();
             service.world.process.stage(S::TIMED, started.elapsed());
             S::perform(effects, service);

@@ -8,7 +8,8 @@ use crate::cycle::{
     ForecasterEvent, Inputs, Observed, ObserverCore, RoundArrived,
 };
 use crate::instrument::{self, ActorRole};
-use crate::model::WriteOutcome;
+use crate::model::{ServiceSpec, WriteOutcome};
+use crate::ports::News;
 use crate::ports::journal::Entry;
 
 use super::slot::{Committed, Service, Share};
@@ -33,10 +34,14 @@ impl Stage for ObserverStage {
         &service.observer
     }
 
+    fn declared(core: &mut ObserverCore, spec: &Arc<ServiceSpec>) {
+        core.declared(spec);
+    }
+
     fn step(core: &mut ObserverCore, share: &Share, service: &Service) -> Observed {
-        let target = service.world.cluster.observed(&service.spec.target);
+        let target = service.world.cluster.observed(&service.spec().target);
         if let Some(state) = target.known() {
-            service.world.gate.seen_replicas(&service.spec.id, state.replicas);
+            service.world.gate.seen_replicas(&service.id, state.replicas);
         }
         core.step(&RoundArrived { arrivals: share.arrivals.clone(), target, now: share.now })
     }
@@ -65,6 +70,10 @@ impl Stage for ForecasterStage {
 
     fn core(service: &Service) -> &Committed<ForecasterCore> {
         &service.forecaster
+    }
+
+    fn declared(core: &mut ForecasterCore, spec: &Arc<ServiceSpec>) {
+        core.declared(spec);
     }
 
     fn step(core: &mut ForecasterCore, event: &ForecasterEvent, service: &Service) -> Vec<ForecasterEffect> {
@@ -137,6 +146,10 @@ impl Stage for DeciderStage {
         &service.decider
     }
 
+    fn declared(core: &mut DeciderCore, spec: &Arc<ServiceSpec>) {
+        core.declared(spec);
+    }
+
     fn step(core: &mut DeciderCore, event: &DeciderEvent, service: &Service) -> Option<Decided> {
         match event {
             DeciderEvent::Assessed(assessed) => {
@@ -146,8 +159,12 @@ impl Stage for DeciderStage {
                 let (policy, hold) = (policy.as_deref(), hold.as_deref());
                 Some(core.decide(assessed, Inputs { policy, kill: &kill, hold }))
             }
-            DeciderEvent::WriteEnded { change, outcome, now } => {
-                core.write_ended(change, outcome, *now);
+            DeciderEvent::WriteEnded(end) => {
+                core.write_ended(end);
+                None
+            }
+            DeciderEvent::Measured { change, effect, now } => {
+                core.measured(change, effect, *now);
                 None
             }
         }
@@ -156,9 +173,15 @@ impl Stage for DeciderStage {
     fn perform(decided: Option<Decided>, service: &Arc<Service>) {
         let Some(decided) = decided else { return };
         service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
+        // A decision that ended where it was planned.
+        decided.record.outcome.iter().for_each(|outcome| service.metrics.wrote(outcome));
         service.update_view(|view| view.record = Some(decided.record.clone()));
+        service.tell(News::Decided(decided.record.clone()));
         if decided.keep {
             service.world.journal.submit(Entry::Decision(decided.record.clone()));
+        }
+        if let Some((change, revert)) = decided.reverted.clone() {
+            service.world.journal.submit(Entry::Reverted { change, revert });
         }
         // A change may not be replaced by a later cycle, so a decision that carries one is a fact.
         let carries_change = decided.record.change.is_some();
@@ -187,6 +210,10 @@ impl Stage for ActuatorStage {
         &service.actuator
     }
 
+    fn declared(core: &mut ActuatorCore, spec: &Arc<ServiceSpec>) {
+        core.declared(spec);
+    }
+
     fn step(core: &mut ActuatorCore, event: &ActuatorEvent, _: &Service) -> Vec<ActuatorEffect> {
         core.step(event)
     }
@@ -208,15 +235,20 @@ impl Stage for ActuatorStage {
     fn perform(effects: Vec<ActuatorEffect>, service: &Arc<Service>) {
         for effect in effects {
             match effect {
+                ActuatorEffect::Write(change) if service.is_retired() => service.retired_before(&change),
                 ActuatorEffect::Write(change) => {
                     let owner = service.clone();
                     service.world.gate.submit(change, move |change, outcome, now| {
                         owner.write_ended(change, outcome, now);
                     });
                 }
-                ActuatorEffect::Measured { decision, effect } => {
+                ActuatorEffect::Measured { change, effect, now } => {
                     service.metrics.measured(effect.impact);
-                    service.world.journal.submit(Entry::Measured { decision, effect });
+                    let decision = change.decision.clone();
+                    service.tell(News::Measured { decision: decision.clone(), effect: effect.clone() });
+                    service.world.journal.submit(Entry::Measured { decision, effect: effect.clone() });
+                    let event = DeciderEvent::Measured { change, effect, now };
+                    service.put::<DeciderStage>(service.decisions.put_fact(event));
                 }
             }
         }

@@ -115,8 +115,7 @@ impl SupervisorState {
         for stage in stages.iter() {
             stage.cast(Wake)?;
         }
-        self.service.update_view(|view| view.quarantined = None);
-        self.service.metrics.quarantined(false);
+        self.service.quarantined(None);
         Ok(())
     }
 
@@ -129,7 +128,7 @@ impl SupervisorState {
         }
         self.service.update_view(|view| view.restarts += 1);
         self.service.metrics.restarted(self.role(stage));
-        tracing::error!(service = %self.service.spec.id, error, "stage failed, service is restarted");
+        tracing::error!(service = %self.service.id, error, "stage failed, service is restarted");
         if let Some(stages) = self.service.stages.swap(None) {
             for other in stages.iter().filter(|other| other.get_id() != stage.get_id()) {
                 other.stop(None);
@@ -180,9 +179,8 @@ impl SupervisorState {
         let pause = FIRST_QUARANTINE.saturating_mul(1 << self.quarantines.min(6)).min(LONGEST_QUARANTINE);
         self.quarantines += 1;
         let reason = format!("keeps failing; probed again in {} s", pause.as_secs());
-        tracing::error!(service = %self.service.spec.id, reason, "service quarantined");
-        self.service.metrics.quarantined(true);
-        self.service.update_view(|view| view.quarantined = Some(reason));
+        tracing::error!(service = %self.service.id, reason, "service quarantined");
+        self.service.quarantined(Some(reason));
         pause
     }
 }

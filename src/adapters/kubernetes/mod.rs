@@ -24,9 +24,9 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use kube::Client;
-use parking_lot::Mutex;
-use tokio::task::JoinSet;
+use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::{ChangeSet, Knob, TargetKind, TargetReading, TargetRef};
 use crate::ports::{Cluster, ClusterError, Live};
@@ -36,47 +36,50 @@ pub use client::{Access, ConnectError, Timeouts, connect};
 use view::View;
 use watch::Watcher;
 
+/// Objects of one kind in one namespace: what one watch sees.
+type Place = (TargetKind, String);
+
 /// The targets of one cluster. Dropping it ends its watches.
 pub struct Kubernetes {
     client: Client,
     timeouts: Timeouts,
-    views: BTreeMap<(TargetKind, String), Arc<Mutex<View>>>,
+    watched: RwLock<BTreeMap<Place, Watched>>,
     changes: tokio::sync::watch::Sender<u64>,
-    _watches: JoinSet<()>,
+}
+
+/// A view, and the task that feeds it.
+struct Watched {
+    view: Arc<Mutex<View>>,
+    names: BTreeSet<String>,
+    _feeder: AbortOnDropHandle<()>,
 }
 
 impl Kubernetes {
-    /// Starts to watch `targets`, one watch for each kind and namespace. Needs a running tokio.
-    pub fn start(client: Client, targets: impl IntoIterator<Item = TargetRef>, timeouts: Timeouts) -> Self {
-        let mut wanted: BTreeMap<(TargetKind, String), BTreeSet<String>> = BTreeMap::new();
-        for target in targets {
-            wanted.entry((target.kind, target.namespace)).or_default().insert(target.name);
-        }
-        let changes = tokio::sync::watch::Sender::new(0);
-        let (mut views, mut watches) = (BTreeMap::new(), JoinSet::new());
-        for ((kind, namespace), names) in wanted {
-            let view = Arc::new(Mutex::new(View::new(kind, names, Instant::now())));
-            let feeder = Watcher {
-                client: client.clone(),
-                path: scale::collection_of(kind, &namespace),
-                view: Arc::clone(&view),
-                changes: changes.clone(),
-                timeouts,
-            };
-            watches.spawn(feeder.run());
-            views.insert((kind, namespace), view);
-        }
-        Self { client, timeouts, views, changes, _watches: watches }
+    /// Returns an adapter that sees no target yet; [`Cluster::follow`] names them.
+    pub fn start(client: Client, timeouts: Timeouts) -> Self {
+        Self { client, timeouts, watched: RwLock::default(), changes: tokio::sync::watch::Sender::new(0) }
+    }
+
+    fn watch(&self, (kind, namespace): &Place, names: BTreeSet<String>) -> Watched {
+        let view = Arc::new(Mutex::new(View::new(*kind, Instant::now())));
+        let feeder = Watcher {
+            client: self.client.clone(),
+            path: scale::collection_of(*kind, namespace),
+            view: Arc::clone(&view),
+            changes: self.changes.clone(),
+            timeouts: self.timeouts,
+        };
+        Watched { view, names, _feeder: AbortOnDropHandle::new(tokio::spawn(feeder.run())) }
     }
 
     /// Returns which views are not current and why; empty when all are.
     pub fn waiting_for(&self) -> Vec<String> {
         let now = Instant::now();
-        let why = |((kind, namespace), view): (&(TargetKind, String), &Arc<Mutex<View>>)| {
-            let reason = view.lock().waiting_for(now)?;
+        let why = |((kind, namespace), watched): (&Place, &Watched)| {
+            let reason = watched.view.lock().waiting_for(now)?;
             Some(format!("{}s in {namespace}: {reason}", kind.as_str()))
         };
-        self.views.iter().filter_map(why).collect()
+        self.watched.read().iter().filter_map(why).collect()
     }
 
     /// Returns a counter that moves whenever something came in from a watch.
@@ -87,9 +90,28 @@ impl Kubernetes {
 
 impl Cluster for Kubernetes {
     fn observed(&self, target: &TargetRef) -> TargetReading {
-        match self.views.get(&(target.kind, target.namespace.clone())) {
-            Some(view) => view.lock().reading(&target.name, Instant::now()),
-            None => TargetReading::Unknown { reason: "not watched".to_owned() },
+        let watched = self.watched.read();
+        match watched.get(&(target.kind, target.namespace.clone())) {
+            Some(watched) if watched.names.contains(&target.name) => {
+                watched.view.lock().reading(&target.name, Instant::now())
+            }
+            _ => TargetReading::Unknown { reason: "not watched".to_owned() },
+        }
+    }
+
+    /// One watch for each kind and namespace; those that go on are not disturbed. Needs a running tokio.
+    fn follow(&self, targets: &BTreeSet<TargetRef>) {
+        let mut wanted: BTreeMap<Place, BTreeSet<String>> = BTreeMap::new();
+        for target in targets {
+            wanted.entry((target.kind, target.namespace.clone())).or_default().insert(target.name.clone());
+        }
+        let mut watched = self.watched.write();
+        watched.retain(|place, _| wanted.contains_key(place));
+        for (place, names) in wanted {
+            match watched.get_mut(&place) {
+                Some(known) => known.names = names,
+                None => drop(watched.insert(place.clone(), self.watch(&place, names))),
+            }
         }
     }
 

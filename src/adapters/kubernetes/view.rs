@@ -19,7 +19,6 @@ const SILENCE_LIMIT: Duration = Duration::from_mins(2);
 #[derive(Debug)]
 pub(super) struct View {
     kind: TargetKind,
-    wanted: BTreeSet<String>,
     held: BTreeMap<String, Held>,
     /// Newest version up to which nothing was missed; `None` before the first list.
     version: Option<u64>,
@@ -46,8 +45,8 @@ pub(super) struct OlderList {
 
 impl View {
     /// Returns the view before the first list.
-    pub(super) fn new(kind: TargetKind, wanted: BTreeSet<String>, now: Instant) -> Self {
-        Self { kind, wanted, held: BTreeMap::new(), version: None, synced: false, last_sign: now, trouble: None }
+    pub(super) fn new(kind: TargetKind, now: Instant) -> Self {
+        Self { kind, held: BTreeMap::new(), version: None, synced: false, last_sign: now, trouble: None }
     }
 
     /// Takes in a whole list. What is missing from it does not exist any more.
@@ -113,9 +112,6 @@ impl View {
             let trouble = self.trouble.as_ref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
             return unknown(format!("not synced yet{trouble}"));
         }
-        if !self.wanted.contains(name) {
-            return unknown("not watched".to_owned());
-        }
         match self.held.get(name).and_then(|held| held.state.as_ref()) {
             None => unknown("does not exist".to_owned()),
             Some(Err(odd)) => unknown(odd.to_string()),
@@ -141,10 +137,10 @@ impl View {
         Some(self.trouble.as_ref().map_or(what.clone(), |trouble| format!("{what}: {trouble}")))
     }
 
-    /// Keeps what is newer of one object.
+    /// Keeps what is newer of one object; all of them, so that a target that is named later is known at once.
     fn take(&mut self, object: &Workload, gone: bool) {
         let name = &object.metadata.name;
-        let Some(version) = object.version().filter(|_| self.wanted.contains(name)) else { return };
+        let Some(version) = object.version() else { return };
         if self.held.get(name).is_some_and(|held| held.version >= version) {
             return;
         }
@@ -177,7 +173,7 @@ mod tests {
 
     fn synced(version: u64, objects: &[Workload]) -> (View, Instant) {
         let now = Instant::now();
-        let mut view = View::new(TargetKind::Deployment, ["checkout".to_owned()].into(), now);
+        let mut view = View::new(TargetKind::Deployment, now);
         view.listed(version, objects, now).unwrap();
         (view, now)
     }
@@ -189,7 +185,7 @@ mod tests {
     #[test]
     fn nothing_is_known_before_the_first_list() {
         let now = Instant::now();
-        let mut view = View::new(TargetKind::Deployment, ["checkout".to_owned()].into(), now);
+        let mut view = View::new(TargetKind::Deployment, now);
         view.changed(&object(5, "a", 3), now);
         view.failed("connection refused".to_owned());
         let expected = TargetReading::Unknown { reason: "not synced yet: connection refused".to_owned() };

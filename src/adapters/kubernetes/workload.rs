@@ -1,10 +1,16 @@
 //! What is read of a Deployment, a StatefulSet, or the scale of one. Replicas are read leniently, so that one
 //! odd object does not hide its neighbours, and judged strictly, so that an odd number never becomes a count.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::model::{TargetKind, TargetState};
+use crate::model::{Stuck, TargetKind, TargetState};
+
+/// Characters kept of a message of the server.
+const LONGEST_MESSAGE: usize = 200;
 
 /// The fields that flyball reads.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -27,6 +33,31 @@ pub(super) struct Metadata {
     /// Version of the object.
     pub(super) resource_version: String,
     generation: i64,
+    managed_fields: Vec<ManagedField>,
+}
+
+/// Which fields somebody owns, as far as the replicas are concerned.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ManagedField {
+    manager: String,
+    /// RFC 3339 in UTC, so that texts order as times do.
+    time: Option<String>,
+    fields_v1: OwnedFields,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct OwnedFields {
+    #[serde(rename = "f:spec")]
+    spec: OwnedSpec,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct OwnedSpec {
+    #[serde(rename = "f:replicas")]
+    replicas: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -45,6 +76,16 @@ struct Status {
     ready_replicas: i64,
     current_revision: String,
     update_revision: String,
+    conditions: Vec<Condition>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+struct Condition {
+    r#type: String,
+    status: String,
+    reason: String,
+    message: String,
 }
 
 /// A page of a list.
@@ -88,13 +129,31 @@ impl Workload {
     /// Returns the state of the object itself (not of its scale).
     pub(super) fn state(&self, kind: TargetKind) -> Result<TargetState, OddReplicas> {
         let wanted = self.spec.as_ref().and_then(|spec| spec.replicas.as_ref()).ok_or(OddReplicas::Absent)?;
+        let replicas = count(wanted)?;
         Ok(TargetState {
             uid: self.metadata.uid.clone(),
             resource_version: self.metadata.resource_version.clone(),
-            replicas: count(wanted)?,
+            replicas,
             ready: u32::try_from(self.status.ready_replicas).unwrap_or(0),
             rollout: self.rollout(kind),
+            owner: self.owner(),
+            stuck: self.stuck(replicas),
         })
+    }
+
+    /// Returns the field manager that last set the replicas. Several own them where they applied the same value.
+    fn owner(&self) -> Option<Arc<str>> {
+        let own = self.metadata.managed_fields.iter().filter(|entry| entry.fields_v1.spec.replicas.is_some());
+        own.max_by(|one, other| one.time.cmp(&other.time)).map(|entry| Arc::from(entry.manager.as_str()))
+    }
+
+    /// Returns the pods that cannot be created (a quota, an admission): a Deployment says so in a condition.
+    fn stuck(&self, replicas: u32) -> Option<Stuck> {
+        let failed = |condition: &&Condition| condition.r#type == "ReplicaFailure" && condition.status == "True";
+        let failure = self.status.conditions.iter().find(failed)?;
+        let message: String = failure.message.chars().take(LONGEST_MESSAGE).collect();
+        let created = u32::try_from(self.status.replicas).unwrap_or(0);
+        Some(Stuck { pods: replicas.saturating_sub(created), why: format!("{}: {message}", failure.reason) })
     }
 
     /// Returns the replicas of a scale. Its Go type leaves the number out when it is zero (`omitempty` in
@@ -157,6 +216,38 @@ mod tests {
     fn k13_a_scale_without_a_number_is_zero_and_one_without_spec_is_an_error() {
         assert_eq!(workload(&json!({}), &json!({})).scale(), Ok(0));
         assert_eq!(workload(&Value::Null, &json!({})).scale(), Err(OddReplicas::Absent));
+    }
+
+    #[test]
+    fn x5_pods_that_cannot_be_created_are_told_from_pods_that_start() {
+        let condition = |kind: &str, status: &str| json!({"type": kind, "status": status, "reason": "FailedCreate", "message": "exceeded quota: pods=10"});
+        let check = |conditions: Value, expected: Option<u32>| {
+            let status = json!({"observedGeneration": 2, "replicas": 7, "readyReplicas": 6, "conditions": conditions});
+            let stuck = workload(&json!({"replicas": 9}), &status).state(TargetKind::Deployment).unwrap().stuck;
+            assert_eq!(stuck.as_ref().map(|stuck| stuck.pods), expected);
+            assert!(stuck.is_none_or(|stuck| stuck.why == "FailedCreate: exceeded quota: pods=10"));
+        };
+        check(json!([condition("Available", "True"), condition("ReplicaFailure", "True")]), Some(2));
+        check(json!([condition("ReplicaFailure", "False")]), None);
+        check(json!([condition("Progressing", "True")]), None);
+        check(json!([]), None);
+    }
+
+    #[test]
+    fn the_owner_of_the_replicas_is_who_set_them_last() {
+        let entry = |manager: &str, time: &str, spec: Value| json!({"manager": manager, "operation": "Update", "time": time, "fieldsV1": {"f:spec": spec}});
+        let check = |entries: Value, expected: Option<&str>| {
+            let metadata = json!({"name": "checkout", "uid": "u", "resourceVersion": "7", "managedFields": entries});
+            let object = json!({"metadata": metadata, "spec": {"replicas": 3}});
+            let object: Workload = serde_json::from_value(object).unwrap();
+            assert_eq!(object.state(TargetKind::Deployment).unwrap().owner.as_deref(), expected);
+        };
+        let replicas = json!({"f:replicas": {}, "f:template": {}});
+        let (early, late) = ("2026-03-02T12:00:00Z", "2026-03-02T12:00:01Z");
+        check(json!([entry("kubectl-edit", late, replicas.clone())]), Some("kubectl-edit"));
+        check(json!([entry("argocd", late, replicas.clone()), entry("helm", early, replicas.clone())]), Some("argocd"));
+        check(json!([entry("helm", late, json!({"f:template": {}}))]), None);
+        check(json!([]), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::model::{ChangeId, DecisionId, DecisionRecord, Intent, ServiceId, Timestamp};
 use crate::ports::journal::{Entry, Journal, JournalError};
 
-use super::rules::{self, Refused, Tables};
+use super::rules::{self, Fate, Refused, Tables};
 
 /// A journal that ends with the process.
 #[derive(Debug, Default)]
@@ -48,13 +48,19 @@ impl MemoryJournal {
 impl Tables for State {
     type Error = Infallible;
 
-    fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, Infallible> {
-        Ok(self.decisions.get(id).map(|record| DecisionRecord::clone(record)))
+    fn fate(&self, id: &DecisionId) -> Result<Option<Fate>, Infallible> {
+        Ok(self.decisions.get(id).map(|record| Fate::of(record)))
     }
 
     fn put_decision(&mut self, record: &DecisionRecord) -> Result<(), Infallible> {
-        if self.decisions.insert(record.id.clone(), Arc::new(record.clone())).is_none() {
-            self.order.push(record.id.clone());
+        self.order.push(record.id.clone());
+        self.decisions.insert(record.id.clone(), Arc::new(record.clone()));
+        Ok(())
+    }
+
+    fn put_fate(&mut self, id: &DecisionId, fate: &Fate) -> Result<(), Infallible> {
+        if let Some(record) = self.decisions.get_mut(id) {
+            fate.clone().complete(Arc::make_mut(record));
         }
         Ok(())
     }
@@ -65,9 +71,12 @@ impl Tables for State {
 
     fn put_intent(&mut self, intent: &Intent) -> Result<(), Infallible> {
         let id = &intent.change.id;
-        let list = if intent.ended.is_some() { &mut self.ended } else { &mut self.prepared };
-        list.push(id.clone());
-        self.intents.insert(id.clone(), intent.clone());
+        let before = self.intents.insert(id.clone(), intent.clone());
+        // One that had ended keeps its place.
+        if before.is_none_or(|before| before.ended.is_none()) {
+            let list = if intent.ended.is_some() { &mut self.ended } else { &mut self.prepared };
+            list.push(id.clone());
+        }
         Ok(())
     }
 }

@@ -6,8 +6,10 @@
 //! | `rules` | what every journal refuses (INV-10, INV-11), whatever it is stored in |
 //! | `memory` | [`MemoryJournal`]: the rules over plain maps, for the simulator and tests |
 //! | `tables` | the layout of the file, reads, and the rules over one transaction |
+//! | `packed` | records as they lie in the file |
 //! | `retention` | removes the oldest of what has ended, in small steps |
-//! | `writer` | queue, group commit, the first failure |
+//! | `queue` | what waits to be written, and in which order it goes |
+//! | `writer` | group commit, the first failure |
 //! | `journal` | [`RedbJournal`]: opening, and the port |
 //! | `overlay` | [`JournalReader`]: reads a file without changing a byte of it |
 //!
@@ -17,6 +19,8 @@
 mod journal;
 mod memory;
 mod overlay;
+mod packed;
+mod queue;
 mod retention;
 mod rules;
 pub mod settings;

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use redb::{Database, ReadableTable, ReadableTableMetadata};
 
-use super::settings::{FLOOR, StoreSettings};
+use super::settings::{LEAST_RECORDS, StoreSettings};
 use super::tables::{self, Fault, RedbTables};
+
+/// Newest records, and newest ended intents, that are never removed for their age.
+pub(super) const FLOOR: u64 = LEAST_RECORDS as u64;
 
 /// Removals of one step.
 const STEP: usize = 256;
@@ -37,14 +40,14 @@ pub(super) fn step(db: &Database, settings: &StoreSettings) -> Result<bool, Faul
 }
 
 fn prune_decisions(tables: &mut RedbTables<'_>, settings: &StoreSettings) -> Result<usize, Fault> {
-    let Some(newest) = tables.order.last()?.map(|(_, row)| row.value().3) else { return Ok(0) };
+    let Some(newest) = tables.decisions.last()?.map(|(_, row)| row.value().3) else { return Ok(0) };
     let held = tables.decisions_of_open_intents()?;
-    let mut left = tables.order.len()?;
+    let mut left = tables.decisions.len()?;
     let mut victims = Vec::new();
-    for row in tables.order.iter()? {
+    for row in tables.decisions.iter()? {
         let (place, row) = row?;
-        let (service, run, seq, at) = row.value();
-        let too_many = left > settings.max_records();
+        let (service, run, seq, at, _) = row.value();
+        let too_many = left > u64::from(settings.max_records());
         let too_old = left > FLOOR && older(newest, at, settings.max_age());
         if victims.len() == STEP || !(too_many || too_old) {
             break;
@@ -55,8 +58,9 @@ fn prune_decisions(tables: &mut RedbTables<'_>, settings: &StoreSettings) -> Res
         }
     }
     for (place, service, run, seq) in &victims {
-        tables.order.remove(place)?;
-        tables.decisions.remove((service.as_str(), *run, *seq))?;
+        tables.decisions.remove(place)?;
+        tables.fates.remove(place)?;
+        tables.places.remove((service.as_str(), *run, *seq))?;
     }
     Ok(victims.len())
 }

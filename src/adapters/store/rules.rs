@@ -3,24 +3,55 @@
 
 use std::time::Duration;
 
-use crate::model::{ChangeId, DecisionId, DecisionRecord, Effect, Intent, Timestamp, WriteOutcome, time};
+use serde::{Deserialize, Serialize};
+
+use crate::model::{ChangeId, DecisionId, DecisionRecord, Effect, Intent, Revert, Timestamp, WriteOutcome, time};
 use crate::ports::journal::Entry;
+
+/// The part of a decision record that comes after the decision, and the write that it waits for. All that the
+/// rules need to know of a record: the rest is written once and not read again to be completed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Fate {
+    /// The write that was planned.
+    change: Option<ChangeId>,
+    /// How it ended.
+    outcome: Option<WriteOutcome>,
+    /// What it did.
+    effect: Option<Effect>,
+}
+
+impl Fate {
+    /// Returns what a record says of it.
+    pub(super) fn of(record: &DecisionRecord) -> Self {
+        let change = record.change.as_ref().map(|change| change.id.clone());
+        Self { change, outcome: record.outcome.clone(), effect: record.effect.clone() }
+    }
+
+    /// Completes a record by it.
+    pub(super) fn complete(self, record: &mut DecisionRecord) {
+        record.outcome = self.outcome;
+        record.effect = self.effect;
+    }
+}
 
 /// What the rules read and change.
 pub(super) trait Tables {
     /// How storage fails.
     type Error;
 
-    /// Returns a decision record.
-    fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, Self::Error>;
+    /// Returns what became of a decision; `None` when it is not recorded.
+    fn fate(&self, id: &DecisionId) -> Result<Option<Fate>, Self::Error>;
 
-    /// Stores a new or a completed decision record.
+    /// Stores a new decision record.
     fn put_decision(&mut self, record: &DecisionRecord) -> Result<(), Self::Error>;
+
+    /// Stores what became of a recorded decision.
+    fn put_fate(&mut self, id: &DecisionId, fate: &Fate) -> Result<(), Self::Error>;
 
     /// Returns an intent.
     fn intent(&self, id: &ChangeId) -> Result<Option<Intent>, Self::Error>;
 
-    /// Stores a new or an ended intent.
+    /// Stores a new intent, one that ends, or one that had ended and was reverted.
     fn put_intent(&mut self, intent: &Intent) -> Result<(), Self::Error>;
 }
 
@@ -54,13 +85,14 @@ pub(super) fn apply<T: Tables>(tables: &mut T, entry: &Entry) -> Applied<T> {
         Entry::Decision(record) => decided(tables, record),
         Entry::Prepared(intent) => prepared(tables, intent),
         Entry::Ended { change, at, outcome } => ended(tables, change, *at, outcome),
+        Entry::Reverted { change, revert } => reverted(tables, change, revert),
         Entry::Outcome { decision, outcome } => concluded(tables, decision, outcome),
         Entry::Measured { decision, effect } => measured(tables, decision, effect),
     }
 }
 
 fn decided<T: Tables>(tables: &mut T, record: &DecisionRecord) -> Applied<T> {
-    if tables.decision(&record.id)?.is_some() {
+    if tables.fate(&record.id)?.is_some() {
         return contradiction(format!("decision {} is recorded already", record.id));
     }
     Ok(tables.put_decision(record)?)
@@ -74,12 +106,10 @@ fn prepared<T: Tables>(tables: &mut T, intent: &Intent) -> Applied<T> {
     if tables.intent(id)?.is_some() {
         return contradiction(format!("intent {id} is prepared already"));
     }
-    let Some(record) = tables.decision(decision)? else {
+    let Some(fate) = tables.fate(decision)? else {
         return contradiction(format!("intent {id} follows from decision {decision}, which is not recorded"));
     };
-    if let Some(outcome) = &record.outcome
-        && owns(&record, id)
-    {
+    if let Some(outcome) = &fate.outcome {
         return contradiction(format!("decision {decision} of intent {id} has ended already: {outcome}"));
     }
     Ok(tables.put_intent(intent)?)
@@ -94,46 +124,50 @@ fn ended<T: Tables>(tables: &mut T, id: &ChangeId, at: Timestamp, outcome: &Writ
     }
     intent.ended = Some((at, outcome.clone()));
     tables.put_intent(&intent)?;
-    if let Some(mut record) = tables.decision(&intent.change.decision)?
-        && owns(&record, id)
-    {
-        record.outcome = Some(outcome.clone());
-        tables.put_decision(&record)?;
+    let decision = &intent.change.decision;
+    if let Some(fate) = tables.fate(decision)? {
+        tables.put_fate(decision, &Fate { outcome: Some(outcome.clone()), ..fate })?;
     }
     Ok(())
 }
 
-/// Tells whether the end of intent `id` is the outcome of this decision: an undo has an intent of its own
-/// under the decision that it takes back.
-fn owns(record: &DecisionRecord, id: &ChangeId) -> bool {
-    record.change.as_ref().is_none_or(|planned| &planned.id == id)
+fn reverted<T: Tables>(tables: &mut T, id: &ChangeId, revert: &Revert) -> Applied<T> {
+    let Some(mut intent) = tables.intent(id)? else {
+        return contradiction(format!("intent {id} was reverted but was never prepared"));
+    };
+    if !matches!(intent.ended, Some((_, WriteOutcome::Applied))) {
+        return contradiction(format!("intent {id} was reverted but was not applied"));
+    }
+    if intent.reverted.is_some() {
+        return contradiction(format!("intent {id} was reverted already"));
+    }
+    intent.reverted = Some(revert.clone());
+    Ok(tables.put_intent(&intent)?)
 }
 
 fn concluded<T: Tables>(tables: &mut T, decision: &DecisionId, outcome: &WriteOutcome) -> Applied<T> {
-    let Some(mut record) = tables.decision(decision)? else {
+    let Some(fate) = tables.fate(decision)? else {
         return contradiction(format!("decision {decision} ends ({outcome}) but is not recorded"));
     };
-    if let Some(before) = &record.outcome {
+    if let Some(before) = &fate.outcome {
         return contradiction(format!("decision {decision} ends ({outcome}) but has ended already: {before}"));
     }
-    if let Some(change) = &record.change
-        && tables.intent(&change.id)?.is_some()
+    if let Some(change) = &fate.change
+        && tables.intent(change)?.is_some()
     {
-        return contradiction(format!("decision {decision} has intent {}; it ends when that does", change.id));
+        return contradiction(format!("decision {decision} has intent {change}; it ends when that does"));
     }
-    record.outcome = Some(outcome.clone());
-    Ok(tables.put_decision(&record)?)
+    Ok(tables.put_fate(decision, &Fate { outcome: Some(outcome.clone()), ..fate })?)
 }
 
 fn measured<T: Tables>(tables: &mut T, decision: &DecisionId, effect: &Effect) -> Applied<T> {
-    let Some(mut record) = tables.decision(decision)? else {
+    let Some(fate) = tables.fate(decision)? else {
         return contradiction(format!("decision {decision} was measured but is not recorded"));
     };
-    if record.effect.is_some() {
+    if fate.effect.is_some() {
         return contradiction(format!("decision {decision} was measured already"));
     }
-    record.effect = Some(effect.clone());
-    Ok(tables.put_decision(&record)?)
+    Ok(tables.put_fate(decision, &Fate { effect: Some(effect.clone()), ..fate })?)
 }
 
 /// Tells whether `intent` ended as applied within `span` before `now`. An end that lies in the future

@@ -1,5 +1,5 @@
-//! The layout of the file, what is read from it, and the rules over one write transaction. Records are
-//! JSON: a person with any tool can read them, and `serde` keeps old ones readable.
+//! The layout of the file, what is read from it, and the rules over one write transaction. Decision records are
+//! packed, all else is JSON; `serde` keeps old ones readable.
 
 use std::any::Any;
 use std::collections::BTreeSet;
@@ -13,20 +13,24 @@ use serde::de::DeserializeOwned;
 use crate::model::{ChangeId, DecisionId, DecisionRecord, Intent, ServiceId, Timestamp, WriteOutcome};
 use crate::ports::JournalError;
 
-use super::rules::{self, Tables};
+use super::packed;
+use super::rules::{self, Fate, Tables};
 
 /// The layout that this version writes and reads.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 
 /// A decision: service, run, sequence number.
 pub(super) type DecisionKey = (&'static str, u32, u32);
 
 /// Format, number of the run, next place in the orders below.
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-/// Decision records.
-pub(super) const DECISIONS: TableDefinition<DecisionKey, &[u8]> = TableDefinition::new("decisions");
-/// Decisions in the order in which they came, which a jump of the clock does not change: key, milliseconds.
-pub(super) const ORDER: TableDefinition<u64, (&str, u32, u32, i64)> = TableDefinition::new("decisions_in_order");
+/// Decision records in the order in which they came, which a jump of the clock does not change: key,
+/// milliseconds, the record as it was made. New ones are always put at the end, so a commit touches few pages.
+pub(super) const DECISIONS: TableDefinition<u64, (&str, u32, u32, i64, &[u8])> = TableDefinition::new("decisions");
+/// Where in that order each decision stands.
+pub(super) const PLACES: TableDefinition<DecisionKey, u64> = TableDefinition::new("places");
+/// What became of those decisions that plan or did something, by their place.
+pub(super) const FATES: TableDefinition<u64, &[u8]> = TableDefinition::new("fates");
 /// Intents.
 pub(super) const INTENTS: TableDefinition<&str, &[u8]> = TableDefinition::new("intents");
 /// Intents without an end, and their place in the order.
@@ -144,8 +148,9 @@ fn milliseconds(at: Timestamp) -> i64 {
 /// The tables of one write transaction.
 pub(super) struct RedbTables<'txn> {
     meta: Table<'txn, &'static str, u64>,
-    pub(super) decisions: Table<'txn, DecisionKey, &'static [u8]>,
-    pub(super) order: Table<'txn, u64, (&'static str, u32, u32, i64)>,
+    pub(super) decisions: Table<'txn, u64, (&'static str, u32, u32, i64, &'static [u8])>,
+    pub(super) places: Table<'txn, DecisionKey, u64>,
+    pub(super) fates: Table<'txn, u64, &'static [u8]>,
     pub(super) intents: Table<'txn, &'static str, &'static [u8]>,
     pub(super) open: Table<'txn, &'static str, u64>,
     pub(super) ended: Table<'txn, u64, (&'static str, i64, bool)>,
@@ -160,7 +165,8 @@ impl<'txn> RedbTables<'txn> {
         Ok(Self {
             meta,
             decisions: txn.open_table(DECISIONS)?,
-            order: txn.open_table(ORDER)?,
+            places: txn.open_table(PLACES)?,
+            fates: txn.open_table(FATES)?,
             intents: txn.open_table(INTENTS)?,
             open: txn.open_table(OPEN)?,
             ended: txn.open_table(ENDED)?,
@@ -195,18 +201,26 @@ impl<'txn> RedbTables<'txn> {
 impl Tables for RedbTables<'_> {
     type Error = Fault;
 
-    fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, Fault> {
-        let found = self.decisions.get(key(id))?;
-        found.map(|bytes| decode(id, bytes.value())).transpose()
+    fn fate(&self, id: &DecisionId) -> Result<Option<Fate>, Fault> {
+        let Some(place) = self.places.get(key(id))? else { return Ok(None) };
+        let found = self.fates.get(place.value())?;
+        found.map_or(Ok(Some(Fate::default())), |bytes| decode(id, bytes.value()).map(Some))
     }
 
     fn put_decision(&mut self, record: &DecisionRecord) -> Result<(), Fault> {
-        let bytes = encode(&record.id, record)?;
+        let unreadable = |reason| Fault::Record { what: record.id.to_string(), reason };
+        let bytes = packed::pack(record).map_err(unreadable)?;
         let (service, run, seq) = key(&record.id);
-        let new = self.decisions.insert((service, run, seq), bytes.as_slice())?.is_none();
-        if new {
-            let place = self.place();
-            self.order.insert(place, (service, run, seq, milliseconds(record.at)))?;
+        let place = self.place();
+        self.decisions.insert(place, (service, run, seq, milliseconds(record.at), bytes.as_slice()))?;
+        self.places.insert((service, run, seq), place)?;
+        let fate = Fate::of(record);
+        if fate == Fate::default() { Ok(()) } else { self.put_fate(&record.id, &fate) }
+    }
+
+    fn put_fate(&mut self, id: &DecisionId, fate: &Fate) -> Result<(), Fault> {
+        if let Some(place) = self.places.get(key(id))?.map(|place| place.value()) {
+            self.fates.insert(place, encode(id, fate)?.as_slice())?;
         }
         Ok(())
     }
@@ -218,15 +232,18 @@ impl Tables for RedbTables<'_> {
 
     fn put_intent(&mut self, intent: &Intent) -> Result<(), Fault> {
         let id = intent.change.id.as_str();
-        let place = self.place();
         self.intents.insert(id, encode(&id, intent)?.as_slice())?;
         match &intent.ended {
             None => {
+                let place = self.place();
                 self.open.insert(id, place)?;
             }
             Some((at, outcome)) => {
-                self.open.remove(id)?;
-                self.ended.insert(place, (id, milliseconds(*at), *outcome == WriteOutcome::Applied))?;
+                // One that had ended keeps its place.
+                if self.open.remove(id)?.is_some() {
+                    let place = self.place();
+                    self.ended.insert(place, (id, milliseconds(*at), *outcome == WriteOutcome::Applied))?;
+                }
             }
         }
         Ok(())
@@ -272,34 +289,61 @@ pub(super) fn recent(
     service: Option<&ServiceId>,
     limit: usize,
 ) -> Result<Vec<DecisionRecord>, Fault> {
-    let decisions = txn.open_table(DECISIONS)?;
+    let (decisions, fates) = (txn.open_table(DECISIONS)?, txn.open_table(FATES)?);
     let mut found = Vec::new();
     if let Some(service) = service {
         let name = service.as_str();
-        for row in decisions.range((name, 0, 0)..=(name, u32::MAX, u32::MAX))?.rev().take(limit) {
-            let (key, bytes) = row?;
-            found.extend(readable(key.value(), bytes.value()));
+        let places = txn.open_table(PLACES)?;
+        for row in places.range((name, 0, 0)..=(name, u32::MAX, u32::MAX))?.rev().take(limit) {
+            let place = row?.1.value();
+            if let Some(row) = decisions.get(place)? {
+                found.extend(readable(&fates, place, row.value())?);
+            }
         }
     } else {
-        for row in txn.open_table(ORDER)?.iter()?.rev().take(limit) {
-            let (_, value) = row?;
-            let (service, run, seq, _) = value.value();
-            if let Some(bytes) = decisions.get((service, run, seq))? {
-                found.extend(readable((service, run, seq), bytes.value()));
-            }
+        for row in decisions.iter()?.rev().take(limit) {
+            let (place, row) = row?;
+            found.extend(readable(&fates, place.value(), row.value())?);
         }
     }
     Ok(found)
 }
 
-fn readable((service, run, seq): (&str, u32, u32), bytes: &[u8]) -> Option<DecisionRecord> {
-    decode(&service, bytes)
-        .inspect_err(|error| tracing::error!(service, run, seq, %error, "decision record cannot be read"))
-        .ok()
+type Row<'a> = (&'a str, u32, u32, i64, &'a [u8]);
+
+fn readable(
+    fates: &impl ReadableTable<u64, &'static [u8]>,
+    place: u64,
+    row: Row<'_>,
+) -> Result<Option<DecisionRecord>, Fault> {
+    let (service, run, seq, ..) = row;
+    match complete(fates, place, row) {
+        Err(error @ Fault::Record { .. }) => {
+            tracing::error!(service, run, seq, %error, "decision record cannot be read");
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
 }
 
 /// Returns one record.
 pub(super) fn decision(txn: &ReadTransaction, id: &DecisionId) -> Result<Option<DecisionRecord>, Fault> {
-    let found = txn.open_table(DECISIONS)?.get(key(id))?;
-    found.map(|bytes| decode(id, bytes.value())).transpose()
+    let Some(place) = txn.open_table(PLACES)?.get(key(id))?.map(|place| place.value()) else { return Ok(None) };
+    let found = txn.open_table(DECISIONS)?.get(place)?;
+    found.map(|row| complete(&txn.open_table(FATES)?, place, row.value())).transpose()
+}
+
+/// Returns the record of a row with what became of it.
+fn complete(
+    fates: &impl ReadableTable<u64, &'static [u8]>,
+    place: u64,
+    (service, run, seq, _, bytes): Row<'_>,
+) -> Result<DecisionRecord, Fault> {
+    let what = format!("decision {service}@{run}-{seq}");
+    let unpacked = packed::unpack(bytes);
+    let mut record: DecisionRecord = unpacked.map_err(|reason| Fault::Record { what: what.clone(), reason })?;
+    if let Some(bytes) = fates.get(place)? {
+        decode::<Fate>(&what, bytes.value())?.complete(&mut record);
+    }
+    Ok(record)
 }

@@ -16,7 +16,8 @@ use redb::backends::FileBackend;
 use redb::{Database, StorageBackend, TableDefinition};
 
 use super::journal::RedbJournal;
-use super::settings::{FLOOR, StoreSettings, StoreSettingsError};
+use super::retention::FLOOR;
+use super::settings::{LEAST_RECORDS, StoreSettings};
 use super::{JournalReader, retention, tables};
 use crate::instrument::JournalMetrics;
 use crate::model::record::DecisionRecord;
@@ -31,11 +32,20 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn id(seq: u32) -> DecisionId {
-    DecisionId { service: "shop/checkout".parse().unwrap(), cycle: CycleId { run: 1, seq } }
+    id_of("shop/checkout", seq)
+}
+
+fn id_of(service: &str, seq: u32) -> DecisionId {
+    DecisionId { service: service.parse().unwrap(), cycle: CycleId { run: 1, seq } }
 }
 
 fn decision(seq: u32) -> Entry {
-    let id = id(seq);
+    decision_of("shop/checkout", seq)
+}
+
+/// A decision of a service.
+pub(super) fn decision_of(service: &str, seq: u32) -> Entry {
+    let id = id_of(service, seq);
     let record = DecisionRecord {
         trace: TraceId::derive(&id.service, id.cycle, at(0)),
         id,
@@ -54,7 +64,12 @@ fn decision(seq: u32) -> Entry {
 }
 
 fn intent(seq: u32) -> Intent {
-    let decision = id(seq);
+    intent_of("shop/checkout", seq)
+}
+
+/// An intent that follows from that decision.
+pub(super) fn intent_of(service: &str, seq: u32) -> Intent {
+    let decision = id_of(service, seq);
     let change = ChangeSet {
         id: ChangeId::derive("uid", Knob::Replicas, &decision, 4, 7),
         trace: TraceId::derive(&decision.service, decision.cycle, at(0)),
@@ -70,11 +85,13 @@ fn intent(seq: u32) -> Intent {
         backed_by_arrivals: true,
         decided: Now { wall: at(i64::from(seq)), mono: Duration::ZERO },
         valid_for: Duration::from_secs(30),
+        fresh_for: Duration::from_secs(30),
     };
-    Intent { change, prepared: at(i64::from(seq)), ended: None }
+    Intent { change, prepared: at(i64::from(seq)), ended: None, reverted: None }
 }
 
-fn ended(seq: u32) -> Entry {
+/// The end of the intent of `shop/checkout`.
+pub(super) fn ended(seq: u32) -> Entry {
     Entry::Ended { change: intent(seq).change.id, at: at(i64::from(seq)), outcome: WriteOutcome::Applied }
 }
 
@@ -272,10 +289,10 @@ fn a_file_of_another_version_or_of_something_else_is_refused() {
     drop(open(&path).unwrap());
     let db = Database::open(&path).unwrap();
     let txn = db.begin_write().unwrap();
-    txn.open_table(TableDefinition::<&str, u64>::new("meta")).unwrap().insert("format", 2).unwrap();
+    txn.open_table(TableDefinition::<&str, u64>::new("meta")).unwrap().insert("format", 1).unwrap();
     txn.commit().unwrap();
     drop(db);
-    let expected = JournalError::WrongVersion { path: path.display().to_string(), found: 2, expected: 1 };
+    let expected = JournalError::WrongVersion { path: path.display().to_string(), found: 1, expected: 2 };
     assert_eq!(open(&path).err(), Some(expected.clone()));
     assert_eq!(JournalReader::open(&path).err(), Some(expected));
 
@@ -363,7 +380,7 @@ fn a_disk_that_does_not_keep_up_shows_until_it_has() {
     let (gate, metrics) = (Arc::default(), JournalMetrics::default());
     let (journal, guard) = stalled(&path, &gate, &metrics);
     let nothing = Entry::Outcome { decision: id(9999), outcome: WriteOutcome::Expired };
-    for _ in 0..super::writer::QUEUE + 3 {
+    for _ in 0..super::queue::CAPACITY + 3 {
         journal.submit(nothing.clone());
     }
     assert!(matches!(journal.health(), Err(JournalError::Unwritable { reason, .. }) if reason.contains("too slow")));
@@ -373,13 +390,13 @@ fn a_disk_that_does_not_keep_up_shows_until_it_has() {
         std::thread::yield_now();
     }
     append(&journal, decision(2)).unwrap();
-    assert_eq!(metrics.lost.get(), super::writer::QUEUE as u64 + 3);
+    assert_eq!(metrics.lost.get(), super::queue::CAPACITY as u64 + 3);
 }
 
 #[test]
 fn the_oldest_go_first_and_open_intents_stay() {
     let (_dir, path) = place();
-    let settings = StoreSettings::new(FLOOR, Duration::from_hours(1)).unwrap();
+    let settings = StoreSettings::new(LEAST_RECORDS, Duration::from_hours(1)).unwrap();
     let journal = RedbJournal::open(&path, settings, JournalMetrics::default()).unwrap();
     let count = FLOOR as u32 * 2;
     for seq in 1..=count {
@@ -428,8 +445,8 @@ fn ended_intents_go_after_a_day_but_a_jump_of_the_clock_empties_nothing() {
 #[test]
 fn settings_that_lose_what_budgets_need_are_refused() {
     let day = Duration::from_hours(24);
-    assert_eq!(StoreSettings::new(10, day), Err(StoreSettingsError::TooFew { found: 10 }));
-    assert!(matches!(StoreSettings::new(5000, day / 100), Err(StoreSettingsError::TooShort { .. })));
-    assert!(StoreSettings::new(5000, day).is_ok());
-    assert_eq!(tables::FORMAT, 1);
+    for (records, age, enough) in [(10, day, false), (5000, day / 100, false), (5000, day, true)] {
+        assert_eq!(StoreSettings::new(records, age).is_some(), enough, "{records} records, {age:?}");
+    }
+    assert_eq!(tables::FORMAT, 2);
 }

@@ -1,7 +1,6 @@
-//! The one writer: a bounded queue, and a thread that takes what is queued, commits it as one, and answers
-//! all who wait. After the first failure nothing is written any more; reads go on.
+//! The one writer: a thread that takes what is queued, commits it as one, and answers all who wait. After the
+//! first failure nothing is written any more; reads go on.
 
-use std::collections::VecDeque;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,35 +13,18 @@ use crate::instrument::JournalMetrics;
 use crate::ports::JournalError;
 use crate::ports::journal::Entry;
 
+use super::queue::{CAPACITY, Item, Queue};
 use super::rules::{self, Refused};
 use super::settings::StoreSettings;
 use super::tables::{self, Fault, RedbTables};
 use super::{overlay, retention};
 
-/// Entries that may wait. A fleet of 10,000 decides at once after a start; three times that is a disk that
-/// does not keep up.
-pub(super) const QUEUE: usize = 32_768;
-/// Entries of one commit.
-const GROUP: usize = 1024;
 /// How long entries that nobody waits for may gather before they are committed.
 const GATHER: Duration = Duration::from_millis(5);
 /// Entries committed between two steps of retention.
 const PRUNE_EVERY: usize = 128;
-
-type Answer = oneshot::Sender<Result<(), JournalError>>;
-
-struct Item {
-    entry: Entry,
-    answer: Option<Answer>,
-}
-
-#[derive(Default)]
-struct Queue {
-    items: VecDeque<Item>,
-    /// Items that somebody waits for.
-    awaited: usize,
-    closed: bool,
-}
+/// Entries committed after which a step of retention is made even though more wait.
+const PRUNE_AT_LAST: usize = 1024;
 
 /// What the writer thread, the readers and the callers share.
 pub(super) struct Shared {
@@ -104,14 +86,13 @@ impl Shared {
         if queue.closed {
             return Err(JournalError::Closed);
         }
-        if queue.items.len() >= QUEUE {
+        if queue.len() >= CAPACITY {
             if !self.behind.swap(true, Ordering::AcqRel) {
-                tracing::error!(path = %self.path, waiting = QUEUE, "journal does not keep up");
+                tracing::error!(path = %self.path, waiting = CAPACITY, "journal does not keep up");
             }
             return Err(self.overloaded());
         }
-        queue.awaited += usize::from(item.answer.is_some());
-        queue.items.push_back(item);
+        queue.push(item);
         drop(queue);
         self.arrived.notify_one();
         Ok(())
@@ -135,36 +116,33 @@ impl Shared {
         while let Some(group) = self.next_group() {
             since_pruned = since_pruned.saturating_add(group.len());
             self.settle(group);
-            let idle = self.queue.lock().items.is_empty();
+            let idle = self.queue.lock().is_empty();
             if idle {
                 self.behind.store(false, Ordering::Release);
             }
-            if self.failed.get().is_none() && since_pruned >= PRUNE_EVERY && (idle || since_pruned >= GROUP) {
+            if self.failed.get().is_none() && since_pruned >= PRUNE_EVERY && (idle || since_pruned >= PRUNE_AT_LAST) {
                 since_pruned = if self.prune() { PRUNE_EVERY } else { 0 };
             }
         }
     }
 
-    /// Waits for entries and returns them in order; `None` when the journal is closed. Waits for more only
-    /// while nobody waits for any of them.
+    /// Waits for entries and returns those of the next commit; `None` when the journal is closed. Waits for
+    /// more only while nobody waits for any of them.
     fn next_group(&self) -> Option<Vec<Item>> {
         let mut queue = self.queue.lock();
-        while queue.items.is_empty() {
+        while queue.is_empty() {
             if queue.closed {
                 return None;
             }
             self.arrived.wait(&mut queue);
         }
         let until = Instant::now() + GATHER;
-        while queue.awaited == 0 && !queue.closed && queue.items.len() < GROUP {
+        while !queue.is_due() {
             if self.arrived.wait_until(&mut queue, until).timed_out() {
                 break;
             }
         }
-        let count = queue.items.len().min(GROUP);
-        let group: Vec<Item> = queue.items.drain(..count).collect();
-        queue.awaited -= group.iter().filter(|item| item.answer.is_some()).count();
-        Some(group)
+        Some(queue.take())
     }
 
     /// Commits a group and answers all who wait for it.
@@ -232,7 +210,7 @@ impl Shared {
     }
 
     fn overloaded(&self) -> JournalError {
-        self.unwritable(format!("the disk is too slow: {QUEUE} entries wait, further ones were lost"))
+        self.unwritable(format!("the disk is too slow: {CAPACITY} entries wait, further ones were lost"))
     }
 
     fn unwritable(&self, reason: String) -> JournalError {

@@ -63,6 +63,7 @@ fn spec() -> ServiceSpec {
         budgets: Budgets::default(),
         capacity: None,
         allow_lowering: true,
+        guards: crate::model::GuardParams::default(),
     }
 }
 
@@ -70,8 +71,15 @@ impl Case {
     /// Everything known and calm: every signal 0, forecast 0, five replicas.
     fn new() -> Self {
         let spec = spec();
-        let target =
-            TargetState { uid: "u".into(), resource_version: "1".into(), replicas: 5, ready: 5, rollout: false };
+        let target = TargetState {
+            uid: "u".into(),
+            resource_version: "1".into(),
+            replicas: 5,
+            ready: 5,
+            rollout: false,
+            owner: None,
+            stuck: None,
+        };
         let mut case = Self {
             features: Features { signals: Vec::new(), target: TargetReading::Known { target } },
             outlook: Outlook { signals: vec![None; spec.signals.len()], capacity: None },

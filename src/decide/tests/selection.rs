@@ -20,6 +20,7 @@ fn check(rules: &[(&str, i64, &str, &str)], expected: &str) {
         match choose(rules) {
             Choice::Act { rule, .. } => assert_eq!(&*rule, expected, "{rules:?}"),
             Choice::Nothing { reason } => assert!(reason.starts_with(expected), "{rules:?}: {reason}"),
+            undo @ Choice::Undo { .. } => panic!("{rules:?}: {undo:?}"),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::model::{
 };
 
 use super::clause;
-use super::sentence::{cut, nearest, stops, trouble};
+use super::sentence::{cut, nearest, stops, trouble, undo};
 
 /// Probability of the quantile that capacity is bought for.
 const UPPER: f64 = 0.95;
@@ -26,6 +26,7 @@ pub fn headline(record: &DecisionRecord) -> Headline {
     match (&record.proposal.choice, &record.change) {
         (_, Some(change)) => written(record, change),
         (Choice::Act { rule, action, .. }, None) => unwritten(record, rule, action),
+        (Choice::Undo { action, .. }, None) => unwritten(record, "undo", action),
         (Choice::Nothing { reason }, None) => Headline { what: "no action".to_owned(), why: idle(record, reason) },
     }
 }
@@ -65,6 +66,9 @@ fn unwritten(record: &DecisionRecord, rule: &str, action: &Action) -> Headline {
 
 /// Returns why a rule asked for what it did: for one sized by the arrival rate the rates, else its first numbers.
 fn because(record: &DecisionRecord, rule: &str) -> String {
+    if let Some(undo) = undo(record) {
+        return undo;
+    }
     let trace = record.proposal.rules.iter().find(|trace| &*trace.rule == rule);
     let sized = trace.is_some_and(|trace| trace.backed_by_arrivals);
     if sized && let Some(rates) = rates(record) {

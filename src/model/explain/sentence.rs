@@ -13,6 +13,7 @@ pub fn sentence(record: &DecisionRecord) -> String {
     match (&record.proposal.choice, &record.change) {
         (_, Some(change)) => written(record, change),
         (Choice::Act { rule, action, .. }, None) => unwritten(record, rule, action),
+        (Choice::Undo { action, .. }, None) => unwritten(record, "undo", action),
         (Choice::Nothing { reason }, None) => idle(record, reason),
     }
 }
@@ -96,6 +97,9 @@ fn last_clamp(record: &DecisionRecord) -> Option<(GuardName, u32, u32)> {
 
 /// Returns the rule with the first of its conditions that compares numbers.
 fn why(record: &DecisionRecord, rule: &str) -> String {
+    if let Some(undo) = undo(record) {
+        return undo;
+    }
     let Some(trace) = record.proposal.rules.iter().find(|trace| &*trace.rule == rule) else {
         return format!("rule {rule}");
     };
@@ -103,6 +107,14 @@ fn why(record: &DecisionRecord, rule: &str) -> String {
     match trace.conditions.iter().find(numbers).or(trace.conditions.first()) {
         Some(first) => format!("rule {rule}, {}{}", clause(first), more(trace.conditions.len())),
         None => format!("rule {rule}, which has no conditions"),
+    }
+}
+
+/// Returns what is taken back, and what it did; `None` for a decision that a rule asked for.
+pub(super) fn undo(record: &DecisionRecord) -> Option<String> {
+    match &record.proposal.choice {
+        Choice::Undo { of, why, .. } => Some(format!("takes back decision {of}, which hurt ({why})")),
+        Choice::Act { .. } | Choice::Nothing { .. } => None,
     }
 }
 

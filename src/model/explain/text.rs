@@ -5,8 +5,8 @@ use std::fmt::{self, Write};
 use crate::model::outlook::{ForecastFlag, HorizonPoint, quantile_index};
 use crate::model::proposal::{Goal, RuleOutcome};
 use crate::model::{
-    Capacity, DecisionRecord, Effect, Features, Finding, Outlook, Readiness, Reading, RuleTrace, SignalFeatures,
-    SignalOutlook, TargetReading, Truth, Unit, Verdict,
+    Capacity, Choice, DecisionRecord, Effect, Features, Finding, Outlook, Readiness, Reading, RuleTrace,
+    SignalFeatures, SignalOutlook, TargetReading, Truth, Unit, Verdict,
 };
 
 use super::{clause, seconds, sentence};
@@ -25,6 +25,9 @@ fn write(out: &mut String, record: &DecisionRecord) -> fmt::Result {
     let revision = record.proposal.revision.as_ref().map_or("none", |revision| revision.as_str());
     writeln!(out, "mode      {}; policy {revision}; trace {}", record.mode.as_str(), record.trace)?;
     writeln!(out, "target    {}", target(&record.features.target))?;
+    if let Choice::Undo { of, trace, .. } = &record.proposal.choice {
+        writeln!(out, "undo of   {of}; trace {trace}")?;
+    }
     signals(out, record, &record.features)?;
     outlook(out, record, &record.outlook)?;
     record.outlook.capacity.iter().try_for_each(|needed| capacity(out, needed))?;
@@ -36,7 +39,10 @@ fn write(out: &mut String, record: &DecisionRecord) -> fmt::Result {
 fn target(reading: &TargetReading) -> String {
     let state = reading.last().map_or_else(String::new, |target| {
         let rollout = if target.rollout { ", rollout under way" } else { "" };
-        format!("{} replicas, {} ready{rollout}", target.replicas, target.ready)
+        let owner = target.owner.as_ref().map_or_else(String::new, |owner| format!(", set by {owner}"));
+        let stuck = target.stuck.as_ref();
+        let stuck = stuck.map_or_else(String::new, |stuck| format!(", {} cannot start: {}", stuck.pods, stuck.why));
+        format!("{} replicas, {} ready{rollout}{owner}{stuck}", target.replicas, target.ready)
     });
     match reading {
         TargetReading::Known { .. } => state,

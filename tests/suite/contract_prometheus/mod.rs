@@ -518,6 +518,7 @@ mod with_observe {
             budgets: Budgets::default(),
             capacity: None,
             allow_lowering: false,
+            guards: flyball::model::GuardParams::default(),
         }
     }
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use flyball::act::plan;
-use flyball::guard::{Context, GuardParams, Memory, judge};
+use flyball::guard::{Context, Memory, judge};
 use flyball::model::kill::KillOrder;
 use flyball::model::time::elapsed;
 use flyball::model::{
@@ -54,6 +54,8 @@ pub struct Regime {
     pub target_known: bool,
     pub suspect: bool,
     pub rollout: bool,
+    /// Replicas that are asked for and not ready.
+    pub missing: u32,
     pub fate: Fate,
     pub upset: Upset,
 }
@@ -125,11 +127,12 @@ fn regime() -> impl Strategy<Value = Regime> {
         rarely(true, Just(false)),
         rarely(false, Just(true)),
         rarely(false, Just(true)),
+        prop_oneof![3 => Just(0_u32), 1 => 1_u32..4],
         rarely(Fate::Applied, prop_oneof![Just(Fate::Late), Just(Fate::Superseded), Just(Fate::Rejected)]),
     );
     (1_u32..40, prop_oneof![4 => Just(15_u64), 1 => 5_u64..60], demand, owner, sight, upset()).prop_map(
         |(cycles, tick, (wanted, backed, needed, floor), (mode, allow_lowering, switch), sight, upset)| {
-            let (arrivals_fresh, target_known, suspect, rollout, fate) = sight;
+            let (arrivals_fresh, target_known, suspect, rollout, missing, fate) = sight;
             Regime {
                 cycles,
                 tick,
@@ -144,6 +147,7 @@ fn regime() -> impl Strategy<Value = Regime> {
                 target_known,
                 suspect,
                 rollout,
+                missing,
                 fate,
                 upset,
             }
@@ -175,6 +179,7 @@ fn calm() -> impl Strategy<Value = Regime> {
             target_known: true,
             suspect: false,
             rollout: false,
+            missing: 0,
             fate: Fate::Applied,
             upset: Upset { foreign: None, restart, jump, silence: 0 },
         },
@@ -212,13 +217,13 @@ fn spec(bounds: Bounds) -> ServiceSpec {
         budgets: Budgets::default(),
         capacity: Some(CapacitySpec { per_pod_rate: 50.0, utilisation: 0.7, start_time: Duration::from_mins(1) }),
         allow_lowering: true,
+        guards: flyball::model::GuardParams::default(),
     }
 }
 
 /// The world around the guards.
 struct World {
     spec: ServiceSpec,
-    params: GuardParams,
     memory: Memory,
     journal: Vec<Intent>,
     /// A write whose end is not known yet, and the cycles until it is.
@@ -239,7 +244,6 @@ struct World {
 pub fn run((bounds, replicas, regimes): &(Bounds, u32, Vec<Regime>)) -> Vec<Cycle> {
     let mut world = World {
         spec: spec(*bounds),
-        params: GuardParams::default(),
         memory: Memory::default(),
         journal: Vec::new(),
         late: None,
@@ -288,7 +292,7 @@ impl World {
         self.seq = 0;
         (self.last_seen, self.last_written) = (None, None);
         let now = self.now();
-        let span = self.params.memory_span();
+        let span = self.spec.guards.memory_span();
         let kept = self.journal.iter().filter(|intent| match &intent.ended {
             Some((at, outcome)) => *outcome == WriteOutcome::Applied && elapsed(now.wall, *at) <= span,
             None => true,
@@ -308,10 +312,10 @@ impl World {
         let now = self.now();
         let ctx =
             Context { spec: &self.spec, features: &features, outlook: &outlook, proposal: &proposal, kill: &kill, now };
-        let verdict = judge(&mut self.memory, &self.params, &ctx);
+        let verdict = judge(&mut self.memory, &ctx);
         let decision = DecisionId { service: self.spec.id.clone(), cycle: CycleId { run: self.run, seq: self.seq } };
         let trace = TraceId::derive(&decision.service, decision.cycle, now.wall);
-        let change = plan(&decision, trace, &self.spec, &features, &proposal, &verdict, now);
+        let change = plan(&decision, trace, &self.spec, &features, &proposal, &verdict, now).unwrap();
         self.witness(regime, wanted, verdict, change.clone());
         if let Some(change) = change {
             self.write(change, regime.fate);
@@ -346,7 +350,7 @@ impl World {
     fn write(&mut self, change: ChangeSet, fate: Fate) {
         let now = self.now();
         self.memory.write_started(&change, now);
-        self.journal.push(Intent { change: change.clone(), prepared: now.wall, ended: None });
+        self.journal.push(Intent { change: change.clone(), prepared: now.wall, ended: None, reverted: None });
         if matches!(fate, Fate::Applied | Fate::Late) {
             self.replicas = change.to;
             self.last_written = Some(change.to);
@@ -403,8 +407,10 @@ impl World {
             uid: "uid".to_owned(),
             resource_version: "1".to_owned(),
             replicas: self.replicas,
-            ready: self.replicas,
+            ready: self.replicas.saturating_sub(regime.missing),
             rollout: regime.rollout,
+            owner: None,
+            stuck: None,
         };
         let target = if regime.target_known {
             TargetReading::Known { target }

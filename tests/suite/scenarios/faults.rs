@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flyball::model::{
-    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Intent, Knob, Now, ServiceId, Timestamp,
-    TraceId, outlook::ForecastFlag,
+    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, GuardName, Intent, Knob, Now, ServiceId,
+    Timestamp, TraceId, explain::sentence, outlook::ForecastFlag,
 };
 use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Control, Journal};
@@ -40,6 +40,7 @@ pub fn change(world: &World, from: u32, to: u32) -> ChangeSet {
         backed_by_arrivals: false,
         decided: Now { wall: origin(), mono: world.clock.now().mono },
         valid_for: Duration::from_secs(30),
+        fresh_for: Duration::from_secs(30),
     }
 }
 
@@ -194,6 +195,57 @@ async fn signals_of_two_sources_meet_in_one_picture() {
     tree.stop().await;
 }
 
+/// A rule that asks for half as many again every three minutes, in a cluster with room and in one without.
+#[tokio::test(start_paused = true)]
+async fn x5_no_further_raise_while_the_pods_of_the_last_one_do_not_come() {
+    let more =
+        "rule(\"more\", #{ priority: 1, goal: \"protect\" }, |s, p| [ when(s.rps.current > rps(1)), scale_by(1.5) ]);";
+    for (full, expected) in [(false, [6, 9]), (true, [6, 6])] {
+        let world = World::new(&["shop/cart"], steady(|_, _| 200.0));
+        world.policies.send_replace(std::sync::Arc::new(policy_set(&[("more.rhai", more)])));
+        world.cluster.full.store(full, Ordering::Relaxed);
+        let (tree, control) = world.start().await;
+        tokio::time::sleep(MINUTE).await;
+        let first = world.cluster.replicas("cart");
+        tokio::time::sleep(Duration::from_secs(225)).await;
+        assert_eq!([first, world.cluster.replicas("cart")], expected, "full: {full}");
+        let last = control.service(&"shop/cart".parse().unwrap()).unwrap().last.unwrap();
+        let held = last.verdict.decided_by == Some(GuardName::Convergence);
+        assert_eq!(held, full, "{}", sentence(&last));
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(world.cluster.replicas("cart"), 9, "no longer waited for after five minutes");
+        tree.stop().await;
+    }
+}
+
+/// Somebody else resets what flyball writes; the second time it stands down, through a restart too.
+#[tokio::test(start_paused = true)]
+async fn x3_who_reverts_twice_is_named_and_left_alone_over_a_restart() {
+    let world = World::new(&["shop/cart"], steady(|_, _| 560.0));
+    let target = world.settings.services[0].target.clone();
+    *world.cluster.editor.lock() = Some("argocd-controller".into());
+    let (tree, _) = world.start().await;
+    for _ in 0..2 {
+        while world.cluster.replicas("cart") != 8 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        world.cluster.write(&target, 4);
+    }
+    tokio::time::sleep(MINUTE).await;
+    tree.stop().await;
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 20).await;
+    assert_eq!(world.cluster.replicas("cart"), 4, "standing down");
+    let last = control.service(&"shop/cart".parse().unwrap()).unwrap().last.unwrap();
+    let told = sentence(&last);
+    assert!(told.starts_with("held by ownership: two writes were reverted within an hour"), "{told}");
+    assert!(told.contains("last 8 to 4 by argocd-controller: Deployment shop/cart has another owner"), "{told}");
+    tokio::time::sleep(MINUTE * 10).await;
+    assert_eq!(world.cluster.replicas("cart"), 8, "half an hour after the second revert it tries again");
+    tree.stop().await;
+}
+
 /// A write had landed when the process died before it knew: its cooldown counts.
 #[tokio::test(start_paused = true)]
 async fn inv_23_a_write_that_was_open_at_a_crash_keeps_its_cooldown() {
@@ -204,7 +256,7 @@ async fn inv_23_a_write_that_was_open_at_a_crash_keeps_its_cooldown() {
     world.run_for(Duration::from_secs(1)).await;
     let mut landed = change(&world, 4, 6);
     landed.decision = world.records("shop/cart")[0].id.clone();
-    let intent = Intent { change: landed.clone(), prepared: world.clock.now().wall, ended: None };
+    let intent = Intent { change: landed.clone(), prepared: world.clock.now().wall, ended: None, reverted: None };
     world.journal.append(Entry::Prepared(intent)).await.unwrap();
     world.cluster.write(&landed.target, 6);
     let (tree, _) = world.start().await;

@@ -1,6 +1,7 @@
 //! A sample's way through the whole tree, and the same way without actors.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flyball::actors::write_gate::WriteGate;
@@ -8,13 +9,13 @@ use flyball::adapters::store::MemoryJournal;
 use flyball::cycle::stages::{FleetLimits, Vocabulary, compile};
 use flyball::cycle::{ActuatorEffect, Inputs, RoundArrived, ServiceLine};
 use flyball::model::{
-    ActionClass, Authority, ChangeSet, DecisionRecord, Intent, KillState, Now, Role, ServiceSpec, TargetReading,
-    Timestamp, VerdictKind, WriteOutcome, kill::KillOrder,
+    ActionClass, Authority, ChangeSet, Choice, DecisionRecord, Impact, Intent, KillState, Now, Role, ServiceSpec,
+    TargetReading, Timestamp, VerdictKind, WriteOutcome, explain::sentence, kill::KillOrder,
 };
 use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Cluster, Control, Journal};
 
-use super::world::{ObedientCluster, ScriptedSource, World, no_deadline, origin, policy_set, settings, steady};
+use super::world::{ObedientCluster, Script, ScriptedSource, World, no_deadline, origin, policy_set, settings, steady};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SHOP: &str = "shop/checkout";
@@ -80,7 +81,7 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
     let policy = compile(texts, &Vocabulary::of(&world.settings.services).unwrap(), &no_deadline()).unwrap();
     let (kill, journal) = (KillState::released(), MemoryJournal::new());
     let start = Now { wall: origin(), mono: Duration::ZERO };
-    let mut line = ServiceLine::new(&spec, &Arc::default(), &Arc::default(), journal.run(), &[], start);
+    let mut line = ServiceLine::new(&spec, &Arc::default(), journal.run(), &[], start);
     let mut plant = InlinePlant { spec: spec.clone(), replicas: 4, ready: 4, ready_at: Duration::ZERO, version: 1 };
     let mut after = Duration::ZERO;
     while after < span {
@@ -101,11 +102,13 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
                     plant.write(&change, now);
                     remember(&journal, &change, now);
                     for effect in line.write_ended(&change, &WriteOutcome::Applied, now) {
-                        let ActuatorEffect::Measured { decision, effect } = effect else { panic!("{effect:?}") };
-                        journal.submit(Entry::Measured { decision, effect });
+                        let ActuatorEffect::Measured { change, effect, .. } = effect else { panic!("{effect:?}") };
+                        journal.submit(Entry::Measured { decision: change.decision, effect });
                     }
                 }
-                ActuatorEffect::Measured { decision, effect } => journal.submit(Entry::Measured { decision, effect }),
+                ActuatorEffect::Measured { change, effect, .. } => {
+                    journal.submit(Entry::Measured { decision: change.decision, effect });
+                }
             }
         }
         after += Duration::from_secs(15);
@@ -116,7 +119,7 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
 }
 
 fn remember(journal: &MemoryJournal, change: &ChangeSet, now: Now) {
-    journal.submit(Entry::Prepared(Intent { change: change.clone(), prepared: now.wall, ended: None }));
+    journal.submit(Entry::Prepared(Intent { change: change.clone(), prepared: now.wall, ended: None, reverted: None }));
     journal.submit(Entry::Ended { change: change.id.clone(), at: now.wall, outcome: WriteOutcome::Applied });
 }
 
@@ -178,6 +181,80 @@ async fn an_engaged_kill_switch_stops_every_write_and_a_released_one_lets_them_g
     tree.stop().await;
 }
 
+/// Samples are 30 s old when they are decided on, and fresh for 15 s more.
+#[tokio::test(start_paused = true)]
+async fn inv_02_data_that_goes_stale_before_the_write_stops_it() {
+    let stale = |record: &DecisionRecord| matches!(record.outcome, Some(WriteOutcome::Stale { .. }));
+    for (read_takes, replicas) in [(Duration::from_secs(20), 4), (Duration::from_secs(10), 8)] {
+        let mut world = World::new(&[SHOP], steady(step));
+        world.lag = Duration::from_secs(30);
+        *world.cluster.read_takes.lock() = read_takes;
+        world.run_for(MINUTE * 15).await;
+        let records = world.records(SHOP);
+        assert_eq!(world.cluster.replicas("checkout"), replicas, "a read of {read_takes:?}");
+        assert_eq!(records.iter().any(stale), replicas == 4, "a read of {read_takes:?}");
+        assert!(world.journal.open_intents().unwrap().is_empty(), "each intent has its end");
+    }
+}
+
+/// Somebody sets the replicas while the kill switch is read, between the live read and the write.
+#[tokio::test(start_paused = true)]
+async fn inv_19_an_edit_between_read_and_write_wins() {
+    let world = World::new(&[SHOP], steady(|_, _| 560.0));
+    *world.switch.1.lock() = Duration::from_millis(400);
+    let (tree, _) = world.start().await;
+    while world.cluster.reads.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    world.cluster.write(&world.settings.services[0].target, 6);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.cluster.replicas("checkout"), 6);
+    tree.stop().await;
+    let outcomes: Vec<_> = world.records(SHOP).into_iter().filter_map(|record| record.outcome).collect();
+    assert!(matches!(outcomes.as_slice(), [WriteOutcome::Superseded { .. }]), "{outcomes:?}");
+}
+
+/// Latency breaks once replicas were taken away; nothing else moves, so no rule raises by itself.
+#[tokio::test(start_paused = true)]
+async fn x6_a_lowering_that_hurt_is_taken_back_once_by_a_decision_of_its_own() {
+    let hurts = Arc::new(AtomicBool::new(false));
+    let latency = hurts.clone();
+    let script: Script = Arc::new(move |service, signal, at| {
+        Some(match signal {
+            "rps" => step(service, at),
+            "p99" if latency.load(Ordering::Relaxed) => 0.5,
+            "p99" => 0.1,
+            _ => 0.5,
+        })
+    });
+    let world = World::new(&[SHOP], script);
+    let (tree, _) = world.start().await;
+    tokio::time::sleep(MINUTE * 30).await;
+    assert_eq!(world.cluster.replicas("checkout"), 8);
+    while world.cluster.replicas("checkout") == 8 {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    hurts.store(true, Ordering::Relaxed);
+    tokio::time::sleep(MINUTE * 9).await;
+    assert_eq!(world.cluster.replicas("checkout"), 8, "back to what was there");
+    tree.stop().await;
+
+    let records = world.records(SHOP);
+    let lowering = records.iter().find(|record| record.change.as_ref().is_some_and(|change| change.from == 8)).unwrap();
+    assert_eq!(lowering.effect.as_ref().unwrap().impact, Impact::Hurt);
+    let undoes =
+        |record: &&DecisionRecord| matches!(&record.proposal.choice, Choice::Undo { of, .. } if *of == lowering.id);
+    let undone: Vec<_> = records.iter().filter(undoes).collect();
+    let [undo] = undone.as_slice() else { panic!("{} undos", undone.len()) };
+    let Choice::Undo { trace, .. } = &undo.proposal.choice else { unreachable!() };
+    assert_eq!(*trace, lowering.trace);
+    assert!(!undo.verdict.findings.is_empty() && !undo.proposal.rules.is_empty());
+    assert_eq!(undo.outcome, Some(WriteOutcome::Applied));
+    let told = format!("scaled {SHOP} from 6 to 8: takes back decision {}, which hurt (latency 500 ms", lowering.id);
+    assert!(sentence(undo).starts_with(&told), "{}", sentence(undo));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_policy_set_is_swapped_whole_and_a_bad_one_changes_nothing() {
     let world = World::new(&[SHOP], steady(|_, _| 200.0));
@@ -227,7 +304,7 @@ async fn an_open_intent_of_an_earlier_run_is_settled_by_reading_before_anything_
     world.run_for(MINUTE).await;
     let mut change = super::faults::change(&world, 4, 6);
     change.decision = world.records(SHOP)[0].id.clone();
-    let intent = Intent { change: change.clone(), prepared: origin(), ended: None };
+    let intent = Intent { change: change.clone(), prepared: origin(), ended: None, reverted: None };
     world.journal.append(Entry::Prepared(intent)).await.unwrap();
     world.cluster.write(&target, 6);
     let ports = world.ports();

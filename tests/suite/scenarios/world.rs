@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use flyball::actors::{LoopControl, Tree};
@@ -14,13 +14,13 @@ use flyball::config::Settings;
 use flyball::cycle::stages::{Deadline, FleetLimits};
 use flyball::instrument::Metrics;
 use flyball::model::{
-    Arrival, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId, TargetReading,
-    TargetRef, TargetState, Timestamp,
+    Arrival, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId, ServiceSpec,
+    TargetReading, TargetRef, TargetState, Timestamp,
 };
 use flyball::ports::executor::Job;
 use flyball::ports::{
-    Answer, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Live, PolicyFile, PolicyFiles, PolicyStore,
-    Round, SourceError, TelemetrySource, Template,
+    Answer, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Live, News, PolicyFile, PolicyFiles,
+    PolicyStore, Roster, Round, Services, SourceError, TelemetrySource, Template,
 };
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -41,8 +41,11 @@ pub struct World {
     pub journal: Arc<MemoryJournal>,
     pub switch: Arc<Switch>,
     pub settings: Settings,
+    /// How old samples are when they are handed over, beside the pace of 15 s.
+    pub lag: Duration,
     pub script: Script,
     pub policies: watch::Sender<Arc<PolicyFiles>>,
+    pub services: Arc<Declared>,
 }
 
 impl World {
@@ -57,17 +60,19 @@ impl World {
         let cluster = Arc::new(ObedientCluster::new(clock.clone(), &settings));
         let (policies, _) = watch::channel(Arc::new(shipped_policies()));
         let (journal, switch) = (Arc::new(MemoryJournal::new()), Arc::new(Switch::default()));
-        Self { clock, cluster, journal, switch, settings, script, policies }
+        let services = Arc::new(Declared::new(&settings.services));
+        Self { clock, cluster, journal, switch, settings, lag: Duration::ZERO, script, policies, services }
     }
 
     pub fn ports(&self) -> Ports {
-        let source = ScriptedSource { clock: self.clock.clone(), script: self.script.clone() };
+        let source = ScriptedSource { clock: self.clock.clone(), script: self.script.clone(), lag: self.lag };
         let source: Arc<dyn TelemetrySource> = Arc::new(source);
         Ports {
             clock: self.clock.clone(),
             cluster: self.cluster.clone(),
             journal: self.journal.clone(),
             kill: self.switch.clone(),
+            services: self.services.clone(),
             policies: Arc::new(Announced(self.policies.subscribe())),
             executor: Arc::new(Inline),
             deadline: no_deadline,
@@ -160,6 +165,7 @@ pub fn no_deadline() -> Deadline {
 pub struct ScriptedSource {
     pub clock: Arc<ScaledClock>,
     pub script: Script,
+    pub lag: Duration,
 }
 
 impl ScriptedSource {
@@ -177,7 +183,7 @@ impl ScriptedSource {
 
 impl TelemetrySource for ScriptedSource {
     fn read<'a>(&'a self, round: &'a Round) -> BoxFuture<'a, Answer> {
-        let now = self.clock.now().wall;
+        let now = self.clock.now().wall - self.lag;
         let row = |template: &Template| {
             let mut row = vec![Arrival::Missing(Missing::NoSeries); template.width];
             for (place, arrival) in row.iter_mut().enumerate() {
@@ -222,8 +228,18 @@ pub struct ObedientCluster {
     pub cursed: Mutex<BTreeSet<String>>,
     /// Whether the API server is away.
     pub away: AtomicBool,
+    /// How long after it was done a write is answered.
+    pub answers_after: Mutex<Duration>,
     /// Targets whose reading takes a while of real time.
     pub slow: Mutex<BTreeSet<String>>,
+    /// Live reads so far.
+    pub reads: AtomicUsize,
+    /// How long a live read takes.
+    pub read_takes: Mutex<Duration>,
+    /// Whether pods that are asked for never come.
+    pub full: AtomicBool,
+    /// Who the objects say set their replicas last, where they say it.
+    pub editor: Mutex<Option<Arc<str>>>,
 }
 
 #[derive(Clone)]
@@ -243,7 +259,12 @@ impl ObedientCluster {
             targets: Mutex::new(targets),
             cursed: Mutex::default(),
             away: AtomicBool::default(),
+            answers_after: Mutex::default(),
             slow: Mutex::default(),
+            reads: AtomicUsize::default(),
+            read_takes: Mutex::default(),
+            full: AtomicBool::default(),
+            editor: Mutex::default(),
         }
     }
 
@@ -266,7 +287,9 @@ impl ObedientCluster {
 
     pub fn known(name: &str, version: u64, replicas: u32, ready: u32) -> TargetReading {
         let (uid, resource_version) = (format!("uid-{name}"), version.to_string());
-        TargetReading::Known { target: TargetState { uid, resource_version, replicas, ready, rollout: false } }
+        TargetReading::Known {
+            target: TargetState { uid, resource_version, replicas, ready, rollout: false, owner: None, stuck: None },
+        }
     }
 
     fn live(target: &TargetRef, scaled: &Scaled) -> Live {
@@ -288,10 +311,14 @@ impl Cluster for ObedientCluster {
         let now = self.clock.now().mono;
         let mut targets = self.targets.lock();
         let scaled = targets.get_mut(target).unwrap();
-        if now >= scaled.ready_at {
+        if now >= scaled.ready_at && !self.full.load(Ordering::Relaxed) {
             scaled.ready = scaled.replicas;
         }
-        Self::known(&target.name, scaled.version, scaled.replicas, scaled.ready)
+        let mut reading = Self::known(&target.name, scaled.version, scaled.replicas, scaled.ready);
+        if let TargetReading::Known { target } = &mut reading {
+            target.owner.clone_from(&self.editor.lock());
+        }
+        reading
     }
 
     fn has_lever(&self, _: &TargetRef, knob: Knob) -> bool {
@@ -300,6 +327,9 @@ impl Cluster for ObedientCluster {
 
     fn read<'a>(&'a self, target: &'a TargetRef, _: Knob) -> BoxFuture<'a, Result<Live, ClusterError>> {
         Box::pin(async {
+            let takes = *self.read_takes.lock();
+            tokio::time::sleep(takes).await;
+            self.reads.fetch_add(1, Ordering::Relaxed);
             if self.away.load(Ordering::Relaxed) {
                 return Err(ClusterError::Unavailable { reason: "scripted".to_owned() });
             }
@@ -313,17 +343,20 @@ impl Cluster for ObedientCluster {
             if version != live.resource_version {
                 return Err(ClusterError::Conflict { target: change.target.clone() });
             }
-            Ok(self.write(&change.target, change.to))
+            let written = self.write(&change.target, change.to);
+            let after = *self.answers_after.lock();
+            tokio::time::sleep(after).await;
+            Ok(written)
         })
     }
 }
 
-/// A kill switch that a test turns.
-pub struct Switch(pub Mutex<KillState>);
+/// A kill switch that a test turns, and how long a read of it takes.
+pub struct Switch(pub Mutex<KillState>, pub Mutex<Duration>);
 
 impl Default for Switch {
     fn default() -> Self {
-        Self(Mutex::new(KillState::released()))
+        Self(Mutex::new(KillState::released()), Mutex::default())
     }
 }
 
@@ -333,7 +366,41 @@ impl KillSwitch for Switch {
     }
 
     fn read(&self) -> BoxFuture<'_, KillState> {
-        Box::pin(async { self.0.lock().clone() })
+        Box::pin(async {
+            let takes = *self.1.lock();
+            tokio::time::sleep(takes).await;
+            self.0.lock().clone()
+        })
+    }
+}
+
+/// Declarations that a test changes; keeps the news.
+pub struct Declared {
+    roster: watch::Sender<Option<Roster>>,
+    pub news: Mutex<Vec<(ServiceId, News)>>,
+}
+
+impl Declared {
+    pub fn new(services: &[ServiceSpec]) -> Self {
+        let declared = Self { roster: watch::Sender::new(None), news: Mutex::default() };
+        declared.are(services);
+        declared
+    }
+
+    /// Declares these services and no others.
+    pub fn are(&self, services: &[ServiceSpec]) {
+        let roster = services.iter().map(|spec| (spec.id.clone(), Arc::new(spec.clone()))).collect();
+        self.roster.send_replace(Some(Arc::new(roster)));
+    }
+}
+
+impl Services for Declared {
+    fn watch(&self) -> watch::Receiver<Option<Roster>> {
+        self.roster.subscribe()
+    }
+
+    fn tell(&self, service: &ServiceId, news: News) {
+        self.news.lock().push((service.clone(), news));
     }
 }
 

@@ -1,19 +1,18 @@
-//! Times and limits of the guards.
+//! Times and limits of the guards, as the owner of a service sets them.
 
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-/// Two reverts within this time make the loop stand down; budgets look back as far.
-pub const HOUR: Duration = Duration::from_hours(1);
-
+const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 
-/// Times and limits of the guards. Bounds, budgets and mode belong to the service and stand in its spec.
+/// Times and limits of the guards, beside bounds, budgets and mode. Their ranges are such that the invariants hold
+/// for every value: an owner can make steps smaller and waits longer, and shorten waits down to a floor.
 ///
-/// **Source**: design table "One value where reference pages differ"; the rest from the state machine of
-/// (service, knob).
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+/// **Source**: defaults from the design table "One value where reference pages differ"; the rest from the state
+/// machine of (service, knob). The largest steps are those of INV-06, the longest gap that of INV-07.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct GuardParams {
     /// Least time between two raises.
@@ -63,31 +62,16 @@ impl Default for GuardParams {
 
 /// A value outside what the guards can keep their promises with.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum ParamFault {
-    /// A multiple or share.
-    #[error("{field} is {value}, expected {low} to {high}")]
-    Number {
-        /// Name of the field.
-        field: &'static str,
-        /// Value given.
-        value: f64,
-        /// Least permitted.
-        low: f64,
-        /// Largest permitted.
-        high: f64,
-    },
-    /// A time.
-    #[error("{field} is {} s, expected {} s to {} s", value.as_secs_f64(), low.as_secs_f64(), high.as_secs_f64())]
-    Time {
-        /// Name of the field.
-        field: &'static str,
-        /// Value given.
-        value: Duration,
-        /// Least permitted.
-        low: Duration,
-        /// Largest permitted.
-        high: Duration,
-    },
+#[error("{value} is not between {low} and {high}")]
+pub struct ParamFault {
+    /// Name of the field.
+    pub field: &'static str,
+    /// Value given.
+    pub value: String,
+    /// Least permitted.
+    pub low: String,
+    /// Largest permitted.
+    pub high: String,
 }
 
 impl GuardParams {
@@ -100,7 +84,7 @@ impl GuardParams {
         if faults.is_empty() { Ok(self) } else { Err(faults) }
     }
 
-    /// Returns how far back the journal must be read for [`super::Memory::restore`]: a day beyond the longest
+    /// Returns how far back the journal must be read for what the guards remember: a day beyond the longest
     /// cooldown, so that a clock set forward by less than that hides no write (INV-23).
     pub fn memory_span(&self) -> Duration {
         let longest = [self.raise_cooldown, self.lower_cooldown, self.reversal_lock, self.other_cooldown]
@@ -111,34 +95,40 @@ impl GuardParams {
 
     fn number_faults(&self) -> Vec<ParamFault> {
         let check = [
-            ("raise_factor", self.raise_factor, 1.0, 10.0),
-            ("raise_at_least", f64::from(self.raise_at_least), 1.0, 100.0),
-            ("backed_raise_factor", self.backed_raise_factor, 1.0, 10.0),
-            ("lower_share", self.lower_share, 0.01, 0.5),
+            ("raise_factor", self.raise_factor, 1.0, 2.0),
+            ("raise_at_least", f64::from(self.raise_at_least), 1.0, 4.0),
+            ("backed_raise_factor", self.backed_raise_factor, 1.0, 4.0),
+            ("lower_share", self.lower_share, 0.01, 0.3),
         ];
-        check
-            .into_iter()
-            .filter(|(_, value, low, high)| !(low..=high).contains(&value))
-            .map(|(field, value, low, high)| ParamFault::Number { field, value, low, high })
+        let outside = check.into_iter().filter(|(_, value, low, high)| !(low..=high).contains(&value));
+        let show = |value: f64| value.to_string();
+        outside
+            .map(|(field, value, low, high)| ParamFault { field, value: show(value), low: show(low), high: show(high) })
             .collect()
     }
 
     fn time_faults(&self) -> Vec<ParamFault> {
+        let day = DAY.as_secs();
         let check = [
-            ("raise_cooldown", self.raise_cooldown, 0),
-            ("backed_raise_cooldown", self.backed_raise_cooldown, 0),
-            ("lower_cooldown", self.lower_cooldown, 60),
-            ("reversal_lock", self.reversal_lock, 60),
-            ("other_cooldown", self.other_cooldown, 0),
-            ("stabilisation", self.stabilisation, 60),
-            ("window_gap", self.window_gap, 1),
-            ("human_hold", self.human_hold, 60),
+            ("raise_cooldown", self.raise_cooldown, 15, day),
+            ("backed_raise_cooldown", self.backed_raise_cooldown, 15, day),
+            ("lower_cooldown", self.lower_cooldown, 60, day),
+            ("reversal_lock", self.reversal_lock, 60, day),
+            ("other_cooldown", self.other_cooldown, 60, day),
+            ("stabilisation", self.stabilisation, 60, day),
+            ("window_gap", self.window_gap, 1, 90),
+            ("human_hold", self.human_hold, 300, day),
         ];
-        check
-            .into_iter()
-            .map(|(field, value, low)| (field, value, Duration::from_secs(low)))
-            .filter(|(_, value, low)| value < low || *value > DAY)
-            .map(|(field, value, low)| ParamFault::Time { field, value, low, high: DAY })
+        let within =
+            |value: Duration, low, high| (Duration::from_secs(low)..=Duration::from_secs(high)).contains(&value);
+        let outside = check.into_iter().filter(|(_, value, low, high)| !within(*value, *low, *high));
+        outside
+            .map(|(field, value, low, high)| ParamFault {
+                field,
+                value: format!("{} s", value.as_secs_f64()),
+                low: format!("{low} s"),
+                high: format!("{high} s"),
+            })
             .collect()
     }
 }
@@ -156,11 +146,12 @@ mod tests {
             stabilisation: Duration::from_secs(1),
             ..GuardParams::default()
         };
-        let faults: Vec<String> = bad.validated().unwrap_err().iter().map(ToString::to_string).collect();
+        let faults = bad.validated().unwrap_err();
+        let faults: Vec<String> = faults.iter().map(|fault| format!("{}: {fault}", fault.field)).collect();
         let expected = [
-            "raise_factor is 0.5, expected 1 to 10",
-            "lower_share is NaN, expected 0.01 to 0.5",
-            "stabilisation is 1 s, expected 60 s to 86400 s",
+            "raise_factor: 0.5 is not between 1 and 2",
+            "lower_share: NaN is not between 0.01 and 0.3",
+            "stabilisation: 1 s is not between 60 s and 86400 s",
         ];
         assert_eq!(faults, expected);
     }

@@ -1,0 +1,192 @@
+//! Who is supervised now, and what follows when that changes: slots, questions of the sources, watched targets.
+//!
+//! A service that was changed in nothing but its bounds, mode, objective and the like keeps its slot and with it all
+//! it has learned. One that is measured in another way, or scales another object, is another service under the same
+//! name: a new slot, which remembers the writes of the old one. Neighbours are not touched.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::task::JoinSet;
+
+use crate::model::{CycleId, Intent, ServiceId, ServiceSpec};
+use crate::ports::{JournalError, Roster as Declared};
+
+use super::service::{Past, Service};
+use super::source::{Routes, SourcePlan};
+use super::warm_start::{Progress, warm_start};
+use super::world::World;
+
+/// Supervised services by name.
+pub type Supervised = Arc<BTreeMap<ServiceId, Arc<Service>>>;
+
+/// The services that are supervised, and the one way to change which.
+pub struct Roster {
+    world: Arc<World>,
+    sources: Vec<Arc<SourcePlan>>,
+    supervised: ArcSwap<BTreeMap<ServiceId, Arc<Service>>>,
+    departed: Mutex<BTreeMap<ServiceId, Departed>>,
+    progress: Arc<Progress>,
+    /// Readings of the past under way.
+    reading: Mutex<JoinSet<()>>,
+}
+
+/// A service that is supervised no more.
+struct Departed {
+    /// Its last cycle: no decision of this run has the id of an earlier one.
+    cycle: CycleId,
+    /// Its slot, which lives on as long as something of it is under way.
+    slot: Weak<Service>,
+}
+
+/// What a new set of declarations changed.
+#[derive(Default)]
+pub struct Turnover {
+    /// To be supervised from now on.
+    pub come: Vec<Arc<Service>>,
+    /// No longer to be supervised.
+    pub gone: Vec<Arc<Service>>,
+    /// Why services that are new could not be taken up; to be tried again.
+    pub owed: Option<JournalError>,
+}
+
+impl Roster {
+    /// Returns a roster of nobody.
+    pub fn new(world: Arc<World>, sources: Vec<Arc<SourcePlan>>) -> Self {
+        Self {
+            world,
+            sources,
+            supervised: ArcSwap::default(),
+            departed: Mutex::default(),
+            progress: Arc::default(),
+            reading: Mutex::default(),
+        }
+    }
+
+    /// Returns all supervised services.
+    pub fn all(&self) -> Supervised {
+        self.supervised.load_full()
+    }
+
+    /// Returns one supervised service.
+    pub fn find(&self, id: &ServiceId) -> Option<Arc<Service>> {
+        self.supervised.load().get(id).cloned()
+    }
+
+    /// Tells whether this very slot is supervised.
+    pub fn holds(&self, service: &Arc<Service>) -> bool {
+        self.find(&service.id).is_some_and(|held| Arc::ptr_eq(&held, service))
+    }
+
+    /// Returns how far the reading of the past is.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.progress.clone()
+    }
+
+    /// Returns the sources.
+    pub fn sources(&self) -> &[Arc<SourcePlan>] {
+        &self.sources
+    }
+
+    /// Follows the declarations. New services are taken up only once the journal has told what they did before.
+    pub fn follow(&self, declared: &Declared) -> Turnover {
+        let before = self.all();
+        let (mut next, mut new) = (BTreeMap::new(), Vec::new());
+        for (id, spec) in &**declared {
+            match before.get(id).filter(|held| held.spec().measures_the_same(spec)) {
+                Some(held) => drop(next.insert(id.clone(), held.clone())),
+                None => new.push(spec),
+            }
+        }
+        let gone = before.values().filter(|held| !next.contains_key(&held.id)).cloned().collect();
+        let mut turnover = Turnover { gone, ..Turnover::default() };
+        turnover.gone.iter().for_each(|gone| self.retire(gone));
+        next.values().for_each(|held| renew(held, declared));
+        if !new.is_empty() {
+            match self.take_up(&new) {
+                Ok(come) => turnover.come = come,
+                Err(error) => turnover.owed = Some(error),
+            }
+        }
+        next.extend(turnover.come.iter().map(|service| (service.id.clone(), service.clone())));
+        self.put(next);
+        turnover
+    }
+
+    /// Opens slots for new services. Who had the name before is held on to first: what of it ends after the journal
+    /// was read is handed over.
+    fn take_up(&self, new: &[&Arc<ServiceSpec>]) -> Result<Vec<Arc<Service>>, JournalError> {
+        let predecessor = |id: &ServiceId| self.departed.lock().get(id).and_then(|departed| departed.slot.upgrade());
+        let predecessors: Vec<_> = new.iter().map(|spec| predecessor(&spec.id)).collect();
+        let mut remembered = self.remembered(new)?;
+        let open = |(spec, predecessor): (&&Arc<ServiceSpec>, Option<Arc<Service>>)| {
+            let service = self.open(spec, remembered.remove(&spec.id).unwrap_or_default());
+            if let Some(predecessor) = predecessor {
+                predecessor.succeeded_by(&service);
+            }
+            service
+        };
+        Ok(new.iter().zip(predecessors).map(open).collect())
+    }
+
+    /// Ends what still reads the past.
+    pub fn close(&self) {
+        self.reading.lock().abort_all();
+    }
+
+    /// Puts a new set in place of the old one, everywhere.
+    fn put(&self, next: BTreeMap<ServiceId, Arc<Service>>) {
+        self.world.cluster.follow(&next.values().map(|service| service.spec().target.clone()).collect());
+        let next = Arc::new(next);
+        let mut reading = self.reading.lock();
+        while reading.try_join_next().is_some() {}
+        for source in &self.sources {
+            let routes = Arc::new(Routes::of(source, next.values()));
+            let since = source.routes.swap(routes.clone());
+            if !source.history.is_zero() {
+                let (world, progress) = (self.world.clone(), self.progress.clone());
+                reading.spawn(warm_start(source.clone(), routes, since, world, progress));
+            }
+        }
+        self.supervised.store(next);
+    }
+
+    fn open(&self, spec: &Arc<ServiceSpec>, intents: Vec<Intent>) -> Arc<Service> {
+        let run = self.world.journal.run();
+        let cycle = self.departed.lock().remove(&spec.id).map_or(CycleId { run, seq: 0 }, |departed| departed.cycle);
+        let histories = self.sources.iter().filter(|source| source.has_history_of(spec)).count();
+        Arc::new(Service::new(spec.clone(), self.world.clone(), &Past { cycle, intents }, histories))
+    }
+
+    fn retire(&self, service: &Arc<Service>) {
+        tracing::info!(service = %service.id, "supervised no more");
+        service.retire();
+        // One step may still be under way, which counts one cycle more.
+        let departed = Departed { cycle: service.last_cycle().next(), slot: Arc::downgrade(service) };
+        self.departed.lock().insert(service.id.clone(), departed);
+        self.world.gate.forget_replicas(&service.id);
+    }
+
+    /// Returns the writes of the last hours, by service, oldest first: as far back as the guards of any of these
+    /// services look.
+    fn remembered(&self, new: &[&Arc<ServiceSpec>]) -> Result<BTreeMap<ServiceId, Vec<Intent>>, JournalError> {
+        let world = &self.world;
+        let mut remembered: BTreeMap<ServiceId, Vec<Intent>> = BTreeMap::new();
+        let span = new.iter().map(|spec| spec.guards.memory_span()).max().unwrap_or_default();
+        let applied = world.journal.applied_since(world.clock.now().wall, span)?;
+        for intent in applied.into_iter().chain(world.journal.open_intents()?) {
+            remembered.entry(intent.change.service().clone()).or_default().push(intent);
+        }
+        Ok(remembered)
+    }
+}
+
+/// Lets a service that goes on do so by its declaration of now.
+fn renew(service: &Service, declared: &Declared) {
+    if let Some(spec) = declared.get(&service.id).filter(|spec| **spec != service.spec()) {
+        tracing::info!(service = %service.id, "declaration changed");
+        service.declared(spec.clone());
+    }
+}

@@ -1,0 +1,175 @@
+//! What waits to be written, and in which order it goes.
+//!
+//! Two lines: what somebody waits for (an intent before its write, the end of one), and the rest (records that
+//! are to be durable soon). The first goes first, so that a write to the world never waits for the records of a
+//! thousand decisions that write nothing. Within a service the order in which entries came is kept: an intent
+//! takes along what of its service still waits, its decision above all (INV-11).
+
+use std::collections::VecDeque;
+
+use tokio::sync::oneshot;
+
+use crate::model::ServiceId;
+use crate::ports::JournalError;
+use crate::ports::journal::Entry;
+
+/// Entries that may wait. A fleet of 10,000 decides at once after a start; three times that is a disk that
+/// does not keep up.
+pub(super) const CAPACITY: usize = 32_768;
+/// Entries of one commit: few enough that an entry which comes while it is made soon has its turn.
+pub(super) const GROUP: usize = 256;
+/// Entries of the second line that go along with the first, so that it moves however busy the first is.
+const ALONG: usize = 16;
+
+pub(super) type Answer = oneshot::Sender<Result<(), JournalError>>;
+
+/// An entry, and who waits for it.
+pub(super) struct Item {
+    pub(super) entry: Entry,
+    pub(super) answer: Option<Answer>,
+}
+
+/// The two lines.
+#[derive(Default)]
+pub(super) struct Queue {
+    awaited: VecDeque<Item>,
+    rest: VecDeque<Item>,
+    /// Nothing is taken any more.
+    pub(super) closed: bool,
+}
+
+impl Queue {
+    /// Returns how many entries wait.
+    pub(super) fn len(&self) -> usize {
+        self.awaited.len().saturating_add(self.rest.len())
+    }
+
+    /// Tells whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Tells whether there is a reason to commit without waiting for more.
+    pub(super) fn is_due(&self) -> bool {
+        self.closed || !self.awaited.is_empty() || self.rest.len() >= GROUP
+    }
+
+    /// Puts an entry in line.
+    pub(super) fn push(&mut self, item: Item) {
+        if item.answer.is_none() {
+            self.rest.push_back(item);
+            return;
+        }
+        if let Some(service) = service(&item.entry) {
+            self.call_forward(service);
+        }
+        self.awaited.push_back(item);
+    }
+
+    /// Moves what waits of a service from the second line to the first.
+    fn call_forward(&mut self, called: &ServiceId) {
+        let mut position = 0;
+        while let Some(waiting) = self.rest.get(position) {
+            if service(&waiting.entry) == Some(called) {
+                self.awaited.extend(self.rest.remove(position));
+            } else {
+                position += 1;
+            }
+        }
+    }
+
+    /// Takes the entries of the next commit.
+    pub(super) fn take(&mut self) -> Vec<Item> {
+        let first = self.awaited.len().min(GROUP);
+        let along = if first == 0 { GROUP } else { ALONG.min(GROUP - first) };
+        let along = self.rest.len().min(along);
+        self.awaited.drain(..first).chain(self.rest.drain(..along)).collect()
+    }
+}
+
+/// Returns the service whose order an entry must keep. The end of an intent has none, nor has its revert: what
+/// they build on was durable before.
+fn service(entry: &Entry) -> Option<&ServiceId> {
+    match entry {
+        Entry::Decision(record) => Some(&record.id.service),
+        Entry::Prepared(intent) => Some(intent.change.service()),
+        Entry::Outcome { decision, .. } | Entry::Measured { decision, .. } => Some(&decision.service),
+        Entry::Ended { .. } | Entry::Reverted { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::store::tests::{decision_of, ended, intent_of};
+    use crate::model::WriteOutcome;
+
+    /// Puts entries in line; the flag tells whether somebody waits.
+    fn queue(entries: impl IntoIterator<Item = (Entry, bool)>) -> Queue {
+        let mut queue = Queue::default();
+        for (entry, awaited) in entries {
+            queue.push(Item { entry, answer: awaited.then(|| oneshot::channel().0) });
+        }
+        queue
+    }
+
+    /// Takes a group and says what it is of.
+    fn taken(queue: &mut Queue) -> Vec<String> {
+        let said = |item: Item| match item.entry {
+            Entry::Decision(record) => format!("decision {}", record.id),
+            Entry::Prepared(intent) => format!("intent of {}", intent.change.decision),
+            Entry::Measured { decision, .. } | Entry::Outcome { decision, .. } => format!("after {decision}"),
+            Entry::Ended { .. } => "end".to_owned(),
+            Entry::Reverted { .. } => "revert".to_owned(),
+        };
+        queue.take().into_iter().map(said).collect()
+    }
+
+    #[test]
+    fn what_somebody_waits_for_goes_first_and_takes_its_decision_along() {
+        let crowd = (1..=100).map(|seq| (decision_of("shop/crowd", seq), false));
+        let mine = [(decision_of("shop/mine", 7), false)];
+        let awaited = [(Entry::Prepared(intent_of("shop/mine", 7)), true), (ended(3), true)];
+        let mut queue = queue(crowd.chain(mine).chain(awaited));
+        assert!(queue.is_due());
+        let group = taken(&mut queue);
+        assert_eq!(group[..3], ["decision shop/mine@1-7", "intent of shop/mine@1-7", "end"]);
+        assert_eq!(group[3..], (1..=ALONG).map(|seq| format!("decision shop/crowd@1-{seq}")).collect::<Vec<_>>());
+        assert!(!queue.is_due() && queue.len() == 100 - ALONG);
+        assert_eq!(taken(&mut queue).len(), 100 - ALONG);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn the_order_within_a_service_is_kept() {
+        let outcome =
+            Entry::Outcome { decision: intent_of("shop/a", 1).change.decision, outcome: WriteOutcome::Expired };
+        let entries = [
+            (decision_of("shop/a", 1), false),
+            (decision_of("shop/b", 1), false),
+            (outcome, false),
+            (decision_of("shop/a", 2), false),
+            (Entry::Prepared(intent_of("shop/a", 2)), true),
+            (decision_of("shop/a", 3), false),
+        ];
+        let expected = [
+            "decision shop/a@1-1",
+            "after shop/a@1-1",
+            "decision shop/a@1-2",
+            "intent of shop/a@1-2",
+            "decision shop/b@1-1",
+            "decision shop/a@1-3",
+        ];
+        assert_eq!(taken(&mut queue(entries)), expected);
+    }
+
+    #[test]
+    fn a_group_is_bounded_whoever_waits() {
+        for awaited in [false, true] {
+            let entries = (0..GROUP as u32 + 40).map(|seq| (decision_of("shop/a", seq), awaited));
+            let mut queue = queue(entries);
+            assert!(queue.is_due());
+            assert_eq!((taken(&mut queue).len(), taken(&mut queue).len()), (GROUP, 40));
+        }
+    }
+}

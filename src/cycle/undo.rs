@@ -1,0 +1,150 @@
+//! A lowering that hurt is taken back: once, and by a decision like any other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{Action, ChangeSet, Choice, Effect, Now, Proposal, TargetReading, TargetState};
+use crate::verify::advise_undo;
+
+/// How long an undo that the guards hold is asked for again. What is older the policies judge better.
+const OWED_FOR: Duration = Duration::from_mins(5);
+
+/// An undo that is owed until it was planned, or has lost its sense.
+#[derive(Debug, Clone)]
+pub(super) struct Undo {
+    change: ChangeSet,
+    why: Arc<str>,
+    since: Duration,
+}
+
+impl Undo {
+    /// Returns the undo of a change that was measured; `None` unless it hurt.
+    pub(super) fn owed(change: &ChangeSet, effect: &Effect, now: Now) -> Option<Self> {
+        let undo = || Self { change: change.clone(), why: effect.why.as_str().into(), since: now.mono };
+        advise_undo(effect, change).then(undo)
+    }
+
+    /// Tells whether it still makes sense: soon after it was measured, with the target as the change left it.
+    pub(super) fn stands(&self, target: &TargetReading, now: Now) -> bool {
+        let as_left = |target: &TargetState| target.uid == self.change.uid && target.replicas == self.change.to;
+        now.since(self.since) < OWED_FOR && target.last().is_none_or(as_left)
+    }
+
+    /// Returns `asked` with the undo in place of what the policies chose, unless they raise as far by themselves.
+    pub(super) fn over(&self, asked: Proposal) -> Proposal {
+        let wanted = asked.choice.asked().and_then(|(action, _)| action.wanted_replicas(self.change.to));
+        if wanted.is_some_and(|wanted| wanted >= self.change.from) {
+            return asked;
+        }
+        let choice = Choice::Undo {
+            of: self.change.decision.clone(),
+            trace: self.change.trace,
+            action: Action::ScaleTo { replicas: self.change.from },
+            why: self.why.clone(),
+        };
+        Proposal { choice, ..asked }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{
+        ActionClass, ChangeId, Convergence, CycleId, DecisionId, Impact, Knob, TargetKind, TargetRef, Timestamp,
+        TraceId,
+    };
+
+    const AT: Now = Now { wall: Timestamp::UNIX_EPOCH, mono: Duration::from_secs(100) };
+
+    fn change(from: u32, to: u32) -> ChangeSet {
+        let decision = DecisionId { service: "shop/checkout".parse().unwrap(), cycle: CycleId { run: 1, seq: 7 } };
+        ChangeSet {
+            id: ChangeId::derive("u", Knob::Replicas, &decision, from, to),
+            trace: TraceId::derive(&decision.service, decision.cycle, AT.wall),
+            decision,
+            rule: "down".to_owned(),
+            revision: None,
+            target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".into(), name: "checkout".into() },
+            uid: "u".to_owned(),
+            knob: Knob::Replicas,
+            class: ActionClass::Scale,
+            from,
+            to,
+            backed_by_arrivals: false,
+            decided: AT,
+            valid_for: Duration::from_secs(30),
+            fresh_for: Duration::from_secs(30),
+        }
+    }
+
+    fn effect(impact: Impact) -> Effect {
+        let convergence = Convergence::Converged { after: Duration::ZERO };
+        Effect { convergence, impact, expected_latency: None, measured_latency: None, why: "slow".to_owned() }
+    }
+
+    fn undo() -> Undo {
+        Undo::owed(&change(10, 7), &effect(Impact::Hurt), AT).unwrap()
+    }
+
+    #[test]
+    fn only_a_lowering_that_hurt_is_owed_an_undo() {
+        for (from, to, impact, owed) in [
+            (10, 7, Impact::Hurt, true),
+            (10, 7, Impact::Neutral, false),
+            (10, 7, Impact::Inconclusive, false),
+            (7, 10, Impact::Hurt, false),
+        ] {
+            assert_eq!(Undo::owed(&change(from, to), &effect(impact), AT).is_some(), owed, "{from} {to} {impact:?}");
+        }
+    }
+
+    #[test]
+    fn it_stands_while_the_target_is_as_it_was_left_and_not_for_ever() {
+        let target = |uid: &str, replicas| TargetState {
+            uid: uid.to_owned(),
+            resource_version: "1".to_owned(),
+            replicas,
+            ready: replicas,
+            rollout: false,
+            owner: None,
+            stuck: None,
+        };
+        let known = |uid, replicas| TargetReading::Known { target: target(uid, replicas) };
+        let outdated = TargetReading::Outdated { target: target("u", 7), silence: Duration::from_secs(90) };
+        for (reading, seconds, stands) in [
+            (known("u", 7), 0, true),
+            (known("u", 7), 299, true),
+            (known("u", 7), 300, false),
+            (known("u", 8), 0, false),
+            (known("other", 7), 0, false),
+            (outdated, 0, true),
+            (TargetReading::Unknown { reason: String::new() }, 0, true),
+        ] {
+            assert_eq!(undo().stands(&reading, AT.plus(Duration::from_secs(seconds))), stands, "{reading:?} {seconds}");
+        }
+    }
+
+    #[test]
+    fn it_takes_the_place_of_what_policies_chose_unless_they_raise_as_far() {
+        let act = |replicas| Choice::Act {
+            rule: "rule".into(),
+            action: Action::ScaleTo { replicas },
+            backed_by_arrivals: true,
+        };
+        for (choice, replaced) in [
+            (Choice::Nothing { reason: "".into() }, true),
+            (act(5), true),
+            (act(9), true),
+            (act(10), false),
+            (act(12), false),
+        ] {
+            let proposal = undo().over(Proposal { revision: None, rules: Vec::new(), choice: choice.clone() });
+            if !replaced {
+                assert_eq!(proposal.choice, choice);
+                continue;
+            }
+            let Choice::Undo { of, action, .. } = proposal.choice else { panic!("{choice:?} was kept") };
+            assert_eq!((of, action), (change(10, 7).decision, Action::ScaleTo { replicas: 10 }));
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Convergence: no further step up while the pods of the last raise have not come (fault row X5).
+//!
+//! A pod that is Pending, whether it starts or finds no node, is not ready: that is what the target itself shows. A
+//! raise sized by the arrival rate counts what is asked for and may go on while pods come; any other waits to see
+//! what the last one did. Where no pod has come for three times the start time, or the cluster says that it cannot
+//! create them, more of them would not come either. After a while the last raise is no longer waited for.
+
+use std::time::Duration;
+
+use super::case::{Answer, Case, Motion};
+use crate::model::{CONVERGE_WITHIN, Direction, Knob};
+
+/// Start time of a pod where none is declared.
+const START_TIME: Duration = Duration::from_mins(1);
+
+/// Holds a raise while pods of the last one are missing.
+pub fn guard(case: &Case<'_>) -> Answer {
+    let (Motion::Raise { .. }, Some(target)) = (case.motion, case.ctx.features.target.last()) else {
+        return Answer::Pass("concerns raising only".to_owned());
+    };
+    let Some(raised) = case.memory.last(Knob::Replicas, Direction::Raise) else {
+        return Answer::Pass("no raise before".to_owned());
+    };
+    let missing = target.replicas.saturating_sub(target.ready);
+    let start = case.ctx.spec.capacity.map_or(START_TIME, |capacity| capacity.start_time);
+    let patience = start.saturating_mul(4).max(CONVERGE_WITHIN);
+    let age = raised.age(case.ctx.now);
+    if missing == 0 || age >= patience {
+        let waited = if missing == 0 { "all are ready" } else { "no longer waited for" };
+        return Answer::Pass(format!("{missing} of {} replicas are missing: {waited}", target.replicas));
+    }
+    let wait = format!("waits for {} s of {} s", age.as_secs(), patience.as_secs());
+    if let Some(stuck) = &target.stuck {
+        return Answer::Hold(format!(
+            "{} pods cannot start ({}), more would not either: {wait}",
+            stuck.pods, stuck.why
+        ));
+    }
+    let still = case.memory.coming(case.ctx.now);
+    if still >= start.saturating_mul(3) {
+        return Answer::Hold(format!(
+            "{missing} of {} replicas are missing and none has come for {} s, more would not either: {wait}",
+            target.replicas,
+            still.as_secs()
+        ));
+    }
+    if case.needed_now.is_none() {
+        let why = "what the last raise did has not shown yet";
+        return Answer::Hold(format!("{missing} of {} replicas are missing, {why}: {wait}", target.replicas));
+    }
+    Answer::Pass(format!("{missing} of {} replicas are on their way, and arrivals need more", target.replicas))
+}

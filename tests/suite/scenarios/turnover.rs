@@ -1,0 +1,183 @@
+//! Services that come, change and go while the loop runs: what they keep, and that it costs the others nothing.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use flyball::model::{
+    Authority, Bounds, CycleId, DecisionId, DecisionRecord, Mode, Role, ServiceId, ServiceSpec, Timestamp, WriteOutcome,
+};
+use flyball::ports::{Control, Journal, News};
+
+use super::world::{World, origin, settings, steady};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const CART: &str = "shop/cart";
+
+/// Each service has its own load, so that each has its own records.
+fn waves(service: &str, at: Timestamp) -> f64 {
+    let shift = service.len() as i64 * 100;
+    let phase = (at.as_second() + shift).rem_euclid(1800) as f64 / 1800.0 * std::f64::consts::TAU;
+    350.0 + 150.0 * phase.sin()
+}
+
+fn with_bounds(spec: &ServiceSpec, min: u32, max: u32) -> ServiceSpec {
+    ServiceSpec { bounds: Bounds { min, max }, ..spec.clone() }
+}
+
+fn cycles(records: &[DecisionRecord]) -> Vec<CycleId> {
+    records.iter().map(|record| record.id.cycle).collect()
+}
+
+fn minute_of(record: &DecisionRecord) -> i64 {
+    (record.at.as_second() - origin().as_second()).div_euclid(60)
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_14_services_come_change_and_go_and_their_neighbours_records_stay_as_they_are() {
+    let neighbours = ["shop/checkout", "shop/search"];
+    // What the fleet may remove together depends on all services, by design: here none is lowered.
+    let raising = ", allow_lowering: false";
+    let alone = World::with_settings(&settings(&neighbours, raising), steady(waves));
+    alone.run_for(MINUTE * 60).await;
+
+    let world = World::with_settings(&settings(&[CART, neighbours[0], neighbours[1]], raising), steady(waves));
+    let all = world.settings.services.clone();
+    world.services.are(&all[1..]);
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 20).await;
+    world.services.are(&all);
+    tokio::time::sleep(MINUTE * 10).await;
+    world.services.are(&[with_bounds(&all[0], 2, 5), all[1].clone(), all[2].clone()]);
+    tokio::time::sleep(MINUTE * 10).await;
+    assert_eq!(control.service(&all[0].id).unwrap().bounds.max, 5);
+    world.services.are(&all[1..]);
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(control.service(&all[0].id), None);
+    assert_eq!(control.services().len(), 2);
+    tokio::time::sleep(MINUTE * 19).await;
+    tree.stop().await;
+
+    for neighbour in neighbours {
+        let records = world.records(neighbour);
+        assert!(records.len() > 3);
+        let undisturbed = alone.records(neighbour);
+        let other = records.iter().zip(&undisturbed).find(|(record, undisturbed)| record != undisturbed);
+        assert!(other.is_none(), "{neighbour}: {:?}", other.map(|(record, _)| &record.id));
+        assert_eq!(records.len(), undisturbed.len(), "{neighbour}");
+    }
+    let minutes: BTreeSet<i64> = world.records(CART).iter().map(minute_of).collect();
+    assert!(minutes.len() > 1 && minutes.iter().all(|minute| (20..=40).contains(minute)), "{minutes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_of_bounds_keeps_what_was_learned_and_binds_the_next_write() {
+    let text = settings(&[CART], "").replace("history: 0s", "history: 4d");
+    // A daily season, on top of it a rise that begins when the bounds are changed.
+    let load = |_: &str, at: Timestamp| {
+        let phase = at.as_second().rem_euclid(86_400) as f64 / 86_400.0 * std::f64::consts::TAU;
+        let rise = if at.as_second() - origin().as_second() >= 600 { 600.0 } else { 0.0 };
+        200.0 + 50.0 * phase.sin() + rise
+    };
+    let world = World::with_settings(&text, steady(load));
+    let spec = world.settings.services[0].clone();
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 9).await;
+    let before = control.service(&spec.id).unwrap();
+    world.services.are(&[with_bounds(&spec, 2, 6)]);
+    tokio::time::sleep(MINUTE).await;
+    let after = control.service(&spec.id).unwrap();
+    let authority = |outlook: Option<std::sync::Arc<flyball::model::Outlook>>| {
+        outlook.unwrap().signals[spec.role(Role::ArrivalRate).unwrap()].as_ref().unwrap().authority
+    };
+    assert!(authority(before.outlook) >= Authority::MayAdd);
+    assert!(authority(after.outlook) >= Authority::MayAdd, "still knows the season");
+    assert_eq!(after.last.unwrap().id.cycle.run, before.last.unwrap().id.cycle.run);
+    tokio::time::sleep(MINUTE * 5).await;
+    tree.stop().await;
+    assert_eq!(world.cluster.replicas("cart"), 6, "needs 11, may have 6");
+    let cycles = cycles(&world.records(CART));
+    assert!(cycles.windows(2).all(|pair| pair[0] < pair[1]), "{cycles:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_mode_is_a_decision_to_remember_and_stops_the_next_write() {
+    let load = |_: &str, at: Timestamp| if at.as_second() - origin().as_second() < 600 { 280.0 } else { 560.0 };
+    let world = World::new(&[CART], steady(load));
+    let spec = world.settings.services[0].clone();
+    let (tree, _) = world.start().await;
+    tokio::time::sleep(MINUTE * 9).await;
+    let kept = world.records(CART).len();
+    world.services.are(&[ServiceSpec { mode: Mode::Observe, ..spec }]);
+    tokio::time::sleep(MINUTE).await;
+    let records = world.records(CART);
+    assert_eq!((records.len(), records[kept].mode), (kept + 1, Mode::Observe));
+    tokio::time::sleep(MINUTE * 10).await;
+    tree.stop().await;
+    assert_eq!(world.cluster.replicas("cart"), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_10_a_write_under_way_ends_although_its_service_was_deleted() {
+    let world = World::new(&[CART], steady(|_, _| 560.0));
+    *world.cluster.answers_after.lock() = MINUTE;
+    let (tree, _) = world.start().await;
+    while world.journal.open_intents().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    world.services.are(&[]);
+    tokio::time::sleep(MINUTE * 2).await;
+    assert!(world.journal.open_intents().unwrap().is_empty(), "ended");
+    let ends: Vec<_> = world.records(CART).into_iter().filter_map(|record| record.outcome).collect();
+    assert_eq!(ends, [WriteOutcome::Applied]);
+    let told = world.services.news.lock().iter().filter(|(_, news)| matches!(news, News::WriteEnded { .. })).count();
+    assert_eq!(told, 0, "nobody is left to be told");
+    tree.stop().await;
+}
+
+/// The heir of a name hears how the write of the one before ended: it neither waits for it for ever nor forgets it.
+#[tokio::test(start_paused = true)]
+async fn inv_23_a_service_that_is_declared_anew_goes_on_where_the_one_before_ended() {
+    let world = World::new(&[CART], steady(|_, _| 560.0));
+    let spec = world.settings.services[0].clone();
+    *world.cluster.answers_after.lock() = MINUTE;
+    let (tree, control) = world.start().await;
+    while world.journal.open_intents().unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    world.services.are(&[]);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    world.services.are(&[spec.clone()]);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let findings = |id: &ServiceId| control.service(id).unwrap().last.unwrap().verdict.findings.clone();
+    let held: Vec<String> = findings(&spec.id).into_iter().map(|finding| finding.why).collect();
+    assert!(held.is_empty() || held.iter().any(|why| why.contains("under way")), "{held:?}");
+    tokio::time::sleep(MINUTE * 3).await;
+    let told = world.services.news.lock().iter().filter(|(_, news)| matches!(news, News::WriteEnded { .. })).count();
+    assert_eq!(told, 1, "the heir was told");
+    tree.stop().await;
+    let ids: Vec<DecisionId> = world.records(CART).into_iter().map(|record| record.id).collect();
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "no id twice: {ids:?}");
+    assert_eq!(world.cluster.replicas("cart"), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_measured_in_another_way_starts_to_learn_anew() {
+    let text = settings(&[CART, "shop/search"], "");
+    let world = World::with_settings(&text, steady(waves));
+    let (mut cart, search) = (world.settings.services[0].clone(), world.settings.services[1].clone());
+    world.services.are(std::slice::from_ref(&cart));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 30).await;
+    let known = |control: &flyball::actors::LoopControl| {
+        let features = control.service(&CART.parse().unwrap()).unwrap().features.unwrap();
+        features.signals.iter().filter(|signal| signal.reading.fresh().is_some()).count()
+    };
+    assert_eq!(known(&control), 3);
+    cart.labels = search.labels;
+    world.services.are(std::slice::from_ref(&cart));
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(known(&control), 3, "asked for under its new labels");
+    let held = control.service(&cart.id).unwrap().last.unwrap();
+    assert!(held.id.cycle.seq > 120, "{}: numbered on", held.id);
+    tree.stop().await;
+}
