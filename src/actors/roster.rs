@@ -100,8 +100,8 @@ impl Roster {
                 None => new.push(spec),
             }
         }
-        let mut turnover = Turnover::default();
-        turnover.gone = before.values().filter(|held| !next.contains_key(&held.id)).cloned().collect();
+        let gone = before.values().filter(|held| !next.contains_key(&held.id)).cloned().collect();
+        let mut turnover = Turnover { gone, ..Turnover::default() };
         turnover.gone.iter().for_each(|gone| self.retire(gone));
         next.values().for_each(|held| renew(held, declared));
         if !new.is_empty() {
@@ -124,7 +124,7 @@ impl Roster {
         let open = |(spec, predecessor): (&&Arc<ServiceSpec>, Option<Arc<Service>>)| {
             let service = self.open(spec, remembered.remove(&spec.id).unwrap_or_default());
             if let Some(predecessor) = predecessor {
-                predecessor.succeeded_by(service.clone());
+                predecessor.succeeded_by(&service);
             }
             service
         };

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use parking_lot::Mutex;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 
 use crate::model::{
@@ -155,7 +155,7 @@ impl ServiceMetrics {
                 self.families.decisions.get_or_create(&label).inc();
                 self.used.lock().decisions.insert(label);
             }
-        };
+        }
         for found in &verdict.findings {
             if matches!(found.finding, Finding::Hold | Finding::Reject) {
                 self.count(&self.families.holds, "guard", found.guard.as_str());

@@ -182,7 +182,7 @@ impl Service {
     }
 
     /// Names the slot that hears of writes which this one, retired, still has under way.
-    pub fn succeeded_by(&self, heir: Arc<Service>) {
+    pub fn succeeded_by(&self, heir: &Arc<Service>) {
         let waiting = {
             let mut heritage = self.heritage.lock();
             heritage.heir = Some(heir.clone());

@@ -71,7 +71,8 @@ impl<S: Stage> Actor for StageActor<S> {
     async fn handle(&self, _: ActorRef<Wake>, _: Wake, (): &mut ()) -> Result<(), ActorProcessingErr> {
         let service = &self.service;
         while !service.is_retired()
-            && let Some(item) = S::inbox(service).begin() {
+            && let Some(item) = S::inbox(service).begin()
+        {
             let started = Instant::now();
             let spec = service.spec();
             let effects = S::core(service).step(&spec, S::declared, |core| S::step(core, &item, service));

@@ -14,8 +14,8 @@ use flyball::config::Settings;
 use flyball::cycle::stages::{Deadline, FleetLimits};
 use flyball::instrument::Metrics;
 use flyball::model::{
-    Arrival, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId, ServiceSpec, TargetReading,
-    TargetRef, TargetState, Timestamp,
+    Arrival, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId, ServiceSpec,
+    TargetReading, TargetRef, TargetState, Timestamp,
 };
 use flyball::ports::executor::Job;
 use flyball::ports::{
