@@ -1,59 +1,111 @@
 //! Compiles what the policy store announces and puts it in force, whole or not at all.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 
 use crate::cycle::stages::{Deadline, PolicySet, Vocabulary, compile};
 use crate::instrument::ProcessMetrics;
-use crate::ports::{PolicyFiles, PolicyStore};
+use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
 use super::world::World;
 
-/// The policy set in force, and what was wrong with the newest if it was refused.
+/// The policy sets in force, and what was wrong with the newest if they were refused.
 #[derive(Default)]
 pub struct InForce {
-    set: ArcSwapOption<PolicySet>,
+    sets: ArcSwap<Sets>,
     faults: Mutex<Vec<String>>,
 }
 
+/// The set of all services, and those of namespaces that have policies of their own beside it.
+#[derive(Default)]
+struct Sets {
+    all: Option<Arc<PolicySet>>,
+    namespaces: BTreeMap<String, Own>,
+}
+
+/// A set that binds one namespace, and the files of the namespace in it.
+struct Own {
+    set: Arc<PolicySet>,
+    files: Vec<PolicyFile>,
+}
+
 impl InForce {
-    /// Returns the set in force; one cycle uses one such snapshot.
-    pub fn load(&self) -> Option<Arc<PolicySet>> {
-        self.set.load_full()
+    /// Returns the set in force for a namespace; one cycle uses one such snapshot.
+    pub fn of(&self, namespace: &str) -> Option<Arc<PolicySet>> {
+        let sets = self.sets.load();
+        sets.namespaces.get(namespace).map(|own| own.set.clone()).or_else(|| sets.all.clone())
     }
 
-    /// Returns the faults of the newest set, if it was refused.
+    /// Returns the set in force for services whose namespace has none of its own.
+    pub fn load(&self) -> Option<Arc<PolicySet>> {
+        self.sets.load().all.clone()
+    }
+
+    /// Returns the faults of the newest sets, if they were refused.
     pub fn faults(&self) -> Vec<String> {
         self.faults.lock().clone()
     }
 
-    /// Compiles `files` and swaps them in; on any fault the last good set stays.
-    pub fn take(&self, files: &PolicyFiles, vocabulary: &Vocabulary, deadline: &Deadline, metrics: &ProcessMetrics) {
-        match compiled(files, vocabulary, deadline) {
-            Ok(set) => {
-                tracing::info!(revision = %set.revision(), origin = %files.origin, "policy set in force");
-                metrics.policy_active(set.revision());
-                self.faults.lock().clear();
-                self.set.store(Some(Arc::new(set)));
-            }
-            Err(faults) => {
-                for fault in &faults {
-                    tracing::error!(origin = %files.origin, fault, "policy set refused, the last good one stays");
+    /// Compiles `files` and swaps them in; on any fault the last good set stays. A fault in the files of a namespace
+    /// concerns nobody else.
+    pub fn take(&self, files: &PolicyFiles, vocabulary: &Vocabulary, deadline: Compiling, metrics: &ProcessMetrics) {
+        let compile = |files: &[&PolicyFile]| compiled(files, vocabulary, &deadline());
+        let before = self.sets.load_full();
+        let base = files.files.as_ref().map_err(|error| vec![error.clone()]).and_then(|files| {
+            let files: Vec<&PolicyFile> = files.iter().collect();
+            compile(&files).map(|set| (set, files))
+        });
+        let (set, base) = match base {
+            Ok(good) => good,
+            Err(faults) => return self.refuse(files, faults, metrics),
+        };
+        tracing::info!(revision = %set.revision(), origin = %files.origin, "policy set in force");
+        metrics.policy_active(set.revision());
+        let (mut namespaces, mut faults) = (BTreeMap::new(), Vec::new());
+        for (namespace, own) in &files.namespaces {
+            let with = |own: &[PolicyFile]| compile(&base.iter().copied().chain(own).collect::<Vec<_>>());
+            let compiled = own.as_ref().map_err(|error| vec![error.clone()]).and_then(|own| Ok((with(own)?, own.clone())));
+            // Its last good files go on beside the set of now.
+            let last_good = || {
+                let own = before.namespaces.get(namespace)?;
+                Some((with(&own.files).ok()?, own.files.clone()))
+            };
+            let taken = match compiled {
+                Ok(taken) => Some(taken),
+                Err(own) => {
+                    faults.extend(own.into_iter().map(|fault| format!("namespace {namespace}: {fault}")));
+                    last_good()
                 }
-                metrics.policy_refused();
-                *self.faults.lock() = faults;
-            }
+            };
+            namespaces.extend(taken.map(|(set, files)| (namespace.clone(), Own { set: Arc::new(set), files })));
         }
+        self.sets.store(Arc::new(Sets { all: Some(Arc::new(set)), namespaces }));
+        if faults.is_empty() {
+            self.faults.lock().clear();
+        } else {
+            self.refuse(files, faults, metrics);
+        }
+    }
+
+    fn refuse(&self, files: &PolicyFiles, faults: Vec<String>, metrics: &ProcessMetrics) {
+        for fault in &faults {
+            tracing::error!(origin = %files.origin, fault, "policy set refused, the last good one stays");
+        }
+        metrics.policy_refused();
+        *self.faults.lock() = faults;
     }
 }
 
-fn compiled(files: &PolicyFiles, vocabulary: &Vocabulary, deadline: &Deadline) -> Result<PolicySet, Vec<String>> {
-    let texts = files.files.as_ref().map_err(|error| vec![error.clone()])?;
-    let texts = texts.iter().map(|file| (file.path.as_str(), file.text.as_str()));
+/// Makes the deadline of one compilation.
+type Compiling = fn() -> Deadline;
+
+fn compiled(files: &[&PolicyFile], vocabulary: &Vocabulary, deadline: &Deadline) -> Result<PolicySet, Vec<String>> {
+    let texts = files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
     compile(texts, vocabulary, deadline).map_err(|faults| faults.iter().map(ToString::to_string).collect())
 }
 
@@ -75,7 +127,7 @@ impl PolicyLibrary {
     /// Loads a set off the loop's threads: its scripts run then, and may be hostile.
     async fn take(&self, files: Arc<PolicyFiles>) {
         let (world, vocabulary) = (self.world.clone(), self.vocabulary.clone());
-        let load = move || world.policy.take(&files, &vocabulary, &(world.deadline)(), &world.process);
+        let load = move || world.policy.take(&files, &vocabulary, world.deadline, &world.process);
         self.world.executor.run(Box::new(load)).await;
     }
 }
