@@ -35,6 +35,10 @@ lab:
 cluster filter="":
     scripts/lab/test {{ filter }}
 
+# The container image `flyball:latest`, with whichever engine is here.
+image tag="flyball:latest":
+    $(command -v podman || command -v docker) build --file deploy/Containerfile --tag {{ tag }} .
+
 # Licences, bans, sources and advisories of the dependencies.
 deny:
     cargo deny --config .deny.toml check

@@ -56,6 +56,8 @@ fn every_key_of_the_schema_is_one_that_is_read_and_the_other_way_round() {
     let mut spec = full(&schema_of_spec());
     // Labels are named by the queries; a free map has no keys in the schema.
     spec["labels"] = json!({ "namespace": "shop", "service": "checkout" });
+    // The one span whose least value is longer than a minute.
+    spec["guards"]["humanHold"] = json!("30m");
     declarations.read(&id, &spec).unwrap_or_else(|faults| panic!("{faults}\n{spec:#}"));
     // What the parser knows it names when it meets a key that it does not.
     for place in ["", "/slo", "/bounds", "/budgets", "/capacity", "/guards", "/target"] {
