@@ -7,7 +7,7 @@ default:
 # Format, lints and the tests that need no other program.
 check:
     cargo fmt --check
-    cargo clippy --all-targets --features failpoints -- -D warnings
+    cargo clippy --all-targets --features failpoints,lab -- -D warnings
     cargo test --features failpoints --lib --test suite
 
 # Everything, on a fresh machine too: installs what is missing.
@@ -35,6 +35,14 @@ fuzz cases="200000":
 lab:
     cargo test --features failpoints --test lab
 
+# The tests against a real Kubernetes API server; an argument is a filter.
+cluster filter="":
+    scripts/lab/test {{ filter }}
+
+# The container image `flyball:latest`, with whichever engine is here.
+image tag="flyball:latest":
+    $(command -v podman || command -v docker) build --file deploy/Containerfile --tag {{ tag }} .
+
 # Licences, bans, sources and advisories of the dependencies.
 deny:
     cargo deny --config .deny.toml check
@@ -43,7 +51,8 @@ deny:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
-# Measure every figure (release build; minutes) or only those named, as in `just score policy_decision_us`.
+# Measure every figure (release build; minutes), only those named, as in `just score policy_decision_us`, or those
+# of the lab's cluster: `just score cluster`.
 score *ids:
     scripts/score {{ ids }}
 

@@ -19,6 +19,7 @@ use crate::adapters::executor::Pool;
 use crate::adapters::kill_file::KillFile;
 use crate::adapters::kubernetes::kill_map::KillMap;
 use crate::adapters::kubernetes::loops::ServiceLoops;
+use crate::adapters::kubernetes::policy_maps::PolicyMaps;
 use crate::adapters::kubernetes::{self, Access, Kubernetes, Timeouts};
 use crate::adapters::listed::Listed;
 use crate::adapters::policy_dir::PolicyDir;
@@ -88,7 +89,7 @@ impl Ports {
             journal: Arc::new(journal),
             kill: kill_switch(settings, &client),
             services: supervised(settings, &client),
-            policies: Arc::new(PolicyDir::open(&settings.policies)),
+            policies: policies(settings, &client).await,
             executor: Arc::new(Pool::for_this_machine()),
             deadline,
             budgets: FleetLimits::default(),
@@ -206,10 +207,24 @@ fn forecast_params(settings: &Settings) -> ForecastParams {
     ForecastParams { tick_seconds: tick.map_or(defaults.tick_seconds, |tick| tick.as_secs_f64()), ..defaults }
 }
 
+fn own_namespace<'a>(settings: &'a Settings, client: &'a kube::Client) -> &'a str {
+    settings.namespace.as_deref().unwrap_or_else(|| client.default_namespace())
+}
+
+/// Returns where policies come from: a directory, or ConfigMaps.
+async fn policies(settings: &Settings, client: &kube::Client) -> Arc<dyn PolicyStore> {
+    if settings.policies_in_cluster {
+        let own = own_namespace(settings, client);
+        Arc::new(PolicyMaps::start(client.clone(), Timeouts::default(), own).await)
+    } else {
+        Arc::new(PolicyDir::open(&settings.policies))
+    }
+}
+
 /// Returns the kill switch: a file, or the ConfigMap in flyball's own namespace.
 fn kill_switch(settings: &Settings, client: &kube::Client) -> Arc<dyn KillSwitch> {
     if settings.kill_switch_in_cluster {
-        Arc::new(KillMap::start(client.clone(), Timeouts::default(), client.default_namespace()))
+        Arc::new(KillMap::start(client.clone(), Timeouts::default(), own_namespace(settings, client)))
     } else {
         Arc::new(KillFile::open(&settings.kill_switch))
     }
@@ -236,7 +251,8 @@ impl services::Declarations for config::Declarations {
     }
 }
 
-fn access(settings: &Settings) -> Access {
+/// Returns how the API server is found.
+pub fn access(settings: &Settings) -> Access {
     match &settings.cluster {
         Some(cluster) => Access::Url(cluster.url.clone()),
         None if std::path::Path::new(POD_TOKEN).exists() => Access::InCluster,

@@ -1,69 +1,112 @@
 //! Compiles what the policy store announces, runs its tests, and puts it in force, whole or not at all.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 
 use crate::cycle::stages::{Deadline, PolicyFault, PolicySet, Vocabulary, compile, run_tests};
 use crate::instrument::ProcessMetrics;
-use crate::ports::{PolicyFiles, PolicyStore};
+use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
 use super::world::World;
 
-/// The policy set in force, and what was wrong with the newest if it was refused.
+/// The policy sets in force, and what was wrong with the newest if they were refused.
 #[derive(Default)]
 pub struct InForce {
-    set: ArcSwapOption<PolicySet>,
+    sets: ArcSwap<Sets>,
     faults: Mutex<Vec<String>>,
 }
 
+/// The set of all services, and those of namespaces that have policies of their own beside it.
+#[derive(Default)]
+struct Sets {
+    all: Option<Arc<PolicySet>>,
+    namespaces: BTreeMap<String, Own>,
+}
+
+/// A set that binds one namespace, and the files of the namespace in it.
+struct Own {
+    set: Arc<PolicySet>,
+    files: Vec<PolicyFile>,
+}
+
 impl InForce {
-    /// Returns the set in force; one cycle uses one such snapshot.
-    pub fn load(&self) -> Option<Arc<PolicySet>> {
-        self.set.load_full()
+    /// Returns the set in force for a namespace; one cycle uses one such snapshot.
+    pub fn of(&self, namespace: &str) -> Option<Arc<PolicySet>> {
+        let sets = self.sets.load();
+        sets.namespaces.get(namespace).map(|own| own.set.clone()).or_else(|| sets.all.clone())
     }
 
-    /// Returns the faults of the newest set, if it was refused.
+    /// Returns the set in force for services whose namespace has none of its own.
+    pub fn load(&self) -> Option<Arc<PolicySet>> {
+        self.sets.load().all.clone()
+    }
+
+    /// Returns the faults of the newest sets, if they were refused.
     pub fn faults(&self) -> Vec<String> {
         self.faults.lock().clone()
     }
 
-    /// Compiles `files`, runs their tests and swaps them in; on any fault or failure the last good set stays.
-    pub fn take(
-        &self,
-        files: &PolicyFiles,
-        vocabulary: &Vocabulary,
-        deadline: fn() -> Deadline,
-        metrics: &ProcessMetrics,
-    ) {
-        match tested(files, vocabulary, deadline) {
-            Ok(set) => {
-                tracing::info!(revision = %set.revision(), origin = %files.origin, "policy set in force");
-                metrics.policy_active(set.revision());
-                self.faults.lock().clear();
-                self.set.store(Some(set));
-            }
-            Err(faults) => {
-                for fault in &faults {
-                    tracing::error!(origin = %files.origin, fault, "policy set refused, the last good one stays");
+    /// Compiles `files`, runs their tests and swaps them in; on any fault or failure the last good set stays. A
+    /// fault in the files of a namespace concerns nobody else.
+    pub fn take(&self, files: &PolicyFiles, vocabulary: &Vocabulary, deadline: Compiling, metrics: &ProcessMetrics) {
+        let compile = |files: &[&PolicyFile]| tested(files, vocabulary, deadline);
+        let before = self.sets.load_full();
+        let base = files.files.as_ref().map_err(|error| vec![error.clone()]).and_then(|files| {
+            let files: Vec<&PolicyFile> = files.iter().collect();
+            compile(&files).map(|set| (set, files))
+        });
+        let (set, base) = match base {
+            Ok(good) => good,
+            Err(faults) => return self.refuse(files, faults, metrics),
+        };
+        tracing::info!(revision = %set.revision(), origin = %files.origin, "policy set in force");
+        metrics.policy_active(set.revision());
+        let (mut namespaces, mut faults) = (BTreeMap::new(), Vec::new());
+        for (namespace, own) in &files.namespaces {
+            let with = |own: &[PolicyFile]| compile(&base.iter().copied().chain(own).collect::<Vec<_>>());
+            let compiled =
+                own.as_ref().map_err(|error| vec![error.clone()]).and_then(|own| Ok((with(own)?, own.clone())));
+            // Its last good files go on beside the set of now.
+            let last_good = || {
+                let own = before.namespaces.get(namespace)?;
+                Some((with(&own.files).ok()?, own.files.clone()))
+            };
+            let taken = match compiled {
+                Ok(taken) => Some(taken),
+                Err(own) => {
+                    faults.extend(own.into_iter().map(|fault| format!("namespace {namespace}: {fault}")));
+                    last_good()
                 }
-                metrics.policy_refused();
-                *self.faults.lock() = faults;
-            }
+            };
+            namespaces.extend(taken.map(|(set, files)| (namespace.clone(), Own { set, files })));
         }
+        self.sets.store(Arc::new(Sets { all: Some(set), namespaces }));
+        if faults.is_empty() {
+            self.faults.lock().clear();
+        } else {
+            self.refuse(files, faults, metrics);
+        }
+    }
+
+    fn refuse(&self, files: &PolicyFiles, faults: Vec<String>, metrics: &ProcessMetrics) {
+        for fault in &faults {
+            tracing::error!(origin = %files.origin, fault, "policy set refused, the last good one stays");
+        }
+        metrics.policy_refused();
+        *self.faults.lock() = faults;
     }
 }
 
+/// Makes the deadline of one compilation.
+type Compiling = fn() -> Deadline;
+
 /// Compiles a set and runs its own tests; one that fails them is as bad as one that does not compile.
-fn tested(
-    files: &PolicyFiles,
-    vocabulary: &Vocabulary,
-    deadline: fn() -> Deadline,
-) -> Result<Arc<PolicySet>, Vec<String>> {
-    let files = files.files.as_ref().map_err(|error| vec![error.clone()])?;
+fn tested(files: &[&PolicyFile], vocabulary: &Vocabulary, deadline: Compiling) -> Result<Arc<PolicySet>, Vec<String>> {
     let texts = || files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
     let set = Arc::new(compile(texts(), vocabulary, &deadline()).map_err(|faults| worded(&faults))?);
     let report = run_tests(&set, vocabulary, texts(), &|_| true, &deadline()).map_err(|faults| worded(&faults))?;

@@ -3,7 +3,9 @@
 #![expect(clippy::print_stderr, reason = "a command line talks to people")]
 
 mod check;
+mod crds;
 mod demo;
+mod doctor;
 mod explain;
 #[cfg(feature = "failpoints")]
 mod halt;
@@ -49,6 +51,12 @@ enum Command {
     Kill(kill::KillArgs),
     /// Let writes go on again; needs a reason.
     Resume(kill::ResumeArgs),
+    /// Look whether everything is there that the loop will need: sources, rights, custom resources.
+    Doctor(doctor::DoctorArgs),
+    /// Print the custom resources, for `kubectl apply`.
+    Crds,
+    /// Print the completions of a shell.
+    Completions(crds::CompletionsArgs),
 }
 
 /// Where the settings are.
@@ -149,6 +157,9 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Policy(command) => block_on(policy::policy(command)),
         Command::Kill(args) => kill::kill(args),
         Command::Resume(args) => kill::resume(args),
+        Command::Doctor(args) => block_on(doctor::doctor(args)),
+        Command::Crds => crds::crds(),
+        Command::Completions(args) => crds::completions(args),
     };
     match result {
         Ok(code) => code,

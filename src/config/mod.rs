@@ -41,6 +41,7 @@ pub use faults::{Fault, Faults};
 pub use load::{ConfigError, kill_switch_of, load};
 
 use crate::adapters::store::settings::{LEAST_AGE, LEAST_RECORDS, MOST_AGE, StoreSettings};
+use crate::model::ids::is_dns_label;
 use crate::model::{ServiceSpec, SignalSpec};
 use tree::{Given, Node, Table};
 
@@ -55,10 +56,14 @@ pub struct Settings {
     pub journal: StoreSettings,
     /// Directory of the policies.
     pub policies: PathBuf,
+    /// Whether the policies are ConfigMaps instead.
+    pub policies_in_cluster: bool,
     /// File of the kill switch.
     pub kill_switch: PathBuf,
     /// Whether the kill switch is a ConfigMap instead.
     pub kill_switch_in_cluster: bool,
+    /// flyball's own namespace, where its ConfigMaps lie; `None` means that of its account.
+    pub namespace: Option<String>,
     /// Name of this process in what it tells others: the pod's, or `flyball`.
     pub instance: String,
     /// The Kubernetes API; `None` means kubeconfig, or the account of the pod.
@@ -118,12 +123,26 @@ const KILL_SWITCH: &str = "killswitch.yaml";
 /// Written in place of a list: services are declared by `ServiceLoop` objects.
 const SERVICE_LOOPS: &str = "serviceloops";
 
+/// Written in place of a directory: policies are ConfigMaps with a label.
+const CONFIG_MAPS: &str = "configmaps";
+
 /// Written in place of a file: the kill switch is a ConfigMap.
 const CONFIG_MAP: &str = "configmap";
 
 /// Keys at the top of the file.
-const KEYS: &[&str] =
-    &["state", "journal", "listen", "policies", "kill_switch", "cluster", "sources", "signals", "defaults", "services"];
+const KEYS: &[&str] = &[
+    "state",
+    "journal",
+    "listen",
+    "policies",
+    "kill_switch",
+    "cluster",
+    "namespace",
+    "sources",
+    "signals",
+    "defaults",
+    "services",
+];
 
 /// What is said of a file without content, and of one that holds something else than settings.
 const NOTHING: &str = "the file is empty, expected keys such as state, policies, sources, signals, services; docs/flyball.example.yaml shows all";
@@ -158,10 +177,12 @@ impl Settings {
         let listen = top.read("listen", faults, listen_address).or_default(SocketAddr::from(([127, 0, 0, 1], 9464)));
         let policies = path_of(top, "policies", faults);
         let policies = policies.required("policies", "name the directory of the policies", faults);
+        let policies_in_cluster = policies.as_deref() == Some(Path::new(CONFIG_MAPS));
         let beside_state = state.as_ref().map(|state| state.join(KILL_SWITCH));
         let kill_switch = path_of(top, "kill_switch", faults).optional().or(beside_state);
         let kill_switch_in_cluster = kill_switch.as_deref() == Some(Path::new(CONFIG_MAP));
         let cluster = top.read("cluster", faults, cluster_settings);
+        let namespace = top.read("namespace", faults, dns_label);
         let sources = sources::sources(top, faults);
         let signals = sources::signals(top, &sources, faults);
         let defaults = services::defaults(top, &signals, faults);
@@ -178,8 +199,10 @@ impl Settings {
             state: state?,
             journal: journal?,
             policies: policies?,
+            policies_in_cluster,
             kill_switch: kill_switch?,
             kill_switch_in_cluster,
+            namespace: namespace.optional(),
             instance: "flyball".to_owned(),
             cluster: cluster.optional(),
             sources: sources.valid,
@@ -227,6 +250,12 @@ fn journal_settings(node: &Node<'_>, faults: &mut Faults) -> Option<StoreSetting
     let age = table.read("max_age", faults, |node, faults| node.span(LEAST_AGE, MOST_AGE, faults));
     let (records, age) = (records.or_default(standard.max_records()), age.or_default(standard.max_age()));
     StoreSettings::new(records?, age?)
+}
+
+fn dns_label(node: &Node<'_>, faults: &mut Faults) -> Option<String> {
+    let text = node.text(faults)?;
+    let refused = format!("`{text}` is not a namespace: a-z, 0-9 and - (at most 63)");
+    is_dns_label(text).then(|| text.to_owned()).or_else(|| node.refuse(&refused, faults))
 }
 
 fn cluster_settings(node: &Node<'_>, faults: &mut Faults) -> Option<ClusterSettings> {

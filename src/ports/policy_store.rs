@@ -1,5 +1,6 @@
 //! Where policy sets come from.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -20,9 +21,12 @@ pub struct PolicyFiles {
     pub origin: String,
     /// The files, or what was wrong (a file too large, not UTF-8, unreadable).
     pub files: Result<Vec<PolicyFile>, String>,
+    /// Files that join them for the services of one namespace, and for no other.
+    pub namespaces: BTreeMap<String, Result<Vec<PolicyFile>, String>>,
 }
 
-/// A source of policy sets. A change is announced once it was read twice alike.
+/// A source of policy sets. What is announced was read whole: a directory twice
+/// alike, an object at one version.
 pub trait PolicyStore: Send + Sync + 'static {
     /// Returns the set now and every later one.
     fn watch(&self) -> watch::Receiver<Arc<PolicyFiles>>;

@@ -2,13 +2,17 @@
 
 use std::path::Path;
 
+use flyball::demo::kubernetes::KubernetesDouble;
+use flyball::demo::kubernetes::Objects;
+
 use crate::support::kills::kills;
 
 const KILLS: usize = 50;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r1_k2_k3_fifty_kills_lose_no_write_and_double_none() {
-    let report = kills(Path::new(env!("CARGO_BIN_EXE_flyball")), KILLS).await;
+    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+    let report = kills(Path::new(env!("CARGO_BIN_EXE_flyball")), KILLS, &double).await;
     println!("{}", serde_json::to_string(&report).unwrap());
     assert_eq!((report.killed(), report.lost, report.doubled), (KILLS, 0, 0), "{report:?}");
     assert!(report.writes > KILLS / 2 && report.kills.len() > 10, "too little happened: {report:?}");

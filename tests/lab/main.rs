@@ -14,8 +14,11 @@
 //! | `outage` | a Prometheus that stops, hangs, restarts; workers that lie |
 //! | `demo` | `flyball demo` as a newcomer starts it |
 //! | `kills` | flyball killed at every step of a write |
+//! | `cluster` | the same and more on a real API server (feature `lab`; by `scripts/lab/test`) |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
 
+#[cfg(feature = "lab")]
+mod cluster;
 mod demo;
 mod governed;
 mod harness;

@@ -54,6 +54,17 @@ impl Prometheus {
     /// Returns a server, not yet started, that scrapes `workers` every `scrape_interval`, each under the labels
     /// `namespace` and `service`.
     pub fn new(workers: &[Worker], scrape_interval: Duration) -> Self {
+        let mut scrapes = String::from("scrape_configs:\n  - job_name: workers\n    static_configs:\n");
+        for worker in workers {
+            let (namespace, service) = worker.service.split_once('/').expect("namespace/name");
+            let labels = format!("namespace: {namespace}, service: {service}");
+            let _ = writeln!(scrapes, "      - {{ targets: ['{}'], labels: {{ {labels} }} }}", worker.address);
+        }
+        Self::scraping(&scrapes, scrape_interval)
+    }
+
+    /// Returns a server, not yet started, with these `scrape_configs`.
+    pub fn scraping(scrapes: &str, scrape_interval: Duration) -> Self {
         for program in ["prometheus", "promtool"] {
             let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
             assert!(found.is_ok_and(|status| status.success()), "`{program}` is not installed; {INSTALL}");
@@ -63,14 +74,8 @@ impl Prometheus {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().unwrap();
         let server = Self { directory: TempDir::new().unwrap(), port: free_port(), process: None, client };
         let interval = scrape_interval.as_millis();
-        let mut settings = format!("global: {{ scrape_interval: {interval}ms, scrape_timeout: {interval}ms }}\n");
-        settings.push_str("scrape_configs:\n  - job_name: workers\n    static_configs:\n");
-        for worker in workers {
-            let (namespace, service) = worker.service.split_once('/').expect("namespace/name");
-            let labels = format!("namespace: {namespace}, service: {service}");
-            let _ = writeln!(settings, "      - {{ targets: ['{}'], labels: {{ {labels} }} }}", worker.address);
-        }
-        fs::write(server.settings(), settings).unwrap();
+        let global = format!("global: {{ scrape_interval: {interval}ms, scrape_timeout: {interval}ms }}\n");
+        fs::write(server.settings(), global + scrapes).unwrap();
         server
     }
 

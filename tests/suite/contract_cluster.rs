@@ -1,8 +1,9 @@
 //! The contract of the Cluster port, kept by the Kubernetes adapter on any API server.
 //!
 //! By default each test starts an API double of its own. `FLYBALL_CONTRACT_URL` names a real server instead (one
-//! that wants TLS or credentials has a `kubectl proxy` put before it). Only standard API calls are made, and the
-//! verdict comes from outside: from the objects and their changes as the API tells them to anybody.
+//! that wants TLS or credentials has a `kubectl proxy` put before it), `FLYBALL_CONTRACT_KUBECONFIG` the account that
+//! the adapter has there. Only standard API calls are made, and the verdict comes from outside: from the objects and
+//! their changes as the API tells them to anybody.
 //!
 //! The numbers in the names are rows of the fault matrix.
 
@@ -22,6 +23,7 @@ const NAMESPACE: &str = "default";
 /// An API server, and a client of it that is not flyball.
 struct Site {
     url: String,
+    access: Access,
     http: reqwest::Client,
     _double: Option<KubernetesDouble>,
 }
@@ -39,10 +41,13 @@ impl Site {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().timeout(Duration::from_secs(20)).no_proxy().build().unwrap();
         if let Ok(url) = std::env::var("FLYBALL_CONTRACT_URL") {
-            return Self { url: url.trim_end_matches('/').to_owned(), http, _double: None };
+            let url = url.trim_end_matches('/').to_owned();
+            let account = std::env::var_os("FLYBALL_CONTRACT_KUBECONFIG");
+            let account = account.map(|path| Access::Kubeconfig { path: Some(path.into()), context: None });
+            return Self { access: account.unwrap_or_else(|| Access::Url(url.clone())), url, http, _double: None };
         }
         let double = KubernetesDouble::start(Objects::default()).await.unwrap();
-        Self { url: double.url(), http, _double: Some(double) }
+        Self { url: double.url(), access: Access::Url(double.url()), http, _double: Some(double) }
     }
 
     fn path(&self, target: &TargetRef) -> String {
@@ -115,7 +120,7 @@ impl Site {
     /// Returns the adapter, pointed at this server.
     async fn cluster(&self, targets: &[&TargetRef]) -> Kubernetes {
         let timeouts = Timeouts::default();
-        let client = connect(&Access::Url(self.url.clone()), timeouts).await.unwrap();
+        let client = connect(&self.access, timeouts).await.unwrap();
         let cluster = Kubernetes::start(client, timeouts);
         cluster.follow(&targets.iter().copied().cloned().collect());
         cluster

@@ -19,7 +19,7 @@ fn never() -> Deadline {
 
 fn good() -> PolicyFiles {
     let file = PolicyFile { path: "good.rhai".to_owned(), text: GOOD.to_owned() };
-    PolicyFiles { origin: "good".to_owned(), files: Ok(vec![file]) }
+    PolicyFiles { origin: "good".to_owned(), files: Ok(vec![file]), namespaces: BTreeMap::new() }
 }
 
 #[test]

@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Installation {
     program: PathBuf,
     directory: TempDir,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Installation {
@@ -33,7 +34,12 @@ impl Installation {
         std::fs::write(path.join("flyball.yaml"), format!("state: .\npolicies: policies\n{settings}"))
             .expect("the settings are written");
         kill_file::release(&path.join("killswitch.yaml"), &Scope::All, "test", "the test begins").expect("released");
-        Self { program: program.to_owned(), directory }
+        Self { program: program.to_owned(), directory, environment: Vec::new() }
+    }
+
+    /// Returns the same with variables that the program finds in its environment.
+    pub fn with_environment(self, environment: Vec<(&'static str, String)>) -> Self {
+        Self { environment, ..self }
     }
 
     /// Returns the file of the journal.
@@ -64,6 +70,7 @@ impl Installation {
         let mut command = Command::new(&self.program);
         command.args(arguments).arg("--config").arg(self.directory.path().join("flyball.yaml"));
         command.env_remove("FLYBALL_LISTEN").env_remove("FLYBALL_STATE").env("FLYBALL_LOG", "info");
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 }

@@ -1,5 +1,6 @@
 //! Kills a writing flyball again and again, on one state directory, and compares at the end what its journal says
-//! with what the API server has seen. The program must be built with the feature `failpoints`.
+//! with what the API server has seen: an API double, or the real one. The program must be built with the feature
+//! `failpoints`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,8 +11,8 @@ use axum::extract::State;
 use axum::routing::post;
 use axum::{Form, Json, Router};
 use flyball::adapters::store::JournalReader;
-use flyball::demo::kubernetes::faults::{Fault, Verb};
-use flyball::demo::kubernetes::{KubernetesDouble, Objects};
+use flyball::demo::kubernetes::KubernetesDouble;
+use flyball::demo::kubernetes::faults::{Fault, Faults, Verb};
 use flyball::model::WriteOutcome;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -29,7 +30,54 @@ const NAMESPACES: usize = 5;
 const SERVICES: usize = 16;
 /// How long the process may take to come to a step.
 const PATIENCE: Duration = Duration::from_secs(40);
-const POLICY: &str = include_str!("../../deploy/policies/capacity.rhai");
+/// The policy that sizes by arrival rate.
+pub const POLICY: &str = include_str!("../../deploy/policies/capacity.rhai");
+
+/// An API server that flyball writes to, seen from outside.
+pub trait Server {
+    /// Returns the line of the settings that leads to it; empty if the environment does.
+    fn settings(&self) -> String;
+    /// Returns the environment that leads to it.
+    fn environment(&self) -> Vec<(&'static str, String)>;
+    /// Makes a Deployment that nobody else scales.
+    async fn add(&self, namespace: &str, name: &str, replicas: u32);
+    /// Returns the replicas that a Deployment asks for.
+    async fn wanted(&self, namespace: &str, name: &str) -> u32;
+    /// Returns every write of flyball that was accepted.
+    async fn writes(&self) -> Vec<Step>;
+    /// Returns how requests can be held up, if they can.
+    fn faults(&self) -> Option<&Faults>;
+}
+
+/// A write: namespace, name, replicas before and after.
+pub type Step = (String, String, u32, u32);
+
+impl Server for KubernetesDouble {
+    fn settings(&self) -> String {
+        format!("cluster: {{ url: \"{}\" }}\n", self.url())
+    }
+
+    fn environment(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    async fn add(&self, namespace: &str, name: &str, replicas: u32) {
+        self.objects().add_deployment(namespace, name, replicas);
+    }
+
+    async fn wanted(&self, namespace: &str, name: &str) -> u32 {
+        self.objects().wanted(namespace, name).unwrap()
+    }
+
+    async fn writes(&self) -> Vec<Step> {
+        let ours = self.objects().history().into_iter().filter(|write| write.who == "flyball");
+        ours.map(|write| (write.namespace, write.name, write.from.unwrap(), write.to.unwrap())).collect()
+    }
+
+    fn faults(&self) -> Option<&Faults> {
+        Some(KubernetesDouble::faults(self))
+    }
+}
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -67,11 +115,13 @@ enum Moment {
 }
 
 impl Moment {
-    /// Returns the moment of kill number `index`: a quarter of the kills fall at random, a quarter into requests.
-    fn of(index: usize) -> Self {
+    /// Returns the moment of kill number `index`: a quarter of the kills fall at random, a quarter into requests
+    /// where these can be held up.
+    fn of(index: usize, faults: bool) -> Self {
         let turn = index / 4;
         match index % 4 {
             0 | 1 => Self::Step(STEPS[(turn * 2 + index % 4) % STEPS.len()]),
+            2 if !faults => Self::Step(STEPS[turn % STEPS.len()]),
             2 => {
                 // The write lands after the next process has asked for it, and before that one would write anew.
                 let late = Duration::from_millis(700);
@@ -101,14 +151,14 @@ impl Moment {
     }
 }
 
-/// Kills `program` so many times and reports what was lost or doubled.
-pub async fn kills(program: &Path, count: usize) -> Report {
-    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+/// Kills `program` so many times while it writes to `server`, and reports what was lost or doubled.
+pub async fn kills(program: &Path, count: usize, server: &impl Server) -> Report {
     let telemetry = Rates::start().await;
     let installation =
-        Installation::new(program, &settings(&telemetry.url, &double.url()), &[("capacity.rhai", POLICY)]);
+        Installation::new(program, &settings(&telemetry.url, &server.settings()), &[("capacity.rhai", POLICY)]);
+    let installation = installation.with_environment(server.environment());
     for (namespace, name) in places() {
-        double.objects().add_deployment(&namespace, &name, 1);
+        server.add(&namespace, &name, 1).await;
         telemetry.set(&namespace, &name, 5.0);
     }
     let mut places = places().cycle();
@@ -116,13 +166,12 @@ pub async fn kills(program: &Path, count: usize) -> Report {
     for index in 0..count {
         // One more replica for one or two services that have rested longest.
         for (namespace, name) in places.by_ref().take(1 + index % 2) {
-            let wanted = double.objects().wanted(&namespace, &name).unwrap();
+            let wanted = server.wanted(&namespace, &name).await;
             telemetry.set(&namespace, &name, f64::from(wanted) * 10.0 + 5.0);
         }
-        let moment = Moment::of(index);
-        kill_at(&installation, &double, &moment).await;
+        let moment = Moment::of(index, server.faults().is_some());
+        kill_at(&installation, server.faults(), &moment).await;
         *killed.entry(moment.name()).or_default() += 1;
-        double.faults().clear();
     }
     let mut last = installation.start(None);
     let url = last.url();
@@ -134,11 +183,10 @@ pub async fn kills(program: &Path, count: usize) -> Report {
     let became_ready = timeout(PATIENCE, ready).await.is_ok();
     assert!(became_ready, "flyball does not settle its writes:\n{}", last.log());
     assert!(last.stop().success(), "flyball stops with an error");
-    compare(killed, &installation, double.objects())
+    compare(killed, &installation, server.writes().await)
 }
 
-async fn kill_at(installation: &Installation, double: &KubernetesDouble, moment: &Moment) {
-    let faults = double.faults();
+async fn kill_at(installation: &Installation, faults: Option<&Faults>, moment: &Moment) {
     match moment {
         Moment::Step(point) => {
             let flyball = installation.start(Some(point));
@@ -146,6 +194,7 @@ async fn kill_at(installation: &Installation, double: &KubernetesDouble, moment:
             tokio::task::spawn_blocking(move || reach(flyball, &line).kill()).await.unwrap();
         }
         Moment::Request(verb, fault) => {
+            let faults = faults.expect("requests that can be held up");
             let (received, delayed) = (faults.requests(*verb), matches!(fault, Fault::DelayBefore(_)));
             faults.order(*verb, 1, fault.clone());
             let mut flyball = installation.start(None);
@@ -159,6 +208,7 @@ async fn kill_at(installation: &Installation, double: &KubernetesDouble, moment:
             let arrived = timeout(PATIENCE, arrived).await.is_ok();
             assert!(arrived, "no {verb:?} came:\n{}", flyball.log());
             flyball.kill();
+            faults.clear();
         }
         Moment::Any(after) => {
             let flyball = installation.start(None);
@@ -176,7 +226,7 @@ fn reach(mut flyball: Flyball, line: &str) -> Flyball {
 
 /// Compares the journal with the writes that the server accepted. Replicas only grow, by one write a step, so
 /// that (target, from, to) names one write.
-fn compare(kills: BTreeMap<String, usize>, installation: &Installation, objects: &Objects) -> Report {
+fn compare(kills: BTreeMap<String, usize>, installation: &Installation, writes: Vec<Step>) -> Report {
     let journal = JournalReader::open(&installation.journal()).unwrap();
     let open = journal.open_intents().unwrap();
     let (mut intents, mut applied) = (BTreeMap::new(), BTreeMap::<_, usize>::new());
@@ -192,8 +242,7 @@ fn compare(kills: BTreeMap<String, usize>, installation: &Installation, objects:
         }
     }
     let mut written = BTreeMap::<_, usize>::new();
-    for write in objects.history().into_iter().filter(|write| write.who == "flyball") {
-        let step = (write.namespace, write.name, write.from.unwrap(), write.to.unwrap());
+    for step in writes {
         *written.entry(step).or_default() += 1;
     }
     let unsaid = written.keys().filter(|step| !applied.contains_key(*step)).map(|step| format!("unsaid: {step:?}"));
@@ -211,15 +260,17 @@ fn compare(kills: BTreeMap<String, usize>, installation: &Installation, objects:
     }
 }
 
-fn places() -> impl Iterator<Item = (String, String)> + Clone {
+/// Returns the services, by namespace and name, one namespace after the other in turn.
+pub fn places() -> impl Iterator<Item = (String, String)> + Clone {
     (0..NAMESPACES * SERVICES).map(|index| (format!("n{}", index % NAMESPACES), format!("s{}", index / NAMESPACES)))
 }
 
-fn settings(telemetry: &str, cluster: &str) -> String {
+/// Returns the settings of all services, sized by the rates that `telemetry` tells; `cluster` is a line or nothing.
+pub fn settings(telemetry: &str, cluster: &str) -> String {
     let services: Vec<String> = places().map(|(namespace, name)| format!("  - name: {namespace}/{name}")).collect();
     let services = services.join("\n");
     format!(
-        "listen: 127.0.0.1:0\ncluster: {{ url: \"{cluster}\" }}\n\
+        "listen: 127.0.0.1:0\n{cluster}\
          sources:\n  rates: {{ kind: prometheus, url: \"{telemetry}\", interval: 1s, history: 0s }}\n\
          signals:\n  rps:\n    source: rates\n    query: 'sum by (namespace, service) (x{{$selector}})'\n    \
          samples: 'x{{$selector}}'\n    labels: [namespace, service]\n    unit: per_second\n    role: arrival_rate\n    \
@@ -231,8 +282,9 @@ fn settings(telemetry: &str, cluster: &str) -> String {
 }
 
 /// A telemetry source that answers with the rates it was told, sampled now. It stops when it is dropped.
-struct Rates {
-    url: String,
+pub struct Rates {
+    /// Its base URL.
+    pub url: String,
     of: Told,
     server: JoinHandle<()>,
 }
@@ -240,7 +292,8 @@ struct Rates {
 type Told = Arc<Mutex<BTreeMap<(String, String), f64>>>;
 
 impl Rates {
-    async fn start() -> Self {
+    /// Starts it without rates.
+    pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let of = Told::default();
@@ -249,7 +302,8 @@ impl Rates {
         Self { url, of, server }
     }
 
-    fn set(&self, namespace: &str, name: &str, rate: f64) {
+    /// Sets the rate of a service from now on.
+    pub fn set(&self, namespace: &str, name: &str, rate: f64) {
         self.of.lock().unwrap().insert((namespace.to_owned(), name.to_owned()), rate);
     }
 }

@@ -154,7 +154,7 @@ impl Stage for DeciderStage {
         match event {
             DeciderEvent::Assessed(assessed) => {
                 let world = &service.world;
-                let (policy, kill) = (world.policy.load(), world.kill.seen());
+                let (policy, kill) = (world.policy.of(service.id.namespace()), world.kill.seen());
                 let hold = service.hold();
                 let (policy, hold) = (policy.as_deref(), hold.as_deref());
                 Some(core.decide(assessed, Inputs { policy, kill: &kill, hold }))

@@ -11,6 +11,8 @@
 //! | `watch` | the task that feeds a mirror |
 //! | `view` | a target as the loop reads it from a mirror |
 //! | [`kill_map`] | the kill switch as a ConfigMap |
+//! | [`policy_maps`] | policies as ConfigMaps |
+//! | [`rights`] | what flyball's account may do, for `flyball doctor` |
 //! | [`loops`] | services as `ServiceLoop` objects |
 //! | `scale` | the live read and the one conditional write |
 //! | `failure` | what an error means |
@@ -20,6 +22,8 @@ mod failure;
 pub mod kill_map;
 pub mod loops;
 mod mirror;
+pub mod policy_maps;
+pub mod rights;
 mod scale;
 mod view;
 mod watch;

@@ -128,7 +128,7 @@ pub fn read_set(root: &Path) -> PolicyFiles {
             Ok(files.into_iter().map(|(path, text)| PolicyFile { path, text }).collect())
         }
     });
-    PolicyFiles { origin: root.display().to_string(), files: read }
+    PolicyFiles { origin: root.display().to_string(), files: read, namespaces: BTreeMap::new() }
 }
 
 /// What to do where there are no policies.

@@ -224,7 +224,7 @@ impl Objects {
     /// Creates an object and returns it as stored.
     ///
     /// # Errors
-    /// `Exists`, `Invalid`, `Bad`.
+    /// `Exists`, `Invalid`, `Bad`, `Undecodable`.
     pub fn create(
         &self,
         resource: Resource,
@@ -269,7 +269,7 @@ impl Objects {
     /// result is a precondition. A change of nothing stores nothing.
     ///
     /// # Errors
-    /// `NotFound`, `Conflict`, `Invalid`, `Bad`, and what `change` refuses.
+    /// `NotFound`, `Conflict`, `Invalid`, `Bad`, `Undecodable`, and what `change` refuses.
     pub fn update(
         &self,
         resource: Resource,

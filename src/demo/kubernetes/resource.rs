@@ -167,7 +167,7 @@ pub fn scale_view(object: &Value) -> Value {
     let replicas = object.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(0);
     let spec = if replicas == 0 { json!({}) } else { json!({ "replicas": replicas }) };
     let mut metadata = Map::new();
-    for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp", "managedFields"] {
+    for key in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = object.pointer(&format!("/metadata/{key}")) {
             metadata.insert(key.to_owned(), value.clone());
         }
@@ -216,7 +216,7 @@ pub fn merge(object: Value, patch: &Value) -> Value {
 /// Checks what an API server checks before it stores `object`; fills in the default of one replica.
 ///
 /// # Errors
-/// `Bad` for what cannot be decoded, `Invalid` for what may not be stored.
+/// `Undecodable` for what has the wrong type or size, `Invalid` for what may not be stored.
 pub fn check(resource: Resource, object: &mut Value) -> Result<(), Refusal> {
     let invalid =
         |reason: String| Refusal::Invalid { resource, name: text(object, "/metadata/name").to_owned(), reason };
@@ -229,7 +229,9 @@ pub fn check(resource: Resource, object: &mut Value) -> Result<(), Refusal> {
     match object.pointer("/spec/replicas").filter(|value| !value.is_null()) {
         None => set(object, &["spec", "replicas"], json!(1)),
         Some(value) => match value.as_i64().and_then(|number| i32::try_from(number).ok()) {
-            None => return Err(Refusal::Bad(format!("spec.replicas: cannot unmarshal {value} into type int32"))),
+            None => {
+                return Err(Refusal::Undecodable(format!("spec.replicas: cannot unmarshal {value} into type int32")));
+            }
             Some(number) if number < 0 => {
                 let reason = format!("spec.replicas: Invalid value: {number}: must be greater than or equal to 0");
                 return Err(invalid(reason));
@@ -246,11 +248,14 @@ pub fn own_replicas(object: &mut Value, manager: &str, subresource: bool, time: 
     let mut entries: Vec<Value> = others;
     entries.retain(|entry| entry.pointer("/fieldsV1/f:spec/f:replicas").is_none());
     let mut entry = json!({
-        "manager": manager, "operation": "Update", "apiVersion": "apps/v1", "time": time,
+        "manager": manager, "operation": "Update", "apiVersion": "apps/v1",
         "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": { "f:replicas": {} } },
     });
     if subresource {
+        // The server keeps no time of what comes through the scale.
         set(&mut entry, &["subresource"], json!("scale"));
+    } else {
+        set(&mut entry, &["time"], json!(time));
     }
     entries.push(entry);
     set(object, &["metadata", "managedFields"], Value::Array(entries));

@@ -172,13 +172,14 @@ fn serve_object(objects: &Objects, call: &Call, name: &str) -> Answered {
                 return Err(Refusal::PatchType);
             }
             let patch = call.json()?;
-            objects.update(resource, namespace, name, &call.author, |old| match part {
+            let patched = objects.update(resource, namespace, name, &call.author, |old| match part {
                 Some(Subresource::Scale) => {
                     resource::with_scale(old, &resource::merge(resource::scale_view(old), &patch))
                 }
                 Some(Subresource::Status) => resource::with_status(old, &resource::merge(old.clone(), &patch)),
                 None => Ok(resource::merge(old.clone(), &patch)),
-            })?
+            });
+            patched.map_err(|refusal| refusal.of_patch(part == Some(Subresource::Scale)))?
         }
         Verb::Get | Verb::List | Verb::Watch | Verb::Create => objects.get(resource, namespace, name)?,
     };

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::resource::Resource;
+use super::resource::{Resource, set};
 
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,8 +39,19 @@ pub enum Refusal {
         /// Which field, and why.
         reason: String,
     },
+    /// May not be stored as the scale of an object.
+    InvalidScale {
+        /// The object's name.
+        name: String,
+        /// Which field, and why.
+        reason: String,
+    },
     /// Cannot be understood.
     Bad(String),
+    /// Holds a value of the wrong type or size.
+    Undecodable(String),
+    /// The same, in a patch.
+    UndecodablePatch(String),
     /// Not a method of this path.
     Method,
     /// Not a patch this server knows.
@@ -50,13 +61,22 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// Returns what it is when a patch is refused for it, of the object itself or of its scale.
+    pub fn of_patch(self, scale: bool) -> Self {
+        match self {
+            Self::Invalid { name, reason, .. } if scale => Self::InvalidScale { name, reason },
+            Self::Undecodable(reason) => Self::UndecodablePatch(reason),
+            other => other,
+        }
+    }
+
     /// Returns the HTTP status code.
     pub fn code(&self) -> u16 {
         match self {
             Self::NotFound { .. } | Self::NoPath => 404,
             Self::Exists { .. } | Self::Conflict { .. } => 409,
-            Self::Invalid { .. } => 422,
-            Self::Bad(_) => 400,
+            Self::Invalid { .. } | Self::InvalidScale { .. } | Self::UndecodablePatch(_) => 422,
+            Self::Bad(_) | Self::Undecodable(_) => 400,
             Self::Method => 405,
             Self::PatchType => 415,
             Self::Expired => 410,
@@ -65,13 +85,20 @@ impl Refusal {
 
     /// Returns the `Status` object.
     pub fn body(&self) -> Value {
-        let (message, object) = match self {
+        let of = |resource: &Resource, name: &String| {
+            let mut details = json!({ "name": name, "kind": resource.plural() });
+            if !resource.group().is_empty() {
+                set(&mut details, &["group"], json!(resource.group()));
+            }
+            Some(details)
+        };
+        let (message, details) = match self {
             Self::NotFound { resource, name } => {
-                (format!("{} \"{name}\" not found", resource.qualified()), Some((resource, name)))
+                (format!("{} \"{name}\" not found", resource.qualified()), of(resource, name))
             }
             Self::NoPath => ("the server could not find the requested resource".to_owned(), None),
             Self::Exists { resource, name } => {
-                (format!("{} \"{name}\" already exists", resource.qualified()), Some((resource, name)))
+                (format!("{} \"{name}\" already exists", resource.qualified()), of(resource, name))
             }
             Self::Conflict { resource, name } => (
                 format!(
@@ -79,25 +106,27 @@ impl Refusal {
                      changes to the latest version and try again",
                     resource.qualified()
                 ),
-                Some((resource, name)),
+                of(resource, name),
             ),
             Self::Invalid { resource, name, reason } => {
-                (format!("{} \"{name}\" is invalid: {reason}", resource.qualified()), Some((resource, name)))
+                (format!("{} \"{name}\" is invalid: {reason}", resource.qualified()), of(resource, name))
             }
-            Self::Bad(reason) => (reason.clone(), None),
-            Self::Method => ("the server does not allow this method on the requested resource".to_owned(), None),
-            Self::PatchType => (
-                "the body of the request was in an unknown format - accepted media types include: \
-                 application/merge-patch+json"
-                    .to_owned(),
-                None,
+            Self::InvalidScale { name, reason } => (
+                format!("Scale.autoscaling \"{name}\" is invalid: {reason}"),
+                Some(json!({ "name": name, "group": "autoscaling", "kind": "Scale" })),
             ),
+            Self::Bad(reason) | Self::Undecodable(reason) => (reason.clone(), None),
+            Self::UndecodablePatch(reason) => (format!(" \"\" is invalid: patch: {reason}"), None),
+            Self::Method => ("the server does not allow this method on the requested resource".to_owned(), None),
+            Self::PatchType => ("415: Unsupported Media Type".to_owned(), None),
             Self::Expired => ("The resourceVersion for the provided watch is too old.".to_owned(), None),
         };
         let mut status = failure(self.code(), &message);
-        if let Some((resource, name)) = object {
-            let details = json!({ "name": name, "group": resource.group(), "kind": resource.plural() });
-            super::resource::set(&mut status, &["details"], details);
+        if let Some(details) = details {
+            set(&mut status, &["details"], details);
+        }
+        if matches!(self, Self::Exists { .. }) {
+            set(&mut status, &["reason"], json!("AlreadyExists"));
         }
         status
     }

@@ -61,7 +61,15 @@ pub fn all() -> Vec<Hostile> {
 
 fn hostile(class: &'static str, name: String, set: Set) -> Hostile {
     let files = set.into_iter().map(|(path, text)| PolicyFile { path, text }).collect();
-    Hostile { class, name, files: PolicyFiles { origin: "hostile".to_owned(), files: Ok(files) } }
+    Hostile {
+        class,
+        name,
+        files: PolicyFiles {
+            origin: "hostile".to_owned(),
+            files: Ok(files),
+            namespaces: std::collections::BTreeMap::new(),
+        },
+    }
 }
 
 /// Returns a statement in each place where scripts run.

@@ -79,7 +79,7 @@ async fn c2_an_endless_rule_is_refused_and_the_loop_goes_on() {
     let world = World::new(&["shop/cart"], script(|_, _| Some(560.0)));
     let mut files = shipped_policies().files.unwrap();
     files.extend(policy_set(&[("zz_endless.rhai", ENDLESS)]).files.unwrap());
-    let set = flyball::ports::PolicyFiles { origin: "test".to_owned(), files: Ok(files) };
+    let set = flyball::ports::PolicyFiles { files: Ok(files), ..shipped_policies() };
     let (tree, control) = world.start().await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     world.policies.send_replace(std::sync::Arc::new(set));

@@ -8,7 +8,7 @@ use flyball::model::{
 };
 use flyball::ports::{Control, Journal, News};
 
-use super::world::{World, origin, settings, steady};
+use super::world::{World, origin, policy_set, settings, steady};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const CART: &str = "shop/cart";
@@ -158,6 +158,36 @@ async fn inv_23_a_service_that_is_declared_anew_goes_on_where_the_one_before_end
     let ids: Vec<DecisionId> = world.records(CART).into_iter().map(|record| record.id).collect();
     assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "no id twice: {ids:?}");
     assert_eq!(world.cluster.replicas("cart"), 8);
+}
+
+/// A rule that scales to so many replicas.
+fn to(replicas: u32) -> String {
+    format!(
+        "rule(\"to_{replicas}\", #{{ priority: 900, goal: \"protect\" }}, |s, p| \
+         [ when(s.rps.current > rps(1)), scale_to({replicas}) ]);"
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn policies_of_a_namespace_bind_its_services_alone_and_its_faults_nobody_else() {
+    let world = World::new(&[CART, "bank/ledger"], steady(|_, _| 200.0));
+    let (tree, control) = world.start().await;
+    let with = |base: &str, own: &str| {
+        let mut files = policy_set(&[("base.rhai", base)]);
+        files.namespaces.insert("shop".to_owned(), policy_set(&[("shop/own.rhai", own)]).files);
+        world.policies.send_replace(std::sync::Arc::new(files));
+    };
+    let base = to(5).replace("900", "100");
+    with(&base, &to(6));
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!((world.cluster.replicas("cart"), world.cluster.replicas("ledger")), (6, 5));
+    // A fault of the namespace: its last good policy goes on, beside the base of now; the others take theirs.
+    with(&to(8).replace("900", "100"), "rule(");
+    tokio::time::sleep(MINUTE * 4).await;
+    let faults = control.status().policy_faults;
+    assert!(faults.len() == 1 && faults[0].starts_with("namespace shop: shop/own.rhai:1:"), "{faults:?}");
+    assert_eq!((world.cluster.replicas("cart"), world.cluster.replicas("ledger")), (6, 8));
+    tree.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

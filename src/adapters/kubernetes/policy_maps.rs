@@ -1,0 +1,107 @@
+//! Policy sets from ConfigMaps with the label `flyball.dev/policies`, watched: an edit is announced when the API server
+//! has it, without the delay of a mounted volume.
+//!
+//! Those in flyball's own namespace are the set. Those in another namespace join it for the services of that
+//! namespace, and for no other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
+
+use super::client::Timeouts;
+use super::kill_map::ConfigMap;
+use super::mirror::{Mirror, Object};
+use super::watch::{Selected, Watcher};
+
+/// The label, whatever its value.
+pub const LABEL: &str = "flyball.dev/policies";
+/// Most files for one namespace.
+const FILES_LIMIT: usize = 64;
+/// Largest set for one namespace, bytes.
+const SIZE_LIMIT: usize = 2 * 1024 * 1024;
+/// How long the start waits for the first list.
+const FIRST_LIST: Duration = Duration::from_secs(10);
+
+/// Policies in ConfigMaps. Dropping it ends its watch.
+pub struct PolicyMaps {
+    announced: watch::Receiver<Arc<PolicyFiles>>,
+    _tasks: JoinSet<()>,
+}
+
+impl PolicyMaps {
+    /// Starts to watch and waits a while for what there is. Needs a running tokio.
+    pub async fn start(client: Client, timeouts: Timeouts, namespace: &str) -> Self {
+        let mirror = Arc::new(Mutex::new(Mirror::new(timeouts.silence, Instant::now())));
+        let (changes, mut seen) = watch::channel(0);
+        let mut tasks = JoinSet::new();
+        let selected = Selected { labels: Some(LABEL.to_owned()), ..Selected::default() };
+        let path = "/api/v1/configmaps".to_owned();
+        tasks.spawn(Watcher { client, path, selected, mirror: mirror.clone(), changes, timeouts }.run());
+        // Late, the loop starts without a policy, says so, and takes the set when it comes.
+        drop(tokio::time::timeout(FIRST_LIST, seen.wait_for(|_| mirror.lock().resume().is_some())).await);
+        let own = namespace.to_owned();
+        let (sender, announced) = watch::channel(Arc::new(files(&mirror.lock(), &own)));
+        tasks.spawn(async move {
+            // Ends with the watch, which holds the sender.
+            while seen.changed().await.is_ok() {
+                let next = files(&mirror.lock(), &own);
+                sender.send_if_modified(|files| {
+                    let changed = **files != next;
+                    *files = Arc::new(next);
+                    changed
+                });
+            }
+        });
+        Self { announced, _tasks: tasks }
+    }
+}
+
+impl PolicyStore for PolicyMaps {
+    fn watch(&self) -> watch::Receiver<Arc<PolicyFiles>> {
+        self.announced.clone()
+    }
+}
+
+/// Returns the sets that the ConfigMaps hold now.
+fn files(mirror: &Mirror<ConfigMap>, own: &str) -> PolicyFiles {
+    let origin = format!("ConfigMaps labelled {LABEL}");
+    let Some(maps) = mirror.objects() else {
+        let why = mirror.waiting_for(Instant::now()).unwrap_or_default();
+        return PolicyFiles {
+            origin,
+            files: Err(format!("{why}; nothing is decided yet")),
+            namespaces: BTreeMap::new(),
+        };
+    };
+    let mut sets: BTreeMap<String, Vec<PolicyFile>> = BTreeMap::new();
+    for map in maps {
+        let metadata = map.metadata();
+        let policies = map.data.iter().filter(|(key, _)| key.ends_with(".rhai"));
+        let file = |(key, text): (&String, &String)| {
+            let path = format!("{}/{}/{key}", metadata.namespace, metadata.name);
+            PolicyFile { path, text: text.clone() }
+        };
+        sets.entry(metadata.namespace.clone()).or_default().extend(policies.map(file));
+    }
+    let none = || format!("no ConfigMap in {own} has the label {LABEL} and a key that ends in .rhai");
+    let files = sets.remove(own).filter(|files| !files.is_empty()).ok_or_else(none).and_then(limited);
+    let namespaces = sets.into_iter().map(|(namespace, files)| (namespace, limited(files))).collect();
+    PolicyFiles { origin, files, namespaces }
+}
+
+fn limited(files: Vec<PolicyFile>) -> Result<Vec<PolicyFile>, String> {
+    let size: usize = files.iter().map(|file| file.text.len()).sum();
+    if files.len() > FILES_LIMIT || size > SIZE_LIMIT {
+        let count = files.len();
+        return Err(format!("{count} files of {size} bytes in all, at most {FILES_LIMIT} and {SIZE_LIMIT} are read"));
+    }
+    Ok(files)
+}

@@ -1,0 +1,154 @@
+//! What flyball's account may do on this server, and what else is there: asked by `flyball doctor`, never by the loop.
+
+use std::time::Duration;
+
+use kube::Client;
+use kube::api::PostParams;
+use kube::core::Request;
+use serde_json::{Value, json};
+
+use crate::model::{TargetKind, TargetRef};
+
+use super::failure::explain;
+
+/// How long one question may take.
+const WITHIN: Duration = Duration::from_secs(5);
+
+/// A right that flyball uses: verb, group, resource with its subresource.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Right {
+    /// The verb.
+    pub verb: &'static str,
+    /// The API group; empty for the core group.
+    pub group: &'static str,
+    /// The resource, `resource/subresource` where it is one.
+    pub resource: &'static str,
+    /// What is lost without it.
+    pub purpose: &'static str,
+}
+
+const fn right(verb: &'static str, group: &'static str, resource: &'static str, purpose: &'static str) -> Right {
+    Right { verb, group, resource, purpose }
+}
+
+/// Every right in use; `deploy/base/rbac.yaml` grants these.
+pub const RIGHTS: [Right; 20] = [
+    right("get", "apps", "deployments", "see targets"),
+    right("list", "apps", "deployments", "see targets"),
+    right("watch", "apps", "deployments", "see targets"),
+    right("get", "apps", "statefulsets", "see targets"),
+    right("list", "apps", "statefulsets", "see targets"),
+    right("watch", "apps", "statefulsets", "see targets"),
+    right("get", "apps", "deployments/scale", "read right before a write"),
+    right("patch", "apps", "deployments/scale", "scale"),
+    right("get", "apps", "statefulsets/scale", "read right before a write"),
+    right("patch", "apps", "statefulsets/scale", "scale"),
+    right("list", "autoscaling", "horizontalpodautoscalers", "see who else scales"),
+    right("list", "flyball.dev", "serviceloops", "see which services are declared"),
+    right("watch", "flyball.dev", "serviceloops", "see which services are declared"),
+    right("patch", "flyball.dev", "serviceloops/status", "say how a service stands"),
+    right("list", "flyball.dev", "platformbounds", "know the platform's bound; without it nothing is written"),
+    right("watch", "flyball.dev", "platformbounds", "know the platform's bound; without it nothing is written"),
+    right("create", "events.k8s.io", "events", "tell what was done"),
+    right("get", "", "configmaps", "read the kill switch right before a write"),
+    right("list", "", "configmaps", "see the kill switch and policies"),
+    right("watch", "", "configmaps", "see the kill switch and policies"),
+];
+
+/// An autoscaler and what it scales.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Autoscaler {
+    /// Where both are.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Kind of its target.
+    pub kind: String,
+    /// Name of its target.
+    pub target: String,
+}
+
+/// Returns the version of the server.
+///
+/// # Errors
+/// Why it does not answer.
+pub async fn server_version(client: &Client) -> Result<String, String> {
+    let answer = get(client, "/version").await?;
+    answer["gitVersion"].as_str().map(str::to_owned).ok_or_else(|| "the answer names no version".to_owned())
+}
+
+/// Returns the custom resources of flyball that the server has.
+///
+/// # Errors
+/// Why it does not say.
+pub async fn custom_resources(client: &Client) -> Result<Vec<String>, String> {
+    let answer = get(client, "/apis/flyball.dev/v1alpha1").await?;
+    let resources = answer["resources"].as_array().cloned().unwrap_or_default();
+    Ok(resources.iter().filter_map(|resource| Some(resource["name"].as_str()?.to_owned())).collect())
+}
+
+/// Tells whether the account has a right in all namespaces.
+///
+/// # Errors
+/// Why the server does not say.
+pub async fn allowed(client: &Client, right: &Right) -> Result<bool, String> {
+    let (resource, subresource) = right.resource.split_once('/').unwrap_or((right.resource, ""));
+    let review = json!({
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+        "spec": { "resourceAttributes": {
+            "verb": right.verb, "group": right.group, "resource": resource, "subresource": subresource,
+        } },
+    });
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let request = Request::new(path).create(&PostParams::default(), review.to_string().into_bytes());
+    let answer = ask(client, request.map_err(|error| error.to_string())?).await?;
+    answer["status"]["allowed"].as_bool().ok_or_else(|| "the answer says neither yes nor no".to_owned())
+}
+
+/// Returns the loops that are declared, with their targets.
+///
+/// # Errors
+/// Why they cannot be listed.
+pub async fn loop_targets(client: &Client) -> Result<Vec<(String, TargetRef)>, String> {
+    let answer = get(client, "/apis/flyball.dev/v1alpha1/serviceloops").await?;
+    let text = |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let read = |object: &Value| {
+        let (namespace, name) = (text(object, "/metadata/namespace")?, text(object, "/metadata/name")?);
+        let kind = match text(object, "/spec/target/kind").as_deref() {
+            Some("StatefulSet") => TargetKind::StatefulSet,
+            _ => TargetKind::Deployment,
+        };
+        let target = text(object, "/spec/target/name").unwrap_or_else(|| name.clone());
+        Some((format!("{namespace}/{name}"), TargetRef { kind, namespace, name: target }))
+    };
+    Ok(answer["items"].as_array().map(|items| items.iter().filter_map(read).collect()).unwrap_or_default())
+}
+
+/// Returns all autoscalers.
+///
+/// # Errors
+/// Why they cannot be listed.
+pub async fn autoscalers(client: &Client) -> Result<Vec<Autoscaler>, String> {
+    let answer = get(client, "/apis/autoscaling/v2/horizontalpodautoscalers").await?;
+    let text = |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let read = |object: &Value| {
+        Some(Autoscaler {
+            namespace: text(object, "/metadata/namespace")?,
+            name: text(object, "/metadata/name")?,
+            kind: text(object, "/spec/scaleTargetRef/kind")?,
+            target: text(object, "/spec/scaleTargetRef/name")?,
+        })
+    };
+    Ok(answer["items"].as_array().map(|items| items.iter().filter_map(read).collect()).unwrap_or_default())
+}
+
+async fn get(client: &Client, path: &str) -> Result<Value, String> {
+    let request = axum::http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
+    ask(client, request).await
+}
+
+async fn ask(client: &Client, request: axum::http::Request<Vec<u8>>) -> Result<Value, String> {
+    let answer = tokio::time::timeout(WITHIN, client.request_text(request)).await;
+    let text = answer.map_err(|_| format!("no answer within {WITHIN:?}"))?.map_err(|error| explain(&error))?;
+    serde_json::from_str(&text).map_err(|error| format!("malformed answer: {error}"))
+}

@@ -1,0 +1,177 @@
+//! `flyball doctor`: is everything there that the loop will need? Writes nothing.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use kube::Client;
+
+use crate::adapters::kubernetes::rights::{self, RIGHTS, Right};
+use crate::adapters::kubernetes::{Timeouts, connect};
+use crate::adapters::registry;
+use crate::app::access;
+use crate::config::{Settings, SignalTemplate, SourceSettings};
+use crate::ports::{Round, TelemetrySource, Template};
+
+use super::{ConfigArg, print};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Asks the API server for flyball's rights (SelfSubjectAccessReview) and for its custom resources, each\n\
+                        telemetry source for its signals, and looks for autoscalers on the same targets. Ends with 1 if\n\
+                        something is missing."
+)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+/// What was found, line by line.
+#[derive(Debug, Default)]
+struct Findings {
+    failed: usize,
+}
+
+impl Findings {
+    fn good(&self, what: impl std::fmt::Display) -> anyhow::Result<()> {
+        Ok(print(format!("ok    {what}"))?)
+    }
+
+    fn note(&self, what: impl std::fmt::Display) -> anyhow::Result<()> {
+        Ok(print(format!("note  {what}"))?)
+    }
+
+    fn bad(&mut self, what: impl std::fmt::Display, remedy: &str) -> anyhow::Result<()> {
+        self.failed += 1;
+        Ok(print(format!("FAIL  {what}; {remedy}"))?)
+    }
+}
+
+pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
+    let settings = args.config.load()?;
+    let mut findings = Findings::default();
+    findings.good("settings are valid")?;
+    for source in &settings.sources {
+        telemetry(&settings, source, &mut findings).await?;
+    }
+    let client = connect(&access(&settings), Timeouts::default()).await?;
+    match rights::server_version(&client).await {
+        Err(error) => findings.bad(format!("API server: {error}"), "see that it runs and that the address is right")?,
+        Ok(version) => {
+            findings.good(format!("API server {version}"))?;
+            custom_resources(&settings, &client, &mut findings).await?;
+            account(&settings, &client, &mut findings).await?;
+            conflicts(&settings, &client, &mut findings).await?;
+        }
+    }
+    match findings.failed {
+        0 => print("all well")?,
+        1 => print("1 thing is missing")?,
+        failed => print(format!("{failed} things are missing"))?,
+    }
+    Ok(if findings.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Asks a source each of its queries once.
+async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut Findings) -> anyhow::Result<()> {
+    let asked = settings.signals.iter().filter(|signal| signal.source == source.name);
+    let templates: Vec<Template> = asked.map(question).collect();
+    let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout);
+    let opened: Arc<dyn TelemetrySource> = match opened {
+        Some(opened) => opened?,
+        None => return findings.bad(format!("source {}: no adapter of kind {}", source.name, source.kind), "mend it"),
+    };
+    let count = templates.len();
+    let round = Round { templates, deadline: Duration::from_secs(15) };
+    let answer = opened.read(&round).await;
+    match answer.error {
+        None => findings.good(format!("source {} answers for {count} signals ({})", source.name, source.url)),
+        Some(error) => {
+            let what = format!("source {} ({}): {error}", source.name, source.url);
+            findings.bad(what, "until it answers its services hold what they have")
+        }
+    }
+}
+
+fn question(signal: &SignalTemplate) -> Template {
+    Template {
+        signal: signal.spec.name.clone(),
+        query: signal.query.clone(),
+        samples: signal.samples.clone(),
+        labels: signal.labels.clone(),
+        members: Arc::default(),
+        width: 0,
+    }
+}
+
+async fn custom_resources(settings: &Settings, client: &Client, findings: &mut Findings) -> anyhow::Result<()> {
+    if settings.declarations.is_none() {
+        return findings.note("services are listed in the settings: no custom resources are needed");
+    }
+    let remedy = "run `flyball crds | kubectl apply --server-side -f -`";
+    match rights::custom_resources(client).await {
+        Err(error) => findings.bad(format!("flyball.dev/v1alpha1: {error}"), remedy),
+        Ok(found) => {
+            for name in ["serviceloops", "serviceloops/status", "platformbounds"] {
+                if !found.iter().any(|found| found == name) {
+                    findings.bad(format!("flyball.dev/v1alpha1 has no {name}"), remedy)?;
+                }
+            }
+            findings.good("flyball.dev/v1alpha1 is served")
+        }
+    }
+}
+
+/// Asks for every right that these settings need.
+async fn account(settings: &Settings, client: &Client, findings: &mut Findings) -> anyhow::Result<()> {
+    let in_cluster = settings.kill_switch_in_cluster || settings.policies_in_cluster;
+    let needed = |right: &&Right| match right.group {
+        "" => in_cluster,
+        "flyball.dev" | "events.k8s.io" => settings.declarations.is_some(),
+        _ => true,
+    };
+    let (mut granted, mut asked) = (0, 0);
+    for right in RIGHTS.iter().filter(needed) {
+        asked += 1;
+        let named = format!("{} {}", right.verb, qualified(right));
+        match rights::allowed(client, right).await {
+            Ok(true) => granted += 1,
+            Ok(false) => {
+                let what = format!("may not {named}, needed to {}", right.purpose);
+                findings.bad(what, "bind the ClusterRole of deploy/base/rbac.yaml")?;
+            }
+            Err(error) => findings.bad(format!("whether {named} is allowed: {error}"), "ask again")?,
+        }
+    }
+    findings.good(format!("{granted} of {asked} rights"))
+}
+
+fn qualified(right: &Right) -> String {
+    if right.group.is_empty() { right.resource.to_owned() } else { format!("{}.{}", right.resource, right.group) }
+}
+
+/// Looks for autoscalers on the targets.
+async fn conflicts(settings: &Settings, client: &Client, findings: &mut Findings) -> anyhow::Result<()> {
+    let listed = settings.services.iter().map(|spec| (spec.id.to_string(), spec.target.clone())).collect();
+    let targets = if settings.declarations.is_some() { rights::loop_targets(client).await } else { Ok(listed) };
+    let targets = match targets {
+        Ok(targets) => targets,
+        Err(error) => return findings.bad(format!("serviceloops: {error}"), "list them by hand"),
+    };
+    let autoscalers = match rights::autoscalers(client).await {
+        Ok(autoscalers) => autoscalers,
+        Err(error) => return findings.bad(format!("autoscalers: {error}"), "list them by hand"),
+    };
+    for (service, target) in &targets {
+        let same = autoscalers.iter().find(|one| {
+            one.namespace == target.namespace && one.kind == target.kind.as_str() && one.target == target.name
+        });
+        if let Some(one) = same {
+            let what =
+                format!("HorizontalPodAutoscaler {}/{} scales {target}, as does {service}", one.namespace, one.name);
+            findings.bad(what, "delete it, or keep the service in `shadow`: two controllers would fight")?;
+        }
+    }
+    findings.good(format!("{} autoscalers, {} targets looked at", autoscalers.len(), targets.len()))
+}

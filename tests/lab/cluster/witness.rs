@@ -1,0 +1,119 @@
+//! What really happened: every revision of every Deployment as etcd keeps it, and every request of flyball's account
+//! as the API server wrote it down. Neither is told by flyball.
+
+use std::fs;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::{Cluster, directory};
+
+const STORE: &str = "http://127.0.0.1:2379";
+const ACCOUNT: &str = "system:serviceaccount:flyball-system:flyball";
+
+/// A change of the replicas of a Deployment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Move {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Replicas before; `None` for a creation.
+    pub from: Option<u32>,
+    /// Replicas after.
+    pub to: u32,
+    /// Who owns the replicas since then.
+    pub manager: String,
+}
+
+/// Returns the present revision of the store.
+pub async fn revision(cluster: &Cluster) -> u64 {
+    let list = cluster.get("/apis/apps/v1/deployments?limit=1").await;
+    list["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap()
+}
+
+/// Returns every change of the replicas of a Deployment after `revision`, in order.
+pub async fn moves_since(revision: u64) -> Vec<Move> {
+    let (mut moves, mut replicas) = (Vec::new(), std::collections::BTreeMap::new());
+    for object in revisions().await {
+        let key = (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
+        let to = u32::try_from(object["spec"]["replicas"].as_u64().unwrap()).unwrap();
+        let from = replicas.insert(key.clone(), to);
+        if from != Some(to) && object["revision"].as_u64() > Some(revision) {
+            moves.push(Move { namespace: key.0, name: key.1, from, to, manager: owner(&object) });
+        }
+    }
+    moves
+}
+
+/// Returns all Deployments that were ever stored, each revision under its number, oldest first. A Deployment that
+/// is made anew goes on where the old one ended.
+async fn revisions() -> Vec<Value> {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let [first, end] = ["/registry/deployments/", "/registry/deployments0"].map(|key| BASE64_STANDARD.encode(key));
+    let newest = json!({ "key": first, "range_end": end, "sort_order": "DESCEND", "sort_target": "MOD", "limit": 1 });
+    let newest = client.post(format!("{STORE}/v3/kv/range")).body(newest.to_string()).send().await.unwrap();
+    let newest: Value = newest.json().await.unwrap();
+    let until = newest["kvs"][0]["mod_revision"].as_str().expect("a Deployment").parse::<u64>().unwrap();
+    let watch = json!({ "create_request": { "key": first, "range_end": end, "start_revision": "1" } });
+    let mut answer = client.post(format!("{STORE}/v3/watch")).body(watch.to_string()).send().await.unwrap();
+    let (mut bytes, mut objects) = (Vec::new(), Vec::new());
+    while objects.last().is_none_or(|last: &Value| last["revision"].as_u64() < Some(until)) {
+        bytes.extend(answer.chunk().await.unwrap().expect("etcd goes on"));
+        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
+            let line: Value = serde_json::from_slice(&bytes[..end]).unwrap();
+            assert!(line["result"]["canceled"].is_null(), "etcd has compacted its history: {line}");
+            objects.extend(line["result"]["events"].as_array().into_iter().flatten().filter_map(object));
+            bytes.drain(..=end);
+        }
+    }
+    objects
+}
+
+/// Returns the object of an event; `None` for a deletion.
+fn object(event: &Value) -> Option<Value> {
+    let stored = BASE64_STANDARD.decode(event["kv"]["value"].as_str()?).unwrap();
+    let mut object: Value = serde_json::from_slice(&stored).expect("objects are stored as JSON");
+    object["revision"] = json!(event["kv"]["mod_revision"].as_str()?.parse::<u64>().unwrap());
+    Some(object)
+}
+
+fn owner(object: &Value) -> String {
+    let entries = object["metadata"]["managedFields"].as_array().expect("who wrote is kept");
+    let owner = entries.iter().find(|entry| entry["fieldsV1"]["f:spec"]["f:replicas"].is_object()).unwrap();
+    text(owner, "/manager")
+}
+
+fn text(value: &Value, pointer: &str) -> String {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("no {pointer} in {value}")).to_owned()
+}
+
+/// A request of flyball's account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// `get`, `list`, `watch`, `patch`...
+    pub verb: String,
+    /// Path and query.
+    pub uri: String,
+    /// Status of the answer.
+    pub status: u64,
+    /// When it arrived.
+    pub arrived: Timestamp,
+}
+
+/// Returns every request that flyball's account made and that was answered, in the order of the answers.
+pub fn requests() -> Vec<Request> {
+    let log = fs::read_to_string(directory().join("audit.log")).unwrap();
+    // The last line may be half written.
+    let entries = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let ours = entries.filter(|entry| entry["user"]["username"] == ACCOUNT && entry["stage"] == "ResponseComplete");
+    let request = |entry: Value| Request {
+        verb: text(&entry, "/verb"),
+        uri: text(&entry, "/requestURI"),
+        status: entry["responseStatus"]["code"].as_u64().unwrap_or(0),
+        arrived: text(&entry, "/requestReceivedTimestamp").parse().unwrap(),
+    };
+    ours.map(request).collect()
+}

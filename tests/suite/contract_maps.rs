@@ -1,0 +1,101 @@
+//! The kill switch and the policies as ConfigMaps, on the API double.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flyball::adapters::kubernetes::kill_map::{KillMap, NAME};
+use flyball::adapters::kubernetes::policy_maps::PolicyMaps;
+use flyball::adapters::kubernetes::{Access, Timeouts, connect};
+use flyball::demo::kubernetes::KubernetesDouble;
+use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::objects::{Author, Objects};
+use flyball::demo::kubernetes::resource::Resource;
+use flyball::model::KillState;
+use flyball::ports::{KillSwitch, PolicyFiles, PolicyStore};
+use serde_json::{Value, json};
+
+const MAPS: Resource = Resource::ConfigMaps;
+const OWN: &str = "flyball-system";
+
+async fn server() -> (KubernetesDouble, kube::Client) {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+    let client = connect(&Access::Url(double.url()), Timeouts::default()).await.unwrap();
+    (double, client)
+}
+
+fn put(double: &KubernetesDouble, namespace: &str, name: &str, labels: &Value, data: &Value) {
+    let (objects, person) = (double.objects(), Author::named("kubectl"));
+    let metadata = json!({ "namespace": namespace, "name": name, "labels": labels });
+    let changed = objects.update(MAPS, namespace, name, &person, |old| {
+        let mut new = old.clone();
+        (new["metadata"]["labels"], new["data"]) = (labels.clone(), data.clone());
+        Ok(new)
+    });
+    if changed.is_err() {
+        objects.create(MAPS, namespace, json!({ "metadata": metadata, "data": data }), &person).unwrap();
+    }
+}
+
+async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("not so: {what}"));
+}
+
+fn is_released(state: &KillState) -> bool {
+    matches!(state, KillState::Readable { order } if !order.all)
+}
+
+#[tokio::test]
+async fn inv_09_the_switch_is_engaged_while_it_is_missing_garbled_or_not_to_be_read() {
+    let (double, client) = server().await;
+    let switch = KillMap::start(client, Timeouts::default(), OWN);
+    assert!(switch.seen().stops_all() && switch.read().await.stops_all(), "missing");
+    put(&double, OWN, NAME, &json!({}), &json!({ "global": "released" }));
+    eventually("released is seen", || is_released(&switch.seen())).await;
+    assert!(is_released(&switch.read().await));
+    put(&double, OWN, NAME, &json!({}), &json!({ "global": "off" }));
+    assert!(switch.read().await.stops_all(), "a word that is not known");
+    eventually("garbled is seen", || switch.seen().stops_all()).await;
+    put(&double, OWN, NAME, &json!({}), &json!({ "global": "engaged", "by": "ops", "reason": "drill" }));
+    let KillState::Readable { order } = switch.read().await else { panic!("readable") };
+    assert!(order.all && order.by == "ops" && order.reason == "drill");
+    put(&double, OWN, NAME, &json!({}), &json!({ "global": "released" }));
+    double.faults().order(Verb::Get, 1, Fault::HoldAnswer);
+    assert!(switch.read().await.stops_all(), "a server that does not answer");
+    double.faults().release();
+    double.faults().order(Verb::Get, 1, Fault::status(403));
+    assert!(switch.read().await.stops_all(), "a right that was taken away");
+    assert!(is_released(&switch.read().await));
+    double.objects().delete(MAPS, OWN, NAME, &Author::named("kubectl")).unwrap();
+    assert!(switch.read().await.stops_all(), "deleted");
+    eventually("its end is seen", || switch.seen().stops_all()).await;
+}
+
+fn paths(files: &PolicyFiles, namespace: Option<&str>) -> Vec<String> {
+    let files = namespace.map_or(Some(&files.files), |namespace| files.namespaces.get(namespace));
+    files.and_then(|files| files.as_ref().ok()).into_iter().flatten().map(|file| file.path.clone()).collect()
+}
+
+#[tokio::test]
+async fn policies_are_announced_by_label_and_by_namespace() {
+    let (double, client) = server().await;
+    let labels = json!({ "flyball.dev/policies": "true" });
+    put(&double, OWN, "base", &labels, &json!({ "a.rhai": "one", "readme": "no policy" }));
+    put(&double, OWN, "other", &json!({}), &json!({ "b.rhai": "not labelled" }));
+    let store = PolicyMaps::start(client, Timeouts::default(), OWN).await;
+    let announced = store.watch();
+    let now = || -> Arc<PolicyFiles> { announced.borrow().clone() };
+    assert_eq!(paths(&now(), None), ["flyball-system/base/a.rhai"]);
+    put(&double, "shop", "ours", &labels, &json!({ "c.rhai": "two" }));
+    eventually("the namespace's own", || paths(&now(), Some("shop")) == ["shop/ours/c.rhai"]).await;
+    assert_eq!(paths(&now(), None), ["flyball-system/base/a.rhai"], "nobody else's");
+    put(&double, "shop", "ours", &json!({}), &json!({ "c.rhai": "two" }));
+    eventually("without the label it is gone", || !now().namespaces.contains_key("shop")).await;
+    put(&double, OWN, "base", &labels, &json!({ "readme": "nothing left" }));
+    eventually("an empty set is none", || now().files.is_err()).await;
+}

@@ -1,0 +1,137 @@
+//! What `deploy/` ships agrees with what the program does: the schema with the parser, the role with the rights in use,
+//! the settings with the settings, the policies with the directory.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use flyball::adapters::kubernetes::loops::CRDS;
+use flyball::adapters::kubernetes::rights::RIGHTS;
+use flyball::config::Settings;
+use serde_json::{Value, json};
+
+fn deploy(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(path)
+}
+
+fn documents(text: &str) -> Vec<Value> {
+    text.split("\n---\n").map(|document| serde_saphyr::from_str(document).unwrap()).collect()
+}
+
+fn read(path: &str) -> Vec<Value> {
+    documents(&fs::read_to_string(deploy(path)).unwrap())
+}
+
+fn schema_of_spec() -> Value {
+    let crds = documents(CRDS);
+    crds[0].pointer("/spec/versions/0/schema/openAPIV3Schema/properties/spec").unwrap().clone()
+}
+
+/// Returns a spec that holds every key of the schema, each with a value of its type.
+fn full(schema: &Value) -> Value {
+    if let Some(words) = schema["enum"].as_array() {
+        return words[0].clone();
+    }
+    match schema["type"].as_str() {
+        Some("object") => match schema["properties"].as_object() {
+            Some(properties) => properties.iter().map(|(key, inner)| (key.clone(), full(inner))).collect(),
+            None => json!({}),
+        },
+        Some("array") => json!(["rps"]),
+        Some("boolean") => json!(false),
+        Some("integer" | "number") => {
+            schema.get("minimum").filter(|least| **least != json!(0)).cloned().unwrap_or(json!(1))
+        }
+        Some("string") => match schema["pattern"].as_str() {
+            Some(pattern) if pattern.contains("ms") => json!("1m"),
+            _ => json!("checkout"),
+        },
+        other => panic!("{other:?} of {schema}"),
+    }
+}
+
+#[test]
+fn every_key_of_the_schema_is_one_that_is_read_and_the_other_way_round() {
+    let text = fs::read_to_string(deploy("base/settings.yaml")).unwrap();
+    let declarations = Settings::parse(&text).unwrap().declarations.unwrap();
+    let id = "shop/checkout".parse().unwrap();
+    let mut spec = full(&schema_of_spec());
+    // Labels are named by the queries; a free map has no keys in the schema.
+    spec["labels"] = json!({ "namespace": "shop", "service": "checkout" });
+    // The one span whose least value is longer than a minute.
+    spec["guards"]["humanHold"] = json!("30m");
+    declarations.read(&id, &spec).unwrap_or_else(|faults| panic!("{faults}\n{spec:#}"));
+    // What the parser knows it names when it meets a key that it does not.
+    for place in ["", "/slo", "/bounds", "/budgets", "/capacity", "/guards", "/target"] {
+        let mut odd = spec.clone();
+        odd.pointer_mut(place).unwrap()["zzzzzzzzzzzzzzzzzz"] = json!(1);
+        let faults = declarations.read(&id, &odd).unwrap_err().to_string();
+        let known = faults.split("known are ").nth(1).unwrap_or_else(|| panic!("{faults}"));
+        let known: BTreeSet<&str> = known.lines().next().unwrap().split(", ").collect();
+        let written = spec.pointer(place).unwrap().as_object().unwrap();
+        assert_eq!(known, written.keys().map(String::as_str).collect(), "at spec{place}");
+    }
+}
+
+#[test]
+fn the_role_grants_the_rights_in_use_and_little_else() {
+    let rbac = read("base/rbac.yaml");
+    let role = rbac.iter().find(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == "flyball");
+    let texts = |value: &Value| -> Vec<String> {
+        value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+    };
+    let mut granted = BTreeSet::new();
+    for rule in role.unwrap()["rules"].as_array().unwrap() {
+        for group in texts(&rule["apiGroups"]) {
+            for resource in texts(&rule["resources"]) {
+                granted.extend(texts(&rule["verbs"]).into_iter().map(|verb| (verb, group.clone(), resource.clone())));
+            }
+        }
+    }
+    for right in RIGHTS {
+        let right = (right.verb.to_owned(), right.group.to_owned(), right.resource.to_owned());
+        assert!(granted.contains(&right), "{right:?} is used and not granted");
+    }
+    for (verb, group, resource) in &granted {
+        assert!(verb != "*" && resource != "*" && verb != "delete", "{verb} {group}/{resource}");
+        assert!(resource != "secrets" && !resource.starts_with("pods"), "{verb} {resource}");
+        let writes = matches!(verb.as_str(), "create" | "update" | "patch");
+        let narrow = resource.contains('/') || ["events", "horizontalpodautoscalers"].contains(&resource.as_str());
+        assert!(!writes || narrow, "{verb} {group}/{resource} is wider than a subresource");
+    }
+}
+
+#[test]
+fn the_shipped_settings_are_valid_and_watch_the_cluster() {
+    let settings = Settings::parse(&fs::read_to_string(deploy("base/settings.yaml")).unwrap()).unwrap();
+    assert!(settings.declarations.is_some() && settings.kill_switch_in_cluster && settings.policies_in_cluster);
+}
+
+#[test]
+fn every_policy_is_shipped() {
+    let shipped: Value = read("policies/kustomization.yaml").remove(0);
+    let listed: BTreeSet<String> = shipped["configMapGenerator"][0]["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| file.as_str().unwrap().to_owned())
+        .collect();
+    let present =
+        fs::read_dir(deploy("policies")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let present: BTreeSet<String> = present.filter(|name| name.ends_with(".rhai")).collect();
+    assert_eq!(listed, present);
+}
+
+#[test]
+fn flyball_runs_as_nobody_on_a_root_it_cannot_write() {
+    let workload = read("base/workload.yaml");
+    let pod = workload[0].pointer("/spec/template/spec").unwrap();
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], json!(true));
+    let container = &pod["containers"][0];
+    assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], json!(true));
+    assert_eq!(container["securityContext"]["capabilities"], json!({ "drop": ["ALL"] }));
+    for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+        assert!(container[probe]["httpGet"]["path"].is_string(), "{probe}");
+    }
+    assert_eq!(workload[0]["spec"]["replicas"], json!(1), "a second one would have another journal");
+}
