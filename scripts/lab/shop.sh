@@ -95,6 +95,10 @@ defaults:
 services:
   - name: shop/checkout
 YAML
+    }
+    # Without a switch nothing is written: somebody has to release it first.
+    [ -e "$run/flyball/killswitch.yaml" ] || {
+        mkdir -p "$run/flyball"
         "$program" resume --config "$settings" --reason "the lab starts" >/dev/null
     }
     start flyball 60 http://127.0.0.1:9464/livez env KUBECONFIG="$run/flyball.kubeconfig" \
