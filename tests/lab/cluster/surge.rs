@@ -23,7 +23,7 @@ const SURGE: f64 = 60.0;
 /// Minutes that a surge lasts in the history, and that it is played.
 const LASTS: i64 = 20;
 const PLAYED: u32 = 60;
-const DAYS: u32 = 3;
+const DAYS: u32 = 4;
 /// What a client accepts; a worker alone takes 200 ms.
 const SLO: Duration = Duration::from_millis(800);
 
