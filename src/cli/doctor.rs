@@ -34,24 +34,24 @@ struct Findings {
 }
 
 impl Findings {
-    fn good(&self, what: impl std::fmt::Display) -> anyhow::Result<()> {
-        Ok(print(format!("ok    {what}"))?)
-    }
-
-    fn note(&self, what: impl std::fmt::Display) -> anyhow::Result<()> {
-        Ok(print(format!("note  {what}"))?)
-    }
-
     fn bad(&mut self, what: impl std::fmt::Display, remedy: &str) -> anyhow::Result<()> {
         self.failed += 1;
         Ok(print(format!("FAIL  {what}; {remedy}"))?)
     }
 }
 
+fn good(what: impl std::fmt::Display) -> anyhow::Result<()> {
+    Ok(print(format!("ok    {what}"))?)
+}
+
+fn note(what: impl std::fmt::Display) -> anyhow::Result<()> {
+    Ok(print(format!("note  {what}"))?)
+}
+
 pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?;
     let mut findings = Findings::default();
-    findings.good("settings are valid")?;
+    good("settings are valid")?;
     for source in &settings.sources {
         telemetry(&settings, source, &mut findings).await?;
     }
@@ -59,7 +59,7 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     match rights::server_version(&client).await {
         Err(error) => findings.bad(format!("API server: {error}"), "see that it runs and that the address is right")?,
         Ok(version) => {
-            findings.good(format!("API server {version}"))?;
+            good(format!("API server {version}"))?;
             custom_resources(&settings, &client, &mut findings).await?;
             account(&settings, &client, &mut findings).await?;
             conflicts(&settings, &client, &mut findings).await?;
@@ -86,7 +86,7 @@ async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut 
     let round = Round { templates, deadline: Duration::from_secs(15) };
     let answer = opened.read(&round).await;
     match answer.error {
-        None => findings.good(format!("source {} answers for {count} signals ({})", source.name, source.url)),
+        None => good(format!("source {} answers for {count} signals ({})", source.name, source.url)),
         Some(error) => {
             let what = format!("source {} ({}): {error}", source.name, source.url);
             findings.bad(what, "until it answers its services hold what they have")
@@ -107,7 +107,7 @@ fn question(signal: &SignalTemplate) -> Template {
 
 async fn custom_resources(settings: &Settings, client: &Client, findings: &mut Findings) -> anyhow::Result<()> {
     if settings.declarations.is_none() {
-        return findings.note("services are listed in the settings: no custom resources are needed");
+        return note("services are listed in the settings: no custom resources are needed");
     }
     let remedy = "run `flyball crds | kubectl apply --server-side -f -`";
     match rights::custom_resources(client).await {
@@ -118,7 +118,7 @@ async fn custom_resources(settings: &Settings, client: &Client, findings: &mut F
                     findings.bad(format!("flyball.dev/v1alpha1 has no {name}"), remedy)?;
                 }
             }
-            findings.good("flyball.dev/v1alpha1 is served")
+            good("flyball.dev/v1alpha1 is served")
         }
     }
 }
@@ -144,7 +144,7 @@ async fn account(settings: &Settings, client: &Client, findings: &mut Findings) 
             Err(error) => findings.bad(format!("whether {named} is allowed: {error}"), "ask again")?,
         }
     }
-    findings.good(format!("{granted} of {asked} rights"))
+    good(format!("{granted} of {asked} rights"))
 }
 
 fn qualified(right: &Right) -> String {
@@ -173,5 +173,5 @@ async fn conflicts(settings: &Settings, client: &Client, findings: &mut Findings
             findings.bad(what, "delete it, or keep the service in `shadow`: two controllers would fight")?;
         }
     }
-    findings.good(format!("{} autoscalers, {} targets looked at", autoscalers.len(), targets.len()))
+    good(format!("{} autoscalers, {} targets looked at", autoscalers.len(), targets.len()))
 }

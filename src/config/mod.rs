@@ -186,9 +186,12 @@ impl Settings {
         let sources = sources::sources(top, faults);
         let signals = sources::signals(top, &sources, faults);
         let defaults = services::defaults(top, &signals, faults);
-        let services = top.read("services", faults, |node, faults| match node.is(SERVICE_LOOPS) {
-            true => Some(None),
-            false => services::services(node, &defaults, &signals, faults).map(Some),
+        let services = top.read("services", faults, |node, faults| {
+            if node.is(SERVICE_LOOPS) {
+                Some(None)
+            } else {
+                services::services(node, &defaults, &signals, faults).map(Some)
+            }
         });
         let remedy = "list the services, or write `serviceloops` to watch these objects";
         let services = services.required("services", remedy, faults).unwrap_or_default();

@@ -5,6 +5,7 @@
 //! namespace, and for no other.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,7 +85,7 @@ fn files(mirror: &Mirror<ConfigMap>, own: &str) -> PolicyFiles {
     let mut sets: BTreeMap<String, Vec<PolicyFile>> = BTreeMap::new();
     for map in maps {
         let metadata = map.metadata();
-        let policies = map.data.iter().filter(|(key, _)| key.ends_with(".rhai"));
+        let policies = map.data.iter().filter(|(key, _)| is_policy(key));
         let file = |(key, text): (&String, &String)| {
             let path = format!("{}/{}/{key}", metadata.namespace, metadata.name);
             PolicyFile { path, text: text.clone() }
@@ -104,4 +105,9 @@ fn limited(files: Vec<PolicyFile>) -> Result<Vec<PolicyFile>, String> {
         return Err(format!("{count} files of {size} bytes in all, at most {FILES_LIMIT} and {SIZE_LIMIT} are read"));
     }
     Ok(files)
+}
+
+/// Tells whether a key of a ConfigMap names a policy.
+fn is_policy(key: &str) -> bool {
+    Path::new(key).extension().is_some_and(|extension| extension == "rhai")
 }

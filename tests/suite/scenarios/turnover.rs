@@ -146,7 +146,7 @@ async fn inv_23_a_service_that_is_declared_anew_goes_on_where_the_one_before_end
     }
     world.services.are(&[]);
     tokio::time::sleep(Duration::from_secs(5)).await;
-    world.services.are(&[spec.clone()]);
+    world.services.are(std::slice::from_ref(&spec));
     tokio::time::sleep(Duration::from_secs(20)).await;
     let findings = |id: &ServiceId| control.service(id).unwrap().last.unwrap().verdict.findings.clone();
     let held: Vec<String> = findings(&spec.id).into_iter().map(|finding| finding.why).collect();
