@@ -24,7 +24,7 @@ use crate::adapters::registry;
 use crate::adapters::store::{RedbJournal, StoreSettings};
 use crate::config::{Settings, SignalTemplate};
 use crate::console;
-use crate::cycle::stages::{Deadline, FleetLimits, ForecastParams, GuardParams, Vocabulary};
+use crate::cycle::stages::{Deadline, FleetLimits, GuardParams, Vocabulary};
 use crate::instrument::Metrics;
 use crate::model::{ServiceId, ServiceSpec, SignalName};
 use crate::ports::{
@@ -167,7 +167,7 @@ pub async fn assemble(
         process,
         deadline,
         guard: Arc::new(GuardParams::default()),
-        forecast: Arc::new(forecast_params(settings)),
+        forecast: Arc::new(settings.forecast),
     });
     let services = services(settings, &world)?;
     let plans = sources
@@ -200,13 +200,6 @@ fn services(settings: &Settings, world: &Arc<World>) -> anyhow::Result<Vec<Arc<S
         Arc::new(Service::new(Arc::new(spec.clone()), world.clone(), &intents, histories(settings, spec)))
     });
     Ok(slots.collect())
-}
-
-/// Returns the parameters of the models; the longest tick is part of the lead time.
-fn forecast_params(settings: &Settings) -> ForecastParams {
-    let tick = settings.sources.iter().map(|source| source.interval).max();
-    let defaults = ForecastParams::default();
-    ForecastParams { tick_seconds: tick.map_or(defaults.tick_seconds, |tick| tick.as_secs_f64()), ..defaults }
 }
 
 /// Returns from how many sources the past of a service is read.

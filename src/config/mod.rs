@@ -6,6 +6,7 @@
 //! | `tree` | a cursor over the parsed file that notes faults with their paths |
 //! | `sources` | telemetry sources and signal templates |
 //! | `services` | services and the defaults they fall back to |
+//! | `forecast` | when a forecast may speak |
 //! | `validate` | what only shows between services: duplicates, series that are not told apart |
 //! | `query` | textual checks of grouped queries |
 //! | `durations` | `15s`, `1h30m`, `14d` |
@@ -15,6 +16,7 @@
 
 mod durations;
 mod faults;
+mod forecast;
 pub mod load;
 mod query;
 mod services;
@@ -35,6 +37,7 @@ use serde_json::Value;
 pub use faults::{Fault, Faults};
 pub use load::{ConfigError, kill_switch_of, load};
 
+use crate::forecast::params::ForecastParams;
 use crate::model::{ServiceSpec, SignalSpec};
 use tree::{Given, Node, Table};
 
@@ -55,6 +58,8 @@ pub struct Settings {
     pub sources: Vec<SourceSettings>,
     /// Signal templates, by name.
     pub signals: Vec<SignalTemplate>,
+    /// When a forecast may speak; the same for all services.
+    pub forecast: ForecastParams,
     /// Services, in the order of the file.
     pub services: Vec<ServiceSpec>,
 }
@@ -102,8 +107,18 @@ pub struct SignalTemplate {
 const KILL_SWITCH: &str = "killswitch.yaml";
 
 /// Keys at the top of the file.
-const KEYS: &[&str] =
-    &["state", "listen", "policies", "kill_switch", "cluster", "sources", "signals", "defaults", "services"];
+const KEYS: &[&str] = &[
+    "state",
+    "listen",
+    "policies",
+    "kill_switch",
+    "cluster",
+    "sources",
+    "signals",
+    "forecast",
+    "defaults",
+    "services",
+];
 
 impl Settings {
     /// Returns the settings that `text` (YAML) describes. Paths stay as written.
@@ -134,6 +149,7 @@ impl Settings {
         let cluster = top.read("cluster", faults, cluster_settings);
         let sources = sources::sources(top, faults);
         let signals = sources::signals(top, &sources, faults);
+        let forecast = forecast::params(top, &sources, faults);
         let services = services::services(top, &signals, faults);
         validate::services(&services, &signals, faults);
         Some(Self {
@@ -144,6 +160,7 @@ impl Settings {
             cluster: cluster.optional(),
             sources: sources.valid,
             signals: signals.valid,
+            forecast: forecast?,
             services: services.into_iter().map(|(_, spec)| spec).collect(),
         })
     }

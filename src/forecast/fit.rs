@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::history::{DAY, History};
 use super::models::holt_winters::HoltWinters;
-use super::models::{Model, Origin};
+use super::models::season::Season;
+use super::models::{Model, Origin, Past};
 use super::params::{ForecastParams, Smoothing};
 use crate::model::outlook::HORIZONS;
 use crate::model::{Minute, ServiceId};
@@ -83,15 +84,20 @@ impl FitJob {
     /// an outcome: nothing is better then.
     fn loss(&self, smoothing: Smoothing) -> f64 {
         let mut model = HoltWinters::new(&ForecastParams { smoothing, ..self.params });
+        let mut season = Season::flat_day();
         let first = self.newest.plus(1 - self.history.capacity());
         let (mut sum, mut count) = (0.0, 0.0);
         for minute in first.0..=self.newest.0 {
             let minute = Minute(minute);
-            model.observe(minute, self.history.get(minute), &self.history);
+            let value = self.history.get(minute);
+            model.observe(minute, value, Past { history: &self.history, season: &season });
+            let drawn = model.lesson().and_then(|lesson| season.learn(lesson, minute, &self.history));
+            drawn.into_iter().for_each(|at_last| model.season_drawn(at_last));
             if minute.0 < first.0.saturating_add(DAY) {
                 continue;
             }
-            let Some(ahead) = model.ahead(&Origin { minute, provisional: None, history: &self.history }) else {
+            let past = Past { history: &self.history, season: &season };
+            let Some(ahead) = model.ahead(&Origin { minute, provisional: None, past }) else {
                 continue;
             };
             for (point, minutes) in ahead.path.iter().zip(HORIZONS).filter(|(_, minutes)| JUDGED.contains(minutes)) {

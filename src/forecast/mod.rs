@@ -18,7 +18,9 @@
 //! | [`fit`] | smoothing parameters fitted to the history, off the loop |
 //!
 //! Minutes are learned once, when they have ended. The running minute is provisional: every call looks from
-//! it without learning it. Bulky state lies behind [`Arc`] and is copied when it is changed while shared.
+//! it without learning it. Bulky state lies behind [`Arc`]: it is changed where it lies, and copied first where a
+//! copy of the forecaster shares it. A minute is learned whole or not at all, and counts once however often it
+//! is handed in: a step that fails leaves nothing that the next one must not find.
 
 pub mod fit;
 pub mod history;
@@ -44,6 +46,7 @@ use self::fit::{FitJob, FitResult};
 use self::history::DAY;
 use self::params::ForecastParams;
 use self::signal::{Common, SignalState};
+use crate::model::outlook::SignalOutlook;
 use crate::model::{Features, Minute, MinuteValue, Now, Outlook, ServiceId, ServiceSpec};
 
 /// Minutes after which a fit that was handed out and not installed is given up.
@@ -143,19 +146,34 @@ pub fn forecast(
     features: &Features,
     now: Now,
 ) -> Outlook {
+    let mut outlook = Outlook::default();
+    forecast_into(state, spec, params, features, now, &mut outlook);
+    outlook
+}
+
+/// Does what [`forecast`] does and writes over `outlook`: whoever keeps it and the state to himself allocates
+/// nothing.
+pub fn forecast_into(
+    state: &mut Forecaster,
+    spec: &ServiceSpec,
+    params: &ForecastParams,
+    features: &Features,
+    now: Now,
+    outlook: &mut Outlook,
+) {
     if state.common.params != *params {
         state.common = Arc::new(Common::new(params));
     }
     let minute = Minute::of(now.wall);
     let common = &state.common;
-    let signals = state.signals.iter_mut().zip(&features.signals).map(|(slot, features)| {
-        let slot = slot.as_mut()?;
+    outlook.signals.resize(state.signals.len().min(features.signals.len()), None);
+    for ((slot, features), into) in state.signals.iter_mut().zip(&features.signals).zip(&mut outlook.signals) {
+        let Some(slot) = slot.as_mut() else { continue };
         fold(&mut slot.state, &features.closed, common);
-        Some(slot.state.outlook(features.provisional, minute, common))
-    });
-    let signals: Vec<_> = signals.collect();
-    let capacity = capacity::capacity(spec, params, features, &signals);
-    Outlook { signals, capacity }
+        let into = into.get_or_insert_with(|| SignalOutlook::not_ready(minute, 0, 0));
+        slot.state.outlook(features.provisional, minute, common, into);
+    }
+    outlook.capacity = capacity::capacity(spec, params, features, &outlook.signals, now);
 }
 
 /// Folds each minute that is not yet part of the state, which is copied only if there is one.

@@ -114,19 +114,25 @@ fn surging(noise: &mut Noise, minute: i64) -> f64 {
 }
 
 #[test]
-fn a_recurring_surge_is_foreseen_ten_minutes_before_it() {
+fn a_recurring_surge_is_bought_for_a_lead_time_before_it_and_kept_for_the_view_before_it() {
     let mut noise = Noise::new(1);
-    let before = 5 * DAY + 1071;
-    let history = minutes(0, (0..before).map(|minute| surging(&mut noise, minute)));
-    let mut state = learned((0.0, 1e9), &history);
+    let until = |end: i64| 5 * DAY + end;
+    let history = minutes(0, (0..until(1081)).map(|minute| surging(&mut noise, minute)));
     let capacity = CapacitySpec { per_pod_rate: 50.0, utilisation: 0.8, start_time: Duration::from_secs(90) };
     let spec = ServiceSpec { capacity: Some(capacity), ..service((0.0, 1e9)) };
-    let features = reading(history.last().unwrap().value.unwrap().get());
-    let outlook = call(&mut state, &spec, before, &features);
-    let (signal, capacity) = (outlook.signals[0].as_ref().unwrap(), outlook.capacity.unwrap());
-    assert!(signal.authority >= Authority::MayAdd, "{:?} {:?}", signal.skill, signal.coverage);
-    assert!(capacity.needed_ahead.unwrap() >= capacity.needed_now.unwrap() + 5, "{capacity:?}");
-    assert!(capacity.floor >= capacity.needed_ahead, "{capacity:?}");
+    // The surge comes at 18:00 and needs eight pods more; the lead time is 2 minutes, the view 5.
+    for (minute, bought, kept) in [(1060, false, false), (1072, false, false), (1076, false, true), (1079, true, true)]
+    {
+        let history = &history[..until(minute) as usize];
+        let mut state = learned((0.0, 1e9), history);
+        let features = reading(history.last().unwrap().value.unwrap().get());
+        let outlook = call(&mut state, &spec, until(minute), &features);
+        let (signal, capacity) = (outlook.signals[0].as_ref().unwrap(), outlook.capacity.unwrap());
+        assert!(signal.authority >= Authority::MayAdd, "{:?} {:?}", signal.skill, signal.coverage);
+        let more = capacity.needed_now.unwrap() + 5;
+        assert_eq!(capacity.needed_ahead.unwrap() >= more, bought, "{minute}: {capacity:?}");
+        assert_eq!(capacity.floor.unwrap() >= more, kept, "{minute}: {capacity:?}");
+    }
 }
 
 #[test]

@@ -177,6 +177,7 @@ fn outlook() -> Outlook {
         per_pod: 62.5,
         lead_time: Duration::from_secs(45),
         needed_now: Some(5),
+        rate_ahead: Some(405.0),
         needed_ahead: Some(7),
         floor: Some(5),
     };

@@ -22,17 +22,36 @@ use crate::actors::world::World;
 
 /// A core whose steps count only once they are through: a panic half-way leaves the last good state.
 #[derive(Debug)]
-pub(super) struct Committed<T>(Mutex<T>);
+pub(super) struct Committed<T> {
+    core: Mutex<T>,
+    commit: Commit,
+}
+
+/// How a step comes to count as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Commit {
+    /// It works on a copy, which replaces the core.
+    Copy,
+    /// The core sees to it: it is too large to be copied for the little that a step changes.
+    InPlace,
+}
 
 impl<T: Clone> Committed<T> {
-    fn new(value: T) -> Self {
-        Self(Mutex::new(value))
+    fn by_copy(core: T) -> Self {
+        Self { core: Mutex::new(core), commit: Commit::Copy }
+    }
+
+    fn in_place(core: T) -> Self {
+        Self { core: Mutex::new(core), commit: Commit::InPlace }
     }
 
     pub(super) fn step<R>(&self, step: impl FnOnce(&mut T) -> R) -> R {
-        let mut next = self.0.lock().clone();
+        if self.commit == Commit::InPlace {
+            return step(&mut self.core.lock());
+        }
+        let mut next = self.core.lock().clone();
         let result = step(&mut next);
-        *self.0.lock() = next;
+        *self.core.lock() = next;
         result
     }
 }
@@ -98,10 +117,15 @@ impl Service {
         let run = world.journal.run();
         Self {
             metrics: world.metrics.service(&spec),
-            observer: Committed::new(ObserverCore::new(spec.clone(), run)),
-            forecaster: Committed::new(ForecasterCore::new(spec.clone(), world.forecast.clone(), histories > 0)),
-            decider: Committed::new(DeciderCore::new(spec.clone(), world.guard.clone(), intents, world.clock.now())),
-            actuator: Committed::new(ActuatorCore::new(spec.clone())),
+            observer: Committed::by_copy(ObserverCore::new(spec.clone(), run)),
+            forecaster: Committed::in_place(ForecasterCore::new(spec.clone(), world.forecast.clone(), histories > 0)),
+            decider: Committed::by_copy(DeciderCore::new(
+                spec.clone(),
+                world.guard.clone(),
+                intents,
+                world.clock.now(),
+            )),
+            actuator: Committed::by_copy(ActuatorCore::new(spec.clone())),
             rounds: Inbox::default(),
             forecasts: Inbox::default(),
             decisions: Inbox::default(),

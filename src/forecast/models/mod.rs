@@ -23,6 +23,7 @@ mod tests;
 use self::holt_winters::HoltWinters;
 use self::level::Level;
 use self::persistence::Persistence;
+use self::season::Season;
 use self::seasonal_naive::SeasonalNaive;
 use super::history::History;
 use super::params::{ForecastParams, Smoothing};
@@ -41,6 +42,15 @@ pub struct Ahead {
     pub parts: Parts,
 }
 
+/// What all models of a signal look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Past<'a> {
+    /// The last days, up to the last minute learned.
+    pub history: &'a History,
+    /// The profile of the day.
+    pub season: &'a Season,
+}
+
 /// Where a forecast starts.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
@@ -48,14 +58,22 @@ pub struct Origin<'a> {
     pub minute: Minute,
     /// The value so far of the running minute; seen, not learned.
     pub provisional: Option<f64>,
-    /// The last days, up to the last minute learned.
-    pub history: &'a History,
+    /// What was learned before.
+    pub past: Past<'a>,
 }
 
 /// A forecast model of one signal.
 pub trait Model {
-    /// Learns `minute`; `None` is a gap. Called once for each minute, in order, after `history` has it.
-    fn observe(&mut self, minute: Minute, value: Option<f64>, history: &History);
+    /// Learns `minute`; `None` is a gap. Called once for each minute, in order, after the history has it.
+    fn observe(&mut self, minute: Minute, value: Option<f64>, past: Past<'_>);
+
+    /// Returns what the last minute teaches about the season; the season is changed after all models have learned.
+    fn lesson(&self) -> Option<Lesson> {
+        None
+    }
+
+    /// Takes note that the season was drawn and stands at `at_last` in the last minute, where it was flat before.
+    fn season_drawn(&mut self, _at_last: f64) {}
 
     /// Returns the forecast from `origin`; `None` when the model has not seen enough.
     fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead>;
@@ -64,6 +82,15 @@ pub trait Model {
     fn flag(&self) -> Option<ForecastFlag> {
         None
     }
+}
+
+/// What a minute teaches about the season.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Lesson {
+    /// The profile at this minute is off by so much.
+    Correct(f64),
+    /// The day that ends with this minute is the first one: draw the profile from it.
+    Draw,
 }
 
 /// A model of the catalogue, by value: a state of one signal holds all of them without indirection.

@@ -5,6 +5,7 @@
 
 use ndarray::Array1;
 
+use super::Lesson;
 use crate::forecast::history::{DAY, History};
 use crate::model::Minute;
 
@@ -38,26 +39,25 @@ impl Season {
         Self { cells, cell_minutes: 1 }
     }
 
-    /// Returns the profile of the day that ends with `last`, as deviation from its mean.
-    pub fn of_last_day(history: &History, last: Minute) -> Self {
-        let mut sums = Array1::<f64>::zeros(CELLS);
-        let mut counts = Array1::<f64>::zeros(CELLS);
-        for back in 0..DAY {
-            let minute = last.plus(-back);
-            let cell = minute.of_day() / CELL_MINUTES as usize;
-            if let (Some(value), Some(sum), Some(count)) =
-                (history.get(minute), sums.get_mut(cell), counts.get_mut(cell))
-            {
-                *sum += value;
-                *count += 1.0;
+    /// Draws the profile of the day that ends with `last`, as deviation from its mean.
+    pub fn draw(&mut self, history: &History, last: Minute) {
+        let (mut sum, mut count) = (0.0, 0.0);
+        for (cell, mean) in self.cells.iter_mut().enumerate() {
+            let first = last.0.saturating_sub(DAY - 1);
+            let offset = (i64::from(self.cell_minutes) * cell as i64 - first).rem_euclid(DAY);
+            // The cell of the first minute may hold minutes of both ends of the day.
+            let minutes = (0..i64::from(self.cell_minutes)).map(|minute| first + (offset + minute) % DAY);
+            let (mut inside, mut seen) = (0.0, 0.0);
+            for value in minutes.filter_map(|minute| history.get(Minute(minute))) {
+                inside += value;
+                seen += 1.0;
             }
+            sum += inside;
+            count += seen;
+            *mean = if seen > 0.0 { inside / seen } else { f64::NAN };
         }
-        let mean = sums.sum() / counts.sum().max(1.0);
-        let mut season = Self::flat_day();
-        for (cell, (sum, count)) in season.cells.iter_mut().zip(sums.iter().zip(&counts)) {
-            *cell = if *count > 0.0 { sum / count - mean } else { 0.0 };
-        }
-        season
+        let mean = sum / f64::max(count, 1.0);
+        self.cells.mapv_inplace(|cell| if cell.is_finite() { cell - mean } else { 0.0 });
     }
 
     /// Returns the seasonal value at `minute`.
@@ -68,6 +68,20 @@ impl Season {
             value(place.left) * (1.0 - place.share) + value(place.right) * place.share
         } else {
             value(place.left)
+        }
+    }
+
+    /// Learns what `minute` teaches; where the profile was drawn anew, returns its value there.
+    pub fn learn(&mut self, lesson: Lesson, minute: Minute, history: &History) -> Option<f64> {
+        match lesson {
+            Lesson::Correct(by) => {
+                self.correct(minute, by);
+                None
+            }
+            Lesson::Draw => {
+                self.draw(history, minute);
+                Some(self.at(minute))
+            }
         }
     }
 
@@ -131,9 +145,12 @@ mod tests {
             let noon = (700..720).contains(&Minute(minute).of_day());
             history.push(Minute(minute), Some(if noon { 90.0 } else { 18.0 }));
         }
-        let season = Season::of_last_day(&history, Minute(2 * DAY - 1));
-        assert!((season.at(Minute(710)) - 71.0).abs() < 1e-9);
-        assert!((season.at(Minute(100)) + 1.0).abs() < 1e-9);
+        let mut season = Season::flat_day();
+        for last in [2 * DAY - 1, 2 * DAY - 3] {
+            season.draw(&history, Minute(last));
+            assert!((season.at(Minute(710)) - 71.0).abs() < 1e-2, "{}", season.at(Minute(710)));
+            assert!((season.at(Minute(100)) + 1.0).abs() < 1e-2);
+        }
     }
 
     #[test]

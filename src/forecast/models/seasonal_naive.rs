@@ -1,6 +1,6 @@
 //! What was a day ago comes again. Needs a day, knows every surge that recurs by the clock, adapts to nothing.
 
-use super::{Ahead, Model, Origin, Path};
+use super::{Ahead, Model, Origin, Past, Path};
 use crate::forecast::history::{DAY, History};
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, Parts};
@@ -16,12 +16,12 @@ const REACH: i64 = 30;
 pub struct SeasonalNaive {}
 
 impl Model for SeasonalNaive {
-    fn observe(&mut self, _minute: Minute, _value: Option<f64>, _history: &History) {}
+    fn observe(&mut self, _minute: Minute, _value: Option<f64>, _past: Past<'_>) {}
 
     fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead> {
         let mut path = Path::default();
         for (point, minutes) in path.iter_mut().zip(HORIZONS) {
-            *point = yesterday(origin.history, origin.minute.plus(i64::from(minutes)))?;
+            *point = yesterday(origin.past.history, origin.minute.plus(i64::from(minutes)))?;
         }
         let [first, ..] = path;
         Some(Ahead { path, parts: Parts { season: first, ..Parts::default() } })
