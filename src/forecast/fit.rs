@@ -9,7 +9,7 @@ use argmin::core::{CostFunction, Executor};
 use argmin::solver::neldermead::NelderMead;
 use serde::{Deserialize, Serialize};
 
-use super::history::{DAY, History};
+use super::history::History;
 use super::models::holt_winters::HoltWinters;
 use super::models::season::Season;
 use super::models::{Model, Origin, Past};
@@ -80,11 +80,11 @@ impl FitJob {
         Some((best, self.loss(best)))
     }
 
-    /// Returns the loss of a run over the history; the first day draws the season and is not judged. Zero without
+    /// Returns the loss of a run over the history; the first season is drawn and is not judged. Zero without
     /// an outcome: nothing is better then.
     fn loss(&self, smoothing: Smoothing) -> f64 {
         let mut model = HoltWinters::new(&ForecastParams { smoothing, ..self.params });
-        let mut season = Season::flat_day();
+        let mut season = Season::flat(self.params.season_steps);
         let first = self.newest.plus(1 - self.history.capacity());
         let (mut sum, mut count) = (0.0, 0.0);
         for minute in first.0..=self.newest.0 {
@@ -93,7 +93,7 @@ impl FitJob {
             model.observe(minute, value, Past { history: &self.history, season: &season });
             let drawn = model.lesson().and_then(|lesson| season.learn(lesson, minute, &self.history));
             drawn.into_iter().for_each(|at_last| model.season_drawn(at_last));
-            if minute.0 < first.0.saturating_add(DAY) {
+            if minute.0 < first.0.saturating_add(season.steps()) {
                 continue;
             }
             let past = Past { history: &self.history, season: &season };
@@ -150,6 +150,7 @@ fn from_logits(logits: &[f64], rest: Smoothing) -> Smoothing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forecast::history::DAY;
     use crate::forecast::tests::Noise;
 
     fn job(value: impl FnMut(i64) -> f64) -> FitJob {

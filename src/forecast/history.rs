@@ -12,6 +12,8 @@ use crate::model::Minute;
 /// Minutes in a day.
 pub const DAY: i64 = 1440;
 const HOUR: usize = 60;
+/// Minutes that a missing one may be taken from instead.
+const REACH: i64 = 30;
 /// Stands for a missing minute inside the ring; it never leaves this file.
 const MISSING: i16 = i16::MIN;
 
@@ -113,6 +115,11 @@ impl History {
             return None;
         }
         self.ended.get(hour.rem_euclid(self.hours) as usize)?.get(within)
+    }
+
+    /// Returns the value of `minute`, or of the nearest minute up to half an hour before it.
+    pub fn near(&self, minute: Minute) -> Option<f64> {
+        (0..=REACH).find_map(|back| self.get(minute.plus(-back)))
     }
 
     /// Returns the share of the `minutes` up to and including `last` that have a value.

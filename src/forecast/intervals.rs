@@ -43,7 +43,7 @@ pub fn normal_quantiles() -> QuantileRow {
 /// The learned quantiles of one horizon or one maximum.
 #[derive(Debug, Clone)]
 pub struct Tracker {
-    /// Never decreasing.
+    /// Never decreasing; in mean absolute residuals, so that they follow when all errors grow or shrink.
     quantiles: [f32; QUANTILES.len()],
     spread: Discounted,
     error: Discounted,
@@ -91,13 +91,12 @@ impl Tracker {
         self.outcomes = self.outcomes.saturating_add(1);
         let spread = self.spread.mean() as f32;
         if self.outcomes <= ENOUGH {
-            let scale = SIGMA as f32 * spread;
-            self.quantiles = normal.map(|quantile| quantile as f32 * scale);
+            self.quantiles = normal.map(|quantile| quantile as f32 * SIGMA as f32);
             return;
         }
         for (quantile, level) in self.quantiles.iter_mut().zip(QUANTILES) {
-            let below = if residual <= *quantile { 1.0 } else { 0.0 };
-            *quantile += STEP * spread * (level as f32 - below);
+            let below = if residual <= *quantile * spread { 1.0 } else { 0.0 };
+            *quantile += STEP * (level as f32 - below);
         }
         let mut least = f32::NEG_INFINITY;
         for quantile in &mut self.quantiles {
@@ -124,7 +123,7 @@ impl Tracker {
         if self.outcomes < ENOUGH {
             return at.map(|index| point + normal[index] * SIGMA * error * stretch);
         }
-        let width = Self::width(point, error, height);
+        let width = Self::width(point, error, height) * self.spread.mean();
         let [lower, upper] = self.widening.map(|widening| (1.0 + f64::from(widening)) * stretch * width);
         let median = f64::from(self.quantiles[MEDIAN]);
         at.map(|index| {

@@ -1,7 +1,7 @@
 //! The forecast stage: features -> outlook.
 //!
 //! Every signal that is declared so is forecast by a small catalogue of models. Each model's forecasts are
-//! scored when their outcomes arrive; the one with the lowest measured loss acts. Intervals are learned from
+//! scored when their outcomes arrive, and its share of the forecast follows what it saves. Intervals are learned from
 //! the outcomes of what was published. What a forecast may be used for is earned by measured skill and
 //! coverage: without them the loop reacts to load alone. The arrival rate is turned into replicas.
 //!
@@ -15,6 +15,7 @@
 //! | `intervals`, `bands`, `height` | quantiles of one number; of all horizons and maxima; limits |
 //! | `authority`, `anomaly` | what a forecast may be used for; how unusual the newest value is |
 //! | `capacity` | from arrival rate to replicas |
+//! | [`evaluate`] | how good the forecasts of a series were |
 //! | [`fit`] | smoothing parameters fitted to the history, off the loop |
 //!
 //! Minutes are learned once, when they have ended. The running minute is provisional: every call looks from
@@ -22,6 +23,7 @@
 //! copy of the forecaster shares it. A minute is learned whole or not at all, and counts once however often it
 //! is handed in: a step that fails leaves nothing that the next one must not find.
 
+pub mod evaluate;
 pub mod fit;
 pub mod history;
 pub mod models;

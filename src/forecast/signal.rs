@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use super::anomaly::Surprise;
 use super::authority::{Evidence, Rung};
-use super::bands::{Bands, Course};
+use super::bands::{Bands, Course, Limits};
 use super::height::Height;
 use super::history::{DAY, History};
 use super::models::season::Season;
 use super::models::{Ahead, AnyModel, CATALOGUE, Origin, PERSISTENCE, Past, Path};
 use super::params::{ForecastParams, Smoothing};
 use super::pending::{Pending, Word};
-use super::scores::{MODELS, Scores, keep};
+use super::scores::{MODELS, Scores, Weights, keep};
 use crate::model::outlook::{
-    Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, QuantileRow, Readiness, SignalOutlook,
+    Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, QuantileRow, Readiness, SignalOutlook,
 };
 use crate::model::{Minute, MinuteValue};
 
@@ -92,7 +92,12 @@ impl SignalState {
             rung: Rung::default(),
             smoothing: params.smoothing,
         };
-        Self { head, history: History::new(params.history_days), season: Season::flat_day(), pending: Pending::new() }
+        Self {
+            head,
+            history: History::new(params.history_days),
+            season: Season::flat(params.season_steps),
+            pending: Pending::new(),
+        }
     }
 
     /// Tells whether `minute` is already part of the state.
@@ -188,9 +193,9 @@ impl SignalState {
         let minute = running.map(|(minute, _)| minute).or(head.newest).unwrap_or(now);
         let past = Past { history: &self.history, season: &self.season };
         let origin = Origin { minute, provisional: running.map(|(_, value)| value), past };
-        match head.ahead(&origin).filter(|_| head.seen >= need) {
-            Some((model, ahead)) => {
-                head.publish(&origin, now, (model, ahead), common, into);
+        match head.ahead(&origin).1.filter(|_| head.seen >= need) {
+            Some(mix) => {
+                head.publish(&origin, now, &mix, common, into);
                 into.anomaly = self.anomaly(&origin);
             }
             None => *into = SignalOutlook::not_ready(minute, head.seen.min(need), need),
@@ -207,6 +212,14 @@ impl SignalState {
     }
 }
 
+/// What all models foresee together.
+#[derive(Debug, Clone, Copy)]
+struct Mix {
+    ahead: Ahead,
+    limits: Limits,
+    weights: Weights,
+}
+
 impl Head {
     /// Scores all that was said of `minute`.
     fn score(&mut self, minute: Minute, value: Option<f64>, pending: &Pending, common: &Common) {
@@ -217,7 +230,7 @@ impl Head {
         self.surprise.learn(residual, height);
         if let Some(value) = value {
             for (horizon, said) in said.iter().enumerate() {
-                self.scores.outcome(horizon, &said.models, value, common.loss_keep);
+                self.scores.outcome(horizon, &said.models, said.acting.point, value, common.loss_keep);
             }
             self.bands.outcomes(&said.map(|said| said.acting), value, &common.normal, common.coverage_keep);
         }
@@ -225,19 +238,15 @@ impl Head {
         self.bands.window_ended(minute, value, &maxima, &common.normal, common.coverage_keep);
     }
 
-    /// Returns what is said from `origin` on, to be kept and scored.
-    fn say(&mut self, origin: &Origin<'_>, common: &Common) -> ([Option<Path>; MODELS], Option<Word>) {
-        let limits = self.height.limits(self.range);
-        let paths = self
-            .models
-            .each_ref()
-            .map(|model| model.get().ahead(origin).map(|ahead| ahead.path.map(|point| limits.hold(point))));
-        let acting = self.scores.choose(&paths);
-        let word = paths.get(acting).and_then(Option::as_ref).map(|path| {
-            let course = Course { path, height: self.height.usual(), gap: self.gap(origin.minute), limits };
+    /// Returns what is said from `origin` on, by each model and by all together, to be kept and scored.
+    fn say(&self, origin: &Origin<'_>, common: &Common) -> ([Option<Path>; MODELS], Option<Word>) {
+        let (voices, mix) = self.ahead(origin);
+        let word = mix.map(|Mix { ahead, limits, .. }| {
+            let (height, gap) = (self.height.usual(), self.gap(origin.minute));
+            let course = Course { path: &ahead.path, height, gap, limits };
             self.bands.issued(&course, &common.normal)
         });
-        (paths, word)
+        (voices.map(|voice| voice.map(|ahead| ahead.path)), word)
     }
 
     /// Minutes before `origin` without a value.
@@ -259,29 +268,34 @@ impl Head {
         self.seen < common.params.cold_minutes
     }
 
-    /// Returns the forecast of the acting model, or else of persistence, held within the limits.
-    fn ahead(&self, origin: &Origin<'_>) -> Option<(usize, Ahead)> {
+    /// Returns the forecast of each model, and of all together by their measured worth at each horizon, held within
+    /// the limits.
+    fn ahead(&self, origin: &Origin<'_>) -> ([Option<Ahead>; MODELS], Option<Mix>) {
         let limits = self.height.limits(self.range);
-        let (model, mut ahead) = [self.scores.acting(), PERSISTENCE]
-            .into_iter()
-            .find_map(|model| Some((model, self.models.get(model)?.get().ahead(origin)?)))?;
-        let [first, ..] = ahead.path;
-        ahead.path = ahead.path.map(|point| limits.hold(point));
-        ahead.parts.rest += ahead.path[0] - first;
-        Some((model, ahead))
+        let voices = self.models.each_ref().map(|model| model.get().ahead(origin));
+        let voices =
+            voices.map(|voice| voice.map(|ahead| Ahead { path: ahead.path.map(|point| limits.hold(point)), ..ahead }));
+        if voices[PERSISTENCE].is_none() {
+            return (voices, None);
+        }
+        let weights = self.scores.weights(&voices.each_ref().map(Option::is_some));
+        let mut ahead = Ahead::default();
+        for (model, voice) in voices.iter().enumerate() {
+            let Some(voice) = voice else { continue };
+            for ((point, own), weights) in ahead.path.iter_mut().zip(voice.path).zip(&weights) {
+                *point += f64::from(weights[model]) * own;
+            }
+            ahead.parts.add(&voice.parts, f64::from(weights[0][model]));
+        }
+        let Parts { level, trend, season, rest } = ahead.parts;
+        ahead.parts.rest += ahead.path[0] - (level + trend + season + rest);
+        (voices, Some(Mix { ahead, limits, weights }))
     }
 
-    fn publish(
-        &self,
-        origin: &Origin<'_>,
-        now: Minute,
-        (model, ahead): (usize, Ahead),
-        common: &Common,
-        into: &mut SignalOutlook,
-    ) {
+    fn publish(&self, origin: &Origin<'_>, now: Minute, mix: &Mix, common: &Common, into: &mut SignalOutlook) {
+        let Mix { ahead, limits, weights } = mix;
         let gap = if origin.provisional.is_some() { 0 } else { self.gap(origin.minute) };
-        let limits = self.height.limits(self.range);
-        let course = Course { path: &ahead.path, height: self.height.usual(), gap, limits };
+        let course = Course { path: &ahead.path, height: self.height.usual(), gap, limits: *limits };
         let rows = self.bands.rows(&course, &common.normal);
         let (realised, minutes) = self.bands.coverage();
         let [max_10, max_30] = rows.maxima;
@@ -296,11 +310,16 @@ impl Head {
             }),
         );
         (into.max_10, into.max_30) = (Some(max_10), Some(max_30));
-        into.model = common.names.get(model).cloned();
+        let share =
+            |model: usize| weights.iter().map(|shares| f64::from(shares[model])).sum::<f64>() / HORIZONS.len() as f64;
+        let leads = (0..MODELS).max_by(|a, b| share(*a).total_cmp(&share(*b)));
+        into.model = leads.and_then(|model| common.names.get(model)).cloned();
         into.scores.clear();
-        let losses = (0..MODELS).map(|model| self.scores.loss(model));
-        into.scores
-            .extend(common.names.iter().zip(losses).map(|(name, loss)| ModelScore { model: name.clone(), loss }));
+        into.scores.extend(common.names.iter().enumerate().map(|(model, name)| ModelScore {
+            model: name.clone(),
+            loss: self.scores.loss(model),
+            share: share(model),
+        }));
         into.parts = Some(ahead.parts);
         into.skill = self.scores.skill();
         into.coverage = (minutes > 0.0).then_some(Coverage { realised, outcomes: minutes * HORIZONS.len() as f64 });

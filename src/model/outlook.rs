@@ -79,6 +79,16 @@ pub struct Parts {
     pub rest: f64,
 }
 
+impl Parts {
+    /// Adds `share` of the parts of another forecast.
+    pub fn add(&mut self, other: &Self, share: f64) {
+        self.level += share * other.level;
+        self.trend += share * other.trend;
+        self.season += share * other.season;
+        self.rest += share * other.rest;
+    }
+}
+
 /// A model of the catalogue and how it has done so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelScore {
@@ -86,6 +96,9 @@ pub struct ModelScore {
     pub model: Arc<str>,
     /// Discounted mean absolute error over the horizons, in the unit of the signal; `None` while unscored.
     pub loss: Option<f64>,
+    /// Its share of the forecast, mean over the horizons; those of all models add up to one.
+    #[serde(default)]
+    pub share: f64,
 }
 
 /// Measured worth of the acting forecast.
@@ -133,7 +146,7 @@ pub struct SignalOutlook {
     pub max_10: Option<QuantileRow>,
     /// Quantiles of the maximum over the next 30 minutes.
     pub max_30: Option<QuantileRow>,
-    /// The model that made the points.
+    /// The model with the largest share of the points.
     pub model: Option<Arc<str>>,
     /// All models and their losses.
     pub scores: Vec<ModelScore>,

@@ -159,9 +159,9 @@ fn forecast(now: f64, slope: f64, authority: Authority) -> SignalOutlook {
         max_30: Some(quantiles(now + slope * 30.0)),
         model: Some("holt_winters".into()),
         scores: vec![
-            ModelScore { model: "holt_winters".into(), loss: Some(11.25) },
-            ModelScore { model: "persistence".into(), loss: Some(19.5) },
-            ModelScore { model: "seasonal_naive".into(), loss: None },
+            ModelScore { model: "holt_winters".into(), loss: Some(11.25), share: 0.75 },
+            ModelScore { model: "persistence".into(), loss: Some(19.5), share: 0.25 },
+            ModelScore { model: "seasonal_naive".into(), loss: None, share: 0.0 },
         ],
         parts: Some(Parts { level: now, trend: slope, season: 0.0, rest: 0.0 }),
         skill: Some(Skill { vs_persistence: 0.42, vs_seasonal_naive: None }),

@@ -12,7 +12,7 @@
 //! after five in a row on one side the level has shifted, and jumps there.
 
 use super::{Ahead, Lesson, Model, Origin, Past, Path};
-use crate::forecast::history::{DAY, History};
+use crate::forecast::history::DAY;
 use crate::forecast::params::{ForecastParams, Smoothing};
 use crate::model::Minute;
 use crate::model::outlook::{ForecastFlag, HORIZONS, Parts};
@@ -59,6 +59,8 @@ pub struct HoltWinters {
     season_days: Option<u32>,
     /// What the last minute taught about the season.
     lesson: Option<Lesson>,
+    /// Whether it teaches the season, and takes over fits.
+    teaches: bool,
     smoothing: Smoothing,
     /// `phi + ... + phi^h` and `rho^h` for each horizon.
     damping: (Path, Path),
@@ -74,10 +76,16 @@ impl HoltWinters {
             last: Minute(0),
             season_days: None,
             lesson: None,
+            teaches: true,
             smoothing: params.smoothing,
             damping: damping(params.smoothing),
             clip_sigmas: Some(params.clip_sigmas),
         }
+    }
+
+    /// Returns a model with smoothing of its own, which no fit changes, on a season that another one teaches.
+    pub fn pupil(params: &ForecastParams, smoothing: Smoothing) -> Self {
+        Self { smoothing, damping: damping(smoothing), teaches: false, ..Self::new(params) }
     }
 
     /// Returns the textbook recursion with a known start, over a season that has been learned: nothing clipped. The
@@ -90,6 +98,7 @@ impl HoltWinters {
             last: Minute(-1),
             season_days: Some(u32::MAX),
             lesson: None,
+            teaches: true,
             smoothing,
             damping: damping(smoothing),
             clip_sigmas: None,
@@ -98,6 +107,9 @@ impl HoltWinters {
 
     /// Takes over smoothing parameters; level, trend and season stay.
     pub fn set_smoothing(&mut self, smoothing: Smoothing) {
+        if !self.teaches {
+            return;
+        }
         self.smoothing = smoothing;
         self.damping = damping(smoothing);
     }
@@ -157,24 +169,24 @@ impl HoltWinters {
         (error.clamp(-limit, limit), before.saturating_add(side))
     }
 
-    /// Asks for the season to be drawn from the first full day, then counts the days.
-    fn count_days(&mut self, minute: Minute, history: &History) {
-        if minute.0.rem_euclid(60) != 59 {
-            return;
-        }
+    /// Asks for the season to be drawn from the first one that is complete, then counts them.
+    fn count_days(&mut self, minute: Minute, past: Past<'_>) {
+        let steps = past.season.steps();
+        let passed = minute.0.saturating_add(1).rem_euclid(steps);
         match self.season_days {
-            None if self.day_seen(minute, history) => {
+            None if passed % (steps / 24).max(1) == 0 && self.season_seen(minute, past) => {
                 self.season_days = Some(1);
                 self.lesson = Some(Lesson::Draw);
             }
-            Some(days) if minute.of_day() == 1439 => self.season_days = Some(days.saturating_add(1)),
+            Some(days) if passed == 0 => self.season_days = Some(days.saturating_add(1)),
             _ => {}
         }
     }
 
-    fn day_seen(&self, minute: Minute, history: &History) -> bool {
-        let passed = self.first.is_some_and(|first| minute.0.saturating_sub(first.0) >= DAY - 1);
-        passed && history.share_seen(minute, DAY) >= DAY_SEEN
+    fn season_seen(&self, minute: Minute, past: Past<'_>) -> bool {
+        let steps = past.season.steps();
+        let passed = self.first.is_some_and(|first| minute.0.saturating_sub(first.0) >= steps - 1);
+        passed && past.history.share_seen(minute, steps) >= DAY_SEEN
     }
 
     fn gamma(&self) -> f64 {
@@ -196,11 +208,11 @@ impl Model for HoltWinters {
         self.core = Some(core);
         self.first.get_or_insert(minute);
         self.lesson = self.season_days.map(|_| Lesson::Correct(self.gamma() * learned));
-        self.count_days(minute, past.history);
+        self.count_days(minute, past);
     }
 
     fn lesson(&self) -> Option<Lesson> {
-        self.lesson
+        self.lesson.filter(|_| self.teaches)
     }
 
     /// The level carried the season until now.

@@ -9,12 +9,14 @@
 //! | [`persistence`] | the newest value goes on |
 //! | [`level`] | the smoothed level goes on: what is best against pure noise |
 //! | [`seasonal_naive`] | what was a day ago comes again |
+//! | [`seasonal_difference`] | what changed from here a day ago changes again |
 //! | [`holt_winters`] | damped trend and day season on a level, robust against outliers |
 
 pub mod holt_winters;
 pub mod level;
 pub mod persistence;
 pub mod season;
+pub mod seasonal_difference;
 pub mod seasonal_naive;
 
 #[cfg(test)]
@@ -24,6 +26,7 @@ use self::holt_winters::HoltWinters;
 use self::level::Level;
 use self::persistence::Persistence;
 use self::season::Season;
+use self::seasonal_difference::SeasonalDifference;
 use self::seasonal_naive::SeasonalNaive;
 use super::history::History;
 use super::params::{ForecastParams, Smoothing};
@@ -34,7 +37,7 @@ use crate::model::outlook::{ForecastFlag, HORIZONS, Parts};
 pub type Path = [f64; HORIZONS.len()];
 
 /// What a model foresees from one origin.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Ahead {
     /// Point forecasts.
     pub path: Path,
@@ -103,6 +106,8 @@ pub enum AnyModel {
     Level(Level),
     /// See [`seasonal_naive`].
     SeasonalNaive(SeasonalNaive),
+    /// See [`seasonal_difference`].
+    SeasonalDifference(SeasonalDifference),
     /// See [`holt_winters`].
     HoltWinters(HoltWinters),
 }
@@ -114,6 +119,7 @@ impl AnyModel {
             Self::Persistence(model) => model,
             Self::Level(model) => model,
             Self::SeasonalNaive(model) => model,
+            Self::SeasonalDifference(model) => model,
             Self::HoltWinters(model) => model,
         }
     }
@@ -124,6 +130,7 @@ impl AnyModel {
             Self::Persistence(model) => model,
             Self::Level(model) => model,
             Self::SeasonalNaive(model) => model,
+            Self::SeasonalDifference(model) => model,
             Self::HoltWinters(model) => model,
         }
     }
@@ -148,13 +155,42 @@ pub struct Row {
     pub build: fn(&ForecastParams) -> AnyModel,
 }
 
-/// All models. The first one needs no history and acts until another is measured to be better.
-pub const CATALOGUE: [Row; 4] = [
+/// All models; their shares of the forecast follow what they are measured to save. The first one needs no history and
+/// speaks alone until others are measured.
+pub const CATALOGUE: [Row; 9] = [
     Row { name: persistence::NAME, flat: true, build: |_| AnyModel::Persistence(Persistence::default()) },
     Row { name: level::NAME, flat: true, build: |_| AnyModel::Level(Level::default()) },
-    Row { name: seasonal_naive::NAME, flat: false, build: |_| AnyModel::SeasonalNaive(SeasonalNaive::default()) },
+    Row { name: seasonal_naive::NAME, flat: false, build: |_| AnyModel::SeasonalNaive(SeasonalNaive::new(1)) },
+    Row { name: "weekly_naive", flat: false, build: |_| AnyModel::SeasonalNaive(SeasonalNaive::new(WEEK)) },
+    Row {
+        name: seasonal_difference::NAME,
+        flat: false,
+        build: |_| AnyModel::SeasonalDifference(SeasonalDifference::new(1)),
+    },
+    Row {
+        name: "weekly_difference",
+        flat: false,
+        build: |_| AnyModel::SeasonalDifference(SeasonalDifference::new(WEEK)),
+    },
     Row { name: holt_winters::NAME, flat: false, build: |params| AnyModel::HoltWinters(HoltWinters::new(params)) },
+    Row {
+        name: "holt_winters_slow",
+        flat: false,
+        build: |params| AnyModel::HoltWinters(HoltWinters::pupil(params, SLOW)),
+    },
+    Row {
+        name: "holt_winters_quick",
+        flat: false,
+        build: |params| AnyModel::HoltWinters(HoltWinters::pupil(params, QUICK)),
+    },
 ];
+
+/// Seasons in a week.
+const WEEK: i64 = 7;
+/// A level that few surprises move, and a rest that lasts: what deviates comes back.
+const SLOW: Smoothing = Smoothing { alpha: 0.05, beta: 0.02, gamma: 0.0, phi: 0.98, rho: 0.9 };
+/// A level that follows at once: the season from where the signal stands.
+const QUICK: Smoothing = Smoothing { alpha: 0.8, beta: 0.1, gamma: 0.0, phi: 0.9, rho: 0.0 };
 
 /// Position of persistence in [`CATALOGUE`].
 pub const PERSISTENCE: usize = 0;

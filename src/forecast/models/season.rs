@@ -6,12 +6,11 @@
 use ndarray::Array1;
 
 use super::Lesson;
-use crate::forecast::history::{DAY, History};
+use crate::forecast::history::History;
 use crate::model::Minute;
 
-/// Minutes in a cell of the day profile.
-const CELL_MINUTES: u32 = 5;
-const CELLS: usize = 288;
+/// Most cells of a profile.
+const CELLS: u32 = 288;
 
 /// A seasonal profile, added to the level.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,9 +28,17 @@ struct Place {
 }
 
 impl Season {
-    /// Returns a flat day in five-minute cells.
-    pub fn flat_day() -> Self {
-        Self { cells: Array1::zeros(CELLS), cell_minutes: CELL_MINUTES }
+    /// Returns a flat season of so many steps: in five-minute cells for a day of minutes, in at most as many cells for
+    /// another one.
+    pub fn flat(steps: u32) -> Self {
+        let least = steps.div_ceil(CELLS);
+        let cell_minutes = (least..=steps).find(|cell| steps.is_multiple_of(*cell)).unwrap_or(1);
+        Self { cells: Array1::zeros((steps / cell_minutes) as usize), cell_minutes }
+    }
+
+    /// Returns the steps in a season.
+    pub fn steps(&self) -> i64 {
+        i64::from(self.cell_minutes) * self.cells.len() as i64
     }
 
     /// Returns the classical index: one cell for each step, the first one at minute 0 of the epoch.
@@ -39,14 +46,15 @@ impl Season {
         Self { cells, cell_minutes: 1 }
     }
 
-    /// Draws the profile of the day that ends with `last`, as deviation from its mean.
+    /// Draws the profile of the season that ends with `last`, as deviation from its mean.
     pub fn draw(&mut self, history: &History, last: Minute) {
+        let steps = self.steps();
         let (mut sum, mut count) = (0.0, 0.0);
         for (cell, mean) in self.cells.iter_mut().enumerate() {
-            let first = last.0.saturating_sub(DAY - 1);
-            let offset = (i64::from(self.cell_minutes) * cell as i64 - first).rem_euclid(DAY);
+            let first = last.0.saturating_sub(steps - 1);
+            let offset = (i64::from(self.cell_minutes) * cell as i64 - first).rem_euclid(steps);
             // The cell of the first minute may hold minutes of both ends of the day.
-            let minutes = (0..i64::from(self.cell_minutes)).map(|minute| first + (offset + minute) % DAY);
+            let minutes = (0..i64::from(self.cell_minutes)).map(|minute| first + (offset + minute) % steps);
             let (mut inside, mut seen) = (0.0, 0.0);
             for value in minutes.filter_map(|minute| history.get(Minute(minute))) {
                 inside += value;
@@ -114,10 +122,11 @@ impl Season {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forecast::history::DAY;
 
     #[test]
     fn the_centre_of_a_cell_is_read_alone_and_between_two_they_mix() {
-        let mut season = Season::flat_day();
+        let mut season = Season::flat(1440);
         season.cells[0] = 10.0;
         season.cells[1] = 20.0;
         season.cells[287] = 0.0;
@@ -145,7 +154,7 @@ mod tests {
             let noon = (700..720).contains(&Minute(minute).of_day());
             history.push(Minute(minute), Some(if noon { 90.0 } else { 18.0 }));
         }
-        let mut season = Season::flat_day();
+        let mut season = Season::flat(1440);
         for last in [2 * DAY - 1, 2 * DAY - 3] {
             season.draw(&history, Minute(last));
             assert!((season.at(Minute(710)) - 71.0).abs() < 1e-2, "{}", season.at(Minute(710)));
