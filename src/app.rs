@@ -27,7 +27,7 @@ use crate::adapters::registry;
 use crate::adapters::store::RedbJournal;
 use crate::config::{self, Settings, SignalTemplate};
 use crate::console;
-use crate::cycle::stages::{Deadline, FleetLimits, ForecastParams, Vocabulary, VocabularyError};
+use crate::cycle::stages::{Deadline, FleetLimits, Vocabulary, VocabularyError};
 use crate::instrument::Metrics;
 use crate::model::{ServiceId, ServiceSpec};
 use crate::ports::services;
@@ -173,7 +173,7 @@ pub async fn assemble(
         metrics,
         process,
         deadline,
-        forecast: Arc::new(forecast_params(settings)),
+        forecast: Arc::new(settings.forecast),
     });
     let plans = sources.into_iter().filter_map(|(name, source)| plan(settings, &name, source)).map(Arc::new);
     let roster = Arc::new(Roster::new(world.clone(), plans.collect()));
@@ -198,13 +198,6 @@ pub async fn assemble(
 /// When a name is taken by flyball itself.
 pub fn vocabulary(settings: &Settings) -> Result<Vocabulary, VocabularyError> {
     Vocabulary::of_signals(settings.signals.iter().map(|signal| &signal.spec))
-}
-
-/// Returns the parameters of the models; the longest tick is part of the lead time.
-fn forecast_params(settings: &Settings) -> ForecastParams {
-    let tick = settings.sources.iter().map(|source| source.interval).max();
-    let defaults = ForecastParams::default();
-    ForecastParams { tick_seconds: tick.map_or(defaults.tick_seconds, |tick| tick.as_secs_f64()), ..defaults }
 }
 
 fn own_namespace<'a>(settings: &'a Settings, client: &'a kube::Client) -> &'a str {

@@ -7,6 +7,7 @@ mod crds;
 mod demo;
 mod doctor;
 mod explain;
+mod forecast;
 #[cfg(feature = "failpoints")]
 mod halt;
 mod kill;
@@ -44,6 +45,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Say why a service was changed, or why it was not.
     Explain(explain::ExplainArgs),
+    /// Foresee a series as the loop would, or say how good that was over its past.
+    Forecast(forecast::ForecastArgs),
     /// Check, test and try out policies before they go live.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -154,6 +157,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Demo(args) => block_on(demo::demo(args)),
         Command::Check(args) => check::check(args),
         Command::Explain(args) => block_on(explain::explain(args)),
+        Command::Forecast(args) => forecast::forecast(args),
         Command::Policy(command) => block_on(policy::policy(command)),
         Command::Kill(args) => kill::kill(args),
         Command::Resume(args) => kill::resume(args),

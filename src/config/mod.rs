@@ -7,6 +7,7 @@
 //! | `sources` | telemetry sources and signal templates |
 //! | `services` | services and the defaults they fall back to |
 //! | [`declarations`] | services that are declared elsewhere, by the same rules |
+//! | `forecast` | when a forecast may speak |
 //! | `guards` | the times and limits of the guards of a service |
 //! | `validate` | what only shows between services: duplicates, series that are not told apart |
 //! | `query` | textual checks of grouped queries |
@@ -18,6 +19,7 @@
 mod declarations;
 mod durations;
 mod faults;
+mod forecast;
 mod guards;
 pub mod load;
 mod query;
@@ -41,6 +43,7 @@ pub use faults::{Fault, Faults};
 pub use load::{ConfigError, kill_switch_of, load};
 
 use crate::adapters::store::settings::{LEAST_AGE, LEAST_RECORDS, MOST_AGE, StoreSettings};
+use crate::forecast::params::ForecastParams;
 use crate::model::ids::is_dns_label;
 use crate::model::{ServiceSpec, SignalSpec};
 use tree::{Given, Node, Table};
@@ -72,6 +75,8 @@ pub struct Settings {
     pub sources: Vec<SourceSettings>,
     /// Signal templates, by name.
     pub signals: Vec<SignalTemplate>,
+    /// When a forecast may speak; the same for all services.
+    pub forecast: ForecastParams,
     /// Services, in the order of the file; none where they are declared elsewhere.
     pub services: Vec<ServiceSpec>,
     /// How objects that declare services are read; `None` where the file lists the services.
@@ -140,6 +145,7 @@ const KEYS: &[&str] = &[
     "namespace",
     "sources",
     "signals",
+    "forecast",
     "defaults",
     "services",
 ];
@@ -185,6 +191,7 @@ impl Settings {
         let namespace = top.read("namespace", faults, dns_label);
         let sources = sources::sources(top, faults);
         let signals = sources::signals(top, &sources, faults);
+        let forecast = forecast::params(top, &sources, faults);
         let defaults = services::defaults(top, &signals, faults);
         let services = top.read("services", faults, |node, faults| {
             if node.is(SERVICE_LOOPS) {
@@ -211,6 +218,7 @@ impl Settings {
             sources: sources.valid,
             declarations: services.is_none().then(elsewhere),
             signals: signals.valid,
+            forecast: forecast?,
             services: services.into_iter().flatten().map(|(_, spec)| spec).collect(),
         })
     }

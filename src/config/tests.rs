@@ -38,7 +38,7 @@ fn the_example_is_valid_and_falls_back_key_by_key() {
     let patient = GuardParams { lower_cooldown: Duration::from_mins(20), ..GuardParams::default() };
     assert_eq!(checkout.guards, patient);
     assert_eq!(search.target.kind, TargetKind::StatefulSet);
-    assert!((search.parameters["p99_max"] - 0.4).abs() < 1e-9 && (search.parameters["cpu_max"] - 0.6).abs() < 1e-9);
+    assert!((search.parameters["p99_max"] - 0.4).abs() < 1e-9 && (search.parameters["up_factor"] - 0.6).abs() < 1e-9);
     assert_eq!(search.capacity.map(|capacity| capacity.start_time), Some(Duration::from_mins(1)));
 }
 
@@ -58,11 +58,12 @@ fn the_example_shows_every_key() {
             _ => {}
         }
     }
-    let all = "state journal max_records max_age listen policies kill_switch cluster sources signals defaults services \
+    let all = "state journal max_records max_age listen policies kill_switch cluster sources signals forecast defaults services \
         kind url interval timeout history source query samples labels unit role forecast range scrape_interval mode slo bounds budgets capacity \
         parameters allow_lowering name target p99 error_ratio min max per_10_min per_hour per_pod_rate utilisation \
         start_time namespace guards raise_cooldown backed_raise_cooldown lower_cooldown reversal_lock other_cooldown \
-        stabilisation window_gap human_hold raise_factor raise_at_least backed_raise_factor lower_share";
+        stabilisation window_gap human_hold raise_factor raise_at_least backed_raise_factor lower_share \
+        skill_to_add skill_to_remove coverage_slack promotion_minutes history_days";
     for key in all.split_whitespace() {
         assert!(shown.contains(key), "the example does not show {key}");
     }
@@ -118,6 +119,35 @@ fn each_fault_has_the_path_of_its_key() {
     );
     check("raise_factor: 2 ", "raise_factor: 2.5 ", &["defaults.guards.raise_factor: 2.5 is not between 1 and 2"]);
     check("listen: 127", "listen: x127", &["listen: `x127.0.0.1:9464` is not address:port, such as 127.0.0.1:9464"]);
+}
+
+#[test]
+fn the_forecast_is_told_when_it_may_speak_and_nothing_impossible() {
+    let settings = Settings::parse(EXAMPLE).unwrap();
+    assert_eq!(settings.forecast, ForecastParams::default(), "the example shows the defaults");
+    let text = EXAMPLE.replacen("interval: 15s", "interval: 30s", 1).replacen("history_days: 2", "history_days: 7", 1);
+    let forecast = Settings::parse(&text).unwrap().forecast;
+    assert_eq!((forecast.tick_seconds, forecast.history_days), (30.0, 7));
+    check(
+        "skill_to_add: 0.02",
+        "skill_to_ad: 0.02",
+        &["forecast.skill_to_ad: unknown key `skill_to_ad`; did you mean `skill_to_add`?"],
+    );
+    check(
+        "skill_to_remove: 0.1",
+        "skill_to_remove: 0.01",
+        &["forecast.skill_to_remove: 0.01 is not between 0.02 and 1"],
+    );
+    check("coverage_slack: 0.03", "coverage_slack: none", &["forecast.coverage_slack: `none` is not a number"]);
+    let several = EXAMPLE.replacen("history_days: 2", "history_days: 1", 1);
+    let several = several.replacen("promotion_minutes: 240", "promotion_minutes: 99999", 1);
+    assert_eq!(
+        faults(&several),
+        [
+            "forecast.history_days: 1 is not between 2 and 14",
+            "forecast.promotion_minutes: 99999 is not between 0 and 10080",
+        ]
+    );
 }
 
 #[test]

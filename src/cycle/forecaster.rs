@@ -71,7 +71,8 @@ impl WarmJob {
     }
 }
 
-/// The forecaster of one service.
+/// The forecaster of one service. What a step changes it changes whole (see [`crate::forecast`]), so that a shell may
+/// let it step where it stands.
 #[derive(Debug, Clone)]
 pub struct ForecasterCore {
     spec: Arc<ServiceSpec>,

@@ -5,7 +5,7 @@
 
 use super::intervals::Tracker;
 use super::models::Path;
-use super::pending::{Issued, WINDOWS};
+use super::pending::{Issued, WINDOWS, Word};
 use super::scores::Discounted;
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, QUANTILES, QuantileRow};
@@ -35,31 +35,26 @@ impl Limits {
     }
 }
 
-/// Quantiles of everything that is published from one origin, and the errors expected there.
+/// Quantiles at some positions of [`QUANTILES`] of everything that is foreseen from one origin.
 #[derive(Debug, Clone, Copy)]
-pub struct Rows {
+pub struct Rows<const N: usize = { QUANTILES.len() }> {
     /// For each horizon.
-    pub points: [QuantileRow; HORIZONS.len()],
+    pub points: [[f64; N]; HORIZONS.len()],
     /// For the maximum over each window.
-    pub maxima: [QuantileRow; WINDOWS.len()],
-    errors: Path,
-    maxima_errors: [f64; WINDOWS.len()],
+    pub maxima: [[f64; N]; WINDOWS.len()],
 }
 
-impl Rows {
-    /// Returns what scoring needs of them.
-    pub fn issued(&self, path: &Path, height: f64) -> ([Issued; HORIZONS.len()], [Issued; WINDOWS.len()]) {
-        let issue = |point: f64, error: f64, row: &QuantileRow, (low, high): (usize, usize)| Issued {
-            point: point as f32,
-            width: Tracker::width(point, error, height) as f32,
-            low: row[low] as f32,
-            high: row[high] as f32,
-        };
-        let peaks = peaks(path);
-        let points = |at: usize| issue(path[at], self.errors[at], &self.points[at], POINT_ENDS);
-        let maxima = |at: usize| issue(peaks[at].1, self.maxima_errors[at], &self.maxima[at], MAXIMUM_ENDS);
-        (std::array::from_fn(points), std::array::from_fn(maxima))
-    }
+/// What is foreseen: the path, where its signal stands, and what it may reach.
+#[derive(Debug, Clone, Copy)]
+pub struct Course<'a> {
+    /// Point forecasts.
+    pub path: &'a Path,
+    /// Usual height of the signal.
+    pub height: f64,
+    /// Minutes before the origin without a value: intervals grow as if they were part of the horizon.
+    pub gap: u32,
+    /// Permitted forecasts.
+    pub limits: Limits,
 }
 
 /// Trackers, realised coverage and the last half hour of one signal.
@@ -123,20 +118,55 @@ impl Bands {
         }
     }
 
-    /// Returns the quantiles around `path`. `height` is the usual height of the signal, `gap` the minutes before the
-    /// origin without a value: intervals grow as if they were part of the horizon.
-    pub fn rows(&self, path: &Path, height: f64, gap: u32, limits: Limits, normal: &QuantileRow) -> Rows {
-        let errors = self.errors(height);
-        let mut rows = Rows { points: Default::default(), maxima: Default::default(), errors, maxima_errors: [0.0; 2] };
+    /// Returns all quantiles, to be published.
+    pub fn rows(&self, course: &Course<'_>, normal: &QuantileRow) -> Rows {
+        let expected = self.expected(course);
+        self.quantiles(&std::array::from_fn(|index| index), course, &expected, normal)
+    }
+
+    /// Returns of what is said as much as scoring it needs.
+    pub fn issued(&self, course: &Course<'_>, normal: &QuantileRow) -> Word {
+        let (errors, maxima_errors) = self.expected(course);
+        let ends = [POINT_ENDS.0, MAXIMUM_ENDS.0, MAXIMUM_ENDS.1, POINT_ENDS.1];
+        let rows = self.quantiles(&ends, course, &(errors, maxima_errors), normal);
+        let issue = |point: f64, error: f64, low: f64, high: f64| Issued {
+            point: point as f32,
+            width: Tracker::width(point, error, course.height) as f32,
+            low: low as f32,
+            high: high as f32,
+        };
+        let mut points = [Issued::NOTHING; HORIZONS.len()];
+        let said = course.path.iter().zip(errors).zip(rows.points);
+        for (issued, ((point, error), [low, _, _, high])) in points.iter_mut().zip(said) {
+            *issued = issue(*point, error, low, high);
+        }
+        let mut maxima = [Issued::NOTHING; WINDOWS.len()];
+        let said = peaks(course.path).into_iter().zip(maxima_errors).zip(rows.maxima);
+        for (issued, (((_, peak), error), [_, low, high, _])) in maxima.iter_mut().zip(said) {
+            *issued = issue(peak, error, low, high);
+        }
+        (points, maxima)
+    }
+
+    fn quantiles<const N: usize>(
+        &self,
+        at: &[usize; N],
+        course: &Course<'_>,
+        (errors, maxima_errors): &(Path, [f64; WINDOWS.len()]),
+        normal: &QuantileRow,
+    ) -> Rows<N> {
+        let Course { path, height, gap, limits } = *course;
+        let mut rows = Rows { points: [[0.0; N]; HORIZONS.len()], maxima: [[0.0; N]; WINDOWS.len()] };
         let trackers = self.points.iter().zip(path.iter().zip(errors)).zip(HORIZONS);
         for (row, ((tracker, (point, error)), minutes)) in rows.points.iter_mut().zip(trackers) {
-            *row = held(tracker.row(*point, error, height, stretch(minutes, gap), normal), limits);
+            let place = (*point, *error, height);
+            *row = tracker.quantiles(at, place, stretch(minutes, gap), normal).map(|value| limits.hold(value));
         }
-        let mut least = [f64::NEG_INFINITY; QUANTILES.len()];
-        let maxima = rows.maxima.iter_mut().zip(&mut rows.maxima_errors).zip(&self.maxima).zip(peaks(path));
+        let mut least = [f64::NEG_INFINITY; N];
+        let maxima = rows.maxima.iter_mut().zip(maxima_errors).zip(&self.maxima).zip(peaks(path));
         for (((row, error), tracker), (minutes, peak)) in maxima {
-            *error = tracker.error().unwrap_or_else(|| at(&errors, minutes));
-            *row = held(tracker.row(peak, *error, height, stretch(minutes, gap), normal), limits);
+            let place = (peak, *error, height);
+            *row = tracker.quantiles(at, place, stretch(minutes, gap), normal).map(|value| limits.hold(value));
             // A maximum lies above each of its values, and above that of a shorter window.
             let within = rows.points.iter().zip(HORIZONS).filter(|(_, horizon)| *horizon <= minutes);
             for below in within.map(|(row, _)| row) {
@@ -146,6 +176,16 @@ impl Bands {
             least = *row;
         }
         rows
+    }
+
+    /// Returns the expected absolute errors at the horizons and of the maxima.
+    fn expected(&self, course: &Course<'_>) -> (Path, [f64; WINDOWS.len()]) {
+        let errors = self.errors(course.height);
+        let mut maxima = [0.0; WINDOWS.len()];
+        for (error, (tracker, minutes)) in maxima.iter_mut().zip(self.maxima.iter().zip(WINDOWS)) {
+            *error = tracker.error().unwrap_or_else(|| at(&errors, minutes));
+        }
+        (errors, maxima)
     }
 
     /// Returns the share of outcomes inside the 95 % interval and the (discounted) number of minutes counted.
@@ -191,11 +231,7 @@ fn stretch(minutes: u16, gap: u32) -> f64 {
     if gap == 0 { 1.0 } else { (1.0 + f64::from(gap) / f64::from(minutes)).sqrt() }
 }
 
-fn held(row: QuantileRow, limits: Limits) -> QuantileRow {
-    row.map(|value| limits.hold(value))
-}
-
-fn raise(row: &mut QuantileRow, least: &QuantileRow) {
+fn raise<const N: usize>(row: &mut [f64; N], least: &[f64; N]) {
     for (value, least) in row.iter_mut().zip(least) {
         *value = value.max(*least);
     }

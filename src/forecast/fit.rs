@@ -9,9 +9,10 @@ use argmin::core::{CostFunction, Executor};
 use argmin::solver::neldermead::NelderMead;
 use serde::{Deserialize, Serialize};
 
-use super::history::{DAY, History};
+use super::history::History;
 use super::models::holt_winters::HoltWinters;
-use super::models::{Model, Origin};
+use super::models::season::Season;
+use super::models::{Model, Origin, Past};
 use super::params::{ForecastParams, Smoothing};
 use crate::model::outlook::HORIZONS;
 use crate::model::{Minute, ServiceId};
@@ -79,19 +80,24 @@ impl FitJob {
         Some((best, self.loss(best)))
     }
 
-    /// Returns the loss of a run over the history; the first day draws the season and is not judged. Zero without
+    /// Returns the loss of a run over the history; the first season is drawn and is not judged. Zero without
     /// an outcome: nothing is better then.
     fn loss(&self, smoothing: Smoothing) -> f64 {
         let mut model = HoltWinters::new(&ForecastParams { smoothing, ..self.params });
+        let mut season = Season::flat(self.params.season_steps);
         let first = self.newest.plus(1 - self.history.capacity());
         let (mut sum, mut count) = (0.0, 0.0);
         for minute in first.0..=self.newest.0 {
             let minute = Minute(minute);
-            model.observe(minute, self.history.get(minute), &self.history);
-            if minute.0 < first.0.saturating_add(DAY) {
+            let value = self.history.get(minute);
+            model.observe(minute, value, Past { history: &self.history, season: &season });
+            let drawn = model.lesson().and_then(|lesson| season.learn(lesson, minute, &self.history));
+            drawn.into_iter().for_each(|at_last| model.season_drawn(at_last));
+            if minute.0 < first.0.saturating_add(season.steps()) {
                 continue;
             }
-            let Some(ahead) = model.ahead(&Origin { minute, provisional: None, history: &self.history }) else {
+            let past = Past { history: &self.history, season: &season };
+            let Some(ahead) = model.ahead(&Origin { minute, provisional: None, past }) else {
                 continue;
             };
             for (point, minutes) in ahead.path.iter().zip(HORIZONS).filter(|(_, minutes)| JUDGED.contains(minutes)) {
@@ -144,6 +150,7 @@ fn from_logits(logits: &[f64], rest: Smoothing) -> Smoothing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forecast::history::DAY;
     use crate::forecast::tests::Noise;
 
     fn job(value: impl FnMut(i64) -> f64) -> FitJob {

@@ -1,8 +1,9 @@
 //! The last days of a signal on the minute grid, compact: what the seasonal naive forecast repeats, from which
 //! a season is first drawn, and to which smoothing parameters are fitted.
 //!
-//! The running hour lies beside the shared ring and is written into it when it ends, so that a copy of the
-//! state costs a copy of the ring at most once an hour.
+//! An hour that has ended is kept in 16 bits a minute, in steps of a power of two: off by at most
+//! 1/32,767 of the largest absolute value of the hour, far less than any signal is known to. The running hour lies beside the shared ring and is
+//! written into it when it ends, so that a copy of the state costs a copy of the ring at most once an hour.
 
 use std::sync::Arc;
 
@@ -11,14 +12,47 @@ use crate::model::Minute;
 /// Minutes in a day.
 pub const DAY: i64 = 1440;
 const HOUR: usize = 60;
+/// Minutes that a missing one may be taken from instead.
+const REACH: i64 = 30;
 /// Stands for a missing minute inside the ring; it never leaves this file.
-const MISSING: f32 = f32::NAN;
+const MISSING: i16 = i16::MIN;
+
+/// An hour that has ended.
+#[derive(Debug, Clone, Copy)]
+struct Hour {
+    /// Value of one step of the cells.
+    unit: f32,
+    cells: [i16; HOUR],
+}
+
+impl Hour {
+    const NOTHING: Self = Self { unit: 0.0, cells: [MISSING; HOUR] };
+
+    fn of(values: &[f32; HOUR]) -> Self {
+        let largest =
+            values.iter().filter(|value| value.is_finite()).fold(0.0_f32, |most, value| most.max(value.abs()));
+        // A power of two: what is a whole number stays one.
+        let unit = (largest / f32::from(i16::MAX)).log2().ceil().exp2();
+        let cell = |value: f32| match value {
+            value if !value.is_finite() => MISSING,
+            _ if unit <= 0.0 => 0,
+            value => (value / unit).round().clamp(-f32::from(i16::MAX), f32::from(i16::MAX)) as i16,
+        };
+        Self { unit, cells: values.map(cell) }
+    }
+
+    fn get(&self, minute: usize) -> Option<f64> {
+        let cell = *self.cells.get(minute)?;
+        (cell != MISSING).then(|| f64::from(cell) * f64::from(self.unit))
+    }
+}
 
 /// The values of the last days by minute.
 #[derive(Debug, Clone)]
 pub struct History {
-    /// Ended hours, at their minute modulo the length; empty before the first hour has ended.
-    ended: Arc<Vec<f32>>,
+    /// Ended hours, at their number modulo the length; empty before the first hour has ended.
+    ended: Arc<Vec<Hour>>,
+    /// NaN for a gap.
     running: [f32; HOUR],
     hour: Option<i64>,
     hours: i64,
@@ -27,7 +61,7 @@ pub struct History {
 impl History {
     /// Returns an empty history that keeps `days`.
     pub fn new(days: u32) -> Self {
-        Self { ended: Arc::default(), running: [MISSING; HOUR], hour: None, hours: i64::from(days.max(1)) * 24 }
+        Self { ended: Arc::default(), running: [f32::NAN; HOUR], hour: None, hours: i64::from(days.max(1)) * 24 }
     }
 
     /// Returns how many minutes it can hold.
@@ -45,27 +79,26 @@ impl History {
             None => self.hour = Some(hour),
         }
         if let Some(cell) = self.running.get_mut(minute.0.rem_euclid(60) as usize) {
-            *cell = value.map_or(MISSING, |value| value as f32);
+            *cell = value.map_or(f32::NAN, |value| value as f32);
         }
     }
 
     fn end_hour(&mut self, running: i64, next: i64) {
-        let length = self.capacity() as usize;
+        let hours = self.hours;
         let ended = Arc::make_mut(&mut self.ended);
         if ended.is_empty() {
-            ended.resize(length, MISSING);
+            ended.resize(hours as usize, Hour::NOTHING);
         }
-        let mut write = |hour: i64, cells: &[f32; HOUR]| {
-            let start = hour.rem_euclid(self.hours) as usize * HOUR;
-            if let Some(slot) = ended.get_mut(start..start + HOUR) {
-                slot.copy_from_slice(cells);
+        let mut write = |hour: i64, values: Hour| {
+            if let Some(slot) = ended.get_mut(hour.rem_euclid(hours) as usize) {
+                *slot = values;
             }
         };
-        write(running, &self.running);
-        self.running = [MISSING; HOUR];
-        let skipped = (next.saturating_sub(running) - 1).min(self.hours);
+        write(running, Hour::of(&self.running));
+        self.running = [f32::NAN; HOUR];
+        let skipped = (next.saturating_sub(running) - 1).min(hours);
         for hour in next - skipped..next {
-            write(hour, &self.running);
+            write(hour, Hour::NOTHING);
         }
         self.hour = Some(next);
     }
@@ -73,15 +106,20 @@ impl History {
     /// Returns the value of `minute`; `None` for a gap, for the future and for what is no longer kept.
     pub fn get(&self, minute: Minute) -> Option<f64> {
         let running = self.hour?;
-        let hour = minute.0.div_euclid(60);
-        let value = if hour == running {
-            *self.running.get(minute.0.rem_euclid(60) as usize)?
-        } else if hour < running && hour >= running - self.hours {
-            *self.ended.get(minute.0.rem_euclid(self.capacity()) as usize)?
-        } else {
+        let (hour, within) = (minute.0.div_euclid(60), minute.0.rem_euclid(60) as usize);
+        if hour == running {
+            let value = *self.running.get(within)?;
+            return value.is_finite().then_some(f64::from(value));
+        }
+        if hour > running || hour < running - self.hours {
             return None;
-        };
-        value.is_finite().then_some(f64::from(value))
+        }
+        self.ended.get(hour.rem_euclid(self.hours) as usize)?.get(within)
+    }
+
+    /// Returns the value of `minute`, or of the nearest minute up to half an hour before it.
+    pub fn near(&self, minute: Minute) -> Option<f64> {
+        (0..=REACH).find_map(|back| self.get(minute.plus(-back)))
     }
 
     /// Returns the share of the `minutes` up to and including `last` that have a value.
@@ -102,7 +140,8 @@ mod tests {
             history.push(Minute(minute), Some(minute as f64));
         }
         for back in [0, 1, 59, 60, 1440, 2879] {
-            assert_eq!(history.get(Minute(9_999 - back)), Some((9_999 - back) as f64), "{back}");
+            let got = history.get(Minute(9_999 - back)).unwrap();
+            assert!((got - (9_999 - back) as f64).abs() <= 10_000.0 / 65_000.0, "{back}: {got}");
         }
         assert_eq!(history.get(Minute(10_000)), None);
         assert_eq!(history.get(Minute(9_999 - 3_000)), None);
@@ -110,6 +149,10 @@ mod tests {
 
     #[test]
     fn skipped_time_reads_as_gap_however_long() {
+        // An hour of zeros is no gap.
+        let mut idle = History::new(2);
+        (0..61).for_each(|minute| idle.push(Minute(minute), (minute != 7).then_some(0.0)));
+        assert_eq!((idle.get(Minute(6)), idle.get(Minute(7))), (Some(0.0), None));
         for skipped in [1, 59, 60, 61, 1_441, 2_880, 5_000, i64::from(u32::MAX)] {
             let mut history = History::new(2);
             for minute in 0..4_000 {
@@ -134,7 +177,7 @@ mod tests {
         for minute in 120..3_000 {
             history.push(Minute(minute), Some(2.0));
         }
-        assert_eq!(copy.get(Minute(30)), Some(1.0));
+        assert!((copy.get(Minute(30)).unwrap() - 1.0).abs() < 1e-6);
         assert_eq!(copy.get(Minute(200)), None);
     }
 

@@ -43,7 +43,7 @@ pub fn normal_quantiles() -> QuantileRow {
 /// The learned quantiles of one horizon or one maximum.
 #[derive(Debug, Clone)]
 pub struct Tracker {
-    /// Never decreasing.
+    /// Never decreasing; in mean absolute residuals, so that they follow when all errors grow or shrink.
     quantiles: [f32; QUANTILES.len()],
     spread: Discounted,
     error: Discounted,
@@ -91,13 +91,12 @@ impl Tracker {
         self.outcomes = self.outcomes.saturating_add(1);
         let spread = self.spread.mean() as f32;
         if self.outcomes <= ENOUGH {
-            let scale = SIGMA as f32 * spread;
-            self.quantiles = normal.map(|quantile| quantile as f32 * scale);
+            self.quantiles = normal.map(|quantile| quantile as f32 * SIGMA as f32);
             return;
         }
         for (quantile, level) in self.quantiles.iter_mut().zip(QUANTILES) {
-            let below = if residual <= *quantile { 1.0 } else { 0.0 };
-            *quantile += STEP * spread * (level as f32 - below);
+            let below = if residual <= *quantile * spread { 1.0 } else { 0.0 };
+            *quantile += STEP * (level as f32 - below);
         }
         let mut least = f32::NEG_INFINITY;
         for quantile in &mut self.quantiles {
@@ -111,17 +110,24 @@ impl Tracker {
         }
     }
 
-    /// Returns the quantiles around `point`, never decreasing. `error` is the expected absolute error, `height` the
-    /// usual height of the signal, `stretch` a factor for what the outcomes did not show (a gap before the origin).
-    pub fn row(&self, point: f64, error: f64, height: f64, stretch: f64, normal: &QuantileRow) -> QuantileRow {
+    /// Returns the quantiles around `point` at these positions in [`QUANTILES`], never decreasing. `error` is the
+    /// expected absolute error, `height` the usual height of the signal, `stretch` a factor for what the outcomes did
+    /// not show (a gap before the origin).
+    pub fn quantiles<const N: usize>(
+        &self,
+        at: &[usize; N],
+        (point, error, height): (f64, f64, f64),
+        stretch: f64,
+        normal: &QuantileRow,
+    ) -> [f64; N] {
         if self.outcomes < ENOUGH {
-            return normal.map(|quantile| point + quantile * SIGMA * error * stretch);
+            return at.map(|index| point + normal[index] * SIGMA * error * stretch);
         }
-        let width = Self::width(point, error, height);
+        let width = Self::width(point, error, height) * self.spread.mean();
         let [lower, upper] = self.widening.map(|widening| (1.0 + f64::from(widening)) * stretch * width);
         let median = f64::from(self.quantiles[MEDIAN]);
-        self.quantiles.map(|quantile| {
-            let beside = f64::from(quantile) - median;
+        at.map(|index| {
+            let beside = f64::from(self.quantiles[index]) - median;
             point + median * width + beside * if beside < 0.0 { lower } else { upper }
         })
     }
@@ -134,13 +140,18 @@ mod tests {
     use super::*;
     use crate::forecast::tests::Noise;
 
+    fn row(tracker: &Tracker, point: f64, error: f64, height: f64) -> QuantileRow {
+        let all = std::array::from_fn(|index| index);
+        tracker.quantiles(&all, (point, error, height), 1.0, &normal_quantiles())
+    }
+
     /// Feeds outcomes around a constant forecast and returns the tracker.
     fn tracked(residuals: impl IntoIterator<Item = f64>, beyond: f32) -> Tracker {
         let normal = normal_quantiles();
         let mut tracker = Tracker::new(beyond);
         for residual in residuals {
             let error = tracker.error().unwrap_or(10.0);
-            let row = tracker.row(100.0, error, 100.0, 1.0, &normal);
+            let row = row(&tracker, 100.0, error, 100.0);
             let width = Tracker::width(100.0, error, 100.0) as f32;
             let issued = Issued { point: 100.0, width, low: row[1] as f32, high: row[9] as f32 };
             tracker.outcome(issued, 100.0 + residual, &normal);
@@ -155,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_cold_quantiles_are_normal_with_the_scale_of_the_residuals() {
-        let row = Tracker::new(0.025).row(100.0, 10.0, 100.0, 1.0, &normal_quantiles());
+        let row = row(&Tracker::new(0.025), 100.0, 10.0, 100.0);
         // A mean absolute error of 10 is a standard deviation of 12.53; 1.96 of them are 24.56.
         assert!(
             (row[9] - 124.56).abs() < 0.01 && (row[1] - 75.44).abs() < 0.01 && (row[5] - 100.0).abs() < 1e-9,
@@ -167,7 +178,7 @@ mod tests {
     fn skewed_residuals_get_skewed_quantiles() {
         // Exponential residuals around their mean: quantile p is -10 ln(1 - p) - 10.
         let tracker = tracked(uniform(20_000).map(|share| -10.0 * (1.0 - share).ln() - 10.0), 0.025);
-        let row = tracker.row(100.0, tracker.error().unwrap(), 100.0, 1.0, &normal_quantiles());
+        let row = row(&tracker, 100.0, tracker.error().unwrap(), 100.0);
         for (index, expected) in [(1, 90.25), (5, 96.93), (8, 119.96), (9, 126.89)] {
             let tolerance = 0.15 * (expected - 90.0_f64).abs() + 1.5;
             assert!((row[index] - expected).abs() < tolerance, "{}: {} not {expected}", QUANTILES[index], row[index]);
@@ -178,7 +189,7 @@ mod tests {
     fn a_run_of_misses_widens_the_side_that_is_missed() {
         let calm = tracked(uniform(3000).map(|share| 20.0 * (share - 0.5)), 0.025);
         let burst = tracked(uniform(3000).map(|share| 20.0 * (share - 0.5)).chain([40.0; 6]), 0.025);
-        let row = |tracker: &Tracker| tracker.row(100.0, 5.0, 100.0, 1.0, &normal_quantiles());
+        let row = |tracker: &Tracker| row(tracker, 100.0, 5.0, 100.0);
         assert!(row(&burst)[9] > 1.03 * row(&calm)[9]);
         assert!((row(&burst)[1] - row(&calm)[1]).abs() < 1.0);
     }
@@ -186,7 +197,7 @@ mod tests {
     #[test]
     fn a_step_after_hours_without_an_error_is_not_taken_for_a_law() {
         let tracker = tracked([0.0; 300].into_iter().chain([300.0; 3]).chain([0.0; 60]), 0.025);
-        let row = tracker.row(100.0, tracker.error().unwrap(), 100.0, 1.0, &normal_quantiles());
+        let row = row(&tracker, 100.0, tracker.error().unwrap(), 100.0);
         assert!(row[9] < 400.0 && row[1] > -200.0, "{row:?}");
     }
 
@@ -194,7 +205,7 @@ mod tests {
         #[test]
         fn quantiles_never_cross_and_stay_finite(residuals in prop::collection::vec(-1e30f64..1e30, 0..300), point in -1e30f64..1e30) {
             let tracker = tracked(residuals, 0.025);
-            let row = tracker.row(point, tracker.error().unwrap_or(1.0), 1e30, 2.0, &normal_quantiles());
+            let row = row(&tracker, point, tracker.error().unwrap_or(1.0), 1e30);
             prop_assert!(row.iter().all(|value| value.is_finite()));
             prop_assert!(row.windows(2).all(|pair| pair[0] <= pair[1]));
         }

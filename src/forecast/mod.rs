@@ -1,7 +1,7 @@
 //! The forecast stage: features -> outlook.
 //!
 //! Every signal that is declared so is forecast by a small catalogue of models. Each model's forecasts are
-//! scored when their outcomes arrive; the one with the lowest measured loss acts. Intervals are learned from
+//! scored when their outcomes arrive, and its share of the forecast follows what it saves. Intervals are learned from
 //! the outcomes of what was published. What a forecast may be used for is earned by measured skill and
 //! coverage: without them the loop reacts to load alone. The arrival rate is turned into replicas.
 //!
@@ -15,11 +15,15 @@
 //! | `intervals`, `bands`, `height` | quantiles of one number; of all horizons and maxima; limits |
 //! | `authority`, `anomaly` | what a forecast may be used for; how unusual the newest value is |
 //! | `capacity` | from arrival rate to replicas |
+//! | [`evaluate`] | how good the forecasts of a series were |
 //! | [`fit`] | smoothing parameters fitted to the history, off the loop |
 //!
 //! Minutes are learned once, when they have ended. The running minute is provisional: every call looks from
-//! it without learning it. Bulky state lies behind [`Arc`] and is copied when it is changed while shared.
+//! it without learning it. Bulky state lies behind [`Arc`]: it is changed where it lies, and copied first where a
+//! copy of the forecaster shares it. A minute is learned whole or not at all, and counts once however often it
+//! is handed in: a step that fails leaves nothing that the next one must not find.
 
+pub mod evaluate;
 pub mod fit;
 pub mod history;
 pub mod models;
@@ -44,6 +48,7 @@ use self::fit::{FitJob, FitResult};
 use self::history::DAY;
 use self::params::ForecastParams;
 use self::signal::{Common, SignalState};
+use crate::model::outlook::SignalOutlook;
 use crate::model::{Features, Minute, MinuteValue, Now, Outlook, ServiceId, ServiceSpec};
 
 /// Minutes after which a fit that was handed out and not installed is given up.
@@ -143,19 +148,34 @@ pub fn forecast(
     features: &Features,
     now: Now,
 ) -> Outlook {
+    let mut outlook = Outlook::default();
+    forecast_into(state, spec, params, features, now, &mut outlook);
+    outlook
+}
+
+/// Does what [`forecast`] does and writes over `outlook`: whoever keeps it and the state to himself allocates
+/// nothing.
+pub fn forecast_into(
+    state: &mut Forecaster,
+    spec: &ServiceSpec,
+    params: &ForecastParams,
+    features: &Features,
+    now: Now,
+    outlook: &mut Outlook,
+) {
     if state.common.params != *params {
         state.common = Arc::new(Common::new(params));
     }
     let minute = Minute::of(now.wall);
     let common = &state.common;
-    let signals = state.signals.iter_mut().zip(&features.signals).map(|(slot, features)| {
-        let slot = slot.as_mut()?;
+    outlook.signals.resize(state.signals.len().min(features.signals.len()), None);
+    for ((slot, features), into) in state.signals.iter_mut().zip(&features.signals).zip(&mut outlook.signals) {
+        let Some(slot) = slot.as_mut() else { continue };
         fold(&mut slot.state, &features.closed, common);
-        Some(slot.state.outlook(features.provisional, minute, common))
-    });
-    let signals: Vec<_> = signals.collect();
-    let capacity = capacity::capacity(spec, params, features, &signals);
-    Outlook { signals, capacity }
+        let into = into.get_or_insert_with(|| SignalOutlook::not_ready(minute, 0, 0));
+        slot.state.outlook(features.provisional, minute, common, into);
+    }
+    outlook.capacity = capacity::capacity(spec, params, features, &outlook.signals, now);
 }
 
 /// Folds each minute that is not yet part of the state, which is copied only if there is one.

@@ -37,7 +37,7 @@ pub struct ForecastParams {
     pub ready_minutes: u32,
     /// Minutes with a value before a forecast is no longer flagged cold and may earn authority.
     pub cold_minutes: u32,
-    /// Days of history kept for a fit, 2 to 14; 5.8 KB a day and signal.
+    /// Days of history kept for a fit, 2 to 14; 3 KB a day and signal.
     pub history_days: u32,
     /// Half-life of the losses by which models are compared, minutes.
     pub loss_half_life_minutes: f64,
@@ -51,6 +51,8 @@ pub struct ForecastParams {
     pub coverage_slack: f64,
     /// Minutes for which a bar has to be met without a break before authority rises by one rung.
     pub promotion_minutes: u32,
+    /// Steps of the grid in a season: the minutes of a day.
+    pub season_steps: u32,
     /// Time from one tick of the loop to the next, seconds; part of the lead time.
     pub tick_seconds: f64,
 }
@@ -69,6 +71,7 @@ impl Default for ForecastParams {
             skill_to_remove: 0.1,
             coverage_slack: 0.03,
             promotion_minutes: 240,
+            season_steps: 1440,
             tick_seconds: 15.0,
         }
     }
@@ -111,6 +114,7 @@ impl ForecastParams {
             ("skill_to_remove", self.skill_to_remove, self.skill_to_add, 1.0),
             ("coverage_slack", self.coverage_slack, 0.0, 0.95),
             ("promotion_minutes", f64::from(self.promotion_minutes), 0.0, 10_080.0),
+            ("season_steps", f64::from(self.season_steps), 2.0, 10_080.0),
             ("tick_seconds", self.tick_seconds, 0.1, 600.0),
         ]
         .into_iter()

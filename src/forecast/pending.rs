@@ -1,7 +1,7 @@
 //! Forecasts that wait for their outcome.
 //!
 //! One ring for each horizon, as long as the horizon: what was said for a minute lies where the next word for
-//! the same ring will go, so each slot is read once and then overwritten. 86 + 40 slots, 3.4 KB a signal.
+//! the same ring will go, so each slot is read once and then overwritten. 86 + 40 slots, 5.1 KB a signal.
 
 use super::models::{CATALOGUE, Path};
 use super::scores::MODELS;
@@ -37,7 +37,8 @@ pub struct Issued {
 }
 
 impl Issued {
-    const NOTHING: Self = Self { point: f32::NAN, width: f32::NAN, low: f32::NAN, high: f32::NAN };
+    /// Nothing was said.
+    pub const NOTHING: Self = Self { point: f32::NAN, width: f32::NAN, low: f32::NAN, high: f32::NAN };
 }
 
 /// What was said of one minute at one horizon.
@@ -52,6 +53,9 @@ pub struct Said {
 impl Said {
     const NOTHING: Self = Self { models: [f32::NAN; CATALOGUE.len()], acting: Issued::NOTHING };
 }
+
+/// What was said from one origin: of each horizon, and of the maximum over each window.
+pub type Word = ([Issued; HORIZONS.len()], [Issued; WINDOWS.len()]);
 
 /// All forecasts of a signal without an outcome yet.
 #[derive(Debug, Clone)]
@@ -77,14 +81,9 @@ impl Pending {
     }
 
     /// Keeps what is said at `origin`; to be called for each minute, after its outcomes were read.
-    /// Without `issued` the origin says nothing.
-    pub fn keep(
-        &mut self,
-        origin: Minute,
-        models: &[Option<Path>; MODELS],
-        issued: Option<([Issued; HORIZONS.len()], [Issued; WINDOWS.len()])>,
-    ) {
-        let (points, maxima) = issued.unwrap_or(([Issued::NOTHING; HORIZONS.len()], [Issued::NOTHING; WINDOWS.len()]));
+    /// Without a word the origin says nothing.
+    pub fn keep(&mut self, origin: Minute, models: &[Option<Path>; MODELS], word: Option<Word>) {
+        let (points, maxima) = word.unwrap_or(([Issued::NOTHING; HORIZONS.len()], [Issued::NOTHING; WINDOWS.len()]));
         for (horizon, (slot, acting)) in slots(&HORIZONS, origin).into_iter().zip(points).enumerate() {
             let at =
                 |path: &Option<Path>| path.and_then(|path| path.get(horizon).copied()).map_or(f32::NAN, |at| at as f32);
@@ -138,6 +137,6 @@ mod tests {
 
     #[test]
     fn the_table_stays_small() {
-        assert!(size_of::<Pending>() <= 3500, "{}", size_of::<Pending>());
+        assert!(size_of::<Pending>() <= 5200, "{}", size_of::<Pending>());
     }
 }

@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use super::anomaly::Surprise;
 use super::authority::{Evidence, Rung};
-use super::bands::Bands;
+use super::bands::{Bands, Course, Limits};
 use super::height::Height;
 use super::history::{DAY, History};
-use super::models::{Ahead, AnyModel, CATALOGUE, Origin, PERSISTENCE};
+use super::models::season::Season;
+use super::models::{Ahead, AnyModel, CATALOGUE, Origin, PERSISTENCE, Past, Path};
 use super::params::{ForecastParams, Smoothing};
-use super::pending::Pending;
-use super::scores::{MODELS, Scores, keep};
+use super::pending::{Pending, Word};
+use super::scores::{MODELS, Scores, Weights, keep};
 use crate::model::outlook::{
-    Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, QuantileRow, Readiness, SignalOutlook,
+    Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, QuantileRow, Readiness, SignalOutlook,
 };
 use crate::model::{Minute, MinuteValue};
 
@@ -47,18 +48,27 @@ impl Common {
     }
 }
 
-/// The learned state of one signal. About 9 KB, and 11.5 KB of shared history at two days.
+/// The learned state of one signal. About 2 KB that change with each minute, and 9 KB of which a minute changes a
+/// few cells: a step works on a copy of the former, writes the latter where they stand, and counts when the copy
+/// is put back. A step that fails half-way leaves all as it was, but for the cells of its own minute.
 #[derive(Debug, Clone)]
 pub struct SignalState {
+    head: Head,
+    history: History,
+    season: Season,
+    pending: Pending,
+}
+
+/// What a minute changes as a whole.
+#[derive(Debug, Clone)]
+struct Head {
     range: (f64, f64),
     newest: Option<Minute>,
     /// The newest minute that had a value.
     known: Option<Minute>,
     seen: u32,
-    history: History,
     models: [AnyModel; MODELS],
     scores: Scores,
-    pending: Pending,
     bands: Bands,
     height: Height,
     surprise: Surprise,
@@ -69,47 +79,51 @@ pub struct SignalState {
 impl SignalState {
     /// Returns the state before any minute; `range` is the declared one (`min`, `max`).
     pub fn new(range: (f64, f64), params: &ForecastParams) -> Self {
-        Self {
+        let head = Head {
             range,
             newest: None,
             known: None,
             seen: 0,
-            history: History::new(params.history_days),
             models: CATALOGUE.map(|row| (row.build)(params)),
             scores: Scores::new(),
-            pending: Pending::new(),
             bands: Bands::new(),
             height: Height::default(),
             surprise: Surprise::default(),
             rung: Rung::default(),
             smoothing: params.smoothing,
+        };
+        Self {
+            head,
+            history: History::new(params.history_days),
+            season: Season::flat(params.season_steps),
+            pending: Pending::new(),
         }
     }
 
     /// Tells whether `minute` is already part of the state.
     pub fn has(&self, minute: Minute) -> bool {
-        self.newest.is_some_and(|newest| minute <= newest && newest.0.saturating_sub(minute.0) <= DAY)
+        self.head.newest.is_some_and(|newest| minute <= newest && newest.0.saturating_sub(minute.0) <= DAY)
     }
 
     /// Returns the newest minute folded in, and the history up to it.
     pub fn history(&self) -> Option<(Minute, &History)> {
-        Some((self.newest?, &self.history))
+        Some((self.head.newest?, &self.history))
     }
 
     /// Returns how many minutes with a value were learned.
     pub fn seen(&self) -> u32 {
-        self.seen
+        self.head.seen
     }
 
     /// Returns the smoothing in force.
     pub fn smoothing(&self) -> Smoothing {
-        self.smoothing
+        self.head.smoothing
     }
 
     /// Takes over fitted smoothing.
     pub fn set_smoothing(&mut self, smoothing: Smoothing) {
-        self.smoothing = smoothing;
-        for model in &mut self.models {
+        self.head.smoothing = smoothing;
+        for model in &mut self.head.models {
             model.set_smoothing(smoothing);
         }
     }
@@ -121,7 +135,7 @@ impl SignalState {
         if self.has(minute.minute) {
             return;
         }
-        if let Some(newest) = self.newest {
+        if let Some(newest) = self.head.newest {
             if minute.minute < newest {
                 self.history = History::new(common.params.history_days);
                 self.pending = Pending::new();
@@ -136,54 +150,103 @@ impl SignalState {
     }
 
     fn step(&mut self, minute: Minute, value: Option<f64>, common: &Common) {
-        self.score(minute, value, common);
+        let mut head = self.head.clone();
+        head.score(minute, value, &self.pending, common);
         self.history.push(minute, value);
-        for model in &mut self.models {
-            model.get_mut().observe(minute, value, &self.history);
-        }
-        self.newest = Some(minute);
-        if let Some(value) = value {
-            self.known = Some(minute);
-            self.seen = self.seen.saturating_add(1);
-            self.height.learn(minute, value);
-        }
-        self.say(minute, common);
+        self.learn(&mut head, minute, value);
+        let past = Past { history: &self.history, season: &self.season };
+        let (paths, issued) = head.say(&Origin { minute, provisional: None, past }, common);
+        self.pending.keep(minute, &paths, issued);
         if value.is_some() {
-            self.rung.step(&self.evidence(common), &common.params);
+            head.rung.step(&head.evidence(common), &common.params);
+        }
+        self.head = head;
+    }
+
+    fn learn(&mut self, head: &mut Head, minute: Minute, value: Option<f64>) {
+        let past = Past { history: &self.history, season: &self.season };
+        for model in &mut head.models {
+            model.get_mut().observe(minute, value, past);
+        }
+        for lesson in head.models.each_ref().map(|model| model.get().lesson()).into_iter().flatten() {
+            if let Some(at_last) = self.season.learn(lesson, minute, &self.history) {
+                head.models.iter_mut().for_each(|model| model.get_mut().season_drawn(at_last));
+            }
+        }
+        head.newest = Some(minute);
+        if let Some(value) = value {
+            head.known = Some(minute);
+            head.seen = head.seen.saturating_add(1);
+            head.height.learn(minute, value);
         }
     }
 
+    /// Returns the outlook at the wall-clock minute `now`, written over `into`. A provisional value of the running
+    /// minute is taken into account and not learned.
+    pub fn outlook(&self, provisional: Option<MinuteValue>, now: Minute, common: &Common, into: &mut SignalOutlook) {
+        let head = &self.head;
+        let need = common.params.ready_minutes;
+        let running = head.newest.and_then(|newest| {
+            let running = provisional.filter(|running| running.minute > newest)?;
+            Some((running.minute, running.value?.get().clamp(-LARGEST, LARGEST)))
+        });
+        let minute = running.map(|(minute, _)| minute).or(head.newest).unwrap_or(now);
+        let past = Past { history: &self.history, season: &self.season };
+        let origin = Origin { minute, provisional: running.map(|(_, value)| value), past };
+        match head.ahead(&origin).1.filter(|_| head.seen >= need) {
+            Some(mix) => {
+                head.publish(&origin, now, &mix, common, into);
+                into.anomaly = self.anomaly(&origin);
+            }
+            None => *into = SignalOutlook::not_ready(minute, head.seen.min(need), need),
+        }
+    }
+
+    /// Scores the running minute against what was said of it; without one the newest ended minute counts.
+    fn anomaly(&self, origin: &Origin<'_>) -> Option<f64> {
+        let surprise = &self.head.surprise;
+        let Some(value) = origin.provisional else { return surprise.newest() };
+        let [said, ..] = self.pending.said_of(origin.minute);
+        let residual = value - f64::from(said.acting.point);
+        surprise.score(residual, self.head.height.usual()).filter(|score| score.is_finite())
+    }
+}
+
+/// What all models foresee together.
+#[derive(Debug, Clone, Copy)]
+struct Mix {
+    ahead: Ahead,
+    limits: Limits,
+    weights: Weights,
+}
+
+impl Head {
     /// Scores all that was said of `minute`.
-    fn score(&mut self, minute: Minute, value: Option<f64>, common: &Common) {
-        let said: [_; HORIZONS.len()] = self.pending.said_of(minute);
+    fn score(&mut self, minute: Minute, value: Option<f64>, pending: &Pending, common: &Common) {
+        let said: [_; HORIZONS.len()] = pending.said_of(minute);
         let height = self.height.usual();
         let [next, ..] = &said;
         let residual = value.map(|value| value - f64::from(next.acting.point)).filter(|residual| residual.is_finite());
         self.surprise.learn(residual, height);
         if let Some(value) = value {
             for (horizon, said) in said.iter().enumerate() {
-                self.scores.outcome(horizon, &said.models, value, common.loss_keep);
+                self.scores.outcome(horizon, &said.models, said.acting.point, value, common.loss_keep);
             }
             self.bands.outcomes(&said.map(|said| said.acting), value, &common.normal, common.coverage_keep);
         }
-        let maxima = self.pending.maxima_until(minute);
+        let maxima = pending.maxima_until(minute);
         self.bands.window_ended(minute, value, &maxima, &common.normal, common.coverage_keep);
     }
 
-    /// Keeps what is said from `minute` on, to be scored.
-    fn say(&mut self, minute: Minute, common: &Common) {
-        let origin = Origin { minute, provisional: None, history: &self.history };
-        let limits = self.height.limits(self.range);
-        let paths = self
-            .models
-            .each_ref()
-            .map(|model| model.get().ahead(&origin).map(|ahead| ahead.path.map(|point| limits.hold(point))));
-        let acting = self.scores.choose(&paths);
-        let issued = paths.get(acting).copied().flatten().map(|path| {
-            let (height, gap) = (self.height.usual(), self.gap(minute));
-            self.bands.rows(&path, height, gap, limits, &common.normal).issued(&path, height)
+    /// Returns what is said from `origin` on, by each model and by all together, to be kept and scored.
+    fn say(&self, origin: &Origin<'_>, common: &Common) -> ([Option<Path>; MODELS], Option<Word>) {
+        let (voices, mix) = self.ahead(origin);
+        let word = mix.map(|Mix { ahead, limits, .. }| {
+            let (height, gap) = (self.height.usual(), self.gap(origin.minute));
+            let course = Course { path: &ahead.path, height, gap, limits };
+            self.bands.issued(&course, &common.normal)
         });
-        self.pending.keep(minute, &paths, issued);
+        (voices.map(|voice| voice.map(|ahead| ahead.path)), word)
     }
 
     /// Minutes before `origin` without a value.
@@ -205,81 +268,72 @@ impl SignalState {
         self.seen < common.params.cold_minutes
     }
 
-    /// Returns the outlook at the wall-clock minute `now`. A provisional value of the running minute is
-    /// taken into account and not learned.
-    pub fn outlook(&self, provisional: Option<MinuteValue>, now: Minute, common: &Common) -> SignalOutlook {
-        let need = common.params.ready_minutes;
-        let not_ready = |origin| SignalOutlook::not_ready(origin, self.seen.min(need), need);
-        let Some(newest) = self.newest else { return not_ready(now) };
-        let running = provisional
-            .filter(|running| running.minute > newest)
-            .and_then(|running| Some((running.minute, running.value?.get().clamp(-LARGEST, LARGEST))));
-        let minute = running.map_or(newest, |(minute, _)| minute);
-        let provisional = running.map(|(_, value)| value);
-        let origin = Origin { minute, provisional, history: &self.history };
-        match self.ahead(&origin) {
-            Some((model, ahead)) if self.seen >= need => self.publish(&origin, now, model, ahead, common),
-            _ => not_ready(minute),
-        }
-    }
-
-    /// Returns the forecast of the acting model, or else of persistence, held within the limits.
-    fn ahead(&self, origin: &Origin<'_>) -> Option<(usize, Ahead)> {
+    /// Returns the forecast of each model, and of all together by their measured worth at each horizon, held within
+    /// the limits.
+    fn ahead(&self, origin: &Origin<'_>) -> ([Option<Ahead>; MODELS], Option<Mix>) {
         let limits = self.height.limits(self.range);
-        let (model, mut ahead) = [self.scores.acting(), PERSISTENCE]
-            .into_iter()
-            .find_map(|model| Some((model, self.models.get(model)?.get().ahead(origin)?)))?;
-        let [first, ..] = ahead.path;
-        ahead.path = ahead.path.map(|point| limits.hold(point));
-        ahead.parts.rest += ahead.path[0] - first;
-        Some((model, ahead))
+        let voices = self.models.each_ref().map(|model| model.get().ahead(origin));
+        let voices =
+            voices.map(|voice| voice.map(|ahead| Ahead { path: ahead.path.map(|point| limits.hold(point)), ..ahead }));
+        if voices[PERSISTENCE].is_none() {
+            return (voices, None);
+        }
+        let weights = self.scores.weights(&voices.each_ref().map(Option::is_some));
+        let mut ahead = Ahead::default();
+        for (model, voice) in voices.iter().enumerate() {
+            let Some(voice) = voice else { continue };
+            for ((point, own), weights) in ahead.path.iter_mut().zip(voice.path).zip(&weights) {
+                *point += f64::from(weights[model]) * own;
+            }
+            ahead.parts.add(&voice.parts, f64::from(weights[0][model]));
+        }
+        let Parts { level, trend, season, rest } = ahead.parts;
+        ahead.parts.rest += ahead.path[0] - (level + trend + season + rest);
+        (voices, Some(Mix { ahead, limits, weights }))
     }
 
-    fn publish(&self, origin: &Origin<'_>, now: Minute, model: usize, ahead: Ahead, common: &Common) -> SignalOutlook {
-        let height = self.height.usual();
+    fn publish(&self, origin: &Origin<'_>, now: Minute, mix: &Mix, common: &Common, into: &mut SignalOutlook) {
+        let Mix { ahead, limits, weights } = mix;
         let gap = if origin.provisional.is_some() { 0 } else { self.gap(origin.minute) };
-        let rows = self.bands.rows(&ahead.path, height, gap, self.height.limits(self.range), &common.normal);
-        let points = HORIZONS.iter().zip(ahead.path).zip(rows.points);
+        let course = Course { path: &ahead.path, height: self.height.usual(), gap, limits: *limits };
+        let rows = self.bands.rows(&course, &common.normal);
         let (realised, minutes) = self.bands.coverage();
         let [max_10, max_30] = rows.maxima;
-        SignalOutlook {
-            origin: origin.minute,
-            readiness: Readiness::Ready,
-            points: points
-                .map(|((minutes, point), quantiles)| HorizonPoint { minutes: *minutes, point, quantiles })
-                .collect(),
-            max_10: Some(max_10),
-            max_30: Some(max_30),
-            model: common.names.get(model).cloned(),
-            scores: (0..MODELS)
-                .zip(&common.names)
-                .map(|(model, name)| ModelScore { model: name.clone(), loss: self.scores.loss(model) })
-                .collect(),
-            parts: Some(ahead.parts),
-            skill: self.scores.skill(),
-            coverage: (minutes > 0.0).then_some(Coverage { realised, outcomes: minutes * HORIZONS.len() as f64 }),
-            anomaly: self.anomaly(origin, height),
-            authority: self.rung.authority(),
-            flags: self.flags(origin, now, common),
-        }
+        into.origin = origin.minute;
+        into.readiness = Readiness::Ready;
+        into.points.clear();
+        into.points.extend(
+            HORIZONS.iter().zip(ahead.path).zip(rows.points).map(|((minutes, point), quantiles)| HorizonPoint {
+                minutes: *minutes,
+                point,
+                quantiles,
+            }),
+        );
+        (into.max_10, into.max_30) = (Some(max_10), Some(max_30));
+        let share =
+            |model: usize| weights.iter().map(|shares| f64::from(shares[model])).sum::<f64>() / HORIZONS.len() as f64;
+        let leads = (0..MODELS).max_by(|a, b| share(*a).total_cmp(&share(*b)));
+        into.model = leads.and_then(|model| common.names.get(model)).cloned();
+        into.scores.clear();
+        into.scores.extend(common.names.iter().enumerate().map(|(model, name)| ModelScore {
+            model: name.clone(),
+            loss: self.scores.loss(model),
+            share: share(model),
+        }));
+        into.parts = Some(ahead.parts);
+        into.skill = self.scores.skill();
+        into.coverage = (minutes > 0.0).then_some(Coverage { realised, outcomes: minutes * HORIZONS.len() as f64 });
+        into.authority = self.rung.authority();
+        into.flags.clear();
+        self.flags(origin, now, common, &mut into.flags);
     }
 
-    /// Scores the running minute against what was said of it; without one the newest ended minute counts.
-    fn anomaly(&self, origin: &Origin<'_>, height: f64) -> Option<f64> {
-        let Some(value) = origin.provisional else { return self.surprise.newest() };
-        let [said, ..] = self.pending.said_of(origin.minute);
-        let residual = value - f64::from(said.acting.point);
-        self.surprise.score(residual, height).filter(|score| score.is_finite())
-    }
-
-    fn flags(&self, origin: &Origin<'_>, now: Minute, common: &Common) -> Vec<ForecastFlag> {
+    fn flags(&self, origin: &Origin<'_>, now: Minute, common: &Common, flags: &mut Vec<ForecastFlag>) {
         let known = if origin.provisional.is_some() { Some(origin.minute) } else { self.known };
         let gap = known.is_none_or(|known| now.0.saturating_sub(known.0) > GAP);
         let learned = self.models.iter().filter_map(|model| model.get().flag());
-        let mut flags = Vec::new();
         flags.extend(self.cold(common).then_some(ForecastFlag::Cold));
         flags.extend(gap.then_some(ForecastFlag::Gap));
         flags.extend(learned);
-        flags
     }
 }

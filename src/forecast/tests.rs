@@ -55,15 +55,15 @@ pub(super) fn reading(value: f64) -> Features {
 }
 
 /// Numbers that look random, the same for the same seed.
-pub(super) struct Noise(u64);
+pub(in crate::forecast) struct Noise(u64);
 
 impl Noise {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::forecast) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15))
     }
 
     /// Uniform, 0 to 1.
-    pub(super) fn uniform(&mut self) -> f64 {
+    pub(in crate::forecast) fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut bits = self.0;
         bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -72,7 +72,7 @@ impl Noise {
     }
 
     /// About normal, mean 0, standard deviation 1.
-    pub(super) fn normal(&mut self) -> f64 {
+    pub(in crate::forecast) fn normal(&mut self) -> f64 {
         (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
     }
 }
@@ -115,19 +115,25 @@ fn surging(noise: &mut Noise, minute: i64) -> f64 {
 }
 
 #[test]
-fn a_recurring_surge_is_foreseen_ten_minutes_before_it() {
+fn a_recurring_surge_is_bought_for_a_lead_time_before_it_and_kept_for_the_view_before_it() {
     let mut noise = Noise::new(1);
-    let before = 5 * DAY + 1071;
-    let history = minutes(0, (0..before).map(|minute| surging(&mut noise, minute)));
-    let mut state = learned((0.0, 1e9), &history);
+    let until = |end: i64| 5 * DAY + end;
+    let history = minutes(0, (0..until(1081)).map(|minute| surging(&mut noise, minute)));
     let capacity = CapacitySpec { per_pod_rate: 50.0, utilisation: 0.8, start_time: Duration::from_secs(90) };
     let spec = ServiceSpec { capacity: Some(capacity), ..service((0.0, 1e9)) };
-    let features = reading(history.last().unwrap().value.unwrap().get());
-    let outlook = call(&mut state, &spec, before, &features);
-    let (signal, capacity) = (outlook.signals[0].as_ref().unwrap(), outlook.capacity.unwrap());
-    assert!(signal.authority >= Authority::MayAdd, "{:?} {:?}", signal.skill, signal.coverage);
-    assert!(capacity.needed_ahead.unwrap() >= capacity.needed_now.unwrap() + 5, "{capacity:?}");
-    assert!(capacity.floor >= capacity.needed_ahead, "{capacity:?}");
+    // The surge comes at 18:00 and needs eight pods more; the lead time is 2 minutes, the view 5.
+    for (minute, bought, kept) in [(1060, false, false), (1072, false, false), (1076, false, true), (1079, true, true)]
+    {
+        let history = &history[..until(minute) as usize];
+        let mut state = learned((0.0, 1e9), history);
+        let features = reading(history.last().unwrap().value.unwrap().get());
+        let outlook = call(&mut state, &spec, until(minute), &features);
+        let (signal, capacity) = (outlook.signals[0].as_ref().unwrap(), outlook.capacity.unwrap());
+        assert!(signal.authority >= Authority::MayAdd, "{:?} {:?}", signal.skill, signal.coverage);
+        let more = capacity.needed_now.unwrap() + 5;
+        assert_eq!(capacity.needed_ahead.unwrap() >= more, bought, "{minute}: {capacity:?}");
+        assert_eq!(capacity.floor.unwrap() >= more, kept, "{minute}: {capacity:?}");
+    }
 }
 
 #[test]
@@ -167,7 +173,9 @@ fn intervals_cover_what_they_say_and_authority_follows_skill() {
     let got = signal(&mut state, 14 * DAY);
     let coverage = got.coverage.unwrap();
     assert!((0.93..=0.97).contains(&coverage.realised) && coverage.outcomes > 8000.0, "{coverage:?}");
-    assert_eq!(got.model.as_deref(), Some("holt_winters"), "{:?}", got.scores);
+    assert!(got.model.as_deref().is_some_and(|model| model.starts_with("holt_winters")), "{:?}", got.scores);
+    let shares: f64 = got.scores.iter().map(|score| score.share).sum();
+    assert!((shares - 1.0).abs() < 1e-5, "{:?}", got.scores);
     assert!(got.skill.unwrap().vs_persistence > 0.1, "{:?}", got.skill);
     assert_eq!(got.authority, Authority::MayRemove);
     assert_eq!(got.flags, []);

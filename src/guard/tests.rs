@@ -124,6 +124,7 @@ impl World {
             per_pod: 35.0,
             lead_time: secs(60),
             needed_now: self.needed_now,
+            rate_ahead: None,
             needed_ahead: None,
             floor: self.floor,
         };

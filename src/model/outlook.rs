@@ -80,6 +80,16 @@ pub struct Parts {
     pub rest: f64,
 }
 
+impl Parts {
+    /// Adds `share` of the parts of another forecast.
+    pub fn add(&mut self, other: &Self, share: f64) {
+        self.level += share * other.level;
+        self.trend += share * other.trend;
+        self.season += share * other.season;
+        self.rest += share * other.rest;
+    }
+}
+
 /// A model of the catalogue and how it has done so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelScore {
@@ -87,6 +97,9 @@ pub struct ModelScore {
     pub model: Arc<str>,
     /// Discounted mean absolute error over the horizons, in the unit of the signal; `None` while unscored.
     pub loss: Option<f64>,
+    /// Its share of the forecast, mean over the horizons; those of all models add up to one.
+    #[serde(default)]
+    pub share: f64,
 }
 
 /// Measured worth of the acting forecast.
@@ -134,7 +147,7 @@ pub struct SignalOutlook {
     pub max_10: Option<QuantileRow>,
     /// Quantiles of the maximum over the next 30 minutes.
     pub max_30: Option<QuantileRow>,
-    /// The model that made the points.
+    /// The model with the largest share of the points.
     pub model: Option<Arc<str>>,
     /// All models and their losses.
     pub scores: Vec<ModelScore>,
@@ -184,6 +197,42 @@ impl SignalOutlook {
         self.interpolate(minutes, |point| point.quantiles[index])
     }
 
+    /// Returns the quantile with probability `level` (nearest tracked one) of the maximum over the next `minutes`;
+    /// `None` without a forecast, and beyond 30 minutes the one over 30.
+    ///
+    /// Three maxima are calibrated: over 1 minute (the first horizon is its own maximum), 10 and 30. Between two of
+    /// them the quantiles of the path tell when the load comes, and the excess of the maximum over them, which
+    /// is what chance adds, is interpolated; so a surge at the ninth minute does not count at the second.
+    /// Never decreases with `minutes`.
+    pub fn maximum_at(&self, level: f64, minutes: f64) -> Option<f64> {
+        let index = quantile_index(level);
+        let [one, ten, thirty] = [self.points.first()?.quantiles[index], self.max_10?[index], self.max_30?[index]];
+        if minutes <= 1.0 {
+            return Some(one);
+        }
+        let windows = [(1.0, one), (10.0, one.max(ten)), (30.0, one.max(ten).max(thirty))];
+        let between = windows.windows(2).find_map(|pair| {
+            let [(from, low), (to, high)] = *pair else { return None };
+            (minutes <= to).then_some(((from, low), (to, high)))
+        });
+        let Some(((from, low), (to, high))) = between else { return Some(one.max(ten).max(thirty)) };
+        let (low_excess, high_excess) = (low - self.highest(index, from), high - self.highest(index, to));
+        let lifted = |minutes: f64| {
+            let share = (minutes - from) / (to - from);
+            self.highest(index, minutes) + low_excess + (high_excess - low_excess) * share
+        };
+        let horizons = HORIZONS.iter().map(|horizon| f64::from(*horizon));
+        let nodes = horizons.filter(|horizon| *horizon > from && *horizon < minutes).chain([minutes]);
+        Some(nodes.map(lifted).fold(low, f64::max).min(high))
+    }
+
+    /// Returns the highest of the path's quantiles at `index` up to `minutes` ahead.
+    fn highest(&self, index: usize, minutes: f64) -> f64 {
+        let within = self.points.iter().filter(|point| f64::from(point.minutes) <= minutes);
+        let within = within.map(|point| point.quantiles[index]);
+        within.chain(self.interpolate(minutes, |point| point.quantiles[index])).fold(f64::NEG_INFINITY, f64::max)
+    }
+
     fn interpolate(&self, minutes: f64, value: impl Fn(&HorizonPoint) -> f64) -> Option<f64> {
         let first = self.points.first()?;
         if minutes <= f64::from(first.minutes) {
@@ -217,7 +266,10 @@ pub struct Capacity {
     pub lead_time: Duration,
     /// Replicas that the confirmed arrival rate needs now; `None` without fresh data.
     pub needed_now: Option<u32>,
-    /// Replicas that the upper quantile of the forecast needs at the lead time; `None` without authority.
+    /// Upper quantile of the maximum arrival rate from now to the lead time; `None` without authority.
+    #[serde(default)]
+    pub rate_ahead: Option<f64>,
+    /// Replicas that this rate needs; `None` without authority.
     pub needed_ahead: Option<u32>,
     /// Replicas below which nothing may be lowered: what the last 300 s needed and, with authority, what the
     /// upper quantile of the forecast's maximum over max(300 s, twice the start time) needs. `None` means: do
@@ -256,6 +308,41 @@ mod tests {
             assert_eq!(path.quantile_at(0.95, minutes), Some(expected), "{minutes}");
         }
         assert_eq!(path.point_at(31.0), None);
+    }
+
+    #[test]
+    fn the_maximum_between_two_windows_comes_when_the_path_says() {
+        let maximum = |path: [f64; 8], max_10: f64, max_30: f64, minutes: f64| {
+            let rows = (Some([max_10; 11]), Some([max_30; 11]));
+            let outlook = SignalOutlook { max_10: rows.0, max_30: rows.1, ..outlook(path) };
+            outlook.maximum_at(0.95, minutes).unwrap()
+        };
+        let flat = [100.0; 8];
+        let surge_at_ten = [100.0, 100.0, 100.0, 100.0, 400.0, 400.0, 400.0, 400.0];
+        let fading = [100.0, 90.0, 80.0, 60.0, 30.0, 20.0, 10.0, 10.0];
+        for (path, (max_10, max_30), minutes, expected) in [
+            // Chance alone: the excess grows with the window.
+            (flat, (118.0, 138.0), 0.5, 100.0),
+            (flat, (118.0, 138.0), 1.0, 100.0),
+            (flat, (118.0, 138.0), 1.5, 101.0),
+            (flat, (118.0, 138.0), 5.5, 109.0),
+            (flat, (118.0, 138.0), 10.0, 118.0),
+            (flat, (118.0, 138.0), 20.0, 128.0),
+            (flat, (118.0, 138.0), 45.0, 138.0),
+            // A surge between 5 and 10 minutes counts from where it begins.
+            (surge_at_ten, (409.0, 429.0), 2.0, 101.0),
+            (surge_at_ten, (409.0, 429.0), 5.0, 104.0),
+            (surge_at_ten, (409.0, 429.0), 7.5, 256.5),
+            (surge_at_ten, (409.0, 429.0), 30.0, 429.0),
+            // What passes is not forgotten.
+            (fading, (100.0, 100.0), 25.0, 100.0),
+            // A shorter window never needs more than a longer one, even if they were learned so.
+            (flat, (118.0, 90.0), 20.0, 118.0),
+        ] {
+            let got = maximum(path, max_10, max_30, minutes);
+            assert!((got - expected).abs() < 1e-9, "{path:?} {minutes}: {got}, not {expected}");
+        }
+        assert_eq!(outlook(flat).maximum_at(0.95, 5.0), None);
     }
 
     #[test]

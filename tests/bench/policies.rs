@@ -226,8 +226,14 @@ fn bytes_per_service() -> anyhow::Result<f64> {
     let (features, mut outlook) = crate::policy::input(&spec, 1, Facts::now());
     let (per_pod, lead_time) = (100.0, Duration::from_mins(2));
     // Less is needed than there is: `held_for` of lower_capacity counts.
-    outlook.capacity =
-        Some(Capacity { per_pod, lead_time, needed_now: Some(2), needed_ahead: Some(2), floor: Some(2) });
+    outlook.capacity = Some(Capacity {
+        per_pod,
+        lead_time,
+        needed_now: Some(2),
+        rate_ahead: None,
+        needed_ahead: Some(2),
+        floor: Some(2),
+    });
     let mut deciders: Vec<Decider> = Vec::with_capacity(SERVICES);
     let decided = |decider: &mut Decider| {
         black_box(decide(decider, &set, &spec, &features, &outlook, Facts::now()));

@@ -118,7 +118,8 @@ fn every_policy_is_shipped() {
         .collect();
     let present =
         fs::read_dir(deploy("policies")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let present: BTreeSet<String> = present.filter(|name| Path::new(name).extension().is_some_and(|end| end == "rhai")).collect();
+    let present: BTreeSet<String> =
+        present.filter(|name| Path::new(name).extension().is_some_and(|end| end == "rhai")).collect();
     assert_eq!(listed, present);
 }
 

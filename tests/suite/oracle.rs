@@ -2,7 +2,8 @@
 
 use flyball::forecast::history::History;
 use flyball::forecast::models::holt_winters::HoltWinters;
-use flyball::forecast::models::{Model, Origin};
+use flyball::forecast::models::season::Season;
+use flyball::forecast::models::{Model, Origin, Past};
 use flyball::forecast::params::Smoothing;
 use flyball::model::Minute;
 use serde::Deserialize;
@@ -36,20 +37,22 @@ fn the_classical_recursion_is_that_of_statsmodels() {
     assert!(document.holt_winters.len() >= 5);
     let history = History::new(2);
     for case in document.holt_winters {
-        let season = case.season.iter().copied().collect();
-        let mut model = HoltWinters::classical(case.smoothing, case.level, case.trend, season);
-        let ahead = |model: &HoltWinters, minute| {
-            model.ahead(&Origin { minute: Minute(minute), provisional: None, history: &history }).unwrap().path
+        let mut season = Season::classical(case.season.iter().copied().collect());
+        let mut model = HoltWinters::classical(case.smoothing, case.level, case.trend);
+        let ahead = |model: &HoltWinters, season: &Season, minute| {
+            let past = Past { history: &history, season };
+            model.ahead(&Origin { minute: Minute(minute), provisional: None, past }).unwrap().path
         };
         let mut one_step = Vec::new();
         for (step, value) in (0_i64..).zip(&case.values) {
-            one_step.push(ahead(&model, step - 1)[0]);
-            model.observe(Minute(step), Some(*value), &history);
+            one_step.push(ahead(&model, &season, step - 1)[0]);
+            model.observe(Minute(step), Some(*value), Past { history: &history, season: &season });
+            model.lesson().and_then(|lesson| season.learn(lesson, Minute(step), &history));
         }
         for (step, expected) in &case.one_step {
             assert!(close(one_step[*step], *expected), "{} at {step}: {} not {expected}", case.name, one_step[*step]);
         }
-        let path = ahead(&model, case.values.len() as i64 - 1);
+        let path = ahead(&model, &season, case.values.len() as i64 - 1);
         for (got, expected) in path.iter().zip(&case.path) {
             assert!(close(*got, *expected), "{}: {path:?} not {:?}", case.name, case.path);
         }

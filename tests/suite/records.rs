@@ -156,9 +156,9 @@ fn forecast(now: f64, slope: f64, authority: Authority) -> SignalOutlook {
         max_30: Some(quantiles(now + slope * 30.0)),
         model: Some("holt_winters".into()),
         scores: vec![
-            ModelScore { model: "holt_winters".into(), loss: Some(11.25) },
-            ModelScore { model: "persistence".into(), loss: Some(19.5) },
-            ModelScore { model: "seasonal_naive".into(), loss: None },
+            ModelScore { model: "holt_winters".into(), loss: Some(11.25), share: 0.75 },
+            ModelScore { model: "persistence".into(), loss: Some(19.5), share: 0.25 },
+            ModelScore { model: "seasonal_naive".into(), loss: None, share: 0.0 },
         ],
         parts: Some(Parts { level: now, trend: slope, season: 0.0, rest: 0.0 }),
         skill: Some(Skill { vs_persistence: 0.42, vs_seasonal_naive: None }),
@@ -174,6 +174,7 @@ fn outlook() -> Outlook {
         per_pod: 62.5,
         lead_time: Duration::from_secs(45),
         needed_now: Some(5),
+        rate_ahead: Some(405.0),
         needed_ahead: Some(7),
         floor: Some(5),
     };

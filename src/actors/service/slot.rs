@@ -27,11 +27,27 @@ use crate::actors::world::World;
 /// A core whose steps count only once they are through: a panic half-way leaves the last good state. It goes by the
 /// declaration kept beside it.
 #[derive(Debug)]
-pub(super) struct Committed<T>(Mutex<(Arc<ServiceSpec>, T)>);
+pub(super) struct Committed<T> {
+    core: Mutex<(Arc<ServiceSpec>, T)>,
+    commit: Commit,
+}
+
+/// How a step comes to count as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Commit {
+    /// It works on a copy, which replaces the core.
+    Copy,
+    /// The core sees to it: it is too large to be copied for the little that a step changes.
+    InPlace,
+}
 
 impl<T: Clone> Committed<T> {
-    fn new(spec: &Arc<ServiceSpec>, core: T) -> Self {
-        Self(Mutex::new((spec.clone(), core)))
+    fn by_copy(spec: &Arc<ServiceSpec>, core: T) -> Self {
+        Self { core: Mutex::new((spec.clone(), core)), commit: Commit::Copy }
+    }
+
+    fn in_place(spec: &Arc<ServiceSpec>, core: T) -> Self {
+        Self { core: Mutex::new((spec.clone(), core)), commit: Commit::InPlace }
     }
 
     /// Steps the core; `declared` first lets it go on by `spec`, if that is another one than before.
@@ -41,17 +57,24 @@ impl<T: Clone> Committed<T> {
         declared: impl FnOnce(&mut T, &Arc<ServiceSpec>),
         step: impl FnOnce(&mut T) -> R,
     ) -> R {
-        let (before, mut next) = self.0.lock().clone();
-        if !Arc::ptr_eq(&before, spec) {
-            declared(&mut next, spec);
+        let stepped = |held: &mut (Arc<ServiceSpec>, T)| {
+            if !Arc::ptr_eq(&held.0, spec) {
+                declared(&mut held.1, spec);
+                held.0 = spec.clone();
+            }
+            step(&mut held.1)
+        };
+        if self.commit == Commit::InPlace {
+            return stepped(&mut self.core.lock());
         }
-        let result = step(&mut next);
-        *self.0.lock() = (spec.clone(), next);
+        let mut next = self.core.lock().clone();
+        let result = stepped(&mut next);
+        *self.core.lock() = next;
         result
     }
 
     fn read<R>(&self, read: impl FnOnce(&T) -> R) -> R {
-        read(&self.0.lock().1)
+        read(&self.core.lock().1)
     }
 }
 
@@ -138,10 +161,10 @@ impl Service {
         Self {
             id: spec.id.clone(),
             metrics: world.metrics.service(&spec),
-            observer: Committed::new(&spec, ObserverCore::new(spec.clone(), past.cycle)),
-            forecaster: Committed::new(&spec, forecaster),
-            decider: Committed::new(&spec, decider),
-            actuator: Committed::new(&spec, ActuatorCore::new(spec.clone())),
+            observer: Committed::by_copy(&spec, ObserverCore::new(spec.clone(), past.cycle)),
+            forecaster: Committed::in_place(&spec, forecaster),
+            decider: Committed::by_copy(&spec, decider),
+            actuator: Committed::by_copy(&spec, ActuatorCore::new(spec.clone())),
             rounds: Inbox::default(),
             forecasts: Inbox::default(),
             decisions: Inbox::default(),

@@ -148,6 +148,7 @@ impl Case {
             per_pod: 100.0,
             lead_time: Duration::from_mins(2),
             needed_now: now,
+            rate_ahead: None,
             needed_ahead: ahead,
             floor,
         });

@@ -199,6 +199,7 @@ impl Given {
             per_pod: self.values.get("capacity.per_pod").copied().unwrap_or(PER_POD),
             lead_time: Duration::from_mins(10),
             needed_now: count("capacity.needed_now"),
+            rate_ahead: None,
             needed_ahead: count("capacity.needed_ahead"),
             floor: count("capacity.floor"),
         })

@@ -11,11 +11,8 @@
 //! Surprises beyond `k sigma` are learned as if they were that large, so that one outlier moves little;
 //! after five in a row on one side the level has shifted, and jumps there.
 
-use ndarray::Array1;
-
-use super::season::Season;
-use super::{Ahead, Model, Origin, Path};
-use crate::forecast::history::{DAY, History};
+use super::{Ahead, Lesson, Model, Origin, Past, Path};
+use crate::forecast::history::DAY;
 use crate::forecast::params::{ForecastParams, Smoothing};
 use crate::model::Minute;
 use crate::model::outlook::{ForecastFlag, HORIZONS, Parts};
@@ -58,9 +55,12 @@ pub struct HoltWinters {
     /// The first minute with a value, and the last minute.
     first: Option<Minute>,
     last: Minute,
-    season: Season,
     /// Whole days learned by the season; `None` while it is flat because no day has been seen yet.
     season_days: Option<u32>,
+    /// What the last minute taught about the season.
+    lesson: Option<Lesson>,
+    /// Whether it teaches the season, and takes over fits.
+    teaches: bool,
     smoothing: Smoothing,
     /// `phi + ... + phi^h` and `rho^h` for each horizon.
     damping: (Path, Path),
@@ -74,24 +74,31 @@ impl HoltWinters {
             core: None,
             first: None,
             last: Minute(0),
-            season: Season::flat_day(),
             season_days: None,
+            lesson: None,
+            teaches: true,
             smoothing: params.smoothing,
             damping: damping(params.smoothing),
             clip_sigmas: Some(params.clip_sigmas),
         }
     }
 
-    /// Returns the textbook recursion with a known start: one seasonal index for each step (`season[0]` at
-    /// minute 0), nothing clipped. The same code as in operation, for comparison with reference numbers.
-    pub fn classical(smoothing: Smoothing, level: f64, trend: f64, season: Array1<f64>) -> Self {
+    /// Returns a model with smoothing of its own, which no fit changes, on a season that another one teaches.
+    pub fn pupil(params: &ForecastParams, smoothing: Smoothing) -> Self {
+        Self { smoothing, damping: damping(smoothing), teaches: false, ..Self::new(params) }
+    }
+
+    /// Returns the textbook recursion with a known start, over a season that has been learned: nothing clipped. The
+    /// same code as in operation, for comparison with reference numbers.
+    pub fn classical(smoothing: Smoothing, level: f64, trend: f64) -> Self {
         let core = Core { level, trend, rest: 0.0, variance: 0.0, seen: 1, clipped: 0, since_shift: u8::MAX };
         Self {
             core: Some(core),
             first: None,
             last: Minute(-1),
-            season: Season::classical(season),
             season_days: Some(u32::MAX),
+            lesson: None,
+            teaches: true,
             smoothing,
             damping: damping(smoothing),
             clip_sigmas: None,
@@ -100,6 +107,9 @@ impl HoltWinters {
 
     /// Takes over smoothing parameters; level, trend and season stay.
     pub fn set_smoothing(&mut self, smoothing: Smoothing) {
+        if !self.teaches {
+            return;
+        }
         self.smoothing = smoothing;
         self.damping = damping(smoothing);
     }
@@ -159,29 +169,24 @@ impl HoltWinters {
         (error.clamp(-limit, limit), before.saturating_add(side))
     }
 
-    /// Draws the season from the first full day, then counts the days.
-    fn draw_season(&mut self, minute: Minute, value: f64, history: &History) {
-        if minute.0.rem_euclid(60) != 59 {
-            return;
-        }
+    /// Asks for the season to be drawn from the first one that is complete, then counts them.
+    fn count_days(&mut self, minute: Minute, past: Past<'_>) {
+        let steps = past.season.steps();
+        let passed = minute.0.saturating_add(1).rem_euclid(steps);
         match self.season_days {
-            None if self.day_seen(minute, history) => {
-                self.season = Season::of_last_day(history, minute);
+            None if passed % (steps / 24).max(1) == 0 && self.season_seen(minute, past) => {
                 self.season_days = Some(1);
-                if let Some(core) = &mut self.core {
-                    core.level = value - self.season.at(minute);
-                    core.trend = 0.0;
-                    core.rest = 0.0;
-                }
+                self.lesson = Some(Lesson::Draw);
             }
-            Some(days) if minute.of_day() == 1439 => self.season_days = Some(days.saturating_add(1)),
+            Some(days) if passed == 0 => self.season_days = Some(days.saturating_add(1)),
             _ => {}
         }
     }
 
-    fn day_seen(&self, minute: Minute, history: &History) -> bool {
-        let passed = self.first.is_some_and(|first| minute.0.saturating_sub(first.0) >= DAY - 1);
-        passed && history.share_seen(minute, DAY) >= DAY_SEEN
+    fn season_seen(&self, minute: Minute, past: Past<'_>) -> bool {
+        let steps = past.season.steps();
+        let passed = self.first.is_some_and(|first| minute.0.saturating_sub(first.0) >= steps - 1);
+        passed && past.history.share_seen(minute, steps) >= DAY_SEEN
     }
 
     fn gamma(&self) -> f64 {
@@ -191,19 +196,30 @@ impl HoltWinters {
 }
 
 impl Model for HoltWinters {
-    fn observe(&mut self, minute: Minute, value: Option<f64>, history: &History) {
+    fn observe(&mut self, minute: Minute, value: Option<f64>, past: Past<'_>) {
         self.last = minute;
+        self.lesson = None;
         let Some(value) = value else {
             self.core = self.core.map(|core| self.missed(core));
             return;
         };
-        let (core, learned) = self.learned(self.core, self.season.at(minute), value);
+        let season = past.season.at(minute);
+        let (core, learned) = self.learned(self.core, season, value);
         self.core = Some(core);
         self.first.get_or_insert(minute);
-        if self.season_days.is_some() {
-            self.season.correct(minute, self.gamma() * learned);
+        self.lesson = self.season_days.map(|_| Lesson::Correct(self.gamma() * learned));
+        self.count_days(minute, past);
+    }
+
+    fn lesson(&self) -> Option<Lesson> {
+        self.lesson.filter(|_| self.teaches)
+    }
+
+    /// The level carried the season until now.
+    fn season_drawn(&mut self, at_last: f64) {
+        if let Some(core) = &mut self.core {
+            (core.level, core.trend, core.rest) = (core.level - at_last, 0.0, 0.0);
         }
-        self.draw_season(minute, value, history);
     }
 
     fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead> {
@@ -213,19 +229,19 @@ impl Model for HoltWinters {
             for _ in 0..missed {
                 core = self.missed(core);
             }
-            core = self.learned(Some(core), self.season.at(origin.minute), value).0;
+            core = self.learned(Some(core), origin.past.season.at(origin.minute), value).0;
         }
         let mut path = Path::default();
         let (trends, rests) = self.damping;
         for (point, (minutes, (trend, rest))) in
             path.iter_mut().zip(HORIZONS.into_iter().zip(trends.into_iter().zip(rests)))
         {
-            let season = self.season.at(origin.minute.plus(i64::from(minutes)));
+            let season = origin.past.season.at(origin.minute.plus(i64::from(minutes)));
             *point = core.level + trend * core.trend + season + rest * core.rest;
         }
         let [trend, ..] = trends.map(|damping| damping * core.trend);
         let [rest, ..] = rests.map(|damping| damping * core.rest);
-        let season = self.season.at(origin.minute.plus(1));
+        let season = origin.past.season.at(origin.minute.plus(1));
         Some(Ahead { path, parts: Parts { level: core.level, trend, season, rest } })
     }
 

@@ -1,8 +1,7 @@
 //! The smoothed level goes on (simple exponential smoothing). On noise around a level nothing does better, so
 //! a model that beats persistence there, and not this one, has foreseen nothing.
 
-use super::{Ahead, Model, Origin};
-use crate::forecast::history::History;
+use super::{Ahead, Model, Origin, Past};
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, Parts};
 
@@ -28,7 +27,7 @@ impl Level {
 }
 
 impl Model for Level {
-    fn observe(&mut self, _minute: Minute, value: Option<f64>, _history: &History) {
+    fn observe(&mut self, _minute: Minute, value: Option<f64>, _past: Past<'_>) {
         if let Some(value) = value {
             self.level = Some(self.next(value));
             self.seen = self.seen.saturating_add(1);

@@ -9,12 +9,14 @@
 //! | [`persistence`] | the newest value goes on |
 //! | [`level`] | the smoothed level goes on: what is best against pure noise |
 //! | [`seasonal_naive`] | what was a day ago comes again |
+//! | [`seasonal_difference`] | what changed from here a day ago changes again |
 //! | [`holt_winters`] | damped trend and day season on a level, robust against outliers |
 
 pub mod holt_winters;
 pub mod level;
 pub mod persistence;
 pub mod season;
+pub mod seasonal_difference;
 pub mod seasonal_naive;
 
 #[cfg(test)]
@@ -23,6 +25,8 @@ mod tests;
 use self::holt_winters::HoltWinters;
 use self::level::Level;
 use self::persistence::Persistence;
+use self::season::Season;
+use self::seasonal_difference::SeasonalDifference;
 use self::seasonal_naive::SeasonalNaive;
 use super::history::History;
 use super::params::{ForecastParams, Smoothing};
@@ -33,12 +37,21 @@ use crate::model::outlook::{ForecastFlag, HORIZONS, Parts};
 pub type Path = [f64; HORIZONS.len()];
 
 /// What a model foresees from one origin.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Ahead {
     /// Point forecasts.
     pub path: Path,
     /// Parts of the first point; they add up to it.
     pub parts: Parts,
+}
+
+/// What all models of a signal look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Past<'a> {
+    /// The last days, up to the last minute learned.
+    pub history: &'a History,
+    /// The profile of the day.
+    pub season: &'a Season,
 }
 
 /// Where a forecast starts.
@@ -48,14 +61,22 @@ pub struct Origin<'a> {
     pub minute: Minute,
     /// The value so far of the running minute; seen, not learned.
     pub provisional: Option<f64>,
-    /// The last days, up to the last minute learned.
-    pub history: &'a History,
+    /// What was learned before.
+    pub past: Past<'a>,
 }
 
 /// A forecast model of one signal.
 pub trait Model {
-    /// Learns `minute`; `None` is a gap. Called once for each minute, in order, after `history` has it.
-    fn observe(&mut self, minute: Minute, value: Option<f64>, history: &History);
+    /// Learns `minute`; `None` is a gap. Called once for each minute, in order, after the history has it.
+    fn observe(&mut self, minute: Minute, value: Option<f64>, past: Past<'_>);
+
+    /// Returns what the last minute teaches about the season; the season is changed after all models have learned.
+    fn lesson(&self) -> Option<Lesson> {
+        None
+    }
+
+    /// Takes note that the season was drawn and stands at `at_last` in the last minute, where it was flat before.
+    fn season_drawn(&mut self, _at_last: f64) {}
 
     /// Returns the forecast from `origin`; `None` when the model has not seen enough.
     fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead>;
@@ -64,6 +85,15 @@ pub trait Model {
     fn flag(&self) -> Option<ForecastFlag> {
         None
     }
+}
+
+/// What a minute teaches about the season.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Lesson {
+    /// The profile at this minute is off by so much.
+    Correct(f64),
+    /// The day that ends with this minute is the first one: draw the profile from it.
+    Draw,
 }
 
 /// A model of the catalogue, by value: a state of one signal holds all of them without indirection.
@@ -76,6 +106,8 @@ pub enum AnyModel {
     Level(Level),
     /// See [`seasonal_naive`].
     SeasonalNaive(SeasonalNaive),
+    /// See [`seasonal_difference`].
+    SeasonalDifference(SeasonalDifference),
     /// See [`holt_winters`].
     HoltWinters(HoltWinters),
 }
@@ -87,6 +119,7 @@ impl AnyModel {
             Self::Persistence(model) => model,
             Self::Level(model) => model,
             Self::SeasonalNaive(model) => model,
+            Self::SeasonalDifference(model) => model,
             Self::HoltWinters(model) => model,
         }
     }
@@ -97,6 +130,7 @@ impl AnyModel {
             Self::Persistence(model) => model,
             Self::Level(model) => model,
             Self::SeasonalNaive(model) => model,
+            Self::SeasonalDifference(model) => model,
             Self::HoltWinters(model) => model,
         }
     }
@@ -121,13 +155,42 @@ pub struct Row {
     pub build: fn(&ForecastParams) -> AnyModel,
 }
 
-/// All models. The first one needs no history and acts until another is measured to be better.
-pub const CATALOGUE: [Row; 4] = [
+/// All models; their shares of the forecast follow what they are measured to save. The first one needs no history and
+/// speaks alone until others are measured.
+pub const CATALOGUE: [Row; 9] = [
     Row { name: persistence::NAME, flat: true, build: |_| AnyModel::Persistence(Persistence::default()) },
     Row { name: level::NAME, flat: true, build: |_| AnyModel::Level(Level::default()) },
-    Row { name: seasonal_naive::NAME, flat: false, build: |_| AnyModel::SeasonalNaive(SeasonalNaive::default()) },
+    Row { name: seasonal_naive::NAME, flat: false, build: |_| AnyModel::SeasonalNaive(SeasonalNaive::new(1)) },
+    Row { name: "weekly_naive", flat: false, build: |_| AnyModel::SeasonalNaive(SeasonalNaive::new(WEEK)) },
+    Row {
+        name: seasonal_difference::NAME,
+        flat: false,
+        build: |_| AnyModel::SeasonalDifference(SeasonalDifference::new(1)),
+    },
+    Row {
+        name: "weekly_difference",
+        flat: false,
+        build: |_| AnyModel::SeasonalDifference(SeasonalDifference::new(WEEK)),
+    },
     Row { name: holt_winters::NAME, flat: false, build: |params| AnyModel::HoltWinters(HoltWinters::new(params)) },
+    Row {
+        name: "holt_winters_slow",
+        flat: false,
+        build: |params| AnyModel::HoltWinters(HoltWinters::pupil(params, SLOW)),
+    },
+    Row {
+        name: "holt_winters_quick",
+        flat: false,
+        build: |params| AnyModel::HoltWinters(HoltWinters::pupil(params, QUICK)),
+    },
 ];
+
+/// Seasons in a week.
+const WEEK: i64 = 7;
+/// A level that few surprises move, and a rest that lasts: what deviates comes back.
+const SLOW: Smoothing = Smoothing { alpha: 0.05, beta: 0.02, gamma: 0.0, phi: 0.98, rho: 0.9 };
+/// A level that follows at once: the season from where the signal stands.
+const QUICK: Smoothing = Smoothing { alpha: 0.8, beta: 0.1, gamma: 0.0, phi: 0.9, rho: 0.0 };
 
 /// Position of persistence in [`CATALOGUE`].
 pub const PERSISTENCE: usize = 0;

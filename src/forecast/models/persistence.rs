@@ -1,7 +1,6 @@
 //! The newest value goes on. Adapts at once, knows nothing: the bar that every other model has to pass.
 
-use super::{Ahead, Model, Origin};
-use crate::forecast::history::History;
+use super::{Ahead, Model, Origin, Past};
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, Parts};
 
@@ -15,7 +14,7 @@ pub struct Persistence {
 }
 
 impl Model for Persistence {
-    fn observe(&mut self, _minute: Minute, value: Option<f64>, _history: &History) {
+    fn observe(&mut self, _minute: Minute, value: Option<f64>, _past: Past<'_>) {
         self.last = value.or(self.last);
     }
 

@@ -5,12 +5,12 @@
 
 use ndarray::Array1;
 
-use crate::forecast::history::{DAY, History};
+use super::Lesson;
+use crate::forecast::history::History;
 use crate::model::Minute;
 
-/// Minutes in a cell of the day profile.
-const CELL_MINUTES: u32 = 5;
-const CELLS: usize = 288;
+/// Most cells of a profile.
+const CELLS: u32 = 288;
 
 /// A seasonal profile, added to the level.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,9 +28,17 @@ struct Place {
 }
 
 impl Season {
-    /// Returns a flat day in five-minute cells.
-    pub fn flat_day() -> Self {
-        Self { cells: Array1::zeros(CELLS), cell_minutes: CELL_MINUTES }
+    /// Returns a flat season of so many steps: in five-minute cells for a day of minutes, in at most as many cells for
+    /// another one.
+    pub fn flat(steps: u32) -> Self {
+        let least = steps.div_ceil(CELLS);
+        let cell_minutes = (least..=steps).find(|cell| steps.is_multiple_of(*cell)).unwrap_or(1);
+        Self { cells: Array1::zeros((steps / cell_minutes) as usize), cell_minutes }
+    }
+
+    /// Returns the steps in a season.
+    pub fn steps(&self) -> i64 {
+        i64::from(self.cell_minutes) * self.cells.len() as i64
     }
 
     /// Returns the classical index: one cell for each step, the first one at minute 0 of the epoch.
@@ -38,26 +46,26 @@ impl Season {
         Self { cells, cell_minutes: 1 }
     }
 
-    /// Returns the profile of the day that ends with `last`, as deviation from its mean.
-    pub fn of_last_day(history: &History, last: Minute) -> Self {
-        let mut sums = Array1::<f64>::zeros(CELLS);
-        let mut counts = Array1::<f64>::zeros(CELLS);
-        for back in 0..DAY {
-            let minute = last.plus(-back);
-            let cell = minute.of_day() / CELL_MINUTES as usize;
-            if let (Some(value), Some(sum), Some(count)) =
-                (history.get(minute), sums.get_mut(cell), counts.get_mut(cell))
-            {
-                *sum += value;
-                *count += 1.0;
+    /// Draws the profile of the season that ends with `last`, as deviation from its mean.
+    pub fn draw(&mut self, history: &History, last: Minute) {
+        let steps = self.steps();
+        let (mut sum, mut count) = (0.0, 0.0);
+        for (cell, mean) in self.cells.iter_mut().enumerate() {
+            let first = last.0.saturating_sub(steps - 1);
+            let offset = (i64::from(self.cell_minutes) * cell as i64 - first).rem_euclid(steps);
+            // The cell of the first minute may hold minutes of both ends of the day.
+            let minutes = (0..i64::from(self.cell_minutes)).map(|minute| first + (offset + minute) % steps);
+            let (mut inside, mut seen) = (0.0, 0.0);
+            for value in minutes.filter_map(|minute| history.get(Minute(minute))) {
+                inside += value;
+                seen += 1.0;
             }
+            sum += inside;
+            count += seen;
+            *mean = if seen > 0.0 { inside / seen } else { f64::NAN };
         }
-        let mean = sums.sum() / counts.sum().max(1.0);
-        let mut season = Self::flat_day();
-        for (cell, (sum, count)) in season.cells.iter_mut().zip(sums.iter().zip(&counts)) {
-            *cell = if *count > 0.0 { sum / count - mean } else { 0.0 };
-        }
-        season
+        let mean = sum / f64::max(count, 1.0);
+        self.cells.mapv_inplace(|cell| if cell.is_finite() { cell - mean } else { 0.0 });
     }
 
     /// Returns the seasonal value at `minute`.
@@ -68,6 +76,20 @@ impl Season {
             value(place.left) * (1.0 - place.share) + value(place.right) * place.share
         } else {
             value(place.left)
+        }
+    }
+
+    /// Learns what `minute` teaches; where the profile was drawn anew, returns its value there.
+    pub fn learn(&mut self, lesson: Lesson, minute: Minute, history: &History) -> Option<f64> {
+        match lesson {
+            Lesson::Correct(by) => {
+                self.correct(minute, by);
+                None
+            }
+            Lesson::Draw => {
+                self.draw(history, minute);
+                Some(self.at(minute))
+            }
         }
     }
 
@@ -100,10 +122,11 @@ impl Season {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forecast::history::DAY;
 
     #[test]
     fn the_centre_of_a_cell_is_read_alone_and_between_two_they_mix() {
-        let mut season = Season::flat_day();
+        let mut season = Season::flat(1440);
         season.cells[0] = 10.0;
         season.cells[1] = 20.0;
         season.cells[287] = 0.0;
@@ -131,9 +154,12 @@ mod tests {
             let noon = (700..720).contains(&Minute(minute).of_day());
             history.push(Minute(minute), Some(if noon { 90.0 } else { 18.0 }));
         }
-        let season = Season::of_last_day(&history, Minute(2 * DAY - 1));
-        assert!((season.at(Minute(710)) - 71.0).abs() < 1e-9);
-        assert!((season.at(Minute(100)) + 1.0).abs() < 1e-9);
+        let mut season = Season::flat(1440);
+        for last in [2 * DAY - 1, 2 * DAY - 3] {
+            season.draw(&history, Minute(last));
+            assert!((season.at(Minute(710)) - 71.0).abs() < 1e-2, "{}", season.at(Minute(710)));
+            assert!((season.at(Minute(100)) + 1.0).abs() < 1e-2);
+        }
     }
 
     #[test]

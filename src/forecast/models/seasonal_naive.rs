@@ -1,34 +1,36 @@
 //! What was a day ago comes again. Needs a day, knows every surge that recurs by the clock, adapts to nothing.
 
-use super::{Ahead, Model, Origin, Path};
-use crate::forecast::history::{DAY, History};
+use super::{Ahead, Model, Origin, Past, Path};
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, Parts};
 
 /// Name in the catalogue.
 pub const NAME: &str = "seasonal_naive";
 
-/// Minutes of yesterday that a missing one may be taken from instead.
-const REACH: i64 = 30;
-
 /// Yesterday; its values lie in the shared history.
-#[derive(Debug, Clone, Default)]
-pub struct SeasonalNaive {}
+#[derive(Debug, Clone)]
+pub struct SeasonalNaive {
+    seasons: i64,
+}
+
+impl SeasonalNaive {
+    /// Returns the rule that looks so many seasons back.
+    pub fn new(seasons: i64) -> Self {
+        Self { seasons }
+    }
+}
 
 impl Model for SeasonalNaive {
-    fn observe(&mut self, _minute: Minute, _value: Option<f64>, _history: &History) {}
+    fn observe(&mut self, _minute: Minute, _value: Option<f64>, _past: Past<'_>) {}
 
     fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead> {
+        let Past { history, season } = origin.past;
+        let then = origin.minute.plus(-season.steps().saturating_mul(self.seasons));
         let mut path = Path::default();
         for (point, minutes) in path.iter_mut().zip(HORIZONS) {
-            *point = yesterday(origin.history, origin.minute.plus(i64::from(minutes)))?;
+            *point = history.near(then.plus(i64::from(minutes)))?;
         }
         let [first, ..] = path;
         Some(Ahead { path, parts: Parts { season: first, ..Parts::default() } })
     }
-}
-
-/// Returns the value a day before `minute`, or of the nearest minute before that within reach.
-fn yesterday(history: &History, minute: Minute) -> Option<f64> {
-    (0..=REACH).find_map(|back| history.get(minute.plus(-DAY - back)))
 }

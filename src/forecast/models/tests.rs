@@ -4,22 +4,55 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Feeds `values` from `start` on and returns the model with its history.
-fn learn(row: Row, start: i64, values: &[Option<f64>]) -> (AnyModel, History, Minute) {
-    let params = ForecastParams::default();
-    let (mut model, mut history) = ((row.build)(&params), History::new(params.history_days));
-    let mut last = Minute(start);
-    for (minute, value) in (start..).zip(values) {
-        last = Minute(minute);
-        history.push(last, *value);
-        model.get_mut().observe(last, *value, &history);
+/// A model and what it has learned from.
+struct Learned {
+    model: AnyModel,
+    history: History,
+    season: Season,
+    /// Teaches the season where the model does not.
+    teacher: HoltWinters,
+    last: Minute,
+}
+
+impl Learned {
+    fn new(row: Row, start: i64) -> Self {
+        // Nine days, so that the weekly rules have their past.
+        let params = ForecastParams { history_days: 9, ..ForecastParams::default() };
+        let (history, season) = (History::new(params.history_days), Season::flat(1440));
+        let teacher = HoltWinters::new(&params);
+        Self { model: (row.build)(&params), history, season, teacher, last: Minute(start - 1) }
     }
-    (model, history, last)
+
+    fn observe(&mut self, value: Option<f64>) {
+        self.last = self.last.plus(1);
+        self.history.push(self.last, value);
+        let past = Past { history: &self.history, season: &self.season };
+        let model = self.model.get_mut();
+        model.observe(self.last, value, past);
+        self.teacher.observe(self.last, value, past);
+        let lesson = model.lesson().or(self.teacher.lesson());
+        if let Some(at_last) = lesson.and_then(|lesson| self.season.learn(lesson, self.last, &self.history)) {
+            model.season_drawn(at_last);
+            self.teacher.season_drawn(at_last);
+        }
+    }
+
+    fn ahead(&self, provisional: Option<f64>) -> Option<Ahead> {
+        let minute = if provisional.is_some() { self.last.plus(1) } else { self.last };
+        let past = Past { history: &self.history, season: &self.season };
+        self.model.get().ahead(&Origin { minute, provisional, past })
+    }
+}
+
+/// Feeds `values` from `start` on and returns the model with its history.
+fn learn(row: Row, start: i64, values: &[Option<f64>]) -> Learned {
+    let mut learned = Learned::new(row, start);
+    values.iter().for_each(|value| learned.observe(*value));
+    learned
 }
 
 fn ahead(row: Row, start: i64, values: &[Option<f64>]) -> Option<Ahead> {
-    let (model, history, minute) = learn(row, start, values);
-    model.get().ahead(&Origin { minute, provisional: None, history: &history })
+    learn(row, start, values).ahead(None)
 }
 
 fn row(name: &str) -> Row {
@@ -50,14 +83,14 @@ fn a_model_that_has_seen_nothing_does_not_forecast() {
 #[test]
 fn a_constant_is_foreseen_by_all() {
     for row in CATALOGUE {
-        let path = ahead(row, 7, &vec![Some(42.0); 3000]).unwrap().path;
+        let path = ahead(row, 7, &vec![Some(42.0); 9 * 1440]).unwrap().path;
         assert!(path.iter().all(|point| (point - 42.0).abs() < 1e-3), "{}: {path:?}", row.name);
     }
 }
 
 #[test]
 fn a_recurring_surge_is_foreseen_by_the_seasonal_ones() {
-    let values: Vec<_> = (0..3 * 1440 + 590).map(|minute| Some(day_load(minute, 600))).collect();
+    let values: Vec<_> = (0..9 * 1440 + 590).map(|minute| Some(day_load(minute, 600))).collect();
     for row in CATALOGUE {
         let path = ahead(row, 0, &values).unwrap().path;
         let rise = path[5] - path[0];
@@ -68,8 +101,8 @@ fn a_recurring_surge_is_foreseen_by_the_seasonal_ones() {
 #[test]
 fn gaps_do_not_shift_the_season() {
     for missing in [1, 7, 61, 437] {
-        let values: Vec<_> = (0..3 * 1440 + 590)
-            .map(|minute| (!(3000..3000 + missing).contains(&minute)).then(|| day_load(minute, 600)))
+        let values: Vec<_> = (0..9 * 1440 + 590)
+            .map(|minute| (!(11_640..11_640 + missing).contains(&minute)).then(|| day_load(minute, 600)))
             .collect();
         for row in CATALOGUE.into_iter().filter(|row| !row.flat) {
             let path = ahead(row, 0, &values).unwrap().path;
@@ -82,15 +115,13 @@ fn gaps_do_not_shift_the_season() {
 #[test]
 fn a_provisional_value_moves_the_forecast_like_a_learned_one_and_is_not_learned() {
     for row in CATALOGUE {
-        let values: Vec<_> = (0..2000).map(|minute| Some(day_load(minute, 600))).collect();
-        let (mut model, mut history, last) = learn(row, 0, &values);
-        let before = model.get().ahead(&Origin { minute: last, provisional: None, history: &history });
-        let next = last.plus(1);
-        let peeked = model.get().ahead(&Origin { minute: next, provisional: Some(130.0), history: &history }).unwrap();
-        assert_eq!(model.get().ahead(&Origin { minute: last, provisional: None, history: &history }), before);
-        history.push(next, Some(130.0));
-        model.get_mut().observe(next, Some(130.0), &history);
-        let learned = model.get().ahead(&Origin { minute: next, provisional: None, history: &history }).unwrap();
+        let values: Vec<_> = (0..9 * 1440 + 500).map(|minute| Some(day_load(minute, 600))).collect();
+        let mut learned = learn(row, 0, &values);
+        let before = learned.ahead(None);
+        let peeked = learned.ahead(Some(130.0)).unwrap();
+        assert_eq!(learned.ahead(None), before);
+        learned.observe(Some(130.0));
+        let learned = learned.ahead(None).unwrap();
         for (peeked, learned) in peeked.path.iter().zip(learned.path) {
             assert!((peeked - learned).abs() < 5.0, "{}: {peeked} {learned}", row.name);
         }
@@ -107,19 +138,19 @@ fn one_outlier_moves_holt_winters_little_and_a_lasting_shift_moves_it_within_six
 
     values.pop();
     values.extend((600..606).map(|minute| Some(300.0 + noise(minute))));
-    let (model, history, minute) = learn(row(holt_winters::NAME), 0, &values);
-    let path = model.get().ahead(&Origin { minute, provisional: None, history: &history }).unwrap().path;
+    let learned = learn(row(holt_winters::NAME), 0, &values);
+    let path = learned.ahead(None).unwrap().path;
     assert!(path.iter().all(|point| (point - 300.0).abs() < 30.0), "{path:?}");
-    assert_eq!(model.get().flag(), Some(ForecastFlag::LevelShift));
+    assert_eq!(learned.model.get().flag(), Some(ForecastFlag::LevelShift));
 }
 
 #[test]
 fn a_missing_minute_runs_along_the_damped_trend() {
     let smoothing = Smoothing { phi: 0.5, rho: 0.0, ..Smoothing::default() };
-    let mut model = HoltWinters::classical(smoothing, 100.0, 8.0, ndarray::Array1::zeros(1));
-    let history = History::new(2);
-    model.observe(Minute(0), None, &history);
-    let ahead = model.ahead(&Origin { minute: Minute(0), provisional: None, history: &history }).unwrap();
+    let mut model = HoltWinters::classical(smoothing, 100.0, 8.0);
+    let past = Past { history: &History::new(2), season: &Season::flat(1440) };
+    model.observe(Minute(0), None, past);
+    let ahead = model.ahead(&Origin { minute: Minute(0), provisional: None, past }).unwrap();
     assert_eq!(ahead.parts, Parts { level: 104.0, trend: 2.0, season: 0.0, rest: 0.0 });
 }
 
@@ -134,9 +165,7 @@ proptest! {
     ) {
         let values: Vec<_> = block.iter().copied().cycle().take(1700).collect();
         for row in CATALOGUE {
-            let (model, history, last) = learn(row, start, &values);
-            let minute = if provisional.is_some() { last.plus(1) } else { last };
-            let Some(ahead) = model.get().ahead(&Origin { minute, provisional, history: &history }) else { continue };
+            let Some(ahead) = learn(row, start, &values).ahead(provisional) else { continue };
             prop_assert!(ahead.path.iter().all(|point| point.is_finite()), "{}: {:?}", row.name, ahead);
             let parts = ahead.parts;
             let sum = parts.level + parts.trend + parts.season + parts.rest;

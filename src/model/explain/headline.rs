@@ -1,16 +1,11 @@
 //! A decision at a glance, for lists and live views: what, and the first reason with its numbers.
 
-use crate::model::outlook::quantile_index;
 use crate::model::{
-    Action, ChangeSet, Choice, DecisionRecord, GuardName, Knob, Mode, Outlook, Role, RuleOutcome, RuleTrace, Truth,
-    WriteOutcome,
+    Action, ChangeSet, Choice, DecisionRecord, GuardName, Knob, Mode, Role, RuleOutcome, RuleTrace, Truth, WriteOutcome,
 };
 
-use super::clause;
 use super::sentence::{cut, nearest, stops, trouble, undo};
-
-/// Probability of the quantile that capacity is bought for.
-const UPPER: f64 = 0.95;
+use super::{clause, seconds};
 
 /// A decision at a glance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +74,7 @@ fn because(record: &DecisionRecord, rule: &str) -> String {
     first.map_or_else(|| format!("rule {rule}"), |first| format!("rule {rule}: {}", clause(first)))
 }
 
-/// Returns what the arrival rate needs, now and ahead: `forecast up to 701/s within 10 min needs 14 (now 404/s needs 9)`.
+/// Returns what the arrival rate needs, now and ahead: `forecast up to 701/s within 90 s needs 14 (now 404/s needs 9)`.
 fn rates(record: &DecisionRecord) -> Option<String> {
     let capacity = record.outlook.capacity.as_ref()?;
     let position = record.signals.iter().position(|signal| signal.role == Some(Role::ArrivalRate))?;
@@ -89,8 +84,9 @@ fn rates(record: &DecisionRecord) -> Option<String> {
         Some(rate) => format!("now {} needs {needed}", show(rate.get())),
         None => format!("now needs {needed}"),
     });
-    let ahead = capacity.needed_ahead.map(|needed| match upper(&record.outlook, position) {
-        Some((rate, minutes)) => format!("forecast up to {} within {minutes} min needs {needed}", show(rate)),
+    let lead = seconds(capacity.lead_time);
+    let ahead = capacity.needed_ahead.map(|needed| match capacity.rate_ahead {
+        Some(rate) => format!("forecast up to {} within {lead} needs {needed}", show(rate)),
         None => format!("ahead needs {needed}"),
     });
     match (capacity.needed_ahead > capacity.needed_now, ahead, now) {
@@ -98,14 +94,6 @@ fn rates(record: &DecisionRecord) -> Option<String> {
         (true, Some(ahead), None) => Some(ahead),
         (_, _, now) => now,
     }
-}
-
-/// Returns the upper quantile of the maximum over the window that holds the lead time, and its minutes.
-fn upper(outlook: &Outlook, position: usize) -> Option<(f64, u16)> {
-    let signal = outlook.signals.get(position)?.as_ref()?;
-    let lead = outlook.capacity.as_ref()?.lead_time.as_secs();
-    let (row, minutes) = if lead <= 600 { (signal.max_10?, 10) } else { (signal.max_30?, 30) };
-    Some((*row.get(quantile_index(UPPER))?, minutes))
 }
 
 fn idle(record: &DecisionRecord, reason: &str) -> String {

@@ -123,10 +123,10 @@ fn forecast(out: &mut String, unit: Unit, signal: &SignalOutlook) -> fmt::Result
     signal.anomaly.iter().try_for_each(|anomaly| write!(out, ", anomaly {anomaly:.2}"))?;
     signal.flags.iter().try_for_each(|flag| write!(out, ", {}", remark(*flag)))?;
     let losses = signal.scores.iter().map(|score| match score.loss {
-        Some(loss) => format!("{} {}", score.model, unit.show(loss)),
+        Some(loss) => format!("{} {} ({:.0} %)", score.model, unit.show(loss), score.share * 100.0),
         None => format!("{} unscored", score.model),
     });
-    writeln!(out, "\n  mean error: {}", losses.collect::<Vec<_>>().join(", "))?;
+    writeln!(out, "\n  mean error (share of the forecast): {}", losses.collect::<Vec<_>>().join(", "))?;
     signal.points.iter().try_for_each(|at| point(out, unit, at))
 }
 

@@ -426,6 +426,7 @@ fn outlook(regime: &Regime) -> Outlook {
         per_pod: 35.0,
         lead_time: Duration::from_mins(1),
         needed_now: regime.needed,
+        rate_ahead: None,
         needed_ahead: None,
         floor: regime.floor,
     };

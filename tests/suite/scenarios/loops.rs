@@ -297,6 +297,26 @@ async fn history_is_learned_before_the_first_decision_and_earns_authority() {
     tree.stop().await;
 }
 
+/// A surge that comes each day at 12:20, in a day's wave.
+fn daily_surge(_: &str, at: Timestamp) -> f64 {
+    let second = at.as_second().rem_euclid(86_400);
+    let wave = 300.0 + 60.0 * (second as f64 / 86_400.0 * std::f64::consts::TAU).sin();
+    let ripple = (second / 60 * 7_919 % 13) as f64;
+    wave + ripple + if (44_400..46_800).contains(&second) { 240.0 } else { 0.0 }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recurring_surge_finds_its_pods_ready_and_they_are_not_bought_minutes_before_they_must() {
+    let text = settings(&[SHOP], "").replace("history: 0s", "history: 5d");
+    let world = World::with_settings(&text, steady(daily_surge));
+    world.run_for(MINUTE * 25).await;
+    let records = world.records(SHOP);
+    let raise = records.iter().find(|record| record.change.as_ref().is_some_and(|change| change.to >= 8)).unwrap();
+    let ahead = 20 * 60 - (raise.at.as_second() - origin().as_second());
+    // A pod takes 60 s to start, the loop 15 s to see and 15 s to act.
+    assert!((60..=180).contains(&ahead), "bought {ahead} s before the surge: {:?}", raise.outlook.capacity);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_open_intent_of_an_earlier_run_is_settled_by_reading_before_anything_else() {
     let world = World::new(&[SHOP], steady(|_, _| 200.0));

@@ -1,0 +1,220 @@
+//! `flyball forecast evaluate`
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde::Serialize;
+
+use crate::forecast::evaluate::{Online, Report, Said, report};
+use crate::model::outlook::{HORIZONS, QUANTILES, SignalOutlook};
+
+use super::csv::Read;
+use super::{Output, SeriesArgs};
+use crate::cli::print;
+
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    #[command(flatten)]
+    series: SeriesArgs,
+    /// Steps ahead, 1 to 30 each.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=30), default_values_t = HORIZONS)]
+    horizons: Vec<u16>,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value = "table")]
+    output: Output,
+    /// Write every forecast into this CSV file: series, origin, horizon, point and quantiles.
+    #[arg(long, value_name = "FILE")]
+    dump: Option<PathBuf>,
+}
+
+/// Scores of one file.
+#[derive(Debug, Serialize)]
+struct Scored {
+    series: String,
+    step_seconds: i64,
+    season_steps: u32,
+    /// Mean time of one update: the step learned and scored, the forecast with intervals made.
+    update_us: f64,
+    /// Time of all fits.
+    fit_ms: f64,
+    #[serde(flatten)]
+    report: Report,
+}
+
+/// Geometric means over the series.
+#[derive(Debug, Serialize)]
+struct Overall {
+    series: usize,
+    mase_vs_persistence: f64,
+    mase_vs_seasonal_naive: f64,
+    mase_vs_best_simple: f64,
+    msis_vs_simple: f64,
+    /// Series whose error is more than 1 % above that of the best simple rule.
+    series_lost: usize,
+}
+
+pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
+    let input = args.series.input()?;
+    let files = files(input)?;
+    let mut dump = args.dump.as_deref().map(Dump::create).transpose()?;
+    let mut scored = Vec::new();
+    for file in &files {
+        match args.series.read(file).and_then(|read| score(file, &read, &args.horizons, dump.as_mut())) {
+            Ok(row) => scored.push(row),
+            // One file of a directory that is no series does not hide the others.
+            Err(error) if files.len() > 1 => print(format!("left out: {error:#}"))?,
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(dump) = dump {
+        dump.finish()?;
+    }
+    let overall = overall(&scored).context("no series with outcomes behind its warm-up")?;
+    match args.output {
+        Output::Json => print(serde_json::json!({ "series": scored, "overall": overall }))?,
+        Output::Table => table(&scored, &overall)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the file, or those of a directory that end in `.csv`, by name.
+fn files(input: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !input.is_dir() {
+        return Ok(vec![input.to_path_buf()]);
+    }
+    let entries = std::fs::read_dir(input).with_context(|| format!("cannot read {}", input.display()))?;
+    let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    let mut files: Vec<PathBuf> =
+        paths.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "csv")).collect();
+    files.sort();
+    if files.is_empty() {
+        bail!("{} holds no .csv file", input.display());
+    }
+    Ok(files)
+}
+
+fn score(file: &Path, read: &Read, horizons: &[u16], mut dump: Option<&mut Dump>) -> anyhow::Result<Scored> {
+    let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let series = &read.series;
+    let mut online = Online::new(series).context("the evaluation cannot be set up")?;
+    let mut said = Vec::with_capacity(series.values.len());
+    let (mut updating, mut fitting) = (Duration::ZERO, Duration::ZERO);
+    for (index, value) in series.values.iter().enumerate() {
+        let step = series.step(index);
+        let begun = Instant::now();
+        let outlook = online.step(step, *value);
+        updating += begun.elapsed();
+        said.push(outlook.and_then(|outlook| Said::of(outlook, horizons)));
+        if let (Some(dump), Some(outlook)) = (dump.as_deref_mut(), outlook) {
+            dump.add(&name, step.0.saturating_mul(read.step), horizons, outlook)?;
+        }
+        let begun = Instant::now();
+        online.fit(step);
+        fitting += begun.elapsed();
+    }
+    let report = report(series, &said, horizons).with_context(|| format!("{name}: no outcome behind the warm-up"))?;
+    Ok(Scored {
+        series: name,
+        step_seconds: read.step,
+        season_steps: series.season,
+        update_us: updating.as_secs_f64() * 1e6 / series.values.len().max(1) as f64,
+        fit_ms: fitting.as_secs_f64() * 1e3,
+        report,
+    })
+}
+
+fn overall(scored: &[Scored]) -> Option<Overall> {
+    let mean = |of: fn(&Report) -> f64| {
+        (scored.iter().map(|row| of(&row.report).max(1e-9).ln()).sum::<f64>() / scored.len() as f64).exp()
+    };
+    (!scored.is_empty()).then(|| Overall {
+        series: scored.len(),
+        mase_vs_persistence: mean(|report| 1.0 - report.skill_persistence),
+        mase_vs_seasonal_naive: mean(|report| 1.0 - report.skill_seasonal_naive),
+        mase_vs_best_simple: mean(|report| 1.0 - report.skill_best_simple),
+        msis_vs_simple: mean(|report| report.msis_vs_simple),
+        series_lost: scored.iter().filter(|row| row.report.skill_best_simple < -0.01).count(),
+    })
+}
+
+fn table(scored: &[Scored], overall: &Overall) -> anyhow::Result<()> {
+    const HEAD: [&str; 11] =
+        ["mase", "msis", "cover95", "day p10", "pers.", "s.naive", "simple", "msis/s", "max10", "max30", "us"];
+    let mut line = format!("{:<32}", "series");
+    for name in HEAD {
+        write!(line, " {name:>8}")?;
+    }
+    print(line)?;
+    for row in scored {
+        let report = &row.report;
+        let mut line = format!("{:<32}", row.series);
+        for value in [
+            report.mase,
+            report.msis,
+            report.coverage,
+            report.daily_coverage_p10,
+            report.skill_persistence,
+            report.skill_seasonal_naive,
+            report.skill_best_simple,
+            report.msis_vs_simple,
+            report.max10_exceedance,
+            report.max30_exceedance,
+            row.update_us,
+        ] {
+            write!(line, " {value:>8.3}")?;
+        }
+        print(line)?;
+    }
+    print("pers., s.naive, simple: skill against persistence, seasonal naive, the best simple rule in hindsight")?;
+    print(format!(
+        "all {} (geometric means): error against persistence {:.3}, seasonal naive {:.3}, the best simple rule {:.3} \
+         ({} lost); interval score against it {:.3}",
+        overall.series,
+        overall.mase_vs_persistence,
+        overall.mase_vs_seasonal_naive,
+        overall.mase_vs_best_simple,
+        overall.series_lost,
+        overall.msis_vs_simple,
+    ))?;
+    Ok(())
+}
+
+/// The file with every forecast.
+struct Dump {
+    file: BufWriter<File>,
+}
+
+impl Dump {
+    fn create(path: &Path) -> anyhow::Result<Self> {
+        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut file = BufWriter::new(file);
+        write!(file, "series,origin,horizon,point")?;
+        QUANTILES.iter().try_for_each(|level| write!(file, ",q{level}"))?;
+        writeln!(file)?;
+        Ok(Self { file })
+    }
+
+    /// Adds what is said from the step that begins at `origin` (seconds since the epoch).
+    fn add(&mut self, series: &str, origin: i64, horizons: &[u16], outlook: &SignalOutlook) -> anyhow::Result<()> {
+        for horizon in horizons {
+            let ahead = f64::from(*horizon);
+            let Some(point) = outlook.point_at(ahead) else { continue };
+            write!(self.file, "{series},{origin},{horizon},{point}")?;
+            for level in QUANTILES {
+                write!(self.file, ",{}", outlook.quantile_at(level, ahead).unwrap_or(f64::NAN))?;
+            }
+            writeln!(self.file)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        Ok(self.file.flush()?)
+    }
+}

@@ -1,0 +1,63 @@
+//! How good the forecasts of a series are: the online forecaster of the loop, run over the past.
+//!
+//! What is forecast from a step has seen nothing after it: the series goes through [`forecast_into`] one step after
+//! the other, with the fits that the loop would make. Scores are taken afterwards, over every step behind the
+//! warm-up.
+//!
+//! | file | duty |
+//! |---|---|
+//! | `online` | the forecaster of the loop over one series |
+//! | `simple` | the rules that a forecast has to beat, with the intervals of the same calibrator |
+//! | `report` | errors, intervals, skill |
+//!
+//! [`forecast_into`]: super::forecast_into
+
+mod online;
+mod report;
+mod simple;
+
+#[cfg(test)]
+mod tests;
+
+pub use online::{Online, Said};
+pub use report::{HorizonReport, Report, report};
+
+use super::history::DAY;
+use super::params::ForecastParams;
+use crate::model::Minute;
+
+/// Values on a regular grid.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Steps of the grid between the epoch and the first value; steps stand where the loop has minutes.
+    pub first: Minute,
+    /// One for each step; `None` is a gap.
+    pub values: Vec<Option<f64>>,
+    /// Steps in a season.
+    pub season: u32,
+    /// The declared range of the signal.
+    pub range: (f64, f64),
+}
+
+impl Series {
+    /// Returns the parameters of the loop for the grid of this series.
+    pub fn params(&self) -> ForecastParams {
+        ForecastParams { season_steps: self.season, ..ForecastParams::default() }
+    }
+
+    /// Returns how many steps are not scored: two weeks, but at most half of the series.
+    pub fn warm_up(&self) -> usize {
+        let two_weeks = (14 * self.season.max(1)) as usize;
+        // Two weeks of minutes are enough whatever the grid.
+        two_weeks.min(14 * DAY as usize).min(self.values.len() / 2)
+    }
+
+    fn get(&self, index: usize) -> Option<f64> {
+        self.values.get(index).copied().flatten()
+    }
+
+    /// Returns the step at `index`.
+    pub fn step(&self, index: usize) -> Minute {
+        self.first.plus(i64::try_from(index).unwrap_or(i64::MAX))
+    }
+}

@@ -1,0 +1,124 @@
+//! The forecaster of the loop over one series.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Series;
+use crate::forecast::params::ForecastParams;
+use crate::forecast::{Forecaster, forecast_into};
+use crate::model::outlook::{QuantileRow, SignalOutlook, quantile_index};
+use crate::model::{
+    Bounds, Budgets, Features, Finite, GuardParams, Minute, MinuteValue, Missing, Mode, Now, Outlook, Reading,
+    ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, Unit,
+};
+
+/// What is published from one step, as far as it is scored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Said {
+    /// Point forecast and the ends of its 95 % interval, for each horizon that was asked for.
+    pub points: Vec<[f32; 3]>,
+    /// 95 % quantiles of the maximum over 10 and 30 steps.
+    pub maxima: [f32; 2],
+}
+
+/// The state of a loop that knows one signal and nothing else.
+#[derive(Debug)]
+pub struct Online {
+    spec: ServiceSpec,
+    params: ForecastParams,
+    state: Forecaster,
+    features: Features,
+    outlook: Outlook,
+}
+
+impl Online {
+    /// Returns the loop before the first step; `None` only if it cannot be named.
+    pub fn new(series: &Series) -> Option<Self> {
+        let spec = spec(series.range)?;
+        let params = series.params();
+        let features = SignalFeatures {
+            reading: Reading::Absent { missing: Missing::NoSeries },
+            mean_1m: None,
+            p99_5m: None,
+            change_5m: None,
+            max_5m: None,
+            confirmed: None,
+            suspect: false,
+            provisional: None,
+            closed: Vec::new(),
+        };
+        let target = TargetReading::Unknown { reason: String::new() };
+        Some(Self {
+            state: Forecaster::new(&spec, &params),
+            features: Features { signals: vec![features], target },
+            outlook: Outlook::default(),
+            spec,
+            params,
+        })
+    }
+
+    /// Learns one step and returns what is foreseen from it.
+    pub fn step(&mut self, step: Minute, value: Option<f64>) -> Option<&SignalOutlook> {
+        for signal in &mut self.features.signals {
+            signal.closed.clear();
+            signal.closed.push(MinuteValue { minute: step, value: value.and_then(Finite::new) });
+        }
+        let now = ended(step);
+        forecast_into(&mut self.state, &self.spec, &self.params, &self.features, now, &mut self.outlook);
+        self.outlook.signals.first()?.as_ref()
+    }
+
+    /// Makes the fit that is due after `step`, if one is.
+    pub fn fit(&mut self, step: Minute) {
+        if let Some(job) = self.state.next_fit(ended(step)) {
+            self.state.install(job.run());
+        }
+    }
+}
+
+impl Said {
+    /// Returns what is scored of an outlook at these horizons, between those of the loop interpolated; `None` without a
+    /// forecast, or with a horizon beyond the last one.
+    pub fn of(outlook: &SignalOutlook, horizons: &[u16]) -> Option<Self> {
+        let at = |horizon: &u16| {
+            let ahead = f64::from(*horizon);
+            let quantile = |level| outlook.quantile_at(level, ahead);
+            Some([outlook.point_at(ahead)?, quantile(0.025)?, quantile(0.975)?].map(|value| value as f32))
+        };
+        let upper = quantile_index(0.95);
+        let maximum = |row: Option<QuantileRow>| row.map_or(f32::NAN, |row| row[upper] as f32);
+        Some(Self {
+            points: horizons.iter().map(at).collect::<Option<_>>()?,
+            maxima: [maximum(outlook.max_10), maximum(outlook.max_30)],
+        })
+    }
+}
+
+fn ended(step: Minute) -> Now {
+    Now { wall: step.plus(1).start(), mono: Duration::ZERO }
+}
+
+fn spec(range: (f64, f64)) -> Option<ServiceSpec> {
+    let signal = SignalSpec {
+        name: SignalName::new("series")?,
+        unit: Unit::Count,
+        role: None,
+        range,
+        forecast: true,
+        scrape_interval: Duration::from_mins(1),
+    };
+    Some(ServiceSpec {
+        id: ServiceId::new("evaluation", "series").ok()?,
+        target: TargetRef { kind: TargetKind::Deployment, namespace: String::new(), name: String::new() },
+        signals: vec![signal],
+        labels: BTreeMap::new(),
+        slo: Slo { p99: 1.0, error_ratio: 1.0 },
+        parameters: BTreeMap::new(),
+        mode: Mode::Observe,
+        bounds: Bounds { min: 1, max: 1 },
+        budgets: Budgets::default(),
+        capacity: None,
+        allow_lowering: false,
+        guards: GuardParams::default(),
+    })
+}

@@ -1,0 +1,87 @@
+//! The rules that a forecast has to beat, each with the intervals that the calibrator of the loop gives it.
+
+use super::Series;
+use crate::forecast::bands::{Bands, Course, Limits};
+use crate::forecast::intervals::normal_quantiles;
+use crate::forecast::models::Path;
+use crate::forecast::pending::Pending;
+use crate::forecast::scores::{MODELS, keep};
+use crate::model::outlook::HORIZONS;
+
+/// Seasons in a week.
+const WEEK: usize = 7;
+
+/// A rule without parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Simple {
+    /// The newest value goes on.
+    Persistence,
+    /// What was one season (or a week of them) ago comes again.
+    Seasonal {
+        /// Seasons back.
+        seasons: usize,
+    },
+    /// What changed from here one season (or a week of them) ago changes again.
+    Difference {
+        /// Seasons back.
+        seasons: usize,
+    },
+}
+
+/// All of them.
+pub const SIMPLE: [Simple; 5] = [
+    Simple::Persistence,
+    Simple::Seasonal { seasons: 1 },
+    Simple::Seasonal { seasons: WEEK },
+    Simple::Difference { seasons: 1 },
+    Simple::Difference { seasons: WEEK },
+];
+
+impl Simple {
+    /// Returns the forecast from `origin`, `ahead` steps on; what a rule cannot tell it takes from the newest value,
+    /// which is `newest`.
+    pub fn point(self, series: &Series, origin: usize, ahead: usize, newest: f64) -> f64 {
+        let back = |seasons: usize, from: usize| {
+            let lag = seasons * series.season as usize;
+            series.get(from.checked_sub(lag)?)
+        };
+        let told = match self {
+            Self::Persistence => None,
+            Self::Seasonal { seasons } => back(seasons, origin + ahead),
+            Self::Difference { seasons } => {
+                let now = series.get(origin);
+                now.zip(back(seasons, origin + ahead))
+                    .zip(back(seasons, origin))
+                    .map(|((now, then), start)| now + then - start)
+            }
+        };
+        told.unwrap_or(newest)
+    }
+
+    /// Returns the ends of the 95 % intervals of this rule from each origin; NaN before there are any.
+    pub fn intervals(self, series: &Series) -> Vec<[(f32, f32); HORIZONS.len()]> {
+        let (mut bands, mut pending, normal) = (Bands::new(), Pending::new(), normal_quantiles());
+        let keep = keep(1440.0);
+        let limits = Limits { low: series.range.0, high: series.range.1 };
+        let (mut newest, mut height, mut seen) = (None, 0.0, 0.0);
+        let step = |(index, value): (usize, &Option<f64>)| {
+            let step = series.step(index);
+            if let Some(value) = *value {
+                let said = pending.said_of(step).map(|said| said.acting);
+                bands.outcomes(&said, value, &normal, keep);
+                seen += 1.0;
+                height += f64::max(0.001, 1.0 / seen) * (value.abs() - height);
+                newest = Some(value);
+            }
+            let word = newest.map(|newest| {
+                let path: Path = HORIZONS.map(|ahead| self.point(series, index, usize::from(ahead), newest));
+                bands.issued(&Course { path: &path, height, gap: 0, limits }, &normal)
+            });
+            pending.keep(step, &[None; MODELS], word);
+            word.map_or([(f32::NAN, f32::NAN); HORIZONS.len()], |(points, _)| {
+                points.map(|issued| (issued.low, issued.high))
+            })
+        };
+        series.values.iter().enumerate().map(step).collect()
+    }
+}

@@ -1,0 +1,71 @@
+//! The evaluation as a whole: what it says of series whose nature is known.
+
+use super::*;
+use crate::forecast::tests::Noise;
+use crate::model::outlook::HORIZONS;
+
+/// So many days of half hours with a day's wave of `height` and noise.
+fn waves(days: usize, height: f64, seed: u64) -> Series {
+    let mut noise = Noise::new(seed);
+    let value = |step: usize| {
+        let phase = (step % 48) as f64 / 48.0 * std::f64::consts::TAU;
+        Some(100.0 + height * phase.sin() + 2.0 * noise.normal())
+    };
+    Series { first: Minute(960_000), values: (0..days * 48).map(value).collect(), season: 48, range: (0.0, 1e9) }
+}
+
+fn said(series: &Series) -> Vec<Option<Said>> {
+    let mut online = Online::new(series).unwrap();
+    let step = |(index, value): (usize, &Option<f64>)| {
+        let step = series.step(index);
+        let said = online.step(step, *value).and_then(|outlook| Said::of(outlook, &HORIZONS));
+        online.fit(step);
+        said
+    };
+    series.values.iter().enumerate().map(step).collect()
+}
+
+#[test]
+fn a_season_is_foreseen_and_noise_is_not_and_both_are_said() {
+    let seasonal = waves(90, 40.0, 1);
+    let report = report(&seasonal, &said(&seasonal), &HORIZONS).unwrap();
+    assert!(report.skill_persistence > 0.5 && report.skill_best_simple > 0.1, "{report:?}");
+    assert!((report.coverage - 0.95).abs() < 0.03, "{report:?}");
+    assert!(report.max10_exceedance < 0.1 && report.msis_vs_simple < 1.0, "{report:?}");
+    assert_eq!(report.horizons.len(), HORIZONS.len());
+    let noise = waves(90, 0.0, 2);
+    let report = super::report(&noise, &said(&noise), &HORIZONS).unwrap();
+    // Of pure noise the mean is the best forecast: sqrt(2) better than the newest value, and no more.
+    assert!((0.2..0.35).contains(&report.skill_persistence), "{report:?}");
+}
+
+#[test]
+fn between_the_horizons_of_the_loop_all_is_interpolated_and_beyond_them_nothing_is_said() {
+    let series = waves(2, 10.0, 5);
+    let mut online = Online::new(&series).unwrap();
+    let outlooks = (0..60).map(|index| online.step(series.step(index), series.values[index]).cloned());
+    let outlook = outlooks.last().unwrap().unwrap();
+    let said = |horizons: &[u16]| Said::of(&outlook, horizons).map(|said| said.points);
+    let [five, seven, ten] = said(&[5, 7, 10]).unwrap()[..] else { panic!() };
+    assert!((seven[0] - (five[0] + 0.4 * (ten[0] - five[0]))).abs() < 1e-3);
+    assert_eq!(said(&[31]), None);
+}
+
+#[test]
+fn what_is_forecast_up_to_a_step_does_not_change_when_the_series_ends_there() {
+    let mut whole = waves(70, 30.0, 3);
+    whole.values.iter_mut().skip(500).step_by(97).for_each(|value| *value = None);
+    let all = said(&whole);
+    for end in [1, 49, 1000, 3100] {
+        let cut = Series { values: whole.values[..end].to_vec(), ..whole.clone() };
+        assert_eq!(said(&cut), all[..end], "{end}");
+    }
+}
+
+#[test]
+fn a_series_that_says_nothing_has_no_scores() {
+    let flat = Series { values: vec![Some(1.0); 500], ..waves(1, 0.0, 4) };
+    assert_eq!(report(&flat, &said(&flat), &HORIZONS), None);
+    let empty = Series { values: vec![None; 500], ..flat };
+    assert_eq!(report(&empty, &said(&empty), &HORIZONS), None);
+}
