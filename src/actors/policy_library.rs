@@ -69,7 +69,8 @@ impl InForce {
         let (mut namespaces, mut faults) = (BTreeMap::new(), Vec::new());
         for (namespace, own) in &files.namespaces {
             let with = |own: &[PolicyFile]| compile(&base.iter().copied().chain(own).collect::<Vec<_>>());
-            let compiled = own.as_ref().map_err(|error| vec![error.clone()]).and_then(|own| Ok((with(own)?, own.clone())));
+            let compiled =
+                own.as_ref().map_err(|error| vec![error.clone()]).and_then(|own| Ok((with(own)?, own.clone())));
             // Its last good files go on beside the set of now.
             let last_good = || {
                 let own = before.namespaces.get(namespace)?;

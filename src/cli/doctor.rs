@@ -17,9 +17,11 @@ use crate::ports::{Round, TelemetrySource, Template};
 use super::{ConfigArg, print};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Asks the API server for flyball's rights (SelfSubjectAccessReview) and for its custom resources, each\n\
+#[command(
+    after_help = "Asks the API server for flyball's rights (SelfSubjectAccessReview) and for its custom resources, each\n\
                         telemetry source for its signals, and looks for autoscalers on the same targets. Ends with 1 if\n\
-                        something is missing.")]
+                        something is missing."
+)]
 pub struct DoctorArgs {
     #[command(flatten)]
     config: ConfigArg,
@@ -166,7 +168,8 @@ async fn conflicts(settings: &Settings, client: &Client, findings: &mut Findings
             one.namespace == target.namespace && one.kind == target.kind.as_str() && one.target == target.name
         });
         if let Some(one) = same {
-            let what = format!("HorizontalPodAutoscaler {}/{} scales {target}, as does {service}", one.namespace, one.name);
+            let what =
+                format!("HorizontalPodAutoscaler {}/{} scales {target}, as does {service}", one.namespace, one.name);
             findings.bad(what, "delete it, or keep the service in `shadow`: two controllers would fight")?;
         }
     }

@@ -57,8 +57,8 @@ impl Declarations {
 mod tests {
     use serde_json::json;
 
-    use crate::config::Settings;
     use super::*;
+    use crate::config::Settings;
     use crate::model::Mode;
 
     fn declarations() -> Declarations {
@@ -79,7 +79,8 @@ mod tests {
         let spec = read("checkout", &json!({})).unwrap();
         assert_eq!(spec.target.to_string(), "Deployment shop/checkout");
         assert_eq!((spec.mode, spec.bounds.max, &*spec.labels["service"]), (Mode::Shadow, 40, "checkout"));
-        let spec = read("checkout", &json!({"mode": "auto", "allowLowering": true, "slo": {"errorRatio": 0.05}})).unwrap();
+        let spec =
+            read("checkout", &json!({"mode": "auto", "allowLowering": true, "slo": {"errorRatio": 0.05}})).unwrap();
         assert!(spec.allow_lowering && (spec.slo.error_ratio - 0.05).abs() < 1e-9 && (spec.slo.p99 - 0.2).abs() < 1e-9);
         assert_eq!(read("checkout", &json!({"mode": "auto", "paused": true})).unwrap().mode, Mode::Observe);
     }
@@ -96,11 +97,14 @@ mod tests {
                 "spec.bounds.min: 50 is above max 40; lower min or raise max",
             ],
         );
-        check(json!({"target": {"namespace": "other"}}), &[
-            "spec.target.namespace: unknown key `namespace`; known are kind, name",
-        ]);
+        check(
+            json!({"target": {"namespace": "other"}}),
+            &["spec.target.namespace: unknown key `namespace`; known are kind, name"],
+        );
         let missing = |signal: &str| {
-            format!("spec.labels.service: is missing, and signal `{signal}` groups by it; set its value for this service")
+            format!(
+                "spec.labels.service: is missing, and signal `{signal}` groups by it; set its value for this service"
+            )
         };
         let expected = ["rps", "p99", "errors"].map(missing);
         assert_eq!(read("checkout", &json!({"labels": {"namespace": "shop"}})).unwrap_err(), expected);
@@ -115,7 +119,10 @@ mod tests {
         let found = declarations().collisions(&[one, same_target, same_series]);
         let [first, second, third] = found.as_slice() else { panic!("{found:?}") };
         assert!(first.is_empty());
-        assert_eq!(second, &["Deployment shop/checkout is already the target of shop/checkout; two loops would fight over it"]);
+        assert_eq!(
+            second,
+            &["Deployment shop/checkout is already the target of shop/checkout; two loops would fight over it"]
+        );
         assert!(third[0].contains("has the same label values (shop, checkout) for shop/checkout"), "{third:?}");
     }
 }

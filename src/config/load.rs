@@ -51,8 +51,8 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     let directory = whole.parent().unwrap_or(Path::new("/"));
     let overrides = OVERRIDES.iter().filter_map(|(variable, key)| Some((*variable, *key, env::var(variable).ok()?)));
     let overrides: Vec<_> = overrides.collect();
-    let mut settings = read(&text, &overrides, directory)
-        .map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })?;
+    let mut settings =
+        read(&text, &overrides, directory).map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })?;
     if let Some(pod) = env::var("HOSTNAME").ok().filter(|pod| is_dns_name(pod)) {
         settings.instance = pod;
     }

@@ -130,8 +130,19 @@ const CONFIG_MAPS: &str = "configmaps";
 const CONFIG_MAP: &str = "configmap";
 
 /// Keys at the top of the file.
-const KEYS: &[&str] =
-    &["state", "journal", "listen", "policies", "kill_switch", "cluster", "namespace", "sources", "signals", "defaults", "services"];
+const KEYS: &[&str] = &[
+    "state",
+    "journal",
+    "listen",
+    "policies",
+    "kill_switch",
+    "cluster",
+    "namespace",
+    "sources",
+    "signals",
+    "defaults",
+    "services",
+];
 
 impl Settings {
     /// Returns the settings that `text` (YAML) describes. Paths stay as written.

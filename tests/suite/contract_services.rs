@@ -211,7 +211,10 @@ async fn a_decision_shows_in_the_status_and_one_that_acts_in_events() {
     let reasons: Vec<&str> = events.iter().map(|event| event["reason"].as_str().unwrap()).collect();
     assert_eq!(reasons, ["ActionPlanned", "ActionApplied"]);
     for event in &events {
-        assert_eq!((&event["regarding"]["kind"], &event["regarding"]["name"]), (&json!("ServiceLoop"), &json!("checkout")));
+        assert_eq!(
+            (&event["regarding"]["kind"], &event["regarding"]["name"]),
+            (&json!("ServiceLoop"), &json!("checkout"))
+        );
         let uid = &site.double.objects().get(LOOPS, "shop", "checkout").unwrap()["metadata"]["uid"];
         assert_eq!(&event["regarding"]["uid"], uid);
         assert_eq!((&event["type"], &event["reportingInstance"]), (&json!("Normal"), &json!("flyball-0")));

@@ -39,7 +39,9 @@ fn full(schema: &Value) -> Value {
         },
         Some("array") => json!(["rps"]),
         Some("boolean") => json!(false),
-        Some("integer" | "number") => schema.get("minimum").filter(|least| **least != json!(0)).cloned().unwrap_or(json!(1)),
+        Some("integer" | "number") => {
+            schema.get("minimum").filter(|least| **least != json!(0)).cloned().unwrap_or(json!(1))
+        }
         Some("string") => match schema["pattern"].as_str() {
             Some(pattern) if pattern.contains("ms") => json!("1m"),
             _ => json!("checkout"),
@@ -114,7 +116,8 @@ fn every_policy_is_shipped() {
         .iter()
         .map(|file| file.as_str().unwrap().to_owned())
         .collect();
-    let present = fs::read_dir(deploy("policies")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let present =
+        fs::read_dir(deploy("policies")).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let present: BTreeSet<String> = present.filter(|name| name.ends_with(".rhai")).collect();
     assert_eq!(listed, present);
 }

@@ -62,14 +62,8 @@ impl KillMap {
         let mirror = Arc::new(Mutex::new(Mirror::new(Instant::now())));
         let selected = Selected { fields: Some(format!("metadata.name={NAME}")), ..Selected::default() };
         let (changes, _) = watch::channel(0);
-        let feeder = Watcher {
-            client: client.clone(),
-            path: path.clone(),
-            selected,
-            mirror: mirror.clone(),
-            changes,
-            timeouts,
-        };
+        let feeder =
+            Watcher { client: client.clone(), path: path.clone(), selected, mirror: mirror.clone(), changes, timeouts };
         let feeder = AbortOnDropHandle::new(tokio::spawn(feeder.run()));
         Self { client, path, mirror, namespace: namespace.to_owned(), _feeder: feeder }
     }
@@ -126,7 +120,8 @@ fn order(data: &BTreeMap<String, String>) -> Result<KillOrder, String> {
                 decided = true;
             }
             ("service", Some(name)) => {
-                let id: Option<ServiceId> = name.split_once('.').and_then(|(space, name)| ServiceId::new(space, name).ok());
+                let id: Option<ServiceId> =
+                    name.split_once('.').and_then(|(space, name)| ServiceId::new(space, name).ok());
                 let id = id.ok_or_else(|| format!("`{key}` names no service, expected service.NAMESPACE.NAME"))?;
                 if engaged(key, word)? {
                     order.services.insert(id);

@@ -75,7 +75,11 @@ fn files(mirror: &Mirror<ConfigMap>, own: &str) -> PolicyFiles {
     let origin = format!("ConfigMaps labelled {LABEL}");
     let Some(maps) = mirror.objects() else {
         let why = mirror.waiting_for(Instant::now()).unwrap_or_default();
-        return PolicyFiles { origin, files: Err(format!("{why}; nothing is decided yet")), namespaces: BTreeMap::new() };
+        return PolicyFiles {
+            origin,
+            files: Err(format!("{why}; nothing is decided yet")),
+            namespaces: BTreeMap::new(),
+        };
     };
     let mut sets: BTreeMap<String, Vec<PolicyFile>> = BTreeMap::new();
     for map in maps {

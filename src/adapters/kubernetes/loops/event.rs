@@ -97,4 +97,3 @@ fn ended(change: &ChangeSet, outcome: &WriteOutcome) -> Draft {
     };
     Draft { reason, warning, note }
 }
-

@@ -147,4 +147,3 @@ fn cut(spec: ServiceSpec, bound: &Result<Bound, String>) -> (ServiceSpec, Option
     let cut = (!cuts.is_empty()).then(|| format!("the PlatformBound cuts {}", cuts.join(" and ")));
     (ServiceSpec { mode, bounds, ..spec }, cut)
 }
-

@@ -184,4 +184,3 @@ impl Account {
         self.standing.next(&self.judged, self.record.as_deref(), self.quarantined.as_deref(), wall)
     }
 }
-

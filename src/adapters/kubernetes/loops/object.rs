@@ -72,7 +72,8 @@ impl BoundObject {
     /// # Errors
     /// Why it cannot be used; the schema admits no such object.
     pub(super) fn bound(&self) -> Result<Bound, String> {
-        let spec = BoundSpec::deserialize(&self.spec).map_err(|error| format!("the PlatformBound is faulty: {error}"))?;
+        let spec =
+            BoundSpec::deserialize(&self.spec).map_err(|error| format!("the PlatformBound is faulty: {error}"))?;
         if spec.max_replicas == 0 {
             return Err("the PlatformBound is faulty: spec.maxReplicas is 0, expected at least 1".to_owned());
         }

@@ -95,7 +95,8 @@ impl Standing {
         let before = self.written.get("conditions").and_then(Value::as_array);
         let before = before.and_then(|all| all.iter().find(|one| one["type"] == condition.kind));
         let status = if condition.holds { "True" } else { "False" };
-        let since = before.filter(|before| before["status"] == status).map(|before| before["lastTransitionTime"].clone());
+        let since =
+            before.filter(|before| before["status"] == status).map(|before| before["lastTransitionTime"].clone());
         json!({
             "type": condition.kind,
             "status": status,
@@ -204,4 +205,3 @@ pub(super) fn reference(id: &ServiceId, uid: &str) -> Value {
         "namespace": id.namespace(), "name": id.name(), "uid": uid,
     })
 }
-
