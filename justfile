@@ -27,6 +27,10 @@ bless:
 props cases="5000":
     PROPTEST_CASES={{ cases }} cargo test --features failpoints --lib --test suite
 
+# Mutate policy scripts for long; what fails is kept by proptest and belongs into tests/fuzz/corpus.
+fuzz cases="200000":
+    PROPTEST_CASES={{ cases }} cargo test --features failpoints --test suite -- mutated_scripts
+
 # The tests against a real Prometheus.
 lab:
     cargo test --features failpoints --test lab

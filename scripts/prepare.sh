@@ -31,7 +31,8 @@ die() {
     exit 1
 }
 
-# Makes commands available; arguments are COMMAND:PACKAGE. What is missing is installed with apt.
+# Makes commands available; arguments are COMMAND:PACKAGE, a command that needs several packages several times (a C
+# compiler alone links nothing without the headers and start files of the C library). What is missing is installed with apt.
 need() {
     local missing=() pair
     for pair in "$@"; do

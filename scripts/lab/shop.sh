@@ -6,11 +6,11 @@ usual=12
 surge=60
 hours=6
 
-# Writes the requests of the last two days as Prometheus imports them.
+# Writes the requests of the last four days as Prometheus imports them.
 past() {
     awk -v now="$(date +%s)" -v usual=$usual -v surge=$surge 'BEGIN {
         print "# TYPE http_requests counter"
-        for (at = now - 2 * 86400; at <= now; at += 15) {
+        for (at = now - 4 * 86400; at <= now; at += 15) {
             minute = int(at / 60) % 20
             count += 15 * (minute >= 10 && minute < 15 ? surge : usual)
             printf "http_requests_total{job=\"workers\",instance=\"history\",namespace=\"shop\",service=\"checkout\",code=\"200\"} %d %d\n", count, at
@@ -73,7 +73,7 @@ state: $run/flyball
 policies: $PWD/deploy/policies
 listen: 127.0.0.1:9464
 sources:
-  main: { kind: prometheus, url: "http://127.0.0.1:9090", interval: 5s, history: 2d }
+  main: { kind: prometheus, url: "http://127.0.0.1:9090", interval: 5s, history: 4d }
 signals:
   rps:
     source: main
@@ -95,6 +95,10 @@ defaults:
 services:
   - name: shop/checkout
 YAML
+    }
+    # Without a switch nothing is written: somebody has to release it first.
+    [ -e "$run/flyball/killswitch.yaml" ] || {
+        mkdir -p "$run/flyball"
         "$program" resume --config "$settings" --reason "the lab starts" >/dev/null
     }
     start flyball 60 http://127.0.0.1:9464/livez env KUBECONFIG="$run/flyball.kubeconfig" \
@@ -104,7 +108,7 @@ YAML
 what_to_try() {
     cat >&2 <<TXT
 
-A shop with a load that surges from 10 to 15, 30 to 35 and 50 to 55 minutes past each hour; flyball has seen two days
+A shop with a load that surges from 10 to 15, 30 to 35 and 50 to 55 minutes past each hour; flyball has seen four days
 of it. The load ends in $hours hours. Inside (scripts/lab/enter opens a shell there; FLYBALL_CONFIG is set):
 
   kubectl get deployments,pods -n shop -w      replicas come before a surge

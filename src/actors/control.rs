@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::model::explain::counted;
 use crate::model::{DecisionId, DecisionRecord, Missing, Reading, ServiceId, record::SignalLabel};
 use crate::ports::{Control, JournalError, ServiceSnapshot, Status};
 
@@ -31,16 +32,17 @@ impl LoopControl {
         let cold = services.values().filter(|service| !service.is_warm()).count();
         if cold > 0 {
             let (done, total) = self.roster.progress().get();
-            waiting.push(format!("history of {cold} services (asked for {done} of {total})"));
+            waiting.push(format!("history of {} (asked for {done} of {total})", counted(cold, "service")));
         }
         let unseen = services.values().filter(|service| service.view().features.is_none()).count();
         if unseen > 0 {
-            waiting.push(format!("a first round for {unseen} services"));
+            waiting.push(format!("a first round for {}", counted(unseen, "service")));
         }
         waiting.extend(self.silent_sources());
+        waiting.extend(self.world.cluster.waiting_for().into_iter().map(|watch| format!("watch of {watch}")));
         let unsettled = self.world.gate.unsettled_intents();
         if unsettled > 0 {
-            waiting.push(format!("{unsettled} earlier writes to be settled"));
+            waiting.push(format!("{} to be settled", counted(unsettled, "earlier write")));
         }
         if self.world.policy.load().is_none() {
             waiting.push("a policy set".to_owned());
@@ -56,7 +58,7 @@ impl LoopControl {
             let errors: BTreeSet<&String> = features.signals.iter().filter_map(|s| source_error(&s.reading)).collect();
             errors.into_iter().for_each(|error| *silent.entry(error.clone()).or_default() += 1);
         }
-        silent.into_iter().map(|(error, services)| format!("telemetry of {services} services: {error}"))
+        silent.into_iter().map(|(error, services)| format!("telemetry of {}: {error}", counted(services, "service")))
     }
 }
 
@@ -102,6 +104,10 @@ impl Control for LoopControl {
             records.truncate(limit);
         }
         Ok(records)
+    }
+
+    fn decisions_before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+        self.world.journal.before(id, limit)
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

@@ -1,4 +1,4 @@
-//! Compiles what the policy store announces and puts it in force, whole or not at all.
+//! Compiles what the policy store announces, runs its tests, and puts it in force, whole or not at all.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 
-use crate::cycle::stages::{Deadline, PolicySet, Vocabulary, compile};
+use crate::cycle::stages::{Deadline, PolicyFault, PolicySet, Vocabulary, compile, run_tests};
 use crate::instrument::ProcessMetrics;
 use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
@@ -51,10 +51,10 @@ impl InForce {
         self.faults.lock().clone()
     }
 
-    /// Compiles `files` and swaps them in; on any fault the last good set stays. A fault in the files of a namespace
-    /// concerns nobody else.
+    /// Compiles `files`, runs their tests and swaps them in; on any fault or failure the last good set stays. A
+    /// fault in the files of a namespace concerns nobody else.
     pub fn take(&self, files: &PolicyFiles, vocabulary: &Vocabulary, deadline: Compiling, metrics: &ProcessMetrics) {
-        let compile = |files: &[&PolicyFile]| compiled(files, vocabulary, &deadline());
+        let compile = |files: &[&PolicyFile]| tested(files, vocabulary, deadline);
         let before = self.sets.load_full();
         let base = files.files.as_ref().map_err(|error| vec![error.clone()]).and_then(|files| {
             let files: Vec<&PolicyFile> = files.iter().collect();
@@ -83,9 +83,9 @@ impl InForce {
                     last_good()
                 }
             };
-            namespaces.extend(taken.map(|(set, files)| (namespace.clone(), Own { set: Arc::new(set), files })));
+            namespaces.extend(taken.map(|(set, files)| (namespace.clone(), Own { set, files })));
         }
-        self.sets.store(Arc::new(Sets { all: Some(Arc::new(set)), namespaces }));
+        self.sets.store(Arc::new(Sets { all: Some(set), namespaces }));
         if faults.is_empty() {
             self.faults.lock().clear();
         } else {
@@ -105,9 +105,18 @@ impl InForce {
 /// Makes the deadline of one compilation.
 type Compiling = fn() -> Deadline;
 
-fn compiled(files: &[&PolicyFile], vocabulary: &Vocabulary, deadline: &Deadline) -> Result<PolicySet, Vec<String>> {
-    let texts = files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
-    compile(texts, vocabulary, deadline).map_err(|faults| faults.iter().map(ToString::to_string).collect())
+/// Compiles a set and runs its own tests; one that fails them is as bad as one that does not compile.
+fn tested(files: &[&PolicyFile], vocabulary: &Vocabulary, deadline: Compiling) -> Result<Arc<PolicySet>, Vec<String>> {
+    let texts = || files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
+    let set = Arc::new(compile(texts(), vocabulary, &deadline()).map_err(|faults| worded(&faults))?);
+    let report = run_tests(&set, vocabulary, texts(), &|_| true, &deadline()).map_err(|faults| worded(&faults))?;
+    let failed = report.tests.iter().filter_map(|test| Some((test, test.failure.as_ref()?)));
+    let failed: Vec<_> = failed.map(|(test, failure)| format!("{failure} (test `{}`)", test.name)).collect();
+    if failed.is_empty() { Ok(set) } else { Err(failed) }
+}
+
+fn worded(faults: &[PolicyFault]) -> Vec<String> {
+    faults.iter().map(ToString::to_string).collect()
 }
 
 /// What the library hears.

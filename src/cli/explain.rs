@@ -5,15 +5,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use serde::Deserialize;
 
 use crate::adapters::store::JournalReader;
 use crate::config::Settings;
-use crate::console::DecisionSummary;
+use crate::console::Decisions;
 use crate::model::{DecisionId, DecisionRecord, ServiceId, explain as render};
 use crate::ports::JournalError;
 
-use super::{ConfigArg, Output, print, unknown_service};
+use super::{ConfigArg, Output, known_service, print, unknown_service};
 
 #[derive(Debug, Args)]
 #[command(
@@ -34,12 +33,6 @@ pub struct ExplainArgs {
     config: ConfigArg,
 }
 
-/// The list of decisions that the API answers with.
-#[derive(Deserialize)]
-struct Decisions {
-    decisions: Vec<DecisionSummary>,
-}
-
 /// What is asked about.
 enum Question {
     One(DecisionId),
@@ -47,25 +40,34 @@ enum Question {
 }
 
 impl Question {
-    fn read(args: &ExplainArgs, settings: &Settings) -> anyhow::Result<Self> {
-        if let Ok(id) = args.what.parse() {
+    fn read(what: &str, last: u16, settings: &Settings) -> anyhow::Result<Self> {
+        if let Ok(id) = what.parse() {
             return Ok(Self::One(id));
         }
-        let service = args.what.parse().map_err(|_| unknown_service(&args.what, settings))?;
-        Ok(Self::Newest(service, args.last))
+        let service = what.parse().map_err(|_| unknown_service(what, settings))?;
+        Ok(Self::Newest(service, last))
+    }
+
+    /// Says why nothing is known: that there is no such service comes before what is wrong with the journal.
+    fn unread(&self, settings: &Settings, error: JournalError) -> anyhow::Error {
+        known_service(settings, self.service()).err().unwrap_or(error.into())
+    }
+
+    fn service(&self) -> &ServiceId {
+        match self {
+            Self::One(id) => &id.service,
+            Self::Newest(service, _) => service,
+        }
     }
 
     fn unanswered(&self, settings: &Settings) -> anyhow::Error {
-        let service = match self {
-            Self::One(id) => &id.service,
-            Self::Newest(service, _) => service,
-        };
-        if settings.services.iter().all(|known| known.id != *service) {
-            return unknown_service(service.as_str(), settings);
+        if let Err(unknown) = known_service(settings, self.service()) {
+            return unknown;
         }
         match self {
             Self::One(id) => anyhow::anyhow!(
-                "no decision {id} is recorded; `flyball explain {service} -n 20` shows the newest with their names"
+                "no decision {id} is recorded; `flyball explain {} -n 20` shows the newest with their names",
+                id.service
             ),
             Self::Newest(service, _) => {
                 anyhow::anyhow!("no decision about {service} is recorded yet; start `flyball run`")
@@ -76,23 +78,28 @@ impl Question {
 
 pub async fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?;
-    let question = Question::read(args, &settings)?;
-    let records = match read(&settings, &question) {
-        Err(unreadable @ (JournalError::InUse { .. } | JournalError::Missing { .. })) => {
-            ask(&settings, &question).await?.ok_or(unreadable)?
-        }
-        read => read?,
-    };
-    if records.is_empty() {
-        return Err(question.unanswered(&settings));
-    }
-    for record in &records {
+    for record in &find(&settings, &args.what, args.last).await? {
         match args.output {
             Output::Text => print(render::text(record))?,
             Output::Json => print(serde_json::to_string(record)?)?,
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the decision that `what` names, or the `last` newest ones of the service that it names; at least one.
+pub async fn find(settings: &Settings, what: &str, last: u16) -> anyhow::Result<Vec<DecisionRecord>> {
+    let question = Question::read(what, last, settings)?;
+    let records = match read(settings, &question) {
+        Err(unreadable @ (JournalError::InUse { .. } | JournalError::Missing { .. })) => {
+            match ask(settings, &question).await? {
+                Some(records) => records,
+                None => return Err(question.unread(settings, unreadable)),
+            }
+        }
+        read => read?,
+    };
+    if records.is_empty() { Err(question.unanswered(settings)) } else { Ok(records) }
 }
 
 /// Asks the running flyball; `None` if none answers.

@@ -44,7 +44,7 @@ enum Command {
     Check(check::CheckArgs),
     /// Say why a service was changed, or why it was not.
     Explain(explain::ExplainArgs),
-    /// Check policies.
+    /// Check, test and try out policies before they go live.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// Stop writes within a second: all, or those for one service.
@@ -81,6 +81,11 @@ impl ConfigArg {
                 USUAL_PLACES.join(", ")
             )
         })
+    }
+
+    /// Tells whether a file was named.
+    fn is_named(&self) -> bool {
+        self.config.is_some()
     }
 
     /// Returns the option that names the same file, as it is typed; empty where none was needed.
@@ -149,7 +154,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Demo(args) => block_on(demo::demo(args)),
         Command::Check(args) => check::check(args),
         Command::Explain(args) => block_on(explain::explain(args)),
-        Command::Policy(command) => policy::policy(command),
+        Command::Policy(command) => block_on(policy::policy(command)),
         Command::Kill(args) => kill::kill(args),
         Command::Resume(args) => kill::resume(args),
         Command::Doctor(args) => block_on(doctor::doctor(args)),

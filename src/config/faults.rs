@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::model::explain::counted;
+
 /// One fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -41,8 +43,7 @@ impl fmt::Display for Faults {
                 None => lines.push((fault, 0)),
             }
         }
-        let count = self.0.len();
-        write!(f, "{count} {}", if count == 1 { "fault" } else { "faults" })?;
+        f.write_str(&counted(self.0.len(), "fault"))?;
         for (fault, more) in lines {
             write!(f, "\n  {fault}")?;
             if more > 0 {

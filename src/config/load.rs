@@ -15,7 +15,7 @@ use super::{CONFIG_MAP, KILL_SWITCH, Settings, parse_yaml};
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the settings file {}", path.display())]
+    #[error("cannot read the settings file {}{}", path.display(), remedy(source))]
     Unreadable {
         /// Which file.
         path: PathBuf,
@@ -35,6 +35,17 @@ pub enum ConfigError {
 /// What to do about a switch that is no file.
 const IN_CLUSTER: &str = "is the ConfigMap flyball-killswitch; turn it with kubectl: -n flyball-system patch configmap \
                           flyball-killswitch --type merge -p '{\"data\":{\"global\":\"engaged\"}}' (or `released`)";
+
+/// Returns what to do about a file that cannot be read, where that is plain.
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => " (name another with --config FILE; docs/flyball.example.yaml is one to start from)",
+        io::ErrorKind::IsADirectory => " (name the file in it, such as flyball.yaml)",
+        io::ErrorKind::PermissionDenied => " (this user may not; run as the one that flyball runs as)",
+        io::ErrorKind::InvalidData => " (settings are YAML in UTF-8)",
+        _ => "",
+    }
+}
 
 /// Variables that replace a key at the top of the file.
 const OVERRIDES: &[(&str, &str)] = &[("FLYBALL_LISTEN", "listen"), ("FLYBALL_STATE", "state")];
@@ -121,8 +132,7 @@ mod tests {
 
     #[test]
     fn relative_paths_start_at_the_directory_of_the_file() {
-        let text = EXAMPLE.replace("policies: /etc/flyball/policies", "policies: policies");
-        let settings = read(&text, &[], Path::new("/srv/flyball")).unwrap();
+        let settings = read(EXAMPLE, &[], Path::new("/srv/flyball")).unwrap();
         assert_eq!(settings.policies, Path::new("/srv/flyball/policies"));
         assert_eq!(settings.state, Path::new("/var/lib/flyball"));
     }
@@ -155,6 +165,7 @@ mod tests {
     #[test]
     fn a_missing_file_is_named() {
         let error = load(Path::new("/nowhere/flyball.yaml")).unwrap_err();
-        assert_eq!(error.to_string(), "cannot read the settings file /nowhere/flyball.yaml");
+        let error = error.to_string();
+        assert!(error.starts_with("cannot read the settings file /nowhere/flyball.yaml (name another"), "{error}");
     }
 }

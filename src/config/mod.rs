@@ -144,6 +144,10 @@ const KEYS: &[&str] = &[
     "services",
 ];
 
+/// What is said of a file without content, and of one that holds something else than settings.
+const NOTHING: &str = "the file is empty, expected keys such as state, policies, sources, signals, services; docs/flyball.example.yaml shows all";
+const NO_KEYS: &str = "is not a mapping of keys, expected state, policies, sources, signals, services; docs/flyball.example.yaml shows all";
+
 impl Settings {
     /// Returns the settings that `text` (YAML) describes. Paths stay as written.
     ///
@@ -155,6 +159,10 @@ impl Settings {
 
     fn from_tree(value: &Value) -> Result<Self, Faults> {
         let mut faults = Faults::default();
+        if !value.is_object() {
+            faults.add("", if value.is_null() { NOTHING } else { NO_KEYS });
+            return Err(faults);
+        }
         let settings = Node::top(value).table(KEYS, &mut faults).and_then(|top| Self::read(&top, &mut faults));
         match settings {
             Some(settings) if faults.0.is_empty() => Ok(settings),
@@ -216,7 +224,11 @@ fn parse_yaml(text: &str) -> Result<Value, Faults> {
     serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let mut faults = Faults::default();
         let place = error.location().map(|at| format!("line {}, column {}", at.line(), at.column()));
-        faults.add(place.unwrap_or_default(), format!("is not valid YAML: {}", error.without_snippet()));
+        let place = place.unwrap_or_default();
+        let said = error.without_snippet().to_string();
+        // The parser says the place again at the end of its sentence.
+        let what = said.strip_suffix(&format!(" at {place}")).unwrap_or(&said);
+        faults.add(place, format!("is not valid YAML: {what}"));
         faults
     })
 }

@@ -204,7 +204,7 @@ services:
 
 #[test]
 fn what_is_no_mapping_or_no_yaml_is_one_fault() {
-    assert_eq!(faults("- a\n- b"), ["a list is not a mapping of keys"]);
+    assert_eq!(faults("- a\n- b"), [super::NO_KEYS]);
     let broken = faults("state: /x\nlisten: [1, 2\npolicies: y");
     assert!(broken.len() == 1 && broken[0].starts_with("line "), "{broken:?}");
     let twice = faults("state: /x\nstate: /y");

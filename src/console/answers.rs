@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::outlook::QuantileRow;
 use crate::model::{
-    Capacity, DecisionId, DecisionRecord, Finite, Impact, Mode, QUANTILES, ServiceId, SignalName, SignalOutlook,
-    Timestamp, TraceId, Unit, VerdictKind, WriteOutcome, explain,
+    Capacity, CycleId, DecisionId, DecisionRecord, Finite, Impact, Mode, QUANTILES, ServiceId, SignalName,
+    SignalOutlook, Timestamp, TraceId, Unit, VerdictKind, WriteOutcome, explain,
 };
 use crate::ports::ServiceSnapshot;
 
 /// One service in a few words.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceSummary {
     /// Which service.
     pub service: ServiceId,
@@ -55,8 +56,26 @@ impl From<ServiceSnapshot> for ServiceSummary {
     }
 }
 
+/// A page of the services, in name order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Services {
+    /// The services.
+    pub services: Vec<ServiceSummary>,
+    /// What `after` is on the next page; absent on the last.
+    pub next: Option<ServiceId>,
+}
+
+/// A page of decisions, newest first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Decisions {
+    /// The decisions.
+    pub decisions: Vec<DecisionSummary>,
+    /// What `before` is on the next page of a service; absent on the last, and where no service was named.
+    pub next: Option<CycleId>,
+}
+
 /// One decision in a few words.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DecisionSummary {
     /// Which decision.
     pub id: DecisionId,
@@ -98,7 +117,7 @@ impl From<&DecisionRecord> for DecisionSummary {
 }
 
 /// The forecasts of one service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Forecast {
     /// Which service.
     pub service: ServiceId,
@@ -111,7 +130,7 @@ pub struct Forecast {
 }
 
 /// The forecast of one signal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SignalForecast {
     /// Name in policies.
     pub signal: SignalName,

@@ -5,19 +5,22 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use crate::model::{CycleId, DecisionId, ServiceId, explain};
 use crate::ports::{Control, JournalError, ServiceSnapshot, Status};
 
 use super::Console;
-use super::answers::{DecisionSummary, Forecast, ServiceSummary};
+use super::answers::{DecisionSummary, Decisions, Forecast, ServiceSummary, Services};
 use super::error::ApiError;
 
-/// Decisions in one answer, unless told.
-const DEFAULT_LIMIT: usize = 50;
-/// Most decisions in one answer: a record takes about 10 kB to read.
-const MAX_LIMIT: usize = 500;
+/// Decisions on a page, unless told.
+const DECISIONS: usize = 50;
+/// Services on a page, unless told.
+const SERVICES: usize = 500;
+/// Most on a page: a decision takes about 10 kB to read, a service half a kB to tell.
+const MOST: usize = 500;
 
 type Parameters<T> = Result<Query<T>, QueryRejection>;
 
@@ -25,13 +28,35 @@ pub(super) async fn status(State(console): State<Console>) -> Json<Status> {
     Json(console.control.status())
 }
 
-#[derive(Serialize)]
-pub(super) struct Services {
-    services: Vec<ServiceSummary>,
+/// Parameters of the list of services.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Page {
+    /// Only services after this one (namespace/name) in name order: `next` of the page before.
+    after: Option<String>,
+    /// Services on the page, 1 to 500; 500 unless told.
+    limit: Option<usize>,
 }
 
-pub(super) async fn services(State(console): State<Console>) -> Json<Services> {
-    Json(Services { services: console.control.services().into_iter().map(ServiceSummary::from).collect() })
+pub(super) async fn services(
+    State(console): State<Console>,
+    query: Parameters<Page>,
+) -> Result<Json<Services>, ApiError> {
+    let page = parameters(query, "?after=namespace/name&limit=number, both optional")?;
+    let limit = within(page.limit.unwrap_or(SERVICES))?;
+    let after = page.after.as_deref().map(service_id).transpose()?;
+    let wanted = |snapshot: &ServiceSnapshot| after.as_ref().is_none_or(|after| snapshot.service > *after);
+    let mut rest = console.control.services().into_iter().filter(wanted);
+    let services: Vec<ServiceSummary> = rest.by_ref().take(limit).map(ServiceSummary::from).collect();
+    let next = rest.next().and_then(|_| services.last().map(|last| last.service.clone()));
+    Ok(Json(Services { services, next }))
+}
+
+fn within(limit: usize) -> Result<usize, ApiError> {
+    if (1..=MOST).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(ApiError::bad_request(format!("limit {limit} is out of range"), format!("expected 1 to {MOST}")))
 }
 
 pub(super) async fn service(
@@ -58,41 +83,56 @@ fn parameters<T>(parameters: Parameters<T>, expected: &str) -> Result<T, ApiErro
     }
 }
 
-#[derive(Deserialize)]
+/// Parameters of the list of decisions.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
+    /// Only decisions about this service (namespace/name).
     service: Option<String>,
+    /// Only decisions from before this cycle of the service: `next` of the page before.
+    before: Option<String>,
+    /// Decisions on the page, 1 to 500; 50 unless told.
     limit: Option<usize>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Decisions {
-    decisions: Vec<DecisionSummary>,
 }
 
 pub(super) async fn decisions(
     State(console): State<Console>,
     query: Parameters<Which>,
 ) -> Result<Json<Decisions>, ApiError> {
-    let which = parameters(query, "?service=namespace/name&limit=number, both optional")?;
-    let limit = which.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        let error = format!("limit {limit} is out of range");
-        return Err(ApiError::bad_request(error, format!("expected 1 to {MAX_LIMIT}")));
-    }
+    let which = parameters(query, "?service=namespace/name&before=cycle&limit=number, all optional")?;
+    let limit = within(which.limit.unwrap_or(DECISIONS))?;
     let service = which.service.as_deref().map(service_id).transpose()?;
-    let records = read(&console, move |control| control.decisions(service.as_ref(), limit)).await?;
-    Ok(Json(Decisions { decisions: records.iter().map(DecisionSummary::from).collect() }))
+    let before = which.before.as_deref().map(cycle_id).transpose()?;
+    let paged = service.is_some();
+    let records = match (service, before) {
+        (None, Some(_)) => {
+            let remedy = "name one, as in ?service=namespace/name&before=cycle";
+            return Err(ApiError::bad_request("before counts the cycles of one service, and none is named", remedy));
+        }
+        (Some(service), Some(cycle)) => {
+            let id = DecisionId { service, cycle };
+            read(&console, move |control| control.decisions_before(&id, limit)).await?
+        }
+        (service, None) => read(&console, move |control| control.decisions(service.as_ref(), limit)).await?,
+    };
+    let next = records.last().filter(|_| paged && records.len() == limit).map(|last| last.id.cycle);
+    Ok(Json(Decisions { decisions: records.iter().map(DecisionSummary::from).collect(), next }))
 }
 
-#[derive(Deserialize)]
+fn cycle_id(text: &str) -> Result<CycleId, ApiError> {
+    text.parse().map_err(|error| ApiError::bad_request(format!("{error}"), "give it as /api/v1/decisions lists it"))
+}
+
+/// Parameters of one decision.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Form {
+    /// `text` explains the record to people; `json` unless told.
     #[serde(default)]
     format: Format,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum Format {
     #[default]
@@ -107,10 +147,7 @@ pub(super) async fn decision(
 ) -> Result<Response, ApiError> {
     let form = parameters(query, "?format=json or ?format=text")?;
     let service = service_id(&format!("{namespace}/{name}"))?;
-    let cycle: CycleId = cycle
-        .parse()
-        .map_err(|error| ApiError::bad_request(format!("{error}"), "give it as /api/v1/decisions lists it"))?;
-    let id = DecisionId { service, cycle };
+    let id = DecisionId { service, cycle: cycle_id(&cycle)? };
     let asked = id.clone();
     let Some(record) = read(&console, move |control| control.decision(&asked)).await? else {
         let remedy = "see /api/v1/decisions; records are made on change, at each write and hourly, and the oldest go";
@@ -122,9 +159,11 @@ pub(super) async fn decision(
     })
 }
 
-#[derive(Deserialize)]
+/// Parameters of a forecast.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Whose {
+    /// The service (namespace/name).
     service: String,
 }
 

@@ -7,20 +7,23 @@
 //! | `/readyz` | whether the loop can decide; 503 with what is missing |
 //! | `/metrics` | the metrics page (OpenMetrics) |
 //! | `/api/v1/status` | readiness, policy, kill switch |
-//! | `/api/v1/services` | every service in a few words |
+//! | `/api/v1/services?after=&limit=` | every service in a few words, page by page |
 //! | `/api/v1/services/{namespace}/{name}` | one service with its features and outlook |
-//! | `/api/v1/decisions?service=&limit=` | the newest decisions, one sentence each |
+//! | `/api/v1/decisions?service=&before=&limit=` | the newest decisions, one sentence each, page by page |
 //! | `/api/v1/decisions/{namespace}/{name}/{cycle}` | one decision record; `?format=text` explains it |
 //! | `/api/v1/forecast?service=` | the forecasts of one service and what they mean in replicas |
+//! | `/api/v1/openapi.json` | the description of all this for programs (`OpenAPI` 3.1) |
 //!
 //! A refused request gets `{"error": "...", "remedy": "..."}`.
 
 mod answers;
 mod api;
 mod error;
+mod openapi;
+mod operations;
 mod probes;
 
-pub use answers::{DecisionSummary, Forecast, ServiceSummary, SignalForecast};
+pub use answers::{DecisionSummary, Decisions, Forecast, ServiceSummary, Services, SignalForecast};
 
 use std::io;
 use std::sync::Arc;
@@ -59,17 +62,14 @@ struct Console {
 /// Returns the routes over a running loop.
 pub fn router(control: Arc<dyn Control>, metrics: Arc<Metrics>) -> Router {
     let console = Console { control, metrics, reads: Arc::new(Semaphore::new(READS)) };
-    Router::new()
-        .route("/livez", get(probes::live))
+    let api = operations::operations()
+        .into_iter()
+        .fold(Router::new(), |api, operation| api.route(operation.path, operation.handler))
+        .route("/api/v1/openapi.json", get(openapi::document));
+    api.route("/livez", get(probes::live))
         .route("/readyz", get(probes::ready))
         .route("/metrics", get(probes::metrics))
-        .route("/api/v1/status", get(api::status))
-        .route("/api/v1/services", get(api::services))
-        .route("/api/v1/services/{namespace}/{name}", get(api::service))
-        .route("/api/v1/decisions", get(api::decisions))
-        .route("/api/v1/decisions/{namespace}/{name}/{cycle}", get(api::decision))
-        .route("/api/v1/forecast", get(api::forecast))
-        .fallback(|| async { ApiError::not_found("path", "see /api/v1/status, /api/v1/services, /api/v1/decisions") })
+        .fallback(|| async { ApiError::not_found("path", "see /api/v1/openapi.json for those that are") })
         .method_not_allowed_fallback(|| async { ApiError::read_only() })
         .layer(middleware::from_fn(bounded))
         .with_state(console)

@@ -31,7 +31,12 @@ pub(super) async fn ready(State(console): State<Console>) -> Response {
 
 /// Returns the metrics page; made on a thread of its own, as a large fleet has many series.
 pub(super) async fn metrics(State(console): State<Console>) -> Result<Response, ApiError> {
-    let page = tokio::task::spawn_blocking(move || console.metrics.encode()).await;
+    let page = tokio::task::spawn_blocking(move || {
+        // Takes stock: whether the process is ready is measured by being asked.
+        console.control.status();
+        console.metrics.encode()
+    })
+    .await;
     match page {
         Ok(Ok(page)) => Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()),
         Ok(Err(_)) | Err(_) => Err(ApiError::internal("the metrics page could not be made")),

@@ -27,7 +27,10 @@ pub use observer::{Observed, ObserverCore, RoundArrived};
 /// What the actors need of the stages besides their cores.
 pub mod stages {
     pub use crate::act::{recheck, settle};
-    pub use crate::decide::{Deadline, PolicyFault, PolicySet, Vocabulary, VocabularyError, compile};
+    pub use crate::decide::{
+        Coverage, Deadline, Decider, LINTS, Lint, PolicyFault, PolicySet, TestReport, Vocabulary, VocabularyError,
+        compile, decide, lint, reference, run_tests,
+    };
     pub use crate::forecast::fit::{FitJob, FitResult};
     pub use crate::forecast::params::ForecastParams;
     pub use crate::guard::{FleetBudget, FleetLimits};

@@ -11,7 +11,7 @@ use crate::decide::api::signal::Service;
 use crate::decide::compile::Rule;
 use crate::decide::declare::Declared;
 use crate::decide::engine::{MeteredEngine, RULE_OPERATIONS};
-use crate::decide::fault::{Failure, PolicyFault, explain};
+use crate::decide::fault::{Failure, PolicyFault, explain_with_file};
 use crate::decide::plan::action::Refused;
 use crate::decide::plan::inputs::{Inputs, Texts};
 use crate::decide::plan::parameter::Parameter;
@@ -61,8 +61,12 @@ fn call(declared: &Declared, engine: &MeteredEngine) -> Result<Body, PolicyFault
     match catch_unwind(call) {
         Ok(Ok(list)) => Body::read(list).map_err(|message| fault(declared, Position::NONE, &Failure::Script(message))),
         Ok(Err(error)) => {
-            let (failure, position) = explain(&error, RULE_OPERATIONS);
-            Err(fault(declared, position, &failure))
+            let (failure, position, file) = explain_with_file(&error, RULE_OPERATIONS);
+            match file.filter(|file| **file != *declared.file) {
+                // In a library: its own place, which says more than the place of the call.
+                Some(file) => Err(PolicyFault::at(&file, position, Some(&*declared.name), failure.to_string())),
+                None => Err(fault(declared, position, &failure)),
+            }
         }
         Err(_) => Err(fault(declared, Position::NONE, &Failure::Panic)),
     }

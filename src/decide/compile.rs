@@ -4,20 +4,21 @@
 //! have helper functions of one name. The top level of a file runs once and leaves parameters and rules; then
 //! every rule is called once and leaves its conditions and its action. After that no script is needed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rhai::Position;
+use rhai::{Position, Shared};
 
 use crate::decide::api;
 use crate::decide::api::clause::Body;
 use crate::decide::build::build;
-use crate::decide::declare::{Declarations, load};
+use crate::decide::declare::{Declarations, Imports, load};
 use crate::decide::engine::{Deadline, MeteredEngine, RULE_OPERATIONS, standard_library};
 use crate::decide::fault::PolicyFault;
 use crate::decide::plan::inputs::Texts;
 use crate::decide::plan::parameter::Parameter;
 use crate::decide::vocabulary::Vocabulary;
-use crate::model::{Goal, PolicyRevision};
+use crate::model::{Goal, PolicyRevision, ServiceSpec, SignalName};
 
 /// Largest file, bytes.
 const MAX_FILE: usize = 256 * 1024;
@@ -28,7 +29,7 @@ const MAX_FILES: usize = 64;
 /// Most parts of all conditions of a set; a decision evaluates each of them.
 const MAX_SET_PARTS: usize = 10_000;
 /// Files that end so hold the tests of a set; they are not loaded with it.
-const TEST_SUFFIX: &str = "_test.rhai";
+pub(super) const TEST_SUFFIX: &str = "_test.rhai";
 /// Reason for doing nothing where the set gives none.
 const OTHERWISE: &str = "no policy matched";
 
@@ -47,6 +48,16 @@ pub(super) struct Rule {
     pub(super) backed_by_arrivals: bool,
 }
 
+impl Rule {
+    /// Returns the signals that it reads.
+    pub(super) fn signals(&self) -> Vec<SignalName> {
+        let mut names = Vec::new();
+        self.body.conditions.iter().for_each(|(condition, _)| condition.signals(&mut names));
+        self.body.action.sizes().iter().for_each(|size| size.signals(&mut names));
+        names
+    }
+}
+
 /// A checked policy set. Shared by all services and threads; holds no script.
 #[derive(Debug)]
 pub struct PolicySet {
@@ -54,6 +65,8 @@ pub struct PolicySet {
     pub(super) rules: Vec<Rule>,
     pub(super) parameters: Vec<Parameter>,
     pub(super) otherwise: Arc<str>,
+    /// Whether two rules that match are an error, as in Rego, instead of a matter of priority.
+    pub(super) conflict_is_error: bool,
     pub(super) texts: Texts,
 }
 
@@ -66,6 +79,22 @@ impl PolicySet {
     /// Returns the names of the rules, in path order and within a file in the order of the text.
     pub fn rules(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().map(|rule| &*rule.name)
+    }
+
+    /// Returns what is wrong with the values that a service sets for the parameters: names that no parameter has,
+    /// values outside their range. The rules that read such a value fail for this service.
+    pub fn faults_of(&self, service: &ServiceSpec) -> Vec<PolicyFault> {
+        let known = |name: &str| self.parameters.iter().any(|parameter| &*parameter.name == name);
+        let strange = service.parameters.keys().filter(|name| !known(name)).map(|name| {
+            let names: Vec<_> = self.parameters.iter().map(|parameter| &*parameter.name).collect();
+            format!(
+                "parameter `{name}` of {}: the set has none of that name, there is {}",
+                service.id,
+                names.join(", ")
+            )
+        });
+        let wrong = self.parameters.iter().filter_map(|parameter| parameter.value_for(service).err());
+        strange.chain(wrong.map(|fault| fault.to_string())).map(|message| PolicyFault::of("", message)).collect()
     }
 
     /// Returns the parameters that services may set.
@@ -91,16 +120,26 @@ pub fn compile<'a>(
         return Err(too_large);
     }
     let library = standard_library();
-    let Declarations { rules, parameters, otherwise, mut faults, .. } = load(&sources, &library, expired);
-    let engine = MeteredEngine::new(&library, RULE_OPERATIONS, expired, |engine| {
-        api::register(engine, vocabulary, &parameters);
-    });
+    let Declarations { rules, parameters, otherwise, conflicts, imports, mut faults, .. } =
+        load(&sources, &library, expired);
+    let with = |imports: &Imports| {
+        MeteredEngine::new(&library, RULE_OPERATIONS, expired, |engine| {
+            api::register(engine, vocabulary, &parameters);
+            for (name, module) in imports {
+                engine.register_static_module(name.as_str(), Shared::clone(module));
+            }
+        })
+    };
+    let plain = with(&Imports::new());
+    // Names of imports are those of a file, static modules those of an engine: each such file has its own.
+    let importing: BTreeMap<_, _> = imports.iter().map(|(file, imports)| (Arc::clone(file), with(imports))).collect();
     // When a file did not load, a parameter that is missing may have been declared there.
     let complete = faults.is_empty();
     let texts = Texts::new();
     let mut built = Vec::new();
     for declared in rules {
-        match build(declared, &engine, &parameters, &texts) {
+        let engine = importing.get(&declared.file).unwrap_or(&plain);
+        match build(declared, engine, &parameters, &texts) {
             Ok(rule) => built.push(rule),
             Err(fault) if complete || !fault.message.starts_with("unknown parameter") => faults.push(fault),
             Err(_) => (),
@@ -112,7 +151,15 @@ pub fn compile<'a>(
         return Err(faults);
     }
     let otherwise = otherwise.map_or_else(|| OTHERWISE.into(), |(text, _)| text);
-    Ok(PolicySet { revision: PolicyRevision::of(sources), rules: built, parameters, otherwise, texts })
+    let conflict_is_error = conflicts.is_some();
+    Ok(PolicySet {
+        revision: PolicyRevision::of(sources),
+        rules: built,
+        parameters,
+        otherwise,
+        conflict_is_error,
+        texts,
+    })
 }
 
 fn check_set(rules: &[Rule], complete: bool) -> Option<PolicyFault> {

@@ -5,13 +5,14 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rhai::{AST, Dynamic, Engine, FnPtr, Map, Module, NativeCallContext, Position, Shared};
+use rhai::{AST, Dynamic, Engine, FnPtr, Map, Module, NativeCallContext, Position, Scope, Shared};
 
 use crate::decide::api::fields::Fields;
 use crate::decide::api::params;
 use crate::decide::api::quantity::{ScriptResult, register_units};
 use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine};
 use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
+use crate::decide::library::{LIBRARY, Libraries};
 use crate::decide::plan::parameter::Parameter;
 use crate::model::{Goal, SignalName};
 
@@ -31,6 +32,9 @@ pub(super) struct Declared {
     pub(super) body: FnPtr,
 }
 
+/// The libraries that a file imports, by the names it gives them.
+pub(super) type Imports = Vec<(String, Shared<Module>)>;
+
 /// What the top levels of the files left behind.
 #[derive(Default)]
 pub(super) struct Declarations {
@@ -44,6 +48,10 @@ pub(super) struct Declarations {
     /// Where each rule (`rule x`) and parameter (`parameter x`) was declared.
     places: BTreeMap<String, String>,
     pub(super) faults: Vec<PolicyFault>,
+    /// What each file imports that imports anything.
+    pub(super) imports: BTreeMap<Arc<str>, Imports>,
+    /// Where `conflicts("error")` stands, if it does.
+    pub(super) conflicts: Option<String>,
 }
 
 impl Declarations {
@@ -72,30 +80,45 @@ fn place(path: &str, position: Position) -> String {
     PolicyFault::at(path, position, None, "").to_string().trim_end_matches(": ").to_owned()
 }
 
-/// Parses every file and runs its top level.
+/// Loads the libraries, then parses every other file and runs its top level.
 pub(super) fn load(sources: &[(&str, &str)], library: &Shared<Module>, expired: &Deadline) -> Declarations {
-    let declarations = Arc::new(Mutex::new(Declarations::default()));
+    let (libraries, files): (Vec<_>, Vec<_>) = sources.iter().partition(|(path, _)| path.starts_with(LIBRARY));
+    let (libraries, faults) = Libraries::load(&libraries, library, expired);
+    let declarations = Arc::new(Mutex::new(Declarations { faults, ..Declarations::default() }));
     let engine = MeteredEngine::new(library, LOAD_OPERATIONS, expired, |engine| {
+        engine.set_module_resolver(libraries);
         register_units(engine);
         register_declarations(engine, &declarations);
     });
-    for (path, text) in sources {
+    for (path, text) in files {
         declarations.lock().path = (*path).into();
         if expired() {
             declarations.lock().fault(Position::NONE, None, Failure::Deadline.to_string());
             continue;
         }
         let ast = match engine.fresh().compile(text) {
-            Ok(ast) => Arc::new(ast),
+            Ok(mut ast) => {
+                ast.set_source(*path);
+                Arc::new(ast)
+            }
             Err(error) => {
                 declarations.lock().fault(error.position(), None, syntax_message(error.err_type()));
                 continue;
             }
         };
         declarations.lock().ast = Arc::clone(&ast);
-        if let Err(error) = engine.fresh().run_ast(&ast) {
-            let (failure, position) = explain(&error, LOAD_OPERATIONS);
-            declarations.lock().fault(position, None, failure.to_string());
+        match Module::eval_ast_as_new(Scope::new(), &ast, engine.fresh()) {
+            Ok(file) => {
+                let imports = file.iter_sub_modules().map(|(name, module)| (name.to_owned(), Shared::clone(module)));
+                let imports: Imports = imports.collect();
+                if !imports.is_empty() {
+                    declarations.lock().imports.insert((*path).into(), imports);
+                }
+            }
+            Err(error) => {
+                let (failure, position) = explain(&error, LOAD_OPERATIONS);
+                declarations.lock().fault(position, None, failure.to_string());
+            }
         }
     }
     std::mem::take(&mut *declarations.lock())
@@ -118,6 +141,10 @@ fn register_declarations(engine: &mut Engine, declarations: &Arc<Mutex<Declarati
     let into = Arc::clone(declarations);
     engine.register_fn("otherwise", move |context: NativeCallContext, text: &str| {
         declare_otherwise(&mut into.lock(), text, context.call_position());
+    });
+    let into = Arc::clone(declarations);
+    engine.register_fn("conflicts", move |context: NativeCallContext, word: &str| {
+        declare_conflicts(&mut into.lock(), word, context.call_position());
     });
 }
 
@@ -164,6 +191,15 @@ fn declare_parameter(declarations: &mut Declarations, name: &str, default: &Dyna
         Ok(parameter) if declarations.declare("parameter", name, position) => declarations.parameters.push(parameter),
         Ok(_) => (),
         Err(error) => declarations.fault(position, None, explain(&error, LOAD_OPERATIONS).0.to_string()),
+    }
+}
+
+fn declare_conflicts(declarations: &mut Declarations, word: &str, position: Position) {
+    if word == "error" {
+        declarations.conflicts.get_or_insert_with(|| place(&declarations.path, position));
+    } else {
+        let message = format!("conflicts(\"{word}\"): there is \"error\"; without it the higher priority wins");
+        declarations.fault(position, None, message);
     }
 }
 

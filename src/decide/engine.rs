@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rhai::module_resolvers::DummyModuleResolver;
 use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage, BasicStringPackage,
     LogicPackage, Package,
@@ -31,6 +32,8 @@ const MAX_STRING: usize = 4096;
 const MAX_ELEMENTS: usize = 256;
 const MAX_VARIABLES: usize = 128;
 const MAX_FUNCTIONS: usize = 256;
+/// Imports of one file. Each is a file of the set, loaded before.
+const MAX_MODULES: usize = 16;
 
 /// The parts of Rhai's standard library that policies get, as one module: fewer places to search in. Made once
 /// per policy set and shared by its engines.
@@ -69,7 +72,8 @@ pub(super) fn bare(library: &Shared<Module>, operations: u64) -> Engine {
         .set_max_map_size(MAX_ELEMENTS)
         .set_max_variables(MAX_VARIABLES)
         .set_max_functions(MAX_FUNCTIONS)
-        .set_max_modules(0);
+        .set_max_modules(MAX_MODULES)
+        .set_module_resolver(DummyModuleResolver::new());
     engine
 }
 

@@ -47,7 +47,7 @@ pub fn decide(
     let mut evaluation = Evaluation { state, inputs, values: &values, now };
     let rules: Vec<RuleTrace> = set.rules.iter().map(|rule| evaluation.rule(rule)).collect();
     state.held.prune(now);
-    let choice = select(&rules, replicas(&features.target), &set.otherwise);
+    let choice = select(&rules, replicas(&features.target), set);
     Proposal { revision: Some(set.revision().clone()), rules, choice }
 }
 

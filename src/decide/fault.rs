@@ -87,8 +87,22 @@ pub(super) const DEADLINE_TOKEN: bool = true;
 
 /// Returns what an error of the engine means, and where it arose (the innermost place that is known).
 pub(super) fn explain(error: &EvalAltResult, operations: u64) -> (Failure, Position) {
-    let (mut inner, mut position) = (error, error.position());
-    while let EvalAltResult::ErrorInFunctionCall(_, _, cause, _) = inner {
+    let (failure, position, _) = explain_with_file(error, operations);
+    (failure, position)
+}
+
+/// Returns the same, and the file where it arose, if that is known to be another one: a library.
+pub(super) fn explain_with_file(error: &EvalAltResult, operations: u64) -> (Failure, Position, Option<String>) {
+    let (mut inner, mut position, mut file) = (error, error.position(), None);
+    loop {
+        let cause = match inner {
+            EvalAltResult::ErrorInFunctionCall(_, source, cause, _) => {
+                file = (!source.is_empty()).then(|| source.clone());
+                cause
+            }
+            EvalAltResult::ErrorInModule(_, cause, _) => cause,
+            _ => break,
+        };
         inner = cause;
         position = inner.position().or_else(position);
     }
@@ -104,16 +118,16 @@ pub(super) fn explain(error: &EvalAltResult, operations: u64) -> (Failure, Posit
         EvalAltResult::ErrorStackOverflow(_) => Failure::TooDeep,
         EvalAltResult::ErrorDataTooLarge(what, _) => Failure::TooLarge(format!("{} too large", what.to_lowercase())),
         EvalAltResult::ErrorTooManyVariables(_) => Failure::TooLarge("too many variables".to_owned()),
-        EvalAltResult::ErrorTooManyModules(_) => Failure::TooLarge("imports are not supported".to_owned()),
+        EvalAltResult::ErrorTooManyModules(_) => Failure::TooLarge("too many imports".to_owned()),
         other => Failure::Script(script_message(other)),
     };
-    (failure, position)
+    (failure, position, file)
 }
 
 /// Returns the message of a syntax error.
 pub(super) fn syntax_message(error: &ParseErrorType) -> String {
     if let ParseErrorType::VariableUndefined(name) = error {
-        return format!("unknown name `{name}`");
+        return unknown_name(name);
     }
     let text = error.to_string();
     for (keyword, remedy) in DISABLED {
@@ -125,10 +139,9 @@ pub(super) fn syntax_message(error: &ParseErrorType) -> String {
 }
 
 /// Keywords that policies do without, and what to use instead.
-pub(super) const DISABLED: [(&str, &str); 7] = [
+pub(super) const DISABLED: [(&str, &str); 6] = [
     ("eval", "write the code itself"),
-    ("import", "put shared functions into the file that uses them"),
-    ("export", "put shared functions into the file that uses them"),
+    ("export", "every function of a file below lib/ can be used where it is imported"),
     ("switch", "list conditions in when(..), any([..]) or all([..])"),
     ("try", "an error ends the rule and is shown"),
     ("print", "use note(\"..\")"),
@@ -138,7 +151,12 @@ pub(super) const DISABLED: [(&str, &str); 7] = [
 fn script_message(error: &EvalAltResult) -> String {
     match error {
         EvalAltResult::ErrorRuntime(value, _) if value.is_string() => value.to_string(),
-        EvalAltResult::ErrorVariableNotFound(name, _) => format!("unknown name `{name}`"),
+        EvalAltResult::ErrorVariableNotFound(name, _) => unknown_name(name),
+        EvalAltResult::ErrorModuleNotFound(name, _) => {
+            format!(
+                "no library `{name}`: what is imported is a file of the set below lib/, as in import \"lib/slo\" as slo"
+            )
+        }
         EvalAltResult::ErrorFunctionNotFound(signature, _) => unknown_function(signature),
         EvalAltResult::ErrorMismatchDataType(wanted, found, _) => match plain_type(found).as_str() {
             "condition" => {
@@ -158,6 +176,13 @@ fn script_message(error: &EvalAltResult) -> String {
             plain
         }
     }
+}
+
+fn unknown_name(name: &str) -> String {
+    let constant = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    let hint =
+        if constant { ": functions do not see the constants of their file, write a function instead" } else { "" };
+    format!("unknown name `{name}`{hint}")
 }
 
 /// Returns a type as policies know it; the engine gives some of ours by their path in Rust.

@@ -13,6 +13,7 @@
 //! | `vocabulary` | which signals policies may name |
 //! | `compile` | files to a checked set, whole or not at all |
 //! | `declare` | the top level of the files |
+//! | `library` | files below `lib/`, which others import |
 //! | `engine` | the sandbox and its limits |
 //! | `api` | what policies are written in |
 //! | `build` | the one call of each rule |
@@ -20,6 +21,9 @@
 //! | `evaluate` | one decision over those trees |
 //! | `held`, `mute` | what a service's decider remembers |
 //! | `select` | one action out of all that matched |
+//! | `trial` | the tests of a set |
+//! | `lint` | what loads and is still likely a mistake |
+//! | `reference` | every word of the language, for the page in docs |
 //! | `fault` | what can be wrong, with file, line, column and rule |
 //!
 //! ```
@@ -48,16 +52,23 @@ mod engine;
 mod evaluate;
 mod fault;
 mod held;
+mod library;
+mod lint;
 mod mute;
 mod plan;
+mod reference;
 mod select;
+mod trial;
 mod vocabulary;
 
 pub use compile::{PolicySet, compile};
 pub use engine::Deadline;
 pub use evaluate::{Decider, decide};
 pub use fault::PolicyFault;
+pub use lint::{LINTS, Lint, lint};
 pub use plan::parameter::Parameter;
+pub use reference::{Place, WORDS, Word, reference};
+pub use trial::{ConditionCoverage, Coverage, RuleCoverage, TestReport, TestResult, run_tests};
 pub use vocabulary::{Vocabulary, VocabularyError};
 
 #[cfg(test)]

@@ -2,16 +2,24 @@
 //!
 //! Higher priority wins; between equals, the rule that protects; between those on one knob and in one
 //! direction, the smaller step. Opposite directions on one knob are a conflict, and a conflict does nothing:
-//! whoever wrote both rules has to say which one counts. On different knobs the first of the set wins.
+//! whoever wrote both rules has to say which one counts. On different knobs the first of the set wins. A set that
+//! says `conflicts("error")` does nothing whenever two rules match, as Rego does.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use crate::decide::compile::PolicySet;
 use crate::model::{Action, Choice, Direction, RuleOutcome, RuleTrace, Truth};
 
-/// Chooses at most one action; `replicas` is the present count, `otherwise` the set's reason for none.
-pub(super) fn select(rules: &[RuleTrace], replicas: Option<u32>, otherwise: &Arc<str>) -> Choice {
+/// Chooses at most one action of a set's rules; `replicas` is the present count.
+pub(super) fn select(rules: &[RuleTrace], replicas: Option<u32>, set: &PolicySet) -> Choice {
+    let otherwise = &set.otherwise;
     let matched = || rules.iter().filter(|rule| rule.outcome == RuleOutcome::Matched);
+    if set.conflict_is_error && matched().nth(1).is_some() {
+        let names: Vec<_> = matched().map(|rule| &*rule.rule).collect();
+        let reason = format!("conflict: {} match at once, and the set allows one", names.join(", "));
+        return Choice::Nothing { reason: reason.into() };
+    }
     let Some(best) = matched().map(|rule| (rule.priority, rule.goal)).max() else {
         return Choice::Nothing { reason: reason(rules, otherwise) };
     };

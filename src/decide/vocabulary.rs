@@ -6,14 +6,22 @@ use crate::model::{ServiceSpec, SignalName, SignalSpec, Unit};
 
 /// Signals that shipped policies name. They are known even where no service declares them: a rule that reads
 /// one is then unknown for every service, and the set still loads.
-const STANDARD: [(&str, Unit); 6] = [
+const STANDARD: [(&str, Unit); 11] = [
     ("rps", Unit::PerSecond),
     ("p99", Unit::Seconds),
     ("cpu", Unit::Ratio),
     ("errors", Unit::Ratio),
     ("maintenance", Unit::Flag),
     ("cost_optimization", Unit::Flag),
+    ("emergency", Unit::Flag),
+    ("throttle_available", Unit::Flag),
+    ("p99_region_a", Unit::Seconds),
+    ("capacity_available_region_b", Unit::Flag),
+    ("maintenance_region_a", Unit::Flag),
 ];
+
+/// What stands between the name of a signal and that of a region in the name of the signal for that region.
+pub(super) const REGION: &str = "_region_";
 
 /// Names on a service that flyball fills itself.
 pub(super) const RESERVED: [&str; 6] =
@@ -102,6 +110,11 @@ impl Vocabulary {
         Self { units }
     }
 
+    /// Returns the unit of a signal, if it is known.
+    pub(super) fn unit(&self, name: &SignalName) -> Option<Unit> {
+        self.units.get(name).copied()
+    }
+
     /// Iterates over names and units, in the order of the names.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&SignalName, Unit)> {
         self.units.iter().map(|(name, unit)| (name, *unit))
@@ -115,6 +128,7 @@ pub(super) fn unit_word(unit: Unit) -> &'static str {
         Unit::Seconds => "a time",
         Unit::PerSecond => "a rate",
         Unit::Count => "a plain number",
+        Unit::UsdPerHour => "a cost",
         Unit::Flag => "a flag",
     }
 }

@@ -22,9 +22,6 @@ pub mod kubernetes;
 pub mod prometheus;
 pub mod view;
 
-pub use kubernetes::{faults, objects};
-pub use prometheus::{fleet, queries};
-
 /// A running demo: a plant that flyball governs, its twin under the stock autoscaler, and the telemetry
 /// endpoint. The endpoint ends when this is dropped.
 #[derive(Debug)]

@@ -42,8 +42,11 @@ pub fn start_in_file(filter: &str, file: File) -> Result<(), LogError> {
     start_in(LogFormat::Json, filter, BoxMakeWriter::new(Mutex::new(file)))
 }
 
+/// The client of the cluster calls every refused connection an error; who asked says so himself, in context.
+const SAID_ELSEWHERE: &str = "kube_client::client::builder=off";
+
 fn start_in(format: LogFormat, filter: &str, writer: BoxMakeWriter) -> Result<(), LogError> {
-    let filter = EnvFilter::try_new(filter)
+    let filter = EnvFilter::try_new(format!("{SAID_ELSEWHERE},{filter}"))
         .map_err(|error| LogError::Filter { filter: filter.to_owned(), reason: error.to_string() })?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     let started = match format {

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -13,7 +14,7 @@ use super::target::TargetRef;
 use super::time::{Now, Timestamp, elapsed};
 
 /// Idempotency id of a change: the same decision gives the same id, whoever computes it, however often.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ChangeId(String);
 
@@ -38,7 +39,7 @@ impl fmt::Display for ChangeId {
 }
 
 /// One planned write: absolute, conditional, expiring.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeSet {
     /// Idempotency id.
     pub id: ChangeId,
@@ -102,7 +103,7 @@ impl ChangeSet {
 }
 
 /// What the write gate checks last, and what it may refuse for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "refused", rename_all = "snake_case")]
 pub enum Refusal {
     /// The kill switch is engaged.
@@ -142,7 +143,7 @@ impl fmt::Display for Refusal {
 }
 
 /// How a change ended. Each intent gets exactly one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum WriteOutcome {
     /// The object was changed by us.
@@ -232,7 +233,7 @@ pub struct Intent {
 }
 
 /// Somebody else went back on a write that had been applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Revert {
     /// When it was noticed.
     pub at: Timestamp,

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How long a target may take to get where it was sent.
 pub const CONVERGE_WITHIN: Duration = Duration::from_mins(5);
 
 /// Whether the target reached what was written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "convergence", rename_all = "snake_case")]
 pub enum Convergence {
     /// All replicas asked for are ready.
@@ -26,7 +27,7 @@ pub enum Convergence {
 }
 
 /// Whether the service is better off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Impact {
     /// Better than was forecast for doing nothing.
@@ -52,7 +53,7 @@ impl Impact {
 }
 
 /// The measured effect of one write.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Effect {
     /// Whether the target got there.
     pub convergence: Convergence,

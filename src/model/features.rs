@@ -1,5 +1,6 @@
 //! What the observe stage makes of one round of arrivals.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::series::{Finite, Reading};
@@ -7,7 +8,7 @@ use super::target::TargetReading;
 use super::time::Minute;
 
 /// One minute of a signal on the wall-clock grid; `None` is a gap, never zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MinuteValue {
     /// Which minute.
     pub minute: Minute,
@@ -16,7 +17,7 @@ pub struct MinuteValue {
 }
 
 /// One signal, now and in the last minutes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignalFeatures {
     /// The signal now.
     pub reading: Reading,
@@ -41,7 +42,7 @@ pub struct SignalFeatures {
 }
 
 /// All that is known about a service in one cycle.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Features {
     /// One entry for each declared signal, in the order of the spec.
     pub signals: Vec<SignalFeatures>,

@@ -4,13 +4,14 @@ use std::fmt::{self, Write as _};
 use std::str::FromStr;
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::time::Timestamp;
 
 /// A supervised service, `namespace/name`; both parts are DNS labels.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct ServiceId(Arc<str>);
 
@@ -98,7 +99,7 @@ impl fmt::Debug for ServiceId {
 
 /// One turn of the loop for one service: `run` counts the starts of this installation (the journal keeps
 /// the counter), `seq` the turns since the start. Written `run-seq`; orders as time does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct CycleId {
     /// Number of the process start.
@@ -146,7 +147,7 @@ impl From<CycleId> for String {
 }
 
 /// One decision: the service and the cycle that made it. Written `namespace/name@run-seq`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct DecisionId {
     /// The service decided about.
@@ -196,7 +197,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 
 /// A W3C trace id, 16 bytes, written as 32 hexadecimal digits. Derived and not drawn, so that a replay
 /// and the inline runner name the same cycle alike.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct TraceId([u8; 16]);
 
@@ -248,7 +249,7 @@ impl From<TraceId> for String {
 }
 
 /// The content of a policy set: the first 12 hexadecimal digits of a SHA-256 over its files.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyRevision(Arc<str>);
 
 impl PolicyRevision {

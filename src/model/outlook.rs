@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::time::Minute;
@@ -17,7 +18,7 @@ pub const QUANTILES: [f64; 11] = [0.005, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9,
 pub type QuantileRow = [f64; QUANTILES.len()];
 
 /// Whether a model has seen enough to forecast.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Readiness {
     /// It forecasts.
@@ -32,7 +33,7 @@ pub enum Readiness {
 }
 
 /// What the forecast of a service may be used for; earned by measured skill and coverage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Authority {
     /// Nothing: the loop reacts to measured load alone.
@@ -56,7 +57,7 @@ impl Authority {
 }
 
 /// The forecast for one horizon, in the unit of the signal.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HorizonPoint {
     /// Minutes ahead of the origin.
     pub minutes: u16,
@@ -67,7 +68,7 @@ pub struct HorizonPoint {
 }
 
 /// What the point forecast one step ahead is made of; the parts add up to it.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Parts {
     /// Smoothed level.
     pub level: f64,
@@ -80,7 +81,7 @@ pub struct Parts {
 }
 
 /// A model of the catalogue and how it has done so far.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelScore {
     /// Name in the catalogue.
     pub model: Arc<str>,
@@ -89,7 +90,7 @@ pub struct ModelScore {
 }
 
 /// Measured worth of the acting forecast.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Skill {
     /// One minus the ratio of its loss to that of persistence; above zero is better.
     pub vs_persistence: f64,
@@ -98,7 +99,7 @@ pub struct Skill {
 }
 
 /// Share of outcomes that fell inside the 95 % interval, discounted over about a day.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Coverage {
     /// Realised share, 0 to 1.
     pub realised: f64,
@@ -107,7 +108,7 @@ pub struct Coverage {
 }
 
 /// Something a reader of the forecast should know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ForecastFlag {
     /// Less than two days of history.
@@ -121,7 +122,7 @@ pub enum ForecastFlag {
 }
 
 /// The forecast of one signal.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SignalOutlook {
     /// The last minute that went into it (provisional or closed).
     pub origin: Minute,
@@ -208,7 +209,7 @@ pub fn quantile_index(level: f64) -> usize {
 }
 
 /// What the arrival rate means in replicas.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Capacity {
     /// Requests a second that one pod carries inside the objective (per-pod rate times utilisation).
     pub per_pod: f64,
@@ -225,7 +226,7 @@ pub struct Capacity {
 }
 
 /// All that is expected of a service.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Outlook {
     /// One entry for each declared signal, in the order of the spec; `None` where it is not forecast.
     pub signals: Vec<Option<SignalOutlook>>,

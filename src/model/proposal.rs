@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::Action;
@@ -10,7 +11,7 @@ use super::ids::{DecisionId, PolicyRevision, TraceId};
 use super::signal::Unit;
 
 /// Three-valued logic (Kleene): what is not known is neither true nor false, and never acts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Truth {
     /// Holds.
@@ -55,7 +56,7 @@ impl Truth {
 }
 
 /// Comparison of a condition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Comparison {
     /// Above the bound.
     #[serde(rename = ">")]
@@ -84,7 +85,7 @@ impl Comparison {
 }
 
 /// How long a condition has held, against how long it must.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldFor {
     /// Must hold for more than this.
     pub needed: Duration,
@@ -93,7 +94,7 @@ pub struct HeldFor {
 }
 
 /// One condition as it was evaluated.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ConditionTrace {
     /// What was compared, as policies write it (`p99.predicted`, `all(..)`).
     pub text: Arc<str>,
@@ -118,7 +119,7 @@ pub struct ConditionTrace {
 }
 
 /// How one rule came out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum RuleOutcome {
     /// All its conditions hold.
@@ -150,7 +151,7 @@ impl RuleOutcome {
 }
 
 /// What a rule is for; decides between rules of equal priority.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Goal {
     /// Saves money.
@@ -160,7 +161,7 @@ pub enum Goal {
 }
 
 /// One rule as it was evaluated.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct RuleTrace {
     /// Name of the rule.
     pub rule: Arc<str>,
@@ -182,7 +183,7 @@ pub struct RuleTrace {
 }
 
 /// What is proposed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "choice", rename_all = "snake_case")]
 pub enum Choice {
     /// Do this.
@@ -233,7 +234,7 @@ impl Choice {
 }
 
 /// The result of one evaluation of a policy set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Proposal {
     /// The set that was in force; `None` when there was none, or the mode asks for none.
     pub revision: Option<PolicyRevision>,

@@ -1,5 +1,6 @@
 //! One cycle of the loop for one service, complete enough to explain it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::change::{ChangeSet, WriteOutcome};
@@ -13,7 +14,7 @@ use super::time::Timestamp;
 use super::verdict::Verdict;
 
 /// Everything that one cycle saw, wanted, was allowed, did and achieved.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DecisionRecord {
     /// Which decision.
     pub id: DecisionId,
@@ -42,7 +43,7 @@ pub struct DecisionRecord {
 }
 
 /// What is needed to show the value of a signal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignalLabel {
     /// Name in policies.
     pub name: super::signal::SignalName,

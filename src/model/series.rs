@@ -3,12 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::time::Timestamp;
 
 /// A finite number. NaN and infinities cannot be put into it, so nothing behind the parsers can meet one.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Finite(f64);
 
@@ -56,7 +57,7 @@ impl PartialEq<f64> for Finite {
 }
 
 /// A value and the time at which its source took it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Sample {
     /// When the source took it (not when it arrived).
     pub at: Timestamp,
@@ -65,7 +66,7 @@ pub struct Sample {
 }
 
 /// Why there is no usable value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "why", rename_all = "snake_case")]
 pub enum Missing {
     /// The source could not be asked, did not answer in time, or answered with an error.
@@ -133,7 +134,7 @@ pub enum Arrival {
 }
 
 /// A signal as the loop sees it now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum Reading {
     /// A value younger than the staleness limit.

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Name of a signal as policies write it (`rps`, `p99`, `cpu`): a Rhai identifier.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct SignalName(Arc<str>);
 
@@ -39,7 +40,7 @@ impl fmt::Debug for SignalName {
 }
 
 /// Base unit of a signal; all values inside flyball are in base units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// A share, 0 to 1 (CPU utilisation, error share). Shown in percent.
@@ -50,6 +51,8 @@ pub enum Unit {
     PerSecond,
     /// A plain number (queue length, connections).
     Count,
+    /// What something costs, US dollars an hour.
+    UsdPerHour,
     /// 0 or 1; policies see a flag.
     Flag,
 }
@@ -63,13 +66,14 @@ impl Unit {
             Self::Seconds => format!("{value:.2} s"),
             Self::PerSecond => format!("{value:.1}/s"),
             Self::Count => format!("{value}"),
+            Self::UsdPerHour => format!("${value:.2}/h"),
             Self::Flag => (if value == 0.0 { "off" } else { "on" }).to_owned(),
         }
     }
 }
 
 /// What the capacity model and the built-in views take a signal for. At most one signal has each role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Requests that arrive a second: what capacity is bought for.
@@ -83,7 +87,7 @@ pub enum Role {
 }
 
 /// One declared signal of a service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SignalSpec {
     /// Name in policies.
     pub name: SignalName,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::guards::GuardParams;
@@ -12,7 +13,7 @@ use super::signal::{Role, SignalName, SignalSpec};
 use super::target::TargetRef;
 
 /// How far the loop may go for a service. Unknown means no write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Forecasts only; policies are not asked.
@@ -39,7 +40,7 @@ impl Mode {
 }
 
 /// Replica counts between which flyball may choose, both inclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Bounds {
     /// Never below; at least 1 (zero means that somebody switched the service off).
     pub min: u32,
@@ -48,7 +49,7 @@ pub struct Bounds {
 }
 
 /// The service level objective.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Slo {
     /// p99 latency, seconds.
     pub p99: f64,

@@ -4,10 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Kinds with a scale subresource that flyball knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum TargetKind {
     /// `apps/v1` Deployment.
     Deployment,
@@ -26,7 +27,7 @@ impl TargetKind {
 }
 
 /// Names one object.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct TargetRef {
     /// What it is.
     pub kind: TargetKind,
@@ -43,7 +44,7 @@ impl fmt::Display for TargetRef {
 }
 
 /// The state of a target.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TargetState {
     /// Identity across re-creation under the same name.
     pub uid: String,
@@ -64,7 +65,7 @@ pub struct TargetState {
 }
 
 /// Pods that are asked for and cannot be created or placed: more of them would not start either.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stuck {
     /// How many.
     pub pods: u32,
@@ -73,7 +74,7 @@ pub struct Stuck {
 }
 
 /// A target as the loop sees it now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum TargetReading {
     /// Seen, and the view of the cluster is current.

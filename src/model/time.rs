@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 pub use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One reading of the clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Now {
     /// Wall-clock time; may jump.
     pub wall: Timestamp,
@@ -35,7 +36,7 @@ pub fn elapsed(later: Timestamp, earlier: Timestamp) -> Duration {
 }
 
 /// A minute of wall-clock time, counted from the Unix epoch: the step of the forecast grid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Minute(pub i64);
 

@@ -1,9 +1,10 @@
 //! What the guards allow. All guards are evaluated; the first that stops decides.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The guards, in the order of the chain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GuardName {
     /// All writes stopped by a person.
@@ -56,7 +57,7 @@ impl GuardName {
 }
 
 /// What one guard found.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "finding", rename_all = "snake_case")]
 pub enum Finding {
     /// Nothing to object to.
@@ -75,7 +76,7 @@ pub enum Finding {
 }
 
 /// One guard, what it found and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GuardFinding {
     /// Which guard.
     pub guard: GuardName,
@@ -87,7 +88,7 @@ pub struct GuardFinding {
 }
 
 /// The sum of the findings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum VerdictKind {
     /// As proposed.
@@ -121,7 +122,7 @@ impl VerdictKind {
 }
 
 /// What the guards allow.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Verdict {
     /// The sum.
     pub kind: VerdictKind,

@@ -135,6 +135,7 @@ fn compare(level: f64, value: f64, unit: Unit) -> Mark {
         Unit::Ratio | Unit::Seconds => 0.001,
         Unit::PerSecond => 0.1,
         Unit::Count => 1.0,
+        Unit::UsdPerHour => 0.01,
         Unit::Flag => return Mark::Accepted,
     };
     let (level, value) = (level.max(least), value.max(least));

@@ -72,6 +72,10 @@ pub trait Cluster: Send + Sync + 'static {
     /// Says which targets are to be seen from now on. An adapter that sees all of them needs not be told.
     fn follow(&self, _targets: &BTreeSet<TargetRef>) {}
 
+    /// Returns what is not watched well enough to be believed and why, one line for each watch; empty when all are
+    /// current. The targets concerned read as unknown or outdated (INV-18).
+    fn waiting_for(&self) -> Vec<String>;
+
     /// Tells whether this adapter can turn `knob` of `target`.
     fn has_lever(&self, target: &TargetRef, knob: Knob) -> bool;
 

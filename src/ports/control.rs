@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
@@ -13,7 +14,7 @@ use crate::model::{
 use super::journal::JournalError;
 
 /// How one service stands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceSnapshot {
     /// Which service.
     pub service: ServiceId,
@@ -38,7 +39,7 @@ pub struct ServiceSnapshot {
 }
 
 /// How the process stands.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Whether the loop can decide: sources warm and answering, policy loaded, open intents settled, journal writable.
     pub ready: bool,
@@ -67,6 +68,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// Returns the newest decision records, newest first.
     fn decisions(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;
+
+    /// Returns the decision records of one service from before a decision of it, newest first.
+    fn decisions_before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;
 
     /// Returns one decision record.
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError>;

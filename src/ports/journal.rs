@@ -119,6 +119,9 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns the newest records, newest first: of one service or of all.
     fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;
 
+    /// Returns the records of one service from before a decision of it, newest first.
+    fn before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;
+
     /// Returns one record.
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError>;
 }

@@ -178,6 +178,10 @@ impl Cluster for Instantly {
         TargetReading::Unknown { reason: "nobody looks".to_owned() }
     }
 
+    fn waiting_for(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn has_lever(&self, _: &TargetRef, _: Knob) -> bool {
         true
     }
@@ -216,6 +220,10 @@ impl Journal for Forgetful {
     }
 
     fn applied_since(&self, _: Timestamp, _: Duration) -> Result<Vec<Intent>, JournalError> {
+        Ok(Vec::new())
+    }
+
+    fn before(&self, _: &DecisionId, _: usize) -> Result<Vec<DecisionRecord>, JournalError> {
         Ok(Vec::new())
     }
 

@@ -1,4 +1,4 @@
-//! The figures of the loop: measures each, prints one table, and writes `target/scores/loop.json`.
+//! The figures: measures each, prints one table, and writes `target/scores/loop.json` and `policy.json`.
 //!
 //! `scripts/score` builds the release binary and runs this; ids as arguments measure only those. Every figure is
 //! CPU time where work is meant, wall time only where waiting matters. A figure that could not be measured stands
@@ -14,6 +14,7 @@
 //! | `start` | start, with an empty journal and with a full one, idle memory, size |
 //! | `full_journal` | a journal as full as it gets by default |
 //! | `policy`, `forecast` | CPU of one decision, of one observation |
+//! | `policies` | decisions beside Rego, reload, parity, hostile scripts, memory, coverage |
 //! | `kill_switch` | from engaging to the last write started |
 //! | `neighbours` | what faulty services cost the others |
 //! | `kills` | intents after SIGKILL at each step of a write; runs the lab |
@@ -21,10 +22,15 @@
 
 mod forecast;
 mod full_journal;
+#[path = "../suite/hostile/mod.rs"]
+mod hostile;
 mod kill_switch;
 mod kills;
 mod measure;
 mod neighbours;
+#[path = "../suite/parity/mod.rs"]
+mod parity;
+mod policies;
 mod policy;
 mod process;
 mod reaction;
@@ -37,7 +43,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use table::{FIGURES, Row};
+use table::{FIGURES, POLICY_FIGURES, Row};
 
 /// Values by id.
 type Figures = Vec<(&'static str, f64)>;
@@ -51,8 +57,9 @@ struct Group {
 }
 
 /// All groups; those that a loaded machine disturbs most first.
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 10] = [
     Group { name: "policy", ids: policy::IDS, seconds: 5, run: policy::run },
+    Group { name: "policies", ids: policies::IDS, seconds: 90, run: policies::run },
     Group { name: "forecast", ids: forecast::IDS, seconds: 15, run: forecast::run },
     Group { name: "start", ids: start::IDS, seconds: 50, run: start::run },
     Group { name: "batch", ids: reaction::BATCH_IDS, seconds: 35, run: reaction::batch },
@@ -65,7 +72,8 @@ const GROUPS: [Group; 9] = [
 
 fn main() -> anyhow::Result<ExitCode> {
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let known: Vec<&str> = FIGURES.iter().map(|figure| figure.id).collect();
+    let figures = || FIGURES.iter().chain(&POLICY_FIGURES);
+    let known: Vec<&str> = figures().map(|figure| figure.id).collect();
     if let Some(unknown) = asked.iter().find(|id| !known.contains(&id.as_str())) {
         anyhow::bail!("no figure `{unknown}`; there are {}", known.join(", "));
     }
@@ -77,10 +85,14 @@ fn main() -> anyhow::Result<ExitCode> {
         eprintln!("score: {} (about {} s)", group.name, group.seconds);
         values.extend(measured(group));
     }
-    let rows: Vec<Row> = FIGURES.iter().filter(|figure| wanted(figure.id)).map(|figure| figure.row(&values)).collect();
+    let rows: Vec<Row> = figures().filter(|figure| wanted(figure.id)).map(|figure| figure.row(&values)).collect();
     table::print(&rows);
-    if asked.is_empty() {
-        println!("written to {}", table::write(&rows)?.display());
+    // Whatever was measured whole is written: all of the loop, all of the policies.
+    for (figures, name) in [(&FIGURES[..], "loop.json"), (&POLICY_FIGURES[..], "policy.json")] {
+        let rows: Vec<&Row> = rows.iter().filter(|row| figures.iter().any(|figure| figure.id == row.id)).collect();
+        if rows.len() == figures.len() {
+            println!("written to {}", table::write(&rows, name)?.display());
+        }
     }
     Ok(if rows.iter().all(|row| row.ok) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -149,6 +149,10 @@ impl Cluster for Still {
         TargetReading::Known { target }
     }
 
+    fn waiting_for(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     fn has_lever(&self, _: &TargetRef, _: Knob) -> bool {
         false
     }

@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use flyball::adapters::kill_file::{Scope, release};
-use flyball::demo::fleet::{Fleet, NAMESPACE, REPLICAS};
-use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::objects::Objects;
+use flyball::demo::kubernetes::{KubernetesDouble, Objects};
 use flyball::demo::prometheus::PrometheusDouble;
-use flyball::demo::queries::{LABELS, QUERIES, SAMPLES};
+use flyball::demo::prometheus::fleet::{Fleet, NAMESPACE, REPLICAS};
+use flyball::demo::prometheus::queries::{LABELS, QUERIES, SAMPLES};
 use flyball::model::Timestamp;
 use tempfile::TempDir;
 

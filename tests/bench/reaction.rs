@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use flyball::cycle::stages::FleetLimits;
 use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::objects::{Objects, Write};
+use flyball::demo::kubernetes::objects::{Objects, Write};
 use flyball::instrument::Metrics;
 use flyball::ports::TelemetrySource;
 use tokio::sync::oneshot;

@@ -221,6 +221,10 @@ impl Journal for NotingJournal {
         self.inner.recent(service, limit)
     }
 
+    fn before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+        self.inner.before(id, limit)
+    }
+
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
         self.inner.decision(id)
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::objects::{Objects, Write};
+use flyball::demo::kubernetes::objects::{Objects, Write};
 use serde_json::Value;
 
 use crate::eventually;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::objects::Objects;
+use flyball::demo::kubernetes::Objects;
 
 use crate::support::kills::kills;
 

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use flyball::adapters::kubernetes::{Access, Kubernetes, Timeouts, connect};
-use flyball::demo::faults::{Fault, Verb};
-use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::objects::Objects;
+use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::{KubernetesDouble, Objects};
 use flyball::model::{Knob, Stuck, TargetKind, TargetReading, TargetRef};
 use flyball::ports::{Cluster, ClusterError, Live};
 use serde_json::{Value, json};
@@ -18,6 +17,7 @@ const TIMEOUTS: Timeouts = Timeouts {
     answer: Duration::from_millis(300),
     list: Duration::from_secs(5),
     watch: Duration::from_secs(1),
+    silence: Duration::from_mins(2),
 };
 
 fn target() -> TargetRef {
@@ -178,6 +178,16 @@ async fn k7_a_watch_that_went_silent_is_opened_anew() {
     assert_eq!(cluster.waiting_for(), Vec::<String>::new());
     double.faults().freeze_watches(false);
     until(&cluster, &target(), |reading| reading.known().is_some_and(|target| target.ready == 0)).await;
+}
+
+#[tokio::test]
+async fn k7_a_watch_that_stays_silent_is_outdated_and_waited_for() {
+    let double = double().await;
+    // No silence at all is borne, so that none has to be sat out.
+    let cluster = cluster(&double, Timeouts { silence: Duration::ZERO, ..TIMEOUTS }).await;
+    let outdated = |reading: &TargetReading| matches!(reading, TargetReading::Outdated { .. });
+    until(&cluster, &target(), outdated).await;
+    assert_eq!(cluster.waiting_for(), ["Deployments in shop: silent for 0 s"]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flyball::console::{DecisionSummary, Forecast, ServiceSummary, router, serve};
+use flyball::console::{DecisionSummary, Decisions, Forecast, Services, router, serve};
 use flyball::instrument::Metrics;
 use flyball::model::explain::text;
 use flyball::model::{DecisionId, DecisionRecord, KillState, Mode, QUANTILES, ServiceId};
@@ -73,6 +73,11 @@ impl Control for Loop {
         }
         let wanted = |record: &DecisionRecord| service.is_none_or(|service| *service == record.id.service);
         Ok(decided().into_iter().filter(wanted).take(limit).collect())
+    }
+
+    fn decisions_before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+        let earlier = |record: &DecisionRecord| record.id.service == id.service && record.id.cycle < id.cycle;
+        Ok(decided().into_iter().filter(earlier).take(limit).collect())
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
@@ -144,8 +149,9 @@ async fn probes_and_metrics() {
 #[tokio::test]
 async fn services_and_forecasts() {
     let server = start(Loop::default()).await;
-    let listed = server.get("/api/v1/services").await.json()["services"].take();
-    let listed: Vec<ServiceSummary> = serde_json::from_value(listed).unwrap();
+    let page: Services = serde_json::from_str(&server.get("/api/v1/services").await.body).unwrap();
+    let (listed, next) = (page.services, page.next);
+    assert_eq!(next, None);
     assert_eq!((listed[0].replicas, listed[0].ready, listed[0].fresh_signals), (Some(4), Some(4), (2, 3)));
     assert!(listed[0].sentence.as_deref().unwrap().starts_with("scaling shop/checkout from 4 to 7"));
     assert_eq!((listed[1].replicas, listed[1].last.as_ref()), (None, None));
@@ -165,12 +171,74 @@ async fn services_and_forecasts() {
 }
 
 #[tokio::test]
+async fn long_lists_come_page_by_page() {
+    let server = start(Loop::default()).await;
+    let first: Services = serde_json::from_str(&server.get("/api/v1/services?limit=1").await.body).unwrap();
+    assert_eq!(first.next.as_ref().map(ServiceId::as_str), Some(SERVICE));
+    let second = format!("/api/v1/services?limit=1&after={}", first.next.unwrap());
+    let second: Services = serde_json::from_str(&server.get(&second).await.body).unwrap();
+    assert_eq!((second.services[0].service.as_str(), second.next), ("shop/search", None));
+
+    let first = server.get("/api/v1/decisions?service=shop/checkout&limit=1").await;
+    let first: Decisions = serde_json::from_str(&first.body).unwrap();
+    assert_eq!(first.next.map(|next| next.to_string()).as_deref(), Some("1-2"));
+    let all: Decisions = serde_json::from_str(&server.get("/api/v1/decisions?limit=1").await.body).unwrap();
+    assert_eq!(all.next, None, "there is no way on from a list of all services");
+}
+
+/// Every path of the document is asked, every answer and refusal held against what the document says.
+#[tokio::test]
+async fn the_answers_are_as_the_document_describes_them() {
+    let server = start(Loop { ready: true, damaged: false }).await;
+    let document = server.get("/api/v1/openapi.json").await.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().unwrap();
+    assert_eq!(paths.len(), 6, "{paths:?}");
+    for (path, item) in paths {
+        let asked = path.replace("{namespace}", "shop").replace("{name}", "checkout").replace("{cycle}", "1-1");
+        let parameters = item["get"]["parameters"].as_array().unwrap();
+        let needed = parameters.iter().any(|parameter| parameter["in"] == "query" && parameter["required"] == true);
+        let asked = if needed { format!("{asked}?service={SERVICE}") } else { asked };
+        let reply = server.get(&asked).await;
+        assert_eq!(reply.status, 200, "{asked}: {}", reply.body);
+        hold(&document, &item["get"]["responses"]["200"], &reply.json());
+        let refused = server.get(&format!("{path}?nonsense=1").replace(['{', '}'], "_")).await;
+        if refused.status != 200 {
+            hold(&document, &item["get"]["responses"]["default"], &refused.json());
+        }
+    }
+    let text = &document["paths"]["/api/v1/decisions/{namespace}/{name}/{cycle}"]["get"]["responses"]["200"];
+    assert!(text["content"]["text/plain"].is_object(), "{text}");
+    let limit = &document["paths"]["/api/v1/services"]["get"]["parameters"][1];
+    assert_eq!((&limit["name"], &limit["required"]), (&"limit".into(), &false.into()));
+}
+
+/// Holds an answer against the schema of its response.
+fn hold(document: &Value, response: &Value, answer: &Value) {
+    let mut schema = response["content"]["application/json"]["schema"].clone();
+    if let Value::Object(schema) = &mut schema {
+        schema.insert("components".to_owned(), document["components"].clone());
+    }
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let faults: Vec<String> =
+        validator.iter_errors(answer).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+    // A schema that says nothing would be kept by anything.
+    let nothing = validator.is_valid(&serde_json::json!([7]));
+    assert!(!nothing || schema.get("$ref").is_none(), "{schema}");
+}
+
+#[tokio::test]
 async fn decisions() {
     let server = start(Loop::default()).await;
     let listed = server.get("/api/v1/decisions?service=shop/checkout&limit=1").await.json()["decisions"].take();
     let listed: Vec<DecisionSummary> = serde_json::from_value(listed).unwrap();
     assert_eq!(listed, [DecisionSummary::from(&decided()[0])]);
     assert_eq!(server.get("/api/v1/decisions").await.json()["decisions"].as_array().unwrap().len(), 2);
+
+    let page = server.get("/api/v1/decisions?service=shop/checkout&before=1-2").await;
+    let page: Decisions = serde_json::from_str(&page.body).unwrap();
+    assert_eq!(page, Decisions { decisions: vec![DecisionSummary::from(&decided()[1])], next: None });
 
     let path = "/api/v1/decisions/shop/checkout/1-1";
     let record: DecisionRecord = serde_json::from_str(&server.get(path).await.body).unwrap();
@@ -185,12 +253,16 @@ async fn what_is_refused_says_why_and_what_to_do() {
     let server = start(Loop { ready: false, damaged: true }).await;
     let long = format!("/api/v1/decisions?service={}", "x".repeat(3000));
     let cases = [
-        ("GET", "/nothing", 404, "no such path", "/api/v1/services"),
+        ("GET", "/nothing", 404, "no such path", "/api/v1/openapi.json"),
         ("POST", "/api/v1/services", 405, "only reads", "flyball kill"),
         ("DELETE", "/api/v1/decisions/shop/checkout/1-1", 405, "only reads", "flyball kill"),
         ("GET", "/api/v1/services/shop/nobody", 404, "no such service as shop/nobody", "/api/v1/services"),
         ("GET", "/api/v1/services/Shop/x", 400, "service `Shop/x` is not of the form", "/api/v1/services"),
         ("GET", "/api/v1/decisions?limit=0", 400, "limit 0 is out of range", "1 to 500"),
+        ("GET", "/api/v1/services?limit=501", 400, "limit 501 is out of range", "1 to 500"),
+        ("GET", "/api/v1/services?after=nobody", 400, "service `nobody` is not of the form", "/api/v1/services"),
+        ("GET", "/api/v1/services?page=2", 400, "unknown field `page`", "?after=namespace/name"),
+        ("GET", "/api/v1/decisions?before=1-2", 400, "none is named", "?service=namespace/name"),
         ("GET", "/api/v1/decisions?limit=501", 400, "limit 501 is out of range", "1 to 500"),
         ("GET", "/api/v1/decisions?limit=all", 400, "limit", "limit=number"),
         ("GET", "/api/v1/decisions?since=1h", 400, "unknown field `since`", "?service=namespace/name"),

@@ -10,8 +10,7 @@
 use std::time::Duration;
 
 use flyball::adapters::kubernetes::{Access, Kubernetes, Timeouts, connect};
-use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::objects::Objects;
+use flyball::demo::kubernetes::{KubernetesDouble, Objects};
 use flyball::model::{
     Action, ChangeId, ChangeSet, CycleId, DecisionId, Knob, Now, ServiceId, TargetKind, TargetReading, TargetRef,
     Timestamp, TraceId,

@@ -202,6 +202,20 @@ fn the_newest_records_come_first_whatever_the_clock_said() {
 }
 
 #[test]
+fn the_past_of_a_service_is_read_page_by_page() {
+    both(|subject| {
+        for seq in [9, 1, 2, 3, 5, 7] {
+            subject.append(decision(seq)).unwrap();
+        }
+        let page = |seq, limit| -> Vec<u32> {
+            let records = subject.journal().before(&id(seq), limit).unwrap();
+            records.iter().map(|record| record.id.cycle.seq).collect()
+        };
+        assert_eq!((page(9, 2), page(5, 2), page(1, 2)), (vec![7, 5], vec![3, 1], vec![]));
+    });
+}
+
+#[test]
 fn cooldowns_see_what_was_applied_in_time_and_what_a_clock_set_back_left_ahead() {
     both(|subject| {
         let ends = [

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use flyball::demo::faults::{Fault, Verb};
-use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::objects::Objects;
+use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::{KubernetesDouble, Objects};
 use serde_json::{Value, json};
 
 const CHECKOUT: &str = "/apis/apps/v1/namespaces/shop/deployments/checkout";

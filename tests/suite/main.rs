@@ -4,6 +4,7 @@
 
 mod architecture;
 mod cluster_faults;
+mod command_line;
 mod console;
 mod contract_cluster;
 mod contract_journal;
@@ -12,9 +13,15 @@ mod contract_prometheus;
 mod contract_services;
 mod golden_explain;
 mod golden_metrics;
+mod hostile;
+mod hostile_policies;
 mod kubernetes_double;
 mod manifests;
 mod oracle;
+mod parity;
+mod policy_cli;
+mod policy_docs;
 mod properties;
 mod records;
+mod rego;
 mod scenarios;

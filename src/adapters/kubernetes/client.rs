@@ -33,6 +33,8 @@ pub struct Timeouts {
     pub list: Duration,
     /// Length of one watch, in whole seconds; the server sends a bookmark at least at its end.
     pub watch: Duration,
+    /// Silence after which what a watch has shown counts as outdated: two bookmarks of a real server missed.
+    pub silence: Duration,
 }
 
 impl Default for Timeouts {
@@ -42,6 +44,7 @@ impl Default for Timeouts {
             answer: Duration::from_secs(5),
             list: Duration::from_secs(30),
             watch: Duration::from_mins(1),
+            silence: Duration::from_mins(2),
         }
     }
 }

@@ -12,7 +12,7 @@ const TEXT_LIMIT: usize = 300;
 /// Returns what `error` means for a request about `target`. What is not clearly "not done" is unknown.
 pub(super) fn classify(error: &kube::Error, target: &TargetRef) -> ClusterError {
     let kube::Error::Api(status) = error else {
-        return if never_sent(error) {
+        return if never_sent(error).is_some() {
             ClusterError::Unavailable { reason: explain(error) }
         } else {
             ClusterError::Unknown { reason: explain(error) }
@@ -35,6 +35,9 @@ pub(super) fn explain(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return cut(&format!("status {}: {}", status.code, status.message));
     }
+    if let Some(io) = never_sent(error) {
+        return cut(&format!("the API server cannot be reached: {io}"));
+    }
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -47,19 +50,20 @@ pub(super) fn explain(error: &kube::Error) -> String {
     cut(&text)
 }
 
-/// Tells whether the error shows that no connection came about, so that nothing can have been sent.
-fn never_sent(error: &kube::Error) -> bool {
+/// Returns why no connection came about, if the error shows that: then nothing can have been sent.
+fn never_sent(error: &kube::Error) -> Option<&io::Error> {
     let mut cause = error.source();
     while let Some(inner) = cause {
         if let Some(io) = inner.downcast_ref::<io::Error>() {
-            return matches!(
+            let refused = matches!(
                 io.kind(),
                 io::ErrorKind::ConnectionRefused | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable
             );
+            return refused.then_some(io);
         }
         cause = inner.source();
     }
-    false
+    None
 }
 
 fn cut(text: &str) -> String {

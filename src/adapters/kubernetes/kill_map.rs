@@ -59,7 +59,7 @@ impl KillMap {
     /// Starts to watch the ConfigMap in `namespace`, flyball's own. Needs a running tokio.
     pub fn start(client: Client, timeouts: Timeouts, namespace: &str) -> Self {
         let path = format!("/api/v1/namespaces/{namespace}/configmaps");
-        let mirror = Arc::new(Mutex::new(Mirror::new(Instant::now())));
+        let mirror = Arc::new(Mutex::new(Mirror::new(timeouts.silence, Instant::now())));
         let selected = Selected { fields: Some(format!("metadata.name={NAME}")), ..Selected::default() };
         let (changes, _) = watch::channel(0);
         let feeder =

@@ -8,9 +8,6 @@ use tokio::time::Instant;
 
 use super::workload::ManagedField;
 
-/// Silence after which a mirror counts as outdated: two bookmarks of a real server missed.
-const SILENCE_LIMIT: Duration = Duration::from_mins(2);
-
 /// What every object says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -57,6 +54,8 @@ pub(super) struct Mirror<T> {
     version: Option<u64>,
     /// Whether nothing was missed since the last list.
     synced: bool,
+    /// Silence after which nothing of it is current.
+    silence_limit: Duration,
     last_sign: Instant,
     trouble: Option<String>,
 }
@@ -71,8 +70,8 @@ pub(super) struct OlderList {
 
 impl<T: Object> Mirror<T> {
     /// Returns the mirror before the first list.
-    pub(super) fn new(now: Instant) -> Self {
-        Self { objects: BTreeMap::new(), version: None, synced: false, last_sign: now, trouble: None }
+    pub(super) fn new(silence_limit: Duration, now: Instant) -> Self {
+        Self { objects: BTreeMap::new(), version: None, synced: false, silence_limit, last_sign: now, trouble: None }
     }
 
     /// Takes in a whole list. What is missing from it does not exist any more.
@@ -147,7 +146,7 @@ impl<T: Object> Mirror<T> {
     /// Returns how long nothing was heard, where that or a missed change makes it outdated.
     pub(super) fn outdated(&self, now: Instant) -> Option<Duration> {
         let silence = now.saturating_duration_since(self.last_sign);
-        (!self.synced || silence > SILENCE_LIMIT).then_some(silence)
+        (!self.synced || silence > self.silence_limit).then_some(silence)
     }
 
     /// Returns why the mirror is not current; `None` if it is.

@@ -72,7 +72,7 @@ impl Kubernetes {
     }
 
     fn watch(&self, (kind, namespace): &Place, names: BTreeSet<String>) -> Watched {
-        let mirror = Arc::new(Mutex::new(Mirror::new(Instant::now())));
+        let mirror = Arc::new(Mutex::new(Mirror::new(self.timeouts.silence, Instant::now())));
         let feeder = Watcher {
             client: self.client.clone(),
             path: scale::collection_of(*kind, namespace),
@@ -82,16 +82,6 @@ impl Kubernetes {
             timeouts: self.timeouts,
         };
         Watched { mirror, names, _feeder: AbortOnDropHandle::new(tokio::spawn(feeder.run())) }
-    }
-
-    /// Returns which views are not current and why; empty when all are.
-    pub fn waiting_for(&self) -> Vec<String> {
-        let now = Instant::now();
-        let why = |((kind, namespace), watched): (&Place, &Watched)| {
-            let reason = watched.mirror.lock().waiting_for(now)?;
-            Some(format!("{}s in {namespace}: {reason}", kind.as_str()))
-        };
-        self.watched.read().iter().filter_map(why).collect()
     }
 
     /// Returns a counter that moves whenever something came in from a watch.
@@ -125,6 +115,15 @@ impl Cluster for Kubernetes {
                 None => drop(watched.insert(place.clone(), self.watch(&place, names))),
             }
         }
+    }
+
+    fn waiting_for(&self) -> Vec<String> {
+        let now = Instant::now();
+        let why = |((kind, namespace), watched): (&Place, &Watched)| {
+            let reason = watched.mirror.lock().waiting_for(now)?;
+            Some(format!("{}s in {namespace}: {reason}", kind.as_str()))
+        };
+        self.watched.read().iter().filter_map(why).collect()
     }
 
     fn has_lever(&self, _target: &TargetRef, knob: Knob) -> bool {

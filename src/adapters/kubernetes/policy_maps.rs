@@ -39,7 +39,7 @@ pub struct PolicyMaps {
 impl PolicyMaps {
     /// Starts to watch and waits a while for what there is. Needs a running tokio.
     pub async fn start(client: Client, timeouts: Timeouts, namespace: &str) -> Self {
-        let mirror = Arc::new(Mutex::new(Mirror::new(Instant::now())));
+        let mirror = Arc::new(Mutex::new(Mirror::new(timeouts.silence, Instant::now())));
         let (changes, mut seen) = watch::channel(0);
         let mut tasks = JoinSet::new();
         let selected = Selected { labels: Some(LABEL.to_owned()), ..Selected::default() };

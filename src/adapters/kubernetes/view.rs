@@ -49,7 +49,7 @@ mod tests {
 
     fn synced(version: u64, objects: &[Workload]) -> (View, Instant) {
         let now = Instant::now();
-        let mut view = View::new(now);
+        let mut view = View::new(Duration::from_mins(2), now);
         view.listed(version, objects.to_vec(), now).unwrap();
         (view, now)
     }
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn nothing_is_known_before_the_first_list() {
         let now = Instant::now();
-        let mut view = View::new(now);
+        let mut view = View::new(Duration::from_mins(2), now);
         view.changed(object(5, "a", 3), now);
         view.failed("connection refused".to_owned());
         let expected = TargetReading::Unknown { reason: "not synced yet: connection refused".to_owned() };

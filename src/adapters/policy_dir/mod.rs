@@ -118,10 +118,10 @@ fn stir_on_change(root: &Path, stirred: Arc<Notify>) -> Option<notify::Recommend
 /// Reads the set now.
 pub fn read_set(root: &Path) -> PolicyFiles {
     let mut files = BTreeMap::new();
-    let read = collect(root, "", 0, &mut files).and_then(|()| {
+    let read = usable(root).and_then(|()| collect(root, "", 0, &mut files)).and_then(|()| {
         let total: usize = files.values().map(String::len).sum();
         if files.is_empty() {
-            Err(format!("no *.rhai file in {}, a set needs at least one", root.display()))
+            Err(format!("no *.rhai file in {}, a set needs at least one; {START}", root.display()))
         } else if total > SET_LIMIT {
             Err(format!("the policies in {} have {total} bytes, at most {SET_LIMIT} are read", root.display()))
         } else {
@@ -129,6 +129,23 @@ pub fn read_set(root: &Path) -> PolicyFiles {
         }
     });
     PolicyFiles { origin: root.display().to_string(), files: read, namespaces: BTreeMap::new() }
+}
+
+/// What to do where there are no policies.
+const START: &str =
+    "copy some into it (deploy/policies in flyball's source has a set to start with), or name another directory";
+
+/// Refuses a root that is none.
+fn usable(root: &Path) -> Result<(), String> {
+    match fs::metadata(root) {
+        Ok(found) if !found.is_dir() => {
+            Err(format!("{} is a file, expected a directory of *.rhai files", root.display()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(format!("the directory {} does not exist; make it and {START}", root.display()))
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Adds the policies below `directory` to `files`; `prefix` is its path within the set.

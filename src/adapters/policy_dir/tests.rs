@@ -58,7 +58,7 @@ fn c3_what_cannot_be_a_set_is_named() {
     let empty = directory(&[]);
     assert!(contents(&read_set(empty.path())).unwrap_err().contains("no *.rhai file"));
     let set = read_set(Path::new("/nonexistent/policies"));
-    assert!(contents(&set).unwrap_err().contains("/nonexistent/policies cannot be read"));
+    assert!(contents(&set).unwrap_err().contains("the directory /nonexistent/policies does not exist; make it"));
     let dangling = directory(&[("good.rhai", "x")]);
     symlink("nowhere", dangling.path().join("lost.rhai")).unwrap();
     assert!(contents(&read_set(dangling.path())).unwrap_err().contains("lost.rhai cannot be read"));

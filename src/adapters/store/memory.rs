@@ -123,6 +123,15 @@ impl Journal for MemoryJournal {
         Ok(newest.filter_map(|id| state.decisions.get(id)).map(|record| DecisionRecord::clone(record)).collect())
     }
 
+    fn before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+        let state = self.state.lock();
+        let earlier = |found: &&DecisionId| found.service == id.service && found.cycle < id.cycle;
+        let mut found: Vec<&DecisionId> = state.order.iter().filter(earlier).collect();
+        found.sort_by_key(|found| std::cmp::Reverse(found.cycle));
+        let newest = found.into_iter().take(limit);
+        Ok(newest.filter_map(|id| state.decisions.get(id)).map(|record| DecisionRecord::clone(record)).collect())
+    }
+
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
         Ok(self.state.lock().decisions.get(id).map(|record| DecisionRecord::clone(record)))
     }

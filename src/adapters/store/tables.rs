@@ -309,6 +309,19 @@ pub(super) fn recent(
     Ok(found)
 }
 
+/// Returns the records of one service from before a decision of it, newest first, as [`recent`] does.
+pub(super) fn before(txn: &ReadTransaction, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, Fault> {
+    let (decisions, fates) = (txn.open_table(DECISIONS)?, txn.open_table(FATES)?);
+    let mut found = Vec::new();
+    for row in txn.open_table(PLACES)?.range((id.service.as_str(), 0, 0)..key(id))?.rev().take(limit) {
+        let place = row?.1.value();
+        if let Some(row) = decisions.get(place)? {
+            found.extend(readable(&fates, place, row.value())?);
+        }
+    }
+    Ok(found)
+}
+
 type Row<'a> = (&'a str, u32, u32, i64, &'a [u8]);
 
 fn readable(

@@ -47,10 +47,10 @@ const UNWATCHED: u64 = 60;
 )]
 pub struct DemoArgs {
     /// Seconds of the services' time in one second of yours, 0.1 to 600.
-    #[arg(long, default_value_t = 60.0, value_parser = speed)]
+    #[arg(long, default_value_t = 60.0, value_parser = speed, allow_negative_numbers = true)]
     speed: f64,
     /// End after this many seconds of yours; without it, q or Ctrl-C ends it (without a terminal: 60).
-    #[arg(long = "for", value_name = "SECONDS")]
+    #[arg(long = "for", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
     seconds: Option<u64>,
     /// Chance in the services: the same seed gives the same load and the same pod starts.
     #[arg(long, default_value_t = 1)]
@@ -64,8 +64,12 @@ pub struct DemoArgs {
 }
 
 fn speed(text: &str) -> Result<f64, String> {
-    let speed = text.parse().map_err(|_| format!("`{text}` is not a number"))?;
-    if (0.1..=600.0).contains(&speed) { Ok(speed) } else { Err(format!("{speed} is outside 0.1 to 600")) }
+    let speed = text.parse().map_err(|_| format!("`{text}` is not a number, expected 0.1 to 600"))?;
+    if (0.1..=600.0).contains(&speed) {
+        Ok(speed)
+    } else {
+        Err(format!("{speed} is out of range, expected 0.1 to 600"))
+    }
 }
 
 /// The plant over loopback.

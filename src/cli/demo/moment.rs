@@ -176,7 +176,12 @@ fn hints(directory: &Directory) -> Hints {
 /// Returns a path as it is typed here.
 fn near(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
-    path.strip_prefix(&here).unwrap_or(path).display().to_string()
+    match path.strip_prefix(&here) {
+        // A program is looked for in the search path if its name stands alone.
+        Ok(name) if name.components().count() == 1 => format!("./{}", name.display()),
+        Ok(within) => within.display().to_string(),
+        Err(_) => path.display().to_string(),
+    }
 }
 
 fn ahead(snapshot: &ServiceSnapshot, outlook: &Outlook) -> Option<Ahead> {

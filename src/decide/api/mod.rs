@@ -6,8 +6,8 @@
 //!
 //! | file | words of the language |
 //! |---|---|
-//! | [`quantity`] | `pct ms secs rps`, `> >= < <=`, `max min + - *`, `.or(..)` |
-//! | [`signal`] | `s.<name>`, its views, declared flags |
+//! | [`quantity`] | `pct ms secs mins rps usd_per_hour`, `> >= < <=`, `max min + - *`, `.or(..)` |
+//! | [`signal`] | `s.<name>`, its views and windows, declared flags, regions, `.needs_replicas(..)` |
 //! | [`target`] | `s.replicas`, `s.capacity`, `s.rollout` and the other flags of the target |
 //! | [`params`] | `param`, `p` |
 //! | [`condition`] | `all any ! .or(..) .held_for(..)` |
@@ -46,6 +46,8 @@ pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary, parameters:
     condition::refuse_comparisons::<Quantity>(engine, "a quantity");
     condition::refuse_comparisons::<Condition>(engine, "a condition");
     condition::refuse_comparisons::<signal::Signal>(engine, "a signal without a view (.current, .mean, .predicted)");
+    condition::refuse_comparisons::<signal::Window>(engine, "a window without a view (.mean, .p99, .max, .change)");
+    condition::refuse_comparisons::<signal::Regional>(engine, "a signal without a region");
     condition::refuse_comparisons::<signal::Service>(engine, "the service");
     condition::refuse_comparisons::<target::Replicas>(engine, "replicas without .current or .ready");
     condition::refuse_comparisons::<target::Sizing>(engine, "capacity without .needed_now, .needed_ahead or .floor");

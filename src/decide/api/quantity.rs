@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rhai::{Dynamic, Engine, EvalAltResult, FLOAT, INT};
 
+use crate::decide::api::span::parse_span;
 use crate::decide::plan::condition::{Condition, Statement};
 use crate::decide::plan::quantity::{MAX_PARTS, Operator, Origin, Quantity, Term};
 use crate::decide::vocabulary::unit_word;
@@ -28,9 +29,10 @@ fn bare(value: f64) -> ScriptResult<Quantity> {
 fn constructor(unit: Unit) -> &'static str {
     match unit {
         Unit::Ratio => "pct(..)",
-        Unit::Seconds => "ms(..) or secs(..)",
+        Unit::Seconds => "ms(..), secs(..), mins(..) or \"2m\"",
         Unit::PerSecond => "rps(..)",
         Unit::Count => "a plain number",
+        Unit::UsdPerHour => "usd_per_hour(..)",
         Unit::Flag => "when(..) around the flag alone",
     }
 }
@@ -120,6 +122,7 @@ pub(crate) fn type_word(value: &Dynamic) -> &'static str {
         name if name.ends_with("Condition") => "a condition",
         name if name.ends_with("Quantity") => "a quantity",
         name if name.ends_with("Signal") => "a signal without a view (.current, .mean, .predicted)",
+        name if name.ends_with("Window") => "a window without a view (.mean, .p99, .max, .change)",
         name if name.ends_with("Clause") => "a clause",
         _ => "something else",
     }
@@ -132,7 +135,9 @@ pub(crate) fn register_units(engine: &mut Engine) {
         ("pct", Unit::Ratio, 0.01),
         ("ms", Unit::Seconds, 0.001),
         ("secs", Unit::Seconds, 1.0),
+        ("mins", Unit::Seconds, 60.0),
         ("rps", Unit::PerSecond, 1.0),
+        ("usd_per_hour", Unit::UsdPerHour, 1.0),
     ] {
         engine.register_fn(name, move |value: FLOAT| written(value * factor, unit, Origin::Set));
         engine.register_fn(name, move |value: INT| written(value as f64 * factor, unit, Origin::Set));
@@ -143,6 +148,15 @@ pub(crate) fn register_units(engine: &mut Engine) {
 pub(crate) fn register_operators(engine: &mut Engine) {
     for comparison in [Comparison::Above, Comparison::AtLeast, Comparison::Below, Comparison::AtMost] {
         between_quantities(engine, comparison.as_str(), move |left, right| compare(left, comparison, right));
+    }
+    for comparison in [Comparison::Above, Comparison::AtLeast, Comparison::Below, Comparison::AtMost] {
+        let symbol = comparison.as_str();
+        engine.register_fn(symbol, move |left: Quantity, right: &str| {
+            compare(left.clone(), comparison, time(&left, right)?)
+        });
+        engine.register_fn(symbol, move |left: &str, right: Quantity| {
+            compare(time(&right, left)?, comparison, right.clone())
+        });
     }
     for (name, operator) in [
         ("max", Operator::Max),
@@ -156,6 +170,16 @@ pub(crate) fn register_operators(engine: &mut Engine) {
     engine.register_fn("or", |value: Quantity, other: Quantity| instead(value, other));
     engine.register_fn("or", |value: Quantity, other: FLOAT| instead(value, bare(other)?));
     engine.register_fn("or", |value: Quantity, other: INT| instead(value, bare(other as f64)?));
+}
+
+/// Reads a text that is compared with a time.
+fn time(with: &Quantity, text: &str) -> ScriptResult<Quantity> {
+    if with.unit != Unit::Seconds {
+        return Err(
+            format!("a quantity cannot be compared with a text: {} is {}", with.label, unit_word(with.unit)).into()
+        );
+    }
+    written(parse_span(text)?.as_secs_f64(), Unit::Seconds, Origin::Set)
 }
 
 /// Adds a function of two quantities, of which one may be a plain number.

@@ -1,16 +1,21 @@
-//! `s.<name>`: the signals of the service.
+//! `s.<name>`: the signals of the service, as they are, were and are expected to be.
 
 use std::any::Any;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use rhai::Engine;
+use rhai::{Dynamic, Engine, FLOAT};
 
-use crate::decide::api::quantity::ScriptResult;
+use crate::decide::api::quantity::{ScriptResult, bounded, quantity_in};
 use crate::decide::api::span::parse_span;
 use crate::decide::plan::condition::{Condition, Statement};
-use crate::decide::plan::quantity::{Origin, Quantity, Term, View};
-use crate::decide::vocabulary::{RESERVED, Vocabulary};
-use crate::model::{SignalName, Unit};
+use crate::decide::plan::quantity::{Origin, Pods, Quantity, Span, Term, View};
+use crate::decide::vocabulary::{REGION, RESERVED, Vocabulary, unit_word};
+use crate::model::outlook::quantile_index;
+use crate::model::{QUANTILES, SignalName, Unit};
+
+/// Probability of the quantile behind `upper95` and `upper95_of_max`.
+const UPPER: f64 = 0.95;
 
 /// `s`.
 #[derive(Debug, Clone, Copy)]
@@ -23,33 +28,96 @@ pub(crate) struct Signal {
     unit: Unit,
 }
 
+/// `s.<name>.over(..)`: the last minutes of a signal.
+#[derive(Debug, Clone)]
+pub(crate) struct Window {
+    signal: Signal,
+    span: Arc<str>,
+}
+
+/// `s.<name>` where only regions of it are declared.
+#[derive(Debug, Clone)]
+pub(crate) struct Regional(Arc<str>);
+
 impl Signal {
     fn view(&self, word: &str, unit: Unit, view: View) -> Quantity {
         let term = Term::Signal { name: self.name.clone(), unit: self.unit, view };
         Quantity { label: format!("{}.{word}", self.name).into(), unit, origin: Origin::Measured, term }
     }
 
-    fn ahead(&self, name: &str, span: &str, view: fn(Duration) -> View) -> ScriptResult<Quantity> {
-        Ok(self.view(&format!("{name}({span})"), self.unit, view(parse_span(span)?)))
+    fn at(&self, span: &str) -> ScriptResult<Quantity> {
+        Ok(self.view(&format!("at({span})"), self.unit, View::At(parse_span(span)?)))
     }
 
-    fn upper95_of_max(&self, span: &str) -> ScriptResult<Quantity> {
-        let view = match parse_span(span)?.as_secs() {
-            600 => View::Upper95OfMax10,
-            1800 => View::Upper95OfMax30,
+    fn change_at(&self, span: &str) -> ScriptResult<Quantity> {
+        Ok(self.view(&format!("change_at({span})"), Unit::Ratio, View::ChangeAt(parse_span(span)?)))
+    }
+
+    fn quantile(&self, word: &str, level: f64, span: &str) -> ScriptResult<Quantity> {
+        Ok(self.view(word, self.unit, View::Quantile(tracked(level)?, parse_span(span)?)))
+    }
+
+    fn quantile_of_max(&self, word: &str, level: f64, span: &str) -> ScriptResult<Quantity> {
+        let over = match parse_span(span)?.as_secs() {
+            600 => Span::Ten,
+            1800 => Span::Thirty,
+            _ => return Err(format!("{word}: the maximum is forecast over \"10m\" or \"30m\"").into()),
+        };
+        Ok(self.view(word, self.unit, View::OfMax(tracked(level)?, over)))
+    }
+
+    fn longest_run_above(&self, bound: &Dynamic) -> ScriptResult<Quantity> {
+        let bound = quantity_in(bound, self.unit, "longest_run_above: the bound")?;
+        bounded([bound.parts()])?;
+        let label = format!("{}.longest_run_above({})", self.name, bound.label).into();
+        let term = Term::LongestRun { name: self.name.clone(), unit: self.unit, bound: Arc::new(bound) };
+        Ok(Quantity { label, unit: Unit::Seconds, origin: Origin::Measured, term })
+    }
+
+    /// Returns a window, if it is one that is kept.
+    fn over(&self, span: &str) -> ScriptResult<Window> {
+        match span {
+            "1m" | "5m" => Ok(Window { signal: self.clone(), span: span.into() }),
             _ => {
-                let message = "the maximum is forecast over \"10m\" or \"30m\"";
-                return Err(format!("upper95_of_max(\"{span}\"): {message}").into());
+                Err(format!("over(\"{span}\"): there is over(\"1m\").mean and over(\"5m\").p99, .max, .change").into())
+            }
+        }
+    }
+}
+
+impl Window {
+    fn view(&self, word: &str) -> ScriptResult<Quantity> {
+        let signal = &self.signal;
+        let (view, unit) = match (&*self.span, word) {
+            ("1m", "mean") => (View::Mean, signal.unit),
+            ("5m", "p99") => (View::P99, signal.unit),
+            ("5m", "max") => (View::Max, signal.unit),
+            ("5m", "change") => (View::Change, Unit::Ratio),
+            (span, _) => {
+                let there = if span == "1m" { "mean" } else { "p99, max, change" };
+                return Err(format!("over(\"{span}\").{word} is not kept: there is {there}").into());
             }
         };
-        Ok(self.view(&format!("upper95_of_max({span})"), self.unit, view))
+        Ok(signal.view(&format!("over({}).{word}", self.span), unit, view))
     }
+}
+
+/// Returns the position of a tracked quantile.
+fn tracked(level: f64) -> ScriptResult<usize> {
+    let position = quantile_index(level);
+    if QUANTILES.get(position).is_some_and(|tracked| (tracked - level).abs() < 1e-9) {
+        return Ok(position);
+    }
+    let known: Vec<_> = QUANTILES.iter().map(ToString::to_string).collect();
+    Err(format!("no quantile {level} is tracked: there is {}", known.join(", ")).into())
 }
 
 /// Adds the signals of `s` and their views.
 pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary) {
     engine.register_type_with_name::<Service>("service");
     engine.register_type_with_name::<Signal>("signal");
+    engine.register_type_with_name::<Window>("window");
+    engine.register_type_with_name::<Regional>("signal of regions");
     for (name, unit) in vocabulary.iter() {
         if unit == Unit::Flag {
             let flag = Condition::new(name.as_str(), Statement::Signal(name.clone()));
@@ -59,25 +127,134 @@ pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary) {
             engine.register_get(name.as_str(), move |_: &mut Service| signal.clone());
         }
     }
+    register_regions(engine, vocabulary);
     let known: Vec<&str> = vocabulary.iter().map(|(name, _)| name.as_str()).chain(RESERVED).collect();
     refuse_unknown::<Service>(engine, "signal", &known);
+    register_views(engine);
+    register_forecasts(engine);
+}
+
+fn register_views(engine: &mut Engine) {
     for (word, view) in [("current", View::Current), ("mean", View::Mean), ("predicted", View::Predicted)] {
         engine.register_get(word, move |signal: &mut Signal| signal.view(word, signal.unit, view));
     }
     engine.register_get("forecast_change", |signal: &mut Signal| {
         signal.view("forecast_change", Unit::Ratio, View::ForecastChange)
     });
-    engine.register_fn("at", |signal: Signal, span: &str| signal.ahead("at", span, View::At));
-    engine.register_fn("upper95", |signal: Signal, span: &str| signal.ahead("upper95", span, View::Upper95));
-    engine.register_fn("upper95_of_max", |signal: Signal, span: &str| signal.upper95_of_max(span));
-    let views = ["current", "mean", "predicted", "forecast_change", "at(..)", "upper95(..)", "upper95_of_max(..)"];
+    engine.register_fn("over", |signal: Signal, span: &str| signal.over(span));
+    for word in ["mean", "p99", "max", "change"] {
+        engine.register_get(word, move |window: &mut Window| window.view(word));
+    }
+    let views = [
+        "current",
+        "mean",
+        "predicted",
+        "forecast_change",
+        "at(..)",
+        "change_at(..)",
+        "upper95(..)",
+        "upper95_of_max(..)",
+        "quantile(..)",
+        "quantile_of_max(..)",
+        "longest_run_above(..)",
+        "over(..)",
+        "region(..)",
+    ];
     refuse_unknown::<Signal>(engine, "view of a signal", &views);
+    refuse_unknown::<Window>(engine, "view of a window", &["mean", "p99", "max", "change"]);
+}
+
+fn register_forecasts(engine: &mut Engine) {
+    engine.register_fn("at", |signal: Signal, span: &str| signal.at(span));
+    engine.register_fn("change_at", |signal: Signal, span: &str| signal.change_at(span));
+    engine
+        .register_fn("upper95", |signal: Signal, span: &str| signal.quantile(&format!("upper95({span})"), UPPER, span));
+    engine.register_fn("upper95_of_max", |signal: Signal, span: &str| {
+        signal.quantile_of_max(&format!("upper95_of_max({span})"), UPPER, span)
+    });
+    engine.register_fn("quantile", |signal: Signal, level: FLOAT, span: &str| {
+        signal.quantile(&format!("quantile({level}, {span})"), level, span)
+    });
+    engine.register_fn("quantile_of_max", |signal: Signal, level: FLOAT, span: &str| {
+        signal.quantile_of_max(&format!("quantile_of_max({level}, {span})"), level, span)
+    });
+    engine.register_fn("longest_run_above", |signal: Signal, bound: Dynamic| signal.longest_run_above(&bound));
+    engine.register_fn("needs_replicas", |rate: Quantity| needs_replicas(rate, None));
+    engine.register_fn("needs_replicas", |rate: Quantity, per_pod: Dynamic, headroom: Dynamic| {
+        let per_pod = quantity_in(&per_pod, Unit::PerSecond, "needs_replicas: the rate of one pod")?;
+        let headroom = quantity_in(&headroom, Unit::Count, "needs_replicas: the headroom")?;
+        needs_replicas(rate, Some((per_pod, headroom)))
+    });
+}
+
+/// Returns how many pods carry a rate.
+fn needs_replicas(rate: Quantity, given: Option<(Quantity, Quantity)>) -> ScriptResult<Quantity> {
+    if rate.unit != Unit::PerSecond {
+        return Err(format!("needs_replicas: {} is {}, expected a rate", rate.label, unit_word(rate.unit)).into());
+    }
+    let mut label = format!("{}.needs_replicas()", rate.label);
+    let mut parts = vec![rate.parts()];
+    if let Some((per_pod, headroom)) = &given {
+        label = format!("{}.needs_replicas({}, {})", rate.label, per_pod.label, headroom.label);
+        parts.extend([per_pod.parts(), headroom.parts()]);
+    }
+    bounded(parts)?;
+    // Not `Arrivals`: only what the capacity model itself sized may go straight to what is needed.
+    let origin = rate.origin.min(Origin::Measured);
+    Ok(Quantity { label: label.into(), unit: Unit::Count, origin, term: Term::Pods(Arc::new(Pods { rate, given })) })
+}
+
+/// Adds `.region(..)`: the signal `<name>_region_<region>` by another name.
+fn register_regions(engine: &mut Engine, vocabulary: &Vocabulary) {
+    let known: Arc<BTreeMap<SignalName, Unit>> =
+        Arc::new(vocabulary.iter().map(|(name, unit)| (name.clone(), unit)).collect());
+    let in_region = move |base: &str, region: &str| -> ScriptResult<(SignalName, Unit)> {
+        let name = format!("{base}{REGION}{}", region.to_lowercase());
+        let found = SignalName::new(&name).and_then(|name| Some((*known.get(&name)?, name)));
+        match found {
+            Some((unit, name)) => Ok((name, unit)),
+            None => {
+                Err(format!("unknown signal `{name}`, which region(\"{region}\") of {base} stands for: declare it")
+                    .into())
+            }
+        }
+    };
+    let resolve = in_region.clone();
+    engine.register_fn("region", move |signal: Signal, region: &str| -> ScriptResult<Dynamic> {
+        resolve(signal.name.as_str(), region).map(named)
+    });
+    let resolve = in_region.clone();
+    engine.register_fn("region", move |signal: Regional, region: &str| -> ScriptResult<Dynamic> {
+        resolve(&signal.0, region).map(named)
+    });
+    engine.register_fn("region", move |flag: Condition, region: &str| -> ScriptResult<Dynamic> {
+        let (Statement::Signal(name), None) = (&flag.statement, &flag.held) else {
+            return Err(format!("{} is no declared flag: it has no regions", flag.text).into());
+        };
+        in_region(name.as_str(), region).map(named)
+    });
+    let bases = vocabulary.iter().filter_map(|(name, _)| name.as_str().split_once(REGION).map(|(base, _)| base));
+    let bases = bases.filter(|base| !RESERVED.contains(base));
+    for base in bases.filter(|base| SignalName::new(base).is_none_or(|name| vocabulary.unit(&name).is_none())) {
+        let regional = Regional(base.into());
+        engine.register_get(base, move |_: &mut Service| regional.clone());
+    }
+    refuse_unknown::<Regional>(engine, "view of a signal that is declared for regions only", &["region(..)"]);
+}
+
+/// Returns a declared signal or flag as scripts see it.
+fn named((name, unit): (SignalName, Unit)) -> Dynamic {
+    if unit == Unit::Flag {
+        Dynamic::from(Condition::new(name.as_str(), Statement::Signal(name.clone())))
+    } else {
+        Dynamic::from(Signal { name, unit })
+    }
 }
 
 /// Answers every other property of a type with an error that lists what there is.
 pub(crate) fn refuse_unknown<T: Any + Clone + Send + Sync>(engine: &mut Engine, what: &'static str, known: &[&str]) {
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-    engine.register_indexer_get(move |_: &mut T, name: &str| -> ScriptResult<rhai::Dynamic> {
+    engine.register_indexer_get(move |_: &mut T, name: &str| -> ScriptResult<Dynamic> {
         Err(format!("unknown {what} `{name}`: there is {known}").into())
     });
 }

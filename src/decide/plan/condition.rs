@@ -105,6 +105,31 @@ impl Condition {
         }
     }
 
+    /// Tells whether there are inputs for which it cannot be told.
+    pub(crate) fn may_be_unknown(&self) -> bool {
+        match &self.statement {
+            Statement::Compare { left, right, .. } => left.may_be_unknown() || right.may_be_unknown(),
+            Statement::Signal(_) | Statement::Target(_) => true,
+            Statement::All(parts) | Statement::Any(parts) => parts.iter().any(Self::may_be_unknown),
+            Statement::Not(part) => part.may_be_unknown(),
+            Statement::Or(..) => false,
+        }
+    }
+
+    /// Adds the names of all signals that it reads.
+    pub(crate) fn signals(&self, names: &mut Vec<SignalName>) {
+        match &self.statement {
+            Statement::Compare { left, right, .. } => {
+                left.signals(names);
+                right.signals(names);
+            }
+            Statement::Signal(name) => names.push(name.clone()),
+            Statement::All(parts) | Statement::Any(parts) => parts.iter().for_each(|part| part.signals(names)),
+            Statement::Not(part) | Statement::Or(part, _) => part.signals(names),
+            Statement::Target(_) => (),
+        }
+    }
+
     /// Evaluates the condition as of now.
     pub(crate) fn evaluate(&self, inputs: &Inputs<'_>) -> Evaluated {
         let text = Arc::clone(&self.text);

@@ -4,19 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decide::plan::parameter::Parameter;
-use crate::decide::plan::quantity::{Count, Need, View};
-use crate::model::outlook::quantile_index;
+use crate::decide::plan::quantity::{Count, Need, Quantity, View};
+use crate::decide::plan::view::{longest_run, look};
 use crate::model::{
-    Bounds, Capacity, Features, Now, Outlook, Readiness, Reading, Role, ServiceSpec, SignalFeatures, SignalName,
-    SignalOutlook, SignalSpec, TargetReading, TargetState, Timestamp, Unit,
+    Bounds, Capacity, Features, Now, Outlook, Reading, Role, ServiceSpec, SignalFeatures, SignalName, SignalOutlook,
+    SignalSpec, TargetReading, TargetState, Timestamp, Unit,
 };
 
 /// Horizon of `.predicted` where no lead time is known.
 const DEFAULT_LEAD: Duration = Duration::from_mins(10);
 /// Interval of values that the cluster reports, where a service declares no signal.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
-/// Probability of the quantile behind `upper95` and `upper95_of_max`.
-const UPPER: f64 = 0.95;
 /// Ages below this many seconds are shown from a table.
 const AGES: u64 = 180;
 
@@ -86,8 +84,8 @@ impl Texts {
 
 /// A signal that may be acted on.
 pub(crate) struct Fresh<'a> {
-    features: &'a SignalFeatures,
-    outlook: Option<&'a SignalOutlook>,
+    pub(crate) features: &'a SignalFeatures,
+    pub(crate) outlook: Option<&'a SignalOutlook>,
     pub(crate) value: f64,
     pub(crate) stamp: Stamp,
     pub(crate) age: Arc<str>,
@@ -188,33 +186,36 @@ impl<'a> Inputs<'a> {
             Ok(fresh) => fresh,
             Err(why) => return Value::unknown(why),
         };
-        match self.look(&fresh, view).and_then(finite) {
+        match look(&fresh, view, self.lead()).and_then(finite) {
             Ok(number) => Value { number: Ok(number), note: Some(fresh.age), stamp: Some(fresh.stamp) },
             Err(why) => Value::unknown(why),
         }
     }
 
-    fn look(&self, fresh: &Fresh<'_>, view: View) -> Result<f64, Arc<str>> {
-        match view {
-            View::Current => Ok(fresh.value),
-            View::Mean => {
-                let mean = fresh.features.mean_1m;
-                mean.map(f64::from).ok_or_else(|| "no sample in the last minute".into())
-            }
-            View::Predicted => point(fresh, self.lead()),
-            View::ForecastChange if fresh.value == 0.0 => Err("a change against zero has no size".into()),
-            View::ForecastChange => Ok((point(fresh, self.lead())? - fresh.value) / fresh.value),
-            View::At(ahead) => point(fresh, ahead),
-            View::Upper95(ahead) => {
-                let quantile = outlook(fresh)?.quantile_at(UPPER, minutes(ahead));
-                quantile.ok_or_else(|| beyond(ahead))
-            }
-            View::Upper95OfMax10 | View::Upper95OfMax30 => {
-                let outlook = outlook(fresh)?;
-                let row = if view == View::Upper95OfMax10 { outlook.max_10 } else { outlook.max_30 };
-                let value = row.and_then(|row| row.get(quantile_index(UPPER)).copied());
-                value.ok_or_else(|| "no forecast of the maximum".into())
-            }
+    /// Returns the longest time in a row, seconds, that the path from the present value through the forecast
+    /// stays above a bound.
+    pub(crate) fn longest_run(&self, name: &SignalName, unit: Unit, bound: &Quantity) -> Value {
+        let limit = bound.value(self);
+        let run = self.fresh(name, unit).and_then(|fresh| {
+            let limit = limit.number.map_err(|why| -> Arc<str> { format!("{}: {why}", bound.label).into() })?;
+            let run = longest_run(&fresh, limit)?;
+            Ok((finite(run * 60.0)?, fresh))
+        });
+        match run {
+            Ok((seconds, fresh)) => Value {
+                number: Ok(seconds),
+                note: Some(fresh.age),
+                stamp: Stamp::older(Some(fresh.stamp), limit.stamp),
+            },
+            Err(why) => Value::unknown(why),
+        }
+    }
+
+    /// Returns the rate that one pod carries, as the service declares it.
+    pub(crate) fn per_pod(&self) -> Value {
+        match self.capacity {
+            Some(capacity) => Value::set(capacity.per_pod),
+            None => Value::unknown("the service declares no capacity".into()),
         }
     }
 
@@ -277,24 +278,4 @@ impl<'a> Inputs<'a> {
             None => Value::unknown(absent.into()),
         }
     }
-}
-
-fn minutes(span: Duration) -> f64 {
-    span.as_secs_f64() / 60.0
-}
-
-fn beyond(ahead: Duration) -> Arc<str> {
-    format!("no forecast {} s ahead", ahead.as_secs()).into()
-}
-
-fn outlook<'a>(fresh: &Fresh<'a>) -> Result<&'a SignalOutlook, Arc<str>> {
-    let Some(outlook) = fresh.outlook else { return Err("not forecast".into()) };
-    match outlook.readiness {
-        Readiness::Ready => Ok(outlook),
-        Readiness::NotReady { have, need } => Err(format!("no forecast yet: {have} of {need} minutes seen").into()),
-    }
-}
-
-fn point(fresh: &Fresh<'_>, ahead: Duration) -> Result<f64, Arc<str>> {
-    outlook(fresh)?.point_at(minutes(ahead)).ok_or_else(|| beyond(ahead))
 }

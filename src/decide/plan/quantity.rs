@@ -19,12 +19,27 @@ pub(crate) enum View {
     ForecastChange,
     /// Point forecast.
     At(Duration),
-    /// What the value exceeds with a chance of 5 %.
-    Upper95(Duration),
-    /// The same of the maximum over the next 10 minutes.
-    Upper95OfMax10,
-    /// The same of the maximum over the next 30 minutes.
-    Upper95OfMax30,
+    /// Point forecast against the newest sample, relative.
+    ChangeAt(Duration),
+    /// Forecast quantile: its position in [`QUANTILES`](crate::model::QUANTILES), and how far ahead.
+    Quantile(usize, Duration),
+    /// Quantile of the forecast's maximum over a span from now.
+    OfMax(usize, Span),
+    /// 99th percentile of the last five minutes.
+    P99,
+    /// Maximum of the last five minutes.
+    Max,
+    /// Mean of the last minute against the one five minutes before, relative.
+    Change,
+}
+
+/// Spans over which the maximum is forecast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Span {
+    /// Ten minutes.
+    Ten,
+    /// Thirty minutes.
+    Thirty,
 }
 
 /// A count that the cluster reports.
@@ -66,6 +81,10 @@ pub(crate) enum Term {
     Parameter(Arc<str>),
     /// `s.<name>.<view>`; `unit` is that of the signal.
     Signal { name: SignalName, unit: Unit, view: View },
+    /// Longest time in a row, seconds, that the forecast of a signal stays above a bound.
+    LongestRun { name: SignalName, unit: Unit, bound: Arc<Quantity> },
+    /// Replicas that carry a rate of requests.
+    Pods(Arc<Pods>),
     /// `s.replicas.<count>`.
     Replicas(Count),
     /// `s.capacity.<need>`.
@@ -74,6 +93,46 @@ pub(crate) enum Term {
     Both(Operator, Arc<(Quantity, Quantity)>),
     /// The first, or the second while the first is unknown.
     Or(Arc<(Quantity, Quantity)>),
+}
+
+/// What makes a count of pods of a rate.
+#[derive(Debug, Clone)]
+pub(crate) struct Pods {
+    pub(crate) rate: Quantity,
+    /// Rate of one pod and headroom (1.2 is 20 % spare); `None`: the capacity that the service declares.
+    pub(crate) given: Option<(Quantity, Quantity)>,
+}
+
+impl Pods {
+    fn parts(&self) -> usize {
+        let given = self.given.as_ref().map_or(0, |(per_pod, headroom)| per_pod.parts() + headroom.parts());
+        1 + self.rate.parts() + given
+    }
+
+    fn value(&self, inputs: &Inputs<'_>) -> Value {
+        let rate = self.rate.value(inputs);
+        let (per_pod, headroom) = match &self.given {
+            Some((per_pod, headroom)) => (per_pod.value(inputs), headroom.value(inputs)),
+            None => (inputs.per_pod(), Value::set(1.0)),
+        };
+        let number = match (rate.number, per_pod.number, headroom.number) {
+            (Ok(rate), Ok(per_pod), Ok(headroom)) if per_pod > 0.0 => {
+                // What is whole but for rounding stays whole: 3 pods of 0.1 carry 0.3.
+                finite((rate * headroom / per_pod * (1.0 - 1e-9)).ceil().max(1.0))
+            }
+            (Ok(_), Ok(_), Ok(_)) => Err("the rate of one pod is not above zero".into()),
+            (Err(why), ..) | (_, Err(why), _) | (.., Err(why)) => Err(why),
+        };
+        Value { number, note: rate.note, stamp: Stamp::older(rate.stamp, per_pod.stamp) }
+    }
+
+    fn parameters(&self, names: &mut Vec<Arc<str>>) {
+        self.rate.parameters(names);
+        if let Some((per_pod, headroom)) = &self.given {
+            per_pod.parameters(names);
+            headroom.parameters(names);
+        }
+    }
 }
 
 /// How much a number depends on.
@@ -108,7 +167,38 @@ impl Quantity {
     pub(crate) fn parts(&self) -> usize {
         match &self.term {
             Term::Both(_, pair) | Term::Or(pair) => 1 + pair.0.parts() + pair.1.parts(),
+            Term::LongestRun { bound, .. } => 1 + bound.parts(),
+            Term::Pods(pods) => pods.parts(),
             Term::Number(_) | Term::Parameter(_) | Term::Signal { .. } | Term::Replicas(_) | Term::Capacity(_) => 1,
+        }
+    }
+
+    /// Tells whether there are inputs for which it is not known.
+    pub(crate) fn may_be_unknown(&self) -> bool {
+        match &self.term {
+            Term::Number(_) | Term::Parameter(_) => false,
+            Term::Or(pair) => pair.1.may_be_unknown(),
+            Term::Both(_, pair) => pair.0.may_be_unknown() || pair.1.may_be_unknown(),
+            Term::Signal { .. } | Term::Replicas(_) | Term::Capacity(_) | Term::LongestRun { .. } | Term::Pods(_) => {
+                true
+            }
+        }
+    }
+
+    /// Adds the names of all signals that it reads.
+    pub(crate) fn signals(&self, names: &mut Vec<SignalName>) {
+        match &self.term {
+            Term::Signal { name, .. } => names.push(name.clone()),
+            Term::LongestRun { name, bound, .. } => {
+                names.push(name.clone());
+                bound.signals(names);
+            }
+            Term::Both(_, pair) | Term::Or(pair) => {
+                pair.0.signals(names);
+                pair.1.signals(names);
+            }
+            Term::Pods(pods) => pods.rate.signals(names),
+            Term::Number(_) | Term::Parameter(_) | Term::Replicas(_) | Term::Capacity(_) => (),
         }
     }
 
@@ -123,6 +213,8 @@ impl Quantity {
             Term::Number(number) => Value::set(*number),
             Term::Parameter(name) => inputs.parameter(name),
             Term::Signal { name, unit, view } => inputs.view(name, *unit, *view),
+            Term::LongestRun { name, unit, bound } => inputs.longest_run(name, *unit, bound),
+            Term::Pods(pods) => pods.value(inputs),
             Term::Replicas(count) => inputs.replicas(*count),
             Term::Capacity(need) => inputs.needed(*need),
             Term::Both(operator, pair) => both(*operator, pair.0.value(inputs), pair.1.value(inputs)),
@@ -141,6 +233,8 @@ impl Quantity {
                 pair.0.parameters(names);
                 pair.1.parameters(names);
             }
+            Term::LongestRun { bound, .. } => bound.parameters(names),
+            Term::Pods(pods) => pods.parameters(names),
             Term::Number(_) | Term::Signal { .. } | Term::Replicas(_) | Term::Capacity(_) => (),
         }
     }

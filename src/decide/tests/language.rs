@@ -54,6 +54,145 @@ fn views_of_a_signal_compare_with_a_quantity_of_its_unit_in_both_orders() {
     }
 }
 
+/// A path that climbs from 1 now to 8 in thirty minutes, its quantiles 0.1 apart.
+fn climbing() -> Case {
+    let mut case = Case::new().set("queue", 1.0).capacity(None, None, None);
+    let index = case.index("queue");
+    let outlook = case.outlook.signals[index].as_mut().unwrap();
+    for (point, value) in outlook.points.iter_mut().zip(1_u8..) {
+        point.point = f64::from(value);
+        point.quantiles = std::array::from_fn(|quantile| f64::from(value) + quantile as f64 / 10.0);
+    }
+    outlook.max_10 = Some(std::array::from_fn(|quantile| 20.0 + quantile as f64));
+    outlook.max_30 = Some(std::array::from_fn(|quantile| 30.0 + quantile as f64));
+    case
+}
+
+#[test]
+fn the_forecast_can_be_asked_for_any_tracked_quantile_change_and_run() {
+    for (quantity, expected) in [
+        ("s.queue.at(\"1m\")", 1.0),
+        ("s.queue.at(\"4m\")", 3.5),
+        ("s.queue.change_at(\"5m\") * 1.0", 3.0),
+        ("s.queue.quantile(0.5, \"5m\")", 4.5),
+        ("s.queue.quantile(0.975, \"5m\")", 4.9),
+        ("s.queue.upper95(\"5m\")", 4.8),
+        ("s.queue.quantile_of_max(0.5, \"10m\")", 25.0),
+        ("s.queue.quantile_of_max(0.995, \"30m\")", 40.0),
+        ("s.queue.upper95_of_max(\"30m\")", 38.0),
+    ] {
+        let bound = if quantity.contains("change") { "pct(0)" } else { "0" };
+        let trace = climbing().condition(&format!("when({quantity} > {bound})"));
+        assert!((trace.value.unwrap() - expected).abs() < 1e-9, "{quantity}: {trace:?}");
+    }
+}
+
+/// The second reading of "for two minutes": the path from now through the forecast stays above the line.
+#[test]
+fn the_longest_run_above_a_bound_is_measured_along_the_path() {
+    let run = |bound: &str| {
+        let trace = climbing().condition(&format!("when(s.queue.longest_run_above({bound}) > \"2m\")"));
+        (trace.value.unwrap(), trace.holds)
+    };
+    // The path reaches 3.5 half-way between the third and the fifth minute, 7 in the twentieth.
+    for (bound, minutes) in
+        [("0", 30.0), ("1", 29.0), ("3.5", 26.0), ("7", 10.0), ("7.9", 1.0), ("8", 0.0), ("99", 0.0)]
+    {
+        let (seconds, holds) = run(bound);
+        assert!((seconds - minutes * 60.0).abs() < 1e-6, "{bound}: {seconds} s");
+        assert_eq!(holds, Truth::of(minutes > 2.0), "{bound}");
+    }
+    let dips = {
+        let mut case = climbing();
+        let index = case.index("queue");
+        let points = &mut case.outlook.signals[index].as_mut().unwrap().points;
+        points.iter_mut().zip([9.0, 9.0, 0.0, 9.0, 9.0, 0.0, 0.0, 0.0]).for_each(|(point, value)| point.point = value);
+        case
+    };
+    // Above 4.5: from 4 to 12.5 minutes, longer than the 2 minutes or so before the dip.
+    let trace = dips.condition("when(s.queue.longest_run_above(4.5) > mins(8))");
+    assert_eq!((trace.value, trace.holds), (Some(510.0), Truth::True));
+    check(&climbing().without("queue"), "s.queue.longest_run_above(1) > \"1m\"", Truth::Unknown);
+    check(&climbing().forecast("queue", f64::NAN), "s.queue.longest_run_above(1) > \"1m\"", Truth::Unknown);
+}
+
+#[test]
+fn windows_look_back() {
+    let mut case = Case::new().set("queue", 3.0);
+    let index = case.index("queue");
+    let seen = &mut case.features.signals[index];
+    (seen.p99_5m, seen.max_5m, seen.change_5m) = (Finite::new(7.0), Finite::new(8.0), Finite::new(-0.25));
+    for (condition, expected) in [
+        ("s.queue.over(\"1m\").mean > 2.9", Truth::True),
+        ("s.queue.over(\"5m\").p99 > 6.9", Truth::True),
+        ("s.queue.over(\"5m\").max > 8", Truth::False),
+        ("s.queue.over(\"5m\").change < pct(-20)", Truth::True),
+        ("s.cpu.over(\"5m\").max > pct(1)", Truth::Unknown),
+    ] {
+        check(&case, condition, expected);
+    }
+}
+
+#[test]
+fn a_rate_becomes_a_count_of_pods() {
+    let case = Case::new().set("rps", 950.0).capacity(None, None, None);
+    for (count, expected) in [
+        ("s.rps.current.needs_replicas()", 10.0),
+        ("s.rps.current.needs_replicas(rps(100), 1)", 10.0),
+        ("s.rps.current.needs_replicas(rps(95), 1)", 10.0),
+        ("s.rps.current.needs_replicas(rps(100), 1.2)", 12.0),
+        ("s.rps.predicted.needs_replicas(rps(100), 2)", 1.0),
+    ] {
+        assert_eq!(case.condition(&format!("when({count} > 0)")).value, Some(expected), "{count}");
+    }
+    check(&case, "s.rps.current.needs_replicas(rps(0), 1) > 1", Truth::Unknown);
+    check(&case.clone().without("rps"), "s.rps.current.needs_replicas() > 1", Truth::Unknown);
+    let trace = Case::new().condition("when(s.rps.current.needs_replicas() > 0)");
+    assert_eq!(trace.note.as_deref(), Some("the service declares no capacity"));
+    // It never goes past the guards as a raise that the capacity model sized does.
+    let proposal = case.ask(&one("when(s.can_scale_up), scale_to(s.rps.current.needs_replicas())"));
+    let expected = Action::ScaleTo { replicas: 10 };
+    assert_eq!(proposal.choice, Choice::Act { rule: "r".into(), action: expected, backed_by_arrivals: false });
+}
+
+#[test]
+fn costs_are_counts_times_a_price() {
+    let policy = format!(
+        "param(\"pod\", usd_per_hour(0.25), #{{ min: usd_per_hour(0), max: usd_per_hour(10), doc: \"price\" }});\n{}",
+        one("when((s.replicas.current - s.capacity.floor) * p.pod > usd_per_hour(0.50)), restart()")
+    );
+    let trace = |floor| Case::new().capacity(None, None, Some(floor)).ask(&policy).rules.remove(0).conditions.remove(0);
+    assert_eq!((trace(2).value, trace(2).holds, trace(3).holds), (Some(0.75), Truth::True, Truth::False));
+    assert_eq!(Unit::UsdPerHour.show(0.75), "$0.75/h");
+}
+
+#[test]
+fn a_region_is_a_signal_of_its_own() {
+    let mut case = Case::new();
+    for (name, unit, value) in [
+        ("p99_region_a", Unit::Seconds, 0.3),
+        ("capacity_available_region_b", Unit::Flag, 1.0),
+        ("maintenance_region_a", Unit::Flag, 0.0),
+    ] {
+        let signal =
+            SignalSpec { name: SignalName::new(name).unwrap(), unit, role: None, ..case.spec.signals[0].clone() };
+        case.spec.signals.push(signal);
+        case.features.signals.push(features(fresh(value, case.now.wall)));
+        case.outlook.signals.push(None);
+    }
+    for (condition, expected) in [
+        ("s.p99.region(\"A\").current > ms(299)", Truth::True),
+        ("s.p99.region(\"a\").current > ms(300)", Truth::False),
+        ("s.p99.current > ms(299)", Truth::False),
+        ("s.capacity_available.region(\"B\")", Truth::True),
+        ("s.maintenance.region(\"A\")", Truth::False),
+        ("s.p99_region_a.current > ms(299)", Truth::True),
+    ] {
+        check(&case, condition, expected);
+    }
+    check(&Case::new(), "s.maintenance.region(\"A\")", Truth::Unknown);
+}
+
 #[test]
 fn flags_of_the_target_follow_the_bounds() {
     use Truth::{False, True};

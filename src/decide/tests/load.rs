@@ -7,7 +7,7 @@ fn a_fault_names_file_line_column_and_rule() {
     for (clauses, expected) in [
         (
             "when(s.p9.predicted > ms(200)), scale_by(1.5)",
-            "t.rhai:2:7: rule r: unknown signal `p9`: there is cost_opti",
+            "t.rhai:2:7: rule r: unknown signal `p9`: there is capacity_",
         ),
         (
             "when(s.p99.predictd > ms(200)), restart()",
@@ -29,10 +29,7 @@ fn a_fault_names_file_line_column_and_rule() {
         ("when(all([])), restart()", "t.rhai:2:6: rule r: all([]) says nothing"),
         ("when(any([s.rollout, 1])), restart()", "t.rhai:2:6: rule r: element 2 of any([..]) is a number"),
         ("when(s.p99.at(\"5 min\") > ms(1)), restart()", "t.rhai:2:12: rule r: `5 min` is not a time span"),
-        (
-            "when(s.p99.upper95_of_max(\"5m\") > ms(1)), restart()",
-            "t.rhai:2:12: rule r: upper95_of_max(\"5m\"): the max",
-        ),
+        ("when(s.p99.upper95_of_max(\"5m\") > ms(1)), restart()", "t.rhai:2:12: rule r: upper95_of_max(5m): the maxim"),
         ("when(s.rollout.held_for(\"0s\")), restart()", "t.rhai:2:16: rule r: `0s` is not a time span"),
         ("when(!(s.rollout.held_for(\"2m\"))), restart()", "t.rhai:2:6: rule r: held_for(..) has to come last"),
         ("when(all([s.rollout.held_for(\"2m\")])), restart()", "t.rhai:2:6: rule r: held_for(..) has to come last"),
@@ -45,18 +42,74 @@ fn a_fault_names_file_line_column_and_rule() {
 }
 
 #[test]
+fn what_is_not_forecast_or_kept_is_refused_with_what_is() {
+    for (condition, expected) in [
+        (
+            "s.p99.quantile(0.42, \"5m\") > ms(1)",
+            "t.rhai:2:12: rule r: no quantile 0.42 is tracked: there is 0.005, 0.0",
+        ),
+        (
+            "s.p99.quantile_of_max(0.95, \"7m\") > ms(1)",
+            "t.rhai:2:12: rule r: quantile_of_max(0.95, 7m): the maximum is",
+        ),
+        (
+            "s.p99.longest_run_above(5) > \"2m\"",
+            "t.rhai:2:12: rule r: longest_run_above: the bound is a plain number, exp",
+        ),
+        ("s.p99.longest_run_above(ms(5)) > \"soon\"", "t.rhai:2:37: rule r: `soon` is not a time span"),
+        ("s.p99.longest_run_above(ms(5)) > 2", "t.rhai:2:37: rule r: p99.longest_run_above(5 ms) is a time: write ms"),
+        ("s.p99.over(\"7m\").max > ms(1)", "t.rhai:2:12: rule r: over(\"7m\"): there is over(\"1m\").mean and"),
+        ("s.p99.over(\"1m\").max > ms(1)", "t.rhai:2:23: rule r: over(\"1m\").max is not kept: there is mean"),
+        ("s.p99.over(\"5m\").min > ms(1)", "t.rhai:2:22: rule r: unknown view of a window `min`: there is mean, p99"),
+        ("s.p99.over(\"5m\") > ms(1)", "t.rhai:2:23: rule r: a window without a view (.mean, .p99, .max, .change) can"),
+        (
+            "s.p99.current.needs_replicas() > 1",
+            "t.rhai:2:20: rule r: needs_replicas: p99.current is a time, expected a r",
+        ),
+        (
+            "s.rps.current.needs_replicas(10, 1.2) > 1",
+            "t.rhai:2:20: rule r: needs_replicas: the rate of one pod is a pl",
+        ),
+        (
+            "s.p99.region(\"Z\").current > ms(1)",
+            "t.rhai:2:12: rule r: unknown signal `p99_region_z`, which region(\"Z\")",
+        ),
+        (
+            "s.capacity_available.region(\"C\")",
+            "t.rhai:2:27: rule r: unknown signal `capacity_available_region_c`, whi",
+        ),
+        ("s.capacity_available.current", "t.rhai:2:26: rule r: unknown view of a signal that is declared for regions"),
+        ("s.rollout.region(\"A\")", "t.rhai:2:16: rule r: rollout is no declared flag: it has no regions"),
+    ] {
+        refused(&one(&format!("when({condition}), restart()")), expected);
+    }
+}
+
+#[test]
 fn a_unit_is_never_guessed() {
     for (condition, expected) in [
-        ("s.p99.current > 200", "t.rhai:2:20: rule r: p99.current is a time: write ms(..) or secs(..), not 200"),
-        ("200 < s.p99.current", "t.rhai:2:10: rule r: p99.current is a time: write ms(..) or secs(..), not 200"),
+        (
+            "s.p99.current > 200",
+            "t.rhai:2:20: rule r: p99.current is a time: write ms(..), secs(..), mins(..) or \"2m\", not 200",
+        ),
+        (
+            "200 < s.p99.current",
+            "t.rhai:2:10: rule r: p99.current is a time: write ms(..), secs(..), mins(..) or \"2m\", not 200",
+        ),
         ("s.cpu.current > 0.6", "t.rhai:2:20: rule r: cpu.current is a share: write pct(..), not 0.6"),
         ("s.rps.current > 1000", "t.rhai:2:20: rule r: rps.current is a rate: write rps(..), not 1000"),
         ("s.cpu.current > ms(200)", "t.rhai:2:20: rule r: cpu.current is a share, 200 ms is a time: they cannot"),
         ("s.rps.forecast_change > rps(1)", "t.rhai:2:28: rule r: rps.forecast_change is a share, 1.0/s is a rate"),
         ("s.queue.current > ms(1)", "t.rhai:2:22: rule r: queue.current is a plain number, 1 ms is a time"),
-        ("s.p99.current + 1 > ms(1)", "t.rhai:2:20: rule r: p99.current is a time: write ms(..) or secs(..), not 1"),
+        (
+            "s.p99.current + 1 > ms(1)",
+            "t.rhai:2:20: rule r: p99.current is a time: write ms(..), secs(..), mins(..) or \"2m\", not 1",
+        ),
         ("s.p99.current * s.p99.current > ms(1)", "t.rhai:2:20: rule r: p99.current and p99.current: one factor has"),
-        ("s.p99.current.or(1) > ms(1)", "t.rhai:2:20: rule r: p99.current is a time: write ms(..) or secs(..), not 1"),
+        (
+            "s.p99.current.or(1) > ms(1)",
+            "t.rhai:2:20: rule r: p99.current is a time: write ms(..), secs(..), mins(..) or \"2m\", not 1",
+        ),
     ] {
         refused(&one(&format!("when({condition}), restart()")), expected);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Deadline, Decider, PolicyFault, PolicySet, Vocabulary, compile, decide};
+use super::{Deadline, Decider, PolicyFault, PolicySet, TestReport, Vocabulary, compile, decide, run_tests};
 use crate::model::outlook::HorizonPoint;
 use crate::model::{
     Action, Authority, Bounds, Budgets, Capacity, Choice, ConditionTrace, Features, Finite, HORIZONS, Minute, Missing,
@@ -16,11 +16,15 @@ use crate::model::{
 mod held;
 mod holes;
 mod language;
+mod library;
 mod limits;
+mod lint;
 mod load;
 mod policies;
 mod properties;
+mod reference;
 mod selection;
+mod trial;
 
 /// Names and units of the service's signals, in order.
 const SIGNALS: [(&str, Unit); 7] = [

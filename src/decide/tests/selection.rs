@@ -47,6 +47,28 @@ fn one_action_is_chosen_whatever_the_order_of_the_rules() {
     );
 }
 
+/// As in Rego, where two rules that give different results are an error: nothing is done, and it is said why.
+#[test]
+fn a_set_may_make_every_conflict_an_error() {
+    let policy = |tail: &str| {
+        format!(
+            "{}\n{}\n{tail}",
+            named("up", "when(s.can_scale_up), scale_by(2)").replacen("1,", "9,", 1),
+            one("when(s.cpu.current > pct(50)), restart()")
+        )
+    };
+    let (busy, idle) = (Case::new().set("cpu", 0.6), Case::new());
+    let acts = |case: &Case, tail| match case.ask(&policy(tail)).choice {
+        Choice::Act { rule, .. } => rule.to_string(),
+        Choice::Nothing { reason } => reason.to_string(),
+        other @ Choice::Undo { .. } => panic!("{other:?}"),
+    };
+    assert_eq!(acts(&busy, ""), "up");
+    assert_eq!(acts(&busy, "conflicts(\"error\");"), "conflict: up, r match at once, and the set allows one");
+    assert_eq!(acts(&idle, "conflicts(\"error\");"), "up");
+    refused("conflicts(\"first\");", "t.rhai:1:1: conflicts(\"first\"): there is \"error\"; without it the higher");
+}
+
 #[test]
 fn on_different_knobs_the_first_of_the_set_wins() {
     let expected = Choice::Act { rule: "a".into(), action: Action::Restart, backed_by_arrivals: false };

@@ -62,6 +62,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Returns what it is when a patch is refused for it, of the object itself or of its scale.
+    #[must_use]
     pub fn of_patch(self, scale: bool) -> Self {
         match self {
             Self::Invalid { name, reason, .. } if scale => Self::InvalidScale { name, reason },

@@ -149,7 +149,9 @@ pub(super) fn kill(state: &KillState) -> String {
         KillState::Readable { order } if order.all => "ENGAGED".to_owned(),
         KillState::Readable { order } if order.services.is_empty() && order.classes.is_empty() => "off".to_owned(),
         KillState::Readable { order } => {
-            format!("engaged for {} services, {} classes", order.services.len(), order.classes.len())
+            let services = order.services.iter().map(ServiceId::to_string);
+            let classes = order.classes.iter().map(|class| format!("class {}", class.as_str()));
+            format!("engaged for {}", services.chain(classes).collect::<Vec<_>>().join(", "))
         }
     }
 }

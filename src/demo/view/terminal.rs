@@ -6,6 +6,7 @@ use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span, Text};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Table, Wrap};
 
+use crate::model::ServiceId;
 use crate::sim::BurstState;
 
 use super::lines::{burst, clock, expected, halted, kill, latency, load, refused};
@@ -25,6 +26,8 @@ const COLUMNS: [(&str, Constraint); 6] = [
 
 /// Height from which on each decision gets two lines.
 const TALL: u16 = 32;
+/// Width below which a line leaves out what the rest of the screen tells as well.
+const WIDE: u16 = 100;
 
 /// Draws the moment.
 pub fn render(frame: &mut Frame<'_>, view: &ViewModel) {
@@ -39,11 +42,36 @@ pub fn render(frame: &mut Frame<'_>, view: &ViewModel) {
         Constraint::Length(4),
     ])
     .areas(frame.area());
-    frame.render_widget(header(view), head);
+    frame.render_widget(fitted(header(view), head.width), head);
     draw_table(frame, table, view);
-    frame.render_widget(last_decisions(view, lines > 1), decisions);
-    frame.render_widget(recent_events(view, lines > 1), events);
-    frame.render_widget(footer(view), foot);
+    draw_decisions(frame, decisions, view, lines > 1);
+    draw_events(frame, events, view, lines > 1);
+    frame.render_widget(fitted(footer(view), foot.width), foot);
+}
+
+/// Cuts every line that is too long, and shows that it was cut.
+fn fitted(text: Text<'static>, width: u16) -> Text<'static> {
+    text.lines.into_iter().map(|line| fit(line, usize::from(width))).collect()
+}
+
+fn fit(line: Line<'static>, width: usize) -> Line<'static> {
+    if line.width() <= width {
+        return line;
+    }
+    let mut left = width.saturating_sub(1);
+    let mut spans = Vec::new();
+    for span in line.spans {
+        let kept: String = span.content.chars().take(left).collect();
+        left = left.saturating_sub(kept.chars().count());
+        spans.push(Span::styled(kept, span.style));
+    }
+    spans.push(Span::raw("…"));
+    Line::from(spans)
+}
+
+/// Returns what a service is called where there is little room: its name alone.
+fn called(service: &ServiceId, wide: bool) -> &str {
+    if wide { service.as_str() } else { service.name() }
 }
 
 fn header(view: &ViewModel) -> Text<'static> {
@@ -126,35 +154,46 @@ fn bars(values: &[f64], width: usize) -> String {
     newest.iter().map(bar).collect()
 }
 
-fn last_decisions(view: &ViewModel, two_lines: bool) -> Paragraph<'static> {
+fn draw_decisions(frame: &mut Frame<'_>, area: Rect, view: &ViewModel, two_lines: bool) {
+    let wide = two_lines || area.width >= WIDE;
+    let longest = view.services.iter().map(|row| called(&row.service, wide).len()).max().unwrap_or(0);
     let faults = view.policy_faults.iter().take(3).map(|fault| Line::styled(refused(fault), alarm()));
     let decisions = view.services.iter().flat_map(|row| {
-        let service = Span::styled(format!("{:<13} ", row.service.as_str()), Modifier::BOLD);
+        let service = Span::styled(format!("{:<longest$} ", called(&row.service, wide)), Modifier::BOLD);
+        let at = row.decision.as_ref().map_or(String::new(), |it| clock(it.at));
+        let at = Span::raw(if wide { format!("{at:8} ") } else { String::new() });
         let Some(it) = &row.decision else {
-            return vec![Line::from(vec![Span::raw("         "), service, Span::raw("nothing decided yet")])];
+            return vec![Line::from(vec![at, service, Span::raw("nothing decided yet")])];
         };
-        let what =
-            vec![Span::raw(format!("{} ", clock(it.at))), service, Span::styled(it.what.clone(), Modifier::BOLD)];
+        let what = vec![at, service, Span::styled(it.what.clone(), Modifier::BOLD)];
         if two_lines {
-            vec![Line::from(what), Line::from(format!("{:23}{}", "", it.why))]
+            vec![Line::from(what), Line::from(format!("{:9}{:longest$} {}", "", "", it.why))]
         } else {
             vec![Line::from([what, vec![Span::raw(format!(": {}", it.why))]].concat())]
         }
     });
-    let lines: Vec<Line<'static>> = faults.chain(decisions).collect();
-    Paragraph::new(lines).block(Block::bordered().title(" last decisions and why "))
+    let block = Block::bordered().title(" last decisions and why ");
+    let text = fitted(faults.chain(decisions).collect(), block.inner(area).width);
+    frame.render_widget(Paragraph::new(text).block(block), area);
 }
 
-/// Returns the events; where there is little room each gets one line, so that more of them are seen.
-fn recent_events(view: &ViewModel, wrapped: bool) -> Paragraph<'static> {
-    let lines: Vec<Line<'static>> = view.events.iter().map(event_line).collect();
-    let events = Paragraph::new(lines).block(Block::bordered().title(" what happened, newest first "));
-    if wrapped { events.wrap(Wrap { trim: false }) } else { events }
+/// Draws the events; where there is little room each gets one line, so that more of them are seen.
+fn draw_events(frame: &mut Frame<'_>, area: Rect, view: &ViewModel, wrapped: bool) {
+    let wide = wrapped || area.width >= WIDE;
+    let text: Text<'static> = view.events.iter().map(|event| event_line(event, wide)).collect();
+    let block = Block::bordered().title(" what happened, newest first ");
+    let events = if wrapped {
+        Paragraph::new(text).wrap(Wrap { trim: false })
+    } else {
+        Paragraph::new(fitted(text, block.inner(area).width))
+    };
+    frame.render_widget(events.block(block), area);
 }
 
-fn event_line(event: &Event) -> Line<'static> {
+fn event_line(event: &Event, wide: bool) -> Line<'static> {
     let mut spans = vec![Span::raw(format!("{} ", clock(event.at)))];
-    spans.extend(event.service.as_ref().map(|service| Span::styled(format!("{service} "), Modifier::BOLD)));
+    let name = |service: &ServiceId| Span::styled(format!("{} ", called(service, wide)), Modifier::BOLD);
+    spans.extend(event.service.as_ref().map(name));
     let style = match event.kind {
         EventKind::Raised | EventKind::Policy => calm(),
         EventKind::Lowered => Style::new(),
@@ -170,9 +209,9 @@ fn footer(view: &ViewModel) -> Text<'static> {
     let line = |key: &'static str, text: String| Line::from(vec![Span::styled(key, Modifier::BOLD), Span::raw(text)]);
     Text::from(vec![
         line(" edit    ", format!("{}   (in force within a second)", hints.policy)),
-        line(" stop    ", format!("{}   (all writes; from a second terminal)", hints.kill)),
+        line(" stop    ", format!("{}   (in a second terminal)", hints.kill)),
         line(" resume  ", hints.resume.clone()),
-        line(" quit    ", format!("q or Ctrl-C      why: {}", hints.explain)),
+        line(" quit    ", format!("q    why: {}", hints.explain)),
     ])
 }
 
@@ -247,9 +286,9 @@ mod tests {
         │                                                                                                  │
         └──────────────────────────────────────────────────────────────────────────────────────────────────┘
          edit    demo/policies/capacity.rhai   (in force within a second)
-         stop    flyball kill   (all writes; from a second terminal)
+         stop    flyball kill   (in a second terminal)
          resume  flyball resume --reason ok
-         quit    q or Ctrl-C      why: flyball explain shop/checkout
+         quit    q    why: flyball explain shop/checkout
         ");
     }
 
@@ -269,12 +308,26 @@ mod tests {
             "demo/policies/capacity.rhai",
             "flyball kill",
             "flyball resume",
-            "q or Ctrl-C",
+            "quit    q",
+            "checkout scaled 7 -> 12: up to 701/s within 10 min need 12, now 404/s need 7",
         ] {
             assert!(screen.contains(part), "{part} is not on it:\n{screen}");
         }
         let marked = buffer.content.iter().filter(|cell| cell.fg == Color::Magenta && "▆▇█".contains(cell.symbol()));
         assert_eq!(marked.count(), 2, "minutes of the surge");
+    }
+
+    #[test]
+    fn a_line_that_is_cut_shows_it() {
+        let mut view = moment();
+        view.events[0].text = "long ".repeat(40);
+        view.hints.policy = "deep/".repeat(20);
+        let screen = rows(&draw(&view, 80, 24));
+        assert_eq!(screen.iter().filter(|row| row.contains('…')).count(), 2, "{}", screen.join("\n"));
+        assert!(screen.iter().all(|row| row.chars().count() <= 80));
+        // Where there is room nothing is cut.
+        let screen = rows(&draw(&view, 200, 50)).join("\n");
+        assert!(!screen.contains('…') && screen.contains(view.hints.policy.as_str()), "{screen}");
     }
 
     #[test]

@@ -9,11 +9,21 @@ mod text;
 
 pub use headline::{Headline, headline};
 pub use sentence::sentence;
-pub use text::text;
+pub use text::{choice, rules, text};
 
 use std::time::Duration;
 
 use super::proposal::{Comparison, ConditionTrace, Truth};
+
+/// Returns a number with its noun: `1 service`, `3 services`, `2 classes`.
+pub fn counted(number: usize, noun: &str) -> String {
+    let ending = match number {
+        1 => "",
+        _ if noun.ends_with('s') => "es",
+        _ => "s",
+    };
+    format!("{number} {noun}{ending}")
+}
 
 /// Returns a clause with its numbers: `p99.predicted 186 ms > 200 ms, short by 14 ms`.
 fn clause(condition: &ConditionTrace) -> String {

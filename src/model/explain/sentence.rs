@@ -6,7 +6,7 @@ use crate::model::{
     Truth, WriteOutcome,
 };
 
-use super::{clause, seconds};
+use super::{clause, counted, seconds};
 
 /// Returns what was done and why, or why nothing was done, in one sentence without a final stop.
 pub fn sentence(record: &DecisionRecord) -> String {
@@ -126,7 +126,11 @@ fn more(count: usize) -> String {
 fn idle(record: &DecisionRecord, reason: &str) -> String {
     let rules = &record.proposal.rules;
     let mut parts = vec![format!("did nothing: {reason}")];
-    parts.extend(rules.iter().filter_map(trouble));
+    let mut troubles = rules.iter().filter_map(trouble);
+    parts.extend(troubles.next());
+    // A source that is down makes every rule unknown, each at length; all of them stand below the sentence.
+    let others = troubles.count();
+    parts.extend((others > 0).then(|| format!("{} unknown or failed", counted(others, "more rule"))));
     parts.extend(nearest(rules));
     parts.join("; ")
 }
@@ -148,8 +152,9 @@ pub(super) fn trouble(rule: &RuleTrace) -> Option<String> {
 }
 
 fn doubts(rule: &RuleTrace) -> String {
-    let unknown = rule.conditions.iter().filter(|condition| condition.holds == Truth::Unknown);
-    unknown.map(clause).collect::<Vec<_>>().join(", ")
+    let mut unknown = rule.conditions.iter().filter(|condition| condition.holds == Truth::Unknown);
+    let first = unknown.next().map(clause).unwrap_or_default();
+    format!("{first}{}", more(unknown.count().saturating_add(1)))
 }
 
 /// A rule that did not match, and what it lacked.

@@ -5,17 +5,34 @@ use std::fmt::{self, Write};
 use crate::model::outlook::{ForecastFlag, HorizonPoint, quantile_index};
 use crate::model::proposal::{Goal, RuleOutcome};
 use crate::model::{
-    Capacity, Choice, DecisionRecord, Effect, Features, Finding, Outlook, Readiness, Reading, RuleTrace,
+    Capacity, Choice, DecisionRecord, Effect, Features, Finding, Outlook, Proposal, Readiness, Reading, RuleTrace,
     SignalFeatures, SignalOutlook, TargetReading, Truth, Unit, Verdict,
 };
 
-use super::{clause, seconds, sentence};
+use super::{clause, counted, seconds, sentence};
 
 /// Returns the sentence, then every signal, forecast, rule, condition and guard with its numbers.
 pub fn text(record: &DecisionRecord) -> String {
     let mut out = String::new();
     // Writing into a string cannot fail.
     let _ = write(&mut out, record);
+    out
+}
+
+/// Returns what the policies want, and by which rule, on one line.
+pub fn choice(proposal: &Proposal) -> String {
+    match &proposal.choice {
+        Choice::Act { rule, action, .. } => format!("{action} (rule {rule})"),
+        Choice::Undo { action, why, .. } => format!("{action}, to undo an earlier decision: {why}"),
+        Choice::Nothing { reason } => format!("nothing: {reason}"),
+    }
+}
+
+/// Returns every rule with its conditions and their numbers.
+pub fn rules(proposal: &Proposal) -> String {
+    let mut out = String::new();
+    // Writing into a string cannot fail.
+    let _ = proposal.rules.iter().try_for_each(|traced| rule(&mut out, traced));
     out
 }
 
@@ -42,7 +59,8 @@ fn target(reading: &TargetReading) -> String {
         let owner = target.owner.as_ref().map_or_else(String::new, |owner| format!(", set by {owner}"));
         let stuck = target.stuck.as_ref();
         let stuck = stuck.map_or_else(String::new, |stuck| format!(", {} cannot start: {}", stuck.pods, stuck.why));
-        format!("{} replicas, {} ready{rollout}{owner}{stuck}", target.replicas, target.ready)
+        let replicas = counted(target.replicas as usize, "replica");
+        format!("{replicas}, {} ready{rollout}{owner}{stuck}", target.ready)
     });
     match reading {
         TargetReading::Known { .. } => state,

@@ -2,7 +2,7 @@
 //! the answers is compared. Where they differ, the double is wrong.
 
 use flyball::demo::kubernetes::KubernetesDouble;
-use flyball::demo::objects::Objects;
+use flyball::demo::kubernetes::Objects;
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use flyball::demo::faults::Faults;
+use flyball::demo::kubernetes::faults::Faults;
 use serde_json::json;
 
 use super::witness::{moves_since, revision};

@@ -26,9 +26,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `flyball-lab` with these arguments.
+    /// Starts `flyball-lab` with these arguments, before all else on a busy machine where that is allowed: what it
+    /// measures is not how busy the machine is.
     pub fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_flyball-lab"));
+        let mut command = Command::new("nice");
+        command.args(["-n", "-10", env!("CARGO_BIN_EXE_flyball-lab")]);
         command.env("KUBECONFIG", directory().join("admin.kubeconfig"));
         let child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
         Self { child }

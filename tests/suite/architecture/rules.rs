@@ -93,10 +93,12 @@ pub const ENV_READS: &[&str] =
 
 /// Crates that a pure module may use; all others bring time, I/O, tasks or order that differs from run to run.
 /// A lock is none of these: the script engine shares what it has recorded behind one.
+/// Nor is the description of a type (`schemars`), which is made from its serde form.
 pub const PURE_CRATES: &[&str] = &[
     "std",
     "serde",
     "serde_json",
+    "schemars",
     "thiserror",
     "jiff",
     "sha2",

@@ -172,6 +172,26 @@ async fn k1_an_api_server_that_was_away_costs_no_budget() {
     tree.stop().await;
 }
 
+/// Only the services behind the silent watch are held; that it is silent shows at the probe.
+#[tokio::test(start_paused = true)]
+async fn inv_18_k7_a_silent_watch_holds_its_services_and_makes_the_process_unready() {
+    let world = World::new(&["shop/cart", "shop/checkout"], steady(|_, _| 560.0));
+    world.cluster.silent.lock().insert("cart".to_owned());
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 5).await;
+    let status = control.status();
+    assert!(!status.ready);
+    assert_eq!(status.waiting_for, ["watch of Deployment cart: silent for 121 s"]);
+    assert_eq!((world.cluster.replicas("cart"), world.cluster.replicas("checkout")), (4, 8));
+    let record = control.service(&"shop/cart".parse().unwrap()).unwrap().last.unwrap();
+    assert!(sentence(&record).contains("the view of the cluster is silent for 121 s"), "{}", sentence(&record));
+    world.cluster.silent.lock().clear();
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    assert!(control.status().ready, "{:?}", control.status().waiting_for);
+    assert_eq!(world.cluster.replicas("cart"), 8, "what held meanwhile is acted on at once");
+    tree.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn signals_of_two_sources_meet_in_one_picture() {
     let text = settings(&["shop/cart"], "").replace(

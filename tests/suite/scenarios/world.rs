@@ -226,6 +226,8 @@ pub struct ObedientCluster {
     targets: Mutex<BTreeMap<TargetRef, Scaled>>,
     /// Targets whose reading panics.
     pub cursed: Mutex<BTreeSet<String>>,
+    /// Names of targets whose watch went silent.
+    pub silent: Mutex<BTreeSet<String>>,
     /// Whether the API server is away.
     pub away: AtomicBool,
     /// How long after it was done a write is answered.
@@ -258,6 +260,7 @@ impl ObedientCluster {
             clock,
             targets: Mutex::new(targets),
             cursed: Mutex::default(),
+            silent: Mutex::default(),
             away: AtomicBool::default(),
             answers_after: Mutex::default(),
             slow: Mutex::default(),
@@ -318,7 +321,16 @@ impl Cluster for ObedientCluster {
         if let TargetReading::Known { target } = &mut reading {
             target.owner.clone_from(&self.editor.lock());
         }
-        reading
+        match reading {
+            TargetReading::Known { target: state } if self.silent.lock().contains(&target.name) => {
+                TargetReading::Outdated { target: state, silence: Duration::from_secs(121) }
+            }
+            reading => reading,
+        }
+    }
+
+    fn waiting_for(&self) -> Vec<String> {
+        self.silent.lock().iter().map(|name| format!("Deployment {name}: silent for 121 s")).collect()
     }
 
     fn has_lever(&self, _: &TargetRef, knob: Knob) -> bool {

@@ -85,7 +85,7 @@ fn mirrored<T: Object>(
     changes: &watch::Sender<u64>,
     tasks: &mut JoinSet<()>,
 ) -> Arc<Mutex<Mirror<T>>> {
-    let mirror = Arc::new(Mutex::new(Mirror::new(Instant::now())));
+    let mirror = Arc::new(Mutex::new(Mirror::new(timeouts.silence, Instant::now())));
     let (path, client, changes) = (path.to_owned(), client.clone(), changes.clone());
     tasks.spawn(Watcher { client, path, selected, mirror: mirror.clone(), changes, timeouts }.run());
     mirror

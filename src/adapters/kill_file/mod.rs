@@ -1,0 +1,26 @@
+//! The kill switch as a file: what the loop reads, and what `flyball kill` and `flyball resume` write.
+//!
+//! The file holds a [`KillOrder`](crate::model::kill::KillOrder) in JSON or YAML. Missing, empty, unreadable,
+//! malformed or huge: engaged.
+//!
+//! | file | what |
+//! |---|---|
+//! | `switch` | the port: looks at the file all the time |
+//! | `order` | reads one order, or says why it cannot be read |
+//! | `turn` | changes the order, whole or not at all |
+
+mod order;
+mod switch;
+mod turn;
+
+pub use order::{KillFileError, read_state};
+pub use switch::KillFile;
+pub use turn::{Scope, engage, release};
+
+/// Returns a file that is not there yet, and the directory that goes with the test.
+#[cfg(test)]
+fn place() -> (tempfile::TempDir, std::path::PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kill.json");
+    (directory, path)
+}

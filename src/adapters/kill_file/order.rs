@@ -1,0 +1,150 @@
+//! Reads an order from the file. What cannot be read is an error with its place, and counts as engaged.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::model::KillState;
+use crate::model::kill::KillOrder;
+
+/// Largest file read.
+const SIZE_LIMIT: u64 = 64 * 1024;
+
+/// Reads the state of the switch now.
+pub fn read_state(path: &Path) -> KillState {
+    match read_order(path) {
+        Ok(order) => KillState::Readable { order },
+        Err(error) => KillState::Unreadable { error: error.to_string() },
+    }
+}
+
+/// Why the file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum KillFileError {
+    /// Not there.
+    #[error("kill switch {path} is missing; `flyball resume` makes one that stops nothing")]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Cannot be opened, read or written.
+    #[error("kill switch {path} cannot be {doing}{}", remedy(source))]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Not what it should be.
+    #[error("kill switch {path} {fault}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        fault: String,
+    },
+    /// Nobody knows later why.
+    #[error("a reason is needed to turn the kill switch, have none; give one, as in --reason 'load test over'")]
+    NoReason,
+}
+
+/// Returns what to do about a failure of the file system, where that is plain.
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::NotFound => {
+            " (its directory does not exist: check the path; `flyball run` makes the state directory, and until then \
+             nothing is written)"
+        }
+        io::ErrorKind::PermissionDenied => " (run this as the user that flyball runs as)",
+        _ => "",
+    }
+}
+
+/// Reads the order in the file.
+pub(super) fn read_order(path: &Path) -> Result<KillOrder, KillFileError> {
+    let malformed = |fault: String| KillFileError::Malformed { path: path.to_owned(), fault };
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => KillFileError::Missing { path: path.to_owned() },
+        _ => KillFileError::Io { path: path.to_owned(), doing: "read", source },
+    };
+    // Opening a pipe would wait for a writer.
+    if !fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(malformed("is not a file".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(SIZE_LIMIT.saturating_add(1)).read_to_end(&mut bytes));
+    if read.map_err(failed)? as u64 > SIZE_LIMIT {
+        return Err(malformed(format!("is larger than {SIZE_LIMIT} bytes")));
+    }
+    let text = std::str::from_utf8(&bytes).map_err(|_| malformed("is not UTF-8".to_owned()))?;
+    if text.trim().is_empty() {
+        return Err(malformed("is empty, expected an order such as {\"all\": false}".to_owned()));
+    }
+    parse(text).map_err(|error| malformed(format!("holds no order: {error}")))
+}
+
+/// Parses an order. YAML goes by way of JSON values, whose types are strict: `"no"` is a text and never a false.
+fn parse(text: &str) -> Result<KillOrder, String> {
+    let braced = text.trim_start().starts_with('{');
+    let json = if braced { serde_json::from_str(text).map(Some) } else { Ok(None) };
+    if let Ok(Some(order)) = json {
+        return Ok(order);
+    }
+    let strict = serde_saphyr::options! { strict_booleans: true };
+    match (serde_saphyr::from_str_with_options::<serde_json::Value>(text, strict), json) {
+        (Ok(value), _) if value.is_object() => serde_json::from_value(value).map_err(|error| error.to_string()),
+        (_, Err(json)) => Err(json.to_string()),
+        (Ok(_), Ok(_)) => Err("expected fields such as all, services, classes, by, reason".to_owned()),
+        (Err(yaml), Ok(_)) => Err(yaml.to_string().lines().next().unwrap_or_default().to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::kill_file::place;
+
+    #[test]
+    fn what_cannot_be_read_counts_as_engaged_and_says_why() {
+        let check = |text: &[u8], expected: &str| {
+            let (_directory, path) = place();
+            fs::write(&path, text).unwrap();
+            let KillState::Unreadable { error } = read_state(&path) else { panic!("readable: {text:?}") };
+            assert!(error.contains(expected), "{error}");
+        };
+        check(b"", "is empty");
+        check(b" \n\n", "is empty");
+        check(b"{\"all\": tr", "holds no order");
+        check(b"{\"all\": \"no\"}", "holds no order");
+        check(b"{\"everything\": true}", "holds no order");
+        check(b"all: perhaps", "holds no order");
+        check(b"all: no", "holds no order");
+        check(b"all: 'false'", "holds no order");
+        check(b"all: true\nall: false\n", "holds no order");
+        check(b"{\"all\": true, \"all\": false}", "holds no order");
+        check(b"# nothing but a comment\n", "holds no order");
+        check(b"null", "holds no order");
+        check(b"[]", "holds no order");
+        check(b"services: [Not A Service]", "holds no order");
+        check(b"{\"all\": \xff}", "is not UTF-8");
+        check(&vec![b' '; 70_000], "is larger than 65536 bytes");
+        let (directory, path) = place();
+        let KillState::Unreadable { error } = read_state(&path) else { panic!() };
+        assert!(error.contains("is missing; `flyball resume`"), "{error}");
+        let KillState::Unreadable { error } = read_state(directory.path()) else { panic!() };
+        assert!(error.contains("is not a file"), "{error}");
+    }
+
+    #[test]
+    fn json_and_yaml_are_read() {
+        let (_directory, path) = place();
+        for text in ["{\"all\": true, \"by\": \"me\"}", "all: true\nby: me\n", "{all: true, by: me}"] {
+            fs::write(&path, text).unwrap();
+            let expected = KillOrder { all: true, by: "me".to_owned(), ..KillOrder::default() };
+            assert_eq!(read_state(&path), KillState::Readable { order: expected }, "{text}");
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! The kill switch as the loop sees it: a file that is looked at ten times a second.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::model::KillState;
+use crate::ports::KillSwitch;
+
+use super::order::read_state;
+
+/// Time between two looks.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// How long a read may take: a volume that hangs must not keep the switch from being taken for engaged.
+const READ_WITHIN: Duration = Duration::from_millis(500);
+/// Age from which a look says nothing any more.
+const AGE_LIMIT: Duration = Duration::from_secs(1);
+
+/// A kill switch that is a file, looked at ten times a second. Dropping it ends that.
+#[derive(Debug)]
+pub struct KillFile {
+    path: PathBuf,
+    seen: Arc<Mutex<(Instant, KillState)>>,
+    poll: JoinHandle<()>,
+}
+
+impl KillFile {
+    /// Reads the file at `path` and keeps looking at it. Needs a running tokio.
+    pub fn open(path: &Path) -> Self {
+        let seen = Arc::new(Mutex::new((Instant::now(), read_state(path))));
+        let poll = tokio::spawn(poll(path.to_owned(), Arc::clone(&seen)));
+        Self { path: path.to_owned(), seen, poll }
+    }
+}
+
+impl Drop for KillFile {
+    fn drop(&mut self) {
+        self.poll.abort();
+    }
+}
+
+impl KillSwitch for KillFile {
+    fn seen(&self) -> KillState {
+        let (when, state) = &*self.seen.lock();
+        let age = when.elapsed();
+        if age > AGE_LIMIT {
+            let error = format!("{} was last read {} ms ago", self.path.display(), age.as_millis());
+            return KillState::Unreadable { error };
+        }
+        state.clone()
+    }
+
+    fn read(&self) -> BoxFuture<'_, KillState> {
+        Box::pin(async {
+            let path = self.path.clone();
+            let read = tokio::task::spawn_blocking(move || read_state(&path));
+            let unreadable = |error: &str| KillState::Unreadable { error: format!("{} {error}", self.path.display()) };
+            let state = match tokio::time::timeout(READ_WITHIN, read).await {
+                Ok(Ok(state)) => state,
+                Ok(Err(_)) => unreadable("could not be read"),
+                Err(_) => unreadable("did not answer in time"),
+            };
+            *self.seen.lock() = (Instant::now(), state.clone());
+            state
+        })
+    }
+}
+
+async fn poll(path: PathBuf, seen: Arc<Mutex<(Instant, KillState)>>) {
+    let mut ticks = tokio::time::interval(POLL_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let (path, began) = (path.clone(), Instant::now());
+        // On a thread of its own: a file system that hangs must not hang the loop, but let what is seen get old.
+        let Ok(state) = tokio::task::spawn_blocking(move || read_state(&path)).await else { continue };
+        let mut seen = seen.lock();
+        if seen.0 <= began {
+            *seen = (began, state);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::adapters::kill_file::{Scope, engage, place, release};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_seen_at_the_next_look_and_read_at_once() {
+        let (_directory, path) = place();
+        release(&path, &Scope::All, "me", "first start").unwrap();
+        let switch = KillFile::open(&path);
+        assert!(!switch.seen().stops_all());
+        engage(&path, &Scope::All, "me", "test").unwrap();
+        assert!(switch.read().await.stops_all());
+        release(&path, &Scope::All, "me", "over").unwrap();
+        assert!(switch.seen().stops_all());
+        tokio::time::sleep(POLL_INTERVAL * 2).await;
+        assert!(!switch.seen().stops_all());
+        fs::remove_file(&path).unwrap();
+        tokio::time::sleep(POLL_INTERVAL * 2).await;
+        assert!(switch.seen().stops_all());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_seen_too_long_ago_counts_as_engaged() {
+        let (_directory, path) = place();
+        release(&path, &Scope::All, "me", "first start").unwrap();
+        let switch = KillFile::open(&path);
+        tokio::time::sleep(AGE_LIMIT * 5).await;
+        assert!(!switch.seen().stops_all());
+        switch.poll.abort();
+        tokio::time::sleep(AGE_LIMIT * 2).await;
+        let KillState::Unreadable { error } = switch.seen() else { panic!("still readable") };
+        assert!(error.contains("was last read 2"), "{error}");
+        assert!(!switch.read().await.stops_all());
+        assert!(!switch.seen().stops_all());
+    }
+}

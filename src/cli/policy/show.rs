@@ -1,0 +1,124 @@
+//! Faults as people and programs read them.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+
+use serde_json::{Value, json};
+
+use super::Source;
+use crate::cycle::stages::{LINTS, Lint, PolicyFault, TestReport};
+
+/// Columns of a source line that are shown.
+const WIDTH: usize = 160;
+
+/// Returns a fault, and below it the line it is in with a caret; in colour on a terminal.
+pub fn fault(source: &Source, fault: &PolicyFault, is_warning: bool) -> String {
+    let (strong, plain) = match (std::io::stdout().is_terminal(), is_warning) {
+        (false, _) => ("", ""),
+        (true, false) => ("\x1b[1;31m", "\x1b[0m"),
+        (true, true) => ("\x1b[1;33m", "\x1b[0m"),
+    };
+    // What concerns no single file names the directory alone.
+    let slash = if fault.file.is_empty() { ": " } else { "/" };
+    let word = if is_warning { "warning: " } else { "" };
+    let mut text = format!("{strong}{word}{plain}{}{slash}{fault}", source.directory.display());
+    if let Some((number, line)) = line(source, fault) {
+        // Writing into a String does not fail.
+        let _ = write!(text, "\n{number:>6} | {line}");
+        if let Some(column) = fault.column.filter(|column| *column <= WIDTH) {
+            let under: String =
+                line.chars().take(column - 1).map(|letter| if letter == '\t' { '\t' } else { ' ' }).collect();
+            let _ = write!(text, "\n       | {under}{strong}^{plain}");
+        }
+    }
+    text
+}
+
+fn line<'a>(source: &'a Source, fault: &PolicyFault) -> Option<(usize, &'a str)> {
+    let number = fault.line?;
+    let (_, text) = source.texts().find(|(path, _)| *path == fault.file)?;
+    let line = text.lines().nth(number.checked_sub(1)?)?;
+    let end = line.char_indices().nth(WIDTH).map_or(line.len(), |(end, _)| end);
+    Some((number, line.get(..end)?))
+}
+
+/// Returns a fault for programs; `id` is the kind of finding, none for what keeps a set from loading.
+pub fn json(fault: &PolicyFault, id: Option<&str>) -> Value {
+    json!({
+        "file": fault.file,
+        "line": fault.line,
+        "column": fault.column,
+        "rule": fault.rule,
+        "lint": id,
+        "message": fault.message,
+    })
+}
+
+/// Returns faults and findings as a SARIF 2.1.0 log, which code hosts show beside the lines.
+pub fn sarif(source: &Source, faults: &[PolicyFault], lints: &[Lint]) -> Value {
+    let place = |fault: &PolicyFault| {
+        let mut place = json!({ "artifactLocation": { "uri": source.directory.join(&fault.file) } });
+        if let Some(line) = fault.line {
+            place["region"] = json!({ "startLine": line, "startColumn": fault.column.unwrap_or(1) });
+        }
+        json!([{ "physicalLocation": place }])
+    };
+    let result = |id: &str, level: &str, fault: &PolicyFault| {
+        let rule = fault.rule.as_ref().map_or(String::new(), |rule| format!("rule {rule}: "));
+        let text = format!("{rule}{}", fault.message);
+        json!({ "ruleId": id, "level": level, "message": { "text": text }, "locations": place(fault) })
+    };
+    let refused = faults.iter().map(|fault| result("refused", "error", fault));
+    let odd = lints.iter().map(|lint| result(lint.id, "warning", &lint.fault));
+    let kinds = [("refused", "the set does not load")].into_iter().chain(LINTS);
+    let kinds = kinds.map(|(id, text)| json!({ "id": id, "shortDescription": { "text": text } }));
+    json!({
+        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
+        "version": "2.1.0",
+        "runs": [{
+            "tool": { "driver": { "name": "flyball", "version": env!("CARGO_PKG_VERSION"), "rules": kinds.collect::<Vec<_>>() } },
+            "results": refused.chain(odd).collect::<Vec<_>>(),
+        }],
+    })
+}
+
+/// Returns the results of tests as a `JUnit` document.
+pub fn junit(report: &TestReport) -> String {
+    let failures = report.failures().count();
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"policies\" tests=\"{}\" failures=\"{failures}\">\n",
+        report.tests.len()
+    );
+    for test in &report.tests {
+        let (name, file) = (escaped(&test.name), escaped(&test.file));
+        let _ = match &test.failure {
+            None => writeln!(text, "    <testcase classname=\"{file}\" name=\"{name}\"/>"),
+            Some(failure) => {
+                let failure = escaped(&failure.to_string());
+                writeln!(
+                    text,
+                    "    <testcase classname=\"{file}\" name=\"{name}\"><failure message=\"{failure}\"/></testcase>"
+                )
+            }
+        };
+    }
+    text.push_str("  </testsuite>\n</testsuites>\n");
+    text
+}
+
+/// Returns text as it may stand in an attribute; what XML cannot hold is left out.
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' => out.push(' '),
+            control if control.is_control() => (),
+            other => out.push(other),
+        }
+    }
+    out
+}

@@ -1,0 +1,71 @@
+//! Where a set and the signals that it may name come from.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::adapters::policy_dir;
+use crate::cli::{ConfigArg, usual_settings};
+use crate::config::Settings;
+use crate::cycle::stages::Vocabulary;
+use crate::model::ServiceSpec;
+use crate::ports::PolicyFile;
+
+/// Which set, and by whose declarations.
+#[derive(Debug, Args)]
+pub struct SourceArgs {
+    /// Directory of the set; without it, that of the settings.
+    directory: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+/// A set as it lies in a directory, and what its rules may name.
+pub struct Source {
+    /// The directory.
+    pub directory: PathBuf,
+    /// Every file, tests included, in path order.
+    pub files: Vec<PolicyFile>,
+    /// The signals that some service declares, and the standard ones.
+    pub vocabulary: Vocabulary,
+    /// The services of the settings; none where a directory alone was named.
+    pub services: Vec<ServiceSpec>,
+}
+
+impl SourceArgs {
+    /// Reads the set. Where a directory is named and no settings are, the standard signals are the only ones known.
+    ///
+    /// # Errors
+    /// When settings or directory cannot be read.
+    pub fn read(&self) -> anyhow::Result<Source> {
+        match &self.directory {
+            Some(directory) if !self.config.is_named() && usual_settings().is_none() => Source::read(directory, &[]),
+            directory => Source::of(&self.config.load()?, directory.as_deref()),
+        }
+    }
+}
+
+impl Source {
+    /// Reads the set of the settings, or that of another directory by their declarations.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn of(settings: &Settings, directory: Option<&Path>) -> anyhow::Result<Self> {
+        Self::read(directory.unwrap_or(&settings.policies), &settings.services)
+    }
+
+    fn read(directory: &Path, services: &[ServiceSpec]) -> anyhow::Result<Self> {
+        let files = policy_dir::read_set(directory).files.map_err(|error| anyhow::anyhow!("policies: {error}"))?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            files,
+            vocabulary: Vocabulary::of(services)?,
+            services: services.to_vec(),
+        })
+    }
+
+    /// Returns path and text of every file.
+    pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.files.iter().map(|file| (file.path.as_str(), file.text.as_str()))
+    }
+}

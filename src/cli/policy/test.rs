@@ -1,0 +1,131 @@
+//! `flyball policy test`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+use serde_json::json;
+
+use super::show;
+use super::source::{Source, SourceArgs};
+use crate::app::deadline;
+use crate::cli::{Output, print};
+use crate::cycle::stages::{Coverage, Deadline, PolicyFault, TestReport, compile, run_tests};
+
+/// Time for all tests together.
+const TESTS: Duration = Duration::from_mins(2);
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit code: 0 all tests passed; 1 a test failed, or the coverage is below --fail-under; \
+                        2 the set or its tests could not be loaded.")]
+pub struct TestArgs {
+    #[command(flatten)]
+    source: SourceArgs,
+    /// Run only the tests whose names contain this text.
+    #[arg(long, value_name = "TEXT")]
+    run: Option<String>,
+    /// Fail when the tests saw a smaller share of what each condition can be (true, false, unknown), 0 to 1.
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    fail_under: Option<f64>,
+    /// Write the results to a file, as XML that test reports are made of (`JUnit`).
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Form of the output.
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|_| format!("`{text}` is not a number, expected 0 to 1"))?;
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(format!("{value} is not between 0 and 1")) }
+}
+
+pub fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
+    let source = args.source.read()?;
+    let report = match run(&source, args.run.as_deref()) {
+        Ok(report) => report,
+        Err(faults) => return refused(&source, &faults),
+    };
+    if let Some(file) = &args.junit {
+        std::fs::write(file, show::junit(&report)).with_context(|| format!("{} cannot be written", file.display()))?;
+    }
+    match args.output {
+        Output::Text => text(&source, &report)?,
+        Output::Json => print(json(&report))?,
+    }
+    if report.tests.is_empty() {
+        print("no test ran: tests stand in files that end in _test.rhai")?;
+        return Ok(ExitCode::from(2));
+    }
+    let uncovered = args.fail_under.is_some_and(|least| report.coverage.share() < least);
+    let failed = report.failures().next().is_some() || uncovered;
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn run(source: &Source, part: Option<&str>) -> Result<TestReport, Vec<PolicyFault>> {
+    let set = Arc::new(compile(source.texts(), &source.vocabulary, &deadline())?);
+    let wanted = |name: &str| part.is_none_or(|part| name.contains(part));
+    let end = Instant::now() + TESTS;
+    let expired: Deadline = Arc::new(move || Instant::now() >= end);
+    run_tests(&set, &source.vocabulary, source.texts(), &wanted, &expired)
+}
+
+fn refused(source: &Source, faults: &[PolicyFault]) -> anyhow::Result<ExitCode> {
+    for fault in faults {
+        print(show::fault(source, fault, false))?;
+    }
+    print("no test ran")?;
+    Ok(ExitCode::from(2))
+}
+
+fn text(source: &Source, report: &TestReport) -> anyhow::Result<()> {
+    for test in &report.tests {
+        let word = if test.failure.is_some() { "FAILED" } else { "ok" };
+        print(format!("{word:<6} {}: {}", test.file, test.name))?;
+        if let Some(failure) = &test.failure {
+            print(show::fault(source, failure, false))?;
+        }
+    }
+    let failed = report.failures().count();
+    print(format!("\n{} passed, {failed} failed", report.tests.len().saturating_sub(failed)))?;
+    coverage(&report.coverage)
+}
+
+fn coverage(coverage: &Coverage) -> anyhow::Result<()> {
+    print(format!("condition coverage {:.1} %", coverage.share() * 100.0))?;
+    for rule in &coverage.rules {
+        for condition in &rule.conditions {
+            let missing = condition.missing();
+            if !missing.is_empty() {
+                print(format!("  {}: {} was never {missing}", rule.rule, condition.text))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn json(report: &TestReport) -> serde_json::Value {
+    let tests = report.tests.iter().map(|test| {
+        let failure = test.failure.as_ref().map(|failure| show::json(failure, None));
+        json!({ "name": test.name, "file": test.file, "line": test.line, "failure": failure })
+    });
+    let conditions = report.coverage.rules.iter().flat_map(|rule| {
+        rule.conditions.iter().map(|condition| {
+            json!({
+                "rule": &*rule.rule,
+                "condition": condition.text,
+                "true": condition.seen_true,
+                "false": condition.seen_false,
+                "unknown": condition.seen_unknown,
+            })
+        })
+    });
+    json!({
+        "tests": tests.collect::<Vec<_>>(),
+        "coverage": report.coverage.share(),
+        "conditions": conditions.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,76 @@
+//! The paths under `/api/v1`: how each is served and how it is described, in one place. The description itself
+//! is served beside them.
+
+use axum::routing::{MethodRouter, get};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::model::DecisionRecord;
+use crate::ports::{ServiceSnapshot, Status};
+
+use super::answers::{Decisions, Forecast, Services};
+use super::{Console, api};
+
+/// Describes a type to the generator.
+pub(super) type Describe = fn(&mut SchemaGenerator) -> Schema;
+
+/// One path.
+pub(super) struct Operation {
+    /// The path, with `{name}` where a part is free.
+    pub(super) path: &'static str,
+    /// What serves it.
+    pub(super) handler: MethodRouter<Console>,
+    /// What it answers, in a line.
+    pub(super) summary: &'static str,
+    /// The type of its query parameters.
+    pub(super) query: Option<Describe>,
+    /// The type of its answer.
+    pub(super) answer: Describe,
+    /// Whether it can answer in plain text, too.
+    pub(super) text: bool,
+}
+
+impl Operation {
+    fn new<A: JsonSchema>(path: &'static str, summary: &'static str, handler: MethodRouter<Console>) -> Self {
+        Self { path, handler, summary, query: None, answer: SchemaGenerator::subschema_for::<A>, text: false }
+    }
+
+    /// Adds query parameters: the fields of `Q`.
+    fn asks<Q: JsonSchema>(self) -> Self {
+        Self { query: Some(Q::json_schema), ..self }
+    }
+}
+
+/// Returns all paths.
+pub(super) fn operations() -> Vec<Operation> {
+    vec![
+        Operation::new::<Status>("/api/v1/status", "Readiness, policy set, kill switch", get(api::status)),
+        Operation::new::<Services>("/api/v1/services", "Every service in a few words", get(api::services))
+            .asks::<api::Page>(),
+        Operation::new::<ServiceSnapshot>(
+            "/api/v1/services/{namespace}/{name}",
+            "One service with its features and outlook",
+            get(api::service),
+        ),
+        Operation::new::<Decisions>(
+            "/api/v1/decisions",
+            "The newest decisions, one sentence each",
+            get(api::decisions),
+        )
+        .asks::<api::Which>(),
+        Operation {
+            text: true,
+            ..Operation::new::<DecisionRecord>(
+                "/api/v1/decisions/{namespace}/{name}/{cycle}",
+                "One decision record, as data or explained",
+                get(api::decision),
+            )
+            .asks::<api::Form>()
+        },
+        Operation::new::<Forecast>(
+            "/api/v1/forecast",
+            "The forecasts of one service and what they mean in replicas",
+            get(api::forecast),
+        )
+        .asks::<api::Whose>(),
+    ]
+}

@@ -1,0 +1,122 @@
+//! Files below `lib/`: functions that other files of the set import. They declare no rules and no parameters.
+
+use std::collections::BTreeMap;
+
+use parking_lot::Mutex;
+use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
+
+use crate::decide::api::quantity::{ScriptResult, register_units};
+use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine};
+use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
+
+/// Where libraries lie within a set.
+pub(super) const LIBRARY: &str = "lib/";
+/// How libraries may import each other: deep enough for any reader, shallow enough for the stack.
+const MAX_DEPTH: usize = 8;
+
+/// The libraries of a set, by the path that `import` gives (`lib/slo`).
+#[derive(Debug, Clone, Default)]
+pub(super) struct Libraries(Shared<Mutex<Shelf>>);
+
+#[derive(Debug, Default)]
+struct Shelf {
+    /// Texts that were not asked for yet.
+    waiting: BTreeMap<String, String>,
+    loaded: BTreeMap<String, Shared<Module>>,
+    /// Libraries that are being loaded, the one that was asked for first in front.
+    open: Vec<String>,
+    faults: Vec<PolicyFault>,
+}
+
+impl Libraries {
+    /// Loads every library, and what each imports before it.
+    pub(super) fn load(
+        sources: &[&(&str, &str)],
+        standard: &Shared<Module>,
+        expired: &Deadline,
+    ) -> (Self, Vec<PolicyFault>) {
+        let libraries = Self::default();
+        let name = |path: &str| path.trim_end_matches(".rhai").to_owned();
+        libraries.0.lock().waiting = sources.iter().map(|(path, text)| (name(path), (*text).to_owned())).collect();
+        let engine = MeteredEngine::new(standard, LOAD_OPERATIONS, expired, |engine| {
+            engine.set_module_resolver(libraries.clone());
+            register_units(engine);
+            refuse_declarations(engine);
+        });
+        for (path, _) in sources {
+            if expired() {
+                libraries.0.lock().faults.push(PolicyFault::of(path, Failure::Deadline.to_string()));
+                break;
+            }
+            libraries.open(engine.fresh(), &name(path));
+        }
+        let faults = libraries.0.lock().faults.clone();
+        (libraries, faults)
+    }
+
+    /// Loads a library unless it was loaded, or tried, before; what is wrong with it becomes a fault.
+    fn open(&self, engine: &Engine, name: &str) {
+        let Some(text) = self.0.lock().waiting.remove(name) else { return };
+        let path = format!("{name}.rhai");
+        self.0.lock().open.push(name.to_owned());
+        let compiled = engine.compile(text).map_err(|error| (syntax_message(error.err_type()), error.position()));
+        let module = compiled.and_then(|mut ast| {
+            ast.set_source(path.as_str());
+            Module::eval_ast_as_new(Scope::new(), &ast, engine).map_err(|error| {
+                let (failure, position) = explain(&error, LOAD_OPERATIONS);
+                (failure.to_string(), position)
+            })
+        });
+        let mut shelf = self.0.lock();
+        shelf.open.pop();
+        match module {
+            Ok(module) => drop(shelf.loaded.insert(name.to_owned(), module.into())),
+            Err((message, position)) => shelf.faults.push(PolicyFault::at(&path, position, None, message)),
+        }
+    }
+
+    /// Returns why a library may not be opened now.
+    fn hindrance(&self, name: &str) -> Option<String> {
+        let shelf = self.0.lock();
+        if shelf.open.iter().any(|open| open == name) {
+            return Some(format!("`{name}` imports itself, by way of {}", shelf.open.join(", ")));
+        }
+        (shelf.open.len() >= MAX_DEPTH).then(|| format!("libraries import each other more than {MAX_DEPTH} deep"))
+    }
+}
+
+impl ModuleResolver for Libraries {
+    fn resolve(
+        &self,
+        engine: &Engine,
+        _source: Option<&str>,
+        path: &str,
+        position: Position,
+    ) -> Result<Shared<Module>, Box<EvalAltResult>> {
+        if let Some(message) = self.hindrance(path) {
+            return Err(EvalAltResult::ErrorRuntime(message.into(), position).into());
+        }
+        self.open(engine, path);
+        let shelf = self.0.lock();
+        let failed = || shelf.faults.iter().any(|fault| fault.file == format!("{path}.rhai"));
+        match shelf.loaded.get(path) {
+            Some(module) => Ok(Shared::clone(module)),
+            None if failed() => {
+                Err(EvalAltResult::ErrorRuntime(format!("`{path}` did not load").into(), position).into())
+            }
+            None => Err(EvalAltResult::ErrorModuleNotFound(path.to_owned(), position).into()),
+        }
+    }
+}
+
+fn refuse_declarations(engine: &mut Engine) {
+    for name in ["rule", "param", "otherwise", "conflicts"] {
+        let refuse = move || -> ScriptResult<()> {
+            Err(format!("{name}(..) belongs into a file that is not below {LIBRARY}: a library has functions alone")
+                .into())
+        };
+        engine.register_fn(name, move |_: rhai::Dynamic| refuse());
+        engine.register_fn(name, move |_: rhai::Dynamic, _: rhai::Dynamic| refuse());
+        engine.register_fn(name, move |_: rhai::Dynamic, _: rhai::Dynamic, _: rhai::Dynamic| refuse());
+    }
+}

@@ -1,0 +1,113 @@
+//! What is allowed and still likely a mistake. A set with such findings loads; `policy check --strict` refuses it.
+//!
+//! | file | finds |
+//! |---|---|
+//! | this one | what is odd about a rule, a parameter, an action |
+//! | [`overlap`] | pairs of rules that can match together, rules that never can |
+//! | [`names`] | names that are declared and not used |
+
+mod names;
+mod overlap;
+
+use crate::decide::compile::{PolicySet, Rule, TEST_SUFFIX};
+use crate::decide::fault::PolicyFault;
+use crate::decide::plan::parameter::Parameter;
+use crate::decide::plan::quantity::{Operator, Origin, Quantity, Term};
+use crate::model::Goal;
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lint {
+    /// Where, what, and what to do.
+    pub fault: PolicyFault,
+    /// Which of [`LINTS`] it is.
+    pub id: &'static str,
+}
+
+/// All kinds of findings, each with what it means.
+pub const LINTS: [(&str, &str); 8] = [
+    ("conflicting-rules", "two rules of equal priority and goal can match together"),
+    ("never-matches", "no input meets all conditions of the rule"),
+    ("cost-in-maintenance", "a rule that saves money does not look at maintenance"),
+    ("unbounded-action", "the size of an action is a measured value without a limit of its own"),
+    ("undocumented-parameter", "a parameter does not say what it is for"),
+    ("unbounded-parameter", "a parameter has no least or greatest value"),
+    ("unused-parameter", "no rule reads the parameter"),
+    ("unused-name", "a variable, constant, function or import is not used"),
+];
+
+/// Returns every finding in a set and the files that it was compiled of, in the order of files and lines.
+pub fn lint<'a>(set: &PolicySet, files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Lint> {
+    let files: Vec<_> = files.into_iter().filter(|(path, _)| !path.ends_with(TEST_SUFFIX)).collect();
+    let mut found = overlap::find(set);
+    set.rules.iter().for_each(|rule| found.extend(odd_rule(rule)));
+    for (position, parameter) in set.parameters.iter().enumerate() {
+        let used = set.rules.iter().any(|rule| rule.parameters.contains(&position));
+        found.extend(odd_parameter(parameter, used, &files));
+    }
+    files.iter().for_each(|(path, text)| found.extend(names::unused(path, text)));
+    found.sort();
+    found
+}
+
+fn at(rule: &Rule, id: &'static str, message: String) -> Lint {
+    Lint { fault: PolicyFault::at(&rule.file, rule.position, Some(&*rule.name), message), id }
+}
+
+fn odd_rule(rule: &Rule) -> Vec<Lint> {
+    let mut found = Vec::new();
+    let guarded = rule.body.conditions.iter().any(|(condition, _)| condition.text.contains("maintenance"));
+    if rule.goal == Goal::Cost && !guarded {
+        let message = "it saves money and does not look at maintenance: add unless(s.maintenance)";
+        found.push(at(rule, "cost-in-maintenance", message.to_owned()));
+    }
+    for size in rule.body.action.sizes().into_iter().filter(|size| is_unbounded(size)) {
+        let message = format!("{} can be of any size: limit it, as in min({0}, 20)", size.label);
+        found.push(at(rule, "unbounded-action", message));
+    }
+    found
+}
+
+/// Tells whether a size follows a measured value wherever it goes. What the capacity model sizes has its own limits.
+fn is_unbounded(size: &Quantity) -> bool {
+    size.origin == Origin::Measured && !matches!(size.term, Term::Both(Operator::Min, _))
+}
+
+fn odd_parameter(parameter: &Parameter, used: bool, files: &[(&str, &str)]) -> Vec<Lint> {
+    let name = &parameter.name;
+    let mut found = Vec::new();
+    let mut add = |id, message| found.push(Lint { fault: declared(name, files, message), id });
+    if !used {
+        add("unused-parameter", format!("no rule reads parameter `{name}`: delete it"));
+    }
+    if parameter.doc.is_empty() {
+        add("undocumented-parameter", format!("parameter `{name}` does not say what it is for: add doc: \"..\""));
+    }
+    let (low, high) = (*parameter.range.start() <= f64::MIN, *parameter.range.end() >= f64::MAX);
+    if low || high {
+        let missing = if low && high {
+            "min and max"
+        } else if low {
+            "min"
+        } else {
+            "max"
+        };
+        add("unbounded-parameter", format!("parameter `{name}` takes any value a service sets: add {missing}"));
+    }
+    found
+}
+
+/// Returns a fault at the declaration of a parameter.
+fn declared(name: &str, files: &[(&str, &str)], message: String) -> PolicyFault {
+    let call = format!("param(\"{name}\"");
+    let found = files.iter().find_map(|(path, text)| {
+        let (line, content) = text.lines().enumerate().find(|(_, content)| content.contains(&call))?;
+        Some((*path, line.saturating_add(1), content.find(&call)?.saturating_add(1)))
+    });
+    match found {
+        Some((path, line, column)) => {
+            PolicyFault { line: Some(line), column: Some(column), ..PolicyFault::of(path, message) }
+        }
+        None => PolicyFault::of("", message),
+    }
+}

@@ -1,0 +1,74 @@
+//! Names that a file declares and never uses: found in its text, where closures and strings are as visible as code.
+
+use super::Lint;
+use crate::decide::fault::PolicyFault;
+use crate::decide::library::LIBRARY;
+
+/// A word of a policy, and where it starts.
+struct Word<'a> {
+    text: &'a str,
+    line: usize,
+    column: usize,
+}
+
+/// Returns the names that a file declares and does not use. A leading `_` says that this is meant.
+pub(super) fn unused(path: &str, text: &str) -> Vec<Lint> {
+    let words = words(text);
+    let declared = words.windows(2).filter_map(|pair| {
+        let [keyword, name] = pair else { return None };
+        let what = match keyword.text {
+            "let" => "variable",
+            "const" => "constant",
+            "as" => "import",
+            // Others use it.
+            "fn" if !path.starts_with(LIBRARY) => "function",
+            _ => return None,
+        };
+        let uses = words.iter().filter(|word| word.text == name.text).count();
+        (uses == 1 && !name.text.starts_with('_')).then_some((what, name))
+    });
+    let found = declared.map(|(what, name)| {
+        let message = format!("{what} `{}` is not used: delete it", name.text);
+        let (line, column) = (Some(name.line), Some(name.column));
+        Lint { fault: PolicyFault { line, column, ..PolicyFault::of(path, message) }, id: "unused-name" }
+    });
+    found.collect()
+}
+
+/// Returns the words outside comments and plain strings; backquoted strings may hold code.
+fn words(text: &str) -> Vec<Word<'_>> {
+    let mut found = Vec::new();
+    let (mut in_string, mut in_comment) = (false, false);
+    for (line, content) in (1..).zip(text.lines()) {
+        let mut rest = content;
+        while let Some(next) = rest.chars().next() {
+            let word = rest.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap_or_default();
+            let step = match next {
+                _ if in_comment && rest.starts_with("*/") => {
+                    in_comment = false;
+                    2
+                }
+                _ if in_comment => next.len_utf8(),
+                '\\' if in_string => 2,
+                '"' => {
+                    in_string = !in_string;
+                    1
+                }
+                _ if in_string => next.len_utf8(),
+                _ if rest.starts_with("//") => rest.len(),
+                _ if rest.starts_with("/*") => {
+                    in_comment = true;
+                    2
+                }
+                _ if !word.is_empty() => {
+                    let column = content.len().saturating_sub(rest.len()).saturating_add(1);
+                    found.push(Word { text: word, line, column });
+                    word.len()
+                }
+                _ => next.len_utf8(),
+            };
+            rest = rest.get(step..).unwrap_or_default();
+        }
+    }
+    found
+}

@@ -1,0 +1,145 @@
+//! Pairs of rules that can match together, and rules that can never match: a search over intervals.
+//!
+//! A rule asks of each quantity an interval and of each flag a state. What cannot be told from the policy alone
+//! (a bound that is measured, `any([..])`) asks for nothing, so a pair that is not reported cannot match together;
+//! one that is reported perhaps cannot either.
+
+use std::collections::BTreeMap;
+
+use super::{Lint, at};
+use crate::decide::compile::{PolicySet, Rule};
+use crate::decide::plan::condition::{Condition, Statement, TargetFlag};
+use crate::decide::plan::parameter::Parameter;
+use crate::decide::plan::quantity::{Quantity, Term};
+use crate::model::proposal::Comparison;
+
+/// What a rule asks of one quantity or flag.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Interval {
+    /// Lowest value, and whether it is part of the interval.
+    low: (f64, bool),
+    /// Highest value, and whether it is part of the interval.
+    high: (f64, bool),
+}
+
+impl Interval {
+    const ALL: Self = Self { low: (f64::NEG_INFINITY, true), high: (f64::INFINITY, true) };
+
+    fn exactly(value: f64) -> Self {
+        Self { low: (value, true), high: (value, true) }
+    }
+
+    /// Returns what is in both, if anything is.
+    fn and(self, other: Self) -> Option<Self> {
+        let tighter = |left: (f64, bool), right: (f64, bool), left_is_tighter: bool| match left.0 == right.0 {
+            true => (left.0, left.1 && right.1),
+            false if left_is_tighter => left,
+            false => right,
+        };
+        let low = tighter(self.low, other.low, self.low.0 > other.low.0);
+        let high = tighter(self.high, other.high, self.high.0 < other.high.0);
+        let empty = low.0 > high.0 || (low.0 == high.0 && !(low.1 && high.1));
+        (!empty).then_some(Self { low, high })
+    }
+}
+
+/// All that a rule asks, by what it asks it of; `None`: it asks for what cannot be.
+type Demands = Option<BTreeMap<String, Interval>>;
+
+/// Returns the findings in a set.
+pub(super) fn find(set: &PolicySet) -> Vec<Lint> {
+    let demands: Vec<Demands> = set.rules.iter().map(|rule| demands(rule, &set.parameters)).collect();
+    let mut found = Vec::new();
+    for (position, (rule, asked)) in set.rules.iter().zip(&demands).enumerate() {
+        let Some(asked) = asked else {
+            found.push(at(
+                rule,
+                "never-matches",
+                "no input meets all its conditions: they contradict each other".to_owned(),
+            ));
+            continue;
+        };
+        for (other, others) in set.rules.iter().zip(&demands).take(position) {
+            let rivals = set.conflict_is_error || (rule.priority, rule.goal) == (other.priority, other.goal);
+            if rivals && others.as_ref().is_some_and(|others| meet(asked, others)) {
+                found.push(at(rule, "conflicting-rules", conflict(other, set.conflict_is_error)));
+            }
+        }
+    }
+    found
+}
+
+fn conflict(other: &Rule, error: bool) -> String {
+    let name = &other.name;
+    if error {
+        return format!("it can match together with {name}, and then nothing is done: add a condition to one of them");
+    }
+    format!("it can match together with {name}, of equal priority and goal: give one of them more priority")
+}
+
+fn meet(left: &BTreeMap<String, Interval>, right: &BTreeMap<String, Interval>) -> bool {
+    left.iter().all(|(key, asked)| right.get(key).is_none_or(|other| asked.and(*other).is_some()))
+}
+
+fn demands(rule: &Rule, parameters: &[Parameter]) -> Demands {
+    let mut all = BTreeMap::new();
+    let conditions = &rule.body.conditions;
+    let possible = conditions.iter().all(|(condition, negated)| ask(&mut all, condition, !negated, parameters));
+    possible.then_some(all)
+}
+
+/// Adds what has to be for `condition` to be `truth`; false if that contradicts what was added before.
+fn ask(all: &mut BTreeMap<String, Interval>, condition: &Condition, truth: bool, parameters: &[Parameter]) -> bool {
+    let (key, interval) = match &condition.statement {
+        // It holds only after a while, so that it does not hold says nothing of now.
+        _ if condition.held.is_some() && !truth => return true,
+        Statement::Compare { left, comparison, right } => {
+            let Some(bound) = range(right, parameters) else { return true };
+            (left.label.to_string(), side(*comparison, truth, bound))
+        }
+        Statement::Signal(name) => (name.to_string(), Interval::exactly(f64::from(truth))),
+        Statement::Target(TargetFlag::CanScaleUp) => flag("at_max_replicas", !truth),
+        Statement::Target(_) => flag(&condition.text, truth),
+        Statement::Not(part) => return ask(all, part, !truth, parameters),
+        Statement::Or(part, assumed) if *assumed != truth => return ask(all, part, truth, parameters),
+        Statement::All(parts) if truth => return parts.iter().all(|part| ask(all, part, true, parameters)),
+        Statement::Any(parts) if !truth => return parts.iter().all(|part| ask(all, part, false, parameters)),
+        Statement::All(_) | Statement::Any(_) | Statement::Or(..) => return true,
+    };
+    let before = all.get(&key).copied().unwrap_or(Interval::ALL);
+    match before.and(interval) {
+        Some(both) => {
+            all.insert(key, both);
+            true
+        }
+        None => false,
+    }
+}
+
+fn flag(name: &str, on: bool) -> (String, Interval) {
+    (name.to_owned(), Interval::exactly(f64::from(on)))
+}
+
+/// Returns the least and the greatest value of a bound that does not depend on measurements.
+fn range(bound: &Quantity, parameters: &[Parameter]) -> Option<(f64, f64)> {
+    match &bound.term {
+        Term::Number(value) => Some((*value, *value)),
+        Term::Parameter(name) => {
+            let parameter = parameters.iter().find(|parameter| parameter.name == *name)?;
+            Some((*parameter.range.start(), *parameter.range.end()))
+        }
+        _ => None,
+    }
+}
+
+/// Returns the values for which a comparison has this truth with some bound of the range.
+fn side(comparison: Comparison, truth: bool, (least, greatest): (f64, f64)) -> Interval {
+    match (comparison, truth) {
+        (Comparison::Above, true) | (Comparison::AtMost, false) => Interval { low: (least, false), ..Interval::ALL },
+        (Comparison::AtLeast, true) | (Comparison::Below, false) => Interval { low: (least, true), ..Interval::ALL },
+        (Comparison::Below, true) | (Comparison::AtLeast, false) => {
+            Interval { high: (greatest, false), ..Interval::ALL }
+        }
+        (Comparison::AtMost, true) | (Comparison::Above, false) => Interval { high: (greatest, true), ..Interval::ALL },
+    }
+}

@@ -1,0 +1,92 @@
+//! Files below `lib/`: imported, never rules of their own.
+
+use super::*;
+
+const SLO: &str = "fn span() { \"2m\" }\n\
+                   fn breach(signal, bound) { (signal.predicted > bound).held_for(span()) }\n\
+                   fn careful(s, bound) { [when(breach(s.p99, bound)), unless(s.rollout)] }";
+
+fn user(clauses: &str) -> String {
+    format!("import \"lib/slo\" as slo;\n{}", one(clauses))
+}
+
+#[test]
+fn functions_of_a_library_are_clauses_and_conditions_of_a_rule() {
+    let policy = user("slo::careful(s, ms(200)), restart()");
+    let set = load(&[("lib/slo.rhai", SLO), ("t.rhai", &policy)]).unwrap();
+    let rule = Case::new().forecast("p99", 0.3).decide(&mut Decider::new(), &set).rules.remove(0);
+    assert_eq!(rule.conditions.len(), 2);
+    assert_eq!(rule.conditions[0].held_for.unwrap().needed, Duration::from_mins(2));
+    assert_eq!((rule.conditions[0].bound, rule.conditions[1].negated), (Some(0.2), true));
+}
+
+#[test]
+fn helpers_and_other_libraries_may_use_a_library() {
+    let outer = "import \"lib/slo\" as slo;\nfn late(s) { slo::breach(s.p99, ms(100)) }";
+    let policy = format!(
+        "import \"lib/deep/outer\" as o;\nfn helper(s) {{ o::late(s) }}\n{}",
+        one("when(helper(s)), unless(o::late(s)), restart()")
+    );
+    let files = [("lib/deep/outer.rhai", outer), ("lib/slo.rhai", SLO), ("t.rhai", policy.as_str())];
+    let set = load(&files).unwrap();
+    let rule = Case::new().decide(&mut Decider::new(), &set).rules.remove(0);
+    assert_eq!(rule.conditions.iter().map(|trace| trace.bound).collect::<Vec<_>>(), [Some(0.1), Some(0.1)]);
+}
+
+#[test]
+fn a_library_is_part_of_the_revision() {
+    let policy = user("slo::careful(s, ms(200)), restart()");
+    let revision = |library: &str| load(&[("lib/slo.rhai", library), ("t.rhai", &policy)]).unwrap().revision().clone();
+    assert_ne!(revision(SLO), revision(&SLO.replace("2m", "3m")));
+}
+
+#[test]
+fn what_is_wrong_with_a_library_is_said_at_its_own_place() {
+    let rule = user("slo::careful(s, ms(200)), restart()");
+    for (library, policy, expected) in [
+        ("fn x( {", rule.as_str(), "lib/slo.rhai:1:7: "),
+        ("rule(\"x\", #{}, 1);", &rule, "lib/slo.rhai:1:1: rule(..) belongs into a file that is not below lib/"),
+        ("param(\"x\", 1);", &rule, "lib/slo.rhai:1:1: param(..) belongs into a file"),
+        ("otherwise(\"x\");", &rule, "lib/slo.rhai:1:1: otherwise(..) belongs into a file"),
+        ("import \"lib/slo\" as me;", &rule, "lib/slo.rhai:1:8: `lib/slo` imports itself, by way of lib/slo"),
+        ("import \"../etc\" as me;", &rule, "lib/slo.rhai:1:8: no library `../etc`: what is imported is a file of"),
+        ("const SPAN = 1; fn f() { SPAN }", &rule, "lib/slo.rhai:1:26: unknown name `SPAN`: functions do not see"),
+        ("loop { }", &rule, "lib/slo.rhai:1:6: operations: more than 200000"),
+        (
+            "fn careful(s, bound) {\n  [when(s.p9.current > bound)]\n}",
+            &rule,
+            "lib/slo.rhai:2:10: rule r: unknown signal `p9`",
+        ),
+        ("fn careless() { 1 }", &rule, "t.rhai:3:6: rule r: no function `slo::careful"),
+        (SLO, &user("slo::careful(s), restart()"), "t.rhai:3:6: rule r: no function `slo::careful"),
+        (SLO, &rule.replace("lib/slo", "slo"), "t.rhai:1:8: no library `slo`: what is imported is a file of the set"),
+        (SLO, &rule.replace("lib/slo", "lib/none"), "t.rhai:1:8: no library `lib/none`"),
+    ] {
+        let faults = load(&[("lib/slo.rhai", library), ("t.rhai", policy)]).expect_err(library);
+        let text = faults[0].to_string();
+        assert!(text.starts_with(expected), "{library}\n{policy}\n   got: {text}\nwanted: {expected}");
+    }
+    let circle = [
+        ("lib/a.rhai", "import \"lib/b\" as b;"),
+        ("lib/b.rhai", "import \"lib/a\" as a;"),
+        ("t.rhai", &one("when(s.rollout), restart()")),
+    ];
+    let faults = load(&circle).unwrap_err();
+    assert_eq!(faults[0].to_string(), "lib/a.rhai:1:8: `lib/b` did not load");
+    assert_eq!(faults[1].to_string(), "lib/b.rhai:1:8: `lib/a` imports itself, by way of lib/a, lib/b");
+}
+
+#[test]
+fn imports_are_limited() {
+    let many: Vec<_> = (0..17).map(|number| format!("import \"lib/slo\" as l{number};\n")).collect();
+    let policy = many.concat() + one("when(s.rollout), restart()").as_str();
+    let faults = load(&[("lib/slo.rhai", SLO), ("t.rhai", &policy)]).unwrap_err();
+    assert_eq!(faults[0].to_string(), "t.rhai:17:1: limit: too many imports");
+    let chain: Vec<_> = (0..10)
+        .map(|number| (format!("lib/l{number}.rhai"), format!("import \"lib/l{}\" as next;", number + 1)))
+        .chain([("lib/l10.rhai".to_owned(), String::new()), ("t.rhai".to_owned(), one("when(s.rollout), restart()"))])
+        .collect();
+    let files: Vec<_> = chain.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let faults = load(&files).unwrap_err();
+    assert!(faults.iter().any(|fault| fault.message.contains("more than 8 deep")), "{faults:?}");
+}

@@ -1,0 +1,156 @@
+//! What is found although it loads.
+
+use super::*;
+use crate::decide::lint;
+
+fn findings(files: &[(&str, &str)]) -> Vec<String> {
+    let set = load(files).unwrap_or_else(|faults| panic!("{faults:#?}"));
+    lint(&set, files.iter().copied()).iter().map(|found| format!("{}: {}", found.id, found.fault)).collect()
+}
+
+fn check(policy: &str, expected: &[&str]) {
+    let found = findings(&[("t.rhai", policy)]);
+    assert_eq!(found.len(), expected.len(), "{policy}\n{found:#?}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert!(found.starts_with(expected), "{policy}\n   got: {found}\nwanted: {expected}");
+    }
+}
+
+#[test]
+fn the_shipped_policies_have_nothing_odd() {
+    let files = [
+        ("capacity.rhai", include_str!("../../../deploy/policies/capacity.rhai")),
+        ("overload.rhai", include_str!("../../../deploy/policies/overload.rhai")),
+        ("traffic.rhai", include_str!("../../../deploy/policies/traffic.rhai")),
+    ];
+    assert_eq!(findings(&files), Vec::<String>::new());
+}
+
+#[test]
+fn single_rules_and_parameters() {
+    check(&one("when(s.can_scale_up), restart()"), &[]);
+    check(
+        &one("when(s.can_scale_up), restart()").replace("protect", "cost"),
+        &["cost-in-maintenance: t.rhai:1:1: rule r: it saves money and does not look at maintenance"],
+    );
+    check(&one("when(s.can_scale_up), unless(s.maintenance.or(false)), restart()").replace("protect", "cost"), &[]);
+    check(
+        &one("when(s.can_scale_up), scale_to(s.queue.current)"),
+        &["unbounded-action: t.rhai:1:1: rule r: queue.current can be of any size: limit it, as in min(queue.current"],
+    );
+    check(&one("when(s.can_scale_up), scale_to(min(s.queue.current, 9))"), &[]);
+    check(&one("when(s.can_scale_up), scale_to(s.capacity.needed_now)"), &[]);
+    let rule = one("when(s.p99.current > p.a), restart()");
+    let declared = |param: &str| format!("// first\n  {param}\n{rule}");
+    check(&declared("param(\"a\", ms(5), #{ min: ms(1), max: ms(9), doc: \"x\" });"), &[]);
+    check(
+        &declared("param(\"a\", ms(5));"),
+        &[
+            "undocumented-parameter: t.rhai:2:3: parameter `a` does",
+            "unbounded-parameter: t.rhai:2:3: parameter `a` takes",
+        ],
+    );
+    check(
+        &declared("param(\"a\", ms(5), #{ min: ms(1), doc: \"x\" });"),
+        &["unbounded-parameter: t.rhai:2:3: parameter `a` takes any value a service sets: add max"],
+    );
+    check(
+        &declared(
+            "param(\"a\", ms(5), #{ min: ms(1), max: ms(9), doc: \"x\" }); param(\"b\", 1, #{min: 1, max: 2, doc: \"y\"});",
+        ),
+        &["unused-parameter: t.rhai:2:61: no rule reads parameter `b`"],
+    );
+}
+
+#[test]
+fn names_that_are_not_used() {
+    let rule = one("when(s.can_scale_up), restart()");
+    for (text, expected) in [
+        ("let x = 1;", Some("unused-name: t.rhai:1:5: variable `x` is not used")),
+        ("const X = 1;", Some("unused-name: t.rhai:1:7: constant `X` is not used")),
+        ("fn f() { 1 }", Some("unused-name: t.rhai:1:4: function `f` is not used")),
+        ("let x = 1; // x", Some("unused-name: t.rhai:1:5: variable `x`")),
+        ("let x = \"x \\\" x\";", Some("unused-name: t.rhai:1:5: variable `x`")),
+        ("/* x\n x */ let x = 1;", Some("unused-name: t.rhai:2:11: variable `x`")),
+        ("let _x = 1;", None),
+        ("let x = 1; let _y = x;", None),
+        ("let x = 1; let _y = `${x}`;", None),
+        ("fn f() { 1 } let _x = f();", None),
+    ] {
+        check(&format!("{text}\n{rule}"), expected.as_slice());
+    }
+    let library = ("lib/l.rhai", "fn f() { 1 }");
+    let with = |tail: &str| format!("import \"lib/l\" as l;\n{tail}");
+    let unused = with(&rule);
+    assert_eq!(
+        findings(&[library, ("t.rhai", &unused)]),
+        ["unused-name: t.rhai:1:19: import `l` is not used: delete it"]
+    );
+    let used = with(&one("when(s.queue.current > l::f()), restart()"));
+    assert_eq!(findings(&[library, ("t.rhai", &used)]), Vec::<String>::new());
+}
+
+/// Two rules of equal rank, by the conditions of each: whether some input meets both.
+#[test]
+fn rules_that_can_match_together_are_found() {
+    for (left, right, together) in [
+        ("when(s.cpu.current > pct(60))", "when(s.cpu.current < pct(20))", false),
+        ("when(s.cpu.current > pct(60))", "when(s.cpu.current < pct(60.1))", true),
+        ("when(s.cpu.current > pct(60))", "when(s.cpu.current <= pct(60))", false),
+        ("when(s.cpu.current >= pct(60))", "when(s.cpu.current <= pct(60))", true),
+        ("when(s.cpu.current >= pct(60))", "unless(s.cpu.current >= pct(60))", false),
+        ("when(s.cpu.current > pct(60))", "when(s.p99.current > ms(1))", true),
+        ("when(s.cpu.current > pct(60))", "when(s.cpu.predicted < pct(20))", true),
+        ("when(s.cpu.current > p.low)", "when(s.cpu.current < pct(20))", true),
+        ("when(s.cpu.current > p.low)", "when(s.cpu.current < pct(5))", false),
+        ("when(s.cpu.current > s.errors.current)", "when(s.cpu.current < pct(5))", true),
+        ("when(s.maintenance)", "unless(s.maintenance)", false),
+        ("when(s.maintenance)", "when(!s.maintenance)", false),
+        ("when(s.maintenance)", "when(s.maintenance)", true),
+        ("when(s.can_scale_up)", "when(s.at_max_replicas)", false),
+        ("when(s.can_scale_up)", "when(s.at_min_replicas)", true),
+        ("when(all([s.maintenance, s.rollout]))", "unless(any([s.maintenance, s.rollout]))", false),
+        ("when(any([s.maintenance, s.rollout]))", "unless(s.maintenance)", true),
+        ("when(s.maintenance.or(false))", "unless(s.maintenance)", false),
+        ("when(s.maintenance.or(true))", "unless(s.maintenance.or(false))", true),
+        ("when((s.cpu.current > pct(60)).held_for(\"2m\"))", "when(s.cpu.current < pct(20))", false),
+        ("unless((s.cpu.current > pct(60)).held_for(\"2m\"))", "when(s.cpu.current > pct(70))", true),
+    ] {
+        let param = "param(\"low\", pct(50), #{ min: pct(10), max: pct(90), doc: \"x\" });\n";
+        let policy = format!(
+            "{param}{}\n{}\n{}",
+            named("a", &format!("{left}, restart()")),
+            named("b", &format!("{right}, rollback()")),
+            named("c", "when(s.cpu.current > p.low), promote()").replacen("priority: 1", "priority: 2", 1)
+        );
+        let found = findings(&[("t.rhai", &policy)]);
+        let expected =
+            "conflicting-rules: t.rhai:5:1: rule b: it can match together with a, of equal priority and goal";
+        assert_eq!(found.len(), usize::from(together), "{left} {right}: {found:?}");
+        assert!(found.iter().all(|found| found.starts_with(expected)), "{left} {right}: {found:?}");
+    }
+}
+
+#[test]
+fn another_priority_is_an_answer_unless_conflicts_are_errors() {
+    let policy = format!(
+        "{}\n{}",
+        named("a", "when(s.rollout), restart()"),
+        named("b", "when(s.can_scale_up), rollback()").replacen("priority: 1", "priority: 2", 1)
+    );
+    check(&policy, &[]);
+    check(
+        &format!("{policy}\nconflicts(\"error\");"),
+        &["conflicting-rules: t.rhai:4:1: rule b: it can match together with a, and then nothing is done"],
+    );
+}
+
+#[test]
+fn a_rule_that_never_matches_is_found() {
+    check(
+        &one("when(s.cpu.current > pct(60)), when(s.cpu.current < pct(20)), restart()"),
+        &["never-matches: t.rhai:1:1: rule r: no input meets all its conditions"],
+    );
+    check(&one("when(s.rollout), unless(s.rollout), restart()"), &["never-matches: "]);
+    check(&one("when(s.cpu.current > pct(60)), when(s.cpu.current < pct(70)), restart()"), &[]);
+}

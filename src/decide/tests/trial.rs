@@ -1,0 +1,227 @@
+//! The tests of policies are themselves a language: what it means, and that its expectations can fail.
+
+use super::*;
+
+const POLICY: &str = "param(\"limit\", 5);\n\
+    rule(\"r\", #{ priority: 1, goal: \"protect\" }, |s, p| [\n\
+      when(s.queue.current > p.limit), when(s.can_scale_up), unless(s.maintenance.or(false)), scale_by(2)\n\
+    ]);\n\
+    rule(\"held\", #{ priority: 2, goal: \"protect\" }, |s, p| [\n\
+      when((s.cpu.current > pct(50)).held_for(\"1m\")), restart()\n\
+    ]);";
+
+fn report(tests: &str) -> Result<TestReport, Vec<PolicyFault>> {
+    let set = Arc::new(set(POLICY));
+    run_tests(&set, &vocabulary(), [("x_test.rhai", tests), ("x.rhai", "not a test")], &|_| true, &never())
+}
+
+/// Runs one test of these words and returns why it failed.
+fn outcome(words: &str) -> Option<String> {
+    let report =
+        report(&format!("test(\"x\", || {{\n{words}\n}});")).unwrap_or_else(|faults| panic!("{words}: {faults:?}"));
+    report.tests.into_iter().next().unwrap().failure.map(|failure| failure.to_string())
+}
+
+const BUSY: &str = "given(#{ \"queue.current\": 9, can_scale_up: true })";
+
+#[test]
+fn expectations_pass_and_fail() {
+    for (words, failure) in [
+        (".decide().expect(\"r\")", None),
+        (".decide().expect(\"r\").expect_action(\"scale by 2\").because(\"queue.current\").margin_at_least(4)", None),
+        (".set(\"queue.current\", 5).decide().expect_none()", None),
+        (".without(\"queue\").decide().expect_unknown(\"r\")", None),
+        (".without(\"queue.current\").decide().expect_unknown(\"r\")", None),
+        (".without(\"queue\").decide().expect_no_rule_reading(\"queue\")", None),
+        (".set(\"p.limit\", 9).decide().expect_not_matched(\"r\")", None),
+        (".set(\"maintenance\", true).decide().expect_none()", None),
+        (".set(\"at_max_replicas\", true).decide().expect_none()", Some("nothing")),
+        (".decide().expect(\"held\")", Some("expected held to act, r acts: scale by 2; held: cpu.current is unknown")),
+        (".decide().expect_none()", Some("expected nothing to be done, r acts: scale by 2")),
+        (".decide().expect_action(\"scale by 3\")", Some("expected to scale by 3, r acts: scale by 2")),
+        (
+            ".set(\"queue.current\", 1).decide().expect(\"r\")",
+            Some("expected r to act, nothing is done: no policy matched (held: cpu.current is unknown); r: queue"),
+        ),
+        (".decide().expect_unknown(\"r\")", Some("expected r to be unknown, it is matched")),
+        (".decide().expect_no_rule_reading(\"queue\")", Some("r matches although queue is not known")),
+        (
+            ".decide().because(\"cpu.current\")",
+            Some("r has no condition `cpu.current`: there is queue.current, can_sc"),
+        ),
+        (
+            ".decide().because(\"queue.current\").margin_at_least(4.1)",
+            Some("queue.current holds by 4, expected at least"),
+        ),
+        (".decide().margin_at_least(4)", Some("margin_at_least(..) follows because(..)")),
+        (".decide().because(\"queue.current\").margin_at_least(ms(4))", Some("margin_at_least is a time, expected a")),
+        (".decide().expect(\"none\")", Some("the set has no rule `none`: there is r, held")),
+        (".set(\"queue\", 1)", Some("queue is a signal: name a view of it, such as \"queue.current\"")),
+        (".set(\"queue.currant\", 1)", Some("`queue.currant` cannot be given: there are flags, views of signals")),
+        (".set(\"queue.current\", ms(1))", Some("queue.current is a time, expected a plain number")),
+        (".set(\"maintenance\", 1)", Some("maintenance is a number, expected true or false")),
+        (".set(\"p.none\", 1)", Some("the set has no parameter `none`")),
+        (".without(\"none\")", Some("`none` cannot be given")),
+    ] {
+        let (words, failure) = match failure {
+            Some("nothing") => (words, None),
+            other => (words, other),
+        };
+        let found = outcome(&format!("{BUSY}{words};"));
+        match (&found, failure) {
+            (None, None) => (),
+            (Some(found), Some(expected)) if found.starts_with("x_test.rhai:2:") && found.contains(expected) => (),
+            _ => panic!("{words}\n   got: {found:?}\nwanted: {failure:?}"),
+        }
+    }
+}
+
+#[test]
+fn time_passes_in_a_timeline_alone() {
+    let busy = "let t = timeline(\"15s\").set(\"cpu.current\", pct(60));\n";
+    for (words, failure) in [
+        ("t.run(\"1m\").expect_none(); t.run(\"15s\").expect(\"held\");", None),
+        ("t.run(\"75s\").expect(\"held\");", None),
+        ("t.run(\"75s\").expect_none();", Some("expected nothing to be done, after 5 steps held acts")),
+        (
+            "t.run(\"45s\"); t.set(\"cpu.current\", pct(1)).run(\"15s\"); t.set(\"cpu.current\", pct(60)).run(\"1m\").expect_none();",
+            None,
+        ),
+        ("t.run(\"1m\"); t.without(\"cpu\").run(\"15s\").expect_unknown(\"held\");", None),
+        ("t.run(\"5s\").expect_none(); t.run(\"5s\");", Some("the run is shorter than a step")),
+        ("t.run(\"soon\");", Some("`soon` is not a time span")),
+        ("timeline(\"1s\").run(\"24h\");", Some("takes 86400 decisions, at most 5760 are made")),
+    ] {
+        let found = outcome(&format!("{busy}{words}"));
+        let expected = failure.is_none_or(|expected| found.as_ref().is_some_and(|found| found.contains(expected)));
+        assert!(expected && found.is_some() == failure.is_some(), "{words}: {found:?}, wanted {failure:?}");
+    }
+    assert_eq!(outcome("given(#{ \"cpu.current\": pct(60) }).decide().expect_none();"), None);
+}
+
+#[test]
+fn every_view_can_be_given() {
+    let rule = |condition: &str| {
+        format!("rule(\"r\", #{{ priority: 1, goal: \"protect\" }}, |s, p| [when({condition}), restart()]);")
+    };
+    for (condition, facts) in [
+        ("s.p99.current > ms(9)", "\"p99.current\": ms(10)"),
+        ("s.p99.mean > ms(9)", "\"p99.mean\": ms(10)"),
+        ("s.p99.predicted > ms(9)", "\"p99.predicted\": ms(10)"),
+        ("s.p99.at(\"30m\") > ms(9)", "\"p99.predicted\": ms(10)"),
+        ("s.rps.forecast_change > pct(9)", "\"rps.forecast_change\": pct(10)"),
+        ("s.rps.upper95(\"5m\") > rps(9)", "\"rps.upper95\": rps(10)"),
+        ("s.rps.upper95_of_max(\"30m\") > rps(9)", "\"rps.upper95_of_max\": rps(10)"),
+        ("s.p99.over(\"5m\").p99 > ms(9)", "\"p99.p99_5m\": ms(10)"),
+        ("s.p99.over(\"5m\").max > ms(9)", "\"p99.max_5m\": ms(10)"),
+        ("s.p99.over(\"5m\").change > pct(9)", "\"p99.change_5m\": pct(10)"),
+        ("s.replicas.ready < s.replicas.current", "\"replicas.ready\": 3"),
+        ("s.rollout", "rollout: true"),
+        ("s.at_min_replicas", "at_min_replicas: true"),
+        ("s.at_min_replicas", "\"replicas.current\": 4, \"bounds.min\": 4"),
+        ("!s.can_scale_up", "\"replicas.current\": 4, \"bounds.max\": 4"),
+        ("s.capacity.needed_now > 4", "\"capacity.needed_now\": 5"),
+        ("s.capacity.needed_ahead > 4", "\"capacity.needed_ahead\": 5"),
+        ("s.capacity.floor > 4", "\"capacity.floor\": 5"),
+        ("s.rps.current.needs_replicas() > 4", "\"capacity.per_pod\": rps(10), \"rps.current\": rps(50)"),
+    ] {
+        let set = Arc::new(set(&rule(condition)));
+        let tests = format!(
+            "test(\"known\", || given(#{{ {facts} }}).decide().expect(\"r\"));\n\
+             test(\"not known\", || given(#{{}}).decide().expect_unknown(\"r\"));"
+        );
+        let report = run_tests(&set, &vocabulary(), [("x_test.rhai", tests.as_str())], &|_| true, &never()).unwrap();
+        assert_eq!(report.failures().map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new(), "{condition}");
+        assert_eq!(report.tests.len(), 2);
+    }
+}
+
+#[test]
+fn coverage_counts_each_truth_of_each_condition() {
+    let seen = |tests: &str| {
+        let coverage = report(tests).unwrap().coverage;
+        let missing =
+            coverage.rules.iter().flat_map(|rule| &rule.conditions).map(crate::decide::ConditionCoverage::missing);
+        (coverage.share(), missing.collect::<Vec<_>>())
+    };
+    let all = "true, false, unknown";
+    assert_eq!(seen(""), (0.0, vec![all.to_owned(), all.into(), "true, false".into(), all.into()]));
+    let (share, missing) = seen(&format!("test(\"a\", || {BUSY}.decide());"));
+    assert_eq!(missing, ["false, unknown", "false, unknown", "false", "true, false"]);
+    assert!((share - 4.0 / 11.0).abs() < 1e-9, "{share}");
+    let full = format!(
+        "test(\"a\", || {BUSY}.decide());\n\
+         test(\"b\", || given(#{{}}).decide());\n\
+         test(\"c\", || {{ {BUSY}.set(\"queue.current\", 1).set(\"can_scale_up\", false).set(\"maintenance\", true).decide(); }});\n\
+         test(\"d\", || timeline(\"15s\").set(\"cpu.current\", pct(60)).run(\"2m\"));"
+    );
+    assert_eq!(seen(&full), (1.0, vec![String::new(); 4]));
+}
+
+#[test]
+fn test_files_are_checked_before_any_test_runs() {
+    for (tests, expected) in [
+        ("test(\"x\" || 1);", "x_test.rhai:1:6: Expecting a boolean"),
+        ("test(\"x\", || 1);\ntest(\"x\", || 2);", "x_test.rhai:2:1: test `x` stands in this file already"),
+        ("tset(\"x\", || 1);", "x_test.rhai:1:1: no function `tset"),
+        ("given(#{ none: true });", "x_test.rhai:1:1: `none` cannot be given"),
+        ("rule(\"r\", #{}, 1);", "x_test.rhai:1:1: no function `rule"),
+        ("loop { }", "x_test.rhai:1:6: operations: more than 200000"),
+    ] {
+        let faults = report(tests).unwrap_err();
+        assert!(faults[0].to_string().starts_with(expected), "{tests}: {}", faults[0]);
+    }
+}
+
+#[test]
+fn a_test_that_never_ends_fails_and_the_next_one_runs() {
+    let report =
+        report("test(\"a\", || { loop { } });\ntest(\"b\", || { throw \"no\"; });\ntest(\"c\", || 1);").unwrap();
+    let failures: Vec<_> = report.tests.iter().map(|test| test.failure.as_ref().map(ToString::to_string)).collect();
+    assert!(failures[0].as_ref().unwrap().contains("operations: more than 200000"), "{failures:?}");
+    assert_eq!(failures[1].as_deref(), Some("x_test.rhai:2:16: no"));
+    assert_eq!(failures[2], None);
+}
+
+#[test]
+fn only_the_wanted_tests_run() {
+    let set = Arc::new(set(POLICY));
+    let tests = "test(\"slow one\", || 1); test(\"fast one\", || 1);";
+    let wanted = |name: &str| name.contains("fast");
+    let report = run_tests(&set, &vocabulary(), [("x_test.rhai", tests)], &wanted, &never()).unwrap();
+    assert_eq!(report.tests.iter().map(|test| test.name.as_str()).collect::<Vec<_>>(), ["fast one"]);
+}
+
+#[test]
+fn each_signal_that_is_read_is_gone_through_once() {
+    assert_eq!(
+        outcome(
+            "let seen = []; for_each_signal(|k| { seen.push(k); }); if seen != [\"cpu\", \"maintenance\", \"queue\"] { throw seen.len(); }"
+        ),
+        None
+    );
+}
+
+/// The shipped policies are tested by their own tests, and every condition was seen in every state.
+#[test]
+fn the_shipped_policies_are_covered_whole() {
+    let files = [
+        ("capacity.rhai", include_str!("../../../deploy/policies/capacity.rhai")),
+        ("capacity_test.rhai", include_str!("../../../deploy/policies/capacity_test.rhai")),
+        ("overload.rhai", include_str!("../../../deploy/policies/overload.rhai")),
+        ("overload_test.rhai", include_str!("../../../deploy/policies/overload_test.rhai")),
+        ("traffic.rhai", include_str!("../../../deploy/policies/traffic.rhai")),
+        ("traffic_test.rhai", include_str!("../../../deploy/policies/traffic_test.rhai")),
+    ];
+    let words = Vocabulary::of([]).unwrap();
+    let set = Arc::new(compile(files, &words, &never()).unwrap());
+    let report = run_tests(&set, &words, files, &|_| true, &never()).unwrap();
+    assert_eq!(report.failures().map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new());
+    assert!(report.tests.len() >= 18, "{}", report.tests.len());
+    for rule in &report.coverage.rules {
+        for condition in &rule.conditions {
+            assert_eq!(condition.missing(), "", "{}: {}", rule.rule, condition.text);
+        }
+    }
+    assert_eq!(report.coverage.share(), 1.0);
+}

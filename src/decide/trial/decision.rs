@@ -1,0 +1,145 @@
+//! What a test may expect of decisions. What does not come is an error that says what came instead.
+
+use std::sync::Arc;
+
+use rhai::Dynamic;
+
+use super::Bench;
+use crate::decide::api::quantity::{ScriptResult, quantity_in};
+use crate::decide::plan::quantity::Term;
+use crate::model::{Choice, ConditionTrace, Proposal, RuleOutcome, RuleTrace, Truth};
+
+/// Decisions of one run; of most tests, one.
+#[derive(Clone)]
+pub(super) struct Decisions {
+    bench: Arc<Bench>,
+    made: Arc<Vec<Proposal>>,
+    last: Arc<Proposal>,
+    /// The condition that was named last.
+    named: Option<Arc<ConditionTrace>>,
+}
+
+impl Decisions {
+    /// Returns decisions, oldest first.
+    pub(super) fn of(bench: &Arc<Bench>, made: Vec<Proposal>) -> ScriptResult<Self> {
+        let last = made.last().ok_or("the run is shorter than a step: no decision was made")?.clone();
+        Ok(Self { bench: Arc::clone(bench), made: Arc::new(made), last: Arc::new(last), named: None })
+    }
+
+    /// Expects that the last decision acts by this rule.
+    pub(super) fn acts_by(&self, rule: &str) -> ScriptResult<Self> {
+        self.rule(rule)?;
+        match &self.last.choice {
+            Choice::Act { rule: acting, .. } if **acting == *rule => Ok(self.clone()),
+            _ => Err(format!("expected {rule} to act, {}{}", came(&self.last), standing(&self.last, rule)).into()),
+        }
+    }
+
+    /// Expects that none of the decisions acts.
+    pub(super) fn expect_none(&self) -> ScriptResult<Self> {
+        match self.made.iter().enumerate().find(|(_, made)| matches!(made.choice, Choice::Act { .. })) {
+            None => Ok(self.clone()),
+            Some((0, made)) => Err(format!("expected nothing to be done, {}", came(made)).into()),
+            Some((steps, made)) => {
+                Err(format!("expected nothing to be done, after {steps} steps {}", came(made)).into())
+            }
+        }
+    }
+
+    /// Expects what the last decision does, in words: `scale by 1.5`.
+    pub(super) fn expect_action(&self, words: &str) -> ScriptResult<Self> {
+        match &self.last.choice {
+            Choice::Act { action, .. } if action.to_string() == words => Ok(self.clone()),
+            _ => Err(format!("expected to {words}, {}", came(&self.last)).into()),
+        }
+    }
+
+    /// Expects how a rule came out in the last decision: matched, `not_matched`, unknown, error or muted.
+    pub(super) fn expect_outcome(&self, rule: &str, word: &str) -> ScriptResult<Self> {
+        let found = self.rule(rule)?.outcome.as_str();
+        if found == word {
+            return Ok(self.clone());
+        }
+        Err(format!("expected {rule} to be {word}, it is {found}{}", standing(&self.last, rule)).into())
+    }
+
+    /// Expects that no rule that reads a signal acts, nor says that it does not match for a reason it cannot know:
+    /// each is unknown, or fails by another condition.
+    pub(super) fn expect_no_rule_reading(&self, signal: &str) -> ScriptResult<Self> {
+        for (rule, trace) in self.bench.set.rules.iter().zip(&self.last.rules) {
+            let reads = rule.signals().iter().any(|name| name.as_str() == signal);
+            if reads && trace.outcome == RuleOutcome::Matched {
+                return Err(format!("{} matches although {signal} is not known", trace.rule).into());
+            }
+        }
+        Ok(self.clone())
+    }
+
+    /// Expects that a condition of the acting rule, named as in explanations, is one of its reasons.
+    pub(super) fn because(&self, text: &str) -> ScriptResult<Self> {
+        let Choice::Act { rule, .. } = &self.last.choice else {
+            return Err(format!("because(\"{text}\"): {}", came(&self.last)).into());
+        };
+        let conditions = &self.rule(rule)?.conditions;
+        let named = conditions.iter().find(|condition| &*condition.text == text && condition.holds == Truth::True);
+        let found = named.ok_or_else(|| {
+            let known: Vec<_> = conditions.iter().map(|condition| &*condition.text).collect();
+            format!("{rule} has no condition `{text}`: there is {}", known.join(", "))
+        })?;
+        Ok(Self { named: Some(Arc::new(found.clone())), ..self.clone() })
+    }
+
+    /// Expects that the condition named before holds by at least this much.
+    pub(super) fn margin_at_least(&self, least: &Dynamic) -> ScriptResult<Self> {
+        let condition = self.named.as_ref().ok_or("margin_at_least(..) follows because(..)")?;
+        let Term::Number(least) = quantity_in(least, condition.unit, "margin_at_least")?.term else {
+            return Err("margin_at_least: expected a plain quantity".into());
+        };
+        let show = |value| condition.unit.show(value);
+        match condition.margin {
+            // A margin is a difference: what is exact but for rounding is exact.
+            Some(margin) if margin >= least - 1e-9 * least.abs() => Ok(self.clone()),
+            Some(margin) => {
+                let (text, margin, least) = (&condition.text, show(margin), show(least));
+                Err(format!("{text} holds by {margin}, expected at least {least}").into())
+            }
+            None => Err(format!("{} has no margin", condition.text).into()),
+        }
+    }
+
+    fn rule(&self, name: &str) -> ScriptResult<&RuleTrace> {
+        let found = self.last.rules.iter().find(|rule| &*rule.rule == name);
+        found.ok_or_else(|| {
+            let known: Vec<_> = self.last.rules.iter().map(|rule| &*rule.rule).collect();
+            format!("the set has no rule `{name}`: there is {}", known.join(", ")).into()
+        })
+    }
+}
+
+fn came(made: &Proposal) -> String {
+    match &made.choice {
+        Choice::Act { rule, action, .. } => format!("{rule} acts: {action}"),
+        Choice::Undo { action, why, .. } => format!("an earlier decision is undone: {action}, {why}"),
+        Choice::Nothing { reason } => format!("nothing is done: {reason}"),
+    }
+}
+
+/// Returns how a rule stands, and by which conditions.
+fn standing(made: &Proposal, name: &str) -> String {
+    let Some(rule) = made.rules.iter().find(|rule| &*rule.rule == name) else { return String::new() };
+    let against = rule.conditions.iter().filter(|condition| condition.holds != Truth::True);
+    let against: Vec<_> = against.map(|condition| format!("{} is {}", condition.text, word(condition.holds))).collect();
+    let why = match &rule.outcome {
+        RuleOutcome::Error { message } => message.clone(),
+        _ => against.join(", "),
+    };
+    if why.is_empty() { String::new() } else { format!("; {name}: {why}") }
+}
+
+fn word(truth: Truth) -> &'static str {
+    match truth {
+        Truth::True => "true",
+        Truth::False => "false",
+        Truth::Unknown => "unknown",
+    }
+}

@@ -1,0 +1,181 @@
+//! The tests of a policy set: `*_test.rhai` files, run against the set before it goes live and by hand.
+//!
+//! A test says what is known ([`given`], [`timeline`]), decides, and expects. It runs the same `decide` as the loop,
+//! over features and an outlook that are built from what it says; what it does not say is not known. Every
+//! decision counts towards the [`Coverage`] of the set.
+//!
+//! | file | duty |
+//! |---|---|
+//! | [`given`] | from what a test says to features and an outlook |
+//! | [`seen`] | one signal of those |
+//! | [`timeline`] | decisions one after the other, with a past |
+//! | [`decision`] | what a test may expect of them |
+//! | [`words`] | the functions that test files are written in |
+//! | [`coverage`] | which conditions were seen true, false, unknown |
+
+mod coverage;
+mod decision;
+mod given;
+mod seen;
+mod timeline;
+mod words;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rhai::{AST, Dynamic, FnPtr, NativeCallContext, Position};
+
+pub use coverage::{ConditionCoverage, Coverage, RuleCoverage};
+
+use crate::decide::compile::{PolicySet, TEST_SUFFIX};
+use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, standard_library};
+use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
+use crate::decide::vocabulary::Vocabulary;
+use crate::model::{Proposal, ServiceId};
+
+/// Most tests of a set.
+const MAX_TESTS: usize = 1024;
+
+/// How one test ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TestResult {
+    /// Its name.
+    pub name: String,
+    /// Path of its file.
+    pub file: String,
+    /// Line of its start, from 1.
+    pub line: Option<usize>,
+    /// What was expected and did not come, and where; `None`: it passed.
+    pub failure: Option<PolicyFault>,
+}
+
+/// How the tests of a set ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TestReport {
+    /// Each test that was run, in the order of files and lines.
+    pub tests: Vec<TestResult>,
+    /// What they saw of the set.
+    pub coverage: Coverage,
+}
+
+impl TestReport {
+    /// Returns the failures.
+    pub fn failures(&self) -> impl Iterator<Item = &PolicyFault> {
+        self.tests.iter().filter_map(|test| test.failure.as_ref())
+    }
+}
+
+/// A test as its file declared it.
+struct Written {
+    name: String,
+    file: Arc<str>,
+    ast: Arc<AST>,
+    position: Position,
+    body: FnPtr,
+}
+
+/// What the functions of test files share.
+pub(super) struct Bench {
+    set: Arc<PolicySet>,
+    /// Whom the tests are about.
+    service: ServiceId,
+    vocabulary: Vocabulary,
+    coverage: Mutex<Coverage>,
+    written: Mutex<Vec<Written>>,
+    faults: Mutex<Vec<PolicyFault>>,
+    /// Path and AST of the file whose top level runs.
+    file: Mutex<(Arc<str>, Arc<AST>)>,
+}
+
+impl Bench {
+    fn saw(&self, proposal: &Proposal) {
+        self.coverage.lock().saw(proposal);
+    }
+
+    fn declare(&self, context: &NativeCallContext<'_>, name: &str, body: FnPtr) {
+        let (file, ast) = self.file.lock().clone();
+        let mut written = self.written.lock();
+        let position = context.call_position();
+        let fault = |message: String| self.faults.lock().push(PolicyFault::at(&file, position, None, message));
+        if written.iter().any(|test| test.name == name && test.file == file) {
+            fault(format!("test `{name}` stands in this file already: one name, one test"));
+        } else if written.len() >= MAX_TESTS {
+            fault(format!("a set has at most {MAX_TESTS} tests"));
+        } else {
+            written.push(Written { name: name.to_owned(), file, ast, position, body });
+        }
+    }
+}
+
+/// Runs the tests among `files` (path and text) whose names `wanted` lets pass, against `set`. `expired` ends the
+/// run when it answers true.
+///
+/// # Errors
+/// All faults of test files that could not be loaded; then no test was run.
+pub fn run_tests<'a>(
+    set: &Arc<PolicySet>,
+    vocabulary: &Vocabulary,
+    files: impl IntoIterator<Item = (&'a str, &'a str)>,
+    wanted: &dyn Fn(&str) -> bool,
+    expired: &Deadline,
+) -> Result<TestReport, Vec<PolicyFault>> {
+    let mut files: Vec<_> = files.into_iter().filter(|(path, _)| path.ends_with(TEST_SUFFIX)).collect();
+    files.sort_unstable();
+    let service = ServiceId::new("policy", "test").map_err(|error| vec![PolicyFault::of("", error.to_string())])?;
+    let bench = Arc::new(Bench {
+        set: Arc::clone(set),
+        service,
+        vocabulary: vocabulary.clone(),
+        coverage: Mutex::new(Coverage::of(set)),
+        written: Mutex::default(),
+        faults: Mutex::default(),
+        file: Mutex::default(),
+    });
+    let engine = MeteredEngine::new(&standard_library(), LOAD_OPERATIONS, expired, |engine| {
+        words::register(engine, &bench);
+    });
+    for (path, text) in files {
+        declare(&bench, &engine, path, text);
+    }
+    let mut faults = std::mem::take(&mut *bench.faults.lock());
+    if !faults.is_empty() {
+        faults.sort();
+        return Err(faults);
+    }
+    let written = std::mem::take(&mut *bench.written.lock());
+    let tests = written.iter().filter(|test| wanted(&test.name)).map(|test| run(test, &engine)).collect();
+    let coverage = bench.coverage.lock().clone();
+    Ok(TestReport { tests, coverage })
+}
+
+/// Runs the top level of a test file, which declares its tests.
+fn declare(bench: &Bench, engine: &MeteredEngine, path: &str, text: &str) {
+    let fault = |position, message: String| bench.faults.lock().push(PolicyFault::at(path, position, None, message));
+    match engine.fresh().compile(text) {
+        Err(error) => fault(error.position(), syntax_message(error.err_type())),
+        Ok(ast) => {
+            let ast = Arc::new(ast);
+            *bench.file.lock() = (path.into(), Arc::clone(&ast));
+            if let Err(error) = engine.fresh().run_ast(&ast) {
+                let (failure, position) = explain(&error, LOAD_OPERATIONS);
+                fault(position, failure.to_string());
+            }
+        }
+    }
+}
+
+fn run(test: &Written, engine: &MeteredEngine) -> TestResult {
+    let failure = match test.body.call::<Dynamic>(engine.fresh(), &test.ast, ()) {
+        Ok(_) => None,
+        Err(error) => {
+            let (failure, position) = explain(&error, LOAD_OPERATIONS);
+            let position = if position.is_none() { test.position } else { position };
+            let message = match failure {
+                Failure::Deadline => "deadline: the time for the tests is over".to_owned(),
+                other => other.to_string(),
+            };
+            Some(PolicyFault::at(&test.file, position, None, message))
+        }
+    };
+    TestResult { name: test.name.clone(), file: test.file.to_string(), line: test.position.line(), failure }
+}

@@ -1,0 +1,85 @@
+//! Decisions one after the other: what holds, for how long, and what it comes to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rhai::{Dynamic, Shared};
+
+use super::Bench;
+use super::decision::Decisions;
+use super::given::{Given, start};
+use crate::decide::api::quantity::ScriptResult;
+use crate::decide::api::span::parse_span;
+use crate::decide::evaluate::Decider;
+use crate::model::Now;
+
+/// Most decisions of one run: a day of four a minute.
+const MAX_STEPS: u64 = 5_760;
+
+/// A service over time; copies are the same one.
+#[derive(Clone)]
+pub(super) struct Timeline(Shared<Mutex<Past>>);
+
+struct Past {
+    bench: Arc<Bench>,
+    given: Given,
+    decider: Decider,
+    step: Duration,
+    /// When the next decision falls due.
+    next: Now,
+}
+
+impl Timeline {
+    /// Returns a service of which nothing is known, decided about every `step`.
+    pub(super) fn every(bench: &Arc<Bench>, step: &str) -> ScriptResult<Self> {
+        let past = Past {
+            bench: Arc::clone(bench),
+            given: Given::nothing(bench),
+            decider: Decider::new(),
+            step: parse_span(step)?,
+            next: start(),
+        };
+        Ok(Self(Shared::new(Mutex::new(past))))
+    }
+
+    /// From now on this is known.
+    pub(super) fn set(&self, key: &str, value: &Dynamic) -> ScriptResult<Self> {
+        self.0.lock().given.set(key, value)?;
+        Ok(self.clone())
+    }
+
+    /// From now on all of this is known.
+    pub(super) fn give(&self, facts: &rhai::Map) -> ScriptResult<Self> {
+        for (key, value) in facts {
+            self.0.lock().given.set(key, value)?;
+        }
+        Ok(self.clone())
+    }
+
+    /// From now on this is not known.
+    pub(super) fn lose(&self, key: &str) -> ScriptResult<Self> {
+        self.0.lock().given.lose(key)?;
+        Ok(self.clone())
+    }
+
+    /// Lets time pass and returns the decisions of it; the first run starts with one at once.
+    pub(super) fn run(&self, span: &str) -> ScriptResult<Decisions> {
+        let span = parse_span(span)?;
+        let mut past = self.0.lock();
+        let steps = span.as_secs() / past.step.as_secs().max(1);
+        if steps > MAX_STEPS {
+            return Err(
+                format!("run(\"{}\") takes {steps} decisions, at most {MAX_STEPS} are made", span.as_secs()).into()
+            );
+        }
+        let first = u64::from(past.next == start());
+        let mut made = Vec::new();
+        for _ in 0..steps.saturating_add(first) {
+            let Past { given, decider, step, next, .. } = &mut *past;
+            made.push(given.decide(decider, *step, *next));
+            *next = next.plus(*step);
+        }
+        Decisions::of(&past.bench, made)
+    }
+}

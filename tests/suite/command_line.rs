@@ -1,0 +1,118 @@
+//! The program as it is typed: what goes wrong names the thing, the place and the remedy.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+const EXAMPLE: &str = include_str!("../../docs/flyball.example.yaml");
+const POLICIES: [(&str, &str); 2] = [
+    ("capacity.rhai", include_str!("../../deploy/policies/capacity.rhai")),
+    ("traffic.rhai", include_str!("../../deploy/policies/traffic.rhai")),
+];
+
+/// Runs flyball in `place`, without the settings of whoever runs the tests.
+fn flyball(place: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flyball"));
+    for variable in ["FLYBALL_CONFIG", "FLYBALL_LISTEN", "FLYBALL_STATE", "FLYBALL_LOG"] {
+        command.env_remove(variable);
+    }
+    command.current_dir(place).args(arguments).output().unwrap()
+}
+
+/// A place with files of all sorts, none of them what is asked for.
+fn place() -> TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| fs::write(place.path().join(name), text).unwrap();
+    write("ex.yaml", EXAMPLE.replace("/var/lib/flyball", "state").as_bytes());
+    write("empty.yaml", b"# nothing yet\n");
+    write("list.yaml", b"- a\n");
+    write("bad.yaml", b"state: [1,\n");
+    write("bytes.yaml", b"\xff\xfe");
+    fs::create_dir(place.path().join("dir")).unwrap();
+    fs::create_dir(place.path().join("broken")).unwrap();
+    write("broken/bad.rhai", b"rule(\"x\", #{ priority: 1 }, |s, p| [ when(s.rsp.current > rps(1)) ]);\n");
+    place
+}
+
+#[test]
+fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
+    let place = place();
+    let cases: &[(&str, i32, &[&str])] = &[
+        ("check", 1, &["no settings file", "flyball.yaml", "--config FILE", "flyball demo"]),
+        ("check -c none.yaml", 1, &["settings file none.yaml", "name another with --config FILE", "No such file"]),
+        ("check -c dir", 1, &["settings file dir (name the file in it"]),
+        ("check -c bytes.yaml", 1, &["settings file bytes.yaml (settings are YAML in UTF-8)"]),
+        ("check -c empty.yaml", 1, &["empty.yaml has 1 fault", "the file is empty", "docs/flyball.example.yaml"]),
+        ("check -c list.yaml", 1, &["list.yaml has 1 fault", "not a mapping of keys", "docs/flyball.example.yaml"]),
+        (
+            "check -c bad.yaml",
+            1,
+            &["bad.yaml has 1 fault", "line 1, column 8: is not valid YAML: unclosed bracket '['\n"],
+        ),
+        ("check -c ex.yaml", 1, &["1 source\n", "policies does not exist; make it", "deploy/policies"]),
+        ("policy check none -c ex.yaml", 1, &["directory none does not exist; make it", "deploy/policies"]),
+        ("policy check dir -c ex.yaml", 1, &["no *.rhai file in dir", "deploy/policies"]),
+        ("policy check ex.yaml -c ex.yaml", 1, &["ex.yaml is a file, expected a directory"]),
+        ("policy check broken -c ex.yaml", 1, &["broken/bad.rhai:1:", "a running flyball keeps its last good set"]),
+        ("explain nonsense -c ex.yaml", 1, &["no service `nonsense`", "expected one of shop/checkout, shop/search"]),
+        ("explain shop/nobody -c ex.yaml", 1, &["no service `shop/nobody`", "expected one of shop/checkout"]),
+        ("explain shop/search -n 0", 2, &["'0' for '--last <LAST>'", "1..=500"]),
+        ("run -c none.yaml", 1, &["settings file none.yaml", "--config FILE"]),
+        ("kill -c ex.yaml", 1, &["state/killswitch.yaml cannot be written", "its directory does not exist"]),
+        ("kill shop/nobody -c ex.yaml", 1, &["nothing was changed", "no service `shop/nobody`"]),
+        ("kill Shop/x", 2, &["`Shop/x` is not of the form namespace/name"]),
+        ("kill --class foo", 2, &["`foo` is no class, expected scale, traffic, rollout or external"]),
+        ("kill --file dir", 1, &["kill switch dir is a directory, expected a file"]),
+        ("resume --file k.yaml", 2, &["--reason <REASON>"]),
+        ("resume --file k.yaml --reason=", 1, &["a reason is needed", "as in --reason"]),
+        ("demo --speed 0", 2, &["0 is out of range, expected 0.1 to 600"]),
+        ("demo --speed fast", 2, &["`fast` is not a number, expected 0.1 to 600"]),
+        ("demo --for 0", 2, &["0 is not in 1.."]),
+        ("demo --for -1", 2, &["'-1' for '--for <SECONDS>'"]),
+        ("demo -d dir/../ex.yaml", 1, &["ex.yaml", "name another with --directory"]),
+        ("frobnicate", 2, &["unrecognized subcommand 'frobnicate'", "--help"]),
+    ];
+    for (line, code, parts) in cases {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        let output = flyball(place.path(), &arguments);
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(*code), "flyball {line}: {said}");
+        for part in *parts {
+            assert!(said.contains(part), "flyball {line}: `{part}` is not in\n{said}");
+        }
+    }
+}
+
+/// The steps of the README: the example beside the shipped policies is in order as it is.
+#[test]
+fn the_example_with_the_shipped_policies_passes_the_check() {
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("flyball.yaml"), EXAMPLE).unwrap();
+    fs::create_dir(place.path().join("policies")).unwrap();
+    for (name, text) in POLICIES {
+        fs::write(place.path().join("policies").join(name), text).unwrap();
+    }
+    let output = flyball(place.path(), &["check"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("flyball.yaml: valid; 2 services, 3 signals, 1 source\n"), "{said}");
+    assert!(said.contains("policies: valid; revision"), "{said}");
+}
+
+/// A switch is turned and let go in the words that the program itself prints.
+#[test]
+fn a_kill_switch_is_turned_and_released() {
+    let place = tempfile::tempdir().unwrap();
+    let said = |arguments: &[&str]| {
+        let output = flyball(place.path(), arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(said(&["resume", "--file", "k.yaml", "--reason", "start"]).contains("released for everything"));
+    let engaged = said(&["kill", "--file", "k.yaml", "shop/checkout"]);
+    assert!(engaged.contains("engaged for shop/checkout (k.yaml)"), "{engaged}");
+    assert!(engaged.contains(" resume shop/checkout --reason '...' --file k.yaml"), "{engaged}");
+    assert!(fs::read_to_string(place.path().join("k.yaml")).unwrap().contains("shop/checkout"));
+}

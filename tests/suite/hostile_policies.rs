@@ -1,0 +1,198 @@
+//! No script hurts: each hostile one is refused, none takes the process or the set in force with it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use flyball::actors::policy_library::InForce;
+use flyball::decide::{Deadline, Decider, Vocabulary, compile, decide, lint, run_tests};
+use flyball::instrument::Metrics;
+use flyball::ports::{PolicyFile, PolicyFiles};
+use proptest::prelude::*;
+
+use crate::hostile::{CLASSES, GOOD, all};
+use crate::parity::{Facts, Source};
+
+fn never() -> Deadline {
+    Arc::new(|| false)
+}
+
+fn good() -> PolicyFiles {
+    let file = PolicyFile { path: "good.rhai".to_owned(), text: GOOD.to_owned() };
+    PolicyFiles { origin: "good".to_owned(), files: Ok(vec![file]), namespaces: BTreeMap::new() }
+}
+
+#[test]
+fn every_hostile_script_is_refused_and_the_last_good_set_stays() {
+    let (in_force, metrics) = (InForce::default(), Metrics::new());
+    let words = Vocabulary::of([]).unwrap();
+    in_force.take(&good(), &words, never, &metrics.process());
+    let revision = in_force.load().unwrap().revision().clone();
+    let mut classes: BTreeMap<&str, usize> = BTreeMap::new();
+    for hostile in all() {
+        in_force.take(&hostile.files, &words, never, &metrics.process());
+        let now = in_force.load().unwrap();
+        assert_eq!(*now.revision(), revision, "{}: {} is in force", hostile.class, hostile.name);
+        assert!(!in_force.faults().is_empty(), "{}: {} has no fault", hostile.class, hostile.name);
+        *classes.entry(hostile.class).or_default() += 1;
+    }
+    assert_eq!(classes.len(), CLASSES.len());
+    for (class, scripts) in classes {
+        assert!(scripts >= 15, "{class} has {scripts} scripts");
+    }
+}
+
+/// The deadline of the loop is asked for often enough to end what is within every other limit.
+#[test]
+fn a_deadline_ends_what_the_limits_would_let_pass() {
+    let slow = format!("{GOOD}let x = 0; for i in 0..20000 {{ x += i; }}");
+    let words = Vocabulary::of([]).unwrap();
+    assert!(compile([("t.rhai", slow.as_str())], &words, &never()).is_ok());
+    let asked = std::sync::atomic::AtomicU32::new(0);
+    let after: Deadline = Arc::new(move || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 20);
+    let faults = compile([("t.rhai", slow.as_str())], &words, &after).unwrap_err();
+    assert!(faults[0].to_string().contains("deadline"), "{faults:?}");
+}
+
+/// No script runs in a decision, so nothing can grow from tick to tick but what rules have held and failed; that is
+/// bounded by the set, whatever the data does.
+#[test]
+fn the_state_of_a_decider_does_not_grow_with_time() {
+    let rule = |name: usize| {
+        format!(
+            "rule(\"r{name}\", #{{ priority: 1, goal: \"protect\" }}, |s, p| [
+                when((s.rps.current > rps({name})).held_for(\"2m\")),
+                when((s.cpu.current > pct({name})).held_for(\"1m\")),
+                restart(),
+            ]);\n"
+        )
+    };
+    let text: String = (0..40).map(rule).collect();
+    let words = Vocabulary::of([]).unwrap();
+    let set = compile([("t.rhai", text.as_str())], &words, &never()).unwrap();
+    let mut source = Source::new(7);
+    let mut decider = Decider::new();
+    let mut now = Facts::now();
+    let mut sizes = Vec::new();
+    for tick in 0..3_000_u32 {
+        let (spec, features, outlook) = source.next().flyball();
+        now = now.plus(Duration::from_secs(15));
+        let _ = decide(&mut decider, &set, &spec, &features, &outlook, now);
+        if tick % 1_000 == 999 {
+            sizes.push(format!("{decider:?}").len());
+        }
+    }
+    let largest = sizes.iter().max().copied().unwrap_or_default();
+    assert!(largest < 80 * 600, "{sizes:?}");
+}
+
+/// Scripts kept because they once were interesting; the fuzz target starts from them.
+fn corpus() -> Vec<String> {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus");
+    let mut paths: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().map(|path| std::fs::read_to_string(path).unwrap()).collect()
+}
+
+/// Whatever a text is, it is compiled, tested, linted and asked without a panic.
+fn survives(text: &str) {
+    let words = Vocabulary::of([]).unwrap();
+    // The operations of a hostile loop add up to seconds in a debug build; a handful of looks is enough here.
+    let asked = std::sync::atomic::AtomicU32::new(0);
+    let deadline: Deadline = Arc::new(move || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 200);
+    let files = [("t.rhai", text), ("t_test.rhai", text), ("lib/l.rhai", "fn f(s) { when(s.rollout) }")];
+    let Ok(set) = compile(files, &words, &deadline) else { return };
+    let set = Arc::new(set);
+    let _ = lint(&set, files);
+    let _ = run_tests(&set, &words, files, &|_| true, &deadline);
+    let (spec, features, outlook) = Source::new(1).next().flyball();
+    let _ = decide(&mut Decider::new(), &set, &spec, &features, &outlook, Facts::now());
+}
+
+#[test]
+fn the_corpus_is_survived() {
+    let corpus = corpus();
+    assert!(corpus.len() >= 12, "{}", corpus.len());
+    corpus.iter().for_each(|text| survives(text));
+}
+
+/// Words that take a mutated script further than letters would.
+const WORDS: [&str; 48] = [
+    "rule(\"x\", #{ priority: 1, goal: \"cost\" }, |s, p| [",
+    "]);",
+    "when(",
+    "unless(",
+    ")",
+    "s.",
+    "p.",
+    "s.p99",
+    ".current",
+    ".predicted",
+    ".region(\"A\")",
+    ".over(\"5m\")",
+    ".held_for(\"2m\")",
+    ".or(false)",
+    ".or(1)",
+    "all([",
+    "any([",
+    "])",
+    "!",
+    " > ",
+    " <= ",
+    "pct(60)",
+    "ms(1e308)",
+    "secs(-1)",
+    "rps(0)",
+    "usd_per_hour(1)",
+    "mins(1)",
+    "scale_by(1.5)",
+    "scale_to(",
+    "shift(#{ from: \"A\", to: \"B\", step: pct(1), limit: pct(2) })",
+    "throttle(#{})",
+    "restart()",
+    "note(\"n\")",
+    "param(\"q\", 1);",
+    "otherwise(\"o\");",
+    "conflicts(\"error\");",
+    "import \"lib/l\" as l;",
+    "l::f(s)",
+    "test(\"t\", || {",
+    "});",
+    "given(#{ \"p99.current\": ms(1) })",
+    ".decide()",
+    ".expect_none();",
+    "timeline(\"15s\")",
+    ".run(\"2m\")",
+    "loop {",
+    "}",
+    "\"\u{e9}",
+];
+
+fn mutated() -> impl Strategy<Value = String> {
+    let seeds = corpus();
+    let edit =
+        (any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..3_u8, prop::sample::select(WORDS.to_vec()));
+    (prop::sample::select(seeds), prop::collection::vec(edit, 0..8)).prop_map(|(seed, edits)| {
+        edits.into_iter().fold(seed, |text, (from, to, kind, word)| {
+            let letters: Vec<char> = text.chars().collect();
+            let (one, other) = (from.index(letters.len() + 1), to.index(letters.len() + 1));
+            let (from, to) = (one.min(other), one.max(other).min(one.min(other) + 80));
+            let part = |range: std::ops::Range<usize>| letters[range].iter().collect::<String>();
+            match kind {
+                0 => [&*part(0..from), word, &*part(from..letters.len())].concat(),
+                1 => [part(0..from), part(to..letters.len())].concat(),
+                _ => [part(0..to), part(from..letters.len())].concat(),
+            }
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(150), ..ProptestConfig::default() })]
+
+    /// The fuzz target: `just fuzz` runs it with many more cases. A script that fails goes into the corpus.
+    #[test]
+    fn mutated_scripts_are_survived(text in mutated()) {
+        survives(&text);
+    }
+}

@@ -1,0 +1,132 @@
+//! `flyball policy check` and `test` as a program: exit codes and forms of the output.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+const RULE: &str = "rule(\"r\", #{ priority: 1, goal: \"protect\" }, |s, p| [\n    when(s.cpu.current > pct(60)),\n    restart(),\n]);\n";
+const TEST: &str = "test(\"acts\", || given(#{ \"cpu.current\": pct(70) }).decide().expect(\"r\"));\n";
+
+/// Runs `flyball policy` over a directory of these files, away from any settings.
+fn flyball(files: &[(&str, &str)], arguments: &[&str]) -> (Option<i32>, String, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = directory.path().join("set").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let output = run(directory.path(), arguments);
+    let code = output.status.code();
+    let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+    (code, text, directory)
+}
+
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flyball"));
+    command.current_dir(directory).env_remove("FLYBALL_CONFIG").arg("policy").args(arguments);
+    command.output().unwrap()
+}
+
+#[test]
+fn a_fault_is_shown_with_its_line_and_a_caret() {
+    let faulty = RULE.replace("current", "curent");
+    let (code, text, _directory) = flyball(&[("t.rhai", &faulty)], &["check", "set"]);
+    assert_eq!(code, Some(1), "{text}");
+    let lines: Vec<_> = text.lines().collect();
+    assert!(lines[0].starts_with("set/t.rhai:2:15: rule r: unknown view of a signal `curent`"), "{text}");
+    assert_eq!(lines[1..3], ["     2 |     when(s.cpu.curent > pct(60)),", "       |               ^"]);
+    assert_eq!(lines[3], "1 fault; a running flyball keeps its last good set");
+}
+
+#[test]
+fn strict_fails_on_warnings_too() {
+    let odd = format!("let unused = 1;\n{RULE}");
+    for (arguments, expected) in [(&["check", "set"][..], 0), (&["check", "set", "--strict"][..], 1)] {
+        let (code, text, _directory) = flyball(&[("t.rhai", &odd)], arguments);
+        assert_eq!(code, Some(expected), "{text}");
+        assert!(text.starts_with("warning: set/t.rhai:1:5: variable `unused` is not used"), "{text}");
+        assert!(text.contains("set: valid; revision ") && text.contains("; 1 warning"), "{text}");
+    }
+    let (code, text, _directory) = flyball(&[("t.rhai", RULE)], &["check", "set", "--strict"]);
+    assert_eq!(code, Some(0), "{text}");
+}
+
+#[test]
+fn check_speaks_json_and_sarif() {
+    let odd = format!("let unused = 1;\n{RULE}");
+    let (_, text, _directory) = flyball(&[("t.rhai", &odd)], &["check", "set", "-o", "json"]);
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&json["rules"][0], &json["warnings"][0]["lint"]), (&"r".into(), &"unused-name".into()));
+    let faulty = RULE.replace("current", "curent");
+    let (code, text, _directory) = flyball(&[("t.rhai", &faulty)], &["check", "set", "-o", "sarif"]);
+    assert_eq!(code, Some(1));
+    let sarif: Value = serde_json::from_str(&text).unwrap();
+    let result = &sarif["runs"][0]["results"][0];
+    assert_eq!((&sarif["version"], &result["level"]), (&"2.1.0".into(), &"error".into()));
+    let place = &result["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "set/t.rhai");
+    assert_eq!((&place["region"]["startLine"], &place["region"]["startColumn"]), (&2.into(), &15.into()));
+}
+
+#[test]
+fn test_says_by_its_exit_code_how_it_went() {
+    let failing = TEST.replace("70", "50");
+    for (files, arguments, expected, words) in [
+        (&[("t.rhai", RULE), ("t_test.rhai", TEST)][..], &["test", "set"][..], 0, "1 passed, 0 failed"),
+        (&[("t.rhai", RULE), ("t_test.rhai", &failing)], &["test", "set"], 1, "expected r to act, nothing is done"),
+        (&[("t.rhai", RULE), ("t_test.rhai", &failing)], &["test", "set", "--run", "other"], 2, "no test ran"),
+        (
+            &[("t.rhai", RULE), ("t_test.rhai", TEST)],
+            &["test", "set", "--fail-under", "1"],
+            1,
+            "r: when(cpu.current > 60.0 %) was never false, unknown",
+        ),
+        (
+            &[("t.rhai", RULE), ("t_test.rhai", TEST)],
+            &["test", "set", "--fail-under", "0.3"],
+            0,
+            "condition coverage 33.3 %",
+        ),
+        (
+            &[("t.rhai", RULE), ("t_test.rhai", TEST)],
+            &["test", "set", "--fail-under", "2"],
+            2,
+            "2 is not between 0 and 1",
+        ),
+        (&[("t.rhai", RULE), ("t_test.rhai", "test(")], &["test", "set"], 2, "no test ran"),
+        (&[("t.rhai", "rule("), ("t_test.rhai", TEST)], &["test", "set"], 2, "no test ran"),
+        (&[("t.rhai", RULE)], &["test", "set"], 2, "no test ran: tests stand in files that end in _test.rhai"),
+    ] {
+        let (code, text, _directory) = flyball(files, arguments);
+        assert_eq!(code, Some(expected), "{arguments:?}: {text}");
+        assert!(text.contains(words), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn test_writes_junit_and_json() {
+    let tests = format!("{TEST}test(\"<no> & \\\"never\\\"\", || given(#{{}}).decide().expect(\"r\"));");
+    let (code, text, directory) =
+        flyball(&[("t.rhai", RULE), ("t_test.rhai", &tests)], &["test", "set", "--junit", "junit.xml", "-o", "json"]);
+    assert_eq!(code, Some(1), "{text}");
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&json["tests"][0]["failure"], &json["tests"][1]["failure"]["line"]), (&Value::Null, &2.into()));
+    assert_eq!(json["conditions"][0]["unknown"], true);
+    let junit = fs::read_to_string(directory.path().join("junit.xml")).unwrap();
+    assert!(junit.contains("<testsuite name=\"policies\" tests=\"2\" failures=\"1\">"), "{junit}");
+    assert!(junit.contains("name=\"&lt;no&gt; &amp; &quot;never&quot;\"><failure message=\"t_test.rhai:2:"), "{junit}");
+}
+
+/// The shipped set passes its own tests with every condition seen in every state, and has nothing odd.
+#[test]
+fn the_shipped_set_is_what_it_asks_of_others() {
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/policies");
+    let shipped = shipped.to_str().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    for arguments in [&["test", shipped, "--fail-under", "1"][..], &["check", shipped, "--strict"], &["words"]] {
+        let output = run(directory.path(), arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
