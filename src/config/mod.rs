@@ -186,9 +186,9 @@ impl Settings {
         let sources = sources::sources(top, faults);
         let signals = sources::signals(top, &sources, faults);
         let defaults = services::defaults(top, &signals, faults);
-        let services = top.read("services", faults, |node, faults| match node.is(SERVICE_LOOPS) {
-            true => Some(None),
-            false => services::services(node, &defaults, &signals, faults).map(Some),
+        let services = top.read("services", faults, |node, faults| {
+            let listed = !node.is(SERVICE_LOOPS);
+            if listed { services::services(node, &defaults, &signals, faults).map(Some) } else { Some(None) }
         });
         let remedy = "list the services, or write `serviceloops` to watch these objects";
         let services = services.required("services", remedy, faults).unwrap_or_default();

@@ -53,7 +53,7 @@ impl Site {
         Self { double, services, roster }
     }
 
-    fn apply(&self, name: &str, spec: Value) {
+    fn apply(&self, name: &str, spec: &Value) {
         let objects = self.double.objects();
         let manifest = json!({ "metadata": { "namespace": "shop", "name": name }, "spec": spec });
         let changed = objects.update(LOOPS, "shop", name, &person(), |old| {
@@ -123,13 +123,13 @@ fn id(seq: u32) -> DecisionId {
 async fn loops_come_change_pause_and_go() {
     let mut site = Site::open().await;
     site.roster(|specs| specs.is_empty()).await;
-    site.apply("checkout", json!({ "mode": "auto", "bounds": { "min": 3, "max": 20 } }));
+    site.apply("checkout", &json!({ "mode": "auto", "bounds": { "min": 3, "max": 20 } }));
     site.roster(|specs| specs.len() == 1 && specs[0].bounds.min == 3 && specs[0].mode == Mode::Auto).await;
-    site.apply("checkout", json!({ "mode": "auto", "bounds": { "min": 4, "max": 20 } }));
+    site.apply("checkout", &json!({ "mode": "auto", "bounds": { "min": 4, "max": 20 } }));
     site.roster(|specs| specs.len() == 1 && specs[0].bounds.min == 4).await;
-    site.apply("checkout", json!({ "mode": "auto", "paused": true }));
+    site.apply("checkout", &json!({ "mode": "auto", "paused": true }));
     site.roster(|specs| specs[0].mode == Mode::Observe).await;
-    site.apply("search", json!({}));
+    site.apply("search", &json!({}));
     site.roster(|specs| names(specs) == ["checkout", "search"]).await;
     site.delete("checkout");
     site.roster(|specs| names(specs) == ["search"]).await;
@@ -138,10 +138,10 @@ async fn loops_come_change_pause_and_go() {
 #[tokio::test]
 async fn k14_an_invalid_spec_lists_all_faults_and_the_last_good_one_stays() {
     let mut site = Site::open().await;
-    site.apply("checkout", json!({ "mode": "auto", "bounds": { "min": 3, "max": 20 } }));
+    site.apply("checkout", &json!({ "mode": "auto", "bounds": { "min": 3, "max": 20 } }));
     site.roster(|specs| specs.len() == 1).await;
     site.until("accepted", |site| site.condition("checkout", "Accepted")["status"] == "True").await;
-    site.apply("checkout", json!({ "mode": "atuo", "bounds": { "min": 30, "max": 20 } }));
+    site.apply("checkout", &json!({ "mode": "atuo", "bounds": { "min": 30, "max": 20 } }));
     site.until("refused", |site| site.condition("checkout", "Accepted")["status"] == "False").await;
     let accepted = site.condition("checkout", "Accepted");
     let message = accepted["message"].as_str().unwrap();
@@ -154,7 +154,7 @@ async fn k14_an_invalid_spec_lists_all_faults_and_the_last_good_one_stays() {
     site.roster(|specs| specs.len() == 1 && specs[0].bounds.min == 3).await;
     site.until("told", |site| site.events().iter().any(|event| event["reason"] == "SpecInvalid")).await;
     // One that never was valid is not supervised, and says so; its neighbour is not touched.
-    site.apply("search", json!({ "target": { "kind": "Pod" } }));
+    site.apply("search", &json!({ "target": { "kind": "Pod" } }));
     site.until("refused", |site| site.condition("search", "Ready")["reason"] == "NoSpec").await;
     site.roster(|specs| names(specs) == ["checkout"]).await;
 }
@@ -162,9 +162,9 @@ async fn k14_an_invalid_spec_lists_all_faults_and_the_last_good_one_stays() {
 #[tokio::test]
 async fn x4_of_two_loops_on_one_target_the_older_one_stays() {
     let mut site = Site::open().await;
-    site.apply("checkout", json!({}));
+    site.apply("checkout", &json!({}));
     site.roster(|specs| specs.len() == 1).await;
-    site.apply("another", json!({ "target": { "name": "checkout" } }));
+    site.apply("another", &json!({ "target": { "name": "checkout" } }));
     site.until("told", |site| site.condition("another", "Accepted")["reason"] == "Collision").await;
     site.roster(|specs| specs.len() == 1).await;
     let message = site.condition("another", "Accepted")["message"].to_string();
@@ -174,7 +174,7 @@ async fn x4_of_two_loops_on_one_target_the_older_one_stays() {
 #[tokio::test]
 async fn the_platform_bound_caps_every_loop_and_without_it_none_writes() {
     let mut site = Site::open().await;
-    site.apply("checkout", json!({ "mode": "auto", "bounds": { "min": 40, "max": 80 } }));
+    site.apply("checkout", &json!({ "mode": "auto", "bounds": { "min": 40, "max": 80 } }));
     site.roster(|specs| specs.len() == 1 && (specs[0].bounds.min, specs[0].bounds.max) == (30, 30)).await;
     site.until("told", |site| site.condition("checkout", "Capped")["status"] == "True").await;
     let objects = site.double.objects().clone();
@@ -195,7 +195,7 @@ async fn the_platform_bound_caps_every_loop_and_without_it_none_writes() {
 #[tokio::test]
 async fn a_decision_shows_in_the_status_and_one_that_acts_in_events() {
     let mut site = Site::open().await;
-    site.apply("checkout", json!({ "mode": "auto" }));
+    site.apply("checkout", &json!({ "mode": "auto" }));
     site.roster(|specs| specs.len() == 1).await;
     let idle = Arc::new(records::nothing(id(1)));
     site.services.tell(&checkout(), News::Decided(idle));
@@ -224,7 +224,7 @@ async fn a_decision_shows_in_the_status_and_one_that_acts_in_events() {
 #[tokio::test]
 async fn a_hold_is_told_once_and_again_only_after_it_ended() {
     let mut site = Site::open().await;
-    site.apply("checkout", json!({ "mode": "auto" }));
+    site.apply("checkout", &json!({ "mode": "auto" }));
     site.roster(|specs| specs.len() == 1).await;
     for seq in 1..20 {
         site.services.tell(&checkout(), News::Decided(Arc::new(records::held(id(seq)))));
@@ -240,7 +240,7 @@ async fn a_hold_is_told_once_and_again_only_after_it_ended() {
 #[tokio::test]
 async fn a_status_is_written_on_change_only() {
     let mut site = Site::open().await;
-    site.apply("checkout", json!({}));
+    site.apply("checkout", &json!({}));
     site.roster(|specs| specs.len() == 1).await;
     let written = |site: &Site| {
         let history = site.double.objects().history();
@@ -263,7 +263,7 @@ async fn a_status_is_written_on_change_only() {
 #[tokio::test]
 async fn k1_loops_stay_while_the_server_is_away_and_news_are_told_afterwards() {
     let mut site = Site::open().await;
-    site.apply("checkout", json!({ "mode": "auto" }));
+    site.apply("checkout", &json!({ "mode": "auto" }));
     site.roster(|specs| specs.len() == 1).await;
     site.until("accepted", |site| site.condition("checkout", "Accepted")["status"] == "True").await;
     site.double.faults().order(Verb::Watch, 1, Fault::status(503));

@@ -58,7 +58,7 @@ impl Judge {
 
     /// Judges all loops together, the oldest first: of two that collide the older one stays. Without a known bound
     /// none goes further than `shadow`.
-    pub(super) fn judge(&mut self, loops: &[LoopObject], bound: Result<Bound, String>) -> BTreeMap<ServiceId, Judged> {
+    pub(super) fn judge(&mut self, loops: &[LoopObject], bound: &Result<Bound, String>) -> BTreeMap<ServiceId, Judged> {
         let mut cases: Vec<Case<'_>> = loops.iter().filter_map(|object| self.read(object)).collect();
         // Of two that were made within one second, the one in force is the older one.
         let is_new = |case: &Case<'_>| self.last_good(&case.id, case.object).is_none();
@@ -69,7 +69,7 @@ impl Judge {
             self.exclude_collisions(&mut cases, last_good_is_left);
         }
         self.good.retain(|id, (uid, _)| cases.iter().any(|case| case.id == *id && case.object.metadata.uid == *uid));
-        cases.into_iter().map(|case| (case.id.clone(), self.conclude(case, &bound))).collect()
+        cases.into_iter().map(|case| (case.id.clone(), self.conclude(case, bound))).collect()
     }
 
     fn read<'a>(&self, object: &'a LoopObject) -> Option<Case<'a>> {

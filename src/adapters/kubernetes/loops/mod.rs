@@ -127,7 +127,7 @@ impl Keeper {
             Ok(None) => Err(format!("there is no PlatformBound named {BOUND_NAME}; apply one")),
             Ok(Some(object)) => object.bound(),
         };
-        let judged = self.judge.judge(&loops, bound);
+        let judged = self.judge.judge(&loops, &bound);
         let declared = judged.iter().filter_map(|(id, judged)| Some((id.clone(), judged.spec.clone()?))).collect();
         let declared: Roster = Arc::new(declared);
         self.ledger.judged(judged);
