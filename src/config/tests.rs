@@ -38,7 +38,7 @@ fn the_example_is_valid_and_falls_back_key_by_key() {
     let patient = GuardParams { lower_cooldown: Duration::from_mins(20), ..GuardParams::default() };
     assert_eq!(checkout.guards, patient);
     assert_eq!(search.target.kind, TargetKind::StatefulSet);
-    assert!((search.parameters["p99_max"] - 0.4).abs() < 1e-9 && (search.parameters["up_factor"] - 0.6).abs() < 1e-9);
+    assert!((search.parameters["p99_max"] - 0.4).abs() < 1e-9 && (search.parameters["up_factor"] - 1.5).abs() < 1e-9);
     assert_eq!(search.capacity.map(|capacity| capacity.start_time), Some(Duration::from_mins(1)));
 }
 

@@ -5,6 +5,7 @@
 //! | file | part |
 //! |---|---|
 //! | `contract` | the contract of the Cluster port, as it is kept on the double |
+//! | `deploy` | what `deploy/` ships is taken, and bounds flyball's own account |
 //! | `double` | the API double answers as this server does |
 //! | `witness` | what etcd and the audit log saw |
 //! | `rig` | workloads, load balancer and load |
@@ -15,6 +16,7 @@
 
 #[path = "../../suite/contract_cluster.rs"]
 mod contract;
+mod deploy;
 mod double;
 mod kill_switch;
 mod kills;

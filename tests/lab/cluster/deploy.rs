@@ -1,0 +1,74 @@
+//! What `deploy/` ships, on a real server with strict validation: it is taken, flyball's account can do what it must
+//! and nothing else, and the admission policies keep the platform's bound against it.
+
+use std::process::{Command, Stdio};
+
+use super::{PATIENCE, directory};
+use crate::eventually;
+
+const SETTINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
+
+/// Runs kubectl as one of the accounts of the lab; what it printed, and whether it succeeded.
+fn kubectl(account: &str, arguments: &str) -> (bool, String) {
+    let mut command = Command::new("kubectl");
+    command.env("KUBECONFIG", directory().join(format!("{account}.kubeconfig"))).stdin(Stdio::null());
+    let output = command.args(arguments.split_whitespace()).output().unwrap();
+    let text = [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat();
+    (output.status.success(), text)
+}
+
+fn administer(arguments: &str) -> String {
+    let (success, text) = kubectl("admin", arguments);
+    assert!(success, "{arguments}: {text}");
+    text
+}
+
+/// Asserts that flyball may do something, or that the server refuses it with these words.
+fn flyball(arguments: &str, refusal: Option<&str>) {
+    let (success, text) = kubectl("flyball", arguments);
+    match refusal {
+        None => assert!(success, "{arguments}: {text}"),
+        Some(words) => assert!(!success && text.contains(words), "{arguments}: {text}"),
+    }
+}
+
+#[tokio::test]
+async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
+    administer(&format!("apply --server-side --force-conflicts -f {SETTINGS}/base/crds.yaml"));
+    administer(
+        "wait --for condition=established --timeout 30s crd/serviceloops.flyball.dev crd/platformbounds.flyball.dev",
+    );
+    administer(&format!("apply --server-side --validate=strict --force-conflicts -k {SETTINGS}/base"));
+    administer("create namespace deploy-test");
+    administer("create deployment checkout --image x --replicas 2 --namespace deploy-test");
+    administer("autoscale deployment checkout --min 2 --max 40 --cpu 50% --namespace deploy-test");
+    let scale = |replicas: u32| {
+        format!(
+            "patch deployment checkout -n deploy-test --subresource scale --type merge -p {{\"spec\":{{\"replicas\":{replicas}}}}}"
+        )
+    };
+    // A policy is in force a moment after it was taken.
+    let refused = || kubectl("flyball", &scale(51)).1.contains("the PlatformBound permits 50");
+    eventually("the policy is in force", PATIENCE, async || refused().then_some(())).await;
+    flyball(&scale(5), None);
+    flyball(&scale(0), Some("flyball never scales to nothing"));
+    administer(&scale(60));
+    let floor = |field: &str, value: u32| {
+        format!("patch hpa checkout -n deploy-test --type merge -p {{\"spec\":{{\"{field}\":{value}}}}}")
+    };
+    flyball(&floor("minReplicas", 5), None);
+    flyball(&floor("maxReplicas", 45), Some("flyball changes nothing of an autoscaler but its floor"));
+    flyball(
+        "patch deployment checkout -n deploy-test --type merge -p {\"spec\":{\"replicas\":3}}",
+        Some("cannot patch"),
+    );
+    flyball("get secrets -n deploy-test", Some("cannot list resource \"secrets\""));
+    administer("delete platformbound flyball");
+    let unbounded = || kubectl("flyball", &scale(6)).1.contains("no params found");
+    eventually("without a bound nothing is taken", PATIENCE, async || unbounded().then_some(())).await;
+    // The other tests have bounds of their own, or none, and run flyball themselves.
+    administer("delete deployment flyball --namespace flyball-system");
+    administer(&format!("delete -f {SETTINGS}/base/admission.yaml"));
+    administer("delete namespace deploy-test");
+    administer(&format!("delete -f {SETTINGS}/base/crds.yaml"));
+}
