@@ -7,6 +7,7 @@ use std::time::Duration;
 use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::objects::{Objects, Write};
 use serde_json::Value;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::eventually;
 use crate::prometheus::Prometheus;
@@ -43,6 +44,23 @@ pub struct Lab {
     pub flyball: Flyball,
     client: reqwest::Client,
     url: String,
+    _controller: AbortOnDropHandle<()>,
+}
+
+/// Plays the controller: pods are ready as soon as they are asked for.
+async fn start_pods(objects: Objects, services: Vec<String>) {
+    let mut newest = objects.newest();
+    loop {
+        for (namespace, name) in services.iter().filter_map(|service| service.split_once('/')) {
+            if let Some(wanted) = objects.wanted(namespace, name) {
+                objects.set_status(namespace, name, wanted, wanted);
+            }
+        }
+        // Ends with the objects.
+        if newest.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 impl Lab {
@@ -67,13 +85,15 @@ impl Lab {
             let (namespace, name) = service.split_once('/').unwrap();
             objects.add_deployment(namespace, name, replicas);
         }
+        let names: Vec<String> = services.iter().map(|(service, ..)| (*service).to_owned()).collect();
+        let controller = AbortOnDropHandle::new(tokio::spawn(start_pods(objects.clone(), names)));
         let double = KubernetesDouble::start(objects).await.unwrap();
         let settings = format!("cluster: {{ url: \"{}\" }}\n{settings}", double.url());
         let installation = Installation::new(Path::new(env!("CARGO_BIN_EXE_flyball")), &settings, policies);
         let mut flyball = installation.start(None);
         let url = flyball.url();
         let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build().unwrap();
-        Self { double, installation, flyball, client, url }
+        Self { double, installation, flyball, client, url, _controller: controller }
     }
 
     /// Returns the status and body of a page of the console.

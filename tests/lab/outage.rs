@@ -56,7 +56,7 @@ async fn p1_prometheus_stopped_in_a_surge_lowers_nothing_and_the_surge_is_met_af
     prometheus.stop();
     until_missing(&lab, SERVICE, "source_down").await;
     let (status, body) = lab.page("/readyz").await;
-    assert!(status == 503 && body.contains("telemetry of 1 services"), "{body}");
+    assert!(status == 503 && body.contains("telemetry of 1 service"), "{body}");
     let (written, ticks) = (lab.writes(SERVICE), lab.metric("cycles_total", "").await);
     tokio::time::sleep(AWAY).await;
     assert_eq!(lab.writes(SERVICE), written, "a write without telemetry");
@@ -123,7 +123,7 @@ async fn p2_a_hanging_prometheus_holds_its_own_services_alone() {
     others[0].serve(load(9), 0.0, 0.05);
     until_missing(&lab, HELD, "source_down").await;
     let (status, body) = lab.page("/readyz").await;
-    assert!(status == 503 && body.contains("telemetry of 1 services: no answer within"), "{body}");
+    assert!(status == 503 && body.contains("telemetry of 1 service: no answer within"), "{body}");
     assert!(lab.metric("source_errors_total", "source=\"p0\",fault=\"timed_out\"").await > 0.0);
     assert_eq!(lab.metric("source_errors_total", "source=\"p1\"").await, 0.0);
     lab.until_wanted(OTHER, 9).await;

@@ -225,10 +225,10 @@ async fn k10_a_missing_right_is_told_and_not_asked_for_in_a_hot_loop() {
     assert_eq!(reading, TargetReading::Unknown { reason: expected });
     assert_eq!(cluster.waiting_for(), ["Deployments in shop: not synced: status 403: ordered by a test"]);
     // Ordinary failures are tried again within half a second.
-    double.faults().order(Verb::Get, 1, Fault::DelayAnswer(Duration::from_millis(250)));
-    read(&cluster).await;
-    double.faults().order(Verb::Get, 1, Fault::DelayAnswer(Duration::from_millis(280)));
-    read(&cluster).await;
+    for _ in 0..6 {
+        double.faults().order(Verb::Get, 1, Fault::DelayAnswer(Duration::from_millis(100)));
+        read(&cluster).await;
+    }
     assert_eq!(double.faults().requests(Verb::List), 1);
 }
 

@@ -44,10 +44,16 @@ impl Writer {
         let mut count = 0_u64;
         loop {
             let (writings, later) = self.ledger.due(Instant::now(), Timestamp::now());
+            let mut failed = false;
             for writing in writings {
                 count = count.wrapping_add(1);
-                let pause = if self.write(writing, count).await { PACE } else { FAILURE_PAUSE };
-                tokio::time::sleep(pause).await;
+                let written = self.write(writing, count).await;
+                failed |= !written;
+                tokio::time::sleep(if written { PACE } else { FAILURE_PAUSE }).await;
+            }
+            if failed {
+                // A status that was not written is due again, without further news.
+                continue;
             }
             match later {
                 // Either is a reason to look again.
