@@ -1,10 +1,10 @@
 //! From arrival rate to replicas.
 //!
 //! Needed replicas = arrival rate / (rate of a saturated pod x utilisation at which the objective holds). Now:
-//! for what two samples confirm. Ahead: for the upper quantile of the maximum from now to the lead time (the start
-//! of a pod and the delays of the loop before it), once the forecast has earned it; not further, or capacity
-//! would be bought minutes early. What one step of the owner's guards cannot reach is begun a cooldown earlier for
-//! each further step. Floor: what must not be undercut by lowering; a forecast that has not earned a say
+//! for what two samples confirm. Ahead: for the upper quantile of the maximum from now to the lead time, once the
+//! forecast has earned it; not further, or capacity would be bought minutes early. The lead time is the start of a
+//! pod, the delays of the loop before it, and the cooldown between two raises: as in any store that is ordered for
+//! at intervals, an order has to last until what the next one brings is there. Floor: what must not be undercut by lowering; a forecast that has not earned a say
 //! has none here either, or a bad one would hold capacity for ever.
 
 use std::time::Duration;
@@ -16,8 +16,6 @@ use crate::model::{CapacitySpec, Features, Now, Role, ServiceSpec};
 
 /// Probability of the quantile that capacity is bought for.
 const UPPER: f64 = 0.95;
-/// Steps of a raise that are planned for: beyond, forecasts are too wide.
-const MOST_STEPS: u32 = 3;
 /// Time over which a lowered target must still carry the forecast, at least.
 const LEAST_VIEW: Duration = Duration::from_mins(5);
 
@@ -37,7 +35,8 @@ pub fn capacity(
     let outlook = signals.get(arrivals).and_then(Option::as_ref);
 
     let tick = Duration::try_from_secs_f64(params.tick_seconds).unwrap_or(Duration::ZERO);
-    let lead_time = declared.start_time.saturating_add(tick).saturating_add(signal.scrape_interval);
+    let delays = tick.saturating_add(signal.scrape_interval).saturating_add(spec.guards.raise_cooldown);
+    let lead_time = declared.start_time.saturating_add(delays);
     let view = declared.start_time.saturating_mul(2).max(LEAST_VIEW);
 
     let fresh = arrival.reading.fresh().map(f64::from);
@@ -48,12 +47,6 @@ pub fn capacity(
         let foreseen = ahead.and_then(|outlook| upper(outlook, now, view));
         replicas(foreseen.map_or(recent, |foreseen| recent.max(foreseen)), per_pod)
     });
-    let steps = features.target.last().map_or(1, |target| {
-        steps(spec, target.replicas, |span| {
-            Some(replicas(upper(ahead?, now, lead_time.saturating_add(span))?, per_pod))
-        })
-    });
-    let lead_time = lead_time.saturating_add(spec.guards.raise_cooldown.saturating_mul(steps - 1));
     let rate_ahead = ahead.and_then(|outlook| upper(outlook, now, lead_time));
     Some(Capacity {
         per_pod,
@@ -63,24 +56,6 @@ pub fn capacity(
         needed_ahead: rate_ahead.map(|rate| replicas(rate, per_pod)),
         floor,
     })
-}
-
-/// Returns how many steps of a raise, at most [`MOST_STEPS`], have to be planned for: the most for which what is
-/// `needed` so many cooldowns beyond the lead time is out of reach of one step less.
-fn steps(spec: &ServiceSpec, replicas: u32, needed: impl Fn(Duration) -> Option<u32>) -> u32 {
-    let guards = &spec.guards;
-    let step =
-        |from: u32| ((f64::from(from) * guards.raise_factor) as u32).max(from.saturating_add(guards.raise_at_least));
-    let mut reach = replicas;
-    let mut steps = 1;
-    for further in 1..MOST_STEPS {
-        reach = step(reach);
-        let span = guards.raise_cooldown.saturating_mul(further);
-        if needed(span).is_some_and(|needed| needed.min(spec.bounds.max) > reach) {
-            steps = further + 1;
-        }
-    }
-    steps
 }
 
 /// Returns the rate that a pod carries inside the objective, if it is a number above zero.
@@ -112,7 +87,7 @@ mod tests {
     use super::*;
     use crate::forecast::tests::{reading, service};
     use crate::model::outlook::HorizonPoint;
-    use crate::model::{Finite, HORIZONS, Minute, Missing, QUANTILES, Reading, TargetReading, TargetState};
+    use crate::model::{Finite, GuardParams, HORIZONS, Minute, Missing, QUANTILES, Reading};
 
     /// A rise from 300/s now to 600/s in half an hour, of which a fifth more is possible, at minute 100.
     fn outlook(authority: Authority) -> Vec<Option<SignalOutlook>> {
@@ -129,10 +104,12 @@ mod tests {
         Now { wall: Minute(100).start(), mono: Duration::ZERO }.plus(Duration::from_secs(seconds))
     }
 
-    /// Pods of 50 requests a second inside the objective, ready after `start` seconds.
+    /// Pods of 50 requests a second inside the objective, ready after `start` seconds; raises follow at once.
     fn sized(start: u64) -> ServiceSpec {
         let start_time = Duration::from_secs(start);
+        let guards = GuardParams { raise_cooldown: Duration::ZERO, ..GuardParams::default() };
         ServiceSpec {
+            guards,
             capacity: Some(CapacitySpec { per_pod_rate: 100.0, utilisation: 0.5, start_time }),
             ..service((0.0, 1e9))
         }
@@ -174,27 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn what_one_step_cannot_reach_is_begun_a_cooldown_earlier() {
-        // The upper rate is 372 (8 pods) at the lead time of a minute and some, 421 (9 pods) three minutes later.
-        for (replicas, steps, most) in [(8, 1, 100), (4, 2, 100), (2, 2, 100), (4, 1, 8)] {
-            let mut features = features(260.0, Some(250.0), 260.0);
-            let target = TargetState {
-                uid: String::new(),
-                resource_version: String::new(),
-                replicas,
-                ready: replicas,
-                rollout: false,
-                owner: None,
-                stuck: None,
-            };
-            features.target = TargetReading::Known { target };
-            let mut spec = sized(60);
-            spec.bounds.max = most;
-            let got =
-                capacity(&spec, &ForecastParams::default(), &features, &outlook(Authority::MayAdd), after(0)).unwrap();
-            let cooldowns = Duration::from_mins(3) * (steps - 1);
-            assert_eq!(got.lead_time, Duration::from_secs(90) + cooldowns, "{replicas} of {most}");
-        }
+    fn a_raise_lasts_until_the_next_one_may_follow_and_its_pods_are_there() {
+        let mut spec = sized(60);
+        spec.guards.raise_cooldown = Duration::from_mins(3);
+        let features = features(260.0, Some(250.0), 320.0);
+        let signals = outlook(Authority::MayAdd);
+        let got = capacity(&spec, &ForecastParams::default(), &features, &signals, after(0)).unwrap();
+        assert_eq!((got.lead_time, got.needed_ahead), (Duration::from_secs(270), Some(9)));
     }
 
     #[test]

@@ -121,9 +121,8 @@ fn a_recurring_surge_is_bought_for_a_lead_time_before_it_and_kept_for_the_view_b
     let history = minutes(0, (0..until(1081)).map(|minute| surging(&mut noise, minute)));
     let capacity = CapacitySpec { per_pod_rate: 50.0, utilisation: 0.8, start_time: Duration::from_secs(90) };
     let spec = ServiceSpec { capacity: Some(capacity), ..service((0.0, 1e9)) };
-    // The surge comes at 18:00 and needs eight pods more; the lead time is 2 minutes, the view 5.
-    for (minute, bought, kept) in [(1060, false, false), (1072, false, false), (1076, false, true), (1079, true, true)]
-    {
+    // The surge comes at 18:00 and needs eight pods more; lead time (a cooldown of 3 minutes in it) and view are 5.
+    for (minute, bought, kept) in [(1060, false, false), (1072, false, false), (1076, true, true), (1079, true, true)] {
         let history = &history[..until(minute) as usize];
         let mut state = learned((0.0, 1e9), history);
         let features = reading(history.last().unwrap().value.unwrap().get());

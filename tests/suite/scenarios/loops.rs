@@ -306,15 +306,16 @@ fn daily_surge(_: &str, at: Timestamp) -> f64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_recurring_surge_finds_its_pods_ready_and_they_are_not_bought_minutes_before_they_must() {
+async fn a_recurring_surge_finds_its_pods_ready_and_they_are_bought_for_the_lead_time() {
     let text = settings(&[SHOP], "").replace("history: 0s", "history: 5d");
     let world = World::with_settings(&text, steady(daily_surge));
     world.run_for(MINUTE * 25).await;
     let records = world.records(SHOP);
     let raise = records.iter().find(|record| record.change.as_ref().is_some_and(|change| change.to >= 8)).unwrap();
     let ahead = 20 * 60 - (raise.at.as_second() - origin().as_second());
-    // A pod takes 60 s to start, the loop 15 s to see and 15 s to act.
-    assert!((60..=180).contains(&ahead), "bought {ahead} s before the surge: {:?}", raise.outlook.capacity);
+    // A pod takes 60 s to start, the loop 15 s to see and 15 s to act, and the next raise comes 180 s later at best;
+    // minutes count whole.
+    assert!((90..=330).contains(&ahead), "bought {ahead} s before the surge: {:?}", raise.outlook.capacity);
 }
 
 #[tokio::test(start_paused = true)]
