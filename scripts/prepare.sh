@@ -41,6 +41,11 @@ need() {
     [ ${#missing[@]} = 0 ] || apt_install "${missing[@]}"
 }
 
+# A C compiler that links, and make.
+need_c() {
+    need cc:gcc cc:libc6-dev make:make
+}
+
 # Installs packages; none of them starts a service, now or at the next boot.
 apt_install() {
     local root=() guard=/usr/sbin/policy-rc.d guarded=no status=0

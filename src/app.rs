@@ -167,6 +167,7 @@ pub async fn assemble(
         journal,
         kill,
         services,
+        policies,
         executor,
         gate: Arc::new(gate),
         policy: Arc::default(),
@@ -182,12 +183,7 @@ pub async fn assemble(
     if let Some(error) = declared.and_then(|declared| roster.follow(&declared).owed) {
         return Err(error.into());
     }
-    let plan = TreePlan {
-        world: world.clone(),
-        roster: roster.clone(),
-        policies,
-        vocabulary: Arc::new(vocabulary(settings)?),
-    };
+    let plan = TreePlan { world: world.clone(), roster: roster.clone(), vocabulary: Arc::new(vocabulary(settings)?) };
     let tree = Tree::start(plan).await?;
     Ok((tree, Arc::new(LoopControl::new(world, roster))))
 }
@@ -274,7 +270,8 @@ fn plan(settings: &Settings, name: &str, source: Arc<dyn TelemetrySource>) -> Op
     })
 }
 
-fn question(signal: &SignalTemplate) -> Template {
+/// Returns the question that a signal template asks, of nobody yet.
+pub fn question(signal: &SignalTemplate) -> Template {
     Template {
         signal: signal.spec.name.clone(),
         query: signal.query.clone(),

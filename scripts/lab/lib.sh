@@ -33,7 +33,7 @@ need_kubectl() {
 
 # Builds flyball and the rig of the lab, with the features of the tests, so that nothing is built twice.
 build_rust() {
-    need cc:gcc make:make && need_rust
+    need_c && need_rust
     cargo build --quiet --locked --features failpoints,lab --bins
 }
 

@@ -39,7 +39,9 @@ impl LoopControl {
             waiting.push(format!("a first round for {}", counted(unseen, "service")));
         }
         waiting.extend(self.silent_sources());
-        waiting.extend(self.world.cluster.waiting_for().into_iter().map(|watch| format!("watch of {watch}")));
+        let world = &self.world;
+        let watches = [world.cluster.waiting_for(), world.services.waiting_for(), world.policies.waiting_for()];
+        waiting.extend(watches.into_iter().flatten().map(|watch| format!("watch of {watch}")));
         let unsettled = self.world.gate.unsettled_intents();
         if unsettled > 0 {
             waiting.push(format!("{} to be settled", counted(unsettled, "earlier write")));

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::cycle::stages::{Deadline, PolicyFault, PolicySet, Vocabulary, compile, run_tests};
 use crate::instrument::ProcessMetrics;
-use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
+use crate::ports::{PolicyFile, PolicyFiles};
 
 use super::world::World;
 
@@ -71,10 +71,11 @@ impl InForce {
             let with = |own: &[PolicyFile]| compile(&base.iter().copied().chain(own).collect::<Vec<_>>());
             let compiled =
                 own.as_ref().map_err(|error| vec![error.clone()]).and_then(|own| Ok((with(own)?, own.clone())));
-            // Its last good files go on beside the set of now.
+            // Its last good files go on beside the set of now, or, where they do not stand there, as they were.
             let last_good = || {
                 let own = before.namespaces.get(namespace)?;
-                Some((with(&own.files).ok()?, own.files.clone()))
+                let set = with(&own.files).unwrap_or_else(|_| own.set.clone());
+                Some((set, own.files.clone()))
             };
             let taken = match compiled {
                 Ok(taken) => Some(taken),
@@ -125,8 +126,6 @@ pub struct Await;
 
 /// The actor that waits for new sets.
 pub struct PolicyLibrary {
-    /// Where sets come from.
-    pub store: Arc<dyn PolicyStore>,
     /// Signals that policies may name.
     pub vocabulary: Arc<Vocabulary>,
     /// The ports.
@@ -148,7 +147,7 @@ impl Actor for PolicyLibrary {
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<Await>, (): ()) -> Result<Self::State, ActorProcessingErr> {
-        let mut announced = self.store.watch();
+        let mut announced = self.world.policies.watch();
         announced.mark_changed();
         myself.cast(Await)?;
         Ok(announced)

@@ -7,8 +7,6 @@ use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, 
 use tokio::task::JoinHandle;
 
 use crate::cycle::stages::Vocabulary;
-use crate::model::{ChangeSet, WriteOutcome};
-use crate::ports::PolicyStore;
 
 use super::fleet::Fleet;
 use super::policy_library::PolicyLibrary;
@@ -25,8 +23,6 @@ pub struct TreePlan {
     pub world: Arc<World>,
     /// Who is supervised.
     pub roster: Arc<Roster>,
-    /// Where policies come from.
-    pub policies: Arc<dyn PolicyStore>,
     /// Signals that policies may name.
     pub vocabulary: Arc<Vocabulary>,
 }
@@ -66,12 +62,7 @@ impl Tree {
 
 /// Settles what earlier runs left open, and tells the services concerned.
 async fn settle(world: Arc<World>, roster: Arc<Roster>) {
-    let tell = |change: &ChangeSet, outcome: &WriteOutcome, now| {
-        if let Some(service) = roster.find(change.service()) {
-            service.write_ended(change, outcome, now);
-        }
-    };
-    world.gate.settle_open(tell).await;
+    world.gate.settle_open(|change, outcome, now| roster.settled(change, outcome, now)).await;
 }
 
 /// A child of the root.
@@ -159,11 +150,7 @@ async fn start(plan: &TreePlan, child: Child, root: ActorCell) -> Result<Option<
     let world = &plan.world;
     Ok(match child {
         Child::Policies => {
-            let library = PolicyLibrary {
-                store: plan.policies.clone(),
-                vocabulary: plan.vocabulary.clone(),
-                world: world.clone(),
-            };
+            let library = PolicyLibrary { vocabulary: plan.vocabulary.clone(), world: world.clone() };
             Some(Actor::spawn_linked(None, library, (), root).await?.0.get_id())
         }
         Child::Fleet => {

@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use crate::model::{CycleId, Intent, ServiceId, ServiceSpec};
+use crate::model::{ChangeSet, CycleId, Intent, Now, ServiceId, ServiceSpec, WriteOutcome};
 use crate::ports::{JournalError, Roster as Declared};
 
 use super::service::{Past, Service};
@@ -27,18 +27,15 @@ pub struct Roster {
     world: Arc<World>,
     sources: Vec<Arc<SourcePlan>>,
     supervised: ArcSwap<BTreeMap<ServiceId, Arc<Service>>>,
-    departed: Mutex<BTreeMap<ServiceId, Departed>>,
+    /// Slots that are supervised no more and still have something under way.
+    departed: Mutex<BTreeMap<ServiceId, Weak<Service>>>,
+    /// The last cycle of all that have departed: no decision of this run has the id of an earlier one.
+    last_departed: Mutex<u32>,
+    /// Held while declarations are followed, from the reading of the journal to the new slots being found.
+    turn: Mutex<()>,
     progress: Arc<Progress>,
     /// Readings of the past under way.
     reading: Mutex<JoinSet<()>>,
-}
-
-/// A service that is supervised no more.
-struct Departed {
-    /// Its last cycle: no decision of this run has the id of an earlier one.
-    cycle: CycleId,
-    /// Its slot, which lives on as long as something of it is under way.
-    slot: Weak<Service>,
 }
 
 /// What a new set of declarations changed.
@@ -60,6 +57,8 @@ impl Roster {
             sources,
             supervised: ArcSwap::default(),
             departed: Mutex::default(),
+            last_departed: Mutex::default(),
+            turn: Mutex::default(),
             progress: Arc::default(),
             reading: Mutex::default(),
         }
@@ -92,6 +91,7 @@ impl Roster {
 
     /// Follows the declarations. New services are taken up only once the journal has told what they did before.
     pub fn follow(&self, declared: &Declared) -> Turnover {
+        let _turn = self.turn.lock();
         let before = self.all();
         let (mut next, mut new) = (BTreeMap::new(), Vec::new());
         for (id, spec) in &**declared {
@@ -115,10 +115,19 @@ impl Roster {
         turnover
     }
 
+    /// Tells a service how a write of an earlier run ended; that is durable by now. A slot that is being opened either
+    /// finds it in the journal, or is found here.
+    pub fn settled(&self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
+        let _turn = self.turn.lock();
+        if let Some(service) = self.find(change.service()) {
+            service.write_ended(change, outcome, now);
+        }
+    }
+
     /// Opens slots for new services. Who had the name before is held on to first: what of it ends after the journal
     /// was read is handed over.
     fn take_up(&self, new: &[&Arc<ServiceSpec>]) -> Result<Vec<Arc<Service>>, JournalError> {
-        let predecessor = |id: &ServiceId| self.departed.lock().get(id).and_then(|departed| departed.slot.upgrade());
+        let predecessor = |id: &ServiceId| self.departed.lock().get(id).and_then(Weak::upgrade);
         let predecessors: Vec<_> = new.iter().map(|spec| predecessor(&spec.id)).collect();
         let mut remembered = self.remembered(new)?;
         let open = |(spec, predecessor): (&&Arc<ServiceSpec>, Option<Arc<Service>>)| {
@@ -155,7 +164,7 @@ impl Roster {
 
     fn open(&self, spec: &Arc<ServiceSpec>, intents: Vec<Intent>) -> Arc<Service> {
         let run = self.world.journal.run();
-        let cycle = self.departed.lock().remove(&spec.id).map_or(CycleId { run, seq: 0 }, |departed| departed.cycle);
+        let cycle = CycleId { run, seq: *self.last_departed.lock() };
         let histories = self.sources.iter().filter(|source| source.has_history_of(spec)).count();
         Arc::new(Service::new(spec.clone(), self.world.clone(), &Past { cycle, intents }, histories))
     }
@@ -164,8 +173,14 @@ impl Roster {
         tracing::info!(service = %service.id, "supervised no more");
         service.retire();
         // One step may still be under way, which counts one cycle more.
-        let departed = Departed { cycle: service.last_cycle().next(), slot: Arc::downgrade(service) };
-        self.departed.lock().insert(service.id.clone(), departed);
+        let last = service.last_cycle().next().seq;
+        let mut last_departed = self.last_departed.lock();
+        *last_departed = last.max(*last_departed);
+        drop(last_departed);
+        let mut departed = self.departed.lock();
+        departed.retain(|_, slot| slot.strong_count() > 0);
+        departed.insert(service.id.clone(), Arc::downgrade(service));
+        drop(departed);
         self.world.gate.forget_replicas(&service.id);
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cycle::stages::{Deadline, ForecastParams};
 use crate::instrument::{Metrics, ProcessMetrics};
-use crate::ports::{Clock, Cluster, Executor, Journal, KillSwitch, Services};
+use crate::ports::{Clock, Cluster, Executor, Journal, KillSwitch, PolicyStore, Services};
 
 use super::policy_library::InForce;
 use super::write_gate::WriteGate;
@@ -21,6 +21,8 @@ pub struct World {
     pub kill: Arc<dyn KillSwitch>,
     /// Who is supervised.
     pub services: Arc<dyn Services>,
+    /// Where policies come from.
+    pub policies: Arc<dyn PolicyStore>,
     /// Long work.
     pub executor: Arc<dyn Executor>,
     /// The way to the world.

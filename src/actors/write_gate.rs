@@ -1,4 +1,4 @@
-//! The only place that writes to the world.
+//! The only place that writes to targets.
 //!
 //! A write is a journaled, conditional, expiring intent. Its steps, each a place where the process may die:
 //!
@@ -194,7 +194,7 @@ impl WriteGate {
         let Ok(permit) = self.permits.acquire().await else {
             return self.without_intent(change, shutting_down());
         };
-        // As last seen, at most a second ago: this only spares an intent. Right before the write it is read anew.
+        // As last seen: this only spares an intent. Right before the write it is read anew.
         if let Err(outcome) = permitted(change, &self.kill.seen(), self.clock.now()) {
             return self.without_intent(change, outcome);
         }

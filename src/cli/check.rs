@@ -25,5 +25,11 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         counted(settings.signals.len(), "signal"),
         counted(settings.sources.len(), "source"),
     ))?;
+    if settings.policies_in_cluster {
+        print(
+            "policies are ConfigMaps: check the directory that they are made of with `flyball policy check DIRECTORY`",
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
     check_set(&Source::of(&settings, None)?, false, Form::Text)
 }

@@ -10,15 +10,15 @@ use kube::Client;
 use crate::adapters::kubernetes::rights::{self, RIGHTS, Right};
 use crate::adapters::kubernetes::{Timeouts, connect};
 use crate::adapters::registry;
-use crate::app::access;
-use crate::config::{Settings, SignalTemplate, SourceSettings};
+use crate::app::{access, question};
+use crate::config::{Settings, SourceSettings};
 use crate::ports::{Round, TelemetrySource, Template};
 
 use super::{ConfigArg, print};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Asks the API server for flyball's rights (SelfSubjectAccessReview) and for its custom resources, each\n\
+    after_help = "Asks the API server for the rights of the account it runs as (SelfSubjectAccessReview) and for its custom resources, each\n\
                         telemetry source for its signals, and looks for autoscalers on the same targets. Ends with 1 if\n\
                         something is missing."
 )]
@@ -94,17 +94,6 @@ async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut 
     }
 }
 
-fn question(signal: &SignalTemplate) -> Template {
-    Template {
-        signal: signal.spec.name.clone(),
-        query: signal.query.clone(),
-        samples: signal.samples.clone(),
-        labels: signal.labels.clone(),
-        members: Arc::default(),
-        width: 0,
-    }
-}
-
 async fn custom_resources(settings: &Settings, client: &Client, findings: &mut Findings) -> anyhow::Result<()> {
     if settings.declarations.is_none() {
         return note("services are listed in the settings: no custom resources are needed");
@@ -113,12 +102,13 @@ async fn custom_resources(settings: &Settings, client: &Client, findings: &mut F
     match rights::custom_resources(client).await {
         Err(error) => findings.bad(format!("flyball.dev/v1alpha1: {error}"), remedy),
         Ok(found) => {
-            for name in ["serviceloops", "serviceloops/status", "platformbounds"] {
-                if !found.iter().any(|found| found == name) {
-                    findings.bad(format!("flyball.dev/v1alpha1 has no {name}"), remedy)?;
-                }
+            let needed = ["serviceloops", "serviceloops/status", "platformbounds"];
+            let missing: Vec<&str> =
+                needed.into_iter().filter(|name| !found.iter().any(|found| found == name)).collect();
+            if missing.is_empty() {
+                return good("flyball.dev/v1alpha1 is served");
             }
-            good("flyball.dev/v1alpha1 is served")
+            findings.bad(format!("flyball.dev/v1alpha1 has no {}", missing.join(", ")), remedy)
         }
     }
 }
@@ -144,7 +134,8 @@ async fn account(settings: &Settings, client: &Client, findings: &mut Findings) 
             Err(error) => findings.bad(format!("whether {named} is allowed: {error}"), "ask again")?,
         }
     }
-    good(format!("{granted} of {asked} rights"))
+    let told = format!("{granted} of {asked} rights");
+    if granted == asked { good(told) } else { note(told) }
 }
 
 fn qualified(right: &Right) -> String {
@@ -163,15 +154,20 @@ async fn conflicts(settings: &Settings, client: &Client, findings: &mut Findings
         Ok(autoscalers) => autoscalers,
         Err(error) => return findings.bad(format!("autoscalers: {error}"), "list them by hand"),
     };
+    let mut free = 0;
     for (service, target) in &targets {
         let same = autoscalers.iter().find(|one| {
             one.namespace == target.namespace && one.kind == target.kind.as_str() && one.target == target.name
         });
+        if same.is_none() {
+            free += 1;
+        }
         if let Some(one) = same {
             let what =
                 format!("HorizontalPodAutoscaler {}/{} scales {target}, as does {service}", one.namespace, one.name);
             findings.bad(what, "delete it, or keep the service in `shadow`: two controllers would fight")?;
         }
     }
-    good(format!("{} autoscalers, {} targets looked at", autoscalers.len(), targets.len()))
+    let told = format!("{free} of {} targets have no other autoscaler", targets.len());
+    if free == targets.len() { good(told) } else { note(told) }
 }

@@ -111,9 +111,9 @@ fn program() -> String {
     std::env::args_os().next().map_or("flyball".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Refuses a service that the settings do not name.
+/// Refuses a service that the settings do not name, where they name any: loops declare services elsewhere.
 fn known_service(settings: &Settings, service: &ServiceId) -> anyhow::Result<()> {
-    let known = settings.services.iter().any(|spec| spec.id == *service);
+    let known = settings.declarations.is_some() || settings.services.iter().any(|spec| spec.id == *service);
     if known { Ok(()) } else { Err(unknown_service(service.as_str(), settings)) }
 }
 

@@ -61,7 +61,7 @@ pub struct WarmJob {
 }
 
 impl WarmJob {
-    /// Runs the job; about 2 us for each minute of history.
+    /// Runs the job; the time goes with the minutes of history.
     pub fn run(mut self) -> ForecasterEvent {
         for (signal, minutes) in &self.history {
             self.fresh.warm(*signal, minutes);

@@ -151,13 +151,12 @@ pub fn compile<'a>(
         return Err(faults);
     }
     let otherwise = otherwise.map_or_else(|| OTHERWISE.into(), |(text, _)| text);
-    let conflict_is_error = conflicts.is_some();
     Ok(PolicySet {
         revision: PolicyRevision::of(sources),
         rules: built,
         parameters,
         otherwise,
-        conflict_is_error,
+        conflict_is_error: conflicts,
         texts,
     })
 }

@@ -50,8 +50,8 @@ pub(super) struct Declarations {
     pub(super) faults: Vec<PolicyFault>,
     /// What each file imports that imports anything.
     pub(super) imports: BTreeMap<Arc<str>, Imports>,
-    /// Where `conflicts("error")` stands, if it does.
-    pub(super) conflicts: Option<String>,
+    /// Whether `conflicts("error")` stands somewhere.
+    pub(super) conflicts: bool,
 }
 
 impl Declarations {
@@ -196,7 +196,7 @@ fn declare_parameter(declarations: &mut Declarations, name: &str, default: &Dyna
 
 fn declare_conflicts(declarations: &mut Declarations, word: &str, position: Position) {
     if word == "error" {
-        declarations.conflicts.get_or_insert_with(|| place(&declarations.path, position));
+        declarations.conflicts = true;
     } else {
         let message = format!("conflicts(\"{word}\"): there is \"error\"; without it the higher priority wins");
         declarations.fault(position, None, message);

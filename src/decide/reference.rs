@@ -130,7 +130,7 @@ pub const WORDS: [Word; 83] = [
     quantity(
         "s.capacity.needed_ahead",
         "3",
-        "Replicas that the upper forecast needs at the lead time; unknown until the forecast has earned the right to add.",
+        "Replicas that the upper forecast needs until a next raise could have its pods; unknown until the forecast has earned the right to add.",
     ),
     quantity("s.capacity.floor", "3", "Replicas below which nothing may be lowered; unknown means: do not lower."),
     quantity(

@@ -14,7 +14,7 @@ const ENOUGH: f64 = 300.0;
 /// Measured worth of the forecast of a signal.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evidence {
-    /// Share of the loss of the best flat rule that the acting model saves; `None` before enough outcomes.
+    /// Share of the loss of the best flat rule that the forecast saves; `None` before enough outcomes.
     pub foresight: Option<f64>,
     /// Realised share inside the 95 % interval, and the outcomes counted.
     pub coverage: (f64, f64),

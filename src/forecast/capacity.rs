@@ -1,11 +1,11 @@
 //! From arrival rate to replicas.
 //!
 //! Needed replicas = arrival rate / (rate of a saturated pod x utilisation at which the objective holds). Now:
-//! for what two samples confirm. Ahead: for the upper quantile of the maximum from now to the lead time, once the
-//! forecast has earned it; not further, or capacity would be bought minutes early. The lead time is the start of a
-//! pod, the delays of the loop before it, and the cooldown between two raises: as in any store that is ordered for
-//! at intervals, an order has to last until what the next one brings is there. Floor: what must not be undercut by lowering; a forecast that has not earned a say
-//! has none here either, or a bad one would hold capacity for ever.
+//! for what two samples confirm. Ahead: for the upper quantile of the maximum from now on, once the forecast has earned
+//! it; over the lead time (the start of a pod and the delays of the loop before it) and the cooldown between two
+//! raises: as in any store that is ordered for at intervals, an order lasts until what the next one brings is there.
+//! Not further, or capacity would be bought minutes early. Floor: what must not be undercut by lowering; a forecast
+//! that has not earned a say has none here either, or a bad one would hold capacity for ever.
 
 use std::time::Duration;
 
@@ -35,9 +35,10 @@ pub fn capacity(
     let outlook = signals.get(arrivals).and_then(Option::as_ref);
 
     let tick = Duration::try_from_secs_f64(params.tick_seconds).unwrap_or(Duration::ZERO);
-    let delays = tick.saturating_add(signal.scrape_interval).saturating_add(spec.guards.raise_cooldown);
-    let lead_time = declared.start_time.saturating_add(delays);
-    let view = declared.start_time.saturating_mul(2).max(LEAST_VIEW);
+    let lead_time = declared.start_time.saturating_add(tick).saturating_add(signal.scrape_interval);
+    let lasts = lead_time.saturating_add(spec.guards.raise_cooldown);
+    // What is bought is not given back before it was needed.
+    let view = declared.start_time.saturating_mul(2).max(LEAST_VIEW).max(lasts);
 
     let fresh = arrival.reading.fresh().map(f64::from);
     let confirmed = arrival.confirmed.map(f64::from).filter(|_| fresh.is_some());
@@ -47,10 +48,11 @@ pub fn capacity(
         let foreseen = ahead.and_then(|outlook| upper(outlook, now, view));
         replicas(foreseen.map_or(recent, |foreseen| recent.max(foreseen)), per_pod)
     });
-    let rate_ahead = ahead.and_then(|outlook| upper(outlook, now, lead_time));
+    let rate_ahead = ahead.and_then(|outlook| upper(outlook, now, lasts));
     Some(Capacity {
         per_pod,
         lead_time,
+        lasts,
         needed_now: confirmed.map(|rate| replicas(rate, per_pod)),
         rate_ahead,
         needed_ahead: rate_ahead.map(|rate| replicas(rate, per_pod)),
@@ -157,7 +159,11 @@ mod tests {
         let features = features(260.0, Some(250.0), 320.0);
         let signals = outlook(Authority::MayAdd);
         let got = capacity(&spec, &ForecastParams::default(), &features, &signals, after(0)).unwrap();
-        assert_eq!((got.lead_time, got.needed_ahead), (Duration::from_secs(270), Some(9)));
+        assert_eq!((got.lead_time, got.lasts), (Duration::from_secs(90), Duration::from_secs(270)));
+        assert_eq!((got.needed_ahead, got.floor), (Some(9), Some(9)));
+        spec.guards.raise_cooldown = Duration::from_mins(15);
+        let got = capacity(&spec, &ForecastParams::default(), &features, &signals, after(0)).unwrap();
+        assert!(got.needed_ahead > Some(10) && got.floor >= got.needed_ahead, "what is bought is kept: {got:?}");
     }
 
     #[test]
@@ -211,6 +217,7 @@ mod tests {
             if let Some(got) = capacity(&spec, &ForecastParams::default(), &features, &signals, after(begun)) {
                 prop_assert!(got.per_pod > 0.0 && got.per_pod.is_finite());
                 prop_assert!(got.floor >= Some(1));
+                prop_assert!(got.floor >= got.needed_ahead, "{got:?}");
                 let grown = super::replicas(now.get().abs().mul_add(2.0, 1.0), got.per_pod);
                 prop_assert!(grown >= super::replicas(now.get(), got.per_pod));
             }

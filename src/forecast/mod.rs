@@ -11,7 +11,7 @@
 //! | [`models`] | the catalogue, one file per model |
 //! | [`history`] | the last days on the minute grid |
 //! | `signal` | the state of one signal: folds minutes, makes its outlook |
-//! | `pending`, `scores` | forecasts without an outcome yet; losses, the acting model, skill |
+//! | `pending`, `scores` | forecasts without an outcome yet; losses, the shares of the models, skill |
 //! | `intervals`, `bands`, `height` | quantiles of one number; of all horizons and maxima; limits |
 //! | `authority`, `anomaly` | what a forecast may be used for; how unusual the newest value is |
 //! | `capacity` | from arrival rate to replicas |
@@ -148,34 +148,19 @@ pub fn forecast(
     features: &Features,
     now: Now,
 ) -> Outlook {
-    let mut outlook = Outlook::default();
-    forecast_into(state, spec, params, features, now, &mut outlook);
-    outlook
-}
-
-/// Does what [`forecast`] does and writes over `outlook`: whoever keeps it and the state to himself allocates
-/// nothing.
-pub fn forecast_into(
-    state: &mut Forecaster,
-    spec: &ServiceSpec,
-    params: &ForecastParams,
-    features: &Features,
-    now: Now,
-    outlook: &mut Outlook,
-) {
     if state.common.params != *params {
         state.common = Arc::new(Common::new(params));
     }
     let minute = Minute::of(now.wall);
     let common = &state.common;
-    outlook.signals.resize(state.signals.len().min(features.signals.len()), None);
-    for ((slot, features), into) in state.signals.iter_mut().zip(&features.signals).zip(&mut outlook.signals) {
-        let Some(slot) = slot.as_mut() else { continue };
+    let signals = state.signals.iter_mut().zip(&features.signals).map(|(slot, features)| {
+        let slot = slot.as_mut()?;
         fold(&mut slot.state, &features.closed, common);
-        let into = into.get_or_insert_with(|| SignalOutlook::not_ready(minute, 0, 0));
-        slot.state.outlook(features.provisional, minute, common, into);
-    }
-    outlook.capacity = capacity::capacity(spec, params, features, &outlook.signals, now);
+        Some(slot.state.outlook(features.provisional, minute, common))
+    });
+    let signals: Vec<Option<SignalOutlook>> = signals.collect();
+    let capacity = capacity::capacity(spec, params, features, &signals, now);
+    Outlook { signals, capacity }
 }
 
 /// Folds each minute that is not yet part of the state, which is copied only if there is one.

@@ -46,12 +46,12 @@ impl Issued {
 pub struct Said {
     /// By each model of the catalogue.
     pub models: [f32; MODELS],
-    /// By the one that acted.
-    pub acting: Issued,
+    /// By all together.
+    pub mixed: Issued,
 }
 
 impl Said {
-    const NOTHING: Self = Self { models: [f32::NAN; CATALOGUE.len()], acting: Issued::NOTHING };
+    const NOTHING: Self = Self { models: [f32::NAN; CATALOGUE.len()], mixed: Issued::NOTHING };
 }
 
 /// What was said from one origin: of each horizon, and of the maximum over each window.
@@ -84,11 +84,11 @@ impl Pending {
     /// Without a word the origin says nothing.
     pub fn keep(&mut self, origin: Minute, models: &[Option<Path>; MODELS], word: Option<Word>) {
         let (points, maxima) = word.unwrap_or(([Issued::NOTHING; HORIZONS.len()], [Issued::NOTHING; WINDOWS.len()]));
-        for (horizon, (slot, acting)) in slots(&HORIZONS, origin).into_iter().zip(points).enumerate() {
+        for (horizon, (slot, mixed)) in slots(&HORIZONS, origin).into_iter().zip(points).enumerate() {
             let at =
                 |path: &Option<Path>| path.and_then(|path| path.get(horizon).copied()).map_or(f32::NAN, |at| at as f32);
             if let Some(said) = self.points.get_mut(slot) {
-                *said = Said { models: models.each_ref().map(at), acting };
+                *said = Said { models: models.each_ref().map(at), mixed };
             }
         }
         for (slot, maximum) in slots(&WINDOWS, origin).into_iter().zip(maxima) {
@@ -117,7 +117,7 @@ mod tests {
     fn an_outcome_meets_what_was_said_one_horizon_before() {
         let mut pending = Pending::new();
         for minute in 100..300 {
-            let origins: Vec<f32> = pending.said_of(Minute(minute)).iter().map(|said| said.acting.point).collect();
+            let origins: Vec<f32> = pending.said_of(Minute(minute)).iter().map(|said| said.mixed.point).collect();
             for (origin, minutes) in origins.iter().zip(HORIZONS) {
                 let expected = minute - i64::from(minutes);
                 assert!(

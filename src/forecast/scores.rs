@@ -11,8 +11,8 @@ use crate::model::outlook::{HORIZONS, Skill};
 pub const MODELS: usize = CATALOGUE.len();
 /// Outcomes at each horizon before a model may speak.
 const ENOUGH: f32 = 60.0;
-/// Largest regret of one outcome: its square is still a number.
-const LARGEST: f32 = 1e18;
+/// Largest regret of one outcome: the sum of many squares is still a number.
+const LARGEST: f32 = 1e15;
 
 /// Discounted mean of a stream; early values count alike.
 #[derive(Debug, Clone, Copy, Default)]

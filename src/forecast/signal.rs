@@ -48,8 +48,8 @@ impl Common {
     }
 }
 
-/// The learned state of one signal. About 2 KB that change with each minute, and 9 KB of which a minute changes a
-/// few cells: a step works on a copy of the former, writes the latter where they stand, and counts when the copy
+/// The learned state of one signal: a head that changes with each minute, and larger parts of which a minute changes a
+/// few cells. A step works on a copy of the former, writes the latter where they stand, and counts when the copy
 /// is put back. A step that fails half-way leaves all as it was, but for the cells of its own minute.
 #[derive(Debug, Clone)]
 pub struct SignalState {
@@ -181,9 +181,9 @@ impl SignalState {
         }
     }
 
-    /// Returns the outlook at the wall-clock minute `now`, written over `into`. A provisional value of the running
-    /// minute is taken into account and not learned.
-    pub fn outlook(&self, provisional: Option<MinuteValue>, now: Minute, common: &Common, into: &mut SignalOutlook) {
+    /// Returns the outlook at the wall-clock minute `now`. A provisional value of the running minute is taken into
+    /// account and not learned.
+    pub fn outlook(&self, provisional: Option<MinuteValue>, now: Minute, common: &Common) -> SignalOutlook {
         let head = &self.head;
         let need = common.params.ready_minutes;
         let running = head.newest.and_then(|newest| {
@@ -193,13 +193,12 @@ impl SignalState {
         let minute = running.map(|(minute, _)| minute).or(head.newest).unwrap_or(now);
         let past = Past { history: &self.history, season: &self.season };
         let origin = Origin { minute, provisional: running.map(|(_, value)| value), past };
-        match head.ahead(&origin).1.filter(|_| head.seen >= need) {
-            Some(mix) => {
-                head.publish(&origin, now, &mix, common, into);
-                into.anomaly = self.anomaly(&origin);
-            }
-            None => *into = SignalOutlook::not_ready(minute, head.seen.min(need), need),
+        let mut outlook = SignalOutlook::not_ready(minute, head.seen.min(need), need);
+        if let Some(mix) = head.ahead(&origin).1.filter(|_| head.seen >= need) {
+            head.publish(&origin, now, &mix, common, &mut outlook);
+            outlook.anomaly = self.anomaly(&origin);
         }
+        outlook
     }
 
     /// Scores the running minute against what was said of it; without one the newest ended minute counts.
@@ -207,7 +206,7 @@ impl SignalState {
         let surprise = &self.head.surprise;
         let Some(value) = origin.provisional else { return surprise.newest() };
         let [said, ..] = self.pending.said_of(origin.minute);
-        let residual = value - f64::from(said.acting.point);
+        let residual = value - f64::from(said.mixed.point);
         surprise.score(residual, self.head.height.usual()).filter(|score| score.is_finite())
     }
 }
@@ -226,13 +225,13 @@ impl Head {
         let said: [_; HORIZONS.len()] = pending.said_of(minute);
         let height = self.height.usual();
         let [next, ..] = &said;
-        let residual = value.map(|value| value - f64::from(next.acting.point)).filter(|residual| residual.is_finite());
+        let residual = value.map(|value| value - f64::from(next.mixed.point)).filter(|residual| residual.is_finite());
         self.surprise.learn(residual, height);
         if let Some(value) = value {
             for (horizon, said) in said.iter().enumerate() {
-                self.scores.outcome(horizon, &said.models, said.acting.point, value, common.loss_keep);
+                self.scores.outcome(horizon, &said.models, said.mixed.point, value, common.loss_keep);
             }
-            self.bands.outcomes(&said.map(|said| said.acting), value, &common.normal, common.coverage_keep);
+            self.bands.outcomes(&said.map(|said| said.mixed), value, &common.normal, common.coverage_keep);
         }
         let maxima = pending.maxima_until(minute);
         self.bands.window_ended(minute, value, &maxima, &common.normal, common.coverage_keep);
@@ -287,6 +286,7 @@ impl Head {
             }
             ahead.parts.add(&voice.parts, f64::from(weights[0][model]));
         }
+        ahead.path = ahead.path.map(|point| limits.hold(point));
         let Parts { level, trend, season, rest } = ahead.parts;
         ahead.parts.rest += ahead.path[0] - (level + trend + season + rest);
         (voices, Some(Mix { ahead, limits, weights }))

@@ -8,7 +8,9 @@ use super::freshness;
 use super::moment::{HOUR, Moment};
 use super::owner::Owner;
 use super::window::Window;
-use crate::model::{ChangeId, ChangeSet, Direction, Intent, Knob, Now, Revert, TargetState, Timestamp, WriteOutcome};
+use crate::model::{
+    CONVERGE_WITHIN, ChangeId, ChangeSet, Direction, Intent, Knob, Now, Revert, TargetState, Timestamp, WriteOutcome,
+};
 
 /// A write that counts against the budgets of the service.
 #[derive(Debug, Clone)]
@@ -66,7 +68,7 @@ impl Memory {
                     memory.charge(change, at);
                     if *outcome == WriteOutcome::Applied {
                         memory.remember(change, at, now);
-                        if change.knob == Knob::Replicas && at.age(now) < HOUR {
+                        if change.knob == Knob::Replicas && (intent.reverted.is_some() || at.age(now) < HOUR) {
                             memory.owner.wrote_before(change, intent.reverted.as_ref(), now);
                         }
                     }
@@ -96,10 +98,21 @@ impl Memory {
         }
         self.charge(change, Moment::now(now));
         if *outcome == WriteOutcome::Applied {
+            self.wait_anew(change, now);
             self.remember(change, Moment::now(now), now);
             if change.knob == Knob::Replicas {
                 self.owner.wrote(change, now);
             }
+        }
+    }
+
+    /// Lets the wait for pods begin with the first raise of several: what was missing long before says nothing about
+    /// the pods that are asked for now.
+    fn wait_anew(&mut self, change: &ChangeSet, now: Now) {
+        let raised = self.last(Knob::Replicas, Direction::Raise);
+        let is_first = raised.is_none_or(|raised| raised.age(now) >= CONVERGE_WITHIN);
+        if change.knob == Knob::Replicas && change.direction() == Direction::Raise && is_first {
+            self.coming = None;
         }
     }
 

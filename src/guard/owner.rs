@@ -80,9 +80,11 @@ impl Owner {
             (self.ours, self.seen) = (Some(Ours::of(change, now, true)), Some(change.to));
             return;
         };
-        (self.ours, self.seen) = (None, Some(revert.to));
+        let at = Moment::persisted(revert.at, now);
+        // What an older one left there says nothing about who moved the target since.
+        (self.ours, self.seen) = (None, (at.age(now) < HOUR).then_some(revert.to));
         let edit = ForeignEdit { from: revert.from, to: revert.to, by: revert.by.clone() };
-        self.count(edit, Moment::persisted(revert.at, now), now);
+        self.count(edit, at, now);
     }
 
     /// Looks at the target; `in_flight` is the value of a write of ours that is under way.
@@ -117,7 +119,8 @@ impl Owner {
 
     fn count(&mut self, revert: ForeignEdit, at: Moment, now: Now) {
         self.reverts.push_back(at);
-        self.reverts.retain(|at| at.age(now) < HOUR);
+        // Within an hour of the newest, and not of now: a stand-down may last longer than that.
+        self.reverts.retain(|one| one.age(now).saturating_sub(at.age(now)) < HOUR);
         if self.reverts.len() >= REVERTS {
             self.reverts.clear();
             self.stood_down = Some((at, revert));

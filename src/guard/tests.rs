@@ -123,6 +123,7 @@ impl World {
         let capacity = Capacity {
             per_pod: 35.0,
             lead_time: secs(60),
+            lasts: secs(240),
             needed_now: self.needed_now,
             rate_ahead: None,
             needed_ahead: None,
@@ -393,6 +394,45 @@ fn convergence() {
         let told = why(&World::lowering().propose(&scale_to(7)), GuardName::Convergence).to_owned();
         assert_eq!(told, "concerns raising only");
     }
+}
+
+#[test]
+fn pods_missing_long_before_a_raise_do_not_hold_the_next_one() {
+    let mut world = World::at(6);
+    let limping =
+        |replicas: u32, ready: u32| TargetReading::Known { target: TargetState { ready, ..state(replicas, false) } };
+    world.target = limping(6, 5);
+    world.choose(nothing());
+    world.pass(600);
+    world.choose(nothing());
+    world.needed_now = Some(20);
+    world.write(6, 12);
+    world.target = limping(12, 5);
+    let verdict = world.propose_backed(20);
+    assert!(why(&verdict, GuardName::Convergence).ends_with("on their way, and arrivals need more"), "{verdict:?}");
+    // A second raise soon after does not begin the wait once more.
+    world.write(12, 14);
+    world.target = limping(14, 5);
+    world.pass(180);
+    let verdict = world.propose_backed(20);
+    let told = why(&verdict, GuardName::Convergence);
+    assert!(told.contains("none has come for 195 s"), "{told}");
+}
+
+#[test]
+fn a_long_stand_down_outlasts_a_restart() {
+    let mut world = World::at(4);
+    world.spec.guards.human_hold = secs(12 * 3600);
+    let revert = |ago: i64| {
+        let at = Timestamp::from_second(world.now.wall.as_second() - ago).unwrap();
+        let reverted = Some(Revert { at, from: 6, to: 4, by: Some("helm".into()) });
+        Intent { reverted, ..intent(&world, 4, 6, Some((at, WriteOutcome::Applied))) }
+    };
+    let intents = [revert(3 * 3600 + 600), revert(3 * 3600)];
+    world.memory = Memory::restore(&intents, world.now);
+    world.needed_now = Some(6);
+    let verdict = world.propose_backed(6);
+    assert!(why(&verdict, GuardName::Ownership).contains("by helm: Deployment"), "{verdict:?}");
 }
 
 #[test]

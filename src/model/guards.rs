@@ -85,11 +85,11 @@ impl GuardParams {
     }
 
     /// Returns how far back the journal must be read for what the guards remember: a day beyond the longest
-    /// cooldown, so that a clock set forward by less than that hides no write (INV-23).
+    /// cooldown or stand-down, so that a clock set forward by less than that hides no write (INV-23).
     pub fn memory_span(&self) -> Duration {
-        let longest = [self.raise_cooldown, self.lower_cooldown, self.reversal_lock, self.other_cooldown]
-            .into_iter()
-            .fold(HOUR, Duration::max);
+        let spans =
+            [self.raise_cooldown, self.lower_cooldown, self.reversal_lock, self.other_cooldown, self.human_hold];
+        let longest = spans.into_iter().fold(HOUR, Duration::max);
         longest.saturating_add(DAY)
     }
 

@@ -51,7 +51,7 @@ pub use guards::{GuardParams, ParamFault};
 pub use ids::{CycleId, DecisionId, PolicyRevision, ServiceId, TraceId};
 pub use kill::KillState;
 pub use outlook::{Authority, Capacity, HORIZONS, Outlook, QUANTILES, Readiness, SignalOutlook};
-pub use proposal::{Choice, ConditionTrace, Goal, Proposal, RuleOutcome, RuleTrace, Truth};
+pub use proposal::{Choice, ConditionTrace, Goal, Proposal, RuleOutcome, RuleTrace, Truth, UNDO};
 pub use record::DecisionRecord;
 pub use series::{Arrival, Finite, Missing, Reading, Sample};
 pub use signal::{Role, SignalName, SignalSpec, Unit};

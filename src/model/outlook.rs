@@ -102,7 +102,7 @@ pub struct ModelScore {
     pub share: f64,
 }
 
-/// Measured worth of the acting forecast.
+/// Measured worth of the forecast.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Skill {
     /// One minus the ratio of its loss to that of persistence; above zero is better.
@@ -264,15 +264,18 @@ pub struct Capacity {
     pub per_pod: f64,
     /// From a raise to the new pod being ready, as used.
     pub lead_time: Duration,
+    /// How long what is bought now has to last: the lead time, and the cooldown before the next raise.
+    #[serde(default)]
+    pub lasts: Duration,
     /// Replicas that the confirmed arrival rate needs now; `None` without fresh data.
     pub needed_now: Option<u32>,
-    /// Upper quantile of the maximum arrival rate from now to the lead time; `None` without authority.
+    /// Upper quantile of the maximum arrival rate over that time; `None` without authority.
     #[serde(default)]
     pub rate_ahead: Option<f64>,
     /// Replicas that this rate needs; `None` without authority.
     pub needed_ahead: Option<u32>,
     /// Replicas below which nothing may be lowered: what the last 300 s needed and, with authority, what the
-    /// upper quantile of the forecast's maximum over max(300 s, twice the start time) needs. `None` means: do
+    /// upper quantile of the forecast's maximum over max(300 s, twice the start time, `lasts`) needs. `None` means: do
     /// not lower.
     pub floor: Option<u32>,
 }

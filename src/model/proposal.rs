@@ -182,6 +182,9 @@ pub struct RuleTrace {
     pub notes: Vec<Arc<str>>,
 }
 
+/// What stands in the place of a rule where an undo asked.
+pub const UNDO: &str = "undo";
+
 /// What is proposed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "choice", rename_all = "snake_case")]
@@ -223,11 +226,11 @@ impl Choice {
         }
     }
 
-    /// Returns the rule that asked for it, `undo` where none did.
+    /// Returns the rule that asked for it, [`UNDO`] where none did.
     pub fn rule(&self) -> Option<&str> {
         match self {
             Self::Act { rule, .. } => Some(rule),
-            Self::Undo { .. } => Some("undo"),
+            Self::Undo { .. } => Some(UNDO),
             Self::Nothing { .. } => None,
         }
     }

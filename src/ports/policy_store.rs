@@ -30,4 +30,9 @@ pub struct PolicyFiles {
 pub trait PolicyStore: Send + Sync + 'static {
     /// Returns the set now and every later one.
     fn watch(&self) -> watch::Receiver<Arc<PolicyFiles>>;
+
+    /// Returns why an edit may go unseen now, if it may. No I/O.
+    fn waiting_for(&self) -> Vec<String> {
+        Vec::new()
+    }
 }

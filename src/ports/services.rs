@@ -52,6 +52,11 @@ pub trait Services: Send + Sync + 'static {
     /// declaration that cannot be read yet, or any more, is not one that was taken back.
     fn watch(&self) -> watch::Receiver<Option<Roster>>;
 
+    /// Returns why a change of the declarations may go unseen now, if it may. No I/O.
+    fn waiting_for(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Tells the owner of a service what happened. No I/O here: an adapter passes on what its place can carry.
     fn tell(&self, service: &ServiceId, news: News);
 }

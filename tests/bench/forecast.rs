@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use cpu_time::ThreadTime;
 use flyball::forecast::params::ForecastParams;
-use flyball::forecast::{Forecaster, forecast_into};
+use flyball::forecast::{Forecaster, forecast};
 use flyball::model::{
-    Bounds, Budgets, Features, Finite, Minute, MinuteValue, Mode, Now, Outlook, Reading, Role, Sample, ServiceId,
-    ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, Unit,
+    Bounds, Budgets, Features, Finite, Minute, MinuteValue, Mode, Now, Reading, Role, Sample, ServiceId, ServiceSpec,
+    SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, Unit,
 };
 
 use crate::Figures;
@@ -48,14 +48,12 @@ pub fn run() -> anyhow::Result<Figures> {
         .collect();
     let mut resident: Vec<Forecaster> = warmed.iter().cycle().take(RESIDENT).cloned().collect();
     drop(warmed);
-    let mut outlook = Outlook::default();
     let mut visit = |number: usize, minute: i64| -> anyhow::Result<()> {
         let signal = number * STRIDE % RESIDENT;
         let features = features(signal, minute);
         let now = Now { wall: Minute(minute + 1).start(), mono: Duration::from_secs(minute as u64 * 60) };
         let state = resident.get_mut(signal).context("a signal")?;
-        forecast_into(state, &spec, &params, &features, now, &mut outlook);
-        black_box(&outlook);
+        black_box(forecast(state, &spec, &params, &features, now));
         Ok(())
     };
     for number in 0..RESIDENT {

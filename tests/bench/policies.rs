@@ -229,6 +229,7 @@ fn bytes_per_service() -> anyhow::Result<f64> {
     outlook.capacity = Some(Capacity {
         per_pod,
         lead_time,
+        lasts: lead_time,
         needed_now: Some(2),
         rate_ahead: None,
         needed_ahead: Some(2),

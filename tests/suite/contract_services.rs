@@ -43,12 +43,15 @@ fn person() -> Author {
 
 impl Site {
     async fn open() -> Self {
+        Self::open_with(Timeouts::default()).await
+    }
+
+    async fn open_with(timeouts: Timeouts) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let double = KubernetesDouble::start(Objects::default()).await.unwrap();
         double.objects().create(Resource::PlatformBounds, "", bound(30, "auto"), &person()).unwrap();
-        let client = connect(&Access::Url(double.url()), Timeouts::default()).await.unwrap();
-        let services =
-            ServiceLoops::start(client, Timeouts::default(), Arc::new(declarations()), "flyball-0".to_owned());
+        let client = connect(&Access::Url(double.url()), timeouts).await.unwrap();
+        let services = ServiceLoops::start(client, timeouts, Arc::new(declarations()), "flyball-0".to_owned());
         let roster = services.watch();
         Self { double, services, roster }
     }
@@ -261,14 +264,27 @@ async fn a_status_is_written_on_change_only() {
 }
 
 #[tokio::test]
+async fn a_bound_that_is_not_heard_of_for_too_long_permits_nothing_and_is_waited_for() {
+    let mut site = Site::open_with(Timeouts { silence: Duration::from_millis(300), ..Timeouts::default() }).await;
+    site.apply("checkout", &json!({ "mode": "auto" }));
+    site.roster(|specs| specs.iter().any(|spec| spec.mode == Mode::Auto)).await;
+    site.roster(|specs| specs.iter().any(|spec| spec.mode == Mode::Shadow)).await;
+    let waits = site.services.waiting_for();
+    assert!(waits.iter().any(|wait| wait.starts_with("PlatformBound: silent for")), "{waits:?}");
+}
+
+#[tokio::test]
 async fn k1_loops_stay_while_the_server_is_away_and_news_are_told_afterwards() {
-    let mut site = Site::open().await;
+    // Watches end after a second, so that the next ones meet the server that is away.
+    let mut site = Site::open_with(Timeouts { watch: Duration::from_secs(1), ..Timeouts::default() }).await;
     site.apply("checkout", &json!({ "mode": "auto" }));
     site.roster(|specs| specs.len() == 1).await;
     site.until("accepted", |site| site.condition("checkout", "Accepted")["status"] == "True").await;
-    site.double.faults().order(Verb::Watch, 1, Fault::status(503));
+    let before = site.double.faults().requests(Verb::Watch);
+    site.double.faults().order(Verb::Watch, 2, Fault::status(503));
     site.double.faults().order(Verb::Patch, 1, Fault::status(503));
-    site.double.objects().compact();
+    site.double.faults().wait_for_requests(Verb::Watch, before + 2).await;
+    assert_eq!(site.roster.borrow().as_ref().unwrap().len(), 1, "the server is away, and the loop is still declared");
     site.services.tell(&checkout(), News::Decided(Arc::new(records::nothing(id(1)))));
     site.until("told", |site| site.status("checkout")["lastDecision"]["action"] == "no action").await;
     assert_eq!(site.roster.borrow().as_ref().unwrap().len(), 1);

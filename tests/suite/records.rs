@@ -173,6 +173,7 @@ fn outlook() -> Outlook {
     let capacity = Capacity {
         per_pod: 62.5,
         lead_time: Duration::from_secs(45),
+        lasts: Duration::from_secs(225),
         needed_now: Some(5),
         rate_ahead: Some(405.0),
         needed_ahead: Some(7),

@@ -136,6 +136,16 @@ fn difference_only_a_flag_that_is_on_holds() {
     assert!(load([("t.rhai", policy)]).unwrap_err().to_string().contains("it takes a condition"));
 }
 
+/// In Rego a misspelt input is undefined, and its rule never matches. Here it does not load.
+#[test]
+fn difference_a_typo_does_not_load() {
+    let policy =
+        "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s, p| [when(s.cpu_utilisation.current > pct(1)), restart()]);";
+    let error = load([("t.rhai", policy)]).unwrap_err().to_string();
+    assert!(error.contains("cpu_utilisation"), "{error}");
+    assert_eq!(rego_with("cpu_utilisaton", Value::from(1_i64)), Outcome::ScaleUp, "nobody reads it");
+}
+
 #[test]
 fn the_words_for_doing_nothing_are_those_of_the_original() {
     let (spec, features, outlook) = calm().flyball();

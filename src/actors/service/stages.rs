@@ -173,11 +173,11 @@ impl Stage for DeciderStage {
     fn perform(decided: Option<Decided>, service: &Arc<Service>) {
         let Some(decided) = decided else { return };
         service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
-        // A decision that ended where it was planned.
-        decided.record.outcome.iter().for_each(|outcome| service.metrics.wrote(outcome));
         service.update_view(|view| view.record = Some(decided.record.clone()));
         service.tell(News::Decided(decided.record.clone()));
         if decided.keep {
+            // A decision that ended where it was planned is counted once, however long it stays the same.
+            decided.record.outcome.iter().for_each(|outcome| service.metrics.wrote(outcome));
             service.world.journal.submit(Entry::Decision(decided.record.clone()));
         }
         if let Some((change, revert)) = decided.reverted.clone() {

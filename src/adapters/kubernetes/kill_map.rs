@@ -4,68 +4,44 @@
 //! word that is not known, or behind a watch that went silent: engaged.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use kube::Client;
 use kube::core::Request;
-use parking_lot::Mutex;
-use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::kill::KillOrder;
 use crate::model::{ActionClass, KillState, ServiceId};
 use crate::ports::KillSwitch;
 
 use super::client::Timeouts;
+use super::config_map::ConfigMap;
 use super::failure::explain;
-use super::mirror::{Metadata, Mirror, Object};
-use super::watch::{Selected, Watcher};
+use super::watch::{Fed, Selected};
 
 /// Name of the ConfigMap.
 pub const NAME: &str = "flyball-killswitch";
 /// How long a read may take before it counts as unreadable.
 const READ_WITHIN: Duration = Duration::from_millis(500);
 
-/// A ConfigMap, as far as it is read.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct ConfigMap {
-    /// Who it is.
-    pub(super) metadata: Metadata,
-    /// Its texts; Go writes an empty map as nothing.
-    pub(super) data: BTreeMap<String, String>,
-}
-
-impl Object for ConfigMap {
-    fn metadata(&self) -> &Metadata {
-        &self.metadata
-    }
-}
-
 /// The switch. Dropping it ends its watch.
 pub struct KillMap {
     client: Client,
     path: String,
-    mirror: Arc<Mutex<Mirror<ConfigMap>>>,
+    seen: Fed<ConfigMap>,
     namespace: String,
-    _feeder: AbortOnDropHandle<()>,
 }
 
 impl KillMap {
     /// Starts to watch the ConfigMap in `namespace`, flyball's own. Needs a running tokio.
     pub fn start(client: Client, timeouts: Timeouts, namespace: &str) -> Self {
         let path = format!("/api/v1/namespaces/{namespace}/configmaps");
-        let mirror = Arc::new(Mutex::new(Mirror::new(timeouts.silence, Instant::now())));
         let selected = Selected { fields: Some(format!("metadata.name={NAME}")), ..Selected::default() };
         let (changes, _) = watch::channel(0);
-        let feeder =
-            Watcher { client: client.clone(), path: path.clone(), selected, mirror: mirror.clone(), changes, timeouts };
-        let feeder = AbortOnDropHandle::new(tokio::spawn(feeder.run()));
-        Self { client, path, mirror, namespace: namespace.to_owned(), _feeder: feeder }
+        let seen = Fed::start(client.clone(), timeouts, path.clone(), selected, changes);
+        Self { client, path, seen, namespace: namespace.to_owned() }
     }
 
     async fn fetch(&self) -> Result<KillOrder, String> {
@@ -88,11 +64,11 @@ impl KillMap {
 
 impl KillSwitch for KillMap {
     fn seen(&self) -> KillState {
-        let mirror = self.mirror.lock();
-        let read = match (mirror.waiting_for(Instant::now()), mirror.get(&self.namespace, NAME)) {
-            (_, Err(reason)) | (Some(reason), _) => Err(reason),
-            (None, Ok(None)) => Err("does not exist; apply it to let writes go on".to_owned()),
-            (None, Ok(Some(map))) => order(&map.data),
+        let mirror = self.seen.mirror.lock();
+        let read = match mirror.current(&self.namespace, NAME, Instant::now()) {
+            Err(reason) => Err(reason),
+            Ok(None) => Err("does not exist; apply it to let writes go on".to_owned()),
+            Ok(Some(map)) => order(&map.data),
         };
         drop(mirror);
         self.named(read)

@@ -143,6 +143,20 @@ impl<T: Object> Mirror<T> {
         Ok(self.objects.get(&(namespace.to_owned(), name.to_owned())))
     }
 
+    /// Returns one object as it is now, `None` if it does not exist.
+    ///
+    /// # Errors
+    /// Why that is not known: before the first list, or when nothing was heard for too long.
+    pub(super) fn current(&self, namespace: &str, name: &str, now: Instant) -> Result<Option<&T>, String> {
+        let object = self.get(namespace, name)?;
+        self.waiting_for(now).map_or(Ok(object), Err)
+    }
+
+    /// Tells whether the first list is still under way, and nothing has failed yet.
+    pub(super) fn is_pending(&self) -> bool {
+        self.version.is_none() && self.trouble.is_none()
+    }
+
     /// Returns how long nothing was heard, where that or a missed change makes it outdated.
     pub(super) fn outdated(&self, now: Instant) -> Option<Duration> {
         let silence = now.saturating_duration_since(self.last_sign);

@@ -9,6 +9,7 @@
 //! | `workload` | the fields read of an object |
 //! | `mirror` | what a watch has seen, and how current it is |
 //! | `watch` | the task that feeds a mirror |
+//! | `config_map` | a ConfigMap, as far as it is read |
 //! | `view` | a target as the loop reads it from a mirror |
 //! | [`kill_map`] | the kill switch as a ConfigMap |
 //! | [`policy_maps`] | policies as ConfigMaps |
@@ -18,6 +19,7 @@
 //! | `failure` | what an error means |
 
 pub mod client;
+mod config_map;
 mod failure;
 pub mod kill_map;
 pub mod loops;
@@ -30,21 +32,18 @@ mod watch;
 mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use kube::Client;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::{ChangeSet, Knob, TargetKind, TargetReading, TargetRef};
 use crate::ports::{Cluster, ClusterError, Live};
 
 pub use client::{Access, ConnectError, Timeouts, connect};
 
-use mirror::Mirror;
-use watch::{Selected, Watcher};
+use watch::{Fed, Selected};
 use workload::Workload;
 
 /// Objects of one kind in one namespace: what one watch sees.
@@ -58,11 +57,10 @@ pub struct Kubernetes {
     changes: tokio::sync::watch::Sender<u64>,
 }
 
-/// A mirror, and the task that feeds it.
+/// What is seen of a place, and the names that are looked for there.
 struct Watched {
-    mirror: Arc<Mutex<Mirror<Workload>>>,
+    seen: Fed<Workload>,
     names: BTreeSet<String>,
-    _feeder: AbortOnDropHandle<()>,
 }
 
 impl Kubernetes {
@@ -72,16 +70,9 @@ impl Kubernetes {
     }
 
     fn watch(&self, (kind, namespace): &Place, names: BTreeSet<String>) -> Watched {
-        let mirror = Arc::new(Mutex::new(Mirror::new(self.timeouts.silence, Instant::now())));
-        let feeder = Watcher {
-            client: self.client.clone(),
-            path: scale::collection_of(*kind, namespace),
-            selected: Selected::default(),
-            mirror: Arc::clone(&mirror),
-            changes: self.changes.clone(),
-            timeouts: self.timeouts,
-        };
-        Watched { mirror, names, _feeder: AbortOnDropHandle::new(tokio::spawn(feeder.run())) }
+        let path = scale::collection_of(*kind, namespace);
+        let (client, changes) = (self.client.clone(), self.changes.clone());
+        Watched { seen: Fed::start(client, self.timeouts, path, Selected::default(), changes), names }
     }
 
     /// Returns a counter that moves whenever something came in from a watch.
@@ -95,7 +86,7 @@ impl Cluster for Kubernetes {
         let watched = self.watched.read();
         match watched.get(&(target.kind, target.namespace.clone())) {
             Some(watched) if watched.names.contains(&target.name) => {
-                view::reading(&watched.mirror.lock(), target.kind, &target.namespace, &target.name, Instant::now())
+                view::reading(&watched.seen.mirror.lock(), target.kind, &target.namespace, &target.name, Instant::now())
             }
             _ => TargetReading::Unknown { reason: "not watched".to_owned() },
         }
@@ -118,12 +109,11 @@ impl Cluster for Kubernetes {
     }
 
     fn waiting_for(&self) -> Vec<String> {
-        let now = Instant::now();
+        let watched = self.watched.read();
         let why = |((kind, namespace), watched): (&Place, &Watched)| {
-            let reason = watched.mirror.lock().waiting_for(now)?;
-            Some(format!("{}s in {namespace}: {reason}", kind.as_str()))
+            watched.seen.waiting_for(&format!("{}s in {namespace}", kind.as_str()))
         };
-        self.watched.read().iter().filter_map(why).collect()
+        watched.iter().filter_map(why).collect()
     }
 
     fn has_lever(&self, _target: &TargetRef, knob: Knob) -> bool {

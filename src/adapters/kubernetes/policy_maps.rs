@@ -10,17 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
 use super::client::Timeouts;
-use super::kill_map::ConfigMap;
+use super::config_map::ConfigMap;
 use super::mirror::{Mirror, Object};
-use super::watch::{Selected, Watcher};
+use super::watch::{Fed, Selected};
 
 /// The label, whatever its value.
 pub const LABEL: &str = "flyball.dev/policies";
@@ -31,28 +30,27 @@ const SIZE_LIMIT: usize = 2 * 1024 * 1024;
 /// How long the start waits for the first list.
 const FIRST_LIST: Duration = Duration::from_secs(10);
 
-/// Policies in ConfigMaps. Dropping it ends its watch.
+/// Policies in ConfigMaps. Dropping it ends its tasks.
 pub struct PolicyMaps {
     announced: watch::Receiver<Arc<PolicyFiles>>,
-    _tasks: JoinSet<()>,
+    seen: Fed<ConfigMap>,
+    _task: AbortOnDropHandle<()>,
 }
 
 impl PolicyMaps {
     /// Starts to watch and waits a while for what there is. Needs a running tokio.
     pub async fn start(client: Client, timeouts: Timeouts, namespace: &str) -> Self {
-        let mirror = Arc::new(Mutex::new(Mirror::new(timeouts.silence, Instant::now())));
-        let (changes, mut seen) = watch::channel(0);
-        let mut tasks = JoinSet::new();
+        let (changes, mut news) = watch::channel(0);
         let selected = Selected { labels: Some(LABEL.to_owned()), ..Selected::default() };
-        let path = "/api/v1/configmaps".to_owned();
-        tasks.spawn(Watcher { client, path, selected, mirror: mirror.clone(), changes, timeouts }.run());
+        let seen = Fed::start(client, timeouts, "/api/v1/configmaps".to_owned(), selected, changes);
+        let mirror = seen.mirror.clone();
         // Late, the loop starts without a policy, says so, and takes the set when it comes.
-        drop(tokio::time::timeout(FIRST_LIST, seen.wait_for(|_| mirror.lock().resume().is_some())).await);
+        drop(tokio::time::timeout(FIRST_LIST, news.wait_for(|_| mirror.lock().resume().is_some())).await);
         let own = namespace.to_owned();
         let (sender, announced) = watch::channel(Arc::new(files(&mirror.lock(), &own)));
-        tasks.spawn(async move {
+        let task = tokio::spawn(async move {
             // Ends with the watch, which holds the sender.
-            while seen.changed().await.is_ok() {
+            while news.changed().await.is_ok() {
                 let next = files(&mirror.lock(), &own);
                 sender.send_if_modified(|files| {
                     let changed = **files != next;
@@ -61,13 +59,17 @@ impl PolicyMaps {
                 });
             }
         });
-        Self { announced, _tasks: tasks }
+        Self { announced, seen, _task: AbortOnDropHandle::new(task) }
     }
 }
 
 impl PolicyStore for PolicyMaps {
     fn watch(&self) -> watch::Receiver<Arc<PolicyFiles>> {
         self.announced.clone()
+    }
+
+    fn waiting_for(&self) -> Vec<String> {
+        self.seen.waiting_for("policies").into_iter().collect()
     }
 }
 

@@ -31,12 +31,10 @@ const fn right(verb: &'static str, group: &'static str, resource: &'static str, 
     Right { verb, group, resource, purpose }
 }
 
-/// Every right in use; `deploy/base/rbac.yaml` grants these.
-pub const RIGHTS: [Right; 20] = [
-    right("get", "apps", "deployments", "see targets"),
+/// Every right in use; `deploy/base/rbac.yaml` grants these and no other.
+pub const RIGHTS: [Right; 18] = [
     right("list", "apps", "deployments", "see targets"),
     right("watch", "apps", "deployments", "see targets"),
-    right("get", "apps", "statefulsets", "see targets"),
     right("list", "apps", "statefulsets", "see targets"),
     right("watch", "apps", "statefulsets", "see targets"),
     right("get", "apps", "deployments/scale", "read right before a write"),

@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
 use super::client::Timeouts;
@@ -31,20 +32,43 @@ const FORBIDDEN_PAUSE: Duration = Duration::from_mins(1);
 /// How much later than its own end a watch may be, at least, before its connection counts as dead.
 const LEAST_GRACE: Duration = Duration::from_secs(1);
 
-/// One watch, and the mirror it feeds.
-pub(super) struct Watcher<T> {
-    /// The connection.
-    pub(super) client: Client,
-    /// Path of the collection.
-    pub(super) path: String,
-    /// Labels and fields by which objects are selected; empty for all.
-    pub(super) selected: Selected,
-    /// The mirror.
+/// A mirror and the task that feeds it, which ends with this.
+pub(super) struct Fed<T> {
+    /// What is seen.
     pub(super) mirror: Arc<Mutex<Mirror<T>>>,
-    /// Counts what came in, for whoever waits for it.
-    pub(super) changes: watch::Sender<u64>,
-    /// Deadlines.
-    pub(super) timeouts: Timeouts,
+    _feeder: AbortOnDropHandle<()>,
+}
+
+impl<T: Object> Fed<T> {
+    /// Starts to watch what is `selected` of the collection at `path`; `changes` counts what comes in. Needs a running
+    /// tokio.
+    pub(super) fn start(
+        client: Client,
+        timeouts: Timeouts,
+        path: String,
+        selected: Selected,
+        changes: watch::Sender<u64>,
+    ) -> Self {
+        let mirror = Arc::new(Mutex::new(Mirror::new(timeouts.silence, Instant::now())));
+        let feeder = Watcher { client, path, selected, mirror: mirror.clone(), changes, timeouts };
+        Self { mirror, _feeder: AbortOnDropHandle::new(tokio::spawn(feeder.run())) }
+    }
+
+    /// Returns why what is seen is not current, named; `None` if it is.
+    pub(super) fn waiting_for(&self, what: &str) -> Option<String> {
+        let reason = self.mirror.lock().waiting_for(Instant::now())?;
+        Some(format!("{what}: {reason}"))
+    }
+}
+
+/// One watch, and the mirror it feeds.
+struct Watcher<T> {
+    client: Client,
+    path: String,
+    selected: Selected,
+    mirror: Arc<Mutex<Mirror<T>>>,
+    changes: watch::Sender<u64>,
+    timeouts: Timeouts,
 }
 
 /// Which objects of a collection are watched.
@@ -88,7 +112,7 @@ enum Stop {
 
 impl<T: Object> Watcher<T> {
     /// Runs until dropped.
-    pub(super) async fn run(self) {
+    async fn run(self) {
         let mut failures = 0_u32;
         loop {
             let began = Instant::now();

@@ -15,8 +15,8 @@ pub struct Read {
     pub series: Series,
     /// Seconds in a step.
     pub step: i64,
-    /// Timestamp of each row, as written, and the position of its step.
-    pub stamps: Vec<(String, usize)>,
+    /// Seconds from the grid to the stamps of the rows.
+    pub offset: i64,
 }
 
 /// Reads the text of a file. A step that two rows fall into takes the later one.
@@ -24,7 +24,7 @@ pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Resu
     let mut rows = Vec::new();
     for (number, line) in text.lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty()) {
         let row = row(line).with_context(|| format!("line {}: `{line}` is not timestamp,value", number + 1))?;
-        rows.push((row, line.split(',').next().unwrap_or_default().to_owned()));
+        rows.push((row, number + 1));
     }
     let mut stamps = rows.iter().map(|((at, _), _)| *at);
     let first = stamps.next().context("holds no rows")?;
@@ -36,13 +36,11 @@ pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Resu
         bail!("spans {last} steps of {step} s, at most {MOST} are read");
     }
     let mut values = vec![None; last as usize + 1];
-    let mut known = Vec::new();
-    for ((at, value), stamp) in rows {
-        let Ok(place) = usize::try_from(index(at)) else { bail!("{stamp} lies before the first row") };
+    for ((at, value), line) in rows {
+        let Ok(place) = usize::try_from(index(at)) else { bail!("line {line}: lies before the first row") };
         if let Some(cell) = values.get_mut(place) {
             *cell = value;
         }
-        known.push((stamp, place));
     }
     let day = u32::try_from(86_400 / step).unwrap_or(u32::MAX);
     let season = season.unwrap_or(day);
@@ -50,7 +48,7 @@ pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Resu
         bail!("a day has {season} steps of {step} s, expected 2 to 10080; name the season with --season STEPS");
     }
     let series = Series { first: Minute(first.div_euclid(step)), values, season, range };
-    Ok(Read { series, step, stamps: known })
+    Ok(Read { series, step, offset: first.rem_euclid(step) })
 }
 
 fn row(line: &str) -> Option<(i64, Option<f64>)> {
@@ -101,7 +99,7 @@ mod tests {
             ("timestamp,value\n2024-01-01,1\n", "line 2: `2024-01-01,1` is not timestamp,value"),
             ("timestamp,value\n1,1\n1,2\n", "holds no second step"),
             ("timestamp,value\n60,1\n120,x\n", "line 3: `120,x` is not timestamp,value"),
-            ("timestamp,value\n60,1\n120,2\n0,3\n", "0 lies before the first row"),
+            ("timestamp,value\n60,1\n120,2\n0,3\n", "line 4: lies before the first row"),
             ("timestamp,value\n0,1\n1,1\n1e9,1", "spans 1000000000 steps of 1 s, at most 10000000 are read"),
             (
                 "timestamp,value\n0,1\n86400,1",

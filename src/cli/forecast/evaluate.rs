@@ -112,7 +112,7 @@ fn score(file: &Path, read: &Read, horizons: &[u16], mut dump: Option<&mut Dump>
         updating += begun.elapsed();
         said.push(outlook.and_then(|outlook| Said::of(outlook, horizons)));
         if let (Some(dump), Some(outlook)) = (dump.as_deref_mut(), outlook) {
-            dump.add(&name, step.0.saturating_mul(read.step), horizons, outlook)?;
+            dump.add(&name, step.0.saturating_mul(read.step).saturating_add(read.offset), horizons, outlook)?;
         }
         let begun = Instant::now();
         online.fit(step);

@@ -10,6 +10,7 @@ use super::source::{Source, SourceArgs};
 use crate::app::deadline;
 use crate::cli::print;
 use crate::cycle::stages::{Lint, PolicyFault, PolicySet, compile, lint};
+use crate::model::explain::counted;
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -78,20 +79,19 @@ fn text(source: &Source, set: Option<&PolicySet>, faults: &[PolicyFault], lints:
     for fault in faults {
         print(show::fault(source, fault, false))?;
     }
-    let count = |count: usize, word: &str| if count == 1 { format!("1 {word}") } else { format!("{count} {word}s") };
     match set {
         Some(set) if faults.is_empty() => {
             let rules = set.rules().collect::<Vec<_>>().join(", ");
             let warnings =
-                if lints.is_empty() { String::new() } else { format!("; {}", count(lints.len(), "warning")) };
+                if lints.is_empty() { String::new() } else { format!("; {}", counted(lints.len(), "warning")) };
             let directory = source.directory.display();
             print(format!("{directory}: valid; revision {}, rules {rules}{warnings}", set.revision()))?;
         }
         Some(_) => {
-            let faults = count(faults.len(), "fault");
+            let faults = counted(faults.len(), "fault");
             print(format!("{faults} in the parameters of services; the rules that read them fail there"))?;
         }
-        None => print(format!("{}; a running flyball keeps its last good set", count(faults.len(), "fault")))?,
+        None => print(format!("{}; a running flyball keeps its last good set", counted(faults.len(), "fault")))?,
     }
     Ok(())
 }

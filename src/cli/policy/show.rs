@@ -57,7 +57,8 @@ pub fn json(fault: &PolicyFault, id: Option<&str>) -> Value {
 /// Returns faults and findings as a SARIF 2.1.0 log, which code hosts show beside the lines.
 pub fn sarif(source: &Source, faults: &[PolicyFault], lints: &[Lint]) -> Value {
     let place = |fault: &PolicyFault| {
-        let mut place = json!({ "artifactLocation": { "uri": source.directory.join(&fault.file) } });
+        let mut place =
+            json!({ "artifactLocation": { "uri": source.directory.join(&fault.file).display().to_string() } });
         if let Some(line) = fault.line {
             place["region"] = json!({ "startLine": line, "startColumn": fault.column.unwrap_or(1) });
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::adapters::policy_dir;
+use crate::app::vocabulary;
 use crate::cli::{ConfigArg, usual_settings};
 use crate::config::Settings;
 use crate::cycle::stages::Vocabulary;
@@ -26,7 +27,7 @@ pub struct Source {
     pub directory: PathBuf,
     /// Every file, tests included, in path order.
     pub files: Vec<PolicyFile>,
-    /// The signals that some service declares, and the standard ones.
+    /// The signals that the settings declare, and the standard ones.
     pub vocabulary: Vocabulary,
     /// The services of the settings; none where a directory alone was named.
     pub services: Vec<ServiceSpec>,
@@ -39,7 +40,9 @@ impl SourceArgs {
     /// When settings or directory cannot be read.
     pub fn read(&self) -> anyhow::Result<Source> {
         match &self.directory {
-            Some(directory) if !self.config.is_named() && usual_settings().is_none() => Source::read(directory, &[]),
+            Some(directory) if !self.config.is_named() && usual_settings().is_none() => {
+                Source::read(directory, Vocabulary::of([])?, &[])
+            }
             directory => Source::of(&self.config.load()?, directory.as_deref()),
         }
     }
@@ -51,17 +54,18 @@ impl Source {
     /// # Errors
     /// When the directory cannot be read.
     pub fn of(settings: &Settings, directory: Option<&Path>) -> anyhow::Result<Self> {
-        Self::read(directory.unwrap_or(&settings.policies), &settings.services)
+        let directory = match directory {
+            None if settings.policies_in_cluster => {
+                anyhow::bail!("the settings take policies from ConfigMaps; name the directory that they are made of")
+            }
+            directory => directory.unwrap_or(&settings.policies),
+        };
+        Self::read(directory, vocabulary(settings)?, &settings.services)
     }
 
-    fn read(directory: &Path, services: &[ServiceSpec]) -> anyhow::Result<Self> {
+    fn read(directory: &Path, vocabulary: Vocabulary, services: &[ServiceSpec]) -> anyhow::Result<Self> {
         let files = policy_dir::read_set(directory).files.map_err(|error| anyhow::anyhow!("policies: {error}"))?;
-        Ok(Self {
-            directory: directory.to_owned(),
-            files,
-            vocabulary: Vocabulary::of(services)?,
-            services: services.to_vec(),
-        })
+        Ok(Self { directory: directory.to_owned(), files, vocabulary, services: services.to_vec() })
     }
 
     /// Returns path and text of every file.

@@ -203,7 +203,9 @@ fn arithmetic(name: &str, operator: Operator, left: Quantity, right: Quantity) -
     bounded([left.parts(), right.parts()])?;
     let label = match operator {
         Operator::Max | Operator::Min => format!("{name}({}, {})", left.label, right.label),
-        Operator::Plus | Operator::Minus | Operator::Times => format!("{} {name} {}", left.label, right.label),
+        Operator::Plus | Operator::Minus | Operator::Times => {
+            format!("{} {name} {}", operand(&left), operand(&right))
+        }
     };
     let unit = if operator == Operator::Times {
         let ((unit, Unit::Count) | (Unit::Count, unit)) = (left.unit, right.unit) else {
@@ -216,6 +218,14 @@ fn arithmetic(name: &str, operator: Operator, left: Quantity, right: Quantity) -
     };
     let origin = left.origin.max(right.origin);
     Ok(Quantity { label: label.into(), unit, origin, term: Term::Both(operator, Arc::new((left, right))) })
+}
+
+/// Returns a quantity as it stands beside an operator: what was computed before stands in parentheses.
+fn operand(quantity: &Quantity) -> Arc<str> {
+    match quantity.term {
+        Term::Both(Operator::Plus | Operator::Minus | Operator::Times, _) => format!("({})", quantity.label).into(),
+        _ => Arc::clone(&quantity.label),
+    }
 }
 
 /// Returns `value`, or `other` while it is unknown.

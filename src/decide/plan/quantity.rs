@@ -56,7 +56,7 @@ pub(crate) enum Count {
 pub(crate) enum Need {
     /// For the measured rate.
     Now,
-    /// For the upper forecast at the lead time.
+    /// For the upper forecast until a next raise could have its pods.
     Ahead,
     /// Below which nothing may be lowered.
     Floor,
@@ -197,7 +197,13 @@ impl Quantity {
                 pair.0.signals(names);
                 pair.1.signals(names);
             }
-            Term::Pods(pods) => pods.rate.signals(names),
+            Term::Pods(pods) => {
+                pods.rate.signals(names);
+                if let Some((per_pod, headroom)) = &pods.given {
+                    per_pod.signals(names);
+                    headroom.signals(names);
+                }
+            }
             Term::Number(_) | Term::Parameter(_) | Term::Replicas(_) | Term::Capacity(_) => (),
         }
     }

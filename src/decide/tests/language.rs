@@ -380,3 +380,16 @@ fn a_set_is_shared_by_threads() {
         }
     });
 }
+
+#[test]
+fn what_was_computed_before_stands_in_parentheses() {
+    let set = load(&[(
+        "t.rhai",
+        "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s, p| [\n\
+           when((s.cpu.current - s.cpu.mean) * 2 > pct(1)), when(s.cpu.current - s.cpu.mean * 2 > pct(1)), restart()]);",
+    )])
+    .unwrap();
+    let trace = Case::new().decide(&mut Decider::new(), &set);
+    let texts: Vec<String> = trace.rules[0].conditions.iter().map(|condition| condition.text.to_string()).collect();
+    assert_eq!(texts, ["(cpu.current - cpu.mean) * 2", "cpu.current - (cpu.mean * 2)"]);
+}

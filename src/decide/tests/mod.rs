@@ -147,6 +147,7 @@ impl Case {
         self.outlook.capacity = Some(Capacity {
             per_pod: 100.0,
             lead_time: Duration::from_mins(2),
+            lasts: Duration::from_mins(5),
             needed_now: now,
             rate_ahead: None,
             needed_ahead: ahead,

@@ -225,3 +225,22 @@ fn the_shipped_policies_are_covered_whole() {
     }
     assert_eq!(report.coverage.share(), 1.0);
 }
+
+/// One call makes thousands of decisions, in which the engine of the script does not look at the clock.
+#[test]
+fn the_deadline_ends_a_run_between_two_decisions() {
+    let asked = Arc::new(std::sync::atomic::AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    let late: Deadline = Arc::new(move || count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 100);
+    let tests = "test(\"x\", || timeline(\"15s\").run(\"24h\").expect_none());";
+    let report = run_tests(&Arc::new(set(POLICY)), &vocabulary(), [("x_test.rhai", tests)], &|_| true, &late).unwrap();
+    assert!(report.tests[0].failure.as_ref().unwrap().to_string().contains("deadline"), "{report:?}");
+    assert!(asked.load(std::sync::atomic::Ordering::Relaxed) < 200);
+}
+
+#[test]
+fn an_expectation_of_a_signal_that_nobody_reads_fails() {
+    let failure = outcome("given(#{}).decide().expect_no_rule_reading(\"qeue\")").unwrap();
+    assert!(failure.contains("no rule of the set reads `qeue`"), "{failure}");
+    assert_eq!(outcome("given(#{}).decide().expect_no_rule_reading(\"queue\")"), None);
+}

@@ -6,24 +6,42 @@ use rhai::Dynamic;
 
 use super::Bench;
 use crate::decide::api::quantity::{ScriptResult, quantity_in};
+use crate::decide::compile::Rule;
 use crate::decide::plan::quantity::Term;
 use crate::model::{Choice, ConditionTrace, Proposal, RuleOutcome, RuleTrace, Truth};
 
-/// Decisions of one run; of most tests, one.
+/// Decisions of one run, as far as something is expected of them: a script may keep many of these.
 #[derive(Clone)]
 pub(super) struct Decisions {
     bench: Arc<Bench>,
-    made: Arc<Vec<Proposal>>,
+    /// How many there are.
+    made: usize,
+    /// The first that acts, and how many came before it.
+    first_act: Option<(usize, Arc<Proposal>)>,
     last: Arc<Proposal>,
     /// The condition that was named last.
     named: Option<Arc<ConditionTrace>>,
 }
 
 impl Decisions {
-    /// Returns decisions, oldest first.
-    pub(super) fn of(bench: &Arc<Bench>, made: Vec<Proposal>) -> ScriptResult<Self> {
-        let last = made.last().ok_or("the run is shorter than a step: no decision was made")?.clone();
-        Ok(Self { bench: Arc::clone(bench), made: Arc::new(made), last: Arc::new(last), named: None })
+    /// Returns a run before its first decision.
+    pub(super) fn none(bench: &Arc<Bench>) -> Self {
+        let last = Arc::new(Proposal::nothing("no decision was made"));
+        Self { bench: Arc::clone(bench), made: 0, first_act: None, last, named: None }
+    }
+
+    /// Adds the next decision.
+    pub(super) fn add(&mut self, decision: Proposal) {
+        self.last = Arc::new(decision);
+        if self.first_act.is_none() && matches!(self.last.choice, Choice::Act { .. }) {
+            self.first_act = Some((self.made, Arc::clone(&self.last)));
+        }
+        self.made += 1;
+    }
+
+    /// Returns the run, if it has decisions.
+    pub(super) fn some(self) -> ScriptResult<Self> {
+        if self.made == 0 { Err("the run is shorter than a step: no decision was made".into()) } else { Ok(self) }
     }
 
     /// Expects that the last decision acts by this rule.
@@ -37,7 +55,7 @@ impl Decisions {
 
     /// Expects that none of the decisions acts.
     pub(super) fn expect_none(&self) -> ScriptResult<Self> {
-        match self.made.iter().enumerate().find(|(_, made)| matches!(made.choice, Choice::Act { .. })) {
+        match &self.first_act {
             None => Ok(self.clone()),
             Some((0, made)) => Err(format!("expected nothing to be done, {}", came(made)).into()),
             Some((steps, made)) => {
@@ -63,16 +81,17 @@ impl Decisions {
         Err(format!("expected {rule} to be {word}, it is {found}{}", standing(&self.last, rule)).into())
     }
 
-    /// Expects that no rule that reads a signal acts, nor says that it does not match for a reason it cannot know:
-    /// each is unknown, or fails by another condition.
+    /// Expects that some rules read a signal, and that none of them matches.
     pub(super) fn expect_no_rule_reading(&self, signal: &str) -> ScriptResult<Self> {
-        for (rule, trace) in self.bench.set.rules.iter().zip(&self.last.rules) {
-            let reads = rule.signals().iter().any(|name| name.as_str() == signal);
-            if reads && trace.outcome == RuleOutcome::Matched {
-                return Err(format!("{} matches although {signal} is not known", trace.rule).into());
-            }
+        let reads = |rule: &Rule| rule.signals().iter().any(|name| name.as_str() == signal);
+        let mut reading = self.bench.set.rules.iter().zip(&self.last.rules).filter(|(rule, _)| reads(rule)).peekable();
+        if reading.peek().is_none() {
+            return Err(format!("no rule of the set reads `{signal}`").into());
         }
-        Ok(self.clone())
+        match reading.find(|(_, trace)| trace.outcome == RuleOutcome::Matched) {
+            Some((_, trace)) => Err(format!("{} matches although {signal} is not known", trace.rule).into()),
+            None => Ok(self.clone()),
+        }
     }
 
     /// Expects that a condition of the acting rule, named as in explanations, is one of its reasons.

@@ -80,6 +80,8 @@ pub(super) struct Bench {
     /// Whom the tests are about.
     service: ServiceId,
     vocabulary: Vocabulary,
+    /// Ends the run when it answers true.
+    expired: Deadline,
     coverage: Mutex<Coverage>,
     written: Mutex<Vec<Written>>,
     faults: Mutex<Vec<PolicyFault>>,
@@ -126,6 +128,7 @@ pub fn run_tests<'a>(
         set: Arc::clone(set),
         service,
         vocabulary: vocabulary.clone(),
+        expired: Arc::clone(expired),
         coverage: Mutex::new(Coverage::of(set)),
         written: Mutex::default(),
         faults: Mutex::default(),

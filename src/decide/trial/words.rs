@@ -59,7 +59,9 @@ fn register_given(engine: &mut Engine, bench: &Arc<Bench>) {
     });
     let of = Arc::clone(bench);
     engine.register_fn("decide", move |given: Given| {
-        Decisions::of(&of, vec![given.decide(&mut Decider::new(), INTERVAL, start())])
+        let mut made = Decisions::none(&of);
+        made.add(given.decide(&mut Decider::new(), INTERVAL, start()));
+        made
     });
 }
 

@@ -1,6 +1,6 @@
 //! How good the forecasts of a series are: the online forecaster of the loop, run over the past.
 //!
-//! What is forecast from a step has seen nothing after it: the series goes through [`forecast_into`] one step after
+//! What is forecast from a step has seen nothing after it: the series goes through [`forecast`] one step after
 //! the other, with the fits that the loop would make. Scores are taken afterwards, over every step behind the
 //! warm-up.
 //!
@@ -10,7 +10,7 @@
 //! | `simple` | the rules that a forecast has to beat, with the intervals of the same calibrator |
 //! | `report` | errors, intervals, skill |
 //!
-//! [`forecast_into`]: super::forecast_into
+//! [`forecast`]: super::forecast
 
 mod online;
 mod report;

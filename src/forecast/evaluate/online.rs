@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Series;
 use crate::forecast::params::ForecastParams;
-use crate::forecast::{Forecaster, forecast_into};
+use crate::forecast::{Forecaster, forecast};
 use crate::model::outlook::{QuantileRow, SignalOutlook, quantile_index};
 use crate::model::{
     Bounds, Budgets, Features, Finite, GuardParams, Minute, MinuteValue, Missing, Mode, Now, Outlook, Reading,
@@ -64,7 +64,7 @@ impl Online {
             signal.closed.push(MinuteValue { minute: step, value: value.and_then(Finite::new) });
         }
         let now = ended(step);
-        forecast_into(&mut self.state, &self.spec, &self.params, &self.features, now, &mut self.outlook);
+        self.outlook = forecast(&mut self.state, &self.spec, &self.params, &self.features, now);
         self.outlook.signals.first()?.as_ref()
     }
 

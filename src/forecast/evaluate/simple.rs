@@ -67,7 +67,7 @@ impl Simple {
         let step = |(index, value): (usize, &Option<f64>)| {
             let step = series.step(index);
             if let Some(value) = *value {
-                let said = pending.said_of(step).map(|said| said.acting);
+                let said = pending.said_of(step).map(|said| said.mixed);
                 bands.outcomes(&said, value, &normal, keep);
                 seen += 1.0;
                 height += f64::max(0.001, 1.0 / seen) * (value.abs() - height);

@@ -1,7 +1,8 @@
 //! A decision at a glance, for lists and live views: what, and the first reason with its numbers.
 
 use crate::model::{
-    Action, ChangeSet, Choice, DecisionRecord, GuardName, Knob, Mode, Role, RuleOutcome, RuleTrace, Truth, WriteOutcome,
+    Action, ChangeSet, Choice, DecisionRecord, GuardName, Knob, Mode, Role, RuleOutcome, RuleTrace, Truth, UNDO,
+    WriteOutcome,
 };
 
 use super::sentence::{cut, nearest, stops, trouble, undo};
@@ -21,7 +22,7 @@ pub fn headline(record: &DecisionRecord) -> Headline {
     match (&record.proposal.choice, &record.change) {
         (_, Some(change)) => written(record, change),
         (Choice::Act { rule, action, .. }, None) => unwritten(record, rule, action),
-        (Choice::Undo { action, .. }, None) => unwritten(record, "undo", action),
+        (Choice::Undo { action, .. }, None) => unwritten(record, UNDO, action),
         (Choice::Nothing { reason }, None) => Headline { what: "no action".to_owned(), why: idle(record, reason) },
     }
 }
@@ -84,9 +85,9 @@ fn rates(record: &DecisionRecord) -> Option<String> {
         Some(rate) => format!("now {} needs {needed}", show(rate.get())),
         None => format!("now needs {needed}"),
     });
-    let lead = seconds(capacity.lead_time);
+    let lasts = seconds(capacity.lasts);
     let ahead = capacity.needed_ahead.map(|needed| match capacity.rate_ahead {
-        Some(rate) => format!("forecast up to {} within {lead} needs {needed}", show(rate)),
+        Some(rate) => format!("forecast up to {} within {lasts} needs {needed}", show(rate)),
         None => format!("ahead needs {needed}"),
     });
     match (capacity.needed_ahead > capacity.needed_now, ahead, now) {

@@ -3,7 +3,7 @@
 use crate::model::proposal::{ConditionTrace, RuleOutcome, RuleTrace};
 use crate::model::{
     Action, ChangeSet, Choice, Convergence, DecisionRecord, Effect, Finding, GuardFinding, GuardName, Knob, Mode,
-    Truth, WriteOutcome,
+    Truth, UNDO, WriteOutcome,
 };
 
 use super::{clause, counted, seconds};
@@ -13,7 +13,7 @@ pub fn sentence(record: &DecisionRecord) -> String {
     match (&record.proposal.choice, &record.change) {
         (_, Some(change)) => written(record, change),
         (Choice::Act { rule, action, .. }, None) => unwritten(record, rule, action),
-        (Choice::Undo { action, .. }, None) => unwritten(record, "undo", action),
+        (Choice::Undo { action, .. }, None) => unwritten(record, UNDO, action),
         (Choice::Nothing { reason }, None) => idle(record, reason),
     }
 }

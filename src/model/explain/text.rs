@@ -151,8 +151,9 @@ fn capacity(out: &mut String, capacity: &Capacity) -> fmt::Result {
     writeln!(out, "  one pod carries {:.1}/s, a new one takes {}", capacity.per_pod, seconds(capacity.lead_time))?;
     writeln!(
         out,
-        "  replicas needed now {}, at the lead time {}; not below {}",
+        "  replicas needed now {}, for the next {} {}; not below {}",
         show(capacity.needed_now),
+        seconds(capacity.lasts),
         show(capacity.needed_ahead),
         show(capacity.floor)
     )

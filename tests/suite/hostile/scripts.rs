@@ -51,6 +51,7 @@ pub const CLASSES: [Class; 12] = [
         name: "memory",
         bodies: &[
             "let x = \"ab\"; loop { x += x; }",
+            "let x = []; loop { x.push(timeline(\"15s\").run(\"2h\")); }",
             "let x = \"\"; x.pad(1000000000, \"y\");",
             "let x = `a`; loop { x = `${x}${x}`; }",
             "let x = []; loop { x.push(1); }",

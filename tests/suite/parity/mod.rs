@@ -41,6 +41,8 @@ pub enum Outcome {
     Nothing,
     /// More than one rule matched.
     Conflict,
+    /// What neither side may do.
+    Other,
 }
 
 /// The four outcomes that act.
@@ -118,8 +120,8 @@ pub fn ours(set: &PolicySet, spec: &ServiceSpec, features: &Features, outlook: &
         }
         Choice::Act { action: Action::Throttle { to: 0.8, .. }, .. } => Outcome::Throttle,
         Choice::Nothing { reason } if reason.starts_with("conflict: ") => Outcome::Conflict,
-        // Any other action would be one of neither side, and then differ from every outcome of Rego.
-        Choice::Act { .. } | Choice::Undo { .. } | Choice::Nothing { .. } => Outcome::Nothing,
+        Choice::Nothing { .. } => Outcome::Nothing,
+        Choice::Act { .. } | Choice::Undo { .. } => Outcome::Other,
     }
 }
 

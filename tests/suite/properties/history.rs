@@ -425,6 +425,7 @@ fn outlook(regime: &Regime) -> Outlook {
     let capacity = Capacity {
         per_pod: 35.0,
         lead_time: Duration::from_mins(1),
+        lasts: Duration::from_mins(4),
         needed_now: regime.needed,
         rate_ahead: None,
         needed_ahead: None,

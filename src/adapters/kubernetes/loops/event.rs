@@ -2,7 +2,7 @@
 //! state are told; that nothing was to be done never is.
 
 use crate::model::explain::sentence;
-use crate::model::{ChangeSet, DecisionRecord, GuardName, Impact, VerdictKind, WriteOutcome};
+use crate::model::{ChangeSet, DecisionRecord, GuardName, Impact, UNDO, VerdictKind, WriteOutcome};
 use crate::ports::services::News;
 
 use super::judge::Acceptance;
@@ -83,7 +83,7 @@ impl Told {
 fn ended(change: &ChangeSet, outcome: &WriteOutcome) -> Draft {
     let (from, to, rule) = (change.from, change.to, &change.rule);
     let note = format!("{} {from} -> {to} by rule {rule}: {outcome} ({})", change.knob.as_str(), change.decision);
-    let undone = rule.starts_with("undo of ");
+    let undone = rule == UNDO;
     let (reason, warning) = match outcome {
         WriteOutcome::Applied | WriteOutcome::AlreadyThere if undone => ("ActionUndone", true),
         WriteOutcome::Applied | WriteOutcome::AlreadyThere => ("ActionApplied", false),

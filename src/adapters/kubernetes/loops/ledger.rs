@@ -61,7 +61,8 @@ struct Account {
     quarantined: Option<String>,
     told: Told,
     standing: Standing,
-    status_due: Instant,
+    /// Before which no status is written; `None` before the first.
+    status_due: Option<Instant>,
     events: BTreeMap<&'static str, Instant>,
 }
 
@@ -105,12 +106,13 @@ impl Ledger {
             let drafts = account.digest(now);
             writings.extend(drafts.into_iter().map(|draft| Writing::Event { id: id.clone(), uid: uid.clone(), draft }));
             let Some(status) = account.status(wall) else { continue };
-            if account.status_due <= now {
-                account.status_due = now + STATUS_PAUSE;
+            let waits = account.status_due.filter(|due| *due > now);
+            let Some(due) = waits else {
+                account.status_due = Some(now + STATUS_PAUSE);
                 writings.push(Writing::Status { id: id.clone(), uid, status });
-            } else {
-                later = Some(later.map_or(account.status_due, |later| later.min(account.status_due)));
-            }
+                continue;
+            };
+            later = Some(later.map_or(due, |later| later.min(due)));
         }
         (writings, later)
     }
@@ -132,7 +134,7 @@ impl Account {
             record: None,
             quarantined: None,
             told: Told::default(),
-            status_due: Instant::now(),
+            status_due: None,
             events: BTreeMap::new(),
         }
     }

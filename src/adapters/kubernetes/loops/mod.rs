@@ -24,6 +24,7 @@ mod standing;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Client;
 use parking_lot::Mutex;
@@ -35,8 +36,8 @@ use crate::model::ServiceId;
 use crate::ports::services::{Declarations, News, Roster, Services};
 
 use super::client::Timeouts;
-use super::mirror::{Mirror, Object};
-use super::watch::{Selected, Watcher};
+use super::mirror::Mirror;
+use super::watch::{Fed, Selected};
 use judge::Judge;
 use ledger::Ledger;
 use object::{BoundObject, LoopObject};
@@ -54,6 +55,8 @@ const BOUNDS: &str = "/apis/flyball.dev/v1alpha1/platformbounds";
 pub struct ServiceLoops {
     roster: watch::Receiver<Option<Roster>>,
     ledger: Arc<Ledger>,
+    loops: Fed<LoopObject>,
+    bounds: Fed<BoundObject>,
     _tasks: JoinSet<()>,
 }
 
@@ -64,31 +67,22 @@ impl ServiceLoops {
         let (changes, _) = watch::channel(0);
         let (roster, roster_seen) = watch::channel(None);
         let ledger = Arc::new(Ledger::new());
+        let loops = Fed::start(client.clone(), timeouts, LOOPS.to_owned(), Selected::default(), changes.clone());
+        let selected = Selected { fields: Some(format!("metadata.name={BOUND_NAME}")), ..Selected::default() };
+        let bounds = Fed::start(client.clone(), timeouts, BOUNDS.to_owned(), selected, changes.clone());
+        let keeper = Keeper {
+            loops: loops.mirror.clone(),
+            bounds: bounds.mirror.clone(),
+            silence: timeouts.silence,
+            judge: Judge::new(declarations),
+            ledger: ledger.clone(),
+            roster,
+        };
         let mut tasks = JoinSet::new();
-        let loops = mirrored(&client, timeouts, LOOPS, Selected::default(), &changes, &mut tasks);
-        let fields = Some(format!("metadata.name={BOUND_NAME}"));
-        let selected = Selected { fields, ..Selected::default() };
-        let bounds = mirrored(&client, timeouts, BOUNDS, selected, &changes, &mut tasks);
-        let keeper = Keeper { loops, bounds, judge: Judge::new(declarations), ledger: ledger.clone(), roster };
         tasks.spawn(keeper.run(changes.subscribe()));
         tasks.spawn(Writer { client, timeouts, ledger: ledger.clone(), instance }.run());
-        Self { roster: roster_seen, ledger, _tasks: tasks }
+        Self { roster: roster_seen, ledger, loops, bounds, _tasks: tasks }
     }
-}
-
-/// Starts the watch of a collection and returns what it sees.
-fn mirrored<T: Object>(
-    client: &Client,
-    timeouts: Timeouts,
-    path: &str,
-    selected: Selected,
-    changes: &watch::Sender<u64>,
-    tasks: &mut JoinSet<()>,
-) -> Arc<Mutex<Mirror<T>>> {
-    let mirror = Arc::new(Mutex::new(Mirror::new(timeouts.silence, Instant::now())));
-    let (path, client, changes) = (path.to_owned(), client.clone(), changes.clone());
-    tasks.spawn(Watcher { client, path, selected, mirror: mirror.clone(), changes, timeouts }.run());
-    mirror
 }
 
 impl Services for ServiceLoops {
@@ -96,15 +90,22 @@ impl Services for ServiceLoops {
         self.roster.clone()
     }
 
+    fn waiting_for(&self) -> Vec<String> {
+        let loops = self.loops.waiting_for("ServiceLoops");
+        loops.into_iter().chain(self.bounds.waiting_for("PlatformBound")).collect()
+    }
+
     fn tell(&self, service: &ServiceId, news: News) {
         self.ledger.told(service, news);
     }
 }
 
-/// Judges anew whenever something changed.
+/// Judges anew whenever something changed, or nothing was heard for long.
 struct Keeper {
     loops: Arc<Mutex<Mirror<LoopObject>>>,
     bounds: Arc<Mutex<Mirror<BoundObject>>>,
+    /// Silence after which the bound is not believed any more.
+    silence: Duration,
     judge: Judge,
     ledger: Arc<Ledger>,
     roster: watch::Sender<Option<Roster>>,
@@ -112,9 +113,13 @@ struct Keeper {
 
 impl Keeper {
     async fn run(mut self, mut changes: watch::Receiver<u64>) {
-        // Ends with the watches, which hold the sender.
-        while changes.changed().await.is_ok() {
-            changes.mark_unchanged();
+        loop {
+            match tokio::time::timeout(self.silence, changes.changed()).await {
+                // Ends with the watches, which hold the sender.
+                Ok(Err(_)) => return,
+                Ok(Ok(())) => changes.mark_unchanged(),
+                Err(_) => {}
+            }
             self.look();
         }
     }
@@ -122,11 +127,16 @@ impl Keeper {
     fn look(&mut self) {
         // Copied, so that a watch never waits for the judge.
         let Some(loops) = self.loops.lock().objects().map(|loops| loops.cloned().collect::<Vec<_>>()) else { return };
-        let bound = match self.bounds.lock().get("", BOUND_NAME) {
+        let bounds = self.bounds.lock();
+        if bounds.is_pending() {
+            return;
+        }
+        let bound = match bounds.current("", BOUND_NAME, Instant::now()) {
             Err(reason) => Err(format!("the PlatformBound cannot be read: {reason}")),
             Ok(None) => Err(format!("there is no PlatformBound named {BOUND_NAME}; apply one")),
             Ok(Some(object)) => object.bound(),
         };
+        drop(bounds);
         let judged = self.judge.judge(&loops, &bound);
         let declared = judged.iter().filter_map(|(id, judged)| Some((id.clone(), judged.spec.clone()?))).collect();
         let declared: Roster = Arc::new(declared);

@@ -49,9 +49,8 @@ impl Standing {
         conditions.push(ready(judged, record, quarantined));
         let mut status = Map::new();
         status.insert("observedGeneration".to_owned(), json!(judged.generation));
-        if let Some(spec) = &judged.spec {
-            status.insert("mode".to_owned(), json!(spec.mode));
-        }
+        // A null takes away the mode of a spec that is in force no more.
+        status.insert("mode".to_owned(), json!(judged.spec.as_ref().map(|spec| spec.mode)));
         if let Some(record) = record {
             status.extend(self.decided(record));
         }
@@ -118,7 +117,7 @@ fn said(status: &Value) -> Value {
         decision.retain(|_, value| !value.is_null());
     }
     if let Some(status) = said.as_object_mut() {
-        status.remove("readyReplicas");
+        status.retain(|_, value| !value.is_null());
     }
     said
 }
