@@ -1,7 +1,8 @@
 //! Cooldown and reversal lock: time for a write to show what it did (INV-23).
 //!
 //! A raise waits for the last raise, a lowering for the last lowering and the last raise; a raise may follow a
-//! lowering at any time, because too little hurts at once and too much only costs.
+//! lowering at any time, because too little hurts at once and too much only costs. Where lowerings had to be undone,
+//! the next one waits longer.
 
 use std::time::Duration;
 
@@ -30,7 +31,10 @@ fn after_raise(case: &Case<'_>, cooldown: Duration) -> Answer {
 fn before_lowering(case: &Case<'_>) -> Answer {
     let age = |direction| case.memory.last(Knob::Replicas, direction).map(|last| last.certain_age(case.ctx.now));
     match waited("raise (reversal lock)", age(Direction::Raise), case.params.reversal_lock) {
-        Answer::Pass(_) => waited("lowering", age(Direction::Lower), case.params.lower_cooldown),
+        Answer::Pass(_) => {
+            let undone = case.memory.undone(case.ctx.now);
+            waited("lowering", age(Direction::Lower), case.params.lower_cooldown_after(undone))
+        }
         held => held,
     }
 }

@@ -8,8 +8,10 @@ use super::freshness;
 use super::moment::{HOUR, Moment};
 use super::owner::Owner;
 use super::window::Window;
+use crate::model::guards::UNDONE_COUNTS;
 use crate::model::{
-    CONVERGE_WITHIN, ChangeId, ChangeSet, Direction, Intent, Knob, Now, Revert, TargetState, Timestamp, WriteOutcome,
+    CONVERGE_WITHIN, ChangeId, ChangeSet, Direction, Intent, Knob, Now, Revert, TargetState, Timestamp, UNDO,
+    WriteOutcome,
 };
 
 /// A write that counts against the budgets of the service.
@@ -40,6 +42,8 @@ pub struct Memory {
     in_flight: Option<InFlight>,
     window: Window,
     owner: Owner,
+    /// When lowerings were undone, the earliest first.
+    undone: VecDeque<Moment>,
     /// While replicas are missing: how many were ready, and since when no more of them (monotonic).
     coming: Option<(u32, Duration)>,
     /// Newest sample when a raise was first proposed, of the present run of such proposals.
@@ -156,12 +160,16 @@ impl Memory {
 
     fn forget_old_writes(&mut self, now: Now) {
         self.writes.retain(|write| write.at.age(now) < HOUR);
+        self.undone.retain(|at| at.certain_age(now) < UNDONE_COUNTS);
     }
 
     fn remember(&mut self, change: &ChangeSet, at: Moment, now: Now) {
         let last = self.last.entry((change.knob, change.direction())).or_insert(at);
         if at.age(now) <= last.age(now) {
             *last = at;
+        }
+        if change.rule == UNDO {
+            self.undone.push_back(at);
         }
     }
 
@@ -173,6 +181,11 @@ impl Memory {
     /// Returns when `knob` was last turned in `direction`.
     pub(super) fn last(&self, knob: Knob, direction: Direction) -> Option<Moment> {
         self.last.get(&(knob, direction)).copied()
+    }
+
+    /// Returns how many lowerings were undone, of those that still make the next one wait.
+    pub(super) fn undone(&self, now: Now) -> usize {
+        self.undone.iter().filter(|at| at.certain_age(now) < UNDONE_COUNTS).count()
     }
 
     /// Returns how many writes were charged in the last `span`.

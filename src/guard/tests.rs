@@ -7,9 +7,9 @@ use crate::model::change::Refusal;
 use crate::model::kill::KillOrder;
 use crate::model::{
     Action, ActionClass, Bounds, Budgets, Capacity, CapacitySpec, ChangeId, ChangeSet, Choice, CycleId, DecisionId,
-    Features, Finite, Intent, KillState, Knob, Missing, Mode, Now, Outlook, Proposal, Reading, Revert, Role, Sample,
-    ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, Stuck, TargetKind, TargetReading, TargetRef, TargetState,
-    Timestamp, TraceId, Unit, WriteOutcome,
+    Features, Finite, GuardParams, Intent, KillState, Knob, Missing, Mode, Now, Outlook, Proposal, Reading, Revert,
+    Role, Sample, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, Stuck, TargetKind, TargetReading,
+    TargetRef, TargetState, Timestamp, TraceId, UNDO, Unit, WriteOutcome,
 };
 
 const TICK: Duration = Duration::from_secs(15);
@@ -645,6 +645,43 @@ fn cooldown() {
         let found = verdict.findings.iter().find(|found| found.guard == GuardName::Cooldown).unwrap();
         assert_eq!(found.finding == Finding::Hold, holds, "{last:?} {next} {backed} {after}: {}", found.why);
     }
+}
+
+#[test]
+fn each_lowering_that_was_undone_doubles_the_wait_for_the_next_one_for_hours() {
+    let spec = spec();
+    for (undone, minutes) in [(0, 10), (1, 20), (2, 40), (3, 80), (4, 120), (90, 120)] {
+        assert_eq!(spec.guards.lower_cooldown_after(undone), secs(minutes * 60), "{undone}");
+    }
+    let patient = GuardParams { lower_cooldown: secs(4 * 3600), ..GuardParams::default() };
+    assert_eq!(patient.lower_cooldown_after(1), secs(4 * 3600));
+
+    let mut world = World::at(10);
+    (world.needed_now, world.floor) = (Some(5), Some(3));
+    world.write(10, 7);
+    world.pass(330);
+    let undo = ChangeSet { rule: UNDO.to_owned(), ..world.change(7, 10) };
+    world.memory.write_started(&undo, world.now);
+    world.memory.write_ended(&undo, &WriteOutcome::Applied, world.now);
+    world.set_replicas(10);
+    let intents = [
+        intent(&world, 10, 7, Some((world.now.wall, WriteOutcome::Applied))),
+        Intent { change: undo, ..intent(&world, 7, 10, Some((world.now.wall, WriteOutcome::Applied))) },
+    ];
+    // The lowering was 330 s before the undo.
+    world.pass(700);
+    let verdict = world.propose(&scale_to(7));
+    assert_eq!(why(&verdict, GuardName::Cooldown), "last lowering 1030 s ago, cooldown 1200 s");
+    world.pass(200);
+    assert_ne!(world.propose(&scale_to(7)).decided_by, Some(GuardName::Cooldown));
+    world.pass(4 * 3600 - 960);
+    assert_eq!(world.memory.undone(world.now), 1);
+    world.pass(60);
+    assert_eq!(world.memory.undone(world.now), 0);
+
+    // A restart knows it from the journal, and counts its time anew.
+    world.memory = Memory::restore(&intents, world.now);
+    assert_eq!(world.memory.undone(world.now), 1);
 }
 
 #[test]

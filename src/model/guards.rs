@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
+/// How long an undone lowering makes the next ones wait longer.
+pub const UNDONE_COUNTS: Duration = Duration::from_hours(4);
+/// What the cooldown of lowerings is doubled to at most.
+const LONGEST_DOUBLED: Duration = Duration::from_hours(2);
 
 /// Times and limits of the guards, beside bounds, budgets and mode. Their ranges are such that the invariants hold
 /// for every value: an owner can make steps smaller and waits longer, and shorten waits down to a floor.
@@ -19,7 +23,8 @@ pub struct GuardParams {
     pub raise_cooldown: Duration,
     /// Least time between two raises where the confirmed arrival rate needs the second.
     pub backed_raise_cooldown: Duration,
-    /// Least time between two lowerings.
+    /// Least time between two lowerings; doubled by each one that was undone in the last four hours, to two hours at
+    /// most (or to this, if it is longer).
     pub lower_cooldown: Duration,
     /// Least time from a raise to a lowering. A raise may follow a lowering at any time.
     pub reversal_lock: Duration,
@@ -84,12 +89,18 @@ impl GuardParams {
         if faults.is_empty() { Ok(self) } else { Err(faults) }
     }
 
+    /// Returns the least time between two lowerings after so many were undone.
+    pub fn lower_cooldown_after(&self, undone: usize) -> Duration {
+        let doubled = 2_u32.saturating_pow(u32::try_from(undone).unwrap_or(u32::MAX));
+        self.lower_cooldown.saturating_mul(doubled).min(self.lower_cooldown.max(LONGEST_DOUBLED))
+    }
+
     /// Returns how far back the journal must be read for what the guards remember: a day beyond the longest
     /// cooldown or stand-down, so that a clock set forward by less than that hides no write (INV-23).
     pub fn memory_span(&self) -> Duration {
         let spans =
             [self.raise_cooldown, self.lower_cooldown, self.reversal_lock, self.other_cooldown, self.human_hold];
-        let longest = spans.into_iter().fold(HOUR, Duration::max);
+        let longest = spans.into_iter().fold(UNDONE_COUNTS, Duration::max);
         longest.saturating_add(DAY)
     }
 
@@ -164,8 +175,8 @@ mod tests {
 
     #[test]
     fn the_journal_is_read_back_a_day_beyond_the_longest_cooldown() {
-        assert_eq!(GuardParams::default().memory_span(), HOUR + DAY);
-        let long = GuardParams { lower_cooldown: HOUR * 3, ..GuardParams::default() };
-        assert_eq!(long.memory_span(), HOUR * 3 + DAY);
+        assert_eq!(GuardParams::default().memory_span(), UNDONE_COUNTS + DAY);
+        let long = GuardParams { lower_cooldown: HOUR * 5, ..GuardParams::default() };
+        assert_eq!(long.memory_span(), HOUR * 5 + DAY);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! **Source**: counterfactual and thresholds of the measured-impact rules (policy-and-actuation B.8): the noise
 //! is the median absolute deviation of the forecast, which is half the width of its 50 % interval. Helped above
-//! twice the noise, hurt below three times; differences under 5 % of the objective are no difference.
+//! twice the noise, hurt below three times; differences under 5 % of the objective are no difference. A lowering
+//! trades latency that the objective does not ask for: it hurts only where it also broke the objective.
 
 use super::Pending;
 use crate::model::{Convergence, Direction, Effect, Features, Impact, Now, Role, ServiceSpec, SignalOutlook, Unit};
@@ -25,7 +26,10 @@ pub fn measure(
         (Some(why), _) => (Impact::Inconclusive, why),
         (None, None) => (Impact::Inconclusive, "no fresh latency at the end of the measuring window".to_owned()),
         (None, Some(latency)) => match pending.latency.as_ref().and_then(|forecast| expectation(forecast, minutes)) {
-            Some((expected, noise)) => against_forecast(latency, expected, noise, spec.slo.p99),
+            Some((expected, noise)) => {
+                let lowered = pending.change.direction() == Direction::Lower;
+                against_forecast(latency, (expected, noise), spec.slo.p99, lowered)
+            }
             None => against_objective(pending, latency, spec.slo.p99),
         },
     };
@@ -64,17 +68,22 @@ fn disturbed(pending: &Pending, spec: &ServiceSpec, features: &Features, minutes
         .then(|| format!("the load of {} left the interval {} to {} foreseen", show(load), show(low), show(high)))
 }
 
-fn against_forecast(measured: f64, expected: f64, noise: f64, objective: f64) -> (Impact, String) {
+fn against_forecast(measured: f64, (expected, noise): (f64, f64), objective: f64, lowered: bool) -> (Impact, String) {
     let (gain, floor) = (expected - measured, objective * FLOOR);
+    let worse = -gain > (3.0 * noise).max(floor);
+    let traded = worse && lowered && measured <= objective;
     let impact = if gain > (2.0 * noise).max(floor) {
         Impact::Helped
-    } else if -gain > (3.0 * noise).max(floor) {
+    } else if worse && !traded {
         Impact::Hurt
     } else {
         Impact::Neutral
     };
     let show = |value| Unit::Seconds.show(value);
-    let why = format!("latency {}, {} foreseen without it, noise {}", show(measured), show(expected), show(noise));
+    let mut why = format!("latency {}, {} foreseen without it, noise {}", show(measured), show(expected), show(noise));
+    if traded {
+        why.push_str(&format!(", within the objective of {}", show(objective)));
+    }
     (impact, why)
 }
 

@@ -182,12 +182,32 @@ fn against_the_forecast_made_at_decision_time() {
         (0.0, 0.184, Impact::Helped),
         (0.0, 0.216, Impact::Hurt),
     ] {
-        let effect = effect(6, 4, Some(flat(0.2, width)), 0.2, (100.0, Some(measured)));
+        let effect = effect(4, 6, Some(flat(0.2, width)), 0.2, (100.0, Some(measured)));
         assert_eq!(effect.impact, expected, "{width} {measured}: {}", effect.why);
         assert_eq!((effect.expected_latency, effect.measured_latency), (Some(0.2), Some(measured)));
     }
     let effect = effect(4, 6, Some(flat(0.2, 0.08)), 0.2, (100.0, Some(0.1)));
     assert_eq!(effect.why, "latency 100 ms, 200 ms foreseen without it, noise 20 ms");
+}
+
+#[test]
+fn a_lowering_hurts_only_where_it_broke_the_objective() {
+    // The objective is 300 ms, foreseen were 200 ms without the lowering.
+    for (measured, expected) in [
+        (0.1, Impact::Helped),
+        (0.21, Impact::Neutral),
+        (0.29, Impact::Neutral),
+        (0.3, Impact::Neutral),
+        (0.31, Impact::Hurt),
+    ] {
+        let effect = effect(6, 4, Some(flat(0.2, 0.01)), 0.2, (100.0, Some(measured)));
+        assert_eq!(effect.impact, expected, "{measured}: {}", effect.why);
+    }
+    let effect = effect(6, 4, Some(flat(0.2, 0.01)), 0.2, (100.0, Some(0.29)));
+    assert_eq!(effect.why, "latency 290 ms, 200 ms foreseen without it, noise 3 ms, within the objective of 300 ms");
+    // A broken objective that was foreseen without the lowering is not its fault.
+    let effect = self::effect(6, 4, Some(flat(0.4, 0.01)), 0.4, (100.0, Some(0.4)));
+    assert_eq!(effect.impact, Impact::Neutral, "{}", effect.why);
 }
 
 #[test]

@@ -80,8 +80,9 @@ fn rates(record: &DecisionRecord) -> Option<String> {
     let capacity = record.outlook.capacity.as_ref()?;
     let position = record.signals.iter().position(|signal| signal.role == Some(Role::ArrivalRate))?;
     let show = |rate: f64| format!("{rate:.0}/s");
-    let measured = record.features.signals.get(position).and_then(|signal| signal.reading.fresh());
-    let now = capacity.needed_now.map(|needed| match measured {
+    // What two samples confirm is what capacity is sized by; the newest one alone may be higher.
+    let confirmed = record.features.signals.get(position).and_then(|signal| signal.confirmed);
+    let now = capacity.needed_now.map(|needed| match confirmed {
         Some(rate) => format!("now {} needs {needed}", show(rate.get())),
         None => format!("now needs {needed}"),
     });
