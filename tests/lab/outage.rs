@@ -96,6 +96,17 @@ async fn p1_where_prometheus_is_gone_nothing_is_lowered_and_where_it_is_not_it_i
     assert_eq!((control.from, control.to), (Some(10), Some(7)), "a lowering was due");
     tokio::time::sleep(AWAY).await;
     assert_eq!(lab.writes(BLIND), [], "a write without telemetry");
+
+    // The window of the stabilisation begins anew. Then the lowering is decided on; what the fleet may lose in ten
+    // minutes the control has spent.
+    prometheus.start().await;
+    eventually("the late lowering is decided on", DUE, async || {
+        let page = lab.api(&format!("decisions?service={BLIND}&limit=5")).await;
+        let sentences = page["decisions"].as_array()?.iter().filter_map(|decision| decision["sentence"].as_str());
+        sentences.into_iter().find(|said| said.contains("10 -> 7: refused at the write gate: budget")).map(|_| ())
+    })
+    .await;
+    assert_eq!(lab.writes(BLIND), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
