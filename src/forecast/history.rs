@@ -47,6 +47,26 @@ impl Hour {
     }
 }
 
+/// The values of one hour.
+#[derive(Clone, Copy)]
+enum Page<'a> {
+    Ended(&'a Hour),
+    Running(&'a [f32; HOUR]),
+    Unknown,
+}
+
+impl Page<'_> {
+    fn get(&self, minute: usize) -> Option<f64> {
+        match self {
+            Self::Ended(hour) => hour.get(minute),
+            Self::Running(values) => {
+                values.get(minute).filter(|value| value.is_finite()).map(|value| f64::from(*value))
+            }
+            Self::Unknown => None,
+        }
+    }
+}
+
 /// The values of the last days by minute.
 #[derive(Debug, Clone)]
 pub struct History {
@@ -105,21 +125,35 @@ impl History {
 
     /// Returns the value of `minute`; `None` for a gap, for the future and for what is no longer kept.
     pub fn get(&self, minute: Minute) -> Option<f64> {
-        let running = self.hour?;
-        let (hour, within) = (minute.0.div_euclid(60), minute.0.rem_euclid(60) as usize);
+        self.page(minute.0.div_euclid(60)).get(minute.0.rem_euclid(60) as usize)
+    }
+
+    fn page(&self, hour: i64) -> Page<'_> {
+        let Some(running) = self.hour.filter(|running| hour <= *running) else { return Page::Unknown };
         if hour == running {
-            let value = *self.running.get(within)?;
-            return value.is_finite().then_some(f64::from(value));
+            return Page::Running(&self.running);
         }
-        if hour > running || hour < running - self.hours {
-            return None;
-        }
-        self.ended.get(hour.rem_euclid(self.hours) as usize)?.get(within)
+        let kept = hour >= running - self.hours;
+        let ended = self.ended.get(hour.rem_euclid(self.hours) as usize).filter(|_| kept);
+        ended.map_or(Page::Unknown, Page::Ended)
     }
 
     /// Returns the value of `minute`, or of the nearest minute up to half an hour before it.
     pub fn near(&self, minute: Minute) -> Option<f64> {
+        // What is older than all that is kept is not looked for minute by minute.
+        self.hour.filter(|running| minute.0.div_euclid(60) >= running - self.hours)?;
         (0..=REACH).find_map(|back| self.get(minute.plus(-back)))
+    }
+
+    /// Returns [`near`](Self::near) of the minutes that lie `ahead` (at most 60) of `from`.
+    pub fn near_each<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> [Option<f64>; N] {
+        let (hour, begin) = (from.0.div_euclid(60), from.0.rem_euclid(60) as usize);
+        let pages = [self.page(hour), self.page(hour.saturating_add(1))];
+        ahead.map(|minutes| {
+            let minute = begin + usize::from(minutes);
+            let read = pages.get(minute / HOUR).and_then(|page| page.get(minute % HOUR));
+            read.or_else(|| self.near(from.plus(i64::from(minutes))))
+        })
     }
 
     /// Returns the share of the `minutes` up to and including `last` that have a value.

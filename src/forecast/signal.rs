@@ -8,9 +8,9 @@ use super::bands::{Bands, Course, Limits};
 use super::height::Height;
 use super::history::{DAY, History};
 use super::models::season::Season;
-use super::models::{Ahead, AnyModel, CATALOGUE, Origin, PERSISTENCE, Past, Path};
+use super::models::{Ahead, CATALOGUE, Models, Origin, PERSISTENCE, Past, View};
 use super::params::{ForecastParams, Smoothing};
-use super::pending::{Pending, Word};
+use super::pending::{Pending, Said, Word};
 use super::scores::{MODELS, Scores, Weights, keep};
 use crate::model::outlook::{
     Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, QuantileRow, Readiness, SignalOutlook,
@@ -60,14 +60,14 @@ pub struct SignalState {
 }
 
 /// What a minute changes as a whole.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Head {
     range: (f64, f64),
     newest: Option<Minute>,
     /// The newest minute that had a value.
     known: Option<Minute>,
     seen: u32,
-    models: [AnyModel; MODELS],
+    models: Models,
     scores: Scores,
     bands: Bands,
     height: Height,
@@ -84,7 +84,7 @@ impl SignalState {
             newest: None,
             known: None,
             seen: 0,
-            models: CATALOGUE.map(|row| (row.build)(params)),
+            models: Models::new(params),
             scores: Scores::new(),
             bands: Bands::new(),
             height: Height::default(),
@@ -123,9 +123,7 @@ impl SignalState {
     /// Takes over fitted smoothing.
     pub fn set_smoothing(&mut self, smoothing: Smoothing) {
         self.head.smoothing = smoothing;
-        for model in &mut self.head.models {
-            model.set_smoothing(smoothing);
-        }
+        self.head.models.set_smoothing(smoothing);
     }
 
     /// Folds one ended minute into the state: scores what was said of it, learns it, says what follows.
@@ -150,13 +148,13 @@ impl SignalState {
     }
 
     fn step(&mut self, minute: Minute, value: Option<f64>, common: &Common) {
-        let mut head = self.head.clone();
-        head.score(minute, value, &self.pending, common);
+        let mut head = self.head;
+        head.score(minute, value, &self.pending.said_of(minute), common);
         self.history.push(minute, value);
         self.learn(&mut head, minute, value);
         let past = Past { history: &self.history, season: &self.season };
-        let (paths, issued) = head.say(&Origin { minute, provisional: None, past }, common);
-        self.pending.keep(minute, &paths, issued);
+        let (voices, word) = head.say(&Origin { minute, provisional: None, past }, common);
+        self.pending.keep(minute, &voices, word.as_ref());
         if value.is_some() {
             head.rung.step(&head.evidence(common), &common.params);
         }
@@ -165,14 +163,9 @@ impl SignalState {
 
     fn learn(&mut self, head: &mut Head, minute: Minute, value: Option<f64>) {
         let past = Past { history: &self.history, season: &self.season };
-        for model in &mut head.models {
-            model.get_mut().observe(minute, value, past);
-        }
-        for lesson in head.models.each_ref().map(|model| model.get().lesson()).into_iter().flatten() {
-            if let Some(at_last) = self.season.learn(lesson, minute, &self.history) {
-                head.models.iter_mut().for_each(|model| model.get_mut().season_drawn(at_last));
-            }
-        }
+        head.models.observe(minute, value, past);
+        let drawn = head.models.lesson().and_then(|lesson| self.season.learn(lesson, minute, &self.history));
+        drawn.into_iter().for_each(|at_last| head.models.season_drawn(at_last));
         head.newest = Some(minute);
         if let Some(value) = value {
             head.known = Some(minute);
@@ -205,8 +198,7 @@ impl SignalState {
     fn anomaly(&self, origin: &Origin<'_>) -> Option<f64> {
         let surprise = &self.head.surprise;
         let Some(value) = origin.provisional else { return surprise.newest() };
-        let [said, ..] = self.pending.said_of(origin.minute);
-        let residual = value - f64::from(said.mixed.point);
+        let residual = value - f64::from(self.pending.next(origin.minute)?);
         surprise.score(residual, self.head.height.usual()).filter(|score| score.is_finite())
     }
 }
@@ -221,31 +213,28 @@ struct Mix {
 
 impl Head {
     /// Scores all that was said of `minute`.
-    fn score(&mut self, minute: Minute, value: Option<f64>, pending: &Pending, common: &Common) {
-        let said: [_; HORIZONS.len()] = pending.said_of(minute);
+    fn score(&mut self, minute: Minute, value: Option<f64>, said: &Said, common: &Common) {
         let height = self.height.usual();
-        let [next, ..] = &said;
-        let residual = value.map(|value| value - f64::from(next.mixed.point)).filter(|residual| residual.is_finite());
+        let Word { points, maxima } = &said.mixed;
+        let [next, ..] = points.point;
+        let residual = value.map(|value| value - f64::from(next)).filter(|residual| residual.is_finite());
         self.surprise.learn(residual, height);
         if let Some(value) = value {
-            for (horizon, said) in said.iter().enumerate() {
-                self.scores.outcome(horizon, &said.models, said.mixed.point, value, common.loss_keep);
-            }
-            self.bands.outcomes(&said.map(|said| said.mixed), value, &common.normal, common.coverage_keep);
+            self.scores.outcome(&said.models, &points.point, value, common.loss_keep);
+            self.bands.outcomes(points, value, &common.normal, common.coverage_keep);
         }
-        let maxima = pending.maxima_until(minute);
-        self.bands.window_ended(minute, value, &maxima, &common.normal, common.coverage_keep);
+        self.bands.window_ended(minute, value, maxima, &common.normal, common.coverage_keep);
     }
 
     /// Returns what is said from `origin` on, by each model and by all together, to be kept and scored.
-    fn say(&self, origin: &Origin<'_>, common: &Common) -> ([Option<Path>; MODELS], Option<Word>) {
+    fn say(&self, origin: &Origin<'_>, common: &Common) -> ([Option<Ahead>; MODELS], Option<Word>) {
         let (voices, mix) = self.ahead(origin);
         let word = mix.map(|Mix { ahead, limits, .. }| {
             let (height, gap) = (self.height.usual(), self.gap(origin.minute));
             let course = Course { path: &ahead.path, height, gap, limits };
             self.bands.issued(&course, &common.normal)
         });
-        (voices.map(|voice| voice.map(|ahead| ahead.path)), word)
+        (voices, word)
     }
 
     /// Minutes before `origin` without a value.
@@ -271,20 +260,21 @@ impl Head {
     /// the limits.
     fn ahead(&self, origin: &Origin<'_>) -> ([Option<Ahead>; MODELS], Option<Mix>) {
         let limits = self.height.limits(self.range);
-        let voices = self.models.each_ref().map(|model| model.get().ahead(origin));
-        let voices =
-            voices.map(|voice| voice.map(|ahead| Ahead { path: ahead.path.map(|point| limits.hold(point)), ..ahead }));
+        let mut voices = self.models.foresee(&View::of(origin));
+        for voice in voices.iter_mut().flatten() {
+            voice.path.iter_mut().for_each(|point| *point = limits.hold(*point));
+        }
         if voices[PERSISTENCE].is_none() {
             return (voices, None);
         }
         let weights = self.scores.weights(&voices.each_ref().map(Option::is_some));
         let mut ahead = Ahead::default();
-        for (model, voice) in voices.iter().enumerate() {
+        for (voice, weights) in voices.iter().zip(&weights) {
             let Some(voice) = voice else { continue };
-            for ((point, own), weights) in ahead.path.iter_mut().zip(voice.path).zip(&weights) {
-                *point += f64::from(weights[model]) * own;
+            for ((point, own), weight) in ahead.path.iter_mut().zip(&voice.path).zip(weights) {
+                *point += f64::from(*weight) * own;
             }
-            ahead.parts.add(&voice.parts, f64::from(weights[0][model]));
+            ahead.parts.add(&voice.parts, f64::from(weights[0]));
         }
         ahead.path = ahead.path.map(|point| limits.hold(point));
         let Parts { level, trend, season, rest } = ahead.parts;
@@ -311,7 +301,7 @@ impl Head {
         );
         (into.max_10, into.max_30) = (Some(max_10), Some(max_30));
         let share =
-            |model: usize| weights.iter().map(|shares| f64::from(shares[model])).sum::<f64>() / HORIZONS.len() as f64;
+            |model: usize| weights[model].iter().map(|share| f64::from(*share)).sum::<f64>() / HORIZONS.len() as f64;
         let leads = (0..MODELS).max_by(|a, b| share(*a).total_cmp(&share(*b)));
         into.model = leads.and_then(|model| common.names.get(model)).cloned();
         into.scores.clear();
@@ -331,9 +321,8 @@ impl Head {
     fn flags(&self, origin: &Origin<'_>, now: Minute, common: &Common, flags: &mut Vec<ForecastFlag>) {
         let known = if origin.provisional.is_some() { Some(origin.minute) } else { self.known };
         let gap = known.is_none_or(|known| now.0.saturating_sub(known.0) > GAP);
-        let learned = self.models.iter().filter_map(|model| model.get().flag());
         flags.extend(self.cold(common).then_some(ForecastFlag::Cold));
         flags.extend(gap.then_some(ForecastFlag::Gap));
-        flags.extend(learned);
+        flags.extend(self.models.flags());
     }
 }

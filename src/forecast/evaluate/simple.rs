@@ -4,7 +4,7 @@ use super::Series;
 use crate::forecast::bands::{Bands, Course, Limits};
 use crate::forecast::intervals::normal_quantiles;
 use crate::forecast::models::Path;
-use crate::forecast::pending::Pending;
+use crate::forecast::pending::{Pending, Word};
 use crate::forecast::scores::{MODELS, keep};
 use crate::model::outlook::HORIZONS;
 
@@ -67,8 +67,7 @@ impl Simple {
         let step = |(index, value): (usize, &Option<f64>)| {
             let step = series.step(index);
             if let Some(value) = *value {
-                let said = pending.said_of(step).map(|said| said.mixed);
-                bands.outcomes(&said, value, &normal, keep);
+                bands.outcomes(&pending.said_of(step).mixed.points, value, &normal, keep);
                 seen += 1.0;
                 height += f64::max(0.001, 1.0 / seen) * (value.abs() - height);
                 newest = Some(value);
@@ -77,9 +76,9 @@ impl Simple {
                 let path: Path = HORIZONS.map(|ahead| self.point(series, index, usize::from(ahead), newest));
                 bands.issued(&Course { path: &path, height, gap: 0, limits }, &normal)
             });
-            pending.keep(step, &[None; MODELS], word);
-            word.map_or([(f32::NAN, f32::NAN); HORIZONS.len()], |(points, _)| {
-                points.map(|issued| (issued.low, issued.high))
+            pending.keep(step, &[None; MODELS], word.as_ref());
+            word.map_or([(f32::NAN, f32::NAN); HORIZONS.len()], |Word { points, .. }| {
+                std::array::from_fn(|horizon| (points.low[horizon], points.high[horizon]))
             })
         };
         series.values.iter().enumerate().map(step).collect()
