@@ -34,7 +34,9 @@ pub struct Limits {
 impl Limits {
     /// Returns the nearest permitted value.
     pub fn hold(self, value: f64) -> f64 {
-        value.min(self.high).max(self.low)
+        // Plain comparisons are one instruction each; what is no number becomes the largest.
+        let below = if value < self.high { value } else { self.high };
+        if below > self.low { below } else { self.low }
     }
 }
 
@@ -155,8 +157,8 @@ impl Bands {
         let mut maxima = self.maxima.quantile(index, &places.maxima, normal).map(hold);
         // A maximum lies above each of its values, and above that of a shorter window.
         let mut least = f64::NEG_INFINITY;
-        for (maximum, below) in maxima.iter_mut().zip(peaks(&points)) {
-            least = least.max(below).max(*maximum);
+        for (maximum, below) in maxima.iter_mut().zip(&peaks(&points)) {
+            least = higher(higher(least, *below), *maximum);
             *maximum = least;
         }
         (points, maxima)
@@ -219,9 +221,14 @@ fn issue<const N: usize>(points: &[f64; N], width: &[f64; N], low: [f64; N], hig
 /// Returns the highest point of the path within each window.
 fn peaks(path: &Path) -> Maxima {
     WINDOWS.map(|window| {
-        let within = path.iter().zip(HORIZONS).filter(|(_, minutes)| *minutes <= window);
-        within.map(|(point, _)| *point).fold(f64::NEG_INFINITY, f64::max)
+        let within = path.iter().zip(&HORIZONS).filter(|(_, minutes)| **minutes <= window);
+        within.fold(f64::NEG_INFINITY, |highest, (point, _)| higher(highest, *point))
     })
+}
+
+/// The higher one of two numbers, by a single instruction.
+fn higher(one: f64, other: f64) -> f64 {
+    if one > other { one } else { other }
 }
 
 fn stretch(minutes: u16, gap: u32) -> f64 {
@@ -233,11 +240,13 @@ fn maximum(recent: &[f32; LONGEST], slot: usize, minutes: usize) -> Option<f32> 
     // Up to the slot, and what of the window lies before the begin of the ring, at its end.
     let end = (slot + 1).min(LONGEST);
     let before = minutes.saturating_sub(end).min(LONGEST - end);
-    let stretches = [recent.get(end.saturating_sub(minutes)..end), recent.get(LONGEST - before..)];
     let (mut highest, mut seen) = (f32::NEG_INFINITY, 0.0);
-    for value in stretches.into_iter().flatten().flatten() {
-        seen += if value.is_finite() { 1.0 } else { 0.0 };
-        highest = if value.is_finite() && *value > highest { *value } else { highest };
+    for stretch in [recent.get(end.saturating_sub(minutes)..end), recent.get(LONGEST - before..)] {
+        for value in stretch.unwrap_or_default() {
+            // Neither holds for a gap.
+            seen += if value.is_nan() { 0.0 } else { 1.0 };
+            highest = if *value > highest { *value } else { highest };
+        }
     }
     (seen > 0.0 && seen >= WINDOW_SEEN * minutes as f32).then_some(highest)
 }

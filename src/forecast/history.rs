@@ -148,6 +148,9 @@ impl History {
     /// Returns [`near`](Self::near) of the minutes that lie `ahead` (at most 60) of `from`.
     pub fn near_each<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> [Option<f64>; N] {
         let (hour, begin) = (from.0.div_euclid(60), from.0.rem_euclid(60) as usize);
+        if self.hour.is_none_or(|running| hour.saturating_add(1) < running - self.hours) {
+            return [None; N];
+        }
         let pages = [self.page(hour), self.page(hour.saturating_add(1))];
         ahead.map(|minutes| {
             let minute = begin + usize::from(minutes);

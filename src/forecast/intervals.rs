@@ -119,11 +119,11 @@ impl<const N: usize> Trackers<N> {
             }
         }
         let mut least = [f32::NEG_INFINITY; N];
-        for (quantiles, level) in self.quantiles.iter_mut().zip(QUANTILES) {
+        for (quantiles, level) in self.quantiles.iter_mut().zip(&QUANTILES) {
             let lanes = residuals.iter().zip(self.spread.means());
             for ((quantile, least), (residual, spread)) in quantiles.iter_mut().zip(&mut least).zip(lanes) {
                 let below = if *residual <= *quantile * *spread { 1.0 } else { 0.0 };
-                let moved = *quantile + STEP * (level as f32 - below);
+                let moved = *quantile + STEP * (*level as f32 - below);
                 let next = if residual.is_nan() { *quantile } else { moved };
                 *least = if next > *least { next } else { *least };
                 *quantile = *least;

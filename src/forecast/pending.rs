@@ -11,6 +11,8 @@ use crate::model::outlook::HORIZONS;
 /// Windows, in minutes, over which the maximum is forecast.
 pub const WINDOWS: [u16; 2] = [10, 30];
 
+/// Minutes after which all rings stand as they stood: each length divides it.
+const TURN: i64 = 60;
 const SLOTS: usize = total(&HORIZONS);
 const WINDOW_SLOTS: usize = total(&WINDOWS);
 
@@ -144,9 +146,9 @@ impl Pending {
 
 /// Returns the slot of `minute` in each ring.
 fn slots<const N: usize>(lengths: &[u16; N], minute: Minute) -> [usize; N] {
-    let mut start = 0;
+    let (mut start, within) = (0, minute.0.rem_euclid(TURN) as u16);
     lengths.map(|length| {
-        let slot = start + minute.0.rem_euclid(i64::from(length)) as usize;
+        let slot = start + usize::from(within % length);
         start += usize::from(length);
         slot
     })
@@ -176,6 +178,11 @@ mod tests {
             let maxima = Issued { point: [minute as f32; WINDOWS.len()], ..Issued::NOTHING };
             pending.keep(Minute(minute), &[None; MODELS], Some(&Word { points, maxima }));
         }
+    }
+
+    #[test]
+    fn all_rings_end_a_turn_together() {
+        assert!(HORIZONS.iter().chain(&WINDOWS).all(|length| TURN % i64::from(*length) == 0));
     }
 
     #[test]

@@ -124,12 +124,12 @@ impl Scores {
 
     /// Returns the mean loss of a model over the horizons; `None` before enough outcomes at each of them.
     pub fn loss(&self, model: usize) -> Option<f64> {
-        mean(self.losses.get(model)?)
+        measured(self.losses.get(model)?)
     }
 
     /// Returns the mean loss of what was published.
     pub fn published(&self) -> Option<f64> {
-        mean(&self.said)
+        measured(&self.said)
     }
 
     /// Returns the shares of the models that have a forecast now (`available`).
@@ -158,10 +158,12 @@ impl Scores {
                 *sum += *weight;
             }
         }
+        // Where nothing is measured to save, the best one speaks alone.
         for (model, weights) in weights.iter_mut().enumerate() {
             for ((weight, sum), best) in weights.iter_mut().zip(&sums).zip(&best) {
                 let alone = if *best == model as u32 { 1.0 } else { 0.0 };
-                *weight = if *sum > 0.0 && sum.is_finite() { *weight / *sum } else { alone };
+                let share = *weight / *sum;
+                *weight = if (*sum > 0.0) & sum.is_finite() { share } else { alone };
             }
         }
         weights
@@ -183,9 +185,14 @@ impl Scores {
     }
 }
 
-fn mean(losses: &Losses) -> Option<f64> {
-    let least = losses.weight.iter().copied().fold(f32::INFINITY, f32::min);
-    (least >= ENOUGH).then(|| losses.mean.iter().map(|mean| f64::from(*mean)).sum::<f64>() / HORIZONS.len() as f64)
+/// Returns the mean of the losses, if there are enough outcomes at each horizon.
+fn measured(losses: &Losses) -> Option<f64> {
+    losses.weight.iter().all(|weight| *weight >= ENOUGH).then(|| mean(&losses.mean))
+}
+
+/// Returns the mean over the horizons.
+pub fn mean(lanes: &Lanes) -> f64 {
+    lanes.iter().map(|value| f64::from(*value)).sum::<f64>() / HORIZONS.len() as f64
 }
 
 /// Returns one minus the ratio of two losses; nothing is saved of nothing.

@@ -1,7 +1,5 @@
 //! What is learned of one signal, minute by minute, and what is foreseen from it.
 
-use std::sync::Arc;
-
 use super::anomaly::Surprise;
 use super::authority::{Evidence, Rung};
 use super::bands::{Bands, Course, Limits};
@@ -11,7 +9,7 @@ use super::models::season::Season;
 use super::models::{Ahead, CATALOGUE, Models, Origin, PERSISTENCE, Past, View};
 use super::params::{ForecastParams, Smoothing};
 use super::pending::{Pending, Said, Word};
-use super::scores::{MODELS, Scores, Weights, keep};
+use super::scores::{MODELS, Scores, Weights, keep, mean};
 use crate::model::outlook::{
     Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, QuantileRow, Readiness, SignalOutlook,
 };
@@ -27,8 +25,6 @@ const GAP: i64 = 2;
 pub struct Common {
     /// Parameters of the stage.
     pub params: ForecastParams,
-    /// Names of the catalogue.
-    pub names: [Arc<str>; MODELS],
     /// Standard normal quantiles.
     pub normal: QuantileRow,
     loss_keep: f32,
@@ -40,7 +36,6 @@ impl Common {
     pub fn new(params: &ForecastParams) -> Self {
         Self {
             params: *params,
-            names: CATALOGUE.map(|row| row.name.into()),
             normal: super::intervals::normal_quantiles(),
             loss_keep: keep(params.loss_half_life_minutes),
             coverage_keep: keep(params.coverage_half_life_minutes),
@@ -292,23 +287,21 @@ impl Head {
         into.origin = origin.minute;
         into.readiness = Readiness::Ready;
         into.points.clear();
-        into.points.extend(
-            HORIZONS.iter().zip(ahead.path).zip(rows.points).map(|((minutes, point), quantiles)| HorizonPoint {
-                minutes: *minutes,
-                point,
-                quantiles,
-            }),
-        );
+        let points = HORIZONS.iter().zip(&ahead.path).zip(&rows.points);
+        into.points.extend(points.map(|((minutes, point), quantiles)| HorizonPoint {
+            minutes: *minutes,
+            point: *point,
+            quantiles: *quantiles,
+        }));
         (into.max_10, into.max_30) = (Some(max_10), Some(max_30));
-        let share =
-            |model: usize| weights[model].iter().map(|share| f64::from(*share)).sum::<f64>() / HORIZONS.len() as f64;
-        let leads = (0..MODELS).max_by(|a, b| share(*a).total_cmp(&share(*b)));
-        into.model = leads.and_then(|model| common.names.get(model)).cloned();
+        let shares = weights.each_ref().map(mean);
+        let leads = CATALOGUE.iter().zip(&shares).max_by(|(_, one), (_, other)| one.total_cmp(other));
+        into.model = leads.map(|(row, _)| row.name.into());
         into.scores.clear();
-        into.scores.extend(common.names.iter().enumerate().map(|(model, name)| ModelScore {
-            model: name.clone(),
+        into.scores.extend(CATALOGUE.iter().zip(&shares).enumerate().map(|(model, (row, share))| ModelScore {
+            model: row.name.into(),
             loss: self.scores.loss(model),
-            share: share(model),
+            share: *share,
         }));
         into.parts = Some(ahead.parts);
         into.skill = self.scores.skill();
