@@ -94,7 +94,7 @@ impl Bands {
         let (mut inside, mut count) = (0.0, 0.0);
         for (width, (low, high)) in issued.width.iter().zip(issued.low.iter().zip(&issued.high)) {
             count += if width.is_finite() { 1.0 } else { 0.0 };
-            inside += if width.is_finite() & (*low <= value) & (value <= *high) { 1.0 } else { 0.0 };
+            inside += if width.is_finite() && *low <= value && value <= *high { 1.0 } else { 0.0 };
         }
         self.points.outcome(issued, &[value; HORIZONS.len()], POINT_BEYOND, normal);
         if count > 0.0 {
@@ -152,9 +152,10 @@ impl Bands {
 
     /// Returns the quantiles at a position of [`QUANTILES`].
     fn quantiles(&self, index: usize, places: &Places, limits: Limits, normal: &QuantileRow) -> (Path, Maxima) {
-        let hold = |value| limits.hold(value);
-        let points = self.points.quantile(index, &places.points, normal).map(hold);
-        let mut maxima = self.maxima.quantile(index, &places.maxima, normal).map(hold);
+        let mut points = self.points.quantile(index, &places.points, normal);
+        points.iter_mut().for_each(|value| *value = limits.hold(*value));
+        let mut maxima = self.maxima.quantile(index, &places.maxima, normal);
+        maxima.iter_mut().for_each(|value| *value = limits.hold(*value));
         // A maximum lies above each of its values, and above that of a shorter window.
         let mut least = f64::NEG_INFINITY;
         for (maximum, below) in maxima.iter_mut().zip(&peaks(&points)) {

@@ -71,7 +71,7 @@ impl Page<'_> {
 #[derive(Debug, Clone)]
 pub struct History {
     /// Ended hours, at their number modulo the length; empty before the first hour has ended.
-    ended: Arc<Vec<Hour>>,
+    ended: Arc<[Hour]>,
     /// NaN for a gap.
     running: [f32; HOUR],
     hour: Option<i64>,
@@ -105,10 +105,10 @@ impl History {
 
     fn end_hour(&mut self, running: i64, next: i64) {
         let hours = self.hours;
-        let ended = Arc::make_mut(&mut self.ended);
-        if ended.is_empty() {
-            ended.resize(hours as usize, Hour::NOTHING);
+        if self.ended.is_empty() {
+            self.ended = vec![Hour::NOTHING; hours as usize].into();
         }
+        let ended = Arc::make_mut(&mut self.ended);
         let mut write = |hour: i64, values: Hour| {
             if let Some(slot) = ended.get_mut(hour.rem_euclid(hours) as usize) {
                 *slot = values;

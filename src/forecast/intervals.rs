@@ -64,6 +64,7 @@ pub struct Around<const N: usize> {
     upper: [f64; N],
     /// Not enough outcomes for quantiles of their own.
     cold: [bool; N],
+    any_cold: bool,
 }
 
 /// Returns the unit for a residual of the forecast `point`, where `error` is its expected absolute error
@@ -145,8 +146,14 @@ impl<const N: usize> Trackers<N> {
     /// the usual height of the signal, `stretch` a factor for what the outcomes did not show (a gap before the
     /// origin).
     pub fn around(&self, points: &[f64; N], errors: &[f64; N], height: f64, stretch: &[f64; N]) -> Around<N> {
-        let mut around =
-            Around { width: [0.0; N], middle: *points, lower: [0.0; N], upper: [0.0; N], cold: [false; N] };
+        let mut around = Around {
+            width: [0.0; N],
+            middle: *points,
+            lower: [0.0; N],
+            upper: [0.0; N],
+            cold: [false; N],
+            any_cold: false,
+        };
         for lane in 0..N {
             let (point, error) = (points[lane], errors[lane]);
             let width = width(point, error, height);
@@ -163,6 +170,7 @@ impl<const N: usize> Trackers<N> {
             around.lower[lane] = side(self.widening[0][lane]);
             around.upper[lane] = side(self.widening[1][lane]);
             around.cold[lane] = cold;
+            around.any_cold |= cold;
         }
         around
     }
@@ -174,10 +182,15 @@ impl<const N: usize> Trackers<N> {
         };
         let sides = if index < MEDIAN { &around.lower } else { &around.upper };
         let mut values = around.middle;
-        let beside = learned.iter().zip(&self.quantiles[MEDIAN]).zip(&around.cold).zip(sides);
-        for (value, (((quantile, median), cold), side)) in values.iter_mut().zip(beside) {
-            let units = if *cold { *normal } else { f64::from(*quantile) - f64::from(*median) };
-            *value += units * *side;
+        let beside = learned.iter().zip(&self.quantiles[MEDIAN]).zip(sides);
+        for (value, ((quantile, median), side)) in values.iter_mut().zip(beside) {
+            *value += (f64::from(*quantile) - f64::from(*median)) * *side;
+        }
+        if around.any_cold {
+            let lanes = around.cold.iter().zip(&around.middle).zip(sides);
+            for (value, ((cold, middle), side)) in values.iter_mut().zip(lanes) {
+                *value = if *cold { middle + normal * side } else { *value };
+            }
         }
         values
     }

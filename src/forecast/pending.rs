@@ -3,7 +3,7 @@
 //! One ring for each horizon, as long as the horizon: what was said for a minute lies where the next word for
 //! the same ring will go, so each slot is read once and then overwritten. 86 + 40 slots, 5.1 KB a signal.
 
-use super::models::{Ahead, CATALOGUE};
+use super::models::{CATALOGUE, Voices};
 use super::scores::{Lanes, MODELS};
 use crate::model::Minute;
 use crate::model::outlook::HORIZONS;
@@ -127,11 +127,11 @@ impl Pending {
 
     /// Keeps what is said at `origin`; to be called for each minute, after its outcomes were read.
     /// Without a word the origin says nothing.
-    pub fn keep(&mut self, origin: Minute, models: &[Option<Ahead>; MODELS], word: Option<&Word>) {
+    pub fn keep(&mut self, origin: Minute, voices: &Voices, word: Option<&Word>) {
         let word = word.unwrap_or(&Word::NOTHING);
         for (horizon, slot) in slots(&HORIZONS, origin).into_iter().enumerate() {
             let Some(cell) = self.points.get_mut(slot) else { continue };
-            for (one, ahead) in cell.models.iter_mut().zip(models) {
+            for (one, ahead) in cell.models.iter_mut().zip(voices) {
                 *one = ahead.as_ref().map_or(f32::NAN, |ahead| ahead.path[horizon] as f32);
             }
             cell.mixed = word.points.one(horizon);

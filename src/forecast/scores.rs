@@ -140,7 +140,7 @@ impl Scores {
         for (model, losses) in self.losses.iter().enumerate().filter(|(model, _)| available[*model]) {
             let known = losses.mean.iter().zip(&losses.weight);
             for ((least, best), (mean, weight)) in least.iter_mut().zip(&mut best).zip(known) {
-                let better = (*weight >= ENOUGH) & (*mean < *least);
+                let better = *weight >= ENOUGH && *mean < *least;
                 (*least, *best) = if better { (*mean, model as u32) } else { (*least, *best) };
             }
         }
@@ -158,12 +158,13 @@ impl Scores {
                 *sum += *weight;
             }
         }
+        for weights in &mut weights {
+            weights.iter_mut().zip(&sums).for_each(|(weight, sum)| *weight /= *sum);
+        }
         // Where nothing is measured to save, the best one speaks alone.
-        for (model, weights) in weights.iter_mut().enumerate() {
-            for ((weight, sum), best) in weights.iter_mut().zip(&sums).zip(&best) {
-                let alone = if *best == model as u32 { 1.0 } else { 0.0 };
-                let share = *weight / *sum;
-                *weight = if (*sum > 0.0) & sum.is_finite() { share } else { alone };
+        for (horizon, (best, _)) in best.iter().zip(&sums).enumerate().filter(|(_, (_, sum))| !sum.is_normal()) {
+            for (model, weights) in weights.iter_mut().enumerate() {
+                weights[horizon] = if *best == model as u32 { 1.0 } else { 0.0 };
             }
         }
         weights

@@ -6,7 +6,7 @@ use super::bands::{Bands, Course, Limits};
 use super::height::Height;
 use super::history::{DAY, History};
 use super::models::season::Season;
-use super::models::{Ahead, CATALOGUE, Models, Origin, PERSISTENCE, Past, View};
+use super::models::{Ahead, CATALOGUE, Models, Origin, PERSISTENCE, Past, View, Voices};
 use super::params::{ForecastParams, Smoothing};
 use super::pending::{Pending, Said, Word};
 use super::scores::{MODELS, Scores, Weights, keep, mean};
@@ -143,12 +143,15 @@ impl SignalState {
     }
 
     fn step(&mut self, minute: Minute, value: Option<f64>, common: &Common) {
+        // What lies apart is read first: the waits for it overlap.
+        let (said, season) = (self.pending.said_of(minute), self.season.at(minute));
         let mut head = self.head;
-        head.score(minute, value, &self.pending.said_of(minute), common);
+        head.score(minute, value, &said, common);
         self.history.push(minute, value);
-        self.learn(&mut head, minute, value);
+        self.learn(&mut head, minute, value, season);
         let past = Past { history: &self.history, season: &self.season };
-        let (voices, word) = head.say(&Origin { minute, provisional: None, past }, common);
+        let mut voices = [None; MODELS];
+        let word = head.say(&Origin { minute, provisional: None, past }, &mut voices, common);
         self.pending.keep(minute, &voices, word.as_ref());
         if value.is_some() {
             head.rung.step(&head.evidence(common), &common.params);
@@ -156,9 +159,9 @@ impl SignalState {
         self.head = head;
     }
 
-    fn learn(&mut self, head: &mut Head, minute: Minute, value: Option<f64>) {
+    fn learn(&mut self, head: &mut Head, minute: Minute, value: Option<f64>, season: f64) {
         let past = Past { history: &self.history, season: &self.season };
-        head.models.observe(minute, value, past);
+        head.models.observe(minute, value, season, past);
         let drawn = head.models.lesson().and_then(|lesson| self.season.learn(lesson, minute, &self.history));
         drawn.into_iter().for_each(|at_last| head.models.season_drawn(at_last));
         head.newest = Some(minute);
@@ -182,7 +185,7 @@ impl SignalState {
         let past = Past { history: &self.history, season: &self.season };
         let origin = Origin { minute, provisional: running.map(|(_, value)| value), past };
         let mut outlook = SignalOutlook::not_ready(minute, head.seen.min(need), need);
-        if let Some(mix) = head.ahead(&origin).1.filter(|_| head.seen >= need) {
+        if let Some(mix) = head.ahead(&origin, &mut [None; MODELS]).filter(|_| head.seen >= need) {
             head.publish(&origin, now, &mix, common, &mut outlook);
             outlook.anomaly = self.anomaly(&origin);
         }
@@ -221,15 +224,12 @@ impl Head {
         self.bands.window_ended(minute, value, maxima, &common.normal, common.coverage_keep);
     }
 
-    /// Returns what is said from `origin` on, by each model and by all together, to be kept and scored.
-    fn say(&self, origin: &Origin<'_>, common: &Common) -> ([Option<Ahead>; MODELS], Option<Word>) {
-        let (voices, mix) = self.ahead(origin);
-        let word = mix.map(|Mix { ahead, limits, .. }| {
-            let (height, gap) = (self.height.usual(), self.gap(origin.minute));
-            let course = Course { path: &ahead.path, height, gap, limits };
-            self.bands.issued(&course, &common.normal)
-        });
-        (voices, word)
+    /// Returns what is said by all together from `origin` on, to be kept and scored like what each model says.
+    fn say(&self, origin: &Origin<'_>, voices: &mut Voices, common: &Common) -> Option<Word> {
+        let Mix { ahead, limits, .. } = self.ahead(origin, voices)?;
+        let (height, gap) = (self.height.usual(), self.gap(origin.minute));
+        let course = Course { path: &ahead.path, height, gap, limits };
+        Some(self.bands.issued(&course, &common.normal))
     }
 
     /// Minutes before `origin` without a value.
@@ -251,17 +251,15 @@ impl Head {
         self.seen < common.params.cold_minutes
     }
 
-    /// Returns the forecast of each model, and of all together by their measured worth at each horizon, held within
-    /// the limits.
-    fn ahead(&self, origin: &Origin<'_>) -> ([Option<Ahead>; MODELS], Option<Mix>) {
+    /// Lets each model say its forecast, and returns that of all together by their measured worth at each horizon; all
+    /// are held within the limits.
+    fn ahead(&self, origin: &Origin<'_>, voices: &mut Voices) -> Option<Mix> {
         let limits = self.height.limits(self.range);
-        let mut voices = self.models.foresee(&View::of(origin));
+        self.models.foresee(&View::of(origin), voices);
         for voice in voices.iter_mut().flatten() {
             voice.path.iter_mut().for_each(|point| *point = limits.hold(*point));
         }
-        if voices[PERSISTENCE].is_none() {
-            return (voices, None);
-        }
+        voices[PERSISTENCE]?;
         let weights = self.scores.weights(&voices.each_ref().map(Option::is_some));
         let mut ahead = Ahead::default();
         for (voice, weights) in voices.iter().zip(&weights) {
@@ -274,7 +272,7 @@ impl Head {
         ahead.path = ahead.path.map(|point| limits.hold(point));
         let Parts { level, trend, season, rest } = ahead.parts;
         ahead.parts.rest += ahead.path[0] - (level + trend + season + rest);
-        (voices, Some(Mix { ahead, limits, weights }))
+        Some(Mix { ahead, limits, weights })
     }
 
     fn publish(&self, origin: &Origin<'_>, now: Minute, mix: &Mix, common: &Common, into: &mut SignalOutlook) {

@@ -238,6 +238,9 @@ impl AnyModel {
     }
 }
 
+/// What each model foresees, in the order of the catalogue; `None` from one that has not seen enough.
+pub type Voices = [Option<Ahead>; MODELS];
+
 /// Rows of the catalogue that hold a [`Simple`] one; they stand first.
 const SIMPLE: usize = 6;
 
@@ -262,12 +265,11 @@ impl Models {
         Self { simple: std::array::from_fn(simple), holt_winters: std::array::from_fn(large) }
     }
 
-    /// Lets all learn `minute`, which the history has.
-    pub fn observe(&mut self, minute: Minute, value: Option<f64>, past: Past<'_>) {
+    /// Lets all learn `minute`, which the history has and at which the season stands at `season`.
+    pub fn observe(&mut self, minute: Minute, value: Option<f64>, season: f64, past: Past<'_>) {
         for model in &mut self.simple {
             model.observe(minute, value, past);
         }
-        let season = past.season.at(minute);
         for model in &mut self.holt_winters {
             model.learn(minute, value, season, past);
         }
@@ -288,13 +290,11 @@ impl Models {
         self.holt_winters.iter_mut().for_each(|model| model.set_smoothing(smoothing));
     }
 
-    /// Returns what each foresees, in the order of the catalogue.
-    pub fn foresee(&self, view: &View<'_>) -> [Option<Ahead>; MODELS] {
-        let mut voices = [None; MODELS];
+    /// Says what each foresees.
+    pub fn foresee(&self, view: &View<'_>, voices: &mut Voices) {
         let (simple, large) = voices.split_at_mut(SIMPLE);
         simple.iter_mut().zip(&self.simple).for_each(|(voice, model)| *voice = model.foresee(view));
         large.iter_mut().zip(&self.holt_winters).for_each(|(voice, model)| *voice = model.foresee(view));
-        voices
     }
 
     /// Returns what a reader should know of how the last minute was learned.

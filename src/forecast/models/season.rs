@@ -126,7 +126,8 @@ impl Season {
     /// Finds the cells whose centres enclose what lies `offset` half minutes behind the first centre.
     fn place(&self, offset: u32) -> Place {
         let (count, cell) = (self.cells.len() as u32, 2 * self.cell_minutes);
-        let (left, within) = (offset / cell % count, offset % cell);
+        let (left, within) = (offset / cell, offset % cell);
+        let left = if left < count { left } else { left % count };
         let right = if left + 1 == count { 0 } else { left + 1 };
         Place { left: left as usize, right: right as usize, share: f64::from(within) / f64::from(cell) }
     }
