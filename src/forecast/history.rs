@@ -152,11 +152,13 @@ impl History {
             return [None; N];
         }
         let pages = [self.page(hour), self.page(hour.saturating_add(1))];
-        ahead.map(|minutes| {
-            let minute = begin + usize::from(minutes);
+        let mut values = [None; N];
+        for (value, minutes) in values.iter_mut().zip(ahead) {
+            let minute = begin + usize::from(*minutes);
             let read = pages.get(minute / HOUR).and_then(|page| page.get(minute % HOUR));
-            read.or_else(|| self.near(from.plus(i64::from(minutes))))
-        })
+            *value = read.or_else(|| self.near(from.plus(i64::from(*minutes))));
+        }
+        values
     }
 
     /// Returns the share of the `minutes` up to and including `last` that have a value.
@@ -202,6 +204,19 @@ mod tests {
                 assert_eq!(history.get(Minute(next - back)), None, "skipped {skipped}, back {back}");
             }
         }
+    }
+
+    #[test]
+    fn several_minutes_are_read_as_one_by_one() {
+        const AHEAD: [u16; 4] = [0, 1, 29, 30];
+        let mut history = History::new(2);
+        let values = (0..4_000).map(|minute| (minute % 7 != 3 && !(2_000..2_050).contains(&minute)).then_some(minute));
+        values.enumerate().for_each(|(at, value)| history.push(Minute(at as i64), value.map(f64::from)));
+        for from in (-100..4_200).chain([i64::MIN, i64::MAX]) {
+            let expected = AHEAD.map(|minutes| history.near(Minute(from).plus(i64::from(minutes))));
+            assert_eq!(history.near_each(Minute(from), &AHEAD), expected, "{from}");
+        }
+        assert_eq!(History::new(2).near_each(Minute(0), &AHEAD), [None; 4]);
     }
 
     #[test]

@@ -147,11 +147,12 @@ impl Pending {
 /// Returns the slot of `minute` in each ring.
 fn slots<const N: usize>(lengths: &[u16; N], minute: Minute) -> [usize; N] {
     let (mut start, within) = (0, minute.0.rem_euclid(TURN) as u16);
-    lengths.map(|length| {
-        let slot = start + usize::from(within % length);
-        start += usize::from(length);
-        slot
-    })
+    let mut slots = [0; N];
+    for (slot, length) in slots.iter_mut().zip(lengths) {
+        *slot = start + usize::from(within % length);
+        start += usize::from(*length);
+    }
+    slots
 }
 
 #[cfg(test)]

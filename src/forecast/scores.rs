@@ -135,13 +135,12 @@ impl Scores {
     /// Returns the shares of the models that have a forecast now (`available`).
     pub fn weights(&self, available: &[bool; MODELS]) -> Weights {
         let mut weights = [[0.0; HORIZONS.len()]; MODELS];
-        // The best one so far at each horizon (persistence while there is none) and its loss.
-        let (mut least, mut best) = ([f32::INFINITY; HORIZONS.len()], [PERSISTENCE as u32; HORIZONS.len()]);
-        for (model, losses) in self.losses.iter().enumerate().filter(|(model, _)| available[*model]) {
-            let known = losses.mean.iter().zip(&losses.weight);
-            for ((least, best), (mean, weight)) in least.iter_mut().zip(&mut best).zip(known) {
-                let better = *weight >= ENOUGH && *mean < *least;
-                (*least, *best) = if better { (*mean, model as u32) } else { (*least, *best) };
+        let mut least = [f32::INFINITY; HORIZONS.len()];
+        for (losses, _) in self.losses.iter().zip(available).filter(|(_, available)| **available) {
+            for (least, (mean, outcomes)) in least.iter_mut().zip(losses.mean.iter().zip(&losses.weight)) {
+                let (mean, outcomes) = (*mean, *outcomes);
+                let loss = if outcomes >= ENOUGH { mean } else { f32::INFINITY };
+                *least = if loss < *least { loss } else { *least };
             }
         }
         let mut sums = [0.0; HORIZONS.len()];
@@ -149,23 +148,25 @@ impl Scores {
             if !available[model] {
                 continue;
             }
-            let measured = regrets.sum.iter().zip(&regrets.squares).zip(&self.losses[model].weight).zip(&least);
-            for ((weight, sum), (((saved, squares), outcomes), least)) in
-                weights.iter_mut().zip(&mut sums).zip(measured)
-            {
-                let share = saved.max(0.0) / (squares + least * least).max(f32::MIN_POSITIVE);
-                *weight = if *outcomes >= ENOUGH { share } else { 0.0 };
-                *sum += *weight;
+            let measured = regrets.sum.iter().zip(&regrets.squares).zip(&self.losses[model].weight);
+            for ((weight, least), ((saved, squares), outcomes)) in weights.iter_mut().zip(&least).zip(measured) {
+                let (scale, saved, outcomes) = (squares + least * least, *saved, *outcomes);
+                let known = if outcomes >= ENOUGH { saved } else { 0.0 };
+                let saved = if known > 0.0 { known } else { 0.0 };
+                *weight = saved / if scale > f32::MIN_POSITIVE { scale } else { f32::MIN_POSITIVE };
             }
+            sums.iter_mut().zip(&*weights).for_each(|(sum, weight)| *sum += *weight);
         }
         for weights in &mut weights {
             weights.iter_mut().zip(&sums).for_each(|(weight, sum)| *weight /= *sum);
         }
-        // Where nothing is measured to save, the best one speaks alone.
-        for (horizon, (best, _)) in best.iter().zip(&sums).enumerate().filter(|(_, (_, sum))| !sum.is_normal()) {
-            for (model, weights) in weights.iter_mut().enumerate() {
-                weights[horizon] = if *best == model as u32 { 1.0 } else { 0.0 };
-            }
+        for horizon in (0..HORIZONS.len()).filter(|horizon| !sums[*horizon].is_normal()) {
+            // Where nothing is measured to save, the best one speaks alone; persistence until one is measured.
+            let best = self.losses.iter().zip(available).position(|(losses, available)| {
+                *available && losses.weight[horizon] >= ENOUGH && losses.mean[horizon] <= least[horizon]
+            });
+            weights.iter_mut().for_each(|weights| weights[horizon] = 0.0);
+            weights[best.unwrap_or(PERSISTENCE)][horizon] = 1.0;
         }
         weights
     }

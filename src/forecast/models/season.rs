@@ -76,16 +76,17 @@ impl Season {
 
     /// Returns the seasonal values that many minutes `ahead` of `from`.
     pub fn at_each<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> [f64; N] {
-        let Some(offset) = self.offset(from) else { return [0.0; N] };
-        let value = |index: usize| self.cells.get(index).copied().unwrap_or(0.0);
-        ahead.map(|minutes| {
-            let place = self.place(offset + 2 * u32::from(minutes));
+        let mut values = [0.0; N];
+        let Some(offset) = self.offset(from) else { return values };
+        let cell = |index: usize| self.cells.get(index).copied().unwrap_or(0.0);
+        for (value, minutes) in values.iter_mut().zip(ahead) {
+            let place = self.place(offset + 2 * u32::from(*minutes));
+            *value = cell(place.left);
             if place.share > 0.0 {
-                value(place.left) * (1.0 - place.share) + value(place.right) * place.share
-            } else {
-                value(place.left)
+                *value = *value * (1.0 - place.share) + cell(place.right) * place.share;
             }
-        })
+        }
+        values
     }
 
     /// Learns what `minute` teaches; where the profile was drawn anew, returns its value there.
@@ -150,6 +151,19 @@ mod tests {
                 "minute {minute}: {}",
                 season.at(Minute(minute))
             );
+        }
+    }
+
+    #[test]
+    fn several_minutes_are_read_as_one_by_one() {
+        for (steps, cells) in [(1440, 288), (48, 48), (2, 2), (7, 7)] {
+            let mut season = Season::flat(steps);
+            assert_eq!(season.cells.len(), cells);
+            season.cells.iter_mut().enumerate().for_each(|(cell, value)| *value = (cell * cell % 11) as f64);
+            for from in 0..1500 {
+                let each = season.at_each(Minute(from), &[0, 1, 30]);
+                assert_eq!(each, [0, 1, 30].map(|minutes| season.at(Minute(from + minutes))), "{steps} {from}");
+            }
         }
     }
 
