@@ -6,7 +6,8 @@
 use super::intervals::{Around, Trackers};
 use super::models::Path;
 use super::pending::{Issued, WINDOWS, Word};
-use super::scores::Discounted;
+use super::scores::{Discounted, Moving};
+use super::seasonal_scale::SeasonalScale;
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, QUANTILES, QuantileRow};
 
@@ -17,6 +18,10 @@ const MAXIMUM_ENDS: (usize, usize) = (2, QUANTILES.len() - 3);
 /// Share of outcomes that may lie beyond each of these ends.
 const POINT_BEYOND: f32 = 0.025;
 const MAXIMUM_BEYOND: f32 = 0.05;
+/// A change is foreseen where the season moves by more than so many errors of a calm minute.
+const CHANGE: f64 = 6.0;
+/// An outcome further off than so many expected errors counts as much.
+const FURTHEST: f32 = 50.0;
 /// Share of the minutes of a window that must be known for its maximum to count.
 const WINDOW_SEEN: f32 = 0.8;
 const LONGEST_MINUTES: u16 = WINDOWS[WINDOWS.len() - 1];
@@ -52,8 +57,12 @@ pub struct Rows {
 /// What is foreseen: the path, where its signal stands, and what it may reach.
 #[derive(Debug, Clone, Copy)]
 pub struct Course<'a> {
+    /// The minute from which the horizons count.
+    pub origin: Minute,
     /// Point forecasts.
     pub path: &'a Path,
+    /// Where a change is foreseen; see [`Bands::moving`].
+    pub moving: Moving,
     /// Usual height of the signal.
     pub height: f64,
     /// Minutes before the origin without a value: intervals grow as if they were part of the horizon.
@@ -72,26 +81,57 @@ pub struct Bands {
     maxima: Trackers<{ WINDOWS.len() }>,
     coverage: Discounted<1>,
     maxima_coverage: Discounted<1>,
+    scale: SeasonalScale,
     /// The last values at their minute modulo the length; NaN for a gap.
     recent: [f32; LONGEST],
 }
 
 impl Bands {
-    /// Returns the state before any outcome.
-    pub fn new() -> Self {
+    /// Returns the state before any outcome, for a season of so many steps.
+    pub fn new(season_steps: u32) -> Self {
         Self {
             points: Trackers::new(),
             maxima: Trackers::new(),
             coverage: Discounted::NOTHING,
             maxima_coverage: Discounted::NOTHING,
+            scale: SeasonalScale::new(season_steps),
             recent: [f32::NAN; LONGEST],
         }
     }
 
-    /// Scores what was published for a minute at each horizon.
-    pub fn outcomes(&mut self, issued: &Issued<{ HORIZONS.len() }>, value: f64, normal: &QuantileRow, keep: f32) {
+    /// Tells where a change is foreseen: where the seasonal change `then` lies so far from what is `now` that the error of
+    /// a calm minute would be no explanation.
+    pub fn moving(&self, now: &Path, then: Option<&Path>) -> Moving {
+        let mut moving = [false; HORIZONS.len()];
+        let Some(then) = then else { return moving };
+        let errors = self.points.errors(&moving);
+        for (moving, (error, (now, then))) in moving.iter_mut().zip(errors.iter().zip(now.iter().zip(then))) {
+            *moving = error.is_some_and(|error| (then - now).abs() > CHANGE * error);
+        }
+        moving
+    }
+
+    /// Scores what was published for `minute` at each horizon.
+    pub fn outcomes(
+        &mut self,
+        minute: Minute,
+        issued: &Issued<{ HORIZONS.len() }>,
+        value: f64,
+        normal: &QuantileRow,
+        keep: f32,
+    ) {
         let value = value as f32;
         let (mut inside, mut count) = (0.0, 0.0);
+        let (mut ratio, mut measured) = (0.0, 0.0);
+        for (error, point) in self.points.errors(&[false; HORIZONS.len()]).iter().zip(&issued.point) {
+            if let Some(error) = error.filter(|error| *error > 0.0 && point.is_finite()) {
+                ratio += ((value - point).abs() / error as f32).min(FURTHEST);
+                measured += 1.0;
+            }
+        }
+        if measured > 0.0 {
+            self.scale.learn(minute, ratio / measured);
+        }
         for (width, (low, high)) in issued.width.iter().zip(issued.low.iter().zip(&issued.high)) {
             count += if width.is_finite() { 1.0 } else { 0.0 };
             inside += if width.is_finite() && *low <= value && value <= *high { 1.0 } else { 0.0 };
@@ -145,8 +185,8 @@ impl Bands {
         let [(low, _), (_, least), (_, most), (high, _)] =
             [POINT_ENDS.0, MAXIMUM_ENDS.0, MAXIMUM_ENDS.1, POINT_ENDS.1].map(at);
         Word {
-            points: issue(course.path, &places.points.width, low, high),
-            maxima: issue(&places.peaks, &places.maxima.width, least, most),
+            points: issue(course.path, &places.points.width, low, high, course.moving),
+            maxima: issue(&places.peaks, &places.maxima.width, least, most, within(course.moving)),
         }
     }
 
@@ -166,11 +206,17 @@ impl Bands {
     }
 
     fn places(&self, course: &Course<'_>) -> Places {
-        let Course { path, height, gap, .. } = *course;
-        let errors = self.errors(height);
+        let Course { origin, path, moving, height, gap, .. } = *course;
+        let mut errors = self.errors(height, moving);
         let mut maxima_errors = peaks(&errors);
-        for (error, measured) in maxima_errors.iter_mut().zip(self.maxima.errors()) {
+        for (error, measured) in maxima_errors.iter_mut().zip(self.maxima.errors(&within(moving))) {
             *error = measured.unwrap_or(*error);
+        }
+        for (error, minutes) in errors.iter_mut().zip(HORIZONS) {
+            *error *= self.scale.at(origin.plus(i64::from(minutes)));
+        }
+        for (error, minutes) in maxima_errors.iter_mut().zip(WINDOWS) {
+            *error *= self.scale.highest(origin, minutes);
         }
         let peaks = peaks(path);
         Places {
@@ -192,10 +238,11 @@ impl Bands {
 
     /// Returns the expected absolute error at each horizon: as measured, else grown from the next shorter one
     /// like a random walk's, else the height of the signal.
-    fn errors(&self, height: f64) -> Path {
+    fn errors(&self, height: f64, moving: Moving) -> Path {
         let mut errors = Path::default();
         let (mut known, mut known_at) = (height, None);
-        for (error, (measured, minutes)) in errors.iter_mut().zip(self.points.errors().into_iter().zip(HORIZONS)) {
+        for (error, (measured, minutes)) in errors.iter_mut().zip(self.points.errors(&moving).into_iter().zip(HORIZONS))
+        {
             *error = if let Some(measured) = measured {
                 (known, known_at) = (measured, Some(minutes));
                 measured
@@ -214,9 +261,20 @@ struct Places {
     peaks: Maxima,
 }
 
-fn issue<const N: usize>(points: &[f64; N], width: &[f64; N], low: [f64; N], high: [f64; N]) -> Issued<N> {
+fn issue<const N: usize>(
+    points: &[f64; N],
+    width: &[f64; N],
+    low: [f64; N],
+    high: [f64; N],
+    moving: [bool; N],
+) -> Issued<N> {
     let short = |values: &[f64; N]| values.map(|value| value as f32);
-    Issued { point: short(points), width: short(width), low: short(&low), high: short(&high) }
+    Issued { point: short(points), width: short(width), low: short(&low), high: short(&high), moving }
+}
+
+/// Tells in which windows a change is foreseen.
+fn within(moving: Moving) -> [bool; WINDOWS.len()] {
+    WINDOWS.map(|window| moving.iter().zip(HORIZONS).any(|(moving, minutes)| *moving && minutes <= window))
 }
 
 /// Returns the highest point of the path within each window.

@@ -10,7 +10,7 @@
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::pending::Issued;
-use super::scores::Discounted;
+use super::scores::{Discounted, only};
 use crate::model::outlook::{QUANTILES, QuantileRow};
 
 /// Position of the median in [`QUANTILES`].
@@ -23,6 +23,8 @@ const STEP: f32 = 0.02;
 const SPREAD_KEEP: f32 = 0.999;
 /// What is left each outcome of the weight of earlier absolute errors (half-life about an hour).
 const ERROR_KEEP: f32 = 0.99;
+/// Weight of ten outcomes by that, and a little less.
+const TEN: f32 = 9.5;
 /// What the widening learns from one miss, and what is left of it after one outcome.
 const WIDEN: f32 = 0.08;
 const WIDEN_KEEP: f32 = 0.995;
@@ -47,7 +49,8 @@ pub struct Trackers<const N: usize> {
     /// or shrink.
     quantiles: [[f32; N]; QUANTILES.len()],
     spread: Discounted<N>,
-    error: Discounted<N>,
+    /// Where none of the season's changes is foreseen, and where one is.
+    error: [Discounted<N>; 2],
     outcomes: [u32; N],
     /// By how much the lower and the upper side are wider than the quantiles say (0.2 = 20 %).
     widening: [[f32; N]; 2],
@@ -80,16 +83,23 @@ impl<const N: usize> Trackers<N> {
         Self {
             quantiles: [[0.0; N]; QUANTILES.len()],
             spread: Discounted::NOTHING,
-            error: Discounted::NOTHING,
+            error: [Discounted::NOTHING; 2],
             outcomes: [0; N],
             widening: [[0.0; N]; 2],
         }
     }
 
-    /// Returns the recent mean absolute errors; `None` before ten outcomes.
-    pub fn errors(&self) -> [Option<f64>; N] {
-        let means = self.error.means();
-        std::array::from_fn(|lane| (self.outcomes[lane] >= 10).then(|| f64::from(means[lane])))
+    /// Returns the recent mean absolute errors, where a change is foreseen (`moving`) those of foreseen changes, if there
+    /// were ten of them; `None` before ten outcomes.
+    pub fn errors(&self, moving: &[bool; N]) -> [Option<f64>; N] {
+        let [calm, moved] = &self.error;
+        let known = |errors: &Discounted<N>, lane: usize| {
+            (errors.weights()[lane] > TEN).then(|| f64::from(errors.means()[lane]))
+        };
+        std::array::from_fn(|lane| {
+            let moved = moving[lane].then(|| known(moved, lane)).flatten();
+            moved.or_else(|| known(calm, lane))
+        })
     }
 
     /// Learns the outcomes of published forecasts, beyond each end of which a share of `beyond` may lie. A NaN, of value
@@ -102,7 +112,11 @@ impl<const N: usize> Trackers<N> {
             *residual = (off / *width).clamp(-LARGEST, LARGEST);
             *error = if residual.is_finite() { off.abs() } else { f32::NAN };
         }
-        self.error.add(&errors, ERROR_KEEP);
+        let [calm, moved] = &mut self.error;
+        calm.add(&only(&errors, &issued.moving, false), ERROR_KEEP);
+        if issued.moving.contains(&true) {
+            moved.add(&only(&errors, &issued.moving, true), ERROR_KEEP);
+        }
         self.spread.add(&residuals.map(f32::abs), SPREAD_KEEP);
         let mut first = [false; N];
         for ((outcomes, first), residual) in self.outcomes.iter_mut().zip(&mut first).zip(&mut residuals) {
@@ -215,10 +229,11 @@ mod tests {
         let normal = normal_quantiles();
         let mut tracker = Tracker::new();
         for residual in residuals {
-            let error = tracker.errors()[0].unwrap_or(10.0);
+            let error = tracker.errors(&[false])[0].unwrap_or(10.0);
             let row = row(&tracker, 100.0, error, 100.0);
             let width = width(100.0, error, 100.0) as f32;
-            let issued = Issued { point: [100.0], width: [width], low: [row[1] as f32], high: [row[9] as f32] };
+            let issued =
+                Issued { point: [100.0], width: [width], low: [row[1] as f32], high: [row[9] as f32], moving: [false] };
             tracker.outcome(&issued, &[(100.0 + residual) as f32], beyond, &normal);
         }
         tracker
@@ -243,7 +258,7 @@ mod tests {
     fn skewed_residuals_get_skewed_quantiles() {
         // Exponential residuals around their mean: quantile p is -10 ln(1 - p) - 10.
         let tracker = tracked(uniform(20_000).map(|share| -10.0 * (1.0 - share).ln() - 10.0), 0.025);
-        let row = row(&tracker, 100.0, tracker.errors()[0].unwrap(), 100.0);
+        let row = row(&tracker, 100.0, tracker.errors(&[false])[0].unwrap(), 100.0);
         for (index, expected) in [(1, 90.25), (5, 96.93), (8, 119.96), (9, 126.89)] {
             let tolerance = 0.15 * (expected - 90.0_f64).abs() + 1.5;
             assert!((row[index] - expected).abs() < tolerance, "{}: {} not {expected}", QUANTILES[index], row[index]);
@@ -262,7 +277,7 @@ mod tests {
     #[test]
     fn a_step_after_hours_without_an_error_is_not_taken_for_a_law() {
         let tracker = tracked([0.0; 300].into_iter().chain([300.0; 3]).chain([0.0; 60]), 0.025);
-        let row = row(&tracker, 100.0, tracker.errors()[0].unwrap(), 100.0);
+        let row = row(&tracker, 100.0, tracker.errors(&[false])[0].unwrap(), 100.0);
         assert!(row[9] < 400.0 && row[1] > -200.0, "{row:?}");
     }
 
@@ -270,7 +285,7 @@ mod tests {
         #[test]
         fn quantiles_never_cross_and_stay_finite(residuals in prop::collection::vec(-1e30f64..1e30, 0..300), point in -1e30f64..1e30) {
             let tracker = tracked(residuals, 0.025);
-            let row = row(&tracker, point, tracker.errors()[0].unwrap_or(1.0), 1e30);
+            let row = row(&tracker, point, tracker.errors(&[false])[0].unwrap_or(1.0), 1e30);
             prop_assert!(row.iter().all(|value| value.is_finite()));
             prop_assert!(row.windows(2).all(|pair| pair[0] <= pair[1]));
         }

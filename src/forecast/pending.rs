@@ -1,7 +1,7 @@
 //! Forecasts that wait for their outcome.
 //!
 //! One ring for each horizon, as long as the horizon: what was said for a minute lies where the next word for
-//! the same ring will go, so each slot is read once and then overwritten. 86 + 40 slots, 5.1 KB a signal.
+//! the same ring will go, so each slot is read once and then overwritten. 86 + 40 slots, 5.2 KB a signal.
 
 use super::models::{CATALOGUE, Voices};
 use super::scores::{Lanes, MODELS};
@@ -13,6 +13,8 @@ pub const WINDOWS: [u16; 2] = [10, 30];
 
 /// Minutes after which all rings stand as they stood: each length divides it.
 const TURN: i64 = 60;
+/// The longest of all horizons and windows.
+const LONGEST: usize = 30;
 const SLOTS: usize = total(&HORIZONS);
 const WINDOW_SLOTS: usize = total(&WINDOWS);
 
@@ -36,12 +38,19 @@ pub struct Issued<const N: usize> {
     pub low: [f32; N],
     /// Upper end of the 95 % interval; for a maximum its 95 % quantile.
     pub high: [f32; N],
+    /// Where a change was foreseen.
+    pub moving: [bool; N],
 }
 
 impl<const N: usize> Issued<N> {
     /// Nothing was said.
-    pub const NOTHING: Self =
-        Self { point: [f32::NAN; N], width: [f32::NAN; N], low: [f32::NAN; N], high: [f32::NAN; N] };
+    pub const NOTHING: Self = Self {
+        point: [f32::NAN; N],
+        width: [f32::NAN; N],
+        low: [f32::NAN; N],
+        high: [f32::NAN; N],
+        moving: [false; N],
+    };
 
     fn one(&self, lane: usize) -> One {
         [self.point[lane], self.width[lane], self.low[lane], self.high[lane]]
@@ -93,12 +102,14 @@ impl Cell {
 pub struct Pending {
     points: [Cell; SLOTS],
     maxima: [One; WINDOW_SLOTS],
+    /// For each origin of the last half hour a bit for each horizon and each window: whether a change was foreseen.
+    moving: [u16; LONGEST],
 }
 
 impl Pending {
     /// Returns an empty table.
     pub fn new() -> Self {
-        Self { points: [Cell::NOTHING; SLOTS], maxima: [[f32::NAN; 4]; WINDOW_SLOTS] }
+        Self { points: [Cell::NOTHING; SLOTS], maxima: [[f32::NAN; 4]; WINDOW_SLOTS], moving: [0; LONGEST] }
     }
 
     /// Returns what was said of `minute`, horizons and windows in their order.
@@ -110,13 +121,21 @@ impl Pending {
                 lanes[horizon] = *one;
             }
             said.mixed.points.put(horizon, cell.mixed);
+            said.mixed.points.moving[horizon] = self.moved(minute, HORIZONS[horizon], horizon);
         }
         for (window, slot) in slots(&WINDOWS, minute).into_iter().enumerate() {
             if let Some(one) = self.maxima.get(slot) {
                 said.mixed.maxima.put(window, *one);
+                said.mixed.maxima.moving[window] = self.moved(minute, WINDOWS[window], HORIZONS.len() + window);
             }
         }
         said
+    }
+
+    /// Returns whether a change was foreseen so many minutes before `minute`; `bit` is that of the horizon or window.
+    fn moved(&self, minute: Minute, minutes: u16, bit: usize) -> bool {
+        let slot = minute.plus(-i64::from(minutes)).0.rem_euclid(LONGEST as i64) as usize;
+        self.moving.get(slot).is_some_and(|bits| bits >> bit & 1 == 1)
     }
 
     /// Returns the point that all together said of `minute` in the minute before it.
@@ -129,6 +148,10 @@ impl Pending {
     /// Without a word the origin says nothing.
     pub fn keep(&mut self, origin: Minute, voices: &Voices, word: Option<&Word>) {
         let word = word.unwrap_or(&Word::NOTHING);
+        if let Some(bits) = self.moving.get_mut(origin.0.rem_euclid(LONGEST as i64) as usize) {
+            let all = word.points.moving.iter().chain(&word.maxima.moving);
+            *bits = all.enumerate().fold(0, |bits, (bit, moving)| bits | u16::from(*moving) << bit);
+        }
         for (horizon, slot) in slots(&HORIZONS, origin).into_iter().enumerate() {
             let Some(cell) = self.points.get_mut(slot) else { continue };
             for (one, ahead) in cell.models.iter_mut().zip(voices) {
@@ -179,6 +202,27 @@ mod tests {
             let maxima = Issued { point: [minute as f32; WINDOWS.len()], ..Issued::NOTHING };
             pending.keep(Minute(minute), &[None; MODELS], Some(&Word { points, maxima }));
         }
+    }
+
+    #[test]
+    fn a_foreseen_change_is_remembered_with_its_horizon() {
+        let mut pending = Pending::new();
+        let moving = |minute: i64, lane: usize| minute % 7 == lane as i64 % 7;
+        for minute in 100..300 {
+            let said = pending.said_of(Minute(minute)).mixed;
+            let past = |minutes: u16| minute - i64::from(minutes);
+            for (lane, (found, minutes)) in said.points.moving.iter().zip(HORIZONS).enumerate() {
+                assert_eq!(*found, past(minutes) >= 100 && moving(past(minutes), lane), "{minute} {minutes}");
+            }
+            for (lane, (found, minutes)) in said.maxima.moving.iter().zip(WINDOWS).enumerate() {
+                assert_eq!(*found, past(minutes) >= 100 && moving(past(minutes), lane + 3));
+            }
+            let points = Issued { moving: std::array::from_fn(|lane| moving(minute, lane)), ..Issued::NOTHING };
+            let maxima = Issued { moving: std::array::from_fn(|lane| moving(minute, lane + 3)), ..Issued::NOTHING };
+            pending.keep(Minute(minute), &[None; MODELS], Some(&Word { points, maxima }));
+        }
+        let longest = HORIZONS.iter().chain(&WINDOWS).max().copied();
+        assert_eq!(longest.map(usize::from), Some(LONGEST));
     }
 
     #[test]

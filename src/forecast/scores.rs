@@ -1,7 +1,7 @@
 //! Measured losses of all models, and how much each of them counts.
 //!
 //! A forecast is scored when its outcome arrives. Losses are discounted, so that a model that has turned bad
-//! is left within hours; shares are kept for each horizon, because who sees the next minute best seldom sees the next
+//! is left within a day; shares are kept for each horizon, because who sees the next minute best seldom sees the next
 //! half hour best. All horizons of a model lie side by side, so that one step of arithmetic serves several.
 
 use super::models::{CATALOGUE, PERSISTENCE, SEASONAL_NAIVE};
@@ -42,6 +42,11 @@ impl<const N: usize> Discounted<N> {
     pub fn means(&self) -> &[f32; N] {
         &self.mean
     }
+
+    /// Returns the (discounted) numbers of values.
+    pub fn weights(&self) -> &[f32; N] {
+        &self.weight
+    }
 }
 
 impl Discounted<1> {
@@ -68,7 +73,9 @@ pub fn keep(half_life_minutes: f64) -> f32 {
 pub struct Scores {
     losses: [Losses; MODELS],
     said: Losses,
-    regrets: [Regrets; MODELS],
+    /// Where none of the season's changes is foreseen, and where one is: who is right while little moves says little of
+    /// who is right about a surge, and the many calm minutes would outvote it.
+    regrets: [[Regrets; MODELS]; 2],
 }
 
 type Losses = Discounted<{ HORIZONS.len() }>;
@@ -85,6 +92,14 @@ struct Regrets {
 impl Regrets {
     const NOTHING: Self = Self { sum: [0.0; HORIZONS.len()], squares: [0.0; HORIZONS.len()] };
 
+    /// Returns these, and at the horizons of `apart` the other ones.
+    fn or(&self, other: &Self, apart: Moving) -> Self {
+        let pick = |own: &Lanes, other: &Lanes| {
+            std::array::from_fn(|horizon| if apart[horizon] { other[horizon] } else { own[horizon] })
+        };
+        Self { sum: pick(&self.sum, &other.sum), squares: pick(&self.squares, &other.squares) }
+    }
+
     fn add(&mut self, saved: &Lanes, keep: f32) {
         for ((sum, squares), saved) in self.sum.iter_mut().zip(&mut self.squares).zip(saved) {
             let bounded = saved.clamp(-LARGEST, LARGEST);
@@ -94,30 +109,48 @@ impl Regrets {
     }
 }
 
+/// Tells at which horizons a change is foreseen; see [`super::bands::Bands::moving`].
+pub type Moving = [bool; HORIZONS.len()];
+
+fn both(one: Moving, other: Moving) -> Moving {
+    std::array::from_fn(|horizon| one[horizon] && other[horizon])
+}
+
+/// Returns the numbers of the horizons at which `moving` is as asked; the others are no numbers.
+pub fn only<const N: usize>(values: &[f32; N], moving: &[bool; N], asked: bool) -> [f32; N] {
+    std::array::from_fn(|lane| if moving[lane] == asked { values[lane] } else { f32::NAN })
+}
+
 /// Share of each model in the forecast at each horizon; those of a horizon add up to one.
 pub type Weights = [Lanes; MODELS];
 
 impl Scores {
     /// Returns the state before any outcome: persistence speaks.
     pub fn new() -> Self {
-        Self { losses: [Losses::NOTHING; MODELS], said: Losses::NOTHING, regrets: [Regrets::NOTHING; MODELS] }
+        Self { losses: [Losses::NOTHING; MODELS], said: Losses::NOTHING, regrets: [[Regrets::NOTHING; MODELS]; 2] }
     }
 
     /// Scores what the models said of a minute at each horizon, and what was published; NaN stands for a model that
-    /// said nothing.
-    pub fn outcome(&mut self, forecasts: &[Lanes; MODELS], published: &Lanes, value: f64, keep: f32) {
+    /// said nothing. `moving` tells where a change was foreseen.
+    pub fn outcome(&mut self, forecasts: &[Lanes; MODELS], published: &Lanes, moving: Moving, value: f64, keep: f32) {
         // What the short form of the value leaves out counts where a forecast is very near.
         let (short, rest) = (value as f32, (value - f64::from(value as f32)) as f32);
         let off = |said: f32| (said - short) - rest;
         let errors = |said: &Lanes| said.map(|said| off(said).abs());
         let slopes = published.map(|published| if off(published) > 0.0 { 1.0 } else { -1.0 });
-        for ((losses, regrets), forecasts) in self.losses.iter_mut().zip(&mut self.regrets).zip(forecasts) {
+        let [calm, moved] = &mut self.regrets;
+        let any_moved = moving.contains(&true);
+        let regrets = calm.iter_mut().zip(moved);
+        for ((losses, (calm, moved)), forecasts) in self.losses.iter_mut().zip(regrets).zip(forecasts) {
             losses.add(&errors(forecasts), keep);
             let mut saved = slopes;
             for (saved, (published, forecast)) in saved.iter_mut().zip(published.iter().zip(forecasts)) {
                 *saved *= published - forecast;
             }
-            regrets.add(&saved, keep);
+            calm.add(&only(&saved, &moving, false), keep);
+            if any_moved {
+                moved.add(&only(&saved, &moving, true), keep);
+            }
         }
         self.said.add(&errors(published), keep);
     }
@@ -132,8 +165,9 @@ impl Scores {
         measured(&self.said)
     }
 
-    /// Returns the shares of the models that have a forecast now (`available`).
-    pub fn weights(&self, available: &[bool; MODELS]) -> Weights {
+    /// Returns the shares of the models that have a forecast now (`available`), a change being foreseen where it is
+    /// `moving`.
+    pub fn weights(&self, available: &[bool; MODELS], moving: Moving) -> Weights {
         let mut weights = [[0.0; HORIZONS.len()]; MODELS];
         let mut least = [f32::INFINITY; HORIZONS.len()];
         for (losses, _) in self.losses.iter().zip(available).filter(|(_, available)| **available) {
@@ -144,10 +178,15 @@ impl Scores {
             }
         }
         let mut sums = [0.0; HORIZONS.len()];
-        for (model, (weights, regrets)) in weights.iter_mut().zip(&self.regrets).enumerate() {
+        let [calm, moved] = &self.regrets;
+        // Until a first change was scored, what is known of the calm has to do.
+        let scored = std::array::from_fn(|horizon| moved.iter().any(|regrets| regrets.squares[horizon] > 0.0));
+        let apart = both(moving, scored);
+        for (model, (weights, (calm, moved))) in weights.iter_mut().zip(calm.iter().zip(moved)).enumerate() {
             if !available[model] {
                 continue;
             }
+            let regrets = calm.or(moved, apart);
             let measured = regrets.sum.iter().zip(&regrets.squares).zip(&self.losses[model].weight);
             for ((weight, least), ((saved, squares), outcomes)) in weights.iter_mut().zip(&least).zip(measured) {
                 let (scale, saved, outcomes) = (squares + least * least, *saved, *outcomes);
@@ -211,18 +250,19 @@ mod tests {
 
     const KEEP: f32 = 0.998;
     const ALL: [bool; MODELS] = [true; MODELS];
+    const CALM: Moving = [false; HORIZONS.len()];
 
     /// Scores outcomes of 100 that the models miss by `errors` in turn, as the loop does: what is published is the mix.
     fn scored(errors: impl Fn(usize) -> [f32; MODELS], outcomes: usize) -> Scores {
         let mut scores = Scores::new();
         for outcome in 0..outcomes {
             let forecasts = errors(outcome).map(|error| 100.0 + error);
-            let weights = scores.weights(&forecasts.map(f32::is_finite));
+            let weights = scores.weights(&forecasts.map(f32::is_finite), CALM);
             let published = std::array::from_fn(|horizon| {
                 let told = forecasts.iter().zip(&weights).filter(|(forecast, _)| forecast.is_finite());
                 told.map(|(forecast, weights)| forecast * weights[horizon]).sum()
             });
-            scores.outcome(&forecasts.map(|forecast| [forecast; HORIZONS.len()]), &published, 100.0, KEEP);
+            scores.outcome(&forecasts.map(|forecast| [forecast; HORIZONS.len()]), &published, CALM, 100.0, KEEP);
         }
         scores
     }
@@ -235,7 +275,7 @@ mod tests {
     }
 
     fn leader(scores: &Scores) -> usize {
-        let weights = scores.weights(&ALL);
+        let weights = scores.weights(&ALL, CALM);
         (0..MODELS).max_by(|a, b| weights[*a][0].total_cmp(&weights[*b][0])).unwrap()
     }
 
@@ -255,9 +295,36 @@ mod tests {
     #[test]
     fn two_that_err_to_opposite_sides_share_the_word() {
         let scores = scored(|_| errors(&[(4, 5.0), (5, -5.0)]), 500);
-        let shares = scores.weights(&ALL).map(|shares| shares[0]);
+        let shares = scores.weights(&ALL, CALM).map(|shares| shares[0]);
         assert!(shares[4] > 0.2 && shares[5] > 0.2, "{shares:?}");
         assert!(scores.published().unwrap() < 3.0, "{:?}", scores.published());
+    }
+
+    #[test]
+    fn who_is_right_about_foreseen_changes_speaks_where_one_is_foreseen() {
+        const SURGE: Moving = [true; HORIZONS.len()];
+        let mut scores = Scores::new();
+        let lanes = |forecasts: [f32; MODELS]| forecasts.map(|forecast| [forecast; HORIZONS.len()]);
+        // A day: persistence is right but for half an hour, in which the seasonal difference is.
+        for minute in 0..3 * 1440 {
+            let surge = minute % 1440 >= 1410;
+            let moving = if surge { SURGE } else { CALM };
+            let right = if surge { 4 } else { PERSISTENCE };
+            let forecasts = errors(&[(right, 0.5)]).map(|error| 100.0 + error);
+            let weights = scores.weights(&ALL, moving);
+            let published =
+                std::array::from_fn(|lane| forecasts.iter().zip(&weights).map(|(value, row)| value * row[lane]).sum());
+            scores.outcome(&lanes(forecasts), &published, moving, 100.0, KEEP);
+        }
+        let share = |moving: Moving, model: usize| scores.weights(&ALL, moving)[model][0];
+        assert!(share(CALM, PERSISTENCE) > 0.8, "{}", share(CALM, PERSISTENCE));
+        assert!(share(SURGE, 4) > 0.8, "{}", share(SURGE, 4));
+    }
+
+    #[test]
+    fn before_a_change_was_scored_the_calm_decides() {
+        let scores = scored(|_| errors(&[(4, 1.0)]), 500);
+        assert_eq!(scores.weights(&ALL, [true; HORIZONS.len()]), scores.weights(&ALL, CALM));
     }
 
     #[test]
@@ -265,7 +332,7 @@ mod tests {
         let scores = scored(|_| errors(&[(4, 1.0)]), 120);
         let mut available = ALL;
         available[4] = false;
-        let weights = scores.weights(&available);
+        let weights = scores.weights(&available, CALM);
         for horizon in 0..HORIZONS.len() {
             let weights = weights.map(|weights| weights[horizon]);
             assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-5 && weights[4] == 0.0, "{weights:?}");

@@ -6,10 +6,10 @@ use super::bands::{Bands, Course, Limits};
 use super::height::Height;
 use super::history::{DAY, History};
 use super::models::season::Season;
-use super::models::{Ahead, CATALOGUE, Models, Origin, PERSISTENCE, Past, View, Voices};
+use super::models::{Ahead, CATALOGUE, Models, Origin, PERSISTENCE, Past, SEASONAL_DIFFERENCE, View, Voices};
 use super::params::{ForecastParams, Smoothing};
 use super::pending::{Pending, Said, Word};
-use super::scores::{MODELS, Scores, Weights, keep, mean};
+use super::scores::{MODELS, Moving, Scores, Weights, keep, mean};
 use crate::model::outlook::{
     Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, QuantileRow, Readiness, SignalOutlook,
 };
@@ -81,7 +81,7 @@ impl SignalState {
             seen: 0,
             models: Models::new(params),
             scores: Scores::new(),
-            bands: Bands::new(),
+            bands: Bands::new(params.season_steps),
             height: Height::default(),
             surprise: Surprise::default(),
             rung: Rung::default(),
@@ -207,6 +207,7 @@ struct Mix {
     ahead: Ahead,
     limits: Limits,
     weights: Weights,
+    moving: Moving,
 }
 
 impl Head {
@@ -218,17 +219,16 @@ impl Head {
         let residual = value.map(|value| value - f64::from(next)).filter(|residual| residual.is_finite());
         self.surprise.learn(residual, height);
         if let Some(value) = value {
-            self.scores.outcome(&said.models, &points.point, value, common.loss_keep);
-            self.bands.outcomes(points, value, &common.normal, common.coverage_keep);
+            self.scores.outcome(&said.models, &points.point, points.moving, value, common.loss_keep);
+            self.bands.outcomes(minute, points, value, &common.normal, common.coverage_keep);
         }
         self.bands.window_ended(minute, value, maxima, &common.normal, common.coverage_keep);
     }
 
     /// Returns what is said by all together from `origin` on, to be kept and scored like what each model says.
     fn say(&self, origin: &Origin<'_>, voices: &mut Voices, common: &Common) -> Option<Word> {
-        let Mix { ahead, limits, .. } = self.ahead(origin, voices)?;
-        let (height, gap) = (self.height.usual(), self.gap(origin.minute));
-        let course = Course { path: &ahead.path, height, gap, limits };
+        let mix = self.ahead(origin, voices)?;
+        let course = self.course(origin, &mix, self.gap(origin.minute));
         Some(self.bands.issued(&course, &common.normal))
     }
 
@@ -259,8 +259,10 @@ impl Head {
         for voice in voices.iter_mut().flatten() {
             voice.path.iter_mut().for_each(|point| *point = limits.hold(*point));
         }
-        voices[PERSISTENCE]?;
-        let weights = self.scores.weights(&voices.each_ref().map(Option::is_some));
+        let now = &voices[PERSISTENCE].as_ref()?.path;
+        let then = voices[SEASONAL_DIFFERENCE].as_ref().map(|voice| &voice.path);
+        let moving = self.bands.moving(now, then);
+        let weights = self.scores.weights(&voices.each_ref().map(Option::is_some), moving);
         let mut ahead = Ahead::default();
         for (voice, weights) in voices.iter().zip(&weights) {
             let Some(voice) = voice else { continue };
@@ -272,14 +274,19 @@ impl Head {
         ahead.path = ahead.path.map(|point| limits.hold(point));
         let Parts { level, trend, season, rest } = ahead.parts;
         ahead.parts.rest += ahead.path[0] - (level + trend + season + rest);
-        Some(Mix { ahead, limits, weights })
+        Some(Mix { ahead, limits, weights, moving })
+    }
+
+    fn course<'a>(&self, origin: &Origin<'_>, mix: &'a Mix, gap: u32) -> Course<'a> {
+        let Mix { ahead, limits, moving, .. } = mix;
+        let (origin, path, height) = (origin.minute, &ahead.path, self.height.usual());
+        Course { origin, path, moving: *moving, height, gap, limits: *limits }
     }
 
     fn publish(&self, origin: &Origin<'_>, now: Minute, mix: &Mix, common: &Common, into: &mut SignalOutlook) {
-        let Mix { ahead, limits, weights } = mix;
+        let Mix { ahead, weights, .. } = mix;
         let gap = if origin.provisional.is_some() { 0 } else { self.gap(origin.minute) };
-        let course = Course { path: &ahead.path, height: self.height.usual(), gap, limits: *limits };
-        let rows = self.bands.rows(&course, &common.normal);
+        let rows = self.bands.rows(&self.course(origin, mix, gap), &common.normal);
         let (realised, minutes) = self.bands.coverage();
         let [max_10, max_30] = rows.maxima;
         into.origin = origin.minute;

@@ -368,3 +368,5 @@ const QUICK: Smoothing = Smoothing { alpha: 0.8, beta: 0.1, gamma: 0.0, phi: 0.9
 pub const PERSISTENCE: usize = 0;
 /// Position of the seasonal naive forecast in [`CATALOGUE`].
 pub const SEASONAL_NAIVE: usize = 2;
+/// Position of the seasonal difference in [`CATALOGUE`].
+pub const SEASONAL_DIFFERENCE: usize = 4;
