@@ -3,10 +3,11 @@
 //! The maximum over a window is forecast for itself: the maximum of the marginal quantiles would be passed too
 //! often.
 
-use super::intervals::Tracker;
+use super::intervals::{Around, Trackers};
 use super::models::Path;
 use super::pending::{Issued, WINDOWS, Word};
-use super::scores::Discounted;
+use super::scores::{Discounted, Moving};
+use super::seasonal_scale::SeasonalScale;
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, QUANTILES, QuantileRow};
 
@@ -14,6 +15,13 @@ use crate::model::outlook::{HORIZONS, QUANTILES, QuantileRow};
 /// 5 % and 95 % quantile of a maximum.
 const POINT_ENDS: (usize, usize) = (1, QUANTILES.len() - 2);
 const MAXIMUM_ENDS: (usize, usize) = (2, QUANTILES.len() - 3);
+/// Share of outcomes that may lie beyond each of these ends.
+const POINT_BEYOND: f32 = 0.025;
+const MAXIMUM_BEYOND: f32 = 0.05;
+/// A change is foreseen where the season moves by more than so many errors of a calm minute.
+const CHANGE: f64 = 6.0;
+/// An outcome further off than so many expected errors counts as much.
+const FURTHEST: f32 = 50.0;
 /// Share of the minutes of a window that must be known for its maximum to count.
 const WINDOW_SEEN: f32 = 0.8;
 const LONGEST_MINUTES: u16 = WINDOWS[WINDOWS.len() - 1];
@@ -31,24 +39,30 @@ pub struct Limits {
 impl Limits {
     /// Returns the nearest permitted value.
     pub fn hold(self, value: f64) -> f64 {
-        value.min(self.high).max(self.low)
+        // Plain comparisons are one instruction each; what is no number becomes the largest.
+        let below = if value < self.high { value } else { self.high };
+        if below > self.low { below } else { self.low }
     }
 }
 
-/// Quantiles at some positions of [`QUANTILES`] of everything that is foreseen from one origin.
+/// Quantiles of everything that is foreseen from one origin.
 #[derive(Debug, Clone, Copy)]
-pub struct Rows<const N: usize = { QUANTILES.len() }> {
+pub struct Rows {
     /// For each horizon.
-    pub points: [[f64; N]; HORIZONS.len()],
+    pub points: [QuantileRow; HORIZONS.len()],
     /// For the maximum over each window.
-    pub maxima: [[f64; N]; WINDOWS.len()],
+    pub maxima: [QuantileRow; WINDOWS.len()],
 }
 
 /// What is foreseen: the path, where its signal stands, and what it may reach.
 #[derive(Debug, Clone, Copy)]
 pub struct Course<'a> {
+    /// The minute from which the horizons count.
+    pub origin: Minute,
     /// Point forecasts.
     pub path: &'a Path,
+    /// Where a change is foreseen; see [`Bands::moving`].
+    pub moving: Moving,
     /// Usual height of the signal.
     pub height: f64,
     /// Minutes before the origin without a value: intervals grow as if they were part of the horizon.
@@ -57,41 +71,74 @@ pub struct Course<'a> {
     pub limits: Limits,
 }
 
+/// One number for each window.
+type Maxima = [f64; WINDOWS.len()];
+
 /// Trackers, realised coverage and the last half hour of one signal.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Bands {
-    points: [Tracker; HORIZONS.len()],
-    maxima: [Tracker; WINDOWS.len()],
-    coverage: Discounted,
-    maxima_coverage: Discounted,
+    points: Trackers<{ HORIZONS.len() }>,
+    maxima: Trackers<{ WINDOWS.len() }>,
+    coverage: Discounted<1>,
+    maxima_coverage: Discounted<1>,
+    scale: SeasonalScale,
     /// The last values at their minute modulo the length; NaN for a gap.
     recent: [f32; LONGEST],
 }
 
 impl Bands {
-    /// Returns the state before any outcome.
-    pub fn new() -> Self {
+    /// Returns the state before any outcome, for a season of so many steps.
+    pub fn new(season_steps: u32) -> Self {
         Self {
-            points: std::array::from_fn(|_| Tracker::new(0.025)),
-            maxima: std::array::from_fn(|_| Tracker::new(0.05)),
-            coverage: Discounted::default(),
-            maxima_coverage: Discounted::default(),
+            points: Trackers::new(),
+            maxima: Trackers::new(),
+            coverage: Discounted::NOTHING,
+            maxima_coverage: Discounted::NOTHING,
+            scale: SeasonalScale::new(season_steps),
             recent: [f32::NAN; LONGEST],
         }
     }
 
-    /// Scores what was published for a minute at each horizon.
-    pub fn outcomes(&mut self, issued: &[Issued; HORIZONS.len()], value: f64, normal: &QuantileRow, keep: f32) {
+    /// Tells where a change is foreseen: where the seasonal change `then` lies so far from what is `now` that the error of
+    /// a calm minute would be no explanation.
+    pub fn moving(&self, now: &Path, then: Option<&Path>) -> Moving {
+        let mut moving = [false; HORIZONS.len()];
+        let Some(then) = then else { return moving };
+        let errors = self.points.errors(&moving);
+        for (moving, (error, (now, then))) in moving.iter_mut().zip(errors.iter().zip(now.iter().zip(then))) {
+            *moving = error.is_some_and(|error| (then - now).abs() > CHANGE * error);
+        }
+        moving
+    }
+
+    /// Scores what was published for `minute` at each horizon.
+    pub fn outcomes(
+        &mut self,
+        minute: Minute,
+        issued: &Issued<{ HORIZONS.len() }>,
+        value: f64,
+        normal: &QuantileRow,
+        keep: f32,
+    ) {
+        let value = value as f32;
         let (mut inside, mut count) = (0.0, 0.0);
-        for (tracker, issued) in self.points.iter_mut().zip(issued) {
-            if issued.width.is_finite() {
-                count += 1.0;
-                inside += f32::from(u8::from((issued.low..=issued.high).contains(&(value as f32))));
-                tracker.outcome(*issued, value, normal);
+        let (mut ratio, mut measured) = (0.0, 0.0);
+        for (error, point) in self.points.errors(&[false; HORIZONS.len()]).iter().zip(&issued.point) {
+            if let Some(error) = error.filter(|error| *error > 0.0 && point.is_finite()) {
+                ratio += ((value - point).abs() / error as f32).min(FURTHEST);
+                measured += 1.0;
             }
         }
+        if measured > 0.0 {
+            self.scale.learn(minute, ratio / measured);
+        }
+        for (width, (low, high)) in issued.width.iter().zip(issued.low.iter().zip(&issued.high)) {
+            count += if width.is_finite() { 1.0 } else { 0.0 };
+            inside += if width.is_finite() && *low <= value && value <= *high { 1.0 } else { 0.0 };
+        }
+        self.points.outcome(issued, &[value; HORIZONS.len()], POINT_BEYOND, normal);
         if count > 0.0 {
-            self.coverage.add(inside / count, keep);
+            self.coverage.add(&[inside / count], keep);
         }
     }
 
@@ -100,7 +147,7 @@ impl Bands {
         &mut self,
         minute: Minute,
         value: Option<f64>,
-        issued: &[Issued; WINDOWS.len()],
+        issued: &Issued<{ WINDOWS.len() }>,
         normal: &QuantileRow,
         keep: f32,
     ) {
@@ -108,103 +155,95 @@ impl Bands {
         if let Some(recent) = self.recent.get_mut(slot) {
             *recent = value.map_or(f32::NAN, |value| value as f32);
         }
-        for ((tracker, issued), minutes) in self.maxima.iter_mut().zip(issued).zip(WINDOWS) {
-            if !issued.width.is_finite() {
-                continue;
+        let mut values = WINDOWS.map(|minutes| maximum(&self.recent, slot, usize::from(minutes)).unwrap_or(f32::NAN));
+        for (value, (width, high)) in values.iter_mut().zip(issued.width.iter().zip(&issued.high)) {
+            *value = if width.is_finite() { *value } else { f32::NAN };
+            if !value.is_nan() {
+                self.maxima_coverage.add(&[f32::from(u8::from(*value <= *high))], keep.sqrt());
             }
-            let Some(maximum) = maximum(&self.recent, slot, usize::from(minutes)) else { continue };
-            self.maxima_coverage.add(f32::from(u8::from(maximum <= issued.high)), keep.sqrt());
-            tracker.outcome(*issued, f64::from(maximum), normal);
         }
+        self.maxima.outcome(issued, &values, MAXIMUM_BEYOND, normal);
     }
 
     /// Returns all quantiles, to be published.
     pub fn rows(&self, course: &Course<'_>, normal: &QuantileRow) -> Rows {
-        let expected = self.expected(course);
-        self.quantiles(&std::array::from_fn(|index| index), course, &expected, normal)
-    }
-
-    /// Returns of what is said as much as scoring it needs.
-    pub fn issued(&self, course: &Course<'_>, normal: &QuantileRow) -> Word {
-        let (errors, maxima_errors) = self.expected(course);
-        let ends = [POINT_ENDS.0, MAXIMUM_ENDS.0, MAXIMUM_ENDS.1, POINT_ENDS.1];
-        let rows = self.quantiles(&ends, course, &(errors, maxima_errors), normal);
-        let issue = |point: f64, error: f64, low: f64, high: f64| Issued {
-            point: point as f32,
-            width: Tracker::width(point, error, course.height) as f32,
-            low: low as f32,
-            high: high as f32,
-        };
-        let mut points = [Issued::NOTHING; HORIZONS.len()];
-        let said = course.path.iter().zip(errors).zip(rows.points);
-        for (issued, ((point, error), [low, _, _, high])) in points.iter_mut().zip(said) {
-            *issued = issue(*point, error, low, high);
-        }
-        let mut maxima = [Issued::NOTHING; WINDOWS.len()];
-        let said = peaks(course.path).into_iter().zip(maxima_errors).zip(rows.maxima);
-        for (issued, (((_, peak), error), [_, low, high, _])) in maxima.iter_mut().zip(said) {
-            *issued = issue(peak, error, low, high);
-        }
-        (points, maxima)
-    }
-
-    fn quantiles<const N: usize>(
-        &self,
-        at: &[usize; N],
-        course: &Course<'_>,
-        (errors, maxima_errors): &(Path, [f64; WINDOWS.len()]),
-        normal: &QuantileRow,
-    ) -> Rows<N> {
-        let Course { path, height, gap, limits } = *course;
-        let mut rows = Rows { points: [[0.0; N]; HORIZONS.len()], maxima: [[0.0; N]; WINDOWS.len()] };
-        let trackers = self.points.iter().zip(path.iter().zip(errors)).zip(HORIZONS);
-        for (row, ((tracker, (point, error)), minutes)) in rows.points.iter_mut().zip(trackers) {
-            let place = (*point, *error, height);
-            *row = tracker.quantiles(at, place, stretch(minutes, gap), normal).map(|value| limits.hold(value));
-        }
-        let mut least = [f64::NEG_INFINITY; N];
-        let maxima = rows.maxima.iter_mut().zip(maxima_errors).zip(&self.maxima).zip(peaks(path));
-        for (((row, error), tracker), (minutes, peak)) in maxima {
-            let place = (peak, *error, height);
-            *row = tracker.quantiles(at, place, stretch(minutes, gap), normal).map(|value| limits.hold(value));
-            // A maximum lies above each of its values, and above that of a shorter window.
-            let within = rows.points.iter().zip(HORIZONS).filter(|(_, horizon)| *horizon <= minutes);
-            for below in within.map(|(row, _)| row) {
-                raise(&mut least, below);
-            }
-            raise(row, &least);
-            least = *row;
+        let places = self.places(course);
+        let mut rows =
+            Rows { points: [[0.0; QUANTILES.len()]; HORIZONS.len()], maxima: [[0.0; QUANTILES.len()]; WINDOWS.len()] };
+        for index in 0..QUANTILES.len() {
+            let (points, maxima) = self.quantiles(index, &places, course.limits, normal);
+            rows.points.iter_mut().zip(points).for_each(|(row, value)| row[index] = value);
+            rows.maxima.iter_mut().zip(maxima).for_each(|(row, value)| row[index] = value);
         }
         rows
     }
 
-    /// Returns the expected absolute errors at the horizons and of the maxima.
-    fn expected(&self, course: &Course<'_>) -> (Path, [f64; WINDOWS.len()]) {
-        let errors = self.errors(course.height);
-        let mut maxima = [0.0; WINDOWS.len()];
-        for (error, (tracker, minutes)) in maxima.iter_mut().zip(self.maxima.iter().zip(WINDOWS)) {
-            *error = tracker.error().unwrap_or_else(|| at(&errors, minutes));
+    /// Returns of what is said as much as scoring it needs.
+    pub fn issued(&self, course: &Course<'_>, normal: &QuantileRow) -> Word {
+        let places = self.places(course);
+        let at = |index| self.quantiles(index, &places, course.limits, normal);
+        let [(low, _), (_, least), (_, most), (high, _)] =
+            [POINT_ENDS.0, MAXIMUM_ENDS.0, MAXIMUM_ENDS.1, POINT_ENDS.1].map(at);
+        Word {
+            points: issue(course.path, &places.points.width, low, high, course.moving),
+            maxima: issue(&places.peaks, &places.maxima.width, least, most, within(course.moving)),
         }
-        (errors, maxima)
+    }
+
+    /// Returns the quantiles at a position of [`QUANTILES`].
+    fn quantiles(&self, index: usize, places: &Places, limits: Limits, normal: &QuantileRow) -> (Path, Maxima) {
+        let mut points = self.points.quantile(index, &places.points, normal);
+        points.iter_mut().for_each(|value| *value = limits.hold(*value));
+        let mut maxima = self.maxima.quantile(index, &places.maxima, normal);
+        maxima.iter_mut().for_each(|value| *value = limits.hold(*value));
+        // A maximum lies above each of its values, and above that of a shorter window.
+        let mut least = f64::NEG_INFINITY;
+        for (maximum, below) in maxima.iter_mut().zip(&peaks(&points)) {
+            least = higher(higher(least, *below), *maximum);
+            *maximum = least;
+        }
+        (points, maxima)
+    }
+
+    fn places(&self, course: &Course<'_>) -> Places {
+        let Course { origin, path, moving, height, gap, .. } = *course;
+        let mut errors = self.errors(height, moving);
+        let mut maxima_errors = peaks(&errors);
+        for (error, measured) in maxima_errors.iter_mut().zip(self.maxima.errors(&within(moving))) {
+            *error = measured.unwrap_or(*error);
+        }
+        for (error, minutes) in errors.iter_mut().zip(HORIZONS) {
+            *error *= self.scale.at(origin.plus(i64::from(minutes)));
+        }
+        for (error, minutes) in maxima_errors.iter_mut().zip(WINDOWS) {
+            *error *= self.scale.highest(origin, minutes);
+        }
+        let peaks = peaks(path);
+        Places {
+            points: self.points.around(path, &errors, height, &HORIZONS.map(|minutes| stretch(minutes, gap))),
+            maxima: self.maxima.around(&peaks, &maxima_errors, height, &WINDOWS.map(|minutes| stretch(minutes, gap))),
+            peaks,
+        }
     }
 
     /// Returns the share of outcomes inside the 95 % interval and the (discounted) number of minutes counted.
     pub fn coverage(&self) -> (f64, f64) {
-        (self.coverage.mean(), f64::from(self.coverage.weight()))
+        (self.coverage.mean(), self.coverage.weight())
     }
 
     /// Returns the share of maxima below their 95 % quantile and the (discounted) number of minutes counted.
     pub fn maxima_coverage(&self) -> (f64, f64) {
-        (self.maxima_coverage.mean(), f64::from(self.maxima_coverage.weight()) / WINDOWS.len() as f64)
+        (self.maxima_coverage.mean(), self.maxima_coverage.weight() / WINDOWS.len() as f64)
     }
 
     /// Returns the expected absolute error at each horizon: as measured, else grown from the next shorter one
     /// like a random walk's, else the height of the signal.
-    fn errors(&self, height: f64) -> Path {
+    fn errors(&self, height: f64, moving: Moving) -> Path {
         let mut errors = Path::default();
         let (mut known, mut known_at) = (height, None);
-        for (error, (tracker, minutes)) in errors.iter_mut().zip(self.points.iter().zip(HORIZONS)) {
-            *error = if let Some(measured) = tracker.error() {
+        for (error, (measured, minutes)) in errors.iter_mut().zip(self.points.errors(&moving).into_iter().zip(HORIZONS))
+        {
+            *error = if let Some(measured) = measured {
                 (known, known_at) = (measured, Some(minutes));
                 measured
             } else {
@@ -215,36 +254,57 @@ impl Bands {
     }
 }
 
+/// Where all quantiles of a course follow from.
+struct Places {
+    points: Around<{ HORIZONS.len() }>,
+    maxima: Around<{ WINDOWS.len() }>,
+    peaks: Maxima,
+}
+
+fn issue<const N: usize>(
+    points: &[f64; N],
+    width: &[f64; N],
+    low: [f64; N],
+    high: [f64; N],
+    moving: [bool; N],
+) -> Issued<N> {
+    let short = |values: &[f64; N]| values.map(|value| value as f32);
+    Issued { point: short(points), width: short(width), low: short(&low), high: short(&high), moving }
+}
+
+/// Tells in which windows a change is foreseen.
+fn within(moving: Moving) -> [bool; WINDOWS.len()] {
+    WINDOWS.map(|window| moving.iter().zip(HORIZONS).any(|(moving, minutes)| *moving && minutes <= window))
+}
+
 /// Returns the highest point of the path within each window.
-fn peaks(path: &Path) -> [(u16, f64); WINDOWS.len()] {
+fn peaks(path: &Path) -> Maxima {
     WINDOWS.map(|window| {
-        let within = path.iter().zip(HORIZONS).filter(|(_, minutes)| *minutes <= window);
-        (window, within.map(|(point, _)| *point).fold(f64::NEG_INFINITY, f64::max))
+        let within = path.iter().zip(&HORIZONS).filter(|(_, minutes)| **minutes <= window);
+        within.fold(f64::NEG_INFINITY, |highest, (point, _)| higher(highest, *point))
     })
 }
 
-fn at(errors: &Path, minutes: u16) -> f64 {
-    errors.iter().zip(HORIZONS).filter(|(_, horizon)| *horizon <= minutes).map(|(error, _)| *error).fold(0.0, f64::max)
+/// The higher one of two numbers, by a single instruction.
+fn higher(one: f64, other: f64) -> f64 {
+    if one > other { one } else { other }
 }
 
 fn stretch(minutes: u16, gap: u32) -> f64 {
     if gap == 0 { 1.0 } else { (1.0 + f64::from(gap) / f64::from(minutes)).sqrt() }
 }
 
-fn raise<const N: usize>(row: &mut [f64; N], least: &[f64; N]) {
-    for (value, least) in row.iter_mut().zip(least) {
-        *value = value.max(*least);
-    }
-}
-
 /// Returns the maximum of the `minutes` values up to `slot`, if enough of them are known.
 fn maximum(recent: &[f32; LONGEST], slot: usize, minutes: usize) -> Option<f32> {
+    // Up to the slot, and what of the window lies before the begin of the ring, at its end.
+    let end = (slot + 1).min(LONGEST);
+    let before = minutes.saturating_sub(end).min(LONGEST - end);
     let (mut highest, mut seen) = (f32::NEG_INFINITY, 0.0);
-    for back in 0..minutes.min(LONGEST) {
-        let value = recent[(slot + LONGEST - back) % LONGEST];
-        if value.is_finite() {
-            highest = highest.max(value);
-            seen += 1.0;
+    for stretch in [recent.get(end.saturating_sub(minutes)..end), recent.get(LONGEST - before..)] {
+        for value in stretch.unwrap_or_default() {
+            // Neither holds for a gap.
+            seen += if value.is_nan() { 0.0 } else { 1.0 };
+            highest = if *value > highest { *value } else { highest };
         }
     }
     (seen > 0.0 && seen >= WINDOW_SEEN * minutes as f32).then_some(highest)

@@ -47,11 +47,31 @@ impl Hour {
     }
 }
 
+/// The values of one hour.
+#[derive(Clone, Copy)]
+enum Page<'a> {
+    Ended(&'a Hour),
+    Running(&'a [f32; HOUR]),
+    Unknown,
+}
+
+impl Page<'_> {
+    fn get(&self, minute: usize) -> Option<f64> {
+        match self {
+            Self::Ended(hour) => hour.get(minute),
+            Self::Running(values) => {
+                values.get(minute).filter(|value| value.is_finite()).map(|value| f64::from(*value))
+            }
+            Self::Unknown => None,
+        }
+    }
+}
+
 /// The values of the last days by minute.
 #[derive(Debug, Clone)]
 pub struct History {
     /// Ended hours, at their number modulo the length; empty before the first hour has ended.
-    ended: Arc<Vec<Hour>>,
+    ended: Arc<[Hour]>,
     /// NaN for a gap.
     running: [f32; HOUR],
     hour: Option<i64>,
@@ -85,10 +105,10 @@ impl History {
 
     fn end_hour(&mut self, running: i64, next: i64) {
         let hours = self.hours;
-        let ended = Arc::make_mut(&mut self.ended);
-        if ended.is_empty() {
-            ended.resize(hours as usize, Hour::NOTHING);
+        if self.ended.is_empty() {
+            self.ended = vec![Hour::NOTHING; hours as usize].into();
         }
+        let ended = Arc::make_mut(&mut self.ended);
         let mut write = |hour: i64, values: Hour| {
             if let Some(slot) = ended.get_mut(hour.rem_euclid(hours) as usize) {
                 *slot = values;
@@ -105,21 +125,40 @@ impl History {
 
     /// Returns the value of `minute`; `None` for a gap, for the future and for what is no longer kept.
     pub fn get(&self, minute: Minute) -> Option<f64> {
-        let running = self.hour?;
-        let (hour, within) = (minute.0.div_euclid(60), minute.0.rem_euclid(60) as usize);
+        self.page(minute.0.div_euclid(60)).get(minute.0.rem_euclid(60) as usize)
+    }
+
+    fn page(&self, hour: i64) -> Page<'_> {
+        let Some(running) = self.hour.filter(|running| hour <= *running) else { return Page::Unknown };
         if hour == running {
-            let value = *self.running.get(within)?;
-            return value.is_finite().then_some(f64::from(value));
+            return Page::Running(&self.running);
         }
-        if hour > running || hour < running - self.hours {
-            return None;
-        }
-        self.ended.get(hour.rem_euclid(self.hours) as usize)?.get(within)
+        let kept = hour >= running - self.hours;
+        let ended = self.ended.get(hour.rem_euclid(self.hours) as usize).filter(|_| kept);
+        ended.map_or(Page::Unknown, Page::Ended)
     }
 
     /// Returns the value of `minute`, or of the nearest minute up to half an hour before it.
     pub fn near(&self, minute: Minute) -> Option<f64> {
+        // What is older than all that is kept is not looked for minute by minute.
+        self.hour.filter(|running| minute.0.div_euclid(60) >= running - self.hours)?;
         (0..=REACH).find_map(|back| self.get(minute.plus(-back)))
+    }
+
+    /// Returns [`near`](Self::near) of the minutes that lie `ahead` (at most 60) of `from`.
+    pub fn near_each<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> [Option<f64>; N] {
+        let (hour, begin) = (from.0.div_euclid(60), from.0.rem_euclid(60) as usize);
+        if self.hour.is_none_or(|running| hour.saturating_add(1) < running - self.hours) {
+            return [None; N];
+        }
+        let pages = [self.page(hour), self.page(hour.saturating_add(1))];
+        let mut values = [None; N];
+        for (value, minutes) in values.iter_mut().zip(ahead) {
+            let minute = begin + usize::from(*minutes);
+            let read = pages.get(minute / HOUR).and_then(|page| page.get(minute % HOUR));
+            *value = read.or_else(|| self.near(from.plus(i64::from(*minutes))));
+        }
+        values
     }
 
     /// Returns the share of the `minutes` up to and including `last` that have a value.
@@ -165,6 +204,19 @@ mod tests {
                 assert_eq!(history.get(Minute(next - back)), None, "skipped {skipped}, back {back}");
             }
         }
+    }
+
+    #[test]
+    fn several_minutes_are_read_as_one_by_one() {
+        const AHEAD: [u16; 4] = [0, 1, 29, 30];
+        let mut history = History::new(2);
+        let values = (0..4_000).map(|minute| (minute % 7 != 3 && !(2_000..2_050).contains(&minute)).then_some(minute));
+        values.enumerate().for_each(|(at, value)| history.push(Minute(at as i64), value.map(f64::from)));
+        for from in (-100..4_200).chain([i64::MIN, i64::MAX]) {
+            let expected = AHEAD.map(|minutes| history.near(Minute(from).plus(i64::from(minutes))));
+            assert_eq!(history.near_each(Minute(from), &AHEAD), expected, "{from}");
+        }
+        assert_eq!(History::new(2).near_each(Minute(0), &AHEAD), [None; 4]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Quantiles of one forecast number, learned from its own outcomes.
+//! Quantiles of forecast numbers, each learned from its own outcomes.
 //!
 //! Residuals are measured in a unit that follows the recent error and the height of the forecast, so that a
 //! quantile learned in the quiet hours holds in the busy ones: `u = (y - f) / sqrt(error * (|f| + 0.1 scale))`.
@@ -10,7 +10,7 @@
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::pending::Issued;
-use super::scores::Discounted;
+use super::scores::{Discounted, only};
 use crate::model::outlook::{QUANTILES, QuantileRow};
 
 /// Position of the median in [`QUANTILES`].
@@ -23,6 +23,8 @@ const STEP: f32 = 0.02;
 const SPREAD_KEEP: f32 = 0.999;
 /// What is left each outcome of the weight of earlier absolute errors (half-life about an hour).
 const ERROR_KEEP: f32 = 0.99;
+/// Weight of ten outcomes by that, and a little less.
+const TEN: f32 = 9.5;
 /// What the widening learns from one miss, and what is left of it after one outcome.
 const WIDEN: f32 = 0.08;
 const WIDEN_KEEP: f32 = 0.995;
@@ -40,96 +42,171 @@ pub fn normal_quantiles() -> QuantileRow {
     QUANTILES.map(|level| normal.inverse_cdf(level))
 }
 
-/// The learned quantiles of one horizon or one maximum.
-#[derive(Debug, Clone)]
-pub struct Tracker {
-    /// Never decreasing; in mean absolute residuals, so that they follow when all errors grow or shrink.
-    quantiles: [f32; QUANTILES.len()],
-    spread: Discounted,
-    error: Discounted,
-    outcomes: u32,
-    /// Share of outcomes that may lie beyond each published end.
-    beyond: f32,
+/// The learned quantiles of `N` numbers side by side: all horizons, or all maxima.
+#[derive(Debug, Clone, Copy)]
+pub struct Trackers<const N: usize> {
+    /// For each of [`QUANTILES`], never decreasing; in mean absolute residuals, so that they follow when all errors grow
+    /// or shrink.
+    quantiles: [[f32; N]; QUANTILES.len()],
+    spread: Discounted<N>,
+    /// Where none of the season's changes is foreseen, and where one is.
+    error: [Discounted<N>; 2],
+    outcomes: [u32; N],
     /// By how much the lower and the upper side are wider than the quantiles say (0.2 = 20 %).
-    widening: [f32; 2],
+    widening: [[f32; N]; 2],
 }
 
-impl Tracker {
-    /// Returns a tracker without outcomes, for published ends beyond each of which a share of `beyond` may lie.
-    pub fn new(beyond: f32) -> Self {
+/// Where numbers are foreseen and how far off they may be, from which each quantile follows.
+#[derive(Debug, Clone, Copy)]
+pub struct Around<const N: usize> {
+    /// Units of the residuals.
+    pub width: [f64; N],
+    /// Where the median lies, and what a unit below and above it is worth.
+    middle: [f64; N],
+    lower: [f64; N],
+    upper: [f64; N],
+    /// Not enough outcomes for quantiles of their own.
+    cold: [bool; N],
+    any_cold: bool,
+}
+
+/// Returns the unit for a residual of the forecast `point`, where `error` is its expected absolute error
+/// and `scale` the usual height of the signal.
+fn width(point: f64, error: f64, scale: f64) -> f64 {
+    let height = point.abs() + 0.1 * scale;
+    (error.max(LEAST_ERROR * height) * height).sqrt().max(1e-12)
+}
+
+impl<const N: usize> Trackers<N> {
+    /// Returns trackers without outcomes.
+    pub fn new() -> Self {
         Self {
-            quantiles: [0.0; QUANTILES.len()],
-            spread: Discounted::default(),
-            error: Discounted::default(),
-            outcomes: 0,
-            beyond,
-            widening: [0.0; 2],
+            quantiles: [[0.0; N]; QUANTILES.len()],
+            spread: Discounted::NOTHING,
+            error: [Discounted::NOTHING; 2],
+            outcomes: [0; N],
+            widening: [[0.0; N]; 2],
         }
     }
 
-    /// Returns the recent mean absolute error; `None` before ten outcomes.
-    pub fn error(&self) -> Option<f64> {
-        (self.outcomes >= 10).then(|| self.error.mean())
-    }
-
-    /// Returns the unit for a residual of the forecast `point`, where `error` is its expected absolute error
-    /// and `scale` the usual height of the signal.
-    pub fn width(point: f64, error: f64, scale: f64) -> f64 {
-        let height = point.abs() + 0.1 * scale;
-        (error.max(LEAST_ERROR * height) * height).sqrt().max(1e-12)
-    }
-
-    /// Learns the outcome of a published forecast.
-    pub fn outcome(&mut self, issued: Issued, value: f64, normal: &QuantileRow) {
-        let error = value as f32 - issued.point;
-        let residual = (error / issued.width).clamp(-LARGEST, LARGEST);
-        if !residual.is_finite() {
-            return;
-        }
-        self.error.add(error.abs(), ERROR_KEEP);
-        self.spread.add(residual.abs(), SPREAD_KEEP);
-        self.outcomes = self.outcomes.saturating_add(1);
-        let spread = self.spread.mean() as f32;
-        if self.outcomes <= ENOUGH {
-            self.quantiles = normal.map(|quantile| quantile as f32 * SIGMA as f32);
-            return;
-        }
-        for (quantile, level) in self.quantiles.iter_mut().zip(QUANTILES) {
-            let below = if residual <= *quantile * spread { 1.0 } else { 0.0 };
-            *quantile += STEP * (level as f32 - below);
-        }
-        let mut least = f32::NEG_INFINITY;
-        for quantile in &mut self.quantiles {
-            least = least.max(*quantile);
-            *quantile = least;
-        }
-        let value = value as f32;
-        for (widening, missed) in self.widening.iter_mut().zip([value < issued.low, value > issued.high]) {
-            let miss = if missed { 1.0 } else { 0.0 };
-            *widening = (*widening * WIDEN_KEEP + WIDEN * (miss - self.beyond)).clamp(-0.4, 3.0);
-        }
-    }
-
-    /// Returns the quantiles around `point` at these positions in [`QUANTILES`], never decreasing. `error` is the
-    /// expected absolute error, `height` the usual height of the signal, `stretch` a factor for what the outcomes did
-    /// not show (a gap before the origin).
-    pub fn quantiles<const N: usize>(
-        &self,
-        at: &[usize; N],
-        (point, error, height): (f64, f64, f64),
-        stretch: f64,
-        normal: &QuantileRow,
-    ) -> [f64; N] {
-        if self.outcomes < ENOUGH {
-            return at.map(|index| point + normal[index] * SIGMA * error * stretch);
-        }
-        let width = Self::width(point, error, height) * self.spread.mean();
-        let [lower, upper] = self.widening.map(|widening| (1.0 + f64::from(widening)) * stretch * width);
-        let median = f64::from(self.quantiles[MEDIAN]);
-        at.map(|index| {
-            let beside = f64::from(self.quantiles[index]) - median;
-            point + median * width + beside * if beside < 0.0 { lower } else { upper }
+    /// Returns the recent mean absolute errors, where a change is foreseen (`moving`) those of foreseen changes, if there
+    /// were ten of them; `None` before ten outcomes.
+    pub fn errors(&self, moving: &[bool; N]) -> [Option<f64>; N] {
+        let [calm, moved] = &self.error;
+        let known = |errors: &Discounted<N>, lane: usize| {
+            (errors.weights()[lane] > TEN).then(|| f64::from(errors.means()[lane]))
+        };
+        std::array::from_fn(|lane| {
+            let moved = moving[lane].then(|| known(moved, lane)).flatten();
+            moved.or_else(|| known(calm, lane))
         })
+    }
+
+    /// Learns the outcomes of published forecasts, beyond each end of which a share of `beyond` may lie. A NaN, of value
+    /// or forecast, is no outcome.
+    pub fn outcome(&mut self, issued: &Issued<N>, values: &[f32; N], beyond: f32, normal: &QuantileRow) {
+        let (mut errors, mut residuals) = ([0.0; N], [0.0; N]);
+        let said = values.iter().zip(&issued.point).zip(&issued.width);
+        for ((error, residual), ((value, point), width)) in errors.iter_mut().zip(&mut residuals).zip(said) {
+            let off = *value - *point;
+            *residual = (off / *width).clamp(-LARGEST, LARGEST);
+            *error = if residual.is_finite() { off.abs() } else { f32::NAN };
+        }
+        let [calm, moved] = &mut self.error;
+        calm.add(&only(&errors, &issued.moving, false), ERROR_KEEP);
+        if issued.moving.contains(&true) {
+            moved.add(&only(&errors, &issued.moving, true), ERROR_KEEP);
+        }
+        self.spread.add(&residuals.map(f32::abs), SPREAD_KEEP);
+        let mut first = [false; N];
+        for ((outcomes, first), residual) in self.outcomes.iter_mut().zip(&mut first).zip(&mut residuals) {
+            let known = residual.is_finite();
+            *outcomes = outcomes.saturating_add(u32::from(known));
+            *first = known && *outcomes <= ENOUGH;
+            // Of the first ones only the spread is learned.
+            *residual = if *first { f32::NAN } else { *residual };
+        }
+        if first.contains(&true) {
+            for (quantiles, normal) in self.quantiles.iter_mut().zip(normal) {
+                for (quantile, first) in quantiles.iter_mut().zip(&first) {
+                    *quantile = if *first { *normal as f32 * SIGMA as f32 } else { *quantile };
+                }
+            }
+        }
+        let mut least = [f32::NEG_INFINITY; N];
+        for (quantiles, level) in self.quantiles.iter_mut().zip(&QUANTILES) {
+            let lanes = residuals.iter().zip(self.spread.means());
+            for ((quantile, least), (residual, spread)) in quantiles.iter_mut().zip(&mut least).zip(lanes) {
+                let below = if *residual <= *quantile * *spread { 1.0 } else { 0.0 };
+                let moved = *quantile + STEP * (*level as f32 - below);
+                let next = if residual.is_nan() { *quantile } else { moved };
+                *least = if next > *least { next } else { *least };
+                *quantile = *least;
+            }
+        }
+        let [lower, upper] = &mut self.widening;
+        let sides = lower.iter_mut().zip(upper).zip(values).zip(issued.low.iter().zip(&issued.high)).zip(&residuals);
+        for ((((lower, upper), value), (low, high)), residual) in sides {
+            let learned = |widening: f32, missed: bool| {
+                let miss = if missed { 1.0 } else { 0.0 };
+                (widening * WIDEN_KEEP + WIDEN * (miss - beyond)).clamp(-0.4, 3.0)
+            };
+            let next = (learned(*lower, *value < *low), learned(*upper, *value > *high));
+            (*lower, *upper) = if residual.is_nan() { (*lower, *upper) } else { next };
+        }
+    }
+
+    /// Returns what the quantiles around `points` follow from. `errors` are the expected absolute errors, `height` is
+    /// the usual height of the signal, `stretch` a factor for what the outcomes did not show (a gap before the
+    /// origin).
+    pub fn around(&self, points: &[f64; N], errors: &[f64; N], height: f64, stretch: &[f64; N]) -> Around<N> {
+        let mut around = Around {
+            width: [0.0; N],
+            middle: *points,
+            lower: [0.0; N],
+            upper: [0.0; N],
+            cold: [false; N],
+            any_cold: false,
+        };
+        for lane in 0..N {
+            let (point, error) = (points[lane], errors[lane]);
+            let width = width(point, error, height);
+            let unit = width * f64::from(self.spread.means()[lane]);
+            let cold = self.outcomes[lane] < ENOUGH;
+            let normal = SIGMA * error;
+            let side = |widening: f32| {
+                let learned = (1.0 + f64::from(widening)) * unit;
+                stretch[lane] * if cold { normal } else { learned }
+            };
+            let median = f64::from(self.quantiles[MEDIAN][lane]);
+            around.width[lane] = width;
+            around.middle[lane] += if cold { 0.0 } else { median * unit };
+            around.lower[lane] = side(self.widening[0][lane]);
+            around.upper[lane] = side(self.widening[1][lane]);
+            around.cold[lane] = cold;
+            around.any_cold |= cold;
+        }
+        around
+    }
+
+    /// Returns the quantiles at a position in [`QUANTILES`]; they do not decrease with the position.
+    pub fn quantile(&self, index: usize, around: &Around<N>, normal: &QuantileRow) -> [f64; N] {
+        let (Some(learned), Some(normal)) = (self.quantiles.get(index), normal.get(index)) else {
+            return around.middle;
+        };
+        let sides = if index < MEDIAN { &around.lower } else { &around.upper };
+        let mut values = around.middle;
+        let beside = learned.iter().zip(&self.quantiles[MEDIAN]).zip(sides);
+        for (value, ((quantile, median), side)) in values.iter_mut().zip(beside) {
+            *value += (f64::from(*quantile) - f64::from(*median)) * *side;
+        }
+        if around.any_cold {
+            let lanes = around.cold.iter().zip(&around.middle).zip(sides);
+            for (value, ((cold, middle), side)) in values.iter_mut().zip(lanes) {
+                *value = if *cold { middle + normal * side } else { *value };
+            }
+        }
+        values
     }
 }
 
@@ -140,21 +217,24 @@ mod tests {
     use super::*;
     use crate::forecast::tests::Noise;
 
+    type Tracker = Trackers<1>;
+
     fn row(tracker: &Tracker, point: f64, error: f64, height: f64) -> QuantileRow {
-        let all = std::array::from_fn(|index| index);
-        tracker.quantiles(&all, (point, error, height), 1.0, &normal_quantiles())
+        let around = tracker.around(&[point], &[error], height, &[1.0]);
+        std::array::from_fn(|index| tracker.quantile(index, &around, &normal_quantiles())[0])
     }
 
     /// Feeds outcomes around a constant forecast and returns the tracker.
     fn tracked(residuals: impl IntoIterator<Item = f64>, beyond: f32) -> Tracker {
         let normal = normal_quantiles();
-        let mut tracker = Tracker::new(beyond);
+        let mut tracker = Tracker::new();
         for residual in residuals {
-            let error = tracker.error().unwrap_or(10.0);
+            let error = tracker.errors(&[false])[0].unwrap_or(10.0);
             let row = row(&tracker, 100.0, error, 100.0);
-            let width = Tracker::width(100.0, error, 100.0) as f32;
-            let issued = Issued { point: 100.0, width, low: row[1] as f32, high: row[9] as f32 };
-            tracker.outcome(issued, 100.0 + residual, &normal);
+            let width = width(100.0, error, 100.0) as f32;
+            let issued =
+                Issued { point: [100.0], width: [width], low: [row[1] as f32], high: [row[9] as f32], moving: [false] };
+            tracker.outcome(&issued, &[(100.0 + residual) as f32], beyond, &normal);
         }
         tracker
     }
@@ -166,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_cold_quantiles_are_normal_with_the_scale_of_the_residuals() {
-        let row = row(&Tracker::new(0.025), 100.0, 10.0, 100.0);
+        let row = row(&Tracker::new(), 100.0, 10.0, 100.0);
         // A mean absolute error of 10 is a standard deviation of 12.53; 1.96 of them are 24.56.
         assert!(
             (row[9] - 124.56).abs() < 0.01 && (row[1] - 75.44).abs() < 0.01 && (row[5] - 100.0).abs() < 1e-9,
@@ -178,7 +258,7 @@ mod tests {
     fn skewed_residuals_get_skewed_quantiles() {
         // Exponential residuals around their mean: quantile p is -10 ln(1 - p) - 10.
         let tracker = tracked(uniform(20_000).map(|share| -10.0 * (1.0 - share).ln() - 10.0), 0.025);
-        let row = row(&tracker, 100.0, tracker.error().unwrap(), 100.0);
+        let row = row(&tracker, 100.0, tracker.errors(&[false])[0].unwrap(), 100.0);
         for (index, expected) in [(1, 90.25), (5, 96.93), (8, 119.96), (9, 126.89)] {
             let tolerance = 0.15 * (expected - 90.0_f64).abs() + 1.5;
             assert!((row[index] - expected).abs() < tolerance, "{}: {} not {expected}", QUANTILES[index], row[index]);
@@ -197,7 +277,7 @@ mod tests {
     #[test]
     fn a_step_after_hours_without_an_error_is_not_taken_for_a_law() {
         let tracker = tracked([0.0; 300].into_iter().chain([300.0; 3]).chain([0.0; 60]), 0.025);
-        let row = row(&tracker, 100.0, tracker.error().unwrap(), 100.0);
+        let row = row(&tracker, 100.0, tracker.errors(&[false])[0].unwrap(), 100.0);
         assert!(row[9] < 400.0 && row[1] > -200.0, "{row:?}");
     }
 
@@ -205,7 +285,7 @@ mod tests {
         #[test]
         fn quantiles_never_cross_and_stay_finite(residuals in prop::collection::vec(-1e30f64..1e30, 0..300), point in -1e30f64..1e30) {
             let tracker = tracked(residuals, 0.025);
-            let row = row(&tracker, point, tracker.error().unwrap_or(1.0), 1e30);
+            let row = row(&tracker, point, tracker.errors(&[false])[0].unwrap_or(1.0), 1e30);
             prop_assert!(row.iter().all(|value| value.is_finite()));
             prop_assert!(row.windows(2).all(|pair| pair[0] <= pair[1]));
         }

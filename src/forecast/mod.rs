@@ -37,6 +37,7 @@ mod height;
 mod intervals;
 mod pending;
 mod scores;
+mod seasonal_scale;
 mod signal;
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ impl Default for ForecastParams {
             ready_minutes: 10,
             cold_minutes: 2880,
             history_days: 2,
-            loss_half_life_minutes: 480.0,
+            loss_half_life_minutes: 1440.0,
             coverage_half_life_minutes: 1440.0,
             skill_to_add: 0.02,
             skill_to_remove: 0.1,

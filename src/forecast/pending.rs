@@ -1,16 +1,20 @@
 //! Forecasts that wait for their outcome.
 //!
 //! One ring for each horizon, as long as the horizon: what was said for a minute lies where the next word for
-//! the same ring will go, so each slot is read once and then overwritten. 86 + 40 slots, 5.1 KB a signal.
+//! the same ring will go, so each slot is read once and then overwritten. 86 + 40 slots, 5.2 KB a signal.
 
-use super::models::{CATALOGUE, Path};
-use super::scores::MODELS;
+use super::models::{CATALOGUE, Voices};
+use super::scores::{Lanes, MODELS};
 use crate::model::Minute;
 use crate::model::outlook::HORIZONS;
 
 /// Windows, in minutes, over which the maximum is forecast.
 pub const WINDOWS: [u16; 2] = [10, 30];
 
+/// Minutes after which all rings stand as they stood: each length divides it.
+const TURN: i64 = 60;
+/// The longest of all horizons and windows.
+const LONGEST: usize = 30;
 const SLOTS: usize = total(&HORIZONS);
 const WINDOW_SLOTS: usize = total(&WINDOWS);
 
@@ -23,77 +27,141 @@ const fn total(lengths: &[u16]) -> usize {
     sum
 }
 
-/// A published forecast of one number, as much of it as scoring needs. NaN: there was none.
+/// Published forecasts of `N` numbers, as much of them as scoring needs. NaN: there was none.
 #[derive(Debug, Clone, Copy)]
-pub struct Issued {
+pub struct Issued<const N: usize> {
     /// Point forecast.
-    pub point: f32,
+    pub point: [f32; N],
     /// Unit in which the residual is measured.
-    pub width: f32,
+    pub width: [f32; N],
     /// Lower end of the 95 % interval; for a maximum its 5 % quantile.
-    pub low: f32,
+    pub low: [f32; N],
     /// Upper end of the 95 % interval; for a maximum its 95 % quantile.
-    pub high: f32,
+    pub high: [f32; N],
+    /// Where a change was foreseen.
+    pub moving: [bool; N],
 }
 
-impl Issued {
+impl<const N: usize> Issued<N> {
     /// Nothing was said.
-    pub const NOTHING: Self = Self { point: f32::NAN, width: f32::NAN, low: f32::NAN, high: f32::NAN };
+    pub const NOTHING: Self = Self {
+        point: [f32::NAN; N],
+        width: [f32::NAN; N],
+        low: [f32::NAN; N],
+        high: [f32::NAN; N],
+        moving: [false; N],
+    };
+
+    fn one(&self, lane: usize) -> One {
+        [self.point[lane], self.width[lane], self.low[lane], self.high[lane]]
+    }
+
+    fn put(&mut self, lane: usize, [point, width, low, high]: One) {
+        (self.point[lane], self.width[lane], self.low[lane], self.high[lane]) = (point, width, low, high);
+    }
 }
 
-/// What was said of one minute at one horizon.
+/// What was said at one horizon: point, width and ends.
+type One = [f32; 4];
+
+/// What was said by all together from one origin: of each horizon, and of the maximum over each window.
+#[derive(Debug, Clone, Copy)]
+pub struct Word {
+    /// Of each horizon.
+    pub points: Issued<{ HORIZONS.len() }>,
+    /// Of each maximum.
+    pub maxima: Issued<{ WINDOWS.len() }>,
+}
+
+impl Word {
+    const NOTHING: Self = Self { points: Issued::NOTHING, maxima: Issued::NOTHING };
+}
+
+/// What was said of one minute, and of the windows that end with it.
 #[derive(Debug, Clone, Copy)]
 pub struct Said {
-    /// By each model of the catalogue.
-    pub models: [f32; MODELS],
+    /// By each model of the catalogue, at each horizon.
+    pub models: [Lanes; MODELS],
     /// By all together.
-    pub mixed: Issued,
+    pub mixed: Word,
 }
 
-impl Said {
-    const NOTHING: Self = Self { models: [f32::NAN; CATALOGUE.len()], mixed: Issued::NOTHING };
+/// A cell of the table: what each model and all together said at one horizon.
+#[derive(Debug, Clone, Copy)]
+struct Cell {
+    models: [f32; MODELS],
+    mixed: One,
 }
 
-/// What was said from one origin: of each horizon, and of the maximum over each window.
-pub type Word = ([Issued; HORIZONS.len()], [Issued; WINDOWS.len()]);
+impl Cell {
+    const NOTHING: Self = Self { models: [f32::NAN; CATALOGUE.len()], mixed: [f32::NAN; 4] };
+}
 
 /// All forecasts of a signal without an outcome yet.
 #[derive(Debug, Clone)]
 pub struct Pending {
-    points: [Said; SLOTS],
-    maxima: [Issued; WINDOW_SLOTS],
+    points: [Cell; SLOTS],
+    maxima: [One; WINDOW_SLOTS],
+    /// For each origin of the last half hour a bit for each horizon and each window: whether a change was foreseen.
+    moving: [u16; LONGEST],
 }
 
 impl Pending {
     /// Returns an empty table.
     pub fn new() -> Self {
-        Self { points: [Said::NOTHING; SLOTS], maxima: [Issued::NOTHING; WINDOW_SLOTS] }
+        Self { points: [Cell::NOTHING; SLOTS], maxima: [[f32::NAN; 4]; WINDOW_SLOTS], moving: [0; LONGEST] }
     }
 
-    /// Returns what was said of `minute` at each horizon, in their order.
-    pub fn said_of(&self, minute: Minute) -> [Said; HORIZONS.len()] {
-        slots(&HORIZONS, minute).map(|slot| self.points.get(slot).copied().unwrap_or(Said::NOTHING))
+    /// Returns what was said of `minute`, horizons and windows in their order.
+    pub fn said_of(&self, minute: Minute) -> Said {
+        let mut said = Said { models: [[f32::NAN; HORIZONS.len()]; MODELS], mixed: Word::NOTHING };
+        for (horizon, slot) in slots(&HORIZONS, minute).into_iter().enumerate() {
+            let Some(cell) = self.points.get(slot) else { continue };
+            for (lanes, one) in said.models.iter_mut().zip(&cell.models) {
+                lanes[horizon] = *one;
+            }
+            said.mixed.points.put(horizon, cell.mixed);
+            said.mixed.points.moving[horizon] = self.moved(minute, HORIZONS[horizon], horizon);
+        }
+        for (window, slot) in slots(&WINDOWS, minute).into_iter().enumerate() {
+            if let Some(one) = self.maxima.get(slot) {
+                said.mixed.maxima.put(window, *one);
+                said.mixed.maxima.moving[window] = self.moved(minute, WINDOWS[window], HORIZONS.len() + window);
+            }
+        }
+        said
     }
 
-    /// Returns what was said of the maximum over each window that ends with `minute`.
-    pub fn maxima_until(&self, minute: Minute) -> [Issued; WINDOWS.len()] {
-        slots(&WINDOWS, minute).map(|slot| self.maxima.get(slot).copied().unwrap_or(Issued::NOTHING))
+    /// Returns whether a change was foreseen so many minutes before `minute`; `bit` is that of the horizon or window.
+    fn moved(&self, minute: Minute, minutes: u16, bit: usize) -> bool {
+        let slot = minute.plus(-i64::from(minutes)).0.rem_euclid(LONGEST as i64) as usize;
+        self.moving.get(slot).is_some_and(|bits| bits >> bit & 1 == 1)
+    }
+
+    /// Returns the point that all together said of `minute` in the minute before it.
+    pub fn next(&self, minute: Minute) -> Option<f32> {
+        let [next, ..] = slots(&HORIZONS, minute);
+        self.points.get(next).map(|cell| cell.mixed[0])
     }
 
     /// Keeps what is said at `origin`; to be called for each minute, after its outcomes were read.
     /// Without a word the origin says nothing.
-    pub fn keep(&mut self, origin: Minute, models: &[Option<Path>; MODELS], word: Option<Word>) {
-        let (points, maxima) = word.unwrap_or(([Issued::NOTHING; HORIZONS.len()], [Issued::NOTHING; WINDOWS.len()]));
-        for (horizon, (slot, mixed)) in slots(&HORIZONS, origin).into_iter().zip(points).enumerate() {
-            let at =
-                |path: &Option<Path>| path.and_then(|path| path.get(horizon).copied()).map_or(f32::NAN, |at| at as f32);
-            if let Some(said) = self.points.get_mut(slot) {
-                *said = Said { models: models.each_ref().map(at), mixed };
-            }
+    pub fn keep(&mut self, origin: Minute, voices: &Voices, word: Option<&Word>) {
+        let word = word.unwrap_or(&Word::NOTHING);
+        if let Some(bits) = self.moving.get_mut(origin.0.rem_euclid(LONGEST as i64) as usize) {
+            let all = word.points.moving.iter().chain(&word.maxima.moving);
+            *bits = all.enumerate().fold(0, |bits, (bit, moving)| bits | u16::from(*moving) << bit);
         }
-        for (slot, maximum) in slots(&WINDOWS, origin).into_iter().zip(maxima) {
-            if let Some(kept) = self.maxima.get_mut(slot) {
-                *kept = maximum;
+        for (horizon, slot) in slots(&HORIZONS, origin).into_iter().enumerate() {
+            let Some(cell) = self.points.get_mut(slot) else { continue };
+            for (one, ahead) in cell.models.iter_mut().zip(voices) {
+                *one = ahead.as_ref().map_or(f32::NAN, |ahead| ahead.path[horizon] as f32);
+            }
+            cell.mixed = word.points.one(horizon);
+        }
+        for (window, slot) in slots(&WINDOWS, origin).into_iter().enumerate() {
+            if let Some(one) = self.maxima.get_mut(slot) {
+                *one = word.maxima.one(window);
             }
         }
     }
@@ -101,12 +169,13 @@ impl Pending {
 
 /// Returns the slot of `minute` in each ring.
 fn slots<const N: usize>(lengths: &[u16; N], minute: Minute) -> [usize; N] {
-    let mut start = 0;
-    lengths.map(|length| {
-        let slot = start + minute.0.rem_euclid(i64::from(length)) as usize;
-        start += usize::from(length);
-        slot
-    })
+    let (mut start, within) = (0, minute.0.rem_euclid(TURN) as u16);
+    let mut slots = [0; N];
+    for (slot, length) in slots.iter_mut().zip(lengths) {
+        *slot = start + usize::from(within % length);
+        start += usize::from(*length);
+    }
+    slots
 }
 
 #[cfg(test)]
@@ -117,22 +186,48 @@ mod tests {
     fn an_outcome_meets_what_was_said_one_horizon_before() {
         let mut pending = Pending::new();
         for minute in 100..300 {
-            let origins: Vec<f32> = pending.said_of(Minute(minute)).iter().map(|said| said.mixed.point).collect();
-            for (origin, minutes) in origins.iter().zip(HORIZONS) {
+            let said = pending.said_of(Minute(minute)).mixed;
+            for (origin, minutes) in said.points.point.iter().zip(HORIZONS) {
                 let expected = minute - i64::from(minutes);
                 assert!(
                     if expected < 100 { origin.is_nan() } else { (origin - expected as f32).abs() < 0.5 },
                     "{minute} {minutes}"
                 );
             }
-            let maxima: Vec<f32> = pending.maxima_until(Minute(minute)).iter().map(|issued| issued.point).collect();
-            for (origin, minutes) in maxima.iter().zip(WINDOWS) {
+            for (origin, minutes) in said.maxima.point.iter().zip(WINDOWS) {
                 let expected = minute - i64::from(minutes);
                 assert!(if expected < 100 { origin.is_nan() } else { (origin - expected as f32).abs() < 0.5 });
             }
-            let issued = Issued { point: minute as f32, ..Issued::NOTHING };
-            pending.keep(Minute(minute), &[None; MODELS], Some(([issued; HORIZONS.len()], [issued; 2])));
+            let points = Issued { point: [minute as f32; HORIZONS.len()], ..Issued::NOTHING };
+            let maxima = Issued { point: [minute as f32; WINDOWS.len()], ..Issued::NOTHING };
+            pending.keep(Minute(minute), &[None; MODELS], Some(&Word { points, maxima }));
         }
+    }
+
+    #[test]
+    fn a_foreseen_change_is_remembered_with_its_horizon() {
+        let mut pending = Pending::new();
+        let moving = |minute: i64, lane: usize| minute % 7 == lane as i64 % 7;
+        for minute in 100..300 {
+            let said = pending.said_of(Minute(minute)).mixed;
+            let past = |minutes: u16| minute - i64::from(minutes);
+            for (lane, (found, minutes)) in said.points.moving.iter().zip(HORIZONS).enumerate() {
+                assert_eq!(*found, past(minutes) >= 100 && moving(past(minutes), lane), "{minute} {minutes}");
+            }
+            for (lane, (found, minutes)) in said.maxima.moving.iter().zip(WINDOWS).enumerate() {
+                assert_eq!(*found, past(minutes) >= 100 && moving(past(minutes), lane + 3));
+            }
+            let points = Issued { moving: std::array::from_fn(|lane| moving(minute, lane)), ..Issued::NOTHING };
+            let maxima = Issued { moving: std::array::from_fn(|lane| moving(minute, lane + 3)), ..Issued::NOTHING };
+            pending.keep(Minute(minute), &[None; MODELS], Some(&Word { points, maxima }));
+        }
+        let longest = HORIZONS.iter().chain(&WINDOWS).max().copied();
+        assert_eq!(longest.map(usize::from), Some(LONGEST));
+    }
+
+    #[test]
+    fn all_rings_end_a_turn_together() {
+        assert!(HORIZONS.iter().chain(&WINDOWS).all(|length| TURN % i64::from(*length) == 0));
     }
 
     #[test]

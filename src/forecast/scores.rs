@@ -1,11 +1,14 @@
 //! Measured losses of all models, and how much each of them counts.
 //!
 //! A forecast is scored when its outcome arrives. Losses are discounted, so that a model that has turned bad
-//! is left within hours; shares are kept for each horizon, because who sees the next minute best seldom sees the next
-//! half hour best.
+//! is left within a day; shares are kept for each horizon, because who sees the next minute best seldom sees the next
+//! half hour best. All horizons of a model lie side by side, so that one step of arithmetic serves several.
 
 use super::models::{CATALOGUE, PERSISTENCE, SEASONAL_NAIVE};
 use crate::model::outlook::{HORIZONS, Skill};
+
+/// One number for each of [`HORIZONS`], as much of it as scoring needs.
+pub type Lanes = [f32; HORIZONS.len()];
 
 /// Number of models.
 pub const MODELS: usize = CATALOGUE.len();
@@ -14,28 +17,49 @@ const ENOUGH: f32 = 60.0;
 /// Largest regret of one outcome: the sum of many squares is still a number.
 const LARGEST: f32 = 1e15;
 
-/// Discounted mean of a stream; early values count alike.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Discounted {
-    mean: f32,
-    weight: f32,
+/// Discounted means of `N` streams side by side; early values count alike.
+#[derive(Debug, Clone, Copy)]
+pub struct Discounted<const N: usize> {
+    mean: [f32; N],
+    weight: [f32; N],
 }
 
-impl Discounted {
-    /// Takes in `value`; all earlier weights shrink by `keep` (below 1).
-    pub fn add(&mut self, value: f32, keep: f32) {
-        self.weight = self.weight * keep + 1.0;
-        self.mean += (value - self.mean) / self.weight;
+impl<const N: usize> Discounted<N> {
+    /// Returns the means of nothing.
+    pub const NOTHING: Self = Self { mean: [0.0; N], weight: [0.0; N] };
+
+    /// Takes in one value of each stream; its earlier weights shrink by `keep` (below 1). What is no finite number is
+    /// left out.
+    pub fn add(&mut self, values: &[f32; N], keep: f32) {
+        for ((mean, weight), value) in self.mean.iter_mut().zip(&mut self.weight).zip(values) {
+            let next = *weight * keep + 1.0;
+            let moved = *mean + (*value - *mean) / next;
+            (*weight, *mean) = if value.is_finite() { (next, moved) } else { (*weight, *mean) };
+        }
     }
 
-    /// Returns the mean.
+    /// Returns the means.
+    pub fn means(&self) -> &[f32; N] {
+        &self.mean
+    }
+
+    /// Returns the (discounted) numbers of values.
+    pub fn weights(&self) -> &[f32; N] {
+        &self.weight
+    }
+}
+
+impl Discounted<1> {
+    /// Returns the mean of the one stream.
     pub fn mean(self) -> f64 {
-        f64::from(self.mean)
+        let [mean] = self.mean;
+        f64::from(mean)
     }
 
-    /// Returns the discounted number of values.
-    pub fn weight(self) -> f32 {
-        self.weight
+    /// Returns the discounted number of its values.
+    pub fn weight(self) -> f64 {
+        let [weight] = self.weight;
+        f64::from(weight)
     }
 }
 
@@ -45,96 +69,143 @@ pub fn keep(half_life_minutes: f64) -> f32 {
 }
 
 /// Losses of all models at all horizons, and of what was said by all together.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Scores {
-    losses: [[Discounted; HORIZONS.len()]; MODELS],
-    said: [Discounted; HORIZONS.len()],
-    regrets: [[Regret; HORIZONS.len()]; MODELS],
+    losses: [Losses; MODELS],
+    said: Losses,
+    /// Where none of the season's changes is foreseen, and where one is: who is right while little moves says little of
+    /// who is right about a surge, and the many calm minutes would outvote it.
+    regrets: [[Regrets; MODELS]; 2],
 }
+
+type Losses = Discounted<{ HORIZONS.len() }>;
 
 /// What would have been saved by listening more to a model, by the slope of the loss where the published point was: the
 /// models that pull the mix the right way count, not those that err least alone (ML-Poly: Gaillard, Stoltz and van
 /// Erven 2014, discounted).
-#[derive(Debug, Clone, Copy, Default)]
-struct Regret {
-    sum: f32,
-    squares: f32,
+#[derive(Debug, Clone, Copy)]
+struct Regrets {
+    sum: Lanes,
+    squares: Lanes,
 }
 
-impl Regret {
-    fn add(&mut self, saved: f32, keep: f32) {
-        self.sum = self.sum * keep + saved;
-        self.squares = self.squares * keep + saved * saved;
+impl Regrets {
+    const NOTHING: Self = Self { sum: [0.0; HORIZONS.len()], squares: [0.0; HORIZONS.len()] };
+
+    /// Returns these, and at the horizons of `apart` the other ones.
+    fn or(&self, other: &Self, apart: Moving) -> Self {
+        let pick = |own: &Lanes, other: &Lanes| {
+            std::array::from_fn(|horizon| if apart[horizon] { other[horizon] } else { own[horizon] })
+        };
+        Self { sum: pick(&self.sum, &other.sum), squares: pick(&self.squares, &other.squares) }
     }
 
-    /// Returns how much the model counts; `scale` is the error to be expected of the best one.
-    fn weight(self, scale: f32) -> f32 {
-        self.sum.max(0.0) / (self.squares + scale * scale).max(f32::MIN_POSITIVE)
+    fn add(&mut self, saved: &Lanes, keep: f32) {
+        for ((sum, squares), saved) in self.sum.iter_mut().zip(&mut self.squares).zip(saved) {
+            let bounded = saved.clamp(-LARGEST, LARGEST);
+            let next = (*sum * keep + bounded, *squares * keep + bounded * bounded);
+            (*sum, *squares) = if saved.is_finite() { next } else { (*sum, *squares) };
+        }
     }
 }
 
-/// Share of each model in the forecast, for each horizon; those of a horizon add up to one.
-pub type Weights = [[f32; MODELS]; HORIZONS.len()];
+/// Tells at which horizons a change is foreseen; see [`super::bands::Bands::moving`].
+pub type Moving = [bool; HORIZONS.len()];
+
+fn both(one: Moving, other: Moving) -> Moving {
+    std::array::from_fn(|horizon| one[horizon] && other[horizon])
+}
+
+/// Returns the numbers of the horizons at which `moving` is as asked; the others are no numbers.
+pub fn only<const N: usize>(values: &[f32; N], moving: &[bool; N], asked: bool) -> [f32; N] {
+    std::array::from_fn(|lane| if moving[lane] == asked { values[lane] } else { f32::NAN })
+}
+
+/// Share of each model in the forecast at each horizon; those of a horizon add up to one.
+pub type Weights = [Lanes; MODELS];
 
 impl Scores {
     /// Returns the state before any outcome: persistence speaks.
     pub fn new() -> Self {
-        Self { losses: Default::default(), said: Default::default(), regrets: Default::default() }
+        Self { losses: [Losses::NOTHING; MODELS], said: Losses::NOTHING, regrets: [[Regrets::NOTHING; MODELS]; 2] }
     }
 
-    /// Scores what the models said of a minute at one horizon, and what was published; NaN stands for a model that said
-    /// nothing.
-    pub fn outcome(&mut self, horizon: usize, forecasts: &[f32; MODELS], published: f32, value: f64, keep: f32) {
-        let error = |forecast: f32| (f64::from(forecast) - value).abs() as f32;
-        let slope = if f64::from(published) > value { 1.0 } else { -1.0 };
-        for ((losses, regrets), forecast) in self.losses.iter_mut().zip(&mut self.regrets).zip(forecasts) {
-            let error = error(*forecast);
-            if let Some(loss) = losses.get_mut(horizon).filter(|_| error.is_finite()) {
-                loss.add(error, keep);
+    /// Scores what the models said of a minute at each horizon, and what was published; NaN stands for a model that
+    /// said nothing. `moving` tells where a change was foreseen.
+    pub fn outcome(&mut self, forecasts: &[Lanes; MODELS], published: &Lanes, moving: Moving, value: f64, keep: f32) {
+        // What the short form of the value leaves out counts where a forecast is very near.
+        let (short, rest) = (value as f32, (value - f64::from(value as f32)) as f32);
+        let off = |said: f32| (said - short) - rest;
+        let errors = |said: &Lanes| said.map(|said| off(said).abs());
+        let slopes = published.map(|published| if off(published) > 0.0 { 1.0 } else { -1.0 });
+        let [calm, moved] = &mut self.regrets;
+        let any_moved = moving.contains(&true);
+        let regrets = calm.iter_mut().zip(moved);
+        for ((losses, (calm, moved)), forecasts) in self.losses.iter_mut().zip(regrets).zip(forecasts) {
+            losses.add(&errors(forecasts), keep);
+            let mut saved = slopes;
+            for (saved, (published, forecast)) in saved.iter_mut().zip(published.iter().zip(forecasts)) {
+                *saved *= published - forecast;
             }
-            let saved = slope * (published - forecast);
-            if let Some(regret) = regrets.get_mut(horizon).filter(|_| saved.is_finite()) {
-                regret.add(saved.clamp(-LARGEST, LARGEST), keep);
+            calm.add(&only(&saved, &moving, false), keep);
+            if any_moved {
+                moved.add(&only(&saved, &moving, true), keep);
             }
         }
-        let error = error(published);
-        if let Some(loss) = self.said.get_mut(horizon).filter(|_| error.is_finite()) {
-            loss.add(error, keep);
-        }
+        self.said.add(&errors(published), keep);
     }
 
     /// Returns the mean loss of a model over the horizons; `None` before enough outcomes at each of them.
     pub fn loss(&self, model: usize) -> Option<f64> {
-        mean(self.losses.get(model)?)
+        measured(self.losses.get(model)?)
     }
 
     /// Returns the mean loss of what was published.
     pub fn published(&self) -> Option<f64> {
-        mean(&self.said)
+        measured(&self.said)
     }
 
-    /// Returns the shares of the models that have a forecast now (`available`).
-    pub fn weights(&self, available: &[bool; MODELS]) -> Weights {
-        let mut weights = [[0.0; MODELS]; HORIZONS.len()];
-        for (horizon, weights) in weights.iter_mut().enumerate() {
-            let loss = |model: usize| self.losses.get(model).and_then(|losses| losses.get(horizon));
-            let speaks = |model: usize| available[model] && loss(model).is_some_and(|loss| loss.weight >= ENOUGH);
-            let known = (0..MODELS).filter(|model| speaks(*model)).filter_map(|model| Some((model, loss(model)?.mean)));
-            let Some((best, least)) = known.min_by(|a, b| a.1.total_cmp(&b.1)) else {
-                weights[PERSISTENCE] = 1.0;
+    /// Returns the shares of the models that have a forecast now (`available`), a change being foreseen where it is
+    /// `moving`.
+    pub fn weights(&self, available: &[bool; MODELS], moving: Moving) -> Weights {
+        let mut weights = [[0.0; HORIZONS.len()]; MODELS];
+        let mut least = [f32::INFINITY; HORIZONS.len()];
+        for (losses, _) in self.losses.iter().zip(available).filter(|(_, available)| **available) {
+            for (least, (mean, outcomes)) in least.iter_mut().zip(losses.mean.iter().zip(&losses.weight)) {
+                let (mean, outcomes) = (*mean, *outcomes);
+                let loss = if outcomes >= ENOUGH { mean } else { f32::INFINITY };
+                *least = if loss < *least { loss } else { *least };
+            }
+        }
+        let mut sums = [0.0; HORIZONS.len()];
+        let [calm, moved] = &self.regrets;
+        // Until a first change was scored, what is known of the calm has to do.
+        let scored = std::array::from_fn(|horizon| moved.iter().any(|regrets| regrets.squares[horizon] > 0.0));
+        let apart = both(moving, scored);
+        for (model, (weights, (calm, moved))) in weights.iter_mut().zip(calm.iter().zip(moved)).enumerate() {
+            if !available[model] {
                 continue;
-            };
-            let mut sum = 0.0;
-            for (model, (weight, regrets)) in weights.iter_mut().zip(&self.regrets).enumerate() {
-                *weight = if speaks(model) { regrets[horizon].weight(least) } else { 0.0 };
-                sum += *weight;
             }
-            if sum > 0.0 && sum.is_finite() {
-                weights.iter_mut().for_each(|weight| *weight /= sum);
-            } else {
-                *weights = [0.0; MODELS];
-                weights[best] = 1.0;
+            let regrets = calm.or(moved, apart);
+            let measured = regrets.sum.iter().zip(&regrets.squares).zip(&self.losses[model].weight);
+            for ((weight, least), ((saved, squares), outcomes)) in weights.iter_mut().zip(&least).zip(measured) {
+                let (scale, saved, outcomes) = (squares + least * least, *saved, *outcomes);
+                let known = if outcomes >= ENOUGH { saved } else { 0.0 };
+                let saved = if known > 0.0 { known } else { 0.0 };
+                *weight = saved / if scale > f32::MIN_POSITIVE { scale } else { f32::MIN_POSITIVE };
             }
+            sums.iter_mut().zip(&*weights).for_each(|(sum, weight)| *sum += *weight);
+        }
+        for weights in &mut weights {
+            weights.iter_mut().zip(&sums).for_each(|(weight, sum)| *weight /= *sum);
+        }
+        for horizon in (0..HORIZONS.len()).filter(|horizon| !sums[*horizon].is_normal()) {
+            // Where nothing is measured to save, the best one speaks alone; persistence until one is measured.
+            let best = self.losses.iter().zip(available).position(|(losses, available)| {
+                *available && losses.weight[horizon] >= ENOUGH && losses.mean[horizon] <= least[horizon]
+            });
+            weights.iter_mut().for_each(|weights| weights[horizon] = 0.0);
+            weights[best.unwrap_or(PERSISTENCE)][horizon] = 1.0;
         }
         weights
     }
@@ -155,9 +226,14 @@ impl Scores {
     }
 }
 
-fn mean(losses: &[Discounted; HORIZONS.len()]) -> Option<f64> {
-    let enough = losses.iter().all(|loss| loss.weight >= ENOUGH);
-    enough.then(|| losses.iter().map(|loss| loss.mean()).sum::<f64>() / HORIZONS.len() as f64)
+/// Returns the mean of the losses, if there are enough outcomes at each horizon.
+fn measured(losses: &Losses) -> Option<f64> {
+    losses.weight.iter().all(|weight| *weight >= ENOUGH).then(|| mean(&losses.mean))
+}
+
+/// Returns the mean over the horizons.
+pub fn mean(lanes: &Lanes) -> f64 {
+    lanes.iter().map(|value| f64::from(*value)).sum::<f64>() / HORIZONS.len() as f64
 }
 
 /// Returns one minus the ratio of two losses; nothing is saved of nothing.
@@ -174,18 +250,19 @@ mod tests {
 
     const KEEP: f32 = 0.998;
     const ALL: [bool; MODELS] = [true; MODELS];
+    const CALM: Moving = [false; HORIZONS.len()];
 
     /// Scores outcomes of 100 that the models miss by `errors` in turn, as the loop does: what is published is the mix.
     fn scored(errors: impl Fn(usize) -> [f32; MODELS], outcomes: usize) -> Scores {
         let mut scores = Scores::new();
         for outcome in 0..outcomes {
             let forecasts = errors(outcome).map(|error| 100.0 + error);
-            let weights = scores.weights(&forecasts.map(f32::is_finite));
-            for (horizon, weights) in weights.iter().enumerate() {
-                let told = forecasts.iter().zip(weights).filter(|(forecast, _)| forecast.is_finite());
-                let published = told.map(|(forecast, weight)| forecast * weight).sum();
-                scores.outcome(horizon, &forecasts, published, 100.0, KEEP);
-            }
+            let weights = scores.weights(&forecasts.map(f32::is_finite), CALM);
+            let published = std::array::from_fn(|horizon| {
+                let told = forecasts.iter().zip(&weights).filter(|(forecast, _)| forecast.is_finite());
+                told.map(|(forecast, weights)| forecast * weights[horizon]).sum()
+            });
+            scores.outcome(&forecasts.map(|forecast| [forecast; HORIZONS.len()]), &published, CALM, 100.0, KEEP);
         }
         scores
     }
@@ -198,8 +275,8 @@ mod tests {
     }
 
     fn leader(scores: &Scores) -> usize {
-        let weights = scores.weights(&ALL)[0];
-        (0..MODELS).max_by(|a, b| weights[*a].total_cmp(&weights[*b])).unwrap()
+        let weights = scores.weights(&ALL, CALM);
+        (0..MODELS).max_by(|a, b| weights[*a][0].total_cmp(&weights[*b][0])).unwrap()
     }
 
     #[test]
@@ -218,9 +295,36 @@ mod tests {
     #[test]
     fn two_that_err_to_opposite_sides_share_the_word() {
         let scores = scored(|_| errors(&[(4, 5.0), (5, -5.0)]), 500);
-        let shares = scores.weights(&ALL)[0];
+        let shares = scores.weights(&ALL, CALM).map(|shares| shares[0]);
         assert!(shares[4] > 0.2 && shares[5] > 0.2, "{shares:?}");
         assert!(scores.published().unwrap() < 3.0, "{:?}", scores.published());
+    }
+
+    #[test]
+    fn who_is_right_about_foreseen_changes_speaks_where_one_is_foreseen() {
+        const SURGE: Moving = [true; HORIZONS.len()];
+        let mut scores = Scores::new();
+        let lanes = |forecasts: [f32; MODELS]| forecasts.map(|forecast| [forecast; HORIZONS.len()]);
+        // A day: persistence is right but for half an hour, in which the seasonal difference is.
+        for minute in 0..3 * 1440 {
+            let surge = minute % 1440 >= 1410;
+            let moving = if surge { SURGE } else { CALM };
+            let right = if surge { 4 } else { PERSISTENCE };
+            let forecasts = errors(&[(right, 0.5)]).map(|error| 100.0 + error);
+            let weights = scores.weights(&ALL, moving);
+            let published =
+                std::array::from_fn(|lane| forecasts.iter().zip(&weights).map(|(value, row)| value * row[lane]).sum());
+            scores.outcome(&lanes(forecasts), &published, moving, 100.0, KEEP);
+        }
+        let share = |moving: Moving, model: usize| scores.weights(&ALL, moving)[model][0];
+        assert!(share(CALM, PERSISTENCE) > 0.8, "{}", share(CALM, PERSISTENCE));
+        assert!(share(SURGE, 4) > 0.8, "{}", share(SURGE, 4));
+    }
+
+    #[test]
+    fn before_a_change_was_scored_the_calm_decides() {
+        let scores = scored(|_| errors(&[(4, 1.0)]), 500);
+        assert_eq!(scores.weights(&ALL, [true; HORIZONS.len()]), scores.weights(&ALL, CALM));
     }
 
     #[test]
@@ -228,7 +332,9 @@ mod tests {
         let scores = scored(|_| errors(&[(4, 1.0)]), 120);
         let mut available = ALL;
         available[4] = false;
-        for weights in scores.weights(&available) {
+        let weights = scores.weights(&available, CALM);
+        for horizon in 0..HORIZONS.len() {
+            let weights = weights.map(|weights| weights[horizon]);
             assert!((weights.iter().sum::<f32>() - 1.0).abs() < 1e-5 && weights[4] == 0.0, "{weights:?}");
         }
     }

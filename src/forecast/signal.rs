@@ -1,17 +1,15 @@
 //! What is learned of one signal, minute by minute, and what is foreseen from it.
 
-use std::sync::Arc;
-
 use super::anomaly::Surprise;
 use super::authority::{Evidence, Rung};
 use super::bands::{Bands, Course, Limits};
 use super::height::Height;
 use super::history::{DAY, History};
 use super::models::season::Season;
-use super::models::{Ahead, AnyModel, CATALOGUE, Origin, PERSISTENCE, Past, Path};
+use super::models::{Ahead, CATALOGUE, Models, Origin, PERSISTENCE, Past, SEASONAL_DIFFERENCE, View, Voices};
 use super::params::{ForecastParams, Smoothing};
-use super::pending::{Pending, Word};
-use super::scores::{MODELS, Scores, Weights, keep};
+use super::pending::{Pending, Said, Word};
+use super::scores::{MODELS, Moving, Scores, Weights, keep, mean};
 use crate::model::outlook::{
     Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, QuantileRow, Readiness, SignalOutlook,
 };
@@ -27,8 +25,6 @@ const GAP: i64 = 2;
 pub struct Common {
     /// Parameters of the stage.
     pub params: ForecastParams,
-    /// Names of the catalogue.
-    pub names: [Arc<str>; MODELS],
     /// Standard normal quantiles.
     pub normal: QuantileRow,
     loss_keep: f32,
@@ -40,7 +36,6 @@ impl Common {
     pub fn new(params: &ForecastParams) -> Self {
         Self {
             params: *params,
-            names: CATALOGUE.map(|row| row.name.into()),
             normal: super::intervals::normal_quantiles(),
             loss_keep: keep(params.loss_half_life_minutes),
             coverage_keep: keep(params.coverage_half_life_minutes),
@@ -60,14 +55,14 @@ pub struct SignalState {
 }
 
 /// What a minute changes as a whole.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 struct Head {
     range: (f64, f64),
     newest: Option<Minute>,
     /// The newest minute that had a value.
     known: Option<Minute>,
     seen: u32,
-    models: [AnyModel; MODELS],
+    models: Models,
     scores: Scores,
     bands: Bands,
     height: Height,
@@ -84,9 +79,9 @@ impl SignalState {
             newest: None,
             known: None,
             seen: 0,
-            models: CATALOGUE.map(|row| (row.build)(params)),
+            models: Models::new(params),
             scores: Scores::new(),
-            bands: Bands::new(),
+            bands: Bands::new(params.season_steps),
             height: Height::default(),
             surprise: Surprise::default(),
             rung: Rung::default(),
@@ -123,9 +118,7 @@ impl SignalState {
     /// Takes over fitted smoothing.
     pub fn set_smoothing(&mut self, smoothing: Smoothing) {
         self.head.smoothing = smoothing;
-        for model in &mut self.head.models {
-            model.set_smoothing(smoothing);
-        }
+        self.head.models.set_smoothing(smoothing);
     }
 
     /// Folds one ended minute into the state: scores what was said of it, learns it, says what follows.
@@ -150,29 +143,27 @@ impl SignalState {
     }
 
     fn step(&mut self, minute: Minute, value: Option<f64>, common: &Common) {
-        let mut head = self.head.clone();
-        head.score(minute, value, &self.pending, common);
+        // What lies apart is read first: the waits for it overlap.
+        let (said, season) = (self.pending.said_of(minute), self.season.at(minute));
+        let mut head = self.head;
+        head.score(minute, value, &said, common);
         self.history.push(minute, value);
-        self.learn(&mut head, minute, value);
+        self.learn(&mut head, minute, value, season);
         let past = Past { history: &self.history, season: &self.season };
-        let (paths, issued) = head.say(&Origin { minute, provisional: None, past }, common);
-        self.pending.keep(minute, &paths, issued);
+        let mut voices = [None; MODELS];
+        let word = head.say(&Origin { minute, provisional: None, past }, &mut voices, common);
+        self.pending.keep(minute, &voices, word.as_ref());
         if value.is_some() {
             head.rung.step(&head.evidence(common), &common.params);
         }
         self.head = head;
     }
 
-    fn learn(&mut self, head: &mut Head, minute: Minute, value: Option<f64>) {
+    fn learn(&mut self, head: &mut Head, minute: Minute, value: Option<f64>, season: f64) {
         let past = Past { history: &self.history, season: &self.season };
-        for model in &mut head.models {
-            model.get_mut().observe(minute, value, past);
-        }
-        for lesson in head.models.each_ref().map(|model| model.get().lesson()).into_iter().flatten() {
-            if let Some(at_last) = self.season.learn(lesson, minute, &self.history) {
-                head.models.iter_mut().for_each(|model| model.get_mut().season_drawn(at_last));
-            }
-        }
+        head.models.observe(minute, value, season, past);
+        let drawn = head.models.lesson().and_then(|lesson| self.season.learn(lesson, minute, &self.history));
+        drawn.into_iter().for_each(|at_last| head.models.season_drawn(at_last));
         head.newest = Some(minute);
         if let Some(value) = value {
             head.known = Some(minute);
@@ -194,7 +185,7 @@ impl SignalState {
         let past = Past { history: &self.history, season: &self.season };
         let origin = Origin { minute, provisional: running.map(|(_, value)| value), past };
         let mut outlook = SignalOutlook::not_ready(minute, head.seen.min(need), need);
-        if let Some(mix) = head.ahead(&origin).1.filter(|_| head.seen >= need) {
+        if let Some(mix) = head.ahead(&origin, &mut [None; MODELS]).filter(|_| head.seen >= need) {
             head.publish(&origin, now, &mix, common, &mut outlook);
             outlook.anomaly = self.anomaly(&origin);
         }
@@ -205,8 +196,7 @@ impl SignalState {
     fn anomaly(&self, origin: &Origin<'_>) -> Option<f64> {
         let surprise = &self.head.surprise;
         let Some(value) = origin.provisional else { return surprise.newest() };
-        let [said, ..] = self.pending.said_of(origin.minute);
-        let residual = value - f64::from(said.mixed.point);
+        let residual = value - f64::from(self.pending.next(origin.minute)?);
         surprise.score(residual, self.head.height.usual()).filter(|score| score.is_finite())
     }
 }
@@ -217,35 +207,29 @@ struct Mix {
     ahead: Ahead,
     limits: Limits,
     weights: Weights,
+    moving: Moving,
 }
 
 impl Head {
     /// Scores all that was said of `minute`.
-    fn score(&mut self, minute: Minute, value: Option<f64>, pending: &Pending, common: &Common) {
-        let said: [_; HORIZONS.len()] = pending.said_of(minute);
+    fn score(&mut self, minute: Minute, value: Option<f64>, said: &Said, common: &Common) {
         let height = self.height.usual();
-        let [next, ..] = &said;
-        let residual = value.map(|value| value - f64::from(next.mixed.point)).filter(|residual| residual.is_finite());
+        let Word { points, maxima } = &said.mixed;
+        let [next, ..] = points.point;
+        let residual = value.map(|value| value - f64::from(next)).filter(|residual| residual.is_finite());
         self.surprise.learn(residual, height);
         if let Some(value) = value {
-            for (horizon, said) in said.iter().enumerate() {
-                self.scores.outcome(horizon, &said.models, said.mixed.point, value, common.loss_keep);
-            }
-            self.bands.outcomes(&said.map(|said| said.mixed), value, &common.normal, common.coverage_keep);
+            self.scores.outcome(&said.models, &points.point, points.moving, value, common.loss_keep);
+            self.bands.outcomes(minute, points, value, &common.normal, common.coverage_keep);
         }
-        let maxima = pending.maxima_until(minute);
-        self.bands.window_ended(minute, value, &maxima, &common.normal, common.coverage_keep);
+        self.bands.window_ended(minute, value, maxima, &common.normal, common.coverage_keep);
     }
 
-    /// Returns what is said from `origin` on, by each model and by all together, to be kept and scored.
-    fn say(&self, origin: &Origin<'_>, common: &Common) -> ([Option<Path>; MODELS], Option<Word>) {
-        let (voices, mix) = self.ahead(origin);
-        let word = mix.map(|Mix { ahead, limits, .. }| {
-            let (height, gap) = (self.height.usual(), self.gap(origin.minute));
-            let course = Course { path: &ahead.path, height, gap, limits };
-            self.bands.issued(&course, &common.normal)
-        });
-        (voices.map(|voice| voice.map(|ahead| ahead.path)), word)
+    /// Returns what is said by all together from `origin` on, to be kept and scored like what each model says.
+    fn say(&self, origin: &Origin<'_>, voices: &mut Voices, common: &Common) -> Option<Word> {
+        let mix = self.ahead(origin, voices)?;
+        let course = self.course(origin, &mix, self.gap(origin.minute));
+        Some(self.bands.issued(&course, &common.normal))
     }
 
     /// Minutes before `origin` without a value.
@@ -267,58 +251,62 @@ impl Head {
         self.seen < common.params.cold_minutes
     }
 
-    /// Returns the forecast of each model, and of all together by their measured worth at each horizon, held within
-    /// the limits.
-    fn ahead(&self, origin: &Origin<'_>) -> ([Option<Ahead>; MODELS], Option<Mix>) {
+    /// Lets each model say its forecast, and returns that of all together by their measured worth at each horizon; all
+    /// are held within the limits.
+    fn ahead(&self, origin: &Origin<'_>, voices: &mut Voices) -> Option<Mix> {
         let limits = self.height.limits(self.range);
-        let voices = self.models.each_ref().map(|model| model.get().ahead(origin));
-        let voices =
-            voices.map(|voice| voice.map(|ahead| Ahead { path: ahead.path.map(|point| limits.hold(point)), ..ahead }));
-        if voices[PERSISTENCE].is_none() {
-            return (voices, None);
+        self.models.foresee(&View::of(origin), voices);
+        for voice in voices.iter_mut().flatten() {
+            voice.path.iter_mut().for_each(|point| *point = limits.hold(*point));
         }
-        let weights = self.scores.weights(&voices.each_ref().map(Option::is_some));
+        let now = &voices[PERSISTENCE].as_ref()?.path;
+        let then = voices[SEASONAL_DIFFERENCE].as_ref().map(|voice| &voice.path);
+        let moving = self.bands.moving(now, then);
+        let weights = self.scores.weights(&voices.each_ref().map(Option::is_some), moving);
         let mut ahead = Ahead::default();
-        for (model, voice) in voices.iter().enumerate() {
+        for (voice, weights) in voices.iter().zip(&weights) {
             let Some(voice) = voice else { continue };
-            for ((point, own), weights) in ahead.path.iter_mut().zip(voice.path).zip(&weights) {
-                *point += f64::from(weights[model]) * own;
+            for ((point, own), weight) in ahead.path.iter_mut().zip(&voice.path).zip(weights) {
+                *point += f64::from(*weight) * own;
             }
-            ahead.parts.add(&voice.parts, f64::from(weights[0][model]));
+            ahead.parts.add(&voice.parts, f64::from(weights[0]));
         }
         ahead.path = ahead.path.map(|point| limits.hold(point));
         let Parts { level, trend, season, rest } = ahead.parts;
         ahead.parts.rest += ahead.path[0] - (level + trend + season + rest);
-        (voices, Some(Mix { ahead, limits, weights }))
+        Some(Mix { ahead, limits, weights, moving })
+    }
+
+    fn course<'a>(&self, origin: &Origin<'_>, mix: &'a Mix, gap: u32) -> Course<'a> {
+        let Mix { ahead, limits, moving, .. } = mix;
+        let (origin, path, height) = (origin.minute, &ahead.path, self.height.usual());
+        Course { origin, path, moving: *moving, height, gap, limits: *limits }
     }
 
     fn publish(&self, origin: &Origin<'_>, now: Minute, mix: &Mix, common: &Common, into: &mut SignalOutlook) {
-        let Mix { ahead, limits, weights } = mix;
+        let Mix { ahead, weights, .. } = mix;
         let gap = if origin.provisional.is_some() { 0 } else { self.gap(origin.minute) };
-        let course = Course { path: &ahead.path, height: self.height.usual(), gap, limits: *limits };
-        let rows = self.bands.rows(&course, &common.normal);
+        let rows = self.bands.rows(&self.course(origin, mix, gap), &common.normal);
         let (realised, minutes) = self.bands.coverage();
         let [max_10, max_30] = rows.maxima;
         into.origin = origin.minute;
         into.readiness = Readiness::Ready;
         into.points.clear();
-        into.points.extend(
-            HORIZONS.iter().zip(ahead.path).zip(rows.points).map(|((minutes, point), quantiles)| HorizonPoint {
-                minutes: *minutes,
-                point,
-                quantiles,
-            }),
-        );
+        let points = HORIZONS.iter().zip(&ahead.path).zip(&rows.points);
+        into.points.extend(points.map(|((minutes, point), quantiles)| HorizonPoint {
+            minutes: *minutes,
+            point: *point,
+            quantiles: *quantiles,
+        }));
         (into.max_10, into.max_30) = (Some(max_10), Some(max_30));
-        let share =
-            |model: usize| weights.iter().map(|shares| f64::from(shares[model])).sum::<f64>() / HORIZONS.len() as f64;
-        let leads = (0..MODELS).max_by(|a, b| share(*a).total_cmp(&share(*b)));
-        into.model = leads.and_then(|model| common.names.get(model)).cloned();
+        let shares = weights.each_ref().map(mean);
+        let leads = CATALOGUE.iter().zip(&shares).max_by(|(_, one), (_, other)| one.total_cmp(other));
+        into.model = leads.map(|(row, _)| row.name.into());
         into.scores.clear();
-        into.scores.extend(common.names.iter().enumerate().map(|(model, name)| ModelScore {
-            model: name.clone(),
+        into.scores.extend(CATALOGUE.iter().zip(&shares).enumerate().map(|(model, (row, share))| ModelScore {
+            model: row.name.into(),
             loss: self.scores.loss(model),
-            share: share(model),
+            share: *share,
         }));
         into.parts = Some(ahead.parts);
         into.skill = self.scores.skill();
@@ -331,9 +319,8 @@ impl Head {
     fn flags(&self, origin: &Origin<'_>, now: Minute, common: &Common, flags: &mut Vec<ForecastFlag>) {
         let known = if origin.provisional.is_some() { Some(origin.minute) } else { self.known };
         let gap = known.is_none_or(|known| now.0.saturating_sub(known.0) > GAP);
-        let learned = self.models.iter().filter_map(|model| model.get().flag());
         flags.extend(self.cold(common).then_some(ForecastFlag::Cold));
         flags.extend(gap.then_some(ForecastFlag::Gap));
-        flags.extend(learned);
+        flags.extend(self.models.flags());
     }
 }

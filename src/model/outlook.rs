@@ -1,6 +1,6 @@
 //! What the forecast stage expects of the next half hour, and what that means in replicas.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -94,7 +94,7 @@ impl Parts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelScore {
     /// Name in the catalogue.
-    pub model: Arc<str>,
+    pub model: Cow<'static, str>,
     /// Discounted mean absolute error over the horizons, in the unit of the signal; `None` while unscored.
     pub loss: Option<f64>,
     /// Its share of the forecast, mean over the horizons; those of all models add up to one.
@@ -148,7 +148,7 @@ pub struct SignalOutlook {
     /// Quantiles of the maximum over the next 30 minutes.
     pub max_30: Option<QuantileRow>,
     /// The model with the largest share of the points.
-    pub model: Option<Arc<str>>,
+    pub model: Option<Cow<'static, str>>,
     /// All models and their losses.
     pub scores: Vec<ModelScore>,
     /// Parts of the first point.

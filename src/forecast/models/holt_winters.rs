@@ -11,7 +11,7 @@
 //! Surprises beyond `k sigma` are learned as if they were that large, so that one outlier moves little;
 //! after five in a row on one side the level has shifted, and jumps there.
 
-use super::{Ahead, Lesson, Model, Origin, Past, Path};
+use super::{Ahead, FROM_HERE, Lesson, Model, Origin, Past, Path, View};
 use crate::forecast::history::DAY;
 use crate::forecast::params::{ForecastParams, Smoothing};
 use crate::model::Minute;
@@ -49,7 +49,7 @@ struct Core {
 }
 
 /// The model of one signal.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct HoltWinters {
     core: Option<Core>,
     /// The first minute with a value, and the last minute.
@@ -189,6 +189,45 @@ impl HoltWinters {
         passed && past.history.share_seen(minute, steps) >= DAY_SEEN
     }
 
+    /// Learns `minute`, at which the season stands at `season`.
+    pub(super) fn learn(&mut self, minute: Minute, value: Option<f64>, season: f64, past: Past<'_>) {
+        self.last = minute;
+        self.lesson = None;
+        let Some(value) = value else {
+            self.core = self.core.map(|core| self.missed(core));
+            return;
+        };
+        let (core, learned) = self.learned(self.core, season, value);
+        self.core = Some(core);
+        if self.teaches {
+            self.first.get_or_insert(minute);
+            self.lesson = self.season_days.map(|_| Lesson::Correct(self.gamma() * learned));
+            self.count_days(minute, past);
+        }
+    }
+
+    /// Returns the forecast from `origin`, here and ahead of which the season stands at `seasons`.
+    fn path(&self, origin: &Origin<'_>, seasons: &[f64; FROM_HERE.len()]) -> Option<Ahead> {
+        let [here, seasons @ ..] = seasons;
+        let mut core = self.core?;
+        if let Some(value) = origin.provisional {
+            let missed = (origin.minute.0.saturating_sub(self.last.0) - 1).clamp(0, DAY);
+            for _ in 0..missed {
+                core = self.missed(core);
+            }
+            core = self.learned(Some(core), *here, value).0;
+        }
+        let mut path = Path::default();
+        let (trends, rests) = &self.damping;
+        let steps = seasons.iter().zip(trends.iter().zip(rests));
+        for (point, (season, (trend, rest))) in path.iter_mut().zip(steps) {
+            *point = core.level + trend * core.trend + season + rest * core.rest;
+        }
+        let ([trend, ..], [rest, ..], [season, ..]) = (trends, rests, seasons);
+        let parts = Parts { level: core.level, trend: trend * core.trend, season: *season, rest: rest * core.rest };
+        Some(Ahead { path, parts })
+    }
+
     fn gamma(&self) -> f64 {
         let early = self.season_days.map_or(0.0, |days| EARLY_GAMMA / (f64::from(days) + 1.0));
         self.smoothing.gamma.max(early)
@@ -197,22 +236,11 @@ impl HoltWinters {
 
 impl Model for HoltWinters {
     fn observe(&mut self, minute: Minute, value: Option<f64>, past: Past<'_>) {
-        self.last = minute;
-        self.lesson = None;
-        let Some(value) = value else {
-            self.core = self.core.map(|core| self.missed(core));
-            return;
-        };
-        let season = past.season.at(minute);
-        let (core, learned) = self.learned(self.core, season, value);
-        self.core = Some(core);
-        self.first.get_or_insert(minute);
-        self.lesson = self.season_days.map(|_| Lesson::Correct(self.gamma() * learned));
-        self.count_days(minute, past);
+        self.learn(minute, value, past.season.at(minute), past);
     }
 
     fn lesson(&self) -> Option<Lesson> {
-        self.lesson.filter(|_| self.teaches)
+        self.lesson
     }
 
     /// The level carried the season until now.
@@ -222,27 +250,13 @@ impl Model for HoltWinters {
         }
     }
 
+    fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
+        self.path(&view.origin, &view.season)
+    }
+
+    /// The history is not read.
     fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead> {
-        let mut core = self.core?;
-        if let Some(value) = origin.provisional {
-            let missed = (origin.minute.0.saturating_sub(self.last.0) - 1).clamp(0, DAY);
-            for _ in 0..missed {
-                core = self.missed(core);
-            }
-            core = self.learned(Some(core), origin.past.season.at(origin.minute), value).0;
-        }
-        let mut path = Path::default();
-        let (trends, rests) = self.damping;
-        for (point, (minutes, (trend, rest))) in
-            path.iter_mut().zip(HORIZONS.into_iter().zip(trends.into_iter().zip(rests)))
-        {
-            let season = origin.past.season.at(origin.minute.plus(i64::from(minutes)));
-            *point = core.level + trend * core.trend + season + rest * core.rest;
-        }
-        let [trend, ..] = trends.map(|damping| damping * core.trend);
-        let [rest, ..] = rests.map(|damping| damping * core.rest);
-        let season = origin.past.season.at(origin.minute.plus(1));
-        Some(Ahead { path, parts: Parts { level: core.level, trend, season, rest } })
+        self.path(origin, &origin.past.season.at_each(origin.minute, &FROM_HERE))
     }
 
     fn flag(&self) -> Option<ForecastFlag> {

@@ -1,7 +1,7 @@
 //! The smoothed level goes on (simple exponential smoothing). On noise around a level nothing does better, so
 //! a model that beats persistence there, and not this one, has foreseen nothing.
 
-use super::{Ahead, Model, Origin, Past};
+use super::{Ahead, Model, Past, View};
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, Parts};
 
@@ -12,7 +12,7 @@ pub const NAME: &str = "level";
 const ALPHA: f64 = 0.1;
 
 /// The smoothed level.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Level {
     level: Option<f64>,
     seen: u32,
@@ -34,8 +34,8 @@ impl Model for Level {
         }
     }
 
-    fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead> {
-        let level = origin.provisional.map(|value| self.next(value)).or(self.level)?;
+    fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
+        let level = view.origin.provisional.map(|value| self.next(value)).or(self.level)?;
         Some(Ahead { path: [level; HORIZONS.len()], parts: Parts { level, ..Parts::default() } })
     }
 }

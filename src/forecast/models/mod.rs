@@ -2,7 +2,7 @@
 //!
 //! A model learns one minute after the other and forecasts all horizons from where it stands. It knows the
 //! minute of the day by the wall clock, never by counting, so that no gap shifts its season. A new model is a
-//! file beside these, a variant of [`AnyModel`] and a row of [`CATALOGUE`]; the suites run over the rows.
+//! file beside these, a variant of [`Simple`] and a row of [`CATALOGUE`]; the suites run over the rows.
 //!
 //! | file | forecast |
 //! |---|---|
@@ -30,6 +30,7 @@ use self::seasonal_difference::SeasonalDifference;
 use self::seasonal_naive::SeasonalNaive;
 use super::history::History;
 use super::params::{ForecastParams, Smoothing};
+use super::scores::MODELS;
 use crate::model::Minute;
 use crate::model::outlook::{ForecastFlag, HORIZONS, Parts};
 
@@ -65,6 +66,76 @@ pub struct Origin<'a> {
     pub past: Past<'a>,
 }
 
+/// Minutes at which models read what lies behind and ahead: here, and at each horizon.
+const FROM_HERE: [u16; HORIZONS.len() + 1] = from_here();
+
+const fn from_here() -> [u16; HORIZONS.len() + 1] {
+    let (mut minutes, mut index) = ([0; HORIZONS.len() + 1], 0);
+    while index < HORIZONS.len() {
+        minutes[index + 1] = HORIZONS[index];
+        index += 1;
+    }
+    minutes
+}
+
+/// How far back a seasonal rule looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Back {
+    /// One season.
+    Season,
+    /// A week of them.
+    Week,
+}
+
+/// What was one season, or a week of them, ago; from the shared history.
+#[derive(Debug, Clone, Copy)]
+pub struct Once {
+    /// At the origin.
+    pub here: Option<f64>,
+    /// At each horizon; `None` if one is missing.
+    pub ahead: Option<Path>,
+}
+
+/// An origin with all that the models read there, looked up once for all of them.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// Where it is.
+    pub origin: Origin<'a>,
+    /// The profile here and at each horizon.
+    pub season: [f64; HORIZONS.len() + 1],
+    season_ago: Once,
+    week_ago: Once,
+}
+
+impl<'a> View<'a> {
+    /// Looks up what the models read at `origin`.
+    pub fn of(origin: &Origin<'a>) -> Self {
+        let Past { history, season } = origin.past;
+        let once = |seasons: i64| {
+            let then = origin.minute.plus(-season.steps().saturating_mul(seasons));
+            let [here, later @ ..] = history.near_each(then, &FROM_HERE);
+            let mut path = Path::default();
+            path.iter_mut().zip(later).for_each(|(point, value)| *point = value.unwrap_or(f64::NAN));
+            let whole = later.iter().all(Option::is_some);
+            Once { here, ahead: whole.then_some(path) }
+        };
+        Self {
+            origin: *origin,
+            season: season.at_each(origin.minute, &FROM_HERE),
+            season_ago: once(1),
+            week_ago: once(WEEK),
+        }
+    }
+
+    /// Returns what was then.
+    pub fn once(&self, back: Back) -> &Once {
+        match back {
+            Back::Season => &self.season_ago,
+            Back::Week => &self.week_ago,
+        }
+    }
+}
+
 /// A forecast model of one signal.
 pub trait Model {
     /// Learns `minute`; `None` is a gap. Called once for each minute, in order, after the history has it.
@@ -78,8 +149,13 @@ pub trait Model {
     /// Takes note that the season was drawn and stands at `at_last` in the last minute, where it was flat before.
     fn season_drawn(&mut self, _at_last: f64) {}
 
-    /// Returns the forecast from `origin`; `None` when the model has not seen enough.
-    fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead>;
+    /// Returns the forecast from where `view` was taken; `None` when the model has not seen enough.
+    fn foresee(&self, view: &View<'_>) -> Option<Ahead>;
+
+    /// Returns the forecast from `origin` of a model that stands alone.
+    fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead> {
+        self.foresee(&View::of(origin))
+    }
 
     /// Returns what a reader should know of how the last minute was learned.
     fn flag(&self) -> Option<ForecastFlag> {
@@ -96,10 +172,9 @@ pub enum Lesson {
     Draw,
 }
 
-/// A model of the catalogue, by value: a state of one signal holds all of them without indirection.
-#[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "each signal holds one of each; a box would cost an allocation a copy")]
-pub enum AnyModel {
+/// A model without a state to speak of.
+#[derive(Debug, Clone, Copy)]
+pub enum Simple {
     /// See [`persistence`].
     Persistence(Persistence),
     /// See [`level`].
@@ -108,6 +183,33 @@ pub enum AnyModel {
     SeasonalNaive(SeasonalNaive),
     /// See [`seasonal_difference`].
     SeasonalDifference(SeasonalDifference),
+}
+
+impl Simple {
+    fn observe(&mut self, minute: Minute, value: Option<f64>, past: Past<'_>) {
+        match self {
+            Self::Persistence(model) => model.observe(minute, value, past),
+            Self::Level(model) => model.observe(minute, value, past),
+            Self::SeasonalNaive(model) => model.observe(minute, value, past),
+            Self::SeasonalDifference(model) => model.observe(minute, value, past),
+        }
+    }
+
+    fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
+        match self {
+            Self::Persistence(model) => model.foresee(view),
+            Self::Level(model) => model.foresee(view),
+            Self::SeasonalNaive(model) => model.foresee(view),
+            Self::SeasonalDifference(model) => model.foresee(view),
+        }
+    }
+}
+
+/// A model of the catalogue.
+#[derive(Debug, Clone, Copy)]
+pub enum AnyModel {
+    /// One of the small ones.
+    Simple(Simple),
     /// See [`holt_winters`].
     HoltWinters(HoltWinters),
 }
@@ -116,10 +218,10 @@ impl AnyModel {
     /// Returns the model behind the variant.
     pub fn get(&self) -> &dyn Model {
         match self {
-            Self::Persistence(model) => model,
-            Self::Level(model) => model,
-            Self::SeasonalNaive(model) => model,
-            Self::SeasonalDifference(model) => model,
+            Self::Simple(Simple::Persistence(model)) => model,
+            Self::Simple(Simple::Level(model)) => model,
+            Self::Simple(Simple::SeasonalNaive(model)) => model,
+            Self::Simple(Simple::SeasonalDifference(model)) => model,
             Self::HoltWinters(model) => model,
         }
     }
@@ -127,19 +229,77 @@ impl AnyModel {
     /// Returns the model behind the variant, to learn.
     pub fn get_mut(&mut self) -> &mut dyn Model {
         match self {
-            Self::Persistence(model) => model,
-            Self::Level(model) => model,
-            Self::SeasonalNaive(model) => model,
-            Self::SeasonalDifference(model) => model,
+            Self::Simple(Simple::Persistence(model)) => model,
+            Self::Simple(Simple::Level(model)) => model,
+            Self::Simple(Simple::SeasonalNaive(model)) => model,
+            Self::Simple(Simple::SeasonalDifference(model)) => model,
             Self::HoltWinters(model) => model,
         }
     }
+}
 
-    /// Takes over fitted smoothing parameters, if the model has such.
-    pub fn set_smoothing(&mut self, smoothing: Smoothing) {
-        if let Self::HoltWinters(model) = self {
-            model.set_smoothing(smoothing);
+/// What each model foresees, in the order of the catalogue; `None` from one that has not seen enough.
+pub type Voices = [Option<Ahead>; MODELS];
+
+/// Rows of the catalogue that hold a [`Simple`] one; they stand first.
+const SIMPLE: usize = 6;
+
+/// One model of each row of the catalogue. The simple ones do not take the room of the large ones.
+#[derive(Debug, Clone, Copy)]
+pub struct Models {
+    simple: [Simple; SIMPLE],
+    holt_winters: [HoltWinters; MODELS - SIMPLE],
+}
+
+impl Models {
+    /// Builds them all.
+    pub fn new(params: &ForecastParams) -> Self {
+        let simple = |row: usize| match (CATALOGUE[row].build)(params) {
+            AnyModel::Simple(model) => model,
+            AnyModel::HoltWinters(_) => Simple::Persistence(Persistence::default()),
+        };
+        let large = |row: usize| match (CATALOGUE[SIMPLE + row].build)(params) {
+            AnyModel::HoltWinters(model) => model,
+            AnyModel::Simple(_) => HoltWinters::new(params),
+        };
+        Self { simple: std::array::from_fn(simple), holt_winters: std::array::from_fn(large) }
+    }
+
+    /// Lets all learn `minute`, which the history has and at which the season stands at `season`.
+    pub fn observe(&mut self, minute: Minute, value: Option<f64>, season: f64, past: Past<'_>) {
+        for model in &mut self.simple {
+            model.observe(minute, value, past);
         }
+        for model in &mut self.holt_winters {
+            model.learn(minute, value, season, past);
+        }
+    }
+
+    /// Returns what the minute teaches about the season.
+    pub fn lesson(&self) -> Option<Lesson> {
+        self.holt_winters.iter().find_map(Model::lesson)
+    }
+
+    /// Lets all know that the season was drawn.
+    pub fn season_drawn(&mut self, at_last: f64) {
+        self.holt_winters.iter_mut().for_each(|model| model.season_drawn(at_last));
+    }
+
+    /// Takes over fitted smoothing parameters.
+    pub fn set_smoothing(&mut self, smoothing: Smoothing) {
+        self.holt_winters.iter_mut().for_each(|model| model.set_smoothing(smoothing));
+    }
+
+    /// Says what each foresees.
+    pub fn foresee(&self, view: &View<'_>, voices: &mut Voices) {
+        let (simple, large) = voices.split_at_mut(SIMPLE);
+        simple.iter_mut().zip(&self.simple).for_each(|(voice, model)| *voice = model.foresee(view));
+        large.iter_mut().zip(&self.holt_winters).for_each(|(voice, model)| *voice = model.foresee(view));
+    }
+
+    /// Returns what a reader should know of how the last minute was learned.
+    pub fn flags(&self) -> impl Iterator<Item = ForecastFlag> {
+        self.holt_winters.iter().filter_map(Model::flag)
     }
 }
 
@@ -158,19 +318,31 @@ pub struct Row {
 /// All models; their shares of the forecast follow what they are measured to save. The first one needs no history and
 /// speaks alone until others are measured.
 pub const CATALOGUE: [Row; 9] = [
-    Row { name: persistence::NAME, flat: true, build: |_| AnyModel::Persistence(Persistence::default()) },
-    Row { name: level::NAME, flat: true, build: |_| AnyModel::Level(Level::default()) },
-    Row { name: seasonal_naive::NAME, flat: false, build: |_| AnyModel::SeasonalNaive(SeasonalNaive::new(1)) },
-    Row { name: "weekly_naive", flat: false, build: |_| AnyModel::SeasonalNaive(SeasonalNaive::new(WEEK)) },
+    Row {
+        name: persistence::NAME,
+        flat: true,
+        build: |_| AnyModel::Simple(Simple::Persistence(Persistence::default())),
+    },
+    Row { name: level::NAME, flat: true, build: |_| AnyModel::Simple(Simple::Level(Level::default())) },
+    Row {
+        name: seasonal_naive::NAME,
+        flat: false,
+        build: |_| AnyModel::Simple(Simple::SeasonalNaive(SeasonalNaive::new(Back::Season))),
+    },
+    Row {
+        name: "weekly_naive",
+        flat: false,
+        build: |_| AnyModel::Simple(Simple::SeasonalNaive(SeasonalNaive::new(Back::Week))),
+    },
     Row {
         name: seasonal_difference::NAME,
         flat: false,
-        build: |_| AnyModel::SeasonalDifference(SeasonalDifference::new(1)),
+        build: |_| AnyModel::Simple(Simple::SeasonalDifference(SeasonalDifference::new(Back::Season))),
     },
     Row {
         name: "weekly_difference",
         flat: false,
-        build: |_| AnyModel::SeasonalDifference(SeasonalDifference::new(WEEK)),
+        build: |_| AnyModel::Simple(Simple::SeasonalDifference(SeasonalDifference::new(Back::Week))),
     },
     Row { name: holt_winters::NAME, flat: false, build: |params| AnyModel::HoltWinters(HoltWinters::new(params)) },
     Row {
@@ -196,3 +368,5 @@ const QUICK: Smoothing = Smoothing { alpha: 0.8, beta: 0.1, gamma: 0.0, phi: 0.9
 pub const PERSISTENCE: usize = 0;
 /// Position of the seasonal naive forecast in [`CATALOGUE`].
 pub const SEASONAL_NAIVE: usize = 2;
+/// Position of the seasonal difference in [`CATALOGUE`].
+pub const SEASONAL_DIFFERENCE: usize = 4;

@@ -1,6 +1,6 @@
 //! The newest value goes on. Adapts at once, knows nothing: the bar that every other model has to pass.
 
-use super::{Ahead, Model, Origin, Past};
+use super::{Ahead, Model, Past, View};
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, Parts};
 
@@ -8,7 +8,7 @@ use crate::model::outlook::{HORIZONS, Parts};
 pub const NAME: &str = "persistence";
 
 /// The newest value.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Persistence {
     last: Option<f64>,
 }
@@ -18,8 +18,8 @@ impl Model for Persistence {
         self.last = value.or(self.last);
     }
 
-    fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead> {
-        let value = origin.provisional.or(self.last)?;
+    fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
+        let value = view.origin.provisional.or(self.last)?;
         Some(Ahead { path: [value; HORIZONS.len()], parts: Parts { rest: value, ..Parts::default() } })
     }
 }

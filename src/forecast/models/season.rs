@@ -70,13 +70,23 @@ impl Season {
 
     /// Returns the seasonal value at `minute`.
     pub fn at(&self, minute: Minute) -> f64 {
-        let Some(place) = self.place(minute) else { return 0.0 };
-        let value = |index: usize| self.cells.get(index).copied().unwrap_or(0.0);
-        if place.share > 0.0 {
-            value(place.left) * (1.0 - place.share) + value(place.right) * place.share
-        } else {
-            value(place.left)
+        let [value] = self.at_each(minute, &[0]);
+        value
+    }
+
+    /// Returns the seasonal values that many minutes `ahead` of `from`.
+    pub fn at_each<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> [f64; N] {
+        let mut values = [0.0; N];
+        let Some(offset) = self.offset(from) else { return values };
+        let cell = |index: usize| self.cells.get(index).copied().unwrap_or(0.0);
+        for (value, minutes) in values.iter_mut().zip(ahead) {
+            let place = self.place(offset + 2 * u32::from(*minutes));
+            *value = cell(place.left);
+            if place.share > 0.0 {
+                *value = *value * (1.0 - place.share) + cell(place.right) * place.share;
+            }
         }
+        values
     }
 
     /// Learns what `minute` teaches; where the profile was drawn anew, returns its value there.
@@ -95,7 +105,7 @@ impl Season {
 
     /// Adds `correction` at `minute`, split between the two cells by their share in it.
     pub fn correct(&mut self, minute: Minute, correction: f64) {
-        let Some(place) = self.place(minute) else { return };
+        let Some(place) = self.offset(minute).map(|offset| self.place(offset)) else { return };
         for (index, share) in [(place.left, 1.0 - place.share), (place.right, place.share)] {
             if let Some(cell) = self.cells.get_mut(index) {
                 *cell += correction * share;
@@ -103,19 +113,24 @@ impl Season {
         }
     }
 
-    /// Finds the cells whose centres enclose the middle of `minute`; `None` without cells.
-    fn place(&self, minute: Minute) -> Option<Place> {
-        let count = self.cells.len() as u32;
-        if count == 0 {
+    /// Returns how far the middle of `minute` lies behind the centre of the first cell, in half minutes, so that all is
+    /// whole numbers; `None` without cells.
+    fn offset(&self, minute: Minute) -> Option<u32> {
+        let (cell, length) = (self.cell_minutes, self.cells.len() as u32 * self.cell_minutes);
+        if length == 0 {
             return None;
         }
-        let (cell, length) = (self.cell_minutes, count * self.cell_minutes);
-        // In half minutes from the centre of the first cell, so that all is whole numbers.
         let from_start = 2 * minute.0.rem_euclid(i64::from(length)) as u32 + 1;
-        let offset = if from_start < cell { from_start + 2 * length - cell } else { from_start - cell };
-        let (left, within) = (offset / (2 * cell), offset % (2 * cell));
+        Some(if from_start < cell { from_start + 2 * length - cell } else { from_start - cell })
+    }
+
+    /// Finds the cells whose centres enclose what lies `offset` half minutes behind the first centre.
+    fn place(&self, offset: u32) -> Place {
+        let (count, cell) = (self.cells.len() as u32, 2 * self.cell_minutes);
+        let (left, within) = (offset / cell, offset % cell);
+        let left = if left < count { left } else { left % count };
         let right = if left + 1 == count { 0 } else { left + 1 };
-        Some(Place { left: left as usize, right: right as usize, share: f64::from(within) / f64::from(2 * cell) })
+        Place { left: left as usize, right: right as usize, share: f64::from(within) / f64::from(cell) }
     }
 }
 
@@ -136,6 +151,19 @@ mod tests {
                 "minute {minute}: {}",
                 season.at(Minute(minute))
             );
+        }
+    }
+
+    #[test]
+    fn several_minutes_are_read_as_one_by_one() {
+        for (steps, cells) in [(1440, 288), (48, 48), (2, 2), (7, 7)] {
+            let mut season = Season::flat(steps);
+            assert_eq!(season.cells.len(), cells);
+            season.cells.iter_mut().enumerate().for_each(|(cell, value)| *value = (cell * cell % 11) as f64);
+            for from in 0..1500 {
+                let each = season.at_each(Minute(from), &[0, 1, 30]);
+                assert_eq!(each, [0, 1, 30].map(|minutes| season.at(Minute(from + minutes))), "{steps} {from}");
+            }
         }
     }
 

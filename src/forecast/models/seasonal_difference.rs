@@ -1,24 +1,24 @@
 //! What changed from here a season ago changes again, from where the signal stands now. Knows every surge that
 //! recurs by the clock and the level of today; pays with the noise of three values.
 
-use super::{Ahead, Model, Origin, Past, Path};
+use super::{Ahead, Back, Model, Past, View};
 use crate::model::Minute;
-use crate::model::outlook::{HORIZONS, Parts};
+use crate::model::outlook::Parts;
 
 /// Name in the catalogue.
 pub const NAME: &str = "seasonal_difference";
 
 /// The newest value; those of the last season lie in the shared history.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct SeasonalDifference {
-    seasons: i64,
+    back: Back,
     last: Option<f64>,
 }
 
 impl SeasonalDifference {
-    /// Returns the rule that looks so many seasons back.
-    pub fn new(seasons: i64) -> Self {
-        Self { seasons, last: None }
+    /// Returns the rule that looks so far back.
+    pub fn new(back: Back) -> Self {
+        Self { back, last: None }
     }
 }
 
@@ -27,15 +27,11 @@ impl Model for SeasonalDifference {
         self.last = value.or(self.last);
     }
 
-    fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead> {
-        let now = origin.provisional.or(self.last)?;
-        let Past { history, season } = origin.past;
-        let then = origin.minute.plus(-season.steps().saturating_mul(self.seasons));
-        let start = history.near(then)?;
-        let mut path = Path::default();
-        for (point, minutes) in path.iter_mut().zip(HORIZONS) {
-            *point = now + history.near(then.plus(i64::from(minutes)))? - start;
-        }
+    fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
+        let now = view.origin.provisional.or(self.last)?;
+        let then = view.once(self.back);
+        let start = then.here?;
+        let path = then.ahead?.map(|later| now + later - start);
         let [first, ..] = path;
         Some(Ahead { path, parts: Parts { rest: now, season: first - now, ..Parts::default() } })
     }

@@ -1,35 +1,30 @@
 //! What was a day ago comes again. Needs a day, knows every surge that recurs by the clock, adapts to nothing.
 
-use super::{Ahead, Model, Origin, Past, Path};
+use super::{Ahead, Back, Model, Past, View};
 use crate::model::Minute;
-use crate::model::outlook::{HORIZONS, Parts};
+use crate::model::outlook::Parts;
 
 /// Name in the catalogue.
 pub const NAME: &str = "seasonal_naive";
 
-/// Yesterday; its values lie in the shared history.
-#[derive(Debug, Clone)]
+/// A season ago, or a week of them; the values lie in the shared history.
+#[derive(Debug, Clone, Copy)]
 pub struct SeasonalNaive {
-    seasons: i64,
+    back: Back,
 }
 
 impl SeasonalNaive {
-    /// Returns the rule that looks so many seasons back.
-    pub fn new(seasons: i64) -> Self {
-        Self { seasons }
+    /// Returns the rule that looks so far back.
+    pub fn new(back: Back) -> Self {
+        Self { back }
     }
 }
 
 impl Model for SeasonalNaive {
     fn observe(&mut self, _minute: Minute, _value: Option<f64>, _past: Past<'_>) {}
 
-    fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead> {
-        let Past { history, season } = origin.past;
-        let then = origin.minute.plus(-season.steps().saturating_mul(self.seasons));
-        let mut path = Path::default();
-        for (point, minutes) in path.iter_mut().zip(HORIZONS) {
-            *point = history.near(then.plus(i64::from(minutes)))?;
-        }
+    fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
+        let path = view.once(self.back).ahead?;
         let [first, ..] = path;
         Some(Ahead { path, parts: Parts { season: first, ..Parts::default() } })
     }

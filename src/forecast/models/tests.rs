@@ -73,6 +73,27 @@ fn the_named_rows_are_where_the_constants_say() {
 }
 
 #[test]
+fn the_models_of_a_signal_are_those_of_the_catalogue_in_its_order() {
+    let params = ForecastParams { history_days: 9, ..ForecastParams::default() };
+    let (mut history, season) = (History::new(9), Season::flat(1440));
+    let mut all = Models::new(&params);
+    let mut each = CATALOGUE.map(|row| (row.build)(&params));
+    let last = Minute(9 * 1440);
+    for minute in (0..=last.0).map(Minute) {
+        let value = Some(day_load(minute.0 + minute.0 / 1440, 600));
+        history.push(minute, value);
+        let past = Past { history: &history, season: &season };
+        all.observe(minute, value, season.at(minute), past);
+        each.iter_mut().for_each(|model| model.get_mut().observe(minute, value, past));
+    }
+    let origin = Origin { minute: last, provisional: None, past: Past { history: &history, season: &season } };
+    let mut voices = [None; CATALOGUE.len()];
+    all.foresee(&View::of(&origin), &mut voices);
+    assert_eq!(voices, each.map(|model| model.get().ahead(&origin)));
+    assert!(voices.iter().all(Option::is_some));
+}
+
+#[test]
 fn a_model_that_has_seen_nothing_does_not_forecast() {
     for row in CATALOGUE {
         assert_eq!(ahead(row, 0, &[]), None, "{}", row.name);
