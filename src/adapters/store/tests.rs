@@ -411,7 +411,7 @@ fn the_oldest_go_first_and_open_intents_stay() {
     for seq in 1..=count {
         journal.submit(decision(seq));
         if seq % 100 == 1 {
-            journal.submit(Entry::Prepared(intent(seq)));
+            append(&journal, Entry::Prepared(intent(seq))).unwrap();
         }
     }
     append(&journal, ended(101)).unwrap();
