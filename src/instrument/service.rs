@@ -1,7 +1,6 @@
 //! What is done for one service, and how good its forecasts are.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -129,11 +128,21 @@ pub struct ServiceMetrics {
     signals: Vec<Option<SignalMetrics>>,
 }
 
-/// Labels looked up so far, by which [`ServiceMetrics::forget`] finds them.
+/// Counters looked up so far: what comes again needs no label, and [`ServiceMetrics::forget`] finds them all. Few: the
+/// rules that won, the guards that stopped, the outcomes.
 #[derive(Debug, Default)]
 struct Used {
-    decisions: BTreeSet<Labels<3>>,
-    counted: BTreeMap<Labels<2>, Family<Labels<2>, Counter>>,
+    decisions: Vec<(Box<str>, VerdictKind, Counter)>,
+    counted: Vec<Counted>,
+}
+
+/// A counter of a family with one more label than the service.
+#[derive(Debug)]
+struct Counted {
+    family: Family<Labels<2>, Counter>,
+    key: &'static str,
+    word: &'static str,
+    counter: Counter,
 }
 
 /// How good the forecast of one signal is; NaN while that is not known.
@@ -150,11 +159,7 @@ impl ServiceMetrics {
     pub fn decided(&self, proposal: &Proposal, verdict: &Verdict) {
         match proposal.choice.rule() {
             None => drop(self.idle.inc()),
-            Some(rule) => {
-                let label = decision(&self.service, rule, verdict.kind);
-                self.families.decisions.get_or_create(&label).inc();
-                self.used.lock().decisions.insert(label);
-            }
+            Some(rule) => self.won(rule, verdict.kind),
         }
         for found in &verdict.findings {
             if matches!(found.finding, Finding::Hold | Finding::Reject) {
@@ -214,15 +219,15 @@ impl ServiceMetrics {
         let families = &self.families;
         let used = std::mem::take(&mut *self.used.lock());
         families.decisions.remove(&decision(&self.service, "none", VerdictKind::Idle));
-        for label in &used.decisions {
-            families.decisions.remove(label);
+        for (rule, kind, _) in &used.decisions {
+            families.decisions.remove(&decision(&self.service, rule, *kind));
         }
         families.quarantined.remove(&[named(&self.service)]);
         for mode in MODES {
             families.mode.remove(&[named(&self.service), ("mode", mode.as_str().into())]);
         }
-        for (label, family) in &used.counted {
-            family.remove(label);
+        for Counted { family, key, word, .. } in &used.counted {
+            family.remove(&[named(&self.service), (key, (*word).into())]);
         }
         for signal in self.signals.iter().flatten() {
             families.authority.remove(&signal.label);
@@ -231,9 +236,25 @@ impl ServiceMetrics {
         }
     }
 
+    fn won(&self, rule: &str, kind: VerdictKind) {
+        let used = &mut self.used.lock().decisions;
+        if let Some((.., counter)) = used.iter().find(|(known, of, _)| **known == *rule && *of == kind) {
+            counter.inc();
+            return;
+        }
+        let counter = self.families.decisions.get_or_create_owned(&decision(&self.service, rule, kind));
+        counter.inc();
+        used.push((rule.into(), kind, counter));
+    }
+
     fn count(&self, family: &Family<Labels<2>, Counter>, key: &'static str, word: &'static str) {
-        let label = [named(&self.service), (key, word.into())];
-        family.get_or_create(&label).inc();
-        self.used.lock().counted.entry(label).or_insert_with(|| family.clone());
+        let used = &mut self.used.lock().counted;
+        if let Some(known) = used.iter().find(|known| (known.key, known.word) == (key, word)) {
+            known.counter.inc();
+            return;
+        }
+        let counter = family.get_or_create_owned(&[named(&self.service), (key, word.into())]);
+        counter.inc();
+        used.push(Counted { family: family.clone(), key, word, counter });
     }
 }

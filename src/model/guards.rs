@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-const HOUR: Duration = Duration::from_hours(1);
 const DAY: Duration = Duration::from_hours(24);
 /// How long an undone lowering makes the next ones wait longer.
 pub const UNDONE_COUNTS: Duration = Duration::from_hours(4);
@@ -176,7 +175,7 @@ mod tests {
     #[test]
     fn the_journal_is_read_back_a_day_beyond_the_longest_cooldown() {
         assert_eq!(GuardParams::default().memory_span(), UNDONE_COUNTS + DAY);
-        let long = GuardParams { lower_cooldown: HOUR * 5, ..GuardParams::default() };
-        assert_eq!(long.memory_span(), HOUR * 5 + DAY);
+        let long = GuardParams { lower_cooldown: Duration::from_hours(5), ..GuardParams::default() };
+        assert_eq!(long.memory_span(), Duration::from_hours(5) + DAY);
     }
 }

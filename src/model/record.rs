@@ -1,5 +1,7 @@
 //! One cycle of the loop for one service, complete enough to explain it.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +15,8 @@ use super::spec::{Mode, ServiceSpec};
 use super::time::Timestamp;
 use super::verdict::Verdict;
 
-/// Everything that one cycle saw, wanted, was allowed, did and achieved.
+/// Everything that one cycle saw, wanted, was allowed, did and achieved. What was seen and expected is shared with the
+/// cycle that it is the record of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct DecisionRecord {
     /// Which decision.
@@ -25,11 +28,11 @@ pub struct DecisionRecord {
     /// Mode of the service.
     pub mode: Mode,
     /// Names and units of the signals, in the order of `features` and `outlook`.
-    pub signals: Vec<SignalLabel>,
+    pub signals: Arc<Vec<SignalLabel>>,
     /// What was seen.
-    pub features: Features,
+    pub features: Arc<Features>,
     /// What was expected.
-    pub outlook: Outlook,
+    pub outlook: Arc<Outlook>,
     /// What the policies wanted.
     pub proposal: Proposal,
     /// What the guards allowed.

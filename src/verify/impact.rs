@@ -80,10 +80,9 @@ fn against_forecast(measured: f64, (expected, noise): (f64, f64), objective: f64
         Impact::Neutral
     };
     let show = |value| Unit::Seconds.show(value);
-    let mut why = format!("latency {}, {} foreseen without it, noise {}", show(measured), show(expected), show(noise));
-    if traded {
-        why.push_str(&format!(", within the objective of {}", show(objective)));
-    }
+    let kept = if traded { format!(", within the objective of {}", show(objective)) } else { String::new() };
+    let why =
+        format!("latency {}, {} foreseen without it, noise {}{kept}", show(measured), show(expected), show(noise));
     (impact, why)
 }
 

@@ -45,6 +45,10 @@ use std::time::Instant;
 
 use table::{FIGURES, POLICY_FIGURES, Row};
 
+/// That of the binary.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Values by id.
 type Figures = Vec<(&'static str, f64)>;
 

@@ -262,9 +262,9 @@ pub fn acted(id: DecisionId) -> DecisionRecord {
         trace: TraceId::derive(&id.service, id.cycle, at(0)),
         at: at(i64::from(id.cycle.seq)),
         mode: Mode::Auto,
-        signals: vec![label("rps", Unit::PerSecond), label("p99", Unit::Seconds), label("cpu", Unit::Ratio)],
-        features: features(0.186),
-        outlook: outlook(),
+        signals: vec![label("rps", Unit::PerSecond), label("p99", Unit::Seconds), label("cpu", Unit::Ratio)].into(),
+        features: features(0.186).into(),
+        outlook: outlook().into(),
         proposal: Proposal {
             revision: Some(revision()),
             rules: vec![raise(7.0, RuleOutcome::Matched), scale_up(0.186, RuleOutcome::NotMatched)],

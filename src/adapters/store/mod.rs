@@ -13,8 +13,9 @@
 //! | `journal` | [`RedbJournal`]: opening, and the port |
 //! | `overlay` | [`JournalReader`]: reads a file without changing a byte of it |
 //!
-//! Commits are two-phase: a bit that flips later is found as damage at the next start, and never taken for
-//! a torn last write and rolled back, which would lose an intent that was acknowledged.
+//! What somebody waits for is durable after one sync of the disk. As soon as nobody waits, a commit in two phases seals
+//! it: from then on a bit that flips is found as damage at the next start, and never taken for a torn last write and
+//! rolled back, which would lose an intent that was acknowledged.
 
 mod journal;
 mod memory;
@@ -32,5 +33,7 @@ pub use memory::MemoryJournal;
 pub use overlay::JournalReader;
 pub use settings::StoreSettings;
 
+#[cfg(test)]
+mod power_loss;
 #[cfg(test)]
 mod tests;

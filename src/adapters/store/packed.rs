@@ -7,6 +7,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// Room for a record of a service with a few signals, before it is compressed.
+const USUAL: usize = 16 << 10;
 /// Longest record that is unpacked: far above any that is written, far below what would hurt.
 const LONGEST: usize = 16 << 20;
 
@@ -15,7 +17,8 @@ const LONGEST: usize = 16 << 20;
 /// # Errors
 /// When it cannot be serialised.
 pub(super) fn pack(record: &impl Serialize) -> Result<Vec<u8>, String> {
-    let bytes = rmp_serde::to_vec_named(record).map_err(|error| error.to_string())?;
+    let mut bytes = Vec::with_capacity(USUAL);
+    rmp_serde::encode::write_named(&mut bytes, record).map_err(|error| error.to_string())?;
     Ok(lz4_flex::compress_prepend_size(&bytes))
 }
 

@@ -6,6 +6,7 @@
 //! takes along what of its service still waits, its decision above all (INV-11).
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -18,7 +19,13 @@ use crate::ports::journal::Entry;
 pub(super) const CAPACITY: usize = 32_768;
 /// Entries of one commit: few enough that an entry which comes while it is made soon has its turn.
 pub(super) const GROUP: usize = 256;
-/// Entries of the second line that go along with the first, so that it moves however busy the first is.
+/// How long entries that nobody waits for may gather: about what a fleet takes to decide, so that packing the records
+/// does not take the time of those who still do.
+pub(super) const GATHER: Duration = Duration::from_millis(50);
+/// So many entries that nobody waits for gather no longer.
+const PILE: usize = 16 * GROUP;
+/// Entries of the second line that go along with the first when they have gathered, so that it moves however busy the
+/// first is.
 const ALONG: usize = 16;
 
 pub(super) type Answer = oneshot::Sender<Result<(), JournalError>>;
@@ -29,11 +36,24 @@ pub(super) struct Item {
     pub(super) answer: Option<Answer>,
 }
 
+/// When the next commit is to be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Without waiting for more.
+    Now,
+    /// When what waits has gathered.
+    At(Instant),
+    /// Nothing waits.
+    Never,
+}
+
 /// The two lines.
 #[derive(Default)]
 pub(super) struct Queue {
     awaited: VecDeque<Item>,
     rest: VecDeque<Item>,
+    /// When the second line was last empty before what waits in it came.
+    since: Option<Instant>,
     /// Nothing is taken any more.
     pub(super) closed: bool,
 }
@@ -49,21 +69,28 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Tells whether there is a reason to commit without waiting for more.
-    pub(super) fn is_due(&self) -> bool {
-        self.closed || !self.awaited.is_empty() || self.rest.len() >= GROUP
+    /// Tells when the next commit is to be made.
+    pub(super) fn due(&self) -> Due {
+        match self.since {
+            _ if !self.awaited.is_empty() || self.rest.len() >= PILE => Due::Now,
+            Some(since) => Due::At(since + GATHER),
+            None => Due::Never,
+        }
     }
 
-    /// Puts an entry in line.
-    pub(super) fn push(&mut self, item: Item) {
+    /// Puts an entry in line that comes `now`; tells whether the next commit is due at another time for it.
+    pub(super) fn push(&mut self, item: Item, now: Instant) -> bool {
+        let before = self.due();
         if item.answer.is_none() {
             self.rest.push_back(item);
-            return;
+            self.since.get_or_insert(now);
+        } else {
+            if let Some(service) = service(&item.entry) {
+                self.call_forward(service);
+            }
+            self.awaited.push_back(item);
         }
-        if let Some(service) = service(&item.entry) {
-            self.call_forward(service);
-        }
-        self.awaited.push_back(item);
+        self.due() != before
     }
 
     /// Moves what waits of a service from the second line to the first.
@@ -78,12 +105,19 @@ impl Queue {
         }
     }
 
-    /// Takes the entries of the next commit.
-    pub(super) fn take(&mut self) -> Vec<Item> {
+    /// Takes the entries of a commit that is made `now`.
+    pub(super) fn take(&mut self, now: Instant) -> Vec<Item> {
         let first = self.awaited.len().min(GROUP);
-        let along = if first == 0 { GROUP } else { ALONG.min(GROUP - first) };
+        let gathered = self.since.is_some_and(|since| since + GATHER <= now);
+        let along = match first {
+            0 => GROUP,
+            _ if gathered => ALONG.min(GROUP - first),
+            _ => 0,
+        };
         let along = self.rest.len().min(along);
-        self.awaited.drain(..first).chain(self.rest.drain(..along)).collect()
+        let group = self.awaited.drain(..first).chain(self.rest.drain(..along)).collect();
+        self.since = self.since.filter(|_| !self.rest.is_empty());
+        group
     }
 }
 
@@ -106,15 +140,19 @@ mod tests {
 
     /// Puts entries in line; the flag tells whether somebody waits.
     fn queue(entries: impl IntoIterator<Item = (Entry, bool)>) -> Queue {
-        let mut queue = Queue::default();
+        let (mut queue, now) = (Queue::default(), Instant::now());
         for (entry, awaited) in entries {
-            queue.push(Item { entry, answer: awaited.then(|| oneshot::channel().0) });
+            queue.push(Item { entry, answer: awaited.then(|| oneshot::channel().0) }, now);
         }
         queue
     }
 
-    /// Takes a group and says what it is of.
+    /// Takes a group when all has gathered and says what it is of.
     fn taken(queue: &mut Queue) -> Vec<String> {
+        taken_at(queue, Instant::now() + GATHER)
+    }
+
+    fn taken_at(queue: &mut Queue, now: Instant) -> Vec<String> {
         let said = |item: Item| match item.entry {
             Entry::Decision(record) => format!("decision {}", record.id),
             Entry::Prepared(intent) => format!("intent of {}", intent.change.decision),
@@ -122,7 +160,7 @@ mod tests {
             Entry::Ended { .. } => "end".to_owned(),
             Entry::Reverted { .. } => "revert".to_owned(),
         };
-        queue.take().into_iter().map(said).collect()
+        queue.take(now).into_iter().map(said).collect()
     }
 
     #[test]
@@ -131,13 +169,27 @@ mod tests {
         let mine = [(decision_of("shop/mine", 7), false)];
         let awaited = [(Entry::Prepared(intent_of("shop/mine", 7)), true), (ended(3), true)];
         let mut queue = queue(crowd.chain(mine).chain(awaited));
-        assert!(queue.is_due());
+        assert_eq!(queue.due(), Due::Now);
         let group = taken(&mut queue);
         assert_eq!(group[..3], ["decision shop/mine@1-7", "intent of shop/mine@1-7", "end"]);
         assert_eq!(group[3..], (1..=ALONG).map(|seq| format!("decision shop/crowd@1-{seq}")).collect::<Vec<_>>());
-        assert!(!queue.is_due() && queue.len() == 100 - ALONG);
+        assert!(matches!(queue.due(), Due::At(_)) && queue.len() == 100 - ALONG);
         assert_eq!(taken(&mut queue).len(), 100 - ALONG);
-        assert!(queue.is_empty());
+        assert!(queue.is_empty() && queue.due() == Due::Never);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_gathers_first() {
+        let (mut queue, now) = (Queue::default(), Instant::now());
+        let mut push = |entry, answer, at| queue.push(Item { entry, answer }, at);
+        assert!(push(decision_of("shop/a", 1), None, now), "the first one says when");
+        assert!(!push(decision_of("shop/b", 1), None, now + GATHER / 2), "the next ones go with it");
+        assert!(push(Entry::Prepared(intent_of("shop/c", 1)), Some(oneshot::channel().0), now + GATHER / 2));
+        assert_eq!(taken_at(&mut queue, now + GATHER / 2), ["intent of shop/c@1-1"]);
+        assert_eq!(queue.due(), Due::At(now + GATHER));
+        let pile = (2..PILE as u32).map(|seq| decision_of("shop/a", seq));
+        let due: Vec<bool> = pile.map(|entry| queue.push(Item { entry, answer: None }, now)).collect();
+        assert_eq!((due.iter().filter(|due| **due).count(), due.last(), queue.due()), (1, Some(&true), Due::Now));
     }
 
     #[test]
@@ -168,7 +220,6 @@ mod tests {
         for awaited in [false, true] {
             let entries = (0..GROUP as u32 + 40).map(|seq| (decision_of("shop/a", seq), awaited));
             let mut queue = queue(entries);
-            assert!(queue.is_due());
             assert_eq!((taken(&mut queue).len(), taken(&mut queue).len()), (GROUP, 40));
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redb::{Database, ReadableTable, ReadableTableMetadata};
 
 use super::settings::{LEAST_RECORDS, StoreSettings};
-use super::tables::{self, Fault, RedbTables};
+use super::tables::{self, Fault, Phases, RedbTables};
 
 /// Newest records, and newest ended intents, that are never removed for their age.
 pub(super) const FLOOR: u64 = LEAST_RECORDS as u64;
@@ -24,7 +24,7 @@ const ENDED_FOR: Duration = Duration::from_hours(24);
 /// records say it is, also in a simulation. The newest [`FLOOR`] stay, whatever their age. Open intents and
 /// their decisions stay for ever (J4).
 pub(super) fn step(db: &Database, settings: &StoreSettings) -> Result<bool, Fault> {
-    let txn = tables::begin(db)?;
+    let txn = tables::begin(db, Phases::Two)?;
     let removed = {
         let mut tables = RedbTables::open(&txn)?;
         let removed = [prune_decisions(&mut tables, settings)?, prune_intents(&mut tables)?];

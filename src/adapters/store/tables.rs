@@ -88,7 +88,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 /// Checks the format, makes the tables of a new file and counts this start; durable when it returns.
 pub(super) fn start(db: &redb::Database) -> Result<u32, Fault> {
     check_format(db)?;
-    let txn = begin(db)?;
+    let txn = begin(db, Phases::Two)?;
     let run = {
         let mut tables = RedbTables::open(&txn)?;
         let run = u32::try_from(number(&tables.meta, "run")?.saturating_add(1)).unwrap_or(u32::MAX);
@@ -118,10 +118,20 @@ pub(super) fn check_format(db: &redb::Database) -> Result<bool, Fault> {
     }
 }
 
-/// Begins a write that survives a crash, and damage after it, whole or not at all.
-pub(super) fn begin(db: &redb::Database) -> Result<WriteTransaction, Fault> {
+/// In how many phases a transaction commits, each with a sync of the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phases {
+    /// Survives a crash whole or not at all: checksums tell a torn commit. While it is the newest one, damage after
+    /// the crash is taken for a torn commit too.
+    One,
+    /// The same, and damage after the crash is found as such, in this commit and in all before it.
+    Two,
+}
+
+/// Begins a write.
+pub(super) fn begin(db: &redb::Database, phases: Phases) -> Result<WriteTransaction, Fault> {
     let mut txn = db.begin_write()?;
-    txn.set_two_phase_commit(true);
+    txn.set_two_phase_commit(phases == Phases::Two);
     Ok(txn)
 }
 

@@ -22,8 +22,8 @@ use super::{JournalReader, retention, tables};
 use crate::instrument::JournalMetrics;
 use crate::model::record::DecisionRecord;
 use crate::model::{
-    ActionClass, ChangeId, ChangeSet, Choice, CycleId, DecisionId, Features, Intent, Knob, Mode, Now, Outlook,
-    Proposal, TargetKind, TargetReading, TargetRef, Timestamp, TraceId, Verdict, WriteOutcome,
+    ActionClass, ChangeId, ChangeSet, Choice, CycleId, DecisionId, Features, Intent, Knob, Mode, Now, Proposal,
+    TargetKind, TargetReading, TargetRef, Timestamp, TraceId, Verdict, WriteOutcome,
 };
 use crate::ports::journal::{Entry, Journal, JournalError};
 
@@ -39,21 +39,22 @@ fn id_of(service: &str, seq: u32) -> DecisionId {
     DecisionId { service: service.parse().unwrap(), cycle: CycleId { run: 1, seq } }
 }
 
-fn decision(seq: u32) -> Entry {
+pub(super) fn decision(seq: u32) -> Entry {
     decision_of("shop/checkout", seq)
 }
 
 /// A decision of a service.
 pub(super) fn decision_of(service: &str, seq: u32) -> Entry {
     let id = id_of(service, seq);
+    let target = TargetReading::Unknown { reason: "x".repeat(500) };
     let record = DecisionRecord {
         trace: TraceId::derive(&id.service, id.cycle, at(0)),
         id,
         at: at(i64::from(seq)),
         mode: Mode::Auto,
-        signals: Vec::new(),
-        features: Features { signals: Vec::new(), target: TargetReading::Unknown { reason: "x".repeat(500) } },
-        outlook: Outlook::default(),
+        signals: Arc::default(),
+        features: Arc::new(Features { signals: Vec::new(), target }),
+        outlook: Arc::default(),
         proposal: Proposal { revision: None, rules: Vec::new(), choice: Choice::Nothing { reason: "calm".into() } },
         verdict: Verdict::idle(),
         change: None,
@@ -63,7 +64,7 @@ pub(super) fn decision_of(service: &str, seq: u32) -> Entry {
     Entry::Decision(Arc::new(record))
 }
 
-fn intent(seq: u32) -> Intent {
+pub(super) fn intent(seq: u32) -> Intent {
     intent_of("shop/checkout", seq)
 }
 
@@ -99,11 +100,11 @@ fn open(path: &Path) -> Result<RedbJournal, JournalError> {
     RedbJournal::open(path, StoreSettings::default(), JournalMetrics::default())
 }
 
-fn append(journal: &RedbJournal, entry: Entry) -> Result<(), JournalError> {
+pub(super) fn append(journal: &RedbJournal, entry: Entry) -> Result<(), JournalError> {
     block_on(journal.append(entry))
 }
 
-fn seqs(journal: &RedbJournal) -> Vec<u32> {
+pub(super) fn seqs(journal: &RedbJournal) -> Vec<u32> {
     journal.recent(None, usize::MAX).unwrap().iter().map(|record| record.id.cycle.seq).collect()
 }
 
@@ -235,13 +236,21 @@ fn whatever_was_acknowledged_survives_a_crash_at_every_write() {
     }
 }
 
-/// A journal whose writer was killed: a copy of the file while it is open.
+/// Tells whether the newest commit of a file is sealed: a flag of the engine in the byte that tells which one it is.
+fn sealed(file: &[u8]) -> bool {
+    file[9] & 4 != 0
+}
+
+/// A journal whose writer was killed in a quiet moment: a copy of the file while it is open.
 fn killed(entries: u32) -> (tempfile::TempDir, PathBuf) {
     let (dir, path) = place();
     let journal = open(&path).unwrap();
     for seq in 1..=entries {
         append(&journal, decision(seq)).unwrap();
         append(&journal, Entry::Prepared(intent(seq))).unwrap();
+    }
+    while !sealed(&fs::read(&path).unwrap()) {
+        std::thread::yield_now();
     }
     let copy = dir.path().join("killed.redb");
     fs::copy(&path, &copy).unwrap();
@@ -402,7 +411,7 @@ fn the_oldest_go_first_and_open_intents_stay() {
     for seq in 1..=count {
         journal.submit(decision(seq));
         if seq % 100 == 1 {
-            journal.submit(Entry::Prepared(intent(seq)));
+            append(&journal, Entry::Prepared(intent(seq))).unwrap();
         }
     }
     append(&journal, ended(101)).unwrap();

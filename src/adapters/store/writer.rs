@@ -1,9 +1,12 @@
 //! The one writer: a thread that takes what is queued, commits it as one, and answers all who wait. After the
 //! first failure nothing is written any more; reads go on.
+//!
+//! A commit that somebody waits for syncs the disk once. The next one for which nobody waits, of records or of none,
+//! has two phases and seals it (see [`Phases`]).
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 use redb::{Database, ReadTransaction, ReadableDatabase};
@@ -13,14 +16,12 @@ use crate::instrument::JournalMetrics;
 use crate::ports::JournalError;
 use crate::ports::journal::Entry;
 
-use super::queue::{CAPACITY, Item, Queue};
+use super::queue::{CAPACITY, Due, GATHER, Item, Queue};
 use super::rules::{self, Refused};
 use super::settings::StoreSettings;
-use super::tables::{self, Fault, RedbTables};
+use super::tables::{self, Fault, Phases, RedbTables};
 use super::{overlay, retention};
 
-/// How long entries that nobody waits for may gather before they are committed.
-const GATHER: Duration = Duration::from_millis(5);
 /// Entries committed between two steps of retention.
 const PRUNE_EVERY: usize = 128;
 /// Entries committed after which a step of retention is made even though more wait.
@@ -92,9 +93,11 @@ impl Shared {
             }
             return Err(self.overloaded());
         }
-        queue.push(item);
+        let news = queue.push(item, Instant::now());
         drop(queue);
-        self.arrived.notify_one();
+        if news {
+            self.arrived.notify_one();
+        }
         Ok(())
     }
 
@@ -112,46 +115,55 @@ impl Shared {
 
     /// Writes until the queue is closed and empty.
     pub(super) fn write(&self) {
-        let mut since_pruned = PRUNE_EVERY;
-        while let Some(group) = self.next_group() {
+        let (mut sealed, mut since_pruned) = (true, PRUNE_EVERY);
+        while let Some(group) = self.next_group(sealed) {
             since_pruned = since_pruned.saturating_add(group.len());
-            self.settle(group);
+            let phases = if group.iter().any(|item| item.answer.is_some()) { Phases::One } else { Phases::Two };
+            self.settle(group, phases);
+            let failed = self.failed.get().is_some();
+            sealed = failed || phases == Phases::Two;
             let idle = self.queue.lock().is_empty();
             if idle {
                 self.behind.store(false, Ordering::Release);
             }
-            if self.failed.get().is_none() && since_pruned >= PRUNE_EVERY && (idle || since_pruned >= PRUNE_AT_LAST) {
+            let quiet = idle && sealed;
+            if !failed && since_pruned >= PRUNE_EVERY && (quiet || since_pruned >= PRUNE_AT_LAST) {
                 since_pruned = if self.prune() { PRUNE_EVERY } else { 0 };
             }
         }
     }
 
-    /// Waits for entries and returns those of the next commit; `None` when the journal is closed. Waits for
-    /// more only while nobody waits for any of them.
-    fn next_group(&self) -> Option<Vec<Item>> {
+    /// Waits for entries and returns those of the next commit, none if it only seals; `None` when the journal is
+    /// closed. Waits for more only while nobody waits for any of them.
+    fn next_group(&self, sealed: bool) -> Option<Vec<Item>> {
         let mut queue = self.queue.lock();
-        while queue.is_empty() {
+        let seal = (!sealed).then(|| Instant::now() + GATHER);
+        loop {
             if queue.closed {
-                return None;
+                return (!sealed || !queue.is_empty()).then(|| queue.take(Instant::now()));
             }
-            self.arrived.wait(&mut queue);
-        }
-        let until = Instant::now() + GATHER;
-        while !queue.is_due() {
-            if self.arrived.wait_until(&mut queue, until).timed_out() {
-                break;
+            let next = match queue.due() {
+                Due::Now => return Some(queue.take(Instant::now())),
+                Due::At(gathered) => Some(seal.map_or(gathered, |seal| seal.min(gathered))),
+                Due::Never => seal,
+            };
+            match next {
+                None => self.arrived.wait(&mut queue),
+                Some(at) if self.arrived.wait_until(&mut queue, at).timed_out() => {
+                    return Some(queue.take(Instant::now()));
+                }
+                Some(_) => {}
             }
         }
-        Some(queue.take())
     }
 
     /// Commits a group and answers all who wait for it.
-    fn settle(&self, group: Vec<Item>) {
+    fn settle(&self, group: Vec<Item>, phases: Phases) {
         if let Some(error) = self.failed.get() {
             return self.answer_all(group, error);
         }
         let started = Instant::now();
-        match tables::guarded(|| self.commit(&group)) {
+        match tables::guarded(|| self.commit(&group, phases)) {
             Ok(results) => {
                 self.metrics.committed(group.len(), started.elapsed());
                 group.into_iter().zip(results).for_each(|(item, result)| self.answer(item, result));
@@ -163,8 +175,8 @@ impl Shared {
         }
     }
 
-    fn commit(&self, group: &[Item]) -> Result<Vec<Result<(), JournalError>>, Fault> {
-        let txn = tables::begin(&self.db)?;
+    fn commit(&self, group: &[Item], phases: Phases) -> Result<Vec<Result<(), JournalError>>, Fault> {
+        let txn = tables::begin(&self.db, phases)?;
         let mut tables = RedbTables::open(&txn)?;
         let mut results = Vec::with_capacity(group.len());
         for item in group {

@@ -1,0 +1,141 @@
+//! What a loss of power leaves of the journal: of what was written and not synced, any part.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use redb::StorageBackend;
+use redb::backends::InMemoryBackend;
+
+use super::journal::RedbJournal;
+use super::queue::GATHER;
+use super::settings::StoreSettings;
+use super::tests::{append, decision, ended, intent, seqs};
+use crate::instrument::JournalMetrics;
+use crate::ports::journal::{Entry, Journal};
+
+/// Images of each moment between a write and its sync, each with another part of the writes.
+const IMAGES: u64 = 12;
+
+/// A disk that notes what could be found on it after a loss of power, at every sync.
+#[derive(Debug, Default)]
+struct Disk {
+    state: Mutex<State>,
+    /// Entries that were answered.
+    answered: AtomicUsize,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// As it is read.
+    bytes: Vec<u8>,
+    /// What is safe.
+    synced: Vec<u8>,
+    /// What was written since.
+    pending: Vec<(usize, Vec<u8>)>,
+    /// What could be found, and how many entries had been answered then.
+    images: Vec<(usize, Vec<u8>)>,
+}
+
+impl State {
+    /// Returns what is safe and of the rest the part that `choice` picks.
+    fn image(&self, choice: u64) -> Vec<u8> {
+        let mut bytes = self.synced.clone();
+        let mut random = choice.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        for (offset, data) in &self.pending {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            if random >> 63 == 0 {
+                bytes[*offset..offset + data.len()].copy_from_slice(data);
+            }
+        }
+        bytes
+    }
+}
+
+/// The disk as one journal sees it.
+#[derive(Debug)]
+struct Mounted(Arc<Disk>);
+
+impl StorageBackend for Mounted {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.state.lock().bytes.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let offset = offset as usize;
+        out.copy_from_slice(&self.0.state.lock().bytes[offset..offset + out.len()]);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let state = &mut *self.0.state.lock();
+        state.bytes.resize(len as usize, 0);
+        state.synced.resize(len as usize, 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let state = &mut *self.0.state.lock();
+        let answered = self.0.answered.load(Ordering::SeqCst);
+        let images: Vec<_> = (0..IMAGES).map(|choice| (answered, state.image(choice))).collect();
+        state.images.extend(images);
+        state.synced.clone_from(&state.bytes);
+        state.pending.clear();
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let state = &mut *self.0.state.lock();
+        let offset = offset as usize;
+        state.bytes[offset..offset + data.len()].copy_from_slice(data);
+        state.pending.push((offset, data.to_vec()));
+        Ok(())
+    }
+}
+
+fn open(backend: impl StorageBackend) -> RedbJournal {
+    RedbJournal::open_backend("disk".to_owned(), backend, StoreSettings::default(), JournalMetrics::default()).unwrap()
+}
+
+/// A journal on which entries were appended one after the other, with `pause` between them.
+fn played(script: &[Entry], pause: Duration) -> Vec<(usize, Vec<u8>)> {
+    let disk = Arc::new(Disk::default());
+    let journal = open(Mounted(disk.clone()));
+    disk.state.lock().images.clear();
+    for entry in script {
+        append(&journal, entry.clone()).unwrap();
+        disk.answered.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(pause);
+    }
+    drop(journal);
+    std::mem::take(&mut disk.state.lock().images)
+}
+
+#[test]
+fn whatever_was_acknowledged_survives_a_loss_of_power_between_any_two_writes() {
+    let script = [decision(1), Entry::Prepared(intent(1)), decision(2), ended(1), Entry::Prepared(intent(2))];
+    let states = [
+        (vec![], vec![]),
+        (vec![1], vec![]),
+        (vec![1], vec![1]),
+        (vec![2, 1], vec![1]),
+        (vec![2, 1], vec![]),
+        (vec![2, 1], vec![2]),
+    ];
+    // Without a pause each commit is on top of one in one phase, with it on top of one in two.
+    for pause in [Duration::ZERO, 2 * GATHER] {
+        let images = played(&script, pause);
+        assert!(images.len() as u64 >= IMAGES * script.len() as u64);
+        for (answered, image) in images {
+            let disk = InMemoryBackend::new();
+            disk.set_len(image.len() as u64).unwrap();
+            disk.write(0, &image).unwrap();
+            let journal = open(disk);
+            let open_intents = journal.open_intents().unwrap();
+            let found = (seqs(&journal), open_intents.iter().map(|intent| intent.change.decision.cycle.seq).collect());
+            assert!(states[answered..].iter().take(2).any(|state| *state == found), "{answered} answered: {found:?}");
+        }
+    }
+}
