@@ -51,7 +51,9 @@ impl Site {
         let double = KubernetesDouble::start(Objects::default()).await.unwrap();
         double.objects().create(Resource::PlatformBounds, "", bound(30, "auto"), &person()).unwrap();
         let client = connect(&Access::Url(double.url()), timeouts).await.unwrap();
-        let services = ServiceLoops::start(client, timeouts, Arc::new(declarations()), "flyball-0".to_owned());
+        let leadership = Arc::new(flyball::adapters::alone::Alone::default());
+        let services =
+            ServiceLoops::start(client, timeouts, Arc::new(declarations()), leadership, "flyball-0".to_owned());
         let roster = services.watch();
         Self { double, services, roster }
     }

@@ -296,6 +296,7 @@ fn change(namespace: &str, from: u32, to: u32) -> ChangeSet {
         decided,
         valid_for: Duration::from_secs(30),
         fresh_for: Duration::from_secs(30),
+        epoch: flyball::model::Epoch::ALONE,
     }
 }
 

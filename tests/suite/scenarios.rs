@@ -2,5 +2,6 @@
 
 mod faults;
 mod loops;
+mod replicas;
 mod turnover;
 pub mod world;

@@ -12,7 +12,7 @@ use flyball::model::kill::KillOrder;
 use flyball::model::time::elapsed;
 use flyball::model::{
     Action, ActionClass, Bounds, Budgets, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId, Features,
-    Finite, Intent, KillState, Missing, Mode, Now, Outlook, Proposal, Reading, Role, Sample, ServiceSpec,
+    Finite, Intent, KillState, Lead, Missing, Mode, Now, Outlook, Proposal, Reading, Role, Sample, ServiceSpec,
     SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId,
     Unit, Verdict, WriteOutcome,
 };
@@ -310,8 +310,15 @@ impl World {
         let proposal = proposal(wanted, regime.backed);
         let kill = kill(regime.switch);
         let now = self.now();
-        let ctx =
-            Context { spec: &self.spec, features: &features, outlook: &outlook, proposal: &proposal, kill: &kill, now };
+        let ctx = Context {
+            spec: &self.spec,
+            features: &features,
+            outlook: &outlook,
+            proposal: &proposal,
+            kill: &kill,
+            lead: &Lead::Alone,
+            now,
+        };
         let verdict = judge(&mut self.memory, &ctx);
         let decision = DecisionId { service: self.spec.id.clone(), cycle: CycleId { run: self.run, seq: self.seq } };
         let trace = TraceId::derive(&decision.service, decision.cycle, now.wall);
