@@ -6,7 +6,7 @@ use super::Settings;
 use super::dns_label;
 use super::faults::Faults;
 use super::tree::Node;
-use crate::adapters::kubernetes::lease::candidate::Timing;
+use crate::adapters::kubernetes::settings::Timing;
 use crate::model::{Mode, WRITE_MARGIN};
 
 /// Written in place of `state`: intents are `LoopAction` objects.

@@ -274,7 +274,7 @@ fn leadership_is_a_name_or_a_name_with_times() {
     let standard = lease(EXAMPLE).unwrap();
     assert_eq!(
         (standard.name.as_str(), standard.timing),
-        ("flyball", crate::adapters::kubernetes::lease::candidate::Timing::default()),
+        ("flyball", crate::adapters::kubernetes::settings::Timing::default()),
         "the example has the defaults"
     );
     let end = EXAMPLE.find("leadership:").unwrap()..EXAMPLE.find("# Where intents").unwrap();

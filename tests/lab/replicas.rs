@@ -27,7 +27,7 @@ const STEPS: [&str; 3] = ["gate_prepared", "gate_sent", "gate_ended"];
 pub trait Outside: Server {
     /// Returns who holds the Lease.
     async fn holder(&self) -> Option<String>;
-    /// Returns all LoopActions.
+    /// Returns all `LoopAction`s.
     async fn actions(&self) -> Vec<Value>;
 }
 
@@ -190,7 +190,12 @@ pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
         site.grown(asked).await;
         site.held_by(1).await;
     }
-    site.ready(&mut second).await;
+    let all_ended = async {
+        while !server.actions().await.iter().all(|action| action["status"]["outcome"].is_string()) {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, all_ended).await.is_ok(), "not settled: {:?}", server.actions().await);
     assert!(tokio::task::spawn_blocking(move || second.stop()).await.unwrap().success());
     report(&site, handover, failover).await
 }
@@ -215,7 +220,6 @@ async fn report<S: Outside>(site: &Site<'_, S>, handover: Duration, failover: Du
 
 /// Asserts what is promised of several replicas.
 pub fn assert_kept(report: &Report) {
-    println!("{}", serde_json::to_string(report).unwrap());
     assert!(report.not_once.is_empty(), "{report:?}");
     assert_eq!(report.writes, report.asked, "{report:?}");
     assert_eq!(report.intents.get("applied"), Some(&report.asked), "each write has its intent: {report:?}");
@@ -239,5 +243,7 @@ impl Outside for KubernetesDouble {
 async fn r1_r10_l2_two_replicas_hand_over_and_fail_over_and_write_once() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let double = KubernetesDouble::start(Objects::default()).await.unwrap();
-    assert_kept(&replicas(Path::new(env!("CARGO_BIN_EXE_flyball")), &double).await);
+    let report = replicas(Path::new(env!("CARGO_BIN_EXE_flyball")), &double).await;
+    println!("{}", serde_json::to_string(&report).unwrap());
+    assert_kept(&report);
 }

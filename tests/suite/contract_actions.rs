@@ -1,4 +1,4 @@
-//! Intents as LoopAction objects, on the API double: what one process began, the next one finds and ends.
+//! Intents as `LoopAction` objects, on the API double: what one process began, the next one finds and ends.
 
 use std::sync::Arc;
 use std::time::Duration;

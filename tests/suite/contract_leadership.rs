@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use flyball::adapters::kubernetes::lease::KubernetesLease;
-use flyball::adapters::kubernetes::lease::candidate::Timing;
+use flyball::adapters::kubernetes::settings::Timing;
 use flyball::adapters::kubernetes::{Access, Timeouts, connect};
 use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::faults::{Fault, Verb};

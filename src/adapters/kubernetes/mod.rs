@@ -16,6 +16,7 @@
 //! | [`kill_map`] | the kill switch as a ConfigMap |
 //! | [`policy_maps`] | policies as ConfigMaps |
 //! | [`rights`] | what flyball's account may do, for `flyball doctor` |
+//! | [`settings`] | what the settings say of the lease |
 //! | [`loops`] | services as `ServiceLoop` objects |
 //! | `scale` | the live read and the one conditional write |
 //! | `failure` | what an error means |
@@ -31,6 +32,7 @@ mod mirror;
 pub mod policy_maps;
 pub mod rights;
 mod scale;
+pub mod settings;
 mod view;
 mod watch;
 mod workload;

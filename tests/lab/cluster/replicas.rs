@@ -41,5 +41,6 @@ async fn r1_r10_l2_two_replicas_on_a_real_server_hand_over_and_fail_over_and_wri
     let report = replicas(Path::new(env!("CARGO_BIN_EXE_flyball")), &server).await;
     administer("delete lease flyball --namespace flyball-system");
     administer(&format!("delete -f {DEPLOY}/base/crds.yaml"));
+    println!("{}", serde_json::to_string(&report).unwrap());
     assert_kept(&report);
 }

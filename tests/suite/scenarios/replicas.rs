@@ -1,6 +1,7 @@
 //! Two trees over one cluster and one shared journal: the one that leads writes, the other is ready to go on.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use flyball::actors::write_gate::WriteGate;
@@ -20,6 +21,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::faults::change;
 use super::world::{World, origin, steady};
+use crate::records;
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SHOP: &str = "shop/checkout";
@@ -191,9 +193,12 @@ async fn inv_17_the_write_gate_asks_for_the_lease_and_the_epoch_at_the_write() {
     let gate =
         WriteGate::new(ports.clock, ports.cluster, ports.journal, ports.kill, leadership.clone(), metrics, limits);
     let gate = Arc::new(gate.unwrap());
+    let seq = AtomicU32::new(1_000);
     let outcome = async |epoch: u64| {
         let mut change = change(&world, 4, 6);
-        change.decision = world.records(SHOP)[0].id.clone();
+        change.decision = records::id(SHOP, seq.fetch_add(1, Ordering::Relaxed));
+        world.journal.submit(Entry::Decision(Arc::new(records::acted(change.decision.clone()))));
+        change.decided = world.clock.now();
         change.epoch = Epoch::new(epoch);
         let (told, ended) = oneshot::channel();
         gate.submit(change, move |_, outcome, _| drop(told.send(outcome.clone())));

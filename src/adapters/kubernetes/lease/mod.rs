@@ -35,8 +35,9 @@ use super::client::Timeouts;
 use super::failure::explain;
 use super::mirror::Mirror;
 use super::scale::FIELD_MANAGER;
+use super::settings::Timing;
 use super::watch::{Fed, Selected};
-use candidate::{Candidate, Claim, Step, Timing};
+use candidate::{Candidate, Claim, Step};
 use object::LeaseObject;
 
 /// How long the lease may take to be given up; what is not given up runs out.

@@ -6,9 +6,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::adapters::kubernetes::mirror::{Metadata, Object};
+use crate::adapters::kubernetes::settings::Timing;
 use crate::model::{Epoch, Timestamp};
 
-use super::candidate::{Claim, Record, Timing};
+use super::candidate::{Claim, Record};
 
 /// A `coordination.k8s.io/v1` `Lease`.
 #[derive(Debug, Clone, Default, Deserialize)]

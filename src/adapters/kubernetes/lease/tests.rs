@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::candidate::{Candidate, Claim, Record, Step, Timing};
+use super::candidate::{Candidate, Claim, Record, Step};
+use crate::adapters::kubernetes::settings::Timing;
 use crate::model::{Epoch, Lead, Now, Timestamp, WRITE_MARGIN};
 
 /// The Lease as the server has it: every write is on condition of the version it was seen at.
