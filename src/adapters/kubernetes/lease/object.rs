@@ -64,8 +64,9 @@ pub(super) fn patch(claim: &Claim, holder: Option<&str>, timing: Timing, now: Ti
 fn held(claim: &Claim, holder: Option<&str>, timing: Timing, now: Timestamp) -> Value {
     let time = now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
     let mut spec = json!({
-        "holderIdentity": holder.unwrap_or_default(),
-        // A lease that was given up is free after a second, also for a candidate that does not know the empty holder.
+        // Null takes it away, as client-go does.
+        "holderIdentity": holder,
+        // A lease that was given up is free after a second, also for a candidate that does not know what its absence means.
         "leaseDurationSeconds": if holder.is_some() { timing.duration.as_secs() } else { 1 },
         "leaseTransitions": claim.epoch.number(),
         "renewTime": time,
