@@ -116,6 +116,8 @@ async fn process(world: &World, run: u32, lead: Lead) -> (Tree, Arc<LoopControl>
     let leadership = Scripted::new(lead);
     let mut ports = world.ports();
     ports.leadership = leadership.clone();
+    // The budget of the fleet would hide what the services remember.
+    ports.budgets = FleetLimits { removal_share: 1.0, ..FleetLimits::default() };
     ports.journal = Arc::new(Shared(world.journal.clone(), run));
     let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
     (tree, control, leadership)
