@@ -2,6 +2,6 @@
 
 mod faults;
 mod loops;
-mod replicas;
+pub mod replicas;
 mod turnover;
 pub mod world;

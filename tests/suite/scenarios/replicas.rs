@@ -27,17 +27,17 @@ const MINUTE: Duration = Duration::from_secs(60);
 const SHOP: &str = "shop/checkout";
 
 /// A lease as a test says.
-struct Scripted {
+pub struct Scripted {
     lead: Mutex<Lead>,
     terms: watch::Sender<Option<Epoch>>,
 }
 
 impl Scripted {
-    fn new(lead: Lead) -> Arc<Self> {
+    pub fn new(lead: Lead) -> Arc<Self> {
         Arc::new(Self { terms: watch::Sender::new(lead.epoch()), lead: Mutex::new(lead) })
     }
 
-    fn set(&self, lead: Lead) {
+    pub fn set(&self, lead: Lead) {
         let term = lead.epoch();
         *self.lead.lock() = lead;
         self.terms.send_if_modified(|known| std::mem::replace(known, term) != term);
@@ -58,11 +58,11 @@ impl Leadership for Scripted {
     }
 }
 
-fn holds(epoch: u64, milliseconds: u64) -> Lead {
+pub fn holds(epoch: u64, milliseconds: u64) -> Lead {
     Lead::Holds { epoch: Epoch::new(epoch), left: Duration::from_millis(milliseconds) }
 }
 
-fn follows() -> Lead {
+pub fn follows() -> Lead {
     Lead::Follows { holder: Some("the other".to_owned()) }
 }
 
