@@ -15,9 +15,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::actors::write_gate::WriteGate;
 use crate::actors::{LoopControl, Roster, SourcePlan, Tree, TreePlan, World};
+use crate::adapters::alone::Alone;
 use crate::adapters::executor::Pool;
 use crate::adapters::kill_file::KillFile;
+use crate::adapters::kubernetes::actions::LoopActions;
 use crate::adapters::kubernetes::kill_map::KillMap;
+use crate::adapters::kubernetes::lease::KubernetesLease;
 use crate::adapters::kubernetes::loops::ServiceLoops;
 use crate::adapters::kubernetes::policy_maps::PolicyMaps;
 use crate::adapters::kubernetes::{self, Access, Kubernetes, Timeouts};
@@ -32,7 +35,8 @@ use crate::instrument::Metrics;
 use crate::model::{ServiceId, ServiceSpec};
 use crate::ports::services;
 use crate::ports::{
-    Clock, Cluster, Control, Executor, Journal, KillSwitch, PolicyStore, Services, TelemetrySource, Template,
+    Clock, Cluster, Control, Executor, Journal, KillSwitch, Leadership, PolicyStore, Services, TelemetrySource,
+    Template,
 };
 
 /// How long the scripts of a policy set may run at its load: an edit is in force within a second, or refused.
@@ -50,6 +54,8 @@ pub struct Ports {
     pub journal: Arc<dyn Journal>,
     /// The kill switch.
     pub kill: Arc<dyn KillSwitch>,
+    /// Which process may write.
+    pub leadership: Arc<dyn Leadership>,
     /// Who is supervised.
     pub services: Arc<dyn Services>,
     /// Policy sets.
@@ -72,10 +78,13 @@ impl Ports {
     pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
         let client = kubernetes::connect(&access(settings), Timeouts::default()).await?;
         let cluster = Kubernetes::start(client.clone(), Timeouts::default());
+        if let Some(why) = settings.unfit_for_auto(volatile_state(settings).as_deref()) {
+            anyhow::bail!("a service may be in mode `auto`: {why}");
+        }
         std::fs::create_dir_all(&settings.state)
             .with_context(|| format!("cannot make the state directory {}", settings.state.display()))?;
         let file = settings.state.join("journal.redb");
-        let journal = RedbJournal::open(&file, settings.journal, metrics.journal())?;
+        let journal = journal(settings, &file, &client, metrics)?;
         let mut sources: BTreeMap<String, Arc<dyn TelemetrySource>> = BTreeMap::new();
         for source in &settings.sources {
             let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout);
@@ -83,12 +92,14 @@ impl Ports {
                 opened.with_context(|| format!("source {}: no adapter of kind {}", source.name, source.kind))?;
             sources.insert(source.name.to_string(), opened.with_context(|| format!("source {}", source.name))?);
         }
+        let leadership = leadership(settings, &client);
         Ok(Self {
             clock,
             cluster: Arc::new(cluster),
-            journal: Arc::new(journal),
+            journal,
             kill: kill_switch(settings, &client),
-            services: supervised(settings, &client),
+            services: supervised(settings, &client, &leadership),
+            leadership,
             policies: policies(settings, &client).await,
             executor: Arc::new(Pool::for_this_machine()),
             deadline,
@@ -158,14 +169,24 @@ pub async fn assemble(
     ports: Ports,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<(Tree, Arc<LoopControl>)> {
-    let Ports { clock, cluster, journal, kill, services, policies, executor, deadline, budgets, sources } = ports;
+    let Ports { clock, cluster, journal, kill, leadership, services, policies, executor, deadline, budgets, sources } =
+        ports;
     let process = metrics.process();
-    let gate = WriteGate::new(clock.clone(), cluster.clone(), journal.clone(), kill.clone(), process.clone(), budgets)?;
+    let gate = WriteGate::new(
+        clock.clone(),
+        cluster.clone(),
+        journal.clone(),
+        kill.clone(),
+        leadership.clone(),
+        process.clone(),
+        budgets,
+    )?;
     let world = Arc::new(World {
         clock,
         cluster,
         journal,
         kill,
+        leadership,
         services,
         policies,
         executor,
@@ -219,13 +240,47 @@ fn kill_switch(settings: &Settings, client: &kube::Client) -> Arc<dyn KillSwitch
     }
 }
 
+/// Opens the journal; intents go to the API where the settings say so.
+fn journal(
+    settings: &Settings,
+    file: &std::path::Path,
+    client: &kube::Client,
+    metrics: &Metrics,
+) -> anyhow::Result<Arc<dyn Journal>> {
+    if !settings.intents_in_cluster {
+        return Ok(Arc::new(RedbJournal::open(file, settings.journal, metrics.journal())?));
+    }
+    // The second of its start tells one process from all before it.
+    let run = u32::try_from(crate::model::Timestamp::now().as_second()).unwrap_or(u32::MAX);
+    let local = Arc::new(RedbJournal::open_as_run(file, settings.journal, metrics.journal(), run)?);
+    Ok(Arc::new(LoopActions::over(local, client.clone(), Timeouts::default())))
+}
+
+/// Returns which process may write: this one, or whoever holds the lease.
+fn leadership(settings: &Settings, client: &kube::Client) -> Arc<dyn Leadership> {
+    let Some(lease) = &settings.leadership else { return Arc::new(Alone::default()) };
+    let own = own_namespace(settings, client);
+    let (timeouts, instance) = (Timeouts::default(), settings.instance.as_str());
+    Arc::new(KubernetesLease::start(client.clone(), timeouts, own, &lease.name, instance, lease.timing))
+}
+
+/// Returns why the state directory does not outlive the pod; on a machine of one's own nobody asks.
+pub fn volatile_state(settings: &Settings) -> Option<String> {
+    if !std::path::Path::new(POD_TOKEN).exists() {
+        return None;
+    }
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    config::volatile(&mounts, &settings.state.display().to_string())
+}
+
 /// Returns who is supervised: those that the settings list, or whoever a `ServiceLoop` declares.
-fn supervised(settings: &Settings, client: &kube::Client) -> Arc<dyn Services> {
+fn supervised(settings: &Settings, client: &kube::Client, leadership: &Arc<dyn Leadership>) -> Arc<dyn Services> {
     match &settings.declarations {
         None => Arc::new(Listed::new(settings.services.iter().cloned())),
         Some(declarations) => {
             let declarations = Arc::new(declarations.clone());
-            Arc::new(ServiceLoops::start(client.clone(), Timeouts::default(), declarations, settings.instance.clone()))
+            let (leadership, instance) = (leadership.clone(), settings.instance.clone());
+            Arc::new(ServiceLoops::start(client.clone(), Timeouts::default(), declarations, leadership, instance))
         }
     }
 }

@@ -11,7 +11,8 @@ mod tests;
 use std::time::Duration;
 
 use crate::model::{
-    ChangeId, ChangeSet, DecisionId, Evidence, Features, Now, Proposal, ServiceSpec, TraceId, Verdict, WriteOutcome,
+    ChangeId, ChangeSet, DecisionId, Epoch, Evidence, Features, Now, Proposal, ServiceSpec, TraceId, Verdict,
+    WriteOutcome,
 };
 
 /// How long after its decision a write may still be sent (INV-03).
@@ -58,6 +59,8 @@ pub fn plan(
         valid_for: VALID_FOR,
         // What is not fresh now is not fresh at the write either.
         fresh_for: evidence.fresh_for(spec, features).unwrap_or_default(),
+        // Who decides it knows in which term.
+        epoch: Epoch::ALONE,
     }))
 }
 

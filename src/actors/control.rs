@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::explain::counted;
-use crate::model::{DecisionId, DecisionRecord, Missing, Reading, ServiceId, record::SignalLabel};
+use crate::model::{DecisionId, DecisionRecord, Lead, Missing, Reading, ServiceId, record::SignalLabel};
 use crate::ports::{Control, JournalError, ServiceSnapshot, Status};
 
 use super::roster::Roster;
@@ -46,6 +46,10 @@ impl LoopControl {
         if unsettled > 0 {
             waiting.push(format!("{} to be settled", counted(unsettled, "earlier write")));
         }
+        waiting.extend(world.leadership.waiting_for());
+        if matches!(world.gate.lead(), Lead::TakesOver { .. }) {
+            waiting.push("what the former leader left".to_owned());
+        }
         if self.world.policy.load().is_none() {
             waiting.push("a policy set".to_owned());
         }
@@ -76,12 +80,15 @@ impl Control for LoopControl {
     fn status(&self) -> Status {
         let waiting_for = self.waiting_for();
         self.world.process.ready(waiting_for.is_empty());
+        let lead = self.world.gate.lead();
+        self.world.process.leader(lead.speaks());
         Status {
             ready: waiting_for.is_empty(),
             waiting_for,
             revision: self.world.policy.load().map(|set| set.revision().clone()),
             policy_faults: self.world.policy.faults(),
             kill: self.world.kill.seen(),
+            lead,
             uptime: self.world.clock.now().mono,
         }
     }

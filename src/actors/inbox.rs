@@ -74,6 +74,11 @@ impl<T> Inbox<T> {
         Put { wake: !std::mem::replace(&mut state.awake, true), replaced }
     }
 
+    /// Tells whether facts wait.
+    pub fn has_facts(&self) -> bool {
+        !self.state.lock().facts.is_empty()
+    }
+
     /// Takes the next item into work; `None` puts the stage to sleep.
     pub fn begin(&self) -> Option<Arc<T>> {
         let mut state = self.state.lock();

@@ -20,6 +20,7 @@
 //! | [`policy_library`] | the policy set in force |
 //! | [`fleet`], [`root`] | supervision above the services |
 //! | [`roster`] | who is supervised, and what follows when that changes |
+//! | `lead` | what a process does when it begins to lead |
 //! | [`control`] | snapshots for console and CLI |
 //!
 //! What ractor leaves to its users, and how it is met here: mailboxes are unbounded, so a message is only ever
@@ -31,6 +32,7 @@ pub mod back_off;
 pub mod control;
 pub mod fleet;
 pub mod inbox;
+mod lead;
 pub mod policy_library;
 pub mod root;
 pub mod roster;

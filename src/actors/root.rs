@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use crate::cycle::stages::Vocabulary;
 
 use super::fleet::Fleet;
+use super::lead::lead;
 use super::policy_library::PolicyLibrary;
 use super::roster::Roster;
 use super::source::Source;
@@ -31,7 +32,7 @@ pub struct TreePlan {
 pub struct Tree {
     root: ActorRef<RootMsg>,
     handle: JoinHandle<()>,
-    settling: JoinHandle<()>,
+    leading: JoinHandle<()>,
     world: Arc<World>,
     roster: Arc<Roster>,
 }
@@ -44,25 +45,23 @@ impl Tree {
     /// When an actor cannot be started.
     pub async fn start(plan: TreePlan) -> Result<Self, SpawnErr> {
         let (world, roster) = (plan.world.clone(), plan.roster.clone());
-        let settling = tokio::spawn(settle(world.clone(), roster.clone()));
+        let leading = tokio::spawn(lead(world.clone(), roster.clone()));
         let (root, handle) = Actor::spawn(None, Root, Arc::new(plan)).await?;
-        Ok(Self { root, handle, settling, world, roster })
+        Ok(Self { root, handle, leading, world, roster })
     }
 
-    /// Stops deciding, waits for writes under way, and returns.
+    /// Stops deciding, waits for writes under way, gives up the lease last, and returns.
     pub async fn stop(self) {
-        self.settling.abort();
+        self.leading.abort();
         self.roster.close();
         self.root.stop(None);
         // Its only error is that the root had ended already.
         let _ = self.handle.await;
-        self.world.gate.close().await;
+        // A lease that is not given up runs out, and with it whatever of this process was still under way.
+        if self.world.gate.close().await {
+            self.world.leadership.release().await;
+        }
     }
-}
-
-/// Settles what earlier runs left open, and tells the services concerned.
-async fn settle(world: Arc<World>, roster: Arc<Roster>) {
-    world.gate.settle_open(|change, outcome, now| roster.settled(change, outcome, now)).await;
 }
 
 /// A child of the root.

@@ -124,6 +124,22 @@ impl Roster {
         }
     }
 
+    /// Tells every service what was written to its target while another process led.
+    ///
+    /// # Errors
+    /// When the journal cannot tell.
+    pub fn take_over(&self) -> Result<(), JournalError> {
+        let _turn = self.turn.lock();
+        let services = self.all();
+        let specs: Vec<Arc<ServiceSpec>> = services.values().map(|service| service.spec()).collect();
+        let mut remembered = self.remembered(&specs.iter().collect::<Vec<_>>())?;
+        let now = self.world.clock.now();
+        for (id, service) in &*services {
+            service.took_over(remembered.remove(id).unwrap_or_default(), now);
+        }
+        Ok(())
+    }
+
     /// Opens slots for new services. Who had the name before is held on to first: what of it ends after the journal
     /// was read is handed over.
     fn take_up(&self, new: &[&Arc<ServiceSpec>]) -> Result<Vec<Arc<Service>>, JournalError> {

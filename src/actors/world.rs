@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cycle::stages::{Deadline, ForecastParams};
 use crate::instrument::{Metrics, ProcessMetrics};
-use crate::ports::{Clock, Cluster, Executor, Journal, KillSwitch, PolicyStore, Services};
+use crate::ports::{Clock, Cluster, Executor, Journal, KillSwitch, Leadership, PolicyStore, Services};
 
 use super::policy_library::InForce;
 use super::write_gate::WriteGate;
@@ -19,6 +19,8 @@ pub struct World {
     pub journal: Arc<dyn Journal>,
     /// The kill switch.
     pub kill: Arc<dyn KillSwitch>,
+    /// Which process may write.
+    pub leadership: Arc<dyn Leadership>,
     /// Who is supervised.
     pub services: Arc<dyn Services>,
     /// Where policies come from.

@@ -4,9 +4,9 @@
 //!
 //! | step | what | if the process dies right after |
 //! |---|---|---|
-//! | `admitted` | lever, target free, kill switch, deadline | nothing happened |
+//! | `admitted` | lever, target free, kill switch, deadline, lease | nothing happened |
 //! | `prepared` | intent durable; the live read is made meanwhile | settled by reading: abandoned |
-//! | `checked` | kill switch (read anew); unchanged, in time and on fresh data still; budgets | the same |
+//! | `checked` | kill switch (read anew); unchanged, in time and on fresh data still; lease; budgets | the same |
 //! | `sent` | one PATCH with the resourceVersion of that read | settled by reading: applied or abandoned |
 //! | `ended` | outcome durable | nothing is open |
 //!
@@ -26,9 +26,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::cycle::stages::{FleetBudget, FleetLimits, recheck, settle};
 use crate::instrument::ProcessMetrics;
-use crate::model::{ChangeSet, Intent, KillState, Now, Refusal, ServiceId, TargetRef, WriteOutcome};
+use crate::model::{
+    ChangeSet, Epoch, Intent, KillState, Lead, Now, Refusal, ServiceId, TargetRef, WRITE_MARGIN, WriteOutcome,
+};
 use crate::ports::journal::Entry;
-use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwitch, Live};
+use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwitch, Leadership, Live};
 
 /// Writes under way at once (a small share of what an API server serves).
 pub const AT_ONCE: usize = 8;
@@ -37,7 +39,7 @@ const SETTLE_PAUSE: Duration = Duration::from_secs(5);
 /// How long a shutdown waits for writes under way.
 const LONGEST_CLOSE: Duration = Duration::from_secs(10);
 /// How long after it was sent a write may still take effect: its deadline, which the server knows too, and a second.
-const LANDS_WITHIN: Duration = Duration::from_secs(6);
+const LANDS_WITHIN: Duration = WRITE_MARGIN;
 /// How far back the journal is asked for what the budgets have spent.
 const BUDGET_MEMORY: Duration = Duration::from_mins(10);
 
@@ -47,7 +49,11 @@ pub struct WriteGate {
     cluster: Arc<dyn Cluster>,
     journal: Arc<dyn Journal>,
     kill: Arc<dyn KillSwitch>,
+    leadership: Arc<dyn Leadership>,
     metrics: ProcessMetrics,
+    limits: FleetLimits,
+    /// The term for which it is known what the one before it left.
+    taken_over: Mutex<Option<Epoch>>,
     budget: Mutex<FleetBudget>,
     replicas: Mutex<Totals>,
     /// Targets with a write under way.
@@ -55,7 +61,7 @@ pub struct WriteGate {
     /// Changes of earlier runs that are not settled.
     unsettled: Mutex<Vec<ChangeSet>>,
     /// When all that earlier runs have sent has landed, or never will (monotonic).
-    landed: Duration,
+    landed: Mutex<Duration>,
     permits: Semaphore,
     tasks: TaskTracker,
 }
@@ -82,7 +88,8 @@ impl Totals {
 }
 
 impl WriteGate {
-    /// Returns a gate. It refuses writes to targets of open intents until [`WriteGate::settle_open`] is through.
+    /// Returns a gate. It refuses writes to targets of open intents until [`WriteGate::settle_open`] is through, and all
+    /// writes until [`WriteGate::take_over`] where another process may have written since this one started.
     ///
     /// # Errors
     /// When the journal cannot tell which intents are open.
@@ -91,26 +98,64 @@ impl WriteGate {
         cluster: Arc<dyn Cluster>,
         journal: Arc<dyn Journal>,
         kill: Arc<dyn KillSwitch>,
+        leadership: Arc<dyn Leadership>,
         metrics: ProcessMetrics,
         limits: FleetLimits,
     ) -> Result<Self, JournalError> {
-        let now = clock.now();
-        let unsettled = journal.open_intents()?.into_iter().map(|intent| intent.change).collect();
-        let recent = journal.applied_since(now.wall, BUDGET_MEMORY)?;
-        Ok(Self {
+        let gate = Self {
+            budget: Mutex::new(FleetBudget::restore(limits, &[], clock.now())),
             clock,
             cluster,
             journal,
             kill,
+            leadership,
             metrics,
-            budget: Mutex::new(FleetBudget::restore(limits, &recent, now)),
+            limits,
+            taken_over: Mutex::default(),
             replicas: Mutex::default(),
             busy: Mutex::default(),
-            unsettled: Mutex::new(unsettled),
-            landed: now.plus(LANDS_WITHIN).mono,
+            unsettled: Mutex::default(),
+            landed: Mutex::default(),
             permits: Semaphore::new(AT_ONCE),
             tasks: TaskTracker::new(),
-        })
+        };
+        if gate.leadership.lead() == Lead::Alone && !gate.journal.is_shared() {
+            gate.take_over(Epoch::ALONE)?;
+        }
+        Ok(gate)
+    }
+
+    /// Learns from the journal what earlier processes left: open intents, what the budgets have spent. From here on
+    /// writes of the term `epoch` are taken, but for the targets of these intents.
+    ///
+    /// # Errors
+    /// When the journal cannot tell; nothing is written then.
+    pub fn take_over(&self, epoch: Epoch) -> Result<(), JournalError> {
+        let now = self.clock.now();
+        let open = self.journal.open_intents()?.into_iter().map(|intent| intent.change);
+        let recent = self.journal.applied_since(now.wall, BUDGET_MEMORY)?;
+        // What this process has under way it settles itself.
+        let busy = self.busy.lock();
+        *self.unsettled.lock() = open.filter(|change| !busy.contains(&change.target)).collect();
+        drop(busy);
+        *self.budget.lock() = FleetBudget::restore(self.limits, &recent, now);
+        *self.landed.lock() = now.plus(LANDS_WITHIN).mono;
+        *self.taken_over.lock() = Some(epoch);
+        Ok(())
+    }
+
+    /// Tells whether it is known what was left before the term `epoch`.
+    pub fn has_taken_over(&self, epoch: Epoch) -> bool {
+        *self.taken_over.lock() == Some(epoch)
+    }
+
+    /// Returns how this process stands to the lease, and whether it knows by now what its predecessor left.
+    pub fn lead(&self) -> Lead {
+        let lead = self.leadership.lead();
+        match lead.epoch() {
+            Some(epoch) if !self.has_taken_over(epoch) => Lead::TakesOver { epoch },
+            Some(_) | None => lead,
+        }
     }
 
     /// Tells whether an intent of an earlier run on this target is not settled.
@@ -160,7 +205,8 @@ impl WriteGate {
     }
 
     async fn settle_earlier(&self, change: &ChangeSet, on_end: impl Fn(&ChangeSet, &WriteOutcome, Now)) {
-        let outcome = self.settle(change, self.landed).await;
+        let landed = *self.landed.lock();
+        let outcome = self.settle(change, landed).await;
         tracing::info!(service = %change.service(), change = %change.id, outcome = %outcome, "earlier write settled");
         if self.end(change, &outcome).await.is_ok() {
             on_end(change, &outcome, self.clock.now());
@@ -169,13 +215,15 @@ impl WriteGate {
     }
 
     /// Waits until what is under way has ended; new writes are not taken. A write whose fate cannot be read in
-    /// time stays open and is settled at the next start.
-    pub async fn close(&self) {
+    /// time stays open and is settled at the next start, or by who leads next. Tells whether nothing is left.
+    pub async fn close(&self) -> bool {
         self.tasks.close();
         self.permits.close();
-        if tokio::time::timeout(LONGEST_CLOSE, self.tasks.wait()).await.is_err() {
+        let all_ended = tokio::time::timeout(LONGEST_CLOSE, self.tasks.wait()).await.is_ok();
+        if !all_ended {
             tracing::warn!(writes = self.tasks.len(), "ended with writes whose fate is unknown");
         }
+        all_ended
     }
 
     async fn write(&self, change: &ChangeSet) -> WriteOutcome {
@@ -195,7 +243,7 @@ impl WriteGate {
             return self.without_intent(change, shutting_down());
         };
         // As last seen: this only spares an intent. Right before the write it is read anew.
-        if let Err(outcome) = permitted(change, &self.kill.seen(), self.clock.now()) {
+        if let Err(outcome) = permitted(change, &self.kill.seen(), &self.lead(), self.clock.now()) {
             return self.without_intent(change, outcome);
         }
         fail::fail_point!("gate_admitted");
@@ -206,7 +254,7 @@ impl WriteGate {
             self.cluster.read(&change.target, change.knob)
         );
         if let Err(error) = prepared {
-            return WriteOutcome::Refused(Refusal::Journal { error: error.to_string() });
+            return self.without_intent(change, WriteOutcome::Refused(Refusal::Journal { error: error.to_string() }));
         }
         fail::fail_point!("gate_prepared");
         let sent = self.send(change, live).await;
@@ -253,8 +301,9 @@ impl WriteGate {
 
     /// What needs an answer comes first, so that ages are judged right before the write (INV-02, INV-03).
     async fn check(&self, change: &ChangeSet, live: &Live) -> Result<(), WriteOutcome> {
-        permitted(change, &self.kill.read().await, self.clock.now())?;
+        let kill = self.kill.read().await;
         let now = self.clock.now();
+        permitted(change, &kill, &self.lead(), now)?;
         recheck(change, &live.uid, live.value, now)?;
         self.charge(change, now)
     }
@@ -305,12 +354,17 @@ impl WriteGate {
 }
 
 /// The checks that are made first, and again right before the write.
-fn permitted(change: &ChangeSet, kill: &KillState, now: Now) -> Result<(), WriteOutcome> {
+///
+/// **Invariants**: INV-03, INV-08, INV-09, INV-17.
+fn permitted(change: &ChangeSet, kill: &KillState, lead: &Lead, now: Now) -> Result<(), WriteOutcome> {
     if change.expired(now) {
         return Err(WriteOutcome::Expired);
     }
-    match kill.stops(change.service(), change.class) {
-        Some(reason) => Err(WriteOutcome::Refused(Refusal::KillSwitch { reason })),
+    if let Some(reason) = kill.stops(change.service(), change.class) {
+        return Err(WriteOutcome::Refused(Refusal::KillSwitch { reason }));
+    }
+    match lead.forbids(change.epoch) {
+        Some(reason) => Err(WriteOutcome::Refused(Refusal::Leadership { reason })),
         None => Ok(()),
     }
 }

@@ -1,5 +1,6 @@
 //! What stands behind the ports: each adapter speaks one protocol and knows nothing of the loop.
 
+pub mod alone;
 pub mod clock;
 pub mod executor;
 pub mod kill_file;

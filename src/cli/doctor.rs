@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::Args;
 use kube::Client;
 
-use crate::adapters::kubernetes::rights::{self, RIGHTS, Right};
+use crate::adapters::kubernetes::rights::{self, INTENT_RIGHTS, LEASE_RIGHTS, RIGHTS, Right};
 use crate::adapters::kubernetes::{Timeouts, connect};
 use crate::adapters::registry;
-use crate::app::{access, question};
+use crate::app::{access, question, volatile_state};
 use crate::config::{Settings, SourceSettings};
 use crate::ports::{Round, TelemetrySource, Template};
 
@@ -52,6 +52,9 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?;
     let mut findings = Findings::default();
     good("settings are valid")?;
+    if let Some(why) = settings.unfit_for_auto(volatile_state(&settings).as_deref()) {
+        findings.bad(why, "until then `flyball run` does not start")?;
+    }
     for source in &settings.sources {
         telemetry(&settings, source, &mut findings).await?;
     }
@@ -95,14 +98,21 @@ async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut 
 }
 
 async fn custom_resources(settings: &Settings, client: &Client, findings: &mut Findings) -> anyhow::Result<()> {
-    if settings.declarations.is_none() {
+    if settings.declarations.is_none() && !settings.intents_in_cluster {
         return note("services are listed in the settings: no custom resources are needed");
     }
     let remedy = "run `flyball crds | kubectl apply --server-side -f -`";
     match rights::custom_resources(client).await {
         Err(error) => findings.bad(format!("flyball.dev/v1alpha1: {error}"), remedy),
         Ok(found) => {
-            let needed = ["serviceloops", "serviceloops/status", "platformbounds"];
+            let declared = settings.declarations.is_some();
+            let mut needed = Vec::new();
+            needed.extend(
+                declared.then_some(["serviceloops", "serviceloops/status", "platformbounds"]).into_iter().flatten(),
+            );
+            needed.extend(
+                settings.intents_in_cluster.then_some(["loopactions", "loopactions/status"]).into_iter().flatten(),
+            );
             let missing: Vec<&str> =
                 needed.into_iter().filter(|name| !found.iter().any(|found| found == name)).collect();
             if missing.is_empty() {
@@ -122,14 +132,25 @@ async fn account(settings: &Settings, client: &Client, findings: &mut Findings) 
         _ => true,
     };
     let (mut granted, mut asked) = (0, 0);
-    for right in RIGHTS.iter().filter(needed) {
+    let intents: &[Right] = if settings.intents_in_cluster { &INTENT_RIGHTS } else { &[] };
+    let lease = settings.leadership.as_ref().map(|lease| lease.name.as_str());
+    let leases: &[Right] = if lease.is_some() { &LEASE_RIGHTS } else { &[] };
+    let own = settings.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
+    for right in RIGHTS.iter().filter(needed).chain(intents).chain(leases) {
         asked += 1;
         let named = format!("{} {}", right.verb, qualified(right));
-        match rights::allowed(client, right).await {
+        let allowed = match lease.filter(|_| LEASE_RIGHTS.contains(right)) {
+            Some(lease) => rights::allowed_on(client, right, own, lease).await,
+            None => rights::allowed(client, right).await,
+        };
+        match allowed {
             Ok(true) => granted += 1,
             Ok(false) => {
                 let what = format!("may not {named}, needed to {}", right.purpose);
-                findings.bad(what, "bind the ClusterRole of deploy/base/rbac.yaml")?;
+                findings.bad(
+                    what,
+                    "bind the roles of deploy/base/rbac.yaml (several replicas: deploy/overlays/replicas/rbac.yaml)",
+                )?;
             }
             Err(error) => findings.bad(format!("whether {named} is allowed: {error}"), "ask again")?,
         }

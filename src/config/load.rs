@@ -48,10 +48,14 @@ fn remedy(source: &io::Error) -> &'static str {
 }
 
 /// Variables that replace a key at the top of the file.
-const OVERRIDES: &[(&str, &str)] = &[("FLYBALL_LISTEN", "listen"), ("FLYBALL_STATE", "state")];
+const OVERRIDES: &[(&str, &str)] = &[
+    ("FLYBALL_LISTEN", "listen"),
+    ("FLYBALL_STATE", "state"),
+    ("FLYBALL_LEADERSHIP", "leadership"),
+    ("FLYBALL_INTENTS", "intents"),
+];
 
-/// Returns the settings in the file at `path`. `FLYBALL_LISTEN` and `FLYBALL_STATE` replace `listen` and
-/// `state`. Relative paths in the file start at the directory of the file.
+/// Returns the settings in the file at `path`. The variables of [`OVERRIDES`] replace their keys. Relative paths in the file start at the directory of the file.
 ///
 /// # Errors
 /// [`ConfigError::Unreadable`] when the file cannot be read, [`ConfigError::Invalid`] with all its faults.

@@ -8,6 +8,7 @@
 //! | `services` | services and the defaults they fall back to |
 //! | [`declarations`] | services that are declared elsewhere, by the same rules |
 //! | `forecast` | when a forecast may speak |
+//! | `leadership` | several processes, one of which writes |
 //! | `guards` | the times and limits of the guards of a service |
 //! | `validate` | what only shows between services: duplicates, series that are not told apart |
 //! | `query` | textual checks of grouped queries |
@@ -21,6 +22,7 @@ mod durations;
 mod faults;
 mod forecast;
 mod guards;
+mod leadership;
 pub mod load;
 mod query;
 mod services;
@@ -40,6 +42,7 @@ use serde_json::Value;
 
 pub use declarations::Declarations;
 pub use faults::{Fault, Faults};
+pub use leadership::{LeaseSettings, volatile};
 pub use load::{ConfigError, kill_switch_of, load};
 
 use crate::adapters::store::settings::{LEAST_AGE, LEAST_RECORDS, MOST_AGE, StoreSettings};
@@ -67,6 +70,10 @@ pub struct Settings {
     pub kill_switch_in_cluster: bool,
     /// flyball's own namespace, where its ConfigMaps lie; `None` means that of its account.
     pub namespace: Option<String>,
+    /// The lease by which one of several processes writes; `None` means that there is one process.
+    pub leadership: Option<LeaseSettings>,
+    /// Whether intents and their outcomes are kept in the API, not only in the journal.
+    pub intents_in_cluster: bool,
     /// Name of this process in what it tells others: the pod's, or `flyball`.
     pub instance: String,
     /// The Kubernetes API; `None` means kubeconfig, or the account of the pod.
@@ -143,6 +150,8 @@ const KEYS: &[&str] = &[
     "kill_switch",
     "cluster",
     "namespace",
+    "leadership",
+    "intents",
     "sources",
     "signals",
     "forecast",
@@ -170,6 +179,9 @@ impl Settings {
             return Err(faults);
         }
         let settings = Node::top(value).table(KEYS, &mut faults).and_then(|top| Self::read(&top, &mut faults));
+        if let Some(why) = settings.as_ref().and_then(|settings| settings.unfit_for_auto(None)) {
+            faults.add("leadership", why);
+        }
         match settings {
             Some(settings) if faults.0.is_empty() => Ok(settings),
             _ => Err(faults),
@@ -189,6 +201,8 @@ impl Settings {
         let kill_switch_in_cluster = kill_switch.as_deref() == Some(Path::new(CONFIG_MAP));
         let cluster = top.read("cluster", faults, cluster_settings);
         let namespace = top.read("namespace", faults, dns_label);
+        let leadership = top.read("leadership", faults, leadership::lease);
+        let intents_in_cluster = top.read("intents", faults, leadership::intents).or_default(false);
         let sources = sources::sources(top, faults);
         let signals = sources::signals(top, &sources, faults);
         let forecast = forecast::params(top, &sources, faults);
@@ -213,6 +227,8 @@ impl Settings {
             kill_switch: kill_switch?,
             kill_switch_in_cluster,
             namespace: namespace.optional(),
+            leadership: leadership.optional(),
+            intents_in_cluster: intents_in_cluster?,
             instance: "flyball".to_owned(),
             cluster: cluster.optional(),
             sources: sources.valid,

@@ -63,7 +63,8 @@ fn the_example_shows_every_key() {
         parameters allow_lowering name target p99 error_ratio min max per_10_min per_hour per_pod_rate utilisation \
         start_time namespace guards raise_cooldown backed_raise_cooldown lower_cooldown reversal_lock other_cooldown \
         stabilisation window_gap human_hold raise_factor raise_at_least backed_raise_factor lower_share \
-        skill_to_add skill_to_remove coverage_slack promotion_minutes history_days";
+        skill_to_add skill_to_remove coverage_slack promotion_minutes history_days leadership lease duration \
+        renew_deadline retry intents";
     for key in all.split_whitespace() {
         assert!(shown.contains(key), "the example does not show {key}");
     }
@@ -265,4 +266,50 @@ fn the_same_fault_of_many_services_is_one_line() {
         "101 faults\n  defaults.bounds.min: 2 is above max 1; lower min or raise max\n  \
          services[0].mode: unknown value `aut`; did you mean `auto`? (and the same for 99 more)"
     );
+}
+
+#[test]
+fn leadership_is_a_name_or_a_name_with_times() {
+    let lease = |text: &str| Settings::parse(text).unwrap().leadership;
+    let standard = lease(EXAMPLE).unwrap();
+    assert_eq!(
+        (standard.name.as_str(), standard.timing),
+        ("flyball", crate::adapters::kubernetes::settings::Timing::default()),
+        "the example has the defaults"
+    );
+    let end = EXAMPLE.find("leadership:").unwrap()..EXAMPLE.find("# Where intents").unwrap();
+    let mut short = EXAMPLE.to_owned();
+    short.replace_range(end.clone(), "leadership: flyball\n");
+    assert_eq!(lease(&short), Some(standard));
+    short.replace_range(end.start..end.start + "leadership: flyball".len(), "");
+    assert_eq!(lease(&short), None);
+    check("  lease: flyball\n", "", &["leadership.lease: is missing; name the Lease, such as flyball"]);
+    check("duration: 15s ", "duration: 5s ", &["leadership.duration: 5s is not between 12s and 2m"]);
+    check("renew_deadline: 10s", "renew_deadline: 15s", &["leadership.renew_deadline: 15s is not between 6s and 14s"]);
+    check(
+        "intents: loopactions",
+        "intents: loopaction",
+        &["intents: unknown value `loopaction`; did you mean `loopactions`?"],
+    );
+}
+
+#[test]
+fn auto_is_refused_where_intents_would_be_forgotten() {
+    let unfit = |text: &str, volatile: Option<&str>| Settings::parse(text).unwrap().unfit_for_auto(volatile);
+    assert_eq!(unfit(EXAMPLE, Some("an emptyDir")), None, "in the API they are needed nowhere else");
+    let local = EXAMPLE.replace("intents: loopactions", "intents: state");
+    let found = faults(&local);
+    assert!(
+        matches!(&*found, [why] if why.starts_with("leadership: ") && why.contains("write `intents: loopactions`"))
+    );
+    let shadow = local.replace("mode: auto ", "mode: shadow ");
+    assert_eq!(unfit(&shadow, Some("an emptyDir")), None, "shadow writes nothing");
+    let mut single = local.clone();
+    single.replace_range(local.find("leadership:").unwrap()..local.find("# Where intents").unwrap(), "");
+    assert_eq!(unfit(&single, None), None, "one process with a durable volume");
+    let why = unfit(&single, Some("/var/lib/flyball is an emptyDir")).unwrap();
+    assert!(why.contains("is an emptyDir") && why.contains("mount a durable volume"), "{why}");
+    let begin = single.find("\nservices:\n").unwrap();
+    let declared = format!("{}\nservices: serviceloops\n", &single[..begin]);
+    assert!(unfit(&declared, Some("tmpfs")).is_some(), "a loop may be declared to be auto at any time");
 }

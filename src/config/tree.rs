@@ -142,6 +142,11 @@ impl<'a> Node<'a> {
         self.value.as_str() == Some(word)
     }
 
+    /// Tells whether this is a text.
+    pub fn is_text(&self) -> bool {
+        self.value.is_string()
+    }
+
     /// Returns a text that is not empty.
     pub fn text(&self, faults: &mut Faults) -> Option<&'a str> {
         match self.value {

@@ -8,8 +8,8 @@ use crate::decide::{Decider, PolicySet, decide};
 use crate::guard::{Context, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
-    ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Intent, KillState, Mode, Now, Proposal,
-    Revert, ServiceSpec, Verdict, VerdictKind, WriteOutcome,
+    ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Intent, KillState, Lead, Mode, Now,
+    Proposal, Revert, ServiceSpec, Verdict, VerdictKind, WriteOutcome,
 };
 
 use super::actuator::WriteEnd;
@@ -26,6 +26,8 @@ pub struct Inputs<'a> {
     pub policy: Option<&'a PolicySet>,
     /// The kill switch.
     pub kill: &'a KillState,
+    /// How this process stands to the lease.
+    pub lead: &'a Lead,
     /// Why nothing may be proposed now (still warming up, an earlier write not settled, no journal).
     pub hold: Option<&'a str>,
 }
@@ -37,6 +39,13 @@ pub enum DeciderEvent {
     Assessed(Assessed),
     /// A change of this service ended.
     WriteEnded(Arc<WriteEnd>),
+    /// This process leads from now on: the writes of the last hours, whoever made them.
+    TookOver {
+        /// Oldest first.
+        intents: Vec<Intent>,
+        /// When that was read.
+        now: Now,
+    },
     /// It is known what a change of this service did.
     Measured {
         /// Which.
@@ -106,6 +115,11 @@ impl DeciderCore {
         self.memory.write_ended(&end.change, &end.outcome, end.now);
     }
 
+    /// Hears of the writes that others made while this process followed.
+    pub fn took_over(&mut self, intents: &[Intent], now: Now) {
+        self.memory.take_over(intents, now);
+    }
+
     /// Hears what a change did: one that hurt is taken back, by the next decisions.
     pub fn measured(&mut self, change: &ChangeSet, effect: &Effect, now: Now) {
         self.undo = Undo::owed(change, effect, now).or_else(|| self.undo.take());
@@ -115,10 +129,13 @@ impl DeciderCore {
     pub fn decide(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Decided {
         let now = assessed.observed.now;
         let proposal = self.propose(assessed, inputs);
-        let verdict = self.judge(assessed, &proposal, inputs.kill);
+        let verdict = self.judge(assessed, &proposal, inputs);
         let id = DecisionId { service: self.spec.id.clone(), cycle: assessed.observed.cycle };
         let (change, outcome) = match self.plan(&id, assessed, &proposal, &verdict) {
-            Ok(change) => (change, None),
+            // Where no term is held the verdict does not permit.
+            Ok(change) => {
+                (change.map(|change| ChangeSet { epoch: inputs.lead.epoch().unwrap_or_default(), ..change }), None)
+            }
             Err(ended) => (None, Some(ended)),
         };
         if let Some(change) = &change {
@@ -167,13 +184,14 @@ impl DeciderCore {
         }
     }
 
-    fn judge(&mut self, assessed: &Assessed, proposal: &Proposal, kill: &KillState) -> Verdict {
+    fn judge(&mut self, assessed: &Assessed, proposal: &Proposal, inputs: Inputs<'_>) -> Verdict {
         let context = Context {
             spec: &self.spec,
             features: &assessed.observed.features,
             outlook: &assessed.outlook,
             proposal,
-            kill,
+            kill: inputs.kill,
+            lead: inputs.lead,
             now: assessed.observed.now,
         };
         judge(&mut self.memory, &context)

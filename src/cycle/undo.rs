@@ -74,6 +74,7 @@ mod tests {
             decided: AT,
             valid_for: Duration::from_secs(30),
             fresh_for: Duration::from_secs(30),
+            epoch: crate::model::Epoch::ALONE,
         }
     }
 

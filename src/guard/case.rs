@@ -2,8 +2,8 @@
 
 use super::memory::Memory;
 use crate::model::{
-    Action, Choice, Direction, Features, Finding, GuardParams, KillState, Knob, Now, Outlook, Proposal, ServiceSpec,
-    TargetState,
+    Action, Choice, Direction, Features, Finding, GuardParams, KillState, Knob, Lead, Now, Outlook, Proposal,
+    ServiceSpec, TargetState,
 };
 
 /// All that is known in one cycle.
@@ -19,6 +19,8 @@ pub struct Context<'a> {
     pub proposal: &'a Proposal,
     /// The kill switch as last read.
     pub kill: &'a KillState,
+    /// How this process stands to the lease.
+    pub lead: &'a Lead,
     /// The time of the cycle.
     pub now: Now,
 }

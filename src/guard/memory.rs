@@ -84,6 +84,14 @@ impl Memory {
         memory
     }
 
+    /// Takes over from another process: what was written comes from the journal, what was seen stays.
+    ///
+    /// **Invariants**: INV-23, as in [`Memory::restore`].
+    pub fn take_over(&mut self, intents: &[Intent], now: Now) {
+        let seen = std::mem::replace(self, Self::restore(intents, now));
+        (self.window, self.coming, self.raise_since) = (seen.window, seen.coming, seen.raise_since);
+    }
+
     /// Remembers that a write was handed to the write gate. It is charged now and not when it ends.
     pub fn write_started(&mut self, change: &ChangeSet, now: Now) {
         self.in_flight = Some(InFlight { id: change.id.clone(), knob: change.knob, to: change.to });

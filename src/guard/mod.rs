@@ -27,6 +27,7 @@ mod forecast_floor;
 mod freshness;
 mod in_flight;
 mod kill_switch;
+mod leader_fence;
 mod memory;
 mod mode;
 mod moment;
@@ -54,8 +55,9 @@ pub type Guard = fn(&Case<'_>) -> Answer;
 /// target is ours to move (in flight, convergence, ownership), whether it is time (confirmation, cooldown, stabilisation).
 /// Only then how far: the step first, because it is relative to what runs; the owner's bounds narrow it, and
 /// the forecast's floor narrows it last, so that neither can be undone by a later limit. The budget comes at
-/// the end: it is spent by what is left after all others.
-pub fn chain() -> [(GuardName, Guard); 13] {
+/// the end: it is spent by what is left after all others. Whether this process is the one that writes comes last: a
+/// follower's records show what would have been done.
+pub fn chain() -> [(GuardName, Guard); 14] {
     [
         (GuardName::KillSwitch, kill_switch::guard),
         (GuardName::Mode, mode::guard),
@@ -70,6 +72,7 @@ pub fn chain() -> [(GuardName, Guard); 13] {
         (GuardName::Bounds, bounds::guard),
         (GuardName::ForecastFloor, forecast_floor::guard),
         (GuardName::Budget, budget::guard),
+        (GuardName::LeaderFence, leader_fence::guard),
     ]
 }
 
@@ -104,8 +107,8 @@ fn sum_up(wanted: Option<u32>, clamped: Option<u32>, findings: Vec<GuardFinding>
         (None, None) => VerdictKind::Pass,
     };
     let decided_by = first_stop.or(last_clamp).map(|found| found.guard);
-    // A dry run shows what it would do: the mode alone stops the write, not the view of it.
-    let only_mode_stops = findings.iter().filter(stops).all(|found| found.guard == GuardName::Mode);
-    let shown = kind != VerdictKind::Reject && only_mode_stops;
+    // A dry run and a follower show what they would do: mode and lease stop the write, not the view of it.
+    let shows = |found: &GuardFinding| matches!(found.guard, GuardName::Mode | GuardName::LeaderFence);
+    let shown = kind != VerdictKind::Reject && findings.iter().filter(stops).all(shows);
     Verdict { kind, decided_by, wanted, permitted: clamped.filter(|_| shown), findings }
 }

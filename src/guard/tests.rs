@@ -45,6 +45,7 @@ struct World {
     spec: ServiceSpec,
     memory: Memory,
     kill: KillState,
+    lead: crate::model::Lead,
     now: Now,
     target: TargetReading,
     readings: Vec<Option<f64>>,
@@ -72,6 +73,7 @@ impl World {
             spec: spec(),
             memory: Memory::default(),
             kill: KillState::released(),
+            lead: crate::model::Lead::Alone,
             now: Now { wall, mono },
             target: TargetReading::Unknown { reason: String::new() },
             readings: vec![Some(300.0), Some(0.1)],
@@ -138,6 +140,7 @@ impl World {
             outlook: &outlook,
             proposal: &proposal,
             kill: &kill,
+            lead: &self.lead,
             now: self.now,
         };
         let verdict = judge(&mut self.memory, &ctx);
@@ -165,6 +168,7 @@ impl World {
             decided: self.now,
             valid_for: secs(30),
             fresh_for: secs(30),
+            epoch: crate::model::Epoch::ALONE,
         }
     }
 

@@ -46,6 +46,7 @@ pub struct ProcessMetrics {
     pub cycles: Counter,
     stages: [Histogram; STAGES.len()],
     ready: Gauge,
+    leader: Gauge,
     kill_engaged: Gauge,
     kill_unreadable: Gauge,
     reloads_active: Counter,
@@ -65,6 +66,7 @@ impl ProcessMetrics {
             cycles: Counter::default(),
             stages: STAGES.map(|stage| durations.get_or_create_owned(&[("stage", stage.into())])),
             ready: Gauge::default(),
+            leader: Gauge::default(),
             kill_engaged: Gauge::default(),
             kill_unreadable: Gauge::default(),
             reloads_active: reloads.get_or_create_owned(&[("result", "active".into())]),
@@ -82,6 +84,8 @@ impl ProcessMetrics {
         registry.register("cycles", "Cycles completed, of all services", new.cycles.clone());
         registry.register_with_unit("stage_duration", "Time spent in a stage", Unit::Seconds, durations);
         registry.register("ready", "Whether the loop can decide", new.ready.clone());
+        let help = "Whether this process is the one that writes";
+        registry.register("leader", help, new.leader.clone());
         let help = "Whether the kill switch stops anything; an unreadable one stops everything";
         registry.register("kill_switch_engaged", help, new.kill_engaged.clone());
         let help = "Whether the kill switch cannot be read";
@@ -108,6 +112,11 @@ impl ProcessMetrics {
     /// Notes whether the loop can decide.
     pub fn ready(&self, ready: bool) {
         self.ready.set(ready.into());
+    }
+
+    /// Notes whether this process is the one that writes.
+    pub fn leader(&self, leads: bool) {
+        self.leader.set(leads.into());
     }
 
     /// Notes the state of the kill switch.

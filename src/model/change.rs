@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::action::{ActionClass, Direction, Knob};
 use super::ids::{DecisionId, PolicyRevision, ServiceId, TraceId, hex};
+use super::leadership::Epoch;
 use super::target::TargetRef;
 use super::time::{Now, Timestamp, elapsed};
 
@@ -72,6 +73,9 @@ pub struct ChangeSet {
     /// How long after that the data it was decided on counts as fresh. One that does not say is not sent.
     #[serde(default)]
     pub fresh_for: Duration,
+    /// The term of leadership it was decided in; it is not sent in another one.
+    #[serde(default)]
+    pub epoch: Epoch,
 }
 
 impl ChangeSet {
@@ -118,6 +122,11 @@ pub enum Refusal {
     },
     /// Another write to the same target is under way.
     Busy,
+    /// Another process may write, or may do so soon.
+    Leadership {
+        /// How this one stands to the lease.
+        reason: String,
+    },
     /// The API server could not be read, or said that it did not act.
     Unreachable {
         /// Its words.
@@ -136,6 +145,7 @@ impl fmt::Display for Refusal {
             Self::KillSwitch { reason } => write!(f, "kill switch: {reason}"),
             Self::Budget { reason } => write!(f, "budget: {reason}"),
             Self::Busy => f.write_str("another write to the target is under way"),
+            Self::Leadership { reason } => write!(f, "leadership: {reason}"),
             Self::Unreachable { reason } => write!(f, "API server: {reason}"),
             Self::Journal { error } => write!(f, "journal: {error}"),
         }

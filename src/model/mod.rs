@@ -20,6 +20,7 @@
 //! | [`change`] | the write that follows, its intent and outcome |
 //! | [`effect`] | what the write did |
 //! | [`kill`] | the state of the kill switch |
+//! | [`leadership`] | which process may write |
 //! | [`record`] | one cycle, complete |
 //! | [`explain`] | a record, for people |
 
@@ -32,6 +33,7 @@ pub mod features;
 pub mod guards;
 pub mod ids;
 pub mod kill;
+pub mod leadership;
 pub mod outlook;
 pub mod proposal;
 pub mod record;
@@ -50,6 +52,7 @@ pub use features::{Features, MinuteValue, SignalFeatures};
 pub use guards::{GuardParams, ParamFault};
 pub use ids::{CycleId, DecisionId, PolicyRevision, ServiceId, TraceId};
 pub use kill::KillState;
+pub use leadership::{Epoch, Lead, WRITE_MARGIN};
 pub use outlook::{Authority, Capacity, HORIZONS, Outlook, QUANTILES, Readiness, SignalOutlook};
 pub use proposal::{Choice, ConditionTrace, Goal, Proposal, RuleOutcome, RuleTrace, Truth, UNDO};
 pub use record::DecisionRecord;

@@ -33,6 +33,8 @@ pub enum GuardName {
     ForecastFloor,
     /// Writes per time.
     Budget,
+    /// Of several processes one writes.
+    LeaderFence,
 }
 
 impl GuardName {
@@ -52,6 +54,7 @@ impl GuardName {
             Self::Bounds => "bounds",
             Self::ForecastFloor => "forecast_floor",
             Self::Budget => "budget",
+            Self::LeaderFence => "leader_fence",
         }
     }
 }
@@ -130,8 +133,8 @@ pub struct Verdict {
     pub decided_by: Option<GuardName>,
     /// Replicas asked for by the proposal; `None` if the action sets none.
     pub wanted: Option<u32>,
-    /// Replicas allowed; `None` if the action sets none or nothing is allowed. Where the mode alone stops the
-    /// write (`shadow`, `approve`), the replicas that would be allowed.
+    /// Replicas allowed; `None` if the action sets none or nothing is allowed. Where mode (`shadow`, `approve`) or
+    /// leadership alone stops the write, the replicas that would be allowed.
     pub permitted: Option<u32>,
     /// All guards, in order; empty when nothing was proposed.
     pub findings: Vec<GuardFinding>,

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Bounds, DecisionId, DecisionRecord, Features, KillState, Mode, Outlook, PolicyRevision, ServiceId, Slo,
+    Bounds, DecisionId, DecisionRecord, Features, KillState, Lead, Mode, Outlook, PolicyRevision, ServiceId, Slo,
     record::SignalLabel,
 };
 
@@ -51,6 +51,8 @@ pub struct Status {
     pub policy_faults: Vec<String>,
     /// The kill switch.
     pub kill: KillState,
+    /// How the process stands to the lease.
+    pub lead: Lead,
     /// Time since the start.
     pub uptime: Duration,
 }

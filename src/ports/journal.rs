@@ -106,6 +106,17 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns why nothing can be written, if so. No I/O.
     fn health(&self) -> Result<(), JournalError>;
 
+    /// Tells whether other processes write to it, too: then what it knows of intents is only complete after
+    /// [`Journal::refresh`].
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Reads what other processes have written. For a process that begins to lead, before it writes.
+    fn refresh(&self) -> BoxFuture<'_, Result<(), JournalError>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Returns the number of this start of the process (1 for the first).
     fn run(&self) -> u32;
 

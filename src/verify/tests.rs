@@ -57,6 +57,7 @@ fn change(from: u32, to: u32) -> ChangeSet {
         decided: start(),
         valid_for: Duration::from_secs(30),
         fresh_for: Duration::from_secs(30),
+        epoch: crate::model::Epoch::ALONE,
     }
 }
 

@@ -83,6 +83,7 @@ impl Stream {
             cluster.clone(),
             Arc::new(Forgetful(MemoryJournal::new())),
             Arc::new(KillFile::open(file)),
+            Arc::new(flyball::adapters::alone::Alone::default()),
             Metrics::new().process(),
             limits,
         )?;
@@ -152,6 +153,7 @@ fn change(index: u32) -> anyhow::Result<ChangeSet> {
         decided: Now { wall: at, mono: Duration::ZERO },
         valid_for: Duration::MAX,
         fresh_for: Duration::MAX,
+        epoch: flyball::model::Epoch::ALONE,
     })
 }
 

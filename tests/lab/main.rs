@@ -14,6 +14,7 @@
 //! | `outage` | a Prometheus that stops, hangs, restarts; workers that lie |
 //! | `demo` | `flyball demo` as a newcomer starts it |
 //! | `kills` | flyball killed at every step of a write |
+//! | `replicas` | two flyballs on one Lease |
 //! | `cluster` | the same and more on a real API server (feature `lab`; by `scripts/lab/test`) |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
 
@@ -27,6 +28,7 @@ mod live;
 mod load;
 mod outage;
 mod prometheus;
+mod replicas;
 #[path = "../support/mod.rs"]
 mod support;
 mod worker;

@@ -39,6 +39,7 @@ impl Control for Loop {
             revision: None,
             policy_faults: Vec::new(),
             kill: KillState::released(),
+            lead: flyball::model::Lead::Alone,
             uptime: Duration::from_secs(3),
         }
     }

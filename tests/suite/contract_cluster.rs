@@ -154,6 +154,7 @@ pub(crate) fn change(target: &TargetRef, to: u32) -> ChangeSet {
         decided: now,
         valid_for: Duration::from_secs(30),
         fresh_for: Duration::from_secs(30),
+        epoch: flyball::model::Epoch::ALONE,
     }
 }
 

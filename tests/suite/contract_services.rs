@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flyball::adapters::alone::Alone;
 use flyball::adapters::kubernetes::loops::{BOUND_NAME, ServiceLoops};
 use flyball::adapters::kubernetes::{Access, Timeouts, connect};
 use flyball::config::{Declarations, Settings};
@@ -12,11 +13,12 @@ use flyball::demo::kubernetes::faults::{Fault, Verb};
 use flyball::demo::kubernetes::objects::{Author, Objects};
 use flyball::demo::kubernetes::resource::Resource;
 use flyball::model::{DecisionId, Mode, ServiceId, ServiceSpec, WriteOutcome};
-use flyball::ports::{News, Roster, Services};
+use flyball::ports::{Leadership, News, Roster, Services};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::records;
+use crate::scenarios::replicas::{Scripted, follows, holds};
 use crate::scenarios::world::settings;
 
 const LOOPS: Resource = Resource::ServiceLoops;
@@ -43,15 +45,16 @@ fn person() -> Author {
 
 impl Site {
     async fn open() -> Self {
-        Self::open_with(Timeouts::default()).await
+        Self::open_with(Timeouts::default(), Arc::new(Alone::default())).await
     }
 
-    async fn open_with(timeouts: Timeouts) -> Self {
+    async fn open_with(timeouts: Timeouts, leadership: Arc<dyn Leadership>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let double = KubernetesDouble::start(Objects::default()).await.unwrap();
         double.objects().create(Resource::PlatformBounds, "", bound(30, "auto"), &person()).unwrap();
         let client = connect(&Access::Url(double.url()), timeouts).await.unwrap();
-        let services = ServiceLoops::start(client, timeouts, Arc::new(declarations()), "flyball-0".to_owned());
+        let services =
+            ServiceLoops::start(client, timeouts, Arc::new(declarations()), leadership, "flyball-0".to_owned());
         let roster = services.watch();
         Self { double, services, roster }
     }
@@ -265,7 +268,11 @@ async fn a_status_is_written_on_change_only() {
 
 #[tokio::test]
 async fn a_bound_that_is_not_heard_of_for_too_long_permits_nothing_and_is_waited_for() {
-    let mut site = Site::open_with(Timeouts { silence: Duration::from_millis(300), ..Timeouts::default() }).await;
+    let mut site = Site::open_with(
+        Timeouts { silence: Duration::from_millis(300), ..Timeouts::default() },
+        Arc::new(Alone::default()),
+    )
+    .await;
     site.apply("checkout", &json!({ "mode": "auto" }));
     site.roster(|specs| specs.iter().any(|spec| spec.mode == Mode::Auto)).await;
     site.roster(|specs| specs.iter().any(|spec| spec.mode == Mode::Shadow)).await;
@@ -276,7 +283,9 @@ async fn a_bound_that_is_not_heard_of_for_too_long_permits_nothing_and_is_waited
 #[tokio::test]
 async fn k1_loops_stay_while_the_server_is_away_and_news_are_told_afterwards() {
     // Watches end after a second, so that the next ones meet the server that is away.
-    let mut site = Site::open_with(Timeouts { watch: Duration::from_secs(1), ..Timeouts::default() }).await;
+    let mut site =
+        Site::open_with(Timeouts { watch: Duration::from_secs(1), ..Timeouts::default() }, Arc::new(Alone::default()))
+            .await;
     site.apply("checkout", &json!({ "mode": "auto" }));
     site.roster(|specs| specs.len() == 1).await;
     site.until("accepted", |site| site.condition("checkout", "Accepted")["status"] == "True").await;
@@ -288,4 +297,22 @@ async fn k1_loops_stay_while_the_server_is_away_and_news_are_told_afterwards() {
     site.services.tell(&checkout(), News::Decided(Arc::new(records::nothing(id(1)))));
     site.until("told", |site| site.status("checkout")["lastDecision"]["action"] == "no action").await;
     assert_eq!(site.roster.borrow().as_ref().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_follower_knows_the_loops_and_tells_nothing_of_them_until_it_leads() {
+    let leadership = Scripted::new(follows());
+    let mut site = Site::open_with(Timeouts::default(), leadership.clone()).await;
+    site.apply("checkout", &json!({ "mode": "auto", "bounds": { "min": 0, "max": 20 } }));
+    site.apply("search", &json!({}));
+    site.roster(|specs| names(specs) == ["search"]).await;
+    site.services.tell(&checkout(), News::Quarantined(Some("it fails".to_owned())));
+    // Longer than the writer rests between two looks.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert!(site.status("checkout").is_null() && site.events().is_empty(), "the leader tells it");
+    leadership.set(holds(1, 15_000));
+    site.until("both have a status", |site| !site.status("checkout").is_null() && !site.status("search").is_null())
+        .await;
+    assert_eq!(site.condition("checkout", "Accepted")["status"], "False");
+    assert!(site.events().is_empty(), "what was news for the former leader is none now: {:?}", site.events());
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use flyball::adapters::kubernetes::loops::CRDS;
-use flyball::adapters::kubernetes::rights::RIGHTS;
+use flyball::adapters::kubernetes::rights::{INTENT_RIGHTS, LEASE_RIGHTS, RIGHTS, Right};
 use flyball::config::Settings;
 use serde_json::{Value, json};
 
@@ -73,10 +73,11 @@ fn every_key_of_the_schema_is_one_that_is_read_and_the_other_way_round() {
     }
 }
 
-#[test]
-fn the_role_grants_the_rights_in_use_and_nothing_else() {
-    let rbac = read("base/rbac.yaml");
-    let role = rbac.iter().find(|object| object["kind"] == "ClusterRole" && object["metadata"]["name"] == "flyball");
+/// Returns what a role grants: verb, group, resource.
+fn granted(file: &str, name: &str) -> BTreeSet<(String, String, String)> {
+    let rbac = read(file);
+    let is_role = |object: &&Value| object["kind"].as_str().is_some_and(|kind| kind.ends_with("Role"));
+    let role = rbac.iter().filter(is_role).find(|object| object["metadata"]["name"] == name);
     let texts = |value: &Value| -> Vec<String> {
         value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
     };
@@ -88,8 +89,29 @@ fn the_role_grants_the_rights_in_use_and_nothing_else() {
             }
         }
     }
-    let used = RIGHTS.map(|right| (right.verb.to_owned(), right.group.to_owned(), right.resource.to_owned()));
-    assert_eq!(granted, BTreeSet::from(used));
+    granted
+}
+
+fn used(rights: &[Right]) -> BTreeSet<(String, String, String)> {
+    rights.iter().map(|it| (it.verb.to_owned(), it.group.to_owned(), it.resource.to_owned())).collect()
+}
+
+#[test]
+fn several_replicas_are_granted_the_lease_and_the_intents_and_nothing_else() {
+    let file = "overlays/replicas/rbac.yaml";
+    assert_eq!(granted(file, "flyball-lease"), used(&LEASE_RIGHTS));
+    assert_eq!(granted(file, "flyball-intents"), used(&INTENT_RIGHTS));
+    let lease = read(file).into_iter().find(|it| it["kind"] == "Role").unwrap();
+    for rule in lease["rules"].as_array().unwrap() {
+        let is_bound = rule["resourceNames"] == json!(["flyball"]);
+        assert!(is_bound || rule["verbs"] == json!(["create"]), "{rule}");
+    }
+}
+
+#[test]
+fn the_role_grants_the_rights_in_use_and_nothing_else() {
+    let granted = granted("base/rbac.yaml", "flyball");
+    assert_eq!(granted, used(&RIGHTS));
     for (verb, group, resource) in &granted {
         assert!(verb != "*" && resource != "*" && verb != "delete", "{verb} {group}/{resource}");
         assert!(resource != "secrets" && !resource.starts_with("pods"), "{verb} {resource}");

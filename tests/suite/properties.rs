@@ -107,6 +107,11 @@ proptest! {
     }
 
     #[test]
+    fn inv_17_a_process_that_does_not_lead_never_passes(history in histories()) {
+        for_each_write(&run(&history), |cycle, _, _| assert!(cycle.regime.leads));
+    }
+
+    #[test]
     fn x5_no_raise_of_a_rule_follows_one_whose_pods_are_missing(history in histories()) {
         for_each_write(&run(&history), |cycle, before, change| {
             if change.to < change.from || cycle.regime.missing == 0 || cycle.backed_now {
@@ -296,6 +301,7 @@ fn change(namespace: &str, from: u32, to: u32) -> ChangeSet {
         decided,
         valid_for: Duration::from_secs(30),
         fresh_for: Duration::from_secs(30),
+        epoch: flyball::model::Epoch::ALONE,
     }
 }
 

@@ -59,6 +59,7 @@ pub fn change(decision: &DecisionId) -> ChangeSet {
         decided: Now { wall: at(0), mono: Duration::from_secs(90) },
         valid_for: Duration::from_secs(30),
         fresh_for: Duration::from_secs(30),
+        epoch: flyball::model::Epoch::ALONE,
     }
 }
 

@@ -2,5 +2,6 @@
 
 mod faults;
 mod loops;
+pub mod replicas;
 mod turnover;
 pub mod world;

@@ -119,6 +119,13 @@ impl Flyball {
         self.child.try_wait().expect("it is our child")
     }
 
+    /// Sends it a signal: `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let sent =
+            Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "cannot signal flyball");
+    }
+
     /// Ends it without warning.
     pub fn kill(mut self) {
         self.child.kill().expect("it is our child");
@@ -127,8 +134,7 @@ impl Flyball {
 
     /// Asks it to stop, as an operator would, and waits for that.
     pub fn stop(mut self) -> ExitStatus {
-        let sent = Command::new("sh").args(["-c", "kill -s TERM \"$0\"", &self.child.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "cannot signal flyball");
+        self.signal("TERM");
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.ended() {

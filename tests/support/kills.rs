@@ -13,6 +13,7 @@ use axum::{Form, Json, Router};
 use flyball::adapters::store::JournalReader;
 use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::faults::{Fault, Faults, Verb};
+use flyball::demo::kubernetes::resource::Resource;
 use flyball::model::WriteOutcome;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -70,7 +71,8 @@ impl Server for KubernetesDouble {
     }
 
     async fn writes(&self) -> Vec<Step> {
-        let ours = self.objects().history().into_iter().filter(|write| write.who == "flyball");
+        let ours = self.objects().history().into_iter();
+        let ours = ours.filter(|write| write.who == "flyball" && write.resource == Resource::Deployments);
         ours.map(|write| (write.namespace, write.name, write.from.unwrap(), write.to.unwrap())).collect()
     }
 

@@ -289,6 +289,11 @@ impl Service {
         self.put::<ActuatorStage>(self.actions.put_fact(ActuatorEvent::WriteEnded(end)));
     }
 
+    /// Tells the decider of the writes that others made while this process followed.
+    pub fn took_over(&self, intents: Vec<Intent>, now: Now) {
+        self.put::<DeciderStage>(self.decisions.put_fact(DeciderEvent::TookOver { intents, now }));
+    }
+
     /// Why this service may not decide yet, or now.
     pub fn hold(&self) -> Option<String> {
         if !self.is_warm() {

@@ -8,7 +8,7 @@ use crate::cycle::{
     ForecasterEvent, Inputs, Observed, ObserverCore, RoundArrived,
 };
 use crate::instrument::{self, ActorRole};
-use crate::model::{ServiceSpec, WriteOutcome};
+use crate::model::{Lead, ServiceSpec, WriteOutcome};
 use crate::ports::News;
 use crate::ports::journal::Entry;
 
@@ -155,12 +155,17 @@ impl Stage for DeciderStage {
             DeciderEvent::Assessed(assessed) => {
                 let world = &service.world;
                 let (policy, kill) = (world.policy.of(service.id.namespace()), world.kill.seen());
+                let lead = lead(service);
                 let hold = service.hold();
                 let (policy, hold) = (policy.as_deref(), hold.as_deref());
-                Some(core.decide(assessed, Inputs { policy, kill: &kill, hold }))
+                Some(core.decide(assessed, Inputs { policy, kill: &kill, lead: &lead, hold }))
             }
             DeciderEvent::WriteEnded(end) => {
                 core.write_ended(end);
+                None
+            }
+            DeciderEvent::TookOver { intents, now } => {
+                core.took_over(intents, *now);
                 None
             }
             DeciderEvent::Measured { change, effect, now } => {
@@ -180,7 +185,9 @@ impl Stage for DeciderStage {
             decided.record.outcome.iter().for_each(|outcome| service.metrics.wrote(outcome));
             service.world.journal.submit(Entry::Decision(decided.record.clone()));
         }
-        if let Some((change, revert)) = decided.reverted.clone() {
+        // What a follower takes for a revert the leader has seen, and may have done itself.
+        let speaks = service.world.gate.lead().speaks();
+        if let Some((change, revert)) = decided.reverted.clone().filter(|_| speaks) {
             service.world.journal.submit(Entry::Reverted { change, revert });
         }
         // A change may not be replaced by a later cycle, so a decision that carries one is a fact.
@@ -189,6 +196,16 @@ impl Stage for DeciderStage {
         let inbox = &service.actions;
         let put = if carries_change { inbox.put_fact(event) } else { inbox.put_latest(event) };
         service.put::<ActuatorStage>(put);
+    }
+}
+
+/// Returns how this process stands to the lease, for a decision that is being made. Asked in this order: a term that
+/// has begun by now has told the service first, and what still waits this decision does not know.
+fn lead(service: &Service) -> Lead {
+    let lead = service.world.gate.lead();
+    match lead {
+        Lead::Holds { epoch, .. } if service.decisions.has_facts() => Lead::TakesOver { epoch },
+        lead => lead,
     }
 }
 

@@ -74,6 +74,11 @@ impl<T: Object> Mirror<T> {
         Self { objects: BTreeMap::new(), version: None, synced: false, silence_limit, last_sign: now, trouble: None }
     }
 
+    /// Returns the newest version up to which nothing was missed; `None` before the first list.
+    pub(super) fn version(&self) -> Option<u64> {
+        self.version
+    }
+
     /// Takes in a whole list. What is missing from it does not exist any more.
     pub(super) fn listed(&mut self, version: u64, objects: Vec<T>, now: Instant) -> Result<(), OlderList> {
         let held = self.objects.values().filter_map(|object| object.metadata().version());

@@ -11,22 +11,28 @@
 //! | `watch` | the task that feeds a mirror |
 //! | `config_map` | a ConfigMap, as far as it is read |
 //! | `view` | a target as the loop reads it from a mirror |
+//! | [`actions`] | intents as `LoopAction` objects |
+//! | [`lease`] | leadership by a Lease |
 //! | [`kill_map`] | the kill switch as a ConfigMap |
 //! | [`policy_maps`] | policies as ConfigMaps |
 //! | [`rights`] | what flyball's account may do, for `flyball doctor` |
+//! | [`settings`] | what the settings say of the lease |
 //! | [`loops`] | services as `ServiceLoop` objects |
 //! | `scale` | the live read and the one conditional write |
 //! | `failure` | what an error means |
 
+pub mod actions;
 pub mod client;
 mod config_map;
 mod failure;
 pub mod kill_map;
+pub mod lease;
 pub mod loops;
 mod mirror;
 pub mod policy_maps;
 pub mod rights;
 mod scale;
+pub mod settings;
 mod view;
 mod watch;
 mod workload;

@@ -53,6 +53,24 @@ pub const RIGHTS: [Right; 18] = [
     right("watch", "", "configmaps", "see the kill switch and policies"),
 ];
 
+/// The rights in use where intents are kept in the API; `deploy/overlays/replicas/rbac.yaml` grants these.
+pub const INTENT_RIGHTS: [Right; 5] = [
+    right("get", "flyball.dev", "loopactions", "see who ended an intent"),
+    right("list", "flyball.dev", "loopactions", "learn what the former leader left"),
+    right("create", "flyball.dev", "loopactions", "record an intent before its write; without it nothing is written"),
+    right("delete", "flyball.dev", "loopactions", "clear away what is no longer needed"),
+    right("patch", "flyball.dev", "loopactions/status", "record how a write ended"),
+];
+
+/// The rights in use on the one Lease, in flyball's own namespace; granted in the same place.
+pub const LEASE_RIGHTS: [Right; 5] = [
+    right("get", "coordination.k8s.io", "leases", "read the lease that somebody else wrote"),
+    right("list", "coordination.k8s.io", "leases", "see who leads"),
+    right("watch", "coordination.k8s.io", "leases", "see at once that the lease is given up"),
+    right("patch", "coordination.k8s.io", "leases", "claim and renew the lease; without it nothing is written"),
+    right("create", "coordination.k8s.io", "leases", "make the lease"),
+];
+
 /// An autoscaler and what it scales.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Autoscaler {
@@ -90,11 +108,25 @@ pub async fn custom_resources(client: &Client) -> Result<Vec<String>, String> {
 /// # Errors
 /// Why the server does not say.
 pub async fn allowed(client: &Client, right: &Right) -> Result<bool, String> {
+    review(client, right, "", "").await
+}
+
+/// Tells whether the account has a right on one object.
+///
+/// # Errors
+/// Why the server does not say.
+pub async fn allowed_on(client: &Client, right: &Right, namespace: &str, name: &str) -> Result<bool, String> {
+    // What is to be created has no name yet.
+    review(client, right, namespace, if right.verb == "create" { "" } else { name }).await
+}
+
+async fn review(client: &Client, right: &Right, namespace: &str, name: &str) -> Result<bool, String> {
     let (resource, subresource) = right.resource.split_once('/').unwrap_or((right.resource, ""));
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
         "spec": { "resourceAttributes": {
             "verb": right.verb, "group": right.group, "resource": resource, "subresource": subresource,
+            "namespace": namespace, "name": name,
         } },
     });
     let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";

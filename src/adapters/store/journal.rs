@@ -36,12 +36,26 @@ impl RedbJournal {
     /// `InUse` while another process has it, `WrongVersion`, `Damaged`; `Unwritable` when the file or its
     /// directory cannot be written.
     pub fn open(path: &Path, settings: StoreSettings, metrics: JournalMetrics) -> Result<Self, JournalError> {
+        Self::open_as_run(path, settings, metrics, 1)
+    }
+
+    /// Opens the journal, and counts this start as the one with the number `least`, or a higher one. Where several
+    /// processes have journals of their own, no two decisions have one id.
+    ///
+    /// # Errors
+    /// As [`RedbJournal::open`].
+    pub fn open_as_run(
+        path: &Path,
+        settings: StoreSettings,
+        metrics: JournalMetrics,
+        least: u32,
+    ) -> Result<Self, JournalError> {
         let name = path.display().to_string();
         let mut options = std::fs::OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).open(path);
         let file = file.map_err(|error| unopened(&name, DatabaseError::Storage(StorageError::Io(error))))?;
         let backend = FileBackend::new(file).map_err(|error| unopened(&name, error))?;
-        Self::open_backend(name, backend, settings, metrics)
+        Self::open_backend(name, backend, settings, metrics, least)
     }
 
     pub(super) fn open_backend(
@@ -49,6 +63,7 @@ impl RedbJournal {
         backend: impl StorageBackend,
         settings: StoreSettings,
         metrics: JournalMetrics,
+        least: u32,
     ) -> Result<Self, JournalError> {
         let opened = tables::guarded(|| {
             let mut builder = Database::builder();
@@ -56,7 +71,7 @@ impl RedbJournal {
             Ok(builder.create_with_backend(backend))
         });
         let db = opened.map_err(|fault| fault.reading(&path))?.map_err(|error| unopened(&path, error))?;
-        let run = tables::guarded(|| tables::start(&db)).map_err(|fault| unstarted(&path, fault))?;
+        let run = tables::guarded(|| tables::start(&db, least)).map_err(|fault| unstarted(&path, fault))?;
         metrics.healthy.set(1);
         let shared = Arc::new(Shared::new(path, db, settings, metrics));
         let writing = Arc::clone(&shared);

@@ -96,7 +96,8 @@ impl StorageBackend for Mounted {
 }
 
 fn open(backend: impl StorageBackend) -> RedbJournal {
-    RedbJournal::open_backend("disk".to_owned(), backend, StoreSettings::default(), JournalMetrics::default()).unwrap()
+    RedbJournal::open_backend("disk".to_owned(), backend, StoreSettings::default(), JournalMetrics::default(), 1)
+        .unwrap()
 }
 
 /// A journal on which entries were appended one after the other, with `pause` between them.

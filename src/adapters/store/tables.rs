@@ -85,13 +85,13 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text").to_owned()
 }
 
-/// Checks the format, makes the tables of a new file and counts this start; durable when it returns.
-pub(super) fn start(db: &redb::Database) -> Result<u32, Fault> {
+/// Checks the format, makes the tables of a new file and counts this start, at least as `least`; durable when it returns.
+pub(super) fn start(db: &redb::Database, least: u32) -> Result<u32, Fault> {
     check_format(db)?;
     let txn = begin(db, Phases::Two)?;
     let run = {
         let mut tables = RedbTables::open(&txn)?;
-        let run = u32::try_from(number(&tables.meta, "run")?.saturating_add(1)).unwrap_or(u32::MAX);
+        let run = u32::try_from(number(&tables.meta, "run")?.saturating_add(1)).unwrap_or(u32::MAX).max(least);
         tables.meta.insert("format", FORMAT)?;
         tables.meta.insert("run", u64::from(run))?;
         tables.finish()?;

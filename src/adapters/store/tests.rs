@@ -87,6 +87,7 @@ pub(super) fn intent_of(service: &str, seq: u32) -> Intent {
         decided: Now { wall: at(i64::from(seq)), mono: Duration::ZERO },
         valid_for: Duration::from_secs(30),
         fresh_for: Duration::from_secs(30),
+        epoch: crate::model::Epoch::ALONE,
     };
     Intent { change, prepared: at(i64::from(seq)), ended: None, reverted: None }
 }
@@ -135,7 +136,7 @@ impl Disk {
     }
 
     fn journal(self, path: &Path, metrics: JournalMetrics) -> Result<RedbJournal, JournalError> {
-        RedbJournal::open_backend(path.display().to_string(), self, StoreSettings::default(), metrics)
+        RedbJournal::open_backend(path.display().to_string(), self, StoreSettings::default(), metrics, 1)
     }
 
     /// Takes one of the steps that are left; tells whether there was one.

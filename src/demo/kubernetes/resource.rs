@@ -16,8 +16,12 @@ pub enum Resource {
     ConfigMaps,
     /// `events.k8s.io/v1` `Event`.
     Events,
+    /// `coordination.k8s.io/v1` `Lease`.
+    Leases,
     /// `flyball.dev/v1alpha1` `ServiceLoop`, without the checks of its schema.
     ServiceLoops,
+    /// `flyball.dev/v1alpha1` `LoopAction`, without the checks of its schema.
+    LoopActions,
     /// `flyball.dev/v1alpha1` `PlatformBound`, without the checks of its schema.
     PlatformBounds,
 }
@@ -53,12 +57,14 @@ impl Subresource {
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Deployments,
         Self::StatefulSets,
         Self::ConfigMaps,
         Self::Events,
+        Self::Leases,
         Self::ServiceLoops,
+        Self::LoopActions,
         Self::PlatformBounds,
     ];
 
@@ -76,8 +82,12 @@ impl Resource {
             Self::StatefulSets => facts("apps", "v1", "statefulsets", "StatefulSet", Some(Subresource::Scale)),
             Self::ConfigMaps => facts("", "v1", "configmaps", "ConfigMap", None),
             Self::Events => facts("events.k8s.io", "v1", "events", "Event", None),
+            Self::Leases => facts("coordination.k8s.io", "v1", "leases", "Lease", None),
             Self::ServiceLoops => {
                 facts("flyball.dev", "v1alpha1", "serviceloops", "ServiceLoop", Some(Subresource::Status))
+            }
+            Self::LoopActions => {
+                facts("flyball.dev", "v1alpha1", "loopactions", "LoopAction", Some(Subresource::Status))
             }
             Self::PlatformBounds => facts("flyball.dev", "v1alpha1", "platformbounds", "PlatformBound", None),
         }

@@ -40,6 +40,14 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     );
     administer(&format!("apply --server-side --validate=strict --force-conflicts -k {SETTINGS}/base"));
     administer("create namespace deploy-test");
+    let replicas = format!("{SETTINGS}/overlays/replicas");
+    administer(&format!("apply --server-side --dry-run=server --validate=strict --force-conflicts -k {replicas}"));
+    administer(&format!("apply --server-side --force-conflicts -f {replicas}/rbac.yaml"));
+    flyball("auth can-i patch leases/flyball --namespace flyball-system", None);
+    flyball("auth can-i patch leases/other --namespace flyball-system", Some("no"));
+    flyball("auth can-i delete loopactions.flyball.dev --namespace deploy-test", None);
+    flyball("auth can-i update loopactions.flyball.dev --namespace deploy-test", Some("no"));
+    administer(&format!("delete -f {replicas}/rbac.yaml"));
     administer("create deployment checkout --image x --replicas 2 --namespace deploy-test");
     administer("autoscale deployment checkout --min 2 --max 40 --cpu 50% --namespace deploy-test");
     let scale = |replicas: u32| {

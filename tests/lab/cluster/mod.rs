@@ -13,6 +13,7 @@
 //! | `surge` | a surge that recurs: replicas come before it |
 //! | `kill_switch` | no write starts after the kill switch |
 //! | `kills` | flyball killed at every step of a write |
+//! | `replicas` | two flyballs on one Lease |
 
 #[path = "../../suite/contract_cluster.rs"]
 mod contract;
@@ -21,6 +22,7 @@ mod double;
 mod kill_switch;
 mod kills;
 mod nodes;
+mod replicas;
 mod rig;
 mod surge;
 mod witness;

@@ -12,7 +12,7 @@ use flyball::model::kill::KillOrder;
 use flyball::model::time::elapsed;
 use flyball::model::{
     Action, ActionClass, Bounds, Budgets, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId, Features,
-    Finite, Intent, KillState, Missing, Mode, Now, Outlook, Proposal, Reading, Role, Sample, ServiceSpec,
+    Finite, Intent, KillState, Lead, Missing, Mode, Now, Outlook, Proposal, Reading, Role, Sample, ServiceSpec,
     SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId,
     Unit, Verdict, WriteOutcome,
 };
@@ -50,6 +50,8 @@ pub struct Regime {
     pub mode: Mode,
     pub allow_lowering: bool,
     pub switch: Switch,
+    /// Whether this process holds the lease.
+    pub leads: bool,
     pub arrivals_fresh: bool,
     pub target_known: bool,
     pub suspect: bool,
@@ -121,6 +123,7 @@ fn regime() -> impl Strategy<Value = Regime> {
         rarely(Mode::Auto, prop_oneof![Just(Mode::Observe), Just(Mode::Shadow), Just(Mode::Approve)]),
         rarely(true, Just(false)),
         rarely(Switch::Released, prop_oneof![Just(Switch::Unreadable), Just(Switch::Engaged)]),
+        rarely(true, Just(false)),
     );
     let sight = (
         rarely(true, Just(false)),
@@ -131,7 +134,7 @@ fn regime() -> impl Strategy<Value = Regime> {
         rarely(Fate::Applied, prop_oneof![Just(Fate::Late), Just(Fate::Superseded), Just(Fate::Rejected)]),
     );
     (1_u32..40, prop_oneof![4 => Just(15_u64), 1 => 5_u64..60], demand, owner, sight, upset()).prop_map(
-        |(cycles, tick, (wanted, backed, needed, floor), (mode, allow_lowering, switch), sight, upset)| {
+        |(cycles, tick, (wanted, backed, needed, floor), (mode, allow_lowering, switch, leads), sight, upset)| {
             let (arrivals_fresh, target_known, suspect, rollout, missing, fate) = sight;
             Regime {
                 cycles,
@@ -143,6 +146,7 @@ fn regime() -> impl Strategy<Value = Regime> {
                 mode,
                 allow_lowering,
                 switch,
+                leads,
                 arrivals_fresh,
                 target_known,
                 suspect,
@@ -175,6 +179,7 @@ fn calm() -> impl Strategy<Value = Regime> {
             mode: Mode::Auto,
             allow_lowering: true,
             switch: Switch::Released,
+            leads: true,
             arrivals_fresh,
             target_known: true,
             suspect: false,
@@ -309,9 +314,17 @@ impl World {
         let wanted = regime.wanted.map(|percent| self.replicas * percent / 100);
         let proposal = proposal(wanted, regime.backed);
         let kill = kill(regime.switch);
+        let lead = if regime.leads { Lead::Alone } else { Lead::Follows { holder: None } };
         let now = self.now();
-        let ctx =
-            Context { spec: &self.spec, features: &features, outlook: &outlook, proposal: &proposal, kill: &kill, now };
+        let ctx = Context {
+            spec: &self.spec,
+            features: &features,
+            outlook: &outlook,
+            proposal: &proposal,
+            kill: &kill,
+            lead: &lead,
+            now,
+        };
         let verdict = judge(&mut self.memory, &ctx);
         let decision = DecisionId { service: self.spec.id.clone(), cycle: CycleId { run: self.run, seq: self.seq } };
         let trace = TraceId::derive(&decision.service, decision.cycle, now.wall);

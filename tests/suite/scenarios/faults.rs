@@ -41,6 +41,7 @@ pub fn change(world: &World, from: u32, to: u32) -> ChangeSet {
         decided: Now { wall: origin(), mono: world.clock.now().mono },
         valid_for: Duration::from_secs(30),
         fresh_for: Duration::from_secs(30),
+        epoch: flyball::model::Epoch::ALONE,
     }
 }
 

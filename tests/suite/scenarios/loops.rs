@@ -90,7 +90,7 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
         let arrival = |signal: &str| Some(ScriptedSource::arrival(&world.script, SHOP, signal, now.wall));
         let arrivals = spec.signals.iter().map(|signal| arrival(signal.name.as_str())).collect();
         let round = RoundArrived { arrivals, target: plant.observed(now), now };
-        let inputs = Inputs { policy: Some(&policy), kill: &kill, hold: None };
+        let inputs = Inputs { policy: Some(&policy), kill: &kill, lead: &flyball::model::Lead::Alone, hold: None };
         let turn = line.turn(&round, inputs);
         let decided = turn.decided.unwrap();
         if decided.keep {
@@ -330,8 +330,16 @@ async fn an_open_intent_of_an_earlier_run_is_settled_by_reading_before_anything_
     world.cluster.write(&target, 6);
     let ports = world.ports();
     let metrics = flyball::instrument::Metrics::new().process();
-    let gate =
-        WriteGate::new(ports.clock, ports.cluster, ports.journal, ports.kill, metrics, FleetLimits::default()).unwrap();
+    let gate = WriteGate::new(
+        ports.clock,
+        ports.cluster,
+        ports.journal,
+        ports.kill,
+        ports.leadership,
+        metrics,
+        FleetLimits::default(),
+    )
+    .unwrap();
     assert!(gate.unsettled(&target));
     let gate = Arc::new(gate);
     gate.settle_open(|_, _, _| {}).await;

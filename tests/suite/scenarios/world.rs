@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use flyball::actors::{LoopControl, Tree};
+use flyball::adapters::alone::Alone;
 use flyball::adapters::clock::ScaledClock;
 use flyball::adapters::store::MemoryJournal;
 use flyball::app::{Ports, assemble};
@@ -19,8 +20,8 @@ use flyball::model::{
 };
 use flyball::ports::executor::Job;
 use flyball::ports::{
-    Answer, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Live, News, PolicyFile, PolicyFiles,
-    PolicyStore, Roster, Round, Services, SourceError, TelemetrySource, Template,
+    Answer, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Leadership, Live, News, PolicyFile,
+    PolicyFiles, PolicyStore, Roster, Round, Services, SourceError, TelemetrySource, Template,
 };
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -46,6 +47,7 @@ pub struct World {
     pub script: Script,
     pub policies: watch::Sender<Arc<PolicyFiles>>,
     pub services: Arc<Declared>,
+    pub leadership: Arc<dyn Leadership>,
 }
 
 impl World {
@@ -61,7 +63,8 @@ impl World {
         let (policies, _) = watch::channel(Arc::new(shipped_policies()));
         let (journal, switch) = (Arc::new(MemoryJournal::new()), Arc::new(Switch::default()));
         let services = Arc::new(Declared::new(&settings.services));
-        Self { clock, cluster, journal, switch, settings, lag: Duration::ZERO, script, policies, services }
+        let leadership = Arc::new(Alone::default());
+        Self { clock, cluster, journal, switch, settings, lag: Duration::ZERO, script, policies, services, leadership }
     }
 
     pub fn ports(&self) -> Ports {
@@ -72,6 +75,7 @@ impl World {
             cluster: self.cluster.clone(),
             journal: self.journal.clone(),
             kill: self.switch.clone(),
+            leadership: self.leadership.clone(),
             services: self.services.clone(),
             policies: Arc::new(Announced(self.policies.subscribe())),
             executor: Arc::new(Inline),

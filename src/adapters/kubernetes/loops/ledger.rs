@@ -98,12 +98,17 @@ impl Ledger {
         self.stirred.notified().await;
     }
 
-    /// Returns what is to be written now, and when to look again for what has to wait.
-    pub(super) fn due(&self, now: Instant, wall: Timestamp) -> (Vec<Writing>, Option<Instant>) {
+    /// Returns what is to be written now, and when to look again for what has to wait. Who does not speak (a follower)
+    /// writes nothing, keeps no Event for later, and takes the status that stands there for what was said last.
+    pub(super) fn due(&self, speaks: bool, now: Instant, wall: Timestamp) -> (Vec<Writing>, Option<Instant>) {
         let (mut writings, mut later) = (Vec::new(), None::<Instant>);
         for (id, account) in self.loops.lock().iter_mut() {
             let uid = account.judged.uid.clone();
             let drafts = account.digest(now);
+            if !speaks {
+                account.standing = Standing::shown(&account.judged.status);
+                continue;
+            }
             writings.extend(drafts.into_iter().map(|draft| Writing::Event { id: id.clone(), uid: uid.clone(), draft }));
             let Some(status) = account.status(wall) else { continue };
             let waits = account.status_due.filter(|due| *due > now);

@@ -33,6 +33,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::model::ServiceId;
+use crate::ports::Leadership;
 use crate::ports::services::{Declarations, News, Roster, Services};
 
 use super::client::Timeouts;
@@ -61,9 +62,15 @@ pub struct ServiceLoops {
 }
 
 impl ServiceLoops {
-    /// Starts to watch. `declarations` judges what is written, `instance` names this process in Events. Needs a
-    /// running tokio.
-    pub fn start(client: Client, timeouts: Timeouts, declarations: Arc<dyn Declarations>, instance: String) -> Self {
+    /// Starts to watch. `declarations` judges what is written, `leadership` says whether this process tells of it, and
+    /// `instance` names it in Events. Needs a running tokio.
+    pub fn start(
+        client: Client,
+        timeouts: Timeouts,
+        declarations: Arc<dyn Declarations>,
+        leadership: Arc<dyn Leadership>,
+        instance: String,
+    ) -> Self {
         let (changes, _) = watch::channel(0);
         let (roster, roster_seen) = watch::channel(None);
         let ledger = Arc::new(Ledger::new());
@@ -80,7 +87,7 @@ impl ServiceLoops {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(keeper.run(changes.subscribe()));
-        tasks.spawn(Writer { client, timeouts, ledger: ledger.clone(), instance }.run());
+        tasks.spawn(Writer { client, timeouts, ledger: ledger.clone(), leadership, instance }.run());
         Self { roster: roster_seen, ledger, loops, bounds, _tasks: tasks }
     }
 }

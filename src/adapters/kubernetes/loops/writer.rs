@@ -14,6 +14,7 @@ use crate::adapters::kubernetes::client::Timeouts;
 use crate::adapters::kubernetes::failure::explain;
 use crate::adapters::kubernetes::scale::FIELD_MANAGER;
 use crate::model::{ServiceId, Timestamp};
+use crate::ports::Leadership;
 
 use super::event::Draft;
 use super::ledger::{Ledger, Writing};
@@ -23,6 +24,8 @@ use super::standing::{cut, reference};
 const PACE: Duration = Duration::from_millis(100);
 /// Pause after a write that failed.
 const FAILURE_PAUSE: Duration = Duration::from_secs(5);
+/// Longest pause without news.
+const LONGEST_REST: Duration = Duration::from_mins(10);
 /// Who reports.
 const CONTROLLER: &str = "flyball.dev/flyball";
 
@@ -34,6 +37,8 @@ pub(super) struct Writer {
     pub(super) timeouts: Timeouts,
     /// What is to be written.
     pub(super) ledger: Arc<Ledger>,
+    /// Whether this process speaks for all.
+    pub(super) leadership: Arc<dyn Leadership>,
     /// This process.
     pub(super) instance: String,
 }
@@ -41,9 +46,9 @@ pub(super) struct Writer {
 impl Writer {
     /// Runs until dropped.
     pub(super) async fn run(self) {
-        let mut count = 0_u64;
+        let (mut count, mut terms) = (0_u64, self.leadership.terms());
         loop {
-            let (writings, later) = self.ledger.due(Instant::now(), Timestamp::now());
+            let (writings, later) = self.ledger.due(self.leadership.lead().speaks(), Instant::now(), Timestamp::now());
             let mut failed = false;
             for writing in writings {
                 count = count.wrapping_add(1);
@@ -55,10 +60,12 @@ impl Writer {
                 // A status that was not written is due again, without further news.
                 continue;
             }
-            match later {
-                // Either is a reason to look again.
-                Some(later) => drop(tokio::time::timeout_at(later, self.ledger.stirred()).await),
-                None => self.ledger.stirred().await,
+            let later = later.unwrap_or_else(|| Instant::now() + LONGEST_REST);
+            // Each is a reason to look again: who begins to lead says how the loops stand.
+            tokio::select! {
+                () = self.ledger.stirred() => {}
+                _ = terms.changed() => {}
+                () = tokio::time::sleep_until(later) => {}
             }
             tokio::time::sleep(PACE).await;
         }

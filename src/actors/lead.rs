@@ -1,0 +1,57 @@
+//! What a process does when it begins to lead: it learns what its predecessor left, and settles that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::Epoch;
+use crate::ports::JournalError;
+
+use super::roster::Roster;
+use super::world::World;
+
+/// Pause before the journal is read once more.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Follows the terms of this process until it is aborted.
+pub(super) async fn lead(world: Arc<World>, roster: Arc<Roster>) {
+    let mut terms = world.leadership.terms();
+    loop {
+        let term = *terms.borrow_and_update();
+        if let Some(epoch) = term {
+            tracing::info!(epoch = epoch.number(), "leads");
+            tokio::select! {
+                () = begin(&world, &roster, epoch) => {}
+                // What is not taken over by now is for whoever leads next.
+                _ = terms.changed() => continue,
+            }
+        } else {
+            tracing::info!("follows");
+        }
+        if terms.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Takes over: reads what was written before, tells every service, lets writes through, and settles what is open. The
+/// services are told first, so that no decision of this term is made on the memory of a follower (INV-23).
+async fn begin(world: &World, roster: &Roster, epoch: Epoch) {
+    while !world.gate.has_taken_over(epoch) {
+        match take_over(world, roster, epoch).await {
+            Ok(()) => tracing::info!(epoch = epoch.number(), "has taken over"),
+            Err(error) => {
+                tracing::warn!(epoch = epoch.number(), %error, "cannot take over yet");
+                world.clock.sleep_until(world.clock.now().plus(PAUSE).mono).await;
+            }
+        }
+    }
+    world.gate.settle_open(|change, outcome, now| roster.settled(change, outcome, now)).await;
+}
+
+async fn take_over(world: &World, roster: &Roster, epoch: Epoch) -> Result<(), JournalError> {
+    if world.journal.is_shared() {
+        world.journal.refresh().await?;
+    }
+    roster.take_over()?;
+    world.gate.take_over(epoch)
+}

@@ -1,0 +1,385 @@
+//! Intents as `LoopAction` objects: what must survive a process, where every process finds it.
+//!
+//! An intent is an object in the namespace of its service before its write is sent; its end is written to the status
+//! of that object, once. Decision records stay in the journal of the process that made them, with a copy of its own
+//! intents, so that what it says of the past is whole.
+//!
+//! | file | what |
+//! |---|---|
+//! | `object` | a `LoopAction` as the API has it |
+//! | `shelf` | the intents that are known, and which of them are kept |
+
+mod object;
+mod shelf;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http;
+use futures::future::BoxFuture;
+use kube::Client;
+use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
+use kube::core::Request;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::model::{ChangeId, DecisionId, DecisionRecord, Intent, ServiceId, Timestamp, WriteOutcome};
+use crate::ports::journal::{Entry, Journal, JournalError};
+
+use super::client::Timeouts;
+use super::failure::explain;
+use super::scale::FIELD_MANAGER;
+use object::ActionObject;
+use shelf::{Held, Shelf};
+
+/// All of them.
+const ALL: &str = "/apis/flyball.dev/v1alpha1/loopactions";
+/// Objects asked for at once.
+const PAGE: u32 = 500;
+/// Pause before an end that could not be written is tried again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// A journal whose intents are objects in the API. A clone is the same journal.
+#[derive(Clone)]
+pub struct LoopActions {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    client: Client,
+    timeouts: Timeouts,
+    /// Decision records, and copies of the intents of this process.
+    local: Arc<dyn Journal>,
+    shelf: Mutex<Shelf>,
+    /// Intents of which the local journal has a copy.
+    copied: Mutex<BTreeSet<ChangeId>>,
+}
+
+/// Why an object was not written.
+enum Failure {
+    /// There is no such object, or no such place.
+    Missing(String),
+    /// It is there already, or not as it was seen.
+    Conflict,
+    /// The server refused: nothing was written.
+    Refused(String),
+    /// It may or may not have been written.
+    Unknown(String),
+}
+
+#[derive(Deserialize)]
+struct Page {
+    metadata: PageMetadata,
+    items: Option<Vec<Value>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct PageMetadata {
+    r#continue: String,
+}
+
+impl LoopActions {
+    /// Returns a journal that knows no intent before [`Journal::refresh`]. Everything else is kept in `local`.
+    pub fn over(local: Arc<dyn Journal>, client: Client, timeouts: Timeouts) -> Self {
+        let shared = Shared { client, timeouts, local, shelf: Mutex::default(), copied: Mutex::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    async fn prepare(&self, intent: Intent) -> Result<(), JournalError> {
+        let shared = &self.shared;
+        let id = intent.change.id.clone();
+        let made = match shared.create(&intent).await {
+            Ok(version) => {
+                shared.shelf.lock().put(Held { intent: intent.clone(), version });
+                shared.local.append(Entry::Prepared(intent.clone())).await
+            }
+            Err(Failure::Conflict) => {
+                return Err(JournalError::Contradiction(format!("intent {id} is prepared already")));
+            }
+            Err(Failure::Missing(reason) | Failure::Refused(reason)) => return Err(unwritable(reason)),
+            Err(Failure::Unknown(reason)) => Err(unwritable(reason)),
+        };
+        if made.is_ok() {
+            shared.copied.lock().insert(id);
+        } else {
+            // Nothing is sent for it: the object that is there, or may be, has ended.
+            let (shared, reason) = (shared.clone(), "its intent was not recorded".to_owned());
+            tokio::spawn(async move {
+                shared.end(&intent, Timestamp::now(), &WriteOutcome::Abandoned { reason }).await;
+            });
+        }
+        made
+    }
+
+    async fn ended(&self, id: ChangeId, at: Timestamp, outcome: WriteOutcome) -> Result<(), JournalError> {
+        let shared = &self.shared;
+        let known = shared.shelf.lock().get(&id).map(|held| held.intent.clone());
+        let Some(intent) = known else {
+            return Err(JournalError::Contradiction(format!("intent {id} ends ({outcome}) but was never prepared")));
+        };
+        shared.end(&intent, at, &outcome).await;
+        let is_copied = shared.copied.lock().remove(&id);
+        let copied =
+            if is_copied { shared.local.append(Entry::Ended { change: id, at, outcome }).await } else { Ok(()) };
+        let (shared, service) = (shared.clone(), intent.change.service().clone());
+        tokio::spawn(async move { shared.prune(&service).await });
+        copied
+    }
+}
+
+impl Journal for LoopActions {
+    fn append(&self, entry: Entry) -> BoxFuture<'_, Result<(), JournalError>> {
+        Box::pin(async {
+            match entry {
+                Entry::Prepared(intent) => self.prepare(intent).await,
+                Entry::Ended { change, at, outcome } => self.ended(change, at, outcome).await,
+                Entry::Decision(_) | Entry::Reverted { .. } | Entry::Outcome { .. } | Entry::Measured { .. } => {
+                    self.submit(entry);
+                    Ok(())
+                }
+            }
+        })
+    }
+
+    fn submit(&self, entry: Entry) {
+        match entry {
+            Entry::Prepared(_) | Entry::Ended { .. } => {
+                let journal = self.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = journal.append(entry).await {
+                        tracing::error!(%error, "journal refused an entry");
+                    }
+                });
+            }
+            Entry::Reverted { change, revert } => {
+                let shared = self.shared.clone();
+                tokio::spawn(async move {
+                    let known = shared.shelf.lock().get(&change).map(|held| held.intent.clone());
+                    if let Some(intent) = known {
+                        shared
+                            .write_status(&intent, object::reverted(&revert), |held| {
+                                held.reverted.get_or_insert(revert.clone());
+                            })
+                            .await;
+                    }
+                });
+            }
+            Entry::Decision(_) | Entry::Outcome { .. } | Entry::Measured { .. } => self.shared.local.submit(entry),
+        }
+    }
+
+    fn health(&self) -> Result<(), JournalError> {
+        self.shared.local.health()
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn refresh(&self) -> BoxFuture<'_, Result<(), JournalError>> {
+        Box::pin(async {
+            let shared = &self.shared;
+            let all = shared.list().await.map_err(unwritable)?;
+            *shared.shelf.lock() = Shelf::of(all);
+            shared.complete_copies().await?;
+            let (shared, services) = (shared.clone(), shared.shelf.lock().services());
+            tokio::spawn(async move {
+                for service in services {
+                    shared.prune(&service).await;
+                }
+            });
+            Ok(())
+        })
+    }
+
+    fn run(&self) -> u32 {
+        self.shared.local.run()
+    }
+
+    fn open_intents(&self) -> Result<Vec<Intent>, JournalError> {
+        Ok(self.shared.shelf.lock().open())
+    }
+
+    fn applied_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
+        Ok(self.shared.shelf.lock().applied_since(now, span))
+    }
+
+    fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+        self.shared.local.recent(service, limit)
+    }
+
+    fn before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+        self.shared.local.before(id, limit)
+    }
+
+    fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
+        self.shared.local.decision(id)
+    }
+}
+
+impl Shared {
+    async fn create(&self, intent: &Intent) -> Result<String, Failure> {
+        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let body = object::manifest(intent).to_string().into_bytes();
+        let request = Request::new(collection(intent)).create(&parameters, body);
+        Ok(self.ask(request).await?.metadata.resource_version)
+    }
+
+    /// Writes the end of an intent until it is there, or its object is not: the first end stands.
+    async fn end(&self, intent: &Intent, at: Timestamp, outcome: &WriteOutcome) {
+        self.write_status(intent, object::ended(at, outcome), |held| {
+            held.ended.get_or_insert((at, outcome.clone()));
+        })
+        .await;
+    }
+
+    /// Merges `status` into that of the object until that has succeeded; `note` does the same to what is held of it. Where
+    /// the object shows that another process was first, that stands.
+    async fn write_status(&self, intent: &Intent, status: Value, note: impl Fn(&mut Intent)) {
+        let (id, path) = (&intent.change.id, collection(intent));
+        let name = object::name(intent.change.service(), id);
+        let is_end = status.get("endedAt").is_some();
+        loop {
+            let version = self.shelf.lock().get(id).map(|held| held.version.clone());
+            let patch = Patch::Merge(json!({ "metadata": { "resourceVersion": version }, "status": status }));
+            let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+            let written = self.ask(Request::new(&path).patch_subresource("status", &name, &parameters, &patch)).await;
+            let failure = match written {
+                Ok(object) => {
+                    let mut held = Held { intent: intent.clone(), version: object.metadata.resource_version };
+                    note(&mut held.intent);
+                    return self.shelf.lock().put(held);
+                }
+                Err(Failure::Conflict | Failure::Missing(_)) => match self.look(&path, &name).await {
+                    Ok(Some(found)) => {
+                        let has_ended = found.intent.ended.is_some();
+                        self.shelf.lock().put(found);
+                        if is_end && has_ended {
+                            return tracing::info!(change = %id, "the intent was ended by another process");
+                        }
+                        continue;
+                    }
+                    Ok(None) => {
+                        tracing::warn!(change = %id, "the object of an intent is gone");
+                        return self.shelf.lock().remove(id);
+                    }
+                    Err(reason) => reason,
+                },
+                Err(Failure::Refused(reason) | Failure::Unknown(reason)) => reason,
+            };
+            tracing::warn!(change = %id, reason = failure, "status of a LoopAction not written, trying again");
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn look(&self, path: &str, name: &str) -> Result<Option<Held>, String> {
+        match self.ask(Request::new(path).get(name, &GetParams::default())).await {
+            Ok(object) => Ok(Some(held(&object))),
+            Err(Failure::Missing(_)) => Ok(None),
+            Err(Failure::Conflict) => Err("a conflict without a write".to_owned()),
+            Err(Failure::Refused(reason) | Failure::Unknown(reason)) => Err(reason),
+        }
+    }
+
+    /// Ends in the local journal what it has open and another process has ended, or never saw.
+    async fn complete_copies(&self) -> Result<(), JournalError> {
+        for intent in self.local.open_intents()? {
+            let change = intent.change.id;
+            let known = self.shelf.lock().get(&change).map(|held| held.intent.ended.clone());
+            let (at, outcome) = match known {
+                Some(None) => {
+                    self.copied.lock().insert(change);
+                    continue;
+                }
+                Some(Some(ended)) => ended,
+                None => {
+                    let reason = "there is no LoopAction of it".to_owned();
+                    (Timestamp::now(), WriteOutcome::Abandoned { reason })
+                }
+            };
+            self.copied.lock().remove(&change);
+            self.local.append(Entry::Ended { change, at, outcome }).await?;
+        }
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<Held>, String> {
+        let (mut all, mut token) = (Vec::new(), None);
+        loop {
+            let parameters = ListParams { limit: Some(PAGE), continue_token: token.take(), ..ListParams::default() };
+            let request = Request::new(ALL).list(&parameters).map_err(|error| error.to_string())?;
+            let answer = tokio::time::timeout(self.timeouts.list, self.client.request_text(request)).await;
+            let late = |_| format!("no list of LoopActions within {:?}", self.timeouts.list);
+            let text = answer.map_err(late)?.map_err(|error| explain(&error))?;
+            let page: Page = serde_json::from_str(&text).map_err(|error| format!("malformed list: {error}"))?;
+            for item in page.items.unwrap_or_default() {
+                match ActionObject::deserialize(&item) {
+                    Ok(object) => all.push(held(&object)),
+                    // Made by hand, or by a version that this one does not know: nobody's open intent is left out.
+                    Err(error) if item.pointer("/status/endedAt").is_none() => {
+                        let name = item.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+                        return Err(format!("LoopAction {name} is open and cannot be read ({error}); delete it"));
+                    }
+                    Err(error) => tracing::warn!(%error, "a LoopAction cannot be read and is left out"),
+                }
+            }
+            if page.metadata.r#continue.is_empty() {
+                return Ok(all);
+            }
+            token = Some(page.metadata.r#continue);
+        }
+    }
+
+    /// Deletes the objects of a service that need not be kept; what is not deleted now is with the next end.
+    async fn prune(&self, service: &ServiceId) {
+        let excess = self.shelf.lock().excess(service, Timestamp::now());
+        for id in excess {
+            let path = format!("/apis/flyball.dev/v1alpha1/namespaces/{}/loopactions", service.namespace());
+            let request = Request::new(path).delete(&object::name(service, &id), &DeleteParams::default());
+            let Ok(request) = request else { return };
+            match tokio::time::timeout(self.timeouts.answer, self.client.request_text(request)).await {
+                Ok(Ok(_)) => self.shelf.lock().remove(&id),
+                Ok(Err(kube::Error::Api(status))) if status.code == 404 => self.shelf.lock().remove(&id),
+                Ok(Err(error)) => return tracing::warn!(%service, error = explain(&error), "LoopAction not deleted"),
+                Err(_) => return,
+            }
+        }
+    }
+
+    async fn ask(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<ActionObject, Failure> {
+        let request = request.map_err(|error| Failure::Refused(error.to_string()))?;
+        let answer = tokio::time::timeout(self.timeouts.answer, self.client.request_text(request)).await;
+        let text = match answer {
+            Ok(Ok(text)) => text,
+            Ok(Err(error)) => {
+                let reason = explain(&error);
+                return Err(match error {
+                    kube::Error::Api(status) if status.code == 404 => Failure::Missing(reason),
+                    kube::Error::Api(status) if status.code == 409 => Failure::Conflict,
+                    kube::Error::Api(status) if status.code < 500 => Failure::Refused(reason),
+                    _ => Failure::Unknown(reason),
+                });
+            }
+            Err(_) => return Err(Failure::Unknown(format!("no answer within {:?}", self.timeouts.answer))),
+        };
+        serde_json::from_str(&text).map_err(|error| Failure::Unknown(format!("malformed answer: {error}")))
+    }
+}
+
+fn held(object: &ActionObject) -> Held {
+    Held { intent: object.intent(), version: object.metadata.resource_version.clone() }
+}
+
+fn collection(intent: &Intent) -> String {
+    format!("/apis/flyball.dev/v1alpha1/namespaces/{}/loopactions", intent.change.service().namespace())
+}
+
+fn unwritable(reason: String) -> JournalError {
+    JournalError::Unwritable { path: "(LoopActions)".to_owned(), reason }
+}

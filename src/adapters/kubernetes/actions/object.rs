@@ -1,0 +1,72 @@
+//! A `LoopAction` as the API has it: one intended write and how it ended.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::adapters::kubernetes::mirror::Metadata;
+use crate::model::{ChangeId, ChangeSet, Intent, Revert, ServiceId, Timestamp, WriteOutcome};
+
+/// Label that names the service, for `kubectl get loopactions -l`.
+const SERVICE_LABEL: &str = "flyball.dev/service";
+
+/// A `LoopAction`.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct ActionObject {
+    /// Who it is.
+    pub(super) metadata: Metadata,
+    spec: Spec,
+    #[serde(default)]
+    status: Status,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Spec {
+    prepared_at: Timestamp,
+    change: ChangeSet,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    ended_at: Option<Timestamp>,
+    result: Option<WriteOutcome>,
+    reverted: Option<Revert>,
+}
+
+impl ActionObject {
+    /// Returns the intent that it stands for.
+    pub(super) fn intent(&self) -> Intent {
+        let Status { ended_at, result, reverted } = self.status.clone();
+        let ended = ended_at.zip(result);
+        Intent { change: self.spec.change.clone(), prepared: self.spec.prepared_at, ended, reverted }
+    }
+}
+
+/// Returns the name of the object of a change.
+pub(super) fn name(service: &ServiceId, change: &ChangeId) -> String {
+    format!("{}-{change}", service.name())
+}
+
+/// Returns the object of an intent that is open.
+pub(super) fn manifest(intent: &Intent) -> Value {
+    let service = intent.change.service();
+    json!({
+        "apiVersion": "flyball.dev/v1alpha1", "kind": "LoopAction",
+        "metadata": {
+            "name": name(service, &intent.change.id), "namespace": service.namespace(),
+            "labels": { SERVICE_LABEL: service.name() },
+        },
+        "spec": { "preparedAt": intent.prepared, "change": intent.change },
+    })
+}
+
+/// Returns the status of an intent that has ended.
+pub(super) fn ended(at: Timestamp, outcome: &WriteOutcome) -> Value {
+    json!({ "endedAt": at, "outcome": outcome.as_str(), "message": outcome.to_string(), "result": outcome })
+}
+
+/// Returns what is added to the status of a write that somebody went back on.
+pub(super) fn reverted(revert: &Revert) -> Value {
+    json!({ "reverted": revert })
+}

@@ -1,0 +1,199 @@
+//! One candidate for the lease: when it claims, renews, and counts as the holder. Pure: what is seen and the time come
+//! in, what is to be sent goes out.
+//!
+//! How old a lease is, a candidate measures by its own clock, from the moment at which it saw the lease change, as
+//! client-go does: the clocks of two machines are never compared. Every claim is conditional on the version seen, so
+//! that of two claims one wins. A lease that is deleted is treated as one that was renewed at that moment: its holder
+//! may not know yet.
+
+use std::time::Duration;
+
+use crate::adapters::kubernetes::settings::Timing;
+use crate::model::time::elapsed;
+use crate::model::{Epoch, Lead, Now};
+
+/// What a Lease says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Who holds it; `None` where it was given up.
+    pub holder: Option<String>,
+    /// How often it changed hands.
+    pub epoch: Epoch,
+    /// How long it lasts after it was renewed.
+    pub duration: Duration,
+    /// Version of the object: precondition of a write that follows from this.
+    pub version: String,
+}
+
+impl Record {
+    fn number(&self) -> Option<u64> {
+        self.version.parse().ok()
+    }
+}
+
+/// A write of the Lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The version that it must still have; `None` makes one.
+    pub version: Option<String>,
+    /// Its epoch from then on.
+    pub epoch: Epoch,
+    /// Whether this begins a term.
+    pub begins: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing before this time (monotonic), unless something is seen.
+    Wait(Duration),
+    /// Read the Lease.
+    Look,
+    /// Write it.
+    Claim(Claim),
+}
+
+/// A lease that is held.
+#[derive(Debug, Clone, Copy)]
+struct Term {
+    epoch: Epoch,
+    /// When the request was sent that was granted last.
+    granted: Now,
+}
+
+/// One candidate.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    identity: String,
+    timing: Timing,
+    /// How much later than possible it claims a lease that has run out: another time for each candidate.
+    spread: Duration,
+    /// The Lease as last seen (`None`: there is none), and since when it is as it is.
+    seen: Option<(Option<Record>, Duration)>,
+    /// The highest epoch ever seen.
+    highest: Epoch,
+    term: Option<Term>,
+    /// Whether what is seen is known to be old.
+    must_look: bool,
+    /// Before which nothing is sent (monotonic).
+    not_before: Duration,
+}
+
+impl Candidate {
+    /// Returns a candidate that has seen nothing.
+    pub fn new(identity: String, timing: Timing, spread: Duration) -> Self {
+        Self {
+            identity,
+            timing,
+            spread,
+            seen: None,
+            highest: Epoch::ALONE,
+            term: None,
+            must_look: false,
+            not_before: Duration::ZERO,
+        }
+    }
+
+    /// Returns its name in the Lease.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// Takes in the Lease as it was at `version` of the whole store. What is older than what was seen before, or than
+    /// what this candidate wrote, is left out.
+    pub fn saw(&mut self, found: Option<Record>, version: u64, now: Now) {
+        let known = self.seen.as_ref().and_then(|(record, _)| record.as_ref()).and_then(Record::number);
+        if known.is_some_and(|known| version < known) {
+            return;
+        }
+        if let Some(record) = &found {
+            self.highest = self.highest.max(record.epoch);
+        }
+        let is_ours = |term: Term| {
+            found.as_ref().is_some_and(|it| it.holder.as_ref() == Some(&self.identity) && it.epoch == term.epoch)
+        };
+        self.term = self.term.filter(|term| is_ours(*term));
+        if self.seen.as_ref().is_none_or(|(seen, _)| *seen != found) {
+            self.seen = Some((found, now.mono));
+        }
+        self.must_look = false;
+    }
+
+    /// Returns what is to be done now.
+    pub fn next(&mut self, now: Now) -> Step {
+        self.term = self.term.filter(|term| held_for(*term, now) < self.timing.renew_deadline);
+        let due = match (&self.seen, self.term) {
+            // Whoever has seen nothing waits for it.
+            (None, _) if !self.must_look => return Step::Wait(now.mono.saturating_add(self.timing.duration)),
+            (None, _) => self.not_before,
+            (Some(_), Some(term)) => {
+                let renewal = term.granted.mono.saturating_add(self.timing.renew_every());
+                renewal.max(self.not_before).min(term.granted.mono.saturating_add(self.timing.renew_deadline))
+            }
+            (Some((seen, since)), None) => self.free_from(seen.as_ref(), *since).max(self.not_before),
+        };
+        if now.mono < due {
+            return Step::Wait(due);
+        }
+        if self.must_look {
+            return Step::Look;
+        }
+        let version = self.seen.as_ref().and_then(|(record, _)| record.as_ref()).map(|record| record.version.clone());
+        Step::Claim(match self.term {
+            Some(term) => Claim { version, epoch: term.epoch, begins: false },
+            None => Claim { version, epoch: self.highest.next(), begins: true },
+        })
+    }
+
+    /// Returns from when on a lease that this candidate does not hold can be claimed.
+    fn free_from(&self, seen: Option<&Record>, since: Duration) -> Duration {
+        match seen {
+            Some(record) if record.holder.as_ref().is_none_or(|holder| *holder == self.identity) => since,
+            Some(record) => since.saturating_add(record.duration).saturating_add(self.spread),
+            None => since.saturating_add(self.timing.duration).saturating_add(self.spread),
+        }
+    }
+
+    /// Takes in that a claim, sent at `sent`, was granted, and made this version of the Lease.
+    pub fn granted(&mut self, claim: &Claim, version: String, sent: Now) {
+        self.highest = self.highest.max(claim.epoch);
+        let record =
+            Record { holder: Some(self.identity.clone()), epoch: claim.epoch, duration: self.timing.duration, version };
+        self.seen = Some((Some(record), sent.mono));
+        self.term = Some(Term { epoch: claim.epoch, granted: sent });
+        self.not_before = Duration::ZERO;
+    }
+
+    /// Takes in that a request was refused, or what became of it is not known: what is seen counts as old.
+    pub fn failed(&mut self, conflict: bool, now: Now) {
+        self.must_look = true;
+        // A conflict says that there is something to be read; everything else, that the server is not well.
+        self.not_before = if conflict { Duration::ZERO } else { now.mono.saturating_add(self.timing.retry) };
+    }
+
+    /// Returns the claim that gives the lease up, if it is held; it is not held from here on.
+    pub fn resign(&mut self) -> Option<Claim> {
+        let term = self.term.take()?;
+        let version = self.seen.as_ref().and_then(|(record, _)| record.as_ref()).map(|record| record.version.clone());
+        Some(Claim { version, epoch: term.epoch, begins: false })
+    }
+
+    /// Returns how it stands.
+    pub fn lead(&self, now: Now) -> Lead {
+        if let Some(term) = self.term {
+            let held = held_for(term, now);
+            if held < self.timing.renew_deadline {
+                return Lead::Holds { epoch: term.epoch, left: self.timing.duration.saturating_sub(held) };
+            }
+        }
+        let record = self.seen.as_ref().and_then(|(record, _)| record.as_ref());
+        let other = record.and_then(|record| record.holder.clone()).filter(|holder| *holder != self.identity);
+        Lead::Follows { holder: other }
+    }
+}
+
+/// Returns how long ago a lease was renewed, by the clock that says more: the monotonic one stands still while a machine
+/// sleeps.
+fn held_for(term: Term, now: Now) -> Duration {
+    now.since(term.granted.mono).max(elapsed(now.wall, term.granted.wall))
+}

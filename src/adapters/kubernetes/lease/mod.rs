@@ -1,0 +1,298 @@
+//! Leadership by a `Lease`: of several processes the one that holds it writes.
+//!
+//! A watch tells at once when the lease is given up; it only hastens. What is claimed is claimed on condition of the
+//! version seen, and how long it lasts each process measures by its own clock.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`candidate`] | when to claim, to renew, to stand down: pure |
+//! | `object` | the Lease as the API has it |
+
+pub mod candidate;
+mod object;
+#[cfg(test)]
+mod tests;
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http;
+use futures::future::BoxFuture;
+use kube::Client;
+use kube::api::{GetParams, Patch, PatchParams, PostParams};
+use kube::core::Request;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::{Epoch, Lead, Now, Timestamp};
+use crate::ports::Leadership;
+
+use super::client::Timeouts;
+use super::failure::explain;
+use super::mirror::Mirror;
+use super::scale::FIELD_MANAGER;
+use super::settings::Timing;
+use super::watch::{Fed, Selected};
+use candidate::{Candidate, Claim, Step};
+use object::LeaseObject;
+
+/// How long the lease may take to be given up; what is not given up runs out.
+const RELEASE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Why a request about the Lease had no result.
+enum Failure {
+    /// The Lease is not as it was seen.
+    Conflict,
+    /// Anything else.
+    Other(String),
+}
+
+/// This process as a candidate for a Lease. Dropping it ends its watch and its renewals.
+pub struct KubernetesLease {
+    shared: Arc<Shared>,
+    seen: Fed<LeaseObject>,
+    stop: CancellationToken,
+    renewing: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    client: Client,
+    timeouts: Timeouts,
+    namespace: String,
+    name: String,
+    timing: Timing,
+    start: Instant,
+    candidate: Mutex<Candidate>,
+    terms: watch::Sender<Option<Epoch>>,
+    /// Why the last request failed, if it did.
+    trouble: Mutex<Option<String>>,
+}
+
+impl KubernetesLease {
+    /// Begins to stand for the Lease `name` in `namespace`. `instance` names this process to people; what is added
+    /// tells it from all others, also from an earlier life of the same pod. Needs a running tokio.
+    pub fn start(
+        client: Client,
+        timeouts: Timeouts,
+        namespace: &str,
+        name: &str,
+        instance: &str,
+        timing: Timing,
+    ) -> Self {
+        let chance = RandomState::new().hash_one((std::process::id(), instance));
+        let identity = format!("{instance}_{chance:016x}");
+        let spread = timing.retry.mul_f64(0.25 * (chance as f64 / u64::MAX as f64));
+        let (changes, changed) = watch::channel(0);
+        let selected = Selected { fields: Some(format!("metadata.name={name}")), ..Selected::default() };
+        let path = collection(namespace);
+        let seen = Fed::start(client.clone(), timeouts, path, selected, changes);
+        let shared = Arc::new(Shared {
+            client,
+            timeouts,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            timing,
+            start: Instant::now(),
+            candidate: Mutex::new(Candidate::new(identity, timing, spread)),
+            terms: watch::Sender::new(None),
+            trouble: Mutex::default(),
+        });
+        let stop = CancellationToken::new();
+        let renewing = tokio::spawn(shared.clone().stand(seen.mirror.clone(), changed, stop.clone()));
+        Self { shared, seen, stop, renewing: Mutex::new(Some(renewing)) }
+    }
+
+    /// Returns its name in the Lease.
+    pub fn identity(&self) -> String {
+        self.shared.candidate.lock().identity().to_owned()
+    }
+}
+
+impl Drop for KubernetesLease {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Leadership for KubernetesLease {
+    fn lead(&self) -> Lead {
+        self.shared.candidate.lock().lead(self.shared.now())
+    }
+
+    fn terms(&self) -> watch::Receiver<Option<Epoch>> {
+        self.shared.terms.subscribe()
+    }
+
+    fn release(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            self.stop.cancel();
+            let renewing = self.renewing.lock().take();
+            if let Some(renewing) = renewing {
+                // What it was sending is seen to its end: the version after it is the one to release.
+                let _ = tokio::time::timeout(RELEASE_WITHIN, renewing).await;
+            }
+            let claim = self.shared.candidate.lock().resign();
+            self.shared.announce();
+            if let Some(claim) = claim {
+                self.shared.release(&claim).await;
+            }
+        })
+    }
+
+    fn waiting_for(&self) -> Vec<String> {
+        let what = format!("lease {}", self.shared.name);
+        let watch = self.seen.waiting_for(&what).map(|why| format!("watch of {why}"));
+        let trouble = self.shared.trouble.lock().clone().map(|why| format!("{what}: {why}"));
+        watch.into_iter().chain(trouble).collect()
+    }
+}
+
+impl Shared {
+    fn now(&self) -> Now {
+        Now { wall: Timestamp::now(), mono: self.start.elapsed() }
+    }
+
+    /// Stands for the lease until it is stopped.
+    async fn stand(
+        self: Arc<Self>,
+        mirror: Arc<Mutex<Mirror<LeaseObject>>>,
+        mut changes: watch::Receiver<u64>,
+        stop: CancellationToken,
+    ) {
+        while !stop.is_cancelled() {
+            changes.mark_unchanged();
+            self.take_in(&mirror.lock());
+            let step = self.candidate.lock().next(self.now());
+            self.announce();
+            match step {
+                Step::Wait(until) => {
+                    let until = self.start.checked_add(until).unwrap_or_else(Instant::now);
+                    tokio::select! {
+                        () = tokio::time::sleep_until(until) => {}
+                        _ = changes.changed() => {}
+                        () = stop.cancelled() => {}
+                    }
+                }
+                Step::Look => self.look().await,
+                Step::Claim(claim) => self.claim(&claim).await,
+            }
+        }
+    }
+
+    fn take_in(&self, mirror: &Mirror<LeaseObject>) {
+        let Ok(found) = mirror.current(&self.namespace, &self.name, Instant::now()) else { return };
+        let record = found.map(|found| found.record(self.timing));
+        let (version, now) = (mirror.version().unwrap_or(0), self.now());
+        let mut candidate = self.candidate.lock();
+        candidate.saw(record, version, now);
+        // Who follows somebody needs nothing of the server but the watch.
+        if matches!(candidate.lead(now), Lead::Follows { holder: Some(_) }) {
+            *self.trouble.lock() = None;
+        }
+    }
+
+    /// Says in which term this process is, if that is news.
+    fn announce(&self) {
+        let term = self.candidate.lock().lead(self.now()).epoch();
+        self.terms.send_if_modified(|known| std::mem::replace(known, term) != term);
+    }
+
+    async fn look(&self) {
+        let read =
+            match self.ask(Request::new(collection(&self.namespace)).get(&self.name, &GetParams::default())).await {
+                Ok(object) => Ok(Some(object)),
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+                Err(error) => Err(Failure::Other(explain(&error))),
+            };
+        match read {
+            Ok(found) => {
+                let version = found.as_ref().and_then(|object| object.metadata.version()).unwrap_or(u64::MAX);
+                let record = found.map(|object| object.record(self.timing));
+                self.candidate.lock().saw(record, version, self.now());
+                *self.trouble.lock() = None;
+            }
+            Err(failure) => self.failed(failure),
+        }
+    }
+
+    async fn claim(&self, claim: &Claim) {
+        let sent = self.now();
+        let holder = self.candidate.lock().identity().to_owned();
+        match self.send(claim, Some(&holder)).await {
+            Ok(version) => {
+                self.candidate.lock().granted(claim, version, sent);
+                *self.trouble.lock() = None;
+                if claim.begins {
+                    tracing::info!(lease = self.name, holder, epoch = claim.epoch.number(), "holds the lease");
+                }
+            }
+            Err(failure) => self.failed(failure),
+        }
+    }
+
+    fn failed(&self, failure: Failure) {
+        let conflict = matches!(failure, Failure::Conflict);
+        if let Failure::Other(reason) = failure {
+            tracing::warn!(lease = self.name, reason, "the lease cannot be claimed or read");
+            *self.trouble.lock() = Some(reason);
+        }
+        self.candidate.lock().failed(conflict, self.now());
+    }
+
+    /// Gives the lease up. Somebody may have touched it since: then it is read once more.
+    async fn release(&self, claim: &Claim) {
+        let give_up = async {
+            if matches!(self.send(claim, None).await, Err(Failure::Conflict)) {
+                let read = Request::new(collection(&self.namespace)).get(&self.name, &GetParams::default());
+                let Ok(object) = self.ask(read).await else { return };
+                let record = object.record(self.timing);
+                if record.holder.as_deref() == Some(self.candidate.lock().identity()) && record.epoch == claim.epoch {
+                    // Its error is that of a lease that somebody else holds by now.
+                    let _ = self.send(&Claim { version: Some(record.version), ..claim.clone() }, None).await;
+                }
+            }
+        };
+        let given_up = tokio::time::timeout(RELEASE_WITHIN, give_up).await.is_ok();
+        tracing::info!(lease = self.name, epoch = claim.epoch.number(), given_up, "holds the lease no more");
+    }
+
+    /// Writes the Lease once and returns the version that was made.
+    async fn send(&self, claim: &Claim, holder: Option<&str>) -> Result<String, Failure> {
+        let (path, now) = (collection(&self.namespace), Timestamp::now());
+        let manager = || Some(FIELD_MANAGER.to_owned());
+        let request = if let (None, Some(holder)) = (&claim.version, holder) {
+            let object = object::made(&self.name, claim, holder, self.timing, now);
+            let parameters = PostParams { field_manager: manager(), ..PostParams::default() };
+            Request::new(path).create(&parameters, object.to_string().into_bytes())
+        } else {
+            let patch = Patch::Merge(object::patch(claim, holder, self.timing, now));
+            let parameters = PatchParams { field_manager: manager(), ..PatchParams::default() };
+            Request::new(path).patch(&self.name, &parameters, &patch)
+        };
+        match self.ask(request).await {
+            Ok(object) => Ok(object.metadata.resource_version),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Err(Failure::Conflict),
+            Err(error) => Err(Failure::Other(explain(&error))),
+        }
+    }
+
+    /// A request has a quarter of the time in which a renewal must succeed.
+    async fn ask(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> kube::Result<LeaseObject> {
+        let request = request.map_err(kube::Error::BuildRequest)?;
+        let within = (self.timing.renew_deadline / 4).min(self.timeouts.answer);
+        let late = |_| kube::Error::Service(format!("no answer within {within:?}").into());
+        let text = tokio::time::timeout(within, self.client.request_text(request)).await.map_err(late)??;
+        serde_json::from_str(&text).map_err(kube::Error::SerdeError)
+    }
+}
+
+fn collection(namespace: &str) -> String {
+    format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases")
+}

@@ -1,0 +1,33 @@
+//! What the settings say of the lease.
+
+use std::time::Duration;
+
+/// Times of a lease.
+///
+/// **Source**: the defaults are those of Kubernetes' own controllers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// How long a lease lasts after it was renewed.
+    pub duration: Duration,
+    /// How long a holder whose renewals fail goes on as the holder.
+    pub renew_deadline: Duration,
+    /// Pause after a request that failed.
+    pub retry: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry: Duration::from_secs(2),
+        }
+    }
+}
+
+impl Timing {
+    /// Returns how often a holder renews: three times in each duration, so that two may fail.
+    pub fn renew_every(&self) -> Duration {
+        self.duration / 3
+    }
+}

@@ -1,0 +1,131 @@
+//! Which process may write: the only one, or of several the one that holds the lease.
+
+use std::fmt;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A write starts only with so much of the lease left: its deadline, and a second (INV-17).
+pub const WRITE_MARGIN: Duration = Duration::from_secs(6);
+
+/// A term of leadership; each one has a higher number than all before it. A Lease counts them as its transitions.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Epoch(u64);
+
+impl Epoch {
+    /// The one term of a process that is alone.
+    pub const ALONE: Self = Self(0);
+
+    /// Returns the epoch with this number.
+    pub fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Returns its number.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// Returns the one after it.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// How this process stands to the lease at one moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "lead", rename_all = "snake_case")]
+pub enum Lead {
+    /// No other process writes.
+    Alone,
+    /// It holds the lease.
+    Holds {
+        /// Its term.
+        epoch: Epoch,
+        /// Until when, from now, nobody else can hold it.
+        left: Duration,
+    },
+    /// It holds the lease, and does not know yet what its predecessor left.
+    TakesOver {
+        /// Its term.
+        epoch: Epoch,
+    },
+    /// It holds no lease.
+    Follows {
+        /// Who does, as far as is known.
+        holder: Option<String>,
+    },
+}
+
+impl Lead {
+    /// Returns the term of this process; `None` if it has none.
+    pub fn epoch(&self) -> Option<Epoch> {
+        match self {
+            Self::Alone => Some(Epoch::ALONE),
+            Self::Holds { epoch, .. } | Self::TakesOver { epoch } => Some(*epoch),
+            Self::Follows { .. } => None,
+        }
+    }
+
+    /// Tells whether this process speaks for all: writes statuses and Events.
+    pub fn speaks(&self) -> bool {
+        self.epoch().is_some()
+    }
+
+    /// Returns why nothing may be written now, if so (INV-17).
+    pub fn holds_back(&self) -> Option<String> {
+        match self {
+            Self::Alone => None,
+            Self::Holds { left, .. } if *left >= WRITE_MARGIN => None,
+            Self::Holds { epoch, left } => Some(format!(
+                "{:.1} s of the lease of epoch {epoch} are left, a write needs {} s",
+                left.as_secs_f64(),
+                WRITE_MARGIN.as_secs()
+            )),
+            Self::TakesOver { epoch } => {
+                Some(format!("takes over (epoch {epoch}): what the former leader left is being read"))
+            }
+            Self::Follows { holder: Some(holder) } => Some(format!("follows: {holder} holds the lease")),
+            Self::Follows { holder: None } => Some("follows: the lease is not held by this process".to_owned()),
+        }
+    }
+
+    /// Returns why a write that was decided in the term `decided` may not start now, if so.
+    pub fn forbids(&self, decided: Epoch) -> Option<String> {
+        let other = |epoch: Epoch| (epoch != decided).then(|| format!("decided in epoch {decided}, this is {epoch}"));
+        self.holds_back().or_else(|| self.epoch().and_then(other))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inv_17_a_write_needs_the_lease_its_own_epoch_and_six_seconds() {
+        let check = |lead: Lead, decided: u64, words: Option<&str>| {
+            let why = lead.forbids(Epoch::new(decided));
+            assert_eq!(why.is_some(), words.is_some(), "{lead:?}: {why:?}");
+            assert!(why.unwrap_or_default().contains(words.unwrap_or_default()), "{lead:?}");
+        };
+        let holds = |milliseconds| Lead::Holds { epoch: Epoch::new(3), left: Duration::from_millis(milliseconds) };
+        check(Lead::Alone, 0, None);
+        check(holds(6_000), 3, None);
+        check(holds(5_999), 3, Some("a write needs 6 s"));
+        check(holds(0), 3, Some("a write needs 6 s"));
+        check(holds(15_000), 2, Some("decided in epoch 2, this is 3"));
+        check(holds(15_000), 4, Some("decided in epoch 4, this is 3"));
+        check(Lead::TakesOver { epoch: Epoch::new(3) }, 3, Some("takes over"));
+        check(Lead::Follows { holder: Some("flyball-1".to_owned()) }, 3, Some("flyball-1 holds the lease"));
+        check(Lead::Follows { holder: None }, 0, Some("not held"));
+    }
+}

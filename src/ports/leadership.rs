@@ -1,0 +1,24 @@
+//! Which of several processes may write.
+
+use futures::future::BoxFuture;
+use tokio::sync::watch;
+
+use crate::model::{Epoch, Lead};
+
+/// Leadership of one process among several. It is asked at the last moment, never told by a message.
+pub trait Leadership: Send + Sync + 'static {
+    /// Returns how this process stands, by the clock and without I/O: a lease runs out also while nobody looks.
+    /// Never [`Lead::TakesOver`], which is for the loop to say.
+    fn lead(&self) -> Lead;
+
+    /// Returns the term of this process now and every later one; `None` while it follows.
+    fn terms(&self) -> watch::Receiver<Option<Epoch>>;
+
+    /// Gives the lease up and stands for it no more. For the very end: nothing of this process is under way.
+    fn release(&self) -> BoxFuture<'_, ()>;
+
+    /// Returns why this process cannot stand for the lease now, if so. No I/O.
+    fn waiting_for(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,249 @@
+//! Two flyballs on one Lease, over an API server: an API double, or the real one. Leaders are asked to stop, killed and
+//! held, at random and at named steps of a write. What came of it is judged by the objects of the server alone: who holds
+//! the Lease, what was written, what became of each intent. The program must be built with the feature `failpoints`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use flyball::demo::kubernetes::KubernetesDouble;
+use flyball::demo::kubernetes::objects::Objects;
+use flyball::demo::kubernetes::resource::Resource;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+
+use crate::support::flyball::{Flyball, Installation};
+use crate::support::kills::{POLICY, Rates, Server, places, settings};
+
+/// How long anything may take that is not measured.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Longer than a lease.
+const HELD: Duration = Duration::from_secs(20);
+/// Steps of a write at which a leader is killed.
+const STEPS: [&str; 3] = ["gate_prepared", "gate_sent", "gate_ended"];
+
+/// What is seen of several processes from outside.
+pub trait Outside: Server {
+    /// Returns who holds the Lease.
+    async fn holder(&self) -> Option<String>;
+    /// Returns all `LoopAction`s.
+    async fn actions(&self) -> Vec<Value>;
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    /// From SIGTERM to the Lease being held by the other, in seconds.
+    pub handover_s: f64,
+    /// From SIGKILL to the first write of the other, the longest, in seconds.
+    pub failover_s: f64,
+    /// Services that were asked to grow by one.
+    pub asked: usize,
+    /// Services that were written to twice, or not at all.
+    pub not_once: Vec<String>,
+    /// Writes that the server accepted.
+    pub writes: usize,
+    /// Intents, by how they ended.
+    pub intents: BTreeMap<String, usize>,
+}
+
+struct Site<'a, S> {
+    server: &'a S,
+    installations: [Installation; 2],
+    telemetry: Rates,
+    places: Vec<(String, String)>,
+    asked: usize,
+}
+
+impl<S: Outside> Site<'_, S> {
+    fn start(&self, which: usize, halt_at: Option<&str>) -> Flyball {
+        self.installations[which].start(halt_at)
+    }
+
+    async fn ready(&self, flyball: &mut Flyball) {
+        let url = flyball.url();
+        let ready = async {
+            while !reqwest::get(format!("{url}/readyz")).await.is_ok_and(|answer| answer.status().is_success()) {
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let became_ready = timeout(PATIENCE, ready).await.is_ok();
+        assert!(became_ready, "flyball is not ready:\n{}", flyball.log());
+    }
+
+    /// Waits until this one holds the Lease and returns how long that took.
+    async fn held_by(&self, which: usize) -> Duration {
+        let (begin, name) = (Instant::now(), format!("flyball-{which}_"));
+        let held = async {
+            while !self.server.holder().await.is_some_and(|holder| holder.starts_with(&name)) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let is_held = timeout(PATIENCE, held).await.is_ok();
+        assert!(is_held, "{name} does not lead: {:?}", self.server.holder().await);
+        begin.elapsed()
+    }
+
+    /// Asks so many services to grow by one, each for the first time, and returns their places.
+    fn ask(&mut self, count: usize) -> std::ops::Range<usize> {
+        let asked = self.asked..self.asked + count;
+        for (namespace, name) in &self.places[asked.clone()] {
+            self.telemetry.set(namespace, name, 15.0);
+        }
+        self.asked = asked.end;
+        asked
+    }
+
+    /// Waits until these services have grown and returns how long the first of them took.
+    async fn grown(&self, asked: std::ops::Range<usize>) -> Duration {
+        let begin = Instant::now();
+        let mut first = None;
+        for (namespace, name) in &self.places[asked] {
+            let grown = async {
+                while self.server.wanted(namespace, name).await == 1 {
+                    sleep(Duration::from_millis(50)).await;
+                }
+            };
+            assert!(timeout(PATIENCE, grown).await.is_ok(), "{namespace}/{name} is not written to");
+            first.get_or_insert(begin.elapsed());
+        }
+        first.unwrap_or_default()
+    }
+}
+
+/// Runs two of `program` against `server` and reports what came of it.
+pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
+    let telemetry = Rates::start().await;
+    let cluster =
+        format!("{}namespace: flyball-system\nleadership: flyball\nintents: loopactions\n", server.settings());
+    let text = settings(&telemetry.url, &cluster);
+    let installation = |name: &str| {
+        let mut environment = server.environment();
+        environment.push(("HOSTNAME", name.to_owned()));
+        Installation::new(program, &text, &[("capacity.rhai", POLICY)]).with_environment(environment)
+    };
+    // Namespaces in turn, so that no budget of one of them is met.
+    let mut all: Vec<(String, String)> = places().collect();
+    all.sort_by_key(|(namespace, name)| (name.clone(), namespace.clone()));
+    let installations = [installation("flyball-0"), installation("flyball-1")];
+    let mut site = Site { server, installations, telemetry, places: all, asked: 0 };
+    for (namespace, name) in &site.places {
+        server.add(namespace, name, 1).await;
+        site.telemetry.set(namespace, name, 5.0);
+    }
+
+    let mut first = site.start(0, None);
+    site.held_by(0).await;
+    site.ready(&mut first).await;
+    let mut second = site.start(1, None);
+    site.ready(&mut second).await;
+    let asked = site.ask(6);
+    site.grown(asked).await;
+
+    // Asked to stop in the middle of writes.
+    let asked = site.ask(6);
+    let stopping = tokio::task::spawn_blocking(move || first.stop());
+    let handover = site.held_by(1).await;
+    assert!(stopping.await.unwrap().success(), "flyball stops with an error");
+    site.grown(asked).await;
+
+    // Killed; at once there is something to do.
+    let mut first = site.start(0, None);
+    site.ready(&mut first).await;
+    second.kill();
+    let asked = site.ask(6);
+    let mut failover = site.grown(asked).await;
+    site.held_by(0).await;
+
+    // Held for longer than its lease lasts, and let go.
+    let mut second = site.start(1, None);
+    site.ready(&mut second).await;
+    first.signal("STOP");
+    let asked = site.ask(6);
+    failover = failover.max(site.grown(asked).await);
+    site.held_by(1).await;
+    sleep(HELD.saturating_sub(failover)).await;
+    first.signal("CONT");
+    let asked = site.ask(6);
+    site.grown(asked).await;
+    sleep(Duration::from_secs(3)).await;
+    site.held_by(1).await;
+    first.kill();
+
+    // Killed at named steps: the one that halts is handed the lease.
+    for step in STEPS {
+        let mut halting = site.start(0, Some(step));
+        site.ready(&mut halting).await;
+        assert!(tokio::task::spawn_blocking(move || second.stop()).await.unwrap().success());
+        site.held_by(0).await;
+        second = site.start(1, None);
+        site.ready(&mut second).await;
+        let asked = site.ask(2);
+        let line = format!("halted at {step}");
+        let halted = tokio::task::spawn_blocking(move || {
+            let reached = halting.line(&line, PATIENCE).is_some();
+            assert!(reached, "{line} is not reached:\n{}", halting.log());
+            halting
+        });
+        halted.await.unwrap().kill();
+        site.grown(asked).await;
+        site.held_by(1).await;
+    }
+    let all_ended = async {
+        while !server.actions().await.iter().all(|action| action["status"]["outcome"].is_string()) {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    assert!(timeout(PATIENCE, all_ended).await.is_ok(), "not settled: {:?}", server.actions().await);
+    assert!(tokio::task::spawn_blocking(move || second.stop()).await.unwrap().success());
+    report(&site, handover, failover).await
+}
+
+async fn report<S: Outside>(site: &Site<'_, S>, handover: Duration, failover: Duration) -> Report {
+    let writes = site.server.writes().await;
+    let mut not_once = Vec::new();
+    for (namespace, name) in &site.places[..site.asked] {
+        let ours: Vec<_> = writes.iter().filter(|it| it.0 == *namespace && it.1 == *name).collect();
+        if !matches!(ours.as_slice(), [(_, _, 1, 2)]) {
+            not_once.push(format!("{namespace}/{name}: {ours:?}"));
+        }
+    }
+    let mut intents = BTreeMap::new();
+    for action in site.server.actions().await {
+        let outcome = action["status"]["outcome"].as_str().unwrap_or("open").to_owned();
+        *intents.entry(outcome).or_default() += 1;
+    }
+    let (handover_s, failover_s) = (handover.as_secs_f64(), failover.as_secs_f64());
+    Report { handover_s, failover_s, asked: site.asked, not_once, writes: writes.len(), intents }
+}
+
+/// Asserts what is promised of several replicas.
+pub fn assert_kept(report: &Report) {
+    assert!(report.not_once.is_empty(), "{report:?}");
+    assert_eq!(report.writes, report.asked, "{report:?}");
+    assert_eq!(report.intents.get("applied"), Some(&report.asked), "each write has its intent: {report:?}");
+    assert_eq!(report.intents.get("open"), None, "{report:?}");
+    assert!(report.handover_s <= 2.0 && report.failover_s <= 20.0, "{report:?}");
+}
+
+impl Outside for KubernetesDouble {
+    async fn holder(&self) -> Option<String> {
+        let lease = self.objects().get(Resource::Leases, "flyball-system", "flyball").ok()?;
+        lease["spec"]["holderIdentity"].as_str().map(str::to_owned)
+    }
+
+    async fn actions(&self) -> Vec<Value> {
+        let page = self.objects().list(Resource::LoopActions, None, None, usize::MAX);
+        page.items.into_iter().map(|object| Value::clone(&object)).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn r1_r10_l2_two_replicas_hand_over_and_fail_over_and_write_once() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+    let report = replicas(Path::new(env!("CARGO_BIN_EXE_flyball")), &double).await;
+    println!("{}", serde_json::to_string(&report).unwrap());
+    assert_kept(&report);
+}

@@ -1,0 +1,171 @@
+//! Intents as `LoopAction` objects, on the API double: what one process began, the next one finds and ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use flyball::adapters::kubernetes::actions::LoopActions;
+use flyball::adapters::kubernetes::{Access, Timeouts, connect};
+use flyball::adapters::store::MemoryJournal;
+use flyball::demo::kubernetes::KubernetesDouble;
+use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::objects::Objects;
+use flyball::demo::kubernetes::resource::Resource;
+use flyball::model::{ChangeId, DecisionId, Intent, Revert, Timestamp, WriteOutcome};
+use flyball::ports::Journal;
+use flyball::ports::journal::{Entry, JournalError};
+use serde_json::Value;
+
+use crate::records;
+
+const ACTIONS: Resource = Resource::LoopActions;
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn server() -> KubernetesDouble {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    KubernetesDouble::start(Objects::default()).await.unwrap()
+}
+
+/// A process: its own journal, and the API.
+async fn process(double: &KubernetesDouble) -> (LoopActions, Arc<MemoryJournal>) {
+    let client = connect(&Access::Url(double.url()), Timeouts::default()).await.unwrap();
+    let local = Arc::new(MemoryJournal::new());
+    (LoopActions::over(local.clone(), client, Timeouts::default()), local)
+}
+
+fn objects(double: &KubernetesDouble) -> Vec<Value> {
+    let page = double.objects().list(ACTIONS, None, None, usize::MAX);
+    page.items.into_iter().map(|object| Value::clone(&object)).collect()
+}
+
+fn id(seq: u32) -> DecisionId {
+    records::id("shop/checkout", seq)
+}
+
+fn open(seq: u32) -> Intent {
+    let change = records::change(&id(seq));
+    Intent { change, prepared: Timestamp::now(), ended: None, reverted: None }
+}
+
+async fn prepare(journal: &LoopActions, seq: u32) -> Result<ChangeId, JournalError> {
+    journal.submit(Entry::Decision(Arc::new(records::acted(id(seq)))));
+    let intent = open(seq);
+    let change = intent.change.id.clone();
+    journal.append(Entry::Prepared(intent)).await.map(|()| change)
+}
+
+async fn end(journal: &LoopActions, change: ChangeId, outcome: WriteOutcome) {
+    journal.append(Entry::Ended { change, at: Timestamp::now(), outcome }).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_intent_is_an_object_before_its_write_and_ends_once() {
+    let double = server().await;
+    let (journal, local) = process(&double).await;
+    journal.refresh().await.unwrap();
+    let change = prepare(&journal, 1).await.unwrap();
+    let [object] = objects(&double).try_into().unwrap();
+    assert_eq!(object["metadata"]["name"], format!("checkout-{change}"));
+    assert_eq!(object["metadata"]["labels"]["flyball.dev/service"], "checkout");
+    assert_eq!(object["spec"]["change"]["id"], change.as_str());
+    assert!(object["status"]["endedAt"].is_null());
+    assert_eq!((journal.open_intents().unwrap().len(), local.open_intents().unwrap().len()), (1, 1));
+
+    end(&journal, change.clone(), WriteOutcome::Applied).await;
+    let [object] = objects(&double).try_into().unwrap();
+    assert_eq!(object["status"]["outcome"], "applied");
+    assert!(journal.open_intents().unwrap().is_empty() && local.open_intents().unwrap().is_empty());
+    assert_eq!(journal.applied_since(Timestamp::now(), HOUR).unwrap().len(), 1);
+    assert_eq!(
+        journal.decision(&id(1)).unwrap().unwrap().outcome,
+        Some(WriteOutcome::Applied),
+        "the own record is whole"
+    );
+
+    let revert = Revert { at: Timestamp::now(), from: 7, to: 4, by: Some("kubectl".into()) };
+    journal.submit(Entry::Reverted { change, revert: revert.clone() });
+    let reverted = || objects(&double)[0]["status"]["reverted"]["by"] == "kubectl";
+    for _ in 0..1_000 {
+        if reverted() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let (next, _) = process(&double).await;
+    next.refresh().await.unwrap();
+    let [known] = next.applied_since(Timestamp::now(), HOUR).unwrap().try_into().unwrap();
+    assert_eq!(known.reverted, Some(revert), "who goes on knows of it");
+}
+
+#[tokio::test]
+async fn inv_10_inv_12_what_a_process_left_open_the_next_one_finds_and_the_first_end_stands() {
+    let double = server().await;
+    let ((old, old_local), (new, new_local)) = (process(&double).await, process(&double).await);
+    old.refresh().await.unwrap();
+    let change = prepare(&old, 1).await.unwrap();
+    assert!(new.open_intents().unwrap().is_empty(), "before it is asked it knows of nothing");
+    new.refresh().await.unwrap();
+    let [found] = new.open_intents().unwrap().try_into().unwrap();
+    assert_eq!(found.change, records::change(&id(1)));
+    end(&new, change.clone(), WriteOutcome::Applied).await;
+    assert!(new_local.recent(None, 10).unwrap().is_empty(), "a decision of the old one is not the new one's");
+    // The old one comes to, and says what it believes.
+    end(&old, change.clone(), WriteOutcome::Abandoned { reason: "found 4, not 7".to_owned() }).await;
+    assert_eq!(objects(&double)[0]["status"]["outcome"], "applied");
+    assert_eq!(old.applied_since(Timestamp::now(), HOUR).unwrap().len(), 1, "and takes over what it finds");
+
+    // One that starts again with an old volume ends its copies as the API says.
+    let orphan = prepare(&old, 3).await.unwrap();
+    let name = format!("checkout-{orphan}");
+    double
+        .objects()
+        .delete(ACTIONS, "shop", &name, &flyball::demo::kubernetes::objects::Author::named("kubectl"))
+        .unwrap();
+    old.refresh().await.unwrap();
+    assert!(old.open_intents().unwrap().is_empty() && old_local.open_intents().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn inv_28_without_the_object_there_is_no_write_and_an_end_is_tried_until_it_is_there() {
+    let double = server().await;
+    let (journal, local) = process(&double).await;
+    journal.refresh().await.unwrap();
+    double.faults().order(Verb::Create, 1, Fault::status(403));
+    assert!(prepare(&journal, 1).await.is_err());
+    assert!(objects(&double).is_empty() && journal.open_intents().unwrap().is_empty());
+    assert!(local.open_intents().unwrap().is_empty());
+    // Made, and the answer lost: nothing was sent for it, so it is ended.
+    double.faults().order(Verb::Create, 1, Fault::Cut);
+    assert!(prepare(&journal, 3).await.is_err());
+    for _ in 0..1_000 {
+        if objects(&double).iter().all(|object| object["status"]["outcome"] == "abandoned") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(objects(&double).len(), 1);
+    assert_eq!(objects(&double)[0]["status"]["outcome"], "abandoned");
+    let change = prepare(&journal, 5).await.unwrap();
+    double.faults().order(Verb::Patch, 1, Fault::status(503));
+    end(&journal, change, WriteOutcome::Applied).await;
+    assert!(journal.open_intents().unwrap().is_empty());
+    assert_eq!(objects(&double).iter().filter(|object| object["status"]["outcome"] == "applied").count(), 1);
+}
+
+#[tokio::test]
+async fn objects_that_are_no_longer_needed_are_deleted() {
+    let double = server().await;
+    let (journal, _) = process(&double).await;
+    journal.refresh().await.unwrap();
+    for seq in 0..40 {
+        let change = prepare(&journal, seq * 2 + 1).await.unwrap();
+        end(&journal, change, WriteOutcome::Applied).await;
+    }
+    for _ in 0..1_000 {
+        if objects(&double).len() == 32 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(objects(&double).len(), 32);
+    assert_eq!(journal.applied_since(Timestamp::now(), HOUR).unwrap().len(), 32);
+}

@@ -1,0 +1,133 @@
+//! Leadership by a Lease, on the API double: two processes, one Lease.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use flyball::adapters::kubernetes::lease::KubernetesLease;
+use flyball::adapters::kubernetes::settings::Timing;
+use flyball::adapters::kubernetes::{Access, Timeouts, connect};
+use flyball::demo::kubernetes::KubernetesDouble;
+use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::objects::{Author, Objects};
+use flyball::demo::kubernetes::resource::Resource;
+use flyball::model::{Epoch, Lead};
+use flyball::ports::Leadership;
+use serde_json::{Value, json};
+
+const OWN: &str = "flyball-system";
+/// As short as whole seconds in a Lease permit.
+const TIMING: Timing = Timing {
+    duration: Duration::from_secs(1),
+    renew_deadline: Duration::from_millis(800),
+    retry: Duration::from_millis(100),
+};
+
+struct Site {
+    double: KubernetesDouble,
+}
+
+impl Site {
+    async fn open() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self { double: KubernetesDouble::start(Objects::default()).await.unwrap() }
+    }
+
+    async fn process(&self, name: &str) -> Arc<KubernetesLease> {
+        let client = connect(&Access::Url(self.double.url()), Timeouts::default()).await.unwrap();
+        Arc::new(KubernetesLease::start(client, Timeouts::default(), OWN, "flyball", name, TIMING))
+    }
+
+    fn lease(&self) -> Value {
+        let lease = self.double.objects().get(Resource::Leases, OWN, "flyball").unwrap();
+        lease["spec"].clone()
+    }
+}
+
+fn epoch(process: &KubernetesLease) -> Option<Epoch> {
+    process.lead().epoch()
+}
+
+async fn eventually(what: &str, holds: impl Fn() -> bool) -> Duration {
+    let begin = Instant::now();
+    let waiting = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.unwrap_or_else(|_| panic!("not so: {what}"));
+    begin.elapsed()
+}
+
+#[tokio::test]
+async fn r10_one_of_two_holds_the_lease_and_the_other_follows_when_it_is_given_up() {
+    let site = Site::open().await;
+    let first = site.process("flyball-0").await;
+    eventually("the first leads", || epoch(&first) == Some(Epoch::new(1))).await;
+    let second = site.process("flyball-1").await;
+    let holder = Some(first.identity());
+    eventually("the second sees it", || second.lead() == Lead::Follows { holder: holder.clone() }).await;
+    let lease = site.lease();
+    assert!(lease["holderIdentity"].as_str().unwrap().starts_with("flyball-0_"), "{lease}");
+    assert_eq!((&lease["leaseTransitions"], &lease["leaseDurationSeconds"]), (&json!(1), &json!(1)));
+    // Longer than the lease lasts: it is renewed.
+    tokio::time::sleep(TIMING.duration * 2).await;
+    assert_eq!((epoch(&first), epoch(&second)), (Some(Epoch::new(1)), None));
+    let mut terms = first.terms();
+    assert_eq!(*terms.borrow_and_update(), Some(Epoch::new(1)));
+    first.release().await;
+    assert_eq!((epoch(&first), *terms.borrow_and_update()), (None, None));
+    let took = eventually("the second leads", || epoch(&second) == Some(Epoch::new(2))).await;
+    assert!(took < Duration::from_millis(700), "given up, not run out: {took:?}");
+    tokio::time::sleep(TIMING.duration * 2).await;
+    assert_eq!(epoch(&first), None, "who gave it up stands for it no more");
+    assert!(site.lease()["acquireTime"].is_string() && site.lease()["renewTime"].is_string());
+}
+
+#[tokio::test]
+async fn l2_a_lease_in_other_hands_ends_the_term_at_once() {
+    let site = Site::open().await;
+    let process = site.process("flyball-0").await;
+    eventually("it leads", || epoch(&process).is_some()).await;
+    let person = Author::named("kubectl");
+    let objects = site.double.objects();
+    objects
+        .update(Resource::Leases, OWN, "flyball", &person, |old| {
+            let mut new = old.clone();
+            new["spec"]["holderIdentity"] = json!("somebody");
+            new["spec"]["leaseTransitions"] = json!(7);
+            Ok(new)
+        })
+        .unwrap();
+    let took = eventually("it follows", || epoch(&process).is_none()).await;
+    assert!(took < Duration::from_millis(200), "{took:?}");
+    eventually("it leads again, in a later epoch", || epoch(&process) == Some(Epoch::new(8))).await;
+    objects.delete(Resource::Leases, OWN, "flyball", &person).unwrap();
+    eventually("deleted, it is not held", || epoch(&process).is_none()).await;
+    eventually("and made anew", || epoch(&process) == Some(Epoch::new(9))).await;
+}
+
+#[tokio::test]
+async fn k1_a_holder_that_cannot_renew_steps_down_and_names_the_trouble() {
+    let site = Site::open().await;
+    let process = site.process("flyball-0").await;
+    eventually("it leads", || epoch(&process).is_some()).await;
+    // Somebody touches the object: the renewal after that reads it, and goes on.
+    let objects = site.double.objects();
+    objects
+        .update(Resource::Leases, OWN, "flyball", &Author::named("kubectl"), |old| {
+            let mut new = old.clone();
+            new["metadata"]["annotations"] = json!({ "note": "looked at" });
+            Ok(new)
+        })
+        .unwrap();
+    tokio::time::sleep(TIMING.duration).await;
+    assert_eq!(epoch(&process), Some(Epoch::new(1)), "a touch is no loss");
+    site.double.faults().order(Verb::Patch, 1_000, Fault::status(503));
+    site.double.faults().order(Verb::Get, 1_000, Fault::status(503));
+    let took = eventually("it steps down", || epoch(&process).is_none()).await;
+    assert!(took <= TIMING.duration, "{took:?}");
+    assert!(process.waiting_for().iter().any(|why| why.contains("lease flyball") && why.contains("503")));
+    site.double.faults().clear();
+    eventually("it leads again", || epoch(&process).is_some()).await;
+    assert!(process.waiting_for().is_empty());
+}

@@ -1,0 +1,249 @@
+//! Two trees over one cluster and one shared journal: the one that leads writes, the other is ready to go on.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use flyball::actors::write_gate::WriteGate;
+use flyball::actors::{LoopControl, Tree};
+use flyball::adapters::store::MemoryJournal;
+use flyball::app::assemble;
+use flyball::cycle::stages::FleetLimits;
+use flyball::instrument::Metrics;
+use flyball::model::{
+    ChangeSet, DecisionId, DecisionRecord, Epoch, GuardName, Intent, Lead, Refusal, ServiceId, Timestamp, WriteOutcome,
+};
+use flyball::ports::journal::{Entry, Journal, JournalError};
+use flyball::ports::{Clock, Control, Leadership};
+use futures::future::BoxFuture;
+use parking_lot::Mutex;
+use tokio::sync::{oneshot, watch};
+
+use super::faults::change;
+use super::world::{World, origin, steady};
+use crate::records;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const SHOP: &str = "shop/checkout";
+
+/// A lease as a test says.
+pub struct Scripted {
+    lead: Mutex<Lead>,
+    terms: watch::Sender<Option<Epoch>>,
+}
+
+impl Scripted {
+    pub fn new(lead: Lead) -> Arc<Self> {
+        Arc::new(Self { terms: watch::Sender::new(lead.epoch()), lead: Mutex::new(lead) })
+    }
+
+    pub fn set(&self, lead: Lead) {
+        let term = lead.epoch();
+        *self.lead.lock() = lead;
+        self.terms.send_if_modified(|known| std::mem::replace(known, term) != term);
+    }
+}
+
+impl Leadership for Scripted {
+    fn lead(&self) -> Lead {
+        self.lead.lock().clone()
+    }
+
+    fn terms(&self) -> watch::Receiver<Option<Epoch>> {
+        self.terms.subscribe()
+    }
+
+    fn release(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async { self.set(follows()) })
+    }
+}
+
+pub fn holds(epoch: u64, milliseconds: u64) -> Lead {
+    Lead::Holds { epoch: Epoch::new(epoch), left: Duration::from_millis(milliseconds) }
+}
+
+pub fn follows() -> Lead {
+    Lead::Follows { holder: Some("the other".to_owned()) }
+}
+
+/// One journal of several processes, each of which has its own numbers of runs.
+struct Shared(Arc<MemoryJournal>, u32);
+
+impl Journal for Shared {
+    fn append(&self, entry: Entry) -> BoxFuture<'_, Result<(), JournalError>> {
+        self.0.append(entry)
+    }
+
+    fn submit(&self, entry: Entry) {
+        self.0.submit(entry);
+    }
+
+    fn health(&self) -> Result<(), JournalError> {
+        self.0.health()
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn run(&self) -> u32 {
+        self.1
+    }
+
+    fn open_intents(&self) -> Result<Vec<Intent>, JournalError> {
+        self.0.open_intents()
+    }
+
+    fn applied_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
+        self.0.applied_since(now, span)
+    }
+
+    fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+        self.0.recent(service, limit)
+    }
+
+    fn before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+        self.0.before(id, limit)
+    }
+
+    fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
+        self.0.decision(id)
+    }
+}
+
+/// Starts a process over the world.
+async fn process(world: &World, run: u32, lead: Lead) -> (Tree, Arc<LoopControl>, Arc<Scripted>) {
+    let leadership = Scripted::new(lead);
+    let mut ports = world.ports();
+    ports.leadership = leadership.clone();
+    // The budget of the fleet would hide what the services remember.
+    ports.budgets = FleetLimits { removal_share: 1.0, ..FleetLimits::default() };
+    ports.journal = Arc::new(Shared(world.journal.clone(), run));
+    let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
+    (tree, control, leadership)
+}
+
+/// Load that doubles twelve minutes after the start and falls back half an hour later.
+fn step(_: &str, at: Timestamp) -> f64 {
+    let minute = (at.as_second() - origin().as_second()).div_euclid(60);
+    if (12..42).contains(&minute) { 560.0 } else { 280.0 }
+}
+
+fn of_run(world: &World, run: u32) -> Vec<DecisionRecord> {
+    world.records(SHOP).into_iter().filter(|record| record.id.cycle.run == run).collect()
+}
+
+fn writes(records: &[DecisionRecord]) -> Vec<&ChangeSet> {
+    let applied = records.iter().filter(|record| record.outcome == Some(WriteOutcome::Applied));
+    applied.filter_map(|record| record.change.as_ref()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_17_inv_23_a_follower_decides_and_writes_nothing_and_goes_on_with_the_cooldowns_of_its_predecessor() {
+    let world = World::new(&[SHOP], steady(step));
+    let (first, _, first_lease) = process(&world, 1, holds(1, 15_000)).await;
+    let (second, control, second_lease) = process(&world, 2, follows()).await;
+    tokio::time::sleep(MINUTE * 25).await;
+    assert_eq!(world.cluster.replicas("checkout"), 8, "raised once");
+    let status = control.status();
+    assert!(status.ready, "a follower is ready: {:?}", status.waiting_for);
+    assert_eq!(status.lead, follows());
+    let follower = of_run(&world, 2);
+    assert!(follower.iter().all(|record| record.change.is_none()));
+    let held = follower.iter().find(|record| record.verdict.decided_by == Some(GuardName::LeaderFence)).unwrap();
+    assert_eq!(held.verdict.permitted, Some(8), "it shows what it would do");
+    assert!(flyball::model::explain::sentence(held).contains("the other holds the lease"));
+
+    // The first lowering, and right after it the other one leads.
+    while world.cluster.replicas("checkout") == 8 {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    first_lease.set(follows());
+    second_lease.set(holds(2, 15_000));
+    let taken_over = world.clock.now().wall;
+    tokio::time::sleep(MINUTE * 60).await;
+    first.stop().await;
+    second.stop().await;
+    assert_eq!(world.cluster.replicas("checkout"), 4);
+    let (before, after) = (of_run(&world, 1), of_run(&world, 2));
+    let (before, after) = (writes(&before), writes(&after));
+    assert!(before.iter().all(|change| change.epoch == Epoch::new(1)), "{before:?}");
+    assert!(after.iter().all(|change| change.epoch == Epoch::new(2)), "{after:?}");
+    assert!(before.iter().all(|change| change.decided.wall <= taken_over));
+    let waited = after[0].decided.wall.duration_since(taken_over);
+    assert!(waited.as_secs() >= 590, "the cooldown of ten minutes is not shorter for the new leader: {waited:#}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn l2_a_lease_with_too_little_left_holds_every_write() {
+    let world = World::new(&[SHOP], steady(step));
+    let (tree, _, _) = process(&world, 1, holds(1, 5_900)).await;
+    tokio::time::sleep(MINUTE * 20).await;
+    tree.stop().await;
+    assert_eq!(world.cluster.replicas("checkout"), 4);
+    let held = |record: &DecisionRecord| record.verdict.decided_by == Some(GuardName::LeaderFence);
+    assert!(world.records(SHOP).iter().any(held));
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_17_the_write_gate_asks_for_the_lease_and_the_epoch_at_the_write() {
+    let world = World::new(&[SHOP], steady(step));
+    world.run_for(MINUTE).await;
+    let leadership = Scripted::new(holds(2, 15_000));
+    let ports = world.ports();
+    let (metrics, limits) = (Metrics::new().process(), FleetLimits::default());
+    let gate =
+        WriteGate::new(ports.clock, ports.cluster, ports.journal, ports.kill, leadership.clone(), metrics, limits);
+    let gate = Arc::new(gate.unwrap());
+    let seq = AtomicU32::new(1_000);
+    let outcome = async |epoch: u64| {
+        let mut change = change(&world, 4, 6);
+        change.decision = records::id(SHOP, seq.fetch_add(1, Ordering::Relaxed));
+        world.journal.submit(Entry::Decision(Arc::new(records::acted(change.decision.clone()))));
+        change.decided = world.clock.now();
+        change.epoch = Epoch::new(epoch);
+        let (told, ended) = oneshot::channel();
+        gate.submit(change, move |_, outcome, _| drop(told.send(outcome.clone())));
+        ended.await.unwrap()
+    };
+    let is_refused = |outcome: &WriteOutcome, words: &str| {
+        let WriteOutcome::Refused(Refusal::Leadership { reason }) = outcome else { panic!("{outcome}") };
+        assert!(reason.contains(words), "{reason}");
+    };
+    is_refused(&outcome(2).await, "takes over");
+    gate.take_over(Epoch::new(2)).unwrap();
+    is_refused(&outcome(1).await, "decided in epoch 1, this is 2");
+    // Lost while the kill switch is read, right before the write.
+    *world.switch.1.lock() = Duration::from_millis(400);
+    let losing = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        leadership.set(follows());
+    };
+    let (late, ()) = tokio::join!(outcome(2), losing);
+    is_refused(&late, "the other holds the lease");
+    assert_eq!(world.cluster.replicas("checkout"), 4);
+    assert!(world.journal.open_intents().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_12_the_new_leader_settles_what_its_predecessor_left_and_a_follower_does_not() {
+    let world = World::new(&[SHOP], steady(|_, _| 280.0));
+    world.run_for(MINUTE).await;
+    let mut left = change(&world, 4, 6);
+    left.decision = world.records(SHOP)[0].id.clone();
+    left.epoch = Epoch::new(1);
+    let (tree, control, leadership) = process(&world, 2, follows()).await;
+    let intent = Intent { change: left.clone(), prepared: world.clock.now().wall, ended: None, reverted: None };
+    world.journal.append(Entry::Prepared(intent)).await.unwrap();
+    world.cluster.write(&left.target, 6);
+    tokio::time::sleep(MINUTE * 2).await;
+    assert_eq!(world.journal.open_intents().unwrap().len(), 1, "its owner may still be at it");
+    assert!(control.status().ready, "{:?}", control.status().waiting_for);
+    leadership.set(holds(2, 15_000));
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(world.journal.open_intents().unwrap().is_empty());
+    let [settled] = world.journal.applied_since(world.clock.now().wall, MINUTE * 60).unwrap().try_into().unwrap();
+    assert_eq!(settled.change, left);
+    assert_eq!(world.cluster.replicas("checkout"), 6, "found, and not sent again");
+    tree.stop().await;
+}
