@@ -102,9 +102,10 @@ async fn p1_where_prometheus_is_gone_nothing_is_lowered_and_where_it_is_not_it_i
     prometheus.start().await;
     eventually("the late lowering is decided on", DUE, async || {
         let page = lab.api(&format!("decisions?service={BLIND}&limit=5")).await;
-        println!("DEBUG {page}");
-        let sentences = page["decisions"].as_array()?.iter().filter_map(|decision| decision["sentence"].as_str());
-        sentences.into_iter().find(|said| said.contains("10 -> 7: refused at the write gate: budget")).map(|_| ())
+        let due = |decision: &serde_json::Value| {
+            decision["change"] == serde_json::json!([10, 7]) && decision["outcome"]["refused"] == "budget"
+        };
+        page["decisions"].as_array()?.iter().any(due).then_some(())
     })
     .await;
     assert_eq!(lab.writes(BLIND), []);
