@@ -11,7 +11,8 @@ mod tests;
 use std::time::Duration;
 
 use crate::model::{
-    ChangeId, ChangeSet, DecisionId, Evidence, Features, Now, Proposal, ServiceSpec, TraceId, Verdict, WriteOutcome,
+    ChangeId, ChangeSet, DecisionId, Evidence, Features, FloorOf, Now, Proposal, ServiceSpec, TraceId, Verdict,
+    WriteOutcome,
 };
 
 /// How long after its decision a write may still be sent (INV-03).
@@ -39,17 +40,19 @@ pub fn plan(
     let Some((from, to)) = kinds::values(action, target, verdict.permitted)?.filter(|(from, to)| from != to) else {
         return Ok(None);
     };
-    let knob = action.knob();
-    let evidence = Evidence::of(action, Some(target.replicas), backed_by_arrivals);
+    let lever = target.lever();
+    let floor = target.autoscaler().map(|one| FloorOf { autoscaler: one.name.clone(), baseline: one.baseline });
+    let evidence = Evidence::of(action, Some(lever.asked), backed_by_arrivals);
     Ok(Some(ChangeSet {
-        id: ChangeId::derive(&target.uid, knob, decision, from, to),
+        id: ChangeId::derive(lever.uid, lever.knob, decision, from, to),
         decision: decision.clone(),
         trace,
         rule: proposal.choice.rule().unwrap_or_default().to_owned(),
         revision: proposal.revision.clone(),
         target: spec.target.clone(),
-        uid: target.uid.clone(),
-        knob,
+        uid: lever.uid.to_owned(),
+        knob: lever.knob,
+        floor,
         class: action.class(),
         from,
         to,

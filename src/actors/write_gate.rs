@@ -201,10 +201,7 @@ impl WriteGate {
         fail::fail_point!("gate_admitted");
         let intent = Intent { change: change.clone(), prepared: self.clock.now().wall, ended: None, reverted: None };
         // The live read changes nothing and the write is conditional on it: it need not wait for the disk.
-        let (prepared, live) = futures::join!(
-            self.journal.append(Entry::Prepared(intent)),
-            self.cluster.read(&change.target, change.knob)
-        );
+        let (prepared, live) = futures::join!(self.journal.append(Entry::Prepared(intent)), self.cluster.read(change));
         if let Err(error) = prepared {
             return WriteOutcome::Refused(Refusal::Journal { error: error.to_string() });
         }
@@ -255,6 +252,9 @@ impl WriteGate {
     async fn check(&self, change: &ChangeSet, live: &Live) -> Result<(), WriteOutcome> {
         permitted(change, &self.kill.read().await, self.clock.now())?;
         let now = self.clock.now();
+        if let Some(found) = &live.displaced {
+            return Err(WriteOutcome::Superseded { found: found.clone() });
+        }
         recheck(change, &live.uid, live.value, now)?;
         self.charge(change, now)
     }
@@ -264,7 +264,7 @@ impl WriteGate {
     async fn settle(&self, change: &ChangeSet, landed: Duration) -> WriteOutcome {
         loop {
             let asked = self.clock.now();
-            let outcome = match self.cluster.read(&change.target, change.knob).await {
+            let outcome = match self.cluster.read(change).await {
                 Ok(live) => settle(change, Some((&live.uid, live.value))),
                 Err(ClusterError::NotFound { .. }) => settle(change, None),
                 Err(error) => {

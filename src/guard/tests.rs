@@ -1,15 +1,17 @@
 //! Tables: each guard alone decides one cycle that is otherwise in order.
 
+mod autoscaler;
+
 use std::time::Duration;
 
 use super::*;
 use crate::model::change::Refusal;
 use crate::model::kill::KillOrder;
 use crate::model::{
-    Action, ActionClass, Bounds, Budgets, Capacity, CapacitySpec, ChangeId, ChangeSet, Choice, CycleId, DecisionId,
-    Features, Finite, Intent, KillState, Knob, Missing, Mode, Now, Outlook, Proposal, Reading, Revert, Role, Sample,
-    ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, Stuck, TargetKind, TargetReading, TargetRef, TargetState,
-    Timestamp, TraceId, Unit, WriteOutcome,
+    Action, ActionClass, Autoscaling, Bounds, Budgets, Capacity, CapacitySpec, ChangeId, ChangeSet, Choice, CycleId,
+    DecisionId, Features, Finite, Intent, KillState, Knob, Missing, Mode, Now, Outlook, Proposal, Reading, Revert,
+    Role, Sample, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, Stuck, TargetKind, TargetReading,
+    TargetRef, TargetState, Timestamp, TraceId, Unit, WriteOutcome,
 };
 
 const TICK: Duration = Duration::from_secs(15);
@@ -158,6 +160,7 @@ impl World {
             target: self.spec.target.clone(),
             uid: "uid".to_owned(),
             knob: Knob::Replicas,
+            floor: None,
             class: ActionClass::Scale,
             from,
             to,
@@ -192,6 +195,7 @@ fn state(replicas: u32, rollout: bool) -> TargetState {
         rollout,
         owner: None,
         stuck: None,
+        autoscaling: Autoscaling::Nobody,
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use flyball::adapters::kubernetes::{Access, Kubernetes, Timeouts, connect};
 use flyball::demo::kubernetes::faults::{Fault, Verb};
 use flyball::demo::kubernetes::{KubernetesDouble, Objects};
-use flyball::model::{Knob, Stuck, TargetKind, TargetReading, TargetRef};
+use flyball::model::{Stuck, TargetKind, TargetReading, TargetRef};
 use flyball::ports::{Cluster, ClusterError, Live};
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ async fn cluster(double: &KubernetesDouble, timeouts: Timeouts) -> Kubernetes {
 }
 
 async fn read(cluster: &Kubernetes) -> Live {
-    cluster.read(&target(), Knob::Replicas).await.unwrap()
+    cluster.read(&change(&target(), 0)).await.unwrap()
 }
 
 /// Returns who moved the target to what, without the plant's own doings.
@@ -257,7 +257,7 @@ async fn k13_an_answer_that_holds_no_count_is_unknown_and_named() {
         (json!("<html>"), "malformed answer"),
     ] {
         double.faults().order(Verb::Get, 1, Fault::Answer { code: 200, body });
-        let error = cluster.read(&target(), Knob::Replicas).await.unwrap_err();
+        let error = cluster.read(&change(&target(), 0)).await.unwrap_err();
         assert!(matches!(&error, ClusterError::Unknown { reason } if reason.contains(expected)), "{error}");
     }
 }

@@ -90,12 +90,20 @@ fn the_role_grants_the_rights_in_use_and_nothing_else() {
     }
     let used = RIGHTS.map(|right| (right.verb.to_owned(), right.group.to_owned(), right.resource.to_owned()));
     assert_eq!(granted, BTreeSet::from(used));
+    let policies = read("base/admission.yaml");
+    let rules = policies.iter().filter_map(|object| object["spec"]["matchConstraints"]["resourceRules"].as_array());
+    let admitted: BTreeSet<String> = rules.flatten().flat_map(|rule| texts(&rule["resources"])).collect();
     for (verb, group, resource) in &granted {
         assert!(verb != "*" && resource != "*" && verb != "delete", "{verb} {group}/{resource}");
         assert!(resource != "secrets" && !resource.starts_with("pods"), "{verb} {resource}");
         let writes = matches!(verb.as_str(), "create" | "update" | "patch");
         let narrow = resource.contains('/') || resource == "events";
-        assert!(!writes || narrow, "{verb} {group}/{resource} is wider than a subresource");
+        // What a role cannot narrow, an admission policy does.
+        let bounded = admitted.contains(resource);
+        assert!(!writes || narrow || bounded, "{verb} {group}/{resource} is wider than a subresource");
+    }
+    for resource in ["deployments/scale", "statefulsets/scale", "horizontalpodautoscalers"] {
+        assert!(admitted.contains(resource), "{resource} is not bounded from outside");
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::model::{Stuck, TargetKind, TargetState};
+use crate::model::{Autoscaling, Stuck, TargetKind, TargetState};
 
 use super::mirror::{Metadata, Object};
 
@@ -25,7 +25,7 @@ pub(super) struct Workload {
     status: Status,
 }
 
-/// Which fields somebody owns, as far as the replicas are concerned.
+/// Which fields somebody owns, as far as replicas and floors are concerned.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ManagedField {
@@ -42,11 +42,24 @@ struct OwnedFields {
     spec: OwnedSpec,
 }
 
+/// What is asked of an owner.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-struct OwnedSpec {
+pub(super) struct OwnedSpec {
+    /// The replicas of a workload.
     #[serde(rename = "f:replicas")]
     replicas: Option<IgnoredAny>,
+    /// The floor of an autoscaler.
+    #[serde(rename = "f:minReplicas")]
+    pub(super) min_replicas: Option<IgnoredAny>,
+}
+
+impl Metadata {
+    /// Returns the field manager that last set what `owns` asks for. Several own it where they applied the same value.
+    pub(super) fn owner_of(&self, owns: impl Fn(&OwnedSpec) -> bool) -> Option<Arc<str>> {
+        let own = self.managed_fields.iter().filter(|entry| owns(&entry.fields_v1.spec));
+        own.max_by(|one, other| one.time.cmp(&other.time)).map(|entry| Arc::from(entry.manager.as_str()))
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -84,7 +97,7 @@ pub(super) enum OddReplicas {
     #[error("spec.replicas is absent, expected a number from 0 to 2147483647")]
     Absent,
     /// It is not one.
-    #[error("spec.replicas is {found}, expected a number from 0 to 2147483647")]
+    #[error("{found} is no number of replicas, expected a number from 0 to 2147483647")]
     NotACount {
         /// What stands there.
         found: String,
@@ -98,7 +111,7 @@ impl Object for Workload {
 }
 
 impl Workload {
-    /// Returns the state of the object itself (not of its scale).
+    /// Returns the state of the object itself (not of its scale). Who else scales it, it does not say.
     pub(super) fn state(&self, kind: TargetKind) -> Result<TargetState, OddReplicas> {
         let wanted = self.spec.as_ref().and_then(|spec| spec.replicas.as_ref()).ok_or(OddReplicas::Absent)?;
         let replicas = count(wanted)?;
@@ -108,15 +121,10 @@ impl Workload {
             replicas,
             ready: u32::try_from(self.status.ready_replicas).unwrap_or(0),
             rollout: self.rollout(kind),
-            owner: self.owner(),
+            owner: self.metadata.owner_of(|spec| spec.replicas.is_some()),
             stuck: self.stuck(replicas),
+            autoscaling: Autoscaling::Nobody,
         })
-    }
-
-    /// Returns the field manager that last set the replicas. Several own them where they applied the same value.
-    fn owner(&self) -> Option<Arc<str>> {
-        let own = self.metadata.managed_fields.iter().filter(|entry| entry.fields_v1.spec.replicas.is_some());
-        own.max_by(|one, other| one.time.cmp(&other.time)).map(|entry| Arc::from(entry.manager.as_str()))
     }
 
     /// Returns the pods that cannot be created (a quota, an admission): a Deployment says so in a condition.
@@ -148,7 +156,8 @@ impl Workload {
     }
 }
 
-fn count(value: &Value) -> Result<u32, OddReplicas> {
+/// Returns a number of replicas.
+pub(super) fn count(value: &Value) -> Result<u32, OddReplicas> {
     let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
     number
         .and_then(|number| u32::try_from(number).ok())

@@ -6,7 +6,7 @@ use crate::model::{
 };
 
 use super::sentence::{cut, nearest, stops, trouble, undo};
-use super::{clause, seconds};
+use super::{clause, floor_of, lever, seconds};
 
 /// A decision at a glance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub fn headline(record: &DecisionRecord) -> Headline {
 fn written(record: &DecisionRecord, change: &ChangeSet) -> Headline {
     let thing = match change.knob {
         Knob::Replicas => String::new(),
-        Knob::AutoscalerFloor => "the autoscaler floor ".to_owned(),
+        Knob::AutoscalerFloor => format!("{} ", floor_of(change)),
         other => format!("{} ", other.as_str()),
     };
     let step = format!("{thing}{} -> {}", change.from, change.to);
@@ -45,7 +45,7 @@ fn written(record: &DecisionRecord, change: &ChangeSet) -> Headline {
 fn unwritten(record: &DecisionRecord, rule: &str, action: &Action) -> Headline {
     let to = record.verdict.permitted.or(record.verdict.wanted);
     let step = match (record.features.target.last(), to) {
-        (Some(target), Some(to)) => format!("{} -> {to}", target.replicas),
+        (Some(target), Some(to)) => format!("{}{} -> {to}", lever(target), target.lever().value),
         _ => action.to_string(),
     };
     let shadow = record.mode == Mode::Shadow;
@@ -119,7 +119,7 @@ fn untold(rule: &RuleTrace) -> Option<String> {
 fn enough(record: &DecisionRecord) -> Option<String> {
     let capacity = record.outlook.capacity.as_ref()?;
     let needed = capacity.needed_now?.max(capacity.needed_ahead.unwrap_or(0));
-    let there = record.features.target.last()?.replicas;
+    let there = record.features.target.last()?.asked();
     let floor = match capacity.floor {
         Some(floor) if floor > needed => format!(", not below {floor} yet"),
         _ => String::new(),

@@ -53,7 +53,27 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     flyball(&scale(5), None);
     flyball(&scale(0), Some("flyball never scales to nothing"));
     administer(&scale(60));
-    flyball("patch hpa checkout -n deploy-test --type merge -p {\"spec\":{\"minReplicas\":5}}", Some("cannot patch"));
+    let hpa = |patch: &str| format!("patch hpa checkout -n deploy-test --type merge -p {patch}");
+    let floor = |floor: u32| hpa(&format!("{{\"spec\":{{\"minReplicas\":{floor}}}}}"));
+    let baseline = |floor: u32| {
+        hpa(&format!(
+            "{{\"metadata\":{{\"annotations\":{{\"flyball.dev/floor-baseline\":\"2\"}}}},\"spec\":{{\"minReplicas\":{floor}}}}}"
+        ))
+    };
+    administer(&hpa("{\"spec\":{\"maxReplicas\":90}}"));
+    let bounded = || kubectl("flyball", &floor(51)).1.contains("a floor of 51, the PlatformBound permits 50");
+    eventually("the policy for floors is in force", PATIENCE, async || bounded().then_some(())).await;
+    flyball(&floor(1), Some("at most to the one that it found"));
+    flyball(&baseline(5), None);
+    flyball(&floor(1), Some("at most to the one that it found"));
+    flyball(&floor(2), None);
+    flyball(&hpa("{\"spec\":{\"maxReplicas\":40}}"), Some("the floor of an autoscaler and nothing else of it"));
+    flyball(
+        &hpa("{\"spec\":{\"behavior\":{\"scaleDown\":{\"selectPolicy\":\"Disabled\"}}}}"),
+        Some("the floor of an autoscaler and nothing else of it"),
+    );
+    administer(&floor(60));
+    flyball("delete hpa checkout -n deploy-test", Some("cannot delete"));
     flyball(
         "patch deployment checkout -n deploy-test --type merge -p {\"spec\":{\"replicas\":3}}",
         Some("cannot patch"),

@@ -14,8 +14,8 @@ use flyball::config::Settings;
 use flyball::cycle::stages::{Deadline, FleetLimits};
 use flyball::instrument::Metrics;
 use flyball::model::{
-    Arrival, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId, ServiceSpec,
-    TargetReading, TargetRef, TargetState, Timestamp,
+    Arrival, Autoscaling, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId,
+    ServiceSpec, TargetReading, TargetRef, TargetState, Timestamp,
 };
 use flyball::ports::executor::Job;
 use flyball::ports::{
@@ -291,7 +291,16 @@ impl ObedientCluster {
     pub fn known(name: &str, version: u64, replicas: u32, ready: u32) -> TargetReading {
         let (uid, resource_version) = (format!("uid-{name}"), version.to_string());
         TargetReading::Known {
-            target: TargetState { uid, resource_version, replicas, ready, rollout: false, owner: None, stuck: None },
+            target: TargetState {
+                uid,
+                resource_version,
+                replicas,
+                ready,
+                rollout: false,
+                owner: None,
+                stuck: None,
+                autoscaling: Autoscaling::Nobody,
+            },
         }
     }
 
@@ -300,6 +309,7 @@ impl ObedientCluster {
             uid: format!("uid-{}", target.name),
             resource_version: scaled.version.to_string(),
             value: scaled.replicas,
+            displaced: None,
         }
     }
 }
@@ -337,7 +347,7 @@ impl Cluster for ObedientCluster {
         knob == Knob::Replicas
     }
 
-    fn read<'a>(&'a self, target: &'a TargetRef, _: Knob) -> BoxFuture<'a, Result<Live, ClusterError>> {
+    fn read<'a>(&'a self, change: &'a ChangeSet) -> BoxFuture<'a, Result<Live, ClusterError>> {
         Box::pin(async {
             let takes = *self.read_takes.lock();
             tokio::time::sleep(takes).await;
@@ -345,7 +355,7 @@ impl Cluster for ObedientCluster {
             if self.away.load(Ordering::Relaxed) {
                 return Err(ClusterError::Unavailable { reason: "scripted".to_owned() });
             }
-            Ok(Self::live(target, &self.targets.lock()[target]))
+            Ok(Self::live(&change.target, &self.targets.lock()[&change.target]))
         })
     }
 
