@@ -9,7 +9,7 @@ use crate::model::{Autoscaler, Autoscaling, TargetRef};
 
 use super::mirror::{Metadata, Object};
 use super::scale::FIELD_MANAGER;
-use super::workload::count;
+use super::workload::{count, shown};
 
 /// Characters kept of a message of the server.
 const LONGEST_MESSAGE: usize = 200;
@@ -97,7 +97,7 @@ impl HorizontalPodAutoscaler {
 
     /// Returns the floor; the API's default is one.
     pub(super) fn floor(&self) -> Result<u32, String> {
-        self.spec.min_replicas.as_ref().map_or(Ok(1), count).map_err(|odd| format!("spec.minReplicas: {odd}"))
+        self.spec.min_replicas.as_ref().map_or(Ok(1), |floor| number("spec.minReplicas", floor))
     }
 
     fn state(&self) -> Result<Autoscaler, String> {
@@ -108,7 +108,7 @@ impl HorizontalPodAutoscaler {
             uid: self.metadata.uid.clone(),
             floor,
             baseline: self.baseline(floor, owner.as_deref()),
-            ceiling: count(&self.spec.max_replicas).map_err(|odd| format!("spec.maxReplicas: {odd}"))?,
+            ceiling: number("spec.maxReplicas", &self.spec.max_replicas)?,
             current: u32::try_from(self.status.current_replicas).unwrap_or(0),
             desired: u32::try_from(self.status.desired_replicas).unwrap_or(0),
             owner,
@@ -138,6 +138,10 @@ impl HorizontalPodAutoscaler {
             (_, None) => Some("it has not looked at its metrics yet".to_owned()),
         }
     }
+}
+
+fn number(field: &str, value: &Value) -> Result<u32, String> {
+    count(value).ok_or_else(|| format!("{field} is {}, expected a number from 0 to 2147483647", shown(value)))
 }
 
 /// Returns the fields of a patch that moves the floor to `to` and records `baseline` beside it, as long as they differ.

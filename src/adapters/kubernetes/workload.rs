@@ -97,7 +97,7 @@ pub(super) enum OddReplicas {
     #[error("spec.replicas is absent, expected a number from 0 to 2147483647")]
     Absent,
     /// It is not one.
-    #[error("{found} is no number of replicas, expected a number from 0 to 2147483647")]
+    #[error("spec.replicas is {found}, expected a number from 0 to 2147483647")]
     NotACount {
         /// What stands there.
         found: String,
@@ -114,7 +114,7 @@ impl Workload {
     /// Returns the state of the object itself (not of its scale). Who else scales it, it does not say.
     pub(super) fn state(&self, kind: TargetKind) -> Result<TargetState, OddReplicas> {
         let wanted = self.spec.as_ref().and_then(|spec| spec.replicas.as_ref()).ok_or(OddReplicas::Absent)?;
-        let replicas = count(wanted)?;
+        let replicas = count(wanted).ok_or_else(|| OddReplicas::NotACount { found: shown(wanted) })?;
         Ok(TargetState {
             uid: self.metadata.uid.clone(),
             resource_version: self.metadata.resource_version.clone(),
@@ -139,7 +139,8 @@ impl Workload {
     /// Returns the replicas of a scale. Its Go type leaves the number out when it is zero (`omitempty` in
     /// kubernetes/api autoscaling/v1 `ScaleSpec`), but never leaves out `spec`.
     pub(super) fn scale(&self) -> Result<u32, OddReplicas> {
-        self.spec.as_ref().ok_or(OddReplicas::Absent)?.replicas.as_ref().map_or(Ok(0), count)
+        let Some(wanted) = &self.spec.as_ref().ok_or(OddReplicas::Absent)?.replicas else { return Ok(0) };
+        count(wanted).ok_or_else(|| OddReplicas::NotACount { found: shown(wanted) })
     }
 
     /// Tells whether pods of an old template still run, or the controller has not seen the last change. A
@@ -156,12 +157,14 @@ impl Workload {
     }
 }
 
-/// Returns a number of replicas.
-pub(super) fn count(value: &Value) -> Result<u32, OddReplicas> {
-    let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
-    number
-        .and_then(|number| u32::try_from(number).ok())
-        .ok_or_else(|| OddReplicas::NotACount { found: value.to_string().chars().take(40).collect() })
+/// Returns a number of replicas; `None` for what is none.
+pub(super) fn count(value: &Value) -> Option<u32> {
+    value.as_i64().and_then(|number| i32::try_from(number).ok()).and_then(|number| u32::try_from(number).ok())
+}
+
+/// Returns what stands in place of a number, as far as a person reads it.
+pub(super) fn shown(value: &Value) -> String {
+    value.to_string().chars().take(40).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! A decision at a glance, for lists and live views: what, and the first reason with its numbers.
 
 use crate::model::{
-    Action, ChangeSet, Choice, DecisionRecord, GuardName, Knob, Mode, Role, RuleOutcome, RuleTrace, Truth, UNDO,
-    WriteOutcome,
+    Action, ChangeSet, Choice, DecisionRecord, GuardName, Knob, Mode, Role, RuleOutcome, RuleTrace, TargetState, Truth,
+    UNDO, WriteOutcome,
 };
 
 use super::sentence::{cut, nearest, stops, trouble, undo};
@@ -34,11 +34,15 @@ fn written(record: &DecisionRecord, change: &ChangeSet) -> Headline {
         other => format!("{} ", other.as_str()),
     };
     let step = format!("{thing}{} -> {}", change.from, change.to);
+    let (doing, done, tried) = match change.knob {
+        Knob::AutoscalerFloor => ("moving", "moved", "did not move"),
+        _ => ("scaling", "scaled", "did not scale"),
+    };
     let why = format!("{}{}", because(record, &change.rule), cut(record));
     match &record.outcome {
-        None => Headline { what: format!("scaling {step}"), why },
-        Some(WriteOutcome::Applied) => Headline { what: format!("scaled {step}"), why },
-        Some(outcome) => Headline { what: format!("did not scale {step}"), why: outcome.to_string() },
+        None => Headline { what: format!("{doing} {step}"), why },
+        Some(WriteOutcome::Applied) => Headline { what: format!("{done} {step}"), why },
+        Some(outcome) => Headline { what: format!("{tried} {step}"), why: outcome.to_string() },
     }
 }
 
@@ -54,10 +58,15 @@ fn unwritten(record: &DecisionRecord, rule: &str, action: &Action) -> Headline {
         return Headline { what: format!("held by {}", stop.guard.as_str()), why };
     }
     match &record.outcome {
-        _ if shadow => Headline { what: format!("would scale {step}"), why: because(record, rule) },
+        _ if shadow => Headline { what: format!("would {} {step}", verb(record)), why: because(record, rule) },
         Some(outcome) => Headline { what: "did nothing".to_owned(), why: format!("to {action}: {outcome}") },
         None => Headline { what: "no action".to_owned(), why: format!("to {action} changes nothing") },
     }
+}
+
+fn verb(record: &DecisionRecord) -> &'static str {
+    let autoscaler = record.features.target.last().and_then(TargetState::autoscaler);
+    if autoscaler.is_some() { "move" } else { "scale" }
 }
 
 /// Returns why a rule asked for what it did: for one sized by the arrival rate the rates, else its first numbers.

@@ -219,7 +219,12 @@ fn guards(out: &mut String, verdict: &Verdict) -> fmt::Result {
 fn ending(out: &mut String, record: &DecisionRecord) -> fmt::Result {
     if let Some(change) = &record.change {
         let (knob, from, to) = (change.knob.as_str(), change.from, change.to);
-        writeln!(out, "\nchange    {} {knob} {from} -> {to} (id {}, uid {})", change.target, change.id, change.uid)?;
+        let of = change.floor.as_ref().map_or_else(String::new, |floor| format!(" of HPA {}", floor.autoscaler));
+        writeln!(
+            out,
+            "\nchange    {} {knob}{of} {from} -> {to} (id {}, uid {})",
+            change.target, change.id, change.uid
+        )?;
     }
     record.outcome.iter().try_for_each(|outcome| writeln!(out, "outcome   {outcome}"))?;
     record.effect.iter().try_for_each(|effect| measured(out, effect))

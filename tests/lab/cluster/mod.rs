@@ -10,6 +10,7 @@
 //! | `witness` | what etcd and the audit log saw |
 //! | `rig` | workloads, load balancer and load |
 //! | `nodes` | tests of the parts above |
+//! | `floor` | an autoscaler on the workload: flyball moves its floor alone |
 //! | `surge` | a surge that recurs: replicas come before it |
 //! | `kill_switch` | no write starts after the kill switch |
 //! | `kills` | flyball killed at every step of a write |
@@ -18,6 +19,7 @@
 mod contract;
 mod deploy;
 mod double;
+mod floor;
 mod kill_switch;
 mod kills;
 mod nodes;

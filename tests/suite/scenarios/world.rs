@@ -242,6 +242,8 @@ pub struct ObedientCluster {
     pub full: AtomicBool,
     /// Who the objects say set their replicas last, where they say it.
     pub editor: Mutex<Option<Arc<str>>>,
+    /// What a live read finds that displaces the lever.
+    pub displaced: Mutex<Option<String>>,
 }
 
 #[derive(Clone)]
@@ -268,6 +270,7 @@ impl ObedientCluster {
             read_takes: Mutex::default(),
             full: AtomicBool::default(),
             editor: Mutex::default(),
+            displaced: Mutex::default(),
         }
     }
 
@@ -355,7 +358,8 @@ impl Cluster for ObedientCluster {
             if self.away.load(Ordering::Relaxed) {
                 return Err(ClusterError::Unavailable { reason: "scripted".to_owned() });
             }
-            Ok(Self::live(&change.target, &self.targets.lock()[&change.target]))
+            let live = Self::live(&change.target, &self.targets.lock()[&change.target]);
+            Ok(Live { displaced: self.displaced.lock().clone(), ..live })
         })
     }
 
