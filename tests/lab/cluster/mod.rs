@@ -11,6 +11,7 @@
 //! | `rig` | workloads, load balancer and load |
 //! | `nodes` | tests of the parts above |
 //! | `floor` | an autoscaler on the workload: flyball moves its floor alone |
+//! | `others` | a person, a tool, a rollout, a target made anew, nodes without room |
 //! | `surge` | a surge that recurs: replicas come before it |
 //! | `kill_switch` | no write starts after the kill switch |
 //! | `kills` | flyball killed at every step of a write |
@@ -23,6 +24,7 @@ mod floor;
 mod kill_switch;
 mod kills;
 mod nodes;
+mod others;
 mod rig;
 mod surge;
 mod witness;

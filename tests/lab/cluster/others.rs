@@ -43,8 +43,11 @@ impl Governed {
         let since = (revision(&cluster).await, Timestamp::now());
         let rates = Rates::start().await;
         rates.set(namespace, NAME, f64::from(replicas) * PER_POD - 5.0);
-        let installation =
-            Installation::new(Path::new(env!("CARGO_BIN_EXE_flyball")), &settings(&rates.url, capacity), &[("p.rhai", policy)]);
+        let installation = Installation::new(
+            Path::new(env!("CARGO_BIN_EXE_flyball")),
+            &settings(&rates.url, capacity),
+            &[("p.rhai", policy)],
+        );
         let installation = installation.with_environment(vec![account()]);
         let flyball = installation.start(None);
         let metadata = json!({ "namespace": namespace, "name": NAME });
@@ -72,7 +75,8 @@ impl Governed {
         let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", self.namespace);
         eventually(&format!("an Event {reason} that says `{text}`"), PATIENCE, async || {
             let events = self.cluster.get(&path).await;
-            let told = |event: &&Value| event["reason"] == reason && event["note"].as_str().unwrap_or("").contains(text);
+            let told =
+                |event: &&Value| event["reason"] == reason && event["note"].as_str().unwrap_or("").contains(text);
             events["items"].as_array()?.iter().find(told).map(drop)
         })
         .await;
@@ -189,22 +193,24 @@ async fn x5_pods_that_find_no_node_are_not_followed_by_more() {
 }
 
 /// Lowers at every look; only the guards say when.
-const DOWN: &str = "rule(\"down\", #{ priority: 1, goal: \"cost\" }, |s, p| [when(s.rps.current < rps(1000)), scale_to(2)]);\n";
+const DOWN: &str =
+    "rule(\"down\", #{ priority: 1, goal: \"cost\" }, |s, p| [when(s.rps.current < rps(1000)), scale_to(2)]);\n";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inv_27_nothing_is_lowered_while_a_rollout_is_under_way() {
     let governed = Governed::start("rollout", 6, DOWN, "").await;
-    // A change of the template that never comes through: its pods do not become ready.
-    let container = json!({ "name": "main", "env": [{ "name": "COLD_START", "value": "3600s" }] });
-    let patch = json!({ "spec": { "template": { "spec": { "containers": [container] } } } });
-    kubectl_with(&["patch", "deployment", NAME, "-n", "rollout", "--type", "strategic", "-p", &patch.to_string()]);
+    // A change of the template that does not come through until somebody lets it.
+    let path = format!("/apis/apps/v1/namespaces/rollout/deployments/{NAME}");
+    let template = json!({ "metadata": { "annotations": { "changed": "yes" } } });
+    let paused = json!({ "spec": { "paused": true, "template": template } });
+    assert_eq!(governed.cluster.patch(&path, paused).await, 200);
     // Longer than the shortest window after which a lowering may pass.
     governed.shows("held by in_flight").await;
     sleep(Duration::from_secs(75)).await;
     assert_eq!(governed.written().await, []);
     governed.shows("held by in_flight").await;
     governed.tells("ActionBlocked", "a rollout is under way").await;
-    kubectl(&format!("rollout undo deployment/{NAME} -n rollout"));
+    assert_eq!(governed.cluster.patch(&path, json!({ "spec": { "paused": false } })).await, 200);
     eventually("it is lowered once the rollout is over", Duration::from_secs(120), async || {
         (!governed.written().await.is_empty()).then_some(())
     })
@@ -220,8 +226,8 @@ fn settings(telemetry: &str, capacity: &str) -> String {
          signals:\n  rps:\n    source: rates\n    query: 'sum by (namespace, service) (x{{$selector}})'\n    \
          samples: 'x{{$selector}}'\n    labels: [namespace, service]\n    unit: per_second\n    role: arrival_rate\n    \
          range: [0, 1e6]\n    scrape_interval: 1s\n\
-         guards: {{ stabilisation: 60s, reversal_lock: 60s, lower_cooldown: 60s }}\n\
-         defaults:\n  signals: [rps]\n  slo: {{ p99: 200ms, error_ratio: 0.01 }}\n{capacity}\
+         defaults:\n  signals: [rps]\n  slo: {{ p99: 200ms, error_ratio: 0.01 }}\n  \
+         guards: {{ stabilisation: 60s, reversal_lock: 60s, lower_cooldown: 60s }}\n{capacity}\
          services: serviceloops\n"
     )
 }
@@ -230,7 +236,9 @@ fn settings(telemetry: &str, capacity: &str) -> String {
 fn custom_resources() {
     let base = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base");
     kubectl(&format!("apply --server-side --force-conflicts -f {base}/crds.yaml"));
-    kubectl("wait --for condition=established --timeout 30s crd/serviceloops.flyball.dev crd/platformbounds.flyball.dev");
+    kubectl(
+        "wait --for condition=established --timeout 30s crd/serviceloops.flyball.dev crd/platformbounds.flyball.dev",
+    );
     let file = tempfile::NamedTempFile::new().unwrap();
     let spec = json!({ "maxReplicas": 100, "maxMode": "auto" });
     let bound = json!({ "apiVersion": "flyball.dev/v1alpha1", "kind": "PlatformBound", "metadata": { "name": "flyball" }, "spec": spec });
@@ -248,11 +256,8 @@ fn manifest(namespace: &str, replicas: u32) -> tempfile::NamedTempFile {
 }
 
 fn kubectl(arguments: &str) {
-    kubectl_with(&arguments.split_whitespace().collect::<Vec<_>>());
-}
-
-fn kubectl_with(arguments: &[&str]) {
     let mut command = Command::new("kubectl");
-    let output = command.env("KUBECONFIG", directory().join("admin.kubeconfig")).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    command.env("KUBECONFIG", directory().join("admin.kubeconfig"));
+    let output = command.args(arguments.split_whitespace()).output().unwrap();
+    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }

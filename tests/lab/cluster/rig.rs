@@ -72,6 +72,21 @@ pub async fn workload(cluster: &Cluster, namespace: &str, name: &str, replicas: 
     cluster.create(json!({ "apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec })).await;
 }
 
+/// Creates a Deployment of pods that do nothing, and returns it.
+pub async fn idle(cluster: &Cluster, namespace: &str, name: &str, replicas: u32) -> Value {
+    cluster.create(idle_manifest(namespace, name, replicas)).await
+}
+
+/// Returns the manifest of such a Deployment.
+pub fn idle_manifest(namespace: &str, name: &str, replicas: u32) -> Value {
+    let labels = json!({ "app": name });
+    let containers = json!([{ "name": "main", "image": "registry.k8s.io/pause:3.10" }]);
+    let template = json!({ "metadata": { "labels": labels }, "spec": { "containers": containers } });
+    let metadata = json!({ "namespace": namespace, "name": name });
+    let spec = json!({ "replicas": replicas, "selector": { "matchLabels": labels }, "template": template });
+    json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec })
+}
+
 /// Puts an autoscaler of the Deployment's name on it, by CPU at its usual target, and returns it.
 pub async fn autoscaler(cluster: &Cluster, namespace: &str, name: &str, (floor, ceiling): (u32, u32)) -> Value {
     let cpu = json!({ "name": "cpu", "target": { "type": "Utilization", "averageUtilization": 60 } });
