@@ -98,11 +98,19 @@ pub fn settle(change: &ChangeSet, live: Option<(&str, u32)>) -> WriteOutcome {
         Some((uid, value)) if uid == change.uid && value == change.to => return WriteOutcome::Applied,
         Some((uid, value)) if uid == change.uid => format!("found {value}, not {}", change.to),
         Some((uid, _)) => recreated(change, uid),
-        None => format!("{} does not exist any more", change.target),
+        None => format!("{} does not exist any more", carrier(change)),
     };
     WriteOutcome::Abandoned { reason }
 }
 
 fn recreated(change: &ChangeSet, live_uid: &str) -> String {
-    format!("{} was recreated: uid {live_uid}, not {}", change.target, change.uid)
+    format!("{} was recreated: uid {live_uid}, not {}", carrier(change), change.uid)
+}
+
+/// Returns the object that carries what is turned.
+fn carrier(change: &ChangeSet) -> String {
+    match &change.floor {
+        Some(floor) => format!("HPA {} on {}", floor.autoscaler, change.target),
+        None => change.target.to_string(),
+    }
 }

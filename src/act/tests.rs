@@ -273,3 +273,17 @@ fn x2_where_others_leave_no_lever_nothing_is_planned() {
     let target = TargetReading::Known { target: TargetState { autoscaling: closed, ..target } };
     assert_eq!(planned(Action::ScaleTo { replicas: 6 }, VerdictKind::Pass, Some(6), target), None);
 }
+
+#[test]
+fn a_floor_is_settled_by_the_autoscaler_that_carries_it() {
+    let change = planned(Action::ScaleTo { replicas: 9 }, VerdictKind::Pass, Some(9), autoscaled(6, 2)).unwrap();
+    assert_eq!(settle(&change, Some(("hpa", 9))), WriteOutcome::Applied);
+    for (live, words) in [
+        (Some(("hpa", 2)), "found 2, not 9"),
+        (Some(("other", 9)), "HPA front on Deployment shop/checkout was recreated"),
+        (None, "HPA front on Deployment shop/checkout does not exist any more"),
+    ] {
+        let WriteOutcome::Abandoned { reason } = settle(&change, live) else { panic!("{live:?}") };
+        assert!(reason.contains(words), "{reason}");
+    }
+}

@@ -114,11 +114,12 @@ impl Cluster for Kubernetes {
         for target in targets {
             wanted.entry((target.kind, target.namespace.clone())).or_default().insert(target.name.clone());
         }
+        let namespaces: BTreeSet<&String> = targets.iter().map(|target| &target.namespace).collect();
         let mut autoscalers = self.autoscalers.write();
-        autoscalers.retain(|namespace, _| targets.iter().any(|target| target.namespace == *namespace));
-        for target in targets {
-            if !autoscalers.contains_key(&target.namespace) {
-                autoscalers.insert(target.namespace.clone(), self.watch_autoscalers(&target.namespace));
+        autoscalers.retain(|namespace, _| namespaces.contains(namespace));
+        for namespace in namespaces {
+            if !autoscalers.contains_key(namespace) {
+                autoscalers.insert(namespace.clone(), self.watch_autoscalers(namespace));
             }
         }
         let mut watched = self.watched.write();

@@ -219,7 +219,10 @@ async fn x2_a_change_whose_lever_was_displaced_is_superseded() {
     let world = World::new(&[SHOP], steady(|_, _| 560.0));
     *world.cluster.displaced.lock() = Some("HPA checkout scales it now".to_owned());
     let (tree, _) = world.start().await;
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    while world.cluster.reads.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(world.cluster.replicas("checkout"), 4);
     tree.stop().await;
     let outcomes: Vec<_> = world.records(SHOP).into_iter().filter_map(|record| record.outcome).collect();
