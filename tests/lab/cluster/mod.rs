@@ -118,10 +118,15 @@ impl Cluster {
 
     /// Patches what stands at a path and returns the status of the answer.
     pub async fn patch(&self, path: &str, patch: Value) -> u16 {
+        self.refusal(path, patch).await.map_or(200, |(code, _)| code)
+    }
+
+    /// Patches what stands at a path; the status and the words of the server if it refuses.
+    pub async fn refusal(&self, path: &str, patch: Value) -> Option<(u16, String)> {
         let request = axum::http::Request::patch(path).header("content-type", "application/merge-patch+json");
         match self.client.request_text(request.body(patch.to_string().into_bytes()).unwrap()).await {
-            Ok(_) => 200,
-            Err(kube::Error::Api(status)) => status.code,
+            Ok(_) => None,
+            Err(kube::Error::Api(status)) => Some((status.code, status.message)),
             Err(error) => panic!("{path}: {error}"),
         }
     }
