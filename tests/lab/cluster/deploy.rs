@@ -57,10 +57,9 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     administer(&scale(60));
     floors_are_bounded().await;
     flyball("delete hpa checkout -n deploy-test", Some("cannot delete"));
-    flyball(
-        "patch deployment checkout -n deploy-test --type merge -p {\"spec\":{\"replicas\":3}}",
-        Some("cannot patch"),
-    );
+    let itself = "/apis/apps/v1/namespaces/deploy-test/deployments/checkout";
+    let refused = Cluster::with(&account().1).await.refusal(itself, json!({ "spec": { "replicas": 3 } })).await;
+    assert!(refused.as_ref().is_some_and(|(_, words)| words.contains("cannot patch")), "{refused:?}");
     flyball("get secrets -n deploy-test", Some("cannot list resource \"secrets\""));
     administer("delete platformbound flyball");
     let unbounded = || kubectl("flyball", &scale(6)).1.contains("no params found");
