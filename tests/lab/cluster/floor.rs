@@ -78,9 +78,9 @@ async fn x2_with_an_autoscaler_flyball_moves_its_floor_and_never_the_target() {
     for field in ["maxReplicas", "scaleTargetRef", "metrics"] {
         assert_eq!(stored["spec"][field], autoscaler["spec"][field], "{field} was touched");
     }
+    assert!(flyball.stop().success());
     let why = String::from_utf8(installation.ask(&["explain", &format!("{NAMESPACE}/{NAME}")]).stdout).unwrap();
     assert!(why.contains("HPA checkout"), "{why}");
-    assert!(flyball.stop().success());
 }
 
 fn settings(prometheus: &str) -> String {

@@ -106,9 +106,9 @@ impl Governed {
     }
 
     fn stop(self) {
-        let why = self.installation.ask(&["explain", &format!("{}/{NAME}", self.namespace)]);
-        assert!(why.status.success());
         assert!(self.flyball.stop().success());
+        let why = self.installation.ask(&["explain", &format!("{}/{NAME}", self.namespace)]);
+        assert!(why.status.success(), "{}", String::from_utf8_lossy(&why.stderr));
     }
 }
 
