@@ -11,7 +11,7 @@
 //! | `rig` | workloads, load balancer and load |
 //! | `nodes` | tests of the parts above |
 //! | `floor` | an autoscaler on the workload: flyball moves its floor alone |
-//! | `others` | a person, a tool, a rollout, a target made anew, nodes without room |
+//! | `others` | a person, a tool, a rollout, a target made anew |
 //! | `surge` | a surge that recurs: replicas come before it |
 //! | `kill_switch` | no write starts after the kill switch |
 //! | `kills` | flyball killed at every step of a write |

@@ -1,6 +1,6 @@
 //! Others who act on a supervised target: a person, a tool that applies its manifest again, a rollout, whoever deletes
-//! and makes it anew, and nodes without room. flyball yields, holds or stops raising, and says so. Judged by etcd's
-//! history, the audit log and what the API shows of the loop.
+//! and makes it anew. flyball yields or holds, and says so. Judged by etcd's history, the audit log and what the API
+//! shows of the loop.
 
 use std::path::Path;
 use std::process::Command;
@@ -21,6 +21,9 @@ const NAME: &str = "checkout";
 const PER_POD: f64 = 10.0;
 /// A raise that the arrival rate asks for may follow another after 15 s; two such chances.
 const TWO_COOLDOWNS: Duration = Duration::from_secs(35);
+
+/// Longer than flyball takes to see what it wrote: what is set back before that it notices half a minute later.
+const A_LOOK: Duration = Duration::from_secs(3);
 
 /// A loop in `auto` over a Deployment, sized by the rate that the test tells.
 struct Governed {
@@ -129,9 +132,11 @@ async fn x1_x3_who_sets_the_replicas_back_twice_is_left_alone_and_named() {
         };
         governed.needs(5);
         governed.wants(5).await;
+        sleep(A_LOOK).await;
         set_back();
         governed.tells("Conflict", manager).await;
         governed.wants(5).await;
+        sleep(A_LOOK).await;
         set_back();
         governed.shows("held by ownership").await;
         let status = governed.status().await.to_string();
@@ -163,31 +168,6 @@ async fn k12_a_target_made_anew_is_another_one_and_is_decided_on_anew() {
     let written = governed.written().await;
     let steps: Vec<_> = written.iter().map(|it| (it.from, it.to)).collect();
     assert_eq!(steps, [(Some(2), 4), (Some(3), 6)], "{written:?}");
-    governed.nothing_refused();
-    governed.stop();
-}
-
-/// There is room for some dozens of pods: once no more come, no more are asked for.
-#[tokio::test(flavor = "multi_thread")]
-async fn x5_pods_that_find_no_node_are_not_followed_by_more() {
-    let governed = Governed::start("full", 2, CAPACITY, DECLARED).await;
-    governed.needs(60);
-    let pods = "/api/v1/namespaces/full/pods";
-    eventually("pods find no node", Duration::from_secs(240), async || {
-        let pods = governed.cluster.get(pods).await;
-        let nodes = governed.cluster.get("/api/v1/nodes").await["items"].as_array()?.len();
-        let waits = |pod: &&Value| pod["status"]["conditions"][0]["reason"] == "Unschedulable";
-        (nodes == 4 && pods["items"].as_array()?.iter().filter(waits).count() > 3).then_some(())
-    })
-    .await;
-    governed.needs(95);
-    governed.shows("held by convergence").await;
-    let before = governed.written().await;
-    sleep(TWO_COOLDOWNS).await;
-    let written = governed.written().await;
-    assert_eq!(written, before, "more were asked for");
-    assert!(written.last().is_some_and(|last| last.to < 95), "{written:?}");
-    governed.tells("ActionBlocked", "more would not either").await;
     governed.nothing_refused();
     governed.stop();
 }
