@@ -121,14 +121,15 @@ const DECLARED: &str = "  capacity: { per_pod_rate: 10, utilisation: 1.0, start_
 /// A person and a tool do the same in two ways: the replicas go back on flyball, which tries once more and stands down.
 #[tokio::test(flavor = "multi_thread")]
 async fn x1_x3_who_sets_the_replicas_back_twice_is_left_alone_and_named() {
-    for (namespace, manager) in [("person", "kubectl"), ("tool", "lab-gitops")] {
+    for (namespace, manager) in [("tool", "lab-gitops"), ("person", "kubectl")] {
         let governed = Governed::start(namespace, 2, CAPACITY, DECLARED).await;
         let set_back = || match manager {
             "kubectl" => kubectl(&format!("scale deployment/{NAME} -n {namespace} --replicas 3")),
-            tool => kubectl(&format!(
-                "apply --server-side --force-conflicts --field-manager {tool} -f {}",
-                manifest(namespace, 3).path().display()
-            )),
+            tool => {
+                let file = manifest(namespace, 3);
+                let path = file.path().display();
+                kubectl(&format!("apply --server-side --force-conflicts --field-manager {tool} -f {path}"));
+            }
         };
         governed.needs(5);
         governed.wants(5).await;
@@ -230,7 +231,7 @@ fn custom_resources() {
 fn manifest(namespace: &str, replicas: u32) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
     let mut object = rig::idle_manifest(namespace, NAME, replicas);
-    object["metadata"]["labels"] = json!({ "applied-by": "a tool" });
+    object["metadata"]["labels"] = json!({ "applied-by": "tool" });
     std::fs::write(file.path(), object.to_string()).unwrap();
     file
 }
