@@ -11,7 +11,7 @@ mod tests;
 use std::time::Duration;
 
 use crate::model::{
-    ChangeId, ChangeSet, DecisionId, Epoch, Evidence, Features, Now, Proposal, ServiceSpec, TraceId, Verdict,
+    ChangeId, ChangeSet, DecisionId, Epoch, Evidence, Features, FloorOf, Now, Proposal, ServiceSpec, TraceId, Verdict,
     WriteOutcome,
 };
 
@@ -40,17 +40,19 @@ pub fn plan(
     let Some((from, to)) = kinds::values(action, target, verdict.permitted)?.filter(|(from, to)| from != to) else {
         return Ok(None);
     };
-    let knob = action.knob();
-    let evidence = Evidence::of(action, Some(target.replicas), backed_by_arrivals);
+    let lever = target.lever();
+    let floor = target.autoscaler().map(|one| FloorOf { autoscaler: one.name.clone(), baseline: one.baseline });
+    let evidence = Evidence::of(action, Some(lever.asked), backed_by_arrivals);
     Ok(Some(ChangeSet {
-        id: ChangeId::derive(&target.uid, knob, decision, from, to),
+        id: ChangeId::derive(lever.uid, lever.knob, decision, from, to),
         decision: decision.clone(),
         trace,
         rule: proposal.choice.rule().unwrap_or_default().to_owned(),
         revision: proposal.revision.clone(),
         target: spec.target.clone(),
-        uid: target.uid.clone(),
-        knob,
+        uid: lever.uid.to_owned(),
+        knob: lever.knob,
+        floor,
         class: action.class(),
         from,
         to,
@@ -98,11 +100,19 @@ pub fn settle(change: &ChangeSet, live: Option<(&str, u32)>) -> WriteOutcome {
         Some((uid, value)) if uid == change.uid && value == change.to => return WriteOutcome::Applied,
         Some((uid, value)) if uid == change.uid => format!("found {value}, not {}", change.to),
         Some((uid, _)) => recreated(change, uid),
-        None => format!("{} does not exist any more", change.target),
+        None => format!("{} does not exist any more", carrier(change)),
     };
     WriteOutcome::Abandoned { reason }
 }
 
 fn recreated(change: &ChangeSet, live_uid: &str) -> String {
-    format!("{} was recreated: uid {live_uid}, not {}", change.target, change.uid)
+    format!("{} was recreated: uid {live_uid}, not {}", carrier(change), change.uid)
+}
+
+/// Returns the object that carries what is turned.
+fn carrier(change: &ChangeSet) -> String {
+    match &change.floor {
+        Some(floor) => format!("HPA {} on {}", floor.autoscaler, change.target),
+        None => change.target.to_string(),
+    }
 }

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::model::{
-    Action, ActionClass, Bounds, Budgets, Choice, CycleId, Finite, Knob, Missing, Mode, Reading, Role, Sample,
-    SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, Unit,
-    VerdictKind,
+    Action, ActionClass, Autoscaler, Autoscaling, Bounds, Budgets, Choice, CycleId, Finite, FloorOf, Knob, Missing,
+    Mode, Reading, Role, Sample, SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef,
+    TargetState, Timestamp, Unit, VerdictKind,
 };
 
 /// Staleness of the signals when a plan is made; the limit is 45 s.
@@ -73,6 +73,7 @@ fn known(replicas: u32) -> TargetReading {
             rollout: false,
             owner: None,
             stuck: None,
+            autoscaling: Autoscaling::Nobody,
         },
     }
 }
@@ -217,5 +218,72 @@ fn a_write_of_unknown_fate_is_settled_by_what_is_there() {
     assert_eq!(settle(&change, Some(("u1", 6))), WriteOutcome::Applied);
     for live in [Some(("u1", 4)), Some(("u1", 5)), Some(("u2", 6)), None] {
         assert!(matches!(settle(&change, live), WriteOutcome::Abandoned { .. }), "{live:?}");
+    }
+}
+
+/// A target whose autoscaler runs `replicas` over a floor of `floor`, found at 2.
+fn autoscaled(replicas: u32, floor: u32) -> TargetReading {
+    let TargetReading::Known { target } = known(replicas) else { unreachable!() };
+    let autoscaler = Autoscaler {
+        name: "front".into(),
+        uid: "hpa".to_owned(),
+        floor,
+        baseline: 2,
+        ceiling: 12,
+        current: replicas,
+        desired: replicas,
+        owner: None,
+        trouble: None,
+    };
+    TargetReading::Known { target: TargetState { autoscaling: Autoscaling::Autoscaler(autoscaler), ..target } }
+}
+
+#[test]
+fn x2_with_an_autoscaler_the_floor_is_what_is_written() {
+    let to = |replicas| Action::ScaleTo { replicas };
+    let floor = |replicas| Action::SetAutoscalerFloor { replicas };
+    // (action, running, floor, permitted, floor from and to)
+    for (action, replicas, present, permitted, expected) in [
+        (to(9), 6, 2, 9, Some((2, 9))),
+        (Action::ScaleBy { factor: 1.5 }, 6, 2, 9, Some((2, 9))),
+        // What the autoscaler runs by itself is neither asked for nor kept.
+        (to(6), 6, 2, 6, None),
+        (to(4), 6, 2, 4, None),
+        (to(4), 6, 5, 4, Some((5, 4))),
+        (floor(4), 6, 2, 4, Some((2, 4))),
+        (floor(2), 6, 5, 2, Some((5, 2))),
+        (floor(5), 6, 5, 5, None),
+    ] {
+        let shown = action.to_string();
+        let change = planned(action, VerdictKind::Pass, Some(permitted), autoscaled(replicas, present));
+        assert_eq!(change.as_ref().map(|change| (change.from, change.to)), expected, "{shown} {replicas} {present}");
+        let Some(change) = change else { continue };
+        assert_eq!(
+            (change.knob, change.uid.as_str(), change.class),
+            (Knob::AutoscalerFloor, "hpa", ActionClass::Scale)
+        );
+        assert_eq!(change.floor, Some(FloorOf { autoscaler: "front".into(), baseline: 2 }));
+    }
+}
+
+#[test]
+fn x2_where_others_leave_no_lever_nothing_is_planned() {
+    let TargetReading::Known { target } = known(4) else { unreachable!() };
+    let closed = Autoscaling::Closed { why: "two of them".to_owned() };
+    let target = TargetReading::Known { target: TargetState { autoscaling: closed, ..target } };
+    assert_eq!(planned(Action::ScaleTo { replicas: 6 }, VerdictKind::Pass, Some(6), target), None);
+}
+
+#[test]
+fn a_floor_is_settled_by_the_autoscaler_that_carries_it() {
+    let change = planned(Action::ScaleTo { replicas: 9 }, VerdictKind::Pass, Some(9), autoscaled(6, 2)).unwrap();
+    assert_eq!(settle(&change, Some(("hpa", 9))), WriteOutcome::Applied);
+    for (live, words) in [
+        (Some(("hpa", 2)), "found 2, not 9"),
+        (Some(("other", 9)), "HPA front on Deployment shop/checkout was recreated"),
+        (None, "HPA front on Deployment shop/checkout does not exist any more"),
+    ] {
+        let WriteOutcome::Abandoned { reason } = settle(&change, live) else { panic!("{live:?}") };
+        assert!(reason.contains(words), "{reason}");
     }
 }

@@ -249,10 +249,7 @@ impl WriteGate {
         fail::fail_point!("gate_admitted");
         let intent = Intent { change: change.clone(), prepared: self.clock.now().wall, ended: None, reverted: None };
         // The live read changes nothing and the write is conditional on it: it need not wait for the disk.
-        let (prepared, live) = futures::join!(
-            self.journal.append(Entry::Prepared(intent)),
-            self.cluster.read(&change.target, change.knob)
-        );
+        let (prepared, live) = futures::join!(self.journal.append(Entry::Prepared(intent)), self.cluster.read(change));
         if let Err(error) = prepared {
             return self.without_intent(change, WriteOutcome::Refused(Refusal::Journal { error: error.to_string() }));
         }
@@ -304,6 +301,9 @@ impl WriteGate {
         let kill = self.kill.read().await;
         let now = self.clock.now();
         permitted(change, &kill, &self.lead(), now)?;
+        if let Some(found) = &live.displaced {
+            return Err(WriteOutcome::Superseded { found: found.clone() });
+        }
         recheck(change, &live.uid, live.value, now)?;
         self.charge(change, now)
     }
@@ -313,7 +313,7 @@ impl WriteGate {
     async fn settle(&self, change: &ChangeSet, landed: Duration) -> WriteOutcome {
         loop {
             let asked = self.clock.now();
-            let outcome = match self.cluster.read(&change.target, change.knob).await {
+            let outcome = match self.cluster.read(change).await {
                 Ok(live) => settle(change, Some((&live.uid, live.value))),
                 Err(ClusterError::NotFound { .. }) => settle(change, None),
                 Err(error) => {

@@ -175,20 +175,34 @@ async fn conflicts(settings: &Settings, client: &Client, findings: &mut Findings
         Ok(autoscalers) => autoscalers,
         Err(error) => return findings.bad(format!("autoscalers: {error}"), "list them by hand"),
     };
-    let mut free = 0;
+    let mut clear = 0;
     for (service, target) in &targets {
-        let same = autoscalers.iter().find(|one| {
-            one.namespace == target.namespace && one.kind == target.kind.as_str() && one.target == target.name
-        });
-        if same.is_none() {
-            free += 1;
-        }
-        if let Some(one) = same {
-            let what =
-                format!("HorizontalPodAutoscaler {}/{} scales {target}, as does {service}", one.namespace, one.name);
-            findings.bad(what, "delete it, or keep the service in `shadow`: two controllers would fight")?;
+        let on_target: Vec<&rights::Autoscaler> = autoscalers
+            .iter()
+            .filter(|one| {
+                one.namespace == target.namespace && one.kind == target.kind.as_str() && one.target == target.name
+            })
+            .collect();
+        let named = |one: &rights::Autoscaler| format!("HorizontalPodAutoscaler {}/{}", one.namespace, one.name);
+        match on_target.as_slice() {
+            [] => clear += 1,
+            [one] => match &one.owner {
+                None => {
+                    clear += 1;
+                    note(format!("{} scales {target}: {service} moves its floor", named(one)))?;
+                }
+                Some(owner) => findings.bad(
+                    format!("{} on {target} belongs to {owner}, which sets its floor: {service} holds", named(one)),
+                    "delete one of the two, or leave the service in `shadow`",
+                )?,
+            },
+            several => {
+                let names: Vec<String> = several.iter().copied().map(named).collect();
+                let what = format!("{} scale {target} at once: {service} holds", names.join(", "));
+                findings.bad(what, "delete all but one: they fight each other, too")?;
+            }
         }
     }
-    let told = format!("{free} of {} targets have no other autoscaler", targets.len());
-    if free == targets.len() { good(told) } else { note(told) }
+    let told = format!("{clear} of {} targets have a lever that is free", targets.len());
+    if clear == targets.len() { good(told) } else { note(told) }
 }

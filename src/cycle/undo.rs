@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Action, ChangeSet, Choice, Effect, Now, Proposal, TargetReading, TargetState};
+use crate::model::{Action, ChangeSet, Choice, Effect, Knob, Now, Proposal, TargetReading, TargetState};
 use crate::verify::advise_undo;
 
 /// How long an undo that the guards hold is asked for again. What is older the policies judge better.
@@ -26,7 +26,10 @@ impl Undo {
 
     /// Tells whether it still makes sense: soon after it was measured, with the target as the change left it.
     pub(super) fn stands(&self, target: &TargetReading, now: Now) -> bool {
-        let as_left = |target: &TargetState| target.uid == self.change.uid && target.replicas == self.change.to;
+        let as_left = |target: &TargetState| {
+            let lever = target.lever();
+            (lever.knob, lever.uid, lever.value) == (self.change.knob, &self.change.uid, self.change.to)
+        };
         now.since(self.since) < OWED_FOR && target.last().is_none_or(as_left)
     }
 
@@ -36,12 +39,13 @@ impl Undo {
         if wanted.is_some_and(|wanted| wanted >= self.change.from) {
             return asked;
         }
-        let choice = Choice::Undo {
-            of: self.change.decision.clone(),
-            trace: self.change.trace,
-            action: Action::ScaleTo { replicas: self.change.from },
-            why: self.why.clone(),
+        let replicas = self.change.from;
+        let action = match self.change.knob {
+            Knob::AutoscalerFloor => Action::SetAutoscalerFloor { replicas },
+            _ => Action::ScaleTo { replicas },
         };
+        let choice =
+            Choice::Undo { of: self.change.decision.clone(), trace: self.change.trace, action, why: self.why.clone() };
         Proposal { choice, ..asked }
     }
 }
@@ -50,7 +54,7 @@ impl Undo {
 mod tests {
     use super::*;
     use crate::model::{
-        ActionClass, ChangeId, Convergence, CycleId, DecisionId, Impact, Knob, TargetKind, TargetRef, Timestamp,
+        ActionClass, Autoscaling, ChangeId, Convergence, CycleId, DecisionId, Impact, TargetKind, TargetRef, Timestamp,
         TraceId,
     };
 
@@ -67,6 +71,7 @@ mod tests {
             target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".into(), name: "checkout".into() },
             uid: "u".to_owned(),
             knob: Knob::Replicas,
+            floor: None,
             class: ActionClass::Scale,
             from,
             to,
@@ -109,6 +114,7 @@ mod tests {
             rollout: false,
             owner: None,
             stuck: None,
+            autoscaling: Autoscaling::Nobody,
         };
         let known = |uid, replicas| TargetReading::Known { target: target(uid, replicas) };
         let outdated = TargetReading::Outdated { target: target("u", 7), silence: Duration::from_secs(90) };

@@ -12,7 +12,8 @@ use crate::decide::plan::action::Refused;
 use crate::decide::plan::inputs::Inputs;
 use crate::decide::select::select;
 use crate::model::{
-    ConditionTrace, Features, Now, Outlook, Proposal, RuleOutcome, RuleTrace, ServiceSpec, TargetReading, Truth,
+    ConditionTrace, Features, Now, Outlook, Proposal, RuleOutcome, RuleTrace, ServiceSpec, TargetReading, TargetState,
+    Truth,
 };
 
 /// State of the decide stage for one service: how long conditions have held, and which rules are muted.
@@ -52,7 +53,7 @@ pub fn decide(
 }
 
 fn replicas(target: &TargetReading) -> Option<u32> {
-    target.known().map(|target| target.replicas)
+    target.known().map(TargetState::asked)
 }
 
 /// What the rules of one decision share.

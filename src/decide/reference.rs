@@ -124,7 +124,7 @@ pub const WORDS: [Word; 83] = [
         "Longest time in a row for which the path from now through the forecast stays above a bound.",
     ),
     quantity("s.p99.region(\"A\").current", "ms(200)", "A view of the signal `p99_region_a`."),
-    quantity("s.replicas.current", "3", "Replicas asked for."),
+    quantity("s.replicas.current", "3", "Replicas asked for, at least the floor of an autoscaler."),
     quantity("s.replicas.ready", "3", "Replicas that serve."),
     quantity("s.capacity.needed_now", "3", "Replicas that the measured arrival rate needs."),
     quantity(
@@ -160,7 +160,10 @@ pub const WORDS: [Word; 83] = [
     quantity("s.p99.current", "mins(1)", "A bound may stand on either side; the measured one is shown first."),
     action("scale_by(1.5)", "Multiply the replicas (0.1 to 10); the result is rounded away from the present count."),
     action("scale_to(s.capacity.needed_now)", "Set the replicas (1 to 100,000, rounded up)."),
-    action("autoscaler_floor(3)", "Set the floor of the autoscaler that owns the target."),
+    action(
+        "autoscaler_floor(3)",
+        "Set the floor of the autoscaler that scales the target; `scale_by` and `scale_to` move it by themselves.",
+    ),
     action(
         "shift(#{ from: \"A\", to: \"B\", step: pct(25), limit: pct(50) })",
         "Move a share of the traffic: this much in one step, this much in all.",

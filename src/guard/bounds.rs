@@ -1,6 +1,8 @@
-//! Bounds: the replica counts that the owner declared, and never zero (INV-01).
+//! Bounds: the replica counts that the owner declared, inside those of an autoscaler that scales the target, and never
+//! zero (INV-01).
 
 use super::case::{Answer, Case, Motion};
+use crate::model::TargetState;
 
 /// Permits counts inside the bounds. Where the present count lies outside and one step does not reach them,
 /// nothing is permitted: that count was somebody's choice, and a person has to correct it.
@@ -11,7 +13,15 @@ pub fn guard(case: &Case<'_>) -> Answer {
         Motion::Still => return Answer::still(),
         Motion::Unknown => return Answer::unknown(),
     }
-    let bounds = case.ctx.spec.bounds;
+    let own = case.ctx.spec.bounds;
+    let target = case.ctx.features.target.last();
+    let bounds = target.map_or(own, |target| target.bounds(own));
     let low = bounds.min.max(1);
-    Answer::Within { low, high: bounds.max, why: format!("bounds {low} to {}", bounds.max) }
+    let autoscaler = target.and_then(TargetState::autoscaler).map_or_else(String::new, |one| {
+        format!(
+            "; HPA {} permits {} to {}, its floor before flyball was {}",
+            one.name, one.floor, one.ceiling, one.baseline
+        )
+    });
+    Answer::Within { low, high: bounds.max, why: format!("bounds {low} to {}{autoscaler}", bounds.max) }
 }

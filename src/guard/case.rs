@@ -2,8 +2,7 @@
 
 use super::memory::Memory;
 use crate::model::{
-    Action, Choice, Direction, Features, Finding, GuardParams, KillState, Knob, Lead, Now, Outlook, Proposal,
-    ServiceSpec, TargetState,
+    Action, Choice, Features, Finding, GuardParams, KillState, Lead, Now, Outlook, Proposal, ServiceSpec, TargetState,
 };
 
 /// All that is known in one cycle.
@@ -35,10 +34,10 @@ pub enum Motion {
     },
     /// Fewer of them.
     Lower {
-        /// Replicas asked for at present.
+        /// Present value of what is turned: the replicas, or the floor of their autoscaler.
         from: u32,
     },
-    /// The present count again.
+    /// Nothing that has to be turned.
     Still,
     /// The action is not about replicas.
     Other,
@@ -93,7 +92,10 @@ impl<'a> Case<'a> {
     pub fn new(ctx: &'a Context<'a>, memory: &'a Memory, action: &'a Action, backed_by_arrivals: bool) -> Self {
         let target = ctx.features.target.last();
         let motion = motion(action, target);
-        let wanted = target.and_then(|target| action.wanted_replicas(target.replicas));
+        let wanted = match motion {
+            Motion::Other => None,
+            _ => target.and_then(|target| action.wanted_replicas(target.asked())),
+        };
         let (low, high) = match motion {
             Motion::Raise { from } => (from.saturating_add(1), u32::MAX),
             Motion::Lower { from } => (0, from.saturating_sub(1)),
@@ -142,15 +144,15 @@ impl<'a> Case<'a> {
 
 /// Returns what `action` does to the replicas of `target`.
 pub fn motion(action: &Action, target: Option<&TargetState>) -> Motion {
-    if action.knob() != Knob::Replicas {
+    if !action.knob().sets_count() {
         return Motion::Other;
     }
-    let Some(from) = target.map(|target| target.replicas) else { return Motion::Unknown };
-    let wanted = action.wanted_replicas(from).unwrap_or(from);
-    match Direction::of(from, wanted) {
-        Some(Direction::Raise) => Motion::Raise { from },
-        Some(Direction::Lower) => Motion::Lower { from },
-        Some(Direction::Lateral) | None => Motion::Still,
+    let Some(lever) = target.map(TargetState::lever) else { return Motion::Unknown };
+    let Some((low, high)) = lever.rest(action) else { return Motion::Other };
+    match action.wanted_replicas(lever.asked) {
+        Some(wanted) if wanted > high => Motion::Raise { from: high },
+        Some(wanted) if wanted < low => Motion::Lower { from: low },
+        Some(_) | None => Motion::Still,
     }
 }
 

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::case::{Answer, Case, Motion};
-use crate::model::{CONVERGE_WITHIN, Direction, Knob};
+use crate::model::{CONVERGE_WITHIN, Direction};
 
 /// Start time of a pod where none is declared.
 const START_TIME: Duration = Duration::from_mins(1);
@@ -18,16 +18,17 @@ pub fn guard(case: &Case<'_>) -> Answer {
     let (Motion::Raise { .. }, Some(target)) = (case.motion, case.ctx.features.target.last()) else {
         return Answer::Pass("concerns raising only".to_owned());
     };
-    let Some(raised) = case.memory.last(Knob::Replicas, Direction::Raise) else {
+    let Some(raised) = case.memory.last_move(Direction::Raise) else {
         return Answer::Pass("no raise before".to_owned());
     };
-    let missing = target.replicas.saturating_sub(target.ready);
+    let asked = target.asked();
+    let missing = asked.saturating_sub(target.ready);
     let start = case.ctx.spec.capacity.map_or(START_TIME, |capacity| capacity.start_time);
     let patience = start.saturating_mul(4).max(CONVERGE_WITHIN);
     let age = raised.age(case.ctx.now);
     if missing == 0 || age >= patience {
         let waited = if missing == 0 { "all are ready" } else { "no longer waited for" };
-        return Answer::Pass(format!("{missing} of {} replicas are missing: {waited}", target.replicas));
+        return Answer::Pass(format!("{missing} of {asked} replicas are missing: {waited}"));
     }
     let wait = format!("waits for {} s of {} s", age.as_secs(), patience.as_secs());
     if let Some(stuck) = &target.stuck {
@@ -39,14 +40,13 @@ pub fn guard(case: &Case<'_>) -> Answer {
     let still = case.memory.coming(case.ctx.now);
     if still >= start.saturating_mul(3) {
         return Answer::Hold(format!(
-            "{missing} of {} replicas are missing and none has come for {} s, more would not either: {wait}",
-            target.replicas,
+            "{missing} of {asked} replicas are missing and none has come for {} s, more would not either: {wait}",
             still.as_secs()
         ));
     }
     if case.needed_now.is_none() {
         let why = "what the last raise did has not shown yet";
-        return Answer::Hold(format!("{missing} of {} replicas are missing, {why}: {wait}", target.replicas));
+        return Answer::Hold(format!("{missing} of {asked} replicas are missing, {why}: {wait}"));
     }
-    Answer::Pass(format!("{missing} of {} replicas are on their way, and arrivals need more", target.replicas))
+    Answer::Pass(format!("{missing} of {asked} replicas are on their way, and arrivals need more"))
 }

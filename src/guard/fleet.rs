@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::moment::Moment;
-use crate::model::{ChangeSet, Direction, Intent, Knob, Now, WriteOutcome};
+use crate::model::{ChangeSet, Direction, Intent, Now, WriteOutcome};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const TEN_MINUTES: Duration = Duration::from_mins(10);
@@ -103,7 +103,7 @@ impl FleetBudget {
 }
 
 fn charge_of(change: &ChangeSet, at: Moment) -> Charge {
-    let lowers = change.knob == Knob::Replicas && change.direction() == Direction::Lower;
+    let lowers = change.knob.sets_count() && change.direction() == Direction::Lower;
     let removed = if lowers { change.from.saturating_sub(change.to) } else { 0 };
     Charge { at, namespace: change.target.namespace.clone(), removed }
 }

@@ -5,7 +5,7 @@
 //! long the data stays fresh goes with the change, and is asked again at the write (INV-02).
 
 use super::case::{Answer, Case, Context};
-use crate::model::{Evidence, TargetReading, Timestamp};
+use crate::model::{Evidence, TargetReading, TargetState, Timestamp};
 
 /// Holds on a target that is not current and on signals that are missing or stale.
 pub fn guard(case: &Case<'_>) -> Answer {
@@ -17,7 +17,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
         }
         TargetReading::Unknown { reason } => return Answer::Hold(format!("the target is not known: {reason}")),
     }
-    let present = ctx.features.target.last().map(|target| target.replicas);
+    let present = ctx.features.target.last().map(TargetState::asked);
     let needs = Evidence::of(case.action, present, case.backed_by_arrivals);
     match needs.fresh_for(ctx.spec, ctx.features) {
         Ok(left) => Answer::Pass(format!("target and signals are fresh, for {} s more", left.as_secs())),

@@ -72,7 +72,7 @@ impl Memory {
                     memory.charge(change, at);
                     if *outcome == WriteOutcome::Applied {
                         memory.remember(change, at, now);
-                        if change.knob == Knob::Replicas && (intent.reverted.is_some() || at.age(now) < HOUR) {
+                        if change.knob.sets_count() && (intent.reverted.is_some() || at.age(now) < HOUR) {
                             memory.owner.wrote_before(change, intent.reverted.as_ref(), now);
                         }
                     }
@@ -112,7 +112,7 @@ impl Memory {
         if *outcome == WriteOutcome::Applied {
             self.wait_anew(change, now);
             self.remember(change, Moment::now(now), now);
-            if change.knob == Knob::Replicas {
+            if change.knob.sets_count() {
                 self.owner.wrote(change, now);
             }
         }
@@ -121,16 +121,16 @@ impl Memory {
     /// Lets the wait for pods begin with the first raise of several: what was missing long before says nothing about
     /// the pods that are asked for now.
     fn wait_anew(&mut self, change: &ChangeSet, now: Now) {
-        let raised = self.last(Knob::Replicas, Direction::Raise);
+        let raised = self.last_move(Direction::Raise);
         let is_first = raised.is_none_or(|raised| raised.age(now) >= CONVERGE_WITHIN);
-        if change.knob == Knob::Replicas && change.direction() == Direction::Raise && is_first {
+        if change.knob.sets_count() && change.direction() == Direction::Raise && is_first {
             self.coming = None;
         }
     }
 
     /// Lets the memory see one cycle, whatever was proposed in it.
     pub(super) fn observe(&mut self, ctx: &Context<'_>) {
-        let in_flight = self.in_flight.as_ref().filter(|write| write.knob == Knob::Replicas).map(|write| write.to);
+        let in_flight = self.in_flight.as_ref().filter(|write| write.knob.sets_count()).map(|write| write.to);
         if let Some(target) = ctx.features.target.known() {
             self.coming = self.still_coming(target, ctx.now);
             self.owner.observe(target, in_flight, ctx.spec.guards.human_hold, ctx.now);
@@ -144,7 +144,7 @@ impl Memory {
 
     fn still_coming(&self, target: &TargetState, now: Now) -> Option<(u32, Duration)> {
         let since = self.coming.filter(|(ready, _)| target.ready <= *ready).map_or(now.mono, |(_, since)| since);
-        (target.ready < target.replicas).then_some((target.ready, since))
+        (target.ready < target.asked()).then_some((target.ready, since))
     }
 
     /// The need of a cycle is what was proposed, at least what the arrival rate needs; where nothing was
@@ -154,7 +154,7 @@ impl Memory {
             self.window.reset();
             return;
         };
-        let asked = proposed(ctx).and_then(|(_, wanted)| wanted).unwrap_or(target.replicas);
+        let asked = proposed(ctx).and_then(|(_, wanted)| wanted).unwrap_or(target.asked());
         let need = asked.max(needed_now(ctx.outlook).unwrap_or(0));
         let params = &ctx.spec.guards;
         self.window.push(ctx.now.mono, need, params.stabilisation, params.window_gap);
@@ -196,6 +196,12 @@ impl Memory {
         self.undone.iter().filter(|at| at.certain_age(now) < UNDONE_COUNTS).count()
     }
 
+    /// Returns when the count of replicas was last moved in `direction`, by whichever lever.
+    pub(super) fn last_move(&self, direction: Direction) -> Option<Moment> {
+        let moves = [Knob::Replicas, Knob::AutoscalerFloor].into_iter().filter_map(|knob| self.last(knob, direction));
+        moves.reduce(Moment::later)
+    }
+
     /// Returns how many writes were charged in the last `span`.
     pub(super) fn writes_within(&self, span: Duration, now: Now) -> usize {
         self.writes.iter().filter(|write| write.at.age(now) < span).count()
@@ -231,7 +237,7 @@ impl Memory {
 fn proposed(ctx: &Context<'_>) -> Option<(Motion, Option<u32>)> {
     let (action, _) = ctx.proposal.choice.asked()?;
     let target = ctx.features.target.last()?;
-    Some((motion(action, Some(target)), action.wanted_replicas(target.replicas)))
+    Some((motion(action, Some(target)), action.wanted_replicas(target.asked())))
 }
 
 /// Tells whether the API server may have seen the write.

@@ -1,12 +1,15 @@
 //! Mode: how far the owner lets the loop go. Only `auto` writes (INV-22).
 
 use super::case::{Answer, Case, Motion};
-use crate::model::Mode;
+use crate::model::{Mode, TargetState};
 
-/// Passes in `auto`, and there for a lowering only where the owner allows it.
+/// Passes in `auto`, and there for a lowering only where the owner allows it, or an autoscaler that works stands behind
+/// it: then it is its floor that is lowered.
 pub fn guard(case: &Case<'_>) -> Answer {
     let lowers = matches!(case.motion, Motion::Lower { .. });
-    let forbidden = lowers && !case.ctx.spec.allow_lowering;
+    let autoscaler = case.ctx.features.target.last().and_then(TargetState::autoscaler);
+    let behind = autoscaler.is_some_and(|one| one.trouble.is_none());
+    let forbidden = lowers && !case.ctx.spec.allow_lowering && !behind;
     match case.ctx.spec.mode {
         Mode::Observe => Answer::Reject("observe: forecasts only, nothing is decided".to_owned()),
         Mode::Shadow if forbidden => {
@@ -14,10 +17,17 @@ pub fn guard(case: &Case<'_>) -> Answer {
         }
         Mode::Shadow => Answer::Hold("shadow: shows what it would do and writes nothing".to_owned()),
         Mode::Approve => Answer::Hold("approve: waits for approval".to_owned()),
-        Mode::Auto if forbidden => Answer::Reject(
-            "auto: replicas are not lowered without an autoscaler behind them; set allow_lowering to permit it"
-                .to_owned(),
-        ),
+        Mode::Auto if forbidden => {
+            Answer::Reject(match autoscaler.and_then(|one| Some((one, one.trouble.as_ref()?))) {
+                Some((one, why)) => {
+                    format!("auto: the floor of HPA {} is not lowered while it does not scale: {why}", one.name)
+                }
+                None => {
+                    "auto: replicas are not lowered without an autoscaler behind them; set allow_lowering to permit it"
+                        .to_owned()
+                }
+            })
+        }
         Mode::Auto => Answer::Pass("auto".to_owned()),
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::moment::{HOUR, Moment};
-use crate::model::{ChangeId, ChangeSet, Direction, Now, Revert, TargetState};
+use crate::model::{ChangeId, ChangeSet, Direction, Lever, Now, Revert, TargetState};
 
 /// A write of ours that the watch has not shown after this time was reverted before anybody looked.
 const SHOWS_WITHIN: Duration = Duration::from_secs(30);
@@ -17,9 +17,9 @@ const REVERTS: usize = 2;
 /// A change of the target that was not ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ForeignEdit {
-    /// Replicas before.
+    /// Replicas, or floor of their autoscaler, before.
     pub from: u32,
-    /// Replicas after.
+    /// The same after.
     pub to: u32,
     /// The field manager that made it, where the object names one.
     pub by: Option<Arc<str>>,
@@ -60,6 +60,8 @@ impl Ours {
 /// What is remembered of the target's owners.
 #[derive(Debug, Clone, Default)]
 pub struct Owner {
+    /// Identity of the object that carries what is turned: what was seen of another says nothing of this one.
+    of: Option<String>,
     seen: Option<u32>,
     ours: Option<Ours>,
     foreign: Option<ForeignEdit>,
@@ -71,11 +73,13 @@ pub struct Owner {
 impl Owner {
     /// Remembers a write of ours that was applied.
     pub fn wrote(&mut self, change: &ChangeSet, now: Now) {
+        self.turn_to(&change.uid);
         self.ours = Some(Ours::of(change, now, false));
     }
 
     /// Remembers a write that an earlier run of the process applied, and whether it was reverted in that run.
     pub fn wrote_before(&mut self, change: &ChangeSet, reverted: Option<&Revert>, now: Now) {
+        self.turn_to(&change.uid);
         let Some(revert) = reverted else {
             (self.ours, self.seen) = (Some(Ours::of(change, now, true)), Some(change.to));
             return;
@@ -93,23 +97,32 @@ impl Owner {
             self.stood_down = None;
         }
         (self.foreign, self.reverted) = (None, None);
-        let replicas = target.replicas;
-        let Some(seen) = self.seen.replace(replicas) else { return };
-        if let Some(ours) = self.ours.as_mut().filter(|ours| ours.to == replicas) {
+        let lever = target.lever();
+        self.turn_to(lever.uid);
+        let value = lever.value;
+        let Some(seen) = self.seen.replace(value) else { return };
+        if let Some(ours) = self.ours.as_mut().filter(|ours| ours.to == value) {
             ours.shown = true;
             return;
         }
         let swallowed = self.ours.as_ref().is_some_and(|ours| !ours.shown && now.since(ours.at) >= SHOWS_WITHIN);
-        if (replicas == seen && !swallowed) || in_flight == Some(replicas) {
+        if (value == seen && !swallowed) || in_flight == Some(value) {
             return;
         }
-        self.edited(seen, target, now);
+        self.edited(seen, lever, now);
     }
 
-    fn edited(&mut self, seen: u32, target: &TargetState, now: Now) {
+    /// Forgets what was seen and written of another object: the target was made anew, an autoscaler came or went.
+    fn turn_to(&mut self, uid: &str) {
+        if self.of.as_deref() != Some(uid) {
+            (self.of, self.seen, self.ours) = (Some(uid.to_owned()), None, None);
+        }
+    }
+
+    fn edited(&mut self, seen: u32, lever: Lever<'_>, now: Now) {
         let ours = self.ours.take();
-        let (from, to) = (ours.as_ref().map_or(seen, |ours| ours.to), target.replicas);
-        let edit = ForeignEdit { from, to, by: target.owner.clone() };
+        let (from, to) = (ours.as_ref().map_or(seen, |ours| ours.to), lever.value);
+        let edit = ForeignEdit { from, to, by: lever.owner.cloned() };
         self.foreign = Some(edit.clone());
         if let Some(ours) = ours.filter(|ours| ours.reverted_by(to)) {
             self.reverted = Some((ours.id, Revert { at: now.wall, from, to, by: edit.by.clone() }));

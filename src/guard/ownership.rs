@@ -1,29 +1,41 @@
 //! Ownership: people and other controllers win (INV-20).
 //!
+//! An autoscaler that leaves no lever (two of them, one that belongs to something else) means that nothing is written.
 //! A foreign edit makes this decision void: the next one starts from what was found. Two reverts of our writes
 //! within an hour mean that somebody else owns the field: the loop stands down for a while and says so.
 
 use super::case::{Answer, Case};
+use crate::model::{Autoscaling, TargetState};
 
-/// Holds on a target switched off, on one that somebody else just changed, and while standing down.
+/// Holds on a target switched off, on one that others scale, on one that somebody else just changed, and while standing down.
 pub fn guard(case: &Case<'_>) -> Answer {
     let owner = case.memory.owner();
     let target = &case.ctx.spec.target;
     if case.ctx.features.target.last().is_some_and(|state| state.replicas == 0) {
         return Answer::Hold(format!("{target} has 0 replicas: switched off by someone"));
     }
+    if let Some(TargetState { autoscaling: Autoscaling::Closed { why }, .. }) = case.ctx.features.target.last() {
+        return Answer::Hold(format!("{target} is scaled by others: {why}"));
+    }
     if let Some((since, edit)) = owner.stood_down() {
         let hold = case.params.human_hold;
         let left = hold.saturating_sub(since.age(case.ctx.now));
         return Answer::Hold(format!(
-            "two writes were reverted within an hour, last {edit}: {target} has another owner; standing down for \
+            "two writes were reverted within an hour, last {edit}: {}{target} has another owner; standing down for \
              another {} s of {} s",
+            floor_of(case),
             left.as_secs(),
             hold.as_secs()
         ));
     }
     match owner.foreign() {
-        Some(edit) => Answer::Hold(format!("{target} was set from {edit}: decided anew next")),
+        Some(edit) => Answer::Hold(format!("{}{target} was set from {edit}: decided anew next", floor_of(case))),
         None => Answer::Pass("no foreign edit".to_owned()),
     }
+}
+
+/// Returns what of the target it is about, where that is not its own replicas.
+fn floor_of(case: &Case<'_>) -> String {
+    let autoscaler = case.ctx.features.target.last().and_then(TargetState::autoscaler);
+    autoscaler.map_or_else(String::new, |one| format!("the floor of HPA {} on ", one.name))
 }

@@ -29,6 +29,11 @@ pub enum Knob {
 }
 
 impl Knob {
+    /// Tells whether it sets how many replicas there are, directly or through an autoscaler.
+    pub fn sets_count(self) -> bool {
+        matches!(self, Self::Replicas | Self::AutoscalerFloor)
+    }
+
     /// Returns the word used in records and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -194,10 +199,10 @@ impl Action {
         }
     }
 
-    /// Tells whether it may take capacity or traffic away, for an action that sets no replicas.
+    /// Tells whether it may take capacity or traffic away, where that cannot be told from replica counts.
     pub fn may_take(&self) -> bool {
         match self {
-            // The present floor is not read yet, so a new one may be lower.
+            // Where the present floor is not known, a new one may be lower.
             Self::SetAutoscalerFloor { .. } | Self::ShiftTraffic { .. } | Self::Throttle { .. } => true,
             Self::Resize { cpu, memory } => *cpu < 1.0 || *memory < 1.0,
             Self::ScaleBy { .. }
@@ -214,7 +219,7 @@ impl Action {
     /// Saturates; a factor never rounds to "no change" (kubernetes/kubernetes#126892 wrapped here).
     pub fn wanted_replicas(&self, current: u32) -> Option<u32> {
         match self {
-            Self::ScaleTo { replicas } => Some(*replicas),
+            Self::ScaleTo { replicas } | Self::SetAutoscalerFloor { replicas } => Some(*replicas),
             Self::ScaleBy { factor } => {
                 let exact = f64::from(current) * factor;
                 Some(saturating_replicas(if *factor >= 1.0 { exact.ceil() } else { exact.floor() }))

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::action::{ActionClass, Direction, Knob};
+use super::autoscaling::FloorOf;
 use super::ids::{DecisionId, PolicyRevision, ServiceId, TraceId, hex};
 use super::leadership::Epoch;
 use super::target::TargetRef;
@@ -52,12 +53,15 @@ pub struct ChangeSet {
     pub rule: String,
     /// The policy set in force.
     pub revision: Option<PolicyRevision>,
-    /// The object written to.
+    /// The target whose replicas it is about.
     pub target: TargetRef,
-    /// Identity that the object must still have.
+    /// Identity that the object written to must still have: the target, or its autoscaler.
     pub uid: String,
     /// What is turned.
     pub knob: Knob,
+    /// Whose floor is turned, where that is the knob; then `uid` is that autoscaler's.
+    #[serde(default)]
+    pub floor: Option<FloorOf>,
     /// Class, for the kill switch.
     pub class: ActionClass,
     /// Value that the object must still have.

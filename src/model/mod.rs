@@ -11,6 +11,7 @@
 //! | [`spec`] | one supervised service: target, bounds, objective, mode |
 //! | [`guards`] | times and limits of the guards, as the owner sets them |
 //! | [`target`] | the object that is scaled, as the cluster reports it |
+//! | [`autoscaling`] | who else scales it, and the lever that leaves |
 //! | [`features`] | what the observe stage makes of a tick |
 //! | [`outlook`] | what the forecast stage expects |
 //! | [`action`] | the catalogue of everything flyball may want to do |
@@ -25,6 +26,7 @@
 //! | [`explain`] | a record, for people |
 
 pub mod action;
+pub mod autoscaling;
 pub mod change;
 pub mod effect;
 pub mod evidence;
@@ -45,6 +47,7 @@ pub mod time;
 pub mod verdict;
 
 pub use action::{Action, ActionClass, Direction, Knob};
+pub use autoscaling::{Autoscaler, Autoscaling, FloorOf, Lever};
 pub use change::{ChangeId, ChangeSet, Intent, Refusal, Revert, WriteOutcome};
 pub use effect::{CONVERGE_WITHIN, Convergence, Effect, Impact};
 pub use evidence::Evidence;

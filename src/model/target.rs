@@ -7,6 +7,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::autoscaling::Autoscaling;
+
 /// Kinds with a scale subresource that flyball knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum TargetKind {
@@ -62,6 +64,9 @@ pub struct TargetState {
     /// Pods that cannot start; `None` where none are known.
     #[serde(default)]
     pub stuck: Option<Stuck>,
+    /// What else scales it.
+    #[serde(default)]
+    pub autoscaling: Autoscaling,
 }
 
 /// Pods that are asked for and cannot be created or placed: more of them would not start either.

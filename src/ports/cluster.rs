@@ -6,15 +6,17 @@ use futures::future::BoxFuture;
 
 use crate::model::{ChangeSet, Knob, TargetReading, TargetRef};
 
-/// A live read of one knob, made right before a write or to settle one.
+/// A live read of the knob of a change, made right before it is written or to settle it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Live {
-    /// Identity of the object across re-creation.
+    /// Identity of the object that carries the knob, across re-creation.
     pub uid: String,
     /// Precondition of a write that follows from this read.
     pub resource_version: String,
-    /// Value of the knob (replicas).
+    /// Value of the knob: replicas, or the floor of an autoscaler.
     pub value: u32,
+    /// Why this knob is not the one to turn any more: an autoscaler came, went, or there are several.
+    pub displaced: Option<String>,
 }
 
 /// Why a call failed.
@@ -79,8 +81,8 @@ pub trait Cluster: Send + Sync + 'static {
     /// Tells whether this adapter can turn `knob` of `target`.
     fn has_lever(&self, target: &TargetRef, knob: Knob) -> bool;
 
-    /// Reads the knob from the server of record, not from a cache.
-    fn read<'a>(&'a self, target: &'a TargetRef, knob: Knob) -> BoxFuture<'a, Result<Live, ClusterError>>;
+    /// Reads what `change` is to turn, or has turned, from the server of record, not from a cache.
+    fn read<'a>(&'a self, change: &'a ChangeSet) -> BoxFuture<'a, Result<Live, ClusterError>>;
 
     /// Sends one conditional write and returns what the server then holds. Never retries.
     fn apply<'a>(&'a self, change: &'a ChangeSet, live: &'a Live) -> BoxFuture<'a, Result<Live, ClusterError>>;

@@ -12,8 +12,8 @@ mod tests;
 use std::time::Duration;
 
 use crate::model::{
-    CONVERGE_WITHIN, ChangeSet, Convergence, Direction, Effect, Features, Impact, Knob, Now, Outlook, Role,
-    ServiceSpec, SignalOutlook, TargetReading,
+    CONVERGE_WITHIN, ChangeSet, Convergence, Direction, Effect, Features, Impact, Now, Outlook, Role, ServiceSpec,
+    SignalOutlook, TargetReading,
 };
 
 /// An applied write whose effect is not known yet.
@@ -86,7 +86,7 @@ pub fn assess(pending: &mut Pending, spec: &ServiceSpec, features: &Features, no
 
 /// Tells whether to undo: only a lowering that hurt. A raise is never undone below what the floor asks for.
 pub fn advise_undo(effect: &Effect, change: &ChangeSet) -> bool {
-    effect.impact == Impact::Hurt && change.knob == Knob::Replicas && change.direction() == Direction::Lower
+    effect.impact == Impact::Hurt && change.knob.sets_count() && change.direction() == Direction::Lower
 }
 
 /// The value written is right after the write not yet what the watch shows; the value found before is no
@@ -98,21 +98,25 @@ fn look(pending: &mut Pending, target: &TargetReading) -> Look {
         TargetReading::Outdated { .. } => return Look::Waiting,
         TargetReading::Unknown { reason } => return Look::Elsewhere(format!("no longer visible: {reason}")),
     };
-    if state.uid != change.uid {
-        return Look::Elsewhere(format!("recreated as {}", state.uid));
-    }
     // Other knobs are read back by the write itself.
-    if change.knob != Knob::Replicas {
+    if !change.knob.sets_count() {
         return Look::There;
     }
-    if state.replicas == change.to {
+    let lever = state.lever();
+    if lever.knob != change.knob {
+        return Look::Elsewhere("an autoscaler came or went".to_owned());
+    }
+    if lever.uid != change.uid {
+        return Look::Elsewhere(format!("recreated as {}", lever.uid));
+    }
+    if lever.value == change.to {
         pending.shown = true;
         return if state.ready >= change.to { Look::There } else { Look::Waiting };
     }
-    if state.replicas == change.from && !pending.shown {
+    if lever.value == change.from && !pending.shown {
         return Look::Waiting;
     }
-    Look::Elsewhere(format!("set to {} where {} was written", state.replicas, change.to))
+    Look::Elsewhere(format!("set to {} where {} was written", lever.value, change.to))
 }
 
 fn converge(pending: &mut Pending, look: Look, target: &TargetReading, now: Now) -> Option<Effect> {

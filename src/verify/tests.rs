@@ -3,8 +3,9 @@
 use super::*;
 use crate::model::outlook::HorizonPoint;
 use crate::model::{
-    ActionClass, Bounds, Budgets, ChangeId, CycleId, DecisionId, Finite, HORIZONS, Minute, Missing, Mode, Reading,
-    Sample, SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetRef, TargetState, Timestamp, TraceId, Unit,
+    ActionClass, Autoscaling, Bounds, Budgets, ChangeId, CycleId, DecisionId, Finite, HORIZONS, Knob, Minute, Missing,
+    Mode, Reading, Sample, SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetRef, TargetState, Timestamp,
+    TraceId, Unit,
 };
 
 fn start() -> Now {
@@ -50,6 +51,7 @@ fn change(from: u32, to: u32) -> ChangeSet {
         target: spec.target,
         uid: "u1".to_owned(),
         knob: Knob::Replicas,
+        floor: None,
         class: ActionClass::Scale,
         from,
         to,
@@ -77,7 +79,16 @@ fn pending(change: ChangeSet, latency: Option<SignalOutlook>) -> Pending {
 fn known(replicas: u32, ready: u32) -> TargetReading {
     let (uid, resource_version) = ("u1".to_owned(), "7".to_owned());
     TargetReading::Known {
-        target: TargetState { uid, resource_version, replicas, ready, rollout: false, owner: None, stuck: None },
+        target: TargetState {
+            uid,
+            resource_version,
+            replicas,
+            ready,
+            rollout: false,
+            owner: None,
+            stuck: None,
+            autoscaling: Autoscaling::Nobody,
+        },
     }
 }
 

@@ -13,8 +13,8 @@ use flyball::cycle::{Inputs, RoundArrived, ServiceLine};
 use flyball::instrument::JournalMetrics;
 use flyball::model::kill::KillOrder;
 use flyball::model::{
-    Arrival, Finite, KillState, Minute, MinuteValue, Now, Sample, ServiceSpec, TargetReading, TargetState, Timestamp,
-    Unit,
+    Arrival, Autoscaling, Finite, KillState, Minute, MinuteValue, Now, Sample, ServiceSpec, TargetReading, TargetState,
+    Timestamp, Unit,
 };
 use flyball::ports::Journal;
 use flyball::ports::journal::Entry;
@@ -77,6 +77,7 @@ fn round(spec: &ServiceSpec, now: Now) -> RoundArrived {
         rollout: false,
         owner: None,
         stuck: None,
+        autoscaling: Autoscaling::Nobody,
     };
     let arrivals = spec.signals.iter().map(|signal| sample(signal.unit)).collect();
     RoundArrived { arrivals, target: TargetReading::Known { target }, now }

@@ -146,6 +146,7 @@ fn change(index: u32) -> anyhow::Result<ChangeSet> {
         target: TargetRef { kind: TargetKind::Deployment, namespace: "bench".to_owned(), name: name.clone() },
         uid: name,
         knob: Knob::Replicas,
+        floor: None,
         class: ActionClass::Scale,
         from: 2,
         to: 3,
@@ -172,7 +173,7 @@ impl Instantly {
 }
 
 fn live(target: &TargetRef, value: u32) -> Live {
-    Live { uid: target.name.clone(), resource_version: "1".to_owned(), value }
+    Live { uid: target.name.clone(), resource_version: "1".to_owned(), value, displaced: None }
 }
 
 impl Cluster for Instantly {
@@ -188,8 +189,8 @@ impl Cluster for Instantly {
         true
     }
 
-    fn read<'a>(&'a self, target: &'a TargetRef, _: Knob) -> BoxFuture<'a, Result<Live, ClusterError>> {
-        Box::pin(async { Ok(live(target, 2)) })
+    fn read<'a>(&'a self, change: &'a ChangeSet) -> BoxFuture<'a, Result<Live, ClusterError>> {
+        Box::pin(async { Ok(live(&change.target, 2)) })
     }
 
     fn apply<'a>(&'a self, change: &'a ChangeSet, _: &'a Live) -> BoxFuture<'a, Result<Live, ClusterError>> {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use flyball::adapters::store::MemoryJournal;
 use flyball::instrument::Metrics;
-use flyball::model::{ChangeSet, Knob, TargetReading, TargetRef, TargetState};
+use flyball::model::{Autoscaling, ChangeSet, Knob, TargetReading, TargetRef, TargetState};
 use flyball::ports::{Cluster, ClusterError, Live, TelemetrySource};
 use futures::future::BoxFuture;
 
@@ -145,6 +145,7 @@ impl Cluster for Still {
             rollout: false,
             owner: None,
             stuck: None,
+            autoscaling: Autoscaling::Nobody,
         };
         TargetReading::Known { target }
     }
@@ -157,8 +158,8 @@ impl Cluster for Still {
         false
     }
 
-    fn read<'a>(&'a self, _: &'a TargetRef, knob: Knob) -> BoxFuture<'a, Result<Live, ClusterError>> {
-        Box::pin(async move { Err(ClusterError::NoLever { knob }) })
+    fn read<'a>(&'a self, change: &'a ChangeSet) -> BoxFuture<'a, Result<Live, ClusterError>> {
+        Box::pin(async move { Err(ClusterError::NoLever { knob: change.knob }) })
     }
 
     fn apply<'a>(&'a self, change: &'a ChangeSet, _: &'a Live) -> BoxFuture<'a, Result<Live, ClusterError>> {

@@ -10,9 +10,9 @@ use cpu_time::ThreadTime;
 use flyball::decide::{Deadline, Decider, Vocabulary, compile, decide};
 use flyball::model::outlook::HorizonPoint;
 use flyball::model::{
-    Authority, Bounds, Budgets, Features, Finite, HORIZONS, Minute, Mode, Now, Outlook, Readiness, Reading, Sample,
-    ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo, TargetKind, TargetReading,
-    TargetRef, TargetState, Timestamp, Unit,
+    Authority, Autoscaling, Bounds, Budgets, Features, Finite, HORIZONS, Minute, Mode, Now, Outlook, Readiness,
+    Reading, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo, TargetKind,
+    TargetReading, TargetRef, TargetState, Timestamp, Unit,
 };
 
 use crate::Figures;
@@ -134,6 +134,7 @@ pub fn input(spec: &ServiceSpec, seed: u64, now: Now) -> (Features, Outlook) {
         rollout: false,
         owner: None,
         stuck: None,
+        autoscaling: Autoscaling::Nobody,
     };
     let features = Features { signals: features, target: TargetReading::Known { target } };
     (features, Outlook { signals: outlooks, capacity: None })

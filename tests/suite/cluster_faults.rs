@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use flyball::adapters::kubernetes::{Access, Kubernetes, Timeouts, connect};
 use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::resource::Resource;
 use flyball::demo::kubernetes::{KubernetesDouble, Objects};
-use flyball::model::{Knob, Stuck, TargetKind, TargetReading, TargetRef};
+use flyball::model::{Stuck, TargetKind, TargetReading, TargetRef};
 use flyball::ports::{Cluster, ClusterError, Live};
 use serde_json::{Value, json};
 
@@ -38,7 +39,7 @@ async fn cluster(double: &KubernetesDouble, timeouts: Timeouts) -> Kubernetes {
 }
 
 async fn read(cluster: &Kubernetes) -> Live {
-    cluster.read(&target(), Knob::Replicas).await.unwrap()
+    cluster.read(&change(&target(), 0)).await.unwrap()
 }
 
 /// Returns who moved the target to what, without the plant's own doings.
@@ -135,14 +136,14 @@ async fn k5_after_410_the_targets_are_listed_again_and_never_seem_to_be_gone() {
     double.faults().freeze_watches(true);
     double.objects().set_status("shop", "checkout", 3, 2);
     double.objects().compact();
-    double.faults().order(Verb::List, 1, Fault::status(500));
+    double.faults().order_of(Resource::Deployments, Verb::List, 1, Fault::status(500));
     double.faults().freeze_watches(false);
     let never_gone = |reading: &TargetReading| {
         assert_eq!(reading.last().map(|target| target.replicas), Some(3), "{reading:?}");
         reading.known().is_some_and(|target| target.ready == 2)
     };
     until(&cluster, &target(), never_gone).await;
-    assert_eq!(double.faults().requests(Verb::List), 3);
+    assert_eq!(double.faults().requests_of(Resource::Deployments, Verb::List), 3);
 }
 
 #[tokio::test]
@@ -155,7 +156,7 @@ async fn k6_an_empty_list_of_a_lagging_server_is_not_believed() {
     double.objects().compact();
     for version in ["900", ""] {
         let list = json!({"kind": "DeploymentList", "metadata": {"resourceVersion": version}, "items": []});
-        double.faults().order(Verb::List, 1, Fault::Answer { code: 200, body: list });
+        double.faults().order_of(Resource::Deployments, Verb::List, 1, Fault::Answer { code: 200, body: list });
     }
     double.faults().freeze_watches(false);
     let never_gone = |reading: &TargetReading| {
@@ -163,7 +164,7 @@ async fn k6_an_empty_list_of_a_lagging_server_is_not_believed() {
         reading.known().is_some_and(|target| target.ready == 1)
     };
     until(&cluster, &target(), never_gone).await;
-    assert_eq!(double.faults().requests(Verb::List), 4);
+    assert_eq!(double.faults().requests_of(Resource::Deployments, Verb::List), 4);
 }
 
 #[tokio::test]
@@ -187,7 +188,8 @@ async fn k7_a_watch_that_stays_silent_is_outdated_and_waited_for() {
     let cluster = cluster(&double, Timeouts { silence: Duration::ZERO, ..TIMEOUTS }).await;
     let outdated = |reading: &TargetReading| matches!(reading, TargetReading::Outdated { .. });
     until(&cluster, &target(), outdated).await;
-    assert_eq!(cluster.waiting_for(), ["Deployments in shop: silent for 0 s"]);
+    let silent = |kind: &str| format!("{kind} in shop: silent for 0 s");
+    assert_eq!(cluster.waiting_for(), [silent("Deployments"), silent("HorizontalPodAutoscalers")]);
 }
 
 #[tokio::test]
@@ -217,7 +219,7 @@ async fn k9_k10_k11_a_refusal_is_told_apart_and_costs_one_request() {
 #[tokio::test]
 async fn k10_a_missing_right_is_told_and_not_asked_for_in_a_hot_loop() {
     let double = double().await;
-    double.faults().order(Verb::List, 100, Fault::status(403));
+    double.faults().order_of(Resource::Deployments, Verb::List, 100, Fault::status(403));
     let cluster = cluster(&double, TIMEOUTS).await;
     let told = |reading: &TargetReading| matches!(reading, TargetReading::Unknown { reason } if reason.contains("403"));
     let reading = until(&cluster, &target(), told).await;
@@ -229,7 +231,7 @@ async fn k10_a_missing_right_is_told_and_not_asked_for_in_a_hot_loop() {
         double.faults().order(Verb::Get, 1, Fault::DelayAnswer(Duration::from_millis(100)));
         read(&cluster).await;
     }
-    assert_eq!(double.faults().requests(Verb::List), 1);
+    assert_eq!(double.faults().requests_of(Resource::Deployments, Verb::List), 1);
 }
 
 #[tokio::test]
@@ -257,7 +259,7 @@ async fn k13_an_answer_that_holds_no_count_is_unknown_and_named() {
         (json!("<html>"), "malformed answer"),
     ] {
         double.faults().order(Verb::Get, 1, Fault::Answer { code: 200, body });
-        let error = cluster.read(&target(), Knob::Replicas).await.unwrap_err();
+        let error = cluster.read(&change(&target(), 0)).await.unwrap_err();
         assert!(matches!(&error, ClusterError::Unknown { reason } if reason.contains(expected)), "{error}");
     }
 }
@@ -270,4 +272,17 @@ async fn a_write_without_a_version_to_depend_on_is_not_sent() {
     let refused = cluster.apply(&change(&target(), 5), &live).await;
     assert!(matches!(refused, Err(ClusterError::Denied { .. })), "{refused:?}");
     assert_eq!(double.faults().requests(Verb::Patch), 0);
+}
+
+#[tokio::test]
+async fn x2_without_the_right_to_see_autoscalers_nothing_is_known_of_a_target_and_nothing_read_for_a_write() {
+    let double = double().await;
+    double.faults().order_of(Resource::Autoscalers, Verb::List, 100, Fault::status(403));
+    let cluster = cluster(&double, TIMEOUTS).await;
+    let told = |reading: &TargetReading| matches!(reading, TargetReading::Unknown { reason } if reason.contains("403"));
+    let reading = until(&cluster, &target(), told).await;
+    let expected = "who else scales it is not known: autoscalers: not synced yet: status 403: ordered by a test";
+    assert_eq!(reading, TargetReading::Unknown { reason: expected.to_owned() });
+    let refused = cluster.read(&change(&target(), 5)).await;
+    assert!(matches!(refused, Err(ClusterError::Forbidden { .. })), "{refused:?}");
 }

@@ -12,10 +12,10 @@ use std::time::Duration;
 use flyball::adapters::kubernetes::{Access, Kubernetes, Timeouts, connect};
 use flyball::demo::kubernetes::{KubernetesDouble, Objects};
 use flyball::model::{
-    Action, ChangeId, ChangeSet, CycleId, DecisionId, Knob, Now, ServiceId, TargetKind, TargetReading, TargetRef,
-    Timestamp, TraceId,
+    Action, Autoscaler, Autoscaling, ChangeId, ChangeSet, CycleId, DecisionId, FloorOf, Knob, Now, ServiceId,
+    TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId,
 };
-use flyball::ports::{Cluster, ClusterError};
+use flyball::ports::{Cluster, ClusterError, Live};
 use serde_json::{Value, json};
 
 const NAMESPACE: &str = "default";
@@ -96,6 +96,45 @@ impl Site {
         assert_eq!(response.status(), 200);
     }
 
+    fn autoscalers(&self) -> String {
+        format!("{}/apis/autoscaling/v2/namespaces/{NAMESPACE}/horizontalpodautoscalers", self.url)
+    }
+
+    /// Puts an autoscaler on a target, anew; it wants to look at CPU, of which there is none.
+    async fn autoscale(&self, name: &str, target: &TargetRef, (floor, ceiling): (u32, u32)) -> Value {
+        let name = format!("contract-{name}");
+        self.free(&name).await;
+        let of = json!({ "apiVersion": "apps/v1", "kind": target.kind.as_str(), "name": target.name });
+        let cpu = json!({ "name": "cpu", "target": { "type": "Utilization", "averageUtilization": 60 } });
+        let manifest = json!({
+            "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": { "name": name },
+            "spec": {
+                "scaleTargetRef": of, "minReplicas": floor, "maxReplicas": ceiling,
+                "metrics": [{ "type": "Resource", "resource": cpu }],
+            },
+        });
+        let response = self.http.post(self.autoscalers()).json(&manifest).send().await.unwrap();
+        assert_eq!(response.status(), 201, "{}", response.text().await.unwrap());
+        self.autoscaler(&name).await
+    }
+
+    async fn autoscaler(&self, name: &str) -> Value {
+        self.http.get(format!("{}/{name}", self.autoscalers())).send().await.unwrap().json().await.unwrap()
+    }
+
+    async fn free(&self, autoscaler: &str) {
+        let status = self.http.delete(format!("{}/{autoscaler}", self.autoscalers())).send().await.unwrap().status();
+        assert!([200, 202, 404].contains(&status.as_u16()), "{status}");
+    }
+
+    /// Changes the floor of an autoscaler as somebody else.
+    async fn floor_as(&self, manager: &str, autoscaler: &str, floor: u32) {
+        let url = format!("{}/{autoscaler}?fieldManager={manager}", self.autoscalers());
+        let request = self.http.patch(url).header("content-type", "application/merge-patch+json");
+        let response = request.body(json!({ "spec": { "minReplicas": floor } }).to_string()).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+    }
+
     /// Returns the changes of the number of replicas after `object`, in order.
     async fn moves_since(&self, target: &TargetRef, object: &Value) -> Vec<Move> {
         let version = object["metadata"]["resourceVersion"].as_str().unwrap();
@@ -147,6 +186,7 @@ pub(crate) fn change(target: &TargetRef, to: u32) -> ChangeSet {
         target: target.clone(),
         uid: "uid".to_owned(),
         knob: Knob::Replicas,
+        floor: None,
         class: Action::ScaleTo { replicas: to }.class(),
         from: 0,
         to,
@@ -156,6 +196,31 @@ pub(crate) fn change(target: &TargetRef, to: u32) -> ChangeSet {
         fresh_for: Duration::from_secs(30),
         epoch: flyball::model::Epoch::ALONE,
     }
+}
+
+/// Returns a change of the floor of the autoscaler on `target`.
+fn floor_change(target: &TargetRef, autoscaler: &Value, baseline: u32, to: u32) -> ChangeSet {
+    let text = |field: &str| autoscaler["metadata"][field].as_str().unwrap();
+    let floor = FloorOf { autoscaler: text("name").into(), baseline };
+    ChangeSet { uid: text("uid").to_owned(), knob: Knob::AutoscalerFloor, floor: Some(floor), ..change(target, to) }
+}
+
+/// Reads and writes until no controller came between.
+async fn written(cluster: &Kubernetes, change: &ChangeSet) -> Live {
+    loop {
+        let live = cluster.read(change).await.unwrap();
+        match cluster.apply(change, &live).await {
+            Err(ClusterError::Conflict { .. }) => {}
+            written => return written.unwrap(),
+        }
+    }
+}
+
+/// Returns the autoscaler of a view once its floor is so.
+async fn floor_seen(cluster: &Kubernetes, target: &TargetRef, floor: u32) -> Autoscaler {
+    let of = |reading: &TargetReading| reading.known().and_then(TargetState::autoscaler).cloned();
+    let reading = until(cluster, target, |reading| of(reading).is_some_and(|one| one.floor == floor)).await;
+    of(&reading).unwrap()
 }
 
 /// Waits until the view of `target` is as wanted, and returns it.
@@ -191,19 +256,19 @@ async fn one_write_moves_the_target_once_in_our_name() {
         let target = site.create(kind, "write", 3).await;
         let cluster = site.cluster(&[]).await;
         let before = site.object(&target).await;
-        let live = cluster.read(&target, Knob::Replicas).await.unwrap();
+        let live = cluster.read(&change(&target, 0)).await.unwrap();
         assert_eq!(live.value, 3);
         assert_eq!(live.uid, before["metadata"]["uid"].as_str().unwrap());
         // A controller may report a status between read and write, which is a conflict like any other.
         let mut written = cluster.apply(&change(&target, 5), &live).await;
         while let Err(ClusterError::Conflict { .. }) = written {
-            let live = cluster.read(&target, Knob::Replicas).await.unwrap();
+            let live = cluster.read(&change(&target, 0)).await.unwrap();
             written = cluster.apply(&change(&target, 5), &live).await;
         }
         let written = written.unwrap();
         assert_eq!((written.value, &written.uid), (5, &live.uid));
         assert_ne!(written.resource_version, live.resource_version);
-        assert_eq!(cluster.read(&target, Knob::Replicas).await.unwrap().value, 5);
+        assert_eq!(cluster.read(&change(&target, 0)).await.unwrap().value, 5);
         let expected = Move { replicas: 5, manager: "flyball".to_owned() };
         assert_eq!(site.moves_since(&target, &before).await, [expected]);
         site.delete(&target).await;
@@ -216,7 +281,7 @@ async fn k4_a_write_on_an_old_read_is_a_conflict_and_changes_nothing() {
     let target = site.create(TargetKind::Deployment, "conflict", 3).await;
     let cluster = site.cluster(&[]).await;
     let before = site.object(&target).await;
-    let live = cluster.read(&target, Knob::Replicas).await.unwrap();
+    let live = cluster.read(&change(&target, 0)).await.unwrap();
     site.scale_as("somebody", &target, 4).await;
     let refused = cluster.apply(&change(&target, 9), &live).await;
     assert_eq!(refused, Err(ClusterError::Conflict { target: target.clone() }));
@@ -233,7 +298,7 @@ async fn k6_a_live_read_is_never_taken_from_a_view() {
     until(&cluster, &target, asks_for(3)).await;
     for replicas in [4, 2, 6] {
         site.scale_as("somebody", &target, replicas).await;
-        assert_eq!(cluster.read(&target, Knob::Replicas).await.unwrap().value, replicas);
+        assert_eq!(cluster.read(&change(&target, 0)).await.unwrap().value, replicas);
     }
     site.delete(&target).await;
 }
@@ -268,7 +333,7 @@ async fn x1_a_view_names_who_set_the_replicas_last() {
         owned_by(4, "somebody").await;
         let mut written = Err(ClusterError::Conflict { target: target.clone() });
         while let Err(ClusterError::Conflict { .. }) = written {
-            let live = cluster.read(&target, Knob::Replicas).await.unwrap();
+            let live = cluster.read(&change(&target, 0)).await.unwrap();
             written = cluster.apply(&change(&target, 6), &live).await;
         }
         written.unwrap();
@@ -285,12 +350,12 @@ async fn k12_a_target_deleted_and_made_anew_is_another_one() {
     let target = site.create(TargetKind::Deployment, "anew", 3).await;
     let cluster = site.cluster(&[&target]).await;
     until(&cluster, &target, asks_for(3)).await;
-    let old = cluster.read(&target, Knob::Replicas).await.unwrap();
+    let old = cluster.read(&change(&target, 0)).await.unwrap();
     site.delete(&target).await;
     let gone = until(&cluster, &target, |reading| reading.last().is_none()).await;
     assert_eq!(gone, TargetReading::Unknown { reason: "does not exist".to_owned() });
     let not_found = Err(ClusterError::NotFound { target: target.clone() });
-    assert_eq!(cluster.read(&target, Knob::Replicas).await, not_found);
+    assert_eq!(cluster.read(&change(&target, 0)).await, not_found);
     assert_eq!(cluster.apply(&change(&target, 5), &old).await, not_found);
     site.create_again(&target, 2).await;
     let anew = until(&cluster, &target, asks_for(2)).await;
@@ -307,7 +372,7 @@ async fn k13_zero_replicas_are_zero_and_more_than_the_api_holds_are_refused() {
     let target = site.create(TargetKind::Deployment, "zero", 0).await;
     let cluster = site.cluster(&[&target]).await;
     until(&cluster, &target, asks_for(0)).await;
-    let live = cluster.read(&target, Knob::Replicas).await.unwrap();
+    let live = cluster.read(&change(&target, 0)).await.unwrap();
     assert_eq!(live.value, 0);
     let refused = cluster.apply(&change(&target, 3_000_000_000), &live).await;
     assert!(matches!(refused, Err(ClusterError::Denied { .. })), "{refused:?}");
@@ -322,10 +387,106 @@ async fn what_is_not_watched_or_has_no_lever_is_said_so() {
     let cluster = site.cluster(&[]).await;
     assert_eq!(cluster.observed(&target), TargetReading::Unknown { reason: "not watched".to_owned() });
     assert!(cluster.has_lever(&target, Knob::Replicas) && !cluster.has_lever(&target, Knob::Route));
-    let live = cluster.read(&target, Knob::Replicas).await.unwrap();
+    let live = cluster.read(&change(&target, 0)).await.unwrap();
     let other = ChangeSet { knob: Knob::Route, ..change(&target, 5) };
     assert_eq!(cluster.apply(&other, &live).await, Err(ClusterError::NoLever { knob: Knob::Route }));
     let odd = TargetRef { name: "../pods".to_owned(), ..target.clone() };
-    assert!(matches!(cluster.read(&odd, Knob::Replicas).await, Err(ClusterError::Denied { .. })));
+    assert!(matches!(cluster.read(&change(&odd, 0)).await, Err(ClusterError::Denied { .. })));
+    site.delete(&target).await;
+}
+
+#[tokio::test]
+async fn x2_a_floor_is_moved_in_our_name_and_remembers_where_it_was() {
+    let site = Site::open().await;
+    for kind in [TargetKind::Deployment, TargetKind::StatefulSet] {
+        let target = site.create(kind, "floor", 5).await;
+        let autoscaler = site.autoscale("floor", &target, (2, 9)).await;
+        let cluster = site.cluster(&[&target]).await;
+        let seen = floor_seen(&cluster, &target, 2).await;
+        assert_eq!((seen.ceiling, seen.baseline, &*seen.name), (9, 2, "contract-floor"));
+        let before = site.object(&target).await;
+        let raise = floor_change(&target, &autoscaler, 2, 4);
+        let live = cluster.read(&raise).await.unwrap();
+        assert_eq!((live.value, live.displaced, live.uid), (2, None, raise.uid.clone()));
+        let after = written(&cluster, &raise).await;
+        assert_eq!((after.value, &after.uid), (4, &raise.uid));
+        let stored = site.autoscaler("contract-floor").await;
+        assert_eq!(stored["spec"]["maxReplicas"], 9);
+        assert_eq!(stored["metadata"]["annotations"]["flyball.dev/floor-baseline"], "2");
+        let seen = floor_seen(&cluster, &target, 4).await;
+        assert_eq!((seen.baseline, seen.owner.as_deref()), (2, Some("flyball")));
+        // Somebody else's floor is their choice, and the new baseline.
+        site.floor_as("somebody", "contract-floor", 3).await;
+        let seen = floor_seen(&cluster, &target, 3).await;
+        assert_eq!((seen.baseline, seen.owner.as_deref()), (3, Some("somebody")));
+        written(&cluster, &floor_change(&target, &autoscaler, 3, 5)).await;
+        assert_eq!(floor_seen(&cluster, &target, 5).await.baseline, 3);
+        written(&cluster, &floor_change(&target, &autoscaler, 3, 3)).await;
+        let stored = site.autoscaler("contract-floor").await;
+        assert_eq!(stored["metadata"]["annotations"]["flyball.dev/floor-baseline"], Value::Null, "nothing is left");
+        let ours = site.moves_since(&target, &before).await.into_iter().filter(|it| it.manager == "flyball").count();
+        assert_eq!(ours, 0, "the target itself was written");
+        site.free("contract-floor").await;
+        site.delete(&target).await;
+    }
+}
+
+#[tokio::test]
+async fn k4_a_floor_written_on_an_old_read_is_a_conflict_and_changes_nothing() {
+    let site = Site::open().await;
+    let target = site.create(TargetKind::Deployment, "floor-conflict", 5).await;
+    let autoscaler = site.autoscale("floor-conflict", &target, (2, 9)).await;
+    let cluster = site.cluster(&[]).await;
+    let raise = floor_change(&target, &autoscaler, 2, 6);
+    let live = cluster.read(&raise).await.unwrap();
+    site.floor_as("somebody", "contract-floor-conflict", 3).await;
+    assert_eq!(cluster.apply(&raise, &live).await, Err(ClusterError::Conflict { target: target.clone() }));
+    assert_eq!(cluster.read(&raise).await.unwrap().value, 3);
+    // Above its ceiling the server takes none.
+    let beyond = floor_change(&target, &autoscaler, 2, 12);
+    let refused = loop {
+        let live = cluster.read(&beyond).await.unwrap();
+        match cluster.apply(&beyond, &live).await {
+            Err(ClusterError::Conflict { .. }) => {}
+            refused => break refused,
+        }
+    };
+    assert!(matches!(refused, Err(ClusterError::Denied { .. })), "{refused:?}");
+    site.free("contract-floor-conflict").await;
+    site.delete(&target).await;
+}
+
+#[tokio::test]
+async fn x2_an_autoscaler_that_comes_or_goes_displaces_the_lever() {
+    let site = Site::open().await;
+    let target = site.create(TargetKind::Deployment, "comes", 5).await;
+    let cluster = site.cluster(&[&target]).await;
+    let nobody = |reading: &TargetReading| reading.known().is_some_and(|it| it.autoscaling == Autoscaling::Nobody);
+    until(&cluster, &target, nobody).await;
+    let direct = change(&target, 6);
+    assert_eq!(cluster.read(&direct).await.unwrap().displaced, None);
+    let first = site.autoscale("comes", &target, (2, 9)).await;
+    let displaced = cluster.read(&direct).await.unwrap().displaced;
+    assert!(displaced.is_some_and(|why| why.contains("HPA contract-comes scales")));
+    floor_seen(&cluster, &target, 2).await;
+    let raise = floor_change(&target, &first, 2, 4);
+    assert_eq!(cluster.read(&raise).await.unwrap().displaced, None);
+
+    site.autoscale("comes-too", &target, (1, 5)).await;
+    let closed = |reading: &TargetReading| match reading.known().map(|it| &it.autoscaling) {
+        Some(Autoscaling::Closed { why }) => why.contains("contract-comes, contract-comes-too"),
+        _ => false,
+    };
+    until(&cluster, &target, closed).await;
+    assert!(cluster.read(&raise).await.unwrap().displaced.is_some_and(|why| why.contains("scale it at once")));
+    site.free("contract-comes-too").await;
+
+    // One made anew is another one, and what is gone is not found.
+    site.autoscale("comes", &target, (3, 9)).await;
+    let anew = cluster.read(&raise).await.unwrap();
+    assert!(anew.uid != raise.uid && anew.displaced.is_some(), "{anew:?}");
+    site.free("contract-comes").await;
+    assert_eq!(cluster.read(&raise).await, Err(ClusterError::NotFound { target: target.clone() }));
+    until(&cluster, &target, nobody).await;
     site.delete(&target).await;
 }

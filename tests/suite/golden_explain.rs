@@ -1,9 +1,13 @@
 //! How a record reads. A change of these texts is a change of what operators see.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use flyball::model::explain::{headline, sentence, text};
-use flyball::model::{Action, Choice, DecisionId, DecisionRecord, Impact, Knob, Mode, Refusal, WriteOutcome};
+use flyball::model::{
+    Action, Autoscaler, Autoscaling, Choice, DecisionId, DecisionRecord, FloorOf, Impact, Knob, Mode, Refusal,
+    TargetReading, WriteOutcome,
+};
 
 use crate::records;
 
@@ -36,12 +40,35 @@ fn with(mut record: DecisionRecord, alter: impl FnOnce(&mut DecisionRecord)) -> 
     record
 }
 
+/// Lets an autoscaler scale the target of a record, and the change move its floor.
+fn of_an_autoscaler(record: &mut DecisionRecord) {
+    let floor = record.change.as_ref().map_or(4, |change| change.from);
+    let autoscaler = Autoscaler {
+        name: "checkout".into(),
+        uid: "uid-hpa".to_owned(),
+        floor,
+        baseline: 2,
+        ceiling: 20,
+        current: floor,
+        desired: floor,
+        owner: Some("flyball".into()),
+        trouble: None,
+    };
+    if let Some(change) = &mut record.change {
+        change.knob = Knob::AutoscalerFloor;
+        change.floor = Some(FloorOf { autoscaler: autoscaler.name.clone(), baseline: autoscaler.baseline });
+    }
+    if let TargetReading::Known { target } = &mut Arc::make_mut(&mut record.features).target {
+        target.autoscaling = Autoscaling::Autoscaler(autoscaler);
+    }
+}
+
 #[test]
 fn sentences() {
     let acted = || records::acted(id());
     let refused =
         WriteOutcome::Refused(Refusal::KillSwitch { reason: "engaged for everything by ops: drill".to_owned() });
-    let cases = [
+    let cases = vec![
         ("applied and measured", applied()),
         ("under way", acted()),
         (
@@ -49,7 +76,15 @@ fn sentences() {
             with(acted(), |it| it.outcome = Some(WriteOutcome::Superseded { found: "5 replicas".to_owned() })),
         ),
         ("refused at the gate", with(acted(), |it| it.outcome = Some(refused))),
-        ("another knob", with(applied(), |it| it.change.as_mut().unwrap().knob = Knob::AutoscalerFloor)),
+        ("a floor", with(applied(), of_an_autoscaler)),
+        (
+            "a floor, held",
+            with(records::held(id()), |it| {
+                of_an_autoscaler(it);
+                it.change = None;
+            }),
+        ),
+        ("another knob", with(applied(), |it| it.change.as_mut().unwrap().knob = Knob::Rate)),
         ("undone", undone()),
         (
             "undo held",
@@ -83,6 +118,7 @@ fn sentences() {
 fn texts() {
     for (name, record) in [
         ("acted", applied()),
+        ("floor", with(applied(), of_an_autoscaler)),
         ("undone", undone()),
         ("held", records::held(id())),
         ("shadow", records::shadow(id())),

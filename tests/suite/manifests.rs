@@ -73,14 +73,15 @@ fn every_key_of_the_schema_is_one_that_is_read_and_the_other_way_round() {
     }
 }
 
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+}
+
 /// Returns what a role grants: verb, group, resource.
 fn granted(file: &str, name: &str) -> BTreeSet<(String, String, String)> {
     let rbac = read(file);
     let is_role = |object: &&Value| object["kind"].as_str().is_some_and(|kind| kind.ends_with("Role"));
     let role = rbac.iter().filter(is_role).find(|object| object["metadata"]["name"] == name);
-    let texts = |value: &Value| -> Vec<String> {
-        value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
-    };
     let mut granted = BTreeSet::new();
     for rule in role.unwrap()["rules"].as_array().unwrap() {
         for group in texts(&rule["apiGroups"]) {
@@ -112,12 +113,20 @@ fn several_replicas_are_granted_the_lease_and_the_intents_and_nothing_else() {
 fn the_role_grants_the_rights_in_use_and_nothing_else() {
     let granted = granted("base/rbac.yaml", "flyball");
     assert_eq!(granted, used(&RIGHTS));
+    let policies = read("base/admission.yaml");
+    let rules = policies.iter().filter_map(|object| object["spec"]["matchConstraints"]["resourceRules"].as_array());
+    let admitted: BTreeSet<String> = rules.flatten().flat_map(|rule| texts(&rule["resources"])).collect();
     for (verb, group, resource) in &granted {
         assert!(verb != "*" && resource != "*" && verb != "delete", "{verb} {group}/{resource}");
         assert!(resource != "secrets" && !resource.starts_with("pods"), "{verb} {resource}");
         let writes = matches!(verb.as_str(), "create" | "update" | "patch");
         let narrow = resource.contains('/') || resource == "events";
-        assert!(!writes || narrow, "{verb} {group}/{resource} is wider than a subresource");
+        // What a role cannot narrow, an admission policy does.
+        let bounded = admitted.contains(resource);
+        assert!(!writes || narrow || bounded, "{verb} {group}/{resource} is wider than a subresource");
+    }
+    for resource in ["deployments/scale", "statefulsets/scale", "horizontalpodautoscalers"] {
+        assert!(admitted.contains(resource), "{resource} is not bounded from outside");
     }
 }
 

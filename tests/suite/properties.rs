@@ -294,6 +294,7 @@ fn change(namespace: &str, from: u32, to: u32) -> ChangeSet {
         target: TargetRef { kind: TargetKind::Deployment, namespace: namespace.to_owned(), name: "web".to_owned() },
         uid: "uid".to_owned(),
         knob: Knob::Replicas,
+        floor: None,
         class: ActionClass::Scale,
         from,
         to,

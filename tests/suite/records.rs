@@ -7,11 +7,12 @@ use flyball::model::outlook::{Coverage, HorizonPoint, ModelScore, Parts, Quantil
 use flyball::model::proposal::{Comparison, HeldFor};
 use flyball::model::record::SignalLabel;
 use flyball::model::{
-    Action, ActionClass, Authority, Bounds, Budgets, Capacity, ChangeId, ChangeSet, Choice, ConditionTrace,
-    Convergence, CycleId, DecisionId, DecisionRecord, Effect, Features, Finding, Finite, Goal, GuardFinding, GuardName,
-    HORIZONS, Impact, Knob, Minute, Missing, Mode, Now, Outlook, PolicyRevision, Proposal, Readiness, Reading, Role,
-    RuleOutcome, RuleTrace, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo,
-    TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId, Truth, Unit, Verdict, VerdictKind,
+    Action, ActionClass, Authority, Autoscaling, Bounds, Budgets, Capacity, ChangeId, ChangeSet, Choice,
+    ConditionTrace, Convergence, CycleId, DecisionId, DecisionRecord, Effect, Features, Finding, Finite, Goal,
+    GuardFinding, GuardName, HORIZONS, Impact, Knob, Minute, Missing, Mode, Now, Outlook, PolicyRevision, Proposal,
+    Readiness, Reading, Role, RuleOutcome, RuleTrace, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName,
+    SignalOutlook, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId, Truth, Unit,
+    Verdict, VerdictKind,
 };
 
 /// The moment `second` after the beginning of these records.
@@ -52,6 +53,7 @@ pub fn change(decision: &DecisionId) -> ChangeSet {
         },
         uid: "uid-1".to_owned(),
         knob: Knob::Replicas,
+        floor: None,
         class: ActionClass::Scale,
         from: 4,
         to: 7,
@@ -136,6 +138,7 @@ fn features(p99: f64) -> Features {
                 rollout: false,
                 owner: None,
                 stuck: None,
+                autoscaling: Autoscaling::Nobody,
             },
         },
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use super::autoscaler::Annotations;
 use super::workload::ManagedField;
 
 /// What every object says of itself.
@@ -28,6 +29,22 @@ pub(super) struct Metadata {
     pub(super) deletion_timestamp: Option<String>,
     /// Who owns which fields.
     pub(super) managed_fields: Vec<ManagedField>,
+    /// What is read of its annotations.
+    pub(super) annotations: Annotations,
+    /// Whose part it is.
+    pub(super) owner_references: Vec<OwnerReference>,
+}
+
+/// An object that another one is part of.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(super) struct OwnerReference {
+    /// Its kind.
+    pub(super) kind: String,
+    /// Its name.
+    pub(super) name: String,
+    /// Whether it is the one that looks after the part.
+    pub(super) controller: bool,
 }
 
 impl Metadata {
@@ -141,11 +158,22 @@ impl<T: Object> Mirror<T> {
     /// # Errors
     /// Before the first list: why there is none yet.
     pub(super) fn get(&self, namespace: &str, name: &str) -> Result<Option<&T>, String> {
-        if self.version.is_none() {
-            let trouble = self.trouble.as_ref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
-            return Err(format!("not synced yet{trouble}"));
-        }
+        self.listed_once()?;
         Ok(self.objects.get(&(namespace.to_owned(), name.to_owned())))
+    }
+
+    /// Returns the objects, in order of namespace and name.
+    ///
+    /// # Errors
+    /// Before the first list: why there are none yet.
+    pub(super) fn all(&self) -> Result<impl Iterator<Item = &T>, String> {
+        self.listed_once()?;
+        Ok(self.objects.values())
+    }
+
+    fn listed_once(&self) -> Result<(), String> {
+        let trouble = || self.trouble.as_ref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
+        self.version.map(drop).ok_or_else(|| format!("not synced yet{}", trouble()))
     }
 
     /// Returns one object as it is now, `None` if it does not exist.

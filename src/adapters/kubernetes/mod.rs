@@ -1,4 +1,5 @@
-//! The Kubernetes API as a [`Cluster`]: replicas of `Deployment`s and `StatefulSet`s.
+//! The Kubernetes API as a [`Cluster`]: replicas of `Deployment`s and `StatefulSet`s, and the floors of the
+//! `HorizontalPodAutoscaler`s on them.
 //!
 //! Two ways lead to the API server, and they never mix. Watches feed mirrors from which the loop takes its
 //! [`TargetReading`]s without I/O; the write gate reads and writes live. Nothing written is ever taken from a mirror.
@@ -18,13 +19,17 @@
 //! | [`rights`] | what flyball's account may do, for `flyball doctor` |
 //! | [`settings`] | what the settings say of the lease |
 //! | [`loops`] | services as `ServiceLoop` objects |
-//! | `scale` | the live read and the one conditional write |
+//! | `autoscaler` | a `HorizontalPodAutoscaler`, and what those of a namespace mean for a target |
+//! | `scale` | the live read and the one conditional write of replicas |
+//! | `floor` | the same of an autoscaler's floor, and who scales a target now |
 //! | `failure` | what an error means |
 
 pub mod actions;
+mod autoscaler;
 pub mod client;
 mod config_map;
 mod failure;
+mod floor;
 pub mod kill_map;
 pub mod lease;
 pub mod loops;
@@ -49,6 +54,7 @@ use crate::ports::{Cluster, ClusterError, Live};
 
 pub use client::{Access, ConnectError, Timeouts, connect};
 
+use autoscaler::HorizontalPodAutoscaler;
 use watch::{Fed, Selected};
 use workload::Workload;
 
@@ -60,6 +66,8 @@ pub struct Kubernetes {
     client: Client,
     timeouts: Timeouts,
     watched: RwLock<BTreeMap<Place, Watched>>,
+    /// By namespace.
+    autoscalers: RwLock<BTreeMap<String, Fed<HorizontalPodAutoscaler>>>,
     changes: tokio::sync::watch::Sender<u64>,
 }
 
@@ -72,13 +80,19 @@ struct Watched {
 impl Kubernetes {
     /// Returns an adapter that sees no target yet; [`Cluster::follow`] names them.
     pub fn start(client: Client, timeouts: Timeouts) -> Self {
-        Self { client, timeouts, watched: RwLock::default(), changes: tokio::sync::watch::Sender::new(0) }
+        let (watched, autoscalers) = (RwLock::default(), RwLock::default());
+        Self { client, timeouts, watched, autoscalers, changes: tokio::sync::watch::Sender::new(0) }
     }
 
     fn watch(&self, (kind, namespace): &Place, names: BTreeSet<String>) -> Watched {
         let path = scale::collection_of(*kind, namespace);
         let (client, changes) = (self.client.clone(), self.changes.clone());
         Watched { seen: Fed::start(client, self.timeouts, path, Selected::default(), changes), names }
+    }
+
+    fn watch_autoscalers(&self, namespace: &str) -> Fed<HorizontalPodAutoscaler> {
+        let (client, changes) = (self.client.clone(), self.changes.clone());
+        Fed::start(client, self.timeouts, floor::autoscalers_of(namespace), Selected::default(), changes)
     }
 
     /// Returns a counter that moves whenever something came in from a watch.
@@ -89,20 +103,30 @@ impl Kubernetes {
 
 impl Cluster for Kubernetes {
     fn observed(&self, target: &TargetRef) -> TargetReading {
-        let watched = self.watched.read();
-        match watched.get(&(target.kind, target.namespace.clone())) {
-            Some(watched) if watched.names.contains(&target.name) => {
-                view::reading(&watched.seen.mirror.lock(), target.kind, &target.namespace, &target.name, Instant::now())
+        let (watched, autoscalers) = (self.watched.read(), self.autoscalers.read());
+        let of = watched.get(&(target.kind, target.namespace.clone()));
+        match of.zip(autoscalers.get(&target.namespace)) {
+            Some((watched, autoscalers)) if watched.names.contains(&target.name) => {
+                view::reading(&watched.seen.mirror.lock(), &autoscalers.mirror.lock(), target, Instant::now())
             }
             _ => TargetReading::Unknown { reason: "not watched".to_owned() },
         }
     }
 
-    /// One watch for each kind and namespace; those that go on are not disturbed. Needs a running tokio.
+    /// One watch for each kind and namespace, and one of the autoscalers of each namespace; those that go on are not
+    /// disturbed. Needs a running tokio.
     fn follow(&self, targets: &BTreeSet<TargetRef>) {
         let mut wanted: BTreeMap<Place, BTreeSet<String>> = BTreeMap::new();
         for target in targets {
             wanted.entry((target.kind, target.namespace.clone())).or_default().insert(target.name.clone());
+        }
+        let namespaces: BTreeSet<&String> = targets.iter().map(|target| &target.namespace).collect();
+        let mut autoscalers = self.autoscalers.write();
+        autoscalers.retain(|namespace, _| namespaces.contains(namespace));
+        for namespace in namespaces {
+            if !autoscalers.contains_key(namespace) {
+                autoscalers.insert(namespace.clone(), self.watch_autoscalers(namespace));
+            }
         }
         let mut watched = self.watched.write();
         watched.retain(|place, _| wanted.contains_key(place));
@@ -119,28 +143,40 @@ impl Cluster for Kubernetes {
         let why = |((kind, namespace), watched): (&Place, &Watched)| {
             watched.seen.waiting_for(&format!("{}s in {namespace}", kind.as_str()))
         };
-        watched.iter().filter_map(why).collect()
+        let autoscalers = self.autoscalers.read();
+        let of_autoscalers = |(namespace, seen): (&String, &Fed<_>)| {
+            seen.waiting_for(&format!("HorizontalPodAutoscalers in {namespace}"))
+        };
+        watched.iter().filter_map(why).chain(autoscalers.iter().filter_map(of_autoscalers)).collect()
     }
 
     fn has_lever(&self, _target: &TargetRef, knob: Knob) -> bool {
-        knob == Knob::Replicas
+        knob.sets_count()
     }
 
-    fn read<'a>(&'a self, target: &'a TargetRef, knob: Knob) -> BoxFuture<'a, Result<Live, ClusterError>> {
+    /// The autoscalers of the namespace are listed each time: one that came since the decision makes it void.
+    fn read<'a>(&'a self, change: &'a ChangeSet) -> BoxFuture<'a, Result<Live, ClusterError>> {
         Box::pin(async move {
-            if !self.has_lever(target, knob) {
-                return Err(ClusterError::NoLever { knob });
+            let autoscalers = floor::list(&self.client, &change.target, self.timeouts);
+            match change.knob {
+                Knob::Replicas => {
+                    let scale = scale::read(&self.client, &change.target, self.timeouts);
+                    let (live, autoscalers) = futures::try_join!(scale, autoscalers)?;
+                    Ok(Live { displaced: floor::displaced(change, &autoscalers), ..live })
+                }
+                Knob::AutoscalerFloor => floor::find(change, &autoscalers.await?),
+                knob => Err(ClusterError::NoLever { knob }),
             }
-            scale::read(&self.client, target, self.timeouts).await
         })
     }
 
     fn apply<'a>(&'a self, change: &'a ChangeSet, live: &'a Live) -> BoxFuture<'a, Result<Live, ClusterError>> {
         Box::pin(async move {
-            if !self.has_lever(&change.target, change.knob) {
-                return Err(ClusterError::NoLever { knob: change.knob });
+            match (change.knob, &change.floor) {
+                (Knob::Replicas, _) => scale::write(&self.client, &change.target, change.to, live, self.timeouts).await,
+                (Knob::AutoscalerFloor, Some(of)) => floor::write(&self.client, change, of, live, self.timeouts).await,
+                (knob, _) => Err(ClusterError::NoLever { knob }),
             }
-            scale::write(&self.client, &change.target, change.to, live, self.timeouts).await
         })
     }
 }

@@ -32,7 +32,7 @@ const fn right(verb: &'static str, group: &'static str, resource: &'static str, 
 }
 
 /// Every right in use; `deploy/base/rbac.yaml` grants these and no other.
-pub const RIGHTS: [Right; 18] = [
+pub const RIGHTS: [Right; 20] = [
     right("list", "apps", "deployments", "see targets"),
     right("watch", "apps", "deployments", "see targets"),
     right("list", "apps", "statefulsets", "see targets"),
@@ -41,7 +41,9 @@ pub const RIGHTS: [Right; 18] = [
     right("patch", "apps", "deployments/scale", "scale"),
     right("get", "apps", "statefulsets/scale", "read right before a write"),
     right("patch", "apps", "statefulsets/scale", "scale"),
-    right("list", "autoscaling", "horizontalpodautoscalers", "see who else scales"),
+    right("list", "autoscaling", "horizontalpodautoscalers", "see who else scales; without it nothing is scaled"),
+    right("watch", "autoscaling", "horizontalpodautoscalers", "see who else scales; without it nothing is scaled"),
+    right("patch", "autoscaling", "horizontalpodautoscalers", "move the floor of an autoscaler"),
     right("list", "flyball.dev", "serviceloops", "see which services are declared"),
     right("watch", "flyball.dev", "serviceloops", "see which services are declared"),
     right("patch", "flyball.dev", "serviceloops/status", "say how a service stands"),
@@ -82,6 +84,8 @@ pub struct Autoscaler {
     pub kind: String,
     /// Name of its target.
     pub target: String,
+    /// What made it and writes it, if something did.
+    pub owner: Option<String>,
 }
 
 /// Returns the version of the server.
@@ -167,9 +171,17 @@ pub async fn autoscalers(client: &Client) -> Result<Vec<Autoscaler>, String> {
             name: text(object, "/metadata/name")?,
             kind: text(object, "/spec/scaleTargetRef/kind")?,
             target: text(object, "/spec/scaleTargetRef/name")?,
+            owner: owner(object),
         })
     };
     Ok(answer["items"].as_array().map(|items| items.iter().filter_map(read).collect()).unwrap_or_default())
+}
+
+/// Returns the object that looks after this one.
+fn owner(object: &Value) -> Option<String> {
+    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    let owner = owners.into_iter().flatten().find(|owner| owner["controller"] == true)?;
+    Some(format!("{} {}", owner["kind"].as_str()?, owner["name"].as_str()?))
 }
 
 async fn get(client: &Client, path: &str) -> Result<Value, String> {

@@ -1,31 +1,41 @@
-//! What the loop sees of a target: the object in the mirror of its watch, and how current that is.
+//! What the loop sees of a target: the object in the mirror of its watch, who scales it by the mirror of the
+//! autoscalers, and how current both are.
 
 use tokio::time::Instant;
 
-use crate::model::{TargetKind, TargetReading};
+use crate::model::{TargetReading, TargetRef, TargetState};
 
+use super::autoscaler::{HorizontalPodAutoscaler, autoscaling};
 use super::mirror::Mirror;
 use super::workload::Workload;
 
-/// Returns how the target `name` stands. One that is not there is unknown, never one of zero replicas.
+/// Returns how a target stands. One that is not there is unknown, never one of zero replicas; so is one of which nobody
+/// can say who scales it.
 pub(super) fn reading(
     mirror: &Mirror<Workload>,
-    kind: TargetKind,
-    namespace: &str,
-    name: &str,
+    autoscalers: &Mirror<HorizontalPodAutoscaler>,
+    target: &TargetRef,
     now: Instant,
 ) -> TargetReading {
-    let unknown = |reason: String| TargetReading::Unknown { reason };
-    let object = match mirror.get(namespace, name) {
-        Err(reason) => return unknown(reason),
-        Ok(None) => return unknown("does not exist".to_owned()),
-        Ok(Some(object)) => object,
+    let state = match state(mirror, autoscalers, target) {
+        Ok(state) => state,
+        Err(reason) => return TargetReading::Unknown { reason },
     };
-    match (object.state(kind), mirror.outdated(now)) {
-        (Err(odd), _) => unknown(odd.to_string()),
-        (Ok(target), None) => TargetReading::Known { target },
-        (Ok(target), Some(silence)) => TargetReading::Outdated { target, silence },
+    match mirror.outdated(now).max(autoscalers.outdated(now)) {
+        None => TargetReading::Known { target: state },
+        Some(silence) => TargetReading::Outdated { target: state, silence },
     }
+}
+
+fn state(
+    mirror: &Mirror<Workload>,
+    autoscalers: &Mirror<HorizontalPodAutoscaler>,
+    target: &TargetRef,
+) -> Result<TargetState, String> {
+    let object = mirror.get(&target.namespace, &target.name)?.ok_or("does not exist")?;
+    let state = object.state(target.kind).map_err(|odd| odd.to_string())?;
+    let all = autoscalers.all().map_err(|why| format!("who else scales it is not known: autoscalers: {why}"))?;
+    Ok(TargetState { autoscaling: autoscaling(all, target), ..state })
 }
 
 #[cfg(test)]
@@ -35,11 +45,39 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::TargetKind;
 
     type View = Mirror<Workload>;
 
+    fn target() -> TargetRef {
+        TargetRef { kind: TargetKind::Deployment, namespace: String::new(), name: "checkout".to_owned() }
+    }
+
     fn seen(view: &View, now: Instant) -> TargetReading {
-        reading(view, TargetKind::Deployment, "", "checkout", now)
+        reading(view, &autoscalers(&[], now), &target(), now)
+    }
+
+    fn autoscalers(all: &[serde_json::Value], now: Instant) -> Mirror<HorizontalPodAutoscaler> {
+        let mut mirror = Mirror::new(Duration::from_mins(2), now);
+        let all = all.iter().map(|one| serde_json::from_value(one.clone()).unwrap()).collect();
+        mirror.listed(1, all, now).unwrap();
+        mirror
+    }
+
+    #[test]
+    fn x2_a_target_of_which_nobody_can_say_who_scales_it_is_not_acted_on() {
+        let (view, now) = synced(10, &[object(8, "a", 3)]);
+        let unlisted = Mirror::new(Duration::from_mins(2), now);
+        let TargetReading::Unknown { reason } = reading(&view, &unlisted, &target(), now) else { panic!() };
+        assert!(reason.contains("who else scales it is not known"), "{reason}");
+        let mut lost = autoscalers(&[], now);
+        lost.lost();
+        assert!(matches!(reading(&view, &lost, &target(), now), TargetReading::Outdated { .. }));
+        let of = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": "checkout" });
+        let metadata = json!({ "name": "front", "uid": "h", "resourceVersion": "5" });
+        let hpa = json!({ "metadata": metadata, "spec": { "scaleTargetRef": of, "minReplicas": 2, "maxReplicas": 9 } });
+        let found = reading(&view, &autoscalers(&[hpa], now), &target(), now);
+        assert_eq!(found.known().and_then(TargetState::autoscaler).map(|one| (one.floor, one.ceiling)), Some((2, 9)));
     }
 
     fn object(version: u64, uid: &str, replicas: i64) -> Workload {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use crate::model::{Stuck, TargetKind, TargetState};
+use crate::model::{Autoscaling, Stuck, TargetKind, TargetState};
 
 use super::mirror::{Metadata, Object};
 
@@ -25,7 +25,7 @@ pub(super) struct Workload {
     status: Status,
 }
 
-/// Which fields somebody owns, as far as the replicas are concerned.
+/// Which fields somebody owns, as far as replicas and floors are concerned.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ManagedField {
@@ -42,11 +42,24 @@ struct OwnedFields {
     spec: OwnedSpec,
 }
 
+/// What is asked of an owner.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-struct OwnedSpec {
+pub(super) struct OwnedSpec {
+    /// The replicas of a workload.
     #[serde(rename = "f:replicas")]
     replicas: Option<IgnoredAny>,
+    /// The floor of an autoscaler.
+    #[serde(rename = "f:minReplicas")]
+    pub(super) min_replicas: Option<IgnoredAny>,
+}
+
+impl Metadata {
+    /// Returns the field manager that last set what `owns` asks for. Several own it where they applied the same value.
+    pub(super) fn owner_of(&self, owns: impl Fn(&OwnedSpec) -> bool) -> Option<Arc<str>> {
+        let own = self.managed_fields.iter().filter(|entry| owns(&entry.fields_v1.spec));
+        own.max_by(|one, other| one.time.cmp(&other.time)).map(|entry| Arc::from(entry.manager.as_str()))
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -98,25 +111,20 @@ impl Object for Workload {
 }
 
 impl Workload {
-    /// Returns the state of the object itself (not of its scale).
+    /// Returns the state of the object itself (not of its scale). Who else scales it, it does not say.
     pub(super) fn state(&self, kind: TargetKind) -> Result<TargetState, OddReplicas> {
         let wanted = self.spec.as_ref().and_then(|spec| spec.replicas.as_ref()).ok_or(OddReplicas::Absent)?;
-        let replicas = count(wanted)?;
+        let replicas = count(wanted).ok_or_else(|| OddReplicas::NotACount { found: shown(wanted) })?;
         Ok(TargetState {
             uid: self.metadata.uid.clone(),
             resource_version: self.metadata.resource_version.clone(),
             replicas,
             ready: u32::try_from(self.status.ready_replicas).unwrap_or(0),
             rollout: self.rollout(kind),
-            owner: self.owner(),
+            owner: self.metadata.owner_of(|spec| spec.replicas.is_some()),
             stuck: self.stuck(replicas),
+            autoscaling: Autoscaling::Nobody,
         })
-    }
-
-    /// Returns the field manager that last set the replicas. Several own them where they applied the same value.
-    fn owner(&self) -> Option<Arc<str>> {
-        let own = self.metadata.managed_fields.iter().filter(|entry| entry.fields_v1.spec.replicas.is_some());
-        own.max_by(|one, other| one.time.cmp(&other.time)).map(|entry| Arc::from(entry.manager.as_str()))
     }
 
     /// Returns the pods that cannot be created (a quota, an admission): a Deployment says so in a condition.
@@ -131,7 +139,8 @@ impl Workload {
     /// Returns the replicas of a scale. Its Go type leaves the number out when it is zero (`omitempty` in
     /// kubernetes/api autoscaling/v1 `ScaleSpec`), but never leaves out `spec`.
     pub(super) fn scale(&self) -> Result<u32, OddReplicas> {
-        self.spec.as_ref().ok_or(OddReplicas::Absent)?.replicas.as_ref().map_or(Ok(0), count)
+        let Some(wanted) = &self.spec.as_ref().ok_or(OddReplicas::Absent)?.replicas else { return Ok(0) };
+        count(wanted).ok_or_else(|| OddReplicas::NotACount { found: shown(wanted) })
     }
 
     /// Tells whether pods of an old template still run, or the controller has not seen the last change. A
@@ -148,11 +157,14 @@ impl Workload {
     }
 }
 
-fn count(value: &Value) -> Result<u32, OddReplicas> {
-    let number = value.as_i64().and_then(|number| i32::try_from(number).ok());
-    number
-        .and_then(|number| u32::try_from(number).ok())
-        .ok_or_else(|| OddReplicas::NotACount { found: value.to_string().chars().take(40).collect() })
+/// Returns a number of replicas; `None` for what is none.
+pub(super) fn count(value: &Value) -> Option<u32> {
+    value.as_i64().and_then(|number| i32::try_from(number).ok()).and_then(|number| u32::try_from(number).ok())
+}
+
+/// Returns what stands in place of a number, as far as a person reads it.
+pub(super) fn shown(value: &Value) -> String {
+    value.to_string().chars().take(40).collect()
 }
 
 #[cfg(test)]

@@ -80,6 +80,7 @@ pub(super) fn intent_of(service: &str, seq: u32) -> Intent {
         target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() },
         uid: "uid".to_owned(),
         knob: Knob::Replicas,
+        floor: None,
         class: ActionClass::Scale,
         from: 4,
         to: 7,

@@ -24,11 +24,12 @@ pub(crate) enum TargetFlag {
 
 impl TargetFlag {
     fn holds(self, target: &TargetState, bounds: Bounds) -> bool {
+        let (lever, bounds) = (target.lever(), target.bounds(bounds));
         match self {
             Self::Rollout => target.rollout,
-            Self::CanScaleUp => target.replicas < bounds.max,
-            Self::AtMinReplicas => target.replicas <= bounds.min,
-            Self::AtMaxReplicas => target.replicas >= bounds.max,
+            Self::CanScaleUp => lever.asked < bounds.max,
+            Self::AtMinReplicas => lever.value <= bounds.min,
+            Self::AtMaxReplicas => lever.asked >= bounds.max,
         }
     }
 }

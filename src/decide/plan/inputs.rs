@@ -246,7 +246,7 @@ impl<'a> Inputs<'a> {
         match self.target() {
             Ok(target) => {
                 let replicas = match count {
-                    Count::Current => target.replicas,
+                    Count::Current => target.asked(),
                     Count::Ready => target.ready,
                 };
                 Value { number: Ok(f64::from(replicas)), note: None, stamp: Some(self.target_stamp()) }

@@ -7,10 +7,10 @@ use std::time::Duration;
 use super::{Deadline, Decider, PolicyFault, PolicySet, TestReport, Vocabulary, compile, decide, run_tests};
 use crate::model::outlook::HorizonPoint;
 use crate::model::{
-    Action, Authority, Bounds, Budgets, Capacity, Choice, ConditionTrace, Features, Finite, HORIZONS, Minute, Missing,
-    Mode, Now, Outlook, Proposal, Readiness, Reading, Role, RuleOutcome, RuleTrace, Sample, ServiceId, ServiceSpec,
-    SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState,
-    Timestamp, Truth, Unit,
+    Action, Authority, Autoscaling, Bounds, Budgets, Capacity, Choice, ConditionTrace, Features, Finite, HORIZONS,
+    Minute, Missing, Mode, Now, Outlook, Proposal, Readiness, Reading, Role, RuleOutcome, RuleTrace, Sample, ServiceId,
+    ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo, TargetKind, TargetReading, TargetRef,
+    TargetState, Timestamp, Truth, Unit,
 };
 
 mod held;
@@ -83,6 +83,7 @@ impl Case {
             rollout: false,
             owner: None,
             stuck: None,
+            autoscaling: Autoscaling::Nobody,
         };
         let mut case = Self {
             features: Features { signals: Vec::new(), target: TargetReading::Known { target } },

@@ -17,8 +17,8 @@ use crate::decide::api::quantity::{ScriptResult, quantity_in, type_word};
 use crate::decide::evaluate::{Decider, decide};
 use crate::decide::plan::quantity::Term;
 use crate::model::{
-    Bounds, Budgets, Capacity, Features, GuardParams, Mode, Now, Outlook, Proposal, Role, ServiceId, ServiceSpec,
-    SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, Unit,
+    Autoscaling, Bounds, Budgets, Capacity, Features, GuardParams, Mode, Now, Outlook, Proposal, Role, ServiceId,
+    ServiceSpec, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, Unit,
 };
 
 /// Start of every test: some minute of some day.
@@ -189,6 +189,7 @@ impl Given {
             rollout: on("rollout").unwrap_or(false),
             owner: None,
             stuck: None,
+            autoscaling: Autoscaling::Nobody,
         };
         (TargetReading::Known { target }, bounds)
     }

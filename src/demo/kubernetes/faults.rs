@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::resource::Resource;
 use super::status;
 
 /// What a request asks for, as RBAC calls it.
@@ -62,12 +63,15 @@ pub struct Faults {
     shared: Arc<Shared>,
 }
 
+/// Which requests: of one kind, or of any.
+type Meant = (Verb, Option<Resource>);
+
 #[derive(Debug)]
 struct Shared {
-    orders: Mutex<BTreeMap<Verb, VecDeque<Fault>>>,
+    orders: Mutex<BTreeMap<Meant, VecDeque<Fault>>>,
     held: watch::Sender<bool>,
     frozen: watch::Sender<bool>,
-    counts: watch::Sender<BTreeMap<Verb, Counts>>,
+    counts: watch::Sender<BTreeMap<(Verb, Resource), Counts>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -91,7 +95,16 @@ impl Default for Faults {
 impl Faults {
     /// Orders `fault` for the next `times` requests of `verb`, after those ordered before.
     pub fn order(&self, verb: Verb, times: usize, fault: Fault) {
-        self.shared.orders.lock().entry(verb).or_default().extend(std::iter::repeat_n(fault, times));
+        self.order_for((verb, None), times, fault);
+    }
+
+    /// Orders `fault` for the next `times` requests of `verb` about one kind; it comes before those for any.
+    pub fn order_of(&self, resource: Resource, verb: Verb, times: usize, fault: Fault) {
+        self.order_for((verb, Some(resource)), times, fault);
+    }
+
+    fn order_for(&self, meant: Meant, times: usize, fault: Fault) {
+        self.shared.orders.lock().entry(meant).or_default().extend(std::iter::repeat_n(fault, times));
         self.shared.held.send_replace(true);
     }
 
@@ -114,7 +127,12 @@ impl Faults {
 
     /// Returns the requests of `verb` received so far.
     pub fn requests(&self, verb: Verb) -> u64 {
-        self.shared.counts.borrow().get(&verb).map_or(0, |counts| counts.received)
+        total(&self.shared.counts.borrow(), verb).received
+    }
+
+    /// Returns the requests of `verb` about one kind received so far.
+    pub fn requests_of(&self, resource: Resource, verb: Verb) -> u64 {
+        self.shared.counts.borrow().get(&(verb, resource)).map_or(0, |counts| counts.received)
     }
 
     /// Waits until `count` requests of `verb` have been received.
@@ -130,18 +148,20 @@ impl Faults {
     async fn wait_for(&self, verb: Verb, wanted: impl Fn(Counts) -> bool) {
         let mut counts = self.shared.counts.subscribe();
         // The sender lives in `self`, so waiting cannot fail.
-        let _ = counts.wait_for(|counts| wanted(counts.get(&verb).copied().unwrap_or_default())).await;
+        let _ = counts.wait_for(|counts| wanted(total(counts, verb))).await;
     }
 
     /// Counts a request and returns the fault that meets it.
-    pub(super) fn meet(&self, verb: Verb) -> Option<Fault> {
-        self.shared.counts.send_modify(|counts| counts.entry(verb).or_default().received += 1);
-        self.shared.orders.lock().get_mut(&verb)?.pop_front()
+    pub(super) fn meet(&self, verb: Verb, resource: Resource) -> Option<Fault> {
+        self.shared.counts.send_modify(|counts| counts.entry((verb, resource)).or_default().received += 1);
+        let mut orders = self.shared.orders.lock();
+        let mut next = |key| orders.get_mut(&key).and_then(VecDeque::pop_front);
+        next((verb, Some(resource))).or_else(|| next((verb, None)))
     }
 
     /// Counts a request as handled.
-    pub(super) fn handled(&self, verb: Verb) {
-        self.shared.counts.send_modify(|counts| counts.entry(verb).or_default().handled += 1);
+    pub(super) fn handled(&self, verb: Verb, resource: Resource) {
+        self.shared.counts.send_modify(|counts| counts.entry((verb, resource)).or_default().handled += 1);
     }
 
     /// Waits until held answers may go out.
@@ -154,4 +174,12 @@ impl Faults {
     pub(super) fn frozen(&self) -> watch::Receiver<bool> {
         self.shared.frozen.subscribe()
     }
+}
+
+/// Returns the counts of all kinds.
+fn total(counts: &BTreeMap<(Verb, Resource), Counts>, verb: Verb) -> Counts {
+    counts.iter().filter(|((of, _), _)| *of == verb).fold(Counts::default(), |sum, (_, one)| Counts {
+        received: sum.received + one.received,
+        handled: sum.handled + one.handled,
+    })
 }

@@ -32,9 +32,9 @@ pub struct Write {
     pub name: String,
     /// Field manager of the request.
     pub who: String,
-    /// `spec.replicas` before; `None` for a creation, and for kinds without.
+    /// `spec.replicas`, of an autoscaler `spec.minReplicas`, before; `None` for a creation, and for kinds without.
     pub from: Option<u32>,
-    /// `spec.replicas` after; `None` for a deletion, and for kinds without.
+    /// The same after; `None` for a deletion, and for kinds without.
     pub to: Option<u32>,
     /// Version of the object that the write made.
     pub resource_version: u64,
@@ -253,7 +253,9 @@ impl Objects {
         }
         if resource.scales() {
             set(&mut object, &["status"], json!({}));
-            resource::own_replicas(&mut object, &author.manager, false, &time);
+        }
+        if let Some(field) = resource.counted() {
+            resource::own_count(&mut object, field, &author.manager, false, &time);
         }
         if author.dry_run {
             return Ok(Arc::new(object));
@@ -317,9 +319,9 @@ impl Objects {
             let generation = old.pointer("/metadata/generation").and_then(Value::as_u64).unwrap_or(0);
             set(&mut new, &["metadata", "generation"], json!(generation.saturating_add(1)));
         }
-        if from != to {
+        if let Some(field) = resource.counted().filter(|_| from != to) {
             let through_scale = author.part == Some(Subresource::Scale);
-            resource::own_replicas(&mut new, &author.manager, through_scale, &seconds_now());
+            resource::own_count(&mut new, field, &author.manager, through_scale, &seconds_now());
         }
         if author.dry_run {
             return Ok(Arc::new(new));
@@ -424,7 +426,8 @@ impl Store {
 }
 
 fn replicas_of(object: &Value) -> Option<u32> {
-    object.pointer("/spec/replicas").and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok())
+    let count = object.pointer("/spec/replicas").or_else(|| object.pointer("/spec/minReplicas"));
+    count.and_then(Value::as_u64).and_then(|number| u32::try_from(number).ok())
 }
 
 /// Returns the wall-clock time as the API writes it: whole seconds.

@@ -12,6 +12,8 @@ pub enum Resource {
     Deployments,
     /// `apps/v1` `StatefulSet`.
     StatefulSets,
+    /// `autoscaling/v2` `HorizontalPodAutoscaler`; nothing here acts on it.
+    Autoscalers,
     /// `v1` `ConfigMap`.
     ConfigMaps,
     /// `events.k8s.io/v1` `Event`.
@@ -57,9 +59,10 @@ impl Subresource {
 
 impl Resource {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Deployments,
         Self::StatefulSets,
+        Self::Autoscalers,
         Self::ConfigMaps,
         Self::Events,
         Self::Leases,
@@ -80,6 +83,13 @@ impl Resource {
         match self {
             Self::Deployments => facts("apps", "v1", "deployments", "Deployment", Some(Subresource::Scale)),
             Self::StatefulSets => facts("apps", "v1", "statefulsets", "StatefulSet", Some(Subresource::Scale)),
+            Self::Autoscalers => facts(
+                "autoscaling",
+                "v2",
+                "horizontalpodautoscalers",
+                "HorizontalPodAutoscaler",
+                Some(Subresource::Status),
+            ),
             Self::ConfigMaps => facts("", "v1", "configmaps", "ConfigMap", None),
             Self::Events => facts("events.k8s.io", "v1", "events", "Event", None),
             Self::Leases => facts("coordination.k8s.io", "v1", "leases", "Lease", None),
@@ -128,6 +138,20 @@ impl Resource {
     /// Tells whether it has a scale subresource (and with it `spec` and `status`).
     pub fn scales(self) -> bool {
         self.facts().subresource == Some(Subresource::Scale)
+    }
+
+    /// Returns the field of `spec` whose owner is kept: how many replicas there are, or are at least.
+    pub fn counted(self) -> Option<&'static str> {
+        match self {
+            Self::Deployments | Self::StatefulSets => Some("replicas"),
+            Self::Autoscalers => Some("minReplicas"),
+            Self::ConfigMaps
+            | Self::Events
+            | Self::Leases
+            | Self::ServiceLoops
+            | Self::LoopActions
+            | Self::PlatformBounds => None,
+        }
     }
 
     /// Returns its subresource of that name.
@@ -233,33 +257,54 @@ pub fn check(resource: Resource, object: &mut Value) -> Result<(), Refusal> {
     if object.pointer("/metadata/name").and_then(Value::as_str).is_none_or(str::is_empty) {
         return Err(invalid("metadata.name: Required value: name or generateName is required".to_owned()));
     }
-    if !resource.scales() {
-        return Ok(());
+    let Some(field) = resource.counted() else { return Ok(()) };
+    let least = i64::from(resource == Resource::Autoscalers);
+    let Some(number) = int32(object, field)? else {
+        set(object, &["spec", field], json!(1));
+        return check_ceiling(resource, object);
+    };
+    if number < least {
+        let reason = format!("spec.{field}: Invalid value: {number}: must be greater than or equal to {least}");
+        return Err(invalid(reason));
     }
-    match object.pointer("/spec/replicas").filter(|value| !value.is_null()) {
-        None => set(object, &["spec", "replicas"], json!(1)),
-        Some(value) => match value.as_i64().and_then(|number| i32::try_from(number).ok()) {
-            None => {
-                return Err(Refusal::Undecodable(format!("spec.replicas: cannot unmarshal {value} into type int32")));
-            }
-            Some(number) if number < 0 => {
-                let reason = format!("spec.replicas: Invalid value: {number}: must be greater than or equal to 0");
-                return Err(invalid(reason));
-            }
-            Some(_) => {}
-        },
-    }
-    Ok(())
+    check_ceiling(resource, object)
 }
 
-/// Makes `manager` the owner of `spec.replicas`, as the server does when it changes the value.
-pub fn own_replicas(object: &mut Value, manager: &str, subresource: bool, time: &str) {
+/// Checks that the ceiling of an autoscaler is there, and not below its floor.
+fn check_ceiling(resource: Resource, object: &Value) -> Result<(), Refusal> {
+    if resource != Resource::Autoscalers {
+        return Ok(());
+    }
+    let (floor, ceiling) = (int32(object, "minReplicas")?.unwrap_or(1), int32(object, "maxReplicas")?.unwrap_or(0));
+    let reason = match ceiling {
+        0 => "spec.maxReplicas: Required value: must be set and greater than 0".to_owned(),
+        _ if ceiling < floor => {
+            format!("spec.maxReplicas: Invalid value: {ceiling}: must be greater than or equal to `minReplicas`")
+        }
+        _ => return Ok(()),
+    };
+    Err(Refusal::Invalid { resource, name: text(object, "/metadata/name").to_owned(), reason })
+}
+
+/// Returns a number of `spec`; `None` where there is none.
+fn int32(object: &Value, field: &str) -> Result<Option<i64>, Refusal> {
+    let Some(value) = object.pointer(&format!("/spec/{field}")).filter(|value| !value.is_null()) else {
+        return Ok(None);
+    };
+    let number = value.as_i64().filter(|number| i32::try_from(*number).is_ok());
+    let odd = || Refusal::Undecodable(format!("spec.{field}: cannot unmarshal {value} into type int32"));
+    number.map(Some).ok_or_else(odd)
+}
+
+/// Makes `manager` the owner of `spec.<field>`, as the server does when it changes the value.
+pub fn own_count(object: &mut Value, field: &str, manager: &str, subresource: bool, time: &str) {
     let others = object.pointer("/metadata/managedFields").and_then(Value::as_array).cloned().unwrap_or_default();
     let mut entries: Vec<Value> = others;
-    entries.retain(|entry| entry.pointer("/fieldsV1/f:spec/f:replicas").is_none());
+    let owned = format!("f:{field}");
+    entries.retain(|entry| entry.pointer(&format!("/fieldsV1/f:spec/{owned}")).is_none());
     let mut entry = json!({
-        "manager": manager, "operation": "Update", "apiVersion": "apps/v1",
-        "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": { "f:replicas": {} } },
+        "manager": manager, "operation": "Update", "apiVersion": text(object, "/apiVersion"),
+        "fieldsType": "FieldsV1", "fieldsV1": { "f:spec": { owned: {} } },
     });
     if subresource {
         // The server keeps no time of what comes through the scale.

@@ -110,7 +110,7 @@ async fn answer(State(server): State<Server>, ConnectInfo(cut): ConnectInfo<Cut>
         Ok(call) => call,
         Err(refusal) => return refuse(&refusal),
     };
-    let fault = server.faults.meet(call.verb);
+    let fault = server.faults.meet(call.verb, call.place.resource);
     if let Some(Fault::Answer { code, body }) = &fault {
         return answer_as_ordered(*code, body);
     }
@@ -120,7 +120,7 @@ async fn answer(State(server): State<Server>, ConnectInfo(cut): ConnectInfo<Cut>
             tokio::time::sleep(*time).await;
         }
         let response = serve(&server, &call).unwrap_or_else(|refusal| refuse(&refusal));
-        server.faults.handled(call.verb);
+        server.faults.handled(call.verb, call.place.resource);
         match fault {
             Some(Fault::DelayAnswer(time)) => tokio::time::sleep(time).await,
             Some(Fault::HoldAnswer) => server.faults.released().await,

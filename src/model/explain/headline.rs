@@ -1,12 +1,12 @@
 //! A decision at a glance, for lists and live views: what, and the first reason with its numbers.
 
 use crate::model::{
-    Action, ChangeSet, Choice, DecisionRecord, GuardName, Knob, Mode, Role, RuleOutcome, RuleTrace, Truth, UNDO,
-    WriteOutcome,
+    Action, ChangeSet, Choice, DecisionRecord, GuardName, Knob, Mode, Role, RuleOutcome, RuleTrace, TargetState, Truth,
+    UNDO, WriteOutcome,
 };
 
 use super::sentence::{cut, nearest, stops, trouble, undo};
-use super::{clause, seconds};
+use super::{clause, floor_of, lever, seconds};
 
 /// A decision at a glance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,22 +30,26 @@ pub fn headline(record: &DecisionRecord) -> Headline {
 fn written(record: &DecisionRecord, change: &ChangeSet) -> Headline {
     let thing = match change.knob {
         Knob::Replicas => String::new(),
-        Knob::AutoscalerFloor => "the autoscaler floor ".to_owned(),
+        Knob::AutoscalerFloor => format!("{} ", floor_of(change)),
         other => format!("{} ", other.as_str()),
     };
     let step = format!("{thing}{} -> {}", change.from, change.to);
+    let (doing, done, tried) = match change.knob {
+        Knob::AutoscalerFloor => ("moving", "moved", "did not move"),
+        _ => ("scaling", "scaled", "did not scale"),
+    };
     let why = format!("{}{}", because(record, &change.rule), cut(record));
     match &record.outcome {
-        None => Headline { what: format!("scaling {step}"), why },
-        Some(WriteOutcome::Applied) => Headline { what: format!("scaled {step}"), why },
-        Some(outcome) => Headline { what: format!("did not scale {step}"), why: outcome.to_string() },
+        None => Headline { what: format!("{doing} {step}"), why },
+        Some(WriteOutcome::Applied) => Headline { what: format!("{done} {step}"), why },
+        Some(outcome) => Headline { what: format!("{tried} {step}"), why: outcome.to_string() },
     }
 }
 
 fn unwritten(record: &DecisionRecord, rule: &str, action: &Action) -> Headline {
     let to = record.verdict.permitted.or(record.verdict.wanted);
     let step = match (record.features.target.last(), to) {
-        (Some(target), Some(to)) => format!("{} -> {to}", target.replicas),
+        (Some(target), Some(to)) => format!("{}{} -> {to}", lever(target), target.lever().value),
         _ => action.to_string(),
     };
     let shadow = record.mode == Mode::Shadow;
@@ -54,10 +58,15 @@ fn unwritten(record: &DecisionRecord, rule: &str, action: &Action) -> Headline {
         return Headline { what: format!("held by {}", stop.guard.as_str()), why };
     }
     match &record.outcome {
-        _ if shadow => Headline { what: format!("would scale {step}"), why: because(record, rule) },
+        _ if shadow => Headline { what: format!("would {} {step}", verb(record)), why: because(record, rule) },
         Some(outcome) => Headline { what: "did nothing".to_owned(), why: format!("to {action}: {outcome}") },
         None => Headline { what: "no action".to_owned(), why: format!("to {action} changes nothing") },
     }
+}
+
+fn verb(record: &DecisionRecord) -> &'static str {
+    let autoscaler = record.features.target.last().and_then(TargetState::autoscaler);
+    if autoscaler.is_some() { "move" } else { "scale" }
 }
 
 /// Returns why a rule asked for what it did: for one sized by the arrival rate the rates, else its first numbers.
@@ -120,7 +129,7 @@ fn untold(rule: &RuleTrace) -> Option<String> {
 fn enough(record: &DecisionRecord) -> Option<String> {
     let capacity = record.outlook.capacity.as_ref()?;
     let needed = capacity.needed_now?.max(capacity.needed_ahead.unwrap_or(0));
-    let there = record.features.target.last()?.replicas;
+    let there = record.features.target.last()?.asked();
     let floor = match capacity.floor {
         Some(floor) if floor > needed => format!(", not below {floor} yet"),
         _ => String::new(),

@@ -13,7 +13,9 @@ pub use text::{choice, rules, text};
 
 use std::time::Duration;
 
+use super::change::ChangeSet;
 use super::proposal::{Comparison, ConditionTrace, Truth};
+use super::target::TargetState;
 
 /// Returns a number with its noun: `1 service`, `3 services`, `2 classes`.
 pub fn counted(number: usize, noun: &str) -> String {
@@ -23,6 +25,19 @@ pub fn counted(number: usize, noun: &str) -> String {
         _ => "s",
     };
     format!("{number} {noun}{ending}")
+}
+
+/// Returns whose floor a change moves.
+fn floor_of(change: &ChangeSet) -> String {
+    change
+        .floor
+        .as_ref()
+        .map_or("the autoscaler floor".to_owned(), |floor| format!("the floor of HPA {}", floor.autoscaler))
+}
+
+/// Returns what is turned to scale a target, where that is not its own replicas: `the floor of HPA checkout `.
+fn lever(target: &TargetState) -> String {
+    target.autoscaler().map_or_else(String::new, |one| format!("the floor of HPA {} ", one.name))
 }
 
 /// Returns a clause with its numbers: `p99.predicted 186 ms > 200 ms, short by 14 ms`.

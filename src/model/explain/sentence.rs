@@ -6,7 +6,7 @@ use crate::model::{
     Truth, UNDO, WriteOutcome,
 };
 
-use super::{clause, counted, seconds};
+use super::{clause, counted, floor_of, lever, seconds};
 
 /// Returns what was done and why, or why nothing was done, in one sentence without a final stop.
 pub fn sentence(record: &DecisionRecord) -> String {
@@ -23,10 +23,12 @@ fn written(record: &DecisionRecord, change: &ChangeSet) -> String {
     let (service, from, to) = (&record.id.service, change.from, change.to);
     let (doing, done, tried) = match change.knob {
         Knob::Replicas => ("scaling", "scaled", "did not scale"),
-        Knob::AutoscalerFloor => {
-            ("moving the autoscaler floor of", "moved the autoscaler floor of", "did not move the autoscaler floor of")
-        }
+        Knob::AutoscalerFloor => ("moving", "moved", "did not move"),
         _ => ("changing", "changed", "did not change"),
+    };
+    let service = match change.knob {
+        Knob::AutoscalerFloor => format!("{} of {service}", floor_of(change)),
+        _ => service.to_string(),
     };
     let verb = match &record.outcome {
         None => doing,
@@ -74,9 +76,14 @@ pub(super) fn stops(record: &DecisionRecord) -> impl Iterator<Item = &GuardFindi
 /// Returns what shadow mode would have done, in the past tense that follows "would have".
 fn would(record: &DecisionRecord, action: &Action) -> String {
     let service = &record.id.service;
-    let from = record.features.target.last().map(|target| target.replicas);
-    match (from, last_clamp(record).map(|clamp| clamp.2).or(record.verdict.permitted).or(record.verdict.wanted)) {
-        (Some(from), Some(to)) => format!("scaled {service} from {from} to {to}"),
+    match (
+        record.features.target.last(),
+        last_clamp(record).map(|clamp| clamp.2).or(record.verdict.permitted).or(record.verdict.wanted),
+    ) {
+        (Some(target), Some(to)) if target.autoscaler().is_some() => {
+            format!("moved {}of {service} from {} to {to}", lever(target), target.lever().value)
+        }
+        (Some(target), Some(to)) => format!("scaled {service} from {} to {to}", target.replicas),
         _ => format!("acted on {service} ({action})"),
     }
 }

@@ -5,8 +5,8 @@ use std::fmt::{self, Write};
 use crate::model::outlook::{ForecastFlag, HorizonPoint, quantile_index};
 use crate::model::proposal::{Goal, RuleOutcome};
 use crate::model::{
-    Capacity, Choice, DecisionRecord, Effect, Features, Finding, Outlook, Proposal, Readiness, Reading, RuleTrace,
-    SignalFeatures, SignalOutlook, TargetReading, Truth, Unit, Verdict,
+    Autoscaler, Autoscaling, Capacity, Choice, DecisionRecord, Effect, Features, Finding, Outlook, Proposal, Readiness,
+    Reading, RuleTrace, SignalFeatures, SignalOutlook, TargetReading, Truth, Unit, Verdict,
 };
 
 use super::{clause, counted, seconds, sentence};
@@ -60,12 +60,29 @@ fn target(reading: &TargetReading) -> String {
         let stuck = target.stuck.as_ref();
         let stuck = stuck.map_or_else(String::new, |stuck| format!(", {} cannot start: {}", stuck.pods, stuck.why));
         let replicas = counted(target.replicas as usize, "replica");
-        format!("{replicas}, {} ready{rollout}{owner}{stuck}", target.ready)
+        let autoscaling = autoscaling(&target.autoscaling);
+        format!("{replicas}, {} ready{rollout}{owner}{stuck}{autoscaling}", target.ready)
     });
     match reading {
         TargetReading::Known { .. } => state,
         TargetReading::Outdated { silence, .. } => format!("{state}; not seen for {}", seconds(*silence)),
         TargetReading::Unknown { reason } => format!("unknown: {reason}"),
+    }
+}
+
+fn autoscaling(autoscaling: &Autoscaling) -> String {
+    match autoscaling {
+        Autoscaling::Nobody => String::new(),
+        Autoscaling::Closed { why } => format!("; not ours to scale: {why}"),
+        Autoscaling::Autoscaler(one) => {
+            let Autoscaler { name, floor, baseline, ceiling, current, desired, .. } = one;
+            let owner = one.owner.as_ref().map_or_else(String::new, |owner| format!(", set by {owner}"));
+            let trouble = one.trouble.as_ref().map_or_else(String::new, |why| format!(", does not scale: {why}"));
+            format!(
+                "; scaled by HPA {name}: floor {floor} (before flyball {baseline}{owner}), at most {ceiling}, {current} \
+                 counted, {desired} wanted{trouble}"
+            )
+        }
     }
 }
 
@@ -202,7 +219,12 @@ fn guards(out: &mut String, verdict: &Verdict) -> fmt::Result {
 fn ending(out: &mut String, record: &DecisionRecord) -> fmt::Result {
     if let Some(change) = &record.change {
         let (knob, from, to) = (change.knob.as_str(), change.from, change.to);
-        writeln!(out, "\nchange    {} {knob} {from} -> {to} (id {}, uid {})", change.target, change.id, change.uid)?;
+        let of = change.floor.as_ref().map_or_else(String::new, |floor| format!(" of HPA {}", floor.autoscaler));
+        writeln!(
+            out,
+            "\nchange    {} {knob}{of} {from} -> {to} (id {}, uid {})",
+            change.target, change.id, change.uid
+        )?;
     }
     record.outcome.iter().try_for_each(|outcome| writeln!(out, "outcome   {outcome}"))?;
     record.effect.iter().try_for_each(|effect| measured(out, effect))

@@ -3,7 +3,9 @@
 
 use std::process::{Command, Stdio};
 
-use super::{PATIENCE, directory};
+use serde_json::{Value, json};
+
+use super::{Cluster, PATIENCE, account, directory, rig};
 use crate::eventually;
 
 const SETTINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
@@ -61,11 +63,11 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     flyball(&scale(5), None);
     flyball(&scale(0), Some("flyball never scales to nothing"));
     administer(&scale(60));
-    flyball("patch hpa checkout -n deploy-test --type merge -p {\"spec\":{\"minReplicas\":5}}", Some("cannot patch"));
-    flyball(
-        "patch deployment checkout -n deploy-test --type merge -p {\"spec\":{\"replicas\":3}}",
-        Some("cannot patch"),
-    );
+    floors_are_bounded().await;
+    flyball("delete hpa checkout -n deploy-test", Some("cannot delete"));
+    let itself = "/apis/apps/v1/namespaces/deploy-test/deployments/checkout";
+    let refused = Cluster::with(&account().1).await.refusal(itself, json!({ "spec": { "replicas": 3 } })).await;
+    assert!(refused.as_ref().is_some_and(|(_, words)| words.contains("cannot patch")), "{refused:?}");
     flyball("get secrets -n deploy-test", Some("cannot list resource \"secrets\""));
     administer("delete platformbound flyball");
     let unbounded = || kubectl("flyball", &scale(6)).1.contains("no params found");
@@ -75,4 +77,27 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     administer(&format!("delete -f {SETTINGS}/base/admission.yaml"));
     administer("delete namespace deploy-test");
     administer(&format!("delete -f {SETTINGS}/base/crds.yaml"));
+}
+
+/// Of an autoscaler flyball's account moves the floor alone: inside the bound, and never below where it found it.
+async fn floors_are_bounded() {
+    let flyball = Cluster::with(&account().1).await;
+    let path = rig::autoscaler_path("deploy-test", "checkout");
+    let said = async |patch: Value| flyball.refusal(&path, patch).await.map_or(String::new(), |(_, words)| words);
+    let floor = |floor: u32| json!({ "spec": { "minReplicas": floor } });
+    administer("patch hpa checkout -n deploy-test --type merge -p {\"spec\":{\"maxReplicas\":90}}");
+    eventually("the policy for floors is in force", PATIENCE, async || {
+        said(floor(51)).await.contains("a floor of 51, the PlatformBound permits 50").then_some(())
+    })
+    .await;
+    let (lowered, alone) = ("at most to the one that it found", "the floor of an autoscaler and nothing else of it");
+    assert!(said(floor(1)).await.contains(lowered));
+    let annotations = json!({ "flyball.dev/floor-baseline": "2" });
+    assert_eq!(said(json!({ "metadata": { "annotations": annotations }, "spec": { "minReplicas": 5 } })).await, "");
+    assert!(said(floor(1)).await.contains(lowered));
+    assert_eq!(said(floor(2)).await, "");
+    for spec in [json!({ "maxReplicas": 40 }), json!({ "behavior": { "scaleDown": { "selectPolicy": "Disabled" } } })] {
+        assert!(said(json!({ "spec": spec })).await.contains(alone), "{spec}");
+    }
+    administer("patch hpa checkout -n deploy-test --type merge -p {\"spec\":{\"minReplicas\":60}}");
 }

@@ -10,6 +10,8 @@
 //! | `witness` | what etcd and the audit log saw |
 //! | `rig` | workloads, load balancer and load |
 //! | `nodes` | tests of the parts above |
+//! | `floor` | an autoscaler on the workload: flyball moves its floor alone |
+//! | `others` | a person, a tool, a rollout, a target made anew |
 //! | `surge` | a surge that recurs: replicas come before it |
 //! | `kill_switch` | no write starts after the kill switch |
 //! | `kills` | flyball killed at every step of a write |
@@ -19,9 +21,11 @@
 mod contract;
 mod deploy;
 mod double;
+mod floor;
 mod kill_switch;
 mod kills;
 mod nodes;
+mod others;
 mod replicas;
 mod rig;
 mod surge;
@@ -116,10 +120,15 @@ impl Cluster {
 
     /// Patches what stands at a path and returns the status of the answer.
     pub async fn patch(&self, path: &str, patch: Value) -> u16 {
+        self.refusal(path, patch).await.map_or(200, |(code, _)| code)
+    }
+
+    /// Patches what stands at a path; the status and the words of the server if it refuses.
+    pub async fn refusal(&self, path: &str, patch: Value) -> Option<(u16, String)> {
         let request = axum::http::Request::patch(path).header("content-type", "application/merge-patch+json");
         match self.client.request_text(request.body(patch.to_string().into_bytes()).unwrap()).await {
-            Ok(_) => 200,
-            Err(kube::Error::Api(status)) => status.code,
+            Ok(_) => None,
+            Err(kube::Error::Api(status)) => Some((status.code, status.message)),
             Err(error) => panic!("{path}: {error}"),
         }
     }

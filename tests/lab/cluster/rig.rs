@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{Cluster, directory};
@@ -70,6 +70,38 @@ pub async fn workload(cluster: &Cluster, namespace: &str, name: &str, replicas: 
     cluster.create(json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec })).await;
     let spec = json!({ "selector": labels, "ports": [{ "port": 80, "targetPort": 8080 }] });
     cluster.create(json!({ "apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec })).await;
+}
+
+/// Creates a Deployment of pods that do nothing, and returns it.
+pub async fn idle(cluster: &Cluster, namespace: &str, name: &str, replicas: u32) -> Value {
+    cluster.create(idle_manifest(namespace, name, replicas)).await
+}
+
+/// Returns the manifest of such a Deployment.
+pub fn idle_manifest(namespace: &str, name: &str, replicas: u32) -> Value {
+    let labels = json!({ "app": name });
+    let containers = json!([{ "name": "main", "image": "registry.k8s.io/pause:3.10" }]);
+    let template = json!({ "metadata": { "labels": labels }, "spec": { "containers": containers } });
+    let metadata = json!({ "namespace": namespace, "name": name });
+    let spec = json!({ "replicas": replicas, "selector": { "matchLabels": labels }, "template": template });
+    json!({ "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec })
+}
+
+/// Puts an autoscaler of the Deployment's name on it, by CPU at its usual target, and returns it.
+pub async fn autoscaler(cluster: &Cluster, namespace: &str, name: &str, (floor, ceiling): (u32, u32)) -> Value {
+    let cpu = json!({ "name": "cpu", "target": { "type": "Utilization", "averageUtilization": 60 } });
+    let target = json!({ "apiVersion": "apps/v1", "kind": "Deployment", "name": name });
+    let spec = json!({
+        "scaleTargetRef": target, "minReplicas": floor, "maxReplicas": ceiling,
+        "metrics": [{ "type": "Resource", "resource": cpu }],
+    });
+    let (kind, metadata) = ("HorizontalPodAutoscaler", json!({ "namespace": namespace, "name": name }));
+    cluster.create(json!({ "apiVersion": "autoscaling/v2", "kind": kind, "metadata": metadata, "spec": spec })).await
+}
+
+/// Returns the path of an autoscaler.
+pub fn autoscaler_path(namespace: &str, name: &str) -> String {
+    format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers/{name}")
 }
 
 /// Returns how many pods of a Deployment are ready.

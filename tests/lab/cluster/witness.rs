@@ -1,4 +1,4 @@
-//! What really happened: every revision of every Deployment as etcd keeps it, and every request of flyball's account
+//! What really happened: every revision of every Deployment and autoscaler as etcd keeps it, and every request of flyball's account
 //! as the API server wrote it down. Neither is told by flyball.
 
 use std::fs;
@@ -13,18 +13,18 @@ use super::{Cluster, directory};
 const STORE: &str = "http://127.0.0.1:2379";
 const ACCOUNT: &str = "system:serviceaccount:flyball-system:flyball";
 
-/// A change of the replicas of a Deployment.
+/// A change of the replicas of a Deployment, or of the floor of an autoscaler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Move {
     /// Its namespace.
     pub namespace: String,
     /// Its name.
     pub name: String,
-    /// Replicas before; `None` for a creation.
+    /// Count before; `None` for a creation.
     pub from: Option<u32>,
-    /// Replicas after.
+    /// Count after.
     pub to: u32,
-    /// Who owns the replicas since then.
+    /// Who owns it since then.
     pub manager: String,
 }
 
@@ -36,27 +36,36 @@ pub async fn revision(cluster: &Cluster) -> u64 {
 
 /// Returns every change of the replicas of a Deployment after `revision`, in order.
 pub async fn moves_since(revision: u64) -> Vec<Move> {
-    let (mut moves, mut replicas) = (Vec::new(), std::collections::BTreeMap::new());
-    for object in revisions().await {
+    changes_since(revision, "deployments", "replicas").await
+}
+
+/// Returns every change of the floor of an autoscaler after `revision`, in order.
+pub async fn floors_since(revision: u64) -> Vec<Move> {
+    changes_since(revision, "horizontalpodautoscalers", "minReplicas").await
+}
+
+async fn changes_since(revision: u64, plural: &str, field: &str) -> Vec<Move> {
+    let (mut moves, mut counts) = (Vec::new(), std::collections::BTreeMap::new());
+    for object in revisions(plural).await {
         let key = (text(&object, "/metadata/namespace"), text(&object, "/metadata/name"));
-        let to = u32::try_from(object["spec"]["replicas"].as_u64().unwrap()).unwrap();
-        let from = replicas.insert(key.clone(), to);
+        let to = u32::try_from(object["spec"][field].as_u64().unwrap()).unwrap();
+        let from = counts.insert(key.clone(), to);
         if from != Some(to) && object["revision"].as_u64() > Some(revision) {
-            moves.push(Move { namespace: key.0, name: key.1, from, to, manager: owner(&object) });
+            moves.push(Move { namespace: key.0, name: key.1, from, to, manager: owner(&object, field) });
         }
     }
     moves
 }
 
-/// Returns all Deployments that were ever stored, each revision under its number, oldest first. A Deployment that
-/// is made anew goes on where the old one ended.
-async fn revisions() -> Vec<Value> {
+/// Returns all objects of a kind that were ever stored, each revision under its number, oldest first. One that is made
+/// anew goes on where the old one ended.
+async fn revisions(plural: &str) -> Vec<Value> {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let [first, end] = ["/registry/deployments/", "/registry/deployments0"].map(|key| BASE64_STANDARD.encode(key));
+    let [first, end] = ['/', '0'].map(|last| BASE64_STANDARD.encode(format!("/registry/{plural}{last}")));
     let newest = json!({ "key": first, "range_end": end, "sort_order": "DESCEND", "sort_target": "MOD", "limit": 1 });
     let newest = client.post(format!("{STORE}/v3/kv/range")).body(newest.to_string()).send().await.unwrap();
     let newest: Value = newest.json().await.unwrap();
-    let until = newest["kvs"][0]["mod_revision"].as_str().expect("a Deployment").parse::<u64>().unwrap();
+    let until = newest["kvs"][0]["mod_revision"].as_str().expect("one is there").parse::<u64>().unwrap();
     let watch = json!({ "create_request": { "key": first, "range_end": end, "start_revision": "1" } });
     let mut answer = client.post(format!("{STORE}/v3/watch")).body(watch.to_string()).send().await.unwrap();
     let (mut bytes, mut objects) = (Vec::new(), Vec::new());
@@ -80,9 +89,10 @@ fn object(event: &Value) -> Option<Value> {
     Some(object)
 }
 
-fn owner(object: &Value) -> String {
-    let entries = object["metadata"]["managedFields"].as_array().expect("who wrote is kept");
-    let owner = entries.iter().find(|entry| entry["fieldsV1"]["f:spec"]["f:replicas"].is_object()).unwrap();
+fn owner(object: &Value, field: &str) -> String {
+    let (entries, owned) = (&object["metadata"]["managedFields"], format!("f:{field}"));
+    let entries = entries.as_array().expect("who wrote is kept");
+    let owner = entries.iter().find(|entry| entry["fieldsV1"]["f:spec"][&owned].is_object()).unwrap();
     text(owner, "/manager")
 }
 

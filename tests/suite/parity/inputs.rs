@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use flyball::model::outlook::HorizonPoint;
 use flyball::model::{
-    Bounds, Budgets, Features, Finite, GuardParams, HORIZONS, Minute, Missing, Mode, Now, Outlook, Readiness, Reading,
-    Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo, TargetKind,
-    TargetReading, TargetRef, TargetState, Timestamp, Unit,
+    Autoscaling, Bounds, Budgets, Features, Finite, GuardParams, HORIZONS, Minute, Missing, Mode, Now, Outlook,
+    Readiness, Reading, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo,
+    TargetKind, TargetReading, TargetRef, TargetState, Timestamp, Unit,
 };
 use regorus::Value;
 
@@ -158,8 +158,16 @@ impl Facts {
                 };
                 let (uid, resource_version) = ("u".to_owned(), "1".to_owned());
                 let (owner, stuck) = (None, None);
-                let target =
-                    TargetState { uid, resource_version, replicas, ready: replicas, rollout: false, owner, stuck };
+                let target = TargetState {
+                    uid,
+                    resource_version,
+                    replicas,
+                    ready: replicas,
+                    rollout: false,
+                    owner,
+                    stuck,
+                    autoscaling: Autoscaling::Nobody,
+                };
                 (TargetReading::Known { target }, bounds)
             }
             None => (TargetReading::Unknown { reason: "not seen".to_owned() }, Bounds { min: 2, max: 20 }),

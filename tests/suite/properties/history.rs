@@ -11,10 +11,10 @@ use flyball::guard::{Context, Memory, judge};
 use flyball::model::kill::KillOrder;
 use flyball::model::time::elapsed;
 use flyball::model::{
-    Action, ActionClass, Bounds, Budgets, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId, Features,
-    Finite, Intent, KillState, Lead, Missing, Mode, Now, Outlook, Proposal, Reading, Role, Sample, ServiceSpec,
-    SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId,
-    Unit, Verdict, WriteOutcome,
+    Action, ActionClass, Autoscaling, Bounds, Budgets, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId,
+    Features, Finite, Intent, KillState, Lead, Missing, Mode, Now, Outlook, Proposal, Reading, Role, Sample,
+    ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState,
+    Timestamp, TraceId, Unit, Verdict, WriteOutcome,
 };
 use proptest::prelude::*;
 
@@ -424,6 +424,7 @@ impl World {
             rollout: regime.rollout,
             owner: None,
             stuck: None,
+            autoscaling: Autoscaling::Nobody,
         };
         let target = if regime.target_known {
             TargetReading::Known { target }

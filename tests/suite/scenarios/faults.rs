@@ -34,6 +34,7 @@ pub fn change(world: &World, from: u32, to: u32) -> ChangeSet {
         target: spec.target.clone(),
         uid,
         knob: Knob::Replicas,
+        floor: None,
         class: ActionClass::Scale,
         from,
         to,

@@ -214,6 +214,22 @@ async fn inv_19_an_edit_between_read_and_write_wins() {
     assert!(matches!(outcomes.as_slice(), [WriteOutcome::Superseded { .. }]), "{outcomes:?}");
 }
 
+#[tokio::test(start_paused = true)]
+async fn x2_a_change_whose_lever_was_displaced_is_superseded() {
+    let world = World::new(&[SHOP], steady(|_, _| 560.0));
+    *world.cluster.displaced.lock() = Some("HPA checkout scales it now".to_owned());
+    let (tree, _) = world.start().await;
+    while world.cluster.reads.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.cluster.replicas("checkout"), 4);
+    tree.stop().await;
+    let outcomes: Vec<_> = world.records(SHOP).into_iter().filter_map(|record| record.outcome).collect();
+    let superseded = WriteOutcome::Superseded { found: "HPA checkout scales it now".to_owned() };
+    assert!(!outcomes.is_empty() && outcomes.iter().all(|outcome| *outcome == superseded), "{outcomes:?}");
+}
+
 /// Latency breaks once replicas were taken away; nothing else moves, so no rule raises by itself.
 #[tokio::test(start_paused = true)]
 async fn x6_a_lowering_that_hurt_is_taken_back_once_by_a_decision_of_its_own() {

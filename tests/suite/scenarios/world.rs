@@ -15,8 +15,8 @@ use flyball::config::Settings;
 use flyball::cycle::stages::{Deadline, FleetLimits};
 use flyball::instrument::Metrics;
 use flyball::model::{
-    Arrival, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId, ServiceSpec,
-    TargetReading, TargetRef, TargetState, Timestamp,
+    Arrival, Autoscaling, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId,
+    ServiceSpec, TargetReading, TargetRef, TargetState, Timestamp,
 };
 use flyball::ports::executor::Job;
 use flyball::ports::{
@@ -246,6 +246,8 @@ pub struct ObedientCluster {
     pub full: AtomicBool,
     /// Who the objects say set their replicas last, where they say it.
     pub editor: Mutex<Option<Arc<str>>>,
+    /// What a live read finds that displaces the lever.
+    pub displaced: Mutex<Option<String>>,
 }
 
 #[derive(Clone)]
@@ -272,6 +274,7 @@ impl ObedientCluster {
             read_takes: Mutex::default(),
             full: AtomicBool::default(),
             editor: Mutex::default(),
+            displaced: Mutex::default(),
         }
     }
 
@@ -295,7 +298,16 @@ impl ObedientCluster {
     pub fn known(name: &str, version: u64, replicas: u32, ready: u32) -> TargetReading {
         let (uid, resource_version) = (format!("uid-{name}"), version.to_string());
         TargetReading::Known {
-            target: TargetState { uid, resource_version, replicas, ready, rollout: false, owner: None, stuck: None },
+            target: TargetState {
+                uid,
+                resource_version,
+                replicas,
+                ready,
+                rollout: false,
+                owner: None,
+                stuck: None,
+                autoscaling: Autoscaling::Nobody,
+            },
         }
     }
 
@@ -304,6 +316,7 @@ impl ObedientCluster {
             uid: format!("uid-{}", target.name),
             resource_version: scaled.version.to_string(),
             value: scaled.replicas,
+            displaced: None,
         }
     }
 }
@@ -341,7 +354,7 @@ impl Cluster for ObedientCluster {
         knob == Knob::Replicas
     }
 
-    fn read<'a>(&'a self, target: &'a TargetRef, _: Knob) -> BoxFuture<'a, Result<Live, ClusterError>> {
+    fn read<'a>(&'a self, change: &'a ChangeSet) -> BoxFuture<'a, Result<Live, ClusterError>> {
         Box::pin(async {
             let takes = *self.read_takes.lock();
             tokio::time::sleep(takes).await;
@@ -349,7 +362,8 @@ impl Cluster for ObedientCluster {
             if self.away.load(Ordering::Relaxed) {
                 return Err(ClusterError::Unavailable { reason: "scripted".to_owned() });
             }
-            Ok(Self::live(target, &self.targets.lock()[target]))
+            let live = Self::live(&change.target, &self.targets.lock()[&change.target]);
+            Ok(Live { displaced: self.displaced.lock().clone(), ..live })
         })
     }
 

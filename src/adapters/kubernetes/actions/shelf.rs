@@ -125,6 +125,7 @@ mod tests {
             },
             uid: "uid".to_owned(),
             knob: Knob::Replicas,
+            floor: None,
             class: ActionClass::Scale,
             from,
             to,

@@ -82,7 +82,9 @@ impl Told {
 
 fn ended(change: &ChangeSet, outcome: &WriteOutcome) -> Draft {
     let (from, to, rule) = (change.from, change.to, &change.rule);
-    let note = format!("{} {from} -> {to} by rule {rule}: {outcome} ({})", change.knob.as_str(), change.decision);
+    let of = change.floor.as_ref().map_or_else(String::new, |floor| format!(" of HPA {}", floor.autoscaler));
+    let knob = change.knob.as_str();
+    let note = format!("{knob}{of} {from} -> {to} by rule {rule}: {outcome} ({})", change.decision);
     let undone = rule == UNDO;
     let (reason, warning) = match outcome {
         WriteOutcome::Applied | WriteOutcome::AlreadyThere if undone => ("ActionUndone", true),

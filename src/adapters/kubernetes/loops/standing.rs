@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::model::explain::headline;
-use crate::model::{Authority, Choice, DecisionRecord, Mode, Role, ServiceId, Timestamp};
+use crate::model::{Authority, Autoscaling, Choice, DecisionRecord, Mode, Role, ServiceId, Timestamp};
 
 use super::judge::{Acceptance, Judged};
 
@@ -154,8 +154,11 @@ fn ready(judged: &Judged, record: Option<&DecisionRecord>, quarantined: Option<&
     let Some(record) = record else {
         return condition(false, "Starting", "no round of telemetry has arrived yet".to_owned());
     };
-    if record.features.target.known().is_none() {
+    let Some(target) = record.features.target.known() else {
         return condition(false, "TargetUnknown", "the target does not exist, or is not seen well enough".to_owned());
+    };
+    if let Autoscaling::Closed { why } = &target.autoscaling {
+        return condition(false, "ScaledByOthers", why.clone());
     }
     let silent: Vec<String> = record
         .signals

@@ -1,14 +1,16 @@
 //! Tables: each guard alone decides one cycle that is otherwise in order.
 
+mod autoscaler;
+
 use std::time::Duration;
 
 use super::*;
 use crate::model::change::Refusal;
 use crate::model::kill::KillOrder;
 use crate::model::{
-    Action, ActionClass, Bounds, Budgets, Capacity, CapacitySpec, ChangeId, ChangeSet, Choice, CycleId, DecisionId,
-    Features, Finite, GuardParams, Intent, KillState, Knob, Missing, Mode, Now, Outlook, Proposal, Reading, Revert,
-    Role, Sample, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, Stuck, TargetKind, TargetReading,
+    Action, ActionClass, Autoscaling, Bounds, Budgets, Capacity, CapacitySpec, ChangeId, ChangeSet, Choice, CycleId,
+    DecisionId, Features, Finite, GuardParams, Intent, KillState, Knob, Missing, Mode, Now, Outlook, Proposal, Reading,
+    Revert, Role, Sample, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, Stuck, TargetKind, TargetReading,
     TargetRef, TargetState, Timestamp, TraceId, UNDO, Unit, WriteOutcome,
 };
 
@@ -161,6 +163,7 @@ impl World {
             target: self.spec.target.clone(),
             uid: "uid".to_owned(),
             knob: Knob::Replicas,
+            floor: None,
             class: ActionClass::Scale,
             from,
             to,
@@ -196,6 +199,7 @@ fn state(replicas: u32, rollout: bool) -> TargetState {
         rollout,
         owner: None,
         stuck: None,
+        autoscaling: Autoscaling::Nobody,
     }
 }
 

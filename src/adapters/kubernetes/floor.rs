@@ -1,0 +1,101 @@
+//! Reads and writes of the floor of an autoscaler, and the live question who scales a target.
+
+use kube::Client;
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::core::Request;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::model::{Autoscaling, ChangeSet, FloorOf, Knob, TargetRef};
+use crate::ports::{ClusterError, Live};
+
+use super::autoscaler::{HorizontalPodAutoscaler, autoscaling, floor_patch};
+use super::client::Timeouts;
+use super::mirror::Object;
+use super::scale::{FIELD_MANAGER, collection, conditional, send, unbuildable, within};
+
+/// A list of autoscalers.
+#[derive(Deserialize)]
+struct List {
+    /// Go writes an empty list as null.
+    items: Option<Vec<HorizontalPodAutoscaler>>,
+}
+
+/// Returns the path of the autoscalers of `namespace`.
+pub(super) fn autoscalers_of(namespace: &str) -> String {
+    format!("/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers")
+}
+
+/// Returns the autoscalers in the namespace of `target` as they are now.
+pub(super) async fn list(
+    client: &Client,
+    target: &TargetRef,
+    timeouts: Timeouts,
+) -> Result<Vec<HorizontalPodAutoscaler>, ClusterError> {
+    // Names are looked at before they stand in a path.
+    collection(target)?;
+    let request = Request::new(autoscalers_of(&target.namespace)).list(&ListParams::default()).map_err(unbuildable)?;
+    let text = send(client.request_text(request), target, timeouts).await?;
+    let list: List = serde_json::from_str(&text).map_err(|error| odd(target, &error.to_string()))?;
+    Ok(list.items.unwrap_or_default())
+}
+
+/// Finds the floor that `change` turns among the autoscalers of its namespace.
+pub(super) fn find(change: &ChangeSet, all: &[HorizontalPodAutoscaler]) -> Result<Live, ClusterError> {
+    let target = &change.target;
+    let named = |one: &&HorizontalPodAutoscaler| {
+        change.floor.as_ref().is_some_and(|floor| *floor.autoscaler == *one.metadata.name)
+    };
+    let same = all.iter().find(|one| one.metadata.uid == change.uid);
+    let one =
+        same.or_else(|| all.iter().find(named)).ok_or_else(|| ClusterError::NotFound { target: target.clone() })?;
+    live(one, target, displaced(change, all))
+}
+
+/// Returns why the knob of `change` is not the one to turn now; `None` if it is.
+pub(super) fn displaced(change: &ChangeSet, all: &[HorizontalPodAutoscaler]) -> Option<String> {
+    match (change.knob, autoscaling(all.iter(), &change.target)) {
+        (Knob::AutoscalerFloor, Autoscaling::Nobody) => {
+            Some(format!("no autoscaler scales {} any more", change.target))
+        }
+        (Knob::AutoscalerFloor, Autoscaling::Autoscaler(one)) if one.uid == change.uid => None,
+        (_, Autoscaling::Autoscaler(one)) => Some(format!("HPA {} scales {} now", one.name, change.target)),
+        (_, Autoscaling::Closed { why }) => Some(format!("{} is scaled by others: {why}", change.target)),
+        (_, Autoscaling::Nobody) => None,
+    }
+}
+
+/// Moves the floor to `to`, provided that the autoscaler is still the one of `live`, at the same version.
+pub(super) async fn write(
+    client: &Client,
+    change: &ChangeSet,
+    floor: &FloorOf,
+    live: &Live,
+    timeouts: Timeouts,
+) -> Result<Live, ClusterError> {
+    let target = &change.target;
+    conditional(change.to, live)?;
+    collection(&TargetRef { name: floor.autoscaler.to_string(), ..target.clone() })?;
+    let (annotations, spec) = floor_patch(change.to, floor.baseline);
+    let patch = json!({
+        "metadata": { "resourceVersion": live.resource_version, "uid": live.uid, "annotations": annotations },
+        "spec": spec,
+    });
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let request = Request::new(autoscalers_of(&target.namespace));
+    let request = request.patch(&floor.autoscaler, &parameters, &Patch::Merge(patch)).map_err(unbuildable)?;
+    let text = send(client.request_text(within(request, timeouts)?), target, timeouts).await?;
+    let after: HorizontalPodAutoscaler =
+        serde_json::from_str(&text).map_err(|error| odd(target, &error.to_string()))?;
+    self::live(&after, target, None)
+}
+
+fn live(one: &HorizontalPodAutoscaler, target: &TargetRef, displaced: Option<String>) -> Result<Live, ClusterError> {
+    let metadata = one.metadata();
+    let value = one.floor().map_err(|why| odd(target, &why))?;
+    Ok(Live { uid: metadata.uid.clone(), resource_version: metadata.resource_version.clone(), value, displaced })
+}
+
+fn odd(target: &TargetRef, reason: &str) -> ClusterError {
+    ClusterError::Unknown { reason: format!("autoscalers of {target}: {reason}") }
+}

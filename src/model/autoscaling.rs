@@ -1,0 +1,184 @@
+//! Who else sets the replicas of a target, and which lever that leaves.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::action::{Action, Knob};
+use super::spec::Bounds;
+use super::target::TargetState;
+
+/// What else scales a target.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Autoscaling {
+    /// Nothing: the replicas are set directly.
+    #[default]
+    Nobody,
+    /// One autoscaler. Its floor is moved and it stays in charge above: what is set on the target itself it takes
+    /// back at its next look.
+    Autoscaler(Autoscaler),
+    /// Something that leaves no lever: nothing is written.
+    Closed {
+        /// What, by name.
+        why: String,
+    },
+}
+
+/// An autoscaler as the cluster reports it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Autoscaler {
+    /// Its name, in the namespace of the target.
+    pub name: Arc<str>,
+    /// Identity across re-creation under the same name.
+    pub uid: String,
+    /// Replicas below which it never goes (`spec.minReplicas`).
+    pub floor: u32,
+    /// The floor before flyball first raised it; the present one where it did not. flyball never goes below.
+    pub baseline: u32,
+    /// Replicas above which it never goes (`spec.maxReplicas`).
+    pub ceiling: u32,
+    /// Replicas it has counted.
+    pub current: u32,
+    /// Replicas it wants.
+    pub desired: u32,
+    /// The field manager that last set the floor, where the object names one.
+    pub owner: Option<Arc<str>>,
+    /// Why it does not scale, in its own words; `None` if it does.
+    pub trouble: Option<String>,
+}
+
+/// What a change of the floor says beside its values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FloorOf {
+    /// Name of the autoscaler.
+    pub autoscaler: Arc<str>,
+    /// The floor to which a lowering returns at most.
+    pub baseline: u32,
+}
+
+/// What is turned to change the replicas of a target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lever<'a> {
+    /// The replicas themselves, or the floor of an autoscaler.
+    pub knob: Knob,
+    /// Identity of the object that carries it.
+    pub uid: &'a str,
+    /// Its value.
+    pub value: u32,
+    /// Replicas asked for: what an autoscaler has made of its floor, at least the floor itself.
+    pub asked: u32,
+    /// The field manager that last set it, where the object names one.
+    pub owner: Option<&'a Arc<str>>,
+}
+
+impl Lever<'_> {
+    /// Returns the counts (lowest, highest) between which `action` changes nothing: above it raises, below it lowers.
+    /// `None` for an action that this lever does not serve.
+    ///
+    /// An autoscaler that runs more than its floor by itself is neither asked for them nor kept from letting them go.
+    pub fn rest(&self, action: &Action) -> Option<(u32, u32)> {
+        match action {
+            Action::ScaleBy { .. } | Action::ScaleTo { .. } => Some((self.value, self.asked)),
+            Action::SetAutoscalerFloor { .. } if self.knob == Knob::AutoscalerFloor => Some((self.value, self.value)),
+            _ => None,
+        }
+    }
+}
+
+impl TargetState {
+    /// Returns the autoscaler whose floor is moved, if one scales the target.
+    pub fn autoscaler(&self) -> Option<&Autoscaler> {
+        match &self.autoscaling {
+            Autoscaling::Autoscaler(autoscaler) => Some(autoscaler),
+            Autoscaling::Nobody | Autoscaling::Closed { .. } => None,
+        }
+    }
+
+    /// Returns what is turned to change the replicas.
+    pub fn lever(&self) -> Lever<'_> {
+        match self.autoscaler() {
+            Some(one) => Lever {
+                knob: Knob::AutoscalerFloor,
+                uid: &one.uid,
+                value: one.floor,
+                asked: self.replicas.max(one.floor),
+                owner: one.owner.as_ref(),
+            },
+            None => Lever {
+                knob: Knob::Replicas,
+                uid: &self.uid,
+                value: self.replicas,
+                asked: self.replicas,
+                owner: self.owner.as_ref(),
+            },
+        }
+    }
+
+    /// Returns the replicas asked for, by whoever scales the target.
+    pub fn asked(&self) -> u32 {
+        self.lever().asked
+    }
+
+    /// Returns the bounds of the owner inside those of the autoscaler: not below its baseline, not above its ceiling.
+    pub fn bounds(&self, bounds: Bounds) -> Bounds {
+        self.autoscaler()
+            .map_or(bounds, |one| Bounds { min: bounds.min.max(one.baseline), max: bounds.max.min(one.ceiling) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(replicas: u32, floor: Option<u32>) -> TargetState {
+        let autoscaler = |floor| Autoscaler {
+            name: "hpa".into(),
+            uid: "h".to_owned(),
+            floor,
+            baseline: 2,
+            ceiling: 12,
+            current: replicas,
+            desired: replicas,
+            owner: None,
+            trouble: None,
+        };
+        TargetState {
+            uid: "u".to_owned(),
+            resource_version: "1".to_owned(),
+            replicas,
+            ready: replicas,
+            rollout: false,
+            owner: None,
+            stuck: None,
+            autoscaling: floor.map_or(Autoscaling::Nobody, |floor| Autoscaling::Autoscaler(autoscaler(floor))),
+        }
+    }
+
+    #[test]
+    fn the_lever_is_what_stands_on_the_target() {
+        let (alone, behind, ahead) = (target(5, None), target(5, Some(3)), target(5, Some(8)));
+        let shown = |target: &TargetState| {
+            let lever = target.lever();
+            (lever.knob, lever.uid.to_owned(), lever.value, lever.asked)
+        };
+        assert_eq!(shown(&alone), (Knob::Replicas, "u".to_owned(), 5, 5));
+        assert_eq!(shown(&behind), (Knob::AutoscalerFloor, "h".to_owned(), 3, 5));
+        // It was raised and the autoscaler has not looked since.
+        assert_eq!(shown(&ahead), (Knob::AutoscalerFloor, "h".to_owned(), 8, 8));
+        let by = Action::ScaleBy { factor: 2.0 };
+        let floor = Action::SetAutoscalerFloor { replicas: 4 };
+        let rests = |target: &TargetState| (target.lever().rest(&by), target.lever().rest(&floor));
+        assert_eq!(rests(&alone), (Some((5, 5)), None));
+        assert_eq!(rests(&behind), (Some((3, 5)), Some((3, 3))));
+    }
+
+    #[test]
+    fn bounds_lie_inside_those_of_the_autoscaler() {
+        let bounds = |min, max| Bounds { min, max };
+        assert_eq!(target(5, None).bounds(bounds(1, 20)), bounds(1, 20));
+        assert_eq!(target(5, Some(3)).bounds(bounds(1, 20)), bounds(2, 12));
+        assert_eq!(target(5, Some(3)).bounds(bounds(4, 9)), bounds(4, 9));
+    }
+}
