@@ -66,14 +66,23 @@ pub struct Owner {
     ours: Option<Ours>,
     foreign: Option<ForeignEdit>,
     reverted: Option<(ChangeId, Revert)>,
+    /// A revert that no watch showed, to be told in the next cycle.
+    unseen: Option<(ChangeId, Revert)>,
     reverts: VecDeque<Moment>,
     stood_down: Option<(Moment, ForeignEdit)>,
 }
 
 impl Owner {
-    /// Remembers a write of ours that was applied.
+    /// Remembers a write of ours that was applied. One that starts from where the last one, which no watch has shown, was
+    /// set back to, proves that somebody did so: it was made on a live read.
     pub fn wrote(&mut self, change: &ChangeSet, now: Now) {
         self.turn_to(&change.uid);
+        let unseen = self.ours.take().filter(|ours| !ours.shown && ours.reverted_by(change.from));
+        if let Some(ours) = unseen {
+            let (from, to) = (ours.to, change.from);
+            self.unseen = Some((ours.id, Revert { at: now.wall, from, to, by: None }));
+            self.count(ForeignEdit { from, to, by: None }, Moment::now(now), now);
+        }
         self.ours = Some(Ours::of(change, now, false));
     }
 
@@ -96,7 +105,7 @@ impl Owner {
         if self.stood_down.as_ref().is_some_and(|(since, _)| since.age(now) >= human_hold) {
             self.stood_down = None;
         }
-        (self.foreign, self.reverted) = (None, None);
+        (self.foreign, self.reverted) = (None, self.unseen.take());
         let lever = target.lever();
         self.turn_to(lever.uid);
         let value = lever.value;

@@ -1,6 +1,9 @@
 //! Tables: each guard alone decides one cycle that is otherwise in order.
 
 mod autoscaler;
+mod fleet;
+mod memory;
+mod ownership;
 
 use std::time::Duration;
 
@@ -364,13 +367,6 @@ fn a_rollout_holds_a_lowering_and_nothing_else() {
 }
 
 #[test]
-fn a_target_switched_off_stays_off() {
-    let mut world = World::at(0);
-    world.needed_now = Some(3);
-    assert_eq!(sum(&world.propose_backed(3)), (VerdictKind::Hold, Some(GuardName::Ownership), None));
-}
-
-#[test]
 fn convergence() {
     let quota = Some(Stuck { pods: 2, why: "FailedCreate: exceeded quota".to_owned() });
     // (ready of 6, cannot be created, backed by arrivals, seconds since the raise from 4, holds)
@@ -428,22 +424,6 @@ fn pods_missing_long_before_a_raise_do_not_hold_the_next_one() {
 }
 
 #[test]
-fn a_long_stand_down_outlasts_a_restart() {
-    let mut world = World::at(4);
-    world.spec.guards.human_hold = secs(12 * 3600);
-    let revert = |ago: i64| {
-        let at = Timestamp::from_second(world.now.wall.as_second() - ago).unwrap();
-        let reverted = Some(Revert { at, from: 6, to: 4, by: Some("helm".into()) });
-        Intent { reverted, ..intent(&world, 4, 6, Some((at, WriteOutcome::Applied))) }
-    };
-    let intents = [revert(3 * 3600 + 600), revert(3 * 3600)];
-    world.memory = Memory::restore(&intents, world.now);
-    world.needed_now = Some(6);
-    let verdict = world.propose_backed(6);
-    assert!(why(&verdict, GuardName::Ownership).contains("by helm: Deployment"), "{verdict:?}");
-}
-
-#[test]
 fn pods_that_come_one_by_one_are_no_reason_to_hold_what_arrivals_need() {
     let mut world = World::at(4);
     world.write(4, 14);
@@ -456,131 +436,6 @@ fn pods_that_come_one_by_one_are_no_reason_to_hold_what_arrivals_need() {
         assert!(told.ends_with("on their way, and arrivals need more"), "{step}: {told}");
         world.pass(15);
     }
-}
-
-#[test]
-fn a_foreign_edit_voids_one_decision() {
-    let mut world = World::at(4);
-    world.needed_now = Some(9);
-    world.choose(nothing());
-    world.set_replicas(5);
-    let verdict = world.propose_backed(9);
-    assert_eq!(verdict.decided_by, Some(GuardName::Ownership));
-    assert_eq!(world.propose_backed(9).kind, VerdictKind::Pass);
-}
-
-#[test]
-fn our_own_write_is_no_foreign_edit() {
-    let mut world = World::at(4);
-    world.choose(nothing());
-    let change = world.change(4, 6);
-    world.memory.write_started(&change, world.now);
-    world.set_replicas(6);
-    world.choose(nothing());
-    world.memory.write_ended(&change, &WriteOutcome::Applied, world.now);
-    world.pass(20);
-    world.needed_now = Some(9);
-    assert_eq!(world.propose_backed(9).kind, VerdictKind::Pass);
-}
-
-#[test]
-fn two_reverts_within_an_hour_make_it_stand_down() {
-    let mut world = World::at(4);
-    world.needed_now = Some(6);
-    for _ in 0..2 {
-        world.choose(nothing());
-        world.write(4, 6);
-        world.choose(nothing());
-        world.target = TargetReading::Known { target: owned(4, "kubectl-edit") };
-    }
-    let verdict = world.propose_backed(6);
-    assert_eq!(verdict.decided_by, Some(GuardName::Ownership));
-    let told = why(&verdict, GuardName::Ownership);
-    assert!(told.contains("last 6 to 4 by kubectl-edit: Deployment shop/checkout has another owner"), "{told}");
-    world.pass(1700);
-    assert_eq!(world.propose_backed(6).decided_by, Some(GuardName::Ownership));
-    world.pass(100);
-    assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
-}
-
-#[test]
-fn a_foreign_edit_names_who_made_it() {
-    for (target, expected) in [
-        (owned(3, "helm"), "Deployment shop/checkout was set from 4 to 3 by helm: decided anew next"),
-        (
-            state(3, false),
-            "Deployment shop/checkout was set from 4 to 3 by somebody whom its managedFields do not name: decided anew next",
-        ),
-    ] {
-        let mut world = World::at(4);
-        world.choose(nothing());
-        world.target = TargetReading::Known { target };
-        world.needed_now = Some(6);
-        assert_eq!(why(&world.propose_backed(6), GuardName::Ownership), expected);
-    }
-}
-
-#[test]
-fn reverts_of_an_earlier_run_still_count() {
-    let revert = |world: &World, ago: i64| {
-        let at = Timestamp::from_second(world.now.wall.as_second() - ago).unwrap();
-        let reverted = Some(Revert { at, from: 6, to: 4, by: Some("helm".into()) });
-        Intent { reverted, ..intent(world, 4, 6, Some((at, WriteOutcome::Applied))) }
-    };
-    // (seconds since each revert before the restart, whether one more in this run stands down, whether it did at once)
-    for (before, at_once, after_one_more) in [
-        (vec![], false, false),
-        (vec![600], false, true),
-        (vec![3500], false, true),
-        (vec![3600], false, false),
-        (vec![900, 600], true, true),
-        (vec![2400, 1900], false, false),
-    ] {
-        let mut world = World::at(4);
-        let intents: Vec<Intent> = before.iter().map(|ago| revert(&world, *ago)).collect();
-        world.memory = Memory::restore(&intents, world.now);
-        world.needed_now = Some(6);
-        let stands_down = |verdict: &Verdict| why(verdict, GuardName::Ownership).contains("by helm: Deployment");
-        assert_eq!(stands_down(&world.propose_backed(6)), at_once, "{before:?}");
-        world.write(4, 6);
-        world.choose(nothing());
-        world.target = TargetReading::Known { target: owned(4, "helm") };
-        let met = world.propose_backed(6);
-        let again = world.propose_backed(6);
-        assert_eq!(met.decided_by, Some(GuardName::Ownership));
-        assert_eq!(stands_down(&again), after_one_more, "{before:?}: {:?}", again.findings);
-    }
-}
-
-#[test]
-fn a_write_that_never_shows_counts_as_reverted() {
-    let mut world = World::at(4);
-    for _ in 0..2 {
-        world.choose(nothing());
-        world.write(4, 6);
-        world.set_replicas(4);
-        world.choose(nothing());
-        world.choose(nothing());
-        world.choose(nothing());
-    }
-    world.needed_now = Some(6);
-    let verdict = world.propose_backed(6);
-    assert!(why(&verdict, GuardName::Ownership).contains("standing down"), "{verdict:?}");
-}
-
-#[test]
-fn an_edit_in_the_same_direction_is_no_revert() {
-    let mut world = World::at(4);
-    for (from, to, edited) in [(4, 6, 8), (8, 10, 12), (12, 14, 16)] {
-        world.choose(nothing());
-        world.write(from, to);
-        world.choose(nothing());
-        world.set_replicas(edited);
-        world.choose(nothing());
-    }
-    world.needed_now = Some(18);
-    world.pass(600);
-    assert_eq!(world.propose_backed(18).kind, VerdictKind::Pass);
 }
 
 #[test]
@@ -653,53 +508,6 @@ fn cooldown() {
         let found = verdict.findings.iter().find(|found| found.guard == GuardName::Cooldown).unwrap();
         assert_eq!(found.finding == Finding::Hold, holds, "{last:?} {next} {backed} {after}: {}", found.why);
     }
-}
-
-#[test]
-fn each_lowering_that_was_undone_doubles_the_wait_for_the_next_one_for_hours() {
-    let spec = spec();
-    for (undone, minutes) in [(0, 10), (1, 20), (2, 40), (3, 80), (4, 120), (90, 120)] {
-        assert_eq!(spec.guards.lower_cooldown_after(undone), secs(minutes * 60), "{undone}");
-    }
-    let patient = GuardParams { lower_cooldown: secs(4 * 3600), ..GuardParams::default() };
-    assert_eq!(patient.lower_cooldown_after(1), secs(4 * 3600));
-
-    let mut world = World::at(10);
-    (world.needed_now, world.floor) = (Some(5), Some(3));
-    world.write(10, 7);
-    world.pass(330);
-    let undo = ChangeSet { rule: UNDO.to_owned(), ..world.change(7, 10) };
-    world.memory.write_started(&undo, world.now);
-    world.memory.write_ended(&undo, &WriteOutcome::Applied, world.now);
-    world.set_replicas(10);
-    let intents = [
-        intent(&world, 10, 7, Some((world.now.wall, WriteOutcome::Applied))),
-        Intent { change: undo, ..intent(&world, 7, 10, Some((world.now.wall, WriteOutcome::Applied))) },
-    ];
-    // The lowering was 330 s before the undo.
-    world.pass(700);
-    let verdict = world.propose(&scale_to(7));
-    assert_eq!(why(&verdict, GuardName::Cooldown), "last lowering 1030 s ago, cooldown 1200 s");
-    world.pass(200);
-    assert_ne!(world.propose(&scale_to(7)).decided_by, Some(GuardName::Cooldown));
-    world.pass(4 * 3600 - 960);
-    assert_eq!(world.memory.undone(world.now), 1);
-    world.pass(60);
-    assert_eq!(world.memory.undone(world.now), 0);
-
-    // A restart knows it from the journal, and counts its time anew.
-    world.memory = Memory::restore(&intents, world.now);
-    assert_eq!(world.memory.undone(world.now), 1);
-}
-
-#[test]
-fn only_what_was_applied_starts_a_cooldown() {
-    let mut world = World::at(4);
-    world.needed_now = Some(6);
-    let change = world.change(4, 6);
-    world.memory.write_started(&change, world.now);
-    world.memory.write_ended(&change, &WriteOutcome::Superseded { found: "5".to_owned() }, world.now);
-    assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
 }
 
 #[test]
@@ -837,26 +645,6 @@ fn budget() {
 }
 
 #[test]
-fn a_write_that_was_not_sent_is_not_charged() {
-    let mut world = World::at(4);
-    world.needed_now = Some(6);
-    for _ in 0..10 {
-        let change = world.change(4, 6);
-        world.memory.write_started(&change, world.now);
-        world.memory.write_ended(&change, &WriteOutcome::Refused(Refusal::Busy), world.now);
-        assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
-    }
-    for _ in 0..4 {
-        let change = world.change(4, 6);
-        world.memory.write_started(&change, world.now);
-        let rejected = WriteOutcome::Rejected { reason: "quota".to_owned() };
-        world.memory.write_ended(&change, &rejected, world.now);
-        world.cycle += 1;
-    }
-    assert_eq!(world.propose_backed(6).decided_by, Some(GuardName::Budget), "the API server saw these");
-}
-
-#[test]
 fn actions_on_other_knobs_meet_the_guards_that_concern_them() {
     let mut world = World::at(4);
     let verdict = world.propose(&Action::Restart);
@@ -876,105 +664,4 @@ fn asking_for_what_runs_passes_and_moves_nothing() {
 
 fn intent(world: &World, from: u32, to: u32, ended: Option<(Timestamp, WriteOutcome)>) -> Intent {
     Intent { change: world.change(from, to), prepared: world.now.wall, ended, reverted: None }
-}
-
-#[test]
-fn the_journal_restores_cooldowns_budgets_and_open_writes() {
-    let mut world = World::at(6);
-    let applied = intent(&world, 4, 6, Some((world.now.wall, WriteOutcome::Applied)));
-    world.now = Now { mono: secs(1), ..world.now.plus(secs(100)) };
-    world.memory = Memory::restore(std::slice::from_ref(&applied), world.now);
-    world.propose(&scale_to(8));
-    let verdict = world.propose(&scale_to(8));
-    assert_eq!(why(&verdict, GuardName::Cooldown), "last raise 115 s ago, cooldown 180 s");
-    assert_eq!(why(&verdict, GuardName::Budget), "1 writes in 10 minutes, 1 in the hour");
-
-    let open = intent(&world, 6, 8, None);
-    world.memory = Memory::restore(&[applied, open.clone()], world.now);
-    assert_eq!(world.propose(&Action::Restart).decided_by, Some(GuardName::InFlight));
-    world.memory.write_ended(&open.change, &WriteOutcome::Applied, world.now);
-    world.set_replicas(8);
-    world.choose(nothing());
-    assert_eq!(world.propose(&Action::Restart).kind, VerdictKind::Pass);
-}
-
-#[test]
-fn a_persisted_time_in_the_future_counts_as_just_now() {
-    let mut world = World::at(6);
-    let later = world.now.plus(secs(86_400)).wall;
-    let applied = intent(&world, 4, 6, Some((later, WriteOutcome::Applied)));
-    world.memory = Memory::restore(&[applied], world.now);
-    world.propose(&scale_to(8));
-    let verdict = world.propose(&scale_to(8));
-    assert_eq!(why(&verdict, GuardName::Cooldown), "last raise 15 s ago, cooldown 180 s");
-}
-
-#[test]
-fn a_clock_set_forward_over_a_restart_brings_no_lowering_forward() {
-    let mut world = World::at(7);
-    let applied = intent(&world, 10, 7, Some((world.now.wall, WriteOutcome::Applied)));
-    world.now = Now { mono: secs(1), ..world.now.plus(secs(7200)) };
-    world.memory = Memory::restore(&[applied], world.now);
-    (world.needed_now, world.floor) = (Some(1), Some(1));
-    for _ in 0..40 {
-        let verdict = world.propose(&scale_to(5));
-        assert_eq!(verdict.decided_by, Some(GuardName::Cooldown), "{:?}", verdict.findings);
-    }
-    assert_eq!(world.propose(&scale_to(5)).permitted, Some(5));
-}
-
-mod fleet {
-    use super::*;
-
-    fn write(world: &World, namespace: &str, from: u32, to: u32) -> ChangeSet {
-        let mut change = world.change(from, to);
-        namespace.clone_into(&mut change.target.namespace);
-        change
-    }
-
-    #[test]
-    fn a_namespace_and_the_fleet_have_a_limit_per_minute() {
-        let (world, mut budget) = (World::at(4), FleetBudget::default());
-        for _ in 0..20 {
-            budget.charge(&write(&world, "a", 4, 5), 1000, world.now).unwrap();
-        }
-        let namespace = budget.charge(&write(&world, "a", 4, 5), 1000, world.now).unwrap_err();
-        assert_eq!(namespace, "namespace a had 20 writes in the last minute of 20 allowed");
-        for index in 0..40 {
-            budget.charge(&write(&world, if index % 2 == 0 { "b" } else { "c" }, 4, 5), 1000, world.now).unwrap();
-        }
-        let fleet = budget.charge(&write(&world, "d", 4, 5), 1000, world.now).unwrap_err();
-        assert_eq!(fleet, "the fleet had 60 writes in the last minute of 60 allowed");
-        assert!(budget.charge(&write(&world, "a", 4, 5), 1000, world.now.plus(secs(60))).is_ok());
-    }
-
-    #[test]
-    fn at_most_a_tenth_of_the_fleet_goes_in_ten_minutes() {
-        let (world, mut budget) = (World::at(4), FleetBudget::default());
-        budget.charge(&write(&world, "a", 10, 7), 100, world.now).unwrap();
-        budget.charge(&write(&world, "a", 10, 3), 100, world.now).unwrap();
-        let refused = budget.charge(&write(&world, "b", 4, 3), 100, world.now).unwrap_err();
-        let expected = "10 of 100 replicas were removed in the last 10 minutes, 1 more would pass 10 %";
-        assert_eq!(refused, expected);
-        assert!(budget.charge(&write(&world, "b", 4, 8), 100, world.now).is_ok(), "a raise is not a removal");
-        assert!(budget.charge(&write(&world, "b", 4, 3), 100, world.now.plus(secs(600))).is_ok());
-    }
-
-    #[test]
-    fn a_small_fleet_may_lower_one_service_at_a_time() {
-        let (world, mut budget) = (World::at(4), FleetBudget::default());
-        assert!(budget.charge(&write(&world, "a", 10, 7), 20, world.now).is_ok());
-        assert!(budget.charge(&write(&world, "a", 10, 7), 20, world.now).is_err());
-    }
-
-    #[test]
-    fn what_the_journal_holds_stays_spent() {
-        let world = World::at(4);
-        let mut spent = intent(&world, 10, 5, Some((world.now.wall, WriteOutcome::Applied)));
-        let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent.clone()], world.now);
-        assert!(budget.charge(&world.change(10, 9), 50, world.now).is_err());
-        spent.ended = Some((world.now.wall, WriteOutcome::Expired));
-        let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent], world.now);
-        assert!(budget.charge(&world.change(10, 9), 50, world.now).is_ok());
-    }
 }

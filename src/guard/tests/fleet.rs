@@ -1,0 +1,55 @@
+//! Budgets of namespaces and the fleet.
+
+use super::*;
+
+fn write(world: &World, namespace: &str, from: u32, to: u32) -> ChangeSet {
+    let mut change = world.change(from, to);
+    namespace.clone_into(&mut change.target.namespace);
+    change
+}
+
+#[test]
+fn a_namespace_and_the_fleet_have_a_limit_per_minute() {
+    let (world, mut budget) = (World::at(4), FleetBudget::default());
+    for _ in 0..20 {
+        budget.charge(&write(&world, "a", 4, 5), 1000, world.now).unwrap();
+    }
+    let namespace = budget.charge(&write(&world, "a", 4, 5), 1000, world.now).unwrap_err();
+    assert_eq!(namespace, "namespace a had 20 writes in the last minute of 20 allowed");
+    for index in 0..40 {
+        budget.charge(&write(&world, if index % 2 == 0 { "b" } else { "c" }, 4, 5), 1000, world.now).unwrap();
+    }
+    let fleet = budget.charge(&write(&world, "d", 4, 5), 1000, world.now).unwrap_err();
+    assert_eq!(fleet, "the fleet had 60 writes in the last minute of 60 allowed");
+    assert!(budget.charge(&write(&world, "a", 4, 5), 1000, world.now.plus(secs(60))).is_ok());
+}
+
+#[test]
+fn at_most_a_tenth_of_the_fleet_goes_in_ten_minutes() {
+    let (world, mut budget) = (World::at(4), FleetBudget::default());
+    budget.charge(&write(&world, "a", 10, 7), 100, world.now).unwrap();
+    budget.charge(&write(&world, "a", 10, 3), 100, world.now).unwrap();
+    let refused = budget.charge(&write(&world, "b", 4, 3), 100, world.now).unwrap_err();
+    let expected = "10 of 100 replicas were removed in the last 10 minutes, 1 more would pass 10 %";
+    assert_eq!(refused, expected);
+    assert!(budget.charge(&write(&world, "b", 4, 8), 100, world.now).is_ok(), "a raise is not a removal");
+    assert!(budget.charge(&write(&world, "b", 4, 3), 100, world.now.plus(secs(600))).is_ok());
+}
+
+#[test]
+fn a_small_fleet_may_lower_one_service_at_a_time() {
+    let (world, mut budget) = (World::at(4), FleetBudget::default());
+    assert!(budget.charge(&write(&world, "a", 10, 7), 20, world.now).is_ok());
+    assert!(budget.charge(&write(&world, "a", 10, 7), 20, world.now).is_err());
+}
+
+#[test]
+fn what_the_journal_holds_stays_spent() {
+    let world = World::at(4);
+    let mut spent = intent(&world, 10, 5, Some((world.now.wall, WriteOutcome::Applied)));
+    let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent.clone()], world.now);
+    assert!(budget.charge(&world.change(10, 9), 50, world.now).is_err());
+    spent.ended = Some((world.now.wall, WriteOutcome::Expired));
+    let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent], world.now);
+    assert!(budget.charge(&world.change(10, 9), 50, world.now).is_ok());
+}

@@ -1,0 +1,115 @@
+//! What is remembered, also over a restart.
+
+use super::*;
+
+#[test]
+fn each_lowering_that_was_undone_doubles_the_wait_for_the_next_one_for_hours() {
+    let spec = spec();
+    for (undone, minutes) in [(0, 10), (1, 20), (2, 40), (3, 80), (4, 120), (90, 120)] {
+        assert_eq!(spec.guards.lower_cooldown_after(undone), secs(minutes * 60), "{undone}");
+    }
+    let patient = GuardParams { lower_cooldown: secs(4 * 3600), ..GuardParams::default() };
+    assert_eq!(patient.lower_cooldown_after(1), secs(4 * 3600));
+
+    let mut world = World::at(10);
+    (world.needed_now, world.floor) = (Some(5), Some(3));
+    world.write(10, 7);
+    world.pass(330);
+    let undo = ChangeSet { rule: UNDO.to_owned(), ..world.change(7, 10) };
+    world.memory.write_started(&undo, world.now);
+    world.memory.write_ended(&undo, &WriteOutcome::Applied, world.now);
+    world.set_replicas(10);
+    let intents = [
+        intent(&world, 10, 7, Some((world.now.wall, WriteOutcome::Applied))),
+        Intent { change: undo, ..intent(&world, 7, 10, Some((world.now.wall, WriteOutcome::Applied))) },
+    ];
+    // The lowering was 330 s before the undo.
+    world.pass(700);
+    let verdict = world.propose(&scale_to(7));
+    assert_eq!(why(&verdict, GuardName::Cooldown), "last lowering 1030 s ago, cooldown 1200 s");
+    world.pass(200);
+    assert_ne!(world.propose(&scale_to(7)).decided_by, Some(GuardName::Cooldown));
+    world.pass(4 * 3600 - 960);
+    assert_eq!(world.memory.undone(world.now), 1);
+    world.pass(60);
+    assert_eq!(world.memory.undone(world.now), 0);
+
+    // A restart knows it from the journal, and counts its time anew.
+    world.memory = Memory::restore(&intents, world.now);
+    assert_eq!(world.memory.undone(world.now), 1);
+}
+
+#[test]
+fn only_what_was_applied_starts_a_cooldown() {
+    let mut world = World::at(4);
+    world.needed_now = Some(6);
+    let change = world.change(4, 6);
+    world.memory.write_started(&change, world.now);
+    world.memory.write_ended(&change, &WriteOutcome::Superseded { found: "5".to_owned() }, world.now);
+    assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
+}
+
+#[test]
+fn a_write_that_was_not_sent_is_not_charged() {
+    let mut world = World::at(4);
+    world.needed_now = Some(6);
+    for _ in 0..10 {
+        let change = world.change(4, 6);
+        world.memory.write_started(&change, world.now);
+        world.memory.write_ended(&change, &WriteOutcome::Refused(Refusal::Busy), world.now);
+        assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
+    }
+    for _ in 0..4 {
+        let change = world.change(4, 6);
+        world.memory.write_started(&change, world.now);
+        let rejected = WriteOutcome::Rejected { reason: "quota".to_owned() };
+        world.memory.write_ended(&change, &rejected, world.now);
+        world.cycle += 1;
+    }
+    assert_eq!(world.propose_backed(6).decided_by, Some(GuardName::Budget), "the API server saw these");
+}
+
+#[test]
+fn the_journal_restores_cooldowns_budgets_and_open_writes() {
+    let mut world = World::at(6);
+    let applied = intent(&world, 4, 6, Some((world.now.wall, WriteOutcome::Applied)));
+    world.now = Now { mono: secs(1), ..world.now.plus(secs(100)) };
+    world.memory = Memory::restore(std::slice::from_ref(&applied), world.now);
+    world.propose(&scale_to(8));
+    let verdict = world.propose(&scale_to(8));
+    assert_eq!(why(&verdict, GuardName::Cooldown), "last raise 115 s ago, cooldown 180 s");
+    assert_eq!(why(&verdict, GuardName::Budget), "1 writes in 10 minutes, 1 in the hour");
+
+    let open = intent(&world, 6, 8, None);
+    world.memory = Memory::restore(&[applied, open.clone()], world.now);
+    assert_eq!(world.propose(&Action::Restart).decided_by, Some(GuardName::InFlight));
+    world.memory.write_ended(&open.change, &WriteOutcome::Applied, world.now);
+    world.set_replicas(8);
+    world.choose(nothing());
+    assert_eq!(world.propose(&Action::Restart).kind, VerdictKind::Pass);
+}
+
+#[test]
+fn a_persisted_time_in_the_future_counts_as_just_now() {
+    let mut world = World::at(6);
+    let later = world.now.plus(secs(86_400)).wall;
+    let applied = intent(&world, 4, 6, Some((later, WriteOutcome::Applied)));
+    world.memory = Memory::restore(&[applied], world.now);
+    world.propose(&scale_to(8));
+    let verdict = world.propose(&scale_to(8));
+    assert_eq!(why(&verdict, GuardName::Cooldown), "last raise 15 s ago, cooldown 180 s");
+}
+
+#[test]
+fn a_clock_set_forward_over_a_restart_brings_no_lowering_forward() {
+    let mut world = World::at(7);
+    let applied = intent(&world, 10, 7, Some((world.now.wall, WriteOutcome::Applied)));
+    world.now = Now { mono: secs(1), ..world.now.plus(secs(7200)) };
+    world.memory = Memory::restore(&[applied], world.now);
+    (world.needed_now, world.floor) = (Some(1), Some(1));
+    for _ in 0..40 {
+        let verdict = world.propose(&scale_to(5));
+        assert_eq!(verdict.decided_by, Some(GuardName::Cooldown), "{:?}", verdict.findings);
+    }
+    assert_eq!(world.propose(&scale_to(5)).permitted, Some(5));
+}

@@ -1,0 +1,170 @@
+//! Others who move the target.
+
+use super::*;
+
+#[test]
+fn a_target_switched_off_stays_off() {
+    let mut world = World::at(0);
+    world.needed_now = Some(3);
+    assert_eq!(sum(&world.propose_backed(3)), (VerdictKind::Hold, Some(GuardName::Ownership), None));
+}
+
+#[test]
+fn a_long_stand_down_outlasts_a_restart() {
+    let mut world = World::at(4);
+    world.spec.guards.human_hold = secs(12 * 3600);
+    let revert = |ago: i64| {
+        let at = Timestamp::from_second(world.now.wall.as_second() - ago).unwrap();
+        let reverted = Some(Revert { at, from: 6, to: 4, by: Some("helm".into()) });
+        Intent { reverted, ..intent(&world, 4, 6, Some((at, WriteOutcome::Applied))) }
+    };
+    let intents = [revert(3 * 3600 + 600), revert(3 * 3600)];
+    world.memory = Memory::restore(&intents, world.now);
+    world.needed_now = Some(6);
+    let verdict = world.propose_backed(6);
+    assert!(why(&verdict, GuardName::Ownership).contains("by helm: Deployment"), "{verdict:?}");
+}
+
+#[test]
+fn a_foreign_edit_voids_one_decision() {
+    let mut world = World::at(4);
+    world.needed_now = Some(9);
+    world.choose(nothing());
+    world.set_replicas(5);
+    let verdict = world.propose_backed(9);
+    assert_eq!(verdict.decided_by, Some(GuardName::Ownership));
+    assert_eq!(world.propose_backed(9).kind, VerdictKind::Pass);
+}
+
+#[test]
+fn our_own_write_is_no_foreign_edit() {
+    let mut world = World::at(4);
+    world.choose(nothing());
+    let change = world.change(4, 6);
+    world.memory.write_started(&change, world.now);
+    world.set_replicas(6);
+    world.choose(nothing());
+    world.memory.write_ended(&change, &WriteOutcome::Applied, world.now);
+    world.pass(20);
+    world.needed_now = Some(9);
+    assert_eq!(world.propose_backed(9).kind, VerdictKind::Pass);
+}
+
+#[test]
+fn two_reverts_within_an_hour_make_it_stand_down() {
+    let mut world = World::at(4);
+    world.needed_now = Some(6);
+    for _ in 0..2 {
+        world.choose(nothing());
+        world.write(4, 6);
+        world.choose(nothing());
+        world.target = TargetReading::Known { target: owned(4, "kubectl-edit") };
+    }
+    let verdict = world.propose_backed(6);
+    assert_eq!(verdict.decided_by, Some(GuardName::Ownership));
+    let told = why(&verdict, GuardName::Ownership);
+    assert!(told.contains("last 6 to 4 by kubectl-edit: Deployment shop/checkout has another owner"), "{told}");
+    world.pass(1700);
+    assert_eq!(world.propose_backed(6).decided_by, Some(GuardName::Ownership));
+    world.pass(100);
+    assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
+}
+
+#[test]
+fn a_foreign_edit_names_who_made_it() {
+    for (target, expected) in [
+        (owned(3, "helm"), "Deployment shop/checkout was set from 4 to 3 by helm: decided anew next"),
+        (
+            state(3, false),
+            "Deployment shop/checkout was set from 4 to 3 by somebody whom its managedFields do not name: decided anew next",
+        ),
+    ] {
+        let mut world = World::at(4);
+        world.choose(nothing());
+        world.target = TargetReading::Known { target };
+        world.needed_now = Some(6);
+        assert_eq!(why(&world.propose_backed(6), GuardName::Ownership), expected);
+    }
+}
+
+#[test]
+fn reverts_of_an_earlier_run_still_count() {
+    let revert = |world: &World, ago: i64| {
+        let at = Timestamp::from_second(world.now.wall.as_second() - ago).unwrap();
+        let reverted = Some(Revert { at, from: 6, to: 4, by: Some("helm".into()) });
+        Intent { reverted, ..intent(world, 4, 6, Some((at, WriteOutcome::Applied))) }
+    };
+    // (seconds since each revert before the restart, whether one more in this run stands down, whether it did at once)
+    for (before, at_once, after_one_more) in [
+        (vec![], false, false),
+        (vec![600], false, true),
+        (vec![3500], false, true),
+        (vec![3600], false, false),
+        (vec![900, 600], true, true),
+        (vec![2400, 1900], false, false),
+    ] {
+        let mut world = World::at(4);
+        let intents: Vec<Intent> = before.iter().map(|ago| revert(&world, *ago)).collect();
+        world.memory = Memory::restore(&intents, world.now);
+        world.needed_now = Some(6);
+        let stands_down = |verdict: &Verdict| why(verdict, GuardName::Ownership).contains("by helm: Deployment");
+        assert_eq!(stands_down(&world.propose_backed(6)), at_once, "{before:?}");
+        world.write(4, 6);
+        world.choose(nothing());
+        world.target = TargetReading::Known { target: owned(4, "helm") };
+        let met = world.propose_backed(6);
+        let again = world.propose_backed(6);
+        assert_eq!(met.decided_by, Some(GuardName::Ownership));
+        assert_eq!(stands_down(&again), after_one_more, "{before:?}: {:?}", again.findings);
+    }
+}
+
+#[test]
+fn a_write_that_never_shows_counts_as_reverted() {
+    let mut world = World::at(4);
+    for _ in 0..2 {
+        world.choose(nothing());
+        world.write(4, 6);
+        world.set_replicas(4);
+        world.choose(nothing());
+        world.choose(nothing());
+        world.choose(nothing());
+    }
+    world.needed_now = Some(6);
+    let verdict = world.propose_backed(6);
+    assert!(why(&verdict, GuardName::Ownership).contains("standing down"), "{verdict:?}");
+}
+
+#[test]
+fn an_edit_in_the_same_direction_is_no_revert() {
+    let mut world = World::at(4);
+    for (from, to, edited) in [(4, 6, 8), (8, 10, 12), (12, 14, 16)] {
+        world.choose(nothing());
+        world.write(from, to);
+        world.choose(nothing());
+        world.set_replicas(edited);
+        world.choose(nothing());
+    }
+    world.needed_now = Some(18);
+    world.pass(600);
+    assert_eq!(world.propose_backed(18).kind, VerdictKind::Pass);
+}
+
+#[test]
+fn a_revert_that_no_watch_showed_counts_when_the_next_write_starts_from_it() {
+    let mut world = World::at(4);
+    (world.needed_now, world.spec.guards.backed_raise_cooldown) = (Some(6), secs(15));
+    for _ in 0..2 {
+        world.choose(nothing());
+        world.write(4, 6);
+        // Set back before the watch has shown the 6: it shows 4 as before.
+        world.set_replicas(4);
+    }
+    world.choose(nothing());
+    assert_eq!(world.memory.reverted().map(|(_, revert)| (revert.from, revert.to)), Some((6, 4)));
+    assert_ne!(world.propose_backed(6).decided_by, Some(GuardName::Ownership), "one revert is no stand-down");
+    world.write(4, 6);
+    world.set_replicas(4);
+    let verdict = world.propose_backed(6);
+    assert_eq!(verdict.decided_by, Some(GuardName::Ownership), "{:?}", verdict.findings);
+}
