@@ -1,4 +1,5 @@
-//! The figures: measures each, prints one table, and writes `target/scores/loop.json` and `policy.json`.
+//! The figures: measures each, prints one table, and writes `target/scores/loop.json`, `policy.json` and
+//! `forecast.json`.
 //!
 //! `scripts/score` builds the release binary and runs this; ids as arguments measure only those. Every figure is
 //! CPU time where work is meant, wall time only where waiting matters. A figure that could not be measured stands
@@ -14,6 +15,7 @@
 //! | `start` | start, with an empty journal and with a full one, idle memory, size |
 //! | `full_journal` | a journal as full as it gets by default |
 //! | `policy`, `forecast` | CPU of one decision, of one observation |
+//! | `forecasts` | how good forecasts are |
 //! | `policies` | decisions beside Rego, reload, parity, hostile scripts, memory, coverage |
 //! | `kill_switch` | from engaging to the last write started |
 //! | `neighbours` | what faulty services cost the others |
@@ -21,6 +23,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to people")]
 
 mod forecast;
+mod forecasts;
 mod full_journal;
 #[path = "../suite/hostile/mod.rs"]
 mod hostile;
@@ -43,7 +46,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use table::{FIGURES, POLICY_FIGURES, Row};
+use table::{FIGURES, FORECAST_FIGURES, POLICY_FIGURES, Row};
 
 /// That of the binary.
 #[global_allocator]
@@ -61,10 +64,11 @@ struct Group {
 }
 
 /// All groups; those that a loaded machine disturbs most first.
-const GROUPS: [Group; 10] = [
+const GROUPS: [Group; 11] = [
     Group { name: "policy", ids: policy::IDS, seconds: 5, run: policy::run },
     Group { name: "policies", ids: policies::IDS, seconds: 90, run: policies::run },
     Group { name: "forecast", ids: forecast::IDS, seconds: 15, run: forecast::run },
+    Group { name: "forecasts", ids: forecasts::IDS, seconds: 45, run: forecasts::run },
     Group { name: "start", ids: start::IDS, seconds: 50, run: start::run },
     Group { name: "batch", ids: reaction::BATCH_IDS, seconds: 35, run: reaction::batch },
     Group { name: "reaction", ids: reaction::IDS, seconds: 115, run: reaction::run },
@@ -76,7 +80,7 @@ const GROUPS: [Group; 10] = [
 
 fn main() -> anyhow::Result<ExitCode> {
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let figures = || FIGURES.iter().chain(&POLICY_FIGURES);
+    let figures = || FIGURES.iter().chain(&POLICY_FIGURES).chain(&FORECAST_FIGURES);
     let known: Vec<&str> = figures().map(|figure| figure.id).collect();
     if let Some(unknown) = asked.iter().find(|id| !known.contains(&id.as_str())) {
         anyhow::bail!("no figure `{unknown}`; there are {}", known.join(", "));
@@ -91,8 +95,10 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let rows: Vec<Row> = figures().filter(|figure| wanted(figure.id)).map(|figure| figure.row(&values)).collect();
     table::print(&rows);
-    // Whatever was measured whole is written: all of the loop, all of the policies.
-    for (figures, name) in [(&FIGURES[..], "loop.json"), (&POLICY_FIGURES[..], "policy.json")] {
+    // Whatever was measured whole is written: all of the loop, all of the policies, all of the forecasts.
+    let files =
+        [(&FIGURES[..], "loop.json"), (&POLICY_FIGURES[..], "policy.json"), (&FORECAST_FIGURES[..], "forecast.json")];
+    for (figures, name) in files {
         let rows: Vec<&Row> = rows.iter().filter(|row| figures.iter().any(|figure| figure.id == row.id)).collect();
         if rows.len() == figures.len() {
             println!("written to {}", table::write(&rows, name)?.display());

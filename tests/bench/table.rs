@@ -41,6 +41,23 @@ pub const POLICY_FIGURES: [Figure; 12] = [
     at_least("condition_coverage_shipped_policies", "", 1.0, 1.0),
 ];
 
+/// The figures of forecasts.
+pub const FORECAST_FIGURES: [Figure; 13] = [
+    figure("mase_vs_best_simple", "", 0.82, 0.75),
+    figure("series_lost", "", 0.0, 0.0),
+    figure("msis_vs_simple", "", 0.85, 0.75),
+    figure("coverage95_error_series", "", 0.015, 0.01),
+    figure("coverage95_error_horizon", "", 0.02, 0.015),
+    at_least("daily_coverage_p10", "", 0.9, 0.92),
+    figure("max10_exceedance_error", "", 0.015, 0.01),
+    figure("max30_exceedance_error", "", 0.02, 0.01),
+    figure("false_authority", "", 2.0, 0.0),
+    figure("update_p50_us", "us", 2.0, 1.0),
+    figure("update_p99_us", "us", 10.0, 4.0),
+    figure("cold_fit_ms", "ms", 250.0, 100.0),
+    figure("warm_refit_ms", "ms", 30.0, 10.0),
+];
+
 /// All figures of the loop; of each, less is better.
 pub const FIGURES: [Figure; 19] = [
     figure("sample_to_patch_p50_ms", "ms", 3.0, 1.0),

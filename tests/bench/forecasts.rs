@@ -1,0 +1,217 @@
+//! How good forecasts are, over series of many days; and whether noise ever earns a forecast a say.
+//!
+//! The series are those of the directory that `FLYBALL_SERIES` names (CSV, `timestamp,value`), else loads of the demo's
+//! plant: days with and without a surge, of different noise, seeds that no test uses. They are evaluated by
+//! `flyball forecast evaluate`, as anybody may do with their own.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use cpu_time::ThreadTime;
+use flyball::forecast::Forecaster;
+use flyball::forecast::evaluate::{Online, Series};
+use flyball::forecast::params::ForecastParams;
+use flyball::model::{Authority, Finite, Minute, MinuteValue, Now};
+use flyball::sim::workload::{Begins, Burst, Load, Workload};
+use serde_json::Value;
+
+use crate::process::{binary, scratch};
+use crate::{Figures, forecast};
+
+/// The figures.
+pub const IDS: &[&str] = &[
+    "mase_vs_best_simple",
+    "series_lost",
+    "msis_vs_simple",
+    "coverage95_error_series",
+    "coverage95_error_horizon",
+    "daily_coverage_p10",
+    "max10_exceedance_error",
+    "max30_exceedance_error",
+    "false_authority",
+    "cold_fit_ms",
+    "warm_refit_ms",
+];
+
+const DAY: i64 = 86_400;
+/// Two weeks of warm-up, and a week that is scored.
+const DAYS: i64 = 21;
+/// A Monday.
+const START: i64 = 1_780_272_000;
+/// Series without structure, and minutes of each.
+const UNFORESEEABLE: u64 = 200;
+const NOISE_MINUTES: i64 = 5 * 1440;
+
+/// Evaluates the series, then the noise.
+pub fn run() -> anyhow::Result<Figures> {
+    let scratch = scratch()?;
+    let series = match std::env::var_os("FLYBALL_SERIES") {
+        Some(directory) => PathBuf::from(directory),
+        None => own(scratch.path())?,
+    };
+    let evaluated = Command::new(binary()?)
+        .args(["forecast", "evaluate", "--output", "json", "--input"])
+        .arg(&series)
+        .output()
+        .context("flyball forecast evaluate")?;
+    ensure!(evaluated.status.success(), "{}", String::from_utf8_lossy(&evaluated.stderr));
+    // What is said of files that are no series stands before the last line.
+    let text = String::from_utf8_lossy(&evaluated.stdout);
+    let report: Value = serde_json::from_str(text.trim_end().lines().last().context("no report")?)?;
+    tell(&report);
+    let mut figures = of(&report)?;
+    figures.push(("false_authority", unforeseeable()? as f64));
+    let (cold, warm) = fits()?;
+    figures.extend([("cold_fit_ms", cold), ("warm_refit_ms", warm)]);
+    Ok(figures)
+}
+
+/// Prints the series one by one, losses first, with the simplest rules beside them.
+fn tell(report: &Value) {
+    let mut series: Vec<&Value> = report["series"].as_array().into_iter().flatten().collect();
+    let skill = |one: &Value| one["skill_best_simple"].as_f64().unwrap_or(f64::NAN);
+    series.sort_by(|one, other| skill(one).total_cmp(&skill(other)));
+    for one in series {
+        let number = |key: &str| one[key].as_f64().unwrap_or(f64::NAN);
+        eprintln!(
+            "score:   {:<28} error {:.3} of the best simple rule's, {:.3} of persistence's, {:.3} of seasonal naive's",
+            one["series"].as_str().unwrap_or_default(),
+            1.0 - number("skill_best_simple"),
+            1.0 - number("skill_persistence"),
+            1.0 - number("skill_seasonal_naive"),
+        );
+    }
+}
+
+fn of(report: &Value) -> anyhow::Result<Figures> {
+    let series = report["series"].as_array().context("no series")?;
+    let each = |key: &str| -> Vec<f64> { series.iter().filter_map(|one| one[key].as_f64()).collect() };
+    let worst = |values: Vec<f64>, target: f64| values.iter().map(|value| (value - target).abs()).fold(0.0, f64::max);
+    let overall = |key: &str| report["overall"][key].as_f64().with_context(|| format!("no {key}"));
+    let mut horizons: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
+    for horizon in series.iter().filter_map(|one| one["horizons"].as_array()).flatten() {
+        let (Some(ahead), Some(coverage)) = (horizon["horizon"].as_u64(), horizon["coverage"].as_f64()) else {
+            continue;
+        };
+        horizons.entry(ahead).or_default().push(coverage);
+    }
+    let means = horizons.values().map(|all| all.iter().sum::<f64>() / all.len() as f64).collect();
+    Ok(vec![
+        ("mase_vs_best_simple", overall("mase_vs_best_simple")?),
+        ("series_lost", overall("series_lost")?),
+        ("msis_vs_simple", overall("msis_vs_simple")?),
+        ("coverage95_error_series", worst(each("coverage"), 0.95)),
+        ("coverage95_error_horizon", worst(means, 0.95)),
+        ("daily_coverage_p10", each("daily_coverage_p10").into_iter().fold(f64::INFINITY, f64::min)),
+        ("max10_exceedance_error", worst(each("max10_exceedance"), 0.05)),
+        ("max30_exceedance_error", worst(each("max30_exceedance"), 0.05)),
+    ])
+}
+
+/// Writes the loads of six services and returns where.
+fn own(scratch: &Path) -> anyhow::Result<PathBuf> {
+    let directory = scratch.join("series");
+    fs::create_dir_all(&directory)?;
+    let surge = |hour: i64, factor: f64| Burst {
+        begins: Begins::Daily(hour * 3600 + 420),
+        factor,
+        rise: 180,
+        hold: 1500,
+        fall: 900,
+    };
+    let loads = [
+        ("plain", 400.0, 0.6, 0.9, 0.02, vec![]),
+        ("wandering", 250.0, 0.5, 0.8, 0.08, vec![]),
+        ("flat", 120.0, 0.05, 1.0, 0.03, vec![]),
+        ("few_requests", 2.0, 0.7, 0.7, 0.05, vec![]),
+        ("surge", 300.0, 0.6, 1.1, 0.02, vec![surge(12, 3.0)]),
+        ("two_surges", 800.0, 0.7, 0.6, 0.04, vec![surge(9, 1.8), surge(20, 2.5)]),
+    ];
+    for (number, (name, mean, swing, weekend, wander, bursts)) in (101..).zip(loads) {
+        let load = Load::new(Workload { mean, swing, weekend, wander, bursts }, number, name);
+        let mut text = "timestamp,value\n".to_owned();
+        for at in (START..START + DAYS * DAY).step_by(60) {
+            writeln!(text, "{at},{:.4}", load.minute_before(at + 60))?;
+        }
+        fs::write(directory.join(format!("{name}.csv")), text)?;
+    }
+    Ok(directory)
+}
+
+/// Returns the CPU of the first fit over 14 days, and of the one a day later that starts from it; milliseconds.
+fn fits() -> anyhow::Result<(f64, f64)> {
+    let params = ForecastParams { history_days: 14, ..ForecastParams::default() };
+    let spec = forecast::spec()?;
+    let begins = Begins::Daily(12 * 3600);
+    let bursts = vec![Burst { begins, factor: 2.0, rise: 300, hold: 1500, fall: 900 }];
+    let load = Load::new(Workload { mean: 300.0, swing: 0.6, weekend: 0.8, wander: 0.03, bursts }, 107, "fit");
+    let first = START / 60;
+    let minutes = |from: i64, to: i64| -> Vec<MinuteValue> {
+        let value = |minute: i64| Finite::new(load.minute_before(minute * 60 + 60));
+        (from..to).map(|minute| MinuteValue { minute: Minute(minute), value: value(minute) }).collect()
+    };
+    let mut state = Forecaster::new(&spec, &params);
+    let mut spent = Vec::new();
+    let mut from = first;
+    for until in [first + 14 * 1440, first + 15 * 1440] {
+        state.warm(0, &minutes(from, until));
+        from = until;
+        // A fit falls due within an hour or two, spread by the name of the service.
+        let due =
+            |minute: i64| Now { wall: Minute(minute).start(), mono: Duration::from_secs(60 * minute.unsigned_abs()) };
+        let job = (until..until + 240).find_map(|minute| state.next_fit(due(minute))).context("no fit is due")?;
+        let begun = ThreadTime::now();
+        let result = job.run();
+        spent.push(begun.elapsed().as_secs_f64() * 1e3);
+        state.install(result);
+    }
+    let [cold, warm] = spent[..] else { anyhow::bail!("two fits were made") };
+    Ok((cold, warm))
+}
+
+/// Returns how many series without structure, half of them walks and half of them noise, earned a say at any time.
+fn unforeseeable() -> anyhow::Result<usize> {
+    let begun = ThreadTime::now();
+    let mut earned = 0;
+    for seed in 0..UNFORESEEABLE {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let (mut walk, mut values) = (1000.0_f64, Vec::new());
+        for _ in 0..NOISE_MINUTES {
+            let step = random.normal();
+            walk = (walk + 5.0 * step).max(0.0);
+            values.push(Some(if seed % 2 == 0 { walk } else { (100.0 + 20.0 * step).max(0.0) }));
+        }
+        let series = Series { first: Minute(START / 60), values, season: 1440, range: (0.0, 1e9) };
+        let mut online = Online::new(&series).context("the evaluation cannot be set up")?;
+        let mut spoke = false;
+        for (index, value) in series.values.iter().enumerate() {
+            let outlook = online.step(series.step(index), *value);
+            spoke |= outlook.is_some_and(|outlook| outlook.authority > Authority::ReactiveOnly);
+        }
+        earned += usize::from(spoke);
+    }
+    eprintln!("score:   {UNFORESEEABLE} series without structure took {:.0} s", begun.elapsed().as_secs_f64());
+    Ok(earned)
+}
+
+/// xorshift64*: enough for noise, the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn uniform(&mut self) -> f64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// The sum of twelve uniform numbers less six.
+    fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
+    }
+}
