@@ -12,12 +12,14 @@
 //! | `harness` | tests of the parts above |
 //! | `live` | the whole loop on history and live samples |
 //! | `outage` | a Prometheus that stops, hangs, restarts; workers that lie |
+//! | `alerts` | the alert rules, by promtool |
 //! | `demo` | `flyball demo` as a newcomer starts it |
 //! | `kills` | flyball killed at every step of a write |
 //! | `replicas` | two flyballs on one Lease |
 //! | `cluster` | the same and more on a real API server (feature `lab`; by `scripts/lab/test`) |
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a failed helper is a failed test")]
 
+mod alerts;
 #[cfg(feature = "lab")]
 mod cluster;
 mod demo;
