@@ -47,7 +47,12 @@ pub fn lease(node: &Node<'_>, faults: &mut Faults) -> Option<LeaseSettings> {
     let retry = span("retry", SECOND / 2, WRITE_MARGIN, standard.retry);
     Some(LeaseSettings {
         name: name?,
-        timing: Timing { duration: duration?, renew_deadline: renew_deadline?, retry: retry? },
+        // A Lease counts whole seconds: the others must not see a shorter one than its holder counts.
+        timing: Timing {
+            duration: Duration::from_secs(duration?.as_secs()),
+            renew_deadline: renew_deadline?,
+            retry: retry?,
+        },
     })
 }
 

@@ -179,7 +179,7 @@ impl DeciderCore {
         };
         self.undo = self.undo.take().filter(|undo| undo.stands(&features.target, now));
         match &self.undo {
-            Some(undo) => undo.over(asked),
+            Some(undo) => undo.over(asked, &features.target),
             None => asked,
         }
     }

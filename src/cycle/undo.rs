@@ -33,10 +33,9 @@ impl Undo {
         now.since(self.since) < OWED_FOR && target.last().is_none_or(as_left)
     }
 
-    /// Returns `asked` with the undo in place of what the policies chose, unless they raise as far by themselves.
-    pub(super) fn over(&self, asked: Proposal) -> Proposal {
-        let wanted = asked.choice.asked().and_then(|(action, _)| action.wanted_replicas(self.change.to));
-        if wanted.is_some_and(|wanted| wanted >= self.change.from) {
+    /// Returns `asked` with the undo in place of what the policies chose, unless they raise `target` as far by themselves.
+    pub(super) fn over(&self, asked: Proposal, target: &TargetReading) -> Proposal {
+        if asked.choice.asked().is_some_and(|(action, _)| self.is_met_by(action, target)) {
             return asked;
         }
         let replicas = self.change.from;
@@ -48,14 +47,23 @@ impl Undo {
             Choice::Undo { of: self.change.decision.clone(), trace: self.change.trace, action, why: self.why.clone() };
         Proposal { choice, ..asked }
     }
+
+    /// Tells whether `action` turns the lever at least as far back. Where more runs than the floor asks for, a wish for
+    /// less than that turns nothing.
+    fn is_met_by(&self, action: &Action, target: &TargetReading) -> bool {
+        let lever = target.last().map(TargetState::lever);
+        let (present, rest) = lever.map_or((self.change.to, None), |lever| (lever.asked, lever.rest(action)));
+        let wanted = action.wanted_replicas(present);
+        wanted.is_some_and(|wanted| wanted >= self.change.from && rest.is_none_or(|(_, highest)| wanted > highest))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{
-        ActionClass, Autoscaling, ChangeId, Convergence, CycleId, DecisionId, Impact, TargetKind, TargetRef, Timestamp,
-        TraceId,
+        ActionClass, Autoscaler, Autoscaling, ChangeId, Convergence, CycleId, DecisionId, Impact, TargetKind,
+        TargetRef, Timestamp, TraceId,
     };
 
     const AT: Now = Now { wall: Timestamp::UNIX_EPOCH, mono: Duration::from_secs(100) };
@@ -131,6 +139,52 @@ mod tests {
         }
     }
 
+    fn running(replicas: u32, floor: Option<u32>) -> TargetReading {
+        let autoscaler = |floor| Autoscaler {
+            name: "front".into(),
+            uid: "h".to_owned(),
+            floor,
+            baseline: 2,
+            ceiling: 20,
+            current: replicas,
+            desired: replicas,
+            owner: None,
+            trouble: None,
+        };
+        let target = TargetState {
+            uid: "u".to_owned(),
+            resource_version: "1".to_owned(),
+            replicas,
+            ready: replicas,
+            rollout: false,
+            owner: None,
+            stuck: None,
+            autoscaling: floor.map_or(Autoscaling::Nobody, |floor| Autoscaling::Autoscaler(autoscaler(floor))),
+        };
+        TargetReading::Known { target }
+    }
+
+    #[test]
+    fn of_a_floor_it_yields_to_what_raises_above_what_runs_and_to_nothing_less() {
+        let act = |action| Choice::Act { rule: "rule".into(), action, backed_by_arrivals: false };
+        let to = |replicas| Action::ScaleTo { replicas };
+        // The floor went from 6 to 4.
+        for (runs, action, replaced) in [
+            (10, Action::ScaleBy { factor: 1.2 }, false),
+            (7, to(6), true),
+            (7, to(8), false),
+            (4, to(6), false),
+            (4, to(5), true),
+            (7, Action::SetAutoscalerFloor { replicas: 6 }, false),
+            (7, Action::SetAutoscalerFloor { replicas: 5 }, true),
+        ] {
+            let owed = Undo::owed(&change(6, 4), &effect(Impact::Hurt), AT).unwrap();
+            let asked = Proposal { revision: None, rules: Vec::new(), choice: act(action.clone()) };
+            let got = owed.over(asked, &running(runs, Some(4)));
+            assert_eq!(matches!(got.choice, Choice::Undo { .. }), replaced, "{action:?} where {runs} run");
+        }
+    }
+
     #[test]
     fn it_takes_the_place_of_what_policies_chose_unless_they_raise_as_far() {
         let act = |replicas| Choice::Act {
@@ -145,7 +199,8 @@ mod tests {
             (act(10), false),
             (act(12), false),
         ] {
-            let proposal = undo().over(Proposal { revision: None, rules: Vec::new(), choice: choice.clone() });
+            let asked = Proposal { revision: None, rules: Vec::new(), choice: choice.clone() };
+            let proposal = undo().over(asked, &running(7, None));
             if !replaced {
                 assert_eq!(proposal.choice, choice);
                 continue;

@@ -14,7 +14,7 @@ use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine};
 use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
 use crate::decide::library::{LIBRARY, Libraries};
 use crate::decide::plan::parameter::Parameter;
-use crate::model::{Goal, SignalName};
+use crate::model::{Goal, SignalName, UNDO};
 
 /// Most rules of a set.
 const MAX_RULES: usize = 256;
@@ -151,6 +151,11 @@ fn register_declarations(engine: &mut Engine, declarations: &Arc<Mutex<Declarati
 fn declare_rule(declarations: &mut Declarations, name: &str, options: Map, body: FnPtr, position: Position) {
     if SignalName::new(name).is_none() {
         declarations.fault(position, None, format!("rule name `{name}` is not a name (a-z, 0-9, _, a letter first)"));
+        return;
+    }
+    if name == UNDO {
+        let message = "records name by it what takes an earlier decision back; give the rule another name";
+        declarations.fault(position, Some(name), message);
         return;
     }
     if body.is_curried() {

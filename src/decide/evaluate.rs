@@ -10,11 +10,8 @@ use crate::decide::held::HeldStates;
 use crate::decide::mute::Mutes;
 use crate::decide::plan::action::Refused;
 use crate::decide::plan::inputs::Inputs;
-use crate::decide::select::select;
-use crate::model::{
-    ConditionTrace, Features, Now, Outlook, Proposal, RuleOutcome, RuleTrace, ServiceSpec, TargetReading, TargetState,
-    Truth,
-};
+use crate::decide::select::{Present, select};
+use crate::model::{ConditionTrace, Features, Now, Outlook, Proposal, RuleOutcome, RuleTrace, ServiceSpec, Truth};
 
 /// State of the decide stage for one service: how long conditions have held, and which rules are muted.
 /// Starts empty, which only delays actions.
@@ -48,12 +45,8 @@ pub fn decide(
     let mut evaluation = Evaluation { state, inputs, values: &values, now };
     let rules: Vec<RuleTrace> = set.rules.iter().map(|rule| evaluation.rule(rule)).collect();
     state.held.prune(now);
-    let choice = select(&rules, replicas(&features.target), set);
+    let choice = select(&rules, Present::of(features.target.known()), set);
     Proposal { revision: Some(set.revision().clone()), rules, choice }
-}
-
-fn replicas(target: &TargetReading) -> Option<u32> {
-    target.known().map(TargetState::asked)
 }
 
 /// What the rules of one decision share.

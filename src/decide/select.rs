@@ -9,10 +9,10 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::decide::compile::PolicySet;
-use crate::model::{Action, Choice, Direction, RuleOutcome, RuleTrace, Truth};
+use crate::model::{Action, Choice, Direction, RuleOutcome, RuleTrace, TargetState, Truth};
 
-/// Chooses at most one action of a set's rules; `replicas` is the present count.
-pub(super) fn select(rules: &[RuleTrace], replicas: Option<u32>, set: &PolicySet) -> Choice {
+/// Chooses at most one action of a set's rules; `present` is what they would change.
+pub(super) fn select(rules: &[RuleTrace], present: Present, set: &PolicySet) -> Choice {
     let otherwise = &set.otherwise;
     let matched = || rules.iter().filter(|rule| rule.outcome == RuleOutcome::Matched);
     if set.conflict_is_error && matched().nth(1).is_some() {
@@ -27,8 +27,8 @@ pub(super) fn select(rules: &[RuleTrace], replicas: Option<u32>, set: &PolicySet
     let mut winner = tied.next();
     for rival in tied {
         let (Some(first), Some(action)) = (winner, &rival.action) else { continue };
-        let Some(chosen) = first.action.as_ref().filter(|chosen| chosen.knob() == action.knob()) else { continue };
-        let (chosen, action) = (step(chosen, replicas), step(action, replicas));
+        let Some(chosen) = first.action.as_ref().filter(|chosen| present.is_one_knob(chosen, action)) else { continue };
+        let (chosen, action) = (step(chosen, present), step(action, present));
         if chosen.direction != action.direction {
             return conflict(first, rival);
         }
@@ -51,6 +51,32 @@ fn conflict(first: &RuleTrace, second: &RuleTrace) -> Choice {
     Choice::Nothing { reason: reason.into() }
 }
 
+/// The counts that actions are compared by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Present {
+    /// How many replicas are asked for, if that is known.
+    pub(super) replicas: Option<u32>,
+    /// The floor of the autoscaler, if one scales the target.
+    pub(super) floor: Option<u32>,
+}
+
+impl Present {
+    /// Returns what is present of a target.
+    pub(super) fn of(target: Option<&TargetState>) -> Self {
+        Self {
+            replicas: target.map(TargetState::asked),
+            floor: target.and_then(TargetState::autoscaler).map(|it| it.floor),
+        }
+    }
+
+    /// Tells whether two actions turn the same knob: where an autoscaler scales the target, its floor is the only one that
+    /// sets a count.
+    fn is_one_knob(self, one: &Action, other: &Action) -> bool {
+        let both_count = one.knob().sets_count() && other.knob().sets_count();
+        one.knob() == other.knob() || (self.floor.is_some() && both_count)
+    }
+}
+
 /// Where an action goes and how far.
 struct Step {
     direction: Direction,
@@ -59,10 +85,10 @@ struct Step {
 
 /// Returns the step of an action. Actions on one knob are comparable; where the present count is not known,
 /// a count is taken for its own size.
-fn step(action: &Action, replicas: Option<u32>) -> Step {
+fn step(action: &Action, Present { replicas, floor }: Present) -> Step {
     let lateral = |size| Step { direction: Direction::Lateral, size };
-    let move_to = |wanted: u32| {
-        let present = replicas.unwrap_or(0);
+    let move_to = |present: Option<u32>, wanted: u32| {
+        let present = present.unwrap_or(0);
         let direction = Direction::of(present, wanted).unwrap_or(Direction::Lateral);
         Step { direction, size: f64::from(wanted.abs_diff(present)) }
     };
@@ -72,9 +98,9 @@ fn step(action: &Action, replicas: Option<u32>) -> Step {
             size: (factor - 1.0).abs(),
         },
         Action::ScaleBy { .. } | Action::ScaleTo { .. } => {
-            move_to(action.wanted_replicas(replicas.unwrap_or(0)).unwrap_or(0))
+            move_to(replicas, action.wanted_replicas(replicas.unwrap_or(0)).unwrap_or(0))
         }
-        Action::SetAutoscalerFloor { replicas } => move_to(*replicas),
+        Action::SetAutoscalerFloor { replicas: wanted } => move_to(floor.or(replicas), *wanted),
         Action::ShiftTraffic { step, .. } => lateral(*step),
         Action::Throttle { to, .. } => Step { direction: Direction::Lower, size: 1.0 - to },
         Action::Resize { cpu, memory } => Step {

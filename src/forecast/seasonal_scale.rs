@@ -2,7 +2,8 @@
 //!
 //! A surge that comes each day is foreseen less well than the calm before it, and the error of the last hour knows
 //! nothing of that. As volatility has a pattern of the day (Andersen and Bollerslev 1997), the expected error is
-//! multiplied by a factor of the time for which something is foreseen, learned from the outcomes at that time.
+//! multiplied by a factor of the time for which something is foreseen, learned from the outcomes at that time against
+//! the error of a calm minute.
 
 use crate::model::Minute;
 
@@ -27,7 +28,7 @@ impl SeasonalScale {
         Self { factors: [1.0; CELLS], steps: i64::from(steps.max(1)) }
     }
 
-    /// Learns that what was foreseen for `minute` was off by `ratio` times the error expected without this factor.
+    /// Learns that what was foreseen for `minute` was off by `ratio` times the recent error of calm minutes.
     pub fn learn(&mut self, minute: Minute, ratio: f32) {
         let cell = self.cell(minute);
         if let Some(factor) = self.factors.get_mut(cell).filter(|_| ratio.is_finite()) {

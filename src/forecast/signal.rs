@@ -45,7 +45,8 @@ impl Common {
 
 /// The learned state of one signal: a head that changes with each minute, and larger parts of which a minute changes a
 /// few cells. A step works on a copy of the former, writes the latter where they stand, and counts when the copy
-/// is put back. A step that fails half-way leaves all as it was, but for the cells of its own minute.
+/// is put back. A step that fails half-way leaves all as it was, but for the cells of its own minute and, on
+/// the first day, the season drawn from it.
 #[derive(Debug, Clone)]
 pub struct SignalState {
     head: Head,

@@ -102,7 +102,11 @@ impl<'a> Case<'a> {
             Motion::Still | Motion::Other | Motion::Unknown => (0, u32::MAX),
         };
         let needed_now = match motion {
-            Motion::Raise { from } if backed_by_arrivals => needed_now(ctx.outlook).filter(|needed| *needed > from),
+            Motion::Raise { from } if backed_by_arrivals => {
+                // What an autoscaler runs above its floor carries arrivals, too.
+                let runs = target.map_or(from, TargetState::asked).max(from);
+                needed_now(ctx.outlook).filter(|needed| *needed > runs)
+            }
             _ => None,
         };
         let params = &ctx.spec.guards;

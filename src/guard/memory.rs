@@ -67,7 +67,7 @@ impl Memory {
                     memory.in_flight = Some(InFlight { id: change.id.clone(), knob: change.knob, to: change.to });
                     memory.charge(change, Moment::persisted(intent.prepared, now));
                 }
-                Some((at, outcome)) if was_sent(outcome) => {
+                Some((at, outcome)) if outcome.was_sent() => {
                     let at = Moment::persisted(*at, now);
                     memory.charge(change, at);
                     if *outcome == WriteOutcome::Applied {
@@ -104,7 +104,7 @@ impl Memory {
         if self.in_flight.as_ref().is_some_and(|in_flight| in_flight.id == change.id) {
             self.in_flight = None;
         }
-        if !was_sent(outcome) {
+        if !outcome.was_sent() {
             self.writes.retain(|write| write.id != change.id);
             return;
         }
@@ -238,17 +238,4 @@ fn proposed(ctx: &Context<'_>) -> Option<(Motion, Option<u32>)> {
     let (action, _) = ctx.proposal.choice.asked()?;
     let target = ctx.features.target.last()?;
     Some((motion(action, Some(target)), action.wanted_replicas(target.asked())))
-}
-
-/// Tells whether the API server may have seen the write.
-fn was_sent(outcome: &WriteOutcome) -> bool {
-    match outcome {
-        WriteOutcome::Applied | WriteOutcome::Rejected { .. } | WriteOutcome::Abandoned { .. } => true,
-        WriteOutcome::AlreadyThere
-        | WriteOutcome::Superseded { .. }
-        | WriteOutcome::Expired
-        | WriteOutcome::Stale { .. }
-        | WriteOutcome::Refused(_)
-        | WriteOutcome::NoLever => false,
-    }
 }

@@ -8,11 +8,11 @@ use crate::model::{Mode, TargetState};
 pub fn guard(case: &Case<'_>) -> Answer {
     let lowers = matches!(case.motion, Motion::Lower { .. });
     let autoscaler = case.ctx.features.target.last().and_then(TargetState::autoscaler);
-    let behind = autoscaler.is_some_and(|one| one.trouble.is_none());
-    let forbidden = lowers && !case.ctx.spec.allow_lowering && !behind;
+    let troubled = autoscaler.is_some_and(|one| one.trouble.is_some());
+    let forbidden = lowers && (troubled || (!case.ctx.spec.allow_lowering && autoscaler.is_none()));
     match case.ctx.spec.mode {
         Mode::Observe => Answer::Reject("observe: forecasts only, nothing is decided".to_owned()),
-        Mode::Shadow if forbidden => {
+        Mode::Shadow if forbidden && !troubled => {
             Answer::Hold("shadow: writes nothing; auto would not lower either, allow_lowering is off".to_owned())
         }
         Mode::Shadow => Answer::Hold("shadow: shows what it would do and writes nothing".to_owned()),

@@ -195,6 +195,19 @@ pub enum WriteOutcome {
 }
 
 impl WriteOutcome {
+    /// Tells whether the API server may have seen the write.
+    pub fn was_sent(&self) -> bool {
+        match self {
+            Self::Applied | Self::Rejected { .. } | Self::Abandoned { .. } => true,
+            Self::AlreadyThere
+            | Self::Superseded { .. }
+            | Self::Expired
+            | Self::Stale { .. }
+            | Self::Refused(_)
+            | Self::NoLever => false,
+        }
+    }
+
     /// Returns the word used in metrics.
     pub fn as_str(&self) -> &'static str {
         match self {

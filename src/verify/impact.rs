@@ -6,7 +6,9 @@
 //! trades latency that the objective does not ask for: it hurts only where it also broke the objective.
 
 use super::Pending;
-use crate::model::{Convergence, Direction, Effect, Features, Impact, Now, Role, ServiceSpec, SignalOutlook, Unit};
+use crate::model::{
+    Convergence, Direction, Effect, Features, Impact, Knob, Now, Role, ServiceSpec, SignalOutlook, TargetState, Unit,
+};
 
 /// Differences below this share of the objective do not count.
 const FLOOR: f64 = 0.05;
@@ -59,6 +61,12 @@ fn expectation(forecast: &SignalOutlook, minutes: f64) -> Option<(f64, f64)> {
 fn disturbed(pending: &Pending, spec: &ServiceSpec, features: &Features, minutes: f64) -> Option<String> {
     if features.target.last().is_some_and(|target| target.rollout) {
         return Some("a rollout ran in the measuring window".to_owned());
+    }
+    let change = &pending.change;
+    let kept = features.target.last().map(TargetState::asked).filter(|asked| *asked >= change.from);
+    if let Some(kept) = kept.filter(|_| change.knob == Knob::AutoscalerFloor && change.direction() == Direction::Lower)
+    {
+        return Some(format!("the autoscaler still runs {kept}: nothing was taken"));
     }
     let forecast = pending.arrivals.as_ref()?;
     let (low, high) = (forecast.quantile_at(0.025, minutes)?, forecast.quantile_at(0.975, minutes)?);

@@ -114,7 +114,12 @@ fn reload() -> anyhow::Result<f64> {
     let text: String = SHIPPED.iter().map(|(_, text)| text.replace("otherwise(", "// otherwise(")).collect();
     let files: Vec<(String, String)> = (0..60)
         .map(|number| {
-            let text = names.iter().fold(text.clone(), |text, name| text.replace(name, &format!("{name}_{number}")));
+            // Rules and parameters have names of their own in each file; signals keep theirs.
+            let text = names.iter().fold(text.clone(), |text, name| {
+                let own = format!("{name}_{number}");
+                text.replace(&format!("\"{name}\""), &format!("\"{own}\""))
+                    .replace(&format!("p.{name}"), &format!("p.{own}"))
+            });
             (format!("f{number}.rhai"), text)
         })
         .collect();

@@ -149,6 +149,23 @@ async fn inv_28_without_the_object_there_is_no_write_and_an_end_is_tried_until_i
     end(&journal, change, WriteOutcome::Applied).await;
     assert!(journal.open_intents().unwrap().is_empty());
     assert_eq!(objects(&double).iter().filter(|object| object["status"]["outcome"] == "applied").count(), 1);
+    assert!(journal.health().is_ok());
+    // As long as ends are refused, nothing more may be written.
+    let change = prepare(&journal, 7).await.unwrap();
+    double.faults().order(Verb::Patch, 1, Fault::status(422));
+    let ending = end(&journal, change, WriteOutcome::Applied);
+    let watching = async {
+        for _ in 0..1_000 {
+            if journal.health().is_err() {
+                return journal.health().unwrap_err().to_string();
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        String::new()
+    };
+    let ((), told) = futures::join!(ending, watching);
+    assert!(told.contains("is not written"), "{told}");
+    assert!(journal.health().is_ok(), "the second try wrote it");
 }
 
 #[tokio::test]

@@ -58,7 +58,10 @@ pub(super) fn displaced(change: &ChangeSet, all: &[HorizontalPodAutoscaler]) -> 
         (Knob::AutoscalerFloor, Autoscaling::Nobody) => {
             Some(format!("no autoscaler scales {} any more", change.target))
         }
-        (Knob::AutoscalerFloor, Autoscaling::Autoscaler(one)) if one.uid == change.uid => None,
+        (Knob::AutoscalerFloor, Autoscaling::Autoscaler(one)) if one.uid == change.uid => {
+            let decided = change.floor.as_ref().map_or(one.baseline, |floor| floor.baseline);
+            (one.baseline != decided).then(|| format!("the floor of HPA {} was set by somebody else", one.name))
+        }
         (_, Autoscaling::Autoscaler(one)) => Some(format!("HPA {} scales {} now", one.name, change.target)),
         (_, Autoscaling::Closed { why }) => Some(format!("{} is scaled by others: {why}", change.target)),
         (_, Autoscaling::Nobody) => None,

@@ -1,6 +1,7 @@
 //! Which of several matching rules acts, and what is said when none does.
 
 use super::*;
+use crate::model::{Autoscaler, Autoscaling};
 
 /// Rules as (name, priority, goal, action); all match.
 fn choose(rules: &[(&str, i64, &str, &str)]) -> Choice {
@@ -45,6 +46,40 @@ fn one_action_is_chosen_whatever_the_order_of_the_rules() {
         &[("up", 1, "cost", "scale_to(6)"), ("down", 1, "cost", "scale_to(4)"), ("top", 2, "cost", "restart()")],
         "top",
     );
+}
+
+#[test]
+fn where_an_autoscaler_scales_the_target_counts_and_floors_are_one_knob() {
+    // Its floor is 3, ten run.
+    let autoscaler = Autoscaler {
+        name: "front".into(),
+        uid: "h".to_owned(),
+        floor: 3,
+        baseline: 2,
+        ceiling: 20,
+        current: 10,
+        desired: 10,
+        owner: None,
+        trouble: None,
+    };
+    let ask = |one: &str, other: &str, scaled: bool| {
+        let mut case = Case::new().replicas(10);
+        if let (TargetReading::Known { target }, true) = (&mut case.features.target, scaled) {
+            target.autoscaling = Autoscaling::Autoscaler(autoscaler.clone());
+        }
+        let rule = |name: &str, action: &str| {
+            format!("rule(\"{name}\", #{{ priority: 1, goal: \"cost\" }}, |s, p| [when(s.can_scale_up), {action}]);\n")
+        };
+        match case.ask(&format!("{}{}", rule("one", one), rule("other", other))).choice {
+            Choice::Act { rule, .. } => rule.to_string(),
+            Choice::Nothing { reason } => reason.to_string(),
+            Choice::Undo { .. } => "undo".to_owned(),
+        }
+    };
+    assert_eq!(ask("autoscaler_floor(6)", "autoscaler_floor(5)", true), "other", "both raise the floor");
+    assert!(ask("autoscaler_floor(6)", "autoscaler_floor(2)", true).starts_with("conflict: "));
+    assert!(ask("scale_to(5)", "autoscaler_floor(6)", true).starts_with("conflict: "), "down from 10, up from 3");
+    assert_eq!(ask("scale_to(5)", "autoscaler_floor(6)", false), "one", "two knobs");
 }
 
 /// As in Rego, where two rules that give different results are an error: nothing is done, and it is said why.

@@ -92,9 +92,12 @@ async fn floors_are_bounded() {
     .await;
     let (lowered, alone) = ("at most to the one that it found", "the floor of an autoscaler and nothing else of it");
     assert!(said(floor(1)).await.contains(lowered));
+    let invented = json!({ "metadata": { "annotations": { "flyball.dev/floor-baseline": "1" } } });
+    assert!(said(invented.clone()).await.contains("records as the floor that it found"));
     let annotations = json!({ "flyball.dev/floor-baseline": "2" });
     assert_eq!(said(json!({ "metadata": { "annotations": annotations }, "spec": { "minReplicas": 5 } })).await, "");
     assert!(said(floor(1)).await.contains(lowered));
+    assert!(said(invented).await.contains("records as the floor that it found"));
     assert_eq!(said(floor(2)).await, "");
     for spec in [json!({ "maxReplicas": 40 }), json!({ "behavior": { "scaleDown": { "selectPolicy": "Disabled" } } })] {
         assert!(said(json!({ "spec": spec })).await.contains(alone), "{spec}");

@@ -12,7 +12,7 @@
 mod object;
 mod shelf;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,6 +55,8 @@ struct Shared {
     shelf: Mutex<Shelf>,
     /// Intents of which the local journal has a copy.
     copied: Mutex<BTreeSet<ChangeId>>,
+    /// Why ends could not be written yet. While there is one, no other write begins (INV-28).
+    unended: Mutex<BTreeMap<ChangeId, String>>,
 }
 
 /// Why an object was not written.
@@ -84,7 +86,14 @@ struct PageMetadata {
 impl LoopActions {
     /// Returns a journal that knows no intent before [`Journal::refresh`]. Everything else is kept in `local`.
     pub fn over(local: Arc<dyn Journal>, client: Client, timeouts: Timeouts) -> Self {
-        let shared = Shared { client, timeouts, local, shelf: Mutex::default(), copied: Mutex::default() };
+        let shared = Shared {
+            client,
+            timeouts,
+            local,
+            shelf: Mutex::default(),
+            copied: Mutex::default(),
+            unended: Mutex::default(),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -172,6 +181,9 @@ impl Journal for LoopActions {
     }
 
     fn health(&self) -> Result<(), JournalError> {
+        if let Some((id, reason)) = self.shared.unended.lock().first_key_value() {
+            return Err(unwritable(format!("the end of LoopAction {id} is not written: {reason}")));
+        }
         self.shared.local.health()
     }
 
@@ -234,6 +246,7 @@ impl Shared {
             held.ended.get_or_insert((at, outcome.clone()));
         })
         .await;
+        self.unended.lock().remove(&intent.change.id);
     }
 
     /// Merges `status` into that of the object until that has succeeded; `note` does the same to what is held of it. Where
@@ -247,20 +260,24 @@ impl Shared {
             let patch = Patch::Merge(json!({ "metadata": { "resourceVersion": version }, "status": status }));
             let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
             let written = self.ask(Request::new(&path).patch_subresource("status", &name, &parameters, &patch)).await;
-            let failure = match written {
+            let reason = match written {
                 Ok(object) => {
                     let mut held = Held { intent: intent.clone(), version: object.metadata.resource_version };
                     note(&mut held.intent);
                     return self.shelf.lock().put(held);
                 }
-                Err(Failure::Conflict | Failure::Missing(_)) => match self.look(&path, &name).await {
+                Err(Failure::Unknown(reason)) => reason,
+                Err(failure) => match self.look(&path, &name).await {
                     Ok(Some(found)) => {
                         let has_ended = found.intent.ended.is_some();
                         self.shelf.lock().put(found);
                         if is_end && has_ended {
                             return tracing::info!(change = %id, "the intent was ended by another process");
                         }
-                        continue;
+                        match failure {
+                            Failure::Refused(reason) => reason,
+                            _ => continue,
+                        }
                     }
                     Ok(None) => {
                         tracing::warn!(change = %id, "the object of an intent is gone");
@@ -268,9 +285,11 @@ impl Shared {
                     }
                     Err(reason) => reason,
                 },
-                Err(Failure::Refused(reason) | Failure::Unknown(reason)) => reason,
             };
-            tracing::warn!(change = %id, reason = failure, "status of a LoopAction not written, trying again");
+            tracing::warn!(change = %id, reason, "status of a LoopAction not written, trying again");
+            if is_end {
+                self.unended.lock().insert(id.clone(), reason);
+            }
             tokio::time::sleep(PAUSE).await;
         }
     }

@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::model::guards::UNDONE_COUNTS;
 use crate::model::time::elapsed;
-use crate::model::{ChangeId, Direction, Intent, Knob, ServiceId, Timestamp, WriteOutcome};
+use crate::model::{ChangeId, Direction, Intent, Knob, ServiceId, Timestamp, UNDO, WriteOutcome};
 
-/// Intents kept of one service that have ended: more than its budgets permit in the hour that they look back.
+/// Writes kept of one service that were sent: more than its budgets permit in the hour that they look back.
 const KEPT: usize = 32;
+/// Intents kept of one service that ended without a write: for whoever looks, no guard asks for them.
+const KEPT_UNSENT: usize = 8;
 /// Nothing that has ended is kept longer: a day beyond the longest cooldown (INV-23).
 const KEPT_FOR: Duration = Duration::from_hours(48);
 
@@ -69,7 +72,8 @@ impl Shelf {
     }
 
     /// Returns those of a service that need not be kept: the oldest beyond [`KEPT`], and the old. What is open is kept,
-    /// and the newest write of each knob in each direction as long as a cooldown may ask for it.
+    /// the newest write of each knob in each direction as long as a cooldown may ask for it, and each undo as long as it
+    /// makes lowerings wait.
     pub(super) fn excess(&self, service: &ServiceId, now: Timestamp) -> Vec<ChangeId> {
         let ours = self.intents().filter(|intent| intent.change.service() == service);
         let mut ended: Vec<(Timestamp, &Intent)> =
@@ -77,11 +81,17 @@ impl Shelf {
         ended.sort_by_key(|(at, intent)| (std::cmp::Reverse(*at), intent.change.id.clone()));
         let mut newest: BTreeSet<(Knob, Direction)> = BTreeSet::new();
         let mut excess = Vec::new();
-        for (place, (at, intent)) in ended.into_iter().enumerate() {
+        let (mut sent, mut unsent) = (0, 0);
+        for (at, intent) in ended {
             let change = &intent.change;
-            let is_newest = applied_at(intent).is_some() && newest.insert((change.knob, change.direction()));
+            let was_sent = intent.ended.as_ref().is_some_and(|(_, outcome)| outcome.was_sent());
+            let (count, most) = if was_sent { (&mut sent, KEPT) } else { (&mut unsent, KEPT_UNSENT) };
+            *count += 1;
+            let is_applied = applied_at(intent).is_some();
+            let is_newest = is_applied && newest.insert((change.knob, change.direction()));
+            let counts = is_applied && change.rule == UNDO && elapsed(now, at) <= UNDONE_COUNTS;
             let is_old = elapsed(now, at) > KEPT_FOR;
-            if is_old || (place >= KEPT && !is_newest) {
+            if is_old || (*count > most && !is_newest && !counts) {
                 excess.push(change.id.clone());
             }
         }
@@ -149,14 +159,28 @@ mod tests {
         ];
         let lowering = all[1].intent.change.id.clone();
         all.extend((10..60).map(|seq| intent(seq, i64::from(seq), 3, 4, Some(WriteOutcome::Applied))));
-        let shelf = Shelf::of(all);
+        let mut shelf = Shelf::of(all);
         let now = |seconds| Timestamp::from_second(BEGIN + seconds).unwrap();
         let excess = shelf.excess(&service, now(100));
         assert_eq!(excess.len(), 52 - KEPT - 1, "of 52 that have ended 32 stay, and the last lowering");
         assert!(!excess.contains(&lowering));
         assert_eq!(shelf.open().len(), 1);
+        let refused = (60..80).map(|seq| {
+            let outcome = WriteOutcome::Superseded { found: "9".to_owned() };
+            intent(seq, i64::from(seq), 3, 4, Some(outcome))
+        });
+        refused.for_each(|held| shelf.put(held));
+        let more = shelf.excess(&service, now(100));
+        assert_eq!(more.len(), 52 - KEPT - 1 + 20 - KEPT_UNSENT, "what was not sent takes no place of what was");
+        let mut undo = intent(5, 3, 7, 9, Some(WriteOutcome::Applied));
+        undo.intent.change.rule = UNDO.to_owned();
+        let undone = undo.intent.change.id.clone();
+        shelf.put(undo);
+        assert!(!shelf.excess(&service, now(3 * 3600)).contains(&undone));
+        assert!(shelf.excess(&service, now(5 * 3600)).contains(&undone));
+        shelf.remove(&undone);
         let late = 100 + 49 * 3600;
-        assert_eq!(shelf.excess(&service, now(late)).len(), 52, "nothing is kept for ever but what is open");
+        assert_eq!(shelf.excess(&service, now(late)).len(), 72, "nothing is kept for ever but what is open");
         let recent = shelf.applied_since(now(60), Duration::from_secs(10));
         let seqs: Vec<u32> = recent.iter().map(|intent| intent.change.decision.cycle.seq).collect();
         assert_eq!(seqs, (50..60).collect::<Vec<_>>(), "oldest first");

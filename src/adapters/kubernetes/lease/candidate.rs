@@ -113,9 +113,16 @@ impl Candidate {
             found.as_ref().is_some_and(|it| it.holder.as_ref() == Some(&self.identity) && it.epoch == term.epoch)
         };
         self.term = self.term.filter(|term| is_ours(*term));
+        // The same again is no news: a watch that lags would hide for ever that a claim met something newer.
         if self.seen.as_ref().is_none_or(|(seen, _)| *seen != found) {
             self.seen = Some((found, now.mono));
+            self.must_look = false;
         }
+    }
+
+    /// Takes in the Lease as it was just read.
+    pub fn looked(&mut self, found: Option<Record>, version: u64, now: Now) {
+        self.saw(found, version, now);
         self.must_look = false;
     }
 
@@ -168,7 +175,8 @@ impl Candidate {
     pub fn failed(&mut self, conflict: bool, now: Now) {
         self.must_look = true;
         // A conflict says that there is something to be read; everything else, that the server is not well.
-        self.not_before = if conflict { Duration::ZERO } else { now.mono.saturating_add(self.timing.retry) };
+        let pause = if conflict { self.timing.retry / 10 } else { self.timing.retry };
+        self.not_before = now.mono.saturating_add(pause);
     }
 
     /// Returns the claim that gives the lease up, if it is held; it is not held from here on.

@@ -212,7 +212,7 @@ impl Shared {
             Ok(found) => {
                 let version = found.as_ref().and_then(|object| object.metadata.version()).unwrap_or(u64::MAX);
                 let record = found.map(|object| object.record(self.timing));
-                self.candidate.lock().saw(record, version, self.now());
+                self.candidate.lock().looked(record, version, self.now());
                 *self.trouble.lock() = None;
             }
             Err(failure) => self.failed(failure),

@@ -240,6 +240,38 @@ fn what_the_watch_shows_late_does_not_end_a_term() {
 }
 
 #[test]
+fn a_watch_that_lags_does_not_hide_that_a_claim_met_something_newer() {
+    let (mut world, leader, other) = led();
+    let old = world.store.lease.clone();
+    let version = world.store.version;
+    world.run(secs(6));
+    assert!(world.store.version > version, "renewed meanwhile");
+    // The other one's watch has stood still since, and what it shows has run out.
+    let candidate = &mut Candidate::new("flyball-9".to_owned(), Timing::default(), Duration::ZERO);
+    let mut now = world.now(other);
+    candidate.saw(old.clone(), version, now);
+    now = now.plus(Timing::default().duration);
+    let Step::Claim(claim) = candidate.next(now) else { panic!("{:?}", candidate.next(now)) };
+    assert_eq!(world.store.write(&claim, Some("flyball-9")), None, "a conflict");
+    candidate.failed(true, now);
+    for _ in 0..100 {
+        now = now.plus(STEP);
+        candidate.saw(old.clone(), version, now);
+        match candidate.next(now) {
+            Step::Wait(_) => {}
+            Step::Look => {
+                candidate.looked(world.store.lease.clone(), world.store.version, now);
+                assert!(matches!(candidate.next(now), Step::Wait(_)), "the leader renews");
+                assert!(matches!(world.lead(leader), Lead::Holds { .. }));
+                return;
+            }
+            Step::Claim(claim) => panic!("claims what it was refused: {claim:?}"),
+        }
+    }
+    panic!("it never looks");
+}
+
+#[test]
 fn a_wall_clock_that_jumps_ahead_ends_the_right_to_write_and_one_that_jumps_back_does_not_lengthen_it() {
     let (mut world, leader, _) = led();
     world.processes[leader].skew += 3_600;
