@@ -2,7 +2,7 @@
 //!
 //! A model learns one minute after the other and forecasts all horizons from where it stands. It knows the
 //! minute of the day by the wall clock, never by counting, so that no gap shifts its season. A new model is a
-//! file beside these, a variant of [`Simple`] and a row of [`CATALOGUE`]; the suites run over the rows.
+//! file beside these, a variant of [`Simple`] and a row of its table; the suites run over [`CATALOGUE`].
 //!
 //! | file | forecast |
 //! |---|---|
@@ -205,64 +205,20 @@ impl Simple {
     }
 }
 
-/// A model of the catalogue.
-#[derive(Debug, Clone, Copy)]
-pub enum AnyModel {
-    /// One of the small ones.
-    Simple(Simple),
-    /// See [`holt_winters`].
-    HoltWinters(HoltWinters),
-}
-
-impl AnyModel {
-    /// Returns the model behind the variant.
-    pub fn get(&self) -> &dyn Model {
-        match self {
-            Self::Simple(Simple::Persistence(model)) => model,
-            Self::Simple(Simple::Level(model)) => model,
-            Self::Simple(Simple::SeasonalNaive(model)) => model,
-            Self::Simple(Simple::SeasonalDifference(model)) => model,
-            Self::HoltWinters(model) => model,
-        }
-    }
-
-    /// Returns the model behind the variant, to learn.
-    pub fn get_mut(&mut self) -> &mut dyn Model {
-        match self {
-            Self::Simple(Simple::Persistence(model)) => model,
-            Self::Simple(Simple::Level(model)) => model,
-            Self::Simple(Simple::SeasonalNaive(model)) => model,
-            Self::Simple(Simple::SeasonalDifference(model)) => model,
-            Self::HoltWinters(model) => model,
-        }
-    }
-}
-
 /// What each model foresees, in the order of the catalogue; `None` from one that has not seen enough.
 pub type Voices = [Option<Ahead>; MODELS];
-
-/// Rows of the catalogue that hold a [`Simple`] one; they stand first.
-const SIMPLE: usize = 6;
 
 /// One model of each row of the catalogue. The simple ones do not take the room of the large ones.
 #[derive(Debug, Clone, Copy)]
 pub struct Models {
-    simple: [Simple; SIMPLE],
-    holt_winters: [HoltWinters; MODELS - SIMPLE],
+    simple: [Simple; SIMPLE.len()],
+    holt_winters: [HoltWinters; HOLT_WINTERS.len()],
 }
 
 impl Models {
     /// Builds them all.
     pub fn new(params: &ForecastParams) -> Self {
-        let simple = |row: usize| match (CATALOGUE[row].build)(params) {
-            AnyModel::Simple(model) => model,
-            AnyModel::HoltWinters(_) => Simple::Persistence(Persistence::default()),
-        };
-        let large = |row: usize| match (CATALOGUE[SIMPLE + row].build)(params) {
-            AnyModel::HoltWinters(model) => model,
-            AnyModel::Simple(_) => HoltWinters::new(params),
-        };
-        Self { simple: std::array::from_fn(simple), holt_winters: std::array::from_fn(large) }
+        Self { simple: SIMPLE.map(|(_, build)| build()), holt_winters: HOLT_WINTERS.map(|(_, build)| build(params)) }
     }
 
     /// Lets all learn `minute`, which the history has and at which the season stands at `season`.
@@ -292,7 +248,7 @@ impl Models {
 
     /// Says what each foresees.
     pub fn foresee(&self, view: &View<'_>, voices: &mut Voices) {
-        let (simple, large) = voices.split_at_mut(SIMPLE);
+        let (simple, large) = voices.split_at_mut(SIMPLE.len());
         simple.iter_mut().zip(&self.simple).for_each(|(voice, model)| *voice = model.foresee(view));
         large.iter_mut().zip(&self.holt_winters).for_each(|(voice, model)| *voice = model.foresee(view));
     }
@@ -311,51 +267,47 @@ pub struct Row {
     /// Foresees no change. A forecast without skill over the best flat rule foresees nothing a reactive loop
     /// does not see by itself.
     pub flat: bool,
-    /// Builds it.
-    pub build: fn(&ForecastParams) -> AnyModel,
 }
 
-/// All models; their shares of the forecast follow what they are measured to save. The first one needs no history and
-/// speaks alone until others are measured.
-pub const CATALOGUE: [Row; 9] = [
-    Row {
-        name: persistence::NAME,
-        flat: true,
-        build: |_| AnyModel::Simple(Simple::Persistence(Persistence::default())),
-    },
-    Row { name: level::NAME, flat: true, build: |_| AnyModel::Simple(Simple::Level(Level::default())) },
-    Row {
-        name: seasonal_naive::NAME,
-        flat: false,
-        build: |_| AnyModel::Simple(Simple::SeasonalNaive(SeasonalNaive::new(Back::Season))),
-    },
-    Row {
-        name: "weekly_naive",
-        flat: false,
-        build: |_| AnyModel::Simple(Simple::SeasonalNaive(SeasonalNaive::new(Back::Week))),
-    },
-    Row {
-        name: seasonal_difference::NAME,
-        flat: false,
-        build: |_| AnyModel::Simple(Simple::SeasonalDifference(SeasonalDifference::new(Back::Season))),
-    },
-    Row {
-        name: "weekly_difference",
-        flat: false,
-        build: |_| AnyModel::Simple(Simple::SeasonalDifference(SeasonalDifference::new(Back::Week))),
-    },
-    Row { name: holt_winters::NAME, flat: false, build: |params| AnyModel::HoltWinters(HoltWinters::new(params)) },
-    Row {
-        name: "holt_winters_slow",
-        flat: false,
-        build: |params| AnyModel::HoltWinters(HoltWinters::pupil(params, SLOW)),
-    },
-    Row {
-        name: "holt_winters_quick",
-        flat: false,
-        build: |params| AnyModel::HoltWinters(HoltWinters::pupil(params, QUICK)),
-    },
+const fn flat(name: &'static str) -> Row {
+    Row { name, flat: true }
+}
+
+const fn seasonal(name: &'static str) -> Row {
+    Row { name, flat: false }
+}
+
+/// The models without a state to speak of. The first one needs no history and speaks alone until others are measured.
+const SIMPLE: [(Row, fn() -> Simple); 6] = [
+    (flat(persistence::NAME), || Simple::Persistence(Persistence::default())),
+    (flat(level::NAME), || Simple::Level(Level::default())),
+    (seasonal(seasonal_naive::NAME), || Simple::SeasonalNaive(SeasonalNaive::new(Back::Season))),
+    (seasonal("weekly_naive"), || Simple::SeasonalNaive(SeasonalNaive::new(Back::Week))),
+    (seasonal(seasonal_difference::NAME), || Simple::SeasonalDifference(SeasonalDifference::new(Back::Season))),
+    (seasonal("weekly_difference"), || Simple::SeasonalDifference(SeasonalDifference::new(Back::Week))),
 ];
+
+type BuildHoltWinters = fn(&ForecastParams) -> HoltWinters;
+
+/// The models that learn a level, a trend and the season; the first one teaches the season.
+const HOLT_WINTERS: [(Row, BuildHoltWinters); 3] = [
+    (seasonal(holt_winters::NAME), HoltWinters::new),
+    (seasonal("holt_winters_slow"), |params| HoltWinters::pupil(params, SLOW)),
+    (seasonal("holt_winters_quick"), |params| HoltWinters::pupil(params, QUICK)),
+];
+
+/// All models; their shares of the forecast follow what they are measured to save.
+pub const CATALOGUE: [Row; SIMPLE.len() + HOLT_WINTERS.len()] = catalogue();
+
+const fn catalogue() -> [Row; SIMPLE.len() + HOLT_WINTERS.len()] {
+    let mut rows = [SIMPLE[0].0; SIMPLE.len() + HOLT_WINTERS.len()];
+    let mut row = 1;
+    while row < rows.len() {
+        rows[row] = if row < SIMPLE.len() { SIMPLE[row].0 } else { HOLT_WINTERS[row - SIMPLE.len()].0 };
+        row += 1;
+    }
+    rows
+}
 
 /// Seasons in a week.
 const WEEK: i64 = 7;
