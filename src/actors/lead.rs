@@ -49,9 +49,7 @@ async fn begin(world: &World, roster: &Roster, epoch: Epoch) {
 }
 
 async fn take_over(world: &World, roster: &Roster, epoch: Epoch) -> Result<(), JournalError> {
-    if world.journal.is_shared() {
-        world.journal.refresh().await?;
-    }
+    world.journal.refresh().await?;
     roster.take_over()?;
     world.gate.take_over(epoch)
 }

@@ -12,7 +12,7 @@
 //!
 //! Writes run as tracked tasks, at most [`AT_ONCE`] of them and one for each target. No actor's death cancels
 //! one. Nothing is ever sent twice: what became of an open intent is found out by reading. A read that shows the
-//! old value proves nothing while the write may still land ([`LANDS_WITHIN`]): it is made again after that.
+//! old value proves nothing while the write may still land ([`WRITE_MARGIN`]): it is made again after that.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
@@ -38,8 +38,6 @@ pub const AT_ONCE: usize = 8;
 const SETTLE_PAUSE: Duration = Duration::from_secs(5);
 /// How long a shutdown waits for writes under way.
 const LONGEST_CLOSE: Duration = Duration::from_secs(10);
-/// How long after it was sent a write may still take effect: its deadline, which the server knows too, and a second.
-const LANDS_WITHIN: Duration = WRITE_MARGIN;
 /// How far back the journal is asked for what the budgets have spent.
 const BUDGET_MEMORY: Duration = Duration::from_mins(10);
 
@@ -139,7 +137,7 @@ impl WriteGate {
         *self.unsettled.lock() = open.filter(|change| !busy.contains(&change.target)).collect();
         drop(busy);
         *self.budget.lock() = FleetBudget::restore(self.limits, &recent, now);
-        *self.landed.lock() = now.plus(LANDS_WITHIN).mono;
+        *self.landed.lock() = now.plus(WRITE_MARGIN).mono;
         *self.taken_over.lock() = Some(epoch);
         Ok(())
     }
@@ -290,7 +288,7 @@ impl WriteGate {
             Ok(after) => Ok(answered(change, &after)),
             Err(ClusterError::Unknown { reason }) => {
                 tracing::warn!(service = %change.service(), reason, "outcome of a write unknown, reading");
-                Err(now.plus(LANDS_WITHIN).mono)
+                Err(now.plus(WRITE_MARGIN).mono)
             }
             Err(error) => Ok(unsent(&error)),
         }

@@ -17,7 +17,7 @@ const STATE: &str = "state";
 const SECOND: Duration = Duration::from_secs(1);
 /// The longest lease: nobody writes for so long after its holder has died.
 const LONGEST: Duration = Duration::from_mins(2);
-/// The shortest one: renewed three times, and enough of it left for a write in between.
+/// The shortest one: renewed in time, and enough of it left for a write in between.
 const SHORTEST: Duration = Duration::from_secs(12);
 
 /// The lease that one of several processes holds.

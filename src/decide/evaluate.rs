@@ -10,7 +10,7 @@ use crate::decide::held::HeldStates;
 use crate::decide::mute::Mutes;
 use crate::decide::plan::action::Refused;
 use crate::decide::plan::inputs::Inputs;
-use crate::decide::select::{Present, select};
+use crate::decide::select::select;
 use crate::model::{ConditionTrace, Features, Now, Outlook, Proposal, RuleOutcome, RuleTrace, ServiceSpec, Truth};
 
 /// State of the decide stage for one service: how long conditions have held, and which rules are muted.
@@ -45,7 +45,7 @@ pub fn decide(
     let mut evaluation = Evaluation { state, inputs, values: &values, now };
     let rules: Vec<RuleTrace> = set.rules.iter().map(|rule| evaluation.rule(rule)).collect();
     state.held.prune(now);
-    let choice = select(&rules, Present::of(features.target.known()), set);
+    let choice = select(&rules, features.target.known(), set);
     Proposal { revision: Some(set.revision().clone()), rules, choice }
 }
 

@@ -9,10 +9,10 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::decide::compile::PolicySet;
-use crate::model::{Action, Choice, Direction, RuleOutcome, RuleTrace, TargetState, Truth};
+use crate::model::{Action, Choice, Direction, Motion, RuleOutcome, RuleTrace, TargetState, Truth};
 
-/// Chooses at most one action of a set's rules; `present` is what they would change.
-pub(super) fn select(rules: &[RuleTrace], present: Present, set: &PolicySet) -> Choice {
+/// Chooses at most one action of a set's rules; `target` is what they would change.
+pub(super) fn select(rules: &[RuleTrace], target: Option<&TargetState>, set: &PolicySet) -> Choice {
     let otherwise = &set.otherwise;
     let matched = || rules.iter().filter(|rule| rule.outcome == RuleOutcome::Matched);
     if set.conflict_is_error && matched().nth(1).is_some() {
@@ -27,8 +27,8 @@ pub(super) fn select(rules: &[RuleTrace], present: Present, set: &PolicySet) -> 
     let mut winner = tied.next();
     for rival in tied {
         let (Some(first), Some(action)) = (winner, &rival.action) else { continue };
-        let Some(chosen) = first.action.as_ref().filter(|chosen| present.is_one_knob(chosen, action)) else { continue };
-        let (chosen, action) = (step(chosen, present), step(action, present));
+        let Some(chosen) = first.action.as_ref().filter(|chosen| is_one_knob(chosen, action, target)) else { continue };
+        let (chosen, action) = (step(chosen, target), step(action, target));
         if chosen.direction != action.direction {
             return conflict(first, rival);
         }
@@ -51,30 +51,11 @@ fn conflict(first: &RuleTrace, second: &RuleTrace) -> Choice {
     Choice::Nothing { reason: reason.into() }
 }
 
-/// The counts that actions are compared by.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Present {
-    /// How many replicas are asked for, if that is known.
-    pub(super) replicas: Option<u32>,
-    /// The floor of the autoscaler, if one scales the target.
-    pub(super) floor: Option<u32>,
-}
-
-impl Present {
-    /// Returns what is present of a target.
-    pub(super) fn of(target: Option<&TargetState>) -> Self {
-        Self {
-            replicas: target.map(TargetState::asked),
-            floor: target.and_then(TargetState::autoscaler).map(|it| it.floor),
-        }
-    }
-
-    /// Tells whether two actions turn the same knob: where an autoscaler scales the target, its floor is the only one that
-    /// sets a count.
-    fn is_one_knob(self, one: &Action, other: &Action) -> bool {
-        let both_count = one.knob().sets_count() && other.knob().sets_count();
-        one.knob() == other.knob() || (self.floor.is_some() && both_count)
-    }
+/// Tells whether two actions turn the same knob: where an autoscaler scales the target, its floor is the only one that
+/// sets a count.
+fn is_one_knob(one: &Action, other: &Action, target: Option<&TargetState>) -> bool {
+    let both_count = one.knob().sets_count() && other.knob().sets_count();
+    one.knob() == other.knob() || (both_count && target.and_then(TargetState::autoscaler).is_some())
 }
 
 /// Where an action goes and how far.
@@ -83,24 +64,30 @@ struct Step {
     size: f64,
 }
 
-/// Returns the step of an action. Actions on one knob are comparable; where the present count is not known,
-/// a count is taken for its own size.
-fn step(action: &Action, Present { replicas, floor }: Present) -> Step {
+/// Returns the step of an action; actions on one knob are comparable.
+fn step(action: &Action, target: Option<&TargetState>) -> Step {
+    let wanted = action.wanted_replicas(target.map_or(0, TargetState::asked)).unwrap_or(0);
+    let by = |direction, from: u32| Step { direction, size: f64::from(wanted.abs_diff(from)) };
+    match Motion::of(action, target) {
+        Motion::Raise { from } => by(Direction::Raise, from),
+        Motion::Lower { from } => by(Direction::Lower, from),
+        Motion::Still => Step { direction: Direction::Lateral, size: 0.0 },
+        Motion::Unknown | Motion::Other => by_itself(action),
+    }
+}
+
+/// Returns the step of an action that is about something else than replicas, or about a count that is not known: then the
+/// count wanted is taken for its own size.
+fn by_itself(action: &Action) -> Step {
     let lateral = |size| Step { direction: Direction::Lateral, size };
-    let move_to = |present: Option<u32>, wanted: u32| {
-        let present = present.unwrap_or(0);
-        let direction = Direction::of(present, wanted).unwrap_or(Direction::Lateral);
-        Step { direction, size: f64::from(wanted.abs_diff(present)) }
-    };
     match action {
-        Action::ScaleBy { factor } if replicas.is_none() => Step {
+        Action::ScaleBy { factor } => Step {
             direction: if *factor < 1.0 { Direction::Lower } else { Direction::Raise },
             size: (factor - 1.0).abs(),
         },
-        Action::ScaleBy { .. } | Action::ScaleTo { .. } => {
-            move_to(replicas, action.wanted_replicas(replicas.unwrap_or(0)).unwrap_or(0))
+        Action::ScaleTo { replicas } | Action::SetAutoscalerFloor { replicas } => {
+            Step { direction: Direction::Raise, size: f64::from(*replicas) }
         }
-        Action::SetAutoscalerFloor { replicas: wanted } => move_to(floor.or(replicas), *wanted),
         Action::ShiftTraffic { step, .. } => lateral(*step),
         Action::Throttle { to, .. } => Step { direction: Direction::Lower, size: 1.0 - to },
         Action::Resize { cpu, memory } => Step {

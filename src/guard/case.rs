@@ -1,6 +1,7 @@
 //! What a guard is asked, and what it may answer.
 
 use super::memory::Memory;
+pub use crate::model::Motion;
 use crate::model::{
     Action, Choice, Features, Finding, GuardParams, KillState, Lead, Now, Outlook, Proposal, ServiceSpec, TargetState,
 };
@@ -22,27 +23,6 @@ pub struct Context<'a> {
     pub lead: &'a Lead,
     /// The time of the cycle.
     pub now: Now,
-}
-
-/// What the action does to the replicas.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Motion {
-    /// More of them.
-    Raise {
-        /// Replicas asked for at present.
-        from: u32,
-    },
-    /// Fewer of them.
-    Lower {
-        /// Present value of what is turned: the replicas, or the floor of their autoscaler.
-        from: u32,
-    },
-    /// Nothing that has to be turned.
-    Still,
-    /// The action is not about replicas.
-    Other,
-    /// Cannot be told: the present count is not known.
-    Unknown,
 }
 
 /// What one guard says.
@@ -91,7 +71,7 @@ impl<'a> Case<'a> {
     /// Returns the case of `action` before any guard has spoken.
     pub fn new(ctx: &'a Context<'a>, memory: &'a Memory, action: &'a Action, backed_by_arrivals: bool) -> Self {
         let target = ctx.features.target.last();
-        let motion = motion(action, target);
+        let motion = Motion::of(action, target);
         let wanted = match motion {
             Motion::Other => None,
             _ => target.and_then(|target| action.wanted_replicas(target.asked())),
@@ -143,20 +123,6 @@ impl<'a> Case<'a> {
         let to = from.clamp(low, high);
         self.wanted = Some(to);
         (if to == from { Finding::Pass } else { Finding::Clamp { from, to } }, why)
-    }
-}
-
-/// Returns what `action` does to the replicas of `target`.
-pub fn motion(action: &Action, target: Option<&TargetState>) -> Motion {
-    if !action.knob().sets_count() {
-        return Motion::Other;
-    }
-    let Some(lever) = target.map(TargetState::lever) else { return Motion::Unknown };
-    let Some((low, high)) = lever.rest(action) else { return Motion::Other };
-    match action.wanted_replicas(lever.asked) {
-        Some(wanted) if wanted > high => Motion::Raise { from: high },
-        Some(wanted) if wanted < low => Motion::Lower { from: low },
-        Some(_) | None => Motion::Still,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::case::{Context, Motion, motion, needed_now};
+use super::case::{Context, Motion, needed_now};
 use super::freshness;
 use super::moment::{HOUR, Moment};
 use super::owner::Owner;
@@ -237,5 +237,5 @@ impl Memory {
 fn proposed(ctx: &Context<'_>) -> Option<(Motion, Option<u32>)> {
     let (action, _) = ctx.proposal.choice.asked()?;
     let target = ctx.features.target.last()?;
-    Some((motion(action, Some(target)), action.wanted_replicas(target.asked())))
+    Some((Motion::of(action, Some(target)), action.wanted_replicas(target.asked())))
 }

@@ -87,6 +87,43 @@ impl Lever<'_> {
     }
 }
 
+/// What an action does to the count of replicas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Motion {
+    /// More of them.
+    Raise {
+        /// Replicas asked for at present.
+        from: u32,
+    },
+    /// Fewer of them.
+    Lower {
+        /// Present value of what is turned: the replicas, or the floor of their autoscaler.
+        from: u32,
+    },
+    /// Nothing that has to be turned.
+    Still,
+    /// The action is not about replicas.
+    Other,
+    /// Cannot be told: the present count is not known.
+    Unknown,
+}
+
+impl Motion {
+    /// Returns what `action` does to the replicas of `target`.
+    pub fn of(action: &Action, target: Option<&TargetState>) -> Self {
+        if !action.knob().sets_count() {
+            return Self::Other;
+        }
+        let Some(lever) = target.map(TargetState::lever) else { return Self::Unknown };
+        let Some((low, high)) = lever.rest(action) else { return Self::Other };
+        match action.wanted_replicas(lever.asked) {
+            Some(wanted) if wanted > high => Self::Raise { from: high },
+            Some(wanted) if wanted < low => Self::Lower { from: low },
+            Some(_) | None => Self::Still,
+        }
+    }
+}
+
 impl TargetState {
     /// Returns the autoscaler whose floor is moved, if one scales the target.
     pub fn autoscaler(&self) -> Option<&Autoscaler> {

@@ -259,6 +259,22 @@ pub struct Intent {
     pub reverted: Option<Revert>,
 }
 
+impl Intent {
+    /// Returns when it ended as applied; `None` if it did not.
+    pub fn applied_at(&self) -> Option<Timestamp> {
+        match &self.ended {
+            Some((at, WriteOutcome::Applied)) => Some(*at),
+            _ => None,
+        }
+    }
+
+    /// Tells whether it ended as applied within `span` before `now`. An end that lies in the future counts: after a jump
+    /// of the clock the longer memory is the safer one (INV-23).
+    pub fn applied_within(&self, now: Timestamp, span: Duration) -> bool {
+        self.applied_at().is_some_and(|at| elapsed(now, at) <= span)
+    }
+}
+
 /// Somebody else went back on a write that had been applied.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Revert {

@@ -47,7 +47,7 @@ pub mod time;
 pub mod verdict;
 
 pub use action::{Action, ActionClass, Direction, Knob};
-pub use autoscaling::{Autoscaler, Autoscaling, FloorOf, Lever};
+pub use autoscaling::{Autoscaler, Autoscaling, FloorOf, Lever, Motion};
 pub use change::{ChangeId, ChangeSet, Intent, Refusal, Revert, WriteOutcome};
 pub use effect::{CONVERGE_WITHIN, Convergence, Effect, Impact};
 pub use evidence::Evidence;

@@ -17,6 +17,7 @@ use flyball::forecast::Forecaster;
 use flyball::forecast::evaluate::{Online, Series};
 use flyball::forecast::params::ForecastParams;
 use flyball::model::{Authority, Finite, Minute, MinuteValue, Now};
+use flyball::sim::noise::Noise;
 use flyball::sim::workload::{Begins, Burst, Load, Workload};
 use serde_json::Value;
 
@@ -179,10 +180,10 @@ fn unforeseeable() -> anyhow::Result<usize> {
     let begun = ThreadTime::now();
     let mut earned = 0;
     for seed in 0..UNFORESEEABLE {
-        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let noise = Noise::new(seed, "unforeseeable");
         let (mut walk, mut values) = (1000.0_f64, Vec::new());
-        for _ in 0..NOISE_MINUTES {
-            let step = random.normal();
+        for minute in 0..NOISE_MINUTES {
+            let step = noise.normal(minute);
             walk = (walk + 5.0 * step).max(0.0);
             values.push(Some(if seed % 2 == 0 { walk } else { (100.0 + 20.0 * step).max(0.0) }));
         }
@@ -197,21 +198,4 @@ fn unforeseeable() -> anyhow::Result<usize> {
     }
     eprintln!("score:   {UNFORESEEABLE} series without structure took {:.0} s", begun.elapsed().as_secs_f64());
     Ok(earned)
-}
-
-/// xorshift64*: enough for noise, the same everywhere.
-struct Random(u64);
-
-impl Random {
-    fn uniform(&mut self) -> f64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// The sum of twelve uniform numbers less six.
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
-    }
 }

@@ -129,6 +129,11 @@ async fn configure(access: &Access) -> Result<Config, ConnectError> {
 mod tests {
     use super::*;
 
+    #[test]
+    fn inv_17_the_margin_of_a_write_is_its_deadline_and_a_second() {
+        assert_eq!(Timeouts::default().answer + Duration::from_secs(1), crate::model::WRITE_MARGIN);
+    }
+
     #[tokio::test]
     async fn what_cannot_be_used_is_named() {
         let check = async |access: Access, expected: &str| {

@@ -26,8 +26,8 @@ impl Default for Timing {
 }
 
 impl Timing {
-    /// Returns how often a holder renews: three times in each duration, so that two may fail.
+    /// Returns how often a holder renews: twice in the time in which one renewal must succeed.
     pub fn renew_every(&self) -> Duration {
-        self.duration / 3
+        self.renew_deadline / 2
     }
 }

@@ -40,7 +40,7 @@ impl RedbJournal {
     }
 
     /// Opens the journal, and counts this start as the one with the number `least`, or a higher one. Where several
-    /// processes have journals of their own, no two decisions have one id.
+    /// processes have journals of their own, that keeps their decisions apart unless they began with one number.
     ///
     /// # Errors
     /// As [`RedbJournal::open`].

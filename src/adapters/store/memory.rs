@@ -113,7 +113,7 @@ impl Journal for MemoryJournal {
 
     fn applied_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
         let state = self.state.lock();
-        Ok(state.listed(&state.ended).filter(|intent| rules::applied_within(intent, now, span)).cloned().collect())
+        Ok(state.listed(&state.ended).filter(|intent| intent.applied_within(now, span)).cloned().collect())
     }
 
     fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {

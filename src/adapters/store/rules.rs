@@ -1,11 +1,9 @@
 //! What every journal refuses, whatever it is stored in. One entry is checked whole before anything of it
 //! is changed, so a refused entry leaves no trace and costs the others of its group nothing.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ChangeId, DecisionId, DecisionRecord, Effect, Intent, Revert, Timestamp, WriteOutcome, time};
+use crate::model::{ChangeId, DecisionId, DecisionRecord, Effect, Intent, Revert, Timestamp, WriteOutcome};
 use crate::ports::journal::Entry;
 
 /// The part of a decision record that comes after the decision, and the write that it waits for. All that the
@@ -168,10 +166,4 @@ fn measured<T: Tables>(tables: &mut T, decision: &DecisionId, effect: &Effect) -
         return contradiction(format!("decision {decision} was measured already"));
     }
     Ok(tables.put_fate(decision, &Fate { effect: Some(effect.clone()), ..fate })?)
-}
-
-/// Tells whether `intent` ended as applied within `span` before `now`. An end that lies in the future
-/// counts: after a jump of the clock the longer memory is the safer one (INV-23).
-pub(super) fn applied_within(intent: &Intent, now: Timestamp, span: Duration) -> bool {
-    matches!(&intent.ended, Some((at, WriteOutcome::Applied)) if time::elapsed(now, *at) <= span)
 }

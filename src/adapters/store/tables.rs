@@ -14,7 +14,7 @@ use crate::model::{ChangeId, DecisionId, DecisionRecord, Intent, ServiceId, Time
 use crate::ports::JournalError;
 
 use super::packed;
-use super::rules::{self, Fate, Tables};
+use super::rules::{Fate, Tables};
 
 /// The layout that this version writes and reads.
 pub(super) const FORMAT: u64 = 2;
@@ -281,7 +281,7 @@ pub(super) fn applied_since(txn: &ReadTransaction, now: Timestamp, span: Duratio
         let (id, _, applied) = value.value();
         if applied {
             let intent = intent(&intents, id)?;
-            found.extend(rules::applied_within(&intent, now, span).then_some(intent));
+            found.extend(intent.applied_within(now, span).then_some(intent));
         }
     }
     Ok(found)

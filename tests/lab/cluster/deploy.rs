@@ -41,6 +41,16 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
         "wait --for condition=established --timeout 30s crd/serviceloops.flyball.dev crd/platformbounds.flyball.dev",
     );
     administer(&format!("apply --server-side --validate=strict --force-conflicts -k {SETTINGS}/base"));
+    // The switch is made once; what a person set in it an upgrade neither conflicts with nor takes back.
+    let switch = format!("apply --server-side --force-conflicts -f {SETTINGS}/base/killswitch.yaml");
+    administer(&switch);
+    administer(
+        "patch configmap flyball-killswitch -n flyball-system --type merge -p {\"data\":{\"global\":\"engaged\",\"by\":\"me\"}}",
+    );
+    administer(&format!("apply --server-side --validate=strict -k {SETTINGS}/base"));
+    let path = "/api/v1/namespaces/flyball-system/configmaps/flyball-killswitch";
+    assert_eq!(Cluster::open().await.get(path).await["data"]["global"], "engaged");
+    administer(&switch);
     administer("create namespace deploy-test");
     let replicas = format!("{SETTINGS}/overlays/replicas");
     administer(&format!("apply --server-side --dry-run=server --validate=strict --force-conflicts -k {replicas}"));

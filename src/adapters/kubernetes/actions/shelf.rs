@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::guards::UNDONE_COUNTS;
 use crate::model::time::elapsed;
-use crate::model::{ChangeId, Direction, Intent, Knob, ServiceId, Timestamp, UNDO, WriteOutcome};
+use crate::model::{ChangeId, Direction, Intent, Knob, ServiceId, Timestamp, UNDO};
 
 /// Writes kept of one service that were sent: more than its budgets permit in the hour that they look back.
 const KEPT: usize = 32;
@@ -57,12 +57,11 @@ impl Shelf {
         open
     }
 
-    /// Returns those that ended as applied within `span` before `now`, oldest first. An end that lies in the future
-    /// counts.
+    /// Returns those that ended as applied within `span` before `now`, oldest first.
     pub(super) fn applied_since(&self, now: Timestamp, span: Duration) -> Vec<Intent> {
-        let applied = |intent: &&Intent| applied_at(intent).is_some_and(|at| elapsed(now, at) <= span);
-        let mut applied: Vec<Intent> = self.intents().filter(applied).cloned().collect();
-        applied.sort_by_key(applied_at);
+        let mut applied: Vec<Intent> =
+            self.intents().filter(|intent| intent.applied_within(now, span)).cloned().collect();
+        applied.sort_by_key(Intent::applied_at);
         applied
     }
 
@@ -87,7 +86,7 @@ impl Shelf {
             let was_sent = intent.ended.as_ref().is_some_and(|(_, outcome)| outcome.was_sent());
             let (count, most) = if was_sent { (&mut sent, KEPT) } else { (&mut unsent, KEPT_UNSENT) };
             *count += 1;
-            let is_applied = applied_at(intent).is_some();
+            let is_applied = intent.applied_at().is_some();
             let is_newest = is_applied && newest.insert((change.knob, change.direction()));
             let counts = is_applied && change.rule == UNDO && elapsed(now, at) <= UNDONE_COUNTS;
             let is_old = elapsed(now, at) > KEPT_FOR;
@@ -103,17 +102,12 @@ impl Shelf {
     }
 }
 
-fn applied_at(intent: &Intent) -> Option<Timestamp> {
-    match &intent.ended {
-        Some((at, WriteOutcome::Applied)) => Some(*at),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ActionClass, ChangeSet, CycleId, DecisionId, Epoch, Now, TargetKind, TargetRef, TraceId};
+    use crate::model::{
+        ActionClass, ChangeSet, CycleId, DecisionId, Epoch, Now, TargetKind, TargetRef, TraceId, WriteOutcome,
+    };
 
     const BEGIN: i64 = 1_790_000_000;
 

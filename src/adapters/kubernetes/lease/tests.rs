@@ -157,6 +157,33 @@ fn a_lease_that_nobody_made_is_claimed_after_its_time_by_one() {
 }
 
 #[test]
+fn a_holder_that_is_well_renews_in_one_term_whatever_its_times() {
+    for (duration, renew_deadline) in [(12, 6), (15, 10), (30, 10), (120, 6), (120, 119)] {
+        let timing = Timing { duration: secs(duration), renew_deadline: secs(renew_deadline), ..Timing::default() };
+        let mut candidate = Candidate::new("flyball-0".to_owned(), timing, Duration::ZERO);
+        let mut now = World::new(1).now(0);
+        candidate.saw(None, 1, now);
+        let (mut version, mut renewals) = (1, 0);
+        while renewals < 10 {
+            match candidate.next(now) {
+                Step::Wait(until) => now = now.plus(until.saturating_sub(now.mono).max(STEP)),
+                Step::Look => panic!("nothing was refused"),
+                Step::Claim(claim) => {
+                    assert_eq!(
+                        (claim.epoch, claim.begins),
+                        (Epoch::new(1), version == 1),
+                        "{duration} {renew_deadline}"
+                    );
+                    renewals += u32::from(!claim.begins);
+                    version += 1;
+                    candidate.granted(&claim, version.to_string(), now);
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn k1_l2_a_dead_holder_is_followed_within_its_lease_and_a_cut_one_stands_down_before() {
     for cut in [false, true] {
         let (mut world, leader, other) = led();
