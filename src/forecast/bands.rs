@@ -22,10 +22,6 @@ const MAXIMUM_BEYOND: f32 = 0.05;
 const CHANGE: f64 = 6.0;
 /// An outcome further off than so many expected errors counts as much.
 const FURTHEST: f32 = 50.0;
-/// Share of the minutes of a window that must be known for its maximum to count.
-const WINDOW_SEEN: f32 = 0.8;
-const LONGEST_MINUTES: u16 = WINDOWS[WINDOWS.len() - 1];
-const LONGEST: usize = LONGEST_MINUTES as usize;
 
 /// Permitted forecasts: the declared range, and within ten times what was seen in a week (INV-26).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,6 +53,8 @@ pub struct Rows {
 /// What is foreseen: the path, where its signal stands, and what it may reach.
 #[derive(Debug, Clone, Copy)]
 pub struct Course<'a> {
+    /// How far off forecasts are at each time of the season.
+    pub scale: &'a SeasonalScale,
     /// The minute from which the horizons count.
     pub origin: Minute,
     /// Point forecasts.
@@ -74,28 +72,23 @@ pub struct Course<'a> {
 /// One number for each window.
 type Maxima = [f64; WINDOWS.len()];
 
-/// Trackers, realised coverage and the last half hour of one signal.
+/// Trackers and realised coverage of one signal.
 #[derive(Debug, Clone, Copy)]
 pub struct Bands {
     points: Trackers<{ HORIZONS.len() }>,
     maxima: Trackers<{ WINDOWS.len() }>,
     coverage: Discounted<1>,
     maxima_coverage: Discounted<1>,
-    scale: SeasonalScale,
-    /// The last values at their minute modulo the length; NaN for a gap.
-    recent: [f32; LONGEST],
 }
 
 impl Bands {
-    /// Returns the state before any outcome, for a season of so many steps.
-    pub fn new(season_steps: u32) -> Self {
+    /// Returns the state before any outcome.
+    pub fn new() -> Self {
         Self {
             points: Trackers::new(),
             maxima: Trackers::new(),
             coverage: Discounted::NOTHING,
             maxima_coverage: Discounted::NOTHING,
-            scale: SeasonalScale::new(season_steps),
-            recent: [f32::NAN; LONGEST],
         }
     }
 
@@ -106,32 +99,28 @@ impl Bands {
         let Some(then) = then else { return moving };
         let errors = self.points.errors(&moving);
         for (moving, (error, (now, then))) in moving.iter_mut().zip(errors.iter().zip(now.iter().zip(then))) {
-            *moving = error.is_some_and(|error| (then - now).abs() > CHANGE * error);
+            // Not where the error is not known.
+            *moving = (then - now).abs() > CHANGE * f64::from(*error);
         }
         moving
     }
 
-    /// Scores what was published for `minute` at each horizon.
-    pub fn outcomes(
-        &mut self,
-        minute: Minute,
-        issued: &Issued<{ HORIZONS.len() }>,
-        value: f64,
-        normal: &QuantileRow,
-        keep: f32,
-    ) {
-        let value = value as f32;
-        let (mut inside, mut count) = (0.0, 0.0);
+    /// Returns how far off what was published was, in expected errors of a calm minute; `None` before errors are known.
+    pub fn surprise(&self, issued: &Issued<{ HORIZONS.len() }>, value: f64) -> Option<f32> {
         let (mut ratio, mut measured) = (0.0, 0.0);
         for (error, point) in self.points.errors(&[false; HORIZONS.len()]).iter().zip(&issued.point) {
-            if let Some(error) = error.filter(|error| *error > 0.0 && point.is_finite()) {
-                ratio += ((value - point).abs() / error as f32).min(FURTHEST);
-                measured += 1.0;
-            }
+            let known = *error > 0.0 && point.is_finite();
+            let off = (value as f32 - point).abs() / error;
+            ratio += if known { off.min(FURTHEST) } else { 0.0 };
+            measured += if known { 1.0 } else { 0.0 };
         }
-        if measured > 0.0 {
-            self.scale.learn(minute, ratio / measured);
-        }
+        (measured > 0.0).then(|| ratio / measured)
+    }
+
+    /// Scores what was published for a minute at each horizon.
+    pub fn outcomes(&mut self, issued: &Issued<{ HORIZONS.len() }>, value: f64, normal: &QuantileRow, keep: f32) {
+        let value = value as f32;
+        let (mut inside, mut count) = (0.0, 0.0);
         for (width, (low, high)) in issued.width.iter().zip(issued.low.iter().zip(&issued.high)) {
             count += if width.is_finite() { 1.0 } else { 0.0 };
             inside += if width.is_finite() && *low <= value && value <= *high { 1.0 } else { 0.0 };
@@ -142,20 +131,15 @@ impl Bands {
         }
     }
 
-    /// Takes in the value of `minute` and scores what was published for the maxima of the windows it ends.
-    pub fn window_ended(
+    /// Scores what was published for the windows that ended with these maxima; NaN is no outcome.
+    pub fn windows_ended(
         &mut self,
-        minute: Minute,
-        value: Option<f64>,
+        maxima: [f32; WINDOWS.len()],
         issued: &Issued<{ WINDOWS.len() }>,
         normal: &QuantileRow,
         keep: f32,
     ) {
-        let slot = minute.0.rem_euclid(i64::from(LONGEST_MINUTES)) as usize;
-        if let Some(recent) = self.recent.get_mut(slot) {
-            *recent = value.map_or(f32::NAN, |value| value as f32);
-        }
-        let mut values = WINDOWS.map(|minutes| maximum(&self.recent, slot, usize::from(minutes)).unwrap_or(f32::NAN));
+        let mut values = maxima;
         for (value, (width, high)) in values.iter_mut().zip(issued.width.iter().zip(&issued.high)) {
             *value = if width.is_finite() { *value } else { f32::NAN };
             if !value.is_nan() {
@@ -206,18 +190,15 @@ impl Bands {
     }
 
     fn places(&self, course: &Course<'_>) -> Places {
-        let Course { origin, path, moving, height, gap, .. } = *course;
+        let Course { scale, origin, path, moving, height, gap, .. } = *course;
         let mut errors = self.errors(height, moving);
         let mut maxima_errors = peaks(&errors);
         for (error, measured) in maxima_errors.iter_mut().zip(self.maxima.errors(&within(moving))) {
-            *error = measured.unwrap_or(*error);
+            *error = if measured.is_nan() { *error } else { f64::from(measured) };
         }
-        for (error, minutes) in errors.iter_mut().zip(HORIZONS) {
-            *error *= self.scale.at(origin.plus(i64::from(minutes)));
-        }
-        for (error, minutes) in maxima_errors.iter_mut().zip(WINDOWS) {
-            *error *= self.scale.highest(origin, minutes);
-        }
+        errors.iter_mut().zip(scale.at_each(origin, &HORIZONS)).for_each(|(error, factor)| *error *= factor);
+        let highest = WINDOWS.map(|minutes| scale.highest(origin, minutes));
+        maxima_errors.iter_mut().zip(highest).for_each(|(error, factor)| *error *= factor);
         let peaks = peaks(path);
         Places {
             points: self.points.around(path, &errors, height, &HORIZONS.map(|minutes| stretch(minutes, gap))),
@@ -239,16 +220,14 @@ impl Bands {
     /// Returns the expected absolute error at each horizon: as measured, else grown from the next shorter one
     /// like a random walk's, else the height of the signal.
     fn errors(&self, height: f64, moving: Moving) -> Path {
-        let mut errors = Path::default();
+        let mut errors = self.points.errors(&moving).map(f64::from);
         let (mut known, mut known_at) = (height, None);
-        for (error, (measured, minutes)) in errors.iter_mut().zip(self.points.errors(&moving).into_iter().zip(HORIZONS))
-        {
-            *error = if let Some(measured) = measured {
-                (known, known_at) = (measured, Some(minutes));
-                measured
+        for (error, minutes) in errors.iter_mut().zip(HORIZONS) {
+            if error.is_nan() {
+                *error = known * known_at.map_or(1.0, |at| (f64::from(minutes) / f64::from(at)).sqrt());
             } else {
-                known * known_at.map_or(1.0, |at| (f64::from(minutes) / f64::from(at)).sqrt())
-            };
+                (known, known_at) = (*error, Some(minutes));
+            }
         }
         errors
     }
@@ -292,20 +271,4 @@ fn higher(one: f64, other: f64) -> f64 {
 
 fn stretch(minutes: u16, gap: u32) -> f64 {
     if gap == 0 { 1.0 } else { (1.0 + f64::from(gap) / f64::from(minutes)).sqrt() }
-}
-
-/// Returns the maximum of the `minutes` values up to `slot`, if enough of them are known.
-fn maximum(recent: &[f32; LONGEST], slot: usize, minutes: usize) -> Option<f32> {
-    // Up to the slot, and what of the window lies before the begin of the ring, at its end.
-    let end = (slot + 1).min(LONGEST);
-    let before = minutes.saturating_sub(end).min(LONGEST - end);
-    let (mut highest, mut seen) = (f32::NEG_INFINITY, 0.0);
-    for stretch in [recent.get(end.saturating_sub(minutes)..end), recent.get(LONGEST - before..)] {
-        for value in stretch.unwrap_or_default() {
-            // Neither holds for a gap.
-            seen += if value.is_nan() { 0.0 } else { 1.0 };
-            highest = if *value > highest { *value } else { highest };
-        }
-    }
-    (seen > 0.0 && seen >= WINDOW_SEEN * minutes as f32).then_some(highest)
 }

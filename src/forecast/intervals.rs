@@ -90,16 +90,20 @@ impl<const N: usize> Trackers<N> {
     }
 
     /// Returns the recent mean absolute errors, where a change is foreseen (`moving`) those of foreseen changes, if there
-    /// were ten of them; `None` before ten outcomes.
-    pub fn errors(&self, moving: &[bool; N]) -> [Option<f64>; N] {
-        let [calm, moved] = &self.error;
-        let known = |errors: &Discounted<N>, lane: usize| {
-            (errors.weights()[lane] > TEN).then(|| f64::from(errors.means()[lane]))
-        };
-        std::array::from_fn(|lane| {
-            let moved = moving[lane].then(|| known(moved, lane)).flatten();
-            moved.or_else(|| known(calm, lane))
-        })
+    /// were ten of them; NaN before ten outcomes.
+    pub fn errors(&self, moving: &[bool; N]) -> [f32; N] {
+        let [calm, moved] = self.error.each_ref().map(|errors| {
+            let mut known = *errors.means();
+            for (known, outcomes) in known.iter_mut().zip(errors.weights()) {
+                *known = if *outcomes > TEN { *known } else { f32::NAN };
+            }
+            known
+        });
+        let mut errors = calm;
+        for ((error, moved), moving) in errors.iter_mut().zip(moved).zip(moving) {
+            *error = if *moving && !moved.is_nan() { moved } else { *error };
+        }
+        errors
     }
 
     /// Learns the outcomes of published forecasts, beyond each end of which a share of `beyond` may lie. A NaN, of value
@@ -160,33 +164,29 @@ impl<const N: usize> Trackers<N> {
     /// the usual height of the signal, `stretch` a factor for what the outcomes did not show (a gap before the
     /// origin).
     pub fn around(&self, points: &[f64; N], errors: &[f64; N], height: f64, stretch: &[f64; N]) -> Around<N> {
-        let mut around = Around {
-            width: [0.0; N],
-            middle: *points,
-            lower: [0.0; N],
-            upper: [0.0; N],
-            cold: [false; N],
-            any_cold: false,
-        };
-        for lane in 0..N {
-            let (point, error) = (points[lane], errors[lane]);
-            let width = width(point, error, height);
-            let unit = width * f64::from(self.spread.means()[lane]);
-            let cold = self.outcomes[lane] < ENOUGH;
-            let normal = SIGMA * error;
-            let side = |widening: f32| {
-                let learned = (1.0 + f64::from(widening)) * unit;
-                stretch[lane] * if cold { normal } else { learned }
-            };
-            let median = f64::from(self.quantiles[MEDIAN][lane]);
-            around.width[lane] = width;
-            around.middle[lane] += if cold { 0.0 } else { median * unit };
-            around.lower[lane] = side(self.widening[0][lane]);
-            around.upper[lane] = side(self.widening[1][lane]);
-            around.cold[lane] = cold;
-            around.any_cold |= cold;
+        let cold = self.outcomes.map(|outcomes| outcomes < ENOUGH);
+        let mut widths = [0.0; N];
+        for (own, (point, error)) in widths.iter_mut().zip(points.iter().zip(errors)) {
+            *own = width(*point, *error, height);
         }
-        around
+        let mut units = widths;
+        units.iter_mut().zip(self.spread.means()).for_each(|(unit, spread)| *unit *= f64::from(*spread));
+        let mut middle = *points;
+        let medians = units.iter().zip(&self.quantiles[MEDIAN]).zip(&cold);
+        for (middle, ((unit, median), cold)) in middle.iter_mut().zip(medians) {
+            *middle += if *cold { 0.0 } else { f64::from(*median) * unit };
+        }
+        let [lower, upper] = self.widening.each_ref().map(|widening| {
+            let mut sides = units;
+            for ((side, widening), (stretch, (cold, error))) in
+                sides.iter_mut().zip(widening).zip(stretch.iter().zip(cold.iter().zip(errors)))
+            {
+                let (learned, normal) = ((1.0 + f64::from(*widening)) * *side, SIGMA * error);
+                *side = stretch * if *cold { normal } else { learned };
+            }
+            sides
+        });
+        Around { width: widths, middle, lower, upper, cold, any_cold: cold.contains(&true) }
     }
 
     /// Returns the quantiles at a position in [`QUANTILES`]; they do not decrease with the position.
@@ -224,12 +224,18 @@ mod tests {
         std::array::from_fn(|index| tracker.quantile(index, &around, &normal_quantiles())[0])
     }
 
+    /// Returns the expected error, `otherwise` before it is known.
+    fn known(tracker: &Tracker, otherwise: f64) -> f64 {
+        let [error] = tracker.errors(&[false]);
+        if error.is_nan() { otherwise } else { f64::from(error) }
+    }
+
     /// Feeds outcomes around a constant forecast and returns the tracker.
     fn tracked(residuals: impl IntoIterator<Item = f64>, beyond: f32) -> Tracker {
         let normal = normal_quantiles();
         let mut tracker = Tracker::new();
         for residual in residuals {
-            let error = tracker.errors(&[false])[0].unwrap_or(10.0);
+            let error = known(&tracker, 10.0);
             let row = row(&tracker, 100.0, error, 100.0);
             let width = width(100.0, error, 100.0) as f32;
             let issued =
@@ -258,7 +264,7 @@ mod tests {
     fn skewed_residuals_get_skewed_quantiles() {
         // Exponential residuals around their mean: quantile p is -10 ln(1 - p) - 10.
         let tracker = tracked(uniform(20_000).map(|share| -10.0 * (1.0 - share).ln() - 10.0), 0.025);
-        let row = row(&tracker, 100.0, tracker.errors(&[false])[0].unwrap(), 100.0);
+        let row = row(&tracker, 100.0, known(&tracker, f64::NAN), 100.0);
         for (index, expected) in [(1, 90.25), (5, 96.93), (8, 119.96), (9, 126.89)] {
             let tolerance = 0.15 * (expected - 90.0_f64).abs() + 1.5;
             assert!((row[index] - expected).abs() < tolerance, "{}: {} not {expected}", QUANTILES[index], row[index]);
@@ -277,7 +283,7 @@ mod tests {
     #[test]
     fn a_step_after_hours_without_an_error_is_not_taken_for_a_law() {
         let tracker = tracked([0.0; 300].into_iter().chain([300.0; 3]).chain([0.0; 60]), 0.025);
-        let row = row(&tracker, 100.0, tracker.errors(&[false])[0].unwrap(), 100.0);
+        let row = row(&tracker, 100.0, known(&tracker, f64::NAN), 100.0);
         assert!(row[9] < 400.0 && row[1] > -200.0, "{row:?}");
     }
 
@@ -285,7 +291,7 @@ mod tests {
         #[test]
         fn quantiles_never_cross_and_stay_finite(residuals in prop::collection::vec(-1e30f64..1e30, 0..300), point in -1e30f64..1e30) {
             let tracker = tracked(residuals, 0.025);
-            let row = row(&tracker, point, tracker.errors(&[false])[0].unwrap_or(1.0), 1e30);
+            let row = row(&tracker, point, known(&tracker, 1.0), 1e30);
             prop_assert!(row.iter().all(|value| value.is_finite()));
             prop_assert!(row.windows(2).all(|pair| pair[0] <= pair[1]));
         }

@@ -13,6 +13,7 @@
 //! | `signal` | the state of one signal: folds minutes, makes its outlook |
 //! | `pending`, `scores` | forecasts without an outcome yet; losses, the shares of the models, skill |
 //! | `intervals`, `bands`, `height` | quantiles of one number; of all horizons and maxima; limits |
+//! | `seasonal_scale`, `recent` | how far off forecasts are at each time of the season; the last half hour and its maxima |
 //! | `authority`, `anomaly` | what a forecast may be used for; how unusual the newest value is |
 //! | `capacity` | from arrival rate to replicas |
 //! | [`evaluate`] | how good the forecasts of a series were |
@@ -36,6 +37,7 @@ mod capacity;
 mod height;
 mod intervals;
 mod pending;
+mod recent;
 mod scores;
 mod seasonal_scale;
 mod signal;

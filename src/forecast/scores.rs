@@ -73,9 +73,22 @@ pub fn keep(half_life_minutes: f64) -> f32 {
 pub struct Scores {
     losses: [Losses; MODELS],
     said: Losses,
-    /// Where none of the season's changes is foreseen, and where one is: who is right while little moves says little of
-    /// who is right about a surge, and the many calm minutes would outvote it.
-    regrets: [[Regrets; MODELS]; 2],
+    /// Where none of the season's changes is foreseen; the others are in [`Surges`].
+    calm: [Regrets; MODELS],
+    /// At which horizons a foreseen change was scored.
+    surged: Moving,
+}
+
+/// What would have been saved where a change of the season is foreseen: who is right while little moves says little of
+/// who is right about a surge, and the many calm minutes would outvote it.
+#[derive(Debug, Clone)]
+pub struct Surges([Regrets; MODELS]);
+
+impl Surges {
+    /// Returns the state before any outcome.
+    pub fn new() -> Self {
+        Self([Regrets::NOTHING; MODELS])
+    }
 }
 
 type Losses = Discounted<{ HORIZONS.len() }>;
@@ -127,29 +140,47 @@ pub type Weights = [Lanes; MODELS];
 impl Scores {
     /// Returns the state before any outcome: persistence speaks.
     pub fn new() -> Self {
-        Self { losses: [Losses::NOTHING; MODELS], said: Losses::NOTHING, regrets: [[Regrets::NOTHING; MODELS]; 2] }
+        Self {
+            losses: [Losses::NOTHING; MODELS],
+            said: Losses::NOTHING,
+            calm: [Regrets::NOTHING; MODELS],
+            surged: [false; HORIZONS.len()],
+        }
     }
 
     /// Scores what the models said of a minute at each horizon, and what was published; NaN stands for a model that
-    /// said nothing. `moving` tells where a change was foreseen.
-    pub fn outcome(&mut self, forecasts: &[Lanes; MODELS], published: &Lanes, moving: Moving, value: f64, keep: f32) {
+    /// said nothing. `moving` tells where a change was foreseen: what counts there goes to `surges`.
+    pub fn outcome(
+        &mut self,
+        surges: &mut Surges,
+        forecasts: &[Lanes; MODELS],
+        published: &Lanes,
+        moving: Moving,
+        value: f64,
+        keep: f32,
+    ) {
         // What the short form of the value leaves out counts where a forecast is very near.
         let (short, rest) = (value as f32, (value - f64::from(value as f32)) as f32);
         let off = |said: f32| (said - short) - rest;
         let errors = |said: &Lanes| said.map(|said| off(said).abs());
         let slopes = published.map(|published| if off(published) > 0.0 { 1.0 } else { -1.0 });
-        let [calm, moved] = &mut self.regrets;
-        let any_moved = moving.contains(&true);
-        let regrets = calm.iter_mut().zip(moved);
-        for ((losses, (calm, moved)), forecasts) in self.losses.iter_mut().zip(regrets).zip(forecasts) {
-            losses.add(&errors(forecasts), keep);
+        let saved = |forecasts: &Lanes| {
             let mut saved = slopes;
             for (saved, (published, forecast)) in saved.iter_mut().zip(published.iter().zip(forecasts)) {
                 *saved *= published - forecast;
             }
-            calm.add(&only(&saved, &moving, false), keep);
-            if any_moved {
-                moved.add(&only(&saved, &moving, true), keep);
+            saved
+        };
+        let models = self.losses.iter_mut().zip(&mut self.calm).zip(forecasts);
+        // Where the past is short, some models are silent for days.
+        for ((losses, calm), forecasts) in models.filter(|(_, forecasts)| !forecasts.iter().all(|said| said.is_nan())) {
+            losses.add(&errors(forecasts), keep);
+            calm.add(&only(&saved(forecasts), &moving, false), keep);
+        }
+        if moving.contains(&true) {
+            for (regrets, forecasts) in surges.0.iter_mut().zip(forecasts) {
+                regrets.add(&only(&saved(forecasts), &moving, true), keep);
+                self.surged.iter_mut().zip(&regrets.squares).for_each(|(surged, squares)| *surged |= *squares > 0.0);
             }
         }
         self.said.add(&errors(published), keep);
@@ -167,7 +198,7 @@ impl Scores {
 
     /// Returns the shares of the models that have a forecast now (`available`), a change being foreseen where it is
     /// `moving`.
-    pub fn weights(&self, available: &[bool; MODELS], moving: Moving) -> Weights {
+    pub fn weights(&self, surges: &Surges, available: &[bool; MODELS], moving: Moving) -> Weights {
         let mut weights = [[0.0; HORIZONS.len()]; MODELS];
         let mut least = [f32::INFINITY; HORIZONS.len()];
         for (losses, _) in self.losses.iter().zip(available).filter(|(_, available)| **available) {
@@ -178,26 +209,28 @@ impl Scores {
             }
         }
         let mut sums = [0.0; HORIZONS.len()];
-        let [calm, moved] = &self.regrets;
         // Until a first change was scored, what is known of the calm has to do.
-        let scored = std::array::from_fn(|horizon| moved.iter().any(|regrets| regrets.squares[horizon] > 0.0));
-        let apart = both(moving, scored);
-        for (model, (weights, (calm, moved))) in weights.iter_mut().zip(calm.iter().zip(moved)).enumerate() {
-            if !available[model] {
-                continue;
+        let apart = both(moving, self.surged);
+        let any_apart = apart.contains(&true);
+        for (model, weights) in weights.iter_mut().enumerate().filter(|(model, _)| available[*model]) {
+            let apart = any_apart.then(|| self.calm[model].or(&surges.0[model], apart));
+            let Regrets { sum, squares } = apart.as_ref().unwrap_or(&self.calm[model]);
+            let (outcomes, mut scale) = (&self.losses[model].weight, *squares);
+            // One operation a loop: each becomes a few instructions for all horizons.
+            for (weight, (saved, outcomes)) in weights.iter_mut().zip(sum.iter().zip(outcomes)) {
+                let saved = if *saved > 0.0 { *saved } else { 0.0 };
+                *weight = if *outcomes >= ENOUGH { saved } else { 0.0 };
             }
-            let regrets = calm.or(moved, apart);
-            let measured = regrets.sum.iter().zip(&regrets.squares).zip(&self.losses[model].weight);
-            for ((weight, least), ((saved, squares), outcomes)) in weights.iter_mut().zip(&least).zip(measured) {
-                let (scale, saved, outcomes) = (squares + least * least, *saved, *outcomes);
-                let known = if outcomes >= ENOUGH { saved } else { 0.0 };
-                let saved = if known > 0.0 { known } else { 0.0 };
-                *weight = saved / if scale > f32::MIN_POSITIVE { scale } else { f32::MIN_POSITIVE };
+            for (scale, least) in scale.iter_mut().zip(&least) {
+                let sum = *scale + least * least;
+                *scale = if sum > f32::MIN_POSITIVE { sum } else { f32::MIN_POSITIVE };
             }
+            weights.iter_mut().zip(&scale).for_each(|(weight, scale)| *weight /= *scale);
             sums.iter_mut().zip(&*weights).for_each(|(sum, weight)| *sum += *weight);
         }
+        let parts = sums.map(|sum| 1.0 / sum);
         for weights in &mut weights {
-            weights.iter_mut().zip(&sums).for_each(|(weight, sum)| *weight /= *sum);
+            weights.iter_mut().zip(&parts).for_each(|(weight, part)| *weight *= *part);
         }
         for horizon in (0..HORIZONS.len()).filter(|horizon| !sums[*horizon].is_normal()) {
             // Where nothing is measured to save, the best one speaks alone; persistence until one is measured.
@@ -228,7 +261,8 @@ impl Scores {
 
 /// Returns the mean of the losses, if there are enough outcomes at each horizon.
 fn measured(losses: &Losses) -> Option<f64> {
-    losses.weight.iter().all(|weight| *weight >= ENOUGH).then(|| mean(&losses.mean))
+    let least = losses.weight.iter().fold(f32::INFINITY, |least, weight| if *weight < least { *weight } else { least });
+    (least >= ENOUGH).then(|| mean(&losses.mean))
 }
 
 /// Returns the mean over the horizons.

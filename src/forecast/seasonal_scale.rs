@@ -15,51 +15,57 @@ const GAIN: f32 = 0.03;
 const LEAST: f32 = 0.05;
 
 /// A factor for each time of the season.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct SeasonalScale {
     factors: [f32; CELLS],
-    /// Steps in a season, at least one.
-    steps: i64,
+    /// Steps in a season, at least one, and in a cell of it.
+    steps: u32,
+    cell_steps: u32,
 }
 
 impl SeasonalScale {
-    /// Returns factors of one for a season of so many steps.
+    /// Returns factors of one for a season of so many steps; a short one has a cell for each step.
     pub fn new(steps: u32) -> Self {
-        Self { factors: [1.0; CELLS], steps: i64::from(steps.max(1)) }
+        let steps = steps.max(1);
+        Self { factors: [1.0; CELLS], steps, cell_steps: steps.div_ceil(CELLS as u32) }
     }
 
     /// Learns that what was foreseen for `minute` was off by `ratio` times the recent error of calm minutes.
     pub fn learn(&mut self, minute: Minute, ratio: f32) {
-        let cell = self.cell(minute);
+        let cell = self.cell(self.offset(minute));
         if let Some(factor) = self.factors.get_mut(cell).filter(|_| ratio.is_finite()) {
             *factor += GAIN * (ratio - *factor);
         }
     }
 
-    /// Returns the factor for what is foreseen for `minute`.
-    pub fn at(&self, minute: Minute) -> f64 {
-        self.factor(self.cell(minute))
+    /// Returns the factors for what is foreseen that many minutes `ahead` of `origin`.
+    pub fn at_each<const N: usize>(&self, origin: Minute, ahead: &[u16; N]) -> [f64; N] {
+        let offset = self.offset(origin);
+        ahead.map(|minutes| self.factor(self.cell(offset + u32::from(minutes))))
     }
 
     /// Returns the highest factor of the `minutes` after `origin`.
     pub fn highest(&self, origin: Minute, minutes: u16) -> f64 {
-        let (cells, minutes) = (self.cells(), i64::from(minutes).min(self.steps));
-        let (first, last) = (self.cell(origin.plus(1)), self.cell(origin.plus(minutes)));
-        let more = (last + cells - first) % cells;
-        (0..=more).map(|next| self.factor((first + next) % cells)).fold(0.0, f64::max)
+        let offset = self.offset(origin);
+        let last = offset + u32::from(minutes).min(self.steps);
+        // The first minute of each cell that begins meanwhile stands for all of the cell.
+        let begins = (offset / self.cell_steps + 1..=last / self.cell_steps).map(|cell| cell * self.cell_steps);
+        let cells = std::iter::once(offset + 1).chain(begins).map(|offset| self.cell(offset));
+        cells.map(|cell| self.factor(cell)).fold(0.0, f64::max)
     }
 
     fn factor(&self, cell: usize) -> f64 {
         f64::from(self.factors.get(cell).copied().unwrap_or(1.0).max(LEAST))
     }
 
-    /// A short season has a cell for each of its steps.
-    fn cells(&self) -> usize {
-        CELLS.min(self.steps as usize)
+    fn offset(&self, minute: Minute) -> u32 {
+        minute.0.rem_euclid(i64::from(self.steps)) as u32
     }
 
-    fn cell(&self, minute: Minute) -> usize {
-        (minute.0.rem_euclid(self.steps) * self.cells() as i64 / self.steps) as usize
+    /// Returns the cell of the step so far behind the begin of a season.
+    fn cell(&self, offset: u32) -> usize {
+        let within = if offset < self.steps { offset } else { offset % self.steps };
+        (within / self.cell_steps) as usize
     }
 }
 
@@ -85,7 +91,7 @@ mod tests {
         for (minute, low, high) in
             [(NOON - 1, 0.9, 1.1), (NOON, 18.0, 20.0), (NOON + 14, 18.0, 20.0), (NOON + 15, 0.9, 1.1)]
         {
-            let factor = scale.at(Minute(20 * 1440 + minute));
+            let factor = scale.at_each(Minute(20 * 1440 + minute), &[0])[0];
             assert!((low..high).contains(&factor), "{minute}: {factor}");
         }
     }
@@ -105,6 +111,8 @@ mod tests {
         for ratio in [f32::NAN, f32::INFINITY, 0.0] {
             scale.learn(Minute(-5), ratio);
         }
-        assert!(scale.at(Minute(-5)).is_finite() && scale.at(Minute(i64::MIN)).is_finite());
+        for minute in [-5, i64::MIN, i64::MAX] {
+            assert!(scale.at_each(Minute(minute), &[1])[0].is_finite());
+        }
     }
 }

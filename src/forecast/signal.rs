@@ -8,8 +8,10 @@ use super::history::{DAY, History};
 use super::models::season::Season;
 use super::models::{Ahead, CATALOGUE, Models, Origin, PERSISTENCE, Past, SEASONAL_DIFFERENCE, View, Voices};
 use super::params::{ForecastParams, Smoothing};
-use super::pending::{Pending, Said, Word};
-use super::scores::{MODELS, Moving, Scores, Weights, keep, mean};
+use super::pending::{Issued, Pending, Said, Word};
+use super::recent::Recent;
+use super::scores::{MODELS, Moving, Scores, Surges, Weights, keep, mean};
+use super::seasonal_scale::SeasonalScale;
 use crate::model::outlook::{
     Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, QuantileRow, Readiness, SignalOutlook,
 };
@@ -50,9 +52,24 @@ impl Common {
 #[derive(Debug, Clone)]
 pub struct SignalState {
     head: Head,
+    kept: Kept,
+}
+
+/// What a minute changes a few cells of.
+#[derive(Debug, Clone)]
+struct Kept {
     history: History,
     season: Season,
     pending: Pending,
+    surges: Surges,
+    scale: SeasonalScale,
+    recent: Recent,
+}
+
+impl Kept {
+    fn past(&self) -> Past<'_> {
+        Past { history: &self.history, season: &self.season }
+    }
 }
 
 /// What a minute changes as a whole.
@@ -82,18 +99,21 @@ impl SignalState {
             seen: 0,
             models: Models::new(params),
             scores: Scores::new(),
-            bands: Bands::new(params.season_steps),
+            bands: Bands::new(),
             height: Height::default(),
             surprise: Surprise::default(),
             rung: Rung::default(),
             smoothing: params.smoothing,
         };
-        Self {
-            head,
+        let kept = Kept {
             history: History::new(params.history_days),
             season: Season::flat(params.season_steps),
             pending: Pending::new(),
-        }
+            surges: Surges::new(),
+            scale: SeasonalScale::new(params.season_steps),
+            recent: Recent::new(),
+        };
+        Self { head, kept }
     }
 
     /// Tells whether `minute` is already part of the state.
@@ -103,7 +123,7 @@ impl SignalState {
 
     /// Returns the newest minute folded in, and the history up to it.
     pub fn history(&self) -> Option<(Minute, &History)> {
-        Some((self.head.newest?, &self.history))
+        Some((self.head.newest?, &self.kept.history))
     }
 
     /// Returns how many minutes with a value were learned.
@@ -131,8 +151,8 @@ impl SignalState {
         }
         if let Some(newest) = self.head.newest {
             if minute.minute < newest {
-                self.history = History::new(common.params.history_days);
-                self.pending = Pending::new();
+                self.kept.history = History::new(common.params.history_days);
+                self.kept.pending = Pending::new();
             }
             let first_missing = newest.plus(1).max(minute.minute.plus(-DAY));
             for missing in first_missing.0..minute.minute.0 {
@@ -144,33 +164,20 @@ impl SignalState {
     }
 
     fn step(&mut self, minute: Minute, value: Option<f64>, common: &Common) {
+        let Self { head: committed, kept } = self;
         // What lies apart is read first: the waits for it overlap.
-        let (said, season) = (self.pending.said_of(minute), self.season.at(minute));
-        let mut head = self.head;
-        head.score(minute, value, &said, common);
-        self.history.push(minute, value);
-        self.learn(&mut head, minute, value, season);
-        let past = Past { history: &self.history, season: &self.season };
+        let (said, season) = (kept.pending.said_of(minute), kept.season.at(minute));
+        let mut head = *committed;
+        head.score(minute, value, &said, kept, common);
+        kept.history.push(minute, value);
+        head.learn(minute, value, season, kept);
         let mut voices = [None; MODELS];
-        let word = head.say(&Origin { minute, provisional: None, past }, &mut voices, common);
-        self.pending.keep(minute, &voices, word.as_ref());
+        let word = head.say(&Origin { minute, provisional: None, past: kept.past() }, kept, &mut voices, common);
+        kept.pending.keep(minute, &voices, word.as_ref());
         if value.is_some() {
             head.rung.step(&head.evidence(common), &common.params);
         }
-        self.head = head;
-    }
-
-    fn learn(&mut self, head: &mut Head, minute: Minute, value: Option<f64>, season: f64) {
-        let past = Past { history: &self.history, season: &self.season };
-        head.models.observe(minute, value, season, past);
-        let drawn = head.models.lesson().and_then(|lesson| self.season.learn(lesson, minute, &self.history));
-        drawn.into_iter().for_each(|at_last| head.models.season_drawn(at_last));
-        head.newest = Some(minute);
-        if let Some(value) = value {
-            head.known = Some(minute);
-            head.seen = head.seen.saturating_add(1);
-            head.height.learn(minute, value);
-        }
+        *committed = head;
     }
 
     /// Returns the outlook at the wall-clock minute `now`. A provisional value of the running minute is taken into
@@ -183,11 +190,10 @@ impl SignalState {
             Some((running.minute, running.value?.get().clamp(-LARGEST, LARGEST)))
         });
         let minute = running.map(|(minute, _)| minute).or(head.newest).unwrap_or(now);
-        let past = Past { history: &self.history, season: &self.season };
-        let origin = Origin { minute, provisional: running.map(|(_, value)| value), past };
+        let origin = Origin { minute, provisional: running.map(|(_, value)| value), past: self.kept.past() };
         let mut outlook = SignalOutlook::not_ready(minute, head.seen.min(need), need);
-        if let Some(mix) = head.ahead(&origin, &mut [None; MODELS]).filter(|_| head.seen >= need) {
-            head.publish(&origin, now, &mix, common, &mut outlook);
+        if let Some(mix) = head.ahead(&origin, &self.kept, &mut [None; MODELS]).filter(|_| head.seen >= need) {
+            head.publish(&origin, now, &mix, &self.kept, common, &mut outlook);
             outlook.anomaly = self.anomaly(&origin);
         }
         outlook
@@ -197,7 +203,7 @@ impl SignalState {
     fn anomaly(&self, origin: &Origin<'_>) -> Option<f64> {
         let surprise = &self.head.surprise;
         let Some(value) = origin.provisional else { return surprise.newest() };
-        let residual = value - f64::from(self.pending.next(origin.minute)?);
+        let residual = value - f64::from(self.kept.pending.next(origin.minute)?);
         surprise.score(residual, self.head.height.usual()).filter(|score| score.is_finite())
     }
 }
@@ -213,23 +219,38 @@ struct Mix {
 
 impl Head {
     /// Scores all that was said of `minute`.
-    fn score(&mut self, minute: Minute, value: Option<f64>, said: &Said, common: &Common) {
+    fn score(&mut self, minute: Minute, value: Option<f64>, said: &Said, kept: &mut Kept, common: &Common) {
         let height = self.height.usual();
         let Word { points, maxima } = &said.mixed;
         let [next, ..] = points.point;
         let residual = value.map(|value| value - f64::from(next)).filter(|residual| residual.is_finite());
         self.surprise.learn(residual, height);
         if let Some(value) = value {
-            self.scores.outcome(&said.models, &points.point, points.moving, value, common.loss_keep);
-            self.bands.outcomes(minute, points, value, &common.normal, common.coverage_keep);
+            let Issued { point, moving, .. } = points;
+            self.scores.outcome(&mut kept.surges, &said.models, point, *moving, value, common.loss_keep);
+            self.bands.surprise(points, value).into_iter().for_each(|ratio| kept.scale.learn(minute, ratio));
+            self.bands.outcomes(points, value, &common.normal, common.coverage_keep);
         }
-        self.bands.window_ended(minute, value, maxima, &common.normal, common.coverage_keep);
+        let ended = kept.recent.push(minute, value);
+        self.bands.windows_ended(ended, maxima, &common.normal, common.coverage_keep);
+    }
+
+    fn learn(&mut self, minute: Minute, value: Option<f64>, season: f64, kept: &mut Kept) {
+        self.models.observe(minute, value, season, kept.past());
+        let drawn = self.models.lesson().and_then(|lesson| kept.season.learn(lesson, minute, &kept.history));
+        drawn.into_iter().for_each(|at_last| self.models.season_drawn(at_last));
+        self.newest = Some(minute);
+        if let Some(value) = value {
+            self.known = Some(minute);
+            self.seen = self.seen.saturating_add(1);
+            self.height.learn(minute, value);
+        }
     }
 
     /// Returns what is said by all together from `origin` on, to be kept and scored like what each model says.
-    fn say(&self, origin: &Origin<'_>, voices: &mut Voices, common: &Common) -> Option<Word> {
-        let mix = self.ahead(origin, voices)?;
-        let course = self.course(origin, &mix, self.gap(origin.minute));
+    fn say(&self, origin: &Origin<'_>, kept: &Kept, voices: &mut Voices, common: &Common) -> Option<Word> {
+        let mix = self.ahead(origin, kept, voices)?;
+        let course = self.course(origin, &mix, kept, self.gap(origin.minute));
         Some(self.bands.issued(&course, &common.normal))
     }
 
@@ -254,7 +275,7 @@ impl Head {
 
     /// Lets each model say its forecast, and returns that of all together by their measured worth at each horizon; all
     /// are held within the limits.
-    fn ahead(&self, origin: &Origin<'_>, voices: &mut Voices) -> Option<Mix> {
+    fn ahead(&self, origin: &Origin<'_>, kept: &Kept, voices: &mut Voices) -> Option<Mix> {
         let limits = self.height.limits(self.range);
         self.models.foresee(&View::of(origin), voices);
         for voice in voices.iter_mut().flatten() {
@@ -263,7 +284,7 @@ impl Head {
         let now = &voices[PERSISTENCE].as_ref()?.path;
         let then = voices[SEASONAL_DIFFERENCE].as_ref().map(|voice| &voice.path);
         let moving = self.bands.moving(now, then);
-        let weights = self.scores.weights(&voices.each_ref().map(Option::is_some), moving);
+        let weights = self.scores.weights(&kept.surges, &voices.each_ref().map(Option::is_some), moving);
         let mut ahead = Ahead::default();
         for (voice, weights) in voices.iter().zip(&weights) {
             let Some(voice) = voice else { continue };
@@ -278,16 +299,24 @@ impl Head {
         Some(Mix { ahead, limits, weights, moving })
     }
 
-    fn course<'a>(&self, origin: &Origin<'_>, mix: &'a Mix, gap: u32) -> Course<'a> {
+    fn course<'a>(&self, origin: &Origin<'_>, mix: &'a Mix, kept: &'a Kept, gap: u32) -> Course<'a> {
         let Mix { ahead, limits, moving, .. } = mix;
         let (origin, path, height) = (origin.minute, &ahead.path, self.height.usual());
-        Course { origin, path, moving: *moving, height, gap, limits: *limits }
+        Course { scale: &kept.scale, origin, path, moving: *moving, height, gap, limits: *limits }
     }
 
-    fn publish(&self, origin: &Origin<'_>, now: Minute, mix: &Mix, common: &Common, into: &mut SignalOutlook) {
+    fn publish(
+        &self,
+        origin: &Origin<'_>,
+        now: Minute,
+        mix: &Mix,
+        kept: &Kept,
+        common: &Common,
+        into: &mut SignalOutlook,
+    ) {
         let Mix { ahead, weights, .. } = mix;
         let gap = if origin.provisional.is_some() { 0 } else { self.gap(origin.minute) };
-        let rows = self.bands.rows(&self.course(origin, mix, gap), &common.normal);
+        let rows = self.bands.rows(&self.course(origin, mix, kept, gap), &common.normal);
         let (realised, minutes) = self.bands.coverage();
         let [max_10, max_30] = rows.maxima;
         into.origin = origin.minute;

@@ -6,6 +6,7 @@ use crate::forecast::intervals::normal_quantiles;
 use crate::forecast::models::Path;
 use crate::forecast::pending::{Pending, Word};
 use crate::forecast::scores::{MODELS, keep};
+use crate::forecast::seasonal_scale::SeasonalScale;
 use crate::model::outlook::HORIZONS;
 
 /// Seasons in a week.
@@ -60,15 +61,17 @@ impl Simple {
 
     /// Returns the ends of the 95 % intervals of this rule from each origin; NaN before there are any.
     pub fn intervals(self, series: &Series) -> Vec<[(f32, f32); HORIZONS.len()]> {
-        let (mut bands, mut pending, normal) =
-            (Bands::new(series.params().season_steps), Pending::new(), normal_quantiles());
+        let (mut bands, mut pending, normal) = (Bands::new(), Pending::new(), normal_quantiles());
+        let mut scale = SeasonalScale::new(series.params().season_steps);
         let keep = keep(1440.0);
         let limits = Limits { low: series.range.0, high: series.range.1 };
         let (mut newest, mut height, mut seen) = (None, 0.0, 0.0);
         let step = |(index, value): (usize, &Option<f64>)| {
             let step = series.step(index);
             if let Some(value) = *value {
-                bands.outcomes(step, &pending.said_of(step).mixed.points, value, &normal, keep);
+                let said = pending.said_of(step).mixed.points;
+                bands.surprise(&said, value).into_iter().for_each(|ratio| scale.learn(step, ratio));
+                bands.outcomes(&said, value, &normal, keep);
                 seen += 1.0;
                 height += f64::max(0.001, 1.0 / seen) * (value.abs() - height);
                 newest = Some(value);
@@ -76,7 +79,8 @@ impl Simple {
             let word = newest.map(|newest| {
                 let path: Path = HORIZONS.map(|ahead| self.point(series, index, usize::from(ahead), newest));
                 let moving = [false; HORIZONS.len()];
-                bands.issued(&Course { origin: step, path: &path, moving, height, gap: 0, limits }, &normal)
+                let course = Course { scale: &scale, origin: step, path: &path, moving, height, gap: 0, limits };
+                bands.issued(&course, &normal)
             });
             pending.keep(step, &[None; MODELS], word.as_ref());
             word.map_or([(f32::NAN, f32::NAN); HORIZONS.len()], |Word { points, .. }| {

@@ -62,8 +62,6 @@ pub struct HoltWinters {
     /// Whether it teaches the season, and takes over fits.
     teaches: bool,
     smoothing: Smoothing,
-    /// `phi + ... + phi^h` and `rho^h` for each horizon.
-    damping: (Path, Path),
     clip_sigmas: Option<f64>,
 }
 
@@ -78,14 +76,13 @@ impl HoltWinters {
             lesson: None,
             teaches: true,
             smoothing: params.smoothing,
-            damping: damping(params.smoothing),
             clip_sigmas: Some(params.clip_sigmas),
         }
     }
 
     /// Returns a model with smoothing of its own, which no fit changes, on a season that another one teaches.
     pub fn pupil(params: &ForecastParams, smoothing: Smoothing) -> Self {
-        Self { smoothing, damping: damping(smoothing), teaches: false, ..Self::new(params) }
+        Self { smoothing, teaches: false, ..Self::new(params) }
     }
 
     /// Returns the textbook recursion with a known start, over a season that has been learned: nothing clipped. The
@@ -100,18 +97,15 @@ impl HoltWinters {
             lesson: None,
             teaches: true,
             smoothing,
-            damping: damping(smoothing),
             clip_sigmas: None,
         }
     }
 
     /// Takes over smoothing parameters; level, trend and season stay.
     pub fn set_smoothing(&mut self, smoothing: Smoothing) {
-        if !self.teaches {
-            return;
+        if self.teaches {
+            self.smoothing = smoothing;
         }
-        self.smoothing = smoothing;
-        self.damping = damping(smoothing);
     }
 
     /// Returns the core after a missing minute.
@@ -218,8 +212,9 @@ impl HoltWinters {
             core = self.learned(Some(core), *here, value).0;
         }
         let mut path = Path::default();
-        let (trends, rests) = &self.damping;
-        let steps = seasons.iter().zip(trends.iter().zip(rests));
+        let Smoothing { phi, rho, .. } = self.smoothing;
+        let ((_, trends), (rests, _)) = (powers(phi), powers(rho));
+        let steps = seasons.iter().zip(trends.iter().zip(&rests));
         for (point, (season, (trend, rest))) in path.iter_mut().zip(steps) {
             *point = core.level + trend * core.trend + season + rest * core.rest;
         }
@@ -268,9 +263,29 @@ impl Model for HoltWinters {
     }
 }
 
-/// Returns `phi + ... + phi^h` and `rho^h` for each horizon.
-fn damping(smoothing: Smoothing) -> (Path, Path) {
-    let power = |base: f64, minutes: u16| base.powi(i32::from(minutes));
-    let sum = |minutes: u16| (1..=minutes).map(|step| power(smoothing.phi, step)).sum();
-    (HORIZONS.map(sum), HORIZONS.map(|minutes| power(smoothing.rho, minutes)))
+/// Returns `base^h` and `base + ... + base^h` for each horizon, each from shorter ones: that takes less time than to fetch
+/// them from memory.
+fn powers(base: f64) -> (Path, Path) {
+    let (mut powers, mut sums) = ([base; HORIZONS.len()], [base; HORIZONS.len()]);
+    for next in 1..HORIZONS.len() {
+        let (last, step) = (next - 1, STEPS[next]);
+        powers[next] = powers[last] * powers[step];
+        sums[next] = sums[last] + powers[last] * sums[step];
+    }
+    (powers, sums)
+}
+
+/// For each horizon the position of the one that is as long as the way to it from the one before.
+const STEPS: [usize; HORIZONS.len()] = steps();
+
+const fn steps() -> [usize; HORIZONS.len()] {
+    assert!(HORIZONS[0] == 1);
+    let (mut steps, mut next) = ([0; HORIZONS.len()], 1);
+    while next < HORIZONS.len() {
+        while HORIZONS[steps[next]] != HORIZONS[next] - HORIZONS[next - 1] {
+            steps[next] += 1;
+        }
+        next += 1;
+    }
+    steps
 }

@@ -1,0 +1,76 @@
+//! The last half hour of a signal, and its maxima.
+
+use super::pending::WINDOWS;
+use crate::model::Minute;
+
+const LONGEST_MINUTES: u16 = WINDOWS[WINDOWS.len() - 1];
+const LONGEST: usize = LONGEST_MINUTES as usize;
+/// Share of the minutes of a window that must be known for its maximum to count.
+const WINDOW_SEEN: f32 = 0.8;
+
+/// The last values at their minute modulo their number; NaN for a gap.
+#[derive(Debug, Clone)]
+pub struct Recent([f32; LONGEST]);
+
+impl Recent {
+    /// Returns the state before any minute.
+    pub fn new() -> Self {
+        Self([f32::NAN; LONGEST])
+    }
+
+    /// Takes in the value of `minute` and returns the maxima of the windows that end with it; NaN where too much of a
+    /// window is unknown.
+    pub fn push(&mut self, minute: Minute, value: Option<f64>) -> [f32; WINDOWS.len()] {
+        let slot = minute.0.rem_euclid(i64::from(LONGEST_MINUTES)) as usize;
+        if let Some(cell) = self.0.get_mut(slot) {
+            *cell = value.map_or(f32::NAN, |value| value as f32);
+        }
+        WINDOWS.map(|minutes| self.maximum(slot, usize::from(minutes)))
+    }
+
+    fn maximum(&self, slot: usize, minutes: usize) -> f32 {
+        // Up to the slot, and what of the window lies before the begin of the ring, at its end.
+        let end = (slot + 1).min(LONGEST);
+        let before = minutes.saturating_sub(end).min(LONGEST - end);
+        let (mut highest, mut seen) = (f32::NEG_INFINITY, 0.0);
+        for stretch in [self.0.get(end.saturating_sub(minutes)..end), self.0.get(LONGEST - before..)] {
+            for value in stretch.unwrap_or_default() {
+                // Neither holds for a gap.
+                seen += if value.is_nan() { 0.0 } else { 1.0 };
+                highest = if *value > highest { *value } else { highest };
+            }
+        }
+        if seen > 0.0 && seen >= WINDOW_SEEN * minutes as f32 { highest } else { f32::NAN }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maxima_are_those_of_the_last_minutes() {
+        let value = |minute: i64| f64::from((minute * 37 % 101) as i32);
+        let mut recent = Recent::new();
+        for minute in -5..200 {
+            let maxima = recent.push(Minute(minute), Some(value(minute)));
+            for (maximum, minutes) in maxima.into_iter().zip(WINDOWS) {
+                let minutes = i64::from(minutes);
+                let seen = (minute - minutes + 1).max(-5)..=minute;
+                let enough = seen.clone().count() as f32 >= WINDOW_SEEN * minutes as f32;
+                let highest = seen.map(value).fold(f64::NEG_INFINITY, f64::max);
+                assert!(if enough { f64::from(maximum) == highest } else { maximum.is_nan() }, "{minute} {minutes}");
+            }
+        }
+    }
+
+    #[test]
+    fn too_many_gaps_leave_no_maximum() {
+        let mut recent = Recent::new();
+        for minute in 0..60 {
+            recent.push(Minute(minute), Some(1.0));
+        }
+        let maxima = [0, 1, 2].map(|gap| recent.push(Minute(60 + gap), None)[0]);
+        assert!(maxima[0] == 1.0 && maxima[1] == 1.0 && maxima[2].is_nan(), "{maxima:?}");
+    }
+}
