@@ -286,19 +286,40 @@ mod tests {
     const ALL: [bool; MODELS] = [true; MODELS];
     const CALM: Moving = [false; HORIZONS.len()];
 
-    /// Scores outcomes of 100 that the models miss by `errors` in turn, as the loop does: what is published is the mix.
-    fn scored(errors: impl Fn(usize) -> [f32; MODELS], outcomes: usize) -> Scores {
-        let mut scores = Scores::new();
-        for outcome in 0..outcomes {
-            let forecasts = errors(outcome).map(|error| 100.0 + error);
-            let weights = scores.weights(&forecasts.map(f32::is_finite), CALM);
+    /// The scores with what goes beside them.
+    struct Scored {
+        scores: Scores,
+        surges: Surges,
+    }
+
+    impl Scored {
+        fn new() -> Self {
+            Self { scores: Scores::new(), surges: Surges::new() }
+        }
+
+        fn weights(&self, available: &[bool; MODELS], moving: Moving) -> Weights {
+            self.scores.weights(&self.surges, available, moving)
+        }
+
+        /// Scores an outcome of 100 of which each model said the same at all horizons; what is published is the mix.
+        fn outcome(&mut self, forecasts: [f32; MODELS], moving: Moving) {
+            let weights = self.weights(&forecasts.map(f32::is_finite), moving);
             let published = std::array::from_fn(|horizon| {
                 let told = forecasts.iter().zip(&weights).filter(|(forecast, _)| forecast.is_finite());
                 told.map(|(forecast, weights)| forecast * weights[horizon]).sum()
             });
-            scores.outcome(&forecasts.map(|forecast| [forecast; HORIZONS.len()]), &published, CALM, 100.0, KEEP);
+            let forecasts = forecasts.map(|forecast| [forecast; HORIZONS.len()]);
+            self.scores.outcome(&mut self.surges, &forecasts, &published, moving, 100.0, KEEP);
         }
-        scores
+    }
+
+    /// Scores outcomes of 100 that the models miss by `errors` in turn.
+    fn scored(errors: impl Fn(usize) -> [f32; MODELS], outcomes: usize) -> Scored {
+        let mut scored = Scored::new();
+        for outcome in 0..outcomes {
+            scored.outcome(errors(outcome).map(|error| 100.0 + error), CALM);
+        }
+        scored
     }
 
     /// All models are off by 9, but for those named.
@@ -308,8 +329,8 @@ mod tests {
         errors
     }
 
-    fn leader(scores: &Scores) -> usize {
-        let weights = scores.weights(&ALL, CALM);
+    fn leader(scored: &Scored) -> usize {
+        let weights = scored.weights(&ALL, CALM);
         (0..MODELS).max_by(|a, b| weights[*a][0].total_cmp(&weights[*b][0])).unwrap()
     }
 
@@ -331,24 +352,20 @@ mod tests {
         let scores = scored(|_| errors(&[(4, 5.0), (5, -5.0)]), 500);
         let shares = scores.weights(&ALL, CALM).map(|shares| shares[0]);
         assert!(shares[4] > 0.2 && shares[5] > 0.2, "{shares:?}");
-        assert!(scores.published().unwrap() < 3.0, "{:?}", scores.published());
+        let loss = scores.scores.published().unwrap();
+        assert!(loss < 3.0, "{loss}");
     }
 
     #[test]
     fn who_is_right_about_foreseen_changes_speaks_where_one_is_foreseen() {
         const SURGE: Moving = [true; HORIZONS.len()];
-        let mut scores = Scores::new();
-        let lanes = |forecasts: [f32; MODELS]| forecasts.map(|forecast| [forecast; HORIZONS.len()]);
+        let mut scores = Scored::new();
         // A day: persistence is right but for half an hour, in which the seasonal difference is.
         for minute in 0..3 * 1440 {
             let surge = minute % 1440 >= 1410;
             let moving = if surge { SURGE } else { CALM };
             let right = if surge { 4 } else { PERSISTENCE };
-            let forecasts = errors(&[(right, 0.5)]).map(|error| 100.0 + error);
-            let weights = scores.weights(&ALL, moving);
-            let published =
-                std::array::from_fn(|lane| forecasts.iter().zip(&weights).map(|(value, row)| value * row[lane]).sum());
-            scores.outcome(&lanes(forecasts), &published, moving, 100.0, KEEP);
+            scores.outcome(errors(&[(right, 0.5)]).map(|error| 100.0 + error), moving);
         }
         let share = |moving: Moving, model: usize| scores.weights(&ALL, moving)[model][0];
         assert!(share(CALM, PERSISTENCE) > 0.8, "{}", share(CALM, PERSISTENCE));
@@ -382,14 +399,14 @@ mod tests {
     #[test]
     fn skill_is_what_is_saved_of_the_other_loss() {
         let scores = scored(|_| errors(&[(PERSISTENCE, 4.0), (1, 2.5), (SEASONAL_NAIVE, 8.0), (4, 2.0)]), 4000);
-        let skill = scores.skill().unwrap();
+        let skill = scores.scores.skill().unwrap();
         assert!((skill.vs_persistence - 0.5).abs() < 0.02, "{skill:?}");
         assert!((skill.vs_seasonal_naive.unwrap() - 0.75).abs() < 0.02);
-        assert!((scores.foresight().unwrap() - 0.2).abs() < 0.02);
+        assert!((scores.scores.foresight().unwrap() - 0.2).abs() < 0.02);
     }
 
     #[test]
     fn a_perfect_flat_rule_leaves_nothing_to_save() {
-        assert_eq!(scored(|_| [0.0; MODELS], 90).foresight(), Some(0.0));
+        assert_eq!(scored(|_| [0.0; MODELS], 90).scores.foresight(), Some(0.0));
     }
 }

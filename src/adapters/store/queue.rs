@@ -24,6 +24,11 @@ pub(super) const GROUP: usize = 256;
 pub(super) const GATHER: Duration = Duration::from_millis(50);
 /// So many entries that nobody waits for gather no longer.
 const PILE: usize = 16 * GROUP;
+/// What somebody waits for is committed when nothing more of it has come for so long: the intents that follow from one
+/// answer of a source share a sync, where the first one alone would let the others wait for two.
+const QUIET: Duration = Duration::from_micros(100);
+/// It waits no longer than that for others.
+const SHARE: Duration = Duration::from_micros(500);
 /// Entries of the second line that go along with the first when they have gathered, so that it moves however busy the
 /// first is.
 const ALONG: usize = 16;
@@ -36,22 +41,13 @@ pub(super) struct Item {
     pub(super) answer: Option<Answer>,
 }
 
-/// When the next commit is to be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Due {
-    /// Without waiting for more.
-    Now,
-    /// When what waits has gathered.
-    At(Instant),
-    /// Nothing waits.
-    Never,
-}
-
 /// The two lines.
 #[derive(Default)]
 pub(super) struct Queue {
     awaited: VecDeque<Item>,
     rest: VecDeque<Item>,
+    /// When the first and when the last came of what waits in the first line.
+    arrived: Option<(Instant, Instant)>,
     /// When the second line was last empty before what waits in it came.
     since: Option<Instant>,
     /// Nothing is taken any more.
@@ -69,16 +65,14 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Tells when the next commit is to be made.
-    pub(super) fn due(&self) -> Due {
-        match self.since {
-            _ if !self.awaited.is_empty() || self.rest.len() >= PILE => Due::Now,
-            Some(since) => Due::At(since + GATHER),
-            None => Due::Never,
-        }
+    /// Returns when the next commit is to be made; `None` while nothing waits.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let awaited = self.arrived.map(|(first, last)| (last + QUIET).min(first + SHARE));
+        let rest = self.since.map(|since| if self.rest.len() >= PILE { since } else { since + GATHER });
+        awaited.into_iter().chain(rest).min()
     }
 
-    /// Puts an entry in line that comes `now`; tells whether the next commit is due at another time for it.
+    /// Puts an entry in line that comes `now`; tells whether the next commit is due sooner for it.
     pub(super) fn push(&mut self, item: Item, now: Instant) -> bool {
         let before = self.due();
         if item.answer.is_none() {
@@ -89,8 +83,9 @@ impl Queue {
                 self.call_forward(service);
             }
             self.awaited.push_back(item);
+            self.arrived.get_or_insert((now, now)).1 = now;
         }
-        self.due() != before
+        self.due().is_some_and(|due| before.is_none_or(|before| due < before))
     }
 
     /// Moves what waits of a service from the second line to the first.
@@ -116,6 +111,7 @@ impl Queue {
         };
         let along = self.rest.len().min(along);
         let group = self.awaited.drain(..first).chain(self.rest.drain(..along)).collect();
+        self.arrived = self.arrived.filter(|_| !self.awaited.is_empty());
         self.since = self.since.filter(|_| !self.rest.is_empty());
         group
     }
@@ -169,13 +165,13 @@ mod tests {
         let mine = [(decision_of("shop/mine", 7), false)];
         let awaited = [(Entry::Prepared(intent_of("shop/mine", 7)), true), (ended(3), true)];
         let mut queue = queue(crowd.chain(mine).chain(awaited));
-        assert_eq!(queue.due(), Due::Now);
+        assert!(queue.due().is_some_and(|due| due <= Instant::now() + SHARE));
         let group = taken(&mut queue);
         assert_eq!(group[..3], ["decision shop/mine@1-7", "intent of shop/mine@1-7", "end"]);
         assert_eq!(group[3..], (1..=ALONG).map(|seq| format!("decision shop/crowd@1-{seq}")).collect::<Vec<_>>());
-        assert!(matches!(queue.due(), Due::At(_)) && queue.len() == 100 - ALONG);
+        assert_eq!(queue.len(), 100 - ALONG);
         assert_eq!(taken(&mut queue).len(), 100 - ALONG);
-        assert!(queue.is_empty() && queue.due() == Due::Never);
+        assert!(queue.is_empty() && queue.due().is_none());
     }
 
     #[test]
@@ -186,10 +182,26 @@ mod tests {
         assert!(!push(decision_of("shop/b", 1), None, now + GATHER / 2), "the next ones go with it");
         assert!(push(Entry::Prepared(intent_of("shop/c", 1)), Some(oneshot::channel().0), now + GATHER / 2));
         assert_eq!(taken_at(&mut queue, now + GATHER / 2), ["intent of shop/c@1-1"]);
-        assert_eq!(queue.due(), Due::At(now + GATHER));
+        assert_eq!(queue.due(), Some(now + GATHER));
         let pile = (2..PILE as u32).map(|seq| decision_of("shop/a", seq));
         let due: Vec<bool> = pile.map(|entry| queue.push(Item { entry, answer: None }, now)).collect();
-        assert_eq!((due.iter().filter(|due| **due).count(), due.last(), queue.due()), (1, Some(&true), Due::Now));
+        assert_eq!((due.iter().filter(|due| **due).count(), due.last(), queue.due()), (1, Some(&true), Some(now)));
+    }
+
+    #[test]
+    fn intents_that_come_together_share_a_commit_and_none_waits_long_for_others() {
+        let (mut queue, begin) = (Queue::default(), Instant::now());
+        let mut push = |seq: u32, at| {
+            let entry = Entry::Prepared(intent_of("shop/a", seq));
+            let sooner = queue.push(Item { entry, answer: Some(oneshot::channel().0) }, at);
+            (sooner, queue.due().map(|due| due - begin))
+        };
+        assert_eq!(push(1, begin), (true, Some(QUIET)), "one that stays alone waits for a moment");
+        assert_eq!(push(2, begin + QUIET / 2), (false, Some(QUIET + QUIET / 2)), "one that follows prolongs it");
+        let crowd = (3..40).map(|seq| push(seq, begin + QUIET / 2 * (seq - 1)));
+        assert_eq!(crowd.last(), Some((false, Some(SHARE))), "not for longer");
+        assert_eq!(queue.take(begin + SHARE).len(), 39);
+        assert_eq!(queue.due(), None);
     }
 
     #[test]

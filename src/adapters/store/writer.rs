@@ -16,7 +16,7 @@ use crate::instrument::JournalMetrics;
 use crate::ports::JournalError;
 use crate::ports::journal::Entry;
 
-use super::queue::{CAPACITY, Due, GATHER, Item, Queue};
+use super::queue::{CAPACITY, GATHER, Item, Queue};
 use super::rules::{self, Refused};
 use super::settings::StoreSettings;
 use super::tables::{self, Fault, Phases, RedbTables};
@@ -134,25 +134,19 @@ impl Shared {
     }
 
     /// Waits for entries and returns those of the next commit, none if it only seals; `None` when the journal is
-    /// closed. Waits for more only while nobody waits for any of them.
+    /// closed.
     fn next_group(&self, sealed: bool) -> Option<Vec<Item>> {
         let mut queue = self.queue.lock();
         let seal = (!sealed).then(|| Instant::now() + GATHER);
         loop {
+            let now = Instant::now();
             if queue.closed {
-                return (!sealed || !queue.is_empty()).then(|| queue.take(Instant::now()));
+                return (!sealed || !queue.is_empty()).then(|| queue.take(now));
             }
-            let next = match queue.due() {
-                Due::Now => return Some(queue.take(Instant::now())),
-                Due::At(gathered) => Some(seal.map_or(gathered, |seal| seal.min(gathered))),
-                Due::Never => seal,
-            };
-            match next {
+            match queue.due().into_iter().chain(seal).min() {
+                Some(due) if due <= now => return Some(queue.take(now)),
+                Some(due) => drop(self.arrived.wait_until(&mut queue, due)),
                 None => self.arrived.wait(&mut queue),
-                Some(at) if self.arrived.wait_until(&mut queue, at).timed_out() => {
-                    return Some(queue.take(Instant::now()));
-                }
-                Some(_) => {}
             }
         }
     }
