@@ -18,6 +18,19 @@ use crate::model::{
 /// How long after its decision a write may still be sent (INV-03).
 pub const VALID_FOR: Duration = Duration::from_secs(30);
 
+/// The decision that a change follows from.
+#[derive(Debug, Clone, Copy)]
+pub struct Made<'a> {
+    /// Which.
+    pub decision: &'a DecisionId,
+    /// Its trace.
+    pub trace: TraceId,
+    /// The term it is made in.
+    pub epoch: Epoch,
+    /// When.
+    pub at: Now,
+}
+
 /// Plans the write of one decision; `None` when nothing is permitted, nothing would change, or the target is not
 /// known.
 ///
@@ -27,14 +40,13 @@ pub const VALID_FOR: Duration = Duration::from_secs(30);
 /// **Invariants**: INV-01 (what is permitted is written as is), INV-03, INV-22. The same decision gives the same
 /// change, id included (INV-29).
 pub fn plan(
-    decision: &DecisionId,
-    trace: TraceId,
+    made: Made<'_>,
     spec: &ServiceSpec,
     features: &Features,
     proposal: &Proposal,
     verdict: &Verdict,
-    now: Now,
 ) -> Result<Option<ChangeSet>, WriteOutcome> {
+    let Made { decision, trace, epoch, at } = made;
     let Some((action, backed_by_arrivals)) = proposal.choice.asked() else { return Ok(None) };
     let Some(target) = features.target.known().filter(|_| verdict.kind.permits()) else { return Ok(None) };
     let Some((from, to)) = kinds::values(action, target, verdict.permitted)?.filter(|(from, to)| from != to) else {
@@ -57,12 +69,11 @@ pub fn plan(
         from,
         to,
         backed_by_arrivals,
-        decided: now,
+        decided: at,
         valid_for: VALID_FOR,
         // What is not fresh now is not fresh at the write either.
         fresh_for: evidence.fresh_for(spec, features).unwrap_or_default(),
-        // Who decides it knows in which term.
-        epoch: Epoch::ALONE,
+        epoch,
     }))
 }
 

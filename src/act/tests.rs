@@ -62,6 +62,10 @@ fn now() -> Now {
     Now { wall: Timestamp::from_second(1_700_000_000).unwrap(), mono: Duration::from_secs(100) }
 }
 
+fn made(decision: &DecisionId, trace: TraceId) -> Made<'_> {
+    Made { decision, trace, epoch: Epoch::new(3), at: now() }
+}
+
 fn known(replicas: u32) -> TargetReading {
     let (uid, resource_version) = ("u1".to_owned(), "7".to_owned());
     TargetReading::Known {
@@ -95,7 +99,7 @@ fn plan_of(
     let choice = Choice::Act { rule: "up".into(), action, backed_by_arrivals: true };
     let proposal = Proposal { revision: None, rules: Vec::new(), choice };
     let verdict = Verdict { kind, permitted, ..Verdict::idle() };
-    plan(&decision, trace, &spec, &features, &proposal, &verdict, now())
+    plan(made(&decision, trace), &spec, &features, &proposal, &verdict)
 }
 
 fn change(from: u32, to: u32) -> ChangeSet {
@@ -108,6 +112,7 @@ fn a_plan_is_absolute_and_written_as_permitted() {
     let change = planned(action, VerdictKind::Clamp, Some(8), known(4)).unwrap();
     assert_eq!((change.from, change.to, change.knob, change.class), (4, 8, Knob::Replicas, ActionClass::Scale));
     assert_eq!((change.uid.as_str(), change.rule.as_str(), change.valid_for), ("u1", "up", VALID_FOR));
+    assert_eq!((change.epoch, change.decided), (Epoch::new(3), now()));
     assert!(change.backed_by_arrivals);
     assert_eq!(change, planned(Action::ScaleBy { factor: 3.0 }, VerdictKind::Clamp, Some(8), known(4)).unwrap());
 }
@@ -198,7 +203,7 @@ fn a_change_is_not_sent_on_data_that_is_no_longer_fresh() {
         let verdict = Verdict { kind: VerdictKind::Pass, permitted, ..Verdict::idle() };
         let decision = DecisionId { service: spec.id.clone(), cycle: CycleId { run: 1, seq: 2 } };
         let trace = TraceId::derive(&spec.id, decision.cycle, now().wall);
-        let change = plan(&decision, trace, &spec, &features, &proposal, &verdict, now()).unwrap().unwrap();
+        let change = plan(made(&decision, trace), &spec, &features, &proposal, &verdict).unwrap().unwrap();
         let fresh_for = Duration::from_secs(fresh_for);
         assert_eq!(change.fresh_for, fresh_for, "{action} {backed} {staleness:?}");
         let in_time = fresh_for.min(VALID_FOR);

@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::act::plan;
+use crate::act::{Made, plan};
 use crate::decide::{Decider, PolicySet, decide};
 use crate::guard::{Context, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
     ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Intent, KillState, Lead, Mode, Now,
-    Proposal, Revert, ServiceSpec, Verdict, VerdictKind, WriteOutcome,
+    Proposal, Revert, ServiceSpec, Verdict, VerdictKind,
 };
 
 use super::actuator::WriteEnd;
 use super::forecaster::Assessed;
+use super::observer::Observed;
 use super::undo::Undo;
 
 /// An unchanged decision is recorded again after this time.
@@ -131,11 +132,12 @@ impl DeciderCore {
         let proposal = self.propose(assessed, inputs);
         let verdict = self.judge(assessed, &proposal, inputs);
         let id = DecisionId { service: self.spec.id.clone(), cycle: assessed.observed.cycle };
-        let (change, outcome) = match self.plan(&id, assessed, &proposal, &verdict) {
-            // Where no term is held the verdict does not permit.
-            Ok(change) => {
-                (change.map(|change| ChangeSet { epoch: inputs.lead.epoch().unwrap_or_default(), ..change }), None)
-            }
+        let Observed { trace, features, .. } = &assessed.observed;
+        // Where no term is held the verdict does not permit.
+        let epoch = inputs.lead.epoch().unwrap_or_default();
+        let made = Made { decision: &id, trace: *trace, epoch, at: now };
+        let (change, outcome) = match plan(made, &self.spec, features, &proposal, &verdict) {
+            Ok(change) => (change, None),
             Err(ended) => (None, Some(ended)),
         };
         if let Some(change) = &change {
@@ -195,17 +197,6 @@ impl DeciderCore {
             now: assessed.observed.now,
         };
         judge(&mut self.memory, &context)
-    }
-
-    fn plan(
-        &self,
-        id: &DecisionId,
-        assessed: &Assessed,
-        proposal: &Proposal,
-        verdict: &Verdict,
-    ) -> Result<Option<ChangeSet>, WriteOutcome> {
-        let observed = &assessed.observed;
-        plan(id, observed.trace, &self.spec, &observed.features, proposal, verdict, observed.now)
     }
 
     /// Decisions are kept when they differ from the last one kept, when they write, and hourly.

@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use flyball::act::plan;
+use flyball::act::{Made, plan};
 use flyball::guard::{Context, Memory, judge};
 use flyball::model::kill::KillOrder;
 use flyball::model::time::elapsed;
 use flyball::model::{
     Action, ActionClass, Autoscaling, Bounds, Budgets, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId,
-    Features, Finite, Intent, KillState, Lead, Missing, Mode, Now, Outlook, Proposal, Reading, Role, Sample,
+    Epoch, Features, Finite, Intent, KillState, Lead, Missing, Mode, Now, Outlook, Proposal, Reading, Role, Sample,
     ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState,
     Timestamp, TraceId, Unit, Verdict, WriteOutcome,
 };
@@ -328,7 +328,8 @@ impl World {
         let verdict = judge(&mut self.memory, &ctx);
         let decision = DecisionId { service: self.spec.id.clone(), cycle: CycleId { run: self.run, seq: self.seq } };
         let trace = TraceId::derive(&decision.service, decision.cycle, now.wall);
-        let change = plan(&decision, trace, &self.spec, &features, &proposal, &verdict, now).unwrap();
+        let made = Made { decision: &decision, trace, epoch: Epoch::ALONE, at: now };
+        let change = plan(made, &self.spec, &features, &proposal, &verdict).unwrap();
         self.witness(regime, wanted, verdict, change.clone());
         if let Some(change) = change {
             self.write(change, regime.fate);
