@@ -56,6 +56,11 @@ impl Rule {
         self.body.action.sizes().iter().for_each(|size| size.signals(&mut names));
         names
     }
+
+    /// Tells whether it forbids, and never asks for anything.
+    pub(super) fn is_limit(&self) -> bool {
+        self.body.action.strictest().is_some()
+    }
 }
 
 /// A checked policy set. Shared by all services and threads; holds no script.

@@ -218,6 +218,7 @@ fn raise(needed: f64, outcome: RuleOutcome) -> RuleTrace {
         action: Some(Action::ScaleTo { replicas: needed as u32 }),
         backed_by_arrivals: true,
         notes: vec!["ahead of the arrival rate".into()],
+        limit: None,
     }
 }
 
@@ -249,6 +250,7 @@ fn scale_up(p99: f64, outcome: RuleOutcome) -> RuleTrace {
         action: Some(Action::ScaleBy { factor: 1.5 }),
         backed_by_arrivals: false,
         notes: Vec::new(),
+        limit: None,
     }
 }
 

@@ -177,11 +177,12 @@ fn capacity(out: &mut String, capacity: &Capacity) -> fmt::Result {
 }
 
 fn rule(out: &mut String, rule: &RuleTrace) -> fmt::Result {
-    let goal = match rule.goal {
-        Goal::Cost => "cost",
-        Goal::Protect => "protect",
-    };
-    write!(out, "\nrule {} (priority {}, {goal}): {}", rule.rule, rule.priority, rule.outcome.as_str())?;
+    if let Some(limit) = &rule.limit {
+        let stands = if rule.standing().is_some() { "stands" } else { "does not stand" };
+        write!(out, "\nlimit {} ({}): {stands}; {limit}", rule.rule, rule.outcome.as_str())?;
+    } else {
+        asking(out, rule)?;
+    }
     if let RuleOutcome::Error { message } = &rule.outcome {
         write!(out, ": {message}")?;
     }
@@ -196,6 +197,14 @@ fn rule(out: &mut String, rule: &RuleTrace) -> fmt::Result {
         writeln!(out, "  {mark:<3}  {}", clause(condition))?;
     }
     rule.notes.iter().try_for_each(|note| writeln!(out, "  note {note}"))
+}
+
+fn asking(out: &mut String, rule: &RuleTrace) -> fmt::Result {
+    let goal = match rule.goal {
+        Goal::Cost => "cost",
+        Goal::Protect => "protect",
+    };
+    write!(out, "\nrule {} (priority {}, {goal}): {}", rule.rule, rule.priority, rule.outcome.as_str())
 }
 
 fn guards(out: &mut String, verdict: &Verdict) -> fmt::Result {
