@@ -28,6 +28,7 @@
 pub mod action;
 pub mod autoscaling;
 pub mod change;
+pub mod comparison;
 pub mod effect;
 pub mod evidence;
 pub mod explain;
@@ -49,6 +50,7 @@ pub mod verdict;
 pub use action::{Action, ActionClass, Direction, Knob};
 pub use autoscaling::{Autoscaler, Autoscaling, FloorOf, Lever, Motion};
 pub use change::{ChangeId, ChangeSet, Intent, Refusal, Revert, WriteOutcome};
+pub use comparison::{Comparison, Difference, Instead};
 pub use effect::{CONVERGE_WITHIN, Convergence, Effect, Impact};
 pub use evidence::Evidence;
 pub use features::{Features, MinuteValue, SignalFeatures};

@@ -5,6 +5,7 @@
 //! | [`check`] | `check`: faults and findings of a set |
 //! | [`test`] | `test`: the set's own tests, with condition coverage |
 //! | [`eval`] | `eval`: what a set would decide on what was recorded |
+//! | [`staged`] | `status`, `diff`, `promote`, `rollback`: which revision is in force |
 //! | [`source`] | where the set and the declared signals come from |
 //! | [`show`] | faults with the line they are in; SARIF, JUnit |
 
@@ -12,6 +13,7 @@ mod check;
 mod eval;
 mod show;
 mod source;
+mod staged;
 mod test;
 
 use std::process::ExitCode;
@@ -20,6 +22,7 @@ use clap::Subcommand;
 
 use super::print;
 use crate::cycle::stages::reference;
+use crate::ports::policy_memory::PolicyDeed;
 
 pub use check::{Form, check_set};
 pub use source::Source;
@@ -32,6 +35,14 @@ pub enum PolicyCommand {
     Test(test::TestArgs),
     /// Say what a set would decide on a recorded decision's inputs, with every condition.
     Eval(eval::EvalArgs),
+    /// Say which revision is in force, for whom, and what stands beside it.
+    Status(staged::StatusArgs),
+    /// Say what the set beside the one in force would have done otherwise.
+    Diff(staged::DiffArgs),
+    /// Put the set that stands beside in force now, for all services or one.
+    Promote(staged::OrderArgs),
+    /// Go back to the set that was in force before, within a second, for all services or one.
+    Rollback(staged::OrderArgs),
     /// Print every word that policies and their tests are written in, with an example.
     Words,
 }
@@ -41,6 +52,10 @@ pub async fn policy(command: &PolicyCommand) -> anyhow::Result<ExitCode> {
         PolicyCommand::Check(args) => check::check(args),
         PolicyCommand::Test(args) => test::test(args),
         PolicyCommand::Eval(args) => eval::eval(args).await,
+        PolicyCommand::Status(args) => staged::status(args).await,
+        PolicyCommand::Diff(args) => staged::diff(args).await,
+        PolicyCommand::Promote(args) => staged::order(args, PolicyDeed::Promote).await,
+        PolicyCommand::Rollback(args) => staged::order(args, PolicyDeed::Rollback).await,
         PolicyCommand::Words => {
             print(reference())?;
             Ok(ExitCode::SUCCESS)

@@ -41,6 +41,14 @@ fn write(out: &mut String, record: &DecisionRecord) -> fmt::Result {
     writeln!(out, "decision  {} at {}", record.id, record.at)?;
     let revision = record.proposal.revision.as_ref().map_or("none", |revision| revision.as_str());
     writeln!(out, "mode      {}; policy {revision}; trace {}", record.mode.as_str(), record.trace)?;
+    if let Some(instead) = &record.instead {
+        let wanted = match &instead.choice {
+            Choice::Act { rule, action, .. } => format!("{action} (rule {rule})"),
+            Choice::Undo { action, .. } => action.to_string(),
+            Choice::Nothing { reason } => format!("nothing: {reason}"),
+        };
+        writeln!(out, "beside    policy {} wanted: {wanted}", instead.revision)?;
+    }
     writeln!(out, "target    {}", target(&record.features.target))?;
     if let Choice::Undo { of, trace, .. } = &record.proposal.choice {
         writeln!(out, "undo of   {of}; trace {trace}")?;
