@@ -102,6 +102,12 @@ impl PolicySet {
         strange.chain(wrong.map(|fault| fault.to_string())).map(|message| PolicyFault::of("", message)).collect()
     }
 
+    /// Returns each rule with the number of parts of its conditions: what a decision by it takes.
+    pub fn sizes(&self) -> impl Iterator<Item = (&str, usize)> {
+        let parts = |rule: &Rule| rule.body.conditions.iter().map(|(condition, _)| condition.parts()).sum();
+        self.rules.iter().map(move |rule| (&*rule.name, parts(rule)))
+    }
+
     /// Returns the parameters that services may set.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters
