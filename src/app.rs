@@ -13,6 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::actors::policy_library::InForce;
 use crate::actors::write_gate::WriteGate;
 use crate::actors::{LoopControl, Roster, SourcePlan, Tree, TreePlan, World};
 use crate::adapters::alone::Alone;
@@ -26,6 +27,7 @@ use crate::adapters::kubernetes::policy_maps::PolicyMaps;
 use crate::adapters::kubernetes::{self, Access, Kubernetes, Timeouts};
 use crate::adapters::listed::Listed;
 use crate::adapters::policy_dir::PolicyDir;
+use crate::adapters::policy_memory::PolicyState;
 use crate::adapters::registry;
 use crate::adapters::store::RedbJournal;
 use crate::config::{self, Settings, SignalTemplate};
@@ -35,8 +37,8 @@ use crate::instrument::Metrics;
 use crate::model::{ServiceId, ServiceSpec};
 use crate::ports::services;
 use crate::ports::{
-    Clock, Cluster, Control, Executor, Journal, KillSwitch, Leadership, PolicyStore, Services, TelemetrySource,
-    Template,
+    Clock, Cluster, Control, Executor, Journal, KillSwitch, Leadership, PolicyMemory, PolicyStore, Services,
+    TelemetrySource, Template,
 };
 
 /// How long the scripts of a policy set may run at its load: an edit is in force within a second, or refused.
@@ -60,6 +62,8 @@ pub struct Ports {
     pub services: Arc<dyn Services>,
     /// Policy sets.
     pub policies: Arc<dyn PolicyStore>,
+    /// What outlives the process of them, and what people order.
+    pub policy_memory: Arc<dyn PolicyMemory>,
     /// Long work.
     pub executor: Arc<dyn Executor>,
     /// Makes the deadline of one load of a policy set.
@@ -101,6 +105,7 @@ impl Ports {
             services: supervised(settings, &client, &leadership),
             leadership,
             policies: policies(settings, &client).await,
+            policy_memory: Arc::new(PolicyState::open(&settings.state)),
             executor: Arc::new(Pool::for_this_machine()),
             deadline,
             budgets: FleetLimits::default(),
@@ -169,8 +174,20 @@ pub async fn assemble(
     ports: Ports,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<(Tree, Arc<LoopControl>)> {
-    let Ports { clock, cluster, journal, kill, leadership, services, policies, executor, deadline, budgets, sources } =
-        ports;
+    let Ports {
+        clock,
+        cluster,
+        journal,
+        kill,
+        leadership,
+        services,
+        policies,
+        policy_memory,
+        executor,
+        deadline,
+        budgets,
+        sources,
+    } = ports;
     let process = metrics.process();
     let gate = WriteGate::new(
         clock.clone(),
@@ -189,9 +206,10 @@ pub async fn assemble(
         leadership,
         services,
         policies,
+        policy_memory,
         executor,
         gate: Arc::new(gate),
-        policy: Arc::default(),
+        policy: Arc::new(InForce::staged(settings.policy_shadow)),
         metrics,
         process,
         deadline,

@@ -21,7 +21,7 @@ programs_of() {
 
 # Returns the version of what a module under tests/lab/kube builds, as in v1.36.3.
 version_of() {
-    sed -nE 's#.*(k8s.io/kubernetes|go.etcd.io/etcd/server/v3) (v[0-9.]+)( // indirect)?$#\2#p' "tests/lab/kube/$1/go.mod" | head -n 1
+    sed -nE 's#.*(k8s.io/kubernetes|go.etcd.io/etcd/server/v3|github.com/open-policy-agent/opa) (v[0-9.]+)( // indirect)?$#\2#p' "tests/lab/kube/$1/go.mod" | head -n 1
 }
 
 # Makes kubectl available, one and the same version on every machine, and names it in `kubectl`.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::explain::counted;
 use crate::model::{DecisionId, DecisionRecord, Lead, Missing, Reading, ServiceId, record::SignalLabel};
-use crate::ports::{Control, JournalError, ServiceSnapshot, Status};
+use crate::ports::{Control, JournalError, PolicyStatus, ServiceSnapshot, Status};
 
 use super::roster::Roster;
 use super::service::Service;
@@ -93,6 +93,10 @@ impl Control for LoopControl {
         }
     }
 
+    fn policies(&self) -> PolicyStatus {
+        self.world.policy.status(self.world.clock.now().mono)
+    }
+
     fn services(&self) -> Vec<ServiceSnapshot> {
         self.roster.all().values().map(|service| snapshot(service)).collect()
     }
@@ -134,6 +138,7 @@ fn snapshot(service: &Service) -> ServiceSnapshot {
     ServiceSnapshot {
         service: spec.id.clone(),
         mode: spec.mode,
+        revision: service.world.policy.of(&spec.id).in_force.map(|set| set.revision().clone()),
         slo: spec.slo,
         bounds: spec.bounds,
         signals: SignalLabel::of(&spec),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::cycle::stages::{Deadline, ForecastParams};
 use crate::instrument::{Metrics, ProcessMetrics};
-use crate::ports::{Clock, Cluster, Executor, Journal, KillSwitch, Leadership, PolicyStore, Services};
+use crate::ports::{Clock, Cluster, Executor, Journal, KillSwitch, Leadership, PolicyMemory, PolicyStore, Services};
 
 use super::policy_library::InForce;
 use super::write_gate::WriteGate;
@@ -25,6 +25,8 @@ pub struct World {
     pub services: Arc<dyn Services>,
     /// Where policies come from.
     pub policies: Arc<dyn PolicyStore>,
+    /// What outlives the process of them, and what people order.
+    pub policy_memory: Arc<dyn PolicyMemory>,
     /// Long work.
     pub executor: Arc<dyn Executor>,
     /// The way to the world.

@@ -7,6 +7,7 @@ pub mod kill_file;
 pub mod kubernetes;
 pub mod listed;
 pub mod policy_dir;
+pub mod policy_memory;
 pub mod prometheus;
 pub mod registry;
 pub mod store;

@@ -62,6 +62,8 @@ pub struct Settings {
     pub journal: StoreSettings,
     /// Directory of the policies.
     pub policies: PathBuf,
+    /// How long a changed set stands beside the one in force before it takes its place.
+    pub policy_shadow: Duration,
     /// Whether the policies are ConfigMaps instead.
     pub policies_in_cluster: bool,
     /// File of the kill switch.
@@ -135,6 +137,9 @@ const KILL_SWITCH: &str = "killswitch.yaml";
 /// Written in place of a list: services are declared by `ServiceLoop` objects.
 const SERVICE_LOOPS: &str = "serviceloops";
 
+/// Longest time that a changed set may stand beside the one in force.
+const LONGEST_SHADOW: Duration = Duration::from_hours(7 * 24);
+
 /// Written in place of a directory: policies are ConfigMaps with a label.
 const CONFIG_MAPS: &str = "configmaps";
 
@@ -147,6 +152,7 @@ const KEYS: &[&str] = &[
     "journal",
     "listen",
     "policies",
+    "policy_shadow",
     "kill_switch",
     "cluster",
     "namespace",
@@ -195,6 +201,8 @@ impl Settings {
         let listen = top.read("listen", faults, listen_address).or_default(SocketAddr::from(([127, 0, 0, 1], 9464)));
         let policies = path_of(top, "policies", faults);
         let policies = policies.required("policies", "name the directory of the policies", faults);
+        let shadow = |node: &Node<'_>, faults: &mut Faults| node.span(Duration::ZERO, LONGEST_SHADOW, faults);
+        let policy_shadow = top.read("policy_shadow", faults, shadow).or_default(Duration::ZERO);
         let policies_in_cluster = policies.as_deref() == Some(Path::new(CONFIG_MAPS));
         let beside_state = state.as_ref().map(|state| state.join(KILL_SWITCH));
         let kill_switch = path_of(top, "kill_switch", faults).optional().or(beside_state);
@@ -223,6 +231,7 @@ impl Settings {
             state: state?,
             journal: journal?,
             policies: policies?,
+            policy_shadow: policy_shadow?,
             policies_in_cluster,
             kill_switch: kill_switch?,
             kill_switch_in_cluster,

@@ -58,7 +58,7 @@ fn the_example_shows_every_key() {
             _ => {}
         }
     }
-    let all = "state journal max_records max_age listen policies kill_switch cluster sources signals forecast defaults services \
+    let all = "state journal max_records max_age listen policies policy_shadow kill_switch cluster sources signals forecast defaults services \
         kind url interval timeout history source query samples labels unit role forecast range scrape_interval mode slo bounds budgets capacity \
         parameters allow_lowering name target p99 error_ratio min max per_10_min per_hour per_pod_rate utilisation \
         start_time namespace guards raise_cooldown backed_raise_cooldown lower_cooldown reversal_lock other_cooldown \

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::model::{CycleId, DecisionId, ServiceId, explain};
-use crate::ports::{Control, JournalError, ServiceSnapshot, Status};
+use crate::ports::{Control, JournalError, PolicyStatus, ServiceSnapshot, Status};
 
 use super::Console;
 use super::answers::{DecisionSummary, Decisions, Forecast, ServiceSummary, Services};
@@ -26,6 +26,10 @@ type Parameters<T> = Result<Query<T>, QueryRejection>;
 
 pub(super) async fn status(State(console): State<Console>) -> Json<Status> {
     Json(console.control.status())
+}
+
+pub(super) async fn policy(State(console): State<Console>) -> Json<PolicyStatus> {
+    Json(console.control.policies())
 }
 
 /// Parameters of the list of services.

@@ -7,6 +7,7 @@
 //! | `/readyz` | whether the loop can decide; 503 with what is missing |
 //! | `/metrics` | the metrics page (OpenMetrics) |
 //! | `/api/v1/status` | readiness, policy, kill switch |
+//! | `/api/v1/policy` | the policies in force, for whom, and what stands beside them |
 //! | `/api/v1/services?after=&limit=` | every service in a few words, page by page |
 //! | `/api/v1/services/{namespace}/{name}` | one service with its features and outlook |
 //! | `/api/v1/decisions?service=&before=&limit=` | the newest decisions, one sentence each, page by page |

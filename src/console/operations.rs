@@ -5,7 +5,7 @@ use axum::routing::{MethodRouter, get};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::model::DecisionRecord;
-use crate::ports::{ServiceSnapshot, Status};
+use crate::ports::{PolicyStatus, ServiceSnapshot, Status};
 
 use super::answers::{Decisions, Forecast, Services};
 use super::{Console, api};
@@ -44,6 +44,11 @@ impl Operation {
 pub(super) fn operations() -> Vec<Operation> {
     vec![
         Operation::new::<Status>("/api/v1/status", "Readiness, policy set, kill switch", get(api::status)),
+        Operation::new::<PolicyStatus>(
+            "/api/v1/policy",
+            "The policies in force, for whom, and what stands beside them",
+            get(api::policy),
+        ),
         Operation::new::<Services>("/api/v1/services", "Every service in a few words", get(api::services))
             .asks::<api::Page>(),
         Operation::new::<ServiceSnapshot>(

@@ -8,8 +8,8 @@ use crate::decide::{Decider, PolicySet, decide};
 use crate::guard::{Context, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
-    ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Intent, KillState, Lead, Mode, Now,
-    Proposal, Revert, ServiceSpec, Verdict, VerdictKind,
+    ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Instead, Intent, KillState, Lead, Mode,
+    Now, Proposal, Revert, ServiceSpec, Verdict, VerdictKind,
 };
 
 use super::actuator::WriteEnd;
@@ -25,6 +25,8 @@ const HEARTBEAT: Duration = Duration::from_secs(3600);
 pub struct Inputs<'a> {
     /// The policy set in force.
     pub policy: Option<&'a PolicySet>,
+    /// A set that stands beside it and is only asked for the record.
+    pub beside: Option<&'a PolicySet>,
     /// The kill switch.
     pub kill: &'a KillState,
     /// How this process stands to the lease.
@@ -75,6 +77,7 @@ pub struct Decided {
 #[derive(Debug, Clone, PartialEq)]
 struct Signature {
     choice: Choice,
+    instead: Option<Instead>,
     kind: VerdictKind,
     decided_by: Option<GuardName>,
     permitted: Option<u32>,
@@ -86,6 +89,8 @@ pub struct DeciderCore {
     spec: Arc<ServiceSpec>,
     labels: Arc<Vec<SignalLabel>>,
     policies: Decider,
+    /// What the set beside the one in force remembers.
+    beside: Decider,
     memory: Memory,
     undo: Option<Undo>,
     last_kept: Option<(Signature, Now)>,
@@ -97,6 +102,7 @@ impl DeciderCore {
         Self {
             labels: Arc::new(SignalLabel::of(&spec)),
             policies: Decider::new(),
+            beside: Decider::new(),
             memory: Memory::restore(intents, now),
             spec,
             undo: None,
@@ -130,6 +136,7 @@ impl DeciderCore {
     pub fn decide(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Decided {
         let now = assessed.observed.now;
         let proposal = self.propose(assessed, inputs);
+        let instead = self.instead(assessed, inputs);
         let verdict = self.judge(assessed, &proposal, inputs);
         let id = DecisionId { service: self.spec.id.clone(), cycle: assessed.observed.cycle };
         let Observed { trace, features, .. } = &assessed.observed;
@@ -144,7 +151,7 @@ impl DeciderCore {
             self.memory.write_started(change, now);
             self.undo = None;
         }
-        let keep = self.is_news(&proposal, &verdict, change.is_some(), now);
+        let keep = self.is_news(&proposal, instead.as_ref(), &verdict, change.is_some(), now);
         let record = DecisionRecord {
             id,
             trace: assessed.observed.trace,
@@ -154,6 +161,7 @@ impl DeciderCore {
             features: assessed.observed.features.clone(),
             outlook: assessed.outlook.clone(),
             proposal,
+            instead,
             verdict,
             change,
             outcome,
@@ -186,6 +194,18 @@ impl DeciderCore {
         }
     }
 
+    /// Asks the set beside the one in force; what it wants meets no guard and does nothing.
+    fn instead(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Option<Instead> {
+        let asked = self.spec.mode != Mode::Observe && inputs.hold.is_none();
+        let Some(beside) = inputs.beside.filter(|_| asked) else {
+            self.beside = Decider::new();
+            return None;
+        };
+        let (features, now) = (&assessed.observed.features, assessed.observed.now);
+        let asked = decide(&mut self.beside, beside, &self.spec, features, &assessed.outlook, now);
+        Some(Instead { revision: beside.revision().clone(), choice: asked.choice })
+    }
+
     fn judge(&mut self, assessed: &Assessed, proposal: &Proposal, inputs: Inputs<'_>) -> Verdict {
         let context = Context {
             spec: &self.spec,
@@ -200,9 +220,17 @@ impl DeciderCore {
     }
 
     /// Decisions are kept when they differ from the last one kept, when they write, and hourly.
-    fn is_news(&mut self, proposal: &Proposal, verdict: &Verdict, writes: bool, now: Now) -> bool {
+    fn is_news(
+        &mut self,
+        proposal: &Proposal,
+        instead: Option<&Instead>,
+        verdict: &Verdict,
+        writes: bool,
+        now: Now,
+    ) -> bool {
         let signature = Signature {
             choice: proposal.choice.clone(),
+            instead: instead.cloned(),
             kind: verdict.kind,
             decided_by: verdict.decided_by,
             permitted: verdict.permitted,

@@ -16,6 +16,7 @@ pub mod decider;
 pub mod forecaster;
 pub mod inline;
 pub mod observer;
+pub mod staging;
 mod undo;
 
 pub use actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent, WriteEnd};

@@ -27,12 +27,20 @@ pub(super) fn build(
     texts: &Texts,
 ) -> Result<Rule, PolicyFault> {
     let body = call(&declared, engine)?;
+    if body.action.strictest().is_some() != declared.is_limit {
+        let message = if declared.is_limit {
+            "a limit only forbids: its last clause is veto(\"lower\", \"why\") or cap(20); what acts is a rule(..)"
+        } else {
+            "veto(..) and cap(..) hold against every rule: they belong into limit(\"name\", |s, p| [..])"
+        };
+        return Err(fault(&declared, body.position, &Failure::Script(message.to_owned())));
+    }
     let defaults: Vec<Result<f64, Arc<str>>> = parameters.iter().map(|parameter| Ok(parameter.default)).collect();
     let sizes = body.action.sizes();
     if !sizes.iter().any(|size| size.is_measured()) {
         // Its size follows from the policy alone: outside its range it could never be right.
         let inputs = Inputs::none((parameters, &defaults), texts);
-        if let Err(Refused::Invalid(why)) = body.action.action(&inputs) {
+        if let Err(Refused::Invalid(why)) = body.action.aim(&inputs) {
             return Err(fault(&declared, body.position, &Failure::InvalidAction(why)));
         }
     }

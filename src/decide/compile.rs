@@ -56,6 +56,11 @@ impl Rule {
         self.body.action.sizes().iter().for_each(|size| size.signals(&mut names));
         names
     }
+
+    /// Tells whether it forbids, and never asks for anything.
+    pub(super) fn is_limit(&self) -> bool {
+        self.body.action.strictest().is_some()
+    }
 }
 
 /// A checked policy set. Shared by all services and threads; holds no script.
@@ -95,6 +100,12 @@ impl PolicySet {
         });
         let wrong = self.parameters.iter().filter_map(|parameter| parameter.value_for(service).err());
         strange.chain(wrong.map(|fault| fault.to_string())).map(|message| PolicyFault::of("", message)).collect()
+    }
+
+    /// Returns each rule with the number of parts of its conditions: what a decision by it takes.
+    pub fn sizes(&self) -> impl Iterator<Item = (&str, usize)> {
+        let parts = |rule: &Rule| rule.body.conditions.iter().map(|(condition, _)| condition.parts()).sum();
+        self.rules.iter().map(move |rule| (&*rule.name, parts(rule)))
     }
 
     /// Returns the parameters that services may set.

@@ -30,6 +30,8 @@ pub(super) struct Declared {
     pub(super) ast: Arc<AST>,
     pub(super) position: Position,
     pub(super) body: FnPtr,
+    /// Whether it may only forbid, and stands outside of all ranks.
+    pub(super) is_limit: bool,
 }
 
 /// The libraries that a file imports, by the names it gives them.
@@ -128,7 +130,11 @@ pub(super) fn load(sources: &[(&str, &str)], library: &Shared<Module>, expired: 
 fn register_declarations(engine: &mut Engine, declarations: &Arc<Mutex<Declarations>>) {
     let into = Arc::clone(declarations);
     engine.register_fn("rule", move |context: NativeCallContext, name: &str, options: Map, body: FnPtr| {
-        declare_rule(&mut into.lock(), name, options, body, context.call_position());
+        declare_rule(&mut into.lock(), name, Some(options), body, context.call_position());
+    });
+    let into = Arc::clone(declarations);
+    engine.register_fn("limit", move |context: NativeCallContext, name: &str, body: FnPtr| {
+        declare_rule(&mut into.lock(), name, None, body, context.call_position());
     });
     let into = Arc::clone(declarations);
     engine.register_fn("param", move |context: NativeCallContext, name: &str, default: Dynamic| {
@@ -148,7 +154,8 @@ fn register_declarations(engine: &mut Engine, declarations: &Arc<Mutex<Declarati
     });
 }
 
-fn declare_rule(declarations: &mut Declarations, name: &str, options: Map, body: FnPtr, position: Position) {
+/// Declares a rule, or without options a limit, which has no rank.
+fn declare_rule(declarations: &mut Declarations, name: &str, options: Option<Map>, body: FnPtr, position: Position) {
     if SignalName::new(name).is_none() {
         declarations.fault(position, None, format!("rule name `{name}` is not a name (a-z, 0-9, _, a letter first)"));
         return;
@@ -168,13 +175,14 @@ fn declare_rule(declarations: &mut Declarations, name: &str, options: Map, body:
         declarations.fault(position, Some(name), format!("a set has at most {MAX_RULES} rules"));
         return;
     }
-    let (priority, goal) = match rule_options(options) {
+    let is_limit = options.is_none();
+    let (priority, goal) = match options.map_or(Ok((0, Goal::Protect)), rule_options) {
         Ok(options) => options,
         Err(message) => return declarations.fault(position, Some(name), message),
     };
     if declarations.declare("rule", name, position) {
         let (file, ast) = (Arc::clone(&declarations.path), Arc::clone(&declarations.ast));
-        declarations.rules.push(Declared { name: name.into(), priority, goal, file, ast, position, body });
+        declarations.rules.push(Declared { name: name.into(), priority, goal, file, ast, position, body, is_limit });
     }
 }
 

@@ -8,7 +8,7 @@ use crate::decide::compile::{PolicySet, Rule};
 use crate::decide::fault::{Failure, PolicyFault};
 use crate::decide::held::HeldStates;
 use crate::decide::mute::Mutes;
-use crate::decide::plan::action::Refused;
+use crate::decide::plan::action::{Aim, Refused};
 use crate::decide::plan::inputs::Inputs;
 use crate::decide::select::select;
 use crate::model::{ConditionTrace, Features, Now, Outlook, Proposal, RuleOutcome, RuleTrace, ServiceSpec, Truth};
@@ -98,8 +98,8 @@ impl Evaluation<'_> {
             all = all.and(holds);
             trace.conditions.push(ConditionTrace { negated: *negated, held_for, holds, ..evaluated.trace });
         }
-        let action = rule.body.action.action(&self.inputs);
-        trace.outcome = match (all, &action) {
+        let aim = rule.body.action.aim(&self.inputs);
+        trace.outcome = match (all, &aim) {
             (Truth::False, _) => RuleOutcome::NotMatched,
             (Truth::Unknown, _) => RuleOutcome::Unknown,
             (Truth::True, Ok(_)) => RuleOutcome::Matched,
@@ -111,7 +111,11 @@ impl Evaluation<'_> {
                 error(rule, rule.body.position, &Failure::InvalidAction(why.clone()))
             }
         };
-        trace.action = action.ok();
+        match aim {
+            Ok(Aim::Act(action)) => trace.action = Some(action),
+            Ok(Aim::Forbid(limit)) => trace.limit = Some(limit),
+            Err(_) => (),
+        }
         trace
     }
 }
@@ -131,5 +135,6 @@ fn empty_trace(rule: &Rule, outcome: RuleOutcome) -> RuleTrace {
         action: None,
         backed_by_arrivals: rule.backed_by_arrivals,
         notes: Vec::new(),
+        limit: rule.body.action.strictest(),
     }
 }

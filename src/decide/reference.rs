@@ -16,6 +16,8 @@ pub enum Place {
     Quantity(&'static str),
     /// The action of a rule.
     Action,
+    /// What a limit forbids.
+    Limit,
     /// In a test file.
     Test,
 }
@@ -51,12 +53,16 @@ const fn action(example: &'static str, meaning: &'static str) -> Word {
     Word { place: Place::Action, example, meaning }
 }
 
+const fn limit(example: &'static str, meaning: &'static str) -> Word {
+    Word { place: Place::Limit, example, meaning }
+}
+
 const fn test(example: &'static str, meaning: &'static str) -> Word {
     Word { place: Place::Test, example, meaning }
 }
 
 /// All words, in the order of the page.
-pub const WORDS: [Word; 83] = [
+pub const WORDS: [Word; 87] = [
     top(
         "rule(\"name\", #{ priority: 1, goal: \"protect\" }, |s, p| [when(s.can_scale_up), restart()]);",
         "A rule: its name, its rank (higher priority first, then `protect` before `cost`), and its clauses. `s` is the service, `p` the parameters.",
@@ -64,6 +70,10 @@ pub const WORDS: [Word; 83] = [
     top(
         "param(\"limit\", ms(200), #{ min: ms(1), max: secs(9), doc: \"what for\" });",
         "A number that services may set under `parameters`: its unit is that of the default; values outside min and max are refused.",
+    ),
+    top(
+        "limit(\"calm\", |s, p| [when(s.maintenance), veto(\"lower\", \"why\")]);",
+        "What holds against every rule of every set, whatever its priority, and against an undo. A limit has no rank of its own: all that stand are kept. It stands unless it is known not to match, so while a condition of it is unknown it forbids; `.or(false)` says otherwise.",
     ),
     top("otherwise(\"No policy matched\");", "What is said when no rule acts. Once in a set."),
     top(
@@ -178,6 +188,14 @@ pub const WORDS: [Word; 83] = [
     action("restart()", "Restart pods, one at a time."),
     action("resize(#{ cpu: 1.5, memory: 1.0 })", "Change the resources of the pods by factors (0.1 to 10)."),
     action("webhook(\"page\")", "Call a webhook of the settings."),
+    limit(
+        "veto(\"lower\", \"why\")",
+        "No such action: `all`, `raise` (replicas are added), `lower` (replicas, resources or traffic are taken), `scale`, `traffic`, `rollout` or `external` (the classes of the kill switch). The reason stands in every record. Another rule that matches may act instead.",
+    ),
+    limit(
+        "cap(20)",
+        "No raise beyond so many replicas (1 to 100,000, rounded up); of several caps the lowest counts. Where the size is unknown nothing is raised. What runs above it is not lowered for it.",
+    ),
     test("test(\"a\", || given(#{ \"cpu.current\": pct(70) }).decide());", "A test: its name and what it does."),
     test(
         "test(\"b\", || given(#{ \"p99.predicted\": ms(231), can_scale_up: true }).decide());",
@@ -225,6 +243,10 @@ pub const WORDS: [Word; 83] = [
         "No condition of the rule fails, and one is not known.",
     ),
     test(
+        "test(\"t\", || given(#{ maintenance: true }).decide().expect_stands(\"limited\"));",
+        "The limit matches, or is not known not to.",
+    ),
+    test(
         "test(\"n\", || given(#{}).decide().expect_no_rule_reading(\"cpu\"));",
         "No rule that reads this signal matches.",
     ),
@@ -266,7 +288,7 @@ pub fn reference() -> String {
 /// Title, introduction, and which words belong under it.
 type Section = (&'static str, &'static str, fn(Place) -> bool);
 
-const SECTIONS: [Section; 6] = [
+const SECTIONS: [Section; 7] = [
     ("Top level", "What a file declares. A file runs once, when its set is loaded.", |place| place == Place::Top),
     ("Clauses", "What the list of a rule is made of, beside one action.", |place| place == Place::Clause),
     ("Conditions", "True, false or unknown. A condition is no bool: `if`, `&&` and `||` do not take one.", |place| {
@@ -281,5 +303,6 @@ const SECTIONS: [Section; 6] = [
          an error, and nothing is clamped in silence.",
         |place| place == Place::Action,
     ),
+    ("Limits", "One in each limit: what it forbids.", |place| place == Place::Limit),
     ("Tests", "What stands in files that end in `_test.rhai`.", |place| place == Place::Test),
 ];

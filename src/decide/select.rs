@@ -4,6 +4,9 @@
 //! direction, the smaller step. Opposite directions on one knob are a conflict, and a conflict does nothing:
 //! whoever wrote both rules has to say which one counts. On different knobs the first of the set wins. A set that
 //! says `conflicts("error")` does nothing whenever two rules match, as Rego does.
+//!
+//! Before all that, a standing veto takes out the rules that want what it forbids, whatever their priority: the next
+//! best one may act.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -14,14 +17,20 @@ use crate::model::{Action, Choice, Direction, Motion, RuleOutcome, RuleTrace, Ta
 /// Chooses at most one action of a set's rules; `target` is what they would change.
 pub(super) fn select(rules: &[RuleTrace], target: Option<&TargetState>, set: &PolicySet) -> Choice {
     let otherwise = &set.otherwise;
-    let matched = || rules.iter().filter(|rule| rule.outcome == RuleOutcome::Matched);
+    let wants = |rule: &&RuleTrace| rule.limit.is_none() && rule.outcome == RuleOutcome::Matched;
+    let matched = || rules.iter().filter(wants).filter(|rule| veto(rule, rules, target).is_none());
     if set.conflict_is_error && matched().nth(1).is_some() {
         let names: Vec<_> = matched().map(|rule| &*rule.rule).collect();
         let reason = format!("conflict: {} match at once, and the set allows one", names.join(", "));
         return Choice::Nothing { reason: reason.into() };
     }
     let Some(best) = matched().map(|rule| (rule.priority, rule.goal)).max() else {
-        return Choice::Nothing { reason: reason(rules, otherwise) };
+        let vetoed = rules.iter().filter(wants).find_map(|rule| Some((rule, veto(rule, rules, target)?)));
+        let reason = match vetoed {
+            Some((rule, by)) => format!("{otherwise} ({} is vetoed by {})", rule.rule, by.rule).into(),
+            None => reason(rules, otherwise),
+        };
+        return Choice::Nothing { reason };
     };
     let mut tied = matched().filter(|rule| (rule.priority, rule.goal) == best);
     let mut winner = tied.next();
@@ -42,6 +51,12 @@ pub(super) fn select(rules: &[RuleTrace], target: Option<&TargetState>, set: &Po
         }
         _ => Choice::Nothing { reason: Arc::clone(otherwise) },
     }
+}
+
+/// Returns the limit that forbids what a rule wants, if one stands.
+fn veto<'a>(rule: &RuleTrace, rules: &'a [RuleTrace], target: Option<&TargetState>) -> Option<&'a RuleTrace> {
+    let action = rule.action.as_ref()?;
+    rules.iter().find(|limit| limit.standing().is_some_and(|limit| limit.vetoes(action, target)))
 }
 
 fn conflict(first: &RuleTrace, second: &RuleTrace) -> Choice {
@@ -104,11 +119,12 @@ fn by_itself(action: &Action) -> Step {
 /// Returns the set's own words and, behind them, what was closest to happening. Without numbers, so that it
 /// changes only when the situation does.
 fn reason(rules: &[RuleTrace], otherwise: &Arc<str>) -> Arc<str> {
-    let failed = rules.iter().find(|rule| matches!(rule.outcome, RuleOutcome::Error { .. }));
+    let asking = || rules.iter().filter(|rule| rule.limit.is_none());
+    let failed = asking().find(|rule| matches!(rule.outcome, RuleOutcome::Error { .. }));
     if let Some(rule) = failed {
         return format!("{otherwise} (rule {} failed)", rule.rule).into();
     }
-    let nearest = rules.iter().filter(|rule| !rule.conditions.is_empty()).min_by_key(|rule| {
+    let nearest = asking().filter(|rule| !rule.conditions.is_empty()).min_by_key(|rule| {
         (rule.conditions.iter().filter(|condition| condition.holds != Truth::True).count(), Reverse(rule.priority))
     });
     let Some(rule) = nearest else { return Arc::clone(otherwise) };

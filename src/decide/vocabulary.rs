@@ -76,8 +76,8 @@ impl Vocabulary {
                     return Err(VocabularyError::UnitConflict {
                         name: name.clone(),
                         service: service.id.to_string(),
-                        found: unit_word(signal.unit),
-                        expected: unit_word(known),
+                        found: signal.unit.word(),
+                        expected: known.word(),
                     });
                 }
             }
@@ -116,19 +116,7 @@ impl Vocabulary {
     }
 
     /// Iterates over names and units, in the order of the names.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&SignalName, Unit)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&SignalName, Unit)> {
         self.units.iter().map(|(name, unit)| (name, *unit))
-    }
-}
-
-/// Returns a unit as messages name it.
-pub(super) fn unit_word(unit: Unit) -> &'static str {
-    match unit {
-        Unit::Ratio => "a share",
-        Unit::Seconds => "a time",
-        Unit::PerSecond => "a rate",
-        Unit::Count => "a plain number",
-        Unit::UsdPerHour => "a cost",
-        Unit::Flag => "a flag",
     }
 }

@@ -33,6 +33,7 @@ mod mode;
 mod moment;
 mod owner;
 mod ownership;
+mod policy_limit;
 mod stabilisation;
 mod step_limit;
 #[cfg(test)]
@@ -53,11 +54,11 @@ pub type Guard = fn(&Case<'_>) -> Answer;
 /// The order argues from who may speak to what may be said. First a person (the switch), then the owner (the
 /// mode): neither has to know anything else. Then whether anything can be known at all (freshness), whether the
 /// target is ours to move (in flight, convergence, ownership), whether it is time (confirmation, cooldown, stabilisation).
-/// Only then how far: the step first, because it is relative to what runs; the owner's bounds narrow it, and
-/// the forecast's floor narrows it last, so that neither can be undone by a later limit. The budget comes
+/// Only then how far: the step first, because it is relative to what runs; the owner's bounds and the limits of
+/// the policies narrow it, and the forecast's floor narrows it last, so that neither can be undone by a later limit. The budget comes
 /// after all of them, since it is spent by what they leave. Whether this process is the one that writes comes last: a
 /// follower's records show what would have been done.
-pub fn chain() -> [(GuardName, Guard); 14] {
+pub fn chain() -> [(GuardName, Guard); 15] {
     [
         (GuardName::KillSwitch, kill_switch::guard),
         (GuardName::Mode, mode::guard),
@@ -70,6 +71,7 @@ pub fn chain() -> [(GuardName, Guard); 14] {
         (GuardName::Stabilisation, stabilisation::guard),
         (GuardName::StepLimit, step_limit::guard),
         (GuardName::Bounds, bounds::guard),
+        (GuardName::PolicyLimit, policy_limit::guard),
         (GuardName::ForecastFloor, forecast_floor::guard),
         (GuardName::Budget, budget::guard),
         (GuardName::LeaderFence, leader_fence::guard),
@@ -79,7 +81,7 @@ pub fn chain() -> [(GuardName, Guard); 14] {
 /// Judges one proposal and lets `memory` see the cycle. Called once a cycle, also when nothing is proposed:
 /// the stabilisation window and the watch for foreign edits live on every cycle.
 ///
-/// **Invariants**: INV-01, INV-06, INV-07, INV-09, INV-21, INV-22, INV-27 hold for every verdict that permits.
+/// **Invariants**: INV-01, INV-06, INV-07, INV-09, INV-21, INV-22, INV-27, INV-31 hold for every verdict that permits.
 pub fn judge(memory: &mut Memory, ctx: &Context<'_>) -> Verdict {
     memory.observe(ctx);
     let Some((action, backed_by_arrivals)) = ctx.proposal.choice.asked() else { return Verdict::idle() };

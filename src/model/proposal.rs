@@ -1,14 +1,17 @@
 //! What the policies want, with every condition of every rule.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::action::Action;
+use super::action::{Action, ActionClass};
+use super::autoscaling::Motion;
 use super::ids::{DecisionId, PolicyRevision, TraceId};
 use super::signal::Unit;
+use super::target::TargetState;
 
 /// Three-valued logic (Kleene): what is not known is neither true nor false, and never acts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -180,6 +183,96 @@ pub struct RuleTrace {
     pub backed_by_arrivals: bool,
     /// Notes of the policy author.
     pub notes: Vec<Arc<str>>,
+    /// What it forbids while it stands; `None` for a rule, which asks for something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
+}
+
+impl RuleTrace {
+    /// Returns what is forbidden by it in this cycle. A limit stands unless it is known not to match: what cannot be
+    /// told, fails or is muted lets nothing through.
+    pub fn standing(&self) -> Option<&Limit> {
+        self.limit.as_ref().filter(|_| self.outcome != RuleOutcome::NotMatched)
+    }
+}
+
+/// What the policies forbid, whatever a rule asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Limit {
+    /// These actions.
+    Veto {
+        /// Which.
+        what: Vetoed,
+        /// Words of the author.
+        why: Arc<str>,
+    },
+    /// A raise beyond so many replicas; where the number is not known, every raise.
+    Cap {
+        /// The most replicas.
+        replicas: Option<u32>,
+    },
+}
+
+impl Limit {
+    /// Tells whether it is a veto of `action`, given what would be changed.
+    pub fn vetoes(&self, action: &Action, target: Option<&TargetState>) -> bool {
+        let Self::Veto { what, .. } = self else { return false };
+        let motion = Motion::of(action, target);
+        match what {
+            Vetoed::All => true,
+            Vetoed::Class(class) => action.class() == *class,
+            Vetoed::Raise => matches!(motion, Motion::Raise { .. }),
+            Vetoed::Lower => matches!(motion, Motion::Lower { .. }) || action.may_take(),
+        }
+    }
+}
+
+/// Which actions a veto forbids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Vetoed {
+    /// Every action.
+    All,
+    /// Those of a class.
+    Class(ActionClass),
+    /// Those that add replicas.
+    Raise,
+    /// Those that take replicas, resources or traffic.
+    Lower,
+}
+
+impl Vetoed {
+    /// Every one, in the order of messages.
+    pub const EVERY: [Self; 7] = [
+        Self::All,
+        Self::Raise,
+        Self::Lower,
+        Self::Class(ActionClass::Scale),
+        Self::Class(ActionClass::Traffic),
+        Self::Class(ActionClass::Rollout),
+        Self::Class(ActionClass::External),
+    ];
+
+    /// Returns the word that policies write.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Raise => "raise",
+            Self::Lower => "lower",
+            Self::Class(class) => class.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Veto { what, why } => write!(f, "no action of `{}`: {why}", what.as_str()),
+            Self::Cap { replicas: Some(replicas) } => write!(f, "no raise beyond {replicas} replicas"),
+            Self::Cap { replicas: None } => f.write_str("no raise, for the number of its cap is not known"),
+        }
+    }
 }
 
 /// What stands in the place of a rule where an undo asked.

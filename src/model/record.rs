@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::change::{ChangeSet, WriteOutcome};
+use super::comparison::Instead;
 use super::effect::Effect;
 use super::features::Features;
 use super::ids::{DecisionId, TraceId};
@@ -35,6 +36,9 @@ pub struct DecisionRecord {
     pub outlook: Arc<Outlook>,
     /// What the policies wanted.
     pub proposal: Proposal,
+    /// What a set beside the one in force wanted; `None` without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead: Option<Instead>,
     /// What the guards allowed.
     pub verdict: Verdict,
     /// The write that followed.

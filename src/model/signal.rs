@@ -58,6 +58,18 @@ pub enum Unit {
 }
 
 impl Unit {
+    /// Returns it as messages name it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ratio => "a share",
+            Self::Seconds => "a time",
+            Self::PerSecond => "a rate",
+            Self::Count => "a plain number",
+            Self::UsdPerHour => "a cost",
+            Self::Flag => "a flag",
+        }
+    }
+
     /// Returns `value` as people read it.
     pub fn show(self, value: f64) -> String {
         match self {

@@ -29,6 +29,8 @@ pub enum GuardName {
     StepLimit,
     /// Replica bounds of the owner.
     Bounds,
+    /// What the policies forbid.
+    PolicyLimit,
     /// Never below what the upper forecast needs.
     ForecastFloor,
     /// Writes per time.
@@ -52,6 +54,7 @@ impl GuardName {
             Self::Stabilisation => "stabilisation",
             Self::StepLimit => "step_limit",
             Self::Bounds => "bounds",
+            Self::PolicyLimit => "policy_limit",
             Self::ForecastFloor => "forecast_floor",
             Self::Budget => "budget",
             Self::LeaderFence => "leader_fence",

@@ -12,6 +12,7 @@ use crate::model::{
 };
 
 use super::journal::JournalError;
+use super::policy_memory::PolicyStatus;
 
 /// How one service stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +21,8 @@ pub struct ServiceSnapshot {
     pub service: ServiceId,
     /// Its mode.
     pub mode: Mode,
+    /// The revision of the policies in force for it; `None` while there is none.
+    pub revision: Option<PolicyRevision>,
     /// Its objective.
     pub slo: Slo,
     /// Its replica bounds.
@@ -61,6 +64,9 @@ pub struct Status {
 pub trait Control: Send + Sync + 'static {
     /// Returns how the process stands.
     fn status(&self) -> Status;
+
+    /// Returns which policies are in force, and what stands beside them.
+    fn policies(&self) -> PolicyStatus;
 
     /// Returns how the services stand, in name order.
     fn services(&self) -> Vec<ServiceSnapshot>;

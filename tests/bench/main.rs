@@ -66,7 +66,7 @@ struct Group {
 /// All groups; those that a loaded machine disturbs most first.
 const GROUPS: [Group; 11] = [
     Group { name: "policy", ids: policy::IDS, seconds: 5, run: policy::run },
-    Group { name: "policies", ids: policies::IDS, seconds: 90, run: policies::run },
+    Group { name: "policies", ids: policies::IDS, seconds: 120, run: policies::run },
     Group { name: "forecast", ids: forecast::IDS, seconds: 15, run: forecast::run },
     Group { name: "forecasts", ids: forecasts::IDS, seconds: 45, run: forecasts::run },
     Group { name: "start", ids: start::IDS, seconds: 50, run: start::run },

@@ -18,7 +18,8 @@ use flyball::ports::PolicyStore;
 
 use crate::Figures;
 use crate::measure::{median, ms, rss_mib};
-use crate::parity::{ACTIONS, Facts, Rego, SHIPPED, Source, compare, load};
+use crate::parity::opa::Opa;
+use crate::parity::{ACTIONS, Facts, Outcome, Rego, SHIPPED, Source, compare, load};
 use crate::policy::{deadline, decision_us, spec};
 
 /// The figures.
@@ -26,6 +27,7 @@ pub const IDS: &[&str] = &[
     "decision_us",
     "decision_10x20_us",
     "vs_regorus",
+    "vs_opa_eval",
     "reload_60_files_ms",
     "save_to_in_force_ms",
     "parity_inputs",
@@ -48,6 +50,7 @@ pub fn run() -> anyhow::Result<Figures> {
         ("decision_us", decision_us(SHIPPED)?),
         ("decision_10x20_us", decision_us([("wide.rhai", ten_by_twenty().as_str())])?),
         ("vs_regorus", beside_regorus()?),
+        ("vs_opa_eval", beside_opa()?),
         ("reload_60_files_ms", reload()?),
         ("save_to_in_force_ms", save_to_in_force()?),
         ("bytes_per_extra_service", bytes_per_service()?),
@@ -106,6 +109,34 @@ fn beside_regorus() -> anyhow::Result<f64> {
     }
     eprintln!("score:   the Rego interpreter takes {:.2} us a decision", median(&mut each));
     Ok(median(&mut ratios))
+}
+
+/// Returns our decision over that of Open Policy Agent on the same inputs in one run, one input for each outcome without
+/// a conflict: our CPU with the whole record, against the median evaluation that `opa bench` finds.
+fn beside_opa() -> anyhow::Result<f64> {
+    const DECISIONS: u32 = 100_000;
+    let opa = Opa::new()?.context("OPA cannot be had")?;
+    let (mut rego, set, mut decider) = (Rego::new()?, load(SHIPPED)?, Decider::new());
+    let (mut source, mut theirs, mut own) = (Source::new(11), 0.0, 0.0);
+    let outcomes = ACTIONS.into_iter().chain([Outcome::Nothing]);
+    for outcome in outcomes {
+        let facts = loop {
+            let facts = source.next();
+            if rego.decide(facts.rego())? == outcome {
+                break facts;
+            }
+        };
+        let mut benches: Vec<f64> = (0..3).map(|_| opa.bench(&facts)).collect::<Result<_, _>>()?;
+        theirs += median(&mut benches);
+        let (spec, features, outlook) = facts.flyball();
+        let started = ThreadTime::now();
+        for _ in 0..DECISIONS {
+            black_box(decide(&mut decider, &set, &spec, &features, &outlook, Facts::now()));
+        }
+        own += started.elapsed().as_secs_f64() * 1e6 / f64::from(DECISIONS);
+    }
+    eprintln!("score:   five inputs: {theirs:.1} us by opa bench, {own:.1} us by flyball");
+    Ok(own / theirs)
 }
 
 /// Returns the CPU of compiling sixty files of four rules, ms.

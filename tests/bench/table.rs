@@ -26,10 +26,11 @@ const fn at_least(id: &'static str, unit: &'static str, bar: f64, aim: f64) -> F
 }
 
 /// The figures of policies.
-pub const POLICY_FIGURES: [Figure; 12] = [
+pub const POLICY_FIGURES: [Figure; 13] = [
     figure("decision_us", "us", 16.0, 10.0),
     figure("decision_10x20_us", "us", 150.0, 80.0),
     figure("vs_regorus", "", 2.2, 1.5),
+    figure("vs_opa_eval", "", 0.6, 0.4),
     figure("reload_60_files_ms", "ms", 60.0, 20.0),
     figure("save_to_in_force_ms", "ms", 1000.0, 700.0),
     at_least("parity_inputs", "", 100_000.0, 1_000_000.0),

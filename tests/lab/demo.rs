@@ -258,6 +258,72 @@ async fn an_edited_policy_acts_and_a_broken_one_changes_nothing() {
     is_summed_up(&demo.end_by("TERM"));
 }
 
+/// The tools that look at a live service.
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_are_tried_on_a_live_service() {
+    let demo = Demo::start(&[]);
+    demo.until_it_moves();
+    let ask = |arguments: &[&str], code: i32| {
+        let output = demo.ask(arguments);
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        said
+    };
+    let signals = ask(&["policy", "signals", "--service", "shop/checkout"], 0);
+    let rate = signals.lines().find(|line| line.starts_with("rps ")).unwrap();
+    assert!(rate.contains("/s; expected ") && rate.contains(" in 30 min"), "{signals}");
+    assert!(ask(&["policy", "signals"], 0).contains("maintenance                  a flag"));
+    let evaluated = ask(&["policy", "eval", "shop/checkout", "--explain"], 0);
+    assert!(evaluated.contains("\nrule scale_up (priority 300, protect): "), "{evaluated}");
+    let what_if = ask(&["policy", "whatif", "shop/checkout", "--rule", "scale_up"], 0);
+    assert!(what_if.contains("\nscale_up does not match; it takes all of these:\n"), "{what_if}");
+    assert!(what_if.contains("p99.predicted ") && what_if.contains(": above 200 ms, "), "{what_if}");
+    assert!(ask(&["policy", "whatif", "shop/checkout", "--rule", "no"], 1).contains("there is "));
+    let bench = ask(&["policy", "bench", "shop/checkout"], 0);
+    assert!(bench.contains(" us a decision (p99 ") && bench.contains(" us  scale_up ("), "{bench}");
+    ask(&["policy", "bench", "shop/checkout", "--most", "0"], 1);
+    is_summed_up(&demo.end_by("TERM"));
+}
+
+/// The last chapter of the policy guide, as it is typed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_stands_beside_is_promoted_and_rolled_back_within_a_second() {
+    let demo = Demo::start(&["--policy-shadow", "10h"]);
+    demo.until_it_moves();
+    let said = |output: Output| String::from_utf8(output.stdout).unwrap();
+    let before = demo.status().await["revision"].clone();
+    let policy = "rule(\"twenty\", #{ priority: 900, goal: \"protect\" }, |s, p| [\n    \
+                  when(s.replicas.current < 20),\n    scale_to(20),\n]);\n";
+    std::fs::write(demo.path("policies/own.rhai"), policy).unwrap();
+    let beside = timed(PATIENCE, async || {
+        let told = said(demo.ask(&["policy", "diff"]));
+        Some(told).filter(|told| told.contains("candidate  scale to 20 (rule twenty)"))
+    });
+    let (told, _) = beside.await.expect("the edit stands beside and wants something else");
+    assert!(told.contains("\nbeside the set in force: "), "{told}");
+    assert_eq!(demo.status().await["revision"], before);
+    let status = said(demo.ask(&["policy", "status"]));
+    assert!(
+        status.contains(&format!("in force    {}", before.as_str().unwrap())) && status.contains("beside "),
+        "{status}"
+    );
+
+    let promoted = demo.ask(&["policy", "promote", "--reason", "the drill"]);
+    assert!(promoted.status.success(), "{}", String::from_utf8_lossy(&promoted.stderr));
+    assert_ne!(demo.status().await["revision"], before);
+    let asked = Instant::now();
+    let back = demo.ask(&["policy", "rollback", "--reason", "the drill"]);
+    let took = asked.elapsed();
+    assert!(back.status.success(), "{}", String::from_utf8_lossy(&back.stderr));
+    assert_eq!(demo.status().await["revision"], before);
+    assert!(took <= SECOND, "the rollback took {took:?}");
+    let status = said(demo.ask(&["policy", "status"]));
+    assert!(status.contains("taken back "), "{status}");
+    let none = demo.ask(&["policy", "rollback"]);
+    assert!(!none.status.success() && said(none).contains("nothing to go back to"));
+    is_summed_up(&demo.end_by("TERM"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_stops_the_writes_within_a_second_and_lets_them_go_on() {
     // Steps of one pod every three seconds of ours, for each of three services: somebody writes about each second.

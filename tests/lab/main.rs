@@ -14,6 +14,7 @@
 //! | `outage` | a Prometheus that stops, hangs, restarts; workers that lie |
 //! | `alerts` | the alert rules, by promtool |
 //! | `demo` | `flyball demo` as a newcomer starts it |
+//! | `opa` | the four original rules by Open Policy Agent itself |
 //! | `kills` | flyball killed at every step of a write |
 //! | `replicas` | two flyballs on one Lease |
 //! | `cluster` | the same and more on a real API server (feature `lab`; by `scripts/lab/test`) |
@@ -28,7 +29,10 @@ mod harness;
 mod kills;
 mod live;
 mod load;
+mod opa;
 mod outage;
+#[path = "../suite/parity/mod.rs"]
+mod parity;
 mod prometheus;
 mod replicas;
 #[path = "../support/mod.rs"]

@@ -8,7 +8,7 @@ use flyball::console::{DecisionSummary, Decisions, Forecast, Services, router, s
 use flyball::instrument::Metrics;
 use flyball::model::explain::text;
 use flyball::model::{DecisionId, DecisionRecord, KillState, Mode, QUANTILES, ServiceId};
-use flyball::ports::{Control, JournalError, ServiceSnapshot, Status};
+use flyball::ports::{Control, JournalError, PolicyStatus, ServiceSnapshot, Status};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -44,12 +44,17 @@ impl Control for Loop {
         }
     }
 
+    fn policies(&self) -> PolicyStatus {
+        PolicyStatus { faults: vec!["t.rhai:1:1: odd".to_owned()], ..PolicyStatus::default() }
+    }
+
     fn services(&self) -> Vec<ServiceSnapshot> {
         let spec = records::spec(SERVICE);
         let record = records::acted(records::id(SERVICE, 1));
         let snapshot = ServiceSnapshot {
             service: spec.id,
             mode: Mode::Auto,
+            revision: None,
             slo: spec.slo,
             bounds: spec.bounds,
             signals: record.signals.to_vec(),
@@ -194,7 +199,7 @@ async fn the_answers_are_as_the_document_describes_them() {
     let document = server.get("/api/v1/openapi.json").await.json();
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 6, "{paths:?}");
+    assert_eq!(paths.len(), 7, "{paths:?}");
     for (path, item) in paths {
         let asked = path.replace("{namespace}", "shop").replace("{name}", "checkout").replace("{cycle}", "1-1");
         let parameters = item["get"]["parameters"].as_array().unwrap();

@@ -119,6 +119,27 @@ fn test_writes_junit_and_json() {
     assert!(junit.contains("name=\"&lt;no&gt; &amp; &quot;never&quot;\"><failure message=\"t_test.rhai:2:"), "{junit}");
 }
 
+/// The first run, an edit that makes a test fail, another that mends it: each is tested when it is saved.
+#[test]
+fn test_watches_the_files() {
+    use std::io::{BufRead, BufReader};
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("t.rhai"), RULE).unwrap();
+    fs::write(directory.path().join("t_test.rhai"), TEST).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flyball"));
+    command.current_dir(directory.path()).env_remove("FLYBALL_CONFIG").args(["policy", "test", ".", "--watch"]);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let mut summary = || lines.find(|line| line.contains(" passed, ")).unwrap();
+    assert_eq!(summary(), "1 passed, 0 failed");
+    fs::write(directory.path().join("t_test.rhai"), TEST.replace("70", "50")).unwrap();
+    assert_eq!(summary(), "0 passed, 1 failed");
+    fs::write(directory.path().join("t_test.rhai"), TEST).unwrap();
+    assert_eq!(summary(), "1 passed, 0 failed");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 /// The shipped set passes its own tests with every condition seen in every state, and has nothing odd.
 #[test]
 fn the_shipped_set_is_what_it_asks_of_others() {

@@ -10,7 +10,7 @@ use flyball::model::{
     ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, Finding, GuardName, Knob, Mode, Now, TargetKind, TargetRef,
     Timestamp, TraceId, VerdictKind, WriteOutcome,
 };
-use history::{Cycle, Switch, histories, run};
+use history::{Ban, Cycle, Switch, histories, run};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
@@ -109,6 +109,16 @@ proptest! {
     #[test]
     fn inv_17_a_process_that_does_not_lead_never_passes(history in histories()) {
         for_each_write(&run(&history), |cycle, _, _| assert!(cycle.regime.leads));
+    }
+
+    #[test]
+    fn inv_31_what_the_policies_forbid_is_never_written(history in histories()) {
+        for_each_write(&run(&history), |cycle, _, change| match cycle.regime.limit {
+            Some(Ban::Raise) => assert!(change.to < change.from, "{cycle:?}"),
+            Some(Ban::Lower) => assert!(change.to > change.from, "{cycle:?}"),
+            Some(Ban::Cap(most)) => assert!(change.to <= most.max(change.from), "{cycle:?}"),
+            None => {}
+        });
     }
 
     #[test]

@@ -218,6 +218,7 @@ fn raise(needed: f64, outcome: RuleOutcome) -> RuleTrace {
         action: Some(Action::ScaleTo { replicas: needed as u32 }),
         backed_by_arrivals: true,
         notes: vec!["ahead of the arrival rate".into()],
+        limit: None,
     }
 }
 
@@ -249,6 +250,7 @@ fn scale_up(p99: f64, outcome: RuleOutcome) -> RuleTrace {
         action: Some(Action::ScaleBy { factor: 1.5 }),
         backed_by_arrivals: false,
         notes: Vec::new(),
+        limit: None,
     }
 }
 
@@ -274,6 +276,7 @@ pub fn acted(id: DecisionId) -> DecisionRecord {
             rules: vec![raise(7.0, RuleOutcome::Matched), scale_up(0.186, RuleOutcome::NotMatched)],
             choice: act(),
         },
+        instead: None,
         verdict: Verdict {
             kind: VerdictKind::Pass,
             decided_by: None,

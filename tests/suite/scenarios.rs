@@ -3,5 +3,6 @@
 mod faults;
 mod loops;
 pub mod replicas;
+mod staging;
 mod turnover;
 pub mod world;

@@ -154,11 +154,12 @@ impl Stage for DeciderStage {
         match event {
             DeciderEvent::Assessed(assessed) => {
                 let world = &service.world;
-                let (policy, kill) = (world.policy.of(service.id.namespace()), world.kill.seen());
+                let (sets, kill) = (world.policy.of(&service.id), world.kill.seen());
                 let lead = lead(service);
                 let hold = service.hold();
-                let (policy, hold) = (policy.as_deref(), hold.as_deref());
-                Some(core.decide(assessed, Inputs { policy, kill: &kill, lead: &lead, hold }))
+                let (policy, beside) = (sets.in_force.as_deref(), sets.beside.as_deref());
+                let hold = hold.as_deref();
+                Some(core.decide(assessed, Inputs { policy, beside, kill: &kill, lead: &lead, hold }))
             }
             DeciderEvent::WriteEnded(end) => {
                 core.write_ended(end);
@@ -178,6 +179,10 @@ impl Stage for DeciderStage {
     fn perform(decided: Option<Decided>, service: &Arc<Service>) {
         let Some(decided) = decided else { return };
         service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
+        if let Some(instead) = &decided.record.instead {
+            let record = &decided.record;
+            service.world.policy.compared(&record.id, &record.proposal.choice, instead);
+        }
         service.update_view(|view| view.record = Some(decided.record.clone()));
         service.tell(News::Decided(decided.record.clone()));
         if decided.keep {

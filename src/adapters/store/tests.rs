@@ -56,6 +56,7 @@ pub(super) fn decision_of(service: &str, seq: u32) -> Entry {
         features: Arc::new(Features { signals: Vec::new(), target }),
         outlook: Arc::default(),
         proposal: Proposal { revision: None, rules: Vec::new(), choice: Choice::Nothing { reason: "calm".into() } },
+        instead: None,
         verdict: Verdict::idle(),
         change: None,
         outcome: None,

@@ -35,7 +35,7 @@ impl Directory {
     /// Writes the settings, releases the kill switch, and forgets the journal of an earlier demo. Policies that
     /// are there are kept: they may have been edited. A directory that is in use, or is not a demo's, is left
     /// as it is.
-    pub fn prepare(path: &Path, prometheus: &str, kubernetes: &str) -> anyhow::Result<Self> {
+    pub fn prepare(path: &Path, prometheus: &str, kubernetes: &str, policy_shadow: &str) -> anyhow::Result<Self> {
         let wanted = || format!("cannot prepare {}; name another with --directory", path.display());
         let path = std::path::absolute(path).with_context(wanted)?;
         let foreign = fs::read_dir(&path).is_ok_and(|mut files| files.next().is_some()) && !path.join(LOCK).exists();
@@ -59,15 +59,25 @@ impl Directory {
                 fs::write(&file, text).with_context(wanted)?;
             }
         }
-        let text = directory.settings_text(prometheus, kubernetes, directory.listener.local_addr()?);
+        let listen = directory.listener.local_addr()?;
+        let text = directory.settings_text(prometheus, kubernetes, listen, policy_shadow);
         fs::write(directory.settings(), text).with_context(wanted)?;
         let kill_switch = directory.path.join("killswitch.yaml");
         kill_file::release(&kill_switch, &Scope::All, "flyball demo", "the demo begins")?;
         Ok(directory)
     }
 
-    /// Removes the journal of an earlier demo: this one begins at the same plant time again.
+    /// Removes what an earlier demo remembered: this one begins at the same plant time again, by the policies that are
+    /// there.
     fn forget_journal(&self) -> anyhow::Result<()> {
+        for name in ["policies.json", "policy-order.json"] {
+            match fs::remove_file(self.path.join(name)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("cannot remove {name}"));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
         let journal = self.path.join("journal.redb");
         let Ok(file) = File::open(&journal) else { return Ok(()) };
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
@@ -121,13 +131,13 @@ impl Directory {
         self.path.join("flyball.log")
     }
 
-    fn settings_text(&self, prometheus: &str, kubernetes: &str, listen: SocketAddr) -> String {
+    fn settings_text(&self, prometheus: &str, kubernetes: &str, listen: SocketAddr, policy_shadow: &str) -> String {
         let state = self.path.display();
         let policies = self.policies();
         let policies = policies.display();
         let mut text = format!(
             "# Settings of a demo, written anew at each start of `flyball demo`.\n\
-             state: {state}\npolicies: {policies}\nlisten: {listen}\n\
+             state: {state}\npolicies: {policies}\npolicy_shadow: {policy_shadow}\nlisten: {listen}\n\
              cluster: {{ url: \"{kubernetes}\" }}\n\
              sources:\n  plant: {{ kind: prometheus, url: \"{prometheus}\", interval: 15s, timeout: 5s, history: 14d }}\n\
              signals:\n"

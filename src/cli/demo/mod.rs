@@ -55,6 +55,9 @@ pub struct DemoArgs {
     /// Chance in the services: the same seed gives the same load and the same pod starts.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// How long, in the services' time, a changed policy stands beside those in force before it takes its place (30m).
+    #[arg(long, value_name = "SPAN", default_value = "0s")]
+    policy_shadow: String,
     /// Form of the output; json is one object a line.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -84,7 +87,8 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let start = begin.checked_add(PHASE)?;
     let plant = Plant::start(args.seed, begin).await?;
     plant.advance(start);
-    let directory = Directory::prepare(&args.directory, &plant.demo.prometheus_url(), &plant.api.url())?;
+    let (prometheus, api) = (plant.demo.prometheus_url(), plant.api.url());
+    let directory = Directory::prepare(&args.directory, &prometheus, &api, &args.policy_shadow)?;
     logs::start_in_file("info", std::fs::File::create(directory.log())?)?;
     // Not by way of the environment, which may be that of another flyball on this machine.
     let settings = std::fs::read_to_string(directory.settings())?;

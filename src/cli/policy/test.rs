@@ -15,6 +15,8 @@ use crate::app::deadline;
 use crate::cli::{Output, print};
 use crate::cycle::stages::{Coverage, Deadline, PolicyFault, TestReport, compile, run_tests};
 
+/// Time between two looks at the files.
+const LOOK: Duration = Duration::from_millis(200);
 /// Time for all tests together.
 const TESTS: Duration = Duration::from_mins(2);
 
@@ -33,6 +35,9 @@ pub struct TestArgs {
     /// Write the results to a file, as XML that test reports are made of (`JUnit`).
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
+    /// Run them again whenever a file of the set changes, until Ctrl-C.
+    #[arg(long)]
+    watch: bool,
     /// Form of the output.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -44,16 +49,33 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 pub fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
-    let source = args.source.read()?;
-    let report = match run(&source, args.run.as_deref()) {
+    let mut source = args.source.read()?;
+    let code = once(args, &source)?;
+    if !args.watch {
+        return Ok(code);
+    }
+    loop {
+        std::thread::sleep(LOOK);
+        // What cannot be read now is half-way between two versions.
+        let Ok(now) = args.source.read() else { continue };
+        if now.files != source.files {
+            source = now;
+            print("\n---- changed ----")?;
+            once(args, &source)?;
+        }
+    }
+}
+
+fn once(args: &TestArgs, source: &Source) -> anyhow::Result<ExitCode> {
+    let report = match run(source, args.run.as_deref()) {
         Ok(report) => report,
-        Err(faults) => return refused(&source, &faults),
+        Err(faults) => return refused(source, &faults),
     };
     if let Some(file) = &args.junit {
         std::fs::write(file, show::junit(&report)).with_context(|| format!("{} cannot be written", file.display()))?;
     }
     match args.output {
-        Output::Text => text(&source, &report)?,
+        Output::Text => text(source, &report)?,
         Output::Json => print(json(&report))?,
     }
     if report.tests.is_empty() {

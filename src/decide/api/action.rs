@@ -14,18 +14,24 @@ use crate::decide::api::quantity::{ScriptResult, quantity_in};
 use crate::decide::api::span::parse_span;
 use crate::decide::plan::action::Wanted;
 use crate::decide::plan::quantity::Quantity;
-use crate::model::{Action, Unit};
+use crate::model::{Action, Unit, Vetoed};
 
 /// How long a throttle may last.
 const TTL: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_hours(6);
 /// Longest name of a backend or webhook.
 const MAX_NAME: usize = 63;
+/// Longest reason of a veto, bytes.
+const MAX_REASON: usize = 256;
 
 /// Adds the whole catalogue.
 pub(crate) fn register(engine: &mut Engine) {
     register_sized(engine, "scale_by", Wanted::ScaleBy);
     register_sized(engine, "scale_to", Wanted::ScaleTo);
     register_sized(engine, "autoscaler_floor", Wanted::AutoscalerFloor);
+    register_sized(engine, "cap", Wanted::Cap);
+    engine.register_fn("veto", |context: NativeCallContext, what: &str, why: &str| -> ScriptResult<Clause> {
+        Ok(Clause::Act(veto(what, why)?, context.call_position()))
+    });
     for (name, action) in [
         ("rollback", Action::Rollback),
         ("promote", Action::PromoteRollout),
@@ -59,6 +65,18 @@ fn register_sized(engine: &mut Engine, name: &'static str, make: fn(Quantity) ->
 fn named(what: &str, name: &str) -> ScriptResult<String> {
     let sound = !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(|letter| !letter.is_control());
     if sound { Ok(name.to_owned()) } else { Err(format!("{what}: a name has 1 to {MAX_NAME} letters").into()) }
+}
+
+fn veto(what: &str, why: &str) -> ScriptResult<Wanted> {
+    let known = Vetoed::EVERY.into_iter().find(|vetoed| vetoed.as_str() == what);
+    let what = known.ok_or_else(|| {
+        let words: Vec<_> = Vetoed::EVERY.into_iter().map(Vetoed::as_str).collect();
+        format!("veto: there is no `{what}`, there is {}", words.join(", "))
+    })?;
+    if why.trim().is_empty() || why.len() > MAX_REASON {
+        return Err(format!("veto: its reason has 1 to {MAX_REASON} bytes, it stands in every record").into());
+    }
+    Ok(Wanted::Veto { what, why: why.into() })
 }
 
 fn shift(options: Map) -> ScriptResult<Wanted> {

@@ -95,7 +95,7 @@ pub(crate) fn register(engine: &mut Engine) {
     engine.register_fn("when", |condition: Condition| Clause::Condition { condition, negated: false });
     engine.register_fn("unless", |condition: Condition| Clause::Condition { condition, negated: true });
     engine.register_fn("note", |text: &str| Clause::Note(text.into()));
-    for name in ["param", "rule", "otherwise"] {
+    for name in ["param", "rule", "limit", "otherwise"] {
         let refuse = move || -> Result<Clause, Box<EvalAltResult>> {
             Err(format!("{name}(..) belongs to the top level of the file, not into a rule").into())
         };

@@ -7,7 +7,6 @@ use rhai::{Dynamic, Engine, EvalAltResult, FLOAT, INT};
 use crate::decide::api::span::parse_span;
 use crate::decide::plan::condition::{Condition, Statement};
 use crate::decide::plan::quantity::{MAX_PARTS, Operator, Origin, Quantity, Term};
-use crate::decide::vocabulary::unit_word;
 use crate::model::Unit;
 use crate::model::proposal::Comparison;
 
@@ -45,10 +44,10 @@ fn agree(left: &Quantity, right: &Quantity) -> ScriptResult<()> {
     for (number, other) in [(left, right), (right, left)] {
         if number.origin == Origin::Bare {
             let (name, unit, number) = (&other.label, other.unit, &number.label);
-            return Err(format!("{name} is {}: write {}, not {number}", unit_word(unit), constructor(unit)).into());
+            return Err(format!("{name} is {}: write {}, not {number}", unit.word(), constructor(unit)).into());
         }
     }
-    let (left_unit, right_unit) = (unit_word(left.unit), unit_word(right.unit));
+    let (left_unit, right_unit) = (left.unit.word(), right.unit.word());
     Err(format!("{} is {left_unit}, {} is {right_unit}: they cannot be combined", left.label, right.label).into())
 }
 
@@ -108,7 +107,7 @@ pub(crate) fn quantity_in(value: &Dynamic, unit: Unit, what: &str) -> ScriptResu
     if quantity.unit == unit {
         return Ok(quantity);
     }
-    let (found, expected) = (unit_word(quantity.unit), unit_word(unit));
+    let (found, expected) = (quantity.unit.word(), unit.word());
     Err(format!("{what} is {found}, expected {expected}: write {}", constructor(unit)).into())
 }
 
@@ -175,9 +174,7 @@ pub(crate) fn register_operators(engine: &mut Engine) {
 /// Reads a text that is compared with a time.
 fn time(with: &Quantity, text: &str) -> ScriptResult<Quantity> {
     if with.unit != Unit::Seconds {
-        return Err(
-            format!("a quantity cannot be compared with a text: {} is {}", with.label, unit_word(with.unit)).into()
-        );
+        return Err(format!("a quantity cannot be compared with a text: {} is {}", with.label, with.unit.word()).into());
     }
     written(parse_span(text)?.as_secs_f64(), Unit::Seconds, Origin::Set)
 }

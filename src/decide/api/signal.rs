@@ -10,7 +10,7 @@ use crate::decide::api::quantity::{ScriptResult, bounded, quantity_in};
 use crate::decide::api::span::parse_span;
 use crate::decide::plan::condition::{Condition, Statement};
 use crate::decide::plan::quantity::{Origin, Pods, Quantity, Span, Term, View};
-use crate::decide::vocabulary::{REGION, RESERVED, Vocabulary, unit_word};
+use crate::decide::vocabulary::{REGION, RESERVED, Vocabulary};
 use crate::model::outlook::quantile_index;
 use crate::model::{QUANTILES, SignalName, Unit};
 
@@ -190,7 +190,7 @@ fn register_forecasts(engine: &mut Engine) {
 /// Returns how many pods carry a rate.
 fn needs_replicas(rate: Quantity, given: Option<(Quantity, Quantity)>) -> ScriptResult<Quantity> {
     if rate.unit != Unit::PerSecond {
-        return Err(format!("needs_replicas: {} is {}, expected a rate", rate.label, unit_word(rate.unit)).into());
+        return Err(format!("needs_replicas: {} is {}, expected a rate", rate.label, rate.unit.word()).into());
     }
     let mut label = format!("{}.needs_replicas()", rate.label);
     let mut parts = vec![rate.parts()];

@@ -61,7 +61,8 @@ fn odd_rule(rule: &Rule) -> Vec<Lint> {
         let message = "it saves money and does not look at maintenance: add unless(s.maintenance)";
         found.push(at(rule, "cost-in-maintenance", message.to_owned()));
     }
-    for size in rule.body.action.sizes().into_iter().filter(|size| is_unbounded(size)) {
+    let sizes = if rule.is_limit() { Vec::new() } else { rule.body.action.sizes() };
+    for size in sizes.into_iter().filter(|size| is_unbounded(size)) {
         let message = format!("{} can be of any size: limit it, as in min({0}, 20)", size.label);
         found.push(at(rule, "unbounded-action", message));
     }

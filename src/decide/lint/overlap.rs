@@ -60,7 +60,9 @@ pub(super) fn find(set: &PolicySet) -> Vec<Lint> {
             continue;
         };
         for (other, others) in set.rules.iter().zip(&demands).take(position) {
-            let rivals = set.conflict_is_error || (rule.priority, rule.goal) == (other.priority, other.goal);
+            let rivals = !rule.is_limit()
+                && !other.is_limit()
+                && (set.conflict_is_error || (rule.priority, rule.goal) == (other.priority, other.goal));
             if rivals && others.as_ref().is_some_and(|others| meet(asked, others)) {
                 found.push(at(rule, "conflicting-rules", conflict(other, set.conflict_is_error)));
             }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::decide::plan::inputs::Inputs;
 use crate::decide::plan::quantity::{Origin, Quantity};
-use crate::model::Action;
 use crate::model::action::saturating_replicas;
+use crate::model::{Action, Limit, Vetoed};
 
 /// Factors of `scale_by` and `resize`.
 const FACTOR: RangeInclusive<f64> = 0.1..=10.0;
@@ -38,6 +38,20 @@ pub(crate) enum Wanted {
     },
     /// One without a size.
     Fixed(Action),
+    /// Nothing: it forbids.
+    Veto {
+        what: Vetoed,
+        why: Arc<str>,
+    },
+    /// Nothing: it forbids raises beyond a count.
+    Cap(Quantity),
+}
+
+/// What a rule comes to on given inputs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Aim {
+    Act(Action),
+    Forbid(Limit),
 }
 
 /// Why an action cannot be taken.
@@ -50,15 +64,15 @@ pub(crate) enum Refused {
 }
 
 impl Wanted {
-    /// Returns the action.
+    /// Returns the action, or what is forbidden.
     ///
     /// # Errors
     /// When a size is unknown or outside its range; nothing is clamped in silence.
-    pub(crate) fn action(&self, inputs: &Inputs<'_>) -> Result<Action, Refused> {
+    pub(crate) fn aim(&self, inputs: &Inputs<'_>) -> Result<Aim, Refused> {
         let size = |what, quantity, range| within(what, quantity, &range, inputs);
         // What is not whole is rounded up.
         let replicas = |what, quantity| size(what, quantity, REPLICAS).map(|count| saturating_replicas(count.ceil()));
-        Ok(match self {
+        Ok(Aim::Act(match self {
             Self::ScaleBy(factor) => Action::ScaleBy { factor: size("scale_by", factor, FACTOR)? },
             Self::ScaleTo(count) => Action::ScaleTo { replicas: replicas("scale_to", count)? },
             Self::AutoscalerFloor(count) => {
@@ -75,17 +89,30 @@ impl Wanted {
                 memory: size("resize: memory", memory, FACTOR)?,
             },
             Self::Fixed(action) => action.clone(),
-        })
+            Self::Veto { what, why } => {
+                return Ok(Aim::Forbid(Limit::Veto { what: *what, why: Arc::clone(why) }));
+            }
+            Self::Cap(count) => return Ok(Aim::Forbid(Limit::Cap { replicas: Some(replicas("cap", count)?) })),
+        }))
+    }
+
+    /// Returns the most that it forbids while its size is not known; `None` for an action.
+    pub(crate) fn strictest(&self) -> Option<Limit> {
+        match self {
+            Self::Veto { what, why } => Some(Limit::Veto { what: *what, why: Arc::clone(why) }),
+            Self::Cap(_) => Some(Limit::Cap { replicas: None }),
+            _ => None,
+        }
     }
 
     /// Returns the quantities that give its size.
     pub(crate) fn sizes(&self) -> Vec<&Quantity> {
         match self {
-            Self::ScaleBy(size) | Self::ScaleTo(size) | Self::AutoscalerFloor(size) => vec![size],
+            Self::ScaleBy(size) | Self::ScaleTo(size) | Self::AutoscalerFloor(size) | Self::Cap(size) => vec![size],
             Self::Shift { step, limit, .. } => vec![step, limit],
             Self::Throttle { to, .. } => vec![to],
             Self::Resize { cpu, memory } => vec![cpu, memory],
-            Self::Fixed(_) => Vec::new(),
+            Self::Fixed(_) | Self::Veto { .. } => Vec::new(),
         }
     }
 

@@ -13,6 +13,7 @@ use crate::model::{
     TargetState, Timestamp, Truth, Unit,
 };
 
+mod forbidding;
 mod held;
 mod holes;
 mod language;

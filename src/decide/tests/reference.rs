@@ -6,7 +6,8 @@ use crate::decide::reference::{Place, WORDS};
 const SLO: &str = "fn breach(s) { s.p99.current > ms(1) }";
 const BASE: &str = "param(\"limit\", ms(200), #{ min: ms(1), max: secs(9), doc: \"x\" });\n\
     rule(\"name\", #{ priority: 1, goal: \"protect\" }, |s, p| [when(s.can_scale_up), restart()]);\n\
-    rule(\"busy\", #{ priority: 2, goal: \"protect\" }, |s, p| [when(s.cpu.current > pct(60)), restart()]);\n";
+    rule(\"busy\", #{ priority: 2, goal: \"protect\" }, |s, p| [when(s.cpu.current > pct(60)), restart()]);\n\
+    limit(\"limited\", |s, p| [when(s.maintenance), veto(\"lower\", \"why\")]);\n";
 
 #[test]
 fn every_example_loads_and_every_test_passes() {
@@ -23,6 +24,7 @@ fn every_example_loads_and_every_test_passes() {
             Place::Condition => rule(&format!("when({example}), restart()")),
             Place::Quantity(bound) => rule(&format!("when({example} > {bound}), when({bound} < {example}), restart()")),
             Place::Action => rule(&format!("when(s.can_scale_up), {example}")),
+            Place::Limit => format!("{BASE}limit(\"x\", |s, p| [when(s.can_scale_up), {example}]);"),
             Place::Test => BASE.to_owned(),
         };
         let files = [

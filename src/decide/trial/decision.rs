@@ -81,6 +81,18 @@ impl Decisions {
         Err(format!("expected {rule} to be {word}, it is {found}{}", standing(&self.last, rule)).into())
     }
 
+    /// Expects that a limit forbids what it names: that it matches, or is not known not to.
+    pub(super) fn expect_stands(&self, limit: &str) -> ScriptResult<Self> {
+        let found = self.rule(limit)?;
+        if found.limit.is_none() {
+            return Err(format!("{limit} is a rule, which asks for something; only a limit stands").into());
+        }
+        match found.standing() {
+            Some(_) => Ok(self.clone()),
+            None => Err(format!("expected {limit} to stand{}", standing(&self.last, limit)).into()),
+        }
+    }
+
     /// Expects that some rules read a signal, and that none of them matches.
     pub(super) fn expect_no_rule_reading(&self, signal: &str) -> ScriptResult<Self> {
         let reads = |rule: &Rule| rule.signals().iter().any(|name| name.as_str() == signal);

@@ -74,6 +74,7 @@ fn register_timeline(engine: &mut Engine) {
 
 fn register_expectations(engine: &mut Engine) {
     engine.register_fn("expect", |made: Decisions, rule: &str| made.acts_by(rule));
+    engine.register_fn("expect_stands", |made: Decisions, limit: &str| made.expect_stands(limit));
     engine.register_fn("expect_none", |made: Decisions| made.expect_none());
     engine.register_fn("expect_action", |made: Decisions, words: &str| made.expect_action(words));
     for word in ["matched", "not_matched", "unknown", "error"] {

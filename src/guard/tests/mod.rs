@@ -4,6 +4,7 @@ mod autoscaler;
 mod fleet;
 mod memory;
 mod ownership;
+mod policy_limit;
 
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ struct World {
     spec: ServiceSpec,
     memory: Memory,
     kill: KillState,
+    limits: Vec<crate::model::RuleTrace>,
     lead: crate::model::Lead,
     now: Now,
     target: TargetReading,
@@ -78,6 +80,7 @@ impl World {
             spec: spec(),
             memory: Memory::default(),
             kill: KillState::released(),
+            limits: Vec::new(),
             lead: crate::model::Lead::Alone,
             now: Now { wall, mono },
             target: TargetReading::Unknown { reason: String::new() },
@@ -137,7 +140,7 @@ impl World {
             floor: self.floor,
         };
         let outlook = Outlook { signals: vec![None, None], capacity: Some(capacity) };
-        let proposal = Proposal { revision: None, rules: Vec::new(), choice };
+        let proposal = Proposal { revision: None, rules: self.limits.clone(), choice };
         let (features, kill) = (self.features(), self.kill.clone());
         let ctx = Context {
             spec: &self.spec,

@@ -6,10 +6,12 @@
 mod headline;
 mod sentence;
 mod text;
+mod whatif;
 
 pub use headline::{Headline, headline};
 pub use sentence::sentence;
 pub use text::{choice, rules, text};
+pub use whatif::{Flip, flips};
 
 use std::time::Duration;
 

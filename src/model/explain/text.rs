@@ -41,6 +41,14 @@ fn write(out: &mut String, record: &DecisionRecord) -> fmt::Result {
     writeln!(out, "decision  {} at {}", record.id, record.at)?;
     let revision = record.proposal.revision.as_ref().map_or("none", |revision| revision.as_str());
     writeln!(out, "mode      {}; policy {revision}; trace {}", record.mode.as_str(), record.trace)?;
+    if let Some(instead) = &record.instead {
+        let wanted = match &instead.choice {
+            Choice::Act { rule, action, .. } => format!("{action} (rule {rule})"),
+            Choice::Undo { action, .. } => action.to_string(),
+            Choice::Nothing { reason } => format!("nothing: {reason}"),
+        };
+        writeln!(out, "beside    policy {} wanted: {wanted}", instead.revision)?;
+    }
     writeln!(out, "target    {}", target(&record.features.target))?;
     if let Choice::Undo { of, trace, .. } = &record.proposal.choice {
         writeln!(out, "undo of   {of}; trace {trace}")?;
@@ -177,11 +185,12 @@ fn capacity(out: &mut String, capacity: &Capacity) -> fmt::Result {
 }
 
 fn rule(out: &mut String, rule: &RuleTrace) -> fmt::Result {
-    let goal = match rule.goal {
-        Goal::Cost => "cost",
-        Goal::Protect => "protect",
-    };
-    write!(out, "\nrule {} (priority {}, {goal}): {}", rule.rule, rule.priority, rule.outcome.as_str())?;
+    if let Some(limit) = &rule.limit {
+        let stands = if rule.standing().is_some() { "stands" } else { "does not stand" };
+        write!(out, "\nlimit {} ({}): {stands}; {limit}", rule.rule, rule.outcome.as_str())?;
+    } else {
+        asking(out, rule)?;
+    }
     if let RuleOutcome::Error { message } = &rule.outcome {
         write!(out, ": {message}")?;
     }
@@ -196,6 +205,14 @@ fn rule(out: &mut String, rule: &RuleTrace) -> fmt::Result {
         writeln!(out, "  {mark:<3}  {}", clause(condition))?;
     }
     rule.notes.iter().try_for_each(|note| writeln!(out, "  note {note}"))
+}
+
+fn asking(out: &mut String, rule: &RuleTrace) -> fmt::Result {
+    let goal = match rule.goal {
+        Goal::Cost => "cost",
+        Goal::Protect => "protect",
+    };
+    write!(out, "\nrule {} (priority {}, {goal}): {}", rule.rule, rule.priority, rule.outcome.as_str())
 }
 
 fn guards(out: &mut String, verdict: &Verdict) -> fmt::Result {

@@ -8,6 +8,7 @@
 #![allow(clippy::expect_used, reason = "a fixture that cannot be made is a failure of whoever uses it")]
 
 mod inputs;
+pub mod opa;
 
 pub use inputs::{Facts, Source};
 
@@ -78,7 +79,11 @@ impl Rego {
 
 fn read(action: &Value) -> anyhow::Result<Outcome> {
     let kind = action["type"].as_string().context("an action without a type")?;
-    Ok(match &**kind {
+    self::kind(kind)
+}
+
+fn kind(kind: &str) -> anyhow::Result<Outcome> {
+    Ok(match kind {
         "SCALE_UP" => Outcome::ScaleUp,
         "SHIFT_TRAFFIC" => Outcome::Shift,
         "SCALE_DOWN" => Outcome::ScaleDown,

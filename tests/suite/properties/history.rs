@@ -12,9 +12,9 @@ use flyball::model::kill::KillOrder;
 use flyball::model::time::elapsed;
 use flyball::model::{
     Action, ActionClass, Autoscaling, Bounds, Budgets, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId,
-    Epoch, Features, Finite, Intent, KillState, Lead, Missing, Mode, Now, Outlook, Proposal, Reading, Role, Sample,
-    ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState,
-    Timestamp, TraceId, Unit, Verdict, WriteOutcome,
+    Epoch, Features, Finite, Goal, Intent, KillState, Lead, Limit, Missing, Mode, Now, Outlook, Proposal, Reading,
+    Role, RuleOutcome, RuleTrace, Sample, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, TargetKind,
+    TargetReading, TargetRef, TargetState, Timestamp, TraceId, Unit, Verdict, Vetoed, WriteOutcome,
 };
 use proptest::prelude::*;
 
@@ -58,8 +58,18 @@ pub struct Regime {
     pub rollout: bool,
     /// Replicas that are asked for and not ready.
     pub missing: u32,
+    /// What a policy forbids.
+    pub limit: Option<Ban>,
     pub fate: Fate,
     pub upset: Upset,
+}
+
+/// A limit of the policies that stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ban {
+    Raise,
+    Lower,
+    Cap(u32),
 }
 
 /// What happens at the start of a regime.
@@ -132,10 +142,11 @@ fn regime() -> impl Strategy<Value = Regime> {
         rarely(false, Just(true)),
         prop_oneof![3 => Just(0_u32), 1 => 1_u32..4],
         rarely(Fate::Applied, prop_oneof![Just(Fate::Late), Just(Fate::Superseded), Just(Fate::Rejected)]),
+        rarely(None, prop_oneof![Just(Ban::Raise), Just(Ban::Lower), (1_u32..30).prop_map(Ban::Cap)].prop_map(Some)),
     );
     (1_u32..40, prop_oneof![4 => Just(15_u64), 1 => 5_u64..60], demand, owner, sight, upset()).prop_map(
         |(cycles, tick, (wanted, backed, needed, floor), (mode, allow_lowering, switch, leads), sight, upset)| {
-            let (arrivals_fresh, target_known, suspect, rollout, missing, fate) = sight;
+            let (arrivals_fresh, target_known, suspect, rollout, missing, fate, limit) = sight;
             Regime {
                 cycles,
                 tick,
@@ -152,6 +163,7 @@ fn regime() -> impl Strategy<Value = Regime> {
                 suspect,
                 rollout,
                 missing,
+                limit,
                 fate,
                 upset,
             }
@@ -185,6 +197,7 @@ fn calm() -> impl Strategy<Value = Regime> {
             suspect: false,
             rollout: false,
             missing: 0,
+            limit: None,
             fate: Fate::Applied,
             upset: Upset { foreign: None, restart, jump, silence: 0 },
         },
@@ -312,7 +325,7 @@ impl World {
         (self.spec.mode, self.spec.allow_lowering) = (regime.mode, regime.allow_lowering);
         let (features, outlook) = (self.features(regime), outlook(regime));
         let wanted = regime.wanted.map(|percent| self.replicas * percent / 100);
-        let proposal = proposal(wanted, regime.backed);
+        let proposal = proposal(wanted, regime);
         let kill = kill(regime.switch);
         let lead = if regime.leads { Lead::Alone } else { Lead::Follows { holder: None } };
         let now = self.now();
@@ -449,12 +462,30 @@ fn outlook(regime: &Regime) -> Outlook {
     Outlook { signals: vec![None, None], capacity: Some(capacity) }
 }
 
-fn proposal(wanted: Option<u32>, backed_by_arrivals: bool) -> Proposal {
+fn proposal(wanted: Option<u32>, regime: &Regime) -> Proposal {
+    let backed_by_arrivals = regime.backed;
     let choice = match wanted {
         Some(replicas) => Choice::Act { rule: "rule".into(), action: Action::ScaleTo { replicas }, backed_by_arrivals },
         None => Choice::Nothing { reason: "no rule matched".into() },
     };
-    Proposal { revision: None, rules: Vec::new(), choice }
+    let veto = |what| Limit::Veto { what, why: "a freeze".into() };
+    let limit = regime.limit.map(|ban| match ban {
+        Ban::Raise => veto(Vetoed::Raise),
+        Ban::Lower => veto(Vetoed::Lower),
+        Ban::Cap(replicas) => Limit::Cap { replicas: Some(replicas) },
+    });
+    let limit = limit.map(|limit| RuleTrace {
+        rule: "calm".into(),
+        priority: 0,
+        goal: Goal::Protect,
+        outcome: RuleOutcome::Matched,
+        conditions: Vec::new(),
+        action: None,
+        backed_by_arrivals: false,
+        notes: Vec::new(),
+        limit: Some(limit),
+    });
+    Proposal { revision: None, rules: limit.into_iter().collect(), choice }
 }
 
 fn kill(switch: Switch) -> KillState {

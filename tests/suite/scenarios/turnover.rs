@@ -190,6 +190,29 @@ async fn policies_of_a_namespace_bind_its_services_alone_and_its_faults_nobody_e
     tree.stop().await;
 }
 
+/// INV-31: a team may outrank a rule of the fleet, and never a limit of it.
+#[tokio::test(start_paused = true)]
+async fn a_limit_of_the_fleet_holds_against_the_rules_of_a_namespace() {
+    let world = World::new(&[CART, "bank/ledger"], steady(|_, _| 200.0));
+    let (tree, control) = world.start().await;
+    let cap = "limit(\"quota\", |s, p| [when(s.rps.current > rps(1)), cap(6)]);";
+    let with = |own: &str| {
+        let mut files = policy_set(&[("base.rhai", &format!("{}\n{cap}", to(5).replace("900", "100")))]);
+        files.namespaces.insert("shop".to_owned(), policy_set(&[("shop/own.rhai", own)]).files);
+        world.policies.send_replace(std::sync::Arc::new(files));
+    };
+    with(&to(8).replace("900", "1000000"));
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!((world.cluster.replicas("cart"), world.cluster.replicas("ledger")), (6, 5));
+    // Its name cannot be taken to get rid of it: such files are refused, and the good ones go on.
+    with("limit(\"quota\", |s, p| [when(s.rps.current > rps(1)), cap(50)]);");
+    tokio::time::sleep(MINUTE * 2).await;
+    let faults = control.status().policy_faults;
+    assert!(faults.len() == 1 && faults[0].contains("`quota` is declared in base.rhai:2:1 already"), "{faults:?}");
+    assert_eq!(world.cluster.replicas("cart"), 6);
+    tree.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_service_measured_in_another_way_starts_to_learn_anew() {
     let text = settings(&[CART, "shop/search"], "");

@@ -19,6 +19,7 @@ use flyball::model::{
     ServiceSpec, TargetReading, TargetRef, TargetState, Timestamp,
 };
 use flyball::ports::executor::Job;
+use flyball::ports::policy_memory::{KeptPolicies, PolicyDeed, PolicyMemory, PolicyOrder};
 use flyball::ports::{
     Answer, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Leadership, Live, News, PolicyFile,
     PolicyFiles, PolicyStore, Roster, Round, Services, SourceError, TelemetrySource, Template,
@@ -46,6 +47,7 @@ pub struct World {
     pub lag: Duration,
     pub script: Script,
     pub policies: watch::Sender<Arc<PolicyFiles>>,
+    pub policy_memory: Arc<Remembered>,
     pub services: Arc<Declared>,
     pub leadership: Arc<dyn Leadership>,
 }
@@ -64,7 +66,9 @@ impl World {
         let (journal, switch) = (Arc::new(MemoryJournal::new()), Arc::new(Switch::default()));
         let services = Arc::new(Declared::new(&settings.services));
         let leadership = Arc::new(Alone::default());
-        Self { clock, cluster, journal, switch, settings, lag: Duration::ZERO, script, policies, services, leadership }
+        let policy_memory = Arc::default();
+        let lag = Duration::ZERO;
+        Self { clock, cluster, journal, switch, settings, lag, script, policies, policy_memory, services, leadership }
     }
 
     pub fn ports(&self) -> Ports {
@@ -78,6 +82,7 @@ impl World {
             leadership: self.leadership.clone(),
             services: self.services.clone(),
             policies: Arc::new(Announced(self.policies.subscribe())),
+            policy_memory: self.policy_memory.clone(),
             executor: Arc::new(Inline),
             deadline: no_deadline,
             budgets: FleetLimits::default(),
@@ -163,6 +168,42 @@ pub fn policy_set(files: &[(&str, &str)]) -> PolicyFiles {
 
 pub fn no_deadline() -> Deadline {
     Arc::new(|| false)
+}
+
+/// What outlives the process of the policies, and orders about them.
+pub struct Remembered {
+    pub kept: Mutex<KeptPolicies>,
+    pub orders: watch::Sender<Option<PolicyOrder>>,
+}
+
+impl Default for Remembered {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), orders: watch::channel(None).0 }
+    }
+}
+
+impl Remembered {
+    pub fn order(&self, id: &str, deed: PolicyDeed, service: Option<&str>) {
+        let service = service.map(|service| service.parse().unwrap());
+        let (by, reason) = ("test".to_owned(), "why".to_owned());
+        let order = PolicyOrder { id: id.to_owned(), at: origin(), deed, service, by, reason };
+        self.orders.send_replace(Some(order));
+    }
+}
+
+impl PolicyMemory for Remembered {
+    fn kept(&self) -> KeptPolicies {
+        self.kept.lock().clone()
+    }
+
+    fn keep(&self, policies: &KeptPolicies) -> Result<(), String> {
+        self.kept.lock().clone_from(policies);
+        Ok(())
+    }
+
+    fn orders(&self) -> watch::Receiver<Option<PolicyOrder>> {
+        self.orders.subscribe()
+    }
 }
 
 /// Answers from the script, sampled every 15 s.

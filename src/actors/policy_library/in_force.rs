@@ -1,0 +1,256 @@
+//! The policy sets in force, for whom, and what stands beside them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::release::{Compiling, Press, Release, announced};
+use super::replay::{Recorded, replay};
+use crate::cycle::stages::{PolicySet, Vocabulary};
+use crate::cycle::staging::{Staged, Staging, Step, Whom};
+use crate::instrument::ProcessMetrics;
+use crate::model::{Choice, Comparison, DecisionId, Instead, PolicyRevision, ServiceId};
+use crate::ports::PolicyFiles;
+use crate::ports::policy_memory::{
+    CandidateStatus, KeptPolicies, PolicyDeed, PolicyOrder, PolicyOrderEnd, PolicyStatus,
+};
+
+/// Which policies are in force, and what was wrong with the newest if they were refused. Every change is one swap; one
+/// cycle uses one snapshot.
+#[derive(Default)]
+pub struct InForce {
+    staging: ArcSwap<Staging<Release>>,
+    told: Mutex<Told>,
+    /// Held while the staging is changed.
+    turn: Mutex<()>,
+}
+
+/// What is said of it.
+#[derive(Default)]
+struct Told {
+    faults: Vec<String>,
+    last_order: Option<PolicyOrderEnd>,
+    /// Of the candidate of this revision, since it stands beside.
+    beside: Option<(PolicyRevision, Comparison)>,
+}
+
+/// The sets that one service goes by.
+pub struct Sets {
+    /// What decides.
+    pub in_force: Option<Arc<PolicySet>>,
+    /// What is asked beside it, for the record.
+    pub beside: Option<Arc<PolicySet>>,
+}
+
+impl InForce {
+    /// Returns policies without a set yet, whose candidates stand beside for `shadow`.
+    pub fn staged(shadow: Duration) -> Self {
+        Self { staging: ArcSwap::from_pointee(Staging::new(shadow)), ..Self::default() }
+    }
+
+    /// Returns the sets that a service goes by.
+    pub fn of(&self, service: &ServiceId) -> Sets {
+        let staging = self.staging.load();
+        let (in_force, beside) = staging.of(service);
+        let set = |staged: &Staged<Release>| staged.release.of(service.namespace()).clone();
+        let in_force = in_force.map(set);
+        let same = |set: &Arc<PolicySet>| in_force.as_ref().is_some_and(|ours| ours.revision() == set.revision());
+        let beside = beside.map(set).filter(|set| !same(set));
+        Sets { in_force, beside }
+    }
+
+    /// Returns the set in force for services whose namespace has none of its own.
+    pub fn load(&self) -> Option<Arc<PolicySet>> {
+        self.staging.load().in_force.as_ref().map(|staged| staged.release.all.clone())
+    }
+
+    /// Returns the faults of the newest sets, if they were refused.
+    pub fn faults(&self) -> Vec<String> {
+        self.told.lock().faults.clone()
+    }
+
+    /// Returns when the candidate is due, by the monotonic clock.
+    pub(super) fn due(&self) -> Option<Duration> {
+        self.staging.load().due()
+    }
+
+    /// Compiles `files`, runs their tests and lets them follow the set in force; on any fault or failure the last good
+    /// set stays. A fault in the files of a namespace concerns nobody else.
+    pub fn take(&self, files: &PolicyFiles, vocabulary: &Vocabulary, deadline: Compiling, metrics: &ProcessMetrics) {
+        self.announced(files, Press { vocabulary, deadline }, &Recorded::default(), Duration::ZERO, metrics);
+    }
+
+    /// The same at a time, with decisions on which the new is compared with the old.
+    pub(super) fn announced(
+        &self,
+        files: &PolicyFiles,
+        press: Press<'_>,
+        recorded: &Recorded,
+        now: Duration,
+        metrics: &ProcessMetrics,
+    ) {
+        let before = self.staging.load_full();
+        let newest = before.candidate.as_ref().map(|candidate| &candidate.staged).or(before.in_force.as_ref());
+        let (mut release, faults) = match press.load(files, newest.map(|staged| &*staged.release)) {
+            Ok(loaded) => loaded,
+            Err(faults) => return self.refuse(&files.origin, faults, metrics),
+        };
+        if let Some(in_force) = &before.in_force {
+            release.replay = replay(&in_force.release, &release, recorded);
+        }
+        let staged = Staged { revision: release.revision(), release: Arc::new(release) };
+        let step = self.change(|staging| staging.announced(staged, now));
+        note(&step, &files.origin, metrics);
+        if faults.is_empty() {
+            self.told.lock().faults.clear();
+        } else {
+            self.refuse(&files.origin, faults, metrics);
+        }
+    }
+
+    /// Puts back in force what was when the process ended. What does not load any more is left out.
+    pub(super) fn restore(&self, kept: KeptPolicies, press: Press<'_>, metrics: &ProcessMetrics) {
+        let good = |files| {
+            let loaded = press.load(&announced(files), None).map(|(release, _)| Arc::new(release));
+            let loaded = loaded.inspect_err(|faults| tracing::warn!(?faults, "a kept policy set does not load"));
+            loaded.ok().map(|release| Staged { revision: release.revision(), release })
+        };
+        let (in_force, before) = (kept.in_force.and_then(good), kept.before.and_then(good));
+        let step = self.change(|staging| {
+            staging.withdrawn = kept.withdrawn.map(|revision| (revision, None));
+            staging.behind = kept.behind;
+            staging.before = before;
+            staging.in_force = in_force;
+            staging.in_force.as_ref().map_or(Step::None, |staged| Step::InForce(staged.revision.clone()))
+        });
+        note(&step, "the state directory", metrics);
+    }
+
+    /// Returns what has to outlive the process.
+    pub(super) fn kept(&self) -> KeptPolicies {
+        let staging = self.staging.load();
+        let files = |staged: &Staged<Release>| staged.release.files.clone();
+        KeptPolicies {
+            in_force: staging.in_force.as_ref().map(files),
+            before: staging.before.as_ref().map(files),
+            withdrawn: staging.withdrawn.as_ref().map(|(revision, _)| revision.clone()),
+            behind: staging.behind.clone(),
+        }
+    }
+
+    /// Lets a candidate whose time has come take its place.
+    pub(super) fn passed(&self, now: Duration, metrics: &ProcessMetrics) {
+        let step = self.change(|staging| staging.passed(now));
+        note(&step, "shadow", metrics);
+    }
+
+    /// Obeys a person.
+    pub(super) fn obey(&self, order: &PolicyOrder, metrics: &ProcessMetrics) {
+        let whom = order.service.clone().map_or(Whom::All, Whom::Service);
+        let mut result = Ok(Step::None);
+        let step = self.change(|staging| {
+            result = match order.deed {
+                PolicyDeed::Promote => staging.promote(&whom),
+                PolicyDeed::Rollback => staging.roll_back(&whom),
+            };
+            result.clone().unwrap_or(Step::None)
+        });
+        note(&step, "order", metrics);
+        tracing::info!(deed = ?order.deed, by = order.by, reason = order.reason, ?result, "order about policies");
+        let (done, words) = match result {
+            Ok(Step::InForce(revision)) => (true, format!("revision {revision} is in force")),
+            Ok(Step::Apart(revision)) => {
+                let service = order.service.as_ref().map_or("it", ServiceId::as_str);
+                (true, format!("{service} goes by revision {revision}"))
+            }
+            Ok(_) => (true, "the candidate was taken back, the set in force stays".to_owned()),
+            Err(why) => (false, why),
+        };
+        self.told.lock().last_order = Some(PolicyOrderEnd { id: order.id.clone(), done, words });
+    }
+
+    /// Hears what the candidate would have done in a decision.
+    pub fn compared(&self, decision: &DecisionId, choice: &Choice, instead: &Instead) {
+        let staging = self.staging.load();
+        let Some(candidate) = &staging.candidate else { return };
+        let mut told = self.told.lock();
+        let revision = &candidate.staged.revision;
+        match &mut told.beside {
+            Some((of, comparison)) if of == revision => comparison.add(decision, choice, &instead.choice),
+            beside => {
+                let mut comparison = Comparison::default();
+                comparison.add(decision, choice, &instead.choice);
+                *beside = Some((revision.clone(), comparison));
+            }
+        }
+    }
+
+    /// Returns all that is shown of it.
+    pub fn status(&self, now: Duration) -> PolicyStatus {
+        let staging = self.staging.load_full();
+        let told = self.told.lock();
+        let in_force = staging.in_force.as_ref();
+        let apart = staging.ahead.iter().chain(&staging.behind).filter_map(|service| {
+            let set = staging.of(service).0?.release.of(service.namespace());
+            Some((service.clone(), set.revision().clone()))
+        });
+        let candidate = staging.candidate.as_ref().map(|candidate| {
+            let Staged { revision, release } = &candidate.staged;
+            let beside = told.beside.as_ref().filter(|(of, _)| of == revision);
+            CandidateStatus {
+                revision: revision.clone(),
+                in_force_in: candidate.due.saturating_sub(now).as_secs(),
+                warnings: release.warnings.clone(),
+                replay: release.replay.clone(),
+                beside: beside.map(|(_, comparison)| comparison.clone()).unwrap_or_default(),
+            }
+        });
+        PolicyStatus {
+            in_force: in_force.map(|staged| staged.release.all.revision().clone()),
+            namespaces: in_force.map_or_else(Default::default, |staged| {
+                let sets = &staged.release.namespaces;
+                sets.iter().map(|(namespace, set)| (namespace.clone(), set.revision().clone())).collect()
+            }),
+            apart: apart.collect(),
+            before: staging.before.as_ref().map(|staged| staged.revision.clone()),
+            candidate,
+            withdrawn: staging.withdrawn.as_ref().map(|(revision, _)| revision.clone()),
+            faults: told.faults.clone(),
+            last_order: told.last_order.clone(),
+            replay: in_force.map(|staged| staged.release.replay.clone()),
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Staging<Release>) -> Step) -> Step {
+        let _turn = self.turn.lock();
+        let mut staging = (**self.staging.load()).clone();
+        let step = change(&mut staging);
+        self.staging.store(Arc::new(staging));
+        step
+    }
+
+    fn refuse(&self, origin: &str, faults: Vec<String>, metrics: &ProcessMetrics) {
+        for fault in &faults {
+            tracing::error!(origin, fault, "policy set refused, the last good one stays");
+        }
+        metrics.policy_refused();
+        self.told.lock().faults = faults;
+    }
+}
+
+fn note(step: &Step, origin: &str, metrics: &ProcessMetrics) {
+    match step {
+        Step::None => {}
+        Step::InForce(revision) => {
+            tracing::info!(%revision, origin, "policy set in force");
+            metrics.policy_active(revision);
+        }
+        Step::Beside(revision) => tracing::info!(%revision, origin, "policy set stands beside the one in force"),
+        Step::KeptOut(revision) => {
+            tracing::warn!(%revision, origin, "policy set was taken back: promote it, or change it");
+        }
+        Step::Apart(revision) => tracing::info!(%revision, origin, "one service goes by another policy set"),
+    }
+}

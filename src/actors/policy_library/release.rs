@@ -1,0 +1,119 @@
+//! Announced files to a release: compiled, linted and through their own tests, or refused with every fault.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::cycle::stages::{Deadline, PolicyFault, PolicySet, Vocabulary, compile, lint, run_tests};
+use crate::model::{Comparison, PolicyRevision};
+use crate::ports::policy_memory::GoodFiles;
+use crate::ports::{PolicyFile, PolicyFiles};
+
+/// The set of all services, and those of namespaces that have policies of their own beside it.
+#[derive(Debug)]
+pub(super) struct Release {
+    /// The set of all services.
+    pub(super) all: Arc<PolicySet>,
+    /// What binds the services of a namespace in its place.
+    pub(super) namespaces: BTreeMap<String, Arc<PolicySet>>,
+    /// What it was made of.
+    pub(super) files: GoodFiles,
+    /// What loads and is likely a mistake.
+    pub(super) warnings: Vec<String>,
+    /// How it compares with the release in force when it was loaded, on recorded inputs.
+    pub(super) replay: Comparison,
+}
+
+impl Release {
+    /// Returns the set that binds the services of a namespace.
+    pub(super) fn of(&self, namespace: &str) -> &Arc<PolicySet> {
+        self.namespaces.get(namespace).unwrap_or(&self.all)
+    }
+
+    /// Returns the revision of the whole.
+    pub(super) fn revision(&self) -> PolicyRevision {
+        if self.namespaces.is_empty() {
+            return self.all.revision().clone();
+        }
+        let all = ("", self.all.revision().as_str());
+        let own = self.namespaces.iter().map(|(namespace, set)| (namespace.as_str(), set.revision().as_str()));
+        PolicyRevision::of([all].into_iter().chain(own))
+    }
+}
+
+/// Makes the deadline of one compilation.
+pub(super) type Compiling = fn() -> Deadline;
+
+/// By what a release is made.
+#[derive(Clone, Copy)]
+pub(super) struct Press<'a> {
+    pub(super) vocabulary: &'a Vocabulary,
+    pub(super) deadline: Compiling,
+}
+
+impl Press<'_> {
+    /// Makes a release, and lists the faults of namespaces whose own policies are not good; there the good ones of
+    /// `last` go on. A fault in the files of a namespace concerns nobody else.
+    ///
+    /// # Errors
+    /// The faults of the files for everybody: then there is no release.
+    pub(super) fn load(
+        self,
+        files: &PolicyFiles,
+        last: Option<&Release>,
+    ) -> Result<(Release, Vec<String>), Vec<String>> {
+        let base = files.files.as_ref().map_err(|error| vec![error.clone()])?;
+        let with = |own: &[PolicyFile]| self.tested(&base.iter().chain(own).collect::<Vec<_>>());
+        let all = with(&[])?;
+        let texts = || base.iter().map(|file| (file.path.as_str(), file.text.as_str()));
+        let warnings = lint(&all, texts()).into_iter().map(|found| found.fault.to_string()).collect();
+        let good = GoodFiles { origin: files.origin.clone(), files: base.clone(), namespaces: BTreeMap::new() };
+        let mut release =
+            Release { all, namespaces: BTreeMap::new(), files: good, warnings, replay: Comparison::default() };
+        let mut faults = Vec::new();
+        for (namespace, own) in &files.namespaces {
+            let compiled = own.as_ref().map_err(|error| vec![error.clone()]);
+            let compiled = compiled.and_then(|own| Ok((with(own)?, own.clone())));
+            // Its last good files go on beside the set of now, or, where they do not stand there, as they were.
+            let last_good = || {
+                let last = last?;
+                let (set, own) = (last.namespaces.get(namespace)?, last.files.namespaces.get(namespace)?);
+                Some((with(own).unwrap_or_else(|_| set.clone()), own.clone()))
+            };
+            let taken = match compiled {
+                Ok(taken) => Some(taken),
+                Err(own) => {
+                    faults.extend(own.into_iter().map(|fault| format!("namespace {namespace}: {fault}")));
+                    last_good()
+                }
+            };
+            if let Some((set, own)) = taken {
+                release.namespaces.insert(namespace.clone(), set);
+                release.files.namespaces.insert(namespace.clone(), own);
+            }
+        }
+        Ok((release, faults))
+    }
+
+    /// Compiles a set and runs its own tests; one that fails them is as bad as one that does not compile.
+    fn tested(self, files: &[&PolicyFile]) -> Result<Arc<PolicySet>, Vec<String>> {
+        let texts = || files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
+        let deadline = self.deadline;
+        let set = Arc::new(compile(texts(), self.vocabulary, &deadline()).map_err(|faults| worded(&faults))?);
+        let report = run_tests(&set, self.vocabulary, texts(), &|_| true, &deadline());
+        let report = report.map_err(|faults| worded(&faults))?;
+        let failed = report.tests.iter().filter_map(|test| Some((test, test.failure.as_ref()?)));
+        let failed: Vec<_> = failed.map(|(test, failure)| format!("{failure} (test `{}`)", test.name)).collect();
+        if failed.is_empty() { Ok(set) } else { Err(failed) }
+    }
+}
+
+fn worded(faults: &[PolicyFault]) -> Vec<String> {
+    faults.iter().map(ToString::to_string).collect()
+}
+
+/// Returns files that were kept as they are announced.
+pub(super) fn announced(files: GoodFiles) -> PolicyFiles {
+    let GoodFiles { origin, files, namespaces } = files;
+    let namespaces = namespaces.into_iter().map(|(namespace, files)| (namespace, Ok(files))).collect();
+    PolicyFiles { origin, files: Ok(files), namespaces }
+}

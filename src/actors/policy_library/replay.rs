@@ -1,0 +1,42 @@
+//! What a release would have decided on recorded inputs, beside the release in force.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::release::Release;
+use crate::cycle::stages::{Decider, decide};
+use crate::model::time::elapsed;
+use crate::model::{Comparison, DecisionRecord, Now, ServiceId, ServiceSpec};
+
+/// Recorded decisions, and the services as they are declared now.
+#[derive(Debug, Default)]
+pub(super) struct Recorded {
+    /// Newest first.
+    pub(super) records: Vec<DecisionRecord>,
+    pub(super) services: BTreeMap<ServiceId, Arc<ServiceSpec>>,
+}
+
+/// Decides once more by both, each with a memory of its own for every service. Left out are records of services that
+/// are gone or declare other signals now.
+pub(super) fn replay(in_force: &Release, candidate: &Release, recorded: &Recorded) -> Comparison {
+    let mut found = Comparison::default();
+    let mut deciders: BTreeMap<&ServiceId, (Decider, Decider)> = BTreeMap::new();
+    let Some(first) = recorded.records.last().map(|record| record.at) else { return found };
+    for record in recorded.records.iter().rev() {
+        let Some(spec) = recorded.services.get(&record.id.service).filter(|spec| fits(record, spec)) else { continue };
+        let now = Now { wall: record.at, mono: elapsed(record.at, first) };
+        let (one, other) = deciders.entry(&record.id.service).or_default();
+        let namespace = record.id.service.namespace();
+        let again = |decider: &mut Decider, release: &Release| {
+            decide(decider, release.of(namespace), spec, &record.features, &record.outlook, now).choice
+        };
+        found.add(&record.id, &again(one, in_force), &again(other, candidate));
+    }
+    found
+}
+
+fn fits(record: &DecisionRecord, spec: &ServiceSpec) -> bool {
+    let then = record.signals.iter().map(|label| (&label.name, label.unit));
+    let now = spec.signals.iter().map(|signal| (&signal.name, signal.unit));
+    then.eq(now)
+}

@@ -1,0 +1,158 @@
+//! The policies in force as files of the state directory, and the orders of people beside them.
+//!
+//! `policies.json` is written by the process alone, `policy-order.json` by `flyball policy promote` and `rollback`,
+//! as the kill switch is: whoever may write there may order.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::model::Timestamp;
+use crate::model::time::elapsed;
+use crate::ports::policy_memory::{KeptPolicies, PolicyMemory, PolicyOrder};
+
+/// An order is obeyed for so long after it was given: not by the next start, days later.
+const ORDER_AGE: Duration = Duration::from_secs(30);
+/// Time between two looks at the order.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Largest order that is read.
+const ORDER_LIMIT: u64 = 64 * 1024;
+/// What was kept.
+const KEPT: &str = "policies.json";
+/// The order.
+const ORDER: &str = "policy-order.json";
+
+/// The files of one state directory. Dropping it ends the watch.
+#[derive(Debug)]
+pub struct PolicyState {
+    kept: PathBuf,
+    orders: watch::Receiver<Option<PolicyOrder>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl PolicyState {
+    /// Opens the files of a state directory. Needs a running tokio.
+    pub fn open(state: &Path) -> Self {
+        let order = state.join(ORDER);
+        let (sender, mut orders) = watch::channel(read_order(&order));
+        orders.mark_changed();
+        let task = tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(POLL_INTERVAL).await;
+                let path = order.clone();
+                let Ok(next) = tokio::task::spawn_blocking(move || read_order(&path)).await else { return };
+                if next.is_some() && next != *sender.borrow() {
+                    sender.send_replace(next);
+                }
+            }
+        });
+        Self { kept: state.join(KEPT), orders, _task: AbortOnDropHandle::new(task) }
+    }
+}
+
+impl PolicyMemory for PolicyState {
+    fn kept(&self) -> KeptPolicies {
+        let text = match fs::read(&self.kept) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return KeptPolicies::default(),
+            Err(error) => {
+                tracing::warn!(path = %self.kept.display(), %error, "the kept policies cannot be read");
+                return KeptPolicies::default();
+            }
+        };
+        let kept = serde_json::from_slice(&text);
+        kept.inspect_err(|error| tracing::warn!(path = %self.kept.display(), %error, "the kept policies are damaged"))
+            .unwrap_or_default()
+    }
+
+    fn keep(&self, policies: &KeptPolicies) -> Result<(), String> {
+        let text = serde_json::to_vec(policies).map_err(|error| error.to_string())?;
+        if fs::read(&self.kept).is_ok_and(|kept| kept == text) {
+            return Ok(());
+        }
+        replace(&self.kept, &text).map_err(|error| format!("{} cannot be written: {error}", self.kept.display()))
+    }
+
+    fn orders(&self) -> watch::Receiver<Option<PolicyOrder>> {
+        self.orders.clone()
+    }
+}
+
+/// Gives an order to the process whose state directory this is.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn give(state: &Path, order: &PolicyOrder) -> io::Result<()> {
+    replace(&state.join(ORDER), &serde_json::to_vec(order)?)
+}
+
+/// Reads the order; none while there is none, an old one, or one that cannot be understood.
+fn read_order(path: &Path) -> Option<PolicyOrder> {
+    if fs::metadata(path).ok()?.len() > ORDER_LIMIT {
+        return None;
+    }
+    let order: PolicyOrder = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    (elapsed(Timestamp::now(), order.at) <= ORDER_AGE).then_some(order)
+}
+
+/// Replaces a file so that every reader finds the old or the new one, whole, also after a power cut.
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut file = File::create(&temporary)?;
+    file.write_all(text)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::policy_memory::{GoodFiles, PolicyDeed};
+
+    fn order(id: &str) -> PolicyOrder {
+        PolicyOrder {
+            id: id.to_owned(),
+            at: Timestamp::now(),
+            deed: PolicyDeed::Rollback,
+            service: None,
+            by: "me".to_owned(),
+            reason: "odd".to_owned(),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_read_back_and_damage_counts_as_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let memory = PolicyState::open(directory.path());
+        assert_eq!(memory.kept(), KeptPolicies::default());
+        let files = GoodFiles { origin: "a".to_owned(), ..GoodFiles::default() };
+        let kept = KeptPolicies { in_force: Some(files), ..KeptPolicies::default() };
+        memory.keep(&kept).unwrap();
+        assert_eq!(PolicyState::open(directory.path()).kept(), kept);
+        fs::write(directory.path().join(KEPT), "{").unwrap();
+        assert_eq!(memory.kept(), KeptPolicies::default());
+        fs::remove_dir_all(directory.path()).unwrap();
+        assert!(memory.keep(&kept).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn orders_are_heard_within_a_second_and_garbage_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let memory = PolicyState::open(directory.path());
+        let mut orders = memory.orders();
+        assert_eq!(*orders.borrow_and_update(), None);
+        let first = order("1");
+        give(directory.path(), &first).unwrap();
+        tokio::time::timeout(Duration::from_secs(1), orders.changed()).await.unwrap().unwrap();
+        assert_eq!(*orders.borrow_and_update(), Some(first.clone()));
+        fs::write(directory.path().join(ORDER), "{").unwrap();
+        assert!(tokio::time::timeout(Duration::from_secs(2), orders.changed()).await.is_err());
+        give(directory.path(), &PolicyOrder { at: Timestamp::UNIX_EPOCH, ..order("2") }).unwrap();
+        assert!(tokio::time::timeout(Duration::from_secs(2), orders.changed()).await.is_err(), "from long ago");
+    }
+}

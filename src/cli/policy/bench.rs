@@ -1,0 +1,83 @@
+//! `flyball policy bench`
+
+use std::hint::black_box;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+use serde_json::json;
+
+use super::inputs::{InputArgs, Inputs, moment};
+use crate::cli::{Output, print};
+use crate::cycle::stages::{Decider, decide};
+use crate::model::explain::counted;
+
+/// Decisions of which each time is taken.
+const DECISIONS: usize = 20_000;
+/// Decisions before those.
+const WARM_UP: usize = 1_000;
+/// Recorded inputs that are gone through in turn.
+const INPUTS: u16 = 64;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit code: 0; 1 the median is above --most; 2 the set does not load.\n\nExample:\n  \
+                        flyball policy bench shop/checkout --most 25   as a gate, in microseconds")]
+pub struct BenchArgs {
+    #[command(flatten)]
+    inputs: InputArgs,
+    /// Fail when the median of a decision takes longer, microseconds.
+    #[arg(long, value_name = "US")]
+    most: Option<f64>,
+    /// Form of the output.
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
+}
+
+pub async fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
+    let Some(inputs) = args.inputs.read(INPUTS).await? else { return Ok(ExitCode::from(2)) };
+    let times = times(&inputs)?;
+    let at = |share: f64| times.get((times.len() as f64 * share) as usize).or(times.last()).copied().unwrap_or(0.0);
+    let (median, tail) = (at(0.5), at(0.99));
+    let conditions: Vec<_> = inputs.set.sizes().collect();
+    let total: usize = conditions.iter().map(|(_, parts)| parts).sum();
+    // Every part of every condition is evaluated each time, so what a rule costs goes by its parts.
+    let share = |parts: usize| median * parts as f64 / total.max(1) as f64;
+    match args.output {
+        Output::Json => {
+            let rules =
+                conditions.iter().map(|(rule, parts)| json!({ "rule": rule, "parts": parts, "us": share(*parts) }));
+            print(json!({
+                "revision": inputs.set.revision().as_str(),
+                "decisions": times.len(),
+                "p50_us": median,
+                "p99_us": tail,
+                "rules": rules.collect::<Vec<_>>(),
+            }))?;
+        }
+        Output::Text => {
+            print(format!("revision {}, {}", inputs.set.revision(), counted(inputs.records.len(), "recorded input")))?;
+            print(format!("{median:.1} us a decision (p99 {tail:.1} us), every condition traced, by the wall clock"))?;
+            for (rule, parts) in &conditions {
+                print(format!("  {:>6.1} us  {rule} ({})", share(*parts), counted(*parts, "part")))?;
+            }
+        }
+    }
+    let slow = args.most.is_some_and(|most| median > most);
+    Ok(if slow { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Returns the time of each decision in rising order, microseconds.
+fn times(inputs: &Inputs) -> anyhow::Result<Vec<f64>> {
+    let specs: Vec<_> = inputs.records.iter().map(|record| inputs.spec(record)).collect::<Result<_, _>>()?;
+    let (mut decider, mut times) = (Decider::new(), Vec::with_capacity(DECISIONS));
+    let cases = inputs.records.iter().zip(specs).cycle().take(DECISIONS + WARM_UP);
+    for (position, (record, spec)) in cases.enumerate() {
+        let started = Instant::now();
+        black_box(decide(&mut decider, &inputs.set, spec, &record.features, &record.outlook, moment(record)));
+        if position >= WARM_UP {
+            times.push(started.elapsed().as_secs_f64() * 1e6);
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    Ok(times)
+}

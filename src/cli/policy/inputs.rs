@@ -1,0 +1,115 @@
+//! Recorded inputs, and a set that decides on them once more: what `eval`, `whatif` and `bench` share.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+
+use super::show;
+use super::source::Source;
+use crate::app::deadline;
+use crate::cli::explain::find;
+use crate::cli::{ConfigArg, print, unknown_service};
+use crate::config::Settings;
+use crate::cycle::stages::{Decider, PolicySet, compile, decide};
+use crate::model::{DecisionRecord, Now, Proposal, ServiceSpec};
+
+/// Which inputs, and which set.
+#[derive(Debug, Args)]
+pub struct InputArgs {
+    /// A service (shop/checkout): its newest decision, of the running flyball if one runs; or one of its decisions
+    /// (shop/checkout@1-42).
+    #[arg(required_unless_present = "input")]
+    what: Option<String>,
+    /// A file with decisions, one a line, as `flyball explain -o json` prints them.
+    #[arg(long, value_name = "FILE", conflicts_with = "what")]
+    input: Option<PathBuf>,
+    /// Directory of the set; without it, that of the settings.
+    #[arg(long, short, value_name = "DIRECTORY")]
+    policies: Option<PathBuf>,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+/// A set, and decisions whose inputs it is asked about.
+pub struct Inputs {
+    settings: Settings,
+    pub set: PolicySet,
+    /// At least one, newest first.
+    pub records: Vec<DecisionRecord>,
+}
+
+impl InputArgs {
+    /// Reads both; nothing, with every fault printed, where the set does not load.
+    ///
+    /// # Errors
+    /// When settings, records or files cannot be read.
+    pub async fn read(&self, last: u16) -> anyhow::Result<Option<Inputs>> {
+        let settings = self.config.load()?;
+        let records = match (&self.input, &self.what) {
+            (Some(file), _) => recorded(file)?,
+            (None, Some(what)) => find(&settings, what, last).await?,
+            (None, None) => anyhow::bail!("name a service, a decision, or a file with --input"),
+        };
+        let source = Source::of(&settings, self.policies.as_deref())?;
+        match compile(source.texts(), &source.vocabulary, &deadline()) {
+            Ok(set) => Ok(Some(Inputs { settings, set, records })),
+            Err(faults) => {
+                for fault in &faults {
+                    print(show::fault(&source, fault, false))?;
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn recorded(file: &Path) -> anyhow::Result<Vec<DecisionRecord>> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let records: Result<Vec<_>, _> = lines
+        .map(|(number, line)| {
+            let place = || format!("{} holds no decision on line {}", file.display(), number.saturating_add(1));
+            serde_json::from_str(line).with_context(place)
+        })
+        .collect();
+    records.and_then(|records| {
+        anyhow::ensure!(!records.is_empty(), "{} is empty, expected decisions, one a line", file.display());
+        Ok(records)
+    })
+}
+
+impl Inputs {
+    /// Returns the newest decision.
+    pub fn newest(&self) -> anyhow::Result<&DecisionRecord> {
+        self.records.first().context("no decision is recorded yet")
+    }
+
+    /// Returns the service of a decision, as it is declared now.
+    ///
+    /// # Errors
+    /// When it is gone, or declares other signals.
+    pub fn spec(&self, record: &DecisionRecord) -> anyhow::Result<&ServiceSpec> {
+        let spec = self.settings.services.iter().find(|spec| spec.id == record.id.service);
+        let spec = spec.ok_or_else(|| unknown_service(record.id.service.as_str(), &self.settings))?;
+        let then = record.signals.iter().map(|label| (&label.name, label.unit));
+        let now = spec.signals.iter().map(|signal| (&signal.name, signal.unit));
+        anyhow::ensure!(then.eq(now), "{} declares other signals now than when {} was decided", spec.id, record.id);
+        Ok(spec)
+    }
+
+    /// Decides once more on what was known then, without a past: nothing has been held for any time.
+    ///
+    /// # Errors
+    /// When the service is gone, or declares other signals.
+    pub fn again(&self, record: &DecisionRecord) -> anyhow::Result<Proposal> {
+        let (spec, now) = (self.spec(record)?, moment(record));
+        Ok(decide(&mut Decider::new(), &self.set, spec, &record.features, &record.outlook, now))
+    }
+}
+
+/// Returns when a decision was made.
+pub fn moment(record: &DecisionRecord) -> Now {
+    Now { wall: record.at, mono: Duration::from_secs(3600) }
+}

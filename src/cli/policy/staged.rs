@@ -1,0 +1,201 @@
+//! `flyball policy status`, `diff`, `promote`, `rollback`: which revision is in force, and for whom.
+//!
+//! What is shown comes from the running process over HTTP, which changes nothing; an order is a file in its state
+//! directory, as the kill switch is.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use clap::Args;
+
+use crate::adapters::policy_memory::give;
+use crate::cli::{ConfigArg, Output, known_service, print};
+use crate::config::Settings;
+use crate::model::explain::counted;
+use crate::model::{Comparison, ServiceId, Timestamp};
+use crate::ports::policy_memory::{CandidateStatus, PolicyDeed, PolicyOrder, PolicyOrderEnd};
+use crate::ports::{PolicyStatus, ServiceSnapshot};
+
+/// How long an answer to an order is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Only the revision in force for this service (namespace/name).
+    service: Option<ServiceId>,
+    /// Form of the output.
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Exit code: 0 the candidate wanted the same in every decision; 1 it differs, or there is none.")]
+pub struct DiffArgs {
+    /// Form of the output.
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+#[derive(Debug, Args)]
+pub struct OrderArgs {
+    /// Only for this service (namespace/name), until the next revision is in force.
+    service: Option<ServiceId>,
+    /// Why; kept in the log.
+    #[arg(long, short, default_value = "from the command line")]
+    reason: String,
+    /// Who; kept beside the reason.
+    #[arg(long, env = "USER", hide_env_values = true, default_value = "unknown")]
+    by: String,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let settings = args.config.load()?;
+    if let Some(service) = &args.service {
+        known_service(&settings, service)?;
+        let found: ServiceSnapshot = ask(&settings, &format!("services/{service}")).await?;
+        let revision = found.revision.as_ref().map_or("none", |revision| revision.as_str());
+        print(match args.output {
+            Output::Text => format!("{service} goes by revision {revision}"),
+            Output::Json => serde_json::json!({ "service": service, "revision": found.revision }).to_string(),
+        })?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let status: PolicyStatus = ask(&settings, "policy").await?;
+    match args.output {
+        Output::Json => print(serde_json::to_string(&status)?)?,
+        Output::Text => text(&status)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(status: &PolicyStatus) -> anyhow::Result<()> {
+    let revision = status.in_force.as_ref().map_or("none", |revision| revision.as_str());
+    print(format!("in force    {revision}"))?;
+    for (namespace, revision) in &status.namespaces {
+        print(format!("            {revision} for the services of {namespace}"))?;
+    }
+    for (service, revision) in &status.apart {
+        print(format!("            {revision} for {service}"))?;
+    }
+    if let Some(revision) = &status.before {
+        print(format!("before      {revision}: `flyball policy rollback` goes there"))?;
+    }
+    if let Some(candidate) = &status.candidate {
+        let CandidateStatus { revision, in_force_in, beside, .. } = candidate;
+        print(format!(
+            "beside      {revision}: in force in {in_force_in} s; {}; `flyball policy diff` shows them",
+            compared(beside)
+        ))?;
+    }
+    if let Some(revision) = &status.withdrawn {
+        print(format!("taken back  {revision}: kept out until it is changed, or `flyball policy promote`"))?;
+    }
+    for fault in &status.faults {
+        print(format!("refused     {fault}"))?;
+    }
+    Ok(())
+}
+
+pub async fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
+    let settings = args.config.load()?;
+    let status: PolicyStatus = ask(&settings, "policy").await?;
+    let Some(candidate) = &status.candidate else {
+        match (args.output, &status.replay) {
+            (Output::Json, replay) => print(serde_json::to_string(replay)?)?,
+            (Output::Text, Some(replay)) if replay.decisions > 0 => {
+                print(
+                    "no candidate stands beside the set in force; when that was loaded it compared so with the one before",
+                )?;
+                differences("on recorded inputs", replay)?;
+            }
+            (Output::Text, _) => print("no candidate stands beside the set in force")?,
+        }
+        return Ok(ExitCode::FAILURE);
+    };
+    if args.output == Output::Json {
+        print(serde_json::to_string(candidate)?)?;
+    } else {
+        let in_force = status.in_force.as_ref().map_or("none", |revision| revision.as_str());
+        print(format!("{in_force} in force, {} beside it for {} s more", candidate.revision, candidate.in_force_in))?;
+        differences("on inputs recorded before it came", &candidate.replay)?;
+        differences("beside the set in force", &candidate.beside)?;
+        for warning in &candidate.warnings {
+            print(format!("warning: {warning}"))?;
+        }
+    }
+    let same = |comparison: &Comparison| comparison.same == comparison.decisions;
+    let same = same(&candidate.replay) && same(&candidate.beside);
+    Ok(if same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn compared(comparison: &Comparison) -> String {
+    let Comparison { decisions, same, .. } = comparison;
+    let decisions_told = counted(usize::try_from(*decisions).unwrap_or(usize::MAX), "decision");
+    format!("{decisions_told}, {} otherwise", decisions.saturating_sub(*same))
+}
+
+fn differences(where_: &str, comparison: &Comparison) -> anyhow::Result<()> {
+    print(format!("\n{where_}: {}", compared(comparison)))?;
+    for found in &comparison.differences {
+        let times = if found.times == 1 { "once".to_owned() } else { format!("{} times", found.times) };
+        print(format!("  {times}, last {}", found.decision))?;
+        print(format!("    in force   {}", found.wanted))?;
+        print(format!("    candidate  {}", found.candidate_wanted))?;
+    }
+    Ok(())
+}
+
+pub async fn order(args: &OrderArgs, deed: PolicyDeed) -> anyhow::Result<ExitCode> {
+    let settings = args.config.load()?;
+    if let Some(service) = &args.service {
+        known_service(&settings, service).context("nothing was changed")?;
+    }
+    let at = Timestamp::now();
+    let order = PolicyOrder {
+        id: format!("{}-{}", at.as_nanosecond(), std::process::id()),
+        at,
+        deed,
+        service: args.service.clone(),
+        by: args.by.clone(),
+        reason: args.reason.clone(),
+    };
+    give(&settings.state, &order)
+        .with_context(|| format!("the order cannot be written to {}", settings.state.display()))?;
+    let end = answer(&settings, &order).await?;
+    print(&end.words)?;
+    Ok(if end.done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Waits until the running flyball has obeyed.
+async fn answer(settings: &Settings, order: &PolicyOrder) -> anyhow::Result<PolicyOrderEnd> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let status: PolicyStatus = ask(settings, "policy").await.context("the order was left for it to find")?;
+        if let Some(end) = status.last_order.filter(|end| end.id == order.id) {
+            return Ok(end);
+        }
+        anyhow::ensure!(
+            Instant::now() < until,
+            "the flyball at {} has not obeyed within {} s: is {} its state directory?",
+            settings.listen,
+            PATIENCE.as_secs(),
+            settings.state.display()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Asks the running flyball.
+pub(super) async fn ask<A: serde::de::DeserializeOwned>(settings: &Settings, path: &str) -> anyhow::Result<A> {
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;
+    let answer = client.get(format!("http://{}/api/v1/{path}", settings.listen)).send().await;
+    let answer = answer.with_context(|| format!("no flyball answers at {}; start `flyball run`", settings.listen))?;
+    Ok(answer.error_for_status()?.json().await?)
+}

@@ -1,0 +1,394 @@
+//! Which revision of the policies is in force for whom: a candidate stands beside the set in force for a while before it
+//! takes its place, and people may hurry it, keep it out or go back. Pure: knows releases by their revisions alone.
+//!
+//! ```text
+//! announced -> candidate --(shadow time is over, promote)--> in force --(the next one)--> before
+//!                  |                                            |                            |
+//!                  +------------- roll back ----> withdrawn <---+ <------- roll back --------+ (in force again)
+//! ```
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{PolicyRevision, ServiceId};
+
+/// Everything that was announced at one time and stands: loaded, and through its own tests.
+#[derive(Debug)]
+pub struct Staged<R> {
+    /// By which it is known.
+    pub revision: PolicyRevision,
+    /// What it is.
+    pub release: Arc<R>,
+}
+
+impl<R> Clone for Staged<R> {
+    fn clone(&self) -> Self {
+        Self { revision: self.revision.clone(), release: self.release.clone() }
+    }
+}
+
+/// A release that stands beside the one in force.
+#[derive(Debug)]
+pub struct Candidate<R> {
+    /// Which.
+    pub staged: Staged<R>,
+    /// When it takes its place, by the monotonic clock.
+    pub due: Duration,
+}
+
+impl<R> Clone for Candidate<R> {
+    fn clone(&self) -> Self {
+        Self { staged: self.staged.clone(), due: self.due }
+    }
+}
+
+/// For whom an order is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whom {
+    /// Every service.
+    All,
+    /// One.
+    Service(ServiceId),
+}
+
+/// What came of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing changed.
+    None,
+    /// Another release is in force.
+    InForce(PolicyRevision),
+    /// A release stands beside the one in force.
+    Beside(PolicyRevision),
+    /// A release that people took back is not taken again.
+    KeptOut(PolicyRevision),
+    /// One service goes by another release than the rest.
+    Apart(PolicyRevision),
+}
+
+/// The releases, and who goes by which.
+#[derive(Debug)]
+pub struct Staging<R> {
+    /// How long a candidate stands beside the release in force.
+    shadow: Duration,
+    /// The release in force.
+    pub in_force: Option<Staged<R>>,
+    /// The one before it.
+    pub before: Option<Staged<R>>,
+    /// The one that will follow it.
+    pub candidate: Option<Candidate<R>>,
+    /// What people took back, and its release if it was announced since the start.
+    pub withdrawn: Option<(PolicyRevision, Option<Arc<R>>)>,
+    /// Services that go by the candidate already.
+    pub ahead: BTreeSet<ServiceId>,
+    /// Services that go by the release before.
+    pub behind: BTreeSet<ServiceId>,
+}
+
+impl<R> Clone for Staging<R> {
+    fn clone(&self) -> Self {
+        Self {
+            shadow: self.shadow,
+            in_force: self.in_force.clone(),
+            before: self.before.clone(),
+            candidate: self.candidate.clone(),
+            withdrawn: self.withdrawn.clone(),
+            ahead: self.ahead.clone(),
+            behind: self.behind.clone(),
+        }
+    }
+}
+
+impl<R> Default for Staging<R> {
+    fn default() -> Self {
+        Self::new(Duration::ZERO)
+    }
+}
+
+impl<R> Staging<R> {
+    /// Returns a staging without any release, whose candidates wait for `shadow`; zero puts them in force at once.
+    pub fn new(shadow: Duration) -> Self {
+        Self {
+            shadow,
+            in_force: None,
+            before: None,
+            candidate: None,
+            withdrawn: None,
+            ahead: BTreeSet::new(),
+            behind: BTreeSet::new(),
+        }
+    }
+
+    /// Returns how long a candidate stands beside the release in force.
+    pub fn shadow(&self) -> Duration {
+        self.shadow
+    }
+
+    /// Returns the release a service goes by, and the one beside it.
+    pub fn of(&self, service: &ServiceId) -> (Option<&Staged<R>>, Option<&Staged<R>>) {
+        let candidate = self.candidate.as_ref().map(|candidate| &candidate.staged);
+        if self.behind.contains(service) && self.before.is_some() {
+            return (self.before.as_ref(), candidate);
+        }
+        if self.ahead.contains(service) && candidate.is_some() {
+            return (candidate, None);
+        }
+        (self.in_force.as_ref(), candidate)
+    }
+
+    /// Hears of a release. Where none is in force it is at once: no service is to be without policies.
+    pub fn announced(&mut self, staged: Staged<R>, now: Duration) -> Step {
+        let is = |other: Option<&Staged<R>>| other.is_some_and(|other| other.revision == staged.revision);
+        if is(self.in_force.as_ref()) {
+            // The edit was taken back.
+            self.drop_candidate();
+            self.withdrawn = None;
+            return Step::None;
+        }
+        if is(self.candidate.as_ref().map(|candidate| &candidate.staged)) {
+            return Step::None;
+        }
+        if let Some((revision, release)) = &mut self.withdrawn
+            && *revision == staged.revision
+        {
+            *release = Some(staged.release);
+            return Step::KeptOut(staged.revision);
+        }
+        self.withdrawn = None;
+        if self.in_force.is_none() || self.shadow.is_zero() {
+            return self.put_in_force(staged);
+        }
+        self.drop_candidate();
+        let revision = staged.revision.clone();
+        self.candidate = Some(Candidate { staged, due: now.saturating_add(self.shadow) });
+        Step::Beside(revision)
+    }
+
+    /// Returns when the candidate is due.
+    pub fn due(&self) -> Option<Duration> {
+        self.candidate.as_ref().map(|candidate| candidate.due)
+    }
+
+    /// Hears that time passed.
+    pub fn passed(&mut self, now: Duration) -> Step {
+        match self.candidate.take_if(|candidate| candidate.due <= now) {
+            Some(candidate) => self.put_in_force(candidate.staged),
+            None => Step::None,
+        }
+    }
+
+    /// Puts the candidate in force now, or what was taken back; for one service, only there.
+    ///
+    /// # Errors
+    /// When there is nothing to promote.
+    pub fn promote(&mut self, whom: &Whom) -> Result<Step, String> {
+        match whom {
+            Whom::All => {
+                if let Some(candidate) = self.candidate.take() {
+                    return Ok(self.put_in_force(candidate.staged));
+                }
+                match self.withdrawn.take() {
+                    Some((revision, Some(release))) => Ok(self.put_in_force(Staged { revision, release })),
+                    withdrawn => {
+                        self.withdrawn = withdrawn;
+                        Err("no candidate stands beside the set in force, so there is nothing to promote".to_owned())
+                    }
+                }
+            }
+            Whom::Service(service) => {
+                if self.behind.remove(service) {
+                    return Ok(self.apart(service));
+                }
+                if self.candidate.is_none() {
+                    return Err(format!("no candidate stands beside the set in force of {service}"));
+                }
+                self.ahead.insert(service.clone());
+                Ok(self.apart(service))
+            }
+        }
+    }
+
+    /// Goes back to the release before, and keeps the newest one out until it is promoted or edited; for one service,
+    /// only there, until the next release is in force.
+    ///
+    /// # Errors
+    /// When there is nothing to go back to.
+    pub fn roll_back(&mut self, whom: &Whom) -> Result<Step, String> {
+        match whom {
+            Whom::All => {
+                let newest = self.candidate.take().map(|candidate| candidate.staged);
+                let Some(before) = self.before.take() else {
+                    let Some(newest) = newest else {
+                        return Err("no set was in force before this one, so there is nothing to go back to".to_owned());
+                    };
+                    self.withdraw(newest);
+                    return Ok(Step::None);
+                };
+                let taken_back = self.in_force.replace(before.clone());
+                if let Some(newest) = newest.or(taken_back) {
+                    self.withdraw(newest);
+                }
+                self.behind.clear();
+                Ok(Step::InForce(before.revision))
+            }
+            Whom::Service(service) => {
+                if self.ahead.remove(service) {
+                    return Ok(self.apart(service));
+                }
+                if self.before.is_none() {
+                    return Err(format!("no set was in force for {service} before this one"));
+                }
+                self.behind.insert(service.clone());
+                Ok(self.apart(service))
+            }
+        }
+    }
+
+    fn withdraw(&mut self, staged: Staged<R>) {
+        self.drop_candidate();
+        self.withdrawn = Some((staged.revision, Some(staged.release)));
+    }
+
+    fn drop_candidate(&mut self) {
+        self.candidate = None;
+        self.ahead.clear();
+    }
+
+    fn put_in_force(&mut self, staged: Staged<R>) -> Step {
+        self.drop_candidate();
+        self.behind.clear();
+        self.withdrawn = None;
+        let revision = staged.revision.clone();
+        self.before = self.in_force.replace(staged);
+        Step::InForce(revision)
+    }
+
+    fn apart(&self, service: &ServiceId) -> Step {
+        self.of(service).0.map_or(Step::None, |staged| Step::Apart(staged.revision.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHADOW: Duration = Duration::from_mins(10);
+
+    fn staged(name: &str) -> Staged<String> {
+        Staged { revision: revision(name), release: Arc::new(name.to_owned()) }
+    }
+
+    fn revision(name: &str) -> PolicyRevision {
+        PolicyRevision::of([("t.rhai", name)])
+    }
+
+    fn at(minutes: u64) -> Duration {
+        Duration::from_mins(minutes)
+    }
+
+    fn cart() -> ServiceId {
+        "shop/cart".parse().unwrap()
+    }
+
+    fn other() -> ServiceId {
+        "shop/search".parse().unwrap()
+    }
+
+    /// What stands in force and beside for a service.
+    fn goes_by(staging: &Staging<String>, service: &ServiceId) -> (String, String) {
+        let name = |staged: Option<&Staged<String>>| staged.map_or(String::new(), |staged| staged.release.to_string());
+        let (in_force, beside) = staging.of(service);
+        (name(in_force), name(beside))
+    }
+
+    fn pair(in_force: &str, beside: &str) -> (String, String) {
+        (in_force.to_owned(), beside.to_owned())
+    }
+
+    /// One in force, one beside it.
+    fn two() -> Staging<String> {
+        let mut staging = Staging::new(SHADOW);
+        assert_eq!(staging.announced(staged("one"), at(0)), Step::InForce(revision("one")), "never without policies");
+        assert_eq!(staging.announced(staged("two"), at(1)), Step::Beside(revision("two")));
+        staging
+    }
+
+    #[test]
+    fn a_candidate_stands_beside_for_the_set_time_and_then_takes_its_place() {
+        let mut staging = two();
+        assert_eq!((goes_by(&staging, &cart()), staging.due()), (pair("one", "two"), Some(at(11))));
+        assert_eq!(staging.passed(at(10)), Step::None);
+        assert_eq!(staging.announced(staged("two"), at(10)), Step::None, "it does not begin anew");
+        assert_eq!(staging.passed(at(11)), Step::InForce(revision("two")));
+        assert_eq!((goes_by(&staging, &cart()), staging.due()), (pair("two", ""), None));
+    }
+
+    #[test]
+    fn another_edit_begins_anew_and_one_taken_back_leaves_nothing() {
+        let mut staging = two();
+        staging.announced(staged("three"), at(9));
+        assert_eq!((goes_by(&staging, &cart()), staging.due()), (pair("one", "three"), Some(at(19))));
+        assert_eq!(staging.announced(staged("one"), at(10)), Step::None);
+        assert_eq!((goes_by(&staging, &cart()), staging.due()), (pair("one", ""), None));
+        assert_eq!(staging.passed(at(99)), Step::None);
+    }
+
+    #[test]
+    fn without_a_shadow_time_a_set_is_in_force_at_once() {
+        let mut staging = Staging::default();
+        staging.announced(staged("one"), at(0));
+        assert_eq!(staging.announced(staged("two"), at(0)), Step::InForce(revision("two")));
+    }
+
+    #[test]
+    fn people_promote_before_the_time_for_all_or_for_one_service() {
+        let mut staging = two();
+        assert_eq!(staging.promote(&Whom::Service(cart())), Ok(Step::Apart(revision("two"))));
+        assert_eq!((goes_by(&staging, &cart()), goes_by(&staging, &other())), (pair("two", ""), pair("one", "two")));
+        assert_eq!(staging.roll_back(&Whom::Service(cart())), Ok(Step::Apart(revision("one"))));
+        assert_eq!(goes_by(&staging, &cart()), pair("one", "two"));
+        assert_eq!(staging.promote(&Whom::All), Ok(Step::InForce(revision("two"))));
+        assert_eq!(goes_by(&staging, &other()), pair("two", ""));
+        assert!(staging.promote(&Whom::All).is_err() && staging.promote(&Whom::Service(cart())).is_err());
+    }
+
+    #[test]
+    fn what_was_rolled_back_stays_out_until_it_is_promoted_or_edited() {
+        let mut staging = two();
+        staging.promote(&Whom::All).unwrap();
+        assert_eq!(staging.roll_back(&Whom::All), Ok(Step::InForce(revision("one"))));
+        assert_eq!(staging.announced(staged("two"), at(20)), Step::KeptOut(revision("two")), "the store has it still");
+        assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), Step::None));
+        assert_eq!(staging.clone().promote(&Whom::All), Ok(Step::InForce(revision("two"))));
+        assert_eq!(staging.announced(staged("three"), at(20)), Step::Beside(revision("three")));
+        assert!(Staging::<String>::default().roll_back(&Whom::All).is_err());
+    }
+
+    /// Who goes back in trouble wants nothing to come by itself a minute later.
+    #[test]
+    fn a_rollback_takes_the_candidate_out_too() {
+        let mut staging = two();
+        staging.promote(&Whom::All).unwrap();
+        staging.announced(staged("three"), at(20));
+        assert_eq!(staging.roll_back(&Whom::All), Ok(Step::InForce(revision("one"))));
+        assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), Step::None));
+        assert_eq!(staging.announced(staged("three"), at(21)), Step::KeptOut(revision("three")));
+        let mut first = two();
+        assert_eq!(first.roll_back(&Whom::All), Ok(Step::None), "nothing before: the candidate alone goes");
+        assert_eq!(goes_by(&first, &cart()), pair("one", ""));
+    }
+
+    #[test]
+    fn one_service_goes_back_until_the_next_set() {
+        let mut staging = two();
+        assert!(staging.roll_back(&Whom::Service(cart())).is_err(), "nothing was before");
+        staging.promote(&Whom::All).unwrap();
+        assert_eq!(staging.roll_back(&Whom::Service(cart())), Ok(Step::Apart(revision("one"))));
+        assert_eq!((goes_by(&staging, &cart()), goes_by(&staging, &other())), (pair("one", ""), pair("two", "")));
+        staging.announced(staged("three"), at(20));
+        assert_eq!(goes_by(&staging, &cart()), pair("one", "three"));
+        staging.passed(at(30));
+        assert_eq!(goes_by(&staging, &cart()), pair("three", ""));
+    }
+}

@@ -1,0 +1,28 @@
+//! Policy limits: what the policies of the fleet forbid holds against every rule, and against an undo (INV-31).
+
+use super::case::{Answer, Case, Motion};
+use crate::model::Limit;
+
+/// Holds what a standing veto names, and permits no raise beyond the lowest standing cap. A count above the cap is
+/// not lowered for it.
+pub fn guard(case: &Case<'_>) -> Answer {
+    let target = case.ctx.features.target.last();
+    let standing = || case.ctx.proposal.rules.iter().filter_map(|rule| Some((&rule.rule, rule.standing()?)));
+    if let Some((name, limit)) = standing().find(|(_, limit)| limit.vetoes(case.action, target)) {
+        return Answer::Hold(format!("{name}: {limit}"));
+    }
+    let caps = standing().filter_map(|(name, limit)| match limit {
+        Limit::Cap { replicas } => Some((replicas.unwrap_or(0), name, limit)),
+        Limit::Veto { .. } => None,
+    });
+    match (caps.min_by_key(|(replicas, ..)| *replicas), case.motion) {
+        (None, _) => Answer::Pass("no limit of the policies stands".to_owned()),
+        (Some((high, name, limit)), Motion::Raise { .. }) => {
+            Answer::Within { low: 0, high, why: format!("{name}: {limit}") }
+        }
+        (Some(_), Motion::Unknown) => Answer::unknown(),
+        (Some(_), Motion::Lower { .. } | Motion::Still | Motion::Other) => {
+            Answer::Pass("a cap concerns raises only".to_owned())
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What would have to be otherwise for a rule to come out otherwise: the smallest change of each condition.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{seconds, told};
+use crate::model::proposal::{Comparison, ConditionTrace, RuleOutcome, RuleTrace, Truth};
+use crate::model::signal::Unit;
+
+/// The smallest change of one condition.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Flip {
+    /// The condition, as policies write it.
+    pub condition: Arc<str>,
+    /// Its value now; `None` where it is unknown, or no number.
+    pub value: Option<f64>,
+    /// By how much the value has to move to stand exactly on the bound; `None` where there is no number.
+    pub change: Option<f64>,
+    /// Unit of both.
+    pub unit: Unit,
+    /// What has to be so, in words: `above 200 ms, 14 ms more`.
+    pub needed: String,
+}
+
+/// Returns whether `rule` matches now, and what would turn that round. Of one that matches each change alone is enough;
+/// one that does not match needs all of them.
+pub fn flips(rule: &RuleTrace) -> (bool, Vec<Flip>) {
+    let matches = rule.outcome == RuleOutcome::Matched;
+    let concerned = rule.conditions.iter().filter(|condition| matches || condition.holds != Truth::True);
+    (matches, concerned.map(|condition| flip(condition, matches)).collect())
+}
+
+fn flip(condition: &ConditionTrace, matches: bool) -> Flip {
+    // What the statement itself has to be, before an `unless` turns it round.
+    let wanted = condition.negated == matches;
+    let change = condition.bound.zip(condition.value).map(|(bound, value)| bound - value);
+    let needed = match (condition.comparison, condition.bound) {
+        _ if waits(condition) && !matches => {
+            let left = condition.held_for.map_or_else(Default::default, |held| held.needed.saturating_sub(held.so_far));
+            format!("hold for more than {} longer", seconds(left))
+        }
+        (Some(comparison), Some(bound)) => {
+            let relation = match (comparison, wanted) {
+                (Comparison::Above, true) | (Comparison::AtMost, false) => "above",
+                (Comparison::AtLeast, true) | (Comparison::Below, false) => "at least",
+                (Comparison::Below, true) | (Comparison::AtLeast, false) => "below",
+                (Comparison::AtMost, true) | (Comparison::Above, false) => "at most",
+            };
+            let show = |value: f64| condition.unit.show(value);
+            let move_by = match change {
+                Some(change) if change > 0.0 => format!(", {} more", show(change)),
+                Some(change) if change < 0.0 => format!(", {} less", show(-change)),
+                Some(_) => ", it stands exactly on it".to_owned(),
+                None => ", and known".to_owned(),
+            };
+            format!("{relation} {}{move_by}", show(bound))
+        }
+        _ if told(condition) == Truth::Unknown => format!("known, and {}", word(wanted)),
+        _ => word(wanted).to_owned(),
+    };
+    Flip { condition: condition.text.clone(), value: condition.value, change, unit: condition.unit, needed }
+}
+
+/// Tells whether only time is missing.
+fn waits(condition: &ConditionTrace) -> bool {
+    let reached = condition.margin.is_some_and(|margin| margin > 0.0);
+    reached && condition.holds == Truth::False && condition.held_for.is_some()
+}
+
+fn word(wanted: bool) -> &'static str {
+    if wanted { "true" } else { "false" }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::Goal;
+    use crate::model::proposal::HeldFor;
+
+    fn compared(value: Option<f64>, comparison: Comparison, bound: f64, negated: bool, holds: Truth) -> ConditionTrace {
+        let margin = value.map(|value| match comparison {
+            Comparison::Above | Comparison::AtLeast => value - bound,
+            Comparison::Below | Comparison::AtMost => bound - value,
+        });
+        ConditionTrace {
+            text: "p99.predicted".into(),
+            unit: Unit::Seconds,
+            value,
+            comparison: Some(comparison),
+            bound: Some(bound),
+            margin,
+            note: None,
+            negated,
+            held_for: None,
+            holds,
+        }
+    }
+
+    fn flag(negated: bool, holds: Truth) -> ConditionTrace {
+        let blank = compared(None, Comparison::Above, 0.0, negated, holds);
+        ConditionTrace { comparison: None, bound: None, unit: Unit::Flag, text: "maintenance".into(), ..blank }
+    }
+
+    /// What is needed to turn a rule round that has these conditions.
+    fn needed(outcome: RuleOutcome, conditions: &[ConditionTrace]) -> Vec<String> {
+        let rule = RuleTrace {
+            rule: "r".into(),
+            priority: 1,
+            goal: Goal::Protect,
+            outcome,
+            conditions: conditions.to_vec(),
+            action: None,
+            backed_by_arrivals: false,
+            notes: Vec::new(),
+            limit: None,
+        };
+        flips(&rule).1.into_iter().map(|flip| flip.needed).collect()
+    }
+
+    #[test]
+    fn a_rule_that_does_not_match_needs_every_condition_that_does_not_hold() {
+        let conditions = [
+            compared(Some(0.186), Comparison::Above, 0.2, false, Truth::False),
+            compared(Some(0.9), Comparison::Below, 0.5, false, Truth::False),
+            compared(Some(0.1), Comparison::Below, 0.5, false, Truth::True),
+            compared(None, Comparison::AtLeast, 0.5, false, Truth::Unknown),
+            compared(Some(0.3), Comparison::Above, 0.2, true, Truth::False),
+            compared(Some(0.2), Comparison::Above, 0.2, false, Truth::False),
+            flag(true, Truth::False),
+            flag(true, Truth::Unknown),
+        ];
+        assert_eq!(
+            needed(RuleOutcome::NotMatched, &conditions),
+            [
+                "above 200 ms, 14 ms more",
+                "below 500 ms, 400 ms less",
+                "at least 500 ms, and known",
+                "at most 200 ms, 100 ms less",
+                "above 200 ms, it stands exactly on it",
+                "false",
+                "known, and false",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_rule_that_matches_is_turned_round_by_any_of_its_conditions() {
+        let conditions = [
+            compared(Some(0.25), Comparison::Above, 0.2, false, Truth::True),
+            compared(Some(0.1), Comparison::AtLeast, 0.2, true, Truth::True),
+            flag(false, Truth::True),
+        ];
+        let expected = ["at most 200 ms, 50 ms less", "at least 200 ms, 100 ms more", "false"];
+        assert_eq!(needed(RuleOutcome::Matched, &conditions), expected);
+    }
+
+    #[test]
+    fn what_holds_and_has_not_held_long_enough_needs_time() {
+        let mut condition = compared(Some(0.25), Comparison::Above, 0.2, false, Truth::False);
+        condition.held_for = Some(HeldFor { needed: Duration::from_mins(2), so_far: Duration::from_secs(45) });
+        assert_eq!(needed(RuleOutcome::NotMatched, &[condition]), ["hold for more than 75 s longer"]);
+    }
+}

@@ -1,0 +1,126 @@
+//! What outlives the process of its policies, and what people order about them.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::policy_store::PolicyFile;
+use crate::model::{Comparison, PolicyRevision, ServiceId, Timestamp};
+
+/// The files of a set that was good.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GoodFiles {
+    /// Where they came from.
+    pub origin: String,
+    /// Those for everybody.
+    pub files: Vec<PolicyFile>,
+    /// Those that join them in one namespace.
+    pub namespaces: BTreeMap<String, Vec<PolicyFile>>,
+}
+
+/// What a process knows of its policies when it starts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptPolicies {
+    /// What was in force.
+    pub in_force: Option<GoodFiles>,
+    /// What was before it.
+    pub before: Option<GoodFiles>,
+    /// What people took back.
+    pub withdrawn: Option<PolicyRevision>,
+    /// Services that go by what was before.
+    pub behind: BTreeSet<ServiceId>,
+}
+
+/// What is to be done with the policies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PolicyDeed {
+    /// Put the candidate in force.
+    Promote,
+    /// Go back to what was in force before.
+    Rollback,
+}
+
+/// An order of a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyOrder {
+    /// Tells it from every other.
+    pub id: String,
+    /// When it was given; an old one is not obeyed.
+    pub at: Timestamp,
+    /// What to do.
+    pub deed: PolicyDeed,
+    /// For this service alone.
+    pub service: Option<ServiceId>,
+    /// Who.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// How an order ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyOrderEnd {
+    /// Which.
+    pub id: String,
+    /// Whether it was done.
+    pub done: bool,
+    /// What is so now, or why it was not done.
+    pub words: String,
+}
+
+/// Which revision is in force, and what stands beside it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PolicyStatus {
+    /// The revision in force for all services without an entry below.
+    pub in_force: Option<PolicyRevision>,
+    /// The revisions in force for the services of namespaces with policies of their own.
+    pub namespaces: BTreeMap<String, PolicyRevision>,
+    /// Services that go by another revision than their namespace, and that revision.
+    pub apart: BTreeMap<ServiceId, PolicyRevision>,
+    /// What was in force before: where a rollback goes.
+    pub before: Option<PolicyRevision>,
+    /// What stands beside.
+    pub candidate: Option<CandidateStatus>,
+    /// What people took back: kept out until it is promoted or edited.
+    pub withdrawn: Option<PolicyRevision>,
+    /// Faults of what was announced last, if it was refused.
+    pub faults: Vec<String>,
+    /// The last order of a person.
+    pub last_order: Option<PolicyOrderEnd>,
+    /// How the set in force compared with the one before on recorded inputs, when it was loaded.
+    pub replay: Option<Comparison>,
+}
+
+/// A set beside the one in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct CandidateStatus {
+    /// Which.
+    pub revision: PolicyRevision,
+    /// Seconds until it is in force.
+    pub in_force_in: u64,
+    /// What loads and is likely a mistake.
+    pub warnings: Vec<String>,
+    /// How it compares on the inputs recorded before it was loaded.
+    pub replay: Comparison,
+    /// How it compares on those since.
+    pub beside: Comparison,
+}
+
+/// The place for all that.
+pub trait PolicyMemory: Send + Sync + 'static {
+    /// Returns what was kept; nothing at the first start, and where it cannot be read.
+    fn kept(&self) -> KeptPolicies;
+
+    /// Keeps it, durably.
+    ///
+    /// # Errors
+    /// Why it could not.
+    fn keep(&self, policies: &KeptPolicies) -> Result<(), String>;
+
+    /// Returns the newest order, and every later one.
+    fn orders(&self) -> watch::Receiver<Option<PolicyOrder>>;
+}

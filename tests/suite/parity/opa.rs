@@ -1,0 +1,80 @@
+//! Open Policy Agent itself with the four rules: built from its Go module by `scripts/lab/build opa`, once on a machine.
+
+#![allow(clippy::print_stderr, reason = "what was not run is said to whoever ran it")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+use super::{Facts, Outcome, REGO};
+
+/// The decision that is asked for.
+const DECISION: &str = "flyball/parity/action";
+
+/// The program.
+pub struct Opa(PathBuf);
+
+impl Opa {
+    /// Returns the program, built if need be (a minute). `None`, and why on the standard error, where its modules
+    /// cannot be had.
+    pub fn new() -> anyhow::Result<Option<Self>> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let built = Command::new(root.join("scripts/lab/build")).arg("opa").output()?;
+        let said = String::from_utf8_lossy(&built.stderr);
+        if built.status.success() {
+            return Ok(Some(Self(String::from_utf8(built.stdout)?.trim().into())));
+        }
+        let unreachable = ["dial tcp", "no such host", "i/o timeout", "TLS handshake timeout"];
+        ensure!(unreachable.iter().any(|part| said.contains(part)), "OPA cannot be built: {said}");
+        eprintln!("NOT RUN, OPA's Go modules cannot be downloaded from here");
+        Ok(None)
+    }
+
+    /// Decides about all inputs, in one process.
+    pub fn decide(&self, inputs: &[Facts]) -> anyhow::Result<Vec<Outcome>> {
+        let directory = tempfile::tempdir()?;
+        let path = |name: &str| directory.path().join(name);
+        fs::create_dir_all(path("rules"))?;
+        fs::create_dir_all(path("inputs"))?;
+        fs::write(path("rules/four_rules.rego"), REGO)?;
+        for (number, facts) in inputs.iter().enumerate() {
+            fs::write(path("inputs").join(format!("{number:06}.json")), facts.rego().to_json_str()?)?;
+        }
+        let output = Command::new(&self.0)
+            .args(["exec", "--v0-compatible", "--decision", DECISION, "--bundle"])
+            .args([path("rules"), path("inputs")])
+            .output()?;
+        ensure!(output.status.success(), "opa exec: {}", String::from_utf8_lossy(&output.stderr));
+        let mut results = serde_json::from_slice::<Value>(&output.stdout)?["result"].take();
+        let results = results.as_array_mut().context("a list of results")?;
+        results.sort_by_key(|result| result["path"].to_string());
+        results.iter().map(outcome).collect()
+    }
+
+    /// Returns the median time that one input takes, us: the evaluation alone, as `opa bench` measures it.
+    pub fn bench(&self, facts: &Facts) -> anyhow::Result<f64> {
+        let directory = tempfile::tempdir()?;
+        let (rules, input) = (directory.path().join("four_rules.rego"), directory.path().join("input.json"));
+        fs::write(&rules, REGO)?;
+        fs::write(&input, facts.rego().to_json_str()?)?;
+        let query = format!("data.{}", DECISION.replace('/', "."));
+        let mut command = Command::new(&self.0);
+        command.args(["bench", "--v0-compatible", "--format", "json", "--data"]).arg(rules).arg("--input").arg(input);
+        let output = command.arg(query).output()?;
+        ensure!(output.status.success(), "opa bench: {}", String::from_utf8_lossy(&output.stderr));
+        let report: Value = serde_json::from_slice(&output.stdout)?;
+        let median = report["Extra"]["histogram_timer_rego_query_eval_ns_median"].as_f64();
+        Ok(median.context("the median of opa bench")? / 1e3)
+    }
+}
+
+fn outcome(result: &Value) -> anyhow::Result<Outcome> {
+    if result["error"]["code"] == "eval_conflict_error" {
+        return Ok(Outcome::Conflict);
+    }
+    let kind = result["result"]["type"].as_str().with_context(|| format!("an action: {result}"))?;
+    super::kind(kind)
+}

@@ -1,0 +1,135 @@
+//! A changed policy set beside the one in force: recorded, compared, promoted by time or by people, rolled back.
+
+use std::time::Duration;
+
+use flyball::actors::LoopControl;
+use flyball::model::{Choice, DecisionRecord, ServiceId};
+use flyball::ports::Control;
+use flyball::ports::policy_memory::PolicyDeed;
+
+use super::world::{World, policy_set, settings, steady};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const SECOND: Duration = Duration::from_secs(1);
+const CART: &str = "shop/cart";
+const LEDGER: &str = "bank/ledger";
+
+/// A world of two services whose policies stand beside for ten minutes.
+fn world() -> World {
+    let text = settings(&[CART, LEDGER], "").replacen("state:", "policy_shadow: 10m\nstate:", 1);
+    World::with_settings(&text, steady(|_, _| 200.0))
+}
+
+/// A rule that scales to so many replicas.
+fn to(replicas: u32) -> String {
+    format!(
+        "rule(\"to_{replicas}\", #{{ priority: 900, goal: \"protect\" }}, |s, p| \
+         [ when(s.rps.current > rps(1)), scale_to({replicas}) ]);"
+    )
+}
+
+fn announce(world: &World, text: &str) {
+    world.policies.send_replace(std::sync::Arc::new(policy_set(&[("t.rhai", text)])));
+}
+
+/// The rule by which the newest decision acts, and that of the set beside.
+fn rules(control: &LoopControl, service: &str) -> (Option<String>, Option<String>) {
+    let service: ServiceId = service.parse().unwrap();
+    let record = control.service(&service).unwrap().last.unwrap();
+    let rule = |choice: &Choice| choice.rule().map(str::to_owned);
+    (rule(&record.proposal.choice), record.instead.as_ref().and_then(|instead| rule(&instead.choice)))
+}
+
+fn by(in_force: &str, beside: Option<&str>) -> (Option<String>, Option<String>) {
+    (Some(in_force.to_owned()), beside.map(str::to_owned))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_changed_set_stands_beside_and_what_it_would_have_done_is_recorded() {
+    let world = world();
+    announce(&world, &to(5));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(rules(&control, CART), by("to_5", None));
+    announce(&world, &to(6));
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(rules(&control, CART), by("to_5", Some("to_6")));
+    assert_eq!(world.cluster.replicas("cart"), 5, "what stands beside does nothing");
+    let status = control.policies();
+    let candidate = status.candidate.unwrap();
+    assert!((530..=545).contains(&candidate.in_force_in), "{}", candidate.in_force_in);
+    assert!(candidate.replay.decisions > 0 && candidate.replay.same == 0, "{:?}", candidate.replay);
+    assert!(candidate.beside.decisions >= 6 && candidate.beside.same == 0, "{:?}", candidate.beside);
+    let found = &candidate.beside.differences[0];
+    assert_eq!((&*found.wanted, &*found.candidate_wanted), ("scale to 5 (rule to_5)", "scale to 6 (rule to_6)"));
+    let kept = |record: &DecisionRecord| record.instead.as_ref().is_some_and(|one| one.revision == candidate.revision);
+    assert!(world.records(CART).iter().any(kept), "in the journal, too");
+    tokio::time::sleep(MINUTE * 10).await;
+    assert_eq!(rules(&control, CART), by("to_6", None));
+    assert_eq!(world.cluster.replicas("cart"), 6);
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn people_promote_and_go_back_within_a_second_for_all_or_for_one() {
+    let world = world();
+    announce(&world, &to(5));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE).await;
+    let first = control.policies().in_force;
+    announce(&world, &to(6));
+    tokio::time::sleep(MINUTE).await;
+    let in_force = |service: &str| control.service(&service.parse().unwrap()).unwrap().revision;
+    world.policy_memory.order("1", PolicyDeed::Promote, Some(CART));
+    tokio::time::sleep(SECOND).await;
+    assert!(in_force(CART) != first && in_force(LEDGER) == first);
+    assert_eq!(control.policies().apart.len(), 1);
+    world.policy_memory.order("2", PolicyDeed::Promote, None);
+    tokio::time::sleep(SECOND).await;
+    let second = control.policies().in_force;
+    assert!(second != first && in_force(LEDGER) == second);
+    world.policy_memory.order("3", PolicyDeed::Rollback, None);
+    tokio::time::sleep(SECOND).await;
+    let status = control.policies();
+    assert_eq!((&status.in_force, &status.withdrawn), (&first, &second));
+    assert!(status.last_order.is_some_and(|end| end.id == "3" && end.done && end.words.ends_with("is in force")));
+    // The store has the newer set still: neither a new announcement of it nor time brings it back.
+    announce(&world, &to(6));
+    tokio::time::sleep(MINUTE * 30).await;
+    assert_eq!((control.policies().in_force, in_force(CART)), (first.clone(), first));
+    world.policy_memory.order("4", PolicyDeed::Rollback, None);
+    tokio::time::sleep(SECOND).await;
+    assert!(control.policies().last_order.is_some_and(|end| end.id == "4" && !end.done));
+    tree.stop().await;
+}
+
+/// A start never goes without the set that was in force, whatever the store has by then.
+#[tokio::test(start_paused = true)]
+async fn a_restart_goes_on_by_the_last_good_set_and_by_what_was_taken_back() {
+    let mut world = world();
+    announce(&world, &to(5));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE).await;
+    let first = control.policies().in_force;
+    announce(&world, "rule(");
+    tokio::time::sleep(SECOND).await;
+    tree.stop().await;
+    world.journal = std::sync::Arc::default();
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(SECOND * 40).await;
+    let status = control.policies();
+    assert!(first.is_some() && status.in_force == first && status.faults.len() == 1, "{status:?}");
+    assert_eq!(rules(&control, CART), by("to_5", None));
+    announce(&world, &to(6));
+    tokio::time::sleep(MINUTE).await;
+    world.policy_memory.order("1", PolicyDeed::Promote, None);
+    tokio::time::sleep(SECOND).await;
+    world.policy_memory.order("2", PolicyDeed::Rollback, None);
+    tokio::time::sleep(SECOND).await;
+    tree.stop().await;
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 20).await;
+    let status = control.policies();
+    assert!(status.in_force == first && status.withdrawn.is_some() && status.candidate.is_none(), "{status:?}");
+    tree.stop().await;
+}
