@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use crate::cycle::stages::{Deadline, PolicyFault, PolicySet, Vocabulary, compile, run_tests};
 use crate::instrument::ProcessMetrics;
-use crate::ports::{PolicyFile, PolicyFiles};
+use crate::ports::{PolicyFaults, PolicyFile, PolicyFiles};
 
 use super::world::World;
 
@@ -18,7 +18,7 @@ use super::world::World;
 #[derive(Default)]
 pub struct InForce {
     sets: ArcSwap<Sets>,
-    faults: Mutex<Vec<String>>,
+    faults: Mutex<PolicyFaults>,
 }
 
 /// The set of all services, and those of namespaces that have policies of their own beside it.
@@ -48,6 +48,15 @@ impl InForce {
 
     /// Returns the faults of the newest sets, if they were refused.
     pub fn faults(&self) -> Vec<String> {
+        let PolicyFaults { all, namespaces } = self.refused();
+        let of = |(namespace, faults): (String, Vec<String>)| {
+            faults.into_iter().map(move |fault| format!("namespace {namespace}: {fault}"))
+        };
+        all.into_iter().chain(namespaces.into_iter().flat_map(of)).collect()
+    }
+
+    /// Returns the same, by whom it concerns.
+    pub fn refused(&self) -> PolicyFaults {
         self.faults.lock().clone()
     }
 
@@ -62,11 +71,15 @@ impl InForce {
         });
         let (set, base) = match base {
             Ok(good) => good,
-            Err(faults) => return self.refuse(files, faults, metrics),
+            // What the namespaces have goes on as it was, faults included.
+            Err(all) => {
+                let namespaces = self.refused().namespaces;
+                return self.settle(files, PolicyFaults { all, namespaces }, metrics);
+            }
         };
         tracing::info!(revision = %set.revision(), origin = %files.origin, "policy set in force");
         metrics.policy_active(set.revision());
-        let (mut namespaces, mut faults) = (BTreeMap::new(), Vec::new());
+        let (mut namespaces, mut faults) = (BTreeMap::new(), PolicyFaults::default());
         for (namespace, own) in &files.namespaces {
             let with = |own: &[PolicyFile]| compile(&base.iter().copied().chain(own).collect::<Vec<_>>());
             let compiled =
@@ -80,26 +93,27 @@ impl InForce {
             let taken = match compiled {
                 Ok(taken) => Some(taken),
                 Err(own) => {
-                    faults.extend(own.into_iter().map(|fault| format!("namespace {namespace}: {fault}")));
+                    faults.namespaces.insert(namespace.clone(), own);
                     last_good()
                 }
             };
             namespaces.extend(taken.map(|(set, files)| (namespace.clone(), Own { set, files })));
         }
         self.sets.store(Arc::new(Sets { all: Some(set), namespaces }));
-        if faults.is_empty() {
-            self.faults.lock().clear();
-        } else {
-            self.refuse(files, faults, metrics);
-        }
+        self.settle(files, faults, metrics);
     }
 
-    fn refuse(&self, files: &PolicyFiles, faults: Vec<String>, metrics: &ProcessMetrics) {
-        for fault in &faults {
+    /// Notes which of the newest sets were refused.
+    fn settle(&self, files: &PolicyFiles, faults: PolicyFaults, metrics: &ProcessMetrics) {
+        *self.faults.lock() = faults;
+        let worded = self.faults();
+        if worded.is_empty() {
+            return;
+        }
+        for fault in worded {
             tracing::error!(origin = %files.origin, fault, "policy set refused, the last good one stays");
         }
         metrics.policy_refused();
-        *self.faults.lock() = faults;
     }
 }
 
@@ -138,6 +152,7 @@ impl PolicyLibrary {
         let (world, vocabulary) = (self.world.clone(), self.vocabulary.clone());
         let load = move || world.policy.take(&files, &vocabulary, world.deadline, &world.process);
         self.world.executor.run(Box::new(load)).await;
+        self.world.services.policies(&self.world.policy.refused());
     }
 }
 

@@ -10,9 +10,11 @@
 //! | `witness` | what etcd and the audit log saw |
 //! | `rig` | workloads, load balancer and load |
 //! | `nodes` | tests of the parts above |
+//! | `governed` | a loop over a Deployment, and what the API shows of it |
 //! | `floor` | an autoscaler on the workload: flyball moves its floor alone |
 //! | `others` | a person, a tool, a rollout, a target made anew |
 //! | `surge` | a surge that recurs: replicas come before it |
+//! | `policies` | a policy edited while flyball runs |
 //! | `kill_switch` | no write starts after the kill switch |
 //! | `kills` | flyball killed at every step of a write |
 //! | `replicas` | two flyballs on one Lease |
@@ -22,10 +24,12 @@ mod contract;
 mod deploy;
 mod double;
 mod floor;
+mod governed;
 mod kill_switch;
 mod kills;
 mod nodes;
 mod others;
+mod policies;
 mod replicas;
 mod rig;
 mod surge;
