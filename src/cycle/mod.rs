@@ -17,6 +17,7 @@ pub mod forecaster;
 pub mod inline;
 pub mod observer;
 mod undo;
+pub mod withdrawal;
 
 pub use actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent, WriteEnd};
 pub use decider::{Decided, DeciderCore, DeciderEvent, Inputs};

@@ -37,7 +37,13 @@ pub fn make(path: &Path, settings: &Settings) -> anyhow::Result<()> {
         let (spec, line) = lines.get_mut(record % services).context("a service")?;
         let passed = (record / services) as i64 * TICK;
         let now = Now { wall: Timestamp::from_second(start + passed)?, mono: Duration::from_secs(passed as u64) };
-        let inputs = Inputs { policy: Some(&policies), kill: &kill, lead: &flyball::model::Lead::Alone, hold: None };
+        let inputs = Inputs {
+            policy: Some(&policies),
+            kill: &kill,
+            lead: &flyball::model::Lead::Alone,
+            hold: None,
+            withdrawn: false,
+        };
         let decided = line.turn(&round(spec, now), inputs).decided.context("a decision")?;
         journal.submit(Entry::Decision(decided.record));
     }

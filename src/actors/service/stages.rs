@@ -157,8 +157,8 @@ impl Stage for DeciderStage {
                 let (policy, kill) = (world.policy.of(service.id.namespace()), world.kill.seen());
                 let lead = lead(service);
                 let hold = service.hold();
-                let (policy, hold) = (policy.as_deref(), hold.as_deref());
-                Some(core.decide(assessed, Inputs { policy, kill: &kill, lead: &lead, hold }))
+                let (policy, hold, withdrawn) = (policy.as_deref(), hold.as_deref(), service.is_withdrawn());
+                Some(core.decide(assessed, Inputs { policy, kill: &kill, lead: &lead, hold, withdrawn }))
             }
             DeciderEvent::WriteEnded(end) => {
                 core.write_ended(end);
