@@ -127,6 +127,13 @@ impl Flyball {
         self.child.try_wait().expect("it is our child")
     }
 
+    /// Returns its resident memory, MiB.
+    pub fn resident_mib(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel tells it");
+        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1024.0
+    }
+
     /// Sends it a signal: `STOP`, `CONT`.
     pub fn signal(&self, name: &str) {
         let sent =

@@ -49,9 +49,21 @@ impl Governed {
     pub async fn start_with(namespace: &str, replicas: u32, policy: &str, capacity: &str, more: &str) -> Self {
         let cluster = Cluster::open().await;
         cluster.namespaces(&[namespace.to_owned()]).await;
-        custom_resources();
         let deployment = rig::idle(&cluster, namespace, NAME, replicas).await;
         assert_eq!(deployment["spec"]["replicas"], replicas);
+        Self::start_over(cluster, namespace, replicas, policy, capacity, more).await
+    }
+
+    /// The same over a Deployment that is there already.
+    pub async fn start_over(
+        cluster: Cluster,
+        namespace: &str,
+        replicas: u32,
+        policy: &str,
+        capacity: &str,
+        more: &str,
+    ) -> Self {
+        custom_resources();
         let since = (revision(&cluster).await, Timestamp::now());
         let rates = Rates::start().await;
         rates.set(namespace, NAME, f64::from(replicas) * PER_POD - 5.0);
@@ -62,10 +74,7 @@ impl Governed {
         );
         let installation = installation.with_environment(vec![account()]);
         let flyball = installation.start(None);
-        let metadata = json!({ "namespace": namespace, "name": NAME });
-        let spec = json!({ "mode": "auto", "bounds": { "min": 1, "max": 100 }, "allowLowering": true });
-        let (version, kind) = ("flyball.dev/v1alpha1", "ServiceLoop");
-        cluster.create(json!({ "apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec })).await;
+        declare(&cluster, namespace).await;
         Self { cluster, namespace: namespace.to_owned(), rates, installation, flyball, since }
     }
 
@@ -120,6 +129,15 @@ impl Governed {
         assert!(refused.is_empty(), "{refused:?}");
     }
 
+    /// Kills flyball and starts it again.
+    pub fn restart(&mut self) {
+        self.flyball.signal("KILL");
+        while self.flyball.ended().is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        self.flyball = self.installation.start(None);
+    }
+
     /// Stops flyball, which then still explains.
     pub fn stop(self) {
         assert!(self.flyball.stop().success());
@@ -141,6 +159,14 @@ fn settings(telemetry: &str, capacity: &str) -> String {
     )
 }
 
+/// Declares a loop over the Deployment of a namespace.
+pub async fn declare(cluster: &Cluster, namespace: &str) {
+    let metadata = json!({ "namespace": namespace, "name": NAME });
+    let spec = json!({ "mode": "auto", "bounds": { "min": 1, "max": 100 }, "allowLowering": true });
+    let (version, kind) = ("flyball.dev/v1alpha1", "ServiceLoop");
+    cluster.create(json!({ "apiVersion": version, "kind": kind, "metadata": metadata, "spec": spec })).await;
+}
+
 /// Makes the custom resources known, and a bound that cuts nothing.
 pub fn custom_resources() {
     let base = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base");
@@ -155,10 +181,11 @@ pub fn custom_resources() {
     kubectl(&format!("apply --server-side --force-conflicts -f {}", file.path().display()));
 }
 
-/// Runs kubectl as the administrator.
-pub fn kubectl(arguments: &str) {
+/// Runs kubectl as the administrator and returns what it printed.
+pub fn kubectl(arguments: &str) -> String {
     let mut command = Command::new("kubectl");
     command.env("KUBECONFIG", directory().join("admin.kubeconfig"));
     let output = command.args(arguments.split_whitespace()).output().unwrap();
     assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }

@@ -27,7 +27,7 @@ async fn x1_x3_who_sets_the_replicas_back_twice_is_left_alone_and_named() {
             tool => {
                 let file = manifest(namespace, 3);
                 let path = file.path().display();
-                kubectl(&format!("apply --server-side --force-conflicts --field-manager {tool} -f {path}"));
+                kubectl(&format!("apply --server-side --force-conflicts --field-manager {tool} -f {path}"))
             }
         };
         governed.needs(5);
