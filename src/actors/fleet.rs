@@ -55,6 +55,9 @@ impl Actor for Fleet {
         for service in self.roster.all().values() {
             myself.cast(FleetMsg::Start(service.clone()))?;
         }
+        if self.roster.all().values().any(|service| service.is_withdrawn()) {
+            myself.cast(FleetMsg::Returning)?;
+        }
         let declared = self.world.services.watch();
         tokio::spawn(announce(declared.clone(), myself));
         Ok(FleetState { declared, supervisors: BTreeMap::new(), looks_again: false })

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use crate::model::{ChangeSet, CycleId, Intent, Now, ServiceId, ServiceSpec, WriteOutcome};
+use crate::model::{ChangeSet, CycleId, Intent, Now, ServiceId, ServiceSpec, TargetRef, WriteOutcome};
 use crate::ports::{JournalError, Roster as Declared};
 
 use super::service::{Past, Service};
@@ -104,7 +104,11 @@ impl Roster {
             }
         }
         next.values().for_each(|held| renew(held, declared));
-        let returning = |held: &&Arc<Service>| !declared.contains_key(&held.id) && held.holds_a_floor();
+        // Nobody else must turn the floor meanwhile.
+        let is_free = |target: &TargetRef| declared.values().all(|spec| spec.target != *target);
+        let returning = |held: &&Arc<Service>| {
+            !declared.contains_key(&held.id) && held.holds_a_floor() && is_free(&held.spec().target)
+        };
         let returning: Vec<Arc<Service>> = before.values().filter(returning).cloned().collect();
         let mut turnover = Turnover { returning: !returning.is_empty(), ..Turnover::default() };
         for held in returning {

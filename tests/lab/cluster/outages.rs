@@ -70,7 +70,8 @@ async fn p1_prometheus_stopped_in_a_surge_of_real_requests_loses_no_capacity() {
 
     prometheus.start().await;
     eventually("the surge is met", PATIENCE, async || {
-        (rig::ready(&cluster, NAMESPACE, NAME).await * CAPACITY as u32 >= SURGE as u32).then_some(())
+        let replicas = cluster.deployment(NAMESPACE, NAME).await["spec"]["replicas"].as_u64().unwrap();
+        (replicas * CAPACITY as u64 >= SURGE as u64).then_some(())
     })
     .await;
     drop(load);

@@ -93,14 +93,18 @@ async fn edited(place: Place, namespace: &str, more: &str) -> SignedDuration {
     assert!(metrics.contains("flyball_policy_reloads_total{result=\"refused\"} 1"), "{metrics}");
     let line = governed.flyball.line("policy set refused", Duration::from_secs(5));
     assert!(line.is_some_and(|line| line.contains("rsp")));
-    // The set before goes on.
-    governed.needs(8);
-    governed.wants(8).await;
-
-    place.edit(&governed, QUIET).await;
-    governed.shows("the newest policies are in force").await;
+    let mut expected = vec![(Some(2), 5)];
+    // Once is enough: what is refused is the same wherever it comes from.
+    if place == Place::Directory {
+        // The set before goes on, until it is mended.
+        governed.needs(8);
+        governed.wants(8).await;
+        expected.push((Some(5), 8));
+        place.edit(&governed, QUIET).await;
+        governed.shows("the newest policies are in force").await;
+    }
     let written: Vec<_> = governed.written().await.iter().map(|it| (it.from, it.to)).collect();
-    assert_eq!(written, [(Some(2), 5), (Some(5), 8)]);
+    assert_eq!(written, expected);
     governed.nothing_refused();
     governed.stop();
     took

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::governed::{CAPACITY, DECLARED, Governed, NAME, declare, kubectl};
+use super::governed::{Governed, NAME, declare, kubectl};
 use super::witness::{Move, floors_since, moves_since};
 use super::{Cluster, PATIENCE, directory, rig};
 use crate::eventually;
@@ -43,51 +43,40 @@ rule("some", #{ priority: 1, goal: "protect" }, |s, p| [when(s.rps.current > rps
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn x2_a_deleted_loop_returns_the_floor_that_it_raised_once_the_load_allows_it() {
+async fn x2_what_is_deleted_blocks_nothing_costs_no_capacity_and_returns_its_floor() {
     let cluster = Cluster::open().await;
-    cluster.namespaces(&["leaves".to_owned()]).await;
-    scaled(&cluster, "leaves").await;
-    let governed = Governed::start_over(cluster.clone(), "leaves", 2, BY_STEPS, "", "").await;
-    governed.needs(3);
-    until_floor(&cluster, "leaves", 3, PATIENCE).await;
+    let all = ["kept", "gone", "leaves"];
+    cluster.namespaces(&all.map(str::to_owned)).await;
+    for namespace in all {
+        scaled(&cluster, namespace).await;
+    }
+    let mut governed = Governed::start_over(cluster.clone(), "kept", 2, BY_STEPS, "", "").await;
+    declare(&cluster, "gone").await;
+    declare(&cluster, "leaves").await;
+    for namespace in all {
+        governed.rates.set(namespace, NAME, 25.0);
+        until_floor(&cluster, namespace, 3, PATIENCE).await;
+    }
+    let since = governed.since.0;
+    // A loop alone. Nobody asks for more there any longer.
     kubectl(&format!("delete serviceloop {NAME} -n leaves --timeout 20s"));
-    // Nobody asks for more any longer.
-    governed.needs(9);
+    governed.rates.set("leaves", NAME, 95.0);
+    // A namespace with its loop in it.
+    kubectl("delete namespace gone --timeout 60s");
     until_floor(&cluster, "leaves", 2, Duration::from_secs(150)).await;
     let autoscaler = cluster.get(&rig::autoscaler_path("leaves", NAME)).await;
     assert!(autoscaler["metadata"]["annotations"]["flyball.dev/floor-baseline"].is_null(), "{autoscaler}");
-    assert_eq!(steps(floors_since(governed.since.0).await, "leaves"), [(2, 3), (3, 2)]);
-    let lowered = steps(moves_since(governed.since.0).await, "leaves").into_iter().filter(|(from, to)| to < from);
-    assert_eq!(lowered.count(), 0, "what the autoscaler runs is its own affair");
-    governed.stop();
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_deleted_nothing_blocks_and_no_capacity_goes() {
-    let cluster = Cluster::open().await;
-    let stays = ["gone", "kept"];
-    cluster.namespaces(&stays.map(str::to_owned)).await;
-    for namespace in stays {
-        scaled(&cluster, namespace).await;
-    }
-    let mut governed = Governed::start_over(cluster.clone(), "kept", 2, CAPACITY, DECLARED, "").await;
-    declare(&cluster, "gone").await;
-    for namespace in stays {
-        governed.rates.set(namespace, NAME, 45.0);
-        until_floor(&cluster, namespace, 5, PATIENCE).await;
-    }
-    // A namespace with its loop in it.
-    kubectl("delete namespace gone --timeout 60s");
+    assert_eq!(steps(floors_since(since).await, "leaves"), [(2, 3), (3, 2)]);
     // Everything, while a loop is declared and flyball runs.
     kubectl(&format!("apply --server-side --force-conflicts -k {SETTINGS}/base"));
     kubectl(&format!("delete -k {SETTINGS}/base --ignore-not-found --timeout 90s"));
     sleep(Duration::from_secs(5)).await;
     assert_eq!(governed.flyball.ended(), None, "{}", governed.flyball.log());
-    assert_eq!(floor(&cluster, "kept").await, 5);
-    let lowered = steps(moves_since(governed.since.0).await, "kept").into_iter().filter(|(from, to)| to < from);
-    assert_eq!(lowered.count(), 0);
-    let lowered = steps(floors_since(governed.since.0).await, "kept").into_iter().filter(|(from, to)| to < from);
-    assert_eq!(lowered.count(), 0);
+    assert_eq!(steps(floors_since(since).await, "kept"), [(2, 3)]);
+    // Where the floor is back the autoscaler does what it would have done without flyball.
+    let moves = moves_since(since).await;
+    assert!(moves.iter().all(|it| it.manager != "flyball"), "{moves:?}");
+    assert!(steps(moves, "kept").into_iter().all(|(from, to)| to > from), "pods went although the load needs them");
     governed.stop();
 
     // The other tests need flyball's account.

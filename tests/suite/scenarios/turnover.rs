@@ -262,5 +262,12 @@ async fn what_returns_a_floor_stops_for_the_switch_and_goes_on_where_it_is_decla
     world.services.are(&[]);
     tokio::time::sleep(MINUTE).await;
     assert!(control.service(&spec.id).is_none(), "in shadow nothing is written, so nothing is waited for");
+
+    // The same target by another name: two would turn one floor.
+    world.services.are(std::slice::from_ref(&spec));
+    tokio::time::sleep(MINUTE).await;
+    world.services.are(&[ServiceSpec { id: "shop/other".parse().unwrap(), ..spec.clone() }]);
+    tokio::time::sleep(MINUTE).await;
+    assert!(control.service(&spec.id).is_none(), "the target is another one's now");
     tree.stop().await;
 }
