@@ -46,6 +46,7 @@ impl LoopControl {
         if unsettled > 0 {
             waiting.push(format!("{} to be settled", counted(unsettled, "earlier write")));
         }
+        waiting.extend(world.journal.unreadable().iter().map(ToString::to_string));
         waiting.extend(world.leadership.waiting_for());
         if matches!(world.gate.lead(), Lead::TakesOver { .. }) {
             waiting.push("what the former leader left".to_owned());

@@ -17,11 +17,15 @@ use super::world::World;
 const PAUSE: Duration = Duration::from_secs(60);
 /// Pause before new services are taken up once more, after the journal could not tell of their past.
 const OWED_PAUSE: Duration = Duration::from_secs(5);
+/// Pause before those that return a floor are looked at once more.
+const RETURN_PAUSE: Duration = Duration::from_secs(15);
 
 /// What the fleet hears.
 pub enum FleetMsg {
     /// The declarations changed, or are to be looked at once more.
     Declared,
+    /// It is time to look again at those that return a floor.
+    Returning,
     /// Start the supervisor of a service, if it is still wanted.
     Start(Arc<Service>),
 }
@@ -38,6 +42,8 @@ pub struct Fleet {
 pub struct FleetState {
     declared: watch::Receiver<Option<Declared>>,
     supervisors: BTreeMap<ActorId, (ActorRef<SupervisorMsg>, Arc<Service>)>,
+    /// Whether it is due to look again at those that return a floor.
+    looks_again: bool,
 }
 
 impl Actor for Fleet {
@@ -49,9 +55,12 @@ impl Actor for Fleet {
         for service in self.roster.all().values() {
             myself.cast(FleetMsg::Start(service.clone()))?;
         }
+        if self.roster.all().values().any(|service| service.is_withdrawn()) {
+            myself.cast(FleetMsg::Returning)?;
+        }
         let declared = self.world.services.watch();
         tokio::spawn(announce(declared.clone(), myself));
-        Ok(FleetState { declared, supervisors: BTreeMap::new() })
+        Ok(FleetState { declared, supervisors: BTreeMap::new(), looks_again: false })
     }
 
     async fn handle(
@@ -61,7 +70,8 @@ impl Actor for Fleet {
         state: &mut FleetState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            FleetMsg::Declared => {
+            FleetMsg::Declared | FleetMsg::Returning => {
+                state.looks_again &= matches!(message, FleetMsg::Declared);
                 let declared = state.declared.borrow_and_update().clone();
                 if let Some(declared) = declared {
                     let turnover = self.follow(declared).await?;
@@ -126,6 +136,10 @@ impl Fleet {
         });
         for service in turnover.come {
             myself.cast(FleetMsg::Start(service))?;
+        }
+        if turnover.returning && !state.looks_again {
+            state.looks_again = true;
+            self.after(RETURN_PAUSE, myself.clone(), FleetMsg::Returning);
         }
         if let Some(error) = turnover.owed {
             tracing::error!(%error, "new services are not taken up yet");

@@ -2,7 +2,8 @@
 //!
 //! A service that was changed in nothing but its bounds, mode, objective and the like keeps its slot and with it all
 //! it has learned. One that is measured in another way, or scales another object, is another service under the same
-//! name: a new slot, which remembers the writes of the old one. Neighbours are not touched.
+//! name: a new slot, which remembers the writes of the old one. Neighbours are not touched. One whose declaration is
+//! gone ends, but only once it holds no floor of an autoscaler up any more.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -11,7 +12,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use crate::model::{ChangeSet, CycleId, Intent, Now, ServiceId, ServiceSpec, WriteOutcome};
+use crate::model::{ChangeSet, CycleId, Intent, Now, ServiceId, ServiceSpec, TargetRef, WriteOutcome};
 use crate::ports::{JournalError, Roster as Declared};
 
 use super::service::{Past, Service};
@@ -45,6 +46,8 @@ pub struct Turnover {
     pub come: Vec<Arc<Service>>,
     /// No longer to be supervised.
     pub gone: Vec<Arc<Service>>,
+    /// Whether some that are declared no more have a floor to return: to be looked at again.
+    pub returning: bool,
     /// Why services that are new could not be taken up; to be tried again.
     pub owed: Option<JournalError>,
 }
@@ -100,10 +103,23 @@ impl Roster {
                 None => new.push(spec),
             }
         }
-        let gone = before.values().filter(|held| !next.contains_key(&held.id)).cloned().collect();
-        let mut turnover = Turnover { gone, ..Turnover::default() };
-        turnover.gone.iter().for_each(|gone| self.retire(gone));
         next.values().for_each(|held| renew(held, declared));
+        // Nobody else must turn the floor meanwhile.
+        let is_free = |target: &TargetRef| declared.values().all(|spec| spec.target != *target);
+        let returning = |held: &&Arc<Service>| {
+            !declared.contains_key(&held.id) && held.holds_a_floor() && is_free(&held.spec().target)
+        };
+        let returning: Vec<Arc<Service>> = before.values().filter(returning).cloned().collect();
+        let mut turnover = Turnover { returning: !returning.is_empty(), ..Turnover::default() };
+        for held in returning {
+            if !held.is_withdrawn() {
+                tracing::info!(service = %held.id, "declared no more; the floor of its autoscaler is returned first");
+                held.withdraw();
+            }
+            next.insert(held.id.clone(), held);
+        }
+        turnover.gone = before.values().filter(|held| !next.contains_key(&held.id)).cloned().collect();
+        turnover.gone.iter().for_each(|gone| self.retire(gone));
         if !new.is_empty() {
             match self.take_up(&new) {
                 Ok(come) => turnover.come = come,
@@ -215,7 +231,8 @@ impl Roster {
 
 /// Lets a service that goes on do so by its declaration of now.
 fn renew(service: &Service, declared: &Declared) {
-    if let Some(spec) = declared.get(&service.id).filter(|spec| **spec != service.spec()) {
+    let changed = |spec: &&Arc<ServiceSpec>| **spec != service.spec() || service.is_withdrawn();
+    if let Some(spec) = declared.get(&service.id).filter(changed) {
         tracing::info!(service = %service.id, "declaration changed");
         service.declared(spec.clone());
     }

@@ -161,6 +161,11 @@ impl WriteGate {
         self.unsettled.lock().iter().any(|change| change.target == *target)
     }
 
+    /// Tells whether a write to this target is under way.
+    pub fn is_writing(&self, target: &TargetRef) -> bool {
+        self.busy.lock().contains(target)
+    }
+
     /// Returns how many intents of earlier runs are not settled.
     pub fn unsettled_intents(&self) -> usize {
         self.unsettled.lock().len()

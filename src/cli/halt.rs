@@ -1,10 +1,25 @@
 //! Named stops for the kill tests (feature `failpoints`): the process says where it stands, and stands.
 
-/// Arms the fail point `name`: whoever comes to it says so and goes no further.
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Arms the fail point `name`: whoever comes to it says so and goes no further. With `stop:` before the name the whole
+/// process is stopped there, once, and goes on when it is told to (SIGCONT).
 pub fn arm(name: &str) -> anyhow::Result<()> {
-    let point = name.to_owned();
+    let (name, stops) = name.strip_prefix("stop:").map_or((name, false), |name| (name, true));
+    let (point, passed) = (name.to_owned(), AtomicBool::new(false));
     let halt = move || {
+        if passed.swap(stops, Ordering::AcqRel) {
+            return;
+        }
         eprintln!("halted at {point}");
+        if stops {
+            let process = std::process::id().to_string();
+            // It ends once this process goes on.
+            let stopped = Command::new("sh").args(["-c", "kill -s STOP \"$0\"", &process]).status();
+            eprintln!("goes on at {point}: {stopped:?}");
+            return;
+        }
         loop {
             std::thread::park();
         }

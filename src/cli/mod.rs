@@ -29,7 +29,7 @@ use crate::model::ServiceId;
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-    /// The named stop at which the process halts, for the kill tests.
+    /// The named stop at which the process halts (`stop:` before it: is stopped until SIGCONT), for the kill tests.
     #[cfg(feature = "failpoints")]
     #[arg(long, hide = true, env = "FLYBALL_HALT_AT")]
     halt_at: Option<String>,

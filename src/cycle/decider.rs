@@ -16,6 +16,7 @@ use super::actuator::WriteEnd;
 use super::forecaster::Assessed;
 use super::observer::Observed;
 use super::undo::Undo;
+use super::withdrawal;
 
 /// An unchanged decision is recorded again after this time.
 const HEARTBEAT: Duration = Duration::from_secs(3600);
@@ -33,6 +34,8 @@ pub struct Inputs<'a> {
     pub lead: &'a Lead,
     /// Why nothing may be proposed now (still warming up, an earlier write not settled, no journal).
     pub hold: Option<&'a str>,
+    /// Whether the declaration was taken back: policies are not asked any more.
+    pub withdrawn: bool,
 }
 
 /// What a decider hears.
@@ -184,6 +187,7 @@ impl DeciderCore {
         }
         let (features, now) = (&assessed.observed.features, assessed.observed.now);
         let asked = match inputs.policy {
+            _ if inputs.withdrawn => withdrawal::asked(&features.target),
             Some(policy) => decide(&mut self.policies, policy, &self.spec, features, &assessed.outlook, now),
             None => Proposal::nothing("no policy set is in force"),
         };

@@ -18,6 +18,7 @@ pub mod inline;
 pub mod observer;
 pub mod staging;
 mod undo;
+pub mod withdrawal;
 
 pub use actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent, WriteEnd};
 pub use decider::{Decided, DeciderCore, DeciderEvent, Inputs};

@@ -1,6 +1,7 @@
 //! What one service remembers between cycles: its writes, the needs of the last minutes, who moved the target.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::case::{Context, Motion, needed_now};
@@ -40,6 +41,8 @@ pub struct Memory {
     writes: VecDeque<Write>,
     last: BTreeMap<(Knob, Direction), Moment>,
     in_flight: Option<InFlight>,
+    /// The last write that ended here, how and when.
+    ended: Option<Arc<(ChangeSet, WriteOutcome, Now)>>,
     window: Window,
     owner: Owner,
     /// When lowerings were undone, the earliest first.
@@ -84,12 +87,19 @@ impl Memory {
         memory
     }
 
-    /// Takes over from another process: what was written comes from the journal, what was seen stays.
+    /// Takes over from another process: what was written comes from the journal, what was seen stays. A write of this
+    /// process may have ended after the journal was read: that end stands.
     ///
     /// **Invariants**: INV-23, as in [`Memory::restore`].
     pub fn take_over(&mut self, intents: &[Intent], now: Now) {
         let seen = std::mem::replace(self, Self::restore(intents, now));
         (self.window, self.coming, self.raise_since) = (seen.window, seen.coming, seen.raise_since);
+        if let Some(ended) = seen.ended {
+            let (change, outcome, at) = &*ended;
+            if intents.iter().any(|intent| intent.ended.is_none() && intent.change.id == change.id) {
+                self.write_ended(change, outcome, *at);
+            }
+        }
     }
 
     /// Remembers that a write was handed to the write gate. It is charged now and not when it ends.
@@ -104,6 +114,7 @@ impl Memory {
         if self.in_flight.as_ref().is_some_and(|in_flight| in_flight.id == change.id) {
             self.in_flight = None;
         }
+        self.ended = Some(Arc::new((change.clone(), outcome.clone(), now)));
         if !outcome.was_sent() {
             self.writes.retain(|write| write.id != change.id);
             return;

@@ -56,6 +56,33 @@ pub enum JournalError {
     Closed,
 }
 
+/// An open intent of which it cannot be told what it was about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Namespace of its object.
+    pub namespace: String,
+    /// Name of its object.
+    pub object: String,
+    /// Name of its service; `None` where not even that can be told: then it may be any of the namespace.
+    pub service: Option<String>,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Unreadable {
+    /// Tells whether it may be about `service`.
+    pub fn concerns(&self, service: &ServiceId) -> bool {
+        self.namespace == service.namespace() && self.service.as_ref().is_none_or(|name| name == service.name())
+    }
+}
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { namespace, object, why, .. } = self;
+        write!(formatter, "LoopAction {namespace}/{object} is open and cannot be read ({why}); delete it")
+    }
+}
+
 /// One thing to remember.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Entry {
@@ -122,6 +149,11 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Returns intents without an end, oldest first.
     fn open_intents(&self) -> Result<Vec<Intent>, JournalError>;
+
+    /// Returns open intents that cannot be read: their services are left alone until somebody has looked. No I/O.
+    fn unreadable(&self) -> Vec<Unreadable> {
+        Vec::new()
+    }
 
     /// Returns intents that ended as applied within `span` before `now`, oldest first: what cooldowns and
     /// budgets are rebuilt from.

@@ -34,6 +34,22 @@ pub enum News {
     Quarantined(Option<String>),
 }
 
+/// What was wrong with the newest policies, where they were refused; nothing where they are in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyFaults {
+    /// Faults of the set that binds every service.
+    pub all: Vec<String>,
+    /// Faults of what joins it for one namespace.
+    pub namespaces: BTreeMap<String, Vec<String>>,
+}
+
+impl PolicyFaults {
+    /// Returns what concerns the services of `namespace`.
+    pub fn of(&self, namespace: &str) -> Vec<String> {
+        self.all.iter().chain(self.namespaces.get(namespace).into_iter().flatten()).cloned().collect()
+    }
+}
+
 /// Judges declarations as owners write them, against what the settings know.
 pub trait Declarations: Send + Sync + 'static {
     /// Returns the service `id` that the `spec` of an object declares.
@@ -59,4 +75,7 @@ pub trait Services: Send + Sync + 'static {
 
     /// Tells the owner of a service what happened. No I/O here: an adapter passes on what its place can carry.
     fn tell(&self, service: &ServiceId, news: News);
+
+    /// Tells the owners of all services whether the newest policies are in force; after each load. No I/O here.
+    fn policies(&self, _faults: &PolicyFaults) {}
 }

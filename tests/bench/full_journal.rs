@@ -43,6 +43,7 @@ pub fn make(path: &Path, settings: &Settings) -> anyhow::Result<()> {
             kill: &kill,
             lead: &flyball::model::Lead::Alone,
             hold: None,
+            withdrawn: false,
         };
         let decided = line.turn(&round(spec, now), inputs).decided.context("a decision")?;
         journal.submit(Entry::Decision(decided.record));

@@ -112,11 +112,11 @@ impl<S: Outside> Site<'_, S> {
     }
 }
 
-/// Runs two of `program` against `server` and reports what came of it.
-pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
+/// Returns two installations of `program` that share a lease, and services to ask of.
+async fn site<'a, S: Outside>(program: &Path, server: &'a S, lease: &str) -> Site<'a, S> {
     let telemetry = Rates::start().await;
     let cluster =
-        format!("{}namespace: flyball-system\nleadership: flyball\nintents: loopactions\n", server.settings());
+        format!("{}namespace: flyball-system\nleadership: {lease}\nintents: loopactions\n", server.settings());
     let text = settings(&telemetry.url, &cluster);
     let installation = |name: &str| {
         let mut environment = server.environment();
@@ -127,12 +127,17 @@ pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
     let mut all: Vec<(String, String)> = places().collect();
     all.sort_by_key(|(namespace, name)| (name.clone(), namespace.clone()));
     let installations = [installation("flyball-0"), installation("flyball-1")];
-    let mut site = Site { server, installations, telemetry, places: all, asked: 0 };
+    let site = Site { server, installations, telemetry, places: all, asked: 0 };
     for (namespace, name) in &site.places {
         server.add(namespace, name, 1).await;
         site.telemetry.set(namespace, name, 5.0);
     }
+    site
+}
 
+/// Runs two of `program` against `server` and reports what came of it.
+pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
+    let mut site = site(program, server, "flyball").await;
     let mut first = site.start(0, None);
     site.held_by(0).await;
     site.ready(&mut first).await;
@@ -180,24 +185,66 @@ pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
         second = site.start(1, None);
         site.ready(&mut second).await;
         let asked = site.ask(2);
-        let line = format!("halted at {step}");
-        let halted = tokio::task::spawn_blocking(move || {
-            let reached = halting.line(&line, PATIENCE).is_some();
-            assert!(reached, "{line} is not reached:\n{}", halting.log());
-            halting
-        });
-        halted.await.unwrap().kill();
+        halted(halting, step).await.kill();
         site.grown(asked).await;
         site.held_by(1).await;
     }
+    settled(server).await;
+    assert!(tokio::task::spawn_blocking(move || second.stop()).await.unwrap().success());
+    report(&site, handover, failover).await
+}
+
+/// The shortest lease, and longer than that.
+const SHORT_LEASE: &str = "{ lease: flyball, duration: 12s, renew_deadline: 6s }";
+const STOPPED: Duration = Duration::from_secs(14);
+
+/// Stops the leader of two (SIGSTOP) at each of these steps of a write, for longer than its lease, and lets it go on once
+/// the other has gone on with the same write.
+pub async fn stops(program: &Path, server: &impl Outside, steps: &[&str]) -> Report {
+    let mut site = site(program, server, SHORT_LEASE).await;
+    let mut failover = Duration::ZERO;
+    for step in steps {
+        let mut stopping = site.start(0, Some(&format!("stop:{step}")));
+        site.held_by(0).await;
+        site.ready(&mut stopping).await;
+        let mut other = site.start(1, None);
+        site.ready(&mut other).await;
+        let asked = site.ask(2);
+        let stopped = halted(stopping, step).await;
+        let begin = Instant::now();
+        failover = failover.max(site.grown(asked).await);
+        site.held_by(1).await;
+        sleep(STOPPED.saturating_sub(begin.elapsed())).await;
+        stopped.signal("CONT");
+        // Whatever it still sends, it sends now; and it learns who leads.
+        sleep(Duration::from_secs(3)).await;
+        site.held_by(1).await;
+        settled(server).await;
+        assert!(tokio::task::spawn_blocking(move || stopped.stop()).await.unwrap().success());
+        assert!(tokio::task::spawn_blocking(move || other.stop()).await.unwrap().success());
+    }
+    report(&site, Duration::ZERO, failover).await
+}
+
+/// Waits until a process has halted at a step.
+async fn halted(mut halting: Flyball, step: &str) -> Flyball {
+    let line = format!("halted at {step}");
+    let halted = tokio::task::spawn_blocking(move || {
+        let reached = halting.line(&line, PATIENCE).is_some();
+        assert!(reached, "{line} is not reached:\n{}", halting.log());
+        halting
+    });
+    halted.await.unwrap()
+}
+
+/// Waits until every intent has ended.
+async fn settled(server: &impl Outside) {
     let all_ended = async {
         while !server.actions().await.iter().all(|action| action["status"]["outcome"].is_string()) {
             sleep(Duration::from_millis(100)).await;
         }
     };
     assert!(timeout(PATIENCE, all_ended).await.is_ok(), "not settled: {:?}", server.actions().await);
-    assert!(tokio::task::spawn_blocking(move || second.stop()).await.unwrap().success());
-    report(&site, handover, failover).await
 }
 
 async fn report<S: Outside>(site: &Site<'_, S>, handover: Duration, failover: Duration) -> Report {

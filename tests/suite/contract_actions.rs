@@ -12,8 +12,8 @@ use flyball::demo::kubernetes::objects::Objects;
 use flyball::demo::kubernetes::resource::Resource;
 use flyball::model::{ChangeId, DecisionId, Intent, Revert, Timestamp, WriteOutcome};
 use flyball::ports::Journal;
-use flyball::ports::journal::{Entry, JournalError};
-use serde_json::Value;
+use flyball::ports::journal::{Entry, JournalError, Unreadable};
+use serde_json::{Value, json};
 
 use crate::records;
 
@@ -185,4 +185,39 @@ async fn objects_that_are_no_longer_needed_are_deleted() {
     }
     assert_eq!(objects(&double).len(), 32);
     assert_eq!(journal.applied_since(Timestamp::now(), HOUR).unwrap().len(), 32);
+}
+
+#[tokio::test]
+async fn inv_18_an_open_object_that_cannot_be_read_is_named_and_stops_nobody_else() {
+    let double = server().await;
+    let (old, _) = process(&double).await;
+    old.refresh().await.unwrap();
+    let change = prepare(&old, 1).await.unwrap();
+    let person = flyball::demo::kubernetes::objects::Author::named("kubectl");
+    let odd =
+        |name: &str, labels: Value| json!({ "metadata": { "name": name, "labels": labels }, "spec": { "change": {} } });
+    let make = |object: Value| double.objects().create(ACTIONS, "shop", object, &person).unwrap();
+    make(odd("search-odd", json!({ "flyball.dev/service": "search" })));
+    let (new, _) = process(&double).await;
+    new.refresh().await.unwrap();
+    assert_eq!(new.open_intents().unwrap().len(), 1, "what can be read is taken over");
+    let [unreadable] = new.unreadable().try_into().unwrap();
+    let concerns =
+        |of: &Unreadable| ["shop/search", "shop/checkout", "bank/search"].map(|id| of.concerns(&id.parse().unwrap()));
+    assert_eq!(concerns(&unreadable), [true, false, false], "{unreadable}");
+    end(&new, change, WriteOutcome::Applied).await;
+    make(odd("nobodys", json!({})));
+    new.refresh().await.unwrap();
+    let nobodys = new.unreadable().into_iter().find(|one| one.object == "nobodys").unwrap();
+    assert_eq!(concerns(&nobodys), [true, true, false], "it may be about any of its namespace");
+    for name in ["search-odd", "nobodys"] {
+        double.objects().delete(ACTIONS, "shop", name, &person).unwrap();
+    }
+    for _ in 0..1_500 {
+        if new.unreadable().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(new.unreadable(), [], "once it is gone, its service goes on");
 }

@@ -13,7 +13,7 @@ use flyball::demo::kubernetes::faults::{Fault, Verb};
 use flyball::demo::kubernetes::objects::{Author, Objects};
 use flyball::demo::kubernetes::resource::Resource;
 use flyball::model::{DecisionId, Mode, ServiceId, ServiceSpec, WriteOutcome};
-use flyball::ports::{Leadership, News, Roster, Services};
+use flyball::ports::{Leadership, News, PolicyFaults, Roster, Services};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -315,4 +315,30 @@ async fn a_follower_knows_the_loops_and_tells_nothing_of_them_until_it_leads() {
         .await;
     assert_eq!(site.condition("checkout", "Accepted")["status"], "False");
     assert!(site.events().is_empty(), "what was news for the former leader is none now: {:?}", site.events());
+}
+
+#[tokio::test]
+async fn c1_a_refused_policy_shows_in_the_loops_that_it_concerns_until_it_is_mended() {
+    let site = Site::open().await;
+    let objects = site.double.objects();
+    site.apply("checkout", &json!({}));
+    let elsewhere = json!({ "metadata": { "namespace": "bank", "name": "ledger" }, "spec": {} });
+    objects.create(LOOPS, "bank", elsewhere, &person()).unwrap();
+    let shows = |site: &Site, status: &str| site.condition("checkout", "PolicyAccepted")["status"] == status;
+    let fault = "shop/own/a.rhai:3:5: unknown signal `rsp`".to_owned();
+    let mut faults = PolicyFaults::default();
+    site.services.policies(&faults);
+    site.until("in force", |site| shows(site, "True")).await;
+    assert!(site.events().is_empty(), "that the first set is in force is no news");
+    faults.namespaces.insert("shop".to_owned(), vec![fault.clone()]);
+    site.services.policies(&faults);
+    site.until("refused", |site| shows(site, "False") && !site.events().is_empty()).await;
+    let condition = site.condition("checkout", "PolicyAccepted");
+    assert!(condition["message"].as_str().unwrap().starts_with(&fault), "{condition}");
+    assert_eq!(site.events()[0]["reason"], "PolicyRefused");
+    let other = objects.get(LOOPS, "bank", "ledger").unwrap()["status"].to_string();
+    assert!(!other.contains("rsp"), "a fault in one namespace is nobody else's: {other}");
+    site.services.policies(&PolicyFaults::default());
+    site.until("mended", |site| shows(site, "True") && site.events().len() == 2).await;
+    assert_eq!(site.events()[1]["reason"], "PolicyAccepted");
 }

@@ -21,7 +21,8 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Writes settings and policies, and releases the kill switch. `settings` goes on after `state` and `policies`.
+    /// Writes settings and policies, and releases the kill switch. `settings` goes on after `state`, and after `policies`
+    /// if it does not say itself where they are.
     pub fn new(program: &Path, settings: &str, policies: &[(&str, &str)]) -> Self {
         // Already installed by another test of this process is as good; HTTP clients need it.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -31,7 +32,9 @@ impl Installation {
         for (name, text) in policies {
             std::fs::write(path.join("policies").join(name), text).expect("a policy is written");
         }
-        std::fs::write(path.join("flyball.yaml"), format!("state: .\npolicies: policies\n{settings}"))
+        let is_told = settings.lines().any(|line| line.starts_with("policies:"));
+        let policies = if is_told { "" } else { "policies: policies\n" };
+        std::fs::write(path.join("flyball.yaml"), format!("state: .\n{policies}{settings}"))
             .expect("the settings are written");
         kill_file::release(&path.join("killswitch.yaml"), &Scope::All, "test", "the test begins").expect("released");
         Self { program: program.to_owned(), directory, environment: Vec::new() }
@@ -45,6 +48,11 @@ impl Installation {
     /// Returns the file of the journal.
     pub fn journal(&self) -> PathBuf {
         self.directory.path().join("journal.redb")
+    }
+
+    /// Returns where a file of it lies.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// Starts `flyball run`; it halts at the fail point `halt_at`.
@@ -117,6 +125,13 @@ impl Flyball {
     /// Returns how it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("it is our child")
+    }
+
+    /// Returns its resident memory, MiB.
+    pub fn resident_mib(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel tells it");
+        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1024.0
     }
 
     /// Sends it a signal: `STOP`, `CONT`.

@@ -328,7 +328,7 @@ async fn rates(State(told): State<Told>, Form(asked): Form<BTreeMap<String, Stri
 }
 
 /// Returns a number that is the same for the same `step` (`SplitMix64`).
-fn random(step: u64) -> u64 {
+pub fn random(step: u64) -> u64 {
     let mut state = step.wrapping_add(1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     state = (state ^ (state >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);

@@ -12,10 +12,10 @@ use crate::cycle::stages::{PolicySet, Vocabulary};
 use crate::cycle::staging::{Staged, Staging, Step, Whom};
 use crate::instrument::ProcessMetrics;
 use crate::model::{Choice, Comparison, DecisionId, Instead, PolicyRevision, ServiceId};
-use crate::ports::PolicyFiles;
 use crate::ports::policy_memory::{
     CandidateStatus, KeptPolicies, PolicyDeed, PolicyOrder, PolicyOrderEnd, PolicyStatus,
 };
+use crate::ports::{PolicyFaults, PolicyFiles};
 
 /// Which policies are in force, and what was wrong with the newest if they were refused. Every change is one swap; one
 /// cycle uses one snapshot.
@@ -30,7 +30,7 @@ pub struct InForce {
 /// What is said of it.
 #[derive(Default)]
 struct Told {
-    faults: Vec<String>,
+    faults: PolicyFaults,
     last_order: Option<PolicyOrderEnd>,
     /// Of the candidate of this revision, since it stands beside.
     beside: Option<(PolicyRevision, Comparison)>,
@@ -68,6 +68,11 @@ impl InForce {
 
     /// Returns the faults of the newest sets, if they were refused.
     pub fn faults(&self) -> Vec<String> {
+        worded(&self.told.lock().faults)
+    }
+
+    /// Returns the same, by whom it concerns.
+    pub fn refused(&self) -> PolicyFaults {
         self.told.lock().faults.clone()
     }
 
@@ -93,9 +98,13 @@ impl InForce {
     ) {
         let before = self.staging.load_full();
         let newest = before.candidate.as_ref().map(|candidate| &candidate.staged).or(before.in_force.as_ref());
-        let (mut release, faults) = match press.load(files, newest.map(|staged| &*staged.release)) {
+        let (mut release, namespaces) = match press.load(files, newest.map(|staged| &*staged.release)) {
             Ok(loaded) => loaded,
-            Err(faults) => return self.refuse(&files.origin, faults, metrics),
+            // What the namespaces have goes on as it was, faults included.
+            Err(all) => {
+                let namespaces = self.refused().namespaces;
+                return self.settle(&files.origin, PolicyFaults { all, namespaces }, metrics);
+            }
         };
         if let Some(in_force) = &before.in_force {
             release.replay = replay(&in_force.release, &release, recorded);
@@ -103,11 +112,7 @@ impl InForce {
         let staged = Staged { revision: release.revision(), release: Arc::new(release) };
         let step = self.change(|staging| staging.announced(staged, now));
         note(&step, &files.origin, metrics);
-        if faults.is_empty() {
-            self.told.lock().faults.clear();
-        } else {
-            self.refuse(&files.origin, faults, metrics);
-        }
+        self.settle(&files.origin, PolicyFaults { all: Vec::new(), namespaces }, metrics);
     }
 
     /// Puts back in force what was when the process ended. What does not load any more is left out.
@@ -217,7 +222,7 @@ impl InForce {
             before: staging.before.as_ref().map(|staged| staged.revision.clone()),
             candidate,
             withdrawn: staging.withdrawn.as_ref().map(|(revision, _)| revision.clone()),
-            faults: told.faults.clone(),
+            faults: worded(&told.faults),
             last_order: told.last_order.clone(),
             replay: in_force.map(|staged| staged.release.replay.clone()),
         }
@@ -231,13 +236,26 @@ impl InForce {
         step
     }
 
-    fn refuse(&self, origin: &str, faults: Vec<String>, metrics: &ProcessMetrics) {
-        for fault in &faults {
+    /// Notes which of the newest sets were refused.
+    fn settle(&self, origin: &str, faults: PolicyFaults, metrics: &ProcessMetrics) {
+        let worded = worded(&faults);
+        self.told.lock().faults = faults;
+        for fault in &worded {
             tracing::error!(origin, fault, "policy set refused, the last good one stays");
         }
-        metrics.policy_refused();
-        self.told.lock().faults = faults;
+        if !worded.is_empty() {
+            metrics.policy_refused();
+        }
     }
+}
+
+fn worded(faults: &PolicyFaults) -> Vec<String> {
+    let PolicyFaults { all, namespaces } = faults;
+    let of = |(namespace, faults)| {
+        let faults: &Vec<String> = faults;
+        faults.iter().map(move |fault| format!("namespace {namespace}: {fault}"))
+    };
+    all.iter().cloned().chain(namespaces.iter().flat_map(of)).collect()
 }
 
 fn note(step: &Step, origin: &str, metrics: &ProcessMetrics) {

@@ -59,6 +59,7 @@ impl PolicyLibrary {
             let press = Press { vocabulary: &vocabulary, deadline: world.deadline };
             let now = world.clock.now().mono;
             world.policy.announced(&files, press, &recorded(&world), now, &world.process);
+            world.services.policies(&world.policy.refused());
             keep(&world);
         };
         self.world.executor.run(Box::new(load))

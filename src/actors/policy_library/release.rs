@@ -51,7 +51,7 @@ pub(super) struct Press<'a> {
 }
 
 impl Press<'_> {
-    /// Makes a release, and lists the faults of namespaces whose own policies are not good; there the good ones of
+    /// Makes a release, and lists the faults of each namespace whose own policies are not good; there the good ones of
     /// `last` go on. A fault in the files of a namespace concerns nobody else.
     ///
     /// # Errors
@@ -60,7 +60,7 @@ impl Press<'_> {
         self,
         files: &PolicyFiles,
         last: Option<&Release>,
-    ) -> Result<(Release, Vec<String>), Vec<String>> {
+    ) -> Result<(Release, BTreeMap<String, Vec<String>>), Vec<String>> {
         let base = files.files.as_ref().map_err(|error| vec![error.clone()])?;
         let with = |own: &[PolicyFile]| self.tested(&base.iter().chain(own).collect::<Vec<_>>());
         let all = with(&[])?;
@@ -69,7 +69,7 @@ impl Press<'_> {
         let good = GoodFiles { origin: files.origin.clone(), files: base.clone(), namespaces: BTreeMap::new() };
         let mut release =
             Release { all, namespaces: BTreeMap::new(), files: good, warnings, replay: Comparison::default() };
-        let mut faults = Vec::new();
+        let mut faults = BTreeMap::new();
         for (namespace, own) in &files.namespaces {
             let compiled = own.as_ref().map_err(|error| vec![error.clone()]);
             let compiled = compiled.and_then(|own| Ok((with(own)?, own.clone())));
@@ -82,7 +82,7 @@ impl Press<'_> {
             let taken = match compiled {
                 Ok(taken) => Some(taken),
                 Err(own) => {
-                    faults.extend(own.into_iter().map(|fault| format!("namespace {namespace}: {fault}")));
+                    faults.insert(namespace.clone(), own);
                     last_good()
                 }
             };

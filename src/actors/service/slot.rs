@@ -7,14 +7,15 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use ractor::ActorRef;
 
+use crate::cycle::withdrawal::held_up;
 use crate::cycle::{
     ActuatorCore, ActuatorEvent, Assessed, DeciderCore, DeciderEvent, ForecasterCore, ForecasterEvent, ObserverCore,
     WriteEnd,
 };
 use crate::instrument::ServiceMetrics;
 use crate::model::{
-    Arrival, ChangeSet, CycleId, DecisionRecord, Features, Intent, MinuteValue, Now, Outlook, ServiceId, ServiceSpec,
-    WriteOutcome,
+    Arrival, Bounds, ChangeSet, CycleId, DecisionRecord, Features, Intent, MinuteValue, Mode, Now, Outlook, ServiceId,
+    ServiceSpec, TargetState, WriteOutcome,
 };
 use crate::ports::News;
 use crate::ports::journal::Entry;
@@ -143,6 +144,8 @@ pub struct Service {
     histories_owed: AtomicUsize,
     /// Whether the service is supervised no more.
     retired: AtomicBool,
+    /// Whether its declaration was taken back while it still holds a floor up.
+    withdrawn: AtomicBool,
     heritage: Mutex<Heritage>,
 }
 
@@ -173,6 +176,7 @@ impl Service {
             view: Mutex::new(View::default()),
             histories_owed: AtomicUsize::new(histories),
             retired: AtomicBool::new(false),
+            withdrawn: AtomicBool::new(false),
             heritage: Mutex::default(),
             spec: ArcSwap::new(spec),
             world,
@@ -188,6 +192,32 @@ impl Service {
     pub fn declared(&self, spec: Arc<ServiceSpec>) {
         self.metrics.mode(spec.mode);
         self.spec.store(spec);
+        self.withdrawn.store(false, Ordering::Release);
+    }
+
+    /// Tells whether the service holds up the floor of an autoscaler, or is about to: what would stay behind if it ended
+    /// now. By what the watch knows, which is ahead of the last cycle.
+    pub fn holds_a_floor(&self) -> bool {
+        let spec = self.spec();
+        let target = self.world.cluster.observed(&spec.target);
+        let scaled = target.last().and_then(TargetState::autoscaler).is_some();
+        let writing = scaled && self.world.gate.is_writing(&spec.target);
+        spec.mode == Mode::Auto && (writing || held_up(&target).is_some())
+    }
+
+    /// Goes on without a declaration, to return the floor that it holds up. The owner's bounds bind no more: the floor
+    /// was there before them.
+    pub fn withdraw(&self) {
+        if !self.withdrawn.swap(true, Ordering::AcqRel) {
+            let spec = self.spec();
+            let bounds = Bounds { min: 1, ..spec.bounds };
+            self.spec.store(Arc::new(ServiceSpec { bounds, ..(*spec).clone() }));
+        }
+    }
+
+    /// Tells whether it goes on without a declaration.
+    pub fn is_withdrawn(&self) -> bool {
+        self.withdrawn.load(Ordering::Acquire)
     }
 
     /// Ends the service: nothing that waits is begun any more. What is at the write gate goes on to its end.
@@ -301,6 +331,9 @@ impl Service {
         }
         if let Err(error) = self.world.journal.health() {
             return Some(error.to_string());
+        }
+        if let Some(unreadable) = self.world.journal.unreadable().into_iter().find(|one| one.concerns(&self.id)) {
+            return Some(unreadable.to_string());
         }
         self.world.gate.unsettled(&self.spec().target).then(|| "an earlier write is not settled yet".to_owned())
     }

@@ -158,8 +158,8 @@ impl Stage for DeciderStage {
                 let lead = lead(service);
                 let hold = service.hold();
                 let (policy, beside) = (sets.in_force.as_deref(), sets.beside.as_deref());
-                let hold = hold.as_deref();
-                Some(core.decide(assessed, Inputs { policy, beside, kill: &kill, lead: &lead, hold }))
+                let (hold, withdrawn) = (hold.as_deref(), service.is_withdrawn());
+                Some(core.decide(assessed, Inputs { policy, beside, kill: &kill, lead: &lead, hold, withdrawn }))
             }
             DeciderEvent::WriteEnded(end) => {
                 core.write_ended(end);

@@ -113,3 +113,21 @@ fn a_clock_set_forward_over_a_restart_brings_no_lowering_forward() {
     }
     assert_eq!(world.propose(&scale_to(5)).permitted, Some(5));
 }
+
+/// The journal was read before the end, which came before what was read.
+#[test]
+fn inv_23_a_write_that_ends_while_its_process_takes_over_is_neither_under_way_for_ever_nor_forgotten() {
+    let mut world = World::at(4);
+    world.needed_now = Some(6);
+    let change = world.change(4, 6);
+    world.memory.write_started(&change, world.now);
+    let read = intent(&world, 4, 6, None);
+    assert_eq!(read.change.id, change.id);
+    world.memory.write_ended(&change, &WriteOutcome::Applied, world.now);
+    world.memory.take_over(&[read], world.now);
+    assert!(world.memory.in_flight().is_none());
+    world.set_replicas(6);
+    world.needed_now = Some(8);
+    world.pass(5);
+    assert_eq!(why(&world.propose_backed(8), GuardName::Cooldown), "last raise 5 s ago, cooldown 15 s");
+}

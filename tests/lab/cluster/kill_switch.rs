@@ -1,16 +1,21 @@
-//! The kill switch under a stream of writes: the API server's own log tells when the last one arrived.
+//! The kill switch under a stream of writes: the API server's own log tells when the last one arrived. And the switch
+//! that is turned with kubectl alone, over a restart, and while it is missing, garbled or not to be read.
 
 use std::path::Path;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use super::governed::{CAPACITY, DECLARED, Governed, kubectl};
 use super::kills::Real;
+use super::server::ApiServer;
 use super::witness::{Request, requests};
+use super::{Cluster, PATIENCE};
 use crate::eventually;
-use crate::support::flyball::Installation;
-use crate::support::kills::{POLICY, Rates, Server, places, settings};
+use crate::support::flyball::{Flyball, Installation};
+use crate::support::kills::{POLICY, Rates, Server, places, random, settings};
 
 /// One more service is asked to grow at this pace.
 const PACE: Duration = Duration::from_millis(250);
@@ -35,11 +40,7 @@ async fn no_write_arrives_later_than_a_second_after_the_kill_switch() {
     }
     let begin = Timestamp::now();
     let mut flyball = installation.start(None);
-    let url = flyball.url();
-    eventually("flyball is ready", Duration::from_secs(30), async || {
-        reqwest::get(format!("{url}/readyz")).await.ok()?.error_for_status().ok()
-    })
-    .await;
+    ready(&mut flyball).await;
 
     let mut places = places();
     let mut ask = async |count: usize| {
@@ -67,4 +68,132 @@ async fn no_write_arrives_later_than_a_second_after_the_kill_switch() {
 /// Returns the accepted writes since `begin`.
 fn written(begin: Timestamp) -> Vec<Request> {
     requests().into_iter().filter(|it| it.verb == "patch" && it.status == 200 && it.arrived > begin).collect()
+}
+
+async fn ready(flyball: &mut Flyball) {
+    let url = flyball.url();
+    eventually("flyball is ready", PATIENCE, async || {
+        reqwest::get(format!("{url}/readyz")).await.ok()?.error_for_status().ok()
+    })
+    .await;
+}
+
+/// Settings by which the switch is the ConfigMap.
+const IN_CLUSTER: &str = "kill_switch: configmap\nnamespace: flyball-system\n";
+const SWITCH: &str = "/api/v1/namespaces/flyball-system/configmaps/flyball-killswitch";
+const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base/killswitch.yaml");
+const ROLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base/rbac.yaml");
+/// Longer than two decisions.
+const A_WHILE: Duration = Duration::from_millis(2500);
+/// The path of what flyball's account may do.
+const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/flyball";
+
+/// Makes the switch as it is delivered: released.
+fn delivered() {
+    kubectl("delete configmap flyball-killswitch -n flyball-system --ignore-not-found");
+    kubectl(&format!("create -f {MANIFEST}"));
+}
+
+async fn turn(cluster: &Cluster, word: &str) {
+    assert_eq!(cluster.patch(SWITCH, json!({ "data": { "global": word } })).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inv_09_the_switch_turned_with_kubectl_outlives_a_restart_and_counts_as_engaged_where_it_cannot_be_read() {
+    delivered();
+    let mut governed = Governed::start_with("switched", 2, CAPACITY, DECLARED, IN_CLUSTER).await;
+    governed.needs(4);
+    governed.wants(4).await;
+    kubectl("patch configmap flyball-killswitch -n flyball-system --type merge -p {\"data\":{\"global\":\"engaged\"}}");
+    governed.restart();
+    governed.needs(9);
+    // As long as the switch stands as it does, nothing is written, though more is needed all the while.
+    let stopped = async |governed: &Governed, says: &str| {
+        governed.shows(says).await;
+        sleep(A_WHILE).await;
+        assert_eq!(governed.written().await.len(), 1, "written while the switch {says}");
+    };
+    stopped(&governed, "held by kill_switch").await;
+    kubectl("delete configmap flyball-killswitch -n flyball-system");
+    stopped(&governed, "held by kill_switch").await;
+    kubectl("create configmap flyball-killswitch -n flyball-system --from-literal=global=off");
+    stopped(&governed, "held by kill_switch").await;
+    // Released, but not to be read.
+    let role = governed.cluster.get(ROLE).await;
+    let others = role["rules"].as_array().unwrap().iter().filter(|rule| rule["resources"] != json!(["configmaps"]));
+    let others: Vec<&Value> = others.collect();
+    assert_eq!(governed.cluster.patch(ROLE, json!({ "rules": others })).await, 200);
+    let flyball = Cluster::with(super::account().1).await;
+    let forbidden =
+        async || flyball.refusal(SWITCH, json!({})).await.is_some_and(|(code, _)| code == 403).then_some(());
+    eventually("the right is gone", PATIENCE, forbidden).await;
+    turn(&governed.cluster, "released").await;
+    stopped(&governed, "held by kill_switch").await;
+    kubectl(&format!("apply --server-side --force-conflicts -f {ROLES}"));
+    governed.wants(9).await;
+    governed.nothing_refused();
+    governed.stop();
+    kubectl("delete configmap flyball-killswitch -n flyball-system");
+}
+
+/// How often the switch is engaged, unless `FLYBALL_LAB_MOMENTS` says otherwise.
+const MOMENTS: u64 = 5;
+/// Longest time that the API server is held for.
+const HELD: u64 = 600;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn inv_08_at_whatever_moment_kubectl_engages_the_switch_no_write_starts_a_second_later() {
+    let moments = std::env::var("FLYBALL_LAB_MOMENTS").map_or(MOMENTS, |count| count.parse().unwrap());
+    delivered();
+    let (real, telemetry, cluster) = (Real::start().await, Rates::start().await, Cluster::open().await);
+    let program = Path::new(env!("CARGO_BIN_EXE_flyball"));
+    let installation = Installation::new(program, &settings(&telemetry.url, IN_CLUSTER), &[("capacity.rhai", POLICY)]);
+    let installation = installation.with_environment(real.environment());
+    for (namespace, name) in places() {
+        real.add(&namespace, &name, 1).await;
+        telemetry.set(&namespace, &name, 5.0);
+    }
+    let (begin, mut server) = (Timestamp::now(), ApiServer::find());
+    let mut flyball = installation.start(None);
+    ready(&mut flyball).await;
+    let (mut worst, mut raced, mut rested) = (0, 0, places().cycle());
+    for moment in 0..moments {
+        // The three that have rested longest are to grow, at a pace that the budget of the fleet permits.
+        for (namespace, name) in rested.by_ref().take(3) {
+            let wanted = real.wanted(&namespace, &name).await;
+            telemetry.set(&namespace, &name, f64::from(wanted) * 10.0 + 5.0);
+        }
+        sleep(Duration::from_millis(random(moment) % 1500)).await;
+        if moment % 40 == 20 {
+            // Gone, and the switch is turned right when it is back.
+            server.kill().await;
+            server.start().await;
+        }
+        // Held while the switch is turned: what waits is served when it goes on, in whatever order.
+        let is_held = moment % 10 == 3;
+        if is_held {
+            server.halt();
+        }
+        let wakes = async {
+            if is_held {
+                sleep(Duration::from_millis(random(moment + 1000) % HELD)).await;
+                server.resume();
+            }
+        };
+        let engaged = Timestamp::now();
+        futures::join!(turn(&cluster, "engaged"), wakes);
+        sleep(Duration::from_millis(1700)).await;
+        let late = |it: &Request| it.verb == "patch" && it.uri.contains("/scale") && it.arrived > engaged;
+        let last = requests().into_iter().filter(late).map(|it| it.arrived.duration_since(engaged).as_millis()).max();
+        raced += usize::from(last.is_some());
+        worst = worst.max(last.unwrap_or(0));
+        turn(&cluster, "released").await;
+    }
+    let writes = written(begin).len();
+    let figures = json!({ "kill_switch_worst_ms": worst, "moments": moments, "writes_after": raced, "writes": writes });
+    println!("{figures}");
+    assert!(worst < SECOND.as_millis(), "a write arrived {worst} ms after the switch");
+    assert!(u64::try_from(writes).unwrap() >= moments, "too few writes to tell anything: {figures}");
+    assert!(flyball.stop().success());
+    kubectl("delete configmap flyball-killswitch -n flyball-system");
 }

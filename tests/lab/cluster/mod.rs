@@ -10,11 +10,17 @@
 //! | `witness` | what etcd and the audit log saw |
 //! | `rig` | workloads, load balancer and load |
 //! | `nodes` | tests of the parts above |
+//! | `governed` | a loop over a Deployment, and what the API shows of it |
 //! | `floor` | an autoscaler on the workload: flyball moves its floor alone |
 //! | `others` | a person, a tool, a rollout, a target made anew |
 //! | `surge` | a surge that recurs: replicas come before it |
+//! | `server` | the API server as a process that can be killed and held |
+//! | `outages` | Prometheus and the API server go and come back |
+//! | `policies` | a policy edited while flyball runs |
+//! | `uninstall` | loops, namespaces, and all of what is shipped go while flyball runs |
 //! | `kill_switch` | no write starts after the kill switch |
 //! | `kills` | flyball killed at every step of a write |
+//! | `rest` | what it costs while nothing happens |
 //! | `replicas` | two flyballs on one Lease |
 
 #[path = "../../suite/contract_cluster.rs"]
@@ -22,13 +28,19 @@ mod contract;
 mod deploy;
 mod double;
 mod floor;
+mod governed;
 mod kill_switch;
 mod kills;
 mod nodes;
 mod others;
+mod outages;
+mod policies;
 mod replicas;
+mod rest;
 mod rig;
+mod server;
 mod surge;
+mod uninstall;
 mod witness;
 
 use std::path::{Path, PathBuf};
@@ -116,6 +128,12 @@ impl Cluster {
     pub async fn get(&self, path: &str) -> Value {
         let request = axum::http::Request::get(path).body(Vec::new()).unwrap();
         self.client.request(request).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Tells whether the API server is ready.
+    pub async fn answers(&self) -> bool {
+        let request = axum::http::Request::get("/readyz").body(Vec::new()).unwrap();
+        self.client.request_text(request).await.is_ok()
     }
 
     /// Patches what stands at a path and returns the status of the answer.

@@ -90,8 +90,14 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
         let arrival = |signal: &str| Some(ScriptedSource::arrival(&world.script, SHOP, signal, now.wall));
         let arrivals = spec.signals.iter().map(|signal| arrival(signal.name.as_str())).collect();
         let round = RoundArrived { arrivals, target: plant.observed(now), now };
-        let inputs =
-            Inputs { policy: Some(&policy), beside: None, kill: &kill, lead: &flyball::model::Lead::Alone, hold: None };
+        let inputs = Inputs {
+            policy: Some(&policy),
+            beside: None,
+            kill: &kill,
+            lead: &flyball::model::Lead::Alone,
+            hold: None,
+            withdrawn: false,
+        };
         let turn = line.turn(&round, inputs);
         let decided = turn.decided.unwrap();
         if decided.keep {

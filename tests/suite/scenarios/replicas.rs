@@ -11,9 +11,10 @@ use flyball::app::assemble;
 use flyball::cycle::stages::FleetLimits;
 use flyball::instrument::Metrics;
 use flyball::model::{
-    ChangeSet, DecisionId, DecisionRecord, Epoch, GuardName, Intent, Lead, Refusal, ServiceId, Timestamp, WriteOutcome,
+    ChangeSet, Choice, DecisionId, DecisionRecord, Epoch, GuardName, Intent, Lead, Refusal, ServiceId, Timestamp,
+    WriteOutcome,
 };
-use flyball::ports::journal::{Entry, Journal, JournalError};
+use flyball::ports::journal::{Entry, Journal, JournalError, Unreadable};
 use flyball::ports::{Clock, Control, Leadership};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -67,7 +68,7 @@ pub fn follows() -> Lead {
 }
 
 /// One journal of several processes, each of which has its own numbers of runs.
-struct Shared(Arc<MemoryJournal>, u32);
+struct Shared(Arc<MemoryJournal>, u32, Vec<Unreadable>);
 
 impl Journal for Shared {
     fn append(&self, entry: Entry) -> BoxFuture<'_, Result<(), JournalError>> {
@@ -88,6 +89,10 @@ impl Journal for Shared {
 
     fn run(&self) -> u32 {
         self.1
+    }
+
+    fn unreadable(&self) -> Vec<Unreadable> {
+        self.2.clone()
     }
 
     fn open_intents(&self) -> Result<Vec<Intent>, JournalError> {
@@ -113,12 +118,22 @@ impl Journal for Shared {
 
 /// Starts a process over the world.
 async fn process(world: &World, run: u32, lead: Lead) -> (Tree, Arc<LoopControl>, Arc<Scripted>) {
+    process_beside(world, run, lead, Vec::new()).await
+}
+
+/// The same where the journal has these intents.
+async fn process_beside(
+    world: &World,
+    run: u32,
+    lead: Lead,
+    unreadable: Vec<Unreadable>,
+) -> (Tree, Arc<LoopControl>, Arc<Scripted>) {
     let leadership = Scripted::new(lead);
     let mut ports = world.ports();
     ports.leadership = leadership.clone();
     // The budget of the fleet would hide what the services remember.
     ports.budgets = FleetLimits { removal_share: 1.0, ..FleetLimits::default() };
-    ports.journal = Arc::new(Shared(world.journal.clone(), run));
+    ports.journal = Arc::new(Shared(world.journal.clone(), run, unreadable));
     let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
     (tree, control, leadership)
 }
@@ -245,5 +260,24 @@ async fn inv_12_the_new_leader_settles_what_its_predecessor_left_and_a_follower_
     let [settled] = world.journal.applied_since(world.clock.now().wall, MINUTE * 60).unwrap().try_into().unwrap();
     assert_eq!(settled.change, left);
     assert_eq!(world.cluster.replicas("checkout"), 6, "found, and not sent again");
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_18_an_open_intent_that_cannot_be_read_holds_its_own_service_and_no_other() {
+    let world = World::new(&["shop/checkout", "shop/search"], steady(|_, _| 560.0));
+    let unreadable = Unreadable {
+        namespace: "shop".to_owned(),
+        object: "checkout-1".to_owned(),
+        service: Some("checkout".to_owned()),
+        why: "missing field `spec`".to_owned(),
+    };
+    let (tree, control, _) = process_beside(&world, 1, holds(1, 15_000), vec![unreadable]).await;
+    tokio::time::sleep(MINUTE * 5).await;
+    assert_eq!((world.cluster.replicas("checkout"), world.cluster.replicas("search")), (4, 8));
+    let told = "LoopAction shop/checkout-1 is open and cannot be read (missing field `spec`); delete it";
+    assert!(control.status().waiting_for.iter().any(|line| line == told), "{:?}", control.status().waiting_for);
+    let last = control.service(&SHOP.parse().unwrap()).unwrap().last.unwrap();
+    assert_eq!(last.proposal.choice, Choice::Nothing { reason: told.into() });
     tree.stop().await;
 }

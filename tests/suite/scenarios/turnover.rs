@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use flyball::model::{
-    Authority, Bounds, CycleId, DecisionId, DecisionRecord, Mode, Role, ServiceId, ServiceSpec, Timestamp, WriteOutcome,
+    Authority, Bounds, CycleId, DecisionId, DecisionRecord, KillState, Mode, Role, ServiceId, ServiceSpec, Timestamp,
+    WriteOutcome,
 };
 use flyball::ports::{Control, Journal, News};
 
@@ -232,5 +233,64 @@ async fn a_service_measured_in_another_way_starts_to_learn_anew() {
     assert_eq!(known(&control), 3, "asked for under its new labels");
     let held = control.service(&cart.id).unwrap().last.unwrap();
     assert!(held.id.cycle.seq > 120, "{}: numbered on", held.id);
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn x2_a_floor_that_was_raised_goes_back_after_its_declaration_as_far_as_the_load_allows() {
+    // Needs 8 of them for the first half hour, then 6, and from the second hour on 2.
+    let load = |_: &str, at: Timestamp| match (at.as_second() - origin().as_second()).div_euclid(1800) {
+        0 => 560.0,
+        1 => 420.0,
+        _ => 100.0,
+    };
+    let world = World::with_settings(&settings(&[CART], ", bounds: { min: 5, max: 40 }"), steady(load));
+    *world.cluster.baseline.lock() = Some(4);
+    let (tree, control) = world.start().await;
+    let id: ServiceId = CART.parse().unwrap();
+    tokio::time::sleep(MINUTE * 10).await;
+    assert_eq!(world.cluster.replicas("cart"), 8);
+    world.services.are(&[]);
+    tokio::time::sleep(MINUTE * 10).await;
+    assert_eq!(world.cluster.replicas("cart"), 8, "the load does not allow it");
+    tokio::time::sleep(MINUTE * 38).await;
+    assert_eq!(world.cluster.replicas("cart"), 6, "no further than the load allows");
+    assert!(control.service(&id).is_some());
+    tokio::time::sleep(MINUTE * 60).await;
+    assert_eq!(world.cluster.replicas("cart"), 4, "where it was found, whatever the bounds of the loop were");
+    assert!(control.service(&id).is_none(), "nothing is left to do");
+    let lowered: Vec<_> = world.records(CART).into_iter().filter_map(|record| record.change).collect();
+    let lowered: Vec<_> = lowered.iter().filter(|change| change.to < change.from).collect();
+    assert!(lowered.len() > 1 && lowered.iter().all(|change| change.rule == "return_floor"), "{lowered:?}");
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_returns_a_floor_stops_for_the_switch_and_goes_on_where_it_is_declared_anew() {
+    let load = |_: &str, at: Timestamp| if at.as_second() - origin().as_second() < 600 { 560.0 } else { 100.0 };
+    let world = World::new(&[CART], steady(load));
+    *world.cluster.baseline.lock() = Some(4);
+    let spec = world.settings.services[0].clone();
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 5).await;
+    *world.switch.0.lock() = KillState::Unreadable { error: "drill".to_owned() };
+    world.services.are(&[]);
+    tokio::time::sleep(MINUTE * 60).await;
+    assert_eq!(world.cluster.replicas("cart"), 8);
+    world.services.are(&[ServiceSpec { mode: Mode::Shadow, ..spec.clone() }]);
+    *world.switch.0.lock() = KillState::released();
+    tokio::time::sleep(MINUTE * 60).await;
+    assert_eq!(world.cluster.replicas("cart"), 8, "a loop of its own again, and in shadow");
+    assert_eq!(control.service(&spec.id).unwrap().mode, Mode::Shadow);
+    world.services.are(&[]);
+    tokio::time::sleep(MINUTE).await;
+    assert!(control.service(&spec.id).is_none(), "in shadow nothing is written, so nothing is waited for");
+
+    // The same target by another name: two would turn one floor.
+    world.services.are(std::slice::from_ref(&spec));
+    tokio::time::sleep(MINUTE).await;
+    world.services.are(&[ServiceSpec { id: "shop/other".parse().unwrap(), ..spec.clone() }]);
+    tokio::time::sleep(MINUTE).await;
+    assert!(control.service(&spec.id).is_none(), "the target is another one's now");
     tree.stop().await;
 }

@@ -15,8 +15,8 @@ use flyball::config::Settings;
 use flyball::cycle::stages::{Deadline, FleetLimits};
 use flyball::instrument::Metrics;
 use flyball::model::{
-    Arrival, Autoscaling, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample, ServiceId,
-    ServiceSpec, TargetReading, TargetRef, TargetState, Timestamp,
+    Arrival, Autoscaler, Autoscaling, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample,
+    ServiceId, ServiceSpec, TargetReading, TargetRef, TargetState, Timestamp,
 };
 use flyball::ports::executor::Job;
 use flyball::ports::policy_memory::{KeptPolicies, PolicyDeed, PolicyMemory, PolicyOrder};
@@ -289,6 +289,8 @@ pub struct ObedientCluster {
     pub editor: Mutex<Option<Arc<str>>>,
     /// What a live read finds that displaces the lever.
     pub displaced: Mutex<Option<String>>,
+    /// Where an autoscaler scales every target: the floor that it had at first. It runs what its floor says.
+    pub baseline: Mutex<Option<u32>>,
 }
 
 #[derive(Clone)]
@@ -316,6 +318,7 @@ impl ObedientCluster {
             full: AtomicBool::default(),
             editor: Mutex::default(),
             displaced: Mutex::default(),
+            baseline: Mutex::default(),
         }
     }
 
@@ -378,6 +381,19 @@ impl Cluster for ObedientCluster {
         let mut reading = Self::known(&target.name, scaled.version, scaled.replicas, scaled.ready);
         if let TargetReading::Known { target } = &mut reading {
             target.owner.clone_from(&self.editor.lock());
+            if let Some(baseline) = *self.baseline.lock() {
+                target.autoscaling = Autoscaling::Autoscaler(Autoscaler {
+                    name: "front".into(),
+                    uid: target.uid.clone(),
+                    floor: target.replicas,
+                    baseline: baseline.min(target.replicas),
+                    ceiling: 40,
+                    current: target.replicas,
+                    desired: target.replicas,
+                    owner: None,
+                    trouble: None,
+                });
+            }
         }
         match reading {
             TargetReading::Known { target: state } if self.silent.lock().contains(&target.name) => {
@@ -392,7 +408,8 @@ impl Cluster for ObedientCluster {
     }
 
     fn has_lever(&self, _: &TargetRef, knob: Knob) -> bool {
-        knob == Knob::Replicas
+        let is_scaled = self.baseline.lock().is_some();
+        knob == if is_scaled { Knob::AutoscalerFloor } else { Knob::Replicas }
     }
 
     fn read<'a>(&'a self, change: &'a ChangeSet) -> BoxFuture<'a, Result<Live, ClusterError>> {

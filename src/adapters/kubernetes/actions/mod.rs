@@ -7,10 +7,12 @@
 //! | file | what |
 //! |---|---|
 //! | `object` | a `LoopAction` as the API has it |
+//! | `unread` | open ones that cannot be read |
 //! | `shelf` | the intents that are known, and which of them are kept |
 
 mod object;
 mod shelf;
+mod unread;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,9 +26,10 @@ use kube::core::Request;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::{ChangeId, DecisionId, DecisionRecord, Intent, ServiceId, Timestamp, WriteOutcome};
-use crate::ports::journal::{Entry, Journal, JournalError};
+use crate::ports::journal::{Entry, Journal, JournalError, Unreadable};
 
 use super::client::Timeouts;
 use super::failure::explain;
@@ -57,6 +60,10 @@ struct Shared {
     copied: Mutex<BTreeSet<ChangeId>>,
     /// Why ends could not be written yet. While there is one, no other write begins (INV-28).
     unended: Mutex<BTreeMap<ChangeId, String>>,
+    /// Open intents that cannot be read. Their services are left alone.
+    unreadable: Mutex<Vec<Unreadable>>,
+    /// The task that looks at them again.
+    looking: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 /// Why an object was not written.
@@ -93,6 +100,8 @@ impl LoopActions {
             shelf: Mutex::default(),
             copied: Mutex::default(),
             unended: Mutex::default(),
+            unreadable: Mutex::default(),
+            looking: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -194,8 +203,10 @@ impl Journal for LoopActions {
     fn refresh(&self) -> BoxFuture<'_, Result<(), JournalError>> {
         Box::pin(async {
             let shared = &self.shared;
-            let all = shared.list().await.map_err(unwritable)?;
-            *shared.shelf.lock() = Shelf::of(all);
+            shared.shelf.lock().begin_list();
+            let (all, unreadable) = shared.list().await.map_err(unwritable)?;
+            shared.shelf.lock().listed(all);
+            shared.leave_alone(&unreadable);
             shared.complete_copies().await?;
             let (shared, services) = (shared.clone(), shared.shelf.lock().services());
             tokio::spawn(async move {
@@ -209,6 +220,10 @@ impl Journal for LoopActions {
 
     fn run(&self) -> u32 {
         self.shared.local.run()
+    }
+
+    fn unreadable(&self) -> Vec<Unreadable> {
+        self.shared.unreadable.lock().clone()
     }
 
     fn open_intents(&self) -> Result<Vec<Intent>, JournalError> {
@@ -325,8 +340,9 @@ impl Shared {
         Ok(())
     }
 
-    async fn list(&self) -> Result<Vec<Held>, String> {
-        let (mut all, mut token) = (Vec::new(), None);
+    /// Returns all of them, and what of those that are open cannot be read.
+    async fn list(&self) -> Result<(Vec<Held>, Vec<Unreadable>), String> {
+        let (mut all, mut unreadable, mut token) = (Vec::new(), Vec::new(), None);
         loop {
             let parameters = ListParams { limit: Some(PAGE), continue_token: token.take(), ..ListParams::default() };
             let request = Request::new(ALL).list(&parameters).map_err(|error| error.to_string())?;
@@ -338,15 +354,12 @@ impl Shared {
                 match ActionObject::deserialize(&item) {
                     Ok(object) => all.push(held(&object)),
                     // Made by hand, or by a version that this one does not know: nobody's open intent is left out.
-                    Err(error) if item.pointer("/status/endedAt").is_none() => {
-                        let name = item.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-                        return Err(format!("LoopAction {name} is open and cannot be read ({error}); delete it"));
-                    }
+                    Err(error) if unread::is_open(&item) => unreadable.push(unread::unreadable(&item, &error)),
                     Err(error) => tracing::warn!(%error, "a LoopAction cannot be read and is left out"),
                 }
             }
             if page.metadata.r#continue.is_empty() {
-                return Ok(all);
+                return Ok((all, unreadable));
             }
             token = Some(page.metadata.r#continue);
         }

@@ -7,7 +7,7 @@ use crate::adapters::kubernetes::mirror::Metadata;
 use crate::model::{ChangeId, ChangeSet, Intent, Revert, ServiceId, Timestamp, WriteOutcome};
 
 /// Label that names the service, for `kubectl get loopactions -l`.
-const SERVICE_LABEL: &str = "flyball.dev/service";
+pub(super) const SERVICE_LABEL: &str = "flyball.dev/service";
 
 /// A `LoopAction`.
 #[derive(Debug, Clone, Deserialize)]

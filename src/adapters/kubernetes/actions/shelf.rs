@@ -27,17 +27,37 @@ pub(super) struct Held {
 #[derive(Debug, Default)]
 pub(super) struct Shelf {
     held: BTreeMap<ChangeId, Held>,
+    /// Which of them are of which service.
+    of: BTreeMap<ServiceId, BTreeSet<ChangeId>>,
+    /// While all are being listed: those that were put in or taken out meanwhile.
+    touched: Option<BTreeSet<ChangeId>>,
 }
 
 impl Shelf {
-    /// Returns a shelf of these.
-    pub(super) fn of(all: impl IntoIterator<Item = Held>) -> Self {
-        Self { held: all.into_iter().map(|held| (held.intent.change.id.clone(), held)).collect() }
+    /// Notes that all are being listed, until [`Shelf::listed`].
+    pub(super) fn begin_list(&mut self) {
+        self.touched = Some(BTreeSet::new());
+    }
+
+    /// Takes `all` for what there is, but for those that were touched since the list began: of these more is known than
+    /// the server said.
+    pub(super) fn listed(&mut self, all: impl IntoIterator<Item = Held>) {
+        let touched = self.touched.take().unwrap_or_default();
+        let before = std::mem::take(self);
+        let kept = before.held.into_values().filter(|held| touched.contains(&held.intent.change.id));
+        all.into_iter().filter(|held| !touched.contains(&held.intent.change.id)).chain(kept).for_each(|held| {
+            self.put(held);
+        });
     }
 
     /// Puts one in, or in the place of what was known of it.
     pub(super) fn put(&mut self, held: Held) {
-        self.held.insert(held.intent.change.id.clone(), held);
+        let (id, service) = (&held.intent.change.id, held.intent.change.service());
+        self.of.entry(service.clone()).or_default().insert(id.clone());
+        if let Some(touched) = &mut self.touched {
+            touched.insert(id.clone());
+        }
+        self.held.insert(id.clone(), held);
     }
 
     /// Returns one.
@@ -47,7 +67,17 @@ impl Shelf {
 
     /// Forgets one.
     pub(super) fn remove(&mut self, id: &ChangeId) {
-        self.held.remove(id);
+        if let Some(touched) = &mut self.touched {
+            touched.insert(id.clone());
+        }
+        let Some(held) = self.held.remove(id) else { return };
+        let service = held.intent.change.service();
+        if let Some(ids) = self.of.get_mut(service) {
+            ids.remove(id);
+            if ids.is_empty() {
+                self.of.remove(service);
+            }
+        }
     }
 
     /// Returns those that have not ended, oldest first.
@@ -67,14 +97,14 @@ impl Shelf {
 
     /// Returns the services that have intents.
     pub(super) fn services(&self) -> BTreeSet<ServiceId> {
-        self.intents().map(|intent| intent.change.service().clone()).collect()
+        self.of.keys().cloned().collect()
     }
 
     /// Returns those of a service that need not be kept: the oldest beyond [`KEPT`], and the old. What is open is kept,
     /// the newest write of each knob in each direction as long as a cooldown may ask for it, and each undo as long as it
     /// makes lowerings wait.
     pub(super) fn excess(&self, service: &ServiceId, now: Timestamp) -> Vec<ChangeId> {
-        let ours = self.intents().filter(|intent| intent.change.service() == service);
+        let ours = self.of.get(service).into_iter().flatten().filter_map(|id| Some(&self.held.get(id)?.intent));
         let mut ended: Vec<(Timestamp, &Intent)> =
             ours.filter_map(|intent| Some((intent.ended.as_ref()?.0, intent))).collect();
         ended.sort_by_key(|(at, intent)| (std::cmp::Reverse(*at), intent.change.id.clone()));
@@ -143,6 +173,55 @@ mod tests {
         Held { intent: Intent { change, prepared: wall, ended, reverted: None }, version: "1".to_owned() }
     }
 
+    fn shelf(all: impl IntoIterator<Item = Held>) -> Shelf {
+        let mut shelf = Shelf::default();
+        all.into_iter().for_each(|held| shelf.put(held));
+        shelf
+    }
+
+    fn of(mut held: Held, service: &str) -> Held {
+        let change = &mut held.intent.change;
+        change.decision.service = service.parse().unwrap();
+        change.id = ChangeId::derive(service, Knob::Replicas, &change.decision, change.from, change.to);
+        held
+    }
+
+    #[test]
+    fn what_is_put_in_or_taken_out_while_all_are_listed_is_as_it_was_left() {
+        let known = [1, 2, 3].map(|seq| intent(seq, 0, 3, 4, None));
+        let ended = intent(2, 0, 3, 4, Some(WriteOutcome::Applied));
+        let mut shelf = shelf(known.clone());
+        shelf.begin_list();
+        // After the server has looked, and before its answer is here.
+        shelf.put(intent(4, 0, 4, 5, None));
+        shelf.put(ended.clone());
+        shelf.remove(&known[2].intent.change.id);
+        shelf.listed([known[0].clone(), known[1].clone(), known[2].clone()]);
+        let seqs: Vec<u32> = shelf.open().iter().map(|intent| intent.change.decision.cycle.seq).collect();
+        assert_eq!(seqs, [1, 4]);
+        assert_eq!(shelf.get(&ended.intent.change.id), Some(&ended));
+        // What was not touched is as the server has it.
+        shelf.begin_list();
+        shelf.listed([]);
+        assert_eq!((shelf.open(), shelf.services().len()), (vec![], 0));
+    }
+
+    #[test]
+    fn what_one_service_may_lose_is_found_without_a_look_at_all_others() {
+        let service = |number: usize| format!("shop/s{number}");
+        let one = |number: usize| {
+            let written = |seq| of(intent(seq, 0, 3, 4, Some(WriteOutcome::Applied)), &service(number));
+            (0..10).map(written).collect::<Vec<_>>()
+        };
+        let shelf = shelf((0..4000).flat_map(one));
+        let now = Timestamp::from_second(BEGIN + 100).unwrap();
+        let begun = std::time::Instant::now();
+        let excess: usize = shelf.services().iter().map(|service| shelf.excess(service, now).len()).sum();
+        assert_eq!(excess, 0);
+        // A hundred times as long as it takes; looking at all others takes a hundred times that.
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    }
+
     #[test]
     fn the_newest_are_kept_and_the_last_of_each_direction_and_what_is_open() {
         let service: ServiceId = "shop/checkout".parse().unwrap();
@@ -153,7 +232,7 @@ mod tests {
         ];
         let lowering = all[1].intent.change.id.clone();
         all.extend((10..60).map(|seq| intent(seq, i64::from(seq), 3, 4, Some(WriteOutcome::Applied))));
-        let mut shelf = Shelf::of(all);
+        let mut shelf = shelf(all);
         let now = |seconds| Timestamp::from_second(BEGIN + seconds).unwrap();
         let excess = shelf.excess(&service, now(100));
         assert_eq!(excess.len(), 52 - KEPT - 1, "of 52 that have ended 32 stay, and the last lowering");

@@ -24,6 +24,8 @@ pub(super) struct Told {
     /// The guard that holds, since the last change of it.
     holding: Option<GuardName>,
     accepted: Option<Acceptance>,
+    /// The faults of the newest policies.
+    policies: Option<Vec<String>>,
 }
 
 impl Told {
@@ -58,6 +60,20 @@ impl Told {
             Acceptance::Collision(faults) => ("SpecCollision", faults.join("; ")),
         };
         Some(Draft { reason, warning: true, note })
+    }
+
+    /// Returns the Event of a change in whether the newest policies are in force. That the first ones are is no news.
+    pub(super) fn policies(&mut self, faults: &[String]) -> Option<Draft> {
+        let before = self.policies.replace(faults.to_vec());
+        if before.as_deref() == Some(faults) {
+            return None;
+        }
+        if faults.is_empty() {
+            let note = "the newest policies are in force again".to_owned();
+            return before.map(|_| Draft { reason: "PolicyAccepted", warning: false, note });
+        }
+        let note = format!("{}; the last good policies stay in force", faults.join("; "));
+        Some(Draft { reason: "PolicyRefused", warning: true, note })
     }
 
     fn decided(&mut self, record: &DecisionRecord) -> Option<Draft> {

@@ -11,11 +11,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::model::{DecisionRecord, ServiceId, Timestamp};
-use crate::ports::services::News;
+use crate::ports::services::{News, PolicyFaults};
 
 use super::event::{Draft, Told};
 use super::judge::Judged;
-use super::standing::Standing;
+use super::standing::{Seen, Standing};
 
 /// Least time between two writes of one status.
 const STATUS_PAUSE: Duration = Duration::from_secs(5);
@@ -50,6 +50,8 @@ pub(super) enum Writing {
 /// Everything that is to be told of all loops.
 pub(super) struct Ledger {
     loops: Mutex<BTreeMap<ServiceId, Account>>,
+    /// What is wrong with the newest policies; `None` before the first load.
+    policies: Mutex<Option<PolicyFaults>>,
     stirred: Notify,
 }
 
@@ -59,6 +61,8 @@ struct Account {
     news: VecDeque<News>,
     record: Option<Arc<DecisionRecord>>,
     quarantined: Option<String>,
+    /// What is wrong with the newest policies that concern it; `None` before the first load.
+    policies: Option<Vec<String>>,
     told: Told,
     standing: Standing,
     /// Before which no status is written; `None` before the first.
@@ -69,7 +73,7 @@ struct Account {
 impl Ledger {
     /// Returns a ledger of nothing.
     pub(super) fn new() -> Self {
-        Self { loops: Mutex::default(), stirred: Notify::new() }
+        Self { loops: Mutex::default(), policies: Mutex::default(), stirred: Notify::new() }
     }
 
     /// Takes in how the loops were judged. Those that are not among them are forgotten.
@@ -93,6 +97,12 @@ impl Ledger {
         }
     }
 
+    /// Takes in whether the newest policies are in force.
+    pub(super) fn policies(&self, faults: &PolicyFaults) {
+        *self.policies.lock() = Some(faults.clone());
+        self.stirred.notify_one();
+    }
+
     /// Completes when something came in since the last time.
     pub(super) async fn stirred(&self) {
         self.stirred.notified().await;
@@ -102,8 +112,10 @@ impl Ledger {
     /// writes nothing, keeps no Event for later, and takes the status that stands there for what was said last.
     pub(super) fn due(&self, speaks: bool, now: Instant, wall: Timestamp) -> (Vec<Writing>, Option<Instant>) {
         let (mut writings, mut later) = (Vec::new(), None::<Instant>);
+        let policies = self.policies.lock().clone();
         for (id, account) in self.loops.lock().iter_mut() {
             let uid = account.judged.uid.clone();
+            account.policies = policies.as_ref().map(|faults| faults.of(id.namespace()));
             let drafts = account.digest(now);
             if !speaks {
                 account.standing = Standing::shown(&account.judged.status);
@@ -138,6 +150,7 @@ impl Account {
             news: VecDeque::new(),
             record: None,
             quarantined: None,
+            policies: None,
             told: Told::default(),
             status_due: None,
             events: BTreeMap::new(),
@@ -159,6 +172,7 @@ impl Account {
     /// Works off what waits and returns the Events that follow.
     fn digest(&mut self, now: Instant) -> Vec<Draft> {
         let mut drafts: Vec<Draft> = self.told.accepted(&self.judged.accepted).into_iter().collect();
+        drafts.extend(self.policies.as_deref().and_then(|faults| self.told.policies(faults)));
         for news in std::mem::take(&mut self.news) {
             drafts.extend(self.told.event(&news));
             match news {
@@ -188,6 +202,12 @@ impl Account {
     }
 
     fn status(&self, wall: Timestamp) -> Option<Value> {
-        self.standing.next(&self.judged, self.record.as_deref(), self.quarantined.as_deref(), wall)
+        let seen = Seen {
+            judged: &self.judged,
+            record: self.record.as_deref(),
+            quarantined: self.quarantined.as_deref(),
+            policies: self.policies.as_deref(),
+        };
+        self.standing.next(&seen, wall)
     }
 }

@@ -34,7 +34,7 @@ use tokio::time::Instant;
 
 use crate::model::ServiceId;
 use crate::ports::Leadership;
-use crate::ports::services::{Declarations, News, Roster, Services};
+use crate::ports::services::{Declarations, News, PolicyFaults, Roster, Services};
 
 use super::client::Timeouts;
 use super::mirror::Mirror;
@@ -104,6 +104,10 @@ impl Services for ServiceLoops {
 
     fn tell(&self, service: &ServiceId, news: News) {
         self.ledger.told(service, news);
+    }
+
+    fn policies(&self, faults: &PolicyFaults) {
+        self.ledger.policies(faults);
     }
 }
 

@@ -10,6 +10,9 @@ use super::judge::{Acceptance, Judged};
 /// Longest message of a condition that the API takes is 32768; this is what a person reads.
 const MESSAGE_LIMIT: usize = 1000;
 
+/// The condition that tells of policies.
+const POLICY: &str = "PolicyAccepted";
+
 /// A condition, without the time of its last change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Condition {
@@ -21,6 +24,18 @@ pub(super) struct Condition {
     pub(super) reason: &'static str,
     /// Why, in a sentence.
     pub(super) message: String,
+}
+
+/// What is known of one loop.
+pub(super) struct Seen<'a> {
+    /// How its declaration was judged.
+    pub(super) judged: &'a Judged,
+    /// Its last decision.
+    pub(super) record: Option<&'a DecisionRecord>,
+    /// Why it is quarantined, if it is.
+    pub(super) quarantined: Option<&'a str>,
+    /// What is wrong with the newest policies that concern it; `None` before the first load.
+    pub(super) policies: Option<&'a [String]>,
 }
 
 /// The status of one loop as it was last written, or as the object carries it.
@@ -38,15 +53,9 @@ impl Standing {
     /// Returns the status that is to be written, if it says something new.
     ///
     /// The numbers of a decision change every time; the status follows what was decided, and not each number.
-    pub(super) fn next(
-        &self,
-        judged: &Judged,
-        record: Option<&DecisionRecord>,
-        quarantined: Option<&str>,
-        now: Timestamp,
-    ) -> Option<Value> {
-        let mut conditions = vec![accepted(judged), capped(judged)];
-        conditions.push(ready(judged, record, quarantined));
+    pub(super) fn next(&self, seen: &Seen<'_>, now: Timestamp) -> Option<Value> {
+        let Seen { judged, record, quarantined, policies } = *seen;
+        let conditions = [accepted(judged), capped(judged), ready(judged, record, quarantined)];
         let mut status = Map::new();
         status.insert("observedGeneration".to_owned(), json!(judged.generation));
         // A null takes away the mode of a spec that is in force no more.
@@ -54,8 +63,13 @@ impl Standing {
         if let Some(record) = record {
             status.extend(self.decided(record));
         }
-        let conditions: Vec<Value> =
+        let mut conditions: Vec<Value> =
             conditions.iter().map(|condition| self.dated(condition, judged.generation, now)).collect();
+        conditions.extend(match policies {
+            Some(faults) => Some(self.dated(&policy(faults), judged.generation, now)),
+            // A process that has loaded none yet leaves what the one before it said.
+            None => self.shows(POLICY).cloned(),
+        });
         status.insert("conditions".to_owned(), Value::Array(conditions));
         let status = Value::Object(status);
         (said(&status) != said(&self.written)).then_some(status)
@@ -89,10 +103,13 @@ impl Standing {
         fields
     }
 
+    fn shows(&self, kind: &str) -> Option<&Value> {
+        self.written.get("conditions")?.as_array()?.iter().find(|one| one["type"] == kind)
+    }
+
     /// Returns a condition with the time since which it is as it is.
     fn dated(&self, condition: &Condition, generation: i64, now: Timestamp) -> Value {
-        let before = self.written.get("conditions").and_then(Value::as_array);
-        let before = before.and_then(|all| all.iter().find(|one| one["type"] == condition.kind));
+        let before = self.shows(condition.kind);
         let status = if condition.holds { "True" } else { "False" };
         let since =
             before.filter(|before| before["status"] == status).map(|before| before["lastTransitionTime"].clone());
@@ -140,6 +157,16 @@ fn capped(judged: &Judged) -> Condition {
     let (holds, reason) = if judged.cut.is_some() { (true, "PlatformBound") } else { (false, "InsideBound") };
     let message = judged.cut.clone().unwrap_or_else(|| "nothing is cut by the platform".to_owned());
     Condition { kind: "Capped", holds, reason, message }
+}
+
+/// Says whether the newest policies are the ones in force.
+fn policy(faults: &[String]) -> Condition {
+    if faults.is_empty() {
+        let message = "the newest policies are in force".to_owned();
+        return Condition { kind: POLICY, holds: true, reason: "InForce", message };
+    }
+    let message = format!("{}; the last good policies stay in force", faults.join("; "));
+    Condition { kind: POLICY, holds: false, reason: "Refused", message }
 }
 
 /// Says whether the loop decides on what it must know.

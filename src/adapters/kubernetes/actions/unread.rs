@@ -1,0 +1,87 @@
+//! Open intents that cannot be read, made by hand or by a version that this one does not know: nobody can say what they
+//! were about, so their services are left alone until somebody has deleted or ended them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::api::GetParams;
+use kube::core::Request;
+use serde_json::Value;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::adapters::kubernetes::failure::explain;
+use crate::ports::journal::Unreadable;
+
+use super::Shared;
+use super::object::SERVICE_LABEL;
+
+/// Pause before what cannot be read is looked at again.
+const LOOK_PAUSE: Duration = Duration::from_secs(5);
+
+impl Shared {
+    /// Notes which services are not to be touched, and looks again until somebody has deleted or ended what cannot be read.
+    pub(super) fn leave_alone(self: &Arc<Self>, unreadable: &[Unreadable]) {
+        for one in unreadable {
+            tracing::error!(
+                namespace = one.namespace,
+                object = one.object,
+                why = one.why,
+                "an open LoopAction is unreadable"
+            );
+        }
+        *self.unreadable.lock() = unreadable.to_vec();
+        let watching = (!unreadable.is_empty()).then(|| {
+            let shared = Arc::downgrade(self);
+            AbortOnDropHandle::new(tokio::spawn(async move {
+                loop {
+                    tokio::time::sleep(LOOK_PAUSE).await;
+                    let Some(shared) = shared.upgrade() else { return };
+                    let all = shared.unreadable.lock().clone();
+                    if all.is_empty() {
+                        return;
+                    }
+                    for one in all {
+                        if shared.is_open(&one).await == Ok(false) {
+                            tracing::info!(
+                                namespace = one.namespace,
+                                object = one.object,
+                                "an unreadable LoopAction is settled"
+                            );
+                            shared.unreadable.lock().retain(|other| *other != one);
+                        }
+                    }
+                }
+            }))
+        });
+        *self.looking.lock() = watching;
+    }
+
+    /// Asks whether an object is still there and open.
+    async fn is_open(&self, one: &Unreadable) -> Result<bool, String> {
+        let path = format!("/apis/flyball.dev/v1alpha1/namespaces/{}/loopactions", one.namespace);
+        let request = Request::new(path).get(&one.object, &GetParams::default()).map_err(|error| error.to_string())?;
+        let answer = tokio::time::timeout(self.timeouts.answer, self.client.request_text(request)).await;
+        match answer.map_err(|error| error.to_string())? {
+            Ok(text) => serde_json::from_str(&text).map(|item| is_open(&item)).map_err(|error| error.to_string()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
+            Err(error) => Err(explain(&error)),
+        }
+    }
+}
+
+/// Tells whether an object, however it looks otherwise, stands for an intent that has not ended.
+pub(super) fn is_open(object: &Value) -> bool {
+    object.pointer("/status/endedAt").is_none_or(Value::is_null)
+}
+
+/// Returns what can be told of an object that cannot be read.
+pub(super) fn unreadable(object: &Value, error: &serde_json::Error) -> Unreadable {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let label = SERVICE_LABEL.replace('/', "~1");
+    Unreadable {
+        namespace: text("/metadata/namespace"),
+        object: text("/metadata/name"),
+        service: Some(text(&format!("/metadata/labels/{label}"))).filter(|name| !name.is_empty()),
+        why: error.to_string(),
+    }
+}

@@ -1,0 +1,23 @@
+//! What is left to do for a service whose declaration was taken back: the floor of its autoscaler goes back to where
+//! flyball found it, step by step, each step a decision that every guard judges. The replicas of a target without an
+//! autoscaler stay as they are: nobody else would raise them again.
+
+use crate::model::{Action, Autoscaler, Choice, Proposal, TargetReading, TargetState};
+
+/// Stands for the rule of such a step.
+pub const RETURN_FLOOR: &str = "return_floor";
+
+/// Returns the autoscaler of a target whose floor flyball holds up, as last seen.
+pub fn held_up(target: &TargetReading) -> Option<&Autoscaler> {
+    target.last().and_then(TargetState::autoscaler).filter(|one| one.floor > one.baseline)
+}
+
+/// Returns what is asked for, in place of what policies would.
+pub(super) fn asked(target: &TargetReading) -> Proposal {
+    let Some(one) = held_up(target) else {
+        return Proposal::nothing("the declaration was taken back; nothing of it is left to return");
+    };
+    let action = Action::SetAutoscalerFloor { replicas: one.baseline };
+    let choice = Choice::Act { rule: RETURN_FLOOR.into(), action, backed_by_arrivals: false };
+    Proposal { revision: None, rules: Vec::new(), choice }
+}

@@ -1,0 +1,152 @@
+//! Prometheus and the API server go, in the middle of things, and come back: no capacity is lost meanwhile, nothing that
+//! was decided before is written after, and the loop goes on from what is true then. Judged by etcd's history and the
+//! audit log.
+
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::sleep;
+
+use super::governed::{DECLARED, Governed, NAME};
+use super::rig::{self, CAPACITY, COLD_START};
+use super::server::ApiServer;
+use super::witness::{Request, moves_since, requests, revision};
+use super::{Cluster, PATIENCE, account};
+use crate::eventually;
+use crate::prometheus::Prometheus;
+use crate::support::flyball::Installation;
+
+/// Requests a second, usually and in the surge: two pods carry the one, eight the other.
+const USUAL: f64 = 12.0;
+const SURGE: f64 = 60.0;
+/// Seconds of the play before the surge, and of the surge.
+const BEFORE: u32 = 3;
+const SURGES: u32 = 120;
+/// Longer than a value stays fresh (17 s), and than the cooldown between two raises.
+const AWAY: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p1_prometheus_stopped_in_a_surge_of_real_requests_loses_no_capacity() {
+    const NAMESPACE: &str = "blind";
+    let cluster = Cluster::open().await;
+    cluster.namespaces(&[NAMESPACE.to_owned()]).await;
+    rig::workload(&cluster, NAMESPACE, NAME, 2).await;
+    let (_balancer, url) = rig::balancer(NAMESPACE, NAME);
+    eventually("two pods", PATIENCE, async || (rig::ready(&cluster, NAMESPACE, NAME).await == 2).then_some(())).await;
+    eventually("requests are served", PATIENCE, async || {
+        reqwest::get(&url).await.is_ok_and(|answer| answer.status().is_success()).then_some(())
+    })
+    .await;
+
+    let begin = Timestamp::now().as_millisecond() + 1000;
+    let load = rig::Load::start(&url, begin, &[(0, USUAL), (BEFORE, SURGE), (BEFORE + SURGES, 0.0)]);
+    let mut prometheus = Prometheus::scraping(&rig::discovery(NAMESPACE), Duration::from_secs(1));
+    prometheus.start().await;
+    let before = revision(&cluster).await;
+    let policies = [("capacity.rhai", super::governed::CAPACITY), ("down.rhai", DOWN)];
+    let program = Path::new(env!("CARGO_BIN_EXE_flyball"));
+    let installation = Installation::new(program, &settings(NAMESPACE, &prometheus.url()), &policies);
+    let installation = installation.with_environment(vec![account()]);
+    let mut flyball = installation.start(None);
+    let raised = async {
+        while moves_since(before).await.is_empty() {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, raised).await.is_err() {
+        let why = installation.ask(&["explain", &format!("{NAMESPACE}/{NAME}")]);
+        panic!("no raise: {}\n{}", String::from_utf8_lossy(&why.stdout), flyball.log());
+    }
+    let first = moves_since(before).await[0].clone();
+    prometheus.stop();
+    // What was on its way when it stopped.
+    sleep(Duration::from_secs(2)).await;
+    let written = moves_since(before).await;
+    sleep(AWAY).await;
+    assert_eq!(moves_since(before).await, written, "a write without telemetry");
+    let needed = (SURGE / (0.8 * CAPACITY)).ceil() as u32;
+    assert!(first.to < needed, "the surge was met before the outage: {written:?}");
+
+    prometheus.start().await;
+    eventually("the surge is met", PATIENCE, async || {
+        let replicas = cluster.deployment(NAMESPACE, NAME).await["spec"]["replicas"].as_u64().unwrap();
+        (replicas * CAPACITY as u64 >= SURGE as u64).then_some(())
+    })
+    .await;
+    drop(load);
+    let moves = moves_since(before).await;
+    assert!(moves.iter().all(|it| it.manager == "flyball" && Some(it.to) > it.from), "capacity was lost: {moves:?}");
+    // The rate of a counter that was not scraped for a while may be a little off.
+    assert!(moves.iter().all(|it| it.to <= needed + 1), "a jump: {moves:?}");
+    assert!(flyball.stop().success());
+}
+
+/// Lowers as soon as less is needed; the guards alone say when.
+const DOWN: &str = "rule(\"down\", #{ priority: 1, goal: \"cost\" }, |s, p| \
+    [when(s.capacity.needed_now < s.replicas.current), scale_to(s.capacity.needed_now)]);\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn k1_k5_the_api_server_goes_and_comes_back_and_nothing_is_lost_and_nothing_stale_is_written() {
+    let policy = format!("{}\n{DOWN}", super::governed::CAPACITY);
+    let governed = Governed::start("away", 2, &policy, DECLARED).await;
+    governed.shows("Deciding").await;
+    let mut server = ApiServer::find();
+
+    // Short: what was wanted at first is not what is needed in the end.
+    server.kill().await;
+    governed.needs(9);
+    sleep(Duration::from_secs(4)).await;
+    governed.needs(5);
+    sleep(Duration::from_secs(3)).await;
+    server.start().await;
+    governed.wants(5).await;
+
+    // For a minute; the less that is needed all the while lowers nothing at the return.
+    sleep(Duration::from_secs(2)).await;
+    server.kill().await;
+    let gone = Timestamp::now();
+    governed.needs(12);
+    sleep(Duration::from_secs(5)).await;
+    governed.needs(2);
+    sleep(Duration::from_secs(55)).await;
+    server.start().await;
+    let back = Timestamp::now();
+    governed.needs(2);
+    sleep(Duration::from_secs(12)).await;
+    let quiet = governed.written().await;
+    governed.needs(7);
+    governed.wants(7).await;
+
+    let steps = |moves: &[super::witness::Move]| moves.iter().map(|it| (it.from, it.to)).collect::<Vec<_>>();
+    assert_eq!(steps(&quiet), [(Some(2), 5)], "capacity was lost, or something stale was written");
+    assert_eq!(steps(&governed.written().await), [(Some(2), 5), (Some(5), 7)]);
+    let after: Vec<Request> = requests().into_iter().filter(|it| it.arrived > gone).collect();
+    let position = |verb: &str, what: &str| after.iter().position(|it| it.verb == verb && it.uri.contains(what));
+    let listed = position("list", "/namespaces/away/deployments?").expect("what was watched is listed anew");
+    assert!(Some(listed) < position("patch", "/scale"), "a write before what it is about was seen anew: {after:?}");
+    println!("{{\"requests_in_12_s_after_the_return\": {}}}", after.iter().filter(|it| it.arrived > back).count());
+    governed.nothing_refused();
+    eventually("the controllers work again", PATIENCE, async || {
+        (rig::ready(&governed.cluster, "away", NAME).await == 7).then_some(())
+    })
+    .await;
+    governed.stop();
+}
+
+fn settings(namespace: &str, prometheus: &str) -> String {
+    format!(
+        "listen: 127.0.0.1:0\n\
+         sources:\n  main: {{ kind: prometheus, url: \"{prometheus}\", interval: 1s, history: 0s }}\n\
+         signals:\n  rps:\n    source: main\n    \
+         query: 'sum by (namespace, service) (rate(http_requests_total{{$selector}}[12s]))'\n    \
+         samples: 'http_requests_total{{$selector}}'\n    labels: [namespace, service]\n    unit: per_second\n    \
+         role: arrival_rate\n    range: [0, 5000]\n    scrape_interval: 1s\n\
+         defaults:\n  mode: auto\n  signals: [rps]\n  allow_lowering: true\n  \
+         slo: {{ p99: 800ms, error_ratio: 0.01 }}\n  bounds: {{ min: 2, max: 20 }}\n  \
+         guards: {{ stabilisation: 60s, reversal_lock: 60s, lower_cooldown: 60s }}\n  \
+         capacity: {{ per_pod_rate: {CAPACITY}, utilisation: 0.8, start_time: {}s }}\n\
+         services:\n  - name: {namespace}/{NAME}\n",
+        COLD_START.as_secs(),
+    )
+}

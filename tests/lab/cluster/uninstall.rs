@@ -1,0 +1,90 @@
+//! Loops, their namespaces, the custom resources and all of what is shipped are deleted while flyball runs: nothing
+//! blocks, no capacity goes that the load needs, and a floor that flyball raised goes back where that is safe. Judged by
+//! etcd's history.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::governed::{Governed, NAME, declare, kubectl};
+use super::witness::{Move, floors_since, moves_since};
+use super::{Cluster, PATIENCE, directory, rig};
+use crate::eventually;
+
+const SETTINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
+const CEILING: u32 = 10;
+
+/// Makes workers that an autoscaler scales, and waits until it does.
+async fn scaled(cluster: &Cluster, namespace: &str) {
+    rig::workload(cluster, namespace, NAME, 2).await;
+    rig::autoscaler(cluster, namespace, NAME, (2, CEILING)).await;
+}
+
+async fn floor(cluster: &Cluster, namespace: &str) -> u64 {
+    cluster.get(&rig::autoscaler_path(namespace, NAME)).await["spec"]["minReplicas"].as_u64().unwrap()
+}
+
+async fn until_floor(cluster: &Cluster, namespace: &str, wanted: u64, within: Duration) {
+    eventually(&format!("a floor of {wanted} in {namespace}"), within, async || {
+        (floor(cluster, namespace).await == wanted).then_some(())
+    })
+    .await;
+}
+
+fn steps(moves: Vec<Move>, namespace: &str) -> Vec<(u32, u32)> {
+    let ours = moves.into_iter().filter(|it| it.namespace == namespace);
+    ours.filter_map(|it| Some((it.from?, it.to))).collect()
+}
+
+/// Raises by what is measured, and declares no capacity: what a lowering goes by are the last 60 s alone.
+const BY_STEPS: &str = r#"
+rule("more", #{ priority: 9, goal: "protect" }, |s, p| [when(s.rps.current > rps(50)), scale_to(9)]);
+rule("some", #{ priority: 1, goal: "protect" }, |s, p| [when(s.rps.current > rps(20)), scale_to(3)]);
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn x2_what_is_deleted_blocks_nothing_costs_no_capacity_and_returns_its_floor() {
+    let cluster = Cluster::open().await;
+    let all = ["kept", "gone", "leaves"];
+    cluster.namespaces(&all.map(str::to_owned)).await;
+    for namespace in all {
+        scaled(&cluster, namespace).await;
+    }
+    let mut governed = Governed::start_over(cluster.clone(), "kept", 2, BY_STEPS, "", "").await;
+    declare(&cluster, "gone").await;
+    declare(&cluster, "leaves").await;
+    for namespace in all {
+        governed.rates.set(namespace, NAME, 25.0);
+        until_floor(&cluster, namespace, 3, PATIENCE).await;
+    }
+    let since = governed.since.0;
+    // A loop alone. Nobody asks for more there any longer.
+    kubectl(&format!("delete serviceloop {NAME} -n leaves --timeout 20s"));
+    governed.rates.set("leaves", NAME, 95.0);
+    // A namespace with its loop in it.
+    kubectl("delete namespace gone --timeout 60s");
+    until_floor(&cluster, "leaves", 2, Duration::from_secs(150)).await;
+    let autoscaler = cluster.get(&rig::autoscaler_path("leaves", NAME)).await;
+    assert!(autoscaler["metadata"]["annotations"]["flyball.dev/floor-baseline"].is_null(), "{autoscaler}");
+    assert_eq!(steps(floors_since(since).await, "leaves"), [(2, 3), (3, 2)]);
+    // Everything, while a loop is declared and flyball runs.
+    kubectl(&format!("apply --server-side --force-conflicts -k {SETTINGS}/base"));
+    kubectl(&format!("delete -k {SETTINGS}/base --ignore-not-found --timeout 90s"));
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(governed.flyball.ended(), None, "{}", governed.flyball.log());
+    assert_eq!(steps(floors_since(since).await, "kept"), [(2, 3)]);
+    // Where the floor is back the autoscaler does what it would have done without flyball.
+    let moves = moves_since(since).await;
+    assert!(moves.iter().all(|it| it.manager != "flyball"), "{moves:?}");
+    assert!(steps(moves, "kept").into_iter().all(|(from, to)| to > from), "pods went although the load needs them");
+    governed.stop();
+
+    // The other tests need flyball's account.
+    kubectl(&format!("apply --server-side --force-conflicts -f {SETTINGS}/base/rbac.yaml"));
+    let token = kubectl("create token flyball --namespace flyball-system --duration 24h");
+    let file = directory().join("flyball.kubeconfig");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (before, old) = text.split_once("token: \"").unwrap();
+    let after = old.split_once('"').unwrap().1;
+    std::fs::write(file, format!("{before}token: \"{}\"{after}", token.trim())).unwrap();
+}
