@@ -9,6 +9,7 @@
 //! | `double` | the API double answers as this server does |
 //! | `witness` | what etcd and the audit log saw |
 //! | `rig` | workloads, load balancer and load |
+//! | `compare` | the same load on several workloads, each under its own controller |
 //! | `nodes` | tests of the parts above |
 //! | `floor` | an autoscaler on the workload: flyball moves its floor alone |
 //! | `others` | a person, a tool, a rollout, a target made anew |
@@ -17,6 +18,7 @@
 //! | `kills` | flyball killed at every step of a write |
 //! | `replicas` | two flyballs on one Lease |
 
+mod compare;
 #[path = "../../suite/contract_cluster.rs"]
 mod contract;
 mod deploy;
