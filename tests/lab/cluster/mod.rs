@@ -13,6 +13,7 @@
 //! | `nodes` | tests of the parts above |
 //! | `floor` | an autoscaler on the workload: flyball moves its floor alone |
 //! | `others` | a person, a tool, a rollout, a target made anew |
+//! | `step` | a step that nobody foresaw |
 //! | `surge` | a surge that recurs: replicas come before it |
 //! | `kill_switch` | no write starts after the kill switch |
 //! | `kills` | flyball killed at every step of a write |
@@ -30,6 +31,7 @@ mod nodes;
 mod others;
 mod replicas;
 mod rig;
+mod step;
 mod surge;
 mod witness;
 
