@@ -10,29 +10,40 @@
 //! | `witness` | what etcd and the audit log saw |
 //! | `rig` | workloads, load balancer and load |
 //! | `compare` | the same load on several workloads, each under its own controller |
+//! | `governed` | a loop over idle pods, sized by rates that the test tells |
+//! | `trace`, `picture` | a recorded load, compressed; what came of it, drawn |
 //! | `nodes` | tests of the parts above |
 //! | `floor` | an autoscaler on the workload: flyball moves its floor alone |
 //! | `others` | a person, a tool, a rollout, a target made anew |
 //! | `step` | a step that nobody foresaw |
 //! | `surge` | a surge that recurs: replicas come before it |
+//! | `room` | no node has room for what was raised |
+//! | `accepted` | from the decision to the answer of the server |
+//! | `play` | a trace through the lab: record and picture |
 //! | `kill_switch` | no write starts after the kill switch |
 //! | `kills` | flyball killed at every step of a write |
 //! | `replicas` | two flyballs on one Lease |
 
+mod accepted;
 mod compare;
 #[path = "../../suite/contract_cluster.rs"]
 mod contract;
 mod deploy;
 mod double;
 mod floor;
+mod governed;
 mod kill_switch;
 mod kills;
 mod nodes;
 mod others;
+mod picture;
+mod play;
 mod replicas;
 mod rig;
+mod room;
 mod step;
 mod surge;
+mod trace;
 mod witness;
 
 use std::path::{Path, PathBuf};
