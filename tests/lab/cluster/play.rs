@@ -87,12 +87,13 @@ async fn play(trace: &Trace, controller: Controller, minutes: u32) -> (Value, Ve
             prometheus.backfill(&[(&format!("{NAMESPACE}/{NAME}"), trace.past(minute, DAYS))], DAYS);
         }
         prometheus.start().await;
-        let mut flyball = compare::flyball(&prometheus.url(), days, &[NAMESPACE]).start(None);
+        let installation = compare::flyball(&prometheus.url(), days, &[NAMESPACE]);
+        let mut flyball = installation.start(None);
         let looking = look(flyball.url(), minute * 60, Arc::clone(&foreseen));
-        running = Some((prometheus, flyball, AbortOnDropHandle::new(tokio::spawn(looking))));
+        running = Some((prometheus, installation, flyball, AbortOnDropHandle::new(tokio::spawn(looking))));
     }
     let outcome = playing.end().await.remove(0);
-    if let Some((_prometheus, flyball, _looking)) = running {
+    if let Some((_prometheus, _installation, flyball, _looking)) = running {
         assert!(flyball.stop().success());
     }
     let seconds = (0..minutes * 60).map(|second| {

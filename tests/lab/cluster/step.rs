@@ -17,22 +17,23 @@ const STEP: f64 = 24.0;
 /// Seconds before the first step, from one step to the next (where in its period the autoscaler is hit is chance), and after
 /// the step.
 const BEFORE: u32 = 60;
-const APART: u32 = 4;
+const APART: u32 = 5;
 const AFTER: u32 = 120;
 /// Seconds in a row within the objective that count as recovered.
 const CALM: u64 = 15;
 /// Workloads under each of the two.
-const PAIRS: usize = 4;
+const PAIRS: usize = 3;
 /// The usual target of an autoscaler, percent.
 const TARGET: u32 = 60;
 
-/// Returns the seconds from the first bad request after `step` to the begin of the first calm; none if there is no bad one.
+/// Returns the seconds from the first bad request after `step` to the begin of the first calm, or to the end without one;
+/// none if there is no bad one.
 fn onset_to_recovered(seen: &[Seen], step: u32, end: u32) -> Option<f64> {
     let after = |request: &&Seen| request.planned >= Duration::from_secs(u64::from(step));
     let bad = seen.iter().filter(after).filter(|request| request.status != 200 || request.latency > SLO);
     let onset = bad.map(|request| request.planned).min()?;
     let calm = |from: &u64| rig::violation_seconds(seen, SLO, *from, from + CALM) == 0;
-    let recovered = (onset.as_secs() + 1..u64::from(end) - CALM).find(calm).expect("it ends calm");
+    let recovered = (onset.as_secs() + 1..u64::from(end) - CALM).find(calm).unwrap_or(u64::from(end));
     Some(recovered as f64 - onset.as_secs_f64())
 }
 
@@ -47,7 +48,9 @@ async fn unforeseen() {
         all.iter().filter(|(_, it)| *it == Controller::Flyball).map(|(namespace, _)| namespace.as_str()).collect();
     let mut prometheus = Prometheus::scraping(&rig::discovery(&ours.join("|")), Duration::from_secs(1));
     prometheus.start().await;
-    let flyball = compare::flyball(&prometheus.url(), 0, &ours).start(None);
+    let installation = compare::flyball(&prometheus.url(), 0, &ours);
+    let mut flyball = installation.start(None);
+    flyball.url();
     let step = |index: usize| BEFORE + u32::try_from(index / 2).unwrap() * APART;
     let end = |index: usize| step(index) + AFTER;
     let plan = |index: usize| vec![(0, USUAL), (step(index), STEP), (end(index), 0.0)];
