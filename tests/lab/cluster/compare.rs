@@ -142,17 +142,14 @@ pub fn play(cluster: &Cluster, of: Vec<Workload>, at: i64, plan: impl Fn(usize) 
 impl Playing {
     /// Waits until all loads have ended; a player that was late fails the test.
     pub async fn end(self) -> Vec<Outcome> {
-        let ends = self.of.into_iter().map(async |(workload, load, lasted)| (workload, load.end().await, lasted));
-        let ended = futures::future::join_all(ends).await;
-        let counts = std::mem::take(&mut *self.counts.lock().unwrap());
-        let outcome = |((workload, seen, lasted), counts): ((Workload, Vec<Seen>, u32), Vec<Count>)| Outcome {
-            namespace: workload.namespace,
-            controller: workload.controller,
-            seen,
-            counts,
-            lasted,
-        };
-        ended.into_iter().zip(counts).map(outcome).collect()
+        let (mut outcomes, counts) = (Vec::new(), Arc::clone(&self.counts));
+        for (index, (workload, load, lasted)) in self.of.into_iter().enumerate() {
+            let seen = load.end().await;
+            let (namespace, controller) = (workload.namespace.clone(), workload.controller);
+            let counts = counts.lock().unwrap()[index].clone();
+            outcomes.push(Outcome { namespace, controller, seen, counts, lasted });
+        }
+        outcomes
     }
 }
 
