@@ -13,6 +13,7 @@ mod halt;
 mod kill;
 mod policy;
 mod run;
+pub mod svg;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -9,20 +9,28 @@
 //! | `double` | the API double answers as this server does |
 //! | `witness` | what etcd and the audit log saw |
 //! | `rig` | workloads, load balancer and load |
+//! | `compare` | the same load on several workloads, each under its own controller |
+//! | `governed` | a loop over idle pods, sized by rates that the test tells |
+//! | `trace`, `picture` | a recorded load, compressed; what came of it, drawn |
 //! | `nodes` | tests of the parts above |
-//! | `governed` | a loop over a Deployment, and what the API shows of it |
 //! | `floor` | an autoscaler on the workload: flyball moves its floor alone |
 //! | `others` | a person, a tool, a rollout, a target made anew |
+//! | `step` | a step that nobody foresaw |
 //! | `surge` | a surge that recurs: replicas come before it |
 //! | `server` | the API server as a process that can be killed and held |
 //! | `outages` | Prometheus and the API server go and come back |
 //! | `policies` | a policy edited while flyball runs |
 //! | `uninstall` | loops, namespaces, and all of what is shipped go while flyball runs |
+//! | `room` | no node has room for what was raised |
+//! | `accepted` | from the decision to the answer of the server |
+//! | `play` | a trace through the lab: record and picture |
 //! | `kill_switch` | no write starts after the kill switch |
 //! | `kills` | flyball killed at every step of a write |
 //! | `rest` | what it costs while nothing happens |
 //! | `replicas` | two flyballs on one Lease |
 
+mod accepted;
+mod compare;
 #[path = "../../suite/contract_cluster.rs"]
 mod contract;
 mod deploy;
@@ -34,12 +42,17 @@ mod kills;
 mod nodes;
 mod others;
 mod outages;
+mod picture;
+mod play;
 mod policies;
 mod replicas;
 mod rest;
 mod rig;
+mod room;
 mod server;
+mod step;
 mod surge;
+mod trace;
 mod uninstall;
 mod witness;
 

@@ -111,6 +111,8 @@ pub struct Request {
     pub status: u64,
     /// When it arrived.
     pub arrived: Timestamp,
+    /// When the answer was complete.
+    pub answered: Timestamp,
 }
 
 /// Returns every request that flyball's account made and that was answered, in the order of the answers.
@@ -124,6 +126,7 @@ pub fn requests() -> Vec<Request> {
         uri: text(&entry, "/requestURI"),
         status: entry["responseStatus"]["code"].as_u64().unwrap_or(0),
         arrived: text(&entry, "/requestReceivedTimestamp").parse().unwrap(),
+        answered: text(&entry, "/stageTimestamp").parse().unwrap(),
     };
     ours.map(request).collect()
 }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Upper bounds of the latency buckets, seconds.
 const BUCKETS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 5.0];
@@ -91,12 +91,28 @@ async fn serve(State(worker): State<Arc<Worker>>) -> StatusCode {
     if !worker.page(Page::let_in) {
         return StatusCode::SERVICE_UNAVAILABLE;
     }
+    let mut inside = Inside { worker: &worker, began: None };
     let slot = worker.slots.acquire().await;
     if slot.is_ok() {
+        inside.began = Some(Instant::now());
         sleep(worker.service_time).await;
     }
-    worker.page(|page| page.count(arrived.elapsed(), worker.service_time));
+    worker.page(|page| page.count(arrived.elapsed()));
     StatusCode::OK
+}
+
+/// A request that was let in. It ends when it is answered, or when its client does not wait any longer: its place is
+/// free then, and what it kept busy counts.
+struct Inside<'a> {
+    worker: &'a Worker,
+    began: Option<Instant>,
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        let busy = self.began.map_or(Duration::ZERO, |began| began.elapsed());
+        self.worker.page(|page| page.let_out(busy));
+    }
 }
 
 async fn metrics(State(worker): State<Arc<Worker>>) -> String {
@@ -120,12 +136,15 @@ impl Page {
         room
     }
 
-    fn count(&mut self, latency: Duration, busy: Duration) {
-        let latency = latency.as_secs_f64();
+    fn let_out(&mut self, busy: Duration) {
         self.waiting -= 1;
+        self.busy_seconds += busy.as_secs_f64();
+    }
+
+    fn count(&mut self, latency: Duration) {
+        let latency = latency.as_secs_f64();
         self.served += 1;
         self.seconds += latency;
-        self.busy_seconds += busy.as_secs_f64();
         for (bucket, bound) in self.buckets.iter_mut().zip(BUCKETS) {
             *bucket += u64::from(latency <= bound);
         }
@@ -163,6 +182,20 @@ mod tests {
         assert!(futures::future::join_all(requests).await.iter().all(|status| *status == StatusCode::OK));
         assert_eq!(begin.elapsed(), 3 * service_time);
         assert!((worker.page(|page| page.busy_seconds) - 0.6).abs() < 1e-9);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_waits_no_longer_frees_its_place() {
+        let service_time = Duration::from_millis(100);
+        let worker = Arc::new(Worker { slots: Semaphore::new(1), count: 1, service_time, page: Mutex::default() });
+        let impatient = (0..5).map(|_| {
+            let request = serve(State(Arc::clone(&worker)));
+            tokio::time::timeout(Duration::from_millis(250), request)
+        });
+        let served = futures::future::join_all(impatient).await.iter().filter(|answer| answer.is_ok()).count();
+        let (waiting, busy) = worker.page(|page| (page.waiting, page.busy_seconds));
+        assert_eq!((served, waiting), (2, 0));
+        assert!((busy - 0.25).abs() < 1e-9, "{busy}");
     }
 
     #[test]

@@ -76,6 +76,11 @@ impl Told {
         Some(Draft { reason: "PolicyRefused", warning: true, note })
     }
 
+    /// Takes back that a hold was told: while it stands, the next decision tells it again.
+    pub(super) fn untold(&mut self) {
+        self.holding = None;
+    }
+
     fn decided(&mut self, record: &DecisionRecord) -> Option<Draft> {
         let holding = match record.verdict.kind {
             VerdictKind::Hold | VerdictKind::Reject => record.verdict.decided_by,

@@ -187,7 +187,12 @@ impl Account {
                 News::Measured { .. } => {}
             }
         }
+        let drafted = drafts.len();
         drafts.retain(|draft| self.is_timely(draft, now));
+        if drafts.len() < drafted {
+            // A hold that comes so soon after another one is told later, if it still stands.
+            self.told.untold();
+        }
         drafts
     }
 
@@ -209,5 +214,53 @@ impl Account {
             policies: self.policies.as_deref(),
         };
         self.standing.next(&seen, wall)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::adapters::kubernetes::loops::judge::Acceptance;
+    use crate::model::{
+        Choice, CycleId, DecisionId, Features, GuardName, Mode, Proposal, TargetReading, TraceId, Verdict, VerdictKind,
+    };
+
+    fn held_by(guard: GuardName, seq: u32) -> News {
+        let id = DecisionId { service: "shop/checkout".parse().unwrap(), cycle: CycleId { run: 1, seq } };
+        let target = TargetReading::Unknown { reason: "not yet".to_owned() };
+        News::Decided(Arc::new(DecisionRecord {
+            trace: TraceId::derive(&id.service, id.cycle, Timestamp::UNIX_EPOCH),
+            id,
+            at: Timestamp::UNIX_EPOCH,
+            mode: Mode::Auto,
+            signals: Arc::default(),
+            features: Arc::new(Features { signals: Vec::new(), target }),
+            outlook: Arc::default(),
+            proposal: Proposal { revision: None, rules: Vec::new(), choice: Choice::Nothing { reason: "calm".into() } },
+            verdict: Verdict { kind: VerdictKind::Hold, decided_by: Some(guard), ..Verdict::idle() },
+            change: None,
+            outcome: None,
+            effect: None,
+        }))
+    }
+
+    #[test]
+    fn x5_a_hold_soon_after_another_is_told_later_if_it_still_stands() {
+        let judged = Judged {
+            uid: "uid".to_owned(),
+            generation: 1,
+            spec: None,
+            accepted: Acceptance::Valid,
+            cut: None,
+            status: Value::Null,
+        };
+        let (mut account, begin) = (Account::new(judged), Instant::now());
+        let mut events = |guard, second: u64| {
+            account.put(held_by(guard, u32::try_from(second).unwrap()));
+            account.digest(begin + Duration::from_secs(second)).len()
+        };
+        assert_eq!(events(GuardName::Cooldown, 1), 1);
+        assert_eq!((5..61).map(|second| events(GuardName::Convergence, second)).sum::<usize>(), 0);
+        assert_eq!((61..200).map(|second| events(GuardName::Convergence, second)).sum::<usize>(), 1);
     }
 }

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::pod::{PORT, timestamp};
+use super::pod::{timestamp, worker};
 
 const GROUP: &str = "metrics.k8s.io/v1beta1";
 
@@ -98,8 +98,7 @@ pub async fn measure(pods: Store<Pod>, resolution: Duration, usage: Usage) {
 
 async fn page_of(pod: &Pod) -> Option<(String, String)> {
     let address = pod.status.as_ref()?.pod_ip.clone()?;
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(1)).build().ok()?;
-    let answer = client.get(format!("http://{address}:{PORT}/metrics")).send().await.ok()?;
+    let answer = worker(&address, "metrics").timeout(Duration::from_secs(1)).send().await.ok()?;
     Some((address, answer.text().await.ok()?))
 }
 

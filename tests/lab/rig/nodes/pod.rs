@@ -1,6 +1,7 @@
 //! The life of one pod, from its binding to its end.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -101,11 +102,16 @@ impl Life {
     }
 
     async fn answers(&self) -> bool {
-        let url = format!("http://{}:{PORT}/readyz", self.address());
-        let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_millis(500)).build();
-        let Ok(client) = client else { return false };
-        client.get(url).send().await.is_ok_and(|answer| answer.status().is_success())
+        let asked = worker(&self.address(), "readyz").timeout(Duration::from_millis(500)).send().await;
+        asked.is_ok_and(|answer| answer.status().is_success())
     }
+}
+
+/// Returns a request to the worker at an address. One client for all: to build one costs a busy machine milliseconds.
+pub fn worker(address: &str, page: &str) -> reqwest::RequestBuilder {
+    static CLIENT: LazyLock<reqwest::Client> =
+        LazyLock::new(|| reqwest::Client::builder().no_proxy().build().unwrap_or_default());
+    CLIENT.get(format!("http://{address}:{PORT}/{page}"))
 }
 
 /// Binds a pod to a node.

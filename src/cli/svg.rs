@@ -1,0 +1,87 @@
+//! Charts as SVG text: a frame on the sheet, and lines and areas in its units.
+
+use std::fmt::Write as _;
+
+/// A rectangle of a sheet with a horizontal and a vertical axis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Frame {
+    /// Left and right edge, pixels.
+    pub across: (f64, f64),
+    /// Upper and lower edge, pixels.
+    pub down: (f64, f64),
+    /// What stands at the left and at the right edge.
+    pub xs: (f64, f64),
+    /// What stands at the lower and at the upper edge.
+    pub ys: (f64, f64),
+}
+
+impl Frame {
+    /// Returns where a point lies on the sheet.
+    pub fn at(&self, x: f64, y: f64) -> (f64, f64) {
+        let share = |value: f64, (low, high): (f64, f64)| (value - low) / (high - low).max(f64::MIN_POSITIVE);
+        let (left, right) = self.across;
+        let (top, bottom) = self.down;
+        (left + share(x, self.xs) * (right - left), bottom - share(y, self.ys) * (bottom - top))
+    }
+
+    /// Returns a line through these points.
+    pub fn line(&self, points: impl IntoIterator<Item = (f64, f64)>, colour: &str) -> String {
+        let points = self.points(points);
+        format!("<polyline points=\"{points}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.6\"/>\n")
+    }
+
+    /// Returns the area between two edges, each from left to right.
+    pub fn area(&self, lower: impl IntoIterator<Item = (f64, f64)>, upper: Vec<(f64, f64)>, colour: &str) -> String {
+        let ring = self.points(lower.into_iter().chain(upper.into_iter().rev()));
+        format!("<polygon points=\"{ring}\" fill=\"{colour}\"/>\n")
+    }
+
+    /// Returns a value of the vertical axis, written beside it.
+    pub fn label(&self, y: f64, text: &str) -> String {
+        let (x, y) = self.at(self.xs.0, y);
+        format!("<text x=\"{}\" y=\"{y:.1}\" text-anchor=\"end\">{text}</text>\n", x - 6.0)
+    }
+
+    /// Returns a value of the horizontal axis, written below it.
+    pub fn mark(&self, x: f64, text: &str) -> String {
+        let (x, y) = self.at(x, self.ys.0);
+        format!("<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{text}</text>\n", y + 20.0)
+    }
+
+    /// Returns what the frame shows, written above it.
+    pub fn title(&self, text: &str) -> String {
+        format!("<text x=\"{}\" y=\"{}\">{text}</text>\n", self.across.0, self.down.0 - 12.0)
+    }
+
+    fn points(&self, points: impl IntoIterator<Item = (f64, f64)>) -> String {
+        let mut text = String::new();
+        for (x, y) in points {
+            let (x, y) = self.at(x, y);
+            let _ = write!(text, "{x:.1},{y:.1} ");
+        }
+        text
+    }
+}
+
+/// Returns a white sheet of this size, pixels, with `drawn` on it.
+pub fn sheet(width: f64, height: f64, drawn: &str) -> String {
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" \
+         font-size=\"12\">\n<rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n{drawn}</svg>"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_turns_values_into_places_on_the_sheet() {
+        let frame = Frame { across: (10.0, 110.0), down: (20.0, 70.0), xs: (0.0, 10.0), ys: (0.0, 5.0) };
+        assert_eq!(frame.at(0.0, 0.0), (10.0, 70.0));
+        assert_eq!(frame.at(10.0, 5.0), (110.0, 20.0));
+        let area = frame.area([(0.0, 0.0), (10.0, 0.0)], vec![(0.0, 5.0), (10.0, 5.0)], "red");
+        assert!(area.contains("\"10.0,70.0 110.0,70.0 110.0,20.0 10.0,20.0 \""), "{area}");
+        assert!(sheet(120.0, 80.0, &area).ends_with("fill=\"red\"/>\n</svg>"));
+    }
+}

@@ -1,0 +1,207 @@
+//! Workloads under the same load at the same time, each under a controller of its own: what their clients saw, and how
+//! many pods each took. flyball's own word counts for nothing here.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::rig::{self, CAPACITY, COLD_START, Load, Process, SLO, Seen};
+use super::{Cluster, PATIENCE, account};
+use crate::eventually;
+use crate::support::flyball::Installation;
+
+/// Pods of a workload at least and at most, whoever scales it.
+const BOUNDS: (u32, u32) = (2, 12);
+/// The name of every workload; its namespace tells it apart.
+pub const NAME: &str = "checkout";
+/// How often the pods are counted.
+const COUNTED: Duration = Duration::from_secs(1);
+
+/// Who scales a workload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Controller {
+    /// flyball, as it is shipped.
+    Flyball,
+    /// The autoscaler of Kubernetes at its default timings, by CPU at this target in percent.
+    Stock(u32),
+}
+
+/// A workload with its load balancer.
+pub struct Workload {
+    /// Its namespace.
+    pub namespace: String,
+    controller: Controller,
+    url: String,
+    _balancer: Process,
+}
+
+/// How many pods there were at a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count {
+    /// After the begin of the play.
+    pub at: Duration,
+    /// From the first sight of one in the API until it is gone.
+    pub pods: u32,
+    /// Of them, ready.
+    pub ready: u32,
+}
+
+/// What became of a workload.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Its namespace.
+    pub namespace: String,
+    /// Who scaled it.
+    pub controller: Controller,
+    /// What its clients saw.
+    pub seen: Vec<Seen>,
+    /// Its pods, second by second.
+    pub counts: Vec<Count>,
+    /// Seconds of the play.
+    pub lasted: u32,
+}
+
+impl Outcome {
+    /// Returns the seconds outside the objective.
+    pub fn violation_seconds(&self) -> usize {
+        rig::violation_seconds(&self.seen, SLO, 0, u64::from(self.lasted))
+    }
+
+    /// Returns how many pods there were, each for how long, summed over the play.
+    pub fn pod_seconds(&self) -> f64 {
+        let end = Duration::from_secs(u64::from(self.lasted));
+        let until = self.counts.iter().skip(1).map(|next| next.at).chain([end]);
+        let spans = self.counts.iter().zip(until);
+        spans
+            .map(|(count, until)| f64::from(count.pods) * (until.min(end).saturating_sub(count.at)).as_secs_f64())
+            .sum()
+    }
+
+    /// Returns what `scripts/lab/score` reads: one line of JSON.
+    pub fn line(&self) -> Value {
+        let target = match self.controller {
+            Controller::Flyball => Value::Null,
+            Controller::Stock(target) => json!(target),
+        };
+        json!({
+            "namespace": self.namespace, "stock_target": target, "requests": self.seen.len(),
+            "violation_seconds": self.violation_seconds(), "pod_seconds": self.pod_seconds().round(),
+            "most_pods": self.counts.iter().map(|count| count.pods).max(),
+        })
+    }
+}
+
+/// Makes a workload for each controller, in the namespace beside it, and waits until its first pods are ready.
+pub async fn workloads(cluster: &Cluster, of: &[(String, Controller)]) -> Vec<Workload> {
+    let namespaces: Vec<String> = of.iter().map(|(namespace, _)| namespace.clone()).collect();
+    cluster.namespaces(&namespaces).await;
+    let mut made = Vec::new();
+    for (namespace, controller) in of {
+        rig::workload(cluster, namespace, NAME, BOUNDS.0).await;
+        if let Controller::Stock(target) = *controller {
+            rig::autoscaler_at(cluster, namespace, NAME, BOUNDS, target).await;
+        }
+        let (balancer, url) = rig::balancer(namespace, NAME);
+        made.push(Workload { namespace: namespace.clone(), controller: *controller, url, _balancer: balancer });
+    }
+    for namespace in &namespaces {
+        eventually("the first pods", PATIENCE, async || {
+            (rig::ready(cluster, namespace, NAME).await == BOUNDS.0).then_some(())
+        })
+        .await;
+    }
+    made
+}
+
+/// Loads under way, and the count of the pods.
+pub struct Playing {
+    of: Vec<(Workload, Load, u32)>,
+    counts: Arc<Mutex<Vec<Vec<Count>>>>,
+    _counting: AbortOnDropHandle<()>,
+}
+
+/// Starts the loads at a moment, in milliseconds since 1970; `plan` says what is played to which.
+pub fn play(cluster: &Cluster, of: Vec<Workload>, at: i64, plan: impl Fn(usize) -> Vec<(u32, f64)>) -> Playing {
+    let namespaces: Vec<String> = of.iter().map(|workload| workload.namespace.clone()).collect();
+    let load = |(index, workload): (usize, Workload)| {
+        let plan = plan(index);
+        let load = Load::start(&workload.url, at, &plan);
+        (workload, load, plan.last().map_or(0, |(end, _)| *end))
+    };
+    let of = of.into_iter().enumerate().map(load).collect();
+    let counts = Arc::new(Mutex::new(vec![Vec::new(); namespaces.len()]));
+    let ahead = Duration::from_millis(u64::try_from(at - jiff::Timestamp::now().as_millisecond()).unwrap_or(0));
+    let counting = count(cluster.clone(), namespaces, Instant::now() + ahead, Arc::clone(&counts));
+    Playing { of, counts, _counting: AbortOnDropHandle::new(tokio::spawn(counting)) }
+}
+
+impl Playing {
+    /// Waits until all loads have ended; a player that was late fails the test.
+    pub async fn end(self) -> Vec<Outcome> {
+        let (mut outcomes, counts) = (Vec::new(), Arc::clone(&self.counts));
+        for (index, (workload, load, lasted)) in self.of.into_iter().enumerate() {
+            let seen = load.end().await;
+            let (namespace, controller) = (workload.namespace.clone(), workload.controller);
+            let counts = counts.lock().unwrap()[index].clone();
+            outcomes.push(Outcome { namespace, controller, seen, counts, lasted });
+        }
+        outcomes
+    }
+}
+
+/// Counts the pods of each namespace until it is ended.
+async fn count(cluster: Cluster, namespaces: Vec<String>, begin: Instant, counts: Arc<Mutex<Vec<Vec<Count>>>>) {
+    tokio::time::sleep_until(begin).await;
+    let mut turns = tokio::time::interval(COUNTED);
+    loop {
+        turns.tick().await;
+        let pods = cluster.get("/api/v1/pods").await;
+        let at = begin.elapsed();
+        for (namespace, counts) in namespaces.iter().zip(counts.lock().unwrap().iter_mut()) {
+            let ours = pods["items"].as_array().into_iter().flatten();
+            let ours: Vec<&Value> = ours.filter(|pod| pod["metadata"]["namespace"] == *namespace).collect();
+            let ready = ours.iter().filter(|pod| is_ready(pod)).count();
+            let [pods, ready] = [ours.len(), ready].map(|count| u32::try_from(count).unwrap());
+            counts.push(Count { at, pods, ready });
+        }
+    }
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.into_iter().any(|it| it["type"] == "Ready" && it["status"] == "True")
+}
+
+/// Returns flyball, ready to start: in `auto` over these namespaces, sized by the arrival rate that a Prometheus has,
+/// with so many days of history.
+pub fn flyball(prometheus: &str, days: u32, namespaces: &[&str]) -> Installation {
+    let policies = [("capacity.rhai", include_str!("../../../deploy/policies/capacity.rhai"))];
+    let program = Path::new(env!("CARGO_BIN_EXE_flyball"));
+    let installation = Installation::new(program, &settings(prometheus, days, namespaces), &policies);
+    installation.with_environment(vec![account()])
+}
+
+fn settings(prometheus: &str, days: u32, namespaces: &[&str]) -> String {
+    let services = namespaces.iter().map(|namespace| format!("  - name: {namespace}/{NAME}\n"));
+    format!(
+        "listen: 127.0.0.1:0\n\
+         sources:\n  main: {{ kind: prometheus, url: \"{prometheus}\", interval: 1s, history: {days}d }}\n\
+         signals:\n  rps:\n    source: main\n    \
+         query: 'sum by (namespace, service) (rate(http_requests_total{{$selector}}[12s]))'\n    \
+         samples: 'http_requests_total{{$selector}}'\n    labels: [namespace, service]\n    unit: per_second\n    \
+         role: arrival_rate\n    forecast: true\n    range: [0, 5000]\n    scrape_interval: 1s\n\
+         defaults:\n  mode: auto\n  allow_lowering: true\n  signals: [rps]\n  \
+         slo: {{ p99: {}ms, error_ratio: 0.01 }}\n  bounds: {{ min: {}, max: {} }}\n  \
+         capacity: {{ per_pod_rate: {CAPACITY}, utilisation: 0.8, start_time: {}s }}\n\
+         services:\n{}",
+        SLO.as_millis(),
+        BOUNDS.0,
+        BOUNDS.1,
+        COLD_START.as_secs(),
+        services.collect::<String>(),
+    )
+}
