@@ -40,6 +40,9 @@ impl Release {
     }
 }
 
+/// What is wrong with files, each fault in a line.
+pub(super) type Faults = Vec<String>;
+
 /// Makes the deadline of one compilation.
 pub(super) type Compiling = fn() -> Deadline;
 
@@ -60,7 +63,7 @@ impl Press<'_> {
         self,
         files: &PolicyFiles,
         last: Option<&Release>,
-    ) -> Result<(Release, BTreeMap<String, Vec<String>>), Vec<String>> {
+    ) -> Result<(Release, BTreeMap<String, Faults>), Faults> {
         let base = files.files.as_ref().map_err(|error| vec![error.clone()])?;
         let with = |own: &[PolicyFile]| self.tested(&base.iter().chain(own).collect::<Vec<_>>());
         let all = with(&[])?;
@@ -95,7 +98,7 @@ impl Press<'_> {
     }
 
     /// Compiles a set and runs its own tests; one that fails them is as bad as one that does not compile.
-    fn tested(self, files: &[&PolicyFile]) -> Result<Arc<PolicySet>, Vec<String>> {
+    fn tested(self, files: &[&PolicyFile]) -> Result<Arc<PolicySet>, Faults> {
         let texts = || files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
         let deadline = self.deadline;
         let set = Arc::new(compile(texts(), self.vocabulary, &deadline()).map_err(|faults| worded(&faults))?);

@@ -237,6 +237,7 @@ mod tests {
             features: Arc::new(Features { signals: Vec::new(), target }),
             outlook: Arc::default(),
             proposal: Proposal { revision: None, rules: Vec::new(), choice: Choice::Nothing { reason: "calm".into() } },
+            instead: None,
             verdict: Verdict { kind: VerdictKind::Hold, decided_by: Some(guard), ..Verdict::idle() },
             change: None,
             outcome: None,
