@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use arc_swap::ArcSwap;
+use cpu_time::ThreadTime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -41,8 +42,10 @@ use crate::ports::{
     TelemetrySource, Template,
 };
 
-/// How long the scripts of a policy set may run at its load: an edit is in force within a second, or refused.
+/// How much CPU the scripts of a policy set may take at its load: an edit is in force within a second, or refused.
 const POLICY_LOAD: Duration = Duration::from_millis(500);
+/// How long that may take where the CPU is short, as in a pod that is throttled while it starts.
+const POLICY_LOAD_AT_MOST: Duration = Duration::from_secs(10);
 /// Where a pod finds the token of its account.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
@@ -322,10 +325,15 @@ pub fn access(settings: &Settings) -> Access {
     }
 }
 
-/// Returns a deadline that ends the load of a policy set after [`POLICY_LOAD`].
+/// Returns a deadline that ends the load of a policy set on this thread after [`POLICY_LOAD`] of its CPU time: a machine that
+/// is busy with other things makes no policy a bad one.
 pub fn deadline() -> Deadline {
-    let end = Instant::now() + POLICY_LOAD;
-    Arc::new(move || Instant::now() >= end)
+    let used = || ThreadTime::try_now().map(|time| time.as_duration()).ok();
+    let (begun, end) = (used(), Instant::now() + POLICY_LOAD_AT_MOST);
+    Arc::new(move || {
+        let spent = used().zip(begun).map(|(now, begun)| now.saturating_sub(begun));
+        spent.is_none_or(|spent| spent >= POLICY_LOAD) || Instant::now() >= end
+    })
 }
 
 /// Returns what can be asked of one source.
@@ -352,5 +360,20 @@ pub fn question(signal: &SignalTemplate) -> Template {
         labels: signal.labels.clone(),
         members: Arc::default(),
         width: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_set_may_wait_for_the_cpu_and_may_not_use_it_up() {
+        let expired = deadline();
+        std::thread::sleep(POLICY_LOAD + Duration::from_millis(50));
+        assert!(!expired(), "it did nothing yet");
+        let begun = ThreadTime::now();
+        while begun.elapsed() < POLICY_LOAD {}
+        assert!(expired());
     }
 }

@@ -1,16 +1,28 @@
-//! Budget: how many writes a service may see (INV-04). Namespace and fleet are charged at the write gate.
+//! Budget: how many writes a service may see (INV-04). Namespace and fleet are charged at the write gate; what they refused
+//! is not asked for again with each sample.
 
 use std::time::Duration;
 
-use super::case::{Answer, Case};
+use super::case::{Answer, Case, Motion};
 use super::moment::HOUR;
 
 const TEN_MINUTES: Duration = Duration::from_mins(10);
+
+/// How long a lowering waits that a budget of namespace or fleet refused.
+const REFUSED: Duration = Duration::from_mins(1);
 
 /// Holds when a budget of the service is spent. The hourly one does not stop a raise that the confirmed arrival
 /// rate needs, nor one that takes back what hurt.
 pub fn guard(case: &Case<'_>) -> Answer {
     let (now, budgets) = (case.ctx.now, case.ctx.spec.budgets);
+    let refused = case.memory.refused(now).filter(|_| matches!(case.motion, Motion::Lower { .. }));
+    if let Some((age, why)) = refused.filter(|(age, _)| *age < REFUSED) {
+        return Answer::Hold(format!(
+            "refused {} s ago, asked for again after {} s: {why}",
+            age.as_secs(),
+            REFUSED.as_secs()
+        ));
+    }
     let recent = case.memory.writes_within(TEN_MINUTES, now);
     if recent >= budgets.per_10_min as usize {
         return Answer::Hold(format!("{recent} writes in the last 10 minutes of {} allowed", budgets.per_10_min));

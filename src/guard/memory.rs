@@ -11,7 +11,7 @@ use super::owner::Owner;
 use super::window::Window;
 use crate::model::guards::UNDONE_COUNTS;
 use crate::model::{
-    CONVERGE_WITHIN, ChangeId, ChangeSet, Direction, Intent, Knob, Now, Revert, TargetState, Timestamp, UNDO,
+    CONVERGE_WITHIN, ChangeId, ChangeSet, Direction, Intent, Knob, Now, Refusal, Revert, TargetState, Timestamp, UNDO,
     WriteOutcome,
 };
 
@@ -47,6 +47,8 @@ pub struct Memory {
     owner: Owner,
     /// When lowerings were undone, the earliest first.
     undone: VecDeque<Moment>,
+    /// When and why a budget of namespace or fleet last refused to let capacity go.
+    refused: Option<(Moment, String)>,
     /// While replicas are missing: how many were ready, and since when no more of them (monotonic).
     coming: Option<(u32, Duration)>,
     /// Newest sample when a raise was first proposed, of the present run of such proposals.
@@ -117,6 +119,10 @@ impl Memory {
         self.ended = Some(Arc::new((change.clone(), outcome.clone(), now)));
         if !outcome.was_sent() {
             self.writes.retain(|write| write.id != change.id);
+            if let (WriteOutcome::Refused(Refusal::Budget { reason }), Direction::Lower) = (outcome, change.direction())
+            {
+                self.refused = Some((Moment::now(now), reason.clone()));
+            }
             return;
         }
         self.charge(change, Moment::now(now));
@@ -195,6 +201,11 @@ impl Memory {
     /// Returns the write under way.
     pub(super) fn in_flight(&self) -> Option<&InFlight> {
         self.in_flight.as_ref()
+    }
+
+    /// Returns how long ago a budget of namespace or fleet refused to let capacity go, and why.
+    pub(super) fn refused(&self, now: Now) -> Option<(Duration, &str)> {
+        self.refused.as_ref().map(|(at, why)| (at.age(now), why.as_str()))
     }
 
     /// Returns when `knob` was last turned in `direction`.

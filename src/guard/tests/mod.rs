@@ -648,6 +648,26 @@ fn budget() {
 }
 
 #[test]
+fn a_lowering_that_the_fleet_refused_is_asked_for_again_after_a_minute_and_a_raise_at_once() {
+    let mut world = World::at(10);
+    (world.needed_now, world.floor) = (Some(5), Some(3));
+    world.pass(400);
+    let change = world.change(10, 7);
+    let refused = WriteOutcome::Refused(Refusal::Budget { reason: "10 % are gone".to_owned() });
+    world.memory.write_started(&change, world.now);
+    world.memory.write_ended(&change, &refused, world.now);
+    world.pass(15);
+    let verdict = world.propose(&scale_to(7));
+    assert_eq!(why(&verdict, GuardName::Budget), "refused 15 s ago, asked for again after 60 s: 10 % are gone");
+    assert_eq!(verdict.kind, VerdictKind::Hold);
+    world.needed_now = Some(12);
+    assert_ne!(world.propose_backed(12).decided_by, Some(GuardName::Budget));
+    world.needed_now = Some(5);
+    world.pass(45);
+    assert_ne!(world.propose(&scale_to(7)).decided_by, Some(GuardName::Budget));
+}
+
+#[test]
 fn actions_on_other_knobs_meet_the_guards_that_concern_them() {
     let mut world = World::at(4);
     let verdict = world.propose(&Action::Restart);
