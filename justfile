@@ -39,6 +39,10 @@ lab:
 cluster filter="":
     scripts/lab/test {{ filter }}
 
+# A recorded load through the lab: record and picture in target/lab. `just play FILE --controller stock|flyball`
+play *arguments:
+    scripts/lab/play {{ arguments }}
+
 # The container image `flyball:latest`, with whichever engine is here.
 image tag="flyball:latest":
     $(command -v podman || command -v docker) build --file deploy/Containerfile --tag {{ tag }} .

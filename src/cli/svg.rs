@@ -50,6 +50,7 @@ impl Frame {
 
     /// Returns what the frame shows, written above it.
     pub fn title(&self, text: &str) -> String {
+        let text = text.replace('&', "&amp;").replace('<', "&lt;");
         format!("<text x=\"{}\" y=\"{}\">{text}</text>\n", self.across.0, self.down.0 - 12.0)
     }
 

@@ -5,11 +5,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use flyball::adapters::store::JournalReader;
-use flyball::model::WriteOutcome;
+use flyball::model::{DecisionRecord, WriteOutcome};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::kills::Real;
-use super::witness::requests;
+use super::witness::{Request, requests};
 use super::{PATIENCE, account};
 use crate::eventually;
 use crate::support::flyball::Installation;
@@ -35,8 +36,9 @@ async fn decisions_one_after_the_other() {
         telemetry.set(&namespace, &name, 5.0);
     }
     let settings = settings_of(places(), &telemetry.url, "");
-    let installation =
-        Installation::new(Path::new(env!("CARGO_BIN_EXE_flyball")), &settings, &[("capacity.rhai", POLICY)]);
+    // What is shipped is no debug build.
+    let program = std::env::var("FLYBALL_LAB_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_flyball").to_owned());
+    let installation = Installation::new(Path::new(&program), &settings, &[("capacity.rhai", POLICY)]);
     let installation = installation.with_environment(vec![account()]);
     let mut flyball = installation.start(None);
     let url = flyball.url();
@@ -54,20 +56,31 @@ async fn decisions_one_after_the_other() {
     .await;
     assert!(flyball.stop().success());
 
-    let answers: Vec<_> = requests().into_iter().filter(|it| it.verb == "patch" && it.status == 200).collect();
-    let took = |record: &flyball::model::DecisionRecord| {
+    let requests = requests();
+    // From the decision to the arrival of the live read, to that of the write, to the end of its answer; milliseconds.
+    let took = |record: &DecisionRecord| {
         let change = record.change.as_ref().filter(|_| record.outcome == Some(WriteOutcome::Applied))?;
-        let path = format!("/namespaces/{}/deployments/{}/scale?", change.target.namespace, change.target.name);
-        let answer = answers.iter().rfind(|answer| answer.uri.contains(&path)).expect("the server saw it");
-        Some(answer.answered.as_microsecond() - change.decided.wall.as_microsecond())
+        let path = format!("/namespaces/{}/deployments/{}/scale", change.target.namespace, change.target.name);
+        let ours = |verb: &str| {
+            let ours = |it: &&Request| it.verb == verb && it.status == 200 && it.uri.contains(&path);
+            requests.iter().filter(ours).find(|it| it.arrived >= change.decided.wall).expect("the server saw it")
+        };
+        let since = |at: Timestamp| (at.as_microsecond() - change.decided.wall.as_microsecond()) as f64 / 1e3;
+        Some([since(ours("get").arrived), since(ours("patch").arrived), since(ours("patch").answered)])
     };
     let records = JournalReader::open(&installation.journal()).unwrap().recent(None, usize::MAX).unwrap();
-    let mut took: Vec<f64> = records.iter().filter_map(took).map(|microseconds| microseconds as f64 / 1e3).collect();
-    took.sort_by(f64::total_cmp);
+    let took: Vec<[f64; 3]> = records.iter().filter_map(took).collect();
     assert_eq!(took.len(), NAMESPACES * SERVICES);
-    let quantile = |percent: usize| took[(took.len() * percent).div_ceil(100) - 1];
+    let quantile = |part: usize, percent: usize| {
+        let mut part: Vec<f64> = took.iter().map(|it| it[part]).collect();
+        part.sort_by(f64::total_cmp);
+        part[(part.len() * percent).div_ceil(100) - 1]
+    };
     println!(
         "{}",
-        json!({ "decision_to_accepted_p99_ms": quantile(99), "p50_ms": quantile(50), "writes": took.len() })
+        json!({
+            "decision_to_accepted_p99_ms": quantile(2, 99), "p50_ms": quantile(2, 50), "writes": took.len(),
+            "read_p50_ms": quantile(0, 50), "write_p50_ms": quantile(1, 50),
+        })
     );
 }

@@ -30,7 +30,6 @@ const DAYS: u32 = 4;
 const AHEAD: i64 = 3;
 /// How long before a moment the forecast for it is taken: about what a raise takes.
 const FORESEEN: i64 = 2;
-const ENOUGH: Duration = Duration::from_secs(1);
 
 /// What was foreseen for a second of the play.
 type Foreseen = Arc<Mutex<BTreeMap<i64, [f64; 3]>>>;
@@ -43,14 +42,12 @@ async fn a_trace_leaves_a_record_and_a_picture() {
     let by_flyball = env::var("FLYBALL_LAB_CONTROLLER").is_ok_and(|name| name == "flyball");
     let trace = Trace::read(&path, minutes, PEAK);
     let controller = if by_flyball { Controller::Flyball } else { Controller::Stock(TARGET) };
-    let outcome = play(&trace, controller, minutes).await;
+    let (summary, seconds) = play(&trace, controller, minutes).await;
 
-    let name =
-        format!("{}-{}", path.file_stem().unwrap().to_string_lossy(), if by_flyball { "flyball" } else { "stock" });
-    let written = directory().parent().unwrap().join(name);
-    let (record, picture) = (written.with_extension("jsonl"), written.with_extension("svg"));
-    let title = format!("{} under {}", path.display(), if by_flyball { "flyball" } else { "the stock autoscaler" });
-    let (summary, seconds) = outcome;
+    let stem = path.file_stem().unwrap().to_string_lossy();
+    let name = format!("{stem}-{}", if by_flyball { "flyball" } else { "stock" });
+    let [record, picture] = ["jsonl", "svg"].map(|kind| directory().with_file_name(format!("{name}.{kind}")));
+    let title = format!("{stem} under {}", if by_flyball { "flyball" } else { "the stock autoscaler" });
     let mut lines = vec![summary.to_string()];
     lines.extend(seconds.iter().map(|second| serde_json::to_string(second).unwrap()));
     std::fs::write(&record, lines.join("\n") + "\n").unwrap();
@@ -120,7 +117,7 @@ fn told(second: Second, lead: u32, outcome: &Outcome, foreseen: &BTreeMap<i64, [
     let mut latencies: Vec<Duration> = of().map(|request| request.latency).collect();
     latencies.sort_unstable();
     let p99 = latencies.get((latencies.len() * 99).div_ceil(100).saturating_sub(1));
-    let counted = outcome.counts.iter().rfind(|count| count.at <= Duration::from_secs(at) + ENOUGH);
+    let counted = outcome.counts.iter().rfind(|count| count.at <= Duration::from_secs(at + 1));
     Second {
         requests: latencies.len(),
         bad: of().filter(|request| request.status != 200 || request.latency > SLO).count(),

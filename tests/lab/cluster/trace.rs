@@ -63,22 +63,31 @@ impl Trace {
         self.played.0 > self.rows[0].0
     }
 
-    /// Returns the rate at a second of the play. Before it lies the past, again and again as far as it goes; without one,
-    /// the first value.
+    /// Returns the rate at a second of the play. Before it lie the days of the past, again and again, each real day of them
+    /// beginning with another one: what recurs exactly would teach that the next day holds no surprise. Without a
+    /// past, the first value.
     pub fn rate(&self, second: f64) -> f64 {
         let (begin, end) = self.played;
-        let (first, at) = (self.rows[0].0, begin + second * self.factor);
-        let at = if at >= begin {
-            at.min(end)
-        } else if begin > first {
-            first + (at - first).rem_euclid(begin - first)
-        } else {
-            first
-        };
-        let after = self.rows.partition_point(|(time, _)| *time <= at);
+        if second >= 0.0 {
+            return self.at((begin + second * self.factor).min(end));
+        }
+        let (first, lasts) = (self.rows[0].0, (end - begin) / self.factor);
+        let past = ((begin - first) / DAY).round() as i64;
+        if past == 0 {
+            return self.at(first);
+        }
+        let back = (-second / lasts).ceil() as i64;
+        let turned = (back - 1) / (SEASON * 60 / lasts.round() as i64);
+        let day = past - 1 - (back - 1 + turned) % past;
+        self.at(first + day as f64 * DAY + (second + back as f64 * lasts) * self.factor)
+    }
+
+    /// Returns the rate at a moment of the trace, between its rows in a straight line.
+    fn at(&self, moment: f64) -> f64 {
+        let after = self.rows.partition_point(|(time, _)| *time <= moment);
         let (time, value) = self.rows[after.saturating_sub(1)];
         let Some((next, goal)) = self.rows.get(after) else { return value * self.scale };
-        (value + (goal - value) * ((at - time) / (next - time)).clamp(0.0, 1.0)) * self.scale
+        (value + (goal - value) * ((moment - time) / (next - time)).clamp(0.0, 1.0)) * self.scale
     }
 
     /// Returns the past as it lies behind a play that begins at a minute since 1970.
@@ -106,26 +115,25 @@ fn row(line: &str) -> Option<(f64, f64)> {
 mod tests {
     use super::*;
 
-    /// Rows of ten minutes, each day a ramp from 0 to 143, the last one twice as high.
+    /// Rows of ten minutes: the first day is a ramp from 0 to 143, the second twice as high, and so on.
     fn days(count: i32) -> String {
-        let value = |index: i32| (index % 144) * if index / 144 == count - 1 { 2 } else { 1 };
+        let value = |index: i32| (index % 144) * (index / 144 + 1);
         let rows = (0..144 * count).map(|index| format!("{},{}\n", 1_700_000_000 + index * 600, value(index)));
         format!("timestamp,value\n{}", rows.collect::<String>())
     }
 
     #[test]
-    fn the_last_day_is_played_and_those_before_recur() {
-        let trace = Trace::parse(&days(3), 24, 286.0).unwrap();
+    fn the_last_day_is_played_and_those_before_recur_in_turn() {
+        let trace = Trace::parse(&days(3), 24, 429.0).unwrap();
         assert!(trace.has_past());
-        // A second is a minute of the trace.
-        for (second, expected) in
-            [(0, 0.0), (10, 2.0), (720, 144.0), (1430, 286.0), (-10, 143.0), (-1440, 0.0), (-7200, 0.0)]
-        {
-            assert_eq!(trace.rate(f64::from(second)).round(), expected, "{second}");
+        // A second is a minute of the trace, a real day holds sixty days of it.
+        for (second, expected) in [(0, 0), (10, 3), (720, 216), (1430, 429), (-10, 286), (-1440, 0), (-1450, 143)] {
+            assert_eq!(trace.rate(f64::from(second)).round(), f64::from(expected), "{second}");
         }
+        assert_eq!([-86_410.0, -86_400.0 - 1450.0].map(|second| trace.rate(second).round()), [143.0, 286.0]);
         let load = trace.past(50_000, 2);
-        assert_eq!((load.at(50_000), load.at(50_000 - 24)), (None, load.at(50_000 - 48)));
-        assert!((load.at(50_000 - 24).unwrap() - 2.75).abs() < 0.01, "{:?}", load.at(50_000 - 24));
+        assert_eq!((load.at(50_000), load.at(50_000 - 24)), (None, load.at(50_000 - 72)));
+        assert!((load.at(50_000 - 24).unwrap() - 5.5).abs() < 0.01, "{:?}", load.at(50_000 - 24));
     }
 
     #[test]
