@@ -269,7 +269,12 @@ pub fn places() -> impl Iterator<Item = (String, String)> + Clone {
 
 /// Returns the settings of all services, sized by the rates that `telemetry` tells; `cluster` is a line or nothing.
 pub fn settings(telemetry: &str, cluster: &str) -> String {
-    let services: Vec<String> = places().map(|(namespace, name)| format!("  - name: {namespace}/{name}")).collect();
+    settings_of(places(), telemetry, cluster)
+}
+
+/// Returns the same for other services.
+pub fn settings_of(places: impl Iterator<Item = (String, String)>, telemetry: &str, cluster: &str) -> String {
+    let services: Vec<String> = places.map(|(namespace, name)| format!("  - name: {namespace}/{name}")).collect();
     let services = services.join("\n");
     format!(
         "listen: 127.0.0.1:0\n{cluster}\
