@@ -146,6 +146,27 @@ async fn k5_after_410_the_targets_are_listed_again_and_never_seem_to_be_gone() {
     assert_eq!(double.faults().requests_of(Resource::Deployments, Verb::List), 3);
 }
 
+/// The longer the server was away, the longer the pauses; that it lost what was watched it says when it is back.
+#[tokio::test]
+async fn k5_after_an_outage_what_was_lost_is_listed_at_once() {
+    let double = double().await;
+    let cluster = cluster(&double, TIMEOUTS).await;
+    until(&cluster, &target(), asks_for(3)).await;
+    let asked = |verb| double.faults().requests_of(Resource::Deployments, verb);
+    let (watched, listed) = (asked(Verb::Watch), asked(Verb::List));
+    double.faults().order_of(Resource::Deployments, Verb::Watch, 4, Fault::status(503));
+    double.faults().order_of(Resource::Deployments, Verb::Watch, 1, Fault::status(410));
+    let reach = async |verb, count| {
+        while asked(verb) < count {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    reach(Verb::Watch, watched + 5).await;
+    let told = std::time::Instant::now();
+    reach(Verb::List, listed + 1).await;
+    assert!(told.elapsed() < Duration::from_secs(2), "listed again after {:?}", told.elapsed());
+}
+
 #[tokio::test]
 async fn k6_an_empty_list_of_a_lagging_server_is_not_believed() {
     let double = double().await;

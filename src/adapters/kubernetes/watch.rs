@@ -113,7 +113,7 @@ enum Stop {
 impl<T: Object> Watcher<T> {
     /// Runs until dropped.
     async fn run(self) {
-        let mut failures = 0_u32;
+        let (mut failures, mut is_lost) = (0_u32, false);
         loop {
             let began = Instant::now();
             let resume = self.mirror.lock().resume();
@@ -128,16 +128,24 @@ impl<T: Object> Watcher<T> {
                 }
                 // A server that ends watches at once would else be asked in a hot loop.
                 Some(Stop::Over) if began.elapsed() >= PAUSES.0 => {
-                    failures = 0;
+                    (failures, is_lost) = (0, false);
                     continue;
                 }
                 Some(Stop::Over) => self.pause(&mut failures, "the watch ended at once".to_owned()),
                 Some(Stop::Lost) => {
+                    // The server answers again: how long it was away is no reason to wait. That changes are missed again and
+                    // again is one.
+                    if !std::mem::replace(&mut is_lost, true) {
+                        failures = 0;
+                    }
                     self.mirror.lock().lost();
                     self.notify();
                     self.pause(&mut failures, "changes were missed, listing again".to_owned())
                 }
-                Some(Stop::Failed(reason)) => self.pause(&mut failures, reason),
+                Some(Stop::Failed(reason)) => {
+                    is_lost = false;
+                    self.pause(&mut failures, reason)
+                }
                 Some(Stop::Forbidden(reason)) => self.pause(&mut failures, reason).max(FORBIDDEN_PAUSE),
             };
             tokio::time::sleep(pause).await;

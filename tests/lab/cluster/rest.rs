@@ -21,7 +21,7 @@ const OF_ONE: usize = 100;
 /// Without a write of status or Event for so long nothing happens any more.
 const QUIET: Duration = Duration::from_secs(30);
 /// How long requests are counted, in minutes: every watch begins anew each minute.
-const MINUTES: u32 = 2;
+const MINUTES: u32 = 1;
 /// How long it may take to come to rest: statuses are written at ten a second, each several times at first.
 const PATIENCE: Duration = Duration::from_secs(900);
 
@@ -54,7 +54,9 @@ async fn at_rest() {
     made.buffer_unordered(8).collect::<Vec<()>>().await;
 
     let installation = Installation::new(&program, &settings(&rates.url), &[("p.rhai", super::governed::CAPACITY)]);
-    let flyball = installation.with_environment(vec![account()]).start(None);
+    let installation = installation.with_environment(vec![account()]);
+    let mut flyball = installation.start(None);
+    flyball.url();
     let listed = async || cluster.get("/apis/flyball.dev/v1alpha1/serviceloops").await["items"].clone();
     eventually("every loop was decided on", PATIENCE, async || {
         let loops = listed().await;
