@@ -30,6 +30,8 @@ const MAX_FILES: usize = 64;
 const MAX_SET_PARTS: usize = 10_000;
 /// Files that end so hold the tests of a set; they are not loaded with it.
 pub(super) const TEST_SUFFIX: &str = "_test.rhai";
+/// Files that end so hold recorded inputs for those tests.
+pub(super) const RECORDING_SUFFIX: &str = ".jsonl";
 /// Reason for doing nothing where the set gives none.
 const OTHERWISE: &str = "no policy matched";
 
@@ -124,7 +126,7 @@ pub fn compile<'a>(
     vocabulary: &Vocabulary,
     expired: &Deadline,
 ) -> Result<PolicySet, Vec<PolicyFault>> {
-    let mut sources: Vec<_> = files.into_iter().filter(|(path, _)| !path.ends_with(TEST_SUFFIX)).collect();
+    let mut sources: Vec<_> = files.into_iter().filter(|(path, _)| is_source(path)).collect();
     sources.sort_unstable();
     let too_large = check_sizes(&sources);
     if !too_large.is_empty() {
@@ -170,6 +172,11 @@ pub fn compile<'a>(
         conflict_is_error: conflicts,
         texts,
     })
+}
+
+/// Tells whether a file of a set holds rules or a library.
+pub(super) fn is_source(path: &str) -> bool {
+    !path.ends_with(TEST_SUFFIX) && !path.ends_with(RECORDING_SUFFIX)
 }
 
 fn check_set(rules: &[Rule], complete: bool) -> Option<PolicyFault> {
