@@ -13,6 +13,7 @@ use crate::decide::api;
 use crate::decide::api::clause::Body;
 use crate::decide::build::build;
 use crate::decide::declare::{Declarations, Imports, load};
+use crate::decide::documents::Documents;
 use crate::decide::engine::{Deadline, MeteredEngine, RULE_OPERATIONS, standard_library};
 use crate::decide::fault::PolicyFault;
 use crate::decide::plan::inputs::Texts;
@@ -32,6 +33,8 @@ const MAX_SET_PARTS: usize = 10_000;
 pub(super) const TEST_SUFFIX: &str = "_test.rhai";
 /// Files that end so hold recorded inputs for those tests.
 pub(super) const RECORDING_SUFFIX: &str = ".jsonl";
+/// Files that end so hold data for the rules.
+pub(super) const DATA_SUFFIX: &str = ".data.json";
 /// Reason for doing nothing where the set gives none.
 const OTHERWISE: &str = "no policy matched";
 
@@ -132,9 +135,12 @@ pub fn compile<'a>(
     if !too_large.is_empty() {
         return Err(too_large);
     }
-    let library = standard_library();
+    let (data, scripts): (Vec<_>, Vec<_>) = sources.iter().copied().partition(|(path, _)| path.ends_with(DATA_SUFFIX));
+    let (documents, odd) = Documents::read(&data);
+    let library = standard_library(&documents);
     let Declarations { rules, parameters, otherwise, conflicts, imports, mut faults, .. } =
-        load(&sources, &library, expired);
+        load(&scripts, &library, expired);
+    faults.extend(odd);
     let with = |imports: &Imports| {
         MeteredEngine::new(&library, RULE_OPERATIONS, expired, |engine| {
             api::register(engine, vocabulary, &parameters);
@@ -174,7 +180,7 @@ pub fn compile<'a>(
     })
 }
 
-/// Tells whether a file of a set holds rules or a library.
+/// Tells whether a file of a set holds rules, a library or data.
 pub(super) fn is_source(path: &str) -> bool {
     !path.ends_with(TEST_SUFFIX) && !path.ends_with(RECORDING_SUFFIX)
 }

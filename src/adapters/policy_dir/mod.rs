@@ -1,4 +1,5 @@
-//! Policy sets from a directory: every `*.rhai` below it, and `*.jsonl` with recorded inputs for their tests, read whole whenever something changed.
+//! Policy sets from a directory: every `*.rhai` below it, `*.data.json` with data, and `*.jsonl` with recorded
+//! inputs for their tests, read whole whenever something changed.
 //!
 //! A ConfigMap volume swaps a symlink, an editor writes a temporary file and renames it, a copy writes half a file
 //! first. So the directory is watched and not the files, what counts is the content, and a change is announced once
@@ -122,7 +123,7 @@ pub fn read_set(root: &Path) -> PolicyFiles {
     let mut files = BTreeMap::new();
     let read = usable(root).and_then(|()| collect(root, "", 0, &mut files)).and_then(|()| {
         let total: usize = files.values().map(String::len).sum();
-        if files.keys().all(|path| ends_in(Path::new(path), "jsonl")) {
+        if !files.keys().any(|path| ends_in(Path::new(path), "rhai")) {
             Err(format!("no *.rhai file in {}, a set needs at least one; {START}", root.display()))
         } else if total > SET_LIMIT {
             Err(format!("the policies in {} have {total} bytes, at most {SET_LIMIT} are read", root.display()))
@@ -167,7 +168,7 @@ fn collect(directory: &Path, prefix: &str, depth: usize, files: &mut BTreeMap<St
             continue;
         }
         let within = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
-        let policy = ends_in(&path, "rhai") || ends_in(&path, "jsonl");
+        let policy = ends_in(&path, "rhai") || ends_in(&path, "jsonl") || name.ends_with(".data.json");
         match fs::metadata(&path) {
             Ok(found) if found.is_dir() => collect(&path, &within, depth.saturating_add(1), files)?,
             Ok(found) if policy && found.is_file() => {

@@ -38,10 +38,13 @@ fn a_set_is_every_policy_below_the_root_in_path_order() {
         (".hidden.rhai", "no"),
         (".git/x.rhai", "no"),
         ("base/lull.jsonl", "c"),
+        ("pricing.data.json", "d"),
+        ("package.json", "no"),
         ("scale.rhai~", "no"),
         ("README.md", "no"),
     ]);
-    let expected = vec![("base/limits.rhai", "a"), ("base/lull.jsonl", "c"), ("scale.rhai", "b")];
+    let expected =
+        vec![("base/limits.rhai", "a"), ("base/lull.jsonl", "c"), ("pricing.data.json", "d"), ("scale.rhai", "b")];
     assert_eq!(contents(&read_set(directory.path())), Ok(expected));
 }
 

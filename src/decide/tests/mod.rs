@@ -14,6 +14,7 @@ use crate::model::{
     TargetReading, TargetRef, TargetState, Timestamp, TraceId, Truth, Unit, Verdict,
 };
 
+mod documents;
 mod forbidding;
 mod held;
 mod holes;

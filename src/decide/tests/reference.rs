@@ -31,6 +31,7 @@ fn every_example_loads_and_every_test_passes() {
         let files = [
             ("lib/slo.rhai", SLO),
             ("incident.jsonl", recording.as_str()),
+            ("pricing.data.json", "{ \"pod_hour\": 0.12 }"),
             ("t.rhai", policy.as_str()),
             ("t_test.rhai", if word.place == Place::Test { example } else { "" }),
         ];

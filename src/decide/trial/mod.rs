@@ -31,6 +31,7 @@ use rhai::{AST, Dynamic, FnPtr, NativeCallContext, Position};
 pub use coverage::{ConditionCoverage, Coverage, RuleCoverage};
 
 use crate::decide::compile::{PolicySet, RECORDING_SUFFIX, TEST_SUFFIX};
+use crate::decide::documents::Documents;
 use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, standard_library};
 use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
 use crate::decide::vocabulary::Vocabulary;
@@ -149,7 +150,7 @@ pub fn run_tests<'a>(
         faults: Mutex::default(),
         file: Mutex::default(),
     });
-    let engine = MeteredEngine::new(&standard_library(), LOAD_OPERATIONS, expired, |engine| {
+    let engine = MeteredEngine::new(&standard_library(&Documents::default()), LOAD_OPERATIONS, expired, |engine| {
         words::register(engine, &bench);
     });
     for (path, text) in files {
