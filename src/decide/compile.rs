@@ -13,6 +13,7 @@ use crate::decide::api;
 use crate::decide::api::clause::Body;
 use crate::decide::build::build;
 use crate::decide::declare::{Declarations, Imports, load};
+use crate::decide::documents::Documents;
 use crate::decide::engine::{Deadline, MeteredEngine, RULE_OPERATIONS, standard_library};
 use crate::decide::fault::PolicyFault;
 use crate::decide::plan::inputs::Texts;
@@ -30,6 +31,10 @@ const MAX_FILES: usize = 64;
 const MAX_SET_PARTS: usize = 10_000;
 /// Files that end so hold the tests of a set; they are not loaded with it.
 pub(super) const TEST_SUFFIX: &str = "_test.rhai";
+/// Files that end so hold recorded inputs for those tests.
+pub(super) const RECORDING_SUFFIX: &str = ".jsonl";
+/// Files that end so hold data for the rules.
+pub(super) const DATA_SUFFIX: &str = ".data.json";
 /// Reason for doing nothing where the set gives none.
 const OTHERWISE: &str = "no policy matched";
 
@@ -124,15 +129,18 @@ pub fn compile<'a>(
     vocabulary: &Vocabulary,
     expired: &Deadline,
 ) -> Result<PolicySet, Vec<PolicyFault>> {
-    let mut sources: Vec<_> = files.into_iter().filter(|(path, _)| !path.ends_with(TEST_SUFFIX)).collect();
+    let mut sources: Vec<_> = files.into_iter().filter(|(path, _)| is_source(path)).collect();
     sources.sort_unstable();
     let too_large = check_sizes(&sources);
     if !too_large.is_empty() {
         return Err(too_large);
     }
-    let library = standard_library();
+    let (data, scripts): (Vec<_>, Vec<_>) = sources.iter().copied().partition(|(path, _)| path.ends_with(DATA_SUFFIX));
+    let (documents, odd) = Documents::read(&data);
+    let library = standard_library(&documents);
     let Declarations { rules, parameters, otherwise, conflicts, imports, mut faults, .. } =
-        load(&sources, &library, expired);
+        load(&scripts, &library, expired);
+    faults.extend(odd);
     let with = |imports: &Imports| {
         MeteredEngine::new(&library, RULE_OPERATIONS, expired, |engine| {
             api::register(engine, vocabulary, &parameters);
@@ -170,6 +178,11 @@ pub fn compile<'a>(
         conflict_is_error: conflicts,
         texts,
     })
+}
+
+/// Tells whether a file of a set holds rules, a library or data.
+pub(super) fn is_source(path: &str) -> bool {
+    !path.ends_with(TEST_SUFFIX) && !path.ends_with(RECORDING_SUFFIX)
 }
 
 fn check_set(rules: &[Rule], complete: bool) -> Option<PolicyFault> {

@@ -14,6 +14,7 @@ use rhai::packages::{
 };
 use rhai::{Dynamic, Engine, Module, OptimizationLevel, Shared};
 
+use crate::decide::documents::Documents;
 use crate::decide::fault::{DEADLINE_TOKEN, DISABLED};
 
 /// Tells whether the time for loading a set is over. Injected, because this stage reads no clock.
@@ -35,9 +36,9 @@ const MAX_FUNCTIONS: usize = 256;
 /// Imports of one file. Each is a file of the set, loaded before.
 const MAX_MODULES: usize = 16;
 
-/// The parts of Rhai's standard library that policies get, as one module: fewer places to search in. Made once
+/// The parts of Rhai's standard library that policies get, and the documents of their set, as one module: fewer places to search in. Made once
 /// per policy set and shared by its engines.
-pub(super) fn standard_library() -> Shared<Module> {
+pub(super) fn standard_library(documents: &Documents) -> Shared<Module> {
     let mut library = Module::new();
     ArithmeticPackage::init(&mut library);
     LogicPackage::init(&mut library);
@@ -46,6 +47,7 @@ pub(super) fn standard_library() -> Shared<Module> {
     BasicMapPackage::init(&mut library);
     BasicStringPackage::init(&mut library);
     BasicIteratorPackage::init(&mut library);
+    documents.register(&mut library);
     // Without these two every call searches the packages' manifests from end to end.
     library.register_lazy_functions();
     library.build_index();

@@ -110,7 +110,7 @@ impl ModuleResolver for Libraries {
 }
 
 fn refuse_declarations(engine: &mut Engine) {
-    for name in ["rule", "param", "otherwise", "conflicts"] {
+    for name in ["rule", "param", "limit", "otherwise", "conflicts"] {
         let refuse = move || -> ScriptResult<()> {
             Err(format!("{name}(..) belongs into a file that is not below {LIBRARY}: a library has functions alone")
                 .into())

@@ -13,6 +13,7 @@
 //! | `vocabulary` | which signals policies may name |
 //! | `compile` | files to a checked set, whole or not at all |
 //! | `declare` | the top level of the files |
+//! | `documents` | data beside the rules |
 //! | `library` | files below `lib/`, which others import |
 //! | `engine` | the sandbox and its limits |
 //! | `api` | what policies are written in |
@@ -48,6 +49,7 @@ mod api;
 mod build;
 mod compile;
 mod declare;
+mod documents;
 mod engine;
 mod evaluate;
 mod fault;

@@ -62,7 +62,7 @@ const fn test(example: &'static str, meaning: &'static str) -> Word {
 }
 
 /// All words, in the order of the page.
-pub const WORDS: [Word; 87] = [
+pub const WORDS: [Word; 89] = [
     top(
         "rule(\"name\", #{ priority: 1, goal: \"protect\" }, |s, p| [when(s.can_scale_up), restart()]);",
         "A rule: its name, its rank (higher priority first, then `protect` before `cost`), and its clauses. `s` is the service, `p` the parameters.",
@@ -164,6 +164,11 @@ pub const WORDS: [Word; 87] = [
         "A quantity times a plain number.",
     ),
     quantity("s.capacity.needed_ahead.or(0)", "3", "The quantity, or while it is unknown, this."),
+    quantity(
+        "s.replicas.current * usd_per_hour(data(\"pricing\").pod_hour)",
+        "usd_per_hour(1)",
+        "A number from `pricing.data.json` of the set: constant, and part of its revision.",
+    ),
     quantity("s.cpu.current", "pct(60)", "`pct(..)`: a share, written in percent."),
     quantity("s.p99.current", "secs(0.2)", "`ms(..)`, `secs(..)`, `mins(..)` or a text such as \"2m\": a time."),
     quantity("s.rps.current", "rps(100)", "`rps(..)`: events a second."),
@@ -258,6 +263,10 @@ pub const WORDS: [Word; 87] = [
     test(
         "test(\"r\", || timeline(\"15s\").set(#{ can_scale_up: true }).run(\"15s\").expect(\"name\"));",
         "Several facts at once.",
+    ),
+    test(
+        "test_replay(\"incident.jsonl\", #{ never: [\"busy\"] });",
+        "On every decision of a recording (a file of the set, made by `flyball explain .. -n 50 -o json`) these rules do not act; `expect: [..]`: each acts at least once; `given: #{ .. }`: bounds and parameters of the service, which a record does not hold.",
     ),
     test(
         "test(\"s\", || timeline(\"15s\").set(\"can_scale_up\", true).without(\"replicas\").run(\"15s\").expect_none());",

@@ -39,6 +39,8 @@ fn read(page: &str) -> usize {
             let (next, expected) = &blocks[position + 1];
             assert_eq!(next, "text", "{page}: what is refused is followed by the fault");
             assert!(faults[0].to_string().starts_with(expected.trim_end()), "{page}: {}\n{expected}", faults[0]);
+        } else if let Some(path) = kind.strip_prefix("json ") {
+            files.insert(path.to_owned(), text.clone());
         } else if kind == "rhai" {
             files.insert(path(), text.clone());
             // A page shows the rules before their tests: until then the old tests do not count.

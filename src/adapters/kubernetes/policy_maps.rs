@@ -109,7 +109,8 @@ fn limited(files: Vec<PolicyFile>) -> Result<Vec<PolicyFile>, String> {
     Ok(files)
 }
 
-/// Tells whether a key of a ConfigMap names a policy.
+/// Tells whether a key of a ConfigMap names a policy, data for it, or recorded inputs for its tests.
 fn is_policy(key: &str) -> bool {
-    Path::new(key).extension().is_some_and(|extension| extension == "rhai")
+    Path::new(key).extension().is_some_and(|extension| extension == "rhai" || extension == "jsonl")
+        || key.ends_with(".data.json")
 }

@@ -1,4 +1,5 @@
-//! Policy sets from a directory: every `*.rhai` below it, read whole whenever something changed.
+//! Policy sets from a directory: every `*.rhai` below it, `*.data.json` with data, and `*.jsonl` with recorded
+//! inputs for their tests, read whole whenever something changed.
 //!
 //! A ConfigMap volume swaps a symlink, an editor writes a temporary file and renames it, a copy writes half a file
 //! first. So the directory is watched and not the files, what counts is the content, and a change is announced once
@@ -21,6 +22,8 @@ use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
 /// Largest file.
 const FILE_LIMIT: usize = 256 * 1024;
+/// Largest file of recorded inputs.
+const RECORDING_LIMIT: usize = 1024 * 1024;
 /// Most files.
 const FILES_LIMIT: usize = 64;
 /// Largest set.
@@ -120,7 +123,7 @@ pub fn read_set(root: &Path) -> PolicyFiles {
     let mut files = BTreeMap::new();
     let read = usable(root).and_then(|()| collect(root, "", 0, &mut files)).and_then(|()| {
         let total: usize = files.values().map(String::len).sum();
-        if files.is_empty() {
+        if !files.keys().any(|path| ends_in(Path::new(path), "rhai")) {
             Err(format!("no *.rhai file in {}, a set needs at least one; {START}", root.display()))
         } else if total > SET_LIMIT {
             Err(format!("the policies in {} have {total} bytes, at most {SET_LIMIT} are read", root.display()))
@@ -165,7 +168,7 @@ fn collect(directory: &Path, prefix: &str, depth: usize, files: &mut BTreeMap<St
             continue;
         }
         let within = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
-        let policy = Path::new(&name).extension().is_some_and(|extension| extension == "rhai");
+        let policy = ends_in(&path, "rhai") || ends_in(&path, "jsonl") || name.ends_with(".data.json");
         match fs::metadata(&path) {
             Ok(found) if found.is_dir() => collect(&path, &within, depth.saturating_add(1), files)?,
             Ok(found) if policy && found.is_file() => {
@@ -183,13 +186,18 @@ fn collect(directory: &Path, prefix: &str, depth: usize, files: &mut BTreeMap<St
     Ok(())
 }
 
+fn ends_in(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|extension| extension == ending)
+}
+
 fn read_file(path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
-    let limit = u64::try_from(FILE_LIMIT).unwrap_or(u64::MAX).saturating_add(1);
-    let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
+    let limit = if ends_in(path, "jsonl") { RECORDING_LIMIT } else { FILE_LIMIT };
+    let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    let read = File::open(path).and_then(|file| file.take(one_more).read_to_end(&mut bytes));
     let length = read.map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    if length > FILE_LIMIT {
-        return Err(format!("{} is larger than {FILE_LIMIT} bytes", path.display()));
+    if length > limit {
+        return Err(format!("{} is larger than {limit} bytes", path.display()));
     }
     let text = String::from_utf8(bytes);
     let text = text.map_err(|error| format!("{} is not UTF-8 ({})", path.display(), error.utf8_error()))?;

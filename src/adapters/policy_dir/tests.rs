@@ -37,10 +37,15 @@ fn a_set_is_every_policy_below_the_root_in_path_order() {
         ("base/limits.rhai", "a"),
         (".hidden.rhai", "no"),
         (".git/x.rhai", "no"),
+        ("base/lull.jsonl", "c"),
+        ("pricing.data.json", "d"),
+        ("package.json", "no"),
         ("scale.rhai~", "no"),
         ("README.md", "no"),
     ]);
-    assert_eq!(contents(&read_set(directory.path())), Ok(vec![("base/limits.rhai", "a"), ("scale.rhai", "b")]));
+    let expected =
+        vec![("base/limits.rhai", "a"), ("base/lull.jsonl", "c"), ("pricing.data.json", "d"), ("scale.rhai", "b")];
+    assert_eq!(contents(&read_set(directory.path())), Ok(expected));
 }
 
 #[test]
@@ -55,6 +60,9 @@ fn c3_what_cannot_be_a_set_is_named() {
     check("big.rhai", &vec![b'x'; 5 * 1024 * 1024], "is larger than 262144 bytes");
     check("odd.rhai", b"a\xffb", "is not UTF-8");
     check("empty.rhai", b"", "is empty");
+    check("big.jsonl", &vec![b'x'; 5 * 1024 * 1024], "is larger than 1048576 bytes");
+    let recordings = directory(&[("lull.jsonl", "x")]);
+    assert!(contents(&read_set(recordings.path())).unwrap_err().contains("no *.rhai file"));
     let empty = directory(&[]);
     assert!(contents(&read_set(empty.path())).unwrap_err().contains("no *.rhai file"));
     let set = read_set(Path::new("/nonexistent/policies"));

@@ -9,7 +9,7 @@
 mod names;
 mod overlap;
 
-use crate::decide::compile::{PolicySet, Rule, TEST_SUFFIX};
+use crate::decide::compile::{DATA_SUFFIX, PolicySet, Rule, is_source};
 use crate::decide::fault::PolicyFault;
 use crate::decide::plan::parameter::Parameter;
 use crate::decide::plan::quantity::{Operator, Origin, Quantity, Term};
@@ -38,7 +38,7 @@ pub const LINTS: [(&str, &str); 8] = [
 
 /// Returns every finding in a set and the files that it was compiled of, in the order of files and lines.
 pub fn lint<'a>(set: &PolicySet, files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Lint> {
-    let files: Vec<_> = files.into_iter().filter(|(path, _)| !path.ends_with(TEST_SUFFIX)).collect();
+    let files: Vec<_> = files.into_iter().filter(|(path, _)| is_source(path) && !path.ends_with(DATA_SUFFIX)).collect();
     let mut found = overlap::find(set);
     set.rules.iter().for_each(|rule| found.extend(odd_rule(rule)));
     for (position, parameter) in set.parameters.iter().enumerate() {

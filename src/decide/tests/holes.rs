@@ -13,7 +13,10 @@ fn error(policy: &str) -> String {
 #[test]
 fn the_operation_limit_holds_inside_callbacks() {
     let nested = "let a = []; a.pad(100, 1); let b = []; b.pad(100, 2); a.map(|x| { b.map(|y| x + y); 0 });";
-    let bare = crate::decide::engine::bare(&crate::decide::engine::standard_library(), 5_000);
+    let bare = crate::decide::engine::bare(
+        &crate::decide::engine::standard_library(&crate::decide::documents::Documents::default()),
+        5_000,
+    );
     assert!(bare.run(nested).is_ok(), "the engine counts what callbacks do by now: {:?}", bare.run(nested));
     let policy = format!("rule(\"r\", #{{ priority: 1, goal: \"cost\" }}, |s, p| {{ {nested}\n [] }});");
     refused(&policy, "t.rhai:1:");

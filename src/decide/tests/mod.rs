@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use super::{Deadline, Decider, PolicyFault, PolicySet, TestReport, Vocabulary, compile, decide, run_tests};
 use crate::model::outlook::HorizonPoint;
+use crate::model::record::SignalLabel;
 use crate::model::{
-    Action, Authority, Autoscaling, Bounds, Budgets, Capacity, Choice, ConditionTrace, Features, Finite, HORIZONS,
-    Minute, Missing, Mode, Now, Outlook, Proposal, Readiness, Reading, Role, RuleOutcome, RuleTrace, Sample, ServiceId,
-    ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo, TargetKind, TargetReading, TargetRef,
-    TargetState, Timestamp, Truth, Unit,
+    Action, Authority, Autoscaling, Bounds, Budgets, Capacity, Choice, ConditionTrace, DecisionId, DecisionRecord,
+    Features, Finite, HORIZONS, Minute, Missing, Mode, Now, Outlook, Proposal, Readiness, Reading, Role, RuleOutcome,
+    RuleTrace, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo, TargetKind,
+    TargetReading, TargetRef, TargetState, Timestamp, TraceId, Truth, Unit, Verdict,
 };
 
+mod documents;
 mod forbidding;
 mod held;
 mod holes;
@@ -217,6 +219,27 @@ fn flat(value: f64) -> SignalOutlook {
         authority: Authority::MayRemove,
         ..SignalOutlook::not_ready(Minute(0), 0, 0)
     }
+}
+
+/// The line that a recording has of a case.
+fn recorded(case: &Case, cycle: u32) -> String {
+    let id: DecisionId = format!("shop/checkout@1-{cycle}").parse().unwrap();
+    let record = DecisionRecord {
+        trace: TraceId::derive(&id.service, id.cycle, case.now.wall),
+        id,
+        at: case.now.wall,
+        mode: Mode::Shadow,
+        signals: SignalLabel::of(&case.spec).into(),
+        features: case.features.clone().into(),
+        outlook: case.outlook.clone().into(),
+        proposal: Proposal::nothing("recorded"),
+        instead: None,
+        verdict: Verdict::idle(),
+        change: None,
+        outcome: None,
+        effect: None,
+    };
+    serde_json::to_string(&record).unwrap()
 }
 
 /// A file with one rule of these clauses, which start on its second line at the first column.

@@ -11,6 +11,7 @@ const BASE: &str = "param(\"limit\", ms(200), #{ min: ms(1), max: secs(9), doc: 
 
 #[test]
 fn every_example_loads_and_every_test_passes() {
+    let recording = recorded(&Case::new(), 1);
     for word in WORDS {
         let example = word.example;
         let rule = |clauses: &str| format!("{BASE}{}", named("x", clauses));
@@ -29,6 +30,8 @@ fn every_example_loads_and_every_test_passes() {
         };
         let files = [
             ("lib/slo.rhai", SLO),
+            ("incident.jsonl", recording.as_str()),
+            ("pricing.data.json", "{ \"pod_hour\": 0.12 }"),
             ("t.rhai", policy.as_str()),
             ("t_test.rhai", if word.place == Place::Test { example } else { "" }),
         ];

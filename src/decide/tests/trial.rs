@@ -244,3 +244,53 @@ fn an_expectation_of_a_signal_that_nobody_reads_fails() {
     assert!(failure.contains("no rule of the set reads `qeue`"), "{failure}");
     assert_eq!(outcome("given(#{}).decide().expect_no_rule_reading(\"queue\")"), None);
 }
+
+/// Five cycles of a lull: the queue grows in the second, and CPU is busy from then on.
+fn recording() -> String {
+    let busy = |seconds| Case::new().at(seconds).set("cpu", 0.9);
+    let lines = [
+        recorded(&Case::new(), 1),
+        recorded(&busy(45).set("queue", 9.0), 2),
+        recorded(&busy(70), 3),
+        recorded(&busy(95), 4),
+        recorded(&busy(120), 5),
+    ];
+    // As `flyball explain` prints them: the newest first.
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_recording_is_decided_on_again_with_a_past() {
+    let replay = |options: &str| {
+        let tests = format!("test_replay(\"incidents/lull.jsonl\", #{{ {options} }});");
+        let recording = recording();
+        let files =
+            [("t.rhai", POLICY), ("incidents/lull.jsonl", &*recording), ("x_test.rhai", &*tests), ("bad.jsonl", "{")];
+        let set = Arc::new(load(&files).unwrap());
+        match run_tests(&set, &vocabulary(), files, &|_| true, &never()) {
+            Ok(report) => {
+                assert_eq!((report.tests.len(), &*report.tests[0].name), (1, "replay of incidents/lull.jsonl"));
+                report.tests[0].failure.as_ref().map_or("passed".to_owned(), |fault| fault.message.clone())
+            }
+            Err(faults) => format!("refused: {}", faults[0].message),
+        }
+    };
+    assert_eq!(replay("expect: [\"r\", \"held\"]"), "passed", "held for more than a minute, by the recorded times");
+    assert_eq!(replay("never: [\"r\"], given: #{ \"p.limit\": 9 }"), "passed");
+    assert_eq!(replay("never: [\"r\"], given: #{ \"bounds.max\": 5 }"), "passed", "no room above");
+    let acts = replay("never: [\"r\"]");
+    assert!(acts.starts_with("r acts in shop/checkout@1-2 of 2023-11-14T22:14:05Z: scale by 2"), "{acts}");
+    let none = replay("expect: [\"r\"], given: #{ \"p.limit\": 9 }");
+    assert_eq!(none, "r acts in none of 5 recorded cycles");
+    for (options, expected) in [
+        ("", "test_replay: nothing is expected"),
+        ("never: [\"x\"]", "the set has no rule `x`: there is r, held"),
+        ("never: \"r\"", "test_replay: `never` and `expect` are lists"),
+        ("ever: [\"r\"]", "test_replay: unknown option `ever`"),
+    ] {
+        let refused = replay(options);
+        assert!(refused.starts_with("refused: ") && refused.contains(expected), "{options}: {refused}");
+    }
+    let missing = report("test_replay(\"no.jsonl\", #{ never: [\"r\"] });").unwrap_err();
+    assert!(missing[0].message.contains("the set has no recording `no.jsonl`"), "{missing:?}");
+}

@@ -166,6 +166,15 @@ impl Given {
         (spec, Features { signals: features, target }, Outlook { signals: outlooks, capacity: self.capacity(sized) })
     }
 
+    /// Returns a recorded service: by these signals, with the bounds and parameters that are given; without any it has
+    /// room both ways.
+    pub(super) fn recorded(&self, id: &ServiceId, signals: Vec<SignalSpec>) -> ServiceSpec {
+        let bound = |key: &str, open| self.values.get(key).map_or(open, |count| *count as u32);
+        let bounds = Bounds { min: bound("bounds.min", 1), max: bound("bounds.max", 1_000) };
+        let parameters = self.values.iter().filter_map(|(key, value)| Some((key.strip_prefix("p.")?.into(), *value)));
+        ServiceSpec { signals, bounds, parameters: parameters.collect(), ..blank(id) }
+    }
+
     fn target(&self) -> (TargetReading, Bounds) {
         let value = |key: &str| self.values.get(key).copied();
         let count = |key: &str| value(key).map(|count| count as u32);

@@ -9,6 +9,7 @@
 //! | [`given`] | from what a test says to features and an outlook |
 //! | [`seen`] | one signal of those |
 //! | [`timeline`] | decisions one after the other, with a past |
+//! | [`replay`] | decisions on recorded inputs |
 //! | [`decision`] | what a test may expect of them |
 //! | [`words`] | the functions that test files are written in |
 //! | [`coverage`] | which conditions were seen true, false, unknown |
@@ -16,10 +17,12 @@
 mod coverage;
 mod decision;
 mod given;
+mod replay;
 mod seen;
 mod timeline;
 mod words;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -27,7 +30,8 @@ use rhai::{AST, Dynamic, FnPtr, NativeCallContext, Position};
 
 pub use coverage::{ConditionCoverage, Coverage, RuleCoverage};
 
-use crate::decide::compile::{PolicySet, TEST_SUFFIX};
+use crate::decide::compile::{PolicySet, RECORDING_SUFFIX, TEST_SUFFIX};
+use crate::decide::documents::Documents;
 use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, standard_library};
 use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
 use crate::decide::vocabulary::Vocabulary;
@@ -71,7 +75,13 @@ struct Written {
     file: Arc<str>,
     ast: Arc<AST>,
     position: Position,
-    body: FnPtr,
+    body: Body,
+}
+
+/// What a test does.
+enum Body {
+    Script(FnPtr),
+    Replay(replay::Replay),
 }
 
 /// What the functions of test files share.
@@ -80,6 +90,8 @@ pub(super) struct Bench {
     /// Whom the tests are about.
     service: ServiceId,
     vocabulary: Vocabulary,
+    /// Recorded inputs by path.
+    recordings: BTreeMap<String, String>,
     /// Ends the run when it answers true.
     expired: Deadline,
     coverage: Mutex<Coverage>,
@@ -94,7 +106,7 @@ impl Bench {
         self.coverage.lock().saw(proposal);
     }
 
-    fn declare(&self, context: &NativeCallContext<'_>, name: &str, body: FnPtr) {
+    fn declare(&self, context: &NativeCallContext<'_>, name: &str, body: Body) {
         let (file, ast) = self.file.lock().clone();
         let mut written = self.written.lock();
         let position = context.call_position();
@@ -121,20 +133,24 @@ pub fn run_tests<'a>(
     wanted: &dyn Fn(&str) -> bool,
     expired: &Deadline,
 ) -> Result<TestReport, Vec<PolicyFault>> {
-    let mut files: Vec<_> = files.into_iter().filter(|(path, _)| path.ends_with(TEST_SUFFIX)).collect();
+    let all: Vec<_> = files.into_iter().collect();
+    let recordings = all.iter().filter(|(path, _)| path.ends_with(RECORDING_SUFFIX));
+    let recordings = recordings.map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+    let mut files: Vec<_> = all.into_iter().filter(|(path, _)| path.ends_with(TEST_SUFFIX)).collect();
     files.sort_unstable();
     let service = ServiceId::new("policy", "test").map_err(|error| vec![PolicyFault::of("", error.to_string())])?;
     let bench = Arc::new(Bench {
         set: Arc::clone(set),
         service,
         vocabulary: vocabulary.clone(),
+        recordings,
         expired: Arc::clone(expired),
         coverage: Mutex::new(Coverage::of(set)),
         written: Mutex::default(),
         faults: Mutex::default(),
         file: Mutex::default(),
     });
-    let engine = MeteredEngine::new(&standard_library(), LOAD_OPERATIONS, expired, |engine| {
+    let engine = MeteredEngine::new(&standard_library(&Documents::default()), LOAD_OPERATIONS, expired, |engine| {
         words::register(engine, &bench);
     });
     for (path, text) in files {
@@ -146,7 +162,7 @@ pub fn run_tests<'a>(
         return Err(faults);
     }
     let written = std::mem::take(&mut *bench.written.lock());
-    let tests = written.iter().filter(|test| wanted(&test.name)).map(|test| run(test, &engine)).collect();
+    let tests = written.iter().filter(|test| wanted(&test.name)).map(|test| run(test, &engine, &bench)).collect();
     let coverage = bench.coverage.lock().clone();
     Ok(TestReport { tests, coverage })
 }
@@ -167,9 +183,13 @@ fn declare(bench: &Bench, engine: &MeteredEngine, path: &str, text: &str) {
     }
 }
 
-fn run(test: &Written, engine: &MeteredEngine) -> TestResult {
-    let failure = match test.body.call::<Dynamic>(engine.fresh(), &test.ast, ()) {
-        Ok(_) => None,
+fn run(test: &Written, engine: &MeteredEngine, bench: &Bench) -> TestResult {
+    let ended = match &test.body {
+        Body::Script(body) => body.call::<Dynamic>(engine.fresh(), &test.ast, ()).map(drop),
+        Body::Replay(replay) => replay.run(bench),
+    };
+    let failure = match ended {
+        Ok(()) => None,
         Err(error) => {
             let (failure, position) = explain(&error, LOAD_OPERATIONS);
             let position = if position.is_none() { test.position } else { position };

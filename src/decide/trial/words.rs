@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use rhai::{Dynamic, Engine, FnPtr, Map, NativeCallContext};
 
-use super::Bench;
 use super::decision::Decisions;
 use super::given::{Given, start};
+use super::replay::Replay;
 use super::timeline::Timeline;
+use super::{Bench, Body};
 use crate::decide::api::quantity::{ScriptResult, register_units};
 use crate::decide::evaluate::Decider;
 use crate::model::SignalName;
@@ -25,8 +26,18 @@ pub(super) fn register(engine: &mut Engine, bench: &Arc<Bench>) {
     engine.register_type_with_name::<Decisions>("decision");
     let of = Arc::clone(bench);
     engine.register_fn("test", move |context: NativeCallContext, name: &str, body: FnPtr| {
-        of.declare(&context, name, body);
+        of.declare(&context, name, Body::Script(body));
     });
+    let of = Arc::clone(bench);
+    engine.register_fn(
+        "test_replay",
+        move |context: NativeCallContext, path: &str, options: Map| -> ScriptResult<()> {
+            let replay = Replay::read(&of, path, options)?;
+            let name = replay.name();
+            of.declare(&context, &name, Body::Replay(replay));
+            Ok(())
+        },
+    );
     let of = Arc::clone(bench);
     engine.register_fn("given", move |facts: Map| Given::of(&of, facts));
     let of = Arc::clone(bench);

@@ -1,0 +1,88 @@
+//! Documents of data beside the rules of a set: prices, limits, names, read by `data("pricing")`. They are part of the
+//! set's revision, and constant: what depends on a service is a parameter.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rhai::{Array, Dynamic, FLOAT, FuncRegistration, INT, Map, Module};
+use serde_json::Value;
+
+use crate::decide::api::quantity::ScriptResult;
+use crate::decide::compile::DATA_SUFFIX;
+use crate::decide::fault::PolicyFault;
+
+/// Most entries of an object or a list, as of the maps and arrays of scripts.
+const MAX_ENTRIES: usize = 256;
+/// How deep a document may be nested.
+const MAX_DEPTH: usize = 8;
+
+/// The documents of a set by name.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Documents(Arc<BTreeMap<String, Dynamic>>);
+
+impl Documents {
+    /// Reads the documents among the files of a set; what is wrong with one becomes a fault.
+    pub(super) fn read(files: &[(&str, &str)]) -> (Self, Vec<PolicyFault>) {
+        let (mut documents, mut faults) = (BTreeMap::new(), Vec::new());
+        for (path, text) in files {
+            let name = path.rsplit('/').next().unwrap_or_default().trim_end_matches(DATA_SUFFIX);
+            let parsed = serde_json::from_str::<Value>(text).map_err(|error| PolicyFault {
+                line: Some(error.line()),
+                column: Some(error.column().max(1)),
+                ..PolicyFault::of(path, format!("is not JSON: {error}"))
+            });
+            let read = parsed.and_then(|value| value_of(&value, 0).map_err(|message| PolicyFault::of(path, message)));
+            match read {
+                Ok(value) => {
+                    if documents.insert(name.to_owned(), value).is_some() {
+                        let message = format!("there are two documents `{name}`: rename one");
+                        faults.push(PolicyFault::of(path, message));
+                    }
+                }
+                Err(fault) => faults.push(fault),
+            }
+        }
+        (Self(Arc::new(documents)), faults)
+    }
+
+    /// Adds `data(..)` to the functions of a set.
+    pub(super) fn register(&self, library: &mut Module) {
+        let documents = self.clone();
+        FuncRegistration::new("data").with_purity(true).set_into_module(
+            library,
+            move |name: &str| -> ScriptResult<Dynamic> {
+                documents.0.get(name).cloned().ok_or_else(|| {
+                    let known: Vec<_> = documents.0.keys().map(String::as_str).collect();
+                    let known = if known.is_empty() { "no document".to_owned() } else { known.join(", ") };
+                    format!("data(\"{name}\"): the set has no {name}{DATA_SUFFIX}, there is {known}").into()
+                })
+            },
+        );
+    }
+}
+
+fn value_of(value: &Value, depth: usize) -> Result<Dynamic, String> {
+    if depth > MAX_DEPTH {
+        return Err(format!("it is nested more than {MAX_DEPTH} deep"));
+    }
+    let size = value.as_object().map(serde_json::Map::len).or_else(|| value.as_array().map(Vec::len)).unwrap_or(0);
+    if size > MAX_ENTRIES {
+        return Err(format!("a part of it has {size} entries, at most {MAX_ENTRIES} are read"));
+    }
+    let deeper = |value| value_of(value, depth.saturating_add(1));
+    Ok(match value {
+        Value::Null => return Err("null says nothing: leave the key out".to_owned()),
+        Value::Bool(on) => Dynamic::from(*on),
+        Value::String(text) => text.as_str().into(),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(whole), _) => Dynamic::from(whole as INT),
+            (None, Some(real)) if real.is_finite() => Dynamic::from(real as FLOAT),
+            _ => return Err(format!("{number} is no number that can be compared")),
+        },
+        Value::Array(list) => list.iter().map(deeper).collect::<Result<Array, _>>()?.into(),
+        Value::Object(entries) => {
+            let read = entries.iter().map(|(key, value)| Ok((key.as_str().into(), deeper(value)?)));
+            read.collect::<Result<Map, String>>()?.into()
+        }
+    })
+}

@@ -1,0 +1,56 @@
+//! Documents of data: read at load, constant, part of the revision.
+
+use super::*;
+
+const RULE: &str = "rule(\"thrift\", #{ priority: 1, goal: \"protect\" }, |s, p| [\n\
+    when((s.replicas.current - 2) * usd_per_hour(data(\"pricing\").pod_hour) > usd_per_hour(data(\"pricing\").worth)),\n\
+    scale_to(2),\n]);";
+const PRICING: &str = "{ \"pod_hour\": 0.12, \"worth\": 0.3, \"regions\": { \"eu\": [1, 2.5] }, \"open\": true }";
+
+fn with(policy: &str, pricing: &str) -> Result<PolicySet, Vec<PolicyFault>> {
+    load(&[("t.rhai", policy), ("prices/pricing.data.json", pricing)])
+}
+
+#[test]
+fn prices_come_from_a_document_of_the_set() {
+    let act = |pricing: &str| {
+        let set = with(RULE, pricing).unwrap();
+        let choice = Case::new().decide(&mut Decider::new(), &set).choice;
+        (choice.rule().map(str::to_owned), set.revision().clone())
+    };
+    let (dear, first) = act(PRICING);
+    let (cheap, second) = act(&PRICING.replace("0.12", "0.09"));
+    assert_eq!((dear.as_deref(), cheap.as_deref()), (Some("thrift"), None), "three pods at 12 and at 9 cents");
+    assert_ne!(first, second, "a document is part of the revision");
+    let everywhere = format!(
+        "param(\"eu\", data(\"pricing\").regions.eu[1]);\nif data(\"pricing\").open {{ {RULE} }}\n\
+         rule(\"x\", #{{ priority: 2, goal: \"protect\" }}, |s, p| [when(s.queue.current > p.eu), restart()]);"
+    );
+    assert_eq!(with(&everywhere, PRICING).unwrap().rules().count(), 2);
+}
+
+#[test]
+fn what_is_wrong_with_a_document_is_said_with_its_place() {
+    let check = |policy: &str, pricing: &str, expected: &str| {
+        let faults = with(policy, pricing).expect_err(expected);
+        assert!(faults[0].to_string().starts_with(expected), "{}\nwanted: {expected}", faults[0]);
+    };
+    check(RULE, "{\n \"pod_hour\": ,", "prices/pricing.data.json:2:14: is not JSON: ");
+    check(RULE, "{ \"pod_hour\": null }", "prices/pricing.data.json: null says nothing");
+    check(RULE, &format!("[{}1]", "1,".repeat(300)), "prices/pricing.data.json: a part of it has 301 entries");
+    check(RULE, &format!("{}1{}", "[".repeat(20), "]".repeat(20)), "prices/pricing.data.json: it is nested more than");
+    check(&RULE.replace("pod_hour", "pod_hours"), PRICING, "t.rhai:2:");
+    check(&RULE.replace("pricing", "prices"), PRICING, "t.rhai:2:");
+    let twice = load(&[("t.rhai", RULE), ("a/pricing.data.json", PRICING), ("pricing.data.json", PRICING)]);
+    assert!(twice.unwrap_err()[0].to_string().contains("there are two documents `pricing`"));
+    let none = load(&[("t.rhai", RULE)]).unwrap_err();
+    assert!(none[0].to_string().contains("the set has no pricing.data.json, there is no document"), "{}", none[0]);
+}
+
+/// A script that writes into what it got changes nothing for the next one.
+#[test]
+fn documents_are_constant() {
+    let writes = format!("let prices = data(\"pricing\");\nprices.pod_hour = 9.0;\n{RULE}");
+    let set = with(&writes, &PRICING.replace("0.12", "0.09")).unwrap();
+    assert!(Case::new().decide(&mut Decider::new(), &set).choice.rule().is_none());
+}

@@ -1,0 +1,132 @@
+//! `test_replay(..)`: a set against inputs that were recorded, as `flyball explain -o json` prints them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rhai::{Dynamic, EvalAltResult, Map, Position};
+
+use super::Bench;
+use super::given::{Given, start};
+use crate::decide::api::quantity::ScriptResult;
+use crate::decide::evaluate::{Decider, decide};
+use crate::decide::fault::DEADLINE_TOKEN;
+use crate::model::time::elapsed;
+use crate::model::{Choice, DecisionRecord, Now, ServiceId, SignalSpec, Unit};
+
+/// How often the sources of recorded signals were scraped.
+const INTERVAL: Duration = Duration::from_secs(15);
+
+/// A recording, and what is expected of the set on it.
+pub(super) struct Replay {
+    path: String,
+    /// Rules that may act in none of its cycles.
+    never: Vec<String>,
+    /// Rules that act in at least one.
+    expect: Vec<String>,
+    /// What a record does not hold: bounds and parameters of the service.
+    given: Given,
+}
+
+impl Replay {
+    /// Reads the arguments of `test_replay`.
+    ///
+    /// # Errors
+    /// When there is no such recording, or an option that is not known.
+    pub(super) fn read(bench: &Arc<Bench>, path: &str, options: Map) -> ScriptResult<Self> {
+        if !bench.recordings.contains_key(path) {
+            let known: Vec<_> = bench.recordings.keys().map(String::as_str).collect();
+            return Err(format!("the set has no recording `{path}`, there is {}", known.join(", ")).into());
+        }
+        let mut replay =
+            Self { path: path.to_owned(), never: Vec::new(), expect: Vec::new(), given: Given::nothing(bench) };
+        for (key, value) in options {
+            match key.as_str() {
+                "never" => replay.never = rules(bench, &value)?,
+                "expect" => replay.expect = rules(bench, &value)?,
+                "given" => {
+                    let facts = value.try_cast::<Map>().ok_or("test_replay: `given` is a map of facts")?;
+                    replay.given = Given::of(bench, facts)?;
+                }
+                other => {
+                    return Err(format!("test_replay: unknown option `{other}`, there is never, expect, given").into());
+                }
+            }
+        }
+        if replay.never.is_empty() && replay.expect.is_empty() {
+            return Err("test_replay: nothing is expected: say never: [..] or expect: [..]".into());
+        }
+        Ok(replay)
+    }
+
+    /// Returns the name of the test.
+    pub(super) fn name(&self) -> String {
+        format!("replay of {}", self.path)
+    }
+
+    /// Decides on every recorded cycle, oldest first, each service with a memory of its own.
+    ///
+    /// # Errors
+    /// What is not as expected.
+    pub(super) fn run(&self, bench: &Bench) -> ScriptResult<()> {
+        let records = records(bench, &self.path)?;
+        let Some(first) = records.first().map(|record| record.at) else { return Err("it holds no decision".into()) };
+        let mut missing: Vec<&String> = self.expect.iter().collect();
+        let mut deciders: BTreeMap<ServiceId, Decider> = BTreeMap::new();
+        for record in &records {
+            // One call of a script makes thousands of decisions: its engine cannot look at the clock meanwhile.
+            if (bench.expired)() {
+                return Err(EvalAltResult::ErrorTerminated(DEADLINE_TOKEN.into(), Position::NONE).into());
+            }
+            let signals = record.signals.iter().map(|label| SignalSpec {
+                name: label.name.clone(),
+                unit: label.unit,
+                role: label.role,
+                range: (f64::MIN, f64::MAX),
+                forecast: label.unit != Unit::Flag,
+                scrape_interval: INTERVAL,
+            });
+            let spec = self.given.recorded(&record.id.service, signals.collect());
+            let now = Now { wall: record.at, mono: start().mono.saturating_add(elapsed(record.at, first)) };
+            let decider = deciders.entry(record.id.service.clone()).or_default();
+            let made = decide(decider, &bench.set, &spec, &record.features, &record.outlook, now);
+            bench.saw(&made);
+            if let Choice::Act { rule, action, .. } = &made.choice {
+                missing.retain(|expected| ***expected != **rule);
+                if self.never.iter().any(|never| **never == **rule) {
+                    return Err(format!("{rule} acts in {} of {}: {action}", record.id, record.at).into());
+                }
+            }
+        }
+        match missing.first() {
+            None => Ok(()),
+            Some(rule) => Err(format!("{rule} acts in none of {} recorded cycles", records.len()).into()),
+        }
+    }
+}
+
+/// Reads a list of names of rules that the set has.
+fn rules(bench: &Bench, value: &Dynamic) -> ScriptResult<Vec<String>> {
+    let list = value.clone().into_typed_array::<String>();
+    let list = list.map_err(|_| "test_replay: `never` and `expect` are lists of names of rules")?;
+    for name in &list {
+        if !bench.set.rules().any(|rule| rule == name) {
+            let known: Vec<_> = bench.set.rules().collect();
+            return Err(format!("the set has no rule `{name}`: there is {}", known.join(", ")).into());
+        }
+    }
+    Ok(list)
+}
+
+fn records(bench: &Bench, path: &str) -> ScriptResult<Vec<DecisionRecord>> {
+    let text = bench.recordings.get(path).map_or("", String::as_str);
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let mut records = Vec::new();
+    for (number, line) in lines {
+        let record: DecisionRecord = serde_json::from_str(line)
+            .map_err(|error| format!("{path}:{}: is no decision: {error}", number.saturating_add(1)))?;
+        records.push(record);
+    }
+    records.sort_by_key(|record| record.at);
+    Ok(records)
+}
