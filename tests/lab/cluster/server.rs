@@ -1,6 +1,7 @@
 //! The API server itself as a process that can be killed, started again and held.
 
 use std::fs::{self, File};
+use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -9,6 +10,8 @@ use std::time::Duration;
 use super::{Cluster, directory};
 use crate::eventually;
 
+/// Where it listens.
+const ADDRESS: &str = "127.0.0.1:6443";
 /// How long it may take to be ready again.
 const READY: Duration = Duration::from_secs(60);
 
@@ -46,8 +49,9 @@ impl ApiServer {
         }
         eventually("the API server has ended", READY, async || {
             let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-            // A zombie has ended, whoever has yet to take note of it.
-            stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with('Z')).then_some(())
+            // A zombie has ended, whoever has yet to take note of it; but its other threads may hold its port a little longer.
+            let ended = stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with('Z'));
+            (ended && TcpStream::connect(ADDRESS).is_err()).then_some(())
         })
         .await;
     }
