@@ -14,7 +14,7 @@
 //! one. Nothing is ever sent twice: what became of an open intent is found out by reading. A read that shows the
 //! old value proves nothing while the write may still land ([`WRITE_MARGIN`]): it is made again after that.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, btree_map};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use tokio_util::task::TaskTracker;
 use crate::cycle::stages::{FleetBudget, FleetLimits, recheck, settle};
 use crate::instrument::ProcessMetrics;
 use crate::model::{
-    ChangeSet, Epoch, Intent, KillState, Lead, Now, Refusal, ServiceId, TargetRef, WRITE_MARGIN, WriteOutcome,
+    ChangeId, ChangeSet, Epoch, Intent, KillState, Lead, Now, Refusal, ServiceId, TargetRef, WRITE_MARGIN, WriteOutcome,
 };
 use crate::ports::journal::Entry;
 use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwitch, Leadership, Live};
@@ -54,8 +54,8 @@ pub struct WriteGate {
     taken_over: Mutex<Option<Epoch>>,
     budget: Mutex<FleetBudget>,
     replicas: Mutex<Totals>,
-    /// Targets with a write under way.
-    busy: Mutex<BTreeSet<TargetRef>>,
+    /// Targets with a write under way, and which.
+    busy: Mutex<BTreeMap<TargetRef, ChangeId>>,
     /// Changes of earlier runs that are not settled.
     unsettled: Mutex<Vec<ChangeSet>>,
     /// When all that earlier runs have sent has landed, or never will (monotonic).
@@ -132,9 +132,9 @@ impl WriteGate {
         let now = self.clock.now();
         let open = self.journal.open_intents()?.into_iter().map(|intent| intent.change);
         let recent = self.journal.applied_since(now.wall, BUDGET_MEMORY)?;
-        // What this process has under way it settles itself.
+        // What this process has under way it settles itself; what another one left on the same target it does not.
         let busy = self.busy.lock();
-        *self.unsettled.lock() = open.filter(|change| !busy.contains(&change.target)).collect();
+        *self.unsettled.lock() = open.filter(|change| busy.get(&change.target) != Some(&change.id)).collect();
         drop(busy);
         *self.budget.lock() = FleetBudget::restore(self.limits, &recent, now);
         *self.landed.lock() = now.plus(WRITE_MARGIN).mono;
@@ -163,7 +163,7 @@ impl WriteGate {
 
     /// Tells whether a write to this target is under way.
     pub fn is_writing(&self, target: &TargetRef) -> bool {
-        self.busy.lock().contains(target)
+        self.busy.lock().contains_key(target)
     }
 
     /// Returns how many intents of earlier runs are not settled.
@@ -233,12 +233,23 @@ impl WriteGate {
         if !self.cluster.has_lever(&change.target, change.knob) {
             return self.without_intent(change, WriteOutcome::NoLever);
         }
-        if self.unsettled(&change.target) || !self.busy.lock().insert(change.target.clone()) {
+        if self.unsettled(&change.target) || !self.claim(change) {
             return self.without_intent(change, WriteOutcome::Refused(Refusal::Busy));
         }
         let outcome = self.write_claimed(change).await;
         self.busy.lock().remove(&change.target);
         outcome
+    }
+
+    /// Takes the target for a change, unless another one has it.
+    fn claim(&self, change: &ChangeSet) -> bool {
+        match self.busy.lock().entry(change.target.clone()) {
+            btree_map::Entry::Vacant(free) => {
+                free.insert(change.id.clone());
+                true
+            }
+            btree_map::Entry::Occupied(_) => false,
+        }
     }
 
     async fn write_claimed(&self, change: &ChangeSet) -> WriteOutcome {
