@@ -328,11 +328,19 @@ pub fn access(settings: &Settings) -> Access {
 /// Returns a deadline that ends the load of a policy set on this thread after [`POLICY_LOAD`] of its CPU time: a machine that
 /// is busy with other things makes no policy a bad one.
 pub fn deadline() -> Deadline {
-    let used = || ThreadTime::try_now().map(|time| time.as_duration()).ok();
-    let (begun, end) = (used(), Instant::now() + POLICY_LOAD_AT_MOST);
+    let (cpu, begun) = (|| ThreadTime::try_now().map(|time| time.as_duration()).ok(), Instant::now());
+    within(cpu, move || begun.elapsed())
+}
+
+/// The same by the CPU time of the thread that asks, which may not be known, and the time since now.
+fn within(
+    cpu: impl Fn() -> Option<Duration> + Send + Sync + 'static,
+    elapsed: impl Fn() -> Duration + Send + Sync + 'static,
+) -> Deadline {
+    let begun = cpu();
     Arc::new(move || {
-        let spent = used().zip(begun).map(|(now, begun)| now.saturating_sub(begun));
-        spent.is_none_or(|spent| spent >= POLICY_LOAD) || Instant::now() >= end
+        let spent = cpu().zip(begun).map(|(now, begun)| now.saturating_sub(begun));
+        spent.is_none_or(|spent| spent >= POLICY_LOAD) || elapsed() >= POLICY_LOAD_AT_MOST
     })
 }
 
@@ -369,11 +377,18 @@ mod tests {
 
     #[test]
     fn a_policy_set_may_wait_for_the_cpu_and_may_not_use_it_up() {
-        let expired = deadline();
-        std::thread::sleep(POLICY_LOAD + Duration::from_millis(50));
-        assert!(!expired(), "it did nothing yet");
-        let begun = ThreadTime::now();
-        while begun.elapsed() < POLICY_LOAD {}
-        assert!(expired());
+        let clocks = Arc::new(parking_lot::Mutex::new((Some(Duration::from_secs(70)), Duration::ZERO)));
+        let (cpu, elapsed) = (clocks.clone(), clocks.clone());
+        let expired = within(move || cpu.lock().0, move || elapsed.lock().1);
+        for (cpu, elapsed, ends) in [
+            (Some(70_000), 0, false),
+            (Some(70_499), 9_999, false),
+            (Some(70_500), 600, true),
+            (Some(70_000), 10_000, true),
+            (None, 0, true),
+        ] {
+            *clocks.lock() = (cpu.map(Duration::from_millis), Duration::from_millis(elapsed));
+            assert_eq!(expired(), ends, "{cpu:?} {elapsed}");
+        }
     }
 }

@@ -130,13 +130,15 @@ impl WriteGate {
     /// When the journal cannot tell; nothing is written then.
     pub fn take_over(&self, epoch: Epoch) -> Result<(), JournalError> {
         let now = self.clock.now();
-        let open = self.journal.open_intents()?.into_iter().map(|intent| intent.change);
-        let recent = self.journal.applied_since(now.wall, BUDGET_MEMORY)?;
-        // What this process has under way it settles itself; what another one left on the same target it does not.
-        let busy = self.busy.lock();
-        *self.unsettled.lock() = open.filter(|change| busy.get(&change.target) != Some(&change.id)).collect();
-        drop(busy);
-        *self.budget.lock() = FleetBudget::restore(self.limits, &recent, now);
+        // What this process has under way it settles itself. Asked before the journal: there an end stands before its target
+        // is free.
+        let own = self.busy.lock().clone();
+        let open = self.journal.open_intents()?;
+        let spent: Vec<Intent> =
+            self.journal.applied_since(now.wall, BUDGET_MEMORY)?.into_iter().chain(open.iter().cloned()).collect();
+        *self.budget.lock() = FleetBudget::restore(self.limits, &spent, now);
+        let open = open.into_iter().map(|intent| intent.change);
+        *self.unsettled.lock() = open.filter(|change| own.get(&change.target) != Some(&change.id)).collect();
         *self.landed.lock() = now.plus(WRITE_MARGIN).mono;
         *self.taken_over.lock() = Some(epoch);
         Ok(())
@@ -237,7 +239,7 @@ impl WriteGate {
             return self.without_intent(change, WriteOutcome::Refused(Refusal::Busy));
         }
         let outcome = self.write_claimed(change).await;
-        self.busy.lock().remove(&change.target);
+        self.release(change);
         outcome
     }
 
@@ -249,6 +251,14 @@ impl WriteGate {
                 true
             }
             btree_map::Entry::Occupied(_) => false,
+        }
+    }
+
+    /// Frees the target of a change, if that is what has it.
+    fn release(&self, change: &ChangeSet) {
+        let mut busy = self.busy.lock();
+        if busy.get(&change.target) == Some(&change.id) {
+            busy.remove(&change.target);
         }
     }
 
@@ -357,7 +367,7 @@ impl WriteGate {
 
     /// A write whose task failed: whatever it left open is settled at the next start.
     fn failed(&self, change: &ChangeSet) -> WriteOutcome {
-        self.busy.lock().remove(&change.target);
+        self.release(change);
         WriteOutcome::Abandoned { reason: "the write gate failed".to_owned() }
     }
 

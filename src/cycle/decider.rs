@@ -187,10 +187,11 @@ impl DeciderCore {
         }
         let (features, now) = (&assessed.observed.features, assessed.observed.now);
         let asked = match inputs.policy {
-            _ if inputs.withdrawn => withdrawal::asked(&features.target),
             Some(policy) => decide(&mut self.policies, policy, &self.spec, features, &assessed.outlook, now),
-            None => Proposal::nothing("no policy set is in force"),
+            // What it would forbid is not known: nothing is returned either.
+            None => return Proposal::nothing("no policy set is in force"),
         };
+        let asked = if inputs.withdrawn { withdrawal::instead_of(asked, &features.target) } else { asked };
         self.undo = self.undo.take().filter(|undo| undo.stands(&features.target, now));
         match &self.undo {
             Some(undo) => undo.over(asked, &features.target),
@@ -200,7 +201,7 @@ impl DeciderCore {
 
     /// Asks the set beside the one in force; what it wants meets no guard and does nothing.
     fn instead(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Option<Instead> {
-        let asked = self.spec.mode != Mode::Observe && inputs.hold.is_none();
+        let asked = self.spec.mode != Mode::Observe && inputs.hold.is_none() && !inputs.withdrawn;
         let Some(beside) = inputs.beside.filter(|_| asked) else {
             self.beside = Decider::new();
             return None;

@@ -12,12 +12,15 @@ pub fn held_up(target: &TargetReading) -> Option<&Autoscaler> {
     target.last().and_then(TargetState::autoscaler).filter(|one| one.floor > one.baseline)
 }
 
-/// Returns what is asked for, in place of what policies would.
-pub(super) fn asked(target: &TargetReading) -> Proposal {
-    let Some(one) = held_up(target) else {
-        return Proposal::nothing("the declaration was taken back; nothing of it is left to return");
+/// Puts the return in the place of what the policies chose; what they forbid holds against it.
+pub(super) fn instead_of(asked: Proposal, target: &TargetReading) -> Proposal {
+    let choice = match held_up(target) {
+        Some(one) => Choice::Act {
+            rule: RETURN_FLOOR.into(),
+            action: Action::SetAutoscalerFloor { replicas: one.baseline },
+            backed_by_arrivals: false,
+        },
+        None => Choice::Nothing { reason: "the declaration was taken back; nothing of it is left to return".into() },
     };
-    let action = Action::SetAutoscalerFloor { replicas: one.baseline };
-    let choice = Choice::Act { rule: RETURN_FLOOR.into(), action, backed_by_arrivals: false };
-    Proposal { revision: None, rules: Vec::new(), choice }
+    Proposal { choice, ..asked }
 }

@@ -18,6 +18,8 @@ use crate::model::{Goal, SignalName, UNDO};
 
 /// Most rules of a set.
 const MAX_RULES: usize = 256;
+/// Faults that are listed; whoever mends so many sees the others next.
+const MOST_FAULTS: usize = 100;
 /// Longest text of `otherwise`, bytes.
 const MAX_OTHERWISE: usize = 256;
 
@@ -58,7 +60,10 @@ pub(super) struct Declarations {
 
 impl Declarations {
     fn fault(&mut self, position: Position, rule: Option<&str>, message: impl Into<String>) {
-        self.faults.push(PolicyFault::at(&self.path, position, rule, message));
+        // A loop makes one with each turn.
+        if self.faults.len() < MOST_FAULTS {
+            self.faults.push(PolicyFault::at(&self.path, position, rule, message));
+        }
     }
 
     /// Notes a declaration; a second one of the same name is a fault.

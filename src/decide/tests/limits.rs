@@ -121,3 +121,9 @@ fn a_rule_that_fails_again_and_again_is_muted() {
     }
     assert_eq!(outcome(&second, 750, 3.0), "matched");
 }
+
+#[test]
+fn a_loop_of_faults_is_not_a_flood_of_them() {
+    let faults = try_set("for i in 0..5000 { otherwise(\"x\"); }").unwrap_err();
+    assert_eq!(faults.len(), 100);
+}

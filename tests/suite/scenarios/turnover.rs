@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use flyball::model::{
-    Authority, Bounds, CycleId, DecisionId, DecisionRecord, KillState, Mode, Role, ServiceId, ServiceSpec, Timestamp,
-    WriteOutcome,
+    Authority, Bounds, CycleId, DecisionId, DecisionRecord, GuardName, KillState, Mode, Role, ServiceId, ServiceSpec,
+    Timestamp, WriteOutcome,
 };
 use flyball::ports::{Control, Journal, News};
 
@@ -292,5 +292,29 @@ async fn what_returns_a_floor_stops_for_the_switch_and_goes_on_where_it_is_decla
     world.services.are(&[ServiceSpec { id: "shop/other".parse().unwrap(), ..spec.clone() }]);
     tokio::time::sleep(MINUTE).await;
     assert!(control.service(&spec.id).is_none(), "the target is another one's now");
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_31_what_policies_forbid_holds_against_the_return_of_a_floor() {
+    let load = |_: &str, at: Timestamp| if at.as_second() - origin().as_second() < 600 { 560.0 } else { 100.0 };
+    let world = World::new(&[CART], steady(load));
+    *world.cluster.baseline.lock() = Some(4);
+    let (tree, _) = world.start().await;
+    tokio::time::sleep(MINUTE * 5).await;
+    assert_eq!(world.cluster.replicas("cart"), 8);
+    let veto = "limit(\"drill\", |s, p| [when(s.rps.current > rps(1)), veto(\"lower\", \"a drill\")]);";
+    world.policies.send_replace(std::sync::Arc::new(policy_set(&[("base.rhai", veto)])));
+    world.services.are(&[]);
+    tokio::time::sleep(MINUTE * 60).await;
+    assert_eq!(world.cluster.replicas("cart"), 8, "forbidden");
+    let held = world.records(CART).into_iter().find(|record| record.verdict.decided_by == Some(GuardName::PolicyLimit));
+    assert_eq!(
+        held.and_then(|record| record.proposal.choice.rule().map(str::to_owned)).as_deref(),
+        Some("return_floor")
+    );
+    world.policies.send_replace(std::sync::Arc::new(policy_set(&[("base.rhai", &to(5))])));
+    tokio::time::sleep(MINUTE * 60).await;
+    assert_eq!(world.cluster.replicas("cart"), 4);
     tree.stop().await;
 }
