@@ -265,6 +265,41 @@ async fn x2_a_floor_that_was_raised_goes_back_after_its_declaration_as_far_as_th
     tree.stop().await;
 }
 
+/// What the watch shows is behind the write, or old: none of both says that nothing is held up.
+#[tokio::test(start_paused = true)]
+async fn x2_a_floor_whose_raise_the_watch_has_not_shown_yet_goes_back_too() {
+    let load = |_: &str, at: Timestamp| if at.as_second() - origin().as_second() < 600 { 560.0 } else { 100.0 };
+    let world = World::new(&[CART], steady(load));
+    *world.cluster.baseline.lock() = Some(4);
+    *world.cluster.watch_lags.lock() = Duration::from_secs(10);
+    *world.cluster.read_takes.lock() = Duration::from_secs(5);
+    let (tree, control) = world.start().await;
+    let id: ServiceId = CART.parse().unwrap();
+    for is_open in [true, false] {
+        while world.journal.open_intents().unwrap().is_empty() == is_open {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+    world.services.are(&[]);
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(world.cluster.replicas("cart"), 8);
+    assert!(control.service(&id).is_some(), "the floor is up");
+    tokio::time::sleep(MINUTE * 60).await;
+    assert_eq!(world.cluster.replicas("cart"), 4);
+    assert!(control.service(&id).is_none(), "nothing is left to do");
+
+    world.cluster.silent.lock().insert("cart".to_owned());
+    world.services.are(&world.settings.services);
+    tokio::time::sleep(MINUTE).await;
+    world.services.are(&[]);
+    tokio::time::sleep(MINUTE * 5).await;
+    assert!(control.service(&id).is_some(), "what is held up cannot be seen");
+    world.cluster.silent.lock().clear();
+    tokio::time::sleep(MINUTE).await;
+    assert!(control.service(&id).is_none());
+    tree.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_returns_a_floor_stops_for_the_switch_and_goes_on_where_it_is_declared_anew() {
     let load = |_: &str, at: Timestamp| if at.as_second() - origin().as_second() < 600 { 560.0 } else { 100.0 };
