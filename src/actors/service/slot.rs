@@ -223,6 +223,12 @@ impl Service {
         now.saturating_sub(*bare_since.get_or_insert(now)) < SECOND_LOOK
     }
 
+    /// Returns the floor that is seen to be held up, whoever may return it.
+    pub fn raised_floor(&self) -> Option<String> {
+        let target = self.world.cluster.observed(&self.spec().target);
+        held_up(&target).map(|one| format!("HPA {}: {}, found at {}", one.name, one.floor, one.baseline))
+    }
+
     /// Goes on without a declaration, to return the floor that it holds up. The owner's bounds bind no more: the floor
     /// was there before them.
     pub fn withdraw(&self) {

@@ -1,6 +1,7 @@
 //! Services that come, change and go while the loop runs: what they keep, and that it costs the others nothing.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flyball::model::{
@@ -250,9 +251,11 @@ async fn x2_a_floor_that_was_raised_goes_back_after_its_declaration_as_far_as_th
     let id: ServiceId = CART.parse().unwrap();
     tokio::time::sleep(MINUTE * 10).await;
     assert_eq!(world.cluster.replicas("cart"), 8);
+    let follows = world.cluster.follows.load(Ordering::Relaxed);
     world.services.are(&[]);
     tokio::time::sleep(MINUTE * 10).await;
     assert_eq!(world.cluster.replicas("cart"), 8, "the load does not allow it");
+    assert_eq!(world.cluster.follows.load(Ordering::Relaxed), follows + 1, "looked at only, until something changes");
     tokio::time::sleep(MINUTE * 38).await;
     assert_eq!(world.cluster.replicas("cart"), 6, "no further than the load allows");
     assert!(control.service(&id).is_some());

@@ -279,6 +279,8 @@ pub struct ObedientCluster {
     pub answers_after: Mutex<Duration>,
     /// Targets whose reading takes a while of real time.
     pub slow: Mutex<BTreeSet<String>>,
+    /// How often it was told which targets are to be seen.
+    pub follows: AtomicUsize,
     /// Live reads so far.
     pub reads: AtomicUsize,
     /// How long a live read takes.
@@ -317,6 +319,7 @@ impl ObedientCluster {
             away: AtomicBool::default(),
             answers_after: Mutex::default(),
             slow: Mutex::default(),
+            follows: AtomicUsize::default(),
             reads: AtomicUsize::default(),
             read_takes: Mutex::default(),
             full: AtomicBool::default(),
@@ -409,6 +412,10 @@ impl Cluster for ObedientCluster {
             }
             reading => reading,
         }
+    }
+
+    fn follow(&self, _: &BTreeSet<TargetRef>) {
+        self.follows.fetch_add(1, Ordering::Relaxed);
     }
 
     fn waiting_for(&self) -> Vec<String> {
