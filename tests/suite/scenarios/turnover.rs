@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flyball::model::{
-    Authority, Bounds, CycleId, DecisionId, DecisionRecord, KillState, Mode, Role, ServiceId, ServiceSpec, Timestamp,
-    WriteOutcome,
+    Authority, Bounds, CycleId, DecisionId, DecisionRecord, Intent, KillState, Mode, Role, ServiceId, ServiceSpec,
+    Timestamp, WriteOutcome,
 };
-use flyball::ports::{Control, Journal, News};
+use flyball::ports::journal::Entry;
+use flyball::ports::{Clock, Control, Journal, News};
 
 use super::world::{World, origin, policy_set, settings, steady};
 
@@ -300,6 +301,27 @@ async fn x2_a_floor_whose_raise_the_watch_has_not_shown_yet_goes_back_too() {
     world.cluster.silent.lock().clear();
     tokio::time::sleep(MINUTE).await;
     assert!(control.service(&id).is_none());
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn x2_a_write_of_an_earlier_run_is_settled_before_its_service_goes() {
+    let world = World::new(&[CART], steady(|_, _| 280.0));
+    *world.cluster.baseline.lock() = Some(4);
+    world.run_for(MINUTE).await;
+    let mut change = super::faults::change(&world, 4, 6);
+    change.decision = world.records(CART)[0].id.clone();
+    let intent = Intent { change, prepared: world.clock.now().wall, ended: None, reverted: None };
+    world.journal.append(Entry::Prepared(intent)).await.unwrap();
+    world.cluster.away.store(true, Ordering::Relaxed);
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE).await;
+    world.services.are(&[]);
+    tokio::time::sleep(MINUTE * 5).await;
+    assert_eq!(control.services().len(), 1, "it may have raised the floor");
+    world.cluster.away.store(false, Ordering::Relaxed);
+    tokio::time::sleep(MINUTE * 2).await;
+    assert_eq!(control.services().len(), 0);
     tree.stop().await;
 }
 
