@@ -10,15 +10,13 @@ use tokio::sync::watch;
 use crate::ports::Roster as Declared;
 
 use super::roster::{Roster, Turnover};
-use super::service::{Service, Supervisor, SupervisorMsg};
+use super::service::{SECOND_LOOK, Service, Supervisor, SupervisorMsg};
 use super::world::World;
 
 /// Pause before a supervisor that failed is started again; none should.
 const PAUSE: Duration = Duration::from_secs(60);
 /// Pause before new services are taken up once more, after the journal could not tell of their past.
 const OWED_PAUSE: Duration = Duration::from_secs(5);
-/// Pause before those that return a floor are looked at once more.
-const RETURN_PAUSE: Duration = Duration::from_secs(15);
 
 /// What the fleet hears.
 pub enum FleetMsg {
@@ -71,11 +69,17 @@ impl Actor for Fleet {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             FleetMsg::Declared | FleetMsg::Returning => {
-                state.looks_again &= matches!(message, FleetMsg::Declared);
+                let is_look = matches!(message, FleetMsg::Returning);
+                state.looks_again &= !is_look;
                 let declared = state.declared.borrow_and_update().clone();
                 if let Some(declared) = declared {
-                    let turnover = self.follow(declared).await?;
-                    self.turn_over(&myself, turnover, state)?;
+                    // What did not change is not followed anew.
+                    if is_look && self.roster.returns_still(&declared) {
+                        self.look_again(&myself, state);
+                    } else {
+                        let turnover = self.follow(declared).await?;
+                        self.turn_over(&myself, turnover, state)?;
+                    }
                 }
             }
             FleetMsg::Start(service) if !self.roster.holds(&service) => {}
@@ -137,15 +141,21 @@ impl Fleet {
         for service in turnover.come {
             myself.cast(FleetMsg::Start(service))?;
         }
-        if turnover.returning && !state.looks_again {
-            state.looks_again = true;
-            self.after(RETURN_PAUSE, myself.clone(), FleetMsg::Returning);
+        if turnover.returning {
+            self.look_again(myself, state);
         }
         if let Some(error) = turnover.owed {
             tracing::error!(%error, "new services are not taken up yet");
             self.after(OWED_PAUSE, myself.clone(), FleetMsg::Declared);
         }
         Ok(())
+    }
+
+    /// Sees to it that those that return a floor are looked at once more.
+    fn look_again(&self, myself: &ActorRef<FleetMsg>, state: &mut FleetState) {
+        if !std::mem::replace(&mut state.looks_again, true) {
+            self.after(SECOND_LOOK, myself.clone(), FleetMsg::Returning);
+        }
     }
 
     /// The fleet never ends because of a service.

@@ -104,12 +104,7 @@ impl Roster {
             }
         }
         next.values().for_each(|held| renew(held, declared));
-        // Nobody else must turn the floor meanwhile.
-        let is_free = |target: &TargetRef| declared.values().all(|spec| spec.target != *target);
-        let returning = |held: &&Arc<Service>| {
-            !declared.contains_key(&held.id) && held.holds_a_floor() && is_free(&held.spec().target)
-        };
-        let returning: Vec<Arc<Service>> = before.values().filter(returning).cloned().collect();
+        let returning: Vec<Arc<Service>> = before.values().filter(|held| returns(held, declared)).cloned().collect();
         let mut turnover = Turnover { returning: !returning.is_empty(), ..Turnover::default() };
         for held in returning {
             if !held.is_withdrawn() {
@@ -119,7 +114,12 @@ impl Roster {
             next.insert(held.id.clone(), held);
         }
         turnover.gone = before.values().filter(|held| !next.contains_key(&held.id)).cloned().collect();
-        turnover.gone.iter().for_each(|gone| self.retire(gone));
+        for gone in &turnover.gone {
+            if let Some(floor) = gone.raised_floor().filter(|_| is_free(&gone.spec().target, declared)) {
+                tracing::warn!(service = %gone.id, target = %gone.spec().target, floor, "leaves a raised floor behind");
+            }
+            self.retire(gone);
+        }
         if !new.is_empty() {
             match self.take_up(&new) {
                 Ok(come) => turnover.come = come,
@@ -129,6 +129,14 @@ impl Roster {
         next.extend(turnover.come.iter().map(|service| (service.id.clone(), service.clone())));
         self.put(next);
         turnover
+    }
+
+    /// Tells whether some services are declared no more, and whether nothing has changed in that: all of them return a
+    /// floor still.
+    pub fn returns_still(&self, declared: &Declared) -> bool {
+        let all = self.all();
+        let mut withdrawn = all.values().filter(|held| held.is_withdrawn()).peekable();
+        withdrawn.peek().is_some() && withdrawn.all(|held| returns(held, declared))
     }
 
     /// Tells a service how a write of an earlier run ended; that is durable by now. A slot that is being opened either
@@ -227,6 +235,15 @@ impl Roster {
         }
         Ok(remembered)
     }
+}
+
+/// Tells whether a service is declared no more and has a floor to return, which nobody else must turn meanwhile.
+fn returns(held: &Service, declared: &Declared) -> bool {
+    !declared.contains_key(&held.id) && held.holds_a_floor() && is_free(&held.spec().target, declared)
+}
+
+fn is_free(target: &TargetRef, declared: &Declared) -> bool {
+    declared.values().all(|spec| spec.target != *target)
 }
 
 /// Lets a service that goes on do so by its declaration of now.

@@ -61,17 +61,6 @@ impl<S: Outside> Site<'_, S> {
         self.installations[which].start(halt_at)
     }
 
-    async fn ready(&self, flyball: &mut Flyball) {
-        let url = flyball.url();
-        let ready = async {
-            while !reqwest::get(format!("{url}/readyz")).await.is_ok_and(|answer| answer.status().is_success()) {
-                sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let became_ready = timeout(PATIENCE, ready).await.is_ok();
-        assert!(became_ready, "flyball is not ready:\n{}", flyball.log());
-    }
-
     /// Waits until this one holds the Lease and returns how long that took.
     async fn held_by(&self, which: usize) -> Duration {
         let (begin, name) = (Instant::now(), format!("flyball-{which}_"));
@@ -140,9 +129,9 @@ pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
     let mut site = site(program, server, "flyball").await;
     let mut first = site.start(0, None);
     site.held_by(0).await;
-    site.ready(&mut first).await;
+    first.ready().await;
     let mut second = site.start(1, None);
-    site.ready(&mut second).await;
+    second.ready().await;
     let asked = site.ask(6);
     site.grown(asked).await;
 
@@ -155,7 +144,7 @@ pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
 
     // Killed; at once there is something to do.
     let mut first = site.start(0, None);
-    site.ready(&mut first).await;
+    first.ready().await;
     second.kill();
     let asked = site.ask(6);
     let mut failover = site.grown(asked).await;
@@ -163,7 +152,7 @@ pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
 
     // Held for longer than its lease lasts, and let go.
     let mut second = site.start(1, None);
-    site.ready(&mut second).await;
+    second.ready().await;
     first.signal("STOP");
     let asked = site.ask(6);
     failover = failover.max(site.grown(asked).await);
@@ -179,11 +168,11 @@ pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
     // Killed at named steps: the one that halts is handed the lease.
     for step in STEPS {
         let mut halting = site.start(0, Some(step));
-        site.ready(&mut halting).await;
+        halting.ready().await;
         assert!(tokio::task::spawn_blocking(move || second.stop()).await.unwrap().success());
         site.held_by(0).await;
         second = site.start(1, None);
-        site.ready(&mut second).await;
+        second.ready().await;
         let asked = site.ask(2);
         halted(halting, step).await.kill();
         site.grown(asked).await;
@@ -206,9 +195,9 @@ pub async fn stops(program: &Path, server: &impl Outside, steps: &[&str]) -> Rep
     for step in steps {
         let mut stopping = site.start(0, Some(&format!("stop:{step}")));
         site.held_by(0).await;
-        site.ready(&mut stopping).await;
+        stopping.ready().await;
         let mut other = site.start(1, None);
-        site.ready(&mut other).await;
+        other.ready().await;
         let asked = site.ask(2);
         let stopped = halted(stopping, step).await;
         let begin = Instant::now();

@@ -167,6 +167,29 @@ async fn k5_after_an_outage_what_was_lost_is_listed_at_once() {
     assert!(told.elapsed() < Duration::from_secs(2), "listed again after {:?}", told.elapsed());
 }
 
+/// A list that fails in between says nothing of the watches: they come to nothing still.
+#[tokio::test]
+async fn k5_changes_missed_again_and_again_are_listed_ever_more_slowly() {
+    let double = double().await;
+    let cluster = cluster(&double, TIMEOUTS).await;
+    until(&cluster, &target(), asks_for(3)).await;
+    let asked = |verb| double.faults().requests_of(Resource::Deployments, verb);
+    let passes = Fault::DelayBefore(Duration::ZERO);
+    double.faults().order_of(Resource::Deployments, Verb::List, 1, Fault::status(500));
+    double.faults().order_of(Resource::Deployments, Verb::List, 1, passes);
+    let watched = asked(Verb::Watch);
+    double.faults().order_of(Resource::Deployments, Verb::Watch, 2, Fault::status(410));
+    let listed = asked(Verb::List);
+    while asked(Verb::Watch) < watched + 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let missed = std::time::Instant::now();
+    while asked(Verb::List) < listed + 3 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(missed.elapsed() > Duration::from_millis(800), "listed again after {:?}", missed.elapsed());
+}
+
 #[tokio::test]
 async fn k6_an_empty_list_of_a_lagging_server_is_not_believed() {
     let double = double().await;

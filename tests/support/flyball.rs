@@ -11,6 +11,8 @@ use tempfile::TempDir;
 
 /// How long the program may take to start, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take from there to be ready.
+const READY: Duration = Duration::from_secs(60);
 
 /// What `flyball` is started with; it outlives the process.
 #[derive(Debug)]
@@ -114,6 +116,17 @@ impl Flyball {
         let line = line.unwrap_or_else(|| panic!("flyball does not run:\n{}", self.log()));
         let line: serde_json::Value = serde_json::from_str(&line).expect("the log is JSON");
         format!("http://{}", line["address"].as_str().expect("it names its address"))
+    }
+
+    /// Waits until it is ready and returns the base URL of its console.
+    pub async fn ready(&mut self) -> String {
+        let url = self.url();
+        let end = Instant::now() + READY;
+        while !reqwest::get(format!("{url}/readyz")).await.is_ok_and(|answer| answer.status().is_success()) {
+            assert!(Instant::now() < end, "flyball is not ready:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        url
     }
 
     /// Returns the log so far.

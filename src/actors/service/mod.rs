@@ -5,5 +5,5 @@ mod stage;
 mod stages;
 mod supervisor;
 
-pub use slot::{Past, Service, Share, View};
+pub use slot::{Past, SECOND_LOOK, Service, Share, View};
 pub use supervisor::{Supervisor, SupervisorMsg};

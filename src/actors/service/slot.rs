@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
@@ -15,7 +16,7 @@ use crate::cycle::{
 use crate::instrument::ServiceMetrics;
 use crate::model::{
     Arrival, Bounds, ChangeSet, CycleId, DecisionRecord, Features, Intent, MinuteValue, Mode, Now, Outlook, ServiceId,
-    ServiceSpec, TargetState, WriteOutcome,
+    ServiceSpec, TargetReading, TargetState, WriteOutcome,
 };
 use crate::ports::News;
 use crate::ports::journal::Entry;
@@ -24,6 +25,9 @@ use super::stage::{Stage, Wake};
 use super::stages::{ActuatorStage, DeciderStage, ForecasterStage, ObserverStage};
 use crate::actors::inbox::{Inbox, Put};
 use crate::actors::world::World;
+
+/// How long no floor is seen to be held up before that is believed.
+pub const SECOND_LOOK: Duration = Duration::from_secs(15);
 
 /// A core whose steps count only once they are through: a panic half-way leaves the last good state. It goes by the
 /// declaration kept beside it.
@@ -146,6 +150,8 @@ pub struct Service {
     retired: AtomicBool,
     /// Whether its declaration was taken back while it still holds a floor up.
     withdrawn: AtomicBool,
+    /// Since when (monotonic) it is seen to hold no floor up, where it was looked for one.
+    bare_since: Mutex<Option<Duration>>,
     heritage: Mutex<Heritage>,
 }
 
@@ -177,6 +183,7 @@ impl Service {
             histories_owed: AtomicUsize::new(histories),
             retired: AtomicBool::new(false),
             withdrawn: AtomicBool::new(false),
+            bare_since: Mutex::default(),
             heritage: Mutex::default(),
             spec: ArcSwap::new(spec),
             world,
@@ -193,16 +200,33 @@ impl Service {
         self.metrics.mode(spec.mode);
         self.spec.store(spec);
         self.withdrawn.store(false, Ordering::Release);
+        *self.bare_since.lock() = None;
     }
 
-    /// Tells whether the service holds up the floor of an autoscaler, or is about to: what would stay behind if it ended
-    /// now. By what the watch knows, which is ahead of the last cycle.
+    /// Tells whether the service holds up the floor of an autoscaler, or may: what would stay behind if it ended now. By
+    /// what the watch knows, which is ahead of the last cycle and behind a write that has just begun or ended: that no
+    /// floor is held up is believed once it was seen twice, [`SECOND_LOOK`] apart.
     pub fn holds_a_floor(&self) -> bool {
-        let spec = self.spec();
+        let (spec, gate) = (self.spec(), &self.world.gate);
         let target = self.world.cluster.observed(&spec.target);
-        let scaled = target.last().and_then(TargetState::autoscaler).is_some();
-        let writing = scaled && self.world.gate.is_writing(&spec.target);
-        spec.mode == Mode::Auto && (writing || held_up(&target).is_some())
+        if spec.mode != Mode::Auto || target.last().and_then(TargetState::autoscaler).is_none() {
+            return false;
+        }
+        let is_outdated = matches!(target, TargetReading::Outdated { .. });
+        let is_unclear = is_outdated || gate.is_writing(&spec.target) || gate.unsettled(&spec.target);
+        let mut bare_since = self.bare_since.lock();
+        if is_unclear || held_up(&target).is_some() {
+            *bare_since = None;
+            return true;
+        }
+        let now = self.world.clock.now().mono;
+        now.saturating_sub(*bare_since.get_or_insert(now)) < SECOND_LOOK
+    }
+
+    /// Returns the floor that is seen to be held up, whoever may return it.
+    pub fn raised_floor(&self) -> Option<String> {
+        let target = self.world.cluster.observed(&self.spec().target);
+        held_up(&target).map(|one| format!("HPA {}: {}, found at {}", one.name, one.floor, one.baseline))
     }
 
     /// Goes on without a declaration, to return the floor that it holds up. The owner's bounds bind no more: the floor

@@ -27,6 +27,8 @@ use super::mirror::{Mirror, Object};
 const PAGE: u32 = 500;
 /// First and longest pause after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// How long a watch has to go on until what was missed before it no longer counts: as long as the longest pause.
+const HEALTHY: Duration = PAUSES.1;
 /// Pause after the server said that we may not.
 const FORBIDDEN_PAUSE: Duration = Duration::from_mins(1);
 /// How much later than its own end a watch may be, at least, before its connection counts as dead.
@@ -121,6 +123,7 @@ impl<T: Object> Watcher<T> {
                 None => self.list().await.err(),
                 Some(version) => Some(self.follow(version).await),
             };
+            is_lost &= resume.is_none() || began.elapsed() < HEALTHY;
             let pause = match stop {
                 None => {
                     info!(path = self.path, "listed");
@@ -142,10 +145,7 @@ impl<T: Object> Watcher<T> {
                     self.notify();
                     self.pause(&mut failures, "changes were missed, listing again".to_owned())
                 }
-                Some(Stop::Failed(reason)) => {
-                    is_lost = false;
-                    self.pause(&mut failures, reason)
-                }
+                Some(Stop::Failed(reason)) => self.pause(&mut failures, reason),
                 Some(Stop::Forbidden(reason)) => self.pause(&mut failures, reason).max(FORBIDDEN_PAUSE),
             };
             tokio::time::sleep(pause).await;

@@ -41,11 +41,7 @@ async fn decisions_one_after_the_other() {
     let installation = Installation::new(Path::new(&program), &settings, &[("capacity.rhai", POLICY)]);
     let installation = installation.with_environment(vec![account()]);
     let mut flyball = installation.start(None);
-    let url = flyball.url();
-    eventually("flyball is ready", PATIENCE, async || {
-        reqwest::get(format!("{url}/readyz")).await.is_ok_and(|answer| answer.status().is_success()).then_some(())
-    })
-    .await;
+    flyball.ready().await;
     for (namespace, name) in places() {
         telemetry.set(&namespace, &name, 15.0);
         tokio::time::sleep(APART).await;

@@ -19,7 +19,7 @@ pub const NAME: &str = "checkout";
 pub const PER_POD: f64 = 10.0;
 
 /// The shipped policy that sizes by arrival rate.
-pub const CAPACITY: &str = include_str!("../../../deploy/policies/capacity.rhai");
+pub const POLICY: &str = include_str!("../../../deploy/policies/capacity.rhai");
 /// What a pod is declared to carry.
 pub const DECLARED: &str = "  capacity: { per_pod_rate: 10, utilisation: 1.0, start_time: 1s }\n";
 

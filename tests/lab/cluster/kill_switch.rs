@@ -8,13 +8,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use super::governed::{CAPACITY, DECLARED, Governed, kubectl};
+use super::governed::{self, DECLARED, Governed, kubectl};
 use super::kills::Real;
 use super::server::ApiServer;
 use super::witness::{Request, requests};
 use super::{Cluster, PATIENCE};
 use crate::eventually;
-use crate::support::flyball::{Flyball, Installation};
+use crate::support::flyball::Installation;
 use crate::support::kills::{POLICY, Rates, Server, places, random, settings, settings_of};
 
 /// One more service is asked to grow at this pace.
@@ -40,7 +40,7 @@ async fn no_write_arrives_later_than_a_second_after_the_kill_switch() {
     }
     let begin = Timestamp::now();
     let mut flyball = installation.start(None);
-    ready(&mut flyball).await;
+    flyball.ready().await;
 
     let mut places = places();
     let mut ask = async |count: usize| {
@@ -70,14 +70,6 @@ fn written(begin: Timestamp) -> Vec<Request> {
     requests().into_iter().filter(|it| it.verb == "patch" && it.status == 200 && it.arrived > begin).collect()
 }
 
-async fn ready(flyball: &mut Flyball) {
-    let url = flyball.url();
-    eventually("flyball is ready", PATIENCE, async || {
-        reqwest::get(format!("{url}/readyz")).await.ok()?.error_for_status().ok()
-    })
-    .await;
-}
-
 /// Settings by which the switch is the ConfigMap.
 const IN_CLUSTER: &str = "kill_switch: configmap\nnamespace: flyball-system\n";
 const SWITCH: &str = "/api/v1/namespaces/flyball-system/configmaps/flyball-killswitch";
@@ -101,7 +93,7 @@ async fn turn(cluster: &Cluster, word: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn inv_09_the_switch_turned_with_kubectl_outlives_a_restart_and_counts_as_engaged_where_it_cannot_be_read() {
     delivered();
-    let mut governed = Governed::start_with("switched", 2, CAPACITY, DECLARED, IN_CLUSTER).await;
+    let mut governed = Governed::start_with("switched", 2, governed::POLICY, DECLARED, IN_CLUSTER).await;
     governed.needs(4);
     governed.wants(4).await;
     kubectl("patch configmap flyball-killswitch -n flyball-system --type merge -p {\"data\":{\"global\":\"engaged\"}}");
@@ -159,7 +151,7 @@ async fn inv_08_at_whatever_moment_kubectl_engages_the_switch_no_write_starts_a_
     }
     let (begin, mut server) = (Timestamp::now(), ApiServer::find());
     let mut flyball = installation.start(None);
-    ready(&mut flyball).await;
+    flyball.ready().await;
     let (mut worst, mut worst_unheld, mut raced, mut rested) = (0, 0, 0, services().cycle());
     for moment in 0..moments {
         // The three that have rested longest are to grow, at a pace that the budget of the fleet permits.

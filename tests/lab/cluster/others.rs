@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::governed::{CAPACITY, DECLARED, Governed, NAME, kubectl};
+use super::governed::{DECLARED, Governed, NAME, POLICY, kubectl};
 use super::rig;
 use crate::eventually;
 
@@ -21,7 +21,7 @@ const A_LOOK: Duration = Duration::from_secs(3);
 #[tokio::test(flavor = "multi_thread")]
 async fn x1_x3_who_sets_the_replicas_back_twice_is_left_alone_and_named() {
     for (namespace, manager) in [("tool", "lab-gitops"), ("person", "kubectl")] {
-        let governed = Governed::start(namespace, 2, CAPACITY, DECLARED).await;
+        let governed = Governed::start(namespace, 2, POLICY, DECLARED).await;
         let set_back = || match manager {
             "kubectl" => kubectl(&format!("scale deployment/{NAME} -n {namespace} --replicas 3")),
             tool => {
@@ -53,7 +53,7 @@ async fn x1_x3_who_sets_the_replicas_back_twice_is_left_alone_and_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k12_a_target_made_anew_is_another_one_and_is_decided_on_anew() {
-    let governed = Governed::start("anew", 2, CAPACITY, DECLARED).await;
+    let governed = Governed::start("anew", 2, POLICY, DECLARED).await;
     governed.needs(4);
     governed.wants(4).await;
     let old = governed.cluster.deployment("anew", NAME).await["metadata"]["uid"].clone();

@@ -44,7 +44,7 @@ async fn p1_prometheus_stopped_in_a_surge_of_real_requests_loses_no_capacity() {
     let mut prometheus = Prometheus::scraping(&rig::discovery(NAMESPACE), Duration::from_secs(1));
     prometheus.start().await;
     let before = revision(&cluster).await;
-    let policies = [("capacity.rhai", super::governed::CAPACITY), ("down.rhai", DOWN)];
+    let policies = [("capacity.rhai", super::governed::POLICY), ("down.rhai", DOWN)];
     let program = Path::new(env!("CARGO_BIN_EXE_flyball"));
     let installation = Installation::new(program, &settings(NAMESPACE, &prometheus.url()), &policies);
     let installation = installation.with_environment(vec![account()]);
@@ -88,7 +88,7 @@ const DOWN: &str = "rule(\"down\", #{ priority: 1, goal: \"cost\" }, |s, p| \
 
 #[tokio::test(flavor = "multi_thread")]
 async fn k1_k5_the_api_server_goes_and_comes_back_and_nothing_is_lost_and_nothing_stale_is_written() {
-    let policy = format!("{}\n{DOWN}", super::governed::CAPACITY);
+    let policy = format!("{}\n{DOWN}", super::governed::POLICY);
     let governed = Governed::start("away", 2, &policy, DECLARED).await;
     governed.shows("Deciding").await;
     let mut server = ApiServer::find();

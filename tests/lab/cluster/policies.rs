@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::time::sleep;
 
-use super::governed::{CAPACITY, DECLARED, Governed, NAME, kubectl};
+use super::governed::{DECLARED, Governed, NAME, POLICY, kubectl};
 use super::witness::requests;
 use crate::eventually;
 
@@ -73,7 +73,7 @@ async fn edited(place: Place, namespace: &str, more: &str) -> SignedDuration {
     sleep(Duration::from_secs(3)).await;
     assert_eq!(governed.written().await, [], "the first policy never acts");
 
-    let begun = place.edit(&governed, CAPACITY).await;
+    let begun = place.edit(&governed, POLICY).await;
     governed.wants(5).await;
     let scale = format!("/namespaces/{namespace}/deployments/{NAME}/scale");
     let write = requests().into_iter().find(|it| it.verb == "patch" && it.uri.contains(&scale)).unwrap();

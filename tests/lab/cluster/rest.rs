@@ -53,7 +53,7 @@ async fn at_rest() {
     });
     made.buffer_unordered(8).collect::<Vec<()>>().await;
 
-    let installation = Installation::new(&program, &settings(&rates.url), &[("p.rhai", super::governed::CAPACITY)]);
+    let installation = Installation::new(&program, &settings(&rates.url), &[("p.rhai", super::governed::POLICY)]);
     let installation = installation.with_environment(vec![account()]);
     let mut flyball = installation.start(None);
     flyball.url();

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::governed::{CAPACITY, DECLARED, Governed, NAME};
+use super::governed::{DECLARED, Governed, NAME, POLICY};
 use super::{PATIENCE, rig};
 use crate::eventually;
 
@@ -20,7 +20,7 @@ async fn unschedulable(governed: &Governed, application: &str) -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn x5_where_no_node_has_room_flyball_stops_raising_until_one_has() {
-    let governed = Governed::start(NAMESPACE, 2, CAPACITY, DECLARED).await;
+    let governed = Governed::start(NAMESPACE, 2, POLICY, DECLARED).await;
     let (cluster, most) = (&governed.cluster, most_pods());
     governed.shows("Deciding").await;
     rig::idle(cluster, NAMESPACE, OTHER, most).await;

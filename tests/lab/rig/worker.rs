@@ -49,6 +49,8 @@ struct Worker {
 struct Page {
     served: u64,
     refused: u64,
+    /// Requests whose client did not wait for the answer.
+    left: u64,
     buckets: [u64; BUCKETS.len()],
     seconds: f64,
     busy_seconds: f64,
@@ -91,27 +93,31 @@ async fn serve(State(worker): State<Arc<Worker>>) -> StatusCode {
     if !worker.page(Page::let_in) {
         return StatusCode::SERVICE_UNAVAILABLE;
     }
-    let mut inside = Inside { worker: &worker, began: None };
+    let mut inside = Inside { worker: &worker, began: None, answered: false };
     let slot = worker.slots.acquire().await;
     if slot.is_ok() {
         inside.began = Some(Instant::now());
         sleep(worker.service_time).await;
     }
+    inside.answered = true;
     worker.page(|page| page.count(arrived.elapsed()));
     StatusCode::OK
 }
 
 /// A request that was let in. It ends when it is answered, or when its client does not wait any longer: its place is
-/// free then, and what it kept busy counts.
+/// free then, and what it kept busy counts. Proxies note that as code 499: it was a request all the same, and a rate of
+/// those answered alone would never pass what the workers can do.
 struct Inside<'a> {
     worker: &'a Worker,
     began: Option<Instant>,
+    answered: bool,
 }
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         let busy = self.began.map_or(Duration::ZERO, |began| began.elapsed());
-        self.worker.page(|page| page.let_out(busy));
+        let answered = self.answered;
+        self.worker.page(|page| page.let_out(busy, answered));
     }
 }
 
@@ -136,8 +142,9 @@ impl Page {
         room
     }
 
-    fn let_out(&mut self, busy: Duration) {
+    fn let_out(&mut self, busy: Duration, answered: bool) {
         self.waiting -= 1;
+        self.left += u64::from(!answered);
         self.busy_seconds += busy.as_secs_f64();
     }
 
@@ -153,6 +160,7 @@ impl Page {
     fn text(&self, slots: usize) -> String {
         let mut text = String::from("# TYPE http_requests_total counter\n");
         let _ = writeln!(text, "http_requests_total{{code=\"200\"}} {}", self.served);
+        let _ = writeln!(text, "http_requests_total{{code=\"499\"}} {}", self.left);
         let _ = writeln!(text, "http_requests_total{{code=\"503\"}} {}", self.refused);
         text.push_str("# TYPE http_request_duration_seconds histogram\n");
         for (count, bound) in self.buckets.iter().zip(BUCKETS) {
@@ -193,8 +201,8 @@ mod tests {
             tokio::time::timeout(Duration::from_millis(250), request)
         });
         let served = futures::future::join_all(impatient).await.iter().filter(|answer| answer.is_ok()).count();
-        let (waiting, busy) = worker.page(|page| (page.waiting, page.busy_seconds));
-        assert_eq!((served, waiting), (2, 0));
+        let (waiting, left, busy) = worker.page(|page| (page.waiting, page.left, page.busy_seconds));
+        assert_eq!((served, waiting, left), (2, 0, 3));
         assert!((busy - 0.25).abs() < 1e-9, "{busy}");
     }
 

@@ -1,13 +1,15 @@
 //! Services that come, change and go while the loop runs: what they keep, and that it costs the others nothing.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flyball::model::{
-    Authority, Bounds, CycleId, DecisionId, DecisionRecord, GuardName, KillState, Mode, Role, ServiceId, ServiceSpec,
-    Timestamp, WriteOutcome,
+    Authority, Bounds, CycleId, DecisionId, DecisionRecord, GuardName, Intent, KillState, Mode, Role, ServiceId,
+    ServiceSpec, Timestamp, WriteOutcome,
 };
-use flyball::ports::{Control, Journal, News};
+use flyball::ports::journal::Entry;
+use flyball::ports::{Clock, Control, Journal, News};
 
 use super::world::{World, origin, policy_set, settings, steady};
 
@@ -250,9 +252,11 @@ async fn x2_a_floor_that_was_raised_goes_back_after_its_declaration_as_far_as_th
     let id: ServiceId = CART.parse().unwrap();
     tokio::time::sleep(MINUTE * 10).await;
     assert_eq!(world.cluster.replicas("cart"), 8);
+    let follows = world.cluster.follows.load(Ordering::Relaxed);
     world.services.are(&[]);
     tokio::time::sleep(MINUTE * 10).await;
     assert_eq!(world.cluster.replicas("cart"), 8, "the load does not allow it");
+    assert_eq!(world.cluster.follows.load(Ordering::Relaxed), follows + 1, "looked at only, until something changes");
     tokio::time::sleep(MINUTE * 38).await;
     assert_eq!(world.cluster.replicas("cart"), 6, "no further than the load allows");
     assert!(control.service(&id).is_some());
@@ -262,6 +266,62 @@ async fn x2_a_floor_that_was_raised_goes_back_after_its_declaration_as_far_as_th
     let lowered: Vec<_> = world.records(CART).into_iter().filter_map(|record| record.change).collect();
     let lowered: Vec<_> = lowered.iter().filter(|change| change.to < change.from).collect();
     assert!(lowered.len() > 1 && lowered.iter().all(|change| change.rule == "return_floor"), "{lowered:?}");
+    tree.stop().await;
+}
+
+/// What the watch shows is behind the write, or old: none of both says that nothing is held up.
+#[tokio::test(start_paused = true)]
+async fn x2_a_floor_whose_raise_the_watch_has_not_shown_yet_goes_back_too() {
+    let load = |_: &str, at: Timestamp| if at.as_second() - origin().as_second() < 600 { 560.0 } else { 100.0 };
+    let world = World::new(&[CART], steady(load));
+    *world.cluster.baseline.lock() = Some(4);
+    *world.cluster.watch_lags.lock() = Duration::from_secs(10);
+    *world.cluster.read_takes.lock() = Duration::from_secs(5);
+    let (tree, control) = world.start().await;
+    let id: ServiceId = CART.parse().unwrap();
+    for is_open in [true, false] {
+        while world.journal.open_intents().unwrap().is_empty() == is_open {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+    world.services.are(&[]);
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(world.cluster.replicas("cart"), 8);
+    assert!(control.service(&id).is_some(), "the floor is up");
+    tokio::time::sleep(MINUTE * 60).await;
+    assert_eq!(world.cluster.replicas("cart"), 4);
+    assert!(control.service(&id).is_none(), "nothing is left to do");
+
+    world.cluster.silent.lock().insert("cart".to_owned());
+    world.services.are(&world.settings.services);
+    tokio::time::sleep(MINUTE).await;
+    world.services.are(&[]);
+    tokio::time::sleep(MINUTE * 5).await;
+    assert!(control.service(&id).is_some(), "what is held up cannot be seen");
+    world.cluster.silent.lock().clear();
+    tokio::time::sleep(MINUTE).await;
+    assert!(control.service(&id).is_none());
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn x2_a_write_of_an_earlier_run_is_settled_before_its_service_goes() {
+    let world = World::new(&[CART], steady(|_, _| 280.0));
+    *world.cluster.baseline.lock() = Some(4);
+    world.run_for(MINUTE).await;
+    let mut change = super::faults::change(&world, 4, 6);
+    change.decision = world.records(CART)[0].id.clone();
+    let intent = Intent { change, prepared: world.clock.now().wall, ended: None, reverted: None };
+    world.journal.append(Entry::Prepared(intent)).await.unwrap();
+    world.cluster.away.store(true, Ordering::Relaxed);
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE).await;
+    world.services.are(&[]);
+    tokio::time::sleep(MINUTE * 5).await;
+    assert_eq!(control.services().len(), 1, "it may have raised the floor");
+    world.cluster.away.store(false, Ordering::Relaxed);
+    tokio::time::sleep(MINUTE * 2).await;
+    assert_eq!(control.services().len(), 0);
     tree.stop().await;
 }
 

@@ -279,6 +279,8 @@ pub struct ObedientCluster {
     pub answers_after: Mutex<Duration>,
     /// Targets whose reading takes a while of real time.
     pub slow: Mutex<BTreeSet<String>>,
+    /// How often it was told which targets are to be seen.
+    pub follows: AtomicUsize,
     /// Live reads so far.
     pub reads: AtomicUsize,
     /// How long a live read takes.
@@ -289,6 +291,8 @@ pub struct ObedientCluster {
     pub editor: Mutex<Option<Arc<str>>>,
     /// What a live read finds that displaces the lever.
     pub displaced: Mutex<Option<String>>,
+    /// How long after a write the watch still shows what was before it.
+    pub watch_lags: Mutex<Duration>,
     /// Where an autoscaler scales every target: the floor that it had at first. It runs what its floor says.
     pub baseline: Mutex<Option<u32>>,
 }
@@ -299,11 +303,13 @@ struct Scaled {
     ready: u32,
     ready_at: Duration,
     version: u64,
+    /// The replicas before the last write, and when that was.
+    former: (u32, Duration),
 }
 
 impl ObedientCluster {
     pub fn new(clock: Arc<ScaledClock>, settings: &Settings) -> Self {
-        let four = Scaled { replicas: 4, ready: 4, ready_at: Duration::ZERO, version: 1 };
+        let four = Scaled { replicas: 4, ready: 4, ready_at: Duration::ZERO, version: 1, former: (4, Duration::ZERO) };
         let targets = settings.services.iter().map(|service| (service.target.clone(), four.clone())).collect();
         Self {
             clock,
@@ -313,11 +319,13 @@ impl ObedientCluster {
             away: AtomicBool::default(),
             answers_after: Mutex::default(),
             slow: Mutex::default(),
+            follows: AtomicUsize::default(),
             reads: AtomicUsize::default(),
             read_takes: Mutex::default(),
             full: AtomicBool::default(),
             editor: Mutex::default(),
             displaced: Mutex::default(),
+            watch_lags: Mutex::default(),
             baseline: Mutex::default(),
         }
     }
@@ -334,6 +342,7 @@ impl ObedientCluster {
         if to < scaled.ready {
             scaled.ready = to;
         }
+        scaled.former = (scaled.replicas, now);
         (scaled.replicas, scaled.ready_at) = (to, now + Duration::from_secs(60));
         scaled.version += 1;
         Self::live(target, scaled)
@@ -378,7 +387,9 @@ impl Cluster for ObedientCluster {
         if now >= scaled.ready_at && !self.full.load(Ordering::Relaxed) {
             scaled.ready = scaled.replicas;
         }
-        let mut reading = Self::known(&target.name, scaled.version, scaled.replicas, scaled.ready);
+        let (former, written) = scaled.former;
+        let replicas = if now < written + *self.watch_lags.lock() { former } else { scaled.replicas };
+        let mut reading = Self::known(&target.name, scaled.version, replicas, scaled.ready);
         if let TargetReading::Known { target } = &mut reading {
             target.owner.clone_from(&self.editor.lock());
             if let Some(baseline) = *self.baseline.lock() {
@@ -401,6 +412,10 @@ impl Cluster for ObedientCluster {
             }
             reading => reading,
         }
+    }
+
+    fn follow(&self, _: &BTreeSet<TargetRef>) {
+        self.follows.fetch_add(1, Ordering::Relaxed);
     }
 
     fn waiting_for(&self) -> Vec<String> {

@@ -25,6 +25,7 @@ use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostPar
 use kube::core::Request;
 use parking_lot::Mutex;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -251,8 +252,9 @@ impl Shared {
     async fn create(&self, intent: &Intent) -> Result<String, Failure> {
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let body = object::manifest(intent).to_string().into_bytes();
-        let request = Request::new(collection(intent)).create(&parameters, body);
-        Ok(self.ask(request).await?.metadata.resource_version)
+        let request = Request::new(collection(intent.change.service().namespace())).create(&parameters, body);
+        let made: ActionObject = self.ask(request).await?;
+        Ok(made.metadata.resource_version)
     }
 
     /// Writes the end of an intent until it is there, or its object is not: the first end stands.
@@ -267,15 +269,15 @@ impl Shared {
     /// Merges `status` into that of the object until that has succeeded; `note` does the same to what is held of it. Where
     /// the object shows that another process was first, that stands.
     async fn write_status(&self, intent: &Intent, status: Value, note: impl Fn(&mut Intent)) {
-        let (id, path) = (&intent.change.id, collection(intent));
+        let (id, path) = (&intent.change.id, collection(intent.change.service().namespace()));
         let name = object::name(intent.change.service(), id);
         let is_end = status.get("endedAt").is_some();
         loop {
             let version = self.shelf.lock().get(id).map(|held| held.version.clone());
             let patch = Patch::Merge(json!({ "metadata": { "resourceVersion": version }, "status": status }));
             let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-            let written = self.ask(Request::new(&path).patch_subresource("status", &name, &parameters, &patch)).await;
-            let reason = match written {
+            let request = Request::new(&path).patch_subresource("status", &name, &parameters, &patch);
+            let reason = match self.ask::<ActionObject>(request).await {
                 Ok(object) => {
                     let mut held = Held { intent: intent.clone(), version: object.metadata.resource_version };
                     note(&mut held.intent);
@@ -369,8 +371,8 @@ impl Shared {
     async fn prune(&self, service: &ServiceId) {
         let excess = self.shelf.lock().excess(service, Timestamp::now());
         for id in excess {
-            let path = format!("/apis/flyball.dev/v1alpha1/namespaces/{}/loopactions", service.namespace());
-            let request = Request::new(path).delete(&object::name(service, &id), &DeleteParams::default());
+            let request = Request::new(collection(service.namespace()))
+                .delete(&object::name(service, &id), &DeleteParams::default());
             let Ok(request) = request else { return };
             match tokio::time::timeout(self.timeouts.answer, self.client.request_text(request)).await {
                 Ok(Ok(_)) => self.shelf.lock().remove(&id),
@@ -381,10 +383,10 @@ impl Shared {
         }
     }
 
-    async fn ask(
+    async fn ask<T: DeserializeOwned>(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<ActionObject, Failure> {
+    ) -> Result<T, Failure> {
         let request = request.map_err(|error| Failure::Refused(error.to_string()))?;
         let answer = tokio::time::timeout(self.timeouts.answer, self.client.request_text(request)).await;
         let text = match answer {
@@ -408,8 +410,8 @@ fn held(object: &ActionObject) -> Held {
     Held { intent: object.intent(), version: object.metadata.resource_version.clone() }
 }
 
-fn collection(intent: &Intent) -> String {
-    format!("/apis/flyball.dev/v1alpha1/namespaces/{}/loopactions", intent.change.service().namespace())
+fn collection(namespace: &str) -> String {
+    format!("/apis/flyball.dev/v1alpha1/namespaces/{namespace}/loopactions")
 }
 
 fn unwritable(reason: String) -> JournalError {

@@ -9,11 +9,10 @@ use kube::core::Request;
 use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::adapters::kubernetes::failure::explain;
 use crate::ports::journal::Unreadable;
 
-use super::Shared;
 use super::object::SERVICE_LABEL;
+use super::{Failure, Shared, collection};
 
 /// Pause before what cannot be read is looked at again.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
@@ -41,7 +40,7 @@ impl Shared {
                         return;
                     }
                     for one in all {
-                        if shared.is_open(&one).await == Ok(false) {
+                        if shared.is_settled(&one).await {
                             tracing::info!(
                                 namespace = one.namespace,
                                 object = one.object,
@@ -56,15 +55,12 @@ impl Shared {
         *self.looking.lock() = watching;
     }
 
-    /// Asks whether an object is still there and open.
-    async fn is_open(&self, one: &Unreadable) -> Result<bool, String> {
-        let path = format!("/apis/flyball.dev/v1alpha1/namespaces/{}/loopactions", one.namespace);
-        let request = Request::new(path).get(&one.object, &GetParams::default()).map_err(|error| error.to_string())?;
-        let answer = tokio::time::timeout(self.timeouts.answer, self.client.request_text(request)).await;
-        match answer.map_err(|error| error.to_string())? {
-            Ok(text) => serde_json::from_str(&text).map(|item| is_open(&item)).map_err(|error| error.to_string()),
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
-            Err(error) => Err(explain(&error)),
+    /// Tells whether an object is known to be gone, or to have ended.
+    async fn is_settled(&self, one: &Unreadable) -> bool {
+        let request = Request::new(collection(&one.namespace)).get(&one.object, &GetParams::default());
+        match self.ask::<Value>(request).await {
+            Ok(object) => !is_open(&object),
+            Err(failure) => matches!(failure, Failure::Missing(_)),
         }
     }
 }

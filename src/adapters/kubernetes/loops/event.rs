@@ -16,16 +16,37 @@ pub(super) struct Draft {
     pub(super) warning: bool,
     /// In a sentence.
     pub(super) note: String,
+    /// What it tells of.
+    pub(super) matter: Matter,
+}
+
+/// What an Event tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Matter {
+    /// Something that was done or happened, once.
+    Deed,
+    /// The guard that holds.
+    Hold,
+    /// Whether the spec is accepted.
+    Spec,
+    /// Whether the newest policies are in force.
+    Policies,
 }
 
 /// What was told of one loop so far, as far as the next Event depends on it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Told {
     /// The guard that holds, since the last change of it.
     holding: Option<GuardName>,
     accepted: Option<Acceptance>,
     /// The faults of the newest policies.
     policies: Option<Vec<String>>,
+}
+
+impl Draft {
+    fn deed(reason: &'static str, warning: bool, note: String) -> Self {
+        Self { reason, warning, note, matter: Matter::Deed }
+    }
 }
 
 impl Told {
@@ -36,30 +57,27 @@ impl Told {
             News::WriteEnded { change, outcome } => Some(ended(change, outcome)),
             News::Measured { decision, effect } => {
                 let note = format!("{decision}: {} ({})", effect.why, effect.impact.as_str());
-                Some(Draft { reason: "ActionVerified", warning: effect.impact == Impact::Hurt, note })
+                Some(Draft::deed("ActionVerified", effect.impact == Impact::Hurt, note))
             }
-            News::Quarantined(Some(reason)) => {
-                Some(Draft { reason: "Quarantined", warning: true, note: reason.clone() })
-            }
-            News::Quarantined(None) => {
-                Some(Draft { reason: "Recovered", warning: false, note: "its actors work again".to_owned() })
-            }
+            News::Quarantined(Some(reason)) => Some(Draft::deed("Quarantined", true, reason.clone())),
+            News::Quarantined(None) => Some(Draft::deed("Recovered", false, "its actors work again".to_owned())),
         }
     }
 
     /// Returns the Event of a change in what is accepted. That a first spec is valid is no news.
     pub(super) fn accepted(&mut self, accepted: &Acceptance) -> Option<Draft> {
         let before = self.accepted.replace(accepted.clone());
+        let matter = Matter::Spec;
         let (reason, note) = match accepted {
             _ if before.as_ref() == Some(accepted) => return None,
             Acceptance::Valid => {
                 let note = "the spec is in force again".to_owned();
-                return before.map(|_| Draft { reason: "SpecAccepted", warning: false, note });
+                return before.map(|_| Draft { reason: "SpecAccepted", warning: false, note, matter });
             }
             Acceptance::Invalid(faults) => ("SpecInvalid", faults.join("; ")),
             Acceptance::Collision(faults) => ("SpecCollision", faults.join("; ")),
         };
-        Some(Draft { reason, warning: true, note })
+        Some(Draft { reason, warning: true, note, matter })
     }
 
     /// Returns the Event of a change in whether the newest policies are in force. That the first ones are is no news.
@@ -68,17 +86,23 @@ impl Told {
         if before.as_deref() == Some(faults) {
             return None;
         }
+        let matter = Matter::Policies;
         if faults.is_empty() {
             let note = "the newest policies are in force again".to_owned();
-            return before.map(|_| Draft { reason: "PolicyAccepted", warning: false, note });
+            return before.map(|_| Draft { reason: "PolicyAccepted", warning: false, note, matter });
         }
         let note = format!("{}; the last good policies stay in force", faults.join("; "));
-        Some(Draft { reason: "PolicyRefused", warning: true, note })
+        Some(Draft { reason: "PolicyRefused", warning: true, note, matter })
     }
 
-    /// Takes back that a hold was told: while it stands, the next decision tells it again.
-    pub(super) fn untold(&mut self) {
-        self.holding = None;
+    /// Takes back that a state was told, which was told last as in `former`: while it stands, it is told again.
+    pub(super) fn untold(&mut self, matter: Matter, former: &Self) {
+        match matter {
+            Matter::Deed => {}
+            Matter::Hold => self.holding = None,
+            Matter::Spec => self.accepted.clone_from(&former.accepted),
+            Matter::Policies => self.policies.clone_from(&former.policies),
+        }
     }
 
     fn decided(&mut self, record: &DecisionRecord) -> Option<Draft> {
@@ -87,10 +111,10 @@ impl Told {
             VerdictKind::Pass | VerdictKind::Clamp | VerdictKind::Idle => None,
         };
         let before = std::mem::replace(&mut self.holding, holding);
-        let draft = |reason, warning| Some(Draft { reason, warning, note: sentence(record) });
         if record.change.is_some() {
-            return draft("ActionPlanned", false);
+            return Some(Draft::deed("ActionPlanned", false, sentence(record)));
         }
+        let draft = |reason, warning| Some(Draft { reason, warning, note: sentence(record), matter: Matter::Hold });
         match holding.filter(|guard| before != Some(*guard))? {
             // What the mode holds back is what the mode is for, and waiting for a second sample is no state.
             GuardName::Mode | GuardName::Confirmation => None,
@@ -118,5 +142,5 @@ fn ended(change: &ChangeSet, outcome: &WriteOutcome) -> Draft {
         | WriteOutcome::Abandoned { .. }
         | WriteOutcome::NoLever => ("ActionBlocked", true),
     };
-    Draft { reason, warning, note }
+    Draft::deed(reason, warning, note)
 }

@@ -68,6 +68,8 @@ struct Account {
     /// Before which no status is written; `None` before the first.
     status_due: Option<Instant>,
     events: BTreeMap<&'static str, Instant>,
+    /// When an Event that came too soon may be told, if what it tells still stands.
+    event_due: Option<Instant>,
 }
 
 impl Ledger {
@@ -121,6 +123,7 @@ impl Ledger {
                 account.standing = Standing::shown(&account.judged.status);
                 continue;
             }
+            later = later.into_iter().chain(account.event_due).min();
             writings.extend(drafts.into_iter().map(|draft| Writing::Event { id: id.clone(), uid: uid.clone(), draft }));
             let Some(status) = account.status(wall) else { continue };
             let waits = account.status_due.filter(|due| *due > now);
@@ -129,7 +132,7 @@ impl Ledger {
                 writings.push(Writing::Status { id: id.clone(), uid, status });
                 continue;
             };
-            later = Some(later.map_or(due, |later| later.min(due)));
+            later = later.into_iter().chain([due]).min();
         }
         (writings, later)
     }
@@ -154,6 +157,7 @@ impl Account {
             told: Told::default(),
             status_due: None,
             events: BTreeMap::new(),
+            event_due: None,
         }
     }
 
@@ -171,6 +175,7 @@ impl Account {
 
     /// Works off what waits and returns the Events that follow.
     fn digest(&mut self, now: Instant) -> Vec<Draft> {
+        let former = self.told.clone();
         let mut drafts: Vec<Draft> = self.told.accepted(&self.judged.accepted).into_iter().collect();
         drafts.extend(self.policies.as_deref().and_then(|faults| self.told.policies(faults)));
         for news in std::mem::take(&mut self.news) {
@@ -187,23 +192,26 @@ impl Account {
                 News::Measured { .. } => {}
             }
         }
-        let drafted = drafts.len();
-        drafts.retain(|draft| self.is_timely(draft, now));
-        if drafts.len() < drafted {
-            // A hold that comes so soon after another one is told later, if it still stands.
-            self.told.untold();
-        }
+        self.event_due = None;
+        drafts.retain(|draft| {
+            let Some(due) = self.is_due_later(draft, now) else { return true };
+            // A state that changes so soon after it was told is told later, if it still stands.
+            self.told.untold(draft.matter, &former);
+            self.event_due = self.event_due.into_iter().chain([due]).min();
+            false
+        });
         drafts
     }
 
-    fn is_timely(&mut self, draft: &Draft, now: Instant) -> bool {
+    /// Returns when an Event may be told, if that is not now; else notes that it is told.
+    fn is_due_later(&mut self, draft: &Draft, now: Instant) -> Option<Instant> {
         let bounded_elsewhere = matches!(draft.reason, "ActionPlanned" | "ActionApplied" | "ActionUndone");
-        let last = self.events.insert(draft.reason, now);
-        let soon = last.filter(|last| now.saturating_duration_since(*last) < EVENT_PAUSE && !bounded_elsewhere);
-        if let Some(last) = soon {
-            self.events.insert(draft.reason, last);
+        let due = self.events.get(draft.reason).map(|last| *last + EVENT_PAUSE);
+        let later = due.filter(|due| *due > now && !bounded_elsewhere);
+        if later.is_none() {
+            self.events.insert(draft.reason, now);
         }
-        soon.is_none()
+        later
     }
 
     fn status(&self, wall: Timestamp) -> Option<Value> {
@@ -245,17 +253,20 @@ mod tests {
         }))
     }
 
-    #[test]
-    fn x5_a_hold_soon_after_another_is_told_later_if_it_still_stands() {
-        let judged = Judged {
+    fn account() -> Account {
+        Account::new(Judged {
             uid: "uid".to_owned(),
             generation: 1,
             spec: None,
             accepted: Acceptance::Valid,
             cut: None,
             status: Value::Null,
-        };
-        let (mut account, begin) = (Account::new(judged), Instant::now());
+        })
+    }
+
+    #[test]
+    fn x5_a_hold_soon_after_another_is_told_later_if_it_still_stands() {
+        let (mut account, begin) = (account(), Instant::now());
         let mut events = |guard, second: u64| {
             account.put(held_by(guard, u32::try_from(second).unwrap()));
             account.digest(begin + Duration::from_secs(second)).len()
@@ -263,5 +274,26 @@ mod tests {
         assert_eq!(events(GuardName::Cooldown, 1), 1);
         assert_eq!((5..61).map(|second| events(GuardName::Convergence, second)).sum::<usize>(), 0);
         assert_eq!((61..200).map(|second| events(GuardName::Convergence, second)).sum::<usize>(), 1);
+    }
+
+    #[test]
+    fn a_state_that_changes_too_soon_is_told_later_and_no_other_is_told_again() {
+        let (mut account, begin) = (account(), Instant::now());
+        let invalid = |fault: &str| Acceptance::Invalid(vec![fault.to_owned()]);
+        let mut events = |accepted, policies: &[&str], second: u64| {
+            account.put(held_by(GuardName::Cooldown, u32::try_from(second).unwrap()));
+            account.judged.accepted = accepted;
+            account.policies = Some(policies.iter().map(|fault| (*fault).to_owned()).collect());
+            let notes = account.digest(begin + Duration::from_secs(second)).into_iter().map(|draft| draft.reason);
+            (notes.collect::<Vec<_>>(), account.event_due.map(|due| due.saturating_duration_since(begin).as_secs()))
+        };
+        let (no_policies, refused, blocked) = (&[][..], "PolicyRefused", "ActionBlocked");
+        assert_eq!(events(Acceptance::Valid, no_policies, 0), (vec![blocked], None));
+        assert_eq!(events(invalid("a"), &["one"], 70), (vec!["SpecInvalid", refused], None));
+        assert_eq!(events(invalid("b"), &["two"], 75), (vec![], Some(130)), "and no hold again");
+        assert_eq!(events(invalid("b"), &["two"], 129), (vec![], Some(130)));
+        assert_eq!(events(invalid("b"), &["two"], 130), (vec!["SpecInvalid", refused], None), "what stands");
+        assert_eq!(events(invalid("c"), &["two"], 140), (vec![], Some(190)));
+        assert_eq!(events(invalid("b"), &["two"], 190), (vec![], None), "what stands no more is not told");
     }
 }
