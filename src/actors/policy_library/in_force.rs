@@ -151,8 +151,8 @@ impl InForce {
         note(&step, "shadow", metrics);
     }
 
-    /// Obeys a person.
-    pub(super) fn obey(&self, order: &PolicyOrder, metrics: &ProcessMetrics) {
+    /// Obeys a person, and tells whether it could.
+    pub(super) fn obey(&self, order: &PolicyOrder, metrics: &ProcessMetrics) -> bool {
         let whom = order.service.clone().map_or(Whom::All, Whom::Service);
         let mut result = Ok(Step::None);
         let step = self.change(|staging| {
@@ -174,6 +174,7 @@ impl InForce {
             Err(why) => (false, why),
         };
         self.told.lock().last_order = Some(PolicyOrderEnd { id: order.id.clone(), done, words });
+        done
     }
 
     /// Hears what the candidate would have done in a decision.
