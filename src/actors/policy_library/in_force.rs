@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::release::{Compiling, Press, Release, announced};
 use super::replay::{Recorded, replay};
 use crate::cycle::stages::{PolicySet, Vocabulary};
-use crate::cycle::staging::{Staged, Staging, Step, Whom};
+use crate::cycle::staging::{Staged, Staging, Step, Whom, Withdrawn};
 use crate::instrument::ProcessMetrics;
 use crate::model::{Choice, Comparison, DecisionId, Instead, PolicyRevision, ServiceId};
 use crate::ports::policy_memory::{
@@ -109,7 +109,7 @@ impl InForce {
         if let Some(in_force) = &before.in_force {
             release.replay = replay(&in_force.release, &release, recorded);
         }
-        let staged = Staged { revision: release.revision(), release: Arc::new(release) };
+        let staged = staged(release);
         let step = self.change(|staging| staging.announced(staged, now));
         note(&step, &files.origin, metrics);
         self.settle(&files.origin, PolicyFaults { all: Vec::new(), namespaces }, metrics);
@@ -118,13 +118,13 @@ impl InForce {
     /// Puts back in force what was when the process ended. What does not load any more is left out.
     pub(super) fn restore(&self, kept: KeptPolicies, press: Press<'_>, metrics: &ProcessMetrics) {
         let good = |files| {
-            let loaded = press.load(&announced(files), None).map(|(release, _)| Arc::new(release));
-            let loaded = loaded.inspect_err(|faults| tracing::warn!(?faults, "a kept policy set does not load"));
-            loaded.ok().map(|release| Staged { revision: release.revision(), release })
+            let loaded = press.load(&announced(files), None).map(|(release, _)| staged(release));
+            loaded.inspect_err(|faults| tracing::warn!(?faults, "a kept policy set does not load")).ok()
         };
         let (in_force, before) = (kept.in_force.and_then(good), kept.before.and_then(good));
         let step = self.change(|staging| {
-            staging.withdrawn = kept.withdrawn.map(|revision| (revision, None));
+            let sets = kept.withdrawn_sets;
+            staging.withdrawn = kept.withdrawn.map(|revision| Withdrawn { revision, sets, staged: None });
             staging.behind = kept.behind;
             staging.before = before;
             staging.in_force = in_force;
@@ -140,7 +140,8 @@ impl InForce {
         KeptPolicies {
             in_force: staging.in_force.as_ref().map(files),
             before: staging.before.as_ref().map(files),
-            withdrawn: staging.withdrawn.as_ref().map(|(revision, _)| revision.clone()),
+            withdrawn: staging.withdrawn.as_ref().map(|withdrawn| withdrawn.revision.clone()),
+            withdrawn_sets: staging.withdrawn.as_ref().map_or_else(Default::default, |one| one.sets.clone()),
             behind: staging.behind.clone(),
         }
     }
@@ -203,7 +204,7 @@ impl InForce {
             Some((service.clone(), set.revision().clone()))
         });
         let candidate = staging.candidate.as_ref().map(|candidate| {
-            let Staged { revision, release } = &candidate.staged;
+            let Staged { revision, release, .. } = &candidate.staged;
             let beside = told.beside.as_ref().filter(|(of, _)| of == revision);
             CandidateStatus {
                 revision: revision.clone(),
@@ -222,7 +223,7 @@ impl InForce {
             apart: apart.collect(),
             before: staging.before.as_ref().map(|staged| staged.revision.clone()),
             candidate,
-            withdrawn: staging.withdrawn.as_ref().map(|(revision, _)| revision.clone()),
+            withdrawn: staging.withdrawn.as_ref().map(|withdrawn| withdrawn.revision.clone()),
             faults: worded(&told.faults),
             last_order: told.last_order.clone(),
             replay: in_force.map(|staged| staged.release.replay.clone()),
@@ -248,6 +249,10 @@ impl InForce {
             metrics.policy_refused();
         }
     }
+}
+
+fn staged(release: Release) -> Staged<Release> {
+    Staged { revision: release.revision(), sets: release.revisions(), release: Arc::new(release) }
 }
 
 fn worded(faults: &PolicyFaults) -> Vec<String> {

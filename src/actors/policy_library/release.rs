@@ -29,6 +29,12 @@ impl Release {
         self.namespaces.get(namespace).unwrap_or(&self.all)
     }
 
+    /// Returns the revisions of its sets by namespace; that of all the others has no name.
+    pub(super) fn revisions(&self) -> BTreeMap<String, PolicyRevision> {
+        let own = self.namespaces.iter().map(|(namespace, set)| (namespace.clone(), set.revision().clone()));
+        std::iter::once((String::new(), self.all.revision().clone())).chain(own).collect()
+    }
+
     /// Returns the revision of the whole.
     pub(super) fn revision(&self) -> PolicyRevision {
         if self.namespaces.is_empty() {
