@@ -110,7 +110,7 @@ impl InForce {
             release.replay = replay(&in_force.release, &release, recorded);
         }
         let staged = staged(release);
-        let step = self.change(|staging| staging.announced(staged, now));
+        let step = self.change(|staging| staging.loaded(staged, before.returns, now));
         note(&step, &files.origin, metrics);
         self.settle(&files.origin, PolicyFaults { all: Vec::new(), namespaces }, metrics);
     }

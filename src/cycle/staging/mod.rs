@@ -56,6 +56,8 @@ pub struct Staging<R> {
     pub ahead: BTreeSet<ServiceId>,
     /// Services that go by the release before.
     pub behind: BTreeSet<ServiceId>,
+    /// How often people went back, for all.
+    pub returns: u64,
 }
 
 impl<R> Clone for Staging<R> {
@@ -68,6 +70,7 @@ impl<R> Clone for Staging<R> {
             withdrawn: self.withdrawn.clone(),
             ahead: self.ahead.clone(),
             behind: self.behind.clone(),
+            returns: self.returns,
         }
     }
 }
@@ -89,12 +92,8 @@ impl<R> Staging<R> {
             withdrawn: None,
             ahead: BTreeSet::new(),
             behind: BTreeSet::new(),
+            returns: 0,
         }
-    }
-
-    /// Returns how long a candidate stands beside the release in force.
-    pub fn shadow(&self) -> Duration {
-        self.shadow
     }
 
     /// Returns the release a service goes by, and the one beside it.
@@ -135,6 +134,18 @@ impl<R> Staging<R> {
         let revision = staged.revision.clone();
         self.candidate = Some(Candidate { staged, due: now.saturating_add(self.shadow) });
         Step::Beside(revision)
+    }
+
+    /// Hears of a release whose load began after so many returns. Where people went back meanwhile it is kept out, as if
+    /// it had stood beside by then.
+    pub fn loaded(&mut self, staged: Staged<R>, returns: u64, now: Duration) -> Step {
+        let stands = self.in_force.as_ref().is_some_and(|in_force| in_force.revision == staged.revision);
+        if self.returns == returns || stands {
+            return self.announced(staged, now);
+        }
+        let revision = staged.revision.clone();
+        self.withdraw(staged);
+        Step::KeptOut(revision)
     }
 
     /// Returns when the candidate is due.
@@ -194,6 +205,7 @@ impl<R> Staging<R> {
                         return Err("no set was in force before this one, so there is nothing to go back to".to_owned());
                     };
                     self.withdraw(newest);
+                    self.returns = self.returns.saturating_add(1);
                     return Ok(Step::None);
                 };
                 let taken_back = self.in_force.replace(before.clone());
@@ -201,6 +213,7 @@ impl<R> Staging<R> {
                     self.withdraw(newest);
                 }
                 self.behind.clear();
+                self.returns = self.returns.saturating_add(1);
                 Ok(Step::InForce(before.revision))
             }
             Whom::Service(service) => {
@@ -219,7 +232,8 @@ impl<R> Staging<R> {
     /// Keeps a release out, in so far as it is not what is in force.
     fn withdraw(&mut self, staged: Staged<R>) {
         self.drop_candidate();
-        let sets = self.in_force.as_ref().map_or_else(BTreeSet::new, |in_force| staged.beyond(in_force));
+        let mut sets = self.in_force.as_ref().map_or_else(BTreeSet::new, |in_force| staged.beyond(in_force));
+        sets.extend(self.withdrawn.take().map(|before| before.sets).unwrap_or_default());
         self.withdrawn = Some(Withdrawn { revision: staged.revision.clone(), sets, staged: Some(staged) });
     }
 
@@ -384,6 +398,23 @@ mod tests {
         let mut first = two();
         assert_eq!(first.roll_back(&Whom::All), Ok(Step::None), "nothing before: the candidate alone goes");
         assert_eq!(goes_by(&first, &cart()), pair("one", ""));
+    }
+
+    #[test]
+    fn a_rollback_during_a_load_holds_for_what_was_loading() {
+        let mut staging = two();
+        staging.promote(&Whom::All).unwrap();
+        let begun = staging.returns;
+        staging.roll_back(&Whom::All).unwrap();
+        let mut same = staging.clone();
+        assert_eq!(same.loaded(staged("one"), begun, at(2)), Step::None, "the edit was taken back, too");
+        assert_eq!(staging.loaded(staged("three"), begun, at(2)), Step::KeptOut(revision("three")));
+        assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), Step::None));
+        for name in ["three", "two"] {
+            assert_eq!(staging.announced(staged(name), at(3)), Step::KeptOut(revision(name)), "and from then on");
+        }
+        let begun = staging.returns;
+        assert_eq!(staging.loaded(staged("four"), begun, at(3)), Step::Beside(revision("four")));
     }
 
     #[test]
