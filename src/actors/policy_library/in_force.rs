@@ -13,7 +13,7 @@ use crate::cycle::staging::{Staged, Staging, Step, Whom, Withdrawn};
 use crate::instrument::ProcessMetrics;
 use crate::model::{Choice, Comparison, DecisionId, Instead, PolicyRevision, ServiceId};
 use crate::ports::policy_memory::{
-    CandidateStatus, KeptPolicies, PolicyDeed, PolicyOrder, PolicyOrderEnd, PolicyStatus,
+    CandidateStatus, KeptPolicies, PolicyDeed, PolicyMemory, PolicyOrder, PolicyOrderEnd, PolicyStatus,
 };
 use crate::ports::{PolicyFaults, PolicyFiles};
 
@@ -25,6 +25,8 @@ pub struct InForce {
     told: Mutex<Told>,
     /// Held while the staging is changed.
     turn: Mutex<()>,
+    /// Held while it is kept: what is read first is written first.
+    keeping: Mutex<()>,
 }
 
 /// What is said of it.
@@ -133,8 +135,16 @@ impl InForce {
         note(&step, "the state directory", metrics);
     }
 
-    /// Returns what has to outlive the process.
-    pub(super) fn kept(&self) -> KeptPolicies {
+    /// Keeps what has to outlive the process.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub(super) fn keep(&self, memory: &dyn PolicyMemory) -> Result<(), String> {
+        let _keeping = self.keeping.lock();
+        memory.keep(&self.kept())
+    }
+
+    fn kept(&self) -> KeptPolicies {
         let staging = self.staging.load();
         let files = |staged: &Staged<Release>| staged.release.files.clone();
         KeptPolicies {
@@ -276,5 +286,49 @@ fn note(step: &Step, origin: &str, metrics: &ProcessMetrics) {
             tracing::warn!(%revision, origin, "policy set was taken back: promote it, or change it");
         }
         Step::Apart(revision) => tracing::info!(%revision, origin, "one service goes by another policy set"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::watch;
+
+    use super::*;
+
+    /// Where keeping takes a while.
+    #[derive(Default)]
+    struct Slow {
+        inside: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    impl PolicyMemory for Slow {
+        fn kept(&self) -> KeptPolicies {
+            KeptPolicies::default()
+        }
+
+        fn keep(&self, _: &KeptPolicies) -> Result<(), String> {
+            self.most.fetch_max(self.inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(20));
+            self.inside.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        }
+
+        fn orders(&self) -> watch::Receiver<Option<PolicyOrder>> {
+            watch::channel(None).1
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_load_and_an_order_are_kept_one_after_the_other() {
+        let (in_force, memory) = (InForce::default(), Slow::default());
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| in_force.keep(&memory).unwrap());
+            }
+        });
+        assert_eq!(memory.most.load(Ordering::SeqCst), 1);
     }
 }

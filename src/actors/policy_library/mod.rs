@@ -99,7 +99,7 @@ fn recorded(world: &World) -> Recorded {
 }
 
 fn keep(world: &World) {
-    if let Err(error) = world.policy_memory.keep(&world.policy.kept()) {
+    if let Err(error) = world.policy.keep(&*world.policy_memory) {
         tracing::warn!(error, "the policy set in force is not kept: the next start takes what the store has");
     }
 }
