@@ -34,6 +34,9 @@ pub struct KeptPolicies {
     pub withdrawn_sets: BTreeSet<(String, PolicyRevision)>,
     /// Services that go by what was before.
     pub behind: BTreeSet<ServiceId>,
+    /// The order that was obeyed last: no start obeys it again.
+    #[serde(default)]
+    pub last_order: Option<PolicyOrderEnd>,
 }
 
 /// What is to be done with the policies.

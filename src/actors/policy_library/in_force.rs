@@ -124,6 +124,7 @@ impl InForce {
             loaded.inspect_err(|faults| tracing::warn!(?faults, "a kept policy set does not load")).ok()
         };
         let (in_force, before) = (kept.in_force.and_then(good), kept.before.and_then(good));
+        self.told.lock().last_order = kept.last_order;
         let step = self.change(|staging| {
             let sets = kept.withdrawn_sets;
             staging.withdrawn = kept.withdrawn.map(|revision| Withdrawn { revision, sets, staged: None });
@@ -153,6 +154,7 @@ impl InForce {
             withdrawn: staging.withdrawn.as_ref().map(|withdrawn| withdrawn.revision.clone()),
             withdrawn_sets: staging.withdrawn.as_ref().map_or_else(Default::default, |one| one.sets.clone()),
             behind: staging.behind.clone(),
+            last_order: self.told.lock().last_order.clone(),
         }
     }
 
@@ -162,8 +164,11 @@ impl InForce {
         note(&step, "shadow", metrics);
     }
 
-    /// Obeys a person, and tells whether it could.
+    /// Obeys a person, once, and tells whether anything was done.
     pub(super) fn obey(&self, order: &PolicyOrder, metrics: &ProcessMetrics) -> bool {
+        if self.told.lock().last_order.as_ref().is_some_and(|end| end.id == order.id) {
+            return false;
+        }
         let whom = order.service.clone().map_or(Whom::All, Whom::Service);
         let mut result = Ok(Step::None);
         let step = self.change(|staging| {

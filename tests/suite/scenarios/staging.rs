@@ -159,3 +159,29 @@ async fn an_order_given_just_before_a_start_waits_for_what_was_in_force() {
     tree.stop().await;
     assert!(world.policy_memory.kept.lock().in_force.is_some());
 }
+
+/// The order lies there still when the process, or the actor alone, starts again.
+#[tokio::test(start_paused = true)]
+async fn an_order_is_obeyed_once_through_a_restart() {
+    let mut world = world();
+    announce(&world, &to(5));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE).await;
+    announce(&world, &to(6));
+    tokio::time::sleep(SECOND).await;
+    world.policy_memory.order("1", PolicyDeed::Promote, None);
+    tokio::time::sleep(SECOND).await;
+    let second = control.policies().in_force;
+    tree.stop().await;
+    world.journal = Arc::default();
+    announce(&world, &to(7));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(SECOND).await;
+    // To the library it looks as a restart of it alone does.
+    world.policy_memory.orders.send_modify(|_| ());
+    tokio::time::sleep(SECOND).await;
+    let status = control.policies();
+    assert!(status.in_force == second && status.candidate.is_some(), "{status:?}");
+    assert!(status.last_order.is_some_and(|end| end.id == "1" && end.done));
+    tree.stop().await;
+}
