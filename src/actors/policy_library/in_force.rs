@@ -197,6 +197,10 @@ impl InForce {
     pub fn compared(&self, decision: &DecisionId, choice: &Choice, instead: &Instead) {
         let staging = self.staging.load();
         let Some(candidate) = &staging.candidate else { return };
+        // It may be another one by now than the one that stood beside when that was decided.
+        if instead.revision != *candidate.staged.release.of(decision.service.namespace()).revision() {
+            return;
+        }
         let mut told = self.told.lock();
         let revision = &candidate.staged.revision;
         match &mut told.beside {
@@ -296,11 +300,14 @@ fn note(step: &Step, origin: &str, metrics: &ProcessMetrics) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::sync::watch;
 
     use super::*;
+    use crate::instrument::Metrics;
+    use crate::ports::PolicyFile;
 
     /// Where keeping takes a while.
     #[derive(Default)]
@@ -324,6 +331,34 @@ mod tests {
         fn orders(&self) -> watch::Receiver<Option<PolicyOrder>> {
             watch::channel(None).1
         }
+    }
+
+    fn announce(in_force: &InForce, text: &str) {
+        let file = PolicyFile { path: "t.rhai".to_owned(), text: text.to_owned() };
+        let files = PolicyFiles { origin: "test".to_owned(), files: Ok(vec![file]), namespaces: BTreeMap::new() };
+        let vocabulary = Vocabulary::of([]).unwrap();
+        in_force.take(&files, &vocabulary, || Arc::new(|| false), &Metrics::new().process());
+    }
+
+    #[test]
+    fn a_decision_made_beside_a_former_candidate_says_nothing_of_the_present_one() {
+        let in_force = InForce::staged(Duration::from_mins(10));
+        let to = |count: u32| {
+            let rule = "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s, p|";
+            announce(&in_force, &format!("{rule} [when(s.can_scale_up), scale_to({count})]);"));
+            in_force.of(&"shop/cart".parse().unwrap()).beside.map(|set| set.revision().clone())
+        };
+        let compared = |revision: PolicyRevision| {
+            let choice = Choice::Nothing { reason: "why".into() };
+            let decision = "shop/cart@1-1".parse().unwrap();
+            in_force.compared(&decision, &choice, &Instead { revision, choice: choice.clone() });
+            in_force.status(Duration::ZERO).candidate.unwrap().beside.decisions
+        };
+        assert_eq!(to(5), None);
+        let former = to(6).unwrap();
+        assert_eq!(compared(former.clone()), 1);
+        let present = to(7).unwrap();
+        assert_eq!((compared(former), compared(present)), (0, 1));
     }
 
     #[test]
