@@ -32,7 +32,8 @@ impl Pool {
 impl Executor for Pool {
     fn run(&self, job: Job) -> BoxFuture<'static, ()> {
         let permits = Arc::clone(&self.permits);
-        Box::pin(async move {
+        // A task of its own, so that it takes and gives back its permit whether or not anybody polls what is returned.
+        let task = tokio::spawn(async move {
             // Never closed; without a permit the job would only run unbounded, which is worse than late.
             let permit = permits.acquire_owned().await;
             let running = tokio::task::spawn_blocking(move || {
@@ -45,7 +46,8 @@ impl Executor for Pool {
             {
                 error!("a job of the pool panicked");
             }
-        })
+        });
+        Box::pin(async move { drop(task.await) })
     }
 }
 
@@ -111,5 +113,20 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(50), &mut second).await.is_err());
         release.send(()).unwrap();
         second.await.unwrap();
+    }
+
+    /// What holds a run and awaits another one meanwhile would wait for itself.
+    #[tokio::test]
+    async fn a_run_that_is_not_awaited_yet_keeps_no_other_one_waiting() {
+        let pool = pool(1);
+        let (release, released) = mpsc::channel::<()>();
+        let mut busy = pool.run(Box::new(move || released.recv().unwrap()));
+        assert!(futures::poll!(&mut busy).is_pending(), "it runs");
+        let mut load = pool.run(Box::new(|| {}));
+        assert!(futures::poll!(&mut load).is_pending(), "it waits in line");
+        release.send(()).unwrap();
+        busy.await;
+        tokio::time::timeout(Duration::from_secs(10), pool.run(Box::new(|| {}))).await.unwrap();
+        load.await;
     }
 }

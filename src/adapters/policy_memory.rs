@@ -74,7 +74,9 @@ impl PolicyMemory for PolicyState {
         if fs::read(&self.kept).is_ok_and(|kept| kept == text) {
             return Ok(());
         }
-        replace(&self.kept, &text).map_err(|error| format!("{} cannot be written: {error}", self.kept.display()))
+        let temporary = self.kept.with_extension("new");
+        replace(&self.kept, &temporary, &text)
+            .map_err(|error| format!("{} cannot be written: {error}", self.kept.display()))
     }
 
     fn orders(&self) -> watch::Receiver<Option<PolicyOrder>> {
@@ -87,7 +89,9 @@ impl PolicyMemory for PolicyState {
 /// # Errors
 /// When it cannot be written.
 pub fn give(state: &Path, order: &PolicyOrder) -> io::Result<()> {
-    replace(&state.join(ORDER), &serde_json::to_vec(order)?)
+    // Two people may order at a time, each by a process of their own.
+    let temporary = state.join(format!("{ORDER}.{}.new", std::process::id()));
+    replace(&state.join(ORDER), &temporary, &serde_json::to_vec(order)?)
 }
 
 /// Reads the order; none while there is none, an old one, or one that cannot be understood.
@@ -99,13 +103,13 @@ fn read_order(path: &Path) -> Option<PolicyOrder> {
     (elapsed(Timestamp::now(), order.at) <= ORDER_AGE).then_some(order)
 }
 
-/// Replaces a file so that every reader finds the old or the new one, whole, also after a power cut.
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut file = File::create(&temporary)?;
+/// Replaces a file so that every reader finds the old or the new one, whole, also after a power cut. Nobody else writes
+/// to `temporary` meanwhile.
+fn replace(path: &Path, temporary: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = File::create(temporary)?;
     file.write_all(text)?;
     file.sync_all()?;
-    fs::rename(&temporary, path)?;
+    fs::rename(temporary, path)?;
     path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }
 
@@ -147,6 +151,8 @@ mod tests {
         let mut orders = memory.orders();
         assert_eq!(*orders.borrow_and_update(), None);
         let first = order("1");
+        // The file that another process writes its order to is in nobody's way.
+        fs::create_dir(directory.path().join(ORDER).with_extension("new")).unwrap();
         give(directory.path(), &first).unwrap();
         tokio::time::timeout(Duration::from_secs(1), orders.changed()).await.unwrap().unwrap();
         assert_eq!(*orders.borrow_and_update(), Some(first.clone()));

@@ -35,6 +35,13 @@ pub(super) fn build(
         };
         return Err(fault(&declared, body.position, &Failure::Script(message.to_owned())));
     }
+    // Until it is known to have held, after every start, it would let everything through. An `unless` forbids by then.
+    let held = body.conditions.iter().find(|(condition, negated)| condition.held.is_some() && !negated);
+    if let (true, Some((condition, _))) = (declared.is_limit, held) {
+        let message =
+            format!("a limit holds from the first moment: take held_for(..) off when({})", condition.phrase());
+        return Err(fault(&declared, body.position, &Failure::Script(message)));
+    }
     let defaults: Vec<Result<f64, Arc<str>>> = parameters.iter().map(|parameter| Ok(parameter.default)).collect();
     let sizes = body.action.sizes();
     if !sizes.iter().any(|size| size.is_measured()) {

@@ -73,7 +73,7 @@ pub const WORDS: [Word; 89] = [
     ),
     top(
         "limit(\"calm\", |s, p| [when(s.maintenance), veto(\"lower\", \"why\")]);",
-        "What holds against every rule of every set, whatever its priority, and against an undo. A limit has no rank of its own: all that stand are kept. It stands unless it is known not to match, so while a condition of it is unknown it forbids; `.or(false)` says otherwise.",
+        "What holds against every rule of every set, whatever its priority, and against an undo. A limit has no rank of its own: all that stand are kept. It stands unless it is known not to match, so while a condition of it is unknown it forbids; `.or(false)` says otherwise. Its `when` has no `held_for`, which would let everything through until its past is known; its `unless` may.",
     ),
     top("otherwise(\"No policy matched\");", "What is said when no rule acts. Once in a set."),
     top(

@@ -222,8 +222,9 @@ impl Limit {
         match what {
             Vetoed::All => true,
             Vetoed::Class(class) => action.class() == *class,
-            Vetoed::Raise => matches!(motion, Motion::Raise { .. }),
-            Vetoed::Lower => matches!(motion, Motion::Lower { .. }) || action.may_take(),
+            // What cannot be told may be what is forbidden.
+            Vetoed::Raise => matches!(motion, Motion::Raise { .. } | Motion::Unknown),
+            Vetoed::Lower => matches!(motion, Motion::Lower { .. } | Motion::Unknown) || action.may_take(),
         }
     }
 }
@@ -350,6 +351,7 @@ impl Proposal {
 #[cfg(test)]
 mod tests {
     use super::Truth::{False, True, Unknown};
+    use super::*;
 
     #[test]
     fn unknown_spreads_only_where_it_matters() {
@@ -358,5 +360,14 @@ mod tests {
         assert_eq!(True.or(Unknown), True);
         assert_eq!(False.or(Unknown), Unknown);
         assert_eq!(Unknown.negated(), Unknown);
+    }
+
+    /// Where the present count is not known, neither is the direction.
+    #[test]
+    fn a_veto_of_a_direction_holds_while_the_target_is_unknown() {
+        for what in [Vetoed::Raise, Vetoed::Lower] {
+            let veto = Limit::Veto { what, why: "why".into() };
+            assert!(veto.vetoes(&Action::ScaleTo { replicas: 5 }, None), "{what:?}");
+        }
     }
 }

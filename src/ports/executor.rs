@@ -7,6 +7,7 @@ pub type Job = Box<dyn FnOnce() + Send>;
 
 /// Runs jobs off the threads of the loop.
 pub trait Executor: Send + Sync + 'static {
-    /// Runs `job` and completes when it has ended (also by a panic, which costs nobody else anything).
+    /// Runs `job`, whether or not what is returned is awaited; that completes when the job has ended (also by a panic,
+    /// which costs nobody else anything).
     fn run(&self, job: Job) -> BoxFuture<'static, ()>;
 }

@@ -1,7 +1,6 @@
 //! What outlives the process of its policies, and what people order about them.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,8 +29,14 @@ pub struct KeptPolicies {
     pub before: Option<GoodFiles>,
     /// What people took back.
     pub withdrawn: Option<PolicyRevision>,
+    /// Sets of it that are not taken again, with the namespace each binds (none for all others).
+    #[serde(default)]
+    pub withdrawn_sets: BTreeSet<(String, PolicyRevision)>,
     /// Services that go by what was before.
     pub behind: BTreeSet<ServiceId>,
+    /// The order that was obeyed last: no start obeys it again.
+    #[serde(default)]
+    pub last_order: Option<PolicyOrderEnd>,
 }
 
 /// What is to be done with the policies.

@@ -9,11 +9,11 @@ use parking_lot::Mutex;
 use super::release::{Compiling, Press, Release, announced};
 use super::replay::{Recorded, replay};
 use crate::cycle::stages::{PolicySet, Vocabulary};
-use crate::cycle::staging::{Staged, Staging, Step, Whom};
+use crate::cycle::staging::{Staged, Staging, Step, Whom, Withdrawn};
 use crate::instrument::ProcessMetrics;
 use crate::model::{Choice, Comparison, DecisionId, Instead, PolicyRevision, ServiceId};
 use crate::ports::policy_memory::{
-    CandidateStatus, KeptPolicies, PolicyDeed, PolicyOrder, PolicyOrderEnd, PolicyStatus,
+    CandidateStatus, KeptPolicies, PolicyDeed, PolicyMemory, PolicyOrder, PolicyOrderEnd, PolicyStatus,
 };
 use crate::ports::{PolicyFaults, PolicyFiles};
 
@@ -25,6 +25,8 @@ pub struct InForce {
     told: Mutex<Told>,
     /// Held while the staging is changed.
     turn: Mutex<()>,
+    /// Held while it is kept: what is read first is written first.
+    keeping: Mutex<()>,
 }
 
 /// What is said of it.
@@ -109,8 +111,8 @@ impl InForce {
         if let Some(in_force) = &before.in_force {
             release.replay = replay(&in_force.release, &release, recorded);
         }
-        let staged = Staged { revision: release.revision(), release: Arc::new(release) };
-        let step = self.change(|staging| staging.announced(staged, now));
+        let staged = staged(release);
+        let step = self.change(|staging| staging.loaded(staged, before.returns, now));
         note(&step, &files.origin, metrics);
         self.settle(&files.origin, PolicyFaults { all: Vec::new(), namespaces }, metrics);
     }
@@ -118,13 +120,14 @@ impl InForce {
     /// Puts back in force what was when the process ended. What does not load any more is left out.
     pub(super) fn restore(&self, kept: KeptPolicies, press: Press<'_>, metrics: &ProcessMetrics) {
         let good = |files| {
-            let loaded = press.load(&announced(files), None).map(|(release, _)| Arc::new(release));
-            let loaded = loaded.inspect_err(|faults| tracing::warn!(?faults, "a kept policy set does not load"));
-            loaded.ok().map(|release| Staged { revision: release.revision(), release })
+            let loaded = press.load(&announced(files), None).map(|(release, _)| staged(release));
+            loaded.inspect_err(|faults| tracing::warn!(?faults, "a kept policy set does not load")).ok()
         };
         let (in_force, before) = (kept.in_force.and_then(good), kept.before.and_then(good));
+        self.told.lock().last_order = kept.last_order;
         let step = self.change(|staging| {
-            staging.withdrawn = kept.withdrawn.map(|revision| (revision, None));
+            let sets = kept.withdrawn_sets;
+            staging.withdrawn = kept.withdrawn.map(|revision| Withdrawn { revision, sets, staged: None });
             staging.behind = kept.behind;
             staging.before = before;
             staging.in_force = in_force;
@@ -133,15 +136,25 @@ impl InForce {
         note(&step, "the state directory", metrics);
     }
 
-    /// Returns what has to outlive the process.
-    pub(super) fn kept(&self) -> KeptPolicies {
+    /// Keeps what has to outlive the process.
+    ///
+    /// # Errors
+    /// Why it could not.
+    pub(super) fn keep(&self, memory: &dyn PolicyMemory) -> Result<(), String> {
+        let _keeping = self.keeping.lock();
+        memory.keep(&self.kept())
+    }
+
+    fn kept(&self) -> KeptPolicies {
         let staging = self.staging.load();
         let files = |staged: &Staged<Release>| staged.release.files.clone();
         KeptPolicies {
             in_force: staging.in_force.as_ref().map(files),
             before: staging.before.as_ref().map(files),
-            withdrawn: staging.withdrawn.as_ref().map(|(revision, _)| revision.clone()),
+            withdrawn: staging.withdrawn.as_ref().map(|withdrawn| withdrawn.revision.clone()),
+            withdrawn_sets: staging.withdrawn.as_ref().map_or_else(Default::default, |one| one.sets.clone()),
             behind: staging.behind.clone(),
+            last_order: self.told.lock().last_order.clone(),
         }
     }
 
@@ -151,8 +164,11 @@ impl InForce {
         note(&step, "shadow", metrics);
     }
 
-    /// Obeys a person.
-    pub(super) fn obey(&self, order: &PolicyOrder, metrics: &ProcessMetrics) {
+    /// Obeys a person, once, and tells whether anything was done.
+    pub(super) fn obey(&self, order: &PolicyOrder, metrics: &ProcessMetrics) -> bool {
+        if self.told.lock().last_order.as_ref().is_some_and(|end| end.id == order.id) {
+            return false;
+        }
         let whom = order.service.clone().map_or(Whom::All, Whom::Service);
         let mut result = Ok(Step::None);
         let step = self.change(|staging| {
@@ -174,12 +190,17 @@ impl InForce {
             Err(why) => (false, why),
         };
         self.told.lock().last_order = Some(PolicyOrderEnd { id: order.id.clone(), done, words });
+        done
     }
 
     /// Hears what the candidate would have done in a decision.
     pub fn compared(&self, decision: &DecisionId, choice: &Choice, instead: &Instead) {
         let staging = self.staging.load();
         let Some(candidate) = &staging.candidate else { return };
+        // It may be another one by now than the one that stood beside when that was decided.
+        if instead.revision != *candidate.staged.release.of(decision.service.namespace()).revision() {
+            return;
+        }
         let mut told = self.told.lock();
         let revision = &candidate.staged.revision;
         match &mut told.beside {
@@ -202,7 +223,7 @@ impl InForce {
             Some((service.clone(), set.revision().clone()))
         });
         let candidate = staging.candidate.as_ref().map(|candidate| {
-            let Staged { revision, release } = &candidate.staged;
+            let Staged { revision, release, .. } = &candidate.staged;
             let beside = told.beside.as_ref().filter(|(of, _)| of == revision);
             CandidateStatus {
                 revision: revision.clone(),
@@ -221,7 +242,7 @@ impl InForce {
             apart: apart.collect(),
             before: staging.before.as_ref().map(|staged| staged.revision.clone()),
             candidate,
-            withdrawn: staging.withdrawn.as_ref().map(|(revision, _)| revision.clone()),
+            withdrawn: staging.withdrawn.as_ref().map(|withdrawn| withdrawn.revision.clone()),
             faults: worded(&told.faults),
             last_order: told.last_order.clone(),
             replay: in_force.map(|staged| staged.release.replay.clone()),
@@ -249,6 +270,10 @@ impl InForce {
     }
 }
 
+fn staged(release: Release) -> Staged<Release> {
+    Staged { revision: release.revision(), sets: release.revisions(), release: Arc::new(release) }
+}
+
 fn worded(faults: &PolicyFaults) -> Vec<String> {
     let PolicyFaults { all, namespaces } = faults;
     let of = |(namespace, faults)| {
@@ -270,5 +295,80 @@ fn note(step: &Step, origin: &str, metrics: &ProcessMetrics) {
             tracing::warn!(%revision, origin, "policy set was taken back: promote it, or change it");
         }
         Step::Apart(revision) => tracing::info!(%revision, origin, "one service goes by another policy set"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::instrument::Metrics;
+    use crate::ports::PolicyFile;
+
+    /// Where keeping takes a while.
+    #[derive(Default)]
+    struct Slow {
+        inside: AtomicUsize,
+        most: AtomicUsize,
+    }
+
+    impl PolicyMemory for Slow {
+        fn kept(&self) -> KeptPolicies {
+            KeptPolicies::default()
+        }
+
+        fn keep(&self, _: &KeptPolicies) -> Result<(), String> {
+            self.most.fetch_max(self.inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(20));
+            self.inside.fetch_sub(1, Ordering::SeqCst);
+            Ok(())
+        }
+
+        fn orders(&self) -> watch::Receiver<Option<PolicyOrder>> {
+            watch::channel(None).1
+        }
+    }
+
+    fn announce(in_force: &InForce, text: &str) {
+        let file = PolicyFile { path: "t.rhai".to_owned(), text: text.to_owned() };
+        let files = PolicyFiles { origin: "test".to_owned(), files: Ok(vec![file]), namespaces: BTreeMap::new() };
+        let vocabulary = Vocabulary::of([]).unwrap();
+        in_force.take(&files, &vocabulary, || Arc::new(|| false), &Metrics::new().process());
+    }
+
+    #[test]
+    fn a_decision_made_beside_a_former_candidate_says_nothing_of_the_present_one() {
+        let in_force = InForce::staged(Duration::from_mins(10));
+        let to = |count: u32| {
+            let rule = "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s, p|";
+            announce(&in_force, &format!("{rule} [when(s.can_scale_up), scale_to({count})]);"));
+            in_force.of(&"shop/cart".parse().unwrap()).beside.map(|set| set.revision().clone())
+        };
+        let compared = |revision: PolicyRevision| {
+            let choice = Choice::Nothing { reason: "why".into() };
+            let decision = "shop/cart@1-1".parse().unwrap();
+            in_force.compared(&decision, &choice, &Instead { revision, choice: choice.clone() });
+            in_force.status(Duration::ZERO).candidate.unwrap().beside.decisions
+        };
+        assert_eq!(to(5), None);
+        let former = to(6).unwrap();
+        assert_eq!(compared(former.clone()), 1);
+        let present = to(7).unwrap();
+        assert_eq!((compared(former), compared(present)), (0, 1));
+    }
+
+    #[test]
+    fn the_end_of_a_load_and_an_order_are_kept_one_after_the_other() {
+        let (in_force, memory) = (InForce::default(), Slow::default());
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| in_force.keep(&memory).unwrap());
+            }
+        });
+        assert_eq!(memory.most.load(Ordering::SeqCst), 1);
     }
 }

@@ -49,6 +49,8 @@ pub struct Awaited {
     orders: watch::Receiver<Option<PolicyOrder>>,
     /// A set that is being loaded; orders are obeyed meanwhile.
     loading: Option<BoxFuture<'static, ()>>,
+    /// Whether what was in force when the process ended is back: until then no order is obeyed.
+    is_restored: bool,
 }
 
 impl PolicyLibrary {
@@ -77,8 +79,13 @@ impl PolicyLibrary {
 
     async fn obey(&self, order: Option<PolicyOrder>) {
         let Some(order) = order else { return };
+        if self.world.policy.obey(&order, &self.world.process) {
+            self.keep().await;
+        }
+    }
+
+    async fn keep(&self) {
         let world = self.world.clone();
-        world.policy.obey(&order, &world.process);
         self.world.executor.run(Box::new(move || keep(&world))).await;
     }
 }
@@ -92,7 +99,7 @@ fn recorded(world: &World) -> Recorded {
 }
 
 fn keep(world: &World) {
-    if let Err(error) = world.policy_memory.keep(&world.policy.kept()) {
+    if let Err(error) = world.policy.keep(&*world.policy_memory) {
         tracing::warn!(error, "the policy set in force is not kept: the next start takes what the store has");
     }
 }
@@ -108,7 +115,7 @@ impl Actor for PolicyLibrary {
         let first = self.world.policy.load().is_none();
         let loading = first.then(|| self.restore());
         myself.cast(Await)?;
-        Ok(Awaited { announced, orders: self.world.policy_memory.orders(), loading })
+        Ok(Awaited { announced, orders: self.world.policy_memory.orders(), loading, is_restored: !first })
     }
 
     async fn handle(
@@ -117,25 +124,27 @@ impl Actor for PolicyLibrary {
         Await: Await,
         awaited: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let Awaited { announced, orders, loading } = awaited;
+        let Awaited { announced, orders, loading, is_restored } = awaited;
         let clock = &self.world.clock;
         let due = self.world.policy.due().unwrap_or(Duration::MAX);
         let is_free = loading.is_none();
         tokio::select! {
-            () = async { if let Some(loading) = loading { loading.await } }, if !is_free => *loading = None,
+            () = async { if let Some(loading) = loading { loading.await } }, if !is_free => {
+                *loading = None;
+                *is_restored = true;
+            }
             changed = announced.changed(), if is_free => {
                 changed?;
                 *loading = Some(self.load(announced.borrow_and_update().clone()));
             }
-            changed = orders.changed() => {
+            changed = orders.changed(), if *is_restored => {
                 changed?;
                 let order = orders.borrow_and_update().clone();
                 self.obey(order).await;
             }
             () = clock.sleep_until(due), if due != Duration::MAX => {
                 self.world.policy.passed(clock.now().mono, &self.world.process);
-                let world = self.world.clone();
-                self.world.executor.run(Box::new(move || keep(&world))).await;
+                self.keep().await;
             }
         }
         Ok(myself.cast(Await)?)

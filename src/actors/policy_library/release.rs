@@ -29,6 +29,12 @@ impl Release {
         self.namespaces.get(namespace).unwrap_or(&self.all)
     }
 
+    /// Returns the revisions of its sets by namespace; that of all the others has no name.
+    pub(super) fn revisions(&self) -> BTreeMap<String, PolicyRevision> {
+        let own = self.namespaces.iter().map(|(namespace, set)| (namespace.clone(), set.revision().clone()));
+        std::iter::once((String::new(), self.all.revision().clone())).chain(own).collect()
+    }
+
     /// Returns the revision of the whole.
     pub(super) fn revision(&self) -> PolicyRevision {
         if self.namespaces.is_empty() {
@@ -100,9 +106,9 @@ impl Press<'_> {
     /// Compiles a set and runs its own tests; one that fails them is as bad as one that does not compile.
     fn tested(self, files: &[&PolicyFile]) -> Result<Arc<PolicySet>, Faults> {
         let texts = || files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
-        let deadline = self.deadline;
-        let set = Arc::new(compile(texts(), self.vocabulary, &deadline()).map_err(|faults| worded(&faults))?);
-        let report = run_tests(&set, self.vocabulary, texts(), &|_| true, &deadline());
+        let deadline = (self.deadline)();
+        let set = Arc::new(compile(texts(), self.vocabulary, &deadline).map_err(|faults| worded(&faults))?);
+        let report = run_tests(&set, self.vocabulary, texts(), &|_| true, &deadline);
         let report = report.map_err(|faults| worded(&faults))?;
         let failed = report.tests.iter().filter_map(|test| Some((test, test.failure.as_ref()?)));
         let failed: Vec<_> = failed.map(|(test, failure)| format!("{failure} (test `{}`)", test.name)).collect();

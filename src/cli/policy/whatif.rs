@@ -47,7 +47,7 @@ pub async fn what_if(args: &WhatIfArgs) -> anyhow::Result<ExitCode> {
     print(format!("{} at {}: {}", record.id, record.at, explain::choice(&proposal)))?;
     for rule in rules {
         let (matches, flips) = flips(rule);
-        print(format!("\n{} {}", rule.rule, heading(matches, &flips)))?;
+        print(format!("\n{} {}", rule.rule, heading(rule, matches, &flips)))?;
         for flip in flips {
             let value = flip.value.map_or_else(String::new, |value| format!(" {}", flip.unit.show(value)));
             print(format!("  {}{value}: {}", flip.condition, flip.needed))?;
@@ -56,8 +56,10 @@ pub async fn what_if(args: &WhatIfArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn heading(matches: bool, flips: &[Flip]) -> &'static str {
+fn heading(rule: &RuleTrace, matches: bool, flips: &[Flip]) -> &'static str {
     match (matches, flips.len()) {
+        (true, 0) => "stands whatever the conditions are: it failed or is muted",
+        (true, _) if rule.limit.is_some() => "stands; any of these would end that:",
         (true, _) => "matches; any of these would end that:",
         (false, 0) => "does not match, and no condition is the cause: its size is unknown, it failed or is muted",
         (false, 1) => "does not match; this would be enough:",

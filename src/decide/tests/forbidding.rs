@@ -139,6 +139,18 @@ fn a_limit_only_forbids_and_a_rule_never_does() {
         &limit("calm", "when(s.rollout), veto(\"all\", \" \")"),
         "t.rhai:2:18: rule calm: veto: its reason has 1 to",
     );
+    let held = |word: &str| {
+        limit("calm", &format!("{word}((s.cpu.current > pct(50)).held_for(\"2m\")), veto(\"all\", \"x\")"))
+    };
+    refused(
+        &held("when"),
+        "t.rhai:2:49: rule calm: a limit holds from the first moment: take held_for(..) off when(cpu.current > ",
+    );
+    assert_eq!(
+        acts(&Case::new(), &format!("{}{}", always("r", 1, "restart()"), held("unless"))),
+        "no policy matched (r is vetoed by calm)",
+        "until then"
+    );
     refused(&limit("calm", "veto(\"all\", \"x\")"), "t.rhai:1:1: rule calm: it would always act: add a when(..)");
 }
 

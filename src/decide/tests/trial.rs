@@ -294,3 +294,22 @@ fn a_recording_is_decided_on_again_with_a_past() {
     let missing = report("test_replay(\"no.jsonl\", #{ never: [\"r\"] });").unwrap_err();
     assert!(missing[0].message.contains("the set has no recording `no.jsonl`"), "{missing:?}");
 }
+
+/// As those of a ConfigMap do, whose keys have no folders.
+#[test]
+fn a_recording_is_found_by_its_name_where_only_one_has_it() {
+    let found = |paths: &[&str]| {
+        let recording = recording();
+        let tests = "test_replay(\"incidents/lull.jsonl\", #{ expect: [\"r\"] });";
+        let mut files = vec![("flyball-system/fleet/t.rhai", POLICY), ("flyball-system/fleet/x_test.rhai", tests)];
+        files.extend(paths.iter().map(|path| (*path, &*recording)));
+        let set = Arc::new(load(&files).unwrap());
+        let report = run_tests(&set, &vocabulary(), files.iter().copied(), &|_| true, &never());
+        report.map_or_else(|faults| faults[0].message.clone(), |report| report.tests[0].name.clone())
+    };
+    let (fleet, shop) = ("flyball-system/fleet/lull.jsonl", "shop/own/lull.jsonl");
+    assert_eq!(found(&[fleet]), format!("replay of {fleet}"));
+    assert_eq!(found(&[fleet, "incidents/lull.jsonl"]), "replay of incidents/lull.jsonl");
+    let two = found(&[fleet, shop]);
+    assert!(two.contains("which recording is `incidents/lull.jsonl`: flyball-system/fleet/lull.jsonl, shop/"), "{two}");
+}

@@ -34,12 +34,8 @@ impl Replay {
     /// # Errors
     /// When there is no such recording, or an option that is not known.
     pub(super) fn read(bench: &Arc<Bench>, path: &str, options: Map) -> ScriptResult<Self> {
-        if !bench.recordings.contains_key(path) {
-            let known: Vec<_> = bench.recordings.keys().map(String::as_str).collect();
-            return Err(format!("the set has no recording `{path}`, there is {}", known.join(", ")).into());
-        }
-        let mut replay =
-            Self { path: path.to_owned(), never: Vec::new(), expect: Vec::new(), given: Given::nothing(bench) };
+        let path = found(bench, path)?;
+        let mut replay = Self { path, never: Vec::new(), expect: Vec::new(), given: Given::nothing(bench) };
         for (key, value) in options {
             match key.as_str() {
                 "never" => replay.never = rules(bench, &value)?,
@@ -102,6 +98,23 @@ impl Replay {
             None => Ok(()),
             Some(rule) => Err(format!("{rule} acts in none of {} recorded cycles", records.len()).into()),
         }
+    }
+}
+
+/// Finds a recording by its path, or by its name alone: files that come from a ConfigMap stand under other paths.
+fn found(bench: &Bench, path: &str) -> ScriptResult<String> {
+    if bench.recordings.contains_key(path) {
+        return Ok(path.to_owned());
+    }
+    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+    let named: Vec<_> = bench.recordings.keys().filter(|known| name(known) == name(path)).map(String::as_str).collect();
+    match *named {
+        [one] => Ok(one.to_owned()),
+        [] => {
+            let known: Vec<_> = bench.recordings.keys().map(String::as_str).collect();
+            Err(format!("the set has no recording `{path}`, there is {}", known.join(", ")).into())
+        }
+        _ => Err(format!("which recording is `{path}`: {}? Rename one", named.join(", ")).into()),
     }
 }
 

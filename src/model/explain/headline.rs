@@ -114,7 +114,7 @@ fn idle(record: &DecisionRecord, reason: &str) -> String {
     if rules.is_empty() || failure.is_some() {
         return failure.unwrap_or_else(|| reason.to_owned());
     }
-    let unknown = || rules.iter().find_map(untold);
+    let unknown = || rules.iter().filter(|rule| rule.limit.is_none()).find_map(untold);
     enough(record).or_else(unknown).or_else(|| nearest(rules)).unwrap_or_else(|| reason.to_owned())
 }
 

@@ -142,19 +142,23 @@ fn idle(record: &DecisionRecord, reason: &str) -> String {
     parts.join("; ")
 }
 
-/// Returns the rule that came nearest to acting, and what it lacked.
+/// Returns the rule that came nearest to acting, and what it lacked. A limit never acts.
 pub(super) fn nearest(rules: &[RuleTrace]) -> Option<String> {
-    let short =
-        rules.iter().filter_map(Short::of).min_by(|left, right| left.distance().total_cmp(&right.distance()))?;
+    let asking = rules.iter().filter(|rule| rule.limit.is_none());
+    let short = asking.filter_map(Short::of).min_by(|left, right| left.distance().total_cmp(&right.distance()))?;
     Some(format!("nearest was {}, {}{}", short.rule, clause(short.worst), more(short.failing)))
 }
 
+/// Returns what keeps a rule from being told. A limit that cannot be told stands, which is no trouble.
 pub(super) fn trouble(rule: &RuleTrace) -> Option<String> {
+    let what = if rule.limit.is_some() { "limit" } else { "rule" };
     match &rule.outcome {
-        RuleOutcome::Error { message } => Some(format!("rule {} failed: {message}", rule.rule)),
-        RuleOutcome::Muted => Some(format!("rule {} is muted after repeated failures", rule.rule)),
-        RuleOutcome::Unknown => Some(format!("rule {} cannot be told: {}", rule.rule, doubts(rule))),
-        RuleOutcome::Matched | RuleOutcome::NotMatched => None,
+        RuleOutcome::Error { message } => Some(format!("{what} {} failed: {message}", rule.rule)),
+        RuleOutcome::Muted => Some(format!("{what} {} is muted after repeated failures", rule.rule)),
+        RuleOutcome::Unknown if rule.limit.is_none() => {
+            Some(format!("rule {} cannot be told: {}", rule.rule, doubts(rule)))
+        }
+        RuleOutcome::Matched | RuleOutcome::NotMatched | RuleOutcome::Unknown => None,
     }
 }
 
@@ -194,4 +198,48 @@ fn shortfall(condition: &ConditionTrace) -> f64 {
         _ => 1.0,
     };
     if short.is_nan() { 1.0 } else { short.clamp(0.0, 1.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Unit;
+    use crate::model::proposal::{Goal, Limit};
+
+    fn trace(outcome: RuleOutcome, limit: Option<Limit>) -> RuleTrace {
+        let flag = ConditionTrace {
+            text: "maintenance".into(),
+            unit: Unit::Flag,
+            value: None,
+            comparison: None,
+            bound: None,
+            margin: None,
+            note: None,
+            negated: false,
+            held_for: None,
+            holds: if outcome == RuleOutcome::Unknown { Truth::Unknown } else { Truth::False },
+        };
+        RuleTrace {
+            rule: "calm".into(),
+            priority: 0,
+            goal: Goal::Protect,
+            outcome,
+            conditions: vec![flag],
+            action: None,
+            backed_by_arrivals: false,
+            notes: Vec::new(),
+            limit,
+        }
+    }
+
+    #[test]
+    fn a_limit_is_never_near_to_acting_and_may_be_unknown() {
+        let limit = || Some(Limit::Cap { replicas: Some(4) });
+        assert!(nearest(&[trace(RuleOutcome::NotMatched, None)]).is_some());
+        assert_eq!(nearest(&[trace(RuleOutcome::NotMatched, limit())]), None);
+        assert!(trouble(&trace(RuleOutcome::Unknown, None)).is_some());
+        assert_eq!(trouble(&trace(RuleOutcome::Unknown, limit())), None);
+        let muted = trouble(&trace(RuleOutcome::Muted, limit()));
+        assert_eq!(muted.as_deref(), Some("limit calm is muted after repeated failures"));
+    }
 }

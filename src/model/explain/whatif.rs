@@ -24,9 +24,9 @@ pub struct Flip {
 }
 
 /// Returns whether `rule` matches now, and what would turn that round. Of one that matches each change alone is enough;
-/// one that does not match needs all of them.
+/// one that does not match needs all of them. A limit that stands counts as one that matches.
 pub fn flips(rule: &RuleTrace) -> (bool, Vec<Flip>) {
-    let matches = rule.outcome == RuleOutcome::Matched;
+    let matches = rule.outcome == RuleOutcome::Matched || rule.standing().is_some();
     let concerned = rule.conditions.iter().filter(|condition| matches || condition.holds != Truth::True);
     (matches, concerned.map(|condition| flip(condition, matches)).collect())
 }
@@ -77,8 +77,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::Goal;
     use crate::model::proposal::HeldFor;
+    use crate::model::{Goal, Limit};
 
     fn compared(value: Option<f64>, comparison: Comparison, bound: f64, negated: bool, holds: Truth) -> ConditionTrace {
         let margin = value.map(|value| match comparison {
@@ -106,7 +106,11 @@ mod tests {
 
     /// What is needed to turn a rule round that has these conditions.
     fn needed(outcome: RuleOutcome, conditions: &[ConditionTrace]) -> Vec<String> {
-        let rule = RuleTrace {
+        flips(&rule(outcome, conditions, None)).1.into_iter().map(|flip| flip.needed).collect()
+    }
+
+    fn rule(outcome: RuleOutcome, conditions: &[ConditionTrace], limit: Option<Limit>) -> RuleTrace {
+        RuleTrace {
             rule: "r".into(),
             priority: 1,
             goal: Goal::Protect,
@@ -115,9 +119,18 @@ mod tests {
             action: None,
             backed_by_arrivals: false,
             notes: Vec::new(),
-            limit: None,
-        };
-        flips(&rule).1.into_iter().map(|flip| flip.needed).collect()
+            limit,
+        }
+    }
+
+    /// It stands while it is unknown, so each condition that is known not to hold would end that.
+    #[test]
+    fn an_unknown_limit_is_turned_round_by_any_of_its_conditions() {
+        let conditions = [flag(false, Truth::Unknown), flag(false, Truth::True)];
+        let limit = rule(RuleOutcome::Unknown, &conditions, Some(Limit::Cap { replicas: Some(4) }));
+        let (stands, flips) = flips(&limit);
+        let needed: Vec<_> = flips.iter().map(|flip| &*flip.needed).collect();
+        assert_eq!((stands, &*needed), (true, &["known, and false", "false"][..]));
     }
 
     #[test]

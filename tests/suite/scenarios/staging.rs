@@ -1,8 +1,11 @@
 //! A changed policy set beside the one in force: recorded, compared, promoted by time or by people, rolled back.
 
+use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flyball::actors::LoopControl;
+use flyball::adapters::executor::Pool;
 use flyball::model::{Choice, DecisionRecord, ServiceId};
 use flyball::ports::Control;
 use flyball::ports::policy_memory::PolicyDeed;
@@ -29,7 +32,7 @@ fn to(replicas: u32) -> String {
 }
 
 fn announce(world: &World, text: &str) {
-    world.policies.send_replace(std::sync::Arc::new(policy_set(&[("t.rhai", text)])));
+    world.policies.send_replace(Arc::new(policy_set(&[("t.rhai", text)])));
 }
 
 /// The rule by which the newest decision acts, and that of the set beside.
@@ -114,7 +117,7 @@ async fn a_restart_goes_on_by_the_last_good_set_and_by_what_was_taken_back() {
     announce(&world, "rule(");
     tokio::time::sleep(SECOND).await;
     tree.stop().await;
-    world.journal = std::sync::Arc::default();
+    world.journal = Arc::default();
     let (tree, control) = world.start().await;
     tokio::time::sleep(SECOND * 40).await;
     let status = control.policies();
@@ -131,5 +134,54 @@ async fn a_restart_goes_on_by_the_last_good_set_and_by_what_was_taken_back() {
     tokio::time::sleep(MINUTE * 20).await;
     let status = control.policies();
     assert!(status.in_force == first && status.withdrawn.is_some() && status.candidate.is_none(), "{status:?}");
+    tree.stop().await;
+}
+
+/// An order that lies there at the start is about what was in force, not about the nothing before it is back.
+#[tokio::test(start_paused = true)]
+async fn an_order_given_just_before_a_start_waits_for_what_was_in_force() {
+    let mut world = world();
+    announce(&world, &to(5));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE).await;
+    let first = control.policies().in_force;
+    announce(&world, &to(6));
+    tokio::time::sleep(MINUTE * 11).await;
+    assert_ne!(control.policies().in_force, first);
+    tree.stop().await;
+    world.policy_memory.order("1", PolicyDeed::Rollback, None);
+    world.executor = Arc::new(Pool::of(NonZeroUsize::MIN));
+    world.journal = Arc::default();
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE).await;
+    let status = control.policies();
+    assert!(status.last_order.as_ref().is_some_and(|end| end.done) && status.in_force == first, "{status:?}");
+    tree.stop().await;
+    assert!(world.policy_memory.kept.lock().in_force.is_some());
+}
+
+/// The order lies there still when the process, or the actor alone, starts again.
+#[tokio::test(start_paused = true)]
+async fn an_order_is_obeyed_once_through_a_restart() {
+    let mut world = world();
+    announce(&world, &to(5));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE).await;
+    announce(&world, &to(6));
+    tokio::time::sleep(SECOND).await;
+    world.policy_memory.order("1", PolicyDeed::Promote, None);
+    tokio::time::sleep(SECOND).await;
+    let second = control.policies().in_force;
+    tree.stop().await;
+    world.journal = Arc::default();
+    announce(&world, &to(7));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(SECOND).await;
+    // To the library it looks as a restart of it alone does.
+    world.policy_memory.orders.send_modify(|_| ());
+    tokio::time::sleep(SECOND).await;
+    let status = control.policies();
+    assert!(status.in_force == second && status.candidate.is_some(), "{status:?}");
+    assert!(status.last_order.is_some_and(|end| end.id == "1" && end.done));
     tree.stop().await;
 }

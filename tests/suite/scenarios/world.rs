@@ -48,6 +48,7 @@ pub struct World {
     pub script: Script,
     pub policies: watch::Sender<Arc<PolicyFiles>>,
     pub policy_memory: Arc<Remembered>,
+    pub executor: Arc<dyn Executor>,
     pub services: Arc<Declared>,
     pub leadership: Arc<dyn Leadership>,
 }
@@ -67,8 +68,22 @@ impl World {
         let services = Arc::new(Declared::new(&settings.services));
         let leadership = Arc::new(Alone::default());
         let policy_memory = Arc::default();
+        let executor = Arc::new(Inline);
         let lag = Duration::ZERO;
-        Self { clock, cluster, journal, switch, settings, lag, script, policies, policy_memory, services, leadership }
+        Self {
+            clock,
+            cluster,
+            journal,
+            switch,
+            settings,
+            lag,
+            script,
+            policies,
+            policy_memory,
+            executor,
+            services,
+            leadership,
+        }
     }
 
     pub fn ports(&self) -> Ports {
@@ -83,7 +98,7 @@ impl World {
             services: self.services.clone(),
             policies: Arc::new(Announced(self.policies.subscribe())),
             policy_memory: self.policy_memory.clone(),
-            executor: Arc::new(Inline),
+            executor: self.executor.clone(),
             deadline: no_deadline,
             budgets: FleetLimits::default(),
             sources: self.settings.sources.iter().map(|asked| (asked.name.to_string(), source.clone())).collect(),
@@ -202,7 +217,10 @@ impl PolicyMemory for Remembered {
     }
 
     fn orders(&self) -> watch::Receiver<Option<PolicyOrder>> {
-        self.orders.subscribe()
+        let mut orders = self.orders.subscribe();
+        // One that was given before is there to be heard, as in the state directory.
+        orders.mark_changed();
+        orders
     }
 }
 

@@ -7,41 +7,13 @@
 //!                  +------------- roll back ----> withdrawn <---+ <------- roll back --------+ (in force again)
 //! ```
 
+mod staged;
+
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{PolicyRevision, ServiceId};
-
-/// Everything that was announced at one time and stands: loaded, and through its own tests.
-#[derive(Debug)]
-pub struct Staged<R> {
-    /// By which it is known.
-    pub revision: PolicyRevision,
-    /// What it is.
-    pub release: Arc<R>,
-}
-
-impl<R> Clone for Staged<R> {
-    fn clone(&self) -> Self {
-        Self { revision: self.revision.clone(), release: self.release.clone() }
-    }
-}
-
-/// A release that stands beside the one in force.
-#[derive(Debug)]
-pub struct Candidate<R> {
-    /// Which.
-    pub staged: Staged<R>,
-    /// When it takes its place, by the monotonic clock.
-    pub due: Duration,
-}
-
-impl<R> Clone for Candidate<R> {
-    fn clone(&self) -> Self {
-        Self { staged: self.staged.clone(), due: self.due }
-    }
-}
+pub use staged::{Candidate, Staged, Withdrawn};
 
 /// For whom an order is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,12 +50,14 @@ pub struct Staging<R> {
     pub before: Option<Staged<R>>,
     /// The one that will follow it.
     pub candidate: Option<Candidate<R>>,
-    /// What people took back, and its release if it was announced since the start.
-    pub withdrawn: Option<(PolicyRevision, Option<Arc<R>>)>,
+    /// What people took back.
+    pub withdrawn: Option<Withdrawn<R>>,
     /// Services that go by the candidate already.
     pub ahead: BTreeSet<ServiceId>,
     /// Services that go by the release before.
     pub behind: BTreeSet<ServiceId>,
+    /// How often people went back, for all.
+    pub returns: u64,
 }
 
 impl<R> Clone for Staging<R> {
@@ -96,6 +70,7 @@ impl<R> Clone for Staging<R> {
             withdrawn: self.withdrawn.clone(),
             ahead: self.ahead.clone(),
             behind: self.behind.clone(),
+            returns: self.returns,
         }
     }
 }
@@ -117,12 +92,8 @@ impl<R> Staging<R> {
             withdrawn: None,
             ahead: BTreeSet::new(),
             behind: BTreeSet::new(),
+            returns: 0,
         }
-    }
-
-    /// Returns how long a candidate stands beside the release in force.
-    pub fn shadow(&self) -> Duration {
-        self.shadow
     }
 
     /// Returns the release a service goes by, and the one beside it.
@@ -149,11 +120,11 @@ impl<R> Staging<R> {
         if is(self.candidate.as_ref().map(|candidate| &candidate.staged)) {
             return Step::None;
         }
-        if let Some((revision, release)) = &mut self.withdrawn
-            && *revision == staged.revision
-        {
-            *release = Some(staged.release);
-            return Step::KeptOut(staged.revision);
+        if let Some(withdrawn) = self.withdrawn.as_mut().filter(|withdrawn| withdrawn.bars(&staged)) {
+            withdrawn.revision = staged.revision.clone();
+            let revision = staged.revision.clone();
+            withdrawn.staged = Some(staged);
+            return Step::KeptOut(revision);
         }
         self.withdrawn = None;
         if self.in_force.is_none() || self.shadow.is_zero() {
@@ -163,6 +134,18 @@ impl<R> Staging<R> {
         let revision = staged.revision.clone();
         self.candidate = Some(Candidate { staged, due: now.saturating_add(self.shadow) });
         Step::Beside(revision)
+    }
+
+    /// Hears of a release whose load began after so many returns. Where people went back meanwhile it is kept out, as if
+    /// it had stood beside by then.
+    pub fn loaded(&mut self, staged: Staged<R>, returns: u64, now: Duration) -> Step {
+        let stands = self.in_force.as_ref().is_some_and(|in_force| in_force.revision == staged.revision);
+        if self.returns == returns || stands {
+            return self.announced(staged, now);
+        }
+        let revision = staged.revision.clone();
+        self.withdraw(staged);
+        Step::KeptOut(revision)
     }
 
     /// Returns when the candidate is due.
@@ -188,10 +171,9 @@ impl<R> Staging<R> {
                 if let Some(candidate) = self.candidate.take() {
                     return Ok(self.put_in_force(candidate.staged));
                 }
-                match self.withdrawn.take() {
-                    Some((revision, Some(release))) => Ok(self.put_in_force(Staged { revision, release })),
-                    withdrawn => {
-                        self.withdrawn = withdrawn;
+                match self.withdrawn.as_mut().and_then(|withdrawn| withdrawn.staged.take()) {
+                    Some(staged) => Ok(self.put_in_force(staged)),
+                    None => {
                         Err("no candidate stands beside the set in force, so there is nothing to promote".to_owned())
                     }
                 }
@@ -223,6 +205,7 @@ impl<R> Staging<R> {
                         return Err("no set was in force before this one, so there is nothing to go back to".to_owned());
                     };
                     self.withdraw(newest);
+                    self.returns = self.returns.saturating_add(1);
                     return Ok(Step::None);
                 };
                 let taken_back = self.in_force.replace(before.clone());
@@ -230,6 +213,7 @@ impl<R> Staging<R> {
                     self.withdraw(newest);
                 }
                 self.behind.clear();
+                self.returns = self.returns.saturating_add(1);
                 Ok(Step::InForce(before.revision))
             }
             Whom::Service(service) => {
@@ -245,9 +229,12 @@ impl<R> Staging<R> {
         }
     }
 
+    /// Keeps a release out, in so far as it is not what is in force.
     fn withdraw(&mut self, staged: Staged<R>) {
         self.drop_candidate();
-        self.withdrawn = Some((staged.revision, Some(staged.release)));
+        let mut sets = self.in_force.as_ref().map_or_else(BTreeSet::new, |in_force| staged.beyond(in_force));
+        sets.extend(self.withdrawn.take().map(|before| before.sets).unwrap_or_default());
+        self.withdrawn = Some(Withdrawn { revision: staged.revision.clone(), sets, staged: Some(staged) });
     }
 
     fn drop_candidate(&mut self) {
@@ -271,12 +258,20 @@ impl<R> Staging<R> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     const SHADOW: Duration = Duration::from_mins(10);
 
     fn staged(name: &str) -> Staged<String> {
-        Staged { revision: revision(name), release: Arc::new(name.to_owned()) }
+        release(name, &[("", name)])
+    }
+
+    /// A release of these sets.
+    fn release(name: &str, sets: &[(&str, &str)]) -> Staged<String> {
+        let sets = sets.iter().map(|(namespace, set)| ((*namespace).to_owned(), revision(set))).collect();
+        Staged { revision: revision(name), sets, release: Arc::new(name.to_owned()) }
     }
 
     fn revision(name: &str) -> PolicyRevision {
@@ -365,6 +360,32 @@ mod tests {
         assert!(Staging::<String>::default().roll_back(&Whom::All).is_err());
     }
 
+    /// Somebody's edit elsewhere makes another release of the same bad set.
+    #[test]
+    fn what_was_rolled_back_stays_out_in_every_release_that_has_it() {
+        let mut staging = Staging::default();
+        staging.announced(staged("good"), at(0));
+        staging.announced(release("bad", &[("", "bad")]), at(1));
+        staging.roll_back(&Whom::All).unwrap();
+        let with_bank = release("bad, bank", &[("", "bad"), ("bank", "bad bank")]);
+        assert_eq!(staging.announced(with_bank.clone(), at(2)), Step::KeptOut(with_bank.revision.clone()));
+        assert_eq!(goes_by(&staging, &cart()), pair("good", ""));
+        assert_eq!(staging.clone().promote(&Whom::All), Ok(Step::InForce(with_bank.revision)));
+        let mended = release("good, bank", &[("", "good"), ("bank", "good bank")]);
+        assert_eq!(staging.announced(mended.clone(), at(3)), Step::InForce(mended.revision));
+        // The other way round: a set of one namespace that was taken back, and the fleet's that stayed as it was.
+        let bad_bank = release("good, bad bank", &[("", "good"), ("bank", "bad bank")]);
+        staging.announced(bad_bank, at(4));
+        staging.roll_back(&Whom::All).unwrap();
+        let with_shop = release("shop", &[("", "good"), ("bank", "bad bank"), ("shop", "shop")]);
+        assert_eq!(staging.announced(with_shop.clone(), at(5)), Step::KeptOut(with_shop.revision));
+        let gone = release("no bank", &[("", "good"), ("shop", "shop")]);
+        assert_eq!(staging.announced(gone.clone(), at(6)), Step::InForce(gone.revision), "what was bad is gone");
+        staging.roll_back(&Whom::All).unwrap();
+        let without = release("no bank yet", &[("", "good"), ("shop", "shop two")]);
+        assert_eq!(staging.announced(without.clone(), at(7)), Step::KeptOut(without.revision), "that it is gone, too");
+    }
+
     /// Who goes back in trouble wants nothing to come by itself a minute later.
     #[test]
     fn a_rollback_takes_the_candidate_out_too() {
@@ -377,6 +398,23 @@ mod tests {
         let mut first = two();
         assert_eq!(first.roll_back(&Whom::All), Ok(Step::None), "nothing before: the candidate alone goes");
         assert_eq!(goes_by(&first, &cart()), pair("one", ""));
+    }
+
+    #[test]
+    fn a_rollback_during_a_load_holds_for_what_was_loading() {
+        let mut staging = two();
+        staging.promote(&Whom::All).unwrap();
+        let begun = staging.returns;
+        staging.roll_back(&Whom::All).unwrap();
+        let mut same = staging.clone();
+        assert_eq!(same.loaded(staged("one"), begun, at(2)), Step::None, "the edit was taken back, too");
+        assert_eq!(staging.loaded(staged("three"), begun, at(2)), Step::KeptOut(revision("three")));
+        assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), Step::None));
+        for name in ["three", "two"] {
+            assert_eq!(staging.announced(staged(name), at(3)), Step::KeptOut(revision(name)), "and from then on");
+        }
+        let begun = staging.returns;
+        assert_eq!(staging.loaded(staged("four"), begun, at(3)), Step::Beside(revision("four")));
     }
 
     #[test]
