@@ -11,3 +11,4 @@ pub mod policy_memory;
 pub mod prometheus;
 pub mod registry;
 pub mod store;
+mod whole_file;

@@ -3,14 +3,15 @@
 //! `policies.json` is written by the process alone, `policy-order.json` by `flyball policy promote` and `rollback`,
 //! as the kill switch is: whoever may write there may order.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use super::whole_file::replace;
 use crate::model::Timestamp;
 use crate::model::time::elapsed;
 use crate::ports::policy_memory::{KeptPolicies, PolicyMemory, PolicyOrder};
@@ -101,16 +102,6 @@ fn read_order(path: &Path) -> Option<PolicyOrder> {
     }
     let order: PolicyOrder = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
     (elapsed(Timestamp::now(), order.at) <= ORDER_AGE).then_some(order)
-}
-
-/// Replaces a file so that every reader finds the old or the new one, whole, also after a power cut. Nobody else writes
-/// to `temporary` meanwhile.
-fn replace(path: &Path, temporary: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = File::create(temporary)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(temporary, path)?;
-    path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }
 
 #[cfg(test)]

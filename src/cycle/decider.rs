@@ -34,7 +34,7 @@ pub struct Inputs<'a> {
     pub lead: &'a Lead,
     /// Why nothing may be proposed now (still warming up, an earlier write not settled, no journal).
     pub hold: Option<&'a str>,
-    /// Whether the declaration was taken back: policies are not asked any more.
+    /// Whether the declaration was taken back: of the policies only what they forbid counts.
     pub withdrawn: bool,
 }
 
@@ -84,6 +84,18 @@ struct Signature {
     kind: VerdictKind,
     decided_by: Option<GuardName>,
     permitted: Option<u32>,
+}
+
+impl Signature {
+    fn of(proposal: &Proposal, instead: Option<&Instead>, verdict: &Verdict) -> Self {
+        Self {
+            choice: proposal.choice.clone(),
+            instead: instead.cloned(),
+            kind: verdict.kind,
+            decided_by: verdict.decided_by,
+            permitted: verdict.permitted,
+        }
+    }
 }
 
 /// The decider of one service.
@@ -154,7 +166,8 @@ impl DeciderCore {
             self.memory.write_started(change, now);
             self.undo = None;
         }
-        let keep = self.is_news(&proposal, instead.as_ref(), &verdict, change.is_some(), now);
+        let signature = Signature::of(&proposal, instead.as_ref(), &verdict);
+        let keep = self.is_news(signature, change.is_some(), now);
         let record = DecisionRecord {
             id,
             trace: assessed.observed.trace,
@@ -225,21 +238,7 @@ impl DeciderCore {
     }
 
     /// Decisions are kept when they differ from the last one kept, when they write, and hourly.
-    fn is_news(
-        &mut self,
-        proposal: &Proposal,
-        instead: Option<&Instead>,
-        verdict: &Verdict,
-        writes: bool,
-        now: Now,
-    ) -> bool {
-        let signature = Signature {
-            choice: proposal.choice.clone(),
-            instead: instead.cloned(),
-            kind: verdict.kind,
-            decided_by: verdict.decided_by,
-            permitted: verdict.permitted,
-        };
+    fn is_news(&mut self, signature: Signature, writes: bool, now: Now) -> bool {
         let same =
             self.last_kept.as_ref().is_some_and(|(last, at)| *last == signature && now.since(at.mono) < HEARTBEAT);
         if same && !writes {

@@ -36,8 +36,8 @@ const MAX_FUNCTIONS: usize = 256;
 /// Imports of one file. Each is a file of the set, loaded before.
 const MAX_MODULES: usize = 16;
 
-/// The parts of Rhai's standard library that policies get, and the documents of their set, as one module: fewer places to search in. Made once
-/// per policy set and shared by its engines.
+/// The parts of Rhai's standard library that policies get, and the documents of their set, as one module: fewer places to
+/// search in. Made once per policy set and shared by its engines.
 pub(super) fn standard_library(documents: &Documents) -> Shared<Module> {
     let mut library = Module::new();
     ArithmeticPackage::init(&mut library);

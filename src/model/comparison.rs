@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::explain;
 use super::ids::{DecisionId, PolicyRevision};
-use super::proposal::{Choice, Proposal};
+use super::proposal::Choice;
 
 /// Kinds of difference that are kept apart; further ones are only counted.
 const KINDS: usize = 20;
@@ -74,12 +74,8 @@ impl Comparison {
         let Some(found) = self.differences.get_mut(place) else { return };
         found.times = found.times.saturating_add(1);
         found.decision.clone_from(decision);
-        (found.wanted, found.candidate_wanted) = (words(in_force), words(candidate));
+        (found.wanted, found.candidate_wanted) = (explain::choice(in_force), explain::choice(candidate));
     }
-}
-
-fn words(choice: &Choice) -> String {
-    explain::choice(&Proposal { revision: None, rules: Vec::new(), choice: choice.clone() })
 }
 
 #[cfg(test)]

@@ -49,6 +49,14 @@ pub struct DecisionRecord {
     pub effect: Option<Effect>,
 }
 
+impl DecisionRecord {
+    /// Tells whether `spec` declares the signals of this record, so that its inputs can be decided on once more.
+    pub fn fits(&self, spec: &ServiceSpec) -> bool {
+        let then = self.signals.iter().map(|label| (&label.name, label.unit));
+        then.eq(spec.signals.iter().map(|signal| (&signal.name, signal.unit)))
+    }
+}
+
 /// What is needed to show the value of a signal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignalLabel {

@@ -28,10 +28,10 @@ pub struct KeptPolicies {
     /// What was before it.
     pub before: Option<GoodFiles>,
     /// What people took back.
-    pub withdrawn: Option<PolicyRevision>,
+    pub rolled_back: Option<PolicyRevision>,
     /// Sets of it that are not taken again, with the namespace each binds (none for all others).
     #[serde(default)]
-    pub withdrawn_sets: BTreeSet<(String, PolicyRevision)>,
+    pub rolled_back_sets: BTreeSet<(String, PolicyRevision)>,
     /// Services that go by what was before.
     pub behind: BTreeSet<ServiceId>,
     /// The order that was obeyed last: no start obeys it again.
@@ -91,7 +91,7 @@ pub struct PolicyStatus {
     /// What stands beside.
     pub candidate: Option<CandidateStatus>,
     /// What people took back: kept out until it is promoted or edited.
-    pub withdrawn: Option<PolicyRevision>,
+    pub rolled_back: Option<PolicyRevision>,
     /// Faults of what was announced last, if it was refused.
     pub faults: Vec<String>,
     /// The last order of a person.

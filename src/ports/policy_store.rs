@@ -26,6 +26,11 @@ pub struct PolicyFiles {
     pub namespaces: BTreeMap<String, Result<Vec<PolicyFile>, String>>,
 }
 
+/// Tells whether a file of this name belongs to a set: rules, libraries and tests, data for them, recorded inputs.
+pub fn is_of_a_set(name: &str) -> bool {
+    [".rhai", ".data.json", ".jsonl"].iter().any(|ending| name.len() > ending.len() && name.ends_with(ending))
+}
+
 /// A source of policy sets. What is announced was read whole: a directory twice
 /// alike, an object at one version.
 pub trait PolicyStore: Send + Sync + 'static {

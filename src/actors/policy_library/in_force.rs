@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use super::release::{Compiling, Press, Release, announced};
 use super::replay::{Recorded, replay};
 use crate::cycle::stages::{PolicySet, Vocabulary};
-use crate::cycle::staging::{Staged, Staging, Step, Whom, Withdrawn};
+use crate::cycle::staging::{RolledBack, Staged, Staging, Step, Whom};
 use crate::instrument::ProcessMetrics;
 use crate::model::{Choice, Comparison, DecisionId, Instead, PolicyRevision, ServiceId};
 use crate::ports::policy_memory::{
@@ -126,8 +126,8 @@ impl InForce {
         let (in_force, before) = (kept.in_force.and_then(good), kept.before.and_then(good));
         self.told.lock().last_order = kept.last_order;
         let step = self.change(|staging| {
-            let sets = kept.withdrawn_sets;
-            staging.withdrawn = kept.withdrawn.map(|revision| Withdrawn { revision, sets, staged: None });
+            let sets = kept.rolled_back_sets;
+            staging.rolled_back = kept.rolled_back.map(|revision| RolledBack { revision, sets, staged: None });
             staging.behind = kept.behind;
             staging.before = before;
             staging.in_force = in_force;
@@ -151,8 +151,8 @@ impl InForce {
         KeptPolicies {
             in_force: staging.in_force.as_ref().map(files),
             before: staging.before.as_ref().map(files),
-            withdrawn: staging.withdrawn.as_ref().map(|withdrawn| withdrawn.revision.clone()),
-            withdrawn_sets: staging.withdrawn.as_ref().map_or_else(Default::default, |one| one.sets.clone()),
+            rolled_back: staging.rolled_back.as_ref().map(|rolled_back| rolled_back.revision.clone()),
+            rolled_back_sets: staging.rolled_back.as_ref().map_or_else(Default::default, |one| one.sets.clone()),
             behind: staging.behind.clone(),
             last_order: self.told.lock().last_order.clone(),
         }
@@ -242,7 +242,7 @@ impl InForce {
             apart: apart.collect(),
             before: staging.before.as_ref().map(|staged| staged.revision.clone()),
             candidate,
-            withdrawn: staging.withdrawn.as_ref().map(|withdrawn| withdrawn.revision.clone()),
+            rolled_back: staging.rolled_back.as_ref().map(|rolled_back| rolled_back.revision.clone()),
             faults: worded(&told.faults),
             last_order: told.last_order.clone(),
             replay: in_force.map(|staged| staged.release.replay.clone()),

@@ -9,7 +9,7 @@ use crate::ports::policy_memory::GoodFiles;
 use crate::ports::{PolicyFile, PolicyFiles};
 
 /// The set of all services, and those of namespaces that have policies of their own beside it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Release {
     /// The set of all services.
     pub(super) all: Arc<PolicySet>,

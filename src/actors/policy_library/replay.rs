@@ -23,7 +23,7 @@ pub(super) fn replay(in_force: &Release, candidate: &Release, recorded: &Recorde
     let mut deciders: BTreeMap<&ServiceId, (Decider, Decider)> = BTreeMap::new();
     let Some(first) = recorded.records.last().map(|record| record.at) else { return found };
     for record in recorded.records.iter().rev() {
-        let Some(spec) = recorded.services.get(&record.id.service).filter(|spec| fits(record, spec)) else { continue };
+        let Some(spec) = recorded.services.get(&record.id.service).filter(|spec| record.fits(spec)) else { continue };
         let now = Now { wall: record.at, mono: elapsed(record.at, first) };
         let (one, other) = deciders.entry(&record.id.service).or_default();
         let namespace = record.id.service.namespace();
@@ -33,10 +33,4 @@ pub(super) fn replay(in_force: &Release, candidate: &Release, recorded: &Recorde
         found.add(&record.id, &again(one, in_force), &again(other, candidate));
     }
     found
-}
-
-fn fits(record: &DecisionRecord, spec: &ServiceSpec) -> bool {
-    let then = record.signals.iter().map(|label| (&label.name, label.unit));
-    let now = spec.signals.iter().map(|signal| (&signal.name, signal.unit));
-    then.eq(now)
 }

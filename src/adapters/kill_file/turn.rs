@@ -1,9 +1,9 @@
 //! Turns the kill switch: replaces the order in the file, whole or not at all, one process at a time.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
+use crate::adapters::whole_file::{directory_of, replace};
 use crate::model::kill::KillOrder;
 use crate::model::{ActionClass, ServiceId};
 
@@ -79,17 +79,7 @@ fn rewrite(
     let order = KillOrder { by: by.to_owned(), reason: reason.to_owned(), ..change(read_order(path))? };
     let mut text = serde_json::to_vec_pretty(&order).map_err(|error| failed(error.into()))?;
     text.push(b'\n');
-    replace(path, &text).map_err(failed)
-}
-
-/// Replaces a file so that every reader finds the old or the new one, whole, also after a power cut.
-fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
-    let temporary = beside(path, "new");
-    let mut file = File::create(&temporary)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)?;
-    File::open(directory_of(path))?.sync_all()
+    replace(path, &beside(path, "new"), &text).map_err(failed)
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -97,12 +87,10 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     directory_of(path).join(format!(".{name}.{ending}"))
 }
 
-fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::adapters::kill_file::{place, read_state};
     use crate::model::KillState;

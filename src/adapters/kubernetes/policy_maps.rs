@@ -5,7 +5,6 @@
 //! namespace, and for no other.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::ports::policy_store::is_of_a_set;
 use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
 use super::client::Timeouts;
@@ -87,7 +87,7 @@ fn files(mirror: &Mirror<ConfigMap>, own: &str) -> PolicyFiles {
     let mut sets: BTreeMap<String, Vec<PolicyFile>> = BTreeMap::new();
     for map in maps {
         let metadata = map.metadata();
-        let policies = map.data.iter().filter(|(key, _)| is_policy(key));
+        let policies = map.data.iter().filter(|(key, _)| is_of_a_set(key));
         let file = |(key, text): (&String, &String)| {
             let path = format!("{}/{}/{key}", metadata.namespace, metadata.name);
             PolicyFile { path, text: text.clone() }
@@ -107,10 +107,4 @@ fn limited(files: Vec<PolicyFile>) -> Result<Vec<PolicyFile>, String> {
         return Err(format!("{count} files of {size} bytes in all, at most {FILES_LIMIT} and {SIZE_LIMIT} are read"));
     }
     Ok(files)
-}
-
-/// Tells whether a key of a ConfigMap names a policy, data for it, or recorded inputs for its tests.
-fn is_policy(key: &str) -> bool {
-    Path::new(key).extension().is_some_and(|extension| extension == "rhai" || extension == "jsonl")
-        || key.ends_with(".data.json")
 }

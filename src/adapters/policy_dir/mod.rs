@@ -18,6 +18,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
+use crate::ports::policy_store::is_of_a_set;
 use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
 /// Largest file.
@@ -168,7 +169,7 @@ fn collect(directory: &Path, prefix: &str, depth: usize, files: &mut BTreeMap<St
             continue;
         }
         let within = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
-        let policy = ends_in(&path, "rhai") || ends_in(&path, "jsonl") || name.ends_with(".data.json");
+        let policy = is_of_a_set(&name);
         match fs::metadata(&path) {
             Ok(found) if found.is_dir() => collect(&path, &within, depth.saturating_add(1), files)?,
             Ok(found) if policy && found.is_file() => {

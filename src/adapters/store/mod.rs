@@ -34,6 +34,4 @@ pub use overlay::JournalReader;
 pub use settings::StoreSettings;
 
 #[cfg(test)]
-mod power_loss;
-#[cfg(test)]
 mod tests;

@@ -33,8 +33,8 @@ pub async fn eval(args: &EvalArgs) -> anyhow::Result<ExitCode> {
         Output::Json => print(serde_json::to_string(&proposal)?)?,
         Output::Text => {
             print(format!("{} at {}, decided by revision {}", record.id, record.at, inputs.set.revision()))?;
-            print(format!("then  {}", explain::choice(&record.proposal)))?;
-            print(format!("now   {}", explain::choice(&proposal)))?;
+            print(format!("then  {}", explain::choice(&record.proposal.choice)))?;
+            print(format!("now   {}", explain::choice(&proposal.choice)))?;
             if args.explain {
                 print(explain::rules(&proposal))?;
             }

@@ -93,9 +93,12 @@ impl Inputs {
     pub fn spec(&self, record: &DecisionRecord) -> anyhow::Result<&ServiceSpec> {
         let spec = self.settings.services.iter().find(|spec| spec.id == record.id.service);
         let spec = spec.ok_or_else(|| unknown_service(record.id.service.as_str(), &self.settings))?;
-        let then = record.signals.iter().map(|label| (&label.name, label.unit));
-        let now = spec.signals.iter().map(|signal| (&signal.name, signal.unit));
-        anyhow::ensure!(then.eq(now), "{} declares other signals now than when {} was decided", spec.id, record.id);
+        anyhow::ensure!(
+            record.fits(spec),
+            "{} declares other signals now than when {} was decided",
+            spec.id,
+            record.id
+        );
         Ok(spec)
     }
 

@@ -94,7 +94,7 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
             compared(beside)
         ))?;
     }
-    if let Some(revision) = &status.withdrawn {
+    if let Some(revision) = &status.rolled_back {
         print(format!("taken back  {revision}: kept out until it is changed, or `flyball policy promote`"))?;
     }
     for fault in &status.faults {

@@ -44,7 +44,7 @@ pub async fn what_if(args: &WhatIfArgs) -> anyhow::Result<ExitCode> {
         print(json!({ "decision": record.id, "rules": rules.collect::<Vec<_>>() }))?;
         return Ok(ExitCode::SUCCESS);
     }
-    print(format!("{} at {}: {}", record.id, record.at, explain::choice(&proposal)))?;
+    print(format!("{} at {}: {}", record.id, record.at, explain::choice(&proposal.choice)))?;
     for rule in rules {
         let (matches, flips) = flips(rule);
         print(format!("\n{} {}", rule.rule, heading(rule, matches, &flips)))?;

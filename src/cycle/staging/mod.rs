@@ -4,7 +4,7 @@
 //! ```text
 //! announced -> candidate --(shadow time is over, promote)--> in force --(the next one)--> before
 //!                  |                                            |                            |
-//!                  +------------- roll back ----> withdrawn <---+ <------- roll back --------+ (in force again)
+//!                  +------------- roll back ----> rolled back <-+ <------- roll back --------+ (in force again)
 //! ```
 
 mod staged;
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::model::{PolicyRevision, ServiceId};
-pub use staged::{Candidate, Staged, Withdrawn};
+pub use staged::{Candidate, RolledBack, Staged};
 
 /// For whom an order is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub enum Step {
 }
 
 /// The releases, and who goes by which.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Staging<R> {
     /// How long a candidate stands beside the release in force.
     shadow: Duration,
@@ -51,7 +51,7 @@ pub struct Staging<R> {
     /// The one that will follow it.
     pub candidate: Option<Candidate<R>>,
     /// What people took back.
-    pub withdrawn: Option<Withdrawn<R>>,
+    pub rolled_back: Option<RolledBack<R>>,
     /// Services that go by the candidate already.
     pub ahead: BTreeSet<ServiceId>,
     /// Services that go by the release before.
@@ -60,28 +60,13 @@ pub struct Staging<R> {
     pub returns: u64,
 }
 
-impl<R> Clone for Staging<R> {
-    fn clone(&self) -> Self {
-        Self {
-            shadow: self.shadow,
-            in_force: self.in_force.clone(),
-            before: self.before.clone(),
-            candidate: self.candidate.clone(),
-            withdrawn: self.withdrawn.clone(),
-            ahead: self.ahead.clone(),
-            behind: self.behind.clone(),
-            returns: self.returns,
-        }
-    }
-}
-
-impl<R> Default for Staging<R> {
+impl<R: Clone> Default for Staging<R> {
     fn default() -> Self {
         Self::new(Duration::ZERO)
     }
 }
 
-impl<R> Staging<R> {
+impl<R: Clone> Staging<R> {
     /// Returns a staging without any release, whose candidates wait for `shadow`; zero puts them in force at once.
     pub fn new(shadow: Duration) -> Self {
         Self {
@@ -89,7 +74,7 @@ impl<R> Staging<R> {
             in_force: None,
             before: None,
             candidate: None,
-            withdrawn: None,
+            rolled_back: None,
             ahead: BTreeSet::new(),
             behind: BTreeSet::new(),
             returns: 0,
@@ -114,19 +99,19 @@ impl<R> Staging<R> {
         if is(self.in_force.as_ref()) {
             // The edit was taken back.
             self.drop_candidate();
-            self.withdrawn = None;
+            self.rolled_back = None;
             return Step::None;
         }
         if is(self.candidate.as_ref().map(|candidate| &candidate.staged)) {
             return Step::None;
         }
-        if let Some(withdrawn) = self.withdrawn.as_mut().filter(|withdrawn| withdrawn.bars(&staged)) {
-            withdrawn.revision = staged.revision.clone();
+        if let Some(rolled_back) = self.rolled_back.as_mut().filter(|rolled_back| rolled_back.bars(&staged)) {
+            rolled_back.revision = staged.revision.clone();
             let revision = staged.revision.clone();
-            withdrawn.staged = Some(staged);
+            rolled_back.staged = Some(staged);
             return Step::KeptOut(revision);
         }
-        self.withdrawn = None;
+        self.rolled_back = None;
         if self.in_force.is_none() || self.shadow.is_zero() {
             return self.put_in_force(staged);
         }
@@ -144,7 +129,7 @@ impl<R> Staging<R> {
             return self.announced(staged, now);
         }
         let revision = staged.revision.clone();
-        self.withdraw(staged);
+        self.keep_out(staged);
         Step::KeptOut(revision)
     }
 
@@ -171,7 +156,7 @@ impl<R> Staging<R> {
                 if let Some(candidate) = self.candidate.take() {
                     return Ok(self.put_in_force(candidate.staged));
                 }
-                match self.withdrawn.as_mut().and_then(|withdrawn| withdrawn.staged.take()) {
+                match self.rolled_back.as_mut().and_then(|rolled_back| rolled_back.staged.take()) {
                     Some(staged) => Ok(self.put_in_force(staged)),
                     None => {
                         Err("no candidate stands beside the set in force, so there is nothing to promote".to_owned())
@@ -204,13 +189,13 @@ impl<R> Staging<R> {
                     let Some(newest) = newest else {
                         return Err("no set was in force before this one, so there is nothing to go back to".to_owned());
                     };
-                    self.withdraw(newest);
+                    self.keep_out(newest);
                     self.returns = self.returns.saturating_add(1);
                     return Ok(Step::None);
                 };
                 let taken_back = self.in_force.replace(before.clone());
                 if let Some(newest) = newest.or(taken_back) {
-                    self.withdraw(newest);
+                    self.keep_out(newest);
                 }
                 self.behind.clear();
                 self.returns = self.returns.saturating_add(1);
@@ -230,11 +215,11 @@ impl<R> Staging<R> {
     }
 
     /// Keeps a release out, in so far as it is not what is in force.
-    fn withdraw(&mut self, staged: Staged<R>) {
+    fn keep_out(&mut self, staged: Staged<R>) {
         self.drop_candidate();
         let mut sets = self.in_force.as_ref().map_or_else(BTreeSet::new, |in_force| staged.beyond(in_force));
-        sets.extend(self.withdrawn.take().map(|before| before.sets).unwrap_or_default());
-        self.withdrawn = Some(Withdrawn { revision: staged.revision.clone(), sets, staged: Some(staged) });
+        sets.extend(self.rolled_back.take().map(|before| before.sets).unwrap_or_default());
+        self.rolled_back = Some(RolledBack { revision: staged.revision.clone(), sets, staged: Some(staged) });
     }
 
     fn drop_candidate(&mut self) {
@@ -245,7 +230,7 @@ impl<R> Staging<R> {
     fn put_in_force(&mut self, staged: Staged<R>) -> Step {
         self.drop_candidate();
         self.behind.clear();
-        self.withdrawn = None;
+        self.rolled_back = None;
         let revision = staged.revision.clone();
         self.before = self.in_force.replace(staged);
         Step::InForce(revision)

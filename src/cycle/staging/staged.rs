@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::model::PolicyRevision;
 
 /// Everything that was announced at one time and stands: loaded, and through its own tests.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Staged<R> {
     /// By which it is known.
     pub revision: PolicyRevision,
@@ -15,12 +15,6 @@ pub struct Staged<R> {
     pub sets: BTreeMap<String, PolicyRevision>,
     /// What it is.
     pub release: Arc<R>,
-}
-
-impl<R> Clone for Staged<R> {
-    fn clone(&self) -> Self {
-        Self { revision: self.revision.clone(), sets: self.sets.clone(), release: self.release.clone() }
-    }
 }
 
 impl<R> Staged<R> {
@@ -38,8 +32,8 @@ impl<R> Staged<R> {
 }
 
 /// What people took back.
-#[derive(Debug)]
-pub struct Withdrawn<R> {
+#[derive(Debug, Clone)]
+pub struct RolledBack<R> {
     /// The newest release of it.
     pub revision: PolicyRevision,
     /// Its sets that were not in what was gone back to, with whom they bind: a release with one of them is kept out.
@@ -48,13 +42,7 @@ pub struct Withdrawn<R> {
     pub staged: Option<Staged<R>>,
 }
 
-impl<R> Clone for Withdrawn<R> {
-    fn clone(&self) -> Self {
-        Self { revision: self.revision.clone(), sets: self.sets.clone(), staged: self.staged.clone() }
-    }
-}
-
-impl<R> Withdrawn<R> {
+impl<R> RolledBack<R> {
     /// Tells whether it keeps a release out.
     pub(super) fn bars(&self, staged: &Staged<R>) -> bool {
         self.revision == staged.revision || self.sets.iter().any(|(namespace, set)| staged.set(namespace) == Some(set))
@@ -62,16 +50,10 @@ impl<R> Withdrawn<R> {
 }
 
 /// A release that stands beside the one in force.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Candidate<R> {
     /// Which.
     pub staged: Staged<R>,
     /// When it takes its place, by the monotonic clock.
     pub due: Duration,
-}
-
-impl<R> Clone for Candidate<R> {
-    fn clone(&self) -> Self {
-        Self { staged: self.staged.clone(), due: self.due }
-    }
 }

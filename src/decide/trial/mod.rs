@@ -24,6 +24,7 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rhai::{AST, Dynamic, FnPtr, NativeCallContext, Position};
@@ -37,6 +38,8 @@ use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
 use crate::decide::vocabulary::Vocabulary;
 use crate::model::{Proposal, ServiceId};
 
+/// How often the sources are scraped of whatever decisions a test makes one by one.
+const INTERVAL: Duration = Duration::from_secs(15);
 /// Most tests of a set.
 const MAX_TESTS: usize = 1024;
 

@@ -2,20 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rhai::{Dynamic, EvalAltResult, Map, Position};
 
 use super::Bench;
+use super::INTERVAL;
 use super::given::{Given, start};
 use crate::decide::api::quantity::ScriptResult;
 use crate::decide::evaluate::{Decider, decide};
 use crate::decide::fault::DEADLINE_TOKEN;
 use crate::model::time::elapsed;
 use crate::model::{Choice, DecisionRecord, Now, ServiceId, SignalSpec, Unit};
-
-/// How often the sources of recorded signals were scraped.
-const INTERVAL: Duration = Duration::from_secs(15);
 
 /// A recording, and what is expected of the set on it.
 pub(super) struct Replay {

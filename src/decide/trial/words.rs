@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rhai::{Dynamic, Engine, FnPtr, Map, NativeCallContext};
 
@@ -10,13 +9,10 @@ use super::decision::Decisions;
 use super::given::{Given, start};
 use super::replay::Replay;
 use super::timeline::Timeline;
-use super::{Bench, Body};
+use super::{Bench, Body, INTERVAL};
 use crate::decide::api::quantity::{ScriptResult, register_units};
 use crate::decide::evaluate::Decider;
 use crate::model::SignalName;
-
-/// How often the source of a single decision is scraped.
-const INTERVAL: Duration = Duration::from_secs(15);
 
 /// Adds all of them.
 pub(super) fn register(engine: &mut Engine, bench: &Arc<Bench>) {

@@ -19,9 +19,9 @@ pub fn text(record: &DecisionRecord) -> String {
     out
 }
 
-/// Returns what the policies want, and by which rule, on one line.
-pub fn choice(proposal: &Proposal) -> String {
-    match &proposal.choice {
+/// Returns what is chosen, and by which rule, on one line.
+pub fn choice(choice: &Choice) -> String {
+    match choice {
         Choice::Act { rule, action, .. } => format!("{action} (rule {rule})"),
         Choice::Undo { action, why, .. } => format!("{action}, to undo an earlier decision: {why}"),
         Choice::Nothing { reason } => format!("nothing: {reason}"),
@@ -42,12 +42,7 @@ fn write(out: &mut String, record: &DecisionRecord) -> fmt::Result {
     let revision = record.proposal.revision.as_ref().map_or("none", |revision| revision.as_str());
     writeln!(out, "mode      {}; policy {revision}; trace {}", record.mode.as_str(), record.trace)?;
     if let Some(instead) = &record.instead {
-        let wanted = match &instead.choice {
-            Choice::Act { rule, action, .. } => format!("{action} (rule {rule})"),
-            Choice::Undo { action, .. } => action.to_string(),
-            Choice::Nothing { reason } => format!("nothing: {reason}"),
-        };
-        writeln!(out, "beside    policy {} wanted: {wanted}", instead.revision)?;
+        writeln!(out, "beside    policy {} wanted: {}", instead.revision, choice(&instead.choice))?;
     }
     writeln!(out, "target    {}", target(&record.features.target))?;
     if let Choice::Undo { of, trace, .. } = &record.proposal.choice {

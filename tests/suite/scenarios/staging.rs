@@ -94,7 +94,7 @@ async fn people_promote_and_go_back_within_a_second_for_all_or_for_one() {
     world.policy_memory.order("3", PolicyDeed::Rollback, None);
     tokio::time::sleep(SECOND).await;
     let status = control.policies();
-    assert_eq!((&status.in_force, &status.withdrawn), (&first, &second));
+    assert_eq!((&status.in_force, &status.rolled_back), (&first, &second));
     assert!(status.last_order.is_some_and(|end| end.id == "3" && end.done && end.words.ends_with("is in force")));
     // The store has the newer set still: neither a new announcement of it nor time brings it back.
     announce(&world, &to(6));
@@ -133,7 +133,7 @@ async fn a_restart_goes_on_by_the_last_good_set_and_by_what_was_taken_back() {
     let (tree, control) = world.start().await;
     tokio::time::sleep(MINUTE * 20).await;
     let status = control.policies();
-    assert!(status.in_force == first && status.withdrawn.is_some() && status.candidate.is_none(), "{status:?}");
+    assert!(status.in_force == first && status.rolled_back.is_some() && status.candidate.is_none(), "{status:?}");
     tree.stop().await;
 }
 

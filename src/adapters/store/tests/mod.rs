@@ -1,5 +1,7 @@
 //! What a disk can do to the journal. The rules themselves are in the contract suite of the port.
 
+mod power_loss;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::fs::File;

@@ -9,10 +9,10 @@ use parking_lot::Mutex;
 use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
 
-use super::journal::RedbJournal;
-use super::queue::GATHER;
-use super::settings::StoreSettings;
-use super::tests::{append, decision, ended, intent, seqs};
+use super::{append, decision, ended, intent, seqs};
+use crate::adapters::store::journal::RedbJournal;
+use crate::adapters::store::queue::GATHER;
+use crate::adapters::store::settings::StoreSettings;
 use crate::instrument::JournalMetrics;
 use crate::ports::journal::{Entry, Journal};
 
