@@ -323,7 +323,7 @@ async fn a_policy_stands_beside_is_promoted_and_rolled_back_within_a_second() {
     assert_eq!(demo.status().await["revision"], before);
     assert!(took <= SECOND, "the rollback took {took:?}");
     let status = said(demo.ask(&["policy", "status"]));
-    assert!(status.contains("taken back "), "{status}");
+    assert!(status.contains("rolled back "), "{status}");
     let none = demo.ask(&["policy", "rollback"]);
     assert!(!none.status.success() && said(none).contains("nothing to go back to"));
     is_summed_up(&demo.end_by("TERM"));

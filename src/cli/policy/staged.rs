@@ -95,7 +95,7 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
         ))?;
     }
     if let Some(revision) = &status.rolled_back {
-        print(format!("taken back  {revision}: kept out until it is changed, or `flyball policy promote`"))?;
+        print(format!("rolled back {revision}: kept out until it is changed, or `flyball policy promote`"))?;
     }
     for fault in &status.faults {
         print(format!("refused     {fault}"))?;

@@ -61,8 +61,6 @@ struct Account {
     news: VecDeque<News>,
     record: Option<Arc<DecisionRecord>>,
     quarantined: Option<String>,
-    /// What is wrong with the newest policies that concern it; `None` before the first load.
-    policies: Option<Vec<String>>,
     told: Told,
     standing: Standing,
     /// Before which no status is written; `None` before the first.
@@ -117,15 +115,15 @@ impl Ledger {
         let policies = self.policies.lock().clone();
         for (id, account) in self.loops.lock().iter_mut() {
             let uid = account.judged.uid.clone();
-            account.policies = policies.as_ref().map(|faults| faults.of(id.namespace()));
-            let drafts = account.digest(now);
+            let policies = policies.as_ref().map(|faults| faults.of(id.namespace()));
+            let drafts = account.digest(policies.as_deref(), now);
             if !speaks {
                 account.standing = Standing::shown(&account.judged.status);
                 continue;
             }
             later = later.into_iter().chain(account.event_due).min();
             writings.extend(drafts.into_iter().map(|draft| Writing::Event { id: id.clone(), uid: uid.clone(), draft }));
-            let Some(status) = account.status(wall) else { continue };
+            let Some(status) = account.status(policies.as_deref(), wall) else { continue };
             let waits = account.status_due.filter(|due| *due > now);
             let Some(due) = waits else {
                 account.status_due = Some(now + STATUS_PAUSE);
@@ -153,7 +151,6 @@ impl Account {
             news: VecDeque::new(),
             record: None,
             quarantined: None,
-            policies: None,
             told: Told::default(),
             status_due: None,
             events: BTreeMap::new(),
@@ -173,11 +170,12 @@ impl Account {
         self.news.push_back(news);
     }
 
-    /// Works off what waits and returns the Events that follow.
-    fn digest(&mut self, now: Instant) -> Vec<Draft> {
+    /// Works off what waits and returns the Events that follow. `policies` is what is wrong with the newest ones that
+    /// concern it; `None` before the first load.
+    fn digest(&mut self, policies: Option<&[String]>, now: Instant) -> Vec<Draft> {
         let former = self.told.clone();
         let mut drafts: Vec<Draft> = self.told.accepted(&self.judged.accepted).into_iter().collect();
-        drafts.extend(self.policies.as_deref().and_then(|faults| self.told.policies(faults)));
+        drafts.extend(policies.and_then(|faults| self.told.policies(faults)));
         for news in std::mem::take(&mut self.news) {
             drafts.extend(self.told.event(&news));
             match news {
@@ -214,12 +212,12 @@ impl Account {
         later
     }
 
-    fn status(&self, wall: Timestamp) -> Option<Value> {
+    fn status(&self, policies: Option<&[String]>, wall: Timestamp) -> Option<Value> {
         let seen = Seen {
             judged: &self.judged,
             record: self.record.as_deref(),
             quarantined: self.quarantined.as_deref(),
-            policies: self.policies.as_deref(),
+            policies,
         };
         self.standing.next(&seen, wall)
     }
@@ -269,7 +267,7 @@ mod tests {
         let (mut account, begin) = (account(), Instant::now());
         let mut events = |guard, second: u64| {
             account.put(held_by(guard, u32::try_from(second).unwrap()));
-            account.digest(begin + Duration::from_secs(second)).len()
+            account.digest(None, begin + Duration::from_secs(second)).len()
         };
         assert_eq!(events(GuardName::Cooldown, 1), 1);
         assert_eq!((5..61).map(|second| events(GuardName::Convergence, second)).sum::<usize>(), 0);
@@ -283,8 +281,9 @@ mod tests {
         let mut events = |accepted, policies: &[&str], second: u64| {
             account.put(held_by(GuardName::Cooldown, u32::try_from(second).unwrap()));
             account.judged.accepted = accepted;
-            account.policies = Some(policies.iter().map(|fault| (*fault).to_owned()).collect());
-            let notes = account.digest(begin + Duration::from_secs(second)).into_iter().map(|draft| draft.reason);
+            let policies: Vec<_> = policies.iter().map(|fault| (*fault).to_owned()).collect();
+            let drafts = account.digest(Some(&policies), begin + Duration::from_secs(second));
+            let notes = drafts.into_iter().map(|draft| draft.reason);
             (notes.collect::<Vec<_>>(), account.event_due.map(|due| due.saturating_duration_since(begin).as_secs()))
         };
         let (no_policies, refused, blocked) = (&[][..], "PolicyRefused", "ActionBlocked");
