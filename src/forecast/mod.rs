@@ -9,7 +9,7 @@
 //! |---|---|
 //! | [`params`] | parameters, validated |
 //! | [`models`] | the catalogue, one file per model |
-//! | [`history`] | the last days on the minute grid |
+//! | [`history`], [`week`] | the last days on the minute grid; the last week in cells, and the mean of its days |
 //! | `signal` | the state of one signal: folds minutes, makes its outlook |
 //! | `pending`, `scores` | forecasts without an outcome yet; losses, the shares of the models, skill |
 //! | `intervals`, `bands`, `height` | quantiles of one number; of all horizons and maxima; limits |
@@ -29,6 +29,7 @@ pub mod fit;
 pub mod history;
 pub mod models;
 pub mod params;
+pub mod week;
 
 mod anomaly;
 mod authority;
@@ -126,6 +127,7 @@ impl Forecaster {
                 newest,
                 history: history.clone(),
                 start: slot.state.smoothing(),
+                again: slot.installed.is_some(),
                 params: self.common.params,
             });
         }

@@ -37,7 +37,7 @@ pub struct ForecastParams {
     pub ready_minutes: u32,
     /// Minutes with a value before a forecast is no longer flagged cold and may earn authority.
     pub cold_minutes: u32,
-    /// Days of history kept for a fit, 2 to 14; 3 KB a day and signal.
+    /// Days of minutes kept for a fit, 2 to 14; 3 KB a day and signal.
     pub history_days: u32,
     /// Half-life of the losses by which models are compared, minutes.
     pub loss_half_life_minutes: f64,

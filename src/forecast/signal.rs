@@ -6,12 +6,13 @@ use super::bands::{Bands, Course, Limits};
 use super::height::Height;
 use super::history::{DAY, History};
 use super::models::season::Season;
-use super::models::{Ahead, CATALOGUE, Models, Origin, PERSISTENCE, Past, SEASONAL_DIFFERENCE, View, Voices};
+use super::models::{Ahead, CATALOGUE, Lesson, Models, Origin, PERSISTENCE, Past, SEASONAL_DIFFERENCE, View, Voices};
 use super::params::{ForecastParams, Smoothing};
 use super::pending::{Issued, Pending, Said, Word};
-use super::recent::Recent;
+use super::recent::{LONGEST_MINUTES, Recent};
 use super::scores::{MODELS, Moving, Scores, Surges, Weights, keep, mean};
 use super::seasonal_scale::SeasonalScale;
+use super::week::Week;
 use crate::model::outlook::{
     Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, QuantileRow, Readiness, SignalOutlook,
 };
@@ -60,6 +61,7 @@ pub struct SignalState {
 struct Kept {
     history: History,
     season: Season,
+    week: Week,
     pending: Pending,
     surges: Surges,
     scale: SeasonalScale,
@@ -67,8 +69,9 @@ struct Kept {
 }
 
 impl Kept {
-    fn past(&self) -> Past<'_> {
-        Past { history: &self.history, season: &self.season }
+    /// Returns what the models look at, `height` being that of a signal that is never negative.
+    fn past(&self, height: Option<f64>) -> Past<'_> {
+        Past { history: &self.history, season: &self.season, week: &self.week, height }
     }
 }
 
@@ -108,6 +111,7 @@ impl SignalState {
         let kept = Kept {
             history: History::new(params.history_days),
             season: Season::flat(params.season_steps),
+            week: Week::new(params.season_steps),
             pending: Pending::new(),
             surges: Surges::new(),
             scale: SeasonalScale::new(params.season_steps),
@@ -168,11 +172,19 @@ impl SignalState {
         // What lies apart is read first: the waits for it overlap.
         let (said, season) = (kept.pending.said_of(minute), kept.season.at(minute));
         let mut head = *committed;
+        let settled = kept.recent.half_an_hour_before(minute);
         head.score(minute, value, &said, kept, common);
         kept.history.push(minute, value);
+        kept.week.push(minute, value);
+        settled.into_iter().for_each(|value| kept.week.learn(minute.plus(-i64::from(LONGEST_MINUTES)), value));
         head.learn(minute, value, season, kept);
         let mut voices = [None; MODELS];
-        let word = head.say(&Origin { minute, provisional: None, past: kept.past() }, kept, &mut voices, common);
+        let word = head.say(
+            &Origin { minute, provisional: None, past: kept.past(head.ratio_height()) },
+            kept,
+            &mut voices,
+            common,
+        );
         kept.pending.keep(minute, &voices, word.as_ref());
         if value.is_some() {
             head.rung.step(&head.evidence(common), &common.params);
@@ -190,7 +202,8 @@ impl SignalState {
             Some((running.minute, running.value?.get().clamp(-LARGEST, LARGEST)))
         });
         let minute = running.map(|(minute, _)| minute).or(head.newest).unwrap_or(now);
-        let origin = Origin { minute, provisional: running.map(|(_, value)| value), past: self.kept.past() };
+        let origin =
+            Origin { minute, provisional: running.map(|(_, value)| value), past: self.kept.past(head.ratio_height()) };
         let mut outlook = SignalOutlook::not_ready(minute, head.seen.min(need), need);
         if let Some(mix) = head.ahead(&origin, &self.kept, &mut [None; MODELS]).filter(|_| head.seen >= need) {
             head.publish(&origin, now, &mix, &self.kept, common, &mut outlook);
@@ -235,9 +248,18 @@ impl Head {
         self.bands.windows_ended(ended, maxima, &common.normal, common.coverage_keep);
     }
 
+    /// Returns the usual height, if the signal cannot be negative.
+    fn ratio_height(&self) -> Option<f64> {
+        (self.range.0 >= 0.0).then(|| self.height.usual())
+    }
+
     fn learn(&mut self, minute: Minute, value: Option<f64>, season: f64, kept: &mut Kept) {
-        self.models.observe(minute, value, season, kept.past());
-        let drawn = self.models.lesson().and_then(|lesson| kept.season.learn(lesson, minute, &kept.history));
+        self.models.observe(minute, value, season, kept.past(self.ratio_height()));
+        let lesson = self.models.lesson();
+        if lesson == Some(Lesson::Draw) {
+            kept.week.draw(&kept.history, minute);
+        }
+        let drawn = lesson.and_then(|lesson| kept.season.learn(lesson, minute, &kept.history));
         drawn.into_iter().for_each(|at_last| self.models.season_drawn(at_last));
         self.newest = Some(minute);
         if let Some(value) = value {
@@ -351,6 +373,6 @@ impl Head {
         let gap = known.is_none_or(|known| now.0.saturating_sub(known.0) > GAP);
         flags.extend(self.cold(common).then_some(ForecastFlag::Cold));
         flags.extend(gap.then_some(ForecastFlag::Gap));
-        flags.extend(self.models.flags());
+        flags.extend(self.models.flag());
     }
 }
