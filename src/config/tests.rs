@@ -63,7 +63,7 @@ fn the_example_shows_every_key() {
         parameters allow_lowering name target p99 error_ratio min max per_10_min per_hour per_pod_rate utilisation \
         start_time namespace guards raise_cooldown backed_raise_cooldown lower_cooldown reversal_lock other_cooldown \
         stabilisation window_gap human_hold raise_factor raise_at_least backed_raise_factor lower_share \
-        skill_to_add skill_to_remove coverage_slack promotion_minutes history_days leadership lease duration \
+        skill_to_add skill_to_remove coverage_slack promotion_minutes history_days timezone leadership lease duration \
         renew_deadline retry intents";
     for key in all.split_whitespace() {
         assert!(shown.contains(key), "the example does not show {key}");
@@ -127,8 +127,14 @@ fn the_forecast_is_told_when_it_may_speak_and_nothing_impossible() {
     let settings = Settings::parse(EXAMPLE).unwrap();
     assert_eq!(settings.forecast, ForecastParams::default(), "the example shows the defaults");
     let text = EXAMPLE.replacen("interval: 15s", "interval: 30s", 1).replacen("history_days: 2", "history_days: 7", 1);
+    let text = text.replacen("timezone: UTC", "timezone: Asia/Kolkata", 1);
     let forecast = Settings::parse(&text).unwrap().forecast;
-    assert_eq!((forecast.tick_seconds, forecast.history_days), (30.0, 7));
+    assert_eq!((forecast.tick_seconds, forecast.history_days, forecast.zone.name()), (30.0, 7, "Asia/Kolkata"));
+    check(
+        "timezone: UTC",
+        "timezone: Berlin",
+        &["forecast.timezone: no time zone is called Berlin; names look like Europe/Berlin"],
+    );
     check(
         "skill_to_add: 0.02",
         "skill_to_ad: 0.02",

@@ -56,7 +56,7 @@ pub struct Course<'a> {
     /// How far off forecasts are at each time of the season.
     pub scale: &'a SeasonalScale,
     /// The minute from which the horizons count.
-    pub origin: Minute,
+    pub clock: Minute,
     /// Point forecasts.
     pub path: &'a Path,
     /// Where a change is foreseen; see [`Bands::moving`].
@@ -190,14 +190,14 @@ impl Bands {
     }
 
     fn places(&self, course: &Course<'_>) -> Places {
-        let Course { scale, origin, path, moving, height, gap, .. } = *course;
+        let Course { scale, clock, path, moving, height, gap, .. } = *course;
         let mut errors = self.errors(height, moving);
         let mut maxima_errors = peaks(&errors);
         for (error, measured) in maxima_errors.iter_mut().zip(self.maxima.errors(&within(moving))) {
             *error = if measured.is_nan() { *error } else { f64::from(measured) };
         }
-        errors.iter_mut().zip(scale.at_each(origin, &HORIZONS)).for_each(|(error, factor)| *error *= factor);
-        let highest = WINDOWS.map(|minutes| scale.highest(origin, minutes));
+        errors.iter_mut().zip(scale.at_each(clock, &HORIZONS)).for_each(|(error, factor)| *error *= factor);
+        let highest = WINDOWS.map(|minutes| scale.highest(clock, minutes));
         maxima_errors.iter_mut().zip(highest).for_each(|(error, factor)| *error *= factor);
         let peaks = peaks(path);
         Places {

@@ -15,6 +15,7 @@ use super::models::season::Season;
 use super::models::{Model, Origin, Past};
 use super::params::{ForecastParams, Smoothing};
 use super::week::Week;
+use super::zone::Zone;
 use crate::model::outlook::HORIZONS;
 use crate::model::{Minute, ServiceId};
 
@@ -89,22 +90,24 @@ impl FitJob {
     /// Returns the loss of a run over the history; the first season is drawn and is not judged. Zero without
     /// an outcome: nothing is better then.
     fn loss(&self, smoothing: Smoothing) -> f64 {
-        let mut model = HoltWinters::new(&ForecastParams { smoothing, ..self.params });
+        let mut model = HoltWinters::new(&ForecastParams { smoothing, ..self.params.clone() });
         let mut season = Season::flat(self.params.season_steps);
         let first = self.newest.plus(1 - self.history.capacity());
         let week = Week::new(self.params.season_steps);
         let (mut sum, mut count) = (0.0, 0.0);
         for minute in first.0..=self.newest.0 {
             let minute = Minute(minute);
+            // Seasons of another zone begin elsewhere and are as long.
+            let clock = Zone::UTC.clock(minute, self.params.step_seconds, self.params.season_steps);
             let value = self.history.get(minute);
             model.observe(minute, value, Past { history: &self.history, season: &season, week: &week, height: None });
-            let drawn = model.lesson().and_then(|lesson| season.learn(lesson, minute, &self.history));
+            let drawn = model.lesson().and_then(|lesson| season.learn(lesson, minute, minute, &self.history));
             drawn.into_iter().for_each(|at_last| model.season_drawn(at_last));
             if minute.0 < first.0.saturating_add(season.steps()) {
                 continue;
             }
             let past = Past { history: &self.history, season: &season, week: &week, height: None };
-            let Some(ahead) = model.ahead(&Origin { minute, provisional: None, past }) else {
+            let Some(ahead) = model.ahead(&Origin { minute, clock, provisional: None, past }) else {
                 continue;
             };
             for (point, minutes) in ahead.path.iter().zip(HORIZONS).filter(|(_, minutes)| JUDGED.contains(minutes)) {

@@ -15,6 +15,7 @@
 //! | `intervals`, `bands`, `height` | quantiles of one number; of all horizons and maxima; limits |
 //! | `seasonal_scale`, `recent` | how far off forecasts are at each time of the season; the last half hour and its maxima |
 //! | `authority`, `anomaly` | what a forecast may be used for; how unusual the newest value is |
+//! | [`zone`] | the clocks that seasons follow |
 //! | `capacity` | from arrival rate to replicas |
 //! | [`evaluate`] | how good the forecasts of a series were |
 //! | [`fit`] | smoothing parameters fitted to the history, off the loop |
@@ -30,6 +31,7 @@ pub mod history;
 pub mod models;
 pub mod params;
 pub mod week;
+pub mod zone;
 
 mod anomaly;
 mod authority;
@@ -128,7 +130,7 @@ impl Forecaster {
                 history: history.clone(),
                 start: slot.state.smoothing(),
                 again: slot.installed.is_some(),
-                params: self.common.params,
+                params: self.common.params.clone(),
             });
         }
         None

@@ -13,6 +13,7 @@ use super::recent::{LONGEST_MINUTES, Recent};
 use super::scores::{MODELS, Moving, Scores, Surges, Weights, keep, mean};
 use super::seasonal_scale::SeasonalScale;
 use super::week::Week;
+use super::zone::Clock;
 use crate::model::outlook::{
     Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, QuantileRow, Readiness, SignalOutlook,
 };
@@ -38,11 +39,16 @@ impl Common {
     /// Returns what follows from the parameters.
     pub fn new(params: &ForecastParams) -> Self {
         Self {
-            params: *params,
+            params: params.clone(),
             normal: super::intervals::normal_quantiles(),
             loss_keep: keep(params.loss_half_life_minutes),
             coverage_keep: keep(params.coverage_half_life_minutes),
         }
+    }
+
+    fn clock(&self, minute: Minute) -> Clock {
+        let params = &self.params;
+        params.zone.clock(minute, params.step_seconds, params.season_steps)
     }
 }
 
@@ -170,17 +176,18 @@ impl SignalState {
     fn step(&mut self, minute: Minute, value: Option<f64>, common: &Common) {
         let Self { head: committed, kept } = self;
         // What lies apart is read first: the waits for it overlap.
-        let (said, season) = (kept.pending.said_of(minute), kept.season.at(minute));
+        let clock = common.clock(minute);
+        let (said, season) = (kept.pending.said_of(minute), kept.season.at(clock.now));
         let mut head = *committed;
         let settled = kept.recent.half_an_hour_before(minute);
-        head.score(minute, value, &said, kept, common);
+        head.score(minute, clock, value, &said, kept, common);
         kept.history.push(minute, value);
-        kept.week.push(minute, value);
-        settled.into_iter().for_each(|value| kept.week.learn(minute.plus(-i64::from(LONGEST_MINUTES)), value));
-        head.learn(minute, value, season, kept);
+        kept.week.push(clock.now, value);
+        settled.into_iter().for_each(|value| kept.week.learn(clock.now.plus(-i64::from(LONGEST_MINUTES)), value));
+        head.learn(minute, clock, value, season, kept);
         let mut voices = [None; MODELS];
         let word = head.say(
-            &Origin { minute, provisional: None, past: kept.past(head.ratio_height()) },
+            &Origin { minute, clock, provisional: None, past: kept.past(head.ratio_height()) },
             kept,
             &mut voices,
             common,
@@ -202,8 +209,12 @@ impl SignalState {
             Some((running.minute, running.value?.get().clamp(-LARGEST, LARGEST)))
         });
         let minute = running.map(|(minute, _)| minute).or(head.newest).unwrap_or(now);
-        let origin =
-            Origin { minute, provisional: running.map(|(_, value)| value), past: self.kept.past(head.ratio_height()) };
+        let origin = Origin {
+            minute,
+            clock: common.clock(minute),
+            provisional: running.map(|(_, value)| value),
+            past: self.kept.past(head.ratio_height()),
+        };
         let mut outlook = SignalOutlook::not_ready(minute, head.seen.min(need), need);
         if let Some(mix) = head.ahead(&origin, &self.kept, &mut [None; MODELS]).filter(|_| head.seen >= need) {
             head.publish(&origin, now, &mix, &self.kept, common, &mut outlook);
@@ -232,7 +243,15 @@ struct Mix {
 
 impl Head {
     /// Scores all that was said of `minute`.
-    fn score(&mut self, minute: Minute, value: Option<f64>, said: &Said, kept: &mut Kept, common: &Common) {
+    fn score(
+        &mut self,
+        minute: Minute,
+        clock: Clock,
+        value: Option<f64>,
+        said: &Said,
+        kept: &mut Kept,
+        common: &Common,
+    ) {
         let height = self.height.usual();
         let Word { points, maxima } = &said.mixed;
         let [next, ..] = points.point;
@@ -241,7 +260,7 @@ impl Head {
         if let Some(value) = value {
             let Issued { point, moving, .. } = points;
             self.scores.outcome(&mut kept.surges, &said.models, point, *moving, value, common.loss_keep);
-            self.bands.surprise(points, value).into_iter().for_each(|ratio| kept.scale.learn(minute, ratio));
+            self.bands.surprise(points, value).into_iter().for_each(|ratio| kept.scale.learn(clock.now, ratio));
             self.bands.outcomes(points, value, &common.normal, common.coverage_keep);
         }
         let ended = kept.recent.push(minute, value);
@@ -253,13 +272,13 @@ impl Head {
         (self.range.0 >= 0.0).then(|| self.height.usual())
     }
 
-    fn learn(&mut self, minute: Minute, value: Option<f64>, season: f64, kept: &mut Kept) {
-        self.models.observe(minute, value, season, kept.past(self.ratio_height()));
+    fn learn(&mut self, minute: Minute, clock: Clock, value: Option<f64>, season: f64, kept: &mut Kept) {
+        self.models.observe(minute, clock.now, value, season, kept.past(self.ratio_height()));
         let lesson = self.models.lesson();
         if lesson == Some(Lesson::Draw) {
-            kept.week.draw(&kept.history, minute);
+            kept.week.draw(&kept.history, minute, clock.now);
         }
-        let drawn = lesson.and_then(|lesson| kept.season.learn(lesson, minute, &kept.history));
+        let drawn = lesson.and_then(|lesson| kept.season.learn(lesson, minute, clock.now, &kept.history));
         drawn.into_iter().for_each(|at_last| self.models.season_drawn(at_last));
         self.newest = Some(minute);
         if let Some(value) = value {
@@ -323,8 +342,8 @@ impl Head {
 
     fn course<'a>(&self, origin: &Origin<'_>, mix: &'a Mix, kept: &'a Kept, gap: u32) -> Course<'a> {
         let Mix { ahead, limits, moving, .. } = mix;
-        let (origin, path, height) = (origin.minute, &ahead.path, self.height.usual());
-        Course { scale: &kept.scale, origin, path, moving: *moving, height, gap, limits: *limits }
+        let (clock, path, height) = (origin.clock.now, &ahead.path, self.height.usual());
+        Course { scale: &kept.scale, clock, path, moving: *moving, height, gap, limits: *limits }
     }
 
     fn publish(

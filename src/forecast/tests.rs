@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::zone::Zone;
 use super::*;
 use crate::model::outlook::ForecastFlag;
 use crate::model::*;
@@ -132,6 +133,31 @@ fn a_recurring_surge_is_bought_for_a_lead_time_before_it_and_kept_for_the_view_b
         let more = capacity.needed_now.unwrap() + 5;
         assert_eq!(capacity.needed_ahead.unwrap() >= more, bought, "{minute}: {capacity:?}");
         assert_eq!(capacity.floor.unwrap() >= more, kept, "{minute}: {capacity:?}");
+    }
+}
+
+#[test]
+fn a_surge_follows_the_clocks_of_its_zone() {
+    let berlin = Zone::named("Europe/Berlin").unwrap();
+    let midnight = |day: &str| Minute::of(format!("2026-{day}T00:00Z").parse().unwrap()).0;
+    // The surge begins at 18:00 by the clocks, which the night to 29 March sets forward and the one to 25 October back.
+    for (first, last) in [("03-22", "03-29"), ("10-18", "10-25")] {
+        let (mut noise, until) = (Noise::new(9), midnight(last) + 1076);
+        let shown = |minute: i64| minute + berlin.ahead(Minute(minute), 60);
+        let until = until - berlin.ahead(Minute(until), 60);
+        let history: Vec<_> = (midnight(first)..until)
+            .map(|minute| minute_value(minute, Some(surging(&mut noise, shown(minute)))))
+            .collect();
+        let foreseen = |zone: &Zone| {
+            let params = ForecastParams { zone: zone.clone(), ..ForecastParams::default() };
+            let mut state = Forecaster::new(&service((0.0, 1e9)), &params);
+            state.warm(0, &history);
+            let now = Now { wall: Minute(until).start(), mono: Duration::ZERO };
+            let outlook = forecast(&mut state, &service((0.0, 1e9)), &params, &reading(200.0), now);
+            outlook.signals[0].as_ref().unwrap().point_at(10.0).unwrap()
+        };
+        let (followed, missed) = (foreseen(&berlin), foreseen(&Zone::UTC));
+        assert!(followed > 350.0 && missed < 300.0, "{first}: {followed} with the clocks, {missed} without");
     }
 }
 

@@ -42,9 +42,9 @@ impl Week {
         Self { cells, running: Running { cell: i64::MIN, sum: 0.0, seen: 0 }, days, drawn: None }
     }
 
-    /// Takes in the value of `minute`, later than those before.
-    pub fn push(&mut self, minute: Minute, value: Option<f64>) {
-        let cell = minute.0.div_euclid(self.days.cell_minutes());
+    /// Takes in the value of the minute in which clocks show `clock`. Of an hour that they show twice the first counts.
+    pub fn push(&mut self, clock: Minute, value: Option<f64>) {
+        let cell = clock.0.div_euclid(self.days.cell_minutes());
         if cell != self.running.cell {
             let Running { cell: ended, sum, seen } = self.running;
             if seen > 0 {
@@ -58,19 +58,19 @@ impl Week {
         }
     }
 
-    /// Draws the mean of the days from the first one, which ends with `last`.
-    pub fn draw(&mut self, history: &History, last: Minute) {
-        self.days.draw(history, last, |cell, _| cell);
-        self.drawn = Some(last);
+    /// Draws the mean of the days from the first one, which ends with `last`, when clocks show `clock`.
+    pub fn draw(&mut self, history: &History, last: Minute, clock: Minute) {
+        self.days.draw(history, last, clock, |cell, _| cell);
+        self.drawn = Some(clock);
     }
 
-    /// Lets the mean of the days learn what was in `minute`. To be called when nothing near it is foreseen any more:
+    /// Lets the mean of the days learn what was when clocks showed `clock`. To be called when nothing near it is foreseen any more:
     /// the mean is that of days before.
-    pub fn learn(&mut self, minute: Minute, value: f64) {
-        let Some(days) = self.drawn.map(|drawn| minute.0.saturating_sub(drawn.0) / self.days.steps()) else { return };
+    pub fn learn(&mut self, clock: Minute, value: f64) {
+        let Some(days) = self.drawn.map(|drawn| clock.0.saturating_sub(drawn.0) / self.days.steps()) else { return };
         // Each cell is met by all of its minutes.
         let gain = GAIN.max(1.0 / (days as f64 + 2.0)) / self.days.cell_minutes() as f64;
-        self.days.correct(minute, gain * (value - self.days.at(minute)));
+        self.days.correct(clock, gain * (value - self.days.at(clock)));
     }
 
     /// Returns the mean of the days at these places; `None` before there was a day.
@@ -91,7 +91,7 @@ impl Week {
         values
     }
 
-    /// Finds those minutes in the week.
+    /// Finds the minutes that lie `ahead` of when clocks show `from`.
     pub fn places<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> Places<N> {
         self.days.places(from, ahead)
     }
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(week.days(&week.places(Minute(0), &[0])), None);
         let mut history = History::new(2);
         (0..DAY).for_each(|minute| history.push(Minute(minute), Some(100.0)));
-        week.draw(&history, Minute(DAY - 1));
+        week.draw(&history, Minute(DAY - 1), Minute(DAY - 1));
         assert_eq!(week.days(&week.places(Minute(5), &[0, 30])), Some([100.0; 2]));
         let mut means = Vec::new();
         for day in 1..15 {

@@ -6,6 +6,7 @@ use flyball::forecast::models::season::Season;
 use flyball::forecast::models::{Model, Origin, Past};
 use flyball::forecast::params::Smoothing;
 use flyball::forecast::week::Week;
+use flyball::forecast::zone::Zone;
 use flyball::model::Minute;
 use serde::Deserialize;
 
@@ -42,7 +43,9 @@ fn the_classical_recursion_is_that_of_statsmodels() {
         let mut model = HoltWinters::classical(case.smoothing, case.level, case.trend);
         let ahead = |model: &HoltWinters, season: &Season, minute| {
             let past = Past { history: &history, season, week: &week, height: None };
-            model.ahead(&Origin { minute: Minute(minute), provisional: None, past }).unwrap().path
+            let clock = Zone::UTC.clock(Minute(minute), 60, season.steps() as u32);
+            let minute = Minute(minute);
+            model.ahead(&Origin { minute, clock, provisional: None, past }).unwrap().path
         };
         let mut one_step = Vec::new();
         for (step, value) in (0_i64..).zip(&case.values) {
@@ -52,7 +55,7 @@ fn the_classical_recursion_is_that_of_statsmodels() {
                 Some(*value),
                 Past { history: &history, season: &season, week: &week, height: None },
             );
-            model.lesson().and_then(|lesson| season.learn(lesson, Minute(step), &history));
+            model.lesson().and_then(|lesson| season.learn(lesson, Minute(step), Minute(step), &history));
         }
         for (step, expected) in &case.one_step {
             assert!(close(one_step[*step], *expected), "{} at {step}: {} not {expected}", case.name, one_step[*step]);

@@ -11,6 +11,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 
 use crate::forecast::evaluate::{Online, Series};
+use crate::forecast::zone::Zone;
 use crate::model::outlook::{HORIZONS, SignalOutlook};
 
 use super::print;
@@ -48,6 +49,9 @@ pub struct SeriesArgs {
     /// Steps in a season; without it those of a day.
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(2..=10_080))]
     season: Option<u32>,
+    /// Time zone whose clocks the season follows, such as Europe/Berlin; stamps without a zone stay universal time.
+    #[arg(long, value_name = "ZONE", value_parser = Zone::named, default_value = "UTC")]
+    timezone: Zone,
     /// Values may be negative.
     #[arg(long)]
     negative: bool,
@@ -68,7 +72,9 @@ impl SeriesArgs {
     fn read(&self, file: &Path) -> anyhow::Result<csv::Read> {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let range = (if self.negative { f64::MIN } else { 0.0 }, f64::MAX);
-        csv::parse(&text, self.season, range).with_context(|| file.display().to_string())
+        let mut read = csv::parse(&text, self.season, range).with_context(|| file.display().to_string())?;
+        read.series.zone = self.timezone.clone();
+        Ok(read)
     }
 }
 

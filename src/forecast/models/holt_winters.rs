@@ -256,7 +256,7 @@ impl Model for HoltWinters {
 
     /// The history is not read.
     fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead> {
-        self.path(origin.minute, origin.provisional, &origin.past.season.at_each(origin.minute, &FROM_HERE))
+        self.path(origin.minute, origin.provisional, &origin.past.season.at_each(origin.clock.now, &FROM_HERE))
     }
 
     fn flag(&self) -> Option<ForecastFlag> {

@@ -35,6 +35,7 @@ use super::history::History;
 use super::params::{ForecastParams, Smoothing};
 use super::scores::MODELS;
 use super::week::Week;
+use super::zone::Clock;
 use crate::model::Minute;
 use crate::model::outlook::{ForecastFlag, HORIZONS, Parts};
 
@@ -68,6 +69,8 @@ pub struct Past<'a> {
 pub struct Origin<'a> {
     /// The minute from which the horizons count: the last one learned, or the running one after it.
     pub minute: Minute,
+    /// What clocks show then.
+    pub clock: Clock,
     /// The value so far of the running minute; seen, not learned.
     pub provisional: Option<f64>,
     /// What was learned before.
@@ -128,12 +131,12 @@ impl<'a> View<'a> {
     /// Looks up what the models read at `origin`.
     pub fn of(origin: &Origin<'a>) -> Self {
         let Past { history, season, week, .. } = origin.past;
-        let places = week.places(origin.minute, &FROM_HERE);
+        let places = week.places(origin.clock.now, &FROM_HERE);
         Self {
             origin: *origin,
             season: season.read(&places),
             days: week.days(&places),
-            season_ago: Once::of(history.near_each(origin.minute.plus(-season.steps()), &FROM_HERE)),
+            season_ago: Once::of(history.near_each(origin.clock.season_ago, &FROM_HERE)),
             week_ago: Once::of(week.ago(&places)),
         }
     }
@@ -238,13 +241,13 @@ impl Models {
         }
     }
 
-    /// Lets all learn `minute`, which the history has and at which the season stands at `season`.
-    pub fn observe(&mut self, minute: Minute, value: Option<f64>, season: f64, past: Past<'_>) {
+    /// Lets all learn `minute`, which the history has and at which the season stands at `season` and clocks show `clock`.
+    pub fn observe(&mut self, minute: Minute, clock: Minute, value: Option<f64>, season: f64, past: Past<'_>) {
         for model in &mut self.simple {
             model.observe(minute, value, past);
         }
         self.holt_winters.learn(minute, value, season, past);
-        let places = past.week.places(minute, &[0]);
+        let places = past.week.places(clock, &[0]);
         let (days, [week]) = (past.week.days(&places).map(|[here]| here), past.week.ago(&places));
         let profiles = Profiles { days, week: (!week.is_nan()).then_some(week) };
         for model in &mut self.multiplicative {

@@ -75,14 +75,14 @@ impl Season {
         Self { cells, cell_minutes: 1 }
     }
 
-    /// Draws the profile of the season that ends with `last`: of each cell what `form` makes of its mean and of that of
+    /// Draws the profile of the season that ends with `last`, when clocks show `clock`: of each cell what `form` makes of its mean and of that of
     /// the season. An unseen cell stands where the season stands.
-    pub fn draw(&mut self, history: &History, last: Minute, form: impl Fn(f64, f64) -> f64) {
+    pub fn draw(&mut self, history: &History, last: Minute, clock: Minute, form: impl Fn(f64, f64) -> f64) {
         let steps = self.steps();
         let (mut sum, mut count) = (0.0, 0.0);
         for (cell, mean) in self.cells.iter_mut().enumerate() {
-            let first = last.0.saturating_sub(steps - 1);
-            let offset = (i64::from(self.cell_minutes) * cell as i64 - first).rem_euclid(steps);
+            let [first, shown] = [last, clock].map(|minute| minute.0.saturating_sub(steps - 1));
+            let offset = (i64::from(self.cell_minutes) * cell as i64 - shown).rem_euclid(steps);
             // The cell of the first minute may hold minutes of both ends of the day.
             let minutes = (0..i64::from(self.cell_minutes)).map(|minute| first + (offset + minute) % steps);
             let (mut inside, mut seen) = (0.0, 0.0);
@@ -130,16 +130,16 @@ impl Season {
         values
     }
 
-    /// Learns what `minute` teaches; where the profile was drawn anew, returns its value there.
-    pub fn learn(&mut self, lesson: Lesson, minute: Minute, history: &History) -> Option<f64> {
+    /// Learns what `minute`, when clocks show `clock`, teaches; where the profile was drawn anew, returns its value there.
+    pub fn learn(&mut self, lesson: Lesson, minute: Minute, clock: Minute, history: &History) -> Option<f64> {
         match lesson {
             Lesson::Correct(by) => {
-                self.correct(minute, by);
+                self.correct(clock, by);
                 None
             }
             Lesson::Draw => {
-                self.draw(history, minute, |cell, mean| cell - mean);
-                Some(self.at(minute))
+                self.draw(history, minute, clock, |cell, mean| cell - mean);
+                Some(self.at(clock))
             }
         }
     }
@@ -218,7 +218,7 @@ mod tests {
         }
         let mut season = Season::flat(1440);
         for last in [2 * DAY - 1, 2 * DAY - 3] {
-            season.draw(&history, Minute(last), |cell, mean| cell - mean);
+            season.draw(&history, Minute(last), Minute(last), |cell, mean| cell - mean);
             assert!((season.at(Minute(710)) - 71.0).abs() < 1e-2, "{}", season.at(Minute(710)));
             assert!((season.at(Minute(100)) + 1.0).abs() < 1e-2);
         }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::forecast::zone::Zone;
 
 /// All models and what they have learned from; one of them is asked.
 struct Learned {
@@ -37,12 +38,13 @@ impl Learned {
             self.week.learn(self.last.plus(-30), settled);
         }
         let mut models = self.models;
-        models.observe(self.last, value, self.season.at(self.last), self.past());
+        models.observe(self.last, self.last, value, self.season.at(self.last), self.past());
         let lesson = models.lesson();
         if lesson == Some(Lesson::Draw) {
-            self.week.draw(&self.history, self.last);
+            self.week.draw(&self.history, self.last, self.last);
         }
-        if let Some(at_last) = lesson.and_then(|lesson| self.season.learn(lesson, self.last, &self.history)) {
+        if let Some(at_last) = lesson.and_then(|lesson| self.season.learn(lesson, self.last, self.last, &self.history))
+        {
             models.season_drawn(at_last);
         }
         self.models = models;
@@ -51,9 +53,14 @@ impl Learned {
     fn ahead(&self, provisional: Option<f64>) -> Option<Ahead> {
         let minute = if provisional.is_some() { self.last.plus(1) } else { self.last };
         let mut voices = [None; CATALOGUE.len()];
-        self.models.foresee(&View::of(&Origin { minute, provisional, past: self.past() }), &mut voices);
+        self.models
+            .foresee(&View::of(&Origin { minute, clock: clock(minute), provisional, past: self.past() }), &mut voices);
         voices[self.asked]
     }
+}
+
+fn clock(minute: Minute) -> Clock {
+    Zone::UTC.clock(minute, 60, 1440)
 }
 
 /// Feeds `values` from `start` on and returns the model with its history.
@@ -163,7 +170,7 @@ fn a_missing_minute_runs_along_the_damped_trend() {
     let mut model = HoltWinters::classical(smoothing, 100.0, 8.0);
     let past = Past { history: &History::new(2), season: &Season::flat(1440), week: &Week::new(1440), height: None };
     model.observe(Minute(0), None, past);
-    let ahead = model.ahead(&Origin { minute: Minute(0), provisional: None, past }).unwrap();
+    let ahead = model.ahead(&Origin { minute: Minute(0), clock: clock(Minute(0)), provisional: None, past }).unwrap();
     assert_eq!(ahead.parts, Parts { level: 104.0, trend: 2.0, season: 0.0, rest: 0.0 });
 }
 
@@ -184,7 +191,8 @@ fn a_busier_day_has_higher_surges_and_a_signal_below_zero_has_no_ratio() {
     let learned = learn(row(multiplicative::NAME), 0, &values);
     let past = Past { height: None, ..learned.past() };
     let mut voices = [None; CATALOGUE.len()];
-    learned.models.foresee(&View::of(&Origin { minute: learned.last, provisional: None, past }), &mut voices);
+    let origin = Origin { minute: learned.last, clock: clock(learned.last), provisional: None, past };
+    learned.models.foresee(&View::of(&origin), &mut voices);
     assert_eq!(voices[learned.asked], None);
 }
 
