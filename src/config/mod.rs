@@ -7,7 +7,7 @@
 //! | `sources` | telemetry sources and signal templates |
 //! | `services` | services and the defaults they fall back to |
 //! | [`declarations`] | services that are declared elsewhere, by the same rules |
-//! | `forecast` | when a forecast may speak |
+//! | `forecast`, `events` | when a forecast may speak, and what is known of the days to come |
 //! | `leadership` | several processes, one of which writes |
 //! | `guards` | the times and limits of the guards of a service |
 //! | `validate` | what only shows between services: duplicates, series that are not told apart |
@@ -19,6 +19,7 @@
 
 mod declarations;
 mod durations;
+mod events;
 mod faults;
 mod forecast;
 mod guards;

@@ -63,11 +63,39 @@ fn the_example_shows_every_key() {
         parameters allow_lowering name target p99 error_ratio min max per_10_min per_hour per_pod_rate utilisation \
         start_time namespace guards raise_cooldown backed_raise_cooldown lower_cooldown reversal_lock other_cooldown \
         stabilisation window_gap human_hold raise_factor raise_at_least backed_raise_factor lower_share \
-        skill_to_add skill_to_remove coverage_slack promotion_minutes history_days timezone leadership lease duration \
+        skill_to_add skill_to_remove coverage_slack promotion_minutes history_days timezone events from to factor like leadership lease duration \
         renew_deadline retry intents";
     for key in all.split_whitespace() {
         assert!(shown.contains(key), "the example does not show {key}");
     }
+}
+
+#[test]
+fn a_known_event_says_when_and_how_the_load_differs() {
+    for (from, to, expected) in [
+        ("factor: 2.5 ", "factor: 250 ", "forecast.events[0].factor: 250 is not between 0.01 and 100"),
+        (
+            "factor: 2.5 ",
+            "",
+            "forecast.events[0]: says neither a factor nor which day it is like; write factor or like",
+        ),
+        (
+            "factor: 2.5 ",
+            "factor: 2.5\n      like: 2026-11-20 ",
+            "forecast.events[0]: has both factor and like; one of them says how it differs",
+        ),
+        ("to: 2026-11-28", "to: 2026-11-20", "forecast.events[0]: is over before it begins; to must lie behind from"),
+        (
+            "from: 2026-10-03",
+            "from: soon",
+            "forecast.events[1].from: soon is no time; times look like 2026-11-27, 2026-11-27T09:00 or 2026-11-27T09:00:00Z",
+        ),
+        ("like: 2026-09-27", "like: sunday", "forecast.events[1].like: is no date; dates look like 2026-11-22"),
+    ] {
+        check(from, to, &[expected]);
+    }
+    let events = Settings::parse(EXAMPLE).unwrap().forecast.events;
+    assert_eq!((events.len(), events[0].services.len(), events[1].services.len()), (2, 1, 0));
 }
 
 #[test]
@@ -125,7 +153,12 @@ fn each_fault_has_the_path_of_its_key() {
 #[test]
 fn the_forecast_is_told_when_it_may_speak_and_nothing_impossible() {
     let settings = Settings::parse(EXAMPLE).unwrap();
-    assert_eq!(settings.forecast, ForecastParams::default(), "the example shows the defaults");
+    let events = settings.forecast.events.clone();
+    assert_eq!(
+        settings.forecast,
+        ForecastParams { events, ..ForecastParams::default() },
+        "the example shows the defaults"
+    );
     let text = EXAMPLE.replacen("interval: 15s", "interval: 30s", 1).replacen("history_days: 2", "history_days: 7", 1);
     let text = text.replacen("timezone: UTC", "timezone: Asia/Kolkata", 1);
     let forecast = Settings::parse(&text).unwrap().forecast;

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::zone::Zone;
+pub use super::events::{Event, FACTORS, Shape, moment};
+pub use super::zone::Zone;
 
 /// Smoothing parameters of the damped Holt-Winters model, in the symbols of Hyndman, Koehler, Ord and Snyder
 /// (2008): all lie in 0..1.
@@ -59,6 +60,8 @@ pub struct ForecastParams {
     pub step_seconds: u32,
     /// The clocks that the season follows.
     pub zone: Zone,
+    /// What is known of the days to come.
+    pub events: Vec<Event>,
     /// Time from one tick of the loop to the next, seconds; part of the lead time.
     pub tick_seconds: f64,
 }
@@ -80,6 +83,7 @@ impl Default for ForecastParams {
             season_steps: 1440,
             step_seconds: 60,
             zone: Zone::UTC,
+            events: Vec::new(),
             tick_seconds: 15.0,
         }
     }

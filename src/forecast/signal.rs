@@ -3,12 +3,13 @@
 use super::anomaly::Surprise;
 use super::authority::{Evidence, Rung};
 use super::bands::{Bands, Course, Limits};
+use super::events::Events;
 use super::height::Height;
 use super::history::{DAY, History};
 use super::models::season::Season;
 use super::models::{Ahead, CATALOGUE, Lesson, Models, Origin, PERSISTENCE, Past, SEASONAL_DIFFERENCE, View, Voices};
 use super::params::{ForecastParams, Smoothing};
-use super::pending::{Issued, Pending, Said, Word};
+use super::pending::{Issued, Pending, Said, WINDOWS, Word};
 use super::recent::{LONGEST_MINUTES, Recent};
 use super::scores::{MODELS, Moving, Scores, Surges, Weights, keep, mean};
 use super::seasonal_scale::SeasonalScale;
@@ -17,7 +18,7 @@ use super::zone::Clock;
 use crate::model::outlook::{
     Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, QuantileRow, Readiness, SignalOutlook,
 };
-use crate::model::{Minute, MinuteValue};
+use crate::model::{Minute, MinuteValue, Role, ServiceId, SignalSpec};
 
 /// Largest absolute value that is learned as it is; no base unit reaches it, and no arithmetic here overflows.
 const LARGEST: f64 = 1e30;
@@ -29,6 +30,8 @@ const GAP: i64 = 2;
 pub struct Common {
     /// Parameters of the stage.
     pub params: ForecastParams,
+    /// Known events of the service.
+    events: Events,
     /// Standard normal quantiles.
     pub normal: QuantileRow,
     loss_keep: f32,
@@ -37,9 +40,10 @@ pub struct Common {
 
 impl Common {
     /// Returns what follows from the parameters.
-    pub fn new(params: &ForecastParams) -> Self {
+    pub fn new(service: &ServiceId, params: &ForecastParams) -> Self {
         Self {
             params: params.clone(),
+            events: Events::of(service, &params.events, params.step_seconds),
             normal: super::intervals::normal_quantiles(),
             loss_keep: keep(params.loss_half_life_minutes),
             coverage_keep: keep(params.coverage_half_life_minutes),
@@ -85,6 +89,8 @@ impl Kept {
 #[derive(Debug, Clone, Copy)]
 struct Head {
     range: (f64, f64),
+    /// Whether known events change it.
+    eventful: bool,
     newest: Option<Minute>,
     /// The newest minute that had a value.
     known: Option<Minute>,
@@ -99,10 +105,12 @@ struct Head {
 }
 
 impl SignalState {
-    /// Returns the state before any minute; `range` is the declared one (`min`, `max`).
-    pub fn new(range: (f64, f64), params: &ForecastParams) -> Self {
+    /// Returns the state before any minute.
+    pub fn new(signal: &SignalSpec, params: &ForecastParams) -> Self {
         let head = Head {
-            range,
+            range: signal.range,
+            // Events are known of the load; what a service makes of it is what it always makes of it.
+            eventful: signal.role == Some(Role::ArrivalRate),
             newest: None,
             known: None,
             seen: 0,
@@ -169,8 +177,17 @@ impl SignalState {
                 self.step(Minute(missing), None, common);
             }
         }
-        let value = minute.value.map(|value| value.get().clamp(-LARGEST, LARGEST));
+        let factor = self.factor(minute.minute, common);
+        let value = minute.value.map(|value| (value.get() / factor).clamp(-LARGEST, LARGEST));
         self.step(minute.minute, value, common);
+    }
+
+    /// Returns by what a known event multiplies the signal at `minute`.
+    fn factor(&self, minute: Minute, common: &Common) -> f64 {
+        if !self.head.eventful || common.events.is_empty() {
+            return 1.0;
+        }
+        common.events.factor(minute, common.clock(minute).now, &self.kept.week)
     }
 
     fn step(&mut self, minute: Minute, value: Option<f64>, common: &Common) {
@@ -206,7 +223,8 @@ impl SignalState {
         let need = common.params.ready_minutes;
         let running = head.newest.and_then(|newest| {
             let running = provisional.filter(|running| running.minute > newest)?;
-            Some((running.minute, running.value?.get().clamp(-LARGEST, LARGEST)))
+            let value = running.value?.get() / self.factor(running.minute, common);
+            Some((running.minute, value.clamp(-LARGEST, LARGEST)))
         });
         let minute = running.map(|(minute, _)| minute).or(head.newest).unwrap_or(now);
         let origin = Origin {
@@ -219,8 +237,37 @@ impl SignalState {
         if let Some(mix) = head.ahead(&origin, &self.kept, &mut [None; MODELS]).filter(|_| head.seen >= need) {
             head.publish(&origin, now, &mix, &self.kept, common, &mut outlook);
             outlook.anomaly = self.anomaly(&origin);
+            if head.eventful && !common.events.is_empty() {
+                self.expect_events(&mut outlook, common);
+            }
         }
         outlook
+    }
+
+    /// Turns what is foreseen of an ordinary day into what is foreseen of this one.
+    fn expect_events(&self, outlook: &mut SignalOutlook, common: &Common) {
+        let ahead = |minutes: u16| self.factor(outlook.origin.plus(i64::from(minutes)), common);
+        let factors: Vec<f64> = (0..=LONGEST_MINUTES).map(ahead).collect();
+        if factors.iter().all(|factor| (factor - 1.0).abs() < f64::EPSILON) {
+            return;
+        }
+        let (low, high) = self.head.range;
+        let times = |value: &mut f64, factor: f64| *value = (*value * factor).clamp(low, high);
+        for point in &mut outlook.points {
+            let factor = factors.get(usize::from(point.minutes)).copied().unwrap_or(1.0);
+            times(&mut point.point, factor);
+            point.quantiles.iter_mut().for_each(|value| times(value, factor));
+        }
+        let highest = |minutes: u16| factors.iter().take(usize::from(minutes) + 1).skip(1).copied().fold(0.0, f64::max);
+        for (row, minutes) in [(&mut outlook.max_10, WINDOWS[0]), (&mut outlook.max_30, WINDOWS[1])] {
+            row.iter_mut().flatten().for_each(|value| times(value, highest(minutes)));
+        }
+        if let (Some(parts), Some(point)) = (&mut outlook.parts, outlook.points.first()) {
+            parts.scale(factors.get(1).copied().unwrap_or(1.0));
+            let Parts { level, trend, season, rest } = *parts;
+            parts.rest += point.point - (level + trend + season + rest);
+        }
+        outlook.flags.push(ForecastFlag::Event);
     }
 
     /// Scores the running minute against what was said of it; without one the newest ended minute counts.

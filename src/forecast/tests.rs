@@ -162,6 +162,46 @@ fn a_surge_follows_the_clocks_of_its_zone() {
 }
 
 #[test]
+fn a_known_event_is_foreseen_and_nothing_is_learned_of_it() {
+    let (begin, end) = (6 * DAY + 600, 6 * DAY + 700);
+    let mut noise = Noise::new(12);
+    let plain: Vec<_> = (0..7 * DAY).map(|minute| surging(&mut noise, minute)).collect();
+    // A power of two, so that what is divided by it is what was multiplied.
+    let factor = |minute: i64| if (begin..end).contains(&minute) { 4.0 } else { 1.0 };
+    let shape = events::Shape::Factor(4.0);
+    let [from, to] = [begin, end].map(|minute| Minute(minute).start());
+    let event = events::Event { name: "sale".into(), from, to, shape, services: Vec::new() };
+    let with = ForecastParams { events: vec![event], ..ForecastParams::default() };
+    let ran = |params: &ForecastParams, until: i64, value: &dyn Fn(i64) -> f64| {
+        let mut state = Forecaster::new(&service((0.0, 1e9)), params);
+        state.warm(0, &minutes(0, (0..until).map(value)));
+        let now = Now { wall: Minute(until).start(), mono: Duration::ZERO };
+        let outlook = forecast(&mut state, &service((0.0, 1e9)), params, &reading(200.0), now);
+        outlook.signals[0].clone().unwrap()
+    };
+    let plain = |minute: i64| plain[minute as usize];
+    for until in [begin - 10, begin + 50, end - 5, end + 60] {
+        let ordinary = ran(&ForecastParams::default(), until, &plain);
+        let known = ran(&with, until, &|minute| factor(minute) * plain(minute));
+        for (one, other) in known.points.iter().zip(&ordinary.points) {
+            let expected = factor(until - 1 + i64::from(one.minutes));
+            assert!(
+                (one.point - expected * other.point).abs() < 1e-9,
+                "{until}: {one:?} and not {expected} times {other:?}"
+            );
+            assert!((one.quantiles[8] - expected * other.quantiles[8]).abs() < 1e-9);
+        }
+        let highest = (until..until + 30).map(factor).fold(0.0, f64::max);
+        let [one, other] = [&known, &ordinary].map(|outlook| outlook.max_30.unwrap()[8]);
+        assert!((one - highest * other).abs() < 1e-9, "{until}: {one} and not {highest} times {other}");
+        assert_eq!((known.skill, known.coverage, known.anomaly), (ordinary.skill, ordinary.coverage, ordinary.anomaly));
+        let (parts, first) = (known.parts.unwrap(), known.points[0].point);
+        assert!((parts.level + parts.trend + parts.season + parts.rest - first).abs() < 1e-6);
+        assert_eq!(known.flags.contains(&ForecastFlag::Event), highest > 1.0);
+    }
+}
+
+#[test]
 fn noise_and_random_walks_earn_no_authority() {
     for seed in 0..6 {
         let mut noise = Noise::new(seed);

@@ -80,7 +80,12 @@ impl Week {
 
     /// Returns what was a week before these places, NaN where it is not known.
     pub fn ago<const N: usize>(&self, places: &Places<N>) -> [f64; N] {
-        let first = Minute(places.first.saturating_sub(WEEK * self.days.cells()));
+        self.days_ago(places, WEEK)
+    }
+
+    /// Returns what was so many days, at most seven, before these places, NaN where it is not known.
+    pub fn days_ago<const N: usize>(&self, places: &Places<N>, days: i64) -> [f64; N] {
+        let first = Minute(places.first.saturating_sub(days * self.days.cells()));
         let mut values = self.cells.near_each(first, &places.left);
         if places.share.iter().any(|share| *share > 0.0) {
             let right = self.cells.near_each(first, &places.left.map(|left| left + 1));
@@ -89,6 +94,11 @@ impl Week {
             }
         }
         values
+    }
+
+    /// Returns the steps in a day.
+    pub fn day_steps(&self) -> i64 {
+        self.days.steps()
     }
 
     /// Finds the minutes that lie `ahead` of when clocks show `from`.

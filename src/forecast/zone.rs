@@ -51,6 +51,12 @@ impl Zone {
         i64::from(zone.to_offset(at).seconds()).div_euclid(length)
     }
 
+    /// Returns when clocks of the zone show `text`, a date, perhaps with a time; `None` if it is neither.
+    pub fn when(&self, text: &str) -> Option<Timestamp> {
+        let time: jiff::civil::DateTime = text.parse().ok()?;
+        self.0.clone().unwrap_or(TimeZone::UTC).to_timestamp(time).ok()
+    }
+
     /// Returns what the clocks show at `step`, in seasons of so many steps.
     pub fn clock(&self, step: Minute, step_seconds: u32, season_steps: u32) -> Clock {
         let (ahead, ago) = (self.ahead(step, step_seconds), step.plus(-i64::from(season_steps)));

@@ -156,6 +156,7 @@ fn remark(flag: ForecastFlag) -> &'static str {
         ForecastFlag::Gap => "the newest minutes are missing",
         ForecastFlag::LevelShift => "level just re-set after a lasting shift",
         ForecastFlag::Clipped => "newest value clipped as an outlier",
+        ForecastFlag::Event => "a known event is part of it",
     }
 }
 
