@@ -29,6 +29,10 @@ pub trait Outside: Server {
     async fn holder(&self) -> Option<String>;
     /// Returns all `LoopAction`s.
     async fn actions(&self) -> Vec<Value>;
+    /// Returns the environment that leads one of the processes to it.
+    fn environment_of(&self, _process: &str) -> Vec<(&'static str, String)> {
+        self.environment()
+    }
 }
 
 /// What came of it.
@@ -108,7 +112,7 @@ async fn site<'a, S: Outside>(program: &Path, server: &'a S, lease: &str) -> Sit
         format!("{}namespace: flyball-system\nleadership: {lease}\nintents: loopactions\n", server.settings());
     let text = settings(&telemetry.url, &cluster);
     let installation = |name: &str| {
-        let mut environment = server.environment();
+        let mut environment = server.environment_of(name);
         environment.push(("HOSTNAME", name.to_owned()));
         Installation::new(program, &text, &[("capacity.rhai", POLICY)]).with_environment(environment)
     };
@@ -213,6 +217,45 @@ pub async fn stops(program: &Path, server: &impl Outside, steps: &[&str]) -> Rep
         assert!(tokio::task::spawn_blocking(move || other.stop()).await.unwrap().success());
     }
     report(&site, Duration::ZERO, failover).await
+}
+
+/// What became of a write that its process sent after another one had settled it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Late {
+    /// The service, by namespace and name.
+    pub service: (String, String),
+    /// Writes of it that the server accepted.
+    pub writes: usize,
+    /// How its intents ended.
+    pub intents: Vec<String>,
+}
+
+/// Stops the leader of two (SIGSTOP) between its last check and the request, until the load is gone again and the other
+/// one has settled what it left; nobody else writes. Then lets it go on, and it sends the request.
+pub async fn late(program: &Path, server: &impl Outside) -> Late {
+    const STEP: &str = "gate_checked";
+    let mut site = site(program, server, SHORT_LEASE).await;
+    let mut stopping = site.start(0, Some(&format!("stop:{STEP}")));
+    site.held_by(0).await;
+    stopping.ready().await;
+    let mut other = site.start(1, None);
+    other.ready().await;
+    let asked = site.ask(1);
+    let stopped = halted(stopping, STEP).await;
+    let begin = Instant::now();
+    let service = site.places[asked.start].clone();
+    site.telemetry.set(&service.0, &service.1, 5.0);
+    site.held_by(1).await;
+    settled(server).await;
+    sleep(STOPPED.saturating_sub(begin.elapsed())).await;
+    stopped.signal("CONT");
+    sleep(Duration::from_secs(3)).await;
+    site.held_by(1).await;
+    assert!(tokio::task::spawn_blocking(move || stopped.stop()).await.unwrap().success());
+    assert!(tokio::task::spawn_blocking(move || other.stop()).await.unwrap().success());
+    let writes = server.writes().await.into_iter().filter(|it| (&it.0, &it.1) == (&service.0, &service.1)).count();
+    let outcome = |action: Value| action["status"]["outcome"].as_str().unwrap_or("open").to_owned();
+    Late { service, writes, intents: server.actions().await.into_iter().map(outcome).collect() }
 }
 
 /// Waits until a process has halted at a step.

@@ -143,6 +143,16 @@ impl Cluster {
         self.client.request(request).await.unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
+    /// Returns the text that stands at a path of the API; of a refusal its status, as a watch writes it.
+    pub async fn text(&self, path: &str) -> String {
+        let request = axum::http::Request::get(path).body(Vec::new()).unwrap();
+        match self.client.request_text(request).await {
+            Ok(text) => text,
+            Err(kube::Error::Api(status)) => json!({ "type": "ERROR", "object": { "code": status.code } }).to_string(),
+            Err(error) => panic!("{path}: {error}"),
+        }
+    }
+
     /// Tells whether the API server is ready.
     pub async fn answers(&self) -> bool {
         let request = axum::http::Request::get("/readyz").body(Vec::new()).unwrap();

@@ -1,5 +1,5 @@
-//! Two flyballs on one Lease of the real API server, with the account and the roles that are shipped; etcd's history is
-//! the witness of what was written.
+//! Two flyballs on one Lease of the real API server, each a pod of its own with the account, the roles and the fence that
+//! are shipped; etcd's history is the witness of what was written, the audit log of what was refused.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,10 +7,17 @@ use std::process::Command;
 use serde_json::Value;
 
 use super::kills::Real;
-use super::{Cluster, directory};
-use crate::replicas::{Outside, assert_kept, replicas, stops};
+use super::witness::requests;
+use super::{Cluster, PATIENCE, directory};
+use crate::eventually;
+use crate::replicas::{Outside, assert_kept, late, replicas, stops};
+use crate::support::kills::Server;
 
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
+/// The pods whose tokens the processes have.
+const PODS: [&str; 2] = ["flyball-0", "flyball-1"];
+/// The steps of a write.
+const STEPS: [&str; 5] = ["gate_admitted", "gate_prepared", "gate_checked", "gate_sent", "gate_ended"];
 
 impl Outside for Real {
     async fn holder(&self) -> Option<String> {
@@ -23,48 +30,113 @@ impl Outside for Real {
         let all = Cluster::open().await.get("/apis/flyball.dev/v1alpha1/loopactions").await;
         all["items"].as_array().cloned().unwrap_or_default()
     }
+
+    fn environment_of(&self, process: &str) -> Vec<(&'static str, String)> {
+        vec![("KUBECONFIG", directory().join(format!("{process}.kubeconfig")).display().to_string())]
+    }
 }
 
-fn administer(arguments: &str) {
+fn kubectl(account: &str, arguments: &str) -> (bool, String) {
     let mut command = Command::new("kubectl");
-    command.env("KUBECONFIG", directory().join("admin.kubeconfig")).args(arguments.split_whitespace());
+    command.env("KUBECONFIG", directory().join(format!("{account}.kubeconfig"))).args(arguments.split_whitespace());
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    (output.status.success(), text)
+}
+
+fn administer(arguments: &str) -> String {
+    let (success, text) = kubectl("admin", arguments);
+    assert!(success, "{arguments}: {text}");
+    text
+}
+
+/// What two replicas need, until it is dropped: later tests run one.
+pub struct Prepared {
+    /// The server.
+    pub server: Real,
+}
+
+impl Prepared {
+    /// Makes it: resources, roles, the fence, and a pod for each process with a token that is bound to it.
+    pub async fn start() -> Self {
+        let prepared = Self { server: Real::start().await };
+        administer(&format!("apply --server-side --force-conflicts -f {DEPLOY}/base/crds.yaml"));
+        administer("wait --for condition=established --timeout 30s crd/loopactions.flyball.dev");
+        for file in ["rbac", "fence"] {
+            administer(&format!("apply --server-side --force-conflicts -f {DEPLOY}/overlays/replicas/{file}.yaml"));
+        }
+        for pod in PODS {
+            bind(pod);
+        }
+        prepared.server.add("n0", "fenced", 1).await;
+        let patch = "-p {\"spec\":{\"replicas\":2}}";
+        let write = format!("patch deployment fenced -n n0 --subresource scale --type merge {patch} --dry-run=server");
+        eventually("the fence is in force", PATIENCE, async || {
+            let (taken, words) = kubectl("flyball", &write);
+            (!taken && words.contains("flyball-leader")).then_some(())
+        })
+        .await;
+        prepared
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        for rest in [
+            format!("-f {DEPLOY}/overlays/replicas/fence.yaml"),
+            "lease flyball --namespace flyball-system".to_owned(),
+            format!("pod {} --namespace flyball-system --wait=false", PODS.join(" ")),
+            format!("-f {DEPLOY}/base/crds.yaml"),
+        ] {
+            kubectl("admin", &format!("delete --ignore-not-found {rest}"));
+        }
+    }
+}
+
+/// Makes a pod of flyball's account, and a kubeconfig with a token that is bound to it, as a kubelet would.
+fn bind(pod: &str) {
+    let overrides = "{\"spec\":{\"serviceAccountName\":\"flyball\"}}";
+    administer(&format!("run {pod} --image x --namespace flyball-system --overrides {overrides}"));
+    let uid = administer(&format!("get pod {pod} --namespace flyball-system -o jsonpath={{.metadata.uid}}"));
+    let bound = format!("--bound-object-kind Pod --bound-object-name {pod} --bound-object-uid {uid}");
+    let token = administer(&format!("create token flyball --namespace flyball-system --duration 24h {bound}"));
+    let text = std::fs::read_to_string(directory().join("flyball.kubeconfig")).unwrap();
+    let (before, unbound) = text.split_once("token: \"").unwrap();
+    let after = unbound.split_once('"').unwrap().1;
+    let text = format!("{before}token: \"{}\"{after}", token.trim());
+    std::fs::write(directory().join(format!("{pod}.kubeconfig")), text).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r1_r10_l2_two_replicas_on_a_real_server_hand_over_and_fail_over_and_write_once() {
-    let server = prepared().await;
-    let report = replicas(Path::new(env!("CARGO_BIN_EXE_flyball")), &server).await;
-    clean_up();
+    let prepared = Prepared::start().await;
+    let report = replicas(Path::new(env!("CARGO_BIN_EXE_flyball")), &prepared.server).await;
     println!("{}", serde_json::to_string(&report).unwrap());
     assert_kept(&report);
 }
 
-/// Between the last check and the sending of a write is the worst place to be stopped at; `FLYBALL_LAB_STOPS` names others,
-/// with commas in between.
-const STOPS: &str = "gate_checked";
-
+/// `FLYBALL_LAB_STOPS` names other steps than all, with commas in between.
 #[tokio::test(flavor = "multi_thread")]
 async fn l2_t2_a_leader_that_is_stopped_inside_a_write_for_longer_than_its_lease_doubles_and_loses_nothing() {
-    let server = prepared().await;
-    let steps = std::env::var("FLYBALL_LAB_STOPS").unwrap_or_else(|_| STOPS.to_owned());
-    let steps: Vec<&str> = steps.split(',').collect();
-    let report = stops(Path::new(env!("CARGO_BIN_EXE_flyball")), &server, &steps).await;
-    clean_up();
+    let prepared = Prepared::start().await;
+    let named = std::env::var("FLYBALL_LAB_STOPS").ok();
+    let steps = named.as_ref().map_or(STEPS.to_vec(), |named| named.split(',').collect());
+    let report = stops(Path::new(env!("CARGO_BIN_EXE_flyball")), &prepared.server, &steps).await;
     println!("{}", serde_json::to_string(&report).unwrap());
     assert_kept(&report);
 }
 
-async fn prepared() -> Real {
-    let server = Real::start().await;
-    administer(&format!("apply --server-side --force-conflicts -f {DEPLOY}/base/crds.yaml"));
-    administer("wait --for condition=established --timeout 30s crd/loopactions.flyball.dev");
-    administer(&format!("apply --server-side --force-conflicts -f {DEPLOY}/overlays/replicas/rbac.yaml"));
-    server
-}
-
-fn clean_up() {
-    administer("delete lease flyball --namespace flyball-system");
-    administer(&format!("delete -f {DEPLOY}/base/crds.yaml"));
+/// Nobody has written meanwhile, so that the version which the write is conditional on still holds: the fence alone stops it.
+#[tokio::test(flavor = "multi_thread")]
+async fn inv_17_l2_t2_a_write_that_is_sent_after_another_process_leads_is_refused_by_the_server() {
+    let prepared = Prepared::start().await;
+    let late = late(Path::new(env!("CARGO_BIN_EXE_flyball")), &prepared.server).await;
+    println!("{}", serde_json::to_string(&late).unwrap());
+    let (namespace, name) = &late.service;
+    let path = format!("/namespaces/{namespace}/deployments/{name}/scale");
+    let answers: Vec<u64> =
+        requests().into_iter().filter(|it| it.verb == "patch" && it.uri.contains(&path)).map(|it| it.status).collect();
+    assert_eq!(late.writes, 0, "it landed after it was settled as abandoned: {late:?}");
+    assert_eq!(late.intents, ["abandoned"], "{late:?}");
+    assert_eq!(answers, [403], "it was sent, and refused");
 }
