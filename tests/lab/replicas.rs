@@ -107,11 +107,16 @@ impl<S: Outside> Site<'_, S> {
 
 /// Returns two installations of `program` that share a lease, and services to ask of.
 async fn site<'a, S: Outside>(program: &Path, server: &'a S, lease: &str) -> Site<'a, S> {
+    site_of([program, program], server, lease).await
+}
+
+/// The same of two programs.
+async fn site_of<'a, S: Outside>(programs: [&Path; 2], server: &'a S, lease: &str) -> Site<'a, S> {
     let telemetry = Rates::start().await;
     let cluster =
         format!("{}namespace: flyball-system\nleadership: {lease}\nintents: loopactions\n", server.settings());
     let text = settings(&telemetry.url, &cluster);
-    let installation = |name: &str| {
+    let installation = |name: &str, program: &Path| {
         let mut environment = server.environment_of(name);
         environment.push(("HOSTNAME", name.to_owned()));
         Installation::new(program, &text, &[("capacity.rhai", POLICY)]).with_environment(environment)
@@ -119,7 +124,7 @@ async fn site<'a, S: Outside>(program: &Path, server: &'a S, lease: &str) -> Sit
     // Namespaces in turn, so that no budget of one of them is met.
     let mut all: Vec<(String, String)> = places().collect();
     all.sort_by_key(|(namespace, name)| (name.clone(), namespace.clone()));
-    let installations = [installation("flyball-0"), installation("flyball-1")];
+    let installations = [installation("flyball-0", programs[0]), installation("flyball-1", programs[1])];
     let site = Site { server, installations, telemetry, places: all, asked: 0 };
     for (namespace, name) in &site.places {
         server.add(namespace, name, 1).await;
@@ -184,6 +189,39 @@ pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
     }
     settled(server).await;
     assert!(tokio::task::spawn_blocking(move || second.stop()).await.unwrap().success());
+    report(&site, handover, failover).await
+}
+
+/// Runs two versions of the program side by side, each of which leads in its turn: handed over in the middle of writes, and
+/// killed.
+#[cfg(feature = "lab")]
+pub async fn mixed(old: &Path, new: &Path, server: &impl Outside) -> Report {
+    let mut site = site_of([old, new], server, "flyball").await;
+    let (mut handover, mut failover) = (Duration::ZERO, Duration::ZERO);
+    let mut leads = site.start(0, None);
+    site.held_by(0).await;
+    leads.ready().await;
+    let asked = site.ask(4);
+    site.grown(asked).await;
+    // From the older one to the newer and back, asked to and killed.
+    for (turn, next) in [1, 0, 1, 0].into_iter().enumerate() {
+        let mut follows = site.start(next, None);
+        follows.ready().await;
+        let asked = site.ask(4);
+        if turn < 2 {
+            let stopping = tokio::task::spawn_blocking(move || leads.stop());
+            handover = handover.max(site.held_by(next).await);
+            assert!(stopping.await.unwrap().success(), "flyball stops with an error");
+            site.grown(asked).await;
+        } else {
+            leads.kill();
+            failover = failover.max(site.grown(asked).await);
+            site.held_by(next).await;
+        }
+        leads = follows;
+    }
+    settled(server).await;
+    assert!(tokio::task::spawn_blocking(move || leads.stop()).await.unwrap().success());
     report(&site, handover, failover).await
 }
 

@@ -20,6 +20,8 @@
 //! | `server` | the API server as a process that can be killed and held |
 //! | `outages` | Prometheus and the API server go and come back |
 //! | `policies` | a policy edited while flyball runs |
+//! | `trough` | flyball killed at night; the morning comes |
+//! | `upgrade` | this version and the one before, one after the other and side by side |
 //! | `uninstall` | loops, namespaces, and all of what is shipped go while flyball runs |
 //! | `room` | no node has room for what was raised |
 //! | `accepted` | from the decision to the answer of the server |
@@ -53,7 +55,9 @@ mod server;
 mod step;
 mod surge;
 mod trace;
+mod trough;
 mod uninstall;
+mod upgrade;
 mod witness;
 
 use std::path::{Path, PathBuf};
