@@ -28,6 +28,10 @@ pub struct Pending {
     applied: Moment,
     /// What was expected when it was decided, without the change.
     foreseen: Foreseen,
+    /// Since when (monotonic) this process looks.
+    since: Duration,
+    /// Whether the target was seen by it, whatever its value.
+    seen: bool,
     /// Whether the target was seen with the value written.
     shown: bool,
     /// Monotonic time at which it was seen to have converged, and how long after the write that was.
@@ -39,7 +43,9 @@ impl Pending {
     /// foreseen.
     pub fn new(change: ChangeSet, decided: Moment, applied: Moment, foreseen: Foreseen, now: Now) -> Option<Self> {
         let is_recent = decided.age(now) <= MEASURED_WITHIN;
-        is_recent.then_some(Self { change, decided, applied, foreseen, shown: false, converged: None })
+        let since = now.mono;
+        let pending = Self { change, decided, applied, foreseen, since, seen: false, shown: false, converged: None };
+        is_recent.then_some(pending)
     }
 
     /// Returns the pending effect of a write of another process, or of an earlier run of this one; `None` where it was
@@ -109,8 +115,11 @@ fn look(pending: &mut Pending, target: &TargetReading) -> Look {
     let state = match target {
         TargetReading::Known { target } => target,
         TargetReading::Outdated { .. } => return Look::Waiting,
+        // After a start nothing is seen before it was listed.
+        TargetReading::Unknown { .. } if !pending.seen => return Look::Waiting,
         TargetReading::Unknown { reason } => return Look::Elsewhere(format!("no longer visible: {reason}")),
     };
+    pending.seen = true;
     // Other knobs are read back by the write itself.
     if !change.knob.sets_count() {
         return Look::There;
@@ -139,7 +148,7 @@ fn converge(pending: &mut Pending, look: Look, target: &TargetReading, now: Now)
             None
         }
         Look::Elsewhere(found) => Some(unmeasured(pending, Convergence::Overtaken, found, now)),
-        Look::Waiting if pending.applied.age(now) < CONVERGE_WITHIN => None,
+        Look::Waiting if now.since(pending.since) < CONVERGE_WITHIN => None,
         Look::Waiting if pending.shown => {
             let ready = target.last().map_or(0, |state| state.ready);
             let why = format!(

@@ -285,6 +285,8 @@ fn a_measurement_that_was_under_way_is_taken_up_again_within_what_was_foreseen()
     let begun = restarted(600);
     let mut pending = Pending::resumed(&applied(5), begun).unwrap();
     let later = |seconds| begun.plus(Duration::from_secs(seconds));
+    let unseen = seen(TargetReading::Unknown { reason: "not listed yet".to_owned() }, 100.0, None);
+    assert_eq!(assess(&mut pending, &spec(), &unseen, later(5)), None, "nothing is seen before it was listed");
     let mut look =
         |latency, seconds| assess(&mut pending, &spec(), &seen(known(4, 4), 100.0, Some(latency)), later(seconds));
     assert_eq!((look(0.9, 15), look(0.9, 314)), (None, None), "its window begins anew");
