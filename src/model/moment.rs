@@ -24,6 +24,7 @@ impl Moment {
     }
 
     /// Returns the later of two.
+    #[must_use]
     pub fn later(self, other: Self) -> Self {
         if (self.mono, other.before) >= (other.mono, self.before) { self } else { other }
     }

@@ -8,7 +8,7 @@ use crate::cycle::{
     ForecasterEvent, Inputs, Observed, ObserverCore, RoundArrived,
 };
 use crate::instrument::{self, ActorRole};
-use crate::model::{Lead, ServiceSpec, WriteOutcome};
+use crate::model::{Lead, Measured, ServiceSpec, WriteOutcome};
 use crate::ports::News;
 use crate::ports::journal::Entry;
 
