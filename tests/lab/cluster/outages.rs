@@ -153,6 +153,9 @@ async fn k5_watches_whose_revisions_are_compacted_away_are_listed_anew_before_an
     // All connections of flyball are cut before anything of this happens: it can have heard of none of it.
     governed.flyball.signal("STOP");
     let known = revision(cluster).await;
+    // Something that flyball does not watch: the new server begins to see later than `known`.
+    let metadata = json!({ "namespace": NAMESPACE, "name": "unwatched" });
+    cluster.create(json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata })).await;
     server.kill().await;
     sleep(Duration::from_secs(5)).await;
     server.start().await;

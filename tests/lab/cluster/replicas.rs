@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::kills::Real;
 use super::witness::requests;
@@ -57,27 +57,51 @@ pub struct Prepared {
     pub server: Real,
 }
 
+/// Whether the fence stands, which a version before it does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fence {
+    /// It does.
+    Stands,
+    /// It does not.
+    None,
+}
+
 impl Prepared {
     /// Makes it: resources, roles, the fence, and a pod for each process with a token that is bound to it.
-    pub async fn start() -> Self {
+    pub async fn start(fence: Fence) -> Self {
         let prepared = Self { server: Real::start().await };
         administer(&format!("apply --server-side --force-conflicts -f {DEPLOY}/base/crds.yaml"));
-        administer("wait --for condition=established --timeout 30s crd/loopactions.flyball.dev");
-        for file in ["rbac", "fence"] {
-            administer(&format!("apply --server-side --force-conflicts -f {DEPLOY}/overlays/replicas/{file}.yaml"));
-        }
+        administer(
+            "wait --for condition=established --timeout 30s crd/loopactions.flyball.dev crd/loopleaders.flyball.dev",
+        );
+        administer(&format!("apply --server-side --force-conflicts -f {DEPLOY}/overlays/replicas/rbac.yaml"));
         for pod in PODS {
             bind(pod);
         }
-        prepared.server.add("n0", "fenced", 1).await;
+        if fence == Fence::Stands {
+            prepared.fence().await;
+        }
+        prepared
+    }
+
+    /// Sets the fence up, and waits until it refuses whom nobody named.
+    async fn fence(&self) {
+        administer(&format!("apply --server-side --force-conflicts -f {DEPLOY}/overlays/replicas/fence.yaml"));
+        let leader = json!({
+            "apiVersion": "flyball.dev/v1alpha1", "kind": "LoopLeader",
+            "metadata": { "name": "flyball", "namespace": "flyball-system" },
+            "spec": { "holder": "nobody", "epoch": 0 },
+        });
+        Cluster::open().await.create(leader).await;
+        self.server.add("n0", "fenced", 1).await;
         let patch = "-p {\"spec\":{\"replicas\":2}}";
         let write = format!("patch deployment fenced -n n0 --subresource scale --type merge {patch} --dry-run=server");
         eventually("the fence is in force", PATIENCE, async || {
             let (taken, words) = kubectl("flyball", &write);
-            (!taken && words.contains("flyball-leader")).then_some(())
+            (!taken && words.contains("the one that leads writes, which is nobody")).then_some(())
         })
         .await;
-        prepared
+        administer("delete loopleader flyball --namespace flyball-system");
     }
 }
 
@@ -86,7 +110,7 @@ impl Drop for Prepared {
         for rest in [
             format!("-f {DEPLOY}/overlays/replicas/fence.yaml"),
             "lease flyball --namespace flyball-system".to_owned(),
-            format!("pod {} --namespace flyball-system --wait=false", PODS.join(" ")),
+            format!("pod {} --namespace flyball-system --timeout 30s", PODS.join(" ")),
             format!("-f {DEPLOY}/base/crds.yaml"),
         ] {
             kubectl("admin", &format!("delete --ignore-not-found {rest}"));
@@ -110,7 +134,7 @@ fn bind(pod: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r1_r10_l2_two_replicas_on_a_real_server_hand_over_and_fail_over_and_write_once() {
-    let prepared = Prepared::start().await;
+    let prepared = Prepared::start(Fence::Stands).await;
     let report = replicas(Path::new(env!("CARGO_BIN_EXE_flyball")), &prepared.server).await;
     println!("{}", serde_json::to_string(&report).unwrap());
     assert_kept(&report);
@@ -119,7 +143,7 @@ async fn r1_r10_l2_two_replicas_on_a_real_server_hand_over_and_fail_over_and_wri
 /// `FLYBALL_LAB_STOPS` names other steps than all, with commas in between.
 #[tokio::test(flavor = "multi_thread")]
 async fn l2_t2_a_leader_that_is_stopped_inside_a_write_for_longer_than_its_lease_doubles_and_loses_nothing() {
-    let prepared = Prepared::start().await;
+    let prepared = Prepared::start(Fence::Stands).await;
     let named = std::env::var("FLYBALL_LAB_STOPS").ok();
     let steps = named.as_ref().map_or(STEPS.to_vec(), |named| named.split(',').collect());
     let report = stops(Path::new(env!("CARGO_BIN_EXE_flyball")), &prepared.server, &steps).await;
@@ -130,7 +154,7 @@ async fn l2_t2_a_leader_that_is_stopped_inside_a_write_for_longer_than_its_lease
 /// Nobody has written meanwhile, so that the version which the write is conditional on still holds: the fence alone stops it.
 #[tokio::test(flavor = "multi_thread")]
 async fn inv_17_l2_t2_a_write_that_is_sent_after_another_process_leads_is_refused_by_the_server() {
-    let prepared = Prepared::start().await;
+    let prepared = Prepared::start(Fence::Stands).await;
     let begin = Timestamp::now();
     let late = late(Path::new(env!("CARGO_BIN_EXE_flyball")), &prepared.server).await;
     println!("{}", serde_json::to_string(&late).unwrap());

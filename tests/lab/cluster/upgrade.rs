@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::governed::{DECLARED, Governed};
-use super::replicas::Prepared;
+use super::replicas::{Fence, Prepared};
 use crate::replicas::{assert_kept, mixed};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_flyball");
@@ -65,7 +65,7 @@ async fn an_upgrade_and_a_downgrade_under_load_cause_no_write_and_go_on_with_jou
 
 #[tokio::test(flavor = "multi_thread")]
 async fn l2_two_versions_on_one_lease_hand_over_and_fail_over_and_write_once() {
-    let prepared = Prepared::start().await;
+    let prepared = Prepared::start(Fence::None).await;
     let report = mixed(&previous(), Path::new(PROGRAM), &prepared.server).await;
     println!("{}", serde_json::to_string(&report).unwrap());
     assert_kept(&report);
