@@ -9,7 +9,7 @@ use crate::guard::{Context, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
     ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Instead, Intent, KillState, Lead, Mode,
-    Now, Proposal, Revert, ServiceSpec, Verdict, VerdictKind,
+    Now, Proposal, Revert, ServiceSpec, Verdict, VerdictKind, WriteOutcome,
 };
 
 use super::actuator::WriteEnd;
@@ -47,8 +47,8 @@ pub enum DeciderEvent {
     WriteEnded(Arc<WriteEnd>),
     /// This process leads from now on: the writes of the last hours, whoever made them.
     TookOver {
-        /// Oldest first.
-        intents: Vec<Intent>,
+        /// Those that were applied, oldest first, then those that are open.
+        intents: Arc<Vec<Intent>>,
         /// When that was read.
         now: Now,
     },
@@ -112,7 +112,8 @@ pub struct DeciderCore {
 }
 
 impl DeciderCore {
-    /// Returns a decider that remembers the writes of the last hours (`intents`, oldest first).
+    /// Returns a decider that remembers the writes of the last hours (`intents`: those that were applied, oldest first,
+    /// then those that are open).
     pub fn new(spec: Arc<ServiceSpec>, intents: &[Intent], now: Now) -> Self {
         Self {
             labels: Arc::new(SignalLabel::of(&spec)),
@@ -120,7 +121,7 @@ impl DeciderCore {
             beside: Decider::new(),
             memory: Memory::restore(intents, now),
             spec,
-            undo: None,
+            undo: Undo::left(intents, now),
             last_kept: None,
         }
     }
@@ -135,11 +136,15 @@ impl DeciderCore {
     /// Hears how a change ended.
     pub fn write_ended(&mut self, end: &WriteEnd) {
         self.memory.write_ended(&end.change, &end.outcome, end.now);
+        if end.outcome == WriteOutcome::Applied {
+            self.undo = self.undo.take().filter(|undo| undo.is_of(&end.change));
+        }
     }
 
     /// Hears of the writes that others made while this process followed.
     pub fn took_over(&mut self, intents: &[Intent], now: Now) {
         self.memory.take_over(intents, now);
+        self.undo = Undo::left(intents, now).or_else(|| self.undo.take());
     }
 
     /// Hears what a change did: one that hurt is taken back, by the next decisions.

@@ -14,6 +14,15 @@ pub trait Leadership: Send + Sync + 'static {
     /// Returns the term of this process now and every later one; `None` while it follows.
     fn terms(&self) -> watch::Receiver<Option<Epoch>>;
 
+    /// Lets the server know who writes from now on, so that it refuses what others still send. For a process that begins
+    /// the term `epoch`, before it reads what was left.
+    ///
+    /// # Errors
+    /// When that is not known to have succeeded: it is tried again before anything is written.
+    fn fence(&self, _epoch: Epoch) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Gives the lease up and stands for it no more. For the very end: nothing of this process is under way.
     fn release(&self) -> BoxFuture<'_, ()>;
 

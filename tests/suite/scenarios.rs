@@ -3,6 +3,7 @@
 mod faults;
 mod loops;
 pub mod replicas;
+mod restarts;
 mod staging;
 mod turnover;
 pub mod world;

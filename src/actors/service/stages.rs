@@ -8,7 +8,7 @@ use crate::cycle::{
     ForecasterEvent, Inputs, Observed, ObserverCore, RoundArrived,
 };
 use crate::instrument::{self, ActorRole};
-use crate::model::{Lead, ServiceSpec, WriteOutcome};
+use crate::model::{Lead, Measured, ServiceSpec, WriteOutcome};
 use crate::ports::News;
 use crate::ports::journal::Entry;
 
@@ -257,18 +257,21 @@ impl Stage for ActuatorStage {
     fn perform(effects: Vec<ActuatorEffect>, service: &Arc<Service>) {
         for effect in effects {
             match effect {
-                ActuatorEffect::Write(change) if service.is_retired() => service.retired_before(&change),
-                ActuatorEffect::Write(change) => {
+                ActuatorEffect::Write { change, .. } if service.is_retired() => service.retired_before(&change),
+                ActuatorEffect::Write { change, foreseen } => {
                     let owner = service.clone();
-                    service.world.gate.submit(change, move |change, outcome, now| {
+                    service.world.gate.submit(change, foreseen, move |change, outcome, now| {
                         owner.write_ended(change, outcome, now);
                     });
                 }
                 ActuatorEffect::Measured { change, effect, now } => {
                     service.metrics.measured(effect.impact);
-                    let decision = change.decision.clone();
-                    service.tell(News::Measured { decision: decision.clone(), effect: effect.clone() });
-                    service.world.journal.submit(Entry::Measured { decision, effect: effect.clone() });
+                    service.tell(News::Measured { decision: change.decision.clone(), effect: effect.clone() });
+                    // Who leads measures it too, and it is kept once.
+                    if service.world.gate.lead().speaks() {
+                        let measured = Measured { at: now.wall, effect: effect.clone() };
+                        service.world.journal.submit(Entry::Measured { change: change.id.clone(), measured });
+                    }
                     let event = DeciderEvent::Measured { change, effect, now };
                     service.put::<DeciderStage>(service.decisions.put_fact(event));
                 }

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flyball::model::{
-    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, GuardName, Intent, Knob, Now, ServiceId,
-    Timestamp, TraceId, explain::sentence, outlook::ForecastFlag,
+    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Foreseen, GuardName, Intent, Knob, Now,
+    ServiceId, Timestamp, TraceId, explain::sentence, outlook::ForecastFlag,
 };
 use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Control, Journal};
@@ -278,7 +278,7 @@ async fn inv_23_a_write_that_was_open_at_a_crash_keeps_its_cooldown() {
     world.run_for(Duration::from_secs(1)).await;
     let mut landed = change(&world, 4, 6);
     landed.decision = world.records("shop/cart")[0].id.clone();
-    let intent = Intent { change: landed.clone(), prepared: world.clock.now().wall, ended: None, reverted: None };
+    let intent = Intent::open(landed.clone(), world.clock.now().wall, Foreseen::default());
     world.journal.append(Entry::Prepared(intent)).await.unwrap();
     world.cluster.write(&landed.target, 6);
     let (tree, _) = world.start().await;

@@ -11,8 +11,8 @@ use flyball::app::assemble;
 use flyball::cycle::stages::FleetLimits;
 use flyball::instrument::Metrics;
 use flyball::model::{
-    ChangeSet, Choice, DecisionId, DecisionRecord, Epoch, GuardName, Intent, Lead, Refusal, ServiceId, Timestamp,
-    WriteOutcome,
+    ChangeSet, Choice, DecisionId, DecisionRecord, Epoch, Foreseen, GuardName, Intent, Lead, Refusal, ServiceId,
+    Timestamp, WriteOutcome,
 };
 use flyball::ports::journal::{Entry, Journal, JournalError, Unreadable};
 use flyball::ports::{Clock, Control, Leadership};
@@ -68,56 +68,61 @@ pub fn follows() -> Lead {
 }
 
 /// One journal of several processes, each of which has its own numbers of runs.
-struct Shared(Arc<MemoryJournal>, u32, Vec<Unreadable>);
+pub struct Process {
+    pub journal: Arc<MemoryJournal>,
+    pub run: u32,
+    pub is_shared: bool,
+    pub unreadable: Vec<Unreadable>,
+}
 
-impl Journal for Shared {
+impl Journal for Process {
     fn append(&self, entry: Entry) -> BoxFuture<'_, Result<(), JournalError>> {
-        self.0.append(entry)
+        self.journal.append(entry)
     }
 
     fn submit(&self, entry: Entry) {
-        self.0.submit(entry);
+        self.journal.submit(entry);
     }
 
     fn health(&self) -> Result<(), JournalError> {
-        self.0.health()
+        self.journal.health()
     }
 
     fn is_shared(&self) -> bool {
-        true
+        self.is_shared
     }
 
     fn run(&self) -> u32 {
-        self.1
+        self.run
     }
 
     fn unreadable(&self) -> Vec<Unreadable> {
-        self.2.clone()
+        self.unreadable.clone()
     }
 
     fn open_intents(&self) -> Result<Vec<Intent>, JournalError> {
-        self.0.open_intents()
+        self.journal.open_intents()
     }
 
     fn applied_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
-        self.0.applied_since(now, span)
+        self.journal.applied_since(now, span)
     }
 
     fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.0.recent(service, limit)
+        self.journal.recent(service, limit)
     }
 
     fn before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.0.before(id, limit)
+        self.journal.before(id, limit)
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
-        self.0.decision(id)
+        self.journal.decision(id)
     }
 }
 
 /// Starts a process over the world.
-async fn process(world: &World, run: u32, lead: Lead) -> (Tree, Arc<LoopControl>, Arc<Scripted>) {
+pub async fn process(world: &World, run: u32, lead: Lead) -> (Tree, Arc<LoopControl>, Arc<Scripted>) {
     process_beside(world, run, lead, Vec::new()).await
 }
 
@@ -133,7 +138,7 @@ async fn process_beside(
     ports.leadership = leadership.clone();
     // The budget of the fleet would hide what the services remember.
     ports.budgets = FleetLimits { removal_share: 1.0, ..FleetLimits::default() };
-    ports.journal = Arc::new(Shared(world.journal.clone(), run, unreadable));
+    ports.journal = Arc::new(Process { journal: world.journal.clone(), run, is_shared: true, unreadable });
     let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
     (tree, control, leadership)
 }
@@ -218,7 +223,7 @@ async fn inv_17_the_write_gate_asks_for_the_lease_and_the_epoch_at_the_write() {
         change.decided = world.clock.now();
         change.epoch = Epoch::new(epoch);
         let (told, ended) = oneshot::channel();
-        gate.submit(change, move |_, outcome, _| drop(told.send(outcome.clone())));
+        gate.submit(change, Foreseen::default(), move |_, outcome, _| drop(told.send(outcome.clone())));
         ended.await.unwrap()
     };
     let is_refused = |outcome: &WriteOutcome, words: &str| {
@@ -248,7 +253,7 @@ async fn inv_12_the_new_leader_settles_what_its_predecessor_left_and_a_follower_
     left.decision = world.records(SHOP)[0].id.clone();
     left.epoch = Epoch::new(1);
     let (tree, control, leadership) = process(&world, 2, follows()).await;
-    let intent = Intent { change: left.clone(), prepared: world.clock.now().wall, ended: None, reverted: None };
+    let intent = Intent::open(left.clone(), world.clock.now().wall, Foreseen::default());
     world.journal.append(Entry::Prepared(intent)).await.unwrap();
     world.cluster.write(&left.target, 6);
     tokio::time::sleep(MINUTE * 2).await;

@@ -7,8 +7,10 @@
 //! |---|---|
 //! | [`candidate`] | when to claim, to renew, to stand down: pure |
 //! | `object` | the Lease as the API has it |
+//! | `fence` | who leads, for the admission policy of the API server |
 
 pub mod candidate;
+mod fence;
 mod object;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ use kube::Client;
 use kube::api::{GetParams, Patch, PatchParams, PostParams};
 use kube::core::Request;
 use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -127,6 +130,10 @@ impl Leadership for KubernetesLease {
         self.shared.terms.subscribe()
     }
 
+    fn fence(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(self.shared.fence(epoch))
+    }
+
     fn release(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             self.stop.cancel();
@@ -204,7 +211,7 @@ impl Shared {
     async fn look(&self) {
         let read =
             match self.ask(Request::new(collection(&self.namespace)).get(&self.name, &GetParams::default())).await {
-                Ok(object) => Ok(Some(object)),
+                Ok(object) => Ok(Some::<LeaseObject>(object)),
                 Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
                 Err(error) => Err(Failure::Other(explain(&error))),
             };
@@ -248,7 +255,7 @@ impl Shared {
         let give_up = async {
             if matches!(self.send(claim, None).await, Err(Failure::Conflict)) {
                 let read = Request::new(collection(&self.namespace)).get(&self.name, &GetParams::default());
-                let Ok(object) = self.ask(read).await else { return };
+                let Ok(object) = self.ask::<LeaseObject>(read).await else { return };
                 let record = object.record(self.timing);
                 if record.holder.as_deref() == Some(self.candidate.lock().identity()) && record.epoch == claim.epoch {
                     // Its error is that of a lease that somebody else holds by now.
@@ -273,7 +280,7 @@ impl Shared {
             let parameters = PatchParams { field_manager: manager(), ..PatchParams::default() };
             Request::new(path).patch(&self.name, &parameters, &patch)
         };
-        match self.ask(request).await {
+        match self.ask::<LeaseObject>(request).await {
             Ok(object) => Ok(object.metadata.resource_version),
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Err(Failure::Conflict),
             Err(error) => Err(Failure::Other(explain(&error))),
@@ -281,10 +288,10 @@ impl Shared {
     }
 
     /// A request has a quarter of the time in which a renewal must succeed.
-    async fn ask(
+    async fn ask<T: DeserializeOwned>(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> kube::Result<LeaseObject> {
+    ) -> kube::Result<T> {
         let request = request.map_err(kube::Error::BuildRequest)?;
         let within = (self.timing.renew_deadline / 4).min(self.timeouts.answer);
         let late = |_| kube::Error::Service(format!("no answer within {within:?}").into());
