@@ -206,7 +206,7 @@ async fn the_answers_are_as_the_document_describes_them() {
     let document = server.get("/api/v1/openapi.json").await.json();
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 7, "{paths:?}");
+    assert_eq!(paths.len(), 8, "{paths:?}");
     for (path, item) in paths {
         let asked = path.replace("{namespace}", "shop").replace("{name}", "checkout").replace("{cycle}", "1-1");
         let parameters = item["get"]["parameters"].as_array().unwrap();

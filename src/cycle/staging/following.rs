@@ -90,8 +90,8 @@ mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
-    use super::super::Staged;
     use super::*;
+    use crate::cycle::staging::Staged;
 
     const SHADOW: Duration = Duration::from_mins(10);
 
