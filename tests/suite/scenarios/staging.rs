@@ -230,6 +230,8 @@ async fn an_order_that_could_not_be_obeyed_is_not_tried_again_by_the_next_start(
     world.policy_memory.order("1", PolicyDeed::Promote, None);
     tokio::time::sleep(SECOND).await;
     assert!(control.policies().last_order.is_some_and(|end| end.id == "1" && !end.done));
+    let kept = world.policy_memory.kept.lock().last_order.clone();
+    assert!(kept.is_some_and(|end| end.id == "1"), "whatever comes in which order at the start");
     tree.stop().await;
     world.journal = Arc::default();
     announce(&world, &to(6));
