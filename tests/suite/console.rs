@@ -339,7 +339,11 @@ async fn policies_are_tried_on_services_that_only_the_running_flyball_knows() {
         ("policy eval shop/checkout -p set --explain", 0, &["now   scale to 9 (rule many)", "its value is masked"][..]),
         ("policy whatif shop/checkout -p set --rule many", 0, &["many matches; any of these would end that:"]),
         ("policy bench shop/checkout -p set", 0, &["us a decision"]),
+        ("policy eval shop/checkout -p set -o json", 0, &["\"choice\":\"act\",\"rule\":\"many\""]),
+        ("policy whatif shop/checkout -p set -o json", 0, &["\"flips\":[{\"change\":", "\"matches\":true"]),
+        ("policy bench shop/checkout -p set -o json", 0, &["\"operations\":4", "\"p50_us\":"]),
         ("policy signals --service shop/checkout", 0, &["rps", "312.4/s"]),
+        ("policy signals --service shop/checkout -o json", 0, &["\"state\":\"fresh\""]),
         ("policy signals --service shop/nobody", 1, &["says: no such service as shop/nobody"]),
         ("policy eval nonsense -p set", 1, &["no service `nonsense`", "kubectl get serviceloops -A"]),
     ] {

@@ -138,3 +138,33 @@ async fn the_annotations_of_a_configmap_say_where_its_policies_come_from() {
     let said = texts.filter(|file| file.path.ends_with(PROVENANCE_FILE)).map(|file| file.text.as_str());
     assert_eq!(Provenance::read(said).unwrap().to_string(), "commit 3f2a9c1 by Ann Lee");
 }
+
+/// `kubectl apply` of several files changes one ConfigMap after the other; what lies between is nobody's set.
+#[tokio::test]
+async fn c4_configmaps_that_change_together_are_announced_together() {
+    let (double, client) = server().await;
+    let labels = json!({ "flyball.dev/policies": "true" });
+    put(&double, OWN, "base", &labels, &json!({ "a.rhai": "one" }));
+    let store = PolicyMaps::start(client, Timeouts::default(), OWN).await;
+    let mut announced = store.watch();
+    assert_eq!(paths(&announced.borrow_and_update(), None).len(), 1);
+    for number in 0..5 {
+        put(&double, OWN, &format!("map-{number}"), &labels, &json!({ "b.rhai": "two" }));
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    tokio::time::timeout(Duration::from_secs(20), announced.changed()).await.unwrap().unwrap();
+    assert_eq!(paths(&announced.borrow_and_update(), None).len(), 6, "all of it at once");
+    // Edits that never end are announced nevertheless.
+    let begun = std::time::Instant::now();
+    let editing = async {
+        for edit in 0.. {
+            put(&double, OWN, "base", &labels, &json!({ "a.rhai": format!("edit {edit}") }));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        changed = announced.changed() => changed.unwrap(),
+        () = editing => unreachable!(),
+    }
+    assert!(begun.elapsed() > Duration::from_secs(4), "{:?}", begun.elapsed());
+}

@@ -1,5 +1,5 @@
-//! Policy sets from ConfigMaps with the label `flyball.dev/policies`, watched: an edit is announced when the API server
-//! has it, without the delay of a mounted volume.
+//! Policy sets from ConfigMaps with the label `flyball.dev/policies`, watched: edits are announced a moment after the API
+//! server has the last of them, without the delay of a mounted volume.
 //!
 //! Those in flyball's own namespace are the set. Those in another namespace join it for the services of that
 //! namespace, and for no other. A key that starts with `lib.` is a library: keys hold no slash, so `lib.slo.rhai` stands
@@ -34,6 +34,10 @@ const SCRIPT: &str = ".rhai";
 const FILES_LIMIT: usize = 64;
 /// Largest set for one namespace, bytes.
 const SIZE_LIMIT: usize = 2 * 1024 * 1024;
+/// An edit is announced once nothing has followed it for so long: what is applied together comes one by one.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(300);
+/// How long it may take until edits that keep coming are announced as they are.
+const SETTLE_AT_MOST: Duration = Duration::from_secs(5);
 /// How long the start waits for the first list.
 const FIRST_LIST: Duration = Duration::from_secs(10);
 
@@ -58,6 +62,7 @@ impl PolicyMaps {
         let task = tokio::spawn(async move {
             // Ends with the watch, which holds the sender.
             while news.changed().await.is_ok() {
+                settle(&mut news).await;
                 let next = files(&mirror.lock(), &own);
                 sender.send_if_modified(|files| {
                     let changed = **files != next;
@@ -77,6 +82,13 @@ impl PolicyStore for PolicyMaps {
 
     fn waiting_for(&self) -> Vec<String> {
         self.seen.waiting_for("policies").into_iter().collect()
+    }
+}
+
+/// Waits until nothing has changed for a while.
+async fn settle(news: &mut watch::Receiver<u64>) {
+    let latest = Instant::now() + SETTLE_AT_MOST;
+    while Instant::now() < latest && matches!(tokio::time::timeout(SETTLE_INTERVAL, news.changed()).await, Ok(Ok(()))) {
     }
 }
 

@@ -192,6 +192,15 @@ mod tests {
         assert_eq!(late.announced(staged("two"), at(2)), Step::KeptOut(revision("two")));
         late.lead();
         assert_eq!((in_force(&late), late.passed(at(99))), ("one".to_owned(), Step::None));
+        // One that has nothing else waits until somebody mends or promotes it.
+        let mut empty = Staging::new(SHADOW);
+        empty.follow(leader.word().unwrap());
+        assert_eq!(empty.announced(staged("two"), at(2)), Step::KeptOut(revision("two")));
+        empty.lead();
+        assert!(empty.passed(at(99)) == Step::None && empty.in_force.is_none());
+        let mut mended = empty.clone();
+        assert_eq!(mended.announced(staged("three"), at(3)), Step::InForce(revision("three")));
+        assert_eq!(empty.promote(&Whom::All), Ok(Step::InForce(revision("two"))));
     }
 
     #[test]

@@ -118,7 +118,8 @@ impl<R: Clone> Staging<R> {
         }
         self.rolled_back = None;
         let taken_back = self.follows.as_ref().and_then(|word| word.rolled_back.as_ref());
-        if self.in_force.is_some() && taken_back == Some(&staged.revision) {
+        // Where nothing is in force either: people have said that nothing is better than this.
+        if taken_back == Some(&staged.revision) {
             let revision = staged.revision.clone();
             self.keep_out(staged);
             return Step::KeptOut(revision);
@@ -250,7 +251,10 @@ impl<R: Clone> Staging<R> {
     fn may_be_ordered(&self) -> Result<(), String> {
         match self.follows {
             None => Ok(()),
-            Some(_) => Err("this process follows another one: order the one that leads".to_owned()),
+            Some(_) => {
+                Err("this process follows another one: order the one that leads (`kubectl get lease` names it)"
+                    .to_owned())
+            }
         }
     }
 

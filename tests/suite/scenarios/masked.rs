@@ -44,7 +44,7 @@ async fn told(records: &str) -> (String, u32) {
     for record in world.records(CART).iter().chain(&control.decisions(Some(&service), 500).unwrap()) {
         said.extend([serde_json::to_string(record).unwrap(), text(record), headline(record).why]);
     }
-    let news = world.services.news.lock();
+    let news = world.services.news.lock().clone();
     assert!(
         news.iter().any(|(_, news)| matches!(news, News::Measured { effect, .. } if effect.impact != Impact::Hurt))
     );
