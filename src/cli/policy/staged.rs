@@ -52,6 +52,9 @@ pub struct OrderArgs {
     /// Who; kept beside the reason.
     #[arg(long, env = "USER", hide_env_values = true, default_value = "unknown")]
     by: String,
+    /// Form of the output.
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
     #[command(flatten)]
     config: ConfigArg,
 }
@@ -184,7 +187,10 @@ pub async fn order(args: &OrderArgs, deed: PolicyDeed) -> anyhow::Result<ExitCod
     give(&settings.state, &order)
         .with_context(|| format!("the order cannot be written to {}", settings.state.display()))?;
     let end = answer(&settings, &order).await?;
-    print(&end.words)?;
+    match args.output {
+        Output::Text => print(&end.words)?,
+        Output::Json => print(serde_json::to_string(&end)?)?,
+    }
     Ok(if end.done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
