@@ -216,6 +216,7 @@ pub async fn assemble(
         metrics,
         process,
         deadline,
+        mask: Arc::new(settings.mask.clone()),
         forecast: Arc::new(settings.forecast.clone()),
     });
     let plans = sources.into_iter().filter_map(|(name, source)| plan(settings, &name, source)).map(Arc::new);

@@ -64,7 +64,7 @@ fn the_example_shows_every_key() {
         start_time namespace guards raise_cooldown backed_raise_cooldown lower_cooldown reversal_lock other_cooldown \
         stabilisation window_gap human_hold raise_factor raise_at_least backed_raise_factor lower_share \
         skill_to_add skill_to_remove coverage_slack promotion_minutes history_days timezone events from to factor like leadership lease duration \
-        renew_deadline retry intents";
+        renew_deadline retry intents records mask notes";
     for key in all.split_whitespace() {
         assert!(shown.contains(key), "the example does not show {key}");
     }
@@ -190,6 +190,27 @@ fn the_forecast_is_told_when_it_may_speak_and_nothing_impossible() {
     );
 }
 
+/// A typing error in a mask would show what it is to hide.
+#[test]
+fn a_mask_names_what_there_is() {
+    assert_eq!(Settings::parse(EXAMPLE).unwrap().mask, RecordMask::default(), "the example shows the defaults");
+    let text = EXAMPLE.replacen("signals: []  ", "signals: [p99]  ", 1).replacen("notes: false", "notes: true", 1);
+    let mask = Settings::parse(&text.replacen("parameters: []", "parameters: [p99_max]", 1)).unwrap().mask;
+    assert_eq!(format!("{mask:?}"), r#"RecordMask { signals: {p99}, parameters: {"p99_max"}, notes: true }"#);
+    check(
+        "signals: []  ",
+        "signals: [p9, rps]  ",
+        &["records.mask.signals[0]: unknown signal `p9`; did you mean `p99`?"],
+    );
+    check(
+        "parameters: []",
+        "parameters: [P]",
+        &["records.mask.parameters[0]: `P` is not a name that policies can write (a-z, 0-9 and _, a letter first)"],
+    );
+    check("notes: false", "notes: no", &["records.mask.notes: `no` is not true or false"]);
+    check("    notes: false", "    note: false", &["records.mask.note: unknown key `note`; did you mean `notes`?"]);
+}
+
 #[test]
 fn sections_are_checked_against_each_other() {
     check(
@@ -233,6 +254,17 @@ fn sections_are_checked_against_each_other() {
         "unit: per_second\n    role: arrival_rate",
         &["defaults.signals: `rps` and `p99` have the same role; keep one"],
     );
+}
+
+/// The example lists them, and policies have a constructor for each.
+#[test]
+fn a_signal_may_be_in_any_unit() {
+    for unit in ["ratio", "seconds", "per_second", "count", "usd_per_hour", "flag"] {
+        let text = EXAMPLE.replacen("    unit: ratio\n    role: error_ratio", &format!("    unit: {unit}"), 1);
+        let parsed =
+            Settings::parse(&text).map(|settings| serde_json::to_value(settings.signals[0].spec.unit).unwrap());
+        assert_eq!(parsed.unwrap(), unit);
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::guard::{Context, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
     ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Instead, Intent, KillState, Lead, Mode,
-    Now, Proposal, Revert, ServiceSpec, Verdict, VerdictKind, WriteOutcome,
+    Now, Proposal, RecordMask, Revert, ServiceSpec, Verdict, VerdictKind, WriteOutcome,
 };
 
 use super::actuator::WriteEnd;
@@ -32,6 +32,8 @@ pub struct Inputs<'a> {
     pub kill: &'a KillState,
     /// How this process stands to the lease.
     pub lead: &'a Lead,
+    /// What the record does not show.
+    pub mask: &'a RecordMask,
     /// Why nothing may be proposed now (still warming up, an earlier write not settled, no journal).
     pub hold: Option<&'a str>,
     /// Whether the declaration was taken back: of the policies only what they forbid counts.
@@ -155,7 +157,7 @@ impl DeciderCore {
     /// Decides one cycle.
     pub fn decide(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Decided {
         let now = assessed.observed.now;
-        let proposal = self.propose(assessed, inputs);
+        let mut proposal = self.propose(assessed, inputs);
         let instead = self.instead(assessed, inputs);
         let verdict = self.judge(assessed, &proposal, inputs);
         let id = DecisionId { service: self.spec.id.clone(), cycle: assessed.observed.cycle };
@@ -172,6 +174,9 @@ impl DeciderCore {
             self.undo = None;
         }
         let signature = Signature::of(&proposal, instead.as_ref(), &verdict);
+        if let Some(policy) = inputs.policy {
+            policy.mask(&mut proposal, inputs.mask);
+        }
         let keep = self.is_news(signature, change.is_some(), now);
         let record = DecisionRecord {
             id,
@@ -179,8 +184,9 @@ impl DeciderCore {
             at: now.wall,
             mode: self.spec.mode,
             signals: self.labels.clone(),
-            features: assessed.observed.features.clone(),
-            outlook: assessed.outlook.clone(),
+            features: inputs.mask.features(&self.labels, &assessed.observed.features),
+            outlook: inputs.mask.outlook(&self.labels, &assessed.outlook),
+            provenance: inputs.policy.filter(|_| proposal.revision.is_some()).and_then(PolicySet::provenance).cloned(),
             proposal,
             instead,
             verdict,

@@ -25,6 +25,8 @@
 //! | [`kill`] | the state of the kill switch |
 //! | [`leadership`] | which process may write |
 //! | [`record`] | one cycle, complete |
+//! | [`mask`] | what of it is not shown |
+//! | [`provenance`] | where a policy set comes from |
 //! | [`explain`] | a record, for people |
 
 pub mod action;
@@ -40,9 +42,11 @@ pub mod guards;
 pub mod ids;
 pub mod kill;
 pub mod leadership;
+pub mod mask;
 pub mod moment;
 pub mod outlook;
 pub mod proposal;
+pub mod provenance;
 pub mod record;
 pub mod series;
 pub mod signal;
@@ -63,9 +67,11 @@ pub use guards::{GuardParams, ParamFault};
 pub use ids::{CycleId, DecisionId, PolicyRevision, ServiceId, TraceId};
 pub use kill::KillState;
 pub use leadership::{Epoch, Lead, WRITE_MARGIN};
+pub use mask::{MASKED, RecordMask};
 pub use moment::Moment;
 pub use outlook::{Authority, Capacity, HORIZONS, Outlook, QUANTILES, Readiness, SignalOutlook};
 pub use proposal::{Choice, ConditionTrace, Goal, Limit, Proposal, RuleOutcome, RuleTrace, Truth, UNDO, Vetoed};
+pub use provenance::{PROVENANCE_FILE, Provenance};
 pub use record::DecisionRecord;
 pub use series::{Arrival, Finite, Missing, Reading, Sample};
 pub use signal::{Role, SignalName, SignalSpec, Unit};

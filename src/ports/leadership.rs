@@ -1,5 +1,7 @@
 //! Which of several processes may write.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
@@ -25,6 +27,14 @@ pub trait Leadership: Send + Sync + 'static {
 
     /// Gives the lease up and stands for it no more. For the very end: nothing of this process is under way.
     fn release(&self) -> BoxFuture<'_, ()>;
+
+    /// Leaves a short word for those who follow while this process leads; a later one takes its place.
+    fn leave(&self, _word: &str) {}
+
+    /// Returns the last word of the process that leads, or led last. `None` where nothing was said, or by this one last.
+    fn words(&self) -> watch::Receiver<Option<Arc<str>>> {
+        watch::channel(None).1
+    }
 
     /// Returns why this process cannot stand for the lease now, if so. No I/O.
     fn waiting_for(&self) -> Vec<String> {

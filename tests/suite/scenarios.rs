@@ -2,6 +2,7 @@
 
 mod faults;
 mod loops;
+mod masked;
 pub mod replicas;
 mod restarts;
 mod staging;

@@ -95,6 +95,7 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
             beside: None,
             kill: &kill,
             lead: &flyball::model::Lead::Alone,
+            mask: &flyball::model::RecordMask::default(),
             hold: None,
             withdrawn: false,
         };

@@ -46,6 +46,9 @@ use object::LeaseObject;
 /// How long the lease may take to be given up; what is not given up runs out.
 const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 
+/// Longest word of a holder that is heard.
+const LONGEST_WORD: usize = 8 * 1024;
+
 /// Why a request about the Lease had no result.
 enum Failure {
     /// The Lease is not as it was seen.
@@ -71,6 +74,10 @@ struct Shared {
     start: Instant,
     candidate: Mutex<Candidate>,
     terms: watch::Sender<Option<Epoch>>,
+    /// What this process says while it holds the lease.
+    word: Mutex<Option<String>>,
+    /// What others said last.
+    words: watch::Sender<Option<Arc<str>>>,
     /// Why the last request failed, if it did.
     trouble: Mutex<Option<String>>,
 }
@@ -102,6 +109,8 @@ impl KubernetesLease {
             start: Instant::now(),
             candidate: Mutex::new(Candidate::new(identity, timing, spread)),
             terms: watch::Sender::new(None),
+            word: Mutex::default(),
+            words: watch::Sender::new(None),
             trouble: Mutex::default(),
         });
         let stop = CancellationToken::new();
@@ -132,6 +141,15 @@ impl Leadership for KubernetesLease {
 
     fn fence(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(self.shared.fence(epoch))
+    }
+
+    /// It goes out with the next renewal.
+    fn leave(&self, word: &str) {
+        *self.shared.word.lock() = Some(word.to_owned());
+    }
+
+    fn words(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.shared.words.subscribe()
     }
 
     fn release(&self) -> BoxFuture<'_, ()> {
@@ -192,6 +210,7 @@ impl Shared {
 
     fn take_in(&self, mirror: &Mirror<LeaseObject>) {
         let Ok(found) = mirror.current(&self.namespace, &self.name, Instant::now()) else { return };
+        self.hear(found);
         let record = found.map(|found| found.record(self.timing));
         let (version, now) = (mirror.version().unwrap_or(0), self.now());
         let mut candidate = self.candidate.lock();
@@ -200,6 +219,16 @@ impl Shared {
         if matches!(candidate.lead(now), Lead::Follows { holder: Some(_) }) {
             *self.trouble.lock() = None;
         }
+    }
+
+    /// Hears what the holder before has said. It stays there after that one is gone, until this process has said something
+    /// itself: then it is out of date.
+    fn hear(&self, found: Option<&LeaseObject>) {
+        let word = found.and_then(|found| found.metadata.annotations.policies.clone());
+        let Some(word) = word.filter(|word| word.len() <= LONGEST_WORD) else { return };
+        let is_ours = self.word.lock().as_deref() == Some(&*word);
+        let word = Some(word).filter(|_| !is_ours);
+        self.words.send_if_modified(|known| std::mem::replace(known, word.clone()) != word);
     }
 
     /// Says in which term this process is, if that is news.
@@ -217,6 +246,7 @@ impl Shared {
             };
         match read {
             Ok(found) => {
+                self.hear(found.as_ref());
                 let version = found.as_ref().and_then(|object| object.metadata.version()).unwrap_or(u64::MAX);
                 let record = found.map(|object| object.record(self.timing));
                 self.candidate.lock().looked(record, version, self.now());
@@ -270,13 +300,17 @@ impl Shared {
     /// Writes the Lease once and returns the version that was made.
     async fn send(&self, claim: &Claim, holder: Option<&str>) -> Result<String, Failure> {
         let (path, now) = (collection(&self.namespace), Timestamp::now());
+        let word = self.word.lock().clone().filter(|_| holder.is_some());
         let manager = || Some(FIELD_MANAGER.to_owned());
         let request = if let (None, Some(holder)) = (&claim.version, holder) {
-            let object = object::made(&self.name, claim, holder, self.timing, now);
+            let mut object = object::made(&self.name, claim, holder, self.timing, now);
+            object::say(&mut object, word.as_deref());
             let parameters = PostParams { field_manager: manager(), ..PostParams::default() };
             Request::new(path).create(&parameters, object.to_string().into_bytes())
         } else {
-            let patch = Patch::Merge(object::patch(claim, holder, self.timing, now));
+            let mut patch = object::patch(claim, holder, self.timing, now);
+            object::say(&mut patch, word.as_deref());
+            let patch = Patch::Merge(patch);
             let parameters = PatchParams { field_manager: manager(), ..PatchParams::default() };
             Request::new(path).patch(&self.name, &parameters, &patch)
         };

@@ -58,6 +58,7 @@ pub(super) fn decision_of(service: &str, seq: u32) -> Entry {
         features: Arc::new(Features { signals: Vec::new(), target }),
         outlook: Arc::default(),
         proposal: Proposal { revision: None, rules: Vec::new(), choice: Choice::Nothing { reason: "calm".into() } },
+        provenance: None,
         instead: None,
         verdict: Verdict::idle(),
         change: None,
