@@ -3,7 +3,7 @@
 //! The maximum over a window is forecast for itself: the maximum of the marginal quantiles would be passed too
 //! often.
 
-use super::intervals::{Around, Trackers};
+use super::intervals::{Around, Ends, Trackers};
 use super::models::Path;
 use super::pending::{Issued, WINDOWS, Word};
 use super::scores::{Discounted, Moving};
@@ -15,9 +15,10 @@ use crate::model::outlook::{HORIZONS, QUANTILES, QuantileRow};
 /// 5 % and 95 % quantile of a maximum.
 const POINT_ENDS: (usize, usize) = (1, QUANTILES.len() - 2);
 const MAXIMUM_ENDS: (usize, usize) = (2, QUANTILES.len() - 3);
-/// Share of outcomes that may lie beyond each of these ends.
-const POINT_BEYOND: f32 = 0.025;
-const MAXIMUM_BEYOND: f32 = 0.05;
+/// What is asked of them. Misses of a point come one by one and are soon forgotten; one peak is the maximum of many
+/// windows.
+const POINTS: Ends = Ends { beyond: 0.025, widening_keep: 0.95 };
+const MAXIMA: Ends = Ends { beyond: 0.05, widening_keep: 0.995 };
 /// A change is foreseen where the season moves by more than so many errors of a calm minute.
 const CHANGE: f64 = 6.0;
 /// An outcome further off than so many expected errors counts as much.
@@ -125,7 +126,7 @@ impl Bands {
             count += if width.is_finite() { 1.0 } else { 0.0 };
             inside += if width.is_finite() && *low <= value && value <= *high { 1.0 } else { 0.0 };
         }
-        self.points.outcome(issued, &[value; HORIZONS.len()], POINT_BEYOND, normal);
+        self.points.outcome(issued, &[value; HORIZONS.len()], POINTS, normal);
         if count > 0.0 {
             self.coverage.add(&[inside / count], keep);
         }
@@ -146,7 +147,7 @@ impl Bands {
                 self.maxima_coverage.add(&[f32::from(u8::from(*value <= *high))], keep.sqrt());
             }
         }
-        self.maxima.outcome(issued, &values, MAXIMUM_BEYOND, normal);
+        self.maxima.outcome(issued, &values, MAXIMA, normal);
     }
 
     /// Returns all quantiles, to be published.

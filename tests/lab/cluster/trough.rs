@@ -62,6 +62,7 @@ fn of(moves: &[Move], namespace: &str) -> Vec<(Option<u32>, u32)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "5 minutes, and the phase of the autoscaler decides half a minute of it: scripts/lab/test trough --ignored"]
 async fn inv_22_flyball_killed_at_the_nightly_trough_costs_the_morning_no_more_than_an_autoscaler_alone() {
     let cluster = Cluster::open().await;
     let controllers = [(BOTH, Controller::Flyball), (ALONE, Controller::Flyball), (STOCK, Controller::Stock(TARGET))];
