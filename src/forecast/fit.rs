@@ -22,11 +22,13 @@ use crate::model::{Minute, ServiceId};
 /// Steps of the walk; two evaluations each, about.
 const STEPS: u64 = 40;
 /// Steps of a walk that starts where the one of the day before ended.
-const STEPS_AGAIN: u64 = 15;
+const STEPS_AGAIN: u64 = 10;
 /// Size of the first simplex, in logits.
 const FIRST_STEP: f64 = 0.7;
 /// Cost of one logit away from the start, as a share of the loss at the start.
 const PULL: f64 = 0.01;
+/// Every so many minutes forecasts are judged; those of neighbours say nearly the same.
+const JUDGED_EVERY: i64 = 3;
 /// Horizons whose errors are summed.
 const JUDGED: [u16; 3] = [1, 5, 10];
 /// Ranges of alpha, beta, gamma and phi.
@@ -66,13 +68,16 @@ pub struct FitResult {
 impl FitJob {
     /// Searches for better parameters. Takes tens of milliseconds; deterministic.
     pub fn run(self) -> FitResult {
-        let loss_before = self.loss(self.start);
-        let found = self.search(loss_before).filter(|found| found.1 < loss_before);
+        let first = self.newest.plus(1 - self.history.capacity());
+        let values = (first.0..=self.newest.0).map(|minute| self.history.get(Minute(minute))).collect();
+        let past = Values { first, values };
+        let loss_before = self.loss(&past, self.start);
+        let found = self.search(&past, loss_before).filter(|found| found.1 < loss_before);
         let (smoothing, loss_after) = found.unwrap_or((self.start, loss_before));
         FitResult { signal: self.signal, issued: self.issued, smoothing, loss_before, loss_after }
     }
 
-    fn search(&self, loss_before: f64) -> Option<(Smoothing, f64)> {
+    fn search(&self, past: &Values, loss_before: f64) -> Option<(Smoothing, f64)> {
         let start = to_logits(self.start);
         let corner = |axis: Option<usize>| {
             let step = |index| if Some(index) == axis { FIRST_STEP } else { 0.0 };
@@ -80,38 +85,37 @@ impl FitJob {
         };
         let simplex = [None, Some(0), Some(1), Some(2), Some(3)].map(corner).to_vec();
         let solver = NelderMead::new(simplex).with_sd_tolerance(1e-4 * loss_before).ok()?;
-        let cost = Cost { job: self, start, pull: PULL * loss_before };
+        let cost = Cost { job: self, past, start, pull: PULL * loss_before };
         let steps = if self.again { STEPS_AGAIN } else { STEPS };
         let walk = Executor::new(cost, solver).configure(|state| state.max_iters(steps)).run().ok()?;
         let best = from_logits(walk.state.best_param.as_deref()?, self.start);
-        Some((best, self.loss(best)))
+        Some((best, self.loss(past, best)))
     }
 
     /// Returns the loss of a run over the history; the first season is drawn and is not judged. Zero without
     /// an outcome: nothing is better then.
-    fn loss(&self, smoothing: Smoothing) -> f64 {
+    fn loss(&self, values: &Values, smoothing: Smoothing) -> f64 {
         let mut model = HoltWinters::new(&ForecastParams { smoothing, ..self.params.clone() });
         let mut season = Season::flat(self.params.season_steps);
-        let first = self.newest.plus(1 - self.history.capacity());
         let week = Week::new(self.params.season_steps);
         let (mut sum, mut count) = (0.0, 0.0);
-        for minute in first.0..=self.newest.0 {
-            let minute = Minute(minute);
+        for (steps, value) in (0..).zip(&values.values) {
+            let minute = values.first.plus(steps);
+            let past = Past { history: &self.history, season: &season, week: &week, height: None };
+            model.observe(minute, *value, past);
             // Seasons of another zone begin elsewhere and are as long.
-            let clock = Zone::UTC.clock(minute, self.params.step_seconds, self.params.season_steps);
-            let value = self.history.get(minute);
-            model.observe(minute, value, Past { history: &self.history, season: &season, week: &week, height: None });
             let drawn = model.lesson().and_then(|lesson| season.learn(lesson, minute, minute, &self.history));
             drawn.into_iter().for_each(|at_last| model.season_drawn(at_last));
-            if minute.0 < first.0.saturating_add(season.steps()) {
+            if steps < season.steps() || steps % JUDGED_EVERY != 0 {
                 continue;
             }
             let past = Past { history: &self.history, season: &season, week: &week, height: None };
+            let clock = Zone::UTC.clock(minute, self.params.step_seconds, self.params.season_steps);
             let Some(ahead) = model.ahead(&Origin { minute, clock, provisional: None, past }) else {
                 continue;
             };
             for (point, minutes) in ahead.path.iter().zip(HORIZONS).filter(|(_, minutes)| JUDGED.contains(minutes)) {
-                if let Some(outcome) = self.history.get(minute.plus(i64::from(minutes))) {
+                if let Some(outcome) = values.after(steps, minutes) {
                     sum += (point - outcome).abs();
                     count += 1.0;
                 }
@@ -121,9 +125,22 @@ impl FitJob {
     }
 }
 
+/// A history laid out once for all runs over it.
+struct Values {
+    first: Minute,
+    values: Vec<Option<f64>>,
+}
+
+impl Values {
+    fn after(&self, steps: i64, minutes: u16) -> Option<f64> {
+        *self.values.get(usize::try_from(steps).ok()? + usize::from(minutes))?
+    }
+}
+
 /// The loss over logits, with the pull to the start.
 struct Cost<'a> {
     job: &'a FitJob,
+    past: &'a Values,
     start: [f64; RANGES.len()],
     pull: f64,
 }
@@ -134,7 +151,7 @@ impl CostFunction for Cost<'_> {
 
     fn cost(&self, logits: &Vec<f64>) -> Result<f64, argmin::core::Error> {
         let away: f64 = logits.iter().zip(self.start).map(|(logit, start)| (logit - start).powi(2)).sum();
-        Ok(self.job.loss(from_logits(logits, self.job.start)) + self.pull * away)
+        Ok(self.job.loss(self.past, from_logits(logits, self.job.start)) + self.pull * away)
     }
 }
 

@@ -41,9 +41,10 @@ impl Hour {
         Self { unit, cells: values.map(cell) }
     }
 
-    fn get(&self, minute: usize) -> Option<f64> {
-        let cell = *self.cells.get(minute)?;
-        (cell != MISSING).then(|| f64::from(cell) * f64::from(self.unit))
+    /// Returns the value of a minute, NaN for none.
+    fn value(&self, minute: usize) -> f64 {
+        let cell = self.cells.get(minute).copied().unwrap_or(MISSING);
+        if cell == MISSING { f64::NAN } else { f64::from(cell) * f64::from(self.unit) }
     }
 }
 
@@ -56,13 +57,12 @@ enum Page<'a> {
 }
 
 impl Page<'_> {
-    fn get(&self, minute: usize) -> Option<f64> {
+    /// Returns the value of a minute, NaN for none.
+    fn value(&self, minute: usize) -> f64 {
         match self {
-            Self::Ended(hour) => hour.get(minute),
-            Self::Running(values) => {
-                values.get(minute).filter(|value| value.is_finite()).map(|value| f64::from(*value))
-            }
-            Self::Unknown => None,
+            Self::Ended(hour) => hour.value(minute),
+            Self::Running(values) => values.get(minute).map_or(f64::NAN, |value| f64::from(*value)),
+            Self::Unknown => f64::NAN,
         }
     }
 }
@@ -135,7 +135,8 @@ impl History {
 
     /// Returns the value of `minute`; `None` for a gap, for the future and for what is no longer kept.
     pub fn get(&self, minute: Minute) -> Option<f64> {
-        self.page(minute.0.div_euclid(60)).get(minute.0.rem_euclid(60) as usize)
+        let value = self.page(minute.0.div_euclid(60)).value(minute.0.rem_euclid(60) as usize);
+        value.is_finite().then_some(value)
     }
 
     fn page(&self, hour: i64) -> Page<'_> {
@@ -162,11 +163,16 @@ impl History {
             return [f64::NAN; N];
         }
         let [page, next] = [self.page(hour), self.page(hour.saturating_add(1))];
-        ahead.map(|minutes| {
+        let mut values = ahead.map(|minutes| {
             let minute = begin + usize::from(minutes);
-            let read = if minute < HOUR { page.get(minute) } else { next.get(minute - HOUR) };
-            read.or_else(|| self.near(from.plus(i64::from(minutes)))).unwrap_or(f64::NAN)
-        })
+            if minute < HOUR { page.value(minute) } else { next.value(minute - HOUR) }
+        });
+        if values.iter().any(|value| value.is_nan()) {
+            for (value, minutes) in values.iter_mut().zip(ahead).filter(|(value, _)| value.is_nan()) {
+                *value = self.near(from.plus(i64::from(*minutes))).unwrap_or(f64::NAN);
+            }
+        }
+        values
     }
 
     /// Returns the share of the `minutes` up to and including `last` that have a value.

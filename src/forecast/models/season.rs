@@ -15,7 +15,9 @@ const CELLS: u32 = 288;
 /// A seasonal profile, added to the level.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Season {
+    /// Empty while the season is flat: a signal of a few minutes takes no room for days.
     cells: Array1<f64>,
+    count: u32,
     cell_minutes: u32,
 }
 
@@ -52,12 +54,12 @@ impl Season {
     pub fn flat(steps: u32) -> Self {
         let least = steps.div_ceil(CELLS);
         let cell_minutes = (least..=steps).find(|cell| steps.is_multiple_of(*cell)).unwrap_or(1);
-        Self { cells: Array1::zeros((steps / cell_minutes) as usize), cell_minutes }
+        Self { cells: Array1::default(0), count: steps / cell_minutes, cell_minutes }
     }
 
     /// Returns the number of cells.
     pub fn cells(&self) -> i64 {
-        self.cells.len() as i64
+        i64::from(self.count)
     }
 
     /// Returns the minutes of a cell.
@@ -67,12 +69,12 @@ impl Season {
 
     /// Returns the steps in a season.
     pub fn steps(&self) -> i64 {
-        i64::from(self.cell_minutes) * self.cells.len() as i64
+        i64::from(self.cell_minutes) * i64::from(self.count)
     }
 
     /// Returns the classical index: one cell for each step, the first one at minute 0 of the epoch.
     pub fn classical(cells: Array1<f64>) -> Self {
-        Self { cells, cell_minutes: 1 }
+        Self { count: cells.len() as u32, cells, cell_minutes: 1 }
     }
 
     /// Draws the profile of the season that ends with `last`, when clocks show `clock`: of each cell what `form` makes of its mean and of that of
@@ -80,6 +82,7 @@ impl Season {
     pub fn draw(&mut self, history: &History, last: Minute, clock: Minute, form: impl Fn(f64, f64) -> f64) {
         let steps = self.steps();
         let (mut sum, mut count) = (0.0, 0.0);
+        self.rise();
         for (cell, mean) in self.cells.iter_mut().enumerate() {
             let [first, shown] = [last, clock].map(|minute| minute.0.saturating_sub(steps - 1));
             let offset = (i64::from(self.cell_minutes) * cell as i64 - shown).rem_euclid(steps);
@@ -117,15 +120,11 @@ impl Season {
     /// Returns the seasonal values at these places.
     pub fn read<const N: usize>(&self, places: &Places<N>) -> [f64; N] {
         let mut values = [0.0; N];
-        let Some(first) = self.index(places.first) else { return values };
-        let count = self.cells.len();
-        let cell = |index: usize| self.cells.get(index).copied().unwrap_or(0.0);
+        let (Some(first), Some(cells)) = (self.index(places.first), self.cells.as_slice()) else { return values };
+        let cell = |index: usize| cells.get(index).copied().unwrap_or(0.0);
         for (value, (left, share)) in values.iter_mut().zip(places.left.iter().zip(&places.share)) {
-            let left = wrap(first + usize::from(*left), count);
-            *value = cell(left);
-            if *share > 0.0 {
-                *value = *value * (1.0 - share) + cell(wrap(left + 1, count)) * share;
-            }
+            let left = wrap(first + usize::from(*left), cells.len());
+            *value = cell(left) * (1.0 - share) + cell(wrap(left + 1, cells.len())) * share;
         }
         values
     }
@@ -147,12 +146,20 @@ impl Season {
     /// Adds `correction` at `minute`, split between the two cells by their share in it.
     pub fn correct(&mut self, minute: Minute, correction: f64) {
         let Places { first, share: [share], .. } = self.places(minute, &[0]);
+        self.rise();
         let Some(left) = self.index(first) else { return };
         let right = wrap(left + 1, self.cells.len());
         for (index, share) in [(left, 1.0 - share), (right, share)] {
             if let Some(cell) = self.cells.get_mut(index) {
                 *cell += correction * share;
             }
+        }
+    }
+
+    /// Gives a flat season its cells.
+    fn rise(&mut self) {
+        if self.cells.is_empty() {
+            self.cells = Array1::zeros(self.count as usize);
         }
     }
 
@@ -176,6 +183,8 @@ mod tests {
     #[test]
     fn the_centre_of_a_cell_is_read_alone_and_between_two_they_mix() {
         let mut season = Season::flat(1440);
+        assert!(season.at(Minute(2)).abs() < f64::EPSILON);
+        season.rise();
         season.cells[0] = 10.0;
         season.cells[1] = 20.0;
         season.cells[287] = 0.0;
@@ -192,6 +201,7 @@ mod tests {
     fn several_minutes_are_read_as_one_by_one() {
         for (steps, cells) in [(1440, 288), (48, 48), (2, 2), (7, 7)] {
             let mut season = Season::flat(steps);
+            season.rise();
             assert_eq!(season.cells.len(), cells);
             season.cells.iter_mut().enumerate().for_each(|(cell, value)| *value = (cell * cell % 11) as f64);
             for from in 0..1500 {
