@@ -11,14 +11,10 @@ use super::seasonal_scale::SeasonalScale;
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, QUANTILES, QuantileRow};
 
-/// Positions in [`QUANTILES`] of the ends that are published to be scored: the 95 % interval of a point, the
-/// 5 % and 95 % quantile of a maximum.
-const POINT_ENDS: (usize, usize) = (1, QUANTILES.len() - 2);
-const MAXIMUM_ENDS: (usize, usize) = (2, QUANTILES.len() - 3);
-/// What is asked of them. Misses of a point come one by one and are soon forgotten; one peak is the maximum of many
-/// windows.
-const POINTS: Ends = Ends { beyond: 0.025, widening_keep: 0.95 };
-const MAXIMA: Ends = Ends { beyond: 0.05, widening_keep: 0.995 };
+/// The ends that are published to be scored: the 95 % interval of a point, the 5 % and 95 % quantile of a maximum. Misses
+/// of a point come one by one and are soon forgotten; one peak is the maximum of many windows.
+const POINTS: Ends = Ends { at: [1, QUANTILES.len() - 2], beyond: 0.025, widening_keep: 0.85 };
+const MAXIMA: Ends = Ends { at: [2, QUANTILES.len() - 3], beyond: 0.05, widening_keep: 0.995 };
 /// A change is foreseen where the season moves by more than so many errors of a calm minute.
 const CHANGE: f64 = 6.0;
 /// An outcome further off than so many expected errors counts as much.
@@ -168,7 +164,7 @@ impl Bands {
         let places = self.places(course);
         let at = |index| self.quantiles(index, &places, course.limits, normal);
         let [(low, _), (_, least), (_, most), (high, _)] =
-            [POINT_ENDS.0, MAXIMUM_ENDS.0, MAXIMUM_ENDS.1, POINT_ENDS.1].map(at);
+            [POINTS.at[0], MAXIMA.at[0], MAXIMA.at[1], POINTS.at[1]].map(at);
         Word {
             points: issue(course.path, &places.points.width, low, high, course.moving),
             maxima: issue(&places.peaks, &places.maxima.width, least, most, within(course.moving)),

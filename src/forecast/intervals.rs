@@ -2,7 +2,8 @@
 //!
 //! Residuals are measured in a unit that follows the recent error and the height of the forecast, so that a
 //! quantile learned in the quiet hours holds in the busy ones: `u = (y - f) / sqrt(error * (|f| + 0.1 scale))`.
-//! Each quantile of `u` takes pinball steps towards its own share of outcomes. On top, each side of the interval
+//! Each quantile of `u` takes pinball steps towards its own share of outcomes, a published one by what was published of
+//! it. On top, each side of the interval
 //! widens while the published one is missed more often than it may be, and narrows again after: the
 //! integrator of conformal PID control (Angelopoulos, Candes and Tibshirani 2023). Until there are enough
 //! outcomes, the quantiles are those of a normal distribution with the residuals' scale.
@@ -26,7 +27,7 @@ const ERROR_KEEP: f32 = 0.99;
 /// Weight of ten outcomes by that, and a little less.
 const TEN: f32 = 9.5;
 /// What the widening learns from one miss.
-const WIDEN: f32 = 0.08;
+const WIDEN: f32 = 0.16;
 /// Least expected error, as a share of the height: a signal that stood still for hours and then moves is not a
 /// thousand times further off than ever before.
 const LEAST_ERROR: f64 = 1e-3;
@@ -44,6 +45,8 @@ pub fn normal_quantiles() -> QuantileRow {
 /// What is asked of the published ends of intervals.
 #[derive(Debug, Clone, Copy)]
 pub struct Ends {
+    /// Positions in [`QUANTILES`].
+    pub at: [usize; 2],
     /// Share of outcomes that may lie beyond each.
     pub beyond: f32,
     /// What is left of a widening after one outcome.
@@ -145,10 +148,22 @@ impl<const N: usize> Trackers<N> {
             }
         }
         let mut least = [f32::NEG_INFINITY; N];
-        for (quantiles, level) in self.quantiles.iter_mut().zip(&QUANTILES) {
-            let lanes = residuals.iter().zip(self.spread.means());
-            for ((quantile, least), (residual, spread)) in quantiles.iter_mut().zip(&mut least).zip(lanes) {
-                let below = if *residual <= *quantile * *spread { 1.0 } else { 0.0 };
+        for (index, (quantiles, level)) in self.quantiles.iter_mut().zip(&QUANTILES).enumerate() {
+            let mut below = [0.0; N];
+            // A published end learns from what was published of it, widening and all: that is what has to hold its share.
+            if let Some((_, end)) = ends.at.iter().zip([&issued.low, &issued.high]).find(|(at, _)| **at == index) {
+                for (below, (value, end)) in below.iter_mut().zip(values.iter().zip(end)) {
+                    *below = if value <= end { 1.0 } else { 0.0 };
+                }
+            } else {
+                let learned = quantiles.iter().zip(self.spread.means());
+                for (below, (residual, (quantile, spread))) in below.iter_mut().zip(residuals.iter().zip(learned)) {
+                    *below = if *residual <= *quantile * *spread { 1.0 } else { 0.0 };
+                }
+            }
+            for ((quantile, least), (residual, below)) in
+                quantiles.iter_mut().zip(&mut least).zip(residuals.iter().zip(below))
+            {
                 let moved = *quantile + STEP * (*level as f32 - below);
                 let next = if residual.is_nan() { *quantile } else { moved };
                 *least = if next > *least { next } else { *least };
@@ -239,17 +254,20 @@ mod tests {
 
     /// Feeds outcomes around a constant forecast and returns the tracker.
     fn tracked(residuals: impl IntoIterator<Item = f64>, beyond: f32) -> Tracker {
-        let normal = normal_quantiles();
         let mut tracker = Tracker::new();
-        for residual in residuals {
-            let error = known(&tracker, 10.0);
-            let row = row(&tracker, 100.0, error, 100.0);
-            let width = width(100.0, error, 100.0) as f32;
-            let issued =
-                Issued { point: [100.0], width: [width], low: [row[1] as f32], high: [row[9] as f32], moving: [false] };
-            tracker.outcome(&issued, &[(100.0 + residual) as f32], Ends { beyond, widening_keep: 0.995 }, &normal);
-        }
+        residuals.into_iter().for_each(|residual| learn(&mut tracker, residual, beyond));
         tracker
+    }
+
+    /// Publishes a forecast of 100 and feeds its outcome.
+    fn learn(tracker: &mut Tracker, residual: f64, beyond: f32) {
+        let error = known(tracker, 10.0);
+        let row = row(tracker, 100.0, error, 100.0);
+        let width = width(100.0, error, 100.0) as f32;
+        let issued =
+            Issued { point: [100.0], width: [width], low: [row[1] as f32], high: [row[9] as f32], moving: [false] };
+        let ends = Ends { at: [1, 9], beyond, widening_keep: 0.995 };
+        tracker.outcome(&issued, &[(100.0 + residual) as f32], ends, &normal_quantiles());
     }
 
     fn uniform(count: usize) -> impl Iterator<Item = f64> {
@@ -285,6 +303,22 @@ mod tests {
         let row = |tracker: &Tracker| row(tracker, 100.0, 5.0, 100.0);
         assert!(row(&burst)[9] > 1.03 * row(&calm)[9]);
         assert!((row(&burst)[1] - row(&calm)[1]).abs() < 1.0);
+    }
+
+    #[test]
+    fn what_was_published_holds_its_share_though_misses_come_in_runs() {
+        // The noise doubles and halves every few hours: widening alone leaves the learned quantiles too narrow.
+        let mut noise = Noise::new(22);
+        let residuals: Vec<f64> =
+            (0..40_000).map(|outcome| noise.normal() * if outcome / 200 % 2 == 0 { 5.0 } else { 10.0 }).collect();
+        let (mut tracker, mut inside) = (Tracker::new(), 0);
+        for (outcome, residual) in residuals.iter().enumerate() {
+            let row = row(&tracker, 100.0, known(&tracker, 10.0), 100.0);
+            inside += usize::from(outcome >= 2000 && (row[1]..=row[9]).contains(&(100.0 + residual)));
+            learn(&mut tracker, *residual, 0.025);
+        }
+        let share = inside as f64 / 38_000.0;
+        assert!((share - 0.95).abs() < 0.003, "{share}");
     }
 
     #[test]
