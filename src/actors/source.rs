@@ -111,6 +111,8 @@ pub struct SourceState {
     back_off: BackOff,
     /// It is left alone until then (monotonic).
     quiet_until: Duration,
+    /// What kept each query of the last round from an answer.
+    faults: Vec<Option<SourceError>>,
 }
 
 impl Actor for Source {
@@ -121,7 +123,7 @@ impl Actor for Source {
     async fn pre_start(&self, myself: ActorRef<Tick>, (): ()) -> Result<SourceState, ActorProcessingErr> {
         myself.cast(Tick { due: self.world.clock.now().mono })?;
         let metrics = self.world.metrics.source(&self.plan.name);
-        Ok(SourceState { metrics, back_off: BackOff::new(0), quiet_until: Duration::ZERO })
+        Ok(SourceState { metrics, back_off: BackOff::new(0), quiet_until: Duration::ZERO, faults: Vec::new() })
     }
 
     async fn handle(
@@ -156,15 +158,36 @@ impl Source {
         let answer = self.plan.source.read(round).await;
         let end = self.world.clock.now();
         state.metrics.asked(answer.queries, end.since(now.mono));
+        self.tell_faults(&answer, round, state);
         if let Some(error) = &answer.error {
             state.quiet_until = end.plus(state.back_off.failed(answer.back_off)).mono;
-            state.metrics.failed(fault(error));
             tracing::warn!(source = %self.plan.name, %error, "round broken off, its services hold");
         } else {
             state.back_off.succeeded();
-            state.metrics.answered(end.wall, staleness(&answer, end));
+            // A server that answers no query as it should is not well, whatever it answers.
+            if answer.faults.is_empty() || answer.faults.contains(&None) {
+                state.metrics.answered(end.wall, staleness(&answer, end));
+            }
         }
         answer
+    }
+
+    /// Counts what went wrong in a round, and logs what went wrong with a query that did not in the round before.
+    fn tell_faults(&self, answer: &Answer, round: &Round, state: &mut SourceState) {
+        let broken_off = answer.error.iter();
+        let of_queries = answer.faults.iter().flatten().filter(|fault| Some(*fault) != answer.error.as_ref());
+        broken_off.chain(of_queries).for_each(|error| state.metrics.failed(fault(error)));
+        if answer.error.is_some() {
+            return;
+        }
+        let before = std::mem::replace(&mut state.faults, answer.faults.clone());
+        for (position, error) in answer.faults.iter().enumerate() {
+            let Some(error) = error else { continue };
+            if before.get(position).and_then(Option::as_ref) != Some(error) {
+                let signal = round.templates.get(position).map(|template| template.signal.as_str());
+                tracing::warn!(source = %self.plan.name, signal, %error, "query not answered, its signal is unknown");
+            }
+        }
     }
 }
 
@@ -181,13 +204,13 @@ fn deliver(routes: &Routes, answer: &Answer, now: Now) {
     }
 }
 
-/// Returns the staleness of the newest sample of an answer; zero without one.
-fn staleness(answer: &Answer, now: Now) -> Duration {
+/// Returns the staleness of the newest sample of an answer; `None` without one.
+fn staleness(answer: &Answer, now: Now) -> Option<Duration> {
     let sampled = answer.arrivals.iter().flatten().filter_map(|arrival| match arrival {
         Arrival::Value(sample) => Some(sample.at),
         Arrival::Missing(_) => None,
     });
-    sampled.max().map_or(Duration::ZERO, |newest| elapsed(now.wall, newest))
+    sampled.max().map(|newest| elapsed(now.wall, newest))
 }
 
 fn fault(error: &SourceError) -> SourceFault {
@@ -213,7 +236,7 @@ fn next_tick(due: Duration, interval: Duration, now: Duration) -> (Duration, u64
 
 fn unasked(round: &Round, missing: &Missing) -> Answer {
     let rows = round.templates.iter().map(|template| vec![Arrival::Missing(missing.clone()); template.width]);
-    Answer { arrivals: rows.collect(), queries: 0, strangers: 0, back_off: None, error: None }
+    Answer { arrivals: rows.collect(), queries: 0, strangers: 0, back_off: None, error: None, faults: Vec::new() }
 }
 
 #[cfg(test)]

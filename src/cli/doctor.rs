@@ -88,13 +88,21 @@ async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut 
     let count = templates.len();
     let round = Round { templates, deadline: Duration::from_secs(15) };
     let answer = opened.read(&round).await;
-    match answer.error {
-        None => good(format!("source {} answers for {count} signals ({})", source.name, source.url)),
-        Some(error) => {
-            let what = format!("source {} ({}): {error}", source.name, source.url);
-            findings.bad(what, "until it answers its services hold what they have")
-        }
+    if let Some(error) = answer.error {
+        let what = format!("source {} ({}): {error}", source.name, source.url);
+        return findings.bad(what, "until it answers its services hold what they have");
     }
+    let faults = round.templates.iter().zip(&answer.faults).filter_map(|(asked, fault)| Some((asked, fault.as_ref()?)));
+    let mut answered = count;
+    for (asked, fault) in faults {
+        answered -= 1;
+        let what = format!("source {} ({}), signal {}: {fault}", source.name, source.url, asked.signal);
+        findings.bad(what, "mend its query: until it is answered the signal is unknown")?;
+    }
+    if answered > 0 || count == 0 {
+        good(format!("source {} answers for {answered} signals ({})", source.name, source.url))?;
+    }
+    Ok(())
 }
 
 async fn custom_resources(settings: &Settings, client: &Client, findings: &mut Findings) -> anyhow::Result<()> {

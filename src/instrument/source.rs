@@ -101,13 +101,15 @@ impl SourceMetrics {
         self.duration.observe(took.as_secs_f64());
     }
 
-    /// Notes a whole answer at `now`, whose newest sample was `staleness` old.
-    pub fn answered(&self, now: Timestamp, staleness: Duration) {
+    /// Notes an answer at `now`, whose newest sample, if it had any, was `staleness` old.
+    pub fn answered(&self, now: Timestamp, staleness: Option<Duration>) {
         self.last_success.set(now.as_millisecond() as f64 / 1000.0);
-        self.staleness.set(staleness.as_secs_f64());
+        if let Some(staleness) = staleness {
+            self.staleness.set(staleness.as_secs_f64());
+        }
     }
 
-    /// Counts a round that was broken off.
+    /// Counts a round that was broken off, or a query of it that was not answered.
     pub fn failed(&self, fault: SourceFault) {
         let label = [("source", self.source.clone().into()), ("fault", fault.as_str().into())];
         self.errors.get_or_create(&label).inc();

@@ -20,6 +20,17 @@ pub enum JournalError {
         /// Why.
         reason: String,
     },
+    /// Not to be read now: no permission, an error of the disk.
+    #[error(
+        "journal {path} cannot be read: {reason}; run as the user that flyball runs as, or look at the disk; \
+         the journal itself may be well"
+    )]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
     /// Damaged beyond its own repair.
     #[error("journal {path} is damaged: {reason}; move it away to start anew, or restore a copy")]
     Damaged {
@@ -124,12 +135,19 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// Tells whether it ends an intent: without it what became of a write stays open.
+    pub fn ends_intent(&self) -> bool {
+        matches!(self, Self::Ended { .. })
+    }
+}
+
 /// The journal. Writes are grouped into one commit; a call returns when its entry is durable.
 pub trait Journal: Send + Sync + 'static {
     /// Appends one entry and waits until it is durable.
     fn append(&self, entry: Entry) -> BoxFuture<'_, Result<(), JournalError>>;
 
-    /// Queues one entry; a failure shows in [`Journal::health`] and in the next append.
+    /// Queues one entry; a failure to write shows in [`Journal::health`] and in the next append, a contradiction in the log.
     fn submit(&self, entry: Entry);
 
     /// Returns why nothing can be written, if so. No I/O.

@@ -95,6 +95,8 @@ pub struct Answer {
     pub back_off: Option<Duration>,
     /// The error that broke the round off, if one did.
     pub error: Option<SourceError>,
+    /// What kept each template from an answer, in the order of the round: that error, or a fault of its own query.
+    pub faults: Vec<Option<SourceError>>,
 }
 
 /// Why a source gave no answer. Texts are cut and carry no body and no credentials.

@@ -24,7 +24,7 @@ fn exercised() -> Metrics {
     metrics.journal().committed(3, Duration::from_millis(1));
     let source = metrics.source("prometheus");
     source.asked(6, Duration::from_millis(12));
-    source.answered(records::at(0), Duration::from_secs(4));
+    source.answered(records::at(0), Some(Duration::from_secs(4)));
     source.failed(SourceFault::TimedOut);
     let service = metrics.service(&records::spec(SERVICE));
     for record in [records::acted(records::id(SERVICE, 1)), records::held(records::id(SERVICE, 2))] {

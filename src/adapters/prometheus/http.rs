@@ -9,6 +9,7 @@ use jiff::fmt::rfc2822;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Client, Response, StatusCode, redirect};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::parse;
 use super::settings::{PrometheusSettings, SetupError};
@@ -68,7 +69,12 @@ impl Http {
     /// Posts a form to `path` and returns the body of a successful answer. `left` is what remains of the round; the
     /// query's own deadline holds as well.
     pub(super) async fn post(&self, path: &str, form: &[(&str, &str)], left: Duration) -> Result<Vec<u8>, Refusal> {
-        let limit = self.settings.timeout.min(left);
+        let asked = Instant::now();
+        // Waiting for a query of our own (a read of the past) is no silence of the server.
+        let Ok(_one) = tokio::time::timeout(left, self.one.lock()).await else {
+            return Err(SourceError::TimedOut(left).into());
+        };
+        let limit = self.settings.timeout.min(left.saturating_sub(asked.elapsed()));
         match tokio::time::timeout(limit, self.exchange(path, form, limit)).await {
             Ok(answer) => answer.map_err(|refusal| Refusal { error: self.scrub(refusal.error), ..refusal }),
             Err(_) => Err(SourceError::TimedOut(limit).into()),
@@ -76,7 +82,6 @@ impl Http {
     }
 
     async fn exchange(&self, path: &str, form: &[(&str, &str)], limit: Duration) -> Result<Vec<u8>, Refusal> {
-        let _one = self.one.lock().await;
         let url = self.settings.base.join(path).map_err(|error| SourceError::Malformed(error.to_string()))?;
         // The server gives up when we do.
         let timeout = format!("{}ms", limit.as_millis());

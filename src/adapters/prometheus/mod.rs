@@ -92,17 +92,22 @@ impl<'a> Reader<'a> {
             strangers: 0,
             back_off: None,
             error: None,
+            faults: Vec::with_capacity(round.templates.len()),
         };
         Self { http, round, started: Instant::now(), times: Vec::new(), answer }
     }
 
     async fn run(mut self) -> Answer {
         for template in &self.round.templates {
-            let row = match self.template(template).await {
-                Ok(row) => row,
-                Err(error) => vec![Arrival::Missing(Missing::SourceDown { error: error.to_string() }); template.width],
+            let (row, fault) = match self.template(template).await {
+                Ok(row) => (row, None),
+                Err(error) => {
+                    let missing = Missing::SourceDown { error: error.to_string() };
+                    (vec![Arrival::Missing(missing); template.width], Some(error))
+                }
             };
             self.answer.arrivals.push(row);
+            self.answer.faults.push(fault);
         }
         self.answer
     }

@@ -65,7 +65,8 @@ fn unopened(path: &str, error: &io::Error) -> JournalError {
     let path = path.to_owned();
     match error.kind() {
         ErrorKind::NotFound => JournalError::Missing { path },
-        _ => JournalError::Damaged { path, reason: error.to_string() },
+        ErrorKind::UnexpectedEof | ErrorKind::InvalidData => JournalError::Damaged { path, reason: error.to_string() },
+        _ => JournalError::Unreadable { path, reason: error.to_string() },
     }
 }
 

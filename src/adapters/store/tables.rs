@@ -3,6 +3,7 @@
 
 use std::any::Any;
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -69,8 +70,20 @@ impl Fault {
     pub(super) fn reading(self, path: &str) -> JournalError {
         match self {
             Self::Version(found) => JournalError::WrongVersion { path: path.to_owned(), found, expected: FORMAT },
+            Self::Engine(error) if is_of_the_disk(&error) => {
+                JournalError::Unreadable { path: path.to_owned(), reason: error.to_string() }
+            }
             fault => JournalError::Damaged { path: path.to_owned(), reason: fault.to_string() },
         }
+    }
+}
+
+/// Tells an error of the disk or of permissions from a file that is shorter or other than it should be.
+fn is_of_the_disk(error: &redb::Error) -> bool {
+    match error {
+        redb::Error::Io(error) => !matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData),
+        redb::Error::PreviousIo => true,
+        _ => false,
     }
 }
 

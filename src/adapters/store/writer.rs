@@ -69,7 +69,11 @@ impl Shared {
 
     /// Queues an entry; the answer comes when it is durable.
     pub(super) fn append(&self, entry: Entry) -> Result<oneshot::Receiver<Result<(), JournalError>>, JournalError> {
-        self.health()?;
+        match self.failed.get() {
+            Some(error) => return Err(error.clone()),
+            None if !entry.ends_intent() => self.health()?,
+            None => {}
+        }
         let (answer, answered) = oneshot::channel();
         self.push(Item { entry, answer: Some(answer) })?;
         Ok(answered)
@@ -87,8 +91,10 @@ impl Shared {
         if queue.closed {
             return Err(JournalError::Closed);
         }
-        if queue.len() >= CAPACITY {
+        // The ends of writes are taken however much waits: there are no more of them than intents that were taken.
+        if queue.len() >= CAPACITY && !item.entry.ends_intent() {
             if !self.behind.swap(true, Ordering::AcqRel) {
+                self.metrics.healthy.set(0);
                 tracing::error!(path = %self.path, waiting = CAPACITY, "journal does not keep up");
             }
             return Err(self.overloaded());
@@ -123,8 +129,8 @@ impl Shared {
             let failed = self.failed.get().is_some();
             sealed = failed || phases == Phases::Two;
             let idle = self.queue.lock().is_empty();
-            if idle {
-                self.behind.store(false, Ordering::Release);
+            if idle && self.behind.swap(false, Ordering::AcqRel) && !failed {
+                self.metrics.healthy.set(1);
             }
             let quiet = idle && sealed;
             if !failed && since_pruned >= PRUNE_EVERY && (quiet || since_pruned >= PRUNE_AT_LAST) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -149,6 +150,14 @@ pub fn endless(start: &'static str, chunk: Bytes, most: usize, sent: Arc<AtomicU
 pub fn stalled(start: &'static str) -> Body {
     let first = futures::stream::once(async move { Ok::<_, std::io::Error>(Bytes::from_static(start.as_bytes())) });
     Body::from_stream(futures::StreamExt::chain(first, futures::stream::pending()))
+}
+
+/// A body that comes late.
+pub fn late(body: String, delay: Duration) -> Body {
+    Body::from_stream(futures::stream::once(async move {
+        tokio::time::sleep(delay).await;
+        Ok::<_, std::io::Error>(Bytes::from(body))
+    }))
 }
 
 /// A server that reads a request, writes `bytes` and closes; returns its address.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::Response;
-use double::{Double, endless, json, raw, response, stalled, vector};
+use double::{Double, endless, json, late, raw, response, stalled, vector};
 use flyball::adapters::prometheus::{Prometheus, PrometheusSettings, SetupError};
 use flyball::model::{Arrival, Finite, Missing, Sample, SignalName, Timestamp};
 use flyball::ports::{Answer, Round, SourceError, TelemetrySource, Template};
@@ -257,6 +257,21 @@ async fn p2_ticks_and_history_never_have_two_queries_in_flight() {
 }
 
 #[tokio::test]
+async fn p2_waiting_for_a_read_of_the_past_is_no_silence_of_the_server() {
+    let server = Double::start(|asked| {
+        let past = asked.path.ends_with("query_range");
+        let (body, delay) = if past { (double::matrix(&[]), 1200) } else { (times(), 400) };
+        json(200, late(body, Duration::from_millis(delay)))
+    });
+    let source = source(&server.await.url, Duration::from_millis(1500));
+    let (round, template) = (single(), template("rps", "hits{$selector}", "hits{$selector}"));
+    let at = |seconds| Timestamp::from_second(seconds).unwrap();
+    let (past, answer) = tokio::join!(source.history(&template, &[0, 1], at(0), at(3600)), source.read(&round));
+    assert!(past.is_ok());
+    assert_eq!((answer.queries, answer.error), (2, None));
+}
+
+#[tokio::test]
 async fn p3_an_overloaded_server_is_left_alone_as_long_as_it_asks() {
     for (status, retry_after, expected) in [
         (429, Some("7"), Some(7)),
@@ -291,6 +306,8 @@ async fn p3_a_fault_of_one_query_costs_only_its_template() {
     });
     let answer = source(&server.await.url, PATIENT).read(&round()).await;
     assert_eq!((answer.queries, answer.error), (5, None));
+    let fault = SourceError::Status { status: 400, message: "parse error".to_owned() };
+    assert_eq!(answer.faults, [None, Some(fault), None]);
     assert_eq!(answer.arrivals[0][0], value(10.0, 1_795_521_590_123));
     let error = "answered with status 400: parse error".to_owned();
     assert_eq!(missing(&answer.arrivals[1][0]), &Missing::SourceDown { error });

@@ -258,7 +258,9 @@ impl TelemetrySource for ScriptedSource {
             row
         };
         let arrivals = round.templates.iter().map(row).collect();
-        Box::pin(async { Answer { arrivals, queries: 1, strangers: 0, back_off: None, error: None } })
+        Box::pin(async {
+            Answer { arrivals, queries: 1, strangers: 0, back_off: None, error: None, faults: Vec::new() }
+        })
     }
 
     fn history<'a>(

@@ -329,6 +329,13 @@ fn a_file_of_another_version_or_of_something_else_is_refused() {
 }
 
 #[test]
+fn what_cannot_be_read_now_is_not_called_damaged() {
+    let (dir, _) = place();
+    let error = JournalReader::open(dir.path()).err();
+    assert!(matches!(&error, Some(JournalError::Unreadable { .. })), "{error:?}");
+}
+
+#[test]
 fn one_process_writes_and_nobody_reads_beside_it() {
     let (_dir, path) = place();
     let journal = open(&path).unwrap();
@@ -393,6 +400,10 @@ fn what_waits_while_a_commit_is_under_way_goes_into_one_commit() {
 fn a_disk_that_does_not_keep_up_shows_until_it_has() {
     let (_dir, path) = place();
     let (gate, metrics) = (Arc::default(), JournalMetrics::default());
+    let before = open(&path).unwrap();
+    append(&before, decision(3)).unwrap();
+    append(&before, Entry::Prepared(intent(3))).unwrap();
+    drop(before);
     let (journal, guard) = stalled(&path, &gate, &metrics);
     let nothing = Entry::Outcome { decision: id(9999), outcome: WriteOutcome::Expired };
     for _ in 0..super::queue::CAPACITY + 3 {
@@ -400,11 +411,15 @@ fn a_disk_that_does_not_keep_up_shows_until_it_has() {
     }
     assert!(matches!(journal.health(), Err(JournalError::Unwritable { reason, .. }) if reason.contains("too slow")));
     assert!(append(&journal, decision(2)).is_err(), "no write is allowed while records are lost");
+    assert_eq!(metrics.healthy.get(), 0);
+    let ended = journal.append(ended(3));
     drop(guard);
+    block_on(ended).expect("what became of a write is not lost because the disk is slow");
     while journal.health().is_err() {
         std::thread::yield_now();
     }
     append(&journal, decision(2)).unwrap();
+    assert_eq!((metrics.healthy.get(), journal.open_intents().unwrap().len()), (1, 0));
     assert_eq!(metrics.lost.get(), super::queue::CAPACITY as u64 + 3);
 }
 
