@@ -78,15 +78,15 @@ pub struct ForecasterCore {
     spec: Arc<ServiceSpec>,
     params: Arc<ForecastParams>,
     state: Forecaster,
-    /// Minutes that ended since the start, while history may still come: for each signal, oldest first.
-    since_start: Option<Arc<Vec<Vec<MinuteValue>>>>,
+    /// Minutes that ended since the start, oldest first, of each signal whose history is still to come.
+    since_start: Arc<Vec<Option<Vec<MinuteValue>>>>,
 }
 
 impl ForecasterCore {
     /// Returns a forecaster that knows nothing. With `expects_history` it keeps what ends until history comes.
     pub fn new(spec: Arc<ServiceSpec>, params: Arc<ForecastParams>, expects_history: bool) -> Self {
-        let since_start = expects_history.then(|| Arc::new(vec![Vec::new(); spec.signals.len()]));
-        Self { state: Forecaster::new(&spec, &params), since_start, spec, params }
+        let awaited = spec.signals.iter().map(|signal| (expects_history && signal.forecast).then(Vec::new));
+        Self { since_start: Arc::new(awaited.collect()), state: Forecaster::new(&spec, &params), spec, params }
     }
 
     /// Goes on by a declaration that was changed in anything but its signals, its target and its labels.
@@ -123,11 +123,12 @@ impl ForecasterCore {
     }
 
     fn keep_closed(&mut self, observed: &Observed) {
-        let Some(kept) = &mut self.since_start else { return };
-        if observed.features.signals.iter().all(|signal| signal.closed.is_empty()) {
+        let signals = self.since_start.iter().zip(&observed.features.signals);
+        if !signals.into_iter().any(|(kept, signal)| kept.is_some() && !signal.closed.is_empty()) {
             return;
         }
-        for (kept, signal) in Arc::make_mut(kept).iter_mut().zip(&observed.features.signals) {
+        for (kept, signal) in Arc::make_mut(&mut self.since_start).iter_mut().zip(&observed.features.signals) {
+            let Some(kept) = kept else { continue };
             kept.extend(&signal.closed);
             let surplus = kept.len().saturating_sub(KEPT_MINUTES);
             kept.drain(..surplus);
@@ -138,8 +139,8 @@ impl ForecasterCore {
     /// that the history held already.
     fn adopt(&mut self, signals: &[usize], mut models: Forecaster) {
         for signal in signals {
-            if let Some(minutes) = self.since_start.as_ref().and_then(|kept| kept.get(*signal)) {
-                models.warm(*signal, minutes);
+            if let Some(minutes) = Arc::make_mut(&mut self.since_start).get_mut(*signal).and_then(Option::take) {
+                models.warm(*signal, &minutes);
             }
             self.state.replace(*signal, &models);
         }

@@ -19,17 +19,13 @@ pub enum Stage {
     Observe,
     /// Features to outlook.
     Forecast,
-    /// Outlook to proposal.
+    /// Outlook to verdict: policies and guards.
     Decide,
-    /// Proposal to verdict.
-    Guard,
-    /// Verdict to the end of the write.
+    /// Verdict to the change handed to the write gate, what a write ended with, and measured effects.
     Act,
-    /// Expected against measured effect.
-    Verify,
 }
 
-const STAGES: [&str; 6] = ["observe", "forecast", "decide", "guard", "act", "verify"];
+const STAGES: [&str; 4] = ["observe", "forecast", "decide", "act"];
 
 /// Ticks, stages, kill switch, policy, readiness.
 #[derive(Debug, Clone)]
@@ -82,7 +78,12 @@ impl ProcessMetrics {
         let help = "Time from the arrival of a sample to its write on the wire";
         registry.register_with_unit("sample_to_write", help, Unit::Seconds, new.sample_to_write.clone());
         registry.register("cycles", "Cycles completed, of all services", new.cycles.clone());
-        registry.register_with_unit("stage_duration", "Time spent in a stage", Unit::Seconds, durations);
+        registry.register_with_unit(
+            "stage_duration",
+            "Time spent in a stage of one cycle, without waiting",
+            Unit::Seconds,
+            durations,
+        );
         registry.register("ready", "Whether the loop can decide", new.ready.clone());
         let help = "Whether this process is the one that writes";
         registry.register("leader", help, new.leader.clone());
@@ -97,14 +98,12 @@ impl ProcessMetrics {
 
     /// Notes how long one run of a stage took.
     pub fn stage(&self, stage: Stage, took: Duration) {
-        let [observe, forecast, decide, guard, act, verify] = &self.stages;
+        let [observe, forecast, decide, act] = &self.stages;
         let histogram = match stage {
             Stage::Observe => observe,
             Stage::Forecast => forecast,
             Stage::Decide => decide,
-            Stage::Guard => guard,
             Stage::Act => act,
-            Stage::Verify => verify,
         };
         histogram.observe(took.as_secs_f64());
     }

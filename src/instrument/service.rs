@@ -86,7 +86,7 @@ impl ServiceFamilies {
             idle: self.decisions.get_or_create_owned(&decision(service, "none", VerdictKind::Idle)),
             quarantined: self.quarantined.get_or_create_owned(&[named(service)]),
             signals: spec.signals.iter().map(|signal| signal.forecast.then(|| self.signal(service, signal))).collect(),
-            used: Arc::default(),
+            used: Arc::new(Mutex::new(Some(Used::default()))),
             service: service.clone(),
             families: self.clone(),
         };
@@ -122,7 +122,7 @@ pub struct ServiceMetrics {
     service: ServiceId,
     families: ServiceFamilies,
     idle: Counter,
-    used: Arc<Mutex<Used>>,
+    used: Arc<Mutex<Option<Used>>>,
     quarantined: Gauge,
     /// In the order of the spec; `None` for signals without a forecast.
     signals: Vec<Option<SignalMetrics>>,
@@ -217,7 +217,8 @@ impl ServiceMetrics {
     /// Takes all series of the service off the page.
     pub fn forget(&self) {
         let families = &self.families;
-        let used = std::mem::take(&mut *self.used.lock());
+        // A step under way may still count: what is forgotten stays so.
+        let Some(used) = self.used.lock().take() else { return };
         families.decisions.remove(&decision(&self.service, "none", VerdictKind::Idle));
         for (rule, kind, _) in &used.decisions {
             families.decisions.remove(&decision(&self.service, rule, *kind));
@@ -237,7 +238,8 @@ impl ServiceMetrics {
     }
 
     fn won(&self, rule: &str, kind: VerdictKind) {
-        let used = &mut self.used.lock().decisions;
+        let mut used = self.used.lock();
+        let Some(Used { decisions: used, .. }) = &mut *used else { return };
         if let Some((.., counter)) = used.iter().find(|(known, of, _)| **known == *rule && *of == kind) {
             counter.inc();
             return;
@@ -248,7 +250,8 @@ impl ServiceMetrics {
     }
 
     fn count(&self, family: &Family<Labels<2>, Counter>, key: &'static str, word: &'static str) {
-        let used = &mut self.used.lock().counted;
+        let mut used = self.used.lock();
+        let Some(Used { counted: used, .. }) = &mut *used else { return };
         if let Some(known) = used.iter().find(|known| (known.key, known.word) == (key, word)) {
             known.counter.inc();
             return;

@@ -91,3 +91,18 @@ fn values() {
         assert!(page.contains("flyball_kill_switch_unreadable 0\n"), "{state:?}");
     }
 }
+
+#[test]
+fn what_a_step_under_way_tells_of_a_service_that_left_is_not_shown() {
+    let metrics = exercised();
+    let service = metrics.service(&records::spec("shop/cart"));
+    service.wrote(&WriteOutcome::Applied);
+    service.forget();
+    service.wrote(&WriteOutcome::Expired);
+    service.measured(Impact::Helped);
+    let record = records::acted(records::id("shop/cart", 1));
+    service.decided(&record.proposal, &record.verdict);
+    let page = metrics.encode().unwrap();
+    let left: Vec<&str> = page.lines().filter(|line| line.contains("shop/cart")).collect();
+    assert_eq!(left, Vec::<&str>::new());
+}

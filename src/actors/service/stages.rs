@@ -52,7 +52,6 @@ impl Stage for ObserverStage {
     fn perform(observed: Observed, service: &Arc<Service>) {
         let shown = service.world.mask.features(&labels(service), &observed.features);
         service.update_view(|view| view.features = Some(shown));
-        service.world.process.cycles.inc();
         let event = ForecasterEvent::Observed(observed);
         service.put::<ForecasterStage>(service.forecasts.put_latest(event));
     }
@@ -188,6 +187,7 @@ impl Stage for DeciderStage {
 
     fn perform(decided: Option<Decided>, service: &Arc<Service>) {
         let Some(decided) = decided else { return };
+        service.world.process.cycles.inc();
         service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
         if let Some(instead) = &decided.record.instead {
             let record = &decided.record;
