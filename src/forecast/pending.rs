@@ -138,10 +138,11 @@ impl Pending {
         self.moving.get(slot).is_some_and(|bits| bits >> bit & 1 == 1)
     }
 
-    /// Returns the point that all together said of `minute` in the minute before it.
-    pub fn next(&self, minute: Minute) -> Option<f32> {
+    /// Returns the point and the ends of the interval that all together said of `minute` in the minute before it.
+    pub fn next(&self, minute: Minute) -> Option<[f32; 3]> {
         let [next, ..] = slots(&HORIZONS, minute);
-        self.points.get(next).map(|cell| cell.mixed[0])
+        let [point, _, low, high] = self.points.get(next)?.mixed;
+        Some([point, low, high])
     }
 
     /// Keeps what is said at `origin`; to be called for each minute, after its outcomes were read.

@@ -58,7 +58,7 @@ pub use guards::{GuardParams, ParamFault};
 pub use ids::{CycleId, DecisionId, PolicyRevision, ServiceId, TraceId};
 pub use kill::KillState;
 pub use leadership::{Epoch, Lead, WRITE_MARGIN};
-pub use outlook::{Authority, Capacity, HORIZONS, Outlook, QUANTILES, Readiness, SignalOutlook};
+pub use outlook::{AnomalyKind, Authority, Capacity, HORIZONS, Outlook, QUANTILES, Readiness, SignalOutlook};
 pub use proposal::{Choice, ConditionTrace, Goal, Limit, Proposal, RuleOutcome, RuleTrace, Truth, UNDO, Vetoed};
 pub use record::DecisionRecord;
 pub use series::{Arrival, Finite, Missing, Reading, Sample};

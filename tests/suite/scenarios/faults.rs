@@ -194,6 +194,45 @@ async fn inv_18_k7_a_silent_watch_holds_its_services_and_makes_the_process_unrea
     tree.stop().await;
 }
 
+/// Four services of six lose their series at the same moment, and one of the others a little before.
+#[tokio::test(start_paused = true)]
+async fn services_that_fall_silent_together_are_the_trouble_of_their_source() {
+    let lost_at = |service: &str| match service {
+        "shop/cart" | "shop/checkout" | "shop/mail" | "shop/search" => 10..20,
+        "shop/alone" => 5..20,
+        _ => 0..0,
+    };
+    let services = ["shop/alone", "shop/cart", "shop/checkout", "shop/mail", "shop/search", "shop/steady"];
+    let load = move |service: &str, at: Timestamp| {
+        let minute = (at.as_second() - origin().as_second()).div_euclid(60);
+        if lost_at(service).contains(&minute) { f64::NAN } else { 280.0 }
+    };
+    let world = World::new(&services, steady(load));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 8).await;
+    let missing = |service: &str| {
+        let features = control.service(&service.parse().unwrap()).unwrap().features.unwrap();
+        features.signals[0].reading.to_string()
+    };
+    assert!(missing("shop/alone").contains("not a finite number"), "{}", missing("shop/alone"));
+    tokio::time::sleep(MINUTE * 5).await;
+    for service in ["shop/cart", "shop/checkout", "shop/mail", "shop/search"] {
+        let said = missing(service);
+        assert!(said.contains("source down: 4 of 5 services fell silent together"), "{service}: {said}");
+    }
+    assert!(
+        missing("shop/alone").contains("not a finite number"),
+        "it fell silent by itself: {}",
+        missing("shop/alone")
+    );
+    assert_eq!(missing("shop/steady"), "fresh");
+    let waiting = control.status().waiting_for;
+    assert_eq!(waiting, ["telemetry of 4 services: 4 of 5 services fell silent together"]);
+    tokio::time::sleep(MINUTE * 10).await;
+    assert!(services.iter().all(|service| missing(service) == "fresh") && control.status().ready);
+    tree.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn signals_of_two_sources_meet_in_one_picture() {
     let text = settings(&["shop/cart"], "").replace(
