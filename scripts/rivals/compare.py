@@ -17,10 +17,10 @@ import json
 import logging
 import math
 import pathlib
+import resource
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 
 import numpy
@@ -38,6 +38,10 @@ FIGURES = [
     ("mase_vs_prophet", "prophet", "mase", 0.52, 0.45),
     ("msis_vs_prophet", "prophet", "msis", 0.50, 0.45),
 ]
+
+
+def cpu():
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def log(text):
@@ -207,7 +211,7 @@ def measure(binary, path, wanted):
         if found:
             results["flyball"][int(origin)] = found
     for name in wanted:
-        results[name], begun, most = {}, time.process_time(), MOST.get(name, (ORIGINS, ORIGINS))[0 if series.fast else 1]
+        results[name], begun, most = {}, cpu(), MOST.get(name, (ORIGINS, ORIGINS))[0 if series.fast else 1]
         for origin in series.origins()[:most]:
             try:
                 found = errors(series, origin, METHODS[name](series, origin))
@@ -216,7 +220,7 @@ def measure(binary, path, wanted):
                 found = None
             if found:
                 results[name][int(origin)] = found
-        log(f"{series.name}: {name}, {len(results[name])} origins, {time.process_time() - begun:.1f} s CPU")
+        log(f"{series.name}: {name}, {len(results[name])} origins, {cpu() - begun:.1f} s CPU")
     return results
 
 
@@ -281,7 +285,10 @@ def main():
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     for noisy in ("prophet", "cmdstanpy"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
+        # With a handler of its own cmdstanpy keeps its hands off.
+        logging.getLogger(noisy).addHandler(logging.NullHandler())
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+        logging.getLogger(noisy).propagate = False
     wanted = arguments.methods.split(",")
     paths = [path for path in sorted(pathlib.Path(arguments.series).glob("*.csv")) if arguments.only in path.stem]
     all_results = {}

@@ -10,8 +10,8 @@
 //! Extreme Value Theory", 2017, with an exponential tail): the score says by how many mean excesses it lies above the 98 %
 //! quantile, without an upper end, and is put on 0 to 1 last, so that a larger surprise always scores higher.
 //!
-//! Alarms are limited: a score counts only where it exceeds all of the last while, which fades. A shift that still
-//! stands minutes after its alarm is told once more, as what it is.
+//! A score counts only where it exceeds all of the last while, which fades; a shift that still stands minutes after its
+//! alarm is told once more, as what it is. Alarms are limited besides: one an hour.
 
 use crate::model::AnomalyKind;
 
@@ -19,14 +19,14 @@ use crate::model::AnomalyKind;
 pub const THRESHOLD: f64 = 0.5;
 
 /// Excess, in mean excesses, that scores one half.
-const HALF: f64 = 5.0;
+const HALF: f64 = 6.0;
 /// Share of a new squared deviation in a scale (half-life a day), once there were as many.
 const GAIN: f64 = 0.0005;
 /// Deviations enter a scale up to this many of it.
 const CLIP: f64 = 6.0;
 /// Shares of the deviation of all values, and of their height, below which no scale falls.
 const FLOOR: f64 = 0.03;
-const HEIGHT_FLOOR: f64 = 0.005;
+const HEIGHT_FLOOR: f64 = 0.01;
 /// Deviations before a scale is used.
 const ENOUGH: u32 = 30;
 /// The 95 % interval spans so many deviations of a normal variable.
@@ -53,6 +53,10 @@ const HELD: f64 = 0.99;
 /// Minutes after an alarm at which a shift is told, and what of the slow level's scale each of them has to lie beyond.
 const SHIFT_AFTER: u8 = 5;
 const SHIFT_BEYOND: f64 = 3.0;
+/// A value lies apart by its slow level rather than by its forecast from so many times the evidence on.
+const SHIFT_RATHER: f64 = 2.0;
+/// Minutes after an alarm without another one.
+const QUIET: u32 = 60;
 
 /// A value stands still for long from so many minutes on; the evidence is that many times the share of the longest
 /// earlier standstill, from once and a half on. What changed less often tells nothing.
@@ -70,19 +74,8 @@ pub struct Anomaly {
     pub score: f64,
     /// In which way; `None` with a score of 0.
     pub kind: Option<AnomalyKind>,
-}
-
-impl Anomaly {
-    fn of(excess: f64, kind: AnomalyKind) -> Self {
-        // What no number holds any more is as unusual as can be.
-        let score = if excess.is_finite() { excess / (excess + HALF) } else { 1.0 };
-        Self { score, kind: (excess > 0.0).then_some(kind) }
-    }
-
-    /// Tells whether somebody should look.
-    pub fn alarm(&self) -> bool {
-        self.score >= THRESHOLD
-    }
+    /// Whether somebody should look: the score passes [`THRESHOLD`], and there was no alarm for an hour.
+    pub alarm: bool,
 }
 
 /// What was said of a minute in the minute before: the point and its 95 % interval. NaN where nothing was.
@@ -110,8 +103,11 @@ pub struct Detector {
     standstill: Standstill,
     /// What a new excess has to exceed.
     held: f64,
-    /// Minutes since the last alarm, and its side of the slow level; `None` once a shift is told or refuted.
-    alarmed: Option<(u8, f64)>,
+    /// Minutes since a score that passed the threshold, and its side of the slow level; `None` once a shift is told or
+    /// refuted.
+    passed: Option<(u8, f64)>,
+    /// Minutes with a value since the last alarm.
+    quiet: u32,
     newest: Option<Anomaly>,
 }
 
@@ -128,7 +124,8 @@ impl Detector {
             tail: Tail::new(),
             standstill: Standstill::default(),
             held: 0.0,
-            alarmed: None,
+            passed: None,
+            quiet: QUIET,
             newest: None,
         }
     }
@@ -140,9 +137,8 @@ impl Detector {
 
     /// Returns what would be said of a value that is not learned yet.
     pub fn look(&self, value: f64, expected: &Expected) -> Option<Anomaly> {
-        let (evidence, kind) = self.weigh(value, expected)?.sum();
-        let excess = self.tail.excess(evidence);
-        Some(if excess > self.held { Anomaly::of(excess, kind) } else { Anomaly::of(0.0, kind) })
+        let weighed = self.weigh(value, expected)?;
+        Some(self.anomaly(self.news(self.tail.excess(weighed.sum())), weighed.kind()))
     }
 
     /// Learns the value of a closed minute; `None` for a gap.
@@ -167,28 +163,44 @@ impl Detector {
             self.slow += SLOW * (value - self.slow).clamp(-most, most);
         }
         let Some(weighed) = weighed else { return };
-        let (evidence, kind) = weighed.sum();
-        let excess = self.tail.excess(evidence);
-        self.tail.learn(evidence);
-        let told = if excess > self.held { excess } else { 0.0 };
+        let excess = self.tail.excess(weighed.sum());
+        // What stands still is learned as that.
+        self.tail.learn(weighed.moved());
+        let told = self.anomaly(self.news(excess), weighed.kind());
         self.held = (HELD * self.held).max(excess).min(f64::MAX);
-        let told = Anomaly::of(told, kind);
-        let shift = self.shift(&told, weighed.from_slow);
-        self.newest = Some(if shift { Anomaly::of(self.held.max(HALF), AnomalyKind::LevelShift) } else { told });
+        let told = if self.shift(told.score, weighed.from_slow) {
+            self.anomaly(self.held.max(HALF), AnomalyKind::LevelShift)
+        } else {
+            told
+        };
+        self.quiet = if told.alarm { 0 } else { self.quiet.saturating_add(1) };
+        self.newest = Some(told);
     }
 
-    /// Tells, some minutes after an alarm, whether all of them lay on its side of the slow level.
-    fn shift(&mut self, told: &Anomaly, from_slow: f64) -> bool {
-        if told.alarm() {
-            self.alarmed = Some((0, from_slow.signum()));
+    /// Returns what of an excess is news.
+    fn news(&self, excess: f64) -> f64 {
+        if excess > self.held { excess } else { 0.0 }
+    }
+
+    fn anomaly(&self, excess: f64, kind: AnomalyKind) -> Anomaly {
+        // What no number holds any more is as unusual as can be.
+        let score = if excess.is_finite() { excess / (excess + HALF) } else { 1.0 };
+        let alarm = score >= THRESHOLD && self.quiet >= QUIET;
+        Anomaly { score, kind: (excess > 0.0).then_some(kind), alarm }
+    }
+
+    /// Tells, some minutes after a score passed the threshold, whether all of them lay on its side of the slow level.
+    fn shift(&mut self, score: f64, from_slow: f64) -> bool {
+        if score >= THRESHOLD {
+            self.passed = Some((0, from_slow.signum()));
             return false;
         }
-        self.alarmed = self.alarmed.filter(|(_, side)| from_slow * side >= SHIFT_BEYOND);
-        let Some((since, _)) = &mut self.alarmed else { return false };
+        self.passed = self.passed.filter(|(_, side)| from_slow * side >= SHIFT_BEYOND);
+        let Some((since, _)) = &mut self.passed else { return false };
         *since += 1;
         let stands = *since == SHIFT_AFTER;
         if stands {
-            self.alarmed = None;
+            self.passed = None;
         }
         stands
     }
@@ -221,13 +233,22 @@ struct Weighed {
 }
 
 impl Weighed {
-    fn sum(&self) -> (f64, AnomalyKind) {
-        let moved = self.residual + self.from_slow.abs();
-        if self.frozen > moved {
-            return (self.frozen, AnomalyKind::Frozen);
+    fn moved(&self) -> f64 {
+        self.residual + self.from_slow.abs()
+    }
+
+    fn sum(&self) -> f64 {
+        self.moved().max(self.frozen)
+    }
+
+    fn kind(&self) -> AnomalyKind {
+        if self.frozen > self.moved() {
+            AnomalyKind::Frozen
+        } else if self.from_slow.abs() > SHIFT_RATHER * self.residual {
+            AnomalyKind::LevelShift
+        } else {
+            AnomalyKind::Point
         }
-        let shifted = self.from_slow.abs() > self.residual;
-        (moved, if shifted { AnomalyKind::LevelShift } else { AnomalyKind::Point })
     }
 }
 
@@ -332,14 +353,14 @@ mod tests {
         detector
     }
 
-    /// Plays values and returns the kinds of the alarms and when they came.
-    fn alarms(detector: &mut Detector, values: impl IntoIterator<Item = f64>) -> Vec<(usize, AnomalyKind)> {
-        let alarm = |(minute, value): (usize, f64)| {
+    /// Plays values and returns what passed the threshold: when, and its kind.
+    fn passed(detector: &mut Detector, values: impl IntoIterator<Item = f64>) -> Vec<(usize, AnomalyKind)> {
+        let told = |(minute, value): (usize, f64)| {
             detector.learn(Some(value), &expected(100.0));
-            let newest = detector.newest().filter(Anomaly::alarm)?;
+            let newest = detector.newest().filter(|newest| newest.score >= THRESHOLD)?;
             Some((minute, newest.kind?))
         };
-        values.into_iter().enumerate().filter_map(alarm).collect()
+        values.into_iter().enumerate().filter_map(told).collect()
     }
 
     #[test]
@@ -351,50 +372,57 @@ mod tests {
         let scores = looked.map(|anomaly| anomaly.score);
         assert_eq!(scores[0], 0.0);
         assert!(scores.windows(2).all(|pair| pair[0] < pair[1]), "{scores:?}");
-        assert_eq!(looked.map(|anomaly| anomaly.alarm()), [false, true, true, true, true, true], "{scores:?}");
+        assert_eq!(looked.map(|anomaly| anomaly.alarm), [false, true, true, true, true, true], "{scores:?}");
         let below = detector.look(-1e300, &expected(100.0)).unwrap();
-        assert!(below.score <= 1.0 && below.alarm());
+        assert!(below.score <= 1.0 && below.alarm);
     }
 
     #[test]
     fn noise_of_a_week_raises_no_alarm_and_bursts_are_learned() {
         let mut noise = Noise::new(2);
         let mut detector = learned(3000);
-        assert_eq!(alarms(&mut detector, (0..10_080).map(|_| 100.0 + noise.normal())), []);
+        let told = passed(&mut detector, (0..10_080).map(|_| 100.0 + noise.normal()));
+        assert!(told.len() <= 1, "{told:?}");
         // One minute in fifty is five times as far off: at first unheard of, later its nature.
         let burst =
             |minute: usize, noise: &mut Noise| if minute.is_multiple_of(50) { 5.0 } else { 1.0 } * noise.normal();
-        let first = alarms(&mut detector, (0..1440).map(|minute| 100.0 + burst(minute, &mut noise)));
-        alarms(&mut detector, (0..10_080).map(|minute| 100.0 + burst(minute, &mut noise)));
-        let later = alarms(&mut detector, (0..1440).map(|minute| 100.0 + burst(minute, &mut noise)));
-        assert!(!first.is_empty() && later.is_empty(), "{first:?} {later:?}");
+        let first = passed(&mut detector, (0..1440).map(|minute| 100.0 + burst(minute, &mut noise)));
+        passed(&mut detector, (0..10_080).map(|minute| 100.0 + burst(minute, &mut noise)));
+        let later = passed(&mut detector, (0..1440).map(|minute| 100.0 + burst(minute, &mut noise)));
+        assert!(first.len() > 1 && later.len() <= 1, "{first:?} {later:?}");
     }
 
     #[test]
     fn what_goes_on_is_told_once_and_a_shift_once_more() {
         let mut noise = Noise::new(3);
         let mut step = |by: f64| 100.0 + by + noise.normal();
-        let told = alarms(&mut learned(3000), (0..60).map(|_| step(30.0)));
+        let told = passed(&mut learned(3000), (0..60).map(|_| step(30.0)));
         assert_eq!(told, [(0, AnomalyKind::Point), (5, AnomalyKind::LevelShift)]);
-        let told = alarms(&mut learned(3000), (0..60).map(|minute| step(if minute == 0 { 30.0 } else { 0.0 })));
+        let told = passed(&mut learned(3000), (0..60).map(|minute| step(if minute == 0 { 30.0 } else { 0.0 })));
         assert_eq!(told, [(0, AnomalyKind::Point)]);
-        // What exceeds it is news.
-        let told = alarms(&mut learned(3000), [step(20.0), step(0.0), step(60.0), step(0.0)]);
+        // What exceeds it is news, and no second alarm.
+        let mut detector = learned(3000);
+        let alarms = [20.0, 0.0, 60.0, 0.0].map(|by| {
+            detector.learn(Some(step(by)), &expected(100.0));
+            detector.newest().unwrap().alarm
+        });
+        assert_eq!(alarms, [true, false, false, false]);
+        let told = passed(&mut learned(3000), [step(20.0), step(0.0), step(60.0), step(0.0)]);
         assert_eq!(told, [(0, AnomalyKind::Point), (2, AnomalyKind::Point)]);
     }
 
     #[test]
     fn a_value_that_stands_still_for_longer_than_ever_is_frozen() {
         let mut detector = learned(3000);
-        let told = alarms(&mut detector, [100.25; 60]);
+        let told = passed(&mut detector, [100.25; 60]);
         let [(minute, AnomalyKind::Frozen), ..] = told[..] else { panic!("{told:?}") };
         assert!((20..45).contains(&minute) && told.len() <= 3, "{told:?}");
         // A signal that often stands still for an hour.
         let mut noise = Noise::new(4);
         let mut detector = Detector::new();
         let steps = (0..200).flat_map(|_| [100.0 + noise.normal(); 60]).collect::<Vec<_>>();
-        alarms(&mut detector, steps);
-        assert_eq!(alarms(&mut detector, [100.5; 70]), []);
+        passed(&mut detector, steps);
+        assert_eq!(passed(&mut detector, [100.5; 70]), []);
     }
 
     #[test]
@@ -418,6 +446,6 @@ mod tests {
         }
         let narrow = |value: f64| flat.look(value, &Expected { point: 100.0, low: 100.0, high: 100.0 }).unwrap();
         assert_eq!((narrow(100.0).score, narrow(100.0).kind), (0.0, None));
-        assert!(!narrow(100.5).alarm() && narrow(105.0).alarm(), "{:?} {:?}", narrow(100.5), narrow(105.0));
+        assert!(!narrow(100.5).alarm && narrow(105.0).alarm, "{:?} {:?}", narrow(100.5), narrow(105.0));
     }
 }

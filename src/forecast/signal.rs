@@ -197,7 +197,7 @@ impl SignalState {
             let anomaly = self.anomaly(&origin);
             outlook.anomaly = anomaly.map(|anomaly| anomaly.score);
             outlook.anomaly_kind = anomaly.and_then(|anomaly| anomaly.kind);
-            outlook.alarm = anomaly.is_some_and(|anomaly| anomaly.alarm());
+            outlook.alarm = anomaly.is_some_and(|anomaly| anomaly.alarm);
         }
         outlook
     }

@@ -85,7 +85,7 @@ pub fn run() -> anyhow::Result<Figures> {
         seen.iter().try_for_each(&mut visit)?;
         single.push(begun.elapsed().as_secs_f64() * 1e6);
     }
-    let allocated = tikv_jemalloc_ctl::thread::allocatedp::read()?;
+    let allocated = tikv_jemalloc_ctl::thread::allocatedp::read().map_err(|error| anyhow::anyhow!("{error}"))?;
     let seen = seen(0..RESIDENT, start + 3);
     let before = allocated.get();
     seen.iter().try_for_each(&mut visit)?;

@@ -125,7 +125,7 @@ fn wave(steps: usize) -> String {
         100.0 + 30.0 * wave + ripple + if (3000..3048).contains(&step) { 40.0 } else { 0.0 }
     };
     let rows = (0..steps).map(|step| format!("{},{:.4}\n", 1_700_000_100 + 300 * step, value(step)));
-    rows.fold("timestamp,value\n".to_owned(), |text, row| text + &row)
+    rows.fold("timestamp,value\n".to_owned(), |text, row| text + row.as_str())
 }
 
 /// Labels of the benchmark's form are found by the path below the directory; what is said of a row does not depend on what

@@ -22,8 +22,16 @@ pub struct Judgement {
     pub update_us: f64,
 }
 
-/// Scores of the benchmark with a threshold fitted to the very labels, as the benchmark does it, and with the shipped
-/// one. No detection at all scores 0, an immediate one of everything 100; `None` without labelled windows.
+impl Judgement {
+    /// Returns the alarms as scores of 0 and 1.
+    fn alarms(&self) -> Labelled {
+        let scores = self.judged.iter().map(|judged| f64::from(u8::from(judged.alarm))).collect();
+        Labelled { scores, windows: self.labelled.windows.clone() }
+    }
+}
+
+/// Scores of the benchmark with a threshold fitted to the very labels, as the benchmark does it, and of the alarms as
+/// they are shipped. No detection at all scores 0, an immediate one of everything 100; `None` without labelled windows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct NabScore {
     /// Name of the profile.
@@ -85,6 +93,7 @@ pub struct Overall {
 /// Returns the scores of each series and of all.
 pub fn report(all: &[Judgement]) -> (Vec<SeriesReport>, Overall) {
     let labelled: Vec<Labelled> = all.iter().map(|one| one.labelled.clone()).collect();
+    let alarms: Vec<Labelled> = all.iter().map(Judgement::alarms).collect();
     let thresholds = PROFILES.map(|profile| nab::optimise(&labelled, &profile).map(|(threshold, _)| threshold));
     let rows: Vec<SeriesReport> = all.iter().map(|one| series(one, thresholds)).collect();
     let delays = rows.iter().filter_map(|row| Some((row.delay_steps? * row.found as f64, row.found as f64)));
@@ -101,7 +110,7 @@ pub fn report(all: &[Judgement]) -> (Vec<SeriesReport>, Overall) {
         delay_steps: delay,
         false_alarms_per_metric_week: alarms(false).unwrap_or(f64::NAN),
         false_alarms_per_metric_week_clean: alarms(true),
-        nab: scores(&labelled, thresholds),
+        nab: scores(&labelled, &alarms, thresholds),
     };
     (rows, overall)
 }
@@ -134,11 +143,15 @@ fn series(one: &Judgement, thresholds: [Option<f64>; PROFILES.len()]) -> SeriesR
         delay_steps: ratio((sum, found)),
         false_alarms,
         weeks: outside * one.step_seconds as f64 / WEEK_SECONDS,
-        nab: scores(std::slice::from_ref(&one.labelled), thresholds),
+        nab: scores(std::slice::from_ref(&one.labelled), &[one.alarms()], thresholds),
     }
 }
 
-fn scores(labelled: &[Labelled], thresholds: [Option<f64>; PROFILES.len()]) -> [NabScore; PROFILES.len()] {
+fn scores(
+    labelled: &[Labelled],
+    alarms: &[Labelled],
+    thresholds: [Option<f64>; PROFILES.len()],
+) -> [NabScore; PROFILES.len()] {
     let mut thresholds = thresholds.into_iter();
     PROFILES.map(|profile: Profile| {
         let threshold = thresholds.next().flatten();
@@ -146,7 +159,7 @@ fn scores(labelled: &[Labelled], thresholds: [Option<f64>; PROFILES.len()]) -> [
             profile: profile.name,
             optimised_threshold: threshold.filter(|threshold| threshold.is_finite()),
             optimised: threshold.and_then(|threshold| nab::score(labelled, &profile, threshold)),
-            shipped: nab::score(labelled, &profile, ALARM_THRESHOLD),
+            shipped: nab::score(alarms, &profile, 1.0),
         }
     })
 }
