@@ -93,7 +93,7 @@ pub struct Overall {
 /// Returns the scores of each series and of all.
 pub fn report(all: &[Judgement]) -> (Vec<SeriesReport>, Overall) {
     let labelled: Vec<Labelled> = all.iter().map(|one| one.labelled.clone()).collect();
-    let alarms: Vec<Labelled> = all.iter().map(Judgement::alarms).collect();
+    let shipped: Vec<Labelled> = all.iter().map(Judgement::alarms).collect();
     let thresholds = PROFILES.map(|profile| nab::optimise(&labelled, &profile).map(|(threshold, _)| threshold));
     let rows: Vec<SeriesReport> = all.iter().map(|one| series(one, thresholds)).collect();
     let delays = rows.iter().filter_map(|row| Some((row.delay_steps? * row.found as f64, row.found as f64)));
@@ -110,7 +110,7 @@ pub fn report(all: &[Judgement]) -> (Vec<SeriesReport>, Overall) {
         delay_steps: delay,
         false_alarms_per_metric_week: alarms(false).unwrap_or(f64::NAN),
         false_alarms_per_metric_week_clean: alarms(true),
-        nab: scores(&labelled, &alarms, thresholds),
+        nab: scores(&labelled, &shipped, thresholds),
     };
     (rows, overall)
 }
