@@ -58,7 +58,7 @@ const SHIFT_RATHER: f64 = 2.0;
 /// Minutes after an alarm without another one.
 const QUIET: u32 = 60;
 
-/// A standstill is told when it lasts twice as long as the longest one before (at least as one of so many minutes), and
+/// A standstill is told once when it lasts twice as long as the longest one before (at least as one of so many minutes), and
 /// whenever it has doubled: so many times the evidence. What changed less often tells nothing.
 const FROZEN_LEAST: f64 = 15.0;
 const FROZEN_WORTH: f64 = 4.0;
@@ -328,9 +328,12 @@ impl Standstill {
     }
 
     fn evidence(&self, value: f64) -> f64 {
-        let times = self.lasts / self.longest.max(FROZEN_LEAST);
-        let frozen = value == self.value && self.changes > CHANGES && times >= 2.0;
-        if frozen { FROZEN_WORTH * times.log2().floor().exp2() } else { 0.0 }
+        if value != self.value || self.changes <= CHANGES {
+            return 0.0;
+        }
+        let doublings = |lasts: f64| (lasts / self.longest.max(FROZEN_LEAST)).log2().floor();
+        let now = doublings(self.lasts);
+        if now >= 1.0 && now > doublings(self.lasts - 1.0) { FROZEN_WORTH * now.exp2() } else { 0.0 }
     }
 }
 
