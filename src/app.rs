@@ -216,7 +216,8 @@ pub async fn assemble(
         metrics,
         process,
         deadline,
-        forecast: Arc::new(settings.forecast),
+        mask: Arc::new(settings.mask.clone()),
+        forecast: Arc::new(settings.forecast.clone()),
     });
     let plans = sources.into_iter().filter_map(|(name, source)| plan(settings, &name, source)).map(Arc::new);
     let roster = Arc::new(Roster::new(world.clone(), plans.collect()));

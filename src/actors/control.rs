@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::explain::counted;
 use crate::model::{DecisionId, DecisionRecord, Lead, Missing, Reading, ServiceId, record::SignalLabel};
-use crate::ports::{Control, JournalError, PolicyStatus, ServiceSnapshot, Status};
+use crate::ports::{Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, Status};
 
 use super::roster::Roster;
 use super::service::Service;
@@ -104,6 +104,11 @@ impl Control for LoopControl {
 
     fn service(&self, id: &ServiceId) -> Option<ServiceSnapshot> {
         self.roster.find(id).map(|service| snapshot(&service))
+    }
+
+    fn declaration(&self, id: &ServiceId) -> Option<Declaration> {
+        let service = self.roster.find(id)?;
+        Some(Declaration::shown((*service.spec()).clone(), &self.world.mask))
     }
 
     /// Decisions that changed something come from the journal; the last one of each service, changed or not,

@@ -48,8 +48,14 @@ async fn begin(world: &World, roster: &Roster, epoch: Epoch) {
     world.gate.settle_open(|change, outcome, now| roster.settled(change, outcome, now)).await;
 }
 
-async fn take_over(world: &World, roster: &Roster, epoch: Epoch) -> Result<(), JournalError> {
-    world.journal.refresh().await?;
-    roster.take_over()?;
-    world.gate.take_over(epoch)
+/// From the fence on nothing more lands of what others send, but for what the server has let in already; that the write
+/// gate waits for before it believes what it reads.
+async fn take_over(world: &World, roster: &Roster, epoch: Epoch) -> Result<(), String> {
+    world.leadership.fence(epoch).await?;
+    let read = async {
+        world.journal.refresh().await?;
+        roster.take_over()?;
+        world.gate.take_over(epoch)
+    };
+    read.await.map_err(|error: JournalError| error.to_string())
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::cycle::stages::{Deadline, ForecastParams};
 use crate::instrument::{Metrics, ProcessMetrics};
+use crate::model::RecordMask;
 use crate::ports::{Clock, Cluster, Executor, Journal, KillSwitch, Leadership, PolicyMemory, PolicyStore, Services};
 
 use super::policy_library::InForce;
@@ -39,6 +40,8 @@ pub struct World {
     pub process: ProcessMetrics,
     /// Makes the deadline of one load of a policy set.
     pub deadline: fn() -> Deadline,
+    /// What of decisions is not shown.
+    pub mask: Arc<RecordMask>,
     /// Parameters of the models.
     pub forecast: Arc<ForecastParams>,
 }

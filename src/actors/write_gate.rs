@@ -27,7 +27,8 @@ use tokio_util::task::TaskTracker;
 use crate::cycle::stages::{FleetBudget, FleetLimits, recheck, settle};
 use crate::instrument::ProcessMetrics;
 use crate::model::{
-    ChangeId, ChangeSet, Epoch, Intent, KillState, Lead, Now, Refusal, ServiceId, TargetRef, WRITE_MARGIN, WriteOutcome,
+    ChangeId, ChangeSet, Epoch, Foreseen, Intent, KillState, Lead, Now, Refusal, ServiceId, TargetRef, WRITE_MARGIN,
+    WriteOutcome,
 };
 use crate::ports::journal::Entry;
 use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwitch, Leadership, Live};
@@ -183,15 +184,17 @@ impl WriteGate {
         self.replicas.lock().forget(service);
     }
 
-    /// Takes a change; `on_end` hears its outcome, exactly once unless the process ends first.
+    /// Takes a change, and what is `foreseen` without it for its intent; `on_end` hears its outcome, exactly once unless
+    /// the process ends first.
     pub fn submit(
         self: &Arc<Self>,
         change: ChangeSet,
+        foreseen: Foreseen,
         on_end: impl FnOnce(&ChangeSet, &WriteOutcome, Now) + Send + 'static,
     ) {
         let gate = self.clone();
         self.tasks.spawn(async move {
-            let outcome = AssertUnwindSafe(gate.write(&change)).catch_unwind().await;
+            let outcome = AssertUnwindSafe(gate.write(&change, foreseen)).catch_unwind().await;
             let outcome = outcome.unwrap_or_else(|_| gate.failed(&change));
             tracing::info!(
                 service = %change.service(), trace = %change.trace, change = %change.id,
@@ -231,14 +234,14 @@ impl WriteGate {
         all_ended
     }
 
-    async fn write(&self, change: &ChangeSet) -> WriteOutcome {
+    async fn write(&self, change: &ChangeSet, foreseen: Foreseen) -> WriteOutcome {
         if !self.cluster.has_lever(&change.target, change.knob) {
             return self.without_intent(change, WriteOutcome::NoLever);
         }
         if self.unsettled(&change.target) || !self.claim(change) {
             return self.without_intent(change, WriteOutcome::Refused(Refusal::Busy));
         }
-        let outcome = self.write_claimed(change).await;
+        let outcome = self.write_claimed(change, foreseen).await;
         self.release(change);
         outcome
     }
@@ -262,7 +265,7 @@ impl WriteGate {
         }
     }
 
-    async fn write_claimed(&self, change: &ChangeSet) -> WriteOutcome {
+    async fn write_claimed(&self, change: &ChangeSet, foreseen: Foreseen) -> WriteOutcome {
         let Ok(permit) = self.permits.acquire().await else {
             return self.without_intent(change, shutting_down());
         };
@@ -271,7 +274,7 @@ impl WriteGate {
             return self.without_intent(change, outcome);
         }
         fail::fail_point!("gate_admitted");
-        let intent = Intent { change: change.clone(), prepared: self.clock.now().wall, ended: None, reverted: None };
+        let intent = Intent::open(change.clone(), self.clock.now().wall, foreseen);
         // The live read changes nothing and the write is conditional on it: it need not wait for the disk.
         let (prepared, live) = futures::join!(self.journal.append(Entry::Prepared(intent)), self.cluster.read(change));
         if let Err(error) = prepared {

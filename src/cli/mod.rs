@@ -128,6 +128,11 @@ fn known_service(settings: &Settings, service: &ServiceId) -> anyhow::Result<()>
 fn unknown_service(name: &str, settings: &Settings) -> anyhow::Error {
     /// Names listed.
     const LISTED: usize = 10;
+    if settings.declarations.is_some() {
+        return anyhow::anyhow!(
+            "no service `{name}`; `kubectl get serviceloops -A` lists the loops that declare services"
+        );
+    }
     let known = settings.services.iter().take(LISTED).map(|service| service.id.as_str());
     let known = known.collect::<Vec<_>>().join(", ");
     let more = settings.services.len().saturating_sub(LISTED);

@@ -4,12 +4,14 @@
 //! a series needs of its own is fitted.
 
 use super::SourceSettings;
+use super::events::events;
 use super::faults::Faults;
 use super::sources::Declared;
 use super::tree::Table;
-use crate::forecast::params::ForecastParams;
+use crate::forecast::params::{ForecastParams, Zone};
 
-const KEYS: &[&str] = &["skill_to_add", "skill_to_remove", "coverage_slack", "promotion_minutes", "history_days"];
+const KEYS: &[&str] =
+    &["skill_to_add", "skill_to_remove", "coverage_slack", "promotion_minutes", "history_days", "timezone", "events"];
 
 /// Reads `forecast`. The longest interval of a source is the tick that belongs to the lead time.
 pub fn params(top: &Table<'_>, sources: &Declared<SourceSettings>, faults: &mut Faults) -> Option<ForecastParams> {
@@ -33,7 +35,14 @@ pub fn params(top: &Table<'_>, sources: &Declared<SourceSettings>, faults: &mut 
         };
         count("promotion_minutes", &mut params.promotion_minutes);
         count("history_days", &mut params.history_days);
-        match params.validated() {
+        let zone = table.read("timezone", faults, |node, faults| {
+            let name = node.text(faults)?;
+            Zone::named(name).map_err(|fault| faults.add(node.path.clone(), fault.to_string())).ok()
+        });
+        zone.or_default(Zone::UTC).map_or_else(|| whole = false, |zone| params.zone = zone);
+        let events = table.read("events", faults, |node, faults| events(node, &params.zone, faults));
+        events.or_default(Vec::new()).map_or_else(|| whole = false, |events| params.events = events);
+        match params.clone().validated() {
             Ok(params) if whole => Some(params),
             Ok(_) => None,
             Err(found) => {

@@ -7,7 +7,8 @@
 //! | `sources` | telemetry sources and signal templates |
 //! | `services` | services and the defaults they fall back to |
 //! | [`declarations`] | services that are declared elsewhere, by the same rules |
-//! | `forecast` | when a forecast may speak |
+//! | `forecast`, `events` | when a forecast may speak, and what is known of the days to come |
+//! | `records` | what of decisions is not shown |
 //! | `leadership` | several processes, one of which writes |
 //! | `guards` | the times and limits of the guards of a service |
 //! | `validate` | what only shows between services: duplicates, series that are not told apart |
@@ -19,12 +20,14 @@
 
 mod declarations;
 mod durations;
+mod events;
 mod faults;
 mod forecast;
 mod guards;
 mod leadership;
 pub mod load;
 mod query;
+mod records;
 mod services;
 mod sources;
 mod tree;
@@ -48,7 +51,7 @@ pub use load::{ConfigError, kill_switch_of, load};
 use crate::adapters::store::settings::{LEAST_AGE, LEAST_RECORDS, MOST_AGE, StoreSettings};
 use crate::forecast::params::ForecastParams;
 use crate::model::ids::is_dns_label;
-use crate::model::{ServiceSpec, SignalSpec};
+use crate::model::{RecordMask, ServiceSpec, SignalSpec};
 use tree::{Given, Node, Table};
 
 /// Everything that flyball is told before it starts.
@@ -86,6 +89,8 @@ pub struct Settings {
     pub signals: Vec<SignalTemplate>,
     /// When a forecast may speak; the same for all services.
     pub forecast: ForecastParams,
+    /// What of decisions is not shown.
+    pub mask: RecordMask,
     /// Services, in the order of the file; none where they are declared elsewhere.
     pub services: Vec<ServiceSpec>,
     /// How objects that declare services are read; `None` where the file lists the services.
@@ -161,6 +166,7 @@ const KEYS: &[&str] = &[
     "sources",
     "signals",
     "forecast",
+    "records",
     "defaults",
     "services",
 ];
@@ -214,6 +220,7 @@ impl Settings {
         let sources = sources::sources(top, faults);
         let signals = sources::signals(top, &sources, faults);
         let forecast = forecast::params(top, &sources, faults);
+        let mask = records::mask(top, &signals, faults);
         let defaults = services::defaults(top, &signals, faults);
         let services = top.read("services", faults, |node, faults| {
             if node.is(SERVICE_LOOPS) {
@@ -244,6 +251,7 @@ impl Settings {
             declarations: services.is_none().then(elsewhere),
             signals: signals.valid,
             forecast: forecast?,
+            mask: mask?,
             services: services.into_iter().flatten().map(|(_, spec)| spec).collect(),
         })
     }

@@ -224,7 +224,7 @@ fn sub_table<'a>(table: &Table<'a>, key: &str, known: &[&str], faults: &mut Faul
     table.read(key, faults, |node, faults| node.table(known, faults)).optional()
 }
 
-fn service_id(node: &Node<'_>, faults: &mut Faults) -> Option<ServiceId> {
+pub(super) fn service_id(node: &Node<'_>, faults: &mut Faults) -> Option<ServiceId> {
     let text = node.text(faults)?;
     let refused = format!("`{text}` is not namespace/name, each of a-z, 0-9 and - (at most 63)");
     text.parse().ok().or_else(|| node.refuse(&refused, faults))

@@ -16,7 +16,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 const FORTNIGHT: Duration = Duration::from_hours(14 * 24);
 
-const UNITS: &[&str] = &["ratio", "seconds", "per_second", "count", "flag"];
+const UNITS: &[&str] = &["ratio", "seconds", "per_second", "count", "usd_per_hour", "flag"];
 const ROLES: &[&str] = &["arrival_rate", "latency", "cpu", "error_ratio"];
 
 /// What a section with free names declares. A name counts as declared even if its content is faulty, so that

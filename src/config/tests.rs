@@ -63,11 +63,39 @@ fn the_example_shows_every_key() {
         parameters allow_lowering name target p99 error_ratio min max per_10_min per_hour per_pod_rate utilisation \
         start_time namespace guards raise_cooldown backed_raise_cooldown lower_cooldown reversal_lock other_cooldown \
         stabilisation window_gap human_hold raise_factor raise_at_least backed_raise_factor lower_share \
-        skill_to_add skill_to_remove coverage_slack promotion_minutes history_days leadership lease duration \
-        renew_deadline retry intents";
+        skill_to_add skill_to_remove coverage_slack promotion_minutes history_days timezone events from to factor like leadership lease duration \
+        renew_deadline retry intents records mask notes";
     for key in all.split_whitespace() {
         assert!(shown.contains(key), "the example does not show {key}");
     }
+}
+
+#[test]
+fn a_known_event_says_when_and_how_the_load_differs() {
+    for (from, to, expected) in [
+        ("factor: 2.5 ", "factor: 250 ", "forecast.events[0].factor: 250 is not between 0.01 and 100"),
+        (
+            "factor: 2.5 ",
+            "",
+            "forecast.events[0]: says neither a factor nor which day it is like; write factor or like",
+        ),
+        (
+            "factor: 2.5 ",
+            "factor: 2.5\n      like: 2026-11-20 ",
+            "forecast.events[0]: has both factor and like; one of them says how it differs",
+        ),
+        ("to: 2026-11-28", "to: 2026-11-20", "forecast.events[0]: is over before it begins; to must lie behind from"),
+        (
+            "from: 2026-10-03",
+            "from: soon",
+            "forecast.events[1].from: soon is no time; times look like 2026-11-27, 2026-11-27T09:00 or 2026-11-27T09:00:00Z",
+        ),
+        ("like: 2026-09-27", "like: sunday", "forecast.events[1].like: is no date; dates look like 2026-11-22"),
+    ] {
+        check(from, to, &[expected]);
+    }
+    let events = Settings::parse(EXAMPLE).unwrap().forecast.events;
+    assert_eq!((events.len(), events[0].services.len(), events[1].services.len()), (2, 1, 0));
 }
 
 #[test]
@@ -125,10 +153,21 @@ fn each_fault_has_the_path_of_its_key() {
 #[test]
 fn the_forecast_is_told_when_it_may_speak_and_nothing_impossible() {
     let settings = Settings::parse(EXAMPLE).unwrap();
-    assert_eq!(settings.forecast, ForecastParams::default(), "the example shows the defaults");
+    let events = settings.forecast.events.clone();
+    assert_eq!(
+        settings.forecast,
+        ForecastParams { events, ..ForecastParams::default() },
+        "the example shows the defaults"
+    );
     let text = EXAMPLE.replacen("interval: 15s", "interval: 30s", 1).replacen("history_days: 2", "history_days: 7", 1);
+    let text = text.replacen("timezone: UTC", "timezone: Asia/Kolkata", 1);
     let forecast = Settings::parse(&text).unwrap().forecast;
-    assert_eq!((forecast.tick_seconds, forecast.history_days), (30.0, 7));
+    assert_eq!((forecast.tick_seconds, forecast.history_days, forecast.zone.name()), (30.0, 7, "Asia/Kolkata"));
+    check(
+        "timezone: UTC",
+        "timezone: Berlin",
+        &["forecast.timezone: no time zone is called Berlin; names look like Europe/Berlin"],
+    );
     check(
         "skill_to_add: 0.02",
         "skill_to_ad: 0.02",
@@ -149,6 +188,27 @@ fn the_forecast_is_told_when_it_may_speak_and_nothing_impossible() {
             "forecast.promotion_minutes: 99999 is not between 0 and 10080",
         ]
     );
+}
+
+/// A typing error in a mask would show what it is to hide.
+#[test]
+fn a_mask_names_what_there_is() {
+    assert_eq!(Settings::parse(EXAMPLE).unwrap().mask, RecordMask::default(), "the example shows the defaults");
+    let text = EXAMPLE.replacen("signals: []  ", "signals: [p99]  ", 1).replacen("notes: false", "notes: true", 1);
+    let mask = Settings::parse(&text.replacen("parameters: []", "parameters: [p99_max]", 1)).unwrap().mask;
+    assert_eq!(format!("{mask:?}"), r#"RecordMask { signals: {p99}, parameters: {"p99_max"}, notes: true }"#);
+    check(
+        "signals: []  ",
+        "signals: [p9, rps]  ",
+        &["records.mask.signals[0]: unknown signal `p9`; did you mean `p99`?"],
+    );
+    check(
+        "parameters: []",
+        "parameters: [P]",
+        &["records.mask.parameters[0]: `P` is not a name that policies can write (a-z, 0-9 and _, a letter first)"],
+    );
+    check("notes: false", "notes: no", &["records.mask.notes: `no` is not true or false"]);
+    check("    notes: false", "    note: false", &["records.mask.note: unknown key `note`; did you mean `notes`?"]);
 }
 
 #[test]
@@ -194,6 +254,17 @@ fn sections_are_checked_against_each_other() {
         "unit: per_second\n    role: arrival_rate",
         &["defaults.signals: `rps` and `p99` have the same role; keep one"],
     );
+}
+
+/// The example lists them, and policies have a constructor for each.
+#[test]
+fn a_signal_may_be_in_any_unit() {
+    for unit in ["ratio", "seconds", "per_second", "count", "usd_per_hour", "flag"] {
+        let text = EXAMPLE.replacen("    unit: ratio\n    role: error_ratio", &format!("    unit: {unit}"), 1);
+        let parsed =
+            Settings::parse(&text).map(|settings| serde_json::to_value(settings.signals[0].spec.unit).unwrap());
+        assert_eq!(parsed.unwrap(), unit);
+    }
 }
 
 #[test]

@@ -39,8 +39,8 @@ impl From<ServiceSnapshot> for ServiceSummary {
     fn from(snapshot: ServiceSnapshot) -> Self {
         let features = snapshot.features.as_deref();
         let target = features.and_then(|features| features.target.last());
-        let fresh = features
-            .map_or(0, |features| features.signals.iter().filter(|signal| signal.reading.fresh().is_some()).count());
+        let fresh =
+            features.map_or(0, |features| features.signals.iter().filter(|signal| signal.reading.is_known()).count());
         let (last, sentence) = snapshot.last.map(|record| (record.id.clone(), explain::sentence(&record))).unzip();
         Self {
             service: snapshot.service,

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::model::{CycleId, DecisionId, ServiceId, explain};
-use crate::ports::{Control, JournalError, PolicyStatus, ServiceSnapshot, Status};
+use crate::ports::{Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, Status};
 
 use super::Console;
 use super::answers::{DecisionSummary, Decisions, Forecast, ServiceSummary, Services};
@@ -71,13 +71,24 @@ pub(super) async fn service(
     known(&console, &id).map(Json)
 }
 
+pub(super) async fn declaration(
+    State(console): State<Console>,
+    Path((namespace, name)): Path<(String, String)>,
+) -> Result<Json<Declaration>, ApiError> {
+    let id = service_id(&format!("{namespace}/{name}"))?;
+    console.control.declaration(&id).map(Json).ok_or_else(|| unknown(&id))
+}
+
 fn service_id(text: &str) -> Result<ServiceId, ApiError> {
     text.parse().map_err(|error| ApiError::bad_request(format!("{error}"), "give it as /api/v1/services lists it"))
 }
 
 fn known(console: &Console, id: &ServiceId) -> Result<ServiceSnapshot, ApiError> {
-    let missing = || ApiError::not_found(&format!("service as {id}"), "see /api/v1/services for those that are");
-    console.control.service(id).ok_or_else(missing)
+    console.control.service(id).ok_or_else(|| unknown(id))
+}
+
+fn unknown(id: &ServiceId) -> ApiError {
+    ApiError::not_found(&format!("service as {id}"), "see /api/v1/services for those that are")
 }
 
 fn parameters<T>(parameters: Parameters<T>, expected: &str) -> Result<T, ApiError> {

@@ -5,7 +5,7 @@ use axum::routing::{MethodRouter, get};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
 use crate::model::DecisionRecord;
-use crate::ports::{PolicyStatus, ServiceSnapshot, Status};
+use crate::ports::{Declaration, PolicyStatus, ServiceSnapshot, Status};
 
 use super::answers::{Decisions, Forecast, Services};
 use super::{Console, api};
@@ -55,6 +55,11 @@ pub(super) fn operations() -> Vec<Operation> {
             "/api/v1/services/{namespace}/{name}",
             "One service with its features and outlook",
             get(api::service),
+        ),
+        Operation::new::<Declaration>(
+            "/api/v1/services/{namespace}/{name}/declaration",
+            "One service as it is declared, by the settings or by its ServiceLoop",
+            get(api::declaration),
         ),
         Operation::new::<Decisions>(
             "/api/v1/decisions",

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::model::{ChangeSet, Convergence, Effect, Impact, Now, Outlook, ServiceSpec, WriteOutcome};
-use crate::verify::{Pending, assess};
+use crate::model::{ChangeSet, Convergence, Effect, Foreseen, Impact, Intent, Moment, Now, ServiceSpec, WriteOutcome};
+use crate::verify::{Pending, assess, foresee};
 
 use super::decider::Decided;
 
@@ -25,13 +25,25 @@ pub enum ActuatorEvent {
     Decided(Decided),
     /// A change of this service ended.
     WriteEnded(Arc<WriteEnd>),
+    /// This process leads from now on: the writes of the last hours, whoever made them.
+    TookOver {
+        /// Those that were applied, oldest first, then those that are open.
+        intents: Arc<Vec<Intent>>,
+        /// When that was read.
+        now: Now,
+    },
 }
 
 /// What an actuator wants done.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ActuatorEffect {
     /// Put the change to the write gate; answer with `WriteEnded`.
-    Write(ChangeSet),
+    Write {
+        /// The change.
+        change: ChangeSet,
+        /// What is expected without it, to be kept with its intent.
+        foreseen: Foreseen,
+    },
     /// Remember what a change did, and tell the decider.
     Measured {
         /// The change.
@@ -43,20 +55,48 @@ pub enum ActuatorEffect {
     },
 }
 
+/// A change whose write has not ended yet.
+#[derive(Debug, Clone)]
+struct AtGate {
+    change: ChangeSet,
+    decided: Moment,
+    foreseen: Foreseen,
+}
+
 /// The actuator of one service.
 #[derive(Debug, Clone)]
 pub struct ActuatorCore {
     spec: Arc<ServiceSpec>,
-    /// The change at the gate, with the outlook it was decided on.
-    at_gate: Option<(ChangeSet, Arc<Outlook>)>,
+    at_gate: Option<AtGate>,
     /// The change being measured.
     pending: Option<Pending>,
 }
 
 impl ActuatorCore {
-    /// Returns an actuator with nothing under way.
-    pub fn new(spec: Arc<ServiceSpec>) -> Self {
-        Self { spec, at_gate: None, pending: None }
+    /// Returns an actuator that goes on with what an earlier run had under way: of `intents` (those that were applied,
+    /// oldest first, then those that are open) the last write, as far as it is not measured, and the one that is open.
+    pub fn new(spec: Arc<ServiceSpec>, intents: &[Intent], now: Now) -> Self {
+        let mut new = Self { spec, at_gate: None, pending: None };
+        new.take_over(intents, now);
+        new
+    }
+
+    /// Takes over from another process. Of what this one measures itself it knows more than the journal does.
+    fn take_over(&mut self, intents: &[Intent], now: Now) {
+        let of_target = |intent: &&Intent| intent.change.target == self.spec.target;
+        let last = intents.iter().rev().filter(of_target).find(|intent| intent.applied_at().is_some());
+        let is_own = |pending: &Pending| {
+            let known = intents.iter().find(|intent| intent.change.id == pending.change().id);
+            // One that the journal does not show as ended has ended since it was read.
+            known.is_none_or(|known| known.ended.is_none() || (Some(known) == last && known.measured.is_none()))
+        };
+        let own = self.pending.take().filter(is_own);
+        let open = intents.iter().rev().filter(of_target).find(|intent| intent.ended.is_none()).cloned();
+        self.pending = own.or_else(|| Pending::resumed(last?, now));
+        if let Some(Intent { change, foreseen, .. }) = open {
+            let decided = Moment::persisted(change.decided.wall, now);
+            self.at_gate = Some(AtGate { change, decided, foreseen });
+        }
     }
 
     /// Goes on by a declaration that was changed in anything but its signals, its target and its labels.
@@ -69,14 +109,20 @@ impl ActuatorCore {
         match event {
             ActuatorEvent::Decided(decided) => self.act(decided),
             ActuatorEvent::WriteEnded(end) => self.write_ended(end),
+            ActuatorEvent::TookOver { intents, now } => {
+                self.take_over(intents, *now);
+                Vec::new()
+            }
         }
     }
 
     fn act(&mut self, decided: &Decided) -> Vec<ActuatorEffect> {
         let mut effects = self.measure(decided);
         if let Some(change) = &decided.record.change {
-            self.at_gate = Some((change.clone(), decided.assessed.outlook.clone()));
-            effects.push(ActuatorEffect::Write(change.clone()));
+            let foreseen = foresee(&decided.assessed.outlook, &decided.assessed.observed.features, &self.spec);
+            let at = Moment::now(change.decided);
+            self.at_gate = Some(AtGate { change: change.clone(), decided: at, foreseen: foreseen.clone() });
+            effects.push(ActuatorEffect::Write { change: change.clone(), foreseen });
         }
         effects
     }
@@ -95,9 +141,10 @@ impl ActuatorCore {
     /// A write that takes the place of one still measured ends the measurement.
     fn write_ended(&mut self, end: &WriteEnd) -> Vec<ActuatorEffect> {
         let WriteEnd { change, outcome, now } = end;
-        let sent = self.at_gate.take_if(|(sent, _)| sent.id == change.id);
-        let Some((sent, outlook)) = sent.filter(|_| *outcome == WriteOutcome::Applied) else { return Vec::new() };
-        let overtaken = self.pending.replace(Pending::new(sent, *now, &outlook, &self.spec));
+        let sent = self.at_gate.take_if(|sent| sent.change.id == change.id);
+        let Some(sent) = sent.filter(|_| *outcome == WriteOutcome::Applied) else { return Vec::new() };
+        let begun = Pending::new(sent.change, sent.decided, Moment::now(*now), sent.foreseen, *now);
+        let overtaken = std::mem::replace(&mut self.pending, begun);
         let measured = overtaken.map(|pending| ActuatorEffect::Measured {
             change: pending.change().clone(),
             now: *now,

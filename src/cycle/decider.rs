@@ -9,7 +9,7 @@ use crate::guard::{Context, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
     ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Instead, Intent, KillState, Lead, Mode,
-    Now, Proposal, Revert, ServiceSpec, Verdict, VerdictKind,
+    Now, Proposal, RecordMask, Revert, ServiceSpec, Verdict, VerdictKind, WriteOutcome,
 };
 
 use super::actuator::WriteEnd;
@@ -32,6 +32,8 @@ pub struct Inputs<'a> {
     pub kill: &'a KillState,
     /// How this process stands to the lease.
     pub lead: &'a Lead,
+    /// What the record does not show.
+    pub mask: &'a RecordMask,
     /// Why nothing may be proposed now (still warming up, an earlier write not settled, no journal).
     pub hold: Option<&'a str>,
     /// Whether the declaration was taken back: of the policies only what they forbid counts.
@@ -47,8 +49,8 @@ pub enum DeciderEvent {
     WriteEnded(Arc<WriteEnd>),
     /// This process leads from now on: the writes of the last hours, whoever made them.
     TookOver {
-        /// Oldest first.
-        intents: Vec<Intent>,
+        /// Those that were applied, oldest first, then those that are open.
+        intents: Arc<Vec<Intent>>,
         /// When that was read.
         now: Now,
     },
@@ -112,7 +114,8 @@ pub struct DeciderCore {
 }
 
 impl DeciderCore {
-    /// Returns a decider that remembers the writes of the last hours (`intents`, oldest first).
+    /// Returns a decider that remembers the writes of the last hours (`intents`: those that were applied, oldest first,
+    /// then those that are open).
     pub fn new(spec: Arc<ServiceSpec>, intents: &[Intent], now: Now) -> Self {
         Self {
             labels: Arc::new(SignalLabel::of(&spec)),
@@ -120,7 +123,7 @@ impl DeciderCore {
             beside: Decider::new(),
             memory: Memory::restore(intents, now),
             spec,
-            undo: None,
+            undo: Undo::left(intents, now),
             last_kept: None,
         }
     }
@@ -135,11 +138,15 @@ impl DeciderCore {
     /// Hears how a change ended.
     pub fn write_ended(&mut self, end: &WriteEnd) {
         self.memory.write_ended(&end.change, &end.outcome, end.now);
+        if end.outcome == WriteOutcome::Applied {
+            self.undo = self.undo.take().filter(|undo| undo.is_of(&end.change));
+        }
     }
 
     /// Hears of the writes that others made while this process followed.
     pub fn took_over(&mut self, intents: &[Intent], now: Now) {
         self.memory.take_over(intents, now);
+        self.undo = Undo::left(intents, now).or_else(|| self.undo.take());
     }
 
     /// Hears what a change did: one that hurt is taken back, by the next decisions.
@@ -150,7 +157,7 @@ impl DeciderCore {
     /// Decides one cycle.
     pub fn decide(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Decided {
         let now = assessed.observed.now;
-        let proposal = self.propose(assessed, inputs);
+        let mut proposal = self.propose(assessed, inputs);
         let instead = self.instead(assessed, inputs);
         let verdict = self.judge(assessed, &proposal, inputs);
         let id = DecisionId { service: self.spec.id.clone(), cycle: assessed.observed.cycle };
@@ -167,6 +174,9 @@ impl DeciderCore {
             self.undo = None;
         }
         let signature = Signature::of(&proposal, instead.as_ref(), &verdict);
+        if let Some(policy) = inputs.policy {
+            policy.mask(&mut proposal, inputs.mask);
+        }
         let keep = self.is_news(signature, change.is_some(), now);
         let record = DecisionRecord {
             id,
@@ -174,8 +184,9 @@ impl DeciderCore {
             at: now.wall,
             mode: self.spec.mode,
             signals: self.labels.clone(),
-            features: assessed.observed.features.clone(),
-            outlook: assessed.outlook.clone(),
+            features: inputs.mask.features(&self.labels, &assessed.observed.features),
+            outlook: inputs.mask.outlook(&self.labels, &assessed.outlook),
+            provenance: inputs.policy.filter(|_| proposal.revision.is_some()).and_then(PolicySet::provenance).cloned(),
             proposal,
             instead,
             verdict,

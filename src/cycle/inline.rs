@@ -44,7 +44,7 @@ impl ServiceLine {
             observer: ObserverCore::new(spec.clone(), CycleId { run, seq: 0 }),
             forecaster: ForecasterCore::new(spec.clone(), forecast.clone(), true),
             decider: DeciderCore::new(spec.clone(), intents, now),
-            actuator: ActuatorCore::new(spec.clone()),
+            actuator: ActuatorCore::new(spec.clone(), intents, now),
         }
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Action, ChangeSet, Choice, Effect, Knob, Now, Proposal, TargetReading, TargetState};
+use crate::model::{
+    Action, ChangeSet, Choice, Effect, Intent, Knob, Measured, Moment, Now, Proposal, TargetReading, TargetState,
+};
 use crate::verify::advise_undo;
 
 /// How long an undo that the guards hold is asked for again. What is older the policies judge better.
@@ -14,14 +16,31 @@ const OWED_FOR: Duration = Duration::from_mins(5);
 pub(super) struct Undo {
     change: ChangeSet,
     why: Arc<str>,
-    since: Duration,
+    since: Moment,
 }
 
 impl Undo {
     /// Returns the undo of a change that was measured; `None` unless it hurt.
     pub(super) fn owed(change: &ChangeSet, effect: &Effect, now: Now) -> Option<Self> {
-        let undo = || Self { change: change.clone(), why: effect.why.as_str().into(), since: now.mono };
+        Self::owed_since(change, effect, Moment::now(now))
+    }
+
+    /// Returns the undo that an earlier run, or another process, left: that of the last write of `intents` (those that
+    /// were applied, oldest first, then those that are open), if it is known to have hurt.
+    pub(super) fn left(intents: &[Intent], now: Now) -> Option<Self> {
+        let last = intents.iter().rev().find(|intent| intent.applied_at().is_some())?;
+        let Measured { at, effect } = last.measured.as_ref().filter(|_| last.reverted.is_none())?;
+        Self::owed_since(&last.change, effect, Moment::persisted(*at, now))
+    }
+
+    fn owed_since(change: &ChangeSet, effect: &Effect, since: Moment) -> Option<Self> {
+        let undo = || Self { change: change.clone(), why: effect.why.as_str().into(), since };
         advise_undo(effect, change).then(undo)
+    }
+
+    /// Tells whether it is about this very change.
+    pub(super) fn is_of(&self, change: &ChangeSet) -> bool {
+        self.change.id == change.id
     }
 
     /// Tells whether it still makes sense: soon after it was measured, with the target as the change left it.
@@ -30,7 +49,7 @@ impl Undo {
             let lever = target.lever();
             (lever.knob, lever.uid, lever.value) == (self.change.knob, &self.change.uid, self.change.to)
         };
-        now.since(self.since) < OWED_FOR && target.last().is_none_or(as_left)
+        self.since.age(now) < OWED_FOR && target.last().is_none_or(as_left)
     }
 
     /// Returns `asked` with the undo in place of what the policies chose, unless they raise `target` as far by themselves.

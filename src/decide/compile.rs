@@ -12,6 +12,7 @@ use rhai::{Position, Shared};
 use crate::decide::api;
 use crate::decide::api::clause::Body;
 use crate::decide::build::build;
+use crate::decide::cost;
 use crate::decide::declare::{Declarations, Imports, load};
 use crate::decide::documents::Documents;
 use crate::decide::engine::{Deadline, MeteredEngine, RULE_OPERATIONS, standard_library};
@@ -19,7 +20,7 @@ use crate::decide::fault::PolicyFault;
 use crate::decide::plan::inputs::Texts;
 use crate::decide::plan::parameter::Parameter;
 use crate::decide::vocabulary::Vocabulary;
-use crate::model::{Goal, PolicyRevision, ServiceSpec, SignalName};
+use crate::model::{Goal, PROVENANCE_FILE, PolicyRevision, Provenance, ServiceSpec, SignalName};
 
 /// Largest file, bytes.
 const MAX_FILE: usize = 256 * 1024;
@@ -27,8 +28,6 @@ const MAX_FILE: usize = 256 * 1024;
 const MAX_SET: usize = 2 * 1024 * 1024;
 /// Most files of a set.
 const MAX_FILES: usize = 64;
-/// Most parts of all conditions of a set; a decision evaluates each of them.
-const MAX_SET_PARTS: usize = 10_000;
 /// Files that end so hold the tests of a set; they are not loaded with it.
 pub(super) const TEST_SUFFIX: &str = "_test.rhai";
 /// Files that end so hold recorded inputs for those tests.
@@ -72,6 +71,7 @@ impl Rule {
 #[derive(Debug)]
 pub struct PolicySet {
     revision: PolicyRevision,
+    provenance: Option<Arc<Provenance>>,
     pub(super) rules: Vec<Rule>,
     pub(super) parameters: Vec<Parameter>,
     pub(super) otherwise: Arc<str>,
@@ -84,6 +84,11 @@ impl PolicySet {
     /// Returns the revision of the set's content.
     pub fn revision(&self) -> &PolicyRevision {
         &self.revision
+    }
+
+    /// Returns where the set says that it comes from, if it does.
+    pub fn provenance(&self) -> Option<&Arc<Provenance>> {
+        self.provenance.as_ref()
     }
 
     /// Returns the names of the rules, in path order and within a file in the order of the text.
@@ -107,10 +112,9 @@ impl PolicySet {
         strange.chain(wrong.map(|fault| fault.to_string())).map(|message| PolicyFault::of("", message)).collect()
     }
 
-    /// Returns each rule with the number of parts of its conditions: what a decision by it takes.
-    pub fn sizes(&self) -> impl Iterator<Item = (&str, usize)> {
-        let parts = |rule: &Rule| rule.body.conditions.iter().map(|(condition, _)| condition.parts()).sum();
-        self.rules.iter().map(move |rule| (&*rule.name, parts(rule)))
+    /// Returns each rule with the number of operations that a decision takes by it.
+    pub fn costs(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.rules.iter().map(|rule| (&*rule.name, cost::of_rule(rule)))
     }
 
     /// Returns the parameters that services may set.
@@ -129,6 +133,9 @@ pub fn compile<'a>(
     vocabulary: &Vocabulary,
     expired: &Deadline,
 ) -> Result<PolicySet, Vec<PolicyFault>> {
+    let files: Vec<_> = files.into_iter().collect();
+    let origins = files.iter().filter(|(path, _)| is_provenance(path)).map(|(_, text)| *text);
+    let provenance = Provenance::read(origins).map(Arc::new);
     let mut sources: Vec<_> = files.into_iter().filter(|(path, _)| is_source(path)).collect();
     sources.sort_unstable();
     let too_large = check_sizes(&sources);
@@ -165,6 +172,7 @@ pub fn compile<'a>(
         }
     }
     faults.extend(check_set(&built, faults.is_empty()));
+    faults.extend(cost::too_dear(&built));
     faults.sort();
     if !faults.is_empty() {
         return Err(faults);
@@ -172,6 +180,7 @@ pub fn compile<'a>(
     let otherwise = otherwise.map_or_else(|| OTHERWISE.into(), |(text, _)| text);
     Ok(PolicySet {
         revision: PolicyRevision::of(sources),
+        provenance,
         rules: built,
         parameters,
         otherwise,
@@ -182,16 +191,15 @@ pub fn compile<'a>(
 
 /// Tells whether a file of a set holds rules, a library or data.
 pub(super) fn is_source(path: &str) -> bool {
-    !path.ends_with(TEST_SUFFIX) && !path.ends_with(RECORDING_SUFFIX)
+    !path.ends_with(TEST_SUFFIX) && !path.ends_with(RECORDING_SUFFIX) && !is_provenance(path)
 }
 
+fn is_provenance(path: &str) -> bool {
+    path.rsplit('/').next() == Some(PROVENANCE_FILE)
+}
+
+/// Says that a set is empty, where that is not because its rules did not load.
 fn check_set(rules: &[Rule], complete: bool) -> Option<PolicyFault> {
-    let conditions = rules.iter().flat_map(|rule| &rule.body.conditions);
-    let parts: usize = conditions.map(|(condition, _)| condition.parts()).sum();
-    if parts > MAX_SET_PARTS {
-        let message = format!("its conditions have {parts} parts, at most {MAX_SET_PARTS} are evaluated in a cycle");
-        return Some(PolicyFault::of("", message));
-    }
     let empty = complete && rules.is_empty();
     empty.then(|| PolicyFault::of("", "it has no rules; a set that never acts is refused, stop flyball instead"))
 }
@@ -200,6 +208,15 @@ fn check_sizes(sources: &[(&str, &str)]) -> Vec<PolicyFault> {
     let mut faults = Vec::new();
     if sources.len() > MAX_FILES {
         faults.push(PolicyFault::of("", format!("it has {} files, at most {MAX_FILES} are loaded", sources.len())));
+    }
+    // In the order of their paths, so that two of one name are neighbours.
+    for pair in sources.windows(2) {
+        if let [(path, _), (next, _)] = pair
+            && path == next
+        {
+            let message = "the set has two files of this name: rename one, and what imports it";
+            faults.push(PolicyFault::of(path, message));
+        }
     }
     for (path, text) in sources {
         if text.len() > MAX_FILE {

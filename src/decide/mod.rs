@@ -13,6 +13,7 @@
 //! | `vocabulary` | which signals policies may name |
 //! | `compile` | files to a checked set, whole or not at all |
 //! | `declare` | the top level of the files |
+//! | `cost` | what a decision by a set takes, and may take |
 //! | `documents` | data beside the rules |
 //! | `library` | files below `lib/`, which others import |
 //! | `engine` | the sandbox and its limits |
@@ -22,6 +23,7 @@
 //! | `evaluate` | one decision over those trees |
 //! | `held`, `mute` | what a service's decider remembers |
 //! | `select` | one action out of all that matched |
+//! | `mask` | what of all that may be shown |
 //! | `trial` | the tests of a set |
 //! | `lint` | what loads and is still likely a mistake |
 //! | `reference` | every word of the language, for the page in docs |
@@ -48,6 +50,7 @@
 mod api;
 mod build;
 mod compile;
+mod cost;
 mod declare;
 mod documents;
 mod engine;
@@ -56,6 +59,7 @@ mod fault;
 mod held;
 mod library;
 mod lint;
+mod mask;
 mod mute;
 mod plan;
 mod reference;

@@ -3,7 +3,7 @@
 //! The maximum over a window is forecast for itself: the maximum of the marginal quantiles would be passed too
 //! often.
 
-use super::intervals::{Around, Trackers};
+use super::intervals::{Around, Ends, Trackers};
 use super::models::Path;
 use super::pending::{Issued, WINDOWS, Word};
 use super::scores::{Discounted, Moving};
@@ -15,9 +15,10 @@ use crate::model::outlook::{HORIZONS, QUANTILES, QuantileRow};
 /// 5 % and 95 % quantile of a maximum.
 const POINT_ENDS: (usize, usize) = (1, QUANTILES.len() - 2);
 const MAXIMUM_ENDS: (usize, usize) = (2, QUANTILES.len() - 3);
-/// Share of outcomes that may lie beyond each of these ends.
-const POINT_BEYOND: f32 = 0.025;
-const MAXIMUM_BEYOND: f32 = 0.05;
+/// What is asked of them. Misses of a point come one by one and are soon forgotten; one peak is the maximum of many
+/// windows.
+const POINTS: Ends = Ends { beyond: 0.025, widening_keep: 0.95 };
+const MAXIMA: Ends = Ends { beyond: 0.05, widening_keep: 0.995 };
 /// A change is foreseen where the season moves by more than so many errors of a calm minute.
 const CHANGE: f64 = 6.0;
 /// An outcome further off than so many expected errors counts as much.
@@ -56,7 +57,7 @@ pub struct Course<'a> {
     /// How far off forecasts are at each time of the season.
     pub scale: &'a SeasonalScale,
     /// The minute from which the horizons count.
-    pub origin: Minute,
+    pub clock: Minute,
     /// Point forecasts.
     pub path: &'a Path,
     /// Where a change is foreseen; see [`Bands::moving`].
@@ -125,7 +126,7 @@ impl Bands {
             count += if width.is_finite() { 1.0 } else { 0.0 };
             inside += if width.is_finite() && *low <= value && value <= *high { 1.0 } else { 0.0 };
         }
-        self.points.outcome(issued, &[value; HORIZONS.len()], POINT_BEYOND, normal);
+        self.points.outcome(issued, &[value; HORIZONS.len()], POINTS, normal);
         if count > 0.0 {
             self.coverage.add(&[inside / count], keep);
         }
@@ -146,7 +147,7 @@ impl Bands {
                 self.maxima_coverage.add(&[f32::from(u8::from(*value <= *high))], keep.sqrt());
             }
         }
-        self.maxima.outcome(issued, &values, MAXIMUM_BEYOND, normal);
+        self.maxima.outcome(issued, &values, MAXIMA, normal);
     }
 
     /// Returns all quantiles, to be published.
@@ -190,14 +191,14 @@ impl Bands {
     }
 
     fn places(&self, course: &Course<'_>) -> Places {
-        let Course { scale, origin, path, moving, height, gap, .. } = *course;
+        let Course { scale, clock, path, moving, height, gap, .. } = *course;
         let mut errors = self.errors(height, moving);
         let mut maxima_errors = peaks(&errors);
         for (error, measured) in maxima_errors.iter_mut().zip(self.maxima.errors(&within(moving))) {
             *error = if measured.is_nan() { *error } else { f64::from(measured) };
         }
-        errors.iter_mut().zip(scale.at_each(origin, &HORIZONS)).for_each(|(error, factor)| *error *= factor);
-        let highest = WINDOWS.map(|minutes| scale.highest(origin, minutes));
+        errors.iter_mut().zip(scale.at_each(clock, &HORIZONS)).for_each(|(error, factor)| *error *= factor);
+        let highest = WINDOWS.map(|minutes| scale.highest(clock, minutes));
         maxima_errors.iter_mut().zip(highest).for_each(|(error, factor)| *error *= factor);
         let peaks = peaks(path);
         Places {

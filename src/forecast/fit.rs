@@ -14,11 +14,15 @@ use super::models::holt_winters::HoltWinters;
 use super::models::season::Season;
 use super::models::{Model, Origin, Past};
 use super::params::{ForecastParams, Smoothing};
+use super::week::Week;
+use super::zone::Zone;
 use crate::model::outlook::HORIZONS;
 use crate::model::{Minute, ServiceId};
 
 /// Steps of the walk; two evaluations each, about.
 const STEPS: u64 = 40;
+/// Steps of a walk that starts where the one of the day before ended.
+const STEPS_AGAIN: u64 = 15;
 /// Size of the first simplex, in logits.
 const FIRST_STEP: f64 = 0.7;
 /// Cost of one logit away from the start, as a share of the loss at the start.
@@ -39,6 +43,8 @@ pub struct FitJob {
     pub(super) newest: Minute,
     pub(super) history: History,
     pub(super) start: Smoothing,
+    /// Whether an earlier fit found the start.
+    pub(super) again: bool,
     pub(super) params: ForecastParams,
 }
 
@@ -75,7 +81,8 @@ impl FitJob {
         let simplex = [None, Some(0), Some(1), Some(2), Some(3)].map(corner).to_vec();
         let solver = NelderMead::new(simplex).with_sd_tolerance(1e-4 * loss_before).ok()?;
         let cost = Cost { job: self, start, pull: PULL * loss_before };
-        let walk = Executor::new(cost, solver).configure(|state| state.max_iters(STEPS)).run().ok()?;
+        let steps = if self.again { STEPS_AGAIN } else { STEPS };
+        let walk = Executor::new(cost, solver).configure(|state| state.max_iters(steps)).run().ok()?;
         let best = from_logits(walk.state.best_param.as_deref()?, self.start);
         Some((best, self.loss(best)))
     }
@@ -83,21 +90,24 @@ impl FitJob {
     /// Returns the loss of a run over the history; the first season is drawn and is not judged. Zero without
     /// an outcome: nothing is better then.
     fn loss(&self, smoothing: Smoothing) -> f64 {
-        let mut model = HoltWinters::new(&ForecastParams { smoothing, ..self.params });
+        let mut model = HoltWinters::new(&ForecastParams { smoothing, ..self.params.clone() });
         let mut season = Season::flat(self.params.season_steps);
         let first = self.newest.plus(1 - self.history.capacity());
+        let week = Week::new(self.params.season_steps);
         let (mut sum, mut count) = (0.0, 0.0);
         for minute in first.0..=self.newest.0 {
             let minute = Minute(minute);
+            // Seasons of another zone begin elsewhere and are as long.
+            let clock = Zone::UTC.clock(minute, self.params.step_seconds, self.params.season_steps);
             let value = self.history.get(minute);
-            model.observe(minute, value, Past { history: &self.history, season: &season });
-            let drawn = model.lesson().and_then(|lesson| season.learn(lesson, minute, &self.history));
+            model.observe(minute, value, Past { history: &self.history, season: &season, week: &week, height: None });
+            let drawn = model.lesson().and_then(|lesson| season.learn(lesson, minute, minute, &self.history));
             drawn.into_iter().for_each(|at_last| model.season_drawn(at_last));
             if minute.0 < first.0.saturating_add(season.steps()) {
                 continue;
             }
-            let past = Past { history: &self.history, season: &season };
-            let Some(ahead) = model.ahead(&Origin { minute, provisional: None, past }) else {
+            let past = Past { history: &self.history, season: &season, week: &week, height: None };
+            let Some(ahead) = model.ahead(&Origin { minute, clock, provisional: None, past }) else {
                 continue;
             };
             for (point, minutes) in ahead.path.iter().zip(HORIZONS).filter(|(_, minutes)| JUDGED.contains(minutes)) {
@@ -165,6 +175,7 @@ mod tests {
             newest: Minute(2 * DAY - 1),
             history,
             start: Smoothing::default(),
+            again: false,
             params: ForecastParams::default(),
         }
     }

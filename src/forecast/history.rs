@@ -76,12 +76,22 @@ pub struct History {
     running: [f32; HOUR],
     hour: Option<i64>,
     hours: i64,
+    /// Minutes that a missing one may be taken from instead.
+    reach: i64,
 }
 
 impl History {
     /// Returns an empty history that keeps `days`.
     pub fn new(days: u32) -> Self {
-        Self { ended: Arc::default(), running: [f32::NAN; HOUR], hour: None, hours: i64::from(days.max(1)) * 24 }
+        Self::of(i64::from(days.max(1)) * DAY - HOUR as i64, REACH)
+    }
+
+    /// Returns an empty history of at least so many `minutes`, in which a missing one may be taken from up to `reach`
+    /// minutes before it.
+    pub fn of(minutes: i64, reach: i64) -> Self {
+        // While an hour runs, the one that it will replace is still whole.
+        let hours = minutes.div_euclid(HOUR as i64) + 1;
+        Self { ended: Arc::default(), running: [f32::NAN; HOUR], hour: None, hours, reach }
     }
 
     /// Returns how many minutes it can hold.
@@ -138,27 +148,25 @@ impl History {
         ended.map_or(Page::Unknown, Page::Ended)
     }
 
-    /// Returns the value of `minute`, or of the nearest minute up to half an hour before it.
+    /// Returns the value of `minute`, or of the nearest minute before it that is in reach.
     pub fn near(&self, minute: Minute) -> Option<f64> {
         // What is older than all that is kept is not looked for minute by minute.
         self.hour.filter(|running| minute.0.div_euclid(60) >= running - self.hours)?;
-        (0..=REACH).find_map(|back| self.get(minute.plus(-back)))
+        (0..=self.reach).find_map(|back| self.get(minute.plus(-back)))
     }
 
-    /// Returns [`near`](Self::near) of the minutes that lie `ahead` (at most 60) of `from`.
-    pub fn near_each<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> [Option<f64>; N] {
+    /// Returns [`near`](Self::near) of the minutes that lie `ahead` (at most 60) of `from`, NaN for none.
+    pub fn near_each<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> [f64; N] {
         let (hour, begin) = (from.0.div_euclid(60), from.0.rem_euclid(60) as usize);
         if self.hour.is_none_or(|running| hour.saturating_add(1) < running - self.hours) {
-            return [None; N];
+            return [f64::NAN; N];
         }
-        let pages = [self.page(hour), self.page(hour.saturating_add(1))];
-        let mut values = [None; N];
-        for (value, minutes) in values.iter_mut().zip(ahead) {
-            let minute = begin + usize::from(*minutes);
-            let read = pages.get(minute / HOUR).and_then(|page| page.get(minute % HOUR));
-            *value = read.or_else(|| self.near(from.plus(i64::from(*minutes))));
-        }
-        values
+        let [page, next] = [self.page(hour), self.page(hour.saturating_add(1))];
+        ahead.map(|minutes| {
+            let minute = begin + usize::from(minutes);
+            let read = if minute < HOUR { page.get(minute) } else { next.get(minute - HOUR) };
+            read.or_else(|| self.near(from.plus(i64::from(minutes)))).unwrap_or(f64::NAN)
+        })
     }
 
     /// Returns the share of the `minutes` up to and including `last` that have a value.
@@ -209,14 +217,15 @@ mod tests {
     #[test]
     fn several_minutes_are_read_as_one_by_one() {
         const AHEAD: [u16; 4] = [0, 1, 29, 30];
+        let known = |value: f64| value.is_finite().then_some(value);
         let mut history = History::new(2);
         let values = (0..4_000).map(|minute| (minute % 7 != 3 && !(2_000..2_050).contains(&minute)).then_some(minute));
         values.enumerate().for_each(|(at, value)| history.push(Minute(at as i64), value.map(f64::from)));
         for from in (-100..4_200).chain([i64::MIN, i64::MAX]) {
             let expected = AHEAD.map(|minutes| history.near(Minute(from).plus(i64::from(minutes))));
-            assert_eq!(history.near_each(Minute(from), &AHEAD), expected, "{from}");
+            assert_eq!(history.near_each(Minute(from), &AHEAD).map(known), expected, "{from}");
         }
-        assert_eq!(History::new(2).near_each(Minute(0), &AHEAD), [None; 4]);
+        assert_eq!(History::new(2).near_each(Minute(0), &AHEAD).map(known), [None; 4]);
     }
 
     #[test]

@@ -25,9 +25,8 @@ const SPREAD_KEEP: f32 = 0.999;
 const ERROR_KEEP: f32 = 0.99;
 /// Weight of ten outcomes by that, and a little less.
 const TEN: f32 = 9.5;
-/// What the widening learns from one miss, and what is left of it after one outcome.
+/// What the widening learns from one miss.
 const WIDEN: f32 = 0.08;
-const WIDEN_KEEP: f32 = 0.995;
 /// Least expected error, as a share of the height: a signal that stood still for hours and then moves is not a
 /// thousand times further off than ever before.
 const LEAST_ERROR: f64 = 1e-3;
@@ -40,6 +39,15 @@ const SIGMA: f64 = 1.253_314_137_315_500_3;
 pub fn normal_quantiles() -> QuantileRow {
     let normal = Normal::standard();
     QUANTILES.map(|level| normal.inverse_cdf(level))
+}
+
+/// What is asked of the published ends of intervals.
+#[derive(Debug, Clone, Copy)]
+pub struct Ends {
+    /// Share of outcomes that may lie beyond each.
+    pub beyond: f32,
+    /// What is left of a widening after one outcome.
+    pub widening_keep: f32,
 }
 
 /// The learned quantiles of `N` numbers side by side: all horizons, or all maxima.
@@ -106,9 +114,8 @@ impl<const N: usize> Trackers<N> {
         errors
     }
 
-    /// Learns the outcomes of published forecasts, beyond each end of which a share of `beyond` may lie. A NaN, of value
-    /// or forecast, is no outcome.
-    pub fn outcome(&mut self, issued: &Issued<N>, values: &[f32; N], beyond: f32, normal: &QuantileRow) {
+    /// Learns the outcomes of published forecasts, with `ends` published. A NaN, of value or forecast, is no outcome.
+    pub fn outcome(&mut self, issued: &Issued<N>, values: &[f32; N], ends: Ends, normal: &QuantileRow) {
         let (mut errors, mut residuals) = ([0.0; N], [0.0; N]);
         let said = values.iter().zip(&issued.point).zip(&issued.width);
         for ((error, residual), ((value, point), width)) in errors.iter_mut().zip(&mut residuals).zip(said) {
@@ -153,7 +160,7 @@ impl<const N: usize> Trackers<N> {
         for ((((lower, upper), value), (low, high)), residual) in sides {
             let learned = |widening: f32, missed: bool| {
                 let miss = if missed { 1.0 } else { 0.0 };
-                (widening * WIDEN_KEEP + WIDEN * (miss - beyond)).clamp(-0.4, 3.0)
+                (widening * ends.widening_keep + WIDEN * (miss - ends.beyond)).clamp(-0.4, 3.0)
             };
             let next = (learned(*lower, *value < *low), learned(*upper, *value > *high));
             (*lower, *upper) = if residual.is_nan() { (*lower, *upper) } else { next };
@@ -240,7 +247,7 @@ mod tests {
             let width = width(100.0, error, 100.0) as f32;
             let issued =
                 Issued { point: [100.0], width: [width], low: [row[1] as f32], high: [row[9] as f32], moving: [false] };
-            tracker.outcome(&issued, &[(100.0 + residual) as f32], beyond, &normal);
+            tracker.outcome(&issued, &[(100.0 + residual) as f32], Ends { beyond, widening_keep: 0.995 }, &normal);
         }
         tracker
     }

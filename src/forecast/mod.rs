@@ -9,12 +9,14 @@
 //! |---|---|
 //! | [`params`] | parameters, validated |
 //! | [`models`] | the catalogue, one file per model |
-//! | [`history`] | the last days on the minute grid |
+//! | [`history`], [`week`] | the last days on the minute grid; the last week in cells, and the mean of its days |
 //! | `signal` | the state of one signal: folds minutes, makes its outlook |
 //! | `pending`, `scores` | forecasts without an outcome yet; losses, the shares of the models, skill |
 //! | `intervals`, `bands`, `height` | quantiles of one number; of all horizons and maxima; limits |
 //! | `seasonal_scale`, `recent` | how far off forecasts are at each time of the season; the last half hour and its maxima |
 //! | `authority`, `anomaly` | what a forecast may be used for; how unusual the newest value is |
+//! | [`events`] | what an operator knows of the days to come |
+//! | [`zone`] | the clocks that seasons follow |
 //! | `capacity` | from arrival rate to replicas |
 //! | [`evaluate`] | how good the forecasts of a series were |
 //! | [`fit`] | smoothing parameters fitted to the history, off the loop |
@@ -25,10 +27,13 @@
 //! is handed in: a step that fails leaves nothing that the next one must not find.
 
 pub mod evaluate;
+pub mod events;
 pub mod fit;
 pub mod history;
 pub mod models;
 pub mod params;
+pub mod week;
+pub mod zone;
 
 mod anomaly;
 mod authority;
@@ -52,7 +57,7 @@ use self::history::DAY;
 use self::params::ForecastParams;
 use self::signal::{Common, SignalState};
 use crate::model::outlook::SignalOutlook;
-use crate::model::{Features, Minute, MinuteValue, Now, Outlook, ServiceId, ServiceSpec};
+use crate::model::{Features, Minute, MinuteValue, Now, Outlook, ServiceId, ServiceSpec, SignalSpec};
 
 /// Minutes after which a fit that was handed out and not installed is given up.
 const FIT_LOST: i64 = 10;
@@ -84,9 +89,13 @@ impl Forecaster {
     /// Returns the state of a service of which nothing has been seen. Smoothing, clipping and history of `params` act
     /// from here on; the other parameters are taken anew at each [`forecast`].
     pub fn new(spec: &ServiceSpec, params: &ForecastParams) -> Self {
-        let slot = |range| Slot { state: Arc::new(SignalState::new(range, params)), due: None, installed: None };
-        let signals = spec.signals.iter().map(|signal| signal.forecast.then(|| slot(signal.range))).collect();
-        Self { service: spec.id.clone(), common: Arc::new(Common::new(params)), signals, fitting: None }
+        let slot = |signal: &SignalSpec| Slot {
+            state: Arc::new(SignalState::new(signal, params)),
+            due: None,
+            installed: None,
+        };
+        let signals = spec.signals.iter().map(|signal| signal.forecast.then(|| slot(signal))).collect();
+        Self { service: spec.id.clone(), common: Arc::new(Common::new(&spec.id, params)), signals, fitting: None }
     }
 
     /// Takes the models of one signal from `other`, a forecaster of the same service.
@@ -126,7 +135,8 @@ impl Forecaster {
                 newest,
                 history: history.clone(),
                 start: slot.state.smoothing(),
-                params: self.common.params,
+                again: slot.installed.is_some(),
+                params: self.common.params.clone(),
             });
         }
         None
@@ -152,7 +162,7 @@ pub fn forecast(
     now: Now,
 ) -> Outlook {
     if state.common.params != *params {
-        state.common = Arc::new(Common::new(params));
+        state.common = Arc::new(Common::new(&spec.id, params));
     }
     let minute = Minute::of(now.wall);
     let common = &state.common;

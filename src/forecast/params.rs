@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::events::{Event, FACTORS, Shape, moment};
+pub use super::zone::Zone;
+
 /// Smoothing parameters of the damped Holt-Winters model, in the symbols of Hyndman, Koehler, Ord and Snyder
 /// (2008): all lie in 0..1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -26,7 +29,7 @@ impl Default for Smoothing {
 }
 
 /// Parameters of the forecast stage. The same for all signals: none is tuned for a series.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ForecastParams {
     /// Smoothing until a fit has found better.
@@ -37,7 +40,7 @@ pub struct ForecastParams {
     pub ready_minutes: u32,
     /// Minutes with a value before a forecast is no longer flagged cold and may earn authority.
     pub cold_minutes: u32,
-    /// Days of history kept for a fit, 2 to 14; 3 KB a day and signal.
+    /// Days of minutes kept for a fit, 2 to 14; 3 KB a day and signal.
     pub history_days: u32,
     /// Half-life of the losses by which models are compared, minutes.
     pub loss_half_life_minutes: f64,
@@ -53,6 +56,12 @@ pub struct ForecastParams {
     pub promotion_minutes: u32,
     /// Steps of the grid in a season: the minutes of a day.
     pub season_steps: u32,
+    /// Seconds in a step of the grid.
+    pub step_seconds: u32,
+    /// The clocks that the season follows.
+    pub zone: Zone,
+    /// What is known of the days to come.
+    pub events: Vec<Event>,
     /// Time from one tick of the loop to the next, seconds; part of the lead time.
     pub tick_seconds: f64,
 }
@@ -72,6 +81,9 @@ impl Default for ForecastParams {
             coverage_slack: 0.03,
             promotion_minutes: 240,
             season_steps: 1440,
+            step_seconds: 60,
+            zone: Zone::UTC,
+            events: Vec::new(),
             tick_seconds: 15.0,
         }
     }
@@ -115,6 +127,7 @@ impl ForecastParams {
             ("coverage_slack", self.coverage_slack, 0.0, 0.95),
             ("promotion_minutes", f64::from(self.promotion_minutes), 0.0, 10_080.0),
             ("season_steps", f64::from(self.season_steps), 2.0, 10_080.0),
+            ("step_seconds", f64::from(self.step_seconds), 1.0, 604_800.0),
             ("tick_seconds", self.tick_seconds, 0.1, 600.0),
         ]
         .into_iter()

@@ -1,7 +1,7 @@
 //! Forecasts that wait for their outcome.
 //!
 //! One ring for each horizon, as long as the horizon: what was said for a minute lies where the next word for
-//! the same ring will go, so each slot is read once and then overwritten. 86 + 40 slots, 5.2 KB a signal.
+//! the same ring will go, so each slot is read once and then overwritten. 86 + 40 slots, 5.5 KB a signal.
 
 use super::models::{CATALOGUE, Voices};
 use super::scores::{Lanes, MODELS};
@@ -233,6 +233,6 @@ mod tests {
 
     #[test]
     fn the_table_stays_small() {
-        assert!(size_of::<Pending>() <= 5200, "{}", size_of::<Pending>());
+        assert!(size_of::<Pending>() <= 5600, "{}", size_of::<Pending>());
     }
 }

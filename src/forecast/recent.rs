@@ -3,7 +3,8 @@
 use super::pending::WINDOWS;
 use crate::model::Minute;
 
-const LONGEST_MINUTES: u16 = WINDOWS[WINDOWS.len() - 1];
+/// Minutes of the longest window.
+pub const LONGEST_MINUTES: u16 = WINDOWS[WINDOWS.len() - 1];
 const LONGEST: usize = LONGEST_MINUTES as usize;
 /// Share of the minutes of a window that must be known for its maximum to count.
 const WINDOW_SEEN: f32 = 0.8;
@@ -18,10 +19,15 @@ impl Recent {
         Self([f32::NAN; LONGEST])
     }
 
+    /// Returns the value half an hour before `minute`, which is not yet taken in; `None` for a gap.
+    pub fn half_an_hour_before(&self, minute: Minute) -> Option<f64> {
+        self.0.get(slot(minute)).filter(|value| value.is_finite()).map(|value| f64::from(*value))
+    }
+
     /// Takes in the value of `minute` and returns the maxima of the windows that end with it; NaN where too much of a
     /// window is unknown.
     pub fn push(&mut self, minute: Minute, value: Option<f64>) -> [f32; WINDOWS.len()] {
-        let slot = minute.0.rem_euclid(i64::from(LONGEST_MINUTES)) as usize;
+        let slot = slot(minute);
         if let Some(cell) = self.0.get_mut(slot) {
             *cell = value.map_or(f32::NAN, |value| value as f32);
         }
@@ -42,6 +48,10 @@ impl Recent {
         }
         if seen > 0.0 && seen >= WINDOW_SEEN * minutes as f32 { highest } else { f32::NAN }
     }
+}
+
+fn slot(minute: Minute) -> usize {
+    minute.0.rem_euclid(i64::from(LONGEST_MINUTES)) as usize
 }
 
 #[cfg(test)]

@@ -3,19 +3,22 @@
 use super::anomaly::{Anomaly, Detector, Expected};
 use super::authority::{Evidence, Rung};
 use super::bands::{Bands, Course, Limits};
+use super::events::Events;
 use super::height::Height;
 use super::history::{DAY, History};
 use super::models::season::Season;
-use super::models::{Ahead, CATALOGUE, Models, Origin, PERSISTENCE, Past, SEASONAL_DIFFERENCE, View, Voices};
+use super::models::{Ahead, CATALOGUE, Lesson, Models, Origin, PERSISTENCE, Past, SEASONAL_DIFFERENCE, View, Voices};
 use super::params::{ForecastParams, Smoothing};
-use super::pending::{Issued, Pending, Said, Word};
-use super::recent::Recent;
+use super::pending::{Issued, Pending, Said, WINDOWS, Word};
+use super::recent::{LONGEST_MINUTES, Recent};
 use super::scores::{MODELS, Moving, Scores, Surges, Weights, keep, mean};
 use super::seasonal_scale::SeasonalScale;
+use super::week::Week;
+use super::zone::Clock;
 use crate::model::outlook::{
     Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, QuantileRow, Readiness, SignalOutlook,
 };
-use crate::model::{Minute, MinuteValue};
+use crate::model::{Minute, MinuteValue, Role, ServiceId, SignalSpec};
 
 /// Largest absolute value that is learned as it is; no base unit reaches it, and no arithmetic here overflows.
 const LARGEST: f64 = 1e30;
@@ -27,6 +30,8 @@ const GAP: i64 = 2;
 pub struct Common {
     /// Parameters of the stage.
     pub params: ForecastParams,
+    /// Known events of the service.
+    events: Events,
     /// Standard normal quantiles.
     pub normal: QuantileRow,
     loss_keep: f32,
@@ -35,13 +40,19 @@ pub struct Common {
 
 impl Common {
     /// Returns what follows from the parameters.
-    pub fn new(params: &ForecastParams) -> Self {
+    pub fn new(service: &ServiceId, params: &ForecastParams) -> Self {
         Self {
-            params: *params,
+            params: params.clone(),
+            events: Events::of(service, &params.events, params.step_seconds),
             normal: super::intervals::normal_quantiles(),
             loss_keep: keep(params.loss_half_life_minutes),
             coverage_keep: keep(params.coverage_half_life_minutes),
         }
+    }
+
+    fn clock(&self, minute: Minute) -> Clock {
+        let params = &self.params;
+        params.zone.clock(minute, params.step_seconds, params.season_steps)
     }
 }
 
@@ -60,6 +71,7 @@ pub struct SignalState {
 struct Kept {
     history: History,
     season: Season,
+    week: Week,
     pending: Pending,
     surges: Surges,
     scale: SeasonalScale,
@@ -67,8 +79,9 @@ struct Kept {
 }
 
 impl Kept {
-    fn past(&self) -> Past<'_> {
-        Past { history: &self.history, season: &self.season }
+    /// Returns what the models look at, `height` being that of a signal that is never negative.
+    fn past(&self, height: Option<f64>) -> Past<'_> {
+        Past { history: &self.history, season: &self.season, week: &self.week, height }
     }
 }
 
@@ -76,6 +89,8 @@ impl Kept {
 #[derive(Debug, Clone, Copy)]
 struct Head {
     range: (f64, f64),
+    /// Whether known events change it.
+    eventful: bool,
     newest: Option<Minute>,
     /// The newest minute that had a value.
     known: Option<Minute>,
@@ -90,10 +105,12 @@ struct Head {
 }
 
 impl SignalState {
-    /// Returns the state before any minute; `range` is the declared one (`min`, `max`).
-    pub fn new(range: (f64, f64), params: &ForecastParams) -> Self {
+    /// Returns the state before any minute.
+    pub fn new(signal: &SignalSpec, params: &ForecastParams) -> Self {
         let head = Head {
-            range,
+            range: signal.range,
+            // Events are known of the load; what a service makes of it is what it always makes of it.
+            eventful: signal.role == Some(Role::ArrivalRate),
             newest: None,
             known: None,
             seen: 0,
@@ -108,6 +125,7 @@ impl SignalState {
         let kept = Kept {
             history: History::new(params.history_days),
             season: Season::flat(params.season_steps),
+            week: Week::new(params.season_steps),
             pending: Pending::new(),
             surges: Surges::new(),
             scale: SeasonalScale::new(params.season_steps),
@@ -159,20 +177,38 @@ impl SignalState {
                 self.step(Minute(missing), None, common);
             }
         }
-        let value = minute.value.map(|value| value.get().clamp(-LARGEST, LARGEST));
+        let factor = self.factor(minute.minute, common);
+        let value = minute.value.map(|value| (value.get() / factor).clamp(-LARGEST, LARGEST));
         self.step(minute.minute, value, common);
+    }
+
+    /// Returns by what a known event multiplies the signal at `minute`.
+    fn factor(&self, minute: Minute, common: &Common) -> f64 {
+        if !self.head.eventful || common.events.is_empty() {
+            return 1.0;
+        }
+        common.events.factor(minute, common.clock(minute).now, &self.kept.week)
     }
 
     fn step(&mut self, minute: Minute, value: Option<f64>, common: &Common) {
         let Self { head: committed, kept } = self;
         // What lies apart is read first: the waits for it overlap.
-        let (said, season) = (kept.pending.said_of(minute), kept.season.at(minute));
+        let clock = common.clock(minute);
+        let (said, season) = (kept.pending.said_of(minute), kept.season.at(clock.now));
         let mut head = *committed;
-        head.score(minute, value, &said, kept, common);
+        let settled = kept.recent.half_an_hour_before(minute);
+        head.score(minute, clock, value, &said, kept, common);
         kept.history.push(minute, value);
-        head.learn(minute, value, season, kept);
+        kept.week.push(clock.now, value);
+        settled.into_iter().for_each(|value| kept.week.learn(clock.now.plus(-i64::from(LONGEST_MINUTES)), value));
+        head.learn(minute, clock, value, season, kept);
         let mut voices = [None; MODELS];
-        let word = head.say(&Origin { minute, provisional: None, past: kept.past() }, kept, &mut voices, common);
+        let word = head.say(
+            &Origin { minute, clock, provisional: None, past: kept.past(head.ratio_height()) },
+            kept,
+            &mut voices,
+            common,
+        );
         kept.pending.keep(minute, &voices, word.as_ref());
         if value.is_some() {
             head.rung.step(&head.evidence(common), &common.params);
@@ -187,10 +223,16 @@ impl SignalState {
         let need = common.params.ready_minutes;
         let running = head.newest.and_then(|newest| {
             let running = provisional.filter(|running| running.minute > newest)?;
-            Some((running.minute, running.value?.get().clamp(-LARGEST, LARGEST)))
+            let value = running.value?.get() / self.factor(running.minute, common);
+            Some((running.minute, value.clamp(-LARGEST, LARGEST)))
         });
         let minute = running.map(|(minute, _)| minute).or(head.newest).unwrap_or(now);
-        let origin = Origin { minute, provisional: running.map(|(_, value)| value), past: self.kept.past() };
+        let origin = Origin {
+            minute,
+            clock: common.clock(minute),
+            provisional: running.map(|(_, value)| value),
+            past: self.kept.past(head.ratio_height()),
+        };
         let mut outlook = SignalOutlook::not_ready(minute, head.seen.min(need), need);
         if let Some(mix) = head.ahead(&origin, &self.kept, &mut [None; MODELS]).filter(|_| head.seen >= need) {
             head.publish(&origin, now, &mix, &self.kept, common, &mut outlook);
@@ -198,8 +240,37 @@ impl SignalState {
             outlook.anomaly = anomaly.map(|anomaly| anomaly.score);
             outlook.anomaly_kind = anomaly.and_then(|anomaly| anomaly.kind);
             outlook.alarm = anomaly.is_some_and(|anomaly| anomaly.alarm);
+            if head.eventful && !common.events.is_empty() {
+                self.expect_events(&mut outlook, common);
+            }
         }
         outlook
+    }
+
+    /// Turns what is foreseen of an ordinary day into what is foreseen of this one.
+    fn expect_events(&self, outlook: &mut SignalOutlook, common: &Common) {
+        let ahead = |minutes: u16| self.factor(outlook.origin.plus(i64::from(minutes)), common);
+        let factors: Vec<f64> = (0..=LONGEST_MINUTES).map(ahead).collect();
+        if factors.iter().all(|factor| (factor - 1.0).abs() < f64::EPSILON) {
+            return;
+        }
+        let (low, high) = self.head.range;
+        let times = |value: &mut f64, factor: f64| *value = (*value * factor).clamp(low, high);
+        for point in &mut outlook.points {
+            let factor = factors.get(usize::from(point.minutes)).copied().unwrap_or(1.0);
+            times(&mut point.point, factor);
+            point.quantiles.iter_mut().for_each(|value| times(value, factor));
+        }
+        let highest = |minutes: u16| factors.iter().take(usize::from(minutes) + 1).skip(1).copied().fold(0.0, f64::max);
+        for (row, minutes) in [(&mut outlook.max_10, WINDOWS[0]), (&mut outlook.max_30, WINDOWS[1])] {
+            row.iter_mut().flatten().for_each(|value| times(value, highest(minutes)));
+        }
+        if let (Some(parts), Some(point)) = (&mut outlook.parts, outlook.points.first()) {
+            parts.scale(factors.get(1).copied().unwrap_or(1.0));
+            let Parts { level, trend, season, rest } = *parts;
+            parts.rest += point.point - (level + trend + season + rest);
+        }
+        outlook.flags.push(ForecastFlag::Event);
     }
 
     /// Scores the running minute against what was said of it; without one the newest ended minute counts.
@@ -222,7 +293,15 @@ struct Mix {
 
 impl Head {
     /// Scores all that was said of `minute`.
-    fn score(&mut self, minute: Minute, value: Option<f64>, said: &Said, kept: &mut Kept, common: &Common) {
+    fn score(
+        &mut self,
+        minute: Minute,
+        clock: Clock,
+        value: Option<f64>,
+        said: &Said,
+        kept: &mut Kept,
+        common: &Common,
+    ) {
         let Word { points, maxima } = &said.mixed;
         let [[point, ..], [low, ..], [high, ..]] = [points.point, points.low, points.high];
         let [point, low, high] = [point, low, high].map(f64::from);
@@ -230,16 +309,25 @@ impl Head {
         if let Some(value) = value {
             let Issued { point, moving, .. } = points;
             self.scores.outcome(&mut kept.surges, &said.models, point, *moving, value, common.loss_keep);
-            self.bands.surprise(points, value).into_iter().for_each(|ratio| kept.scale.learn(minute, ratio));
+            self.bands.surprise(points, value).into_iter().for_each(|ratio| kept.scale.learn(clock.now, ratio));
             self.bands.outcomes(points, value, &common.normal, common.coverage_keep);
         }
         let ended = kept.recent.push(minute, value);
         self.bands.windows_ended(ended, maxima, &common.normal, common.coverage_keep);
     }
 
-    fn learn(&mut self, minute: Minute, value: Option<f64>, season: f64, kept: &mut Kept) {
-        self.models.observe(minute, value, season, kept.past());
-        let drawn = self.models.lesson().and_then(|lesson| kept.season.learn(lesson, minute, &kept.history));
+    /// Returns the usual height, if the signal cannot be negative.
+    fn ratio_height(&self) -> Option<f64> {
+        (self.range.0 >= 0.0).then(|| self.height.usual())
+    }
+
+    fn learn(&mut self, minute: Minute, clock: Clock, value: Option<f64>, season: f64, kept: &mut Kept) {
+        self.models.observe(minute, clock.now, value, season, kept.past(self.ratio_height()));
+        let lesson = self.models.lesson();
+        if lesson == Some(Lesson::Draw) {
+            kept.week.draw(&kept.history, minute, clock.now);
+        }
+        let drawn = lesson.and_then(|lesson| kept.season.learn(lesson, minute, clock.now, &kept.history));
         drawn.into_iter().for_each(|at_last| self.models.season_drawn(at_last));
         self.newest = Some(minute);
         if let Some(value) = value {
@@ -303,8 +391,8 @@ impl Head {
 
     fn course<'a>(&self, origin: &Origin<'_>, mix: &'a Mix, kept: &'a Kept, gap: u32) -> Course<'a> {
         let Mix { ahead, limits, moving, .. } = mix;
-        let (origin, path, height) = (origin.minute, &ahead.path, self.height.usual());
-        Course { scale: &kept.scale, origin, path, moving: *moving, height, gap, limits: *limits }
+        let (clock, path, height) = (origin.clock.now, &ahead.path, self.height.usual());
+        Course { scale: &kept.scale, clock, path, moving: *moving, height, gap, limits: *limits }
     }
 
     fn publish(
@@ -353,6 +441,6 @@ impl Head {
         let gap = known.is_none_or(|known| now.0.saturating_sub(known.0) > GAP);
         flags.extend(self.cold(common).then_some(ForecastFlag::Cold));
         flags.extend(gap.then_some(ForecastFlag::Gap));
-        flags.extend(self.models.flags());
+        flags.extend(self.models.flag());
     }
 }

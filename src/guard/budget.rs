@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use super::HOUR;
 use super::case::{Answer, Case, Motion};
-use super::moment::HOUR;
 
 const TEN_MINUTES: Duration = Duration::from_mins(10);
 

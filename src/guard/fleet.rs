@@ -3,8 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::moment::Moment;
-use crate::model::{ChangeSet, Direction, Intent, Now, WriteOutcome};
+use crate::model::{ChangeSet, Direction, Intent, Moment, Now, WriteOutcome};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const TEN_MINUTES: Duration = Duration::from_mins(10);

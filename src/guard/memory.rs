@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::HOUR;
 use super::case::{Context, Motion, needed_now};
 use super::freshness;
-use super::moment::{HOUR, Moment};
 use super::owner::Owner;
 use super::window::Window;
 use crate::model::guards::UNDONE_COUNTS;
 use crate::model::{
-    CONVERGE_WITHIN, ChangeId, ChangeSet, Direction, Intent, Knob, Now, Refusal, Revert, TargetState, Timestamp, UNDO,
-    WriteOutcome,
+    CONVERGE_WITHIN, ChangeId, ChangeSet, Direction, Intent, Knob, Moment, Now, Refusal, Revert, TargetState,
+    Timestamp, UNDO, WriteOutcome,
 };
 
 /// A write that counts against the budgets of the service.

@@ -9,7 +9,7 @@
 //! | file | duty |
 //! |---|---|
 //! | `case` | what a guard is asked, what it may answer |
-//! | `memory`, `window`, `owner`, `moment` | what one service remembers between cycles |
+//! | `memory`, `window`, `owner` | what one service remembers between cycles |
 //! | `fleet` | budgets over namespaces and the fleet, for the write gate |
 //! | one file per guard | see [`chain`] |
 //!
@@ -30,7 +30,6 @@ mod kill_switch;
 mod leader_fence;
 mod memory;
 mod mode;
-mod moment;
 mod owner;
 mod ownership;
 mod policy_limit;
@@ -44,7 +43,12 @@ pub use case::{Answer, Case, Context, Motion};
 pub use fleet::{FleetBudget, FleetLimits};
 pub use memory::Memory;
 
+use std::time::Duration;
+
 use crate::model::{Finding, GuardFinding, GuardName, Verdict, VerdictKind};
+
+/// Two reverts within this time make the loop stand down; budgets look back as far.
+const HOUR: Duration = Duration::from_hours(1);
 
 /// A guard: from the question to the answer, without memory or effect of its own.
 pub type Guard = fn(&Case<'_>) -> Answer;

@@ -5,8 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::moment::{HOUR, Moment};
-use crate::model::{ChangeId, ChangeSet, Direction, Lever, Now, Revert, TargetState};
+use super::HOUR;
+use crate::model::{ChangeId, ChangeSet, Direction, Lever, Moment, Now, Revert, TargetState};
 
 /// A write of ours that the watch has not shown after this time was reverted before anybody looked.
 const SHOWS_WITHIN: Duration = Duration::from_secs(30);

@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 
 use super::action::{ActionClass, Direction, Knob};
 use super::autoscaling::FloorOf;
+use super::effect::Measured;
+use super::foreseen::Foreseen;
 use super::ids::{DecisionId, PolicyRevision, ServiceId, TraceId, hex};
 use super::leadership::Epoch;
 use super::target::TargetRef;
@@ -246,7 +248,7 @@ impl fmt::Display for WriteOutcome {
 }
 
 /// What the journal knows of a write: durable before the write, ended exactly once.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Intent {
     /// The planned write.
     pub change: ChangeSet,
@@ -257,9 +259,20 @@ pub struct Intent {
     /// Who went back on it, if anybody did.
     #[serde(default)]
     pub reverted: Option<Revert>,
+    /// What was expected without it. Empty in what older versions wrote: then nothing is measured against a forecast.
+    #[serde(default)]
+    pub foreseen: Foreseen,
+    /// What it did; `None` while that is measured, and where it was never known.
+    #[serde(default)]
+    pub measured: Option<Measured>,
 }
 
 impl Intent {
+    /// Returns the open intent of a change.
+    pub fn open(change: ChangeSet, prepared: Timestamp, foreseen: Foreseen) -> Self {
+        Self { change, prepared, ended: None, reverted: None, foreseen, measured: None }
+    }
+
     /// Returns when it ended as applied; `None` if it did not.
     pub fn applied_at(&self) -> Option<Timestamp> {
         match &self.ended {

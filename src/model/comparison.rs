@@ -22,7 +22,7 @@ pub struct Instead {
 }
 
 /// How two sets compare over many decisions.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Comparison {
     /// Decisions compared.
     pub decisions: u64,
@@ -33,7 +33,7 @@ pub struct Comparison {
 }
 
 /// One way in which two sets differ.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Difference {
     /// The rule of the set in force that acts; `None` for nothing.
     pub rule: Option<Arc<str>>,

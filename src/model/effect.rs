@@ -5,6 +5,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::time::Timestamp;
+
 /// How long a target may take to get where it was sent.
 pub const CONVERGE_WITHIN: Duration = Duration::from_mins(5);
 
@@ -65,4 +67,13 @@ pub struct Effect {
     pub measured_latency: Option<f64>,
     /// Why, in words.
     pub why: String,
+}
+
+/// An effect as the journal knows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Measured {
+    /// When it was known.
+    pub at: Timestamp,
+    /// What the write did.
+    pub effect: Effect,
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -15,7 +16,7 @@ const LONGEST_DOUBLED: Duration = Duration::from_hours(2);
 ///
 /// **Source**: defaults from the design table "One value where reference pages differ"; the rest from the state
 /// machine of (service, knob). The largest steps are those of INV-06, the longest gap that of INV-07.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct GuardParams {
     /// Least time between two raises.

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`ids`] | services, cycles, traces, revisions |
 //! | [`time`] | wall and monotonic time in one value, the minute grid |
+//! | [`moment`] | moments that may lie before the start of the process |
 //! | [`series`] | finite values, samples, typed absence, readings |
 //! | [`signal`] | units, roles and declarations of signals |
 //! | [`spec`] | one supervised service: target, bounds, objective, mode |
@@ -19,10 +20,13 @@
 //! | [`proposal`] | what the policies want, with every condition |
 //! | [`verdict`] | what the guards allow |
 //! | [`change`] | the write that follows, its intent and outcome |
+//! | [`foreseen`] | what was expected without the write, to measure it against |
 //! | [`effect`] | what the write did |
 //! | [`kill`] | the state of the kill switch |
 //! | [`leadership`] | which process may write |
 //! | [`record`] | one cycle, complete |
+//! | [`mask`] | what of it is not shown |
+//! | [`provenance`] | where a policy set comes from |
 //! | [`explain`] | a record, for people |
 
 pub mod action;
@@ -33,12 +37,16 @@ pub mod effect;
 pub mod evidence;
 pub mod explain;
 pub mod features;
+pub mod foreseen;
 pub mod guards;
 pub mod ids;
 pub mod kill;
 pub mod leadership;
+pub mod mask;
+pub mod moment;
 pub mod outlook;
 pub mod proposal;
+pub mod provenance;
 pub mod record;
 pub mod series;
 pub mod signal;
@@ -51,15 +59,19 @@ pub use action::{Action, ActionClass, Direction, Knob};
 pub use autoscaling::{Autoscaler, Autoscaling, FloorOf, Lever, Motion};
 pub use change::{ChangeId, ChangeSet, Intent, Refusal, Revert, WriteOutcome};
 pub use comparison::{Comparison, Difference, Instead};
-pub use effect::{CONVERGE_WITHIN, Convergence, Effect, Impact};
+pub use effect::{CONVERGE_WITHIN, Convergence, Effect, Impact, Measured};
 pub use evidence::Evidence;
 pub use features::{Features, MinuteValue, SignalFeatures};
+pub use foreseen::{Band, Foreseen};
 pub use guards::{GuardParams, ParamFault};
 pub use ids::{CycleId, DecisionId, PolicyRevision, ServiceId, TraceId};
 pub use kill::KillState;
 pub use leadership::{Epoch, Lead, WRITE_MARGIN};
+pub use mask::{MASKED, RecordMask};
+pub use moment::Moment;
 pub use outlook::{AnomalyKind, Authority, Capacity, HORIZONS, Outlook, QUANTILES, Readiness, SignalOutlook};
 pub use proposal::{Choice, ConditionTrace, Goal, Limit, Proposal, RuleOutcome, RuleTrace, Truth, UNDO, Vetoed};
+pub use provenance::{PROVENANCE_FILE, Provenance};
 pub use record::DecisionRecord;
 pub use series::{Arrival, Finite, Missing, Reading, Sample};
 pub use signal::{Role, SignalName, SignalSpec, Unit};

@@ -88,6 +88,13 @@ impl Parts {
         self.season += share * other.season;
         self.rest += share * other.rest;
     }
+
+    /// Multiplies all parts.
+    pub fn scale(&mut self, factor: f64) {
+        for part in [&mut self.level, &mut self.trend, &mut self.season, &mut self.rest] {
+            *part *= factor;
+        }
+    }
 }
 
 /// A model of the catalogue and how it has done so far.
@@ -132,6 +139,8 @@ pub enum ForecastFlag {
     LevelShift,
     /// The newest value was clipped as an outlier before learning.
     Clipped,
+    /// A known event changes what is foreseen of an ordinary day.
+    Event,
 }
 
 /// In which way a value is unusual.

@@ -12,6 +12,7 @@ use super::features::Features;
 use super::ids::{DecisionId, TraceId};
 use super::outlook::Outlook;
 use super::proposal::Proposal;
+use super::provenance::Provenance;
 use super::spec::{Mode, ServiceSpec};
 use super::time::Timestamp;
 use super::verdict::Verdict;
@@ -36,6 +37,9 @@ pub struct DecisionRecord {
     pub outlook: Arc<Outlook>,
     /// What the policies wanted.
     pub proposal: Proposal,
+    /// Where the set in force came from, if it says so; `proposal` names its revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provenance: Option<Arc<Provenance>>,
     /// What a set beside the one in force wanted; `None` without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead: Option<Instead>,

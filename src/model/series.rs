@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::mask::MASKED;
 use super::time::Timestamp;
 
 /// A finite number. NaN and infinities cannot be put into it, so nothing behind the parsers can meet one.
@@ -104,6 +105,11 @@ pub enum Missing {
     },
     /// Not asked for yet.
     NotAsked,
+    /// The value is not shown here.
+    Masked {
+        /// Whether there was one that could be acted on.
+        fresh: bool,
+    },
 }
 
 impl fmt::Display for Missing {
@@ -120,6 +126,8 @@ impl fmt::Display for Missing {
                 write!(f, "dropped more than tenfold to {}, seen {seen} of 3 times", value.get())
             }
             Self::NotAsked => f.write_str("not asked for yet"),
+            Self::Masked { fresh: true } => f.write_str(MASKED),
+            Self::Masked { fresh: false } => write!(f, "{MASKED}, and not fresh"),
         }
     }
 }
@@ -174,6 +182,16 @@ impl Reading {
         }
     }
 
+    /// Tells whether there is a value that may be acted on, shown or not.
+    pub fn is_known(&self) -> bool {
+        self.fresh().is_some() || self.is_masked()
+    }
+
+    /// Tells whether a value was acted on and is not shown.
+    pub fn is_masked(&self) -> bool {
+        matches!(self, Self::Absent { missing: Missing::Masked { fresh: true } })
+    }
+
     /// Returns the sample if it is fresh.
     pub fn fresh_sample(&self) -> Option<Sample> {
         match self {
@@ -189,6 +207,7 @@ impl fmt::Display for Reading {
             Self::Fresh { .. } => f.write_str("fresh"),
             Self::Stale { staleness, .. } => write!(f, "stale for {} s", staleness.as_secs()),
             Self::Gap { missing, .. } => write!(f, "gap: {missing}"),
+            Self::Absent { missing: missing @ Missing::Masked { .. } } => missing.fmt(f),
             Self::Absent { missing } => write!(f, "absent: {missing}"),
         }
     }

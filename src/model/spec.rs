@@ -58,7 +58,7 @@ pub struct Slo {
 }
 
 /// How many writes a service may see.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Budgets {
     /// Writes in any 10 minutes.
     pub per_10_min: u32,
@@ -73,7 +73,7 @@ impl Default for Budgets {
 }
 
 /// What one pod can carry and how long it takes to come.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CapacitySpec {
     /// Requests a second that saturate one pod.
     pub per_pod_rate: f64,
@@ -84,7 +84,7 @@ pub struct CapacitySpec {
 }
 
 /// A supervised service.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceSpec {
     /// Its identity.
     pub id: ServiceId,

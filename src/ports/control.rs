@@ -1,5 +1,6 @@
 //! What the console and the CLI ask of a running loop.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    Bounds, DecisionId, DecisionRecord, Features, KillState, Lead, Mode, Outlook, PolicyRevision, ServiceId, Slo,
-    record::SignalLabel,
+    Bounds, DecisionId, DecisionRecord, Features, KillState, Lead, Mode, Outlook, PolicyRevision, RecordMask,
+    ServiceId, ServiceSpec, Slo, record::SignalLabel,
 };
 
 use super::journal::JournalError;
@@ -39,6 +40,33 @@ pub struct ServiceSnapshot {
     pub restarts: u64,
     /// Why it is quarantined, if it is.
     pub quarantined: Option<String>,
+}
+
+/// One service as it is declared, but for what is masked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Declaration {
+    /// The declaration in force.
+    pub spec: ServiceSpec,
+    /// Parameters that it sets and whose values are not shown.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub masked_parameters: BTreeSet<Arc<str>>,
+}
+
+impl Declaration {
+    /// Returns a declaration as `mask` lets it be shown.
+    pub fn shown(mut spec: ServiceSpec, mask: &RecordMask) -> Self {
+        let masked_parameters: BTreeSet<_> =
+            spec.parameters.keys().filter(|name| mask.parameters.contains(*name)).cloned().collect();
+        spec.parameters.retain(|name, _| !masked_parameters.contains(name));
+        Self { spec, masked_parameters }
+    }
+
+    /// Returns the service to decide about: what is masked is known to be set, and not to what.
+    pub fn service(self) -> ServiceSpec {
+        let Self { mut spec, masked_parameters } = self;
+        spec.parameters.extend(masked_parameters.into_iter().map(|name| (name, f64::NAN)));
+        spec
+    }
 }
 
 /// How the process stands.
@@ -73,6 +101,9 @@ pub trait Control: Send + Sync + 'static {
 
     /// Returns how one service stands.
     fn service(&self, id: &ServiceId) -> Option<ServiceSnapshot>;
+
+    /// Returns the declaration of one service.
+    fn declaration(&self, id: &ServiceId) -> Option<Declaration>;
 
     /// Returns the newest decision records, newest first.
     fn decisions(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 
-use crate::model::{ChangeId, DecisionId, DecisionRecord, Effect, Intent, Revert, ServiceId, Timestamp, WriteOutcome};
+use crate::model::{
+    ChangeId, DecisionId, DecisionRecord, Intent, Measured, Revert, ServiceId, Timestamp, WriteOutcome,
+};
 
 /// Why the journal failed. After the first failure of a write it refuses all further ones until reopened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -113,12 +115,12 @@ pub enum Entry {
         /// How.
         outcome: WriteOutcome,
     },
-    /// A write was measured.
+    /// An applied write was measured.
     Measured {
-        /// The decision it followed from.
-        decision: DecisionId,
-        /// What it did.
-        effect: Effect,
+        /// Which.
+        change: ChangeId,
+        /// What it did, and when that was known.
+        measured: Measured,
     },
 }
 

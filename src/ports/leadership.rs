@@ -1,5 +1,7 @@
 //! Which of several processes may write.
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
@@ -14,8 +16,25 @@ pub trait Leadership: Send + Sync + 'static {
     /// Returns the term of this process now and every later one; `None` while it follows.
     fn terms(&self) -> watch::Receiver<Option<Epoch>>;
 
+    /// Lets the server know who writes from now on, so that it refuses what others still send. For a process that begins
+    /// the term `epoch`, before it reads what was left.
+    ///
+    /// # Errors
+    /// When that is not known to have succeeded: it is tried again before anything is written.
+    fn fence(&self, _epoch: Epoch) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
+
     /// Gives the lease up and stands for it no more. For the very end: nothing of this process is under way.
     fn release(&self) -> BoxFuture<'_, ()>;
+
+    /// Leaves a short word for those who follow while this process leads; a later one takes its place.
+    fn leave(&self, _word: &str) {}
+
+    /// Returns the last word of the process that leads, or led last. `None` where nothing was said, or by this one last.
+    fn words(&self) -> watch::Receiver<Option<Arc<str>>> {
+        watch::channel(None).1
+    }
 
     /// Returns why this process cannot stand for the lease now, if so. No I/O.
     fn waiting_for(&self) -> Vec<String> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::policy_store::PolicyFile;
-use crate::model::{Comparison, PolicyRevision, ServiceId, Timestamp};
+use crate::model::{Comparison, PolicyRevision, Provenance, ServiceId, Timestamp};
 
 /// The files of a set that was good.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,9 +34,26 @@ pub struct KeptPolicies {
     pub rolled_back_sets: BTreeSet<(String, PolicyRevision)>,
     /// Services that go by what was before.
     pub behind: BTreeSet<ServiceId>,
-    /// The order that was obeyed last: no start obeys it again.
+    /// What stood beside it.
+    #[serde(default)]
+    pub candidate: Option<KeptCandidate>,
+    /// Services that went by that already.
+    #[serde(default)]
+    pub ahead: BTreeSet<ServiceId>,
+    /// The order that was heard last, obeyed or not: no start hears it again.
     #[serde(default)]
     pub last_order: Option<PolicyOrderEnd>,
+}
+
+/// A set that stood beside the one in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptCandidate {
+    /// What it is made of.
+    pub files: GoodFiles,
+    /// Since when, not counting time in which no process was there.
+    pub since: Timestamp,
+    /// How it compared on recorded inputs when it was loaded.
+    pub replay: Comparison,
 }
 
 /// What is to be done with the policies.
@@ -86,6 +103,9 @@ pub struct PolicyStatus {
     pub namespaces: BTreeMap<String, PolicyRevision>,
     /// Services that go by another revision than their namespace, and that revision.
     pub apart: BTreeMap<ServiceId, PolicyRevision>,
+    /// What the process that leads has in force, where this one follows and has never read that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub follows: Option<PolicyRevision>,
     /// What was in force before: where a rollback goes.
     pub before: Option<PolicyRevision>,
     /// What stands beside.
@@ -96,6 +116,9 @@ pub struct PolicyStatus {
     pub faults: Vec<String>,
     /// The last order of a person.
     pub last_order: Option<PolicyOrderEnd>,
+    /// Where the revisions named here come from, as far as they say so.
+    #[serde(default)]
+    pub provenance: BTreeMap<PolicyRevision, Provenance>,
     /// How the set in force compared with the one before on recorded inputs, when it was loaded.
     pub replay: Option<Comparison>,
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::model::PROVENANCE_FILE;
+
 /// One file of a set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyFile {
@@ -26,9 +28,11 @@ pub struct PolicyFiles {
     pub namespaces: BTreeMap<String, Result<Vec<PolicyFile>, String>>,
 }
 
-/// Tells whether a file of this name belongs to a set: rules, libraries and tests, data for them, recorded inputs.
+/// Tells whether a file of this name belongs to a set: rules, libraries and tests, data for them, recorded inputs, and
+/// where all of it comes from.
 pub fn is_of_a_set(name: &str) -> bool {
-    [".rhai", ".data.json", ".jsonl"].iter().any(|ending| name.len() > ending.len() && name.ends_with(ending))
+    let is_one = |ending: &&str| name.len() > ending.len() && name.ends_with(*ending);
+    name == PROVENANCE_FILE || [".rhai", ".data.json", ".jsonl"].iter().any(is_one)
 }
 
 /// A source of policy sets. What is announced was read whole: a directory twice

@@ -5,9 +5,11 @@
 //! twice the noise, hurt below three times; differences under 5 % of the objective are no difference. A lowering
 //! trades latency that the objective does not ask for: it hurts only where it also broke the objective.
 
+use std::time::Duration;
+
 use super::Pending;
 use crate::model::{
-    Convergence, Direction, Effect, Features, Impact, Knob, Now, Role, ServiceSpec, SignalOutlook, TargetState, Unit,
+    Band, Convergence, Direction, Effect, Features, Impact, Knob, Now, Role, ServiceSpec, TargetState, Unit,
 };
 
 /// Differences below this share of the objective do not count.
@@ -21,21 +23,21 @@ pub fn measure(
     features: &Features,
     now: Now,
 ) -> Effect {
-    let minutes = minutes_after_decision(pending, now);
-    let expected_latency = pending.latency.as_ref().and_then(|forecast| forecast.point_at(minutes));
+    let after = pending.decided.age(now);
+    let expected = expected(pending, after);
     let measured_latency = measured(spec, features, Role::Latency);
-    let (impact, why) = match (disturbed(pending, spec, features, minutes), measured_latency) {
+    let (impact, why) = match (disturbed(pending, spec, features, after), measured_latency) {
         (Some(why), _) => (Impact::Inconclusive, why),
         (None, None) => (Impact::Inconclusive, "no fresh latency at the end of the measuring window".to_owned()),
-        (None, Some(latency)) => match pending.latency.as_ref().and_then(|forecast| expectation(forecast, minutes)) {
-            Some((expected, noise)) => {
+        (None, Some(latency)) => match expected {
+            Some(expected) => {
                 let lowered = pending.change.direction() == Direction::Lower;
-                against_forecast(latency, (expected, noise), spec.slo.p99, lowered)
+                against_forecast(latency, expected, spec.slo.p99, lowered)
             }
             None => against_objective(pending, latency, spec.slo.p99),
         },
     };
-    Effect { convergence, impact, expected_latency, measured_latency, why }
+    Effect { convergence, impact, expected_latency: expected.map(|band| band.point), measured_latency, why }
 }
 
 /// Returns the mean of the last minute of the signal with this role, if the signal is fresh.
@@ -45,20 +47,13 @@ pub fn measured(spec: &ServiceSpec, features: &Features, role: Role) -> Option<f
     Some(signal.mean_1m.unwrap_or(latest).get())
 }
 
-/// Returns how many minutes after the decision `now` is: the horizon of the forecast made then.
-pub fn minutes_after_decision(pending: &Pending, now: Now) -> f64 {
-    now.since(pending.change.decided.mono).as_secs_f64() / 60.0
-}
-
-/// Returns the latency foreseen without the change, and its noise.
-fn expectation(forecast: &SignalOutlook, minutes: f64) -> Option<(f64, f64)> {
-    let expected = forecast.point_at(minutes)?;
-    let (low, high) = (forecast.quantile_at(0.25, minutes)?, forecast.quantile_at(0.75, minutes)?);
-    Some((expected, (high - low) / 2.0))
+/// Returns the latency foreseen without the change, so long after the decision.
+pub fn expected(pending: &Pending, after: Duration) -> Option<Band> {
+    Band::at(&pending.foreseen.latency, after.as_secs_f64() / 60.0)
 }
 
 /// Returns why the comparison would not be fair; `None` if it is.
-fn disturbed(pending: &Pending, spec: &ServiceSpec, features: &Features, minutes: f64) -> Option<String> {
+fn disturbed(pending: &Pending, spec: &ServiceSpec, features: &Features, after: Duration) -> Option<String> {
     if features.target.last().is_some_and(|target| target.rollout) {
         return Some("a rollout ran in the measuring window".to_owned());
     }
@@ -68,15 +63,15 @@ fn disturbed(pending: &Pending, spec: &ServiceSpec, features: &Features, minutes
     {
         return Some(format!("the autoscaler still runs {kept}: nothing was taken"));
     }
-    let forecast = pending.arrivals.as_ref()?;
-    let (low, high) = (forecast.quantile_at(0.025, minutes)?, forecast.quantile_at(0.975, minutes)?);
+    let Band { low, high, .. } = Band::at(&pending.foreseen.arrivals, after.as_secs_f64() / 60.0)?;
     let load = measured(spec, features, Role::ArrivalRate)?;
     let show = |value| Unit::PerSecond.show(value);
     (load < low || load > high)
         .then(|| format!("the load of {} left the interval {} to {} foreseen", show(load), show(low), show(high)))
 }
 
-fn against_forecast(measured: f64, (expected, noise): (f64, f64), objective: f64, lowered: bool) -> (Impact, String) {
+fn against_forecast(measured: f64, expected: Band, objective: f64, lowered: bool) -> (Impact, String) {
+    let (expected, noise) = (expected.point, (expected.high - expected.low) / 2.0);
     let (gain, floor) = (expected - measured, objective * FLOOR);
     let worse = -gain > (3.0 * noise).max(floor);
     let traded = worse && lowered && measured <= objective;
@@ -100,7 +95,7 @@ fn against_objective(pending: &Pending, measured: f64, objective: f64) -> (Impac
     let lowered = pending.change.direction() == Direction::Lower;
     let show = |value| Unit::Seconds.show(value);
     let now = format!("latency {}, objective {}", show(measured), show(objective));
-    let Some(before) = pending.before else {
+    let Some(before) = pending.foreseen.before else {
         return (Impact::Inconclusive, format!("{now}, not known before"));
     };
     let impact = match (before <= objective, measured <= objective, lowered) {

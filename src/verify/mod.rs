@@ -12,39 +12,48 @@ mod tests;
 use std::time::Duration;
 
 use crate::model::{
-    CONVERGE_WITHIN, ChangeSet, Convergence, Direction, Effect, Features, Impact, Now, Outlook, Role, ServiceSpec,
-    SignalOutlook, TargetReading,
+    Band, CONVERGE_WITHIN, ChangeSet, Convergence, Direction, Effect, Features, Foreseen, Impact, Intent, Moment, Now,
+    Outlook, Role, ServiceSpec, TargetReading,
 };
+
+/// How old a decision may be when the measurement of its write begins, also after a restart: the longest window still
+/// ends within the half hour that was foreseen.
+const MEASURED_WITHIN: Duration = Duration::from_mins(20);
 
 /// An applied write whose effect is not known yet.
 #[derive(Debug, Clone)]
 pub struct Pending {
     change: ChangeSet,
-    applied: Now,
-    /// The forecasts made at decision time, without the change.
-    latency: Option<SignalOutlook>,
-    arrivals: Option<SignalOutlook>,
-    /// Latency when it was first looked at, before pods came or went.
-    before: Option<f64>,
+    decided: Moment,
+    applied: Moment,
+    /// What was expected when it was decided, without the change.
+    foreseen: Foreseen,
+    /// Since when (monotonic) this process looks.
+    since: Duration,
+    /// Whether the target was seen by it, whatever its value.
+    seen: bool,
     /// Whether the target was seen with the value written.
     shown: bool,
-    /// Monotonic time at which it converged.
-    converged: Option<Duration>,
+    /// Monotonic time at which it was seen to have converged, and how long after the write that was.
+    converged: Option<(Duration, Duration)>,
 }
 
 impl Pending {
-    /// Returns the pending effect of `change`, applied at `applied`; `outlook` is that of its decision.
-    pub fn new(change: ChangeSet, applied: Now, outlook: &Outlook, spec: &ServiceSpec) -> Self {
-        let forecast = |role| spec.role(role).and_then(|index| outlook.signals.get(index)?.clone());
-        Self {
-            latency: forecast(Role::Latency),
-            arrivals: forecast(Role::ArrivalRate),
-            change,
-            applied,
-            before: None,
-            shown: false,
-            converged: None,
-        }
+    /// Returns the pending effect of `change`; `None` where it was decided too long ago to be measured against what was
+    /// foreseen.
+    pub fn new(change: ChangeSet, decided: Moment, applied: Moment, foreseen: Foreseen, now: Now) -> Option<Self> {
+        let is_recent = decided.age(now) <= MEASURED_WITHIN;
+        let since = now.mono;
+        let pending = Self { change, decided, applied, foreseen, since, seen: false, shown: false, converged: None };
+        is_recent.then_some(pending)
+    }
+
+    /// Returns the pending effect of a write of another process, or of an earlier run of this one; `None` where it was
+    /// measured, was not applied, was gone back on, or is too old. Its window begins anew: nobody looked meanwhile.
+    pub fn resumed(intent: &Intent, now: Now) -> Option<Self> {
+        let applied = intent.applied_at().filter(|_| intent.measured.is_none() && intent.reverted.is_none())?;
+        let (decided, applied) = (Moment::persisted(intent.change.decided.wall, now), Moment::persisted(applied, now));
+        Self::new(intent.change.clone(), decided, applied, intent.foreseen.clone(), now)
     }
 
     /// Returns the write.
@@ -61,6 +70,19 @@ impl Pending {
     }
 }
 
+/// Returns what is expected without a change that is decided now, as far as its effect is measured against that.
+pub fn foresee(outlook: &Outlook, features: &Features, spec: &ServiceSpec) -> Foreseen {
+    let path = |role, low, high| {
+        let forecast = spec.role(role).and_then(|index| outlook.signals.get(index)?.as_ref());
+        forecast.map(|forecast| Band::path(forecast, low, high)).unwrap_or_default()
+    };
+    Foreseen {
+        latency: path(Role::Latency, 0.25, 0.75),
+        arrivals: path(Role::ArrivalRate, 0.025, 0.975),
+        before: impact::measured(spec, features, Role::Latency),
+    }
+}
+
 /// What one look at the target says.
 enum Look {
     Waiting,
@@ -70,16 +92,13 @@ enum Look {
 
 /// Returns the effect once it is known; `None` while it is not. Called once a cycle.
 pub fn assess(pending: &mut Pending, spec: &ServiceSpec, features: &Features, now: Now) -> Option<Effect> {
-    if pending.before.is_none() {
-        pending.before = impact::measured(spec, features, Role::Latency);
-    }
     let look = look(pending, &features.target);
-    let Some(converged) = pending.converged else {
+    let Some((converged, after)) = pending.converged else {
         return converge(pending, look, &features.target, now);
     };
-    let convergence = Convergence::Converged { after: converged.saturating_sub(pending.applied.mono) };
+    let convergence = Convergence::Converged { after };
     if let Look::Elsewhere(found) = look {
-        return Some(unmeasured(pending, convergence, format!("converged, then {found} before it was measured")));
+        return Some(unmeasured(pending, convergence, format!("converged, then {found} before it was measured"), now));
     }
     (now.since(converged) >= pending.window()).then(|| impact::measure(pending, convergence, spec, features, now))
 }
@@ -96,8 +115,11 @@ fn look(pending: &mut Pending, target: &TargetReading) -> Look {
     let state = match target {
         TargetReading::Known { target } => target,
         TargetReading::Outdated { .. } => return Look::Waiting,
+        // After a start nothing is seen before it was listed.
+        TargetReading::Unknown { .. } if !pending.seen => return Look::Waiting,
         TargetReading::Unknown { reason } => return Look::Elsewhere(format!("no longer visible: {reason}")),
     };
+    pending.seen = true;
     // Other knobs are read back by the write itself.
     if !change.knob.sets_count() {
         return Look::There;
@@ -122,29 +144,29 @@ fn look(pending: &mut Pending, target: &TargetReading) -> Look {
 fn converge(pending: &mut Pending, look: Look, target: &TargetReading, now: Now) -> Option<Effect> {
     match look {
         Look::There => {
-            pending.converged = Some(now.mono);
+            pending.converged = Some((now.mono, pending.applied.age(now)));
             None
         }
-        Look::Elsewhere(found) => Some(unmeasured(pending, Convergence::Overtaken, found)),
-        Look::Waiting if now.since(pending.applied.mono) < CONVERGE_WITHIN => None,
+        Look::Elsewhere(found) => Some(unmeasured(pending, Convergence::Overtaken, found, now)),
+        Look::Waiting if now.since(pending.since) < CONVERGE_WITHIN => None,
         Look::Waiting if pending.shown => {
             let ready = target.last().map_or(0, |state| state.ready);
             let why = format!(
                 "{ready} of {} replicas ready after {} s",
                 pending.change.to,
-                now.since(pending.applied.mono).as_secs()
+                pending.applied.age(now).as_secs()
             );
-            Some(unmeasured(pending, Convergence::NotConverged { ready }, why))
+            Some(unmeasured(pending, Convergence::NotConverged { ready }, why, now))
         }
         Look::Waiting => {
             let why = format!("{} was written and never seen", pending.change.to);
-            Some(unmeasured(pending, Convergence::Overtaken, why))
+            Some(unmeasured(pending, Convergence::Overtaken, why, now))
         }
     }
 }
 
-fn unmeasured(pending: &Pending, convergence: Convergence, why: String) -> Effect {
-    let minutes = impact::minutes_after_decision(pending, pending.applied);
-    let expected_latency = pending.latency.as_ref().and_then(|forecast| forecast.point_at(minutes));
+fn unmeasured(pending: &Pending, convergence: Convergence, why: String, now: Now) -> Effect {
+    let from_decision_to_write = pending.decided.age(now).saturating_sub(pending.applied.age(now));
+    let expected_latency = impact::expected(pending, from_decision_to_write).map(|band| band.point);
     Effect { convergence, impact: Impact::Inconclusive, expected_latency, measured_latency: None, why }
 }

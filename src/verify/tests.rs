@@ -1,11 +1,11 @@
 //! Tables: convergence first, then impact.
 
 use super::*;
-use crate::model::outlook::HorizonPoint;
+use crate::model::outlook::{HorizonPoint, SignalOutlook};
 use crate::model::{
-    ActionClass, Autoscaling, Bounds, Budgets, ChangeId, CycleId, DecisionId, Finite, HORIZONS, Knob, Minute, Missing,
-    Mode, Reading, Sample, SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetRef, TargetState, Timestamp,
-    TraceId, Unit,
+    ActionClass, Autoscaling, Bounds, Budgets, ChangeId, CycleId, DecisionId, Finite, HORIZONS, Knob, Measured, Minute,
+    Missing, Mode, Reading, Revert, Sample, SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetRef,
+    TargetState, Timestamp, TraceId, Unit, WriteOutcome,
 };
 
 fn start() -> Now {
@@ -71,9 +71,14 @@ fn flat(point: f64, width: f64) -> SignalOutlook {
     outlook
 }
 
-fn pending(change: ChangeSet, latency: Option<SignalOutlook>) -> Pending {
+fn foreseen(latency: Option<SignalOutlook>, before: f64) -> Foreseen {
     let outlook = Outlook { signals: vec![Some(flat(100.0, 20.0)), latency], capacity: None };
-    Pending::new(change, start(), &outlook, &spec())
+    foresee(&outlook, &seen(known(4, 4), 100.0, Some(before)), &spec())
+}
+
+fn pending(change: ChangeSet, latency: Option<SignalOutlook>) -> Pending {
+    let applied = Moment::now(start());
+    Pending::new(change, applied, applied, foreseen(latency, 0.1), start()).unwrap()
 }
 
 fn known(replicas: u32, ready: u32) -> TargetReading {
@@ -176,7 +181,8 @@ fn what_comes_next_ends_the_measurement() {
 
 /// Converges at once and measures at the end of the window.
 fn effect(from: u32, to: u32, latency: Option<SignalOutlook>, before: f64, after: (f64, Option<f64>)) -> Effect {
-    let mut pending = pending(change(from, to), latency);
+    let decided = Moment::now(start());
+    let mut pending = Pending::new(change(from, to), decided, decided, foreseen(latency, before), start()).unwrap();
     let (load, measured) = after;
     assert_eq!(assess(&mut pending, &spec(), &seen(known(to, to), 100.0, Some(before)), at(15)), None);
     assess(&mut pending, &spec(), &seen(known(to, to), load, measured), at(315)).unwrap()
@@ -253,4 +259,38 @@ fn only_a_lowering_that_hurt_is_undone() {
         let effect = effect(from, to, Some(flat(0.2, 0.08)), 0.2, (100.0, Some(measured)));
         assert_eq!(advise_undo(&effect, &change(from, to)), undo, "{}", effect.why);
     }
+}
+
+/// The process that wrote is gone; its clock, which counted from its own start, says nothing here.
+#[test]
+fn a_measurement_that_was_under_way_is_taken_up_again_within_what_was_foreseen() {
+    let applied = |seconds: u64| {
+        let ended = Some((at(seconds).wall, WriteOutcome::Applied));
+        Intent { ended, ..Intent::open(change(6, 4), start().wall, foreseen(Some(flat(0.2, 0.01)), 0.2)) }
+    };
+    let restarted = |seconds: u64| Now { wall: at(seconds).wall, mono: Duration::from_secs(3) };
+    let measured = Some(Measured { at: at(60).wall, effect: effect(6, 4, None, 0.2, (100.0, Some(0.2))) });
+    let revert = Revert { at: at(60).wall, from: 4, to: 6, by: None };
+    for (intent, seconds, resumes) in [
+        (applied(5), 60, true),
+        (applied(5), 1200, true),
+        (applied(5), 1201, false),
+        (Intent { measured, ..applied(5) }, 60, false),
+        (Intent { reverted: Some(revert), ..applied(5) }, 60, false),
+        (Intent { ended: None, ..applied(5) }, 60, false),
+        (Intent { ended: Some((at(5).wall, WriteOutcome::Expired)), ..applied(5) }, 60, false),
+    ] {
+        assert_eq!(Pending::resumed(&intent, restarted(seconds)).is_some(), resumes, "{seconds} s: {intent:?}");
+    }
+    let begun = restarted(600);
+    let mut pending = Pending::resumed(&applied(5), begun).unwrap();
+    let later = |seconds| begun.plus(Duration::from_secs(seconds));
+    let unseen = seen(TargetReading::Unknown { reason: "not listed yet".to_owned() }, 100.0, None);
+    assert_eq!(assess(&mut pending, &spec(), &unseen, later(5)), None, "nothing is seen before it was listed");
+    let mut look =
+        |latency, seconds| assess(&mut pending, &spec(), &seen(known(4, 4), 100.0, Some(latency)), later(seconds));
+    assert_eq!((look(0.9, 15), look(0.9, 314)), (None, None), "its window begins anew");
+    let effect = look(0.9, 315).unwrap();
+    assert_eq!((effect.impact, effect.expected_latency), (Impact::Hurt, Some(0.2)));
+    assert_eq!(effect.convergence, Convergence::Converged { after: Duration::from_secs(610) });
 }

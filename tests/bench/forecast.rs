@@ -39,8 +39,8 @@ const RESIDENT: usize = 10_000;
 const STRIDE: usize = 6_367;
 /// Signals that are warmed; the others begin as their copies.
 const DISTINCT: usize = 50;
-/// Two days and a bit: all models and the season have begun.
-const HISTORY: i64 = 2 * 1440 + 100;
+/// A week and a bit: all models and the season have begun.
+const HISTORY: i64 = 8 * 1440 + 100;
 const BATCH: usize = 20;
 /// Signals whose memory is weighed.
 const WEIGHED: usize = 50_000;

@@ -11,6 +11,7 @@ use cpu_time::ThreadTime;
 use flyball::forecast::Forecaster;
 use flyball::forecast::evaluate::{Online, Series};
 use flyball::forecast::params::ForecastParams;
+use flyball::forecast::zone::Zone;
 use flyball::model::{Authority, Finite, Minute, MinuteValue, Now};
 use flyball::sim::noise::Noise;
 use flyball::sim::workload::{Begins, Burst, Load, Workload};
@@ -146,7 +147,8 @@ fn unforeseeable() -> anyhow::Result<usize> {
             walk = (walk + 5.0 * step).max(0.0);
             values.push(Some(if seed % 2 == 0 { walk } else { (100.0 + 20.0 * step).max(0.0) }));
         }
-        let series = Series { first: Minute(START / 60), values, season: 1440, range: (0.0, 1e9) };
+        let (first, range) = (Minute(START / 60), (0.0, 1e9));
+        let series = Series { first, values, season: 1440, step_seconds: 60, zone: Zone::UTC, range };
         let mut online = Online::new(&series).context("the evaluation cannot be set up")?;
         let mut spoke = false;
         for (index, value) in series.values.iter().enumerate() {

@@ -42,6 +42,7 @@ pub fn make(path: &Path, settings: &Settings) -> anyhow::Result<()> {
             beside: None,
             kill: &kill,
             lead: &flyball::model::Lead::Alone,
+            mask: &flyball::model::RecordMask::default(),
             hold: None,
             withdrawn: false,
         };

@@ -98,7 +98,7 @@ impl Stream {
     fn submit(self: Arc<Self>, mut change: ChangeSet) {
         change.decided = self.clock.now();
         let gate = self.gate.clone();
-        gate.submit(change, move |change, outcome, _| {
+        gate.submit(change, flyball::model::Foreseen::default(), move |change, outcome, _| {
             if matches!(outcome, flyball::model::WriteOutcome::Refused(_)) {
                 self.refused.fetch_add(1, Ordering::SeqCst);
             }

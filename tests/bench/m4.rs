@@ -11,6 +11,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use flyball::forecast::evaluate::{Online, Series};
+use flyball::forecast::zone::Zone;
 use flyball::model::Minute;
 use flyball::model::outlook::{HORIZONS, SignalOutlook};
 
@@ -94,7 +95,14 @@ impl Sums {
 /// Returns point, lower and upper end of the 95 % interval for each of the next 48 steps.
 fn foresee(values: &[f64]) -> anyhow::Result<Vec<[f64; 3]>> {
     let known = values.iter().copied().map(Some).collect();
-    let series = Series { first: Minute(0), values: known, season: DAY as u32, range: (0.0, f64::MAX) };
+    let series = Series {
+        first: Minute(0),
+        values: known,
+        season: DAY as u32,
+        step_seconds: 3600,
+        zone: Zone::UTC,
+        range: (0.0, f64::MAX),
+    };
     let mut online = Online::new(&series).context("the evaluation cannot be set up")?;
     let mut outlook = None;
     for (index, value) in series.values.iter().enumerate() {

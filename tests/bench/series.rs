@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use flyball::cli::csv;
 use flyball::forecast::evaluate::Series;
+use flyball::forecast::zone::Zone;
 use flyball::model::Minute;
 use flyball::sim::workload::{Begins, Burst, Load, Workload};
 
@@ -65,8 +66,14 @@ pub fn all() -> anyhow::Result<Vec<(String, Series)>> {
     let Some(directory) = named("FLYBALL_SERIES") else {
         let series = |(name, load): (&str, Load)| {
             let minutes = (0..DAYS * 1440).map(|minute| Some(load.minute_before(START + 60 * minute + 60)));
-            let series =
-                Series { first: Minute(START / 60), values: minutes.collect(), season: 1440, range: (0.0, f64::MAX) };
+            let series = Series {
+                first: Minute(START / 60),
+                values: minutes.collect(),
+                season: 1440,
+                step_seconds: 60,
+                zone: Zone::UTC,
+                range: (0.0, f64::MAX),
+            };
             (name.to_owned(), series)
         };
         return Ok(loads().into_iter().map(series).collect());

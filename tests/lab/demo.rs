@@ -299,6 +299,7 @@ async fn a_policy_stands_beside_is_promoted_and_rolled_back_within_a_second() {
     let before = demo.status().await["revision"].clone();
     let policy = "rule(\"twenty\", #{ priority: 900, goal: \"protect\" }, |s, p| [\n    \
                   when(s.replicas.current < 20),\n    scale_to(20),\n]);\n";
+    std::fs::write(demo.path("policies/REVISION"), "commit: 3f2a9c1\nauthor: Ann Lee\n").unwrap();
     std::fs::write(demo.path("policies/own.rhai"), policy).unwrap();
     let beside = timed(PATIENCE, async || {
         let told = said(demo.ask(&["policy", "diff"]));
@@ -312,6 +313,7 @@ async fn a_policy_stands_beside_is_promoted_and_rolled_back_within_a_second() {
         status.contains(&format!("in force    {}", before.as_str().unwrap())) && status.contains("beside "),
         "{status}"
     );
+    assert!(status.contains(" (commit 3f2a9c1 by Ann Lee): in force in "), "{status}");
 
     let promoted = demo.ask(&["policy", "promote", "--reason", "the drill"]);
     assert!(promoted.status.success(), "{}", String::from_utf8_lossy(&promoted.stderr));
@@ -324,8 +326,10 @@ async fn a_policy_stands_beside_is_promoted_and_rolled_back_within_a_second() {
     assert!(took <= SECOND, "the rollback took {took:?}");
     let status = said(demo.ask(&["policy", "status"]));
     assert!(status.contains("rolled back "), "{status}");
-    let none = demo.ask(&["policy", "rollback"]);
-    assert!(!none.status.success() && said(none).contains("nothing to go back to"));
+    let none = demo.ask(&["policy", "rollback", "-o", "json"]);
+    assert!(!none.status.success());
+    let none: serde_json::Value = serde_json::from_str(&said(none)).unwrap();
+    assert!(none["done"] == false && none["words"].as_str().unwrap().contains("nothing to go back to"), "{none}");
     is_summed_up(&demo.end_by("TERM"));
 }
 

@@ -29,6 +29,10 @@ pub trait Outside: Server {
     async fn holder(&self) -> Option<String>;
     /// Returns all `LoopAction`s.
     async fn actions(&self) -> Vec<Value>;
+    /// Returns the environment that leads one of the processes to it.
+    fn environment_of(&self, _process: &str) -> Vec<(&'static str, String)> {
+        self.environment()
+    }
 }
 
 /// What came of it.
@@ -103,19 +107,24 @@ impl<S: Outside> Site<'_, S> {
 
 /// Returns two installations of `program` that share a lease, and services to ask of.
 async fn site<'a, S: Outside>(program: &Path, server: &'a S, lease: &str) -> Site<'a, S> {
+    site_of([program, program], server, lease).await
+}
+
+/// The same of two programs.
+async fn site_of<'a, S: Outside>(programs: [&Path; 2], server: &'a S, lease: &str) -> Site<'a, S> {
     let telemetry = Rates::start().await;
     let cluster =
         format!("{}namespace: flyball-system\nleadership: {lease}\nintents: loopactions\n", server.settings());
     let text = settings(&telemetry.url, &cluster);
-    let installation = |name: &str| {
-        let mut environment = server.environment();
+    let installation = |name: &str, program: &Path| {
+        let mut environment = server.environment_of(name);
         environment.push(("HOSTNAME", name.to_owned()));
         Installation::new(program, &text, &[("capacity.rhai", POLICY)]).with_environment(environment)
     };
     // Namespaces in turn, so that no budget of one of them is met.
     let mut all: Vec<(String, String)> = places().collect();
     all.sort_by_key(|(namespace, name)| (name.clone(), namespace.clone()));
-    let installations = [installation("flyball-0"), installation("flyball-1")];
+    let installations = [installation("flyball-0", programs[0]), installation("flyball-1", programs[1])];
     let site = Site { server, installations, telemetry, places: all, asked: 0 };
     for (namespace, name) in &site.places {
         server.add(namespace, name, 1).await;
@@ -183,6 +192,39 @@ pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
     report(&site, handover, failover).await
 }
 
+/// Runs two versions of the program side by side, each of which leads in its turn: handed over in the middle of writes, and
+/// killed.
+#[cfg(feature = "lab")]
+pub async fn mixed(old: &Path, new: &Path, server: &impl Outside) -> Report {
+    let mut site = site_of([old, new], server, "flyball").await;
+    let (mut handover, mut failover) = (Duration::ZERO, Duration::ZERO);
+    let mut leads = site.start(0, None);
+    site.held_by(0).await;
+    leads.ready().await;
+    let asked = site.ask(4);
+    site.grown(asked).await;
+    // From the older one to the newer and back, asked to and killed.
+    for (turn, next) in [1, 0, 1, 0].into_iter().enumerate() {
+        let mut follows = site.start(next, None);
+        follows.ready().await;
+        let asked = site.ask(4);
+        if turn < 2 {
+            let stopping = tokio::task::spawn_blocking(move || leads.stop());
+            handover = handover.max(site.held_by(next).await);
+            assert!(stopping.await.unwrap().success(), "flyball stops with an error");
+            site.grown(asked).await;
+        } else {
+            leads.kill();
+            failover = failover.max(site.grown(asked).await);
+            site.held_by(next).await;
+        }
+        leads = follows;
+    }
+    settled(server).await;
+    assert!(tokio::task::spawn_blocking(move || leads.stop()).await.unwrap().success());
+    report(&site, handover, failover).await
+}
+
 /// The shortest lease, and longer than that.
 const SHORT_LEASE: &str = "{ lease: flyball, duration: 12s, renew_deadline: 6s }";
 const STOPPED: Duration = Duration::from_secs(14);
@@ -213,6 +255,45 @@ pub async fn stops(program: &Path, server: &impl Outside, steps: &[&str]) -> Rep
         assert!(tokio::task::spawn_blocking(move || other.stop()).await.unwrap().success());
     }
     report(&site, Duration::ZERO, failover).await
+}
+
+/// What became of a write that its process sent after another one had settled it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Late {
+    /// The service, by namespace and name.
+    pub service: (String, String),
+    /// Writes of it that the server accepted.
+    pub writes: usize,
+    /// How its intents ended.
+    pub intents: Vec<String>,
+}
+
+/// Stops the leader of two (SIGSTOP) between its last check and the request, until the load is gone again and the other
+/// one has settled what it left; nobody else writes. Then lets it go on, and it sends the request.
+pub async fn late(program: &Path, server: &impl Outside) -> Late {
+    const STEP: &str = "gate_checked";
+    let mut site = site(program, server, SHORT_LEASE).await;
+    let mut stopping = site.start(0, Some(&format!("stop:{STEP}")));
+    site.held_by(0).await;
+    stopping.ready().await;
+    let mut other = site.start(1, None);
+    other.ready().await;
+    let asked = site.ask(1);
+    let stopped = halted(stopping, STEP).await;
+    let begin = Instant::now();
+    let service = site.places[asked.start].clone();
+    site.telemetry.set(&service.0, &service.1, 5.0);
+    site.held_by(1).await;
+    settled(server).await;
+    sleep(STOPPED.saturating_sub(begin.elapsed())).await;
+    stopped.signal("CONT");
+    sleep(Duration::from_secs(3)).await;
+    site.held_by(1).await;
+    assert!(tokio::task::spawn_blocking(move || stopped.stop()).await.unwrap().success());
+    assert!(tokio::task::spawn_blocking(move || other.stop()).await.unwrap().success());
+    let writes = server.writes().await.into_iter().filter(|it| (&it.0, &it.1) == (&service.0, &service.1)).count();
+    let outcome = |action: Value| action["status"]["outcome"].as_str().unwrap_or("open").to_owned();
+    Late { service, writes, intents: server.actions().await.into_iter().map(outcome).collect() }
 }
 
 /// Waits until a process has halted at a step.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use flyball::console::{DecisionSummary, Decisions, Forecast, Services, router, serve};
 use flyball::instrument::Metrics;
 use flyball::model::explain::text;
-use flyball::model::{DecisionId, DecisionRecord, KillState, Mode, QUANTILES, ServiceId};
-use flyball::ports::{Control, JournalError, PolicyStatus, ServiceSnapshot, Status};
+use flyball::model::{DecisionId, DecisionRecord, KillState, Mode, QUANTILES, RecordMask, ServiceId};
+use flyball::ports::{Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, Status};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -71,6 +71,13 @@ impl Control for Loop {
 
     fn service(&self, id: &ServiceId) -> Option<ServiceSnapshot> {
         self.services().into_iter().find(|snapshot| snapshot.service == *id)
+    }
+
+    fn declaration(&self, id: &ServiceId) -> Option<Declaration> {
+        let mask = RecordMask { parameters: ["p99_max".into()].into(), ..RecordMask::default() };
+        let mut spec = records::spec(SERVICE);
+        spec.parameters.insert("p99_max".into(), 0.4);
+        (*id == spec.id).then(|| Declaration::shown(spec, &mask))
     }
 
     fn decisions(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
@@ -199,7 +206,7 @@ async fn the_answers_are_as_the_document_describes_them() {
     let document = server.get("/api/v1/openapi.json").await.json();
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 7, "{paths:?}");
+    assert_eq!(paths.len(), 8, "{paths:?}");
     for (path, item) in paths {
         let asked = path.replace("{namespace}", "shop").replace("{name}", "checkout").replace("{cycle}", "1-1");
         let parameters = item["get"]["parameters"].as_array().unwrap();
@@ -301,4 +308,47 @@ async fn a_shutdown_ends_the_server_though_a_client_stays() {
     server.serving.await.unwrap().unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
     drop(idle);
+}
+
+/// Where `ServiceLoop` objects declare the services, the running flyball knows them, and the settings do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_are_tried_on_services_that_only_the_running_flyball_knows() {
+    let server = start(Loop::default()).await;
+    let place = tempfile::tempdir().unwrap();
+    let example = include_str!("../../docs/flyball.example.yaml").replace("/var/lib/flyball", "state");
+    let example = example.replacen("listen: 127.0.0.1:9464", &format!("listen: {}", server.address), 1);
+    let settings = example.split("\nservices:").next().unwrap().to_owned() + "\nservices: serviceloops\n";
+    std::fs::write(place.path().join("flyball.yaml"), settings).unwrap();
+    let policy = "param(\"p99_max\", ms(200), #{ doc: \"late\" });\n\
+        rule(\"many\", #{ priority: 2, goal: \"protect\" }, |s, p| [when(s.rps.current > rps(300)), scale_to(9)]);\n\
+        rule(\"late\", #{ priority: 9, goal: \"protect\" }, |s, p| [when(s.p99.current < p.p99_max), scale_to(8)]);\n";
+    std::fs::create_dir(place.path().join("set")).unwrap();
+    std::fs::write(place.path().join("set/t.rhai"), policy).unwrap();
+    let place = Arc::new(place);
+    let run = |line: &'static str| {
+        let place = place.clone();
+        tokio::task::spawn_blocking(move || {
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_flyball"));
+            command.current_dir(place.path()).env_remove("FLYBALL_CONFIG").env_remove("FLYBALL_LISTEN");
+            let output = command.args(line.split(' ')).output().unwrap();
+            let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+            (output.status.code(), said)
+        })
+    };
+    for (line, code, parts) in [
+        ("policy eval shop/checkout -p set --explain", 0, &["now   scale to 9 (rule many)", "its value is masked"][..]),
+        ("policy whatif shop/checkout -p set --rule many", 0, &["many matches; any of these would end that:"]),
+        ("policy bench shop/checkout -p set", 0, &["us a decision"]),
+        ("policy eval shop/checkout -p set -o json", 0, &["\"choice\":\"act\",\"rule\":\"many\""]),
+        ("policy whatif shop/checkout -p set -o json", 0, &["\"flips\":[{\"change\":", "\"matches\":true"]),
+        ("policy bench shop/checkout -p set -o json", 0, &["\"operations\":4", "\"p50_us\":"]),
+        ("policy signals --service shop/checkout", 0, &["rps", "312.4/s"]),
+        ("policy signals --service shop/checkout -o json", 0, &["\"state\":\"fresh\""]),
+        ("policy signals --service shop/nobody", 1, &["says: no such service as shop/nobody"]),
+        ("policy eval nonsense -p set", 1, &["no service `nonsense`", "kubectl get serviceloops -A"]),
+    ] {
+        let (found, said) = run(line).await.unwrap();
+        assert_eq!(found, Some(code), "{line}: {said}");
+        parts.iter().for_each(|part| assert!(said.contains(part), "{line}: no `{part}` in\n{said}"));
+    }
 }

@@ -10,7 +10,7 @@ use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::faults::{Fault, Verb};
 use flyball::demo::kubernetes::objects::Objects;
 use flyball::demo::kubernetes::resource::Resource;
-use flyball::model::{ChangeId, DecisionId, Intent, Revert, Timestamp, WriteOutcome};
+use flyball::model::{ChangeId, DecisionId, Foreseen, Impact, Intent, Measured, Revert, Timestamp, WriteOutcome};
 use flyball::ports::Journal;
 use flyball::ports::journal::{Entry, JournalError, Unreadable};
 use serde_json::{Value, json};
@@ -41,9 +41,13 @@ fn id(seq: u32) -> DecisionId {
     records::id("shop/checkout", seq)
 }
 
+fn foreseen() -> Foreseen {
+    Foreseen { before: Some(0.1 + 0.2), ..Foreseen::default() }
+}
+
 fn open(seq: u32) -> Intent {
     let change = records::change(&id(seq));
-    Intent { change, prepared: Timestamp::now(), ended: None, reverted: None }
+    Intent::open(change, Timestamp::now(), foreseen())
 }
 
 async fn prepare(journal: &LoopActions, seq: u32) -> Result<ChangeId, JournalError> {
@@ -94,6 +98,43 @@ async fn an_intent_is_an_object_before_its_write_and_ends_once() {
     next.refresh().await.unwrap();
     let [known] = next.applied_since(Timestamp::now(), HOUR).unwrap().try_into().unwrap();
     assert_eq!(known.reverted, Some(revert), "who goes on knows of it");
+}
+
+/// What is foreseen and what was measured lies in the API; the record of the decision stays with who made it.
+#[tokio::test]
+async fn inv_12_whoever_goes_on_measures_what_a_process_wrote_and_the_first_effect_stands() {
+    let double = server().await;
+    let ((old, old_local), (new, new_local)) = (process(&double).await, process(&double).await);
+    old.refresh().await.unwrap();
+    let change = prepare(&old, 1).await.unwrap();
+    end(&old, change.clone(), WriteOutcome::Applied).await;
+    new.refresh().await.unwrap();
+    let [known] = new.applied_since(Timestamp::now(), HOUR).unwrap().try_into().unwrap();
+    assert_eq!((known.foreseen, known.measured), (foreseen(), None), "every number reads back exactly");
+
+    let measured = |impact| Measured { at: Timestamp::now(), effect: records::effect(impact) };
+    let impact = || objects(&double)[0]["status"]["measured"]["effect"]["impact"].clone();
+    let first = measured(Impact::Hurt);
+    new.submit(Entry::Measured { change: change.clone(), measured: first.clone() });
+    for _ in 0..1_000 {
+        if impact() == "hurt" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    // The old one comes to, and says what it saw.
+    old.submit(Entry::Measured { change, measured: measured(Impact::Neutral) });
+    let of_old = || old.applied_since(Timestamp::now(), HOUR).unwrap()[0].measured.clone();
+    for _ in 0..1_000 {
+        if of_old().is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!((impact(), of_old()), (json!("hurt"), Some(first)), "and takes over what it finds");
+    assert!(new_local.recent(None, 10).unwrap().is_empty(), "a decision of the old one is not the new one's");
+    let record = old_local.decision(&id(1)).unwrap().unwrap();
+    assert_eq!(record.effect.map(|effect| effect.impact), Some(Impact::Neutral), "what it saw itself");
 }
 
 #[tokio::test]

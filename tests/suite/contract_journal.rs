@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use flyball::adapters::store::{MemoryJournal, RedbJournal, StoreSettings};
 use flyball::instrument::JournalMetrics;
-use flyball::model::{ChangeId, DecisionId, Impact, Intent, Revert, ServiceId, Timestamp, WriteOutcome};
+use flyball::model::{
+    Band, ChangeId, DecisionId, Foreseen, Impact, Intent, Measured, Revert, ServiceId, Timestamp, WriteOutcome,
+};
 use flyball::ports::journal::{Entry, Journal, JournalError};
 use futures::executor::block_on;
 use proptest::prelude::*;
@@ -70,7 +72,9 @@ fn decision(seq: u8) -> Entry {
 
 fn intent(seq: u8) -> Intent {
     let change = records::change(&id(seq));
-    Intent { change, prepared: records::at(i64::from(seq)), ended: None, reverted: None }
+    let band = Band { minutes: 5, point: 0.1 + 0.2, low: 0.1, high: 1.0 / 3.0 };
+    let foreseen = Foreseen { latency: vec![band], arrivals: Vec::new(), before: Some(0.2) };
+    Intent::open(change, records::at(i64::from(seq)), foreseen)
 }
 
 fn change(seq: u8) -> ChangeId {
@@ -90,7 +94,8 @@ fn reverted(seq: u8) -> Entry {
 }
 
 fn measured(seq: u8) -> Entry {
-    Entry::Measured { decision: id(seq), effect: records::effect(Impact::Helped) }
+    let measured = Measured { at: records::at(9), effect: records::effect(Impact::Helped) };
+    Entry::Measured { change: change(seq), measured }
 }
 
 #[test]
@@ -111,7 +116,7 @@ fn the_end_and_the_effect_of_a_write_stand_in_its_decision_record() {
 
 #[test]
 fn contradictions_are_refused_one_by_one() {
-    let refused: [(&str, Vec<Entry>); 12] = [
+    let refused: [(&str, Vec<Entry>); 13] = [
         ("is recorded already", vec![decision(1), decision(1)]),
         ("which is not recorded", vec![Entry::Prepared(intent(1))]),
         ("is prepared already", vec![decision(1), Entry::Prepared(intent(1)), Entry::Prepared(intent(1))]),
@@ -141,8 +146,15 @@ fn contradictions_are_refused_one_by_one() {
                 Entry::Prepared(intent(1)),
             ],
         ),
-        ("is not recorded", vec![measured(1)]),
-        ("was measured already", vec![decision(1), measured(1), measured(1)]),
+        ("was measured but was never prepared", vec![decision(1), measured(1)]),
+        (
+            "was measured but was not applied",
+            vec![decision(1), Entry::Prepared(intent(1)), ended(1, 5, WriteOutcome::Expired), measured(1)],
+        ),
+        (
+            "was measured already",
+            vec![decision(1), Entry::Prepared(intent(1)), ended(1, 5, WriteOutcome::Applied), measured(1), measured(1)],
+        ),
         ("was reverted but was never prepared", vec![decision(1), reverted(1)]),
         (
             "was reverted but was not applied",
@@ -181,6 +193,24 @@ fn a_revert_stays_with_its_intent_which_keeps_its_place() {
         let applied = subject.journal().applied_since(records::at(60), Duration::from_secs(3600)).unwrap();
         let found: Vec<_> = applied.into_iter().map(|intent| (intent.change.id, intent.reverted)).collect();
         assert_eq!(found, [(intent(1).change.id, Some(revert())), (intent(2).change.id, None)]);
+    });
+}
+
+/// What goes on after a restart is all there: what was foreseen, and what was measured.
+#[test]
+fn what_a_write_was_expected_to_do_and_did_stays_with_its_intent() {
+    both(|subject| {
+        let entries =
+            [1, 2].map(|seq| [decision(seq), Entry::Prepared(intent(seq)), ended(seq, 5, WriteOutcome::Applied)]);
+        for entry in entries.into_iter().flatten().chain([measured(1)]) {
+            subject.append(entry).unwrap();
+        }
+        subject.restart();
+        let applied = subject.journal().applied_since(records::at(60), Duration::from_secs(3600)).unwrap();
+        let Entry::Measured { measured, .. } = measured(1) else { unreachable!() };
+        let expected = [(intent(1).foreseen, Some(measured)), (intent(2).foreseen, None)];
+        let found: Vec<_> = applied.into_iter().map(|intent| (intent.foreseen, intent.measured)).collect();
+        assert_eq!(found, expected, "every number reads back exactly");
     });
 }
 
@@ -286,7 +316,7 @@ impl Expected {
                 let free = known && !self.prepared.contains(&seq) && !self.outcome.contains_key(&seq);
                 free && self.outcome.insert(seq, WriteOutcome::NoLever).is_none()
             }
-            Kind::Measured => known && self.measured.insert(seq),
+            Kind::Measured => self.outcome.get(&seq) == Some(&WriteOutcome::Applied) && self.measured.insert(seq),
         }
     }
 

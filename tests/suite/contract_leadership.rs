@@ -131,3 +131,25 @@ async fn k1_a_holder_that_cannot_renew_steps_down_and_names_the_trouble() {
     eventually("it leads again", || epoch(&process).is_some()).await;
     assert!(process.waiting_for().is_empty());
 }
+
+#[tokio::test]
+async fn what_the_holder_says_is_heard_by_who_follows_and_by_who_comes_after() {
+    let site = Site::open().await;
+    let first = site.process("flyball-0").await;
+    eventually("the first leads", || epoch(&first).is_some()).await;
+    let second = site.process("flyball-1").await;
+    let (mine, theirs) = (first.words(), second.words());
+    first.leave("one");
+    eventually("the second hears it", || theirs.borrow().as_deref() == Some("one")).await;
+    first.leave("two");
+    eventually("and the next", || theirs.borrow().as_deref() == Some("two")).await;
+    assert_eq!(*mine.borrow(), None, "nobody hears what it said itself");
+    first.release().await;
+    eventually("the second leads", || epoch(&second).is_some()).await;
+    let third = site.process("flyball-2").await;
+    let words = third.words();
+    eventually("who comes later hears the last word", || words.borrow().as_deref() == Some("two")).await;
+    second.leave("three");
+    eventually("and the new one", || words.borrow().as_deref() == Some("three")).await;
+    eventually("its own is no news", || theirs.borrow().is_none()).await;
+}

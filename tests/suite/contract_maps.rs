@@ -6,11 +6,12 @@ use std::time::Duration;
 use flyball::adapters::kubernetes::kill_map::{KillMap, NAME};
 use flyball::adapters::kubernetes::policy_maps::PolicyMaps;
 use flyball::adapters::kubernetes::{Access, Timeouts, connect};
+use flyball::cycle::stages::{Deadline, Vocabulary, compile};
 use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::faults::{Fault, Verb};
 use flyball::demo::kubernetes::objects::{Author, Objects};
 use flyball::demo::kubernetes::resource::Resource;
-use flyball::model::KillState;
+use flyball::model::{KillState, PROVENANCE_FILE, Provenance};
 use flyball::ports::{KillSwitch, PolicyFiles, PolicyStore};
 use serde_json::{Value, json};
 
@@ -98,4 +99,79 @@ async fn policies_are_announced_by_label_and_by_namespace() {
     eventually("without the label it is gone", || !now().namespaces.contains_key("shop")).await;
     put(&double, OWN, "base", &labels, &json!({ "readme": "nothing left" }));
     eventually("an empty set is none", || now().files.is_err()).await;
+}
+
+/// Keys of ConfigMaps hold no slash.
+#[tokio::test]
+async fn a_library_is_a_key_that_starts_with_lib() {
+    let (double, client) = server().await;
+    let labels = json!({ "flyball.dev/policies": "true" });
+    let rule = "import \"lib/calm\" as calm;\nrule(\"up\", #{ priority: 1, goal: \"protect\" }, |s, p| [calm::quiet(s), scale_by(1.5)]);";
+    let library = "fn quiet(s) { unless(s.rollout) }";
+    put(&double, OWN, "base", &labels, &json!({ "up.rhai": rule, "lib.md": "no policy" }));
+    put(&double, OWN, "shared", &labels, &json!({ "lib.calm.rhai": library, "lib.calm_test.rhai": "" }));
+    let store = PolicyMaps::start(client, Timeouts::default(), OWN).await;
+    let files = store.watch().borrow().clone();
+    assert_eq!(
+        paths(&files, None),
+        ["flyball-system/base/up.rhai", "lib/calm.rhai", "lib/calm_test.rhai"],
+        "whatever ConfigMap it lies in"
+    );
+    let texts = files.files.as_ref().unwrap().iter().map(|file| (file.path.as_str(), file.text.as_str()));
+    let never: Deadline = Arc::new(|| false);
+    let set = compile(texts, &Vocabulary::of([]).unwrap(), &never).unwrap();
+    assert_eq!(set.rules().collect::<Vec<_>>(), ["up"]);
+}
+
+#[tokio::test]
+async fn the_annotations_of_a_configmap_say_where_its_policies_come_from() {
+    let (double, client) = server().await;
+    let metadata = json!({
+        "namespace": OWN, "name": "base", "labels": { "flyball.dev/policies": "true" },
+        "annotations": { "flyball.dev/commit": "3f2a9c1", "flyball.dev/author": "Ann Lee" },
+    });
+    let map = json!({ "metadata": metadata, "data": { "up.rhai": "x" } });
+    double.objects().create(MAPS, OWN, map, &Author::named("kubectl")).unwrap();
+    let store = PolicyMaps::start(client, Timeouts::default(), OWN).await;
+    let files = store.watch().borrow().clone();
+    let texts = files.files.as_ref().unwrap().iter();
+    let said = texts.filter(|file| file.path.ends_with(PROVENANCE_FILE)).map(|file| file.text.as_str());
+    assert_eq!(Provenance::read(said).unwrap().to_string(), "commit 3f2a9c1 by Ann Lee");
+}
+
+/// `kubectl apply` of several files changes one ConfigMap after the other; what lies between is nobody's set.
+#[tokio::test]
+async fn c4_configmaps_that_change_together_are_announced_together() {
+    let (double, client) = server().await;
+    let labels = json!({ "flyball.dev/policies": "true" });
+    put(&double, OWN, "base", &labels, &json!({ "a.rhai": "one" }));
+    let store = PolicyMaps::start(client, Timeouts::default(), OWN).await;
+    let mut announced = store.watch();
+    assert_eq!(paths(&announced.borrow_and_update(), None).len(), 1);
+    let mut told = 0;
+    for number in 0..5 {
+        put(&double, OWN, &format!("map-{number}"), &labels, &json!({ "b.rhai": "two" }));
+        tokio::time::sleep(Duration::from_millis(60)).await;
+        if announced.has_changed().unwrap() {
+            announced.mark_unchanged();
+            told += 1;
+        }
+    }
+    while paths(&announced.borrow_and_update(), None).len() < 6 {
+        tokio::time::timeout(Duration::from_secs(20), announced.changed()).await.unwrap().unwrap();
+        told += 1;
+    }
+    // All at once, but on a machine that stands still for longer than edits are waited for.
+    assert!(told <= 2, "{told} announcements of five edits");
+    // Edits that never end are announced nevertheless.
+    let editing = async {
+        for edit in 0.. {
+            put(&double, OWN, "base", &labels, &json!({ "a.rhai": format!("edit {edit}") }));
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        changed = tokio::time::timeout(Duration::from_secs(20), announced.changed()) => changed.unwrap().unwrap(),
+        () = editing => unreachable!(),
+    }
 }

@@ -5,6 +5,8 @@ use flyball::forecast::models::holt_winters::HoltWinters;
 use flyball::forecast::models::season::Season;
 use flyball::forecast::models::{Model, Origin, Past};
 use flyball::forecast::params::Smoothing;
+use flyball::forecast::week::Week;
+use flyball::forecast::zone::Zone;
 use flyball::model::Minute;
 use serde::Deserialize;
 
@@ -35,19 +37,25 @@ fn close(got: f64, expected: f64) -> bool {
 fn the_classical_recursion_is_that_of_statsmodels() {
     let document: Document = serde_json::from_str(include_str!("oracle/holt_winters.json")).unwrap();
     assert!(document.holt_winters.len() >= 5);
-    let history = History::new(2);
+    let (history, week) = (History::new(2), Week::new(1440));
     for case in document.holt_winters {
         let mut season = Season::classical(case.season.iter().copied().collect());
         let mut model = HoltWinters::classical(case.smoothing, case.level, case.trend);
         let ahead = |model: &HoltWinters, season: &Season, minute| {
-            let past = Past { history: &history, season };
-            model.ahead(&Origin { minute: Minute(minute), provisional: None, past }).unwrap().path
+            let past = Past { history: &history, season, week: &week, height: None };
+            let clock = Zone::UTC.clock(Minute(minute), 60, season.steps() as u32);
+            let minute = Minute(minute);
+            model.ahead(&Origin { minute, clock, provisional: None, past }).unwrap().path
         };
         let mut one_step = Vec::new();
         for (step, value) in (0_i64..).zip(&case.values) {
             one_step.push(ahead(&model, &season, step - 1)[0]);
-            model.observe(Minute(step), Some(*value), Past { history: &history, season: &season });
-            model.lesson().and_then(|lesson| season.learn(lesson, Minute(step), &history));
+            model.observe(
+                Minute(step),
+                Some(*value),
+                Past { history: &history, season: &season, week: &week, height: None },
+            );
+            model.lesson().and_then(|lesson| season.learn(lesson, Minute(step), Minute(step), &history));
         }
         for (step, expected) in &case.one_step {
             assert!(close(one_step[*step], *expected), "{} at {step}: {} not {expected}", case.name, one_step[*step]);

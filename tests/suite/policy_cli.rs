@@ -54,6 +54,20 @@ fn strict_fails_on_warnings_too() {
 }
 
 #[test]
+fn check_says_where_a_set_comes_from() {
+    let files = [("t.rhai", RULE), ("REVISION", "commit: 3f2a9c1\nauthor: Ann Lee\n")];
+    let (code, text, _directory) = flyball(&files, &["check", "set"]);
+    assert!(code == Some(0) && text.contains(" (commit 3f2a9c1 by Ann Lee), rules r"), "{text}");
+    let (_, text, _directory) = flyball(&files, &["check", "set", "-o", "json"]);
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(json["provenance"]["author"][0], "Ann Lee");
+    let (_, plain, _directory) = flyball(&[("t.rhai", RULE)], &["check", "set"]);
+    let revision = |text: &str| text.split("revision ").nth(1).unwrap()[..12].to_owned();
+    let (_, text, _directory) = flyball(&files, &["check", "set"]);
+    assert_eq!(revision(&plain), revision(&text), "the content alone is the revision");
+}
+
+#[test]
 fn check_speaks_json_and_sarif() {
     let odd = format!("let unused = 1;\n{RULE}");
     let (_, text, _directory) = flyball(&[("t.rhai", &odd)], &["check", "set", "-o", "json"]);

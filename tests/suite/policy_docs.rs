@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use clap::Parser;
 use flyball::decide::{Deadline, Vocabulary, compile, lint, reference, run_tests};
 
 /// A fenced block: what stands behind the fence, and the text.
@@ -83,4 +84,27 @@ fn the_page_is_the_one_in_docs() {
     }
     let page = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(page == reference(), "docs/reference/policies.md is not what the reference says: run `just bless`");
+}
+
+/// The commands of a line of a shell, without its comment; those of flyball alone.
+fn commands(line: &str) -> Vec<Vec<String>> {
+    let line = line.split(" #").next().unwrap_or_default();
+    let parts = line.split("&&").flat_map(|part| part.split(['|', '>']));
+    let words = |part: &str| part.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    parts.map(words).filter(|words| words.first().is_some_and(|first| first == "flyball")).collect()
+}
+
+#[test]
+fn every_command_of_the_pages_is_one_that_flyball_takes() {
+    let mut taken = 0;
+    for page in ["policy-guide.md", "cluster.md", "operations.md", "forecasting.md"] {
+        for (_, text) in blocks(page).iter().filter(|(kind, _)| kind == "sh") {
+            for command in text.lines().flat_map(commands) {
+                let parsed = flyball::cli::Cli::try_parse_from(&command);
+                assert!(parsed.is_ok(), "{page}: {command:?}: {}", parsed.unwrap_err());
+                taken += 1;
+            }
+        }
+    }
+    assert!(taken >= 18, "{taken} commands were found");
 }

@@ -278,6 +278,7 @@ pub fn acted(id: DecisionId) -> DecisionRecord {
             rules: vec![raise(7.0, RuleOutcome::Matched), scale_up(0.186, RuleOutcome::NotMatched)],
             choice: act(),
         },
+        provenance: None,
         instead: None,
         verdict: Verdict {
             kind: VerdictKind::Pass,

@@ -2,7 +2,9 @@
 
 mod faults;
 mod loops;
+mod masked;
 pub mod replicas;
+mod restarts;
 mod staging;
 mod turnover;
 pub mod world;

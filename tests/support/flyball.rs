@@ -47,6 +47,11 @@ impl Installation {
         Self { environment, ..self }
     }
 
+    /// Goes on by another program, from its next start.
+    pub fn run_by(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
+    }
+
     /// Returns the file of the journal.
     pub fn journal(&self) -> PathBuf {
         self.directory.path().join("journal.redb")

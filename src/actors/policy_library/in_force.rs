@@ -11,9 +11,10 @@ use super::replay::{Recorded, replay};
 use crate::cycle::stages::{PolicySet, Vocabulary};
 use crate::cycle::staging::{RolledBack, Staged, Staging, Step, Whom};
 use crate::instrument::ProcessMetrics;
-use crate::model::{Choice, Comparison, DecisionId, Instead, PolicyRevision, ServiceId};
+use crate::model::time::elapsed;
+use crate::model::{Choice, Comparison, DecisionId, Instead, Now, PolicyRevision, ServiceId, Timestamp};
 use crate::ports::policy_memory::{
-    CandidateStatus, KeptPolicies, PolicyDeed, PolicyMemory, PolicyOrder, PolicyOrderEnd, PolicyStatus,
+    CandidateStatus, KeptCandidate, KeptPolicies, PolicyDeed, PolicyMemory, PolicyOrder, PolicyOrderEnd, PolicyStatus,
 };
 use crate::ports::{PolicyFaults, PolicyFiles};
 
@@ -117,13 +118,26 @@ impl InForce {
         self.settle(&files.origin, PolicyFaults { all: Vec::new(), namespaces }, metrics);
     }
 
-    /// Puts back in force what was when the process ended. What does not load any more is left out.
-    pub(super) fn restore(&self, kept: KeptPolicies, press: Press<'_>, metrics: &ProcessMetrics) {
+    /// Puts back in force what was when the process ended, and beside it what stood beside. What does not load any more is
+    /// left out. `last` is when the process before is known to have decided last: what passed since does not count.
+    pub(super) fn restore(
+        &self,
+        kept: KeptPolicies,
+        last: Option<Timestamp>,
+        press: Press<'_>,
+        now: Duration,
+        metrics: &ProcessMetrics,
+    ) {
         let good = |files| {
             let loaded = press.load(&announced(files), None).map(|(release, _)| staged(release));
             loaded.inspect_err(|faults| tracing::warn!(?faults, "a kept policy set does not load")).ok()
         };
         let (in_force, before) = (kept.in_force.and_then(good), kept.before.and_then(good));
+        let candidate = kept.candidate.and_then(|kept| {
+            let staged = good(kept.files)?;
+            let stood = last.map_or(Duration::ZERO, |last| elapsed(last, kept.since));
+            Some((compared(staged, kept.replay), stood))
+        });
         self.told.lock().last_order = kept.last_order;
         let step = self.change(|staging| {
             let sets = kept.rolled_back_sets;
@@ -131,6 +145,9 @@ impl InForce {
             staging.behind = kept.behind;
             staging.before = before;
             staging.in_force = in_force;
+            if let Some((candidate, stood)) = candidate {
+                staging.resume(candidate, stood, kept.ahead, now);
+            }
             staging.in_force.as_ref().map_or(Step::None, |staged| Step::InForce(staged.revision.clone()))
         });
         note(&step, "the state directory", metrics);
@@ -140,12 +157,12 @@ impl InForce {
     ///
     /// # Errors
     /// Why it could not.
-    pub(super) fn keep(&self, memory: &dyn PolicyMemory) -> Result<(), String> {
+    pub(super) fn keep(&self, memory: &dyn PolicyMemory, now: Now) -> Result<(), String> {
         let _keeping = self.keeping.lock();
-        memory.keep(&self.kept())
+        memory.keep(&self.kept(now))
     }
 
-    fn kept(&self) -> KeptPolicies {
+    fn kept(&self, now: Now) -> KeptPolicies {
         let staging = self.staging.load();
         let files = |staged: &Staged<Release>| staged.release.files.clone();
         KeptPolicies {
@@ -154,6 +171,12 @@ impl InForce {
             rolled_back: staging.rolled_back.as_ref().map(|rolled_back| rolled_back.revision.clone()),
             rolled_back_sets: staging.rolled_back.as_ref().map_or_else(Default::default, |one| one.sets.clone()),
             behind: staging.behind.clone(),
+            candidate: staging.candidate.as_ref().map(|candidate| KeptCandidate {
+                files: files(&candidate.staged),
+                since: before(now.wall, staging.stood(now.mono).unwrap_or_default()),
+                replay: candidate.staged.release.replay.clone(),
+            }),
+            ahead: staging.ahead.clone(),
             last_order: self.told.lock().last_order.clone(),
         }
     }
@@ -164,7 +187,8 @@ impl InForce {
         note(&step, "shadow", metrics);
     }
 
-    /// Obeys a person, once, and tells whether anything was done.
+    /// Hears a person, once, obeys, and tells whether it was the first time: then it has to be kept, also where there was
+    /// nothing to do. Who was told so would not be told better by a start.
     pub(super) fn obey(&self, order: &PolicyOrder, metrics: &ProcessMetrics) -> bool {
         if self.told.lock().last_order.as_ref().is_some_and(|end| end.id == order.id) {
             return false;
@@ -190,7 +214,7 @@ impl InForce {
             Err(why) => (false, why),
         };
         self.told.lock().last_order = Some(PolicyOrderEnd { id: order.id.clone(), done, words });
-        done
+        true
     }
 
     /// Hears what the candidate would have done in a decision.
@@ -233,7 +257,12 @@ impl InForce {
                 beside: beside.map(|(_, comparison)| comparison.clone()).unwrap_or_default(),
             }
         });
+        let candidates = staging.candidate.as_ref().map(|candidate| &candidate.staged);
+        let taken_back = staging.rolled_back.as_ref().and_then(|rolled_back| rolled_back.staged.as_ref());
+        let named = in_force.into_iter().chain(&staging.before).chain(candidates).chain(taken_back);
         PolicyStatus {
+            follows: staging.astray().cloned(),
+            provenance: named.flat_map(|staged| staged.release.provenance()).collect(),
             in_force: in_force.map(|staged| staged.release.all.revision().clone()),
             namespaces: in_force.map_or_else(Default::default, |staged| {
                 let sets = &staged.release.namespaces;
@@ -249,7 +278,11 @@ impl InForce {
         }
     }
 
-    fn change(&self, change: impl FnOnce(&mut Staging<Release>) -> Step) -> Step {
+    pub(super) fn staging(&self) -> Arc<Staging<Release>> {
+        self.staging.load_full()
+    }
+
+    pub(super) fn change(&self, change: impl FnOnce(&mut Staging<Release>) -> Step) -> Step {
         let _turn = self.turn.lock();
         let mut staging = (**self.staging.load()).clone();
         let step = change(&mut staging);
@@ -270,8 +303,18 @@ impl InForce {
     }
 }
 
+/// Returns the time so long before another; the same where there is none.
+fn before(at: Timestamp, span: Duration) -> Timestamp {
+    at.checked_sub(span).unwrap_or(at)
+}
+
 fn staged(release: Release) -> Staged<Release> {
     Staged { revision: release.revision(), sets: release.revisions(), release: Arc::new(release) }
+}
+
+/// Returns a release as it compared when it was loaded.
+fn compared(staged: Staged<Release>, replay: Comparison) -> Staged<Release> {
+    Staged { release: Arc::new(Release { replay, ..(*staged.release).clone() }), ..staged }
 }
 
 fn worded(faults: &PolicyFaults) -> Vec<String> {
@@ -283,7 +326,7 @@ fn worded(faults: &PolicyFaults) -> Vec<String> {
     all.iter().cloned().chain(namespaces.iter().flat_map(of)).collect()
 }
 
-fn note(step: &Step, origin: &str, metrics: &ProcessMetrics) {
+pub(super) fn note(step: &Step, origin: &str, metrics: &ProcessMetrics) {
     match step {
         Step::None => {}
         Step::InForce(revision) => {
@@ -308,6 +351,8 @@ mod tests {
     use super::*;
     use crate::instrument::Metrics;
     use crate::ports::PolicyFile;
+
+    const NOW: Now = Now { wall: Timestamp::UNIX_EPOCH, mono: Duration::ZERO };
 
     /// Where keeping takes a while.
     #[derive(Default)]
@@ -366,7 +411,7 @@ mod tests {
         let (in_force, memory) = (InForce::default(), Slow::default());
         std::thread::scope(|scope| {
             for _ in 0..3 {
-                scope.spawn(|| in_force.keep(&memory).unwrap());
+                scope.spawn(|| in_force.keep(&memory, NOW).unwrap());
             }
         });
         assert_eq!(memory.most.load(Ordering::SeqCst), 1);

@@ -5,9 +5,11 @@
 //! |---|---|
 //! | this one | the actor: what is announced, ordered, due |
 //! | `in_force` | which sets are in force, and for whom |
+//! | `following` | several processes: what the one that leads says |
 //! | `release` | files to sets |
 //! | `replay` | recorded inputs, decided once more |
 
+mod following;
 mod in_force;
 mod release;
 mod replay;
@@ -20,6 +22,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 
 use crate::cycle::stages::Vocabulary;
+use crate::model::Epoch;
 use crate::ports::PolicyFiles;
 use crate::ports::policy_memory::PolicyOrder;
 
@@ -51,6 +54,14 @@ pub struct Awaited {
     loading: Option<BoxFuture<'static, ()>>,
     /// Whether what was in force when the process ended is back: until then no order is obeyed.
     is_restored: bool,
+    /// In which term this process is, if it leads.
+    terms: watch::Receiver<Option<Epoch>>,
+    /// What the one that leads says.
+    words: watch::Receiver<Option<Arc<str>>>,
+    /// Whether it may say more.
+    hears: bool,
+    /// Whether this process leads, as far as that was taken in; `None` before it was.
+    leads: Option<bool>,
 }
 
 impl PolicyLibrary {
@@ -72,9 +83,20 @@ impl PolicyLibrary {
         let (world, vocabulary) = (self.world.clone(), self.vocabulary.clone());
         let restore = move || {
             let press = Press { vocabulary: &vocabulary, deadline: world.deadline };
-            world.policy.restore(world.policy_memory.kept(), press, &world.process);
+            // What decided last tells how long a candidate was there: no time counts in which nobody looked.
+            let last = world.journal.recent(None, 1).unwrap_or_default().first().map(|record| record.at);
+            let now = world.clock.now().mono;
+            world.policy.restore(world.policy_memory.kept(), last, press, now, &world.process);
         };
         self.world.executor.run(Box::new(restore))
+    }
+
+    /// Takes in what the process that leads has said last.
+    fn follow(&self, words: &mut watch::Receiver<Option<Arc<str>>>) {
+        let word = words.borrow_and_update().clone();
+        if let Some(word) = word {
+            self.world.policy.follow(&word, &self.world.process);
+        }
     }
 
     async fn obey(&self, order: Option<PolicyOrder>) {
@@ -99,8 +121,16 @@ fn recorded(world: &World) -> Recorded {
 }
 
 fn keep(world: &World) {
-    if let Err(error) = world.policy.keep(&*world.policy_memory) {
+    if let Err(error) = world.policy.keep(&*world.policy_memory, world.clock.now()) {
         tracing::warn!(error, "the policy set in force is not kept: the next start takes what the store has");
+    }
+    leave(world);
+}
+
+/// Tells those who follow, if this process leads, what is in force.
+fn leave(world: &World) {
+    if let Some(word) = world.policy.word().filter(|_| world.leadership.lead().speaks()) {
+        world.leadership.leave(&word);
     }
 }
 
@@ -115,7 +145,10 @@ impl Actor for PolicyLibrary {
         let first = self.world.policy.load().is_none();
         let loading = first.then(|| self.restore());
         myself.cast(Await)?;
-        Ok(Awaited { announced, orders: self.world.policy_memory.orders(), loading, is_restored: !first })
+        let (mut terms, words) = (self.world.leadership.terms(), self.world.leadership.words());
+        terms.mark_changed();
+        let orders = self.world.policy_memory.orders();
+        Ok(Awaited { announced, orders, loading, is_restored: !first, terms, words, hears: true, leads: None })
     }
 
     async fn handle(
@@ -124,25 +157,45 @@ impl Actor for PolicyLibrary {
         Await: Await,
         awaited: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let Awaited { announced, orders, loading, is_restored } = awaited;
+        let Awaited { announced, orders, loading, is_restored, terms, words, hears, leads } = awaited;
         let clock = &self.world.clock;
         let due = self.world.policy.due().unwrap_or(Duration::MAX);
         let is_free = loading.is_none();
+        let is_ready = is_free && *is_restored;
         tokio::select! {
             () = async { if let Some(loading) = loading { loading.await } }, if !is_free => {
                 *loading = None;
                 *is_restored = true;
             }
-            changed = announced.changed(), if is_free => {
+            // Whether it leads is known first: who follows takes no set for the one in force.
+            changed = terms.changed(), if is_ready => {
+                changed?;
+                let term = *terms.borrow_and_update();
+                // Who begins to lead goes on from the last word of the one before.
+                if *leads != Some(true) {
+                    self.follow(words);
+                }
+                *leads = Some(term.is_some());
+                if term.is_some() {
+                    self.world.policy.lead();
+                    leave(&self.world);
+                }
+            }
+            changed = words.changed(), if is_ready && *hears && *leads == Some(false) => {
+                *hears = changed.is_ok();
+                self.follow(words);
+                self.keep().await;
+            }
+            changed = announced.changed(), if is_free && leads.is_some() => {
                 changed?;
                 *loading = Some(self.load(announced.borrow_and_update().clone()));
             }
-            changed = orders.changed(), if *is_restored => {
+            changed = orders.changed(), if *is_restored && leads.is_some() => {
                 changed?;
                 let order = orders.borrow_and_update().clone();
                 self.obey(order).await;
             }
-            () = clock.sleep_until(due), if due != Duration::MAX => {
+            () = clock.sleep_until(due), if due != Duration::MAX && *leads == Some(true) => {
                 self.world.policy.passed(clock.now().mono, &self.world.process);
                 self.keep().await;
             }

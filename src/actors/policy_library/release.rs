@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::cycle::stages::{Deadline, PolicyFault, PolicySet, Vocabulary, compile, lint, run_tests};
-use crate::model::{Comparison, PolicyRevision};
+use crate::model::{Comparison, PolicyRevision, Provenance};
 use crate::ports::policy_memory::GoodFiles;
 use crate::ports::{PolicyFile, PolicyFiles};
 
@@ -33,6 +33,14 @@ impl Release {
     pub(super) fn revisions(&self) -> BTreeMap<String, PolicyRevision> {
         let own = self.namespaces.iter().map(|(namespace, set)| (namespace.clone(), set.revision().clone()));
         std::iter::once((String::new(), self.all.revision().clone())).chain(own).collect()
+    }
+
+    /// Returns where its sets come from, by their revisions, as far as they say so.
+    pub(super) fn provenance(&self) -> impl Iterator<Item = (PolicyRevision, Provenance)> {
+        let whole = std::iter::once((self.revision(), self.all.provenance()));
+        let sets = std::iter::once(&self.all).chain(self.namespaces.values());
+        let sets = sets.map(|set| (set.revision().clone(), set.provenance()));
+        whole.chain(sets).filter_map(|(revision, from)| Some((revision, (**from?).clone())))
     }
 
     /// Returns the revision of the whole.

@@ -88,7 +88,7 @@ impl<T: Clone> Committed<T> {
 pub struct Past {
     /// The service's last cycle in this run of the process.
     pub cycle: CycleId,
-    /// Its intents of the last hours, oldest first.
+    /// Its intents of the last hours: those that were applied, oldest first, then those that are open.
     pub intents: Vec<Intent>,
 }
 
@@ -166,14 +166,16 @@ impl Service {
     /// Returns the slot of a service with a `past`, that waits for the history of so many sources before it decides.
     pub fn new(spec: Arc<ServiceSpec>, world: Arc<World>, past: &Past, histories: usize) -> Self {
         let forecaster = ForecasterCore::new(spec.clone(), world.forecast.clone(), histories > 0);
-        let decider = DeciderCore::new(spec.clone(), &past.intents, world.clock.now());
+        let now = world.clock.now();
+        let decider = DeciderCore::new(spec.clone(), &past.intents, now);
+        let actuator = ActuatorCore::new(spec.clone(), &past.intents, now);
         Self {
             id: spec.id.clone(),
             metrics: world.metrics.service(&spec),
             observer: Committed::by_copy(&spec, ObserverCore::new(spec.clone(), past.cycle)),
             forecaster: Committed::in_place(&spec, forecaster),
             decider: Committed::by_copy(&spec, decider),
-            actuator: Committed::by_copy(&spec, ActuatorCore::new(spec.clone())),
+            actuator: Committed::by_copy(&spec, actuator),
             rounds: Inbox::default(),
             forecasts: Inbox::default(),
             decisions: Inbox::default(),
@@ -343,8 +345,10 @@ impl Service {
         self.put::<ActuatorStage>(self.actions.put_fact(ActuatorEvent::WriteEnded(end)));
     }
 
-    /// Tells the decider of the writes that others made while this process followed.
+    /// Tells both stages concerned of the writes that others made while this process followed.
     pub fn took_over(&self, intents: Vec<Intent>, now: Now) {
+        let intents = Arc::new(intents);
+        self.put::<ActuatorStage>(self.actions.put_fact(ActuatorEvent::TookOver { intents: intents.clone(), now }));
         self.put::<DeciderStage>(self.decisions.put_fact(DeciderEvent::TookOver { intents, now }));
     }
 

@@ -8,7 +8,8 @@ use crate::cycle::{
     ForecasterEvent, Inputs, Observed, ObserverCore, RoundArrived,
 };
 use crate::instrument::{self, ActorRole};
-use crate::model::{AnomalyKind, Lead, Outlook, ServiceSpec, SignalOutlook, WriteOutcome};
+use crate::model::record::SignalLabel;
+use crate::model::{AnomalyKind, Lead, Measured, Outlook, ServiceSpec, SignalOutlook, WriteOutcome};
 use crate::ports::News;
 use crate::ports::journal::Entry;
 
@@ -43,15 +44,23 @@ impl Stage for ObserverStage {
         if let Some(state) = target.known() {
             service.world.gate.seen_replicas(&service.id, state.replicas);
         }
-        core.step(&RoundArrived { arrivals: share.arrivals.clone(), target, now: share.now })
+        let observed = core.step(&RoundArrived { arrivals: share.arrivals.clone(), target, now: share.now });
+        let features = service.world.mask.believed(&labels(service), &observed.features);
+        Observed { features, ..observed }
     }
 
     fn perform(observed: Observed, service: &Arc<Service>) {
-        service.update_view(|view| view.features = Some(observed.features.clone()));
+        let shown = service.world.mask.features(&labels(service), &observed.features);
+        service.update_view(|view| view.features = Some(shown));
         service.world.process.cycles.inc();
         let event = ForecasterEvent::Observed(observed);
         service.put::<ForecasterStage>(service.forecasts.put_latest(event));
     }
+}
+
+/// Returns the signals by which it is told what is masked; none, which masks nothing, where nothing is.
+fn labels(service: &Service) -> Vec<SignalLabel> {
+    if service.world.mask.is_empty() { Vec::new() } else { SignalLabel::of(&service.spec()) }
 }
 
 pub(super) struct ForecasterStage;
@@ -95,9 +104,10 @@ impl Stage for ForecasterStage {
         for effect in effects {
             match effect {
                 ForecasterEffect::Assessed(assessed) => {
+                    let shown = service.world.mask.outlook(&labels(service), &assessed.outlook);
                     let mut before = None;
-                    service.update_view(|view| before = view.outlook.replace(assessed.outlook.clone()));
-                    tell_alarms(service, before.as_deref(), &assessed.outlook);
+                    service.update_view(|view| before = view.outlook.replace(shown.clone()));
+                    tell_alarms(service, before.as_deref(), &shown);
                     service.metrics.forecast(&assessed.outlook);
                     service.assessed(assessed);
                 }
@@ -160,8 +170,8 @@ impl Stage for DeciderStage {
                 let lead = lead(service);
                 let hold = service.hold();
                 let (policy, beside) = (sets.in_force.as_deref(), sets.beside.as_deref());
-                let (hold, withdrawn) = (hold.as_deref(), service.is_withdrawn());
-                Some(core.decide(assessed, Inputs { policy, beside, kill: &kill, lead: &lead, hold, withdrawn }))
+                let (hold, withdrawn, mask) = (hold.as_deref(), service.is_withdrawn(), &*world.mask);
+                Some(core.decide(assessed, Inputs { policy, beside, kill: &kill, lead: &lead, mask, hold, withdrawn }))
             }
             DeciderEvent::WriteEnded(end) => {
                 core.write_ended(end);
@@ -259,18 +269,23 @@ impl Stage for ActuatorStage {
     fn perform(effects: Vec<ActuatorEffect>, service: &Arc<Service>) {
         for effect in effects {
             match effect {
-                ActuatorEffect::Write(change) if service.is_retired() => service.retired_before(&change),
-                ActuatorEffect::Write(change) => {
+                ActuatorEffect::Write { change, .. } if service.is_retired() => service.retired_before(&change),
+                ActuatorEffect::Write { change, foreseen } => {
                     let owner = service.clone();
-                    service.world.gate.submit(change, move |change, outcome, now| {
+                    let foreseen = service.world.mask.foreseen(&labels(service), foreseen);
+                    service.world.gate.submit(change, foreseen, move |change, outcome, now| {
                         owner.write_ended(change, outcome, now);
                     });
                 }
                 ActuatorEffect::Measured { change, effect, now } => {
                     service.metrics.measured(effect.impact);
-                    let decision = change.decision.clone();
-                    service.tell(News::Measured { decision: decision.clone(), effect: effect.clone() });
-                    service.world.journal.submit(Entry::Measured { decision, effect: effect.clone() });
+                    let effect = service.world.mask.effect(&labels(service), effect);
+                    service.tell(News::Measured { decision: change.decision.clone(), effect: effect.clone() });
+                    // Who leads measures it too, and it is kept once.
+                    if service.world.gate.lead().speaks() {
+                        let measured = Measured { at: now.wall, effect: effect.clone() };
+                        service.world.journal.submit(Entry::Measured { change: change.id.clone(), measured });
+                    }
                     let event = DeciderEvent::Measured { change, effect, now };
                     service.put::<DeciderStage>(service.decisions.put_fact(event));
                 }

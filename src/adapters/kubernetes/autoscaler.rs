@@ -159,6 +159,15 @@ pub(super) const FLOOR_BASELINE: &str = "flyball.dev/floor-baseline";
 pub(super) struct Annotations {
     #[serde(rename = "flyball.dev/floor-baseline")]
     floor_baseline: Option<Arc<str>>,
+    /// Of a ConfigMap with policies: the commit it was made of.
+    #[serde(rename = "flyball.dev/commit")]
+    pub(super) commit: Option<Arc<str>>,
+    /// And its author.
+    #[serde(rename = "flyball.dev/author")]
+    pub(super) author: Option<Arc<str>>,
+    /// Of the Lease: what its holder says of its policies.
+    #[serde(rename = "flyball.dev/policies-in-force")]
+    pub(super) policies: Option<Arc<str>>,
 }
 
 #[cfg(test)]

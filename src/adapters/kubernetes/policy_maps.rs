@@ -1,8 +1,10 @@
-//! Policy sets from ConfigMaps with the label `flyball.dev/policies`, watched: an edit is announced when the API server
-//! has it, without the delay of a mounted volume.
+//! Policy sets from ConfigMaps with the label `flyball.dev/policies`, watched: edits are announced a moment after the API
+//! server has the last of them, without the delay of a mounted volume.
 //!
 //! Those in flyball's own namespace are the set. Those in another namespace join it for the services of that
-//! namespace, and for no other.
+//! namespace, and for no other. A key that starts with `lib.` is a library: keys hold no slash, so `lib.slo.rhai` stands
+//! for `lib/slo.rhai`, whatever ConfigMap of the set it lies in. The annotations `flyball.dev/commit` and
+//! `flyball.dev/author` say where a ConfigMap comes from.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::model::{PROVENANCE_FILE, Provenance};
 use crate::ports::policy_store::is_of_a_set;
 use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
@@ -23,10 +26,18 @@ use super::watch::{Fed, Selected};
 
 /// The label, whatever its value.
 pub const LABEL: &str = "flyball.dev/policies";
+/// Keys of libraries start so.
+const LIBRARY_KEY: &str = "lib.";
+/// Keys of rules, libraries and tests end so.
+const SCRIPT: &str = ".rhai";
 /// Most files for one namespace.
 const FILES_LIMIT: usize = 64;
 /// Largest set for one namespace, bytes.
 const SIZE_LIMIT: usize = 2 * 1024 * 1024;
+/// An edit is announced once nothing has followed it for so long: what is applied together comes one by one.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(300);
+/// How long it may take until edits that keep coming are announced as they are.
+const SETTLE_AT_MOST: Duration = Duration::from_secs(5);
 /// How long the start waits for the first list.
 const FIRST_LIST: Duration = Duration::from_secs(10);
 
@@ -51,6 +62,7 @@ impl PolicyMaps {
         let task = tokio::spawn(async move {
             // Ends with the watch, which holds the sender.
             while news.changed().await.is_ok() {
+                settle(&mut news).await;
                 let next = files(&mirror.lock(), &own);
                 sender.send_if_modified(|files| {
                     let changed = **files != next;
@@ -73,6 +85,13 @@ impl PolicyStore for PolicyMaps {
     }
 }
 
+/// Waits until nothing has changed for a while.
+async fn settle(news: &mut watch::Receiver<u64>) {
+    let latest = Instant::now() + SETTLE_AT_MOST;
+    while Instant::now() < latest && matches!(tokio::time::timeout(SETTLE_INTERVAL, news.changed()).await, Ok(Ok(()))) {
+    }
+}
+
 /// Returns the sets that the ConfigMaps hold now.
 fn files(mirror: &Mirror<ConfigMap>, own: &str) -> PolicyFiles {
     let origin = format!("ConfigMaps labelled {LABEL}");
@@ -88,16 +107,32 @@ fn files(mirror: &Mirror<ConfigMap>, own: &str) -> PolicyFiles {
     for map in maps {
         let metadata = map.metadata();
         let policies = map.data.iter().filter(|(key, _)| is_of_a_set(key));
-        let file = |(key, text): (&String, &String)| {
-            let path = format!("{}/{}/{key}", metadata.namespace, metadata.name);
-            PolicyFile { path, text: text.clone() }
+        let file = |(key, text): (&String, &String)| PolicyFile {
+            path: path(&metadata.namespace, &metadata.name, key),
+            text: text.clone(),
         };
-        sets.entry(metadata.namespace.clone()).or_default().extend(policies.map(file));
+        let set = sets.entry(metadata.namespace.clone()).or_default();
+        set.extend(policies.map(file));
+        let (commit, author) = (metadata.annotations.commit.as_deref(), metadata.annotations.author.as_deref());
+        set.extend(Provenance::text(commit, author).map(|text| {
+            let path = format!("{}/{}/annotations/{PROVENANCE_FILE}", metadata.namespace, metadata.name);
+            PolicyFile { path, text }
+        }));
     }
     let none = || format!("no ConfigMap in {own} has the label {LABEL} and a key that ends in .rhai");
-    let files = sets.remove(own).filter(|files| !files.is_empty()).ok_or_else(none).and_then(limited);
+    let files = sets.remove(own).filter(|files| files.iter().any(has_rules)).ok_or_else(none).and_then(limited);
     let namespaces = sets.into_iter().map(|(namespace, files)| (namespace, limited(files))).collect();
     PolicyFiles { origin, files, namespaces }
+}
+
+fn has_rules(file: &PolicyFile) -> bool {
+    file.path.strip_suffix(SCRIPT).is_some()
+}
+
+/// Returns the path of a key within its set: a library is known by its own name, everything else by its ConfigMap's, too.
+fn path(namespace: &str, map: &str, key: &str) -> String {
+    let library = key.strip_prefix(LIBRARY_KEY).and_then(|name| name.strip_suffix(SCRIPT));
+    library.map_or_else(|| format!("{namespace}/{map}/{key}"), |name| format!("lib/{name}{SCRIPT}"))
 }
 
 fn limited(files: Vec<PolicyFile>) -> Result<Vec<PolicyFile>, String> {

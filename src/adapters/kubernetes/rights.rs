@@ -65,12 +65,15 @@ pub const INTENT_RIGHTS: [Right; 5] = [
 ];
 
 /// The rights in use on the one Lease, in flyball's own namespace; granted in the same place.
-pub const LEASE_RIGHTS: [Right; 5] = [
+pub const LEASE_RIGHTS: [Right; 8] = [
     right("get", "coordination.k8s.io", "leases", "read the lease that somebody else wrote"),
     right("list", "coordination.k8s.io", "leases", "see who leads"),
     right("watch", "coordination.k8s.io", "leases", "see at once that the lease is given up"),
     right("patch", "coordination.k8s.io", "leases", "claim and renew the lease; without it nothing is written"),
     right("create", "coordination.k8s.io", "leases", "make the lease"),
+    right("get", "flyball.dev", "loopleaders", "see who led before"),
+    right("patch", "flyball.dev", "loopleaders", "let the API server refuse writes of whoever led before"),
+    right("create", "flyball.dev", "loopleaders", "the same, for the first leader"),
 ];
 
 /// An autoscaler and what it scales.

@@ -1,9 +1,12 @@
 //! Policy sets from a directory: every `*.rhai` below it, `*.data.json` with data, and `*.jsonl` with recorded
-//! inputs for their tests, read whole whenever something changed.
+//! inputs for their tests, read whole whenever something changed. `REVISION` says where they come from; without it the
+//! commit of a checkout does, with its author ([`checkout`]).
 //!
 //! A ConfigMap volume swaps a symlink, an editor writes a temporary file and renames it, a copy writes half a file
 //! first. So the directory is watched and not the files, what counts is the content, and a change is announced once
 //! it was read twice alike. The watch only hastens a poll, which finds everything by itself within a second.
+
+mod checkout;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,6 +21,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
+use crate::model::PROVENANCE_FILE;
 use crate::ports::policy_store::is_of_a_set;
 use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
@@ -123,6 +127,11 @@ fn stir_on_change(root: &Path, stirred: Arc<Notify>) -> Option<notify::Recommend
 pub fn read_set(root: &Path) -> PolicyFiles {
     let mut files = BTreeMap::new();
     let read = usable(root).and_then(|()| collect(root, "", 0, &mut files)).and_then(|()| {
+        if !files.contains_key(PROVENANCE_FILE)
+            && let Some(text) = checkout::provenance(root)
+        {
+            files.insert(PROVENANCE_FILE.to_owned(), text);
+        }
         let total: usize = files.values().map(String::len).sum();
         if !files.keys().any(|path| ends_in(Path::new(path), "rhai")) {
             Err(format!("no *.rhai file in {}, a set needs at least one; {START}", root.display()))

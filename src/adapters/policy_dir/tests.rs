@@ -201,3 +201,13 @@ async fn the_poll_alone_finds_a_change() {
     assert!(began.elapsed() <= Duration::from_secs(1));
     task.abort();
 }
+
+#[test]
+fn where_a_set_comes_from_is_said_by_its_own_file_or_by_the_checkout() {
+    let hash = "6391547d0e2f4a5b8c7d9e0f1a2b3c4d5e6f7a8b";
+    let directory = directory(&[("up.rhai", "x"), (".git/HEAD", hash)]);
+    let from_checkout = format!("commit: {hash}\n");
+    assert_eq!(contents(&read_set(directory.path())), Ok(vec![("REVISION", &*from_checkout), ("up.rhai", "x")]));
+    fs::write(directory.path().join("REVISION"), "3f2a9c1").unwrap();
+    assert_eq!(contents(&read_set(directory.path())), Ok(vec![("REVISION", "3f2a9c1"), ("up.rhai", "x")]));
+}

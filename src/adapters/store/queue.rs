@@ -117,14 +117,14 @@ impl Queue {
     }
 }
 
-/// Returns the service whose order an entry must keep. The end of an intent has none, nor has its revert: what
-/// they build on was durable before.
+/// Returns the service whose order an entry must keep. The end of an intent has none, nor has its revert or its
+/// effect: what they build on was durable before.
 fn service(entry: &Entry) -> Option<&ServiceId> {
     match entry {
         Entry::Decision(record) => Some(&record.id.service),
         Entry::Prepared(intent) => Some(intent.change.service()),
-        Entry::Outcome { decision, .. } | Entry::Measured { decision, .. } => Some(&decision.service),
-        Entry::Ended { .. } | Entry::Reverted { .. } => None,
+        Entry::Outcome { decision, .. } => Some(&decision.service),
+        Entry::Ended { .. } | Entry::Reverted { .. } | Entry::Measured { .. } => None,
     }
 }
 
@@ -152,9 +152,10 @@ mod tests {
         let said = |item: Item| match item.entry {
             Entry::Decision(record) => format!("decision {}", record.id),
             Entry::Prepared(intent) => format!("intent of {}", intent.change.decision),
-            Entry::Measured { decision, .. } | Entry::Outcome { decision, .. } => format!("after {decision}"),
+            Entry::Outcome { decision, .. } => format!("after {decision}"),
             Entry::Ended { .. } => "end".to_owned(),
             Entry::Reverted { .. } => "revert".to_owned(),
+            Entry::Measured { .. } => "effect".to_owned(),
         };
         queue.take(now).into_iter().map(said).collect()
     }

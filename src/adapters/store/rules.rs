@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ChangeId, DecisionId, DecisionRecord, Effect, Intent, Revert, Timestamp, WriteOutcome};
+use crate::model::{ChangeId, DecisionId, DecisionRecord, Effect, Intent, Measured, Revert, Timestamp, WriteOutcome};
 use crate::ports::journal::Entry;
 
 /// The part of a decision record that comes after the decision, and the write that it waits for. All that the
@@ -49,7 +49,7 @@ pub(super) trait Tables {
     /// Returns an intent.
     fn intent(&self, id: &ChangeId) -> Result<Option<Intent>, Self::Error>;
 
-    /// Stores a new intent, one that ends, or one that had ended and was reverted.
+    /// Stores a new intent, one that ends, or one that had ended and was reverted or measured.
     fn put_intent(&mut self, intent: &Intent) -> Result<(), Self::Error>;
 }
 
@@ -85,7 +85,7 @@ pub(super) fn apply<T: Tables>(tables: &mut T, entry: &Entry) -> Applied<T> {
         Entry::Ended { change, at, outcome } => ended(tables, change, *at, outcome),
         Entry::Reverted { change, revert } => reverted(tables, change, revert),
         Entry::Outcome { decision, outcome } => concluded(tables, decision, outcome),
-        Entry::Measured { decision, effect } => measured(tables, decision, effect),
+        Entry::Measured { change, measured } => self::measured(tables, change, measured),
     }
 }
 
@@ -158,12 +158,21 @@ fn concluded<T: Tables>(tables: &mut T, decision: &DecisionId, outcome: &WriteOu
     Ok(tables.put_fate(decision, &Fate { outcome: Some(outcome.clone()), ..fate })?)
 }
 
-fn measured<T: Tables>(tables: &mut T, decision: &DecisionId, effect: &Effect) -> Applied<T> {
-    let Some(fate) = tables.fate(decision)? else {
-        return contradiction(format!("decision {decision} was measured but is not recorded"));
+fn measured<T: Tables>(tables: &mut T, id: &ChangeId, measured: &Measured) -> Applied<T> {
+    let Some(mut intent) = tables.intent(id)? else {
+        return contradiction(format!("intent {id} was measured but was never prepared"));
     };
-    if fate.effect.is_some() {
-        return contradiction(format!("decision {decision} was measured already"));
+    if intent.applied_at().is_none() {
+        return contradiction(format!("intent {id} was measured but was not applied"));
     }
-    Ok(tables.put_fate(decision, &Fate { effect: Some(effect.clone()), ..fate })?)
+    if intent.measured.is_some() {
+        return contradiction(format!("intent {id} was measured already"));
+    }
+    intent.measured = Some(measured.clone());
+    tables.put_intent(&intent)?;
+    let decision = &intent.change.decision;
+    if let Some(fate) = tables.fate(decision)? {
+        tables.put_fate(decision, &Fate { effect: Some(measured.effect.clone()), ..fate })?;
+    }
+    Ok(())
 }

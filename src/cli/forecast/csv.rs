@@ -3,6 +3,7 @@
 use anyhow::{Context, bail};
 
 use crate::forecast::evaluate::Series;
+use crate::forecast::zone::Zone;
 use crate::model::{Minute, Timestamp};
 
 /// Most steps of a grid: gaps are steps, too.
@@ -62,7 +63,8 @@ pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Resu
     if !(2..=10_080).contains(&season) {
         bail!("a day has {season} steps of {step} s, expected 2 to 10080; name the season with --season STEPS");
     }
-    let series = Series { first: Minute(first.div_euclid(step)), values, season, range };
+    let (first_step, step_seconds) = (Minute(first.div_euclid(step)), u32::try_from(step).unwrap_or(u32::MAX));
+    let series = Series { first: first_step, values, season, step_seconds, zone: Zone::UTC, range };
     Ok(Read { series, step, offset: first.rem_euclid(step), rows })
 }
 

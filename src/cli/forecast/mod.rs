@@ -14,6 +14,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use serde::Serialize;
 
+use crate::forecast::zone::Zone;
 use crate::model::SignalOutlook;
 use crate::model::outlook::{HorizonPoint, QUANTILES, QuantileRow, quantile_index};
 
@@ -34,7 +35,7 @@ pub struct ForecastArgs {
     #[command(flatten)]
     series: SeriesArgs,
     /// A service (shop/checkout), of which the running flyball is asked.
-    #[arg(long, value_name = "SERVICE", conflicts_with_all = ["input", "season", "negative"])]
+    #[arg(long, value_name = "SERVICE", conflicts_with_all = ["input", "season", "timezone", "negative"])]
     service: Option<String>,
     /// One of its signals; without it all that are forecast.
     #[arg(long, value_name = "NAME", requires = "service")]
@@ -67,6 +68,9 @@ pub struct SeriesArgs {
     /// Steps in a season; without it those of a day.
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(2..=10_080))]
     season: Option<u32>,
+    /// Time zone whose clocks the season follows, such as Europe/Berlin; stamps without a zone stay universal time.
+    #[arg(long, value_name = "ZONE", value_parser = Zone::named, default_value = "UTC")]
+    timezone: Zone,
     /// Values may be negative.
     #[arg(long)]
     negative: bool,
@@ -87,7 +91,9 @@ impl SeriesArgs {
     fn read(&self, file: &Path) -> anyhow::Result<csv::Read> {
         let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
         let range = (if self.negative { f64::MIN } else { 0.0 }, f64::MAX);
-        csv::parse(&text, self.season, range).with_context(|| file.display().to_string())
+        let mut read = csv::parse(&text, self.season, range).with_context(|| file.display().to_string())?;
+        read.series.zone = self.timezone.clone();
+        Ok(read)
     }
 }
 

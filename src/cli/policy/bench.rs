@@ -38,14 +38,15 @@ pub async fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
     let times = times(&inputs)?;
     let at = |share: f64| times.get((times.len() as f64 * share) as usize).or(times.last()).copied().unwrap_or(0.0);
     let (median, tail) = (at(0.5), at(0.99));
-    let conditions: Vec<_> = inputs.set.sizes().collect();
-    let total: usize = conditions.iter().map(|(_, parts)| parts).sum();
-    // Every part of every condition is evaluated each time, so what a rule costs goes by its parts.
-    let share = |parts: usize| median * parts as f64 / total.max(1) as f64;
+    let costs: Vec<_> = inputs.set.costs().collect();
+    let total: usize = costs.iter().map(|(_, operations)| operations).sum();
+    // Every part of every condition is evaluated each time, so what a rule costs goes by its operations.
+    let share = |operations: usize| median * operations as f64 / total.max(1) as f64;
     match args.output {
         Output::Json => {
-            let rules =
-                conditions.iter().map(|(rule, parts)| json!({ "rule": rule, "parts": parts, "us": share(*parts) }));
+            let rules = costs
+                .iter()
+                .map(|(rule, operations)| json!({ "rule": rule, "operations": operations, "us": share(*operations) }));
             print(json!({
                 "revision": inputs.set.revision().as_str(),
                 "decisions": times.len(),
@@ -57,8 +58,8 @@ pub async fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
         Output::Text => {
             print(format!("revision {}, {}", inputs.set.revision(), counted(inputs.records.len(), "recorded input")))?;
             print(format!("{median:.1} us a decision (p99 {tail:.1} us), every condition traced, by the wall clock"))?;
-            for (rule, parts) in &conditions {
-                print(format!("  {:>6.1} us  {rule} ({})", share(*parts), counted(*parts, "part")))?;
+            for (rule, operations) in &costs {
+                print(format!("  {:>6.1} us  {rule} ({})", share(*operations), counted(*operations, "operation")))?;
             }
         }
     }

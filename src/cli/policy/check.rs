@@ -57,6 +57,7 @@ pub fn check_set(source: &Source, strict: bool, form: Form) -> anyhow::Result<Ex
             let found = lints.iter().map(|lint| show::json(&lint.fault, Some(lint.id)));
             print(json!({
                 "revision": set.as_ref().map(|set| set.revision().as_str()),
+                "provenance": set.as_ref().and_then(PolicySet::provenance),
                 "rules": set.as_ref().map(|set| set.rules().collect::<Vec<_>>()),
                 "faults": faults.collect::<Vec<_>>(),
                 "warnings": found.collect::<Vec<_>>(),
@@ -85,7 +86,8 @@ fn text(source: &Source, set: Option<&PolicySet>, faults: &[PolicyFault], lints:
             let warnings =
                 if lints.is_empty() { String::new() } else { format!("; {}", counted(lints.len(), "warning")) };
             let directory = source.directory.display();
-            print(format!("{directory}: valid; revision {}, rules {rules}{warnings}", set.revision()))?;
+            let from = set.provenance().map_or_else(String::new, |from| format!(" ({from})"));
+            print(format!("{directory}: valid; revision {}{from}, rules {rules}{warnings}", set.revision()))?;
         }
         Some(_) => {
             let faults = counted(faults.len(), "fault");

@@ -1,5 +1,6 @@
 //! Recorded inputs, and a set that decides on them once more: what `eval`, `whatif` and `bench` share.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,12 +9,14 @@ use clap::Args;
 
 use super::show;
 use super::source::Source;
+use super::staged::ask;
 use crate::app::deadline;
 use crate::cli::explain::find;
 use crate::cli::{ConfigArg, print, unknown_service};
 use crate::config::Settings;
 use crate::cycle::stages::{Decider, PolicySet, compile, decide};
-use crate::model::{DecisionRecord, Now, Proposal, ServiceSpec};
+use crate::model::{DecisionRecord, Now, Proposal, ServiceId, ServiceSpec};
+use crate::ports::Declaration;
 
 /// Which inputs, and which set.
 #[derive(Debug, Args)]
@@ -34,6 +37,8 @@ pub struct InputArgs {
 
 /// A set, and decisions whose inputs it is asked about.
 pub struct Inputs {
+    /// The services of the records as they are declared now.
+    services: BTreeMap<ServiceId, ServiceSpec>,
     settings: Settings,
     pub set: PolicySet,
     /// At least one, newest first.
@@ -54,7 +59,7 @@ impl InputArgs {
         };
         let source = Source::of(&settings, self.policies.as_deref())?;
         match compile(source.texts(), &source.vocabulary, &deadline()) {
-            Ok(set) => Ok(Some(Inputs { settings, set, records })),
+            Ok(set) => Ok(Some(Inputs { services: declared(&settings, &records).await?, settings, set, records })),
             Err(faults) => {
                 for fault in &faults {
                     print(show::fault(&source, fault, false))?;
@@ -63,6 +68,23 @@ impl InputArgs {
             }
         }
     }
+}
+
+/// Returns the services of the records: as the settings list them, or as the running flyball has them, where `ServiceLoop`
+/// objects declare them.
+async fn declared(settings: &Settings, records: &[DecisionRecord]) -> anyhow::Result<BTreeMap<ServiceId, ServiceSpec>> {
+    if settings.declarations.is_none() {
+        return Ok(settings.services.iter().map(|spec| (spec.id.clone(), spec.clone())).collect());
+    }
+    let mut found = BTreeMap::new();
+    for record in records {
+        let service = &record.id.service;
+        if !found.contains_key(service) {
+            let declaration: Declaration = ask(settings, &format!("services/{service}/declaration")).await?;
+            found.insert(service.clone(), declaration.service());
+        }
+    }
+    Ok(found)
 }
 
 fn recorded(file: &Path) -> anyhow::Result<Vec<DecisionRecord>> {
@@ -91,7 +113,7 @@ impl Inputs {
     /// # Errors
     /// When it is gone, or declares other signals.
     pub fn spec(&self, record: &DecisionRecord) -> anyhow::Result<&ServiceSpec> {
-        let spec = self.settings.services.iter().find(|spec| spec.id == record.id.service);
+        let spec = self.services.get(&record.id.service);
         let spec = spec.ok_or_else(|| unknown_service(record.id.service.as_str(), &self.settings))?;
         anyhow::ensure!(
             record.fits(spec),

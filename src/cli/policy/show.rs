@@ -13,15 +13,23 @@ const WIDTH: usize = 160;
 
 /// Returns a fault, and below it the line it is in with a caret; in colour on a terminal.
 pub fn fault(source: &Source, fault: &PolicyFault, is_warning: bool) -> String {
-    let (strong, plain) = match (std::io::stdout().is_terminal(), is_warning) {
+    painted(source, fault, is_warning, std::io::stdout().is_terminal())
+}
+
+fn painted(source: &Source, fault: &PolicyFault, is_warning: bool, in_colour: bool) -> String {
+    let (strong, plain) = match (in_colour, is_warning) {
         (false, _) => ("", ""),
         (true, false) => ("\x1b[1;31m", "\x1b[0m"),
         (true, true) => ("\x1b[1;33m", "\x1b[0m"),
     };
     // What concerns no single file names the directory alone.
     let slash = if fault.file.is_empty() { ": " } else { "/" };
-    let word = if is_warning { "warning: " } else { "" };
-    let mut text = format!("{strong}{word}{plain}{}{slash}{fault}", source.directory.display());
+    let directory = source.directory.display();
+    let mut text = if is_warning {
+        format!("{strong}warning:{plain} {directory}{slash}{fault}")
+    } else {
+        format!("{strong}{directory}{slash}{fault}{plain}")
+    };
     if let Some((number, line)) = line(source, fault) {
         // Writing into a String does not fail.
         let _ = write!(text, "\n{number:>6} | {line}");
@@ -122,4 +130,30 @@ fn escaped(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::cycle::stages::Vocabulary;
+    use crate::ports::PolicyFile;
+
+    #[test]
+    fn a_fault_is_shown_in_colour_with_a_caret_under_its_column() {
+        let file = PolicyFile { path: "t.rhai".to_owned(), text: "one\n\twhen(x)\n".to_owned() };
+        let vocabulary = Vocabulary::of([]).unwrap();
+        let source = Source { directory: PathBuf::from("set"), files: vec![file], vocabulary, services: Vec::new() };
+        let (line, column, rule) = (Some(2), Some(7), Some("r".to_owned()));
+        let fault =
+            PolicyFault { file: "t.rhai".to_owned(), line, column, rule, message: "unknown name `x`".to_owned() };
+        let plain = "set/t.rhai:2:7: rule r: unknown name `x`\n     2 | \twhen(x)\n       | \t     ^";
+        assert_eq!(painted(&source, &fault, false, false), plain);
+        let (red, yellow, end) = ("\x1b[1;31m", "\x1b[1;33m", "\x1b[0m");
+        let (head, tail) = plain.split_once('\n').unwrap();
+        let caret = |colour: &str| tail.replace('^', &format!("{colour}^{end}"));
+        assert_eq!(painted(&source, &fault, false, true), format!("{red}{head}{end}\n{}", caret(red)));
+        assert_eq!(painted(&source, &fault, true, true), format!("{yellow}warning:{end} {head}\n{}", caret(yellow)));
+    }
 }

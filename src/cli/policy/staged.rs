@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
+use serde_json::{Value, json};
 
 use crate::adapters::policy_memory::give;
 use crate::cli::{ConfigArg, Output, known_service, print};
 use crate::config::Settings;
 use crate::model::explain::counted;
-use crate::model::{Comparison, ServiceId, Timestamp};
+use crate::model::{Comparison, PolicyRevision, ServiceId, Timestamp};
 use crate::ports::policy_memory::{CandidateStatus, PolicyDeed, PolicyOrder, PolicyOrderEnd};
 use crate::ports::{PolicyStatus, ServiceSnapshot};
 
@@ -51,6 +52,9 @@ pub struct OrderArgs {
     /// Who; kept beside the reason.
     #[arg(long, env = "USER", hide_env_values = true, default_value = "unknown")]
     by: String,
+    /// Form of the output.
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
     #[command(flatten)]
     config: ConfigArg,
 }
@@ -60,10 +64,13 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     if let Some(service) = &args.service {
         known_service(&settings, service)?;
         let found: ServiceSnapshot = ask(&settings, &format!("services/{service}")).await?;
-        let revision = found.revision.as_ref().map_or("none", |revision| revision.as_str());
+        let status: PolicyStatus = ask(&settings, "policy").await?;
+        let revision = found.revision.as_ref().map_or_else(|| "none".to_owned(), |revision| told(&status, revision));
+        let provenance = found.revision.as_ref().and_then(|revision| status.provenance.get(revision));
+        let told = json!({ "service": service, "revision": found.revision, "provenance": provenance });
         print(match args.output {
             Output::Text => format!("{service} goes by revision {revision}"),
-            Output::Json => serde_json::json!({ "service": service, "revision": found.revision }).to_string(),
+            Output::Json => told.to_string(),
         })?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -76,31 +83,41 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn text(status: &PolicyStatus) -> anyhow::Result<()> {
-    let revision = status.in_force.as_ref().map_or("none", |revision| revision.as_str());
+    let told = |revision: &PolicyRevision| told(status, revision);
+    let revision = status.in_force.as_ref().map_or_else(|| "none".to_owned(), told);
     print(format!("in force    {revision}"))?;
+    if let Some(revision) = &status.follows {
+        print(format!("            the process that leads goes by {revision}, which this one has not read"))?;
+    }
     for (namespace, revision) in &status.namespaces {
-        print(format!("            {revision} for the services of {namespace}"))?;
+        print(format!("            {} for the services of {namespace}", told(revision)))?;
     }
     for (service, revision) in &status.apart {
-        print(format!("            {revision} for {service}"))?;
+        print(format!("            {} for {service}", told(revision)))?;
     }
     if let Some(revision) = &status.before {
-        print(format!("before      {revision}: `flyball policy rollback` goes there"))?;
+        print(format!("before      {}: `flyball policy rollback` goes there", told(revision)))?;
     }
     if let Some(candidate) = &status.candidate {
         let CandidateStatus { revision, in_force_in, beside, .. } = candidate;
         print(format!(
-            "beside      {revision}: in force in {in_force_in} s; {}; `flyball policy diff` shows them",
+            "beside      {}: in force in {in_force_in} s; {}; `flyball policy diff` shows them",
+            told(revision),
             compared(beside)
         ))?;
     }
     if let Some(revision) = &status.rolled_back {
-        print(format!("rolled back {revision}: kept out until it is changed, or `flyball policy promote`"))?;
+        print(format!("rolled back {}: kept out until it is changed, or `flyball policy promote`", told(revision)))?;
     }
     for fault in &status.faults {
         print(format!("refused     {fault}"))?;
     }
     Ok(())
+}
+
+/// Returns a revision with where it comes from, if that is known.
+fn told(status: &PolicyStatus, revision: &PolicyRevision) -> String {
+    status.provenance.get(revision).map_or_else(|| revision.to_string(), |from| format!("{revision} ({from})"))
 }
 
 pub async fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
@@ -122,8 +139,9 @@ pub async fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
     if args.output == Output::Json {
         print(serde_json::to_string(candidate)?)?;
     } else {
-        let in_force = status.in_force.as_ref().map_or("none", |revision| revision.as_str());
-        print(format!("{in_force} in force, {} beside it for {} s more", candidate.revision, candidate.in_force_in))?;
+        let in_force = status.in_force.as_ref().map_or_else(|| "none".to_owned(), |revision| told(&status, revision));
+        let beside = told(&status, &candidate.revision);
+        print(format!("{in_force} in force, {beside} beside it for {} s more", candidate.in_force_in))?;
         differences("on inputs recorded before it came", &candidate.replay)?;
         differences("beside the set in force", &candidate.beside)?;
         for warning in &candidate.warnings {
@@ -169,7 +187,10 @@ pub async fn order(args: &OrderArgs, deed: PolicyDeed) -> anyhow::Result<ExitCod
     give(&settings.state, &order)
         .with_context(|| format!("the order cannot be written to {}", settings.state.display()))?;
     let end = answer(&settings, &order).await?;
-    print(&end.words)?;
+    match args.output {
+        Output::Text => print(&end.words)?,
+        Output::Json => print(serde_json::to_string(&end)?)?,
+    }
     Ok(if end.done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -197,5 +218,10 @@ pub(super) async fn ask<A: serde::de::DeserializeOwned>(settings: &Settings, pat
     let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;
     let answer = client.get(format!("http://{}/api/v1/{path}", settings.listen)).send().await;
     let answer = answer.with_context(|| format!("no flyball answers at {}; start `flyball run`", settings.listen))?;
+    if answer.status() == reqwest::StatusCode::NOT_FOUND {
+        let refusal: Value = answer.json().await.unwrap_or_default();
+        let why = refusal["error"].as_str().unwrap_or("no such thing");
+        anyhow::bail!("the flyball at {} says: {why}", settings.listen);
+    }
     Ok(answer.error_for_status()?.json().await?)
 }

@@ -7,12 +7,14 @@
 //!                  +------------- roll back ----> rolled back <-+ <------- roll back --------+ (in force again)
 //! ```
 
+mod following;
 mod staged;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::model::{PolicyRevision, ServiceId};
+pub use following::Word;
 pub use staged::{Candidate, RolledBack, Staged};
 
 /// For whom an order is.
@@ -58,6 +60,8 @@ pub struct Staging<R> {
     pub behind: BTreeSet<ServiceId>,
     /// How often people went back, for all.
     pub returns: u64,
+    /// What the process that leads has said, where this one follows.
+    pub(super) follows: Option<Word>,
 }
 
 impl<R: Clone> Default for Staging<R> {
@@ -78,6 +82,7 @@ impl<R: Clone> Staging<R> {
             ahead: BTreeSet::new(),
             behind: BTreeSet::new(),
             returns: 0,
+            follows: None,
         }
     }
 
@@ -112,7 +117,18 @@ impl<R: Clone> Staging<R> {
             return Step::KeptOut(revision);
         }
         self.rolled_back = None;
-        if self.in_force.is_none() || self.shadow.is_zero() {
+        let taken_back = self.follows.as_ref().and_then(|word| word.rolled_back.as_ref());
+        // Where nothing is in force either: people have said that nothing is better than this.
+        if taken_back == Some(&staged.revision) {
+            let revision = staged.revision.clone();
+            self.keep_out(staged);
+            return Step::KeptOut(revision);
+        }
+        let at_once = match &self.follows {
+            Some(word) => word.in_force == staged.revision,
+            None => self.shadow.is_zero(),
+        };
+        if self.in_force.is_none() || at_once {
             return self.put_in_force(staged);
         }
         self.drop_candidate();
@@ -133,14 +149,29 @@ impl<R: Clone> Staging<R> {
         Step::KeptOut(revision)
     }
 
-    /// Returns when the candidate is due.
+    /// Takes up a candidate that stood beside the release in force for `stood` in an earlier life, and was ahead for some.
+    /// Without a release in force there is nothing for it to stand beside.
+    pub fn resume(&mut self, staged: Staged<R>, stood: Duration, ahead: BTreeSet<ServiceId>, now: Duration) {
+        if self.in_force.is_some() {
+            let due = now.saturating_add(self.shadow.saturating_sub(stood));
+            (self.candidate, self.ahead) = (Some(Candidate { staged, due }), ahead);
+        }
+    }
+
+    /// Returns how long the candidate has stood beside the release in force.
+    pub fn stood(&self, now: Duration) -> Option<Duration> {
+        let due = self.candidate.as_ref().map(|candidate| candidate.due);
+        due.map(|due| self.shadow.saturating_sub(due.saturating_sub(now)))
+    }
+
+    /// Returns when the candidate is due; never where this process follows.
     pub fn due(&self) -> Option<Duration> {
-        self.candidate.as_ref().map(|candidate| candidate.due)
+        self.candidate.as_ref().filter(|_| self.follows.is_none()).map(|candidate| candidate.due)
     }
 
     /// Hears that time passed.
     pub fn passed(&mut self, now: Duration) -> Step {
-        match self.candidate.take_if(|candidate| candidate.due <= now) {
+        match self.candidate.take_if(|candidate| candidate.due <= now && self.follows.is_none()) {
             Some(candidate) => self.put_in_force(candidate.staged),
             None => Step::None,
         }
@@ -151,6 +182,7 @@ impl<R: Clone> Staging<R> {
     /// # Errors
     /// When there is nothing to promote.
     pub fn promote(&mut self, whom: &Whom) -> Result<Step, String> {
+        self.may_be_ordered()?;
         match whom {
             Whom::All => {
                 if let Some(candidate) = self.candidate.take() {
@@ -182,6 +214,7 @@ impl<R: Clone> Staging<R> {
     /// # Errors
     /// When there is nothing to go back to.
     pub fn roll_back(&mut self, whom: &Whom) -> Result<Step, String> {
+        self.may_be_ordered()?;
         match whom {
             Whom::All => {
                 let newest = self.candidate.take().map(|candidate| candidate.staged);
@@ -210,6 +243,17 @@ impl<R: Clone> Staging<R> {
                 }
                 self.behind.insert(service.clone());
                 Ok(self.apart(service))
+            }
+        }
+    }
+
+    /// Refuses an order where it would not hold.
+    fn may_be_ordered(&self) -> Result<(), String> {
+        match self.follows {
+            None => Ok(()),
+            Some(_) => {
+                Err("this process follows another one: order the one that leads (`kubectl get lease` names it)"
+                    .to_owned())
             }
         }
     }
@@ -400,6 +444,22 @@ mod tests {
         }
         let begun = staging.returns;
         assert_eq!(staging.loaded(staged("four"), begun, at(3)), Step::Beside(revision("four")));
+    }
+
+    #[test]
+    fn a_candidate_goes_on_where_it_was_and_those_ahead_stay_ahead() {
+        let mut before = two();
+        before.promote(&Whom::Service(cart())).unwrap();
+        assert_eq!(before.stood(at(5)), Some(at(4)));
+        let mut staging = Staging::new(SHADOW);
+        staging.resume(staged("two"), at(4), before.ahead.clone(), at(0));
+        assert_eq!(goes_by(&staging, &cart()), pair("", ""), "nothing to stand beside");
+        staging.in_force = Some(staged("one"));
+        staging.resume(staged("two"), at(4), before.ahead, at(100));
+        assert_eq!((goes_by(&staging, &cart()), goes_by(&staging, &other())), (pair("two", ""), pair("one", "two")));
+        assert_eq!((staging.due(), staging.stood(at(101))), (Some(at(106)), Some(at(5))));
+        assert_eq!(staging.announced(staged("two"), at(101)), Step::None, "the store has it still");
+        assert_eq!(staging.passed(at(106)), Step::InForce(revision("two")));
     }
 
     #[test]

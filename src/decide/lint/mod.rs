@@ -5,7 +5,9 @@
 //! | this one | what is odd about a rule, a parameter, an action |
 //! | [`overlap`] | pairs of rules that can match together, rules that never can |
 //! | [`names`] | names that are declared and not used |
+//! | [`callbacks`] | errors that nobody sees |
 
+mod callbacks;
 mod names;
 mod overlap;
 
@@ -25,7 +27,7 @@ pub struct Lint {
 }
 
 /// All kinds of findings, each with what it means.
-pub const LINTS: [(&str, &str); 8] = [
+pub const LINTS: [(&str, &str); 9] = [
     ("conflicting-rules", "two rules of equal priority and goal can match together"),
     ("never-matches", "no input meets all conditions of the rule"),
     ("cost-in-maintenance", "a rule that saves money does not look at maintenance"),
@@ -33,6 +35,7 @@ pub const LINTS: [(&str, &str); 8] = [
     ("undocumented-parameter", "a parameter does not say what it is for"),
     ("unbounded-parameter", "a parameter has no least or greatest value"),
     ("unused-parameter", "no rule reads the parameter"),
+    ("unseen-error", "an error in a function that orders a list is not seen"),
     ("unused-name", "a variable, constant, function or import is not used"),
 ];
 
@@ -46,6 +49,7 @@ pub fn lint<'a>(set: &PolicySet, files: impl IntoIterator<Item = (&'a str, &'a s
         found.extend(odd_parameter(parameter, used, &files));
     }
     files.iter().for_each(|(path, text)| found.extend(names::unused(path, text)));
+    files.iter().for_each(|(path, text)| found.extend(callbacks::unseen_errors(path, text)));
     found.sort();
     found
 }

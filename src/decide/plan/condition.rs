@@ -131,6 +131,20 @@ impl Condition {
         }
     }
 
+    /// Tells whether it reads a value that is not shown.
+    fn is_masked(&self, inputs: &Inputs<'_>) -> bool {
+        if !inputs.has_masked {
+            return false;
+        }
+        match &self.statement {
+            Statement::Compare { left, right, .. } => left.is_masked(inputs) || right.is_masked(inputs),
+            Statement::Signal(name) => inputs.is_masked(name),
+            Statement::All(parts) | Statement::Any(parts) => parts.iter().any(|part| part.is_masked(inputs)),
+            Statement::Not(part) | Statement::Or(part, _) => part.is_masked(inputs),
+            Statement::Target(_) => false,
+        }
+    }
+
     /// Evaluates the condition as of now.
     pub(crate) fn evaluate(&self, inputs: &Inputs<'_>) -> Evaluated {
         let text = Arc::clone(&self.text);
@@ -151,6 +165,11 @@ impl Condition {
             Statement::Not(part) => {
                 let Evaluated { trace, stamp } = part.evaluate(inputs);
                 flag(text, trace.holds.negated(), trace.note, stamp)
+            }
+            // What it was is not shown: what would be assumed in its place would be made up.
+            Statement::Or(part, _) if part.is_masked(inputs) => {
+                let Evaluated { trace, stamp } = part.evaluate(inputs);
+                Evaluated { trace: ConditionTrace { text, ..trace }, stamp }
             }
             Statement::Or(part, assumed) => assume(text, part.evaluate(inputs), *assumed),
         }

@@ -55,7 +55,7 @@ impl Value {
         Self { number: finite(number), note: None, stamp: None }
     }
 
-    fn unknown(why: Arc<str>) -> Self {
+    pub(crate) fn unknown(why: Arc<str>) -> Self {
         Self { number: Err(why), note: None, stamp: None }
     }
 }
@@ -98,6 +98,8 @@ pub(crate) struct Inputs<'a> {
     outlooks: &'a [Option<SignalOutlook>],
     target: &'a TargetReading,
     capacity: Option<&'a Capacity>,
+    /// Whether values are masked, as in a record: decided on once more.
+    pub(crate) has_masked: bool,
     pub(crate) bounds: Bounds,
     now: Timestamp,
     parameters: &'a [Parameter],
@@ -120,6 +122,7 @@ impl<'a> Inputs<'a> {
             outlooks: &outlook.signals,
             target: &features.target,
             capacity: outlook.capacity.as_ref(),
+            has_masked: features.signals.iter().any(|signal| signal.reading.is_masked()),
             bounds: spec.bounds,
             now: now.wall,
             parameters,
@@ -136,6 +139,7 @@ impl<'a> Inputs<'a> {
             outlooks: &[],
             target: &NO_TARGET,
             capacity: None,
+            has_masked: false,
             bounds: Bounds { min: 1, max: 1 },
             now: Timestamp::UNIX_EPOCH,
             parameters,
@@ -178,6 +182,21 @@ impl<'a> Inputs<'a> {
             }),
             other => Err(other.to_string().into()),
         }
+    }
+
+    /// Tells whether a signal had a value, and was decided on, that is not shown.
+    pub(crate) fn is_masked(&self, name: &SignalName) -> bool {
+        self.is_masked_where(|signal| signal.name == *name)
+    }
+
+    /// Tells the same of the arrival rate.
+    pub(crate) fn is_load_masked(&self) -> bool {
+        self.is_masked_where(|signal| signal.role == Some(Role::ArrivalRate))
+    }
+
+    fn is_masked_where(&self, is: impl Fn(&SignalSpec) -> bool) -> bool {
+        let mut seen = self.signals.iter().zip(self.readings).filter(|(signal, _)| is(signal));
+        self.has_masked && seen.any(|(_, seen)| seen.reading.is_masked())
     }
 
     /// Returns a view of a signal. None is known of a signal that is not fresh, its forecast neither.

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use crate::model::{ServiceSpec, Unit};
+use crate::model::{MASKED, ServiceSpec, Unit};
 
 /// One `param(..)` of a set.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,12 +38,15 @@ impl Parameter {
         })
     }
 
-    /// Returns the value for a service.
+    /// Returns the value for a service. That of a declaration as it is shown may be masked (NaN).
     ///
     /// # Errors
-    /// When the service's own value is not permitted.
+    /// When the service's own value is not permitted, or not shown.
     pub(crate) fn value_for(&self, spec: &ServiceSpec) -> Result<f64, Arc<str>> {
         let Some(value) = spec.parameters.get(&self.name) else { return Ok(self.default) };
+        if value.is_nan() {
+            return Err(format!("parameter `{}` of {}: its value is {MASKED}", self.name, spec.id).into());
+        }
         self.check(*value).map_err(|fault| {
             format!("parameter `{}` of {}: {fault}; correct it in the service's parameters", self.name, spec.id).into()
         })

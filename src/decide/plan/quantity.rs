@@ -126,6 +126,12 @@ impl Pods {
         Value { number, note: rate.note, stamp: Stamp::older(rate.stamp, per_pod.stamp) }
     }
 
+    fn is_masked(&self, inputs: &Inputs<'_>) -> bool {
+        let given = self.given.as_ref();
+        let given = given.is_some_and(|(per_pod, headroom)| per_pod.is_masked(inputs) || headroom.is_masked(inputs));
+        given || self.rate.is_masked(inputs)
+    }
+
     fn parameters(&self, names: &mut Vec<Arc<str>>) {
         self.rate.parameters(names);
         if let Some((per_pod, headroom)) = &self.given {
@@ -208,6 +214,21 @@ impl Quantity {
         }
     }
 
+    /// Tells whether it is not known only because a value is not shown.
+    pub(crate) fn is_masked(&self, inputs: &Inputs<'_>) -> bool {
+        if !inputs.has_masked {
+            return false;
+        }
+        match &self.term {
+            Term::Signal { name, .. } => inputs.is_masked(name),
+            Term::LongestRun { name, bound, .. } => inputs.is_masked(name) || bound.is_masked(inputs),
+            Term::Both(_, pair) | Term::Or(pair) => pair.0.is_masked(inputs) || pair.1.is_masked(inputs),
+            Term::Pods(pods) => pods.is_masked(inputs),
+            Term::Capacity(_) => inputs.is_load_masked(),
+            Term::Number(_) | Term::Parameter(_) | Term::Replicas(_) => false,
+        }
+    }
+
     /// Tells whether it depends on anything but the policy and its parameters.
     pub(crate) fn is_measured(&self) -> bool {
         self.origin >= Origin::Measured
@@ -225,6 +246,8 @@ impl Quantity {
             Term::Capacity(need) => inputs.needed(*need),
             Term::Both(operator, pair) => both(*operator, pair.0.value(inputs), pair.1.value(inputs)),
             Term::Or(pair) => match pair.0.value(inputs) {
+                // It was known: what would be taken in its place would be made up.
+                Value { number: Err(why), .. } if pair.0.is_masked(inputs) => Value::unknown(why),
                 Value { number: Err(why), .. } => instead(&why, &pair.1, inputs),
                 known => known,
             },

@@ -54,3 +54,15 @@ fn documents_are_constant() {
     let set = with(&writes, &PRICING.replace("0.12", "0.09")).unwrap();
     assert!(Case::new().decide(&mut Decider::new(), &set).choice.rule().is_none());
 }
+
+/// What a test expects is often made of the same prices.
+#[test]
+fn a_test_finds_the_documents_of_its_set() {
+    let test = "test(\"three pods are dear\", || {\n\
+        given(#{ \"replicas.current\": 2 + (data(\"pricing\").worth / data(\"pricing\").pod_hour).to_int() + 1 })\n\
+        .decide().expect(\"thrift\");\n});";
+    let files = [("t.rhai", RULE), ("prices/pricing.data.json", PRICING), ("t_test.rhai", test)];
+    let set = Arc::new(load(&files).unwrap());
+    let report = run_tests(&set, &vocabulary(), files, &|_| true, &never()).unwrap();
+    assert!(report.tests.len() == 1 && report.failures().next().is_none(), "{report:?}");
+}

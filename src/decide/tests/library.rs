@@ -90,3 +90,14 @@ fn imports_are_limited() {
     let faults = load(&files).unwrap_err();
     assert!(faults.iter().any(|fault| fault.message.contains("more than 8 deep")), "{faults:?}");
 }
+
+/// A library of a namespace beside one of the fleet: which of them an import means nobody could say.
+#[test]
+fn two_files_of_one_name_are_refused() {
+    let files = [("t.rhai", "x"), ("lib/slo.rhai", "fn one() { 1 }"), ("lib/slo.rhai", "fn one() { 2 }")];
+    let faults = load(&files).unwrap_err();
+    assert_eq!(
+        faults[0].to_string(),
+        "lib/slo.rhai: the set has two files of this name: rename one, and what imports it"
+    );
+}

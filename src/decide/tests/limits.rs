@@ -86,10 +86,33 @@ fn trees_that_grow_in_a_loop_are_refused() {
     stopped("let c = s.rollout; for i in 0..100 { c = all([c, c]); }", "limit: 127 parts in one expression");
     stopped("let c = s.rollout; for i in 0..100 { c = !c; }", "limit: 65 parts in one expression");
     stopped("let c = s.rollout; for i in 0..100 { c = c.or(true); }", "limit: 65 parts in one expression");
-    let many: Vec<_> = (0..60)
-        .map(|number| named(&format!("r{number}"), &"when(s.rollout), ".repeat(200)).replace("\n]);", "restart()]);"))
-        .collect();
-    refused(&many.concat(), "policy set: its conditions have 12000 parts, at most 10000 are evaluated in a cycle");
+}
+
+/// The cost of a decision is known before anybody decides by a set: each rule, and all of them, keep below a ceiling.
+#[test]
+fn a_set_that_is_too_dear_is_refused_with_the_rule_and_its_cost() {
+    // One operation for the comparison, each number and each sum; nine for a look along the forecast.
+    let costs = |clauses: &str| set(&one(clauses)).costs().map(|(_, cost)| cost).sum::<usize>();
+    assert_eq!(costs("when(s.rollout), restart()"), 1);
+    assert_eq!(costs("when((s.queue.current + 1 > 2).held_for(\"2m\")), restart()"), 6);
+    assert_eq!(costs("when(s.p99.longest_run_above(ms(200)) > \"2m\"), scale_to(s.capacity.needed_now)"), 13);
+    let long = "let q = s.queue.current; for i in 0..4 { q = q + q; } ";
+    let rule = |name: &str, conditions: usize| {
+        let clauses = "when(q > 1), ".repeat(conditions);
+        format!("rule(\"{name}\", #{{ priority: 1, goal: \"protect\" }}, |s, p| {{ {long} [{clauses} restart()] }});\n")
+    };
+    let allowed = set(&rule("dear", 30));
+    assert_eq!(allowed.costs().collect::<Vec<_>>(), [("dear", 990)]);
+    refused(
+        &rule("dear", 31),
+        "t.rhai:1:1: rule dear: cost: it takes 1023 operations in every decision, at most 1000: leave out conditions",
+    );
+    let many: String = (0..11).map(|number| rule(&format!("r{number}"), 30)).collect();
+    refused(
+        &many,
+        "policy set: cost: its 11 rules take 10890 operations in every decision, at most 10000 (r0 takes 990, r1 takes 990, \
+         r2 takes 990): leave out rules",
+    );
 }
 
 /// Three failures in a row mute a rule for ten minutes; another revision starts clean.

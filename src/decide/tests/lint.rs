@@ -62,6 +62,24 @@ fn single_rules_and_parameters() {
     );
 }
 
+/// The engine takes what a comparator throws for an answer; so the set loads, with a list in any order.
+#[test]
+fn an_error_that_nobody_sees_is_found() {
+    let rule = one("when(s.can_scale_up), restart()");
+    for (text, expected) in [
+        (
+            "let x = [3, 1];\nx.sort(|a, b| { throw \"no\"; });",
+            Some("unseen-error: t.rhai:2:17: an error in a function"),
+        ),
+        ("let x = [3, 1]; x.sort(|a, b| if a > b { throw(1) } else { 1 });", Some("unseen-error: t.rhai:1:42:")),
+        ("let x = [3, 1]; x.sort(|a, b| a - b); // throw", None),
+        ("let x = [\"throw\"]; x.sort(|a, b| if a == \"throw )\" { 1 } else { -1 });", None),
+        ("fn throwing(a) { a } let x = [1]; x.sort(|a, b| throwing(a));", None),
+    ] {
+        check(&format!("{text}\n{rule}"), expected.as_slice());
+    }
+}
+
 #[test]
 fn names_that_are_not_used() {
     let rule = one("when(s.can_scale_up), restart()");

@@ -23,6 +23,7 @@ mod library;
 mod limits;
 mod lint;
 mod load;
+mod mask;
 mod policies;
 mod properties;
 mod reference;
@@ -233,6 +234,7 @@ fn recorded(case: &Case, cycle: u32) -> String {
         features: case.features.clone().into(),
         outlook: case.outlook.clone().into(),
         proposal: Proposal::nothing("recorded"),
+        provenance: None,
         instead: None,
         verdict: Verdict::idle(),
         change: None,

@@ -313,3 +313,33 @@ fn a_recording_is_found_by_its_name_where_only_one_has_it() {
     let two = found(&[fleet, shop]);
     assert!(two.contains("which recording is `incidents/lull.jsonl`: flyball-system/fleet/lull.jsonl, shop/"), "{two}");
 }
+
+/// A regression test that cannot be told is none.
+#[test]
+fn a_recording_that_masks_what_a_rule_reads_does_not_vouch_for_it() {
+    let mut case = Case::new().set("queue", 9.0);
+    let mask = crate::model::RecordMask { signals: [SignalName::new("queue").unwrap()].into(), ..Default::default() };
+    let labels = SignalLabel::of(&case.spec);
+    let policy = format!(
+        "{}\n{}",
+        one("when(s.queue.current > 5), restart()"),
+        named("q", "when(s.cpu.current > pct(99)), abort()")
+    );
+    let mut failure_of = |rule: &str, masked: bool| {
+        if masked {
+            case.features = (*mask.features(&labels, &Arc::new(case.features.clone()))).clone();
+        }
+        let (recording, test) = (recorded(&case, 1), format!("test_replay(\"x.jsonl\", #{{ never: [\"{rule}\"] }});"));
+        let files = [("t.rhai", &*policy), ("x.jsonl", &*recording), ("x_test.rhai", &*test)];
+        let set = Arc::new(load(&files).unwrap());
+        let report = run_tests(&set, &vocabulary(), files, &|_| true, &never()).unwrap();
+        report.tests[0].failure.as_ref().map(|fault| fault.message.clone())
+    };
+    assert!(failure_of("r", false).is_some_and(|why| why.starts_with("r acts in shop/checkout@1-1")));
+    let why = failure_of("r", true).unwrap();
+    assert!(
+        why.starts_with("r cannot be told in shop/checkout@1-1") && why.ends_with("it reads what is masked"),
+        "{why}"
+    );
+    assert_eq!(failure_of("q", true), None, "what the other one reads is there");
+}

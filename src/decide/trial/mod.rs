@@ -31,7 +31,7 @@ use rhai::{AST, Dynamic, FnPtr, NativeCallContext, Position};
 
 pub use coverage::{ConditionCoverage, Coverage, RuleCoverage};
 
-use crate::decide::compile::{PolicySet, RECORDING_SUFFIX, TEST_SUFFIX};
+use crate::decide::compile::{DATA_SUFFIX, PolicySet, RECORDING_SUFFIX, TEST_SUFFIX};
 use crate::decide::documents::Documents;
 use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, standard_library};
 use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
@@ -139,6 +139,11 @@ pub fn run_tests<'a>(
     let all: Vec<_> = files.into_iter().collect();
     let recordings = all.iter().filter(|(path, _)| path.ends_with(RECORDING_SUFFIX));
     let recordings = recordings.map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
+    let data: Vec<_> = all.iter().copied().filter(|(path, _)| path.ends_with(DATA_SUFFIX)).collect();
+    let (documents, odd) = Documents::read(&data);
+    if !odd.is_empty() {
+        return Err(odd);
+    }
     let mut files: Vec<_> = all.into_iter().filter(|(path, _)| path.ends_with(TEST_SUFFIX)).collect();
     files.sort_unstable();
     let service = ServiceId::new("policy", "test").map_err(|error| vec![PolicyFault::of("", error.to_string())])?;
@@ -153,7 +158,7 @@ pub fn run_tests<'a>(
         faults: Mutex::default(),
         file: Mutex::default(),
     });
-    let engine = MeteredEngine::new(&standard_library(&Documents::default()), LOAD_OPERATIONS, expired, |engine| {
+    let engine = MeteredEngine::new(&standard_library(&documents), LOAD_OPERATIONS, expired, |engine| {
         words::register(engine, &bench);
     });
     for (path, text) in files {

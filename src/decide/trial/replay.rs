@@ -12,7 +12,9 @@ use crate::decide::api::quantity::ScriptResult;
 use crate::decide::evaluate::{Decider, decide};
 use crate::decide::fault::DEADLINE_TOKEN;
 use crate::model::time::elapsed;
-use crate::model::{Choice, DecisionRecord, Now, ServiceId, SignalSpec, Unit};
+use crate::model::{
+    Choice, ConditionTrace, DecisionRecord, MASKED, Now, Proposal, RuleOutcome, ServiceId, SignalSpec, Truth, Unit,
+};
 
 /// A recording, and what is expected of the set on it.
 pub(super) struct Replay {
@@ -84,6 +86,13 @@ impl Replay {
             let decider = deciders.entry(record.id.service.clone()).or_default();
             let made = decide(decider, &bench.set, &spec, &record.features, &record.outlook, now);
             bench.saw(&made);
+            if let Some(rule) = self.never.iter().find(|never| is_masked(&made, never)) {
+                return Err(format!(
+                    "{rule} cannot be told in {} of {}: it reads what is masked",
+                    record.id, record.at
+                )
+                .into());
+            }
             if let Choice::Act { rule, action, .. } = &made.choice {
                 missing.retain(|expected| ***expected != **rule);
                 if self.never.iter().any(|never| **never == **rule) {
@@ -96,6 +105,15 @@ impl Replay {
             Some(rule) => Err(format!("{rule} acts in none of {} recorded cycles", records.len()).into()),
         }
     }
+}
+
+/// Tells whether it is unknown how a rule comes out because the recording does not show what it reads.
+fn is_masked(made: &Proposal, rule: &str) -> bool {
+    let masked = |condition: &ConditionTrace| {
+        condition.holds == Truth::Unknown && condition.note.as_deref().is_some_and(|note| note.contains(MASKED))
+    };
+    let mut rules = made.rules.iter().filter(|trace| &*trace.rule == rule && trace.outcome == RuleOutcome::Unknown);
+    rules.any(|trace| trace.conditions.iter().any(masked) || trace.notes.iter().any(|note| note.contains(MASKED)))
 }
 
 /// Finds a recording by its path, or by its name alone: files that come from a ConfigMap stand under other paths.

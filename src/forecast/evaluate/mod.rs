@@ -31,6 +31,7 @@ pub use report::{HorizonReport, Report, report};
 
 use super::history::DAY;
 use super::params::ForecastParams;
+use super::zone::Zone;
 use crate::model::Minute;
 
 /// Values on a regular grid.
@@ -42,6 +43,10 @@ pub struct Series {
     pub values: Vec<Option<f64>>,
     /// Steps in a season.
     pub season: u32,
+    /// Seconds in a step.
+    pub step_seconds: u32,
+    /// The clocks that the season follows.
+    pub zone: Zone,
     /// The declared range of the signal.
     pub range: (f64, f64),
 }
@@ -49,7 +54,8 @@ pub struct Series {
 impl Series {
     /// Returns the parameters of the loop for the grid of this series.
     pub fn params(&self) -> ForecastParams {
-        ForecastParams { season_steps: self.season, ..ForecastParams::default() }
+        let (step_seconds, zone) = (self.step_seconds, self.zone.clone());
+        ForecastParams { season_steps: self.season, step_seconds, zone, ..ForecastParams::default() }
     }
 
     /// Returns how many steps are not scored: two weeks, but at most half of the series.

@@ -79,7 +79,7 @@ impl Simple {
             let word = newest.map(|newest| {
                 let path: Path = HORIZONS.map(|ahead| self.point(series, index, usize::from(ahead), newest));
                 let moving = [false; HORIZONS.len()];
-                let course = Course { scale: &scale, origin: step, path: &path, moving, height, gap: 0, limits };
+                let course = Course { scale: &scale, clock: step, path: &path, moving, height, gap: 0, limits };
                 bands.issued(&course, &normal)
             });
             pending.keep(step, &[None; MODELS], word.as_ref());

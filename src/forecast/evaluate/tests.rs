@@ -11,7 +11,14 @@ fn waves(days: usize, height: f64, seed: u64) -> Series {
         let phase = (step % 48) as f64 / 48.0 * std::f64::consts::TAU;
         Some(100.0 + height * phase.sin() + 2.0 * noise.normal())
     };
-    Series { first: Minute(960_000), values: (0..days * 48).map(value).collect(), season: 48, range: (0.0, 1e9) }
+    Series {
+        first: Minute(960_000),
+        values: (0..days * 48).map(value).collect(),
+        season: 48,
+        step_seconds: 1800,
+        zone: Zone::UTC,
+        range: (0.0, 1e9),
+    }
 }
 
 fn said(series: &Series) -> Vec<Option<Said>> {

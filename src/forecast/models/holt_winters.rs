@@ -200,12 +200,17 @@ impl HoltWinters {
         }
     }
 
-    /// Returns the forecast from `origin`, here and ahead of which the season stands at `seasons`.
-    fn path(&self, origin: &Origin<'_>, seasons: &[f64; FROM_HERE.len()]) -> Option<Ahead> {
+    /// Returns the forecast of what has no season from `minute` on, a `provisional` value of which counts.
+    pub(super) fn beyond(&self, minute: Minute, provisional: Option<f64>) -> Option<Ahead> {
+        self.path(minute, provisional, &[0.0; FROM_HERE.len()])
+    }
+
+    /// Returns the forecast from `minute` on, here and ahead of which the season stands at `seasons`.
+    fn path(&self, minute: Minute, provisional: Option<f64>, seasons: &[f64; FROM_HERE.len()]) -> Option<Ahead> {
         let [here, seasons @ ..] = seasons;
         let mut core = self.core?;
-        if let Some(value) = origin.provisional {
-            let missed = (origin.minute.0.saturating_sub(self.last.0) - 1).clamp(0, DAY);
+        if let Some(value) = provisional {
+            let missed = (minute.0.saturating_sub(self.last.0) - 1).clamp(0, DAY);
             for _ in 0..missed {
                 core = self.missed(core);
             }
@@ -246,12 +251,12 @@ impl Model for HoltWinters {
     }
 
     fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
-        self.path(&view.origin, &view.season)
+        self.path(view.origin.minute, view.origin.provisional, &view.season)
     }
 
     /// The history is not read.
     fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead> {
-        self.path(origin, &origin.past.season.at_each(origin.minute, &FROM_HERE))
+        self.path(origin.minute, origin.provisional, &origin.past.season.at_each(origin.clock.now, &FROM_HERE))
     }
 
     fn flag(&self) -> Option<ForecastFlag> {

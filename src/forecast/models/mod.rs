@@ -11,9 +11,11 @@
 //! | [`seasonal_naive`] | what was a day ago comes again |
 //! | [`seasonal_difference`] | what changed from here a day ago changes again |
 //! | [`holt_winters`] | damped trend and day season on a level, robust against outliers |
+//! | [`multiplicative`] | the same of what the signal is of its mean day, or of the week before |
 
 pub mod holt_winters;
 pub mod level;
+pub mod multiplicative;
 pub mod persistence;
 pub mod season;
 pub mod seasonal_difference;
@@ -24,6 +26,7 @@ mod tests;
 
 use self::holt_winters::HoltWinters;
 use self::level::Level;
+use self::multiplicative::{Multiplicative, Profile, Profiles};
 use self::persistence::Persistence;
 use self::season::Season;
 use self::seasonal_difference::SeasonalDifference;
@@ -31,6 +34,8 @@ use self::seasonal_naive::SeasonalNaive;
 use super::history::History;
 use super::params::{ForecastParams, Smoothing};
 use super::scores::MODELS;
+use super::week::Week;
+use super::zone::Clock;
 use crate::model::Minute;
 use crate::model::outlook::{ForecastFlag, HORIZONS, Parts};
 
@@ -53,6 +58,10 @@ pub struct Past<'a> {
     pub history: &'a History,
     /// The profile of the day.
     pub season: &'a Season,
+    /// The last week, and the mean of its days.
+    pub week: &'a Week,
+    /// Usual height of a signal that is never negative.
+    pub height: Option<f64>,
 }
 
 /// Where a forecast starts.
@@ -60,6 +69,8 @@ pub struct Past<'a> {
 pub struct Origin<'a> {
     /// The minute from which the horizons count: the last one learned, or the running one after it.
     pub minute: Minute,
+    /// What clocks show then.
+    pub clock: Clock,
     /// The value so far of the running minute; seen, not learned.
     pub provisional: Option<f64>,
     /// What was learned before.
@@ -96,6 +107,13 @@ pub struct Once {
     pub ahead: Option<Path>,
 }
 
+impl Once {
+    fn of([here, ahead @ ..]: [f64; FROM_HERE.len()]) -> Self {
+        let known = ahead.iter().all(|value| !value.is_nan());
+        Self { here: (!here.is_nan()).then_some(here), ahead: known.then_some(ahead) }
+    }
+}
+
 /// An origin with all that the models read there, looked up once for all of them.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
@@ -103,6 +121,8 @@ pub struct View<'a> {
     pub origin: Origin<'a>,
     /// The profile here and at each horizon.
     pub season: [f64; HORIZONS.len() + 1],
+    /// The mean of the last days here and at each horizon.
+    days: Option<[f64; HORIZONS.len() + 1]>,
     season_ago: Once,
     week_ago: Once,
 }
@@ -110,20 +130,14 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// Looks up what the models read at `origin`.
     pub fn of(origin: &Origin<'a>) -> Self {
-        let Past { history, season } = origin.past;
-        let once = |seasons: i64| {
-            let then = origin.minute.plus(-season.steps().saturating_mul(seasons));
-            let [here, later @ ..] = history.near_each(then, &FROM_HERE);
-            let mut path = Path::default();
-            path.iter_mut().zip(later).for_each(|(point, value)| *point = value.unwrap_or(f64::NAN));
-            let whole = later.iter().all(Option::is_some);
-            Once { here, ahead: whole.then_some(path) }
-        };
+        let Past { history, season, week, .. } = origin.past;
+        let places = week.places(origin.clock.now, &FROM_HERE);
         Self {
             origin: *origin,
-            season: season.at_each(origin.minute, &FROM_HERE),
-            season_ago: once(1),
-            week_ago: once(WEEK),
+            season: season.read(&places),
+            days: week.days(&places),
+            season_ago: Once::of(history.near_each(origin.clock.season_ago, &FROM_HERE)),
+            week_ago: Once::of(week.ago(&places)),
         }
     }
 
@@ -212,50 +226,64 @@ pub type Voices = [Option<Ahead>; MODELS];
 #[derive(Debug, Clone, Copy)]
 pub struct Models {
     simple: [Simple; SIMPLE.len()],
-    holt_winters: [HoltWinters; HOLT_WINTERS.len()],
+    holt_winters: HoltWinters,
+    multiplicative: [Multiplicative; MULTIPLICATIVE.len()],
 }
 
 impl Models {
     /// Builds them all.
     pub fn new(params: &ForecastParams) -> Self {
-        Self { simple: SIMPLE.map(|(_, build)| build()), holt_winters: HOLT_WINTERS.map(|(_, build)| build(params)) }
+        Self {
+            simple: SIMPLE.map(|(_, build)| build()),
+            holt_winters: HoltWinters::new(params),
+            multiplicative: MULTIPLICATIVE
+                .map(|(_, profile, smoothing)| Multiplicative::new(params, profile, smoothing)),
+        }
     }
 
-    /// Lets all learn `minute`, which the history has and at which the season stands at `season`.
-    pub fn observe(&mut self, minute: Minute, value: Option<f64>, season: f64, past: Past<'_>) {
+    /// Lets all learn `minute`, which the history has and at which the season stands at `season` and clocks show `clock`.
+    pub fn observe(&mut self, minute: Minute, clock: Minute, value: Option<f64>, season: f64, past: Past<'_>) {
         for model in &mut self.simple {
             model.observe(minute, value, past);
         }
-        for model in &mut self.holt_winters {
-            model.learn(minute, value, season, past);
+        self.holt_winters.learn(minute, value, season, past);
+        let places = past.week.places(clock, &[0]);
+        let (days, [week]) = (past.week.days(&places).map(|[here]| here), past.week.ago(&places));
+        let profiles = Profiles { days, week: (!week.is_nan()).then_some(week) };
+        for model in &mut self.multiplicative {
+            model.learn(minute, value, profiles, past);
         }
     }
 
     /// Returns what the minute teaches about the season.
     pub fn lesson(&self) -> Option<Lesson> {
-        self.holt_winters.iter().find_map(Model::lesson)
+        self.holt_winters.lesson()
     }
 
     /// Lets all know that the season was drawn.
     pub fn season_drawn(&mut self, at_last: f64) {
-        self.holt_winters.iter_mut().for_each(|model| model.season_drawn(at_last));
+        self.holt_winters.season_drawn(at_last);
     }
 
     /// Takes over fitted smoothing parameters.
     pub fn set_smoothing(&mut self, smoothing: Smoothing) {
-        self.holt_winters.iter_mut().for_each(|model| model.set_smoothing(smoothing));
+        self.holt_winters.set_smoothing(smoothing);
     }
 
     /// Says what each foresees.
     pub fn foresee(&self, view: &View<'_>, voices: &mut Voices) {
         let (simple, large) = voices.split_at_mut(SIMPLE.len());
         simple.iter_mut().zip(&self.simple).for_each(|(voice, model)| *voice = model.foresee(view));
-        large.iter_mut().zip(&self.holt_winters).for_each(|(voice, model)| *voice = model.foresee(view));
+        if let [holt_winters, multiplicative @ ..] = large {
+            *holt_winters = self.holt_winters.foresee(view);
+            let models = multiplicative.iter_mut().zip(&self.multiplicative);
+            models.for_each(|(voice, model)| *voice = model.foresee(view));
+        }
     }
 
     /// Returns what a reader should know of how the last minute was learned.
-    pub fn flags(&self) -> impl Iterator<Item = ForecastFlag> {
-        self.holt_winters.iter().filter_map(Model::flag)
+    pub fn flag(&self) -> Option<ForecastFlag> {
+        self.holt_winters.flag()
     }
 }
 
@@ -287,34 +315,35 @@ const SIMPLE: [(Row, fn() -> Simple); 6] = [
     (seasonal("weekly_difference"), || Simple::SeasonalDifference(SeasonalDifference::new(Back::Week))),
 ];
 
-type BuildHoltWinters = fn(&ForecastParams) -> HoltWinters;
-
-/// The models that learn a level, a trend and the season; the first one teaches the season.
-const HOLT_WINTERS: [(Row, BuildHoltWinters); 3] = [
-    (seasonal(holt_winters::NAME), HoltWinters::new),
-    (seasonal("holt_winters_slow"), |params| HoltWinters::pupil(params, SLOW)),
-    (seasonal("holt_winters_quick"), |params| HoltWinters::pupil(params, QUICK)),
+/// The models over what the signal is of a profile.
+const MULTIPLICATIVE: [(Row, Profile, Smoothing); 3] = [
+    (seasonal(multiplicative::NAME), Profile::Days, SLOW),
+    (seasonal("multiplicative_quick"), Profile::Days, QUICK),
+    (seasonal("multiplicative_weekly"), Profile::Week, SLOW),
 ];
 
 /// All models; their shares of the forecast follow what they are measured to save.
-pub const CATALOGUE: [Row; SIMPLE.len() + HOLT_WINTERS.len()] = catalogue();
+pub const CATALOGUE: [Row; SIMPLE.len() + 1 + MULTIPLICATIVE.len()] = catalogue();
 
-const fn catalogue() -> [Row; SIMPLE.len() + HOLT_WINTERS.len()] {
-    let mut rows = [SIMPLE[0].0; SIMPLE.len() + HOLT_WINTERS.len()];
-    let mut row = 1;
-    while row < rows.len() {
-        rows[row] = if row < SIMPLE.len() { SIMPLE[row].0 } else { HOLT_WINTERS[row - SIMPLE.len()].0 };
+const fn catalogue() -> [Row; SIMPLE.len() + 1 + MULTIPLICATIVE.len()] {
+    let mut rows = [seasonal(holt_winters::NAME); SIMPLE.len() + 1 + MULTIPLICATIVE.len()];
+    let mut row = 0;
+    while row < SIMPLE.len() {
+        rows[row] = SIMPLE[row].0;
+        row += 1;
+    }
+    let mut row = 0;
+    while row < MULTIPLICATIVE.len() {
+        rows[SIMPLE.len() + 1 + row] = MULTIPLICATIVE[row].0;
         row += 1;
     }
     rows
 }
 
-/// Seasons in a week.
-const WEEK: i64 = 7;
 /// A level that few surprises move, and a rest that lasts: what deviates comes back.
-const SLOW: Smoothing = Smoothing { alpha: 0.05, beta: 0.02, gamma: 0.0, phi: 0.98, rho: 0.9 };
-/// A level that follows at once: the season from where the signal stands.
-const QUICK: Smoothing = Smoothing { alpha: 0.8, beta: 0.1, gamma: 0.0, phi: 0.9, rho: 0.0 };
+const SLOW: Smoothing = Smoothing { alpha: 0.1, beta: 0.02, gamma: 0.0, phi: 0.95, rho: 0.6 };
+/// A level that follows at once: the profile from where the signal stands.
+const QUICK: Smoothing = Smoothing { alpha: 0.6, beta: 0.05, gamma: 0.0, phi: 0.9, rho: 0.0 };
 
 /// Position of persistence in [`CATALOGUE`].
 pub const PERSISTENCE: usize = 0;

@@ -19,12 +19,31 @@ pub struct Season {
     cell_minutes: u32,
 }
 
-/// Two neighbouring cells and the share of the second one.
+/// Where some minutes lie between the centres of cells, counted from the epoch: the same in each profile of such cells.
 #[derive(Debug, Clone, Copy)]
-struct Place {
-    left: usize,
-    right: usize,
-    share: f64,
+pub struct Places<const N: usize> {
+    /// The cell on whose centre the first minute lies, or which is the last one before it.
+    pub first: i64,
+    /// For each minute how many cells its left neighbour is behind the first one.
+    pub left: [u16; N],
+    /// Share of the right neighbour.
+    pub share: [f64; N],
+}
+
+impl<const N: usize> Places<N> {
+    /// Finds the minutes that lie `ahead` of `from` in cells of so many minutes.
+    pub fn of(from: Minute, ahead: &[u16; N], cell_minutes: u32) -> Self {
+        // In half minutes from the centre of the first cell of the epoch, so that all is whole numbers.
+        let (cell, length) = (i64::from(cell_minutes), 2 * cell_minutes);
+        let begin = from.0.saturating_mul(2).saturating_add(1 - cell);
+        let within = begin.rem_euclid(2 * cell) as u32;
+        let (mut left, mut share) = ([0; N], [0.0; N]);
+        for ((left, share), minutes) in left.iter_mut().zip(&mut share).zip(ahead) {
+            let offset = within + 2 * u32::from(*minutes);
+            (*left, *share) = ((offset / length) as u16, f64::from(offset % length) / f64::from(length));
+        }
+        Self { first: begin.div_euclid(2 * cell), left, share }
+    }
 }
 
 impl Season {
@@ -34,6 +53,16 @@ impl Season {
         let least = steps.div_ceil(CELLS);
         let cell_minutes = (least..=steps).find(|cell| steps.is_multiple_of(*cell)).unwrap_or(1);
         Self { cells: Array1::zeros((steps / cell_minutes) as usize), cell_minutes }
+    }
+
+    /// Returns the number of cells.
+    pub fn cells(&self) -> i64 {
+        self.cells.len() as i64
+    }
+
+    /// Returns the minutes of a cell.
+    pub fn cell_minutes(&self) -> i64 {
+        i64::from(self.cell_minutes)
     }
 
     /// Returns the steps in a season.
@@ -46,13 +75,14 @@ impl Season {
         Self { cells, cell_minutes: 1 }
     }
 
-    /// Draws the profile of the season that ends with `last`, as deviation from its mean.
-    pub fn draw(&mut self, history: &History, last: Minute) {
+    /// Draws the profile of the season that ends with `last`, when clocks show `clock`: of each cell what `form` makes of its mean and of that of
+    /// the season. An unseen cell stands where the season stands.
+    pub fn draw(&mut self, history: &History, last: Minute, clock: Minute, form: impl Fn(f64, f64) -> f64) {
         let steps = self.steps();
         let (mut sum, mut count) = (0.0, 0.0);
         for (cell, mean) in self.cells.iter_mut().enumerate() {
-            let first = last.0.saturating_sub(steps - 1);
-            let offset = (i64::from(self.cell_minutes) * cell as i64 - first).rem_euclid(steps);
+            let [first, shown] = [last, clock].map(|minute| minute.0.saturating_sub(steps - 1));
+            let offset = (i64::from(self.cell_minutes) * cell as i64 - shown).rem_euclid(steps);
             // The cell of the first minute may hold minutes of both ends of the day.
             let minutes = (0..i64::from(self.cell_minutes)).map(|minute| first + (offset + minute) % steps);
             let (mut inside, mut seen) = (0.0, 0.0);
@@ -65,7 +95,7 @@ impl Season {
             *mean = if seen > 0.0 { inside / seen } else { f64::NAN };
         }
         let mean = sum / f64::max(count, 1.0);
-        self.cells.mapv_inplace(|cell| if cell.is_finite() { cell - mean } else { 0.0 });
+        self.cells.mapv_inplace(|cell| form(if cell.is_finite() { cell } else { mean }, mean));
     }
 
     /// Returns the seasonal value at `minute`.
@@ -76,62 +106,66 @@ impl Season {
 
     /// Returns the seasonal values that many minutes `ahead` of `from`.
     pub fn at_each<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> [f64; N] {
+        self.read(&self.places(from, ahead))
+    }
+
+    /// Finds those minutes in this profile, and in others of such cells.
+    pub fn places<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> Places<N> {
+        Places::of(from, ahead, self.cell_minutes)
+    }
+
+    /// Returns the seasonal values at these places.
+    pub fn read<const N: usize>(&self, places: &Places<N>) -> [f64; N] {
         let mut values = [0.0; N];
-        let Some(offset) = self.offset(from) else { return values };
+        let Some(first) = self.index(places.first) else { return values };
+        let count = self.cells.len();
         let cell = |index: usize| self.cells.get(index).copied().unwrap_or(0.0);
-        for (value, minutes) in values.iter_mut().zip(ahead) {
-            let place = self.place(offset + 2 * u32::from(*minutes));
-            *value = cell(place.left);
-            if place.share > 0.0 {
-                *value = *value * (1.0 - place.share) + cell(place.right) * place.share;
+        for (value, (left, share)) in values.iter_mut().zip(places.left.iter().zip(&places.share)) {
+            let left = wrap(first + usize::from(*left), count);
+            *value = cell(left);
+            if *share > 0.0 {
+                *value = *value * (1.0 - share) + cell(wrap(left + 1, count)) * share;
             }
         }
         values
     }
 
-    /// Learns what `minute` teaches; where the profile was drawn anew, returns its value there.
-    pub fn learn(&mut self, lesson: Lesson, minute: Minute, history: &History) -> Option<f64> {
+    /// Learns what `minute`, when clocks show `clock`, teaches; where the profile was drawn anew, returns its value there.
+    pub fn learn(&mut self, lesson: Lesson, minute: Minute, clock: Minute, history: &History) -> Option<f64> {
         match lesson {
             Lesson::Correct(by) => {
-                self.correct(minute, by);
+                self.correct(clock, by);
                 None
             }
             Lesson::Draw => {
-                self.draw(history, minute);
-                Some(self.at(minute))
+                self.draw(history, minute, clock, |cell, mean| cell - mean);
+                Some(self.at(clock))
             }
         }
     }
 
     /// Adds `correction` at `minute`, split between the two cells by their share in it.
     pub fn correct(&mut self, minute: Minute, correction: f64) {
-        let Some(place) = self.offset(minute).map(|offset| self.place(offset)) else { return };
-        for (index, share) in [(place.left, 1.0 - place.share), (place.right, place.share)] {
+        let Places { first, share: [share], .. } = self.places(minute, &[0]);
+        let Some(left) = self.index(first) else { return };
+        let right = wrap(left + 1, self.cells.len());
+        for (index, share) in [(left, 1.0 - share), (right, share)] {
             if let Some(cell) = self.cells.get_mut(index) {
                 *cell += correction * share;
             }
         }
     }
 
-    /// Returns how far the middle of `minute` lies behind the centre of the first cell, in half minutes, so that all is
-    /// whole numbers; `None` without cells.
-    fn offset(&self, minute: Minute) -> Option<u32> {
-        let (cell, length) = (self.cell_minutes, self.cells.len() as u32 * self.cell_minutes);
-        if length == 0 {
-            return None;
-        }
-        let from_start = 2 * minute.0.rem_euclid(i64::from(length)) as u32 + 1;
-        Some(if from_start < cell { from_start + 2 * length - cell } else { from_start - cell })
+    /// Returns where the cell stands that is so many behind the epoch; `None` without cells.
+    fn index(&self, cell: i64) -> Option<usize> {
+        let count = self.cells.len();
+        (count > 0).then(|| cell.rem_euclid(count as i64) as usize)
     }
+}
 
-    /// Finds the cells whose centres enclose what lies `offset` half minutes behind the first centre.
-    fn place(&self, offset: u32) -> Place {
-        let (count, cell) = (self.cells.len() as u32, 2 * self.cell_minutes);
-        let (left, within) = (offset / cell, offset % cell);
-        let left = if left < count { left } else { left % count };
-        let right = if left + 1 == count { 0 } else { left + 1 };
-        Place { left: left as usize, right: right as usize, share: f64::from(within) / f64::from(cell) }
-    }
+/// Returns what is left of an index that may be too large; most are not.
+fn wrap(index: usize, count: usize) -> usize {
+    if index < count { index } else { index % count }
 }
 
 #[cfg(test)]
@@ -184,7 +218,7 @@ mod tests {
         }
         let mut season = Season::flat(1440);
         for last in [2 * DAY - 1, 2 * DAY - 3] {
-            season.draw(&history, Minute(last));
+            season.draw(&history, Minute(last), Minute(last), |cell, mean| cell - mean);
             assert!((season.at(Minute(710)) - 71.0).abs() < 1e-2, "{}", season.at(Minute(710)));
             assert!((season.at(Minute(100)) + 1.0).abs() < 1e-2);
         }

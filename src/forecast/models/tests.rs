@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::forecast::zone::Zone;
 
 /// All models and what they have learned from; one of them is asked.
 struct Learned {
@@ -10,36 +11,56 @@ struct Learned {
     asked: usize,
     history: History,
     season: Season,
+    week: Week,
+    values: Vec<Option<f64>>,
     last: Minute,
 }
 
 impl Learned {
     fn new(row: Row, start: i64) -> Self {
-        // Nine days, so that the weekly rules have their past.
-        let params = ForecastParams { history_days: 9, ..ForecastParams::default() };
-        let (history, season) = (History::new(params.history_days), Season::flat(1440));
+        let params = ForecastParams::default();
+        let (history, season, week) = (History::new(params.history_days), Season::flat(1440), Week::new(1440));
         let asked = CATALOGUE.iter().position(|other| other.name == row.name).unwrap();
-        Self { models: Models::new(&params), asked, history, season, last: Minute(start - 1) }
+        let (models, values) = (Models::new(&params), Vec::new());
+        Self { models, asked, history, season, week, values, last: Minute(start - 1) }
+    }
+
+    fn past(&self) -> Past<'_> {
+        Past { history: &self.history, season: &self.season, week: &self.week, height: Some(100.0) }
     }
 
     fn observe(&mut self, value: Option<f64>) {
         self.last = self.last.plus(1);
         self.history.push(self.last, value);
-        let past = Past { history: &self.history, season: &self.season };
-        self.models.observe(self.last, value, self.season.at(self.last), past);
-        let lesson = self.models.lesson();
-        if let Some(at_last) = lesson.and_then(|lesson| self.season.learn(lesson, self.last, &self.history)) {
-            self.models.season_drawn(at_last);
+        self.week.push(self.last, value);
+        self.values.push(value);
+        if let Some(settled) = self.values.len().checked_sub(31).and_then(|at| self.values[at]) {
+            self.week.learn(self.last.plus(-30), settled);
         }
+        let mut models = self.models;
+        models.observe(self.last, self.last, value, self.season.at(self.last), self.past());
+        let lesson = models.lesson();
+        if lesson == Some(Lesson::Draw) {
+            self.week.draw(&self.history, self.last, self.last);
+        }
+        if let Some(at_last) = lesson.and_then(|lesson| self.season.learn(lesson, self.last, self.last, &self.history))
+        {
+            models.season_drawn(at_last);
+        }
+        self.models = models;
     }
 
     fn ahead(&self, provisional: Option<f64>) -> Option<Ahead> {
         let minute = if provisional.is_some() { self.last.plus(1) } else { self.last };
-        let past = Past { history: &self.history, season: &self.season };
         let mut voices = [None; CATALOGUE.len()];
-        self.models.foresee(&View::of(&Origin { minute, provisional, past }), &mut voices);
+        self.models
+            .foresee(&View::of(&Origin { minute, clock: clock(minute), provisional, past: self.past() }), &mut voices);
         voices[self.asked]
     }
+}
+
+fn clock(minute: Minute) -> Clock {
+    Zone::UTC.clock(minute, 60, 1440)
 }
 
 /// Feeds `values` from `start` on and returns the model with its history.
@@ -140,17 +161,39 @@ fn one_outlier_moves_holt_winters_little_and_a_lasting_shift_moves_it_within_six
     let learned = learn(row(holt_winters::NAME), 0, &values);
     let path = learned.ahead(None).unwrap().path;
     assert!(path.iter().all(|point| (point - 300.0).abs() < 30.0), "{path:?}");
-    assert_eq!(learned.models.flags().next(), Some(ForecastFlag::LevelShift));
+    assert_eq!(learned.models.flag(), Some(ForecastFlag::LevelShift));
 }
 
 #[test]
 fn a_missing_minute_runs_along_the_damped_trend() {
     let smoothing = Smoothing { phi: 0.5, rho: 0.0, ..Smoothing::default() };
     let mut model = HoltWinters::classical(smoothing, 100.0, 8.0);
-    let past = Past { history: &History::new(2), season: &Season::flat(1440) };
+    let past = Past { history: &History::new(2), season: &Season::flat(1440), week: &Week::new(1440), height: None };
     model.observe(Minute(0), None, past);
-    let ahead = model.ahead(&Origin { minute: Minute(0), provisional: None, past }).unwrap();
+    let ahead = model.ahead(&Origin { minute: Minute(0), clock: clock(Minute(0)), provisional: None, past }).unwrap();
     assert_eq!(ahead.parts, Parts { level: 104.0, trend: 2.0, season: 0.0, rest: 0.0 });
+}
+
+#[test]
+fn a_busier_day_has_higher_surges_and_a_signal_below_zero_has_no_ratio() {
+    // The last day is twice as busy; the surge of all days begins eleven minutes after it is cut.
+    let load = |minute: i64| day_load(minute, 600) * if minute < 9 * 1440 { 1.0 } else { 2.0 };
+    let values: Vec<_> = (0..9 * 1440 + 590).map(|minute| Some(load(minute))).collect();
+    for name in [multiplicative::NAME, "multiplicative_quick", "multiplicative_weekly"] {
+        let mut learned = learn(row(name), 0, &values);
+        let path = learned.ahead(None).unwrap().path;
+        let rise = path[6] - path[3];
+        assert!((250.0..350.0).contains(&rise), "{name}: {path:?}");
+        // A zero is a value like others.
+        learned.observe(Some(0.0));
+        assert!(learned.ahead(None).unwrap().path.iter().all(|point| point.is_finite()));
+    }
+    let learned = learn(row(multiplicative::NAME), 0, &values);
+    let past = Past { height: None, ..learned.past() };
+    let mut voices = [None; CATALOGUE.len()];
+    let origin = Origin { minute: learned.last, clock: clock(learned.last), provisional: None, past };
+    learned.models.foresee(&View::of(&origin), &mut voices);
+    assert_eq!(voices[learned.asked], None);
 }
 
 proptest! {

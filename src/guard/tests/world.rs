@@ -221,5 +221,5 @@ pub(super) fn sum(verdict: &Verdict) -> (VerdictKind, Option<GuardName>, Option<
 }
 
 pub(super) fn intent(world: &World, from: u32, to: u32, ended: Option<(Timestamp, WriteOutcome)>) -> Intent {
-    Intent { change: world.change(from, to), prepared: world.now.wall, ended, reverted: None }
+    Intent { ended, ..Intent::open(world.change(from, to), world.now.wall, crate::model::Foreseen::default()) }
 }

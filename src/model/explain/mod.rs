@@ -16,6 +16,7 @@ pub use whatif::{Flip, flips};
 use std::time::Duration;
 
 use super::change::ChangeSet;
+use super::mask::MASKED;
 use super::proposal::{Comparison, ConditionTrace, Truth};
 use super::target::TargetState;
 
@@ -50,6 +51,10 @@ fn clause(condition: &ConditionTrace) -> String {
         (Some(value), Some(comparison), Some(bound)) => {
             format!(" {} {} {}{}", show(value), comparison.as_str(), show(bound), distance(condition))
         }
+        (value, Some(comparison), bound) if is_masked(condition) => {
+            let show = |value: Option<f64>| value.map_or_else(|| MASKED.to_owned(), show);
+            format!(" {} {} {}", show(value), comparison.as_str(), show(bound))
+        }
         (None, Some(comparison), Some(bound)) => format!(" {} {}: value unknown", comparison.as_str(), show(bound)),
         _ if told(condition) == Truth::True => " (yes)".to_owned(),
         _ => String::new(),
@@ -57,8 +62,14 @@ fn clause(condition: &ConditionTrace) -> String {
     let held = condition.held_for.map_or_else(String::new, |held| {
         format!(", held for {} of more than {}", seconds(held.so_far), seconds(held.needed))
     });
-    let note = condition.note.as_ref().map_or_else(String::new, |note| format!(" ({note})"));
+    let note = condition.note.as_ref().filter(|_| condition.comparison.is_none() || !is_masked(condition));
+    let note = note.map_or_else(String::new, |note| format!(" ({note})"));
     format!("{unless}{}{numbers}{held}{note}", condition.text)
+}
+
+/// Tells whether numbers of a condition that could be told are not shown.
+fn is_masked(condition: &ConditionTrace) -> bool {
+    condition.note.as_deref() == Some(MASKED) && condition.holds != Truth::Unknown
 }
 
 /// Returns whether the statement itself holds, before an `unless` turns it round.

@@ -40,7 +40,8 @@ fn write(out: &mut String, record: &DecisionRecord) -> fmt::Result {
     writeln!(out, "{}\n", sentence(record))?;
     writeln!(out, "decision  {} at {}", record.id, record.at)?;
     let revision = record.proposal.revision.as_ref().map_or("none", |revision| revision.as_str());
-    writeln!(out, "mode      {}; policy {revision}; trace {}", record.mode.as_str(), record.trace)?;
+    let from = record.provenance.as_ref().map_or_else(String::new, |from| format!(" ({from})"));
+    writeln!(out, "mode      {}; policy {revision}{from}; trace {}", record.mode.as_str(), record.trace)?;
     if let Some(instead) = &record.instead {
         writeln!(out, "beside    policy {} wanted: {}", instead.revision, choice(&instead.choice))?;
     }
@@ -166,6 +167,7 @@ fn remark(flag: ForecastFlag) -> &'static str {
         ForecastFlag::Gap => "the newest minutes are missing",
         ForecastFlag::LevelShift => "level just re-set after a lasting shift",
         ForecastFlag::Clipped => "newest value clipped as an outlier",
+        ForecastFlag::Event => "a known event is part of it",
     }
 }
 

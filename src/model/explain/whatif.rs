@@ -52,14 +52,20 @@ fn flip(condition: &ConditionTrace, matches: bool) -> Flip {
                 Some(change) if change > 0.0 => format!(", {} more", show(change)),
                 Some(change) if change < 0.0 => format!(", {} less", show(-change)),
                 Some(_) => ", it stands exactly on it".to_owned(),
-                None => ", and known".to_owned(),
+                None => format!(", and known{}", unknown(condition)),
             };
             format!("{relation} {}{move_by}", show(bound))
         }
-        _ if told(condition) == Truth::Unknown => format!("known, and {}", word(wanted)),
+        _ if told(condition) == Truth::Unknown => format!("known, and {}{}", word(wanted), unknown(condition)),
         _ => word(wanted).to_owned(),
     };
     Flip { condition: condition.text.clone(), value: condition.value, change, unit: condition.unit, needed }
+}
+
+/// Returns why the value of a condition is not known, where that is said.
+fn unknown(condition: &ConditionTrace) -> String {
+    let why = condition.note.as_ref().filter(|_| condition.holds == Truth::Unknown);
+    why.map_or_else(String::new, |why| format!(": it is unknown ({why})"))
 }
 
 /// Tells whether only time is missing.

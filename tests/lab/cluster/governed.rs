@@ -131,11 +131,16 @@ impl Governed {
 
     /// Kills flyball and starts it again.
     pub fn restart(&mut self) {
-        self.flyball.signal("KILL");
+        self.end("KILL");
+        self.flyball = self.installation.start(None);
+    }
+
+    /// Ends flyball by a signal, and waits for that.
+    pub fn end(&mut self, signal: &str) {
+        self.flyball.signal(signal);
         while self.flyball.ended().is_none() {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
-        self.flyball = self.installation.start(None);
     }
 
     /// Stops flyball, which then still explains.

@@ -20,6 +20,8 @@
 //! | `server` | the API server as a process that can be killed and held |
 //! | `outages` | Prometheus and the API server go and come back |
 //! | `policies` | a policy edited while flyball runs |
+//! | `trough` | flyball killed at night; the morning comes |
+//! | `upgrade` | this version and the one before, one after the other and side by side |
 //! | `uninstall` | loops, namespaces, and all of what is shipped go while flyball runs |
 //! | `room` | no node has room for what was raised |
 //! | `accepted` | from the decision to the answer of the server |
@@ -53,7 +55,9 @@ mod server;
 mod step;
 mod surge;
 mod trace;
+mod trough;
 mod uninstall;
+mod upgrade;
 mod witness;
 
 use std::path::{Path, PathBuf};
@@ -141,6 +145,16 @@ impl Cluster {
     pub async fn get(&self, path: &str) -> Value {
         let request = axum::http::Request::get(path).body(Vec::new()).unwrap();
         self.client.request(request).await.unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Returns the text that stands at a path of the API; of a refusal its status, as a watch writes it.
+    pub async fn text(&self, path: &str) -> String {
+        let request = axum::http::Request::get(path).body(Vec::new()).unwrap();
+        match self.client.request_text(request).await {
+            Ok(text) => text,
+            Err(kube::Error::Api(status)) => json!({ "type": "ERROR", "object": { "code": status.code } }).to_string(),
+            Err(error) => panic!("{path}: {error}"),
+        }
     }
 
     /// Tells whether the API server is ready.

@@ -6,12 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::json;
 use tokio::time::sleep;
 
 use super::governed::{DECLARED, Governed, NAME};
 use super::rig::{self, CAPACITY, COLD_START};
 use super::server::ApiServer;
-use super::witness::{Request, moves_since, requests, revision};
+use super::witness::{Move, Request, compact, moves_since, requests, revision};
 use super::{Cluster, PATIENCE, account};
 use crate::eventually;
 use crate::prometheus::Prometheus;
@@ -118,7 +119,6 @@ async fn k1_k5_the_api_server_goes_and_comes_back_and_nothing_is_lost_and_nothin
     governed.needs(7);
     governed.wants(7).await;
 
-    let steps = |moves: &[super::witness::Move]| moves.iter().map(|it| (it.from, it.to)).collect::<Vec<_>>();
     assert_eq!(steps(&quiet), [(Some(2), 5)], "capacity was lost, or something stale was written");
     assert_eq!(steps(&governed.written().await), [(Some(2), 5), (Some(5), 7)]);
     let after: Vec<Request> = requests().into_iter().filter(|it| it.arrived > gone).collect();
@@ -132,6 +132,81 @@ async fn k1_k5_the_api_server_goes_and_comes_back_and_nothing_is_lost_and_nothin
     })
     .await;
     governed.stop();
+}
+
+fn steps(moves: &[Move]) -> Vec<(Option<u32>, u32)> {
+    moves.iter().map(|it| (it.from, it.to)).collect()
+}
+
+/// The store forgets what flyball's watches go on from. While flyball is held and the server is another process, a person
+/// moves what is watched.
+#[tokio::test(flavor = "multi_thread")]
+async fn k5_watches_whose_revisions_are_compacted_away_are_listed_anew_before_anything_is_written() {
+    const NAMESPACE: &str = "forgotten";
+    let policy = format!("{}\n{DOWN}", super::governed::POLICY);
+    let governed = Governed::start(NAMESPACE, 2, &policy, DECLARED).await;
+    governed.shows("Deciding").await;
+    let cluster = &governed.cluster;
+    let watched = format!("/namespaces/{NAMESPACE}/deployments?");
+    let mut server = ApiServer::find();
+
+    // All connections of flyball are cut before anything of this happens: it can have heard of none of it.
+    governed.flyball.signal("STOP");
+    let known = revision(cluster).await;
+    // Something that flyball does not watch: the new server begins to see later than `known`.
+    let metadata = json!({ "namespace": NAMESPACE, "name": "unwatched" });
+    cluster.create(json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata })).await;
+    server.kill().await;
+    sleep(Duration::from_secs(5)).await;
+    server.start().await;
+    let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/deployments/{NAME}/scale");
+    assert_eq!(cluster.patch(&path, json!({ "spec": { "replicas": 6 } })).await, 200);
+    rig::idle(cluster, NAMESPACE, "other", 0).await;
+    let forgotten = compact().await;
+    assert!(known < forgotten, "{known} is the newest that flyball can go on from");
+    assert_eq!(watch_from(cluster, &watched, known).await, 410, "no watch can go on from {known}");
+    // By what it has seen, flyball would raise to 4.
+    governed.needs(4);
+    let back = Timestamp::now();
+    governed.flyball.signal("CONT");
+    eventually("all that was watched is listed anew", PATIENCE, async || {
+        requests().iter().any(|it| it.arrived > back && it.verb == "list" && it.uri.contains(&watched)).then_some(())
+    })
+    .await;
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(
+        steps(&governed.written().await),
+        [],
+        "what a person had set was taken back, or something stale written"
+    );
+    governed.needs(9);
+    governed.wants(9).await;
+
+    assert_eq!(steps(&governed.written().await), [(Some(6), 9)], "capacity was lost, or something stale was written");
+    let after: Vec<Request> = requests().into_iter().filter(|it| it.arrived > back).collect();
+    let position = |verb: &str, what: &str| after.iter().position(|it| it.verb == verb && it.uri.contains(what));
+    let listed = position("list", &watched).expect("what was watched is listed anew");
+    assert!(Some(listed) < position("patch", "/scale"), "a write before what it is about was seen anew: {after:?}");
+    governed.nothing_refused();
+    eventually("the controllers work again", PATIENCE, async || {
+        (rig::ready(cluster, NAMESPACE, NAME).await == 9).then_some(())
+    })
+    .await;
+    governed.stop();
+}
+
+/// Returns the status with which the server answers a watch of what `uri` names from a version.
+async fn watch_from(cluster: &Cluster, uri: &str, version: u64) -> u64 {
+    let path = format!("/apis/apps/v1{uri}watch=true&timeoutSeconds=1&resourceVersion={version}");
+    cluster
+        .text(&path)
+        .await
+        .lines()
+        .find_map(|line| {
+            let event: serde_json::Value = serde_json::from_str(line).ok()?;
+            (event["type"] == "ERROR").then(|| event["object"]["code"].as_u64())?
+        })
+        .unwrap_or(200)
 }
 
 fn settings(namespace: &str, prometheus: &str) -> String {

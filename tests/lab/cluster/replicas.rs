@@ -1,16 +1,24 @@
-//! Two flyballs on one Lease of the real API server, with the account and the roles that are shipped; etcd's history is
-//! the witness of what was written.
+//! Two flyballs on one Lease of the real API server, each a pod of its own with the account, the roles and the fence that
+//! are shipped; etcd's history is the witness of what was written, the audit log of what was refused.
 
 use std::path::Path;
 use std::process::Command;
 
-use serde_json::Value;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use super::kills::Real;
-use super::{Cluster, directory};
-use crate::replicas::{Outside, assert_kept, replicas, stops};
+use super::witness::requests;
+use super::{Cluster, PATIENCE, directory};
+use crate::eventually;
+use crate::replicas::{Outside, assert_kept, late, replicas, stops};
+use crate::support::kills::Server;
 
 const DEPLOY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
+/// The pods whose tokens the processes have.
+const PODS: [&str; 2] = ["flyball-0", "flyball-1"];
+/// The steps of a write.
+const STEPS: [&str; 5] = ["gate_admitted", "gate_prepared", "gate_checked", "gate_sent", "gate_ended"];
 
 impl Outside for Real {
     async fn holder(&self) -> Option<String> {
@@ -23,48 +31,138 @@ impl Outside for Real {
         let all = Cluster::open().await.get("/apis/flyball.dev/v1alpha1/loopactions").await;
         all["items"].as_array().cloned().unwrap_or_default()
     }
+
+    fn environment_of(&self, process: &str) -> Vec<(&'static str, String)> {
+        vec![("KUBECONFIG", directory().join(format!("{process}.kubeconfig")).display().to_string())]
+    }
 }
 
-fn administer(arguments: &str) {
+fn kubectl(account: &str, arguments: &str) -> (bool, String) {
     let mut command = Command::new("kubectl");
-    command.env("KUBECONFIG", directory().join("admin.kubeconfig")).args(arguments.split_whitespace());
+    command.env("KUBECONFIG", directory().join(format!("{account}.kubeconfig"))).args(arguments.split_whitespace());
     let output = command.output().unwrap();
-    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
+    let text = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    (output.status.success(), text)
+}
+
+fn administer(arguments: &str) -> String {
+    let (success, text) = kubectl("admin", arguments);
+    assert!(success, "{arguments}: {text}");
+    text
+}
+
+/// What two replicas need, until it is dropped: later tests run one.
+pub struct Prepared {
+    /// The server.
+    pub server: Real,
+}
+
+/// Whether the fence stands, which a version before it does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fence {
+    /// It does.
+    Stands,
+    /// It does not.
+    None,
+}
+
+impl Prepared {
+    /// Makes it: resources, roles, the fence, and a pod for each process with a token that is bound to it.
+    pub async fn start(fence: Fence) -> Self {
+        let prepared = Self { server: Real::start().await };
+        administer(&format!("apply --server-side --force-conflicts -f {DEPLOY}/base/crds.yaml"));
+        administer(
+            "wait --for condition=established --timeout 30s crd/loopactions.flyball.dev crd/loopleaders.flyball.dev",
+        );
+        administer(&format!("apply --server-side --force-conflicts -f {DEPLOY}/overlays/replicas/rbac.yaml"));
+        for pod in PODS {
+            bind(pod);
+        }
+        if fence == Fence::Stands {
+            prepared.fence().await;
+        }
+        prepared
+    }
+
+    /// Sets the fence up, and waits until it refuses whom nobody named.
+    async fn fence(&self) {
+        administer(&format!("apply --server-side --force-conflicts -f {DEPLOY}/overlays/replicas/fence.yaml"));
+        let leader = json!({
+            "apiVersion": "flyball.dev/v1alpha1", "kind": "LoopLeader",
+            "metadata": { "name": "flyball", "namespace": "flyball-system" },
+            "spec": { "holder": "nobody", "epoch": 0 },
+        });
+        Cluster::open().await.create(leader).await;
+        self.server.add("n0", "fenced", 1).await;
+        let patch = "-p {\"spec\":{\"replicas\":2}}";
+        let write = format!("patch deployment fenced -n n0 --subresource scale --type merge {patch} --dry-run=server");
+        eventually("the fence is in force", PATIENCE, async || {
+            let (taken, words) = kubectl("flyball", &write);
+            (!taken && words.contains("the one that leads writes, which is nobody")).then_some(())
+        })
+        .await;
+        administer("delete loopleader flyball --namespace flyball-system");
+    }
+}
+
+impl Drop for Prepared {
+    fn drop(&mut self) {
+        for rest in [
+            format!("-f {DEPLOY}/overlays/replicas/fence.yaml"),
+            "lease flyball --namespace flyball-system".to_owned(),
+            format!("pod {} --namespace flyball-system --timeout 30s", PODS.join(" ")),
+            format!("-f {DEPLOY}/base/crds.yaml"),
+        ] {
+            kubectl("admin", &format!("delete --ignore-not-found {rest}"));
+        }
+    }
+}
+
+/// Makes a pod of flyball's account, and a kubeconfig with a token that is bound to it, as a kubelet would.
+fn bind(pod: &str) {
+    let overrides = "{\"spec\":{\"serviceAccountName\":\"flyball\"}}";
+    administer(&format!("run {pod} --image x --namespace flyball-system --overrides {overrides}"));
+    let uid = administer(&format!("get pod {pod} --namespace flyball-system -o jsonpath={{.metadata.uid}}"));
+    let bound = format!("--bound-object-kind Pod --bound-object-name {pod} --bound-object-uid {uid}");
+    let token = administer(&format!("create token flyball --namespace flyball-system --duration 24h {bound}"));
+    let text = std::fs::read_to_string(directory().join("flyball.kubeconfig")).unwrap();
+    let (before, unbound) = text.split_once("token: \"").unwrap();
+    let after = unbound.split_once('"').unwrap().1;
+    let text = format!("{before}token: \"{}\"{after}", token.trim());
+    std::fs::write(directory().join(format!("{pod}.kubeconfig")), text).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn r1_r10_l2_two_replicas_on_a_real_server_hand_over_and_fail_over_and_write_once() {
-    let server = prepared().await;
-    let report = replicas(Path::new(env!("CARGO_BIN_EXE_flyball")), &server).await;
-    clean_up();
+    let prepared = Prepared::start(Fence::Stands).await;
+    let report = replicas(Path::new(env!("CARGO_BIN_EXE_flyball")), &prepared.server).await;
     println!("{}", serde_json::to_string(&report).unwrap());
     assert_kept(&report);
 }
 
-/// Between the last check and the sending of a write is the worst place to be stopped at; `FLYBALL_LAB_STOPS` names others,
-/// with commas in between.
-const STOPS: &str = "gate_checked";
-
+/// `FLYBALL_LAB_STOPS` names other steps than all, with commas in between.
 #[tokio::test(flavor = "multi_thread")]
 async fn l2_t2_a_leader_that_is_stopped_inside_a_write_for_longer_than_its_lease_doubles_and_loses_nothing() {
-    let server = prepared().await;
-    let steps = std::env::var("FLYBALL_LAB_STOPS").unwrap_or_else(|_| STOPS.to_owned());
-    let steps: Vec<&str> = steps.split(',').collect();
-    let report = stops(Path::new(env!("CARGO_BIN_EXE_flyball")), &server, &steps).await;
-    clean_up();
+    let prepared = Prepared::start(Fence::Stands).await;
+    let named = std::env::var("FLYBALL_LAB_STOPS").ok();
+    let steps = named.as_ref().map_or(STEPS.to_vec(), |named| named.split(',').collect());
+    let report = stops(Path::new(env!("CARGO_BIN_EXE_flyball")), &prepared.server, &steps).await;
     println!("{}", serde_json::to_string(&report).unwrap());
     assert_kept(&report);
 }
 
-async fn prepared() -> Real {
-    let server = Real::start().await;
-    administer(&format!("apply --server-side --force-conflicts -f {DEPLOY}/base/crds.yaml"));
-    administer("wait --for condition=established --timeout 30s crd/loopactions.flyball.dev");
-    administer(&format!("apply --server-side --force-conflicts -f {DEPLOY}/overlays/replicas/rbac.yaml"));
-    server
-}
-
-fn clean_up() {
-    administer("delete lease flyball --namespace flyball-system");
-    administer(&format!("delete -f {DEPLOY}/base/crds.yaml"));
+/// Nobody has written meanwhile, so that the version which the write is conditional on still holds: the fence alone stops it.
+#[tokio::test(flavor = "multi_thread")]
+async fn inv_17_l2_t2_a_write_that_is_sent_after_another_process_leads_is_refused_by_the_server() {
+    let prepared = Prepared::start(Fence::Stands).await;
+    let begin = Timestamp::now();
+    let late = late(Path::new(env!("CARGO_BIN_EXE_flyball")), &prepared.server).await;
+    println!("{}", serde_json::to_string(&late).unwrap());
+    let (namespace, name) = &late.service;
+    let path = format!("/namespaces/{namespace}/deployments/{name}/scale");
+    let patches = requests().into_iter().filter(|it| it.arrived > begin && it.verb == "patch");
+    let answers: Vec<u64> = patches.filter(|it| it.uri.contains(&path)).map(|it| it.status).collect();
+    assert_eq!(late.writes, 0, "it landed after it was settled as abandoned: {late:?}");
+    assert_eq!(late.intents, ["abandoned"], "{late:?}");
+    assert_eq!(answers, [403], "it was sent, and refused");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::governed::{Governed, NAME, declare, kubectl};
+use super::governed::{DECLARED, Governed, NAME, PER_POD, POLICY, custom_resources, declare, kubectl};
 use super::witness::{Move, floors_since, moves_since};
 use super::{Cluster, PATIENCE, directory, rig};
 use crate::eventually;
@@ -78,8 +78,11 @@ async fn x2_what_is_deleted_blocks_nothing_costs_no_capacity_and_returns_its_flo
     assert!(moves.iter().all(|it| it.manager != "flyball"), "{moves:?}");
     assert!(steps(moves, "kept").into_iter().all(|(from, to)| to > from), "pods went although the load needs them");
     governed.stop();
+    account_again();
+}
 
-    // The other tests need flyball's account.
+/// Gives flyball's account back to the other tests.
+fn account_again() {
     kubectl(&format!("apply --server-side --force-conflicts -f {SETTINGS}/base/rbac.yaml"));
     let token = kubectl("create token flyball --namespace flyball-system --duration 24h");
     let file = directory().join("flyball.kubeconfig");
@@ -87,4 +90,52 @@ async fn x2_what_is_deleted_blocks_nothing_costs_no_capacity_and_returns_its_flo
     let (before, old) = text.split_once("token: \"").unwrap();
     let after = old.split_once('"').unwrap().1;
     std::fs::write(file, format!("{before}token: \"{}\"{after}", token.trim())).unwrap();
+}
+
+/// The last order in which the rest goes after the loops are known no more: what binds the account, then what bounds it.
+const REST: [&str; 3] = ["rbac.yaml", "admission.yaml", "crds.yaml"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn x2_the_custom_resources_deleted_alone_and_the_rest_in_another_order_block_nothing_and_cost_no_capacity() {
+    const FLOOR: &str = "floored";
+    let cluster = Cluster::open().await;
+    cluster.namespaces(&["bare".to_owned(), FLOOR.to_owned()]).await;
+    rig::idle(&cluster, "bare", NAME, 2).await;
+    scaled(&cluster, FLOOR).await;
+    let mut governed = Governed::start_over(cluster.clone(), "bare", 2, POLICY, DECLARED, "").await;
+    declare(&cluster, FLOOR).await;
+    let needs = async |governed: &Governed, replicas: u32| {
+        for namespace in ["bare", FLOOR] {
+            governed.rates.set(namespace, NAME, f64::from(replicas) * PER_POD - 5.0);
+        }
+        governed.wants(replicas).await;
+        until_floor(&cluster, FLOOR, u64::from(replicas), PATIENCE).await;
+    };
+    needs(&governed, 4).await;
+    let since = governed.since.0;
+    // Each alone, with loops declared and raised; the bound last, without which nothing is written.
+    for resource in ["loopactions", "serviceloops", "platformbounds"] {
+        kubectl(&format!("delete crd {resource}.flyball.dev --timeout 30s"));
+    }
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(governed.flyball.ended(), None, "{}", governed.flyball.log());
+    assert_eq!(steps(moves_since(since).await, "bare"), [(2, 4)]);
+    assert_eq!(steps(floors_since(since).await, FLOOR), [(2, 4)]);
+
+    // Made known again they are gone on with, from where things stand.
+    custom_resources();
+    for namespace in ["bare", FLOOR] {
+        declare(&cluster, namespace).await;
+    }
+    needs(&governed, 6).await;
+    kubectl(&format!("apply --server-side --force-conflicts -f {SETTINGS}/base/admission.yaml"));
+    for file in REST {
+        kubectl(&format!("delete -f {SETTINGS}/base/{file} --ignore-not-found --timeout 90s"));
+    }
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(governed.flyball.ended(), None, "{}", governed.flyball.log());
+    assert_eq!(steps(moves_since(since).await, "bare"), [(2, 4), (4, 6)]);
+    assert_eq!(steps(floors_since(since).await, FLOOR), [(2, 4), (4, 6)]);
+    assert!(governed.flyball.stop().success());
+    account_again();
 }

@@ -1,7 +1,9 @@
 //! What really happened: every revision of every Deployment and autoscaler as etcd keeps it, and every request of flyball's account
-//! as the API server wrote it down. Neither is told by flyball.
+//! as the API server wrote it down. Neither is told by flyball. Where a test has compacted the store, its history begins with what
+//! stood there at that revision.
 
 use std::fs;
+use std::path::PathBuf;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -60,15 +62,21 @@ async fn changes_since(revision: u64, plural: &str, field: &str) -> Vec<Move> {
 /// Returns all objects of a kind that were ever stored, each revision under its number, oldest first. One that is made
 /// anew goes on where the old one ended.
 async fn revisions(plural: &str) -> Vec<Value> {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let [first, end] = ['/', '0'].map(|last| BASE64_STANDARD.encode(format!("/registry/{plural}{last}")));
     let newest = json!({ "key": first, "range_end": end, "sort_order": "DESCEND", "sort_target": "MOD", "limit": 1 });
-    let newest = client.post(format!("{STORE}/v3/kv/range")).body(newest.to_string()).send().await.unwrap();
-    let newest: Value = newest.json().await.unwrap();
+    let newest = ask("kv/range", newest).await;
     let until = newest["kvs"][0]["mod_revision"].as_str().expect("one is there").parse::<u64>().unwrap();
-    let watch = json!({ "create_request": { "key": first, "range_end": end, "start_revision": "1" } });
-    let mut answer = client.post(format!("{STORE}/v3/watch")).body(watch.to_string()).send().await.unwrap();
-    let (mut bytes, mut objects) = (Vec::new(), Vec::new());
+    let compacted = compacted();
+    let mut objects = Vec::new();
+    if compacted > 0 {
+        let at = json!({ "key": first, "range_end": end, "revision": compacted.to_string(), "sort_target": "MOD" });
+        let stood = ask("kv/range", at).await;
+        objects.extend(stood["kvs"].as_array().into_iter().flatten().filter_map(|kv| object(&json!({ "kv": kv }))));
+    }
+    let from = (compacted + 1).to_string();
+    let watch = json!({ "create_request": { "key": first, "range_end": end, "start_revision": from } });
+    let mut answer = client().post(format!("{STORE}/v3/watch")).body(watch.to_string()).send().await.unwrap();
+    let mut bytes = Vec::new();
     while objects.last().is_none_or(|last: &Value| last["revision"].as_u64() < Some(until)) {
         bytes.extend(answer.chunk().await.unwrap().expect("etcd goes on"));
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
@@ -79,6 +87,36 @@ async fn revisions(plural: &str) -> Vec<Value> {
         }
     }
     objects
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+/// Asks the store.
+async fn ask(what: &str, question: Value) -> Value {
+    let answer = client().post(format!("{STORE}/v3/{what}")).body(question.to_string()).send().await.unwrap();
+    assert!(answer.status().is_success(), "{what} {question}: {}", answer.text().await.unwrap());
+    answer.json().await.unwrap()
+}
+
+fn compaction() -> PathBuf {
+    directory().join("compacted")
+}
+
+/// Returns the revision up to which a test has compacted the store; 0 if none has.
+fn compacted() -> u64 {
+    fs::read_to_string(compaction()).map_or(0, |text| text.parse().unwrap())
+}
+
+/// Lets the store forget everything before its present revision, which is returned: no watch from before it goes on.
+pub async fn compact() -> u64 {
+    let first = BASE64_STANDARD.encode("/registry/");
+    let now = ask("kv/range", json!({ "key": first, "limit": 1 })).await["header"]["revision"].clone();
+    ask("kv/compaction", json!({ "revision": now, "physical": true })).await;
+    let revision = now.as_str().unwrap().parse().unwrap();
+    fs::write(compaction(), format!("{revision}")).unwrap();
+    revision
 }
 
 /// Returns the object of an event; `None` for a deletion.

@@ -12,9 +12,9 @@ use flyball::model::kill::KillOrder;
 use flyball::model::time::elapsed;
 use flyball::model::{
     Action, ActionClass, Autoscaling, Bounds, Budgets, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId,
-    Epoch, Features, Finite, Goal, Intent, KillState, Lead, Limit, Missing, Mode, Now, Outlook, Proposal, Reading,
-    Role, RuleOutcome, RuleTrace, Sample, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, TargetKind,
-    TargetReading, TargetRef, TargetState, Timestamp, TraceId, Unit, Verdict, Vetoed, WriteOutcome,
+    Epoch, Features, Finite, Foreseen, Goal, Intent, KillState, Lead, Limit, Missing, Mode, Now, Outlook, Proposal,
+    Reading, Role, RuleOutcome, RuleTrace, Sample, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo,
+    TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId, Unit, Verdict, Vetoed, WriteOutcome,
 };
 use proptest::prelude::*;
 
@@ -377,7 +377,7 @@ impl World {
     fn write(&mut self, change: ChangeSet, fate: Fate) {
         let now = self.now();
         self.memory.write_started(&change, now);
-        self.journal.push(Intent { change: change.clone(), prepared: now.wall, ended: None, reverted: None });
+        self.journal.push(Intent::open(change.clone(), now.wall, Foreseen::default()));
         if matches!(fate, Fate::Applied | Fate::Late) {
             self.replicas = change.to;
             self.last_written = Some(change.to);

@@ -1,16 +1,17 @@
 //! Faults: what they cost the service they hit, and that they cost the others nothing.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flyball::model::{
-    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, GuardName, Intent, Knob, Now, ServiceId,
-    Timestamp, TraceId, explain::sentence, outlook::ForecastFlag,
+    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Foreseen, GuardName, Intent, Knob, Now,
+    ServiceId, Timestamp, TraceId, explain::sentence, outlook::ForecastFlag,
 };
 use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Control, Journal};
 
-use super::world::{World, origin, policy_set, script, settings, shipped_policies, steady};
+use super::world::{Script, World, origin, policy_set, script, settings, shipped_policies, steady};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -203,11 +204,12 @@ async fn services_that_fall_silent_together_are_the_trouble_of_their_source() {
         _ => 0..0,
     };
     let services = ["shop/alone", "shop/cart", "shop/checkout", "shop/mail", "shop/search", "shop/steady"];
-    let load = move |service: &str, at: Timestamp| {
+    let healthy = steady(|_, _| 280.0);
+    let script: Script = Arc::new(move |service, signal, at| {
         let minute = (at.as_second() - origin().as_second()).div_euclid(60);
-        if lost_at(service).contains(&minute) { f64::NAN } else { 280.0 }
-    };
-    let world = World::new(&services, steady(load));
+        if lost_at(service).contains(&minute) { Some(f64::NAN) } else { healthy(service, signal, at) }
+    });
+    let world = World::new(&services, script);
     let (tree, control) = world.start().await;
     tokio::time::sleep(MINUTE * 8).await;
     let missing = |service: &str| {
@@ -317,7 +319,7 @@ async fn inv_23_a_write_that_was_open_at_a_crash_keeps_its_cooldown() {
     world.run_for(Duration::from_secs(1)).await;
     let mut landed = change(&world, 4, 6);
     landed.decision = world.records("shop/cart")[0].id.clone();
-    let intent = Intent { change: landed.clone(), prepared: world.clock.now().wall, ended: None, reverted: None };
+    let intent = Intent::open(landed.clone(), world.clock.now().wall, Foreseen::default());
     world.journal.append(Entry::Prepared(intent)).await.unwrap();
     world.cluster.write(&landed.target, 6);
     let (tree, _) = world.start().await;

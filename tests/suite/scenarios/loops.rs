@@ -9,8 +9,8 @@ use flyball::adapters::store::MemoryJournal;
 use flyball::cycle::stages::{FleetLimits, Vocabulary, compile};
 use flyball::cycle::{ActuatorEffect, Inputs, RoundArrived, ServiceLine};
 use flyball::model::{
-    ActionClass, Authority, ChangeSet, Choice, DecisionRecord, Impact, Intent, KillState, Now, Role, ServiceSpec,
-    TargetReading, Timestamp, VerdictKind, WriteOutcome, explain::sentence, kill::KillOrder,
+    ActionClass, Authority, ChangeSet, Choice, DecisionRecord, Effect, Foreseen, Impact, Intent, KillState, Measured,
+    Now, Role, ServiceSpec, TargetReading, Timestamp, VerdictKind, WriteOutcome, explain::sentence, kill::KillOrder,
 };
 use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Cluster, Control, Journal};
@@ -95,6 +95,7 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
             beside: None,
             kill: &kill,
             lead: &flyball::model::Lead::Alone,
+            mask: &flyball::model::RecordMask::default(),
             hold: None,
             withdrawn: false,
         };
@@ -105,17 +106,15 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
         }
         for effect in turn.effects {
             match effect {
-                ActuatorEffect::Write(change) => {
+                ActuatorEffect::Write { change, foreseen } => {
                     plant.write(&change, now);
-                    remember(&journal, &change, now);
+                    remember(&journal, &change, foreseen, now);
                     for effect in line.write_ended(&change, &WriteOutcome::Applied, now) {
-                        let ActuatorEffect::Measured { change, effect, .. } = effect else { panic!("{effect:?}") };
-                        journal.submit(Entry::Measured { decision: change.decision, effect });
+                        let ActuatorEffect::Measured { change, effect, now } = effect else { panic!("{effect:?}") };
+                        journal.submit(measured(change, effect, now));
                     }
                 }
-                ActuatorEffect::Measured { change, effect, .. } => {
-                    journal.submit(Entry::Measured { decision: change.decision, effect });
-                }
+                ActuatorEffect::Measured { change, effect, now } => journal.submit(measured(change, effect, now)),
             }
         }
         after += Duration::from_secs(15);
@@ -125,8 +124,12 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
     records
 }
 
-fn remember(journal: &MemoryJournal, change: &ChangeSet, now: Now) {
-    journal.submit(Entry::Prepared(Intent { change: change.clone(), prepared: now.wall, ended: None, reverted: None }));
+fn measured(change: ChangeSet, effect: Effect, now: Now) -> Entry {
+    Entry::Measured { change: change.id, measured: Measured { at: now.wall, effect } }
+}
+
+fn remember(journal: &MemoryJournal, change: &ChangeSet, foreseen: Foreseen, now: Now) {
+    journal.submit(Entry::Prepared(Intent::open(change.clone(), now.wall, foreseen)));
     journal.submit(Entry::Ended { change: change.id.clone(), at: now.wall, outcome: WriteOutcome::Applied });
 }
 
@@ -348,7 +351,7 @@ async fn an_open_intent_of_an_earlier_run_is_settled_by_reading_before_anything_
     world.run_for(MINUTE).await;
     let mut change = super::faults::change(&world, 4, 6);
     change.decision = world.records(SHOP)[0].id.clone();
-    let intent = Intent { change: change.clone(), prepared: origin(), ended: None, reverted: None };
+    let intent = Intent::open(change.clone(), origin(), Foreseen::default());
     world.journal.append(Entry::Prepared(intent)).await.unwrap();
     world.cluster.write(&target, 6);
     let ports = world.ports();

@@ -11,31 +11,37 @@ use flyball::app::assemble;
 use flyball::cycle::stages::FleetLimits;
 use flyball::instrument::Metrics;
 use flyball::model::{
-    ChangeSet, Choice, DecisionId, DecisionRecord, Epoch, GuardName, Intent, Lead, Refusal, ServiceId, Timestamp,
-    WriteOutcome,
+    ChangeSet, Choice, DecisionId, DecisionRecord, Epoch, Foreseen, GuardName, Intent, Lead, Refusal, ServiceId,
+    Timestamp, WriteOutcome,
 };
 use flyball::ports::journal::{Entry, Journal, JournalError, Unreadable};
+use flyball::ports::policy_memory::PolicyDeed;
 use flyball::ports::{Clock, Control, Leadership};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use super::faults::change;
-use super::world::{World, origin, steady};
+use super::world::{Remembered, World, origin, policy_set, settings, steady};
 use crate::records;
 
 const MINUTE: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
 const SHOP: &str = "shop/checkout";
 
 /// A lease as a test says.
 pub struct Scripted {
     lead: Mutex<Lead>,
     terms: watch::Sender<Option<Epoch>>,
+    words: watch::Sender<Option<Arc<str>>>,
+    /// Who hears what this one says.
+    other: Mutex<Option<Arc<Scripted>>>,
 }
 
 impl Scripted {
     pub fn new(lead: Lead) -> Arc<Self> {
-        Arc::new(Self { terms: watch::Sender::new(lead.epoch()), lead: Mutex::new(lead) })
+        let (terms, words) = (watch::Sender::new(lead.epoch()), watch::Sender::new(None));
+        Arc::new(Self { terms, words, lead: Mutex::new(lead), other: Mutex::default() })
     }
 
     pub fn set(&self, lead: Lead) {
@@ -57,6 +63,17 @@ impl Leadership for Scripted {
     fn release(&self) -> BoxFuture<'_, ()> {
         Box::pin(async { self.set(follows()) })
     }
+
+    fn leave(&self, word: &str) {
+        self.words.send_replace(None);
+        if let Some(other) = &*self.other.lock() {
+            other.words.send_replace(Some(word.into()));
+        }
+    }
+
+    fn words(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.words.subscribe()
+    }
 }
 
 pub fn holds(epoch: u64, milliseconds: u64) -> Lead {
@@ -68,56 +85,61 @@ pub fn follows() -> Lead {
 }
 
 /// One journal of several processes, each of which has its own numbers of runs.
-struct Shared(Arc<MemoryJournal>, u32, Vec<Unreadable>);
+pub struct Process {
+    pub journal: Arc<MemoryJournal>,
+    pub run: u32,
+    pub is_shared: bool,
+    pub unreadable: Vec<Unreadable>,
+}
 
-impl Journal for Shared {
+impl Journal for Process {
     fn append(&self, entry: Entry) -> BoxFuture<'_, Result<(), JournalError>> {
-        self.0.append(entry)
+        self.journal.append(entry)
     }
 
     fn submit(&self, entry: Entry) {
-        self.0.submit(entry);
+        self.journal.submit(entry);
     }
 
     fn health(&self) -> Result<(), JournalError> {
-        self.0.health()
+        self.journal.health()
     }
 
     fn is_shared(&self) -> bool {
-        true
+        self.is_shared
     }
 
     fn run(&self) -> u32 {
-        self.1
+        self.run
     }
 
     fn unreadable(&self) -> Vec<Unreadable> {
-        self.2.clone()
+        self.unreadable.clone()
     }
 
     fn open_intents(&self) -> Result<Vec<Intent>, JournalError> {
-        self.0.open_intents()
+        self.journal.open_intents()
     }
 
     fn applied_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
-        self.0.applied_since(now, span)
+        self.journal.applied_since(now, span)
     }
 
     fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.0.recent(service, limit)
+        self.journal.recent(service, limit)
     }
 
     fn before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.0.before(id, limit)
+        self.journal.before(id, limit)
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
-        self.0.decision(id)
+        self.journal.decision(id)
     }
 }
 
 /// Starts a process over the world.
-async fn process(world: &World, run: u32, lead: Lead) -> (Tree, Arc<LoopControl>, Arc<Scripted>) {
+pub async fn process(world: &World, run: u32, lead: Lead) -> (Tree, Arc<LoopControl>, Arc<Scripted>) {
     process_beside(world, run, lead, Vec::new()).await
 }
 
@@ -133,7 +155,7 @@ async fn process_beside(
     ports.leadership = leadership.clone();
     // The budget of the fleet would hide what the services remember.
     ports.budgets = FleetLimits { removal_share: 1.0, ..FleetLimits::default() };
-    ports.journal = Arc::new(Shared(world.journal.clone(), run, unreadable));
+    ports.journal = Arc::new(Process { journal: world.journal.clone(), run, is_shared: true, unreadable });
     let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
     (tree, control, leadership)
 }
@@ -218,7 +240,7 @@ async fn inv_17_the_write_gate_asks_for_the_lease_and_the_epoch_at_the_write() {
         change.decided = world.clock.now();
         change.epoch = Epoch::new(epoch);
         let (told, ended) = oneshot::channel();
-        gate.submit(change, move |_, outcome, _| drop(told.send(outcome.clone())));
+        gate.submit(change, Foreseen::default(), move |_, outcome, _| drop(told.send(outcome.clone())));
         ended.await.unwrap()
     };
     let is_refused = |outcome: &WriteOutcome, words: &str| {
@@ -248,7 +270,7 @@ async fn inv_12_the_new_leader_settles_what_its_predecessor_left_and_a_follower_
     left.decision = world.records(SHOP)[0].id.clone();
     left.epoch = Epoch::new(1);
     let (tree, control, leadership) = process(&world, 2, follows()).await;
-    let intent = Intent { change: left.clone(), prepared: world.clock.now().wall, ended: None, reverted: None };
+    let intent = Intent::open(left.clone(), world.clock.now().wall, Foreseen::default());
     world.journal.append(Entry::Prepared(intent)).await.unwrap();
     world.cluster.write(&left.target, 6);
     tokio::time::sleep(MINUTE * 2).await;
@@ -279,5 +301,85 @@ async fn inv_18_an_open_intent_that_cannot_be_read_holds_its_own_service_and_no_
     assert!(control.status().waiting_for.iter().any(|line| line == told), "{:?}", control.status().waiting_for);
     let last = control.service(&SHOP.parse().unwrap()).unwrap().last.unwrap();
     assert_eq!(last.proposal.choice, Choice::Nothing { reason: told.into() });
+    tree.stop().await;
+}
+
+/// A rollback that ended with the pod that was told of it would be none.
+#[tokio::test(start_paused = true)]
+async fn inv_15_who_follows_goes_by_what_the_leader_put_in_force_and_goes_on_with_it() {
+    let text = settings(&[SHOP], "").replacen("state:", "policy_shadow: 10m\nstate:", 1);
+    let world = World::with_settings(&text, steady(|_, _| 200.0));
+    let announce = |replicas: u32| {
+        let rule = format!(
+            "rule(\"to_{replicas}\", #{{ priority: 900, goal: \"protect\" }}, |s, p| \
+             [ when(s.rps.current > rps(1)), scale_to({replicas}) ]);"
+        );
+        world.policies.send_replace(Arc::new(policy_set(&[("t.rhai", &rule)])));
+    };
+    let start = async |run: u32, leadership: &Arc<Scripted>| {
+        let memory = Arc::new(Remembered::default());
+        let mut ports = world.ports();
+        ports.leadership = leadership.clone();
+        ports.policy_memory = memory.clone();
+        ports.journal =
+            Arc::new(Process { journal: world.journal.clone(), run, is_shared: true, unreadable: Vec::new() });
+        let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
+        (tree, control, memory)
+    };
+    let (one, other) = (Scripted::new(holds(1, 15_000)), Scripted::new(follows()));
+    *one.other.lock() = Some(other.clone());
+    *other.other.lock() = Some(one.clone());
+    announce(5);
+    let (first, leader, orders) = start(1, &one).await;
+    let (second, follower, refused) = start(2, &other).await;
+    tokio::time::sleep(MINUTE).await;
+    let before = leader.policies().in_force;
+    announce(6);
+    tokio::time::sleep(MINUTE).await;
+    let candidate = Some(leader.policies().candidate.unwrap().revision);
+    refused.order("1", PolicyDeed::Promote, None);
+    tokio::time::sleep(SECOND).await;
+    let end = follower.policies().last_order.unwrap();
+    assert!(!end.done && end.words.contains("order the one that leads"), "{end:?}");
+    orders.order("2", PolicyDeed::Promote, None);
+    tokio::time::sleep(SECOND).await;
+    assert_eq!((leader.policies().in_force, follower.policies().in_force), (candidate.clone(), candidate.clone()));
+    orders.order("3", PolicyDeed::Rollback, None);
+    tokio::time::sleep(SECOND).await;
+    first.stop().await;
+    one.set(follows());
+    other.set(holds(2, 15_000));
+    tokio::time::sleep(MINUTE * 30).await;
+    let status = follower.policies();
+    assert_eq!((&status.in_force, &status.rolled_back), (&before, &candidate), "the new leader keeps it out");
+    // The one that led, back again: nothing of what it missed comes from what it kept.
+    refused.order("4", PolicyDeed::Promote, None);
+    tokio::time::sleep(SECOND).await;
+    let (first, back, _) = start(3, &one).await;
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!((follower.policies().in_force, back.policies().in_force), (candidate.clone(), candidate));
+    first.stop().await;
+    second.stop().await;
+}
+
+/// Time alone puts nothing in force where another process decides that.
+#[tokio::test(start_paused = true)]
+async fn inv_15_a_follower_waits_for_the_word_of_the_leader_however_long_its_candidate_stands() {
+    let text = settings(&[SHOP], "").replacen("state:", "policy_shadow: 10m\nstate:", 1);
+    let world = World::with_settings(&text, steady(|_, _| 200.0));
+    let leadership = Scripted::new(follows());
+    let mut ports = world.ports();
+    ports.leadership = leadership.clone();
+    let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
+    tokio::time::sleep(MINUTE).await;
+    let before = control.policies().in_force;
+    assert!(before.is_some(), "never without policies");
+    let empty = "rule(\"to_6\", #{ priority: 1, goal: \"cost\" }, |s, p| [when(s.can_scale_up), scale_to(6)]);";
+    world.policies.send_replace(Arc::new(policy_set(&[("t.rhai", empty)])));
+    tokio::time::sleep(MINUTE * 30).await;
+    assert!(control.policies().in_force == before && control.policies().candidate.is_some());
+    leadership.set(holds(1, 15_000));
+    tokio::time::sleep(SECOND).await;
+    assert!(control.policies().in_force != before, "its time is over, and now it decides");
     tree.stop().await;
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use flyball::actors::LoopControl;
 use flyball::adapters::executor::Pool;
-use flyball::model::{Choice, DecisionRecord, ServiceId};
+use flyball::model::explain::text;
+use flyball::model::{Choice, DecisionRecord, PolicyRevision, ServiceId};
 use flyball::ports::Control;
 use flyball::ports::policy_memory::PolicyDeed;
 
@@ -183,5 +184,100 @@ async fn an_order_is_obeyed_once_through_a_restart() {
     let status = control.policies();
     assert!(status.in_force == second && status.candidate.is_some(), "{status:?}");
     assert!(status.last_order.is_some_and(|end| end.id == "1" && end.done));
+    tree.stop().await;
+}
+
+/// Neither time nor a service that is ahead is lost with the process; the time in which there was none does not count.
+#[tokio::test(start_paused = true)]
+async fn what_stands_beside_goes_on_after_a_restart_for_all_and_for_one() {
+    let world = world();
+    announce(&world, &to(5));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE).await;
+    let first = control.policies().in_force;
+    announce(&world, &to(6));
+    tokio::time::sleep(MINUTE * 3).await;
+    world.policy_memory.order("1", PolicyDeed::Promote, Some(CART));
+    tokio::time::sleep(MINUTE).await;
+    let candidate = control.policies().candidate.unwrap();
+    tree.stop().await;
+    tokio::time::sleep(MINUTE * 30).await;
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(SECOND * 40).await;
+    let in_force = |service: &str| control.service(&service.parse().unwrap()).unwrap().revision;
+    let second = Some(candidate.revision.clone());
+    assert_eq!((in_force(CART), in_force(LEDGER)), (second.clone(), first.clone()));
+    let status = control.policies();
+    let after = status.candidate.unwrap();
+    assert_eq!((&after.revision, &after.replay), (&candidate.revision, &candidate.replay));
+    // It stood for four minutes, of which the last record tells three at least.
+    assert!((5 * 60..=7 * 60).contains(&after.in_force_in), "{}", after.in_force_in);
+    tokio::time::sleep(SECOND * 270).await;
+    assert_eq!(in_force(LEDGER), first);
+    tokio::time::sleep(MINUTE * 3).await;
+    assert_eq!(in_force(LEDGER), second);
+    tree.stop().await;
+}
+
+/// Somebody was told that there is nothing to promote. What comes later is not what they meant.
+#[tokio::test(start_paused = true)]
+async fn an_order_that_could_not_be_obeyed_is_not_tried_again_by_the_next_start() {
+    let mut world = world();
+    announce(&world, &to(5));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE).await;
+    let first = control.policies().in_force;
+    world.policy_memory.order("1", PolicyDeed::Promote, None);
+    tokio::time::sleep(SECOND).await;
+    assert!(control.policies().last_order.is_some_and(|end| end.id == "1" && !end.done));
+    let kept = world.policy_memory.kept.lock().last_order.clone();
+    assert!(kept.is_some_and(|end| end.id == "1"), "whatever comes in which order at the start");
+    tree.stop().await;
+    world.journal = Arc::default();
+    announce(&world, &to(6));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(SECOND).await;
+    world.policy_memory.orders.send_modify(|_| ());
+    tokio::time::sleep(SECOND).await;
+    let status = control.policies();
+    assert!(status.in_force == first && status.candidate.is_some(), "{status:?}");
+    tree.stop().await;
+}
+
+/// The hash says what decides; the commit and its author say whom to ask.
+#[tokio::test(start_paused = true)]
+async fn a_decision_names_the_commit_and_the_author_of_its_set_where_that_says_so() {
+    let world = world();
+    let announce = |replicas: u32, from: &str| {
+        let rule = to(replicas);
+        world.policies.send_replace(Arc::new(policy_set(&[("t.rhai", rule.as_str()), ("REVISION", from)])));
+    };
+    let names = |control: &LoopControl| {
+        let status = control.policies();
+        let from = |revision: &PolicyRevision| status.provenance.get(revision).map(ToString::to_string);
+        let candidate = status.candidate.as_ref().and_then(|candidate| from(&candidate.revision));
+        (status.in_force.as_ref().and_then(from), candidate)
+    };
+    announce(5, "commit: 3f2a9c1\nauthor: Ann Lee\n");
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE).await;
+    let first = control.policies().in_force;
+    announce(6, "77e0b12\n");
+    tokio::time::sleep(MINUTE).await;
+    let (one, other) = (Some("commit 3f2a9c1 by Ann Lee".to_owned()), Some("commit 77e0b12".to_owned()));
+    assert_eq!(names(&control), (one.clone(), other.clone()));
+    // Another commit with the same policies is no other set.
+    announce(5, "commit: 999\n");
+    tokio::time::sleep(SECOND).await;
+    assert_eq!((control.policies().in_force, names(&control)), (first, (one.clone(), None)));
+    let record = world.records(CART).pop().unwrap();
+    assert_eq!(record.provenance.as_ref().map(ToString::to_string), one);
+    assert!(text(&record).contains("(commit 3f2a9c1 by Ann Lee); trace "), "{}", text(&record));
+    tree.stop().await;
+    // It is kept with the set.
+    world.policies.send_replace(Arc::new(policy_set(&[("t.rhai", "rule(")])));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(names(&control), (one, None));
     tree.stop().await;
 }

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flyball::model::{
-    Authority, Bounds, CycleId, DecisionId, DecisionRecord, GuardName, Intent, KillState, Mode, Role, ServiceId,
-    ServiceSpec, Timestamp, WriteOutcome,
+    Authority, Bounds, CycleId, DecisionId, DecisionRecord, Foreseen, GuardName, Intent, KillState, Mode, Role,
+    ServiceId, ServiceSpec, Timestamp, WriteOutcome,
 };
 use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Control, Journal, News};
@@ -311,7 +311,7 @@ async fn x2_a_write_of_an_earlier_run_is_settled_before_its_service_goes() {
     world.run_for(MINUTE).await;
     let mut change = super::faults::change(&world, 4, 6);
     change.decision = world.records(CART)[0].id.clone();
-    let intent = Intent { change, prepared: world.clock.now().wall, ended: None, reverted: None };
+    let intent = Intent::open(change, world.clock.now().wall, Foreseen::default());
     world.journal.append(Entry::Prepared(intent)).await.unwrap();
     world.cluster.away.store(true, Ordering::Relaxed);
     let (tree, control) = world.start().await;

@@ -29,7 +29,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::model::{ChangeId, DecisionId, DecisionRecord, Intent, ServiceId, Timestamp, WriteOutcome};
+use crate::model::{ChangeId, DecisionId, DecisionRecord, Intent, Measured, ServiceId, Timestamp, WriteOutcome};
 use crate::ports::journal::{Entry, Journal, JournalError, Unreadable};
 
 use super::client::Timeouts;
@@ -133,6 +133,17 @@ impl LoopActions {
         made
     }
 
+    /// Adds to the status of an intent, if it is known; nobody waits for that.
+    fn add_to_status(&self, id: ChangeId, status: Value, note: impl Fn(&mut Intent) + Send + Sync + 'static) {
+        let shared = self.shared.clone();
+        tokio::spawn(async move {
+            let known = shared.shelf.lock().get(&id).map(|held| held.intent.clone());
+            if let Some(intent) = known {
+                shared.write_status(&intent, status, note).await;
+            }
+        });
+    }
+
     async fn ended(&self, id: ChangeId, at: Timestamp, outcome: WriteOutcome) -> Result<(), JournalError> {
         let shared = &self.shared;
         let known = shared.shelf.lock().get(&id).map(|held| held.intent.clone());
@@ -173,20 +184,16 @@ impl Journal for LoopActions {
                     }
                 });
             }
-            Entry::Reverted { change, revert } => {
-                let shared = self.shared.clone();
-                tokio::spawn(async move {
-                    let known = shared.shelf.lock().get(&change).map(|held| held.intent.clone());
-                    if let Some(intent) = known {
-                        shared
-                            .write_status(&intent, object::reverted(&revert), |held| {
-                                held.reverted.get_or_insert(revert.clone());
-                            })
-                            .await;
-                    }
+            Entry::Reverted { change, revert } => self.add_to_status(change, object::reverted(&revert), move |held| {
+                held.reverted.get_or_insert(revert.clone());
+            }),
+            Entry::Measured { change, measured } => {
+                self.shared.measured_here(&change, &measured);
+                self.add_to_status(change, object::measured(&measured), move |held| {
+                    held.measured.get_or_insert(measured.clone());
                 });
             }
-            Entry::Decision(_) | Entry::Outcome { .. } | Entry::Measured { .. } => self.shared.local.submit(entry),
+            Entry::Decision(_) | Entry::Outcome { .. } => self.shared.local.submit(entry),
         }
     }
 
@@ -266,6 +273,15 @@ impl Shared {
         self.unended.lock().remove(&intent.change.id);
     }
 
+    /// Completes the local record of a decision, where it is one of this process.
+    fn measured_here(&self, id: &ChangeId, measured: &Measured) {
+        let decision = self.shelf.lock().get(id).map(|held| held.intent.change.decision.clone());
+        let record = decision.and_then(|decision| self.local.decision(&decision).ok().flatten());
+        if record.and_then(|record| record.change).is_some_and(|change| change.id == *id) {
+            self.local.submit(Entry::Measured { change: id.clone(), measured: measured.clone() });
+        }
+    }
+
     /// Merges `status` into that of the object until that has succeeded; `note` does the same to what is held of it. Where
     /// the object shows that another process was first, that stands.
     async fn write_status(&self, intent: &Intent, status: Value, note: impl Fn(&mut Intent)) {
@@ -279,17 +295,19 @@ impl Shared {
             let request = Request::new(&path).patch_subresource("status", &name, &parameters, &patch);
             let reason = match self.ask::<ActionObject>(request).await {
                 Ok(object) => {
-                    let mut held = Held { intent: intent.clone(), version: object.metadata.resource_version };
+                    let mut held = held(&object);
                     note(&mut held.intent);
                     return self.shelf.lock().put(held);
                 }
                 Err(Failure::Unknown(reason)) => reason,
                 Err(failure) => match self.look(&path, &name).await {
                     Ok(Some(found)) => {
-                        let has_ended = found.intent.ended.is_some();
+                        let mut noted = found.intent.clone();
+                        note(&mut noted);
+                        let is_known = noted == found.intent;
                         self.shelf.lock().put(found);
-                        if is_end && has_ended {
-                            return tracing::info!(change = %id, "the intent was ended by another process");
+                        if is_known {
+                            return tracing::info!(change = %id, "another process was first to say so of the intent");
                         }
                         match failure {
                             Failure::Refused(reason) => reason,

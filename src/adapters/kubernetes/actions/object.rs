@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::adapters::kubernetes::mirror::Metadata;
-use crate::model::{ChangeId, ChangeSet, Intent, Revert, ServiceId, Timestamp, WriteOutcome};
+use crate::model::{ChangeId, ChangeSet, Foreseen, Intent, Measured, Revert, ServiceId, Timestamp, WriteOutcome};
 
 /// Label that names the service, for `kubectl get loopactions -l`.
 pub(super) const SERVICE_LABEL: &str = "flyball.dev/service";
@@ -24,6 +24,8 @@ pub(super) struct ActionObject {
 struct Spec {
     prepared_at: Timestamp,
     change: ChangeSet,
+    #[serde(default)]
+    foreseen: Foreseen,
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -32,14 +34,15 @@ struct Status {
     ended_at: Option<Timestamp>,
     result: Option<WriteOutcome>,
     reverted: Option<Revert>,
+    measured: Option<Measured>,
 }
 
 impl ActionObject {
     /// Returns the intent that it stands for.
     pub(super) fn intent(&self) -> Intent {
-        let Status { ended_at, result, reverted } = self.status.clone();
-        let ended = ended_at.zip(result);
-        Intent { change: self.spec.change.clone(), prepared: self.spec.prepared_at, ended, reverted }
+        let Spec { prepared_at: prepared, change, foreseen } = self.spec.clone();
+        let Status { ended_at, result, reverted, measured } = self.status.clone();
+        Intent { change, prepared, ended: ended_at.zip(result), reverted, foreseen, measured }
     }
 }
 
@@ -57,7 +60,7 @@ pub(super) fn manifest(intent: &Intent) -> Value {
             "name": name(service, &intent.change.id), "namespace": service.namespace(),
             "labels": { SERVICE_LABEL: service.name() },
         },
-        "spec": { "preparedAt": intent.prepared, "change": intent.change },
+        "spec": { "preparedAt": intent.prepared, "change": intent.change, "foreseen": intent.foreseen },
     })
 }
 
@@ -69,4 +72,9 @@ pub(super) fn ended(at: Timestamp, outcome: &WriteOutcome) -> Value {
 /// Returns what is added to the status of a write that somebody went back on.
 pub(super) fn reverted(revert: &Revert) -> Value {
     json!({ "reverted": revert })
+}
+
+/// Returns what is added to the status of a write that was measured.
+pub(super) fn measured(measured: &Measured) -> Value {
+    json!({ "measured": measured })
 }

@@ -136,7 +136,7 @@ impl Shelf {
 mod tests {
     use super::*;
     use crate::model::{
-        ActionClass, ChangeSet, CycleId, DecisionId, Epoch, Now, TargetKind, TargetRef, TraceId, WriteOutcome,
+        ActionClass, ChangeSet, CycleId, DecisionId, Epoch, Foreseen, Now, TargetKind, TargetRef, TraceId, WriteOutcome,
     };
 
     const BEGIN: i64 = 1_790_000_000;
@@ -170,7 +170,8 @@ mod tests {
             epoch: Epoch::new(1),
         };
         let ended = outcome.map(|outcome| (wall, outcome));
-        Held { intent: Intent { change, prepared: wall, ended, reverted: None }, version: "1".to_owned() }
+        let intent = Intent { ended, ..Intent::open(change, wall, Foreseen::default()) };
+        Held { intent, version: "1".to_owned() }
     }
 
     fn shelf(all: impl IntoIterator<Item = Held>) -> Shelf {

@@ -7,8 +7,10 @@
 //! |---|---|
 //! | [`candidate`] | when to claim, to renew, to stand down: pure |
 //! | `object` | the Lease as the API has it |
+//! | `fence` | who leads, for the admission policy of the API server |
 
 pub mod candidate;
+mod fence;
 mod object;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ use kube::Client;
 use kube::api::{GetParams, Patch, PatchParams, PostParams};
 use kube::core::Request;
 use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -42,6 +45,9 @@ use object::LeaseObject;
 
 /// How long the lease may take to be given up; what is not given up runs out.
 const RELEASE_WITHIN: Duration = Duration::from_secs(2);
+
+/// Longest word of a holder that is heard.
+const LONGEST_WORD: usize = 8 * 1024;
 
 /// Why a request about the Lease had no result.
 enum Failure {
@@ -68,6 +74,10 @@ struct Shared {
     start: Instant,
     candidate: Mutex<Candidate>,
     terms: watch::Sender<Option<Epoch>>,
+    /// What this process says while it holds the lease.
+    word: Mutex<Option<String>>,
+    /// What others said last.
+    words: watch::Sender<Option<Arc<str>>>,
     /// Why the last request failed, if it did.
     trouble: Mutex<Option<String>>,
 }
@@ -99,6 +109,8 @@ impl KubernetesLease {
             start: Instant::now(),
             candidate: Mutex::new(Candidate::new(identity, timing, spread)),
             terms: watch::Sender::new(None),
+            word: Mutex::default(),
+            words: watch::Sender::new(None),
             trouble: Mutex::default(),
         });
         let stop = CancellationToken::new();
@@ -125,6 +137,19 @@ impl Leadership for KubernetesLease {
 
     fn terms(&self) -> watch::Receiver<Option<Epoch>> {
         self.shared.terms.subscribe()
+    }
+
+    fn fence(&self, epoch: Epoch) -> BoxFuture<'_, Result<(), String>> {
+        Box::pin(self.shared.fence(epoch))
+    }
+
+    /// It goes out with the next renewal.
+    fn leave(&self, word: &str) {
+        *self.shared.word.lock() = Some(word.to_owned());
+    }
+
+    fn words(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.shared.words.subscribe()
     }
 
     fn release(&self) -> BoxFuture<'_, ()> {
@@ -185,6 +210,7 @@ impl Shared {
 
     fn take_in(&self, mirror: &Mirror<LeaseObject>) {
         let Ok(found) = mirror.current(&self.namespace, &self.name, Instant::now()) else { return };
+        self.hear(found);
         let record = found.map(|found| found.record(self.timing));
         let (version, now) = (mirror.version().unwrap_or(0), self.now());
         let mut candidate = self.candidate.lock();
@@ -193,6 +219,16 @@ impl Shared {
         if matches!(candidate.lead(now), Lead::Follows { holder: Some(_) }) {
             *self.trouble.lock() = None;
         }
+    }
+
+    /// Hears what the holder before has said. It stays there after that one is gone, until this process has said something
+    /// itself: then it is out of date.
+    fn hear(&self, found: Option<&LeaseObject>) {
+        let word = found.and_then(|found| found.metadata.annotations.policies.clone());
+        let Some(word) = word.filter(|word| word.len() <= LONGEST_WORD) else { return };
+        let is_ours = self.word.lock().as_deref() == Some(&*word);
+        let word = Some(word).filter(|_| !is_ours);
+        self.words.send_if_modified(|known| std::mem::replace(known, word.clone()) != word);
     }
 
     /// Says in which term this process is, if that is news.
@@ -204,12 +240,13 @@ impl Shared {
     async fn look(&self) {
         let read =
             match self.ask(Request::new(collection(&self.namespace)).get(&self.name, &GetParams::default())).await {
-                Ok(object) => Ok(Some(object)),
+                Ok(object) => Ok(Some::<LeaseObject>(object)),
                 Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
                 Err(error) => Err(Failure::Other(explain(&error))),
             };
         match read {
             Ok(found) => {
+                self.hear(found.as_ref());
                 let version = found.as_ref().and_then(|object| object.metadata.version()).unwrap_or(u64::MAX);
                 let record = found.map(|object| object.record(self.timing));
                 self.candidate.lock().looked(record, version, self.now());
@@ -248,7 +285,7 @@ impl Shared {
         let give_up = async {
             if matches!(self.send(claim, None).await, Err(Failure::Conflict)) {
                 let read = Request::new(collection(&self.namespace)).get(&self.name, &GetParams::default());
-                let Ok(object) = self.ask(read).await else { return };
+                let Ok(object) = self.ask::<LeaseObject>(read).await else { return };
                 let record = object.record(self.timing);
                 if record.holder.as_deref() == Some(self.candidate.lock().identity()) && record.epoch == claim.epoch {
                     // Its error is that of a lease that somebody else holds by now.
@@ -263,17 +300,21 @@ impl Shared {
     /// Writes the Lease once and returns the version that was made.
     async fn send(&self, claim: &Claim, holder: Option<&str>) -> Result<String, Failure> {
         let (path, now) = (collection(&self.namespace), Timestamp::now());
+        let word = self.word.lock().clone().filter(|_| holder.is_some());
         let manager = || Some(FIELD_MANAGER.to_owned());
         let request = if let (None, Some(holder)) = (&claim.version, holder) {
-            let object = object::made(&self.name, claim, holder, self.timing, now);
+            let mut object = object::made(&self.name, claim, holder, self.timing, now);
+            object::say(&mut object, word.as_deref());
             let parameters = PostParams { field_manager: manager(), ..PostParams::default() };
             Request::new(path).create(&parameters, object.to_string().into_bytes())
         } else {
-            let patch = Patch::Merge(object::patch(claim, holder, self.timing, now));
+            let mut patch = object::patch(claim, holder, self.timing, now);
+            object::say(&mut patch, word.as_deref());
+            let patch = Patch::Merge(patch);
             let parameters = PatchParams { field_manager: manager(), ..PatchParams::default() };
             Request::new(path).patch(&self.name, &parameters, &patch)
         };
-        match self.ask(request).await {
+        match self.ask::<LeaseObject>(request).await {
             Ok(object) => Ok(object.metadata.resource_version),
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Err(Failure::Conflict),
             Err(error) => Err(Failure::Other(explain(&error))),
@@ -281,10 +322,10 @@ impl Shared {
     }
 
     /// A request has a quarter of the time in which a renewal must succeed.
-    async fn ask(
+    async fn ask<T: DeserializeOwned>(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> kube::Result<LeaseObject> {
+    ) -> kube::Result<T> {
         let request = request.map_err(kube::Error::BuildRequest)?;
         let within = (self.timing.renew_deadline / 4).min(self.timeouts.answer);
         let late = |_| kube::Error::Service(format!("no answer within {within:?}").into());

@@ -11,6 +11,9 @@ use crate::model::{Epoch, Timestamp};
 
 use super::candidate::{Claim, Record};
 
+/// The annotation that tells what the holder says of its policies.
+const WORD: &str = "flyball.dev/policies-in-force";
+
 /// A `coordination.k8s.io/v1` `Lease`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -59,6 +62,13 @@ pub(super) fn made(name: &str, claim: &Claim, holder: &str, timing: Timing, now:
 /// Returns the merge patch of a claim, on condition of its version; without a holder it gives the lease up.
 pub(super) fn patch(claim: &Claim, holder: Option<&str>, timing: Timing, now: Timestamp) -> Value {
     json!({ "metadata": { "resourceVersion": claim.version }, "spec": held(claim, holder, timing, now) })
+}
+
+/// Adds what the holder says to a Lease or to a patch of it.
+pub(super) fn say(object: &mut Value, word: Option<&str>) {
+    if let Some(word) = word {
+        object["metadata"]["annotations"] = json!({ WORD: word });
+    }
 }
 
 fn held(claim: &Claim, holder: Option<&str>, timing: Timing, now: Timestamp) -> Value {

@@ -243,6 +243,7 @@ mod tests {
             features: Arc::new(Features { signals: Vec::new(), target }),
             outlook: Arc::default(),
             proposal: Proposal { revision: None, rules: Vec::new(), choice: Choice::Nothing { reason: "calm".into() } },
+            provenance: None,
             instead: None,
             verdict: Verdict { kind: VerdictKind::Hold, decided_by: Some(guard), ..Verdict::idle() },
             change: None,

@@ -191,7 +191,7 @@ fn ready(judged: &Judged, record: Option<&DecisionRecord>, quarantined: Option<&
         .signals
         .iter()
         .zip(&record.features.signals)
-        .filter(|(label, signal)| label.role != Some(Role::Cpu) && signal.reading.fresh().is_none())
+        .filter(|(label, signal)| label.role != Some(Role::Cpu) && !signal.reading.is_known())
         .map(|(label, _)| label.name.to_string())
         .collect();
     if !silent.is_empty() {

@@ -24,8 +24,8 @@ use super::{JournalReader, retention, tables};
 use crate::instrument::JournalMetrics;
 use crate::model::record::DecisionRecord;
 use crate::model::{
-    ActionClass, ChangeId, ChangeSet, Choice, CycleId, DecisionId, Features, Intent, Knob, Mode, Now, Proposal,
-    TargetKind, TargetReading, TargetRef, Timestamp, TraceId, Verdict, WriteOutcome,
+    ActionClass, ChangeId, ChangeSet, Choice, CycleId, DecisionId, Features, Foreseen, Intent, Knob, Mode, Now,
+    Proposal, TargetKind, TargetReading, TargetRef, Timestamp, TraceId, Verdict, WriteOutcome,
 };
 use crate::ports::journal::{Entry, Journal, JournalError};
 
@@ -58,6 +58,7 @@ pub(super) fn decision_of(service: &str, seq: u32) -> Entry {
         features: Arc::new(Features { signals: Vec::new(), target }),
         outlook: Arc::default(),
         proposal: Proposal { revision: None, rules: Vec::new(), choice: Choice::Nothing { reason: "calm".into() } },
+        provenance: None,
         instead: None,
         verdict: Verdict::idle(),
         change: None,
@@ -93,7 +94,7 @@ pub(super) fn intent_of(service: &str, seq: u32) -> Intent {
         fresh_for: Duration::from_secs(30),
         epoch: crate::model::Epoch::ALONE,
     };
-    Intent { change, prepared: at(i64::from(seq)), ended: None, reverted: None }
+    Intent::open(change, at(i64::from(seq)), Foreseen::default())
 }
 
 /// The end of the intent of `shop/checkout`.

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::time::elapsed;
-use crate::model::{Now, Timestamp};
-
-/// Two reverts within this time make the loop stand down; budgets look back as far.
-pub const HOUR: Duration = Duration::from_hours(1);
+use super::time::{Now, Timestamp, elapsed};
 
 /// A moment that may lie before the start of the process, where the monotonic clock does not reach.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +24,7 @@ impl Moment {
     }
 
     /// Returns the later of two.
+    #[must_use]
     pub fn later(self, other: Self) -> Self {
         if (self.mono, other.before) >= (other.mono, self.before) { self } else { other }
     }

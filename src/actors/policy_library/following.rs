@@ -1,0 +1,31 @@
+//! Several processes: the one that leads says what is in force, the others follow.
+
+use super::in_force::{InForce, note};
+use crate::cycle::staging::{Step, Word};
+use crate::instrument::ProcessMetrics;
+
+impl InForce {
+    /// Follows what the process that leads says.
+    pub(super) fn follow(&self, word: &str, metrics: &ProcessMetrics) {
+        let word: Word = match serde_json::from_str(word) {
+            Ok(word) => word,
+            // One of another version: then each goes by itself, as those did.
+            Err(error) => return tracing::warn!(%error, "what the leader says of its policies cannot be read"),
+        };
+        let step = self.change(|staging| staging.follow(word));
+        note(&step, "the process that leads", metrics);
+    }
+
+    /// Decides by itself from here on.
+    pub(super) fn lead(&self) {
+        self.change(|staging| {
+            staging.lead();
+            Step::None
+        });
+    }
+
+    /// Returns what those who follow are to hear; `None` before anything is in force.
+    pub(super) fn word(&self) -> Option<String> {
+        serde_json::to_string(&self.staging().word()?).ok()
+    }
+}

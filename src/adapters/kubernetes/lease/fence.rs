@@ -1,0 +1,69 @@
+//! What the API server compares a write with, where `deploy/overlays/replicas/fence.yaml` stands: a `LoopLeader` that names
+//! the holder of the Lease. Its own object, because an admission policy that is taken away and comes again sees no change
+//! of a built-in kind any more until the server is restarted (kubernetes/kubernetes#133827), and the Lease is one.
+
+use kube::api::{GetParams, Patch, PatchParams, PostParams};
+use kube::core::Request;
+use serde_json::{Value, json};
+
+use crate::adapters::kubernetes::failure::explain;
+use crate::adapters::kubernetes::mirror::Metadata;
+use crate::adapters::kubernetes::scale::FIELD_MANAGER;
+use crate::model::Epoch;
+
+use super::Shared;
+
+/// A `LoopLeader`, as far as it is read.
+#[derive(serde::Deserialize)]
+struct Leader {
+    metadata: Metadata,
+}
+
+impl Shared {
+    /// Lets the server know that this process writes in the term `epoch`. Another one that was held since it claimed the
+    /// lease cannot take that back: what it knows of the object is old, or it learns by the clock that it leads no more.
+    ///
+    /// # Errors
+    /// When that is not known to have succeeded. A server that does not know the kind, or does not let this account write
+    /// it, has no such policy: then there is nothing to let it know.
+    pub(super) async fn fence(&self, epoch: Epoch) -> Result<(), String> {
+        let path = format!("/apis/flyball.dev/v1alpha1/namespaces/{}/loopleaders", self.namespace);
+        let known = match self.ask::<Leader>(Request::new(&path).get(&self.name, &GetParams::default())).await {
+            Ok(leader) => Some(leader.metadata.resource_version),
+            Err(kube::Error::Api(status)) if status.code == 404 => None,
+            Err(error) => return self.unfenced(&error),
+        };
+        // Asked after it was read: whoever has written it since makes this write a conflict.
+        if self.candidate.lock().lead(self.now()).epoch() != Some(epoch) {
+            return Err(format!("the term {epoch} is over"));
+        }
+        let holder = self.candidate.lock().identity().to_owned();
+        let spec = json!({ "holder": holder, "epoch": epoch.number() });
+        let manager = || Some(FIELD_MANAGER.to_owned());
+        let request = if let Some(version) = known {
+            let patch = Patch::Merge(json!({ "metadata": { "resourceVersion": version }, "spec": spec }));
+            let parameters = PatchParams { field_manager: manager(), ..PatchParams::default() };
+            Request::new(&path).patch(&self.name, &parameters, &patch)
+        } else {
+            let parameters = PostParams { field_manager: manager(), ..PostParams::default() };
+            let (version, metadata) =
+                ("flyball.dev/v1alpha1", json!({ "name": self.name, "namespace": self.namespace }));
+            let leader = json!({ "apiVersion": version, "kind": "LoopLeader", "metadata": metadata, "spec": spec });
+            Request::new(&path).create(&parameters, leader.to_string().into_bytes())
+        };
+        match self.ask::<Value>(request).await {
+            Ok(_) => Ok(()),
+            Err(error) => self.unfenced(&error),
+        }
+    }
+
+    fn unfenced(&self, error: &kube::Error) -> Result<(), String> {
+        match error {
+            kube::Error::Api(status) if matches!(status.code, 403 | 404) => {
+                tracing::warn!(lease = self.name, reason = explain(error), "the API server is not told who leads");
+                Ok(())
+            }
+            error => Err(format!("the API server is not told who leads: {}", explain(error))),
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Known events of the forecast: a list, each with a name, a time and either a factor or a day that it is like.
+
+use jiff::civil::Date;
+
+use super::faults::Faults;
+use super::services::service_id;
+use super::tree::{Given, Node};
+use crate::forecast::params::{Event, FACTORS, Shape, Zone, moment};
+use crate::model::Timestamp;
+
+const KEYS: &[&str] = &["name", "from", "to", "factor", "like", "services"];
+
+/// Reads the list. Times that name no zone are those of `zone`.
+pub fn events(node: &Node<'_>, zone: &Zone, faults: &mut Faults) -> Option<Vec<Event>> {
+    // All are read, so that a fault in one does not hide those in others.
+    let events: Vec<Option<Event>> = node.items(faults)?.iter().map(|node| event(node, zone, faults)).collect();
+    events.into_iter().collect()
+}
+
+fn event(node: &Node<'_>, zone: &Zone, faults: &mut Faults) -> Option<Event> {
+    let table = node.table(KEYS, faults)?;
+    let name = table.read("name", faults, |node, faults| Some(node.text(faults)?.to_owned()));
+    let name = name.required(&table.at("name"), "say what the event is called", faults);
+    let mut time = |key: &str, remedy: &str| -> Option<Timestamp> {
+        let read = table.read(key, faults, |node, faults| match moment(node.text(faults)?, zone) {
+            Ok(at) => Some(at),
+            Err(message) => node.refuse(&message, faults),
+        });
+        read.required(&table.at(key), remedy, faults)
+    };
+    let (from, to) = (time("from", "say when it begins"), time("to", "say when it is over"));
+    let factor = table.read("factor", faults, |node, faults| node.number(FACTORS.0, FACTORS.1, faults));
+    let like = table.read("like", faults, |node, faults| match node.text(faults)?.parse::<Date>() {
+        Ok(date) => Some(date),
+        Err(_) => node.refuse("is no date; dates look like 2026-11-22", faults),
+    });
+    let shape = match (factor, like) {
+        (Given::Absent, Given::Absent) => {
+            node.refuse("says neither a factor nor which day it is like; write factor or like", faults)
+        }
+        (factor, Given::Absent) => factor.optional().map(Shape::Factor),
+        (Given::Absent, like) => like.optional().map(Shape::Like),
+        _ => node.refuse("has both factor and like; one of them says how it differs", faults),
+    };
+    let services = table.read("services", faults, |node, faults| {
+        node.items(faults)?.iter().map(|node| service_id(node, faults)).collect::<Option<Vec<_>>>()
+    });
+    let (from, to, services) = (from?, to?, services.or_default(Vec::new())?);
+    if from >= to {
+        return node.refuse("is over before it begins; to must lie behind from", faults);
+    }
+    Some(Event { name: name?, from, to, shape: shape?, services })
+}

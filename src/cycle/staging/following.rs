@@ -1,0 +1,216 @@
+//! Several processes: the one that leads decides what is in force, the others follow what it says.
+//!
+//! All read the same policies, so a revision is enough to say which release is meant. A process that follows puts nothing
+//! in force by itself, unless it had nothing at all, and is ready to go on from there when it leads.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Staging, Step, Whom};
+use crate::model::{PolicyRevision, ServiceId};
+
+/// Most services apart that a word names: it travels with every renewal of a lease.
+const NAMED: usize = 50;
+
+/// What the process that leads says of its policies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Word {
+    /// The release in force.
+    pub in_force: PolicyRevision,
+    /// What people took back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<PolicyRevision>,
+    /// Services that go by the candidate already; the first fifty.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub ahead: BTreeSet<ServiceId>,
+    /// Services that go by the release before; the first fifty.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub behind: BTreeSet<ServiceId>,
+}
+
+impl<R: Clone> Staging<R> {
+    /// Returns what those who follow are to know; `None` before anything is in force.
+    pub fn word(&self) -> Option<Word> {
+        let some = |services: &BTreeSet<ServiceId>| services.iter().take(NAMED).cloned().collect();
+        Some(Word {
+            in_force: self.in_force.as_ref()?.revision.clone(),
+            rolled_back: self.rolled_back.as_ref().map(|rolled_back| rolled_back.revision.clone()),
+            ahead: some(&self.ahead),
+            behind: some(&self.behind),
+        })
+    }
+
+    /// Follows what the process that leads says, as far as its release is known here; the rest when it is.
+    pub fn follow(&mut self, word: Word) -> Step {
+        self.follows = None;
+        let step = self.go_to(&word.in_force);
+        let taken_back = |revision: &PolicyRevision| word.rolled_back.as_ref() == Some(revision);
+        if let Some(candidate) = self.candidate.take_if(|candidate| taken_back(&candidate.staged.revision)) {
+            self.keep_out(candidate.staged);
+        }
+        self.ahead = if self.candidate.is_some() { word.ahead.clone() } else { BTreeSet::new() };
+        self.behind = if self.before.is_some() { word.behind.clone() } else { BTreeSet::new() };
+        self.follows = Some(word);
+        step
+    }
+
+    /// Decides by itself from here on.
+    pub fn lead(&mut self) {
+        self.follows = None;
+    }
+
+    /// Returns the release that it follows, where that is not known here and another one is in force.
+    pub fn astray(&self) -> Option<&PolicyRevision> {
+        let in_force = self.in_force.as_ref().map(|staged| &staged.revision);
+        self.follows.as_ref().map(|word| &word.in_force).filter(|revision| in_force != Some(*revision))
+    }
+
+    /// Puts a release in force that is known here, by the way that the process that leads has gone.
+    fn go_to(&mut self, revision: &PolicyRevision) -> Step {
+        let is = |other: Option<&PolicyRevision>| other == Some(revision);
+        if is(self.in_force.as_ref().map(|staged| &staged.revision)) {
+            return Step::None;
+        }
+        if is(self.candidate.as_ref().map(|candidate| &candidate.staged.revision)) {
+            return self.promote(&Whom::All).unwrap_or(Step::None);
+        }
+        if is(self.before.as_ref().map(|staged| &staged.revision)) {
+            return self.roll_back(&Whom::All).unwrap_or(Step::None);
+        }
+        let kept_out =
+            self.rolled_back.as_mut().and_then(|rolled_back| rolled_back.staged.take_if(|it| it.revision == *revision));
+        kept_out.map_or(Step::None, |staged| self.put_in_force(staged))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::cycle::staging::Staged;
+
+    const SHADOW: Duration = Duration::from_mins(10);
+
+    fn revision(name: &str) -> PolicyRevision {
+        PolicyRevision::of([("t.rhai", name)])
+    }
+
+    fn staged(name: &str) -> Staged<String> {
+        let sets = BTreeMap::from([(String::new(), revision(name))]);
+        Staged { revision: revision(name), sets, release: Arc::new(name.to_owned()) }
+    }
+
+    fn at(minutes: u64) -> Duration {
+        Duration::from_mins(minutes)
+    }
+
+    /// Two processes that have read the same.
+    fn pair() -> (Staging<String>, Staging<String>) {
+        let mut leader = Staging::new(SHADOW);
+        leader.announced(staged("one"), at(0));
+        let mut follower = leader.clone();
+        follower.follow(leader.word().unwrap());
+        for staging in [&mut leader, &mut follower] {
+            assert_eq!(staging.announced(staged("two"), at(1)), Step::Beside(revision("two")));
+        }
+        (leader, follower)
+    }
+
+    fn in_force(staging: &Staging<String>) -> String {
+        staging.in_force.as_ref().unwrap().release.to_string()
+    }
+
+    #[test]
+    fn who_follows_puts_nothing_in_force_by_itself() {
+        let (mut leader, mut follower) = pair();
+        assert_eq!((follower.due(), follower.passed(at(99))), (None, Step::None));
+        let orders = [follower.promote(&Whom::All), follower.roll_back(&Whom::All)];
+        assert!(orders.iter().all(|end| end.as_ref().is_err_and(|why| why.contains("leads"))), "{orders:?}");
+        leader.passed(at(11));
+        assert_eq!(follower.follow(leader.word().unwrap()), Step::InForce(revision("two")));
+        assert_eq!(follower.before.as_ref().unwrap().revision, revision("one"));
+        // Without a shadow time, too: the leader may not have read it yet.
+        let mut at_once: Staging<String> = Staging::new(Duration::ZERO);
+        assert_eq!(at_once.announced(staged("one"), at(0)), Step::InForce(revision("one")), "never without policies");
+        at_once.follow(at_once.word().unwrap());
+        assert_eq!(at_once.announced(staged("two"), at(1)), Step::Beside(revision("two")));
+    }
+
+    #[test]
+    fn what_the_leader_took_back_stays_out_when_another_leads() {
+        let (mut leader, mut follower) = pair();
+        leader.promote(&Whom::All).unwrap();
+        follower.follow(leader.word().unwrap());
+        leader.roll_back(&Whom::All).unwrap();
+        assert_eq!(follower.follow(leader.word().unwrap()), Step::InForce(revision("one")));
+        follower.lead();
+        assert_eq!(follower.announced(staged("two"), at(9)), Step::KeptOut(revision("two")));
+        assert_eq!((in_force(&follower), follower.passed(at(99))), ("one".to_owned(), Step::None));
+        // And a candidate that was taken back before it was in force.
+        let (mut leader, mut follower) = pair();
+        leader.roll_back(&Whom::All).unwrap();
+        follower.follow(leader.word().unwrap());
+        follower.lead();
+        assert_eq!((in_force(&follower), follower.passed(at(99))), ("one".to_owned(), Step::None));
+    }
+
+    #[test]
+    fn a_new_leader_goes_on_with_the_candidate_and_with_those_apart() {
+        let (mut leader, mut follower) = pair();
+        let cart: ServiceId = "shop/cart".parse().unwrap();
+        leader.promote(&Whom::Service(cart.clone())).unwrap();
+        follower.follow(leader.word().unwrap());
+        assert_eq!(&*follower.of(&cart).0.unwrap().release, "two");
+        follower.lead();
+        assert_eq!((follower.due(), follower.passed(at(11))), (Some(at(11)), Step::InForce(revision("two"))));
+    }
+
+    #[test]
+    fn a_release_that_is_not_known_yet_is_followed_when_it_is() {
+        let (mut leader, _) = pair();
+        let mut late = Staging::new(SHADOW);
+        late.announced(staged("one"), at(0));
+        leader.promote(&Whom::All).unwrap();
+        assert_eq!(late.follow(leader.word().unwrap()), Step::None);
+        assert_eq!(late.astray(), Some(&revision("two")));
+        assert_eq!(late.announced(staged("two"), at(2)), Step::InForce(revision("two")));
+        assert_eq!(late.astray(), None);
+    }
+
+    #[test]
+    fn what_was_taken_back_before_it_was_read_here_is_kept_out_here_too() {
+        let (mut leader, _) = pair();
+        leader.promote(&Whom::All).unwrap();
+        leader.roll_back(&Whom::All).unwrap();
+        let mut late = Staging::new(SHADOW);
+        late.announced(staged("one"), at(0));
+        late.follow(leader.word().unwrap());
+        assert_eq!(late.announced(staged("two"), at(2)), Step::KeptOut(revision("two")));
+        late.lead();
+        assert_eq!((in_force(&late), late.passed(at(99))), ("one".to_owned(), Step::None));
+        // One that has nothing else waits until somebody mends or promotes it.
+        let mut empty = Staging::new(SHADOW);
+        empty.follow(leader.word().unwrap());
+        assert_eq!(empty.announced(staged("two"), at(2)), Step::KeptOut(revision("two")));
+        empty.lead();
+        assert!(empty.passed(at(99)) == Step::None && empty.in_force.is_none());
+        let mut mended = empty.clone();
+        assert_eq!(mended.announced(staged("three"), at(3)), Step::InForce(revision("three")));
+        assert_eq!(empty.promote(&Whom::All), Ok(Step::InForce(revision("two"))));
+    }
+
+    #[test]
+    fn a_word_is_short_and_read_back_as_it_was() {
+        let (mut leader, _) = pair();
+        leader.ahead = (0..500).map(|number| format!("shop/service-{number}").parse().unwrap()).collect();
+        let word = leader.word().unwrap();
+        let text = serde_json::to_string(&word).unwrap();
+        assert!(word.ahead.len() == NAMED && text.len() < 4096, "{text}");
+        assert_eq!(serde_json::from_str::<Word>(&text).unwrap(), word);
+        assert_eq!(Staging::<String>::default().word(), None);
+    }
+}

@@ -1,0 +1,75 @@
+//! What a decision by a set costs, before anybody decides by it.
+//!
+//! Every condition of every rule is evaluated in every decision, each part of it once, so the cost follows from the set
+//! alone: it is the same for every input, every service, every machine. It is counted in operations, one for each part;
+//! whoever foresees how long a forecast stays above a bound looks at each of its points.
+
+use crate::decide::compile::Rule;
+use crate::decide::fault::PolicyFault;
+use crate::decide::plan::condition::{Condition, Statement};
+use crate::decide::plan::quantity::{Quantity, Term};
+use crate::model::HORIZONS;
+
+/// Most operations of one rule in a decision: a fifth of what its load may take (`engine::RULE_OPERATIONS`). The shipped rules take
+/// 5 to 25.
+const RULE_CEILING: usize = 1_000;
+/// Most operations of a decision, which is about a millisecond.
+const DECISION_CEILING: usize = 10_000;
+/// How many of the dearest rules a message names.
+const NAMED: usize = 3;
+
+/// Returns the operations that one rule takes in a decision.
+pub(super) fn of_rule(rule: &Rule) -> usize {
+    let held = |condition: &Condition| usize::from(condition.held.is_some());
+    let conditions = rule.body.conditions.iter().map(|(condition, _)| of_condition(condition) + held(condition));
+    conditions.sum::<usize>() + rule.body.action.sizes().into_iter().map(of_quantity).sum::<usize>()
+}
+
+/// Returns what is too dear, and what to do about it.
+pub(super) fn too_dear(rules: &[Rule]) -> Vec<PolicyFault> {
+    let mut costs: Vec<_> = rules.iter().map(|rule| (of_rule(rule), rule)).collect();
+    let fault = |(cost, rule): &(usize, &Rule)| {
+        let message = format!(
+            "cost: it takes {cost} operations in every decision, at most {RULE_CEILING}: leave out conditions, or parts of them \
+             that say the same"
+        );
+        PolicyFault::at(&rule.file, rule.position, Some(&*rule.name), message)
+    };
+    let mut faults: Vec<_> = costs.iter().filter(|(cost, _)| *cost > RULE_CEILING).map(fault).collect();
+    let total: usize = costs.iter().map(|(cost, _)| cost).sum();
+    if total > DECISION_CEILING {
+        // Of rules that cost the same, the first.
+        costs.sort_by_key(|(cost, _)| std::cmp::Reverse(*cost));
+        let dearest: Vec<_> =
+            costs.iter().take(NAMED).map(|(cost, rule)| format!("{} takes {cost}", rule.name)).collect();
+        let message = format!(
+            "cost: its {} rules take {total} operations in every decision, at most {DECISION_CEILING} ({}): leave out rules, or \
+             make them shorter",
+            rules.len(),
+            dearest.join(", ")
+        );
+        faults.push(PolicyFault::of("", message));
+    }
+    faults
+}
+
+fn of_condition(condition: &Condition) -> usize {
+    match &condition.statement {
+        Statement::Compare { left, right, .. } => 1 + of_quantity(left) + of_quantity(right),
+        Statement::All(parts) | Statement::Any(parts) => 1 + parts.iter().map(of_condition).sum::<usize>(),
+        Statement::Not(part) | Statement::Or(part, _) => 1 + of_condition(part),
+        Statement::Signal(_) | Statement::Target(_) => 1,
+    }
+}
+
+fn of_quantity(quantity: &Quantity) -> usize {
+    match &quantity.term {
+        Term::Both(_, pair) | Term::Or(pair) => 1 + of_quantity(&pair.0) + of_quantity(&pair.1),
+        Term::LongestRun { bound, .. } => 1 + HORIZONS.len() + of_quantity(bound),
+        Term::Pods(pods) => {
+            let given = pods.given.as_ref().map_or(0, |(one, other)| of_quantity(one) + of_quantity(other));
+            1 + of_quantity(&pods.rate) + given
+        }
+        Term::Number(_) | Term::Parameter(_) | Term::Signal { .. } | Term::Replicas(_) | Term::Capacity(_) => 1,
+    }
+}

@@ -1,0 +1,79 @@
+//! A proposal as it may be shown: what its rules made of masked signals and parameters is left out, how they came out is
+//! not.
+
+use std::sync::Arc;
+
+use crate::decide::compile::{PolicySet, Rule};
+use crate::decide::fault::{Failure, PolicyFault};
+use crate::decide::plan::condition::{Condition, Statement};
+use crate::decide::plan::quantity::Quantity;
+use crate::model::{MASKED, Proposal, RecordMask, RuleOutcome, RuleTrace, SignalName, Truth};
+
+impl PolicySet {
+    /// Takes out of a proposal of this set what `mask` says. Which conditions hold stays, and so does what is done.
+    pub fn mask(&self, proposal: &mut Proposal, mask: &RecordMask) {
+        if mask.is_empty() {
+            return;
+        }
+        let chosen = proposal.choice.rule().map(str::to_owned);
+        for (rule, trace) in self.rules.iter().zip(&mut proposal.rules) {
+            conditions(rule, trace, mask);
+            error(self, rule, trace, mask);
+            if mask.notes && !trace.notes.is_empty() {
+                trace.notes = vec![MASKED.into()];
+            }
+            let sized = rule.body.action.sizes().into_iter().any(|size| hides_quantity(mask, size));
+            if sized && chosen.as_deref() != Some(&*rule.name) {
+                trace.action = None;
+            }
+        }
+    }
+}
+
+fn conditions(rule: &Rule, trace: &mut RuleTrace, mask: &RecordMask) {
+    for ((condition, _), shown) in rule.body.conditions.iter().zip(&mut trace.conditions) {
+        if !hides_condition(mask, condition) {
+            continue;
+        }
+        shown.margin = None;
+        if let Statement::Compare { left, right, .. } = &condition.statement {
+            shown.value = shown.value.filter(|_| !hides_quantity(mask, left));
+            shown.bound = shown.bound.filter(|_| !hides_quantity(mask, right));
+        }
+        // Why it cannot be told holds no values: `RecordMask::believed` took them out.
+        if shown.holds != Truth::Unknown {
+            shown.note = Some(MASKED.into());
+        }
+    }
+}
+
+/// Messages of failures repeat the value that was at fault.
+fn error(set: &PolicySet, rule: &Rule, trace: &mut RuleTrace, mask: &RecordMask) {
+    let RuleOutcome::Error { message } = &mut trace.outcome else { return };
+    let parameter =
+        |position: &usize| set.parameters.get(*position).is_some_and(|one| mask.parameters.contains(&one.name));
+    let sized = rule.body.action.sizes().into_iter().any(|size| hides_quantity(mask, size));
+    if sized || rule.parameters.iter().any(parameter) {
+        let why = Failure::Script(format!("a value is outside its range ({MASKED})"));
+        *message = PolicyFault::at(&rule.file, rule.position, Some(&*rule.name), why.to_string()).to_string();
+    }
+}
+
+fn hides_condition(mask: &RecordMask, condition: &Condition) -> bool {
+    let (mut signals, mut parameters) = (Vec::new(), Vec::new());
+    condition.signals(&mut signals);
+    condition.parameters(&mut parameters);
+    hides(mask, &signals, &parameters)
+}
+
+fn hides_quantity(mask: &RecordMask, quantity: &Quantity) -> bool {
+    let (mut signals, mut parameters) = (Vec::new(), Vec::new());
+    quantity.signals(&mut signals);
+    quantity.parameters(&mut parameters);
+    hides(mask, &signals, &parameters)
+}
+
+fn hides(mask: &RecordMask, signals: &[SignalName], parameters: &[Arc<str>]) -> bool {
+    signals.iter().any(|name| mask.signals.contains(name))
+        || parameters.iter().any(|name| mask.parameters.contains(name))
+}

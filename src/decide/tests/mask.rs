@@ -1,0 +1,126 @@
+//! What records do not show: no value that is masked stays in a proposal, and who decides on a masked record knows it not.
+
+use super::*;
+use crate::model::{MASKED, RecordMask};
+
+const POLICY: &str = r#"
+    param("least", 4711.25, #{ doc: "queue above which something is done" });
+    rule("queue", #{ priority: 3, goal: "protect" }, |s, p| [
+        note("the contract of Example Inc."),
+        when(s.queue.current > p.least),
+        when(s.queue.predicted > 1),
+        when(any([s.queue.predicted > 1, s.maintenance])),
+        unless(s.maintenance.or(false)),
+        scale_by(1.5),
+    ]);
+    rule("sized", #{ priority: 2, goal: "protect" }, |s, p| [
+        when(s.can_scale_up),
+        scale_to(s.queue.current * 0.001),
+    ]);
+    rule("odd", #{ priority: 1, goal: "protect" }, |s, p| [
+        when(s.can_scale_up),
+        scale_by(s.queue.current),
+    ]);
+"#;
+
+fn mask(signals: &[&str], parameters: &[&str], notes: bool) -> RecordMask {
+    let signals = signals.iter().map(|name| SignalName::new(name).unwrap()).collect();
+    RecordMask { signals, parameters: parameters.iter().map(|name| (*name).into()).collect(), notes }
+}
+
+/// A case of a queue of 4816.25, of 5093.75 soon, 104.5 above the parameter of the service.
+fn case() -> Case {
+    Case::new().set("queue", 4816.25).forecast("queue", 5093.75).set("maintenance", 0.0).parameter("least", 4711.75)
+}
+
+/// Every way in which a value of the case could be told.
+const TOLD: [&str; 5] = ["4816", "5093", "4711", "104.5", "Example"];
+
+fn found(text: &str) -> Vec<&'static str> {
+    TOLD.into_iter().filter(|value| text.contains(value)).collect()
+}
+
+/// The proposal of the case as a record with this mask shows it, as data and in words.
+fn shown(mask: &RecordMask) -> (Proposal, String) {
+    let set = set(POLICY);
+    let mut proposal = case().decide(&mut Decider::new(), &set);
+    set.mask(&mut proposal, mask);
+    let text = format!("{}\n{}", serde_json::to_string(&proposal).unwrap(), crate::model::explain::rules(&proposal));
+    (proposal, text)
+}
+
+#[test]
+fn nothing_of_a_masked_field_is_shown_and_everything_else_is() {
+    for (mask, expected) in [
+        (mask(&[], &[], false), &TOLD[..]),
+        (mask(&["queue"], &[], false), &["4711", "Example"]),
+        (mask(&[], &["least"], false), &["4816", "5093", "Example"]),
+        (mask(&["queue"], &["least"], true), &[]),
+    ] {
+        assert_eq!(found(&shown(&mask).1), expected, "{mask:?}");
+    }
+}
+
+#[test]
+fn what_holds_and_what_is_done_stays() {
+    let (whole, _) = shown(&RecordMask::default());
+    let (masked, text) = shown(&mask(&["queue"], &["least"], true));
+    assert_eq!(masked.choice, whole.choice);
+    let outcomes = |proposal: &Proposal| {
+        let holds = |rule: &RuleTrace| rule.conditions.iter().map(|condition| condition.holds).collect::<Vec<_>>();
+        proposal.rules.iter().map(|rule| (rule.outcome.as_str(), holds(rule))).collect::<Vec<_>>()
+    };
+    assert_eq!(outcomes(&masked), outcomes(&whole));
+    assert!(text.contains("queue.current masked > masked"), "{text}");
+    assert_eq!(masked.rules[2].outcome.as_str(), "error");
+    assert!(text.contains("a value is outside its range (masked)"), "{text}");
+}
+
+/// Who decides once more on what a record shows takes nothing for what is not there, not even what a policy assumes of the
+/// unknown.
+#[test]
+fn on_a_masked_record_a_rule_that_reads_what_is_masked_is_unknown() {
+    let mut case = case().set("maintenance", 1.0);
+    let labels = SignalLabel::of(&case.spec);
+    let mask = mask(&["queue", "maintenance"], &[], false);
+    case.features = (*mask.features(&labels, &Arc::new(case.features.clone()))).clone();
+    case.outlook = (*mask.outlook(&labels, &Arc::new(case.outlook.clone()))).clone();
+    assert_eq!(found(&serde_json::to_string(&(&case.features, &case.outlook)).unwrap()), [""; 0]);
+    for clause in [
+        "when(s.queue.current > 1)",
+        "when(s.queue.predicted > 1)",
+        "when(s.queue.current.or(5) > 1)",
+        "when(s.maintenance.or(false))",
+        "unless(s.maintenance.or(false))",
+        "unless(any([s.queue.current < 1]).or(false))",
+        "when((s.queue.current + s.replicas.current).or(9) > 1)",
+    ] {
+        let condition = case.condition(clause);
+        let note = condition.note.as_deref().unwrap_or_default();
+        assert!(condition.holds == Truth::Unknown && note.contains(MASKED), "{clause}: {condition:?}");
+    }
+    let missing = Case::new().without("maintenance").condition("unless(s.maintenance.or(false))");
+    assert_eq!(missing.holds, Truth::True, "what is not there is another matter");
+    let (_, flips) = crate::model::explain::flips(&case.rule("when(s.queue.current > 7), restart()"));
+    assert_eq!(flips[0].needed, "above 7, and known: it is unknown (masked)");
+}
+
+#[test]
+fn a_value_that_is_not_believed_is_not_repeated_either() {
+    let odd = Missing::OutOfRange { value: Finite::new(4816.0).unwrap() };
+    let mut case = Case::new();
+    let index = case.index("queue");
+    case.features.signals[index] = features(Reading::Absent { missing: odd });
+    let text = |case: &Case| format!("{:?}", case.condition("when(s.queue.current > 1)"));
+    assert!(text(&case).contains("4816"));
+    let labels = SignalLabel::of(&case.spec);
+    case.features = (*mask(&["queue"], &[], false).believed(&labels, &Arc::new(case.features.clone()))).clone();
+    assert!(text(&case).contains("masked, and not fresh") && !text(&case).contains("4816"), "{}", text(&case));
+}
+
+#[test]
+fn a_parameter_whose_value_is_not_shown_fails_the_rules_that_read_it() {
+    let rule = case().parameter("least", f64::NAN).ask(POLICY).rules.remove(0);
+    let RuleOutcome::Error { message } = rule.outcome else { panic!("{:?}", rule.outcome) };
+    assert!(message.ends_with("parameter `least` of shop/checkout: its value is masked"), "{message}");
+}

@@ -1,0 +1,169 @@
+//! The last week of a signal in cells of a few minutes, and what its days have in common.
+//!
+//! A week of minutes would take 20 KB and most of them say what their neighbours say; the means of the cells of the
+//! profile of a day take a fifth of that. What the days have in common is their mean, the newest counting most: where
+//! the profile that Holt-Winters learns follows surprises, this one follows the signal itself.
+
+use super::history::History;
+use super::models::season::{Places, Season};
+use crate::model::Minute;
+
+/// Seasons in a week.
+const WEEK: i64 = 7;
+/// Cells that a missing one may be taken from instead.
+const REACH: i64 = 6;
+/// Share of a new day in the mean of the days, once there were as many.
+const GAIN: f64 = 0.25;
+
+/// Means of the cells of a week, and of its days.
+#[derive(Debug, Clone)]
+pub struct Week {
+    /// Ended cells; what is a minute elsewhere is a cell here.
+    cells: History,
+    running: Running,
+    days: Season,
+    /// The first day in the mean of the days ended here; `None` before.
+    drawn: Option<Minute>,
+}
+
+/// The cell that has not ended.
+#[derive(Debug, Clone, Copy)]
+struct Running {
+    cell: i64,
+    sum: f64,
+    seen: u32,
+}
+
+impl Week {
+    /// Returns an empty week of seasons of so many steps.
+    pub fn new(season_steps: u32) -> Self {
+        let days = Season::flat(season_steps);
+        let cells = History::of(WEEK * days.cells(), REACH);
+        Self { cells, running: Running { cell: i64::MIN, sum: 0.0, seen: 0 }, days, drawn: None }
+    }
+
+    /// Takes in the value of the minute in which clocks show `clock`. Of an hour that they show twice the first counts.
+    pub fn push(&mut self, clock: Minute, value: Option<f64>) {
+        let cell = clock.0.div_euclid(self.days.cell_minutes());
+        if cell != self.running.cell {
+            let Running { cell: ended, sum, seen } = self.running;
+            if seen > 0 {
+                self.cells.push(Minute(ended), Some(sum / f64::from(seen)));
+            }
+            self.running = Running { cell, sum: 0.0, seen: 0 };
+        }
+        if let Some(value) = value {
+            self.running.sum += value;
+            self.running.seen += 1;
+        }
+    }
+
+    /// Draws the mean of the days from the first one, which ends with `last`, when clocks show `clock`.
+    pub fn draw(&mut self, history: &History, last: Minute, clock: Minute) {
+        self.days.draw(history, last, clock, |cell, _| cell);
+        self.drawn = Some(clock);
+    }
+
+    /// Lets the mean of the days learn what was when clocks showed `clock`. To be called when nothing near it is foreseen any more:
+    /// the mean is that of days before.
+    pub fn learn(&mut self, clock: Minute, value: f64) {
+        let Some(days) = self.drawn.map(|drawn| clock.0.saturating_sub(drawn.0) / self.days.steps()) else { return };
+        // Each cell is met by all of its minutes.
+        let gain = GAIN.max(1.0 / (days as f64 + 2.0)) / self.days.cell_minutes() as f64;
+        self.days.correct(clock, gain * (value - self.days.at(clock)));
+    }
+
+    /// Returns the mean of the days at these places; `None` before there was a day.
+    pub fn days<const N: usize>(&self, places: &Places<N>) -> Option<[f64; N]> {
+        self.drawn.map(|_| self.days.read(places))
+    }
+
+    /// Returns what was a week before these places, NaN where it is not known.
+    pub fn ago<const N: usize>(&self, places: &Places<N>) -> [f64; N] {
+        self.days_ago(places, WEEK)
+    }
+
+    /// Returns what was so many days, at most seven, before these places, NaN where it is not known.
+    pub fn days_ago<const N: usize>(&self, places: &Places<N>, days: i64) -> [f64; N] {
+        let first = Minute(places.first.saturating_sub(days * self.days.cells()));
+        let mut values = self.cells.near_each(first, &places.left);
+        if places.share.iter().any(|share| *share > 0.0) {
+            let right = self.cells.near_each(first, &places.left.map(|left| left + 1));
+            for ((value, right), share) in values.iter_mut().zip(right).zip(&places.share) {
+                *value += share * (right - *value);
+            }
+        }
+        values
+    }
+
+    /// Returns the steps in a day.
+    pub fn day_steps(&self) -> i64 {
+        self.days.steps()
+    }
+
+    /// Finds the minutes that lie `ahead` of when clocks show `from`.
+    pub fn places<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> Places<N> {
+        self.days.places(from, ahead)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forecast::history::DAY;
+
+    /// A week and more in which each minute has a value of its own.
+    fn seen(steps: u32, minutes: i64, value: impl Fn(i64) -> Option<f64>) -> Week {
+        let mut week = Week::new(steps);
+        (0..minutes).for_each(|minute| week.push(Minute(minute), value(minute)));
+        week
+    }
+
+    fn ago<const N: usize>(week: &Week, from: i64, ahead: &[u16; N]) -> [f64; N] {
+        week.ago(&week.places(Minute(from), ahead))
+    }
+
+    #[test]
+    fn a_week_ago_is_read_between_the_means_of_its_cells() {
+        let slope = |minute: i64| Some(minute as f64);
+        let week = seen(1440, 8 * DAY, slope);
+        let now = 8 * DAY - 1;
+        let found = ago(&week, now, &[0, 1, 7, 30]);
+        for (value, ahead) in found.into_iter().zip([0, 1, 7, 30]) {
+            let expected = (now - 7 * DAY + ahead) as f64;
+            assert!((value - expected).abs() < 1.0, "{ahead}: {value:?} and not {expected}");
+        }
+        let steps = seen(48, 400, slope);
+        assert_eq!(ago(&steps, 399, &[0, 30]), [63.0, 93.0]);
+    }
+
+    #[test]
+    fn before_a_week_and_over_a_long_gap_nothing_is_known() {
+        assert!(ago(&seen(1440, 6 * DAY, |_| Some(1.0)), 6 * DAY - 1, &[0])[0].is_nan());
+        let gap = |minute: i64| (!(100..300).contains(&minute)).then_some(1.0);
+        let at = |minute: i64| {
+            let now = 7 * DAY + minute;
+            Some(ago(&seen(1440, now + 1, gap), now, &[0])[0]).filter(|value| value.is_finite())
+        };
+        assert_eq!((at(90), at(110), at(250), at(320)), (Some(1.0), Some(1.0), None, Some(1.0)));
+        let week = seen(1440, 8 * DAY, gap);
+        assert!([i64::MIN, i64::MAX].iter().all(|end| ago(&week, *end, &[0, 30]).iter().all(|value| value.is_nan())));
+    }
+
+    #[test]
+    fn the_mean_of_the_days_follows_them() {
+        let mut week = Week::new(1440);
+        assert_eq!(week.days(&week.places(Minute(0), &[0])), None);
+        let mut history = History::new(2);
+        (0..DAY).for_each(|minute| history.push(Minute(minute), Some(100.0)));
+        week.draw(&history, Minute(DAY - 1), Minute(DAY - 1));
+        assert_eq!(week.days(&week.places(Minute(5), &[0, 30])), Some([100.0; 2]));
+        let mut means = Vec::new();
+        for day in 1..15 {
+            (day * DAY..(day + 1) * DAY).for_each(|minute| week.learn(Minute(minute), 200.0));
+            means.push(week.days(&week.places(Minute(777), &[0])).unwrap()[0]);
+        }
+        assert!((125.0..160.0).contains(&means[0]), "{means:?}");
+        assert!(means.windows(2).all(|pair| pair[0] < pair[1]) && means[13] > 190.0, "{means:?}");
+    }
+}

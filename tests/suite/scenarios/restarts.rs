@@ -1,0 +1,178 @@
+//! A process ends between a write and what follows from it: who starts next, or leads next, measures the write and takes
+//! back what hurt.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use flyball::actors::{LoopControl, Tree};
+use flyball::adapters::clock::ScaledClock;
+use flyball::app::assemble;
+use flyball::instrument::Metrics;
+use flyball::model::{
+    Choice, Convergence, DecisionRecord, Effect, Epoch, Foreseen, Impact, Intent, KillState, Timestamp, WriteOutcome,
+};
+use flyball::ports::journal::Entry;
+use flyball::ports::{Clock, Journal};
+
+use super::faults::change;
+use super::replicas::{Process, follows, holds, process};
+use super::world::{Script, World, origin};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const SHOP: &str = "shop/checkout";
+
+/// Load that doubles twelve minutes after the start and falls back half an hour later.
+fn step(at: Timestamp) -> f64 {
+    let minute = (at.as_second() - origin().as_second()).div_euclid(60);
+    if (12..42).contains(&minute) { 560.0 } else { 280.0 }
+}
+
+/// A world whose latency breaks when it is told to; nothing else moves, so no rule raises by itself.
+fn hurting() -> (World, Arc<AtomicBool>) {
+    let hurts = Arc::new(AtomicBool::new(false));
+    let latency = hurts.clone();
+    let script: Script = Arc::new(move |_, signal, at| {
+        Some(match signal {
+            "rps" => step(at),
+            "p99" if latency.load(Ordering::Relaxed) => 0.5,
+            "p99" => 0.1,
+            _ => 0.5,
+        })
+    });
+    (World::new(&[SHOP], script), hurts)
+}
+
+/// Starts a process on the world's journal. Its clock counts from its own start, as that of a new process does.
+async fn start(world: &World, run: u32) -> (Tree, Arc<LoopControl>) {
+    let mut ports = world.ports();
+    ports.clock = Arc::new(ScaledClock::start(world.clock.now().wall, 1.0).unwrap());
+    let (journal, unreadable) = (world.journal.clone(), Vec::new());
+    ports.journal = Arc::new(Process { journal, run, is_shared: false, unreadable });
+    assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap()
+}
+
+async fn lowered(world: &World) {
+    tokio::time::sleep(MINUTE * 30).await;
+    assert_eq!(world.cluster.replicas("checkout"), 8);
+    while world.cluster.replicas("checkout") == 8 {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    }
+    assert_eq!(world.cluster.replicas("checkout"), 6);
+}
+
+fn lowering(world: &World) -> DecisionRecord {
+    let lowers = |record: &DecisionRecord| record.change.as_ref().is_some_and(|change| change.from == 8);
+    world.records(SHOP).into_iter().find(lowers).unwrap()
+}
+
+fn effect(world: &World) -> Option<Effect> {
+    lowering(world).effect
+}
+
+/// Returns the undos of the lowering that were written.
+fn undone(world: &World) -> Vec<DecisionRecord> {
+    let id = lowering(world).id;
+    let undoes = |record: &DecisionRecord| matches!(&record.proposal.choice, Choice::Undo { of, .. } if *of == id);
+    let applied = |record: &DecisionRecord| record.outcome == Some(WriteOutcome::Applied);
+    world.records(SHOP).into_iter().filter(|record| undoes(record) && applied(record)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_12_x6_a_write_that_is_measured_when_the_process_ends_is_measured_by_the_next_one_and_taken_back_once() {
+    let (world, hurts) = hurting();
+    let (first, _) = start(&world, 1).await;
+    lowered(&world).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    hurts.store(true, Ordering::Relaxed);
+    first.stop().await;
+    assert_eq!(effect(&world), None, "its window is not over");
+    tokio::time::sleep(MINUTE * 3).await;
+
+    let (second, _) = start(&world, 2).await;
+    tokio::time::sleep(MINUTE * 4).await;
+    assert_eq!(effect(&world), None, "nobody looked for three minutes: its window begins anew");
+    tokio::time::sleep(MINUTE * 4).await;
+    let measured = effect(&world).expect("measured");
+    assert_eq!(measured.impact, Impact::Hurt);
+    let Convergence::Converged { after } = measured.convergence else { panic!("{measured:?}") };
+    assert!(after >= MINUTE * 3, "{after:?}: by the wall clock, over the restart");
+    assert_eq!(world.cluster.replicas("checkout"), 8, "back to what was there");
+    let [undo] = undone(&world).try_into().unwrap();
+    assert_eq!(undo.id.cycle.run, 2);
+
+    second.stop().await;
+    let (third, _) = start(&world, 3).await;
+    hurts.store(false, Ordering::Relaxed);
+    tokio::time::sleep(MINUTE * 15).await;
+    third.stop().await;
+    assert_eq!(undone(&world).len(), 1, "taken back once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_12_x6_an_undo_that_is_owed_when_the_process_ends_is_owed_by_the_next_one_and_not_for_ever() {
+    for (downtime, replicas) in [(MINUTE, 8), (MINUTE * 5, 6)] {
+        let (world, hurts) = hurting();
+        let (first, _) = start(&world, 1).await;
+        lowered(&world).await;
+        hurts.store(true, Ordering::Relaxed);
+        // A person stops everything, so the undo is held until the process ends.
+        *world.switch.0.lock() = KillState::Unreadable { error: "drill".to_owned() };
+        while effect(&world).is_none() {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!((effect(&world).unwrap().impact, world.cluster.replicas("checkout")), (Impact::Hurt, 6));
+        first.stop().await;
+        tokio::time::sleep(downtime).await;
+        *world.switch.0.lock() = KillState::released();
+        let (second, _) = start(&world, 2).await;
+        tokio::time::sleep(MINUTE * 2).await;
+        second.stop().await;
+        assert_eq!(world.cluster.replicas("checkout"), replicas, "after {downtime:?}");
+        assert_eq!(undone(&world).len(), usize::from(replicas == 8), "after {downtime:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_12_x6_a_new_leader_measures_the_write_of_its_predecessor_and_takes_it_back_once() {
+    let (world, hurts) = hurting();
+    let (first, _, first_lease) = process(&world, 1, holds(1, 15_000)).await;
+    let (second, _, second_lease) = process(&world, 2, follows()).await;
+    lowered(&world).await;
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    hurts.store(true, Ordering::Relaxed);
+    first_lease.set(follows());
+    second_lease.set(holds(2, 15_000));
+    tokio::time::sleep(MINUTE * 9).await;
+    // The first one runs on, has measured it too, and writes nothing.
+    first.stop().await;
+    second.stop().await;
+    assert_eq!(effect(&world).unwrap().impact, Impact::Hurt);
+    assert_eq!(world.cluster.replicas("checkout"), 8);
+    let [undo] = undone(&world).try_into().unwrap();
+    assert_eq!(undo.change.unwrap().epoch, Epoch::new(2));
+}
+
+/// The write had landed and its end was not recorded when the process died.
+#[tokio::test(start_paused = true)]
+async fn inv_12_x6_a_write_whose_end_was_lost_with_the_process_is_measured_once_it_is_settled() {
+    let script: Script = Arc::new(|_, signal, _| Some(if signal == "rps" { 280.0 } else { 0.5 }));
+    let world = World::new(&[SHOP], script);
+    let (first, _) = start(&world, 1).await;
+    tokio::time::sleep(MINUTE).await;
+    first.stop().await;
+    let mut landed = change(&world, 6, 4);
+    landed.decision = world.records(SHOP)[0].id.clone();
+    let now = world.clock.now();
+    landed.decided = now;
+    let foreseen = Foreseen { before: Some(0.1), ..Foreseen::default() };
+    world.journal.append(Entry::Prepared(Intent::open(landed, now.wall, foreseen))).await.unwrap();
+    let (second, _) = start(&world, 2).await;
+    tokio::time::sleep(MINUTE * 8).await;
+    second.stop().await;
+    let settled = &world.records(SHOP)[0];
+    assert_eq!(settled.outcome, Some(WriteOutcome::Applied));
+    assert_eq!(settled.effect.as_ref().map(|effect| effect.impact), Some(Impact::Hurt), "{:?}", settled.effect);
+    assert_eq!(world.cluster.replicas("checkout"), 6, "taken back");
+}
