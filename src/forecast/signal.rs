@@ -118,7 +118,7 @@ impl SignalState {
             scores: Scores::new(),
             bands: Bands::new(),
             height: Height::default(),
-            detector: Detector::new(),
+            detector: Detector::new(params.step_seconds),
             rung: Rung::default(),
             smoothing: params.smoothing,
         };
@@ -277,8 +277,7 @@ impl SignalState {
     fn anomaly(&self, origin: &Origin<'_>) -> Option<Anomaly> {
         let detector = &self.head.detector;
         let Some(value) = origin.provisional else { return detector.newest() };
-        let [point, low, high] = self.kept.pending.next(origin.minute)?.map(f64::from);
-        detector.look(value, &Expected { point, low, high })
+        detector.look(value, &self.kept.pending.foretold(origin.minute).map(Expected::of))
     }
 }
 
@@ -303,9 +302,7 @@ impl Head {
         common: &Common,
     ) {
         let Word { points, maxima } = &said.mixed;
-        let [[point, ..], [low, ..], [high, ..]] = [points.point, points.low, points.high];
-        let [point, low, high] = [point, low, high].map(f64::from);
-        self.detector.learn(value, &Expected { point, low, high });
+        self.detector.learn(value, &[0, 1].map(|horizon| Expected::of(points.interval(horizon))));
         if let Some(value) = value {
             let Issued { point, moving, .. } = points;
             self.scores.outcome(&mut kept.surges, &said.models, point, *moving, value, common.loss_keep);
