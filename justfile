@@ -55,8 +55,8 @@ deny:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
-# Measure every figure (release build; minutes), only those named, as in `just score policy_decision_us`, or those
-# of the lab's cluster: `just score cluster`.
+# Measure every figure (release build; minutes), only those named, as in `just score policy_decision_us`, those
+# of the lab's cluster: `just score cluster`, or forecasts by others: `just score rivals DIRECTORY`.
 score *ids:
     scripts/score {{ ids }}
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
+use crate::cycle::{Came, Losses};
 use crate::instrument::{SourceFault, SourceMetrics};
 use crate::model::time::elapsed;
-use crate::model::{Arrival, Missing, Now, ServiceSpec};
+use crate::model::{Arrival, Missing, Now, ServiceSpec, SignalSpec};
 use crate::ports::{Answer, Round, SourceError, TelemetrySource, Template};
 
 use super::back_off::BackOff;
@@ -60,6 +61,8 @@ pub struct Route {
     pub signals: Vec<(usize, usize)>,
     /// Signals of the service in all.
     pub width: usize,
+    /// Staleness above which none of them is acted on.
+    pub max_staleness: Duration,
 }
 
 impl Routes {
@@ -69,7 +72,10 @@ impl Routes {
         let asking = |(service, spec): &(&Arc<Service>, Arc<ServiceSpec>)| {
             let position = |(at, question): (usize, &Template)| Some((at, spec.signal(&question.signal)?));
             let signals: Vec<_> = plan.questions.iter().enumerate().filter_map(position).collect();
-            let route = Route { service: Arc::clone(service), place: 0, signals, width: spec.signals.len() };
+            let asked = signals.iter().filter_map(|(_, signal)| spec.signals.get(*signal));
+            let max_staleness = asked.map(SignalSpec::max_staleness).max().unwrap_or_default();
+            let route =
+                Route { service: Arc::clone(service), place: 0, signals, width: spec.signals.len(), max_staleness };
             (!route.signals.is_empty()).then(|| (route, spec.clone()))
         };
         let mut asking: Vec<_> = specs.iter().filter_map(asking).collect();
@@ -113,6 +119,9 @@ pub struct SourceState {
     quiet_until: Duration,
     /// What kept each query of the last round from an answer.
     faults: Vec<Option<SourceError>>,
+    losses: Losses,
+    /// Services that fell silent together.
+    lost: usize,
 }
 
 impl Actor for Source {
@@ -123,7 +132,9 @@ impl Actor for Source {
     async fn pre_start(&self, myself: ActorRef<Tick>, (): ()) -> Result<SourceState, ActorProcessingErr> {
         myself.cast(Tick { due: self.world.clock.now().mono })?;
         let metrics = self.world.metrics.source(&self.plan.name);
-        Ok(SourceState { metrics, back_off: BackOff::new(0), quiet_until: Duration::ZERO, faults: Vec::new() })
+        let (back_off, quiet_until) = (BackOff::new(0), Duration::ZERO);
+        let (faults, losses) = (Vec::new(), Losses::default());
+        Ok(SourceState { metrics, back_off, quiet_until, faults, losses, lost: 0 })
     }
 
     async fn handle(
@@ -140,8 +151,12 @@ impl Actor for Source {
         process.kill(&self.world.kill.seen());
         let routes = self.plan.routes.load_full();
         if !routes.routes.is_empty() {
-            let answer = self.ask(&routes.round, state, started).await;
-            deliver(&routes, &answer, clock.now());
+            let mut answer = self.ask(&routes.round, state, started).await;
+            let now = clock.now();
+            if answer.error.is_none() && now.mono >= state.quiet_until {
+                self.blame(&routes, &mut answer, state, now);
+            }
+            deliver(&routes, &answer, now);
         }
         let (next, skipped) = next_tick(due, self.plan.interval, clock.now().mono);
         process.skipped_ticks.inc_by(skipped);
@@ -188,6 +203,48 @@ impl Source {
                 tracing::warn!(source = %self.plan.name, signal, %error, "query not answered, its signal is unknown");
             }
         }
+    }
+
+    /// Lays what fell silent together at the door of the source: the services hold as before, and say why.
+    fn blame(&self, routes: &Routes, answer: &mut Answer, state: &mut SourceState, now: Now) {
+        let fresh = |route: &Route| {
+            route.arrivals(answer).any(|arrival| match arrival {
+                Arrival::Value(sample) => elapsed(now.wall, sample.at) <= route.max_staleness,
+                Arrival::Missing(_) => false,
+            })
+        };
+        let fresh: Vec<bool> = routes.routes.iter().map(fresh).collect();
+        let came =
+            routes.routes.iter().zip(&fresh).map(|(route, fresh)| Came { service: &route.service.id, fresh: *fresh });
+        let trouble = state.losses.round(came);
+        let lost = trouble.map_or(0, |trouble| trouble.lost);
+        state.metrics.lost(lost);
+        let source = &self.plan.name;
+        match (trouble, state.lost) {
+            (Some(trouble), 0) => {
+                tracing::warn!(%source, lost, of = trouble.of, "services fell silent together, the source is in trouble");
+            }
+            (None, 1..) => tracing::info!(%source, "the source tells of its services again"),
+            _ => {}
+        }
+        state.lost = lost;
+        let Some(trouble) = trouble else { return };
+        let error = format!("{lost} of {} services fell silent together", trouble.of);
+        for route in routes.routes.iter().filter(|route| state.losses.concerns(&trouble, &route.service.id)) {
+            for (template, _) in &route.signals {
+                let arrival = answer.arrivals.get_mut(*template).and_then(|row| row.get_mut(route.place));
+                if let Some(Arrival::Missing(missing)) = arrival {
+                    *missing = Missing::SourceDown { error: error.clone() };
+                }
+            }
+        }
+    }
+}
+
+impl Route {
+    /// Returns what came for the service.
+    fn arrivals<'a>(&'a self, answer: &'a Answer) -> impl Iterator<Item = &'a Arrival> {
+        self.signals.iter().filter_map(|(template, _)| answer.arrivals.get(*template)?.get(self.place))
     }
 }
 

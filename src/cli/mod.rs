@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stderr, reason = "a command line talks to people")]
 
+mod anomalies;
 mod check;
 mod crds;
 mod demo;
@@ -14,6 +15,8 @@ mod kill;
 mod policy;
 mod run;
 pub mod svg;
+
+pub use forecast::csv;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -48,6 +51,9 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Foresee a series as the loop would, or say how good that was over its past.
     Forecast(forecast::ForecastArgs),
+    /// Say what the anomaly detector of the loop would have told of series, and what that was worth.
+    #[command(subcommand)]
+    Anomalies(anomalies::AnomaliesCommand),
     /// Check, test and try out policies before they go live.
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -163,7 +169,8 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Demo(args) => block_on(demo::demo(args)),
         Command::Check(args) => check::check(args),
         Command::Explain(args) => block_on(explain::explain(args)),
-        Command::Forecast(args) => forecast::forecast(args),
+        Command::Forecast(args) => block_on(forecast::forecast(args)),
+        Command::Anomalies(command) => anomalies::anomalies(command),
         Command::Policy(command) => block_on(policy::policy(command)),
         Command::Kill(args) => kill::kill(args),
         Command::Resume(args) => kill::resume(args),

@@ -36,6 +36,26 @@ impl Frame {
         format!("<polygon points=\"{ring}\" fill=\"{colour}\"/>\n")
     }
 
+    /// Returns a ring around a point.
+    pub fn ring(&self, (x, y): (f64, f64), colour: &str) -> String {
+        let (x, y) = self.at(x, y);
+        format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n")
+    }
+
+    /// Returns names in their colours, written above the frame, from its right edge to the left.
+    pub fn legend(&self, names: &[(&str, &str)]) -> String {
+        /// Pixels for each letter, near enough.
+        const LETTER: f64 = 6.5;
+        let mut text = String::new();
+        let mut x = self.across.1;
+        for (name, colour) in names.iter().rev() {
+            let y = self.down.0 - 12.0;
+            let _ = writeln!(text, "<text x=\"{x:.1}\" y=\"{y}\" text-anchor=\"end\" fill=\"{colour}\">{name}</text>");
+            x -= LETTER * (name.len() as f64 + 3.0);
+        }
+        text
+    }
+
     /// Returns a value of the vertical axis, written beside it.
     pub fn label(&self, y: f64, text: &str) -> String {
         let (x, y) = self.at(self.xs.0, y);

@@ -15,6 +15,7 @@ pub mod actuator;
 pub mod decider;
 pub mod forecaster;
 pub mod inline;
+pub mod losses;
 pub mod observer;
 pub mod staging;
 mod undo;
@@ -24,6 +25,7 @@ pub use actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent, WriteEnd};
 pub use decider::{Decided, DeciderCore, DeciderEvent, Inputs};
 pub use forecaster::{Assessed, ForecasterCore, ForecasterEffect, ForecasterEvent};
 pub use inline::ServiceLine;
+pub use losses::{Came, Losses};
 pub use observer::{Observed, ObserverCore, RoundArrived};
 
 /// What the actors need of the stages besides their cores.

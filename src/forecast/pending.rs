@@ -52,6 +52,12 @@ impl<const N: usize> Issued<N> {
         moving: [false; N],
     };
 
+    /// Returns the point of one number, and the ends of its interval.
+    pub fn interval(&self, lane: usize) -> [f32; 3] {
+        let [point, _, low, high] = self.one(lane);
+        [point, low, high]
+    }
+
     fn one(&self, lane: usize) -> One {
         [self.point[lane], self.width[lane], self.low[lane], self.high[lane]]
     }
@@ -138,10 +144,13 @@ impl Pending {
         self.moving.get(slot).is_some_and(|bits| bits >> bit & 1 == 1)
     }
 
-    /// Returns the point that all together said of `minute` in the minute before it.
-    pub fn next(&self, minute: Minute) -> Option<f32> {
-        let [next, ..] = slots(&HORIZONS, minute);
-        self.points.get(next).map(|cell| cell.mixed[0])
+    /// Returns the point and the ends of the interval that all together said of `minute` one minute before it, and two.
+    pub fn foretold(&self, minute: Minute) -> [[f32; 3]; 2] {
+        let [next, second, ..] = slots(&HORIZONS, minute);
+        [next, second].map(|slot| {
+            let [point, _, low, high] = self.points.get(slot).map_or([f32::NAN; 4], |cell| cell.mixed);
+            [point, low, high]
+        })
     }
 
     /// Keeps what is said at `origin`; to be called for each minute, after its outcomes were read.

@@ -1,6 +1,6 @@
 //! What is learned of one signal, minute by minute, and what is foreseen from it.
 
-use super::anomaly::Surprise;
+use super::anomaly::{Anomaly, Detector, Expected};
 use super::authority::{Evidence, Rung};
 use super::bands::{Bands, Course, Limits};
 use super::events::Events;
@@ -99,7 +99,7 @@ struct Head {
     scores: Scores,
     bands: Bands,
     height: Height,
-    surprise: Surprise,
+    detector: Detector,
     rung: Rung,
     smoothing: Smoothing,
 }
@@ -118,7 +118,7 @@ impl SignalState {
             scores: Scores::new(),
             bands: Bands::new(),
             height: Height::default(),
-            surprise: Surprise::default(),
+            detector: Detector::new(params.step_seconds),
             rung: Rung::default(),
             smoothing: params.smoothing,
         };
@@ -236,7 +236,10 @@ impl SignalState {
         let mut outlook = SignalOutlook::not_ready(minute, head.seen.min(need), need);
         if let Some(mix) = head.ahead(&origin, &self.kept, &mut [None; MODELS]).filter(|_| head.seen >= need) {
             head.publish(&origin, now, &mix, &self.kept, common, &mut outlook);
-            outlook.anomaly = self.anomaly(&origin);
+            let anomaly = self.anomaly(&origin);
+            outlook.anomaly = anomaly.map(|anomaly| anomaly.score);
+            outlook.anomaly_kind = anomaly.and_then(|anomaly| anomaly.kind);
+            outlook.alarm = anomaly.is_some_and(|anomaly| anomaly.alarm);
             if head.eventful && !common.events.is_empty() {
                 self.expect_events(&mut outlook, common);
             }
@@ -271,11 +274,10 @@ impl SignalState {
     }
 
     /// Scores the running minute against what was said of it; without one the newest ended minute counts.
-    fn anomaly(&self, origin: &Origin<'_>) -> Option<f64> {
-        let surprise = &self.head.surprise;
-        let Some(value) = origin.provisional else { return surprise.newest() };
-        let residual = value - f64::from(self.kept.pending.next(origin.minute)?);
-        surprise.score(residual, self.head.height.usual()).filter(|score| score.is_finite())
+    fn anomaly(&self, origin: &Origin<'_>) -> Option<Anomaly> {
+        let detector = &self.head.detector;
+        let Some(value) = origin.provisional else { return detector.newest() };
+        detector.look(value, &self.kept.pending.foretold(origin.minute).map(Expected::of))
     }
 }
 
@@ -299,11 +301,8 @@ impl Head {
         kept: &mut Kept,
         common: &Common,
     ) {
-        let height = self.height.usual();
         let Word { points, maxima } = &said.mixed;
-        let [next, ..] = points.point;
-        let residual = value.map(|value| value - f64::from(next)).filter(|residual| residual.is_finite());
-        self.surprise.learn(residual, height);
+        self.detector.learn(value, &[0, 1].map(|horizon| Expected::of(points.interval(horizon))));
         if let Some(value) = value {
             let Issued { point, moving, .. } = points;
             self.scores.outcome(&mut kept.surges, &said.models, point, *moving, value, common.loss_keep);

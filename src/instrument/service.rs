@@ -59,6 +59,7 @@ pub(super) struct ServiceFamilies {
     authority: Family<Labels<2>, Gauge>,
     skill: Family<Labels<2>, Share>,
     coverage: Family<Labels<2>, Share>,
+    anomaly: Family<Labels<2>, Share>,
 }
 
 impl ServiceFamilies {
@@ -77,6 +78,8 @@ impl ServiceFamilies {
         registry.register("forecast_skill", help, new.skill.clone());
         let help = "Share of outcomes inside the 95 % interval";
         registry.register("forecast_coverage_ratio", help, new.coverage.clone());
+        let help = "How unusual the newest value is, 0 to 1; an alarm from 0.5 on";
+        registry.register("anomaly_score", help, new.anomaly.clone());
         new
     }
 
@@ -100,10 +103,12 @@ impl ServiceFamilies {
             authority: self.authority.get_or_create_owned(&label),
             skill: self.skill.get_or_create_owned(&label),
             coverage: self.coverage.get_or_create_owned(&label),
+            anomaly: self.anomaly.get_or_create_owned(&label),
             label,
         };
         metrics.skill.set(f64::NAN);
         metrics.coverage.set(f64::NAN);
+        metrics.anomaly.set(f64::NAN);
         metrics
     }
 }
@@ -152,6 +157,7 @@ struct SignalMetrics {
     authority: Gauge,
     skill: Share,
     coverage: Share,
+    anomaly: Share,
 }
 
 impl ServiceMetrics {
@@ -179,6 +185,7 @@ impl ServiceMetrics {
             });
             metrics.skill.set(signal.skill.map_or(f64::NAN, |skill| skill.vs_persistence));
             metrics.coverage.set(signal.coverage.map_or(f64::NAN, |coverage| coverage.realised));
+            metrics.anomaly.set(signal.anomaly.unwrap_or(f64::NAN));
         }
     }
 
@@ -234,6 +241,7 @@ impl ServiceMetrics {
             families.authority.remove(&signal.label);
             families.skill.remove(&signal.label);
             families.coverage.remove(&signal.label);
+            families.anomaly.remove(&signal.label);
         }
     }
 

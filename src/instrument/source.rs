@@ -48,6 +48,7 @@ pub(super) struct SourceFamilies {
     last_success: Family<Labels<1>, Seconds>,
     staleness: Family<Labels<1>, Seconds>,
     errors: Family<Labels<2>, Counter>,
+    lost: Family<Labels<1>, Gauge>,
 }
 
 impl SourceFamilies {
@@ -58,6 +59,7 @@ impl SourceFamilies {
             last_success: Family::default(),
             staleness: Family::default(),
             errors: Family::default(),
+            lost: Family::default(),
         };
         registry.register("source_queries", "Queries sent to a telemetry source", new.queries.clone());
         let help = "Time of a round of queries";
@@ -67,6 +69,8 @@ impl SourceFamilies {
         let help = "Staleness of the newest sample of a source";
         registry.register_with_unit("source_staleness", help, Unit::Seconds, new.staleness.clone());
         registry.register("source_errors", "Rounds broken off, by why", new.errors.clone());
+        let help = "Services that fell silent together, which is the trouble of their source";
+        registry.register("source_lost_services", help, new.lost.clone());
         new
     }
 
@@ -78,6 +82,7 @@ impl SourceFamilies {
             last_success: self.last_success.get_or_create_owned(&label),
             staleness: self.staleness.get_or_create_owned(&label),
             errors: self.errors.clone(),
+            lost: self.lost.get_or_create_owned(&label),
             source: name.to_owned(),
         }
     }
@@ -92,6 +97,7 @@ pub struct SourceMetrics {
     last_success: Seconds,
     staleness: Seconds,
     errors: Family<Labels<2>, Counter>,
+    lost: Gauge,
 }
 
 impl SourceMetrics {
@@ -107,6 +113,11 @@ impl SourceMetrics {
         if let Some(staleness) = staleness {
             self.staleness.set(staleness.as_secs_f64());
         }
+    }
+
+    /// Notes how many services fell silent together; 0 while the source is in no trouble.
+    pub fn lost(&self, services: usize) {
+        self.lost.set(services as i64);
     }
 
     /// Counts a round that was broken off, or a query of it that was not answered.

@@ -69,7 +69,7 @@ pub use kill::KillState;
 pub use leadership::{Epoch, Lead, WRITE_MARGIN};
 pub use mask::{MASKED, RecordMask};
 pub use moment::Moment;
-pub use outlook::{Authority, Capacity, HORIZONS, Outlook, QUANTILES, Readiness, SignalOutlook};
+pub use outlook::{AnomalyKind, Authority, Capacity, HORIZONS, Outlook, QUANTILES, Readiness, SignalOutlook};
 pub use proposal::{Choice, ConditionTrace, Goal, Limit, Proposal, RuleOutcome, RuleTrace, Truth, UNDO, Vetoed};
 pub use provenance::{PROVENANCE_FILE, Provenance};
 pub use record::DecisionRecord;

@@ -143,6 +143,29 @@ pub enum ForecastFlag {
     Event,
 }
 
+/// In which way a value is unusual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AnomalyKind {
+    /// One value lies far from its forecast.
+    Point,
+    /// Values stay on one side of where they were foreseen.
+    LevelShift,
+    /// The value has not changed for much longer than it ever does.
+    Frozen,
+}
+
+impl AnomalyKind {
+    /// Returns the word used in records and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Point => "point",
+            Self::LevelShift => "level_shift",
+            Self::Frozen => "frozen",
+        }
+    }
+}
+
 /// The forecast of one signal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SignalOutlook {
@@ -166,8 +189,15 @@ pub struct SignalOutlook {
     pub skill: Option<Skill>,
     /// Interval coverage so far.
     pub coverage: Option<Coverage>,
-    /// How unusual the newest value is, 0 to 1.
+    /// How unusual the newest value is, 0 to 1. What goes on, or is less than what was told a short while ago, is not told
+    /// again.
     pub anomaly: Option<f64>,
+    /// In which way.
+    #[serde(default)]
+    pub anomaly_kind: Option<AnomalyKind>,
+    /// Whether somebody should look: the score passes the threshold of alarms.
+    #[serde(default)]
+    pub alarm: bool,
     /// What the forecast may be used for.
     pub authority: Authority,
     /// What a reader should know.
@@ -189,6 +219,8 @@ impl SignalOutlook {
             skill: None,
             coverage: None,
             anomaly: None,
+            anomaly_kind: None,
+            alarm: false,
             authority: Authority::ReactiveOnly,
             flags: Vec::new(),
         }

@@ -1,13 +1,8 @@
 //! How good forecasts are, over series of many days; and whether noise ever earns a forecast a say.
 //!
-//! The series are those of the directory that `FLYBALL_SERIES` names (CSV, `timestamp,value`), else loads of the demo's
-//! plant: days with and without a surge, of different noise, seeds that no test uses. They are evaluated by
-//! `flyball forecast evaluate`, as anybody may do with their own.
+//! The series are evaluated by `flyball forecast evaluate`, as anybody may do with their own.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -23,6 +18,7 @@ use flyball::sim::workload::{Begins, Burst, Load, Workload};
 use serde_json::Value;
 
 use crate::process::{binary, scratch};
+use crate::series::{START, named, own};
 use crate::{Figures, forecast};
 
 /// The figures.
@@ -40,11 +36,6 @@ pub const IDS: &[&str] = &[
     "warm_refit_ms",
 ];
 
-const DAY: i64 = 86_400;
-/// Two weeks of warm-up, and a week that is scored.
-const DAYS: i64 = 21;
-/// A Monday.
-const START: i64 = 1_780_272_000;
 /// Series without structure, and minutes of each.
 const UNFORESEEABLE: u64 = 200;
 const NOISE_MINUTES: i64 = 5 * 1440;
@@ -52,8 +43,8 @@ const NOISE_MINUTES: i64 = 5 * 1440;
 /// Evaluates the series, then the noise.
 pub fn run() -> anyhow::Result<Figures> {
     let scratch = scratch()?;
-    let series = match std::env::var_os("FLYBALL_SERIES") {
-        Some(directory) => PathBuf::from(directory),
+    let series = match named("FLYBALL_SERIES") {
+        Some(directory) => directory,
         None => own(scratch.path())?,
     };
     let evaluated = Command::new(binary()?)
@@ -62,9 +53,7 @@ pub fn run() -> anyhow::Result<Figures> {
         .output()
         .context("flyball forecast evaluate")?;
     ensure!(evaluated.status.success(), "{}", String::from_utf8_lossy(&evaluated.stderr));
-    // What is said of files that are no series stands before the last line.
-    let text = String::from_utf8_lossy(&evaluated.stdout);
-    let report: Value = serde_json::from_str(text.trim_end().lines().last().context("no report")?)?;
+    let report: Value = serde_json::from_slice(&evaluated.stdout)?;
     tell(&report);
     let mut figures = of(&report)?;
     figures.push(("false_authority", unforeseeable()? as f64));
@@ -113,36 +102,6 @@ fn of(report: &Value) -> anyhow::Result<Figures> {
         ("max10_exceedance_error", worst(each("max10_exceedance"), 0.05)),
         ("max30_exceedance_error", worst(each("max30_exceedance"), 0.05)),
     ])
-}
-
-/// Writes the loads of six services and returns where.
-fn own(scratch: &Path) -> anyhow::Result<PathBuf> {
-    let directory = scratch.join("series");
-    fs::create_dir_all(&directory)?;
-    let surge = |hour: i64, factor: f64| Burst {
-        begins: Begins::Daily(hour * 3600 + 420),
-        factor,
-        rise: 180,
-        hold: 1500,
-        fall: 900,
-    };
-    let loads = [
-        ("plain", 400.0, 0.6, 0.9, 0.02, vec![]),
-        ("wandering", 250.0, 0.5, 0.8, 0.08, vec![]),
-        ("flat", 120.0, 0.05, 1.0, 0.03, vec![]),
-        ("few_requests", 2.0, 0.7, 0.7, 0.05, vec![]),
-        ("surge", 300.0, 0.6, 1.1, 0.02, vec![surge(12, 3.0)]),
-        ("two_surges", 800.0, 0.7, 0.6, 0.04, vec![surge(9, 1.8), surge(20, 2.5)]),
-    ];
-    for (number, (name, mean, swing, weekend, wander, bursts)) in (101..).zip(loads) {
-        let load = Load::new(Workload { mean, swing, weekend, wander, bursts }, number, name);
-        let mut text = "timestamp,value\n".to_owned();
-        for at in (START..START + DAYS * DAY).step_by(60) {
-            writeln!(text, "{at},{:.4}", load.minute_before(at + 60))?;
-        }
-        fs::write(directory.join(format!("{name}.csv")), text)?;
-    }
-    Ok(directory)
 }
 
 /// Returns the CPU of the first fit over 14 days, and of the one a day later that starts from it; milliseconds.

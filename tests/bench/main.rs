@@ -1,5 +1,5 @@
-//! The figures: measures each, prints one table, and writes `target/scores/loop.json`, `policy.json` and
-//! `forecast.json`.
+//! The figures: measures each, prints one table, and writes `target/scores/loop.json`, `policy.json`,
+//! `forecast.json` and `anomaly.json`.
 //!
 //! `scripts/score` builds the release binary and runs this; ids as arguments measure only those. Every figure is
 //! CPU time where work is meant, wall time only where waiting matters. A figure that could not be measured stands
@@ -15,13 +15,17 @@
 //! | `start` | start, with an empty journal and with a full one, idle memory, size |
 //! | `full_journal` | a journal as full as it gets by default |
 //! | `policy`, `forecast` | CPU of one decision, of one observation |
-//! | `forecasts` | how good forecasts are |
+//! | `series` | the series that forecasts and alarms are measured on |
+//! | `forecasts`, `robustness` | how good forecasts are; what bad data costs them |
+//! | `m4` | forecasts of the M4 competition's hourly series |
+//! | `anomalies` | what alarms are worth |
 //! | `policies` | decisions beside Rego, reload, parity, hostile scripts, memory, coverage |
 //! | `kill_switch` | from engaging to the last write started |
 //! | `neighbours` | what faulty services cost the others |
 //! | `kills` | intents after SIGKILL at each step of a write; runs the lab |
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark talks to people")]
 
+mod anomalies;
 mod forecast;
 mod forecasts;
 mod full_journal;
@@ -29,6 +33,7 @@ mod full_journal;
 mod hostile;
 mod kill_switch;
 mod kills;
+mod m4;
 mod measure;
 mod neighbours;
 #[path = "../suite/parity/mod.rs"]
@@ -37,7 +42,9 @@ mod policies;
 mod policy;
 mod process;
 mod reaction;
+mod robustness;
 mod scale;
+mod series;
 mod start;
 mod table;
 mod world;
@@ -46,7 +53,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use table::{FIGURES, FORECAST_FIGURES, POLICY_FIGURES, Row};
+use table::{ANOMALY_FIGURES, FIGURES, FORECAST_FIGURES, POLICY_FIGURES, Row};
 
 /// That of the binary.
 #[global_allocator]
@@ -64,11 +71,14 @@ struct Group {
 }
 
 /// All groups; those that a loaded machine disturbs most first.
-const GROUPS: [Group; 11] = [
+const GROUPS: [Group; 14] = [
     Group { name: "policy", ids: policy::IDS, seconds: 5, run: policy::run },
     Group { name: "policies", ids: policies::IDS, seconds: 120, run: policies::run },
     Group { name: "forecast", ids: forecast::IDS, seconds: 15, run: forecast::run },
     Group { name: "forecasts", ids: forecasts::IDS, seconds: 45, run: forecasts::run },
+    Group { name: "robustness", ids: robustness::IDS, seconds: 10, run: robustness::run },
+    Group { name: "anomalies", ids: anomalies::IDS, seconds: 10, run: anomalies::run },
+    Group { name: "m4", ids: m4::IDS, seconds: 10, run: m4::run },
     Group { name: "start", ids: start::IDS, seconds: 50, run: start::run },
     Group { name: "batch", ids: reaction::BATCH_IDS, seconds: 35, run: reaction::batch },
     Group { name: "reaction", ids: reaction::IDS, seconds: 115, run: reaction::run },
@@ -80,7 +90,7 @@ const GROUPS: [Group; 11] = [
 
 fn main() -> anyhow::Result<ExitCode> {
     let asked: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
-    let figures = || FIGURES.iter().chain(&POLICY_FIGURES).chain(&FORECAST_FIGURES);
+    let figures = || FIGURES.iter().chain(&POLICY_FIGURES).chain(&FORECAST_FIGURES).chain(&ANOMALY_FIGURES);
     let known: Vec<&str> = figures().map(|figure| figure.id).collect();
     if let Some(unknown) = asked.iter().find(|id| !known.contains(&id.as_str())) {
         anyhow::bail!("no figure `{unknown}`; there are {}", known.join(", "));
@@ -95,9 +105,13 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let rows: Vec<Row> = figures().filter(|figure| wanted(figure.id)).map(|figure| figure.row(&values)).collect();
     table::print(&rows);
-    // Whatever was measured whole is written: all of the loop, all of the policies, all of the forecasts.
-    let files =
-        [(&FIGURES[..], "loop.json"), (&POLICY_FIGURES[..], "policy.json"), (&FORECAST_FIGURES[..], "forecast.json")];
+    // Whatever was measured whole is written: all of the loop, of the policies, of the forecasts, of the alarms.
+    let files = [
+        (&FIGURES[..], "loop.json"),
+        (&POLICY_FIGURES[..], "policy.json"),
+        (&FORECAST_FIGURES[..], "forecast.json"),
+        (&ANOMALY_FIGURES[..], "anomaly.json"),
+    ];
     for (figures, name) in files {
         let rows: Vec<&Row> = rows.iter().filter(|row| figures.iter().any(|figure| figure.id == row.id)).collect();
         if rows.len() == figures.len() {

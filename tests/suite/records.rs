@@ -7,7 +7,7 @@ use flyball::model::outlook::{Coverage, HorizonPoint, ModelScore, Parts, Quantil
 use flyball::model::proposal::{Comparison, HeldFor};
 use flyball::model::record::SignalLabel;
 use flyball::model::{
-    Action, ActionClass, Authority, Autoscaling, Bounds, Budgets, Capacity, ChangeId, ChangeSet, Choice,
+    Action, ActionClass, AnomalyKind, Authority, Autoscaling, Bounds, Budgets, Capacity, ChangeId, ChangeSet, Choice,
     ConditionTrace, Convergence, CycleId, DecisionId, DecisionRecord, Effect, Features, Finding, Finite, Goal,
     GuardFinding, GuardName, HORIZONS, Impact, Knob, Minute, Missing, Mode, Now, Outlook, PolicyRevision, Proposal,
     Readiness, Reading, Role, RuleOutcome, RuleTrace, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName,
@@ -168,6 +168,8 @@ fn forecast(now: f64, slope: f64, authority: Authority) -> SignalOutlook {
         skill: Some(Skill { vs_persistence: 0.42, vs_seasonal_naive: None }),
         coverage: Some(Coverage { realised: 0.948, outcomes: 812.0 }),
         anomaly: Some(0.07),
+        anomaly_kind: Some(AnomalyKind::Point),
+        alarm: false,
         authority,
         ..SignalOutlook::not_ready(Minute::of(at(0)), 0, 0)
     }

@@ -9,7 +9,7 @@ use crate::cycle::{
 };
 use crate::instrument::{self, ActorRole};
 use crate::model::record::SignalLabel;
-use crate::model::{Lead, Measured, ServiceSpec, WriteOutcome};
+use crate::model::{AnomalyKind, Lead, Measured, Outlook, ServiceSpec, SignalOutlook, WriteOutcome};
 use crate::ports::News;
 use crate::ports::journal::Entry;
 
@@ -104,7 +104,9 @@ impl Stage for ForecasterStage {
             match effect {
                 ForecasterEffect::Assessed(assessed) => {
                     let shown = service.world.mask.outlook(&labels(service), &assessed.outlook);
-                    service.update_view(|view| view.outlook = Some(shown));
+                    let mut before = None;
+                    service.update_view(|view| before = view.outlook.replace(shown.clone()));
+                    tell_alarms(service, before.as_deref(), &shown);
                     service.metrics.forecast(&assessed.outlook);
                     service.assessed(assessed);
                 }
@@ -289,5 +291,17 @@ impl Stage for ActuatorStage {
                 }
             }
         }
+    }
+}
+
+/// Says which signals raise an alarm that they did not raise in the cycle before.
+fn tell_alarms(service: &Service, before: Option<&Outlook>, now: &Outlook) {
+    let alarm = |outlook: &Option<SignalOutlook>| outlook.as_ref().is_some_and(|signal| signal.alarm);
+    for (position, outlook) in now.signals.iter().enumerate().filter(|(_, outlook)| alarm(outlook)) {
+        let told = before.and_then(|before| before.signals.get(position)).is_some_and(alarm);
+        let (spec, Some(outlook)) = (service.spec(), outlook) else { continue };
+        let Some(signal) = spec.signals.get(position).filter(|_| !told) else { continue };
+        let (name, kind) = (&signal.name, outlook.anomaly_kind.map_or("unknown", AnomalyKind::as_str));
+        tracing::info!(service = %service.id, signal = %name, kind, score = outlook.anomaly, "a signal is unusual");
     }
 }

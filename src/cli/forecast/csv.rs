@@ -1,4 +1,4 @@
-//! Series in CSV: a header, then timestamp and value. The step is that between the first two different stamps.
+//! Series in CSV: a header, then timestamp and value. The step follows from the first ten rows.
 
 use anyhow::{Context, bail};
 
@@ -8,6 +8,8 @@ use crate::model::{Minute, Timestamp};
 
 /// Most steps of a grid: gaps are steps, too.
 const MOST: i64 = 10_000_000;
+/// Rows that decide the step. No forecast is made from fewer: what comes later changes nothing that was said before.
+const DECIDING: usize = 10;
 
 /// A series and its grid.
 #[derive(Debug, PartialEq)]
@@ -18,30 +20,43 @@ pub struct Read {
     pub step: i64,
     /// Seconds from the grid to the stamps of the rows.
     pub offset: i64,
+    /// The rows in the order of the file.
+    pub rows: Vec<Row>,
+}
+
+/// A row of the file.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Row {
+    /// Its timestamp, seconds since the epoch.
+    pub at: i64,
+    /// Position of its step in the series.
+    pub step: usize,
+    /// Its value; `None` is missing.
+    pub value: Option<f64>,
 }
 
 /// Reads the text of a file. A step that two rows fall into takes the later one.
 pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Result<Read> {
-    let mut rows = Vec::new();
+    let mut read = Vec::new();
     for (number, line) in text.lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty()) {
-        let row = row(line).with_context(|| format!("line {}: `{line}` is not timestamp,value", number + 1))?;
-        rows.push((row, number + 1));
+        let (at, value) = row(line).with_context(|| format!("line {}: `{line}` is not timestamp,value", number + 1))?;
+        read.push((at, value, number + 1));
     }
-    let mut stamps = rows.iter().map(|((at, _), _)| *at);
-    let first = stamps.next().context("holds no rows")?;
-    let second = stamps.find(|at| *at > first).context("holds no second step")?;
-    let step = second - first;
+    let first = read.first().context("holds no rows")?.0;
+    let step = step(read.iter().map(|(at, ..)| *at)).context("holds no second step")?;
     let index = |at: i64| at.div_euclid(step) - first.div_euclid(step);
-    let last = rows.iter().map(|((at, _), _)| index(*at)).max().unwrap_or(0);
+    let last = read.iter().map(|(at, ..)| index(*at)).max().unwrap_or(0);
     if last >= MOST {
         bail!("spans {last} steps of {step} s, at most {MOST} are read");
     }
     let mut values = vec![None; last as usize + 1];
-    for ((at, value), line) in rows {
+    let mut rows = Vec::with_capacity(read.len());
+    for (at, value, line) in read {
         let Ok(place) = usize::try_from(index(at)) else { bail!("line {line}: lies before the first row") };
         if let Some(cell) = values.get_mut(place) {
             *cell = value;
         }
+        rows.push(Row { at, step: place, value });
     }
     let day = u32::try_from(86_400 / step).unwrap_or(u32::MAX);
     let season = season.unwrap_or(day);
@@ -50,7 +65,29 @@ pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Resu
     }
     let (first_step, step_seconds) = (Minute(first.div_euclid(step)), u32::try_from(step).unwrap_or(u32::MAX));
     let series = Series { first: first_step, values, season, step_seconds, zone: Zone::UTC, range };
-    Ok(Read { series, step, offset: first.rem_euclid(step) })
+    Ok(Read { series, step, offset: first.rem_euclid(step), rows })
+}
+
+/// Returns the seconds in a step: the difference that most of the first stamps have, else the smallest one, since a
+/// longer one holds a gap. `None` if no stamp follows the first one.
+fn step(stamps: impl Iterator<Item = i64>) -> Option<i64> {
+    let (mut newest, mut differences) = (None, Vec::new());
+    for at in stamps {
+        let difference = newest.map_or(0, |newest| at - newest);
+        newest = newest.max(Some(at));
+        // Rows of one step, and late ones, do not tell.
+        if difference > 0 {
+            differences.push(difference);
+        }
+        if differences.len() == DECIDING - 1 {
+            break;
+        }
+    }
+    differences.sort_unstable();
+    let middle = *differences.get(differences.len() / 2)?;
+    let alike = differences.iter().filter(|difference| **difference == middle).count();
+    // What most have stands in the middle.
+    if 2 * alike > differences.len() { Some(middle) } else { differences.first().copied() }
 }
 
 fn row(line: &str) -> Option<(i64, Option<f64>)> {
@@ -64,7 +101,7 @@ fn row(line: &str) -> Option<(i64, Option<f64>)> {
 }
 
 /// Returns the second of a timestamp: ISO 8601, as UTC where it names no zone, or seconds since the epoch.
-fn second(stamp: &str) -> Option<i64> {
+pub fn second(stamp: &str) -> Option<i64> {
     if let Ok(second) = stamp.parse::<f64>() {
         return second.is_finite().then_some(second as i64);
     }
@@ -91,6 +128,29 @@ mod tests {
             "t,v\n1704067200,1\n1704067500,2.5\n1704067800,nan\n1704068100,4\n\n",
         ] {
             assert_eq!(values(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_step_is_what_most_of_the_first_rows_have_and_none_of_the_later_ones() {
+        let step = |differences: &[i64]| {
+            let mut at = 0;
+            let stamps = differences.iter().map(|difference| {
+                at += difference;
+                at
+            });
+            step([0].into_iter().chain(stamps))
+        };
+        for (differences, expected) in [
+            (&[][..], None),
+            (&[0, 0], None),
+            (&[300, 900], Some(300)),
+            (&[840, 600, 600, 1200, 600], Some(600)),
+            (&[600, 1500, 600, 900, 300, 1500], Some(300)),
+            (&[900, 60, 60, 60, 60, 60, 0, -60, 120, 60, 60], Some(60)),
+            (&[60, 60, 60, 60, 60, 60, 60, 60, 60, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5], Some(60)),
+        ] {
+            assert_eq!(step(differences), expected, "{differences:?}");
         }
     }
 

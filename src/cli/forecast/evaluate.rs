@@ -15,7 +15,7 @@ use crate::forecast::evaluate::{Online, Report, Said, report};
 use crate::model::outlook::{HORIZONS, QUANTILES, SignalOutlook};
 
 use super::csv::Read;
-use super::{Output, SeriesArgs};
+use super::{Form, SeriesArgs};
 use crate::cli::print;
 
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub struct EvaluateArgs {
     horizons: Vec<u16>,
     /// Form of the output.
     #[arg(long, value_enum, default_value = "table")]
-    output: Output,
+    output: Form,
     /// Write every forecast into this CSV file: series, origin, horizon, point and quantiles.
     #[arg(long, value_name = "FILE")]
     dump: Option<PathBuf>,
@@ -68,7 +68,7 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
         match args.series.read(file).and_then(|read| score(file, &read, &args.horizons, dump.as_mut())) {
             Ok(row) => scored.push(row),
             // One file of a directory that is no series does not hide the others.
-            Err(error) if files.len() > 1 => print(format!("left out: {error:#}"))?,
+            Err(error) if files.len() > 1 => eprintln!("flyball: left out: {error:#}"),
             Err(error) => return Err(error),
         }
     }
@@ -77,8 +77,8 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     }
     let overall = overall(&scored).context("no series with outcomes behind its warm-up")?;
     match args.output {
-        Output::Json => print(serde_json::json!({ "series": scored, "overall": overall }))?,
-        Output::Table => table(&scored, &overall)?,
+        Form::Json => print(serde_json::json!({ "series": scored, "overall": overall }))?,
+        Form::Table => table(&scored, &overall)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,37 +1,56 @@
 //! `flyball forecast`: what the loop would foresee of a series, and how good that was.
 
-mod csv;
+pub mod csv;
+
 mod evaluate;
+mod past;
 mod plot;
+mod service;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
+use serde::Serialize;
 
-use crate::forecast::evaluate::{Online, Series};
 use crate::forecast::zone::Zone;
-use crate::model::outlook::{HORIZONS, SignalOutlook};
+use crate::model::SignalOutlook;
+use crate::model::outlook::{HorizonPoint, QUANTILES, QuantileRow, quantile_index};
 
-use super::print;
+use self::past::Told;
+use super::{ConfigArg, print};
 
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    arg_required_else_help = true,
+    after_help = "Examples:\n  flyball forecast --input series.csv --plot series.svg\n  \
+                        flyball forecast --service shop/checkout --horizon 10   what the running flyball foresees\n  \
+                        flyball forecast evaluate --input DIRECTORY             how good that was"
+)]
 pub struct ForecastArgs {
     #[command(subcommand)]
     command: Option<ForecastCommand>,
     #[command(flatten)]
     series: SeriesArgs,
+    /// A service (shop/checkout), of which the running flyball is asked.
+    #[arg(long, value_name = "SERVICE", conflicts_with_all = ["input", "season", "timezone", "negative"])]
+    service: Option<String>,
+    /// One of its signals; without it all that are forecast.
+    #[arg(long, value_name = "NAME", requires = "service")]
+    signal: Option<String>,
     /// Steps ahead, 1 to 30.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=30))]
     horizon: u16,
-    /// Draw history, forecast and interval into this SVG file.
+    /// Draw history, forecast, intervals, parts and alarms into this SVG file; of a service only what is ahead.
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Form of the output.
     #[arg(long, value_enum, default_value = "table")]
-    output: Output,
+    output: Form,
+    #[command(flatten)]
+    config: ConfigArg,
 }
 
 #[derive(Debug, Subcommand)]
@@ -59,7 +78,7 @@ pub struct SeriesArgs {
 
 /// Form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
+pub enum Form {
     Table,
     Json,
 }
@@ -78,46 +97,75 @@ impl SeriesArgs {
     }
 }
 
-pub fn forecast(args: &ForecastArgs) -> anyhow::Result<ExitCode> {
+/// What is foreseen from the end of a series.
+#[derive(Serialize)]
+struct Foreseen {
+    step_seconds: i64,
+    /// Probabilities of the quantiles of every point, in order.
+    probabilities: QuantileRow,
+    #[serde(flatten)]
+    outlook: SignalOutlook,
+    /// The last steps, oldest first; the last one is the origin.
+    past: Vec<Told>,
+}
+
+pub async fn forecast(args: &ForecastArgs) -> anyhow::Result<ExitCode> {
     if let Some(ForecastCommand::Evaluate(args)) = &args.command {
         return evaluate::evaluate(args);
     }
-    let read = args.series.read(args.series.input()?)?;
-    let outlook = at_the_end(&read.series)?;
-    if let Some(file) = &args.plot {
-        let drawing = plot::draw(&read, &outlook, args.horizon);
-        std::fs::write(file, drawing).with_context(|| format!("cannot write {}", file.display()))?;
-        print(format!("drawn into {}", file.display()))?;
+    if let Some(name) = &args.service {
+        return service::forecast(args, name).await;
     }
+    let read = args.series.read(args.series.input()?)?;
+    let (outlook, past) = past::run(&read.series)?;
+    args.draw(&format!("steps of {} s", read.step), &past, &outlook)?;
+    let outlook = up_to(args.horizon, outlook);
     match args.output {
-        Output::Json => print(serde_json::to_string(&outlook)?)?,
-        Output::Table => table(&outlook, args.horizon)?,
+        Form::Json => {
+            let foreseen = Foreseen { step_seconds: read.step, probabilities: QUANTILES, outlook, past };
+            print(serde_json::to_string(&foreseen)?)?;
+        }
+        Form::Table => table(&outlook)?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs the forecaster over the series and returns what it foresees from its end.
-fn at_the_end(series: &Series) -> anyhow::Result<SignalOutlook> {
-    let mut online = Online::new(series).context("the evaluation cannot be set up")?;
-    let mut last = None;
-    for (index, value) in series.values.iter().enumerate() {
-        let step = series.step(index);
-        last = online.step(step, *value).filter(|outlook| !outlook.points.is_empty()).cloned();
-        online.fit(step);
+impl ForecastArgs {
+    /// Draws, if that is asked for.
+    fn draw(&self, title: &str, past: &[Told], outlook: &SignalOutlook) -> anyhow::Result<()> {
+        let Some(file) = &self.plot else { return Ok(()) };
+        let drawing = plot::draw(title, past, outlook, self.horizon);
+        std::fs::write(file, drawing).with_context(|| format!("cannot write {}", file.display()))?;
+        // The standard output may be read by a program.
+        eprintln!("flyball: drawn into {}", file.display());
+        Ok(())
     }
-    last.context("too short for a forecast: 10 values are needed")
 }
 
-fn table(outlook: &SignalOutlook, horizon: u16) -> anyhow::Result<()> {
+/// Returns the outlook with its points up to `horizon`, which is the last one, interpolated where no horizon of the loop
+/// lies there.
+fn up_to(horizon: u16, mut outlook: SignalOutlook) -> SignalOutlook {
+    let ahead = f64::from(horizon);
+    let last = outlook.point_at(ahead).map(|point| {
+        let quantiles = QUANTILES.map(|level| outlook.quantile_at(level, ahead).unwrap_or(point));
+        HorizonPoint { minutes: horizon, point, quantiles }
+    });
+    outlook.points.retain(|point| point.minutes < horizon);
+    outlook.points.extend(last);
+    outlook
+}
+
+fn table(outlook: &SignalOutlook) -> anyhow::Result<()> {
     print(format!("{:>6} {:>14} {:>14} {:>14} {:>14}", "ahead", "forecast", "2.5 %", "95 %", "97.5 %"))?;
-    for ahead in HORIZONS.into_iter().filter(|ahead| *ahead < horizon).chain([horizon]) {
-        let minutes = f64::from(ahead);
-        let quantile = |level| outlook.quantile_at(level, minutes).unwrap_or(f64::NAN);
-        let point = outlook.point_at(minutes).unwrap_or(f64::NAN);
+    for at in &outlook.points {
+        let quantile = |level| at.quantiles.get(quantile_index(level)).copied().unwrap_or(f64::NAN);
         let [low, upper, high] = [0.025, 0.95, 0.975].map(quantile);
-        print(format!("{ahead:>6} {point:>14.3} {low:>14.3} {upper:>14.3} {high:>14.3}"))?;
+        print(format!("{:>6} {:>14.3} {low:>14.3} {upper:>14.3} {high:>14.3}", at.minutes, at.point))?;
     }
-    let maximum = |row: Option<[f64; 11]>| row.map_or("unknown".to_owned(), |row| format!("{:.3}", row[8]));
+    let upper = quantile_index(0.95);
+    let maximum = |row: Option<QuantileRow>| {
+        row.and_then(|row| row.get(upper).copied()).map_or("unknown".to_owned(), |value| format!("{value:.3}"))
+    };
     print(format!(
         "95 % quantile of the maximum over 10 steps {}, 30 {}",
         maximum(outlook.max_10),
@@ -132,5 +180,33 @@ fn table(outlook: &SignalOutlook, horizon: u16) -> anyhow::Result<()> {
     let shares = outlook.scores.iter().filter(|score| score.share >= 0.005);
     let shares: Vec<String> = shares.map(|score| format!("{} {:.0} %", score.model, score.share * 100.0)).collect();
     print(format!("models: {}; authority {}", shares.join(", "), outlook.authority.as_str()))?;
+    if let (Some(score), Some(kind)) = (outlook.anomaly, outlook.anomaly_kind) {
+        let alarm = if outlook.alarm { ", an alarm" } else { "" };
+        print(format!("anomaly of the newest step: {score:.2} ({}){alarm}", kind.as_str()))?;
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Minute;
+    use crate::model::outlook::HORIZONS;
+
+    #[test]
+    fn what_is_shown_ends_at_the_horizon() {
+        let mut outlook = SignalOutlook::not_ready(Minute(0), 0, 0);
+        let point = |minutes: &u16| HorizonPoint {
+            minutes: *minutes,
+            point: f64::from(*minutes),
+            quantiles: [f64::from(*minutes); 11],
+        };
+        outlook.points = HORIZONS.iter().map(point).collect();
+        for (horizon, expected) in [(1, &[1][..]), (4, &[1, 2, 3, 4]), (5, &[1, 2, 3, 5]), (30, &HORIZONS)] {
+            let shown = up_to(horizon, outlook.clone());
+            assert_eq!(shown.points.iter().map(|point| point.minutes).collect::<Vec<_>>(), expected);
+            assert!(shown.points.iter().all(|at| at.point == f64::from(at.minutes) && at.quantiles == [at.point; 11]));
+        }
+        assert!(up_to(7, SignalOutlook::not_ready(Minute(0), 0, 0)).points.is_empty());
+    }
 }

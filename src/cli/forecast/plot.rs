@@ -1,28 +1,40 @@
-//! History, forecast and its intervals as a drawing.
+//! History, forecast with its intervals, parts and anomalies as a drawing.
 
-use super::csv::Read;
+use super::past::Told;
 use crate::cli::svg::{Frame, sheet};
-use crate::model::outlook::SignalOutlook;
+use crate::model::outlook::{Parts, SignalOutlook};
 
 const WIDTH: f64 = 960.0;
-const HEIGHT: f64 = 360.0;
+const HEIGHT: f64 = 520.0;
 const LEFT: f64 = 70.0;
 const RIGHT: f64 = 20.0;
 const TOP: f64 = 30.0;
+/// Lower edge of the upper frame, upper edge of the lower one.
+const UPPER: f64 = 330.0;
+const LOWER: f64 = 390.0;
 const BOTTOM: f64 = 40.0;
-/// Steps of history beside the forecast.
-const PAST: usize = 120;
 
-/// Draws the last steps of the history and what is foreseen up to `horizon`, with the 50, 80 and 95 % intervals.
-pub fn draw(read: &Read, outlook: &SignalOutlook, horizon: u16) -> String {
-    let values = &read.series.values;
-    let first = values.len().saturating_sub(PAST);
-    let past: Vec<(f64, f64)> = values
-        .iter()
-        .enumerate()
-        .skip(first)
-        .filter_map(|(index, value)| Some((index as f64 - (values.len() - 1) as f64, (*value)?)))
-        .collect();
+const HISTORY: &str = "#333333";
+const POINT: &str = "#c0392b";
+const ALARM: &str = "#e67e22";
+const INTERVALS: [(f64, f64, &str); 3] = [(0.025, 0.975, "#dbe7f5"), (0.1, 0.9, "#b9d0ec"), (0.25, 0.75, "#8fb3de")];
+/// One of the parts.
+type Part = fn(&Parts) -> f64;
+
+/// Parts of the forecast and their colours: the level stands with the history, the others below.
+const LEVEL: &str = "#7f8c8d";
+const PARTS: [(&str, &str, Part); 3] = [
+    ("trend", "#8e44ad", |parts| parts.trend),
+    ("season", "#27ae60", |parts| parts.season),
+    ("rest", "#2980b9", |parts| parts.rest),
+];
+
+/// Draws the last steps (oldest first, the last one being the origin) and what is foreseen from it up to `horizon`, with
+/// the 50, 80 and 95 % intervals; what the forecasts of these steps were made of; a ring around each alarm.
+pub fn draw(title: &str, past: &[Told], outlook: &SignalOutlook, horizon: u16) -> String {
+    let steps = past.len().max(1) as f64;
+    let at = |index: usize| index as f64 + 1.0 - steps;
+    let history = || past.iter().enumerate().filter_map(|(index, told)| Some((at(index), told.value?)));
     let ahead = |level: Option<f64>| {
         let at = move |step: u16| match level {
             Some(level) => outlook.quantile_at(level, f64::from(step)),
@@ -30,29 +42,84 @@ pub fn draw(read: &Read, outlook: &SignalOutlook, horizon: u16) -> String {
         };
         (1..=horizon).filter_map(move |step| Some((f64::from(step), at(step)?)))
     };
-    let shown = past.iter().copied().chain(ahead(Some(0.025))).chain(ahead(Some(0.975))).map(|(_, value)| value);
-    let (low, high) =
-        shown.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
-    let margin = 0.05 * (high - low).max(high.abs() * 1e-3);
-    let frame = Frame {
-        across: (LEFT, WIDTH - RIGHT),
-        down: (TOP, HEIGHT - BOTTOM),
-        xs: (-(PAST as f64), f64::from(horizon)),
-        ys: (low - margin, high + margin),
+    let parts = |of: Part| {
+        // What is said from a step is said of the next one.
+        past.iter().enumerate().filter_map(move |(index, told)| Some((at(index) + 1.0, of(&told.parts?))))
     };
-    let mut drawn = String::new();
-    for (lower, upper, shade) in [(0.025, 0.975, "#dbe7f5"), (0.1, 0.9, "#b9d0ec"), (0.25, 0.75, "#8fb3de")] {
-        drawn += &frame.area(ahead(Some(lower)), ahead(Some(upper)).collect(), shade);
+    let level = || parts(|parts| parts.level).filter(|(step, _)| *step <= 0.0);
+    let mut shown = history().chain(level()).chain(ahead(Some(0.025))).chain(ahead(Some(0.975)));
+    let frame = |(top, bottom): (f64, f64), values: &mut dyn Iterator<Item = (f64, f64)>| {
+        let (low, high) = values
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), (_, value)| (low.min(value), high.max(value)));
+        let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
+        let margin = 0.05 * (high - low).max(high.abs() * 1e-3).max(f64::MIN_POSITIVE);
+        let xs = (1.0 - steps, f64::from(horizon));
+        let frame = Frame { across: (LEFT, WIDTH - RIGHT), down: (top, bottom), xs, ys: (low - margin, high + margin) };
+        let labels = [0.0, 0.5, 1.0].map(|share| low + share * (high - low));
+        (frame, labels.map(|value| frame.label(value, &format!("{value:.1}"))).concat())
+    };
+    let (upper, mut drawn) = frame((TOP, UPPER), &mut shown);
+    for (lower, higher, shade) in INTERVALS {
+        drawn += &upper.area(ahead(Some(lower)), ahead(Some(higher)).collect(), shade);
     }
-    drawn += &frame.line(past.iter().copied(), "#333333");
-    drawn += &frame.line(past.last().copied().into_iter().chain(ahead(None)), "#c0392b");
-    for share in [0.0, 0.5, 1.0] {
-        let value = low + share * (high - low);
-        drawn += &frame.label(value, &format!("{value:.1}"));
+    drawn += &upper.line(level(), LEVEL);
+    drawn += &upper.line(history(), HISTORY);
+    drawn += &upper.line(history().next_back().into_iter().chain(ahead(None)), POINT);
+    for (index, value) in past.iter().enumerate().filter_map(|(index, told)| Some((index, told.alarm.and(told.value)?)))
+    {
+        drawn += &upper.ring((at(index), value), ALARM);
     }
-    for step in [-(PAST as f64), -(PAST as f64) / 2.0, 0.0, f64::from(horizon)] {
-        drawn += &frame.mark(step, &format!("{step:+}"));
+    drawn += &upper.title(title);
+    drawn +=
+        &upper.legend(&[("observed", HISTORY), ("level", LEVEL), ("forecast, 50, 80, 95 %", POINT), ("alarm", ALARM)]);
+    if past.iter().any(|told| told.parts.is_some()) {
+        let (below, labels) = frame((LOWER, HEIGHT - BOTTOM), &mut PARTS.iter().flat_map(|(.., of)| parts(*of)));
+        drawn += &labels;
+        drawn += &PARTS.iter().map(|(_, colour, of)| below.line(parts(*of), colour)).collect::<String>();
+        drawn += &below.title("what the forecast of the next step is made of, beside the level");
+        drawn += &below.legend(&PARTS.map(|(name, colour, _)| (name, colour)));
     }
-    drawn += &frame.title(&format!("steps of {} s; forecast with its 50, 80 and 95 % intervals", read.step));
+    let foot = Frame { down: (LOWER, HEIGHT - BOTTOM), ..upper };
+    for step in [1.0 - steps, (1.0 - steps) / 2.0, 0.0, f64::from(horizon)] {
+        drawn += &foot.mark(step.round(), &format!("{:+}", step.round()));
+    }
     sheet(WIDTH, HEIGHT, &drawn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Minute;
+    use crate::model::outlook::{AnomalyKind, HORIZONS, HorizonPoint};
+
+    #[test]
+    fn history_forecast_parts_and_alarms_are_drawn() {
+        let parts = Some(Parts { level: 10.0, trend: 0.5, season: 2.0, rest: -1.0 });
+        let told = |step: u32| Told {
+            value: (step != 5).then_some(10.0 + f64::from(step % 3)),
+            parts,
+            alarm: (step == 7).then_some(AnomalyKind::Point),
+        };
+        let past: Vec<Told> = (0..20).map(told).collect();
+        let mut outlook = SignalOutlook::not_ready(Minute(0), 0, 0);
+        outlook.points = HORIZONS
+            .iter()
+            .map(|minutes| HorizonPoint {
+                minutes: *minutes,
+                point: 12.0,
+                quantiles: std::array::from_fn(|at| 7.0 + at as f64),
+            })
+            .collect();
+        let drawn = draw("steps of 60 s", &past, &outlook, 15);
+        assert_eq!(drawn.matches("<polygon").count(), INTERVALS.len());
+        // History, level, forecast, and three parts.
+        assert_eq!(drawn.matches("<polyline").count(), 6);
+        assert_eq!(drawn.matches("<circle").count(), 1);
+        for text in ["steps of 60 s", "+15", "-19", ">season<", ">alarm<"] {
+            assert!(drawn.contains(text), "{text}");
+        }
+        assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
+        let nothing = draw("", &[], &outlook, 1);
+        assert!(!nothing.contains("NaN") && !nothing.contains("inf"), "{nothing}");
+    }
 }

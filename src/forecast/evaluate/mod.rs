@@ -9,9 +9,14 @@
 //! | `online` | the forecaster of the loop over one series |
 //! | `simple` | the rules that a forecast has to beat, with the intervals of the same calibrator |
 //! | `report` | errors, intervals, skill |
+//! | `anomalies` | the anomaly detector of the loop over the rows of a series |
+//! | [`nab`] | what its detections are worth, by the Numenta Anomaly Benchmark |
 //!
 //! [`forecast`]: super::forecast
 
+pub mod nab;
+
+mod anomalies;
 mod online;
 mod report;
 mod simple;
@@ -19,6 +24,8 @@ mod simple;
 #[cfg(test)]
 mod tests;
 
+pub use super::anomaly::THRESHOLD as ALARM_THRESHOLD;
+pub use anomalies::{Judged, judge};
 pub use online::{Online, Said};
 pub use report::{HorizonReport, Report, report};
 

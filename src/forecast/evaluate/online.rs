@@ -22,7 +22,7 @@ pub struct Said {
 }
 
 /// The state of a loop that knows one signal and nothing else.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Online {
     spec: ServiceSpec,
     params: ForecastParams,

@@ -70,6 +70,33 @@ fn what_is_forecast_up_to_a_step_does_not_change_when_the_series_ends_there() {
 }
 
 #[test]
+fn what_is_said_of_a_row_does_not_change_when_the_series_ends_there() {
+    let mut whole = waves(40, 30.0, 6);
+    whole.values.iter_mut().skip(500).step_by(97).for_each(|value| *value = None);
+    whole.values.iter_mut().skip(1200).take(8).for_each(|value| *value = Some(400.0));
+    let rows = |series: &Series| series.values.iter().copied().enumerate().collect::<Vec<_>>();
+    let all = judge(&whole, rows(&whole)).unwrap();
+    assert!(all.iter().any(|judged| judged.alarm), "the outliers raise an alarm");
+    for end in [1, 49, 1000, 1203, 1900] {
+        let cut = Series { values: whole.values[..end].to_vec(), ..whole.clone() };
+        assert_eq!(judge(&cut, rows(&cut)).unwrap(), all[..end], "{end}");
+    }
+}
+
+#[test]
+fn late_and_doubled_rows_say_nothing_and_change_nothing() {
+    let series = waves(20, 30.0, 7);
+    let rows: Vec<(usize, Option<f64>)> =
+        series.values.iter().copied().enumerate().filter(|(row, _)| row % 50 != 7).collect();
+    let mut disturbed = rows.clone();
+    disturbed.insert(700, (rows[699].0, Some(1e6)));
+    disturbed.insert(800, (10, Some(1e6)));
+    let mut got = judge(&series, disturbed).unwrap();
+    assert_eq!((got.remove(800), got.remove(700)), (Judged::default(), Judged::default()));
+    assert_eq!(got, judge(&series, rows).unwrap());
+}
+
+#[test]
 fn a_series_that_says_nothing_has_no_scores() {
     let flat = Series { values: vec![Some(1.0); 500], ..waves(1, 0.0, 4) };
     assert_eq!(report(&flat, &said(&flat), &HORIZONS), None);

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::model::outlook::{ForecastFlag, HorizonPoint, quantile_index};
+use crate::model::outlook::{AnomalyKind, ForecastFlag, HorizonPoint, quantile_index};
 use crate::model::proposal::{Goal, RuleOutcome};
 use crate::model::{
     Autoscaler, Autoscaling, Capacity, Choice, DecisionRecord, Effect, Features, Finding, Outlook, Proposal, Readiness,
@@ -142,6 +142,8 @@ fn forecast(out: &mut String, unit: Unit, signal: &SignalOutlook) -> fmt::Result
         write!(out, ", 95 % interval held {:.1} % of {:.0}", coverage.realised * 100.0, coverage.outcomes)?;
     }
     signal.anomaly.iter().try_for_each(|anomaly| write!(out, ", anomaly {anomaly:.2}"))?;
+    signal.anomaly_kind.iter().try_for_each(|kind| write!(out, " ({})", unusual(*kind)))?;
+    write!(out, "{}", if signal.alarm { ", an alarm" } else { "" })?;
     signal.flags.iter().try_for_each(|flag| write!(out, ", {}", remark(*flag)))?;
     let losses = signal.scores.iter().map(|score| match score.loss {
         Some(loss) => format!("{} {} ({:.0} %)", score.model, unit.show(loss), score.share * 100.0),
@@ -149,6 +151,14 @@ fn forecast(out: &mut String, unit: Unit, signal: &SignalOutlook) -> fmt::Result
     });
     writeln!(out, "\n  mean error (share of the forecast): {}", losses.collect::<Vec<_>>().join(", "))?;
     signal.points.iter().try_for_each(|at| point(out, unit, at))
+}
+
+fn unusual(kind: AnomalyKind) -> &'static str {
+    match kind {
+        AnomalyKind::Point => "one value far from its forecast",
+        AnomalyKind::LevelShift => "the level has shifted",
+        AnomalyKind::Frozen => "the value stands still",
+    }
 }
 
 fn remark(flag: ForecastFlag) -> &'static str {

@@ -1,5 +1,6 @@
 //! Faults: what they cost the service they hit, and that they cost the others nothing.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use flyball::model::{
 use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Control, Journal};
 
-use super::world::{World, origin, policy_set, script, settings, shipped_policies, steady};
+use super::world::{Script, World, origin, policy_set, script, settings, shipped_policies, steady};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -191,6 +192,46 @@ async fn inv_18_k7_a_silent_watch_holds_its_services_and_makes_the_process_unrea
     tokio::time::sleep(Duration::from_secs(45)).await;
     assert!(control.status().ready, "{:?}", control.status().waiting_for);
     assert_eq!(world.cluster.replicas("cart"), 8, "what held meanwhile is acted on at once");
+    tree.stop().await;
+}
+
+/// Four services of six lose their series at the same moment, and one of the others a little before.
+#[tokio::test(start_paused = true)]
+async fn services_that_fall_silent_together_are_the_trouble_of_their_source() {
+    let lost_at = |service: &str| match service {
+        "shop/cart" | "shop/checkout" | "shop/mail" | "shop/search" => 10..20,
+        "shop/alone" => 5..20,
+        _ => 0..0,
+    };
+    let services = ["shop/alone", "shop/cart", "shop/checkout", "shop/mail", "shop/search", "shop/steady"];
+    let healthy = steady(|_, _| 280.0);
+    let script: Script = Arc::new(move |service, signal, at| {
+        let minute = (at.as_second() - origin().as_second()).div_euclid(60);
+        if lost_at(service).contains(&minute) { Some(f64::NAN) } else { healthy(service, signal, at) }
+    });
+    let world = World::new(&services, script);
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 8).await;
+    let missing = |service: &str| {
+        let features = control.service(&service.parse().unwrap()).unwrap().features.unwrap();
+        features.signals[0].reading.to_string()
+    };
+    assert!(missing("shop/alone").contains("not a finite number"), "{}", missing("shop/alone"));
+    tokio::time::sleep(MINUTE * 5).await;
+    for service in ["shop/cart", "shop/checkout", "shop/mail", "shop/search"] {
+        let said = missing(service);
+        assert!(said.contains("source down: 4 of 5 services fell silent together"), "{service}: {said}");
+    }
+    assert!(
+        missing("shop/alone").contains("not a finite number"),
+        "it fell silent by itself: {}",
+        missing("shop/alone")
+    );
+    assert_eq!(missing("shop/steady"), "fresh");
+    let waiting = control.status().waiting_for;
+    assert_eq!(waiting, ["telemetry of 4 services: 4 of 5 services fell silent together"]);
+    tokio::time::sleep(MINUTE * 10).await;
+    assert!(services.iter().all(|service| missing(service) == "fresh") && control.status().ready);
     tree.stop().await;
 }
 

@@ -1,0 +1,211 @@
+//! `flyball anomalies evaluate`: what the anomaly detector of the loop would have said of series, and how good that was.
+
+mod labels;
+mod report;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+
+use crate::forecast::evaluate::judge;
+use crate::forecast::evaluate::nab::Labelled;
+
+use self::report::{Judgement, NabScore, Overall, SeriesReport};
+use super::csv::{self, Read};
+use super::forecast::Form;
+use super::print;
+
+#[derive(Debug, Subcommand)]
+pub enum AnomaliesCommand {
+    /// Run the anomaly detector of the loop over series and say what its alarms were worth.
+    Evaluate(EvaluateArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "The labels are those of the Numenta Anomaly Benchmark: {\"path/of/series.csv\": [[\"from\", \
+                        \"to\"], ...], ...}.\nIts scores are printed for the threshold that fits the labels best, as the \
+                        benchmark does it, and for the shipped one.")]
+pub struct EvaluateArgs {
+    /// CSV file with a header and the columns timestamp and value (empty: missing), or a directory of such files.
+    #[arg(long, value_name = "PATH")]
+    input: PathBuf,
+    /// JSON file with the windows in which something went wrong. Without it nothing did, and every alarm is a false one.
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// Steps in a season; without it those of a day.
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(2..=10_080))]
+    season: Option<u32>,
+    /// Form of the output.
+    #[arg(long, value_enum, default_value = "table")]
+    output: Form,
+    /// Write what is said of every row into this CSV file: series, row, timestamp, value, score, kind, alarm, label.
+    #[arg(long, value_name = "FILE")]
+    dump: Option<PathBuf>,
+}
+
+pub fn anomalies(command: &AnomaliesCommand) -> anyhow::Result<ExitCode> {
+    let AnomaliesCommand::Evaluate(args) = command;
+    let labels = args.labels.as_deref().map(labels::read).transpose()?;
+    let files = files(&args.input)?;
+    let mut dump = args.dump.as_deref().map(Dump::create).transpose()?;
+    let (nothing, mut all) = (Vec::new(), Vec::new());
+    for (name, file) in &files {
+        // Without labels nothing went wrong; what they do not name was not looked at by whoever made them.
+        let windows = labels.as_ref().map_or(Some(&nothing), |labels| labels.get(name));
+        let Some(windows) = windows else {
+            eprintln!("flyball: left out: {name}: not in the labels");
+            continue;
+        };
+        match read(file, args.season).and_then(|read| run(name, &read, windows, dump.as_mut())) {
+            Ok(judged) => all.push(judged),
+            Err(error) if files.len() > 1 => eprintln!("flyball: left out: {name}: {error:#}"),
+            Err(error) => return Err(error.context(name.clone())),
+        }
+    }
+    if let Some(dump) = dump {
+        dump.finish()?;
+    }
+    let absent = labels.iter().flat_map(BTreeMap::keys).filter(|name| !files.contains_key(*name)).count();
+    if absent > 0 {
+        eprintln!("flyball: left out: {absent} labelled series, which are not in {}", args.input.display());
+    }
+    if all.is_empty() {
+        bail!("{} holds no series to judge", args.input.display());
+    }
+    let (rows, overall) = report::report(&all);
+    match args.output {
+        Form::Json => print(serde_json::json!({ "series": rows, "overall": overall }))?,
+        Form::Table => table(&rows, &overall)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns the file, or those of a directory and below it that end in `.csv`, by their path below it.
+fn files(input: &Path) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let mut found = BTreeMap::new();
+    if !input.is_dir() {
+        let name = input.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        return Ok([(name, input.to_path_buf())].into());
+    }
+    let mut directories = vec![input.to_path_buf()];
+    while let Some(directory) = directories.pop() {
+        let entries = std::fs::read_dir(&directory).with_context(|| format!("cannot read {}", directory.display()))?;
+        for entry in entries {
+            let path = entry?.path();
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "csv") {
+                let below = path.strip_prefix(input).unwrap_or(&path);
+                let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+                found.insert(parts.join("/"), path);
+            }
+        }
+    }
+    if found.is_empty() {
+        bail!("{} holds no .csv file", input.display());
+    }
+    Ok(found)
+}
+
+fn read(file: &Path, season: Option<u32>) -> anyhow::Result<Read> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    csv::parse(&text, season, (f64::MIN, f64::MAX))
+}
+
+fn run(name: &str, read: &Read, windows: &[(i64, i64)], dump: Option<&mut Dump>) -> anyhow::Result<Judgement> {
+    let windows = labels::rows(windows, &read.rows)?;
+    let begun = Instant::now();
+    let rows = read.rows.iter().map(|row| (row.step, row.value));
+    let judged = judge(&read.series, rows).context("the evaluation cannot be set up")?;
+    let update_us = begun.elapsed().as_secs_f64() * 1e6 / read.series.values.len().max(1) as f64;
+    let scores = judged.iter().map(|judged| judged.score).collect();
+    let one = Judgement {
+        series: name.to_owned(),
+        step_seconds: read.step,
+        judged,
+        labelled: Labelled { scores, windows },
+        update_us,
+    };
+    dump.map(|dump| dump.add(&one, read)).transpose()?;
+    Ok(one)
+}
+
+fn table(rows: &[SeriesReport], overall: &Overall) -> anyhow::Result<()> {
+    let mut line = format!("{:<52}", "series");
+    for name in ["windows", "found", "delay", "false", "a week", "nab best", "shipped", "us"] {
+        write!(line, " {name:>8}")?;
+    }
+    print(line)?;
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
+    for row in rows {
+        let [standard, ..] = row.nab;
+        let mut line = format!("{:<52}", row.series);
+        write!(line, " {:>8} {:>8} {:>8}", row.windows, row.found, number(row.delay_steps))?;
+        let a_week = row.false_alarms as f64 / row.weeks;
+        write!(line, " {:>8} {:>8}", row.false_alarms, number(Some(a_week).filter(|a_week| a_week.is_finite())))?;
+        write!(line, " {:>8} {:>8}", number(standard.optimised), number(standard.shipped))?;
+        write!(line, " {:>8.2}", row.update_us)?;
+        print(line)?;
+    }
+    print(
+        "delay: rows from the begin of a window to its first alarm; nab: profile standard, one threshold for all series",
+    )?;
+    print(format!(
+        "all {}: {} of {} windows found, delay {}; {:.2} false alarms per metric-week{}",
+        overall.series,
+        overall.found,
+        overall.windows,
+        number(overall.delay_steps),
+        overall.false_alarms_per_metric_week,
+        overall
+            .false_alarms_per_metric_week_clean
+            .map_or(String::new(), |clean| format!(", {clean:.2} on the series without windows")),
+    ))?;
+    for NabScore { profile, optimised_threshold, optimised, shipped } in &overall.nab {
+        print(format!(
+            "nab {profile}: {} with the threshold fitted to these labels ({}), {} with the shipped one ({})",
+            number(*optimised),
+            optimised_threshold.map_or("none".to_owned(), |threshold| format!("{threshold:.4}")),
+            number(*shipped),
+            overall.shipped_threshold,
+        ))?;
+    }
+    Ok(())
+}
+
+/// The file with every row.
+struct Dump {
+    file: BufWriter<File>,
+}
+
+impl Dump {
+    fn create(path: &Path) -> anyhow::Result<Self> {
+        let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut file = BufWriter::new(file);
+        writeln!(file, "series,row,timestamp,value,score,kind,alarm,label")?;
+        Ok(Self { file })
+    }
+
+    fn add(&mut self, one: &Judgement, read: &Read) -> anyhow::Result<()> {
+        for (number, (row, judged)) in read.rows.iter().zip(&one.judged).enumerate() {
+            let value = row.value.map_or(String::new(), |value| value.to_string());
+            let kind = judged.kind.map_or("", |kind| kind.as_str());
+            let label = one.labelled.windows.iter().any(|(first, last)| (first..=last).contains(&&number));
+            let (alarm, label) = (u8::from(judged.alarm), u8::from(label));
+            let Judgement { series, .. } = one;
+            writeln!(self.file, "{series},{number},{},{value},{},{kind},{alarm},{label}", row.at, judged.score)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> anyhow::Result<()> {
+        Ok(self.file.flush()?)
+    }
+}

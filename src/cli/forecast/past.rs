@@ -1,0 +1,46 @@
+//! The forecaster of the loop run over a series to its end, with what it said of the last steps.
+
+use std::collections::VecDeque;
+
+use anyhow::Context;
+use serde::Serialize;
+
+use crate::forecast::evaluate::{Online, Series};
+use crate::model::AnomalyKind;
+use crate::model::outlook::{Parts, SignalOutlook};
+
+/// Steps of which is kept what was said.
+const KEPT: usize = 120;
+
+/// A step of the past.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Told {
+    /// Its value.
+    pub value: Option<f64>,
+    /// What the forecast of the step after it is made of.
+    pub parts: Option<Parts>,
+    /// The kind of the alarm that it raised.
+    pub alarm: Option<AnomalyKind>,
+}
+
+/// Returns what is foreseen from the end of the series, and the steps before it, oldest first.
+pub fn run(series: &Series) -> anyhow::Result<(SignalOutlook, Vec<Told>)> {
+    let mut online = Online::new(series).context("the evaluation cannot be set up")?;
+    let (mut last, mut told) = (None, VecDeque::with_capacity(KEPT));
+    for (index, value) in series.values.iter().enumerate() {
+        let step = series.step(index);
+        let outlook = online.step(step, *value);
+        if told.len() == KEPT {
+            told.pop_front();
+        }
+        told.push_back(Told {
+            value: *value,
+            parts: outlook.and_then(|outlook| outlook.parts),
+            alarm: outlook.filter(|outlook| outlook.alarm).and_then(|outlook| outlook.anomaly_kind),
+        });
+        last = outlook.filter(|outlook| !outlook.points.is_empty()).cloned();
+        online.fit(step);
+    }
+    let outlook = last.context("too short for a forecast: 10 values are needed")?;
+    Ok((outlook, told.into()))
+}

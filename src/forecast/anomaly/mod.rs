@@ -1,0 +1,265 @@
+//! How unusual a value is, and in which way.
+//!
+//! Three kinds of evidence are weighed. How far the value lies from what was said of it a minute before, and how far from a
+//! slow level of its own, which a shift or a drift leaves behind for long, are added up. A step that is small beside the
+//! worst single outliers still lasts: two values in a row, on the same side of what was said before either of them came,
+//! count by the nearer one. And a value that stands still for much longer than it ever did is evidence, too.
+//! Each is measured in a scale with heavy tails; where the interval is wide, because forecasts are known to miss
+//! there, more is excused.
+//!
+//! What evidence is worth differs from signal to signal, so its tail is learned (`tail`): the score says by how many mean
+//! excesses it lies above the 98 % quantile, without an upper end, and is put on 0 to 1 last, so that a larger
+//! surprise always scores higher. One half is what an ordinary signal passes once in some weeks, whatever its step.
+//!
+//! A score counts only where it exceeds all of the last while, which fades; a shift that still stands minutes after its
+//! alarm is told once more, as what it is. Alarms are limited besides: one an hour.
+
+mod scale;
+mod standstill;
+mod tail;
+
+#[cfg(test)]
+mod tests;
+
+use self::scale::{Scale, Spread};
+use self::standstill::Standstill;
+use self::tail::Tail;
+use crate::model::AnomalyKind;
+
+/// Score from which on somebody should look.
+pub const THRESHOLD: f64 = 0.5;
+
+/// Scores above the threshold of an ordinary signal, a week.
+const ALARMS: f64 = 0.15;
+/// Shares of the deviation of all values, and of their height, below which no scale falls.
+const FLOOR: f64 = 0.03;
+const HEIGHT_FLOOR: f64 = 0.01;
+/// The 95 % interval spans so many deviations of a normal variable.
+const INTERVAL_DEVIATIONS: f64 = 4.0;
+/// Share of a new value in the slow level (half-life an hour), and how far it moves it at most, in its scale.
+const SLOW: f64 = 0.01;
+const SLOW_CLIP: f64 = 3.0;
+/// What an excess of lasting evidence counts: a good part of it is that of its first value once more.
+const LASTING: f64 = 0.7;
+/// What remains each minute of the excess that a new one has to exceed (half-life 69 minutes).
+const HELD: f64 = 0.99;
+/// Minutes after an alarm at which a shift is told, and what of the slow level's scale each of them has to lie beyond.
+const SHIFT_AFTER: u8 = 5;
+const SHIFT_BEYOND: f64 = 3.0;
+/// A value lies apart by its slow level rather than by its forecast from so many times the evidence on.
+const SHIFT_RATHER: f64 = 2.0;
+/// Minutes after an alarm without another one.
+const QUIET: u32 = 60;
+
+/// How unusual a value is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Anomaly {
+    /// 0 to 1.
+    pub score: f64,
+    /// In which way; `None` with a score of 0.
+    pub kind: Option<AnomalyKind>,
+    /// Whether somebody should look: the score passes [`THRESHOLD`], and there was no alarm for an hour.
+    pub alarm: bool,
+}
+
+/// What was said of a minute at one time before it: the point and its 95 % interval. NaN where nothing was.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Expected {
+    /// Point forecast.
+    pub point: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+impl Expected {
+    /// Returns it from point, lower and upper end.
+    pub fn of(said: [f32; 3]) -> Self {
+        let [point, low, high] = said.map(f64::from);
+        Self { point, low, high }
+    }
+
+    /// Returns how far `value` lies from it, in units of `scale` or of its interval, whichever is wider.
+    fn surprise(&self, value: f64, scale: f64) -> f64 {
+        (value - self.point) / scale.max((self.high - self.low) / INTERVAL_DEVIATIONS)
+    }
+}
+
+/// What was said of a minute one minute before it, and two.
+pub type Foretold = [Expected; 2];
+
+/// What is learned about the surprises of one signal.
+#[derive(Debug, Clone, Copy)]
+pub struct Detector {
+    /// Excess that scores one half.
+    half: f64,
+    values: Spread,
+    residuals: Scale,
+    /// Of forecasts two minutes ahead.
+    earlier: Scale,
+    slow: f64,
+    from_slow: Scale,
+    /// Of the evidence of single values, and of two in a row.
+    tail: Tail,
+    lasting: Tail,
+    standstill: Standstill,
+    /// Surprise of the newest minute; 0 if it had no value.
+    before: f64,
+    /// What a new excess has to exceed.
+    held: f64,
+    /// Minutes since a score that passed the threshold, and its side of the slow level; `None` once a shift is told or
+    /// refuted.
+    passed: Option<(u8, f64)>,
+    /// Minutes with a value since the last alarm.
+    quiet: u32,
+    newest: Option<Anomaly>,
+}
+
+impl Detector {
+    /// Returns the state before any minute of a signal with steps of `step_seconds`.
+    pub fn new(step_seconds: u32) -> Self {
+        Self {
+            half: tail::excess_passed(ALARMS, step_seconds),
+            values: Spread::default(),
+            residuals: Scale::default(),
+            earlier: Scale::default(),
+            slow: 0.0,
+            from_slow: Scale::default(),
+            tail: Tail::new(),
+            lasting: Tail::new(),
+            standstill: Standstill::default(),
+            before: 0.0,
+            held: 0.0,
+            passed: None,
+            quiet: QUIET,
+            newest: None,
+        }
+    }
+
+    /// Returns what is said of the newest closed minute; `None` if it had no value, and before enough was learned.
+    pub fn newest(&self) -> Option<Anomaly> {
+        self.newest
+    }
+
+    /// Returns what would be said of a value that is not learned yet.
+    pub fn look(&self, value: f64, foretold: &Foretold) -> Option<Anomaly> {
+        let weighed = self.weigh(value, foretold)?;
+        Some(self.anomaly(self.news(weighed.excess), weighed.kind))
+    }
+
+    /// Learns the value of a closed minute; `None` for a gap.
+    pub fn learn(&mut self, value: Option<f64>, foretold: &Foretold) {
+        self.newest = None;
+        let Some(value) = value else {
+            self.before = 0.0;
+            return;
+        };
+        self.values.learn(value);
+        self.standstill.learn(value);
+        if self.values.begins() {
+            self.slow = value;
+        }
+        let weighed = self.weigh(value, foretold);
+        self.learn_scales(value, foretold);
+        let Some(weighed) = weighed else { return };
+        self.before = weighed.surprise;
+        // What stands still is learned as that.
+        self.tail.learn(weighed.moved);
+        self.lasting.learn(weighed.lasting);
+        let told = self.anomaly(self.news(weighed.excess), weighed.kind);
+        self.held = (HELD * self.held).max(weighed.excess).min(f64::MAX);
+        let told = if self.shift(told.score, weighed.from_slow) {
+            self.anomaly(self.held.max(self.half), AnomalyKind::LevelShift)
+        } else {
+            told
+        };
+        self.quiet = if told.alarm { 0 } else { self.quiet.saturating_add(1) };
+        self.newest = Some(told);
+    }
+
+    fn learn_scales(&mut self, value: f64, [next, earlier]: &Foretold) {
+        let floor = self.floor();
+        if (value - next.point).is_finite() {
+            self.residuals.learn(value - next.point, floor);
+            self.from_slow.learn(value - self.slow, floor);
+            let most = SLOW_CLIP * self.from_slow.get(floor);
+            self.slow += SLOW * (value - self.slow).clamp(-most, most);
+        }
+        if (value - earlier.point).is_finite() {
+            self.earlier.learn(value - earlier.point, floor);
+        }
+    }
+
+    fn weigh(&self, value: f64, [next, earlier]: &Foretold) -> Option<Weighed> {
+        let floor = self.floor();
+        let surprise = next.surprise(value, self.residuals.get(floor));
+        if !self.residuals.ready() || !surprise.is_finite() {
+            return None;
+        }
+        let from_slow = (value - self.slow) / self.from_slow.get(floor);
+        let moved = surprise.abs() + from_slow.abs();
+        let again = earlier.surprise(value, self.earlier.get(floor));
+        // On two sides it is two outliers.
+        let lasting = if again * self.before > 0.0 { again.abs().min(self.before.abs()) } else { 0.0 };
+        let frozen = self.tail.excess(self.standstill.evidence(value));
+        let (point, shift) = (self.tail.excess(moved), LASTING * self.lasting.excess(lasting));
+        let excess = point.max(shift).max(frozen);
+        let kind = if frozen > point.max(shift) {
+            AnomalyKind::Frozen
+        } else if shift > point || from_slow.abs() > SHIFT_RATHER * surprise.abs() {
+            AnomalyKind::LevelShift
+        } else {
+            AnomalyKind::Point
+        };
+        Some(Weighed { surprise, from_slow, moved, lasting, excess, kind })
+    }
+
+    fn floor(&self) -> f64 {
+        (FLOOR * self.values.deviation()).max(HEIGHT_FLOOR * self.values.height())
+    }
+
+    /// Returns what of an excess is news.
+    fn news(&self, excess: f64) -> f64 {
+        if excess > self.held { excess } else { 0.0 }
+    }
+
+    fn anomaly(&self, excess: f64, kind: AnomalyKind) -> Anomaly {
+        // What no number holds any more is as unusual as can be.
+        let score = if excess.is_finite() { excess / (excess + self.half) } else { 1.0 };
+        let alarm = score >= THRESHOLD && self.quiet >= QUIET;
+        Anomaly { score, kind: (excess > 0.0).then_some(kind), alarm }
+    }
+
+    /// Tells, some minutes after a score passed the threshold, whether all of them lay on its side of the slow level.
+    fn shift(&mut self, score: f64, from_slow: f64) -> bool {
+        if score >= THRESHOLD {
+            self.passed = Some((0, from_slow.signum()));
+            return false;
+        }
+        self.passed = self.passed.filter(|(_, side)| from_slow * side >= SHIFT_BEYOND);
+        let Some((since, _)) = &mut self.passed else { return false };
+        *since += 1;
+        let stands = *since == SHIFT_AFTER;
+        if stands {
+            self.passed = None;
+        }
+        stands
+    }
+}
+
+/// The evidence against one value.
+#[derive(Debug, Clone, Copy)]
+struct Weighed {
+    /// Distance from what was said a minute before, in its scale; negative below it.
+    surprise: f64,
+    /// Distance from the slow level, likewise.
+    from_slow: f64,
+    /// Both together.
+    moved: f64,
+    /// Least surprise of the last two values, if they lie on the same side.
+    lasting: f64,
+    /// What of all of it is unusual, in mean excesses.
+    excess: f64,
+    kind: AnomalyKind,
+}

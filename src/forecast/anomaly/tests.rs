@@ -1,0 +1,130 @@
+use super::*;
+use crate::forecast::tests::Noise;
+
+fn expected(point: f64) -> Foretold {
+    within(point, 2.0)
+}
+
+/// The same point was said one minute before, and two, with intervals of so much on both sides.
+fn within(point: f64, half_width: f64) -> Foretold {
+    [Expected { point, low: point - half_width, high: point + half_width }; 2]
+}
+
+/// A detector after so many minutes of noise about 100, all forecast as 100.
+fn learned(minutes: usize) -> Detector {
+    let (mut detector, mut noise) = (Detector::new(60), Noise::new(1));
+    for _ in 0..minutes {
+        detector.learn(Some(100.0 + noise.normal()), &expected(100.0));
+    }
+    detector
+}
+
+/// Plays values and returns what passed the threshold: when, and its kind.
+fn passed(detector: &mut Detector, values: impl IntoIterator<Item = f64>) -> Vec<(usize, AnomalyKind)> {
+    let told = |(minute, value): (usize, f64)| {
+        detector.learn(Some(value), &expected(100.0));
+        let newest = detector.newest().filter(|newest| newest.score >= THRESHOLD)?;
+        Some((minute, newest.kind?))
+    };
+    values.into_iter().enumerate().filter_map(told).collect()
+}
+
+#[test]
+fn a_larger_surprise_scores_higher_without_end() {
+    assert_eq!(Detector::new(60).look(1.0, &expected(100.0)), None);
+    let detector = learned(3000);
+    let looked = [101.0, 106.0, 110.0, 150.0, 1e3, 1e6].map(|value| detector.look(value, &expected(100.0)).unwrap());
+    let scores = looked.map(|anomaly| anomaly.score);
+    assert_eq!(scores[0], 0.0);
+    assert!(scores.windows(2).all(|pair| pair[0] < pair[1]), "{scores:?}");
+    assert_eq!(looked.map(|anomaly| anomaly.alarm), [false, true, true, true, true, true], "{scores:?}");
+    let below = detector.look(-1e300, &expected(100.0)).unwrap();
+    assert!(below.score <= 1.0 && below.alarm);
+}
+
+#[test]
+fn noise_of_a_week_raises_no_alarm_and_bursts_are_learned() {
+    let mut noise = Noise::new(2);
+    let mut detector = learned(3000);
+    let told = passed(&mut detector, (0..10_080).map(|_| 100.0 + noise.normal()));
+    assert!(told.len() <= 1, "{told:?}");
+    // One minute in fifty is five times as far off: at first unheard of, later its nature.
+    let burst = |minute: usize, noise: &mut Noise| if minute.is_multiple_of(50) { 5.0 } else { 1.0 } * noise.normal();
+    let first = passed(&mut detector, (0..1440).map(|minute| 100.0 + burst(minute, &mut noise)));
+    passed(&mut detector, (0..10_080).map(|minute| 100.0 + burst(minute, &mut noise)));
+    let later = passed(&mut detector, (0..1440).map(|minute| 100.0 + burst(minute, &mut noise)));
+    assert!(first.len() > 1 && later.len() <= 1, "{first:?} {later:?}");
+}
+
+#[test]
+fn what_goes_on_is_told_once_and_a_shift_once_more() {
+    let mut noise = Noise::new(3);
+    let mut step = |by: f64| 100.0 + by + noise.normal();
+    let told = passed(&mut learned(3000), (0..60).map(|_| step(30.0)));
+    assert_eq!(told, [(0, AnomalyKind::Point), (5, AnomalyKind::LevelShift)]);
+    let told = passed(&mut learned(3000), (0..60).map(|minute| step(if minute == 0 { 30.0 } else { 0.0 })));
+    assert_eq!(told, [(0, AnomalyKind::Point)]);
+    // What exceeds it is news, and no second alarm.
+    let mut detector = learned(3000);
+    let alarms = [20.0, 0.0, 60.0, 0.0].map(|by| {
+        detector.learn(Some(step(by)), &expected(100.0));
+        detector.newest().unwrap().alarm
+    });
+    assert_eq!(alarms, [true, false, false, false]);
+    let told = passed(&mut learned(3000), [step(20.0), step(0.0), step(60.0), step(0.0)]);
+    assert_eq!(told, [(0, AnomalyKind::Point), (2, AnomalyKind::Point)]);
+}
+
+#[test]
+fn a_value_that_stands_still_for_longer_than_ever_is_frozen() {
+    // Told once, and whenever it has doubled; not again because what was said of it has faded.
+    let told = [30, 60, 120, 240, 480].map(|minute| (minute, AnomalyKind::Frozen));
+    assert_eq!(passed(&mut learned(3000), [100.25; 900]), told);
+    // A signal that often stands still for an hour.
+    let mut noise = Noise::new(4);
+    let mut detector = Detector::new(60);
+    let steps = (0..200).flat_map(|_| [100.0 + noise.normal(); 60]).collect::<Vec<_>>();
+    passed(&mut detector, steps);
+    assert_eq!(passed(&mut detector, [100.5; 70]), []);
+}
+
+#[test]
+fn a_wide_interval_excuses_what_lies_far_off() {
+    let detector = learned(3000);
+    let narrow = detector.look(108.0, &expected(100.0)).unwrap();
+    let wide = detector.look(108.0, &within(100.0, 20.0)).unwrap();
+    assert!(wide.score < narrow.score, "{wide:?} {narrow:?}");
+}
+
+#[test]
+fn a_gap_says_nothing_and_a_signal_that_never_moves_keeps_a_scale() {
+    let mut detector = learned(3000);
+    detector.learn(Some(500.0), &expected(100.0));
+    assert!(detector.newest().is_some());
+    detector.learn(None, &expected(100.0));
+    assert_eq!(detector.newest(), None);
+    let mut flat = Detector::new(60);
+    for _ in 0..100 {
+        flat.learn(Some(100.0), &expected(100.0));
+    }
+    let narrow = |value: f64| flat.look(value, &within(100.0, 0.0)).unwrap();
+    assert_eq!((narrow(100.0).score, narrow(100.0).kind), (0.0, None));
+    assert!(!narrow(100.5).alarm && narrow(105.0).alarm, "{:?} {:?}", narrow(100.5), narrow(105.0));
+}
+
+#[test]
+fn a_step_that_is_small_beside_the_outliers_is_told_with_its_second_value() {
+    let mut noise = Noise::new(6);
+    // One minute in thirty is up to ten times as far off, for a minute.
+    let mut outliers = |minute: usize| 100.0 + if minute.is_multiple_of(30) { 6.0 } else { 1.0 } * noise.normal();
+    let mut detector = learned(3000);
+    passed(&mut detector, (0..10_080).map(&mut outliers));
+    assert_eq!(passed(&mut detector.clone(), [108.0, 100.0, 92.0, 108.0]), []);
+    assert_eq!(passed(&mut detector, [108.0, 108.0]), [(1, AnomalyKind::LevelShift)]);
+    // A gap between them parts them.
+    let mut detector = learned(3000);
+    passed(&mut detector, (0..10_080).map(&mut outliers));
+    detector.learn(Some(108.0), &expected(100.0));
+    detector.learn(None, &expected(100.0));
+    assert_eq!(passed(&mut detector, [108.0]), []);
+}
