@@ -9,7 +9,7 @@ use crate::guard::{Context, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
     ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Instead, Intent, KillState, Lead, Mode,
-    Now, Proposal, RecordMask, Revert, ServiceSpec, Verdict, VerdictKind, WriteOutcome,
+    Now, Proposal, RecordMask, Revert, ServiceSpec, Verdict, VerdictKind,
 };
 
 use super::actuator::WriteEnd;
@@ -138,9 +138,7 @@ impl DeciderCore {
     /// Hears how a change ended.
     pub fn write_ended(&mut self, end: &WriteEnd) {
         self.memory.write_ended(&end.change, &end.outcome, end.now);
-        if end.outcome == WriteOutcome::Applied {
-            self.undo = self.undo.take().filter(|undo| undo.is_of(&end.change));
-        }
+        self.undo = self.undo.take().and_then(|undo| undo.after(&end.change, &end.outcome));
     }
 
     /// Hears of the writes that others made while this process followed.
@@ -171,7 +169,7 @@ impl DeciderCore {
         };
         if let Some(change) = &change {
             self.memory.write_started(change, now);
-            self.undo = None;
+            self.undo = self.undo.take().map(|undo| undo.written_by(change));
         }
         let signature = Signature::of(&proposal, instead.as_ref(), &verdict);
         if let Some(policy) = inputs.policy {

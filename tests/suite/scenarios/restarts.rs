@@ -1,5 +1,5 @@
-//! A process ends between a write and what follows from it: who starts next, or leads next, measures the write and takes
-//! back what hurt.
+//! A process ends between a write and what follows from it, or its undo comes to nothing: whoever goes on measures the
+//! write and takes back what hurt.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -175,4 +175,34 @@ async fn inv_12_x6_a_write_whose_end_was_lost_with_the_process_is_measured_once_
     assert_eq!(settled.outcome, Some(WriteOutcome::Applied));
     assert_eq!(settled.effect.as_ref().map(|effect| effect.impact), Some(Impact::Hurt), "{:?}", settled.effect);
     assert_eq!(world.cluster.replicas("checkout"), 6, "taken back");
+}
+
+/// The API server goes away just as the undo is written.
+#[tokio::test(start_paused = true)]
+async fn inv_12_x6_an_undo_that_the_gate_refused_is_asked_again_until_it_is_done_or_has_lost_its_sense() {
+    for is_taken_over in [false, true] {
+        let (world, hurts) = hurting();
+        let (tree, _) = start(&world, 1).await;
+        lowered(&world).await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        hurts.store(true, Ordering::Relaxed);
+        world.cluster.away.store(true, Ordering::Relaxed);
+        while effect(&world).is_none() {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(world.cluster.replicas("checkout"), 6);
+        if is_taken_over {
+            world.cluster.write(&world.settings.services[0].target, 7);
+            tokio::time::sleep(Duration::from_secs(20)).await;
+        }
+        world.cluster.away.store(false, Ordering::Relaxed);
+        tokio::time::sleep(MINUTE * 2).await;
+        tree.stop().await;
+        assert_eq!(world.cluster.replicas("checkout"), if is_taken_over { 7 } else { 8 });
+        assert_eq!(undone(&world).len(), usize::from(!is_taken_over));
+        let is_refused = |record: &DecisionRecord| matches!(record.outcome, Some(WriteOutcome::Refused(_)));
+        let refused = world.records(SHOP).into_iter().filter(is_refused).count();
+        assert!((2..=5).contains(&refused), "asked {refused} times while the API server was away");
+    }
 }
