@@ -17,7 +17,7 @@ use flyball::ports::{Clock, Journal};
 
 use super::faults::change;
 use super::replicas::{Process, follows, holds, process};
-use super::world::{Script, World, origin};
+use super::world::{Script, World, origin, settings};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SHOP: &str = "shop/checkout";
@@ -30,6 +30,10 @@ fn step(at: Timestamp) -> f64 {
 
 /// A world whose latency breaks when it is told to; nothing else moves, so no rule raises by itself.
 fn hurting() -> (World, Arc<AtomicBool>) {
+    hurting_with(&settings(&[SHOP], ""))
+}
+
+fn hurting_with(settings: &str) -> (World, Arc<AtomicBool>) {
     let hurts = Arc::new(AtomicBool::new(false));
     let latency = hurts.clone();
     let script: Script = Arc::new(move |_, signal, at| {
@@ -40,7 +44,7 @@ fn hurting() -> (World, Arc<AtomicBool>) {
             _ => 0.5,
         })
     });
-    (World::new(&[SHOP], script), hurts)
+    (World::with_settings(settings, script), hurts)
 }
 
 /// Starts a process on the world's journal. Its clock counts from its own start, as that of a new process does.
@@ -175,6 +179,28 @@ async fn inv_12_x6_a_write_whose_end_was_lost_with_the_process_is_measured_once_
     assert_eq!(settled.outcome, Some(WriteOutcome::Applied));
     assert_eq!(settled.effect.as_ref().map(|effect| effect.impact), Some(Impact::Hurt), "{:?}", settled.effect);
     assert_eq!(world.cluster.replicas("checkout"), 6, "taken back");
+}
+
+/// What latency and load were expected to be is in no journal, so only the process that wrote can tell whether it hurt.
+#[tokio::test(start_paused = true)]
+async fn inv_32_what_is_masked_is_measured_by_the_process_that_wrote_and_inconclusive_to_the_next_one() {
+    let masked = settings(&[SHOP], "").replacen("state:", "records: { mask: { signals: [p99] } }\nstate:", 1);
+    for (is_restarted, impact, replicas) in [(false, Impact::Hurt, 8), (true, Impact::Inconclusive, 6)] {
+        let (world, hurts) = hurting_with(&masked);
+        let (mut tree, _) = start(&world, 1).await;
+        lowered(&world).await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        hurts.store(true, Ordering::Relaxed);
+        if is_restarted {
+            tree.stop().await;
+            (tree, _) = start(&world, 2).await;
+        }
+        tokio::time::sleep(MINUTE * 9).await;
+        tree.stop().await;
+        let effect = effect(&world).unwrap();
+        assert_eq!((effect.impact, effect.why.as_str()), (impact, "the numbers are masked"));
+        assert_eq!(world.cluster.replicas("checkout"), replicas);
+    }
 }
 
 /// The API server goes away just as the undo is written.
