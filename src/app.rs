@@ -38,8 +38,8 @@ use crate::instrument::Metrics;
 use crate::model::{ServiceId, ServiceSpec};
 use crate::ports::services;
 use crate::ports::{
-    Clock, Cluster, Control, Executor, Journal, KillSwitch, Leadership, PolicyMemory, PolicyStore, Services,
-    TelemetrySource, Template,
+    Clock, Cluster, Control, Executor, Journal, KillSwitch, Leadership, PolicyFiles, PolicyMemory, PolicyStore,
+    Services, TelemetrySource, Template,
 };
 
 /// How much CPU the scripts of a policy set may take at its load: an edit is in force within a second, or refused.
@@ -251,6 +251,16 @@ async fn policies(settings: &Settings, client: &kube::Client) -> Arc<dyn PolicyS
     } else {
         Arc::new(PolicyDir::open(&settings.policies))
     }
+}
+
+/// Returns the policies that the ConfigMaps hold now.
+///
+/// # Errors
+/// When the way to the API server cannot be opened.
+pub async fn policies_of_cluster(settings: &Settings) -> anyhow::Result<Arc<PolicyFiles>> {
+    let client = kubernetes::connect(&access(settings), Timeouts::default()).await?;
+    let maps = PolicyMaps::start(client.clone(), Timeouts::default(), own_namespace(settings, &client)).await;
+    Ok(maps.watch().borrow().clone())
 }
 
 /// Returns the kill switch: a file, or the ConfigMap in flyball's own namespace.

@@ -175,3 +175,41 @@ async fn c4_configmaps_that_change_together_are_announced_together() {
         () = editing => unreachable!(),
     }
 }
+
+/// Runs `flyball policy eval` on a recorded decision of a service, with settings that take policies from ConfigMaps.
+async fn eval(double: &KubernetesDouble, service: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let (settings, input) = (directory.path().join("flyball.yaml"), directory.path().join("then.json"));
+    let text = crate::scenarios::world::settings(&[service], "").replace(
+        "policies: /nowhere",
+        &format!("policies: configmaps\nnamespace: {OWN}\ncluster: {{ url: '{}' }}", double.url()),
+    );
+    std::fs::write(&settings, text).unwrap();
+    let record = crate::records::acted(crate::records::id(service, 1));
+    std::fs::write(&input, serde_json::to_string(&record).unwrap()).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_flyball"));
+    command.args(["policy", "eval", "--input"]).arg(input).arg("--config").arg(settings);
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat()
+}
+
+#[tokio::test]
+async fn policies_in_configmaps_decide_once_more_without_a_directory() {
+    let (double, _) = server().await;
+    let labels = json!({ "flyball.dev/policies": "true" });
+    let rule = |name: &str, priority: u8| {
+        format!(
+            "rule(\"{name}\", #{{ priority: {priority}, goal: \"protect\" }}, |s, p| [when(s.rps.current > rps(1)), scale_to(6)]);"
+        )
+    };
+    let unread = eval(&double, "shop/checkout").await;
+    assert!(unread.contains("no ConfigMap in flyball-system") && unread.contains("with -p"), "{unread}");
+    put(&double, OWN, "base", &labels, &json!({ "a.rhai": rule("everybody", 1) }));
+    put(&double, "shop", "ours", &labels, &json!({ "b.rhai": rule("shop_alone", 2) }));
+    let (shop, other) = (eval(&double, "shop/checkout").await, eval(&double, "bank/ledger").await);
+    assert!(shop.contains("rule shop_alone"), "{shop}");
+    assert!(other.contains("rule everybody"), "{other}");
+    put(&double, "shop", "ours", &labels, &json!({ "b.rhai": rule("shop_alone", 2).replace("rps.c", "rsp.c") }));
+    let faulty = eval(&double, "shop/checkout").await;
+    assert!(faulty.starts_with("configmaps/shop/ours/b.rhai:1:"), "{faulty}");
+}
