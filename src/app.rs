@@ -21,6 +21,7 @@ use crate::adapters::alone::Alone;
 use crate::adapters::executor::Pool;
 use crate::adapters::kill_file::KillFile;
 use crate::adapters::kubernetes::actions::LoopActions;
+use crate::adapters::kubernetes::kept_policies::SharedPolicies;
 use crate::adapters::kubernetes::kill_map::KillMap;
 use crate::adapters::kubernetes::lease::KubernetesLease;
 use crate::adapters::kubernetes::loops::ServiceLoops;
@@ -108,7 +109,7 @@ impl Ports {
             services: supervised(settings, &client, &leadership),
             leadership,
             policies: policies(settings, &client).await,
-            policy_memory: Arc::new(PolicyState::open(&settings.state)),
+            policy_memory: policy_memory(settings, &client).await,
             executor: Arc::new(Pool::for_this_machine()),
             deadline,
             budgets: FleetLimits::default(),
@@ -251,6 +252,16 @@ async fn policies(settings: &Settings, client: &kube::Client) -> Arc<dyn PolicyS
     } else {
         Arc::new(PolicyDir::open(&settings.policies))
     }
+}
+
+/// Returns what outlives the process of its policies: files of the state directory, and where several processes run a copy
+/// in the API.
+async fn policy_memory(settings: &Settings, client: &kube::Client) -> Arc<dyn PolicyMemory> {
+    let local = Arc::new(PolicyState::open(&settings.state));
+    if settings.leadership.is_none() {
+        return local;
+    }
+    Arc::new(SharedPolicies::over(local, client.clone(), Timeouts::default(), own_namespace(settings, client)).await)
 }
 
 /// Returns the policies that the ConfigMaps hold now.

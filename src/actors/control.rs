@@ -51,9 +51,7 @@ impl LoopControl {
         if matches!(world.gate.lead(), Lead::TakesOver { .. }) {
             waiting.push("what the former leader left".to_owned());
         }
-        if self.world.policy.load().is_none() {
-            waiting.push("a policy set".to_owned());
-        }
+        waiting.extend(world.policy.waiting_for());
         waiting.extend(self.world.journal.health().err().map(|error| error.to_string()));
         waiting
     }

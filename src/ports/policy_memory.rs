@@ -149,6 +149,9 @@ pub trait PolicyMemory: Send + Sync + 'static {
     /// Why it could not.
     fn keep(&self, policies: &KeptPolicies) -> Result<(), String>;
 
+    /// Leaves a copy with other processes, if there are any: for one that starts and has kept nothing. Does not wait.
+    fn share(&self, _policies: &KeptPolicies) {}
+
     /// Returns the newest order, and every later one.
     fn orders(&self) -> watch::Receiver<Option<PolicyOrder>>;
 }

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flyball::adapters::kubernetes::kept_policies::{self, SharedPolicies};
 use flyball::adapters::kubernetes::kill_map::{KillMap, NAME};
 use flyball::adapters::kubernetes::policy_maps::PolicyMaps;
 use flyball::adapters::kubernetes::{Access, Timeouts, connect};
+use flyball::adapters::policy_memory::PolicyState;
 use flyball::cycle::stages::{Deadline, Vocabulary, compile};
 use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::faults::{Fault, Verb};
 use flyball::demo::kubernetes::objects::{Author, Objects};
 use flyball::demo::kubernetes::resource::Resource;
 use flyball::model::{KillState, PROVENANCE_FILE, Provenance};
+use flyball::ports::policy_memory::{GoodFiles, KeptPolicies, PolicyMemory};
 use flyball::ports::{KillSwitch, PolicyFiles, PolicyStore};
 use serde_json::{Value, json};
 
@@ -212,4 +215,36 @@ async fn policies_in_configmaps_decide_once_more_without_a_directory() {
     put(&double, "shop", "ours", &labels, &json!({ "b.rhai": rule("shop_alone", 2).replace("rps.c", "rsp.c") }));
     let faulty = eval(&double, "shop/checkout").await;
     assert!(faulty.starts_with("configmaps/shop/ours/b.rhai:1:"), "{faulty}");
+}
+
+fn in_force(origin: &str) -> KeptPolicies {
+    let files = GoodFiles { origin: origin.to_owned(), ..GoodFiles::default() };
+    KeptPolicies { in_force: Some(files), ..KeptPolicies::default() }
+}
+
+#[tokio::test]
+async fn inv_15_who_has_kept_nothing_finds_what_another_process_shared() {
+    let (double, client) = server().await;
+    let memory = async |directory: &tempfile::TempDir| {
+        let local = Arc::new(PolicyState::open(directory.path()));
+        SharedPolicies::over(local, client.clone(), Timeouts::default(), OWN).await
+    };
+    let [leader, empty, own] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+    assert_eq!(memory(&empty).await.kept(), KeptPolicies::default(), "the ConfigMap is not there");
+    put(&double, OWN, kept_policies::NAME, &json!({}), &json!({}));
+    assert_eq!(memory(&empty).await.kept(), KeptPolicies::default(), "nobody has shared anything yet");
+    let first = memory(&leader).await;
+    first.share(&in_force("old"));
+    first.share(&in_force("leader"));
+    let written = || {
+        let map = double.objects().get(MAPS, OWN, kept_policies::NAME).unwrap();
+        map["data"]["policies.json"].as_str().is_some_and(|text| text.contains("leader"))
+    };
+    eventually("what is shared is written", written).await;
+    assert_eq!(first.kept(), KeptPolicies::default(), "its own it keeps by itself");
+    assert_eq!(memory(&empty).await.kept(), in_force("leader"));
+    memory(&own).await.keep(&in_force("own")).unwrap();
+    assert_eq!(memory(&own).await.kept(), in_force("own"), "its own goes before it");
+    put(&double, OWN, kept_policies::NAME, &json!({}), &json!({ "policies.json": "{" }));
+    assert_eq!(memory(&empty).await.kept(), KeptPolicies::default(), "damage counts as nothing");
 }

@@ -79,6 +79,22 @@ impl InForce {
         self.told.lock().faults.clone()
     }
 
+    /// Returns what a process without any policies waits for; `None` where a set is in force.
+    pub fn waiting_for(&self) -> Option<String> {
+        let staging = self.staging.load();
+        if staging.in_force.is_some() {
+            return None;
+        }
+        Some(match &staging.rolled_back {
+            Some(taken_back) => format!(
+                "a policy set: revision {} was rolled back, and the one before it is not known here; nothing is decided until \
+                 the policies are mended, or that one is promoted",
+                taken_back.revision
+            ),
+            None => "a policy set".to_owned(),
+        })
+    }
+
     /// Returns when the candidate is due, by the monotonic clock.
     pub(super) fn due(&self) -> Option<Duration> {
         self.staging.load().due()
@@ -162,7 +178,8 @@ impl InForce {
         memory.keep(&self.kept(now))
     }
 
-    fn kept(&self, now: Now) -> KeptPolicies {
+    /// Returns what has to outlive the process.
+    pub(super) fn kept(&self, now: Now) -> KeptPolicies {
         let staging = self.staging.load();
         let files = |staged: &Staged<Release>| staged.release.files.clone();
         KeptPolicies {

@@ -127,10 +127,11 @@ fn keep(world: &World) {
     leave(world);
 }
 
-/// Tells those who follow, if this process leads, what is in force.
+/// Tells those who follow, if this process leads, what is in force, and leaves it with those who will.
 fn leave(world: &World) {
     if let Some(word) = world.policy.word().filter(|_| world.leadership.lead().speaks()) {
         world.leadership.leave(&word);
+        world.policy_memory.share(&world.policy.kept(world.clock.now()));
     }
 }
 

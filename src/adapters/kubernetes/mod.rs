@@ -15,6 +15,7 @@
 //! | [`actions`] | intents as `LoopAction` objects |
 //! | [`lease`] | leadership by a Lease |
 //! | [`kill_map`] | the kill switch as a ConfigMap |
+//! | [`kept_policies`] | a copy of the policies in force as a ConfigMap |
 //! | [`policy_maps`] | policies as ConfigMaps |
 //! | [`rights`] | what flyball's account may do, for `flyball doctor` |
 //! | [`settings`] | what the settings say of the lease |
@@ -30,6 +31,7 @@ pub mod client;
 mod config_map;
 mod failure;
 mod floor;
+pub mod kept_policies;
 pub mod kill_map;
 pub mod lease;
 pub mod loops;

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Staging, Step, Whom};
+use super::{RolledBack, Staging, Step, Whom};
 use crate::model::{PolicyRevision, ServiceId};
 
 /// Most services apart that a word names: it travels with every renewal of a lease.
@@ -55,9 +55,13 @@ impl<R: Clone> Staging<R> {
         step
     }
 
-    /// Decides by itself from here on.
+    /// Decides by itself from here on. What the one before took back stays out, though it was never read here.
     pub fn lead(&mut self) {
-        self.follows = None;
+        let taken_back = self.follows.take().and_then(|word| word.rolled_back);
+        if self.rolled_back.is_none() {
+            let kept_out = |revision| RolledBack { revision, sets: BTreeSet::new(), staged: None };
+            self.rolled_back = taken_back.map(kept_out);
+        }
     }
 
     /// Returns the release that it follows, where that is not known here and another one is in force.
@@ -198,6 +202,14 @@ mod tests {
         assert_eq!(empty.announced(staged("two"), at(2)), Step::KeptOut(revision("two")));
         empty.lead();
         assert!(empty.passed(at(99)) == Step::None && empty.in_force.is_none());
+        let mut at_once = Staging::new(SHADOW);
+        at_once.follow(leader.word().unwrap());
+        at_once.lead();
+        assert_eq!(
+            at_once.announced(staged("two"), at(2)),
+            Step::KeptOut(revision("two")),
+            "it leads before it has read it"
+        );
         let mut mended = empty.clone();
         assert_eq!(mended.announced(staged("three"), at(3)), Step::InForce(revision("three")));
         assert_eq!(empty.promote(&Whom::All), Ok(Step::InForce(revision("two"))));

@@ -15,7 +15,7 @@ use flyball::model::{
     Timestamp, WriteOutcome,
 };
 use flyball::ports::journal::{Entry, Journal, JournalError, Unreadable};
-use flyball::ports::policy_memory::PolicyDeed;
+use flyball::ports::policy_memory::{KeptPolicies, PolicyDeed};
 use flyball::ports::{Clock, Control, Leadership};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -360,6 +360,55 @@ async fn inv_15_who_follows_goes_by_what_the_leader_put_in_force_and_goes_on_wit
     assert_eq!((follower.policies().in_force, back.policies().in_force), (candidate.clone(), candidate));
     first.stop().await;
     second.stop().await;
+}
+
+/// The files hold what people took back, and nobody else has read what was before it.
+#[tokio::test(start_paused = true)]
+async fn inv_15_a_process_with_an_empty_state_directory_starts_by_what_the_others_go_by() {
+    for is_shared in [true, false] {
+        let world = World::new(&[SHOP], steady(|_, _| 200.0));
+        let copy: Arc<Mutex<KeptPolicies>> = Arc::default();
+        let lease = Scripted::new(holds(1, 15_000));
+        let start = async |run: u32, leadership: &Arc<Scripted>| {
+            let shared = if is_shared { copy.clone() } else { Arc::default() };
+            let memory = Arc::new(Remembered { shared, ..Remembered::default() });
+            let mut ports = world.ports();
+            (ports.leadership, ports.policy_memory) = (leadership.clone(), memory.clone());
+            ports.journal =
+                Arc::new(Process { journal: world.journal.clone(), run, is_shared: true, unreadable: Vec::new() });
+            let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
+            (tree, control, memory)
+        };
+        let newcomer = Scripted::new(follows());
+        *lease.other.lock() = Some(newcomer.clone());
+        let (first, leader, orders) = start(1, &lease).await;
+        tokio::time::sleep(MINUTE).await;
+        let good = leader.policies().in_force;
+        let bad = "rule(\"to_9\", #{ priority: 900, goal: \"protect\" }, |s, p| [ when(s.rps.current > rps(1)), scale_to(9) ]);";
+        world.policies.send_replace(Arc::new(policy_set(&[("t.rhai", bad)])));
+        tokio::time::sleep(SECOND).await;
+        orders.order("1", PolicyDeed::Rollback, None);
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(leader.policies().in_force, good, "{:?}", leader.policies());
+        first.stop().await;
+        newcomer.set(holds(2, 15_000));
+        let (second, late, _) = start(2, &newcomer).await;
+        tokio::time::sleep(MINUTE).await;
+        let (status, waiting) = (late.policies(), late.status().waiting_for);
+        second.stop().await;
+        assert!(status.rolled_back.is_some(), "{status:?}");
+        if is_shared {
+            assert_eq!((status.in_force, waiting), (good, Vec::new()));
+            continue;
+        }
+        assert_eq!(status.in_force, None);
+        assert!(
+            waiting.iter().any(|line| line.contains("was rolled back, and the one before it is not known here")),
+            "{waiting:?}"
+        );
+        let last = late.service(&SHOP.parse().unwrap()).unwrap().last.unwrap();
+        assert_eq!(last.proposal.choice, Choice::Nothing { reason: "no policy set is in force".into() });
+    }
 }
 
 /// Time alone puts nothing in force where another process decides that.

@@ -188,12 +188,14 @@ pub fn no_deadline() -> Deadline {
 /// What outlives the process of the policies, and orders about them.
 pub struct Remembered {
     pub kept: Mutex<KeptPolicies>,
+    /// The copy that several processes have together.
+    pub shared: Arc<Mutex<KeptPolicies>>,
     pub orders: watch::Sender<Option<PolicyOrder>>,
 }
 
 impl Default for Remembered {
     fn default() -> Self {
-        Self { kept: Mutex::default(), orders: watch::channel(None).0 }
+        Self { kept: Mutex::default(), shared: Arc::default(), orders: watch::channel(None).0 }
     }
 }
 
@@ -208,7 +210,12 @@ impl Remembered {
 
 impl PolicyMemory for Remembered {
     fn kept(&self) -> KeptPolicies {
-        self.kept.lock().clone()
+        let kept = self.kept.lock().clone();
+        if kept.in_force.is_some() { kept } else { self.shared.lock().clone() }
+    }
+
+    fn share(&self, policies: &KeptPolicies) {
+        self.shared.lock().clone_from(policies);
     }
 
     fn keep(&self, policies: &KeptPolicies) -> Result<(), String> {
