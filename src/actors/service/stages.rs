@@ -40,7 +40,7 @@ impl Stage for ObserverStage {
     }
 
     fn step(core: &mut ObserverCore, share: &Share, service: &Service) -> Observed {
-        let target = service.world.cluster.observed(&service.spec().target);
+        let target = service.world.ports.cluster.observed(&service.spec().target);
         if let Some(state) = target.known() {
             service.world.gate.seen_replicas(&service.id, state.replicas);
         }
@@ -124,7 +124,7 @@ fn in_pool(
 ) {
     let (owner, yielded) = (service.clone(), Arc::new(AtomicBool::new(false)));
     let told = yielded.clone();
-    let ended = service.world.executor.run(Box::new(move || {
+    let ended = service.world.ports.executor.run(Box::new(move || {
         let event = job();
         told.store(true, Ordering::Release);
         owner.put::<ForecasterStage>(owner.forecasts.put_fact(event));
@@ -164,7 +164,7 @@ impl Stage for DeciderStage {
         match event {
             DeciderEvent::Assessed(assessed) => {
                 let world = &service.world;
-                let (sets, kill) = (world.policy.of(&service.id), world.kill.seen());
+                let (sets, kill) = (world.policy.of(&service.id), world.ports.kill.seen());
                 let lead = lead(service);
                 let hold = service.hold();
                 let (policy, beside) = (sets.in_force.as_deref(), sets.beside.as_deref());
@@ -198,12 +198,12 @@ impl Stage for DeciderStage {
         if decided.keep {
             // A decision that ended where it was planned is counted once, however long it stays the same.
             decided.record.outcome.iter().for_each(|outcome| service.metrics.wrote(outcome));
-            service.world.journal.submit(Entry::Decision(decided.record.clone()));
+            service.world.ports.journal.submit(Entry::Decision(decided.record.clone()));
         }
         // What a follower takes for a revert the leader has seen, and may have done itself.
         let speaks = service.world.gate.lead().speaks();
         if let Some((change, revert)) = decided.reverted.clone().filter(|_| speaks) {
-            service.world.journal.submit(Entry::Reverted { change, revert });
+            service.world.ports.journal.submit(Entry::Reverted { change, revert });
         }
         // A change may not be replaced by a later cycle, so a decision that carries one is a fact.
         let carries_change = decided.record.change.is_some();
@@ -258,9 +258,10 @@ impl Stage for ActuatorStage {
             let outcome = WriteOutcome::Abandoned { reason: "its actuator failed before it was sent".to_owned() };
             service
                 .world
+                .ports
                 .journal
                 .submit(Entry::Outcome { decision: change.decision.clone(), outcome: outcome.clone() });
-            service.write_ended(change, &outcome, service.world.clock.now());
+            service.write_ended(change, &outcome, service.world.ports.clock.now());
         }
     }
 
@@ -282,7 +283,7 @@ impl Stage for ActuatorStage {
                     // Who leads measures it too, and it is kept once.
                     if service.world.gate.lead().speaks() {
                         let measured = Measured { at: now.wall, effect: effect.clone() };
-                        service.world.journal.submit(Entry::Measured { change: change.id.clone(), measured });
+                        service.world.ports.journal.submit(Entry::Measured { change: change.id.clone(), measured });
                     }
                     let event = DeciderEvent::Measured { change, effect, now };
                     service.put::<DeciderStage>(service.decisions.put_fact(event));
