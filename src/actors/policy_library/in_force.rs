@@ -6,15 +6,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::release::{Compiling, Press, Release, announced};
+use super::release::{Compiling, Loader, Release, announced};
 use super::replay::{Recorded, replay};
 use crate::cycle::stages::{PolicySet, Vocabulary};
-use crate::cycle::staging::{RolledBack, Staged, Staging, Step, Whom};
+use crate::cycle::staging::{RolledBack, Scope, Staged, Staging, Step};
 use crate::instrument::ProcessMetrics;
 use crate::model::time::elapsed;
-use crate::model::{Choice, Comparison, DecisionId, Instead, Now, PolicyRevision, ServiceId, Timestamp};
+use crate::model::{CandidateDecision, Choice, Comparison, DecisionId, Now, PolicyRevision, ServiceId, Timestamp};
 use crate::ports::policy_memory::{
-    CandidateStatus, KeptCandidate, KeptPolicies, PolicyDeed, PolicyMemory, PolicyOrder, PolicyOrderEnd, PolicyStatus,
+    CandidateStatus, KeptCandidate, KeptPolicies, PolicyMemory, PolicyOperation, PolicyOrder, PolicyOrderEnd,
+    PolicyStatus,
 };
 use crate::ports::{PolicyFaults, PolicyFiles};
 
@@ -36,7 +37,7 @@ struct Told {
     faults: PolicyFaults,
     last_order: Option<PolicyOrderEnd>,
     /// Of the candidate of this revision, since it stands beside.
-    beside: Option<(PolicyRevision, Comparison)>,
+    compared: Option<(PolicyRevision, Comparison)>,
 }
 
 /// The sets that one service goes by.
@@ -44,24 +45,24 @@ pub struct Sets {
     /// What decides.
     pub in_force: Option<Arc<PolicySet>>,
     /// What is asked beside it, for the record.
-    pub beside: Option<Arc<PolicySet>>,
+    pub candidate: Option<Arc<PolicySet>>,
 }
 
 impl InForce {
     /// Returns policies without a set yet, whose candidates stand beside for `shadow`.
-    pub fn staged(shadow: Duration) -> Self {
-        Self { staging: ArcSwap::from_pointee(Staging::new(shadow)), ..Self::default() }
+    pub fn staged(soak: Duration) -> Self {
+        Self { staging: ArcSwap::from_pointee(Staging::new(soak)), ..Self::default() }
     }
 
     /// Returns the sets that a service goes by.
     pub fn of(&self, service: &ServiceId) -> Sets {
         let staging = self.staging.load();
-        let (in_force, beside) = staging.of(service);
+        let (in_force, candidate) = staging.of(service);
         let set = |staged: &Staged<Release>| staged.release.of(service.namespace()).clone();
         let in_force = in_force.map(set);
         let same = |set: &Arc<PolicySet>| in_force.as_ref().is_some_and(|ours| ours.revision() == set.revision());
-        let beside = beside.map(set).filter(|set| !same(set));
-        Sets { in_force, beside }
+        let candidate = candidate.map(set).filter(|set| !same(set));
+        Sets { in_force, candidate }
     }
 
     /// Returns the set in force for services whose namespace has none of its own.
@@ -103,21 +104,21 @@ impl InForce {
     /// Compiles `files`, runs their tests and lets them follow the set in force; on any fault or failure the last good
     /// set stays. A fault in the files of a namespace concerns nobody else.
     pub fn take(&self, files: &PolicyFiles, vocabulary: &Vocabulary, deadline: Compiling, metrics: &ProcessMetrics) {
-        self.announced(files, Press { vocabulary, deadline }, &Recorded::default(), Duration::ZERO, metrics);
+        self.announced(files, Loader { vocabulary, deadline }, &Recorded::default(), Duration::ZERO, metrics);
     }
 
     /// The same at a time, with decisions on which the new is compared with the old.
     pub(super) fn announced(
         &self,
         files: &PolicyFiles,
-        press: Press<'_>,
+        loader: Loader<'_>,
         recorded: &Recorded,
         now: Duration,
         metrics: &ProcessMetrics,
     ) {
         let before = self.staging.load_full();
         let newest = before.candidate.as_ref().map(|candidate| &candidate.staged).or(before.in_force.as_ref());
-        let (mut release, namespaces) = match press.load(files, newest.map(|staged| &*staged.release)) {
+        let (mut release, namespaces) = match loader.load(files, newest.map(|staged| &*staged.release)) {
             Ok(loaded) => loaded,
             // What the namespaces have goes on as it was, faults included.
             Err(all) => {
@@ -140,15 +141,15 @@ impl InForce {
         &self,
         kept: KeptPolicies,
         last: Option<Timestamp>,
-        press: Press<'_>,
+        loader: Loader<'_>,
         now: Duration,
         metrics: &ProcessMetrics,
     ) {
         let good = |files| {
-            let loaded = press.load(&announced(files), None).map(|(release, _)| staged(release));
+            let loaded = loader.load(&announced(files), None).map(|(release, _)| staged(release));
             loaded.inspect_err(|faults| tracing::warn!(?faults, "a kept policy set does not load")).ok()
         };
-        let (in_force, before) = (kept.in_force.and_then(good), kept.before.and_then(good));
+        let (in_force, previous) = (kept.in_force.and_then(good), kept.previous.and_then(good));
         let candidate = kept.candidate.and_then(|kept| {
             let staged = good(kept.files)?;
             let stood = last.map_or(Duration::ZERO, |last| elapsed(last, kept.since));
@@ -159,7 +160,7 @@ impl InForce {
             let sets = kept.rolled_back_sets;
             staging.rolled_back = kept.rolled_back.map(|revision| RolledBack { revision, sets, staged: None });
             staging.behind = kept.behind;
-            staging.before = before;
+            staging.previous = previous;
             staging.in_force = in_force;
             if let Some((candidate, stood)) = candidate {
                 staging.resume(candidate, stood, kept.ahead, now);
@@ -184,7 +185,7 @@ impl InForce {
         let files = |staged: &Staged<Release>| staged.release.files.clone();
         KeptPolicies {
             in_force: staging.in_force.as_ref().map(files),
-            before: staging.before.as_ref().map(files),
+            previous: staging.previous.as_ref().map(files),
             rolled_back: staging.rolled_back.as_ref().map(|rolled_back| rolled_back.revision.clone()),
             rolled_back_sets: staging.rolled_back.as_ref().map_or_else(Default::default, |one| one.sets.clone()),
             behind: staging.behind.clone(),
@@ -201,7 +202,7 @@ impl InForce {
     /// Lets a candidate whose time has come take its place.
     pub(super) fn passed(&self, now: Duration, metrics: &ProcessMetrics) {
         let step = self.change(|staging| staging.passed(now));
-        note(&step, "shadow", metrics);
+        note(&step, "soak", metrics);
     }
 
     /// Hears a person, once, obeys, and tells whether it was the first time: then it has to be kept, also where there was
@@ -210,17 +211,17 @@ impl InForce {
         if self.told.lock().last_order.as_ref().is_some_and(|end| end.id == order.id) {
             return false;
         }
-        let whom = order.service.clone().map_or(Whom::All, Whom::Service);
+        let scope = order.service.clone().map_or(Scope::All, Scope::Service);
         let mut result = Ok(Step::None);
         let step = self.change(|staging| {
-            result = match order.deed {
-                PolicyDeed::Promote => staging.promote(&whom),
-                PolicyDeed::Rollback => staging.roll_back(&whom),
+            result = match order.operation {
+                PolicyOperation::Promote => staging.promote(&scope),
+                PolicyOperation::Rollback => staging.roll_back(&scope),
             };
             result.clone().unwrap_or(Step::None)
         });
         note(&step, "order", metrics);
-        tracing::info!(deed = ?order.deed, by = order.by, reason = order.reason, ?result, "order about policies");
+        tracing::info!(operation = ?order.operation, by = order.by, reason = order.reason, ?result, "order about policies");
         let (done, words) = match result {
             Ok(Step::InForce(revision)) => (true, format!("revision {revision} is in force")),
             Ok(Step::Apart(revision)) => {
@@ -235,21 +236,21 @@ impl InForce {
     }
 
     /// Hears what the candidate would have done in a decision.
-    pub fn compared(&self, decision: &DecisionId, choice: &Choice, instead: &Instead) {
+    pub fn compared(&self, decision: &DecisionId, choice: &Choice, wanted: &CandidateDecision) {
         let staging = self.staging.load();
         let Some(candidate) = &staging.candidate else { return };
         // It may be another one by now than the one that stood beside when that was decided.
-        if instead.revision != *candidate.staged.release.of(decision.service.namespace()).revision() {
+        if wanted.revision != *candidate.staged.release.of(decision.service.namespace()).revision() {
             return;
         }
         let mut told = self.told.lock();
         let revision = &candidate.staged.revision;
-        match &mut told.beside {
-            Some((of, comparison)) if of == revision => comparison.add(decision, choice, &instead.choice),
-            beside => {
+        match &mut told.compared {
+            Some((of, comparison)) if of == revision => comparison.add(decision, choice, &wanted.choice),
+            other => {
                 let mut comparison = Comparison::default();
-                comparison.add(decision, choice, &instead.choice);
-                *beside = Some((revision.clone(), comparison));
+                comparison.add(decision, choice, &wanted.choice);
+                *other = Some((revision.clone(), comparison));
             }
         }
     }
@@ -265,18 +266,18 @@ impl InForce {
         });
         let candidate = staging.candidate.as_ref().map(|candidate| {
             let Staged { revision, release, .. } = &candidate.staged;
-            let beside = told.beside.as_ref().filter(|(of, _)| of == revision);
+            let live = told.compared.as_ref().filter(|(of, _)| of == revision);
             CandidateStatus {
                 revision: revision.clone(),
                 in_force_in: candidate.due.saturating_sub(now).as_secs(),
                 warnings: release.warnings.clone(),
                 replay: release.replay.clone(),
-                beside: beside.map(|(_, comparison)| comparison.clone()).unwrap_or_default(),
+                live: live.map(|(_, comparison)| comparison.clone()).unwrap_or_default(),
             }
         });
         let candidates = staging.candidate.as_ref().map(|candidate| &candidate.staged);
         let taken_back = staging.rolled_back.as_ref().and_then(|rolled_back| rolled_back.staged.as_ref());
-        let named = in_force.into_iter().chain(&staging.before).chain(candidates).chain(taken_back);
+        let named = in_force.into_iter().chain(&staging.previous).chain(candidates).chain(taken_back);
         PolicyStatus {
             follows: staging.astray().cloned(),
             provenance: named.flat_map(|staged| staged.release.provenance()).collect(),
@@ -286,7 +287,7 @@ impl InForce {
                 sets.iter().map(|(namespace, set)| (namespace.clone(), set.revision().clone())).collect()
             }),
             apart: apart.collect(),
-            before: staging.before.as_ref().map(|staged| staged.revision.clone()),
+            previous: staging.previous.as_ref().map(|staged| staged.revision.clone()),
             candidate,
             rolled_back: staging.rolled_back.as_ref().map(|rolled_back| rolled_back.revision.clone()),
             faults: worded(&told.faults),
@@ -350,7 +351,7 @@ pub(super) fn note(step: &Step, origin: &str, metrics: &ProcessMetrics) {
             tracing::info!(%revision, origin, "policy set in force");
             metrics.policy_active(revision);
         }
-        Step::Beside(revision) => tracing::info!(%revision, origin, "policy set stands beside the one in force"),
+        Step::Candidate(revision) => tracing::info!(%revision, origin, "policy set stands beside the one in force"),
         Step::KeptOut(revision) => {
             tracing::warn!(%revision, origin, "policy set was taken back: promote it, or change it");
         }
@@ -408,13 +409,13 @@ mod tests {
         let to = |count: u32| {
             let rule = "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s, p|";
             announce(&in_force, &format!("{rule} [when(s.can_scale_up), scale_to({count})]);"));
-            in_force.of(&"shop/cart".parse().unwrap()).beside.map(|set| set.revision().clone())
+            in_force.of(&"shop/cart".parse().unwrap()).candidate.map(|set| set.revision().clone())
         };
         let compared = |revision: PolicyRevision| {
             let choice = Choice::Nothing { reason: "why".into() };
             let decision = "shop/cart@1-1".parse().unwrap();
-            in_force.compared(&decision, &choice, &Instead { revision, choice: choice.clone() });
-            in_force.status(Duration::ZERO).candidate.unwrap().beside.decisions
+            in_force.compared(&decision, &choice, &CandidateDecision { revision, choice: choice.clone() });
+            in_force.status(Duration::ZERO).candidate.unwrap().live.decisions
         };
         assert_eq!(to(5), None);
         let former = to(6).unwrap();

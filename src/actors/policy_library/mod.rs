@@ -28,7 +28,7 @@ use crate::ports::policy_memory::PolicyOrder;
 
 use super::world::World;
 pub use in_force::{InForce, Sets};
-use release::Press;
+use release::Loader;
 use replay::Recorded;
 
 /// Recorded decisions on which a new set is compared with the one in force.
@@ -69,9 +69,9 @@ impl PolicyLibrary {
     fn load(&self, files: Arc<PolicyFiles>) -> BoxFuture<'static, ()> {
         let (world, vocabulary) = (self.world.clone(), self.vocabulary.clone());
         let load = move || {
-            let press = Press { vocabulary: &vocabulary, deadline: world.ports.deadline };
+            let loader = Loader { vocabulary: &vocabulary, deadline: world.ports.deadline };
             let now = world.ports.clock.now().mono;
-            world.policy.announced(&files, press, &recorded(&world), now, &world.process);
+            world.policy.announced(&files, loader, &recorded(&world), now, &world.process);
             world.ports.services.policies(&world.policy.refused());
             keep(&world);
         };
@@ -82,11 +82,11 @@ impl PolicyLibrary {
     fn restore(&self) -> BoxFuture<'static, ()> {
         let (world, vocabulary) = (self.world.clone(), self.vocabulary.clone());
         let restore = move || {
-            let press = Press { vocabulary: &vocabulary, deadline: world.ports.deadline };
+            let loader = Loader { vocabulary: &vocabulary, deadline: world.ports.deadline };
             // What decided last tells how long a candidate was there: no time counts in which nobody looked.
             let last = world.ports.journal.recent(None, 1).unwrap_or_default().first().map(|record| record.at);
             let now = world.ports.clock.now().mono;
-            world.policy.restore(world.ports.policy_memory.kept(), last, press, now, &world.process);
+            world.policy.restore(world.ports.policy_memory.kept(), last, loader, now, &world.process);
         };
         self.world.ports.executor.run(Box::new(restore))
     }

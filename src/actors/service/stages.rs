@@ -167,9 +167,14 @@ impl Stage for DeciderStage {
                 let (sets, kill) = (world.policy.of(&service.id), world.ports.kill.seen());
                 let lead = lead(service);
                 let hold = service.hold();
-                let (policy, beside) = (sets.in_force.as_deref(), sets.beside.as_deref());
+                let (policy, candidate) = (sets.in_force.as_deref(), sets.candidate.as_deref());
                 let (hold, withdrawn, mask) = (hold.as_deref(), service.is_withdrawn(), &*world.mask);
-                Some(core.decide(assessed, Inputs { policy, beside, kill: &kill, lead: &lead, mask, hold, withdrawn }))
+                Some(
+                    core.decide(
+                        assessed,
+                        Inputs { policy, candidate, kill: &kill, lead: &lead, mask, hold, withdrawn },
+                    ),
+                )
             }
             DeciderEvent::WriteEnded(end) => {
                 core.write_ended(end);
@@ -189,9 +194,9 @@ impl Stage for DeciderStage {
     fn perform(decided: Option<Decided>, service: &Arc<Service>) {
         let Some(decided) = decided else { return };
         service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
-        if let Some(instead) = &decided.record.instead {
+        if let Some(candidate) = &decided.record.candidate {
             let record = &decided.record;
-            service.world.policy.compared(&record.id, &record.proposal.choice, instead);
+            service.world.policy.compared(&record.id, &record.proposal.choice, candidate);
         }
         service.update_view(|view| view.record = Some(decided.record.clone()));
         service.tell(News::Decided(decided.record.clone()));

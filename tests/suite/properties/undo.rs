@@ -94,7 +94,7 @@ impl World {
         let assessed = Assessed { observed, outlook: Arc::new(outlook(Some(1), Some(1))) };
         let inputs = Inputs {
             policy: Some(&self.policy),
-            beside: None,
+            candidate: None,
             kill: &KillState::released(),
             lead: &Lead::Alone,
             mask: &RecordMask::default(),

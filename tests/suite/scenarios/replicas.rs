@@ -15,7 +15,7 @@ use flyball::model::{
     Timestamp, WriteOutcome,
 };
 use flyball::ports::journal::{Entry, Journal, JournalError, Unreadable};
-use flyball::ports::policy_memory::{KeptPolicies, PolicyDeed};
+use flyball::ports::policy_memory::{KeptPolicies, PolicyOperation};
 use flyball::ports::{Clock, Control, Leadership};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -337,14 +337,14 @@ async fn inv_15_who_follows_goes_by_what_the_leader_put_in_force_and_goes_on_wit
     announce(6);
     tokio::time::sleep(MINUTE).await;
     let candidate = Some(leader.policies().candidate.unwrap().revision);
-    refused.order("1", PolicyDeed::Promote, None);
+    refused.order("1", PolicyOperation::Promote, None);
     tokio::time::sleep(SECOND).await;
     let end = follower.policies().last_order.unwrap();
     assert!(!end.done && end.words.contains("order the one that leads"), "{end:?}");
-    orders.order("2", PolicyDeed::Promote, None);
+    orders.order("2", PolicyOperation::Promote, None);
     tokio::time::sleep(SECOND).await;
     assert_eq!((leader.policies().in_force, follower.policies().in_force), (candidate.clone(), candidate.clone()));
-    orders.order("3", PolicyDeed::Rollback, None);
+    orders.order("3", PolicyOperation::Rollback, None);
     tokio::time::sleep(SECOND).await;
     first.stop().await;
     one.set(follows());
@@ -353,7 +353,7 @@ async fn inv_15_who_follows_goes_by_what_the_leader_put_in_force_and_goes_on_wit
     let status = follower.policies();
     assert_eq!((&status.in_force, &status.rolled_back), (&before, &candidate), "the new leader keeps it out");
     // The one that led, back again: nothing of what it missed comes from what it kept.
-    refused.order("4", PolicyDeed::Promote, None);
+    refused.order("4", PolicyOperation::Promote, None);
     tokio::time::sleep(SECOND).await;
     let (first, back, _) = start(3, &one).await;
     tokio::time::sleep(MINUTE).await;
@@ -387,7 +387,7 @@ async fn inv_15_a_process_with_an_empty_state_directory_starts_by_what_the_other
         let bad = "rule(\"to_9\", #{ priority: 900, goal: \"protect\" }, |s, p| [ when(s.rps.current > rps(1)), scale_to(9) ]);";
         world.policies.send_replace(Arc::new(policy_set(&[("t.rhai", bad)])));
         tokio::time::sleep(SECOND).await;
-        orders.order("1", PolicyDeed::Rollback, None);
+        orders.order("1", PolicyOperation::Rollback, None);
         tokio::time::sleep(SECOND).await;
         assert_eq!(leader.policies().in_force, good, "{:?}", leader.policies());
         first.stop().await;

@@ -19,7 +19,7 @@ use flyball::model::{
     ServiceId, ServiceSpec, TargetReading, TargetRef, TargetState, Timestamp,
 };
 use flyball::ports::executor::Job;
-use flyball::ports::policy_memory::{KeptPolicies, PolicyDeed, PolicyMemory, PolicyOrder};
+use flyball::ports::policy_memory::{KeptPolicies, PolicyMemory, PolicyOperation, PolicyOrder};
 use flyball::ports::{
     Answer, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Leadership, Live, News, PolicyFile,
     PolicyFiles, PolicyStore, Roster, Round, Services, SourceError, TelemetrySource, Template,
@@ -200,10 +200,10 @@ impl Default for Remembered {
 }
 
 impl Remembered {
-    pub fn order(&self, id: &str, deed: PolicyDeed, service: Option<&str>) {
+    pub fn order(&self, id: &str, operation: PolicyOperation, service: Option<&str>) {
         let service = service.map(|service| service.parse().unwrap());
         let (by, reason) = ("test".to_owned(), "why".to_owned());
-        let order = PolicyOrder { id: id.to_owned(), at: origin(), deed, service, by, reason };
+        let order = PolicyOrder { id: id.to_owned(), at: origin(), operation, service, by, reason };
         self.orders.send_replace(Some(order));
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn decision_of(service: &str, seq: u32) -> Entry {
         outlook: Arc::default(),
         proposal: Proposal { revision: None, rules: Vec::new(), choice: Choice::Nothing { reason: "calm".into() } },
         provenance: None,
-        instead: None,
+        candidate: None,
         verdict: Verdict::idle(),
         change: None,
         outcome: None,
