@@ -5,6 +5,7 @@
 //! |---|---|
 //! | this one | the actor: what is announced, ordered, due |
 //! | `in_force` | which sets are in force, and for whom |
+//! | `status` | what is said of them |
 //! | `following` | several processes: what the one that leads says |
 //! | `release` | files to sets |
 //! | `replay` | recorded inputs, decided once more |
@@ -13,6 +14,7 @@ mod following;
 mod in_force;
 mod release;
 mod replay;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
