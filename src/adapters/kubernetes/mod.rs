@@ -9,6 +9,7 @@
 //! | [`client`] | the connection: access, timeouts, no retries |
 //! | `workload` | the fields read of an object |
 //! | `mirror` | what a watch has seen, and how current it is |
+//! | `pages` | a collection, read whole |
 //! | `watch` | the task that feeds a mirror |
 //! | `config_map` | a ConfigMap, as far as it is read |
 //! | `view` | a target as the loop reads it from a mirror |
@@ -36,6 +37,7 @@ pub mod kill_map;
 pub mod lease;
 pub mod loops;
 mod mirror;
+mod pages;
 pub mod policy_maps;
 pub mod rights;
 mod scale;
