@@ -84,15 +84,19 @@ pub fn follows() -> Lead {
     Lead::Follows { holder: Some("the other".to_owned()) }
 }
 
-/// One journal of several processes, each of which has its own numbers of runs.
-pub struct Process {
-    pub journal: Arc<MemoryJournal>,
-    pub run: u32,
-    pub is_shared: bool,
-    pub unreadable: Vec<Unreadable>,
+/// One journal of several processes, as one of them has it.
+struct SharedJournal {
+    journal: MemoryJournal,
+    unreadable: Vec<Unreadable>,
 }
 
-impl Journal for Process {
+impl SharedJournal {
+    fn of_run(world: &World, run: u32) -> Self {
+        Self { journal: world.journal.as_run(run), unreadable: Vec::new() }
+    }
+}
+
+impl Journal for SharedJournal {
     fn append(&self, entry: Entry) -> BoxFuture<'_, Result<(), JournalError>> {
         self.journal.append(entry)
     }
@@ -106,11 +110,11 @@ impl Journal for Process {
     }
 
     fn is_shared(&self) -> bool {
-        self.is_shared
+        true
     }
 
     fn run(&self) -> u32 {
-        self.run
+        self.journal.run()
     }
 
     fn unreadable(&self) -> Vec<Unreadable> {
@@ -155,7 +159,7 @@ async fn process_beside(
     ports.leadership = leadership.clone();
     // The budget of the fleet would hide what the services remember.
     ports.budgets = FleetLimits { removal_share: 1.0, ..FleetLimits::default() };
-    ports.journal = Arc::new(Process { journal: world.journal.clone(), run, is_shared: true, unreadable });
+    ports.journal = Arc::new(SharedJournal { unreadable, ..SharedJournal::of_run(world, run) });
     let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
     (tree, control, leadership)
 }
@@ -321,8 +325,7 @@ async fn inv_15_who_follows_goes_by_what_the_leader_put_in_force_and_goes_on_wit
         let mut ports = world.ports();
         ports.leadership = leadership.clone();
         ports.policy_memory = memory.clone();
-        ports.journal =
-            Arc::new(Process { journal: world.journal.clone(), run, is_shared: true, unreadable: Vec::new() });
+        ports.journal = Arc::new(SharedJournal::of_run(&world, run));
         let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
         (tree, control, memory)
     };
@@ -374,8 +377,7 @@ async fn inv_15_a_process_with_an_empty_state_directory_starts_by_what_the_other
             let memory = Arc::new(Remembered { shared, ..Remembered::default() });
             let mut ports = world.ports();
             (ports.leadership, ports.policy_memory) = (leadership.clone(), memory.clone());
-            ports.journal =
-                Arc::new(Process { journal: world.journal.clone(), run, is_shared: true, unreadable: Vec::new() });
+            ports.journal = Arc::new(SharedJournal::of_run(&world, run));
             let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
             (tree, control, memory)
         };

@@ -16,7 +16,7 @@ use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Journal};
 
 use super::faults::change;
-use super::replicas::{Process, follows, holds, process};
+use super::replicas::{follows, holds, process};
 use super::world::{Script, World, origin, settings};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -51,8 +51,7 @@ fn hurting_with(settings: &str) -> (World, Arc<AtomicBool>) {
 async fn start(world: &World, run: u32) -> (Tree, Arc<LoopControl>) {
     let mut ports = world.ports();
     ports.clock = Arc::new(ScaledClock::start(world.clock.now().wall, 1.0).unwrap());
-    let (journal, unreadable) = (world.journal.clone(), Vec::new());
-    ports.journal = Arc::new(Process { journal, run, is_shared: false, unreadable });
+    ports.journal = Arc::new(world.journal.as_run(run));
     assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap()
 }
 
