@@ -14,6 +14,7 @@ use cpu_time::ThreadTime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+pub use crate::actors::Ports;
 use crate::actors::policy_library::InForce;
 use crate::actors::write_gate::WriteGate;
 use crate::actors::{LoopControl, Roster, SourcePlan, Tree, TreePlan, World};
@@ -21,6 +22,7 @@ use crate::adapters::alone::Alone;
 use crate::adapters::executor::Pool;
 use crate::adapters::kill_file::KillFile;
 use crate::adapters::kubernetes::actions::LoopActions;
+use crate::adapters::kubernetes::kept_policies::SharedPolicies;
 use crate::adapters::kubernetes::kill_map::KillMap;
 use crate::adapters::kubernetes::lease::KubernetesLease;
 use crate::adapters::kubernetes::loops::ServiceLoops;
@@ -38,8 +40,8 @@ use crate::instrument::Metrics;
 use crate::model::{ServiceId, ServiceSpec};
 use crate::ports::services;
 use crate::ports::{
-    Clock, Cluster, Control, Executor, Journal, KillSwitch, Leadership, PolicyMemory, PolicyStore, Services,
-    TelemetrySource, Template,
+    Clock, Control, Journal, KillSwitch, Leadership, PolicyFiles, PolicyMemory, PolicyStore, Services, TelemetrySource,
+    Template,
 };
 
 /// How much CPU the scripts of a policy set may take at its load: an edit is in force within a second, or refused.
@@ -48,34 +50,6 @@ const POLICY_LOAD: Duration = Duration::from_millis(500);
 const POLICY_LOAD_AT_MOST: Duration = Duration::from_secs(10);
 /// Where a pod finds the token of its account.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
-
-/// The world as the loop meets it.
-pub struct Ports {
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Targets.
-    pub cluster: Arc<dyn Cluster>,
-    /// Durable memory.
-    pub journal: Arc<dyn Journal>,
-    /// The kill switch.
-    pub kill: Arc<dyn KillSwitch>,
-    /// Which process may write.
-    pub leadership: Arc<dyn Leadership>,
-    /// Who is supervised.
-    pub services: Arc<dyn Services>,
-    /// Policy sets.
-    pub policies: Arc<dyn PolicyStore>,
-    /// What outlives the process of them, and what people order.
-    pub policy_memory: Arc<dyn PolicyMemory>,
-    /// Long work.
-    pub executor: Arc<dyn Executor>,
-    /// Makes the deadline of one load of a policy set.
-    pub deadline: fn() -> Deadline,
-    /// What the namespaces and the fleet may spend on writes.
-    pub budgets: FleetLimits,
-    /// Telemetry, by the name of the source in the settings.
-    pub sources: BTreeMap<String, Arc<dyn TelemetrySource>>,
-}
 
 impl Ports {
     /// Opens what the settings name.
@@ -108,7 +82,7 @@ impl Ports {
             services: supervised(settings, &client, &leadership),
             leadership,
             policies: policies(settings, &client).await,
-            policy_memory: Arc::new(PolicyState::open(&settings.state)),
+            policy_memory: policy_memory(settings, &client).await,
             executor: Arc::new(Pool::for_this_machine()),
             deadline,
             budgets: FleetLimits::default(),
@@ -177,52 +151,30 @@ pub async fn assemble(
     ports: Ports,
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<(Tree, Arc<LoopControl>)> {
-    let Ports {
-        clock,
-        cluster,
-        journal,
-        kill,
-        leadership,
-        services,
-        policies,
-        policy_memory,
-        executor,
-        deadline,
-        budgets,
-        sources,
-    } = ports;
     let process = metrics.process();
     let gate = WriteGate::new(
-        clock.clone(),
-        cluster.clone(),
-        journal.clone(),
-        kill.clone(),
-        leadership.clone(),
+        ports.clock.clone(),
+        ports.cluster.clone(),
+        ports.journal.clone(),
+        ports.kill.clone(),
+        ports.leadership.clone(),
         process.clone(),
-        budgets,
+        ports.budgets,
     )?;
     let world = Arc::new(World {
-        clock,
-        cluster,
-        journal,
-        kill,
-        leadership,
-        services,
-        policies,
-        policy_memory,
-        executor,
+        ports,
         gate: Arc::new(gate),
         policy: Arc::new(InForce::staged(settings.policy_shadow)),
         metrics,
         process,
-        deadline,
         mask: Arc::new(settings.mask.clone()),
         forecast: Arc::new(settings.forecast.clone()),
     });
-    let plans = sources.into_iter().filter_map(|(name, source)| plan(settings, &name, source)).map(Arc::new);
+    let sources = &world.ports.sources;
+    let plans = sources.iter().filter_map(|(name, source)| plan(settings, name, source.clone())).map(Arc::new);
     let roster = Arc::new(Roster::new(world.clone(), plans.collect()));
     // Those known by now take part in the first round; a journal that cannot be read keeps flyball from starting.
-    let declared = world.services.watch().borrow().clone();
+    let declared = world.ports.services.watch().borrow().clone();
     if let Some(error) = declared.and_then(|declared| roster.follow(&declared).owed) {
         return Err(error.into());
     }
@@ -251,6 +203,26 @@ async fn policies(settings: &Settings, client: &kube::Client) -> Arc<dyn PolicyS
     } else {
         Arc::new(PolicyDir::open(&settings.policies))
     }
+}
+
+/// Returns what outlives the process of its policies: files of the state directory, and where several processes run a copy
+/// in the API.
+async fn policy_memory(settings: &Settings, client: &kube::Client) -> Arc<dyn PolicyMemory> {
+    let local = Arc::new(PolicyState::open(&settings.state));
+    if settings.leadership.is_none() {
+        return local;
+    }
+    Arc::new(SharedPolicies::over(local, client.clone(), Timeouts::default(), own_namespace(settings, client)).await)
+}
+
+/// Returns the policies that the ConfigMaps hold now.
+///
+/// # Errors
+/// When the way to the API server cannot be opened.
+pub async fn policies_of_cluster(settings: &Settings) -> anyhow::Result<Arc<PolicyFiles>> {
+    let client = kubernetes::connect(&access(settings), Timeouts::default()).await?;
+    let maps = PolicyMaps::start(client.clone(), Timeouts::default(), own_namespace(settings, &client)).await;
+    Ok(maps.watch().borrow().clone())
 }
 
 /// Returns the kill switch: a file, or the ConfigMap in flyball's own namespace.

@@ -25,7 +25,7 @@ impl LoopControl {
 
     fn waiting_for(&self) -> Vec<String> {
         let mut waiting = Vec::new();
-        if self.world.services.watch().borrow().is_none() {
+        if self.world.ports.services.watch().borrow().is_none() {
             waiting.push("the declarations of services".to_owned());
         }
         let services = self.roster.all();
@@ -40,21 +40,20 @@ impl LoopControl {
         }
         waiting.extend(self.silent_sources());
         let world = &self.world;
-        let watches = [world.cluster.waiting_for(), world.services.waiting_for(), world.policies.waiting_for()];
+        let watches =
+            [world.ports.cluster.waiting_for(), world.ports.services.waiting_for(), world.ports.policies.waiting_for()];
         waiting.extend(watches.into_iter().flatten().map(|watch| format!("watch of {watch}")));
         let unsettled = self.world.gate.unsettled_intents();
         if unsettled > 0 {
             waiting.push(format!("{} to be settled", counted(unsettled, "earlier write")));
         }
-        waiting.extend(world.journal.unreadable().iter().map(ToString::to_string));
-        waiting.extend(world.leadership.waiting_for());
+        waiting.extend(world.ports.journal.unreadable().iter().map(ToString::to_string));
+        waiting.extend(world.ports.leadership.waiting_for());
         if matches!(world.gate.lead(), Lead::TakesOver { .. }) {
             waiting.push("what the former leader left".to_owned());
         }
-        if self.world.policy.load().is_none() {
-            waiting.push("a policy set".to_owned());
-        }
-        waiting.extend(self.world.journal.health().err().map(|error| error.to_string()));
+        waiting.extend(world.policy.waiting_for());
+        waiting.extend(self.world.ports.journal.health().err().map(|error| error.to_string()));
         waiting
     }
 
@@ -88,14 +87,14 @@ impl Control for LoopControl {
             waiting_for,
             revision: self.world.policy.load().map(|set| set.revision().clone()),
             policy_faults: self.world.policy.faults(),
-            kill: self.world.kill.seen(),
+            kill: self.world.ports.kill.seen(),
             lead,
-            uptime: self.world.clock.now().mono,
+            uptime: self.world.ports.clock.now().mono,
         }
     }
 
     fn policies(&self) -> PolicyStatus {
-        self.world.policy.status(self.world.clock.now().mono)
+        self.world.policy.status(self.world.ports.clock.now().mono)
     }
 
     fn services(&self) -> Vec<ServiceSnapshot> {
@@ -114,7 +113,7 @@ impl Control for LoopControl {
     /// Decisions that changed something come from the journal; the last one of each service, changed or not,
     /// stands before them.
     fn decisions(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        let mut records = self.world.journal.recent(service, limit)?;
+        let mut records = self.world.ports.journal.recent(service, limit)?;
         let current = service.and_then(|id| self.roster.find(id)).and_then(|service| service.view().record);
         if let Some(current) = current
             && records.first().is_none_or(|newest| newest.id != current.id)
@@ -126,12 +125,12 @@ impl Control for LoopControl {
     }
 
     fn decisions_before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.world.journal.before(id, limit)
+        self.world.ports.journal.before(id, limit)
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
         let current = self.roster.find(&id.service).and_then(|service| service.view().record);
-        match self.world.journal.decision(id)? {
+        match self.world.ports.journal.decision(id)? {
             Some(record) => Ok(Some(record)),
             None => Ok(current.filter(|record| record.id == *id).map(|record| (*record).clone())),
         }

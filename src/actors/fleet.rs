@@ -56,7 +56,7 @@ impl Actor for Fleet {
         if self.roster.all().values().any(|service| service.is_withdrawn()) {
             myself.cast(FleetMsg::Returning)?;
         }
-        let declared = self.world.services.watch();
+        let declared = self.world.ports.services.watch();
         tokio::spawn(announce(declared.clone(), myself));
         Ok(FleetState { declared, supervisors: BTreeMap::new(), looks_again: false })
     }
@@ -120,7 +120,7 @@ impl Fleet {
             // Nobody listens any more where the fleet has ended meanwhile; its successor looks again.
             drop(told.send(roster.follow(&declared)));
         };
-        self.world.executor.run(Box::new(follow)).await;
+        self.world.ports.executor.run(Box::new(follow)).await;
         Ok(turnover.await?)
     }
 
@@ -165,7 +165,7 @@ impl Fleet {
     }
 
     fn after(&self, pause: Duration, fleet: ActorRef<FleetMsg>, message: FleetMsg) {
-        let clock = self.world.clock.clone();
+        let clock = self.world.ports.clock.clone();
         tokio::spawn(async move {
             clock.sleep_until(clock.now().plus(pause).mono).await;
             // Where the fleet has ended meanwhile there is nothing to be done.

@@ -14,7 +14,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Follows the terms of this process until it is aborted.
 pub(super) async fn lead(world: Arc<World>, roster: Arc<Roster>) {
-    let mut terms = world.leadership.terms();
+    let mut terms = world.ports.leadership.terms();
     loop {
         let term = *terms.borrow_and_update();
         if let Some(epoch) = term {
@@ -41,7 +41,7 @@ async fn begin(world: &World, roster: &Roster, epoch: Epoch) {
             Ok(()) => tracing::info!(epoch = epoch.number(), "has taken over"),
             Err(error) => {
                 tracing::warn!(epoch = epoch.number(), %error, "cannot take over yet");
-                world.clock.sleep_until(world.clock.now().plus(PAUSE).mono).await;
+                world.ports.clock.sleep_until(world.ports.clock.now().plus(PAUSE).mono).await;
             }
         }
     }
@@ -51,9 +51,9 @@ async fn begin(world: &World, roster: &Roster, epoch: Epoch) {
 /// From the fence on nothing more lands of what others send, but for what the server has let in already; that the write
 /// gate waits for before it believes what it reads.
 async fn take_over(world: &World, roster: &Roster, epoch: Epoch) -> Result<(), String> {
-    world.leadership.fence(epoch).await?;
+    world.ports.leadership.fence(epoch).await?;
     let read = async {
-        world.journal.refresh().await?;
+        world.ports.journal.refresh().await?;
         roster.take_over()?;
         world.gate.take_over(epoch)
     };

@@ -46,4 +46,4 @@ pub use control::LoopControl;
 pub use root::{Tree, TreePlan};
 pub use roster::Roster;
 pub use source::SourcePlan;
-pub use world::World;
+pub use world::{Ports, World};

@@ -59,7 +59,7 @@ impl Tree {
         let _ = self.handle.await;
         // A lease that is not given up runs out, and with it whatever of this process was still under way.
         if self.world.gate.close().await {
-            self.world.leadership.release().await;
+            self.world.ports.leadership.release().await;
         }
     }
 }
@@ -136,7 +136,7 @@ impl RootState {
     /// The root never ends because of a child.
     fn start_later(&self, myself: ActorRef<RootMsg>, child: Child, error: &str) {
         tracing::error!(?child, error, "failed, started again");
-        let clock = self.plan.world.clock.clone();
+        let clock = self.plan.world.ports.clock.clone();
         tokio::spawn(async move {
             clock.sleep_until(clock.now().plus(PAUSE).mono).await;
             // Where the root has ended meanwhile nothing is to be started.

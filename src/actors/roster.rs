@@ -157,7 +157,7 @@ impl Roster {
         let services = self.all();
         let specs: Vec<Arc<ServiceSpec>> = services.values().map(|service| service.spec()).collect();
         let mut remembered = self.remembered(&specs.iter().collect::<Vec<_>>())?;
-        let now = self.world.clock.now();
+        let now = self.world.ports.clock.now();
         for (id, service) in &*services {
             service.took_over(remembered.remove(id).unwrap_or_default(), now);
         }
@@ -187,7 +187,7 @@ impl Roster {
 
     /// Puts a new set in place of the old one, everywhere.
     fn put(&self, next: BTreeMap<ServiceId, Arc<Service>>) {
-        self.world.cluster.follow(&next.values().map(|service| service.spec().target.clone()).collect());
+        self.world.ports.cluster.follow(&next.values().map(|service| service.spec().target.clone()).collect());
         let next = Arc::new(next);
         let mut reading = self.reading.lock();
         while reading.try_join_next().is_some() {}
@@ -203,7 +203,7 @@ impl Roster {
     }
 
     fn open(&self, spec: &Arc<ServiceSpec>, intents: Vec<Intent>) -> Arc<Service> {
-        let run = self.world.journal.run();
+        let run = self.world.ports.journal.run();
         let cycle = CycleId { run, seq: *self.last_departed.lock() };
         let histories = self.sources.iter().filter(|source| source.has_history_of(spec)).count();
         Arc::new(Service::new(spec.clone(), self.world.clone(), &Past { cycle, intents }, histories))
@@ -229,8 +229,8 @@ impl Roster {
         let world = &self.world;
         let mut remembered: BTreeMap<ServiceId, Vec<Intent>> = BTreeMap::new();
         let span = new.iter().map(|spec| spec.guards.memory_span()).max().unwrap_or_default();
-        let applied = world.journal.applied_since(world.clock.now().wall, span)?;
-        for intent in applied.into_iter().chain(world.journal.open_intents()?) {
+        let applied = world.ports.journal.applied_since(world.ports.clock.now().wall, span)?;
+        for intent in applied.into_iter().chain(world.ports.journal.open_intents()?) {
             remembered.entry(intent.change.service().clone()).or_default().push(intent);
         }
         Ok(remembered)

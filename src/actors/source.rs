@@ -130,7 +130,7 @@ impl Actor for Source {
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<Tick>, (): ()) -> Result<SourceState, ActorProcessingErr> {
-        myself.cast(Tick { due: self.world.clock.now().mono })?;
+        myself.cast(Tick { due: self.world.ports.clock.now().mono })?;
         let metrics = self.world.metrics.source(&self.plan.name);
         let (back_off, quiet_until) = (BackOff::new(0), Duration::ZERO);
         let (faults, losses) = (Vec::new(), Losses::default());
@@ -143,12 +143,12 @@ impl Actor for Source {
         Tick { due }: Tick,
         state: &mut SourceState,
     ) -> Result<(), ActorProcessingErr> {
-        let clock = &self.world.clock;
+        let clock = &self.world.ports.clock;
         clock.sleep_until(due).await;
         let started = clock.now();
         let process = &self.world.process;
         process.tick_lateness.observe(started.since(due).as_secs_f64());
-        process.kill(&self.world.kill.seen());
+        process.kill(&self.world.ports.kill.seen());
         let routes = self.plan.routes.load_full();
         if !routes.routes.is_empty() {
             let mut answer = self.ask(&routes.round, state, started).await;
@@ -171,7 +171,7 @@ impl Source {
             return unasked(round, &missing);
         }
         let answer = self.plan.source.read(round).await;
-        let end = self.world.clock.now();
+        let end = self.world.ports.clock.now();
         state.metrics.asked(answer.queries, end.since(now.mono));
         self.tell_faults(&answer, round, state);
         if let Some(error) = &answer.error {

@@ -47,7 +47,7 @@ pub async fn warm_start(
     let new: Vec<&Route> = routes.routes.iter().filter(|route| !known(route)).collect();
     progress.total.fetch_add(new.len(), Ordering::Relaxed);
     let _turn = plan.reading_past.lock().await;
-    let to = Minute::of(world.clock.now().wall).start();
+    let to = Minute::of(world.ports.clock.now().wall).start();
     let from = to.checked_sub(plan.history).unwrap_or(to);
     for group in new.chunks(GROUP) {
         if from < to
@@ -99,15 +99,15 @@ async fn read_patiently(
 ) -> Result<Vec<Vec<Option<Finite>>>, SourceError> {
     let mut tries = 1;
     loop {
-        let started = world.clock.now();
+        let started = world.ports.clock.now();
         let answer = plan.source.history(template, places, from, to).await;
-        let took = world.clock.now().since(started.mono);
-        world.clock.sleep_until(world.clock.now().plus(took).mono).await;
+        let took = world.ports.clock.now().since(started.mono);
+        world.ports.clock.sleep_until(world.ports.clock.now().plus(took).mono).await;
         match answer {
             Err(error) if tries < TRIES => {
                 tracing::warn!(source = %plan.name, signal = %template.signal, %error, tries, "history not read yet");
                 tries += 1;
-                world.clock.sleep_until(world.clock.now().plus(PAUSE).mono).await;
+                world.ports.clock.sleep_until(world.ports.clock.now().plus(PAUSE).mono).await;
             }
             other => return other,
         }

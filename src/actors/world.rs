@@ -1,17 +1,20 @@
-//! The ports that the actors share.
+//! What the actors share: the ports, and what is built on them once.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::cycle::stages::{Deadline, ForecastParams};
+use crate::cycle::stages::{Deadline, FleetLimits, ForecastParams};
 use crate::instrument::{Metrics, ProcessMetrics};
 use crate::model::RecordMask;
-use crate::ports::{Clock, Cluster, Executor, Journal, KillSwitch, Leadership, PolicyMemory, PolicyStore, Services};
+use crate::ports::{
+    Clock, Cluster, Executor, Journal, KillSwitch, Leadership, PolicyMemory, PolicyStore, Services, TelemetrySource,
+};
 
 use super::policy_library::InForce;
 use super::write_gate::WriteGate;
 
-/// Everything outside that a stage may reach.
-pub struct World {
+/// The world as the loop meets it.
+pub struct Ports {
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Targets.
@@ -30,7 +33,19 @@ pub struct World {
     pub policy_memory: Arc<dyn PolicyMemory>,
     /// Long work.
     pub executor: Arc<dyn Executor>,
-    /// The way to the world.
+    /// Makes the deadline of one load of a policy set.
+    pub deadline: fn() -> Deadline,
+    /// What the namespaces and the fleet may spend on writes.
+    pub budgets: FleetLimits,
+    /// Telemetry, by the name of the source in the settings.
+    pub sources: BTreeMap<String, Arc<dyn TelemetrySource>>,
+}
+
+/// Everything outside that a stage may reach.
+pub struct World {
+    /// What it is made of.
+    pub ports: Ports,
+    /// The way to the targets.
     pub gate: Arc<WriteGate>,
     /// The policy set in force.
     pub policy: Arc<InForce>,
@@ -38,8 +53,6 @@ pub struct World {
     pub metrics: Arc<Metrics>,
     /// Those of the process.
     pub process: ProcessMetrics,
-    /// Makes the deadline of one load of a policy set.
-    pub deadline: fn() -> Deadline,
     /// What of decisions is not shown.
     pub mask: Arc<RecordMask>,
     /// Parameters of the models.

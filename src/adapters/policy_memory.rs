@@ -107,13 +107,13 @@ fn read_order(path: &Path) -> Option<PolicyOrder> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ports::policy_memory::{GoodFiles, PolicyDeed};
+    use crate::ports::policy_memory::{GoodFiles, PolicyOperation};
 
     fn order(id: &str) -> PolicyOrder {
         PolicyOrder {
             id: id.to_owned(),
             at: Timestamp::now(),
-            deed: PolicyDeed::Rollback,
+            operation: PolicyOperation::Rollback,
             service: None,
             by: "me".to_owned(),
             reason: "odd".to_owned(),

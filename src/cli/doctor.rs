@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use kube::Client;
 
-use crate::adapters::kubernetes::rights::{self, INTENT_RIGHTS, LEASE_RIGHTS, RIGHTS, Right};
+use crate::adapters::kubernetes::kept_policies;
+use crate::adapters::kubernetes::rights::{self, INTENT_RIGHTS, KEPT_POLICIES_RIGHTS, LEASE_RIGHTS, RIGHTS, Right};
 use crate::adapters::kubernetes::{Timeouts, connect};
 use crate::adapters::registry;
 use crate::app::{access, question, volatile_state};
@@ -142,13 +143,16 @@ async fn account(settings: &Settings, client: &Client, findings: &mut Findings) 
     let (mut granted, mut asked) = (0, 0);
     let intents: &[Right] = if settings.intents_in_cluster { &INTENT_RIGHTS } else { &[] };
     let lease = settings.leadership.as_ref().map(|lease| lease.name.as_str());
-    let leases: &[Right] = if lease.is_some() { &LEASE_RIGHTS } else { &[] };
+    let (leases, kept): (&[Right], &[Right]) =
+        if lease.is_some() { (&LEASE_RIGHTS, &KEPT_POLICIES_RIGHTS) } else { (&[], &[]) };
     let own = settings.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
-    for right in RIGHTS.iter().filter(needed).chain(intents).chain(leases) {
+    for right in RIGHTS.iter().filter(needed).chain(intents).chain(leases).chain(kept) {
         asked += 1;
         let named = format!("{} {}", right.verb, qualified(right));
-        let allowed = match lease.filter(|_| LEASE_RIGHTS.contains(right)) {
-            Some(lease) => rights::allowed_on(client, right, own, lease).await,
+        let object =
+            if kept.contains(right) { Some(kept_policies::NAME) } else { lease.filter(|_| leases.contains(right)) };
+        let allowed = match object {
+            Some(object) => rights::allowed_on(client, right, own, object).await,
             None => rights::allowed(client, right).await,
         };
         match allowed {

@@ -8,8 +8,8 @@ use crate::decide::{Decider, PolicySet, decide};
 use crate::guard::{Context, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
-    ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Instead, Intent, KillState, Lead, Mode,
-    Now, Proposal, RecordMask, Revert, ServiceSpec, Verdict, VerdictKind, WriteOutcome,
+    CandidateDecision, ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Intent, KillState,
+    Lead, Mode, Now, Proposal, RecordMask, Revert, ServiceSpec, Verdict, VerdictKind,
 };
 
 use super::actuator::WriteEnd;
@@ -26,8 +26,8 @@ const HEARTBEAT: Duration = Duration::from_secs(3600);
 pub struct Inputs<'a> {
     /// The policy set in force.
     pub policy: Option<&'a PolicySet>,
-    /// A set that stands beside it and is only asked for the record.
-    pub beside: Option<&'a PolicySet>,
+    /// The set that stands beside it and is only asked for the record.
+    pub candidate: Option<&'a PolicySet>,
     /// The kill switch.
     pub kill: &'a KillState,
     /// How this process stands to the lease.
@@ -82,17 +82,17 @@ pub struct Decided {
 #[derive(Debug, Clone, PartialEq)]
 struct Signature {
     choice: Choice,
-    instead: Option<Instead>,
+    candidate: Option<CandidateDecision>,
     kind: VerdictKind,
     decided_by: Option<GuardName>,
     permitted: Option<u32>,
 }
 
 impl Signature {
-    fn of(proposal: &Proposal, instead: Option<&Instead>, verdict: &Verdict) -> Self {
+    fn of(proposal: &Proposal, candidate: Option<&CandidateDecision>, verdict: &Verdict) -> Self {
         Self {
             choice: proposal.choice.clone(),
-            instead: instead.cloned(),
+            candidate: candidate.cloned(),
             kind: verdict.kind,
             decided_by: verdict.decided_by,
             permitted: verdict.permitted,
@@ -106,8 +106,8 @@ pub struct DeciderCore {
     spec: Arc<ServiceSpec>,
     labels: Arc<Vec<SignalLabel>>,
     policies: Decider,
-    /// What the set beside the one in force remembers.
-    beside: Decider,
+    /// What the candidate remembers.
+    candidate_policies: Decider,
     memory: Memory,
     undo: Option<Undo>,
     last_kept: Option<(Signature, Now)>,
@@ -120,7 +120,7 @@ impl DeciderCore {
         Self {
             labels: Arc::new(SignalLabel::of(&spec)),
             policies: Decider::new(),
-            beside: Decider::new(),
+            candidate_policies: Decider::new(),
             memory: Memory::restore(intents, now),
             spec,
             undo: Undo::left(intents, now),
@@ -138,9 +138,7 @@ impl DeciderCore {
     /// Hears how a change ended.
     pub fn write_ended(&mut self, end: &WriteEnd) {
         self.memory.write_ended(&end.change, &end.outcome, end.now);
-        if end.outcome == WriteOutcome::Applied {
-            self.undo = self.undo.take().filter(|undo| undo.is_of(&end.change));
-        }
+        self.undo = self.undo.take().and_then(|undo| undo.after(&end.change, &end.outcome));
     }
 
     /// Hears of the writes that others made while this process followed.
@@ -158,7 +156,7 @@ impl DeciderCore {
     pub fn decide(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Decided {
         let now = assessed.observed.now;
         let mut proposal = self.propose(assessed, inputs);
-        let instead = self.instead(assessed, inputs);
+        let candidate = self.ask_candidate(assessed, inputs);
         let verdict = self.judge(assessed, &proposal, inputs);
         let id = DecisionId { service: self.spec.id.clone(), cycle: assessed.observed.cycle };
         let Observed { trace, features, .. } = &assessed.observed;
@@ -171,9 +169,9 @@ impl DeciderCore {
         };
         if let Some(change) = &change {
             self.memory.write_started(change, now);
-            self.undo = None;
+            self.undo = self.undo.take().map(|undo| undo.written_by(change));
         }
-        let signature = Signature::of(&proposal, instead.as_ref(), &verdict);
+        let signature = Signature::of(&proposal, candidate.as_ref(), &verdict);
         if let Some(policy) = inputs.policy {
             policy.mask(&mut proposal, inputs.mask);
         }
@@ -188,7 +186,7 @@ impl DeciderCore {
             outlook: inputs.mask.outlook(&self.labels, &assessed.outlook),
             provenance: inputs.policy.filter(|_| proposal.revision.is_some()).and_then(PolicySet::provenance).cloned(),
             proposal,
-            instead,
+            candidate,
             verdict,
             change,
             outcome,
@@ -224,15 +222,15 @@ impl DeciderCore {
     }
 
     /// Asks the set beside the one in force; what it wants meets no guard and does nothing.
-    fn instead(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Option<Instead> {
+    fn ask_candidate(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Option<CandidateDecision> {
         let asked = self.spec.mode != Mode::Observe && inputs.hold.is_none() && !inputs.withdrawn;
-        let Some(beside) = inputs.beside.filter(|_| asked) else {
-            self.beside = Decider::new();
+        let Some(candidate) = inputs.candidate.filter(|_| asked) else {
+            self.candidate_policies = Decider::new();
             return None;
         };
         let (features, now) = (&assessed.observed.features, assessed.observed.now);
-        let asked = decide(&mut self.beside, beside, &self.spec, features, &assessed.outlook, now);
-        Some(Instead { revision: beside.revision().clone(), choice: asked.choice })
+        let asked = decide(&mut self.candidate_policies, candidate, &self.spec, features, &assessed.outlook, now);
+        Some(CandidateDecision { revision: candidate.revision().clone(), choice: asked.choice })
     }
 
     fn judge(&mut self, assessed: &Assessed, proposal: &Proposal, inputs: Inputs<'_>) -> Verdict {

@@ -4,19 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Action, ChangeSet, Choice, Effect, Intent, Knob, Measured, Moment, Now, Proposal, TargetReading, TargetState,
+    Action, ChangeId, ChangeSet, Choice, Effect, Intent, Knob, Measured, Moment, Now, Proposal, TargetReading,
+    TargetState, WriteOutcome,
 };
 use crate::verify::advise_undo;
 
-/// How long an undo that the guards hold is asked for again. What is older the policies judge better.
+/// How long an undo is asked for again that the guards hold, or whose write came to nothing. What is older the policies
+/// judge better.
 const OWED_FOR: Duration = Duration::from_mins(5);
 
-/// An undo that is owed until it was planned, or has lost its sense.
+/// An undo that is owed until it was applied, or has lost its sense.
 #[derive(Debug, Clone)]
 pub(super) struct Undo {
     change: ChangeSet,
     why: Arc<str>,
     since: Moment,
+    /// The write under way that takes the change back.
+    write: Option<ChangeId>,
 }
 
 impl Undo {
@@ -34,13 +38,24 @@ impl Undo {
     }
 
     fn owed_since(change: &ChangeSet, effect: &Effect, since: Moment) -> Option<Self> {
-        let undo = || Self { change: change.clone(), why: effect.why.as_str().into(), since };
+        let undo = || Self { change: change.clone(), why: effect.why.as_str().into(), since, write: None };
         advise_undo(effect, change).then(undo)
     }
 
-    /// Tells whether it is about this very change.
-    pub(super) fn is_of(&self, change: &ChangeSet) -> bool {
-        self.change.id == change.id
+    /// Returns the undo that waits for the end of the write of `change`. Whatever is written while it is owed takes the
+    /// change back ([`Undo::over`]).
+    pub(super) fn written_by(self, change: &ChangeSet) -> Self {
+        Self { write: Some(change.id.clone()), ..self }
+    }
+
+    /// Returns what is owed once `change` has ended: nothing after another write was applied, and the same as before
+    /// where its own write came to nothing.
+    pub(super) fn after(self, change: &ChangeSet, outcome: &WriteOutcome) -> Option<Self> {
+        if *outcome == WriteOutcome::Applied {
+            return (self.change.id == change.id).then_some(self);
+        }
+        let write = self.write.filter(|write| *write != change.id);
+        Some(Self { write, ..self })
     }
 
     /// Tells whether it still makes sense: soon after it was measured, with the target as the change left it.
@@ -52,9 +67,10 @@ impl Undo {
         self.since.age(now) < OWED_FOR && target.last().is_none_or(as_left)
     }
 
-    /// Returns `asked` with the undo in place of what the policies chose, unless they raise `target` as far by themselves.
+    /// Returns `asked` with the undo in place of what the policies chose, unless its write is under way, or they raise
+    /// `target` as far by themselves.
     pub(super) fn over(&self, asked: Proposal, target: &TargetReading) -> Proposal {
-        if asked.choice.asked().is_some_and(|(action, _)| self.is_met_by(action, target)) {
+        if self.write.is_some() || asked.choice.asked().is_some_and(|(action, _)| self.is_met_by(action, target)) {
             return asked;
         }
         let replicas = self.change.from;

@@ -14,7 +14,7 @@ const KINDS: usize = 20;
 
 /// What a candidate would have done in place of the set in force.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Instead {
+pub struct CandidateDecision {
     /// The candidate.
     pub revision: PolicyRevision,
     /// What it wanted.

@@ -58,7 +58,7 @@ pub mod verdict;
 pub use action::{Action, ActionClass, Direction, Knob};
 pub use autoscaling::{Autoscaler, Autoscaling, FloorOf, Lever, Motion};
 pub use change::{ChangeId, ChangeSet, Intent, Refusal, Revert, WriteOutcome};
-pub use comparison::{Comparison, Difference, Instead};
+pub use comparison::{CandidateDecision, Comparison, Difference};
 pub use effect::{CONVERGE_WITHIN, Convergence, Effect, Impact, Measured};
 pub use evidence::Evidence;
 pub use features::{Features, MinuteValue, SignalFeatures};

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::change::{ChangeSet, WriteOutcome};
-use super::comparison::Instead;
+use super::comparison::CandidateDecision;
 use super::effect::Effect;
 use super::features::Features;
 use super::ids::{DecisionId, TraceId};
@@ -41,8 +41,8 @@ pub struct DecisionRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Arc<Provenance>>,
     /// What a set beside the one in force wanted; `None` without one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub instead: Option<Instead>,
+    #[serde(default, alias = "instead", skip_serializing_if = "Option::is_none")]
+    pub candidate: Option<CandidateDecision>,
     /// What the guards allowed.
     pub verdict: Verdict,
     /// The write that followed.

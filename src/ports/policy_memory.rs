@@ -26,7 +26,8 @@ pub struct KeptPolicies {
     /// What was in force.
     pub in_force: Option<GoodFiles>,
     /// What was before it.
-    pub before: Option<GoodFiles>,
+    #[serde(alias = "before")]
+    pub previous: Option<GoodFiles>,
     /// What people took back.
     pub rolled_back: Option<PolicyRevision>,
     /// Sets of it that are not taken again, with the namespace each binds (none for all others).
@@ -59,7 +60,7 @@ pub struct KeptCandidate {
 /// What is to be done with the policies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum PolicyDeed {
+pub enum PolicyOperation {
     /// Put the candidate in force.
     Promote,
     /// Go back to what was in force before.
@@ -74,7 +75,7 @@ pub struct PolicyOrder {
     /// When it was given; an old one is not obeyed.
     pub at: Timestamp,
     /// What to do.
-    pub deed: PolicyDeed,
+    pub operation: PolicyOperation,
     /// For this service alone.
     pub service: Option<ServiceId>,
     /// Who.
@@ -107,7 +108,7 @@ pub struct PolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub follows: Option<PolicyRevision>,
     /// What was in force before: where a rollback goes.
-    pub before: Option<PolicyRevision>,
+    pub previous: Option<PolicyRevision>,
     /// What stands beside.
     pub candidate: Option<CandidateStatus>,
     /// What people took back: kept out until it is promoted or edited.
@@ -135,7 +136,7 @@ pub struct CandidateStatus {
     /// How it compares on the inputs recorded before it was loaded.
     pub replay: Comparison,
     /// How it compares on those since.
-    pub beside: Comparison,
+    pub live: Comparison,
 }
 
 /// The place for all that.
@@ -148,6 +149,9 @@ pub trait PolicyMemory: Send + Sync + 'static {
     /// # Errors
     /// Why it could not.
     fn keep(&self, policies: &KeptPolicies) -> Result<(), String>;
+
+    /// Leaves a copy with other processes, if there are any: for one that starts and has kept nothing. Does not wait.
+    fn share(&self, _policies: &KeptPolicies) {}
 
     /// Returns the newest order, and every later one.
     fn orders(&self) -> watch::Receiver<Option<PolicyOrder>>;

@@ -39,7 +39,7 @@ pub fn make(path: &Path, settings: &Settings) -> anyhow::Result<()> {
         let now = Now { wall: Timestamp::from_second(start + passed)?, mono: Duration::from_secs(passed as u64) };
         let inputs = Inputs {
             policy: Some(&policies),
-            beside: None,
+            candidate: None,
             kill: &kill,
             lead: &flyball::model::Lead::Alone,
             mask: &flyball::model::RecordMask::default(),

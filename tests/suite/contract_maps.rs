@@ -3,15 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use flyball::adapters::kubernetes::kept_policies::{self, SharedPolicies};
 use flyball::adapters::kubernetes::kill_map::{KillMap, NAME};
 use flyball::adapters::kubernetes::policy_maps::PolicyMaps;
 use flyball::adapters::kubernetes::{Access, Timeouts, connect};
+use flyball::adapters::policy_memory::PolicyState;
 use flyball::cycle::stages::{Deadline, Vocabulary, compile};
 use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::faults::{Fault, Verb};
 use flyball::demo::kubernetes::objects::{Author, Objects};
 use flyball::demo::kubernetes::resource::Resource;
 use flyball::model::{KillState, PROVENANCE_FILE, Provenance};
+use flyball::ports::policy_memory::{GoodFiles, KeptPolicies, PolicyMemory};
 use flyball::ports::{KillSwitch, PolicyFiles, PolicyStore};
 use serde_json::{Value, json};
 
@@ -174,4 +177,74 @@ async fn c4_configmaps_that_change_together_are_announced_together() {
         changed = tokio::time::timeout(Duration::from_secs(20), announced.changed()) => changed.unwrap().unwrap(),
         () = editing => unreachable!(),
     }
+}
+
+/// Runs `flyball policy eval` on a recorded decision of a service, with settings that take policies from ConfigMaps.
+async fn eval(double: &KubernetesDouble, service: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let (settings, input) = (directory.path().join("flyball.yaml"), directory.path().join("then.json"));
+    let text = crate::scenarios::world::settings(&[service], "").replace(
+        "policies: /nowhere",
+        &format!("policies: configmaps\nnamespace: {OWN}\ncluster: {{ url: '{}' }}", double.url()),
+    );
+    std::fs::write(&settings, text).unwrap();
+    let record = crate::records::acted(crate::records::id(service, 1));
+    std::fs::write(&input, serde_json::to_string(&record).unwrap()).unwrap();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_flyball"));
+    command.args(["policy", "eval", "--input"]).arg(input).arg("--config").arg(settings);
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat()
+}
+
+#[tokio::test]
+async fn policies_in_configmaps_decide_once_more_without_a_directory() {
+    let (double, _) = server().await;
+    let labels = json!({ "flyball.dev/policies": "true" });
+    let rule = |name: &str, priority: u8| {
+        format!(
+            "rule(\"{name}\", #{{ priority: {priority}, goal: \"protect\" }}, |s, p| [when(s.rps.current > rps(1)), scale_to(6)]);"
+        )
+    };
+    let unread = eval(&double, "shop/checkout").await;
+    assert!(unread.contains("no ConfigMap in flyball-system") && unread.contains("with -p"), "{unread}");
+    put(&double, OWN, "base", &labels, &json!({ "a.rhai": rule("everybody", 1) }));
+    put(&double, "shop", "ours", &labels, &json!({ "b.rhai": rule("shop_alone", 2) }));
+    let (shop, other) = (eval(&double, "shop/checkout").await, eval(&double, "bank/ledger").await);
+    assert!(shop.contains("rule shop_alone"), "{shop}");
+    assert!(other.contains("rule everybody"), "{other}");
+    put(&double, "shop", "ours", &labels, &json!({ "b.rhai": rule("shop_alone", 2).replace("rps.c", "rsp.c") }));
+    let faulty = eval(&double, "shop/checkout").await;
+    assert!(faulty.starts_with("configmaps/shop/ours/b.rhai:1:"), "{faulty}");
+}
+
+fn in_force(origin: &str) -> KeptPolicies {
+    let files = GoodFiles { origin: origin.to_owned(), ..GoodFiles::default() };
+    KeptPolicies { in_force: Some(files), ..KeptPolicies::default() }
+}
+
+#[tokio::test]
+async fn inv_15_who_has_kept_nothing_finds_what_another_process_shared() {
+    let (double, client) = server().await;
+    let memory = async |directory: &tempfile::TempDir| {
+        let local = Arc::new(PolicyState::open(directory.path()));
+        SharedPolicies::over(local, client.clone(), Timeouts::default(), OWN).await
+    };
+    let [leader, empty, own] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+    assert_eq!(memory(&empty).await.kept(), KeptPolicies::default(), "the ConfigMap is not there");
+    put(&double, OWN, kept_policies::NAME, &json!({}), &json!({}));
+    assert_eq!(memory(&empty).await.kept(), KeptPolicies::default(), "nobody has shared anything yet");
+    let first = memory(&leader).await;
+    first.share(&in_force("old"));
+    first.share(&in_force("leader"));
+    let written = || {
+        let map = double.objects().get(MAPS, OWN, kept_policies::NAME).unwrap();
+        map["data"]["policies.json"].as_str().is_some_and(|text| text.contains("leader"))
+    };
+    eventually("what is shared is written", written).await;
+    assert_eq!(first.kept(), KeptPolicies::default(), "its own it keeps by itself");
+    assert_eq!(memory(&empty).await.kept(), in_force("leader"));
+    memory(&own).await.keep(&in_force("own")).unwrap();
+    assert_eq!(memory(&own).await.kept(), in_force("own"), "its own goes before it");
+    put(&double, OWN, kept_policies::NAME, &json!({}), &json!({ "policies.json": "{" }));
+    assert_eq!(memory(&empty).await.kept(), KeptPolicies::default(), "damage counts as nothing");
 }

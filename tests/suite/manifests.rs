@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use flyball::adapters::kubernetes::kept_policies;
 use flyball::adapters::kubernetes::loops::CRDS;
-use flyball::adapters::kubernetes::rights::{INTENT_RIGHTS, LEASE_RIGHTS, RIGHTS, Right};
+use flyball::adapters::kubernetes::rights::{INTENT_RIGHTS, KEPT_POLICIES_RIGHTS, LEASE_RIGHTS, RIGHTS, Right};
 use flyball::config::Settings;
 use serde_json::{Value, json};
 
@@ -98,15 +99,18 @@ fn used(rights: &[Right]) -> BTreeSet<(String, String, String)> {
 }
 
 #[test]
-fn several_replicas_are_granted_the_lease_and_the_intents_and_nothing_else() {
+fn several_replicas_are_granted_the_lease_the_intents_and_the_kept_policies_and_nothing_else() {
     let file = "overlays/replicas/rbac.yaml";
-    assert_eq!(granted(file, "flyball-lease"), used(&LEASE_RIGHTS));
+    assert_eq!(granted(file, "flyball-lease"), used(&[&LEASE_RIGHTS[..], &KEPT_POLICIES_RIGHTS].concat()));
     assert_eq!(granted(file, "flyball-intents"), used(&INTENT_RIGHTS));
     let lease = read(file).into_iter().find(|it| it["kind"] == "Role").unwrap();
     for rule in lease["rules"].as_array().unwrap() {
-        let is_bound = rule["resourceNames"] == json!(["flyball"]);
+        let object = if rule["resources"] == json!(["configmaps"]) { kept_policies::NAME } else { "flyball" };
+        let is_bound = rule["resourceNames"] == json!([object]);
         assert!(is_bound || rule["verbs"] == json!(["create"]), "{rule}");
     }
+    let kept = &read("overlays/replicas/kept.yaml")[0]["metadata"];
+    assert_eq!((&kept["name"], &kept["namespace"]), (&json!(kept_policies::NAME), &json!("flyball-system")));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Invariants INV-n over random histories of judge and plan. `docs/safety.md` says what each one means.
 
 mod history;
+mod undo;
 
 use std::time::Duration;
 

@@ -279,7 +279,7 @@ pub fn acted(id: DecisionId) -> DecisionRecord {
             choice: act(),
         },
         provenance: None,
-        instead: None,
+        candidate: None,
         verdict: Verdict {
             kind: VerdictKind::Pass,
             decided_by: None,

@@ -1,6 +1,7 @@
 //! Several processes: the one that leads says what is in force, the others follow.
 
-use super::in_force::{InForce, note};
+use super::in_force::InForce;
+use super::status::note;
 use crate::cycle::staging::{Step, Word};
 use crate::instrument::ProcessMetrics;
 

@@ -6,15 +6,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::release::{Compiling, Press, Release, announced};
+use super::release::{Compiling, Loader, Release, announced};
 use super::replay::{Recorded, replay};
+use super::status::{Told, note};
 use crate::cycle::stages::{PolicySet, Vocabulary};
-use crate::cycle::staging::{RolledBack, Staged, Staging, Step, Whom};
+use crate::cycle::staging::{RolledBack, Scope, Staged, Staging, Step};
 use crate::instrument::ProcessMetrics;
 use crate::model::time::elapsed;
-use crate::model::{Choice, Comparison, DecisionId, Instead, Now, PolicyRevision, ServiceId, Timestamp};
+use crate::model::{Comparison, Now, ServiceId, Timestamp};
 use crate::ports::policy_memory::{
-    CandidateStatus, KeptCandidate, KeptPolicies, PolicyDeed, PolicyMemory, PolicyOrder, PolicyOrderEnd, PolicyStatus,
+    KeptCandidate, KeptPolicies, PolicyMemory, PolicyOperation, PolicyOrder, PolicyOrderEnd,
 };
 use crate::ports::{PolicyFaults, PolicyFiles};
 
@@ -23,20 +24,11 @@ use crate::ports::{PolicyFaults, PolicyFiles};
 #[derive(Default)]
 pub struct InForce {
     staging: ArcSwap<Staging<Release>>,
-    told: Mutex<Told>,
+    pub(super) told: Mutex<Told>,
     /// Held while the staging is changed.
     turn: Mutex<()>,
     /// Held while it is kept: what is read first is written first.
     keeping: Mutex<()>,
-}
-
-/// What is said of it.
-#[derive(Default)]
-struct Told {
-    faults: PolicyFaults,
-    last_order: Option<PolicyOrderEnd>,
-    /// Of the candidate of this revision, since it stands beside.
-    beside: Option<(PolicyRevision, Comparison)>,
 }
 
 /// The sets that one service goes by.
@@ -44,39 +36,29 @@ pub struct Sets {
     /// What decides.
     pub in_force: Option<Arc<PolicySet>>,
     /// What is asked beside it, for the record.
-    pub beside: Option<Arc<PolicySet>>,
+    pub candidate: Option<Arc<PolicySet>>,
 }
 
 impl InForce {
-    /// Returns policies without a set yet, whose candidates stand beside for `shadow`.
-    pub fn staged(shadow: Duration) -> Self {
-        Self { staging: ArcSwap::from_pointee(Staging::new(shadow)), ..Self::default() }
+    /// Returns policies without a set yet, whose candidates stand beside for `soak`.
+    pub fn staged(soak: Duration) -> Self {
+        Self { staging: ArcSwap::from_pointee(Staging::new(soak)), ..Self::default() }
     }
 
     /// Returns the sets that a service goes by.
     pub fn of(&self, service: &ServiceId) -> Sets {
         let staging = self.staging.load();
-        let (in_force, beside) = staging.of(service);
+        let (in_force, candidate) = staging.of(service);
         let set = |staged: &Staged<Release>| staged.release.of(service.namespace()).clone();
         let in_force = in_force.map(set);
         let same = |set: &Arc<PolicySet>| in_force.as_ref().is_some_and(|ours| ours.revision() == set.revision());
-        let beside = beside.map(set).filter(|set| !same(set));
-        Sets { in_force, beside }
+        let candidate = candidate.map(set).filter(|set| !same(set));
+        Sets { in_force, candidate }
     }
 
     /// Returns the set in force for services whose namespace has none of its own.
     pub fn load(&self) -> Option<Arc<PolicySet>> {
         self.staging.load().in_force.as_ref().map(|staged| staged.release.all.clone())
-    }
-
-    /// Returns the faults of the newest sets, if they were refused.
-    pub fn faults(&self) -> Vec<String> {
-        worded(&self.told.lock().faults)
-    }
-
-    /// Returns the same, by whom it concerns.
-    pub fn refused(&self) -> PolicyFaults {
-        self.told.lock().faults.clone()
     }
 
     /// Returns when the candidate is due, by the monotonic clock.
@@ -87,21 +69,21 @@ impl InForce {
     /// Compiles `files`, runs their tests and lets them follow the set in force; on any fault or failure the last good
     /// set stays. A fault in the files of a namespace concerns nobody else.
     pub fn take(&self, files: &PolicyFiles, vocabulary: &Vocabulary, deadline: Compiling, metrics: &ProcessMetrics) {
-        self.announced(files, Press { vocabulary, deadline }, &Recorded::default(), Duration::ZERO, metrics);
+        self.announced(files, Loader { vocabulary, deadline }, &Recorded::default(), Duration::ZERO, metrics);
     }
 
     /// The same at a time, with decisions on which the new is compared with the old.
     pub(super) fn announced(
         &self,
         files: &PolicyFiles,
-        press: Press<'_>,
+        loader: Loader<'_>,
         recorded: &Recorded,
         now: Duration,
         metrics: &ProcessMetrics,
     ) {
         let before = self.staging.load_full();
         let newest = before.candidate.as_ref().map(|candidate| &candidate.staged).or(before.in_force.as_ref());
-        let (mut release, namespaces) = match press.load(files, newest.map(|staged| &*staged.release)) {
+        let (mut release, namespaces) = match loader.load(files, newest.map(|staged| &*staged.release)) {
             Ok(loaded) => loaded,
             // What the namespaces have goes on as it was, faults included.
             Err(all) => {
@@ -124,15 +106,15 @@ impl InForce {
         &self,
         kept: KeptPolicies,
         last: Option<Timestamp>,
-        press: Press<'_>,
+        loader: Loader<'_>,
         now: Duration,
         metrics: &ProcessMetrics,
     ) {
         let good = |files| {
-            let loaded = press.load(&announced(files), None).map(|(release, _)| staged(release));
+            let loaded = loader.load(&announced(files), None).map(|(release, _)| staged(release));
             loaded.inspect_err(|faults| tracing::warn!(?faults, "a kept policy set does not load")).ok()
         };
-        let (in_force, before) = (kept.in_force.and_then(good), kept.before.and_then(good));
+        let (in_force, previous) = (kept.in_force.and_then(good), kept.previous.and_then(good));
         let candidate = kept.candidate.and_then(|kept| {
             let staged = good(kept.files)?;
             let stood = last.map_or(Duration::ZERO, |last| elapsed(last, kept.since));
@@ -143,7 +125,7 @@ impl InForce {
             let sets = kept.rolled_back_sets;
             staging.rolled_back = kept.rolled_back.map(|revision| RolledBack { revision, sets, staged: None });
             staging.behind = kept.behind;
-            staging.before = before;
+            staging.previous = previous;
             staging.in_force = in_force;
             if let Some((candidate, stood)) = candidate {
                 staging.resume(candidate, stood, kept.ahead, now);
@@ -162,12 +144,13 @@ impl InForce {
         memory.keep(&self.kept(now))
     }
 
-    fn kept(&self, now: Now) -> KeptPolicies {
+    /// Returns what has to outlive the process.
+    pub(super) fn kept(&self, now: Now) -> KeptPolicies {
         let staging = self.staging.load();
         let files = |staged: &Staged<Release>| staged.release.files.clone();
         KeptPolicies {
             in_force: staging.in_force.as_ref().map(files),
-            before: staging.before.as_ref().map(files),
+            previous: staging.previous.as_ref().map(files),
             rolled_back: staging.rolled_back.as_ref().map(|rolled_back| rolled_back.revision.clone()),
             rolled_back_sets: staging.rolled_back.as_ref().map_or_else(Default::default, |one| one.sets.clone()),
             behind: staging.behind.clone(),
@@ -184,7 +167,7 @@ impl InForce {
     /// Lets a candidate whose time has come take its place.
     pub(super) fn passed(&self, now: Duration, metrics: &ProcessMetrics) {
         let step = self.change(|staging| staging.passed(now));
-        note(&step, "shadow", metrics);
+        note(&step, "soak", metrics);
     }
 
     /// Hears a person, once, obeys, and tells whether it was the first time: then it has to be kept, also where there was
@@ -193,17 +176,17 @@ impl InForce {
         if self.told.lock().last_order.as_ref().is_some_and(|end| end.id == order.id) {
             return false;
         }
-        let whom = order.service.clone().map_or(Whom::All, Whom::Service);
+        let scope = order.service.clone().map_or(Scope::All, Scope::Service);
         let mut result = Ok(Step::None);
         let step = self.change(|staging| {
-            result = match order.deed {
-                PolicyDeed::Promote => staging.promote(&whom),
-                PolicyDeed::Rollback => staging.roll_back(&whom),
+            result = match order.operation {
+                PolicyOperation::Promote => staging.promote(&scope),
+                PolicyOperation::Rollback => staging.roll_back(&scope),
             };
             result.clone().unwrap_or(Step::None)
         });
         note(&step, "order", metrics);
-        tracing::info!(deed = ?order.deed, by = order.by, reason = order.reason, ?result, "order about policies");
+        tracing::info!(operation = ?order.operation, by = order.by, reason = order.reason, ?result, "order about policies");
         let (done, words) = match result {
             Ok(Step::InForce(revision)) => (true, format!("revision {revision} is in force")),
             Ok(Step::Apart(revision)) => {
@@ -217,67 +200,6 @@ impl InForce {
         true
     }
 
-    /// Hears what the candidate would have done in a decision.
-    pub fn compared(&self, decision: &DecisionId, choice: &Choice, instead: &Instead) {
-        let staging = self.staging.load();
-        let Some(candidate) = &staging.candidate else { return };
-        // It may be another one by now than the one that stood beside when that was decided.
-        if instead.revision != *candidate.staged.release.of(decision.service.namespace()).revision() {
-            return;
-        }
-        let mut told = self.told.lock();
-        let revision = &candidate.staged.revision;
-        match &mut told.beside {
-            Some((of, comparison)) if of == revision => comparison.add(decision, choice, &instead.choice),
-            beside => {
-                let mut comparison = Comparison::default();
-                comparison.add(decision, choice, &instead.choice);
-                *beside = Some((revision.clone(), comparison));
-            }
-        }
-    }
-
-    /// Returns all that is shown of it.
-    pub fn status(&self, now: Duration) -> PolicyStatus {
-        let staging = self.staging.load_full();
-        let told = self.told.lock();
-        let in_force = staging.in_force.as_ref();
-        let apart = staging.ahead.iter().chain(&staging.behind).filter_map(|service| {
-            let set = staging.of(service).0?.release.of(service.namespace());
-            Some((service.clone(), set.revision().clone()))
-        });
-        let candidate = staging.candidate.as_ref().map(|candidate| {
-            let Staged { revision, release, .. } = &candidate.staged;
-            let beside = told.beside.as_ref().filter(|(of, _)| of == revision);
-            CandidateStatus {
-                revision: revision.clone(),
-                in_force_in: candidate.due.saturating_sub(now).as_secs(),
-                warnings: release.warnings.clone(),
-                replay: release.replay.clone(),
-                beside: beside.map(|(_, comparison)| comparison.clone()).unwrap_or_default(),
-            }
-        });
-        let candidates = staging.candidate.as_ref().map(|candidate| &candidate.staged);
-        let taken_back = staging.rolled_back.as_ref().and_then(|rolled_back| rolled_back.staged.as_ref());
-        let named = in_force.into_iter().chain(&staging.before).chain(candidates).chain(taken_back);
-        PolicyStatus {
-            follows: staging.astray().cloned(),
-            provenance: named.flat_map(|staged| staged.release.provenance()).collect(),
-            in_force: in_force.map(|staged| staged.release.all.revision().clone()),
-            namespaces: in_force.map_or_else(Default::default, |staged| {
-                let sets = &staged.release.namespaces;
-                sets.iter().map(|(namespace, set)| (namespace.clone(), set.revision().clone())).collect()
-            }),
-            apart: apart.collect(),
-            before: staging.before.as_ref().map(|staged| staged.revision.clone()),
-            candidate,
-            rolled_back: staging.rolled_back.as_ref().map(|rolled_back| rolled_back.revision.clone()),
-            faults: worded(&told.faults),
-            last_order: told.last_order.clone(),
-            replay: in_force.map(|staged| staged.release.replay.clone()),
-        }
-    }
-
     pub(super) fn staging(&self) -> Arc<Staging<Release>> {
         self.staging.load_full()
     }
@@ -288,18 +210,6 @@ impl InForce {
         let step = change(&mut staging);
         self.staging.store(Arc::new(staging));
         step
-    }
-
-    /// Notes which of the newest sets were refused.
-    fn settle(&self, origin: &str, faults: PolicyFaults, metrics: &ProcessMetrics) {
-        let worded = worded(&faults);
-        self.told.lock().faults = faults;
-        for fault in &worded {
-            tracing::error!(origin, fault, "policy set refused, the last good one stays");
-        }
-        if !worded.is_empty() {
-            metrics.policy_refused();
-        }
     }
 }
 
@@ -317,30 +227,6 @@ fn compared(staged: Staged<Release>, replay: Comparison) -> Staged<Release> {
     Staged { release: Arc::new(Release { replay, ..(*staged.release).clone() }), ..staged }
 }
 
-fn worded(faults: &PolicyFaults) -> Vec<String> {
-    let PolicyFaults { all, namespaces } = faults;
-    let of = |(namespace, faults)| {
-        let faults: &Vec<String> = faults;
-        faults.iter().map(move |fault| format!("namespace {namespace}: {fault}"))
-    };
-    all.iter().cloned().chain(namespaces.iter().flat_map(of)).collect()
-}
-
-pub(super) fn note(step: &Step, origin: &str, metrics: &ProcessMetrics) {
-    match step {
-        Step::None => {}
-        Step::InForce(revision) => {
-            tracing::info!(%revision, origin, "policy set in force");
-            metrics.policy_active(revision);
-        }
-        Step::Beside(revision) => tracing::info!(%revision, origin, "policy set stands beside the one in force"),
-        Step::KeptOut(revision) => {
-            tracing::warn!(%revision, origin, "policy set was taken back: promote it, or change it");
-        }
-        Step::Apart(revision) => tracing::info!(%revision, origin, "one service goes by another policy set"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -350,6 +236,7 @@ mod tests {
 
     use super::*;
     use crate::instrument::Metrics;
+    use crate::model::{CandidateDecision, Choice, PolicyRevision};
     use crate::ports::PolicyFile;
 
     const NOW: Now = Now { wall: Timestamp::UNIX_EPOCH, mono: Duration::ZERO };
@@ -391,13 +278,13 @@ mod tests {
         let to = |count: u32| {
             let rule = "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s, p|";
             announce(&in_force, &format!("{rule} [when(s.can_scale_up), scale_to({count})]);"));
-            in_force.of(&"shop/cart".parse().unwrap()).beside.map(|set| set.revision().clone())
+            in_force.of(&"shop/cart".parse().unwrap()).candidate.map(|set| set.revision().clone())
         };
         let compared = |revision: PolicyRevision| {
             let choice = Choice::Nothing { reason: "why".into() };
             let decision = "shop/cart@1-1".parse().unwrap();
-            in_force.compared(&decision, &choice, &Instead { revision, choice: choice.clone() });
-            in_force.status(Duration::ZERO).candidate.unwrap().beside.decisions
+            in_force.compared(&decision, &choice, &CandidateDecision { revision, choice: choice.clone() });
+            in_force.status(Duration::ZERO).candidate.unwrap().live.decisions
         };
         assert_eq!(to(5), None);
         let former = to(6).unwrap();

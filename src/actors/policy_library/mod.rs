@@ -5,6 +5,7 @@
 //! |---|---|
 //! | this one | the actor: what is announced, ordered, due |
 //! | `in_force` | which sets are in force, and for whom |
+//! | `status` | what is said of them |
 //! | `following` | several processes: what the one that leads says |
 //! | `release` | files to sets |
 //! | `replay` | recorded inputs, decided once more |
@@ -13,6 +14,7 @@ mod following;
 mod in_force;
 mod release;
 mod replay;
+mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +30,7 @@ use crate::ports::policy_memory::PolicyOrder;
 
 use super::world::World;
 pub use in_force::{InForce, Sets};
-use release::Press;
+use release::Loader;
 use replay::Recorded;
 
 /// Recorded decisions on which a new set is compared with the one in force.
@@ -69,26 +71,26 @@ impl PolicyLibrary {
     fn load(&self, files: Arc<PolicyFiles>) -> BoxFuture<'static, ()> {
         let (world, vocabulary) = (self.world.clone(), self.vocabulary.clone());
         let load = move || {
-            let press = Press { vocabulary: &vocabulary, deadline: world.deadline };
-            let now = world.clock.now().mono;
-            world.policy.announced(&files, press, &recorded(&world), now, &world.process);
-            world.services.policies(&world.policy.refused());
+            let loader = Loader { vocabulary: &vocabulary, deadline: world.ports.deadline };
+            let now = world.ports.clock.now().mono;
+            world.policy.announced(&files, loader, &recorded(&world), now, &world.process);
+            world.ports.services.policies(&world.policy.refused());
             keep(&world);
         };
-        self.world.executor.run(Box::new(load))
+        self.world.ports.executor.run(Box::new(load))
     }
 
     /// Puts back in force what was, before anything is announced.
     fn restore(&self) -> BoxFuture<'static, ()> {
         let (world, vocabulary) = (self.world.clone(), self.vocabulary.clone());
         let restore = move || {
-            let press = Press { vocabulary: &vocabulary, deadline: world.deadline };
+            let loader = Loader { vocabulary: &vocabulary, deadline: world.ports.deadline };
             // What decided last tells how long a candidate was there: no time counts in which nobody looked.
-            let last = world.journal.recent(None, 1).unwrap_or_default().first().map(|record| record.at);
-            let now = world.clock.now().mono;
-            world.policy.restore(world.policy_memory.kept(), last, press, now, &world.process);
+            let last = world.ports.journal.recent(None, 1).unwrap_or_default().first().map(|record| record.at);
+            let now = world.ports.clock.now().mono;
+            world.policy.restore(world.ports.policy_memory.kept(), last, loader, now, &world.process);
         };
-        self.world.executor.run(Box::new(restore))
+        self.world.ports.executor.run(Box::new(restore))
     }
 
     /// Takes in what the process that leads has said last.
@@ -108,29 +110,30 @@ impl PolicyLibrary {
 
     async fn keep(&self) {
         let world = self.world.clone();
-        self.world.executor.run(Box::new(move || keep(&world))).await;
+        self.world.ports.executor.run(Box::new(move || keep(&world))).await;
     }
 }
 
 /// Returns the newest decisions of all services.
 fn recorded(world: &World) -> Recorded {
-    let records = world.journal.recent(None, REPLAYED);
+    let records = world.ports.journal.recent(None, REPLAYED);
     let records = records.inspect_err(|error| tracing::warn!(%error, "no recorded inputs to compare policies on"));
-    let services = world.services.watch().borrow().as_deref().cloned().unwrap_or_default();
+    let services = world.ports.services.watch().borrow().as_deref().cloned().unwrap_or_default();
     Recorded { records: records.unwrap_or_default(), services }
 }
 
 fn keep(world: &World) {
-    if let Err(error) = world.policy.keep(&*world.policy_memory, world.clock.now()) {
+    if let Err(error) = world.policy.keep(&*world.ports.policy_memory, world.ports.clock.now()) {
         tracing::warn!(error, "the policy set in force is not kept: the next start takes what the store has");
     }
     leave(world);
 }
 
-/// Tells those who follow, if this process leads, what is in force.
+/// Tells those who follow, if this process leads, what is in force, and leaves it with those who will.
 fn leave(world: &World) {
-    if let Some(word) = world.policy.word().filter(|_| world.leadership.lead().speaks()) {
-        world.leadership.leave(&word);
+    if let Some(word) = world.policy.word().filter(|_| world.ports.leadership.lead().speaks()) {
+        world.ports.leadership.leave(&word);
+        world.ports.policy_memory.share(&world.policy.kept(world.ports.clock.now()));
     }
 }
 
@@ -140,14 +143,14 @@ impl Actor for PolicyLibrary {
     type Arguments = ();
 
     async fn pre_start(&self, myself: ActorRef<Await>, (): ()) -> Result<Self::State, ActorProcessingErr> {
-        let mut announced = self.world.policies.watch();
+        let mut announced = self.world.ports.policies.watch();
         announced.mark_changed();
         let first = self.world.policy.load().is_none();
         let loading = first.then(|| self.restore());
         myself.cast(Await)?;
-        let (mut terms, words) = (self.world.leadership.terms(), self.world.leadership.words());
+        let (mut terms, words) = (self.world.ports.leadership.terms(), self.world.ports.leadership.words());
         terms.mark_changed();
-        let orders = self.world.policy_memory.orders();
+        let orders = self.world.ports.policy_memory.orders();
         Ok(Awaited { announced, orders, loading, is_restored: !first, terms, words, hears: true, leads: None })
     }
 
@@ -158,7 +161,7 @@ impl Actor for PolicyLibrary {
         awaited: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
         let Awaited { announced, orders, loading, is_restored, terms, words, hears, leads } = awaited;
-        let clock = &self.world.clock;
+        let clock = &self.world.ports.clock;
         let due = self.world.policy.due().unwrap_or(Duration::MAX);
         let is_free = loading.is_none();
         let is_ready = is_free && *is_restored;

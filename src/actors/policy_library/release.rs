@@ -62,12 +62,12 @@ pub(super) type Compiling = fn() -> Deadline;
 
 /// By what a release is made.
 #[derive(Clone, Copy)]
-pub(super) struct Press<'a> {
+pub(super) struct Loader<'a> {
     pub(super) vocabulary: &'a Vocabulary,
     pub(super) deadline: Compiling,
 }
 
-impl Press<'_> {
+impl Loader<'_> {
     /// Makes a release, and lists the faults of each namespace whose own policies are not good; there the good ones of
     /// `last` go on. A fault in the files of a namespace concerns nobody else.
     ///

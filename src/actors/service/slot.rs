@@ -166,7 +166,7 @@ impl Service {
     /// Returns the slot of a service with a `past`, that waits for the history of so many sources before it decides.
     pub fn new(spec: Arc<ServiceSpec>, world: Arc<World>, past: &Past, histories: usize) -> Self {
         let forecaster = ForecasterCore::new(spec.clone(), world.forecast.clone(), histories > 0);
-        let now = world.clock.now();
+        let now = world.ports.clock.now();
         let decider = DeciderCore::new(spec.clone(), &past.intents, now);
         let actuator = ActuatorCore::new(spec.clone(), &past.intents, now);
         Self {
@@ -210,7 +210,7 @@ impl Service {
     /// floor is held up is believed once it was seen twice, [`SECOND_LOOK`] apart.
     pub fn holds_a_floor(&self) -> bool {
         let (spec, gate) = (self.spec(), &self.world.gate);
-        let target = self.world.cluster.observed(&spec.target);
+        let target = self.world.ports.cluster.observed(&spec.target);
         if spec.mode != Mode::Auto || target.last().and_then(TargetState::autoscaler).is_none() {
             return false;
         }
@@ -221,13 +221,13 @@ impl Service {
             *bare_since = None;
             return true;
         }
-        let now = self.world.clock.now().mono;
+        let now = self.world.ports.clock.now().mono;
         now.saturating_sub(*bare_since.get_or_insert(now)) < SECOND_LOOK
     }
 
     /// Returns the floor that is seen to be held up, whoever may return it.
     pub fn raised_floor(&self) -> Option<String> {
-        let target = self.world.cluster.observed(&self.spec().target);
+        let target = self.world.ports.cluster.observed(&self.spec().target);
         held_up(&target).map(|one| format!("HPA {}: {}, found at {}", one.name, one.floor, one.baseline))
     }
 
@@ -293,7 +293,7 @@ impl Service {
     /// Notes that a change is not sent, because its service is supervised no more.
     pub(super) fn retired_before(&self, change: &ChangeSet) {
         let outcome = WriteOutcome::Abandoned { reason: "its service is supervised no more".to_owned() };
-        self.world.journal.submit(Entry::Outcome { decision: change.decision.clone(), outcome });
+        self.world.ports.journal.submit(Entry::Outcome { decision: change.decision.clone(), outcome });
     }
 
     /// Returns the newest cycle.
@@ -303,7 +303,7 @@ impl Service {
 
     /// Tells the owner.
     pub(super) fn tell(&self, news: News) {
-        self.world.services.tell(&self.id, news);
+        self.world.ports.services.tell(&self.id, news);
     }
 
     /// Hands over the share of a round. A share that was not yet taken is replaced.
@@ -357,10 +357,10 @@ impl Service {
         if !self.is_warm() {
             return Some("warming up: history is being read".to_owned());
         }
-        if let Err(error) = self.world.journal.health() {
+        if let Err(error) = self.world.ports.journal.health() {
             return Some(error.to_string());
         }
-        if let Some(unreadable) = self.world.journal.unreadable().into_iter().find(|one| one.concerns(&self.id)) {
+        if let Some(unreadable) = self.world.ports.journal.unreadable().into_iter().find(|one| one.concerns(&self.id)) {
             return Some(unreadable.to_string());
         }
         self.world.gate.unsettled(&self.spec().target).then(|| "an earlier write is not settled yet".to_owned())

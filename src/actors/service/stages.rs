@@ -40,7 +40,7 @@ impl Stage for ObserverStage {
     }
 
     fn step(core: &mut ObserverCore, share: &Share, service: &Service) -> Observed {
-        let target = service.world.cluster.observed(&service.spec().target);
+        let target = service.world.ports.cluster.observed(&service.spec().target);
         if let Some(state) = target.known() {
             service.world.gate.seen_replicas(&service.id, state.replicas);
         }
@@ -125,7 +125,7 @@ fn in_pool(
 ) {
     let (owner, yielded) = (service.clone(), Arc::new(AtomicBool::new(false)));
     let told = yielded.clone();
-    let ended = service.world.executor.run(Box::new(move || {
+    let ended = service.world.ports.executor.run(Box::new(move || {
         let event = job();
         told.store(true, Ordering::Release);
         owner.put::<ForecasterStage>(owner.forecasts.put_fact(event));
@@ -165,12 +165,17 @@ impl Stage for DeciderStage {
         match event {
             DeciderEvent::Assessed(assessed) => {
                 let world = &service.world;
-                let (sets, kill) = (world.policy.of(&service.id), world.kill.seen());
+                let (sets, kill) = (world.policy.of(&service.id), world.ports.kill.seen());
                 let lead = lead(service);
                 let hold = service.hold();
-                let (policy, beside) = (sets.in_force.as_deref(), sets.beside.as_deref());
+                let (policy, candidate) = (sets.in_force.as_deref(), sets.candidate.as_deref());
                 let (hold, withdrawn, mask) = (hold.as_deref(), service.is_withdrawn(), &*world.mask);
-                Some(core.decide(assessed, Inputs { policy, beside, kill: &kill, lead: &lead, mask, hold, withdrawn }))
+                Some(
+                    core.decide(
+                        assessed,
+                        Inputs { policy, candidate, kill: &kill, lead: &lead, mask, hold, withdrawn },
+                    ),
+                )
             }
             DeciderEvent::WriteEnded(end) => {
                 core.write_ended(end);
@@ -191,21 +196,21 @@ impl Stage for DeciderStage {
         let Some(decided) = decided else { return };
         service.world.process.cycles.inc();
         service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
-        if let Some(instead) = &decided.record.instead {
+        if let Some(candidate) = &decided.record.candidate {
             let record = &decided.record;
-            service.world.policy.compared(&record.id, &record.proposal.choice, instead);
+            service.world.policy.compared(&record.id, &record.proposal.choice, candidate);
         }
         service.update_view(|view| view.record = Some(decided.record.clone()));
         service.tell(News::Decided(decided.record.clone()));
         if decided.keep {
             // A decision that ended where it was planned is counted once, however long it stays the same.
             decided.record.outcome.iter().for_each(|outcome| service.metrics.wrote(outcome));
-            service.world.journal.submit(Entry::Decision(decided.record.clone()));
+            service.world.ports.journal.submit(Entry::Decision(decided.record.clone()));
         }
         // What a follower takes for a revert the leader has seen, and may have done itself.
         let speaks = service.world.gate.lead().speaks();
         if let Some((change, revert)) = decided.reverted.clone().filter(|_| speaks) {
-            service.world.journal.submit(Entry::Reverted { change, revert });
+            service.world.ports.journal.submit(Entry::Reverted { change, revert });
         }
         // A change may not be replaced by a later cycle, so a decision that carries one is a fact.
         let carries_change = decided.record.change.is_some();
@@ -260,9 +265,10 @@ impl Stage for ActuatorStage {
             let outcome = WriteOutcome::Abandoned { reason: "its actuator failed before it was sent".to_owned() };
             service
                 .world
+                .ports
                 .journal
                 .submit(Entry::Outcome { decision: change.decision.clone(), outcome: outcome.clone() });
-            service.write_ended(change, &outcome, service.world.clock.now());
+            service.write_ended(change, &outcome, service.world.ports.clock.now());
         }
     }
 
@@ -284,7 +290,7 @@ impl Stage for ActuatorStage {
                     // Who leads measures it too, and it is kept once.
                     if service.world.gate.lead().speaks() {
                         let measured = Measured { at: now.wall, effect: effect.clone() };
-                        service.world.journal.submit(Entry::Measured { change: change.id.clone(), measured });
+                        service.world.ports.journal.submit(Entry::Measured { change: change.id.clone(), measured });
                     }
                     let event = DeciderEvent::Measured { change, effect, now };
                     service.put::<DeciderStage>(service.decisions.put_fact(event));

@@ -108,7 +108,7 @@ impl SupervisorState {
             spawn::<ActuatorStage>(&self.service, &cell).await?,
         ];
         self.alive = stages.iter().map(|stage| stage.get_id()).collect();
-        self.started = self.service.world.clock.now().mono;
+        self.started = self.service.world.ports.clock.now().mono;
         let stages = Arc::new(stages);
         self.service.stages.store(Some(stages.clone()));
         // What was put in while nobody could be woken waits until somebody looks.
@@ -121,7 +121,7 @@ impl SupervisorState {
 
     /// One stage failed: the others share its picture, so all four go.
     fn failed(&mut self, myself: &ActorRef<SupervisorMsg>, stage: &ActorCell, error: &str) {
-        let now = self.service.world.clock.now();
+        let now = self.service.world.ports.clock.now();
         self.failures.push_back(now.mono);
         while self.failures.front().is_some_and(|first| now.since(*first) > WINDOW) {
             self.failures.pop_front();
@@ -156,8 +156,8 @@ impl SupervisorState {
             return;
         }
         self.generation += 1;
-        let pause = self.pause(self.service.world.clock.now());
-        let (clock, generation, myself) = (self.service.world.clock.clone(), self.generation, myself.clone());
+        let pause = self.pause(self.service.world.ports.clock.now());
+        let (clock, generation, myself) = (self.service.world.ports.clock.clone(), self.generation, myself.clone());
         let at = clock.now().plus(pause).mono;
         tokio::spawn(async move {
             clock.sleep_until(at).await;

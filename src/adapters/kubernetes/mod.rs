@@ -9,12 +9,14 @@
 //! | [`client`] | the connection: access, timeouts, no retries |
 //! | `workload` | the fields read of an object |
 //! | `mirror` | what a watch has seen, and how current it is |
+//! | `pages` | a collection, read whole |
 //! | `watch` | the task that feeds a mirror |
 //! | `config_map` | a ConfigMap, as far as it is read |
 //! | `view` | a target as the loop reads it from a mirror |
 //! | [`actions`] | intents as `LoopAction` objects |
 //! | [`lease`] | leadership by a Lease |
 //! | [`kill_map`] | the kill switch as a ConfigMap |
+//! | [`kept_policies`] | a copy of the policies in force as a ConfigMap |
 //! | [`policy_maps`] | policies as ConfigMaps |
 //! | [`rights`] | what flyball's account may do, for `flyball doctor` |
 //! | [`settings`] | what the settings say of the lease |
@@ -30,10 +32,12 @@ pub mod client;
 mod config_map;
 mod failure;
 mod floor;
+pub mod kept_policies;
 pub mod kill_map;
 pub mod lease;
 pub mod loops;
 mod mirror;
+mod pages;
 pub mod policy_maps;
 pub mod rights;
 mod scale;

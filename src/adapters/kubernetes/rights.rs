@@ -76,6 +76,10 @@ pub const LEASE_RIGHTS: [Right; 8] = [
     right("create", "flyball.dev", "loopleaders", "the same, for the first leader"),
 ];
 
+/// The right in use on the one ConfigMap that keeps the policies in force; granted in the same place.
+pub const KEPT_POLICIES_RIGHTS: [Right; 1] =
+    [right("patch", "", "configmaps", "keep the policies in force for a replica that starts with nothing")];
+
 /// An autoscaler and what it scales.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Autoscaler {

@@ -13,7 +13,6 @@ use kube::Client;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::Request;
 use parking_lot::Mutex;
-use serde::Deserialize;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -22,9 +21,8 @@ use tracing::{info, warn};
 use super::client::Timeouts;
 use super::failure::explain;
 use super::mirror::{Mirror, Object};
+use super::pages::{self, ListError, Listed};
 
-/// Objects asked for at once.
-const PAGE: u32 = 500;
 /// First and longest pause after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 /// How long a watch has to go on until what was missed before it no longer counts: as long as the longest pause.
@@ -80,24 +78,6 @@ pub(super) struct Selected {
     pub(super) labels: Option<String>,
     /// By fields.
     pub(super) fields: Option<String>,
-}
-
-/// A page of a list.
-#[derive(Deserialize)]
-#[serde(bound(deserialize = "T: Object"))]
-struct Page<T> {
-    metadata: ListMetadata,
-    /// Go writes an empty list as null.
-    items: Option<Vec<T>>,
-}
-
-/// Version of a list, and where it goes on.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ListMetadata {
-    resource_version: String,
-    /// Token of the next page; empty on the last one.
-    r#continue: String,
 }
 
 /// Why a list or a watch ended.
@@ -163,32 +143,18 @@ impl<T: Object> Watcher<T> {
         pause.mul_f64(0.5 + 0.5 * (RandomState::new().hash_one(*failures) as f64 / u64::MAX as f64))
     }
 
-    /// Reads the whole collection, page by page, from the server of record.
+    /// Reads the whole collection from the server of record.
     async fn list(&self) -> Result<(), Stop> {
-        let (mut objects, mut token, mut version) = (Vec::new(), None, None);
-        loop {
-            let parameters = ListParams {
-                limit: Some(PAGE),
-                continue_token: token.take(),
-                label_selector: self.selected.labels.clone(),
-                field_selector: self.selected.fields.clone(),
-                ..ListParams::default()
-            };
-            let request =
-                Request::new(&self.path).list(&parameters).map_err(|error| Stop::Failed(error.to_string()))?;
-            let answer = tokio::time::timeout(self.timeouts.list, self.client.request_text(request)).await;
-            let late = |_| Stop::Failed(format!("no list within {:?}", self.timeouts.list));
-            let text = answer.map_err(late)?.map_err(|error| stop(&error))?;
-            let page: Page<T> =
-                serde_json::from_str(&text).map_err(|error| Stop::Failed(format!("malformed list: {error}")))?;
-            objects.extend(page.items.unwrap_or_default());
-            // The first page dates the list: a watch from there misses nothing of the later ones.
-            version = version.or_else(|| page.metadata.resource_version.parse().ok().filter(|version| *version > 0));
-            if page.metadata.r#continue.is_empty() {
-                break;
-            }
-            token = Some(page.metadata.r#continue);
-        }
+        let selected = ListParams {
+            label_selector: self.selected.labels.clone(),
+            field_selector: self.selected.fields.clone(),
+            ..ListParams::default()
+        };
+        let listed = pages::list(&self.client, self.timeouts, &self.path, &selected).await;
+        let Listed { objects, version } = listed.map_err(|error| match error {
+            ListError::Failed(error) => stop(&error),
+            ListError::Late(_) | ListError::Malformed(_) => Stop::Failed(error.to_string()),
+        })?;
         let version = version.ok_or_else(|| Stop::Failed("malformed list: it has no version".to_owned()))?;
         let believed = self.mirror.lock().listed(version, objects, Instant::now());
         self.notify();

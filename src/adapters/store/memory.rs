@@ -15,9 +15,16 @@ use crate::ports::journal::{Entry, Journal, JournalError};
 use super::rules::{self, Fate, Refused, Tables};
 
 /// A journal that ends with the process.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryJournal {
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
+    run: u32,
+}
+
+impl Default for MemoryJournal {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -31,9 +38,15 @@ struct State {
 }
 
 impl MemoryJournal {
-    /// Returns an empty journal.
+    /// Returns an empty journal, in its first run.
     pub fn new() -> Self {
-        Self::default()
+        Self { state: Arc::default(), run: 1 }
+    }
+
+    /// Returns the same journal as another run of the process has it.
+    #[must_use]
+    pub fn as_run(&self, run: u32) -> Self {
+        Self { state: self.state.clone(), run }
     }
 
     fn take(&self, entry: &Entry) -> Result<(), JournalError> {
@@ -103,7 +116,7 @@ impl Journal for MemoryJournal {
     }
 
     fn run(&self) -> u32 {
-        1
+        self.run
     }
 
     fn open_intents(&self) -> Result<Vec<Intent>, JournalError> {

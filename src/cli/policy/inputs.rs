@@ -28,7 +28,7 @@ pub struct InputArgs {
     /// A file with decisions, one a line, as `flyball explain -o json` prints them.
     #[arg(long, value_name = "FILE", conflicts_with = "what")]
     input: Option<PathBuf>,
-    /// Directory of the set; without it, that of the settings.
+    /// Directory of the set; without it, the set of the settings, from their directory or from the `ConfigMaps`.
     #[arg(long, short, value_name = "DIRECTORY")]
     policies: Option<PathBuf>,
     #[command(flatten)]
@@ -57,7 +57,10 @@ impl InputArgs {
             (None, Some(what)) => find(&settings, what, last).await?,
             (None, None) => anyhow::bail!("name a service, a decision, or a file with --input"),
         };
-        let source = Source::of(&settings, self.policies.as_deref())?;
+        let source = match (&self.policies, records.first()) {
+            (None, Some(newest)) => Source::in_use(&settings, newest.id.service.namespace()).await?,
+            (directory, _) => Source::of(&settings, directory.as_deref())?,
+        };
         match compile(source.texts(), &source.vocabulary, &deadline()) {
             Ok(set) => Ok(Some(Inputs { services: declared(&settings, &records).await?, settings, set, records })),
             Err(faults) => {

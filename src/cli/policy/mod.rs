@@ -30,7 +30,7 @@ use clap::Subcommand;
 
 use super::print;
 use crate::cycle::stages::reference;
-use crate::ports::policy_memory::PolicyDeed;
+use crate::ports::policy_memory::PolicyOperation;
 
 pub use check::{Form, check_set};
 pub use source::Source;
@@ -71,8 +71,8 @@ pub async fn policy(command: &PolicyCommand) -> anyhow::Result<ExitCode> {
         PolicyCommand::Signals(args) => signals::signals(args).await,
         PolicyCommand::Status(args) => staged::status(args).await,
         PolicyCommand::Diff(args) => staged::diff(args).await,
-        PolicyCommand::Promote(args) => staged::order(args, PolicyDeed::Promote).await,
-        PolicyCommand::Rollback(args) => staged::order(args, PolicyDeed::Rollback).await,
+        PolicyCommand::Promote(args) => staged::order(args, PolicyOperation::Promote).await,
+        PolicyCommand::Rollback(args) => staged::order(args, PolicyOperation::Rollback).await,
         PolicyCommand::Words => {
             print(reference())?;
             Ok(ExitCode::SUCCESS)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::adapters::policy_dir;
-use crate::app::vocabulary;
+use crate::app::{policies_of_cluster, vocabulary};
 use crate::cli::{ConfigArg, usual_settings};
 use crate::config::Settings;
 use crate::cycle::stages::Vocabulary;
@@ -21,9 +21,12 @@ pub struct SourceArgs {
     config: ConfigArg,
 }
 
-/// A set as it lies in a directory, and what its rules may name.
+/// Stands before the paths of files that lie in ConfigMaps.
+const CONFIG_MAPS: &str = "configmaps";
+
+/// A set as it lies in a directory, or in ConfigMaps, and what its rules may name.
 pub struct Source {
-    /// The directory.
+    /// The directory, or what stands for one.
     pub directory: PathBuf,
     /// Every file, tests included, in path order.
     pub files: Vec<PolicyFile>,
@@ -56,11 +59,32 @@ impl Source {
     pub fn of(settings: &Settings, directory: Option<&Path>) -> anyhow::Result<Self> {
         let directory = match directory {
             None if settings.policies_in_cluster => {
-                anyhow::bail!("the settings take policies from ConfigMaps; name the directory that they are made of")
+                anyhow::bail!(
+                    "the settings take policies from ConfigMaps: name the directory that those are made of, \
+                     as in `flyball policy check DIRECTORY`"
+                )
             }
             directory => directory.unwrap_or(&settings.policies),
         };
         Self::read(directory, vocabulary(settings)?, &settings.services)
+    }
+
+    /// Reads the set that binds the services of a namespace, wherever the settings take it from.
+    ///
+    /// # Errors
+    /// When directory or ConfigMaps cannot be read.
+    pub async fn in_use(settings: &Settings, namespace: &str) -> anyhow::Result<Self> {
+        if !settings.policies_in_cluster {
+            return Self::of(settings, None);
+        }
+        let announced = policies_of_cluster(settings).await?;
+        let own = announced.namespaces.get(namespace).map_or_else(|| Ok(Vec::new()), Clone::clone);
+        let read = announced.files.clone().and_then(|base| Ok([base, own?].concat()));
+        let files = read.map_err(|error| {
+            anyhow::anyhow!("{}: {error}; or name the directory that they are made of, with -p", announced.origin)
+        })?;
+        let (vocabulary, services) = (vocabulary(settings)?, settings.services.clone());
+        Ok(Self { directory: CONFIG_MAPS.into(), files, vocabulary, services })
     }
 
     fn read(directory: &Path, vocabulary: Vocabulary, services: &[ServiceSpec]) -> anyhow::Result<Self> {

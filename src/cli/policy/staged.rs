@@ -15,7 +15,7 @@ use crate::cli::{ConfigArg, Output, known_service, print};
 use crate::config::Settings;
 use crate::model::explain::counted;
 use crate::model::{Comparison, PolicyRevision, ServiceId, Timestamp};
-use crate::ports::policy_memory::{CandidateStatus, PolicyDeed, PolicyOrder, PolicyOrderEnd};
+use crate::ports::policy_memory::{CandidateStatus, PolicyOperation, PolicyOrder, PolicyOrderEnd};
 use crate::ports::{PolicyStatus, ServiceSnapshot};
 
 /// How long an answer to an order is waited for.
@@ -95,15 +95,15 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
     for (service, revision) in &status.apart {
         print(format!("            {} for {service}", told(revision)))?;
     }
-    if let Some(revision) = &status.before {
+    if let Some(revision) = &status.previous {
         print(format!("before      {}: `flyball policy rollback` goes there", told(revision)))?;
     }
     if let Some(candidate) = &status.candidate {
-        let CandidateStatus { revision, in_force_in, beside, .. } = candidate;
+        let CandidateStatus { revision, in_force_in, live, .. } = candidate;
         print(format!(
             "beside      {}: in force in {in_force_in} s; {}; `flyball policy diff` shows them",
             told(revision),
-            compared(beside)
+            compared(live)
         ))?;
     }
     if let Some(revision) = &status.rolled_back {
@@ -143,13 +143,13 @@ pub async fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
         let beside = told(&status, &candidate.revision);
         print(format!("{in_force} in force, {beside} beside it for {} s more", candidate.in_force_in))?;
         differences("on inputs recorded before it came", &candidate.replay)?;
-        differences("beside the set in force", &candidate.beside)?;
+        differences("beside the set in force", &candidate.live)?;
         for warning in &candidate.warnings {
             print(format!("warning: {warning}"))?;
         }
     }
     let same = |comparison: &Comparison| comparison.same == comparison.decisions;
-    let same = same(&candidate.replay) && same(&candidate.beside);
+    let same = same(&candidate.replay) && same(&candidate.live);
     Ok(if same { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -170,7 +170,7 @@ fn differences(where_: &str, comparison: &Comparison) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub async fn order(args: &OrderArgs, deed: PolicyDeed) -> anyhow::Result<ExitCode> {
+pub async fn order(args: &OrderArgs, operation: PolicyOperation) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?;
     if let Some(service) = &args.service {
         known_service(&settings, service).context("nothing was changed")?;
@@ -179,7 +179,7 @@ pub async fn order(args: &OrderArgs, deed: PolicyDeed) -> anyhow::Result<ExitCod
     let order = PolicyOrder {
         id: format!("{}-{}", at.as_nanosecond(), std::process::id()),
         at,
-        deed,
+        operation,
         service: args.service.clone(),
         by: args.by.clone(),
         reason: args.reason.clone(),

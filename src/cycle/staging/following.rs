@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Staging, Step, Whom};
+use super::{RolledBack, Scope, Staging, Step};
 use crate::model::{PolicyRevision, ServiceId};
 
 /// Most services apart that a word names: it travels with every renewal of a lease.
@@ -50,14 +50,18 @@ impl<R: Clone> Staging<R> {
             self.keep_out(candidate.staged);
         }
         self.ahead = if self.candidate.is_some() { word.ahead.clone() } else { BTreeSet::new() };
-        self.behind = if self.before.is_some() { word.behind.clone() } else { BTreeSet::new() };
+        self.behind = if self.previous.is_some() { word.behind.clone() } else { BTreeSet::new() };
         self.follows = Some(word);
         step
     }
 
-    /// Decides by itself from here on.
+    /// Decides by itself from here on. What the one before took back stays out, though it was never read here.
     pub fn lead(&mut self) {
-        self.follows = None;
+        let taken_back = self.follows.take().and_then(|word| word.rolled_back);
+        if self.rolled_back.is_none() {
+            let kept_out = |revision| RolledBack { revision, sets: BTreeSet::new(), staged: None };
+            self.rolled_back = taken_back.map(kept_out);
+        }
     }
 
     /// Returns the release that it follows, where that is not known here and another one is in force.
@@ -73,10 +77,10 @@ impl<R: Clone> Staging<R> {
             return Step::None;
         }
         if is(self.candidate.as_ref().map(|candidate| &candidate.staged.revision)) {
-            return self.promote(&Whom::All).unwrap_or(Step::None);
+            return self.promote(&Scope::All).unwrap_or(Step::None);
         }
-        if is(self.before.as_ref().map(|staged| &staged.revision)) {
-            return self.roll_back(&Whom::All).unwrap_or(Step::None);
+        if is(self.previous.as_ref().map(|staged| &staged.revision)) {
+            return self.roll_back(&Scope::All).unwrap_or(Step::None);
         }
         let kept_out =
             self.rolled_back.as_mut().and_then(|rolled_back| rolled_back.staged.take_if(|it| it.revision == *revision));
@@ -115,7 +119,7 @@ mod tests {
         let mut follower = leader.clone();
         follower.follow(leader.word().unwrap());
         for staging in [&mut leader, &mut follower] {
-            assert_eq!(staging.announced(staged("two"), at(1)), Step::Beside(revision("two")));
+            assert_eq!(staging.announced(staged("two"), at(1)), Step::Candidate(revision("two")));
         }
         (leader, follower)
     }
@@ -128,31 +132,31 @@ mod tests {
     fn who_follows_puts_nothing_in_force_by_itself() {
         let (mut leader, mut follower) = pair();
         assert_eq!((follower.due(), follower.passed(at(99))), (None, Step::None));
-        let orders = [follower.promote(&Whom::All), follower.roll_back(&Whom::All)];
+        let orders = [follower.promote(&Scope::All), follower.roll_back(&Scope::All)];
         assert!(orders.iter().all(|end| end.as_ref().is_err_and(|why| why.contains("leads"))), "{orders:?}");
         leader.passed(at(11));
         assert_eq!(follower.follow(leader.word().unwrap()), Step::InForce(revision("two")));
-        assert_eq!(follower.before.as_ref().unwrap().revision, revision("one"));
+        assert_eq!(follower.previous.as_ref().unwrap().revision, revision("one"));
         // Without a shadow time, too: the leader may not have read it yet.
         let mut at_once: Staging<String> = Staging::new(Duration::ZERO);
         assert_eq!(at_once.announced(staged("one"), at(0)), Step::InForce(revision("one")), "never without policies");
         at_once.follow(at_once.word().unwrap());
-        assert_eq!(at_once.announced(staged("two"), at(1)), Step::Beside(revision("two")));
+        assert_eq!(at_once.announced(staged("two"), at(1)), Step::Candidate(revision("two")));
     }
 
     #[test]
     fn what_the_leader_took_back_stays_out_when_another_leads() {
         let (mut leader, mut follower) = pair();
-        leader.promote(&Whom::All).unwrap();
+        leader.promote(&Scope::All).unwrap();
         follower.follow(leader.word().unwrap());
-        leader.roll_back(&Whom::All).unwrap();
+        leader.roll_back(&Scope::All).unwrap();
         assert_eq!(follower.follow(leader.word().unwrap()), Step::InForce(revision("one")));
         follower.lead();
         assert_eq!(follower.announced(staged("two"), at(9)), Step::KeptOut(revision("two")));
         assert_eq!((in_force(&follower), follower.passed(at(99))), ("one".to_owned(), Step::None));
         // And a candidate that was taken back before it was in force.
         let (mut leader, mut follower) = pair();
-        leader.roll_back(&Whom::All).unwrap();
+        leader.roll_back(&Scope::All).unwrap();
         follower.follow(leader.word().unwrap());
         follower.lead();
         assert_eq!((in_force(&follower), follower.passed(at(99))), ("one".to_owned(), Step::None));
@@ -162,7 +166,7 @@ mod tests {
     fn a_new_leader_goes_on_with_the_candidate_and_with_those_apart() {
         let (mut leader, mut follower) = pair();
         let cart: ServiceId = "shop/cart".parse().unwrap();
-        leader.promote(&Whom::Service(cart.clone())).unwrap();
+        leader.promote(&Scope::Service(cart.clone())).unwrap();
         follower.follow(leader.word().unwrap());
         assert_eq!(&*follower.of(&cart).0.unwrap().release, "two");
         follower.lead();
@@ -174,7 +178,7 @@ mod tests {
         let (mut leader, _) = pair();
         let mut late = Staging::new(SHADOW);
         late.announced(staged("one"), at(0));
-        leader.promote(&Whom::All).unwrap();
+        leader.promote(&Scope::All).unwrap();
         assert_eq!(late.follow(leader.word().unwrap()), Step::None);
         assert_eq!(late.astray(), Some(&revision("two")));
         assert_eq!(late.announced(staged("two"), at(2)), Step::InForce(revision("two")));
@@ -184,8 +188,8 @@ mod tests {
     #[test]
     fn what_was_taken_back_before_it_was_read_here_is_kept_out_here_too() {
         let (mut leader, _) = pair();
-        leader.promote(&Whom::All).unwrap();
-        leader.roll_back(&Whom::All).unwrap();
+        leader.promote(&Scope::All).unwrap();
+        leader.roll_back(&Scope::All).unwrap();
         let mut late = Staging::new(SHADOW);
         late.announced(staged("one"), at(0));
         late.follow(leader.word().unwrap());
@@ -198,9 +202,17 @@ mod tests {
         assert_eq!(empty.announced(staged("two"), at(2)), Step::KeptOut(revision("two")));
         empty.lead();
         assert!(empty.passed(at(99)) == Step::None && empty.in_force.is_none());
+        let mut at_once = Staging::new(SHADOW);
+        at_once.follow(leader.word().unwrap());
+        at_once.lead();
+        assert_eq!(
+            at_once.announced(staged("two"), at(2)),
+            Step::KeptOut(revision("two")),
+            "it leads before it has read it"
+        );
         let mut mended = empty.clone();
         assert_eq!(mended.announced(staged("three"), at(3)), Step::InForce(revision("three")));
-        assert_eq!(empty.promote(&Whom::All), Ok(Step::InForce(revision("two"))));
+        assert_eq!(empty.promote(&Scope::All), Ok(Step::InForce(revision("two"))));
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub use staged::{Candidate, RolledBack, Staged};
 
 /// For whom an order is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Whom {
+pub enum Scope {
     /// Every service.
     All,
     /// One.
@@ -34,7 +34,7 @@ pub enum Step {
     /// Another release is in force.
     InForce(PolicyRevision),
     /// A release stands beside the one in force.
-    Beside(PolicyRevision),
+    Candidate(PolicyRevision),
     /// A release that people took back is not taken again.
     KeptOut(PolicyRevision),
     /// One service goes by another release than the rest.
@@ -45,11 +45,11 @@ pub enum Step {
 #[derive(Debug, Clone)]
 pub struct Staging<R> {
     /// How long a candidate stands beside the release in force.
-    shadow: Duration,
+    soak: Duration,
     /// The release in force.
     pub in_force: Option<Staged<R>>,
     /// The one before it.
-    pub before: Option<Staged<R>>,
+    pub previous: Option<Staged<R>>,
     /// The one that will follow it.
     pub candidate: Option<Candidate<R>>,
     /// What people took back.
@@ -72,11 +72,11 @@ impl<R: Clone> Default for Staging<R> {
 
 impl<R: Clone> Staging<R> {
     /// Returns a staging without any release, whose candidates wait for `shadow`; zero puts them in force at once.
-    pub fn new(shadow: Duration) -> Self {
+    pub fn new(soak: Duration) -> Self {
         Self {
-            shadow,
+            soak,
             in_force: None,
-            before: None,
+            previous: None,
             candidate: None,
             rolled_back: None,
             ahead: BTreeSet::new(),
@@ -89,8 +89,8 @@ impl<R: Clone> Staging<R> {
     /// Returns the release a service goes by, and the one beside it.
     pub fn of(&self, service: &ServiceId) -> (Option<&Staged<R>>, Option<&Staged<R>>) {
         let candidate = self.candidate.as_ref().map(|candidate| &candidate.staged);
-        if self.behind.contains(service) && self.before.is_some() {
-            return (self.before.as_ref(), candidate);
+        if self.behind.contains(service) && self.previous.is_some() {
+            return (self.previous.as_ref(), candidate);
         }
         if self.ahead.contains(service) && candidate.is_some() {
             return (candidate, None);
@@ -126,15 +126,15 @@ impl<R: Clone> Staging<R> {
         }
         let at_once = match &self.follows {
             Some(word) => word.in_force == staged.revision,
-            None => self.shadow.is_zero(),
+            None => self.soak.is_zero(),
         };
         if self.in_force.is_none() || at_once {
             return self.put_in_force(staged);
         }
         self.drop_candidate();
         let revision = staged.revision.clone();
-        self.candidate = Some(Candidate { staged, due: now.saturating_add(self.shadow) });
-        Step::Beside(revision)
+        self.candidate = Some(Candidate { staged, due: now.saturating_add(self.soak) });
+        Step::Candidate(revision)
     }
 
     /// Hears of a release whose load began after so many returns. Where people went back meanwhile it is kept out, as if
@@ -153,7 +153,7 @@ impl<R: Clone> Staging<R> {
     /// Without a release in force there is nothing for it to stand beside.
     pub fn resume(&mut self, staged: Staged<R>, stood: Duration, ahead: BTreeSet<ServiceId>, now: Duration) {
         if self.in_force.is_some() {
-            let due = now.saturating_add(self.shadow.saturating_sub(stood));
+            let due = now.saturating_add(self.soak.saturating_sub(stood));
             (self.candidate, self.ahead) = (Some(Candidate { staged, due }), ahead);
         }
     }
@@ -161,7 +161,7 @@ impl<R: Clone> Staging<R> {
     /// Returns how long the candidate has stood beside the release in force.
     pub fn stood(&self, now: Duration) -> Option<Duration> {
         let due = self.candidate.as_ref().map(|candidate| candidate.due);
-        due.map(|due| self.shadow.saturating_sub(due.saturating_sub(now)))
+        due.map(|due| self.soak.saturating_sub(due.saturating_sub(now)))
     }
 
     /// Returns when the candidate is due; never where this process follows.
@@ -181,10 +181,10 @@ impl<R: Clone> Staging<R> {
     ///
     /// # Errors
     /// When there is nothing to promote.
-    pub fn promote(&mut self, whom: &Whom) -> Result<Step, String> {
+    pub fn promote(&mut self, scope: &Scope) -> Result<Step, String> {
         self.may_be_ordered()?;
-        match whom {
-            Whom::All => {
+        match scope {
+            Scope::All => {
                 if let Some(candidate) = self.candidate.take() {
                     return Ok(self.put_in_force(candidate.staged));
                 }
@@ -195,7 +195,7 @@ impl<R: Clone> Staging<R> {
                     }
                 }
             }
-            Whom::Service(service) => {
+            Scope::Service(service) => {
                 if self.behind.remove(service) {
                     return Ok(self.apart(service));
                 }
@@ -213,12 +213,12 @@ impl<R: Clone> Staging<R> {
     ///
     /// # Errors
     /// When there is nothing to go back to.
-    pub fn roll_back(&mut self, whom: &Whom) -> Result<Step, String> {
+    pub fn roll_back(&mut self, scope: &Scope) -> Result<Step, String> {
         self.may_be_ordered()?;
-        match whom {
-            Whom::All => {
+        match scope {
+            Scope::All => {
                 let newest = self.candidate.take().map(|candidate| candidate.staged);
-                let Some(before) = self.before.take() else {
+                let Some(previous) = self.previous.take() else {
                     let Some(newest) = newest else {
                         return Err("no set was in force before this one, so there is nothing to go back to".to_owned());
                     };
@@ -226,19 +226,19 @@ impl<R: Clone> Staging<R> {
                     self.returns = self.returns.saturating_add(1);
                     return Ok(Step::None);
                 };
-                let taken_back = self.in_force.replace(before.clone());
+                let taken_back = self.in_force.replace(previous.clone());
                 if let Some(newest) = newest.or(taken_back) {
                     self.keep_out(newest);
                 }
                 self.behind.clear();
                 self.returns = self.returns.saturating_add(1);
-                Ok(Step::InForce(before.revision))
+                Ok(Step::InForce(previous.revision))
             }
-            Whom::Service(service) => {
+            Scope::Service(service) => {
                 if self.ahead.remove(service) {
                     return Ok(self.apart(service));
                 }
-                if self.before.is_none() {
+                if self.previous.is_none() {
                     return Err(format!("no set was in force for {service} before this one"));
                 }
                 self.behind.insert(service.clone());
@@ -276,7 +276,7 @@ impl<R: Clone> Staging<R> {
         self.behind.clear();
         self.rolled_back = None;
         let revision = staged.revision.clone();
-        self.before = self.in_force.replace(staged);
+        self.previous = self.in_force.replace(staged);
         Step::InForce(revision)
     }
 
@@ -334,7 +334,7 @@ mod tests {
     fn two() -> Staging<String> {
         let mut staging = Staging::new(SHADOW);
         assert_eq!(staging.announced(staged("one"), at(0)), Step::InForce(revision("one")), "never without policies");
-        assert_eq!(staging.announced(staged("two"), at(1)), Step::Beside(revision("two")));
+        assert_eq!(staging.announced(staged("two"), at(1)), Step::Candidate(revision("two")));
         staging
     }
 
@@ -368,25 +368,25 @@ mod tests {
     #[test]
     fn people_promote_before_the_time_for_all_or_for_one_service() {
         let mut staging = two();
-        assert_eq!(staging.promote(&Whom::Service(cart())), Ok(Step::Apart(revision("two"))));
+        assert_eq!(staging.promote(&Scope::Service(cart())), Ok(Step::Apart(revision("two"))));
         assert_eq!((goes_by(&staging, &cart()), goes_by(&staging, &other())), (pair("two", ""), pair("one", "two")));
-        assert_eq!(staging.roll_back(&Whom::Service(cart())), Ok(Step::Apart(revision("one"))));
+        assert_eq!(staging.roll_back(&Scope::Service(cart())), Ok(Step::Apart(revision("one"))));
         assert_eq!(goes_by(&staging, &cart()), pair("one", "two"));
-        assert_eq!(staging.promote(&Whom::All), Ok(Step::InForce(revision("two"))));
+        assert_eq!(staging.promote(&Scope::All), Ok(Step::InForce(revision("two"))));
         assert_eq!(goes_by(&staging, &other()), pair("two", ""));
-        assert!(staging.promote(&Whom::All).is_err() && staging.promote(&Whom::Service(cart())).is_err());
+        assert!(staging.promote(&Scope::All).is_err() && staging.promote(&Scope::Service(cart())).is_err());
     }
 
     #[test]
     fn what_was_rolled_back_stays_out_until_it_is_promoted_or_edited() {
         let mut staging = two();
-        staging.promote(&Whom::All).unwrap();
-        assert_eq!(staging.roll_back(&Whom::All), Ok(Step::InForce(revision("one"))));
+        staging.promote(&Scope::All).unwrap();
+        assert_eq!(staging.roll_back(&Scope::All), Ok(Step::InForce(revision("one"))));
         assert_eq!(staging.announced(staged("two"), at(20)), Step::KeptOut(revision("two")), "the store has it still");
         assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), Step::None));
-        assert_eq!(staging.clone().promote(&Whom::All), Ok(Step::InForce(revision("two"))));
-        assert_eq!(staging.announced(staged("three"), at(20)), Step::Beside(revision("three")));
-        assert!(Staging::<String>::default().roll_back(&Whom::All).is_err());
+        assert_eq!(staging.clone().promote(&Scope::All), Ok(Step::InForce(revision("two"))));
+        assert_eq!(staging.announced(staged("three"), at(20)), Step::Candidate(revision("three")));
+        assert!(Staging::<String>::default().roll_back(&Scope::All).is_err());
     }
 
     /// Somebody's edit elsewhere makes another release of the same bad set.
@@ -395,22 +395,22 @@ mod tests {
         let mut staging = Staging::default();
         staging.announced(staged("good"), at(0));
         staging.announced(release("bad", &[("", "bad")]), at(1));
-        staging.roll_back(&Whom::All).unwrap();
+        staging.roll_back(&Scope::All).unwrap();
         let with_bank = release("bad, bank", &[("", "bad"), ("bank", "bad bank")]);
         assert_eq!(staging.announced(with_bank.clone(), at(2)), Step::KeptOut(with_bank.revision.clone()));
         assert_eq!(goes_by(&staging, &cart()), pair("good", ""));
-        assert_eq!(staging.clone().promote(&Whom::All), Ok(Step::InForce(with_bank.revision)));
+        assert_eq!(staging.clone().promote(&Scope::All), Ok(Step::InForce(with_bank.revision)));
         let mended = release("good, bank", &[("", "good"), ("bank", "good bank")]);
         assert_eq!(staging.announced(mended.clone(), at(3)), Step::InForce(mended.revision));
         // The other way round: a set of one namespace that was taken back, and the fleet's that stayed as it was.
         let bad_bank = release("good, bad bank", &[("", "good"), ("bank", "bad bank")]);
         staging.announced(bad_bank, at(4));
-        staging.roll_back(&Whom::All).unwrap();
+        staging.roll_back(&Scope::All).unwrap();
         let with_shop = release("shop", &[("", "good"), ("bank", "bad bank"), ("shop", "shop")]);
         assert_eq!(staging.announced(with_shop.clone(), at(5)), Step::KeptOut(with_shop.revision));
         let gone = release("no bank", &[("", "good"), ("shop", "shop")]);
         assert_eq!(staging.announced(gone.clone(), at(6)), Step::InForce(gone.revision), "what was bad is gone");
-        staging.roll_back(&Whom::All).unwrap();
+        staging.roll_back(&Scope::All).unwrap();
         let without = release("no bank yet", &[("", "good"), ("shop", "shop two")]);
         assert_eq!(staging.announced(without.clone(), at(7)), Step::KeptOut(without.revision), "that it is gone, too");
     }
@@ -419,22 +419,22 @@ mod tests {
     #[test]
     fn a_rollback_takes_the_candidate_out_too() {
         let mut staging = two();
-        staging.promote(&Whom::All).unwrap();
+        staging.promote(&Scope::All).unwrap();
         staging.announced(staged("three"), at(20));
-        assert_eq!(staging.roll_back(&Whom::All), Ok(Step::InForce(revision("one"))));
+        assert_eq!(staging.roll_back(&Scope::All), Ok(Step::InForce(revision("one"))));
         assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), Step::None));
         assert_eq!(staging.announced(staged("three"), at(21)), Step::KeptOut(revision("three")));
         let mut first = two();
-        assert_eq!(first.roll_back(&Whom::All), Ok(Step::None), "nothing before: the candidate alone goes");
+        assert_eq!(first.roll_back(&Scope::All), Ok(Step::None), "nothing before: the candidate alone goes");
         assert_eq!(goes_by(&first, &cart()), pair("one", ""));
     }
 
     #[test]
     fn a_rollback_during_a_load_holds_for_what_was_loading() {
         let mut staging = two();
-        staging.promote(&Whom::All).unwrap();
+        staging.promote(&Scope::All).unwrap();
         let begun = staging.returns;
-        staging.roll_back(&Whom::All).unwrap();
+        staging.roll_back(&Scope::All).unwrap();
         let mut same = staging.clone();
         assert_eq!(same.loaded(staged("one"), begun, at(2)), Step::None, "the edit was taken back, too");
         assert_eq!(staging.loaded(staged("three"), begun, at(2)), Step::KeptOut(revision("three")));
@@ -443,13 +443,13 @@ mod tests {
             assert_eq!(staging.announced(staged(name), at(3)), Step::KeptOut(revision(name)), "and from then on");
         }
         let begun = staging.returns;
-        assert_eq!(staging.loaded(staged("four"), begun, at(3)), Step::Beside(revision("four")));
+        assert_eq!(staging.loaded(staged("four"), begun, at(3)), Step::Candidate(revision("four")));
     }
 
     #[test]
     fn a_candidate_goes_on_where_it_was_and_those_ahead_stay_ahead() {
         let mut before = two();
-        before.promote(&Whom::Service(cart())).unwrap();
+        before.promote(&Scope::Service(cart())).unwrap();
         assert_eq!(before.stood(at(5)), Some(at(4)));
         let mut staging = Staging::new(SHADOW);
         staging.resume(staged("two"), at(4), before.ahead.clone(), at(0));
@@ -465,9 +465,9 @@ mod tests {
     #[test]
     fn one_service_goes_back_until_the_next_set() {
         let mut staging = two();
-        assert!(staging.roll_back(&Whom::Service(cart())).is_err(), "nothing was before");
-        staging.promote(&Whom::All).unwrap();
-        assert_eq!(staging.roll_back(&Whom::Service(cart())), Ok(Step::Apart(revision("one"))));
+        assert!(staging.roll_back(&Scope::Service(cart())).is_err(), "nothing was before");
+        staging.promote(&Scope::All).unwrap();
+        assert_eq!(staging.roll_back(&Scope::Service(cart())), Ok(Step::Apart(revision("one"))));
         assert_eq!((goes_by(&staging, &cart()), goes_by(&staging, &other())), (pair("one", ""), pair("two", "")));
         staging.announced(staged("three"), at(20));
         assert_eq!(goes_by(&staging, &cart()), pair("one", "three"));

@@ -1,7 +1,7 @@
 //! What records do not show: no value that is masked stays in a proposal, and who decides on a masked record knows it not.
 
 use super::*;
-use crate::model::{MASKED, RecordMask};
+use crate::model::{Band, Foreseen, MASKED, RecordMask};
 
 const POLICY: &str = r#"
     param("least", 4711.25, #{ doc: "queue above which something is done" });
@@ -116,6 +116,23 @@ fn a_value_that_is_not_believed_is_not_repeated_either() {
     let labels = SignalLabel::of(&case.spec);
     case.features = (*mask(&["queue"], &[], false).believed(&labels, &Arc::new(case.features.clone()))).clone();
     assert!(text(&case).contains("masked, and not fresh") && !text(&case).contains("4816"), "{}", text(&case));
+}
+
+/// A condition names a masked field; what is kept of the expected with a write names latency and load by their roles.
+#[test]
+fn what_was_expected_of_masked_latency_or_load_is_not_kept_with_a_write() {
+    let label =
+        |name: &str, role| SignalLabel { name: SignalName::new(name).unwrap(), unit: Unit::Seconds, role: Some(role) };
+    let signals = [label("p99", Role::Latency), label("rps", Role::ArrivalRate), label("cpu", Role::Cpu)];
+    let band = Band { minutes: 1, point: 4816.25, low: 4711.75, high: 5093.75 };
+    let foreseen = Foreseen { latency: vec![band], arrivals: vec![band], before: Some(4816.0) };
+    for (masked, is_kept) in
+        [(&[][..], true), (&["cpu"], true), (&["p99"], false), (&["rps"], false), (&["rps", "p99"], false)]
+    {
+        let kept = mask(masked, &[], false).foreseen(&signals, foreseen.clone());
+        let expected = if is_kept { foreseen.clone() } else { Foreseen::default() };
+        assert_eq!(kept, expected, "{masked:?}");
+    }
 }
 
 #[test]

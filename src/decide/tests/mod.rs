@@ -235,7 +235,7 @@ fn recorded(case: &Case, cycle: u32) -> String {
         outlook: case.outlook.clone().into(),
         proposal: Proposal::nothing("recorded"),
         provenance: None,
-        instead: None,
+        candidate: None,
         verdict: Verdict::idle(),
         change: None,
         outcome: None,

@@ -42,8 +42,8 @@ fn write(out: &mut String, record: &DecisionRecord) -> fmt::Result {
     let revision = record.proposal.revision.as_ref().map_or("none", |revision| revision.as_str());
     let from = record.provenance.as_ref().map_or_else(String::new, |from| format!(" ({from})"));
     writeln!(out, "mode      {}; policy {revision}{from}; trace {}", record.mode.as_str(), record.trace)?;
-    if let Some(instead) = &record.instead {
-        writeln!(out, "beside    policy {} wanted: {}", instead.revision, choice(&instead.choice))?;
+    if let Some(candidate) = &record.candidate {
+        writeln!(out, "beside    policy {} wanted: {}", candidate.revision, choice(&candidate.choice))?;
     }
     writeln!(out, "target    {}", target(&record.features.target))?;
     if let Choice::Undo { of, trace, .. } = &record.proposal.choice {

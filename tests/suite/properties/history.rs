@@ -214,7 +214,7 @@ pub fn histories() -> impl Strategy<Value = (Bounds, u32, Vec<Regime>)> {
     (bounds, 1_u32..30, regimes)
 }
 
-fn spec(bounds: Bounds) -> ServiceSpec {
+pub fn spec(bounds: Bounds) -> ServiceSpec {
     let signal = |name: &str, unit, role| SignalSpec {
         name: SignalName::new(name).unwrap(),
         unit,
@@ -323,7 +323,7 @@ impl World {
         self.seq += 1;
         self.end_late();
         (self.spec.mode, self.spec.allow_lowering) = (regime.mode, regime.allow_lowering);
-        let (features, outlook) = (self.features(regime), outlook(regime));
+        let (features, outlook) = (self.features(regime), outlook(regime.needed, regime.floor));
         let wanted = regime.wanted.map(|percent| self.replicas * percent / 100);
         let proposal = proposal(wanted, regime);
         let kill = kill(regime.switch);
@@ -410,36 +410,9 @@ impl World {
     }
 
     fn features(&self, regime: &Regime) -> Features {
-        let wall = self.now().wall;
-        let signals = [regime.arrivals_fresh, true].map(|fresh| {
-            let value = Finite::new(1.0).unwrap();
-            let reading = if fresh {
-                Reading::Fresh { sample: Sample { at: wall, value }, staleness: Duration::ZERO }
-            } else {
-                Reading::Gap { last: Sample { at: wall, value }, missing: Missing::NoSeries }
-            };
-            SignalFeatures {
-                reading,
-                mean_1m: None,
-                p99_5m: None,
-                change_5m: None,
-                max_5m: None,
-                confirmed: None,
-                suspect: regime.suspect,
-                provisional: None,
-                closed: Vec::new(),
-            }
-        });
-        let target = TargetState {
-            uid: "uid".to_owned(),
-            resource_version: "1".to_owned(),
-            replicas: self.replicas,
-            ready: self.replicas.saturating_sub(regime.missing),
-            rollout: regime.rollout,
-            owner: None,
-            stuck: None,
-            autoscaling: Autoscaling::Nobody,
-        };
+        let signals = [regime.arrivals_fresh, true].map(|fresh| seen(fresh, regime.suspect, self.now().wall));
+        let target = target(self.replicas, regime.missing);
+        let target = TargetState { rollout: regime.rollout, ..target };
         let target = if regime.target_known {
             TargetReading::Known { target }
         } else {
@@ -449,15 +422,48 @@ impl World {
     }
 }
 
-fn outlook(regime: &Regime) -> Outlook {
+pub fn seen(fresh: bool, suspect: bool, at: Timestamp) -> SignalFeatures {
+    let sample = Sample { at, value: Finite::new(1.0).unwrap() };
+    let reading = if fresh {
+        Reading::Fresh { sample, staleness: Duration::ZERO }
+    } else {
+        Reading::Gap { last: sample, missing: Missing::NoSeries }
+    };
+    SignalFeatures {
+        reading,
+        mean_1m: None,
+        p99_5m: None,
+        change_5m: None,
+        max_5m: None,
+        confirmed: None,
+        suspect,
+        provisional: None,
+        closed: Vec::new(),
+    }
+}
+
+pub fn target(replicas: u32, missing: u32) -> TargetState {
+    TargetState {
+        uid: "uid".to_owned(),
+        resource_version: "1".to_owned(),
+        replicas,
+        ready: replicas.saturating_sub(missing),
+        rollout: false,
+        owner: None,
+        stuck: None,
+        autoscaling: Autoscaling::Nobody,
+    }
+}
+
+pub fn outlook(needed_now: Option<u32>, floor: Option<u32>) -> Outlook {
     let capacity = Capacity {
         per_pod: 35.0,
         lead_time: Duration::from_mins(1),
         lasts: Duration::from_mins(4),
-        needed_now: regime.needed,
+        needed_now,
         rate_ahead: None,
         needed_ahead: None,
-        floor: regime.floor,
+        floor,
     };
     Outlook { signals: vec![None, None], capacity: Some(capacity) }
 }

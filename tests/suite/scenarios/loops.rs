@@ -92,7 +92,7 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
         let round = RoundArrived { arrivals, target: plant.observed(now), now };
         let inputs = Inputs {
             policy: Some(&policy),
-            beside: None,
+            candidate: None,
             kill: &kill,
             lead: &flyball::model::Lead::Alone,
             mask: &flyball::model::RecordMask::default(),

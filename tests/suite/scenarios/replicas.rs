@@ -15,7 +15,7 @@ use flyball::model::{
     Timestamp, WriteOutcome,
 };
 use flyball::ports::journal::{Entry, Journal, JournalError, Unreadable};
-use flyball::ports::policy_memory::PolicyDeed;
+use flyball::ports::policy_memory::{KeptPolicies, PolicyOperation};
 use flyball::ports::{Clock, Control, Leadership};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -84,15 +84,19 @@ pub fn follows() -> Lead {
     Lead::Follows { holder: Some("the other".to_owned()) }
 }
 
-/// One journal of several processes, each of which has its own numbers of runs.
-pub struct Process {
-    pub journal: Arc<MemoryJournal>,
-    pub run: u32,
-    pub is_shared: bool,
-    pub unreadable: Vec<Unreadable>,
+/// One journal of several processes, as one of them has it.
+struct SharedJournal {
+    journal: MemoryJournal,
+    unreadable: Vec<Unreadable>,
 }
 
-impl Journal for Process {
+impl SharedJournal {
+    fn of_run(world: &World, run: u32) -> Self {
+        Self { journal: world.journal.as_run(run), unreadable: Vec::new() }
+    }
+}
+
+impl Journal for SharedJournal {
     fn append(&self, entry: Entry) -> BoxFuture<'_, Result<(), JournalError>> {
         self.journal.append(entry)
     }
@@ -106,11 +110,11 @@ impl Journal for Process {
     }
 
     fn is_shared(&self) -> bool {
-        self.is_shared
+        true
     }
 
     fn run(&self) -> u32 {
-        self.run
+        self.journal.run()
     }
 
     fn unreadable(&self) -> Vec<Unreadable> {
@@ -155,7 +159,7 @@ async fn process_beside(
     ports.leadership = leadership.clone();
     // The budget of the fleet would hide what the services remember.
     ports.budgets = FleetLimits { removal_share: 1.0, ..FleetLimits::default() };
-    ports.journal = Arc::new(Process { journal: world.journal.clone(), run, is_shared: true, unreadable });
+    ports.journal = Arc::new(SharedJournal { unreadable, ..SharedJournal::of_run(world, run) });
     let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
     (tree, control, leadership)
 }
@@ -321,8 +325,7 @@ async fn inv_15_who_follows_goes_by_what_the_leader_put_in_force_and_goes_on_wit
         let mut ports = world.ports();
         ports.leadership = leadership.clone();
         ports.policy_memory = memory.clone();
-        ports.journal =
-            Arc::new(Process { journal: world.journal.clone(), run, is_shared: true, unreadable: Vec::new() });
+        ports.journal = Arc::new(SharedJournal::of_run(&world, run));
         let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
         (tree, control, memory)
     };
@@ -337,14 +340,14 @@ async fn inv_15_who_follows_goes_by_what_the_leader_put_in_force_and_goes_on_wit
     announce(6);
     tokio::time::sleep(MINUTE).await;
     let candidate = Some(leader.policies().candidate.unwrap().revision);
-    refused.order("1", PolicyDeed::Promote, None);
+    refused.order("1", PolicyOperation::Promote, None);
     tokio::time::sleep(SECOND).await;
     let end = follower.policies().last_order.unwrap();
     assert!(!end.done && end.words.contains("order the one that leads"), "{end:?}");
-    orders.order("2", PolicyDeed::Promote, None);
+    orders.order("2", PolicyOperation::Promote, None);
     tokio::time::sleep(SECOND).await;
     assert_eq!((leader.policies().in_force, follower.policies().in_force), (candidate.clone(), candidate.clone()));
-    orders.order("3", PolicyDeed::Rollback, None);
+    orders.order("3", PolicyOperation::Rollback, None);
     tokio::time::sleep(SECOND).await;
     first.stop().await;
     one.set(follows());
@@ -353,13 +356,61 @@ async fn inv_15_who_follows_goes_by_what_the_leader_put_in_force_and_goes_on_wit
     let status = follower.policies();
     assert_eq!((&status.in_force, &status.rolled_back), (&before, &candidate), "the new leader keeps it out");
     // The one that led, back again: nothing of what it missed comes from what it kept.
-    refused.order("4", PolicyDeed::Promote, None);
+    refused.order("4", PolicyOperation::Promote, None);
     tokio::time::sleep(SECOND).await;
     let (first, back, _) = start(3, &one).await;
     tokio::time::sleep(MINUTE).await;
     assert_eq!((follower.policies().in_force, back.policies().in_force), (candidate.clone(), candidate));
     first.stop().await;
     second.stop().await;
+}
+
+/// The files hold what people took back, and nobody else has read what was before it.
+#[tokio::test(start_paused = true)]
+async fn inv_15_a_process_with_an_empty_state_directory_starts_by_what_the_others_go_by() {
+    for is_shared in [true, false] {
+        let world = World::new(&[SHOP], steady(|_, _| 200.0));
+        let copy: Arc<Mutex<KeptPolicies>> = Arc::default();
+        let lease = Scripted::new(holds(1, 15_000));
+        let start = async |run: u32, leadership: &Arc<Scripted>| {
+            let shared = if is_shared { copy.clone() } else { Arc::default() };
+            let memory = Arc::new(Remembered { shared, ..Remembered::default() });
+            let mut ports = world.ports();
+            (ports.leadership, ports.policy_memory) = (leadership.clone(), memory.clone());
+            ports.journal = Arc::new(SharedJournal::of_run(&world, run));
+            let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
+            (tree, control, memory)
+        };
+        let newcomer = Scripted::new(follows());
+        *lease.other.lock() = Some(newcomer.clone());
+        let (first, leader, orders) = start(1, &lease).await;
+        tokio::time::sleep(MINUTE).await;
+        let good = leader.policies().in_force;
+        let bad = "rule(\"to_9\", #{ priority: 900, goal: \"protect\" }, |s, p| [ when(s.rps.current > rps(1)), scale_to(9) ]);";
+        world.policies.send_replace(Arc::new(policy_set(&[("t.rhai", bad)])));
+        tokio::time::sleep(SECOND).await;
+        orders.order("1", PolicyOperation::Rollback, None);
+        tokio::time::sleep(SECOND).await;
+        assert_eq!(leader.policies().in_force, good, "{:?}", leader.policies());
+        first.stop().await;
+        newcomer.set(holds(2, 15_000));
+        let (second, late, _) = start(2, &newcomer).await;
+        tokio::time::sleep(MINUTE).await;
+        let (status, waiting) = (late.policies(), late.status().waiting_for);
+        second.stop().await;
+        assert!(status.rolled_back.is_some(), "{status:?}");
+        if is_shared {
+            assert_eq!((status.in_force, waiting), (good, Vec::new()));
+            continue;
+        }
+        assert_eq!(status.in_force, None);
+        assert!(
+            waiting.iter().any(|line| line.contains("was rolled back, and the one before it is not known here")),
+            "{waiting:?}"
+        );
+        let last = late.service(&SHOP.parse().unwrap()).unwrap().last.unwrap();
+        assert_eq!(last.proposal.choice, Choice::Nothing { reason: "no policy set is in force".into() });
+    }
 }
 
 /// Time alone puts nothing in force where another process decides that.

@@ -1,5 +1,5 @@
-//! A process ends between a write and what follows from it: who starts next, or leads next, measures the write and takes
-//! back what hurt.
+//! A process ends between a write and what follows from it, or its undo comes to nothing: whoever goes on measures the
+//! write and takes back what hurt.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,8 +16,8 @@ use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Journal};
 
 use super::faults::change;
-use super::replicas::{Process, follows, holds, process};
-use super::world::{Script, World, origin};
+use super::replicas::{follows, holds, process};
+use super::world::{Script, World, origin, settings};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const SHOP: &str = "shop/checkout";
@@ -30,6 +30,10 @@ fn step(at: Timestamp) -> f64 {
 
 /// A world whose latency breaks when it is told to; nothing else moves, so no rule raises by itself.
 fn hurting() -> (World, Arc<AtomicBool>) {
+    hurting_with(&settings(&[SHOP], ""))
+}
+
+fn hurting_with(settings: &str) -> (World, Arc<AtomicBool>) {
     let hurts = Arc::new(AtomicBool::new(false));
     let latency = hurts.clone();
     let script: Script = Arc::new(move |_, signal, at| {
@@ -40,15 +44,14 @@ fn hurting() -> (World, Arc<AtomicBool>) {
             _ => 0.5,
         })
     });
-    (World::new(&[SHOP], script), hurts)
+    (World::with_settings(settings, script), hurts)
 }
 
 /// Starts a process on the world's journal. Its clock counts from its own start, as that of a new process does.
 async fn start(world: &World, run: u32) -> (Tree, Arc<LoopControl>) {
     let mut ports = world.ports();
     ports.clock = Arc::new(ScaledClock::start(world.clock.now().wall, 1.0).unwrap());
-    let (journal, unreadable) = (world.journal.clone(), Vec::new());
-    ports.journal = Arc::new(Process { journal, run, is_shared: false, unreadable });
+    ports.journal = Arc::new(world.journal.as_run(run));
     assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap()
 }
 
@@ -175,4 +178,56 @@ async fn inv_12_x6_a_write_whose_end_was_lost_with_the_process_is_measured_once_
     assert_eq!(settled.outcome, Some(WriteOutcome::Applied));
     assert_eq!(settled.effect.as_ref().map(|effect| effect.impact), Some(Impact::Hurt), "{:?}", settled.effect);
     assert_eq!(world.cluster.replicas("checkout"), 6, "taken back");
+}
+
+/// What latency and load were expected to be is in no journal, so only the process that wrote can tell whether it hurt.
+#[tokio::test(start_paused = true)]
+async fn inv_32_what_is_masked_is_measured_by_the_process_that_wrote_and_inconclusive_to_the_next_one() {
+    let masked = settings(&[SHOP], "").replacen("state:", "records: { mask: { signals: [p99] } }\nstate:", 1);
+    for (is_restarted, impact, replicas) in [(false, Impact::Hurt, 8), (true, Impact::Inconclusive, 6)] {
+        let (world, hurts) = hurting_with(&masked);
+        let (mut tree, _) = start(&world, 1).await;
+        lowered(&world).await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        hurts.store(true, Ordering::Relaxed);
+        if is_restarted {
+            tree.stop().await;
+            (tree, _) = start(&world, 2).await;
+        }
+        tokio::time::sleep(MINUTE * 9).await;
+        tree.stop().await;
+        let effect = effect(&world).unwrap();
+        assert_eq!((effect.impact, effect.why.as_str()), (impact, "the numbers are masked"));
+        assert_eq!(world.cluster.replicas("checkout"), replicas);
+    }
+}
+
+/// The API server goes away just as the undo is written.
+#[tokio::test(start_paused = true)]
+async fn inv_12_x6_an_undo_that_the_gate_refused_is_asked_again_until_it_is_done_or_has_lost_its_sense() {
+    for is_taken_over in [false, true] {
+        let (world, hurts) = hurting();
+        let (tree, _) = start(&world, 1).await;
+        lowered(&world).await;
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        hurts.store(true, Ordering::Relaxed);
+        world.cluster.away.store(true, Ordering::Relaxed);
+        while effect(&world).is_none() {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        tokio::time::sleep(MINUTE).await;
+        assert_eq!(world.cluster.replicas("checkout"), 6);
+        if is_taken_over {
+            world.cluster.write(&world.settings.services[0].target, 7);
+            tokio::time::sleep(Duration::from_secs(20)).await;
+        }
+        world.cluster.away.store(false, Ordering::Relaxed);
+        tokio::time::sleep(MINUTE * 2).await;
+        tree.stop().await;
+        assert_eq!(world.cluster.replicas("checkout"), if is_taken_over { 7 } else { 8 });
+        assert_eq!(undone(&world).len(), usize::from(!is_taken_over));
+        let is_refused = |record: &DecisionRecord| matches!(record.outcome, Some(WriteOutcome::Refused(_)));
+        let refused = world.records(SHOP).into_iter().filter(is_refused).count();
+        assert!((2..=5).contains(&refused), "asked {refused} times while the API server was away");
+    }
 }

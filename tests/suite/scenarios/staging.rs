@@ -9,7 +9,7 @@ use flyball::adapters::executor::Pool;
 use flyball::model::explain::text;
 use flyball::model::{Choice, DecisionRecord, PolicyRevision, ServiceId};
 use flyball::ports::Control;
-use flyball::ports::policy_memory::PolicyDeed;
+use flyball::ports::policy_memory::PolicyOperation;
 
 use super::world::{World, policy_set, settings, steady};
 
@@ -41,7 +41,7 @@ fn rules(control: &LoopControl, service: &str) -> (Option<String>, Option<String
     let service: ServiceId = service.parse().unwrap();
     let record = control.service(&service).unwrap().last.unwrap();
     let rule = |choice: &Choice| choice.rule().map(str::to_owned);
-    (rule(&record.proposal.choice), record.instead.as_ref().and_then(|instead| rule(&instead.choice)))
+    (rule(&record.proposal.choice), record.candidate.as_ref().and_then(|wanted| rule(&wanted.choice)))
 }
 
 fn by(in_force: &str, beside: Option<&str>) -> (Option<String>, Option<String>) {
@@ -63,10 +63,11 @@ async fn a_changed_set_stands_beside_and_what_it_would_have_done_is_recorded() {
     let candidate = status.candidate.unwrap();
     assert!((530..=545).contains(&candidate.in_force_in), "{}", candidate.in_force_in);
     assert!(candidate.replay.decisions > 0 && candidate.replay.same == 0, "{:?}", candidate.replay);
-    assert!(candidate.beside.decisions >= 6 && candidate.beside.same == 0, "{:?}", candidate.beside);
-    let found = &candidate.beside.differences[0];
+    assert!(candidate.live.decisions >= 6 && candidate.live.same == 0, "{:?}", candidate.live);
+    let found = &candidate.live.differences[0];
     assert_eq!((&*found.wanted, &*found.candidate_wanted), ("scale to 5 (rule to_5)", "scale to 6 (rule to_6)"));
-    let kept = |record: &DecisionRecord| record.instead.as_ref().is_some_and(|one| one.revision == candidate.revision);
+    let kept =
+        |record: &DecisionRecord| record.candidate.as_ref().is_some_and(|one| one.revision == candidate.revision);
     assert!(world.records(CART).iter().any(kept), "in the journal, too");
     tokio::time::sleep(MINUTE * 10).await;
     assert_eq!(rules(&control, CART), by("to_6", None));
@@ -84,15 +85,15 @@ async fn people_promote_and_go_back_within_a_second_for_all_or_for_one() {
     announce(&world, &to(6));
     tokio::time::sleep(MINUTE).await;
     let in_force = |service: &str| control.service(&service.parse().unwrap()).unwrap().revision;
-    world.policy_memory.order("1", PolicyDeed::Promote, Some(CART));
+    world.policy_memory.order("1", PolicyOperation::Promote, Some(CART));
     tokio::time::sleep(SECOND).await;
     assert!(in_force(CART) != first && in_force(LEDGER) == first);
     assert_eq!(control.policies().apart.len(), 1);
-    world.policy_memory.order("2", PolicyDeed::Promote, None);
+    world.policy_memory.order("2", PolicyOperation::Promote, None);
     tokio::time::sleep(SECOND).await;
     let second = control.policies().in_force;
     assert!(second != first && in_force(LEDGER) == second);
-    world.policy_memory.order("3", PolicyDeed::Rollback, None);
+    world.policy_memory.order("3", PolicyOperation::Rollback, None);
     tokio::time::sleep(SECOND).await;
     let status = control.policies();
     assert_eq!((&status.in_force, &status.rolled_back), (&first, &second));
@@ -101,7 +102,7 @@ async fn people_promote_and_go_back_within_a_second_for_all_or_for_one() {
     announce(&world, &to(6));
     tokio::time::sleep(MINUTE * 30).await;
     assert_eq!((control.policies().in_force, in_force(CART)), (first.clone(), first));
-    world.policy_memory.order("4", PolicyDeed::Rollback, None);
+    world.policy_memory.order("4", PolicyOperation::Rollback, None);
     tokio::time::sleep(SECOND).await;
     assert!(control.policies().last_order.is_some_and(|end| end.id == "4" && !end.done));
     tree.stop().await;
@@ -126,9 +127,9 @@ async fn a_restart_goes_on_by_the_last_good_set_and_by_what_was_taken_back() {
     assert_eq!(rules(&control, CART), by("to_5", None));
     announce(&world, &to(6));
     tokio::time::sleep(MINUTE).await;
-    world.policy_memory.order("1", PolicyDeed::Promote, None);
+    world.policy_memory.order("1", PolicyOperation::Promote, None);
     tokio::time::sleep(SECOND).await;
-    world.policy_memory.order("2", PolicyDeed::Rollback, None);
+    world.policy_memory.order("2", PolicyOperation::Rollback, None);
     tokio::time::sleep(SECOND).await;
     tree.stop().await;
     let (tree, control) = world.start().await;
@@ -150,7 +151,7 @@ async fn an_order_given_just_before_a_start_waits_for_what_was_in_force() {
     tokio::time::sleep(MINUTE * 11).await;
     assert_ne!(control.policies().in_force, first);
     tree.stop().await;
-    world.policy_memory.order("1", PolicyDeed::Rollback, None);
+    world.policy_memory.order("1", PolicyOperation::Rollback, None);
     world.executor = Arc::new(Pool::of(NonZeroUsize::MIN));
     world.journal = Arc::default();
     let (tree, control) = world.start().await;
@@ -170,7 +171,7 @@ async fn an_order_is_obeyed_once_through_a_restart() {
     tokio::time::sleep(MINUTE).await;
     announce(&world, &to(6));
     tokio::time::sleep(SECOND).await;
-    world.policy_memory.order("1", PolicyDeed::Promote, None);
+    world.policy_memory.order("1", PolicyOperation::Promote, None);
     tokio::time::sleep(SECOND).await;
     let second = control.policies().in_force;
     tree.stop().await;
@@ -197,7 +198,7 @@ async fn what_stands_beside_goes_on_after_a_restart_for_all_and_for_one() {
     let first = control.policies().in_force;
     announce(&world, &to(6));
     tokio::time::sleep(MINUTE * 3).await;
-    world.policy_memory.order("1", PolicyDeed::Promote, Some(CART));
+    world.policy_memory.order("1", PolicyOperation::Promote, Some(CART));
     tokio::time::sleep(MINUTE).await;
     let candidate = control.policies().candidate.unwrap();
     tree.stop().await;
@@ -227,7 +228,7 @@ async fn an_order_that_could_not_be_obeyed_is_not_tried_again_by_the_next_start(
     let (tree, control) = world.start().await;
     tokio::time::sleep(MINUTE).await;
     let first = control.policies().in_force;
-    world.policy_memory.order("1", PolicyDeed::Promote, None);
+    world.policy_memory.order("1", PolicyOperation::Promote, None);
     tokio::time::sleep(SECOND).await;
     assert!(control.policies().last_order.is_some_and(|end| end.id == "1" && !end.done));
     let kept = world.policy_memory.kept.lock().last_order.clone();

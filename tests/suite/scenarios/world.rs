@@ -19,7 +19,7 @@ use flyball::model::{
     ServiceId, ServiceSpec, TargetReading, TargetRef, TargetState, Timestamp,
 };
 use flyball::ports::executor::Job;
-use flyball::ports::policy_memory::{KeptPolicies, PolicyDeed, PolicyMemory, PolicyOrder};
+use flyball::ports::policy_memory::{KeptPolicies, PolicyMemory, PolicyOperation, PolicyOrder};
 use flyball::ports::{
     Answer, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Leadership, Live, News, PolicyFile,
     PolicyFiles, PolicyStore, Roster, Round, Services, SourceError, TelemetrySource, Template,
@@ -188,27 +188,34 @@ pub fn no_deadline() -> Deadline {
 /// What outlives the process of the policies, and orders about them.
 pub struct Remembered {
     pub kept: Mutex<KeptPolicies>,
+    /// The copy that several processes have together.
+    pub shared: Arc<Mutex<KeptPolicies>>,
     pub orders: watch::Sender<Option<PolicyOrder>>,
 }
 
 impl Default for Remembered {
     fn default() -> Self {
-        Self { kept: Mutex::default(), orders: watch::channel(None).0 }
+        Self { kept: Mutex::default(), shared: Arc::default(), orders: watch::channel(None).0 }
     }
 }
 
 impl Remembered {
-    pub fn order(&self, id: &str, deed: PolicyDeed, service: Option<&str>) {
+    pub fn order(&self, id: &str, operation: PolicyOperation, service: Option<&str>) {
         let service = service.map(|service| service.parse().unwrap());
         let (by, reason) = ("test".to_owned(), "why".to_owned());
-        let order = PolicyOrder { id: id.to_owned(), at: origin(), deed, service, by, reason };
+        let order = PolicyOrder { id: id.to_owned(), at: origin(), operation, service, by, reason };
         self.orders.send_replace(Some(order));
     }
 }
 
 impl PolicyMemory for Remembered {
     fn kept(&self) -> KeptPolicies {
-        self.kept.lock().clone()
+        let kept = self.kept.lock().clone();
+        if kept.in_force.is_some() { kept } else { self.shared.lock().clone() }
+    }
+
+    fn share(&self, policies: &KeptPolicies) {
+        self.shared.lock().clone_from(policies);
     }
 
     fn keep(&self, policies: &KeptPolicies) -> Result<(), String> {

@@ -34,14 +34,13 @@ use crate::ports::journal::{Entry, Journal, JournalError, Unreadable};
 
 use super::client::Timeouts;
 use super::failure::explain;
+use super::pages;
 use super::scale::FIELD_MANAGER;
 use object::ActionObject;
 use shelf::{Held, Shelf};
 
 /// All of them.
 const ALL: &str = "/apis/flyball.dev/v1alpha1/loopactions";
-/// Objects asked for at once.
-const PAGE: u32 = 500;
 /// Pause before an end that could not be written is tried again.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -77,18 +76,6 @@ enum Failure {
     Refused(String),
     /// It may or may not have been written.
     Unknown(String),
-}
-
-#[derive(Deserialize)]
-struct Page {
-    metadata: PageMetadata,
-    items: Option<Vec<Value>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct PageMetadata {
-    r#continue: String,
 }
 
 impl LoopActions {
@@ -362,27 +349,17 @@ impl Shared {
 
     /// Returns all of them, and what of those that are open cannot be read.
     async fn list(&self) -> Result<(Vec<Held>, Vec<Unreadable>), String> {
-        let (mut all, mut unreadable, mut token) = (Vec::new(), Vec::new(), None);
-        loop {
-            let parameters = ListParams { limit: Some(PAGE), continue_token: token.take(), ..ListParams::default() };
-            let request = Request::new(ALL).list(&parameters).map_err(|error| error.to_string())?;
-            let answer = tokio::time::timeout(self.timeouts.list, self.client.request_text(request)).await;
-            let late = |_| format!("no list of LoopActions within {:?}", self.timeouts.list);
-            let text = answer.map_err(late)?.map_err(|error| explain(&error))?;
-            let page: Page = serde_json::from_str(&text).map_err(|error| format!("malformed list: {error}"))?;
-            for item in page.items.unwrap_or_default() {
-                match ActionObject::deserialize(&item) {
-                    Ok(object) => all.push(held(&object)),
-                    // Made by hand, or by a version that this one does not know: nobody's open intent is left out.
-                    Err(error) if unread::is_open(&item) => unreadable.push(unread::unreadable(&item, &error)),
-                    Err(error) => tracing::warn!(%error, "a LoopAction cannot be read and is left out"),
-                }
+        let listed = pages::list::<Value>(&self.client, self.timeouts, ALL, &ListParams::default()).await;
+        let (mut all, mut unreadable) = (Vec::new(), Vec::new());
+        for item in listed.map_err(|error| format!("LoopActions: {error}"))?.objects {
+            match ActionObject::deserialize(&item) {
+                Ok(object) => all.push(held(&object)),
+                // Made by hand, or by a version that this one does not know: nobody's open intent is left out.
+                Err(error) if unread::is_open(&item) => unreadable.push(unread::unreadable(&item, &error)),
+                Err(error) => tracing::warn!(%error, "a LoopAction cannot be read and is left out"),
             }
-            if page.metadata.r#continue.is_empty() {
-                return Ok((all, unreadable));
-            }
-            token = Some(page.metadata.r#continue);
         }
+        Ok((all, unreadable))
     }
 
     /// Deletes the objects of a service that need not be kept; what is not deleted now is with the next end.

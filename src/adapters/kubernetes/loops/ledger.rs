@@ -244,7 +244,7 @@ mod tests {
             outlook: Arc::default(),
             proposal: Proposal { revision: None, rules: Vec::new(), choice: Choice::Nothing { reason: "calm".into() } },
             provenance: None,
-            instead: None,
+            candidate: None,
             verdict: Verdict { kind: VerdictKind::Hold, decided_by: Some(guard), ..Verdict::idle() },
             change: None,
             outcome: None,

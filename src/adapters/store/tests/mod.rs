@@ -1,6 +1,8 @@
 //! What a disk can do to the journal. The rules themselves are in the contract suite of the port.
 
+mod damage;
 mod power_loss;
+mod retained;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -59,7 +61,7 @@ pub(super) fn decision_of(service: &str, seq: u32) -> Entry {
         outlook: Arc::default(),
         proposal: Proposal { revision: None, rules: Vec::new(), choice: Choice::Nothing { reason: "calm".into() } },
         provenance: None,
-        instead: None,
+        candidate: None,
         verdict: Verdict::idle(),
         change: None,
         outcome: None,
@@ -242,92 +244,6 @@ fn whatever_was_acknowledged_survives_a_crash_at_every_write() {
     }
 }
 
-/// Tells whether the newest commit of a file is sealed: a flag of the engine in the byte that tells which one it is.
-fn sealed(file: &[u8]) -> bool {
-    file[9] & 4 != 0
-}
-
-/// A journal whose writer was killed in a quiet moment: a copy of the file while it is open.
-fn killed(entries: u32) -> (tempfile::TempDir, PathBuf) {
-    let (dir, path) = place();
-    let journal = open(&path).unwrap();
-    for seq in 1..=entries {
-        append(&journal, decision(seq)).unwrap();
-        append(&journal, Entry::Prepared(intent(seq))).unwrap();
-    }
-    while !sealed(&fs::read(&path).unwrap()) {
-        std::thread::yield_now();
-    }
-    let copy = dir.path().join("killed.redb");
-    fs::copy(&path, &copy).unwrap();
-    (dir, copy)
-}
-
-#[test]
-fn a_flipped_bit_is_found_or_harmless() {
-    let (_dir, path) = killed(10);
-    let intact = fs::read(&path).unwrap();
-    let all: Vec<u32> = (1..=10).rev().collect();
-    let mut damaged = 0;
-    // Byte 9 tells which of two commits is the newest; alone it is not covered by a checksum.
-    let positions = (10..400).step_by(7).chain((4096..intact.len()).step_by(intact.len() / 150));
-    for position in positions {
-        let mut bytes = intact.clone();
-        bytes[position] ^= 0x10;
-        fs::write(&path, bytes).unwrap();
-        match open(&path) {
-            Ok(journal) => {
-                assert_eq!(seqs(&journal), all, "bit of byte {position}");
-                assert_eq!(journal.open_intents().unwrap().len(), 10, "bit of byte {position}");
-            }
-            Err(JournalError::Damaged { .. }) => damaged += 1,
-            Err(error) => panic!("byte {position}: {error}"),
-        }
-    }
-    assert!(damaged > 20, "only {damaged} flips hit something");
-}
-
-#[test]
-fn a_cut_file_is_refused() {
-    let (_dir, path) = killed(10);
-    let intact = fs::read(&path).unwrap();
-    for left in [1, 9, 100, 4095, 4096, 8192, intact.len() / 2, intact.len() - 4096, intact.len() - 1] {
-        fs::write(&path, &intact[..left]).unwrap();
-        let error = open(&path).err();
-        assert!(matches!(error, Some(JournalError::Damaged { .. })), "{left} of {} bytes: {error:?}", intact.len());
-    }
-}
-
-#[test]
-fn a_file_of_another_version_or_of_something_else_is_refused() {
-    let (dir, path) = place();
-    drop(open(&path).unwrap());
-    let db = Database::open(&path).unwrap();
-    let txn = db.begin_write().unwrap();
-    txn.open_table(TableDefinition::<&str, u64>::new("meta")).unwrap().insert("format", 1).unwrap();
-    txn.commit().unwrap();
-    drop(db);
-    let expected = JournalError::WrongVersion { path: path.display().to_string(), found: 1, expected: 2 };
-    assert_eq!(open(&path).err(), Some(expected.clone()));
-    assert_eq!(JournalReader::open(&path).err(), Some(expected));
-
-    let other = dir.path().join("other.redb");
-    let db = Database::create(&other).unwrap();
-    let txn = db.begin_write().unwrap();
-    txn.open_table(TableDefinition::<u64, u64>::new("users")).unwrap().insert(1, 1).unwrap();
-    txn.commit().unwrap();
-    drop(db);
-    let text = dir.path().join("text");
-    fs::write(&text, "not a journal at all\n".repeat(1000)).unwrap();
-    for foreign in [&other, &text] {
-        assert!(matches!(open(foreign), Err(JournalError::Damaged { .. })), "{foreign:?}");
-        assert!(matches!(JournalReader::open(foreign), Err(JournalError::Damaged { .. })), "{foreign:?}");
-    }
-    let nowhere = dir.path().join("no/such/dir");
-    assert!(matches!(open(&nowhere), Err(JournalError::Unwritable { .. })));
-    assert!(matches!(JournalReader::open(&nowhere), Err(JournalError::Missing { .. })));
-}
-
 #[test]
 fn what_cannot_be_read_now_is_not_called_damaged() {
     let (dir, _) = place();
@@ -366,6 +282,27 @@ fn starts_are_counted() {
     for run in 1..4 {
         assert_eq!(open(&path).unwrap().run(), run);
     }
+}
+
+/// Tells whether the newest commit of a file is sealed: a flag of the engine in the byte that tells which one it is.
+fn sealed(file: &[u8]) -> bool {
+    file[9] & 4 != 0
+}
+
+/// A journal whose writer was killed in a quiet moment: a copy of the file while it is open.
+fn killed(entries: u32) -> (tempfile::TempDir, PathBuf) {
+    let (dir, path) = place();
+    let journal = open(&path).unwrap();
+    for seq in 1..=entries {
+        append(&journal, decision(seq)).unwrap();
+        append(&journal, Entry::Prepared(intent(seq))).unwrap();
+    }
+    while !sealed(&fs::read(&path).unwrap()) {
+        std::thread::yield_now();
+    }
+    let copy = dir.path().join("killed.redb");
+    fs::copy(&path, &copy).unwrap();
+    (dir, copy)
 }
 
 /// A journal on a disk whose syncs wait for the guard, with the writer already waiting in one.
@@ -421,62 +358,4 @@ fn a_disk_that_does_not_keep_up_shows_until_it_has() {
     append(&journal, decision(2)).unwrap();
     assert_eq!((metrics.healthy.get(), journal.open_intents().unwrap().len()), (1, 0));
     assert_eq!(metrics.lost.get(), super::queue::CAPACITY as u64 + 3);
-}
-
-#[test]
-fn the_oldest_go_first_and_open_intents_stay() {
-    let (_dir, path) = place();
-    let settings = StoreSettings::new(LEAST_RECORDS, Duration::from_hours(1)).unwrap();
-    let journal = RedbJournal::open(&path, settings, JournalMetrics::default()).unwrap();
-    let count = FLOOR as u32 * 2;
-    for seq in 1..=count {
-        journal.submit(decision(seq));
-        if seq % 100 == 1 {
-            append(&journal, Entry::Prepared(intent(seq))).unwrap();
-        }
-    }
-    append(&journal, ended(101)).unwrap();
-    drop(journal);
-
-    let db = Database::open(&path).unwrap();
-    while retention::step(&db, &settings).unwrap() {}
-    drop(db);
-    let journal = open(&path).unwrap();
-    let kept: BTreeSet<u32> = seqs(&journal).into_iter().collect();
-    let held: BTreeSet<u32> = (1..=count).step_by(100).filter(|seq| *seq != 101).collect();
-    assert!(held.is_subset(&kept), "decisions of open intents were removed");
-    assert_eq!(kept.len(), FLOOR as usize);
-    assert!(kept.contains(&count) && !kept.contains(&2) && !kept.contains(&101));
-    assert_eq!(journal.open_intents().unwrap().len(), held.len());
-    assert_eq!(journal.applied_since(at(0), Duration::ZERO).unwrap().len(), 1, "ended intents outlive their record");
-}
-
-#[test]
-fn ended_intents_go_after_a_day_but_a_jump_of_the_clock_empties_nothing() {
-    let (_dir, path) = place();
-    let journal = open(&path).unwrap();
-    let count = FLOOR as u32 + 50;
-    for seq in 1..=count {
-        let at = if seq == count { at(40 * 365 * 86_400) } else { at(i64::from(seq)) };
-        journal.submit(decision(seq));
-        journal.submit(Entry::Prepared(intent(seq)));
-        journal.submit(Entry::Ended { change: intent(seq).change.id, at, outcome: WriteOutcome::Applied });
-    }
-    drop(journal);
-    let db = Database::open(&path).unwrap();
-    while retention::step(&db, &StoreSettings::default()).unwrap() {}
-    drop(db);
-    let journal = open(&path).unwrap();
-    assert_eq!(journal.applied_since(at(0), Duration::ZERO).unwrap().len(), FLOOR as usize);
-    let gone = append(&journal, ended(1)).unwrap_err();
-    assert!(matches!(gone, JournalError::Contradiction(_)), "{gone}");
-}
-
-#[test]
-fn settings_that_lose_what_budgets_need_are_refused() {
-    let day = Duration::from_hours(24);
-    for (records, age, enough) in [(10, day, false), (5000, day / 100, false), (5000, day, true)] {
-        assert_eq!(StoreSettings::new(records, age).is_some(), enough, "{records} records, {age:?}");
-    }
-    assert_eq!(tables::FORMAT, 2);
 }

@@ -1,0 +1,145 @@
+//! What is said of the policies in force: status, faults, how a candidate compares.
+
+use std::time::Duration;
+
+use super::in_force::InForce;
+use crate::cycle::staging::{Staged, Step};
+use crate::instrument::ProcessMetrics;
+use crate::model::{CandidateDecision, Choice, Comparison, DecisionId, PolicyRevision};
+use crate::ports::PolicyFaults;
+use crate::ports::policy_memory::{CandidateStatus, PolicyOrderEnd, PolicyStatus};
+
+/// What is said of it.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) faults: PolicyFaults,
+    pub(super) last_order: Option<PolicyOrderEnd>,
+    /// Of the candidate of this revision, since it stands beside.
+    pub(super) compared: Option<(PolicyRevision, Comparison)>,
+}
+
+impl InForce {
+    /// Returns the faults of the newest sets, if they were refused.
+    pub fn faults(&self) -> Vec<String> {
+        worded(&self.told.lock().faults)
+    }
+
+    /// Returns the same, by whom it concerns.
+    pub fn refused(&self) -> PolicyFaults {
+        self.told.lock().faults.clone()
+    }
+
+    /// Returns what a process without any policies waits for; `None` where a set is in force.
+    pub fn waiting_for(&self) -> Option<String> {
+        let staging = self.staging();
+        if staging.in_force.is_some() {
+            return None;
+        }
+        Some(match &staging.rolled_back {
+            Some(taken_back) => format!(
+                "a policy set: revision {} was rolled back, and the one before it is not known here; nothing is decided until \
+                 the policies are mended, or that one is promoted",
+                taken_back.revision
+            ),
+            None => "a policy set".to_owned(),
+        })
+    }
+
+    /// Hears what the candidate would have done in a decision.
+    pub fn compared(&self, decision: &DecisionId, choice: &Choice, wanted: &CandidateDecision) {
+        let staging = self.staging();
+        let Some(candidate) = &staging.candidate else { return };
+        // It may be another one by now than the one that stood beside when that was decided.
+        if wanted.revision != *candidate.staged.release.of(decision.service.namespace()).revision() {
+            return;
+        }
+        let mut told = self.told.lock();
+        let revision = &candidate.staged.revision;
+        match &mut told.compared {
+            Some((of, comparison)) if of == revision => comparison.add(decision, choice, &wanted.choice),
+            other => {
+                let mut comparison = Comparison::default();
+                comparison.add(decision, choice, &wanted.choice);
+                *other = Some((revision.clone(), comparison));
+            }
+        }
+    }
+
+    /// Returns all that is shown of it.
+    pub fn status(&self, now: Duration) -> PolicyStatus {
+        let staging = self.staging();
+        let told = self.told.lock();
+        let in_force = staging.in_force.as_ref();
+        let apart = staging.ahead.iter().chain(&staging.behind).filter_map(|service| {
+            let set = staging.of(service).0?.release.of(service.namespace());
+            Some((service.clone(), set.revision().clone()))
+        });
+        let candidate = staging.candidate.as_ref().map(|candidate| {
+            let Staged { revision, release, .. } = &candidate.staged;
+            let live = told.compared.as_ref().filter(|(of, _)| of == revision);
+            CandidateStatus {
+                revision: revision.clone(),
+                in_force_in: candidate.due.saturating_sub(now).as_secs(),
+                warnings: release.warnings.clone(),
+                replay: release.replay.clone(),
+                live: live.map(|(_, comparison)| comparison.clone()).unwrap_or_default(),
+            }
+        });
+        let candidates = staging.candidate.as_ref().map(|candidate| &candidate.staged);
+        let taken_back = staging.rolled_back.as_ref().and_then(|rolled_back| rolled_back.staged.as_ref());
+        let named = in_force.into_iter().chain(&staging.previous).chain(candidates).chain(taken_back);
+        PolicyStatus {
+            follows: staging.astray().cloned(),
+            provenance: named.flat_map(|staged| staged.release.provenance()).collect(),
+            in_force: in_force.map(|staged| staged.release.all.revision().clone()),
+            namespaces: in_force.map_or_else(Default::default, |staged| {
+                let sets = &staged.release.namespaces;
+                sets.iter().map(|(namespace, set)| (namespace.clone(), set.revision().clone())).collect()
+            }),
+            apart: apart.collect(),
+            previous: staging.previous.as_ref().map(|staged| staged.revision.clone()),
+            candidate,
+            rolled_back: staging.rolled_back.as_ref().map(|rolled_back| rolled_back.revision.clone()),
+            faults: worded(&told.faults),
+            last_order: told.last_order.clone(),
+            replay: in_force.map(|staged| staged.release.replay.clone()),
+        }
+    }
+
+    /// Notes which of the newest sets were refused.
+    pub(super) fn settle(&self, origin: &str, faults: PolicyFaults, metrics: &ProcessMetrics) {
+        let worded = worded(&faults);
+        self.told.lock().faults = faults;
+        for fault in &worded {
+            tracing::error!(origin, fault, "policy set refused, the last good one stays");
+        }
+        if !worded.is_empty() {
+            metrics.policy_refused();
+        }
+    }
+}
+
+fn worded(faults: &PolicyFaults) -> Vec<String> {
+    let PolicyFaults { all, namespaces } = faults;
+    let of = |(namespace, faults)| {
+        let faults: &Vec<String> = faults;
+        faults.iter().map(move |fault| format!("namespace {namespace}: {fault}"))
+    };
+    all.iter().cloned().chain(namespaces.iter().flat_map(of)).collect()
+}
+
+/// Logs what came of an event, and counts it.
+pub(super) fn note(step: &Step, origin: &str, metrics: &ProcessMetrics) {
+    match step {
+        Step::None => {}
+        Step::InForce(revision) => {
+            tracing::info!(%revision, origin, "policy set in force");
+            metrics.policy_active(revision);
+        }
+        Step::Candidate(revision) => tracing::info!(%revision, origin, "policy set stands beside the one in force"),
+        Step::KeptOut(revision) => {
+            tracing::warn!(%revision, origin, "policy set was taken back: promote it, or change it");
+        }
+        Step::Apart(revision) => tracing::info!(%revision, origin, "one service goes by another policy set"),
+    }
+}

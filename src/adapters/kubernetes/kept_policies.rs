@@ -1,0 +1,122 @@
+//! The policies in force in the ConfigMap `flyball-kept-policies`, for a process whose state directory is empty: of several
+//! replicas the one that leads writes it, and whoever starts with nothing goes on by it.
+//!
+//! The policies that are announced do not tell enough: they may be a set that people took back, and then nobody who did not
+//! see the one before it could act. Nothing depends on this copy otherwise, so a server that does not take it is logged.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http;
+use kube::Client;
+use kube::api::{GetParams, Patch, PatchParams};
+use kube::core::Request;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::ports::policy_memory::{KeptPolicies, PolicyMemory, PolicyOrder};
+
+use super::client::Timeouts;
+use super::config_map::ConfigMap;
+use super::failure::explain;
+use super::scale::FIELD_MANAGER;
+
+/// Name of the ConfigMap. It is shipped: a role cannot bind a creation to a name.
+pub const NAME: &str = "flyball-kept-policies";
+/// The key that holds them, as JSON.
+const KEY: &str = "policies.json";
+/// Pause before what the server did not take is offered again.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// What one process keeps for itself, and a copy for all. Dropping it ends its task.
+pub struct SharedPolicies {
+    local: Arc<dyn PolicyMemory>,
+    /// What the ConfigMap held at the start.
+    found: KeptPolicies,
+    shared: watch::Sender<KeptPolicies>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl SharedPolicies {
+    /// Reads the ConfigMap in `namespace`, flyball's own, and keeps everything else in `local`. Needs a running tokio.
+    pub async fn over(local: Arc<dyn PolicyMemory>, client: Client, timeouts: Timeouts, namespace: &str) -> Self {
+        let map = Map { client, timeouts, path: format!("/api/v1/namespaces/{namespace}/configmaps") };
+        let found = map.read().await.unwrap_or_else(|why| {
+            tracing::warn!(
+                why,
+                "{namespace}/{NAME} cannot be read: a start with an empty state directory may be without policies"
+            );
+            KeptPolicies::default()
+        });
+        let (shared, next) = watch::channel(KeptPolicies::default());
+        Self { local, found, shared, _task: AbortOnDropHandle::new(tokio::spawn(map.follow(next))) }
+    }
+}
+
+impl PolicyMemory for SharedPolicies {
+    /// What this process kept goes before the copy: it may know more, and never less than it decided by.
+    fn kept(&self) -> KeptPolicies {
+        let local = self.local.kept();
+        if local.in_force.is_some() { local } else { self.found.clone() }
+    }
+
+    fn keep(&self, policies: &KeptPolicies) -> Result<(), String> {
+        self.local.keep(policies)
+    }
+
+    fn share(&self, policies: &KeptPolicies) {
+        self.shared.send_replace(policies.clone());
+    }
+
+    fn orders(&self) -> watch::Receiver<Option<PolicyOrder>> {
+        self.local.orders()
+    }
+}
+
+/// The ConfigMap.
+struct Map {
+    client: Client,
+    timeouts: Timeouts,
+    path: String,
+}
+
+impl Map {
+    async fn read(&self) -> Result<KeptPolicies, String> {
+        let request = Request::new(&self.path).get(NAME, &GetParams::default());
+        let map: ConfigMap = serde_json::from_str(&self.ask(request).await?).map_err(|error| error.to_string())?;
+        map.data.get(KEY).map_or_else(
+            || Ok(KeptPolicies::default()),
+            |text| serde_json::from_str(text).map_err(|error| format!("{KEY} cannot be understood: {error}")),
+        )
+    }
+
+    /// Writes the newest of what is shared, until the sender is gone.
+    async fn follow(self, mut next: watch::Receiver<KeptPolicies>) {
+        while next.changed().await.is_ok() {
+            loop {
+                let policies = next.borrow_and_update().clone();
+                let Err(why) = self.write(&policies).await else { break };
+                tracing::warn!(
+                    why,
+                    "{NAME} is not written: a start with an empty state directory may be without policies"
+                );
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    async fn write(&self, policies: &KeptPolicies) -> Result<(), String> {
+        let text = serde_json::to_string(policies).map_err(|error| error.to_string())?;
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let patch = Patch::Merge(json!({ "data": { KEY: text } }));
+        self.ask(Request::new(&self.path).patch(NAME, &parameters, &patch)).await.map(drop)
+    }
+
+    async fn ask(&self, request: Result<http::Request<Vec<u8>>, kube::core::request::Error>) -> Result<String, String> {
+        let request = request.map_err(|error| error.to_string())?;
+        let answer = tokio::time::timeout(self.timeouts.answer, self.client.request_text(request)).await;
+        let late = |_| format!("no answer within {} s", self.timeouts.answer.as_secs());
+        answer.map_err(late)?.map_err(|error| explain(&error))
+    }
+}
