@@ -27,21 +27,7 @@ pub(super) fn build(
     texts: &Texts,
 ) -> Result<Rule, PolicyFault> {
     let body = call(&declared, engine)?;
-    if body.action.strictest().is_some() != declared.is_limit {
-        let message = if declared.is_limit {
-            "a limit only forbids: its last clause is veto(\"lower\", \"why\") or cap(20); what acts is a rule(..)"
-        } else {
-            "veto(..) and cap(..) hold against every rule: they belong into limit(\"name\", |s, p| [..])"
-        };
-        return Err(fault(&declared, body.position, &Failure::Script(message.to_owned())));
-    }
-    // Until it is known to have held, after every start, it would let everything through. An `unless` forbids by then.
-    let held = body.conditions.iter().find(|(condition, negated)| condition.held.is_some() && !negated);
-    if let (true, Some((condition, _))) = (declared.is_limit, held) {
-        let message =
-            format!("a limit holds from the first moment: take held_for(..) off when({})", condition.phrase());
-        return Err(fault(&declared, body.position, &Failure::Script(message)));
-    }
+    check_kind(&declared, &body)?;
     let defaults: Vec<Result<f64, Arc<str>>> = parameters.iter().map(|parameter| Ok(parameter.default)).collect();
     let sizes = body.action.sizes();
     if !sizes.iter().any(|size| size.is_measured()) {
@@ -67,6 +53,26 @@ pub(super) fn build(
         position: declared.position,
         body,
     })
+}
+
+/// Checks that a limit forbids, from its first moment on, and that a rule does not.
+fn check_kind(declared: &Declared, body: &Body) -> Result<(), PolicyFault> {
+    if body.action.strictest().is_some() != declared.is_limit {
+        let message = if declared.is_limit {
+            "a limit only forbids: its last clause is veto(\"lower\", \"why\") or cap(20); what acts is a rule(..)"
+        } else {
+            "veto(..) and cap(..) hold against every rule: they belong into limit(\"name\", |s, p| [..])"
+        };
+        return Err(fault(declared, body.position, &Failure::Script(message.to_owned())));
+    }
+    // Until it is known to have held, after every start, it would let everything through. An `unless` forbids by then.
+    let held = body.conditions.iter().find(|(condition, negated)| condition.held.is_some() && !negated);
+    if let (true, Some((condition, _))) = (declared.is_limit, held) {
+        let message =
+            format!("a limit holds from the first moment: take held_for(..) off when({})", condition.phrase());
+        return Err(fault(declared, body.position, &Failure::Script(message)));
+    }
+    Ok(())
 }
 
 fn call(declared: &Declared, engine: &MeteredEngine) -> Result<Body, PolicyFault> {

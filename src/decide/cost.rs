@@ -6,7 +6,7 @@
 
 use crate::decide::compile::Rule;
 use crate::decide::fault::PolicyFault;
-use crate::decide::plan::condition::{Condition, Statement};
+use crate::decide::plan::condition::Condition;
 use crate::decide::plan::quantity::{Quantity, Term};
 use crate::model::HORIZONS;
 
@@ -54,22 +54,11 @@ pub(super) fn too_dear(rules: &[Rule]) -> Vec<PolicyFault> {
 }
 
 fn of_condition(condition: &Condition) -> usize {
-    match &condition.statement {
-        Statement::Compare { left, right, .. } => 1 + of_quantity(left) + of_quantity(right),
-        Statement::All(parts) | Statement::Any(parts) => 1 + parts.iter().map(of_condition).sum::<usize>(),
-        Statement::Not(part) | Statement::Or(part, _) => 1 + of_condition(part),
-        Statement::Signal(_) | Statement::Target(_) => 1,
-    }
+    let quantities: usize = condition.quantities().map(of_quantity).sum();
+    1 + quantities + condition.operands().iter().map(of_condition).sum::<usize>()
 }
 
 fn of_quantity(quantity: &Quantity) -> usize {
-    match &quantity.term {
-        Term::Both(_, pair) | Term::Or(pair) => 1 + of_quantity(&pair.0) + of_quantity(&pair.1),
-        Term::LongestRun { bound, .. } => 1 + HORIZONS.len() + of_quantity(bound),
-        Term::Pods(pods) => {
-            let given = pods.given.as_ref().map_or(0, |(one, other)| of_quantity(one) + of_quantity(other));
-            1 + of_quantity(&pods.rate) + given
-        }
-        Term::Number(_) | Term::Parameter(_) | Term::Signal { .. } | Term::Replicas(_) | Term::Capacity(_) => 1,
-    }
+    let points = if matches!(quantity.term, Term::LongestRun { .. }) { HORIZONS.len() } else { 0 };
+    1 + points + quantity.operands().map(of_quantity).sum::<usize>()
 }

@@ -16,15 +16,15 @@ const MAX_DEPTH: usize = 8;
 
 /// The libraries of a set, by the path that `import` gives (`lib/slo`).
 #[derive(Debug, Clone, Default)]
-pub(super) struct Libraries(Shared<Mutex<Shelf>>);
+pub(super) struct Libraries(Shared<Mutex<State>>);
 
 #[derive(Debug, Default)]
-struct Shelf {
+struct State {
     /// Texts that were not asked for yet.
     waiting: BTreeMap<String, String>,
     loaded: BTreeMap<String, Shared<Module>>,
     /// Libraries that are being loaded, the one that was asked for first in front.
-    open: Vec<String>,
+    loading: Vec<String>,
     faults: Vec<PolicyFault>,
 }
 
@@ -48,17 +48,17 @@ impl Libraries {
                 libraries.0.lock().faults.push(PolicyFault::of(path, Failure::Deadline.to_string()));
                 break;
             }
-            libraries.open(engine.fresh(), &name(path));
+            libraries.load_one(engine.fresh(), &name(path));
         }
         let faults = libraries.0.lock().faults.clone();
         (libraries, faults)
     }
 
     /// Loads a library unless it was loaded, or tried, before; what is wrong with it becomes a fault.
-    fn open(&self, engine: &Engine, name: &str) {
+    fn load_one(&self, engine: &Engine, name: &str) {
         let Some(text) = self.0.lock().waiting.remove(name) else { return };
         let path = format!("{name}.rhai");
-        self.0.lock().open.push(name.to_owned());
+        self.0.lock().loading.push(name.to_owned());
         let compiled = engine.compile(text).map_err(|error| (syntax_message(error.err_type()), error.position()));
         let module = compiled.and_then(|mut ast| {
             ast.set_source(path.as_str());
@@ -67,21 +67,21 @@ impl Libraries {
                 (failure.to_string(), position)
             })
         });
-        let mut shelf = self.0.lock();
-        shelf.open.pop();
+        let mut state = self.0.lock();
+        state.loading.pop();
         match module {
-            Ok(module) => drop(shelf.loaded.insert(name.to_owned(), module.into())),
-            Err((message, position)) => shelf.faults.push(PolicyFault::at(&path, position, None, message)),
+            Ok(module) => drop(state.loaded.insert(name.to_owned(), module.into())),
+            Err((message, position)) => state.faults.push(PolicyFault::at(&path, position, None, message)),
         }
     }
 
-    /// Returns why a library may not be opened now.
+    /// Returns why a library may not be loaded now.
     fn hindrance(&self, name: &str) -> Option<String> {
-        let shelf = self.0.lock();
-        if shelf.open.iter().any(|open| open == name) {
-            return Some(format!("`{name}` imports itself, by way of {}", shelf.open.join(", ")));
+        let state = self.0.lock();
+        if state.loading.iter().any(|loading| loading == name) {
+            return Some(format!("`{name}` imports itself, by way of {}", state.loading.join(", ")));
         }
-        (shelf.open.len() >= MAX_DEPTH).then(|| format!("libraries import each other more than {MAX_DEPTH} deep"))
+        (state.loading.len() >= MAX_DEPTH).then(|| format!("libraries import each other more than {MAX_DEPTH} deep"))
     }
 }
 
@@ -96,10 +96,10 @@ impl ModuleResolver for Libraries {
         if let Some(message) = self.hindrance(path) {
             return Err(EvalAltResult::ErrorRuntime(message.into(), position).into());
         }
-        self.open(engine, path);
-        let shelf = self.0.lock();
-        let failed = || shelf.faults.iter().any(|fault| fault.file == format!("{path}.rhai"));
-        match shelf.loaded.get(path) {
+        self.load_one(engine, path);
+        let state = self.0.lock();
+        let failed = || state.faults.iter().any(|fault| fault.file == format!("{path}.rhai"));
+        match state.loaded.get(path) {
             Some(module) => Ok(Shared::clone(module)),
             None if failed() => {
                 Err(EvalAltResult::ErrorRuntime(format!("`{path}` did not load").into(), position).into())

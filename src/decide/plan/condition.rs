@@ -96,14 +96,28 @@ impl Condition {
         }
     }
 
+    /// Returns the conditions that it is made of, without their own parts.
+    pub(crate) fn operands(&self) -> &[Self] {
+        match &self.statement {
+            Statement::All(parts) | Statement::Any(parts) => parts,
+            Statement::Not(part) | Statement::Or(part, _) => std::slice::from_ref(&**part),
+            Statement::Compare { .. } | Statement::Signal(_) | Statement::Target(_) => &[],
+        }
+    }
+
+    /// Returns the quantities that it compares itself.
+    pub(crate) fn quantities(&self) -> impl Iterator<Item = &Quantity> {
+        let pair = match &self.statement {
+            Statement::Compare { left, right, .. } => Some([left, right]),
+            _ => None,
+        };
+        pair.into_iter().flatten()
+    }
+
     /// Returns how many parts it is made of.
     pub(crate) fn parts(&self) -> usize {
-        match &self.statement {
-            Statement::Compare { left, right, .. } => 1 + left.parts() + right.parts(),
-            Statement::All(parts) | Statement::Any(parts) => 1 + parts.iter().map(Self::parts).sum::<usize>(),
-            Statement::Not(part) | Statement::Or(part, _) => 1 + part.parts(),
-            Statement::Signal(_) | Statement::Target(_) => 1,
-        }
+        let quantities: usize = self.quantities().map(Quantity::parts).sum();
+        1 + quantities + self.operands().iter().map(Self::parts).sum::<usize>()
     }
 
     /// Tells whether there are inputs for which it cannot be told.
@@ -119,30 +133,26 @@ impl Condition {
 
     /// Adds the names of all signals that it reads.
     pub(crate) fn signals(&self, names: &mut Vec<SignalName>) {
-        match &self.statement {
-            Statement::Compare { left, right, .. } => {
-                left.signals(names);
-                right.signals(names);
-            }
-            Statement::Signal(name) => names.push(name.clone()),
-            Statement::All(parts) | Statement::Any(parts) => parts.iter().for_each(|part| part.signals(names)),
-            Statement::Not(part) | Statement::Or(part, _) => part.signals(names),
-            Statement::Target(_) => (),
+        if let Statement::Signal(name) = &self.statement {
+            names.push(name.clone());
         }
+        self.quantities().for_each(|quantity| quantity.signals(names));
+        self.operands().iter().for_each(|part| part.signals(names));
+    }
+
+    /// Adds the names of all parameters that it depends on.
+    pub(crate) fn parameters(&self, names: &mut Vec<Arc<str>>) {
+        self.quantities().for_each(|quantity| quantity.parameters(names));
+        self.operands().iter().for_each(|part| part.parameters(names));
     }
 
     /// Tells whether it reads a value that is not shown.
     fn is_masked(&self, inputs: &Inputs<'_>) -> bool {
-        if !inputs.has_masked {
-            return false;
-        }
-        match &self.statement {
-            Statement::Compare { left, right, .. } => left.is_masked(inputs) || right.is_masked(inputs),
-            Statement::Signal(name) => inputs.is_masked(name),
-            Statement::All(parts) | Statement::Any(parts) => parts.iter().any(|part| part.is_masked(inputs)),
-            Statement::Not(part) | Statement::Or(part, _) => part.is_masked(inputs),
-            Statement::Target(_) => false,
-        }
+        let is_own = || matches!(&self.statement, Statement::Signal(name) if inputs.is_masked(name));
+        inputs.has_masked
+            && (is_own()
+                || self.quantities().any(|quantity| quantity.is_masked(inputs))
+                || self.operands().iter().any(|part| part.is_masked(inputs)))
     }
 
     /// Evaluates the condition as of now.
@@ -172,19 +182,6 @@ impl Condition {
                 Evaluated { trace: ConditionTrace { text, ..trace }, stamp }
             }
             Statement::Or(part, assumed) => assume(text, part.evaluate(inputs), *assumed),
-        }
-    }
-
-    /// Adds the names of all parameters that it depends on.
-    pub(crate) fn parameters(&self, names: &mut Vec<Arc<str>>) {
-        match &self.statement {
-            Statement::Compare { left, right, .. } => {
-                left.parameters(names);
-                right.parameters(names);
-            }
-            Statement::All(parts) | Statement::Any(parts) => parts.iter().for_each(|part| part.parameters(names)),
-            Statement::Not(part) | Statement::Or(part, _) => part.parameters(names),
-            Statement::Signal(_) | Statement::Target(_) => (),
         }
     }
 }

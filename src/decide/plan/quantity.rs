@@ -104,11 +104,6 @@ pub(crate) struct Pods {
 }
 
 impl Pods {
-    fn parts(&self) -> usize {
-        let given = self.given.as_ref().map_or(0, |(per_pod, headroom)| per_pod.parts() + headroom.parts());
-        1 + self.rate.parts() + given
-    }
-
     fn value(&self, inputs: &Inputs<'_>) -> Value {
         let rate = self.rate.value(inputs);
         let (per_pod, headroom) = match &self.given {
@@ -124,20 +119,6 @@ impl Pods {
             (Err(why), ..) | (_, Err(why), _) | (.., Err(why)) => Err(why),
         };
         Value { number, note: rate.note, stamp: Stamp::older(rate.stamp, per_pod.stamp) }
-    }
-
-    fn is_masked(&self, inputs: &Inputs<'_>) -> bool {
-        let given = self.given.as_ref();
-        let given = given.is_some_and(|(per_pod, headroom)| per_pod.is_masked(inputs) || headroom.is_masked(inputs));
-        given || self.rate.is_masked(inputs)
-    }
-
-    fn parameters(&self, names: &mut Vec<Arc<str>>) {
-        self.rate.parameters(names);
-        if let Some((per_pod, headroom)) = &self.given {
-            per_pod.parameters(names);
-            headroom.parameters(names);
-        }
     }
 }
 
@@ -169,14 +150,25 @@ pub(crate) struct Quantity {
 }
 
 impl Quantity {
+    /// Returns the quantities that it is made of, without their own parts.
+    pub(crate) fn operands(&self) -> impl Iterator<Item = &Self> {
+        let [first, second, third] = match &self.term {
+            Term::Both(_, pair) | Term::Or(pair) => [Some(&pair.0), Some(&pair.1), None],
+            Term::LongestRun { bound, .. } => [Some(&**bound), None, None],
+            Term::Pods(pods) => {
+                let given = pods.given.as_ref();
+                [Some(&pods.rate), given.map(|(per_pod, _)| per_pod), given.map(|(_, headroom)| headroom)]
+            }
+            Term::Number(_) | Term::Parameter(_) | Term::Signal { .. } | Term::Replicas(_) | Term::Capacity(_) => {
+                [None, None, None]
+            }
+        };
+        first.into_iter().chain(second).chain(third)
+    }
+
     /// Returns how many parts it is made of.
     pub(crate) fn parts(&self) -> usize {
-        match &self.term {
-            Term::Both(_, pair) | Term::Or(pair) => 1 + pair.0.parts() + pair.1.parts(),
-            Term::LongestRun { bound, .. } => 1 + bound.parts(),
-            Term::Pods(pods) => pods.parts(),
-            Term::Number(_) | Term::Parameter(_) | Term::Signal { .. } | Term::Replicas(_) | Term::Capacity(_) => 1,
-        }
+        1 + self.operands().map(Self::parts).sum::<usize>()
     }
 
     /// Tells whether there are inputs for which it is not known.
@@ -193,40 +185,30 @@ impl Quantity {
 
     /// Adds the names of all signals that it reads.
     pub(crate) fn signals(&self, names: &mut Vec<SignalName>) {
-        match &self.term {
-            Term::Signal { name, .. } => names.push(name.clone()),
-            Term::LongestRun { name, bound, .. } => {
-                names.push(name.clone());
-                bound.signals(names);
-            }
-            Term::Both(_, pair) | Term::Or(pair) => {
-                pair.0.signals(names);
-                pair.1.signals(names);
-            }
-            Term::Pods(pods) => {
-                pods.rate.signals(names);
-                if let Some((per_pod, headroom)) = &pods.given {
-                    per_pod.signals(names);
-                    headroom.signals(names);
-                }
-            }
-            Term::Number(_) | Term::Parameter(_) | Term::Replicas(_) | Term::Capacity(_) => (),
+        if let Term::Signal { name, .. } | Term::LongestRun { name, .. } = &self.term {
+            names.push(name.clone());
         }
+        self.operands().for_each(|operand| operand.signals(names));
+    }
+
+    /// Adds the names of all parameters that it depends on.
+    pub(crate) fn parameters(&self, names: &mut Vec<Arc<str>>) {
+        if let Term::Parameter(name) = &self.term {
+            names.push(Arc::clone(name));
+        }
+        self.operands().for_each(|operand| operand.parameters(names));
     }
 
     /// Tells whether it is not known only because a value is not shown.
     pub(crate) fn is_masked(&self, inputs: &Inputs<'_>) -> bool {
-        if !inputs.has_masked {
-            return false;
-        }
-        match &self.term {
-            Term::Signal { name, .. } => inputs.is_masked(name),
-            Term::LongestRun { name, bound, .. } => inputs.is_masked(name) || bound.is_masked(inputs),
-            Term::Both(_, pair) | Term::Or(pair) => pair.0.is_masked(inputs) || pair.1.is_masked(inputs),
-            Term::Pods(pods) => pods.is_masked(inputs),
+        let is_own = || match &self.term {
+            Term::Signal { name, .. } | Term::LongestRun { name, .. } => inputs.is_masked(name),
             Term::Capacity(_) => inputs.is_load_masked(),
-            Term::Number(_) | Term::Parameter(_) | Term::Replicas(_) => false,
-        }
+            Term::Both(..) | Term::Or(_) | Term::Pods(_) | Term::Number(_) | Term::Parameter(_) | Term::Replicas(_) => {
+                false
+            }
+        };
+        inputs.has_masked && (is_own() || self.operands().any(|operand| operand.is_masked(inputs)))
     }
 
     /// Tells whether it depends on anything but the policy and its parameters.
@@ -248,23 +230,9 @@ impl Quantity {
             Term::Or(pair) => match pair.0.value(inputs) {
                 // It was known: what would be taken in its place would be made up.
                 Value { number: Err(why), .. } if pair.0.is_masked(inputs) => Value::unknown(why),
-                Value { number: Err(why), .. } => instead(&why, &pair.1, inputs),
+                Value { number: Err(why), .. } => assume(&why, &pair.1, inputs),
                 known => known,
             },
-        }
-    }
-
-    /// Adds the names of all parameters that it depends on.
-    pub(crate) fn parameters(&self, names: &mut Vec<Arc<str>>) {
-        match &self.term {
-            Term::Parameter(name) => names.push(Arc::clone(name)),
-            Term::Both(_, pair) | Term::Or(pair) => {
-                pair.0.parameters(names);
-                pair.1.parameters(names);
-            }
-            Term::LongestRun { bound, .. } => bound.parameters(names),
-            Term::Pods(pods) => pods.parameters(names),
-            Term::Number(_) | Term::Signal { .. } | Term::Replicas(_) | Term::Capacity(_) => (),
         }
     }
 }
@@ -283,7 +251,7 @@ fn both(operator: Operator, left: Value, right: Value) -> Value {
     Value { number, note: left.note.or(right.note), stamp: Stamp::older(left.stamp, right.stamp) }
 }
 
-fn instead(why: &str, other: &Quantity, inputs: &Inputs<'_>) -> Value {
+fn assume(why: &str, other: &Quantity, inputs: &Inputs<'_>) -> Value {
     let value = other.value(inputs);
     Value { note: Some(format!("{} taken, {why}", other.label).into()), ..value }
 }
