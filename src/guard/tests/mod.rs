@@ -323,12 +323,12 @@ fn quiet() -> World {
 
 #[test]
 fn a_lowering_to_what_the_arrivals_need_waits_for_their_needs_alone() {
+    /// What holds a lowering, for as long as it is remembered.
+    type Past = fn(&mut World);
     assert_eq!(quiet().propose_backed(7).permitted, Some(7));
     let verdict = quiet().propose(&scale_to(7));
     assert_eq!(sum(&verdict), (VerdictKind::Hold, Some(GuardName::Stabilisation), None), "ten ran, and count");
 
-    // What holds it, for as long as it is remembered.
-    type Past = fn(&mut World);
     let needed: Past = |world| {
         world.needed_now = Some(9);
         world.choose(nothing());

@@ -67,7 +67,8 @@ fn of(moves: &[Move], namespace: &str) -> Vec<(Option<u32>, u32)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn inv_22_flyball_killed_at_the_nightly_trough_costs_the_morning_no_more_than_an_autoscaler_alone() {
     let cluster = Cluster::open().await;
-    let controllers = [(BOTH, Controller::Both(TARGET)), (ALONE, Controller::Flyball), (STOCK, Controller::Stock(TARGET))];
+    let controllers =
+        [(BOTH, Controller::Both(TARGET)), (ALONE, Controller::Flyball), (STOCK, Controller::Stock(TARGET))];
     let workloads = compare::workloads(&cluster, &controllers.map(|(name, it)| (name.to_owned(), it))).await;
     // The night comes sooner; everything else is as it is by default.
     let soon = json!({ "spec": { "behavior": { "scaleDown": { "stabilizationWindowSeconds": 15 } } } });
