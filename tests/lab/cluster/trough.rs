@@ -27,10 +27,13 @@ const EVENING: f64 = 24.0;
 const NIGHT: f64 = 5.0;
 const DAY: f64 = 24.0;
 /// Seconds of the play at which the night and the morning begin, the day is there, and the end.
-const DUSK: u32 = 25;
-const DAWN: u32 = 135;
-const RISEN: u32 = 145;
-const END: u32 = 210;
+const DUSK: u32 = 14;
+const DAWN: u32 = 155;
+const RISEN: u32 = 163;
+const END: u32 = 215;
+/// Seconds before the morning at which flyball is killed: the night has lasted for two lowerings, each a minute after the
+/// other.
+const BEFORE_DAWN: u32 = 8;
 /// Pods of every workload at night, where somebody lowers it (the floor of its autoscaler), and of the one that nobody may
 /// lower.
 const LEAST: u32 = 2;
@@ -92,10 +95,10 @@ async fn inv_22_flyball_killed_at_the_nightly_trough_costs_the_morning_no_more_t
     let second = || u32::try_from((Timestamp::now().as_millisecond() - begin) / 1000).unwrap_or(0);
 
     // At night there is nothing left of what flyball raised, and it has had the time to lower what it may not.
-    sleep(Duration::from_secs(u64::from(DAWN - 20))).await;
+    sleep(Duration::from_secs(u64::from(DAWN - BEFORE_DAWN))).await;
     let at_night = [(BOTH, LEAST), (ALONE, KEPT), (STOCK, LEAST)];
     for (namespace, pods) in at_night {
-        ready(&cluster, namespace, pods, Duration::from_secs(15)).await;
+        ready(&cluster, namespace, pods, Duration::from_secs(5)).await;
     }
     flyball.kill();
     assert!(second() < DAWN, "killed after the night");
