@@ -21,6 +21,9 @@ use crate::support::flyball::Installation;
 const BOTH: &str = "trough-both";
 const ALONE: &str = "trough-alone";
 const STOCK: &str = "trough-stock";
+/// Beside the first of them, without pods: a tenth of the fleet may be removed in ten minutes, and two pods shall be less.
+const FLEET: &str = "fleet";
+const LARGE: u32 = 40;
 /// Requests a second in the evening, at night and from the morning on: one pod carries the night, three the others. All
 /// the workloads have room on the nodes that are there: which of them gets a new one first is chance.
 const EVENING: f64 = 24.0;
@@ -78,6 +81,9 @@ async fn inv_22_flyball_killed_at_the_nightly_trough_costs_the_morning_no_more_t
     for namespace in [BOTH, STOCK] {
         assert_eq!(cluster.patch(&rig::autoscaler_path(namespace, NAME), soon.clone()).await, 200);
     }
+    let mut fleet = rig::idle_manifest(BOTH, FLEET, LARGE);
+    fleet["spec"]["paused"] = json!(true);
+    cluster.create(fleet).await;
     let scale = format!("/apis/apps/v1/namespaces/{ALONE}/deployments/{NAME}/scale");
     assert_eq!(cluster.patch(&scale, json!({ "spec": { "replicas": KEPT } })).await, 200);
     ready(&cluster, ALONE, KEPT, PATIENCE).await;
@@ -132,7 +138,7 @@ fn settings(prometheus: &str) -> String {
          defaults:\n  mode: auto\n  signals: [rps]\n  slo: {{ p99: {}ms, error_ratio: 0.01 }}\n  \
          bounds: {{ min: 1, max: 12 }}\n  \
          guards: {{ stabilisation: 60s, reversal_lock: 60s, lower_cooldown: 60s }}\n\
-         services:\n  - name: {BOTH}/{NAME}\n  - name: {ALONE}/{NAME}\n",
+         services:\n  - name: {BOTH}/{NAME}\n  - name: {ALONE}/{NAME}\n  - {{ name: {BOTH}/{FLEET}, mode: observe }}\n",
         SLO.as_millis(),
     )
 }
