@@ -108,9 +108,9 @@ impl Outcome {
 }
 
 /// Makes a workload for each controller, in the namespace beside it, and waits until its first pods are ready. The
-/// autoscalers are made last and at once: each looks every 15 s from when it was made, and what differs between two of them
-/// is not when they look.
-pub async fn workloads(cluster: &Cluster, of: &[(String, Controller)]) -> Vec<Workload> {
+/// autoscalers are made last, each so long after the one before: each looks every 15 s from when it was made. Made at once,
+/// what differs between two of them is not when they look; made apart, the mean of several is not by chance that of one moment.
+pub async fn workloads(cluster: &Cluster, of: &[(String, Controller)], apart: Duration) -> Vec<Workload> {
     let namespaces: Vec<String> = of.iter().map(|(namespace, _)| namespace.clone()).collect();
     cluster.namespaces(&namespaces).await;
     let mut made = Vec::new();
@@ -126,7 +126,10 @@ pub async fn workloads(cluster: &Cluster, of: &[(String, Controller)]) -> Vec<Wo
         .await;
     }
     let scaled = of.iter().filter_map(|(namespace, controller)| Some((namespace, controller.target()?)));
-    let autoscalers = scaled.map(|(namespace, target)| rig::autoscaler_at(cluster, namespace, NAME, BOUNDS, target));
+    let autoscalers = scaled.zip(0..).map(async |((namespace, target), turn)| {
+        tokio::time::sleep(apart * turn).await;
+        rig::autoscaler_at(cluster, namespace, NAME, BOUNDS, target).await
+    });
     futures::future::join_all(autoscalers).await;
     made
 }

@@ -53,7 +53,7 @@ impl Scene {
         let cluster = Cluster::open().await;
         let stock = others.iter().enumerate().map(|(index, it)| (format!("{NAMESPACE}-{index}"), *it));
         let all: Vec<_> = [(NAMESPACE.to_owned(), Controller::Flyball)].into_iter().chain(stock).collect();
-        let workloads = compare::workloads(&cluster, &all).await;
+        let workloads = compare::workloads(&cluster, &all, Duration::ZERO).await;
         let minute = minute_now() + AHEAD;
         let begin = Timestamp::now().as_millisecond() + 1000;
         let quiet = u32::try_from((minute * 60_000 - begin) / 1000).unwrap();

@@ -75,7 +75,8 @@ async fn inv_22_flyball_killed_at_the_nightly_trough_costs_the_morning_no_more_t
     let cluster = Cluster::open().await;
     let controllers =
         [(BOTH, Controller::Both(TARGET)), (ALONE, Controller::Flyball), (STOCK, Controller::Stock(TARGET))];
-    let workloads = compare::workloads(&cluster, &controllers.map(|(name, it)| (name.to_owned(), it))).await;
+    let workloads =
+        compare::workloads(&cluster, &controllers.map(|(name, it)| (name.to_owned(), it)), Duration::ZERO).await;
     // The night comes sooner; everything else is as it is by default.
     let soon = json!({ "spec": { "behavior": { "scaleDown": { "stabilizationWindowSeconds": 15 } } } });
     for namespace in [BOTH, STOCK] {
