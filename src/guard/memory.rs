@@ -43,7 +43,10 @@ pub struct Memory {
     in_flight: Option<InFlight>,
     /// The last write that ended here, how and when.
     ended: Option<Arc<(ChangeSet, WriteOutcome, Now)>>,
+    /// What was proposed, or ran where nothing was.
     window: Window,
+    /// What the arrival rate needed, or a raise asked for.
+    arrivals: Window,
     owner: Owner,
     /// When lowerings were undone, the earliest first.
     undone: VecDeque<Moment>,
@@ -95,7 +98,8 @@ impl Memory {
     /// **Invariants**: INV-23, as in [`Memory::restore`].
     pub fn take_over(&mut self, intents: &[Intent], now: Now) {
         let seen = std::mem::replace(self, Self::restore(intents, now));
-        (self.window, self.coming, self.raise_since) = (seen.window, seen.coming, seen.raise_since);
+        (self.window, self.arrivals) = (seen.window, seen.arrivals);
+        (self.coming, self.raise_since) = (seen.coming, seen.raise_since);
         if let Some(ended) = seen.ended {
             let (change, outcome, at) = &*ended;
             if intents.iter().any(|intent| intent.ended.is_none() && intent.change.id == change.id) {
@@ -166,15 +170,30 @@ impl Memory {
 
     /// The need of a cycle is what was proposed, at least what the arrival rate needs; where nothing was
     /// proposed, it is what runs. A cycle that could not see enough to lower breaks the window.
+    ///
+    /// For a lowering to what the arrival rate needs, what runs says nothing: the rate of each cycle is known, what a raise
+    /// asked for beyond it, and what somebody else set. A rule that waits until the forecast floor has come down proposes
+    /// nothing meanwhile, and the two waits would add up.
     fn observe_need(&mut self, ctx: &Context<'_>) {
         let Some(target) = ctx.features.target.known().filter(|_| freshness::can_lower(ctx)) else {
             self.window.reset();
+            self.arrivals.reset();
             return;
         };
-        let asked = proposed(ctx).and_then(|(_, wanted)| wanted).unwrap_or(target.asked());
-        let need = asked.max(needed_now(ctx.outlook).unwrap_or(0));
         let params = &ctx.spec.guards;
-        self.window.push(ctx.now.mono, need, params.stabilisation, params.window_gap);
+        let (proposed, needed) = (proposed(ctx), needed_now(ctx.outlook));
+        let asked = proposed.and_then(|(_, wanted)| wanted).unwrap_or(target.asked());
+        self.window.push(ctx.now.mono, asked.max(needed.unwrap_or(0)), params.stabilisation, params.window_gap);
+        let Some(needed) = needed else {
+            self.arrivals.reset();
+            return;
+        };
+        let raised = match proposed {
+            Some((Motion::Raise { .. }, wanted)) => wanted.unwrap_or(target.asked()),
+            _ => 0,
+        };
+        let theirs = self.owner.foreign().map_or(0, |edit| edit.to);
+        self.arrivals.push(ctx.now.mono, needed.max(raised).max(theirs), params.stabilisation, params.window_gap);
     }
 
     fn charge(&mut self, change: &ChangeSet, at: Moment) {
@@ -234,9 +253,9 @@ impl Memory {
         self.coming.map_or(Duration::ZERO, |(_, since)| now.since(since))
     }
 
-    /// Returns the needs of the last minutes.
-    pub(super) fn window(&self) -> &Window {
-        &self.window
+    /// Returns the needs of the last minutes: those of the arrival rate for a count that follows from it.
+    pub(super) fn window(&self, backed_by_arrivals: bool) -> &Window {
+        if backed_by_arrivals { &self.arrivals } else { &self.window }
     }
 
     /// Returns what is known of others who move the target.

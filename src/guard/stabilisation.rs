@@ -1,6 +1,8 @@
 //! Stabilisation: a lowering goes no further than the largest need of the last minutes (INV-07).
 //!
-//! A short dip is no lull. The window must be full and without a gap: what was missed cannot be vouched for.
+//! A short dip is no lull. The window must be full and without a gap: what was missed cannot be vouched for. A lowering
+//! to what the arrival rate needs is held against what that rate needed, every other one against what was proposed
+//! or ran.
 
 use super::case::{Answer, Case, Motion};
 
@@ -13,7 +15,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
         Motion::Unknown => return Answer::unknown(),
         Motion::Raise { .. } => return Answer::only_lowering(),
     }
-    let window = case.memory.window();
+    let window = case.memory.window(case.backed_by_arrivals);
     let (seen, span) = (window.seen(case.ctx.now.mono), case.params.stabilisation);
     match window.peak() {
         Some(peak) if seen >= span => Answer::Within {

@@ -272,12 +272,13 @@ pub fn settings(telemetry: &str, cluster: &str) -> String {
     settings_of(places(), telemetry, cluster)
 }
 
-/// Returns the same for other services.
+/// Returns the same for other services. The journal keeps all records: each start decides on every service, and what is
+/// compared in the end is all of it.
 pub fn settings_of(places: impl Iterator<Item = (String, String)>, telemetry: &str, cluster: &str) -> String {
     let services: Vec<String> = places.map(|(namespace, name)| format!("  - name: {namespace}/{name}")).collect();
     let services = services.join("\n");
     format!(
-        "listen: 127.0.0.1:0\n{cluster}\
+        "listen: 127.0.0.1:0\njournal: {{ max_records: 1000000, max_age: 14d }}\n{cluster}\
          sources:\n  rates: {{ kind: prometheus, url: \"{telemetry}\", interval: 1s, history: 0s }}\n\
          signals:\n  rps:\n    source: rates\n    query: 'sum by (namespace, service) (x{{$selector}})'\n    \
          samples: 'x{{$selector}}'\n    labels: [namespace, service]\n    unit: per_second\n    role: arrival_rate\n    \

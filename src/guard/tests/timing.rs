@@ -88,6 +88,53 @@ fn stabilisation_needs_a_full_window_and_keeps_its_peak() {
     assert_eq!(sum(&verdict), (VerdictKind::Hold, Some(GuardName::Stabilisation), None), "10 run, 10 were needed");
 }
 
+/// Ten run; the arrivals need five and nothing is proposed for as long as a lowering has to wait.
+fn quiet() -> World {
+    let mut world = World::at(10);
+    (world.needed_now, world.floor) = (Some(5), Some(3));
+    for _ in 0..21 {
+        world.choose(nothing());
+    }
+    world
+}
+
+#[test]
+fn a_lowering_to_what_the_arrivals_need_waits_for_their_needs_alone() {
+    /// What holds a lowering, for as long as it is remembered.
+    type Past = fn(&mut World);
+    assert_eq!(quiet().propose_backed(7).permitted, Some(7));
+    let verdict = quiet().propose(&scale_to(7));
+    assert_eq!(sum(&verdict), (VerdictKind::Hold, Some(GuardName::Stabilisation), None), "ten ran, and count");
+
+    let needed: Past = |world| {
+        world.needed_now = Some(9);
+        world.choose(nothing());
+        world.needed_now = Some(5);
+    };
+    let asked: Past = |world| {
+        world.propose(&scale_to(12));
+    };
+    let set: Past = |world| {
+        world.set_replicas(12);
+        world.choose(nothing());
+    };
+    let unknown: Past = |world| {
+        world.needed_now = None;
+        world.choose(nothing());
+        world.needed_now = Some(5);
+    };
+    for (past, expected) in [(needed, Some(9)), (asked, None), (set, None), (unknown, None)] {
+        let mut world = quiet();
+        past(&mut world);
+        for _ in 0..19 {
+            assert_eq!(world.propose_backed(7).permitted, expected);
+        }
+        world.choose(nothing());
+        world.choose(nothing());
+        assert!(world.propose_backed(8).permitted.is_some_and(|permitted| permitted <= 9));
+    }
+}
+
 #[test]
 fn a_gap_empties_the_window() {
     let gaps: [fn(&mut World); 3] = [
@@ -104,10 +151,10 @@ fn a_gap_empties_the_window() {
             world.target = target;
         },
     ];
-    for gap in gaps {
+    for (gap, backed) in gaps.into_iter().flat_map(|gap| [(gap, false), (gap, true)]) {
         let mut world = World::lowering();
         gap(&mut world);
-        let verdict = world.propose(&scale_to(7));
+        let verdict = if backed { world.propose_backed(7) } else { world.propose(&scale_to(7)) };
         assert_eq!(verdict.decided_by, Some(GuardName::Stabilisation), "{:?}", verdict.findings);
         assert_eq!(why(&verdict, GuardName::Stabilisation), "seen without a gap for 0 s of 300 s");
     }

@@ -28,6 +28,18 @@ pub enum Controller {
     Flyball,
     /// The autoscaler of Kubernetes at its default timings, by CPU at this target in percent.
     Stock(u32),
+    /// Such an autoscaler, whose floor flyball moves.
+    Both(u32),
+}
+
+impl Controller {
+    /// Returns the target of the autoscaler, percent; `None` without one.
+    fn target(self) -> Option<u32> {
+        match self {
+            Self::Flyball => None,
+            Self::Stock(target) | Self::Both(target) => Some(target),
+        }
+    }
 }
 
 /// A workload with its load balancer.
@@ -83,28 +95,27 @@ impl Outcome {
 
     /// Returns what `scripts/lab/score` reads: one line of JSON.
     pub fn line(&self) -> Value {
-        let target = match self.controller {
-            Controller::Flyball => Value::Null,
-            Controller::Stock(target) => json!(target),
+        let stock = match self.controller {
+            Controller::Stock(target) => Some(target),
+            Controller::Flyball | Controller::Both(_) => None,
         };
         json!({
-            "namespace": self.namespace, "stock_target": target, "requests": self.seen.len(),
+            "namespace": self.namespace, "stock_target": stock, "requests": self.seen.len(),
             "violation_seconds": self.violation_seconds(), "pod_seconds": self.pod_seconds().round(),
             "most_pods": self.counts.iter().map(|count| count.pods).max(),
         })
     }
 }
 
-/// Makes a workload for each controller, in the namespace beside it, and waits until its first pods are ready.
-pub async fn workloads(cluster: &Cluster, of: &[(String, Controller)]) -> Vec<Workload> {
+/// Makes a workload for each controller, in the namespace beside it, and waits until its first pods are ready. The
+/// autoscalers are made last, each so long after the one before: each looks every 15 s from when it was made. Made at once,
+/// what differs between two of them is not when they look; made apart, the mean of several is not by chance that of one moment.
+pub async fn workloads(cluster: &Cluster, of: &[(String, Controller)], apart: Duration) -> Vec<Workload> {
     let namespaces: Vec<String> = of.iter().map(|(namespace, _)| namespace.clone()).collect();
     cluster.namespaces(&namespaces).await;
     let mut made = Vec::new();
     for (namespace, controller) in of {
         rig::workload(cluster, namespace, NAME, BOUNDS.0).await;
-        if let Controller::Stock(target) = *controller {
-            rig::autoscaler_at(cluster, namespace, NAME, BOUNDS, target).await;
-        }
         let (balancer, url) = rig::balancer(namespace, NAME);
         made.push(Workload { namespace: namespace.clone(), controller: *controller, url, _balancer: balancer });
     }
@@ -114,6 +125,12 @@ pub async fn workloads(cluster: &Cluster, of: &[(String, Controller)]) -> Vec<Wo
         })
         .await;
     }
+    let scaled = of.iter().filter_map(|(namespace, controller)| Some((namespace, controller.target()?)));
+    let autoscalers = scaled.zip(0..).map(async |((namespace, target), turn)| {
+        tokio::time::sleep(apart * turn).await;
+        rig::autoscaler_at(cluster, namespace, NAME, BOUNDS, target).await
+    });
+    futures::future::join_all(autoscalers).await;
     made
 }
 
@@ -185,18 +202,21 @@ pub fn flyball(prometheus: &str, days: u32, namespaces: &[&str]) -> Installation
     installation.with_environment(vec![account()])
 }
 
+/// As `docs/operations.md` has it for pods that start in seconds and scrapes of one: the rate over the time in which
+/// about a hundred requests come, and a raise that may follow another once the first has shown. The rest is as by default.
 fn settings(prometheus: &str, days: u32, namespaces: &[&str]) -> String {
     let services = namespaces.iter().map(|namespace| format!("  - name: {namespace}/{NAME}\n"));
     format!(
         "listen: 127.0.0.1:0\n\
          sources:\n  main: {{ kind: prometheus, url: \"{prometheus}\", interval: 1s, history: {days}d }}\n\
          signals:\n  rps:\n    source: main\n    \
-         query: 'sum by (namespace, service) (rate(http_requests_total{{$selector}}[12s]))'\n    \
+         query: 'sum by (namespace, service) (rate(http_requests_total{{$selector}}[8s]))'\n    \
          samples: 'http_requests_total{{$selector}}'\n    labels: [namespace, service]\n    unit: per_second\n    \
          role: arrival_rate\n    forecast: true\n    range: [0, 5000]\n    scrape_interval: 1s\n\
          defaults:\n  mode: auto\n  allow_lowering: true\n  signals: [rps]\n  \
          slo: {{ p99: {}ms, error_ratio: 0.01 }}\n  bounds: {{ min: {}, max: {} }}\n  \
-         capacity: {{ per_pod_rate: {CAPACITY}, utilisation: 0.8, start_time: {}s }}\n\
+         capacity: {{ per_pod_rate: {CAPACITY}, utilisation: 0.8, start_time: {}s }}\n  \
+         guards: {{ raise_cooldown: 30s }}\n\
          services:\n{}",
         SLO.as_millis(),
         BOUNDS.0,

@@ -66,7 +66,7 @@ async fn a_trace_leaves_a_record_and_a_picture() {
 /// Plays the trace and returns it in a few words, and second by second.
 async fn play(trace: &Trace, controller: Controller, minutes: u32) -> (Value, Vec<Second>) {
     let cluster = Cluster::open().await;
-    let workloads = compare::workloads(&cluster, &[(NAMESPACE.to_owned(), controller)]).await;
+    let workloads = compare::workloads(&cluster, &[(NAMESPACE.to_owned(), controller)], Duration::ZERO).await;
     let begin = Timestamp::now().as_millisecond() + 1000;
     let minute = minute_now() + if controller == Controller::Flyball { AHEAD } else { 1 };
     let lead = u32::try_from((minute * 60_000 - begin).div_euclid(1000).max(0)).unwrap();

@@ -14,8 +14,8 @@ use crate::prometheus::Prometheus;
 /// Requests a second before the step and after it: two pods carry the one within the objective, not the other.
 const USUAL: f64 = 12.0;
 const STEP: f64 = 24.0;
-/// Seconds before the first step, from one step to the next (where in its period the autoscaler is hit is chance), and after
-/// the step.
+/// Seconds before the first step, from one step to the next and from one autoscaler to the next (where in its period it is
+/// hit, and how long after a measurement of its metrics it looks, is chance: three thirds of both), and after the step.
 const BEFORE: u32 = 60;
 const APART: u32 = 5;
 const AFTER: u32 = 120;
@@ -43,7 +43,7 @@ async fn unforeseen() {
     let cluster = Cluster::open().await;
     let controllers = [Controller::Flyball, Controller::Stock(TARGET)];
     let all: Vec<_> = (0..2 * PAIRS).map(|index| (format!("step-{index}"), controllers[index % 2])).collect();
-    let workloads = compare::workloads(&cluster, &all).await;
+    let workloads = compare::workloads(&cluster, &all, Duration::from_secs(u64::from(APART))).await;
     let ours: Vec<&str> =
         all.iter().filter(|(_, it)| *it == Controller::Flyball).map(|(namespace, _)| namespace.as_str()).collect();
     let mut prometheus = Prometheus::scraping(&rig::discovery(&ours.join("|")), Duration::from_secs(1));

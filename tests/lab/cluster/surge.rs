@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::Cluster;
 use super::compare::{self, Controller, NAME, Playing};
 use super::rig::{self, CAPACITY, SLO};
 use super::witness::{moves_since, revision};
+use super::{Cluster, directory};
 use crate::eventually;
 use crate::load::{self, minute_now};
 use crate::prometheus::Prometheus;
@@ -53,7 +53,7 @@ impl Scene {
         let cluster = Cluster::open().await;
         let stock = others.iter().enumerate().map(|(index, it)| (format!("{NAMESPACE}-{index}"), *it));
         let all: Vec<_> = [(NAMESPACE.to_owned(), Controller::Flyball)].into_iter().chain(stock).collect();
-        let workloads = compare::workloads(&cluster, &all).await;
+        let workloads = compare::workloads(&cluster, &all, Duration::ZERO).await;
         let minute = minute_now() + AHEAD;
         let begin = Timestamp::now().as_millisecond() + 1000;
         let quiet = u32::try_from((minute * 60_000 - begin) / 1000).unwrap();
@@ -88,15 +88,16 @@ impl Scene {
         };
         let ahead = Duration::from_millis(u64::try_from(ahead).unwrap());
         if tokio::time::timeout(ahead, enough).await.is_err() {
-            let (ready, why) = (ready().await, self.why());
+            let (ready, why) = (ready().await, explained(&self.installation, "1"));
             panic!("{ready} of {needed} pods ready when the surge begins: {why}\n{}", self.flyball.log());
         }
     }
+}
 
-    fn why(&self) -> String {
-        let why = self.installation.ask(&["explain", &format!("{NAMESPACE}/{NAME}")]);
-        String::from_utf8_lossy(&why.stdout).into_owned()
-    }
+/// Returns what flyball says of its last decisions.
+fn explained(installation: &Installation, last: &str) -> String {
+    let why = installation.ask(&["explain", &format!("{NAMESPACE}/{NAME}"), "--last", last]);
+    String::from_utf8_lossy(&why.stdout).into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -126,4 +127,6 @@ async fn sweep() {
     let outcomes = scene.playing.end().await;
     outcomes.iter().for_each(|outcome| println!("{}", outcome.line()));
     assert!(scene.flyball.stop().success());
+    let file = directory().with_file_name("surge-explained.txt");
+    std::fs::write(file, explained(&scene.installation, "40")).unwrap();
 }

@@ -117,7 +117,8 @@ async fn x2_the_custom_resources_deleted_alone_and_the_rest_in_another_order_blo
     for resource in ["loopactions", "serviceloops", "platformbounds"] {
         kubectl(&format!("delete crd {resource}.flyball.dev --timeout 30s"));
     }
-    sleep(Duration::from_secs(30)).await;
+    // Longer than the shortest time after which a lowering may pass.
+    sleep(Duration::from_secs(80)).await;
     assert_eq!(governed.flyball.ended(), None, "{}", governed.flyball.log());
     assert_eq!(steps(moves_since(since).await, "bare"), [(2, 4)]);
     assert_eq!(steps(floors_since(since).await, FLOOR), [(2, 4)]);

@@ -99,6 +99,8 @@ pub struct Cycle {
     pub bounds: Bounds,
     /// The least that what was proposed and measured allows.
     pub need: u32,
+    /// The same where the count follows from the arrival rate: what that needed, or a raise asked for.
+    pub arrivals: Option<u32>,
     pub backed_now: bool,
     /// The replicas are neither what the last cycle saw nor what flyball wrote.
     pub foreign: bool,
@@ -174,18 +176,18 @@ fn regime() -> impl Strategy<Value = Regime> {
 /// A regime in which nearly everything is in order and one thing is asked for: what a lowering takes to pass,
 /// and what a gap, a restart or a clock that jumps then does to it.
 fn calm() -> impl Strategy<Value = Regime> {
-    let wanted = prop_oneof![2 => Just(90_u32), 1 => Just(120)];
+    let wanted = (prop_oneof![4 => Just(Some(90_u32)), 2 => Just(Some(120)), 1 => Just(None)], any::<bool>());
     let cycles = prop_oneof![1 => 1_u32..4, 3 => 20_u32..60];
     let jump = prop_oneof![2 => Just(0_i64), 1 => Just(7200), 1 => Just(-7200)];
     let restart = prop_oneof![2 => Just(false), 1 => Just(true)];
     let floor = rarely(Some(1), prop_oneof![Just(None), (1_u32..20).prop_map(Some)]);
     (cycles, wanted, floor, rarely(true, Just(false)), restart, jump).prop_map(
-        |(cycles, wanted, floor, arrivals_fresh, restart, jump)| Regime {
+        |(cycles, (wanted, backed), floor, arrivals_fresh, restart, jump)| Regime {
             // Longer, it would be a silence as well as a gap.
             cycles: if arrivals_fresh { cycles } else { 2 },
             tick: 15,
-            wanted: Some(wanted),
-            backed: false,
+            wanted,
+            backed,
             needed: Some(1),
             floor,
             mode: Mode::Auto,
@@ -364,6 +366,7 @@ impl World {
             replicas: self.replicas,
             bounds: self.spec.bounds,
             need: wanted.unwrap_or(self.replicas).max(needed),
+            arrivals: regime.needed.map(|needed| needed.max(wanted.filter(|it| *it > self.replicas).unwrap_or(0))),
             backed_now: regime.backed && needed > self.replicas,
             foreign,
             in_flight: self.late.is_some(),

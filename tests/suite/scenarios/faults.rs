@@ -49,12 +49,27 @@ pub fn change(world: &World, from: u32, to: u32) -> ChangeSet {
 
 const NEIGHBOURS: [&str; 3] = ["shop/cart", "shop/checkout", "shop/search-page"];
 
+/// What five pods carry, and four a quarter of an hour after the neighbour before: one lowering at a time is never refused
+/// by the budget of the fleet, which counts the replicas of all services.
+fn falls(service: &str, at: Timestamp) -> f64 {
+    let minute = at.duration_since(origin()).as_secs() / 60;
+    let small = (waves(service, at) - 350.0) / 10.0;
+    let falls = NEIGHBOURS.iter().position(|name| *name == service).map(|index| 10 + 15 * index as i64);
+    small + if falls.is_some_and(|falls| minute >= falls) { 280.0 } else { 355.0 }
+}
+
 async fn neighbours_records(bad: &[&str], prepare: impl FnOnce(&World)) -> Vec<Vec<DecisionRecord>> {
     let services: Vec<&str> = NEIGHBOURS.iter().chain(bad).copied().collect();
-    let world = World::new(&services, steady(waves));
+    let world = World::new(&services, steady(falls));
     prepare(&world);
     world.run_for(MINUTE * 60).await;
     NEIGHBOURS.iter().map(|service| world.records(service)).collect()
+}
+
+/// All of the records would be pages.
+fn first_difference(left: &[Vec<DecisionRecord>], right: &[Vec<DecisionRecord>]) -> String {
+    let pairs = left.iter().flatten().zip(right.iter().flatten());
+    pairs.filter(|(left, right)| left != right).map(|pair| format!("{pair:?}")).next().unwrap_or_default()
 }
 
 /// A rule that never ends.
@@ -74,7 +89,9 @@ async fn r2_a_panicking_a_slow_and_a_blind_service_leave_their_neighbours_record
     })
     .await;
     assert!(alone.iter().all(|records| records.len() > 3));
-    assert_eq!(alone, beside);
+    let lowered = |record: &DecisionRecord| record.change.as_ref().is_some_and(|change| change.to < change.from);
+    assert!(alone.iter().all(|records| records.iter().any(lowered)));
+    assert!(alone == beside, "{}", first_difference(&alone, &beside));
 }
 
 #[tokio::test(start_paused = true)]
