@@ -41,6 +41,8 @@ const SLOW: f64 = 0.01;
 const SLOW_CLIP: f64 = 3.0;
 /// What an excess of lasting evidence counts: a good part of it is that of its first value once more.
 const LASTING: f64 = 0.7;
+/// What a standstill of the length of the longest one before would count, beside what scores one half.
+const FROZEN: f64 = 0.6;
 /// What remains each minute of the excess that a new one has to exceed (half-life 69 minutes).
 const HELD: f64 = 0.99;
 /// Minutes after an alarm at which a shift is told, and what of the slow level's scale each of them has to lie beyond.
@@ -145,7 +147,7 @@ impl Detector {
     /// Returns what would be said of a value that is not learned yet.
     pub fn look(&self, value: f64, foretold: &Foretold) -> Option<Anomaly> {
         let weighed = self.weigh(value, foretold)?;
-        Some(self.anomaly(self.news(weighed.excess), weighed.kind))
+        Some(self.told(&weighed))
     }
 
     /// Learns the value of a closed minute; `None` for a gap.
@@ -167,7 +169,7 @@ impl Detector {
         // What stands still is learned as that.
         self.tail.learn(weighed.moved);
         self.lasting.learn(weighed.lasting);
-        let told = self.anomaly(self.news(weighed.excess), weighed.kind);
+        let told = self.told(&weighed);
         self.held = (HELD * self.held).max(weighed.excess).min(f64::MAX);
         let told = if self.shift(told.score, weighed.from_slow) {
             self.anomaly(self.held.max(self.half), AnomalyKind::LevelShift)
@@ -202,26 +204,28 @@ impl Detector {
         let again = earlier.surprise(value, self.earlier.get(floor));
         // On two sides it is two outliers.
         let lasting = if again * self.before > 0.0 { again.abs().min(self.before.abs()) } else { 0.0 };
-        let frozen = self.tail.excess(self.standstill.evidence(value));
+        let frozen = FROZEN * self.half * self.standstill.news(value);
         let (point, shift) = (self.tail.excess(moved), LASTING * self.lasting.excess(lasting));
-        let excess = point.max(shift).max(frozen);
-        let kind = if frozen > point.max(shift) {
-            AnomalyKind::Frozen
-        } else if shift > point || from_slow.abs() > SHIFT_RATHER * surprise.abs() {
+        let excess = point.max(shift);
+        let kind = if shift > point || from_slow.abs() > SHIFT_RATHER * surprise.abs() {
             AnomalyKind::LevelShift
         } else {
             AnomalyKind::Point
         };
-        Some(Weighed { surprise, from_slow, moved, lasting, excess, kind })
+        Some(Weighed { surprise, from_slow, moved, lasting, excess, kind, frozen })
     }
 
     fn floor(&self) -> f64 {
         (FLOOR * self.values.deviation()).max(HEIGHT_FLOOR * self.values.height())
     }
 
-    /// Returns what of an excess is news.
-    fn news(&self, excess: f64) -> f64 {
-        if excess > self.held { excess } else { 0.0 }
+    /// Returns what of the evidence is news. A standstill is told once by itself.
+    fn told(&self, weighed: &Weighed) -> Anomaly {
+        let moved = if weighed.excess > self.held { weighed.excess } else { 0.0 };
+        if weighed.frozen > moved {
+            return self.anomaly(weighed.frozen, AnomalyKind::Frozen);
+        }
+        self.anomaly(moved, weighed.kind)
     }
 
     fn anomaly(&self, excess: f64, kind: AnomalyKind) -> Anomaly {
@@ -259,7 +263,10 @@ struct Weighed {
     moved: f64,
     /// Least surprise of the last two values, if they lie on the same side.
     lasting: f64,
-    /// What of all of it is unusual, in mean excesses.
+    /// What of it is unusual, in mean excesses.
     excess: f64,
+    /// In which way.
     kind: AnomalyKind,
+    /// What a standstill is worth beside it.
+    frozen: f64,
 }

@@ -2,8 +2,6 @@
 
 /// The longest standstill before counts as one of so many steps at least.
 const LEAST: f64 = 15.0;
-/// Evidence of a standstill of twice the longest one; of each doubling after that twice as much.
-const WORTH: f64 = 6.0;
 /// What changed less often tells nothing.
 const CHANGES: u32 = 50;
 /// What remains of the longest standstill at each change (half-life 1,400 changes).
@@ -30,14 +28,14 @@ impl Standstill {
         (self.value, self.lasts) = (value, 0.0);
     }
 
-    /// Returns the evidence against `value`: some in the step in which the standstill has become twice as long as the
-    /// longest one before, and in which it has doubled since; else 0.
-    pub fn evidence(&self, value: f64) -> f64 {
+    /// Returns how long `value` stands still beside the longest standstill before, in the step in which that has become
+    /// twice as long, and in which it has doubled since: 2, 4, 8 ...; else 0.
+    pub fn news(&self, value: f64) -> f64 {
         if value != self.value || self.changes <= CHANGES {
             return 0.0;
         }
         let doublings = |lasts: f64| (lasts / self.longest.max(LEAST)).log2().floor();
         let now = doublings(self.lasts);
-        if now >= 1.0 && now > doublings(self.lasts - 1.0) { WORTH * now.exp2() } else { 0.0 }
+        if now >= 1.0 && now > doublings(self.lasts - 1.0) { now.exp2() } else { 0.0 }
     }
 }

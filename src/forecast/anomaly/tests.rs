@@ -80,6 +80,9 @@ fn a_value_that_stands_still_for_longer_than_ever_is_frozen() {
     // Told once, and whenever it has doubled; not again because what was said of it has faded.
     let told = [30, 60, 120, 240, 480].map(|minute| (minute, AnomalyKind::Frozen));
     assert_eq!(passed(&mut learned(3000), [100.25; 900]), told);
+    // A shift just before it does not hide it.
+    let mut detector = learned(3000);
+    assert_eq!(passed(&mut detector, [160.0; 31]).last(), Some(&(30, AnomalyKind::Frozen)));
     // A signal that often stands still for an hour.
     let mut noise = Noise::new(4);
     let mut detector = Detector::new(60);
