@@ -208,3 +208,20 @@ async fn a_new_term_does_not_begin_with_the_last_word_of_a_former_one() {
     eventually("it says so", || site.word() == "mine").await;
     eventually("its own is no news", || words.borrow().is_none()).await;
 }
+
+/// Fifty services ahead and fifty behind, with the longest names there are.
+#[tokio::test]
+async fn the_longest_word_is_heard() {
+    let site = Site::open().await;
+    let first = site.process("flyball-0").await;
+    eventually("the first leads", || epoch(&first).is_some()).await;
+    let second = site.process("flyball-1").await;
+    let words = second.words();
+    let longest = "w".repeat(100 * 130 + 500);
+    first.leave(&longest);
+    eventually("it is heard", || words.borrow().as_deref() == Some(&*longest)).await;
+    first.leave(&"w".repeat(20_000));
+    eventually("it is said", || site.word().as_str().is_some_and(|word| word.len() == 20_000)).await;
+    first.leave("short");
+    eventually("the next is heard", || words.borrow().as_deref() == Some("short")).await;
+}

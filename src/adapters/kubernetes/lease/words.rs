@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 
 use crate::model::Epoch;
 
-/// Longest text that is heard, bytes.
-const LONGEST: usize = 8 * 1024;
+/// Longest text that is heard, bytes: a hundred services by the longest names there are, and two revisions.
+const LONGEST: usize = 16 * 1024;
 
 /// Own texts that are remembered. A term without an answer ends after a few.
 const REMEMBERED: usize = 16;
