@@ -348,6 +348,56 @@ async fn a_follower_knows_the_loops_and_tells_nothing_of_them_until_it_leads() {
     assert!(site.events().is_empty(), "what was news for the former leader is none now: {:?}", site.events());
 }
 
+/// A thousand statuses take a hundred seconds, a lease a few: who has lost it stops in between.
+#[tokio::test]
+async fn who_leads_no_more_writes_no_status_more() {
+    let leadership = Scripted::new(follows());
+    let mut site = Site::open_with(Timeouts::default(), leadership.clone()).await;
+    let all: Vec<String> = (0..30).map(|number| format!("loop-{number:02}")).collect();
+    all.iter().for_each(|name| site.apply(name, &json!({})));
+    site.roster(|specs| specs.len() == 30).await;
+    let told = |site: &Site| all.iter().filter(|name| !site.status(name).is_null()).count();
+    leadership.set(holds(1, 15_000));
+    site.until("the first are told", |site| told(site) >= 3).await;
+    leadership.set(follows());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(told(&site) <= 4, "one may have been on its way: {}", told(&site));
+    leadership.set(holds(3, 15_000));
+    site.until("the others are told", |site| told(site) == 30).await;
+}
+
+#[tokio::test]
+async fn a_status_says_how_the_loop_stands_when_it_is_written() {
+    let leadership = Scripted::new(follows());
+    let mut site = Site::open_with(Timeouts::default(), leadership.clone()).await;
+    (0..10).for_each(|number| site.apply(&format!("a-{number}"), &json!({})));
+    site.apply("checkout", &json!({}));
+    site.roster(|specs| specs.len() == 11).await;
+    leadership.set(holds(1, 15_000));
+    site.until("the first is told", |site| !site.status("a-0").is_null()).await;
+    site.services.tell(&checkout(), News::Quarantined(Some("keeps failing".to_owned())));
+    site.until("told", |site| !site.status("checkout").is_null()).await;
+    assert_eq!(site.condition("checkout", "Ready")["reason"], "Quarantined");
+}
+
+#[tokio::test]
+async fn a_status_that_somebody_else_overwrote_is_mended() {
+    let mut site = Site::open().await;
+    site.apply("checkout", &json!({ "mode": "shadow" }));
+    site.roster(|specs| specs.len() == 1).await;
+    site.until("told", |site| site.condition("checkout", "Ready")["reason"] == "Starting").await;
+    let objects = site.double.objects().clone();
+    let former = Author { part: Some(Subresource::Status), ..person() };
+    objects
+        .update(LOOPS, "shop", "checkout", &former, |old| {
+            let mut new = old.clone();
+            new["status"]["mode"] = json!("auto");
+            Ok(new)
+        })
+        .unwrap();
+    site.until("mended", |site| site.status("checkout")["mode"] == "shadow").await;
+}
+
 /// Every status comes back as a change: of thousands of loops not one is read again for it.
 #[tokio::test]
 async fn a_spec_is_read_once_and_a_status_is_no_reason_to_compare_all() {

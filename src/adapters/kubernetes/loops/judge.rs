@@ -13,6 +13,8 @@ use super::object::{Bound, LoopObject};
 pub(super) struct Judged {
     /// The object.
     pub(super) uid: String,
+    /// Its version.
+    pub(super) version: u64,
     /// The generation of it that was judged.
     pub(super) generation: i64,
     /// What is in force for it; `None` if nothing is.
@@ -174,6 +176,7 @@ fn conclude(object: &LoopObject, verdict: &Verdict, bound: &Result<Bound, String
     let (spec, cut) = bounded.map_or((None, None), |(spec, cut)| (Some(spec), cut));
     Judged {
         uid: object.metadata.uid.clone(),
+        version: object.metadata.version().unwrap_or(0),
         generation: object.metadata.generation,
         spec,
         accepted: verdict.accepted.clone(),

@@ -72,7 +72,12 @@ impl Standing {
         });
         status.insert("conditions".to_owned(), Value::Array(conditions));
         let status = Value::Object(status);
-        (said(&status) != said(&self.written)).then_some(status)
+        (!self.says(&status)).then_some(status)
+    }
+
+    /// Tells whether a status says the same.
+    pub(super) fn says(&self, status: &Value) -> bool {
+        said(status) == said(&self.written)
     }
 
     /// Notes what was written.
