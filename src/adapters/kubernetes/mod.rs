@@ -12,6 +12,7 @@
 //! | `watch` | the task that feeds a mirror |
 //! | `config_map` | a ConfigMap, as far as it is read |
 //! | `view` | a target as the loop reads it from a mirror |
+//! | `annotations` | the annotations of all kinds |
 //! | [`actions`] | intents as `LoopAction` objects |
 //! | [`lease`] | leadership by a Lease |
 //! | [`kill_map`] | the kill switch as a ConfigMap |
@@ -25,6 +26,7 @@
 //! | `failure` | what an error means |
 
 pub mod actions;
+mod annotations;
 mod autoscaler;
 pub mod client;
 mod config_map;

@@ -230,7 +230,7 @@ impl Shared {
         else {
             return;
         };
-        let news: Option<Arc<str>> = match self.words.lock().hear(metadata.annotations.policies.as_deref(), version) {
+        let news: Option<Arc<str>> = match self.words.lock().hear(metadata.annotations.policies_in_force(), version) {
             Heard::Nothing => return,
             Heard::TooLong(length) => {
                 return tracing::warn!(lease = self.name, length, "what the holder says of policies is too long");
