@@ -238,6 +238,7 @@ async fn a_decision_shows_in_the_status_and_one_that_acts_in_events() {
     site.services.tell(&checkout(), News::Decided(idle));
     site.until("told", |site| site.status("checkout")["lastDecision"]["action"] == "no action").await;
     assert_eq!(site.events(), Vec::<Value>::new(), "that nothing was to be done is no event");
+    assert_eq!(site.status("checkout")["forecastAuthority"], "reactive_only", "in the words of records and metrics");
     let acted = records::acted(id(2));
     let change = acted.change.clone().unwrap();
     let planned = flyball::model::DecisionRecord { outcome: None, effect: None, ..acted };
