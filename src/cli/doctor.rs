@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use clap::Args;
 use kube::Client;
+use serde_json::Value;
 
 use crate::adapters::kubernetes::kept_policies;
 use crate::adapters::kubernetes::rights::{self, INTENT_RIGHTS, KEPT_POLICIES_RIGHTS, LEASE_RIGHTS, RIGHTS, Right};
 use crate::adapters::kubernetes::{Timeouts, connect};
 use crate::adapters::registry;
 use crate::app::{access, question, volatile_state};
-use crate::config::{Settings, SourceSettings};
+use crate::config::{Declarations, Settings, SourceSettings};
+use crate::model::{Autoscaling, ServiceId, TargetRef};
 use crate::ports::{Round, TelemetrySource, Template};
 
 use super::{ConfigArg, print};
@@ -177,11 +179,12 @@ fn qualified(right: &Right) -> String {
 
 /// Looks for autoscalers on the targets.
 async fn conflicts(settings: &Settings, client: &Client, findings: &mut Findings) -> anyhow::Result<()> {
-    let listed = settings.services.iter().map(|spec| (spec.id.to_string(), spec.target.clone())).collect();
-    let targets = if settings.declarations.is_some() { rights::loop_targets(client).await } else { Ok(listed) };
-    let targets = match targets {
-        Ok(targets) => targets,
-        Err(error) => return findings.bad(format!("serviceloops: {error}"), "list them by hand"),
+    let targets = match &settings.declarations {
+        None => settings.services.iter().map(|spec| (spec.id.clone(), spec.target.clone())).collect(),
+        Some(declarations) => match rights::loops(client).await {
+            Ok(loops) => declared(declarations, &loops, findings)?,
+            Err(error) => return findings.bad(format!("serviceloops: {error}"), "list them by hand"),
+        },
     };
     let autoscalers = match rights::autoscalers(client).await {
         Ok(autoscalers) => autoscalers,
@@ -189,32 +192,37 @@ async fn conflicts(settings: &Settings, client: &Client, findings: &mut Findings
     };
     let mut clear = 0;
     for (service, target) in &targets {
-        let on_target: Vec<&rights::Autoscaler> = autoscalers
-            .iter()
-            .filter(|one| {
-                one.namespace == target.namespace && one.kind == target.kind.as_str() && one.target == target.name
-            })
-            .collect();
-        let named = |one: &rights::Autoscaler| format!("HorizontalPodAutoscaler {}/{}", one.namespace, one.name);
-        match on_target.as_slice() {
-            [] => clear += 1,
-            [one] => match &one.owner {
-                None => {
-                    clear += 1;
-                    note(format!("{} scales {target}: {service} moves its floor", named(one)))?;
-                }
-                Some(owner) => findings.bad(
-                    format!("{} on {target} belongs to {owner}, which sets its floor: {service} holds", named(one)),
-                    "delete one of the two, or leave the service in `shadow`",
-                )?,
-            },
-            several => {
-                let names: Vec<String> = several.iter().copied().map(named).collect();
-                let what = format!("{} scale {target} at once: {service} holds", names.join(", "));
-                findings.bad(what, "delete all but one: they fight each other, too")?;
+        match autoscalers.on(target) {
+            Autoscaling::Nobody => clear += 1,
+            Autoscaling::Autoscaler(one) => {
+                clear += 1;
+                note(format!("HPA {} scales {target}: {service} moves its floor", one.name))?;
             }
+            Autoscaling::Closed { why } => findings.bad(
+                format!("{target}: {why}; {service} holds"),
+                "leave one autoscaler that nothing else writes, or the service in `shadow`",
+            )?,
         }
     }
     let told = format!("{clear} of {} targets have a lever that is free", targets.len());
     if clear == targets.len() { good(told) } else { note(told) }
+}
+
+/// Returns the targets of the loops that are valid, and names the faults of the others.
+fn declared(
+    declarations: &Declarations,
+    loops: &[(ServiceId, Value)],
+    findings: &mut Findings,
+) -> anyhow::Result<Vec<(ServiceId, TargetRef)>> {
+    let mut targets = Vec::new();
+    for (id, spec) in loops {
+        match declarations.read(id, spec) {
+            Ok(spec) => targets.push((id.clone(), spec.target)),
+            Err(faults) => {
+                let faults: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
+                findings.bad(format!("ServiceLoop {id}: {}", faults.join(", ")), "mend its spec")?;
+            }
+        }
+    }
+    Ok(targets)
 }

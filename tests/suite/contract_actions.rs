@@ -209,6 +209,28 @@ async fn inv_28_without_the_object_there_is_no_write_and_an_end_is_tried_until_i
     assert!(journal.health().is_ok(), "the second try wrote it");
 }
 
+/// A custom resource without its status: the object is there, and no end can be written to it.
+#[tokio::test]
+async fn inv_28_an_end_for_which_there_is_no_place_is_named_and_tried_again_after_a_pause() {
+    let double = server().await;
+    let (journal, _) = process(&double).await;
+    journal.refresh().await.unwrap();
+    let change = prepare(&journal, 1).await.unwrap();
+    double.faults().order_of(ACTIONS, Verb::Patch, 100_000, Fault::status(404));
+    let ending = end(&journal, change, WriteOutcome::Applied);
+    let watching = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (health, tries) = (journal.health(), double.faults().requests(Verb::Patch));
+        double.faults().clear();
+        (health, tries)
+    };
+    let ((), (health, tries)) = futures::join!(ending, watching);
+    assert_eq!(tries, 1, "it asks no more than every two seconds");
+    let told = health.unwrap_err().to_string();
+    assert!(told.contains("is not written") && told.contains("404"), "{told}");
+    assert!(journal.health().is_ok() && objects(&double)[0]["status"]["outcome"] == "applied");
+}
+
 #[tokio::test]
 async fn objects_that_are_no_longer_needed_are_deleted() {
     let double = server().await;

@@ -7,6 +7,8 @@
 //!
 //! The numbers in the names are rows of the fault matrix.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use flyball::adapters::kubernetes::{Access, Kubernetes, Timeouts, connect};
@@ -489,4 +491,32 @@ async fn x2_an_autoscaler_that_comes_or_goes_displaces_the_lever() {
     assert_eq!(cluster.read(&raise).await, Err(ClusterError::NotFound { target: target.clone() }));
     until(&cluster, &target, nobody).await;
     site.delete(&target).await;
+}
+
+/// A fleet that changes while others read: nobody waits for the other for ever.
+#[tokio::test]
+async fn targets_can_be_read_while_it_is_said_anew_which_are_followed() {
+    const ROUNDS: usize = 50_000;
+    let site = Site::open().await;
+    let client = connect(&site.access, Timeouts::default()).await.unwrap();
+    let cluster = Arc::new(Kubernetes::start(client, Timeouts::default()));
+    let target = TargetRef { kind: TargetKind::Deployment, namespace: NAMESPACE.to_owned(), name: "any".to_owned() };
+    let targets = BTreeSet::from([target.clone()]);
+    cluster.follow(&targets);
+    let (done, ended) = std::sync::mpsc::channel();
+    let thread = |round: Box<dyn Fn() + Send>| {
+        let done = done.clone();
+        // Never joined: in a deadlock the test ends without them.
+        std::thread::spawn(move || {
+            (0..ROUNDS).for_each(|_| round());
+            done.send(()).unwrap();
+        });
+    };
+    let (following, reading, asking) = (cluster.clone(), cluster.clone(), cluster.clone());
+    thread(Box::new(move || following.follow(&targets)));
+    thread(Box::new(move || drop(reading.observed(&target))));
+    thread(Box::new(move || drop(asking.waiting_for())));
+    for _ in 0..3 {
+        ended.recv_timeout(Duration::from_secs(20)).expect("they wait for each other");
+    }
 }

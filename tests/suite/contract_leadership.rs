@@ -41,6 +41,12 @@ impl Site {
         let lease = self.double.objects().get(Resource::Leases, OWN, "flyball").unwrap();
         lease["spec"].clone()
     }
+
+    /// What the holder has said.
+    fn word(&self) -> Value {
+        let lease = self.double.objects().get(Resource::Leases, OWN, "flyball").unwrap();
+        lease["metadata"]["annotations"]["flyball.dev/policies-in-force"].clone()
+    }
 }
 
 fn epoch(process: &KubernetesLease) -> Option<Epoch> {
@@ -152,4 +158,70 @@ async fn what_the_holder_says_is_heard_by_who_follows_and_by_who_comes_after() {
     second.leave("three");
     eventually("and the new one", || words.borrow().as_deref() == Some("three")).await;
     eventually("its own is no news", || theirs.borrow().is_none()).await;
+}
+
+/// A rollback just before the server goes away: what stands in the Lease is older than what this process does.
+#[tokio::test]
+async fn who_loses_the_lease_does_not_hear_what_it_said_itself_before() {
+    let site = Site::open().await;
+    let process = site.process("flyball-0").await;
+    eventually("it leads", || epoch(&process).is_some()).await;
+    let mine = process.words();
+    process.leave("one");
+    eventually("it says so", || site.word() == "one").await;
+    site.double.faults().order(Verb::Patch, 1_000, Fault::status(503));
+    site.double.faults().order(Verb::Get, 1_000, Fault::status(503));
+    process.leave("two");
+    eventually("it steps down", || epoch(&process).is_none()).await;
+    tokio::time::sleep(TIMING.retry * 3).await;
+    assert_eq!((site.word(), mine.borrow().clone()), (json!("one"), None), "nobody hears what it said itself");
+    assert!(!mine.has_changed().unwrap(), "not even for a moment");
+    site.double.faults().clear();
+    eventually("it leads again", || epoch(&process).is_some()).await;
+    process.leave("three");
+    eventually("it says so", || site.word() == "three").await;
+    tokio::time::sleep(TIMING.retry * 3).await;
+    assert!(!mine.has_changed().unwrap(), "nor afterwards");
+}
+
+/// Between two terms somebody else has led, and said something newer.
+#[tokio::test]
+async fn a_new_term_does_not_begin_with_the_last_word_of_a_former_one() {
+    let site = Site::open().await;
+    let process = site.process("flyball-0").await;
+    eventually("it leads", || epoch(&process).is_some()).await;
+    process.leave("mine");
+    eventually("it says so", || site.word() == "mine").await;
+    let lead_as_another = |old: &Value| {
+        let mut new = old.clone();
+        new["spec"]["holderIdentity"] = json!("somebody");
+        new["spec"]["leaseTransitions"] = json!(7);
+        new["metadata"]["annotations"] = json!({ "flyball.dev/policies-in-force": "theirs" });
+        Ok(new)
+    };
+    site.double.objects().update(Resource::Leases, OWN, "flyball", &Author::named("kubectl"), lead_as_another).unwrap();
+    let words = process.words();
+    eventually("it hears them", || words.borrow().as_deref() == Some("theirs")).await;
+    eventually("it leads again", || epoch(&process) == Some(Epoch::new(8))).await;
+    assert_eq!(site.word(), "theirs", "until it says something itself");
+    process.leave("mine");
+    eventually("it says so", || site.word() == "mine").await;
+    eventually("its own is no news", || words.borrow().is_none()).await;
+}
+
+/// Fifty services ahead and fifty behind, with the longest names there are.
+#[tokio::test]
+async fn the_longest_word_is_heard() {
+    let site = Site::open().await;
+    let first = site.process("flyball-0").await;
+    eventually("the first leads", || epoch(&first).is_some()).await;
+    let second = site.process("flyball-1").await;
+    let words = second.words();
+    let longest = "w".repeat(100 * 130 + 500);
+    first.leave(&longest);
+    eventually("it is heard", || words.borrow().as_deref() == Some(&*longest)).await;
+    first.leave(&"w".repeat(20_000));
+    eventually("it is said", || site.word().as_str().is_some_and(|word| word.len() == 20_000)).await;
+    first.leave("short");
+    eventually("the next is heard", || words.borrow().as_deref() == Some("short")).await;
 }

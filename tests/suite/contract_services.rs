@@ -2,6 +2,7 @@
 //! declared becomes the roster, and what happens comes back as status and Events. Judged by the objects.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use flyball::adapters::alone::Alone;
@@ -11,7 +12,7 @@ use flyball::config::{Declarations, Settings};
 use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::faults::{Fault, Verb};
 use flyball::demo::kubernetes::objects::{Author, Objects};
-use flyball::demo::kubernetes::resource::Resource;
+use flyball::demo::kubernetes::resource::{Resource, Subresource};
 use flyball::model::{DecisionId, Mode, ServiceId, ServiceSpec, WriteOutcome};
 use flyball::ports::{Leadership, News, PolicyFaults, Roster, Services};
 use serde_json::{Value, json};
@@ -43,18 +44,48 @@ fn person() -> Author {
     Author::named("kubectl")
 }
 
+/// Reads as the settings say, and counts.
+#[derive(Default)]
+struct Counts {
+    read: AtomicUsize,
+    compared: AtomicUsize,
+}
+
+struct Counted(Declarations, Arc<Counts>);
+
+impl flyball::ports::services::Declarations for Counted {
+    fn read(&self, id: &ServiceId, spec: &Value) -> Result<ServiceSpec, Vec<String>> {
+        self.1.read.fetch_add(1, Ordering::SeqCst);
+        flyball::ports::services::Declarations::read(&self.0, id, spec)
+    }
+
+    fn collisions(&self, services: &[ServiceSpec]) -> Vec<Vec<String>> {
+        self.1.compared.fetch_add(1, Ordering::SeqCst);
+        self.0.collisions(services)
+    }
+}
+
 impl Site {
     async fn open() -> Self {
         Self::open_with(Timeouts::default(), Arc::new(Alone::default())).await
     }
 
     async fn open_with(timeouts: Timeouts, leadership: Arc<dyn Leadership>) -> Self {
+        Self::open_counted(timeouts, leadership, Arc::default()).await
+    }
+
+    async fn open_counted(timeouts: Timeouts, leadership: Arc<dyn Leadership>, counts: Arc<Counts>) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let double = KubernetesDouble::start(Objects::default()).await.unwrap();
         double.objects().create(Resource::PlatformBounds, "", bound(30, "auto"), &person()).unwrap();
         let client = connect(&Access::Url(double.url()), timeouts).await.unwrap();
-        let services =
-            ServiceLoops::start(client, timeouts, Arc::new(declarations()), leadership, "flyball-0".to_owned());
+        let services = ServiceLoops::start(
+            client,
+            timeouts,
+            Arc::new(Counted(declarations(), counts)),
+            leadership,
+            "flyball-0".to_owned(),
+        );
         let roster = services.watch();
         Self { double, services, roster }
     }
@@ -207,6 +238,7 @@ async fn a_decision_shows_in_the_status_and_one_that_acts_in_events() {
     site.services.tell(&checkout(), News::Decided(idle));
     site.until("told", |site| site.status("checkout")["lastDecision"]["action"] == "no action").await;
     assert_eq!(site.events(), Vec::<Value>::new(), "that nothing was to be done is no event");
+    assert_eq!(site.status("checkout")["forecastAuthority"], "reactive_only", "in the words of records and metrics");
     let acted = records::acted(id(2));
     let change = acted.change.clone().unwrap();
     let planned = flyball::model::DecisionRecord { outcome: None, effect: None, ..acted };
@@ -315,6 +347,96 @@ async fn a_follower_knows_the_loops_and_tells_nothing_of_them_until_it_leads() {
         .await;
     assert_eq!(site.condition("checkout", "Accepted")["status"], "False");
     assert!(site.events().is_empty(), "what was news for the former leader is none now: {:?}", site.events());
+}
+
+/// A thousand statuses take a hundred seconds, a lease a few: who has lost it stops in between.
+#[tokio::test]
+async fn who_leads_no_more_writes_no_status_more() {
+    let leadership = Scripted::new(follows());
+    let mut site = Site::open_with(Timeouts::default(), leadership.clone()).await;
+    let all: Vec<String> = (0..30).map(|number| format!("loop-{number:02}")).collect();
+    all.iter().for_each(|name| site.apply(name, &json!({})));
+    site.roster(|specs| specs.len() == 30).await;
+    let told = |site: &Site| all.iter().filter(|name| !site.status(name).is_null()).count();
+    leadership.set(holds(1, 15_000));
+    site.until("the first are told", |site| told(site) >= 3).await;
+    leadership.set(follows());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(told(&site) <= 4, "one may have been on its way: {}", told(&site));
+    leadership.set(holds(3, 15_000));
+    site.until("the others are told", |site| told(site) == 30).await;
+}
+
+#[tokio::test]
+async fn a_status_says_how_the_loop_stands_when_it_is_written() {
+    let leadership = Scripted::new(follows());
+    let mut site = Site::open_with(Timeouts::default(), leadership.clone()).await;
+    (0..10).for_each(|number| site.apply(&format!("a-{number}"), &json!({})));
+    site.apply("checkout", &json!({}));
+    site.roster(|specs| specs.len() == 11).await;
+    leadership.set(holds(1, 15_000));
+    site.until("the first is told", |site| !site.status("a-0").is_null()).await;
+    site.services.tell(&checkout(), News::Quarantined(Some("keeps failing".to_owned())));
+    site.until("told", |site| !site.status("checkout").is_null()).await;
+    assert_eq!(site.condition("checkout", "Ready")["reason"], "Quarantined");
+}
+
+#[tokio::test]
+async fn a_status_that_somebody_else_overwrote_is_mended() {
+    let mut site = Site::open().await;
+    site.apply("checkout", &json!({ "mode": "shadow" }));
+    site.roster(|specs| specs.len() == 1).await;
+    site.until("told", |site| site.condition("checkout", "Ready")["reason"] == "Starting").await;
+    let objects = site.double.objects().clone();
+    let former = Author { part: Some(Subresource::Status), ..person() };
+    objects
+        .update(LOOPS, "shop", "checkout", &former, |old| {
+            let mut new = old.clone();
+            new["status"]["mode"] = json!("auto");
+            Ok(new)
+        })
+        .unwrap();
+    site.until("mended", |site| site.status("checkout")["mode"] == "shadow").await;
+}
+
+/// Every status comes back as a change: of thousands of loops not one is read again for it.
+#[tokio::test]
+async fn a_spec_is_read_once_and_a_status_is_no_reason_to_compare_all() {
+    let counts: Arc<Counts> = Arc::default();
+    let mut site = Site::open_counted(Timeouts::default(), Arc::new(Alone::default()), counts.clone()).await;
+    site.apply("checkout", &json!({ "mode": "auto" }));
+    site.apply("search", &json!({}));
+    site.roster(|specs| specs.len() == 2).await;
+    let counted = || (counts.read.load(Ordering::SeqCst), counts.compared.load(Ordering::SeqCst));
+    let told = |site: &Site| ["checkout", "search"].iter().all(|name| !site.status(name).is_null());
+    site.until("told", told).await;
+    // What they were told has come back.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let (read, compared) = counted();
+    assert_eq!(read, 2);
+    let objects = site.double.objects().clone();
+    let another = Author { part: Some(Subresource::Status), ..person() };
+    for number in 0..3 {
+        let with_note = |old: &Value| {
+            let mut new = old.clone();
+            new["status"]["observedGeneration"] = json!(100 + number);
+            Ok(new)
+        };
+        objects.update(LOOPS, "shop", "search", &another, with_note).unwrap();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(counted(), (read, compared), "only a status has changed");
+    objects.delete(Resource::PlatformBounds, "", BOUND_NAME, &person()).unwrap();
+    site.roster(|specs| specs.iter().all(|spec| spec.mode == Mode::Shadow)).await;
+    assert_eq!(counted(), (read, compared), "what the platform permits is no matter of reading");
+    site.apply("checkout", &json!({ "mode": "observe" }));
+    site.roster(|specs| specs[0].mode == Mode::Observe).await;
+    assert_eq!(counted().0, read + 1, "only what changed is read");
+    site.delete("search");
+    site.roster(|specs| names(specs) == ["checkout"]).await;
+    site.apply("search", &json!({}));
+    site.roster(|specs| specs.len() == 2).await;
+    assert_eq!(counted().0, read + 2, "one that was made anew is another one");
 }
 
 #[tokio::test]

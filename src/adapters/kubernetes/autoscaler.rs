@@ -1,12 +1,11 @@
 //! What is read of a `HorizontalPodAutoscaler`, and what those of a namespace mean for one target.
 
-use std::sync::Arc;
-
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::model::{Autoscaler, Autoscaling, TargetRef};
 
+use super::annotations::FLOOR_BASELINE;
 use super::mirror::{Metadata, Object};
 use super::scale::FIELD_MANAGER;
 use super::workload::{count, shown};
@@ -119,7 +118,7 @@ impl HorizontalPodAutoscaler {
     /// Returns the floor before our first raise, which stands beside the floor as long as that is ours. A floor that
     /// somebody else has set since is their choice, and the new baseline.
     fn baseline(&self, floor: u32, owner: Option<&str>) -> u32 {
-        let recorded = self.metadata.annotations.floor_baseline.as_ref().and_then(|text| text.parse::<u32>().ok());
+        let recorded = self.metadata.annotations.floor_baseline();
         recorded.filter(|_| owner == Some(FIELD_MANAGER)).map_or(floor, |recorded| recorded.min(floor))
     }
 
@@ -148,26 +147,6 @@ fn number(field: &str, value: &Value) -> Result<u32, String> {
 pub(super) fn floor_patch(to: u32, baseline: u32) -> (Value, Value) {
     let recorded = if to > baseline { json!(baseline.to_string()) } else { Value::Null };
     (json!({ FLOOR_BASELINE: recorded }), json!({ "minReplicas": to }))
-}
-
-/// The annotation that keeps the floor before flyball's first raise.
-pub(super) const FLOOR_BASELINE: &str = "flyball.dev/floor-baseline";
-
-/// What is read of the annotations of an object.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(default)]
-pub(super) struct Annotations {
-    #[serde(rename = "flyball.dev/floor-baseline")]
-    floor_baseline: Option<Arc<str>>,
-    /// Of a ConfigMap with policies: the commit it was made of.
-    #[serde(rename = "flyball.dev/commit")]
-    pub(super) commit: Option<Arc<str>>,
-    /// And its author.
-    #[serde(rename = "flyball.dev/author")]
-    pub(super) author: Option<Arc<str>>,
-    /// Of the Lease: what its holder says of its policies.
-    #[serde(rename = "flyball.dev/policies-in-force")]
-    pub(super) policies: Option<Arc<str>>,
 }
 
 #[cfg(test)]

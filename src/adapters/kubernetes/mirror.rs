@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::autoscaler::Annotations;
+use super::annotations::Annotations;
 use super::workload::ManagedField;
 
 /// What every object says of itself.

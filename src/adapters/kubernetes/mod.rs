@@ -13,6 +13,7 @@
 //! | `watch` | the task that feeds a mirror |
 //! | `config_map` | a ConfigMap, as far as it is read |
 //! | `view` | a target as the loop reads it from a mirror |
+//! | `annotations` | the annotations of all kinds |
 //! | [`actions`] | intents as `LoopAction` objects |
 //! | [`lease`] | leadership by a Lease |
 //! | [`kill_map`] | the kill switch as a ConfigMap |
@@ -27,6 +28,7 @@
 //! | `failure` | what an error means |
 
 pub mod actions;
+mod annotations;
 mod autoscaler;
 pub mod client;
 mod config_map;
@@ -69,10 +71,17 @@ type Place = (TargetKind, String);
 pub struct Kubernetes {
     client: Client,
     timeouts: Timeouts,
-    watched: RwLock<BTreeMap<Place, Watched>>,
-    /// By namespace.
-    autoscalers: RwLock<BTreeMap<String, Fed<HorizontalPodAutoscaler>>>,
+    /// One lock for all of it: two would be taken in two orders one day.
+    seen: RwLock<Seen>,
     changes: tokio::sync::watch::Sender<u64>,
+}
+
+/// What the watches feed.
+#[derive(Default)]
+struct Seen {
+    watched: BTreeMap<Place, Watched>,
+    /// By namespace.
+    autoscalers: BTreeMap<String, Fed<HorizontalPodAutoscaler>>,
 }
 
 /// What is seen of a place, and the names that are looked for there.
@@ -84,8 +93,7 @@ struct Watched {
 impl Kubernetes {
     /// Returns an adapter that sees no target yet; [`Cluster::follow`] names them.
     pub fn start(client: Client, timeouts: Timeouts) -> Self {
-        let (watched, autoscalers) = (RwLock::default(), RwLock::default());
-        Self { client, timeouts, watched, autoscalers, changes: tokio::sync::watch::Sender::new(0) }
+        Self { client, timeouts, seen: RwLock::default(), changes: tokio::sync::watch::Sender::new(0) }
     }
 
     fn watch(&self, (kind, namespace): &Place, names: BTreeSet<String>) -> Watched {
@@ -107,9 +115,9 @@ impl Kubernetes {
 
 impl Cluster for Kubernetes {
     fn observed(&self, target: &TargetRef) -> TargetReading {
-        let (watched, autoscalers) = (self.watched.read(), self.autoscalers.read());
-        let of = watched.get(&(target.kind, target.namespace.clone()));
-        match of.zip(autoscalers.get(&target.namespace)) {
+        let seen = self.seen.read();
+        let of = seen.watched.get(&(target.kind, target.namespace.clone()));
+        match of.zip(seen.autoscalers.get(&target.namespace)) {
             Some((watched, autoscalers)) if watched.names.contains(&target.name) => {
                 view::reading(&watched.seen.mirror.lock(), &autoscalers.mirror.lock(), target, Instant::now())
             }
@@ -125,14 +133,14 @@ impl Cluster for Kubernetes {
             wanted.entry((target.kind, target.namespace.clone())).or_default().insert(target.name.clone());
         }
         let namespaces: BTreeSet<&String> = targets.iter().map(|target| &target.namespace).collect();
-        let mut autoscalers = self.autoscalers.write();
+        let mut seen = self.seen.write();
+        let Seen { watched, autoscalers } = &mut *seen;
         autoscalers.retain(|namespace, _| namespaces.contains(namespace));
         for namespace in namespaces {
             if !autoscalers.contains_key(namespace) {
                 autoscalers.insert(namespace.clone(), self.watch_autoscalers(namespace));
             }
         }
-        let mut watched = self.watched.write();
         watched.retain(|place, _| wanted.contains_key(place));
         for (place, names) in wanted {
             match watched.get_mut(&place) {
@@ -143,15 +151,14 @@ impl Cluster for Kubernetes {
     }
 
     fn waiting_for(&self) -> Vec<String> {
-        let watched = self.watched.read();
+        let seen = self.seen.read();
         let why = |((kind, namespace), watched): (&Place, &Watched)| {
             watched.seen.waiting_for(&format!("{}s in {namespace}", kind.as_str()))
         };
-        let autoscalers = self.autoscalers.read();
         let of_autoscalers = |(namespace, seen): (&String, &Fed<_>)| {
             seen.waiting_for(&format!("HorizontalPodAutoscalers in {namespace}"))
         };
-        watched.iter().filter_map(why).chain(autoscalers.iter().filter_map(of_autoscalers)).collect()
+        seen.watched.iter().filter_map(why).chain(seen.autoscalers.iter().filter_map(of_autoscalers)).collect()
     }
 
     fn has_lever(&self, _target: &TargetRef, knob: Knob) -> bool {

@@ -113,7 +113,7 @@ fn files(mirror: &Mirror<ConfigMap>, own: &str) -> PolicyFiles {
         };
         let set = sets.entry(metadata.namespace.clone()).or_default();
         set.extend(policies.map(file));
-        let (commit, author) = (metadata.annotations.commit.as_deref(), metadata.annotations.author.as_deref());
+        let (commit, author) = (metadata.annotations.commit(), metadata.annotations.author());
         set.extend(Provenance::text(commit, author).map(|text| {
             let path = format!("{}/{}/annotations/{PROVENANCE_FILE}", metadata.namespace, metadata.name);
             PolicyFile { path, text }

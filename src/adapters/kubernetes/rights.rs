@@ -5,10 +5,12 @@ use std::time::Duration;
 use kube::Client;
 use kube::api::PostParams;
 use kube::core::Request;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::model::{TargetKind, TargetRef};
+use crate::model::{Autoscaling, ServiceId, TargetRef};
 
+use super::autoscaler::{HorizontalPodAutoscaler, autoscaling};
 use super::failure::explain;
 
 /// How long one question may take.
@@ -80,20 +82,8 @@ pub const LEASE_RIGHTS: [Right; 8] = [
 pub const KEPT_POLICIES_RIGHTS: [Right; 1] =
     [right("patch", "", "configmaps", "keep the policies in force for a replica that starts with nothing")];
 
-/// An autoscaler and what it scales.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Autoscaler {
-    /// Where both are.
-    pub namespace: String,
-    /// Its name.
-    pub name: String,
-    /// Kind of its target.
-    pub kind: String,
-    /// Name of its target.
-    pub target: String,
-    /// What made it and writes it, if something did.
-    pub owner: Option<String>,
-}
+/// The autoscalers of all namespaces.
+pub struct Autoscalers(Vec<HorizontalPodAutoscaler>);
 
 /// Returns the version of the server.
 ///
@@ -146,21 +136,15 @@ async fn review(client: &Client, right: &Right, namespace: &str, name: &str) -> 
     answer["status"]["allowed"].as_bool().ok_or_else(|| "the answer says neither yes nor no".to_owned())
 }
 
-/// Returns the loops that are declared, with their targets.
+/// Returns the loops that are declared, each with its spec as it is written.
 ///
 /// # Errors
 /// Why they cannot be listed.
-pub async fn loop_targets(client: &Client) -> Result<Vec<(String, TargetRef)>, String> {
+pub async fn loops(client: &Client) -> Result<Vec<(ServiceId, Value)>, String> {
     let answer = get(client, "/apis/flyball.dev/v1alpha1/serviceloops").await?;
-    let text = |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     let read = |object: &Value| {
-        let (namespace, name) = (text(object, "/metadata/namespace")?, text(object, "/metadata/name")?);
-        let kind = match text(object, "/spec/target/kind").as_deref() {
-            Some("StatefulSet") => TargetKind::StatefulSet,
-            _ => TargetKind::Deployment,
-        };
-        let target = text(object, "/spec/target/name").unwrap_or_else(|| name.clone());
-        Some((format!("{namespace}/{name}"), TargetRef { kind, namespace, name: target }))
+        let text = |field: &str| object["metadata"][field].as_str();
+        Some((ServiceId::new(text("namespace")?, text("name")?).ok()?, object["spec"].clone()))
     };
     Ok(answer["items"].as_array().map(|items| items.iter().filter_map(read).collect()).unwrap_or_default())
 }
@@ -169,26 +153,18 @@ pub async fn loop_targets(client: &Client) -> Result<Vec<(String, TargetRef)>, S
 ///
 /// # Errors
 /// Why they cannot be listed.
-pub async fn autoscalers(client: &Client) -> Result<Vec<Autoscaler>, String> {
+pub async fn autoscalers(client: &Client) -> Result<Autoscalers, String> {
     let answer = get(client, "/apis/autoscaling/v2/horizontalpodautoscalers").await?;
-    let text = |object: &Value, pointer: &str| object.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-    let read = |object: &Value| {
-        Some(Autoscaler {
-            namespace: text(object, "/metadata/namespace")?,
-            name: text(object, "/metadata/name")?,
-            kind: text(object, "/spec/scaleTargetRef/kind")?,
-            target: text(object, "/spec/scaleTargetRef/name")?,
-            owner: owner(object),
-        })
-    };
-    Ok(answer["items"].as_array().map(|items| items.iter().filter_map(read).collect()).unwrap_or_default())
+    let items = answer["items"].as_array().into_iter().flatten();
+    let read: Result<Vec<_>, _> = items.map(HorizontalPodAutoscaler::deserialize).collect();
+    read.map(Autoscalers).map_err(|error| format!("malformed answer: {error}"))
 }
 
-/// Returns the object that looks after this one.
-fn owner(object: &Value) -> Option<String> {
-    let owners = object.pointer("/metadata/ownerReferences").and_then(Value::as_array);
-    let owner = owners.into_iter().flatten().find(|owner| owner["controller"] == true)?;
-    Some(format!("{} {}", owner["kind"].as_str()?, owner["name"].as_str()?))
+impl Autoscalers {
+    /// Returns what they mean for a target, as the loop sees it.
+    pub fn on(&self, target: &TargetRef) -> Autoscaling {
+        autoscaling(self.0.iter().filter(|one| one.metadata.namespace == target.namespace), target)
+    }
 }
 
 async fn get(client: &Client, path: &str) -> Result<Value, String> {
@@ -200,4 +176,31 @@ async fn ask(client: &Client, request: axum::http::Request<Vec<u8>>) -> Result<V
     let answer = tokio::time::timeout(WITHIN, client.request_text(request)).await;
     let text = answer.map_err(|_| format!("no answer within {WITHIN:?}"))?.map_err(|error| explain(&error))?;
     serde_json::from_str(&text).map_err(|error| format!("malformed answer: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TargetKind;
+
+    #[test]
+    fn autoscalers_mean_for_a_target_what_they_mean_to_the_loop() {
+        let on = |spec: Value| {
+            let object = json!({ "metadata": { "namespace": "shop", "name": "hpa" }, "spec": spec });
+            Autoscalers(vec![HorizontalPodAutoscaler::deserialize(&object).unwrap()])
+        };
+        let of = |group: &str| json!({ "apiVersion": group, "kind": "Deployment", "name": "checkout" });
+        let target = |namespace: &str| TargetRef {
+            kind: TargetKind::Deployment,
+            namespace: namespace.to_owned(),
+            name: "checkout".to_owned(),
+        };
+        let plain = on(json!({ "scaleTargetRef": of("apps/v1"), "maxReplicas": 9 }));
+        assert!(matches!(plain.on(&target("shop")), Autoscaling::Autoscaler(_)));
+        assert_eq!(plain.on(&target("bank")), Autoscaling::Nobody, "another namespace");
+        let foreign = on(json!({ "scaleTargetRef": of("example.org/v1"), "maxReplicas": 9 }));
+        assert_eq!(foreign.on(&target("shop")), Autoscaling::Nobody, "another kind of the same name");
+        let odd = on(json!({ "scaleTargetRef": of("apps/v1"), "minReplicas": -1, "maxReplicas": 9 }));
+        assert!(matches!(odd.on(&target("shop")), Autoscaling::Closed { .. }), "a floor that is none");
+    }
 }

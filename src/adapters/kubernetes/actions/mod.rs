@@ -297,8 +297,9 @@ impl Shared {
                             return tracing::info!(change = %id, "another process was first to say so of the intent");
                         }
                         match failure {
-                            Failure::Refused(reason) => reason,
-                            _ => continue,
+                            Failure::Conflict => continue,
+                            // A custom resource without its status has the object, and no place for the end.
+                            Failure::Missing(reason) | Failure::Refused(reason) | Failure::Unknown(reason) => reason,
                         }
                     }
                     Ok(None) => {

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`candidate`] | when to claim, to renew, to stand down: pure |
 //! | `object` | the Lease as the API has it |
+//! | `words` | what its holders say by it |
 //! | `fence` | who leads, for the admission policy of the API server |
 
 pub mod candidate;
@@ -14,6 +15,7 @@ mod fence;
 mod object;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -42,12 +44,10 @@ use super::settings::Timing;
 use super::watch::{Fed, Selected};
 use candidate::{Candidate, Claim, Step};
 use object::LeaseObject;
+use words::{Heard, Words};
 
 /// How long the lease may take to be given up; what is not given up runs out.
 const RELEASE_WITHIN: Duration = Duration::from_secs(2);
-
-/// Longest word of a holder that is heard.
-const LONGEST_WORD: usize = 8 * 1024;
 
 /// Why a request about the Lease had no result.
 enum Failure {
@@ -74,10 +74,10 @@ struct Shared {
     start: Instant,
     candidate: Mutex<Candidate>,
     terms: watch::Sender<Option<Epoch>>,
-    /// What this process says while it holds the lease.
-    word: Mutex<Option<String>>,
+    /// What this process says while it holds the lease, and what it hears.
+    words: Mutex<Words>,
     /// What others said last.
-    words: watch::Sender<Option<Arc<str>>>,
+    heard: watch::Sender<Option<Arc<str>>>,
     /// Why the last request failed, if it did.
     trouble: Mutex<Option<String>>,
 }
@@ -109,8 +109,8 @@ impl KubernetesLease {
             start: Instant::now(),
             candidate: Mutex::new(Candidate::new(identity, timing, spread)),
             terms: watch::Sender::new(None),
-            word: Mutex::default(),
-            words: watch::Sender::new(None),
+            words: Mutex::default(),
+            heard: watch::Sender::new(None),
             trouble: Mutex::default(),
         });
         let stop = CancellationToken::new();
@@ -143,13 +143,15 @@ impl Leadership for KubernetesLease {
         Box::pin(self.shared.fence(epoch))
     }
 
-    /// It goes out with the next renewal.
+    /// It goes out with the next renewal. Of a process that has just lost the lease nobody hears it.
     fn leave(&self, word: &str) {
-        *self.shared.word.lock() = Some(word.to_owned());
+        if let Some(epoch) = self.lead().epoch() {
+            self.shared.words.lock().leave(epoch, word);
+        }
     }
 
     fn words(&self) -> watch::Receiver<Option<Arc<str>>> {
-        self.shared.words.subscribe()
+        self.shared.heard.subscribe()
     }
 
     fn release(&self) -> BoxFuture<'_, ()> {
@@ -224,11 +226,19 @@ impl Shared {
     /// Hears what the holder before has said. It stays there after that one is gone, until this process has said something
     /// itself: then it is out of date.
     fn hear(&self, found: Option<&LeaseObject>) {
-        let word = found.and_then(|found| found.metadata.annotations.policies.clone());
-        let Some(word) = word.filter(|word| word.len() <= LONGEST_WORD) else { return };
-        let is_ours = self.word.lock().as_deref() == Some(&*word);
-        let word = Some(word).filter(|_| !is_ours);
-        self.words.send_if_modified(|known| std::mem::replace(known, word.clone()) != word);
+        let Some((metadata, version)) = found.and_then(|found| Some((&found.metadata, found.metadata.version()?)))
+        else {
+            return;
+        };
+        let news: Option<Arc<str>> = match self.words.lock().hear(metadata.annotations.policies_in_force(), version) {
+            Heard::Nothing => return,
+            Heard::TooLong(length) => {
+                return tracing::warn!(lease = self.name, length, "what the holder says of policies is too long");
+            }
+            Heard::Own => None,
+            Heard::Other(text) => Some(text.into()),
+        };
+        self.heard.send_if_modified(|known| std::mem::replace(known, news.clone()) != news);
     }
 
     /// Says in which term this process is, if that is news.
@@ -300,7 +310,7 @@ impl Shared {
     /// Writes the Lease once and returns the version that was made.
     async fn send(&self, claim: &Claim, holder: Option<&str>) -> Result<String, Failure> {
         let (path, now) = (collection(&self.namespace), Timestamp::now());
-        let word = self.word.lock().clone().filter(|_| holder.is_some());
+        let word = holder.and_then(|_| self.words.lock().send(claim.epoch));
         let manager = || Some(FIELD_MANAGER.to_owned());
         let request = if let (None, Some(holder)) = (&claim.version, holder) {
             let mut object = object::made(&self.name, claim, holder, self.timing, now);
@@ -315,7 +325,10 @@ impl Shared {
             Request::new(path).patch(&self.name, &parameters, &patch)
         };
         match self.ask::<LeaseObject>(request).await {
-            Ok(object) => Ok(object.metadata.resource_version),
+            Ok(object) => {
+                self.hear(Some(&object));
+                Ok(object.metadata.resource_version)
+            }
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Err(Failure::Conflict),
             Err(error) => Err(Failure::Other(explain(&error))),
         }

@@ -5,14 +5,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::adapters::kubernetes::annotations::POLICIES_IN_FORCE;
 use crate::adapters::kubernetes::mirror::{Metadata, Object};
 use crate::adapters::kubernetes::settings::Timing;
 use crate::model::{Epoch, Timestamp};
 
 use super::candidate::{Claim, Record};
-
-/// The annotation that tells what the holder says of its policies.
-const WORD: &str = "flyball.dev/policies-in-force";
 
 /// A `coordination.k8s.io/v1` `Lease`.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -67,7 +65,7 @@ pub(super) fn patch(claim: &Claim, holder: Option<&str>, timing: Timing, now: Ti
 /// Adds what the holder says to a Lease or to a patch of it.
 pub(super) fn say(object: &mut Value, word: Option<&str>) {
     if let Some(word) = word {
-        object["metadata"]["annotations"] = json!({ WORD: word });
+        object["metadata"]["annotations"] = json!({ POLICIES_IN_FORCE: word });
     }
 }
 

@@ -13,6 +13,8 @@ use super::object::{Bound, LoopObject};
 pub(super) struct Judged {
     /// The object.
     pub(super) uid: String,
+    /// Its version.
+    pub(super) version: u64,
     /// The generation of it that was judged.
     pub(super) generation: i64,
     /// What is in force for it; `None` if nothing is.
@@ -36,101 +38,161 @@ pub(super) enum Acceptance {
     Collision(Vec<String>),
 }
 
-/// Judges loops, and remembers the last good declaration of each.
+/// Judges loops, and remembers the last good declaration of each. A spec is read once, and all are compared when one of
+/// them changed: statuses, which flyball itself writes, change far more often.
 pub(super) struct Judge {
     declarations: Arc<dyn Declarations>,
-    good: BTreeMap<ServiceId, (String, ServiceSpec)>,
+    good: BTreeMap<ServiceId, (String, Arc<ServiceSpec>)>,
+    read: BTreeMap<ServiceId, (Edition, Read)>,
+    /// What was judged last, and what followed.
+    editions: BTreeMap<ServiceId, Edition>,
+    verdicts: BTreeMap<ServiceId, Verdict>,
+}
+
+/// A declaration as it reads alone, or its faults.
+type Read = Result<Arc<ServiceSpec>, Vec<String>>;
+
+/// Which spec of which object: what it says changes with the generation alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Edition {
+    uid: String,
+    generation: i64,
+}
+
+/// What holds for a loop before the platform's bound.
+struct Verdict {
+    accepted: Acceptance,
+    spec: Option<Arc<ServiceSpec>>,
 }
 
 /// One loop in the course of judgement.
 struct Case<'a> {
-    id: ServiceId,
+    id: &'a ServiceId,
     object: &'a LoopObject,
     accepted: Acceptance,
-    spec: Option<ServiceSpec>,
+    spec: Option<Arc<ServiceSpec>>,
 }
 
 impl Judge {
     /// Returns a judge that has seen nothing.
     pub(super) fn new(declarations: Arc<dyn Declarations>) -> Self {
-        Self { declarations, good: BTreeMap::new() }
+        Self {
+            declarations,
+            good: BTreeMap::new(),
+            read: BTreeMap::new(),
+            editions: BTreeMap::new(),
+            verdicts: BTreeMap::new(),
+        }
     }
 
     /// Judges all loops together, the oldest first: of two that collide the older one stays. Without a known bound
     /// none goes further than `shadow`.
     pub(super) fn judge(&mut self, loops: &[LoopObject], bound: &Result<Bound, String>) -> BTreeMap<ServiceId, Judged> {
-        let mut cases: Vec<Case<'_>> = loops.iter().filter_map(|object| self.read(object)).collect();
+        // The API server admits no name that is not one, nor lists what has none. Who is on the way out is gone.
+        let is_there = |object: &&LoopObject| object.metadata.deletion_timestamp.is_none();
+        let loops: BTreeMap<ServiceId, &LoopObject> =
+            loops.iter().filter(is_there).filter_map(|object| Some((object.id().ok()?, object))).collect();
+        let editions = loops.iter().map(|(id, object)| (id.clone(), edition(object))).collect();
+        if editions != self.editions {
+            self.editions = editions;
+            self.compare(&loops);
+        }
+        let judged = |(id, object): (ServiceId, &LoopObject)| {
+            let judged = conclude(object, self.verdicts.get(&id)?, bound);
+            Some((id, judged))
+        };
+        loops.into_iter().filter_map(judged).collect()
+    }
+
+    fn compare(&mut self, loops: &BTreeMap<ServiceId, &LoopObject>) {
+        self.read.retain(|id, _| loops.contains_key(id));
+        let mut cases: Vec<Case<'_>> = loops.iter().map(|(id, object)| self.read(id, object)).collect();
         // Of two that were made within one second, the one in force is the older one.
-        let is_new = |case: &Case<'_>| self.last_good(&case.id, case.object).is_none();
+        let is_new = |case: &Case<'_>| self.last_good(case.id, case.object).is_none();
         let age = |case: &Case<'_>| (case.object.metadata.creation_timestamp.clone(), is_new(case), case.id.clone());
         cases.sort_by_cached_key(age);
         // A loop whose new declaration collides goes on by its last good one, unless that does, too.
-        for last_good_is_left in [true, false] {
-            self.exclude_collisions(&mut cases, last_good_is_left);
+        if self.exclude_collisions(&mut cases, true) {
+            self.exclude_collisions(&mut cases, false);
         }
-        self.good.retain(|id, (uid, _)| cases.iter().any(|case| case.id == *id && case.object.metadata.uid == *uid));
-        cases.into_iter().map(|case| (case.id.clone(), self.conclude(case, bound))).collect()
-    }
-
-    fn read<'a>(&self, object: &'a LoopObject) -> Option<Case<'a>> {
-        // The API server admits no name that is not one, nor lists what has none. Who is on the way out is gone.
-        let id = object.id().ok().filter(|_| object.metadata.deletion_timestamp.is_none())?;
-        Some(match self.declarations.read(&id, &object.spec) {
-            Ok(spec) => Case { object, accepted: Acceptance::Valid, spec: Some(spec), id },
-            Err(faults) => {
-                let spec = self.last_good(&id, object);
-                Case { object, accepted: Acceptance::Invalid(faults), spec, id }
+        self.good.retain(|id, (uid, _)| loops.get(id).is_some_and(|object| object.metadata.uid == *uid));
+        for case in &cases {
+            if let (Acceptance::Valid, Some(spec)) = (&case.accepted, &case.spec) {
+                self.good.insert(case.id.clone(), (case.object.metadata.uid.clone(), spec.clone()));
             }
-        })
+        }
+        let verdict = |case: Case<'_>| (case.id.clone(), Verdict { accepted: case.accepted, spec: case.spec });
+        self.verdicts = cases.into_iter().map(verdict).collect();
     }
 
-    fn last_good(&self, id: &ServiceId, object: &LoopObject) -> Option<ServiceSpec> {
+    fn read<'a>(&mut self, id: &'a ServiceId, object: &'a LoopObject) -> Case<'a> {
+        let edition = edition(object);
+        let known = self.read.get(id).filter(|(of, _)| *of == edition).map(|(_, read)| read.clone());
+        let read = known.unwrap_or_else(|| {
+            let read = self.declarations.read(id, &object.spec).map(Arc::new);
+            self.read.insert(id.clone(), (edition, read.clone()));
+            read
+        });
+        match read {
+            Ok(spec) => Case { id, object, accepted: Acceptance::Valid, spec: Some(spec) },
+            Err(faults) => {
+                let spec = self.last_good(id, object);
+                Case { id, object, accepted: Acceptance::Invalid(faults), spec }
+            }
+        }
+    }
+
+    fn last_good(&self, id: &ServiceId, object: &LoopObject) -> Option<Arc<ServiceSpec>> {
         let good = self.good.get(id).filter(|(uid, _)| *uid == object.metadata.uid);
         good.map(|(_, spec)| spec.clone())
     }
 
-    fn exclude_collisions(&self, cases: &mut [Case<'_>], last_good_is_left: bool) {
-        let declared: Vec<ServiceSpec> = cases.iter().filter_map(|case| case.spec.clone()).collect();
-        let mut found = self.declarations.collisions(&declared).into_iter();
+    /// Takes out of force what collides, and tells whether anything did.
+    fn exclude_collisions(&self, cases: &mut [Case<'_>], last_good_is_left: bool) -> bool {
+        let declared: Vec<ServiceSpec> = cases.iter().filter_map(|case| case.spec.as_deref().cloned()).collect();
+        let (mut found, mut any) = (self.declarations.collisions(&declared).into_iter(), false);
         for case in cases.iter_mut().filter(|case| case.spec.is_some()) {
             let collisions = found.next().unwrap_or_default();
             if collisions.is_empty() {
                 continue;
             }
-            let good = self.last_good(&case.id, case.object).filter(|good| Some(good) != case.spec.as_ref());
+            any = true;
+            let good = self.last_good(case.id, case.object).filter(|good| Some(good) != case.spec.as_ref());
             case.spec = good.filter(|_| last_good_is_left);
             if case.accepted == Acceptance::Valid {
                 case.accepted = Acceptance::Collision(collisions);
             }
         }
+        any
     }
+}
 
-    fn conclude(&mut self, case: Case<'_>, bound: &Result<Bound, String>) -> Judged {
-        let metadata = &case.object.metadata;
-        if let (Acceptance::Valid, Some(spec)) = (&case.accepted, &case.spec) {
-            self.good.insert(case.id.clone(), (metadata.uid.clone(), spec.clone()));
-        }
-        let bounded = case.spec.map(|spec| cut(spec, bound));
-        let (spec, cut) = bounded.map_or((None, None), |(spec, cut)| (Some(Arc::new(spec)), cut));
-        Judged {
-            uid: metadata.uid.clone(),
-            generation: metadata.generation,
-            spec,
-            accepted: case.accepted,
-            cut,
-            status: case.object.status.clone(),
-        }
+fn edition(object: &LoopObject) -> Edition {
+    Edition { uid: object.metadata.uid.clone(), generation: object.metadata.generation }
+}
+
+fn conclude(object: &LoopObject, verdict: &Verdict, bound: &Result<Bound, String>) -> Judged {
+    let bounded = verdict.spec.as_ref().map(|spec| cut(spec, bound));
+    let (spec, cut) = bounded.map_or((None, None), |(spec, cut)| (Some(spec), cut));
+    Judged {
+        uid: object.metadata.uid.clone(),
+        version: object.metadata.version().unwrap_or(0),
+        generation: object.metadata.generation,
+        spec,
+        accepted: verdict.accepted.clone(),
+        cut,
+        status: object.status.clone(),
     }
 }
 
 /// Returns a declaration inside the bound, and what was cut from it.
-fn cut(spec: ServiceSpec, bound: &Result<Bound, String>) -> (ServiceSpec, Option<String>) {
+fn cut(spec: &Arc<ServiceSpec>, bound: &Result<Bound, String>) -> (Arc<ServiceSpec>, Option<String>) {
     let bound = match bound {
         Ok(bound) => bound,
+        Err(_) if spec.mode <= Mode::Shadow => return (spec.clone(), None),
         Err(reason) => {
-            let cut = (spec.mode > Mode::Shadow).then(|| format!("mode is shadow: {reason}"));
-            let mode = spec.mode.min(Mode::Shadow);
-            return (ServiceSpec { mode, ..spec }, cut);
+            let shadowed = ServiceSpec { mode: Mode::Shadow, ..(**spec).clone() };
+            return (Arc::new(shadowed), Some(format!("mode is shadow: {reason}")));
         }
     };
     let mode = spec.mode.min(bound.max_mode);
@@ -144,6 +206,9 @@ fn cut(spec: ServiceSpec, bound: &Result<Bound, String>) -> (ServiceSpec, Option
         let Bounds { min, max } = spec.bounds;
         cuts.push(format!("bounds {min} to {max} to {} to {}", bounds.min, bounds.max));
     }
-    let cut = (!cuts.is_empty()).then(|| format!("the PlatformBound cuts {}", cuts.join(" and ")));
-    (ServiceSpec { mode, bounds, ..spec }, cut)
+    if cuts.is_empty() {
+        return (spec.clone(), None);
+    }
+    let bounded = ServiceSpec { mode, bounds, ..(**spec).clone() };
+    (Arc::new(bounded), Some(format!("the PlatformBound cuts {}", cuts.join(" and "))))
 }

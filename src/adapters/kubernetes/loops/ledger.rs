@@ -1,7 +1,7 @@
 //! What is to be written to the API server, and when: statuses on change, Events at a bounded pace. No I/O.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,14 +27,10 @@ const MOST_NEWS: usize = 64;
 /// One write.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Writing {
-    /// A status.
+    /// A status. What it says is asked for when it is sent: until then it may be out of date.
     Status {
         /// Of which loop.
         id: ServiceId,
-        /// Of which object.
-        uid: String,
-        /// The whole status.
-        status: Value,
     },
     /// An Event.
     Event {
@@ -49,10 +45,21 @@ pub(super) enum Writing {
 
 /// Everything that is to be told of all loops.
 pub(super) struct Ledger {
-    loops: Mutex<BTreeMap<ServiceId, Account>>,
-    /// What is wrong with the newest policies; `None` before the first load.
-    policies: Mutex<Option<PolicyFaults>>,
+    books: Mutex<Books>,
     stirred: Notify,
+}
+
+#[derive(Default)]
+struct Books {
+    loops: BTreeMap<ServiceId, Account>,
+    /// What is wrong with the newest policies; `None` before the first load.
+    policies: Option<PolicyFaults>,
+    /// Loops of which something came in.
+    stirred: BTreeSet<ServiceId>,
+    /// When to look at a loop again without anything coming in.
+    later: BTreeSet<(Instant, ServiceId)>,
+    /// Whether this process spoke when it looked last.
+    spoke: bool,
 }
 
 /// What is to be told of one loop.
@@ -63,6 +70,8 @@ struct Account {
     quarantined: Option<String>,
     told: Told,
     standing: Standing,
+    /// Version of the object that the last write of the status made.
+    written_at: u64,
     /// Before which no status is written; `None` before the first.
     status_due: Option<Instant>,
     events: BTreeMap<&'static str, Instant>,
@@ -73,17 +82,25 @@ struct Account {
 impl Ledger {
     /// Returns a ledger of nothing.
     pub(super) fn new() -> Self {
-        Self { loops: Mutex::default(), policies: Mutex::default(), stirred: Notify::new() }
+        Self { books: Mutex::default(), stirred: Notify::new() }
     }
 
     /// Takes in how the loops were judged. Those that are not among them are forgotten.
     pub(super) fn judged(&self, judged: BTreeMap<ServiceId, Judged>) {
-        let mut loops = self.loops.lock();
+        let Books { loops, stirred, .. } = &mut *self.books.lock();
         loops.retain(|id, account| judged.get(id).is_some_and(|judged| judged.uid == account.judged.uid));
         for (id, judged) in judged {
             match loops.entry(id) {
-                Entry::Occupied(mut account) => account.get_mut().judged = judged,
-                Entry::Vacant(free) => drop(free.insert(Account::new(judged))),
+                Entry::Occupied(mut account) => {
+                    if account.get().judged != judged {
+                        stirred.insert(account.key().clone());
+                        account.get_mut().take(judged);
+                    }
+                }
+                Entry::Vacant(free) => {
+                    stirred.insert(free.key().clone());
+                    free.insert(Account::new(judged));
+                }
             }
         }
         self.stirred.notify_one();
@@ -91,15 +108,19 @@ impl Ledger {
 
     /// Takes in news; of a loop that is not known they are dropped.
     pub(super) fn told(&self, service: &ServiceId, news: News) {
-        if let Some(account) = self.loops.lock().get_mut(service) {
+        let Books { loops, stirred, .. } = &mut *self.books.lock();
+        if let Some(account) = loops.get_mut(service) {
             account.put(news);
+            stirred.insert(service.clone());
             self.stirred.notify_one();
         }
     }
 
     /// Takes in whether the newest policies are in force.
     pub(super) fn policies(&self, faults: &PolicyFaults) {
-        *self.policies.lock() = Some(faults.clone());
+        let Books { loops, policies, stirred, .. } = &mut *self.books.lock();
+        *policies = Some(faults.clone());
+        stirred.extend(loops.keys().cloned());
         self.stirred.notify_one();
     }
 
@@ -111,36 +132,79 @@ impl Ledger {
     /// Returns what is to be written now, and when to look again for what has to wait. Who does not speak (a follower)
     /// writes nothing, keeps no Event for later, and takes the status that stands there for what was said last.
     pub(super) fn due(&self, speaks: bool, now: Instant, wall: Timestamp) -> (Vec<Writing>, Option<Instant>) {
-        let (mut writings, mut later) = (Vec::new(), None::<Instant>);
-        let policies = self.policies.lock().clone();
-        for (id, account) in self.loops.lock().iter_mut() {
-            let uid = account.judged.uid.clone();
-            let policies = policies.as_ref().map(|faults| faults.of(id.namespace()));
-            let drafts = account.digest(policies.as_deref(), now);
-            if !speaks {
-                account.standing = Standing::shown(&account.judged.status);
-                continue;
-            }
-            later = later.into_iter().chain(account.event_due).min();
-            writings.extend(drafts.into_iter().map(|draft| Writing::Event { id: id.clone(), uid: uid.clone(), draft }));
-            let Some(status) = account.status(policies.as_deref(), wall) else { continue };
-            let waits = account.status_due.filter(|due| *due > now);
-            let Some(due) = waits else {
-                account.status_due = Some(now + STATUS_PAUSE);
-                writings.push(Writing::Status { id: id.clone(), uid, status });
-                continue;
-            };
-            later = later.into_iter().chain([due]).min();
+        let mut writings = Vec::new();
+        for id in self.ripe(speaks, now) {
+            // The lock is taken for each: deciders, who bring news, wait for one loop at most.
+            self.books.lock().look(id, (speaks, now, wall), &mut writings);
         }
-        (writings, later)
+        (writings, self.books.lock().later.first().map(|(due, _)| *due))
     }
 
-    /// Notes that a status was written.
-    pub(super) fn wrote(&self, id: &ServiceId, uid: &str, status: Value) {
-        if let Some(account) = self.loops.lock().get_mut(id).filter(|account| account.judged.uid == uid) {
+    /// Returns the loops that are to be looked at: all of them when this process begins or ceases to speak.
+    fn ripe(&self, speaks: bool, now: Instant) -> BTreeSet<ServiceId> {
+        let mut books = self.books.lock();
+        let mut ripe = std::mem::take(&mut books.stirred);
+        while let Some((due, id)) = books.later.pop_first() {
+            if due > now {
+                books.later.insert((due, id));
+                break;
+            }
+            ripe.insert(id);
+        }
+        if std::mem::replace(&mut books.spoke, speaks) != speaks {
+            ripe = books.loops.keys().cloned().collect();
+        }
+        ripe
+    }
+
+    /// Returns the status of a loop as it is now, and of which object, if it says something new.
+    pub(super) fn status(&self, id: &ServiceId, now: Instant, wall: Timestamp) -> Option<(String, Value)> {
+        let Books { loops, policies, .. } = &mut *self.books.lock();
+        let account = loops.get_mut(id)?;
+        let status = account.status(faults(policies.as_ref(), id).as_deref(), wall)?;
+        account.status_due = Some(now + STATUS_PAUSE);
+        Some((account.judged.uid.clone(), status))
+    }
+
+    /// Notes that a status was written, which made this version of the object.
+    pub(super) fn wrote(&self, id: &ServiceId, uid: &str, status: Value, version: u64) {
+        let loops = &mut self.books.lock().loops;
+        if let Some(account) = loops.get_mut(id).filter(|account| account.judged.uid == uid) {
             account.standing.wrote(status);
+            account.written_at = version;
+            account.heed_the_shown();
         }
     }
+
+    /// Notes that a status was not written: it is due again, without further news.
+    pub(super) fn not_written(&self, id: &ServiceId) {
+        self.books.lock().stirred.insert(id.clone());
+    }
+}
+
+impl Books {
+    fn look(&mut self, id: ServiceId, (speaks, now, wall): (bool, Instant, Timestamp), writings: &mut Vec<Writing>) {
+        let Some(account) = self.loops.get_mut(&id) else { return };
+        let policies = faults(self.policies.as_ref(), &id);
+        let drafts = account.digest(policies.as_deref(), now);
+        if !speaks {
+            account.standing = Standing::shown(&account.judged.status);
+            return;
+        }
+        let uid = &account.judged.uid;
+        writings.extend(drafts.into_iter().map(|draft| Writing::Event { id: id.clone(), uid: uid.clone(), draft }));
+        let is_new = account.status(policies.as_deref(), wall).is_some();
+        let waits = account.status_due.filter(|due| is_new && *due > now);
+        self.later.extend(account.event_due.into_iter().chain(waits).map(|due| (due, id.clone())));
+        if is_new && waits.is_none() {
+            writings.push(Writing::Status { id });
+        }
+    }
+}
+
+/// Returns what is wrong with the newest policies that concern a loop.
+fn faults(policies: Option<&PolicyFaults>, id: &ServiceId) -> Option<Vec<String>> {
+    policies.map(|faults| faults.of(id.namespace()))
 }
 
 impl Account {
@@ -152,14 +216,41 @@ impl Account {
             record: None,
             quarantined: None,
             told: Told::default(),
+            written_at: 0,
             status_due: None,
             events: BTreeMap::new(),
             event_due: None,
         }
     }
 
-    /// A decision that plans nothing takes the place of one before it that waits.
+    fn take(&mut self, judged: Judged) {
+        self.judged = judged;
+        self.heed_the_shown();
+    }
+
+    /// What the object shows since the last write of this process is by somebody else: a former leader that did not know
+    /// yet. It is what was said last.
+    fn heed_the_shown(&mut self) {
+        let shown = &self.judged.status;
+        if self.judged.version > self.written_at && !self.standing.says(shown) {
+            self.standing = Standing::shown(shown);
+        }
+    }
+
+    /// Takes in how it stands, and keeps what is to be told. A decision that plans nothing takes the place of one before
+    /// it that waits.
     fn put(&mut self, news: News) {
+        match &news {
+            News::Decided(record) => self.record = Some(record.clone()),
+            News::Quarantined(reason) => self.quarantined.clone_from(reason),
+            News::WriteEnded { change, outcome } => {
+                let ours = self.record.as_mut().filter(|record| record.id == change.decision);
+                if let Some(record) = ours {
+                    Arc::make_mut(record).outcome = Some(outcome.clone());
+                }
+            }
+            News::Measured { .. } => {}
+        }
         let quiet = |news: &News| matches!(news, News::Decided(record) if record.change.is_none());
         if quiet(&news) && self.news.back().is_some_and(quiet) {
             self.news.pop_back();
@@ -176,20 +267,7 @@ impl Account {
         let former = self.told.clone();
         let mut drafts: Vec<Draft> = self.told.accepted(&self.judged.accepted).into_iter().collect();
         drafts.extend(policies.and_then(|faults| self.told.policies(faults)));
-        for news in std::mem::take(&mut self.news) {
-            drafts.extend(self.told.event(&news));
-            match news {
-                News::Decided(record) => self.record = Some(record),
-                News::Quarantined(reason) => self.quarantined = reason,
-                News::WriteEnded { change, outcome } => {
-                    let ours = self.record.as_mut().filter(|record| record.id == change.decision);
-                    if let Some(record) = ours {
-                        Arc::make_mut(record).outcome = Some(outcome);
-                    }
-                }
-                News::Measured { .. } => {}
-            }
-        }
+        drafts.extend(std::mem::take(&mut self.news).iter().filter_map(|news| self.told.event(news)));
         self.event_due = None;
         drafts.retain(|draft| {
             let Some(due) = self.is_due_later(draft, now) else { return true };
@@ -253,14 +331,65 @@ mod tests {
     }
 
     fn account() -> Account {
-        Account::new(Judged {
+        Account::new(judged(1))
+    }
+
+    fn judged(version: u64) -> Judged {
+        Judged {
             uid: "uid".to_owned(),
+            version,
             generation: 1,
             spec: None,
             accepted: Acceptance::Valid,
             cut: None,
             status: Value::Null,
-        })
+        }
+    }
+
+    /// A ledger of these loops, told as far as it goes.
+    fn ledger(names: [&str; 3], now: Instant) -> Ledger {
+        let ledger = Ledger::new();
+        let id = |name: &str| format!("shop/{name}").parse::<ServiceId>().unwrap();
+        ledger.judged(names.into_iter().map(|name| (id(name), judged(1))).collect());
+        for writing in ledger.due(true, now, Timestamp::UNIX_EPOCH).0 {
+            let Writing::Status { id } = writing else { panic!("{writing:?}") };
+            let (uid, status) = ledger.status(&id, now, Timestamp::UNIX_EPOCH).unwrap();
+            ledger.wrote(&id, &uid, status, 1);
+        }
+        assert_eq!(ledger.due(true, now, Timestamp::UNIX_EPOCH), (Vec::new(), None));
+        ledger
+    }
+
+    #[test]
+    fn only_loops_of_which_something_came_in_or_is_due_are_looked_at() {
+        let begin = Instant::now();
+        let ledger = ledger(["checkout", "search", "cart"], begin);
+        let checkout: ServiceId = "shop/checkout".parse().unwrap();
+        let ripe = |second: u64| Vec::from_iter(ledger.ripe(true, begin + Duration::from_secs(second)));
+        assert_eq!(ripe(0), []);
+        ledger.told(&checkout, held_by(GuardName::Cooldown, 1));
+        let (writings, later) = ledger.due(true, begin + Duration::from_secs(1), Timestamp::UNIX_EPOCH);
+        assert!(matches!(writings.as_slice(), [Writing::Event { .. }]), "{writings:?}");
+        assert_eq!(later, Some(begin + STATUS_PAUSE), "its status was written a moment ago");
+        assert_eq!(ripe(2), []);
+        assert_eq!(ripe(5), [checkout]);
+        assert_eq!(ripe(60), []);
+        ledger.policies(&PolicyFaults::default());
+        assert_eq!(ripe(61).len(), 3, "policies concern all");
+        assert_eq!(ledger.ripe(false, begin).len(), 3, "so does the loss of the lease");
+    }
+
+    #[test]
+    fn only_what_was_shown_after_the_last_write_is_by_somebody_else() {
+        let ledger = ledger(["checkout", "search", "cart"], Instant::now());
+        let checkout: ServiceId = "shop/checkout".parse().unwrap();
+        let shows = |version| {
+            let loops = BTreeMap::from([(checkout.clone(), judged(version))]);
+            ledger.judged(loops);
+            ledger.due(true, Instant::now() + STATUS_PAUSE, Timestamp::UNIX_EPOCH).0.len()
+        };
+        assert_eq!(shows(1), 0, "a watch that lags");
+        assert_eq!(shows(2), 1);
     }
 
     #[test]

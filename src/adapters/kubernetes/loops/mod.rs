@@ -52,6 +52,9 @@ pub const BOUND_NAME: &str = "flyball";
 const LOOPS: &str = "/apis/flyball.dev/v1alpha1/serviceloops";
 const BOUNDS: &str = "/apis/flyball.dev/v1alpha1/platformbounds";
 
+/// Changes within so long are judged together.
+const TOGETHER: Duration = Duration::from_millis(100);
+
 /// The loops of a cluster. Dropping it ends its watches.
 pub struct ServiceLoops {
     roster: watch::Receiver<Option<Roster>>,
@@ -128,7 +131,10 @@ impl Keeper {
             match tokio::time::timeout(self.silence, changes.changed()).await {
                 // Ends with the watches, which hold the sender.
                 Ok(Err(_)) => return,
-                Ok(Ok(())) => changes.mark_unchanged(),
+                Ok(Ok(())) => {
+                    tokio::time::sleep(TOGETHER).await;
+                    changes.mark_unchanged();
+                }
                 Err(_) => {}
             }
             self.look();

@@ -72,7 +72,12 @@ impl Standing {
         });
         status.insert("conditions".to_owned(), Value::Array(conditions));
         let status = Value::Object(status);
-        (said(&status) != said(&self.written)).then_some(status)
+        (!self.says(&status)).then_some(status)
+    }
+
+    /// Tells whether a status says the same.
+    pub(super) fn says(&self, status: &Value) -> bool {
+        said(status) == said(&self.written)
     }
 
     /// Notes what was written.
@@ -99,7 +104,7 @@ impl Standing {
             fields.insert("replicas".to_owned(), json!(target.replicas));
             fields.insert("readyReplicas".to_owned(), json!(target.ready));
         }
-        fields.insert("rung".to_owned(), json!(rung(record)));
+        fields.insert("forecastAuthority".to_owned(), json!(forecast_authority(record).as_str()));
         fields
     }
 
@@ -207,14 +212,10 @@ fn ready(judged: &Judged, record: Option<&DecisionRecord>, quarantined: Option<&
 }
 
 /// Returns how far the forecast of the arrival rate is trusted.
-fn rung(record: &DecisionRecord) -> &'static str {
+fn forecast_authority(record: &DecisionRecord) -> Authority {
     let position = record.signals.iter().position(|signal| signal.role == Some(Role::ArrivalRate));
     let signal = position.and_then(|position| record.outlook.signals.get(position)?.as_ref());
-    match signal.map(|signal| signal.authority) {
-        Some(Authority::MayRemove) => "add and remove",
-        Some(Authority::MayAdd) => "add",
-        Some(Authority::ReactiveOnly) | None => "reactive",
-    }
+    signal.map_or(Authority::ReactiveOnly, |signal| signal.authority)
 }
 
 /// Returns the first words of a text, as many as are read.

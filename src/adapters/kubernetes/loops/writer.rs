@@ -18,6 +18,7 @@ use crate::ports::Leadership;
 
 use super::event::Draft;
 use super::ledger::{Ledger, Writing};
+use super::object::LoopObject;
 use super::standing::{cut, reference};
 
 /// Pause between two writes: at most ten in a second, however much happens.
@@ -48,16 +49,21 @@ impl Writer {
     pub(super) async fn run(self) {
         let (mut count, mut terms) = (0_u64, self.leadership.terms());
         loop {
-            let (writings, later) = self.ledger.due(self.leadership.lead().speaks(), Instant::now(), Timestamp::now());
-            let mut failed = false;
+            let (writings, later) = self.due(self.leadership.lead().speaks());
+            let mut is_through = true;
             for writing in writings {
+                // All of it may take minutes, in which the lease can be lost: who speaks then says something newer.
+                if !self.leadership.lead().speaks() {
+                    self.due(false);
+                    is_through = false;
+                    break;
+                }
                 count = count.wrapping_add(1);
                 let written = self.write(writing, count).await;
-                failed |= !written;
+                is_through &= written;
                 tokio::time::sleep(if written { PACE } else { FAILURE_PAUSE }).await;
             }
-            if failed {
-                // A status that was not written is due again, without further news.
+            if !is_through {
                 continue;
             }
             let later = later.unwrap_or_else(|| Instant::now() + LONGEST_REST);
@@ -71,12 +77,25 @@ impl Writer {
         }
     }
 
+    fn due(&self, speaks: bool) -> (Vec<Writing>, Option<Instant>) {
+        self.ledger.due(speaks, Instant::now(), Timestamp::now())
+    }
+
     /// Writes once and tells whether the server answered. An object that is gone, or that somebody changed in
     /// between, is judged anew when its change arrives.
     async fn write(&self, writing: Writing, count: u64) -> bool {
-        let (id, request) = match &writing {
-            Writing::Status { id, uid, status } => (id, status_request(id, uid, status)),
-            Writing::Event { id, uid, draft } => (id, self.event_request(id, uid, draft, count)),
+        let (id, status, request) = match writing {
+            Writing::Status { id } => {
+                let Some((uid, status)) = self.ledger.status(&id, Instant::now(), Timestamp::now()) else {
+                    return true;
+                };
+                let request = status_request(&id, &uid, &status);
+                (id, Some((uid, status)), request)
+            }
+            Writing::Event { id, uid, draft } => {
+                let request = self.event_request(&id, &uid, &draft, count);
+                (id, None, request)
+            }
         };
         let request = match request {
             Ok(request) => request,
@@ -86,23 +105,25 @@ impl Writer {
             }
         };
         let answer = tokio::time::timeout(self.timeouts.answer, self.client.request_text(request)).await;
-        let failure = match answer {
-            Ok(Ok(_)) => None,
+        let error = match answer {
+            Ok(Ok(text)) => {
+                if let Some((uid, status)) = status {
+                    self.ledger.wrote(&id, &uid, status, version(&text));
+                }
+                return true;
+            }
             Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
                 tracing::debug!(service = %id, code = status.code, "the loop changed meanwhile");
                 return true;
             }
-            Ok(Err(error)) => Some(explain(&error)),
-            Err(_) => Some(format!("no answer within {:?}", self.timeouts.answer)),
+            Ok(Err(error)) => explain(&error),
+            Err(_) => format!("no answer within {:?}", self.timeouts.answer),
         };
-        if let Some(error) = failure {
-            tracing::warn!(service = %id, error, "status or event not written");
-            return false;
+        tracing::warn!(service = %id, error, "status or event not written");
+        if status.is_some() {
+            self.ledger.not_written(&id);
         }
-        if let Writing::Status { id, uid, status } = writing {
-            self.ledger.wrote(&id, &uid, status);
-        }
-        true
+        false
     }
 
     fn event_request(
@@ -132,6 +153,11 @@ impl Writer {
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         Request::new(path).create(&parameters, event.to_string().into_bytes()).map_err(|error| error.to_string())
     }
+}
+
+/// Returns the version that an answer shows. Where it shows none, nothing that is seen counts as newer.
+fn version(answer: &str) -> u64 {
+    serde_json::from_str(answer).ok().and_then(|object: LoopObject| object.metadata.version()).unwrap_or(u64::MAX)
 }
 
 /// The object must still be the one that was judged.

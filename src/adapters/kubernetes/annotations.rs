@@ -1,0 +1,58 @@
+//! The annotations that flyball writes or reads, of objects of any kind.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+/// Of an autoscaler: the floor before flyball's first raise.
+pub(super) const FLOOR_BASELINE: &str = "flyball.dev/floor-baseline";
+/// Of a ConfigMap with policies: the commit it was made of.
+const COMMIT: &str = "flyball.dev/commit";
+/// Of a ConfigMap with policies: the author of that commit.
+const AUTHOR: &str = "flyball.dev/author";
+/// Of the Lease: what its holder says of its policies.
+pub(super) const POLICIES_IN_FORCE: &str = "flyball.dev/policies-in-force";
+
+/// What is read of the annotations of an object; all others are left out.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(from = "BTreeMap<String, Arc<str>>")]
+pub(super) struct Annotations {
+    floor_baseline: Option<Arc<str>>,
+    commit: Option<Arc<str>>,
+    author: Option<Arc<str>>,
+    policies_in_force: Option<Arc<str>>,
+}
+
+impl From<BTreeMap<String, Arc<str>>> for Annotations {
+    fn from(mut all: BTreeMap<String, Arc<str>>) -> Self {
+        Self {
+            floor_baseline: all.remove(FLOOR_BASELINE),
+            commit: all.remove(COMMIT),
+            author: all.remove(AUTHOR),
+            policies_in_force: all.remove(POLICIES_IN_FORCE),
+        }
+    }
+}
+
+impl Annotations {
+    /// Returns the floor before flyball's first raise, in replicas; `None` where none is recorded, or no number.
+    pub(super) fn floor_baseline(&self) -> Option<u32> {
+        self.floor_baseline.as_ref()?.parse().ok()
+    }
+
+    /// Returns the commit that policies were made of.
+    pub(super) fn commit(&self) -> Option<&str> {
+        self.commit.as_deref()
+    }
+
+    /// Returns the author of that commit.
+    pub(super) fn author(&self) -> Option<&str> {
+        self.author.as_deref()
+    }
+
+    /// Returns what the holder of a Lease says of its policies.
+    pub(super) fn policies_in_force(&self) -> Option<&str> {
+        self.policies_in_force.as_deref()
+    }
+}
