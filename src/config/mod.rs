@@ -46,7 +46,7 @@ use serde_json::Value;
 pub use declarations::Declarations;
 pub use faults::{Fault, Faults};
 pub use leadership::{LeaseSettings, volatile};
-pub use load::{ConfigError, kill_switch_of, load};
+pub use load::{ConfigError, Switch, kill_switch_of, load, user};
 
 use crate::adapters::store::settings::{LEAST_AGE, LEAST_RECORDS, MOST_AGE, StoreSettings};
 use crate::forecast::params::ForecastParams;

@@ -115,4 +115,101 @@ fn a_kill_switch_is_turned_and_released() {
     assert!(engaged.contains("engaged for shop/checkout (k.yaml)"), "{engaged}");
     assert!(engaged.contains(" resume shop/checkout --reason '...' --file k.yaml"), "{engaged}");
     assert!(fs::read_to_string(place.path().join("k.yaml")).unwrap().contains("shop/checkout"));
+    said(&["kill", "--file", "k.yaml", "shop/search"]);
+    let released = said(&["resume", "shop/search", "--file", "k.yaml", "-r", "ok"]);
+    assert!(released.contains("still stopped: shop/checkout, by "), "{released}");
+    let released = said(&["resume", "shop/checkout", "--file", "k.yaml", "-r", "ok"]);
+    assert!(released.contains("released for shop/checkout; nothing is stopped"), "{released}");
+}
+
+/// Runs flyball with these words, separated by spaces, and returns its exit code and all that it says.
+fn run(place: &TempDir, line: &str) -> (Option<i32>, String) {
+    let output = flyball(place.path(), &line.split(' ').collect::<Vec<_>>());
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.code(), said)
+}
+
+/// What is still stopped is said, with the way back that works, and is no success.
+#[test]
+fn a_service_that_is_still_stopped_is_not_told_to_be_released() {
+    let place = tempfile::tempdir().unwrap();
+    run(&place, "kill --file k.yaml --by ops -r drill");
+    let (code, said) = run(&place, "resume shop/checkout --file k.yaml -r ok");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("STILL STOPPED: everything, by ops: drill\nto release: "), "{said}");
+    assert!(said.contains(" resume --reason '...' --file k.yaml\n") && !said.contains("released"), "{said}");
+    run(&place, "resume --file k.yaml -r over");
+    run(&place, "kill --class scale --file k.yaml --by ops -r drill");
+    let (code, said) = run(&place, "resume shop/checkout --file k.yaml -r ok");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(" resume --class scale --reason '...' --file k.yaml\n"), "{said}");
+}
+
+/// A service cannot be stopped alone where nobody knows what is stopped already.
+#[test]
+fn a_kill_switch_that_cannot_be_read_stops_everything_and_says_so() {
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("garbled.yaml"), "all: perhaps\n").unwrap();
+    for file in ["missing.yaml", "garbled.yaml"] {
+        let (code, said) = run(&place, &format!("kill shop/checkout --file {file} --by me -r drill"));
+        assert_eq!(code, Some(0), "{said}");
+        let expected = "everything is stopped, by me: drill (the switch could not be read, so everything is stopped)\n";
+        assert!(said.contains(expected), "{said}");
+        assert!(said.contains(&format!(" resume --reason '...' --file {file}\n")), "{said}");
+    }
+}
+
+/// A full disk: a missing switch stops everything, so removing it does.
+#[test]
+fn on_a_full_disk_kill_stops_everything_or_says_how() {
+    let place = tempfile::tempdir().unwrap();
+    run(&place, "resume --file k.yaml -r start");
+    let full = || std::os::unix::fs::symlink("/dev/full", place.path().join(".k.yaml.new")).unwrap();
+    full();
+    let (code, said) = run(&place, "kill shop/checkout --file k.yaml");
+    assert_eq!(code, Some(1), "{said}");
+    let expected = "NOTHING WAS STOPPED; `rm k.yaml` stops everything: kill switch k.yaml cannot be written: No space";
+    assert!(said.contains(expected), "{said}");
+    full();
+    let (code, said) = run(&place, "kill --file k.yaml");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("everything is stopped: kill switch k.yaml cannot be written: No space left"), "{said}");
+    assert!(!place.path().join("k.yaml").exists() && !place.path().join(".k.yaml.new").is_symlink());
+}
+
+/// Whoever turns a ConfigMap is told to by the namespace, the scope and the reason that were given.
+#[test]
+fn a_kill_switch_in_the_cluster_is_turned_by_the_words_that_are_printed() {
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("c.yaml"), "kill_switch: configmap\nnamespace: platform\n").unwrap();
+    let patch = |line: &str, data: &str| {
+        let (code, said) = run(&place, line);
+        assert_eq!(code, Some(1), "{said}");
+        let expected = format!("kubectl -n platform patch configmap flyball-killswitch --type merge -p '{data}'");
+        assert!(said.contains(&expected), "{said}");
+    };
+    patch("kill -c c.yaml --by me -r it's", r#"{"data":{"by":"me","global":"engaged","reason":"it'\''s"}}"#);
+    patch(
+        "resume shop/checkout -c c.yaml --by me -r ok",
+        r#"{"data":{"by":"me","reason":"ok","service.shop.checkout":"released"}}"#,
+    );
+    patch(
+        "kill --class scale -c c.yaml --by me -r ok",
+        r#"{"data":{"by":"me","class.scale":"engaged","reason":"ok"}}"#,
+    );
+}
+
+/// A container sets no USER and knows no names.
+#[test]
+fn who_turns_the_switch_is_told_also_without_a_user() {
+    let place = tempfile::tempdir().unwrap();
+    let kill = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flyball"));
+        command.env_clear().envs(variables.iter().copied()).current_dir(place.path());
+        assert!(command.args(["kill", "--file", "k.yaml"]).output().unwrap().status.success());
+        fs::read_to_string(place.path().join("k.yaml")).unwrap()
+    };
+    assert!(kill(&[("USER", "ada"), ("LOGNAME", "root")]).contains(r#""by": "ada""#));
+    assert!(kill(&[("USER", ""), ("LOGNAME", "grace")]).contains(r#""by": "grace""#));
+    assert!(kill(&[]).contains(r#""by": "uid "#));
 }

@@ -50,7 +50,7 @@ pub struct OrderArgs {
     #[arg(long, short, default_value = "from the command line")]
     reason: String,
     /// Who; kept beside the reason.
-    #[arg(long, env = "USER", hide_env_values = true, default_value = "unknown")]
+    #[arg(long, default_value_t = crate::config::user(), hide_default_value = true)]
     by: String,
     /// Form of the output.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
