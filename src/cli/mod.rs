@@ -149,7 +149,8 @@ pub enum Output {
     Json,
 }
 
-/// Runs the command; 0 is success, 1 a finding or failure (2, by the parser, a wrong call).
+/// Runs the command; 0 is success, 1 a finding or failure, 2 (by the parser) a wrong call. Of `policy`, whose commands are
+/// gates, 1 is a finding alone, and 2 that nothing could be found out.
 pub fn main(cli: &Cli) -> ExitCode {
     // Fails only if a provider is installed already, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -177,7 +178,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("flyball: {error:#}");
-            ExitCode::FAILURE
+            if matches!(cli.command, Command::Policy(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

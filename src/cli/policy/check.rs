@@ -13,6 +13,8 @@ use crate::cycle::stages::{Lint, PolicyFault, PolicySet, compile, lint};
 use crate::model::explain::counted;
 
 #[derive(Debug, Args)]
+#[command(after_help = "Exit code: 0 the set is valid; 1 it has faults, or warnings with --strict; \
+                        2 set or settings could not be read.")]
 pub struct CheckArgs {
     #[command(flatten)]
     source: SourceArgs,

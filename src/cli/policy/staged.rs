@@ -33,7 +33,10 @@ pub struct StatusArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code: 0 the candidate wanted the same in every decision; 1 it differs, or there is none.")]
+#[command(
+    after_help = "Exit code: 0 the candidate wanted the same in every decision; 1 it differs, or there is none; \
+                        2 no flyball answers."
+)]
 pub struct DiffArgs {
     /// Form of the output.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
