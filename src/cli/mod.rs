@@ -107,6 +107,11 @@ fn usual_settings() -> Option<&'static Path> {
     USUAL_PLACES.iter().map(Path::new).find(|path| path.exists())
 }
 
+/// Returns what starts a flyball with these settings: those of a demo lie in its state directory.
+fn start_of(settings: &Settings) -> &'static str {
+    if settings.state.join("flyball.yaml").exists() { "flyball demo" } else { "flyball run" }
+}
+
 /// Returns how this program was called.
 fn program() -> String {
     std::env::args_os().next().map_or("flyball".to_owned(), |name| name.to_string_lossy().into_owned())

@@ -23,6 +23,12 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
+    /// A file lies where the state directory is to be.
+    #[error("`state` is the file {}, name a directory", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file was read, and its content is not valid.
     #[error("the settings file {} has {faults}", path.display())]
     Invalid {
@@ -83,7 +89,16 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     Ok(settings)
 }
 
-/// Returns where the kill switch lies by the settings file at `path`, whatever else in it is at fault: who wants to
+/// Refuses a state directory that is something else.
+///
+/// # Errors
+/// [`ConfigError::State`].
+pub fn check_state(settings: &Settings) -> Result<(), ConfigError> {
+    let state = &settings.state;
+    if state.exists() && !state.is_dir() { Err(ConfigError::State { path: state.clone() }) } else { Ok(()) }
+}
+
+/// Returns where the kill switch is by the settings file at `path`, whatever else in it is at fault: who wants to
 /// stop writes must not have to mend settings first.
 ///
 /// # Errors

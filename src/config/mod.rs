@@ -44,9 +44,12 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use declarations::Declarations;
+pub use durations::parse as parse_span;
 pub use faults::{Fault, Faults};
 pub use leadership::{LeaseSettings, volatile};
-pub use load::{ConfigError, Switch, kill_switch_of, load, user};
+pub use load::{ConfigError, Switch, check_state, kill_switch_of, load, user};
+pub use services::TimedParameter;
+pub use tree::unknown;
 
 use crate::adapters::store::settings::{LEAST_AGE, LEAST_RECORDS, MOST_AGE, StoreSettings};
 use crate::forecast::params::ForecastParams;
@@ -93,6 +96,8 @@ pub struct Settings {
     pub mask: RecordMask,
     /// Services, in the order of the file; none where they are declared elsewhere.
     pub services: Vec<ServiceSpec>,
+    /// Parameters that are written as spans of time.
+    pub timed_parameters: Vec<TimedParameter>,
     /// How objects that declare services are read; `None` where the file lists the services.
     pub declarations: Option<Declarations>,
 }
@@ -257,6 +262,7 @@ impl Settings {
             forecast: forecast?,
             mask: mask?,
             services: services.into_iter().flatten().map(|(_, spec)| spec).collect(),
+            timed_parameters: services::timed_parameters(top),
         })
     }
 }

@@ -315,6 +315,31 @@ fn parameters(node: &Node<'_>, faults: &mut Faults) -> Option<BTreeMap<Arc<str>,
     Some(found)
 }
 
+/// A parameter that is written as a span of time: what it is of says the policy set alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimedParameter {
+    /// The key, from the top of the file.
+    pub path: String,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The span as it is written.
+    pub text: String,
+}
+
+/// Returns those of the defaults and of every service. What is faulty is noted where it is read.
+pub fn timed_parameters(top: &Table<'_>) -> Vec<TimedParameter> {
+    let mut noted = Faults::default();
+    let defaults = top.read("defaults", &mut noted, |node, _| Some(node.clone())).optional();
+    let services = top.read("services", &mut noted, Node::items).optional().unwrap_or_default();
+    let places = defaults.iter().chain(&services).filter_map(|node| node.inside("parameters"));
+    let parameters = places.filter_map(|node| node.named(&mut Faults::default())).flatten();
+    let timed = parameters.filter_map(|(name, node)| {
+        let text = node.text(&mut Faults::default())?.to_owned();
+        Some(TimedParameter { path: node.path, name: name.into(), text })
+    });
+    timed.collect()
+}
+
 fn check_bounds(partial: &Partial, table: &Table<'_>, faults: &mut Faults) {
     if let (Given::Is(min), Given::Is(max)) = (&partial.min, &partial.max)
         && min > max

@@ -25,7 +25,12 @@ fn flyball(place: &Path, arguments: &[&str]) -> Output {
 fn place() -> TempDir {
     let place = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &[u8]| fs::write(place.path().join(name), text).unwrap();
-    write("ex.yaml", EXAMPLE.replace("/var/lib/flyball", "state").as_bytes());
+    let example = EXAMPLE.replace("listen: 127.0.0.1:9464", "listen: 127.0.0.1:1");
+    write("ex.yaml", example.replace("/var/lib/flyball", "state").as_bytes());
+    write("file.yaml", example.replace("/var/lib/flyball", "ex.yaml").as_bytes());
+    write("denied.yaml", example.replace("/var/lib/flyball", "/sys/kernel/flyball").as_bytes());
+    fs::create_dir(place.path().join("demo")).unwrap();
+    write("demo/flyball.yaml", example.replace("/var/lib/flyball", ".").as_bytes());
     write("empty.yaml", b"# nothing yet\n");
     write("list.yaml", b"- a\n");
     write("bad.yaml", b"state: [1,\n");
@@ -69,8 +74,19 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
         ("resume --file k.yaml --reason=", 1, &["a reason is needed", "as in --reason"]),
         ("demo --speed 0", 2, &["0 is out of range, expected 0.1 to 600"]),
         ("demo --speed fast", 2, &["`fast` is not a number, expected 0.1 to 600"]),
-        ("demo --for 0", 2, &["0 is not in 1.."]),
-        ("demo --for -1", 2, &["'-1' for '--for <SECONDS>'"]),
+        ("demo --for 0", 2, &["'0' for '--for <TIME>': it is shorter than 1s"]),
+        ("demo --for 200ms", 2, &["'200ms' for '--for <TIME>': it is shorter than 1s"]),
+        ("demo --for soon", 2, &["it is not a span of time with its unit, such as 15s or 1h30m"]),
+        ("demo --for -1m", 2, &["'-1m' for '--for <TIME>': it is negative"]),
+        (
+            "policy status -c ex.yaml",
+            2,
+            &["no flyball answers at 127.0.0.1:1: Connection refused (os error 111); start `flyball run`"],
+        ),
+        ("policy status -c demo/flyball.yaml", 2, &["Connection refused (os error 111); start `flyball demo`"]),
+        ("check -c file.yaml", 1, &["`state` is the file ", "ex.yaml, name a directory"]),
+        ("run -c file.yaml", 1, &["`state` is the file ", "ex.yaml, name a directory"]),
+        ("run -c denied.yaml", 1, &["cannot make the state directory", "set `state` or FLYBALL_STATE", "(os error "]),
         ("demo -d dir/../ex.yaml", 1, &["ex.yaml", "name another with --directory"]),
         ("frobnicate", 2, &["unrecognized subcommand 'frobnicate'", "--help"]),
     ];
@@ -85,19 +101,53 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
     }
 }
 
-/// The steps of the README: the example beside the shipped policies is in order as it is.
-#[test]
-fn the_example_with_the_shipped_policies_passes_the_check() {
+/// A place with these settings and the shipped policies.
+fn shipped(settings: &str) -> TempDir {
     let place = tempfile::tempdir().unwrap();
-    fs::write(place.path().join("flyball.yaml"), EXAMPLE).unwrap();
+    fs::write(place.path().join("flyball.yaml"), settings).unwrap();
     fs::create_dir(place.path().join("policies")).unwrap();
     for (name, text) in POLICIES {
         fs::write(place.path().join("policies").join(name), text).unwrap();
     }
+    place
+}
+
+/// What only the set can tell of the settings: a mask that hides nothing, a time where a number is meant.
+#[test]
+fn settings_that_do_not_fit_the_policies_fail_the_check() {
+    for (from, to, expected) in [
+        (
+            "parameters: []",
+            "parameters: [p99_mx]",
+            "records.mask.parameters: unknown parameter `p99_mx`; did you mean `p99_max`?",
+        ),
+        (
+            "up_factor: 1.5 }",
+            "up_factor: 1500ms }",
+            "defaults.parameters.up_factor: up_factor is a plain number, `1500ms` is a time",
+        ),
+        (
+            "parameters: { p99_max: 400ms }",
+            "parameters: { p99_max: 400ms, up_factor: 2s }",
+            "services[1].parameters.up_factor: up_factor is a plain number, `2s` is a time",
+        ),
+    ] {
+        assert!(EXAMPLE.contains(from), "{from}");
+        let place = shipped(&EXAMPLE.replacen(from, to, 1));
+        let (code, said) = run(&place, "check");
+        assert!(code == Some(1) && said.contains(expected), "{to}: {said}");
+        assert!(said.contains("1 fault in what the settings say of parameters"), "{said}");
+    }
+}
+
+/// The steps of the README: the example beside the shipped policies is in order as it is.
+#[test]
+fn the_example_with_the_shipped_policies_passes_the_check() {
+    let place = shipped(EXAMPLE);
     let output = flyball(place.path(), &["check"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("flyball.yaml: valid; 2 services, 3 signals, 1 source\n"), "{said}");
+    assert!(said.contains("flyball.yaml: valid; 2 services (1 auto, 1 shadow), 3 signals, 1 source\n"), "{said}");
     assert!(said.contains("policies: valid; revision"), "{said}");
 }
 

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::adapters::policy_memory::give;
-use crate::cli::{ConfigArg, Output, known_service, print};
+use crate::cli::{ConfigArg, Output, known_service, print, start_of};
 use crate::config::Settings;
 use crate::model::explain::counted;
 use crate::model::{Comparison, PolicyRevision, ServiceId, Timestamp};
@@ -220,7 +220,11 @@ async fn answer(settings: &Settings, order: &PolicyOrder) -> anyhow::Result<Poli
 pub(super) async fn ask<A: serde::de::DeserializeOwned>(settings: &Settings, path: &str) -> anyhow::Result<A> {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;
     let answer = client.get(format!("http://{}/api/v1/{path}", settings.listen)).send().await;
-    let answer = answer.with_context(|| format!("no flyball answers at {}; start `flyball run`", settings.listen))?;
+    let answer = answer.map_err(|error| {
+        let why = anyhow::Error::from(error);
+        let start = start_of(settings);
+        anyhow::anyhow!("no flyball answers at {}: {}; start `{start}`", settings.listen, why.root_cause())
+    })?;
     if answer.status() == reqwest::StatusCode::NOT_FOUND {
         let refusal: Value = answer.json().await.unwrap_or_default();
         let why = refusal["error"].as_str().unwrap_or("no such thing");
