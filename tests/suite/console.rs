@@ -338,7 +338,11 @@ async fn policies_are_tried_on_services_that_only_the_running_flyball_knows() {
         })
     };
     for (line, code, parts) in [
-        ("policy eval shop/checkout -p set --explain", 0, &[")  scale to 9 (rule many)", "its value is masked"][..]),
+        (
+            "policy eval shop/checkout -p set --explain",
+            0,
+            &["then (", ")   scale to 9 (rule many)", "its value is masked"][..],
+        ),
         ("policy whatif shop/checkout -p set --rule many", 0, &["many matches; any of these would end that:"]),
         ("policy bench shop/checkout -p set", 0, &["us a decision"]),
         ("policy eval shop/checkout -p set -o json", 0, &["\"choice\":\"act\",\"rule\":\"many\""]),
