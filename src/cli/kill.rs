@@ -117,7 +117,7 @@ pub fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
     let path = match args.switch.place(&scope)? {
         Switch::File(path) => path,
         Switch::ConfigMap { namespace } => {
-            return by_kubectl(namespace, &scope, "engaged", &args.what.by, &args.reason);
+            return by_kubectl(namespace.as_deref(), &scope, "engaged", &args.what.by, &args.reason);
         }
     };
     match kill_file::engage(&path, &scope, &args.what.by, &args.reason) {
@@ -150,7 +150,7 @@ pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     let path = match args.switch.place(&scope)? {
         Switch::File(path) => path,
         Switch::ConfigMap { namespace } => {
-            return by_kubectl(namespace, &scope, "released", &args.what.by, &args.reason);
+            return by_kubectl(namespace.as_deref(), &scope, "released", &args.what.by, &args.reason);
         }
     };
     let order = kill_file::release(&path, &scope, &args.what.by, &args.reason)?;
@@ -176,20 +176,14 @@ pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Says how a switch that is a ConfigMap is turned: it obeys whoever the cluster lets.
-fn by_kubectl(
-    namespace: Option<String>,
-    scope: &Scope,
-    word: &str,
-    by: &str,
-    reason: &str,
-) -> anyhow::Result<ExitCode> {
+fn by_kubectl(namespace: Option<&str>, scope: &Scope, word: &str, by: &str, reason: &str) -> anyhow::Result<ExitCode> {
     let key = match scope {
         Scope::All => "global".to_owned(),
         Scope::Service(service) => format!("service.{}.{}", service.namespace(), service.name()),
         Scope::Class(class) => format!("class.{}", class.as_str()),
     };
     let patch = json!({ "data": { key: word, "by": by, "reason": reason } }).to_string().replace('\'', r"'\''");
-    let namespace = namespace.as_deref().unwrap_or(USUAL_NAMESPACE);
+    let namespace = namespace.unwrap_or(USUAL_NAMESPACE);
     anyhow::bail!(
         "NOTHING WAS CHANGED; the kill switch is the ConfigMap {namespace}/{CONFIG_MAP}, turn it with\n  \
          kubectl -n {namespace} patch configmap {CONFIG_MAP} --type merge -p '{patch}'"
