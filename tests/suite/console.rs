@@ -355,7 +355,7 @@ async fn policies_are_tried_on_services_that_only_the_running_flyball_knows() {
         ("policy bench shop/checkout -p set --most 0.001", 1, &[" us is above --most 0.001 us"]),
         ("policy bench shop/checkout -p set --most 0", 2, &["no decision takes 0 us; name more than 0"]),
         ("policy bench shop/checkout -p broken -o json", 2, &["{\"faults\":[{\"column\":1,\"file\":\"t.rhai\""]),
-        ("policy bench nope/nope -p set", 2, &["says: no such service as nope/nope"]),
+        ("policy bench nope/nope -p set", 2, &["no decision about nope/nope is recorded yet"]),
     ] {
         let (found, said) = run(line).await.unwrap();
         assert_eq!(found, Some(code), "{line}: {said}");
