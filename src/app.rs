@@ -62,8 +62,11 @@ impl Ports {
         if let Some(why) = settings.unfit_for_auto(volatile_state(settings).as_deref()) {
             anyhow::bail!("a service may be in mode `auto`: {why}");
         }
-        std::fs::create_dir_all(&settings.state)
-            .with_context(|| format!("cannot make the state directory {}", settings.state.display()))?;
+        config::check_state(settings)?;
+        std::fs::create_dir_all(&settings.state).with_context(|| {
+            let state = settings.state.display();
+            format!("cannot make the state directory {state}; make it for this user, or set `state` or FLYBALL_STATE")
+        })?;
         let file = settings.state.join("journal.redb");
         let journal = journal(settings, &file, &client, metrics)?;
         let mut sources: BTreeMap<String, Arc<dyn TelemetrySource>> = BTreeMap::new();

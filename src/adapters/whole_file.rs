@@ -5,13 +5,20 @@ use std::io::{self, Write};
 use std::path::Path;
 
 /// Replaces the file at `path`. What is written goes to `temporary` first, in the same directory; nobody else may write
-/// there meanwhile.
+/// there meanwhile. Nothing of it is left where that fails.
 pub(super) fn replace(path: &Path, temporary: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = File::create(temporary)?;
-    file.write_all(text)?;
-    file.sync_all()?;
-    fs::rename(temporary, path)?;
+    if let Err(error) = write(temporary, text).and_then(|()| fs::rename(temporary, path)) {
+        // On a full disk even an empty file is in the way; what failed first is what is told.
+        let _ = fs::remove_file(temporary);
+        return Err(error);
+    }
     File::open(directory_of(path))?.sync_all()
+}
+
+fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(text)?;
+    file.sync_all()
 }
 
 /// Returns where a file lies.

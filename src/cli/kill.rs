@@ -6,12 +6,18 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Args;
+use serde_json::json;
 
-use crate::adapters::kill_file::{self, Scope};
-use crate::config;
+use crate::adapters::kill_file::{self, Engaged, Scope};
+use crate::adapters::kubernetes::kill_map;
+use crate::config::{self, Switch};
 use crate::model::{ActionClass, ServiceId};
 
 use super::{ConfigArg, print};
+
+/// The ConfigMap of the switch, and the namespace that flyball is installed in unless the settings name another.
+const CONFIG_MAP: &str = kill_map::NAME;
+const USUAL_NAMESPACE: &str = "flyball-system";
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  flyball kill                            stop all writes\n  \
@@ -49,8 +55,17 @@ struct What {
     #[arg(long, conflicts_with = "service", value_parser = class)]
     class: Option<ActionClass>,
     /// Who; kept beside the reason.
-    #[arg(long, env = "USER", hide_env_values = true, default_value = "unknown")]
+    #[arg(long, default_value_t = config::user(), hide_default_value = true)]
     by: String,
+}
+
+/// Returns the arguments that name a scope.
+fn typed(scope: &Scope) -> String {
+    match scope {
+        Scope::All => String::new(),
+        Scope::Service(service) => format!(" {service}"),
+        Scope::Class(class) => format!(" --class {}", class.as_str()),
+    }
 }
 
 impl What {
@@ -59,15 +74,6 @@ impl What {
             (Some(service), _) => Scope::Service(service.clone()),
             (None, Some(class)) => Scope::Class(class),
             (None, None) => Scope::All,
-        }
-    }
-
-    /// Returns the arguments that name the same.
-    fn typed(&self) -> String {
-        match (&self.service, self.class) {
-            (Some(service), _) => format!(" {service}"),
-            (None, Some(class)) => format!(" --class {}", class.as_str()),
-            (None, None) => String::new(),
         }
     }
 }
@@ -83,43 +89,105 @@ struct SwitchArg {
 }
 
 impl SwitchArg {
-    /// Finds the file, also by settings that are faulty elsewhere. A service that the settings do not name is
+    /// Finds the switch, also by settings that are faulty elsewhere. A service that the settings do not name is
     /// most likely mistyped, and stopping it would stop nothing.
-    fn path(&self, service: Option<&ServiceId>) -> anyhow::Result<PathBuf> {
+    fn place(&self, scope: &Scope) -> anyhow::Result<Switch> {
         if let Some(file) = &self.file {
-            return Ok(file.clone());
+            return Ok(Switch::File(file.clone()));
         }
-        if let (Some(service), Ok(settings)) = (service, self.config.load()) {
+        if let (Scope::Service(service), Ok(settings)) = (scope, self.config.load()) {
             super::known_service(&settings, service).context("nothing was changed")?;
         }
         Ok(config::kill_switch_of(&self.config.path()?)?)
     }
-}
 
-impl SwitchArg {
-    /// Returns the options that name the same file.
+    /// Returns the options that name the same switch.
     fn typed(&self) -> String {
         self.file.as_ref().map_or_else(|| self.config.typed(), |file| format!(" --file {}", file.display()))
+    }
+
+    /// Returns how what `scope` names is let go.
+    fn way_back(&self, scope: &Scope) -> String {
+        format!("{} resume{} --reason '...'{}", super::program(), typed(scope), self.typed())
     }
 }
 
 pub fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
-    let path = args.switch.path(args.what.service.as_ref())?;
     let scope = args.what.scope();
-    kill_file::engage(&path, &scope, &args.what.by, &args.reason)?;
-    print(format!("kill switch engaged for {} ({})", said(&scope), path.display()))?;
-    print("no such write starts more than a second from now; one under way ends as it would have")?;
-    let (what, switch) = (args.what.typed(), args.switch.typed());
-    print(format!("to go on: {} resume{what} --reason '...'{switch}", super::program()))?;
-    Ok(ExitCode::SUCCESS)
+    let path = match args.switch.place(&scope)? {
+        Switch::File(path) => path,
+        Switch::ConfigMap { namespace } => {
+            return by_kubectl(namespace.as_deref(), &scope, "engaged", &args.what.by, &args.reason);
+        }
+    };
+    match kill_file::engage(&path, &scope, &args.what.by, &args.reason) {
+        Ok(Engaged::Written(order)) => {
+            print(format!("kill switch engaged for {} ({})", said(&scope), path.display()))?;
+            if order.all && scope != Scope::All {
+                print(format!("everything is stopped, {}", order.given()))?;
+            }
+            print("no such write starts more than a second from now; one under way ends as it would have")?;
+            let scope = if order.all { Scope::All } else { scope };
+            print(format!("to go on: {}", args.switch.way_back(&scope)))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(Engaged::Removed(error)) => {
+            print(format!("everything is stopped: {:#}", anyhow::Error::from(error)))?;
+            print("so it was removed, and a missing switch stops every write; the reason is not kept")?;
+            print(format!("to go on, once it can be written: {}", args.switch.way_back(&Scope::All)))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) if kill_file::read_state(&path).stops_all() => Err(error.into()),
+        Err(error) => {
+            let remedy = format!("NOTHING WAS STOPPED; `rm {}` stops everything", path.display());
+            Err(anyhow::Error::from(error).context(remedy))
+        }
+    }
 }
 
 pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
-    let path = args.switch.path(args.what.service.as_ref())?;
     let scope = args.what.scope();
-    kill_file::release(&path, &scope, &args.what.by, &args.reason)?;
-    print(format!("kill switch released for {} ({})", said(&scope), path.display()))?;
-    Ok(ExitCode::SUCCESS)
+    let path = match args.switch.place(&scope)? {
+        Switch::File(path) => path,
+        Switch::ConfigMap { namespace } => {
+            return by_kubectl(namespace.as_deref(), &scope, "released", &args.what.by, &args.reason);
+        }
+    };
+    let order = kill_file::release(&path, &scope, &args.what.by, &args.reason)?;
+    let Some(stopped) = order.stopped() else {
+        print(format!("kill switch released for {}; nothing is stopped ({})", said(&scope), path.display()))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let in_its_way = match &scope {
+        Scope::All => None,
+        _ if order.all => Some(Scope::All),
+        Scope::Service(_) => order.classes.first().copied().map(Scope::Class),
+        Scope::Class(_) => None,
+    };
+    let Some(other) = in_its_way else {
+        print(format!("kill switch released for {} ({})", said(&scope), path.display()))?;
+        print(format!("still stopped: {stopped}, {}", order.given()))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    print(format!("{} is no longer stopped by name ({})", said(&scope), path.display()))?;
+    print(format!("STILL STOPPED: {stopped}, {}", order.given()))?;
+    print(format!("to release: {}", args.switch.way_back(&other)))?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// Says how a switch that is a ConfigMap is turned: it obeys whoever the cluster lets.
+fn by_kubectl(namespace: Option<&str>, scope: &Scope, word: &str, by: &str, reason: &str) -> anyhow::Result<ExitCode> {
+    let key = match scope {
+        Scope::All => "global".to_owned(),
+        Scope::Service(service) => format!("service.{}.{}", service.namespace(), service.name()),
+        Scope::Class(class) => format!("class.{}", class.as_str()),
+    };
+    let patch = json!({ "data": { key: word, "by": by, "reason": reason } }).to_string().replace('\'', r"'\''");
+    let namespace = namespace.unwrap_or(USUAL_NAMESPACE);
+    anyhow::bail!(
+        "NOTHING WAS CHANGED; the kill switch is the ConfigMap {namespace}/{CONFIG_MAP}, turn it with\n  \
+         kubectl -n {namespace} patch configmap {CONFIG_MAP} --type merge -p '{patch}'"
+    )
 }
 
 fn said(scope: &Scope) -> String {

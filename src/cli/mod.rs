@@ -113,6 +113,11 @@ fn usual_settings() -> Option<&'static Path> {
     USUAL_PLACES.iter().map(Path::new).find(|path| path.exists())
 }
 
+/// Returns what starts a flyball with these settings: those of a demo lie in its state directory.
+fn start_of(settings: &Settings) -> &'static str {
+    if settings.state.join("flyball.yaml").exists() { "flyball demo" } else { "flyball run" }
+}
+
 /// Returns how this program was called.
 fn program() -> String {
     std::env::args_os().next().map_or("flyball".to_owned(), |name| name.to_string_lossy().into_owned())
@@ -155,7 +160,8 @@ pub enum Output {
     Json,
 }
 
-/// Runs the command; 0 is success, 1 a finding or failure (2, by the parser, a wrong call).
+/// Runs the command; 0 is success, 1 a finding or failure, 2 (by the parser) a wrong call. Of `policy`, whose commands are
+/// gates, 1 is a finding alone, and 2 that nothing could be found out.
 pub fn main(cli: &Cli) -> ExitCode {
     // Fails only if a provider is installed already, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -184,7 +190,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("flyball: {error:#}");
-            ExitCode::FAILURE
+            if matches!(cli.command, Command::Policy(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

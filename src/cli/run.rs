@@ -27,6 +27,9 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?;
     let format = if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
     logs::start(format, &args.log)?;
+    for fault in super::policy::unfit_settings(&settings) {
+        tracing::warn!(%fault, "the settings do not fit the policies");
+    }
     let metrics = Arc::new(Metrics::new());
     let ports = Ports::open(&settings, Arc::new(SystemClock::start()), &metrics).await?;
     let running = Running::start(&settings, ports, metrics).await?;

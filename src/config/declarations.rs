@@ -93,7 +93,7 @@ mod tests {
             &[
                 "spec.name: unknown key `name`; did you mean `mode`?",
                 "spec.slo.error_ratio: unknown key `error_ratio`; did you mean `errorRatio`?",
-                "spec.budgets.per10Min: `-1` is not a whole number of at least 0",
+                "spec.budgets.per10Min: -1 is below 0",
                 "spec.bounds.min: 50 is above max 40; lower min or raise max",
             ],
         );

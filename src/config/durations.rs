@@ -4,12 +4,34 @@ use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo};
 
-/// Returns the span that `text` names; days have 24 hours. `None` for a number without a unit, for months and
-/// years, whose length differs, and for a negative span.
-pub fn parse(text: &str) -> Option<Duration> {
-    let span: Span = text.trim().parse().ok()?;
-    let exact = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
-    Duration::try_from(exact).ok()
+/// Why a text is no span.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoSpan {
+    /// Something else, or a number without a unit, or months and years, whose length differs.
+    #[error("is not a span of time with its unit, such as 15s or 1h30m")]
+    Text,
+    /// Before it begins it is over.
+    #[error("is negative")]
+    Negative,
+    /// Nobody lives so long.
+    #[error("is too long")]
+    TooLong,
+}
+
+/// Returns the span that `text` names; days have 24 hours.
+///
+/// # Errors
+/// What it is instead.
+pub fn parse(text: &str) -> Result<Duration, NoSpan> {
+    let Ok(span) = text.trim().parse::<Span>() else {
+        // With numbers of one digit it would be one.
+        let mut letters: Vec<char> = text.trim().chars().collect();
+        letters.dedup_by(|next, last| next.is_ascii_digit() && last.is_ascii_digit());
+        let short = letters.into_iter().collect::<String>().parse::<Span>();
+        return Err(if short.is_ok() { NoSpan::TooLong } else { NoSpan::Text });
+    };
+    let exact = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| NoSpan::Text)?;
+    Duration::try_from(exact).map_err(|_| NoSpan::Negative)
 }
 
 /// Returns `span` in the largest unit that divides it, as a message shows it.
@@ -26,21 +48,24 @@ mod tests {
 
     #[test]
     fn spans_are_read_with_their_unit() {
-        let check = |text: &str, expected: Option<Duration>| assert_eq!(parse(text), expected, "{text}");
-        check("15s", Some(Duration::from_secs(15)));
-        check("1h30m", Some(Duration::from_mins(90)));
-        check("14d", Some(Duration::from_hours(14 * 24)));
-        check("200ms", Some(Duration::from_millis(200)));
-        check(" 2 minutes ", Some(Duration::from_mins(2)));
-        for bad in ["", "15", "-15s", "soon", "1mo", "s15"] {
-            check(bad, None);
+        let check = |text: &str, expected: Result<Duration, NoSpan>| assert_eq!(parse(text), expected, "{text}");
+        check("15s", Ok(Duration::from_secs(15)));
+        check("1h30m", Ok(Duration::from_mins(90)));
+        check("14d", Ok(Duration::from_hours(14 * 24)));
+        check("200ms", Ok(Duration::from_millis(200)));
+        check(" 2 minutes ", Ok(Duration::from_mins(2)));
+        for bad in ["", "15", "soon", "1mo", "s15", "99999999999999999999"] {
+            check(bad, Err(NoSpan::Text));
         }
+        check("-15s", Err(NoSpan::Negative));
+        check("999999999d", Err(NoSpan::TooLong));
+        check("99999999999999999999s", Err(NoSpan::TooLong));
     }
 
     #[test]
     fn spans_are_shown_as_they_are_read() {
         for text in ["15s", "90m", "14d", "200ms", "1500ms", "2h", "0s"] {
-            assert_eq!(parse(text).map(show).as_deref(), Some(text));
+            assert_eq!(parse(text).map(show).as_deref(), Ok(text));
         }
     }
 }

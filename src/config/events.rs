@@ -17,6 +17,11 @@ pub fn events(node: &Node<'_>, zone: &Zone, faults: &mut Faults) -> Option<Vec<E
     events.into_iter().collect()
 }
 
+/// Tells whether a day is over at a time.
+fn is_past(date: Date, at: Timestamp, zone: &Zone) -> bool {
+    date.tomorrow().ok().and_then(|next| moment(&next.to_string(), zone).ok()).is_some_and(|over| over <= at)
+}
+
 fn event(node: &Node<'_>, zone: &Zone, faults: &mut Faults) -> Option<Event> {
     let table = node.table(KEYS, faults)?;
     let name = table.read("name", faults, |node, faults| Some(node.text(faults)?.to_owned()));
@@ -48,6 +53,12 @@ fn event(node: &Node<'_>, zone: &Zone, faults: &mut Faults) -> Option<Event> {
     let (from, to, services) = (from?, to?, services.or_default(Vec::new())?);
     if from >= to {
         return node.refuse("is over before it begins; to must lie behind from", faults);
+    }
+    if let Some(Shape::Like(date)) = &shape
+        && !is_past(*date, from, zone)
+    {
+        faults.add(table.at("like"), format!("{date} is not before the event begins; name a day that it can be like"));
+        return None;
     }
     Some(Event { name: name?, from, to, shape: shape?, services })
 }

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::Settings;
-use super::dns_label;
+use super::durations;
 use super::faults::Faults;
+use super::object_name;
 use super::tree::Node;
 use crate::adapters::kubernetes::settings::Timing;
 use crate::model::{Mode, WRITE_MARGIN};
@@ -20,6 +21,9 @@ const LONGEST: Duration = Duration::from_mins(2);
 /// The shortest one: renewed in time, and enough of it left for a write in between.
 const SHORTEST: Duration = Duration::from_secs(12);
 
+/// A holder renews after half of `renew_deadline`: what is left must hold a pause and a request more.
+const RETRIES: u32 = 3;
+
 /// The lease that one of several processes holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseSettings {
@@ -33,10 +37,10 @@ pub struct LeaseSettings {
 pub fn lease(node: &Node<'_>, faults: &mut Faults) -> Option<LeaseSettings> {
     let standard = Timing::default();
     if node.is_text() {
-        return Some(LeaseSettings { name: dns_label(node, faults)?, timing: standard });
+        return Some(LeaseSettings { name: object_name(node, faults)?, timing: standard });
     }
     let table = node.table(&["lease", "duration", "renew_deadline", "retry"], faults)?;
-    let name = table.read("lease", faults, dns_label);
+    let name = table.read("lease", faults, object_name);
     let name = name.required(&table.at("lease"), "name the Lease, such as flyball", faults);
     let mut span = |key: &str, least, most, standard| {
         table.read(key, faults, |node, faults| node.span(least, most, faults)).or_default(standard)
@@ -45,6 +49,16 @@ pub fn lease(node: &Node<'_>, faults: &mut Faults) -> Option<LeaseSettings> {
     let longest = duration.unwrap_or(LONGEST).saturating_sub(SECOND);
     let renew_deadline = span("renew_deadline", WRITE_MARGIN, longest, standard.renew_deadline.min(longest));
     let retry = span("retry", SECOND / 2, WRITE_MARGIN, standard.retry);
+    if let (Some(retry), Some(deadline)) = (retry, renew_deadline)
+        && retry * RETRIES > deadline
+    {
+        let [retry, deadline] = [retry, deadline].map(durations::show);
+        let message = format!(
+            "{retry} is above a third of renew_deadline {deadline}: one request that failed would end the leadership"
+        );
+        faults.add(table.at("retry"), message);
+        return None;
+    }
     Some(LeaseSettings {
         name: name?,
         // A Lease counts whole seconds: the others must not see a shorter one than its holder counts.

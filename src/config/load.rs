@@ -4,6 +4,7 @@
 use std::env;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -22,6 +23,12 @@ pub enum ConfigError {
         /// Why.
         source: io::Error,
     },
+    /// A file lies where the state directory is to be.
+    #[error("`state` is the file {}, name a directory", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file was read, and its content is not valid.
     #[error("the settings file {} has {faults}", path.display())]
     Invalid {
@@ -32,9 +39,17 @@ pub enum ConfigError {
     },
 }
 
-/// What to do about a switch that is no file.
-const IN_CLUSTER: &str = "is the ConfigMap flyball-killswitch; turn it with kubectl: -n flyball-system patch configmap \
-                          flyball-killswitch --type merge -p '{\"data\":{\"global\":\"engaged\"}}' (or `released`)";
+/// Where the kill switch is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Switch {
+    /// In this file.
+    File(PathBuf),
+    /// In a ConfigMap of flyball's own namespace, which is `None` where that of its account is meant.
+    ConfigMap {
+        /// The namespace.
+        namespace: Option<String>,
+    },
+}
 
 /// Returns what to do about a file that cannot be read, where that is plain.
 fn remedy(source: &io::Error) -> &'static str {
@@ -74,30 +89,44 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     Ok(settings)
 }
 
-/// Returns where the kill switch lies by the settings file at `path`, whatever else in it is at fault: who wants to
+/// Refuses a state directory that is something else.
+///
+/// # Errors
+/// [`ConfigError::State`].
+pub fn check_state(settings: &Settings) -> Result<(), ConfigError> {
+    let state = &settings.state;
+    if state.exists() && !state.is_dir() { Err(ConfigError::State { path: state.clone() }) } else { Ok(()) }
+}
+
+/// Returns where the kill switch is by the settings file at `path`, whatever else in it is at fault: who wants to
 /// stop writes must not have to mend settings first.
 ///
 /// # Errors
 /// [`ConfigError::Unreadable`] when the file cannot be read; [`ConfigError::Invalid`] when it is no YAML or names
 /// neither `kill_switch` nor `state`.
-pub fn kill_switch_of(path: &Path) -> Result<PathBuf, ConfigError> {
+pub fn kill_switch_of(path: &Path) -> Result<Switch, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
     let invalid = |faults| ConfigError::Invalid { path: path.to_owned(), faults };
     let tree = parse_yaml(&fs::read_to_string(path).map_err(unreadable)?).map_err(invalid)?;
-    let text = |key: &str| tree.get(key).and_then(Value::as_str).map(PathBuf::from);
-    if text("kill_switch").as_deref() == Some(Path::new(CONFIG_MAP)) {
-        let mut faults = Faults::default();
-        faults.add("kill_switch", IN_CLUSTER);
-        return Err(invalid(faults));
+    let text = |key: &str| tree.get(key).and_then(Value::as_str).map(str::to_owned);
+    if text("kill_switch").as_deref() == Some(CONFIG_MAP) {
+        return Ok(Switch::ConfigMap { namespace: text("namespace") });
     }
-    let state = || Some(env::var("FLYBALL_STATE").ok().map(PathBuf::from).or_else(|| text("state"))?.join(KILL_SWITCH));
-    let switch = text("kill_switch").or_else(state).ok_or_else(|| {
+    let state = || Some(PathBuf::from(env::var("FLYBALL_STATE").ok().or_else(|| text("state"))?).join(KILL_SWITCH));
+    let switch = text("kill_switch").map(PathBuf::from).or_else(state).ok_or_else(|| {
         let mut faults = Faults::default();
         faults.add("kill_switch", "is missing, and so is `state`; name the file with --file");
         invalid(faults)
     })?;
     let whole = std::path::absolute(path).map_err(unreadable)?;
-    Ok(whole.parent().unwrap_or(Path::new("/")).join(switch))
+    Ok(Switch::File(whole.parent().unwrap_or(Path::new("/")).join(switch)))
+}
+
+/// Returns who is at the keyboard: the name of the user, or the number where a container has no names.
+pub fn user() -> String {
+    let name = |variable| env::var(variable).ok().filter(|name| !name.trim().is_empty());
+    let number = || fs::metadata("/proc/self").map_or("unknown".to_owned(), |own| format!("uid {}", own.uid()));
+    name("USER").or_else(|| name("LOGNAME")).unwrap_or_else(number)
 }
 
 /// Tells whether a text can stand in an Event as who reported it.
@@ -160,8 +189,10 @@ mod tests {
             [("state: run\nservices: 7\n", "run/killswitch.yaml"), ("kill_switch: /x/off\nlisten: nowhere", "/x/off")]
         {
             fs::write(&file, text).unwrap();
-            assert_eq!(kill_switch_of(&file).unwrap(), directory.path().join(expected));
+            assert_eq!(kill_switch_of(&file).unwrap(), Switch::File(directory.path().join(expected)));
         }
+        fs::write(&file, "kill_switch: configmap\nnamespace: platform\nservices: 7\n").unwrap();
+        assert_eq!(kill_switch_of(&file).unwrap(), Switch::ConfigMap { namespace: Some("platform".to_owned()) });
         fs::write(&file, "listen: 127.0.0.1:1\n").unwrap();
         assert!(kill_switch_of(&file).unwrap_err().to_string().contains("kill_switch"));
     }

@@ -44,13 +44,16 @@ use std::time::Duration;
 use serde_json::Value;
 
 pub use declarations::Declarations;
+pub use durations::parse as parse_span;
 pub use faults::{Fault, Faults};
 pub use leadership::{LeaseSettings, volatile};
-pub use load::{ConfigError, kill_switch_of, load};
+pub use load::{ConfigError, Switch, check_state, kill_switch_of, load, user};
+pub use services::TimedParameter;
+pub use tree::unknown;
 
 use crate::adapters::store::settings::{LEAST_AGE, LEAST_RECORDS, MOST_AGE, StoreSettings};
 use crate::forecast::params::ForecastParams;
-use crate::model::ids::is_dns_label;
+use crate::model::ids::{is_dns_label, is_dns_subdomain};
 use crate::model::{RecordMask, ServiceSpec, SignalSpec};
 use tree::{Given, Node, Table};
 
@@ -93,6 +96,8 @@ pub struct Settings {
     pub mask: RecordMask,
     /// Services, in the order of the file; none where they are declared elsewhere.
     pub services: Vec<ServiceSpec>,
+    /// Parameters that are written as spans of time.
+    pub timed_parameters: Vec<TimedParameter>,
     /// How objects that declare services are read; `None` where the file lists the services.
     pub declarations: Option<Declarations>,
 }
@@ -214,7 +219,7 @@ impl Settings {
         let kill_switch = path_of(top, "kill_switch", faults).optional().or(beside_state);
         let kill_switch_in_cluster = kill_switch.as_deref() == Some(Path::new(CONFIG_MAP));
         let cluster = top.read("cluster", faults, cluster_settings);
-        let namespace = top.read("namespace", faults, dns_label);
+        let namespace = top.read("namespace", faults, namespace);
         let leadership = top.read("leadership", faults, leadership::lease);
         let intents_in_cluster = top.read("intents", faults, leadership::intents).or_default(false);
         let sources = sources::sources(top, faults);
@@ -232,6 +237,10 @@ impl Settings {
         let remedy = "list the services, or write `serviceloops` to watch these objects";
         let services = services.required("services", remedy, faults).unwrap_or_default();
         validate::services(services.as_deref().unwrap_or_default(), &signals, faults);
+        // A faulty service is left out of the list, and nobody has mistyped its name.
+        if let (Some(services), Some(forecast), true) = (&services, &forecast, faults.0.is_empty()) {
+            validate::events(&forecast.events, services, faults);
+        }
         let elsewhere = || Declarations::new(defaults, signals.clone());
         Some(Self {
             listen: listen?,
@@ -253,6 +262,7 @@ impl Settings {
             forecast: forecast?,
             mask: mask?,
             services: services.into_iter().flatten().map(|(_, spec)| spec).collect(),
+            timed_parameters: services::timed_parameters(top),
         })
     }
 }
@@ -270,8 +280,10 @@ fn parse_yaml(text: &str) -> Result<Value, Faults> {
         let place = error.location().map(|at| format!("line {}, column {}", at.line(), at.column()));
         let place = place.unwrap_or_default();
         let said = error.without_snippet().to_string();
-        // The parser says the place again at the end of its sentence.
+        // The parser says the place again at the end of its sentence, and what its callers may set.
         let what = said.strip_suffix(&format!(" at {place}")).unwrap_or(&said);
+        let what = what.split_once(", set ").map_or(what, |(what, _)| what);
+        let what = what.replace(" rejected by the configured policy", "");
         faults.add(place, format!("is not valid YAML: {what}"));
         faults
     })
@@ -296,10 +308,18 @@ fn journal_settings(node: &Node<'_>, faults: &mut Faults) -> Option<StoreSetting
     StoreSettings::new(records?, age?)
 }
 
-fn dns_label(node: &Node<'_>, faults: &mut Faults) -> Option<String> {
+/// Reads the name of a namespace.
+fn namespace(node: &Node<'_>, faults: &mut Faults) -> Option<String> {
     let text = node.text(faults)?;
     let refused = format!("`{text}` is not a namespace: a-z, 0-9 and - (at most 63)");
     is_dns_label(text).then(|| text.to_owned()).or_else(|| node.refuse(&refused, faults))
+}
+
+/// Reads the name of an object of the Kubernetes API, a DNS subdomain.
+fn object_name(node: &Node<'_>, faults: &mut Faults) -> Option<String> {
+    let text = node.text(faults)?;
+    let refused = format!("`{text}` is not the name of an object: a-z, 0-9, - and dots (at most 253)");
+    is_dns_subdomain(text).then(|| text.to_owned()).or_else(|| node.refuse(&refused, faults))
 }
 
 fn cluster_settings(node: &Node<'_>, faults: &mut Faults) -> Option<ClusterSettings> {

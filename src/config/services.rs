@@ -10,6 +10,7 @@ use super::guards::PartialGuards;
 use super::query::is_label;
 use super::sources::Declared;
 use super::tree::{Given, Node, Table, unknown};
+use super::{namespace, object_name};
 use crate::model::{
     Bounds, Budgets, CapacitySpec, Mode, ServiceId, ServiceSpec, SignalName, SignalSpec, Slo, TargetKind, TargetRef,
 };
@@ -232,25 +233,25 @@ pub(super) fn service_id(node: &Node<'_>, faults: &mut Faults) -> Option<Service
 
 fn target(node: &Node<'_>, service: Option<&ServiceId>, faults: &mut Faults) -> Option<TargetRef> {
     let table = node.table(&["kind", "namespace", "name"], faults)?;
-    let namespace = table.read("namespace", faults, Node::text);
+    let namespace = table.read("namespace", faults, namespace);
     target_of(&table, namespace, service, faults)
 }
 
 fn target_of(
     table: &Table<'_>,
-    namespace: Given<&str>,
+    namespace: Given<String>,
     service: Option<&ServiceId>,
     faults: &mut Faults,
 ) -> Option<TargetRef> {
     let kind = table.read("kind", faults, |node, faults| node.word(&["Deployment", "StatefulSet"], faults));
-    let name = table.read("name", faults, Node::text);
-    let namespace = namespace.or_default(service.map_or("", ServiceId::namespace))?;
-    let name = name.or_default(service.map_or("", ServiceId::name))?;
+    let name = table.read("name", faults, object_name);
+    let namespace = namespace.or_default(service.map_or("", ServiceId::namespace).to_owned())?;
+    let name = name.or_default(service.map_or("", ServiceId::name).to_owned())?;
     Some(target_named(kind.or_default(TargetKind::Deployment)?, namespace, name))
 }
 
-fn target_named(kind: TargetKind, namespace: &str, name: &str) -> TargetRef {
-    TargetRef { kind, namespace: namespace.to_owned(), name: name.to_owned() }
+fn target_named(kind: TargetKind, namespace: impl Into<String>, name: impl Into<String>) -> TargetRef {
+    TargetRef { kind, namespace: namespace.into(), name: name.into() }
 }
 
 fn labels(node: &Node<'_>, faults: &mut Faults) -> Option<BTreeMap<Arc<str>, Arc<str>>> {
@@ -312,6 +313,31 @@ fn parameters(node: &Node<'_>, faults: &mut Faults) -> Option<BTreeMap<Arc<str>,
         }
     }
     Some(found)
+}
+
+/// A parameter that is written as a span of time: what it is of says the policy set alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimedParameter {
+    /// The key, from the top of the file.
+    pub path: String,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The span as it is written.
+    pub text: String,
+}
+
+/// Returns those of the defaults and of every service. What is faulty is noted where it is read.
+pub fn timed_parameters(top: &Table<'_>) -> Vec<TimedParameter> {
+    let mut noted = Faults::default();
+    let defaults = top.read("defaults", &mut noted, |node, _| Some(node.clone())).optional();
+    let services = top.read("services", &mut noted, Node::items).optional().unwrap_or_default();
+    let places = defaults.iter().chain(&services).filter_map(|node| node.inside("parameters"));
+    let parameters = places.filter_map(|node| node.named(&mut Faults::default())).flatten();
+    let timed = parameters.filter_map(|(name, node)| {
+        let text = node.text(&mut Faults::default())?.to_owned();
+        Some(TimedParameter { path: node.path, name: name.into(), text })
+    });
+    timed.collect()
 }
 
 fn check_bounds(partial: &Partial, table: &Table<'_>, faults: &mut Faults) {

@@ -90,6 +90,16 @@ fn a_known_event_says_when_and_how_the_load_differs() {
             "from: soon",
             "forecast.events[1].from: soon is no time; times look like 2026-11-27, 2026-11-27T09:00 or 2026-11-27T09:00:00Z",
         ),
+        (
+            "like: 2026-09-27",
+            "like: 2026-10-03",
+            "forecast.events[1].like: 2026-10-03 is not before the event begins; name a day that it can be like",
+        ),
+        (
+            "services: [shop/checkout]   #",
+            "services: [shop/search, shop/checkot]   #",
+            "forecast.events[0].services[1]: unknown service `shop/checkot`; did you mean `shop/checkout`?",
+        ),
         ("like: 2026-09-27", "like: sunday", "forecast.events[1].like: is no date; dates look like 2026-11-22"),
     ] {
         check(from, to, &[expected]);
@@ -117,6 +127,23 @@ fn each_fault_has_the_path_of_its_key() {
     check("history: 14d", "history: 30d", &["sources.main.history: 30d is not between 0s and 14d"]);
     check("max_records: 10000", "max_records: 10", &["journal.max_records: 10 is below 1000"]);
     check("max_age: 14d", "max_age: 5m", &["journal.max_age: 5m is not between 1h and 3650d"]);
+    for (count, why) in [
+        ("100000000000000", "100000000000000 is above 4294967295"),
+        ("100000000000000000000", "100000000000000000000 is above 4294967295"),
+        ("-5", "-5 is below 1000"),
+        ("1e300", "1e300 is above 4294967295"),
+        ("2000.5", "`2000.5` is not a whole number of at least 1000"),
+    ] {
+        check("max_records: 10000", &format!("max_records: {count}"), &[&*format!("journal.max_records: {why}")]);
+    }
+    check("max_age: 14d", "max_age: 999999999d", &["journal.max_age: `999999999d` is too long"]);
+    check("policy_shadow: 30m", "policy_shadow: -5m", &["policy_shadow: `-5m` is negative"]);
+    check("up_factor: 1.5", "up_factor: -5m", &["defaults.parameters.up_factor: `-5m` is negative"]);
+    check(
+        "error_ratio: 0.01",
+        "error_ratio: 100000000000000000000",
+        &["defaults.slo.error_ratio: 100000000000000000000 is not between 0 and 1"],
+    );
     check("kind: prometheus", "kind: loki", &["sources.main.kind: unknown value `loki`; known are prometheus"]);
     check("source: main", "source: mian", &["signals.rps.source: unknown value `mian`; did you mean `main`?"]);
     check("unit: per_second", "unit: ratio", &["signals.rps.unit: does not fit the role; expected per_second"]);
@@ -209,6 +236,23 @@ fn a_mask_names_what_there_is() {
     );
     check("notes: false", "notes: no", &["records.mask.notes: `no` is not true or false"]);
     check("    notes: false", "    note: false", &["records.mask.note: unknown key `note`; did you mean `notes`?"]);
+}
+
+/// What no API server takes would otherwise be waited for for ever.
+#[test]
+fn a_target_has_names_that_objects_can_have() {
+    let long = "a".repeat(100);
+    check("name: search-v2", &format!("name: {long}.v2"), &[]);
+    check(
+        "name: search-v2",
+        "name: Search",
+        &["services[1].target.name: `Search` is not the name of an object: a-z, 0-9, - and dots (at most 253)"],
+    );
+    check(
+        "namespace: shop, name: search-v2",
+        "namespace: shop.eu, name: search-v2",
+        &["services[1].target.namespace: `shop.eu` is not a namespace: a-z, 0-9 and - (at most 63)"],
+    );
 }
 
 #[test]
@@ -310,11 +354,13 @@ fn what_is_no_mapping_or_no_yaml_is_one_fault() {
     let broken = faults("state: /x\nlisten: [1, 2\npolicies: y");
     assert!(broken.len() == 1 && broken[0].starts_with("line "), "{broken:?}");
     let twice = faults("state: /x\nstate: /y");
-    assert!(twice.len() == 1 && twice[0].starts_with("line 2, column 1: is not valid YAML"), "{twice:?}");
+    assert_eq!(twice, ["line 2, column 1: is not valid YAML: duplicate mapping key: state"]);
+    assert_eq!(faults("state: .nan"), ["line 1, column 8: is not valid YAML: non-finite float `.nan`"]);
 }
 
 fn with_services(count: usize) -> String {
-    let (head, _) = EXAMPLE.split_once("services:\n").unwrap();
+    let example = EXAMPLE.replacen("      services: [shop/checkout]", "", 1);
+    let (head, _) = example.split_once("services:\n").unwrap();
     let mut text = format!("{head}services:\n");
     for index in 0..count {
         let full = "parameters: { a: 1, b: 2, c: 3 }, bounds: { min: 2, max: 9 }, mode: auto";
@@ -354,6 +400,16 @@ fn leadership_is_a_name_or_a_name_with_times() {
     assert_eq!(lease(&short), Some(standard));
     short.replace_range(end.start..end.start + "leadership: flyball".len(), "");
     assert_eq!(lease(&short), None);
+    check("  lease: flyball\n", "  lease: flyball.main\n", &[]);
+    let name = "is not the name of an object: a-z, 0-9, - and dots (at most 253)";
+    check("  lease: flyball\n", "  lease: Flyball\n", &[&*format!("leadership.lease: `Flyball` {name}")]);
+    check(
+        "retry: 2s",
+        "retry: 4s",
+        &[
+            "leadership.retry: 4s is above a third of renew_deadline 10s: one request that failed would end the leadership",
+        ],
+    );
     check("  lease: flyball\n", "", &["leadership.lease: is missing; name the Lease, such as flyball"]);
     check("duration: 15s ", "duration: 5s ", &["leadership.duration: 5s is not between 12s and 2m"]);
     check("renew_deadline: 10s", "renew_deadline: 15s", &["leadership.renew_deadline: 15s is not between 6s and 14s"]);

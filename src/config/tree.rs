@@ -7,8 +7,12 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::durations;
+use super::durations::{self, NoSpan};
 use super::faults::Faults;
+use crate::model::explain::nearest;
+
+/// What a parameter may be.
+const QUANTITY: &str = "a number, or a span of time with its unit";
 
 /// What became of a key.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -168,17 +172,25 @@ impl<'a> Node<'a> {
     pub fn number(&self, least: f64, most: f64, faults: &mut Faults) -> Option<f64> {
         match self.value.as_f64() {
             Some(number) if (least..=most).contains(&number) => Some(number),
-            Some(number) => self.refuse(&format!("{number} is not between {least} and {most}"), faults),
+            Some(number) => self.refuse(&format!("{} is not between {least} and {most}", bare(number)), faults),
             None => self.wrong(self.value, "a number", faults),
         }
     }
 
     /// Returns a whole number from `least`.
     pub fn count(&self, least: u32, faults: &mut Faults) -> Option<u32> {
-        match self.value.as_u64().and_then(|count| u32::try_from(count).ok()) {
-            Some(count) if count >= least => Some(count),
-            Some(count) => self.refuse(&format!("{count} is below {least}"), faults),
-            None => self.wrong(self.value, &format!("a whole number of at least {least}"), faults),
+        if let Some(count) = self.value.as_u64().and_then(|count| u32::try_from(count).ok()).filter(|at| *at >= least) {
+            return Some(count);
+        }
+        let whole = self.value.as_f64().filter(|number| number.fract() == 0.0);
+        match whole {
+            Some(number) if number > f64::from(u32::MAX) => {
+                self.refuse(&format!("{} is above {}", bare(number), u32::MAX), faults)
+            }
+            Some(number) if number < f64::from(least) => {
+                self.refuse(&format!("{} is below {least}", bare(number)), faults)
+            }
+            _ => self.wrong(self.value, &format!("a whole number of at least {least}"), faults),
         }
     }
 
@@ -190,14 +202,13 @@ impl<'a> Node<'a> {
 
     /// Returns a span of time from `least` to `most`.
     pub fn span(&self, least: Duration, most: Duration, faults: &mut Faults) -> Option<Duration> {
-        let parsed = self.value.as_str().and_then(durations::parse);
-        match parsed {
-            Some(span) if (least..=most).contains(&span) => Some(span),
-            Some(span) => {
+        match self.value.as_str().map_or(Err(NoSpan::Text), durations::parse) {
+            Ok(span) if (least..=most).contains(&span) => Some(span),
+            Ok(span) => {
                 let [span, least, most] = [span, least, most].map(durations::show);
                 self.refuse(&format!("{span} is not between {least} and {most}"), faults)
             }
-            None => self.wrong(self.value, "a span of time with its unit, such as 15s or 1h30m", faults),
+            Err(why) => self.refuse(&format!("{} {why}", shown(self.value)), faults),
         }
     }
 
@@ -205,10 +216,12 @@ impl<'a> Node<'a> {
     pub fn quantity(&self, faults: &mut Faults) -> Option<f64> {
         match self.value {
             Value::Number(_) => self.number(f64::MIN, f64::MAX, faults),
-            Value::String(text) if durations::parse(text).is_some() => {
-                durations::parse(text).map(|span| span.as_secs_f64())
-            }
-            other => self.wrong(other, "a number, or a span of time with its unit", faults),
+            Value::String(text) => match durations::parse(text) {
+                Ok(span) => Some(span.as_secs_f64()),
+                Err(NoSpan::Text) => self.wrong(self.value, QUANTITY, faults),
+                Err(why) => self.refuse(&format!("{} {why}", shown(self.value)), faults),
+            },
+            other => self.wrong(other, QUANTITY, faults),
         }
     }
 
@@ -217,6 +230,11 @@ impl<'a> Node<'a> {
         let text = self.text(faults)?;
         let known = words.contains(&text).then(|| serde_json::from_value(self.value.clone()).ok()).flatten();
         known.or_else(|| self.refuse(&unknown("value", text, words), faults))
+    }
+
+    /// Returns the value under a key, if this is a mapping that has it, whatever else it has.
+    pub fn inside(&self, key: &str) -> Option<Self> {
+        Some(self.inner(key_path(&self.path, key), self.value.get(key)?))
     }
 
     /// Notes a fault here.
@@ -271,10 +289,7 @@ impl<'a> Table<'a> {
 
 /// Returns that `word` is unknown, with the nearest of `known`, or all of them.
 pub fn unknown(what: &str, word: &str, known: &[&str]) -> String {
-    const NEAR: usize = 3;
-    let distance = |candidate: &&&str| strsim::osa_distance(word, candidate);
-    let nearest = known.iter().min_by_key(distance).filter(|candidate| distance(candidate) <= NEAR.min(word.len()));
-    match nearest {
+    match nearest(word, known) {
         Some(nearest) => format!("unknown {what} `{word}`; did you mean `{nearest}`?"),
         None if known.is_empty() => format!("unknown {what} `{word}`; none is declared"),
         None => format!("unknown {what} `{word}`; known are {}", known.join(", ")),
@@ -296,6 +311,12 @@ fn shown(value: &Value) -> String {
             format!("`{}...`", text.chars().take(LONGEST).collect::<String>())
         }
         Value::String(text) => format!("`{text}`"),
+        Value::Number(number) if number.is_f64() => format!("`{}`", bare(number.as_f64().unwrap_or_default())),
         Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
     }
+}
+
+/// Returns a number as people write it: in full, unless that is longer than anybody writes.
+fn bare(number: f64) -> String {
+    if number == 0.0 || (1e-6..1e21).contains(&number.abs()) { number.to_string() } else { format!("{number:e}") }
 }

@@ -6,6 +6,8 @@ use std::collections::btree_map::Entry;
 use super::SignalTemplate;
 use super::faults::Faults;
 use super::sources::Declared;
+use super::tree::unknown;
+use crate::forecast::params::Event;
 use crate::model::{Role, ServiceSpec};
 
 /// Notes services that collide with an earlier one, and services that lack what their keys need. `services`
@@ -31,6 +33,19 @@ pub fn services(services: &[(String, ServiceSpec)], signals: &Declared<SignalTem
         }
         for signal in spec.signals.iter().filter_map(|own| signals.valid.iter().find(|known| known.spec == *own)) {
             series(path, spec, signal, &mut members, faults);
+        }
+    }
+}
+
+/// Notes events of services that there are not: what was known of them would be forgotten.
+pub fn events(events: &[Event], services: &[(String, ServiceSpec)], faults: &mut Faults) {
+    let known: Vec<&str> = services.iter().map(|(_, spec)| spec.id.as_str()).collect();
+    for (index, event) in events.iter().enumerate() {
+        for (position, service) in event.services.iter().enumerate() {
+            if !known.contains(&service.as_str()) {
+                let path = format!("forecast.events[{index}].services[{position}]");
+                faults.add(path, unknown("service", service.as_str(), &known));
+            }
         }
     }
 }

@@ -20,6 +20,7 @@ use crate::decide::fault::PolicyFault;
 use crate::decide::plan::inputs::Texts;
 use crate::decide::plan::parameter::Parameter;
 use crate::decide::vocabulary::Vocabulary;
+use crate::model::explain::nearest;
 use crate::model::{Goal, PROVENANCE_FILE, PolicyRevision, Provenance, ServiceSpec, SignalName};
 
 /// Largest file, bytes.
@@ -102,11 +103,9 @@ impl PolicySet {
         let known = |name: &str| self.parameters.iter().any(|parameter| &*parameter.name == name);
         let strange = service.parameters.keys().filter(|name| !known(name)).map(|name| {
             let names: Vec<_> = self.parameters.iter().map(|parameter| &*parameter.name).collect();
-            format!(
-                "parameter `{name}` of {}: the set has none of that name, there is {}",
-                service.id,
-                names.join(", ")
-            )
+            let meant = nearest(name, &names).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+            let names = names.join(", ");
+            format!("parameter `{name}` of {}: the set has none of that name, there is {names}{meant}", service.id)
         });
         let wrong = self.parameters.iter().filter_map(|parameter| parameter.value_for(service).err());
         strange.chain(wrong.map(|fault| fault.to_string())).map(|message| PolicyFault::of("", message)).collect()

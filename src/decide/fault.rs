@@ -32,7 +32,7 @@ impl PolicyFault {
     }
 
     /// Returns a fault of a file as a whole, or of the set if `file` is empty.
-    pub(super) fn of(file: &str, message: impl Into<String>) -> Self {
+    pub fn of(file: &str, message: impl Into<String>) -> Self {
         Self::at(file, Position::NONE, None, message)
     }
 }
@@ -116,12 +116,21 @@ pub(super) fn explain_with_file(error: &EvalAltResult, operations: u64) -> (Fail
             }
         }
         EvalAltResult::ErrorStackOverflow(_) => Failure::TooDeep,
-        EvalAltResult::ErrorDataTooLarge(what, _) => Failure::TooLarge(format!("{} too large", what.to_lowercase())),
+        EvalAltResult::ErrorDataTooLarge(what, _) => Failure::TooLarge(too_large(what).to_owned()),
         EvalAltResult::ErrorTooManyVariables(_) => Failure::TooLarge("too many variables".to_owned()),
         EvalAltResult::ErrorTooManyModules(_) => Failure::TooLarge("too many imports".to_owned()),
         other => Failure::Script(script_message(other)),
     };
     (failure, position, file)
+}
+
+/// Returns what grew too large, by what the engine calls it.
+fn too_large(what: &str) -> &'static str {
+    match what.to_lowercase() {
+        what if what.contains("string") => "a text grew too long",
+        what if what.contains("map") => "a map grew too large",
+        _ => "an array grew too large",
+    }
 }
 
 /// Returns the message of a syntax error.

@@ -49,13 +49,20 @@ impl ServiceId {
     }
 }
 
-/// Tells whether `text` is a DNS label, as Kubernetes asks of names.
+/// Tells whether `text` is a DNS label, as Kubernetes asks of names of namespaces and Services.
 pub fn is_dns_label(text: &str) -> bool {
-    let inner = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || *byte == b'-';
-    (1..=63).contains(&text.len())
-        && text.bytes().all(|byte| inner(&byte))
-        && !text.starts_with('-')
-        && !text.ends_with('-')
+    text.len() <= 63 && is_dns_part(text)
+}
+
+/// Tells whether `text` is a DNS subdomain, as Kubernetes asks of names of most objects: parts of any length with dots
+/// between them.
+pub fn is_dns_subdomain(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_dns_part)
+}
+
+fn is_dns_part(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
 }
 
 impl FromStr for ServiceId {

@@ -29,6 +29,24 @@ pub struct KillOrder {
     pub reason: String,
 }
 
+impl KillOrder {
+    /// Returns what is stopped, in words; `None` if nothing is.
+    pub fn stopped(&self) -> Option<String> {
+        if self.all {
+            return Some("everything".to_owned());
+        }
+        let services = self.services.iter().map(ServiceId::to_string);
+        let classes = self.classes.iter().map(|class| format!("class {}", class.as_str()));
+        let parts: Vec<_> = services.chain(classes).collect();
+        (!parts.is_empty()).then(|| parts.join(", "))
+    }
+
+    /// Returns who gave the order and why, in words.
+    pub fn given(&self) -> String {
+        format!("by {}: {}", show(&self.by), show(&self.reason))
+    }
+}
+
 /// The kill switch as it was last read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
@@ -65,7 +83,7 @@ impl KillState {
                 } else {
                     return None;
                 };
-                Some(format!("engaged for {scope} by {}: {}", show(&order.by), show(&order.reason)))
+                Some(format!("engaged for {scope} {}", order.given()))
             }
         }
     }

@@ -25,7 +25,12 @@ fn flyball(place: &Path, arguments: &[&str]) -> Output {
 fn place() -> TempDir {
     let place = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &[u8]| fs::write(place.path().join(name), text).unwrap();
-    write("ex.yaml", EXAMPLE.replace("/var/lib/flyball", "state").as_bytes());
+    let example = EXAMPLE.replace("listen: 127.0.0.1:9464", "listen: 127.0.0.1:1");
+    write("ex.yaml", example.replace("/var/lib/flyball", "state").as_bytes());
+    write("file.yaml", example.replace("/var/lib/flyball", "ex.yaml").as_bytes());
+    write("denied.yaml", example.replace("/var/lib/flyball", "/sys/kernel/flyball").as_bytes());
+    fs::create_dir(place.path().join("demo")).unwrap();
+    write("demo/flyball.yaml", example.replace("/var/lib/flyball", ".").as_bytes());
     write("empty.yaml", b"# nothing yet\n");
     write("list.yaml", b"- a\n");
     write("bad.yaml", b"state: [1,\n");
@@ -52,9 +57,9 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
             &["bad.yaml has 1 fault", "line 1, column 8: is not valid YAML: unclosed bracket '['\n"],
         ),
         ("check -c ex.yaml", 1, &["1 source\n", "policies does not exist; make it", "deploy/policies"]),
-        ("policy check none -c ex.yaml", 1, &["directory none does not exist; make it", "deploy/policies"]),
-        ("policy check dir -c ex.yaml", 1, &["no *.rhai file in dir", "deploy/policies"]),
-        ("policy check ex.yaml -c ex.yaml", 1, &["ex.yaml is a file, expected a directory"]),
+        ("policy check none -c ex.yaml", 2, &["directory none does not exist; make it", "deploy/policies"]),
+        ("policy check dir -c ex.yaml", 2, &["no *.rhai file in dir", "deploy/policies"]),
+        ("policy check ex.yaml -c ex.yaml", 2, &["ex.yaml is a file, expected a directory"]),
         ("policy check broken -c ex.yaml", 1, &["broken/bad.rhai:1:", "a running flyball keeps its last good set"]),
         ("explain nonsense -c ex.yaml", 1, &["no service `nonsense`", "expected one of shop/checkout, shop/search"]),
         ("explain shop/nobody -c ex.yaml", 1, &["no service `shop/nobody`", "expected one of shop/checkout"]),
@@ -69,8 +74,19 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
         ("resume --file k.yaml --reason=", 1, &["a reason is needed", "as in --reason"]),
         ("demo --speed 0", 2, &["0 is out of range, expected 0.1 to 600"]),
         ("demo --speed fast", 2, &["`fast` is not a number, expected 0.1 to 600"]),
-        ("demo --for 0", 2, &["0 is not in 1.."]),
-        ("demo --for -1", 2, &["'-1' for '--for <SECONDS>'"]),
+        ("demo --for 0", 2, &["'0' for '--for <TIME>': it is shorter than 1s"]),
+        ("demo --for 200ms", 2, &["'200ms' for '--for <TIME>': it is shorter than 1s"]),
+        ("demo --for soon", 2, &["it is not a span of time with its unit, such as 15s or 1h30m"]),
+        ("demo --for -1m", 2, &["'-1m' for '--for <TIME>': it is negative"]),
+        (
+            "policy status -c ex.yaml",
+            2,
+            &["no flyball answers at 127.0.0.1:1: Connection refused (os error 111); start `flyball run`"],
+        ),
+        ("policy status -c demo/flyball.yaml", 2, &["Connection refused (os error 111); start `flyball demo`"]),
+        ("check -c file.yaml", 1, &["`state` is the file ", "ex.yaml, name a directory"]),
+        ("run -c file.yaml", 1, &["`state` is the file ", "ex.yaml, name a directory"]),
+        ("run -c denied.yaml", 1, &["cannot make the state directory", "set `state` or FLYBALL_STATE", "(os error "]),
         ("demo -d dir/../ex.yaml", 1, &["ex.yaml", "name another with --directory"]),
         ("frobnicate", 2, &["unrecognized subcommand 'frobnicate'", "--help"]),
     ];
@@ -85,19 +101,53 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
     }
 }
 
-/// The steps of the README: the example beside the shipped policies is in order as it is.
-#[test]
-fn the_example_with_the_shipped_policies_passes_the_check() {
+/// A place with these settings and the shipped policies.
+fn shipped(settings: &str) -> TempDir {
     let place = tempfile::tempdir().unwrap();
-    fs::write(place.path().join("flyball.yaml"), EXAMPLE).unwrap();
+    fs::write(place.path().join("flyball.yaml"), settings).unwrap();
     fs::create_dir(place.path().join("policies")).unwrap();
     for (name, text) in POLICIES {
         fs::write(place.path().join("policies").join(name), text).unwrap();
     }
+    place
+}
+
+/// What only the set can tell of the settings: a mask that hides nothing, a time where a number is meant.
+#[test]
+fn settings_that_do_not_fit_the_policies_fail_the_check() {
+    for (from, to, expected) in [
+        (
+            "parameters: []",
+            "parameters: [p99_mx]",
+            "records.mask.parameters: unknown parameter `p99_mx`; did you mean `p99_max`?",
+        ),
+        (
+            "up_factor: 1.5 }",
+            "up_factor: 1500ms }",
+            "defaults.parameters.up_factor: up_factor is a plain number, `1500ms` is a time",
+        ),
+        (
+            "parameters: { p99_max: 400ms }",
+            "parameters: { p99_max: 400ms, up_factor: 2s }",
+            "services[1].parameters.up_factor: up_factor is a plain number, `2s` is a time",
+        ),
+    ] {
+        assert!(EXAMPLE.contains(from), "{from}");
+        let place = shipped(&EXAMPLE.replacen(from, to, 1));
+        let (code, said) = run(&place, "check");
+        assert!(code == Some(1) && said.contains(expected), "{to}: {said}");
+        assert!(said.contains("1 fault in what the settings say of parameters"), "{said}");
+    }
+}
+
+/// The steps of the README: the example beside the shipped policies is in order as it is.
+#[test]
+fn the_example_with_the_shipped_policies_passes_the_check() {
+    let place = shipped(EXAMPLE);
     let output = flyball(place.path(), &["check"]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("flyball.yaml: valid; 2 services, 3 signals, 1 source\n"), "{said}");
+    assert!(said.contains("flyball.yaml: valid; 2 services (1 auto, 1 shadow), 3 signals, 1 source\n"), "{said}");
     assert!(said.contains("policies: valid; revision"), "{said}");
 }
 
@@ -115,6 +165,103 @@ fn a_kill_switch_is_turned_and_released() {
     assert!(engaged.contains("engaged for shop/checkout (k.yaml)"), "{engaged}");
     assert!(engaged.contains(" resume shop/checkout --reason '...' --file k.yaml"), "{engaged}");
     assert!(fs::read_to_string(place.path().join("k.yaml")).unwrap().contains("shop/checkout"));
+    said(&["kill", "--file", "k.yaml", "shop/search"]);
+    let released = said(&["resume", "shop/search", "--file", "k.yaml", "-r", "ok"]);
+    assert!(released.contains("still stopped: shop/checkout, by "), "{released}");
+    let released = said(&["resume", "shop/checkout", "--file", "k.yaml", "-r", "ok"]);
+    assert!(released.contains("released for shop/checkout; nothing is stopped"), "{released}");
+}
+
+/// Runs flyball with these words, separated by spaces, and returns its exit code and all that it says.
+fn run(place: &TempDir, line: &str) -> (Option<i32>, String) {
+    let output = flyball(place.path(), &line.split(' ').collect::<Vec<_>>());
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.code(), said)
+}
+
+/// What is still stopped is said, with the way back that works, and is no success.
+#[test]
+fn a_service_that_is_still_stopped_is_not_told_to_be_released() {
+    let place = tempfile::tempdir().unwrap();
+    run(&place, "kill --file k.yaml --by ops -r drill");
+    let (code, said) = run(&place, "resume shop/checkout --file k.yaml -r ok");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("STILL STOPPED: everything, by ops: drill\nto release: "), "{said}");
+    assert!(said.contains(" resume --reason '...' --file k.yaml\n") && !said.contains("released"), "{said}");
+    run(&place, "resume --file k.yaml -r over");
+    run(&place, "kill --class scale --file k.yaml --by ops -r drill");
+    let (code, said) = run(&place, "resume shop/checkout --file k.yaml -r ok");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(" resume --class scale --reason '...' --file k.yaml\n"), "{said}");
+}
+
+/// A service cannot be stopped alone where nobody knows what is stopped already.
+#[test]
+fn a_kill_switch_that_cannot_be_read_stops_everything_and_says_so() {
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("garbled.yaml"), "all: perhaps\n").unwrap();
+    for file in ["missing.yaml", "garbled.yaml"] {
+        let (code, said) = run(&place, &format!("kill shop/checkout --file {file} --by me -r drill"));
+        assert_eq!(code, Some(0), "{said}");
+        let expected = "everything is stopped, by me: drill (the switch could not be read, so everything is stopped)\n";
+        assert!(said.contains(expected), "{said}");
+        assert!(said.contains(&format!(" resume --reason '...' --file {file}\n")), "{said}");
+    }
+}
+
+/// A full disk: a missing switch stops everything, so removing it does.
+#[test]
+fn on_a_full_disk_kill_stops_everything_or_says_how() {
+    let place = tempfile::tempdir().unwrap();
+    run(&place, "resume --file k.yaml -r start");
+    let full = || std::os::unix::fs::symlink("/dev/full", place.path().join(".k.yaml.new")).unwrap();
+    full();
+    let (code, said) = run(&place, "kill shop/checkout --file k.yaml");
+    assert_eq!(code, Some(1), "{said}");
+    let expected = "NOTHING WAS STOPPED; `rm k.yaml` stops everything: kill switch k.yaml cannot be written: No space";
+    assert!(said.contains(expected), "{said}");
+    full();
+    let (code, said) = run(&place, "kill --file k.yaml");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("everything is stopped: kill switch k.yaml cannot be written: No space left"), "{said}");
+    assert!(!place.path().join("k.yaml").exists() && !place.path().join(".k.yaml.new").is_symlink());
+}
+
+/// Whoever turns a ConfigMap is told to by the namespace, the scope and the reason that were given.
+#[test]
+fn a_kill_switch_in_the_cluster_is_turned_by_the_words_that_are_printed() {
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("c.yaml"), "kill_switch: configmap\nnamespace: platform\n").unwrap();
+    let patch = |line: &str, data: &str| {
+        let (code, said) = run(&place, line);
+        assert_eq!(code, Some(1), "{said}");
+        let expected = format!("kubectl -n platform patch configmap flyball-killswitch --type merge -p '{data}'");
+        assert!(said.contains(&expected), "{said}");
+    };
+    patch("kill -c c.yaml --by me -r it's", r#"{"data":{"by":"me","global":"engaged","reason":"it'\''s"}}"#);
+    patch(
+        "resume shop/checkout -c c.yaml --by me -r ok",
+        r#"{"data":{"by":"me","reason":"ok","service.shop.checkout":"released"}}"#,
+    );
+    patch(
+        "kill --class scale -c c.yaml --by me -r ok",
+        r#"{"data":{"by":"me","class.scale":"engaged","reason":"ok"}}"#,
+    );
+}
+
+/// A container sets no USER and knows no names.
+#[test]
+fn who_turns_the_switch_is_told_also_without_a_user() {
+    let place = tempfile::tempdir().unwrap();
+    let kill = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flyball"));
+        command.env_clear().envs(variables.iter().copied()).current_dir(place.path());
+        assert!(command.args(["kill", "--file", "k.yaml"]).output().unwrap().status.success());
+        fs::read_to_string(place.path().join("k.yaml")).unwrap()
+    };
+    assert!(kill(&[("USER", "ada"), ("LOGNAME", "root")]).contains(r#""by": "ada""#));
+    assert!(kill(&[("USER", ""), ("LOGNAME", "grace")]).contains(r#""by": "grace""#));
+    assert!(kill(&[]).contains(r#""by": "uid "#));
 }
 
 /// Two weeks of five-minute steps with a day's wave; from step 3000 on it stands 40 higher for four hours.

@@ -324,6 +324,8 @@ async fn policies_are_tried_on_services_that_only_the_running_flyball_knows() {
         rule(\"late\", #{ priority: 9, goal: \"protect\" }, |s, p| [when(s.p99.current < p.p99_max), scale_to(8)]);\n";
     std::fs::create_dir(place.path().join("set")).unwrap();
     std::fs::write(place.path().join("set/t.rhai"), policy).unwrap();
+    std::fs::create_dir(place.path().join("broken")).unwrap();
+    std::fs::write(place.path().join("broken/t.rhai"), "nonsense").unwrap();
     let place = Arc::new(place);
     let run = |line: &'static str| {
         let place = place.clone();
@@ -336,7 +338,11 @@ async fn policies_are_tried_on_services_that_only_the_running_flyball_knows() {
         })
     };
     for (line, code, parts) in [
-        ("policy eval shop/checkout -p set --explain", 0, &["now   scale to 9 (rule many)", "its value is masked"][..]),
+        (
+            "policy eval shop/checkout -p set --explain",
+            0,
+            &["then (", ")   scale to 9 (rule many)", "its value is masked"][..],
+        ),
         ("policy whatif shop/checkout -p set --rule many", 0, &["many matches; any of these would end that:"]),
         ("policy bench shop/checkout -p set", 0, &["us a decision"]),
         ("policy eval shop/checkout -p set -o json", 0, &["\"choice\":\"act\",\"rule\":\"many\""]),
@@ -344,8 +350,12 @@ async fn policies_are_tried_on_services_that_only_the_running_flyball_knows() {
         ("policy bench shop/checkout -p set -o json", 0, &["\"operations\":4", "\"p50_us\":"]),
         ("policy signals --service shop/checkout", 0, &["rps", "312.4/s"]),
         ("policy signals --service shop/checkout -o json", 0, &["\"state\":\"fresh\""]),
-        ("policy signals --service shop/nobody", 1, &["says: no such service as shop/nobody"]),
-        ("policy eval nonsense -p set", 1, &["no service `nonsense`", "kubectl get serviceloops -A"]),
+        ("policy signals --service shop/nobody", 2, &["says: no such service as shop/nobody"]),
+        ("policy eval nonsense -p set", 2, &["no service `nonsense`", "kubectl get serviceloops -A"]),
+        ("policy bench shop/checkout -p set --most 0.001", 1, &[" us is above --most 0.001 us"]),
+        ("policy bench shop/checkout -p set --most 0", 2, &["no decision takes 0 us; name more than 0"]),
+        ("policy bench shop/checkout -p broken -o json", 2, &["{\"faults\":[{\"column\":1,\"file\":\"t.rhai\""]),
+        ("policy bench nope/nope -p set", 2, &["no decision about nope/nope is recorded yet"]),
     ] {
         let (found, said) = run(line).await.unwrap();
         assert_eq!(found, Some(code), "{line}: {said}");

@@ -36,6 +36,7 @@ fn a_fault_is_shown_with_its_line_and_a_caret() {
     assert_eq!(code, Some(1), "{text}");
     let lines: Vec<_> = text.lines().collect();
     assert!(lines[0].starts_with("set/t.rhai:2:15: rule r: unknown view of a signal `curent`"), "{text}");
+    assert!(lines[0].ends_with("; did you mean `current`?"), "{text}");
     assert_eq!(lines[1..3], ["     2 |     when(s.cpu.curent > pct(60)),", "       |               ^"]);
     assert_eq!(lines[3], "1 fault; a running flyball keeps its last good set");
 }
@@ -89,8 +90,13 @@ fn test_says_by_its_exit_code_how_it_went() {
     let failing = TEST.replace("70", "50");
     for (files, arguments, expected, words) in [
         (&[("t.rhai", RULE), ("t_test.rhai", TEST)][..], &["test", "set"][..], 0, "1 passed, 0 failed"),
-        (&[("t.rhai", RULE), ("t_test.rhai", &failing)], &["test", "set"], 1, "expected r to act, nothing is done"),
-        (&[("t.rhai", RULE), ("t_test.rhai", &failing)], &["test", "set", "--run", "other"], 2, "no test ran"),
+        (
+            &[("t.rhai", RULE), ("t_test.rhai", &failing)],
+            &["test", "set"],
+            1,
+            "; r: cpu.current 50.0 % > 60.0 %, short by 10.0 %",
+        ),
+        (&[("t.rhai", RULE), ("t_test.rhai", &failing)], &["test", "set", "--run", "other"], 2, "no test has `other`"),
         (
             &[("t.rhai", RULE), ("t_test.rhai", TEST)],
             &["test", "set", "--fail-under", "1"],
@@ -116,6 +122,40 @@ fn test_says_by_its_exit_code_how_it_went() {
         let (code, text, _directory) = flyball(files, arguments);
         assert_eq!(code, Some(expected), "{arguments:?}: {text}");
         assert!(text.contains(words), "{arguments:?}: {text}");
+    }
+}
+
+/// A gate that could find nothing out is no gate that found something; and none is silent.
+#[test]
+fn gates_say_why_they_fail_and_whether_they_ran() {
+    let files = [("t.rhai", RULE), ("t_test.rhai", TEST)];
+    for (arguments, expected, words) in [
+        (&["test", "set", "--fail-under", "1"][..], 1, "flyball: coverage 33.3 % is below --fail-under 100 %\n"),
+        (&["test", "set", "--run", "zzz"], 2, "flyball: no test has `zzz` in its name; there are acts\n"),
+        (&["test", "nowhere"], 2, "nowhere does not exist"),
+        (&["test", "set", "--junit", "no/junit.xml"], 2, "no/junit.xml cannot be written"),
+        (&["check", "nowhere"], 2, "nowhere does not exist"),
+        (&["diff"], 2, "no settings file"),
+        (&["bench", "nope/nope"], 2, "no settings file"),
+    ] {
+        let (code, text, _directory) = flyball(&files, arguments);
+        assert_eq!(code, Some(expected), "{arguments:?}: {text}");
+        assert!(text.contains(words), "{arguments:?}: {text}");
+    }
+}
+
+/// What is asked for as JSON is JSON also where it is bad news; what people are told beside it goes to the other stream.
+#[test]
+fn json_is_json_whatever_happens() {
+    for (rule, part, faults) in [("rule(", "acts", 1), (RULE, "zzz", 0)] {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("t.rhai"), rule).unwrap();
+        fs::write(directory.path().join("t_test.rhai"), TEST).unwrap();
+        let output = run(directory.path(), &["test", ".", "--run", part, "-o", "json"]);
+        assert_eq!(output.status.code(), Some(2));
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(json["faults"].as_array().map_or(0, Vec::len), faults, "{json}");
+        assert!(!output.stderr.is_empty());
     }
 }
 

@@ -15,7 +15,7 @@ mod turn;
 
 pub use order::{KillFileError, read_state};
 pub use switch::KillFile;
-pub use turn::{Scope, engage, release};
+pub use turn::{Engaged, Scope, engage, release};
 
 /// Returns a file that is not there yet, and the directory that goes with the test.
 #[cfg(test)]

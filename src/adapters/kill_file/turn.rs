@@ -1,6 +1,7 @@
 //! Turns the kill switch: replaces the order in the file, whole or not at all, one process at a time.
 
-use std::fs::OpenOptions;
+use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::adapters::whole_file::{directory_of, replace};
@@ -20,31 +21,50 @@ pub enum Scope {
     Class(ActionClass),
 }
 
-/// Stops what `scope` names, on top of what is stopped already. If that cannot be read it counts as everything.
+/// How the switch was engaged.
+#[derive(Debug)]
+pub enum Engaged {
+    /// The file holds this order now.
+    Written(KillOrder),
+    /// It could not be written, so it was removed: a missing switch stops everything, but tells no reason.
+    Removed(KillFileError),
+}
+
+/// Stops what `scope` names, on top of what is stopped already. If that cannot be read it counts as everything, and the
+/// reason says so. Where everything is to be stopped and the file cannot be written (the disk is full), it is removed.
 ///
 /// # Errors
-/// `NoReason`; `Io` when the file cannot be written.
-pub fn engage(path: &Path, scope: &Scope, by: &str, reason: &str) -> Result<(), KillFileError> {
-    rewrite(path, by, reason, |order| {
-        let mut order = order.unwrap_or_else(|_| KillOrder { all: true, ..KillOrder::default() });
+/// `NoReason`; `Io` when the file cannot be written, nor removed if it would have to be.
+pub fn engage(path: &Path, scope: &Scope, by: &str, reason: &str) -> Result<Engaged, KillFileError> {
+    let engaged = rewrite(path, reason, |order| {
+        let mut order = order.unwrap_or_else(|_| {
+            let reason = format!("{reason} (the switch could not be read, so everything is stopped)");
+            given(KillOrder { all: true, ..KillOrder::default() }, by, &reason)
+        });
         match scope {
-            Scope::All => order.all = true,
+            Scope::All => return Ok(given(KillOrder { all: true, ..order }, by, reason)),
             Scope::Service(service) => drop(order.services.insert(service.clone())),
             Scope::Class(class) => drop(order.classes.insert(*class)),
         }
-        Ok(order)
-    })
+        // Whoever stopped everything is still who to ask.
+        Ok(if order.all { order } else { given(order, by, reason) })
+    });
+    match engaged {
+        Err(error @ KillFileError::Io { .. }) if *scope == Scope::All && removed(path) => Ok(Engaged::Removed(error)),
+        written => written.map(Engaged::Written),
+    }
 }
 
-/// Lets go what `scope` names; everything, if it is [`Scope::All`] (this also mends or makes the file).
+/// Lets go what `scope` names; everything, if it is [`Scope::All`] (this also mends or makes the file). Returns the
+/// order that stands then: who stopped what is left, and why, stays as it was.
 ///
 /// # Errors
 /// `NoReason`; `Missing`, `Io`, `Malformed` when a part is to be let go of an order that cannot be read; `Io`
 /// when the file cannot be written.
-pub fn release(path: &Path, scope: &Scope, by: &str, reason: &str) -> Result<(), KillFileError> {
-    rewrite(path, by, reason, |order| {
+pub fn release(path: &Path, scope: &Scope, by: &str, reason: &str) -> Result<KillOrder, KillFileError> {
+    rewrite(path, reason, |order| {
         if *scope == Scope::All {
-            return Ok(KillOrder::default());
+            return Ok(given(KillOrder::default(), by, reason));
         }
         let mut order = order?;
         match scope {
@@ -52,17 +72,21 @@ pub fn release(path: &Path, scope: &Scope, by: &str, reason: &str) -> Result<(),
             Scope::Service(service) => drop(order.services.remove(service)),
             Scope::Class(class) => drop(order.classes.remove(class)),
         }
-        Ok(order)
+        Ok(if order.stopped().is_some() { order } else { given(order, by, reason) })
     })
+}
+
+/// Returns the order as given by somebody for a reason.
+fn given(order: KillOrder, by: &str, reason: &str) -> KillOrder {
+    KillOrder { by: by.to_owned(), reason: reason.to_owned(), ..order }
 }
 
 /// Replaces the order in the file by what `change` makes of it; one process at a time.
 fn rewrite(
     path: &Path,
-    by: &str,
     reason: &str,
     change: impl FnOnce(Result<KillOrder, KillFileError>) -> Result<KillOrder, KillFileError>,
-) -> Result<(), KillFileError> {
+) -> Result<KillOrder, KillFileError> {
     if reason.trim().is_empty() {
         return Err(KillFileError::NoReason);
     }
@@ -76,10 +100,19 @@ fn rewrite(
     let lock = beside(path, "lock");
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock).map_err(failed)?;
     lock.lock().map_err(failed)?;
-    let order = KillOrder { by: by.to_owned(), reason: reason.to_owned(), ..change(read_order(path))? };
+    let order = change(read_order(path))?;
     let mut text = serde_json::to_vec_pretty(&order).map_err(|error| failed(error.into()))?;
     text.push(b'\n');
-    replace(path, &beside(path, "new"), &text).map_err(failed)
+    replace(path, &beside(path, "new"), &text).map_err(failed)?;
+    Ok(order)
+}
+
+/// Removes the file, and tells whether it is gone. Where its directory is not there the path is likely mistyped.
+fn removed(path: &Path) -> bool {
+    match fs::remove_file(path) {
+        Ok(()) => true,
+        Err(error) => error.kind() == ErrorKind::NotFound && directory_of(path).is_dir(),
+    }
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {
@@ -89,8 +122,6 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
     use crate::adapters::kill_file::{place, read_state};
     use crate::model::KillState;
@@ -116,12 +147,44 @@ mod tests {
         let found = order(&path);
         assert_eq!((found.services.len(), found.classes.len(), found.all), (1, 1, false));
         assert_eq!((found.by.as_str(), found.reason.as_str()), ("you", "provider trouble"));
-        release(&path, &Scope::Service(service()), "me", "mended").unwrap();
-        assert!(order(&path).services.is_empty() && !order(&path).classes.is_empty());
+        let left = release(&path, &Scope::Service(service()), "me", "mended").unwrap();
+        assert_eq!((left.stopped().as_deref(), left.by.as_str()), (Some("class traffic"), "you"));
+        assert_eq!(order(&path), left);
         engage(&path, &Scope::All, "me", "everything is odd").unwrap();
         assert!(read_state(&path).stops_all());
         release(&path, &Scope::All, "me", "all is well").unwrap();
         assert_eq!(order(&path), KillOrder { by: "me".into(), reason: "all is well".into(), ..KillOrder::default() });
+    }
+
+    /// Who stopped everything, and why, is what everybody who finds it stopped wants to know.
+    #[test]
+    fn a_standing_stop_of_everything_keeps_who_and_why() {
+        let (_directory, path) = place();
+        engage(&path, &Scope::All, "ops", "drill").unwrap();
+        let left = release(&path, &Scope::Service(service()), "me", "ok").unwrap();
+        assert_eq!((left.stopped().as_deref(), left.given().as_str()), (Some("everything"), "by ops: drill"));
+        engage(&path, &Scope::Service(service()), "me", "odd latency").unwrap();
+        assert_eq!(order(&path).given(), "by ops: drill");
+        engage(&path, &Scope::All, "you", "not a drill").unwrap();
+        assert_eq!(order(&path).given(), "by you: not a drill");
+    }
+
+    /// A missing switch counts as engaged, and a full disk lets a file be removed.
+    #[test]
+    fn on_a_full_disk_everything_is_stopped_by_removing_the_file() {
+        let (directory, path) = place();
+        release(&path, &Scope::All, "me", "first start").unwrap();
+        let full = || std::os::unix::fs::symlink("/dev/full", beside(&path, "new")).unwrap();
+        full();
+        assert!(engage(&path, &Scope::Service(service()), "me", "odd latency").is_err());
+        assert_eq!(order(&path).stopped(), None);
+        full();
+        assert!(matches!(engage(&path, &Scope::All, "me", "drill").unwrap(), Engaged::Removed(_)));
+        assert!(read_state(&path).stops_all() && !path.exists());
+        full();
+        assert!(matches!(engage(&path, &Scope::All, "me", "again").unwrap(), Engaged::Removed(_)));
+        let names = fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(names.collect::<Vec<_>>(), [".kill.json.lock"], "no half of a file is left");
     }
 
     #[test]
@@ -131,6 +194,8 @@ mod tests {
         assert!(release(&path, &Scope::Service(service()), "me", "mended").is_err());
         engage(&path, &Scope::Service(service()), "me", "odd latency").unwrap();
         assert!(read_state(&path).stops_all());
+        let said = "by me: odd latency (the switch could not be read, so everything is stopped)";
+        assert_eq!(order(&path).given(), said);
     }
 
     #[test]

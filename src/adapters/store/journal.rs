@@ -94,6 +94,11 @@ fn unopened(path: &str, error: DatabaseError) -> JournalError {
             ErrorKind::UnexpectedEof | ErrorKind::InvalidData => {
                 JournalError::Damaged { path, reason: error.to_string() }
             }
+            ErrorKind::PermissionDenied => {
+                let reason =
+                    format!("{error} (run as the owner of the state directory, or set `state` or FLYBALL_STATE)");
+                JournalError::Unwritable { path, reason }
+            }
             _ => JournalError::Unwritable { path, reason: error.to_string() },
         },
         error => JournalError::Damaged { path, reason: error.to_string() },

@@ -108,12 +108,12 @@ impl Chronicle {
         let text = match kill {
             KillState::Unreadable { error } => format!("kill switch counts as engaged: {error}"),
             KillState::Readable { order } => {
-                let stops = order.all || !order.services.is_empty() || !order.classes.is_empty();
-                if first && !stops {
+                let stopped = order.stopped();
+                if first && stopped.is_none() {
                     return;
                 }
-                let what = if stops { "engaged" } else { "released" };
-                format!("kill switch {what} by {}: {}", order.by, order.reason)
+                let what = stopped.map_or("released".to_owned(), |stopped| format!("engaged for {stopped}"));
+                format!("kill switch {what} {}", order.given())
             }
         };
         self.add(at, EventKind::KillSwitch, None, text);
@@ -133,6 +133,32 @@ impl Chronicle {
             && let Some(before) = self.revision.replace(revision.clone())
         {
             self.add(at, EventKind::Policy, None, format!("policy {revision} in force, was {before}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::kill::KillOrder;
+
+    #[test]
+    fn a_turn_of_the_kill_switch_is_told_with_what_it_stops() {
+        let (mut chronicle, at) = (Chronicle::default(), "2026-03-03T00:00:00Z".parse().unwrap());
+        let order = |all, service: Option<&str>| KillOrder {
+            all,
+            services: service.into_iter().map(|id| id.parse().unwrap()).collect(),
+            by: "ops".to_owned(),
+            reason: "drill".to_owned(),
+            ..KillOrder::default()
+        };
+        for (order, expected) in [
+            (order(false, Some("shop/checkout")), "kill switch engaged for shop/checkout by ops: drill"),
+            (order(true, Some("shop/checkout")), "kill switch engaged for everything by ops: drill"),
+            (order(false, None), "kill switch released by ops: drill"),
+        ] {
+            chronicle.note_kill(at, &KillState::Readable { order });
+            assert_eq!(chronicle.events()[0].text, expected);
         }
     }
 }

@@ -17,7 +17,7 @@ use clap::Args;
 
 use crate::adapters::clock::ScaledClock;
 use crate::app::{Ports, Running};
-use crate::config::Settings;
+use crate::config::{Settings, parse_span};
 use crate::demo::Demo;
 use crate::demo::kubernetes::{KubernetesDouble, Objects};
 use crate::instrument::{Metrics, logs};
@@ -35,8 +35,10 @@ use screen::Screen;
 const STEP: Duration = Duration::from_millis(10);
 /// How long after a scrape is published the loop asks. Asking in the same moment would be a race.
 const PHASE: Duration = Duration::from_secs(5);
-/// Length of a demo that nobody watches, in wall seconds.
-const UNWATCHED: u64 = 60;
+/// Length of a demo that nobody watches, in wall time.
+const UNWATCHED: Duration = Duration::from_mins(1);
+/// The shortest one.
+const SHORTEST: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 #[command(
@@ -49,9 +51,10 @@ pub struct DemoArgs {
     /// Seconds of the services' time in one second of yours, 0.1 to 600.
     #[arg(long, default_value_t = 60.0, value_parser = speed, allow_negative_numbers = true)]
     speed: f64,
-    /// End after this many seconds of yours; without it, q or Ctrl-C ends it (without a terminal: 60).
-    #[arg(long = "for", value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..), allow_negative_numbers = true)]
-    seconds: Option<u64>,
+    /// End after this time of yours, in seconds or with a unit (90, 5m); without it, q or Ctrl-C ends it (without a
+    /// terminal: 60).
+    #[arg(long = "for", value_name = "TIME", value_parser = limit, allow_hyphen_values = true)]
+    limit: Option<Duration>,
     /// Chance in the services: the same seed gives the same load and the same pod starts.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -73,6 +76,12 @@ fn speed(text: &str) -> Result<f64, String> {
     } else {
         Err(format!("{speed} is out of range, expected 0.1 to 600"))
     }
+}
+
+fn limit(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map(Duration::from_secs);
+    let limit = seconds.or_else(|_| parse_span(text)).map_err(|why| format!("it {why}"))?;
+    if limit < SHORTEST { Err("it is shorter than 1s".to_owned()) } else { Ok(limit) }
 }
 
 /// The plant over loopback.
@@ -104,7 +113,7 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let watched = std::io::stdout().is_terminal() && args.output == Output::Text;
     let mut screen = if watched { Screen::terminal()? } else { Screen::lines(args.output) };
     screen.hello(&moments.hello())?;
-    let limit = args.seconds.or((!watched).then_some(UNWATCHED)).map(Duration::from_secs);
+    let limit = args.limit.or((!watched).then_some(UNWATCHED));
     let outcome = play(&plant, &clock, &settings, &mut moments, &mut screen, limit).await;
     screen.close();
     running.stop().await;

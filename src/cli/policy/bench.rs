@@ -20,21 +20,28 @@ const WARM_UP: usize = 1_000;
 const INPUTS: u16 = 64;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code: 0; 1 the median is above --most; 2 the set does not load.\n\nExample:\n  \
-                        flyball policy bench shop/checkout --most 25   as a gate, in microseconds")]
+#[command(
+    after_help = "Exit code: 0; 1 the median is above --most; 2 set or inputs could not be read.\n\nExample:\n  \
+                        flyball policy bench shop/checkout --most 25   as a gate, in microseconds"
+)]
 pub struct BenchArgs {
     #[command(flatten)]
     inputs: InputArgs,
     /// Fail when the median of a decision takes longer, microseconds.
-    #[arg(long, value_name = "US")]
+    #[arg(long, value_name = "US", value_parser = most, allow_negative_numbers = true)]
     most: Option<f64>,
     /// Form of the output.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
 
+fn most(text: &str) -> Result<f64, String> {
+    let most: f64 = text.parse().map_err(|_| format!("`{text}` is not a number of microseconds"))?;
+    if most > 0.0 { Ok(most) } else { Err(format!("no decision takes {text} us; name more than 0")) }
+}
+
 pub async fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
-    let Some(inputs) = args.inputs.read(INPUTS).await? else { return Ok(ExitCode::from(2)) };
+    let Some(inputs) = args.inputs.read(INPUTS, args.output).await? else { return Ok(ExitCode::from(2)) };
     let times = times(&inputs)?;
     let at = |share: f64| times.get((times.len() as f64 * share) as usize).or(times.last()).copied().unwrap_or(0.0);
     let (median, tail) = (at(0.5), at(0.99));
@@ -63,8 +70,11 @@ pub async fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    let slow = args.most.is_some_and(|most| median > most);
-    Ok(if slow { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    if let Some(most) = args.most.filter(|most| median > *most) {
+        eprintln!("flyball: the median of {median:.1} us is above --most {most} us");
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Returns the time of each decision in rising order, microseconds.

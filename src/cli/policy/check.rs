@@ -9,10 +9,14 @@ use super::show;
 use super::source::{Source, SourceArgs};
 use crate::app::deadline;
 use crate::cli::print;
+use crate::config::{Settings, TimedParameter, unknown};
 use crate::cycle::stages::{Lint, PolicyFault, PolicySet, compile, lint};
+use crate::model::Unit;
 use crate::model::explain::counted;
 
 #[derive(Debug, Args)]
+#[command(after_help = "Exit code: 0 the set is valid; 1 it has faults, or warnings with --strict; \
+                        2 set or settings could not be read.")]
 pub struct CheckArgs {
     #[command(flatten)]
     source: SourceArgs,
@@ -36,11 +40,11 @@ pub enum Form {
 }
 
 pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    check_set(&args.source.read()?, args.strict, args.output)
+    check_set(&args.source.read()?, None, args.strict, args.output)
 }
 
-/// Compiles a set, looks for what is likely a mistake, and prints all of it.
-pub fn check_set(source: &Source, strict: bool, form: Form) -> anyhow::Result<ExitCode> {
+/// Compiles a set, looks for what is likely a mistake, also in what the settings say of it, and prints all of it.
+pub fn check_set(source: &Source, settings: Option<&Settings>, strict: bool, form: Form) -> anyhow::Result<ExitCode> {
     let (set, mut faults) = match compile(source.texts(), &source.vocabulary, &deadline()) {
         Ok(set) => (Some(set), Vec::new()),
         Err(faults) => (None, faults),
@@ -48,6 +52,7 @@ pub fn check_set(source: &Source, strict: bool, form: Form) -> anyhow::Result<Ex
     let lints = set.as_ref().map_or(Vec::new(), |set| lint(set, source.texts()));
     if let Some(set) = &set {
         faults.extend(settings_of_services(source, set));
+        faults.extend(settings.into_iter().flat_map(|settings| unfit(settings, set)));
     }
     match form {
         Form::Text => text(source, set.as_ref(), &faults, &lints)?,
@@ -73,6 +78,27 @@ fn settings_of_services(source: &Source, set: &PolicySet) -> Vec<PolicyFault> {
     source.services.iter().flat_map(|service| set.faults_of(service)).collect()
 }
 
+/// Returns what settings say of parameters that does not fit the set: a mask of one that there is not, a span of time for one
+/// that is none.
+fn unfit(settings: &Settings, set: &PolicySet) -> Vec<PolicyFault> {
+    let known: Vec<&str> = set.parameters().iter().map(|parameter| &*parameter.name).collect();
+    let masked = settings.mask.parameters.iter().filter(|name| !known.contains(&&***name));
+    let masked = masked.map(|name| format!("records.mask.parameters: {}", unknown("parameter", name, &known)));
+    let timed = settings.timed_parameters.iter().filter_map(|timed| {
+        let parameter = set.parameters().iter().find(|known| known.name == timed.name)?;
+        let (TimedParameter { path, name, text }, unit) = (timed, parameter.unit);
+        (unit != Unit::Seconds).then(|| format!("{path}: {name} is {}, `{text}` is a time", unit.word()))
+    });
+    masked.chain(timed).map(|message| PolicyFault::of("", message)).collect()
+}
+
+/// Returns the same of the settings and the set that they name, where both can be read.
+pub fn unfit_settings(settings: &Settings) -> Vec<PolicyFault> {
+    let source = Source::of(settings, None).ok();
+    let set = source.and_then(|source| compile(source.texts(), &source.vocabulary, &deadline()).ok());
+    set.map_or_else(Vec::new, |set| unfit(settings, &set))
+}
+
 fn text(source: &Source, set: Option<&PolicySet>, faults: &[PolicyFault], lints: &[Lint]) -> anyhow::Result<()> {
     for found in lints {
         print(show::fault(source, &found.fault, true))?;
@@ -91,7 +117,7 @@ fn text(source: &Source, set: Option<&PolicySet>, faults: &[PolicyFault], lints:
         }
         Some(_) => {
             let faults = counted(faults.len(), "fault");
-            print(format!("{faults} in the parameters of services; the rules that read them fail there"))?;
+            print(format!("{faults} in what the settings say of parameters; rules that read such a value may fail"))?;
         }
         None => print(format!("{}; a running flyball keeps its last good set", counted(faults.len(), "fault")))?,
     }

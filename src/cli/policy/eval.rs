@@ -26,15 +26,18 @@ pub struct EvalArgs {
 }
 
 pub async fn eval(args: &EvalArgs) -> anyhow::Result<ExitCode> {
-    let Some(inputs) = args.inputs.read(1).await? else { return Ok(ExitCode::from(2)) };
+    let Some(inputs) = args.inputs.read(1, args.output).await? else { return Ok(ExitCode::from(2)) };
     let record = inputs.newest()?;
     let proposal = inputs.again(record)?;
     match args.output {
         Output::Json => print(serde_json::to_string(&proposal)?)?,
         Output::Text => {
-            print(format!("{} at {}, decided by revision {}", record.id, record.at, inputs.set.revision()))?;
-            print(format!("then  {}", explain::choice(&record.proposal.choice)))?;
-            print(format!("now   {}", explain::choice(&proposal.choice)))?;
+            let then = record.proposal.revision.as_ref().map_or("no revision", |revision| revision.as_str());
+            let (then, now) = (format!("then ({then})"), format!("now ({})", inputs.set.revision()));
+            let width = then.len().max(now.len());
+            print(format!("{} at {}, by the revision of then and by that of now", record.id, record.at))?;
+            print(format!("{then:<width$}  {}", explain::choice(&record.proposal.choice)))?;
+            print(format!("{now:<width$}  {}", explain::choice(&proposal.choice)))?;
             if args.explain {
                 print(explain::rules(&proposal))?;
             }

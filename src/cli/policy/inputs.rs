@@ -12,7 +12,7 @@ use super::source::Source;
 use super::staged::ask;
 use crate::app::deadline;
 use crate::cli::explain::find;
-use crate::cli::{ConfigArg, print, unknown_service};
+use crate::cli::{ConfigArg, Output, unknown_service};
 use crate::config::Settings;
 use crate::cycle::stages::{Decider, PolicySet, compile, decide};
 use crate::model::{DecisionRecord, Now, Proposal, ServiceId, ServiceSpec};
@@ -46,11 +46,11 @@ pub struct Inputs {
 }
 
 impl InputArgs {
-    /// Reads both; nothing, with every fault printed, where the set does not load.
+    /// Reads both; nothing, with every fault printed in this form, where the set does not load.
     ///
     /// # Errors
     /// When settings, records or files cannot be read.
-    pub async fn read(&self, last: u16) -> anyhow::Result<Option<Inputs>> {
+    pub async fn read(&self, last: u16, form: Output) -> anyhow::Result<Option<Inputs>> {
         let settings = self.config.load()?;
         let records = match (&self.input, &self.what) {
             (Some(file), _) => recorded(file)?,
@@ -64,9 +64,7 @@ impl InputArgs {
         match compile(source.texts(), &source.vocabulary, &deadline()) {
             Ok(set) => Ok(Some(Inputs { services: declared(&settings, &records).await?, settings, set, records })),
             Err(faults) => {
-                for fault in &faults {
-                    print(show::fault(&source, fault, false))?;
-                }
+                show::refused(&source, &faults, form)?;
                 Ok(None)
             }
         }

@@ -32,7 +32,7 @@ use super::print;
 use crate::cycle::stages::reference;
 use crate::ports::policy_memory::PolicyOperation;
 
-pub use check::{Form, check_set};
+pub use check::{Form, check_set, unfit_settings};
 pub use source::Source;
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use serde_json::{Value, json};
 
 use super::Source;
+use crate::cli::{Output, print};
 use crate::cycle::stages::{LINTS, Lint, PolicyFault, TestReport};
 
 /// Columns of a source line that are shown.
@@ -60,6 +61,15 @@ pub fn json(fault: &PolicyFault, id: Option<&str>) -> Value {
         "lint": id,
         "message": fault.message,
     })
+}
+
+/// Prints why a set does not load; for programs under the key that `policy check` has them under.
+pub fn refused(source: &Source, faults: &[PolicyFault], form: Output) -> anyhow::Result<()> {
+    match form {
+        Output::Text => faults.iter().try_for_each(|found| print(fault(source, found, false)))?,
+        Output::Json => print(json!({ "faults": faults.iter().map(|fault| json(fault, None)).collect::<Vec<_>>() }))?,
+    }
+    Ok(())
 }
 
 /// Returns faults and findings as a SARIF 2.1.0 log, which code hosts show beside the lines.

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::adapters::policy_memory::give;
-use crate::cli::{ConfigArg, Output, known_service, print};
+use crate::cli::{ConfigArg, Output, known_service, print, start_of};
 use crate::config::Settings;
 use crate::model::explain::counted;
 use crate::model::{Comparison, PolicyRevision, ServiceId, Timestamp};
@@ -33,7 +33,10 @@ pub struct StatusArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = "Exit code: 0 the candidate wanted the same in every decision; 1 it differs, or there is none.")]
+#[command(
+    after_help = "Exit code: 0 the candidate wanted the same in every decision; 1 it differs, or there is none; \
+                        2 no flyball answers."
+)]
 pub struct DiffArgs {
     /// Form of the output.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
@@ -50,7 +53,7 @@ pub struct OrderArgs {
     #[arg(long, short, default_value = "from the command line")]
     reason: String,
     /// Who; kept beside the reason.
-    #[arg(long, env = "USER", hide_env_values = true, default_value = "unknown")]
+    #[arg(long, default_value_t = crate::config::user(), hide_default_value = true)]
     by: String,
     /// Form of the output.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
@@ -217,7 +220,11 @@ async fn answer(settings: &Settings, order: &PolicyOrder) -> anyhow::Result<Poli
 pub(super) async fn ask<A: serde::de::DeserializeOwned>(settings: &Settings, path: &str) -> anyhow::Result<A> {
     let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;
     let answer = client.get(format!("http://{}/api/v1/{path}", settings.listen)).send().await;
-    let answer = answer.with_context(|| format!("no flyball answers at {}; start `flyball run`", settings.listen))?;
+    let answer = answer.map_err(|error| {
+        let why = anyhow::Error::from(error);
+        let start = start_of(settings);
+        anyhow::anyhow!("no flyball answers at {}: {}; start `{start}`", settings.listen, why.root_cause())
+    })?;
     if answer.status() == reqwest::StatusCode::NOT_FOUND {
         let refusal: Value = answer.json().await.unwrap_or_default();
         let why = refusal["error"].as_str().unwrap_or("no such thing");

@@ -1,5 +1,6 @@
 //! `flyball policy test`
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -67,9 +68,14 @@ pub fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn once(args: &TestArgs, source: &Source) -> anyhow::Result<ExitCode> {
-    let report = match run(source, args.run.as_deref()) {
+    let mut names = Vec::new();
+    let report = match run(source, args.run.as_deref(), &mut names) {
         Ok(report) => report,
-        Err(faults) => return refused(source, &faults),
+        Err(faults) => {
+            show::refused(source, &faults, args.output)?;
+            eprintln!("flyball: no test ran: the set or its tests do not load");
+            return Ok(ExitCode::from(2));
+        }
     };
     if let Some(file) = &args.junit {
         std::fs::write(file, show::junit(&report)).with_context(|| format!("{} cannot be written", file.display()))?;
@@ -79,28 +85,34 @@ fn once(args: &TestArgs, source: &Source) -> anyhow::Result<ExitCode> {
         Output::Json => print(json(&report))?,
     }
     if report.tests.is_empty() {
-        print("no test ran: tests stand in files that end in _test.rhai")?;
+        match &args.run {
+            Some(part) if !names.is_empty() => {
+                eprintln!("flyball: no test has `{part}` in its name; there are {}", names.join(", "));
+            }
+            _ => eprintln!("flyball: no test ran: tests stand in files that end in _test.rhai"),
+        }
         return Ok(ExitCode::from(2));
     }
-    let uncovered = args.fail_under.is_some_and(|least| report.coverage.share() < least);
-    let failed = report.failures().next().is_some() || uncovered;
+    let seen = report.coverage.share();
+    let uncovered = args.fail_under.filter(|least| seen < *least);
+    if let Some(least) = uncovered {
+        eprintln!("flyball: coverage {:.1} % is below --fail-under {} %", seen * 100.0, least * 100.0);
+    }
+    let failed = report.failures().next().is_some() || uncovered.is_some();
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn run(source: &Source, part: Option<&str>) -> Result<TestReport, Vec<PolicyFault>> {
+/// Runs the tests with `part` in their names; `names` gets those of all there are.
+fn run(source: &Source, part: Option<&str>, names: &mut Vec<String>) -> Result<TestReport, Vec<PolicyFault>> {
     let set = Arc::new(compile(source.texts(), &source.vocabulary, &deadline())?);
-    let wanted = |name: &str| part.is_none_or(|part| name.contains(part));
+    let names = RefCell::new(names);
+    let wanted = |name: &str| {
+        names.borrow_mut().push(name.to_owned());
+        part.is_none_or(|part| name.contains(part))
+    };
     let end = Instant::now() + TESTS;
     let expired: Deadline = Arc::new(move || Instant::now() >= end);
     run_tests(&set, &source.vocabulary, source.texts(), &wanted, &expired)
-}
-
-fn refused(source: &Source, faults: &[PolicyFault]) -> anyhow::Result<ExitCode> {
-    for fault in faults {
-        print(show::fault(source, fault, false))?;
-    }
-    print("no test ran")?;
-    Ok(ExitCode::from(2))
 }
 
 fn text(source: &Source, report: &TestReport) -> anyhow::Result<()> {

@@ -27,7 +27,7 @@ pub struct WhatIfArgs {
 }
 
 pub async fn what_if(args: &WhatIfArgs) -> anyhow::Result<ExitCode> {
-    let Some(inputs) = args.inputs.read(1).await? else { return Ok(ExitCode::from(2)) };
+    let Some(inputs) = args.inputs.read(1, args.output).await? else { return Ok(ExitCode::from(2)) };
     let record = inputs.newest()?;
     let proposal = inputs.again(record)?;
     let wanted = |rule: &&RuleTrace| args.rule.as_ref().is_none_or(|name| **name == *rule.rule);

@@ -11,6 +11,7 @@ use crate::decide::api::span::parse_span;
 use crate::decide::plan::condition::{Condition, Statement};
 use crate::decide::plan::quantity::{Origin, Pods, Quantity, Span, Term, View};
 use crate::decide::vocabulary::{REGION, RESERVED, Vocabulary};
+use crate::model::explain::nearest;
 use crate::model::outlook::quantile_index;
 use crate::model::{QUANTILES, SignalName, Unit};
 
@@ -253,8 +254,11 @@ fn named((name, unit): (SignalName, Unit)) -> Dynamic {
 
 /// Answers every other property of a type with an error that lists what there is.
 pub(crate) fn refuse_unknown<T: Any + Clone + Send + Sync>(engine: &mut Engine, what: &'static str, known: &[&str]) {
-    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    let known: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
     engine.register_indexer_get(move |_: &mut T, name: &str| -> ScriptResult<Dynamic> {
-        Err(format!("unknown {what} `{name}`: there is {known}").into())
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let meant = nearest(name, &known).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+        let all = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+        Err(format!("unknown {what} `{name}`: there is {all}{meant}").into())
     });
 }

@@ -29,14 +29,14 @@ fn what_recurses_is_stopped() {
 
 #[test]
 fn what_grows_is_stopped() {
-    stopped("let x = \"ab\"; loop { x += x; }", "limit: length of string too large");
-    stopped("let x = []; loop { x.push(1); }", "limit: size of array/blob too large");
-    stopped("let x = []; x.pad(1000000000, 0);", "limit: size of array");
-    stopped("let x = [1]; loop { x += x; }", "limit: size of array/blob too large");
-    stopped("let x = #{}; let k = \"\"; loop { k += \"k\"; x.set(k, 1); }", "limit: size of object map too large");
+    stopped("let x = \"ab\"; loop { x += x; }", "limit: a text grew too long");
+    stopped("let x = []; loop { x.push(1); }", "limit: an array grew too large");
+    stopped("let x = []; x.pad(1000000000, 0);", "limit: an array grew too large");
+    stopped("let x = [1]; loop { x += x; }", "limit: an array grew too large");
+    stopped("let x = #{}; let k = \"\"; loop { k += \"k\"; x.set(k, 1); }", "limit: a map grew too large");
     // The engine does not look at a map after an assignment to one of its keys: the operations bound it.
     stopped("let x = #{}; let k = \"\"; loop { k += \"k\"; x[k] = 1; }", "operations: more than 5000");
-    stopped("let x = []; x.push([1]); for i in 0..40 { x.push(x); }", "limit: size of array");
+    stopped("let x = []; x.push([1]); for i in 0..40 { x.push(x); }", "limit: an array grew too large");
 }
 
 #[test]

@@ -14,6 +14,10 @@ fn a_fault_names_file_line_column_and_rule() {
             "t.rhai:2:11: rule r: unknown view of a signal `predictd`: there",
         ),
         ("when(s.p99.current > p.p99_max), restart()", "t.rhai:2:23: rule r: unknown parameter `p99_max`: there is no"),
+        (
+            "when(s.cpu.curent > pct(1)), restart()",
+            "t.rhai:2:11: rule r: unknown view of a signal `curent`: there is current, ",
+        ),
         ("when(s.replicas.curent > 1), restart()", "t.rhai:2:16: rule r: unknown count of replicas `curent`: there is"),
         ("when(s.capacity.now > 1), restart()", "t.rhai:2:16: rule r: unknown view of the capacity `now`: there is"),
         ("when(s.p99.current > ratio), restart()", "t.rhai:2:22: unknown name `ratio`"),

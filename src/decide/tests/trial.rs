@@ -41,7 +41,9 @@ fn expectations_pass_and_fail() {
         (".decide().expect_action(\"scale by 3\")", Some("expected to scale by 3, r acts: scale by 2")),
         (
             ".set(\"queue.current\", 1).decide().expect(\"r\")",
-            Some("expected r to act, nothing is done: no policy matched (held: cpu.current is unknown); r: queue"),
+            Some(
+                "expected r to act, nothing is done: no policy matched (held: cpu.current is unknown); r: queue.current 1 > 5, short by 4",
+            ),
         ),
         (".decide().expect_unknown(\"r\")", Some("expected r to be unknown, it is matched")),
         (".decide().expect_no_rule_reading(\"queue\")", Some("r matches although queue is not known")),

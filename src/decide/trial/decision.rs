@@ -8,6 +8,7 @@ use super::Bench;
 use crate::decide::api::quantity::{ScriptResult, quantity_in};
 use crate::decide::compile::Rule;
 use crate::decide::plan::quantity::Term;
+use crate::model::explain::clause;
 use crate::model::{Choice, ConditionTrace, Proposal, RuleOutcome, RuleTrace, Truth};
 
 /// Decisions of one run, as far as something is expected of them: a script may keep many of these.
@@ -159,12 +160,20 @@ fn came(made: &Proposal) -> String {
 fn standing(made: &Proposal, name: &str) -> String {
     let Some(rule) = made.rules.iter().find(|rule| &*rule.rule == name) else { return String::new() };
     let against = rule.conditions.iter().filter(|condition| condition.holds != Truth::True);
-    let against: Vec<_> = against.map(|condition| format!("{} is {}", condition.text, word(condition.holds))).collect();
+    let against: Vec<_> = against.map(told).collect();
     let why = match &rule.outcome {
         RuleOutcome::Error { message } => message.clone(),
         _ => against.join(", "),
     };
     if why.is_empty() { String::new() } else { format!("; {name}: {why}") }
+}
+
+/// Returns a condition with its numbers, where it has some and they are known.
+fn told(condition: &ConditionTrace) -> String {
+    if condition.holds == Truth::False && condition.value.is_some() && condition.comparison.is_some() {
+        return clause(condition);
+    }
+    format!("{} is {}", condition.text, word(condition.holds))
 }
 
 fn word(truth: Truth) -> &'static str {

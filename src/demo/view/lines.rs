@@ -147,11 +147,8 @@ pub(super) fn kill(state: &KillState) -> String {
     match state {
         KillState::Unreadable { error } => format!("ENGAGED (unreadable: {error})"),
         KillState::Readable { order } if order.all => "ENGAGED".to_owned(),
-        KillState::Readable { order } if order.services.is_empty() && order.classes.is_empty() => "off".to_owned(),
         KillState::Readable { order } => {
-            let services = order.services.iter().map(ServiceId::to_string);
-            let classes = order.classes.iter().map(|class| format!("class {}", class.as_str()));
-            format!("engaged for {}", services.chain(classes).collect::<Vec<_>>().join(", "))
+            order.stopped().map_or("off".to_owned(), |stopped| format!("engaged for {stopped}"))
         }
     }
 }

@@ -30,6 +30,13 @@ pub fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{ending}")
 }
 
+/// Returns the one of `known` that `word` was most likely meant to be, if one is near.
+pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    const NEAR: usize = 3;
+    let distance = |candidate: &&'a str| strsim::osa_distance(word, candidate);
+    known.iter().copied().min_by_key(distance).filter(|candidate| distance(candidate) <= NEAR.min(word.len()))
+}
+
 /// Returns whose floor a change moves.
 fn floor_of(change: &ChangeSet) -> String {
     change
@@ -44,7 +51,7 @@ fn lever(target: &TargetState) -> String {
 }
 
 /// Returns a clause with its numbers: `p99.predicted 186 ms > 200 ms, short by 14 ms`.
-fn clause(condition: &ConditionTrace) -> String {
+pub fn clause(condition: &ConditionTrace) -> String {
     let show = |value| condition.unit.show(value);
     let unless = if condition.negated { "unless " } else { "" };
     let numbers = match (condition.value, condition.comparison, condition.bound) {

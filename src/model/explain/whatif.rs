@@ -54,10 +54,12 @@ fn flip(condition: &ConditionTrace, matches: bool) -> Flip {
                 Some(_) => ", it stands exactly on it".to_owned(),
                 None => format!(", and known{}", unknown(condition)),
             };
-            format!("{relation} {}{move_by}", show(bound))
+            format!("{relation} {}{move_by}{}", show(bound), hold(condition, wanted))
         }
-        _ if told(condition) == Truth::Unknown => format!("known, and {}{}", word(wanted), unknown(condition)),
-        _ => word(wanted).to_owned(),
+        _ if told(condition) == Truth::Unknown => {
+            format!("known, and {}{}{}", word(wanted), unknown(condition), hold(condition, wanted))
+        }
+        _ => format!("{}{}", word(wanted), hold(condition, wanted)),
     };
     Flip { condition: condition.text.clone(), value: condition.value, change, unit: condition.unit, needed }
 }
@@ -66,6 +68,12 @@ fn flip(condition: &ConditionTrace, matches: bool) -> Flip {
 fn unknown(condition: &ConditionTrace) -> String {
     let why = condition.note.as_ref().filter(|_| condition.holds == Truth::Unknown);
     why.map_or_else(String::new, |why| format!(": it is unknown ({why})"))
+}
+
+/// Returns how long a statement that has to become true has to hold on top.
+fn hold(condition: &ConditionTrace, wanted: bool) -> String {
+    let held = condition.held_for.filter(|_| wanted);
+    held.map_or_else(String::new, |held| format!(", and hold for more than {}", seconds(held.needed)))
 }
 
 /// Tells whether only time is missing.
@@ -174,6 +182,21 @@ mod tests {
         ];
         let expected = ["at most 200 ms, 50 ms less", "at least 200 ms, 100 ms more", "false"];
         assert_eq!(needed(RuleOutcome::Matched, &conditions), expected);
+    }
+
+    /// A moment above the bound is not enough where it has to hold; that it ends needs no time.
+    #[test]
+    fn what_does_not_hold_yet_has_to_hold_on_top() {
+        let held_for = Some(HeldFor { needed: Duration::from_mins(30), so_far: Duration::ZERO });
+        let low = compared(Some(0.186), Comparison::Above, 0.2, false, Truth::False);
+        let low = ConditionTrace { held_for, ..low };
+        let off = ConditionTrace { held_for, ..flag(false, Truth::False) };
+        let expected =
+            ["above 200 ms, 14 ms more, and hold for more than 30 min", "true, and hold for more than 30 min"];
+        assert_eq!(needed(RuleOutcome::NotMatched, &[low, off]), expected);
+        let high = compared(Some(0.25), Comparison::Above, 0.2, false, Truth::True);
+        let high = ConditionTrace { held_for, ..high };
+        assert_eq!(needed(RuleOutcome::Matched, &[high]), ["at most 200 ms, 50 ms less"]);
     }
 
     #[test]

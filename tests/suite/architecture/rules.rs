@@ -108,6 +108,7 @@ pub const PURE_CRATES: &[&str] = &[
     "statrs",
     "argmin",
     "argmin_math",
+    "strsim",
 ];
 
 /// Crates that reach files, sockets or clocks.
