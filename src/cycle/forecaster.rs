@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::forecast::fit::{FitJob, FitResult};
 use crate::forecast::params::ForecastParams;
 use crate::forecast::{Forecaster, forecast};
-use crate::model::{MinuteValue, Outlook, ServiceSpec};
+use crate::model::{Features, MinuteValue, Outlook, ServiceSpec};
 
 use super::observer::Observed;
 
@@ -40,6 +40,27 @@ pub enum ForecasterEvent {
     },
     /// A [`FitJob`] has ended.
     Fitted(FitResult),
+}
+
+impl ForecasterEvent {
+    /// Returns what a cycle becomes that takes the place of this one, which was not yet taken: each minute ends in one
+    /// cycle alone, and is learned all the same.
+    #[must_use]
+    pub fn followed_by(&self, later: Self) -> Self {
+        match (self, later) {
+            (Self::Observed(waiting), Self::Observed(mut later)) => {
+                let closed = |features: &Features| features.signals.iter().any(|signal| !signal.closed.is_empty());
+                if closed(&waiting.features) {
+                    let signals = &mut Arc::make_mut(&mut later.features).signals;
+                    for (signal, earlier) in signals.iter_mut().zip(&waiting.features.signals) {
+                        signal.closed.splice(0..0, earlier.closed.iter().copied());
+                    }
+                }
+                Self::Observed(later)
+            }
+            (_, later) => later,
+        }
+    }
 }
 
 /// What a forecaster wants done.
@@ -143,6 +164,50 @@ impl ForecasterCore {
                 models.warm(*signal, &minutes);
             }
             self.state.replace(*signal, &models);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{
+        CycleId, Finite, Minute, Missing, Now, Reading, ServiceId, SignalFeatures, TargetReading, TraceId,
+    };
+
+    fn observed(seq: u32, closed: &[i64]) -> ForecasterEvent {
+        let now = Now { wall: Minute(100).start(), mono: Duration::ZERO };
+        let minute = |minute: &i64| MinuteValue { minute: Minute(*minute), value: Finite::new(1.0) };
+        let signal = SignalFeatures {
+            reading: Reading::Absent { missing: Missing::NoSeries },
+            mean_1m: None,
+            p99_5m: None,
+            change_5m: None,
+            max_5m: None,
+            confirmed: None,
+            suspect: false,
+            provisional: None,
+            closed: closed.iter().map(minute).collect(),
+        };
+        let features =
+            Arc::new(Features { signals: vec![signal], target: TargetReading::Unknown { reason: String::new() } });
+        let cycle = CycleId { run: 1, seq };
+        let trace = TraceId::derive(&ServiceId::new("shop", "cart").unwrap(), cycle, now.wall);
+        ForecasterEvent::Observed(Observed { cycle, trace, now, features })
+    }
+
+    #[test]
+    fn a_cycle_that_replaces_one_learns_its_minutes_too() {
+        for (waiting, later, expected) in
+            [(&[][..], &[7][..], &[7][..]), (&[7], &[], &[7]), (&[5, 6], &[7], &[5, 6, 7]), (&[], &[], &[])]
+        {
+            let ForecasterEvent::Observed(both) = observed(1, waiting).followed_by(observed(2, later)) else {
+                panic!("a cycle")
+            };
+            let minutes: Vec<i64> = both.features.signals[0].closed.iter().map(|closed| closed.minute.0).collect();
+            assert_eq!((both.cycle, &*minutes), (CycleId { run: 1, seq: 2 }, expected));
         }
     }
 }

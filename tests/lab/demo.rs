@@ -27,10 +27,13 @@ impl Demo {
         // Already installed by another test of this process is as good; HTTP clients need it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let directory = TempDir::new().unwrap();
+        // Nobody watches, and a busy machine reads the past for longer than the minute that such a demo lasts.
+        let limit: &[&str] = if arguments.contains(&"--for") { &[] } else { &["--for", "5m"] };
         let mut child = flyball(&directory)
             .args(["demo", "--output", "json", "--directory"])
             .arg(directory.path().join("demo"))
             .args(arguments)
+            .args(limit)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()

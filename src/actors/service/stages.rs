@@ -53,7 +53,7 @@ impl Stage for ObserverStage {
         let shown = service.world.mask.features(&labels(service), &observed.features);
         service.update_view(|view| view.features = Some(shown));
         let event = ForecasterEvent::Observed(observed);
-        service.put::<ForecasterStage>(service.forecasts.put_latest(event));
+        service.put::<ForecasterStage>(service.forecasts.put_merged(event, ForecasterEvent::followed_by));
     }
 }
 

@@ -227,9 +227,8 @@ impl<R: Clone> Staging<R> {
                     return Ok(Step::None);
                 };
                 let taken_back = self.in_force.replace(previous.clone());
-                if let Some(newest) = newest.or(taken_back) {
-                    self.keep_out(newest);
-                }
+                // Both: who goes back from a release wants neither it nor what was to come after it.
+                taken_back.into_iter().chain(newest).for_each(|staged| self.keep_out(staged));
                 self.behind.clear();
                 self.returns = self.returns.saturating_add(1);
                 Ok(Step::InForce(previous.revision))
@@ -424,6 +423,7 @@ mod tests {
         assert_eq!(staging.roll_back(&Scope::All), Ok(Step::InForce(revision("one"))));
         assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), Step::None));
         assert_eq!(staging.announced(staged("three"), at(21)), Step::KeptOut(revision("three")));
+        assert_eq!(staging.announced(staged("two"), at(22)), Step::KeptOut(revision("two")), "what was gone back from");
         let mut first = two();
         assert_eq!(first.roll_back(&Scope::All), Ok(Step::None), "nothing before: the candidate alone goes");
         assert_eq!(goes_by(&first, &cart()), pair("one", ""));
