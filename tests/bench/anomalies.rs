@@ -1,7 +1,8 @@
 //! What alarms are worth: found faults, false alarms, time to a step.
 //!
 //! The benchmark's score is taken on the directory that `FLYBALL_NAB` names: the Numenta Anomaly Benchmark, its files by
-//! category and `combined_windows.json`. Without it the loads of the demo's plant get faults of five kinds. False
+//! category and `combined_windows.json`. Without it that figure is not measured, and the score on loads of the demo's plant
+//! with faults of five kinds is printed. False
 //! alarms are counted on clean series: those that `FLYBALL_SERIES` names, else the same loads without faults.
 
 use std::fmt::Write as _;
@@ -52,12 +53,14 @@ const FAULTS: [(i64, Fault); 5] = [
 /// Judges the labelled series, the clean ones, and the steps.
 pub fn run() -> anyhow::Result<Figures> {
     let scratch = scratch()?;
-    let (labelled, labels) = if let Some(directory) = named("FLYBALL_NAB") {
-        let labels = directory.join("combined_windows.json");
-        (directory, labels)
+    let benchmark = named("FLYBALL_NAB");
+    let (labelled, labels) = if let Some(directory) = &benchmark {
+        (directory.clone(), directory.join("combined_windows.json"))
     } else {
-        eprintln!("score:   NOT MEASURED: the Numenta Anomaly Benchmark (FLYBALL_NAB names no directory);");
-        eprintln!("score:   nab_standard is its score on loads of our own with injected faults instead");
+        eprintln!(
+            "score:   NOT MEASURED: nab_standard (FLYBALL_NAB names no directory with the Numenta Anomaly Benchmark);"
+        );
+        eprintln!("score:   what follows is its score on loads of our own with injected faults");
         faulty(scratch.path())?
     };
     let report = evaluate(&labelled, Some(&labels))?;
@@ -73,14 +76,17 @@ pub fn run() -> anyhow::Result<Figures> {
     };
     let alarms = evaluate(&clean, None)?;
     tell(&alarms, |one| one["false_alarms"].as_u64() != Some(0));
-    Ok(vec![
-        ("nab_standard", profile(0, "optimised").context("no labelled window")?),
+    let standard = profile(0, "optimised").context("no labelled window")?;
+    // Of loads of our own it is not the benchmark's.
+    let standard = benchmark.map(|_| ("nab_standard", standard));
+    let own = [
         (
             "false_alarms_per_metric_week",
             alarms["overall"]["false_alarms_per_metric_week"].as_f64().context("no time watched")?,
         ),
         ("step_found_steps", steps()?),
-    ])
+    ];
+    Ok(standard.into_iter().chain(own).collect())
 }
 
 fn evaluate(directory: &Path, labels: Option<&Path>) -> anyhow::Result<Value> {
