@@ -89,7 +89,8 @@ async fn pods_beyond_the_room_of_the_nodes_are_unschedulable_until_one_more_has_
     })
     .await;
     until_ready(&cluster, room, PATIENCE).await;
-    until_ready(&cluster, room + 1, PATIENCE).await;
+    // A node has to start first.
+    until_ready(&cluster, room + 1, 2 * PATIENCE).await;
     let more = cluster.get("/api/v1/nodes").await["items"].as_array().unwrap().len();
     assert_eq!(more, nodes.len() + 1);
 }
