@@ -28,17 +28,7 @@ fn seen(staleness: Option<u64>) -> SignalFeatures {
         Some(seconds) => Reading::Fresh { sample, staleness: Duration::from_secs(seconds) },
         None => Reading::Gap { last: sample, missing: Missing::NoSeries },
     };
-    SignalFeatures {
-        reading,
-        mean_1m: None,
-        p99_5m: None,
-        change_5m: None,
-        max_5m: None,
-        confirmed: None,
-        suspect: false,
-        provisional: None,
-        closed: Vec::new(),
-    }
+    SignalFeatures::of(reading)
 }
 
 fn spec() -> ServiceSpec {

@@ -180,7 +180,7 @@ impl Source {
         } else {
             state.back_off.succeeded();
             // A server that answers no query as it should is not well, whatever it answers.
-            if answer.faults.is_empty() || answer.faults.contains(&None) {
+            if answer.faults.iter().flatten().count() < round.templates.len() {
                 state.metrics.answered(end.wall, staleness(&answer, end));
             }
         }
@@ -189,9 +189,7 @@ impl Source {
 
     /// Counts what went wrong in a round, and logs what went wrong with a query that did not in the round before.
     fn tell_faults(&self, answer: &Answer, round: &Round, state: &mut SourceState) {
-        let broken_off = answer.error.iter();
-        let of_queries = answer.faults.iter().flatten().filter(|fault| Some(*fault) != answer.error.as_ref());
-        broken_off.chain(of_queries).for_each(|error| state.metrics.failed(fault(error)));
+        answer.error.iter().chain(answer.faults.iter().flatten()).for_each(|error| state.metrics.failed(fault(error)));
         if answer.error.is_some() {
             return;
         }
@@ -205,7 +203,8 @@ impl Source {
         }
     }
 
-    /// Lays what fell silent together at the door of the source: the services hold as before, and say why.
+    /// Lays what fell silent together at the door of the source: the services hold as before, and say why. What is known
+    /// to be its trouble already says more.
     fn blame(&self, routes: &Routes, answer: &mut Answer, state: &mut SourceState, now: Now) {
         let fresh = |route: &Route| {
             route.arrivals(answer).any(|arrival| match arrival {
@@ -233,7 +232,9 @@ impl Source {
         for route in routes.routes.iter().filter(|route| state.losses.concerns(&trouble, &route.service.id)) {
             for (template, _) in &route.signals {
                 let arrival = answer.arrivals.get_mut(*template).and_then(|row| row.get_mut(route.place));
-                if let Some(Arrival::Missing(missing)) = arrival {
+                if let Some(Arrival::Missing(missing)) = arrival
+                    && !matches!(missing, Missing::SourceDown { .. })
+                {
                     *missing = Missing::SourceDown { error: error.clone() };
                 }
             }

@@ -14,6 +14,7 @@ mod halt;
 mod kill;
 mod policy;
 mod run;
+mod running;
 pub mod svg;
 
 pub use forecast::csv;
@@ -111,11 +112,6 @@ impl ConfigArg {
 /// Returns the settings that are used when none are named.
 fn usual_settings() -> Option<&'static Path> {
     USUAL_PLACES.iter().map(Path::new).find(|path| path.exists())
-}
-
-/// Returns what starts a flyball with these settings: those of a demo lie in its state directory.
-fn start_of(settings: &Settings) -> &'static str {
-    if settings.state.join("flyball.yaml").exists() { "flyball demo" } else { "flyball run" }
 }
 
 /// Returns how this program was called.

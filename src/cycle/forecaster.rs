@@ -180,17 +180,8 @@ mod tests {
     fn observed(seq: u32, closed: &[i64]) -> ForecasterEvent {
         let now = Now { wall: Minute(100).start(), mono: Duration::ZERO };
         let minute = |minute: &i64| MinuteValue { minute: Minute(*minute), value: Finite::new(1.0) };
-        let signal = SignalFeatures {
-            reading: Reading::Absent { missing: Missing::NoSeries },
-            mean_1m: None,
-            p99_5m: None,
-            change_5m: None,
-            max_5m: None,
-            confirmed: None,
-            suspect: false,
-            provisional: None,
-            closed: closed.iter().map(minute).collect(),
-        };
+        let reading = Reading::Absent { missing: Missing::NoSeries };
+        let signal = SignalFeatures { closed: closed.iter().map(minute).collect(), ..SignalFeatures::of(reading) };
         let features =
             Arc::new(Features { signals: vec![signal], target: TargetReading::Unknown { reason: String::new() } });
         let cycle = CycleId { run: 1, seq };

@@ -52,12 +52,6 @@ impl<const N: usize> Issued<N> {
         moving: [false; N],
     };
 
-    /// Returns the point of one number, and the ends of its interval.
-    pub fn interval(&self, lane: usize) -> [f32; 3] {
-        let [point, _, low, high] = self.one(lane);
-        [point, low, high]
-    }
-
     fn one(&self, lane: usize) -> One {
         [self.point[lane], self.width[lane], self.low[lane], self.high[lane]]
     }

@@ -302,7 +302,7 @@ impl Head {
         common: &Common,
     ) {
         let Word { points, maxima } = &said.mixed;
-        self.detector.learn(value, &[0, 1].map(|horizon| Expected::of(points.interval(horizon))));
+        self.detector.learn(value, &kept.pending.foretold(minute).map(Expected::of));
         if let Some(value) = value {
             let Issued { point, moving, .. } = points;
             self.scores.outcome(&mut kept.surges, &said.models, point, *moving, value, common.loss_keep);

@@ -41,15 +41,9 @@ pub(super) fn reading(value: f64) -> Features {
     let sample = Sample { at: Timestamp::UNIX_EPOCH, value };
     Features {
         signals: vec![SignalFeatures {
-            reading: Reading::Fresh { sample, staleness: Duration::ZERO },
             mean_1m: Some(value),
-            p99_5m: None,
-            change_5m: None,
-            max_5m: None,
             confirmed: Some(value),
-            suspect: false,
-            provisional: None,
-            closed: Vec::new(),
+            ..SignalFeatures::of(Reading::Fresh { sample, staleness: Duration::ZERO })
         }],
         target: TargetReading::Unknown { reason: "not asked".into() },
     }

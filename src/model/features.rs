@@ -41,6 +41,23 @@ pub struct SignalFeatures {
     pub closed: Vec<MinuteValue>,
 }
 
+impl SignalFeatures {
+    /// Returns those of a signal of which the reading alone is known.
+    pub fn of(reading: Reading) -> Self {
+        Self {
+            reading,
+            mean_1m: None,
+            p99_5m: None,
+            change_5m: None,
+            max_5m: None,
+            confirmed: None,
+            suspect: false,
+            provisional: None,
+            closed: Vec::new(),
+        }
+    }
+}
+
 /// All that is known about a service in one cycle.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Features {

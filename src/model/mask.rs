@@ -108,15 +108,5 @@ impl RecordMask {
 
 /// Returns what is shown in place of a signal.
 fn masked(reading: &Reading) -> SignalFeatures {
-    SignalFeatures {
-        reading: Reading::Absent { missing: Missing::Masked { fresh: reading.fresh().is_some() } },
-        mean_1m: None,
-        p99_5m: None,
-        change_5m: None,
-        max_5m: None,
-        confirmed: None,
-        suspect: false,
-        provisional: None,
-        closed: Vec::new(),
-    }
+    SignalFeatures::of(Reading::Absent { missing: Missing::Masked { fresh: reading.fresh().is_some() } })
 }

@@ -95,7 +95,7 @@ pub struct Answer {
     pub back_off: Option<Duration>,
     /// The error that broke the round off, if one did.
     pub error: Option<SourceError>,
-    /// What kept each template from an answer, in the order of the round: that error, or a fault of its own query.
+    /// What kept single templates from an answer, in the order of the round: faults of their own queries or answers.
     pub faults: Vec<Option<SourceError>>,
 }
 

@@ -106,17 +106,7 @@ fn seen(target: TargetReading, load: f64, latency: Option<f64>) -> Features {
             }
             None => Reading::Absent { missing: Missing::NoSeries },
         };
-        SignalFeatures {
-            reading,
-            mean_1m: value,
-            p99_5m: None,
-            change_5m: None,
-            max_5m: None,
-            confirmed: value,
-            suspect: false,
-            provisional: None,
-            closed: Vec::new(),
-        }
+        SignalFeatures { mean_1m: value, confirmed: value, ..SignalFeatures::of(reading) }
     });
     Features { signals: signals.into(), target }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
@@ -123,6 +124,17 @@ async fn configure(access: &Access) -> Result<Config, ConnectError> {
         }
         Access::InCluster => Config::incluster().map_err(|error| ConnectError::InCluster { reason: error.to_string() }),
     }
+}
+
+/// Sends a request and returns the text of its answer, which must come `within` that time.
+pub(super) async fn ask(
+    client: &Client,
+    within: Duration,
+    request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+) -> kube::Result<String> {
+    let request = request.map_err(kube::Error::BuildRequest)?;
+    let late = |_| kube::Error::Service(format!("no answer within {within:?}").into());
+    tokio::time::timeout(within, client.request_text(request)).await.map_err(late)?
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::ports::policy_memory::{KeptPolicies, PolicyMemory, PolicyOrder};
 
-use super::client::Timeouts;
+use super::client::{self, Timeouts};
 use super::config_map::ConfigMap;
 use super::failure::explain;
 use super::scale::FIELD_MANAGER;
@@ -114,9 +114,6 @@ impl Map {
     }
 
     async fn ask(&self, request: Result<http::Request<Vec<u8>>, kube::core::request::Error>) -> Result<String, String> {
-        let request = request.map_err(|error| error.to_string())?;
-        let answer = tokio::time::timeout(self.timeouts.answer, self.client.request_text(request)).await;
-        let late = |_| format!("no answer within {} s", self.timeouts.answer.as_secs());
-        answer.map_err(late)?.map_err(|error| explain(&error))
+        client::ask(&self.client, self.timeouts.answer, request).await.map_err(|error| explain(&error))
     }
 }

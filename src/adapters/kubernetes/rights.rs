@@ -173,8 +173,7 @@ async fn get(client: &Client, path: &str) -> Result<Value, String> {
 }
 
 async fn ask(client: &Client, request: axum::http::Request<Vec<u8>>) -> Result<Value, String> {
-    let answer = tokio::time::timeout(WITHIN, client.request_text(request)).await;
-    let text = answer.map_err(|_| format!("no answer within {WITHIN:?}"))?.map_err(|error| explain(&error))?;
+    let text = super::client::ask(client, WITHIN, Ok(request)).await.map_err(|error| explain(&error))?;
     serde_json::from_str(&text).map_err(|error| format!("malformed answer: {error}"))
 }
 

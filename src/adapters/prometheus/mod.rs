@@ -103,7 +103,8 @@ impl<'a> Reader<'a> {
                 Ok(row) => (row, None),
                 Err(error) => {
                     let missing = Missing::SourceDown { error: error.to_string() };
-                    (vec![Arrival::Missing(missing); template.width], Some(error))
+                    let own = self.answer.error.is_none().then_some(error);
+                    (vec![Arrival::Missing(missing); template.width], own)
                 }
             };
             self.answer.arrivals.push(row);

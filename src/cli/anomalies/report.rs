@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::forecast::evaluate::nab::{self, Labelled, PROFILES, Profile};
-use crate::forecast::evaluate::{ALARM_THRESHOLD, Judged};
+use crate::forecast::evaluate::{ALARM_THRESHOLD, Anomaly};
 
 const WEEK_SECONDS: f64 = 7.0 * 86_400.0;
 
@@ -15,7 +15,7 @@ pub struct Judgement {
     /// Seconds in a step.
     pub step_seconds: i64,
     /// What was said of each row.
-    pub judged: Vec<Judged>,
+    pub judged: Vec<Anomaly>,
     /// Its labels.
     pub labelled: Labelled,
     /// Mean time of one update, microseconds.

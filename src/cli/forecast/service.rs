@@ -1,11 +1,11 @@
 //! What the running flyball foresees of a service.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 
 use super::{ForecastArgs, Form, table, up_to};
+use crate::cli::running::ask;
 use crate::cli::{known_service, print, unknown_service};
 use crate::console::Forecast;
 use crate::model::ServiceId;
@@ -14,7 +14,9 @@ pub async fn forecast(args: &ForecastArgs, name: &str) -> anyhow::Result<ExitCod
     let settings = args.config.load()?;
     let service: ServiceId = name.parse().map_err(|_| unknown_service(name, &settings))?;
     known_service(&settings, &service)?;
-    let mut forecast = ask(&settings.listen.to_string(), &service).await?;
+    let asked = ask(&settings, &format!("forecast?service={service}")).await;
+    let mut forecast: Forecast =
+        asked.with_context(|| format!("what {service} last foresaw tells `flyball explain {service}`"))?;
     if let Some(wanted) = &args.signal {
         let all: Vec<&str> = forecast.signals.iter().map(|signal| signal.signal.as_str()).collect();
         let all = all.join(", ");
@@ -41,17 +43,4 @@ pub async fn forecast(args: &ForecastArgs, name: &str) -> anyhow::Result<ExitCod
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn ask(listen: &str, service: &ServiceId) -> anyhow::Result<Forecast> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;
-    let url = format!("http://{listen}/api/v1/forecast?service={service}");
-    let answer = client.get(&url).send().await.with_context(|| {
-        format!("no flyball answers at {listen}; start `flyball run`, or see `flyball explain {service}` for what it last said")
-    })?;
-    let status = answer.status();
-    if !status.is_success() {
-        bail!("the flyball at {listen} answered {status}: {}", answer.text().await.unwrap_or_default().trim());
-    }
-    answer.json().await.with_context(|| format!("the flyball at {listen} is of another version"))
 }

@@ -9,9 +9,9 @@ use clap::Args;
 
 use super::show;
 use super::source::Source;
-use super::staged::ask;
 use crate::app::deadline;
 use crate::cli::explain::find;
+use crate::cli::running::ask;
 use crate::cli::{ConfigArg, Output, unknown_service};
 use crate::config::Settings;
 use crate::cycle::stages::{Decider, PolicySet, compile, decide};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::staged::ask;
+use crate::cli::running::ask;
 use crate::cli::{ConfigArg, Output, known_service, print};
 use crate::model::record::SignalLabel;
 use crate::model::{Readiness, ServiceId, SignalFeatures, SignalOutlook};

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::adapters::policy_memory::give;
-use crate::cli::{ConfigArg, Output, known_service, print, start_of};
+use crate::cli::running::ask;
+use crate::cli::{ConfigArg, Output, known_service, print};
 use crate::config::Settings;
 use crate::model::explain::counted;
 use crate::model::{Comparison, PolicyRevision, ServiceId, Timestamp};
@@ -214,21 +215,4 @@ async fn answer(settings: &Settings, order: &PolicyOrder) -> anyhow::Result<Poli
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-}
-
-/// Asks the running flyball.
-pub(super) async fn ask<A: serde::de::DeserializeOwned>(settings: &Settings, path: &str) -> anyhow::Result<A> {
-    let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;
-    let answer = client.get(format!("http://{}/api/v1/{path}", settings.listen)).send().await;
-    let answer = answer.map_err(|error| {
-        let why = anyhow::Error::from(error);
-        let start = start_of(settings);
-        anyhow::anyhow!("no flyball answers at {}: {}; start `{start}`", settings.listen, why.root_cause())
-    })?;
-    if answer.status() == reqwest::StatusCode::NOT_FOUND {
-        let refusal: Value = answer.json().await.unwrap_or_default();
-        let why = refusal["error"].as_str().unwrap_or("no such thing");
-        anyhow::bail!("the flyball at {} says: {why}", settings.listen);
-    }
-    Ok(answer.error_for_status()?.json().await?)
 }

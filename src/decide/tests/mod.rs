@@ -194,17 +194,7 @@ fn fresh(value: f64, at: Timestamp) -> Reading {
 
 fn features(reading: Reading) -> SignalFeatures {
     let mean = reading.fresh();
-    SignalFeatures {
-        reading,
-        mean_1m: mean,
-        p99_5m: None,
-        change_5m: None,
-        max_5m: None,
-        confirmed: None,
-        suspect: false,
-        provisional: None,
-        closed: Vec::new(),
-    }
+    SignalFeatures { mean_1m: mean, ..SignalFeatures::of(reading) }
 }
 
 /// A forecast of one value, its upper quantiles ten times as high.

@@ -54,7 +54,7 @@ const SHIFT_RATHER: f64 = 2.0;
 const QUIET: u32 = 60;
 
 /// How unusual a value is.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Anomaly {
     /// 0 to 1.
     pub score: f64,

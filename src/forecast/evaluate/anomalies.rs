@@ -1,29 +1,18 @@
 //! What the anomaly detector of the loop says of each row of a series.
 
-use super::{Online, Series};
-use crate::model::AnomalyKind;
-
-/// What is said of a row, and nothing after it is known.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Judged {
-    /// How unusual it is, 0 to 1; 0 before the detector has learned enough.
-    pub score: f64,
-    /// In which way; `None` with a score of 0.
-    pub kind: Option<AnomalyKind>,
-    /// Whether the shipped threshold is passed.
-    pub alarm: bool,
-}
+use super::{Anomaly, Online, Series};
 
 /// Runs the loop over rows (position of the step and value; in the order in which they came) and returns what it says
-/// of each. The first row of a step counts; what comes late says nothing. The values of `series` are not read. `None`
+/// of each when nothing after it is known; a score of 0 before the detector has learned enough. The first row of a step
+/// counts; what comes late says nothing. The values of `series` are not read. `None`
 /// only if the loop cannot be set up.
-pub fn judge(series: &Series, rows: impl IntoIterator<Item = (usize, Option<f64>)>) -> Option<Vec<Judged>> {
+pub fn judge(series: &Series, rows: impl IntoIterator<Item = (usize, Option<f64>)>) -> Option<Vec<Anomaly>> {
     let mut online = Online::new(series)?;
     let mut next = None;
     let judged = rows.into_iter().map(|(step, value)| {
         let due = *next.get_or_insert(step);
         if step < due {
-            return Judged::default();
+            return Anomaly::default();
         }
         for missing in due..step {
             online.step(series.step(missing), None);
@@ -31,7 +20,7 @@ pub fn judge(series: &Series, rows: impl IntoIterator<Item = (usize, Option<f64>
         }
         next = Some(step + 1);
         let outlook = online.step(series.step(step), value);
-        let judged = outlook.map_or(Judged::default(), |outlook| Judged {
+        let judged = outlook.map_or(Anomaly::default(), |outlook| Anomaly {
             score: outlook.anomaly.unwrap_or(0.0),
             kind: outlook.anomaly_kind,
             alarm: outlook.alarm,

@@ -24,8 +24,8 @@ mod simple;
 #[cfg(test)]
 mod tests;
 
-pub use super::anomaly::THRESHOLD as ALARM_THRESHOLD;
-pub use anomalies::{Judged, judge};
+pub use super::anomaly::{Anomaly, THRESHOLD as ALARM_THRESHOLD};
+pub use anomalies::judge;
 pub use online::{Online, Said};
 pub use report::{HorizonReport, Report, report};
 

@@ -36,17 +36,7 @@ impl Online {
     pub fn new(series: &Series) -> Option<Self> {
         let spec = spec(series.range)?;
         let params = series.params();
-        let features = SignalFeatures {
-            reading: Reading::Absent { missing: Missing::NoSeries },
-            mean_1m: None,
-            p99_5m: None,
-            change_5m: None,
-            max_5m: None,
-            confirmed: None,
-            suspect: false,
-            provisional: None,
-            closed: Vec::new(),
-        };
+        let features = SignalFeatures::of(Reading::Absent { missing: Missing::NoSeries });
         let target = TargetReading::Unknown { reason: String::new() };
         Some(Self {
             state: Forecaster::new(&spec, &params),

@@ -92,7 +92,7 @@ fn late_and_doubled_rows_say_nothing_and_change_nothing() {
     disturbed.insert(700, (rows[699].0, Some(1e6)));
     disturbed.insert(800, (10, Some(1e6)));
     let mut got = judge(&series, disturbed).unwrap();
-    assert_eq!((got.remove(800), got.remove(700)), (Judged::default(), Judged::default()));
+    assert_eq!((got.remove(800), got.remove(700)), (Anomaly::default(), Anomaly::default()));
     assert_eq!(got, judge(&series, rows).unwrap());
 }
 

@@ -94,13 +94,8 @@ impl World {
         let signals = signals.map(|reading| SignalFeatures {
             confirmed: reading.fresh(),
             mean_1m: reading.fresh(),
-            reading,
-            p99_5m: None,
-            change_5m: None,
-            max_5m: None,
             suspect: self.suspect,
-            provisional: None,
-            closed: Vec::new(),
+            ..SignalFeatures::of(reading)
         });
         Features { signals: signals.collect(), target: self.target.clone() }
     }

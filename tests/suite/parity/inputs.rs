@@ -210,17 +210,7 @@ fn seen(value: Option<f64>) -> SignalFeatures {
         Some(sample) => Reading::Fresh { sample, staleness: Duration::ZERO },
         None => Reading::Absent { missing: Missing::NoSeries },
     };
-    SignalFeatures {
-        reading,
-        mean_1m: value,
-        p99_5m: None,
-        change_5m: None,
-        max_5m: None,
-        confirmed: None,
-        suspect: false,
-        provisional: None,
-        closed: Vec::new(),
-    }
+    SignalFeatures { mean_1m: value, ..SignalFeatures::of(reading) }
 }
 
 fn expected(value: f64) -> SignalOutlook {

@@ -432,17 +432,7 @@ pub fn seen(fresh: bool, suspect: bool, at: Timestamp) -> SignalFeatures {
     } else {
         Reading::Gap { last: sample, missing: Missing::NoSeries }
     };
-    SignalFeatures {
-        reading,
-        mean_1m: None,
-        p99_5m: None,
-        change_5m: None,
-        max_5m: None,
-        confirmed: None,
-        suspect,
-        provisional: None,
-        closed: Vec::new(),
-    }
+    SignalFeatures { suspect, ..SignalFeatures::of(reading) }
 }
 
 pub fn target(replicas: u32, missing: u32) -> TargetState {

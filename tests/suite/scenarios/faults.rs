@@ -252,6 +252,22 @@ async fn services_that_fall_silent_together_are_the_trouble_of_their_source() {
     tree.stop().await;
 }
 
+/// An answer that is none has a reason of its own, which says more than that many services are without data.
+#[tokio::test(start_paused = true)]
+async fn what_a_source_says_of_its_trouble_is_not_covered_by_how_many_it_concerns() {
+    let healthy = steady(|_, _| 280.0);
+    let script: Script = Arc::new(move |service, signal, at| {
+        (at.as_second() - origin().as_second() < 600).then(|| healthy(service, signal, at)).flatten()
+    });
+    let world = World::new(&["shop/cart", "shop/checkout", "shop/mail", "shop/search"], script);
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 14).await;
+    let features = control.service(&"shop/cart".parse().unwrap()).unwrap().features.unwrap();
+    let said = features.signals[0].reading.to_string();
+    assert!(said.contains("source down: scripted"), "{said}");
+    tree.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn signals_of_two_sources_meet_in_one_picture() {
     let text = settings(&["shop/cart"], "").replace(

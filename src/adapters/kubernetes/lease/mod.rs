@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{Epoch, Lead, Now, Timestamp};
 use crate::ports::Leadership;
 
-use super::client::Timeouts;
+use super::client::{self, Timeouts};
 use super::failure::explain;
 use super::mirror::Mirror;
 use super::scale::FIELD_MANAGER;
@@ -339,10 +339,8 @@ impl Shared {
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
     ) -> kube::Result<T> {
-        let request = request.map_err(kube::Error::BuildRequest)?;
         let within = (self.timing.renew_deadline / 4).min(self.timeouts.answer);
-        let late = |_| kube::Error::Service(format!("no answer within {within:?}").into());
-        let text = tokio::time::timeout(within, self.client.request_text(request)).await.map_err(late)??;
+        let text = client::ask(&self.client, within, request).await?;
         serde_json::from_str(&text).map_err(kube::Error::SerdeError)
     }
 }

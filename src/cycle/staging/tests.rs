@@ -1,0 +1,188 @@
+use std::sync::Arc;
+
+use super::*;
+
+const SHADOW: Duration = Duration::from_mins(10);
+
+fn staged(name: &str) -> Staged<String> {
+    release(name, &[("", name)])
+}
+
+/// A release of these sets.
+fn release(name: &str, sets: &[(&str, &str)]) -> Staged<String> {
+    let sets = sets.iter().map(|(namespace, set)| ((*namespace).to_owned(), revision(set))).collect();
+    Staged { revision: revision(name), sets, release: Arc::new(name.to_owned()) }
+}
+
+fn revision(name: &str) -> PolicyRevision {
+    PolicyRevision::of([("t.rhai", name)])
+}
+
+fn at(minutes: u64) -> Duration {
+    Duration::from_mins(minutes)
+}
+
+fn cart() -> ServiceId {
+    "shop/cart".parse().unwrap()
+}
+
+fn other() -> ServiceId {
+    "shop/search".parse().unwrap()
+}
+
+/// What stands in force and beside for a service.
+fn goes_by(staging: &Staging<String>, service: &ServiceId) -> (String, String) {
+    let name = |staged: Option<&Staged<String>>| staged.map_or(String::new(), |staged| staged.release.to_string());
+    let (in_force, beside) = staging.of(service);
+    (name(in_force), name(beside))
+}
+
+fn pair(in_force: &str, beside: &str) -> (String, String) {
+    (in_force.to_owned(), beside.to_owned())
+}
+
+/// One in force, one beside it.
+fn two() -> Staging<String> {
+    let mut staging = Staging::new(SHADOW);
+    assert_eq!(staging.announced(staged("one"), at(0)), Step::InForce(revision("one")), "never without policies");
+    assert_eq!(staging.announced(staged("two"), at(1)), Step::Candidate(revision("two")));
+    staging
+}
+
+#[test]
+fn a_candidate_stands_beside_for_the_set_time_and_then_takes_its_place() {
+    let mut staging = two();
+    assert_eq!((goes_by(&staging, &cart()), staging.due()), (pair("one", "two"), Some(at(11))));
+    assert_eq!(staging.passed(at(10)), Step::None);
+    assert_eq!(staging.announced(staged("two"), at(10)), Step::None, "it does not begin anew");
+    assert_eq!(staging.passed(at(11)), Step::InForce(revision("two")));
+    assert_eq!((goes_by(&staging, &cart()), staging.due()), (pair("two", ""), None));
+}
+
+#[test]
+fn another_edit_begins_anew_and_one_taken_back_leaves_nothing() {
+    let mut staging = two();
+    staging.announced(staged("three"), at(9));
+    assert_eq!((goes_by(&staging, &cart()), staging.due()), (pair("one", "three"), Some(at(19))));
+    assert_eq!(staging.announced(staged("one"), at(10)), Step::None);
+    assert_eq!((goes_by(&staging, &cart()), staging.due()), (pair("one", ""), None));
+    assert_eq!(staging.passed(at(99)), Step::None);
+}
+
+#[test]
+fn without_a_shadow_time_a_set_is_in_force_at_once() {
+    let mut staging = Staging::default();
+    staging.announced(staged("one"), at(0));
+    assert_eq!(staging.announced(staged("two"), at(0)), Step::InForce(revision("two")));
+}
+
+#[test]
+fn people_promote_before_the_time_for_all_or_for_one_service() {
+    let mut staging = two();
+    assert_eq!(staging.promote(&Scope::Service(cart())), Ok(Step::Apart(revision("two"))));
+    assert_eq!((goes_by(&staging, &cart()), goes_by(&staging, &other())), (pair("two", ""), pair("one", "two")));
+    assert_eq!(staging.roll_back(&Scope::Service(cart())), Ok(Step::Apart(revision("one"))));
+    assert_eq!(goes_by(&staging, &cart()), pair("one", "two"));
+    assert_eq!(staging.promote(&Scope::All), Ok(Step::InForce(revision("two"))));
+    assert_eq!(goes_by(&staging, &other()), pair("two", ""));
+    assert!(staging.promote(&Scope::All).is_err() && staging.promote(&Scope::Service(cart())).is_err());
+}
+
+#[test]
+fn what_was_rolled_back_stays_out_until_it_is_promoted_or_edited() {
+    let mut staging = two();
+    staging.promote(&Scope::All).unwrap();
+    assert_eq!(staging.roll_back(&Scope::All), Ok(Step::InForce(revision("one"))));
+    assert_eq!(staging.announced(staged("two"), at(20)), Step::KeptOut(revision("two")), "the store has it still");
+    assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), Step::None));
+    assert_eq!(staging.clone().promote(&Scope::All), Ok(Step::InForce(revision("two"))));
+    assert_eq!(staging.announced(staged("three"), at(20)), Step::Candidate(revision("three")));
+    assert!(Staging::<String>::default().roll_back(&Scope::All).is_err());
+}
+
+/// Somebody's edit elsewhere makes another release of the same bad set.
+#[test]
+fn what_was_rolled_back_stays_out_in_every_release_that_has_it() {
+    let mut staging = Staging::default();
+    staging.announced(staged("good"), at(0));
+    staging.announced(release("bad", &[("", "bad")]), at(1));
+    staging.roll_back(&Scope::All).unwrap();
+    let with_bank = release("bad, bank", &[("", "bad"), ("bank", "bad bank")]);
+    assert_eq!(staging.announced(with_bank.clone(), at(2)), Step::KeptOut(with_bank.revision.clone()));
+    assert_eq!(goes_by(&staging, &cart()), pair("good", ""));
+    assert_eq!(staging.clone().promote(&Scope::All), Ok(Step::InForce(with_bank.revision)));
+    let mended = release("good, bank", &[("", "good"), ("bank", "good bank")]);
+    assert_eq!(staging.announced(mended.clone(), at(3)), Step::InForce(mended.revision));
+    // The other way round: a set of one namespace that was taken back, and the fleet's that stayed as it was.
+    let bad_bank = release("good, bad bank", &[("", "good"), ("bank", "bad bank")]);
+    staging.announced(bad_bank, at(4));
+    staging.roll_back(&Scope::All).unwrap();
+    let with_shop = release("shop", &[("", "good"), ("bank", "bad bank"), ("shop", "shop")]);
+    assert_eq!(staging.announced(with_shop.clone(), at(5)), Step::KeptOut(with_shop.revision));
+    let gone = release("no bank", &[("", "good"), ("shop", "shop")]);
+    assert_eq!(staging.announced(gone.clone(), at(6)), Step::InForce(gone.revision), "what was bad is gone");
+    staging.roll_back(&Scope::All).unwrap();
+    let without = release("no bank yet", &[("", "good"), ("shop", "shop two")]);
+    assert_eq!(staging.announced(without.clone(), at(7)), Step::KeptOut(without.revision), "that it is gone, too");
+}
+
+/// Who goes back in trouble wants nothing to come by itself a minute later.
+#[test]
+fn a_rollback_takes_the_candidate_out_too() {
+    let mut staging = two();
+    staging.promote(&Scope::All).unwrap();
+    staging.announced(staged("three"), at(20));
+    assert_eq!(staging.roll_back(&Scope::All), Ok(Step::InForce(revision("one"))));
+    assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), Step::None));
+    assert_eq!(staging.announced(staged("three"), at(21)), Step::KeptOut(revision("three")));
+    assert_eq!(staging.announced(staged("two"), at(22)), Step::KeptOut(revision("two")), "what was gone back from");
+    let mut first = two();
+    assert_eq!(first.roll_back(&Scope::All), Ok(Step::None), "nothing before: the candidate alone goes");
+    assert_eq!(goes_by(&first, &cart()), pair("one", ""));
+}
+
+#[test]
+fn a_rollback_during_a_load_holds_for_what_was_loading() {
+    let mut staging = two();
+    staging.promote(&Scope::All).unwrap();
+    let begun = staging.returns;
+    staging.roll_back(&Scope::All).unwrap();
+    let mut same = staging.clone();
+    assert_eq!(same.loaded(staged("one"), begun, at(2)), Step::None, "the edit was taken back, too");
+    assert_eq!(staging.loaded(staged("three"), begun, at(2)), Step::KeptOut(revision("three")));
+    assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), Step::None));
+    for name in ["three", "two"] {
+        assert_eq!(staging.announced(staged(name), at(3)), Step::KeptOut(revision(name)), "and from then on");
+    }
+    let begun = staging.returns;
+    assert_eq!(staging.loaded(staged("four"), begun, at(3)), Step::Candidate(revision("four")));
+}
+
+#[test]
+fn a_candidate_goes_on_where_it_was_and_those_ahead_stay_ahead() {
+    let mut before = two();
+    before.promote(&Scope::Service(cart())).unwrap();
+    assert_eq!(before.stood(at(5)), Some(at(4)));
+    let mut staging = Staging::new(SHADOW);
+    staging.resume(staged("two"), at(4), before.ahead.clone(), at(0));
+    assert_eq!(goes_by(&staging, &cart()), pair("", ""), "nothing to stand beside");
+    staging.in_force = Some(staged("one"));
+    staging.resume(staged("two"), at(4), before.ahead, at(100));
+    assert_eq!((goes_by(&staging, &cart()), goes_by(&staging, &other())), (pair("two", ""), pair("one", "two")));
+    assert_eq!((staging.due(), staging.stood(at(101))), (Some(at(106)), Some(at(5))));
+    assert_eq!(staging.announced(staged("two"), at(101)), Step::None, "the store has it still");
+    assert_eq!(staging.passed(at(106)), Step::InForce(revision("two")));
+}
+
+#[test]
+fn one_service_goes_back_until_the_next_set() {
+    let mut staging = two();
+    assert!(staging.roll_back(&Scope::Service(cart())).is_err(), "nothing was before");
+    staging.promote(&Scope::All).unwrap();
+    assert_eq!(staging.roll_back(&Scope::Service(cart())), Ok(Step::Apart(revision("one"))));
+    assert_eq!((goes_by(&staging, &cart()), goes_by(&staging, &other())), (pair("one", ""), pair("two", "")));
+    staging.announced(staged("three"), at(20));
+    assert_eq!(goes_by(&staging, &cart()), pair("one", "three"));
+    staging.passed(at(30));
+    assert_eq!(goes_by(&staging, &cart()), pair("three", ""));
+}
