@@ -194,8 +194,10 @@ impl WriteGate {
     ) {
         let gate = self.clone();
         self.tasks.spawn(async move {
-            let outcome = AssertUnwindSafe(gate.write(&change, foreseen)).catch_unwind().await;
-            let outcome = outcome.unwrap_or_else(|_| gate.failed(&change));
+            let outcome = match AssertUnwindSafe(gate.write(&change, foreseen)).catch_unwind().await {
+                Ok(outcome) => outcome,
+                Err(_) => gate.failed(&change).await,
+            };
             tracing::info!(
                 service = %change.service(), trace = %change.trace, change = %change.id,
                 from = change.from, to = change.to, outcome = %outcome, "write ended"
@@ -368,10 +370,20 @@ impl WriteGate {
         ended
     }
 
-    /// A write whose task failed: whatever it left open is settled at the next start.
-    fn failed(&self, change: &ChangeSet) -> WriteOutcome {
+    /// A write that panicked is one of unknown fate: an intent that it left open is settled by reading, its target shut
+    /// meanwhile.
+    async fn failed(&self, change: &ChangeSet) -> WriteOutcome {
+        let landed = self.clock.now().plus(WRITE_MARGIN).mono;
+        let open = self.journal.open_intents().unwrap_or_default();
+        let outcome = if open.iter().any(|intent| intent.change.id == change.id) {
+            let outcome = self.settle(change, landed).await;
+            let _ = self.end(change, &outcome).await;
+            outcome
+        } else {
+            WriteOutcome::Abandoned { reason: "the write gate failed".to_owned() }
+        };
         self.release(change);
-        WriteOutcome::Abandoned { reason: "the write gate failed".to_owned() }
+        outcome
     }
 
     fn without_intent(&self, change: &ChangeSet, outcome: WriteOutcome) -> WriteOutcome {

@@ -35,7 +35,7 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         )?;
         return Ok(ExitCode::SUCCESS);
     }
-    check_set(&Source::of(&settings, None)?, Some(&settings), false, Form::Text)
+    check_set(&Source::of(&settings, None)?, false, Form::Text)
 }
 
 /// Returns how many services are in each mode; nothing where there are none.

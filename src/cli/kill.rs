@@ -199,11 +199,8 @@ fn said(scope: &Scope) -> String {
 }
 
 fn class(text: &str) -> Result<ActionClass, String> {
-    match text {
-        "scale" => Ok(ActionClass::Scale),
-        "traffic" => Ok(ActionClass::Traffic),
-        "rollout" => Ok(ActionClass::Rollout),
-        "external" => Ok(ActionClass::External),
-        other => Err(format!("`{other}` is no class, expected scale, traffic, rollout or external")),
-    }
+    let found = ActionClass::ALL.into_iter().find(|class| class.as_str() == text);
+    found.ok_or_else(|| {
+        format!("`{text}` is no class, expected one of {}", ActionClass::ALL.map(ActionClass::as_str).join(", "))
+    })
 }

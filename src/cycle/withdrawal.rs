@@ -2,10 +2,7 @@
 //! flyball found it, step by step, each step a decision that every guard judges. The replicas of a target without an
 //! autoscaler stay as they are: nobody else would raise them again.
 
-use crate::model::{Action, Autoscaler, Choice, Proposal, TargetReading, TargetState};
-
-/// Stands for the rule of such a step.
-pub const RETURN_FLOOR: &str = "return_floor";
+use crate::model::{Action, Autoscaler, Choice, Proposal, RETURN_FLOOR, TargetReading, TargetState};
 
 /// Returns the autoscaler of a target whose floor flyball holds up, as last seen.
 pub fn held_up(target: &TargetReading) -> Option<&Autoscaler> {

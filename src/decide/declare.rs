@@ -14,7 +14,7 @@ use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine};
 use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
 use crate::decide::library::{LIBRARY, Libraries};
 use crate::decide::plan::parameter::Parameter;
-use crate::model::{Goal, SignalName, UNDO};
+use crate::model::{Goal, RETURN_FLOOR, SignalName, UNDO};
 
 /// Most rules of a set.
 const MAX_RULES: usize = 256;
@@ -165,8 +165,8 @@ fn declare_rule(declarations: &mut Declarations, name: &str, options: Option<Map
         declarations.fault(position, None, format!("rule name `{name}` is not a name (a-z, 0-9, _, a letter first)"));
         return;
     }
-    if name == UNDO {
-        let message = "records name by it what takes an earlier decision back; give the rule another name";
+    if [UNDO, RETURN_FLOOR].contains(&name) {
+        let message = "records name by it what no rule asked for; give the rule another name";
         declarations.fault(position, Some(name), message);
         return;
     }

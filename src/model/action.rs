@@ -64,6 +64,9 @@ pub enum ActionClass {
 }
 
 impl ActionClass {
+    /// Every class.
+    pub const ALL: [Self; 4] = [Self::Scale, Self::Traffic, Self::Rollout, Self::External];
+
     /// Returns the word used in orders and on the command line.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -79,7 +79,7 @@ impl KillState {
                 } else if order.services.contains(service) {
                     service.to_string()
                 } else if order.classes.contains(&class) {
-                    format!("class {class:?}").to_lowercase()
+                    format!("class {}", class.as_str())
                 } else {
                     return None;
                 };

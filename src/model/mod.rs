@@ -70,7 +70,9 @@ pub use leadership::{Epoch, Lead, WRITE_MARGIN};
 pub use mask::{MASKED, RecordMask};
 pub use moment::Moment;
 pub use outlook::{AnomalyKind, Authority, Capacity, HORIZONS, Outlook, QUANTILES, Readiness, SignalOutlook};
-pub use proposal::{Choice, ConditionTrace, Goal, Limit, Proposal, RuleOutcome, RuleTrace, Truth, UNDO, Vetoed};
+pub use proposal::{
+    Choice, ConditionTrace, Goal, Limit, Proposal, RETURN_FLOOR, RuleOutcome, RuleTrace, Truth, UNDO, Vetoed,
+};
 pub use provenance::{PROVENANCE_FILE, Provenance};
 pub use record::DecisionRecord;
 pub use series::{Arrival, Finite, Missing, Reading, Sample};

@@ -279,6 +279,9 @@ impl fmt::Display for Limit {
 /// What stands in the place of a rule where an undo asked.
 pub const UNDO: &str = "undo";
 
+/// What stands there where a service's declaration was taken back, and the floor of its autoscaler is returned.
+pub const RETURN_FLOOR: &str = "return_floor";
+
 /// What is proposed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "choice", rename_all = "snake_case")]

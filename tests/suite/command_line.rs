@@ -134,9 +134,11 @@ fn settings_that_do_not_fit_the_policies_fail_the_check() {
     ] {
         assert!(EXAMPLE.contains(from), "{from}");
         let place = shipped(&EXAMPLE.replacen(from, to, 1));
-        let (code, said) = run(&place, "check");
-        assert!(code == Some(1) && said.contains(expected), "{to}: {said}");
-        assert!(said.contains("1 fault in what the settings say of parameters"), "{said}");
+        for command in ["check", "policy check policies"] {
+            let (code, said) = run(&place, command);
+            assert!(code == Some(1) && said.contains(expected), "{command}, {to}: {said}");
+            assert!(said.contains("1 fault in what the settings say of parameters"), "{said}");
+        }
     }
 }
 

@@ -104,7 +104,7 @@ fn order(data: &BTreeMap<String, String>) -> Result<KillOrder, String> {
                 }
             }
             ("class", Some(name)) => {
-                let class = CLASSES.into_iter().find(|class| class.as_str() == name);
+                let class = ActionClass::ALL.into_iter().find(|class| class.as_str() == name);
                 let class = class.ok_or_else(|| format!("`{key}` names no class of actions"))?;
                 if engaged(key, word)? {
                     order.classes.insert(class);
@@ -115,9 +115,6 @@ fn order(data: &BTreeMap<String, String>) -> Result<KillOrder, String> {
     }
     if decided { Ok(order) } else { Err("key `global` is missing, expected engaged or released".to_owned()) }
 }
-
-const CLASSES: [ActionClass; 4] =
-    [ActionClass::Scale, ActionClass::Traffic, ActionClass::Rollout, ActionClass::External];
 
 fn engaged(key: &str, word: &str) -> Result<bool, String> {
     match word {

@@ -40,19 +40,19 @@ pub enum Form {
 }
 
 pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    check_set(&args.source.read()?, None, args.strict, args.output)
+    check_set(&args.source.read()?, args.strict, args.output)
 }
 
 /// Compiles a set, looks for what is likely a mistake, also in what the settings say of it, and prints all of it.
-pub fn check_set(source: &Source, settings: Option<&Settings>, strict: bool, form: Form) -> anyhow::Result<ExitCode> {
+pub fn check_set(source: &Source, strict: bool, form: Form) -> anyhow::Result<ExitCode> {
     let (set, mut faults) = match compile(source.texts(), &source.vocabulary, &deadline()) {
         Ok(set) => (Some(set), Vec::new()),
         Err(faults) => (None, faults),
     };
     let lints = set.as_ref().map_or(Vec::new(), |set| lint(set, source.texts()));
-    if let Some(set) = &set {
-        faults.extend(settings_of_services(source, set));
-        faults.extend(settings.into_iter().flat_map(|settings| unfit(settings, set)));
+    if let (Some(set), Some(settings)) = (&set, &source.settings) {
+        faults.extend(settings.services.iter().flat_map(|service| set.faults_of(service)));
+        faults.extend(unfit(settings, set));
     }
     match form {
         Form::Text => text(source, set.as_ref(), &faults, &lints)?,
@@ -71,11 +71,6 @@ pub fn check_set(source: &Source, settings: Option<&Settings>, strict: bool, for
     }
     let failed = !faults.is_empty() || (strict && !lints.is_empty());
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// Returns what is wrong with the values that services set for the parameters of a set.
-fn settings_of_services(source: &Source, set: &PolicySet) -> Vec<PolicyFault> {
-    source.services.iter().flat_map(|service| set.faults_of(service)).collect()
 }
 
 /// Returns what settings say of parameters that does not fit the set: a mask of one that there is not, a span of time for one

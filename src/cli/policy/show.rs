@@ -154,7 +154,7 @@ mod tests {
     fn a_fault_is_shown_in_colour_with_a_caret_under_its_column() {
         let file = PolicyFile { path: "t.rhai".to_owned(), text: "one\n\twhen(x)\n".to_owned() };
         let vocabulary = Vocabulary::of([]).unwrap();
-        let source = Source { directory: PathBuf::from("set"), files: vec![file], vocabulary, services: Vec::new() };
+        let source = Source { directory: PathBuf::from("set"), files: vec![file], vocabulary, settings: None };
         let (line, column, rule) = (Some(2), Some(7), Some("r".to_owned()));
         let fault =
             PolicyFault { file: "t.rhai".to_owned(), line, column, rule, message: "unknown name `x`".to_owned() };

@@ -9,7 +9,6 @@ use crate::app::{policies_of_cluster, vocabulary};
 use crate::cli::{ConfigArg, usual_settings};
 use crate::config::Settings;
 use crate::cycle::stages::Vocabulary;
-use crate::model::ServiceSpec;
 use crate::ports::PolicyFile;
 
 /// Which set, and by whose declarations.
@@ -32,8 +31,8 @@ pub struct Source {
     pub files: Vec<PolicyFile>,
     /// The signals that the settings declare, and the standard ones.
     pub vocabulary: Vocabulary,
-    /// The services of the settings; none where a directory alone was named.
-    pub services: Vec<ServiceSpec>,
+    /// The settings that say so; `None` where a directory alone was named.
+    pub settings: Option<Settings>,
 }
 
 impl SourceArgs {
@@ -44,7 +43,7 @@ impl SourceArgs {
     pub fn read(&self) -> anyhow::Result<Source> {
         match &self.directory {
             Some(directory) if !self.config.is_named() && usual_settings().is_none() => {
-                Source::read(directory, Vocabulary::of([])?, &[])
+                Source::read(directory, Vocabulary::of([])?, None)
             }
             directory => Source::of(&self.config.load()?, directory.as_deref()),
         }
@@ -66,7 +65,7 @@ impl Source {
             }
             directory => directory.unwrap_or(&settings.policies),
         };
-        Self::read(directory, vocabulary(settings)?, &settings.services)
+        Self::read(directory, vocabulary(settings)?, Some(settings))
     }
 
     /// Reads the set that binds the services of a namespace, wherever the settings take it from.
@@ -83,13 +82,13 @@ impl Source {
         let files = read.map_err(|error| {
             anyhow::anyhow!("{}: {error}; or name the directory that they are made of, with -p", announced.origin)
         })?;
-        let (vocabulary, services) = (vocabulary(settings)?, settings.services.clone());
-        Ok(Self { directory: CONFIG_MAPS.into(), files, vocabulary, services })
+        let (vocabulary, settings) = (vocabulary(settings)?, Some(settings.clone()));
+        Ok(Self { directory: CONFIG_MAPS.into(), files, vocabulary, settings })
     }
 
-    fn read(directory: &Path, vocabulary: Vocabulary, services: &[ServiceSpec]) -> anyhow::Result<Self> {
+    fn read(directory: &Path, vocabulary: Vocabulary, settings: Option<&Settings>) -> anyhow::Result<Self> {
         let files = policy_dir::read_set(directory).files.map_err(|error| anyhow::anyhow!("policies: {error}"))?;
-        Ok(Self { directory: directory.to_owned(), files, vocabulary, services: services.to_vec() })
+        Ok(Self { directory: directory.to_owned(), files, vocabulary, settings: settings.cloned() })
     }
 
     /// Returns path and text of every file.

@@ -181,6 +181,14 @@ fn declarations_are_checked() {
             "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s, p| s.rollout);",
             "t.rhai:1:1: rule r: the rule's body is a cond",
         ),
+        (
+            "rule(\"undo\", #{ priority: 1, goal: \"cost\" }, |s, p| []);",
+            "t.rhai:1:1: rule undo: records name by it what no rule asked for",
+        ),
+        (
+            "rule(\"return_floor\", #{ priority: 1, goal: \"cost\" }, |s, p| []);",
+            "t.rhai:1:1: rule return_floor: records name by it what no rule asked for",
+        ),
         ("param(\"x\", ms(5), #{ min: ms(10) });", "t.rhai:1:1: param: the default 5 ms is below 10 ms"),
         ("param(\"x\", ms(5), #{ min: 1 });", "t.rhai:1:1: param: a bound is a plain number, expected a time"),
         ("param(\"x\", 1, #{ min: 2 });", "t.rhai:1:1: param: the default 1 is below 2"),

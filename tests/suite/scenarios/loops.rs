@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use flyball::actors::write_gate::WriteGate;
 use flyball::adapters::store::MemoryJournal;
-use flyball::cycle::stages::{FleetLimits, Vocabulary, compile};
+use flyball::cycle::stages::{Vocabulary, compile};
 use flyball::cycle::{ActuatorEffect, Inputs, RoundArrived, ServiceLine};
 use flyball::model::{
     ActionClass, Authority, ChangeSet, Choice, DecisionRecord, Effect, Foreseen, Impact, Intent, KillState, Measured,
@@ -14,6 +13,8 @@ use flyball::model::{
 };
 use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Cluster, Control, Journal};
+
+use tokio::sync::oneshot;
 
 use super::world::{ObedientCluster, Script, ScriptedSource, World, no_deadline, origin, policy_set, settings, steady};
 
@@ -354,24 +355,38 @@ async fn an_open_intent_of_an_earlier_run_is_settled_by_reading_before_anything_
     let intent = Intent::open(change.clone(), origin(), Foreseen::default());
     world.journal.append(Entry::Prepared(intent)).await.unwrap();
     world.cluster.write(&target, 6);
-    let ports = world.ports();
-    let metrics = flyball::instrument::Metrics::new().process();
-    let gate = WriteGate::new(
-        ports.clock,
-        ports.cluster,
-        ports.journal,
-        ports.kill,
-        ports.leadership,
-        metrics,
-        FleetLimits::default(),
-    )
-    .unwrap();
+    let gate = world.gate(world.leadership.clone());
     assert!(gate.unsettled(&target));
-    let gate = Arc::new(gate);
     gate.settle_open(|_, _, _| {}).await;
     assert!(!gate.unsettled(&target) && world.journal.open_intents().unwrap().is_empty());
     let applied = world.journal.applied_since(world.clock.now().wall, MINUTE * 60).unwrap();
     assert_eq!(applied.len(), 1, "it was there: applied, and not sent again");
     assert_eq!(applied[0].change, change);
     assert!(matches!(world.cluster.observed(&target), TargetReading::Known { target } if target.replicas == 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_12_a_write_that_panics_is_settled_by_reading_and_its_target_is_shut_until_then() {
+    let world = World::new(&[SHOP], steady(|_, _| 200.0));
+    world.run_for(MINUTE).await;
+    let gate = world.gate(world.leadership.clone());
+    let mut change = super::faults::change(&world, 4, 6);
+    change.decision = world.records(SHOP)[0].id.clone();
+    change.decided = world.clock.now();
+    let target = change.target.clone();
+    world.cluster.breaks.store(true, Ordering::Relaxed);
+    *world.cluster.read_takes.lock() = Duration::from_secs(1);
+    let (told, ended) = oneshot::channel();
+    gate.submit(change, Foreseen::default(), move |_, outcome, _| drop(told.send(outcome.clone())));
+    // The live read before the write is answered, those after it for a minute are not.
+    while world.cluster.replicas("checkout") == 4 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    world.cluster.away.store(true, Ordering::Relaxed);
+    tokio::time::sleep(MINUTE).await;
+    assert!(gate.is_writing(&target), "not known yet");
+    world.cluster.away.store(false, Ordering::Relaxed);
+    assert_eq!(ended.await.unwrap(), WriteOutcome::Applied, "found, and not sent again");
+    assert!(!gate.is_writing(&target) && world.journal.open_intents().unwrap().is_empty());
+    assert_eq!(world.cluster.replicas("checkout"), 6);
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use flyball::actors::write_gate::WriteGate;
 use flyball::actors::{LoopControl, Tree};
 use flyball::adapters::store::MemoryJournal;
 use flyball::app::assemble;
@@ -231,11 +230,7 @@ async fn inv_17_the_write_gate_asks_for_the_lease_and_the_epoch_at_the_write() {
     let world = World::new(&[SHOP], steady(step));
     world.run_for(MINUTE).await;
     let leadership = Scripted::new(holds(2, 15_000));
-    let ports = world.ports();
-    let (metrics, limits) = (Metrics::new().process(), FleetLimits::default());
-    let gate =
-        WriteGate::new(ports.clock, ports.cluster, ports.journal, ports.kill, leadership.clone(), metrics, limits);
-    let gate = Arc::new(gate.unwrap());
+    let gate = world.gate(leadership.clone());
     let seq = AtomicU32::new(1_000);
     let outcome = async |epoch: u64| {
         let mut change = change(&world, 4, 6);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use flyball::actors::write_gate::WriteGate;
 use flyball::actors::{LoopControl, Tree};
 use flyball::adapters::alone::Alone;
 use flyball::adapters::clock::ScaledClock;
@@ -103,6 +104,13 @@ impl World {
             budgets: FleetLimits::default(),
             sources: self.settings.sources.iter().map(|asked| (asked.name.to_string(), source.clone())).collect(),
         }
+    }
+
+    /// Returns a write gate of its own over this world, which leads by `leadership`.
+    pub fn gate(&self, leadership: Arc<dyn Leadership>) -> Arc<WriteGate> {
+        let Ports { clock, cluster, journal, kill, budgets, .. } = self.ports();
+        let metrics = Metrics::new().process();
+        Arc::new(WriteGate::new(clock, cluster, journal, kill, leadership, metrics, budgets).unwrap())
     }
 
     pub async fn start(&self) -> (Tree, Arc<LoopControl>) {
@@ -314,6 +322,8 @@ pub struct ObedientCluster {
     pub read_takes: Mutex<Duration>,
     /// Whether pods that are asked for never come.
     pub full: AtomicBool,
+    /// Whether a write panics once it has landed.
+    pub breaks: AtomicBool,
     /// Who the objects say set their replicas last, where they say it.
     pub editor: Mutex<Option<Arc<str>>>,
     /// What a live read finds that displaces the lever.
@@ -350,6 +360,7 @@ impl ObedientCluster {
             reads: AtomicUsize::default(),
             read_takes: Mutex::default(),
             full: AtomicBool::default(),
+            breaks: AtomicBool::default(),
             editor: Mutex::default(),
             displaced: Mutex::default(),
             watch_lags: Mutex::default(),
@@ -474,6 +485,7 @@ impl Cluster for ObedientCluster {
                 return Err(ClusterError::Conflict { target: change.target.clone() });
             }
             let written = self.write(&change.target, change.to);
+            assert!(!self.breaks.load(Ordering::Relaxed), "the adapter breaks after the write");
             let after = *self.answers_after.lock();
             tokio::time::sleep(after).await;
             Ok(written)
