@@ -27,10 +27,14 @@ const MOST_NEWS: usize = 64;
 /// One write.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Writing {
-    /// A status. What it says is asked for when it is sent: until then it may be out of date.
+    /// A status.
     Status {
         /// Of which loop.
         id: ServiceId,
+        /// Of which object.
+        uid: String,
+        /// What it says, as of now.
+        status: Value,
     },
     /// An Event.
     Event {
@@ -58,6 +62,10 @@ struct Books {
     stirred: BTreeSet<ServiceId>,
     /// When to look at a loop again without anything coming in.
     later: BTreeSet<(Instant, ServiceId)>,
+    /// Events to be written, oldest first.
+    events: VecDeque<Writing>,
+    /// Loops whose status is to be written, in the order in which that became so.
+    statuses: VecDeque<ServiceId>,
     /// Whether this process spoke when it looked last.
     spoke: bool,
 }
@@ -74,6 +82,8 @@ struct Account {
     written_at: u64,
     /// Before which no status is written; `None` before the first.
     status_due: Option<Instant>,
+    /// Whether its status is among those to be written.
+    is_queued: bool,
     events: BTreeMap<&'static str, Instant>,
     /// When an Event that came too soon may be told, if what it tells still stands.
     event_due: Option<Instant>,
@@ -129,15 +139,24 @@ impl Ledger {
         self.stirred.notified().await;
     }
 
-    /// Returns what is to be written now, and when to look again for what has to wait. Who does not speak (a follower)
-    /// writes nothing, keeps no Event for later, and takes the status that stands there for what was said last.
-    pub(super) fn due(&self, speaks: bool, now: Instant, wall: Timestamp) -> (Vec<Writing>, Option<Instant>) {
-        let mut writings = Vec::new();
+    /// Returns the next write. Events come first: they tell of a moment, and a thousand statuses take minutes. Who does not
+    /// speak (a follower) writes nothing, keeps no Event for later, and takes the status that stands there for what was
+    /// said last.
+    ///
+    /// # Errors
+    /// Nothing is to be written: when to look again for what has to wait.
+    pub(super) fn next(&self, speaks: bool, now: Instant, wall: Timestamp) -> Result<Writing, Option<Instant>> {
         for id in self.ripe(speaks, now) {
             // The lock is taken for each: deciders, who bring news, wait for one loop at most.
-            self.books.lock().look(id, (speaks, now, wall), &mut writings);
+            self.books.lock().look(id, (speaks, now, wall));
         }
-        (writings, self.books.lock().later.first().map(|(due, _)| *due))
+        let mut books = self.books.lock();
+        if !speaks {
+            books.events.clear();
+            books.statuses.clear();
+        }
+        let event = books.events.pop_front();
+        event.or_else(|| books.next_status(now, wall)).ok_or_else(|| books.later.first().map(|(due, _)| *due))
     }
 
     /// Returns the loops that are to be looked at: all of them when this process begins or ceases to speak.
@@ -157,15 +176,6 @@ impl Ledger {
         ripe
     }
 
-    /// Returns the status of a loop as it is now, and of which object, if it says something new.
-    pub(super) fn status(&self, id: &ServiceId, now: Instant, wall: Timestamp) -> Option<(String, Value)> {
-        let Books { loops, policies, .. } = &mut *self.books.lock();
-        let account = loops.get_mut(id)?;
-        let status = account.status(faults(policies.as_ref(), id).as_deref(), wall)?;
-        account.status_due = Some(now + STATUS_PAUSE);
-        Some((account.judged.uid.clone(), status))
-    }
-
     /// Notes that a status was written, which made this version of the object.
     pub(super) fn wrote(&self, id: &ServiceId, uid: &str, status: Value, version: u64) {
         let loops = &mut self.books.lock().loops;
@@ -183,22 +193,37 @@ impl Ledger {
 }
 
 impl Books {
-    fn look(&mut self, id: ServiceId, (speaks, now, wall): (bool, Instant, Timestamp), writings: &mut Vec<Writing>) {
+    fn look(&mut self, id: ServiceId, (speaks, now, wall): (bool, Instant, Timestamp)) {
         let Some(account) = self.loops.get_mut(&id) else { return };
         let policies = faults(self.policies.as_ref(), &id);
         let drafts = account.digest(policies.as_deref(), now);
         if !speaks {
             account.standing = Standing::shown(&account.judged.status);
+            account.is_queued = false;
             return;
         }
         let uid = &account.judged.uid;
-        writings.extend(drafts.into_iter().map(|draft| Writing::Event { id: id.clone(), uid: uid.clone(), draft }));
+        self.events.extend(drafts.into_iter().map(|draft| Writing::Event { id: id.clone(), uid: uid.clone(), draft }));
         let is_new = account.status(policies.as_deref(), wall).is_some();
         let waits = account.status_due.filter(|due| is_new && *due > now);
         self.later.extend(account.event_due.into_iter().chain(waits).map(|due| (due, id.clone())));
-        if is_new && waits.is_none() {
-            writings.push(Writing::Status { id });
+        if is_new && waits.is_none() && !account.is_queued {
+            account.is_queued = true;
+            self.statuses.push_back(id);
         }
+    }
+
+    /// Returns the first status to be written that still says something new.
+    fn next_status(&mut self, now: Instant, wall: Timestamp) -> Option<Writing> {
+        while let Some(id) = self.statuses.pop_front() {
+            let Some(account) = self.loops.get_mut(&id).filter(|account| account.is_queued) else { continue };
+            account.is_queued = false;
+            if let Some(status) = account.status(faults(self.policies.as_ref(), &id).as_deref(), wall) {
+                account.status_due = Some(now + STATUS_PAUSE);
+                return Some(Writing::Status { uid: account.judged.uid.clone(), id, status });
+            }
+        }
+        None
     }
 }
 
@@ -218,6 +243,7 @@ impl Account {
             told: Told::default(),
             written_at: 0,
             status_due: None,
+            is_queued: false,
             events: BTreeMap::new(),
             event_due: None,
         }
@@ -351,12 +377,12 @@ mod tests {
         let ledger = Ledger::new();
         let id = |name: &str| format!("shop/{name}").parse::<ServiceId>().unwrap();
         ledger.judged(names.into_iter().map(|name| (id(name), judged(1))).collect());
-        for writing in ledger.due(true, now, Timestamp::UNIX_EPOCH).0 {
-            let Writing::Status { id } = writing else { panic!("{writing:?}") };
-            let (uid, status) = ledger.status(&id, now, Timestamp::UNIX_EPOCH).unwrap();
+        for _ in names {
+            let writing = ledger.next(true, now, Timestamp::UNIX_EPOCH);
+            let Ok(Writing::Status { id, uid, status }) = writing else { panic!("{writing:?}") };
             ledger.wrote(&id, &uid, status, 1);
         }
-        assert_eq!(ledger.due(true, now, Timestamp::UNIX_EPOCH), (Vec::new(), None));
+        assert_eq!(ledger.next(true, now, Timestamp::UNIX_EPOCH), Err(None));
         ledger
     }
 
@@ -368,9 +394,9 @@ mod tests {
         let ripe = |second: u64| Vec::from_iter(ledger.ripe(true, begin + Duration::from_secs(second)));
         assert_eq!(ripe(0), []);
         ledger.told(&checkout, held_by(GuardName::Cooldown, 1));
-        let (writings, later) = ledger.due(true, begin + Duration::from_secs(1), Timestamp::UNIX_EPOCH);
-        assert!(matches!(writings.as_slice(), [Writing::Event { .. }]), "{writings:?}");
-        assert_eq!(later, Some(begin + STATUS_PAUSE), "its status was written a moment ago");
+        let next = || ledger.next(true, begin + Duration::from_secs(1), Timestamp::UNIX_EPOCH);
+        assert!(matches!(next(), Ok(Writing::Event { .. })));
+        assert_eq!(next(), Err(Some(begin + STATUS_PAUSE)), "its status was written a moment ago");
         assert_eq!(ripe(2), []);
         assert_eq!(ripe(5), [checkout]);
         assert_eq!(ripe(60), []);
@@ -386,10 +412,36 @@ mod tests {
         let shows = |version| {
             let loops = BTreeMap::from([(checkout.clone(), judged(version))]);
             ledger.judged(loops);
-            ledger.due(true, Instant::now() + STATUS_PAUSE, Timestamp::UNIX_EPOCH).0.len()
+            ledger.next(true, Instant::now() + STATUS_PAUSE, Timestamp::UNIX_EPOCH).is_ok()
         };
-        assert_eq!(shows(1), 0, "a watch that lags");
-        assert_eq!(shows(2), 1);
+        assert!(!shows(1), "a watch that lags");
+        assert!(shows(2));
+    }
+
+    #[test]
+    fn an_event_does_not_wait_for_the_statuses_of_others_and_each_loop_has_its_turn() {
+        let (ledger, begin) = (Ledger::new(), Instant::now());
+        let id = |name: &str| format!("shop/{name}").parse::<ServiceId>().unwrap();
+        ledger.judged(["cart", "checkout", "search"].into_iter().map(|name| (id(name), judged(1))).collect());
+        let next = |second| {
+            let now = begin + Duration::from_secs(second);
+            match ledger.next(true, now, Timestamp::UNIX_EPOCH).unwrap() {
+                Writing::Event { id, .. } => format!("event of {}", id.name()),
+                Writing::Status { id, uid, status } => {
+                    ledger.wrote(&id, &uid, status, 1);
+                    format!("status of {}", id.name())
+                }
+            }
+        };
+        assert_eq!(next(0), "status of cart");
+        ledger.told(&id("cart"), held_by(GuardName::Cooldown, 1));
+        assert_eq!(next(10), "event of cart");
+        assert_eq!(next(10), "status of checkout");
+        assert_eq!(next(10), "status of search");
+        assert_eq!(next(10), "status of cart");
+        ledger.told(&id("search"), held_by(GuardName::Cooldown, 2));
+        let as_follower = ledger.next(false, begin, Timestamp::UNIX_EPOCH);
+        assert_eq!(as_follower, Err(None), "a follower writes nothing, not even what waited");
     }
 
     #[test]

@@ -49,24 +49,18 @@ impl Writer {
     pub(super) async fn run(self) {
         let (mut count, mut terms) = (0_u64, self.leadership.terms());
         loop {
-            let (writings, later) = self.due(self.leadership.lead().speaks());
-            let mut is_through = true;
-            for writing in writings {
-                // All of it may take minutes, in which the lease can be lost: who speaks then says something newer.
-                if !self.leadership.lead().speaks() {
-                    self.due(false);
-                    is_through = false;
-                    break;
+            // Asked before each write: a thousand take minutes, in which the lease can be lost, and who speaks then says
+            // something newer.
+            let speaks = self.leadership.lead().speaks();
+            let later = match self.ledger.next(speaks, Instant::now(), Timestamp::now()) {
+                Ok(writing) => {
+                    count = count.wrapping_add(1);
+                    let written = self.write(writing, count).await;
+                    tokio::time::sleep(if written { PACE } else { FAILURE_PAUSE }).await;
+                    continue;
                 }
-                count = count.wrapping_add(1);
-                let written = self.write(writing, count).await;
-                is_through &= written;
-                tokio::time::sleep(if written { PACE } else { FAILURE_PAUSE }).await;
-            }
-            if !is_through {
-                continue;
-            }
-            let later = later.unwrap_or_else(|| Instant::now() + LONGEST_REST);
+                Err(later) => later.unwrap_or_else(|| Instant::now() + LONGEST_REST),
+            };
             // Each is a reason to look again: who begins to lead says how the loops stand.
             tokio::select! {
                 () = self.ledger.stirred() => {}
@@ -77,18 +71,11 @@ impl Writer {
         }
     }
 
-    fn due(&self, speaks: bool) -> (Vec<Writing>, Option<Instant>) {
-        self.ledger.due(speaks, Instant::now(), Timestamp::now())
-    }
-
     /// Writes once and tells whether the server answered. An object that is gone, or that somebody changed in
     /// between, is judged anew when its change arrives.
     async fn write(&self, writing: Writing, count: u64) -> bool {
         let (id, status, request) = match writing {
-            Writing::Status { id } => {
-                let Some((uid, status)) = self.ledger.status(&id, Instant::now(), Timestamp::now()) else {
-                    return true;
-                };
+            Writing::Status { id, uid, status } => {
                 let request = status_request(&id, &uid, &status);
                 (id, Some((uid, status)), request)
             }
