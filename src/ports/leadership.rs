@@ -28,11 +28,12 @@ pub trait Leadership: Send + Sync + 'static {
     /// Gives the lease up and stands for it no more. For the very end: nothing of this process is under way.
     fn release(&self) -> BoxFuture<'_, ()>;
 
-    /// Leaves a short word for those who follow while this process leads; a later one takes its place.
-    fn leave(&self, _word: &str) {}
+    /// Announces a short text to those who follow while this process leads; a later one takes its place.
+    fn announce(&self, _text: &str) {}
 
-    /// Returns the last word of the process that leads, or led last. `None` where nothing was said, or by this one last.
-    fn words(&self) -> watch::Receiver<Option<Arc<str>>> {
+    /// Returns the last announcement of the process that leads, or led last. `None` where there is none, or it is of
+    /// this process.
+    fn announcements(&self) -> watch::Receiver<Option<Arc<str>>> {
         watch::channel(None).1
     }
 

@@ -144,18 +144,18 @@ async fn what_the_holder_says_is_heard_by_who_follows_and_by_who_comes_after() {
     let first = site.process("flyball-0").await;
     eventually("the first leads", || epoch(&first).is_some()).await;
     let second = site.process("flyball-1").await;
-    let (mine, theirs) = (first.words(), second.words());
-    first.leave("one");
+    let (mine, theirs) = (first.announcements(), second.announcements());
+    first.announce("one");
     eventually("the second hears it", || theirs.borrow().as_deref() == Some("one")).await;
-    first.leave("two");
+    first.announce("two");
     eventually("and the next", || theirs.borrow().as_deref() == Some("two")).await;
     assert_eq!(*mine.borrow(), None, "nobody hears what it said itself");
     first.release().await;
     eventually("the second leads", || epoch(&second).is_some()).await;
     let third = site.process("flyball-2").await;
-    let words = third.words();
+    let words = third.announcements();
     eventually("who comes later hears the last word", || words.borrow().as_deref() == Some("two")).await;
-    second.leave("three");
+    second.announce("three");
     eventually("and the new one", || words.borrow().as_deref() == Some("three")).await;
     eventually("its own is no news", || theirs.borrow().is_none()).await;
 }
@@ -166,19 +166,19 @@ async fn who_loses_the_lease_does_not_hear_what_it_said_itself_before() {
     let site = Site::open().await;
     let process = site.process("flyball-0").await;
     eventually("it leads", || epoch(&process).is_some()).await;
-    let mine = process.words();
-    process.leave("one");
+    let mine = process.announcements();
+    process.announce("one");
     eventually("it says so", || site.word() == "one").await;
     site.double.faults().order(Verb::Patch, 1_000, Fault::status(503));
     site.double.faults().order(Verb::Get, 1_000, Fault::status(503));
-    process.leave("two");
+    process.announce("two");
     eventually("it steps down", || epoch(&process).is_none()).await;
     tokio::time::sleep(TIMING.retry * 3).await;
     assert_eq!((site.word(), mine.borrow().clone()), (json!("one"), None), "nobody hears what it said itself");
     assert!(!mine.has_changed().unwrap(), "not even for a moment");
     site.double.faults().clear();
     eventually("it leads again", || epoch(&process).is_some()).await;
-    process.leave("three");
+    process.announce("three");
     eventually("it says so", || site.word() == "three").await;
     tokio::time::sleep(TIMING.retry * 3).await;
     assert!(!mine.has_changed().unwrap(), "nor afterwards");
@@ -190,7 +190,7 @@ async fn a_new_term_does_not_begin_with_the_last_word_of_a_former_one() {
     let site = Site::open().await;
     let process = site.process("flyball-0").await;
     eventually("it leads", || epoch(&process).is_some()).await;
-    process.leave("mine");
+    process.announce("mine");
     eventually("it says so", || site.word() == "mine").await;
     let lead_as_another = |old: &Value| {
         let mut new = old.clone();
@@ -200,11 +200,11 @@ async fn a_new_term_does_not_begin_with_the_last_word_of_a_former_one() {
         Ok(new)
     };
     site.double.objects().update(Resource::Leases, OWN, "flyball", &Author::named("kubectl"), lead_as_another).unwrap();
-    let words = process.words();
+    let words = process.announcements();
     eventually("it hears them", || words.borrow().as_deref() == Some("theirs")).await;
     eventually("it leads again", || epoch(&process) == Some(Epoch::new(8))).await;
     assert_eq!(site.word(), "theirs", "until it says something itself");
-    process.leave("mine");
+    process.announce("mine");
     eventually("it says so", || site.word() == "mine").await;
     eventually("its own is no news", || words.borrow().is_none()).await;
 }
@@ -216,12 +216,12 @@ async fn the_longest_word_is_heard() {
     let first = site.process("flyball-0").await;
     eventually("the first leads", || epoch(&first).is_some()).await;
     let second = site.process("flyball-1").await;
-    let words = second.words();
+    let words = second.announcements();
     let longest = "w".repeat(100 * 130 + 500);
-    first.leave(&longest);
+    first.announce(&longest);
     eventually("it is heard", || words.borrow().as_deref() == Some(&*longest)).await;
-    first.leave(&"w".repeat(20_000));
+    first.announce(&"w".repeat(20_000));
     eventually("it is said", || site.word().as_str().is_some_and(|word| word.len() == 20_000)).await;
-    first.leave("short");
+    first.announce("short");
     eventually("the next is heard", || words.borrow().as_deref() == Some("short")).await;
 }

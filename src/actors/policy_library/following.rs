@@ -2,18 +2,18 @@
 
 use super::in_force::InForce;
 use super::status::note;
-use crate::cycle::staging::{Step, Word};
+use crate::cycle::staging::{Announcement, Step};
 use crate::instrument::ProcessMetrics;
 
 impl InForce {
     /// Follows what the process that leads says.
-    pub(super) fn follow(&self, word: &str, metrics: &ProcessMetrics) {
-        let word: Word = match serde_json::from_str(word) {
-            Ok(word) => word,
+    pub(super) fn follow(&self, announcement: &str, metrics: &ProcessMetrics) {
+        let announcement: Announcement = match serde_json::from_str(announcement) {
+            Ok(announcement) => announcement,
             // One of another version: then each goes by itself, as those did.
             Err(error) => return tracing::warn!(%error, "what the leader says of its policies cannot be read"),
         };
-        let step = self.change(|staging| staging.follow(word));
+        let step = self.change(|staging| staging.follow(announcement));
         note(&step, "the process that leads", metrics);
     }
 
@@ -26,7 +26,7 @@ impl InForce {
     }
 
     /// Returns what those who follow are to hear; `None` before anything is in force.
-    pub(super) fn word(&self) -> Option<String> {
-        serde_json::to_string(&self.staging().word()?).ok()
+    pub(super) fn announcement(&self) -> Option<String> {
+        serde_json::to_string(&self.staging().announcement()?).ok()
     }
 }

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::release::{Compiling, Loader, Release, announced};
 use super::replay::{Recorded, replay};
-use super::status::{Told, note};
+use super::status::{Reported, note};
 use crate::cycle::stages::{PolicySet, Vocabulary};
 use crate::cycle::staging::{RolledBack, Scope, Staged, Staging, Step};
 use crate::instrument::ProcessMetrics;
@@ -24,7 +24,7 @@ use crate::ports::{PolicyFaults, PolicyFiles};
 #[derive(Default)]
 pub struct InForce {
     staging: ArcSwap<Staging<Release>>,
-    pub(super) told: Mutex<Told>,
+    pub(super) reported: Mutex<Reported>,
     /// Held while the staging is changed.
     turn: Mutex<()>,
     /// Held while it is kept: what is read first is written first.
@@ -120,7 +120,7 @@ impl InForce {
             let stood = last.map_or(Duration::ZERO, |last| elapsed(last, kept.since));
             Some((compared(staged, kept.replay), stood))
         });
-        self.told.lock().last_order = kept.last_order;
+        self.reported.lock().last_order = kept.last_order;
         let step = self.change(|staging| {
             let sets = kept.rolled_back_sets;
             staging.rolled_back = kept.rolled_back.map(|revision| RolledBack { revision, sets, staged: None });
@@ -160,7 +160,7 @@ impl InForce {
                 replay: candidate.staged.release.replay.clone(),
             }),
             ahead: staging.ahead.clone(),
-            last_order: self.told.lock().last_order.clone(),
+            last_order: self.reported.lock().last_order.clone(),
         }
     }
 
@@ -173,7 +173,7 @@ impl InForce {
     /// Hears a person, once, obeys, and tells whether it was the first time: then it has to be kept, also where there was
     /// nothing to do. Who was told so would not be told better by a start.
     pub(super) fn obey(&self, order: &PolicyOrder, metrics: &ProcessMetrics) -> bool {
-        if self.told.lock().last_order.as_ref().is_some_and(|end| end.id == order.id) {
+        if self.reported.lock().last_order.as_ref().is_some_and(|end| end.id == order.id) {
             return false;
         }
         let scope = order.service.clone().map_or(Scope::All, Scope::Service);
@@ -196,7 +196,7 @@ impl InForce {
             Ok(_) => (true, "the candidate was taken back, the set in force stays".to_owned()),
             Err(why) => (false, why),
         };
-        self.told.lock().last_order = Some(PolicyOrderEnd { id: order.id.clone(), done, words });
+        self.reported.lock().last_order = Some(PolicyOrderEnd { id: order.id.clone(), done, words });
         true
     }
 

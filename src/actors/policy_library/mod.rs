@@ -59,7 +59,7 @@ pub struct Awaited {
     /// In which term this process is, if it leads.
     terms: watch::Receiver<Option<Epoch>>,
     /// What the one that leads says.
-    words: watch::Receiver<Option<Arc<str>>>,
+    announcements: watch::Receiver<Option<Arc<str>>>,
     /// Whether it may say more.
     hears: bool,
     /// Whether this process leads, as far as that was taken in; `None` before it was.
@@ -94,10 +94,10 @@ impl PolicyLibrary {
     }
 
     /// Takes in what the process that leads has said last.
-    fn follow(&self, words: &mut watch::Receiver<Option<Arc<str>>>) {
-        let word = words.borrow_and_update().clone();
-        if let Some(word) = word {
-            self.world.policy.follow(&word, &self.world.process);
+    fn follow(&self, announcements: &mut watch::Receiver<Option<Arc<str>>>) {
+        let announcement = announcements.borrow_and_update().clone();
+        if let Some(announcement) = announcement {
+            self.world.policy.follow(&announcement, &self.world.process);
         }
     }
 
@@ -131,8 +131,8 @@ fn keep(world: &World) {
 
 /// Tells those who follow, if this process leads, what is in force, and leaves it with those who will.
 fn leave(world: &World) {
-    if let Some(word) = world.policy.word().filter(|_| world.ports.leadership.lead().speaks()) {
-        world.ports.leadership.leave(&word);
+    if let Some(announcement) = world.policy.announcement().filter(|_| world.ports.leadership.lead().speaks()) {
+        world.ports.leadership.announce(&announcement);
         world.ports.policy_memory.share(&world.policy.kept(world.ports.clock.now()));
     }
 }
@@ -148,10 +148,11 @@ impl Actor for PolicyLibrary {
         let first = self.world.policy.load().is_none();
         let loading = first.then(|| self.restore());
         myself.cast(Await)?;
-        let (mut terms, words) = (self.world.ports.leadership.terms(), self.world.ports.leadership.words());
+        let (mut terms, announcements) =
+            (self.world.ports.leadership.terms(), self.world.ports.leadership.announcements());
         terms.mark_changed();
         let orders = self.world.ports.policy_memory.orders();
-        Ok(Awaited { announced, orders, loading, is_restored: !first, terms, words, hears: true, leads: None })
+        Ok(Awaited { announced, orders, loading, is_restored: !first, terms, announcements, hears: true, leads: None })
     }
 
     async fn handle(
@@ -160,7 +161,7 @@ impl Actor for PolicyLibrary {
         Await: Await,
         awaited: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let Awaited { announced, orders, loading, is_restored, terms, words, hears, leads } = awaited;
+        let Awaited { announced, orders, loading, is_restored, terms, announcements, hears, leads } = awaited;
         let clock = &self.world.ports.clock;
         let due = self.world.policy.due().unwrap_or(Duration::MAX);
         let is_free = loading.is_none();
@@ -174,9 +175,9 @@ impl Actor for PolicyLibrary {
             changed = terms.changed(), if is_ready => {
                 changed?;
                 let term = *terms.borrow_and_update();
-                // Who begins to lead goes on from the last word of the one before.
+                // Who begins to lead goes on from the last announcement of the one before.
                 if *leads != Some(true) {
-                    self.follow(words);
+                    self.follow(announcements);
                 }
                 *leads = Some(term.is_some());
                 if term.is_some() {
@@ -184,9 +185,9 @@ impl Actor for PolicyLibrary {
                     leave(&self.world);
                 }
             }
-            changed = words.changed(), if is_ready && *hears && *leads == Some(false) => {
+            changed = announcements.changed(), if is_ready && *hears && *leads == Some(false) => {
                 *hears = changed.is_ok();
-                self.follow(words);
+                self.follow(announcements);
                 self.keep().await;
             }
             changed = announced.changed(), if is_free && leads.is_some() => {

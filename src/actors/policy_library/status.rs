@@ -11,7 +11,7 @@ use crate::ports::policy_memory::{CandidateStatus, PolicyOrderEnd, PolicyStatus}
 
 /// What is said of it.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct Reported {
     pub(super) faults: PolicyFaults,
     pub(super) last_order: Option<PolicyOrderEnd>,
     /// Of the candidate of this revision, since it stands beside.
@@ -21,12 +21,12 @@ pub(super) struct Told {
 impl InForce {
     /// Returns the faults of the newest sets, if they were refused.
     pub fn faults(&self) -> Vec<String> {
-        worded(&self.told.lock().faults)
+        worded(&self.reported.lock().faults)
     }
 
     /// Returns the same, by whom it concerns.
     pub fn refused(&self) -> PolicyFaults {
-        self.told.lock().faults.clone()
+        self.reported.lock().faults.clone()
     }
 
     /// Returns what a process without any policies waits for; `None` where a set is in force.
@@ -53,9 +53,9 @@ impl InForce {
         if wanted.revision != *candidate.staged.release.of(decision.service.namespace()).revision() {
             return;
         }
-        let mut told = self.told.lock();
+        let mut reported = self.reported.lock();
         let revision = &candidate.staged.revision;
-        match &mut told.compared {
+        match &mut reported.compared {
             Some((of, comparison)) if of == revision => comparison.add(decision, choice, &wanted.choice),
             other => {
                 let mut comparison = Comparison::default();
@@ -68,7 +68,7 @@ impl InForce {
     /// Returns all that is shown of it.
     pub fn status(&self, now: Duration) -> PolicyStatus {
         let staging = self.staging();
-        let told = self.told.lock();
+        let reported = self.reported.lock();
         let in_force = staging.in_force.as_ref();
         let apart = staging.ahead.iter().chain(&staging.behind).filter_map(|service| {
             let set = staging.of(service).0?.release.of(service.namespace());
@@ -76,7 +76,7 @@ impl InForce {
         });
         let candidate = staging.candidate.as_ref().map(|candidate| {
             let Staged { revision, release, .. } = &candidate.staged;
-            let live = told.compared.as_ref().filter(|(of, _)| of == revision);
+            let live = reported.compared.as_ref().filter(|(of, _)| of == revision);
             CandidateStatus {
                 revision: revision.clone(),
                 in_force_in: candidate.due.saturating_sub(now).as_secs(),
@@ -100,8 +100,8 @@ impl InForce {
             previous: staging.previous.as_ref().map(|staged| staged.revision.clone()),
             candidate,
             rolled_back: staging.rolled_back.as_ref().map(|rolled_back| rolled_back.revision.clone()),
-            faults: worded(&told.faults),
-            last_order: told.last_order.clone(),
+            faults: worded(&reported.faults),
+            last_order: reported.last_order.clone(),
             replay: in_force.map(|staged| staged.release.replay.clone()),
         }
     }
@@ -109,7 +109,7 @@ impl InForce {
     /// Notes which of the newest sets were refused.
     pub(super) fn settle(&self, origin: &str, faults: PolicyFaults, metrics: &ProcessMetrics) {
         let worded = worded(&faults);
-        self.told.lock().faults = faults;
+        self.reported.lock().faults = faults;
         for fault in &worded {
             tracing::error!(origin, fault, "policy set refused, the last good one stays");
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::model::{Autoscaler, Autoscaling, TargetRef};
 
 use super::annotations::FLOOR_BASELINE;
-use super::mirror::{Metadata, Object};
+use super::cache::{Metadata, Object};
 use super::scale::FIELD_MANAGER;
 use super::workload::{count, shown};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::mirror::{Metadata, Object};
+use super::cache::{Metadata, Object};
 
 /// A ConfigMap, as far as it is read.
 #[derive(Debug, Clone, Default, Deserialize)]

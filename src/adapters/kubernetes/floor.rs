@@ -10,8 +10,8 @@ use crate::model::{Autoscaling, ChangeSet, FloorOf, Knob, TargetRef};
 use crate::ports::{ClusterError, Live};
 
 use super::autoscaler::{HorizontalPodAutoscaler, autoscaling, floor_patch};
+use super::cache::Object;
 use super::client::Timeouts;
-use super::mirror::Object;
 use super::scale::{FIELD_MANAGER, collection, conditional, send, unbuildable, within};
 
 /// A list of autoscalers.

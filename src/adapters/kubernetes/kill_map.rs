@@ -19,7 +19,7 @@ use crate::ports::KillSwitch;
 use super::client::Timeouts;
 use super::config_map::ConfigMap;
 use super::failure::explain;
-use super::watch::{Fed, Selected};
+use super::watch::{Informer, Selected};
 
 /// Name of the ConfigMap.
 pub const NAME: &str = "flyball-killswitch";
@@ -30,7 +30,7 @@ const READ_WITHIN: Duration = Duration::from_millis(500);
 pub struct KillMap {
     client: Client,
     path: String,
-    seen: Fed<ConfigMap>,
+    seen: Informer<ConfigMap>,
     namespace: String,
 }
 
@@ -40,7 +40,7 @@ impl KillMap {
         let path = format!("/api/v1/namespaces/{namespace}/configmaps");
         let selected = Selected { fields: Some(format!("metadata.name={NAME}")), ..Selected::default() };
         let (changes, _) = watch::channel(0);
-        let seen = Fed::start(client.clone(), timeouts, path.clone(), selected, changes);
+        let seen = Informer::start(client.clone(), timeouts, path.clone(), selected, changes);
         Self { client, path, seen, namespace: namespace.to_owned() }
     }
 
@@ -64,13 +64,13 @@ impl KillMap {
 
 impl KillSwitch for KillMap {
     fn seen(&self) -> KillState {
-        let mirror = self.seen.mirror.lock();
-        let read = match mirror.current(&self.namespace, NAME, Instant::now()) {
+        let cache = self.seen.cache.lock();
+        let read = match cache.current(&self.namespace, NAME, Instant::now()) {
             Err(reason) => Err(reason),
             Ok(None) => Err("does not exist; apply it to let writes go on".to_owned()),
             Ok(Some(map)) => order(&map.data),
         };
-        drop(mirror);
+        drop(cache);
         self.named(read)
     }
 

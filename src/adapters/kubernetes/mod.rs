@@ -1,18 +1,18 @@
 //! The Kubernetes API as a [`Cluster`]: replicas of `Deployment`s and `StatefulSet`s, and the floors of the
 //! `HorizontalPodAutoscaler`s on them.
 //!
-//! Two ways lead to the API server, and they never mix. Watches feed mirrors from which the loop takes its
-//! [`TargetReading`]s without I/O; the write gate reads and writes live. Nothing written is ever taken from a mirror.
+//! Two ways lead to the API server, and they never mix. Watches feed caches from which the loop takes its
+//! [`TargetReading`]s without I/O; the write gate reads and writes live. Nothing written is ever taken from a cache.
 //!
 //! | file | what |
 //! |---|---|
 //! | [`client`] | the connection: access, timeouts, no retries |
 //! | `workload` | the fields read of an object |
-//! | `mirror` | what a watch has seen, and how current it is |
+//! | `cache` | what a watch has seen, and how current it is |
 //! | `pages` | a collection, read whole |
-//! | `watch` | the task that feeds a mirror |
+//! | `watch` | the task that feeds a cache |
 //! | `config_map` | a ConfigMap, as far as it is read |
-//! | `view` | a target as the loop reads it from a mirror |
+//! | `view` | a target as the loop reads it from a cache |
 //! | `annotations` | the annotations of all kinds |
 //! | [`actions`] | intents as `LoopAction` objects |
 //! | [`lease`] | leadership by a Lease |
@@ -30,6 +30,7 @@
 pub mod actions;
 mod annotations;
 mod autoscaler;
+mod cache;
 pub mod client;
 mod config_map;
 mod failure;
@@ -38,7 +39,6 @@ pub mod kept_policies;
 pub mod kill_map;
 pub mod lease;
 pub mod loops;
-mod mirror;
 mod pages;
 pub mod policy_maps;
 pub mod rights;
@@ -61,7 +61,7 @@ use crate::ports::{Cluster, ClusterError, Live};
 pub use client::{Access, ConnectError, Timeouts, connect};
 
 use autoscaler::HorizontalPodAutoscaler;
-use watch::{Fed, Selected};
+use watch::{Informer, Selected};
 use workload::Workload;
 
 /// Objects of one kind in one namespace: what one watch sees.
@@ -81,12 +81,12 @@ pub struct Kubernetes {
 struct Seen {
     watched: BTreeMap<Place, Watched>,
     /// By namespace.
-    autoscalers: BTreeMap<String, Fed<HorizontalPodAutoscaler>>,
+    autoscalers: BTreeMap<String, Informer<HorizontalPodAutoscaler>>,
 }
 
 /// What is seen of a place, and the names that are looked for there.
 struct Watched {
-    seen: Fed<Workload>,
+    seen: Informer<Workload>,
     names: BTreeSet<String>,
 }
 
@@ -99,12 +99,12 @@ impl Kubernetes {
     fn watch(&self, (kind, namespace): &Place, names: BTreeSet<String>) -> Watched {
         let path = scale::collection_of(*kind, namespace);
         let (client, changes) = (self.client.clone(), self.changes.clone());
-        Watched { seen: Fed::start(client, self.timeouts, path, Selected::default(), changes), names }
+        Watched { seen: Informer::start(client, self.timeouts, path, Selected::default(), changes), names }
     }
 
-    fn watch_autoscalers(&self, namespace: &str) -> Fed<HorizontalPodAutoscaler> {
+    fn watch_autoscalers(&self, namespace: &str) -> Informer<HorizontalPodAutoscaler> {
         let (client, changes) = (self.client.clone(), self.changes.clone());
-        Fed::start(client, self.timeouts, floor::autoscalers_of(namespace), Selected::default(), changes)
+        Informer::start(client, self.timeouts, floor::autoscalers_of(namespace), Selected::default(), changes)
     }
 
     /// Returns a counter that moves whenever something came in from a watch.
@@ -119,7 +119,7 @@ impl Cluster for Kubernetes {
         let of = seen.watched.get(&(target.kind, target.namespace.clone()));
         match of.zip(seen.autoscalers.get(&target.namespace)) {
             Some((watched, autoscalers)) if watched.names.contains(&target.name) => {
-                view::reading(&watched.seen.mirror.lock(), &autoscalers.mirror.lock(), target, Instant::now())
+                view::reading(&watched.seen.cache.lock(), &autoscalers.cache.lock(), target, Instant::now())
             }
             _ => TargetReading::Unknown { reason: "not watched".to_owned() },
         }
@@ -155,7 +155,7 @@ impl Cluster for Kubernetes {
         let why = |((kind, namespace), watched): (&Place, &Watched)| {
             watched.seen.waiting_for(&format!("{}s in {namespace}", kind.as_str()))
         };
-        let of_autoscalers = |(namespace, seen): (&String, &Fed<_>)| {
+        let of_autoscalers = |(namespace, seen): (&String, &Informer<_>)| {
             seen.waiting_for(&format!("HorizontalPodAutoscalers in {namespace}"))
         };
         seen.watched.iter().filter_map(why).chain(seen.autoscalers.iter().filter_map(of_autoscalers)).collect()

@@ -19,10 +19,10 @@ use crate::model::{PROVENANCE_FILE, Provenance};
 use crate::ports::policy_store::is_of_a_set;
 use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
+use super::cache::{Cache, Object};
 use super::client::Timeouts;
 use super::config_map::ConfigMap;
-use super::mirror::{Mirror, Object};
-use super::watch::{Fed, Selected};
+use super::watch::{Informer, Selected};
 
 /// The label, whatever its value.
 pub const LABEL: &str = "flyball.dev/policies";
@@ -44,7 +44,7 @@ const FIRST_LIST: Duration = Duration::from_secs(10);
 /// Policies in ConfigMaps. Dropping it ends its tasks.
 pub struct PolicyMaps {
     announced: watch::Receiver<Arc<PolicyFiles>>,
-    seen: Fed<ConfigMap>,
+    seen: Informer<ConfigMap>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -53,17 +53,17 @@ impl PolicyMaps {
     pub async fn start(client: Client, timeouts: Timeouts, namespace: &str) -> Self {
         let (changes, mut news) = watch::channel(0);
         let selected = Selected { labels: Some(LABEL.to_owned()), ..Selected::default() };
-        let seen = Fed::start(client, timeouts, "/api/v1/configmaps".to_owned(), selected, changes);
-        let mirror = seen.mirror.clone();
+        let seen = Informer::start(client, timeouts, "/api/v1/configmaps".to_owned(), selected, changes);
+        let cache = seen.cache.clone();
         // Late, the loop starts without a policy, says so, and takes the set when it comes.
-        drop(tokio::time::timeout(FIRST_LIST, news.wait_for(|_| mirror.lock().resume().is_some())).await);
+        drop(tokio::time::timeout(FIRST_LIST, news.wait_for(|_| cache.lock().resume().is_some())).await);
         let own = namespace.to_owned();
-        let (sender, announced) = watch::channel(Arc::new(files(&mirror.lock(), &own)));
+        let (sender, announced) = watch::channel(Arc::new(files(&cache.lock(), &own)));
         let task = tokio::spawn(async move {
             // Ends with the watch, which holds the sender.
             while news.changed().await.is_ok() {
                 settle(&mut news).await;
-                let next = files(&mirror.lock(), &own);
+                let next = files(&cache.lock(), &own);
                 sender.send_if_modified(|files| {
                     let changed = **files != next;
                     *files = Arc::new(next);
@@ -93,10 +93,10 @@ async fn settle(news: &mut watch::Receiver<u64>) {
 }
 
 /// Returns the sets that the ConfigMaps hold now.
-fn files(mirror: &Mirror<ConfigMap>, own: &str) -> PolicyFiles {
+fn files(cache: &Cache<ConfigMap>, own: &str) -> PolicyFiles {
     let origin = format!("ConfigMaps labelled {LABEL}");
-    let Some(maps) = mirror.objects() else {
-        let why = mirror.waiting_for(Instant::now()).unwrap_or_default();
+    let Some(maps) = cache.objects() else {
+        let why = cache.waiting_for(Instant::now()).unwrap_or_default();
         return PolicyFiles {
             origin,
             files: Err(format!("{why}; nothing is decided yet")),

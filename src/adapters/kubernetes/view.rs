@@ -1,4 +1,4 @@
-//! What the loop sees of a target: the object in the mirror of its watch, who scales it by the mirror of the
+//! What the loop sees of a target: the object in the cache of its watch, who scales it by the cache of the
 //! autoscalers, and how current both are.
 
 use tokio::time::Instant;
@@ -6,33 +6,33 @@ use tokio::time::Instant;
 use crate::model::{TargetReading, TargetRef, TargetState};
 
 use super::autoscaler::{HorizontalPodAutoscaler, autoscaling};
-use super::mirror::Mirror;
+use super::cache::Cache;
 use super::workload::Workload;
 
 /// Returns how a target stands. One that is not there is unknown, never one of zero replicas; so is one of which nobody
 /// can say who scales it.
 pub(super) fn reading(
-    mirror: &Mirror<Workload>,
-    autoscalers: &Mirror<HorizontalPodAutoscaler>,
+    cache: &Cache<Workload>,
+    autoscalers: &Cache<HorizontalPodAutoscaler>,
     target: &TargetRef,
     now: Instant,
 ) -> TargetReading {
-    let state = match state(mirror, autoscalers, target) {
+    let state = match state(cache, autoscalers, target) {
         Ok(state) => state,
         Err(reason) => return TargetReading::Unknown { reason },
     };
-    match mirror.outdated(now).max(autoscalers.outdated(now)) {
+    match cache.outdated(now).max(autoscalers.outdated(now)) {
         None => TargetReading::Known { target: state },
         Some(silence) => TargetReading::Outdated { target: state, silence },
     }
 }
 
 fn state(
-    mirror: &Mirror<Workload>,
-    autoscalers: &Mirror<HorizontalPodAutoscaler>,
+    cache: &Cache<Workload>,
+    autoscalers: &Cache<HorizontalPodAutoscaler>,
     target: &TargetRef,
 ) -> Result<TargetState, String> {
-    let object = mirror.get(&target.namespace, &target.name)?.ok_or("does not exist")?;
+    let object = cache.get(&target.namespace, &target.name)?.ok_or("does not exist")?;
     let state = object.state(target.kind).map_err(|odd| odd.to_string())?;
     let all = autoscalers.all().map_err(|why| format!("who else scales it is not known: autoscalers: {why}"))?;
     Ok(TargetState { autoscaling: autoscaling(all, target), ..state })
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
     use crate::model::TargetKind;
 
-    type View = Mirror<Workload>;
+    type View = Cache<Workload>;
 
     fn target() -> TargetRef {
         TargetRef { kind: TargetKind::Deployment, namespace: String::new(), name: "checkout".to_owned() }
@@ -57,17 +57,17 @@ mod tests {
         reading(view, &autoscalers(&[], now), &target(), now)
     }
 
-    fn autoscalers(all: &[serde_json::Value], now: Instant) -> Mirror<HorizontalPodAutoscaler> {
-        let mut mirror = Mirror::new(Duration::from_mins(2), now);
+    fn autoscalers(all: &[serde_json::Value], now: Instant) -> Cache<HorizontalPodAutoscaler> {
+        let mut cache = Cache::new(Duration::from_mins(2), now);
         let all = all.iter().map(|one| serde_json::from_value(one.clone()).unwrap()).collect();
-        mirror.listed(1, all, now).unwrap();
-        mirror
+        cache.listed(1, all, now).unwrap();
+        cache
     }
 
     #[test]
     fn x2_a_target_of_which_nobody_can_say_who_scales_it_is_not_acted_on() {
         let (view, now) = synced(10, &[object(8, "a", 3)]);
-        let unlisted = Mirror::new(Duration::from_mins(2), now);
+        let unlisted = Cache::new(Duration::from_mins(2), now);
         let TargetReading::Unknown { reason } = reading(&view, &unlisted, &target(), now) else { panic!() };
         assert!(reason.contains("who else scales it is not known"), "{reason}");
         let mut lost = autoscalers(&[], now);

@@ -1,4 +1,4 @@
-//! The task behind a mirror: list, then watch from there; list again when changes were missed; wait between failures.
+//! The task behind a cache: list, then watch from there; list again when changes were missed; wait between failures.
 //!
 //! kube's own `watcher` keeps bookmarks to itself, and they are the only sign of life of a quiet cluster. This is
 //! the same state machine with them.
@@ -18,9 +18,9 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use super::cache::{Cache, Object};
 use super::client::Timeouts;
 use super::failure::explain;
-use super::mirror::{Mirror, Object};
 use super::pages::{self, ListError, Listed};
 
 /// First and longest pause after a failure.
@@ -32,14 +32,14 @@ const FORBIDDEN_PAUSE: Duration = Duration::from_mins(1);
 /// How much later than its own end a watch may be, at least, before its connection counts as dead.
 const LEAST_GRACE: Duration = Duration::from_secs(1);
 
-/// A mirror and the task that feeds it, which ends with this.
-pub(super) struct Fed<T> {
+/// A cache and the task that feeds it, which ends with this.
+pub(super) struct Informer<T> {
     /// What is seen.
-    pub(super) mirror: Arc<Mutex<Mirror<T>>>,
-    _feeder: AbortOnDropHandle<()>,
+    pub(super) cache: Arc<Mutex<Cache<T>>>,
+    _task: AbortOnDropHandle<()>,
 }
 
-impl<T: Object> Fed<T> {
+impl<T: Object> Informer<T> {
     /// Starts to watch what is `selected` of the collection at `path`; `changes` counts what comes in. Needs a running
     /// tokio.
     pub(super) fn start(
@@ -49,24 +49,24 @@ impl<T: Object> Fed<T> {
         selected: Selected,
         changes: watch::Sender<u64>,
     ) -> Self {
-        let mirror = Arc::new(Mutex::new(Mirror::new(timeouts.silence, Instant::now())));
-        let feeder = Watcher { client, path, selected, mirror: mirror.clone(), changes, timeouts };
-        Self { mirror, _feeder: AbortOnDropHandle::new(tokio::spawn(feeder.run())) }
+        let cache = Arc::new(Mutex::new(Cache::new(timeouts.silence, Instant::now())));
+        let watcher = Watcher { client, path, selected, cache: cache.clone(), changes, timeouts };
+        Self { cache, _task: AbortOnDropHandle::new(tokio::spawn(watcher.run())) }
     }
 
     /// Returns why what is seen is not current, named; `None` if it is.
     pub(super) fn waiting_for(&self, what: &str) -> Option<String> {
-        let reason = self.mirror.lock().waiting_for(Instant::now())?;
+        let reason = self.cache.lock().waiting_for(Instant::now())?;
         Some(format!("{what}: {reason}"))
     }
 }
 
-/// One watch, and the mirror it feeds.
+/// One watch, and the cache it feeds.
 struct Watcher<T> {
     client: Client,
     path: String,
     selected: Selected,
-    mirror: Arc<Mutex<Mirror<T>>>,
+    cache: Arc<Mutex<Cache<T>>>,
     changes: watch::Sender<u64>,
     timeouts: Timeouts,
 }
@@ -98,7 +98,7 @@ impl<T: Object> Watcher<T> {
         let (mut failures, mut is_lost) = (0_u32, false);
         loop {
             let began = Instant::now();
-            let resume = self.mirror.lock().resume();
+            let resume = self.cache.lock().resume();
             let stop = match resume {
                 None => self.list().await.err(),
                 Some(version) => Some(self.follow(version).await),
@@ -121,7 +121,7 @@ impl<T: Object> Watcher<T> {
                     if !std::mem::replace(&mut is_lost, true) {
                         failures = 0;
                     }
-                    self.mirror.lock().lost();
+                    self.cache.lock().lost();
                     self.notify();
                     self.pause(&mut failures, "changes were missed, listing again".to_owned())
                 }
@@ -135,7 +135,7 @@ impl<T: Object> Watcher<T> {
     /// Notes a failure and returns how long to wait after it.
     fn pause(&self, failures: &mut u32, reason: String) -> Duration {
         warn!(path = self.path, reason, failures, "cannot be watched");
-        self.mirror.lock().failed(reason);
+        self.cache.lock().failed(reason);
         self.notify();
         let pause = PAUSES.0.saturating_mul(2_u32.saturating_pow(*failures)).min(PAUSES.1);
         *failures = failures.saturating_add(1);
@@ -156,7 +156,7 @@ impl<T: Object> Watcher<T> {
             ListError::Late(_) | ListError::Malformed(_) => Stop::Failed(error.to_string()),
         })?;
         let version = version.ok_or_else(|| Stop::Failed("malformed list: it has no version".to_owned()))?;
-        let believed = self.mirror.lock().listed(version, objects, Instant::now());
+        let believed = self.cache.lock().listed(version, objects, Instant::now());
         self.notify();
         believed.map_err(|older| Stop::Failed(older.to_string()))
     }
@@ -200,10 +200,10 @@ impl<T: Object> Watcher<T> {
     fn take(&self, event: WatchEvent<T>) -> Result<(), Stop> {
         let now = Instant::now();
         match event {
-            WatchEvent::Added(object) | WatchEvent::Modified(object) => self.mirror.lock().changed(object, now),
-            WatchEvent::Deleted(object) => self.mirror.lock().deleted(&object, now),
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => self.cache.lock().changed(object, now),
+            WatchEvent::Deleted(object) => self.cache.lock().deleted(&object, now),
             WatchEvent::Bookmark(bookmark) => {
-                self.mirror.lock().bookmarked(bookmark.metadata.resource_version.parse().ok(), now);
+                self.cache.lock().bookmarked(bookmark.metadata.resource_version.parse().ok(), now);
             }
             WatchEvent::Error(status) => return Err(stop(&kube::Error::Api(status))),
         }

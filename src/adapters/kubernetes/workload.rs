@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::model::{Autoscaling, Stuck, TargetKind, TargetState};
 
-use super::mirror::{Metadata, Object};
+use super::cache::{Metadata, Object};
 
 /// Characters kept of a message of the server.
 const LONGEST_MESSAGE: usize = 200;

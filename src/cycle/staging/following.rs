@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::{RolledBack, Scope, Staging, Step};
 use crate::model::{PolicyRevision, ServiceId};
 
-/// Most services apart that a word names: it travels with every renewal of a lease.
+/// Most services apart that an announcement names: it travels with every renewal of a lease.
 const NAMED: usize = 50;
 
 /// What the process that leads says of its policies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Word {
+pub struct Announcement {
     /// The release in force.
     pub in_force: PolicyRevision,
     /// What people took back.
@@ -31,9 +31,9 @@ pub struct Word {
 
 impl<R: Clone> Staging<R> {
     /// Returns what those who follow are to know; `None` before anything is in force.
-    pub fn word(&self) -> Option<Word> {
+    pub fn announcement(&self) -> Option<Announcement> {
         let some = |services: &BTreeSet<ServiceId>| services.iter().take(NAMED).cloned().collect();
-        Some(Word {
+        Some(Announcement {
             in_force: self.in_force.as_ref()?.revision.clone(),
             rolled_back: self.rolled_back.as_ref().map(|rolled_back| rolled_back.revision.clone()),
             ahead: some(&self.ahead),
@@ -42,22 +42,22 @@ impl<R: Clone> Staging<R> {
     }
 
     /// Follows what the process that leads says, as far as its release is known here; the rest when it is.
-    pub fn follow(&mut self, word: Word) -> Step {
+    pub fn follow(&mut self, announcement: Announcement) -> Step {
         self.follows = None;
-        let step = self.go_to(&word.in_force);
-        let taken_back = |revision: &PolicyRevision| word.rolled_back.as_ref() == Some(revision);
+        let step = self.go_to(&announcement.in_force);
+        let taken_back = |revision: &PolicyRevision| announcement.rolled_back.as_ref() == Some(revision);
         if let Some(candidate) = self.candidate.take_if(|candidate| taken_back(&candidate.staged.revision)) {
             self.keep_out(candidate.staged);
         }
-        self.ahead = if self.candidate.is_some() { word.ahead.clone() } else { BTreeSet::new() };
-        self.behind = if self.previous.is_some() { word.behind.clone() } else { BTreeSet::new() };
-        self.follows = Some(word);
+        self.ahead = if self.candidate.is_some() { announcement.ahead.clone() } else { BTreeSet::new() };
+        self.behind = if self.previous.is_some() { announcement.behind.clone() } else { BTreeSet::new() };
+        self.follows = Some(announcement);
         step
     }
 
     /// Decides by itself from here on. What the one before took back stays out, though it was never read here.
     pub fn lead(&mut self) {
-        let taken_back = self.follows.take().and_then(|word| word.rolled_back);
+        let taken_back = self.follows.take().and_then(|announcement| announcement.rolled_back);
         if self.rolled_back.is_none() {
             let kept_out = |revision| RolledBack { revision, sets: BTreeSet::new(), staged: None };
             self.rolled_back = taken_back.map(kept_out);
@@ -67,7 +67,7 @@ impl<R: Clone> Staging<R> {
     /// Returns the release that it follows, where that is not known here and another one is in force.
     pub fn astray(&self) -> Option<&PolicyRevision> {
         let in_force = self.in_force.as_ref().map(|staged| &staged.revision);
-        self.follows.as_ref().map(|word| &word.in_force).filter(|revision| in_force != Some(*revision))
+        self.follows.as_ref().map(|announcement| &announcement.in_force).filter(|revision| in_force != Some(*revision))
     }
 
     /// Puts a release in force that is known here, by the way that the process that leads has gone.
@@ -117,7 +117,7 @@ mod tests {
         let mut leader = Staging::new(SHADOW);
         leader.announced(staged("one"), at(0));
         let mut follower = leader.clone();
-        follower.follow(leader.word().unwrap());
+        follower.follow(leader.announcement().unwrap());
         for staging in [&mut leader, &mut follower] {
             assert_eq!(staging.announced(staged("two"), at(1)), Step::Candidate(revision("two")));
         }
@@ -135,12 +135,12 @@ mod tests {
         let orders = [follower.promote(&Scope::All), follower.roll_back(&Scope::All)];
         assert!(orders.iter().all(|end| end.as_ref().is_err_and(|why| why.contains("leads"))), "{orders:?}");
         leader.passed(at(11));
-        assert_eq!(follower.follow(leader.word().unwrap()), Step::InForce(revision("two")));
+        assert_eq!(follower.follow(leader.announcement().unwrap()), Step::InForce(revision("two")));
         assert_eq!(follower.previous.as_ref().unwrap().revision, revision("one"));
         // Without a shadow time, too: the leader may not have read it yet.
         let mut at_once: Staging<String> = Staging::new(Duration::ZERO);
         assert_eq!(at_once.announced(staged("one"), at(0)), Step::InForce(revision("one")), "never without policies");
-        at_once.follow(at_once.word().unwrap());
+        at_once.follow(at_once.announcement().unwrap());
         assert_eq!(at_once.announced(staged("two"), at(1)), Step::Candidate(revision("two")));
     }
 
@@ -148,16 +148,16 @@ mod tests {
     fn what_the_leader_took_back_stays_out_when_another_leads() {
         let (mut leader, mut follower) = pair();
         leader.promote(&Scope::All).unwrap();
-        follower.follow(leader.word().unwrap());
+        follower.follow(leader.announcement().unwrap());
         leader.roll_back(&Scope::All).unwrap();
-        assert_eq!(follower.follow(leader.word().unwrap()), Step::InForce(revision("one")));
+        assert_eq!(follower.follow(leader.announcement().unwrap()), Step::InForce(revision("one")));
         follower.lead();
         assert_eq!(follower.announced(staged("two"), at(9)), Step::KeptOut(revision("two")));
         assert_eq!((in_force(&follower), follower.passed(at(99))), ("one".to_owned(), Step::None));
         // And a candidate that was taken back before it was in force.
         let (mut leader, mut follower) = pair();
         leader.roll_back(&Scope::All).unwrap();
-        follower.follow(leader.word().unwrap());
+        follower.follow(leader.announcement().unwrap());
         follower.lead();
         assert_eq!((in_force(&follower), follower.passed(at(99))), ("one".to_owned(), Step::None));
     }
@@ -167,7 +167,7 @@ mod tests {
         let (mut leader, mut follower) = pair();
         let cart: ServiceId = "shop/cart".parse().unwrap();
         leader.promote(&Scope::Service(cart.clone())).unwrap();
-        follower.follow(leader.word().unwrap());
+        follower.follow(leader.announcement().unwrap());
         assert_eq!(&*follower.of(&cart).0.unwrap().release, "two");
         follower.lead();
         assert_eq!((follower.due(), follower.passed(at(11))), (Some(at(11)), Step::InForce(revision("two"))));
@@ -179,7 +179,7 @@ mod tests {
         let mut late = Staging::new(SHADOW);
         late.announced(staged("one"), at(0));
         leader.promote(&Scope::All).unwrap();
-        assert_eq!(late.follow(leader.word().unwrap()), Step::None);
+        assert_eq!(late.follow(leader.announcement().unwrap()), Step::None);
         assert_eq!(late.astray(), Some(&revision("two")));
         assert_eq!(late.announced(staged("two"), at(2)), Step::InForce(revision("two")));
         assert_eq!(late.astray(), None);
@@ -192,18 +192,18 @@ mod tests {
         leader.roll_back(&Scope::All).unwrap();
         let mut late = Staging::new(SHADOW);
         late.announced(staged("one"), at(0));
-        late.follow(leader.word().unwrap());
+        late.follow(leader.announcement().unwrap());
         assert_eq!(late.announced(staged("two"), at(2)), Step::KeptOut(revision("two")));
         late.lead();
         assert_eq!((in_force(&late), late.passed(at(99))), ("one".to_owned(), Step::None));
         // One that has nothing else waits until somebody mends or promotes it.
         let mut empty = Staging::new(SHADOW);
-        empty.follow(leader.word().unwrap());
+        empty.follow(leader.announcement().unwrap());
         assert_eq!(empty.announced(staged("two"), at(2)), Step::KeptOut(revision("two")));
         empty.lead();
         assert!(empty.passed(at(99)) == Step::None && empty.in_force.is_none());
         let mut at_once = Staging::new(SHADOW);
-        at_once.follow(leader.word().unwrap());
+        at_once.follow(leader.announcement().unwrap());
         at_once.lead();
         assert_eq!(
             at_once.announced(staged("two"), at(2)),
@@ -219,10 +219,10 @@ mod tests {
     fn a_word_is_short_and_read_back_as_it_was() {
         let (mut leader, _) = pair();
         leader.ahead = (0..500).map(|number| format!("shop/service-{number}").parse().unwrap()).collect();
-        let word = leader.word().unwrap();
-        let text = serde_json::to_string(&word).unwrap();
-        assert!(word.ahead.len() == NAMED && text.len() < 4096, "{text}");
-        assert_eq!(serde_json::from_str::<Word>(&text).unwrap(), word);
-        assert_eq!(Staging::<String>::default().word(), None);
+        let announcement = leader.announcement().unwrap();
+        let text = serde_json::to_string(&announcement).unwrap();
+        assert!(announcement.ahead.len() == NAMED && text.len() < 4096, "{text}");
+        assert_eq!(serde_json::from_str::<Announcement>(&text).unwrap(), announcement);
+        assert_eq!(Staging::<String>::default().announcement(), None);
     }
 }

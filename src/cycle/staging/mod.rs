@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::model::{PolicyRevision, ServiceId};
-pub use following::Word;
+pub use following::Announcement;
 pub use staged::{Candidate, RolledBack, Staged};
 
 /// For whom an order is.
@@ -64,7 +64,7 @@ pub struct Staging<R> {
     /// How often people went back, for all.
     pub returns: u64,
     /// What the process that leads has said, where this one follows.
-    pub(super) follows: Option<Word>,
+    pub(super) follows: Option<Announcement>,
 }
 
 impl<R: Clone> Default for Staging<R> {
@@ -120,7 +120,7 @@ impl<R: Clone> Staging<R> {
             return Step::KeptOut(revision);
         }
         self.rolled_back = None;
-        let taken_back = self.follows.as_ref().and_then(|word| word.rolled_back.as_ref());
+        let taken_back = self.follows.as_ref().and_then(|announcement| announcement.rolled_back.as_ref());
         // Where nothing is in force either: people have said that nothing is better than this.
         if taken_back == Some(&staged.revision) {
             let revision = staged.revision.clone();
@@ -128,7 +128,7 @@ impl<R: Clone> Staging<R> {
             return Step::KeptOut(revision);
         }
         let at_once = match &self.follows {
-            Some(word) => word.in_force == staged.revision,
+            Some(announcement) => announcement.in_force == staged.revision,
             None => self.soak.is_zero(),
         };
         if self.in_force.is_none() || at_once {

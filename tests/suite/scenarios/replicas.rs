@@ -32,15 +32,15 @@ const SHOP: &str = "shop/checkout";
 pub struct Scripted {
     lead: Mutex<Lead>,
     terms: watch::Sender<Option<Epoch>>,
-    words: watch::Sender<Option<Arc<str>>>,
+    announcements: watch::Sender<Option<Arc<str>>>,
     /// Who hears what this one says.
     other: Mutex<Option<Arc<Scripted>>>,
 }
 
 impl Scripted {
     pub fn new(lead: Lead) -> Arc<Self> {
-        let (terms, words) = (watch::Sender::new(lead.epoch()), watch::Sender::new(None));
-        Arc::new(Self { terms, words, lead: Mutex::new(lead), other: Mutex::default() })
+        let (terms, announcements) = (watch::Sender::new(lead.epoch()), watch::Sender::new(None));
+        Arc::new(Self { terms, announcements, lead: Mutex::new(lead), other: Mutex::default() })
     }
 
     pub fn set(&self, lead: Lead) {
@@ -63,15 +63,15 @@ impl Leadership for Scripted {
         Box::pin(async { self.set(follows()) })
     }
 
-    fn leave(&self, word: &str) {
-        self.words.send_replace(None);
+    fn announce(&self, word: &str) {
+        self.announcements.send_replace(None);
         if let Some(other) = &*self.other.lock() {
-            other.words.send_replace(Some(word.into()));
+            other.announcements.send_replace(Some(word.into()));
         }
     }
 
-    fn words(&self) -> watch::Receiver<Option<Arc<str>>> {
-        self.words.subscribe()
+    fn announcements(&self) -> watch::Receiver<Option<Arc<str>>> {
+        self.announcements.subscribe()
     }
 }
 

@@ -8,10 +8,10 @@
 //! |---|---|
 //! | `object` | a `LoopAction` as the API has it |
 //! | `unread` | open ones that cannot be read |
-//! | `shelf` | the intents that are known, and which of them are kept |
+//! | `intent_cache` | the intents that are known, and which of them are kept |
 
+mod intent_cache;
 mod object;
-mod shelf;
 mod unread;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -36,8 +36,8 @@ use super::client::Timeouts;
 use super::failure::explain;
 use super::pages;
 use super::scale::FIELD_MANAGER;
+use intent_cache::{Held, IntentCache};
 use object::ActionObject;
-use shelf::{Held, Shelf};
 
 /// All of them.
 const ALL: &str = "/apis/flyball.dev/v1alpha1/loopactions";
@@ -55,7 +55,7 @@ struct Shared {
     timeouts: Timeouts,
     /// Decision records, and copies of the intents of this process.
     local: Arc<dyn Journal>,
-    shelf: Mutex<Shelf>,
+    cache: Mutex<IntentCache>,
     /// Intents of which the local journal has a copy.
     copied: Mutex<BTreeSet<ChangeId>>,
     /// Why ends could not be written yet. While there is one, no other write begins (INV-28).
@@ -85,7 +85,7 @@ impl LoopActions {
             client,
             timeouts,
             local,
-            shelf: Mutex::default(),
+            cache: Mutex::default(),
             copied: Mutex::default(),
             unended: Mutex::default(),
             unreadable: Mutex::default(),
@@ -99,7 +99,7 @@ impl LoopActions {
         let id = intent.change.id.clone();
         let made = match shared.create(&intent).await {
             Ok(version) => {
-                shared.shelf.lock().put(Held { intent: intent.clone(), version });
+                shared.cache.lock().put(Held { intent: intent.clone(), version });
                 shared.local.append(Entry::Prepared(intent.clone())).await
             }
             Err(Failure::Conflict) => {
@@ -124,7 +124,7 @@ impl LoopActions {
     fn add_to_status(&self, id: ChangeId, status: Value, note: impl Fn(&mut Intent) + Send + Sync + 'static) {
         let shared = self.shared.clone();
         tokio::spawn(async move {
-            let known = shared.shelf.lock().get(&id).map(|held| held.intent.clone());
+            let known = shared.cache.lock().get(&id).map(|held| held.intent.clone());
             if let Some(intent) = known {
                 shared.write_status(&intent, status, note).await;
             }
@@ -133,7 +133,7 @@ impl LoopActions {
 
     async fn ended(&self, id: ChangeId, at: Timestamp, outcome: WriteOutcome) -> Result<(), JournalError> {
         let shared = &self.shared;
-        let known = shared.shelf.lock().get(&id).map(|held| held.intent.clone());
+        let known = shared.cache.lock().get(&id).map(|held| held.intent.clone());
         let Some(intent) = known else {
             return Err(JournalError::Contradiction(format!("intent {id} ends ({outcome}) but was never prepared")));
         };
@@ -198,12 +198,12 @@ impl Journal for LoopActions {
     fn refresh(&self) -> BoxFuture<'_, Result<(), JournalError>> {
         Box::pin(async {
             let shared = &self.shared;
-            shared.shelf.lock().begin_list();
+            shared.cache.lock().begin_list();
             let (all, unreadable) = shared.list().await.map_err(unwritable)?;
-            shared.shelf.lock().listed(all);
+            shared.cache.lock().listed(all);
             shared.leave_alone(&unreadable);
             shared.complete_copies().await?;
-            let (shared, services) = (shared.clone(), shared.shelf.lock().services());
+            let (shared, services) = (shared.clone(), shared.cache.lock().services());
             tokio::spawn(async move {
                 for service in services {
                     shared.prune(&service).await;
@@ -222,11 +222,11 @@ impl Journal for LoopActions {
     }
 
     fn open_intents(&self) -> Result<Vec<Intent>, JournalError> {
-        Ok(self.shared.shelf.lock().open())
+        Ok(self.shared.cache.lock().open())
     }
 
     fn applied_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
-        Ok(self.shared.shelf.lock().applied_since(now, span))
+        Ok(self.shared.cache.lock().applied_since(now, span))
     }
 
     fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
@@ -262,7 +262,7 @@ impl Shared {
 
     /// Completes the local record of a decision, where it is one of this process.
     fn measured_here(&self, id: &ChangeId, measured: &Measured) {
-        let decision = self.shelf.lock().get(id).map(|held| held.intent.change.decision.clone());
+        let decision = self.cache.lock().get(id).map(|held| held.intent.change.decision.clone());
         let record = decision.and_then(|decision| self.local.decision(&decision).ok().flatten());
         if record.and_then(|record| record.change).is_some_and(|change| change.id == *id) {
             self.local.submit(Entry::Measured { change: id.clone(), measured: measured.clone() });
@@ -276,7 +276,7 @@ impl Shared {
         let name = object::name(intent.change.service(), id);
         let is_end = status.get("endedAt").is_some();
         loop {
-            let version = self.shelf.lock().get(id).map(|held| held.version.clone());
+            let version = self.cache.lock().get(id).map(|held| held.version.clone());
             let patch = Patch::Merge(json!({ "metadata": { "resourceVersion": version }, "status": status }));
             let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
             let request = Request::new(&path).patch_subresource("status", &name, &parameters, &patch);
@@ -284,7 +284,7 @@ impl Shared {
                 Ok(object) => {
                     let mut held = held(&object);
                     note(&mut held.intent);
-                    return self.shelf.lock().put(held);
+                    return self.cache.lock().put(held);
                 }
                 Err(Failure::Unknown(reason)) => reason,
                 Err(failure) => match self.look(&path, &name).await {
@@ -292,7 +292,7 @@ impl Shared {
                         let mut noted = found.intent.clone();
                         note(&mut noted);
                         let is_known = noted == found.intent;
-                        self.shelf.lock().put(found);
+                        self.cache.lock().put(found);
                         if is_known {
                             return tracing::info!(change = %id, "another process was first to say so of the intent");
                         }
@@ -304,7 +304,7 @@ impl Shared {
                     }
                     Ok(None) => {
                         tracing::warn!(change = %id, "the object of an intent is gone");
-                        return self.shelf.lock().remove(id);
+                        return self.cache.lock().remove(id);
                     }
                     Err(reason) => reason,
                 },
@@ -330,7 +330,7 @@ impl Shared {
     async fn complete_copies(&self) -> Result<(), JournalError> {
         for intent in self.local.open_intents()? {
             let change = intent.change.id;
-            let known = self.shelf.lock().get(&change).map(|held| held.intent.ended.clone());
+            let known = self.cache.lock().get(&change).map(|held| held.intent.ended.clone());
             let (at, outcome) = match known {
                 Some(None) => {
                     self.copied.lock().insert(change);
@@ -365,14 +365,14 @@ impl Shared {
 
     /// Deletes the objects of a service that need not be kept; what is not deleted now is with the next end.
     async fn prune(&self, service: &ServiceId) {
-        let excess = self.shelf.lock().excess(service, Timestamp::now());
+        let excess = self.cache.lock().excess(service, Timestamp::now());
         for id in excess {
             let request = Request::new(collection(service.namespace()))
                 .delete(&object::name(service, &id), &DeleteParams::default());
             let Ok(request) = request else { return };
             match tokio::time::timeout(self.timeouts.answer, self.client.request_text(request)).await {
-                Ok(Ok(_)) => self.shelf.lock().remove(&id),
-                Ok(Err(kube::Error::Api(status))) if status.code == 404 => self.shelf.lock().remove(&id),
+                Ok(Ok(_)) => self.cache.lock().remove(&id),
+                Ok(Err(kube::Error::Api(status))) if status.code == 404 => self.cache.lock().remove(&id),
                 Ok(Err(error)) => return tracing::warn!(%service, error = explain(&error), "LoopAction not deleted"),
                 Err(_) => return,
             }

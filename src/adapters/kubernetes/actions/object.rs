@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::adapters::kubernetes::mirror::Metadata;
+use crate::adapters::kubernetes::cache::Metadata;
 use crate::model::{ChangeId, ChangeSet, Foreseen, Intent, Measured, Revert, ServiceId, Timestamp, WriteOutcome};
 
 /// Label that names the service, for `kubectl get loopactions -l`.

@@ -6,8 +6,8 @@ use kube::api::{GetParams, Patch, PatchParams, PostParams};
 use kube::core::Request;
 use serde_json::{Value, json};
 
+use crate::adapters::kubernetes::cache::Metadata;
 use crate::adapters::kubernetes::failure::explain;
-use crate::adapters::kubernetes::mirror::Metadata;
 use crate::adapters::kubernetes::scale::FIELD_MANAGER;
 use crate::model::Epoch;
 

@@ -7,15 +7,15 @@
 //! |---|---|
 //! | [`candidate`] | when to claim, to renew, to stand down: pure |
 //! | `object` | the Lease as the API has it |
-//! | `words` | what its holders say by it |
+//! | `announcements` | what its holders say by it |
 //! | `fence` | who leads, for the admission policy of the API server |
 
+mod announcements;
 pub mod candidate;
 mod fence;
 mod object;
 #[cfg(test)]
 mod tests;
-mod words;
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -36,15 +36,15 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{Epoch, Lead, Now, Timestamp};
 use crate::ports::Leadership;
 
+use super::cache::Cache;
 use super::client::{self, Timeouts};
 use super::failure::explain;
-use super::mirror::Mirror;
 use super::scale::FIELD_MANAGER;
 use super::settings::Timing;
-use super::watch::{Fed, Selected};
+use super::watch::{Informer, Selected};
+use announcements::{Announcements, Heard};
 use candidate::{Candidate, Claim, Step};
 use object::LeaseObject;
-use words::{Heard, Words};
 
 /// How long the lease may take to be given up; what is not given up runs out.
 const RELEASE_WITHIN: Duration = Duration::from_secs(2);
@@ -60,7 +60,7 @@ enum Failure {
 /// This process as a candidate for a Lease. Dropping it ends its watch and its renewals.
 pub struct KubernetesLease {
     shared: Arc<Shared>,
-    seen: Fed<LeaseObject>,
+    seen: Informer<LeaseObject>,
     stop: CancellationToken,
     renewing: Mutex<Option<JoinHandle<()>>>,
 }
@@ -75,7 +75,7 @@ struct Shared {
     candidate: Mutex<Candidate>,
     terms: watch::Sender<Option<Epoch>>,
     /// What this process says while it holds the lease, and what it hears.
-    words: Mutex<Words>,
+    announcements: Mutex<Announcements>,
     /// What others said last.
     heard: watch::Sender<Option<Arc<str>>>,
     /// Why the last request failed, if it did.
@@ -99,7 +99,7 @@ impl KubernetesLease {
         let (changes, changed) = watch::channel(0);
         let selected = Selected { fields: Some(format!("metadata.name={name}")), ..Selected::default() };
         let path = collection(namespace);
-        let seen = Fed::start(client.clone(), timeouts, path, selected, changes);
+        let seen = Informer::start(client.clone(), timeouts, path, selected, changes);
         let shared = Arc::new(Shared {
             client,
             timeouts,
@@ -109,12 +109,12 @@ impl KubernetesLease {
             start: Instant::now(),
             candidate: Mutex::new(Candidate::new(identity, timing, spread)),
             terms: watch::Sender::new(None),
-            words: Mutex::default(),
+            announcements: Mutex::default(),
             heard: watch::Sender::new(None),
             trouble: Mutex::default(),
         });
         let stop = CancellationToken::new();
-        let renewing = tokio::spawn(shared.clone().stand(seen.mirror.clone(), changed, stop.clone()));
+        let renewing = tokio::spawn(shared.clone().stand(seen.cache.clone(), changed, stop.clone()));
         Self { shared, seen, stop, renewing: Mutex::new(Some(renewing)) }
     }
 
@@ -144,13 +144,13 @@ impl Leadership for KubernetesLease {
     }
 
     /// It goes out with the next renewal. Of a process that has just lost the lease nobody hears it.
-    fn leave(&self, word: &str) {
+    fn announce(&self, announcement: &str) {
         if let Some(epoch) = self.lead().epoch() {
-            self.shared.words.lock().leave(epoch, word);
+            self.shared.announcements.lock().announce(epoch, announcement);
         }
     }
 
-    fn words(&self) -> watch::Receiver<Option<Arc<str>>> {
+    fn announcements(&self) -> watch::Receiver<Option<Arc<str>>> {
         self.shared.heard.subscribe()
     }
 
@@ -186,13 +186,13 @@ impl Shared {
     /// Stands for the lease until it is stopped.
     async fn stand(
         self: Arc<Self>,
-        mirror: Arc<Mutex<Mirror<LeaseObject>>>,
+        cache: Arc<Mutex<Cache<LeaseObject>>>,
         mut changes: watch::Receiver<u64>,
         stop: CancellationToken,
     ) {
         while !stop.is_cancelled() {
             changes.mark_unchanged();
-            self.take_in(&mirror.lock());
+            self.take_in(&cache.lock());
             let step = self.candidate.lock().next(self.now());
             self.announce();
             match step {
@@ -210,11 +210,11 @@ impl Shared {
         }
     }
 
-    fn take_in(&self, mirror: &Mirror<LeaseObject>) {
-        let Ok(found) = mirror.current(&self.namespace, &self.name, Instant::now()) else { return };
+    fn take_in(&self, cache: &Cache<LeaseObject>) {
+        let Ok(found) = cache.current(&self.namespace, &self.name, Instant::now()) else { return };
         self.hear(found);
         let record = found.map(|found| found.record(self.timing));
-        let (version, now) = (mirror.version().unwrap_or(0), self.now());
+        let (version, now) = (cache.version().unwrap_or(0), self.now());
         let mut candidate = self.candidate.lock();
         candidate.saw(record, version, now);
         // Who follows somebody needs nothing of the server but the watch.
@@ -230,14 +230,15 @@ impl Shared {
         else {
             return;
         };
-        let news: Option<Arc<str>> = match self.words.lock().hear(metadata.annotations.policies_in_force(), version) {
-            Heard::Nothing => return,
-            Heard::TooLong(length) => {
-                return tracing::warn!(lease = self.name, length, "what the holder says of policies is too long");
-            }
-            Heard::Own => None,
-            Heard::Other(text) => Some(text.into()),
-        };
+        let news: Option<Arc<str>> =
+            match self.announcements.lock().hear(metadata.annotations.policies_in_force(), version) {
+                Heard::Nothing => return,
+                Heard::TooLong(length) => {
+                    return tracing::warn!(lease = self.name, length, "what the holder says of policies is too long");
+                }
+                Heard::Own => None,
+                Heard::Other(text) => Some(text.into()),
+            };
         self.heard.send_if_modified(|known| std::mem::replace(known, news.clone()) != news);
     }
 
@@ -310,16 +311,16 @@ impl Shared {
     /// Writes the Lease once and returns the version that was made.
     async fn send(&self, claim: &Claim, holder: Option<&str>) -> Result<String, Failure> {
         let (path, now) = (collection(&self.namespace), Timestamp::now());
-        let word = holder.and_then(|_| self.words.lock().send(claim.epoch));
+        let announcement = holder.and_then(|_| self.announcements.lock().send(claim.epoch));
         let manager = || Some(FIELD_MANAGER.to_owned());
         let request = if let (None, Some(holder)) = (&claim.version, holder) {
             let mut object = object::made(&self.name, claim, holder, self.timing, now);
-            object::say(&mut object, word.as_deref());
+            object::say(&mut object, announcement.as_deref());
             let parameters = PostParams { field_manager: manager(), ..PostParams::default() };
             Request::new(path).create(&parameters, object.to_string().into_bytes())
         } else {
             let mut patch = object::patch(claim, holder, self.timing, now);
-            object::say(&mut patch, word.as_deref());
+            object::say(&mut patch, announcement.as_deref());
             let patch = Patch::Merge(patch);
             let parameters = PatchParams { field_manager: manager(), ..PatchParams::default() };
             Request::new(path).patch(&self.name, &parameters, &patch)

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::adapters::kubernetes::annotations::POLICIES_IN_FORCE;
-use crate::adapters::kubernetes::mirror::{Metadata, Object};
+use crate::adapters::kubernetes::cache::{Metadata, Object};
 use crate::adapters::kubernetes::settings::Timing;
 use crate::model::{Epoch, Timestamp};
 
@@ -63,9 +63,9 @@ pub(super) fn patch(claim: &Claim, holder: Option<&str>, timing: Timing, now: Ti
 }
 
 /// Adds what the holder says to a Lease or to a patch of it.
-pub(super) fn say(object: &mut Value, word: Option<&str>) {
-    if let Some(word) = word {
-        object["metadata"]["annotations"] = json!({ POLICIES_IN_FORCE: word });
+pub(super) fn say(object: &mut Value, announcement: Option<&str>) {
+    if let Some(announcement) = announcement {
+        object["metadata"]["annotations"] = json!({ POLICIES_IN_FORCE: announcement });
     }
 }
 

@@ -17,14 +17,14 @@ pub(super) struct Draft {
     /// In a sentence.
     pub(super) note: String,
     /// What it tells of.
-    pub(super) matter: Matter,
+    pub(super) subject: Subject,
 }
 
 /// What an Event tells of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Matter {
+pub(super) enum Subject {
     /// Something that was done or happened, once.
-    Deed,
+    Occurrence,
     /// The guard that holds.
     Hold,
     /// Whether the spec is accepted.
@@ -35,7 +35,7 @@ pub(super) enum Matter {
 
 /// What was told of one loop so far, as far as the next Event depends on it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Told {
+pub(super) struct Reported {
     /// The guard that holds, since the last change of it.
     holding: Option<GuardName>,
     accepted: Option<Acceptance>,
@@ -44,12 +44,12 @@ pub(super) struct Told {
 }
 
 impl Draft {
-    fn deed(reason: &'static str, warning: bool, note: String) -> Self {
-        Self { reason, warning, note, matter: Matter::Deed }
+    fn occurrence(reason: &'static str, warning: bool, note: String) -> Self {
+        Self { reason, warning, note, subject: Subject::Occurrence }
     }
 }
 
-impl Told {
+impl Reported {
     /// Returns the Event that follows from news, if one does.
     pub(super) fn event(&mut self, news: &News) -> Option<Draft> {
         match news {
@@ -57,27 +57,27 @@ impl Told {
             News::WriteEnded { change, outcome } => Some(ended(change, outcome)),
             News::Measured { decision, effect } => {
                 let note = format!("{decision}: {} ({})", effect.why, effect.impact.as_str());
-                Some(Draft::deed("ActionVerified", effect.impact == Impact::Hurt, note))
+                Some(Draft::occurrence("ActionVerified", effect.impact == Impact::Hurt, note))
             }
-            News::Quarantined(Some(reason)) => Some(Draft::deed("Quarantined", true, reason.clone())),
-            News::Quarantined(None) => Some(Draft::deed("Recovered", false, "its actors work again".to_owned())),
+            News::Quarantined(Some(reason)) => Some(Draft::occurrence("Quarantined", true, reason.clone())),
+            News::Quarantined(None) => Some(Draft::occurrence("Recovered", false, "its actors work again".to_owned())),
         }
     }
 
     /// Returns the Event of a change in what is accepted. That a first spec is valid is no news.
     pub(super) fn accepted(&mut self, accepted: &Acceptance) -> Option<Draft> {
         let before = self.accepted.replace(accepted.clone());
-        let matter = Matter::Spec;
+        let subject = Subject::Spec;
         let (reason, note) = match accepted {
             _ if before.as_ref() == Some(accepted) => return None,
             Acceptance::Valid => {
                 let note = "the spec is in force again".to_owned();
-                return before.map(|_| Draft { reason: "SpecAccepted", warning: false, note, matter });
+                return before.map(|_| Draft { reason: "SpecAccepted", warning: false, note, subject });
             }
             Acceptance::Invalid(faults) => ("SpecInvalid", faults.join("; ")),
             Acceptance::Collision(faults) => ("SpecCollision", faults.join("; ")),
         };
-        Some(Draft { reason, warning: true, note, matter })
+        Some(Draft { reason, warning: true, note, subject })
     }
 
     /// Returns the Event of a change in whether the newest policies are in force. That the first ones are is no news.
@@ -86,22 +86,22 @@ impl Told {
         if before.as_deref() == Some(faults) {
             return None;
         }
-        let matter = Matter::Policies;
+        let subject = Subject::Policies;
         if faults.is_empty() {
             let note = "the newest policies are in force again".to_owned();
-            return before.map(|_| Draft { reason: "PolicyAccepted", warning: false, note, matter });
+            return before.map(|_| Draft { reason: "PolicyAccepted", warning: false, note, subject });
         }
         let note = format!("{}; the last good policies stay in force", faults.join("; "));
-        Some(Draft { reason: "PolicyRefused", warning: true, note, matter })
+        Some(Draft { reason: "PolicyRefused", warning: true, note, subject })
     }
 
     /// Takes back that a state was told, which was told last as in `former`: while it stands, it is told again.
-    pub(super) fn untold(&mut self, matter: Matter, former: &Self) {
-        match matter {
-            Matter::Deed => {}
-            Matter::Hold => self.holding = None,
-            Matter::Spec => self.accepted.clone_from(&former.accepted),
-            Matter::Policies => self.policies.clone_from(&former.policies),
+    pub(super) fn retract(&mut self, subject: Subject, former: &Self) {
+        match subject {
+            Subject::Occurrence => {}
+            Subject::Hold => self.holding = None,
+            Subject::Spec => self.accepted.clone_from(&former.accepted),
+            Subject::Policies => self.policies.clone_from(&former.policies),
         }
     }
 
@@ -112,9 +112,9 @@ impl Told {
         };
         let before = std::mem::replace(&mut self.holding, holding);
         if record.change.is_some() {
-            return Some(Draft::deed("ActionPlanned", false, sentence(record)));
+            return Some(Draft::occurrence("ActionPlanned", false, sentence(record)));
         }
-        let draft = |reason, warning| Some(Draft { reason, warning, note: sentence(record), matter: Matter::Hold });
+        let draft = |reason, warning| Some(Draft { reason, warning, note: sentence(record), subject: Subject::Hold });
         match holding.filter(|guard| before != Some(*guard))? {
             // What the mode holds back is what the mode is for, and waiting for a second sample is no state.
             GuardName::Mode | GuardName::Confirmation => None,
@@ -142,5 +142,5 @@ fn ended(change: &ChangeSet, outcome: &WriteOutcome) -> Draft {
         | WriteOutcome::Abandoned { .. }
         | WriteOutcome::NoLever => ("ActionBlocked", true),
     };
-    Draft::deed(reason, warning, note)
+    Draft::occurrence(reason, warning, note)
 }

@@ -4,23 +4,23 @@
 //! ```text
 //! watch of serviceloops, platformbounds -> judge -> roster (to the loop)
 //!                                            |
-//! news (from the loop) ------------------> ledger -> writer -> status, Events
+//! news (from the loop) ------------------> outbox -> writer -> status, Events
 //! ```
 //!
 //! | file | what |
 //! |---|---|
 //! | `object` | what is read of the objects |
 //! | `judge` | which declarations hold: valid, no collision, inside the platform's bound; the last good one stays |
-//! | `standing` | one loop's status as its owner reads it |
+//! | `status` | one loop's status as its owner reads it |
 //! | `event` | which news are Events, and what they say |
-//! | `ledger` | what is to be written, when |
+//! | `outbox` | what is to be written, when |
 //! | `writer` | the task that writes it |
 
 mod event;
 mod judge;
-mod ledger;
 mod object;
-mod standing;
+mod outbox;
+mod status;
 mod writer;
 
 use std::sync::Arc;
@@ -36,12 +36,12 @@ use crate::model::ServiceId;
 use crate::ports::Leadership;
 use crate::ports::services::{Declarations, News, PolicyFaults, Roster, Services};
 
+use super::cache::Cache;
 use super::client::Timeouts;
-use super::mirror::Mirror;
-use super::watch::{Fed, Selected};
+use super::watch::{Informer, Selected};
 use judge::Judge;
-use ledger::Ledger;
 use object::{BoundObject, LoopObject};
+use outbox::Outbox;
 use writer::Writer;
 
 /// The manifest of the custom resources, as `deploy/` ships and `flyball crds` prints it: the one source of truth.
@@ -58,9 +58,9 @@ const TOGETHER: Duration = Duration::from_millis(100);
 /// The loops of a cluster. Dropping it ends its watches.
 pub struct ServiceLoops {
     roster: watch::Receiver<Option<Roster>>,
-    ledger: Arc<Ledger>,
-    loops: Fed<LoopObject>,
-    bounds: Fed<BoundObject>,
+    outbox: Arc<Outbox>,
+    loops: Informer<LoopObject>,
+    bounds: Informer<BoundObject>,
     _tasks: JoinSet<()>,
 }
 
@@ -76,22 +76,22 @@ impl ServiceLoops {
     ) -> Self {
         let (changes, _) = watch::channel(0);
         let (roster, roster_seen) = watch::channel(None);
-        let ledger = Arc::new(Ledger::new());
-        let loops = Fed::start(client.clone(), timeouts, LOOPS.to_owned(), Selected::default(), changes.clone());
+        let outbox = Arc::new(Outbox::new());
+        let loops = Informer::start(client.clone(), timeouts, LOOPS.to_owned(), Selected::default(), changes.clone());
         let selected = Selected { fields: Some(format!("metadata.name={BOUND_NAME}")), ..Selected::default() };
-        let bounds = Fed::start(client.clone(), timeouts, BOUNDS.to_owned(), selected, changes.clone());
+        let bounds = Informer::start(client.clone(), timeouts, BOUNDS.to_owned(), selected, changes.clone());
         let keeper = Keeper {
-            loops: loops.mirror.clone(),
-            bounds: bounds.mirror.clone(),
+            loops: loops.cache.clone(),
+            bounds: bounds.cache.clone(),
             silence: timeouts.silence,
             judge: Judge::new(declarations),
-            ledger: ledger.clone(),
+            outbox: outbox.clone(),
             roster,
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(keeper.run(changes.subscribe()));
-        tasks.spawn(Writer { client, timeouts, ledger: ledger.clone(), leadership, instance }.run());
-        Self { roster: roster_seen, ledger, loops, bounds, _tasks: tasks }
+        tasks.spawn(Writer { client, timeouts, outbox: outbox.clone(), leadership, instance }.run());
+        Self { roster: roster_seen, outbox, loops, bounds, _tasks: tasks }
     }
 }
 
@@ -106,22 +106,22 @@ impl Services for ServiceLoops {
     }
 
     fn tell(&self, service: &ServiceId, news: News) {
-        self.ledger.told(service, news);
+        self.outbox.told(service, news);
     }
 
     fn policies(&self, faults: &PolicyFaults) {
-        self.ledger.policies(faults);
+        self.outbox.policies(faults);
     }
 }
 
 /// Judges anew whenever something changed, or nothing was heard for long.
 struct Keeper {
-    loops: Arc<Mutex<Mirror<LoopObject>>>,
-    bounds: Arc<Mutex<Mirror<BoundObject>>>,
+    loops: Arc<Mutex<Cache<LoopObject>>>,
+    bounds: Arc<Mutex<Cache<BoundObject>>>,
     /// Silence after which the bound is not believed any more.
     silence: Duration,
     judge: Judge,
-    ledger: Arc<Ledger>,
+    outbox: Arc<Outbox>,
     roster: watch::Sender<Option<Roster>>,
 }
 
@@ -157,7 +157,7 @@ impl Keeper {
         let judged = self.judge.judge(&loops, &bound);
         let declared = judged.iter().filter_map(|(id, judged)| Some((id.clone(), judged.spec.clone()?))).collect();
         let declared: Roster = Arc::new(declared);
-        self.ledger.judged(judged);
+        self.outbox.judged(judged);
         self.roster.send_if_modified(|roster| {
             let changed = roster.as_ref() != Some(&declared);
             *roster = Some(declared);

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::adapters::kubernetes::mirror::{Metadata, Object};
+use crate::adapters::kubernetes::cache::{Metadata, Object};
 use crate::model::{Mode, ServiceId, ids::IdError};
 
 /// A `ServiceLoop`. Its `spec` is read later and whole, so that one faulty object does not hide its neighbours.

@@ -17,9 +17,9 @@ use crate::model::{ServiceId, Timestamp};
 use crate::ports::Leadership;
 
 use super::event::Draft;
-use super::ledger::{Ledger, Writing};
 use super::object::LoopObject;
-use super::standing::{cut, reference};
+use super::outbox::{Outbox, Writing};
+use super::status::{cut, reference};
 
 /// Pause between two writes: at most ten in a second, however much happens.
 const PACE: Duration = Duration::from_millis(100);
@@ -30,14 +30,14 @@ const LONGEST_REST: Duration = Duration::from_mins(10);
 /// Who reports.
 const CONTROLLER: &str = "flyball.dev/flyball";
 
-/// Writes what the ledger holds due.
+/// Writes what the outbox holds due.
 pub(super) struct Writer {
     /// The connection.
     pub(super) client: Client,
     /// Deadlines.
     pub(super) timeouts: Timeouts,
     /// What is to be written.
-    pub(super) ledger: Arc<Ledger>,
+    pub(super) outbox: Arc<Outbox>,
     /// Whether this process speaks for all.
     pub(super) leadership: Arc<dyn Leadership>,
     /// This process.
@@ -52,7 +52,7 @@ impl Writer {
             // Asked before each write: a thousand take minutes, in which the lease can be lost, and who speaks then says
             // something newer.
             let speaks = self.leadership.lead().speaks();
-            let later = match self.ledger.next(speaks, Instant::now(), Timestamp::now()) {
+            let later = match self.outbox.next(speaks, Instant::now(), Timestamp::now()) {
                 Ok(writing) => {
                     count = count.wrapping_add(1);
                     let written = self.write(writing, count).await;
@@ -63,7 +63,7 @@ impl Writer {
             };
             // Each is a reason to look again: who begins to lead says how the loops stand.
             tokio::select! {
-                () = self.ledger.stirred() => {}
+                () = self.outbox.stirred() => {}
                 _ = terms.changed() => {}
                 () = tokio::time::sleep_until(later) => {}
             }
@@ -95,7 +95,7 @@ impl Writer {
         let error = match answer {
             Ok(Ok(text)) => {
                 if let Some((uid, status)) = status {
-                    self.ledger.wrote(&id, &uid, status, version(&text));
+                    self.outbox.wrote(&id, &uid, status, version(&text));
                 }
                 return true;
             }
@@ -108,7 +108,7 @@ impl Writer {
         };
         tracing::warn!(service = %id, error, "status or event not written");
         if status.is_some() {
-            self.ledger.not_written(&id);
+            self.outbox.not_written(&id);
         }
         false
     }

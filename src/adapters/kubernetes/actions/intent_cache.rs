@@ -25,7 +25,7 @@ pub(super) struct Held {
 
 /// All intents that are known, by change.
 #[derive(Debug, Default)]
-pub(super) struct Shelf {
+pub(super) struct IntentCache {
     held: BTreeMap<ChangeId, Held>,
     /// Which of them are of which service.
     of: BTreeMap<ServiceId, BTreeSet<ChangeId>>,
@@ -33,8 +33,8 @@ pub(super) struct Shelf {
     touched: Option<BTreeSet<ChangeId>>,
 }
 
-impl Shelf {
-    /// Notes that all are being listed, until [`Shelf::listed`].
+impl IntentCache {
+    /// Notes that all are being listed, until [`IntentCache::listed`].
     pub(super) fn begin_list(&mut self) {
         self.touched = Some(BTreeSet::new());
     }
@@ -174,10 +174,10 @@ mod tests {
         Held { intent, version: "1".to_owned() }
     }
 
-    fn shelf(all: impl IntoIterator<Item = Held>) -> Shelf {
-        let mut shelf = Shelf::default();
-        all.into_iter().for_each(|held| shelf.put(held));
-        shelf
+    fn cache(all: impl IntoIterator<Item = Held>) -> IntentCache {
+        let mut cache = IntentCache::default();
+        all.into_iter().for_each(|held| cache.put(held));
+        cache
     }
 
     fn of(mut held: Held, service: &str) -> Held {
@@ -191,20 +191,20 @@ mod tests {
     fn what_is_put_in_or_taken_out_while_all_are_listed_is_as_it_was_left() {
         let known = [1, 2, 3].map(|seq| intent(seq, 0, 3, 4, None));
         let ended = intent(2, 0, 3, 4, Some(WriteOutcome::Applied));
-        let mut shelf = shelf(known.clone());
-        shelf.begin_list();
+        let mut cache = cache(known.clone());
+        cache.begin_list();
         // After the server has looked, and before its answer is here.
-        shelf.put(intent(4, 0, 4, 5, None));
-        shelf.put(ended.clone());
-        shelf.remove(&known[2].intent.change.id);
-        shelf.listed([known[0].clone(), known[1].clone(), known[2].clone()]);
-        let seqs: Vec<u32> = shelf.open().iter().map(|intent| intent.change.decision.cycle.seq).collect();
+        cache.put(intent(4, 0, 4, 5, None));
+        cache.put(ended.clone());
+        cache.remove(&known[2].intent.change.id);
+        cache.listed([known[0].clone(), known[1].clone(), known[2].clone()]);
+        let seqs: Vec<u32> = cache.open().iter().map(|intent| intent.change.decision.cycle.seq).collect();
         assert_eq!(seqs, [1, 4]);
-        assert_eq!(shelf.get(&ended.intent.change.id), Some(&ended));
+        assert_eq!(cache.get(&ended.intent.change.id), Some(&ended));
         // What was not touched is as the server has it.
-        shelf.begin_list();
-        shelf.listed([]);
-        assert_eq!((shelf.open(), shelf.services().len()), (vec![], 0));
+        cache.begin_list();
+        cache.listed([]);
+        assert_eq!((cache.open(), cache.services().len()), (vec![], 0));
     }
 
     #[test]
@@ -214,10 +214,10 @@ mod tests {
             let written = |seq| of(intent(seq, 0, 3, 4, Some(WriteOutcome::Applied)), &service(number));
             (0..10).map(written).collect::<Vec<_>>()
         };
-        let shelf = shelf((0..4000).flat_map(one));
+        let cache = cache((0..4000).flat_map(one));
         let now = Timestamp::from_second(BEGIN + 100).unwrap();
         let begun = std::time::Instant::now();
-        let excess: usize = shelf.services().iter().map(|service| shelf.excess(service, now).len()).sum();
+        let excess: usize = cache.services().iter().map(|service| cache.excess(service, now).len()).sum();
         assert_eq!(excess, 0);
         // A hundred times as long as it takes; looking at all others takes a hundred times that.
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
@@ -233,29 +233,29 @@ mod tests {
         ];
         let lowering = all[1].intent.change.id.clone();
         all.extend((10..60).map(|seq| intent(seq, i64::from(seq), 3, 4, Some(WriteOutcome::Applied))));
-        let mut shelf = shelf(all);
+        let mut cache = cache(all);
         let now = |seconds| Timestamp::from_second(BEGIN + seconds).unwrap();
-        let excess = shelf.excess(&service, now(100));
+        let excess = cache.excess(&service, now(100));
         assert_eq!(excess.len(), 52 - KEPT - 1, "of 52 that have ended 32 stay, and the last lowering");
         assert!(!excess.contains(&lowering));
-        assert_eq!(shelf.open().len(), 1);
+        assert_eq!(cache.open().len(), 1);
         let refused = (60..80).map(|seq| {
             let outcome = WriteOutcome::Superseded { found: "9".to_owned() };
             intent(seq, i64::from(seq), 3, 4, Some(outcome))
         });
-        refused.for_each(|held| shelf.put(held));
-        let more = shelf.excess(&service, now(100));
+        refused.for_each(|held| cache.put(held));
+        let more = cache.excess(&service, now(100));
         assert_eq!(more.len(), 52 - KEPT - 1 + 20 - KEPT_UNSENT, "what was not sent takes no place of what was");
         let mut undo = intent(5, 3, 7, 9, Some(WriteOutcome::Applied));
         undo.intent.change.rule = UNDO.to_owned();
         let undone = undo.intent.change.id.clone();
-        shelf.put(undo);
-        assert!(!shelf.excess(&service, now(3 * 3600)).contains(&undone));
-        assert!(shelf.excess(&service, now(5 * 3600)).contains(&undone));
-        shelf.remove(&undone);
+        cache.put(undo);
+        assert!(!cache.excess(&service, now(3 * 3600)).contains(&undone));
+        assert!(cache.excess(&service, now(5 * 3600)).contains(&undone));
+        cache.remove(&undone);
         let late = 100 + 49 * 3600;
-        assert_eq!(shelf.excess(&service, now(late)).len(), 72, "nothing is kept for ever but what is open");
-        let recent = shelf.applied_since(now(60), Duration::from_secs(10));
+        assert_eq!(cache.excess(&service, now(late)).len(), 72, "nothing is kept for ever but what is open");
+        let recent = cache.applied_since(now(60), Duration::from_secs(10));
         let seqs: Vec<u32> = recent.iter().map(|intent| intent.change.decision.cycle.seq).collect();
         assert_eq!(seqs, (50..60).collect::<Vec<_>>(), "oldest first");
     }

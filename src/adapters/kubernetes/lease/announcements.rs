@@ -16,7 +16,7 @@ const REMEMBERED: usize = 16;
 
 /// What is said and heard.
 #[derive(Debug, Default)]
-pub(super) struct Words {
+pub(super) struct Announcements {
     /// What is to be said, and the term in which that holds.
     own: Option<(Epoch, String)>,
     /// Own texts of which one stands in the Lease or may come to, the newest last.
@@ -42,9 +42,9 @@ pub(super) enum Heard<'a> {
     TooLong(usize),
 }
 
-impl Words {
+impl Announcements {
     /// Takes in what is to be said in the term `epoch`.
-    pub(super) fn leave(&mut self, epoch: Epoch, text: &str) {
+    pub(super) fn announce(&mut self, epoch: Epoch, text: &str) {
         self.own = Some((epoch, text.to_owned()));
     }
 
@@ -88,48 +88,48 @@ impl Words {
 mod tests {
     use super::*;
 
-    fn said(texts: &[&str]) -> Words {
-        let mut words = Words::default();
+    fn said(texts: &[&str]) -> Announcements {
+        let mut announcements = Announcements::default();
         for text in texts {
-            words.leave(Epoch::new(1), text);
-            assert_eq!(words.send(Epoch::new(1)).as_deref(), Some(*text));
+            announcements.announce(Epoch::new(1), text);
+            assert_eq!(announcements.send(Epoch::new(1)).as_deref(), Some(*text));
         }
-        words
+        announcements
     }
 
     #[test]
     fn whatever_of_the_own_texts_stands_there_is_no_news() {
-        let mut words = said(&["one", "two", "three"]);
-        assert_eq!(words.hear(Some("one"), 5), Heard::Own);
-        assert_eq!(words.hear(Some("three"), 7), Heard::Own);
-        assert_eq!(words.hear(Some("two"), 6), Heard::Nothing, "a watch that lags");
-        assert_eq!(words.hear(Some("one"), 8), Heard::Other("one"), "now somebody else says so");
+        let mut announcements = said(&["one", "two", "three"]);
+        assert_eq!(announcements.hear(Some("one"), 5), Heard::Own);
+        assert_eq!(announcements.hear(Some("three"), 7), Heard::Own);
+        assert_eq!(announcements.hear(Some("two"), 6), Heard::Nothing, "a watch that lags");
+        assert_eq!(announcements.hear(Some("one"), 8), Heard::Other("one"), "now somebody else says so");
     }
 
     #[test]
     fn what_stood_there_before_is_heard_until_something_was_said() {
-        let mut words = Words::default();
-        assert_eq!(words.hear(Some("theirs"), 5), Heard::Other("theirs"));
-        words.leave(Epoch::new(2), "mine");
-        assert_eq!(words.hear(Some("theirs"), 6), Heard::Other("theirs"), "not said yet");
-        words.send(Epoch::new(2));
-        assert_eq!(words.hear(Some("theirs"), 6), Heard::Other("theirs"), "its answer was lost");
-        assert_eq!(words.hear(Some("mine"), 7), Heard::Own);
-        assert_eq!(words.hear(None, 8), Heard::Nothing);
+        let mut announcements = Announcements::default();
+        assert_eq!(announcements.hear(Some("theirs"), 5), Heard::Other("theirs"));
+        announcements.announce(Epoch::new(2), "mine");
+        assert_eq!(announcements.hear(Some("theirs"), 6), Heard::Other("theirs"), "not said yet");
+        announcements.send(Epoch::new(2));
+        assert_eq!(announcements.hear(Some("theirs"), 6), Heard::Other("theirs"), "its answer was lost");
+        assert_eq!(announcements.hear(Some("mine"), 7), Heard::Own);
+        assert_eq!(announcements.hear(None, 8), Heard::Nothing);
     }
 
     #[test]
     fn what_was_said_in_one_term_is_not_said_in_the_next() {
-        let mut words = said(&["one"]);
-        assert_eq!(words.send(Epoch::new(3)), None);
+        let mut announcements = said(&["one"]);
+        assert_eq!(announcements.send(Epoch::new(3)), None);
     }
 
     #[test]
     fn a_text_that_is_too_long_is_named_once() {
-        let mut words = Words::default();
+        let mut announcements = Announcements::default();
         let long = "w".repeat(LONGEST + 1);
-        assert_eq!(words.hear(Some(&long), 1), Heard::TooLong(LONGEST + 1));
-        assert_eq!(words.hear(Some(&long), 2), Heard::Nothing);
-        assert_eq!(words.hear(Some("short"), 3), Heard::Other("short"));
+        assert_eq!(announcements.hear(Some(&long), 1), Heard::TooLong(LONGEST + 1));
+        assert_eq!(announcements.hear(Some(&long), 2), Heard::Nothing);
+        assert_eq!(announcements.hear(Some("short"), 3), Heard::Other("short"));
     }
 }

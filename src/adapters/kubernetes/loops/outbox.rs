@@ -13,9 +13,9 @@ use tokio::time::Instant;
 use crate::model::{DecisionRecord, ServiceId, Timestamp};
 use crate::ports::services::{News, PolicyFaults};
 
-use super::event::{Draft, Told};
+use super::event::{Draft, Reported};
 use super::judge::Judged;
-use super::standing::{Seen, Standing};
+use super::status::{LastStatus, Seen};
 
 /// Least time between two writes of one status.
 const STATUS_PAUSE: Duration = Duration::from_secs(5);
@@ -48,14 +48,14 @@ pub(super) enum Writing {
 }
 
 /// Everything that is to be told of all loops.
-pub(super) struct Ledger {
-    books: Mutex<Books>,
+pub(super) struct Outbox {
+    inner: Mutex<Inner>,
     stirred: Notify,
 }
 
 #[derive(Default)]
-struct Books {
-    loops: BTreeMap<ServiceId, Account>,
+struct Inner {
+    loops: BTreeMap<ServiceId, LoopReport>,
     /// What is wrong with the newest policies; `None` before the first load.
     policies: Option<PolicyFaults>,
     /// Loops of which something came in.
@@ -71,13 +71,13 @@ struct Books {
 }
 
 /// What is to be told of one loop.
-struct Account {
+struct LoopReport {
     judged: Judged,
     news: VecDeque<News>,
     record: Option<Arc<DecisionRecord>>,
     quarantined: Option<String>,
-    told: Told,
-    standing: Standing,
+    reported: Reported,
+    last_status: LastStatus,
     /// Version of the object that the last write of the status made.
     written_at: u64,
     /// Before which no status is written; `None` before the first.
@@ -89,27 +89,27 @@ struct Account {
     event_due: Option<Instant>,
 }
 
-impl Ledger {
-    /// Returns a ledger of nothing.
+impl Outbox {
+    /// Returns an empty outbox.
     pub(super) fn new() -> Self {
-        Self { books: Mutex::default(), stirred: Notify::new() }
+        Self { inner: Mutex::default(), stirred: Notify::new() }
     }
 
     /// Takes in how the loops were judged. Those that are not among them are forgotten.
     pub(super) fn judged(&self, judged: BTreeMap<ServiceId, Judged>) {
-        let Books { loops, stirred, .. } = &mut *self.books.lock();
-        loops.retain(|id, account| judged.get(id).is_some_and(|judged| judged.uid == account.judged.uid));
+        let Inner { loops, stirred, .. } = &mut *self.inner.lock();
+        loops.retain(|id, report| judged.get(id).is_some_and(|judged| judged.uid == report.judged.uid));
         for (id, judged) in judged {
             match loops.entry(id) {
-                Entry::Occupied(mut account) => {
-                    if account.get().judged != judged {
-                        stirred.insert(account.key().clone());
-                        account.get_mut().take(judged);
+                Entry::Occupied(mut report) => {
+                    if report.get().judged != judged {
+                        stirred.insert(report.key().clone());
+                        report.get_mut().take(judged);
                     }
                 }
                 Entry::Vacant(free) => {
                     stirred.insert(free.key().clone());
-                    free.insert(Account::new(judged));
+                    free.insert(LoopReport::new(judged));
                 }
             }
         }
@@ -118,9 +118,9 @@ impl Ledger {
 
     /// Takes in news; of a loop that is not known they are dropped.
     pub(super) fn told(&self, service: &ServiceId, news: News) {
-        let Books { loops, stirred, .. } = &mut *self.books.lock();
-        if let Some(account) = loops.get_mut(service) {
-            account.put(news);
+        let Inner { loops, stirred, .. } = &mut *self.inner.lock();
+        if let Some(report) = loops.get_mut(service) {
+            report.put(news);
             stirred.insert(service.clone());
             self.stirred.notify_one();
         }
@@ -128,7 +128,7 @@ impl Ledger {
 
     /// Takes in whether the newest policies are in force.
     pub(super) fn policies(&self, faults: &PolicyFaults) {
-        let Books { loops, policies, stirred, .. } = &mut *self.books.lock();
+        let Inner { loops, policies, stirred, .. } = &mut *self.inner.lock();
         *policies = Some(faults.clone());
         stirred.extend(loops.keys().cloned());
         self.stirred.notify_one();
@@ -148,67 +148,67 @@ impl Ledger {
     pub(super) fn next(&self, speaks: bool, now: Instant, wall: Timestamp) -> Result<Writing, Option<Instant>> {
         for id in self.ripe(speaks, now) {
             // The lock is taken for each: deciders, who bring news, wait for one loop at most.
-            self.books.lock().look(id, (speaks, now, wall));
+            self.inner.lock().look(id, (speaks, now, wall));
         }
-        let mut books = self.books.lock();
+        let mut inner = self.inner.lock();
         if !speaks {
-            books.events.clear();
-            books.statuses.clear();
+            inner.events.clear();
+            inner.statuses.clear();
         }
-        let event = books.events.pop_front();
-        event.or_else(|| books.next_status(now, wall)).ok_or_else(|| books.later.first().map(|(due, _)| *due))
+        let event = inner.events.pop_front();
+        event.or_else(|| inner.next_status(now, wall)).ok_or_else(|| inner.later.first().map(|(due, _)| *due))
     }
 
     /// Returns the loops that are to be looked at: all of them when this process begins or ceases to speak.
     fn ripe(&self, speaks: bool, now: Instant) -> BTreeSet<ServiceId> {
-        let mut books = self.books.lock();
-        let mut ripe = std::mem::take(&mut books.stirred);
-        while let Some((due, id)) = books.later.pop_first() {
+        let mut inner = self.inner.lock();
+        let mut ripe = std::mem::take(&mut inner.stirred);
+        while let Some((due, id)) = inner.later.pop_first() {
             if due > now {
-                books.later.insert((due, id));
+                inner.later.insert((due, id));
                 break;
             }
             ripe.insert(id);
         }
-        if std::mem::replace(&mut books.spoke, speaks) != speaks {
-            ripe = books.loops.keys().cloned().collect();
+        if std::mem::replace(&mut inner.spoke, speaks) != speaks {
+            ripe = inner.loops.keys().cloned().collect();
         }
         ripe
     }
 
     /// Notes that a status was written, which made this version of the object.
     pub(super) fn wrote(&self, id: &ServiceId, uid: &str, status: Value, version: u64) {
-        let loops = &mut self.books.lock().loops;
-        if let Some(account) = loops.get_mut(id).filter(|account| account.judged.uid == uid) {
-            account.standing.wrote(status);
-            account.written_at = version;
-            account.heed_the_shown();
+        let loops = &mut self.inner.lock().loops;
+        if let Some(report) = loops.get_mut(id).filter(|report| report.judged.uid == uid) {
+            report.last_status.wrote(status);
+            report.written_at = version;
+            report.heed_the_shown();
         }
     }
 
     /// Notes that a status was not written: it is due again, without further news.
     pub(super) fn not_written(&self, id: &ServiceId) {
-        self.books.lock().stirred.insert(id.clone());
+        self.inner.lock().stirred.insert(id.clone());
     }
 }
 
-impl Books {
+impl Inner {
     fn look(&mut self, id: ServiceId, (speaks, now, wall): (bool, Instant, Timestamp)) {
-        let Some(account) = self.loops.get_mut(&id) else { return };
+        let Some(report) = self.loops.get_mut(&id) else { return };
         let policies = faults(self.policies.as_ref(), &id);
-        let drafts = account.digest(policies.as_deref(), now);
+        let drafts = report.digest(policies.as_deref(), now);
         if !speaks {
-            account.standing = Standing::shown(&account.judged.status);
-            account.is_queued = false;
+            report.last_status = LastStatus::shown(&report.judged.status);
+            report.is_queued = false;
             return;
         }
-        let uid = &account.judged.uid;
+        let uid = &report.judged.uid;
         self.events.extend(drafts.into_iter().map(|draft| Writing::Event { id: id.clone(), uid: uid.clone(), draft }));
-        let is_new = account.status(policies.as_deref(), wall).is_some();
-        let waits = account.status_due.filter(|due| is_new && *due > now);
-        self.later.extend(account.event_due.into_iter().chain(waits).map(|due| (due, id.clone())));
-        if is_new && waits.is_none() && !account.is_queued {
-            account.is_queued = true;
+        let is_new = report.status(policies.as_deref(), wall).is_some();
+        let waits = report.status_due.filter(|due| is_new && *due > now);
+        self.later.extend(report.event_due.into_iter().chain(waits).map(|due| (due, id.clone())));
+        if is_new && waits.is_none() && !report.is_queued {
+            report.is_queued = true;
             self.statuses.push_back(id);
         }
     }
@@ -216,11 +216,11 @@ impl Books {
     /// Returns the first status to be written that still says something new.
     fn next_status(&mut self, now: Instant, wall: Timestamp) -> Option<Writing> {
         while let Some(id) = self.statuses.pop_front() {
-            let Some(account) = self.loops.get_mut(&id).filter(|account| account.is_queued) else { continue };
-            account.is_queued = false;
-            if let Some(status) = account.status(faults(self.policies.as_ref(), &id).as_deref(), wall) {
-                account.status_due = Some(now + STATUS_PAUSE);
-                return Some(Writing::Status { uid: account.judged.uid.clone(), id, status });
+            let Some(report) = self.loops.get_mut(&id).filter(|report| report.is_queued) else { continue };
+            report.is_queued = false;
+            if let Some(status) = report.status(faults(self.policies.as_ref(), &id).as_deref(), wall) {
+                report.status_due = Some(now + STATUS_PAUSE);
+                return Some(Writing::Status { uid: report.judged.uid.clone(), id, status });
             }
         }
         None
@@ -232,15 +232,15 @@ fn faults(policies: Option<&PolicyFaults>, id: &ServiceId) -> Option<Vec<String>
     policies.map(|faults| faults.of(id.namespace()))
 }
 
-impl Account {
+impl LoopReport {
     fn new(judged: Judged) -> Self {
         Self {
-            standing: Standing::shown(&judged.status),
+            last_status: LastStatus::shown(&judged.status),
             judged,
             news: VecDeque::new(),
             record: None,
             quarantined: None,
-            told: Told::default(),
+            reported: Reported::default(),
             written_at: 0,
             status_due: None,
             is_queued: false,
@@ -258,8 +258,8 @@ impl Account {
     /// yet. It is what was said last.
     fn heed_the_shown(&mut self) {
         let shown = &self.judged.status;
-        if self.judged.version > self.written_at && !self.standing.says(shown) {
-            self.standing = Standing::shown(shown);
+        if self.judged.version > self.written_at && !self.last_status.says(shown) {
+            self.last_status = LastStatus::shown(shown);
         }
     }
 
@@ -290,15 +290,15 @@ impl Account {
     /// Works off what waits and returns the Events that follow. `policies` is what is wrong with the newest ones that
     /// concern it; `None` before the first load.
     fn digest(&mut self, policies: Option<&[String]>, now: Instant) -> Vec<Draft> {
-        let former = self.told.clone();
-        let mut drafts: Vec<Draft> = self.told.accepted(&self.judged.accepted).into_iter().collect();
-        drafts.extend(policies.and_then(|faults| self.told.policies(faults)));
-        drafts.extend(std::mem::take(&mut self.news).iter().filter_map(|news| self.told.event(news)));
+        let former = self.reported.clone();
+        let mut drafts: Vec<Draft> = self.reported.accepted(&self.judged.accepted).into_iter().collect();
+        drafts.extend(policies.and_then(|faults| self.reported.policies(faults)));
+        drafts.extend(std::mem::take(&mut self.news).iter().filter_map(|news| self.reported.event(news)));
         self.event_due = None;
         drafts.retain(|draft| {
             let Some(due) = self.is_due_later(draft, now) else { return true };
             // A state that changes so soon after it was told is told later, if it still stands.
-            self.told.untold(draft.matter, &former);
+            self.reported.retract(draft.subject, &former);
             self.event_due = self.event_due.into_iter().chain([due]).min();
             false
         });
@@ -323,7 +323,7 @@ impl Account {
             quarantined: self.quarantined.as_deref(),
             policies,
         };
-        self.standing.next(&seen, wall)
+        self.last_status.next(&seen, wall)
     }
 }
 
@@ -356,8 +356,8 @@ mod tests {
         }))
     }
 
-    fn account() -> Account {
-        Account::new(judged(1))
+    fn report() -> LoopReport {
+        LoopReport::new(judged(1))
     }
 
     fn judged(version: u64) -> Judged {
@@ -372,47 +372,47 @@ mod tests {
         }
     }
 
-    /// A ledger of these loops, told as far as it goes.
-    fn ledger(names: [&str; 3], now: Instant) -> Ledger {
-        let ledger = Ledger::new();
+    /// An outbox of these loops, told as far as it goes.
+    fn outbox(names: [&str; 3], now: Instant) -> Outbox {
+        let outbox = Outbox::new();
         let id = |name: &str| format!("shop/{name}").parse::<ServiceId>().unwrap();
-        ledger.judged(names.into_iter().map(|name| (id(name), judged(1))).collect());
+        outbox.judged(names.into_iter().map(|name| (id(name), judged(1))).collect());
         for _ in names {
-            let writing = ledger.next(true, now, Timestamp::UNIX_EPOCH);
+            let writing = outbox.next(true, now, Timestamp::UNIX_EPOCH);
             let Ok(Writing::Status { id, uid, status }) = writing else { panic!("{writing:?}") };
-            ledger.wrote(&id, &uid, status, 1);
+            outbox.wrote(&id, &uid, status, 1);
         }
-        assert_eq!(ledger.next(true, now, Timestamp::UNIX_EPOCH), Err(None));
-        ledger
+        assert_eq!(outbox.next(true, now, Timestamp::UNIX_EPOCH), Err(None));
+        outbox
     }
 
     #[test]
     fn only_loops_of_which_something_came_in_or_is_due_are_looked_at() {
         let begin = Instant::now();
-        let ledger = ledger(["checkout", "search", "cart"], begin);
+        let outbox = outbox(["checkout", "search", "cart"], begin);
         let checkout: ServiceId = "shop/checkout".parse().unwrap();
-        let ripe = |second: u64| Vec::from_iter(ledger.ripe(true, begin + Duration::from_secs(second)));
+        let ripe = |second: u64| Vec::from_iter(outbox.ripe(true, begin + Duration::from_secs(second)));
         assert_eq!(ripe(0), []);
-        ledger.told(&checkout, held_by(GuardName::Cooldown, 1));
-        let next = || ledger.next(true, begin + Duration::from_secs(1), Timestamp::UNIX_EPOCH);
+        outbox.told(&checkout, held_by(GuardName::Cooldown, 1));
+        let next = || outbox.next(true, begin + Duration::from_secs(1), Timestamp::UNIX_EPOCH);
         assert!(matches!(next(), Ok(Writing::Event { .. })));
         assert_eq!(next(), Err(Some(begin + STATUS_PAUSE)), "its status was written a moment ago");
         assert_eq!(ripe(2), []);
         assert_eq!(ripe(5), [checkout]);
         assert_eq!(ripe(60), []);
-        ledger.policies(&PolicyFaults::default());
+        outbox.policies(&PolicyFaults::default());
         assert_eq!(ripe(61).len(), 3, "policies concern all");
-        assert_eq!(ledger.ripe(false, begin).len(), 3, "so does the loss of the lease");
+        assert_eq!(outbox.ripe(false, begin).len(), 3, "so does the loss of the lease");
     }
 
     #[test]
     fn only_what_was_shown_after_the_last_write_is_by_somebody_else() {
-        let ledger = ledger(["checkout", "search", "cart"], Instant::now());
+        let outbox = outbox(["checkout", "search", "cart"], Instant::now());
         let checkout: ServiceId = "shop/checkout".parse().unwrap();
         let shows = |version| {
             let loops = BTreeMap::from([(checkout.clone(), judged(version))]);
-            ledger.judged(loops);
-            ledger.next(true, Instant::now() + STATUS_PAUSE, Timestamp::UNIX_EPOCH).is_ok()
+            outbox.judged(loops);
+            outbox.next(true, Instant::now() + STATUS_PAUSE, Timestamp::UNIX_EPOCH).is_ok()
         };
         assert!(!shows(1), "a watch that lags");
         assert!(shows(2));
@@ -420,36 +420,36 @@ mod tests {
 
     #[test]
     fn an_event_does_not_wait_for_the_statuses_of_others_and_each_loop_has_its_turn() {
-        let (ledger, begin) = (Ledger::new(), Instant::now());
+        let (outbox, begin) = (Outbox::new(), Instant::now());
         let id = |name: &str| format!("shop/{name}").parse::<ServiceId>().unwrap();
-        ledger.judged(["cart", "checkout", "search"].into_iter().map(|name| (id(name), judged(1))).collect());
+        outbox.judged(["cart", "checkout", "search"].into_iter().map(|name| (id(name), judged(1))).collect());
         let next = |second| {
             let now = begin + Duration::from_secs(second);
-            match ledger.next(true, now, Timestamp::UNIX_EPOCH).unwrap() {
+            match outbox.next(true, now, Timestamp::UNIX_EPOCH).unwrap() {
                 Writing::Event { id, .. } => format!("event of {}", id.name()),
                 Writing::Status { id, uid, status } => {
-                    ledger.wrote(&id, &uid, status, 1);
+                    outbox.wrote(&id, &uid, status, 1);
                     format!("status of {}", id.name())
                 }
             }
         };
         assert_eq!(next(0), "status of cart");
-        ledger.told(&id("cart"), held_by(GuardName::Cooldown, 1));
+        outbox.told(&id("cart"), held_by(GuardName::Cooldown, 1));
         assert_eq!(next(10), "event of cart");
         assert_eq!(next(10), "status of checkout");
         assert_eq!(next(10), "status of search");
         assert_eq!(next(10), "status of cart");
-        ledger.told(&id("search"), held_by(GuardName::Cooldown, 2));
-        let as_follower = ledger.next(false, begin, Timestamp::UNIX_EPOCH);
+        outbox.told(&id("search"), held_by(GuardName::Cooldown, 2));
+        let as_follower = outbox.next(false, begin, Timestamp::UNIX_EPOCH);
         assert_eq!(as_follower, Err(None), "a follower writes nothing, not even what waited");
     }
 
     #[test]
     fn x5_a_hold_soon_after_another_is_told_later_if_it_still_stands() {
-        let (mut account, begin) = (account(), Instant::now());
+        let (mut report, begin) = (report(), Instant::now());
         let mut events = |guard, second: u64| {
-            account.put(held_by(guard, u32::try_from(second).unwrap()));
-            account.digest(None, begin + Duration::from_secs(second)).len()
+            report.put(held_by(guard, u32::try_from(second).unwrap()));
+            report.digest(None, begin + Duration::from_secs(second)).len()
         };
         assert_eq!(events(GuardName::Cooldown, 1), 1);
         assert_eq!((5..61).map(|second| events(GuardName::Convergence, second)).sum::<usize>(), 0);
@@ -458,15 +458,15 @@ mod tests {
 
     #[test]
     fn a_state_that_changes_too_soon_is_told_later_and_no_other_is_told_again() {
-        let (mut account, begin) = (account(), Instant::now());
+        let (mut report, begin) = (report(), Instant::now());
         let invalid = |fault: &str| Acceptance::Invalid(vec![fault.to_owned()]);
         let mut events = |accepted, policies: &[&str], second: u64| {
-            account.put(held_by(GuardName::Cooldown, u32::try_from(second).unwrap()));
-            account.judged.accepted = accepted;
+            report.put(held_by(GuardName::Cooldown, u32::try_from(second).unwrap()));
+            report.judged.accepted = accepted;
             let policies: Vec<_> = policies.iter().map(|fault| (*fault).to_owned()).collect();
-            let drafts = account.digest(Some(&policies), begin + Duration::from_secs(second));
+            let drafts = report.digest(Some(&policies), begin + Duration::from_secs(second));
             let notes = drafts.into_iter().map(|draft| draft.reason);
-            (notes.collect::<Vec<_>>(), account.event_due.map(|due| due.saturating_duration_since(begin).as_secs()))
+            (notes.collect::<Vec<_>>(), report.event_due.map(|due| due.saturating_duration_since(begin).as_secs()))
         };
         let (no_policies, refused, blocked) = (&[][..], "PolicyRefused", "ActionBlocked");
         assert_eq!(events(Acceptance::Valid, no_policies, 0), (vec![blocked], None));

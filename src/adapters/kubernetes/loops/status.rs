@@ -40,11 +40,11 @@ pub(super) struct Seen<'a> {
 
 /// The status of one loop as it was last written, or as the object carries it.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Standing {
+pub(super) struct LastStatus {
     written: Value,
 }
 
-impl Standing {
+impl LastStatus {
     /// Returns the standing that an object shows.
     pub(super) fn shown(status: &Value) -> Self {
         Self { written: status.clone() }

@@ -65,7 +65,7 @@ pub(super) trait Object: for<'de> Deserialize<'de> + Clone + Send + 'static {
 /// What is seen only ever gets newer: an object or a list with an older version than one seen before (a lagging
 /// server) is ignored. An object that is not there is unknown, never an empty one.
 #[derive(Debug)]
-pub(super) struct Mirror<T> {
+pub(super) struct Cache<T> {
     objects: BTreeMap<(String, String), T>,
     /// Newest version up to which nothing was missed; `None` before the first list.
     version: Option<u64>,
@@ -85,8 +85,8 @@ pub(super) struct OlderList {
     seen: u64,
 }
 
-impl<T: Object> Mirror<T> {
-    /// Returns the mirror before the first list.
+impl<T: Object> Cache<T> {
+    /// Returns the cache before the first list.
     pub(super) fn new(silence_limit: Duration, now: Instant) -> Self {
         Self { objects: BTreeMap::new(), version: None, synced: false, silence_limit, last_sign: now, trouble: None }
     }
@@ -196,7 +196,7 @@ impl<T: Object> Mirror<T> {
         (!self.synced || silence > self.silence_limit).then_some(silence)
     }
 
-    /// Returns why the mirror is not current; `None` if it is.
+    /// Returns why the cache is not current; `None` if it is.
     pub(super) fn waiting_for(&self, now: Instant) -> Option<String> {
         let silence = self.outdated(now)?;
         let what = if self.synced { format!("silent for {} s", silence.as_secs()) } else { "not synced".to_owned() };
