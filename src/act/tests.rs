@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::model::{
-    Action, ActionClass, Autoscaler, Autoscaling, Bounds, Budgets, Choice, CycleId, Finite, FloorOf, Knob, Missing,
-    Mode, Reading, Role, Sample, SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef,
-    TargetState, Timestamp, Unit, VerdictKind,
+    Action, ActionClass, Autoscaler, Autoscaling, Bounds, Choice, CycleId, Finite, FloorOf, Knob, Missing, Mode,
+    Reading, Role, Sample, SignalFeatures, SignalName, SignalSpec, Slo, TargetReading, TargetState, Timestamp, Unit,
+    VerdictKind,
 };
 
 /// Staleness of the signals when a plan is made; the limit is 45 s.
@@ -33,18 +33,12 @@ fn seen(staleness: Option<u64>) -> SignalFeatures {
 
 fn spec() -> ServiceSpec {
     ServiceSpec {
-        id: "shop/checkout".parse().unwrap(),
-        target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() },
         signals: vec![signal("rps", Some(Role::ArrivalRate)), signal("p99", Some(Role::Latency))],
-        labels: [].into(),
         slo: Slo { p99: 0.3, error_ratio: 0.01 },
-        parameters: [].into(),
         mode: Mode::Auto,
         bounds: Bounds { min: 1, max: 20 },
-        budgets: Budgets::default(),
-        capacity: None,
         allow_lowering: true,
-        guards: crate::model::GuardParams::default(),
+        ..ServiceSpec::blank("shop/checkout".parse().unwrap())
     }
 }
 

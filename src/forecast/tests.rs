@@ -1,6 +1,5 @@
 //! The stage as a whole: one service, one arrival rate, minutes in, outlooks out.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -13,8 +12,6 @@ use crate::model::*;
 /// A service with one forecast signal, its arrival rate, declared within `range`.
 pub(super) fn service(range: (f64, f64)) -> ServiceSpec {
     ServiceSpec {
-        id: ServiceId::new("shop", "web").unwrap(),
-        target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".into(), name: "web".into() },
         signals: vec![SignalSpec {
             name: SignalName::new("rps").unwrap(),
             unit: Unit::PerSecond,
@@ -23,15 +20,9 @@ pub(super) fn service(range: (f64, f64)) -> ServiceSpec {
             forecast: true,
             scrape_interval: Duration::from_secs(15),
         }],
-        labels: BTreeMap::new(),
         slo: Slo { p99: 0.3, error_ratio: 0.01 },
-        parameters: BTreeMap::new(),
-        mode: Mode::Shadow,
         bounds: Bounds { min: 1, max: 100 },
-        budgets: Budgets::default(),
-        capacity: None,
-        allow_lowering: false,
-        guards: crate::model::GuardParams::default(),
+        ..ServiceSpec::blank(ServiceId::new("shop", "web").unwrap())
     }
 }
 

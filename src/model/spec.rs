@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::guards::GuardParams;
 use super::ids::ServiceId;
 use super::signal::{Role, SignalName, SignalSpec};
-use super::target::TargetRef;
+use super::target::{TargetKind, TargetRef};
 
 /// How far the loop may go for a service. Unknown means no write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, JsonSchema)]
@@ -114,6 +114,25 @@ pub struct ServiceSpec {
 }
 
 impl ServiceSpec {
+    /// Returns a service that declares nothing: a Deployment of its own name, one replica, no signals, in shadow.
+    pub fn blank(id: ServiceId) -> Self {
+        let (namespace, name) = (id.namespace().to_owned(), id.name().to_owned());
+        Self {
+            id,
+            target: TargetRef { kind: TargetKind::Deployment, namespace, name },
+            signals: Vec::new(),
+            labels: BTreeMap::new(),
+            slo: Slo { p99: 0.2, error_ratio: 0.01 },
+            parameters: BTreeMap::new(),
+            mode: Mode::Shadow,
+            bounds: Bounds { min: 1, max: 1 },
+            budgets: Budgets::default(),
+            capacity: None,
+            allow_lowering: false,
+            guards: GuardParams::default(),
+        }
+    }
+
     /// Tells whether what was learned of the service holds under `other` as well: the same target and the same series.
     pub fn measures_the_same(&self, other: &Self) -> bool {
         self.id == other.id

@@ -3,8 +3,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Bounds, Budgets, Finite, Minute, Missing, Mode, Reading, Sample, ServiceId, SignalFeatures, SignalName, SignalSpec,
-    Slo, TargetKind, TargetRef, Unit,
+    Bounds, Finite, Minute, Missing, Reading, Sample, ServiceId, SignalFeatures, SignalName, SignalSpec, Slo, Unit,
 };
 
 /// 2026-11-24T12:00:00Z, the start of a minute.
@@ -20,18 +19,11 @@ pub(super) fn spec(unit: Unit) -> ServiceSpec {
         scrape_interval: Duration::from_secs(15),
     };
     ServiceSpec {
-        id: ServiceId::new("shop", "checkout").unwrap(),
-        target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".into(), name: "checkout".into() },
         signals: vec![signal],
         labels: [(Arc::from("service"), Arc::from("checkout"))].into(),
         slo: Slo { p99: 0.5, error_ratio: 0.01 },
-        parameters: std::collections::BTreeMap::new(),
-        mode: Mode::Shadow,
         bounds: Bounds { min: 1, max: 10 },
-        budgets: Budgets::default(),
-        capacity: None,
-        allow_lowering: false,
-        guards: crate::model::GuardParams::default(),
+        ..ServiceSpec::blank(ServiceId::new("shop", "checkout").unwrap())
     }
 }
 

@@ -3,9 +3,9 @@
 use super::*;
 use crate::model::outlook::{HorizonPoint, SignalOutlook};
 use crate::model::{
-    ActionClass, Autoscaling, Bounds, Budgets, ChangeId, CycleId, DecisionId, Finite, HORIZONS, Knob, Measured, Minute,
-    Missing, Mode, Reading, Revert, Sample, SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetRef,
-    TargetState, Timestamp, TraceId, Unit, WriteOutcome,
+    ActionClass, Autoscaling, Bounds, ChangeId, CycleId, DecisionId, Finite, HORIZONS, Knob, Measured, Minute, Missing,
+    Mode, Reading, Revert, Sample, SignalFeatures, SignalName, SignalSpec, Slo, TargetState, Timestamp, TraceId, Unit,
+    WriteOutcome,
 };
 
 fn start() -> Now {
@@ -24,18 +24,12 @@ fn signal(name: &str, unit: Unit, role: Role) -> SignalSpec {
 
 fn spec() -> ServiceSpec {
     ServiceSpec {
-        id: "shop/checkout".parse().unwrap(),
-        target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() },
         signals: vec![signal("rps", Unit::PerSecond, Role::ArrivalRate), signal("p99", Unit::Seconds, Role::Latency)],
-        labels: [].into(),
         slo: Slo { p99: 0.3, error_ratio: 0.01 },
-        parameters: [].into(),
         mode: Mode::Auto,
         bounds: Bounds { min: 1, max: 20 },
-        budgets: Budgets::default(),
-        capacity: None,
         allow_lowering: true,
-        guards: crate::model::GuardParams::default(),
+        ..ServiceSpec::blank("shop/checkout".parse().unwrap())
     }
 }
 

@@ -6,7 +6,6 @@
 //! them counts. Allocations are the bytes that the thread asked jemalloc for, mean over all visits; memory is what
 //! 50,000 signals with their history take of the process.
 
-use std::collections::BTreeMap;
 use std::f64::consts::TAU;
 use std::hint::black_box;
 use std::ops::Range;
@@ -17,8 +16,8 @@ use cpu_time::ThreadTime;
 use flyball::forecast::params::ForecastParams;
 use flyball::forecast::{Forecaster, forecast};
 use flyball::model::{
-    Bounds, Budgets, Features, Finite, Minute, MinuteValue, Mode, Now, Reading, Role, Sample, ServiceId, ServiceSpec,
-    SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, Unit,
+    Bounds, Features, Finite, Minute, MinuteValue, Now, Reading, Role, Sample, ServiceId, ServiceSpec, SignalFeatures,
+    SignalName, SignalSpec, TargetReading, Unit,
 };
 
 use crate::Figures;
@@ -155,17 +154,9 @@ pub fn spec() -> anyhow::Result<ServiceSpec> {
         scrape_interval: Duration::from_secs(15),
     };
     Ok(ServiceSpec {
-        id: ServiceId::new("shop", "checkout")?,
-        target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() },
         signals: vec![signal],
-        labels: BTreeMap::new(),
-        slo: Slo { p99: 0.2, error_ratio: 0.01 },
-        parameters: BTreeMap::new(),
-        mode: Mode::Shadow,
         bounds: Bounds { min: 2, max: 20 },
-        budgets: Budgets::default(),
-        capacity: None,
         allow_lowering: true,
-        guards: flyball::model::GuardParams::default(),
+        ..ServiceSpec::blank(ServiceId::new("shop", "checkout")?)
     })
 }

@@ -1,6 +1,5 @@
 //! CPU of one decision by the four original rules, every condition traced.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,9 +9,9 @@ use cpu_time::ThreadTime;
 use flyball::decide::{Deadline, Decider, Vocabulary, compile, decide};
 use flyball::model::outlook::HorizonPoint;
 use flyball::model::{
-    Authority, Autoscaling, Bounds, Budgets, Features, Finite, HORIZONS, Minute, Mode, Now, Outlook, Readiness,
-    Reading, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo, TargetKind,
-    TargetReading, TargetRef, TargetState, Timestamp, Unit,
+    Authority, Autoscaling, Bounds, Features, Finite, HORIZONS, Minute, Now, Outlook, Readiness, Reading, Sample,
+    ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, TargetReading, TargetState,
+    Timestamp, Unit,
 };
 
 use crate::Figures;
@@ -92,18 +91,10 @@ pub fn spec() -> anyhow::Result<ServiceSpec> {
         })
     };
     Ok(ServiceSpec {
-        id: ServiceId::new("shop", "checkout")?,
-        target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() },
         signals: SIGNALS.into_iter().map(signal).collect::<Option<_>>().context("names of signals")?,
-        labels: BTreeMap::new(),
-        slo: Slo { p99: 0.2, error_ratio: 0.01 },
-        parameters: BTreeMap::new(),
-        mode: Mode::Shadow,
         bounds: Bounds { min: 2, max: 20 },
-        budgets: Budgets::default(),
-        capacity: None,
         allow_lowering: true,
-        guards: flyball::model::GuardParams::default(),
+        ..ServiceSpec::blank(ServiceId::new("shop", "checkout")?)
     })
 }
 

@@ -1,13 +1,12 @@
 //! Decision records as the loop makes them, for every suite that needs one.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use flyball::model::outlook::{Coverage, HorizonPoint, ModelScore, Parts, QuantileRow, Skill};
 use flyball::model::proposal::{Comparison, HeldFor};
 use flyball::model::record::SignalLabel;
 use flyball::model::{
-    Action, ActionClass, AnomalyKind, Authority, Autoscaling, Bounds, Budgets, Capacity, ChangeId, ChangeSet, Choice,
+    Action, ActionClass, AnomalyKind, Authority, Autoscaling, Bounds, Capacity, ChangeId, ChangeSet, Choice,
     ConditionTrace, Convergence, CycleId, DecisionId, DecisionRecord, Effect, Features, Finding, Finite, Goal,
     GuardFinding, GuardName, HORIZONS, Impact, Knob, Minute, Missing, Mode, Now, Outlook, PolicyRevision, Proposal,
     Readiness, Reading, Role, RuleOutcome, RuleTrace, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName,
@@ -78,21 +77,15 @@ pub fn spec(service: &str) -> ServiceSpec {
     let id: ServiceId = service.parse().unwrap();
     ServiceSpec {
         target: change(&DecisionId { service: id.clone(), cycle: CycleId { run: 1, seq: 1 } }).target,
-        id,
         signals: vec![
             signal("rps", Unit::PerSecond, Role::ArrivalRate, true),
             signal("p99", Unit::Seconds, Role::Latency, true),
             signal("cpu", Unit::Ratio, Role::Cpu, false),
         ],
-        labels: BTreeMap::new(),
         slo: Slo { p99: 0.25, error_ratio: 0.01 },
-        parameters: BTreeMap::new(),
         mode: Mode::Auto,
         bounds: Bounds { min: 2, max: 20 },
-        budgets: Budgets::default(),
-        capacity: None,
-        allow_lowering: false,
-        guards: flyball::model::GuardParams::default(),
+        ..ServiceSpec::blank(id)
     }
 }
 

@@ -1,6 +1,5 @@
 //! Fixtures of the decide tests: one service in a known state, changed by each case.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,10 +7,10 @@ use super::{Deadline, Decider, PolicyFault, PolicySet, TestReport, Vocabulary, c
 use crate::model::outlook::HorizonPoint;
 use crate::model::record::SignalLabel;
 use crate::model::{
-    Action, Authority, Autoscaling, Bounds, Budgets, Capacity, Choice, ConditionTrace, DecisionId, DecisionRecord,
-    Features, Finite, HORIZONS, Minute, Missing, Mode, Now, Outlook, Proposal, Readiness, Reading, Role, RuleOutcome,
-    RuleTrace, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo, TargetKind,
-    TargetReading, TargetRef, TargetState, Timestamp, TraceId, Truth, Unit, Verdict,
+    Action, Authority, Autoscaling, Bounds, Capacity, Choice, ConditionTrace, DecisionId, DecisionRecord, Features,
+    Finite, HORIZONS, Minute, Missing, Mode, Now, Outlook, Proposal, Readiness, Reading, Role, RuleOutcome, RuleTrace,
+    Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, TargetReading, TargetState,
+    Timestamp, TraceId, Truth, Unit, Verdict,
 };
 
 mod documents;
@@ -60,18 +59,10 @@ fn spec() -> ServiceSpec {
         scrape_interval: Duration::from_secs(15),
     });
     ServiceSpec {
-        id: ServiceId::new("shop", "checkout").unwrap(),
-        target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".into(), name: "checkout".into() },
         signals: signals.to_vec(),
-        labels: BTreeMap::new(),
-        slo: Slo { p99: 0.2, error_ratio: 0.01 },
-        parameters: BTreeMap::new(),
-        mode: Mode::Shadow,
         bounds: Bounds { min: 2, max: 20 },
-        budgets: Budgets::default(),
-        capacity: None,
         allow_lowering: true,
-        guards: crate::model::GuardParams::default(),
+        ..ServiceSpec::blank(ServiceId::new("shop", "checkout").unwrap())
     }
 }
 

@@ -17,8 +17,8 @@ use crate::decide::api::quantity::{ScriptResult, quantity_in, type_word};
 use crate::decide::evaluate::{Decider, decide};
 use crate::decide::plan::quantity::Term;
 use crate::model::{
-    Autoscaling, Bounds, Budgets, Capacity, Features, GuardParams, Mode, Now, Outlook, Proposal, Role, ServiceId,
-    ServiceSpec, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, Unit,
+    Autoscaling, Bounds, Capacity, Features, Now, Outlook, Proposal, Role, ServiceId, ServiceSpec, SignalName,
+    SignalSpec, TargetReading, TargetState, Timestamp, Unit,
 };
 
 /// Start of every test: some minute of some day.
@@ -162,7 +162,12 @@ impl Given {
         }
         let (target, bounds) = self.target();
         let parameters = self.values.iter().filter_map(|(key, value)| Some((key.strip_prefix("p.")?.into(), *value)));
-        let spec = ServiceSpec { signals, bounds, parameters: parameters.collect(), ..blank(&self.bench.service) };
+        let spec = ServiceSpec {
+            signals,
+            bounds,
+            parameters: parameters.collect(),
+            ..ServiceSpec::blank(self.bench.service.clone())
+        };
         (spec, Features { signals: features, target }, Outlook { signals: outlooks, capacity: self.capacity(sized) })
     }
 
@@ -172,7 +177,7 @@ impl Given {
         let bound = |key: &str, open| self.values.get(key).map_or(open, |count| *count as u32);
         let bounds = Bounds { min: bound("bounds.min", 1), max: bound("bounds.max", 1_000) };
         let parameters = self.values.iter().filter_map(|(key, value)| Some((key.strip_prefix("p.")?.into(), *value)));
-        ServiceSpec { signals, bounds, parameters: parameters.collect(), ..blank(id) }
+        ServiceSpec { signals, bounds, parameters: parameters.collect(), ..ServiceSpec::blank(id.clone()) }
     }
 
     fn target(&self) -> (TargetReading, Bounds) {
@@ -235,24 +240,5 @@ fn plain(value: &Dynamic, unit: Unit, key: &str) -> ScriptResult<f64> {
     match quantity_in(value, unit, key)?.term {
         Term::Number(number) => Ok(number),
         _ => Err(format!("{key}: expected a plain quantity").into()),
-    }
-}
-
-/// Returns the service that tests are about.
-fn blank(id: &ServiceId) -> ServiceSpec {
-    let (namespace, name) = (id.namespace().to_owned(), id.name().to_owned());
-    ServiceSpec {
-        id: id.clone(),
-        target: TargetRef { kind: TargetKind::Deployment, namespace, name },
-        signals: Vec::new(),
-        labels: BTreeMap::new(),
-        slo: Slo { p99: 0.2, error_ratio: 0.01 },
-        parameters: BTreeMap::new(),
-        mode: Mode::Shadow,
-        bounds: Bounds { min: 1, max: 1 },
-        budgets: Budgets::default(),
-        capacity: None,
-        allow_lowering: false,
-        guards: GuardParams::default(),
     }
 }

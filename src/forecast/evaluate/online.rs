@@ -1,6 +1,5 @@
 //! The forecaster of the loop over one series.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Series;
@@ -8,8 +7,8 @@ use crate::forecast::params::ForecastParams;
 use crate::forecast::{Forecaster, forecast};
 use crate::model::outlook::{QuantileRow, SignalOutlook, quantile_index};
 use crate::model::{
-    Bounds, Budgets, Features, Finite, GuardParams, Minute, MinuteValue, Missing, Mode, Now, Outlook, Reading,
-    ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, Unit,
+    Features, Finite, Minute, MinuteValue, Missing, Mode, Now, Outlook, Reading, ServiceId, ServiceSpec,
+    SignalFeatures, SignalName, SignalSpec, Slo, TargetReading, Unit,
 };
 
 /// What is published from one step, as far as it is scored.
@@ -98,17 +97,9 @@ fn spec(range: (f64, f64)) -> Option<ServiceSpec> {
         scrape_interval: Duration::from_mins(1),
     };
     Some(ServiceSpec {
-        id: ServiceId::new("evaluation", "series").ok()?,
-        target: TargetRef { kind: TargetKind::Deployment, namespace: String::new(), name: String::new() },
         signals: vec![signal],
-        labels: BTreeMap::new(),
         slo: Slo { p99: 1.0, error_ratio: 1.0 },
-        parameters: BTreeMap::new(),
         mode: Mode::Observe,
-        bounds: Bounds { min: 1, max: 1 },
-        budgets: Budgets::default(),
-        capacity: None,
-        allow_lowering: false,
-        guards: GuardParams::default(),
+        ..ServiceSpec::blank(ServiceId::new("evaluation", "series").ok()?)
     })
 }

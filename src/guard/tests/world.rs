@@ -17,18 +17,13 @@ pub(super) fn signal(name: &str, unit: Unit, role: Role) -> SignalSpec {
 
 pub(super) fn spec() -> ServiceSpec {
     ServiceSpec {
-        id: "shop/checkout".parse().unwrap(),
-        target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() },
         signals: vec![signal("rps", Unit::PerSecond, Role::ArrivalRate), signal("p99", Unit::Seconds, Role::Latency)],
-        labels: [].into(),
         slo: Slo { p99: 0.3, error_ratio: 0.01 },
-        parameters: [].into(),
         mode: Mode::Auto,
         bounds: Bounds { min: 2, max: 40 },
-        budgets: Budgets::default(),
         capacity: Some(CapacitySpec { per_pod_rate: 50.0, utilisation: 0.7, start_time: secs(60) }),
         allow_lowering: true,
-        guards: crate::model::GuardParams::default(),
+        ..ServiceSpec::blank("shop/checkout".parse().unwrap())
     }
 }
 

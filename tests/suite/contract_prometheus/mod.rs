@@ -506,10 +506,7 @@ fn a_source_needs_a_usable_address() {
 
 mod with_observe {
     use super::*;
-    use flyball::model::{
-        Bounds, Budgets, Mode, Now, Reading, ServiceId, ServiceSpec, SignalSpec, Slo, TargetKind, TargetReading,
-        TargetRef, Unit,
-    };
+    use flyball::model::{Bounds, Now, Reading, ServiceId, ServiceSpec, SignalSpec, Slo, TargetReading, Unit};
     use flyball::observe::{Observer, observe};
 
     /// What the evaluation time of the double is: 2026-11-24T12:00:00.5Z.
@@ -517,8 +514,6 @@ mod with_observe {
 
     fn spec() -> ServiceSpec {
         ServiceSpec {
-            id: ServiceId::new("shop", "a").unwrap(),
-            target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".into(), name: "a".into() },
             signals: vec![SignalSpec {
                 name: SignalName::new("rps").unwrap(),
                 unit: Unit::PerSecond,
@@ -527,15 +522,9 @@ mod with_observe {
                 forecast: true,
                 scrape_interval: Duration::from_secs(15),
             }],
-            labels: std::collections::BTreeMap::new(),
             slo: Slo { p99: 0.5, error_ratio: 0.01 },
-            parameters: std::collections::BTreeMap::new(),
-            mode: Mode::Shadow,
             bounds: Bounds { min: 1, max: 10 },
-            budgets: Budgets::default(),
-            capacity: None,
-            allow_lowering: false,
-            guards: flyball::model::GuardParams::default(),
+            ..ServiceSpec::blank(ServiceId::new("shop", "a").unwrap())
         }
     }
 

@@ -11,10 +11,10 @@ use flyball::guard::{Context, Memory, judge};
 use flyball::model::kill::KillOrder;
 use flyball::model::time::elapsed;
 use flyball::model::{
-    Action, ActionClass, Autoscaling, Bounds, Budgets, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId,
-    Epoch, Features, Finite, Foreseen, Goal, Intent, KillState, Lead, Limit, Missing, Mode, Now, Outlook, Proposal,
-    Reading, Role, RuleOutcome, RuleTrace, Sample, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo,
-    TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId, Unit, Verdict, Vetoed, WriteOutcome,
+    Action, ActionClass, Autoscaling, Bounds, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId, Epoch,
+    Features, Finite, Foreseen, Goal, Intent, KillState, Lead, Limit, Missing, Mode, Now, Outlook, Proposal, Reading,
+    Role, RuleOutcome, RuleTrace, Sample, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, TargetReading,
+    TargetState, Timestamp, TraceId, Unit, Verdict, Vetoed, WriteOutcome,
 };
 use proptest::prelude::*;
 
@@ -226,18 +226,13 @@ pub fn spec(bounds: Bounds) -> ServiceSpec {
         scrape_interval: Duration::from_secs(15),
     };
     ServiceSpec {
-        id: "shop/checkout".parse().unwrap(),
-        target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() },
         signals: vec![signal("rps", Unit::PerSecond, Role::ArrivalRate), signal("p99", Unit::Seconds, Role::Latency)],
-        labels: [].into(),
         slo: Slo { p99: 0.3, error_ratio: 0.01 },
-        parameters: [].into(),
         mode: Mode::Auto,
         bounds,
-        budgets: Budgets::default(),
         capacity: Some(CapacitySpec { per_pod_rate: 50.0, utilisation: 0.7, start_time: Duration::from_mins(1) }),
         allow_lowering: true,
-        guards: flyball::model::GuardParams::default(),
+        ..ServiceSpec::blank("shop/checkout".parse().unwrap())
     }
 }
 
