@@ -51,19 +51,7 @@ fn made(decision: &DecisionId, trace: TraceId) -> Made<'_> {
 }
 
 fn known(replicas: u32) -> TargetReading {
-    let (uid, resource_version) = ("u1".to_owned(), "7".to_owned());
-    TargetReading::Known {
-        target: TargetState {
-            uid,
-            resource_version,
-            replicas,
-            ready: replicas,
-            rollout: false,
-            owner: None,
-            stuck: None,
-            autoscaling: Autoscaling::Nobody,
-        },
-    }
+    TargetReading::Known { target: TargetState::calm("u1", replicas) }
 }
 
 fn planned(action: Action, kind: VerdictKind, permitted: Option<u32>, target: TargetReading) -> Option<ChangeSet> {

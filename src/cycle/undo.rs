@@ -149,18 +149,8 @@ mod tests {
 
     #[test]
     fn it_stands_while_the_target_is_as_it_was_left_and_not_for_ever() {
-        let target = |uid: &str, replicas| TargetState {
-            uid: uid.to_owned(),
-            resource_version: "1".to_owned(),
-            replicas,
-            ready: replicas,
-            rollout: false,
-            owner: None,
-            stuck: None,
-            autoscaling: Autoscaling::Nobody,
-        };
-        let known = |uid, replicas| TargetReading::Known { target: target(uid, replicas) };
-        let outdated = TargetReading::Outdated { target: target("u", 7), silence: Duration::from_secs(90) };
+        let known = |uid, replicas| TargetReading::Known { target: TargetState::calm(uid, replicas) };
+        let outdated = TargetReading::Outdated { target: TargetState::calm("u", 7), silence: Duration::from_secs(90) };
         for (reading, seconds, stands) in [
             (known("u", 7), 0, true),
             (known("u", 7), 299, true),
@@ -187,14 +177,8 @@ mod tests {
             trouble: None,
         };
         let target = TargetState {
-            uid: "u".to_owned(),
-            resource_version: "1".to_owned(),
-            replicas,
-            ready: replicas,
-            rollout: false,
-            owner: None,
-            stuck: None,
             autoscaling: floor.map_or(Autoscaling::Nobody, |floor| Autoscaling::Autoscaler(autoscaler(floor))),
+            ..TargetState::calm("u", replicas)
         };
         TargetReading::Known { target }
     }

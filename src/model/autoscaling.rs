@@ -182,14 +182,8 @@ mod tests {
             trouble: None,
         };
         TargetState {
-            uid: "u".to_owned(),
-            resource_version: "1".to_owned(),
-            replicas,
-            ready: replicas,
-            rollout: false,
-            owner: None,
-            stuck: None,
             autoscaling: floor.map_or(Autoscaling::Nobody, |floor| Autoscaling::Autoscaler(autoscaler(floor))),
+            ..TargetState::calm("u", replicas)
         }
     }
 

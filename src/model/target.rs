@@ -69,6 +69,22 @@ pub struct TargetState {
     pub autoscaling: Autoscaling,
 }
 
+impl TargetState {
+    /// Returns a target at rest: all its replicas serve, and nobody else moves it.
+    pub fn calm(uid: &str, replicas: u32) -> Self {
+        Self {
+            uid: uid.to_owned(),
+            resource_version: "1".to_owned(),
+            replicas,
+            ready: replicas,
+            rollout: false,
+            owner: None,
+            stuck: None,
+            autoscaling: Autoscaling::Nobody,
+        }
+    }
+}
+
 /// Pods that are asked for and cannot be created or placed: more of them would not start either.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stuck {

@@ -3,8 +3,8 @@
 use super::*;
 use crate::model::outlook::{HorizonPoint, SignalOutlook};
 use crate::model::{
-    ActionClass, Autoscaling, Bounds, ChangeId, CycleId, DecisionId, Finite, HORIZONS, Knob, Measured, Minute, Missing,
-    Mode, Reading, Revert, Sample, SignalFeatures, SignalName, SignalSpec, Slo, TargetState, Timestamp, TraceId, Unit,
+    ActionClass, Bounds, ChangeId, CycleId, DecisionId, Finite, HORIZONS, Knob, Measured, Minute, Missing, Mode,
+    Reading, Revert, Sample, SignalFeatures, SignalName, SignalSpec, Slo, TargetState, Timestamp, TraceId, Unit,
     WriteOutcome,
 };
 
@@ -76,19 +76,7 @@ fn pending(change: ChangeSet, latency: Option<SignalOutlook>) -> Pending {
 }
 
 fn known(replicas: u32, ready: u32) -> TargetReading {
-    let (uid, resource_version) = ("u1".to_owned(), "7".to_owned());
-    TargetReading::Known {
-        target: TargetState {
-            uid,
-            resource_version,
-            replicas,
-            ready,
-            rollout: false,
-            owner: None,
-            stuck: None,
-            autoscaling: Autoscaling::Nobody,
-        },
-    }
+    TargetReading::Known { target: TargetState { ready, ..TargetState::calm("u1", replicas) } }
 }
 
 fn seen(target: TargetReading, load: f64, latency: Option<f64>) -> Features {

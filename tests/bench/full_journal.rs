@@ -13,8 +13,8 @@ use flyball::cycle::{Inputs, RoundArrived, ServiceLine};
 use flyball::instrument::JournalMetrics;
 use flyball::model::kill::KillOrder;
 use flyball::model::{
-    Arrival, Autoscaling, Finite, KillState, Minute, MinuteValue, Now, Sample, ServiceSpec, TargetReading, TargetState,
-    Timestamp, Unit,
+    Arrival, Finite, KillState, Minute, MinuteValue, Now, Sample, ServiceSpec, TargetReading, TargetState, Timestamp,
+    Unit,
 };
 use flyball::ports::Journal;
 use flyball::ports::journal::Entry;
@@ -77,16 +77,7 @@ fn warm(spec: &ServiceSpec, start: i64) -> ServiceLine {
 
 fn round(spec: &ServiceSpec, now: Now) -> RoundArrived {
     let sample = |unit| value(unit, now.wall.as_second()).map(|value| Arrival::Value(Sample { at: now.wall, value }));
-    let target = TargetState {
-        uid: "u".to_owned(),
-        resource_version: "1".to_owned(),
-        replicas: 5,
-        ready: 5,
-        rollout: false,
-        owner: None,
-        stuck: None,
-        autoscaling: Autoscaling::Nobody,
-    };
+    let target = TargetState::calm("u", 5);
     let arrivals = spec.signals.iter().map(|signal| sample(signal.unit)).collect();
     RoundArrived { arrivals, target: TargetReading::Known { target }, now }
 }

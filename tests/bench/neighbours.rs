@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use flyball::adapters::store::MemoryJournal;
 use flyball::instrument::Metrics;
-use flyball::model::{Autoscaling, ChangeSet, Knob, TargetReading, TargetRef, TargetState};
+use flyball::model::{ChangeSet, Knob, TargetReading, TargetRef, TargetState};
 use flyball::ports::{Cluster, ClusterError, Live, TelemetrySource};
 use futures::future::BoxFuture;
 
@@ -137,16 +137,7 @@ impl Cluster for Still {
             }
         }
         let uid = format!("uid-{}", target.name);
-        let target = TargetState {
-            uid,
-            resource_version: "1".to_owned(),
-            replicas: 2,
-            ready: 2,
-            rollout: false,
-            owner: None,
-            stuck: None,
-            autoscaling: Autoscaling::Nobody,
-        };
+        let target = TargetState::calm(&uid, 2);
         TargetReading::Known { target }
     }
 

@@ -9,9 +9,8 @@ use cpu_time::ThreadTime;
 use flyball::decide::{Deadline, Decider, Vocabulary, compile, decide};
 use flyball::model::outlook::HorizonPoint;
 use flyball::model::{
-    Authority, Autoscaling, Bounds, Features, Finite, HORIZONS, Minute, Now, Outlook, Readiness, Reading, Sample,
-    ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, TargetReading, TargetState,
-    Timestamp, Unit,
+    Authority, Bounds, Features, Finite, HORIZONS, Minute, Now, Outlook, Readiness, Reading, Sample, ServiceId,
+    ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, TargetReading, TargetState, Timestamp, Unit,
 };
 
 use crate::Figures;
@@ -117,16 +116,7 @@ pub fn input(spec: &ServiceSpec, seed: u64, now: Now) -> (Features, Outlook) {
         features.push(seen(if signal.unit == Unit::Flag { draw.round() } else { draw }, now));
         outlooks.push(signal.forecast.then(|| expected(chance() * top, now)));
     }
-    let target = TargetState {
-        uid: "u".to_owned(),
-        resource_version: "1".to_owned(),
-        replicas: 5,
-        ready: 5,
-        rollout: false,
-        owner: None,
-        stuck: None,
-        autoscaling: Autoscaling::Nobody,
-    };
+    let target = TargetState::calm("u", 5);
     let features = Features { signals: features, target: TargetReading::Known { target } };
     (features, Outlook { signals: outlooks, capacity: None })
 }

@@ -68,7 +68,7 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
         ("kill -c ex.yaml", 1, &["state/killswitch.yaml cannot be written", "its directory does not exist"]),
         ("kill shop/nobody -c ex.yaml", 1, &["nothing was changed", "no service `shop/nobody`"]),
         ("kill Shop/x", 2, &["`Shop/x` is not of the form namespace/name"]),
-        ("kill --class foo", 2, &["`foo` is no class, expected scale, traffic, rollout or external"]),
+        ("kill --class foo", 2, &["`foo` is no class, expected one of scale, traffic, rollout, external"]),
         ("kill --file dir", 1, &["kill switch dir is a directory, expected a file"]),
         ("resume --file k.yaml", 2, &["--reason <REASON>"]),
         ("resume --file k.yaml --reason=", 1, &["a reason is needed", "as in --reason"]),

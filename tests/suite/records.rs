@@ -6,12 +6,11 @@ use flyball::model::outlook::{Coverage, HorizonPoint, ModelScore, Parts, Quantil
 use flyball::model::proposal::{Comparison, HeldFor};
 use flyball::model::record::SignalLabel;
 use flyball::model::{
-    Action, ActionClass, AnomalyKind, Authority, Autoscaling, Bounds, Capacity, ChangeId, ChangeSet, Choice,
-    ConditionTrace, Convergence, CycleId, DecisionId, DecisionRecord, Effect, Features, Finding, Finite, Goal,
-    GuardFinding, GuardName, HORIZONS, Impact, Knob, Minute, Missing, Mode, Now, Outlook, PolicyRevision, Proposal,
-    Readiness, Reading, Role, RuleOutcome, RuleTrace, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName,
-    SignalOutlook, SignalSpec, Slo, TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId, Truth, Unit,
-    Verdict, VerdictKind,
+    Action, ActionClass, AnomalyKind, Authority, Bounds, Capacity, ChangeId, ChangeSet, Choice, ConditionTrace,
+    Convergence, CycleId, DecisionId, DecisionRecord, Effect, Features, Finding, Finite, Goal, GuardFinding, GuardName,
+    HORIZONS, Impact, Knob, Minute, Missing, Mode, Now, Outlook, PolicyRevision, Proposal, Readiness, Reading, Role,
+    RuleOutcome, RuleTrace, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo,
+    TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId, Truth, Unit, Verdict, VerdictKind,
 };
 
 /// The moment `second` after the beginning of these records.
@@ -123,16 +122,7 @@ fn features(p99: f64) -> Features {
     Features {
         signals: vec![signal(fresh(312.4)), signal(fresh(p99)), signal(Reading::Gap { last, missing: source_down })],
         target: TargetReading::Known {
-            target: TargetState {
-                uid: "uid-1".to_owned(),
-                resource_version: "41".to_owned(),
-                replicas: 4,
-                ready: 4,
-                rollout: false,
-                owner: None,
-                stuck: None,
-                autoscaling: Autoscaling::Nobody,
-            },
+            target: TargetState { resource_version: "41".to_owned(), ..TargetState::calm("uid-1", 4) },
         },
     }
 }

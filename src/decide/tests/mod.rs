@@ -7,9 +7,9 @@ use super::{Deadline, Decider, PolicyFault, PolicySet, TestReport, Vocabulary, c
 use crate::model::outlook::HorizonPoint;
 use crate::model::record::SignalLabel;
 use crate::model::{
-    Action, Authority, Autoscaling, Bounds, Capacity, Choice, ConditionTrace, DecisionId, DecisionRecord, Features,
-    Finite, HORIZONS, Minute, Missing, Mode, Now, Outlook, Proposal, Readiness, Reading, Role, RuleOutcome, RuleTrace,
-    Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, TargetReading, TargetState,
+    Action, Authority, Bounds, Capacity, Choice, ConditionTrace, DecisionId, DecisionRecord, Features, Finite,
+    HORIZONS, Minute, Missing, Mode, Now, Outlook, Proposal, Readiness, Reading, Role, RuleOutcome, RuleTrace, Sample,
+    ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, TargetReading, TargetState,
     Timestamp, TraceId, Truth, Unit, Verdict,
 };
 
@@ -70,16 +70,7 @@ impl Case {
     /// Everything known and calm: every signal 0, forecast 0, five replicas.
     fn new() -> Self {
         let spec = spec();
-        let target = TargetState {
-            uid: "u".into(),
-            resource_version: "1".into(),
-            replicas: 5,
-            ready: 5,
-            rollout: false,
-            owner: None,
-            stuck: None,
-            autoscaling: Autoscaling::Nobody,
-        };
+        let target = TargetState::calm("u", 5);
         let mut case = Self {
             features: Features { signals: Vec::new(), target: TargetReading::Known { target } },
             outlook: Outlook { signals: vec![None; spec.signals.len()], capacity: None },

@@ -17,8 +17,8 @@ use crate::decide::api::quantity::{ScriptResult, quantity_in, type_word};
 use crate::decide::evaluate::{Decider, decide};
 use crate::decide::plan::quantity::Term;
 use crate::model::{
-    Autoscaling, Bounds, Capacity, Features, Now, Outlook, Proposal, Role, ServiceId, ServiceSpec, SignalName,
-    SignalSpec, TargetReading, TargetState, Timestamp, Unit,
+    Bounds, Capacity, Features, Now, Outlook, Proposal, Role, ServiceId, ServiceSpec, SignalName, SignalSpec,
+    TargetReading, TargetState, Timestamp, Unit,
 };
 
 /// Start of every test: some minute of some day.
@@ -196,14 +196,9 @@ impl Given {
             return (TargetReading::Unknown { reason: "not given".to_owned() }, bounds);
         }
         let target = TargetState {
-            uid: "test".to_owned(),
-            resource_version: "1".to_owned(),
-            replicas,
             ready: count("replicas.ready").unwrap_or(replicas),
             rollout: on("rollout").unwrap_or(false),
-            owner: None,
-            stuck: None,
-            autoscaling: Autoscaling::Nobody,
+            ..TargetState::calm("test", replicas)
         };
         (TargetReading::Known { target }, bounds)
     }

@@ -173,16 +173,7 @@ impl World {
 }
 
 pub(super) fn state(replicas: u32, rollout: bool) -> TargetState {
-    TargetState {
-        uid: "uid".to_owned(),
-        resource_version: "1".to_owned(),
-        replicas,
-        ready: replicas,
-        rollout,
-        owner: None,
-        stuck: None,
-        autoscaling: Autoscaling::Nobody,
-    }
+    TargetState { rollout, ..TargetState::calm("uid", replicas) }
 }
 
 pub(super) fn owned(replicas: u32, owner: &str) -> TargetState {

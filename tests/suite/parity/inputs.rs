@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use flyball::model::outlook::HorizonPoint;
 use flyball::model::{
-    Autoscaling, Bounds, Budgets, Features, Finite, GuardParams, HORIZONS, Minute, Missing, Mode, Now, Outlook,
-    Readiness, Reading, Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo,
-    TargetKind, TargetReading, TargetRef, TargetState, Timestamp, Unit,
+    Bounds, Budgets, Features, Finite, GuardParams, HORIZONS, Minute, Missing, Mode, Now, Outlook, Readiness, Reading,
+    Sample, ServiceId, ServiceSpec, SignalFeatures, SignalName, SignalOutlook, SignalSpec, Slo, TargetKind,
+    TargetReading, TargetRef, TargetState, Timestamp, Unit,
 };
 use regorus::Value;
 
@@ -156,18 +156,7 @@ impl Facts {
                     (false, false) => (20, Bounds { min: 2, max: 20 }),
                     (false, true) => (3, Bounds { min: 3, max: 3 }),
                 };
-                let (uid, resource_version) = ("u".to_owned(), "1".to_owned());
-                let (owner, stuck) = (None, None);
-                let target = TargetState {
-                    uid,
-                    resource_version,
-                    replicas,
-                    ready: replicas,
-                    rollout: false,
-                    owner,
-                    stuck,
-                    autoscaling: Autoscaling::Nobody,
-                };
+                let target = TargetState::calm("u", replicas);
                 (TargetReading::Known { target }, bounds)
             }
             None => (TargetReading::Unknown { reason: "not seen".to_owned() }, Bounds { min: 2, max: 20 }),

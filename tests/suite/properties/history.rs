@@ -11,9 +11,9 @@ use flyball::guard::{Context, Memory, judge};
 use flyball::model::kill::KillOrder;
 use flyball::model::time::elapsed;
 use flyball::model::{
-    Action, ActionClass, Autoscaling, Bounds, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId, Epoch,
-    Features, Finite, Foreseen, Goal, Intent, KillState, Lead, Limit, Missing, Mode, Now, Outlook, Proposal, Reading,
-    Role, RuleOutcome, RuleTrace, Sample, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, TargetReading,
+    Action, ActionClass, Bounds, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId, Epoch, Features,
+    Finite, Foreseen, Goal, Intent, KillState, Lead, Limit, Missing, Mode, Now, Outlook, Proposal, Reading, Role,
+    RuleOutcome, RuleTrace, Sample, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, TargetReading,
     TargetState, Timestamp, TraceId, Unit, Verdict, Vetoed, WriteOutcome,
 };
 use proptest::prelude::*;
@@ -431,16 +431,7 @@ pub fn seen(fresh: bool, suspect: bool, at: Timestamp) -> SignalFeatures {
 }
 
 pub fn target(replicas: u32, missing: u32) -> TargetState {
-    TargetState {
-        uid: "uid".to_owned(),
-        resource_version: "1".to_owned(),
-        replicas,
-        ready: replicas.saturating_sub(missing),
-        rollout: false,
-        owner: None,
-        stuck: None,
-        autoscaling: Autoscaling::Nobody,
-    }
+    TargetState { ready: replicas.saturating_sub(missing), ..TargetState::calm("uid", replicas) }
 }
 
 pub fn outlook(needed_now: Option<u32>, floor: Option<u32>) -> Outlook {

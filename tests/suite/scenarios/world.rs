@@ -388,18 +388,7 @@ impl ObedientCluster {
 
     pub fn known(name: &str, version: u64, replicas: u32, ready: u32) -> TargetReading {
         let (uid, resource_version) = (format!("uid-{name}"), version.to_string());
-        TargetReading::Known {
-            target: TargetState {
-                uid,
-                resource_version,
-                replicas,
-                ready,
-                rollout: false,
-                owner: None,
-                stuck: None,
-                autoscaling: Autoscaling::Nobody,
-            },
-        }
+        TargetReading::Known { target: TargetState { resource_version, ready, ..TargetState::calm(&uid, replicas) } }
     }
 
     fn live(target: &TargetRef, scaled: &Scaled) -> Live {
