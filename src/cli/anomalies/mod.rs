@@ -40,7 +40,7 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Steps in a season; without it those of a day.
-    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(2..=10_080))]
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(2..=86_400))]
     season: Option<u32>,
     /// Form of the output.
     #[arg(long, value_enum, default_value = "table")]

@@ -58,14 +58,19 @@ pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Resu
         }
         rows.push(Row { at, step: place, value });
     }
-    let day = u32::try_from(86_400 / step).unwrap_or(u32::MAX);
-    let season = season.unwrap_or(day);
-    if !(2..=10_080).contains(&season) {
-        bail!("a day has {season} steps of {step} s, expected 2 to 10080; name the season with --season STEPS");
-    }
+    let season = season
+        .or_else(|| usual_season(step))
+        .with_context(|| format!("not even a year has two steps of {step} s; name the season with --season STEPS"))?;
     let (first_step, step_seconds) = (Minute(first.div_euclid(step)), u32::try_from(step).unwrap_or(u32::MAX));
     let series = Series { first: first_step, values, season, step_seconds, zone: Zone::UTC, range };
     Ok(Read { series, step, offset: first.rem_euclid(step), rows })
+}
+
+/// Returns the steps of the season that a series of this step is likely to have: a day, where a day has two steps at least,
+/// else a week, else a year.
+fn usual_season(step: i64) -> Option<u32> {
+    let steps = [86_400, 7 * 86_400, 365 * 86_400 + 21_600].map(|season| season / step);
+    steps.into_iter().find(|steps| *steps >= 2).and_then(|steps| u32::try_from(steps).ok())
 }
 
 /// Returns the seconds in a step: the difference that most of the first stamps have, else the smallest one, since a
@@ -164,12 +169,20 @@ mod tests {
             ("timestamp,value\n60,1\n120,2\n0,3\n", "line 4: lies before the first row"),
             ("timestamp,value\n0,1\n1,1\n1e9,1", "spans 1000000000 steps of 1 s, at most 10000000 are read"),
             (
-                "timestamp,value\n0,1\n86400,1",
-                "a day has 1 steps of 86400 s, expected 2 to 10080; name the season with --season STEPS",
+                "timestamp,value\n0,1\n20000000,1",
+                "not even a year has two steps of 20000000 s; name the season with --season STEPS",
             ),
         ] {
             assert_eq!(parse(text, None, (0.0, 1e9)).unwrap_err().to_string(), expected);
         }
-        assert_eq!(parse("t,v\n0,1\n86400,1", Some(7), (0.0, 1e9)).unwrap().series.season, 7);
+        for (text, season, expected) in [
+            ("t,v\n0,1\n1,1", None, 86_400),
+            ("t,v\n0,1\n3600,1", None, 24),
+            ("t,v\n0,1\n86400,1", None, 7),
+            ("t,v\n0,1\n604800,1", None, 52),
+            ("t,v\n0,1\n86400,1", Some(30), 30),
+        ] {
+            assert_eq!(parse(text, season, (0.0, 1e9)).unwrap().series.season, expected, "{text}");
+        }
     }
 }

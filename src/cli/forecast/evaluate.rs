@@ -118,7 +118,7 @@ fn score(file: &Path, read: &Read, horizons: &[u16], mut dump: Option<&mut Dump>
         online.fit(step);
         fitting += begun.elapsed();
     }
-    let report = report(series, &said, horizons).with_context(|| format!("{name}: no outcome behind the warm-up"))?;
+    let report = report(series, &said, horizons).with_context(|| format!("{name}: no outcome behind the warm-up, or nothing in it ever changed"))?;
     Ok(Scored {
         series: name,
         step_seconds: read.step,

@@ -65,13 +65,13 @@ pub struct SeriesArgs {
     /// CSV file with a header and the columns timestamp and value (empty: missing); for `evaluate` a directory, too.
     #[arg(long, value_name = "PATH")]
     input: Option<PathBuf>,
-    /// Steps in a season; without it those of a day.
-    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(2..=10_080))]
+    /// Steps in a season; without it those of a day, or of a week where a day has fewer than two.
+    #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(2..=86_400))]
     season: Option<u32>,
     /// Time zone whose clocks the season follows, such as Europe/Berlin; stamps without a zone stay universal time.
     #[arg(long, value_name = "ZONE", value_parser = Zone::named, default_value = "UTC")]
     timezone: Zone,
-    /// Values may be negative.
+    /// Forecasts may be negative from the start; without it from the first negative value on.
     #[arg(long)]
     negative: bool,
 }

@@ -47,7 +47,7 @@ pub struct Series {
     pub step_seconds: u32,
     /// The clocks that the season follows.
     pub zone: Zone,
-    /// The declared range of the signal.
+    /// What the signal can be. A value below it shows that it can be less: what is foreseen from there on may be, too.
     pub range: (f64, f64),
 }
 

@@ -28,6 +28,8 @@ pub struct Online {
     state: Forecaster,
     features: Features,
     outlook: Outlook,
+    /// What was learned so far, until a value lies below the range; `None` from there on.
+    past: Option<Vec<(Minute, Option<f64>)>>,
 }
 
 impl Online {
@@ -41,6 +43,7 @@ impl Online {
             state: Forecaster::new(&spec, &params),
             features: Features { signals: vec![features], target },
             outlook: Outlook::default(),
+            past: Some(Vec::new()),
             spec,
             params,
         })
@@ -48,13 +51,33 @@ impl Online {
 
     /// Learns one step and returns what is foreseen from it.
     pub fn step(&mut self, step: Minute, value: Option<f64>) -> Option<&SignalOutlook> {
+        if value.is_some_and(|value| self.spec.signals.iter().any(|signal| value < signal.range.0)) {
+            self.learn_anew();
+        }
+        if let Some(past) = &mut self.past {
+            past.push((step, value));
+        }
+        self.learn(step, value);
+        self.outlook.signals.first()?.as_ref()
+    }
+
+    /// Learns the past anew, as of a signal that can be as low as it likes.
+    fn learn_anew(&mut self) {
+        self.spec.signals.iter_mut().for_each(|signal| signal.range.0 = f64::MIN);
+        self.state = Forecaster::new(&self.spec, &self.params);
+        for (step, value) in self.past.take().unwrap_or_default() {
+            self.learn(step, value);
+            self.fit(step);
+        }
+    }
+
+    fn learn(&mut self, step: Minute, value: Option<f64>) {
         for signal in &mut self.features.signals {
             signal.closed.clear();
             signal.closed.push(MinuteValue { minute: step, value: value.and_then(Finite::new) });
         }
         let now = ended(step);
         self.outlook = forecast(&mut self.state, &self.spec, &self.params, &self.features, now);
-        self.outlook.signals.first()?.as_ref()
     }
 
     /// Makes the fit that is due after `step`, if one is.

@@ -64,11 +64,14 @@ impl Simple {
         let (mut bands, mut pending, normal) = (Bands::new(), Pending::new(), normal_quantiles());
         let mut scale = SeasonalScale::new(series.params().season_steps);
         let keep = keep(1440.0);
-        let limits = Limits { low: series.range.0, high: series.range.1 };
+        let mut limits = Limits { low: series.range.0, high: series.range.1 };
         let (mut newest, mut height, mut seen) = (None, 0.0, 0.0);
         let step = |(index, value): (usize, &Option<f64>)| {
             let step = series.step(index);
             if let Some(value) = *value {
+                if value < limits.low {
+                    limits.low = f64::MIN;
+                }
                 let said = pending.said_of(step).mixed.points;
                 bands.surprise(&said, value).into_iter().for_each(|ratio| scale.learn(step, ratio));
                 bands.outcomes(&said, value, &normal, keep);

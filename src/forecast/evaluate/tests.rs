@@ -47,6 +47,17 @@ fn a_season_is_foreseen_and_noise_is_not_and_both_are_said() {
 }
 
 #[test]
+fn a_series_that_turns_out_to_be_negative_is_foreseen_as_one_from_there_on() {
+    let mut series = waves(90, 40.0, 8);
+    series.values.iter_mut().flatten().for_each(|value| *value -= 100.0);
+    let report = report(&series, &said(&series), &HORIZONS).unwrap();
+    assert!((report.coverage - 0.95).abs() < 0.03 && report.msis_vs_simple < 1.0, "{report:?}");
+    let declared = Series { range: (f64::MIN, 1e9), ..series.clone() };
+    let first = series.values.iter().position(|value| value.is_some_and(|value| value < 0.0)).unwrap();
+    assert_eq!(said(&series)[first..], said(&declared)[first..], "as if that had been known");
+}
+
+#[test]
 fn between_the_horizons_of_the_loop_all_is_interpolated_and_beyond_them_nothing_is_said() {
     let series = waves(2, 10.0, 5);
     let mut online = Online::new(&series).unwrap();
@@ -62,8 +73,9 @@ fn between_the_horizons_of_the_loop_all_is_interpolated_and_beyond_them_nothing_
 fn what_is_forecast_up_to_a_step_does_not_change_when_the_series_ends_there() {
     let mut whole = waves(70, 30.0, 3);
     whole.values.iter_mut().skip(500).step_by(97).for_each(|value| *value = None);
+    whole.values[2000] = Some(-5.0);
     let all = said(&whole);
-    for end in [1, 49, 1000, 3100] {
+    for end in [1, 49, 1000, 2000, 2001, 3100] {
         let cut = Series { values: whole.values[..end].to_vec(), ..whole.clone() };
         assert_eq!(said(&cut), all[..end], "{end}");
     }
