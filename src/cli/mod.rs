@@ -11,6 +11,7 @@ mod explain;
 mod forecast;
 #[cfg(feature = "failpoints")]
 mod halt;
+mod init;
 mod kill;
 mod policy;
 mod run;
@@ -30,7 +31,9 @@ use crate::model::ServiceId;
 /// A flyball governor for services: watches, foresees, decides by policy, acts safely, explains.
 #[derive(Debug, Parser)]
 #[command(name = "flyball", version, max_term_width = 110)]
-#[command(after_help = "New here? `flyball demo` shows all of it on this machine.")]
+#[command(
+    after_help = "New here? `flyball demo` shows all of it on this machine; `flyball init` is the first step with your own services."
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -46,6 +49,8 @@ enum Command {
     Run(run::RunArgs),
     /// Show the whole loop without a cluster: simulated services on this machine, governed live.
     Demo(demo::DemoArgs),
+    /// Write settings and a policy to start from: one service that is watched and not written to.
+    Init(init::InitArgs),
     /// Check the settings and the policies they name; writes nothing, asks no other server.
     Check(check::CheckArgs),
     /// Say why a service was changed, or why it was not.
@@ -88,7 +93,7 @@ impl ConfigArg {
         }
         usual_settings().map(Path::to_path_buf).ok_or_else(|| {
             anyhow::anyhow!(
-                "no settings file: looked for {}; name one with --config FILE, or start `flyball demo` here",
+                "no settings file: looked for {}; name one with --config FILE, write one with `flyball init`, or start `flyball demo` here",
                 USUAL_PLACES.join(", ")
             )
         })
@@ -169,6 +174,7 @@ pub fn main(cli: &Cli) -> ExitCode {
     let result = match &cli.command {
         Command::Run(args) => block_on(run::run(args)),
         Command::Demo(args) => block_on(demo::demo(args)),
+        Command::Init(args) => init::init(args),
         Command::Check(args) => check::check(args),
         Command::Explain(args) => block_on(explain::explain(args)),
         Command::Forecast(args) => block_on(forecast::forecast(args)),

@@ -13,7 +13,7 @@ const POLICIES: [(&str, &str); 2] = [
 ];
 
 /// Runs flyball in `place`, without the settings of whoever runs the tests.
-fn flyball(place: &Path, arguments: &[&str]) -> Output {
+pub fn flyball(place: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flyball"));
     for variable in ["FLYBALL_CONFIG", "FLYBALL_LISTEN", "FLYBALL_STATE", "FLYBALL_LOG"] {
         command.env_remove(variable);
@@ -173,7 +173,7 @@ fn a_kill_switch_is_turned_and_released() {
 }
 
 /// Runs flyball with these words, separated by spaces, and returns its exit code and all that it says.
-fn run(place: &TempDir, line: &str) -> (Option<i32>, String) {
+pub fn run(place: &TempDir, line: &str) -> (Option<i32>, String) {
     let output = flyball(place.path(), &line.split(' ').collect::<Vec<_>>());
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.code(), said)
