@@ -16,6 +16,7 @@ mod kill;
 mod policy;
 mod run;
 mod running;
+mod status;
 pub mod svg;
 
 pub use forecast::csv;
@@ -53,6 +54,8 @@ enum Command {
     Init(init::InitArgs),
     /// Check the settings and the policies they name; writes nothing, asks no other server.
     Check(check::CheckArgs),
+    /// Say how the running flyball and its services stand, in one table.
+    Status(status::StatusArgs),
     /// Say why a service was changed, or why it was not.
     Explain(explain::ExplainArgs),
     /// Foresee a series as the loop would, or say how good that was over its past.
@@ -162,7 +165,7 @@ pub enum Output {
 }
 
 /// Runs the command; 0 is success, 1 a finding or failure, 2 (by the parser) a wrong call. Of `policy`, whose commands are
-/// gates, 1 is a finding alone, and 2 that nothing could be found out.
+/// gates, 1 is a finding alone, and 2 that nothing could be found out; of `status`, too.
 pub fn main(cli: &Cli) -> ExitCode {
     // Fails only if a provider is installed already, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -176,6 +179,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Demo(args) => block_on(demo::demo(args)),
         Command::Init(args) => init::init(args),
         Command::Check(args) => check::check(args),
+        Command::Status(args) => block_on(status::status(args)),
         Command::Explain(args) => block_on(explain::explain(args)),
         Command::Forecast(args) => block_on(forecast::forecast(args)),
         Command::Anomalies(command) => anomalies::anomalies(command),
@@ -192,7 +196,11 @@ pub fn main(cli: &Cli) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("flyball: {error:#}");
-            if matches!(cli.command, Command::Policy(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
+            if matches!(cli.command, Command::Policy(_) | Command::Status(_)) {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::fs;
 
 use crate::command_line::{flyball, run};
+use crate::console;
 
 /// What is written to start from passes the check as it is, and its policies their tests.
 #[test]
@@ -47,4 +48,37 @@ fn init_overwrites_nothing() {
         "{said}"
     );
     assert!(!place.path().join("new").exists());
+}
+
+/// How it stands is a table and an exit code: what is waited for stands first, and nobody who answers is a third thing.
+#[tokio::test(flavor = "multi_thread")]
+async fn status_tells_how_the_running_one_stands() {
+    let place = tempfile::tempdir().unwrap();
+    run(&place, "init");
+    let settings = fs::read_to_string(place.path().join("flyball.yaml")).unwrap();
+    let listen = |address: &str| {
+        let text = settings.replace("listen: 127.0.0.1:9464", &format!("listen: {address}"));
+        fs::write(place.path().join("flyball.yaml"), text).unwrap();
+    };
+    for (ready, code, health) in [(true, 0, "health       healthy\n"), (false, 1, "health       DEGRADED\n")] {
+        let server = console::start(console::Loop { ready, ..console::Loop::default() }).await;
+        listen(&server.address.to_string());
+        let (found, said) = run(&place, "status");
+        assert_eq!(found, Some(code), "{said}");
+        for part in [health, "kill switch  off\n", "2 services: 2 auto\n", "\nshop/checkout  auto "] {
+            assert!(said.contains(part), "`{part}` is not in\n{said}");
+        }
+        assert_eq!(said.contains("- not ready: waits for source prometheus: not answered yet\n"), !ready, "{said}");
+        let (_, said) = run(&place, "status shop/checkout -o json");
+        let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!((&told["status"]["uptime_seconds"], told["services"].as_array().unwrap().len()), (&3.0.into(), 1));
+        assert_eq!(told["services"][0]["decision"]["what"], "scaling 4 -> 7");
+    }
+    listen("127.0.0.1:1");
+    let (code, said) = run(&place, "status");
+    assert!(code == Some(2) && said.contains("no flyball answers at 127.0.0.1:1"), "{said}");
+    let (code, said) = run(&place, "status -o json");
+    assert!(code == Some(2) && said.starts_with("{\"address\":\"127.0.0.1:1\",\"health\":\"unreachable\""), "{said}");
+    let (code, said) = run(&place, "status shop/nobody");
+    assert!(code == Some(2) && said.contains("no service `shop/nobody`"), "{said}");
 }
