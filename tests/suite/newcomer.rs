@@ -1,6 +1,9 @@
 //! The first hour with flyball: what is written to start from, and what is told of how it stands.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use crate::command_line::{flyball, run};
 use crate::console;
@@ -81,4 +84,112 @@ async fn status_tells_how_the_running_one_stands() {
     assert!(code == Some(2) && said.starts_with("{\"address\":\"127.0.0.1:1\",\"health\":\"unreachable\""), "{said}");
     let (code, said) = run(&place, "status shop/nobody");
     assert!(code == Some(2) && said.contains("no service `shop/nobody`"), "{said}");
+}
+
+/// Each thing that the loop needs is looked at, and what is missing comes with its remedy.
+#[test]
+fn doctor_looks_at_all_that_the_loop_needs() {
+    let place = tempfile::tempdir().unwrap();
+    run(&place, "init");
+    let path = |name: &str| place.path().join(name);
+    let set = |from: &str, to: &str| {
+        let settings = fs::read_to_string(path("flyball.yaml")).unwrap();
+        assert!(settings.contains(from), "{from}");
+        fs::write(path("flyball.yaml"), settings.replace(from, to)).unwrap();
+    };
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    set("listen: 127.0.0.1:9464", "listen: 127.0.0.1:0\ncluster: { url: http://127.0.0.1:1 }");
+    set("http://127.0.0.1:9090", "http://127.0.0.1:1");
+    let doctor = |parts: &[&str]| {
+        let (code, said) = run(&place, "doctor");
+        assert_eq!(code, Some(1), "{said}");
+        for part in parts {
+            assert!(said.contains(part), "`{part}` is not in\n{said}");
+        }
+    };
+    doctor(&[
+        "flyball-state is made by the first `flyball run` (",
+        "policies: revision ",
+        "ok    address 127.0.0.1:0 is free\n",
+        "note  kill switch ",
+        "no service is written to by now",
+        "FAIL  source main",
+        "FAIL  API server: ",
+        "2 things are missing",
+    ]);
+    set("mode: shadow", "mode: auto");
+    fs::create_dir(path("flyball-state")).unwrap();
+    doctor(&[
+        "FAIL  kill switch ",
+        "is missing; `flyball resume --reason ...`",
+        "until then NOTHING IS WRITTEN",
+        "no journal yet\n",
+    ]);
+    run(&place, "kill --by ops -r drill");
+    doctor(&["note  kill switch is ON and stops everything, by ops: drill\n"]);
+    run(&place, "resume -r over");
+    fs::write(path("flyball-state/journal.redb"), "no journal").unwrap();
+    fs::write(path("policies/odd.rhai"), "rule(").unwrap();
+    set("listen: 127.0.0.1:0", &format!("listen: {}", listener.local_addr().unwrap()));
+    doctor(&[
+        "ok    kill switch is off\n",
+        "journal.redb is damaged",
+        "policies: 1 fault, the first: odd.rhai:1:",
+        "is taken by something that is no flyball; set `listen` or FLYBALL_LISTEN to a free one",
+    ]);
+    fs::remove_dir_all(path("flyball-state")).unwrap();
+    fs::write(path("flyball-state"), "a file").unwrap();
+    doctor(&["FAIL  state directory ", "is a file; make it for this user, or set `state` or FLYBALL_STATE"]);
+}
+
+/// A `flyball run`, ended with the test.
+struct Running(Child);
+
+impl Running {
+    fn start(place: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flyball"));
+        command.current_dir(place).arg("run").env_remove("FLYBALL_CONFIG").stderr(Stdio::piped()).stdin(Stdio::null());
+        Self(command.spawn().unwrap())
+    }
+
+    /// Returns the lines of its log up to the one with `text`; all, if none has it.
+    fn until(&mut self, text: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        for line in BufReader::new(self.0.stderr.as_mut().unwrap()).lines().map_while(Result::ok) {
+            lines.push(line);
+            if lines.last().is_some_and(|line| line.contains(text)) {
+                break;
+            }
+        }
+        lines
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// That nothing is written for want of a switch is said at the start, and who has the journal to whoever comes second.
+#[test]
+fn run_says_that_the_switch_is_missing_and_who_has_the_journal() {
+    let place = tempfile::tempdir().unwrap();
+    run(&place, "init");
+    let settings = fs::read_to_string(place.path().join("flyball.yaml")).unwrap();
+    let settings =
+        settings.replace("listen: 127.0.0.1:9464", "listen: 127.0.0.1:0\ncluster: { url: http://127.0.0.1:1 }");
+    fs::write(place.path().join("flyball.yaml"), settings.replace("127.0.0.1:9090", "127.0.0.1:1")).unwrap();
+    let mut running = Running::start(place.path());
+    let lines = running.until("\"starting\"").join("\n");
+    assert!(lines.contains("no kill switch, so NOTHING IS WRITTEN"), "{lines}");
+    assert!(lines.contains("`flyball resume --reason ...` makes one"), "{lines}");
+    assert!(!lines.contains("\"Actor\""), "spans of a library are no one's business: {lines}");
+    let (code, said) = run(&place, "run");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("journal.redb is in use by "), "{said}");
+    if Path::new("/proc/locks").exists() {
+        assert!(said.contains(&format!("in use by process {};", running.0.id())), "{said}");
+    }
 }
