@@ -154,6 +154,12 @@ pub struct DecisionSummary {
     pub trace: TraceId,
     /// What was done and why, or why nothing was.
     pub sentence: String,
+    /// The same at a glance: what was done, or not.
+    #[serde(default)]
+    pub what: String,
+    /// And the first reason, with its numbers.
+    #[serde(default)]
+    pub why: String,
     /// The rule that won.
     pub rule: Option<Arc<str>>,
     /// What the guards said.
@@ -168,12 +174,15 @@ pub struct DecisionSummary {
 
 impl From<&DecisionRecord> for DecisionSummary {
     fn from(record: &DecisionRecord) -> Self {
+        let explain::Headline { what, why } = explain::headline(record);
         Self {
             id: record.id.clone(),
             at: record.at,
             mode: record.mode,
             trace: record.trace,
             sentence: explain::sentence(record),
+            what,
+            why,
             rule: record.proposal.choice.rule().map(Arc::from),
             verdict: record.verdict.kind,
             change: record.change.as_ref().map(|change| (change.from, change.to)),
