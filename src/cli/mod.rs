@@ -159,6 +159,7 @@ fn print(line: impl std::fmt::Display) -> std::io::Result<()> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.
+    #[value(alias = "table")]
     Text,
     /// For programs.
     Json,

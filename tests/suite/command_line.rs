@@ -327,8 +327,10 @@ fn a_forecast_is_drawn_and_told() {
     );
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let foreseen: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let ahead: Vec<_> = foreseen["points"].as_array().unwrap().iter().map(|point| point["minutes"].clone()).collect();
+    let ahead: Vec<_> = foreseen["points"].as_array().unwrap().iter().map(|point| point["steps"].clone()).collect();
     assert_eq!(ahead, [1, 2, 3, 5, 10, 12]);
+    let last = &foreseen["points"][5];
+    assert_eq!((&last["seconds_ahead"], &last["at"]), (&3600.into(), &"2023-11-25T10:50:00Z".into()));
     assert_eq!((&foreseen["step_seconds"], foreseen["past"].as_array().unwrap().len()), (&300.into(), 120));
     let drawn = fs::read_to_string(place.path().join("wave.svg")).unwrap();
     assert!(drawn.contains("<circle") && drawn.contains(">season<"), "the shift is marked, the parts are drawn");
