@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::explain::counted;
-use crate::model::{DecisionId, DecisionRecord, Lead, Missing, Reading, ServiceId, record::SignalLabel};
-use crate::ports::{Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, Status};
+use crate::model::time::elapsed;
+use crate::model::{DecisionId, DecisionRecord, Lead, Missing, Reading, ServiceId, Timestamp, record::SignalLabel};
+use crate::ports::{Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, SourceStatus, Status};
 
 use super::roster::Roster;
 use super::service::Service;
+use super::source::SourcePlan;
 use super::world::World;
 
 /// The running loop, seen from outside.
@@ -82,6 +84,7 @@ impl Control for LoopControl {
         self.world.process.ready(waiting_for.is_empty());
         let lead = self.world.gate.lead();
         self.world.process.leader(lead.speaks());
+        let now = self.world.ports.clock.now();
         Status {
             ready: waiting_for.is_empty(),
             waiting_for,
@@ -89,7 +92,10 @@ impl Control for LoopControl {
             policy_faults: self.world.policy.faults(),
             kill: self.world.ports.kill.seen(),
             lead,
-            uptime: self.world.ports.clock.now().mono,
+            now: now.wall,
+            uptime: now.mono,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            sources: self.roster.sources().iter().map(|plan| source(plan, now.wall)).collect(),
         }
     }
 
@@ -134,6 +140,27 @@ impl Control for LoopControl {
             Some(record) => Ok(Some(record)),
             None => Ok(current.filter(|record| record.id == *id).map(|record| (*record).clone())),
         }
+    }
+}
+
+/// Returns how a source answers, by what the services that it tells of have seen of it.
+fn source(plan: &SourcePlan, now: Timestamp) -> SourceStatus {
+    let routes = plan.routes.load();
+    let (mut fresh, mut newest, mut error) = (0, None, None);
+    for route in &routes.routes {
+        let Some(features) = route.service.view().features else { continue };
+        let signals = route.signals.iter().filter_map(|(_, at)| features.signals.get(*at));
+        let readings: Vec<&Reading> = signals.map(|signal| &signal.reading).collect();
+        fresh += usize::from(readings.iter().any(|reading| reading.is_known()));
+        newest = readings.iter().filter_map(|reading| reading.sampled()).chain(newest).max();
+        error = error.or_else(|| readings.iter().find_map(|reading| source_error(reading)).cloned());
+    }
+    SourceStatus {
+        name: plan.name.clone(),
+        services: routes.routes.len(),
+        fresh,
+        staleness_seconds: newest.map(|at| elapsed(now, at).as_secs_f64()),
+        error,
     }
 }
 

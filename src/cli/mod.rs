@@ -11,10 +11,12 @@ mod explain;
 mod forecast;
 #[cfg(feature = "failpoints")]
 mod halt;
+mod init;
 mod kill;
 mod policy;
 mod run;
 mod running;
+mod status;
 pub mod svg;
 
 pub use forecast::csv;
@@ -30,7 +32,9 @@ use crate::model::ServiceId;
 /// A flyball governor for services: watches, foresees, decides by policy, acts safely, explains.
 #[derive(Debug, Parser)]
 #[command(name = "flyball", version, max_term_width = 110)]
-#[command(after_help = "New here? `flyball demo` shows all of it on this machine.")]
+#[command(
+    after_help = "New here? `flyball demo` shows all of it on this machine; `flyball init` is the first step with your own services."
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -46,8 +50,12 @@ enum Command {
     Run(run::RunArgs),
     /// Show the whole loop without a cluster: simulated services on this machine, governed live.
     Demo(demo::DemoArgs),
+    /// Write settings and a policy to start from: one service that is watched and not written to.
+    Init(init::InitArgs),
     /// Check the settings and the policies they name; writes nothing, asks no other server.
     Check(check::CheckArgs),
+    /// Say how the running flyball and its services stand, in one table.
+    Status(status::StatusArgs),
     /// Say why a service was changed, or why it was not.
     Explain(explain::ExplainArgs),
     /// Foresee a series as the loop would, or say how good that was over its past.
@@ -88,7 +96,7 @@ impl ConfigArg {
         }
         usual_settings().map(Path::to_path_buf).ok_or_else(|| {
             anyhow::anyhow!(
-                "no settings file: looked for {}; name one with --config FILE, or start `flyball demo` here",
+                "no settings file: looked for {}; name one with --config FILE, write one with `flyball init`, or start `flyball demo` here",
                 USUAL_PLACES.join(", ")
             )
         })
@@ -151,13 +159,14 @@ fn print(line: impl std::fmt::Display) -> std::io::Result<()> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.
+    #[value(alias = "table")]
     Text,
     /// For programs.
     Json,
 }
 
 /// Runs the command; 0 is success, 1 a finding or failure, 2 (by the parser) a wrong call. Of `policy`, whose commands are
-/// gates, 1 is a finding alone, and 2 that nothing could be found out.
+/// gates, 1 is a finding alone, and 2 that nothing could be found out; of `status`, too.
 pub fn main(cli: &Cli) -> ExitCode {
     // Fails only if a provider is installed already, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -169,7 +178,9 @@ pub fn main(cli: &Cli) -> ExitCode {
     let result = match &cli.command {
         Command::Run(args) => block_on(run::run(args)),
         Command::Demo(args) => block_on(demo::demo(args)),
+        Command::Init(args) => init::init(args),
         Command::Check(args) => check::check(args),
+        Command::Status(args) => block_on(status::status(args)),
         Command::Explain(args) => block_on(explain::explain(args)),
         Command::Forecast(args) => block_on(forecast::forecast(args)),
         Command::Anomalies(command) => anomalies::anomalies(command),
@@ -186,7 +197,11 @@ pub fn main(cli: &Cli) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("flyball: {error:#}");
-            if matches!(cli.command, Command::Policy(_)) { ExitCode::from(2) } else { ExitCode::FAILURE }
+            if matches!(cli.command, Command::Policy(_) | Command::Status(_)) {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

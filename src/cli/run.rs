@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -10,9 +11,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::adapters::clock::SystemClock;
 use crate::app::{Ports, Running};
 use crate::instrument::{LogFormat, Metrics, logs};
+use crate::model::KillState;
 use crate::ports::Control;
 
 use super::ConfigArg;
+
+/// Time between two looks at what the start waits for.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -34,12 +39,11 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let ports = Ports::open(&settings, Arc::new(SystemClock::start()), &metrics).await?;
     let running = Running::start(&settings, ports, metrics).await?;
     tracing::info!(address = %running.address, services = settings.services.len(), "flyball runs");
-    let bar = std::io::stderr().is_terminal().then(|| tokio::spawn(show_start(running.control.clone())));
+    announce(&running.control.status().kill);
+    let start = tokio::spawn(tell_start(running.control.clone()));
     stop_signal().await?;
     tracing::info!("stopping: writes under way are waited for");
-    if let Some(bar) = bar {
-        bar.abort();
-    }
+    start.abort();
     running.stop().await;
     Ok(ExitCode::SUCCESS)
 }
@@ -54,17 +58,34 @@ pub async fn stop_signal() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Shows in a terminal what the start still waits for.
-async fn show_start(control: Arc<dyn Control>) {
-    let spinner = indicatif::ProgressBar::new_spinner();
+/// Says what a switch that nobody has made yet, or that stops something, means.
+fn announce(kill: &KillState) {
+    match kill {
+        KillState::Missing { error } => tracing::warn!(%error, "no kill switch, so NOTHING IS WRITTEN"),
+        KillState::Unreadable { error } => {
+            tracing::warn!(%error, "the kill switch cannot be read, so NOTHING IS WRITTEN");
+        }
+        KillState::Readable { order } => {
+            if let Some(stopped) = order.stopped() {
+                tracing::warn!(stopped, by = order.by, reason = order.reason, "the kill switch is engaged");
+            }
+        }
+    }
+}
+
+/// Says what the start still waits for, whenever that has changed, and that it is over.
+async fn tell_start(control: Arc<dyn Control>) {
+    let mut told = Vec::new();
     loop {
         let status = control.status();
         if status.ready {
-            spinner.finish_with_message("ready");
+            tracing::info!("ready");
             return;
         }
-        spinner.set_message(format!("waiting for {}", status.waiting_for.join("; ")));
-        spinner.tick();
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        if told != status.waiting_for {
+            tracing::info!(waiting_for = status.waiting_for.join("; "), "starting");
+            told = status.waiting_for;
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }

@@ -54,7 +54,7 @@ pub enum Switch {
 /// Returns what to do about a file that cannot be read, where that is plain.
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
-        io::ErrorKind::NotFound => " (name another with --config FILE; docs/flyball.example.yaml is one to start from)",
+        io::ErrorKind::NotFound => " (name another with --config FILE; `flyball init` writes one to start from)",
         io::ErrorKind::IsADirectory => " (name the file in it, such as flyball.yaml)",
         io::ErrorKind::PermissionDenied => " (this user may not; run as the one that flyball runs as)",
         io::ErrorKind::InvalidData => " (settings are YAML in UTF-8)",

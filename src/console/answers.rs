@@ -5,10 +5,10 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::outlook::QuantileRow;
+use crate::model::outlook::{Authority, QuantileRow, quantile_index};
 use crate::model::{
-    Capacity, CycleId, DecisionId, DecisionRecord, Finite, Impact, Mode, QUANTILES, ServiceId, SignalName,
-    SignalOutlook, Timestamp, TraceId, Unit, VerdictKind, WriteOutcome, explain,
+    Capacity, CycleId, DecisionId, DecisionRecord, Finite, GuardName, Impact, Mode, QUANTILES, Role, ServiceId,
+    SignalName, SignalOutlook, Timestamp, TraceId, Unit, VerdictKind, WriteOutcome, explain,
 };
 use crate::ports::ServiceSnapshot;
 
@@ -33,6 +33,64 @@ pub struct ServiceSummary {
     pub restarts: u64,
     /// Why it is quarantined, if it is.
     pub quarantined: Option<String>,
+    /// Its arrival rate, if it can be acted on.
+    #[serde(default)]
+    pub load: Option<Finite>,
+    /// The highest arrival rate to come; `None` without a forecast.
+    #[serde(default)]
+    pub peak: Option<Peak>,
+    /// What the forecast of its arrival rate may be used for; `None` without one.
+    #[serde(default)]
+    pub authority: Option<Authority>,
+    /// The last decision at a glance.
+    #[serde(default)]
+    pub decision: Option<Glance>,
+}
+
+/// The maximum of the arrival rate over the next half hour, requests a second.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Peak {
+    /// How far ahead.
+    pub within_seconds: u32,
+    /// Its median.
+    pub median: f64,
+    /// 2.5 % quantile.
+    pub lower: f64,
+    /// 97.5 % quantile.
+    pub upper: f64,
+}
+
+/// A decision at a glance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Glance {
+    /// When it was made.
+    pub at: Timestamp,
+    /// What was done, or not.
+    pub what: String,
+    /// The first reason, with its numbers.
+    pub why: String,
+    /// The guard that held it, if one did.
+    pub held_by: Option<GuardName>,
+}
+
+impl Glance {
+    /// Returns a decision at a glance.
+    pub fn of(record: &DecisionRecord) -> Self {
+        let explain::Headline { what, why } = explain::headline(record);
+        let held = matches!(record.verdict.kind, VerdictKind::Hold | VerdictKind::Reject);
+        Self { at: record.at, what, why, held_by: record.verdict.decided_by.filter(|_| held) }
+    }
+}
+
+/// Minutes of the longest window whose maximum is foreseen.
+const PEAK_MINUTES: u32 = 30;
+
+impl Peak {
+    fn of(outlook: &SignalOutlook) -> Option<Self> {
+        let row = outlook.max_30?;
+        let at = |level| row[quantile_index(level)];
+        Some(Self { within_seconds: PEAK_MINUTES * 60, median: at(0.5), lower: at(0.025), upper: at(0.975) })
+    }
 }
 
 impl From<ServiceSnapshot> for ServiceSummary {
@@ -41,6 +99,11 @@ impl From<ServiceSnapshot> for ServiceSummary {
         let target = features.and_then(|features| features.target.last());
         let fresh =
             features.map_or(0, |features| features.signals.iter().filter(|signal| signal.reading.is_known()).count());
+        let position = snapshot.signals.iter().position(|signal| signal.role == Some(Role::ArrivalRate));
+        let load = position.and_then(|at| features?.signals.get(at)?.reading.fresh());
+        let forecast = position.and_then(|at| snapshot.outlook.as_deref()?.signals.get(at)?.as_ref());
+        let (peak, authority) = (forecast.and_then(Peak::of), forecast.map(|forecast| forecast.authority));
+        let decision = snapshot.last.as_deref().map(Glance::of);
         let (last, sentence) = snapshot.last.map(|record| (record.id.clone(), explain::sentence(&record))).unzip();
         Self {
             service: snapshot.service,
@@ -52,6 +115,10 @@ impl From<ServiceSnapshot> for ServiceSummary {
             sentence,
             restarts: snapshot.restarts,
             quarantined: snapshot.quarantined,
+            load,
+            peak,
+            authority,
+            decision,
         }
     }
 }
@@ -87,6 +154,12 @@ pub struct DecisionSummary {
     pub trace: TraceId,
     /// What was done and why, or why nothing was.
     pub sentence: String,
+    /// The same at a glance: what was done, or not.
+    #[serde(default)]
+    pub what: String,
+    /// And the first reason, with its numbers.
+    #[serde(default)]
+    pub why: String,
     /// The rule that won.
     pub rule: Option<Arc<str>>,
     /// What the guards said.
@@ -101,12 +174,15 @@ pub struct DecisionSummary {
 
 impl From<&DecisionRecord> for DecisionSummary {
     fn from(record: &DecisionRecord) -> Self {
+        let explain::Headline { what, why } = explain::headline(record);
         Self {
             id: record.id.clone(),
             at: record.at,
             mode: record.mode,
             trace: record.trace,
             sentence: explain::sentence(record),
+            what,
+            why,
             rule: record.proposal.choice.rule().map(Arc::from),
             verdict: record.verdict.kind,
             change: record.change.as_ref().map(|change| (change.from, change.to)),

@@ -24,7 +24,7 @@ mod openapi;
 mod operations;
 mod probes;
 
-pub use answers::{DecisionSummary, Decisions, Forecast, ServiceSummary, Services, SignalForecast};
+pub use answers::{DecisionSummary, Decisions, Forecast, Glance, Peak, ServiceSummary, Services, SignalForecast};
 
 use std::io;
 use std::sync::Arc;

@@ -42,8 +42,9 @@ pub fn start_in_file(filter: &str, file: File) -> Result<(), LogError> {
     start_in(LogFormat::Json, filter, BoxMakeWriter::new(Mutex::new(file)))
 }
 
-/// The client of the cluster calls every refused connection an error; who asked says so himself, in context.
-const SAID_ELSEWHERE: &str = "kube_client::client::builder=off";
+/// What libraries say and somebody here says better: the client of the cluster calls every refused connection an error, and
+/// who asked says so himself, in context; the actors of a line are known by its service and its words.
+const SAID_ELSEWHERE: &str = "kube_client::client::builder=off,ractor=warn";
 
 fn start_in(format: LogFormat, filter: &str, writer: BoxMakeWriter) -> Result<(), LogError> {
     let filter = EnvFilter::try_new(format!("{SAID_ELSEWHERE},{filter}"))

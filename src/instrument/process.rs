@@ -121,7 +121,7 @@ impl ProcessMetrics {
     /// Notes the state of the kill switch.
     pub fn kill(&self, state: &KillState) {
         let (engaged, unreadable) = match state {
-            KillState::Unreadable { .. } => (true, true),
+            KillState::Missing { .. } | KillState::Unreadable { .. } => (true, true),
             KillState::Readable { order } => {
                 (order.all || !order.services.is_empty() || !order.classes.is_empty(), false)
             }

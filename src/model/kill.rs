@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::ActionClass;
 use super::ids::ServiceId;
+use super::time::Timestamp;
 
 /// Who stopped what, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +28,9 @@ pub struct KillOrder {
     /// Why.
     #[serde(default)]
     pub reason: String,
+    /// When the switch was last turned, as far as its place tells. What is written into it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turned: Option<Timestamp>,
 }
 
 impl KillOrder {
@@ -56,7 +60,12 @@ pub enum KillState {
         /// The order.
         order: KillOrder,
     },
-    /// Missing, unreadable or malformed: stops everything.
+    /// There is none: stops everything.
+    Missing {
+        /// Where it should be, and what to do.
+        error: String,
+    },
+    /// Unreadable or malformed: stops everything.
     Unreadable {
         /// What was wrong.
         error: String,
@@ -72,7 +81,9 @@ impl KillState {
     /// Returns why a write of `class` for `service` is stopped; `None` if it is not.
     pub fn stops(&self, service: &ServiceId, class: ActionClass) -> Option<String> {
         match self {
-            Self::Unreadable { error } => Some(format!("state unknown, counts as engaged: {error}")),
+            Self::Missing { error } | Self::Unreadable { error } => {
+                Some(format!("state unknown, counts as engaged: {error}"))
+            }
             Self::Readable { order } => {
                 let scope = if order.all {
                     "everything".to_owned()
@@ -91,8 +102,16 @@ impl KillState {
     /// Tells whether every write is stopped.
     pub fn stops_all(&self) -> bool {
         match self {
-            Self::Unreadable { .. } => true,
+            Self::Missing { .. } | Self::Unreadable { .. } => true,
             Self::Readable { order } => order.all,
+        }
+    }
+
+    /// Tells whether some write is stopped.
+    pub fn stops_some(&self) -> bool {
+        match self {
+            Self::Missing { .. } | Self::Unreadable { .. } => true,
+            Self::Readable { order } => order.stopped().is_some(),
         }
     }
 }
@@ -119,7 +138,12 @@ mod tests {
         assert!(state.stops(&other, ActionClass::Scale).is_none());
         assert!(state.stops(&other, ActionClass::Rollout).is_some());
         assert!(KillState::released().stops(&service, ActionClass::Scale).is_none());
-        let unknown = KillState::Unreadable { error: "no such file".to_owned() };
-        assert!(unknown.stops(&other, ActionClass::Scale).is_some() && unknown.stops_all());
+        for unknown in [
+            KillState::Unreadable { error: "is empty".to_owned() },
+            KillState::Missing { error: "no such file".to_owned() },
+        ] {
+            assert!(unknown.stops(&other, ActionClass::Scale).is_some() && unknown.stops_all() && unknown.stops_some());
+        }
+        assert!(!KillState::released().stops_some());
     }
 }

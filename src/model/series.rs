@@ -192,6 +192,14 @@ impl Reading {
         matches!(self, Self::Absent { missing: Missing::Masked { fresh: true } })
     }
 
+    /// Returns when the newest sample was taken; `None` where none is known.
+    pub fn sampled(&self) -> Option<Timestamp> {
+        match self {
+            Self::Fresh { sample, .. } | Self::Stale { sample, .. } | Self::Gap { last: sample, .. } => Some(sample.at),
+            Self::Absent { .. } => None,
+        }
+    }
+
     /// Returns the sample if it is fresh.
     pub fn fresh_sample(&self) -> Option<Sample> {
         match self {

@@ -35,6 +35,44 @@ pub fn elapsed(later: Timestamp, earlier: Timestamp) -> Duration {
     Duration::try_from(later.duration_since(earlier)).unwrap_or(Duration::ZERO)
 }
 
+/// A span as people and programs read it: a number of seconds, in a field that ends in `_seconds`. Where a person may read
+/// (JSON) it is that; what is packed keeps the span whole. Reads both, and what earlier versions wrote.
+pub mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Seconds(f64),
+        Span(Duration),
+    }
+
+    /// Writes a span.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.serialize_f64(span.as_secs_f64())
+        } else {
+            span.serialize(serializer)
+        }
+    }
+
+    /// Reads a span.
+    ///
+    /// # Errors
+    /// Where there is none, or one that is negative or endless.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        match Written::deserialize(deserializer)? {
+            Written::Seconds(seconds) => Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom),
+            Written::Span(span) => Ok(span),
+        }
+    }
+}
+
 /// A minute of wall-clock time, counted from the Unix epoch: the step of the forecast grid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]

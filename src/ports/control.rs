@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     Bounds, DecisionId, DecisionRecord, Features, KillState, Lead, Mode, Outlook, PolicyRevision, RecordMask,
-    ServiceId, ServiceSpec, Slo, record::SignalLabel,
+    ServiceId, ServiceSpec, Slo, Timestamp, record::SignalLabel,
 };
 
 use super::journal::JournalError;
@@ -84,8 +84,33 @@ pub struct Status {
     pub kill: KillState,
     /// How the process stands to the lease.
     pub lead: Lead,
+    /// The clock of the loop.
+    pub now: Timestamp,
     /// Time since the start.
+    #[serde(rename = "uptime_seconds", with = "crate::model::time::seconds")]
+    #[schemars(with = "f64")]
     pub uptime: Duration,
+    /// Its version.
+    #[serde(default)]
+    pub version: String,
+    /// How the telemetry sources answer, by name.
+    #[serde(default)]
+    pub sources: Vec<SourceStatus>,
+}
+
+/// How a telemetry source answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SourceStatus {
+    /// Its name in the settings.
+    pub name: String,
+    /// Services that it tells of.
+    pub services: usize,
+    /// Those of them of which it has fresh samples.
+    pub fresh: usize,
+    /// How old its newest sample is; `None` before the first.
+    pub staleness_seconds: Option<f64>,
+    /// Why it did not answer the last round, if it did not.
+    pub error: Option<String>,
 }
 
 /// A running loop, seen from outside.

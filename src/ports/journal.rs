@@ -56,10 +56,12 @@ pub enum JournalError {
         path: String,
     },
     /// Open in another process.
-    #[error("journal {path} is in use by another process; ask that process over HTTP, or stop it")]
+    #[error("journal {path} is in use by {}; ask that flyball (`flyball status`), or stop it", who(*holder))]
     InUse {
         /// The file.
         path: String,
+        /// The process that has it, where the system tells.
+        holder: Option<u32>,
     },
     /// Contradicts what is recorded (an intent prepared or ended twice).
     #[error("journal refuses: {0}")]
@@ -67,6 +69,10 @@ pub enum JournalError {
     /// The writer is gone.
     #[error("journal is closed")]
     Closed,
+}
+
+fn who(process: Option<u32>) -> String {
+    process.map_or_else(|| "another process".to_owned(), |process| format!("process {process}"))
 }
 
 /// An open intent of which it cannot be told what it was about.

@@ -17,7 +17,7 @@ pub mod telemetry;
 
 pub use clock::Clock;
 pub use cluster::{Cluster, ClusterError, Live};
-pub use control::{Control, Declaration, ServiceSnapshot, Status};
+pub use control::{Control, Declaration, ServiceSnapshot, SourceStatus, Status};
 pub use executor::Executor;
 pub use journal::{Journal, JournalError};
 pub use kill_switch::KillSwitch;

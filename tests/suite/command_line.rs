@@ -13,7 +13,7 @@ const POLICIES: [(&str, &str); 2] = [
 ];
 
 /// Runs flyball in `place`, without the settings of whoever runs the tests.
-fn flyball(place: &Path, arguments: &[&str]) -> Output {
+pub fn flyball(place: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flyball"));
     for variable in ["FLYBALL_CONFIG", "FLYBALL_LISTEN", "FLYBALL_STATE", "FLYBALL_LOG"] {
         command.env_remove(variable);
@@ -175,7 +175,7 @@ fn a_kill_switch_is_turned_and_released() {
 }
 
 /// Runs flyball with these words, separated by spaces, and returns its exit code and all that it says.
-fn run(place: &TempDir, line: &str) -> (Option<i32>, String) {
+pub fn run(place: &TempDir, line: &str) -> (Option<i32>, String) {
     let output = flyball(place.path(), &line.split(' ').collect::<Vec<_>>());
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     (output.status.code(), said)
@@ -329,8 +329,10 @@ fn a_forecast_is_drawn_and_told() {
     );
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let foreseen: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let ahead: Vec<_> = foreseen["points"].as_array().unwrap().iter().map(|point| point["minutes"].clone()).collect();
+    let ahead: Vec<_> = foreseen["points"].as_array().unwrap().iter().map(|point| point["steps"].clone()).collect();
     assert_eq!(ahead, [1, 2, 3, 5, 10, 12]);
+    let last = &foreseen["points"][5];
+    assert_eq!((&last["seconds_ahead"], &last["at"]), (&3600.into(), &"2023-11-25T10:50:00Z".into()));
     assert_eq!((&foreseen["step_seconds"], foreseen["past"].as_array().unwrap().len()), (&300.into(), 120));
     let drawn = fs::read_to_string(place.path().join("wave.svg")).unwrap();
     assert!(drawn.contains("<circle") && drawn.contains(">season<"), "the shift is marked, the parts are drawn");

@@ -21,9 +21,9 @@ const SERVICE: &str = "shop/checkout";
 
 /// A loop of one service with two decisions, and one that has not run yet.
 #[derive(Default)]
-struct Loop {
-    ready: bool,
-    damaged: bool,
+pub struct Loop {
+    pub ready: bool,
+    pub damaged: bool,
 }
 
 fn decided() -> Vec<DecisionRecord> {
@@ -40,7 +40,10 @@ impl Control for Loop {
             policy_faults: Vec::new(),
             kill: KillState::released(),
             lead: flyball::model::Lead::Alone,
+            now: records::at(5),
             uptime: Duration::from_secs(3),
+            version: String::new(),
+            sources: Vec::new(),
         }
     }
 
@@ -98,13 +101,13 @@ impl Control for Loop {
     }
 }
 
-struct Server {
-    address: SocketAddr,
+pub struct Server {
+    pub address: SocketAddr,
     shutdown: CancellationToken,
     serving: JoinHandle<std::io::Result<()>>,
 }
 
-async fn start(control: Loop) -> Server {
+pub async fn start(control: Loop) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();

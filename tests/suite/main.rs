@@ -19,6 +19,7 @@ mod hostile;
 mod hostile_policies;
 mod kubernetes_double;
 mod manifests;
+mod newcomer;
 mod oracle;
 mod parity;
 mod policy_cli;

@@ -14,6 +14,7 @@ const SIZE_LIMIT: u64 = 64 * 1024;
 pub fn read_state(path: &Path) -> KillState {
     match read_order(path) {
         Ok(order) => KillState::Readable { order },
+        Err(error @ KillFileError::Missing { .. }) => KillState::Missing { error: error.to_string() },
         Err(error) => KillState::Unreadable { error: error.to_string() },
     }
 }
@@ -22,7 +23,7 @@ pub fn read_state(path: &Path) -> KillState {
 #[derive(Debug, thiserror::Error)]
 pub enum KillFileError {
     /// Not there.
-    #[error("kill switch {path} is missing; `flyball resume` makes one that stops nothing")]
+    #[error("kill switch {path} is missing; `flyball resume --reason ...` makes one that stops nothing")]
     Missing {
         /// The file.
         path: PathBuf,
@@ -132,8 +133,8 @@ mod tests {
         check(b"{\"all\": \xff}", "is not UTF-8");
         check(&vec![b' '; 70_000], "is larger than 65536 bytes");
         let (directory, path) = place();
-        let KillState::Unreadable { error } = read_state(&path) else { panic!() };
-        assert!(error.contains("is missing; `flyball resume`"), "{error}");
+        let KillState::Missing { error } = read_state(&path) else { panic!() };
+        assert!(error.contains("is missing; `flyball resume"), "{error}");
         let KillState::Unreadable { error } = read_state(directory.path()) else { panic!() };
         assert!(error.contains("is not a file"), "{error}");
     }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::model::KillState;
+use crate::model::{KillState, Timestamp};
 use crate::ports::KillSwitch;
 
 use super::order::read_state;
@@ -32,7 +32,7 @@ pub struct KillFile {
 impl KillFile {
     /// Reads the file at `path` and keeps looking at it. Needs a running tokio.
     pub fn open(path: &Path) -> Self {
-        let seen = Arc::new(Mutex::new((Instant::now(), read_state(path))));
+        let seen = Arc::new(Mutex::new((Instant::now(), look(path))));
         let poll = tokio::spawn(poll(path.to_owned(), Arc::clone(&seen)));
         Self { path: path.to_owned(), seen, poll }
     }
@@ -58,7 +58,7 @@ impl KillSwitch for KillFile {
     fn read(&self) -> BoxFuture<'_, KillState> {
         Box::pin(async {
             let path = self.path.clone();
-            let read = tokio::task::spawn_blocking(move || read_state(&path));
+            let read = tokio::task::spawn_blocking(move || look(&path));
             let unreadable = |error: &str| KillState::Unreadable { error: format!("{} {error}", self.path.display()) };
             let state = match tokio::time::timeout(READ_WITHIN, read).await {
                 Ok(Ok(state)) => state,
@@ -71,6 +71,16 @@ impl KillSwitch for KillFile {
     }
 }
 
+/// Reads the switch, and when it was turned: it is replaced whole each time.
+fn look(path: &Path) -> KillState {
+    let mut state = read_state(path);
+    if let KillState::Readable { order } = &mut state {
+        let modified = std::fs::metadata(path).and_then(|file| file.modified()).ok();
+        order.turned = modified.and_then(|at| Timestamp::try_from(at).ok());
+    }
+    state
+}
+
 async fn poll(path: PathBuf, seen: Arc<Mutex<(Instant, KillState)>>) {
     let mut ticks = tokio::time::interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -78,7 +88,7 @@ async fn poll(path: PathBuf, seen: Arc<Mutex<(Instant, KillState)>>) {
         ticks.tick().await;
         let (path, began) = (path.clone(), Instant::now());
         // On a thread of its own: a file system that hangs must not hang the loop, but let what is seen get old.
-        let Ok(state) = tokio::task::spawn_blocking(move || read_state(&path)).await else { continue };
+        let Ok(state) = tokio::task::spawn_blocking(move || look(&path)).await else { continue };
         let mut seen = seen.lock();
         if seen.0 <= began {
             *seen = (began, state);

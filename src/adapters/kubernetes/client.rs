@@ -60,7 +60,10 @@ pub enum ConnectError {
         url: String,
     },
     /// The kubeconfig cannot be used.
-    #[error("kubeconfig {path} cannot be used: {reason}")]
+    #[error(
+        "kubeconfig {path} cannot be used: {reason}; set KUBECONFIG, or in the settings `cluster: {{ url: ... }}`, as of \
+         `kubectl proxy`"
+    )]
     Kubeconfig {
         /// Which file.
         path: String,

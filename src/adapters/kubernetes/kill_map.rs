@@ -44,19 +44,28 @@ impl KillMap {
         Self { client, path, seen, namespace: namespace.to_owned() }
     }
 
-    async fn fetch(&self) -> Result<KillOrder, String> {
+    /// Reads the order; `None` if there is no ConfigMap.
+    async fn fetch(&self) -> Result<Option<KillOrder>, String> {
         let request = Request::new(&self.path).get(NAME, &kube::api::GetParams::default());
         let request = request.map_err(|error| error.to_string())?;
         let answer = tokio::time::timeout(READ_WITHIN, self.client.request_text(request)).await;
         let late = |_| format!("the API server did not answer within {} ms", READ_WITHIN.as_millis());
-        let text = answer.map_err(late)?.map_err(|error| explain(&error))?;
+        let text = match answer.map_err(late)? {
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
+            answer => answer.map_err(|error| explain(&error))?,
+        };
         let map: ConfigMap = serde_json::from_str(&text).map_err(|error| format!("malformed answer: {error}"))?;
-        order(&map.data)
+        order(&map.data).map(Some)
     }
 
-    fn named(&self, read: Result<KillOrder, String>) -> KillState {
+    fn named(&self, read: Result<Option<KillOrder>, String>) -> KillState {
         match read {
-            Ok(order) => KillState::Readable { order },
+            Ok(Some(order)) => KillState::Readable { order },
+            Ok(None) => {
+                let error =
+                    format!("ConfigMap {}/{NAME}: does not exist; apply it to let writes go on", self.namespace);
+                KillState::Missing { error }
+            }
             Err(why) => KillState::Unreadable { error: format!("ConfigMap {}/{NAME}: {why}", self.namespace) },
         }
     }
@@ -67,8 +76,8 @@ impl KillSwitch for KillMap {
         let cache = self.seen.cache.lock();
         let read = match cache.current(&self.namespace, NAME, Instant::now()) {
             Err(reason) => Err(reason),
-            Ok(None) => Err("does not exist; apply it to let writes go on".to_owned()),
-            Ok(Some(map)) => order(&map.data),
+            Ok(None) => Ok(None),
+            Ok(Some(map)) => order(&map.data).map(Some),
         };
         drop(cache);
         self.named(read)
@@ -149,6 +158,7 @@ mod tests {
             classes: [ActionClass::Rollout].into(),
             by: "ops".to_owned(),
             reason: "drill".to_owned(),
+            turned: None,
         };
         assert_eq!(found, Ok(expected));
         assert!(read(&[("global", "engaged")]).unwrap().all);

@@ -15,6 +15,7 @@ use crate::instrument::JournalMetrics;
 use crate::model::{DecisionId, DecisionRecord, Intent, ServiceId, Timestamp};
 use crate::ports::journal::{Entry, Journal, JournalError};
 
+use super::holder::holder;
 use super::settings::StoreSettings;
 use super::tables::{self, Fault};
 use super::writer::Shared;
@@ -89,7 +90,10 @@ impl RedbJournal {
 fn unopened(path: &str, error: DatabaseError) -> JournalError {
     let path = path.to_owned();
     match error {
-        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => JournalError::InUse { path },
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            let holder = holder(Path::new(&path));
+            JournalError::InUse { path, holder }
+        }
         DatabaseError::Storage(StorageError::Io(error)) => match error.kind() {
             ErrorKind::UnexpectedEof | ErrorKind::InvalidData => {
                 JournalError::Damaged { path, reason: error.to_string() }

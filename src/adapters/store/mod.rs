@@ -11,12 +11,14 @@
 //! | `queue` | what waits to be written, and in which order it goes |
 //! | `writer` | group commit, the first failure |
 //! | `journal` | [`RedbJournal`]: opening, and the port |
+//! | `holder` | which process has the file |
 //! | `overlay` | [`JournalReader`]: reads a file without changing a byte of it |
 //!
 //! What somebody waits for is durable after one sync of the disk. As soon as nobody waits, a commit in two phases seals
 //! it: from then on a bit that flips is found as damage at the next start, and never taken for a torn last write and
 //! rolled back, which would lose an intent that was acknowledged.
 
+mod holder;
 mod journal;
 mod memory;
 mod overlay;

@@ -14,6 +14,7 @@ use redb::{Database, ReadableDatabase, StorageBackend};
 use crate::model::{DecisionId, DecisionRecord, Intent, ServiceId};
 use crate::ports::JournalError;
 
+use super::holder::holder;
 use super::tables::{self, Fault};
 
 /// A journal that no process writes, opened for reading alone.
@@ -34,7 +35,7 @@ impl JournalReader {
         let lock = File::open(path).map_err(|error| unopened(&name, &error))?;
         match lock.try_lock_shared() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(JournalError::InUse { path: name }),
+            Err(TryLockError::WouldBlock) => return Err(JournalError::InUse { path: name, holder: holder(path) }),
             Err(TryLockError::Error(error)) => return Err(unopened(&name, &error)),
         }
         let db = open_unlocked(&name).map_err(|fault| fault.reading(&name))?;

@@ -19,8 +19,7 @@ use crate::forecast::evaluate::nab::Labelled;
 
 use self::report::{Judgement, NabScore, Overall, SeriesReport};
 use super::csv::{self, Read};
-use super::forecast::Form;
-use super::print;
+use super::{Output, print};
 
 #[derive(Debug, Subcommand)]
 pub enum AnomaliesCommand {
@@ -33,7 +32,8 @@ pub enum AnomaliesCommand {
                         \"to\"], ...], ...}.\nIts scores are printed for the threshold that fits the labels best, as the \
                         benchmark does it, and for the shipped one.")]
 pub struct EvaluateArgs {
-    /// CSV file with a header and the columns timestamp and value (empty: missing), or a directory of such files.
+    /// CSV file with the columns timestamp and value (empty: missing), or a directory of such files; `-` is the standard
+    /// input.
     #[arg(long, value_name = "PATH")]
     input: PathBuf,
     /// JSON file with the windows in which something went wrong. Without it nothing did, and every alarm is a false one.
@@ -43,8 +43,8 @@ pub struct EvaluateArgs {
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(2..=86_400))]
     season: Option<u32>,
     /// Form of the output.
-    #[arg(long, value_enum, default_value = "table")]
-    output: Form,
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
     /// Write what is said of every row into this CSV file: series, row, timestamp, value, score, kind, alarm, label.
     #[arg(long, value_name = "FILE")]
     dump: Option<PathBuf>,
@@ -81,8 +81,8 @@ pub fn anomalies(command: &AnomaliesCommand) -> anyhow::Result<ExitCode> {
     }
     let (rows, overall) = report::report(&all);
     match args.output {
-        Form::Json => print(serde_json::json!({ "series": rows, "overall": overall }))?,
-        Form::Table => table(&rows, &overall)?,
+        Output::Json => print(serde_json::json!({ "series": rows, "overall": overall }))?,
+        Output::Text => table(&rows, &overall)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -115,8 +115,7 @@ fn files(input: &Path) -> anyhow::Result<BTreeMap<String, PathBuf>> {
 }
 
 fn read(file: &Path, season: Option<u32>) -> anyhow::Result<Read> {
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-    csv::parse(&text, season, (f64::MIN, f64::MAX))
+    csv::parse(&csv::text(file)?, season, (f64::MIN, f64::MAX))
 }
 
 fn run(name: &str, read: &Read, windows: &[(i64, i64)], dump: Option<&mut Dump>) -> anyhow::Result<Judgement> {

@@ -106,7 +106,9 @@ impl Chronicle {
         }
         let first = self.kill.replace(kill.clone()).is_none();
         let text = match kill {
-            KillState::Unreadable { error } => format!("kill switch counts as engaged: {error}"),
+            KillState::Missing { error } | KillState::Unreadable { error } => {
+                format!("kill switch counts as engaged: {error}")
+            }
             KillState::Readable { order } => {
                 let stopped = order.stopped();
                 if first && stopped.is_none() {

@@ -1,4 +1,7 @@
-//! Series in CSV: a header, then timestamp and value. The step follows from the first ten rows.
+//! Series in CSV: a header if there is one, then timestamp and value. The step follows from the first ten rows.
+
+use std::io::Read as _;
+use std::path::Path;
 
 use anyhow::{Context, bail};
 
@@ -35,12 +38,34 @@ pub struct Row {
     pub value: Option<f64>,
 }
 
+/// Stands for the standard input where a file is named.
+pub const STANDARD_INPUT: &str = "-";
+
+/// Returns the text of a file, or of the standard input.
+pub fn text(file: &Path) -> anyhow::Result<String> {
+    if file != Path::new(STANDARD_INPUT) {
+        return std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("cannot read the standard input")?;
+    Ok(text)
+}
+
+/// Returns a file as errors and reports name it.
+pub fn name(file: &Path) -> String {
+    if file == Path::new(STANDARD_INPUT) { "standard input".to_owned() } else { file.display().to_string() }
+}
+
 /// Reads the text of a file. A step that two rows fall into takes the later one.
 pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Result<Read> {
     let mut read = Vec::new();
-    for (number, line) in text.lines().enumerate().skip(1).filter(|(_, line)| !line.trim().is_empty()) {
-        let (at, value) = row(line).with_context(|| format!("line {}: `{line}` is not timestamp,value", number + 1))?;
-        read.push((at, value, number + 1));
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        match row(line) {
+            Ok((at, value)) => read.push((at, value, number + 1)),
+            // What stands first and is no row is a header.
+            Err(_) if number == 0 => {}
+            Err((column, fault)) => bail!("line {}, column {column}: {fault}", number + 1),
+        }
     }
     let first = read.first().context("holds no rows")?.0;
     let step = step(read.iter().map(|(at, ..)| *at)).context("holds no second step")?;
@@ -95,14 +120,21 @@ fn step(stamps: impl Iterator<Item = i64>) -> Option<i64> {
     if 2 * alike > differences.len() { Some(middle) } else { differences.first().copied() }
 }
 
-fn row(line: &str) -> Option<(i64, Option<f64>)> {
+/// Reads a row.
+///
+/// # Errors
+/// The column at fault, counted from 1, and what is wrong with it.
+fn row(line: &str) -> Result<(i64, Option<f64>), (usize, String)> {
     let mut cells = line.split(',').map(str::trim);
-    let (stamp, value) = (cells.next()?, cells.next()?);
-    let value = match value {
-        "" => None,
-        number => Some(number.parse::<f64>().ok()?),
+    let stamp = cells.next().unwrap_or_default();
+    let at = second(stamp)
+        .ok_or_else(|| (1, format!("`{stamp}` is not a time such as 2026-03-03T12:00:00Z or seconds since 1970")))?;
+    let value = match cells.next() {
+        None => return Err((2, format!("there is none, expected timestamp,value and not `{line}`"))),
+        Some("") => None,
+        Some(number) => Some(number.parse::<f64>().map_err(|_| (2, format!("`{number}` is not a number")))?),
     };
-    Some((second(stamp)?, value.filter(|value| value.is_finite())))
+    Ok((at, value.filter(|value| value.is_finite())))
 }
 
 /// Returns the second of a timestamp: ISO 8601, as UTC where it names no zone, or seconds since the epoch.
@@ -131,6 +163,8 @@ mod tests {
             "timestamp,value\n2024-01-01T00:00:00Z,1\n2024-01-01T00:05:00Z,2.5\n2024-01-01T00:15:00Z,4\n",
             "timestamp,value\n2024-01-01 00:00:00,1\n2024-01-01 00:05:00,2.5\n2024-01-01 00:10:00,\n2024-01-01 00:15:00,4",
             "t,v\n1704067200,1\n1704067500,2.5\n1704067800,nan\n1704068100,4\n\n",
+            // The first row is one, too.
+            "1704067200,1\n1704067500,2.5\n1704067800,nan\n1704068100,4\n",
         ] {
             assert_eq!(values(text), expected, "{text}");
         }
@@ -163,9 +197,17 @@ mod tests {
     fn what_is_no_series_is_said_with_its_line() {
         for (text, expected) in [
             ("", "holds no rows"),
-            ("timestamp,value\n2024-01-01,1\n", "line 2: `2024-01-01,1` is not timestamp,value"),
+            (
+                "timestamp,value\n2024-01-01,1\n",
+                "line 2, column 1: `2024-01-01` is not a time such as 2026-03-03T12:00:00Z or seconds since 1970",
+            ),
+            (
+                "timestamp,value\n60 1\n",
+                "line 2, column 1: `60 1` is not a time such as 2026-03-03T12:00:00Z or seconds since 1970",
+            ),
+            ("60,1\n120\n", "line 2, column 2: there is none, expected timestamp,value and not `120`"),
             ("timestamp,value\n1,1\n1,2\n", "holds no second step"),
-            ("timestamp,value\n60,1\n120,x\n", "line 3: `120,x` is not timestamp,value"),
+            ("timestamp,value\n60,1\n120,x\n", "line 3, column 2: `x` is not a number"),
             ("timestamp,value\n60,1\n120,2\n0,3\n", "line 4: lies before the first row"),
             ("timestamp,value\n0,1\n1,1\n1e9,1", "spans 1000000000 steps of 1 s, at most 10000000 are read"),
             (

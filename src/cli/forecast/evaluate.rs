@@ -14,11 +14,12 @@ use serde::Serialize;
 use crate::forecast::evaluate::{Online, Report, Said, report};
 use crate::model::outlook::{HORIZONS, QUANTILES, SignalOutlook};
 
-use super::csv::Read;
-use super::{Form, SeriesArgs};
-use crate::cli::print;
+use super::SeriesArgs;
+use super::csv::{self, Read, STANDARD_INPUT};
+use crate::cli::{Output, print};
 
 #[derive(Debug, Args)]
+#[command(after_help = LEGEND)]
 pub struct EvaluateArgs {
     #[command(flatten)]
     series: SeriesArgs,
@@ -26,11 +27,32 @@ pub struct EvaluateArgs {
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=30), default_values_t = HORIZONS)]
     horizons: Vec<u16>,
     /// Form of the output.
-    #[arg(long, value_enum, default_value = "table")]
-    output: Form,
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
     /// Write every forecast into this CSV file: series, origin, horizon, point and quantiles.
     #[arg(long, value_name = "FILE")]
     dump: Option<PathBuf>,
+}
+
+/// What the headings of the table mean.
+const LEGEND: &str = "\
+mase     mean absolute error over that of the seasonal naive rule in the warm-up; less is better
+msis     the same of the 95 % interval: its width, and what it misses
+cover95  share of outcomes inside the 95 % interval; 0.95 is right
+day p10  the same on a bad day: 10 % quantile of the daily shares
+pers.    skill against persistence: 1 is perfect, 0 no better, below 0 worse
+s.naive  skill against the seasonal naive rule
+simple   skill against the best simple rule in hindsight
+msis/s   interval score over that of the best simple rule; below 1 is better
+max10    how often the maximum over 10 steps passes its 95 % quantile; 0.05 is right
+max30    the same over 30 steps
+us       microseconds for one update";
+
+/// A file that is no series, and why.
+#[derive(Debug, Serialize)]
+struct LeftOut {
+    series: String,
+    why: String,
 }
 
 /// Scores of one file.
@@ -63,12 +85,15 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     let input = args.series.input()?;
     let files = files(input)?;
     let mut dump = args.dump.as_deref().map(Dump::create).transpose()?;
-    let mut scored = Vec::new();
+    let (mut scored, mut left_out) = (Vec::new(), Vec::new());
     for file in &files {
         match args.series.read(file).and_then(|read| score(file, &read, &args.horizons, dump.as_mut())) {
             Ok(row) => scored.push(row),
             // One file of a directory that is no series does not hide the others.
-            Err(error) if files.len() > 1 => eprintln!("flyball: left out: {error:#}"),
+            Err(error) if files.len() > 1 => {
+                eprintln!("flyball: left out: {error:#}");
+                left_out.push(LeftOut { series: file_name(file), why: format!("{error:#}") });
+            }
             Err(error) => return Err(error),
         }
     }
@@ -77,8 +102,18 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     }
     let overall = overall(&scored).context("no series with outcomes behind its warm-up")?;
     match args.output {
-        Form::Json => print(serde_json::json!({ "series": scored, "overall": overall }))?,
-        Form::Table => table(&scored, &overall)?,
+        Output::Json => print(serde_json::json!({ "series": scored, "overall": overall, "left_out": left_out }))?,
+        Output::Text => {
+            table(&scored, &overall)?;
+            if !left_out.is_empty() {
+                print(format!(
+                    "\nLEFT OUT, {} of {} files, which none of these figures tells of:",
+                    left_out.len(),
+                    files.len()
+                ))?;
+                left_out.iter().try_for_each(|LeftOut { why, .. }| print(format!("  {why}")))?;
+            }
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -100,7 +135,7 @@ fn files(input: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn score(file: &Path, read: &Read, horizons: &[u16], mut dump: Option<&mut Dump>) -> anyhow::Result<Scored> {
-    let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let name = file_name(file);
     let series = &read.series;
     let mut online = Online::new(series).context("the evaluation cannot be set up")?;
     let mut said = Vec::with_capacity(series.values.len());
@@ -118,7 +153,8 @@ fn score(file: &Path, read: &Read, horizons: &[u16], mut dump: Option<&mut Dump>
         online.fit(step);
         fitting += begun.elapsed();
     }
-    let report = report(series, &said, horizons).with_context(|| format!("{name}: no outcome behind the warm-up, or nothing in it ever changed"))?;
+    let report = report(series, &said, horizons)
+        .with_context(|| format!("{name}: no outcome behind the warm-up, or nothing in it ever changed"))?;
     Ok(Scored {
         series: name,
         step_seconds: read.step,
@@ -127,6 +163,14 @@ fn score(file: &Path, read: &Read, horizons: &[u16], mut dump: Option<&mut Dump>
         fit_ms: fitting.as_secs_f64() * 1e3,
         report,
     })
+}
+
+/// Returns how a file is called in reports.
+fn file_name(file: &Path) -> String {
+    if file == Path::new(STANDARD_INPUT) {
+        return csv::name(file);
+    }
+    file.file_stem().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn overall(scored: &[Scored]) -> Option<Overall> {
@@ -171,7 +215,7 @@ fn table(scored: &[Scored], overall: &Overall) -> anyhow::Result<()> {
         }
         print(line)?;
     }
-    print("pers., s.naive, simple: skill against persistence, seasonal naive, the best simple rule in hindsight")?;
+    print(format!("\n{LEGEND}\n"))?;
     print(format!(
         "all {} (geometric means): error against persistence {:.3}, seasonal naive {:.3}, the best simple rule {:.3} \
          ({} lost); interval score against it {:.3}",

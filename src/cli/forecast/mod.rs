@@ -3,6 +3,7 @@
 pub mod csv;
 
 mod evaluate;
+mod grid;
 mod past;
 mod plot;
 mod service;
@@ -11,15 +12,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use crate::forecast::zone::Zone;
 use crate::model::SignalOutlook;
 use crate::model::outlook::{HorizonPoint, QUANTILES, QuantileRow, quantile_index};
 
+use self::grid::Grid;
 use self::past::Told;
-use super::{ConfigArg, print};
+use super::{ConfigArg, Output, print};
 
 #[derive(Debug, Args)]
 #[command(
@@ -47,8 +49,8 @@ pub struct ForecastArgs {
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     /// Form of the output.
-    #[arg(long, value_enum, default_value = "table")]
-    output: Form,
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
     #[command(flatten)]
     config: ConfigArg,
 }
@@ -62,7 +64,8 @@ enum ForecastCommand {
 /// Which series.
 #[derive(Debug, Args)]
 pub struct SeriesArgs {
-    /// CSV file with a header and the columns timestamp and value (empty: missing); for `evaluate` a directory, too.
+    /// CSV file with the columns timestamp and value (empty: missing); `-` is the standard input; for `evaluate` a directory,
+    /// too.
     #[arg(long, value_name = "PATH")]
     input: Option<PathBuf>,
     /// Steps in a season; without it those of a day, or of a week where a day has fewer than two.
@@ -76,23 +79,26 @@ pub struct SeriesArgs {
     negative: bool,
 }
 
-/// Form of the output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Form {
-    Table,
-    Json,
-}
-
 impl SeriesArgs {
     fn input(&self) -> anyhow::Result<&Path> {
         self.input.as_deref().context("name the series with --input FILE")
     }
 
     fn read(&self, file: &Path) -> anyhow::Result<csv::Read> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let text = csv::text(file)?;
         let range = (if self.negative { f64::MIN } else { 0.0 }, f64::MAX);
-        let mut read = csv::parse(&text, self.season, range).with_context(|| file.display().to_string())?;
+        let mut read = csv::parse(&text, self.season, range).with_context(|| csv::name(file))?;
         read.series.zone = self.timezone.clone();
+        let below = read.series.values.iter().flatten().filter(|value| **value < range.0).count();
+        if below > 0 {
+            // The standard output may be read by a program.
+            eprintln!(
+                "flyball: note: {}: {below} of {} values are below zero; from the first of them on forecasts may be, too, \
+                 with --negative from the start",
+                csv::name(file),
+                read.series.values.len()
+            );
+        }
         Ok(read)
     }
 }
@@ -116,16 +122,25 @@ pub async fn forecast(args: &ForecastArgs) -> anyhow::Result<ExitCode> {
     if let Some(name) = &args.service {
         return service::forecast(args, name).await;
     }
-    let read = args.series.read(args.series.input()?)?;
-    let (outlook, past) = past::run(&read.series)?;
-    args.draw(&format!("steps of {} s", read.step), &past, &outlook)?;
+    let input = args.series.input()?;
+    let read = args.series.read(input)?;
+    let (outlook, past) = past::run(&read.series).with_context(|| csv::name(input))?;
+    let grid = Grid { step: read.step, offset: read.offset };
+    args.draw(&format!("steps of {}", grid.lasts(1)), &past, &outlook)?;
     let outlook = up_to(args.horizon, outlook);
+    let origin = outlook.origin;
     match args.output {
-        Form::Json => {
+        Output::Json => {
             let foreseen = Foreseen { step_seconds: read.step, probabilities: QUANTILES, outlook, past };
-            print(serde_json::to_string(&foreseen)?)?;
+            let mut told = serde_json::to_value(&foreseen)?;
+            grid.stamp(&mut told, origin);
+            print(told)?;
         }
-        Form::Table => table(&outlook)?,
+        Output::Text => {
+            let from = grid.show(grid.at(origin, 0));
+            print(format!("{}, steps of {}, from the one that begins {from}", csv::name(input), grid.lasts(1)))?;
+            table(&outlook, grid)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -155,26 +170,34 @@ fn up_to(horizon: u16, mut outlook: SignalOutlook) -> SignalOutlook {
     outlook
 }
 
-fn table(outlook: &SignalOutlook) -> anyhow::Result<()> {
-    print(format!("{:>6} {:>14} {:>14} {:>14} {:>14}", "ahead", "forecast", "2.5 %", "95 %", "97.5 %"))?;
+fn table(outlook: &SignalOutlook, grid: Grid) -> anyhow::Result<()> {
+    let line = |at: &str, ahead: &str, cells: [&str; 4]| {
+        let cells = cells.map(|cell| format!(" {cell:>12}")).concat();
+        format!("{at:<17} {ahead:>9}{cells}")
+    };
+    print(line("time", "ahead", ["forecast", "2.5 %", "95 %", "97.5 %"]))?;
     for at in &outlook.points {
         let quantile = |level| at.quantiles.get(quantile_index(level)).copied().unwrap_or(f64::NAN);
-        let [low, upper, high] = [0.025, 0.95, 0.975].map(quantile);
-        print(format!("{:>6} {:>14.3} {low:>14.3} {upper:>14.3} {high:>14.3}", at.minutes, at.point))?;
+        let cells = [at.point, quantile(0.025), quantile(0.95), quantile(0.975)].map(|value| format!("{value:.3}"));
+        let time = grid.show(grid.at(outlook.origin, at.minutes));
+        print(line(&time, &format!("+{}", grid.lasts(at.minutes)), cells.each_ref().map(String::as_str)))?;
     }
     let upper = quantile_index(0.95);
     let maximum = |row: Option<QuantileRow>| {
         row.and_then(|row| row.get(upper).copied()).map_or("unknown".to_owned(), |value| format!("{value:.3}"))
     };
     print(format!(
-        "95 % quantile of the maximum over 10 steps {}, 30 {}",
+        "95 % quantile of the maximum over {} {}, over {} {}",
+        grid.lasts(10),
         maximum(outlook.max_10),
+        grid.lasts(30),
         maximum(outlook.max_30)
     ))?;
     if let Some(parts) = outlook.parts {
         let [level, trend, season, rest] = [parts.level, parts.trend, parts.season, parts.rest];
         print(format!(
-            "parts of the next step: level {level:.3}, trend {trend:.3}, season {season:.3}, rest {rest:.3}"
+            "parts of the next {}: level {level:.3}, trend {trend:.3}, season {season:.3}, rest {rest:.3}",
+            grid.lasts(1)
         ))?;
     }
     let shares = outlook.scores.iter().filter(|score| score.share >= 0.005);

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 
-use super::{ForecastArgs, Form, table, up_to};
+use super::{ForecastArgs, Grid, table, up_to};
 use crate::cli::running::ask;
-use crate::cli::{known_service, print, unknown_service};
+use crate::cli::{Output, known_service, print, unknown_service};
 use crate::console::Forecast;
 use crate::model::ServiceId;
 
@@ -33,12 +33,19 @@ pub async fn forecast(args: &ForecastArgs, name: &str) -> anyhow::Result<ExitCod
         signal.outlook = up_to(args.horizon, outlook);
     }
     match args.output {
-        Form::Json => print(serde_json::to_string(&forecast)?)?,
-        Form::Table => {
+        Output::Json => {
+            let mut told = serde_json::to_value(&forecast)?;
+            let signals = told["signals"].as_array_mut().into_iter().flatten();
+            for (told, signal) in signals.zip(&forecast.signals) {
+                Grid::MINUTES.stamp(told, signal.outlook.origin);
+            }
+            print(told)?;
+        }
+        Output::Text => {
             for signal in &forecast.signals {
                 let now = signal.now.map_or("not fresh".to_owned(), |now| signal.unit.show(now.get()));
-                print(format!("{} of {service}, now {now}, minutes from {}", signal.signal, signal.from))?;
-                table(&signal.outlook)?;
+                print(format!("{} of {service}, now {now}", signal.signal))?;
+                table(&signal.outlook, Grid::MINUTES)?;
             }
         }
     }

@@ -34,6 +34,7 @@ use crate::ports::policy_memory::PolicyOperation;
 
 pub use check::{Form, check_set, unfit_settings};
 pub use source::Source;
+pub use staged::told;
 
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {

@@ -14,7 +14,7 @@ use crate::adapters::policy_memory::give;
 use crate::cli::running::ask;
 use crate::cli::{ConfigArg, Output, known_service, print};
 use crate::config::Settings;
-use crate::model::explain::counted;
+use crate::model::explain::{counted, span};
 use crate::model::{Comparison, PolicyRevision, ServiceId, Timestamp};
 use crate::ports::policy_memory::{CandidateStatus, PolicyOperation, PolicyOrder, PolicyOrderEnd};
 use crate::ports::{PolicyStatus, ServiceSnapshot};
@@ -105,8 +105,9 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
     if let Some(candidate) = &status.candidate {
         let CandidateStatus { revision, in_force_in, live, .. } = candidate;
         print(format!(
-            "beside      {}: in force in {in_force_in} s; {}; `flyball policy diff` shows them",
+            "beside      {}: in force in {}; {}; `flyball policy diff` shows them",
             told(revision),
+            span(Duration::from_secs(*in_force_in)),
             compared(live)
         ))?;
     }
@@ -120,7 +121,7 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
 }
 
 /// Returns a revision with where it comes from, if that is known.
-fn told(status: &PolicyStatus, revision: &PolicyRevision) -> String {
+pub fn told(status: &PolicyStatus, revision: &PolicyRevision) -> String {
     status.provenance.get(revision).map_or_else(|| revision.to_string(), |from| format!("{revision} ({from})"))
 }
 
@@ -145,7 +146,10 @@ pub async fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
     } else {
         let in_force = status.in_force.as_ref().map_or_else(|| "none".to_owned(), |revision| told(&status, revision));
         let beside = told(&status, &candidate.revision);
-        print(format!("{in_force} in force, {beside} beside it for {} s more", candidate.in_force_in))?;
+        print(format!(
+            "{in_force} in force, {beside} beside it for {} more",
+            span(Duration::from_secs(candidate.in_force_in))
+        ))?;
         differences("on inputs recorded before it came", &candidate.replay)?;
         differences("beside the set in force", &candidate.live)?;
         for warning in &candidate.warnings {

@@ -145,6 +145,7 @@ pub(super) fn latency(row: &ServiceRow) -> String {
 /// Returns what the kill switch stops.
 pub(super) fn kill(state: &KillState) -> String {
     match state {
+        KillState::Missing { error } => format!("ENGAGED (missing: {error})"),
         KillState::Unreadable { error } => format!("ENGAGED (unreadable: {error})"),
         KillState::Readable { order } if order.all => "ENGAGED".to_owned(),
         KillState::Readable { order } => {

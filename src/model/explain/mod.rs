@@ -30,6 +30,21 @@ pub fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{ending}")
 }
 
+/// Returns a span as a person says it, in its two largest units: `42 s`, `12 min`, `9 h 57 min`, `3 d 4 h`.
+pub fn span(span: Duration) -> String {
+    let two = |large: u64, unit: &str, small: u64, part: &str| match small {
+        0 => format!("{large} {unit}"),
+        _ => format!("{large} {unit} {small} {part}"),
+    };
+    match span.as_secs() {
+        0 if !span.is_zero() => format!("{} ms", span.as_millis()),
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds @ 60..3600 => format!("{} min", seconds / 60),
+        seconds @ 3600..86_400 => two(seconds / 3600, "h", seconds / 60 % 60, "min"),
+        seconds => two(seconds / 86_400, "d", seconds / 3600 % 24, "h"),
+    }
+}
+
 /// Returns the one of `known` that `word` was most likely meant to be, if one is near.
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     const NEAR: usize = 3;
@@ -102,5 +117,26 @@ fn seconds(span: Duration) -> String {
         whole @ 0..600 => format!("{whole} s"),
         whole @ 600..7200 => format!("{} min", whole / 60),
         whole => format!("{} h", whole / 3600),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_said_in_its_two_largest_units() {
+        for (seconds, expected) in [
+            (0, "0 s"),
+            (59, "59 s"),
+            (61, "1 min"),
+            (3_600, "1 h"),
+            (35_820, "9 h 57 min"),
+            (86_400, "1 d"),
+            (273_600, "3 d 4 h"),
+        ] {
+            assert_eq!(span(Duration::from_secs(seconds)), expected);
+        }
+        assert_eq!(span(Duration::from_millis(12)), "12 ms");
     }
 }

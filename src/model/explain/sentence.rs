@@ -132,7 +132,7 @@ fn more(count: usize) -> String {
 /// No rule won: what kept rules from being told, and the one that came nearest.
 fn idle(record: &DecisionRecord, reason: &str) -> String {
     let rules = &record.proposal.rules;
-    let mut parts = vec![format!("did nothing: {reason}")];
+    let mut parts = vec![format!("did nothing: {}", own_words(reason, rules))];
     let mut troubles = rules.iter().filter_map(trouble);
     parts.extend(troubles.next());
     // A source that is down makes every rule unknown, each at length; all of them stand below the sentence.
@@ -140,6 +140,18 @@ fn idle(record: &DecisionRecord, reason: &str) -> String {
     parts.extend((others > 0).then(|| format!("{} unknown or failed", counted(others, "more rule"))));
     parts.extend(nearest(rules));
     parts.join("; ")
+}
+
+/// Returns what the set itself says when no rule acts, without the rule behind it in brackets, which follows with its numbers.
+fn own_words<'a>(reason: &'a str, rules: &[RuleTrace]) -> &'a str {
+    let named = |rule: &RuleTrace| {
+        let told = [format!(" ({}: ", rule.rule), format!(" (rule {} failed)", rule.rule)];
+        told.iter().find_map(|told| Some(reason.split_once(told)?.0))
+    };
+    if nearest(rules).is_none() && rules.iter().all(|rule| trouble(rule).is_none()) {
+        return reason;
+    }
+    rules.iter().find_map(named).unwrap_or(reason)
 }
 
 /// Returns the rule that came nearest to acting, and what it lacked. A limit never acts.
@@ -230,6 +242,21 @@ mod tests {
             notes: Vec::new(),
             limit,
         }
+    }
+
+    /// What follows with its numbers is not said before without them.
+    #[test]
+    fn a_reason_is_said_once() {
+        let rules = [trace(RuleOutcome::NotMatched, None)];
+        for (reason, expected) in [
+            ("No policy matched (calm: maintenance does not hold)", "No policy matched"),
+            ("No policy matched (rule calm failed)", "No policy matched"),
+            ("No policy matched (as usual)", "No policy matched (as usual)"),
+        ] {
+            assert_eq!(own_words(reason, &rules), expected);
+        }
+        let limit = [trace(RuleOutcome::NotMatched, Some(Limit::Cap { replicas: Some(4) }))];
+        assert_eq!(own_words("quiet (calm: x)", &limit), "quiet (calm: x)", "nothing else would say it");
     }
 
     #[test]

@@ -120,7 +120,7 @@ pub const IO_CRATES: &[&str] = &[
     "redb",
     "notify",
     "ratatui",
-    "indicatif",
+    "rustix",
     "clap",
     "ractor",
     "tracing_subscriber",

@@ -255,7 +255,8 @@ fn what_cannot_be_read_now_is_not_called_damaged() {
 fn one_process_writes_and_nobody_reads_beside_it() {
     let (_dir, path) = place();
     let journal = open(&path).unwrap();
-    let in_use = JournalError::InUse { path: path.display().to_string() };
+    let in_use = JournalError::InUse { path: path.display().to_string(), holder: super::holder::holder(&path) };
+    assert!(in_use.to_string().contains("is in use by "), "{in_use}");
     assert_eq!(open(&path).err(), Some(in_use.clone()));
     assert_eq!(JournalReader::open(&path).err(), Some(in_use.clone()));
     drop(journal);

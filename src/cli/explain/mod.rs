@@ -1,4 +1,8 @@
 //! `flyball explain`: reads the journal; while a flyball has it in use, asks that one.
+//!
+//! `list` prints a line for each decision, and follows the running flyball.
+
+mod list;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -7,36 +11,72 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::adapters::store::JournalReader;
-use crate::config::Settings;
+use crate::config::{Settings, parse_span};
 use crate::console::Decisions;
-use crate::model::{DecisionId, DecisionRecord, ServiceId, explain as render};
-use crate::ports::JournalError;
+use crate::model::{DecisionId, DecisionRecord, ServiceId, Timestamp, explain as render};
+use crate::ports::{JournalError, Status};
 
-use super::{ConfigArg, Output, known_service, print, unknown_service};
+use super::{ConfigArg, Output, known_service, print, running, unknown_service};
+
+/// Most decisions that are shown at once, and how many lines are unless told.
+const MOST: u16 = 500;
+const LINES: u16 = 20;
 
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  flyball explain shop/checkout             the last decision, with every condition and guard\n  \
-                        flyball explain shop/checkout -n 5        the last five\n  \
-                        flyball explain shop/checkout@1-42 -o json"
+                        flyball explain shop/checkout -b -s 1h    those of the last hour, one line each\n  \
+                        flyball explain -f                        of all services, as they are recorded\n  \
+                        flyball explain shop/checkout@1-42 -o json\n\n\
+                        Recorded is what acts or changes something, and hourly; of one service also its newest decision."
 )]
 pub struct ExplainArgs {
-    /// A service (shop/checkout), or one of its decisions (shop/checkout@1-42).
-    what: String,
-    /// How many of the newest decisions to explain.
-    #[arg(long, short = 'n', default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=500))]
-    last: u16,
-    /// Form of the output.
+    /// A service (shop/checkout), or one of its decisions (shop/checkout@1-42); of a list all services without it.
+    #[arg(required_unless_present_any = ["brief", "follow"])]
+    what: Option<String>,
+    /// How many of the newest decisions, 1 to 500; without it 1, of a list 20, with --since all of that time.
+    #[arg(long, short = 'n', value_parser = clap::value_parser!(u16).range(1..=500))]
+    last: Option<u16>,
+    /// Only decisions of this time, such as 10m.
+    #[arg(long, short, value_name = "SPAN", value_parser = span)]
+    since: Option<Duration>,
+    /// One line each, the newest last: time, decision, what was done, why.
+    #[arg(long, short)]
+    brief: bool,
+    /// Go on with each decision as the running flyball records it, one line each, until Ctrl-C.
+    #[arg(long, short)]
+    follow: bool,
+    /// Form of the output; json is one object a line.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
     #[command(flatten)]
     config: ConfigArg,
 }
 
+fn span(text: &str) -> Result<Duration, String> {
+    parse_span(text).map_err(|why| format!("it {why}"))
+}
+
 /// What is asked about.
 enum Question {
     One(DecisionId),
     Newest(ServiceId, u16),
+}
+
+impl ExplainArgs {
+    /// Returns how many decisions are looked at, where `usual` are unless told.
+    fn count(&self, usual: u16) -> u16 {
+        self.last.unwrap_or(if self.since.is_some() { MOST } else { usual })
+    }
+
+    /// Returns the moment from which on decisions are told. The clock is that of the loop, where one answers: a demo has its
+    /// own.
+    async fn from(&self, settings: &Settings) -> Option<Timestamp> {
+        let since = self.since?;
+        let now =
+            running::ask::<Status>(settings, "status").await.map_or_else(|_| Timestamp::now(), |status| status.now);
+        Some(now.checked_sub(since).unwrap_or(Timestamp::MIN))
+    }
 }
 
 impl Question {
@@ -78,7 +118,16 @@ impl Question {
 
 pub async fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?;
-    for record in &find(&settings, &args.what, args.last).await? {
+    let what = match &args.what {
+        Some(what) if !args.brief && !args.follow => what,
+        _ => return list::list(args, &settings).await,
+    };
+    let mut records = find(&settings, what, args.count(1)).await?;
+    if let Some(from) = args.from(&settings).await {
+        records.retain(|record| record.at >= from);
+        nothing_since(from, records.len());
+    }
+    for record in &records {
         match args.output {
             Output::Text => print(render::text(record))?,
             Output::Json => print(serde_json::to_string(record)?)?,
@@ -86,6 +135,16 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// Says that nothing was recorded in that time, which is no failure.
+fn nothing_since(from: Timestamp, found: usize) {
+    if found == 0 {
+        eprintln!("flyball: no decision was recorded since {}", from.strftime(TIME));
+    }
+}
+
+/// How a time is shown.
+const TIME: &str = "%Y-%m-%d %H:%M:%SZ";
 
 /// Returns the decision that `what` names, or the `last` newest ones of the service that it names; at least one.
 pub async fn find(settings: &Settings, what: &str, last: u16) -> anyhow::Result<Vec<DecisionRecord>> {
@@ -125,7 +184,11 @@ async fn ask(settings: &Settings, question: &Question) -> anyhow::Result<Option<
     let mut records = Vec::new();
     for summary in answer.json::<Decisions>().await?.decisions {
         let url = format!("{base}/{}/{}", summary.id.service, summary.id.cycle);
-        records.push(client.get(&url).send().await?.error_for_status()?.json().await?);
+        let answer = client.get(&url).send().await?;
+        // The newest may have been followed by another one, and is recorded only where it changed something.
+        if answer.status() != reqwest::StatusCode::NOT_FOUND {
+            records.push(answer.error_for_status()?.json().await?);
+        }
     }
     Ok(Some(records))
 }

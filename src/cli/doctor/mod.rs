@@ -1,4 +1,8 @@
 //! `flyball doctor`: is everything there that the loop will need? Writes nothing.
+//!
+//! What this machine has to have is in `here`; below are telemetry sources and the API server.
+
+mod here;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -8,20 +12,22 @@ use clap::Args;
 use kube::Client;
 use serde_json::Value;
 
+use crate::adapters::kill_file::read_state;
 use crate::adapters::kubernetes::kept_policies;
+use crate::adapters::kubernetes::kill_map::KillMap;
 use crate::adapters::kubernetes::rights::{self, INTENT_RIGHTS, KEPT_POLICIES_RIGHTS, LEASE_RIGHTS, RIGHTS, Right};
 use crate::adapters::kubernetes::{Timeouts, connect};
 use crate::adapters::registry;
 use crate::app::{access, question, volatile_state};
 use crate::config::{Declarations, Settings, SourceSettings};
 use crate::model::{Autoscaling, ServiceId, TargetRef};
-use crate::ports::{Round, TelemetrySource, Template};
+use crate::ports::{KillSwitch, Round, TelemetrySource, Template};
 
 use super::{ConfigArg, print};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Asks the API server for the rights of the account it runs as (SelfSubjectAccessReview) and for its custom resources, each\n\
+    after_help = "Looks at the kill switch, the state directory (writable, version, room), the policies and the address. Asks the API server for the rights of the account it runs as (SelfSubjectAccessReview) and for its custom resources, each\n\
                         telemetry source for its signals, and looks for autoscalers on the same targets. Ends with 1 if\n\
                         something is missing."
 )]
@@ -58,18 +64,18 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     if let Some(why) = settings.unfit_for_auto(volatile_state(&settings).as_deref()) {
         findings.bad(why, "until then `flyball run` does not start")?;
     }
+    here::state(&settings, &mut findings)?;
+    here::policies(&settings, &mut findings)?;
+    here::listen(&settings, &mut findings).await?;
+    if !settings.kill_switch_in_cluster {
+        here::kill_switch(&settings, &read_state(&settings.kill_switch), &mut findings)?;
+    }
     for source in &settings.sources {
         telemetry(&settings, source, &mut findings).await?;
     }
-    let client = connect(&access(&settings), Timeouts::default()).await?;
-    match rights::server_version(&client).await {
-        Err(error) => findings.bad(format!("API server: {error}"), "see that it runs and that the address is right")?,
-        Ok(version) => {
-            good(format!("API server {version}"))?;
-            custom_resources(&settings, &client, &mut findings).await?;
-            account(&settings, &client, &mut findings).await?;
-            conflicts(&settings, &client, &mut findings).await?;
-        }
+    match connect(&access(&settings), Timeouts::default()).await {
+        Err(error) => findings.bad(format!("API server: {error}"), "until then `flyball run` does not start")?,
+        Ok(client) => cluster(&settings, &client, &mut findings).await?,
     }
     match findings.failed {
         0 => print("all well")?,
@@ -77,6 +83,26 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         failed => print(format!("{failed} things are missing"))?,
     }
     Ok(if findings.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Asks the API server for all that the loop will ask of it.
+async fn cluster(settings: &Settings, client: &Client, findings: &mut Findings) -> anyhow::Result<()> {
+    let version = match rights::server_version(client).await {
+        Err(error) => {
+            let what = format!("API server: {error}");
+            return findings.bad(what, "see that it runs and that the address is right");
+        }
+        Ok(version) => version,
+    };
+    good(format!("API server {version}"))?;
+    if settings.kill_switch_in_cluster {
+        let own = settings.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
+        let state = KillMap::start(client.clone(), Timeouts::default(), own).read().await;
+        here::kill_switch(settings, &state, findings)?;
+    }
+    custom_resources(settings, client, findings).await?;
+    account(settings, client, findings).await?;
+    conflicts(settings, client, findings).await
 }
 
 /// Asks a source each of its queries once.

@@ -1,0 +1,134 @@
+//! What this machine has to have: the state directory, the policies, the address, the kill switch.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use rustix::fs::{Access, access, statvfs};
+
+use super::{Findings, good, note};
+use crate::adapters::store::JournalReader;
+use crate::app::deadline;
+use crate::cli::policy::Source;
+use crate::cli::running::ask;
+use crate::config::Settings;
+use crate::cycle::stages::compile;
+use crate::model::explain::counted;
+use crate::model::{KillState, Mode};
+use crate::ports::{JournalError, Status};
+
+/// Room that the journal has to have at least: that of its usual number of records, and of a page or two.
+const LEAST_ROOM: u64 = 100 << 20;
+
+/// Looks at the directory of the journal, and at the journal that lies there.
+pub(super) fn state(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
+    let (state, remedy) = (settings.state.as_path(), "make it for this user, or set `state` or FLYBALL_STATE");
+    if state.exists() && !state.is_dir() {
+        return findings.bad(format!("state directory {}: is a file", state.display()), remedy);
+    }
+    let there = existing(state);
+    if let Err(error) = access(there, Access::WRITE_OK | Access::EXEC_OK) {
+        return findings.bad(
+            format!("state directory {}: {} cannot be written: {error}", state.display(), there.display()),
+            remedy,
+        );
+    }
+    let room = statvfs(there).map_or(u64::MAX, |of| of.f_bavail.saturating_mul(of.f_frsize));
+    if room < LEAST_ROOM {
+        let what =
+            format!("state directory {}: {} free, the journal needs {}", state.display(), size(room), size(LEAST_ROOM));
+        return findings.bad(what, "make room: on a full disk flyball writes nothing to the world");
+    }
+    if there != state {
+        return good(format!(
+            "state directory {} is made by the first `flyball run` ({} free)",
+            state.display(),
+            size(room)
+        ));
+    }
+    let free = format!("state directory {} can be written, {} free", state.display(), size(room));
+    match JournalReader::open(&state.join("journal.redb")) {
+        Ok(_) => good(format!("{free}; the journal is whole and of this version")),
+        Err(JournalError::Missing { .. }) => good(format!("{free}; no journal yet")),
+        Err(JournalError::InUse { holder, .. }) => {
+            let by = holder.map_or("another process".to_owned(), |process| format!("process {process}"));
+            good(format!("{free}; the journal is in use by {by}"))
+        }
+        Err(error @ JournalError::WrongVersion { .. }) => {
+            findings.bad(error, "run the version that wrote it, or move it away to start anew")
+        }
+        Err(error) => findings.bad(error, "until then `flyball run` does not start"),
+    }
+}
+
+/// Returns the directory, or the nearest one above it that is there.
+fn existing(path: &Path) -> &Path {
+    path.ancestors().find(|place| place.exists()).unwrap_or(Path::new("/"))
+}
+
+/// Returns a number of bytes as a person says it.
+fn size(bytes: u64) -> String {
+    const GIB: f64 = 1_073_741_824.0;
+    const MIB: f64 = 1_048_576.0;
+    let bytes = bytes as f64;
+    if bytes >= GIB { format!("{:.1} GiB", bytes / GIB) } else { format!("{:.0} MiB", bytes / MIB) }
+}
+
+/// Reads and compiles the policies.
+pub(super) fn policies(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
+    if settings.policies_in_cluster {
+        return note("policies are ConfigMaps: `flyball status` tells the revision in force");
+    }
+    let source = match Source::of(settings, None) {
+        Ok(source) => source,
+        Err(error) => return findings.bad(format!("{error:#}"), "without policies nothing is decided"),
+    };
+    let place = settings.policies.display();
+    match compile(source.texts(), &source.vocabulary, &deadline()) {
+        Ok(set) => {
+            good(format!("policies {place}: revision {}, {}", set.revision(), counted(set.rules().count(), "rule")))
+        }
+        Err(faults) => {
+            let first = faults.first().map(ToString::to_string).unwrap_or_default();
+            let what = format!("policies {place}: {}, the first: {first}", counted(faults.len(), "fault"));
+            findings.bad(what, "`flyball check` lists all")
+        }
+    }
+}
+
+/// Looks whether the address is free, or a flyball answers there.
+pub(super) async fn listen(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
+    let address = settings.listen;
+    match tokio::net::TcpListener::bind(address).await {
+        Ok(_) => good(format!("address {address} is free")),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => match ask::<Status>(settings, "status").await {
+            Ok(status) => good(format!("address {address}: flyball {} answers there", status.version)),
+            Err(_) => findings.bad(
+                format!("address {address} is taken by something that is no flyball"),
+                "set `listen` or FLYBALL_LISTEN to a free one",
+            ),
+        },
+        Err(error) => {
+            findings.bad(format!("address {address}: {error}"), "set `listen` or FLYBALL_LISTEN to one of this machine")
+        }
+    }
+}
+
+/// Says what the switch lets through. One that is missing is a fault only where something would be written.
+pub(super) fn kill_switch(settings: &Settings, state: &KillState, findings: &mut Findings) -> anyhow::Result<()> {
+    let writes = settings.declarations.is_some()
+        || settings.services.iter().any(|service| matches!(service.mode, Mode::Auto | Mode::Approve));
+    match state {
+        KillState::Missing { error } if !writes => {
+            note(format!("{error}; no service is written to by now, so nothing is missed"))
+        }
+        KillState::Missing { error } => findings.bad(error, "until then NOTHING IS WRITTEN"),
+        KillState::Unreadable { error } => findings.bad(
+            format!("{error}: until then NOTHING IS WRITTEN"),
+            "mend it; `flyball resume --reason ...` writes it anew",
+        ),
+        KillState::Readable { order } => match order.stopped() {
+            None => good("kill switch is off"),
+            Some(stopped) => note(format!("kill switch is ON and stops {stopped}, {}", order.given())),
+        },
+    }
+}

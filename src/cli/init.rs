@@ -1,0 +1,151 @@
+//! `flyball init`: settings and a policy to start from. Nothing that is there is touched.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use crate::config::Settings;
+use crate::model::ServiceId;
+
+use super::{print, program};
+
+/// The settings, for the service and the server below.
+const STARTER: &str = include_str!("../../docs/flyball.starter.yaml");
+const SERVICE: &str = "shop/checkout";
+const PROMETHEUS: &str = "http://127.0.0.1:9090";
+/// The shipped policy that sizes by the arrival rate, and its tests.
+const POLICIES: [(&str, &str); 2] = [
+    ("capacity.rhai", include_str!("../../deploy/policies/capacity.rhai")),
+    ("capacity_test.rhai", include_str!("../../deploy/policies/capacity_test.rhai")),
+];
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Writes DIR/flyball.yaml and DIR/policies, and overwrites nothing. The service is in shadow: flyball decides \
+                        and records, and writes to no cluster.\n\nExample:\n  \
+                        flyball init --service shop/cart --prometheus http://prometheus:9090"
+)]
+pub struct InitArgs {
+    /// Where to write; made if it is not there.
+    #[arg(default_value = ".", value_name = "DIR")]
+    directory: PathBuf,
+    /// The service to watch (namespace/name).
+    #[arg(long, default_value = SERVICE)]
+    service: ServiceId,
+    /// Base URL of the Prometheus that has its series.
+    #[arg(long, value_name = "URL", default_value = PROMETHEUS)]
+    prometheus: String,
+}
+
+pub fn init(args: &InitArgs) -> anyhow::Result<ExitCode> {
+    let text = settings(&args.service, &args.prometheus);
+    // A faulty URL is refused here, and not by whatever reads the file later.
+    Settings::parse(&text)
+        .map_err(|faults| anyhow::anyhow!("nothing was written: the settings would have {faults}"))?;
+    let policies = POLICIES.map(|(name, text)| (PathBuf::from("policies").join(name), text));
+    let files: Vec<(PathBuf, &str)> = std::iter::once((PathBuf::from("flyball.yaml"), text.as_str()))
+        .chain(policies)
+        .map(|(name, text)| (args.directory.join(name), text))
+        .collect();
+    refuse_to_overwrite(&args.directory, &files)?;
+    let directory = args.directory.join("policies");
+    let unwritable = |path: &Path| format!("cannot write {}; name a directory of yours", path.display());
+    fs::create_dir_all(&directory).with_context(|| unwritable(&directory))?;
+    for (path, text) in &files {
+        // Whoever wrote it since the look above keeps it.
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        file.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| unwritable(path))?;
+        print(format!("wrote {}", shown(path)))?;
+    }
+    next(&args.directory, &args.service)
+}
+
+/// Returns the settings for one service, whose telemetry a server has.
+fn settings(service: &ServiceId, prometheus: &str) -> String {
+    let (namespace, name) = (service.namespace(), service.name());
+    STARTER
+        .replace(
+            "Deployment `checkout` in namespace `shop`",
+            &format!("Deployment `{name}` in namespace `{namespace}`"),
+        )
+        .replace("namespace=\"shop\", service=\"checkout\"", &format!("namespace=\"{namespace}\", service=\"{name}\""))
+        .replace(SERVICE, service.as_str())
+        .replace(PROMETHEUS, prometheus)
+}
+
+/// Refuses where something is in the way: a file of the same name, or policies that would join ours.
+fn refuse_to_overwrite(directory: &Path, files: &[(PathBuf, &str)]) -> anyhow::Result<()> {
+    let policies = directory.join("policies");
+    let full = fs::read_dir(&policies).is_ok_and(|mut entries| entries.next().is_some());
+    let in_the_way = files.iter().map(|(path, _)| path).filter(|path| path.symlink_metadata().is_ok());
+    let in_the_way = in_the_way.chain(full.then_some(&policies)).map(|path| shown(path)).collect::<Vec<_>>();
+    if in_the_way.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "nothing was written: {} there already; name another directory, as in `flyball init DIR`",
+        match &in_the_way[..] {
+            [one] => format!("{one} is"),
+            several => format!("{} are", several.join(", ")),
+        }
+    )
+}
+
+/// Says what a person does now.
+fn next(directory: &Path, service: &ServiceId) -> anyhow::Result<ExitCode> {
+    let flyball = program();
+    let config = if directory == Path::new(".") {
+        String::new()
+    } else {
+        format!(" -c {}", directory.join("flyball.yaml").display())
+    };
+    print(format!("\n{service} is in shadow: flyball decides and records, and writes to no cluster."))?;
+    print("Put your queries into flyball.yaml, then:")?;
+    for (command, what) in [
+        (format!("check{config}"), "finds what is wrong with settings and policies"),
+        (format!("doctor{config}"), "asks your Prometheus and your cluster"),
+        (format!("run{config}"), "watches, forecasts and decides"),
+        (format!("status{config}"), "shows how it stands, from a second terminal"),
+    ] {
+        print(format!(
+            "  {:<width$}  {what}",
+            format!("{flyball} {command}"),
+            width = flyball.len() + config.len() + 7
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Returns a path as a person would type it.
+fn shown(path: &Path) -> String {
+    path.strip_prefix(".").unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_starter_names_the_service_and_the_server_that_were_given() {
+        let text = settings(&"web/cart".parse().unwrap(), "http://prometheus:9090");
+        let settings = Settings::parse(&text).unwrap();
+        let service = &settings.services[0];
+        assert_eq!((service.id.as_str(), settings.sources[0].url.as_str()), ("web/cart", "http://prometheus:9090"));
+        assert_eq!((service.target.namespace.as_str(), service.target.name.as_str()), ("web", "cart"));
+        assert!(text.contains("Deployment `cart` in namespace `web`") && !text.contains("checkout"), "{text}");
+    }
+
+    /// What a newcomer starts writes to nothing and needs no other process.
+    #[test]
+    fn the_starter_is_safe() {
+        let settings = Settings::parse(STARTER).unwrap();
+        assert!(settings.services.iter().all(|service| service.mode == crate::model::Mode::Shadow));
+        assert!(settings.leadership.is_none() && !settings.intents_in_cluster);
+        assert!(settings.forecast.events.is_empty() && settings.declarations.is_none());
+        assert!(STARTER.lines().count() < 60, "small enough to read");
+    }
+}

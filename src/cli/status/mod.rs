@@ -1,0 +1,200 @@
+//! `flyball status`: how the running flyball and its services stand, in one table.
+
+mod table;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use crate::config::{Settings, parse_span};
+use crate::console::{ServiceSummary, Services};
+use crate::model::explain::counted;
+use crate::model::{KillState, Mode, ServiceId, Timestamp};
+use crate::ports::{PolicyStatus, Status};
+
+use super::running::ask;
+use super::{ConfigArg, Output, known_service, print};
+
+/// Least time between two looks.
+const SHORTEST: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Exit code: 0 healthy; 1 degraded, and the first line says why; 2 no flyball answers, or nothing could be found \
+                        out.\n\nExamples:\n  flyball status                    all services\n  \
+                        flyball status shop/checkout -w   one, shown anew every 2 s\n  \
+                        flyball status -o json | jq .reasons"
+)]
+pub struct StatusArgs {
+    /// Only these services (namespace/name).
+    services: Vec<ServiceId>,
+    /// Show it anew each time this has passed, until Ctrl-C; the exit code is that of the last look.
+    #[arg(long, short, value_name = "SPAN", num_args = 0..=1, default_missing_value = "2s", value_parser = pause)]
+    watch: Option<Duration>,
+    /// Form of the output; json is one object a look.
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+fn pause(text: &str) -> Result<Duration, String> {
+    let pause = parse_span(text).map_err(|why| format!("it {why}"))?;
+    if pause < SHORTEST { Err("it is shorter than 500ms".to_owned()) } else { Ok(pause) }
+}
+
+/// Whether somebody has to look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Health {
+    /// The loop decides, and what may be written can be.
+    Healthy,
+    /// Something needs a person.
+    Degraded,
+    /// None answers.
+    Unreachable,
+}
+
+impl Health {
+    fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Healthy => ExitCode::SUCCESS,
+            Self::Degraded => ExitCode::FAILURE,
+            Self::Unreachable => ExitCode::from(2),
+        }
+    }
+}
+
+/// What the running flyball said of itself.
+#[derive(Debug, Serialize)]
+struct Seen {
+    health: Health,
+    /// What needs a person; empty of a healthy one.
+    reasons: Vec<String>,
+    /// Where it answered.
+    address: String,
+    status: Status,
+    policy: PolicyStatus,
+    services: Vec<ServiceSummary>,
+}
+
+pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let settings = args.config.load()?;
+    for service in &args.services {
+        known_service(&settings, service)?;
+    }
+    let Some(pause) = args.watch else { return look(args, &settings).await };
+    let mut stop = std::pin::pin!(super::run::stop_signal());
+    loop {
+        if args.output == Output::Text && std::io::stdout().is_terminal() {
+            // Home, and clear what is below.
+            print("\u{1b}[H\u{1b}[2J\u{1b}[H")?;
+        }
+        let code = match look(args, &settings).await {
+            Ok(code) => code,
+            Err(error) if error.downcast_ref::<std::io::Error>().is_some() => return Err(error),
+            Err(error) => {
+                // It may be about to start, or to come back.
+                eprintln!("flyball: {error:#}");
+                Health::Unreachable.exit_code()
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = &mut stop => return Ok(code),
+        }
+    }
+}
+
+/// Asks once and prints what was said.
+async fn look(args: &StatusArgs, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let seen = match Seen::ask(settings, &args.services).await {
+        Ok(seen) => seen,
+        Err(error) if args.output == Output::Json => {
+            let reasons = [format!("{error:#}")];
+            print(
+                serde_json::json!({ "health": Health::Unreachable, "reasons": reasons, "address": settings.listen }),
+            )?;
+            return Ok(Health::Unreachable.exit_code());
+        }
+        Err(error) => return Err(error),
+    };
+    match args.output {
+        Output::Text => print(table::text(&seen, Timestamp::now()))?,
+        Output::Json => print(serde_json::to_string(&seen)?)?,
+    }
+    Ok(seen.health.exit_code())
+}
+
+impl Seen {
+    /// Asks for the process, its policies, and those services, or all.
+    async fn ask(settings: &Settings, wanted: &[ServiceId]) -> anyhow::Result<Self> {
+        let (status, policy): (Status, PolicyStatus) = (ask(settings, "status").await?, ask(settings, "policy").await?);
+        let mut services = Vec::new();
+        let mut next = None;
+        loop {
+            let after = next.as_ref().map_or_else(String::new, |after: &ServiceId| format!("?after={after}"));
+            let page: Services = ask(settings, &format!("services{after}")).await?;
+            services.extend(page.services);
+            match page.next {
+                Some(after) => next = Some(after),
+                None => break,
+            }
+        }
+        if let Some(absent) = wanted.iter().find(|id| !services.iter().any(|service| service.service == **id)) {
+            anyhow::bail!(
+                "the flyball at {} has no service {absent}; `flyball status` lists those it has",
+                settings.listen
+            );
+        }
+        services.retain(|service| wanted.is_empty() || wanted.contains(&service.service));
+        let reasons = reasons(&status, &services);
+        let health = if reasons.is_empty() { Health::Healthy } else { Health::Degraded };
+        Ok(Self { health, reasons, address: settings.listen.to_string(), status, policy, services })
+    }
+}
+
+/// Returns what needs a person. A decision that a guard holds is at work as it should be.
+fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let writes = services.iter().any(|service| matches!(service.mode, Mode::Auto | Mode::Approve));
+    // Where nothing is written anyway there is nothing to stop.
+    if writes && status.kill.stops_some() {
+        reasons.push(match &status.kill {
+            KillState::Missing { .. } => "the kill switch is missing, so nothing is written".to_owned(),
+            KillState::Unreadable { .. } => "the kill switch cannot be read, so nothing is written".to_owned(),
+            KillState::Readable { order } => {
+                format!("the kill switch stops {}", order.stopped().unwrap_or_default())
+            }
+        });
+    }
+    reasons.extend(status.sources.iter().filter_map(|source| {
+        let error = source.error.as_ref()?;
+        Some(format!("source {}: {error}", source.name))
+    }));
+    // A source that fails is told already.
+    let failing = status.sources.iter().any(|source| source.error.is_some());
+    let waiting = status.waiting_for.iter().filter(|what| !(failing && what.starts_with("telemetry of ")));
+    reasons.extend(waiting.map(|what| format!("not ready: waits for {what}")));
+    if let Some(fault) = status.policy_faults.first() {
+        let faults = counted(status.policy_faults.len(), "fault");
+        reasons.push(format!("a policy set was refused ({faults}): {fault}"));
+    }
+    for service in services {
+        let name = &service.service;
+        if let Some(why) = &service.quarantined {
+            reasons.push(format!("{name} is quarantined: {why}"));
+        }
+        let (fresh, all) = service.fresh_signals;
+        if service.last.is_some() && fresh == 0 && all > 0 {
+            reasons.push(format!("{name} has no fresh signal, so it holds what it has"));
+        }
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests;

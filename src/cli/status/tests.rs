@@ -1,0 +1,128 @@
+use super::*;
+use crate::console::{Glance, Peak};
+use crate::model::kill::KillOrder;
+use crate::model::{Authority, Finite, GuardName, Lead};
+use crate::ports::SourceStatus;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn process() -> Status {
+    let order = KillOrder { by: "ops".to_owned(), reason: "drill over".to_owned(), ..KillOrder::default() };
+    Status {
+        ready: true,
+        waiting_for: Vec::new(),
+        revision: Some(crate::model::PolicyRevision::of([("a.rhai", "")])),
+        policy_faults: Vec::new(),
+        kill: KillState::Readable { order: KillOrder { turned: Some(at(-7200)), ..order } },
+        lead: Lead::Alone,
+        now: at(0),
+        uptime: Duration::from_secs(35_820),
+        version: "0.1.0".to_owned(),
+        sources: vec![SourceStatus {
+            name: "main".to_owned(),
+            services: 2,
+            fresh: 1,
+            staleness_seconds: Some(4.2),
+            error: None,
+        }],
+    }
+}
+
+fn services() -> Vec<ServiceSummary> {
+    let glance = Glance {
+        at: at(-190),
+        what: "held by cooldown".to_owned(),
+        why: "12 s since the last raise, 180 s needed; wanted 4 -> 7".to_owned(),
+        held_by: Some(GuardName::Cooldown),
+    };
+    let checkout = ServiceSummary {
+        service: "shop/checkout".parse().unwrap(),
+        mode: Mode::Auto,
+        replicas: Some(7),
+        ready: Some(4),
+        fresh_signals: (3, 3),
+        last: Some("shop/checkout@1-5".parse().unwrap()),
+        sentence: None,
+        restarts: 0,
+        quarantined: None,
+        load: Finite::new(312.4),
+        peak: Some(Peak { within_seconds: 1800, median: 520.4, lower: 480.0, upper: 612.0 }),
+        authority: Some(Authority::MayAdd),
+        decision: Some(glance),
+    };
+    let search = ServiceSummary {
+        service: "shop/search".parse().unwrap(),
+        mode: Mode::Shadow,
+        replicas: None,
+        ready: None,
+        fresh_signals: (0, 2),
+        last: None,
+        load: None,
+        peak: None,
+        authority: None,
+        decision: None,
+        ..checkout.clone()
+    };
+    vec![checkout, search]
+}
+
+fn seen(status: Status, services: Vec<ServiceSummary>) -> Seen {
+    let reasons = reasons(&status, &services);
+    let health = if reasons.is_empty() { Health::Healthy } else { Health::Degraded };
+    let policy = PolicyStatus { in_force: status.revision.clone(), ..PolicyStatus::default() };
+    Seen { health, reasons, address: "127.0.0.1:9464".to_owned(), status, policy, services }
+}
+
+#[test]
+fn a_healthy_one_is_told_in_eighty_columns() {
+    let text = table::text(&seen(process(), services()), at(0));
+    insta::assert_snapshot!("healthy", text);
+    // The words of a decision are as long as they are.
+    assert!(text.lines().all(|line| line.starts_with("  ") || line.chars().count() <= 80), "{text}");
+}
+
+#[test]
+fn a_degraded_one_says_why_first() {
+    let mut status = process();
+    status.ready = false;
+    status.waiting_for = vec!["telemetry of 2 services: no answer within 5 s".to_owned(), "a policy set".to_owned()];
+    status.kill =
+        KillState::Missing { error: "kill switch state/killswitch.yaml is missing; `flyball resume`".to_owned() };
+    status.policy_faults = vec!["capacity.rhai:3:1: unknown word".to_owned(), "again".to_owned()];
+    status.lead = Lead::Follows { holder: Some("flyball-1".to_owned()) };
+    status.sources[0].error = Some("no answer within 5 s".to_owned());
+    let mut services = services();
+    services[0].fresh_signals = (0, 3);
+    services[1].quarantined = Some("5 failures in 60 s".to_owned());
+    insta::assert_snapshot!("degraded", table::text(&seen(status, services), at(0)));
+}
+
+/// Who only watches needs no switch, and one that stops a part says which.
+#[test]
+fn a_switch_matters_where_something_is_written() {
+    let engaged = KillOrder { services: ["shop/search".parse().unwrap()].into(), ..KillOrder::default() };
+    for (kill, expected) in [
+        (KillState::released(), None),
+        (KillState::Missing { error: "gone".to_owned() }, Some("the kill switch is missing, so nothing is written")),
+        (
+            KillState::Unreadable { error: "odd".to_owned() },
+            Some("the kill switch cannot be read, so nothing is written"),
+        ),
+        (KillState::Readable { order: engaged }, Some("the kill switch stops shop/search")),
+    ] {
+        let status = Status { kill, ..process() };
+        assert_eq!(reasons(&status, &services()).first().map(String::as_str), expected);
+        assert!(reasons(&status, &services()[1..]).is_empty(), "shadow writes nothing");
+    }
+}
+
+/// A guard at work is no trouble; a service that sees nothing any more is.
+#[test]
+fn services_that_see_nothing_are_trouble() {
+    let mut services = services();
+    assert!(reasons(&process(), &services).is_empty());
+    services[0].fresh_signals = (0, 3);
+    assert_eq!(reasons(&process(), &services), ["shop/checkout has no fresh signal, so it holds what it has"]);
+}
