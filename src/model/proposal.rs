@@ -121,6 +121,18 @@ pub struct ConditionTrace {
     pub holds: Truth,
 }
 
+/// The note of a condition on a signal that the service does not declare.
+pub const UNDECLARED: &str = "not declared by this service";
+
+impl RuleTrace {
+    /// Tells whether the rule is about signals that the service does not declare: nothing is wrong with it, and it can never
+    /// act here.
+    pub fn is_about_others(&self) -> bool {
+        let mut unknown = self.conditions.iter().filter(|condition| condition.holds == Truth::Unknown).peekable();
+        unknown.peek().is_some() && unknown.all(|condition| condition.note.as_deref() == Some(UNDECLARED))
+    }
+}
+
 /// How one rule came out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]

@@ -8,7 +8,7 @@ use crate::decide::plan::quantity::{Count, Need, Quantity, View};
 use crate::decide::plan::view::{longest_run, look};
 use crate::model::{
     Bounds, Capacity, Features, Now, Outlook, Reading, Role, ServiceSpec, SignalFeatures, SignalName, SignalOutlook,
-    SignalSpec, TargetReading, TargetState, Timestamp, Unit,
+    SignalSpec, TargetReading, TargetState, Timestamp, UNDECLARED, Unit,
 };
 
 /// Horizon of `.predicted` where no lead time is known.
@@ -167,7 +167,7 @@ impl<'a> Inputs<'a> {
     fn fresh_at(&self, position: Option<usize>, unit: Unit) -> Result<Fresh<'a>, Arc<str>> {
         let find = |position| Some((self.signals.get(position)?, self.readings.get(position)?, position));
         let Some((spec, features, position)) = position.and_then(find) else {
-            return Err("not declared by this service".into());
+            return Err(UNDECLARED.into());
         };
         if spec.unit != unit {
             return Err("declared in another unit than the policies were checked with".into());

@@ -161,13 +161,14 @@ pub(super) fn nearest(rules: &[RuleTrace]) -> Option<String> {
     Some(format!("nearest was {}, {}{}", short.rule, clause(short.worst), more(short.failing)))
 }
 
-/// Returns what keeps a rule from being told. A limit that cannot be told stands, which is no trouble.
+/// Returns what keeps a rule from being told. A limit that cannot be told stands, which is no trouble; nor is a rule on
+/// signals that the service does not declare.
 pub(super) fn trouble(rule: &RuleTrace) -> Option<String> {
     let what = if rule.limit.is_some() { "limit" } else { "rule" };
     match &rule.outcome {
         RuleOutcome::Error { message } => Some(format!("{what} {} failed: {message}", rule.rule)),
         RuleOutcome::Muted => Some(format!("{what} {} is muted after repeated failures", rule.rule)),
-        RuleOutcome::Unknown if rule.limit.is_none() => {
+        RuleOutcome::Unknown if rule.limit.is_none() && !rule.is_about_others() => {
             Some(format!("rule {} cannot be told: {}", rule.rule, doubts(rule)))
         }
         RuleOutcome::Matched | RuleOutcome::NotMatched | RuleOutcome::Unknown => None,
@@ -266,6 +267,9 @@ mod tests {
         assert_eq!(nearest(&[trace(RuleOutcome::NotMatched, limit())]), None);
         assert!(trouble(&trace(RuleOutcome::Unknown, None)).is_some());
         assert_eq!(trouble(&trace(RuleOutcome::Unknown, limit())), None);
+        let mut elsewhere = trace(RuleOutcome::Unknown, None);
+        elsewhere.conditions[0].note = Some(crate::model::UNDECLARED.into());
+        assert_eq!(trouble(&elsewhere), None, "it can never act here");
         let muted = trouble(&trace(RuleOutcome::Muted, limit()));
         assert_eq!(muted.as_deref(), Some("limit calm is muted after repeated failures"));
     }
