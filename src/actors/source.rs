@@ -274,6 +274,7 @@ fn staleness(answer: &Answer, now: Now) -> Option<Duration> {
 fn fault(error: &SourceError) -> SourceFault {
     match error {
         SourceError::Unreachable { .. } => SourceFault::Unreachable,
+        SourceError::Unauthorized(_) => SourceFault::Unauthorized,
         SourceError::TimedOut(_) => SourceFault::TimedOut,
         SourceError::Status { .. } => SourceFault::Status,
         SourceError::TooLarge { .. } => SourceFault::TooLarge,

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use crate::ports::TelemetrySource;
 
-use super::prometheus::{Prometheus, PrometheusSettings, SetupError};
+use super::prometheus::{Access, Prometheus, PrometheusSettings, SetupError};
 
-/// Opens a source at a base URL; each query may take as long as the second argument says.
-type Open = fn(&str, Duration) -> Result<Arc<dyn TelemetrySource>, SetupError>;
+/// Opens a source at a base URL, asked so; each query may take as long as the second argument says.
+type Open = fn(&str, Duration, &Access) -> Result<Arc<dyn TelemetrySource>, SetupError>;
 
-const TELEMETRY: [(&str, Open); 1] = [("prometheus", |url, timeout| {
-    let settings = PrometheusSettings::new(url, timeout)?;
+const TELEMETRY: [(&str, Open); 1] = [("prometheus", |url, timeout, access| {
+    let settings = PrometheusSettings::new(url, timeout)?.with_access(access)?;
     Ok(Arc::new(Prometheus::new(settings)?))
 })];
 
@@ -20,6 +20,7 @@ pub fn telemetry_source(
     kind: &str,
     url: &str,
     timeout: Duration,
+    access: &Access,
 ) -> Option<Result<Arc<dyn TelemetrySource>, SetupError>> {
-    TELEMETRY.iter().find(|(known, _)| *known == kind).map(|(_, open)| open(url, timeout))
+    TELEMETRY.iter().find(|(known, _)| *known == kind).map(|(_, open)| open(url, timeout, access))
 }

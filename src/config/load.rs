@@ -154,6 +154,11 @@ fn read(text: &str, overrides: &[(&str, &str, String)], directory: &Path) -> Res
     place(&mut settings.state);
     place(&mut settings.policies);
     place(&mut settings.kill_switch);
+    let files = settings
+        .sources
+        .iter_mut()
+        .flat_map(|source| [&mut source.access.bearer_token_file, &mut source.access.ca_file]);
+    files.flatten().for_each(place);
     Ok(settings)
 }
 

@@ -51,6 +51,7 @@ pub use load::{ConfigError, Switch, check_state, kill_switch_of, load, user};
 pub use services::TimedParameter;
 pub use tree::unknown;
 
+use crate::adapters::prometheus::settings::Access;
 use crate::adapters::store::settings::{LEAST_AGE, LEAST_RECORDS, MOST_AGE, StoreSettings};
 use crate::forecast::params::ForecastParams;
 use crate::model::ids::{is_dns_label, is_dns_subdomain};
@@ -124,6 +125,8 @@ pub struct SourceSettings {
     pub timeout: Duration,
     /// How far back the warm start reads.
     pub history: Duration,
+    /// As whom it is asked.
+    pub access: Access,
 }
 
 /// A signal, and the grouped query that yields it for all services at once.

@@ -1,5 +1,7 @@
 //! Telemetry sources and signal templates.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,8 +9,9 @@ use axum::http::Uri;
 
 use super::faults::Faults;
 use super::query;
-use super::tree::{Node, Table};
+use super::tree::{Given, Node, Table};
 use super::{SignalTemplate, SourceSettings};
+use crate::adapters::prometheus::settings::Access;
 use crate::model::ids::is_dns_label;
 use crate::model::{Role, SignalName, SignalSpec, Unit};
 
@@ -67,7 +70,8 @@ fn source(name: &str, node: &Node<'_>, faults: &mut Faults) -> Option<SourceSett
     if !is_dns_label(name) {
         faults.add(&*node.path, "is not a name of a-z, 0-9 and - (at most 63)");
     }
-    let table = node.table(&["kind", "url", "interval", "timeout", "history"], faults)?;
+    let table = node
+        .table(&["kind", "url", "interval", "timeout", "history", "bearer_token_file", "ca_file", "headers"], faults)?;
     let kind = table.read("kind", faults, |node, faults| node.word::<String>(&["prometheus"], faults));
     let kind = kind.required(&table.at("kind"), "known is prometheus", faults);
     let url = table.read("url", faults, base_url);
@@ -78,6 +82,7 @@ fn source(name: &str, node: &Node<'_>, faults: &mut Faults) -> Option<SourceSett
         node.span(Duration::from_millis(100), interval.unwrap_or(HOUR), faults)
     });
     let history = table.read("history", faults, |node, faults| node.span(Duration::ZERO, FORTNIGHT, faults));
+    let access = access(&table, url.as_deref(), faults);
     let interval = interval?;
     Some(SourceSettings {
         name: name.into(),
@@ -86,6 +91,35 @@ fn source(name: &str, node: &Node<'_>, faults: &mut Faults) -> Option<SourceSett
         interval,
         timeout: timeout.or_default(interval.min(5 * SECOND))?,
         history: history.or_default(FORTNIGHT)?,
+        access: access?,
+    })
+}
+
+/// Reads as whom a source at `url` is asked.
+fn access(table: &Table<'_>, url: Option<&str>, faults: &mut Faults) -> Option<Access> {
+    let file =
+        |key: &str, faults: &mut Faults| table.read(key, faults, |node, faults| node.text(faults).map(PathBuf::from));
+    let (token, ca_file) = (file("bearer_token_file", faults), file("ca_file", faults));
+    let headers = table.read("headers", faults, |node, faults| {
+        let entries = node.named(faults)?;
+        if entries.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
+            return node
+                .refuse("would keep a secret in the settings; put the token in a file: bearer_token_file", faults);
+        }
+        entries.into_iter().map(|(name, value)| Some((name.to_owned(), value.text(faults)?.to_owned()))).collect()
+    });
+    let in_clear = |url: &str| {
+        let uri: Option<Uri> = url.parse().ok();
+        let host = uri.filter(|uri| uri.scheme_str() == Some("http")).and_then(|uri| Some(uri.host()?.to_owned()));
+        host.is_some_and(|host| host != "localhost" && !host.starts_with("127.") && host != "[::1]")
+    };
+    if token != Given::Absent && url.is_some_and(in_clear) {
+        faults.add(table.at("bearer_token_file"), "the token would be sent in the clear; use a url with https://");
+    }
+    Some(Access {
+        bearer_token_file: token.optional(),
+        ca_file: ca_file.optional(),
+        headers: headers.or_default(BTreeMap::new())?,
     })
 }
 

@@ -321,6 +321,32 @@ fn credentials_never_reach_a_message() {
 }
 
 #[test]
+fn a_source_is_asked_with_a_token_from_a_file_and_never_in_the_clear() {
+    let source = |more: &str| EXAMPLE.replacen("url: http://127.0.0.1:9090", more, 1);
+    let settings = Settings::parse(&source(
+        "url: https://mimir:9009\n    bearer_token_file: token\n    ca_file: /etc/ca.pem\n    headers: { X-Scope-OrgID: shop }",
+    ));
+    let access = settings.unwrap().sources[0].access.clone();
+    assert_eq!(access.bearer_token_file.as_deref(), Some(Path::new("token")));
+    assert_eq!(access.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
+    assert_eq!(access.headers["X-Scope-OrgID"], "shop");
+    let token = |url: &str| format!("url: {url}\n    bearer_token_file: token");
+    assert!(Settings::parse(&source(&token("http://127.0.0.1:9090"))).is_ok(), "it does not leave the machine");
+    for (more, expected) in [
+        (
+            token("http://mimir:9009"),
+            "sources.main.bearer_token_file: the token would be sent in the clear; use a url with https://",
+        ),
+        (
+            "url: https://mimir:9009\n    headers: { authorization: Basic x }".to_owned(),
+            "sources.main.headers: would keep a secret in the settings; put the token in a file: bearer_token_file",
+        ),
+    ] {
+        assert_eq!(faults(&source(&more)), [expected]);
+    }
+}
+
+#[test]
 fn a_file_of_faults_lists_them_all_at_once() {
     let text = r#"
 listen: nowhere

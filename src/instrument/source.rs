@@ -17,6 +17,8 @@ use super::{Labels, times};
 pub enum SourceFault {
     /// Refused, reset, unknown host.
     Unreachable,
+    /// Not asked, for want of a token.
+    Unauthorized,
     /// Not within the deadline.
     TimedOut,
     /// An HTTP status other than success.
@@ -31,6 +33,7 @@ impl SourceFault {
     fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
+            Self::Unauthorized => "unauthorized",
             Self::TimedOut => "timed_out",
             Self::Status => "status",
             Self::TooLarge => "too_large",

@@ -110,6 +110,9 @@ pub enum SourceError {
         /// Why.
         reason: String,
     },
+    /// Not asked: what says as whom cannot be used.
+    #[error("not asked: {0}")]
+    Unauthorized(String),
     /// Not within the deadline.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),

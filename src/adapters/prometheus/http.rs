@@ -2,12 +2,14 @@
 //! without bodies or credentials.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::fmt::rfc2822;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode, redirect};
+use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, redirect};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -25,14 +27,28 @@ pub(super) const MAX_ANSWER: usize = 16 << 20;
 const MAX_ERROR: usize = 64 << 10;
 /// Most characters of a foreign text in an error of ours.
 const MAX_TEXT: usize = 256;
+/// Most bytes of a token.
+const MAX_TOKEN: usize = 16 << 10;
 
 /// The connection to one server.
 #[derive(Debug)]
 pub(super) struct Http {
     client: Client,
     settings: PrometheusSettings,
+    /// The token that was sent last; empty before the first.
+    token: parking_lot::Mutex<Token>,
     /// Held during an exchange, so that ticks and history never have two queries in flight.
     one: Mutex<()>,
+}
+
+/// A secret, which is never shown.
+#[derive(Default)]
+struct Token(String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// An exchange that gave no answer.
@@ -61,9 +77,11 @@ impl Http {
             .no_proxy()
             .referer(false)
             .pool_max_idle_per_host(1)
+            .default_headers(settings.headers.clone())
+            .tls_certs_merge(certificates(settings.ca_file.as_deref())?)
             .build()
             .map_err(|error| SetupError::Client(reason(&error)))?;
-        Ok(Self { client, settings, one: Mutex::new(()) })
+        Ok(Self { client, settings, token: parking_lot::Mutex::default(), one: Mutex::new(()) })
     }
 
     /// Posts a form to `path` and returns the body of a successful answer. `left` is what remains of the round; the
@@ -86,7 +104,8 @@ impl Http {
         // The server gives up when we do.
         let timeout = format!("{}ms", limit.as_millis());
         let form = [form, &[("timeout", timeout.as_str())]].concat();
-        let response = self.client.post(url).form(&form).send().await.map_err(|error| self.failed(&error))?;
+        let request = self.authorized(self.client.post(url).form(&form)).await?;
+        let response = request.send().await.map_err(|error| self.failed(&error))?;
 
         let status = response.status();
         let json = is_json(response.headers());
@@ -102,6 +121,20 @@ impl Http {
             return Err(SourceError::Malformed(text).into());
         }
         Ok(self.body(response, MAX_ANSWER).await?)
+    }
+
+    /// Adds the token, as its file holds it now.
+    async fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, SourceError> {
+        let Some(file) = &self.settings.bearer_token_file else { return Ok(request) };
+        let unusable = |what: &str| SourceError::Unauthorized(format!("bearer_token_file {} {what}", file.display()));
+        let text = tokio::fs::read_to_string(file).await;
+        let text = text.map_err(|error| unusable(&format!("cannot be read: {error}")))?;
+        let token = text.trim();
+        if token.is_empty() || token.len() > MAX_TOKEN || !token.chars().all(|letter| letter.is_ascii_graphic()) {
+            return Err(unusable("does not hold one token"));
+        }
+        token.clone_into(&mut self.token.lock().0);
+        Ok(request.bearer_auth(token))
     }
 
     async fn error_text(&self, response: Response) -> Option<String> {
@@ -125,12 +158,15 @@ impl Http {
         if is_undecodable(error) {
             return SourceError::Malformed(format!("cannot decode the body: {}", reason(error)));
         }
-        SourceError::Unreachable { url: self.settings.shown(), reason: reason(error) }
+        SourceError::Unreachable { url: self.settings.base.to_string(), reason: reason(error) }
     }
 
-    /// Takes the password out of an error's text, in case the server repeats what it was sent.
+    /// Takes the token out of an error's text, in case the server repeats what it was sent.
     pub(super) fn scrub(&self, error: SourceError) -> SourceError {
-        let Some(secret) = self.settings.base.password().filter(|secret| !secret.is_empty()) else { return error };
+        let secret = &self.token.lock().0;
+        if secret.is_empty() {
+            return error;
+        }
         match error {
             SourceError::Status { status, message } => {
                 SourceError::Status { status, message: message.replace(secret, "***") }
@@ -139,6 +175,15 @@ impl Http {
             other => other,
         }
     }
+}
+
+/// Returns the certificates of a file; none where none is named.
+fn certificates(file: Option<&Path>) -> Result<Vec<Certificate>, SetupError> {
+    let Some(path) = file else { return Ok(Vec::new()) };
+    let unusable = |reason: String| SetupError::Certificates { path: path.to_owned(), reason };
+    let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let found = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(reason(&error)))?;
+    if found.is_empty() { Err(unusable("holds no certificate".to_owned())) } else { Ok(found) }
 }
 
 /// Returns a foreign text fit for an error of ours: cut, on one line.

@@ -7,7 +7,7 @@
 //!
 //! | file | duty |
 //! |---|---|
-//! | `settings` | where and how long, validated |
+//! | [`settings`] | where, how long and as whom, validated |
 //! | `http` | one exchange: deadline, size limit, no redirects, errors without secrets |
 //! | `parse` | walks an answer series by series, without holding it twice |
 //! | `vector` | instant answers: one slot for each service |
@@ -18,7 +18,7 @@ mod history;
 mod http;
 mod parse;
 mod selector;
-mod settings;
+pub mod settings;
 mod vector;
 
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use std::time::Instant;
 
 use futures::future::BoxFuture;
 
-pub use settings::{PrometheusSettings, SetupError};
+pub use settings::{Access, PrometheusSettings, SetupError};
 
 use crate::model::{Arrival, Finite, Missing, Sample, Timestamp};
 use crate::ports::telemetry::Members;
@@ -44,8 +44,8 @@ impl Prometheus {
     /// Returns the source; nothing is sent yet.
     ///
     /// # Errors
-    /// [`SetupError::NoTlsProvider`] when the process has not installed one, [`SetupError::Client`] when the HTTP
-    /// client cannot be built.
+    /// [`SetupError::NoTlsProvider`] when the process has not installed one, [`SetupError::Certificates`] when those that
+    /// vouch for the server cannot be read, [`SetupError::Client`] when the HTTP client cannot be built.
     pub fn new(settings: PrometheusSettings) -> Result<Self, SetupError> {
         Ok(Self { http: Http::new(settings)? })
     }
@@ -160,7 +160,7 @@ impl<'a> Reader<'a> {
 /// Tells whether the other queries of a round would meet the same error: all but faults of one query or its answer.
 fn breaks_off(error: &SourceError) -> bool {
     match error {
-        SourceError::Unreachable { .. } | SourceError::TimedOut(_) => true,
+        SourceError::Unreachable { .. } | SourceError::Unauthorized(_) | SourceError::TimedOut(_) => true,
         SourceError::Status { status, .. } => !matches!(status, 400 | 422),
         SourceError::TooLarge { .. } | SourceError::Malformed(_) => false,
     }

@@ -1,16 +1,29 @@
-//! Where a Prometheus server is and how long a query may take.
+//! Where a Prometheus server is, how long a query may take, and as whom flyball asks.
 
-use std::fmt;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// Why a source cannot be set up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SetupError {
     /// The address cannot be used. The text does not repeat it: it may hold a password.
-    #[error("url is not usable: {0}; expected http(s)://[user:password@]host[:port][/path]")]
+    #[error("url is not usable: {0}; expected http(s)://host[:port][/path]")]
     Url(String),
+    /// A header that cannot be sent.
+    #[error("header `{0}` cannot be sent: names are letters, digits and -, values are one line of ASCII")]
+    Header(String),
+    /// The certificates cannot be used.
+    #[error("ca_file {path}: {reason}; expected certificates in PEM form", path = path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// A deadline under which no answer can arrive.
     #[error("timeout is {0:?}, expected 1ms to 60s")]
     Timeout(Duration),
@@ -22,13 +35,30 @@ pub enum SetupError {
     Client(String),
 }
 
+/// As whom a server is asked, and what vouches for it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    /// File with the bearer token that goes with each query. Read anew for each, since tokens are rotated.
+    pub bearer_token_file: Option<PathBuf>,
+    /// File with certificates (PEM) that vouch for the server, beside those of the system.
+    pub ca_file: Option<PathBuf>,
+    /// Headers that go with each query, such as the tenant; no secrets.
+    pub headers: BTreeMap<String, String>,
+}
+
 /// Settings of a Prometheus source, valid by construction.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrometheusSettings {
-    /// Base address, with credentials and a slash at its end.
+    /// Base address, with a slash at its end.
     pub(super) base: Url,
     /// Deadline of one query.
     pub(super) timeout: Duration,
+    /// See [`Access::bearer_token_file`].
+    pub(super) bearer_token_file: Option<PathBuf>,
+    /// See [`Access::ca_file`].
+    pub(super) ca_file: Option<PathBuf>,
+    /// See [`Access::headers`].
+    pub(super) headers: HeaderMap,
 }
 
 impl PrometheusSettings {
@@ -45,6 +75,9 @@ impl PrometheusSettings {
         if !matches!(base.scheme(), "http" | "https") {
             return Err(SetupError::Url(format!("scheme {}", base.scheme())));
         }
+        if !base.username().is_empty() || base.password().is_some() {
+            return Err(SetupError::Url("it holds credentials, which would end up in logs".to_owned()));
+        }
         if base.query().is_some() || base.fragment().is_some() {
             return Err(SetupError::Url("it has a query or a fragment".to_owned()));
         }
@@ -53,22 +86,22 @@ impl PrometheusSettings {
         }
         let path = format!("{}/", base.path().trim_end_matches('/'));
         base.set_path(&path);
-        Ok(Self { base, timeout })
+        Ok(Self { base, timeout, bearer_token_file: None, ca_file: None, headers: HeaderMap::new() })
     }
 
-    /// Returns the address without credentials, for texts.
-    pub fn shown(&self) -> String {
-        let mut shown = self.base.clone();
-        // Both fail only on addresses without a host, which have no credentials.
-        let _ = shown.set_username("");
-        let _ = shown.set_password(None);
-        shown.to_string()
-    }
-}
-
-impl fmt::Debug for PrometheusSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PrometheusSettings").field("base", &self.shown()).field("timeout", &self.timeout).finish()
+    /// Returns the same settings for a server that is asked so. The files are read when they are needed.
+    ///
+    /// # Errors
+    /// [`SetupError::Header`].
+    pub fn with_access(self, access: &Access) -> Result<Self, SetupError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &access.headers {
+            let header = HeaderName::try_from(name).ok().zip(HeaderValue::from_str(value).ok());
+            let (known, value) = header.ok_or_else(|| SetupError::Header(name.clone()))?;
+            headers.insert(known, value);
+        }
+        let (bearer_token_file, ca_file) = (access.bearer_token_file.clone(), access.ca_file.clone());
+        Ok(Self { bearer_token_file, ca_file, headers, ..self })
     }
 }
 
@@ -77,17 +110,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_checked_and_its_credentials_are_never_shown() {
-        let settings = PrometheusSettings::new("https://bob:s3cret@mimir:9009/prometheus", PrometheusSettings::TIMEOUT);
-        let settings = settings.unwrap();
-        assert_eq!(settings.shown(), "https://mimir:9009/prometheus/");
-        assert!(!format!("{settings:?}").contains("s3cret"));
-        for bad in ["", "mimir:9009", "ftp://mimir", "http://", "http://mimir?x=1", "http://mimir#x", "/etc/passwd"] {
+    fn an_address_is_checked_and_takes_no_credentials() {
+        let settings = PrometheusSettings::new("https://mimir:9009/prometheus", PrometheusSettings::TIMEOUT).unwrap();
+        assert_eq!(settings.base.as_str(), "https://mimir:9009/prometheus/");
+        for bad in [
+            "",
+            "mimir:9009",
+            "ftp://mimir",
+            "http://",
+            "http://mimir?x=1",
+            "http://mimir#x",
+            "/etc/passwd",
+            "https://bob:s3cret@mimir",
+            "https://bob@mimir",
+        ] {
             let error = PrometheusSettings::new(bad, PrometheusSettings::TIMEOUT).unwrap_err();
-            assert!(matches!(error, SetupError::Url(_)), "{bad}: {error}");
+            assert!(matches!(error, SetupError::Url(_)) && !error.to_string().contains("s3cret"), "{bad}: {error}");
         }
         for bad in [Duration::ZERO, Duration::from_hours(1)] {
             assert_eq!(PrometheusSettings::new("http://a", bad), Err(SetupError::Timeout(bad)));
+        }
+    }
+
+    #[test]
+    fn headers_are_checked() {
+        let plain = PrometheusSettings::new("https://mimir", PrometheusSettings::TIMEOUT).unwrap();
+        let with = |name: &str, value: &str| {
+            let headers = [(name.to_owned(), value.to_owned())].into();
+            plain.clone().with_access(&Access { headers, ..Access::default() })
+        };
+        assert_eq!(with("X-Scope-OrgID", "shop").unwrap().headers["x-scope-orgid"], "shop");
+        for (name, value) in [("", "x"), ("a b", "x"), ("tenant", "a\nb")] {
+            assert_eq!(with(name, value), Err(SetupError::Header(name.to_owned())), "{name}");
         }
     }
 }

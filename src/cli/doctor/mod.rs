@@ -109,7 +109,7 @@ async fn cluster(settings: &Settings, client: &Client, findings: &mut Findings) 
 async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut Findings) -> anyhow::Result<()> {
     let asked = settings.signals.iter().filter(|signal| signal.source == source.name);
     let templates: Vec<Template> = asked.map(question).collect();
-    let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout);
+    let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout, &source.access);
     let opened: Arc<dyn TelemetrySource> = match opened {
         Some(opened) => opened?,
         None => return findings.bad(format!("source {}: no adapter of kind {}", source.name, source.kind), "mend it"),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use parking_lot::Mutex;
 use reqwest::Url;
@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 pub struct Asked {
     pub path: String,
     pub form: BTreeMap<String, String>,
-    pub authorization: Option<String>,
+    pub headers: BTreeMap<String, String>,
 }
 
 impl Asked {
@@ -80,11 +80,12 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response 
     let in_flight = shared.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
     shared.most_in_flight.fetch_max(in_flight, Ordering::SeqCst);
     let path = request.uri().path().to_owned();
-    let authorization = request.headers().get(header::AUTHORIZATION).map(|value| value.to_str().unwrap().to_owned());
+    let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+    let headers = request.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect();
     let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
     let form = Url::parse(&format!("http://form/?{}", std::str::from_utf8(&body).unwrap())).unwrap();
     let form = form.query_pairs().into_owned().collect();
-    let asked = Asked { path, form, authorization };
+    let asked = Asked { path, form, headers };
     shared.asked.lock().push(asked.clone());
     // Leaves room for a second request, if one is sent.
     for _ in 0..20 {

@@ -5,6 +5,7 @@ mod double;
 mod history;
 
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -13,7 +14,7 @@ use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::Response;
 use double::{Double, endless, json, late, raw, response, stalled, vector};
-use flyball::adapters::prometheus::{Prometheus, PrometheusSettings, SetupError};
+use flyball::adapters::prometheus::{Access, Prometheus, PrometheusSettings, SetupError};
 use flyball::model::{Arrival, Finite, Missing, Sample, SignalName, Timestamp};
 use flyball::ports::{Answer, Round, SourceError, TelemetrySource, Template};
 use tokio::net::TcpListener;
@@ -26,6 +27,12 @@ const HASTY: Duration = Duration::from_millis(100);
 fn source(url: &str, timeout: Duration) -> Prometheus {
     let _ = rustls::crypto::ring::default_provider().install_default();
     Prometheus::new(PrometheusSettings::new(url, timeout).unwrap()).unwrap()
+}
+
+/// The same, asked with a token or headers.
+fn asked_so(url: &str, access: &Access) -> Prometheus {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Prometheus::new(PrometheusSettings::new(url, PATIENT).unwrap().with_access(access).unwrap()).unwrap()
 }
 
 /// A template over services `a`, `b`, `c` of namespace `shop`.
@@ -151,19 +158,50 @@ async fn a_compressed_answer_is_read() {
 }
 
 #[tokio::test]
-async fn credentials_of_the_address_are_sent_and_never_shown() {
-    let server = Double::start(|asked| match &asked.authorization {
-        Some(_) => json(403, r#"{"status":"error","error":"user bob with password s3cret may not read"}"#),
+async fn the_token_of_the_file_and_the_headers_go_with_each_query_and_the_token_is_never_shown() {
+    let server = Double::start(|asked| match asked.headers.get("authorization") {
+        Some(_) => json(403, r#"{"status":"error","error":"the bearer of s3cret-2 may not read"}"#),
         None => json(401, "{}"),
     });
     let server = server.await;
-    let url = server.url.replace("http://", "http://bob:s3cret@");
-    let source = source(&url, PATIENT);
-    let answer = source.read(&round()).await;
-    assert_eq!(server.asked()[0].authorization.as_deref(), Some("Basic Ym9iOnMzY3JldA=="));
-    let message = "user bob with password *** may not read".to_owned();
-    assert_eq!(answer.error, Some(SourceError::Status { status: 403, message }));
-    assert!(!format!("{answer:?} {source:?}").contains("s3cret"));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let access = Access {
+        bearer_token_file: Some(file.path().to_owned()),
+        headers: [("X-Scope-OrgID".to_owned(), "shop".to_owned())].into(),
+        ..Access::default()
+    };
+    let source = asked_so(&server.url, &access);
+    let unread = source.read(&round()).await;
+    assert!(server.asked().is_empty(), "without a token nothing is asked");
+    let error = unread.error.unwrap().to_string();
+    assert!(
+        error.starts_with("not asked: bearer_token_file /") && error.ends_with("does not hold one token"),
+        "{error}"
+    );
+    for token in ["s3cret-1", "s3cret-2\n"] {
+        std::fs::write(file.path(), token).unwrap();
+        let answer = source.read(&single()).await;
+        let asked = server.asked().pop().unwrap();
+        assert_eq!(asked.headers["authorization"], format!("Bearer {}", token.trim()), "read anew for each query");
+        assert_eq!(asked.headers["x-scope-orgid"], "shop");
+        assert!(!format!("{source:?}").contains("s3cret"), "{source:?}");
+        if token.ends_with('\n') {
+            let message = "the bearer of *** may not read".to_owned();
+            assert_eq!(answer.error, Some(SourceError::Status { status: 403, message }));
+        }
+    }
+}
+
+#[tokio::test]
+async fn certificates_that_cannot_be_used_are_named_at_the_start() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "no certificate").unwrap();
+    for (ca_file, expected) in [(file.path(), "holds no certificate"), (Path::new("/nowhere/ca.pem"), "No such file")] {
+        let access = Access { ca_file: Some(ca_file.to_owned()), ..Access::default() };
+        let settings = PrometheusSettings::new("https://127.0.0.1:1", PATIENT).unwrap().with_access(&access).unwrap();
+        let error = Prometheus::new(settings).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains(&ca_file.display().to_string()), "{error}");
+    }
 }
 
 #[tokio::test]
@@ -171,11 +209,9 @@ async fn p1_a_refused_connection_holds_all_and_the_next_round_recovers() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let url = format!("http://bob:s3cret@{address}");
-    let answer = all_down(&url, PATIENT).await;
+    let answer = all_down(&format!("http://{address}"), PATIENT).await;
     let text = answer.error.unwrap().to_string();
     assert!(text.contains(&format!("cannot reach http://{address}/")) && text.contains("refused"), "{text}");
-    assert!(!text.contains("s3cret"));
 
     let up = Double::start(|asked| json(200, if asked.is_for_times() { times() } else { vector(&[("a", "1")]) })).await;
     let source = source(&up.url, PATIENT);
