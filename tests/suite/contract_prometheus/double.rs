@@ -1,6 +1,9 @@
 //! A loopback double of the Prometheus HTTP API, and servers that break its rules.
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,6 +15,9 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use parking_lot::Mutex;
 use reqwest::Url;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -174,4 +180,52 @@ pub async fn raw(bytes: &'static [u8]) -> String {
         }
     });
     url
+}
+
+/// A server that speaks TLS with a certificate that only its own file vouches for.
+pub struct Private {
+    pub url: String,
+    pub certificate: PathBuf,
+    _directory: TempDir,
+}
+
+impl Private {
+    pub fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (certificate, key) = (directory.path().join("server.crt"), directory.path().join("server.key"));
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"])
+            .args(["-subj", "/CN=server", "-addext", "subjectAltName=IP:127.0.0.1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout"])
+            .args([key.as_os_str(), "-out".as_ref(), certificate.as_os_str()])
+            .output();
+        assert!(made.expect("openssl is installed by scripts/test").status.success());
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let chain = CertificateDer::pem_file_iter(&certificate).unwrap().collect::<Result<_, _>>().unwrap();
+        let config = rustls::ServerConfig::builder().with_no_client_auth();
+        let config = config.with_single_cert(chain, PrivateKeyDer::from_pem_file(&key).unwrap()).unwrap();
+        let (config, listener) = (Arc::new(config), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let Ok(connection) = rustls::ServerConnection::new(config.clone()) else { return };
+                // A client that does not believe it goes away.
+                let _ = answer(rustls::StreamOwned::new(connection, stream.unwrap()));
+            }
+        });
+        Self { url, certificate, _directory: directory }
+    }
+}
+
+/// Answers one query and closes.
+fn answer(mut stream: impl Read + Write) -> std::io::Result<()> {
+    let (mut asked, mut part) = (String::new(), [0; 4096]);
+    while !asked.contains("query=") {
+        let count = stream.read(&mut part)?;
+        asked.push_str(&String::from_utf8_lossy(&part[..count]));
+    }
+    let body = vector(&[("a", if asked.contains("timestamp") { "1795521590.123" } else { "10" })]);
+    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length:";
+    write!(stream, "{head} {}\r\n\r\n{body}", body.len())?;
+    stream.flush()
 }

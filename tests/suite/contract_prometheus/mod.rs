@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use axum::response::Response;
-use double::{Double, endless, json, late, raw, response, stalled, vector};
+use double::{Double, Private, endless, json, late, raw, response, stalled, vector};
 use flyball::adapters::prometheus::{Access, Prometheus, PrometheusSettings, SetupError};
 use flyball::model::{Arrival, Finite, Missing, Sample, SignalName, Timestamp};
 use flyball::ports::{Answer, Round, SourceError, TelemetrySource, Template};
@@ -190,6 +190,16 @@ async fn the_token_of_the_file_and_the_headers_go_with_each_query_and_the_token_
             assert_eq!(answer.error, Some(SourceError::Status { status: 403, message }));
         }
     }
+}
+
+#[tokio::test]
+async fn a_server_with_a_certificate_of_its_own_is_believed_by_its_ca_file_alone() {
+    let server = Private::start();
+    let trusted = Access { ca_file: Some(server.certificate.clone()), ..Access::default() };
+    let answer = asked_so(&server.url, &trusted).read(&single()).await;
+    assert_eq!((answer.error, &answer.arrivals[0][0]), (None, &value(10.0, 1_795_521_590_123)));
+    let stranger = all_down(&server.url, PATIENT).await.error.unwrap().to_string();
+    assert!(stranger.contains("cannot reach https://127.0.0.1") && stranger.contains("certificate"), "{stranger}");
 }
 
 #[tokio::test]
