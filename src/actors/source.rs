@@ -172,7 +172,7 @@ impl Source {
         }
         let answer = self.plan.source.read(round).await;
         let end = self.world.ports.clock.now();
-        state.metrics.asked(answer.queries, end.since(now.mono));
+        state.metrics.asked(answer.queries, answer.unmatched, end.since(now.mono));
         self.tell_faults(&answer, round, state);
         if let Some(error) = &answer.error {
             state.quiet_until = end.plus(state.back_off.failed(answer.back_off)).mono;
@@ -295,7 +295,7 @@ fn next_tick(due: Duration, interval: Duration, now: Duration) -> (Duration, u64
 
 fn unasked(round: &Round, missing: &Missing) -> Answer {
     let rows = round.templates.iter().map(|template| vec![Arrival::Missing(missing.clone()); template.width]);
-    Answer { arrivals: rows.collect(), queries: 0, strangers: 0, back_off: None, error: None, faults: Vec::new() }
+    Answer { arrivals: rows.collect(), queries: 0, unmatched: 0, back_off: None, error: None, faults: Vec::new() }
 }
 
 #[cfg(test)]

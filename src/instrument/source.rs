@@ -52,6 +52,7 @@ pub(super) struct SourceFamilies {
     staleness: Family<Labels<1>, Seconds>,
     errors: Family<Labels<2>, Counter>,
     lost: Family<Labels<1>, Gauge>,
+    unmatched: Family<Labels<1>, Gauge>,
 }
 
 impl SourceFamilies {
@@ -63,6 +64,7 @@ impl SourceFamilies {
             staleness: Family::default(),
             errors: Family::default(),
             lost: Family::default(),
+            unmatched: Family::default(),
         };
         registry.register("source_queries", "Queries sent to a telemetry source", new.queries.clone());
         let help = "Time of a round of queries";
@@ -74,6 +76,8 @@ impl SourceFamilies {
         registry.register("source_errors", "Rounds broken off, by why", new.errors.clone());
         let help = "Services that fell silent together, which is the trouble of their source";
         registry.register("source_lost_services", help, new.lost.clone());
+        let help = "Series of the last round whose labels name no service";
+        registry.register("source_unmatched_series", help, new.unmatched.clone());
         new
     }
 
@@ -86,6 +90,7 @@ impl SourceFamilies {
             staleness: self.staleness.get_or_create_owned(&label),
             errors: self.errors.clone(),
             lost: self.lost.get_or_create_owned(&label),
+            unmatched: self.unmatched.get_or_create_owned(&label),
             source: name.to_owned(),
         }
     }
@@ -101,12 +106,14 @@ pub struct SourceMetrics {
     staleness: Seconds,
     errors: Family<Labels<2>, Counter>,
     lost: Gauge,
+    unmatched: Gauge,
 }
 
 impl SourceMetrics {
-    /// Counts a round of `queries` that took `took`.
-    pub fn asked(&self, queries: u32, took: Duration) {
+    /// Counts a round of `queries` that took `took` and brought `unmatched` series of no service.
+    pub fn asked(&self, queries: u32, unmatched: u64, took: Duration) {
         self.queries.inc_by(queries.into());
+        self.unmatched.set(i64::try_from(unmatched).unwrap_or(i64::MAX));
         self.duration.observe(took.as_secs_f64());
     }
 

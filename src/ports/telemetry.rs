@@ -90,7 +90,7 @@ pub struct Answer {
     /// Queries sent.
     pub queries: u32,
     /// Series that belong to no service.
-    pub strangers: u64,
+    pub unmatched: u64,
     /// How long to stay away, if the source asked for it (429, 503), already capped.
     pub back_off: Option<Duration>,
     /// The error that broke the round off, if one did.

@@ -23,7 +23,7 @@ fn exercised() -> Metrics {
     process.policy_refused();
     metrics.journal().committed(3, Duration::from_millis(1));
     let source = metrics.source("prometheus");
-    source.asked(6, Duration::from_millis(12));
+    source.asked(6, 2, Duration::from_millis(12));
     source.answered(records::at(0), Some(Duration::from_secs(4)));
     source.failed(SourceFault::TimedOut);
     let service = metrics.service(&records::spec(SERVICE));

@@ -89,7 +89,7 @@ impl<'a> Reader<'a> {
         let answer = Answer {
             arrivals: Vec::with_capacity(round.templates.len()),
             queries: 0,
-            strangers: 0,
+            unmatched: 0,
             back_off: None,
             error: None,
             faults: Vec::with_capacity(round.templates.len()),
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
     async fn template(&mut self, template: &Template) -> Result<Vec<Arrival>, SourceError> {
         let times = self.times(template).await?;
         let values = self.ask(&selector::whole(&template.query), template).await?;
-        self.answer.strangers = self.answer.strangers.saturating_add(values.strangers);
+        self.answer.unmatched = self.answer.unmatched.saturating_add(values.unmatched);
         Ok(values.slots.iter().zip(times.iter()).map(|(value, time)| arrival(value, time)).collect())
     }
 

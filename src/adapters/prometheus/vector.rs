@@ -25,13 +25,13 @@ pub(super) struct Vector {
     /// One for each place of the template.
     pub(super) slots: Vec<Slot>,
     /// Series that belong to no service.
-    pub(super) strangers: u64,
+    pub(super) unmatched: u64,
     current: Option<Slot>,
 }
 
 /// Reads the answer to an instant query.
 pub(super) fn read(body: &[u8], template: &Template) -> Result<Vector, SourceError> {
-    let mut vector = Vector { slots: vec![Slot::Empty; template.width], strangers: 0, current: None };
+    let mut vector = Vector { slots: vec![Slot::Empty; template.width], unmatched: 0, current: None };
     parse::read(body, template, &mut vector)?;
     Ok(vector)
 }
@@ -57,7 +57,7 @@ impl Sink for Vector {
                     Slot::Several(series) => Slot::Several(series.saturating_add(1)),
                 }
             }
-            None => self.strangers = self.strangers.saturating_add(1),
+            None => self.unmatched = self.unmatched.saturating_add(1),
         }
         Ok(())
     }
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn p6_series_find_their_service_or_are_strangers() {
+    fn p6_series_find_their_service_or_are_unmatched() {
         let body = answer(
             &[
                 series("s1", "1"),
@@ -136,7 +136,7 @@ mod tests {
         );
         let vector = read(body.as_bytes(), &template(5)).unwrap();
         assert_eq!(vector.slots, [Slot::Empty, finite(1.0), Slot::Several(3), finite(7.0), Slot::Empty]);
-        assert_eq!(vector.strangers, 3);
+        assert_eq!(vector.unmatched, 3);
     }
 
     #[test]
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn p11_a_huge_label_and_deep_nesting_are_survived() {
         let wide = answer(&series(&"x".repeat(1 << 20), "1"));
-        assert_eq!(read(wide.as_bytes(), &template(1)).unwrap().strangers, 1);
+        assert_eq!(read(wide.as_bytes(), &template(1)).unwrap().unmatched, 1);
         let deep = format!(r#"{{"status":"success","x":{}"#, "[".repeat(100_000));
         assert!(matches!(read(deep.as_bytes(), &template(1)), Err(SourceError::Malformed(_))));
     }
@@ -204,7 +204,7 @@ mod tests {
         let vector = read(body.as_bytes(), &template).unwrap();
         let spent = begin.elapsed();
         assert!(vector.slots.iter().enumerate().all(|(place, slot)| *slot == finite(place as f64)));
-        assert_eq!(vector.strangers, 0);
+        assert_eq!(vector.unmatched, 0);
         println!("{} bytes in {spent:?}", body.len());
         assert!(spent < std::time::Duration::from_secs(1), "{spent:?}");
     }

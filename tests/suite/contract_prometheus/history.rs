@@ -88,7 +88,7 @@ async fn an_answer_that_outgrows_the_limit_is_asked_for_in_smaller_stretches() {
 }
 
 #[tokio::test]
-async fn strangers_doubles_and_odd_points_leave_gaps() {
+async fn unmatched_series_doubles_and_odd_points_leave_gaps() {
     let server = Double::start(|asked| {
         let times = points(asked);
         let all = |text: &str| times.iter().map(|time| (*time, text.to_owned())).collect::<Vec<_>>();

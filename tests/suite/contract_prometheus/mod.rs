@@ -124,7 +124,7 @@ async fn a_round_asks_each_template_once_and_sample_times_once_per_selector() {
     );
     assert_eq!(answer.arrivals[1], [value(0.5, 1_795_521_590_123), absent(), value(0.0, 1_795_521_592_000)]);
     assert_eq!(answer.arrivals[2], [absent(), value(0.25, 1_795_521_591_000), absent()]);
-    assert_eq!((answer.queries, answer.strangers, answer.back_off, answer.error), (5, 1, None, None));
+    assert_eq!((answer.queries, answer.unmatched, answer.back_off, answer.error), (5, 1, None, None));
 
     let asked = server.asked();
     let queries: Vec<&str> = asked.iter().map(double::Asked::query).collect();
@@ -512,7 +512,7 @@ async fn p11_an_endless_error_is_cut() {
 }
 
 #[tokio::test]
-async fn p11_many_strangers_are_counted_and_cost_nothing_else() {
+async fn p11_many_unmatched_series_are_counted_and_cost_nothing_else() {
     let stranger = r#"{"metric":{},"value":[0,"1"]},"#;
     let series = stranger.repeat(300_000);
     let body = format!(
@@ -521,7 +521,7 @@ async fn p11_many_strangers_are_counted_and_cost_nothing_else() {
     );
     let server = Double::start(move |asked| json(200, if asked.is_for_times() { times() } else { body.clone() })).await;
     let answer = source(&server.url, PATIENT).read(&single()).await;
-    assert_eq!((answer.strangers, answer.error), (300_000, None));
+    assert_eq!((answer.unmatched, answer.error), (300_000, None));
     assert!(answer.arrivals[0].iter().all(|arrival| missing(arrival) == &Missing::NoSeries));
 }
 

@@ -274,7 +274,7 @@ impl TelemetrySource for ScriptedSource {
         };
         let arrivals = round.templates.iter().map(row).collect();
         Box::pin(async {
-            Answer { arrivals, queries: 1, strangers: 0, back_off: None, error: None, faults: Vec::new() }
+            Answer { arrivals, queries: 1, unmatched: 0, back_off: None, error: None, faults: Vec::new() }
         })
     }
 
