@@ -27,13 +27,21 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Settings};
-use crate::model::ServiceId;
+use crate::model::{ServiceId, build};
 
 /// A flyball governor for services: watches, foresees, decides by policy, acts safely, explains.
 #[derive(Debug, Parser)]
-#[command(name = "flyball", version, max_term_width = 110)]
+#[command(name = "flyball", version = build::FULL, max_term_width = 110)]
 #[command(
-    after_help = "New here? `flyball demo` shows all of it on this machine; `flyball init` is the first step with your own services."
+    after_help = "New here? `flyball demo` shows all of it on this machine; `flyball init` is the first step with your own services.\n\n\
+                  Environment:\n  \
+                  FLYBALL_CONFIG      settings file, as --config\n  \
+                  FLYBALL_LOG         what `flyball run` logs, as --log\n  \
+                  FLYBALL_LISTEN      goes before `listen` of the settings\n  \
+                  FLYBALL_STATE       goes before `state`\n  \
+                  FLYBALL_LEADERSHIP  goes before `leadership`: the name of the Lease\n  \
+                  FLYBALL_INTENTS     goes before `intents`: state or loopactions\n  \
+                  KUBECONFIG          how the API server is reached, where the settings have no `cluster`"
 )]
 pub struct Cli {
     #[command(subcommand)]

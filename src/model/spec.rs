@@ -80,6 +80,7 @@ pub struct CapacitySpec {
     /// Share of that rate at which the objective still holds (the knee), 0 to 1.
     pub utilisation: f64,
     /// From a raise to the new pod being ready.
+    #[serde(alias = "start_time_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub start_time: Duration,
 }
 
