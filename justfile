@@ -45,7 +45,8 @@ play *arguments:
 
 # The container image `flyball:latest`, with whichever engine is here.
 image tag="flyball:latest":
-    $(command -v podman || command -v docker) build --file deploy/Containerfile --tag {{ tag }} .
+    $(command -v podman || command -v docker) build --file deploy/Containerfile --tag {{ tag }} \
+        --build-arg FLYBALL_COMMIT="$(git rev-parse --short=12 HEAD)" .
 
 # Licences, bans, sources and advisories of the dependencies.
 deny:

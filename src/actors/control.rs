@@ -94,7 +94,7 @@ impl Control for LoopControl {
             lead,
             now: now.wall,
             uptime: now.mono,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: crate::model::build::FULL.to_owned(),
             sources: self.roster.sources().iter().map(|plan| source(plan, now.wall)).collect(),
         }
     }

@@ -1,48 +1,70 @@
 //! `flyball check`
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::json;
 
 use super::policy::{Form, Source, check_set};
-use crate::config;
+use crate::config::{self, ConfigError};
 use crate::model::explain::counted;
-use crate::model::{Mode, ServiceSpec};
 
-use super::{ConfigArg, print};
+use super::{ConfigArg, Output, modes, print};
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     #[command(flatten)]
     config: ConfigArg,
+    /// Form of the output; json is one object for the settings, and one for the policies where the settings are valid.
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
 }
 
 pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let path = args.config.path()?;
-    let settings = args.config.load()?;
-    config::check_state(&settings)?;
-    print(format!(
-        "{}: valid; {}{}, {}, {}",
-        path.display(),
-        counted(settings.services.len(), "service"),
-        modes(&settings.services),
-        counted(settings.signals.len(), "signal"),
-        counted(settings.sources.len(), "source"),
-    ))?;
+    let settings = match args.config.load() {
+        Ok(settings) => settings,
+        Err(error) => return refuse(args.output, &path, error),
+    };
+    if let Err(error) = config::check_state(&settings) {
+        return refuse(args.output, &path, error.into());
+    }
+    match args.output {
+        Output::Json => print(json!({ "settings": path, "valid": true, "faults": [] }))?,
+        Output::Text => print(format!(
+            "{}: valid; {}{}, {}, {}",
+            path.display(),
+            counted(settings.services.len(), "service"),
+            modes(settings.services.iter().map(|service| service.mode))
+                .map_or_else(String::new, |modes| format!(" ({modes})")),
+            counted(settings.signals.len(), "signal"),
+            counted(settings.sources.len(), "source"),
+        ))?,
+    }
     if settings.policies_in_cluster {
-        print(
-            "policies are ConfigMaps: check the directory that they are made of with `flyball policy check DIRECTORY`",
-        )?;
+        if args.output == Output::Text {
+            print(
+                "policies are ConfigMaps: check the directory that they are made of with `flyball policy check DIRECTORY`",
+            )?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
-    check_set(&Source::of(&settings, None)?, false, Form::Text)
+    let form = if args.output == Output::Json { Form::Json } else { Form::Text };
+    check_set(&Source::of(&settings, None)?, false, form)
 }
 
-/// Returns how many services are in each mode; nothing where there are none.
-fn modes(services: &[ServiceSpec]) -> String {
-    let modes = [Mode::Auto, Mode::Approve, Mode::Shadow, Mode::Observe];
-    let counts = modes.map(|mode| (services.iter().filter(|service| service.mode == mode).count(), mode));
-    let parts = counts.iter().filter(|(count, _)| *count > 0);
-    let parts: Vec<_> = parts.map(|(count, mode)| format!("{count} {}", mode.as_str())).collect();
-    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+/// Tells a program what is wrong with the settings; a person is told by whoever called.
+fn refuse(output: Output, path: &Path, error: anyhow::Error) -> anyhow::Result<ExitCode> {
+    if output == Output::Text {
+        return Err(error);
+    }
+    let faults = match error.downcast_ref() {
+        Some(ConfigError::Invalid { faults, .. }) => {
+            faults.0.iter().map(|fault| json!({ "path": fault.path, "message": fault.message })).collect()
+        }
+        _ => vec![json!({ "path": "", "message": format!("{error:#}") })],
+    };
+    print(json!({ "settings": path, "valid": false, "faults": faults }))?;
+    Ok(ExitCode::FAILURE)
 }

@@ -27,13 +27,21 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Settings};
-use crate::model::ServiceId;
+use crate::model::{Mode, ServiceId, build};
 
 /// A flyball governor for services: watches, foresees, decides by policy, acts safely, explains.
 #[derive(Debug, Parser)]
-#[command(name = "flyball", version, max_term_width = 110)]
+#[command(name = "flyball", version = build::FULL, max_term_width = 110)]
 #[command(
-    after_help = "New here? `flyball demo` shows all of it on this machine; `flyball init` is the first step with your own services."
+    after_help = "New here? `flyball demo` shows all of it on this machine; `flyball init` is the first step with your own services.\n\n\
+                  Environment:\n  \
+                  FLYBALL_CONFIG      settings file, as --config\n  \
+                  FLYBALL_LOG         what `flyball run` logs, as --log\n  \
+                  FLYBALL_LISTEN      goes before `listen` of the settings\n  \
+                  FLYBALL_STATE       goes before `state`\n  \
+                  FLYBALL_LEADERSHIP  goes before `leadership`: the name of the Lease\n  \
+                  FLYBALL_INTENTS     goes before `intents`: state or loopactions\n  \
+                  KUBECONFIG          how the API server is reached, where the settings have no `cluster`"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -212,4 +220,13 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 
 fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+}
+
+/// Returns how many services are in each mode, the furthest first; `None` without services.
+fn modes(services: impl Iterator<Item = Mode>) -> Option<String> {
+    let services: Vec<Mode> = services.collect();
+    let counts = Mode::ALL.map(|mode| (services.iter().filter(|one| **one == mode).count(), mode));
+    let parts = counts.iter().filter(|(count, _)| *count > 0);
+    let parts: Vec<String> = parts.map(|(count, mode)| format!("{count} {}", mode.as_str())).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }

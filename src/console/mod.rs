@@ -23,6 +23,7 @@ mod error;
 mod openapi;
 mod operations;
 mod probes;
+mod told;
 
 pub use answers::{DecisionSummary, Decisions, Forecast, Glance, Peak, ServiceSummary, Services, SignalForecast};
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::error::ApiError;
 use super::operations::{Describe, Operation, operations};
+use super::told::described;
 
 /// The version of `OpenAPI`; its schemas are JSON Schema 2020-12.
 const VERSION: &str = "3.1.0";
@@ -19,7 +20,12 @@ const PARTS: [(&str, &str); 3] = [
 ];
 
 pub(super) async fn document() -> Json<Value> {
-    Json(describe(&operations()))
+    let mut document = described(describe(&operations()));
+    // Nothing refers to it any more.
+    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        schemas.remove("Duration");
+    }
+    Json(document)
 }
 
 fn describe(operations: &[Operation]) -> Value {

@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::model::{KillState, PolicyRevision};
+use crate::model::{KillState, PolicyRevision, build};
 
 use super::{Labels, times};
 
@@ -93,6 +93,9 @@ impl ProcessMetrics {
         registry.register("kill_switch_unreadable", help, new.kill_unreadable.clone());
         registry.register("policy_reloads", "Policy sets offered, by what became of them", reloads);
         registry.register("policy_info", "The policy set in force", new.policy.clone());
+        let built = Family::<Labels<2>, Gauge>::default();
+        built.get_or_create_owned(&[("version", build::VERSION.into()), ("commit", build::COMMIT.into())]).set(1);
+        registry.register("build_info", "Which flyball this is", built);
         new
     }
 

@@ -136,6 +136,7 @@ pub enum Action {
         /// Share admitted, 0 to 1.
         to: f64,
         /// When the throttle ends by itself.
+        #[serde(alias = "ttl_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
         ttl: Duration,
     },
     /// Return to the version before the running one.

@@ -75,9 +75,11 @@ pub struct ChangeSet {
     /// When it was decided.
     pub decided: Now,
     /// How long after that it may still be sent.
+    #[serde(alias = "valid_for_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub valid_for: Duration,
     /// How long after that the data it was decided on counts as fresh. One that does not say is not sent.
     #[serde(default)]
+    #[serde(alias = "fresh_for_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub fresh_for: Duration,
     /// The term of leadership it was decided in; it is not sent in another one.
     #[serde(default)]
@@ -181,8 +183,10 @@ pub enum WriteOutcome {
     /// Not sent: the data it was decided on was no longer fresh.
     Stale {
         /// How long after the decision it was.
+        #[serde(alias = "fresh_for_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
         fresh_for: Duration,
         /// How long ago the decision was.
+        #[serde(alias = "age_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
         age: Duration,
     },
     /// Not sent: the write gate refused.

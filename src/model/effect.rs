@@ -17,6 +17,7 @@ pub enum Convergence {
     /// All replicas asked for are ready.
     Converged {
         /// Time from the write.
+        #[serde(alias = "after_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
         after: Duration,
     },
     /// Not within the deadline.

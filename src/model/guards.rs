@@ -20,15 +20,20 @@ const LONGEST_DOUBLED: Duration = Duration::from_hours(2);
 #[serde(default, deny_unknown_fields)]
 pub struct GuardParams {
     /// Least time between two raises.
+    #[serde(alias = "raise_cooldown_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub raise_cooldown: Duration,
     /// Least time between two raises where the confirmed arrival rate needs the second.
+    #[serde(alias = "backed_raise_cooldown_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub backed_raise_cooldown: Duration,
     /// Least time between two lowerings; doubled by each one that was undone in the last four hours, to two hours at
     /// most (or to this, if it is longer).
+    #[serde(alias = "lower_cooldown_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub lower_cooldown: Duration,
     /// Least time from a raise to a lowering. A raise may follow a lowering at any time.
+    #[serde(alias = "reversal_lock_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub reversal_lock: Duration,
     /// Least time between two actions on a knob other than the replicas.
+    #[serde(alias = "other_cooldown_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub other_cooldown: Duration,
     /// A raise goes at most to this multiple, or adds [`GuardParams::raise_at_least`], whichever is more.
     pub raise_factor: f64,
@@ -39,10 +44,13 @@ pub struct GuardParams {
     /// Share of the replicas that a lowering may take, 0 to 1; one replica may always go.
     pub lower_share: f64,
     /// A lowering goes no further than the largest need of this time.
+    #[serde(alias = "stabilisation_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub stabilisation: Duration,
     /// Longest silence between two cycles inside that time; a longer one starts it anew.
+    #[serde(alias = "window_gap_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub window_gap: Duration,
     /// How long the loop stands down after two of its writes were reverted within an hour.
+    #[serde(alias = "human_hold_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub human_hold: Duration,
 }
 

@@ -52,6 +52,7 @@ pub enum Lead {
         /// Its term.
         epoch: Epoch,
         /// Until when, from now, nobody else can hold it.
+        #[serde(alias = "left_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
         left: Duration,
     },
     /// It holds the lease, and does not know yet what its predecessor left.

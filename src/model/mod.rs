@@ -28,9 +28,11 @@
 //! | [`mask`] | what of it is not shown |
 //! | [`provenance`] | where a policy set comes from |
 //! | [`explain`] | a record, for people |
+//! | [`build`] | which flyball this is |
 
 pub mod action;
 pub mod autoscaling;
+pub mod build;
 pub mod change;
 pub mod comparison;
 pub mod effect;

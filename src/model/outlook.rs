@@ -304,9 +304,11 @@ pub struct Capacity {
     /// Requests a second that one pod carries inside the objective (per-pod rate times utilisation).
     pub per_pod: f64,
     /// From a raise to the new pod being ready, as used.
+    #[serde(alias = "lead_time_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub lead_time: Duration,
     /// How long what is bought now has to last: the lead time, and the cooldown before the next raise.
     #[serde(default)]
+    #[serde(alias = "lasts_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub lasts: Duration,
     /// Replicas that the confirmed arrival rate needs now; `None` without fresh data.
     pub needed_now: Option<u32>,

@@ -91,8 +91,10 @@ impl Comparison {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldFor {
     /// Must hold for more than this.
+    #[serde(alias = "needed_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub needed: Duration,
     /// Has held for this long, by sample time.
+    #[serde(alias = "so_far_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub so_far: Duration,
 }
 

@@ -94,6 +94,7 @@ pub enum Missing {
     /// Stamped further ahead than clocks may differ.
     FromTheFuture {
         /// How far ahead.
+        #[serde(alias = "ahead_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
         ahead: Duration,
     },
     /// More than ten times smaller than the last value, not yet confirmed by further samples.
@@ -150,6 +151,7 @@ pub enum Reading {
         /// The newest sample.
         sample: Sample,
         /// Now minus its time.
+        #[serde(alias = "staleness_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
         staleness: Duration,
     },
     /// A value, older than the staleness limit.
@@ -157,6 +159,7 @@ pub enum Reading {
         /// The newest sample.
         sample: Sample,
         /// Now minus its time.
+        #[serde(alias = "staleness_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
         staleness: Duration,
     },
     /// The series was seen before; this round gave nothing usable.

@@ -112,6 +112,7 @@ pub struct SignalSpec {
     /// Whether the forecast stage models it.
     pub forecast: bool,
     /// How often its source takes a sample.
+    #[serde(alias = "scrape_interval_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub scrape_interval: Duration,
 }
 

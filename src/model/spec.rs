@@ -28,6 +28,9 @@ pub enum Mode {
 }
 
 impl Mode {
+    /// Every mode, the furthest first.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Approve, Self::Shadow, Self::Observe];
+
     /// Returns the word used in settings, records and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -80,6 +83,7 @@ pub struct CapacitySpec {
     /// Share of that rate at which the objective still holds (the knee), 0 to 1.
     pub utilisation: f64,
     /// From a raise to the new pod being ready.
+    #[serde(alias = "start_time_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub start_time: Duration,
 }
 

@@ -108,6 +108,7 @@ pub enum TargetReading {
         /// The last state.
         target: TargetState,
         /// How long the view has been silent.
+        #[serde(alias = "silence_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
         silence: Duration,
     },
     /// Not there, or never seen.

@@ -13,6 +13,7 @@ pub struct Now {
     /// Wall-clock time; may jump.
     pub wall: Timestamp,
     /// Time since the start of the process; never goes back.
+    #[serde(alias = "mono_seconds", deserialize_with = "seconds::deserialize")]
     pub mono: Duration,
 }
 
@@ -35,12 +36,13 @@ pub fn elapsed(later: Timestamp, earlier: Timestamp) -> Duration {
     Duration::try_from(later.duration_since(earlier)).unwrap_or(Duration::ZERO)
 }
 
-/// A span as people and programs read it: a number of seconds, in a field that ends in `_seconds`. Where a person may read
-/// (JSON) it is that; what is packed keeps the span whole. Reads both, and what earlier versions wrote.
+/// Spans as people and programs read them: a number of seconds, in a field that ends in `_seconds`. What is stored keeps the
+/// span whole, under the name of its field; so does what an earlier version wrote. Both are read.
 pub mod seconds {
     use std::time::Duration;
 
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde::{Deserialize, Deserializer, Serializer};
+    use serde_json::{Map, Value};
 
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -54,11 +56,7 @@ pub mod seconds {
     /// # Errors
     /// Those of the serializer.
     pub fn serialize<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.serialize_f64(span.as_secs_f64())
-        } else {
-            span.serialize(serializer)
-        }
+        serializer.serialize_f64(span.as_secs_f64())
     }
 
     /// Reads a span.
@@ -70,6 +68,29 @@ pub mod seconds {
             Written::Seconds(seconds) => Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom),
             Written::Span(span) => Ok(span),
         }
+    }
+
+    /// Returns an answer with every span in it as a number of seconds: `{"lead_time": {"secs": 90, "nanos": 0}}` becomes
+    /// `{"lead_time_seconds": 90.0}`.
+    pub fn told(answer: Value) -> Value {
+        match answer {
+            Value::Array(items) => Value::Array(items.into_iter().map(told).collect()),
+            Value::Object(fields) => {
+                let field = |(name, value): (String, Value)| match span(&value) {
+                    Some(span) => (format!("{name}_seconds"), span.as_secs_f64().into()),
+                    None => (name, told(value)),
+                };
+                Value::Object(fields.into_iter().map(field).collect::<Map<_, _>>())
+            }
+            plain => plain,
+        }
+    }
+
+    /// Returns the span that a value is in its stored form; `None` if it is something else.
+    fn span(value: &Value) -> Option<Duration> {
+        let fields = value.as_object().filter(|fields| fields.len() == 2)?;
+        let (whole, rest) = (fields.get("secs")?.as_u64()?, fields.get("nanos")?.as_u64()?);
+        Some(Duration::new(whole, u32::try_from(rest).ok()?))
     }
 }
 
@@ -98,5 +119,35 @@ impl Minute {
     /// Returns the minute of the (UTC) day, 0 to 1439.
     pub fn of_day(self) -> usize {
         self.0.rem_euclid(1440) as usize
+    }
+}
+
+#[cfg(test)]
+mod seconds_tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Lead {
+        #[serde(alias = "left_seconds", deserialize_with = "seconds::deserialize")]
+        left: Duration,
+    }
+
+    #[test]
+    fn a_span_is_told_in_seconds_and_read_back_in_both_forms() {
+        let lead = Lead { left: Duration::from_millis(12_345) };
+        let stored = serde_json::to_value(&lead).unwrap();
+        assert_eq!(stored, json!({ "left": { "secs": 12, "nanos": 345_000_000 } }), "what is stored stays as it was");
+        let told = seconds::told(json!({ "leads": [stored.clone()], "secs": 1, "nanos": 2 }));
+        assert_eq!(told, json!({ "leads": [{ "left_seconds": 12.345 }], "secs": 1, "nanos": 2 }));
+        for form in [stored, told["leads"][0].clone()] {
+            assert_eq!(serde_json::from_value::<Lead>(form).unwrap(), lead);
+        }
+        let packed = rmp_serde::to_vec_named(&lead).unwrap();
+        assert_eq!(rmp_serde::from_slice::<Lead>(&packed).unwrap(), lead);
+        for wrong in [json!({ "left_seconds": -1.0 }), json!({ "left_seconds": 1e300 }), json!({ "left": "1 s" })] {
+            assert!(serde_json::from_value::<Lead>(wrong.clone()).is_err(), "{wrong}");
+        }
     }
 }

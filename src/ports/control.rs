@@ -90,7 +90,7 @@ pub struct Status {
     #[serde(rename = "uptime_seconds", with = "crate::model::time::seconds")]
     #[schemars(with = "f64")]
     pub uptime: Duration,
-    /// Its version.
+    /// Its version and commit.
     #[serde(default)]
     pub version: String,
     /// How the telemetry sources answer, by name.

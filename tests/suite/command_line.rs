@@ -334,6 +334,21 @@ fn a_forecast_is_drawn_and_told() {
     let last = &foreseen["points"][5];
     assert_eq!((&last["seconds_ahead"], &last["at"]), (&3600.into(), &"2023-11-25T10:50:00Z".into()));
     assert_eq!((&foreseen["step_seconds"], foreseen["past"].as_array().unwrap().len()), (&300.into(), 120));
+    assert_eq!(foreseen["points"][0].get("minutes"), None, "a step of five minutes is none of one");
+    let (code, said) = run(&place, "forecast --input wave.csv --horizon 12 -o table");
+    assert!(code == Some(0) && said.contains("2023-11-25 10:50Z      +1 h "), "{said}");
+    let mut piped = Command::new(env!("CARGO_BIN_EXE_flyball"));
+    piped
+        .args(["forecast", "--input", "-", "-o", "json"])
+        .stdin(fs::File::open(place.path().join("wave.csv")).unwrap());
+    let piped: serde_json::Value = serde_json::from_slice(&piped.output().unwrap().stdout).unwrap();
+    assert_eq!(piped["points"][0], foreseen["points"][0]);
+    fs::create_dir(place.path().join("several")).unwrap();
+    fs::write(place.path().join("several/below.csv"), "0,-1\n60,2\n120,x\n").unwrap();
+    fs::copy(place.path().join("wave.csv"), place.path().join("several/wave.csv")).unwrap();
+    let (code, said) = run(&place, "forecast evaluate --input several");
+    let left_out = "LEFT OUT, 1 of 2 files, which none of these figures tells of:\n  several/below.csv: line 3, column 2: `x` is not";
+    assert!(code == Some(0) && said.contains(left_out) && said.contains("\nmase     mean absolute error"), "{said}");
     let drawn = fs::read_to_string(place.path().join("wave.svg")).unwrap();
     assert!(drawn.contains("<circle") && drawn.contains(">season<"), "the shift is marked, the parts are drawn");
     for (line, part) in [

@@ -208,6 +208,7 @@ async fn the_answers_are_as_the_document_describes_them() {
     let server = start(Loop { ready: true, damaged: false }).await;
     let document = server.get("/api/v1/openapi.json").await.json();
     assert_eq!(document["openapi"], "3.1.0");
+    assert!(!document.to_string().contains("nanos") && document.to_string().contains("lead_time_seconds"));
     let paths = document["paths"].as_object().unwrap();
     assert_eq!(paths.len(), 8, "{paths:?}");
     for (path, item) in paths {
@@ -257,8 +258,10 @@ async fn decisions() {
     assert_eq!(page, Decisions { decisions: vec![DecisionSummary::from(&decided()[1])], next: None });
 
     let path = "/api/v1/decisions/shop/checkout/1-1";
-    let record: DecisionRecord = serde_json::from_str(&server.get(path).await.body).unwrap();
+    let body = server.get(path).await.body;
+    let record: DecisionRecord = serde_json::from_str(&body).unwrap();
     assert_eq!(record, decided()[1]);
+    assert!(body.contains("\"lead_time_seconds\":45.0") && !body.contains("nanos"), "spans are seconds: {body}");
     let explained = server.get(&format!("{path}?format=text")).await;
     assert!(explained.head.contains("content-type: text/plain"), "{}", explained.head);
     assert_eq!(explained.body, text(&record));

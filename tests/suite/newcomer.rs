@@ -77,6 +77,18 @@ async fn status_tells_how_the_running_one_stands() {
         assert_eq!((&told["status"]["uptime_seconds"], told["services"].as_array().unwrap().len()), (&3.0.into(), 1));
         assert_eq!(told["services"][0]["decision"]["what"], "scaling 4 -> 7");
     }
+    let server = console::start(console::Loop { ready: true, ..console::Loop::default() }).await;
+    listen(&server.address.to_string());
+    let (code, said) = run(&place, "explain --brief");
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!((code, lines.len()), (Some(0), 2), "{said}");
+    assert!(lines[0].starts_with("2027-01-15 08:00:0") && lines[0].contains("Z  shop/checkout@1-1 "), "{said}");
+    assert!(lines[0].contains("  scaling 4 -> 7 ") && lines[1].contains("  no action "), "the newest last: {said}");
+    let (code, said) = run(&place, "explain shop/checkout -b -n 1 -s 10m -o json");
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &told["id"]), (Some(0), &"shop/checkout@1-2".into()), "ten minutes before the clock of the loop");
+    let (_, said) = run(&place, "explain shop/checkout -o json");
+    assert!(said.contains("\"lead_time_seconds\":45.0") && !said.contains("nanos"), "{said}");
     listen("127.0.0.1:1");
     let (code, said) = run(&place, "status");
     assert!(code == Some(2) && said.contains("no flyball answers at 127.0.0.1:1"), "{said}");
@@ -112,7 +124,7 @@ fn doctor_looks_at_all_that_the_loop_needs() {
         "policies: revision ",
         "ok    address 127.0.0.1:0 is free\n",
         "note  kill switch ",
-        "no service is written to by now",
+        "no service is in `auto`, so nothing is missed",
         "FAIL  source main",
         "FAIL  API server: ",
         "2 things are missing",
@@ -127,6 +139,9 @@ fn doctor_looks_at_all_that_the_loop_needs() {
     ]);
     run(&place, "kill --by ops -r drill");
     doctor(&["note  kill switch is ON and stops everything, by ops: drill\n"]);
+    let (_, said) = run(&place, "doctor -o json");
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&told["failed"], &told["findings"][0]["level"]), (&2.into(), &"ok".into()), "{said}");
     run(&place, "resume -r over");
     fs::write(path("flyball-state/journal.redb"), "no journal").unwrap();
     fs::write(path("policies/odd.rhai"), "rule(").unwrap();
@@ -192,4 +207,31 @@ fn run_says_that_the_switch_is_missing_and_who_has_the_journal() {
     if Path::new("/proc/locks").exists() {
         assert!(said.contains(&format!("in use by process {};", running.0.id())), "{said}");
     }
+}
+
+/// Whoever asks for help finds the variables, and whoever reports a fault what they run.
+#[test]
+fn help_names_the_environment_and_version_the_commit() {
+    let place = tempfile::tempdir().unwrap();
+    let (_, said) = run(&place, "--help");
+    for name in ["CONFIG", "LOG", "LISTEN", "STATE", "LEADERSHIP", "INTENTS"] {
+        assert!(said.contains(&format!("  FLYBALL_{name} ")), "{name}: {said}");
+    }
+    let (_, said) = run(&place, "--version");
+    assert_eq!(said, format!("flyball {}\n", flyball::model::build::FULL));
+    let (code, said) = run(&place, "check -o json");
+    assert!(code == Some(1) && said.contains("no settings file"), "{said}");
+    run(&place, "init");
+    let (code, said) = run(&place, "check -o json");
+    let told: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(
+        (code, &told[0]["valid"], &told[1]["faults"]),
+        (Some(0), &true.into(), &serde_json::json!([])),
+        "{said}"
+    );
+    fs::write(place.path().join("flyball.yaml"), "state: [\n").unwrap();
+    let (code, said) = run(&place, "check -o json");
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &told["valid"]), (Some(1), &false.into()), "{said}");
+    assert!(told["faults"][0]["message"].as_str().unwrap().contains("is not valid YAML"), "{said}");
 }

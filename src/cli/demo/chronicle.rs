@@ -28,6 +28,8 @@ pub struct Chronicle {
     kill: Option<KillState>,
     revision: Option<PolicyRevision>,
     faults: Vec<String>,
+    /// What the loop lacks; `None` until it was ready once.
+    lacking: Option<Vec<String>>,
 }
 
 impl Chronicle {
@@ -52,6 +54,7 @@ impl Chronicle {
         }
         self.note_kill(at, &status.kill);
         self.note_policy(at, status);
+        self.note_trouble(at, status);
     }
 
     fn add(&mut self, at: Timestamp, kind: EventKind, service: Option<&ServiceId>, text: String) {
@@ -121,6 +124,23 @@ impl Chronicle {
         self.add(at, EventKind::KillSwitch, None, text);
     }
 
+    /// A full disk, a source that is silent: once each is news, and the end of it.
+    fn note_trouble(&mut self, at: Timestamp, status: &Status) {
+        if status.ready && self.lacking.is_none() {
+            self.lacking = Some(Vec::new());
+        }
+        let Some(before) = self.lacking.take() else { return };
+        let news = status.waiting_for.iter().filter(|what| !before.contains(what));
+        let news: Vec<String> = news.map(|what| format!("not ready: {what}")).collect();
+        for text in news {
+            self.add(at, EventKind::Trouble, None, text);
+        }
+        if status.ready && !before.is_empty() {
+            self.add(at, EventKind::Trouble, None, "ready again".to_owned());
+        }
+        self.lacking = Some(status.waiting_for.clone());
+    }
+
     fn note_policy(&mut self, at: Timestamp, status: &Status) {
         if let Some(fault) = status.policy_faults.first()
             && self.faults != status.policy_faults
@@ -162,5 +182,33 @@ mod tests {
             chronicle.note_kill(at, &KillState::Readable { order });
             assert_eq!(chronicle.events()[0].text, expected);
         }
+    }
+
+    #[test]
+    fn what_the_loop_lacks_is_told_once_it_was_ready() {
+        let (mut chronicle, at) = (Chronicle::default(), "2026-03-03T00:00:00Z".parse().unwrap());
+        let mut note = |waiting_for: &[&str]| {
+            let status = Status {
+                ready: waiting_for.is_empty(),
+                waiting_for: waiting_for.iter().map(|what| (*what).to_owned()).collect(),
+                revision: None,
+                policy_faults: Vec::new(),
+                kill: KillState::released(),
+                lead: crate::model::Lead::Alone,
+                now: at,
+                uptime: std::time::Duration::ZERO,
+                version: String::new(),
+                sources: Vec::new(),
+            };
+            chronicle.note_trouble(at, &status);
+            chronicle.events().first().map(|event| event.text.clone())
+        };
+        assert_eq!(note(&["history of 3 services"]), None, "a start lacks much");
+        assert_eq!(note(&[]), None);
+        let full = "journal j.redb cannot be written: No space left on device";
+        assert_eq!(note(&[full]), Some(format!("not ready: {full}")));
+        note(&[full]);
+        assert_eq!(note(&[]).as_deref(), Some("ready again"));
+        assert_eq!(chronicle.events().len(), 2, "each is told once");
     }
 }

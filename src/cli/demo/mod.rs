@@ -111,8 +111,12 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
 
     let mut moments = Moments::new(running.control.clone(), &directory, start, args.speed, running.address);
     let watched = std::io::stdout().is_terminal() && args.output == Output::Text;
-    let mut screen = if watched { Screen::terminal()? } else { Screen::lines(args.output) };
+    let cramped = if watched { screen::cramped() } else { None };
+    let mut screen = if watched && cramped.is_none() { Screen::terminal()? } else { Screen::lines(args.output) };
     screen.hello(&moments.hello())?;
+    if let Some(why) = cramped {
+        super::print(why)?;
+    }
     let limit = args.limit.or((!watched).then_some(UNWATCHED));
     let outcome = play(&plant, &clock, &settings, &mut moments, &mut screen, limit).await;
     screen.close();

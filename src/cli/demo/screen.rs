@@ -18,6 +18,25 @@ use crate::cli::print;
 const REDRAW: Duration = Duration::from_millis(100);
 const LINES: Duration = Duration::from_secs(1);
 
+/// Columns and rows that the picture needs.
+const LEAST: (u16, u16) = (60, 20);
+
+/// Returns why the picture has no room in this terminal, if it has none: some tell a size of nothing.
+pub fn cramped() -> Option<String> {
+    let (columns, rows) = ratatui::crossterm::terminal::size().unwrap_or_default();
+    has_no_room(columns, rows)
+}
+
+fn has_no_room(columns: u16, rows: u16) -> Option<String> {
+    let (least_columns, least_rows) = LEAST;
+    (columns < least_columns || rows < least_rows).then(|| {
+        format!(
+            "the terminal is {columns} x {rows}: lines instead of the picture, which needs {least_columns} x {least_rows}; \
+             Ctrl-C ends the demo"
+        )
+    })
+}
+
 /// A place to show moments.
 pub struct Screen {
     terminal: Option<DefaultTerminal>,
@@ -108,4 +127,17 @@ fn seen_enough() -> anyhow::Result<ControlFlow<()>> {
         }
     }
     Ok(ControlFlow::Continue(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_picture_needs_room() {
+        for (columns, rows, room) in [(0, 0, false), (80, 19, false), (59, 40, false), (60, 20, true), (80, 24, true)] {
+            assert_eq!(has_no_room(columns, rows).is_none(), room, "{columns} x {rows}");
+        }
+        assert!(has_no_room(80, 10).unwrap().starts_with("the terminal is 80 x 10: lines"));
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, access, statvfs};
 
-use super::{Findings, good, note};
+use super::Findings;
 use crate::adapters::store::JournalReader;
 use crate::app::deadline;
 use crate::cli::policy::Source;
@@ -39,7 +39,7 @@ pub(super) fn state(settings: &Settings, findings: &mut Findings) -> anyhow::Res
         return findings.bad(what, "make room: on a full disk flyball writes nothing to the world");
     }
     if there != state {
-        return good(format!(
+        return findings.good(format!(
             "state directory {} is made by the first `flyball run` ({} free)",
             state.display(),
             size(room)
@@ -47,11 +47,11 @@ pub(super) fn state(settings: &Settings, findings: &mut Findings) -> anyhow::Res
     }
     let free = format!("state directory {} can be written, {} free", state.display(), size(room));
     match JournalReader::open(&state.join("journal.redb")) {
-        Ok(_) => good(format!("{free}; the journal is whole and of this version")),
-        Err(JournalError::Missing { .. }) => good(format!("{free}; no journal yet")),
+        Ok(_) => findings.good(format!("{free}; the journal is whole and of this version")),
+        Err(JournalError::Missing { .. }) => findings.good(format!("{free}; no journal yet")),
         Err(JournalError::InUse { holder, .. }) => {
             let by = holder.map_or("another process".to_owned(), |process| format!("process {process}"));
-            good(format!("{free}; the journal is in use by {by}"))
+            findings.good(format!("{free}; the journal is in use by {by}"))
         }
         Err(error @ JournalError::WrongVersion { .. }) => {
             findings.bad(error, "run the version that wrote it, or move it away to start anew")
@@ -76,7 +76,7 @@ fn size(bytes: u64) -> String {
 /// Reads and compiles the policies.
 pub(super) fn policies(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     if settings.policies_in_cluster {
-        return note("policies are ConfigMaps: `flyball status` tells the revision in force");
+        return findings.note("policies are ConfigMaps: `flyball status` tells the revision in force");
     }
     let source = match Source::of(settings, None) {
         Ok(source) => source,
@@ -84,9 +84,11 @@ pub(super) fn policies(settings: &Settings, findings: &mut Findings) -> anyhow::
     };
     let place = settings.policies.display();
     match compile(source.texts(), &source.vocabulary, &deadline()) {
-        Ok(set) => {
-            good(format!("policies {place}: revision {}, {}", set.revision(), counted(set.rules().count(), "rule")))
-        }
+        Ok(set) => findings.good(format!(
+            "policies {place}: revision {}, {}",
+            set.revision(),
+            counted(set.rules().count(), "rule")
+        )),
         Err(faults) => {
             let first = faults.first().map(ToString::to_string).unwrap_or_default();
             let what = format!("policies {place}: {}, the first: {first}", counted(faults.len(), "fault"));
@@ -99,9 +101,9 @@ pub(super) fn policies(settings: &Settings, findings: &mut Findings) -> anyhow::
 pub(super) async fn listen(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     let address = settings.listen;
     match tokio::net::TcpListener::bind(address).await {
-        Ok(_) => good(format!("address {address} is free")),
+        Ok(_) => findings.good(format!("address {address} is free")),
         Err(error) if error.kind() == ErrorKind::AddrInUse => match ask::<Status>(settings, "status").await {
-            Ok(status) => good(format!("address {address}: flyball {} answers there", status.version)),
+            Ok(status) => findings.good(format!("address {address}: flyball {} answers there", status.version)),
             Err(_) => findings.bad(
                 format!("address {address} is taken by something that is no flyball"),
                 "set `listen` or FLYBALL_LISTEN to a free one",
@@ -119,7 +121,7 @@ pub(super) fn kill_switch(settings: &Settings, state: &KillState, findings: &mut
         || settings.services.iter().any(|service| matches!(service.mode, Mode::Auto | Mode::Approve));
     match state {
         KillState::Missing { error } if !writes => {
-            note(format!("{error}; no service is written to by now, so nothing is missed"))
+            findings.note(format!("{error}; no service is in `auto`, so nothing is missed"))
         }
         KillState::Missing { error } => findings.bad(error, "until then NOTHING IS WRITTEN"),
         KillState::Unreadable { error } => findings.bad(
@@ -127,8 +129,8 @@ pub(super) fn kill_switch(settings: &Settings, state: &KillState, findings: &mut
             "mend it; `flyball resume --reason ...` writes it anew",
         ),
         KillState::Readable { order } => match order.stopped() {
-            None => good("kill switch is off"),
-            Some(stopped) => note(format!("kill switch is ON and stops {stopped}, {}", order.given())),
+            None => findings.good("kill switch is off"),
+            Some(stopped) => findings.note(format!("kill switch is ON and stops {stopped}, {}", order.given())),
         },
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 use kube::Client;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::adapters::kill_file::read_state;
@@ -23,7 +24,7 @@ use crate::config::{Declarations, Settings, SourceSettings};
 use crate::model::{Autoscaling, ServiceId, TargetRef};
 use crate::ports::{KillSwitch, Round, TelemetrySource, Template};
 
-use super::{ConfigArg, print};
+use super::{ConfigArg, Output, print};
 
 #[derive(Debug, Args)]
 #[command(
@@ -32,35 +33,72 @@ use super::{ConfigArg, print};
                         something is missing."
 )]
 pub struct DoctorArgs {
+    /// Form of the output.
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    output: Output,
     #[command(flatten)]
     config: ConfigArg,
 }
 
-/// What was found, line by line.
-#[derive(Debug, Default)]
+/// How one thing was found.
+#[derive(Debug, Serialize)]
+struct Finding {
+    /// `ok`, `note` or `fail`.
+    level: &'static str,
+    what: String,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+/// What was found, thing by thing; people see each as it comes.
+#[derive(Debug)]
 struct Findings {
-    failed: usize,
+    output: Output,
+    all: Vec<Finding>,
 }
 
 impl Findings {
-    fn bad(&mut self, what: impl std::fmt::Display, remedy: &str) -> anyhow::Result<()> {
-        self.failed += 1;
-        Ok(print(format!("FAIL  {what}; {remedy}"))?)
+    fn good(&mut self, what: impl std::fmt::Display) -> anyhow::Result<()> {
+        self.add("ok", what, None)
     }
-}
 
-fn good(what: impl std::fmt::Display) -> anyhow::Result<()> {
-    Ok(print(format!("ok    {what}"))?)
-}
+    fn note(&mut self, what: impl std::fmt::Display) -> anyhow::Result<()> {
+        self.add("note", what, None)
+    }
 
-fn note(what: impl std::fmt::Display) -> anyhow::Result<()> {
-    Ok(print(format!("note  {what}"))?)
+    fn bad(&mut self, what: impl std::fmt::Display, remedy: &str) -> anyhow::Result<()> {
+        self.add("fail", what, Some(remedy))
+    }
+
+    fn add(&mut self, level: &'static str, what: impl std::fmt::Display, remedy: Option<&str>) -> anyhow::Result<()> {
+        let what = what.to_string();
+        if self.output == Output::Text {
+            let remedy = remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
+            let level = if level == "fail" { "FAIL" } else { level };
+            print(format!("{level:<5} {what}{remedy}"))?;
+        }
+        self.all.push(Finding { level, what, remedy: remedy.map(str::to_owned) });
+        Ok(())
+    }
+
+    /// Says how many things are missing, and all of it to a program.
+    fn end(self) -> anyhow::Result<ExitCode> {
+        let failed = self.all.iter().filter(|finding| finding.level == "fail").count();
+        match (self.output, failed) {
+            (Output::Json, _) => print(serde_json::json!({ "failed": failed, "findings": self.all }))?,
+            (Output::Text, 0) => print("all well")?,
+            (Output::Text, 1) => print("1 thing is missing")?,
+            (Output::Text, failed) => print(format!("{failed} things are missing"))?,
+        }
+        Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
 }
 
 pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?;
-    let mut findings = Findings::default();
-    good("settings are valid")?;
+    let mut findings = Findings { output: args.output, all: Vec::new() };
+    findings.good("settings are valid")?;
     if let Some(why) = settings.unfit_for_auto(volatile_state(&settings).as_deref()) {
         findings.bad(why, "until then `flyball run` does not start")?;
     }
@@ -77,12 +115,7 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
         Err(error) => findings.bad(format!("API server: {error}"), "until then `flyball run` does not start")?,
         Ok(client) => cluster(&settings, &client, &mut findings).await?,
     }
-    match findings.failed {
-        0 => print("all well")?,
-        1 => print("1 thing is missing")?,
-        failed => print(format!("{failed} things are missing"))?,
-    }
-    Ok(if findings.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    findings.end()
 }
 
 /// Asks the API server for all that the loop will ask of it.
@@ -94,7 +127,7 @@ async fn cluster(settings: &Settings, client: &Client, findings: &mut Findings) 
         }
         Ok(version) => version,
     };
-    good(format!("API server {version}"))?;
+    findings.good(format!("API server {version}"))?;
     if settings.kill_switch_in_cluster {
         let own = settings.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
         let state = KillMap::start(client.clone(), Timeouts::default(), own).read().await;
@@ -129,14 +162,14 @@ async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut 
         findings.bad(what, "mend its query: until it is answered the signal is unknown")?;
     }
     if answered > 0 || count == 0 {
-        good(format!("source {} answers for {answered} signals ({})", source.name, source.url))?;
+        findings.good(format!("source {} answers for {answered} signals ({})", source.name, source.url))?;
     }
     Ok(())
 }
 
 async fn custom_resources(settings: &Settings, client: &Client, findings: &mut Findings) -> anyhow::Result<()> {
     if settings.declarations.is_none() && !settings.intents_in_cluster {
-        return note("services are listed in the settings: no custom resources are needed");
+        return findings.note("services are listed in the settings: no custom resources are needed");
     }
     let remedy = "run `flyball crds | kubectl apply --server-side -f -`";
     match rights::custom_resources(client).await {
@@ -153,7 +186,7 @@ async fn custom_resources(settings: &Settings, client: &Client, findings: &mut F
             let missing: Vec<&str> =
                 needed.into_iter().filter(|name| !found.iter().any(|found| found == name)).collect();
             if missing.is_empty() {
-                return good("flyball.dev/v1alpha1 is served");
+                return findings.good("flyball.dev/v1alpha1 is served");
             }
             findings.bad(format!("flyball.dev/v1alpha1 has no {}", missing.join(", ")), remedy)
         }
@@ -196,7 +229,7 @@ async fn account(settings: &Settings, client: &Client, findings: &mut Findings) 
         }
     }
     let told = format!("{granted} of {asked} rights");
-    if granted == asked { good(told) } else { note(told) }
+    if granted == asked { findings.good(told) } else { findings.note(told) }
 }
 
 fn qualified(right: &Right) -> String {
@@ -222,7 +255,7 @@ async fn conflicts(settings: &Settings, client: &Client, findings: &mut Findings
             Autoscaling::Nobody => clear += 1,
             Autoscaling::Autoscaler(one) => {
                 clear += 1;
-                note(format!("HPA {} scales {target}: {service} moves its floor", one.name))?;
+                findings.note(format!("HPA {} scales {target}: {service} moves its floor", one.name))?;
             }
             Autoscaling::Closed { why } => findings.bad(
                 format!("{target}: {why}; {service} holds"),
@@ -231,7 +264,7 @@ async fn conflicts(settings: &Settings, client: &Client, findings: &mut Findings
         }
     }
     let told = format!("{clear} of {} targets have a lever that is free", targets.len());
-    if clear == targets.len() { good(told) } else { note(told) }
+    if clear == targets.len() { findings.good(told) } else { findings.note(told) }
 }
 
 /// Returns the targets of the loops that are valid, and names the faults of the others.

@@ -13,6 +13,7 @@ use clap::Args;
 use crate::adapters::store::JournalReader;
 use crate::config::{Settings, parse_span};
 use crate::console::Decisions;
+use crate::model::time::seconds;
 use crate::model::{DecisionId, DecisionRecord, ServiceId, Timestamp, explain as render};
 use crate::ports::{JournalError, Status};
 
@@ -130,7 +131,7 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     for record in &records {
         match args.output {
             Output::Text => print(render::text(record))?,
-            Output::Json => print(serde_json::to_string(record)?)?,
+            Output::Json => print(seconds::told(serde_json::to_value(record)?))?,
         }
     }
     Ok(ExitCode::SUCCESS)

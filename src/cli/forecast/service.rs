@@ -9,6 +9,7 @@ use crate::cli::running::ask;
 use crate::cli::{Output, known_service, print, unknown_service};
 use crate::console::Forecast;
 use crate::model::ServiceId;
+use crate::model::time::seconds;
 
 pub async fn forecast(args: &ForecastArgs, name: &str) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?;
@@ -34,7 +35,7 @@ pub async fn forecast(args: &ForecastArgs, name: &str) -> anyhow::Result<ExitCod
     }
     match args.output {
         Output::Json => {
-            let mut told = serde_json::to_value(&forecast)?;
+            let mut told = seconds::told(serde_json::to_value(&forecast)?);
             let signals = told["signals"].as_array_mut().into_iter().flatten();
             for (told, signal) in signals.zip(&forecast.signals) {
                 Grid::MINUTES.stamp(told, signal.outlook.origin);

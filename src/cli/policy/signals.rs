@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::cli::running::ask;
 use crate::cli::{ConfigArg, Output, known_service, print};
 use crate::model::record::SignalLabel;
+use crate::model::time::seconds;
 use crate::model::{Readiness, ServiceId, SignalFeatures, SignalOutlook};
 use crate::ports::ServiceSnapshot;
 
@@ -49,7 +50,7 @@ pub async fn signals(args: &SignalsArgs) -> anyhow::Result<ExitCode> {
         let (seen, expected) = (features.get(position), outlook.get(position).and_then(Option::as_ref));
         match args.output {
             Output::Text => print(line(label, seen, expected))?,
-            Output::Json => print(json!({ "signal": label, "seen": seen, "expected": expected }))?,
+            Output::Json => print(seconds::told(json!({ "signal": label, "seen": seen, "expected": expected })))?,
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::config::{Settings, parse_span};
 use crate::console::{ServiceSummary, Services};
 use crate::model::explain::counted;
+use crate::model::time::seconds;
 use crate::model::{KillState, Mode, ServiceId, Timestamp};
 use crate::ports::{PolicyStatus, Status};
 
@@ -124,7 +125,7 @@ async fn look(args: &StatusArgs, settings: &Settings) -> anyhow::Result<ExitCode
     };
     match args.output {
         Output::Text => print(table::text(&seen, Timestamp::now()))?,
-        Output::Json => print(serde_json::to_string(&seen)?)?,
+        Output::Json => print(seconds::told(serde_json::to_value(&seen)?))?,
     }
     Ok(seen.health.exit_code())
 }
@@ -189,7 +190,7 @@ fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
             reasons.push(format!("{name} is quarantined: {why}"));
         }
         let (fresh, all) = service.fresh_signals;
-        if service.last.is_some() && fresh == 0 && all > 0 {
+        if !failing && service.last.is_some() && fresh == 0 && all > 0 {
             reasons.push(format!("{name} has no fresh signal, so it holds what it has"));
         }
     }

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::cli::modes;
 use crate::cli::policy::told;
 use crate::console::{Glance, ServiceSummary};
 use crate::model::explain::{counted, span};
 use crate::model::time::elapsed;
-use crate::model::{KillState, Lead, Mode, Timestamp, Unit};
+use crate::model::{KillState, Lead, Timestamp, Unit};
 use crate::ports::{SourceStatus, Status};
 
 use super::{Health, Seen};
@@ -25,7 +26,9 @@ pub(super) fn text(seen: &Seen, now: Timestamp) -> String {
         row("", &format!("- {reason}"));
     }
     row("flyball", &format!("{} at {}, up {}", status.version, seen.address, span(status.uptime)));
-    row("mode", &modes(&seen.services));
+    let supervised = counted(seen.services.len(), "service");
+    let modes = modes(seen.services.iter().map(|service| service.mode));
+    row("mode", &modes.map_or(supervised.clone(), |modes| format!("{supervised}: {modes}")));
     row("kill switch", &kill(&status.kill, now));
     row("ready", &ready(status));
     row("leader", &leader(&status.lead));
@@ -43,16 +46,6 @@ pub(super) fn text(seen: &Seen, now: Timestamp) -> String {
         let _ = write!(out, "\n{}", services(&seen.services, status.now));
     }
     out.trim_end().to_owned()
-}
-
-/// Returns how many services are in each mode.
-fn modes(services: &[ServiceSummary]) -> String {
-    let modes = [Mode::Auto, Mode::Approve, Mode::Shadow, Mode::Observe];
-    let counts = modes.map(|mode| (services.iter().filter(|service| service.mode == mode).count(), mode));
-    let parts = counts.iter().filter(|(count, _)| *count > 0);
-    let parts: Vec<String> = parts.map(|(count, mode)| format!("{count} {}", mode.as_str())).collect();
-    let services = counted(services.len(), "service");
-    if parts.is_empty() { services } else { format!("{services}: {}", parts.join(", ")) }
 }
 
 fn kill(state: &KillState, now: Timestamp) -> String {

@@ -62,7 +62,20 @@ pub enum JsonLine {
         flyball: Score,
         /// The same plant and seed under the stock autoscaler.
         stock_autoscaler: Score,
+        /// The same for each service, in name order.
+        services: Vec<ServiceScores>,
     },
+}
+
+/// What a run cost one service.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ServiceScores {
+    /// Which.
+    service: ServiceId,
+    /// Under flyball.
+    flyball: Score,
+    /// The same plant and seed under the stock autoscaler.
+    stock_autoscaler: Score,
 }
 
 /// Returns a moment: the run, then each service.
@@ -102,7 +115,12 @@ fn service(view: &ViewModel, row: &ServiceRow) -> JsonLine {
 /// Returns the last JSON object of a run.
 pub fn summary(scores: &Scores) -> JsonLine {
     let (flyball, stock_autoscaler) = scores.sums();
-    JsonLine::Summary { flyball, stock_autoscaler }
+    let services = scores.flyball.iter().map(|(service, score)| ServiceScores {
+        service: service.clone(),
+        flyball: *score,
+        stock_autoscaler: scores.stock_autoscaler.get(service).copied().unwrap_or_default(),
+    });
+    JsonLine::Summary { flyball, stock_autoscaler, services: services.collect() }
 }
 
 #[cfg(test)]
@@ -120,7 +138,7 @@ mod tests {
         let summary = summary(&Scores { flyball: one(score), stock_autoscaler: one(Score::default()) });
         assert_eq!(
             serde_json::to_string(&summary).unwrap(),
-            r#"{"type":"summary","flyball":{"slo_violation_minutes":0.5,"replica_hours":31.25,"actions":9},"stock_autoscaler":{"slo_violation_minutes":0.0,"replica_hours":0.0,"actions":0}}"#
+            r#"{"type":"summary","flyball":{"slo_violation_minutes":0.5,"replica_hours":31.25,"actions":9},"stock_autoscaler":{"slo_violation_minutes":0.0,"replica_hours":0.0,"actions":0},"services":[{"service":"shop/checkout","flyball":{"slo_violation_minutes":0.5,"replica_hours":31.25,"actions":9},"stock_autoscaler":{"slo_violation_minutes":0.0,"replica_hours":0.0,"actions":0}}]}"#
         );
     }
 }

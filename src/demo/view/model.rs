@@ -75,6 +75,8 @@ pub enum EventKind {
     Policy,
     /// A policy set was refused.
     PolicyRefused,
+    /// The loop lacks something that it needs to decide or to write, or has it again.
+    Trouble,
 }
 
 /// SLO-violation minutes of the plant and of its twin.

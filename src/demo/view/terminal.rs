@@ -197,7 +197,7 @@ fn event_line(event: &Event, wide: bool) -> Line<'static> {
     let style = match event.kind {
         EventKind::Raised | EventKind::Policy => calm(),
         EventKind::Lowered => Style::new(),
-        EventKind::Failed | EventKind::PolicyRefused | EventKind::KillSwitch => alarm(),
+        EventKind::Failed | EventKind::PolicyRefused | EventKind::KillSwitch | EventKind::Trouble => alarm(),
         EventKind::Surge => crowd(),
     };
     spans.push(Span::styled(event.text.clone(), style));
