@@ -57,5 +57,7 @@ fn fields_described(mut schema: Map<String, Value>) -> Map<String, Value> {
             *name = json!(told);
         }
     }
-    schema.into_iter().map(|(name, value)| (name, described(value))).collect()
+    // A default is no schema, but a value as it is told.
+    let field = |(name, value)| if name == "default" { (name, seconds::told(value)) } else { (name, described(value)) };
+    schema.into_iter().map(field).collect()
 }

@@ -179,7 +179,7 @@ fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
     // A source that fails is told already.
     let failing = status.sources.iter().any(|source| source.error.is_some());
     let waiting = status.waiting_for.iter().filter(|what| !(failing && what.starts_with("telemetry of ")));
-    reasons.extend(waiting.map(|what| format!("not ready: waits for {what}")));
+    reasons.extend(waiting.map(|what| format!("not ready: {what}")));
     if let Some(fault) = status.policy_faults.first() {
         let faults = counted(status.policy_faults.len(), "fault");
         reasons.push(format!("a policy set was refused ({faults}): {fault}"));
