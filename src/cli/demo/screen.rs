@@ -104,7 +104,9 @@ impl Screen {
                 lines::text_summary(scores).iter().try_for_each(print)?;
                 print(format!("look back: {explain}"))?;
             }
-            Output::Json => print(serde_json::to_string(&json::summary(scores))?)?,
+            Output::Json => {
+                json::summary(scores).iter().try_for_each(|line| anyhow::Ok(print(serde_json::to_string(line)?)?))?;
+            }
         }
         Ok(())
     }

@@ -56,26 +56,22 @@ pub enum JsonLine {
         /// The last decision; null before the first.
         decision: Option<LastDecision>,
     },
+    /// What the run cost one service.
+    ServiceSummary {
+        /// Which.
+        service: ServiceId,
+        /// Under flyball.
+        flyball: Score,
+        /// The same plant and seed under the stock autoscaler.
+        stock_autoscaler: Score,
+    },
     /// What the run cost; the last line.
     Summary {
         /// Under flyball, all services.
         flyball: Score,
         /// The same plant and seed under the stock autoscaler.
         stock_autoscaler: Score,
-        /// The same for each service, in name order.
-        services: Vec<ServiceScores>,
     },
-}
-
-/// What a run cost one service.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct ServiceScores {
-    /// Which.
-    service: ServiceId,
-    /// Under flyball.
-    flyball: Score,
-    /// The same plant and seed under the stock autoscaler.
-    stock_autoscaler: Score,
 }
 
 /// Returns a moment: the run, then each service.
@@ -112,15 +108,15 @@ fn service(view: &ViewModel, row: &ServiceRow) -> JsonLine {
     }
 }
 
-/// Returns the last JSON object of a run.
-pub fn summary(scores: &Scores) -> JsonLine {
+/// Returns the last lines of a run: what it cost each service, in name order, then all of them.
+pub fn summary(scores: &Scores) -> Vec<JsonLine> {
     let (flyball, stock_autoscaler) = scores.sums();
-    let services = scores.flyball.iter().map(|(service, score)| ServiceScores {
+    let services = scores.flyball.iter().map(|(service, score)| JsonLine::ServiceSummary {
         service: service.clone(),
         flyball: *score,
         stock_autoscaler: scores.stock_autoscaler.get(service).copied().unwrap_or_default(),
     });
-    JsonLine::Summary { flyball, stock_autoscaler, services: services.collect() }
+    services.chain([JsonLine::Summary { flyball, stock_autoscaler }]).collect()
 }
 
 #[cfg(test)]
@@ -137,8 +133,11 @@ mod tests {
         let score = Score { slo_violation_minutes: 0.5, replica_hours: 31.25, actions: 9 };
         let summary = summary(&Scores { flyball: one(score), stock_autoscaler: one(Score::default()) });
         assert_eq!(
-            serde_json::to_string(&summary).unwrap(),
-            r#"{"type":"summary","flyball":{"slo_violation_minutes":0.5,"replica_hours":31.25,"actions":9},"stock_autoscaler":{"slo_violation_minutes":0.0,"replica_hours":0.0,"actions":0},"services":[{"service":"shop/checkout","flyball":{"slo_violation_minutes":0.5,"replica_hours":31.25,"actions":9},"stock_autoscaler":{"slo_violation_minutes":0.0,"replica_hours":0.0,"actions":0}}]}"#
+            summary.iter().map(|line| serde_json::to_string(line).unwrap()).collect::<Vec<_>>(),
+            [
+                r#"{"type":"service_summary","service":"shop/checkout","flyball":{"slo_violation_minutes":0.5,"replica_hours":31.25,"actions":9},"stock_autoscaler":{"slo_violation_minutes":0.0,"replica_hours":0.0,"actions":0}}"#,
+                r#"{"type":"summary","flyball":{"slo_violation_minutes":0.5,"replica_hours":31.25,"actions":9},"stock_autoscaler":{"slo_violation_minutes":0.0,"replica_hours":0.0,"actions":0}}"#,
+            ]
         );
     }
 }
