@@ -17,6 +17,7 @@
 use std::collections::{BTreeMap, btree_map};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -194,9 +195,11 @@ impl WriteGate {
     ) {
         let gate = self.clone();
         self.tasks.spawn(async move {
-            let outcome = match AssertUnwindSafe(gate.write(&change, foreseen)).catch_unwind().await {
+            let prepared = AtomicBool::new(false);
+            let written = AssertUnwindSafe(gate.write(&change, foreseen, &prepared)).catch_unwind().await;
+            let outcome = match written {
                 Ok(outcome) => outcome,
-                Err(_) => gate.failed(&change).await,
+                Err(_) => gate.failed(&change, prepared.into_inner()).await,
             };
             tracing::info!(
                 service = %change.service(), trace = %change.trace, change = %change.id,
@@ -236,14 +239,15 @@ impl WriteGate {
         all_ended
     }
 
-    async fn write(&self, change: &ChangeSet, foreseen: Foreseen) -> WriteOutcome {
+    /// Notes in `prepared` that an intent may exist from here on.
+    async fn write(&self, change: &ChangeSet, foreseen: Foreseen, prepared: &AtomicBool) -> WriteOutcome {
         if !self.cluster.has_lever(&change.target, change.knob) {
             return self.without_intent(change, WriteOutcome::NoLever);
         }
         if self.unsettled(&change.target) || !self.claim(change) {
             return self.without_intent(change, WriteOutcome::Refused(Refusal::Busy));
         }
-        let outcome = self.write_claimed(change, foreseen).await;
+        let outcome = self.write_claimed(change, foreseen, prepared).await;
         self.release(change);
         outcome
     }
@@ -267,7 +271,7 @@ impl WriteGate {
         }
     }
 
-    async fn write_claimed(&self, change: &ChangeSet, foreseen: Foreseen) -> WriteOutcome {
+    async fn write_claimed(&self, change: &ChangeSet, foreseen: Foreseen, prepared: &AtomicBool) -> WriteOutcome {
         let Ok(permit) = self.permits.acquire().await else {
             return self.without_intent(change, shutting_down());
         };
@@ -278,8 +282,9 @@ impl WriteGate {
         fail::fail_point!("gate_admitted");
         let intent = Intent::open(change.clone(), self.clock.now().wall, foreseen);
         // The live read changes nothing and the write is conditional on it: it need not wait for the disk.
-        let (prepared, live) = futures::join!(self.journal.append(Entry::Prepared(intent)), self.cluster.read(change));
-        if let Err(error) = prepared {
+        prepared.store(true, Ordering::Relaxed);
+        let (durable, live) = futures::join!(self.journal.append(Entry::Prepared(intent)), self.cluster.read(change));
+        if let Err(error) = durable {
             return self.without_intent(change, WriteOutcome::Refused(Refusal::Journal { error: error.to_string() }));
         }
         fail::fail_point!("gate_prepared");
@@ -370,17 +375,23 @@ impl WriteGate {
         ended
     }
 
-    /// A write that panicked is one of unknown fate: an intent that it left open is settled by reading, its target shut
-    /// meanwhile.
-    async fn failed(&self, change: &ChangeSet) -> WriteOutcome {
+    /// A write that panicked is one of unknown fate where an intent may exist: settled by reading, its target shut meanwhile,
+    /// and for good where that panics too.
+    async fn failed(&self, change: &ChangeSet, prepared: bool) -> WriteOutcome {
+        let abandoned = || WriteOutcome::Abandoned { reason: "the write gate failed".to_owned() };
         let landed = self.clock.now().plus(WRITE_MARGIN).mono;
-        let open = self.journal.open_intents().unwrap_or_default();
-        let outcome = if open.iter().any(|intent| intent.change.id == change.id) {
+        let settled = async {
             let outcome = self.settle(change, landed).await;
             let _ = self.end(change, &outcome).await;
             outcome
+        };
+        let outcome = if prepared {
+            AssertUnwindSafe(settled).catch_unwind().await.unwrap_or_else(|_| {
+                self.unsettled.lock().push(change.clone());
+                abandoned()
+            })
         } else {
-            WriteOutcome::Abandoned { reason: "the write gate failed".to_owned() }
+            abandoned()
         };
         self.release(change);
         outcome

@@ -1,6 +1,7 @@
 //! Telemetry sources and signal templates.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +12,16 @@ use super::faults::Faults;
 use super::query;
 use super::tree::{Given, Node, Table};
 use super::{SignalTemplate, SourceSettings};
-use crate::adapters::prometheus::settings::Access;
+use crate::adapters::prometheus::settings::{Access, can_be_sent};
 use crate::model::ids::is_dns_label;
 use crate::model::{Role, SignalName, SignalSpec, Unit};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
 const FORTNIGHT: Duration = Duration::from_hours(14 * 24);
+
+/// Headers that carry secrets.
+const SECRET: &[&str] = &["authorization", "proxy-authorization", "cookie", "x-api-key"];
 
 const UNITS: &[&str] = &["ratio", "seconds", "per_second", "count", "usd_per_hour", "flag"];
 const ROLES: &[&str] = &["arrival_rate", "latency", "cpu", "error_ratio"];
@@ -100,27 +104,38 @@ fn access(table: &Table<'_>, url: Option<&str>, faults: &mut Faults) -> Option<A
     let file =
         |key: &str, faults: &mut Faults| table.read(key, faults, |node, faults| node.text(faults).map(PathBuf::from));
     let (token, ca_file) = (file("bearer_token_file", faults), file("ca_file", faults));
-    let headers = table.read("headers", faults, |node, faults| {
-        let entries = node.named(faults)?;
-        if entries.iter().any(|(name, _)| name.eq_ignore_ascii_case("authorization")) {
-            return node
-                .refuse("would keep a secret in the settings; put the token in a file: bearer_token_file", faults);
-        }
-        entries.into_iter().map(|(name, value)| Some((name.to_owned(), value.text(faults)?.to_owned()))).collect()
-    });
-    let in_clear = |url: &str| {
-        let uri: Option<Uri> = url.parse().ok();
-        let host = uri.filter(|uri| uri.scheme_str() == Some("http")).and_then(|uri| Some(uri.host()?.to_owned()));
-        host.is_some_and(|host| host != "localhost" && !host.starts_with("127.") && host != "[::1]")
-    };
-    if token != Given::Absent && url.is_some_and(in_clear) {
+    let headers = table.read("headers", faults, headers).or_default(BTreeMap::new());
+    if token != Given::Absent && url.is_some_and(leaves_in_the_clear) {
         faults.add(table.at("bearer_token_file"), "the token would be sent in the clear; use a url with https://");
     }
-    Some(Access {
-        bearer_token_file: token.optional(),
-        ca_file: ca_file.optional(),
-        headers: headers.or_default(BTreeMap::new())?,
-    })
+    Some(Access { bearer_token_file: token.optional(), ca_file: ca_file.optional(), headers: headers? })
+}
+
+fn headers(node: &Node<'_>, faults: &mut Faults) -> Option<BTreeMap<String, String>> {
+    let mut headers = BTreeMap::new();
+    for (name, value) in node.named(faults)? {
+        if SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
+            return value
+                .refuse("would keep a secret in the settings; put a token in a file: bearer_token_file", faults);
+        }
+        let text = value.text(faults)?;
+        if !can_be_sent(name, text) {
+            return value.refuse("cannot be sent: names are letters, digits and -, values one line of ASCII", faults);
+        }
+        // Headers know no upper case.
+        if headers.insert(name.to_ascii_lowercase(), text.to_owned()).is_some() {
+            return value.refuse("is there twice", faults);
+        }
+    }
+    Some(headers)
+}
+
+/// Tells whether what is sent to `url` can be read on its way: without TLS to another machine.
+fn leaves_in_the_clear(url: &str) -> bool {
+    let uri: Option<Uri> = url.parse().ok();
+    let Some(uri) = uri.filter(|uri| uri.scheme_str() == Some("http")) else { return false };
+    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+    host != "localhost" && !host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Reads a base URL. The message never repeats a URL with credentials.

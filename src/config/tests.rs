@@ -329,7 +329,8 @@ fn a_source_is_asked_with_a_token_from_a_file_and_never_in_the_clear() {
     let access = settings.unwrap().sources[0].access.clone();
     assert_eq!(access.bearer_token_file.as_deref(), Some(Path::new("token")));
     assert_eq!(access.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
-    assert_eq!(access.headers["X-Scope-OrgID"], "shop");
+    assert_eq!(access.headers["x-scope-orgid"], "shop");
+    let headers = |headers: &str| format!("url: https://mimir:9009\n    headers: {{ {headers} }}");
     let token = |url: &str| format!("url: {url}\n    bearer_token_file: token");
     assert!(Settings::parse(&source(&token("http://127.0.0.1:9090"))).is_ok(), "it does not leave the machine");
     for (more, expected) in [
@@ -338,9 +339,19 @@ fn a_source_is_asked_with_a_token_from_a_file_and_never_in_the_clear() {
             "sources.main.bearer_token_file: the token would be sent in the clear; use a url with https://",
         ),
         (
-            "url: https://mimir:9009\n    headers: { authorization: Basic x }".to_owned(),
-            "sources.main.headers: would keep a secret in the settings; put the token in a file: bearer_token_file",
+            token("http://127.attacker.example"),
+            "sources.main.bearer_token_file: the token would be sent in the clear; use a url with https://",
         ),
+        (
+            headers("Authorization: Basic x"),
+            "sources.main.headers.Authorization: would keep a secret in the settings; put a token in a file: \
+             bearer_token_file",
+        ),
+        (
+            headers("'a b': x"),
+            "sources.main.headers.a b: cannot be sent: names are letters, digits and -, values one line of ASCII",
+        ),
+        (headers("tenant: a, Tenant: b"), "sources.main.headers.tenant: is there twice"),
     ] {
         assert_eq!(faults(&source(&more)), [expected]);
     }

@@ -126,7 +126,7 @@ impl ForecastParams {
             ("skill_to_remove", self.skill_to_remove, self.skill_to_add, 1.0),
             ("coverage_slack", self.coverage_slack, 0.0, 0.95),
             ("promotion_minutes", f64::from(self.promotion_minutes), 0.0, 10_080.0),
-            ("season_steps", f64::from(self.season_steps), 2.0, 10_080.0),
+            ("season_steps", f64::from(self.season_steps), 2.0, 86_400.0),
             ("step_seconds", f64::from(self.step_seconds), 1.0, 604_800.0),
             ("tick_seconds", self.tick_seconds, 0.1, 600.0),
         ]

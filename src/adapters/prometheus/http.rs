@@ -8,8 +8,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::fmt::rfc2822;
+use memchr::memmem;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, redirect};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -44,6 +47,12 @@ pub(super) struct Http {
 /// A secret, which is never shown.
 #[derive(Default)]
 struct Token(String);
+
+impl Token {
+    fn hidden_in(&self, text: &str) -> String {
+        if self.0.is_empty() { text.to_owned() } else { text.replace(&self.0, "***") }
+    }
+}
 
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,7 +103,7 @@ impl Http {
         };
         let limit = self.settings.timeout.min(left.saturating_sub(asked.elapsed()));
         match tokio::time::timeout(limit, self.exchange(path, form, limit)).await {
-            Ok(answer) => answer.map_err(|refusal| Refusal { error: self.scrub(refusal.error), ..refusal }),
+            Ok(answer) => answer,
             Err(_) => Err(SourceError::TimedOut(limit).into()),
         }
     }
@@ -116,7 +125,8 @@ impl Http {
             return Err(Refusal { error: SourceError::Status { status: status.as_u16(), message }, back_off });
         }
         if !json {
-            let found = header(response.headers(), CONTENT_TYPE).map_or("none".to_owned(), short);
+            let found = header(response.headers(), CONTENT_TYPE).unwrap_or("none");
+            let found = short(&self.token.lock().hidden_in(found));
             let text = format!("content type is {found}, expected application/json; is this the API's address?");
             return Err(SourceError::Malformed(text).into());
         }
@@ -127,8 +137,9 @@ impl Http {
     async fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, SourceError> {
         let Some(file) = &self.settings.bearer_token_file else { return Ok(request) };
         let unusable = |what: &str| SourceError::Unauthorized(format!("bearer_token_file {} {what}", file.display()));
-        let text = tokio::fs::read_to_string(file).await;
-        let text = text.map_err(|error| unusable(&format!("cannot be read: {error}")))?;
+        let mut text = String::new();
+        let read = async { File::open(file).await?.take(MAX_TOKEN as u64 + 1).read_to_string(&mut text).await };
+        read.await.map_err(|error| unusable(&format!("cannot be read: {error}")))?;
         let token = text.trim();
         if token.is_empty() || token.len() > MAX_TOKEN || !token.chars().all(|letter| letter.is_ascii_graphic()) {
             return Err(unusable("does not hold one token"));
@@ -151,7 +162,16 @@ impl Http {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(body)
+        Ok(self.without_token(body))
+    }
+
+    /// Takes the token out of a body, in case the server repeats what it was sent: nothing of it can reach a message.
+    fn without_token(&self, body: Vec<u8>) -> Vec<u8> {
+        let token = self.token.lock();
+        if token.0.is_empty() || memmem::find(&body, token.0.as_bytes()).is_none() {
+            return body;
+        }
+        token.hidden_in(&String::from_utf8_lossy(&body)).into_bytes()
     }
 
     fn failed(&self, error: &reqwest::Error) -> SourceError {
@@ -159,21 +179,6 @@ impl Http {
             return SourceError::Malformed(format!("cannot decode the body: {}", reason(error)));
         }
         SourceError::Unreachable { url: self.settings.base.to_string(), reason: reason(error) }
-    }
-
-    /// Takes the token out of an error's text, in case the server repeats what it was sent.
-    pub(super) fn scrub(&self, error: SourceError) -> SourceError {
-        let secret = &self.token.lock().0;
-        if secret.is_empty() {
-            return error;
-        }
-        match error {
-            SourceError::Status { status, message } => {
-                SourceError::Status { status, message: message.replace(secret, "***") }
-            }
-            SourceError::Malformed(text) => SourceError::Malformed(text.replace(secret, "***")),
-            other => other,
-        }
     }
 }
 

@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
         }
         self.answer.queries = self.answer.queries.saturating_add(1);
         match self.http.post("api/v1/query", &[("query", query)], left).await {
-            Ok(body) => vector::read(&body, template).map_err(|error| self.http.scrub(error)),
+            Ok(body) => vector::read(&body, template),
             Err(refusal) => {
                 self.answer.back_off = self.answer.back_off.max(refusal.back_off);
                 if breaks_off(&refusal.error) {

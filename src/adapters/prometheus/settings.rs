@@ -40,7 +40,7 @@ pub enum SetupError {
 pub struct Access {
     /// File with the bearer token that goes with each query. Read anew for each, since tokens are rotated.
     pub bearer_token_file: Option<PathBuf>,
-    /// File with certificates (PEM) that vouch for the server, beside those of the system.
+    /// File with certificates (PEM) that vouch for the server, beside those of the system. Read at the start.
     pub ca_file: Option<PathBuf>,
     /// Headers that go with each query, such as the tenant; no secrets.
     pub headers: BTreeMap<String, String>,
@@ -96,13 +96,21 @@ impl PrometheusSettings {
     pub fn with_access(self, access: &Access) -> Result<Self, SetupError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &access.headers {
-            let header = HeaderName::try_from(name).ok().zip(HeaderValue::from_str(value).ok());
-            let (known, value) = header.ok_or_else(|| SetupError::Header(name.clone()))?;
+            let (known, value) = header(name, value).ok_or_else(|| SetupError::Header(name.clone()))?;
             headers.insert(known, value);
         }
         let (bearer_token_file, ca_file) = (access.bearer_token_file.clone(), access.ca_file.clone());
         Ok(Self { bearer_token_file, ca_file, headers, ..self })
     }
+}
+
+/// Tells whether a header can be sent.
+pub fn can_be_sent(name: &str, value: &str) -> bool {
+    header(name, value).is_some()
+}
+
+fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
+    HeaderName::try_from(name).ok().zip(HeaderValue::from_str(value).ok())
 }
 
 #[cfg(test)]

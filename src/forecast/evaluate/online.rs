@@ -43,7 +43,7 @@ impl Online {
             state: Forecaster::new(&spec, &params),
             features: Features { signals: vec![features], target },
             outlook: Outlook::default(),
-            past: Some(Vec::new()),
+            past: (series.range.0 > f64::MIN).then(Vec::new),
             spec,
             params,
         })

@@ -390,3 +390,20 @@ async fn inv_12_a_write_that_panics_is_settled_by_reading_and_its_target_is_shut
     assert!(!gate.is_writing(&target) && world.journal.open_intents().unwrap().is_empty());
     assert_eq!(world.cluster.replicas("checkout"), 6);
 }
+
+#[tokio::test(start_paused = true)]
+async fn inv_12_where_settling_panics_too_the_target_stays_shut_and_the_end_is_told() {
+    let world = World::new(&[SHOP], steady(|_, _| 200.0));
+    world.run_for(MINUTE).await;
+    let gate = world.gate(world.leadership.clone());
+    let mut change = super::faults::change(&world, 4, 6);
+    change.decision = world.records(SHOP)[0].id.clone();
+    change.decided = world.clock.now();
+    let target = change.target.clone();
+    // The live read panics while the intent is on its way to the journal, and so does every later one.
+    world.cluster.breaks_reading.store(true, Ordering::Relaxed);
+    let (told, ended) = oneshot::channel();
+    gate.submit(change, Foreseen::default(), move |_, outcome, _| drop(told.send(outcome.clone())));
+    assert!(matches!(ended.await.unwrap(), WriteOutcome::Abandoned { .. }));
+    assert!(gate.unsettled(&target), "nobody knows what became of it");
+}

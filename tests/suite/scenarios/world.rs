@@ -324,6 +324,8 @@ pub struct ObedientCluster {
     pub full: AtomicBool,
     /// Whether a write panics once it has landed.
     pub breaks: AtomicBool,
+    /// Whether a live read panics.
+    pub breaks_reading: AtomicBool,
     /// Who the objects say set their replicas last, where they say it.
     pub editor: Mutex<Option<Arc<str>>>,
     /// What a live read finds that displaces the lever.
@@ -361,6 +363,7 @@ impl ObedientCluster {
             read_takes: Mutex::default(),
             full: AtomicBool::default(),
             breaks: AtomicBool::default(),
+            breaks_reading: AtomicBool::default(),
             editor: Mutex::default(),
             displaced: Mutex::default(),
             watch_lags: Mutex::default(),
@@ -459,6 +462,7 @@ impl Cluster for ObedientCluster {
             let takes = *self.read_takes.lock();
             tokio::time::sleep(takes).await;
             self.reads.fetch_add(1, Ordering::Relaxed);
+            assert!(!self.breaks_reading.load(Ordering::Relaxed), "the adapter breaks in a read");
             if self.away.load(Ordering::Relaxed) {
                 return Err(ClusterError::Unavailable { reason: "scripted".to_owned() });
             }

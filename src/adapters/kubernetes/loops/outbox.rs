@@ -23,6 +23,10 @@ const STATUS_PAUSE: Duration = Duration::from_secs(5);
 const EVENT_PAUSE: Duration = Duration::from_mins(1);
 /// News of one loop that wait; a cycle makes one or two.
 const MOST_NEWS: usize = 64;
+/// Events that wait; of more the oldest are left out.
+const MOST_EVENTS: usize = 10_000;
+/// Events written in a row while a status waits.
+const IN_A_ROW: u32 = 3;
 
 /// One write.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,6 +48,8 @@ pub(super) enum Writing {
         uid: String,
         /// What it says.
         draft: Draft,
+        /// When that was so.
+        at: Timestamp,
     },
 }
 
@@ -66,6 +72,8 @@ struct Inner {
     events: VecDeque<Writing>,
     /// Loops whose status is to be written, in the order in which that became so.
     statuses: VecDeque<ServiceId>,
+    /// Events written since the last status.
+    in_a_row: u32,
     /// Whether this process spoke when it looked last.
     spoke: bool,
 }
@@ -139,8 +147,8 @@ impl Outbox {
         self.stirred.notified().await;
     }
 
-    /// Returns the next write. Events come first: they tell of a moment, and a thousand statuses take minutes. Who does not
-    /// speak (a follower) writes nothing, keeps no Event for later, and takes the status that stands there for what was
+    /// Returns the next write. Events come first: they tell of a moment, and a thousand statuses take minutes; but now and
+    /// then a status has its turn. Who does not speak (a follower) writes nothing, keeps no Event for later, and takes the status that stands there for what was
     /// said last.
     ///
     /// # Errors
@@ -155,8 +163,13 @@ impl Outbox {
             inner.events.clear();
             inner.statuses.clear();
         }
-        let event = inner.events.pop_front();
-        event.or_else(|| inner.next_status(now, wall)).ok_or_else(|| inner.later.first().map(|(due, _)| *due))
+        let overdue = if inner.in_a_row >= IN_A_ROW { inner.next_status(now, wall) } else { None };
+        let writing = overdue.or_else(|| inner.events.pop_front()).or_else(|| inner.next_status(now, wall));
+        inner.in_a_row = match &writing {
+            Some(Writing::Event { .. }) => inner.in_a_row.saturating_add(1),
+            Some(Writing::Status { .. }) | None => 0,
+        };
+        writing.ok_or_else(|| inner.later.first().map(|(due, _)| *due))
     }
 
     /// Returns the loops that are to be looked at: all of them when this process begins or ceases to speak.
@@ -203,7 +216,11 @@ impl Inner {
             return;
         }
         let uid = &report.judged.uid;
-        self.events.extend(drafts.into_iter().map(|draft| Writing::Event { id: id.clone(), uid: uid.clone(), draft }));
+        let events =
+            drafts.into_iter().map(|draft| Writing::Event { id: id.clone(), uid: uid.clone(), draft, at: wall });
+        self.events.extend(events);
+        let excess = self.events.len().saturating_sub(MOST_EVENTS);
+        self.events.drain(..excess);
         let is_new = report.status(policies.as_deref(), wall).is_some();
         let waits = report.status_due.filter(|due| is_new && *due > now);
         self.later.extend(report.event_due.into_iter().chain(waits).map(|due| (due, id.clone())));
@@ -328,153 +345,4 @@ impl LoopReport {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::adapters::kubernetes::loops::judge::Acceptance;
-    use crate::model::{
-        Choice, CycleId, DecisionId, Features, GuardName, Mode, Proposal, TargetReading, TraceId, Verdict, VerdictKind,
-    };
-
-    fn held_by(guard: GuardName, seq: u32) -> News {
-        let id = DecisionId { service: "shop/checkout".parse().unwrap(), cycle: CycleId { run: 1, seq } };
-        let target = TargetReading::Unknown { reason: "not yet".to_owned() };
-        News::Decided(Arc::new(DecisionRecord {
-            trace: TraceId::derive(&id.service, id.cycle, Timestamp::UNIX_EPOCH),
-            id,
-            at: Timestamp::UNIX_EPOCH,
-            mode: Mode::Auto,
-            signals: Arc::default(),
-            features: Arc::new(Features { signals: Vec::new(), target }),
-            outlook: Arc::default(),
-            proposal: Proposal { revision: None, rules: Vec::new(), choice: Choice::Nothing { reason: "calm".into() } },
-            provenance: None,
-            candidate: None,
-            verdict: Verdict { kind: VerdictKind::Hold, decided_by: Some(guard), ..Verdict::idle() },
-            change: None,
-            outcome: None,
-            effect: None,
-        }))
-    }
-
-    fn report() -> LoopReport {
-        LoopReport::new(judged(1))
-    }
-
-    fn judged(version: u64) -> Judged {
-        Judged {
-            uid: "uid".to_owned(),
-            version,
-            generation: 1,
-            spec: None,
-            accepted: Acceptance::Valid,
-            cut: None,
-            status: Value::Null,
-        }
-    }
-
-    /// An outbox of these loops, told as far as it goes.
-    fn outbox(names: [&str; 3], now: Instant) -> Outbox {
-        let outbox = Outbox::new();
-        let id = |name: &str| format!("shop/{name}").parse::<ServiceId>().unwrap();
-        outbox.judged(names.into_iter().map(|name| (id(name), judged(1))).collect());
-        for _ in names {
-            let writing = outbox.next(true, now, Timestamp::UNIX_EPOCH);
-            let Ok(Writing::Status { id, uid, status }) = writing else { panic!("{writing:?}") };
-            outbox.wrote(&id, &uid, status, 1);
-        }
-        assert_eq!(outbox.next(true, now, Timestamp::UNIX_EPOCH), Err(None));
-        outbox
-    }
-
-    #[test]
-    fn only_loops_of_which_something_came_in_or_is_due_are_looked_at() {
-        let begin = Instant::now();
-        let outbox = outbox(["checkout", "search", "cart"], begin);
-        let checkout: ServiceId = "shop/checkout".parse().unwrap();
-        let ripe = |second: u64| Vec::from_iter(outbox.ripe(true, begin + Duration::from_secs(second)));
-        assert_eq!(ripe(0), []);
-        outbox.told(&checkout, held_by(GuardName::Cooldown, 1));
-        let next = || outbox.next(true, begin + Duration::from_secs(1), Timestamp::UNIX_EPOCH);
-        assert!(matches!(next(), Ok(Writing::Event { .. })));
-        assert_eq!(next(), Err(Some(begin + STATUS_PAUSE)), "its status was written a moment ago");
-        assert_eq!(ripe(2), []);
-        assert_eq!(ripe(5), [checkout]);
-        assert_eq!(ripe(60), []);
-        outbox.policies(&PolicyFaults::default());
-        assert_eq!(ripe(61).len(), 3, "policies concern all");
-        assert_eq!(outbox.ripe(false, begin).len(), 3, "so does the loss of the lease");
-    }
-
-    #[test]
-    fn only_what_was_shown_after_the_last_write_is_by_somebody_else() {
-        let outbox = outbox(["checkout", "search", "cart"], Instant::now());
-        let checkout: ServiceId = "shop/checkout".parse().unwrap();
-        let shows = |version| {
-            let loops = BTreeMap::from([(checkout.clone(), judged(version))]);
-            outbox.judged(loops);
-            outbox.next(true, Instant::now() + STATUS_PAUSE, Timestamp::UNIX_EPOCH).is_ok()
-        };
-        assert!(!shows(1), "a watch that lags");
-        assert!(shows(2));
-    }
-
-    #[test]
-    fn an_event_does_not_wait_for_the_statuses_of_others_and_each_loop_has_its_turn() {
-        let (outbox, begin) = (Outbox::new(), Instant::now());
-        let id = |name: &str| format!("shop/{name}").parse::<ServiceId>().unwrap();
-        outbox.judged(["cart", "checkout", "search"].into_iter().map(|name| (id(name), judged(1))).collect());
-        let next = |second| {
-            let now = begin + Duration::from_secs(second);
-            match outbox.next(true, now, Timestamp::UNIX_EPOCH).unwrap() {
-                Writing::Event { id, .. } => format!("event of {}", id.name()),
-                Writing::Status { id, uid, status } => {
-                    outbox.wrote(&id, &uid, status, 1);
-                    format!("status of {}", id.name())
-                }
-            }
-        };
-        assert_eq!(next(0), "status of cart");
-        outbox.told(&id("cart"), held_by(GuardName::Cooldown, 1));
-        assert_eq!(next(10), "event of cart");
-        assert_eq!(next(10), "status of checkout");
-        assert_eq!(next(10), "status of search");
-        assert_eq!(next(10), "status of cart");
-        outbox.told(&id("search"), held_by(GuardName::Cooldown, 2));
-        let as_follower = outbox.next(false, begin, Timestamp::UNIX_EPOCH);
-        assert_eq!(as_follower, Err(None), "a follower writes nothing, not even what waited");
-    }
-
-    #[test]
-    fn x5_a_hold_soon_after_another_is_told_later_if_it_still_stands() {
-        let (mut report, begin) = (report(), Instant::now());
-        let mut events = |guard, second: u64| {
-            report.put(held_by(guard, u32::try_from(second).unwrap()));
-            report.digest(None, begin + Duration::from_secs(second)).len()
-        };
-        assert_eq!(events(GuardName::Cooldown, 1), 1);
-        assert_eq!((5..61).map(|second| events(GuardName::Convergence, second)).sum::<usize>(), 0);
-        assert_eq!((61..200).map(|second| events(GuardName::Convergence, second)).sum::<usize>(), 1);
-    }
-
-    #[test]
-    fn a_state_that_changes_too_soon_is_told_later_and_no_other_is_told_again() {
-        let (mut report, begin) = (report(), Instant::now());
-        let invalid = |fault: &str| Acceptance::Invalid(vec![fault.to_owned()]);
-        let mut events = |accepted, policies: &[&str], second: u64| {
-            report.put(held_by(GuardName::Cooldown, u32::try_from(second).unwrap()));
-            report.judged.accepted = accepted;
-            let policies: Vec<_> = policies.iter().map(|fault| (*fault).to_owned()).collect();
-            let drafts = report.digest(Some(&policies), begin + Duration::from_secs(second));
-            let notes = drafts.into_iter().map(|draft| draft.reason);
-            (notes.collect::<Vec<_>>(), report.event_due.map(|due| due.saturating_duration_since(begin).as_secs()))
-        };
-        let (no_policies, refused, blocked) = (&[][..], "PolicyRefused", "ActionBlocked");
-        assert_eq!(events(Acceptance::Valid, no_policies, 0), (vec![blocked], None));
-        assert_eq!(events(invalid("a"), &["one"], 70), (vec!["SpecInvalid", refused], None));
-        assert_eq!(events(invalid("b"), &["two"], 75), (vec![], Some(130)), "and no hold again");
-        assert_eq!(events(invalid("b"), &["two"], 129), (vec![], Some(130)));
-        assert_eq!(events(invalid("b"), &["two"], 130), (vec!["SpecInvalid", refused], None), "what stands");
-        assert_eq!(events(invalid("c"), &["two"], 140), (vec![], Some(190)));
-        assert_eq!(events(invalid("b"), &["two"], 190), (vec![], None), "what stands no more is not told");
-    }
-}
+mod tests;

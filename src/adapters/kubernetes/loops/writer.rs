@@ -79,8 +79,8 @@ impl Writer {
                 let request = status_request(&id, &uid, &status);
                 (id, Some((uid, status)), request)
             }
-            Writing::Event { id, uid, draft } => {
-                let request = self.event_request(&id, &uid, &draft, count);
+            Writing::Event { id, uid, draft, at } => {
+                let request = self.event_request(&id, &uid, &draft, (at, count));
                 (id, None, request)
             }
         };
@@ -118,16 +118,15 @@ impl Writer {
         id: &ServiceId,
         uid: &str,
         draft: &Draft,
-        count: u64,
+        (at, count): (Timestamp, u64),
     ) -> Result<http::Request<Vec<u8>>, String> {
-        let now = Timestamp::now();
         let event = json!({
             "apiVersion": "events.k8s.io/v1", "kind": "Event",
             "metadata": {
-                "name": format!("{}.{:x}.{count:x}", id.name(), now.as_microsecond()),
+                "name": format!("{}.{:x}.{count:x}", id.name(), at.as_microsecond()),
                 "namespace": id.namespace(),
             },
-            "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
+            "eventTime": at.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
             "reportingController": CONTROLLER,
             "reportingInstance": self.instance,
             "action": "Govern",
