@@ -149,11 +149,21 @@ impl History {
         ended.map_or(Page::Unknown, Page::Ended)
     }
 
-    /// Returns the value of `minute`, or of the nearest minute before it that is in reach.
+    /// Returns the value of `minute`; of a missing one what lies on the line between the nearest ones in reach before and
+    /// after it, or what the only one of them is.
     pub fn near(&self, minute: Minute) -> Option<f64> {
         // What is older than all that is kept is not looked for minute by minute.
         self.hour.filter(|running| minute.0.div_euclid(60) >= running - self.hours)?;
-        (0..=self.reach).find_map(|back| self.get(minute.plus(-back)))
+        if let Some(value) = self.get(minute) {
+            return Some(value);
+        }
+        let nearest = |side: i64| {
+            (1..=self.reach).find_map(|off| self.get(minute.plus(side * off)).map(|value| (off as f64, value)))
+        };
+        match (nearest(-1), nearest(1)) {
+            (Some((back, before)), Some((on, after))) => Some(before + (after - before) * back / (back + on)),
+            (one, other) => one.or(other).map(|(_, value)| value),
+        }
     }
 
     /// Returns [`near`](Self::near) of the minutes that lie `ahead` (at most 60) of `from`, NaN for none.
@@ -232,6 +242,19 @@ mod tests {
             assert_eq!(history.near_each(Minute(from), &AHEAD).map(known), expected, "{from}");
         }
         assert_eq!(History::new(2).near_each(Minute(0), &AHEAD).map(known), [None; 4]);
+    }
+
+    #[test]
+    fn a_missing_minute_lies_between_its_neighbours() {
+        let mut history = History::new(2);
+        let seen = |minute: i64| minute < 200 || [210, 250].contains(&minute);
+        (0..260).for_each(|minute| history.push(Minute(minute), seen(minute).then_some(minute as f64)));
+        // Halfway, near one end, and where only one side is in reach, or none.
+        for (minute, expected) in [(205, Some(205.0)), (209, Some(209.0)), (216, Some(210.0)), (300, None)] {
+            let got = history.near(Minute(minute));
+            let near = got.zip(expected).is_some_and(|(got, expected)| (got - expected).abs() < 0.1);
+            assert!(near || got == expected, "{minute}: {got:?}");
+        }
     }
 
     #[test]
