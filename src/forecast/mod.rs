@@ -11,7 +11,7 @@
 //! | [`models`] | the catalogue, one file per model |
 //! | [`history`], [`week`] | the last days on the minute grid; the last week in cells, and the mean of its days |
 //! | `signal` | the state of one signal: folds minutes, makes its outlook |
-//! | `pending`, `scores` | forecasts without an outcome yet; losses, the shares of the models, skill |
+//! | `pending`, `scores` | forecasts without an outcome yet; losses, the shares of the models (also after a gap), skill |
 //! | `intervals`, `bands`, `height` | quantiles of one number; of all horizons and maxima; limits |
 //! | `seasonal_scale`, `recent` | how far off forecasts are at each time of the season; the last half hour and its maxima |
 //! | `authority`, `anomaly` | what a forecast may be used for; how unusual the newest value is |

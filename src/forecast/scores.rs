@@ -4,6 +4,9 @@
 //! is left within a day; shares are kept for each horizon, because who sees the next minute best seldom sees the next
 //! half hour best. All horizons of a model lie side by side, so that one step of arithmetic serves several.
 
+mod gap;
+
+pub use self::gap::longer;
 use super::models::{CATALOGUE, PERSISTENCE, SEASONAL_NAIVE};
 use crate::model::outlook::{HORIZONS, Skill};
 

@@ -203,8 +203,9 @@ impl SignalState {
         settled.into_iter().for_each(|value| kept.week.learn(clock.now.plus(-i64::from(LONGEST_MINUTES)), value));
         head.learn(minute, clock, value, season, kept);
         let mut voices = [None; MODELS];
+        let gap = head.gap(minute);
         let word = head.say(
-            &Origin { minute, clock, provisional: None, past: kept.past(head.ratio_height()) },
+            &Origin { minute, clock, provisional: None, gap, past: kept.past(head.ratio_height()) },
             kept,
             &mut voices,
             common,
@@ -231,6 +232,7 @@ impl SignalState {
             minute,
             clock: common.clock(minute),
             provisional: running.map(|(_, value)| value),
+            gap: if running.is_some() { 0 } else { head.gap(minute) },
             past: self.kept.past(head.ratio_height()),
         };
         let mut outlook = SignalOutlook::not_ready(minute, head.seen.min(need), need);
@@ -337,7 +339,7 @@ impl Head {
     /// Returns what is said by all together from `origin` on, to be kept and scored like what each model says.
     fn say(&self, origin: &Origin<'_>, kept: &Kept, voices: &mut Voices, common: &Common) -> Option<Word> {
         let mix = self.ahead(origin, kept, voices)?;
-        let course = self.course(origin, &mix, kept, self.gap(origin.minute));
+        let course = self.course(origin, &mix, kept);
         Some(self.bands.issued(&course, &common.normal))
     }
 
@@ -370,8 +372,9 @@ impl Head {
         }
         let now = &voices[PERSISTENCE].as_ref()?.path;
         let then = voices[SEASONAL_DIFFERENCE].as_ref().map(|voice| &voice.path);
-        let moving = self.bands.moving(now, then);
-        let weights = self.scores.weights(&kept.surges, &voices.each_ref().map(Option::is_some), moving);
+        let moving = self.bands.moving(now, then, origin.gap);
+        let available = voices.each_ref().map(Option::is_some);
+        let weights = self.scores.weights_after(origin.gap, &kept.surges, &available, moving);
         let mut ahead = Ahead::default();
         for (voice, weights) in voices.iter().zip(&weights) {
             let Some(voice) = voice else { continue };
@@ -386,9 +389,9 @@ impl Head {
         Some(Mix { ahead, limits, weights, moving })
     }
 
-    fn course<'a>(&self, origin: &Origin<'_>, mix: &'a Mix, kept: &'a Kept, gap: u32) -> Course<'a> {
+    fn course<'a>(&self, origin: &Origin<'_>, mix: &'a Mix, kept: &'a Kept) -> Course<'a> {
         let Mix { ahead, limits, moving, .. } = mix;
-        let (clock, path, height) = (origin.clock.now, &ahead.path, self.height.usual());
+        let (clock, gap, path, height) = (origin.clock.now, origin.gap, &ahead.path, self.height.usual());
         Course { scale: &kept.scale, clock, path, moving: *moving, height, gap, limits: *limits }
     }
 
@@ -402,8 +405,7 @@ impl Head {
         into: &mut SignalOutlook,
     ) {
         let Mix { ahead, weights, .. } = mix;
-        let gap = if origin.provisional.is_some() { 0 } else { self.gap(origin.minute) };
-        let rows = self.bands.rows(&self.course(origin, mix, kept, gap), &common.normal);
+        let rows = self.bands.rows(&self.course(origin, mix, kept), &common.normal);
         let (realised, minutes) = self.bands.coverage();
         let [max_10, max_30] = rows.maxima;
         into.origin = origin.minute;

@@ -73,6 +73,8 @@ pub struct Origin<'a> {
     pub clock: Clock,
     /// The value so far of the running minute; seen, not learned.
     pub provisional: Option<f64>,
+    /// Minutes without a value up to this one: the newest value is that many minutes old.
+    pub gap: u32,
     /// What was learned before.
     pub past: Past<'a>,
 }
@@ -101,7 +103,7 @@ pub enum Back {
 /// What was one season, or a week of them, ago; from the shared history.
 #[derive(Debug, Clone, Copy)]
 pub struct Once {
-    /// At the origin.
+    /// At the newest value: at the origin, if that has one.
     pub here: Option<f64>,
     /// At each horizon; `None` if one is missing.
     pub ahead: Option<Path>,
@@ -132,13 +134,26 @@ impl<'a> View<'a> {
     pub fn of(origin: &Origin<'a>) -> Self {
         let Past { history, season, week, .. } = origin.past;
         let places = week.places(origin.clock.now, &FROM_HERE);
-        Self {
+        let mut view = Self {
             origin: *origin,
             season: season.read(&places),
             days: week.days(&places),
             season_ago: Once::of(history.near_each(origin.clock.season_ago, &FROM_HERE)),
             week_ago: Once::of(week.ago(&places)),
+        };
+        if origin.gap > 0 {
+            view.reach_back(i64::from(origin.gap));
         }
+        view
+    }
+
+    /// What comes is compared with the newest value, and so with what was known when that came.
+    fn reach_back(&mut self, gap: i64) {
+        let Past { history, week, .. } = self.origin.past;
+        let clock = self.origin.clock;
+        let [then] = week.ago(&week.places(clock.now.plus(-gap), &[0]));
+        self.season_ago.here = history.near(clock.season_ago.plus(-gap));
+        self.week_ago.here = (!then.is_nan()).then_some(then);
     }
 
     /// Returns what was then.
