@@ -117,6 +117,12 @@ impl Bands {
         (measured > 0.0).then(|| ratio / measured)
     }
 
+    /// Multiplies the expected errors.
+    pub fn scale(&mut self, factor: f64) {
+        self.points.scale(factor);
+        self.maxima.scale(factor);
+    }
+
     /// Scores what was published for a minute at each horizon.
     pub fn outcomes(&mut self, issued: &Issued<{ HORIZONS.len() }>, value: f64, normal: &QuantileRow, keep: f32) {
         let value = value as f32;

@@ -185,6 +185,28 @@ impl History {
         values
     }
 
+    /// Multiplies all values before a minute.
+    pub fn scale(&mut self, before: Minute, factor: f64) {
+        let Some(running) = self.hour else { return };
+        let times = |minute: i64, value: f64| if minute < before.0 { factor * value } else { value };
+        for (minute, value) in (60 * running..).zip(&mut self.running) {
+            *value = times(minute, f64::from(*value)) as f32;
+        }
+        if self.ended.is_empty() {
+            return;
+        }
+        let ended = Arc::make_mut(&mut self.ended);
+        for hour in running - self.hours..running {
+            let Some(slot) = ended.get_mut(hour.rem_euclid(self.hours) as usize) else { continue };
+            if 60 * hour + 60 <= before.0 {
+                slot.unit *= factor as f32;
+            } else if 60 * hour < before.0 {
+                let values = std::array::from_fn(|minute| times(60 * hour + minute as i64, slot.value(minute)) as f32);
+                *slot = Hour::of(&values);
+            }
+        }
+    }
+
     /// Returns the share of the `minutes` up to and including `last` that have a value.
     pub fn share_seen(&self, last: Minute, minutes: i64) -> f64 {
         let seen = (0..minutes).filter(|back| self.get(last.plus(-back)).is_some()).count();
@@ -254,6 +276,21 @@ mod tests {
             let got = history.near(Minute(minute));
             let near = got.zip(expected).is_some_and(|(got, expected)| (got - expected).abs() < 0.1);
             assert!(near || got == expected, "{minute}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn all_before_a_minute_is_multiplied() {
+        for before in [0, 1200, 3_590, 3_600, 3_610, 5_000] {
+            let mut history = History::new(2);
+            (0..3_625).for_each(|minute| history.push(Minute(minute), (minute % 9 != 0).then_some(minute as f64)));
+            history.scale(Minute(before), 2.0);
+            for minute in 3_625 - 2_880..3_625 {
+                let expected = if minute < before { 2.0 } else { 1.0 } * minute as f64;
+                let got = history.get(Minute(minute));
+                assert_eq!(got.is_none(), minute % 9 == 0, "{before} {minute}");
+                assert!(got.is_none_or(|got| (got - expected).abs() < 0.5), "{before} {minute}: {got:?}");
+            }
         }
     }
 

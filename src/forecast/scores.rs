@@ -41,6 +41,11 @@ impl<const N: usize> Discounted<N> {
         }
     }
 
+    /// Multiplies the means.
+    pub fn scale(&mut self, factor: f64) {
+        self.mean.iter_mut().for_each(|mean| *mean *= factor as f32);
+    }
+
     /// Returns the means.
     pub fn means(&self) -> &[f32; N] {
         &self.mean
@@ -116,6 +121,11 @@ impl Regrets {
         Self { sum: pick(&self.sum, &other.sum), squares: pick(&self.squares, &other.squares) }
     }
 
+    fn scale(&mut self, factor: f64) {
+        self.sum.iter_mut().for_each(|sum| *sum *= factor as f32);
+        self.squares.iter_mut().for_each(|square| *square *= (factor * factor) as f32);
+    }
+
     fn add(&mut self, saved: &Lanes, keep: f32) {
         for ((sum, squares), saved) in self.sum.iter_mut().zip(&mut self.squares).zip(saved) {
             let bounded = saved.clamp(-LARGEST, LARGEST);
@@ -187,6 +197,12 @@ impl Scores {
             }
         }
         self.said.add(&errors(published), keep);
+    }
+
+    /// Multiplies all losses.
+    pub fn scale(&mut self, surges: &mut Surges, factor: f64) {
+        self.losses.iter_mut().chain([&mut self.said]).for_each(|losses| losses.scale(factor));
+        self.calm.iter_mut().chain(&mut surges.0).for_each(|regrets| regrets.scale(factor));
     }
 
     /// Returns the mean loss of a model over the horizons; `None` before enough outcomes at each of them.

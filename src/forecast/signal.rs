@@ -1,5 +1,7 @@
 //! What is learned of one signal, minute by minute, and what is foreseen from it.
 
+mod relevel;
+
 use super::anomaly::{Anomaly, Detector, Expected};
 use super::authority::{Evidence, Rung};
 use super::bands::{Bands, Course, Limits};
@@ -13,6 +15,7 @@ use super::pending::{Issued, Pending, Said, WINDOWS, Word};
 use super::recent::{LONGEST_MINUTES, Recent};
 use super::scores::{MODELS, Moving, Scores, Surges, Weights, keep, mean};
 use super::seasonal_scale::SeasonalScale;
+use super::shift::Shift;
 use super::week::Week;
 use super::zone::Clock;
 use crate::model::outlook::{
@@ -58,8 +61,8 @@ impl Common {
 
 /// The learned state of one signal: a head that changes with each minute, and larger parts of which a minute changes a
 /// few cells. A step works on a copy of the former, writes the latter where they stand, and counts when the copy
-/// is put back. A step that fails half-way leaves all as it was, but for the cells of its own minute and, on
-/// the first day, the season drawn from it.
+/// is put back. A step that fails half-way leaves all as it was, but for the cells of its own minute, on
+/// the first day the season drawn from it, and a past put on another level.
 #[derive(Debug, Clone)]
 pub struct SignalState {
     head: Head,
@@ -100,6 +103,7 @@ struct Head {
     bands: Bands,
     height: Height,
     detector: Detector,
+    shift: Shift,
     rung: Rung,
     smoothing: Smoothing,
 }
@@ -119,6 +123,7 @@ impl SignalState {
             bands: Bands::new(),
             height: Height::default(),
             detector: Detector::new(params.step_seconds),
+            shift: Shift::default(),
             rung: Rung::default(),
             smoothing: params.smoothing,
         };
@@ -194,8 +199,14 @@ impl SignalState {
         let Self { head: committed, kept } = self;
         // What lies apart is read first: the waits for it overlap.
         let clock = common.clock(minute);
-        let (said, season) = (kept.pending.said_of(minute), kept.season.at(clock.now));
+        let mut said = kept.pending.said_of(minute);
         let mut head = *committed;
+        let change = value.and_then(|value| head.change(minute, clock, value, &said, kept));
+        if let Some(change) = change {
+            head.relevel(minute, clock, change, kept);
+            said = kept.pending.said_of(minute);
+        }
+        let season = kept.season.at(clock.now);
         let settled = kept.recent.half_an_hour_before(minute);
         head.score(minute, clock, value, &said, kept, common);
         kept.history.push(minute, value);

@@ -26,7 +26,8 @@ mod tests;
 
 use self::holt_winters::HoltWinters;
 use self::level::Level;
-use self::multiplicative::{Multiplicative, Profile, Profiles};
+pub use self::multiplicative::Profiles;
+use self::multiplicative::{Multiplicative, Profile};
 use self::persistence::Persistence;
 use self::season::Season;
 use self::seasonal_difference::SeasonalDifference;
@@ -262,9 +263,7 @@ impl Models {
             model.observe(minute, value, past);
         }
         self.holt_winters.learn(minute, value, season, past);
-        let places = past.week.places(clock, &[0]);
-        let (days, [week]) = (past.week.days(&places).map(|[here]| here), past.week.ago(&places));
-        let profiles = Profiles { days, week: (!week.is_nan()).then_some(week) };
+        let profiles = Profiles::of_week(past.week, &past.week.places(clock, &[0]));
         for model in &mut self.multiplicative {
             model.learn(minute, value, profiles, past);
         }
@@ -294,6 +293,18 @@ impl Models {
             let models = multiplicative.iter_mut().zip(&self.multiplicative);
             models.for_each(|(voice, model)| *voice = model.foresee(view));
         }
+    }
+
+    /// Puts all levels where the signal stands (`level`), the season and the profiles being on it already. Simple rules
+    /// stand there.
+    pub fn relevel(&mut self, level: f64, factor: f64, season: f64, profiles: Profiles, past: Past<'_>) {
+        for model in &mut self.simple {
+            if let Simple::Level(model) = model {
+                model.relevel(level);
+            }
+        }
+        self.holt_winters.relevel(level - season, factor);
+        self.multiplicative.iter_mut().for_each(|model| model.relevel(level, profiles, past));
     }
 
     /// Returns what a reader should know of how the last minute was learned.
