@@ -102,10 +102,8 @@ mod tests {
         let fresh = scores.weights(&surges, &[true; MODELS], CALM);
         assert_eq!(after(0), fresh);
         for (gap, expected) in [(1, [1, 2, 3, 4, 5, 6, 7]), (9, [4, 5, 5, 5, 6, 7, 7])] {
-            for model in 0..MODELS {
-                let got = after(gap)[model];
-                let expected = expected.map(|lane| fresh[model][lane]);
-                assert_eq!(got[..7], expected, "{gap} {model}");
+            for (got, fresh) in after(gap).iter().zip(&fresh) {
+                assert_eq!(got[..7], expected.map(|lane| fresh[lane]), "{gap}");
             }
         }
     }
