@@ -6,7 +6,7 @@
 use super::intervals::{Around, Ends, Trackers};
 use super::models::Path;
 use super::pending::{Issued, WINDOWS, Word};
-use super::scores::{Discounted, Moving};
+use super::scores::{Discounted, Moving, longer};
 use super::seasonal_scale::SeasonalScale;
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, QUANTILES, QuantileRow};
@@ -91,10 +91,13 @@ impl Bands {
 
     /// Tells where a change is foreseen: where the seasonal change `then` lies so far from what is `now` that the error of
     /// a calm minute would be no explanation.
-    pub fn moving(&self, now: &Path, then: Option<&Path>) -> Moving {
+    pub fn moving(&self, now: &Path, then: Option<&Path>, gap: u32) -> Moving {
         let mut moving = [false; HORIZONS.len()];
         let Some(then) = then else { return moving };
-        let errors = self.points.errors(&moving);
+        let mut errors = self.points.errors(&moving);
+        if gap > 0 {
+            errors = longer(gap).map(|lane| errors[lane]);
+        }
         for (moving, (error, (now, then))) in moving.iter_mut().zip(errors.iter().zip(now.iter().zip(then))) {
             // Not where the error is not known.
             *moving = (then - now).abs() > CHANGE * f64::from(*error);
@@ -112,6 +115,12 @@ impl Bands {
             measured += if known { 1.0 } else { 0.0 };
         }
         (measured > 0.0).then(|| ratio / measured)
+    }
+
+    /// Multiplies the expected errors.
+    pub fn scale(&mut self, factor: f64) {
+        self.points.scale(factor);
+        self.maxima.scale(factor);
     }
 
     /// Scores what was published for a minute at each horizon.

@@ -111,7 +111,7 @@ impl FitJob {
             }
             let past = Past { history: &self.history, season: &season, week: &week, height: None };
             let clock = Zone::UTC.clock(minute, self.params.step_seconds, self.params.season_steps);
-            let Some(ahead) = model.ahead(&Origin { minute, clock, provisional: None, past }) else {
+            let Some(ahead) = model.ahead(&Origin { minute, clock, provisional: None, gap: 0, past }) else {
                 continue;
             };
             for (point, minutes) in ahead.path.iter().zip(HORIZONS).filter(|(_, minutes)| JUDGED.contains(minutes)) {

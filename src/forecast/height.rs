@@ -38,6 +38,11 @@ impl Height {
         *peak = peak.max(value.abs() as f32);
     }
 
+    /// Multiplies the usual value; what was seen was seen.
+    pub fn scale(&mut self, factor: f64) {
+        self.mean *= factor;
+    }
+
     /// Returns the usual absolute value.
     pub fn usual(&self) -> f64 {
         self.mean

@@ -149,11 +149,21 @@ impl History {
         ended.map_or(Page::Unknown, Page::Ended)
     }
 
-    /// Returns the value of `minute`, or of the nearest minute before it that is in reach.
+    /// Returns the value of `minute`; of a missing one what lies on the line between the nearest ones in reach before and
+    /// after it, or what the only one of them is.
     pub fn near(&self, minute: Minute) -> Option<f64> {
         // What is older than all that is kept is not looked for minute by minute.
         self.hour.filter(|running| minute.0.div_euclid(60) >= running - self.hours)?;
-        (0..=self.reach).find_map(|back| self.get(minute.plus(-back)))
+        if let Some(value) = self.get(minute) {
+            return Some(value);
+        }
+        let nearest = |side: i64| {
+            (1..=self.reach).find_map(|off| self.get(minute.plus(side * off)).map(|value| (off as f64, value)))
+        };
+        match (nearest(-1), nearest(1)) {
+            (Some((back, before)), Some((on, after))) => Some(before + (after - before) * back / (back + on)),
+            (one, other) => one.or(other).map(|(_, value)| value),
+        }
     }
 
     /// Returns [`near`](Self::near) of the minutes that lie `ahead` (at most 60) of `from`, NaN for none.
@@ -173,6 +183,28 @@ impl History {
             }
         }
         values
+    }
+
+    /// Multiplies all values before a minute.
+    pub fn scale(&mut self, before: Minute, factor: f64) {
+        let Some(running) = self.hour else { return };
+        let times = |minute: i64, value: f64| if minute < before.0 { factor * value } else { value };
+        for (minute, value) in (60 * running..).zip(&mut self.running) {
+            *value = times(minute, f64::from(*value)) as f32;
+        }
+        if self.ended.is_empty() {
+            return;
+        }
+        let ended = Arc::make_mut(&mut self.ended);
+        for hour in running - self.hours..running {
+            let Some(slot) = ended.get_mut(hour.rem_euclid(self.hours) as usize) else { continue };
+            if 60 * hour + 60 <= before.0 {
+                slot.unit *= factor as f32;
+            } else if 60 * hour < before.0 {
+                let values = std::array::from_fn(|minute| times(60 * hour + minute as i64, slot.value(minute)) as f32);
+                *slot = Hour::of(&values);
+            }
+        }
     }
 
     /// Returns the share of the `minutes` up to and including `last` that have a value.
@@ -232,6 +264,34 @@ mod tests {
             assert_eq!(history.near_each(Minute(from), &AHEAD).map(known), expected, "{from}");
         }
         assert_eq!(History::new(2).near_each(Minute(0), &AHEAD).map(known), [None; 4]);
+    }
+
+    #[test]
+    fn a_missing_minute_lies_between_its_neighbours() {
+        let mut history = History::new(2);
+        let seen = |minute: i64| minute < 200 || [210, 250].contains(&minute);
+        (0..260).for_each(|minute| history.push(Minute(minute), seen(minute).then_some(minute as f64)));
+        // Halfway, near one end, and where only one side is in reach, or none.
+        for (minute, expected) in [(205, Some(205.0)), (209, Some(209.0)), (216, Some(210.0)), (300, None)] {
+            let got = history.near(Minute(minute));
+            let near = got.zip(expected).is_some_and(|(got, expected)| (got - expected).abs() < 0.1);
+            assert!(near || got == expected, "{minute}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn all_before_a_minute_is_multiplied() {
+        for before in [0, 1200, 3_590, 3_600, 3_610, 5_000] {
+            let mut history = History::new(2);
+            (0..3_625).for_each(|minute| history.push(Minute(minute), (minute % 9 != 0).then_some(minute as f64)));
+            history.scale(Minute(before), 2.0);
+            for minute in 3_625 - 2_880..3_625 {
+                let expected = if minute < before { 2.0 } else { 1.0 } * minute as f64;
+                let got = history.get(Minute(minute));
+                assert_eq!(got.is_none(), minute % 9 == 0, "{before} {minute}");
+                assert!(got.is_none_or(|got| (got - expected).abs() < 0.5), "{before} {minute}: {got:?}");
+            }
+        }
     }
 
     #[test]

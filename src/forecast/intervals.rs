@@ -26,6 +26,8 @@ const SPREAD_KEEP: f32 = 0.999;
 const ERROR_KEEP: f32 = 0.99;
 /// Weight of ten outcomes by that, and a little less.
 const TEN: f32 = 9.5;
+/// An error counts at most so many times what was expected where no change is foreseen.
+const FURTHEST: f32 = 10.0;
 /// What the widening learns from one miss.
 const WIDEN: f32 = 0.16;
 /// Least expected error, as a share of the height: a signal that stood still for hours and then moves is not a
@@ -117,6 +119,11 @@ impl<const N: usize> Trackers<N> {
         errors
     }
 
+    /// Multiplies the expected errors.
+    pub fn scale(&mut self, factor: f64) {
+        self.error.iter_mut().for_each(|error| error.scale(factor));
+    }
+
     /// Learns the outcomes of published forecasts, with `ends` published. A NaN, of value or forecast, is no outcome.
     pub fn outcome(&mut self, issued: &Issued<N>, values: &[f32; N], ends: Ends, normal: &QuantileRow) {
         let (mut errors, mut residuals) = ([0.0; N], [0.0; N]);
@@ -127,6 +134,11 @@ impl<const N: usize> Trackers<N> {
             *error = if residual.is_finite() { off.abs() } else { f32::NAN };
         }
         let [calm, moved] = &mut self.error;
+        // A few values of another level, or outliers, are not what is to be expected from now on.
+        for (error, (mean, outcomes)) in errors.iter_mut().zip(calm.means().iter().zip(calm.weights())) {
+            let most = FURTHEST * *mean;
+            *error = if *outcomes > TEN && *error > most { most } else { *error };
+        }
         calm.add(&only(&errors, &issued.moving, false), ERROR_KEEP);
         if issued.moving.contains(&true) {
             moved.add(&only(&errors, &issued.moving, true), ERROR_KEEP);
@@ -294,6 +306,14 @@ mod tests {
             let tolerance = 0.15 * (expected - 90.0_f64).abs() + 1.5;
             assert!((row[index] - expected).abs() < tolerance, "{}: {} not {expected}", QUANTILES[index], row[index]);
         }
+    }
+
+    #[test]
+    fn a_few_values_far_off_are_not_what_is_expected_from_then_on() {
+        let calm = tracked(uniform(3000).map(|share| 20.0 * (share - 0.5)), 0.025);
+        let shifted = tracked(uniform(3000).map(|share| 20.0 * (share - 0.5)).chain([1000.0; 4]), 0.025);
+        let ratio = known(&shifted, f64::NAN) / known(&calm, f64::NAN);
+        assert!((1.1..2.0).contains(&ratio), "{ratio}");
     }
 
     #[test]

@@ -11,7 +11,8 @@
 //! | [`models`] | the catalogue, one file per model |
 //! | [`history`], [`week`] | the last days on the minute grid; the last week in cells, and the mean of its days |
 //! | `signal` | the state of one signal: folds minutes, makes its outlook |
-//! | `pending`, `scores` | forecasts without an outcome yet; losses, the shares of the models, skill |
+//! | `pending`, `scores` | forecasts without an outcome yet; losses, the shares of the models (also after a gap), skill |
+//! | `shift` | a level that is another one from one minute to the next |
 //! | `intervals`, `bands`, `height` | quantiles of one number; of all horizons and maxima; limits |
 //! | `seasonal_scale`, `recent` | how far off forecasts are at each time of the season; the last half hour and its maxima |
 //! | `authority`, `anomaly` | what a forecast may be used for; how unusual the newest value is |
@@ -45,6 +46,7 @@ mod pending;
 mod recent;
 mod scores;
 mod seasonal_scale;
+mod shift;
 mod signal;
 
 #[cfg(test)]

@@ -147,6 +147,29 @@ impl Pending {
         })
     }
 
+    /// Multiplies what was said before the minute `before`, `newest` being the last origin.
+    pub fn scale(&mut self, newest: Minute, before: Minute, factor: f64) {
+        let factor = factor as f32;
+        for back in 0..LONGEST as u16 {
+            let origin = newest.plus(-i64::from(back));
+            if origin >= before {
+                continue;
+            }
+            // A ring that is shorter holds what was said later.
+            let kept = |(slot, length): (usize, u16)| (back < length).then_some(slot);
+            for slot in slots(&HORIZONS, origin).into_iter().zip(HORIZONS).filter_map(kept) {
+                if let Some(cell) = self.points.get_mut(slot) {
+                    cell.models.iter_mut().chain(&mut cell.mixed).for_each(|value| *value *= factor);
+                }
+            }
+            for slot in slots(&WINDOWS, origin).into_iter().zip(WINDOWS).filter_map(kept) {
+                if let Some(one) = self.maxima.get_mut(slot) {
+                    one.iter_mut().for_each(|value| *value *= factor);
+                }
+            }
+        }
+    }
+
     /// Keeps what is said at `origin`; to be called for each minute, after its outcomes were read.
     /// Without a word the origin says nothing.
     pub fn keep(&mut self, origin: Minute, voices: &Voices, word: Option<&Word>) {
@@ -184,6 +207,26 @@ fn slots<const N: usize>(lengths: &[u16; N], minute: Minute) -> [usize; N] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_said_before_a_shift_is_multiplied_and_nothing_else() {
+        let (mut pending, newest, before) = (Pending::new(), 299, 290);
+        for minute in 100..=newest {
+            let points = Issued { point: [minute as f32; HORIZONS.len()], ..Issued::NOTHING };
+            let maxima = Issued { point: [minute as f32; WINDOWS.len()], ..Issued::NOTHING };
+            pending.keep(Minute(minute), &[None; MODELS], Some(&Word { points, maxima }));
+        }
+        pending.scale(Minute(newest), Minute(before), 2.0);
+        for minute in newest + 1..newest + 31 {
+            let said = pending.said_of(Minute(minute)).mixed;
+            let points = said.points.point.iter().zip(HORIZONS);
+            for (point, minutes) in points.chain(said.maxima.point.iter().zip(WINDOWS)) {
+                let origin = minute - i64::from(minutes);
+                let expected = if origin < before { 2 * origin } else { origin };
+                assert!(origin > newest || (point - expected as f32).abs() < 0.5, "{minute} {minutes}: {point}");
+            }
+        }
+    }
 
     #[test]
     fn an_outcome_meets_what_was_said_one_horizon_before() {

@@ -24,6 +24,15 @@ impl Recent {
         self.0.get(slot(minute)).filter(|value| value.is_finite()).map(|value| f64::from(*value))
     }
 
+    /// Multiplies the values of the minutes before `before`, `newest` being the last one taken in.
+    pub fn scale(&mut self, newest: Minute, before: Minute, factor: f64) {
+        for minute in (0..i64::from(LONGEST_MINUTES)).map(|back| newest.plus(-back)).filter(|minute| *minute < before) {
+            if let Some(value) = self.0.get_mut(slot(minute)) {
+                *value *= factor as f32;
+            }
+        }
+    }
+
     /// Takes in the value of `minute` and returns the maxima of the windows that end with it; NaN where too much of a
     /// window is unknown.
     pub fn push(&mut self, minute: Minute, value: Option<f64>) -> [f32; WINDOWS.len()] {

@@ -4,6 +4,9 @@
 //! is left within a day; shares are kept for each horizon, because who sees the next minute best seldom sees the next
 //! half hour best. All horizons of a model lie side by side, so that one step of arithmetic serves several.
 
+mod gap;
+
+pub use self::gap::longer;
 use super::models::{CATALOGUE, PERSISTENCE, SEASONAL_NAIVE};
 use crate::model::outlook::{HORIZONS, Skill};
 
@@ -36,6 +39,11 @@ impl<const N: usize> Discounted<N> {
             let moved = *mean + (*value - *mean) / next;
             (*weight, *mean) = if value.is_finite() { (next, moved) } else { (*weight, *mean) };
         }
+    }
+
+    /// Multiplies the means.
+    pub fn scale(&mut self, factor: f64) {
+        self.mean.iter_mut().for_each(|mean| *mean *= factor as f32);
     }
 
     /// Returns the means.
@@ -113,6 +121,11 @@ impl Regrets {
         Self { sum: pick(&self.sum, &other.sum), squares: pick(&self.squares, &other.squares) }
     }
 
+    fn scale(&mut self, factor: f64) {
+        self.sum.iter_mut().for_each(|sum| *sum *= factor as f32);
+        self.squares.iter_mut().for_each(|square| *square *= (factor * factor) as f32);
+    }
+
     fn add(&mut self, saved: &Lanes, keep: f32) {
         for ((sum, squares), saved) in self.sum.iter_mut().zip(&mut self.squares).zip(saved) {
             let bounded = saved.clamp(-LARGEST, LARGEST);
@@ -184,6 +197,12 @@ impl Scores {
             }
         }
         self.said.add(&errors(published), keep);
+    }
+
+    /// Multiplies all losses.
+    pub fn scale(&mut self, surges: &mut Surges, factor: f64) {
+        self.losses.iter_mut().chain([&mut self.said]).for_each(|losses| losses.scale(factor));
+        self.calm.iter_mut().chain(&mut surges.0).for_each(|regrets| regrets.scale(factor));
     }
 
     /// Returns the mean loss of a model over the horizons; `None` before enough outcomes at each of them.

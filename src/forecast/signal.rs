@@ -1,5 +1,7 @@
 //! What is learned of one signal, minute by minute, and what is foreseen from it.
 
+mod relevel;
+
 use super::anomaly::{Anomaly, Detector, Expected};
 use super::authority::{Evidence, Rung};
 use super::bands::{Bands, Course, Limits};
@@ -13,6 +15,7 @@ use super::pending::{Issued, Pending, Said, WINDOWS, Word};
 use super::recent::{LONGEST_MINUTES, Recent};
 use super::scores::{MODELS, Moving, Scores, Surges, Weights, keep, mean};
 use super::seasonal_scale::SeasonalScale;
+use super::shift::Shift;
 use super::week::Week;
 use super::zone::Clock;
 use crate::model::outlook::{
@@ -58,8 +61,8 @@ impl Common {
 
 /// The learned state of one signal: a head that changes with each minute, and larger parts of which a minute changes a
 /// few cells. A step works on a copy of the former, writes the latter where they stand, and counts when the copy
-/// is put back. A step that fails half-way leaves all as it was, but for the cells of its own minute and, on
-/// the first day, the season drawn from it.
+/// is put back. A step that fails half-way leaves all as it was, but for the cells of its own minute, on
+/// the first day the season drawn from it, and a past put on another level.
 #[derive(Debug, Clone)]
 pub struct SignalState {
     head: Head,
@@ -100,6 +103,7 @@ struct Head {
     bands: Bands,
     height: Height,
     detector: Detector,
+    shift: Shift,
     rung: Rung,
     smoothing: Smoothing,
 }
@@ -119,6 +123,7 @@ impl SignalState {
             bands: Bands::new(),
             height: Height::default(),
             detector: Detector::new(params.step_seconds),
+            shift: Shift::default(),
             rung: Rung::default(),
             smoothing: params.smoothing,
         };
@@ -194,8 +199,14 @@ impl SignalState {
         let Self { head: committed, kept } = self;
         // What lies apart is read first: the waits for it overlap.
         let clock = common.clock(minute);
-        let (said, season) = (kept.pending.said_of(minute), kept.season.at(clock.now));
+        let mut said = kept.pending.said_of(minute);
         let mut head = *committed;
+        let change = value.and_then(|value| head.change(minute, clock, value, &said, kept));
+        if let Some(change) = change {
+            head.relevel(minute, clock, change, kept);
+            said = kept.pending.said_of(minute);
+        }
+        let season = kept.season.at(clock.now);
         let settled = kept.recent.half_an_hour_before(minute);
         head.score(minute, clock, value, &said, kept, common);
         kept.history.push(minute, value);
@@ -203,8 +214,9 @@ impl SignalState {
         settled.into_iter().for_each(|value| kept.week.learn(clock.now.plus(-i64::from(LONGEST_MINUTES)), value));
         head.learn(minute, clock, value, season, kept);
         let mut voices = [None; MODELS];
+        let gap = head.gap(minute);
         let word = head.say(
-            &Origin { minute, clock, provisional: None, past: kept.past(head.ratio_height()) },
+            &Origin { minute, clock, provisional: None, gap, past: kept.past(head.ratio_height()) },
             kept,
             &mut voices,
             common,
@@ -231,6 +243,7 @@ impl SignalState {
             minute,
             clock: common.clock(minute),
             provisional: running.map(|(_, value)| value),
+            gap: if running.is_some() { 0 } else { head.gap(minute) },
             past: self.kept.past(head.ratio_height()),
         };
         let mut outlook = SignalOutlook::not_ready(minute, head.seen.min(need), need);
@@ -337,7 +350,7 @@ impl Head {
     /// Returns what is said by all together from `origin` on, to be kept and scored like what each model says.
     fn say(&self, origin: &Origin<'_>, kept: &Kept, voices: &mut Voices, common: &Common) -> Option<Word> {
         let mix = self.ahead(origin, kept, voices)?;
-        let course = self.course(origin, &mix, kept, self.gap(origin.minute));
+        let course = self.course(origin, &mix, kept);
         Some(self.bands.issued(&course, &common.normal))
     }
 
@@ -370,8 +383,9 @@ impl Head {
         }
         let now = &voices[PERSISTENCE].as_ref()?.path;
         let then = voices[SEASONAL_DIFFERENCE].as_ref().map(|voice| &voice.path);
-        let moving = self.bands.moving(now, then);
-        let weights = self.scores.weights(&kept.surges, &voices.each_ref().map(Option::is_some), moving);
+        let moving = self.bands.moving(now, then, origin.gap);
+        let available = voices.each_ref().map(Option::is_some);
+        let weights = self.scores.weights_after(origin.gap, &kept.surges, &available, moving);
         let mut ahead = Ahead::default();
         for (voice, weights) in voices.iter().zip(&weights) {
             let Some(voice) = voice else { continue };
@@ -386,9 +400,9 @@ impl Head {
         Some(Mix { ahead, limits, weights, moving })
     }
 
-    fn course<'a>(&self, origin: &Origin<'_>, mix: &'a Mix, kept: &'a Kept, gap: u32) -> Course<'a> {
+    fn course<'a>(&self, origin: &Origin<'_>, mix: &'a Mix, kept: &'a Kept) -> Course<'a> {
         let Mix { ahead, limits, moving, .. } = mix;
-        let (clock, path, height) = (origin.clock.now, &ahead.path, self.height.usual());
+        let (clock, gap, path, height) = (origin.clock.now, origin.gap, &ahead.path, self.height.usual());
         Course { scale: &kept.scale, clock, path, moving: *moving, height, gap, limits: *limits }
     }
 
@@ -402,8 +416,7 @@ impl Head {
         into: &mut SignalOutlook,
     ) {
         let Mix { ahead, weights, .. } = mix;
-        let gap = if origin.provisional.is_some() { 0 } else { self.gap(origin.minute) };
-        let rows = self.bands.rows(&self.course(origin, mix, kept, gap), &common.normal);
+        let rows = self.bands.rows(&self.course(origin, mix, kept), &common.normal);
         let (realised, minutes) = self.bands.coverage();
         let [max_10, max_30] = rows.maxima;
         into.origin = origin.minute;

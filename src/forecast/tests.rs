@@ -273,6 +273,25 @@ fn minutes_left_out_are_gaps() {
 }
 
 #[test]
+fn a_doubled_level_is_foreseen_like_one_that_always_was() {
+    // The surge of 18:00 comes after the shift.
+    let (shift, mut noise) = (8 * DAY + 1050, Noise::new(14));
+    let plain: Vec<_> = (0..shift + 40).map(|minute| surging(&mut noise, minute)).collect();
+    let seen = |factor: &dyn Fn(i64) -> f64, until: i64| {
+        let values = plain.iter().enumerate().take(until as usize).map(|(minute, value)| factor(minute as i64) * value);
+        signal(&mut learned((0.0, 1e9), &minutes(0, values)), until)
+    };
+    for after in [5, 20, 40] {
+        let shifted = seen(&|minute| if minute < shift { 1.0 } else { 2.0 }, shift + after);
+        let always = seen(&|_| 2.0, shift + after);
+        for (one, other) in shifted.points.iter().zip(&always.points) {
+            assert!((one.point - other.point).abs() < 0.05 * other.point, "{after}: {one:?} and not {other:?}");
+        }
+        assert_eq!(shifted.flags.contains(&ForecastFlag::LevelShift), after < 15, "{after} {:?}", shifted.flags);
+    }
+}
+
+#[test]
 fn the_running_minute_is_seen_and_not_learned() {
     let mut state = learned((0.0, 1e9), &minutes(0, [100.0; 300]));
     let before = signal(&mut state, 300);

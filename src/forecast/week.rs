@@ -73,6 +73,12 @@ impl Week {
         self.days.correct(clock, gain * (value - self.days.at(clock)));
     }
 
+    /// Multiplies the mean of the days, and all before clocks showed `before`.
+    pub fn scale(&mut self, before: Minute, factor: f64) {
+        self.days.scale(factor);
+        self.cells.scale(Minute(before.0.div_euclid(self.days.cell_minutes())), factor);
+    }
+
     /// Returns the mean of the days at these places; `None` before there was a day.
     pub fn days<const N: usize>(&self, places: &Places<N>) -> Option<[f64; N]> {
         self.drawn.map(|_| self.days.read(places))

@@ -43,14 +43,15 @@ pub fn run() -> anyhow::Result<Figures> {
         let off = rise(&said(&with_outliers(&series, deviation(&series, &clean)))?)?;
         let found = relevelled(&series, 2.0)?;
         eprintln!(
-            "score:   {name:<28} error {:+.1} % with gaps, {:+.1} % with outliers; new level found after {} steps",
+            "score:   {name:<28} error {:+.1} % with gaps, {:+.1} % with outliers; new level found after {} steps (followed for {FOLLOWED})",
             100.0 * gaps,
             100.0 * off,
             found.map_or(format!("more than {FOLLOWED}"), |found| found.to_string()),
         );
         missing.push(gaps);
         outliers.push(off);
-        steps.push(found.map_or(f64::INFINITY, |found| found as f64));
+        // What is not found while it is followed counts as all of it: the figure is the least that it can be.
+        steps.push(found.unwrap_or(FOLLOWED) as f64);
     }
     let mean =
         |rises: &[f64]| (rises.iter().map(|rise| (1.0 + rise).ln()).sum::<f64>() / rises.len() as f64).exp() - 1.0;

@@ -108,6 +108,14 @@ impl HoltWinters {
         }
     }
 
+    /// Puts the level at `level`; what the signal does is `factor` times what it did.
+    pub(super) fn relevel(&mut self, level: f64, factor: f64) {
+        if let Some(core) = &mut self.core {
+            let variance = factor * factor * core.variance;
+            *core = Core { level, trend: 0.0, rest: 0.0, variance, clipped: 0, since_shift: 0, ..*core };
+        }
+    }
+
     /// Returns the core after a missing minute.
     fn missed(&self, core: Core) -> Core {
         let Smoothing { phi, rho, .. } = self.smoothing;

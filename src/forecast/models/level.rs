@@ -26,6 +26,13 @@ impl Level {
     }
 }
 
+impl Level {
+    /// Puts the level where the signal stands.
+    pub fn relevel(&mut self, level: f64) {
+        self.level = Some(level);
+    }
+}
+
 impl Model for Level {
     fn observe(&mut self, _minute: Minute, value: Option<f64>, _past: Past<'_>) {
         if let Some(value) = value {

@@ -26,7 +26,8 @@ mod tests;
 
 use self::holt_winters::HoltWinters;
 use self::level::Level;
-use self::multiplicative::{Multiplicative, Profile, Profiles};
+pub use self::multiplicative::Profiles;
+use self::multiplicative::{Multiplicative, Profile};
 use self::persistence::Persistence;
 use self::season::Season;
 use self::seasonal_difference::SeasonalDifference;
@@ -73,6 +74,8 @@ pub struct Origin<'a> {
     pub clock: Clock,
     /// The value so far of the running minute; seen, not learned.
     pub provisional: Option<f64>,
+    /// Minutes without a value up to this one: the newest value is that many minutes old.
+    pub gap: u32,
     /// What was learned before.
     pub past: Past<'a>,
 }
@@ -101,7 +104,7 @@ pub enum Back {
 /// What was one season, or a week of them, ago; from the shared history.
 #[derive(Debug, Clone, Copy)]
 pub struct Once {
-    /// At the origin.
+    /// At the newest value: at the origin, if that has one.
     pub here: Option<f64>,
     /// At each horizon; `None` if one is missing.
     pub ahead: Option<Path>,
@@ -132,13 +135,26 @@ impl<'a> View<'a> {
     pub fn of(origin: &Origin<'a>) -> Self {
         let Past { history, season, week, .. } = origin.past;
         let places = week.places(origin.clock.now, &FROM_HERE);
-        Self {
+        let mut view = Self {
             origin: *origin,
             season: season.read(&places),
             days: week.days(&places),
             season_ago: Once::of(history.near_each(origin.clock.season_ago, &FROM_HERE)),
             week_ago: Once::of(week.ago(&places)),
+        };
+        if origin.gap > 0 {
+            view.reach_back(i64::from(origin.gap));
         }
+        view
+    }
+
+    /// What comes is compared with the newest value, and so with what was known when that came.
+    fn reach_back(&mut self, gap: i64) {
+        let Past { history, week, .. } = self.origin.past;
+        let clock = self.origin.clock;
+        let [then] = week.ago(&week.places(clock.now.plus(-gap), &[0]));
+        self.season_ago.here = history.near(clock.season_ago.plus(-gap));
+        self.week_ago.here = (!then.is_nan()).then_some(then);
     }
 
     /// Returns what was then.
@@ -247,9 +263,7 @@ impl Models {
             model.observe(minute, value, past);
         }
         self.holt_winters.learn(minute, value, season, past);
-        let places = past.week.places(clock, &[0]);
-        let (days, [week]) = (past.week.days(&places).map(|[here]| here), past.week.ago(&places));
-        let profiles = Profiles { days, week: (!week.is_nan()).then_some(week) };
+        let profiles = Profiles::of_week(past.week, &past.week.places(clock, &[0]));
         for model in &mut self.multiplicative {
             model.learn(minute, value, profiles, past);
         }
@@ -279,6 +293,18 @@ impl Models {
             let models = multiplicative.iter_mut().zip(&self.multiplicative);
             models.for_each(|(voice, model)| *voice = model.foresee(view));
         }
+    }
+
+    /// Puts all levels where the signal stands (`level`), the season and the profiles being on it already. Simple rules
+    /// stand there.
+    pub fn relevel(&mut self, level: f64, factor: f64, season: f64, profiles: Profiles, past: Past<'_>) {
+        for model in &mut self.simple {
+            if let Simple::Level(model) = model {
+                model.relevel(level);
+            }
+        }
+        self.holt_winters.relevel(level - season, factor);
+        self.multiplicative.iter_mut().for_each(|model| model.relevel(level, profiles, past));
     }
 
     /// Returns what a reader should know of how the last minute was learned.

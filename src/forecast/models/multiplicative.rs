@@ -6,8 +6,10 @@
 //! overflow, and nothing is learned twice.
 
 use super::holt_winters::HoltWinters;
+use super::season::Places;
 use super::{Ahead, Past, Path, View};
 use crate::forecast::params::{ForecastParams, Smoothing};
+use crate::forecast::week::Week;
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, Parts};
 
@@ -47,6 +49,13 @@ impl Multiplicative {
         self.ratio.learn(minute, ratio, 0.0, past);
     }
 
+    /// Puts the level where the signal stands, the profile being on it already.
+    pub(super) fn relevel(&mut self, level: f64, profiles: Profiles, past: Past<'_>) {
+        if let Some(ratio) = profiles.of(self.profile).and_then(|profile| ratio(level, profile, past)) {
+            self.ratio.relevel(ratio, 1.0);
+        }
+    }
+
     /// Returns the forecast from where `view` was taken; `None` where the profile is not known.
     pub(super) fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
         let (here, profile) = match self.profile {
@@ -73,12 +82,20 @@ impl Multiplicative {
 
 /// What the models compare a minute with.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Profiles {
+pub struct Profiles {
+    /// The mean of the days.
     pub days: Option<f64>,
+    /// The same time a week ago.
     pub week: Option<f64>,
 }
 
 impl Profiles {
+    /// Reads them at a place.
+    pub fn of_week(week: &Week, places: &Places<1>) -> Self {
+        let (days, [ago]) = (week.days(places).map(|[here]| here), week.ago(places));
+        Self { days, week: (!ago.is_nan()).then_some(ago) }
+    }
+
     fn of(&self, profile: Profile) -> Option<f64> {
         match profile {
             Profile::Days => self.days,

@@ -156,6 +156,11 @@ impl Season {
         }
     }
 
+    /// Multiplies the profile.
+    pub fn scale(&mut self, factor: f64) {
+        self.cells *= factor;
+    }
+
     /// Gives a flat season its cells.
     fn rise(&mut self) {
         if self.cells.is_empty() {

@@ -50,11 +50,25 @@ impl Learned {
         self.models = models;
     }
 
+    /// Minutes at the end that had no value.
+    fn gap(&self, provisional: Option<f64>) -> u32 {
+        let missing = self.values.iter().rev().take_while(|value| value.is_none()).count();
+        if provisional.is_some() { 0 } else { missing as u32 }
+    }
+
     fn ahead(&self, provisional: Option<f64>) -> Option<Ahead> {
         let minute = if provisional.is_some() { self.last.plus(1) } else { self.last };
         let mut voices = [None; CATALOGUE.len()];
-        self.models
-            .foresee(&View::of(&Origin { minute, clock: clock(minute), provisional, past: self.past() }), &mut voices);
+        self.models.foresee(
+            &View::of(&Origin {
+                minute,
+                clock: clock(minute),
+                provisional,
+                gap: self.gap(provisional),
+                past: self.past(),
+            }),
+            &mut voices,
+        );
         voices[self.asked]
     }
 }
@@ -133,6 +147,22 @@ fn gaps_do_not_shift_the_season() {
 }
 
 #[test]
+fn behind_a_gap_the_seasonal_ones_stand_where_the_day_stands() {
+    for missing in [1, 40, 360] {
+        let end = 9 * 1440 + 560;
+        let known = |minute: i64| minute < end - missing || minute >= end;
+        let values: Vec<_> = (0..end).map(|minute| known(minute).then(|| day_load(minute, 600))).collect();
+        for row in CATALOGUE.into_iter().filter(|row| !row.flat) {
+            let path = ahead(row, 0, &values).unwrap().path;
+            for (point, minutes) in path.into_iter().zip(HORIZONS) {
+                let expected = day_load(end - 1 + i64::from(minutes), 600);
+                assert!((point - expected).abs() < 3.0, "{} {missing} {minutes}: {point} not {expected}", row.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_provisional_value_moves_the_forecast_like_a_learned_one_and_is_not_learned() {
     for row in CATALOGUE {
         let values: Vec<_> = (0..9 * 1440 + 500).map(|minute| Some(day_load(minute, 600))).collect();
@@ -170,7 +200,8 @@ fn a_missing_minute_runs_along_the_damped_trend() {
     let mut model = HoltWinters::classical(smoothing, 100.0, 8.0);
     let past = Past { history: &History::new(2), season: &Season::flat(1440), week: &Week::new(1440), height: None };
     model.observe(Minute(0), None, past);
-    let ahead = model.ahead(&Origin { minute: Minute(0), clock: clock(Minute(0)), provisional: None, past }).unwrap();
+    let ahead =
+        model.ahead(&Origin { minute: Minute(0), clock: clock(Minute(0)), provisional: None, gap: 0, past }).unwrap();
     assert_eq!(ahead.parts, Parts { level: 104.0, trend: 2.0, season: 0.0, rest: 0.0 });
 }
 
@@ -191,7 +222,7 @@ fn a_busier_day_has_higher_surges_and_a_signal_below_zero_has_no_ratio() {
     let learned = learn(row(multiplicative::NAME), 0, &values);
     let past = Past { height: None, ..learned.past() };
     let mut voices = [None; CATALOGUE.len()];
-    let origin = Origin { minute: learned.last, clock: clock(learned.last), provisional: None, past };
+    let origin = Origin { minute: learned.last, clock: clock(learned.last), provisional: None, gap: 0, past };
     learned.models.foresee(&View::of(&origin), &mut voices);
     assert_eq!(voices[learned.asked], None);
 }

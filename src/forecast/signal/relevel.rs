@@ -1,0 +1,43 @@
+//! A signal whose level is another one: all that was learned is put on it.
+
+use super::{Head, Kept};
+use crate::forecast::models::Profiles;
+use crate::forecast::pending::Said;
+use crate::forecast::shift::Change;
+use crate::forecast::zone::Clock;
+use crate::model::Minute;
+
+impl Head {
+    /// Returns how the level has changed with the value of `minute`, if the signal cannot be negative and has a day behind
+    /// it.
+    pub(super) fn change(
+        &mut self,
+        minute: Minute,
+        clock: Clock,
+        value: f64,
+        said: &Said,
+        kept: &Kept,
+    ) -> Option<Change> {
+        self.ratio_height()?;
+        let [day] = kept.week.days(&kept.week.places(clock.now, &[0]))?;
+        self.shift.notice(minute, value, &said.mixed.points, day)
+    }
+
+    /// Puts the past on the level of `minute`, which is not learned yet. Shares, skill and coverage stay: losses are as many
+    /// times as high as the signal.
+    pub(super) fn relevel(&mut self, minute: Minute, clock: Clock, change: Change, kept: &mut Kept) {
+        let Change { factor, past, since, level } = change;
+        let newest = minute.plus(-1);
+        kept.history.scale(past, factor);
+        kept.week.scale(clock.now.plus(past.0.saturating_sub(minute.0)), factor);
+        kept.season.scale(factor);
+        kept.recent.scale(newest, since, factor);
+        kept.pending.scale(newest, since, factor);
+        self.scores.scale(&mut kept.surges, factor);
+        self.bands.scale(factor);
+        self.height.scale(factor);
+        let places = kept.week.places(clock.now, &[0]);
+        let ([season], profiles) = (kept.season.read(&places), Profiles::of_week(&kept.week, &places));
+        self.models.relevel(level, factor, season, profiles, kept.past(self.ratio_height()));
+    }
+}
