@@ -44,6 +44,9 @@ const HISTORY: i64 = 8 * 1440 + 100;
 const BATCH: usize = 20;
 /// Signals whose memory is weighed.
 const WEIGHED: usize = 50_000;
+/// Minutes of a cell of the week, and of the pages that cells are kept in; the last days are kept in pages of an hour.
+const CELL: i64 = 5;
+const PARTED: i64 = 60 * CELL;
 
 /// Walks over all signals: one minute to part the copies, then a minute for each of the two figures.
 pub fn run() -> anyhow::Result<Figures> {
@@ -99,15 +102,17 @@ pub fn run() -> anyhow::Result<Figures> {
 /// Returns the memory of one signal, KiB.
 fn memory(spec: &ServiceSpec, params: &ForecastParams, start: i64) -> anyhow::Result<f64> {
     let mut one = Forecaster::new(spec, params);
-    let history: Vec<MinuteValue> = (start - HISTORY..start).map(|minute| value(0, minute)).collect();
+    let parted = start.div_euclid(PARTED) * PARTED;
+    let history: Vec<MinuteValue> = (parted - HISTORY..parted).map(|minute| value(0, minute)).collect();
     one.warm(0, &history);
     let own = std::process::id();
     let before = rss_mib(own)?;
-    // A copy shares what was learned until it learns a minute of its own.
+    // A copy shares what was learned until it changes: the last days with the hour, the last week with its page.
+    let minutes: Vec<MinuteValue> = (parted..=parted + CELL).map(|minute| value(0, minute)).collect();
     let resident: Vec<Forecaster> = (0..WEIGHED)
-        .map(|signal| {
+        .map(|_| {
             let mut state = one.clone();
-            state.warm(0, &[value(signal, start)]);
+            state.warm(0, &minutes);
             state
         })
         .collect();
