@@ -4,9 +4,10 @@
 //! often.
 
 use super::intervals::{Around, Ends, Trackers};
+use super::lanes::{larger, zip};
 use super::models::Path;
 use super::pending::{Issued, WINDOWS, Word};
-use super::scores::{Discounted, Moving, longer};
+use super::scores::{Discounted, Lanes, Moving, longer};
 use super::seasonal_scale::SeasonalScale;
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, QUANTILES, QuantileRow};
@@ -16,7 +17,7 @@ use crate::model::outlook::{HORIZONS, QUANTILES, QuantileRow};
 const POINTS: Ends = Ends { at: [1, QUANTILES.len() - 2], beyond: 0.025, widening_keep: 0.85 };
 const MAXIMA: Ends = Ends { at: [2, QUANTILES.len() - 3], beyond: 0.05, widening_keep: 0.995 };
 /// A change is foreseen where the season moves by more than so many errors of a calm minute.
-const CHANGE: f64 = 6.0;
+const CHANGE: f32 = 6.0;
 /// An outcome further off than so many expected errors counts as much.
 const FURTHEST: f32 = 50.0;
 
@@ -91,7 +92,7 @@ impl Bands {
 
     /// Tells where a change is foreseen: where the seasonal change `then` lies so far from what is `now` that the error of
     /// a calm minute would be no explanation.
-    pub fn moving(&self, now: &Path, then: Option<&Path>, gap: u32) -> Moving {
+    pub fn moving(&self, now: &Lanes, then: Option<&Lanes>, gap: u32) -> Moving {
         let mut moving = [false; HORIZONS.len()];
         let Some(then) = then else { return moving };
         let mut errors = self.points.errors(&moving);
@@ -100,7 +101,7 @@ impl Bands {
         }
         for (moving, (error, (now, then))) in moving.iter_mut().zip(errors.iter().zip(now.iter().zip(then))) {
             // Not where the error is not known.
-            *moving = (then - now).abs() > CHANGE * f64::from(*error);
+            *moving = (then - now).abs() > CHANGE * error;
         }
         moving
     }
@@ -175,21 +176,20 @@ impl Bands {
         let [(low, _), (_, least), (_, most), (high, _)] =
             [POINTS.at[0], MAXIMA.at[0], MAXIMA.at[1], POINTS.at[1]].map(at);
         Word {
-            points: issue(course.path, &places.points.width, low, high, course.moving),
-            maxima: issue(&places.peaks, &places.maxima.width, least, most, within(course.moving)),
+            points: issue(places.path, places.points.width, low, high, course.moving),
+            maxima: issue(places.peaks, places.maxima.width, least, most, within(course.moving)),
         }
     }
 
     /// Returns the quantiles at a position of [`QUANTILES`].
     fn quantiles(&self, index: usize, places: &Places, limits: Limits, normal: &QuantileRow) -> (Path, Maxima) {
-        let mut points = self.points.quantile(index, &places.points, normal);
-        points.iter_mut().for_each(|value| *value = limits.hold(*value));
-        let mut maxima = self.maxima.quantile(index, &places.maxima, normal);
-        maxima.iter_mut().for_each(|value| *value = limits.hold(*value));
+        let hold = |value: f32| limits.hold(f64::from(value));
+        let points = self.points.quantile(index, &places.points, normal).map(hold);
+        let mut maxima = self.maxima.quantile(index, &places.maxima, normal).map(hold);
         // A maximum lies above each of its values, and above that of a shorter window.
         let mut least = f64::NEG_INFINITY;
-        for (maximum, below) in maxima.iter_mut().zip(&peaks(&points)) {
-            least = higher(higher(least, *below), *maximum);
+        for (maximum, below) in maxima.iter_mut().zip(peaks(&points)) {
+            least = larger(larger(least, below), *maximum);
             *maximum = least;
         }
         (points, maxima)
@@ -197,18 +197,18 @@ impl Bands {
 
     fn places(&self, course: &Course<'_>) -> Places {
         let Course { scale, clock, path, moving, height, gap, .. } = *course;
-        let mut errors = self.errors(height, moving);
-        let mut maxima_errors = peaks(&errors);
-        for (error, measured) in maxima_errors.iter_mut().zip(self.maxima.errors(&within(moving))) {
-            *error = if measured.is_nan() { *error } else { f64::from(measured) };
-        }
-        errors.iter_mut().zip(scale.at_each(clock, &HORIZONS)).for_each(|(error, factor)| *error *= factor);
-        let highest = WINDOWS.map(|minutes| scale.highest(clock, minutes));
-        maxima_errors.iter_mut().zip(highest).for_each(|(error, factor)| *error *= factor);
-        let peaks = peaks(path);
+        let errors = self.errors(height, moving);
+        let maxima_errors = zip(&self.maxima.errors(&within(moving)), &peaks(&errors), |measured, of_points| {
+            if measured.is_nan() { of_points } else { measured }
+        });
+        let errors = zip(&errors, &scale.at_each(clock, &HORIZONS), |error, factor| error * factor);
+        let maxima_errors = zip(&maxima_errors, &scale.highest(clock, &WINDOWS), |error, factor| error * factor);
+        let path = path.map(|point| point as f32);
+        let peaks = peaks(&path);
         Places {
-            points: self.points.around(path, &errors, height, &HORIZONS.map(|minutes| stretch(minutes, gap))),
-            maxima: self.maxima.around(&peaks, &maxima_errors, height, &WINDOWS.map(|minutes| stretch(minutes, gap))),
+            points: self.points.around(&path, &errors, height, &stretch(&HORIZONS, gap)),
+            maxima: self.maxima.around(&peaks, &maxima_errors, height, &stretch(&WINDOWS, gap)),
+            path,
             peaks,
         }
     }
@@ -225,12 +225,15 @@ impl Bands {
 
     /// Returns the expected absolute error at each horizon: as measured, else grown from the next shorter one
     /// like a random walk's, else the height of the signal.
-    fn errors(&self, height: f64, moving: Moving) -> Path {
-        let mut errors = self.points.errors(&moving).map(f64::from);
-        let (mut known, mut known_at) = (height, None);
+    fn errors(&self, height: f64, moving: Moving) -> Lanes {
+        let mut errors = self.points.errors(&moving);
+        if !errors.iter().any(|error| error.is_nan()) {
+            return errors;
+        }
+        let (mut known, mut known_at) = (height as f32, None);
         for (error, minutes) in errors.iter_mut().zip(HORIZONS) {
             if error.is_nan() {
-                *error = known * known_at.map_or(1.0, |at| (f64::from(minutes) / f64::from(at)).sqrt());
+                *error = known * known_at.map_or(1.0, |at| (f32::from(minutes) / f32::from(at)).sqrt());
             } else {
                 (known, known_at) = (*error, Some(minutes));
             }
@@ -243,18 +246,18 @@ impl Bands {
 struct Places {
     points: Around<{ HORIZONS.len() }>,
     maxima: Around<{ WINDOWS.len() }>,
-    peaks: Maxima,
+    path: Lanes,
+    peaks: [f32; WINDOWS.len()],
 }
 
 fn issue<const N: usize>(
-    points: &[f64; N],
-    width: &[f64; N],
+    point: [f32; N],
+    width: [f32; N],
     low: [f64; N],
     high: [f64; N],
     moving: [bool; N],
 ) -> Issued<N> {
-    let short = |values: &[f64; N]| values.map(|value| value as f32);
-    Issued { point: short(points), width: short(width), low: short(&low), high: short(&high), moving }
+    Issued { point, width, low: low.map(|value| value as f32), high: high.map(|value| value as f32), moving }
 }
 
 /// Tells in which windows a change is foreseen.
@@ -263,18 +266,17 @@ fn within(moving: Moving) -> [bool; WINDOWS.len()] {
 }
 
 /// Returns the highest point of the path within each window.
-fn peaks(path: &Path) -> Maxima {
+fn peaks<T: PartialOrd + Copy>(path: &[T; HORIZONS.len()]) -> [T; WINDOWS.len()] {
     WINDOWS.map(|window| {
+        let [first, ..] = *path;
         let within = path.iter().zip(&HORIZONS).filter(|(_, minutes)| **minutes <= window);
-        within.fold(f64::NEG_INFINITY, |highest, (point, _)| higher(highest, *point))
+        within.fold(first, |highest, (point, _)| larger(highest, *point))
     })
 }
 
-/// The higher one of two numbers, by a single instruction.
-fn higher(one: f64, other: f64) -> f64 {
-    if one > other { one } else { other }
-}
-
-fn stretch(minutes: u16, gap: u32) -> f64 {
-    if gap == 0 { 1.0 } else { (1.0 + f64::from(gap) / f64::from(minutes)).sqrt() }
+fn stretch<const N: usize>(ahead: &[u16; N], gap: u32) -> [f32; N] {
+    if gap == 0 {
+        return [1.0; N];
+    }
+    ahead.map(|minutes| (1.0 + gap as f32 / f32::from(minutes)).sqrt())
 }

@@ -65,6 +65,17 @@ impl Page<'_> {
             Self::Unknown => f64::NAN,
         }
     }
+
+    /// Writes the values of the minutes that lie `ahead` of `begin`, which counts from the begin of the page. Which kind of
+    /// page it is, is asked once for all of them.
+    fn read(&self, begin: i64, ahead: &[u16], values: &mut [f64]) {
+        let minutes = ahead.iter().map(|minutes| (begin + i64::from(*minutes)) as usize);
+        match self {
+            Self::Ended(hour) => values.iter_mut().zip(minutes).for_each(|(value, minute)| *value = hour.value(minute)),
+            Self::Running(_) => values.iter_mut().zip(minutes).for_each(|(value, minute)| *value = self.value(minute)),
+            Self::Unknown => values.fill(f64::NAN),
+        }
+    }
 }
 
 /// The values of the last days by minute.
@@ -166,23 +177,32 @@ impl History {
         }
     }
 
-    /// Returns [`near`](Self::near) of the minutes that lie `ahead` (at most 60) of `from`, NaN for none.
+    /// Returns [`near`](Self::near) of the minutes that lie `ahead` (at most 60, ascending) of `from`, NaN for none.
     pub fn near_each<const N: usize>(&self, from: Minute, ahead: &[u16; N]) -> [f64; N] {
-        let (hour, begin) = (from.0.div_euclid(60), from.0.rem_euclid(60) as usize);
+        let mut values = [f64::NAN; N];
+        self.read(from, ahead, &mut values);
+        values
+    }
+
+    /// Writes [`near`](Self::near) of the minutes that lie `ahead` (at most 60, ascending) of `from`, NaN for none.
+    pub fn read(&self, from: Minute, ahead: &[u16], values: &mut [f64]) {
+        let (hour, begin) = (from.0.div_euclid(60), from.0.rem_euclid(60));
         if self.hour.is_none_or(|running| hour.saturating_add(1) < running - self.hours) {
-            return [f64::NAN; N];
+            values.fill(f64::NAN);
+            return;
         }
-        let [page, next] = [self.page(hour), self.page(hour.saturating_add(1))];
-        let mut values = ahead.map(|minutes| {
-            let minute = begin + usize::from(minutes);
-            if minute < HOUR { page.value(minute) } else { next.value(minute - HOUR) }
-        });
-        if values.iter().any(|value| value.is_nan()) {
+        let within = ahead.iter().take_while(|minutes| begin + i64::from(**minutes) < HOUR as i64).count();
+        let ((ahead_here, ahead_next), (here, next)) = (ahead.split_at(within), values.split_at_mut(within));
+        self.page(hour).read(begin, ahead_here, here);
+        if !next.is_empty() {
+            self.page(hour.saturating_add(1)).read(begin - HOUR as i64, ahead_next, next);
+        }
+        // No branch for each: most are known.
+        if values.iter().fold(false, |unknown, value| unknown | value.is_nan()) {
             for (value, minutes) in values.iter_mut().zip(ahead).filter(|(value, _)| value.is_nan()) {
                 *value = self.near(from.plus(i64::from(*minutes))).unwrap_or(f64::NAN);
             }
         }
-        values
     }
 
     /// Multiplies all values before a minute.

@@ -10,6 +10,7 @@
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
+use super::lanes::{larger, smaller, zip, zip3};
 use super::pending::Issued;
 use super::scores::{Discounted, only};
 use crate::model::outlook::{QUANTILES, QuantileRow};
@@ -35,8 +36,10 @@ const WIDEN: f32 = 0.16;
 const LEAST_ERROR: f64 = 1e-3;
 /// Largest absolute residual in the quantiles' unit that moves anything.
 const LARGEST: f32 = 1e6;
+/// Largest unit: what some tens of it are, stretched and widened, is still a short number.
+const WIDEST: f32 = 1e34;
 /// Standard deviation of a normal distribution in mean absolute deviations.
-const SIGMA: f64 = 1.253_314_137_315_500_3;
+const SIGMA: f32 = 1.253_314_1;
 
 /// Returns the standard normal quantiles at [`QUANTILES`].
 pub fn normal_quantiles() -> QuantileRow {
@@ -73,11 +76,11 @@ pub struct Trackers<const N: usize> {
 #[derive(Debug, Clone, Copy)]
 pub struct Around<const N: usize> {
     /// Units of the residuals.
-    pub width: [f64; N],
+    pub width: [f32; N],
     /// Where the median lies, and what a unit below and above it is worth.
-    middle: [f64; N],
-    lower: [f64; N],
-    upper: [f64; N],
+    middle: [f32; N],
+    lower: [f32; N],
+    upper: [f32; N],
     /// Not enough outcomes for quantiles of their own.
     cold: [bool; N],
     any_cold: bool,
@@ -105,18 +108,16 @@ impl<const N: usize> Trackers<N> {
     /// Returns the recent mean absolute errors, where a change is foreseen (`moving`) those of foreseen changes, if there
     /// were ten of them; NaN before ten outcomes.
     pub fn errors(&self, moving: &[bool; N]) -> [f32; N] {
-        let [calm, moved] = self.error.each_ref().map(|errors| {
-            let mut known = *errors.means();
-            for (known, outcomes) in known.iter_mut().zip(errors.weights()) {
-                *known = if *outcomes > TEN { *known } else { f32::NAN };
-            }
-            known
-        });
-        let mut errors = calm;
-        for ((error, moved), moving) in errors.iter_mut().zip(moved).zip(moving) {
-            *error = if *moving && !moved.is_nan() { moved } else { *error };
+        let known = |errors: &Discounted<N>| {
+            zip(errors.means(), errors.weights(), |mean, outcomes| if outcomes > TEN { mean } else { f32::NAN })
+        };
+        let [calm, moved] = &self.error;
+        let calm = known(calm);
+        // Mostly nothing moves.
+        if !moving.contains(&true) {
+            return calm;
         }
-        errors
+        zip3(&calm, &known(moved), moving, |calm, moved, moving| if moving && !moved.is_nan() { moved } else { calm })
     }
 
     /// Multiplies the expected errors.
@@ -126,22 +127,23 @@ impl<const N: usize> Trackers<N> {
 
     /// Learns the outcomes of published forecasts, with `ends` published. A NaN, of value or forecast, is no outcome.
     pub fn outcome(&mut self, issued: &Issued<N>, values: &[f32; N], ends: Ends, normal: &QuantileRow) {
-        let (mut errors, mut residuals) = ([0.0; N], [0.0; N]);
-        let said = values.iter().zip(&issued.point).zip(&issued.width);
-        for ((error, residual), ((value, point), width)) in errors.iter_mut().zip(&mut residuals).zip(said) {
-            let off = *value - *point;
-            *residual = (off / *width).clamp(-LARGEST, LARGEST);
-            *error = if residual.is_finite() { off.abs() } else { f32::NAN };
-        }
+        let off = zip(values, &issued.point, |value, point| value - point);
+        // What is none stays none: the second number is returned where either is.
+        let mut residuals = zip(&off, &issued.width, |off, width| larger(-LARGEST, smaller(LARGEST, off / width)));
+        let errors = zip(&off, &residuals, |off, residual| if residual.is_nan() { f32::NAN } else { off.abs() });
         let [calm, moved] = &mut self.error;
         // A few values of another level, or outliers, are not what is to be expected from now on.
-        for (error, (mean, outcomes)) in errors.iter_mut().zip(calm.means().iter().zip(calm.weights())) {
-            let most = FURTHEST * *mean;
-            *error = if *outcomes > TEN && *error > most { most } else { *error };
-        }
-        calm.add(&only(&errors, &issued.moving, false), ERROR_KEEP);
+        let most = zip(
+            calm.means(),
+            calm.weights(),
+            |mean, outcomes| if outcomes > TEN { FURTHEST * mean } else { f32::INFINITY },
+        );
+        let errors = zip(&errors, &most, |error, most| if error > most { most } else { error });
         if issued.moving.contains(&true) {
+            calm.add(&only(&errors, &issued.moving, false), ERROR_KEEP);
             moved.add(&only(&errors, &issued.moving, true), ERROR_KEEP);
+        } else {
+            calm.add(&errors, ERROR_KEEP);
         }
         self.spread.add(&residuals.map(f32::abs), SPREAD_KEEP);
         let mut first = [false; N];
@@ -155,32 +157,31 @@ impl<const N: usize> Trackers<N> {
         if first.contains(&true) {
             for (quantiles, normal) in self.quantiles.iter_mut().zip(normal) {
                 for (quantile, first) in quantiles.iter_mut().zip(&first) {
-                    *quantile = if *first { *normal as f32 * SIGMA as f32 } else { *quantile };
+                    *quantile = if *first { *normal as f32 * SIGMA } else { *quantile };
                 }
             }
         }
         let mut least = [f32::NEG_INFINITY; N];
         for (index, (quantiles, level)) in self.quantiles.iter_mut().zip(&QUANTILES).enumerate() {
-            let mut below = [0.0; N];
             // A published end learns from what was published of it, widening and all: that is what has to hold its share.
-            if let Some((_, end)) = ends.at.iter().zip([&issued.low, &issued.high]).find(|(at, _)| **at == index) {
-                for (below, (value, end)) in below.iter_mut().zip(values.iter().zip(end)) {
-                    *below = if value <= end { 1.0 } else { 0.0 };
-                }
-            } else {
-                let learned = quantiles.iter().zip(self.spread.means());
-                for (below, (residual, (quantile, spread))) in below.iter_mut().zip(residuals.iter().zip(learned)) {
-                    *below = if *residual <= *quantile * *spread { 1.0 } else { 0.0 };
-                }
-            }
-            for ((quantile, least), (residual, below)) in
-                quantiles.iter_mut().zip(&mut least).zip(residuals.iter().zip(below))
-            {
-                let moved = *quantile + STEP * (*level as f32 - below);
-                let next = if residual.is_nan() { *quantile } else { moved };
-                *least = if next > *least { next } else { *least };
-                *quantile = *least;
-            }
+            let end = ends.at.iter().zip([&issued.low, &issued.high]).find(|(at, _)| **at == index);
+            let below = match end {
+                Some((_, end)) => zip(values, end, |value, end| if value <= end { 1.0 } else { 0.0 }),
+                None => zip3(&residuals, quantiles, self.spread.means(), |residual, quantile, spread| {
+                    if residual <= quantile * spread { 1.0 } else { 0.0 }
+                }),
+            };
+            let moved = zip(quantiles, &below, |quantile, below| quantile + STEP * (*level as f32 - below));
+            let next = zip3(
+                &residuals,
+                &moved,
+                quantiles,
+                |residual, moved, quantile| {
+                    if residual.is_nan() { quantile } else { moved }
+                },
+            );
+            least = zip(&next, &least, larger);
+            *quantiles = least;
         }
         let [lower, upper] = &mut self.widening;
         let sides = lower.iter_mut().zip(upper).zip(values).zip(issued.low.iter().zip(&issued.high)).zip(&residuals);
@@ -197,48 +198,36 @@ impl<const N: usize> Trackers<N> {
     /// Returns what the quantiles around `points` follow from. `errors` are the expected absolute errors, `height` is
     /// the usual height of the signal, `stretch` a factor for what the outcomes did not show (a gap before the
     /// origin).
-    pub fn around(&self, points: &[f64; N], errors: &[f64; N], height: f64, stretch: &[f64; N]) -> Around<N> {
+    pub fn around(&self, points: &[f32; N], errors: &[f32; N], height: f64, stretch: &[f32; N]) -> Around<N> {
         let cold = self.outcomes.map(|outcomes| outcomes < ENOUGH);
-        let mut widths = [0.0; N];
-        for (own, (point, error)) in widths.iter_mut().zip(points.iter().zip(errors)) {
-            *own = width(*point, *error, height);
-        }
-        let mut units = widths;
-        units.iter_mut().zip(self.spread.means()).for_each(|(unit, spread)| *unit *= f64::from(*spread));
-        let mut middle = *points;
-        let medians = units.iter().zip(&self.quantiles[MEDIAN]).zip(&cold);
-        for (middle, ((unit, median), cold)) in middle.iter_mut().zip(medians) {
-            *middle += if *cold { 0.0 } else { f64::from(*median) * unit };
-        }
-        let [lower, upper] = self.widening.each_ref().map(|widening| {
-            let mut sides = units;
-            for ((side, widening), (stretch, (cold, error))) in
-                sides.iter_mut().zip(widening).zip(stretch.iter().zip(cold.iter().zip(errors)))
-            {
-                let (learned, normal) = ((1.0 + f64::from(*widening)) * *side, SIGMA * error);
-                *side = stretch * if *cold { normal } else { learned };
-            }
-            sides
+        let any_cold = cold.contains(&true);
+        let width = zip(points, errors, |point, error| width(f64::from(point), f64::from(error), height) as f32);
+        let units = zip(&width, self.spread.means(), |width, spread| smaller(width * spread, WIDEST));
+        let mut middle = zip3(points, &self.quantiles[MEDIAN], &units, |point, median, unit| point + median * unit);
+        let [mut lower, mut upper] = self.widening.each_ref().map(|widening| {
+            let wide = zip(widening, &units, |widening, unit| (1.0 + widening) * unit);
+            zip(&wide, stretch, |wide, stretch| wide * stretch)
         });
-        Around { width: widths, middle, lower, upper, cold, any_cold: cold.contains(&true) }
+        if any_cold {
+            let normal = zip(errors, stretch, |error, stretch| stretch * SIGMA * error);
+            middle = zip3(&cold, points, &middle, |cold, point, middle| if cold { point } else { middle });
+            [lower, upper] = [lower, upper]
+                .map(|side| zip3(&cold, &normal, &side, |cold, normal, side| if cold { normal } else { side }));
+        }
+        Around { width, middle, lower, upper, cold, any_cold }
     }
 
     /// Returns the quantiles at a position in [`QUANTILES`]; they do not decrease with the position.
-    pub fn quantile(&self, index: usize, around: &Around<N>, normal: &QuantileRow) -> [f64; N] {
+    pub fn quantile(&self, index: usize, around: &Around<N>, normal: &QuantileRow) -> [f32; N] {
         let (Some(learned), Some(normal)) = (self.quantiles.get(index), normal.get(index)) else {
             return around.middle;
         };
         let sides = if index < MEDIAN { &around.lower } else { &around.upper };
-        let mut values = around.middle;
-        let beside = learned.iter().zip(&self.quantiles[MEDIAN]).zip(sides);
-        for (value, ((quantile, median), side)) in values.iter_mut().zip(beside) {
-            *value += (f64::from(*quantile) - f64::from(*median)) * *side;
-        }
+        let beside = zip3(learned, &self.quantiles[MEDIAN], sides, |quantile, median, side| (quantile - median) * side);
+        let mut values = zip(&around.middle, &beside, |middle, beside| middle + beside);
         if around.any_cold {
-            let lanes = around.cold.iter().zip(&around.middle).zip(sides);
-            for (value, ((cold, middle), side)) in values.iter_mut().zip(lanes) {
-                *value = if *cold { middle + normal * side } else { *value };
-            }
+            let cold = zip(&around.middle, sides, |middle, side| middle + *normal as f32 * side);
+            values = zip3(&around.cold, &cold, &values, |is_cold, cold, value| if is_cold { cold } else { value });
         }
         values
     }
@@ -254,8 +243,8 @@ mod tests {
     type Tracker = Trackers<1>;
 
     fn row(tracker: &Tracker, point: f64, error: f64, height: f64) -> QuantileRow {
-        let around = tracker.around(&[point], &[error], height, &[1.0]);
-        std::array::from_fn(|index| tracker.quantile(index, &around, &normal_quantiles())[0])
+        let around = tracker.around(&[point as f32], &[error as f32], height, &[1.0]);
+        std::array::from_fn(|index| f64::from(tracker.quantile(index, &around, &normal_quantiles())[0]))
     }
 
     /// Returns the expected error, `otherwise` before it is known.

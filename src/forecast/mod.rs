@@ -14,6 +14,7 @@
 //! | `pending`, `scores` | forecasts without an outcome yet; losses, the shares of the models (also after a gap), skill |
 //! | `shift` | a level that is another one from one minute to the next |
 //! | `intervals`, `bands`, `height` | quantiles of one number; of all horizons and maxima; limits |
+//! | `lanes` | arithmetic on all horizons at once |
 //! | `seasonal_scale`, `recent` | how far off forecasts are at each time of the season; the last half hour and its maxima |
 //! | `authority`, `anomaly` | what a forecast may be used for; how unusual the newest value is |
 //! | [`events`] | what an operator knows of the days to come |
@@ -42,6 +43,7 @@ mod bands;
 mod capacity;
 mod height;
 mod intervals;
+mod lanes;
 mod pending;
 mod recent;
 mod scores;
@@ -163,19 +165,38 @@ pub fn forecast(
     features: &Features,
     now: Now,
 ) -> Outlook {
+    let mut outlook = Outlook::default();
+    forecast_into(state, spec, params, features, now, &mut outlook);
+    outlook
+}
+
+/// Does what [`forecast`] does and writes it over `outlook`, whatever that was: a caller that is done with one outlook
+/// before it asks for the next one lends it again, and nothing is allocated.
+pub fn forecast_into(
+    state: &mut Forecaster,
+    spec: &ServiceSpec,
+    params: &ForecastParams,
+    features: &Features,
+    now: Now,
+    outlook: &mut Outlook,
+) {
     if state.common.params != *params {
         state.common = Arc::new(Common::new(&spec.id, params));
     }
     let minute = Minute::of(now.wall);
     let common = &state.common;
-    let signals = state.signals.iter_mut().zip(&features.signals).map(|(slot, features)| {
-        let slot = slot.as_mut()?;
+    outlook.signals.resize_with(state.signals.len().min(features.signals.len()), || None);
+    let signals = state.signals.iter_mut().zip(&features.signals).zip(&mut outlook.signals);
+    for ((slot, features), outlook) in signals {
+        let Some(slot) = slot else {
+            *outlook = None;
+            continue;
+        };
         fold(&mut slot.state, &features.closed, common);
-        Some(slot.state.outlook(features.provisional, minute, common))
-    });
-    let signals: Vec<Option<SignalOutlook>> = signals.collect();
-    let capacity = capacity::capacity(spec, params, features, &signals, now);
-    Outlook { signals, capacity }
+        let outlook = outlook.get_or_insert_with(|| SignalOutlook::not_ready(minute, 0, 0));
+        slot.state.outlook(features.provisional, minute, common, outlook);
+    }
+    outlook.capacity = capacity::capacity(spec, params, features, &outlook.signals, now);
 }
 
 /// Folds each minute that is not yet part of the state, which is copied only if there is one.

@@ -3,7 +3,9 @@
 //! One ring for each horizon, as long as the horizon: what was said for a minute lies where the next word for
 //! the same ring will go, so each slot is read once and then overwritten. 86 + 40 slots, 5.5 KB a signal.
 
-use super::models::{CATALOGUE, Voices};
+use std::array::from_fn;
+
+use super::models::CATALOGUE;
 use super::scores::{Lanes, MODELS};
 use crate::model::Minute;
 use crate::model::outlook::HORIZONS;
@@ -56,10 +58,14 @@ impl<const N: usize> Issued<N> {
         [self.point[lane], self.width[lane], self.low[lane], self.high[lane]]
     }
 
-    fn put(&mut self, lane: usize, [point, width, low, high]: One) {
-        (self.point[lane], self.width[lane], self.low[lane], self.high[lane]) = (point, width, low, high);
+    fn of(ones: [One; N], moving: [bool; N]) -> Self {
+        let [point, width, low, high] = from_fn(|part| ones.map(|one| one[part]));
+        Self { point, width, low, high, moving }
     }
 }
+
+/// Paths of models that say nothing.
+pub const SILENT: [Lanes; MODELS] = [[f32::NAN; HORIZONS.len()]; MODELS];
 
 /// What was said at one horizon: point, width and ends.
 type One = [f32; 4];
@@ -114,28 +120,32 @@ impl Pending {
 
     /// Returns what was said of `minute`, horizons and windows in their order.
     pub fn said_of(&self, minute: Minute) -> Said {
-        let mut said = Said { models: [[f32::NAN; HORIZONS.len()]; MODELS], mixed: Word::NOTHING };
-        for (horizon, slot) in slots(&HORIZONS, minute).into_iter().enumerate() {
-            let Some(cell) = self.points.get(slot) else { continue };
-            for (lanes, one) in said.models.iter_mut().zip(&cell.models) {
-                lanes[horizon] = *one;
-            }
-            said.mixed.points.put(horizon, cell.mixed);
-            said.mixed.points.moving[horizon] = self.moved(minute, HORIZONS[horizon], horizon);
+        let bits = self.bits(minute);
+        let points = slots(&HORIZONS, minute).map(|slot| self.points.get(slot).unwrap_or(&Cell::NOTHING));
+        let maxima = slots(&WINDOWS, minute).map(|slot| self.maxima.get(slot).unwrap_or(&[f32::NAN; 4]));
+        Said {
+            models: from_fn(|model| points.map(|cell| cell.models[model])),
+            mixed: Word {
+                points: Issued::of(
+                    points.map(|cell| cell.mixed),
+                    from_fn(|horizon| bits(HORIZONS[horizon]) >> horizon & 1 == 1),
+                ),
+                maxima: Issued::of(
+                    maxima.map(|one| *one),
+                    from_fn(|window| bits(WINDOWS[window]) >> (HORIZONS.len() + window) & 1 == 1),
+                ),
+            },
         }
-        for (window, slot) in slots(&WINDOWS, minute).into_iter().enumerate() {
-            if let Some(one) = self.maxima.get(slot) {
-                said.mixed.maxima.put(window, *one);
-                said.mixed.maxima.moving[window] = self.moved(minute, WINDOWS[window], HORIZONS.len() + window);
-            }
-        }
-        said
     }
 
-    /// Returns whether a change was foreseen so many minutes before `minute`; `bit` is that of the horizon or window.
-    fn moved(&self, minute: Minute, minutes: u16, bit: usize) -> bool {
-        let slot = minute.plus(-i64::from(minutes)).0.rem_euclid(LONGEST as i64) as usize;
-        self.moving.get(slot).is_some_and(|bits| bits >> bit & 1 == 1)
+    /// Returns what gives the bits of the origin so many minutes, at most the longest, before `minute`.
+    fn bits(&self, minute: Minute) -> impl Fn(u16) -> u16 {
+        let here = minute.0.rem_euclid(LONGEST as i64) as usize + LONGEST;
+        move |minutes| {
+            let slot = here - usize::from(minutes);
+            let slot = if slot < LONGEST { slot } else { slot - LONGEST };
+            self.moving.get(slot).copied().unwrap_or(0)
+        }
     }
 
     /// Returns the point and the ends of the interval that all together said of `minute` one minute before it, and two.
@@ -170,9 +180,9 @@ impl Pending {
         }
     }
 
-    /// Keeps what is said at `origin`; to be called for each minute, after its outcomes were read.
+    /// Keeps what is said at `origin` by each model and by all together; to be called for each minute, after its outcomes were read.
     /// Without a word the origin says nothing.
-    pub fn keep(&mut self, origin: Minute, voices: &Voices, word: Option<&Word>) {
+    pub fn keep(&mut self, origin: Minute, paths: &[Lanes; MODELS], word: Option<&Word>) {
         let word = word.unwrap_or(&Word::NOTHING);
         if let Some(bits) = self.moving.get_mut(origin.0.rem_euclid(LONGEST as i64) as usize) {
             let all = word.points.moving.iter().chain(&word.maxima.moving);
@@ -180,8 +190,8 @@ impl Pending {
         }
         for (horizon, slot) in slots(&HORIZONS, origin).into_iter().enumerate() {
             let Some(cell) = self.points.get_mut(slot) else { continue };
-            for (one, ahead) in cell.models.iter_mut().zip(voices) {
-                *one = ahead.as_ref().map_or(f32::NAN, |ahead| ahead.path[horizon] as f32);
+            for (one, path) in cell.models.iter_mut().zip(paths) {
+                *one = path[horizon];
             }
             cell.mixed = word.points.one(horizon);
         }
@@ -214,7 +224,7 @@ mod tests {
         for minute in 100..=newest {
             let points = Issued { point: [minute as f32; HORIZONS.len()], ..Issued::NOTHING };
             let maxima = Issued { point: [minute as f32; WINDOWS.len()], ..Issued::NOTHING };
-            pending.keep(Minute(minute), &[None; MODELS], Some(&Word { points, maxima }));
+            pending.keep(Minute(minute), &SILENT, Some(&Word { points, maxima }));
         }
         pending.scale(Minute(newest), Minute(before), 2.0);
         for minute in newest + 1..newest + 31 {
@@ -246,7 +256,7 @@ mod tests {
             }
             let points = Issued { point: [minute as f32; HORIZONS.len()], ..Issued::NOTHING };
             let maxima = Issued { point: [minute as f32; WINDOWS.len()], ..Issued::NOTHING };
-            pending.keep(Minute(minute), &[None; MODELS], Some(&Word { points, maxima }));
+            pending.keep(Minute(minute), &SILENT, Some(&Word { points, maxima }));
         }
     }
 
@@ -265,7 +275,7 @@ mod tests {
             }
             let points = Issued { moving: std::array::from_fn(|lane| moving(minute, lane)), ..Issued::NOTHING };
             let maxima = Issued { moving: std::array::from_fn(|lane| moving(minute, lane + 3)), ..Issued::NOTHING };
-            pending.keep(Minute(minute), &[None; MODELS], Some(&Word { points, maxima }));
+            pending.keep(Minute(minute), &SILENT, Some(&Word { points, maxima }));
         }
         let longest = HORIZONS.iter().chain(&WINDOWS).max().copied();
         assert_eq!(longest.map(usize::from), Some(LONGEST));

@@ -47,15 +47,15 @@ impl Recent {
         // Up to the slot, and what of the window lies before the begin of the ring, at its end.
         let end = (slot + 1).min(LONGEST);
         let before = minutes.saturating_sub(end).min(LONGEST - end);
-        let (mut highest, mut seen) = (f32::NEG_INFINITY, 0.0);
+        let (mut highest, mut seen) = (f32::NEG_INFINITY, 0_u16);
         for stretch in [self.0.get(end.saturating_sub(minutes)..end), self.0.get(LONGEST - before..)] {
             for value in stretch.unwrap_or_default() {
                 // Neither holds for a gap.
-                seen += if value.is_nan() { 0.0 } else { 1.0 };
+                seen += u16::from(!value.is_nan());
                 highest = if *value > highest { *value } else { highest };
             }
         }
-        if seen > 0.0 && seen >= WINDOW_SEEN * minutes as f32 { highest } else { f32::NAN }
+        if seen > 0 && f32::from(seen) >= WINDOW_SEEN * minutes as f32 { highest } else { f32::NAN }
     }
 }
 

@@ -7,6 +7,8 @@
 mod gap;
 
 pub use self::gap::longer;
+
+use super::lanes::{larger, smaller, zip};
 use super::models::{CATALOGUE, PERSISTENCE, SEASONAL_NAIVE};
 use crate::model::outlook::{HORIZONS, Skill};
 
@@ -139,6 +141,10 @@ impl Regrets {
 pub type Moving = [bool; HORIZONS.len()];
 
 fn both(one: Moving, other: Moving) -> Moving {
+    // Mostly nothing moves.
+    if !one.contains(&true) {
+        return one;
+    }
     std::array::from_fn(|horizon| one[horizon] && other[horizon])
 }
 
@@ -178,19 +184,17 @@ impl Scores {
         let errors = |said: &Lanes| said.map(|said| off(said).abs());
         let slopes = published.map(|published| if off(published) > 0.0 { 1.0 } else { -1.0 });
         let saved = |forecasts: &Lanes| {
-            let mut saved = slopes;
-            for (saved, (published, forecast)) in saved.iter_mut().zip(published.iter().zip(forecasts)) {
-                *saved *= published - forecast;
-            }
-            saved
+            zip(&zip(published, forecasts, |said, own| said - own), &slopes, |by, slope| by * slope)
         };
+        let surge = moving.contains(&true);
         let models = self.losses.iter_mut().zip(&mut self.calm).zip(forecasts);
         // Where the past is short, some models are silent for days.
         for ((losses, calm), forecasts) in models.filter(|(_, forecasts)| !forecasts.iter().all(|said| said.is_nan())) {
             losses.add(&errors(forecasts), keep);
-            calm.add(&only(&saved(forecasts), &moving, false), keep);
+            let saved = saved(forecasts);
+            calm.add(&if surge { only(&saved, &moving, false) } else { saved }, keep);
         }
-        if moving.contains(&true) {
+        if surge {
             for (regrets, forecasts) in surges.0.iter_mut().zip(forecasts) {
                 regrets.add(&only(&saved(forecasts), &moving, true), keep);
                 self.surged.iter_mut().zip(&regrets.squares).for_each(|(surged, squares)| *surged |= *squares > 0.0);
@@ -218,38 +222,34 @@ impl Scores {
     /// Returns the shares of the models that have a forecast now (`available`), a change being foreseen where it is
     /// `moving`.
     pub fn weights(&self, surges: &Surges, available: &[bool; MODELS], moving: Moving) -> Weights {
+        let speaks = |outcomes: f32, value: f32, otherwise: f32| if outcomes >= ENOUGH { value } else { otherwise };
         let mut weights = [[0.0; HORIZONS.len()]; MODELS];
         let mut least = [f32::INFINITY; HORIZONS.len()];
         for (losses, _) in self.losses.iter().zip(available).filter(|(_, available)| **available) {
-            for (least, (mean, outcomes)) in least.iter_mut().zip(losses.mean.iter().zip(&losses.weight)) {
-                let (mean, outcomes) = (*mean, *outcomes);
-                let loss = if outcomes >= ENOUGH { mean } else { f32::INFINITY };
-                *least = if loss < *least { loss } else { *least };
-            }
+            let loss = zip(&losses.weight, &losses.mean, |outcomes, mean| speaks(outcomes, mean, f32::INFINITY));
+            least = zip(&loss, &least, smaller);
         }
+        let least_squares = least.map(|least| least * least);
         let mut sums = [0.0; HORIZONS.len()];
         // Until a first change was scored, what is known of the calm has to do.
-        let apart = both(moving, self.surged);
-        let any_apart = apart.contains(&true);
-        for (model, weights) in weights.iter_mut().enumerate().filter(|(model, _)| available[*model]) {
-            let apart = any_apart.then(|| self.calm[model].or(&surges.0[model], apart));
-            let Regrets { sum, squares } = apart.as_ref().unwrap_or(&self.calm[model]);
-            let (outcomes, mut scale) = (&self.losses[model].weight, *squares);
-            // One operation a loop: each becomes a few instructions for all horizons.
-            for (weight, (saved, outcomes)) in weights.iter_mut().zip(sum.iter().zip(outcomes)) {
-                let saved = if *saved > 0.0 { *saved } else { 0.0 };
-                *weight = if *outcomes >= ENOUGH { saved } else { 0.0 };
-            }
-            for (scale, least) in scale.iter_mut().zip(&least) {
-                let sum = *scale + least * least;
-                *scale = if sum > f32::MIN_POSITIVE { sum } else { f32::MIN_POSITIVE };
-            }
-            weights.iter_mut().zip(&scale).for_each(|(weight, scale)| *weight /= *scale);
-            sums.iter_mut().zip(&*weights).for_each(|(sum, weight)| *sum += *weight);
+        let (apart, mut surging) = (both(moving, self.surged), None);
+        if apart.contains(&true) {
+            let mut regrets = self.calm;
+            regrets.iter_mut().zip(&surges.0).for_each(|(calm, surge)| *calm = calm.or(surge, apart));
+            surging = Some(regrets);
+        }
+        let known = self.losses.iter().zip(surging.as_ref().unwrap_or(&self.calm));
+        for ((weights, (losses, regrets)), _) in weights.iter_mut().zip(known).zip(available).filter(|(_, said)| **said)
+        {
+            let Regrets { sum, squares } = regrets;
+            let saved = zip(&losses.weight, sum, |outcomes, saved| larger(speaks(outcomes, saved, 0.0), 0.0));
+            let scale = zip(squares, &least_squares, |squares, least| larger(squares + least, f32::MIN_POSITIVE));
+            *weights = zip(&saved, &scale, |saved, scale| saved / scale);
+            sums = zip(&sums, weights, |sum, weight| sum + weight);
         }
         let parts = sums.map(|sum| 1.0 / sum);
         for weights in &mut weights {
-            weights.iter_mut().zip(&parts).for_each(|(weight, part)| *weight *= *part);
+            *weights = zip(weights, &parts, |weight, part| weight * part);
         }
         for horizon in (0..HORIZONS.len()).filter(|horizon| !sums[*horizon].is_normal()) {
             // Where nothing is measured to save, the best one speaks alone; persistence until one is measured.
@@ -286,7 +286,10 @@ fn measured(losses: &Losses) -> Option<f64> {
 
 /// Returns the mean over the horizons.
 pub fn mean(lanes: &Lanes) -> f64 {
-    lanes.iter().map(|value| f64::from(*value)).sum::<f64>() / HORIZONS.len() as f64
+    // Two by two: no sum waits for all others.
+    let [one, other, third, fourth]: [f32; HORIZONS.len() / 2] =
+        std::array::from_fn(|lane| lanes[lane] + lanes[lane + HORIZONS.len() / 2]);
+    f64::from((one + other) + (third + fourth)) / HORIZONS.len() as f64
 }
 
 /// Returns one minus the ratio of two losses; nothing is saved of nothing.

@@ -5,6 +5,7 @@
 //! multiplied by a factor of the time for which something is foreseen, learned from the outcomes at that time against
 //! the error of a calm minute.
 
+use super::lanes::larger;
 use crate::model::Minute;
 
 /// Most cells; a day of minutes has a quarter of an hour in each.
@@ -39,23 +40,24 @@ impl SeasonalScale {
     }
 
     /// Returns the factors for what is foreseen that many minutes `ahead` of `origin`.
-    pub fn at_each<const N: usize>(&self, origin: Minute, ahead: &[u16; N]) -> [f64; N] {
+    pub fn at_each<const N: usize>(&self, origin: Minute, ahead: &[u16; N]) -> [f32; N] {
         let offset = self.offset(origin);
         ahead.map(|minutes| self.factor(self.cell(offset + u32::from(minutes))))
     }
 
-    /// Returns the highest factor of the `minutes` after `origin`.
-    pub fn highest(&self, origin: Minute, minutes: u16) -> f64 {
+    /// Returns for each window the highest factor of so many `minutes` after `origin`.
+    pub fn highest<const N: usize>(&self, origin: Minute, minutes: &[u16; N]) -> [f32; N] {
         let offset = self.offset(origin);
-        let last = offset + u32::from(minutes).min(self.steps);
-        // The first minute of each cell that begins meanwhile stands for all of the cell.
-        let begins = (offset / self.cell_steps + 1..=last / self.cell_steps).map(|cell| cell * self.cell_steps);
-        let cells = std::iter::once(offset + 1).chain(begins).map(|offset| self.cell(offset));
-        cells.map(|cell| self.factor(cell)).fold(0.0, f64::max)
+        minutes.map(|minutes| {
+            // What lies beyond the end of the season is met again at its begin.
+            let last = offset + u32::from(minutes).min(self.steps);
+            let cells = (offset + 1) / self.cell_steps..=last / self.cell_steps;
+            cells.map(|cell| self.factor(self.cell(cell * self.cell_steps))).fold(0.0, f32::max)
+        })
     }
 
-    fn factor(&self, cell: usize) -> f64 {
-        f64::from(self.factors.get(cell).copied().unwrap_or(1.0).max(LEAST))
+    fn factor(&self, cell: usize) -> f32 {
+        larger(self.factors.get(cell).copied().unwrap_or(1.0), LEAST)
     }
 
     fn offset(&self, minute: Minute) -> u32 {
@@ -99,10 +101,10 @@ mod tests {
     #[test]
     fn a_window_is_as_surprising_as_its_most_surprising_minute() {
         let scale = learned();
-        let at = |minute, minutes| scale.highest(Minute(20 * 1440 + minute), minutes);
+        let at = |minute, minutes| scale.highest(Minute(20 * 1440 + minute), &[minutes])[0];
         assert!(at(NOON - 11, 10) < 1.1 && at(NOON - 10, 10) > 18.0 && at(NOON + 13, 10) > 18.0);
         assert!(at(NOON + 14, 30) < 1.1, "the first minute of a window is the one after its origin");
-        assert!(SeasonalScale::new(7).highest(Minute(-3), 30) <= 1.0);
+        assert!(SeasonalScale::new(7).highest(Minute(-3), &[30])[0] <= 1.0);
     }
 
     #[test]

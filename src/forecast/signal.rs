@@ -8,12 +8,13 @@ use super::bands::{Bands, Course, Limits};
 use super::events::Events;
 use super::height::Height;
 use super::history::{DAY, History};
+use super::lanes::zip3;
 use super::models::season::Season;
-use super::models::{Ahead, CATALOGUE, Lesson, Models, Origin, PERSISTENCE, Past, SEASONAL_DIFFERENCE, View, Voices};
+use super::models::{Ahead, CATALOGUE, Lesson, Models, Origin, PERSISTENCE, Past, Path, SEASONAL_DIFFERENCE, View};
 use super::params::{ForecastParams, Smoothing};
-use super::pending::{Issued, Pending, Said, WINDOWS, Word};
+use super::pending::{Issued, Pending, SILENT, Said, WINDOWS, Word};
 use super::recent::{LONGEST_MINUTES, Recent};
-use super::scores::{MODELS, Moving, Scores, Surges, Weights, keep, mean};
+use super::scores::{Lanes, MODELS, Moving, Scores, Surges, Weights, keep, mean};
 use super::seasonal_scale::SeasonalScale;
 use super::shift::Shift;
 use super::week::Week;
@@ -213,24 +214,20 @@ impl SignalState {
         kept.week.push(clock.now, value);
         settled.into_iter().for_each(|value| kept.week.learn(clock.now.plus(-i64::from(LONGEST_MINUTES)), value));
         head.learn(minute, clock, value, season, kept);
-        let mut voices = [None; MODELS];
-        let gap = head.gap(minute);
-        let word = head.say(
-            &Origin { minute, clock, provisional: None, gap, past: kept.past(head.ratio_height()) },
-            kept,
-            &mut voices,
-            common,
-        );
-        kept.pending.keep(minute, &voices, word.as_ref());
+        let (gap, past) = (head.gap(minute), kept.past(head.ratio_height()));
+        let origin = Origin { minute, clock, provisional: None, gap, past };
+        let voices = head.voices(&origin);
+        let word = head.say(&origin, kept, &voices, common);
+        kept.pending.keep(minute, &voices.paths, word.as_ref());
         if value.is_some() {
             head.rung.step(&head.evidence(common), &common.params);
         }
         *committed = head;
     }
 
-    /// Returns the outlook at the wall-clock minute `now`. A provisional value of the running minute is taken into
-    /// account and not learned.
-    pub fn outlook(&self, provisional: Option<MinuteValue>, now: Minute, common: &Common) -> SignalOutlook {
+    /// Writes the outlook at the wall-clock minute `now` over `outlook`. A provisional value of the running minute is taken
+    /// into account and not learned.
+    pub fn outlook(&self, provisional: Option<MinuteValue>, now: Minute, common: &Common, outlook: &mut SignalOutlook) {
         let head = &self.head;
         let need = common.params.ready_minutes;
         let running = head.newest.and_then(|newest| {
@@ -246,18 +243,22 @@ impl SignalState {
             gap: if running.is_some() { 0 } else { head.gap(minute) },
             past: self.kept.past(head.ratio_height()),
         };
-        let mut outlook = SignalOutlook::not_ready(minute, head.seen.min(need), need);
-        if let Some(mix) = head.ahead(&origin, &self.kept, &mut [None; MODELS]).filter(|_| head.seen >= need) {
-            head.publish(&origin, now, &mix, &self.kept, common, &mut outlook);
+        outlook.restart(minute, head.seen.min(need), need);
+        if head.seen < need {
+            return;
+        }
+        let voices = head.voices(&origin);
+        if let Some(mix) = head.mix(&origin, &self.kept, &voices) {
+            head.publish(&origin, now, &mix, &self.kept, common, outlook);
+            outlook.parts = Some(parts(&voices.parts, &mix.weights, mix.path[0]));
             let anomaly = self.anomaly(&origin);
             outlook.anomaly = anomaly.map(|anomaly| anomaly.score);
             outlook.anomaly_kind = anomaly.and_then(|anomaly| anomaly.kind);
             outlook.alarm = anomaly.is_some_and(|anomaly| anomaly.alarm);
             if head.eventful && !common.events.is_empty() {
-                self.expect_events(&mut outlook, common);
+                self.expect_events(outlook, common);
             }
         }
-        outlook
     }
 
     /// Turns what is foreseen of an ordinary day into what is foreseen of this one.
@@ -294,10 +295,18 @@ impl SignalState {
     }
 }
 
+/// What each model foresees from one origin.
+struct Voices {
+    /// Within the limits, as short as it is scored and mixed; NaN from a model that says nothing.
+    paths: [Lanes; MODELS],
+    /// What the first points are made of.
+    parts: [Parts; MODELS],
+    available: [bool; MODELS],
+}
+
 /// What all models foresee together.
-#[derive(Debug, Clone, Copy)]
 struct Mix {
-    ahead: Ahead,
+    path: Path,
     limits: Limits,
     weights: Weights,
     moving: Moving,
@@ -348,8 +357,8 @@ impl Head {
     }
 
     /// Returns what is said by all together from `origin` on, to be kept and scored like what each model says.
-    fn say(&self, origin: &Origin<'_>, kept: &Kept, voices: &mut Voices, common: &Common) -> Option<Word> {
-        let mix = self.ahead(origin, kept, voices)?;
+    fn say(&self, origin: &Origin<'_>, kept: &Kept, voices: &Voices, common: &Common) -> Option<Word> {
+        let mix = self.mix(origin, kept, voices)?;
         let course = self.course(origin, &mix, kept);
         Some(self.bands.issued(&course, &common.normal))
     }
@@ -373,36 +382,39 @@ impl Head {
         self.seen < common.params.cold_minutes
     }
 
-    /// Lets each model say its forecast, and returns that of all together by their measured worth at each horizon; all
-    /// are held within the limits.
-    fn ahead(&self, origin: &Origin<'_>, kept: &Kept, voices: &mut Voices) -> Option<Mix> {
+    /// Lets each model say its forecast, which is held within the limits.
+    fn voices(&self, origin: &Origin<'_>) -> Voices {
         let limits = self.height.limits(self.range);
-        self.models.foresee(&View::of(origin), voices);
-        for voice in voices.iter_mut().flatten() {
-            voice.path.iter_mut().for_each(|point| *point = limits.hold(*point));
+        let mut voices = Voices { paths: SILENT, parts: [Parts::default(); MODELS], available: [false; MODELS] };
+        self.models.foresee(&View::of(origin), |model, ahead| {
+            let Some(Ahead { path, parts }) = ahead else { return };
+            voices.paths[model] = path.map(|point| limits.hold(point) as f32);
+            (voices.parts[model], voices.available[model]) = (parts, true);
+        });
+        voices
+    }
+
+    /// Returns the forecast of all together by their measured worth at each horizon, within the limits; `None` without one.
+    fn mix(&self, origin: &Origin<'_>, kept: &Kept, voices: &Voices) -> Option<Mix> {
+        let Voices { paths, available, .. } = voices;
+        if !available[PERSISTENCE] {
+            return None;
         }
-        let now = &voices[PERSISTENCE].as_ref()?.path;
-        let then = voices[SEASONAL_DIFFERENCE].as_ref().map(|voice| &voice.path);
-        let moving = self.bands.moving(now, then, origin.gap);
-        let available = voices.each_ref().map(Option::is_some);
-        let weights = self.scores.weights_after(origin.gap, &kept.surges, &available, moving);
-        let mut ahead = Ahead::default();
-        for (voice, weights) in voices.iter().zip(&weights) {
-            let Some(voice) = voice else { continue };
-            for ((point, own), weight) in ahead.path.iter_mut().zip(&voice.path).zip(weights) {
-                *point += f64::from(*weight) * own;
-            }
-            ahead.parts.add(&voice.parts, f64::from(weights[0]));
+        let limits = self.height.limits(self.range);
+        let then = available[SEASONAL_DIFFERENCE].then(|| &paths[SEASONAL_DIFFERENCE]);
+        let moving = self.bands.moving(&paths[PERSISTENCE], then, origin.gap);
+        let weights = self.scores.weights_after(origin.gap, &kept.surges, available, moving);
+        let mut mixed = [0.0; HORIZONS.len()];
+        for ((path, weights), _) in paths.iter().zip(&weights).zip(available).filter(|(_, available)| **available) {
+            mixed = zip3(&mixed, path, weights, |mixed, own, weight| mixed + weight * own);
         }
-        ahead.path = ahead.path.map(|point| limits.hold(point));
-        let Parts { level, trend, season, rest } = ahead.parts;
-        ahead.parts.rest += ahead.path[0] - (level + trend + season + rest);
-        Some(Mix { ahead, limits, weights, moving })
+        let path = mixed.map(|point| limits.hold(f64::from(point)));
+        Some(Mix { path, limits, weights, moving })
     }
 
     fn course<'a>(&self, origin: &Origin<'_>, mix: &'a Mix, kept: &'a Kept) -> Course<'a> {
-        let Mix { ahead, limits, moving, .. } = mix;
-        let (clock, gap, path, height) = (origin.clock.now, origin.gap, &ahead.path, self.height.usual());
+        let Mix { path, limits, moving, .. } = mix;
+        let (clock, gap, height) = (origin.clock.now, origin.gap, self.height.usual());
         Course { scale: &kept.scale, clock, path, moving: *moving, height, gap, limits: *limits }
     }
 
@@ -415,14 +427,13 @@ impl Head {
         common: &Common,
         into: &mut SignalOutlook,
     ) {
-        let Mix { ahead, weights, .. } = mix;
+        let Mix { path, weights, .. } = mix;
         let rows = self.bands.rows(&self.course(origin, mix, kept), &common.normal);
         let (realised, minutes) = self.bands.coverage();
         let [max_10, max_30] = rows.maxima;
         into.origin = origin.minute;
         into.readiness = Readiness::Ready;
-        into.points.clear();
-        let points = HORIZONS.iter().zip(&ahead.path).zip(&rows.points);
+        let points = HORIZONS.iter().zip(path).zip(&rows.points);
         into.points.extend(points.map(|((minutes, point), quantiles)| HorizonPoint {
             minutes: *minutes,
             point: *point,
@@ -432,17 +443,14 @@ impl Head {
         let shares = weights.each_ref().map(mean);
         let leads = CATALOGUE.iter().zip(&shares).max_by(|(_, one), (_, other)| one.total_cmp(other));
         into.model = leads.map(|(row, _)| row.name.into());
-        into.scores.clear();
         into.scores.extend(CATALOGUE.iter().zip(&shares).enumerate().map(|(model, (row, share))| ModelScore {
             model: row.name.into(),
             loss: self.scores.loss(model),
             share: *share,
         }));
-        into.parts = Some(ahead.parts);
         into.skill = self.scores.skill();
         into.coverage = (minutes > 0.0).then_some(Coverage { realised, outcomes: minutes * HORIZONS.len() as f64 });
         into.authority = self.rung.authority();
-        into.flags.clear();
         self.flags(origin, now, common, &mut into.flags);
     }
 
@@ -453,4 +461,15 @@ impl Head {
         flags.extend(gap.then_some(ForecastFlag::Gap));
         flags.extend(self.models.flag());
     }
+}
+
+/// Returns what the `first` point of the mix is made of.
+fn parts(voices: &[Parts; MODELS], weights: &Weights, first: f64) -> Parts {
+    let mut parts = Parts::default();
+    for (voice, [weight, ..]) in voices.iter().zip(weights) {
+        parts.add(voice, f64::from(*weight));
+    }
+    let Parts { level, trend, season, rest } = parts;
+    parts.rest += first - (level + trend + season + rest);
+    parts
 }

@@ -306,6 +306,30 @@ fn the_running_minute_is_seen_and_not_learned() {
 }
 
 #[test]
+fn an_outlook_that_is_lent_becomes_what_a_new_one_would_be_and_keeps_its_room() {
+    let mut noise = Noise::new(8);
+    let history = minutes(0, (0..2 * DAY).map(|minute| surging(&mut noise, minute)));
+    let (mut state, mut young) = (learned((0.0, 1e9), &history), learned((0.0, 1e9), &history[..5]));
+    let (spec, params) = (service((0.0, 1e9)), ForecastParams::default());
+    let mut lent = Outlook::default();
+    let mut room = Vec::new();
+    for minute in [2 * DAY, 2 * DAY + 1] {
+        forecast_into(&mut state, &spec, &params, &reading(200.0), at(minute), &mut lent);
+        assert_eq!(lent, call(&mut state, &spec, minute, &reading(200.0)));
+        let signal = lent.signals[0].as_ref().unwrap();
+        assert!(!signal.points.is_empty() && !signal.scores.is_empty());
+        room.push((lent.signals.as_ptr(), signal.points.as_ptr(), signal.scores.as_ptr()));
+    }
+    assert_eq!(room[0], room[1], "nothing was allocated anew");
+    // Nothing of it is left where another signal has no forecast, and where there is no signal.
+    forecast_into(&mut young, &spec, &params, &reading(200.0), at(5), &mut lent);
+    assert_eq!(lent, call(&mut young, &spec, 5, &reading(200.0)));
+    let blind = ServiceSpec { signals: Vec::new(), ..service((0.0, 1e9)) };
+    forecast_into(&mut Forecaster::new(&blind, &params), &blind, &params, &reading(1.0), at(5), &mut lent);
+    assert_eq!(lent, Outlook::default());
+}
+
+#[test]
 fn a_copy_is_not_touched_by_what_the_original_learns() {
     let mut state = learned((0.0, 1e9), &minutes(0, [100.0; 300]));
     let mut copy = state.clone();

@@ -5,13 +5,22 @@
 //! the profile that Holt-Winters learns follows surprises, this one follows the signal itself.
 
 use super::history::History;
-use super::models::season::{Places, Season};
+use super::models::season::{Places, SPAN, Season};
 use crate::model::Minute;
 
 /// Seasons in a week.
 const WEEK: i64 = 7;
 /// Cells that a missing one may be taken from instead.
 const REACH: i64 = 6;
+/// The cells from one on: what lies ahead of an origin lies in as many, and the neighbours of the last.
+const IN_ROW: [u16; SPAN] = {
+    let (mut cells, mut cell) = ([0; SPAN], 0);
+    while cell < SPAN {
+        cells[cell] = cell as u16;
+        cell += 1;
+    }
+    cells
+};
 /// Share of a new day in the mean of the days, once there were as many.
 const GAIN: f64 = 0.25;
 
@@ -92,14 +101,11 @@ impl Week {
     /// Returns what was so many days, at most seven, before these places, NaN where it is not known.
     pub fn days_ago<const N: usize>(&self, places: &Places<N>, days: i64) -> [f64; N] {
         let first = Minute(places.first.saturating_sub(days * self.days.cells()));
-        let mut values = self.cells.near_each(first, &places.left);
-        if places.share.iter().any(|share| *share > 0.0) {
-            let right = self.cells.near_each(first, &places.left.map(|left| left + 1));
-            for ((value, right), share) in values.iter_mut().zip(right).zip(&places.share) {
-                *value += share * (right - *value);
-            }
-        }
-        values
+        // Neighbours share cells: each is read once.
+        let mut cells = [f64::NAN; IN_ROW.len()];
+        let count = places.cells().min(cells.len());
+        self.cells.read(first, &IN_ROW[..count], &mut cells[..count]);
+        places.between(&cells)
     }
 
     /// Returns the steps in a day.

@@ -226,6 +226,18 @@ impl SignalOutlook {
         }
     }
 
+    /// Turns this into an outlook without a forecast. What was allocated for its lists is kept for the next ones.
+    pub fn restart(&mut self, origin: Minute, have: u32, need: u32) {
+        let mut emptied = Self::not_ready(origin, have, need);
+        std::mem::swap(&mut emptied.points, &mut self.points);
+        std::mem::swap(&mut emptied.scores, &mut self.scores);
+        std::mem::swap(&mut emptied.flags, &mut self.flags);
+        emptied.points.clear();
+        emptied.scores.clear();
+        emptied.flags.clear();
+        *self = emptied;
+    }
+
     /// Returns the point forecast `minutes` ahead, interpolated between horizons; `None` beyond them or
     /// without a forecast.
     pub fn point_at(&self, minutes: f64) -> Option<f64> {

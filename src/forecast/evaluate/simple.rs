@@ -4,8 +4,8 @@ use super::Series;
 use crate::forecast::bands::{Bands, Course, Limits};
 use crate::forecast::intervals::normal_quantiles;
 use crate::forecast::models::Path;
-use crate::forecast::pending::{Pending, Word};
-use crate::forecast::scores::{MODELS, keep};
+use crate::forecast::pending::{Pending, SILENT, Word};
+use crate::forecast::scores::keep;
 use crate::forecast::seasonal_scale::SeasonalScale;
 use crate::model::outlook::HORIZONS;
 
@@ -85,7 +85,7 @@ impl Simple {
                 let course = Course { scale: &scale, clock: step, path: &path, moving, height, gap: 0, limits };
                 bands.issued(&course, &normal)
             });
-            pending.keep(step, &[None; MODELS], word.as_ref());
+            pending.keep(step, &SILENT, word.as_ref());
             word.map_or([(f32::NAN, f32::NAN); HORIZONS.len()], |Word { points, .. }| {
                 std::array::from_fn(|horizon| (points.low[horizon], points.high[horizon]))
             })

@@ -34,7 +34,6 @@ use self::seasonal_difference::SeasonalDifference;
 use self::seasonal_naive::SeasonalNaive;
 use super::history::History;
 use super::params::{ForecastParams, Smoothing};
-use super::scores::MODELS;
 use super::week::Week;
 use super::zone::Clock;
 use crate::model::Minute;
@@ -235,9 +234,6 @@ impl Simple {
     }
 }
 
-/// What each model foresees, in the order of the catalogue; `None` from one that has not seen enough.
-pub type Voices = [Option<Ahead>; MODELS];
-
 /// One model of each row of the catalogue. The simple ones do not take the room of the large ones.
 #[derive(Debug, Clone, Copy)]
 pub struct Models {
@@ -284,14 +280,12 @@ impl Models {
         self.holt_winters.set_smoothing(smoothing);
     }
 
-    /// Says what each foresees.
-    pub fn foresee(&self, view: &View<'_>, voices: &mut Voices) {
-        let (simple, large) = voices.split_at_mut(SIMPLE.len());
-        simple.iter_mut().zip(&self.simple).for_each(|(voice, model)| *voice = model.foresee(view));
-        if let [holt_winters, multiplicative @ ..] = large {
-            *holt_winters = self.holt_winters.foresee(view);
-            let models = multiplicative.iter_mut().zip(&self.multiplicative);
-            models.for_each(|(voice, model)| *voice = model.foresee(view));
+    /// Lets `hear` know what each foresees, by its position in the catalogue; `None` from one that has not seen enough.
+    pub fn foresee(&self, view: &View<'_>, mut hear: impl FnMut(usize, Option<Ahead>)) {
+        self.simple.iter().enumerate().for_each(|(position, model)| hear(position, model.foresee(view)));
+        hear(SIMPLE.len(), self.holt_winters.foresee(view));
+        for (position, model) in (SIMPLE.len() + 1..).zip(&self.multiplicative) {
+            hear(position, model.foresee(view));
         }
     }
 

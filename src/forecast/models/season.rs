@@ -7,16 +7,21 @@ use ndarray::Array1;
 
 use super::Lesson;
 use crate::forecast::history::History;
+use crate::forecast::lanes::zip3;
 use crate::model::Minute;
+use crate::model::outlook::HORIZONS;
 
 /// Most cells of a profile.
 const CELLS: u32 = 288;
+/// Most cells that the minutes up to the longest horizon, and the one after them, lie in.
+pub const SPAN: usize = HORIZONS[HORIZONS.len() - 1] as usize + 2;
 
 /// A seasonal profile, added to the level.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Season {
-    /// Empty while the season is flat: a signal of a few minutes takes no room for days.
-    cells: Array1<f64>,
+    /// Empty while the season is flat: a signal of a few minutes takes no room for days. Short numbers: what a lesson changes
+    /// is far more than they leave out, and each line of memory that has to be waited for holds more than an hour of them.
+    cells: Array1<f32>,
     count: u32,
     cell_minutes: u32,
 }
@@ -46,6 +51,22 @@ impl<const N: usize> Places<N> {
         }
         Self { first: begin.div_euclid(2 * cell), left, share }
     }
+
+    /// Returns how many cells from the first one on hold the minutes, which ascend, and their right neighbours.
+    pub fn cells(&self) -> usize {
+        self.left.last().map_or(0, |last| usize::from(*last) + 2)
+    }
+
+    /// Returns the values of the minutes between those of the `cells` from the first one on.
+    pub fn between(&self, cells: &[f64; SPAN]) -> [f64; N] {
+        let cell = |index: usize| cells.get(index).copied().unwrap_or(f64::NAN);
+        let [left, right] = [0, 1].map(|side| self.left.map(|left| cell(usize::from(left) + side)));
+        zip3(&left, &right, &self.share, |left, right, share| {
+            let between = left + share * (right - left);
+            // What lies on a centre is that of its cell, whatever is beside it.
+            if share > 0.0 { between } else { left }
+        })
+    }
 }
 
 impl Season {
@@ -73,7 +94,8 @@ impl Season {
     }
 
     /// Returns the classical index: one cell for each step, the first one at minute 0 of the epoch.
-    pub fn classical(cells: Array1<f64>) -> Self {
+    pub fn classical(cells: impl IntoIterator<Item = f64>) -> Self {
+        let cells: Array1<f32> = cells.into_iter().map(|cell| cell as f32).collect();
         Self { count: cells.len() as u32, cells, cell_minutes: 1 }
     }
 
@@ -95,10 +117,10 @@ impl Season {
             }
             sum += inside;
             count += seen;
-            *mean = if seen > 0.0 { inside / seen } else { f64::NAN };
+            *mean = if seen > 0.0 { (inside / seen) as f32 } else { f32::NAN };
         }
         let mean = sum / f64::max(count, 1.0);
-        self.cells.mapv_inplace(|cell| form(if cell.is_finite() { cell } else { mean }, mean));
+        self.cells.mapv_inplace(|cell| form(if cell.is_finite() { f64::from(cell) } else { mean }, mean) as f32);
     }
 
     /// Returns the seasonal value at `minute`.
@@ -119,14 +141,16 @@ impl Season {
 
     /// Returns the seasonal values at these places.
     pub fn read<const N: usize>(&self, places: &Places<N>) -> [f64; N] {
-        let mut values = [0.0; N];
-        let (Some(first), Some(cells)) = (self.index(places.first), self.cells.as_slice()) else { return values };
-        let cell = |index: usize| cells.get(index).copied().unwrap_or(0.0);
-        for (value, (left, share)) in values.iter_mut().zip(places.left.iter().zip(&places.share)) {
-            let left = wrap(first + usize::from(*left), cells.len());
-            *value = cell(left) * (1.0 - share) + cell(wrap(left + 1, cells.len())) * share;
+        let (Some(first), Some(cells)) = (self.index(places.first), self.cells.as_slice()) else { return [0.0; N] };
+        let mut row = [0.0; SPAN];
+        let from_first = cells.get(first..).unwrap_or_default();
+        let (ahead, around) = row.split_at_mut(places.cells().min(from_first.len()).min(SPAN));
+        ahead.iter_mut().zip(from_first).for_each(|(value, cell)| *value = f64::from(*cell));
+        // What passes the end of the season goes on at its begin.
+        if ahead.len() < places.cells() {
+            around.iter_mut().zip(cells.iter().cycle()).for_each(|(value, cell)| *value = f64::from(*cell));
         }
-        values
+        places.between(&row)
     }
 
     /// Learns what `minute`, when clocks show `clock`, teaches; where the profile was drawn anew, returns its value there.
@@ -151,14 +175,14 @@ impl Season {
         let right = wrap(left + 1, self.cells.len());
         for (index, share) in [(left, 1.0 - share), (right, share)] {
             if let Some(cell) = self.cells.get_mut(index) {
-                *cell += correction * share;
+                *cell = (f64::from(*cell) + correction * share) as f32;
             }
         }
     }
 
     /// Multiplies the profile.
     pub fn scale(&mut self, factor: f64) {
-        self.cells *= factor;
+        self.cells *= factor as f32;
     }
 
     /// Gives a flat season its cells.
@@ -208,7 +232,7 @@ mod tests {
             let mut season = Season::flat(steps);
             season.rise();
             assert_eq!(season.cells.len(), cells);
-            season.cells.iter_mut().enumerate().for_each(|(cell, value)| *value = (cell * cell % 11) as f64);
+            season.cells.iter_mut().enumerate().for_each(|(cell, value)| *value = (cell * cell % 11) as f32);
             for from in 0..1500 {
                 let each = season.at_each(Minute(from), &[0, 1, 30]);
                 assert_eq!(each, [0, 1, 30].map(|minutes| season.at(Minute(from + minutes))), "{steps} {from}");

@@ -59,16 +59,9 @@ impl Learned {
     fn ahead(&self, provisional: Option<f64>) -> Option<Ahead> {
         let minute = if provisional.is_some() { self.last.plus(1) } else { self.last };
         let mut voices = [None; CATALOGUE.len()];
-        self.models.foresee(
-            &View::of(&Origin {
-                minute,
-                clock: clock(minute),
-                provisional,
-                gap: self.gap(provisional),
-                past: self.past(),
-            }),
-            &mut voices,
-        );
+        let (clock, past) = (clock(minute), self.past());
+        let origin = Origin { minute, clock, provisional, gap: self.gap(provisional), past };
+        self.models.foresee(&View::of(&origin), |model, voice| voices[model] = voice);
         voices[self.asked]
     }
 }
@@ -223,7 +216,7 @@ fn a_busier_day_has_higher_surges_and_a_signal_below_zero_has_no_ratio() {
     let past = Past { height: None, ..learned.past() };
     let mut voices = [None; CATALOGUE.len()];
     let origin = Origin { minute: learned.last, clock: clock(learned.last), provisional: None, gap: 0, past };
-    learned.models.foresee(&View::of(&origin), &mut voices);
+    learned.models.foresee(&View::of(&origin), |model, voice| voices[model] = voice);
     assert_eq!(voices[learned.asked], None);
 }
 
