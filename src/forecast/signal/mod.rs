@@ -1,27 +1,26 @@
 //! What is learned of one signal, minute by minute, and what is foreseen from it.
 
+mod mix;
 mod relevel;
 
+use self::mix::{Voices, parts};
 use super::anomaly::{Anomaly, Detector, Expected};
 use super::authority::{Evidence, Rung};
-use super::bands::{Bands, Course, Limits};
+use super::bands::Bands;
 use super::events::Events;
 use super::height::Height;
 use super::history::{DAY, History};
-use super::lanes::zip3;
 use super::models::season::Season;
-use super::models::{Ahead, CATALOGUE, Lesson, Models, Origin, PERSISTENCE, Past, Path, SEASONAL_DIFFERENCE, View};
+use super::models::{Lesson, Models, Origin, Past};
 use super::params::{ForecastParams, Smoothing};
-use super::pending::{Issued, Pending, SILENT, Said, WINDOWS, Word};
+use super::pending::{Issued, Pending, Said, WINDOWS, Word};
 use super::recent::{LONGEST_MINUTES, Recent};
-use super::scores::{Lanes, MODELS, Moving, Scores, Surges, Weights, keep, mean};
+use super::scores::{Scores, Surges, keep};
 use super::seasonal_scale::SeasonalScale;
 use super::shift::Shift;
 use super::week::Week;
 use super::zone::Clock;
-use crate::model::outlook::{
-    Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, QuantileRow, Readiness, SignalOutlook,
-};
+use crate::model::outlook::{ForecastFlag, Parts, QuantileRow, SignalOutlook};
 use crate::model::{Minute, MinuteValue, Role, ServiceId, SignalSpec};
 
 /// Largest absolute value that is learned as it is; no base unit reaches it, and no arithmetic here overflows.
@@ -295,23 +294,6 @@ impl SignalState {
     }
 }
 
-/// What each model foresees from one origin.
-struct Voices {
-    /// Within the limits, as short as it is scored and mixed; NaN from a model that says nothing.
-    paths: [Lanes; MODELS],
-    /// What the first points are made of.
-    parts: [Parts; MODELS],
-    available: [bool; MODELS],
-}
-
-/// What all models foresee together.
-struct Mix {
-    path: Path,
-    limits: Limits,
-    weights: Weights,
-    moving: Moving,
-}
-
 impl Head {
     /// Scores all that was said of `minute`.
     fn score(
@@ -381,95 +363,4 @@ impl Head {
     fn cold(&self, common: &Common) -> bool {
         self.seen < common.params.cold_minutes
     }
-
-    /// Lets each model say its forecast, which is held within the limits.
-    fn voices(&self, origin: &Origin<'_>) -> Voices {
-        let limits = self.height.limits(self.range);
-        let mut voices = Voices { paths: SILENT, parts: [Parts::default(); MODELS], available: [false; MODELS] };
-        self.models.foresee(&View::of(origin), |model, ahead| {
-            let Some(Ahead { path, parts }) = ahead else { return };
-            voices.paths[model] = path.map(|point| limits.hold(point) as f32);
-            (voices.parts[model], voices.available[model]) = (parts, true);
-        });
-        voices
-    }
-
-    /// Returns the forecast of all together by their measured worth at each horizon, within the limits; `None` without one.
-    fn mix(&self, origin: &Origin<'_>, kept: &Kept, voices: &Voices) -> Option<Mix> {
-        let Voices { paths, available, .. } = voices;
-        if !available[PERSISTENCE] {
-            return None;
-        }
-        let limits = self.height.limits(self.range);
-        let then = available[SEASONAL_DIFFERENCE].then(|| &paths[SEASONAL_DIFFERENCE]);
-        let moving = self.bands.moving(&paths[PERSISTENCE], then, origin.gap);
-        let weights = self.scores.weights_after(origin.gap, &kept.surges, available, moving);
-        let mut mixed = [0.0; HORIZONS.len()];
-        for ((path, weights), _) in paths.iter().zip(&weights).zip(available).filter(|(_, available)| **available) {
-            mixed = zip3(&mixed, path, weights, |mixed, own, weight| mixed + weight * own);
-        }
-        let path = mixed.map(|point| limits.hold(f64::from(point)));
-        Some(Mix { path, limits, weights, moving })
-    }
-
-    fn course<'a>(&self, origin: &Origin<'_>, mix: &'a Mix, kept: &'a Kept) -> Course<'a> {
-        let Mix { path, limits, moving, .. } = mix;
-        let (clock, gap, height) = (origin.clock.now, origin.gap, self.height.usual());
-        Course { scale: &kept.scale, clock, path, moving: *moving, height, gap, limits: *limits }
-    }
-
-    fn publish(
-        &self,
-        origin: &Origin<'_>,
-        now: Minute,
-        mix: &Mix,
-        kept: &Kept,
-        common: &Common,
-        into: &mut SignalOutlook,
-    ) {
-        let Mix { path, weights, .. } = mix;
-        let rows = self.bands.rows(&self.course(origin, mix, kept), &common.normal);
-        let (realised, minutes) = self.bands.coverage();
-        let [max_10, max_30] = rows.maxima;
-        into.origin = origin.minute;
-        into.readiness = Readiness::Ready;
-        let points = HORIZONS.iter().zip(path).zip(&rows.points);
-        into.points.extend(points.map(|((minutes, point), quantiles)| HorizonPoint {
-            minutes: *minutes,
-            point: *point,
-            quantiles: *quantiles,
-        }));
-        (into.max_10, into.max_30) = (Some(max_10), Some(max_30));
-        let shares = weights.each_ref().map(mean);
-        let leads = CATALOGUE.iter().zip(&shares).max_by(|(_, one), (_, other)| one.total_cmp(other));
-        into.model = leads.map(|(row, _)| row.name.into());
-        into.scores.extend(CATALOGUE.iter().zip(&shares).enumerate().map(|(model, (row, share))| ModelScore {
-            model: row.name.into(),
-            loss: self.scores.loss(model),
-            share: *share,
-        }));
-        into.skill = self.scores.skill();
-        into.coverage = (minutes > 0.0).then_some(Coverage { realised, outcomes: minutes * HORIZONS.len() as f64 });
-        into.authority = self.rung.authority();
-        self.flags(origin, now, common, &mut into.flags);
-    }
-
-    fn flags(&self, origin: &Origin<'_>, now: Minute, common: &Common, flags: &mut Vec<ForecastFlag>) {
-        let known = if origin.provisional.is_some() { Some(origin.minute) } else { self.known };
-        let gap = known.is_none_or(|known| now.0.saturating_sub(known.0) > GAP);
-        flags.extend(self.cold(common).then_some(ForecastFlag::Cold));
-        flags.extend(gap.then_some(ForecastFlag::Gap));
-        flags.extend(self.models.flag());
-    }
-}
-
-/// Returns what the `first` point of the mix is made of.
-fn parts(voices: &[Parts; MODELS], weights: &Weights, first: f64) -> Parts {
-    let mut parts = Parts::default();
-    for (voice, [weight, ..]) in voices.iter().zip(weights) {
-        parts.add(voice, f64::from(*weight));
-    }
-    let Parts { level, trend, season, rest } = parts;
-    parts.rest += first - (level + trend + season + rest);
-    parts
 }

@@ -1,0 +1,122 @@
+//! What all models foresee together, and what of it is published.
+
+use super::{Common, GAP, Head, Kept};
+use crate::forecast::bands::{Course, Limits};
+use crate::forecast::lanes::zip3;
+use crate::forecast::models::{Ahead, CATALOGUE, Origin, PERSISTENCE, Path, SEASONAL_DIFFERENCE, View};
+use crate::forecast::pending::SILENT;
+use crate::forecast::scores::{Lanes, MODELS, Moving, Weights, mean};
+use crate::model::Minute;
+use crate::model::outlook::{
+    Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, Readiness, SignalOutlook,
+};
+
+/// What each model foresees from one origin.
+pub(super) struct Voices {
+    /// Within the limits, as short as it is scored and mixed; NaN from a model that says nothing.
+    pub(super) paths: [Lanes; MODELS],
+    /// What the first points are made of.
+    pub(super) parts: [Parts; MODELS],
+    pub(super) available: [bool; MODELS],
+}
+
+/// What all models foresee together.
+pub(super) struct Mix {
+    pub(super) path: Path,
+    limits: Limits,
+    pub(super) weights: Weights,
+    moving: Moving,
+}
+
+impl Head {
+    /// Lets each model say its forecast, which is held within the limits.
+    pub(super) fn voices(&self, origin: &Origin<'_>) -> Voices {
+        let limits = self.height.limits(self.range);
+        let mut voices = Voices { paths: SILENT, parts: [Parts::default(); MODELS], available: [false; MODELS] };
+        self.models.foresee(&View::of(origin), |model, ahead| {
+            let Some(Ahead { path, parts }) = ahead else { return };
+            voices.paths[model] = path.map(|point| limits.hold(point) as f32);
+            (voices.parts[model], voices.available[model]) = (parts, true);
+        });
+        voices
+    }
+
+    /// Returns the forecast of all together by their measured worth at each horizon, within the limits; `None` without one.
+    pub(super) fn mix(&self, origin: &Origin<'_>, kept: &Kept, voices: &Voices) -> Option<Mix> {
+        let Voices { paths, available, .. } = voices;
+        if !available[PERSISTENCE] {
+            return None;
+        }
+        let limits = self.height.limits(self.range);
+        let then = available[SEASONAL_DIFFERENCE].then(|| &paths[SEASONAL_DIFFERENCE]);
+        let moving = self.bands.moving(&paths[PERSISTENCE], then, origin.gap);
+        let weights = self.scores.weights_after(origin.gap, &kept.surges, available, moving);
+        let mut mixed = [0.0; HORIZONS.len()];
+        for ((path, weights), _) in paths.iter().zip(&weights).zip(available).filter(|(_, available)| **available) {
+            mixed = zip3(&mixed, path, weights, |mixed, own, weight| mixed + weight * own);
+        }
+        let path = mixed.map(|point| limits.hold(f64::from(point)));
+        Some(Mix { path, limits, weights, moving })
+    }
+
+    pub(super) fn course<'a>(&self, origin: &Origin<'_>, mix: &'a Mix, kept: &'a Kept) -> Course<'a> {
+        let Mix { path, limits, moving, .. } = mix;
+        let (clock, gap, height) = (origin.clock.now, origin.gap, self.height.usual());
+        Course { scale: &kept.scale, clock, path, moving: *moving, height, gap, limits: *limits }
+    }
+
+    pub(super) fn publish(
+        &self,
+        origin: &Origin<'_>,
+        now: Minute,
+        mix: &Mix,
+        kept: &Kept,
+        common: &Common,
+        into: &mut SignalOutlook,
+    ) {
+        let Mix { path, weights, .. } = mix;
+        let rows = self.bands.rows(&self.course(origin, mix, kept), &common.normal);
+        let (realised, minutes) = self.bands.coverage();
+        let [max_10, max_30] = rows.maxima;
+        into.origin = origin.minute;
+        into.readiness = Readiness::Ready;
+        let points = HORIZONS.iter().zip(path).zip(&rows.points);
+        into.points.extend(points.map(|((minutes, point), quantiles)| HorizonPoint {
+            minutes: *minutes,
+            point: *point,
+            quantiles: *quantiles,
+        }));
+        (into.max_10, into.max_30) = (Some(max_10), Some(max_30));
+        let shares = weights.each_ref().map(mean);
+        let leads = CATALOGUE.iter().zip(&shares).max_by(|(_, one), (_, other)| one.total_cmp(other));
+        into.model = leads.map(|(row, _)| row.name.into());
+        into.scores.extend(CATALOGUE.iter().zip(&shares).enumerate().map(|(model, (row, share))| ModelScore {
+            model: row.name.into(),
+            loss: self.scores.loss(model),
+            share: *share,
+        }));
+        into.skill = self.scores.skill();
+        into.coverage = (minutes > 0.0).then_some(Coverage { realised, outcomes: minutes * HORIZONS.len() as f64 });
+        into.authority = self.rung.authority();
+        self.flags(origin, now, common, &mut into.flags);
+    }
+
+    fn flags(&self, origin: &Origin<'_>, now: Minute, common: &Common, flags: &mut Vec<ForecastFlag>) {
+        let known = if origin.provisional.is_some() { Some(origin.minute) } else { self.known };
+        let gap = known.is_none_or(|known| now.0.saturating_sub(known.0) > GAP);
+        flags.extend(self.cold(common).then_some(ForecastFlag::Cold));
+        flags.extend(gap.then_some(ForecastFlag::Gap));
+        flags.extend(self.models.flag());
+    }
+}
+
+/// Returns what the `first` point of the mix is made of.
+pub(super) fn parts(voices: &[Parts; MODELS], weights: &Weights, first: f64) -> Parts {
+    let mut parts = Parts::default();
+    for (voice, [weight, ..]) in voices.iter().zip(weights) {
+        parts.add(voice, f64::from(*weight));
+    }
+    let Parts { level, trend, season, rest } = parts;
+    parts.rest += first - (level + trend + season + rest);
+    parts
+}
