@@ -29,7 +29,7 @@ pub fn make(path: &Path, settings: &Settings) -> anyhow::Result<()> {
     let kept = StoreSettings::default();
     let journal = RedbJournal::open(path, kept, JournalMetrics::default())?;
     let policies = policies(settings)?;
-    let kill = KillState::Readable { order: KillOrder::default() };
+    let kill = KillState::released();
     let start = Timestamp::now().as_second() - i64::from(kept.max_records()) * TICK;
     let mut lines: Vec<_> = settings.services.iter().map(|spec| (spec, warm(spec, start))).collect();
     for record in 0..kept.max_records() as usize {

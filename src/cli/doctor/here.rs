@@ -128,7 +128,7 @@ pub(super) fn kill_switch(settings: &Settings, state: &KillState, findings: &mut
             format!("{error}: until then NOTHING IS WRITTEN"),
             "mend it; `flyball resume --reason ...` writes it anew",
         ),
-        KillState::Readable { order } => match order.stopped() {
+        KillState::Readable { order, .. } => match order.stopped() {
             None => findings.good("kill switch is off"),
             Some(stopped) => findings.note(format!("kill switch is ON and stops {stopped}, {}", order.given())),
         },

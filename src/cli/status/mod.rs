@@ -167,7 +167,7 @@ fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
         reasons.push(match &status.kill {
             KillState::Missing { .. } => "the kill switch is missing, so nothing is written".to_owned(),
             KillState::Unreadable { .. } => "the kill switch cannot be read, so nothing is written".to_owned(),
-            KillState::Readable { order } => {
+            KillState::Readable { order, .. } => {
                 format!("the kill switch stops {}", order.stopped().unwrap_or_default())
             }
         });

@@ -52,7 +52,7 @@ fn kill(state: &KillState, now: Timestamp) -> String {
     match state {
         KillState::Missing { error } => format!("MISSING, nothing is written: {error}"),
         KillState::Unreadable { error } => format!("UNREADABLE, nothing is written: {error}"),
-        KillState::Readable { order } => {
+        KillState::Readable { order, turned } => {
             let stopped = order.stopped().map_or("off".to_owned(), |stopped| format!("ON, stops {stopped}"));
             // Nobody has ever turned one that says neither.
             let given = if order.by.is_empty() && order.reason.is_empty() {
@@ -60,7 +60,7 @@ fn kill(state: &KillState, now: Timestamp) -> String {
             } else {
                 format!(", {}", order.given())
             };
-            let turned = order.turned.map_or_else(String::new, |at| format!(" ({} ago)", span(elapsed(now, at))));
+            let turned = turned.map_or_else(String::new, |at| format!(" ({} ago)", span(elapsed(now, at))));
             format!("{stopped}{given}{turned}")
         }
     }
