@@ -11,7 +11,6 @@ use flyball::config::Settings;
 use flyball::cycle::stages::{Deadline, ForecastParams, PolicySet, Vocabulary, compile};
 use flyball::cycle::{Inputs, RoundArrived, ServiceLine};
 use flyball::instrument::JournalMetrics;
-use flyball::model::kill::KillOrder;
 use flyball::model::{
     Arrival, Finite, KillState, Minute, MinuteValue, Now, Sample, ServiceSpec, TargetReading, TargetState, Timestamp,
     Unit,

@@ -19,16 +19,16 @@ use flyball::ports::{KillSwitch, PolicyFiles, PolicyStore};
 use serde_json::{Value, json};
 
 const MAPS: Resource = Resource::ConfigMaps;
-const OWN: &str = "flyball-system";
+pub const OWN: &str = "flyball-system";
 
-async fn server() -> (KubernetesDouble, kube::Client) {
+pub async fn server() -> (KubernetesDouble, kube::Client) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let double = KubernetesDouble::start(Objects::default()).await.unwrap();
     let client = connect(&Access::Url(double.url()), Timeouts::default()).await.unwrap();
     (double, client)
 }
 
-fn put(double: &KubernetesDouble, namespace: &str, name: &str, labels: &Value, data: &Value) {
+pub fn put(double: &KubernetesDouble, namespace: &str, name: &str, labels: &Value, data: &Value) {
     let (objects, person) = (double.objects(), Author::named("kubectl"));
     let metadata = json!({ "namespace": namespace, "name": name, "labels": labels });
     let changed = objects.update(MAPS, namespace, name, &person, |old| {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::cli::modes;
-use crate::cli::policy::told;
+use crate::cli::policy::with_origin;
 use crate::console::{Glance, ServiceSummary};
 use crate::model::explain::{counted, span};
 use crate::model::time::elapsed;
@@ -33,11 +33,11 @@ pub(super) fn text(seen: &Seen, now: Timestamp) -> String {
     row("ready", &ready(status));
     row("leader", &leader(&status.lead));
     let revision =
-        policy.in_force.as_ref().map_or_else(|| "none in force".to_owned(), |revision| told(policy, revision));
+        policy.in_force.as_ref().map_or_else(|| "none in force".to_owned(), |revision| with_origin(policy, revision));
     row("policies", &revision);
     if let Some(candidate) = &policy.candidate {
         let left = span(Duration::from_secs(candidate.in_force_in));
-        row("", &format!("{} stands beside, in force in {left}", told(policy, &candidate.revision)));
+        row("", &format!("{} stands beside, in force in {left}", with_origin(policy, &candidate.revision)));
     }
     for (number, source) in status.sources.iter().enumerate() {
         row(if number == 0 { "sources" } else { "" }, &told_of(source));
