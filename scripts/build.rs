@@ -1,27 +1,46 @@
 //! Tells the program which commit it is built from: `FLYBALL_COMMIT`, as an image is built with, else what git says of the
-//! source, else nothing.
+//! source (`-dirty` behind it where what is built differs from it), else nothing.
 
 use std::path::Path;
 use std::process::Command;
 
+/// What the program is built from, below the root.
+const SOURCE: [&str; 6] =
+    ["Cargo.lock", "Cargo.toml", "deploy/policies", "docs/flyball.starter.yaml", "scripts/build.rs", "src"];
+
 fn main() {
     println!("cargo::rerun-if-env-changed=FLYBALL_COMMIT");
-    let given = std::env::var("FLYBALL_COMMIT").ok().filter(|commit| !commit.trim().is_empty());
-    let commit = given.or_else(|| {
-        // Where the commit stands changes with each one: the head, and the branch that it names.
-        for file in ["HEAD".to_owned()].into_iter().chain(git(&["symbolic-ref", "-q", "HEAD"])) {
-            let path = git(&["rev-parse", "--git-path", &file]);
-            if let Some(path) = path.filter(|path| Path::new(path).exists()) {
-                println!("cargo::rerun-if-changed={path}");
-            }
-        }
-        git(&["rev-parse", "--short=12", "HEAD"])
-    });
     println!("cargo::rerun-if-changed=scripts/build.rs");
+    let given = std::env::var("FLYBALL_COMMIT").ok().filter(|commit| !commit.trim().is_empty());
+    let commit = given.or_else(of_git);
     println!("cargo::rustc-env=FLYBALL_COMMIT={}", commit.as_deref().unwrap_or("unknown").trim());
 }
 
-/// Returns what git answers; nothing where there is no git, or no repository.
+/// Returns the commit of the repository whose root this is: a source that was unpacked inside another one is none of its.
+fn of_git() -> Option<String> {
+    let root = git(&["rev-parse", "--show-toplevel"])?;
+    let here = std::env::var("CARGO_MANIFEST_DIR").ok()?;
+    if Path::new(&root).canonicalize().ok()? != Path::new(&here).canonicalize().ok()? {
+        return None;
+    }
+    // Where the commit stands changes with each one: the head, the branch that it names, loose or packed, and the log.
+    let branch = git(&["symbolic-ref", "-q", "HEAD"]);
+    for file in ["HEAD", "packed-refs", "logs/HEAD"].into_iter().map(str::to_owned).chain(branch) {
+        let path = git(&["rev-parse", "--git-path", &file]);
+        if let Some(path) = path.filter(|path| Path::new(path).exists()) {
+            println!("cargo::rerun-if-changed={path}");
+        }
+    }
+    // Whether it differs changes with these alone, and then they are compiled anyway.
+    for path in SOURCE {
+        println!("cargo::rerun-if-changed={path}");
+    }
+    let commit = git(&["rev-parse", "--short=12", "HEAD"])?;
+    let differs = git(&[&["status", "--porcelain", "--"], &SOURCE[..]].concat()).is_some();
+    Some(if differs { format!("{commit}-dirty") } else { commit })
+}
+
+/// Returns what git answers; nothing where it answers nothing, and where there is no git, or no repository.
 fn git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
     let answer = String::from_utf8(output.stdout).ok()?.trim().to_owned();

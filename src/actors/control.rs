@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::explain::counted;
 use crate::model::time::elapsed;
-use crate::model::{DecisionId, DecisionRecord, Lead, Missing, Reading, ServiceId, Timestamp, record::SignalLabel};
+use crate::model::{DecisionId, DecisionRecord, Lead, Reading, ServiceId, Timestamp, record::SignalLabel};
 use crate::ports::{Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, SourceStatus, Status};
 
 use super::roster::Roster;
@@ -25,7 +25,8 @@ impl LoopControl {
         Self { world, roster }
     }
 
-    fn waiting_for(&self) -> Vec<String> {
+    /// Returns what is waited for; `silent` of it are the sources that fail.
+    fn waiting_for(&self, silent: &[String]) -> Vec<String> {
         let mut waiting = Vec::new();
         if self.world.ports.services.watch().borrow().is_none() {
             waiting.push("the declarations of services".to_owned());
@@ -40,7 +41,7 @@ impl LoopControl {
         if unseen > 0 {
             waiting.push(format!("a first round for {}", counted(unseen, "service")));
         }
-        waiting.extend(self.silent_sources());
+        waiting.extend(silent.iter().cloned());
         let world = &self.world;
         let watches =
             [world.ports.cluster.waiting_for(), world.ports.services.waiting_for(), world.ports.policies.waiting_for()];
@@ -63,24 +64,17 @@ impl LoopControl {
     fn silent_sources(&self) -> impl Iterator<Item = String> {
         let mut silent: BTreeMap<String, usize> = BTreeMap::new();
         for features in self.roster.all().values().filter_map(|service| service.view().features) {
-            let errors: BTreeSet<&String> = features.signals.iter().filter_map(|s| source_error(&s.reading)).collect();
+            let errors: BTreeSet<&String> = features.signals.iter().filter_map(|s| s.reading.source_error()).collect();
             errors.into_iter().for_each(|error| *silent.entry(error.clone()).or_default() += 1);
         }
         silent.into_iter().map(|(error, services)| format!("telemetry of {}: {error}", counted(services, "service")))
     }
 }
 
-fn source_error(reading: &Reading) -> Option<&String> {
-    match reading {
-        Reading::Gap { missing: Missing::SourceDown { error }, .. }
-        | Reading::Absent { missing: Missing::SourceDown { error } } => Some(error),
-        Reading::Gap { .. } | Reading::Absent { .. } | Reading::Fresh { .. } | Reading::Stale { .. } => None,
-    }
-}
-
 impl Control for LoopControl {
     fn status(&self) -> Status {
-        let waiting_for = self.waiting_for();
+        let silent_sources: Vec<String> = self.silent_sources().collect();
+        let waiting_for = self.waiting_for(&silent_sources);
         self.world.process.ready(waiting_for.is_empty());
         let lead = self.world.gate.lead();
         self.world.process.leader(lead.speaks());
@@ -88,6 +82,7 @@ impl Control for LoopControl {
         Status {
             ready: waiting_for.is_empty(),
             waiting_for,
+            silent_sources,
             revision: self.world.policy.load().map(|set| set.revision().clone()),
             policy_faults: self.world.policy.faults(),
             kill: self.world.ports.kill.seen(),
@@ -153,7 +148,7 @@ fn source(plan: &SourcePlan, now: Timestamp) -> SourceStatus {
         let readings: Vec<&Reading> = signals.map(|signal| &signal.reading).collect();
         fresh += usize::from(readings.iter().any(|reading| reading.is_known()));
         newest = readings.iter().filter_map(|reading| reading.sampled()).chain(newest).max();
-        error = error.or_else(|| readings.iter().find_map(|reading| source_error(reading)).cloned());
+        error = error.or_else(|| readings.iter().find_map(|reading| reading.source_error()).cloned());
     }
     SourceStatus {
         name: plan.name.clone(),

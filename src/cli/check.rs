@@ -4,9 +4,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::policy::{Form, Source, check_set};
+use super::policy::{Form, Source, check_set, refuse_set};
 use crate::config::{self, ConfigError};
 use crate::model::explain::counted;
 
@@ -22,13 +22,16 @@ pub struct CheckArgs {
 }
 
 pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let path = args.config.path()?;
+    let path = match args.config.path() {
+        Ok(path) => path,
+        Err(error) => return refuse(args.output, None, error),
+    };
     let settings = match args.config.load() {
         Ok(settings) => settings,
-        Err(error) => return refuse(args.output, &path, error),
+        Err(error) => return refuse(args.output, Some(&path), error),
     };
     if let Err(error) = config::check_state(&settings) {
-        return refuse(args.output, &path, error.into());
+        return refuse(args.output, Some(&path), error.into());
     }
     match args.output {
         Output::Json => print(json!({ "settings": path, "valid": true, "faults": [] }))?,
@@ -50,21 +53,29 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let form = if args.output == Output::Json { Form::Json } else { Form::Text };
-    check_set(&Source::of(&settings, None)?, false, form)
+    match (Source::of(&settings, None), args.output) {
+        (Ok(source), Output::Json) => check_set(&source, false, Form::Json),
+        (Ok(source), Output::Text) => check_set(&source, false, Form::Text),
+        (Err(error), Output::Json) => refuse_set(&error),
+        (Err(error), Output::Text) => Err(error),
+    }
 }
 
 /// Tells a program what is wrong with the settings; a person is told by whoever called.
-fn refuse(output: Output, path: &Path, error: anyhow::Error) -> anyhow::Result<ExitCode> {
+fn refuse(output: Output, path: Option<&Path>, error: anyhow::Error) -> anyhow::Result<ExitCode> {
     if output == Output::Text {
         return Err(error);
     }
-    let faults = match error.downcast_ref() {
+    print(json!({ "settings": path, "valid": false, "faults": faults(&error) }))?;
+    Ok(ExitCode::FAILURE)
+}
+
+/// Returns the faults that an error of the settings names, each with the path of its key.
+fn faults(error: &anyhow::Error) -> Vec<Value> {
+    match error.downcast_ref() {
         Some(ConfigError::Invalid { faults, .. }) => {
             faults.0.iter().map(|fault| json!({ "path": fault.path, "message": fault.message })).collect()
         }
         _ => vec![json!({ "path": "", "message": format!("{error:#}") })],
-    };
-    print(json!({ "settings": path, "valid": false, "faults": faults }))?;
-    Ok(ExitCode::FAILURE)
+    }
 }

@@ -52,16 +52,34 @@ pub fn init(args: &InitArgs) -> anyhow::Result<ExitCode> {
         .map(|(name, text)| (args.directory.join(name), text))
         .collect();
     refuse_to_overwrite(&args.directory, &files)?;
-    let directory = args.directory.join("policies");
-    let unwritable = |path: &Path| format!("cannot write {}; name a directory of yours", path.display());
-    fs::create_dir_all(&directory).with_context(|| unwritable(&directory))?;
-    for (path, text) in &files {
-        // Whoever wrote it since the look above keeps it.
-        let file = OpenOptions::new().write(true).create_new(true).open(path);
-        file.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| unwritable(path))?;
+    write(&args.directory.join("policies"), &files)?;
+    for (path, _) in &files {
         print(format!("wrote {}", shown(path)))?;
     }
     next(&args.directory, &args.service)
+}
+
+/// Makes the directory and writes the files. Half a start would be in the way of the next one: where one cannot be written,
+/// those before it go again.
+fn write(directory: &Path, files: &[(PathBuf, &str)]) -> anyhow::Result<()> {
+    let unwritable =
+        |path: &Path| format!("nothing was written: cannot write {}; name a directory of yours", path.display());
+    let made: Vec<&Path> = directory.ancestors().take_while(|place| !place.exists()).collect();
+    let mut written: Vec<&Path> = Vec::new();
+    let undo = |written: &[&Path]| {
+        written.iter().for_each(|path| drop(fs::remove_file(path)));
+        // Only where it is empty.
+        made.iter().for_each(|place| drop(fs::remove_dir(place)));
+    };
+    fs::create_dir_all(directory).inspect_err(|_| undo(&[])).with_context(|| unwritable(directory))?;
+    for (path, text) in files {
+        // Whoever wrote it since the look before keeps it.
+        let file = OpenOptions::new().write(true).create_new(true).open(path);
+        let file = file.inspect(|_| written.push(path));
+        let done = file.and_then(|mut file| file.write_all(text.as_bytes()));
+        done.inspect_err(|_| undo(&written)).with_context(|| unwritable(path))?;
+    }
+    Ok(())
 }
 
 /// Returns the settings for one service, whose telemetry a server has.
@@ -137,6 +155,24 @@ mod tests {
         assert_eq!((service.id.as_str(), settings.sources[0].url.as_str()), ("web/cart", "http://prometheus:9090"));
         assert_eq!((service.target.namespace.as_str(), service.target.name.as_str()), ("web", "cart"));
         assert!(text.contains("Deployment `cart` in namespace `web`") && !text.contains("checkout"), "{text}");
+    }
+
+    /// What was begun and cannot be ended is taken back; what was there before stays.
+    #[test]
+    fn half_a_start_is_taken_back() {
+        let place = tempfile::tempdir().unwrap();
+        let path = |name: &str| place.path().join(name);
+        fs::write(path("mine"), "mine").unwrap();
+        let files = [(path("new/flyball.yaml"), "a"), (path("none/capacity.rhai"), "b")];
+        let error = write(&path("new/policies"), &files).unwrap_err().to_string();
+        assert!(
+            error.contains("nothing was written: cannot write ") && error.contains("none/capacity.rhai"),
+            "{error}"
+        );
+        assert!(!path("new").exists());
+        assert!(write(&path("new/policies"), &[(path("new/a"), "a"), (path("mine"), "b")]).is_err());
+        assert!(!path("new").exists());
+        assert_eq!(fs::read_to_string(path("mine")).unwrap(), "mine");
     }
 
     /// What a newcomer starts writes to nothing and needs no other process.

@@ -37,9 +37,11 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     }
     let metrics = Arc::new(Metrics::new());
     let ports = Ports::open(&settings, Arc::new(SystemClock::start()), &metrics).await?;
+    let kill = ports.kill.clone();
     let running = Running::start(&settings, ports, metrics).await?;
     tracing::info!(address = %running.address, services = settings.services.len(), "flyball runs");
-    announce(&running.control.status().kill);
+    // Read anew: what is seen of a ConfigMap is unknown until its first list has come.
+    announce(&kill.read().await);
     let start = tokio::spawn(tell_start(running.control.clone()));
     stop_signal().await?;
     tracing::info!("stopping: writes under way are waited for");
@@ -58,6 +60,11 @@ pub async fn stop_signal() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns what is waited for without its numbers, which are others at each look: `silent for 121 s`.
+pub(super) fn without_numbers(what: &str) -> String {
+    what.chars().filter(|letter| !letter.is_ascii_digit()).collect()
+}
+
 /// Says what a switch that nobody has made yet, or that stops something, means.
 fn announce(kill: &KillState) {
     match kill {
@@ -65,7 +72,7 @@ fn announce(kill: &KillState) {
         KillState::Unreadable { error } => {
             tracing::warn!(%error, "the kill switch cannot be read, so NOTHING IS WRITTEN");
         }
-        KillState::Readable { order } => {
+        KillState::Readable { order, .. } => {
             if let Some(stopped) = order.stopped() {
                 tracing::warn!(stopped, by = order.by, reason = order.reason, "the kill switch is engaged");
             }
@@ -73,18 +80,19 @@ fn announce(kill: &KillState) {
     }
 }
 
-/// Says what the start still waits for, whenever that has changed, and that it is over.
+/// Says what the start still waits for, whenever that is something else (a count that went on is not), and that it is over.
 async fn tell_start(control: Arc<dyn Control>) {
-    let mut told = Vec::new();
+    let mut told: Vec<String> = Vec::new();
     loop {
         let status = control.status();
         if status.ready {
             tracing::info!("ready");
             return;
         }
-        if told != status.waiting_for {
+        let kinds: Vec<String> = status.waiting_for.iter().map(|what| without_numbers(what)).collect();
+        if told != kinds {
             tracing::info!(waiting_for = status.waiting_for.join("; "), "starting");
-            told = status.waiting_for;
+            told = kinds;
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }

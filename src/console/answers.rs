@@ -25,6 +25,9 @@ pub struct ServiceSummary {
     pub ready: Option<u32>,
     /// Signals that can be acted on now, of all that are declared.
     pub fresh_signals: (usize, usize),
+    /// Signals whose source did not answer the last round.
+    #[serde(default)]
+    pub unanswered_signals: usize,
     /// The last decision.
     pub last: Option<DecisionId>,
     /// The last decision in one sentence.
@@ -99,6 +102,9 @@ impl From<ServiceSnapshot> for ServiceSummary {
         let target = features.and_then(|features| features.target.last());
         let fresh =
             features.map_or(0, |features| features.signals.iter().filter(|signal| signal.reading.is_known()).count());
+        let unanswered = features.map_or(0, |features| {
+            features.signals.iter().filter(|signal| signal.reading.source_error().is_some()).count()
+        });
         let position = snapshot.signals.iter().position(|signal| signal.role == Some(Role::ArrivalRate));
         let load = position.and_then(|at| features?.signals.get(at)?.reading.fresh());
         let forecast = position.and_then(|at| snapshot.outlook.as_deref()?.signals.get(at)?.as_ref());
@@ -111,6 +117,7 @@ impl From<ServiceSnapshot> for ServiceSummary {
             replicas: target.map(|target| target.replicas),
             ready: target.map(|target| target.ready),
             fresh_signals: (fresh, snapshot.signals.len()),
+            unanswered_signals: unanswered,
             last,
             sentence,
             restarts: snapshot.restarts,

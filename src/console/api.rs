@@ -11,9 +11,9 @@ use crate::model::{CycleId, DecisionId, ServiceId, explain};
 use crate::ports::{Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, Status};
 
 use super::Console;
+use super::answer::Answer;
 use super::answers::{DecisionSummary, Decisions, Forecast, ServiceSummary, Services};
 use super::error::ApiError;
-use super::told::Told;
 
 /// Decisions on a page, unless told.
 const DECISIONS: usize = 50;
@@ -24,12 +24,12 @@ const MOST: usize = 500;
 
 type Parameters<T> = Result<Query<T>, QueryRejection>;
 
-pub(super) async fn status(State(console): State<Console>) -> Told<Status> {
-    Told(console.control.status())
+pub(super) async fn status(State(console): State<Console>) -> Answer<Status> {
+    Answer(console.control.status())
 }
 
-pub(super) async fn policy(State(console): State<Console>) -> Told<PolicyStatus> {
-    Told(console.control.policies())
+pub(super) async fn policy(State(console): State<Console>) -> Answer<PolicyStatus> {
+    Answer(console.control.policies())
 }
 
 /// Parameters of the list of services.
@@ -45,7 +45,7 @@ pub(super) struct Page {
 pub(super) async fn services(
     State(console): State<Console>,
     query: Parameters<Page>,
-) -> Result<Told<Services>, ApiError> {
+) -> Result<Answer<Services>, ApiError> {
     let page = parameters(query, "?after=namespace/name&limit=number, both optional")?;
     let limit = within(page.limit.unwrap_or(SERVICES))?;
     let after = page.after.as_deref().map(service_id).transpose()?;
@@ -53,7 +53,7 @@ pub(super) async fn services(
     let mut rest = console.control.services().into_iter().filter(wanted);
     let services: Vec<ServiceSummary> = rest.by_ref().take(limit).map(ServiceSummary::from).collect();
     let next = rest.next().and_then(|_| services.last().map(|last| last.service.clone()));
-    Ok(Told(Services { services, next }))
+    Ok(Answer(Services { services, next }))
 }
 
 fn within(limit: usize) -> Result<usize, ApiError> {
@@ -66,17 +66,17 @@ fn within(limit: usize) -> Result<usize, ApiError> {
 pub(super) async fn service(
     State(console): State<Console>,
     Path((namespace, name)): Path<(String, String)>,
-) -> Result<Told<ServiceSnapshot>, ApiError> {
+) -> Result<Answer<ServiceSnapshot>, ApiError> {
     let id = service_id(&format!("{namespace}/{name}"))?;
-    known(&console, &id).map(Told)
+    known(&console, &id).map(Answer)
 }
 
 pub(super) async fn declaration(
     State(console): State<Console>,
     Path((namespace, name)): Path<(String, String)>,
-) -> Result<Told<Declaration>, ApiError> {
+) -> Result<Answer<Declaration>, ApiError> {
     let id = service_id(&format!("{namespace}/{name}"))?;
-    console.control.declaration(&id).map(Told).ok_or_else(|| unknown(&id))
+    console.control.declaration(&id).map(Answer).ok_or_else(|| unknown(&id))
 }
 
 fn service_id(text: &str) -> Result<ServiceId, ApiError> {
@@ -113,7 +113,7 @@ pub(super) struct Which {
 pub(super) async fn decisions(
     State(console): State<Console>,
     query: Parameters<Which>,
-) -> Result<Told<Decisions>, ApiError> {
+) -> Result<Answer<Decisions>, ApiError> {
     let which = parameters(query, "?service=namespace/name&before=cycle&limit=number, all optional")?;
     let limit = within(which.limit.unwrap_or(DECISIONS))?;
     let service = which.service.as_deref().map(service_id).transpose()?;
@@ -131,7 +131,7 @@ pub(super) async fn decisions(
         (service, None) => read(&console, move |control| control.decisions(service.as_ref(), limit)).await?,
     };
     let next = records.last().filter(|_| paged && records.len() == limit).map(|last| last.id.cycle);
-    Ok(Told(Decisions { decisions: records.iter().map(DecisionSummary::from).collect(), next }))
+    Ok(Answer(Decisions { decisions: records.iter().map(DecisionSummary::from).collect(), next }))
 }
 
 fn cycle_id(text: &str) -> Result<CycleId, ApiError> {
@@ -169,7 +169,7 @@ pub(super) async fn decision(
         return Err(ApiError::not_found(&format!("decision as {id}"), remedy));
     };
     Ok(match form.format {
-        Format::Json => Told(record).into_response(),
+        Format::Json => Answer(record).into_response(),
         Format::Text => explain::text(&record).into_response(),
     })
 }
@@ -185,11 +185,11 @@ pub(super) struct Whose {
 pub(super) async fn forecast(
     State(console): State<Console>,
     query: Parameters<Whose>,
-) -> Result<Told<Forecast>, ApiError> {
+) -> Result<Answer<Forecast>, ApiError> {
     let whose = parameters(query, "?service=namespace/name")?;
     let id = service_id(&whose.service)?;
     let snapshot = known(&console, &id)?;
-    Forecast::of(&snapshot).map(Told).ok_or_else(|| {
+    Forecast::of(&snapshot).map(Answer).ok_or_else(|| {
         let error = format!("{id} has no forecast before its first cycle");
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, error, "ask again after the next tick; see /readyz")
     })

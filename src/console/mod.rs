@@ -17,13 +17,13 @@
 //!
 //! A refused request gets `{"error": "...", "remedy": "..."}`.
 
+mod answer;
 mod answers;
 mod api;
 mod error;
 mod openapi;
 mod operations;
 mod probes;
-mod told;
 
 pub use answers::{DecisionSummary, Decisions, Forecast, Glance, Peak, ServiceSummary, Services, SignalForecast};
 

@@ -5,9 +5,9 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use super::answer::described;
 use super::error::ApiError;
 use super::operations::{Describe, Operation, operations};
-use super::told::described;
 
 /// The version of `OpenAPI`; its schemas are JSON Schema 2020-12.
 const VERSION: &str = "3.1.0";

@@ -125,7 +125,7 @@ impl ProcessMetrics {
     pub fn kill(&self, state: &KillState) {
         let (engaged, unreadable) = match state {
             KillState::Missing { .. } | KillState::Unreadable { .. } => (true, true),
-            KillState::Readable { order } => {
+            KillState::Readable { order, .. } => {
                 (order.all || !order.services.is_empty() || !order.classes.is_empty(), false)
             }
         };

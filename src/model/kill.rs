@@ -28,9 +28,6 @@ pub struct KillOrder {
     /// Why.
     #[serde(default)]
     pub reason: String,
-    /// When the switch was last turned, as far as its place tells. What is written into it does not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub turned: Option<Timestamp>,
 }
 
 impl KillOrder {
@@ -59,6 +56,9 @@ pub enum KillState {
     Readable {
         /// The order.
         order: KillOrder,
+        /// When it was last turned, as far as its place tells: no part of the order, and of no weight.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        turned: Option<Timestamp>,
     },
     /// There is none: stops everything.
     Missing {
@@ -75,7 +75,12 @@ pub enum KillState {
 impl KillState {
     /// Returns a switch that stops nothing.
     pub fn released() -> Self {
-        Self::Readable { order: KillOrder::default() }
+        Self::readable(KillOrder::default())
+    }
+
+    /// Returns a switch with this order, turned who knows when.
+    pub fn readable(order: KillOrder) -> Self {
+        Self::Readable { order, turned: None }
     }
 
     /// Returns why a write of `class` for `service` is stopped; `None` if it is not.
@@ -84,7 +89,7 @@ impl KillState {
             Self::Missing { error } | Self::Unreadable { error } => {
                 Some(format!("state unknown, counts as engaged: {error}"))
             }
-            Self::Readable { order } => {
+            Self::Readable { order, .. } => {
                 let scope = if order.all {
                     "everything".to_owned()
                 } else if order.services.contains(service) {
@@ -103,7 +108,7 @@ impl KillState {
     pub fn stops_all(&self) -> bool {
         match self {
             Self::Missing { .. } | Self::Unreadable { .. } => true,
-            Self::Readable { order } => order.all,
+            Self::Readable { order, .. } => order.all,
         }
     }
 
@@ -111,7 +116,7 @@ impl KillState {
     pub fn stops_some(&self) -> bool {
         match self {
             Self::Missing { .. } | Self::Unreadable { .. } => true,
-            Self::Readable { order } => order.stopped().is_some(),
+            Self::Readable { order, .. } => order.stopped().is_some(),
         }
     }
 }
@@ -133,7 +138,7 @@ mod tests {
             classes: [ActionClass::Rollout].into(),
             ..KillOrder::default()
         };
-        let state = KillState::Readable { order };
+        let state = KillState::readable(order);
         assert!(state.stops(&service, ActionClass::Scale).is_some());
         assert!(state.stops(&other, ActionClass::Scale).is_none());
         assert!(state.stops(&other, ActionClass::Rollout).is_some());

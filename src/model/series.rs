@@ -190,6 +190,15 @@ impl Reading {
         self.fresh().is_some() || self.is_masked()
     }
 
+    /// Returns why the source did not answer, if that is why there is no usable value.
+    pub fn source_error(&self) -> Option<&String> {
+        match self {
+            Self::Gap { missing: Missing::SourceDown { error }, .. }
+            | Self::Absent { missing: Missing::SourceDown { error } } => Some(error),
+            Self::Gap { .. } | Self::Absent { .. } | Self::Fresh { .. } | Self::Stale { .. } => None,
+        }
+    }
+
     /// Tells whether a value was acted on and is not shown.
     pub fn is_masked(&self) -> bool {
         matches!(self, Self::Absent { missing: Missing::Masked { fresh: true } })

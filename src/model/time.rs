@@ -72,13 +72,13 @@ pub mod seconds {
 
     /// Returns an answer with every span in it as a number of seconds: `{"lead_time": {"secs": 90, "nanos": 0}}` becomes
     /// `{"lead_time_seconds": 90.0}`.
-    pub fn told(answer: Value) -> Value {
+    pub fn in_seconds(answer: Value) -> Value {
         match answer {
-            Value::Array(items) => Value::Array(items.into_iter().map(told).collect()),
+            Value::Array(items) => Value::Array(items.into_iter().map(in_seconds).collect()),
             Value::Object(fields) => {
                 let field = |(name, value): (String, Value)| match span(&value) {
                     Some(span) => (format!("{name}_seconds"), span.as_secs_f64().into()),
-                    None => (name, told(value)),
+                    None => (name, in_seconds(value)),
                 };
                 Value::Object(fields.into_iter().map(field).collect::<Map<_, _>>())
             }
@@ -139,7 +139,7 @@ mod seconds_tests {
         let lead = Lead { left: Duration::from_millis(12_345) };
         let stored = serde_json::to_value(&lead).unwrap();
         assert_eq!(stored, json!({ "left": { "secs": 12, "nanos": 345_000_000 } }), "what is stored stays as it was");
-        let told = seconds::told(json!({ "leads": [stored.clone()], "secs": 1, "nanos": 2 }));
+        let told = seconds::in_seconds(json!({ "leads": [stored.clone()], "secs": 1, "nanos": 2 }));
         assert_eq!(told, json!({ "leads": [{ "left_seconds": 12.345 }], "secs": 1, "nanos": 2 }));
         for form in [stored, told["leads"][0].clone()] {
             assert_eq!(serde_json::from_value::<Lead>(form).unwrap(), lead);

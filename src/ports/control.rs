@@ -76,6 +76,9 @@ pub struct Status {
     pub ready: bool,
     /// What is still missing, or wrong.
     pub waiting_for: Vec<String>,
+    /// Those of them that are sources which fail: `sources` tells of the same, source by source.
+    #[serde(default)]
+    pub silent_sources: Vec<String>,
     /// The policy set in force.
     pub revision: Option<PolicyRevision>,
     /// Faults of the newest set, if it was refused.

@@ -56,7 +56,7 @@ pub enum JournalError {
         path: String,
     },
     /// Open in another process.
-    #[error("journal {path} is in use by {}; ask that flyball (`flyball status`), or stop it", who(*holder))]
+    #[error("journal {path} is in use by {}; ask that flyball (`flyball status`), or stop it", holder_in_words(*holder))]
     InUse {
         /// The file.
         path: String,
@@ -71,7 +71,8 @@ pub enum JournalError {
     Closed,
 }
 
-fn who(process: Option<u32>) -> String {
+/// Returns in words who has a journal in use.
+pub fn holder_in_words(process: Option<u32>) -> String {
     process.map_or_else(|| "another process".to_owned(), |process| format!("process {process}"))
 }
 

@@ -130,6 +130,7 @@ pub struct CandidateStatus {
     /// Which.
     pub revision: PolicyRevision,
     /// Seconds until it is in force.
+    #[serde(rename = "in_force_in_seconds", alias = "in_force_in")]
     pub in_force_in: u64,
     /// What loads and is likely a mistake.
     pub warnings: Vec<String>,

@@ -11,7 +11,6 @@ use flyball::config::Settings;
 use flyball::cycle::stages::{Deadline, ForecastParams, PolicySet, Vocabulary, compile};
 use flyball::cycle::{Inputs, RoundArrived, ServiceLine};
 use flyball::instrument::JournalMetrics;
-use flyball::model::kill::KillOrder;
 use flyball::model::{
     Arrival, Finite, KillState, Minute, MinuteValue, Now, Sample, ServiceSpec, TargetReading, TargetState, Timestamp,
     Unit,
@@ -29,7 +28,7 @@ pub fn make(path: &Path, settings: &Settings) -> anyhow::Result<()> {
     let kept = StoreSettings::default();
     let journal = RedbJournal::open(path, kept, JournalMetrics::default())?;
     let policies = policies(settings)?;
-    let kill = KillState::Readable { order: KillOrder::default() };
+    let kill = KillState::released();
     let start = Timestamp::now().as_second() - i64::from(kept.max_records()) * TICK;
     let mut lines: Vec<_> = settings.services.iter().map(|spec| (spec, warm(spec, start))).collect();
     for record in 0..kept.max_records() as usize {

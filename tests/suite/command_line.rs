@@ -12,13 +12,19 @@ const POLICIES: [(&str, &str); 2] = [
     ("traffic.rhai", include_str!("../../deploy/policies/traffic.rhai")),
 ];
 
-/// Runs flyball in `place`, without the settings of whoever runs the tests.
-pub fn flyball(place: &Path, arguments: &[&str]) -> Output {
+/// Returns flyball as it is called in `place`, without the settings of whoever runs the tests.
+pub fn command(place: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flyball"));
-    for variable in ["FLYBALL_CONFIG", "FLYBALL_LISTEN", "FLYBALL_STATE", "FLYBALL_LOG"] {
-        command.env_remove(variable);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FLYBALL_")) {
+        command.env_remove(name);
     }
-    command.current_dir(place).args(arguments).output().unwrap()
+    command.current_dir(place);
+    command
+}
+
+/// Runs flyball in `place`.
+pub fn flyball(place: &Path, arguments: &[&str]) -> Output {
+    command(place).args(arguments).output().unwrap()
 }
 
 /// A place with files of all sorts, none of them what is asked for.
@@ -337,7 +343,7 @@ fn a_forecast_is_drawn_and_told() {
     assert_eq!(foreseen["points"][0].get("minutes"), None, "a step of five minutes is none of one");
     let (code, said) = run(&place, "forecast --input wave.csv --horizon 12 -o table");
     assert!(code == Some(0) && said.contains("2023-11-25 10:50Z      +1 h "), "{said}");
-    let mut piped = Command::new(env!("CARGO_BIN_EXE_flyball"));
+    let mut piped = command(place.path());
     piped
         .args(["forecast", "--input", "-", "-o", "json"])
         .stdin(fs::File::open(place.path().join("wave.csv")).unwrap());

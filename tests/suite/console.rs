@@ -1,7 +1,8 @@
 //! The console over a real loopback connection, before a loop that is made up.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use flyball::console::{DecisionSummary, Decisions, Forecast, Services, router, serve};
@@ -17,17 +18,28 @@ use tokio_util::sync::CancellationToken;
 
 use crate::records;
 
-const SERVICE: &str = "shop/checkout";
+pub const SERVICE: &str = "shop/checkout";
 
 /// A loop of one service with two decisions, and one that has not run yet.
 #[derive(Default)]
 pub struct Loop {
     pub ready: bool,
     pub damaged: bool,
+    /// What was decided after those two, newest first.
+    pub later: Arc<Mutex<Vec<DecisionRecord>>>,
+    /// How many reads of single decisions find nothing any more.
+    pub gone: AtomicUsize,
 }
 
 fn decided() -> Vec<DecisionRecord> {
     vec![records::nothing(records::id(SERVICE, 2)), records::acted(records::id(SERVICE, 1))]
+}
+
+impl Loop {
+    fn decided(&self) -> Vec<DecisionRecord> {
+        let later = self.later.lock().unwrap().clone();
+        later.into_iter().chain(decided()).collect()
+    }
 }
 
 impl Control for Loop {
@@ -36,6 +48,7 @@ impl Control for Loop {
         Status {
             ready: self.ready,
             waiting_for: waiting,
+            silent_sources: Vec::new(),
             revision: None,
             policy_faults: Vec::new(),
             kill: KillState::released(),
@@ -88,7 +101,7 @@ impl Control for Loop {
             return Err(JournalError::Damaged { path: "j.redb".to_owned(), reason: "bad page".to_owned() });
         }
         let wanted = |record: &DecisionRecord| service.is_none_or(|service| *service == record.id.service);
-        Ok(decided().into_iter().filter(wanted).take(limit).collect())
+        Ok(self.decided().into_iter().filter(wanted).take(limit).collect())
     }
 
     fn decisions_before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
@@ -97,7 +110,8 @@ impl Control for Loop {
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
-        Ok(decided().into_iter().find(|record| record.id == *id))
+        let gone = self.gone.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
+        Ok(self.decided().into_iter().find(|record| record.id == *id && !gone))
     }
 }
 
@@ -108,7 +122,11 @@ pub struct Server {
 }
 
 pub async fn start(control: Loop) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    start_at("127.0.0.1:0".parse().unwrap(), control).await
+}
+
+pub async fn start_at(address: SocketAddr, control: Loop) -> Server {
+    let listener = TcpListener::bind(address).await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
     let routes = router(Arc::new(control), Arc::new(Metrics::new()));
@@ -129,6 +147,11 @@ impl Reply {
 }
 
 impl Server {
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.serving.await.unwrap().unwrap();
+    }
+
     async fn send(&self, method: &str, path: &str) -> Reply {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let request = format!("{method} {path} HTTP/1.1\r\nhost: flyball\r\nconnection: close\r\n\r\n");
@@ -156,7 +179,7 @@ async fn probes_and_metrics() {
     assert!(reply.head.contains("cache-control: no-store"), "{}", reply.head);
     assert!(reply.body.ends_with("# EOF\n"), "{}", reply.body);
 
-    let server = start(Loop { ready: true, damaged: false }).await;
+    let server = start(Loop { ready: true, ..Loop::default() }).await;
     let reply = server.get("/readyz").await;
     assert_eq!((reply.status, reply.json()["ready"].as_bool()), (200, Some(true)));
     assert_eq!(server.get("/api/v1/status").await.json()["kill"]["state"], "readable");
@@ -202,10 +225,34 @@ async fn long_lists_come_page_by_page() {
     assert_eq!(all.next, None, "there is no way on from a list of all services");
 }
 
+/// What a schema refers to is in the document.
+#[tokio::test]
+async fn every_reference_of_the_document_resolves() {
+    fn references(value: &Value, found: &mut Vec<String>) {
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| references(item, found)),
+            Value::Object(fields) => {
+                found.extend(fields.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                fields.values().for_each(|field| references(field, found));
+            }
+            _ => {}
+        }
+    }
+    let server = start(Loop::default()).await;
+    let document = server.get("/api/v1/openapi.json").await.json();
+    let mut found = Vec::new();
+    references(&document, &mut found);
+    assert!(found.len() > 50, "{found:?}");
+    for reference in found {
+        let place = reference.strip_prefix('#').and_then(|place| document.pointer(place));
+        assert!(place.is_some(), "{reference} resolves to nothing");
+    }
+}
+
 /// Every path of the document is asked, every answer and refusal held against what the document says.
 #[tokio::test]
 async fn the_answers_are_as_the_document_describes_them() {
-    let server = start(Loop { ready: true, damaged: false }).await;
+    let server = start(Loop { ready: true, ..Loop::default() }).await;
     let document = server.get("/api/v1/openapi.json").await.json();
     assert_eq!(document["openapi"], "3.1.0");
     assert!(!document.to_string().contains("nanos") && document.to_string().contains("lead_time_seconds"));
@@ -269,7 +316,7 @@ async fn decisions() {
 
 #[tokio::test]
 async fn what_is_refused_says_why_and_what_to_do() {
-    let server = start(Loop { ready: false, damaged: true }).await;
+    let server = start(Loop { damaged: true, ..Loop::default() }).await;
     let long = format!("/api/v1/decisions?service={}", "x".repeat(3000));
     let cases = [
         ("GET", "/nothing", 404, "no such path", "/api/v1/openapi.json"),

@@ -19,16 +19,16 @@ use flyball::ports::{KillSwitch, PolicyFiles, PolicyStore};
 use serde_json::{Value, json};
 
 const MAPS: Resource = Resource::ConfigMaps;
-const OWN: &str = "flyball-system";
+pub const OWN: &str = "flyball-system";
 
-async fn server() -> (KubernetesDouble, kube::Client) {
+pub async fn server() -> (KubernetesDouble, kube::Client) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let double = KubernetesDouble::start(Objects::default()).await.unwrap();
     let client = connect(&Access::Url(double.url()), Timeouts::default()).await.unwrap();
     (double, client)
 }
 
-fn put(double: &KubernetesDouble, namespace: &str, name: &str, labels: &Value, data: &Value) {
+pub fn put(double: &KubernetesDouble, namespace: &str, name: &str, labels: &Value, data: &Value) {
     let (objects, person) = (double.objects(), Author::named("kubectl"));
     let metadata = json!({ "namespace": namespace, "name": name, "labels": labels });
     let changed = objects.update(MAPS, namespace, name, &person, |old| {
@@ -51,7 +51,7 @@ async fn eventually(what: &str, holds: impl Fn() -> bool) {
 }
 
 fn is_released(state: &KillState) -> bool {
-    matches!(state, KillState::Readable { order } if !order.all)
+    matches!(state, KillState::Readable { order, .. } if !order.all)
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn inv_09_the_switch_is_engaged_while_it_is_missing_garbled_or_not_to_be_r
     assert!(switch.read().await.stops_all(), "a word that is not known");
     eventually("garbled is seen", || switch.seen().stops_all()).await;
     put(&double, OWN, NAME, &json!({}), &json!({ "global": "engaged", "by": "ops", "reason": "drill" }));
-    let KillState::Readable { order } = switch.read().await else { panic!("readable") };
+    let KillState::Readable { order, .. } = switch.read().await else { panic!("readable") };
     assert!(order.all && order.by == "ops" && order.reason == "drill");
     put(&double, OWN, NAME, &json!({}), &json!({ "global": "released" }));
     double.faults().order(Verb::Get, 1, Fault::HoldAnswer);

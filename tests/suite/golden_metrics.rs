@@ -86,7 +86,7 @@ fn values() {
     assert_eq!(page.matches("flyball_policy_info{").count(), 1, "one policy at a time");
 
     let scaling = KillOrder { classes: [ActionClass::Scale].into(), ..KillOrder::default() };
-    for (state, engaged) in [(KillState::released(), 0), (KillState::Readable { order: scaling }, 1)] {
+    for (state, engaged) in [(KillState::released(), 0), (KillState::readable(scaling), 1)] {
         metrics.process().kill(&state);
         let page = metrics.encode().unwrap();
         assert!(page.contains(&format!("flyball_kill_switch_engaged {engaged}\n")), "{state:?}");

@@ -13,7 +13,7 @@ const SIZE_LIMIT: u64 = 64 * 1024;
 /// Reads the state of the switch now.
 pub fn read_state(path: &Path) -> KillState {
     match read_order(path) {
-        Ok(order) => KillState::Readable { order },
+        Ok(order) => KillState::readable(order),
         Err(error @ KillFileError::Missing { .. }) => KillState::Missing { error: error.to_string() },
         Err(error) => KillState::Unreadable { error: error.to_string() },
     }
@@ -129,6 +129,8 @@ mod tests {
         check(b"# nothing but a comment\n", "holds no order");
         check(b"null", "holds no order");
         check(b"[]", "holds no order");
+        // When it was turned is not for the file to say.
+        check(b"all: false\nturned: 2026-03-03T12:00:00Z\n", "unknown field `turned`");
         check(b"services: [Not A Service]", "holds no order");
         check(b"{\"all\": \xff}", "is not UTF-8");
         check(&vec![b' '; 70_000], "is larger than 65536 bytes");
@@ -145,7 +147,7 @@ mod tests {
         for text in ["{\"all\": true, \"by\": \"me\"}", "all: true\nby: me\n", "{all: true, by: me}"] {
             fs::write(&path, text).unwrap();
             let expected = KillOrder { all: true, by: "me".to_owned(), ..KillOrder::default() };
-            assert_eq!(read_state(&path), KillState::Readable { order: expected }, "{text}");
+            assert_eq!(read_state(&path), KillState::readable(expected), "{text}");
         }
     }
 }

@@ -74,9 +74,9 @@ impl KillSwitch for KillFile {
 /// Reads the switch, and when it was turned: it is replaced whole each time.
 fn look(path: &Path) -> KillState {
     let mut state = read_state(path);
-    if let KillState::Readable { order } = &mut state {
+    if let KillState::Readable { turned, .. } = &mut state {
         let modified = std::fs::metadata(path).and_then(|file| file.modified()).ok();
-        order.turned = modified.and_then(|at| Timestamp::try_from(at).ok());
+        *turned = modified.and_then(|at| Timestamp::try_from(at).ok());
     }
     state
 }

@@ -78,7 +78,7 @@ pub fn release(path: &Path, scope: &Scope, by: &str, reason: &str) -> Result<Kil
 
 /// Returns the order as given by somebody for a reason.
 fn given(order: KillOrder, by: &str, reason: &str) -> KillOrder {
-    KillOrder { by: by.to_owned(), reason: reason.to_owned(), turned: None, ..order }
+    KillOrder { by: by.to_owned(), reason: reason.to_owned(), ..order }
 }
 
 /// Replaces the order in the file by what `change` makes of it; one process at a time.
@@ -132,7 +132,7 @@ mod tests {
 
     fn order(path: &Path) -> KillOrder {
         match read_state(path) {
-            KillState::Readable { order } => order,
+            KillState::Readable { order, .. } => order,
             KillState::Missing { error } | KillState::Unreadable { error } => panic!("{error}"),
         }
     }

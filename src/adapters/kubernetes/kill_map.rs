@@ -60,7 +60,7 @@ impl KillMap {
 
     fn named(&self, read: Result<Option<KillOrder>, String>) -> KillState {
         match read {
-            Ok(Some(order)) => KillState::Readable { order },
+            Ok(Some(order)) => KillState::readable(order),
             Ok(None) => {
                 let error =
                     format!("ConfigMap {}/{NAME}: does not exist; apply it to let writes go on", self.namespace);
@@ -158,7 +158,6 @@ mod tests {
             classes: [ActionClass::Rollout].into(),
             by: "ops".to_owned(),
             reason: "drill".to_owned(),
-            turned: None,
         };
         assert_eq!(found, Ok(expected));
         assert!(read(&[("global", "engaged")]).unwrap().all);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::cli::run::without_numbers;
 use crate::demo::PlantSnapshot;
 use crate::demo::view::model::{Event, EventKind};
 use crate::model::{
@@ -28,7 +29,7 @@ pub struct Chronicle {
     kill: Option<KillState>,
     revision: Option<PolicyRevision>,
     faults: Vec<String>,
-    /// What the loop lacks; `None` until it was ready once.
+    /// What the loop lacks, without numbers; `None` until it was ready once.
     lacking: Option<Vec<String>>,
 }
 
@@ -104,15 +105,20 @@ impl Chronicle {
     }
 
     fn note_kill(&mut self, at: Timestamp, kill: &KillState) {
-        if self.kill.as_ref() == Some(kill) {
+        // A file that was only touched is no news.
+        let order = match kill {
+            KillState::Readable { order, .. } => KillState::readable(order.clone()),
+            other => other.clone(),
+        };
+        if self.kill.as_ref() == Some(&order) {
             return;
         }
-        let first = self.kill.replace(kill.clone()).is_none();
+        let first = self.kill.replace(order).is_none();
         let text = match kill {
             KillState::Missing { error } | KillState::Unreadable { error } => {
                 format!("kill switch counts as engaged: {error}")
             }
-            KillState::Readable { order } => {
+            KillState::Readable { order, .. } => {
                 let stopped = order.stopped();
                 if first && stopped.is_none() {
                     return;
@@ -130,7 +136,7 @@ impl Chronicle {
             self.lacking = Some(Vec::new());
         }
         let Some(before) = self.lacking.take() else { return };
-        let news = status.waiting_for.iter().filter(|what| !before.contains(what));
+        let news = status.waiting_for.iter().filter(|what| !before.contains(&without_numbers(what)));
         let news: Vec<String> = news.map(|what| format!("not ready: {what}")).collect();
         for text in news {
             self.add(at, EventKind::Trouble, None, text);
@@ -138,7 +144,7 @@ impl Chronicle {
         if status.ready && !before.is_empty() {
             self.add(at, EventKind::Trouble, None, "ready again".to_owned());
         }
-        self.lacking = Some(status.waiting_for.clone());
+        self.lacking = Some(status.waiting_for.iter().map(|what| without_numbers(what)).collect());
     }
 
     fn note_policy(&mut self, at: Timestamp, status: &Status) {
@@ -179,9 +185,12 @@ mod tests {
             (order(true, Some("shop/checkout")), "kill switch engaged for everything by ops: drill"),
             (order(false, None), "kill switch released by ops: drill"),
         ] {
-            chronicle.note_kill(at, &KillState::Readable { order });
+            chronicle.note_kill(at, &KillState::readable(order));
             assert_eq!(chronicle.events()[0].text, expected);
         }
+        let touched = KillState::Readable { order: order(false, None), turned: Some(at) };
+        chronicle.note_kill(at, &touched);
+        assert_eq!(chronicle.events().len(), 3, "a touched file is no news");
     }
 
     #[test]
@@ -191,6 +200,7 @@ mod tests {
             let status = Status {
                 ready: waiting_for.is_empty(),
                 waiting_for: waiting_for.iter().map(|what| (*what).to_owned()).collect(),
+                silent_sources: Vec::new(),
                 revision: None,
                 policy_faults: Vec::new(),
                 kill: KillState::released(),
@@ -209,6 +219,9 @@ mod tests {
         assert_eq!(note(&[full]), Some(format!("not ready: {full}")));
         note(&[full]);
         assert_eq!(note(&[]).as_deref(), Some("ready again"));
-        assert_eq!(chronicle.events().len(), 2, "each is told once");
+        let silent = |seconds| format!("watch of Deployments in shop: silent for {seconds} s");
+        note(&[&silent(121)]);
+        note(&[&silent(122)]);
+        assert_eq!(chronicle.events().len(), 3, "each is told once");
     }
 }

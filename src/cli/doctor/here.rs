@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use rustix::fs::{Access, access, statvfs};
+use serde::Deserialize;
 
 use super::Findings;
 use crate::adapters::store::JournalReader;
@@ -14,7 +15,7 @@ use crate::config::Settings;
 use crate::cycle::stages::compile;
 use crate::model::explain::counted;
 use crate::model::{KillState, Mode};
-use crate::ports::{JournalError, Status};
+use crate::ports::{JournalError, journal::holder_in_words};
 
 /// Room that the journal has to have at least: that of its usual number of records, and of a page or two.
 const LEAST_ROOM: u64 = 100 << 20;
@@ -32,26 +33,25 @@ pub(super) fn state(settings: &Settings, findings: &mut Findings) -> anyhow::Res
             remedy,
         );
     }
-    let room = statvfs(there).map_or(u64::MAX, |of| of.f_bavail.saturating_mul(of.f_frsize));
-    if room < LEAST_ROOM {
+    // Not every file system tells.
+    let room = statvfs(there).ok().map(|of| of.f_bavail.saturating_mul(of.f_frsize));
+    let free = room.map(|room| format!("{} free", size(room)));
+    if let Some(room) = room.filter(|room| *room < LEAST_ROOM) {
         let what =
             format!("state directory {}: {} free, the journal needs {}", state.display(), size(room), size(LEAST_ROOM));
         return findings.bad(what, "make room: on a full disk flyball writes nothing to the world");
     }
     if there != state {
-        return findings.good(format!(
-            "state directory {} is made by the first `flyball run` ({} free)",
-            state.display(),
-            size(room)
-        ));
+        let free = free.map_or_else(String::new, |free| format!(" ({free})"));
+        return findings.good(format!("state directory {} is made by the first `flyball run`{free}", state.display()));
     }
-    let free = format!("state directory {} can be written, {} free", state.display(), size(room));
+    let free = free.map_or_else(String::new, |free| format!(", {free}"));
+    let free = format!("state directory {} can be written{free}", state.display());
     match JournalReader::open(&state.join("journal.redb")) {
         Ok(_) => findings.good(format!("{free}; the journal is whole and of this version")),
         Err(JournalError::Missing { .. }) => findings.good(format!("{free}; no journal yet")),
         Err(JournalError::InUse { holder, .. }) => {
-            let by = holder.map_or("another process".to_owned(), |process| format!("process {process}"));
-            findings.good(format!("{free}; the journal is in use by {by}"))
+            findings.good(format!("{free}; the journal is in use by {}", holder_in_words(holder)))
         }
         Err(error @ JournalError::WrongVersion { .. }) => {
             findings.bad(error, "run the version that wrote it, or move it away to start anew")
@@ -97,13 +97,24 @@ pub(super) fn policies(settings: &Settings, findings: &mut Findings) -> anyhow::
     }
 }
 
+/// What every version says of itself.
+#[derive(Debug, Deserialize)]
+struct Answering {
+    #[serde(rename = "ready")]
+    _ready: bool,
+    version: Option<String>,
+}
+
 /// Looks whether the address is free, or a flyball answers there.
 pub(super) async fn listen(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     let address = settings.listen;
     match tokio::net::TcpListener::bind(address).await {
         Ok(_) => findings.good(format!("address {address} is free")),
-        Err(error) if error.kind() == ErrorKind::AddrInUse => match ask::<Status>(settings, "status").await {
-            Ok(status) => findings.good(format!("address {address}: flyball {} answers there", status.version)),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => match ask::<Answering>(settings, "status").await {
+            Ok(Answering { version: Some(version), .. }) => {
+                findings.good(format!("address {address}: flyball {version} answers there"))
+            }
+            Ok(_) => findings.good(format!("address {address}: a flyball of an earlier version answers there")),
             Err(_) => findings.bad(
                 format!("address {address} is taken by something that is no flyball"),
                 "set `listen` or FLYBALL_LISTEN to a free one",
@@ -128,7 +139,7 @@ pub(super) fn kill_switch(settings: &Settings, state: &KillState, findings: &mut
             format!("{error}: until then NOTHING IS WRITTEN"),
             "mend it; `flyball resume --reason ...` writes it anew",
         ),
-        KillState::Readable { order } => match order.stopped() {
+        KillState::Readable { order, .. } => match order.stopped() {
             None => findings.good("kill switch is off"),
             Some(stopped) => findings.note(format!("kill switch is ON and stops {stopped}, {}", order.given())),
         },

@@ -28,9 +28,10 @@ use super::{ConfigArg, Output, print};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Looks at the kill switch, the state directory (writable, version, room), the policies and the address. Asks the API server for the rights of the account it runs as (SelfSubjectAccessReview) and for its custom resources, each\n\
-                        telemetry source for its signals, and looks for autoscalers on the same targets. Ends with 1 if\n\
-                        something is missing."
+    after_help = "Looks at the kill switch, the state directory (writable, version, room), the policies and the address.\n\
+                        Asks the API server for the rights of the account it runs as (SelfSubjectAccessReview) and for its\n\
+                        custom resources, each telemetry source for its signals, and looks for autoscalers on the same targets.\n\
+                        Ends with 1 if something is missing."
 )]
 pub struct DoctorArgs {
     /// Form of the output.
@@ -96,8 +97,15 @@ impl Findings {
 }
 
 pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
-    let settings = args.config.load()?;
     let mut findings = Findings { output: args.output, all: Vec::new() };
+    let settings = match args.config.load() {
+        Ok(settings) => settings,
+        Err(error) if args.output == Output::Json => {
+            findings.bad(format!("{error:#}"), "`flyball check` lists all that is wrong with the settings")?;
+            return findings.end();
+        }
+        Err(error) => return Err(error),
+    };
     findings.good("settings are valid")?;
     if let Some(why) = settings.unfit_for_auto(volatile_state(&settings).as_deref()) {
         findings.bad(why, "until then `flyball run` does not start")?;
@@ -144,7 +152,11 @@ async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut 
     let templates: Vec<Template> = asked.map(question).collect();
     let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout, &source.access);
     let opened: Arc<dyn TelemetrySource> = match opened {
-        Some(opened) => opened?,
+        Some(Ok(opened)) => opened,
+        Some(Err(error)) => {
+            let what = format!("source {} ({}): {:#}", source.name, source.url, anyhow::Error::from(error));
+            return findings.bad(what, "until then `flyball run` does not start");
+        }
         None => return findings.bad(format!("source {}: no adapter of kind {}", source.name, source.kind), "mend it"),
     };
     let count = templates.len();

@@ -19,9 +19,11 @@ use crate::ports::{JournalError, Status};
 
 use super::{ConfigArg, Output, known_service, print, running, unknown_service};
 
-/// Most decisions that are shown at once, and how many lines are unless told.
+/// Most decisions that are shown at once (of the API, a page), and how many lines are unless told.
 const MOST: u16 = 500;
 const LINES: u16 = 20;
+/// How often a list is asked for of which nothing is left when it is read.
+const TRIES: u8 = 5;
 
 #[derive(Debug, Args)]
 #[command(
@@ -78,6 +80,16 @@ impl ExplainArgs {
             running::ask::<Status>(settings, "status").await.map_or_else(|_| Timestamp::now(), |status| status.now);
         Some(now.checked_sub(since).unwrap_or(Timestamp::MIN))
     }
+
+    /// Says that nothing was recorded in that time, which is no failure, or that more was than is looked at.
+    fn tell_since(&self, from: Timestamp, found: usize, looked_at: usize) {
+        let from = from.strftime(TIME);
+        if found == 0 {
+            eprintln!("flyball: no decision was recorded since {from}");
+        } else if self.last.is_none() && found == looked_at && looked_at == usize::from(MOST) {
+            eprintln!("flyball: these are the newest {MOST} decisions; there may be more since {from}");
+        }
+    }
 }
 
 impl Question {
@@ -125,23 +137,17 @@ pub async fn explain(args: &ExplainArgs) -> anyhow::Result<ExitCode> {
     };
     let mut records = find(&settings, what, args.count(1)).await?;
     if let Some(from) = args.from(&settings).await {
+        let looked_at = records.len();
         records.retain(|record| record.at >= from);
-        nothing_since(from, records.len());
+        args.tell_since(from, records.len(), looked_at);
     }
     for record in &records {
         match args.output {
             Output::Text => print(render::text(record))?,
-            Output::Json => print(seconds::told(serde_json::to_value(record)?))?,
+            Output::Json => print(seconds::in_seconds(serde_json::to_value(record)?))?,
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Says that nothing was recorded in that time, which is no failure.
-fn nothing_since(from: Timestamp, found: usize) {
-    if found == 0 {
-        eprintln!("flyball: no decision was recorded since {}", from.strftime(TIME));
-    }
 }
 
 /// How a time is shown.
@@ -170,20 +176,50 @@ async fn ask(settings: &Settings, question: &Question) -> anyhow::Result<Option<
         Question::Newest(service, last) => format!("{base}?service={service}&limit={last}"),
     };
     let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;
-    let answer = match client.get(&url).send().await {
+    for _ in 0..TRIES {
+        match ask_once(&client, settings, &base, &url, question).await? {
+            Found::Replaced => {}
+            Found::Records(records) => return Ok(Some(records)),
+            Found::Nobody => return Ok(None),
+        }
+    }
+    anyhow::bail!(
+        "each newest decision about {} was followed by another before it was read; ask again",
+        question.service()
+    )
+}
+
+/// What one question found.
+enum Found {
+    Records(Vec<DecisionRecord>),
+    /// All that was listed had gone before it was read.
+    Replaced,
+    /// None answers.
+    Nobody,
+}
+
+async fn ask_once(
+    client: &reqwest::Client,
+    settings: &Settings,
+    base: &str,
+    url: &str,
+    question: &Question,
+) -> anyhow::Result<Found> {
+    let answer = match client.get(url).send().await {
         Ok(answer) => answer,
-        Err(error) if error.is_connect() => return Ok(None),
+        Err(error) if error.is_connect() => return Ok(Found::Nobody),
         Err(error) => return Err(error).with_context(|| format!("the flyball at {} did not answer", settings.listen)),
     };
     if answer.status() == reqwest::StatusCode::NOT_FOUND {
-        return Ok(Some(Vec::new()));
+        return Ok(Found::Records(Vec::new()));
     }
     let answer = answer.error_for_status()?;
     if let Question::One(_) = question {
-        return Ok(Some(vec![answer.json().await?]));
+        return Ok(Found::Records(vec![answer.json().await?]));
     }
-    let mut records = Vec::new();
-    for summary in answer.json::<Decisions>().await?.decisions {
+    let listed = answer.json::<Decisions>().await?.decisions;
+    let (mut records, some) = (Vec::new(), !listed.is_empty());
+    for summary in listed {
         let url = format!("{base}/{}/{}", summary.id.service, summary.id.cycle);
         let answer = client.get(&url).send().await?;
         // The newest may have been followed by another one, and is recorded only where it changed something.
@@ -191,7 +227,7 @@ async fn ask(settings: &Settings, question: &Question) -> anyhow::Result<Option<
             records.push(answer.error_for_status()?.json().await?);
         }
     }
-    Ok(Some(records))
+    Ok(if some && records.is_empty() { Found::Replaced } else { Found::Records(records) })
 }
 
 fn read(settings: &Settings, question: &Question) -> Result<Vec<DecisionRecord>, JournalError> {

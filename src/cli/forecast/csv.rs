@@ -58,12 +58,13 @@ pub fn name(file: &Path) -> String {
 
 /// Reads the text of a file. A step that two rows fall into takes the later one.
 pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Result<Read> {
+    // Spreadsheets mark their texts as UTF-8.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut read = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         match row(line) {
             Ok((at, value)) => read.push((at, value, number + 1)),
-            // What stands first and is no row is a header.
-            Err(_) if number == 0 => {}
+            Err(_) if number == 0 && is_header(line) => {}
             Err((column, fault)) => bail!("line {}, column {column}: {fault}", number + 1),
         }
     }
@@ -120,6 +121,13 @@ fn step(stamps: impl Iterator<Item = i64>) -> Option<i64> {
     if 2 * alike > differences.len() { Some(middle) } else { differences.first().copied() }
 }
 
+/// Tells whether a line names columns: neither is what it would be in a row.
+fn is_header(line: &str) -> bool {
+    let mut cells = line.split(',').map(str::trim);
+    let (first, value) = (cells.next().unwrap_or_default(), cells.next());
+    second(first).is_none() && value.is_none_or(|value| value.parse::<f64>().is_err())
+}
+
 /// Reads a row.
 ///
 /// # Errors
@@ -165,6 +173,8 @@ mod tests {
             "t,v\n1704067200,1\n1704067500,2.5\n1704067800,nan\n1704068100,4\n\n",
             // The first row is one, too.
             "1704067200,1\n1704067500,2.5\n1704067800,nan\n1704068100,4\n",
+            "\u{feff}1704067200,1\n1704067500,2.5\n1704067800,nan\n1704068100,4\n",
+            "\u{feff}timestamp,value\n1704067200,1\n1704067500,2.5\n1704067800,nan\n1704068100,4\n",
         ] {
             assert_eq!(values(text), expected, "{text}");
         }
@@ -204,6 +214,13 @@ mod tests {
             (
                 "timestamp,value\n60 1\n",
                 "line 2, column 1: `60 1` is not a time such as 2026-03-03T12:00:00Z or seconds since 1970",
+            ),
+            // What stands first is a header only if nothing of it is a row.
+            ("60,x\n120,1\n180,1\n", "line 1, column 2: `x` is not a number"),
+            ("60\n120,1\n180,1\n", "line 1, column 2: there is none, expected timestamp,value and not `60`"),
+            (
+                "6O,1\n120,1\n180,1\n",
+                "line 1, column 1: `6O` is not a time such as 2026-03-03T12:00:00Z or seconds since 1970",
             ),
             ("60,1\n120\n", "line 2, column 2: there is none, expected timestamp,value and not `120`"),
             ("timestamp,value\n1,1\n1,2\n", "holds no second step"),

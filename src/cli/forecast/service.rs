@@ -35,7 +35,7 @@ pub async fn forecast(args: &ForecastArgs, name: &str) -> anyhow::Result<ExitCod
     }
     match args.output {
         Output::Json => {
-            let mut told = seconds::told(serde_json::to_value(&forecast)?);
+            let mut told = seconds::in_seconds(serde_json::to_value(&forecast)?);
             let signals = told["signals"].as_array_mut().into_iter().flatten();
             for (told, signal) in signals.zip(&forecast.signals) {
                 Grid::MINUTES.stamp(told, signal.outlook.origin);

@@ -73,6 +73,13 @@ pub fn check_set(source: &Source, strict: bool, form: Form) -> anyhow::Result<Ex
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// Tells a program why a set could not be read, in the form in which it is told of one that could.
+pub fn refuse_set(error: &anyhow::Error) -> anyhow::Result<ExitCode> {
+    let fault = show::json(&PolicyFault::of("", format!("{error:#}")), None);
+    print(json!({ "revision": null, "provenance": null, "rules": null, "faults": [fault], "warnings": [] }))?;
+    Ok(ExitCode::FAILURE)
+}
+
 /// Returns what settings say of parameters that does not fit the set: a mask of one that there is not, a span of time for one
 /// that is none.
 fn unfit(settings: &Settings, set: &PolicySet) -> Vec<PolicyFault> {

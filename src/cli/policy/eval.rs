@@ -31,7 +31,7 @@ pub async fn eval(args: &EvalArgs) -> anyhow::Result<ExitCode> {
     let record = inputs.newest()?;
     let proposal = inputs.again(record)?;
     match args.output {
-        Output::Json => print(seconds::told(serde_json::to_value(&proposal)?))?,
+        Output::Json => print(seconds::in_seconds(serde_json::to_value(&proposal)?))?,
         Output::Text => {
             let then = record.proposal.revision.as_ref().map_or("no revision", |revision| revision.as_str());
             let (then, now) = (format!("then ({then})"), format!("now ({})", inputs.set.revision()));

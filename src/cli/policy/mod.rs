@@ -32,9 +32,9 @@ use super::print;
 use crate::cycle::stages::reference;
 use crate::ports::policy_memory::PolicyOperation;
 
-pub use check::{Form, check_set, unfit_settings};
+pub use check::{Form, check_set, refuse_set, unfit_settings};
 pub use source::Source;
-pub use staged::told;
+pub use staged::with_origin;
 
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {

@@ -50,7 +50,7 @@ pub async fn signals(args: &SignalsArgs) -> anyhow::Result<ExitCode> {
         let (seen, expected) = (features.get(position), outlook.get(position).and_then(Option::as_ref));
         match args.output {
             Output::Text => print(line(label, seen, expected))?,
-            Output::Json => print(seconds::told(json!({ "signal": label, "seen": seen, "expected": expected })))?,
+            Output::Json => print(seconds::in_seconds(json!({ "signal": label, "seen": seen, "expected": expected })))?,
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -69,7 +69,8 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         known_service(&settings, service)?;
         let found: ServiceSnapshot = ask(&settings, &format!("services/{service}")).await?;
         let status: PolicyStatus = ask(&settings, "policy").await?;
-        let revision = found.revision.as_ref().map_or_else(|| "none".to_owned(), |revision| told(&status, revision));
+        let revision =
+            found.revision.as_ref().map_or_else(|| "none".to_owned(), |revision| with_origin(&status, revision));
         let provenance = found.revision.as_ref().and_then(|revision| status.provenance.get(revision));
         let told = json!({ "service": service, "revision": found.revision, "provenance": provenance });
         print(match args.output {
@@ -87,32 +88,32 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn text(status: &PolicyStatus) -> anyhow::Result<()> {
-    let told = |revision: &PolicyRevision| told(status, revision);
-    let revision = status.in_force.as_ref().map_or_else(|| "none".to_owned(), told);
+    let named = |revision: &PolicyRevision| with_origin(status, revision);
+    let revision = status.in_force.as_ref().map_or_else(|| "none".to_owned(), named);
     print(format!("in force    {revision}"))?;
     if let Some(revision) = &status.follows {
         print(format!("            the process that leads goes by {revision}, which this one has not read"))?;
     }
     for (namespace, revision) in &status.namespaces {
-        print(format!("            {} for the services of {namespace}", told(revision)))?;
+        print(format!("            {} for the services of {namespace}", named(revision)))?;
     }
     for (service, revision) in &status.apart {
-        print(format!("            {} for {service}", told(revision)))?;
+        print(format!("            {} for {service}", named(revision)))?;
     }
     if let Some(revision) = &status.previous {
-        print(format!("before      {}: `flyball policy rollback` goes there", told(revision)))?;
+        print(format!("before      {}: `flyball policy rollback` goes there", named(revision)))?;
     }
     if let Some(candidate) = &status.candidate {
         let CandidateStatus { revision, in_force_in, live, .. } = candidate;
         print(format!(
             "beside      {}: in force in {}; {}; `flyball policy diff` shows them",
-            told(revision),
+            named(revision),
             span(Duration::from_secs(*in_force_in)),
             compared(live)
         ))?;
     }
     if let Some(revision) = &status.rolled_back {
-        print(format!("rolled back {}: kept out until it is changed, or `flyball policy promote`", told(revision)))?;
+        print(format!("rolled back {}: kept out until it is changed, or `flyball policy promote`", named(revision)))?;
     }
     for fault in &status.faults {
         print(format!("refused     {fault}"))?;
@@ -121,7 +122,7 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
 }
 
 /// Returns a revision with where it comes from, if that is known.
-pub fn told(status: &PolicyStatus, revision: &PolicyRevision) -> String {
+pub fn with_origin(status: &PolicyStatus, revision: &PolicyRevision) -> String {
     status.provenance.get(revision).map_or_else(|| revision.to_string(), |from| format!("{revision} ({from})"))
 }
 
@@ -144,8 +145,9 @@ pub async fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
     if args.output == Output::Json {
         print(serde_json::to_string(candidate)?)?;
     } else {
-        let in_force = status.in_force.as_ref().map_or_else(|| "none".to_owned(), |revision| told(&status, revision));
-        let beside = told(&status, &candidate.revision);
+        let in_force =
+            status.in_force.as_ref().map_or_else(|| "none".to_owned(), |revision| with_origin(&status, revision));
+        let beside = with_origin(&status, &candidate.revision);
         print(format!(
             "{in_force} in force, {beside} beside it for {} more",
             span(Duration::from_secs(candidate.in_force_in))

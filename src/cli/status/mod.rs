@@ -13,7 +13,7 @@ use crate::config::{Settings, parse_span};
 use crate::console::{ServiceSummary, Services};
 use crate::model::explain::counted;
 use crate::model::time::seconds;
-use crate::model::{KillState, Mode, ServiceId, Timestamp};
+use crate::model::{ActionClass, KillState, Mode, ServiceId, Timestamp};
 use crate::ports::{PolicyStatus, Status};
 
 use super::running::ask;
@@ -32,8 +32,10 @@ const SHORTEST: Duration = Duration::from_millis(500);
 pub struct StatusArgs {
     /// Only these services (namespace/name).
     services: Vec<ServiceId>,
-    /// Show it anew each time this has passed, until Ctrl-C; the exit code is that of the last look.
-    #[arg(long, short, value_name = "SPAN", num_args = 0..=1, default_missing_value = "2s", value_parser = pause)]
+    /// Show it anew every 2 s, or each time this has passed (`--watch=10s`), until Ctrl-C; the exit code is that of the last
+    /// look.
+    #[arg(long, short, value_name = "SPAN", num_args = 0..=1, require_equals = true, default_missing_value = "2s",
+        value_parser = pause)]
     watch: Option<Duration>,
     /// Form of the output; json is one object a look.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
@@ -87,14 +89,16 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     for service in &args.services {
         known_service(&settings, service)?;
     }
-    let Some(pause) = args.watch else { return look(args, &settings).await };
+    let Some(pause) = args.watch else { return look(args, &settings).await?.show() };
     let mut stop = std::pin::pin!(super::run::stop_signal());
     loop {
+        let seen = look(args, &settings).await;
+        // What was seen last stands until the answer is there.
         if args.output == Output::Text && std::io::stdout().is_terminal() {
             // Home, and clear what is below.
             print("\u{1b}[H\u{1b}[2J\u{1b}[H")?;
         }
-        let code = match look(args, &settings).await {
+        let code = match seen.and_then(|look| look.show()) {
             Ok(code) => code,
             Err(error) if error.downcast_ref::<std::io::Error>().is_some() => return Err(error),
             Err(error) => {
@@ -111,23 +115,34 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// Asks once and prints what was said.
-async fn look(args: &StatusArgs, settings: &Settings) -> anyhow::Result<ExitCode> {
+/// What one look is told by.
+struct Look {
+    health: Health,
+    words: String,
+}
+
+impl Look {
+    fn show(&self) -> anyhow::Result<ExitCode> {
+        print(&self.words)?;
+        Ok(self.health.exit_code())
+    }
+}
+
+async fn look(args: &StatusArgs, settings: &Settings) -> anyhow::Result<Look> {
     let seen = match Seen::ask(settings, &args.services).await {
         Ok(seen) => seen,
         Err(error) if args.output == Output::Json => {
-            let reasons = [format!("{error:#}")];
-            print(
-                serde_json::json!({ "health": Health::Unreachable, "reasons": reasons, "address": settings.listen }),
-            )?;
-            return Ok(Health::Unreachable.exit_code());
+            let (health, reasons) = (Health::Unreachable, [format!("{error:#}")]);
+            let words = serde_json::json!({ "health": health, "reasons": reasons, "address": settings.listen });
+            return Ok(Look { health, words: words.to_string() });
         }
         Err(error) => return Err(error),
     };
-    match args.output {
-        Output::Text => print(table::text(&seen, Timestamp::now()))?,
-        Output::Json => print(seconds::told(serde_json::to_value(&seen)?))?,
-    }
-    Ok(seen.health.exit_code())
+    let words = match args.output {
+        Output::Text => table::text(&seen, Timestamp::now()),
+        Output::Json => seconds::in_seconds(serde_json::to_value(&seen)?).to_string(),
+    };
+    Ok(Look { health: seen.health, words })
 }
 
 impl Seen {
@@ -161,13 +176,16 @@ impl Seen {
 /// Returns what needs a person. A decision that a guard holds is at work as it should be.
 fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
     let mut reasons = Vec::new();
-    let writes = services.iter().any(|service| matches!(service.mode, Mode::Auto | Mode::Approve));
+    let writes = |service: &&ServiceSummary| matches!(service.mode, Mode::Auto | Mode::Approve);
+    let stops = |service: &ServiceSummary| {
+        ActionClass::ALL.into_iter().any(|class| status.kill.stops(&service.service, class).is_some())
+    };
     // Where nothing is written anyway there is nothing to stop.
-    if writes && status.kill.stops_some() {
+    if services.iter().filter(writes).any(stops) {
         reasons.push(match &status.kill {
             KillState::Missing { .. } => "the kill switch is missing, so nothing is written".to_owned(),
             KillState::Unreadable { .. } => "the kill switch cannot be read, so nothing is written".to_owned(),
-            KillState::Readable { order } => {
+            KillState::Readable { order, .. } => {
                 format!("the kill switch stops {}", order.stopped().unwrap_or_default())
             }
         });
@@ -177,8 +195,7 @@ fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
         Some(format!("source {}: {error}", source.name))
     }));
     // A source that fails is told already.
-    let failing = status.sources.iter().any(|source| source.error.is_some());
-    let waiting = status.waiting_for.iter().filter(|what| !(failing && what.starts_with("telemetry of ")));
+    let waiting = status.waiting_for.iter().filter(|what| !status.silent_sources.contains(what));
     reasons.extend(waiting.map(|what| format!("not ready: {what}")));
     if let Some(fault) = status.policy_faults.first() {
         let faults = counted(status.policy_faults.len(), "fault");
@@ -190,7 +207,8 @@ fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
             reasons.push(format!("{name} is quarantined: {why}"));
         }
         let (fresh, all) = service.fresh_signals;
-        if !failing && service.last.is_some() && fresh == 0 && all > 0 {
+        // Where no source answers, the sources are told already.
+        if service.last.is_some() && fresh == 0 && service.unanswered_signals < all {
             reasons.push(format!("{name} has no fresh signal, so it holds what it has"));
         }
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::cli::modes;
-use crate::cli::policy::told;
+use crate::cli::policy::with_origin;
 use crate::console::{Glance, ServiceSummary};
 use crate::model::explain::{counted, span};
 use crate::model::time::elapsed;
@@ -33,11 +33,11 @@ pub(super) fn text(seen: &Seen, now: Timestamp) -> String {
     row("ready", &ready(status));
     row("leader", &leader(&status.lead));
     let revision =
-        policy.in_force.as_ref().map_or_else(|| "none in force".to_owned(), |revision| told(policy, revision));
+        policy.in_force.as_ref().map_or_else(|| "none in force".to_owned(), |revision| with_origin(policy, revision));
     row("policies", &revision);
     if let Some(candidate) = &policy.candidate {
         let left = span(Duration::from_secs(candidate.in_force_in));
-        row("", &format!("{} stands beside, in force in {left}", told(policy, &candidate.revision)));
+        row("", &format!("{} stands beside, in force in {left}", with_origin(policy, &candidate.revision)));
     }
     for (number, source) in status.sources.iter().enumerate() {
         row(if number == 0 { "sources" } else { "" }, &told_of(source));
@@ -52,7 +52,7 @@ fn kill(state: &KillState, now: Timestamp) -> String {
     match state {
         KillState::Missing { error } => format!("MISSING, nothing is written: {error}"),
         KillState::Unreadable { error } => format!("UNREADABLE, nothing is written: {error}"),
-        KillState::Readable { order } => {
+        KillState::Readable { order, turned } => {
             let stopped = order.stopped().map_or("off".to_owned(), |stopped| format!("ON, stops {stopped}"));
             // Nobody has ever turned one that says neither.
             let given = if order.by.is_empty() && order.reason.is_empty() {
@@ -60,7 +60,7 @@ fn kill(state: &KillState, now: Timestamp) -> String {
             } else {
                 format!(", {}", order.given())
             };
-            let turned = order.turned.map_or_else(String::new, |at| format!(" ({} ago)", span(elapsed(now, at))));
+            let turned = turned.map_or_else(String::new, |at| format!(" ({} ago)", span(elapsed(now, at))));
             format!("{stopped}{given}{turned}")
         }
     }

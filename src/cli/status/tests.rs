@@ -13,9 +13,10 @@ fn process() -> Status {
     Status {
         ready: true,
         waiting_for: Vec::new(),
+        silent_sources: Vec::new(),
         revision: Some(crate::model::PolicyRevision::of([("a.rhai", "")])),
         policy_faults: Vec::new(),
-        kill: KillState::Readable { order: KillOrder { turned: Some(at(-7200)), ..order } },
+        kill: KillState::Readable { order, turned: Some(at(-7200)) },
         lead: Lead::Alone,
         now: at(0),
         uptime: Duration::from_secs(35_820),
@@ -43,6 +44,7 @@ fn services() -> Vec<ServiceSummary> {
         replicas: Some(7),
         ready: Some(4),
         fresh_signals: (3, 3),
+        unanswered_signals: 0,
         last: Some("shop/checkout@1-5".parse().unwrap()),
         sentence: None,
         restarts: 0,
@@ -88,13 +90,14 @@ fn a_degraded_one_says_why_first() {
     let mut status = process();
     status.ready = false;
     status.waiting_for = vec!["telemetry of 2 services: no answer within 5 s".to_owned(), "a policy set".to_owned()];
+    status.silent_sources = status.waiting_for[..1].to_vec();
     status.kill =
         KillState::Missing { error: "kill switch state/killswitch.yaml is missing; `flyball resume`".to_owned() };
     status.policy_faults = vec!["capacity.rhai:3:1: unknown word".to_owned(), "again".to_owned()];
     status.lead = Lead::Follows { holder: Some("flyball-1".to_owned()) };
     status.sources[0].error = Some("no answer within 5 s".to_owned());
     let mut services = services();
-    services[0].fresh_signals = (0, 3);
+    (services[0].fresh_signals, services[0].unanswered_signals) = ((0, 3), 3);
     services[1].quarantined = Some("5 failures in 60 s".to_owned());
     insta::assert_snapshot!("degraded", table::text(&seen(status, services), at(0)));
 }
@@ -102,15 +105,17 @@ fn a_degraded_one_says_why_first() {
 /// Who only watches needs no switch, and one that stops a part says which.
 #[test]
 fn a_switch_matters_where_something_is_written() {
-    let engaged = KillOrder { services: ["shop/search".parse().unwrap()].into(), ..KillOrder::default() };
+    let engaged = KillOrder { services: ["shop/checkout".parse().unwrap()].into(), ..KillOrder::default() };
+    let elsewhere = KillOrder { services: ["shop/cart".parse().unwrap()].into(), ..KillOrder::default() };
     for (kill, expected) in [
         (KillState::released(), None),
+        (KillState::readable(elsewhere), None),
         (KillState::Missing { error: "gone".to_owned() }, Some("the kill switch is missing, so nothing is written")),
         (
             KillState::Unreadable { error: "odd".to_owned() },
             Some("the kill switch cannot be read, so nothing is written"),
         ),
-        (KillState::Readable { order: engaged }, Some("the kill switch stops shop/search")),
+        (KillState::readable(engaged), Some("the kill switch stops shop/checkout")),
     ] {
         let status = Status { kill, ..process() };
         assert_eq!(reasons(&status, &services()).first().map(String::as_str), expected);
@@ -124,5 +129,14 @@ fn services_that_see_nothing_are_trouble() {
     let mut services = services();
     assert!(reasons(&process(), &services).is_empty());
     services[0].fresh_signals = (0, 3);
-    assert_eq!(reasons(&process(), &services), ["shop/checkout has no fresh signal, so it holds what it has"]);
+    let silent = "shop/checkout has no fresh signal, so it holds what it has";
+    assert_eq!(reasons(&process(), &services), [silent]);
+    // Another service's source fails: that hides nothing of this one, whatever the wait is called.
+    let mut status = process();
+    status.sources[0].error = Some("no answer within 5 s".to_owned());
+    status.silent_sources = vec!["1 service has no telemetry".to_owned()];
+    status.waiting_for = status.silent_sources.clone();
+    assert_eq!(reasons(&status, &services), ["source main: no answer within 5 s", silent]);
+    services[0].unanswered_signals = 3;
+    assert_eq!(reasons(&status, &services), ["source main: no answer within 5 s"]);
 }

@@ -147,8 +147,8 @@ pub(super) fn kill(state: &KillState) -> String {
     match state {
         KillState::Missing { error } => format!("ENGAGED (missing: {error})"),
         KillState::Unreadable { error } => format!("ENGAGED (unreadable: {error})"),
-        KillState::Readable { order } if order.all => "ENGAGED".to_owned(),
-        KillState::Readable { order } => {
+        KillState::Readable { order, .. } if order.all => "ENGAGED".to_owned(),
+        KillState::Readable { order, .. } => {
             order.stopped().map_or("off".to_owned(), |stopped| format!("engaged for {stopped}"))
         }
     }

@@ -51,8 +51,8 @@ fn kill_switch() {
     let other = KillOrder { classes: [ActionClass::Traffic].into(), ..KillOrder::default() };
     for (kill, holds) in [
         (KillState::Unreadable { error: "gone".to_owned() }, true),
-        (KillState::Readable { order: class }, true),
-        (KillState::Readable { order: other }, false),
+        (KillState::readable(class), true),
+        (KillState::readable(other), false),
     ] {
         let mut world = World::lowering();
         world.kill = kill;

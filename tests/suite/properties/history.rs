@@ -478,7 +478,7 @@ fn kill(switch: Switch) -> KillState {
         Switch::Released => KillState::released(),
         Switch::Unreadable => KillState::Unreadable { error: "no such file".to_owned() },
         Switch::Engaged => {
-            KillState::Readable { order: KillOrder { classes: [ActionClass::Scale].into(), ..KillOrder::default() } }
+            KillState::readable(KillOrder { classes: [ActionClass::Scale].into(), ..KillOrder::default() })
         }
     }
 }

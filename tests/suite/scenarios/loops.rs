@@ -183,7 +183,7 @@ async fn an_engaged_kill_switch_stops_every_write_and_a_released_one_lets_them_g
     let world = World::new(&[SHOP], steady(step));
     let (tree, _) = world.start().await;
     let order = KillOrder { classes: [ActionClass::Scale].into(), ..KillOrder::default() };
-    *world.switch.0.lock() = KillState::Readable { order };
+    *world.switch.0.lock() = KillState::readable(order);
     tokio::time::sleep(MINUTE * 20).await;
     assert_eq!(world.cluster.replicas("checkout"), 4);
     *world.switch.0.lock() = KillState::released();

@@ -10,12 +10,12 @@ use crate::model::time::seconds;
 
 /// An answer in JSON.
 #[derive(Debug)]
-pub(super) struct Told<T>(pub(super) T);
+pub(super) struct Answer<T>(pub(super) T);
 
-impl<T: Serialize> IntoResponse for Told<T> {
+impl<T: Serialize> IntoResponse for Answer<T> {
     fn into_response(self) -> Response {
         match serde_json::to_value(&self.0) {
-            Ok(answer) => Json(seconds::told(answer)).into_response(),
+            Ok(answer) => Json(seconds::in_seconds(answer)).into_response(),
             Err(error) => ApiError::internal(format!("the answer could not be made: {error}")).into_response(),
         }
     }
@@ -58,6 +58,7 @@ fn fields_described(mut schema: Map<String, Value>) -> Map<String, Value> {
         }
     }
     // A default is no schema, but a value as it is told.
-    let field = |(name, value)| if name == "default" { (name, seconds::told(value)) } else { (name, described(value)) };
+    let field =
+        |(name, value)| if name == "default" { (name, seconds::in_seconds(value)) } else { (name, described(value)) };
     schema.into_iter().map(field).collect()
 }
