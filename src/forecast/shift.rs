@@ -11,8 +11,11 @@ use super::pending::Issued;
 use crate::model::Minute;
 use crate::model::outlook::HORIZONS;
 
-/// Values in a row that make a shift.
+/// Values in a row that make a rise.
 const VALUES: usize = 5;
+/// Values in a row that make a fall: where a part of the telemetry is lost it looks like one, and a memory that is halved
+/// foresees half of the next surge.
+const FALL: u32 = 20;
 /// How far off each of them lies at least, in distances of the end of the 95 % interval: what wanders is often beyond it for
 /// a while.
 const BEYOND: f32 = 3.0;
@@ -139,8 +142,9 @@ impl Streak {
             .ratios
             .iter()
             .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), ratio| (low.min(*ratio), high.max(*ratio)));
+        let needed = if mean < 0.0 { FALL } else { VALUES as u32 };
         let found =
-            self.seen as usize >= VALUES && high - low <= ALIKE * mean.abs() && (LEAST..=LARGEST).contains(&mean.abs());
+            self.seen >= needed && high - low <= ALIKE * mean.abs() && (LEAST..=LARGEST).contains(&mean.abs());
         found.then_some(mean)
     }
 }
@@ -182,6 +186,14 @@ mod tests {
         let [Change { factor, past, since, level }] = told[..] else { panic!("{told:?}") };
         assert!((factor - 2.0).abs() < 0.01 && (level - 200.0).abs() < 1.0, "{told:?}");
         assert_eq!((past, since), (Minute(1), Minute(1)));
+    }
+
+    #[test]
+    fn a_fall_is_believed_later_than_a_rise() {
+        assert_eq!(changes([50.0; 19]), [], "a part of the telemetry may be lost");
+        let told = changes([50.0; 30]);
+        let [Change { factor, past, .. }] = told[..] else { panic!("{told:?}") };
+        assert!((factor - 0.5).abs() < 0.01 && past == Minute(0), "{told:?}");
     }
 
     #[test]
