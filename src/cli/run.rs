@@ -50,14 +50,18 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub async fn stop_signal() -> anyhow::Result<()> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Completes with SIGTERM or SIGINT, which are heard from this call on, and not only once it is waited for. Needs a running
+/// tokio.
+pub fn stop_signal() -> impl Future<Output = anyhow::Result<()>> {
+    let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+    async move {
+        let (mut terminate, mut interrupt) = signals?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Returns what is waited for without its numbers, which are others at each look: `silent for 121 s`.

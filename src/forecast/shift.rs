@@ -143,8 +143,7 @@ impl Streak {
             .iter()
             .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), ratio| (low.min(*ratio), high.max(*ratio)));
         let needed = if mean < 0.0 { FALL } else { VALUES as u32 };
-        let found =
-            self.seen >= needed && high - low <= ALIKE * mean.abs() && (LEAST..=LARGEST).contains(&mean.abs());
+        let found = self.seen >= needed && high - low <= ALIKE * mean.abs() && (LEAST..=LARGEST).contains(&mean.abs());
         found.then_some(mean)
     }
 }
