@@ -321,43 +321,6 @@ fn credentials_never_reach_a_message() {
 }
 
 #[test]
-fn a_source_is_asked_with_a_token_from_a_file_and_never_in_the_clear() {
-    let source = |more: &str| EXAMPLE.replacen("url: http://127.0.0.1:9090", more, 1);
-    let settings = Settings::parse(&source(
-        "url: https://mimir:9009\n    bearer_token_file: token\n    ca_file: /etc/ca.pem\n    headers: { X-Scope-OrgID: shop }",
-    ));
-    let access = settings.unwrap().sources[0].access.clone();
-    assert_eq!(access.bearer_token_file.as_deref(), Some(Path::new("token")));
-    assert_eq!(access.ca_file.as_deref(), Some(Path::new("/etc/ca.pem")));
-    assert_eq!(access.headers["x-scope-orgid"], "shop");
-    let headers = |headers: &str| format!("url: https://mimir:9009\n    headers: {{ {headers} }}");
-    let token = |url: &str| format!("url: {url}\n    bearer_token_file: token");
-    assert!(Settings::parse(&source(&token("http://127.0.0.1:9090"))).is_ok(), "it does not leave the machine");
-    for (more, expected) in [
-        (
-            token("http://mimir:9009"),
-            "sources.main.bearer_token_file: the token would be sent in the clear; use a url with https://",
-        ),
-        (
-            token("http://127.attacker.example"),
-            "sources.main.bearer_token_file: the token would be sent in the clear; use a url with https://",
-        ),
-        (
-            headers("Authorization: Basic x"),
-            "sources.main.headers.Authorization: would keep a secret in the settings; put a token in a file: \
-             bearer_token_file",
-        ),
-        (
-            headers("'a b': x"),
-            "sources.main.headers.a b: cannot be sent: names are letters, digits and -, values one line of ASCII",
-        ),
-        (headers("tenant: a, Tenant: b"), "sources.main.headers.tenant: is there twice"),
-    ] {
-        assert_eq!(faults(&source(&more)), [expected]);
-    }
-}
-
-#[test]
 fn a_file_of_faults_lists_them_all_at_once() {
     let text = r#"
 listen: nowhere

@@ -111,14 +111,6 @@ impl KillState {
             Self::Readable { order, .. } => order.all,
         }
     }
-
-    /// Tells whether some write is stopped.
-    pub fn stops_some(&self) -> bool {
-        match self {
-            Self::Missing { .. } | Self::Unreadable { .. } => true,
-            Self::Readable { order, .. } => order.stopped().is_some(),
-        }
-    }
 }
 
 fn show(text: &str) -> &str {
@@ -147,8 +139,8 @@ mod tests {
             KillState::Unreadable { error: "is empty".to_owned() },
             KillState::Missing { error: "no such file".to_owned() },
         ] {
-            assert!(unknown.stops(&other, ActionClass::Scale).is_some() && unknown.stops_all() && unknown.stops_some());
+            assert!(unknown.stops(&other, ActionClass::Scale).is_some() && unknown.stops_all());
         }
-        assert!(!KillState::released().stops_some());
+        assert!(!KillState::released().stops_all());
     }
 }

@@ -43,7 +43,7 @@ impl Site {
     }
 
     /// What the holder has said.
-    fn word(&self) -> Value {
+    fn announcement(&self) -> Value {
         let lease = self.double.objects().get(Resource::Leases, OWN, "flyball").unwrap();
         lease["metadata"]["annotations"]["flyball.dev/policies-in-force"].clone()
     }
@@ -153,10 +153,10 @@ async fn what_the_holder_says_is_heard_by_who_follows_and_by_who_comes_after() {
     first.release().await;
     eventually("the second leads", || epoch(&second).is_some()).await;
     let third = site.process("flyball-2").await;
-    let words = third.announcements();
-    eventually("who comes later hears the last word", || words.borrow().as_deref() == Some("two")).await;
+    let announced = third.announcements();
+    eventually("who comes later hears the last announcement", || announced.borrow().as_deref() == Some("two")).await;
     second.announce("three");
-    eventually("and the new one", || words.borrow().as_deref() == Some("three")).await;
+    eventually("and the new one", || announced.borrow().as_deref() == Some("three")).await;
     eventually("its own is no news", || theirs.borrow().is_none()).await;
 }
 
@@ -168,18 +168,18 @@ async fn who_loses_the_lease_does_not_hear_what_it_said_itself_before() {
     eventually("it leads", || epoch(&process).is_some()).await;
     let mine = process.announcements();
     process.announce("one");
-    eventually("it says so", || site.word() == "one").await;
+    eventually("it says so", || site.announcement() == "one").await;
     site.double.faults().order(Verb::Patch, 1_000, Fault::status(503));
     site.double.faults().order(Verb::Get, 1_000, Fault::status(503));
     process.announce("two");
     eventually("it steps down", || epoch(&process).is_none()).await;
     tokio::time::sleep(TIMING.retry * 3).await;
-    assert_eq!((site.word(), mine.borrow().clone()), (json!("one"), None), "nobody hears what it said itself");
+    assert_eq!((site.announcement(), mine.borrow().clone()), (json!("one"), None), "nobody hears what it said itself");
     assert!(!mine.has_changed().unwrap(), "not even for a moment");
     site.double.faults().clear();
     eventually("it leads again", || epoch(&process).is_some()).await;
     process.announce("three");
-    eventually("it says so", || site.word() == "three").await;
+    eventually("it says so", || site.announcement() == "three").await;
     tokio::time::sleep(TIMING.retry * 3).await;
     assert!(!mine.has_changed().unwrap(), "nor afterwards");
 }
@@ -191,7 +191,7 @@ async fn a_new_term_does_not_begin_with_the_last_word_of_a_former_one() {
     let process = site.process("flyball-0").await;
     eventually("it leads", || epoch(&process).is_some()).await;
     process.announce("mine");
-    eventually("it says so", || site.word() == "mine").await;
+    eventually("it says so", || site.announcement() == "mine").await;
     let lead_as_another = |old: &Value| {
         let mut new = old.clone();
         new["spec"]["holderIdentity"] = json!("somebody");
@@ -200,13 +200,13 @@ async fn a_new_term_does_not_begin_with_the_last_word_of_a_former_one() {
         Ok(new)
     };
     site.double.objects().update(Resource::Leases, OWN, "flyball", &Author::named("kubectl"), lead_as_another).unwrap();
-    let words = process.announcements();
-    eventually("it hears them", || words.borrow().as_deref() == Some("theirs")).await;
+    let announced = process.announcements();
+    eventually("it hears them", || announced.borrow().as_deref() == Some("theirs")).await;
     eventually("it leads again", || epoch(&process) == Some(Epoch::new(8))).await;
-    assert_eq!(site.word(), "theirs", "until it says something itself");
+    assert_eq!(site.announcement(), "theirs", "until it says something itself");
     process.announce("mine");
-    eventually("it says so", || site.word() == "mine").await;
-    eventually("its own is no news", || words.borrow().is_none()).await;
+    eventually("it says so", || site.announcement() == "mine").await;
+    eventually("its own is no news", || announced.borrow().is_none()).await;
 }
 
 /// Fifty services ahead and fifty behind, with the longest names there are.
@@ -216,12 +216,12 @@ async fn the_longest_word_is_heard() {
     let first = site.process("flyball-0").await;
     eventually("the first leads", || epoch(&first).is_some()).await;
     let second = site.process("flyball-1").await;
-    let words = second.announcements();
+    let announced = second.announcements();
     let longest = "w".repeat(100 * 130 + 500);
     first.announce(&longest);
-    eventually("it is heard", || words.borrow().as_deref() == Some(&*longest)).await;
+    eventually("it is heard", || announced.borrow().as_deref() == Some(&*longest)).await;
     first.announce(&"w".repeat(20_000));
-    eventually("it is said", || site.word().as_str().is_some_and(|word| word.len() == 20_000)).await;
+    eventually("it is said", || site.announcement().as_str().is_some_and(|text| text.len() == 20_000)).await;
     first.announce("short");
-    eventually("the next is heard", || words.borrow().as_deref() == Some("short")).await;
+    eventually("the next is heard", || announced.borrow().as_deref() == Some("short")).await;
 }

@@ -114,8 +114,7 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Asks once and prints what was said.
-/// What one look is told by.
+/// What one look found, in words.
 struct Look {
     health: Health,
     words: String,
@@ -128,6 +127,7 @@ impl Look {
     }
 }
 
+/// Asks once.
 async fn look(args: &StatusArgs, settings: &Settings) -> anyhow::Result<Look> {
     let seen = match Seen::ask(settings, &args.services).await {
         Ok(seen) => seen,

@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_short_and_read_back_as_it_was() {
+    fn an_announcement_is_short_and_read_back_as_it_was() {
         let (mut leader, _) = pair();
         leader.ahead = (0..500).map(|number| format!("shop/service-{number}").parse().unwrap()).collect();
         let announcement = leader.announcement().unwrap();

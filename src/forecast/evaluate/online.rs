@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Series;
 use crate::forecast::params::ForecastParams;
-use crate::forecast::{Forecaster, forecast};
+use crate::forecast::{Forecaster, forecast_into};
 use crate::model::outlook::{QuantileRow, SignalOutlook, quantile_index};
 use crate::model::{
     Features, Finite, Minute, MinuteValue, Missing, Mode, Now, Outlook, Reading, ServiceId, ServiceSpec,
@@ -77,7 +77,7 @@ impl Online {
             signal.closed.push(MinuteValue { minute: step, value: value.and_then(Finite::new) });
         }
         let now = ended(step);
-        self.outlook = forecast(&mut self.state, &self.spec, &self.params, &self.features, now);
+        forecast_into(&mut self.state, &self.spec, &self.params, &self.features, now, &mut self.outlook);
     }
 
     /// Makes the fit that is due after `step`, if one is.

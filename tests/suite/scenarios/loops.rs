@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use flyball::actors::write_gate::WriteGate;
 use flyball::adapters::store::MemoryJournal;
 use flyball::cycle::stages::{Vocabulary, compile};
 use flyball::cycle::{ActuatorEffect, Inputs, RoundArrived, ServiceLine};
 use flyball::model::{
     ActionClass, Authority, ChangeSet, Choice, DecisionRecord, Effect, Foreseen, Impact, Intent, KillState, Measured,
-    Now, Role, ServiceSpec, TargetReading, Timestamp, VerdictKind, WriteOutcome, explain::sentence, kill::KillOrder,
+    Now, Role, ServiceSpec, TargetReading, TargetRef, Timestamp, VerdictKind, WriteOutcome, explain::sentence,
+    kill::KillOrder,
 };
 use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Cluster, Control, Journal};
@@ -365,19 +367,25 @@ async fn an_open_intent_of_an_earlier_run_is_settled_by_reading_before_anything_
     assert!(matches!(world.cluster.observed(&target), TargetReading::Known { target } if target.replicas == 6));
 }
 
+/// Sends a raise from 4 to 6 through a gate; returns its target, and what tells how it ends.
+fn raise(world: &World, gate: &Arc<WriteGate>) -> (TargetRef, oneshot::Receiver<WriteOutcome>) {
+    let mut change = super::faults::change(world, 4, 6);
+    change.decision = world.records(SHOP)[0].id.clone();
+    change.decided = world.clock.now();
+    let target = change.target.clone();
+    let (told, ended) = oneshot::channel();
+    gate.submit(change, Foreseen::default(), move |_, outcome, _| drop(told.send(outcome.clone())));
+    (target, ended)
+}
+
 #[tokio::test(start_paused = true)]
 async fn inv_12_a_write_that_panics_is_settled_by_reading_and_its_target_is_shut_until_then() {
     let world = World::new(&[SHOP], steady(|_, _| 200.0));
     world.run_for(MINUTE).await;
     let gate = world.gate(world.leadership.clone());
-    let mut change = super::faults::change(&world, 4, 6);
-    change.decision = world.records(SHOP)[0].id.clone();
-    change.decided = world.clock.now();
-    let target = change.target.clone();
     world.cluster.breaks.store(true, Ordering::Relaxed);
     *world.cluster.read_takes.lock() = Duration::from_secs(1);
-    let (told, ended) = oneshot::channel();
-    gate.submit(change, Foreseen::default(), move |_, outcome, _| drop(told.send(outcome.clone())));
+    let (target, ended) = raise(&world, &gate);
     // The live read before the write is answered, those after it for a minute are not.
     while world.cluster.replicas("checkout") == 4 {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -396,14 +404,9 @@ async fn inv_12_where_settling_panics_too_the_target_stays_shut_and_the_end_is_t
     let world = World::new(&[SHOP], steady(|_, _| 200.0));
     world.run_for(MINUTE).await;
     let gate = world.gate(world.leadership.clone());
-    let mut change = super::faults::change(&world, 4, 6);
-    change.decision = world.records(SHOP)[0].id.clone();
-    change.decided = world.clock.now();
-    let target = change.target.clone();
     // The live read panics while the intent is on its way to the journal, and so does every later one.
     world.cluster.breaks_reading.store(true, Ordering::Relaxed);
-    let (told, ended) = oneshot::channel();
-    gate.submit(change, Foreseen::default(), move |_, outcome, _| drop(told.send(outcome.clone())));
+    let (target, ended) = raise(&world, &gate);
     assert!(matches!(ended.await.unwrap(), WriteOutcome::Abandoned { .. }));
     assert!(gate.unsettled(&target), "nobody knows what became of it");
 }

@@ -45,7 +45,7 @@ pub(super) struct LastStatus {
 }
 
 impl LastStatus {
-    /// Returns the standing that an object shows.
+    /// Returns the status that an object shows.
     pub(super) fn shown(status: &Value) -> Self {
         Self { written: status.clone() }
     }
