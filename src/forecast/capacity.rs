@@ -1,7 +1,7 @@
 //! From arrival rate to replicas.
 //!
 //! Needed replicas = arrival rate / (rate of a saturated pod x utilisation at which the objective holds). Now:
-//! for what two samples confirm. Ahead: for the upper quantile of the maximum from now on, once the forecast has earned
+//! for what two samples confirm, and for what is there by now where they rise steeply. Ahead: for the upper quantile of the maximum from now on, once the forecast has earned
 //! it; over the lead time (the start of a pod and the delays of the loop before it) and the cooldown between two
 //! raises: as in any store that is ordered for at intervals, an order lasts until what the next one brings is there.
 //! Not further, or capacity would be bought minutes early. Floor: what must not be undercut by lowering; a forecast
@@ -42,6 +42,7 @@ pub fn capacity(
 
     let fresh = arrival.reading.fresh().map(f64::from);
     let confirmed = arrival.confirmed.map(f64::from).filter(|_| fresh.is_some());
+    let rate_now = confirmed.map(|rate| arrival.rising.map_or(rate, |rising| rate.max(rising.get())));
     let ahead = outlook.filter(|outlook| outlook.authority >= Authority::MayAdd);
     let floor = fresh.map(|rate| {
         let recent = arrival.max_5m.map_or(rate, |max| rate.max(max.get()));
@@ -53,7 +54,8 @@ pub fn capacity(
         per_pod,
         lead_time,
         lasts,
-        needed_now: confirmed.map(|rate| replicas(rate, per_pod)),
+        rate_now,
+        needed_now: rate_now.map(|rate| replicas(rate, per_pod)),
         rate_ahead,
         needed_ahead: rate_ahead.map(|rate| replicas(rate, per_pod)),
         floor,
@@ -171,6 +173,22 @@ mod tests {
         let params = ForecastParams::default();
         let got = capacity(&sized(60), &params, &features(100.0, None, 320.0), &[None], after(0)).unwrap();
         assert_eq!((got.needed_now, got.needed_ahead, got.floor), (None, None, Some(7)));
+    }
+
+    #[test]
+    fn a_steep_rise_is_sized_by_what_it_has_become() {
+        let params = ForecastParams::default();
+        for (confirmed, rising, expected) in [
+            (Some(250.0), Some(390.0), (Some(390), Some(8))),
+            (Some(250.0), Some(200.0), (Some(250), Some(5))),
+            (Some(250.0), None, (Some(250), Some(5))),
+            (None, Some(390.0), (None, None)),
+        ] {
+            let mut features = features(260.0, confirmed, 320.0);
+            features.signals[0].rising = rising.and_then(Finite::new);
+            let got = capacity(&sized(60), &params, &features, &[None], after(0)).unwrap();
+            assert_eq!((got.rate_now.map(|rate| rate.round() as u32), got.needed_now), expected);
+        }
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub(super) fn reading(value: f64) -> Features {
         signals: vec![SignalFeatures {
             mean_1m: Some(value),
             confirmed: Some(value),
+            rising: None,
             ..SignalFeatures::of(Reading::Fresh { sample, staleness: Duration::ZERO })
         }],
         target: TargetReading::Unknown { reason: "not asked".into() },

@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use super::HOUR;
 use super::case::{Answer, Case, Motion};
+use crate::model::Direction;
 
 const TEN_MINUTES: Duration = Duration::from_mins(10);
 
+/// How long after a raise the last write of ten minutes waits, if it is a raise: a surge that climbs for a minute would spend
+/// them all on its way, and nothing would be left for what it has become.
+const LAST: Duration = Duration::from_mins(1);
 /// How long a lowering waits that a budget of namespace or fleet refused.
 const REFUSED: Duration = Duration::from_mins(1);
 
@@ -26,6 +30,16 @@ pub fn guard(case: &Case<'_>) -> Answer {
     let recent = case.memory.writes_within(TEN_MINUTES, now);
     if recent >= budgets.per_10_min as usize {
         return Answer::Hold(format!("{recent} writes in the last 10 minutes of {} allowed", budgets.per_10_min));
+    }
+    let raised = case.memory.last_move(Direction::Raise).map(|last| last.age(now));
+    let raised = raised.filter(|age| *age < LAST && matches!(case.motion, Motion::Raise { .. }));
+    if let Some(age) = raised.filter(|_| recent + 1 == budgets.per_10_min as usize) {
+        return Answer::Hold(format!(
+            "the last of {} writes in 10 minutes waits for {} s after a raise, {} s so far",
+            budgets.per_10_min,
+            LAST.as_secs(),
+            age.as_secs()
+        ));
     }
     let hour = case.memory.writes_within(HOUR, now);
     let spent = hour >= budgets.per_hour as usize;

@@ -322,7 +322,11 @@ pub struct Capacity {
     #[serde(default)]
     #[serde(alias = "lasts_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub lasts: Duration,
-    /// Replicas that the confirmed arrival rate needs now; `None` without fresh data.
+    /// Arrival rate that capacity is sized by now: what two samples confirm, or where they rise steeply what it has become
+    /// since; `None` without fresh data.
+    #[serde(default)]
+    pub rate_now: Option<f64>,
+    /// Replicas that this rate needs now; `None` without fresh data.
     pub needed_now: Option<u32>,
     /// Upper quantile of the maximum arrival rate over that time; `None` without authority.
     #[serde(default)]

@@ -143,6 +143,7 @@ fn features(signal: usize, minute: i64) -> Features {
         change_5m: None,
         max_5m: closed.value,
         confirmed: closed.value,
+        rising: None,
         suspect: false,
         provisional: Some(running),
         closed: vec![closed],

@@ -266,6 +266,7 @@ fn bytes_per_service() -> anyhow::Result<f64> {
         per_pod,
         lead_time,
         lasts: lead_time,
+        rate_now: None,
         needed_now: Some(2),
         rate_ahead: None,
         needed_ahead: Some(2),

@@ -130,6 +130,7 @@ fn seen(value: f64, now: Now) -> SignalFeatures {
         change_5m: None,
         max_5m: Some(value),
         confirmed: Some(value),
+        rising: None,
         suspect: false,
         provisional: None,
         closed: Vec::new(),

@@ -135,6 +135,7 @@ impl Case {
             per_pod: 100.0,
             lead_time: Duration::from_mins(2),
             lasts: Duration::from_mins(5),
+            rate_now: None,
             needed_now: now,
             rate_ahead: None,
             needed_ahead: ahead,

@@ -209,6 +209,7 @@ impl Given {
             per_pod: self.values.get("capacity.per_pod").copied().unwrap_or(PER_POD),
             lead_time: Duration::from_mins(10),
             lasts: Duration::from_mins(10),
+            rate_now: None,
             needed_now: count("capacity.needed_now"),
             rate_ahead: None,
             needed_ahead: count("capacity.needed_ahead"),

@@ -68,6 +68,7 @@ impl Seen {
             change_5m: finite(self.change_5m),
             max_5m: finite(self.max_5m),
             confirmed: finite(self.current),
+            rising: None,
             suspect: false,
             provisional: None,
             closed: Vec::new(),

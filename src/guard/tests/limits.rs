@@ -98,6 +98,32 @@ fn budget() {
 }
 
 #[test]
+fn the_last_write_of_ten_minutes_is_kept_for_what_a_surge_has_become() {
+    // (writes before, seconds since the last raise, seconds since the last lowering, holds)
+    for (writes, raised, lowered, holds) in
+        [(2, 16, None, false), (3, 16, None, true), (3, 59, None, true), (3, 60, None, false), (2, 61, Some(1), false)]
+    {
+        let mut world = World::at(2);
+        for step in 0..writes {
+            world.pass(120);
+            world.write(2 + step, 3 + step);
+        }
+        world.pass(raised);
+        if let Some(lowered) = lowered {
+            world.write(2 + writes, 1 + writes);
+            world.pass(lowered);
+        }
+        world.needed_now = Some(20);
+        let expected = holds.then_some(GuardName::Budget);
+        assert_eq!(world.propose_backed(20).decided_by, expected, "{writes} {raised} {lowered:?}");
+    }
+    let mut one = World::at(2);
+    one.spec.budgets.per_10_min = 1;
+    one.needed_now = Some(4);
+    assert_eq!(one.propose_backed(4).kind, VerdictKind::Pass, "the only one waits for nothing");
+}
+
+#[test]
 fn a_lowering_that_the_fleet_refused_is_asked_for_again_after_a_minute_and_a_raise_at_once() {
     let mut world = World::at(10);
     (world.needed_now, world.floor) = (Some(5), Some(3));

@@ -88,6 +88,7 @@ impl World {
         });
         let signals = signals.map(|reading| SignalFeatures {
             confirmed: reading.fresh(),
+            rising: None,
             mean_1m: reading.fresh(),
             suspect: self.suspect,
             ..SignalFeatures::of(reading)
@@ -110,6 +111,7 @@ impl World {
             per_pod: 35.0,
             lead_time: secs(60),
             lasts: secs(240),
+            rate_now: None,
             needed_now: self.needed_now,
             rate_ahead: None,
             needed_ahead: None,

@@ -90,9 +90,14 @@ fn rates(record: &DecisionRecord) -> Option<String> {
     let position = record.signals.iter().position(|signal| signal.role == Some(Role::ArrivalRate))?;
     let show = |rate: f64| format!("{rate:.0}/s");
     // What two samples confirm is what capacity is sized by; the newest one alone may be higher.
-    let confirmed = record.features.signals.get(position).and_then(|signal| signal.confirmed);
-    let now = capacity.needed_now.map(|needed| match confirmed {
-        Some(rate) => format!("now {} needs {needed}", show(rate.get())),
+    let arrivals = record.features.signals.get(position);
+    let confirmed = arrivals.and_then(|signal| signal.confirmed).map(f64::from);
+    // Older records do not tell the rate itself.
+    let now = capacity.needed_now.map(|needed| match capacity.rate_now.or(confirmed) {
+        Some(rate) if confirmed.is_some_and(|confirmed| rate > confirmed) => {
+            format!("now {}, rising, needs {needed}", show(rate))
+        }
+        Some(rate) => format!("now {} needs {needed}", show(rate)),
         None => format!("now needs {needed}"),
     });
     let lasts = seconds(capacity.lasts);

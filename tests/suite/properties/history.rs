@@ -439,6 +439,7 @@ pub fn outlook(needed_now: Option<u32>, floor: Option<u32>) -> Outlook {
         per_pod: 35.0,
         lead_time: Duration::from_mins(1),
         lasts: Duration::from_mins(4),
+        rate_now: None,
         needed_now,
         rate_ahead: None,
         needed_ahead: None,
