@@ -80,7 +80,7 @@ impl RecordMask {
             }
         }
         if let Some(capacity) = shown.capacity.as_mut().filter(|_| self.hides(signals, Role::ArrivalRate)) {
-            capacity.rate_ahead = None;
+            (capacity.rate_now, capacity.rate_ahead) = (None, None);
         }
         Arc::new(shown)
     }

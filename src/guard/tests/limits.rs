@@ -113,9 +113,9 @@ fn the_last_write_of_ten_minutes_is_kept_for_what_a_surge_has_become() {
             world.write(2 + writes, 1 + writes);
             world.pass(lowered);
         }
-        world.needed_now = Some(20);
+        world.needed_now = Some(8);
         let expected = holds.then_some(GuardName::Budget);
-        assert_eq!(world.propose_backed(20).decided_by, expected, "{writes} {raised} {lowered:?}");
+        assert_eq!(world.propose_backed(8).decided_by, expected, "{writes} {raised} {lowered:?}");
     }
     let mut one = World::at(2);
     one.spec.budgets.per_10_min = 1;
