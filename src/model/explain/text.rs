@@ -24,7 +24,7 @@ pub fn choice(choice: &Choice) -> String {
     match choice {
         Choice::Act { rule, action, .. } => format!("{action} (rule {rule})"),
         Choice::Undo { action, why, .. } => format!("{action}, to undo an earlier decision: {why}"),
-        Choice::Nothing { reason } => format!("nothing: {reason}"),
+        Choice::Nothing(why) => format!("nothing: {why}"),
     }
 }
 

@@ -299,7 +299,7 @@ async fn inv_18_an_open_intent_that_cannot_be_read_holds_its_own_service_and_no_
     let told = "LoopAction shop/checkout-1 is open and cannot be read (missing field `spec`); delete it";
     assert!(control.status().waiting_for.iter().any(|line| line == told), "{:?}", control.status().waiting_for);
     let last = control.service(&SHOP.parse().unwrap()).unwrap().last.unwrap();
-    assert_eq!(last.proposal.choice, Choice::Nothing { reason: told.into() });
+    assert_eq!(last.proposal.choice, Choice::Nothing(told.into()));
     tree.stop().await;
 }
 
@@ -404,7 +404,7 @@ async fn inv_15_a_process_with_an_empty_state_directory_starts_by_what_the_other
             "{waiting:?}"
         );
         let last = late.service(&SHOP.parse().unwrap()).unwrap().last.unwrap();
-        assert_eq!(last.proposal.choice, Choice::Nothing { reason: "no policy set is in force".into() });
+        assert_eq!(last.proposal.choice, Choice::Nothing("no policy set is in force".into()));
     }
 }
 
