@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{
     ChangeId, DecisionId, DecisionRecord, Intent, Measured, Revert, ServiceId, Timestamp, WriteOutcome,
@@ -77,7 +79,7 @@ pub fn holder_in_words(process: Option<u32>) -> String {
 }
 
 /// An open intent of which it cannot be told what it was about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unreadable {
     /// Namespace of its object.
     pub namespace: String,

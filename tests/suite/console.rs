@@ -9,7 +9,7 @@ use flyball::console::{DecisionSummary, Decisions, Forecast, Services, router, s
 use flyball::instrument::Metrics;
 use flyball::model::explain::text;
 use flyball::model::{DecisionId, DecisionRecord, KillState, Mode, QUANTILES, RecordMask, ServiceId};
-use flyball::ports::{Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, Status};
+use flyball::ports::{Awaited, Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, Status};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -44,11 +44,10 @@ impl Loop {
 
 impl Control for Loop {
     fn status(&self) -> Status {
-        let waiting = if self.ready { vec![] } else { vec!["source prometheus: not answered yet".to_owned()] };
+        let waiting = if self.ready { vec![] } else { vec![Awaited::FirstRound { services: 2 }] };
         Status {
             ready: self.ready,
             waiting_for: waiting,
-            silent_sources: Vec::new(),
             revision: None,
             policy_faults: Vec::new(),
             kill: KillState::released(),
@@ -173,7 +172,7 @@ async fn probes_and_metrics() {
     let server = start(Loop::default()).await;
     assert_eq!(server.get("/livez").await.status, 200);
     let reply = server.get("/readyz").await;
-    assert_eq!((reply.status, &reply.json()["waiting_for"][0]), (503, &"source prometheus: not answered yet".into()));
+    assert_eq!((reply.status, &reply.json()["waiting_for"][0]), (503, &"a first round for 2 services".into()));
     let reply = server.get("/metrics").await;
     assert!(reply.head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{}", reply.head);
     assert!(reply.head.contains("cache-control: no-store"), "{}", reply.head);

@@ -76,7 +76,7 @@ async fn status_tells_how_the_running_one_stands() {
         for part in [health, "kill switch  off\n", "2 services: 2 auto\n", "\nshop/checkout  auto "] {
             assert!(said.contains(part), "`{part}` is not in\n{said}");
         }
-        assert_eq!(said.contains("- not ready: source prometheus: not answered yet\n"), !ready, "{said}");
+        assert_eq!(said.contains("- not ready: a first round for 2 services\n"), !ready, "{said}");
         let (_, said) = run(&place, "status shop/checkout -o json");
         let told: serde_json::Value = serde_json::from_str(&said).unwrap();
         assert_eq!((&told["status"]["uptime_seconds"], told["services"].as_array().unwrap().len()), (&3.0.into(), 1));
