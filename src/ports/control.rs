@@ -134,8 +134,13 @@ pub trait Control: Send + Sync + 'static {
     /// Returns the newest decision records, newest first.
     fn decisions(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;
 
-    /// Returns the decision records of one service from before a decision of it, newest first.
-    fn decisions_before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;
+    /// Returns the decision records from before a decision, newest first: of one service or of all.
+    fn decisions_before(
+        &self,
+        service: Option<&ServiceId>,
+        id: &DecisionId,
+        limit: usize,
+    ) -> Result<Vec<DecisionRecord>, JournalError>;
 
     /// Returns one decision record.
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError>;

@@ -191,8 +191,14 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns the newest records, newest first: of one service or of all.
     fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;
 
-    /// Returns the records of one service from before a decision of it, newest first.
-    fn before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;
+    /// Returns the records from before a decision, newest first: of one service, or of all in the order in which they came.
+    /// Of all none where that decision is not recorded, or no longer.
+    fn before(
+        &self,
+        service: Option<&ServiceId>,
+        id: &DecisionId,
+        limit: usize,
+    ) -> Result<Vec<DecisionRecord>, JournalError>;
 
     /// Returns one record.
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError>;

@@ -226,7 +226,7 @@ impl Journal for Forgetful {
         Ok(Vec::new())
     }
 
-    fn before(&self, _: &DecisionId, _: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+    fn before(&self, _: Option<&ServiceId>, _: &DecisionId, _: usize) -> Result<Vec<DecisionRecord>, JournalError> {
         Ok(Vec::new())
     }
 
