@@ -6,7 +6,7 @@ use crate::model::{
 };
 
 use super::sentence::{cut, nearest, stops, trouble, undo};
-use super::{clause, floor_of, lever, seconds};
+use super::{clause, floor_of, lever, span};
 
 /// A decision at a glance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +95,7 @@ fn rates(record: &DecisionRecord) -> Option<String> {
         Some(rate) => format!("now {} needs {needed}", show(rate.get())),
         None => format!("now needs {needed}"),
     });
-    let lasts = seconds(capacity.lasts);
+    let lasts = span(capacity.lasts);
     let ahead = capacity.needed_ahead.map(|needed| match capacity.rate_ahead {
         Some(rate) => format!("forecast up to {} within {lasts} needs {needed}", show(rate)),
         None => format!("ahead needs {needed}"),

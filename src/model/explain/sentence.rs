@@ -6,7 +6,7 @@ use crate::model::{
     Truth, UNDO, WriteOutcome,
 };
 
-use super::{clause, counted, floor_of, lever, seconds};
+use super::{clause, counted, floor_of, lever, span};
 
 /// Returns what was done and why, or why nothing was done, in one sentence without a final stop.
 pub fn sentence(record: &DecisionRecord) -> String {
@@ -42,7 +42,7 @@ fn written(record: &DecisionRecord, change: &ChangeSet) -> String {
 
 fn effect(effect: &Effect) -> String {
     let convergence = match effect.convergence {
-        Convergence::Converged { after } => format!("converged after {}", seconds(after)),
+        Convergence::Converged { after } => format!("converged after {}", span(after)),
         Convergence::NotConverged { ready } => format!("did not converge ({ready} ready at the deadline)"),
         Convergence::Overtaken => "overtaken by another change".to_owned(),
     };
