@@ -3,10 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::model::explain::counted;
 use crate::model::time::elapsed;
 use crate::model::{DecisionId, DecisionRecord, Lead, Reading, ServiceId, Timestamp, record::SignalLabel};
-use crate::ports::{Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, SourceStatus, Status};
+use crate::ports::{Awaited, Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, SourceStatus, Status};
 
 use super::roster::Roster;
 use super::service::Service;
@@ -25,56 +24,55 @@ impl LoopControl {
         Self { world, roster }
     }
 
-    /// Returns what is waited for; `silent` of it are the sources that fail.
-    fn waiting_for(&self, silent: &[String]) -> Vec<String> {
+    fn waiting_for(&self) -> Vec<Awaited> {
         let mut waiting = Vec::new();
         if self.world.ports.services.watch().borrow().is_none() {
-            waiting.push("the declarations of services".to_owned());
+            waiting.push(Awaited::Declarations);
         }
         let services = self.roster.all();
         let cold = services.values().filter(|service| !service.is_warm()).count();
         if cold > 0 {
-            let (done, total) = self.roster.progress().get();
-            waiting.push(format!("history of {} (asked for {done} of {total})", counted(cold, "service")));
+            let (asked, of) = self.roster.progress().get();
+            waiting.push(Awaited::History { services: cold, asked, of });
         }
         let unseen = services.values().filter(|service| service.view().features.is_none()).count();
         if unseen > 0 {
-            waiting.push(format!("a first round for {}", counted(unseen, "service")));
+            waiting.push(Awaited::FirstRound { services: unseen });
         }
-        waiting.extend(silent.iter().cloned());
+        waiting.extend(self.silent_sources());
         let world = &self.world;
         let watches =
             [world.ports.cluster.waiting_for(), world.ports.services.waiting_for(), world.ports.policies.waiting_for()];
-        waiting.extend(watches.into_iter().flatten().map(|watch| format!("watch of {watch}")));
+        waiting.extend(watches.into_iter().flatten());
         let unsettled = self.world.gate.unsettled_intents();
         if unsettled > 0 {
-            waiting.push(format!("{} to be settled", counted(unsettled, "earlier write")));
+            waiting.push(Awaited::EarlierWrites { writes: unsettled });
         }
-        waiting.extend(world.ports.journal.unreadable().iter().map(ToString::to_string));
+        waiting.extend(world.ports.journal.unreadable().into_iter().map(Awaited::UnreadableIntent));
         waiting.extend(world.ports.leadership.waiting_for());
         if matches!(world.gate.lead(), Lead::TakesOver { .. }) {
-            waiting.push("what the former leader left".to_owned());
+            waiting.push(Awaited::FormerLeader);
         }
         waiting.extend(world.policy.waiting_for());
-        waiting.extend(self.world.ports.journal.health().err().map(|error| error.to_string()));
+        waiting
+            .extend(self.world.ports.journal.health().err().map(|error| Awaited::Journal { error: error.to_string() }));
         waiting
     }
 
     /// Says which errors of sources leave services without telemetry.
-    fn silent_sources(&self) -> impl Iterator<Item = String> {
+    fn silent_sources(&self) -> impl Iterator<Item = Awaited> {
         let mut silent: BTreeMap<String, usize> = BTreeMap::new();
         for features in self.roster.all().values().filter_map(|service| service.view().features) {
             let errors: BTreeSet<&String> = features.signals.iter().filter_map(|s| s.reading.source_error()).collect();
             errors.into_iter().for_each(|error| *silent.entry(error.clone()).or_default() += 1);
         }
-        silent.into_iter().map(|(error, services)| format!("telemetry of {}: {error}", counted(services, "service")))
+        silent.into_iter().map(|(error, services)| Awaited::Telemetry { services, error })
     }
 }
 
 impl Control for LoopControl {
     fn status(&self) -> Status {
-        let silent_sources: Vec<String> = self.silent_sources().collect();
-        let waiting_for = self.waiting_for(&silent_sources);
+        let waiting_for = self.waiting_for();
         self.world.process.ready(waiting_for.is_empty());
         let lead = self.world.gate.lead();
         self.world.process.leader(lead.speaks());
@@ -82,7 +80,6 @@ impl Control for LoopControl {
         Status {
             ready: waiting_for.is_empty(),
             waiting_for,
-            silent_sources,
             revision: self.world.policy.load().map(|set| set.revision().clone()),
             policy_faults: self.world.policy.faults(),
             kill: self.world.ports.kill.seen(),
@@ -125,8 +122,13 @@ impl Control for LoopControl {
         Ok(records)
     }
 
-    fn decisions_before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.world.ports.journal.before(id, limit)
+    fn decisions_before(
+        &self,
+        service: Option<&ServiceId>,
+        id: &DecisionId,
+        limit: usize,
+    ) -> Result<Vec<DecisionRecord>, JournalError> {
+        self.world.ports.journal.before(service, id, limit)
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

@@ -205,11 +205,12 @@ pub fn main(cli: &Cli) -> ExitCode {
         Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("flyball: {error:#}");
-            if matches!(cli.command, Command::Policy(_) | Command::Status(_)) {
-                ExitCode::from(2)
-            } else {
-                ExitCode::FAILURE
-            }
+            let tells_by_code = match &cli.command {
+                Command::Policy(_) | Command::Status(_) => true,
+                Command::Forecast(args) => args.evaluates(),
+                _ => false,
+            };
+            if tells_by_code { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

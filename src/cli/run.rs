@@ -12,7 +12,7 @@ use crate::adapters::clock::SystemClock;
 use crate::app::{Ports, Running};
 use crate::instrument::{LogFormat, Metrics, logs};
 use crate::model::KillState;
-use crate::ports::Control;
+use crate::ports::{Awaited, Control};
 
 use super::ConfigArg;
 
@@ -64,11 +64,6 @@ pub fn stop_signal() -> impl Future<Output = anyhow::Result<()>> {
     }
 }
 
-/// Returns what is waited for without its numbers, which are others at each look: `silent for 121 s`.
-pub(super) fn without_numbers(what: &str) -> String {
-    what.chars().filter(|letter| !letter.is_ascii_digit()).collect()
-}
-
 /// Says what a switch that nobody has made yet, or that stops something, means.
 fn announce(kill: &KillState) {
     match kill {
@@ -86,17 +81,18 @@ fn announce(kill: &KillState) {
 
 /// Says what the start still waits for, whenever that is something else (a count that went on is not), and that it is over.
 async fn tell_start(control: Arc<dyn Control>) {
-    let mut told: Vec<String> = Vec::new();
+    let mut told: Vec<Awaited> = Vec::new();
     loop {
         let status = control.status();
         if status.ready {
             tracing::info!("ready");
             return;
         }
-        let kinds: Vec<String> = status.waiting_for.iter().map(|what| without_numbers(what)).collect();
-        if told != kinds {
-            tracing::info!(waiting_for = status.waiting_for.join("; "), "starting");
-            told = kinds;
+        let waits = &status.waiting_for;
+        if !(told.len() == waits.len() && told.iter().zip(waits).all(|(before, now)| before.is_same(now))) {
+            let words: Vec<String> = waits.iter().map(ToString::to_string).collect();
+            tracing::info!(waiting_for = words.join("; "), "starting");
+            told.clone_from(waits);
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
     }

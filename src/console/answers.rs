@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::outlook::{Authority, QuantileRow, quantile_index};
 use crate::model::{
-    Capacity, CycleId, DecisionId, DecisionRecord, Finite, GuardName, Impact, Mode, QUANTILES, Role, ServiceId,
-    SignalName, SignalOutlook, Timestamp, TraceId, Unit, VerdictKind, WriteOutcome, explain,
+    Capacity, DecisionId, DecisionRecord, Finite, GuardName, Impact, Mode, QUANTILES, Role, ServiceId, SignalName,
+    SignalOutlook, Timestamp, TraceId, Unit, VerdictKind, WriteOutcome, explain,
 };
 use crate::ports::ServiceSnapshot;
 
@@ -141,11 +141,12 @@ pub struct Services {
 
 /// A page of decisions, newest first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Decisions {
+#[schemars(rename = "PageOf{T}")]
+pub struct Decisions<T> {
     /// The decisions.
-    pub decisions: Vec<DecisionSummary>,
-    /// What `before` is on the next page of a service; absent on the last, and where no service was named.
-    pub next: Option<CycleId>,
+    pub decisions: Vec<T>,
+    /// What `before` is on the next page; absent on the last.
+    pub next: Option<DecisionId>,
 }
 
 /// One decision in a few words.
@@ -177,6 +178,12 @@ pub struct DecisionSummary {
     pub outcome: Option<WriteOutcome>,
     /// What it did.
     pub impact: Option<Impact>,
+}
+
+impl From<DecisionRecord> for DecisionSummary {
+    fn from(record: DecisionRecord) -> Self {
+        Self::from(&record)
+    }
 }
 
 impl From<&DecisionRecord> for DecisionSummary {

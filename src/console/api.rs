@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::model::{CycleId, DecisionId, ServiceId, explain};
+use crate::model::{CycleId, DecisionId, DecisionRecord, ServiceId, explain};
 use crate::ports::{Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, Status};
 
 use super::Console;
@@ -21,6 +21,8 @@ const DECISIONS: usize = 50;
 const SERVICES: usize = 500;
 /// Most on a page: a decision takes about 10 kB to read, a service half a kB to tell.
 const MOST: usize = 500;
+/// Most whole records on a page, each of some ten kB.
+const MOST_RECORDS: usize = 100;
 
 type Parameters<T> = Result<Query<T>, QueryRejection>;
 
@@ -47,7 +49,7 @@ pub(super) async fn services(
     query: Parameters<Page>,
 ) -> Result<Answer<Services>, ApiError> {
     let page = parameters(query, "?after=namespace/name&limit=number, both optional")?;
-    let limit = within(page.limit.unwrap_or(SERVICES))?;
+    let limit = within(page.limit.unwrap_or(SERVICES), MOST)?;
     let after = page.after.as_deref().map(service_id).transpose()?;
     let wanted = |snapshot: &ServiceSnapshot| after.as_ref().is_none_or(|after| snapshot.service > *after);
     let mut rest = console.control.services().into_iter().filter(wanted);
@@ -56,11 +58,11 @@ pub(super) async fn services(
     Ok(Answer(Services { services, next }))
 }
 
-fn within(limit: usize) -> Result<usize, ApiError> {
-    if (1..=MOST).contains(&limit) {
+fn within(limit: usize, most: usize) -> Result<usize, ApiError> {
+    if (1..=most).contains(&limit) {
         return Ok(limit);
     }
-    Err(ApiError::bad_request(format!("limit {limit} is out of range"), format!("expected 1 to {MOST}")))
+    Err(ApiError::bad_request(format!("limit {limit} is out of range"), format!("expected 1 to {most}")))
 }
 
 pub(super) async fn service(
@@ -98,40 +100,66 @@ fn parameters<T>(parameters: Parameters<T>, expected: &str) -> Result<T, ApiErro
     }
 }
 
-/// Parameters of the list of decisions.
+/// Parameters of a list of decisions.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Which {
     /// Only decisions about this service (namespace/name).
     service: Option<String>,
-    /// Only decisions from before this cycle of the service: `next` of the page before.
+    /// Only decisions from before this one: `next` of the page before. Where a service is named, its cycle is enough.
     before: Option<String>,
-    /// Decisions on the page, 1 to 500; 50 unless told.
+    /// Decisions on the page: 1 to 500, whole records 1 to 100; 50 unless told.
     limit: Option<usize>,
 }
 
 pub(super) async fn decisions(
     State(console): State<Console>,
     query: Parameters<Which>,
-) -> Result<Answer<Decisions>, ApiError> {
-    let which = parameters(query, "?service=namespace/name&before=cycle&limit=number, all optional")?;
-    let limit = within(which.limit.unwrap_or(DECISIONS))?;
-    let service = which.service.as_deref().map(service_id).transpose()?;
-    let before = which.before.as_deref().map(cycle_id).transpose()?;
-    let paged = service.is_some();
-    let records = match (service, before) {
-        (None, Some(_)) => {
-            let remedy = "name one, as in ?service=namespace/name&before=cycle";
-            return Err(ApiError::bad_request("before counts the cycles of one service, and none is named", remedy));
-        }
-        (Some(service), Some(cycle)) => {
-            let id = DecisionId { service, cycle };
-            read(&console, move |control| control.decisions_before(&id, limit)).await?
-        }
-        (service, None) => read(&console, move |control| control.decisions(service.as_ref(), limit)).await?,
-    };
-    let next = records.last().filter(|_| paged && records.len() == limit).map(|last| last.id.cycle);
+) -> Result<Answer<Decisions<DecisionSummary>>, ApiError> {
+    let (records, next) = page(&console, query, MOST).await?;
     Ok(Answer(Decisions { decisions: records.iter().map(DecisionSummary::from).collect(), next }))
+}
+
+pub(super) async fn records(
+    State(console): State<Console>,
+    query: Parameters<Which>,
+) -> Result<Answer<Decisions<DecisionRecord>>, ApiError> {
+    let (decisions, next) = page(&console, query, MOST_RECORDS).await?;
+    Ok(Answer(Decisions { decisions, next }))
+}
+
+/// Returns a page of decisions, and the last of it if it is full.
+async fn page(
+    console: &Console,
+    query: Parameters<Which>,
+    most: usize,
+) -> Result<(Vec<DecisionRecord>, Option<DecisionId>), ApiError> {
+    let which = parameters(query, "?service=namespace/name&before=decision&limit=number, all optional")?;
+    let limit = within(which.limit.unwrap_or(DECISIONS), most)?;
+    let service = which.service.as_deref().map(service_id).transpose()?;
+    let before = which.before.as_deref().map(|before| decision_id(before, service.as_ref())).transpose()?;
+    let records = read(console, move |control| match before {
+        Some(before) => control.decisions_before(service.as_ref(), &before, limit),
+        None => control.decisions(service.as_ref(), limit),
+    });
+    let records = records.await?;
+    let next = records.last().filter(|_| records.len() == limit).map(|last| last.id.clone());
+    Ok((records, next))
+}
+
+/// Returns a decision by its name, or by its cycle alone where its service is named.
+fn decision_id(text: &str, service: Option<&ServiceId>) -> Result<DecisionId, ApiError> {
+    let id = match (text.contains('@'), service) {
+        (false, Some(service)) => DecisionId { service: service.clone(), cycle: cycle_id(text)? },
+        _ => text.parse().map_err(|error| {
+            ApiError::bad_request(format!("{error}"), "give it as /api/v1/decisions lists it in `next`")
+        })?,
+    };
+    if service.is_some_and(|service| *service != id.service) {
+        let error = format!("decision {id} is about another service than the one named");
+        return Err(ApiError::bad_request(error, "give `next` of the page before, with the same service"));
+    }
+    Ok(id)
 }
 
 fn cycle_id(text: &str) -> Result<CycleId, ApiError> {

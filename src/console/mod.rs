@@ -11,6 +11,7 @@
 //! | `/api/v1/services?after=&limit=` | every service in a few words, page by page |
 //! | `/api/v1/services/{namespace}/{name}` | one service with its features and outlook |
 //! | `/api/v1/decisions?service=&before=&limit=` | the newest decisions, one sentence each, page by page |
+//! | `/api/v1/records?service=&before=&limit=` | the same, as whole records |
 //! | `/api/v1/decisions/{namespace}/{name}/{cycle}` | one decision record; `?format=text` explains it |
 //! | `/api/v1/forecast?service=` | the forecasts of one service and what they mean in replicas |
 //! | `/api/v1/openapi.json` | the description of all this for programs (`OpenAPI` 3.1) |

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use crate::model::DecisionRecord;
 use crate::ports::{Declaration, PolicyStatus, ServiceSnapshot, Status};
 
-use super::answers::{Decisions, Forecast, Services};
+use super::answers::{DecisionSummary, Decisions, Forecast, Services};
 use super::{Console, api};
 
 /// Describes a type to the generator.
@@ -61,10 +61,16 @@ pub(super) fn operations() -> Vec<Operation> {
             "One service as it is declared, by the settings or by its ServiceLoop",
             get(api::declaration),
         ),
-        Operation::new::<Decisions>(
+        Operation::new::<Decisions<DecisionSummary>>(
             "/api/v1/decisions",
             "The newest decisions, one sentence each",
             get(api::decisions),
+        )
+        .asks::<api::Which>(),
+        Operation::new::<Decisions<DecisionRecord>>(
+            "/api/v1/records",
+            "The newest decisions, as whole records",
+            get(api::records),
         )
         .asks::<api::Which>(),
         Operation {

@@ -19,6 +19,7 @@ pub(super) async fn live() -> &'static str {
 #[derive(Serialize)]
 struct Ready {
     ready: bool,
+    /// In words: a probe's answer is read by people.
     waiting_for: Vec<String>,
 }
 
@@ -26,7 +27,11 @@ struct Ready {
 pub(super) async fn ready(State(console): State<Console>) -> Response {
     let status = console.control.status();
     let code = if status.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (code, Json(Ready { ready: status.ready, waiting_for: status.waiting_for })).into_response()
+    (
+        code,
+        Json(Ready { ready: status.ready, waiting_for: status.waiting_for.iter().map(ToString::to_string).collect() }),
+    )
+        .into_response()
 }
 
 /// Returns the metrics page; made on a thread of its own, as a large fleet has many series.

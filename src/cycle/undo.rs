@@ -211,13 +211,9 @@ mod tests {
             action: Action::ScaleTo { replicas },
             backed_by_arrivals: true,
         };
-        for (choice, replaced) in [
-            (Choice::Nothing { reason: "".into() }, true),
-            (act(5), true),
-            (act(9), true),
-            (act(10), false),
-            (act(12), false),
-        ] {
+        for (choice, replaced) in
+            [(Choice::Nothing("".into()), true), (act(5), true), (act(9), true), (act(10), false), (act(12), false)]
+        {
             let asked = Proposal { revision: None, rules: Vec::new(), choice: choice.clone() };
             let proposal = undo().over(asked, &running(7, None));
             if !replaced {

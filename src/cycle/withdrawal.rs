@@ -17,7 +17,7 @@ pub(super) fn instead_of(asked: Proposal, target: &TargetReading) -> Proposal {
             action: Action::SetAutoscalerFloor { replicas: one.baseline },
             backed_by_arrivals: false,
         },
-        None => Choice::Nothing { reason: "the declaration was taken back; nothing of it is left to return".into() },
+        None => Choice::Nothing("the declaration was taken back; nothing of it is left to return".into()),
     };
     Proposal { choice, ..asked }
 }

@@ -12,7 +12,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::decide::compile::PolicySet;
-use crate::model::{Action, Choice, Direction, Motion, RuleOutcome, RuleTrace, TargetState, Truth};
+use crate::model::{Action, Choice, Direction, Idle, Motion, Obstacle, RuleOutcome, RuleTrace, TargetState, Truth};
 
 /// Chooses at most one action of a set's rules; `target` is what they would change.
 pub(super) fn select(rules: &[RuleTrace], target: Option<&TargetState>, set: &PolicySet) -> Choice {
@@ -22,15 +22,15 @@ pub(super) fn select(rules: &[RuleTrace], target: Option<&TargetState>, set: &Po
     if set.conflict_is_error && matched().nth(1).is_some() {
         let names: Vec<_> = matched().map(|rule| &*rule.rule).collect();
         let reason = format!("conflict: {} match at once, and the set allows one", names.join(", "));
-        return Choice::Nothing { reason: reason.into() };
+        return Choice::Nothing(reason.into());
     }
     let Some(best) = matched().map(|rule| (rule.priority, rule.goal)).max() else {
         let vetoed = rules.iter().filter(wants).find_map(|rule| Some((rule, veto(rule, rules, target)?)));
-        let reason = match vetoed {
-            Some((rule, by)) => format!("{otherwise} ({} is vetoed by {})", rule.rule, by.rule).into(),
-            None => reason(rules, otherwise),
+        let obstacle = match vetoed {
+            Some((rule, by)) => Some(stopped(rule, format!("vetoed by {}", by.rule))),
+            None => obstacle(rules),
         };
-        return Choice::Nothing { reason };
+        return Choice::Nothing(Idle { reason: Arc::clone(otherwise), obstacle });
     };
     let mut tied = matched().filter(|rule| (rule.priority, rule.goal) == best);
     let mut winner = tied.next();
@@ -49,7 +49,7 @@ pub(super) fn select(rules: &[RuleTrace], target: Option<&TargetState>, set: &Po
         Some(RuleTrace { rule, action: Some(action), backed_by_arrivals, .. }) => {
             Choice::Act { rule: Arc::clone(rule), action: action.clone(), backed_by_arrivals: *backed_by_arrivals }
         }
-        _ => Choice::Nothing { reason: Arc::clone(otherwise) },
+        _ => Choice::Nothing(Arc::clone(otherwise).into()),
     }
 }
 
@@ -63,7 +63,7 @@ fn conflict(first: &RuleTrace, second: &RuleTrace) -> Choice {
     let (left, right) = (&first.rule, &second.rule);
     let reason =
         format!("conflict: {left} and {right} want opposite things with equal priority; give one of them more");
-    Choice::Nothing { reason: reason.into() }
+    Choice::Nothing(reason.into())
 }
 
 /// Tells whether two actions turn the same knob: where an autoscaler scales the target, its floor is the only one that
@@ -116,23 +116,22 @@ fn by_itself(action: &Action) -> Step {
     }
 }
 
-/// Returns the set's own words and, behind them, what was closest to happening. Without numbers, so that it
-/// changes only when the situation does.
-fn reason(rules: &[RuleTrace], otherwise: &Arc<str>) -> Arc<str> {
+/// Returns what was closest to happening, and what stopped it.
+fn obstacle(rules: &[RuleTrace]) -> Option<Obstacle> {
     let asking = || rules.iter().filter(|rule| rule.limit.is_none());
     let failed = asking().find(|rule| matches!(rule.outcome, RuleOutcome::Error { .. }));
     if let Some(rule) = failed {
-        return format!("{otherwise} (rule {} failed)", rule.rule).into();
+        return Some(stopped(rule, "failed"));
     }
     let nearest = asking().filter(|rule| !rule.conditions.is_empty()).min_by_key(|rule| {
         (rule.conditions.iter().filter(|condition| condition.holds != Truth::True).count(), Reverse(rule.priority))
     });
-    let Some(rule) = nearest else { return Arc::clone(otherwise) };
+    let rule = nearest?;
     let blocking = rule.conditions.iter().find(|condition| condition.holds == Truth::False);
     let unknown = || rule.conditions.iter().find(|condition| condition.holds == Truth::Unknown);
     let Some(condition) = blocking.or_else(unknown) else {
-        let note = rule.notes.last().map_or("its action is unknown", |note| note);
-        return format!("{otherwise} ({}: {note})", rule.rule).into();
+        let note = rule.notes.last().cloned().unwrap_or_else(|| "its action is unknown".into());
+        return Some(stopped(rule, note));
     };
     let state = match (condition.holds, condition.negated) {
         (Truth::Unknown, _) => "is unknown",
@@ -140,5 +139,9 @@ fn reason(rules: &[RuleTrace], otherwise: &Arc<str>) -> Arc<str> {
         (_, false) if condition.held_for.is_some_and(|held| !held.so_far.is_zero()) => "has not held long enough",
         (_, false) => "does not hold",
     };
-    format!("{otherwise} ({}: {} {state})", rule.rule, condition.text).into()
+    Some(stopped(rule, format!("{} {state}", condition.text)))
+}
+
+fn stopped(rule: &RuleTrace, why: impl Into<Arc<str>>) -> Obstacle {
+    Obstacle { rule: Arc::clone(&rule.rule), why: why.into() }
 }

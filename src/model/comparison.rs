@@ -91,7 +91,7 @@ mod tests {
             action: Action::ScaleTo { replicas },
             backed_by_arrivals: false,
         };
-        let nothing = |reason: &str| Choice::Nothing { reason: reason.into() };
+        let nothing = |reason: &str| Choice::Nothing(reason.into());
         let mut found = Comparison::default();
         found.add(&id(1), &nothing("calm"), &nothing("quiet"));
         found.add(&id(2), &act("up", 6), &act("up", 6));

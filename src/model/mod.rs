@@ -18,6 +18,7 @@
 //! | [`action`] | the catalogue of everything flyball may want to do |
 //! | [`evidence`] | which signals vouch for an action, and how long |
 //! | [`proposal`] | what the policies want, with every condition |
+//! | [`idle`] | why nothing is done |
 //! | [`verdict`] | what the guards allow |
 //! | [`change`] | the write that follows, its intent and outcome |
 //! | [`foreseen`] | what was expected without the write, to measure it against |
@@ -41,6 +42,7 @@ pub mod explain;
 pub mod features;
 pub mod foreseen;
 pub mod guards;
+pub mod idle;
 pub mod ids;
 pub mod kill;
 pub mod leadership;
@@ -66,6 +68,7 @@ pub use evidence::Evidence;
 pub use features::{Features, MinuteValue, SignalFeatures};
 pub use foreseen::{Band, Foreseen};
 pub use guards::{GuardParams, ParamFault};
+pub use idle::{Idle, Obstacle};
 pub use ids::{CycleId, DecisionId, PolicyRevision, ServiceId, TraceId};
 pub use kill::KillState;
 pub use leadership::{Epoch, Lead, WRITE_MARGIN};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Action, ActionClass};
 use super::autoscaling::Motion;
+use super::idle::Idle;
 use super::ids::{DecisionId, PolicyRevision, TraceId};
 use super::signal::Unit;
 use super::target::TargetState;
@@ -321,10 +322,7 @@ pub enum Choice {
         why: Arc<str>,
     },
     /// Do nothing.
-    Nothing {
-        /// Why, in words.
-        reason: Arc<str>,
-    },
+    Nothing(Idle),
 }
 
 impl Choice {
@@ -333,7 +331,7 @@ impl Choice {
         match self {
             Self::Act { action, backed_by_arrivals, .. } => Some((action, *backed_by_arrivals)),
             Self::Undo { action, .. } => Some((action, false)),
-            Self::Nothing { .. } => None,
+            Self::Nothing(_) => None,
         }
     }
 
@@ -342,7 +340,7 @@ impl Choice {
         match self {
             Self::Act { rule, .. } => Some(rule),
             Self::Undo { .. } => Some(UNDO),
-            Self::Nothing { .. } => None,
+            Self::Nothing(_) => None,
         }
     }
 }
@@ -361,7 +359,7 @@ pub struct Proposal {
 impl Proposal {
     /// Returns a proposal to do nothing, made without asking a policy.
     pub fn nothing(reason: &str) -> Self {
-        Self { revision: None, rules: Vec::new(), choice: Choice::Nothing { reason: reason.into() } }
+        Self { revision: None, rules: Vec::new(), choice: Choice::Nothing(reason.into()) }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use futures::future::BoxFuture;
 
+use super::awaited::Awaited;
 use crate::model::{ChangeSet, Knob, TargetReading, TargetRef};
 
 /// A live read of the knob of a change, made right before it is written or to settle it.
@@ -74,9 +75,8 @@ pub trait Cluster: Send + Sync + 'static {
     /// Says which targets are to be seen from now on. An adapter that sees all of them needs not be told.
     fn follow(&self, _targets: &BTreeSet<TargetRef>) {}
 
-    /// Returns what is not watched well enough to be believed and why, one line for each watch; empty when all are
-    /// current. The targets concerned read as unknown or outdated (INV-18).
-    fn waiting_for(&self) -> Vec<String>;
+    /// Returns each watch that is not current enough to be believed; empty when all are. The targets concerned read as unknown or outdated (INV-18).
+    fn waiting_for(&self) -> Vec<Awaited>;
 
     /// Tells whether this adapter can turn `knob` of `target`.
     fn has_lever(&self, target: &TargetRef, knob: Knob) -> bool;

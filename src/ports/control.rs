@@ -12,6 +12,7 @@ use crate::model::{
     ServiceId, ServiceSpec, Slo, Timestamp, record::SignalLabel,
 };
 
+use super::awaited::Awaited;
 use super::journal::JournalError;
 use super::policy_memory::PolicyStatus;
 
@@ -75,10 +76,7 @@ pub struct Status {
     /// Whether the loop can decide: sources warm and answering, policy loaded, open intents settled, journal writable.
     pub ready: bool,
     /// What is still missing, or wrong.
-    pub waiting_for: Vec<String>,
-    /// Those of them that are sources which fail: `sources` tells of the same, source by source.
-    #[serde(default)]
-    pub silent_sources: Vec<String>,
+    pub waiting_for: Vec<Awaited>,
     /// The policy set in force.
     pub revision: Option<PolicyRevision>,
     /// Faults of the newest set, if it was refused.
@@ -136,8 +134,13 @@ pub trait Control: Send + Sync + 'static {
     /// Returns the newest decision records, newest first.
     fn decisions(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;
 
-    /// Returns the decision records of one service from before a decision of it, newest first.
-    fn decisions_before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;
+    /// Returns the decision records from before a decision, newest first: of one service or of all.
+    fn decisions_before(
+        &self,
+        service: Option<&ServiceId>,
+        id: &DecisionId,
+        limit: usize,
+    ) -> Result<Vec<DecisionRecord>, JournalError>;
 
     /// Returns one decision record.
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError>;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::model::{
     ChangeId, DecisionId, DecisionRecord, Intent, Measured, Revert, ServiceId, Timestamp, WriteOutcome,
@@ -77,7 +79,7 @@ pub fn holder_in_words(process: Option<u32>) -> String {
 }
 
 /// An open intent of which it cannot be told what it was about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Unreadable {
     /// Namespace of its object.
     pub namespace: String,
@@ -189,8 +191,14 @@ pub trait Journal: Send + Sync + 'static {
     /// Returns the newest records, newest first: of one service or of all.
     fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;
 
-    /// Returns the records of one service from before a decision of it, newest first.
-    fn before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;
+    /// Returns the records from before a decision, newest first: of one service, or of all in the order in which they came.
+    /// Of all none where that decision is not recorded, or no longer.
+    fn before(
+        &self,
+        service: Option<&ServiceId>,
+        id: &DecisionId,
+        limit: usize,
+    ) -> Result<Vec<DecisionRecord>, JournalError>;
 
     /// Returns one record.
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError>;

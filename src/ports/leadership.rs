@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
+use super::awaited::Awaited;
 use crate::model::{Epoch, Lead};
 
 /// Leadership of one process among several. It is asked at the last moment, never told by a message.
@@ -38,7 +39,7 @@ pub trait Leadership: Send + Sync + 'static {
     }
 
     /// Returns why this process cannot stand for the lease now, if so. No I/O.
-    fn waiting_for(&self) -> Vec<String> {
+    fn waiting_for(&self) -> Vec<Awaited> {
         Vec::new()
     }
 }

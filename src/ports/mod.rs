@@ -3,6 +3,7 @@
 //! All are object-safe; what waits returns a boxed future. None of them retries: the loop reads and decides
 //! again on its next tick.
 
+pub mod awaited;
 pub mod clock;
 pub mod cluster;
 pub mod control;
@@ -15,6 +16,7 @@ pub mod policy_store;
 pub mod services;
 pub mod telemetry;
 
+pub use awaited::{Awaited, StaleWatch};
 pub use clock::Clock;
 pub use cluster::{Cluster, ClusterError, Live};
 pub use control::{Control, Declaration, ServiceSnapshot, SourceStatus, Status};

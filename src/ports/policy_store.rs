@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use super::awaited::Awaited;
 use crate::model::PROVENANCE_FILE;
 
 /// One file of a set.
@@ -42,7 +43,7 @@ pub trait PolicyStore: Send + Sync + 'static {
     fn watch(&self) -> watch::Receiver<Arc<PolicyFiles>>;
 
     /// Returns why an edit may go unseen now, if it may. No I/O.
-    fn waiting_for(&self) -> Vec<String> {
+    fn waiting_for(&self) -> Vec<Awaited> {
         Vec::new()
     }
 }

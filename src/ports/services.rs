@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::watch;
 
+use super::awaited::Awaited;
 use crate::model::{ChangeSet, DecisionId, DecisionRecord, Effect, ServiceId, ServiceSpec, WriteOutcome};
 
 /// The services declared at one moment, whole.
@@ -69,7 +70,7 @@ pub trait Services: Send + Sync + 'static {
     fn watch(&self) -> watch::Receiver<Option<Roster>>;
 
     /// Returns why a change of the declarations may go unseen now, if it may. No I/O.
-    fn waiting_for(&self) -> Vec<String> {
+    fn waiting_for(&self) -> Vec<Awaited> {
         Vec::new()
     }
 

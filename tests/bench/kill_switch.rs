@@ -18,7 +18,7 @@ use flyball::model::{
     TargetReading, TargetRef, Timestamp, TraceId,
 };
 use flyball::ports::journal::Entry;
-use flyball::ports::{Clock, Cluster, ClusterError, Journal, JournalError, Live};
+use flyball::ports::{Awaited, Clock, Cluster, ClusterError, Journal, JournalError, Live};
 use futures::future::BoxFuture;
 
 use crate::Figures;
@@ -181,7 +181,7 @@ impl Cluster for Instantly {
         TargetReading::Unknown { reason: "nobody looks".to_owned() }
     }
 
-    fn waiting_for(&self) -> Vec<String> {
+    fn waiting_for(&self) -> Vec<Awaited> {
         Vec::new()
     }
 
@@ -226,7 +226,7 @@ impl Journal for Forgetful {
         Ok(Vec::new())
     }
 
-    fn before(&self, _: &DecisionId, _: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+    fn before(&self, _: Option<&ServiceId>, _: &DecisionId, _: usize) -> Result<Vec<DecisionRecord>, JournalError> {
         Ok(Vec::new())
     }
 

@@ -11,7 +11,7 @@ use anyhow::ensure;
 use flyball::adapters::store::MemoryJournal;
 use flyball::instrument::Metrics;
 use flyball::model::{ChangeSet, Knob, TargetReading, TargetRef, TargetState};
-use flyball::ports::{Cluster, ClusterError, Live, TelemetrySource};
+use flyball::ports::{Awaited, Cluster, ClusterError, Live, TelemetrySource};
 use futures::future::BoxFuture;
 
 use crate::Figures;
@@ -141,7 +141,7 @@ impl Cluster for Still {
         TargetReading::Known { target }
     }
 
-    fn waiting_for(&self) -> Vec<String> {
+    fn waiting_for(&self) -> Vec<Awaited> {
         Vec::new()
     }
 

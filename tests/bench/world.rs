@@ -221,8 +221,13 @@ impl Journal for NotingJournal {
         self.inner.recent(service, limit)
     }
 
-    fn before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.inner.before(id, limit)
+    fn before(
+        &self,
+        service: Option<&ServiceId>,
+        id: &DecisionId,
+        limit: usize,
+    ) -> Result<Vec<DecisionRecord>, JournalError> {
+        self.inner.before(service, id, limit)
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

@@ -7,7 +7,7 @@ use flyball::demo::kubernetes::faults::{Fault, Verb};
 use flyball::demo::kubernetes::resource::Resource;
 use flyball::demo::kubernetes::{KubernetesDouble, Objects};
 use flyball::model::{Stuck, TargetKind, TargetReading, TargetRef};
-use flyball::ports::{Cluster, ClusterError, Live};
+use flyball::ports::{Awaited, Cluster, ClusterError, Live, StaleWatch};
 use serde_json::{Value, json};
 
 use crate::contract_cluster::{asks_for, change, until};
@@ -220,7 +220,7 @@ async fn k7_a_watch_that_went_silent_is_opened_anew() {
     double.faults().freeze_watches(true);
     double.objects().set_status("shop", "checkout", 3, 0);
     double.faults().wait_for_requests(Verb::Watch, 2).await;
-    assert_eq!(cluster.waiting_for(), Vec::<String>::new());
+    assert_eq!(cluster.waiting_for(), []);
     double.faults().freeze_watches(false);
     until(&cluster, &target(), |reading| reading.known().is_some_and(|target| target.ready == 0)).await;
 }
@@ -232,7 +232,10 @@ async fn k7_a_watch_that_stays_silent_is_outdated_and_waited_for() {
     let cluster = cluster(&double, Timeouts { silence: Duration::ZERO, ..TIMEOUTS }).await;
     let outdated = |reading: &TargetReading| matches!(reading, TargetReading::Outdated { .. });
     until(&cluster, &target(), outdated).await;
-    let silent = |kind: &str| format!("{kind} in shop: silent for 0 s");
+    let silent = |kind: &str| {
+        let why = StaleWatch { silent_seconds: Some(0), trouble: None };
+        Awaited::Watch { of: format!("{kind} in shop"), why }
+    };
     assert_eq!(cluster.waiting_for(), [silent("Deployments"), silent("HorizontalPodAutoscalers")]);
 }
 
@@ -269,7 +272,8 @@ async fn k10_a_missing_right_is_told_and_not_asked_for_in_a_hot_loop() {
     let reading = until(&cluster, &target(), told).await;
     let expected = "not synced yet: status 403: ordered by a test".to_owned();
     assert_eq!(reading, TargetReading::Unknown { reason: expected });
-    assert_eq!(cluster.waiting_for(), ["Deployments in shop: not synced: status 403: ordered by a test"]);
+    let [refused] = &*cluster.waiting_for() else { panic!("{:?}", cluster.waiting_for()) };
+    assert_eq!(refused.to_string(), "watch of Deployments in shop: not synced: status 403: ordered by a test");
     // Ordinary failures are tried again within half a second.
     for _ in 0..6 {
         double.faults().order(Verb::Get, 1, Fault::DelayAnswer(Duration::from_millis(100)));

@@ -354,7 +354,11 @@ fn a_forecast_is_drawn_and_told() {
     fs::copy(place.path().join("wave.csv"), place.path().join("several/wave.csv")).unwrap();
     let (code, said) = run(&place, "forecast evaluate --input several");
     let left_out = "LEFT OUT, 1 of 2 files, which none of these figures tells of:\n  several/below.csv: line 3, column 2: `x` is not";
-    assert!(code == Some(0) && said.contains(left_out) && said.contains("\nmase     mean absolute error"), "{said}");
+    assert!(code == Some(1) && said.contains(left_out) && said.contains("\nmase    mean absolute error"), "{said}");
+    fs::remove_file(place.path().join("several/below.csv")).unwrap();
+    assert_eq!(run(&place, "forecast evaluate --input several").0, Some(0));
+    fs::write(place.path().join("several/wave.csv"), "0,-1\n").unwrap();
+    assert_eq!(run(&place, "forecast evaluate --input several").0, Some(2));
     let drawn = fs::read_to_string(place.path().join("wave.svg")).unwrap();
     assert!(drawn.contains("<circle") && drawn.contains(">season<"), "the shift is marked, the parts are drawn");
     for (line, part) in [

@@ -9,7 +9,7 @@ use flyball::console::{DecisionSummary, Decisions, Forecast, Services, router, s
 use flyball::instrument::Metrics;
 use flyball::model::explain::text;
 use flyball::model::{DecisionId, DecisionRecord, KillState, Mode, QUANTILES, RecordMask, ServiceId};
-use flyball::ports::{Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, Status};
+use flyball::ports::{Awaited, Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, Status};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,8 +27,8 @@ pub struct Loop {
     pub damaged: bool,
     /// What was decided after those two, newest first.
     pub later: Arc<Mutex<Vec<DecisionRecord>>>,
-    /// How many reads of single decisions find nothing any more.
-    pub gone: AtomicUsize,
+    /// How many pages of decisions were asked for.
+    pub pages: Arc<AtomicUsize>,
 }
 
 fn decided() -> Vec<DecisionRecord> {
@@ -44,11 +44,10 @@ impl Loop {
 
 impl Control for Loop {
     fn status(&self) -> Status {
-        let waiting = if self.ready { vec![] } else { vec!["source prometheus: not answered yet".to_owned()] };
+        let waiting = if self.ready { vec![] } else { vec![Awaited::FirstRound { services: 2 }] };
         Status {
             ready: self.ready,
             waiting_for: waiting,
-            silent_sources: Vec::new(),
             revision: None,
             policy_faults: Vec::new(),
             kill: KillState::released(),
@@ -100,18 +99,25 @@ impl Control for Loop {
         if self.damaged {
             return Err(JournalError::Damaged { path: "j.redb".to_owned(), reason: "bad page".to_owned() });
         }
+        self.pages.fetch_add(1, Relaxed);
         let wanted = |record: &DecisionRecord| service.is_none_or(|service| *service == record.id.service);
         Ok(self.decided().into_iter().filter(wanted).take(limit).collect())
     }
 
-    fn decisions_before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        let earlier = |record: &DecisionRecord| record.id.service == id.service && record.id.cycle < id.cycle;
-        Ok(decided().into_iter().filter(earlier).take(limit).collect())
+    fn decisions_before(
+        &self,
+        service: Option<&ServiceId>,
+        id: &DecisionId,
+        limit: usize,
+    ) -> Result<Vec<DecisionRecord>, JournalError> {
+        self.pages.fetch_add(1, Relaxed);
+        let wanted = |record: &DecisionRecord| service.is_none_or(|service| *service == record.id.service);
+        let decided = self.decided().into_iter().skip_while(|record| record.id.cycle >= id.cycle);
+        Ok(decided.filter(wanted).take(limit).collect())
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
-        let gone = self.gone.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok();
-        Ok(self.decided().into_iter().find(|record| record.id == *id && !gone))
+        Ok(self.decided().into_iter().find(|record| record.id == *id))
     }
 }
 
@@ -173,7 +179,7 @@ async fn probes_and_metrics() {
     let server = start(Loop::default()).await;
     assert_eq!(server.get("/livez").await.status, 200);
     let reply = server.get("/readyz").await;
-    assert_eq!((reply.status, &reply.json()["waiting_for"][0]), (503, &"source prometheus: not answered yet".into()));
+    assert_eq!((reply.status, &reply.json()["waiting_for"][0]), (503, &"a first round for 2 services".into()));
     let reply = server.get("/metrics").await;
     assert!(reply.head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{}", reply.head);
     assert!(reply.head.contains("cache-control: no-store"), "{}", reply.head);
@@ -218,11 +224,14 @@ async fn long_lists_come_page_by_page() {
     let second: Services = serde_json::from_str(&server.get(&second).await.body).unwrap();
     assert_eq!((second.services[0].service.as_str(), second.next), ("shop/search", None));
 
-    let first = server.get("/api/v1/decisions?service=shop/checkout&limit=1").await;
-    let first: Decisions = serde_json::from_str(&first.body).unwrap();
-    assert_eq!(first.next.map(|next| next.to_string()).as_deref(), Some("1-2"));
-    let all: Decisions = serde_json::from_str(&server.get("/api/v1/decisions?limit=1").await.body).unwrap();
-    assert_eq!(all.next, None, "there is no way on from a list of all services");
+    for of in ["?service=shop/checkout&limit=1", "?limit=1"] {
+        let first = server.get(&format!("/api/v1/decisions{of}")).await;
+        let first: Decisions<DecisionSummary> = serde_json::from_str(&first.body).unwrap();
+        assert_eq!(first.next, Some(decided()[0].id.clone()));
+        let second = server.get(&format!("/api/v1/decisions{of}&before={}", first.next.unwrap())).await;
+        let second: Decisions<DecisionSummary> = serde_json::from_str(&second.body).unwrap();
+        assert_eq!(second.decisions[0].id, decided()[1].id);
+    }
 }
 
 /// What a schema refers to is in the document.
@@ -257,7 +266,7 @@ async fn the_answers_are_as_the_document_describes_them() {
     assert_eq!(document["openapi"], "3.1.0");
     assert!(!document.to_string().contains("nanos") && document.to_string().contains("lead_time_seconds"));
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 8, "{paths:?}");
+    assert_eq!(paths.len(), 9, "{paths:?}");
     for (path, item) in paths {
         let asked = path.replace("{namespace}", "shop").replace("{name}", "checkout").replace("{cycle}", "1-1");
         let parameters = item["get"]["parameters"].as_array().unwrap();
@@ -301,8 +310,14 @@ async fn decisions() {
     assert_eq!(server.get("/api/v1/decisions").await.json()["decisions"].as_array().unwrap().len(), 2);
 
     let page = server.get("/api/v1/decisions?service=shop/checkout&before=1-2").await;
-    let page: Decisions = serde_json::from_str(&page.body).unwrap();
+    let page: Decisions<DecisionSummary> = serde_json::from_str(&page.body).unwrap();
     assert_eq!(page, Decisions { decisions: vec![DecisionSummary::from(&decided()[1])], next: None });
+    let page = server.get("/api/v1/records?limit=1").await;
+    let page: Decisions<DecisionRecord> = serde_json::from_str(&page.body).unwrap();
+    assert_eq!((&*page.decisions, &page.next), (&decided()[..1], &Some(decided()[0].id.clone())));
+    let page = server.get("/api/v1/records?before=shop/checkout@1-2").await;
+    let page: Decisions<DecisionRecord> = serde_json::from_str(&page.body).unwrap();
+    assert_eq!(page, Decisions { decisions: vec![decided()[1].clone()], next: None });
 
     let path = "/api/v1/decisions/shop/checkout/1-1";
     let body = server.get(path).await.body;
@@ -328,7 +343,9 @@ async fn what_is_refused_says_why_and_what_to_do() {
         ("GET", "/api/v1/services?limit=501", 400, "limit 501 is out of range", "1 to 500"),
         ("GET", "/api/v1/services?after=nobody", 400, "service `nobody` is not of the form", "/api/v1/services"),
         ("GET", "/api/v1/services?page=2", 400, "unknown field `page`", "?after=namespace/name"),
-        ("GET", "/api/v1/decisions?before=1-2", 400, "none is named", "?service=namespace/name"),
+        ("GET", "/api/v1/decisions?before=1-2", 400, "decision `1-2`", "`next`"),
+        ("GET", "/api/v1/decisions?service=a/b&before=a/c@1-2", 400, "about another service", "the same service"),
+        ("GET", "/api/v1/records?limit=101", 400, "limit 101 is out of range", "1 to 100"),
         ("GET", "/api/v1/decisions?limit=501", 400, "limit 501 is out of range", "1 to 500"),
         ("GET", "/api/v1/decisions?limit=all", 400, "limit", "limit=number"),
         ("GET", "/api/v1/decisions?since=1h", 400, "unknown field `since`", "?service=namespace/name"),

@@ -317,7 +317,7 @@ async fn k8_a_view_ends_where_the_target_does_however_it_went() {
     let reading = until(&cluster, &target, asks_for(7)).await;
     let uid = site.object(&target).await["metadata"]["uid"].as_str().unwrap().to_owned();
     assert_eq!(reading.known().unwrap().uid, uid);
-    assert_eq!(cluster.waiting_for(), Vec::<String>::new());
+    assert_eq!(cluster.waiting_for(), []);
     site.delete(&target).await;
 }
 

@@ -232,16 +232,21 @@ fn the_newest_records_come_first_whatever_the_clock_said() {
 }
 
 #[test]
-fn the_past_of_a_service_is_read_page_by_page() {
+fn the_past_is_read_page_by_page() {
     both(|subject| {
+        // Of one service by its cycles, of all in the order in which they came.
         for seq in [9, 1, 2, 3, 5, 7] {
             subject.append(decision(seq)).unwrap();
         }
-        let page = |seq, limit| -> Vec<u32> {
-            let records = subject.journal().before(&id(seq), limit).unwrap();
+        let page = |service: Option<&ServiceId>, seq, limit| -> Vec<u32> {
+            let records = subject.journal().before(service, &id(seq), limit).unwrap();
             records.iter().map(|record| record.id.cycle.seq).collect()
         };
-        assert_eq!((page(9, 2), page(5, 2), page(1, 2)), (vec![7, 5], vec![3, 1], vec![]));
+        let service = id(1).service;
+        let one = |seq| page(Some(&service), seq, 2);
+        assert_eq!((one(9), one(5), one(1)), (vec![7, 5], vec![3, 1], vec![]));
+        let all = |seq| page(None, seq, 3);
+        assert_eq!((all(7), all(3), all(9), all(99)), (vec![5, 3, 2], vec![2, 1, 9], vec![], vec![]));
     });
 }
 

@@ -11,7 +11,7 @@ use flyball::demo::kubernetes::faults::{Fault, Verb};
 use flyball::demo::kubernetes::objects::{Author, Objects};
 use flyball::demo::kubernetes::resource::Resource;
 use flyball::model::{Epoch, Lead};
-use flyball::ports::Leadership;
+use flyball::ports::{Awaited, Leadership};
 use serde_json::{Value, json};
 
 const OWN: &str = "flyball-system";
@@ -132,7 +132,9 @@ async fn k1_a_holder_that_cannot_renew_steps_down_and_names_the_trouble() {
     site.double.faults().order(Verb::Get, 1_000, Fault::status(503));
     let took = eventually("it steps down", || epoch(&process).is_none()).await;
     assert!(took <= TIMING.duration, "{took:?}");
-    assert!(process.waiting_for().iter().any(|why| why.contains("lease flyball") && why.contains("503")));
+    let refused =
+        |wait: &Awaited| matches!(wait, Awaited::Lease { name, why } if name == "flyball" && why.contains("503"));
+    assert!(process.waiting_for().iter().any(refused), "{:?}", process.waiting_for());
     site.double.faults().clear();
     eventually("it leads again", || epoch(&process).is_some()).await;
     assert!(process.waiting_for().is_empty());

@@ -14,7 +14,7 @@ use flyball::demo::kubernetes::faults::{Fault, Verb};
 use flyball::demo::kubernetes::objects::{Author, Objects};
 use flyball::demo::kubernetes::resource::{Resource, Subresource};
 use flyball::model::{DecisionId, Mode, ServiceId, ServiceSpec, WriteOutcome};
-use flyball::ports::{Leadership, News, PolicyFaults, Roster, Services};
+use flyball::ports::{Awaited, Leadership, News, PolicyFaults, Roster, Services};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -309,7 +309,8 @@ async fn a_bound_that_is_not_heard_of_for_too_long_permits_nothing_and_is_waited
     site.roster(|specs| specs.iter().any(|spec| spec.mode == Mode::Auto)).await;
     site.roster(|specs| specs.iter().any(|spec| spec.mode == Mode::Shadow)).await;
     let waits = site.services.waiting_for();
-    assert!(waits.iter().any(|wait| wait.starts_with("PlatformBound: silent for")), "{waits:?}");
+    let silent = |wait: &Awaited| matches!(wait, Awaited::Watch { of, why } if of == "PlatformBound" && why.silent_seconds.is_some());
+    assert!(waits.iter().any(silent), "{waits:?}");
 }
 
 #[tokio::test]

@@ -312,7 +312,7 @@ pub fn shadow(id: DecisionId) -> DecisionRecord {
 
 fn idle(id: DecisionId, reason: &str, rules: Vec<RuleTrace>) -> DecisionRecord {
     let mut record = acted(id);
-    record.proposal = Proposal { revision: Some(revision()), rules, choice: Choice::Nothing { reason: reason.into() } };
+    record.proposal = Proposal { revision: Some(revision()), rules, choice: Choice::Nothing(reason.into()) };
     record.verdict = Verdict::idle();
     record.change = None;
     record

@@ -281,7 +281,7 @@ mod tests {
             in_force.of(&"shop/cart".parse().unwrap()).candidate.map(|set| set.revision().clone())
         };
         let compared = |revision: PolicyRevision| {
-            let choice = Choice::Nothing { reason: "why".into() };
+            let choice = Choice::Nothing("why".into());
             let decision = "shop/cart@1-1".parse().unwrap();
             in_force.compared(&decision, &choice, &CandidateDecision { revision, choice: choice.clone() });
             in_force.status(Duration::ZERO).candidate.unwrap().live.decisions

@@ -6,8 +6,8 @@ use super::in_force::InForce;
 use crate::cycle::staging::{Staged, Step};
 use crate::instrument::ProcessMetrics;
 use crate::model::{CandidateDecision, Choice, Comparison, DecisionId, PolicyRevision};
-use crate::ports::PolicyFaults;
 use crate::ports::policy_memory::{CandidateStatus, PolicyOrderEnd, PolicyStatus};
+use crate::ports::{Awaited, PolicyFaults};
 
 /// What is said of it.
 #[derive(Default)]
@@ -30,18 +30,14 @@ impl InForce {
     }
 
     /// Returns what a process without any policies waits for; `None` where a set is in force.
-    pub fn waiting_for(&self) -> Option<String> {
+    pub fn waiting_for(&self) -> Option<Awaited> {
         let staging = self.staging();
         if staging.in_force.is_some() {
             return None;
         }
         Some(match &staging.rolled_back {
-            Some(taken_back) => format!(
-                "a policy set: revision {} was rolled back, and the one before it is not known here; nothing is decided until \
-                 the policies are mended, or that one is promoted",
-                taken_back.revision
-            ),
-            None => "a policy set".to_owned(),
+            Some(taken_back) => Awaited::PolicySetAfterRollback { revision: taken_back.revision.clone() },
+            None => Awaited::PolicySet,
         })
     }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::Instant;
 
+use crate::ports::StaleWatch;
+
 use super::annotations::Annotations;
 use super::workload::ManagedField;
 
@@ -182,7 +184,7 @@ impl<T: Object> Cache<T> {
     /// Why that is not known: before the first list, or when nothing was heard for too long.
     pub(super) fn current(&self, namespace: &str, name: &str, now: Instant) -> Result<Option<&T>, String> {
         let object = self.get(namespace, name)?;
-        self.waiting_for(now).map_or(Ok(object), Err)
+        self.waiting_for(now).map_or(Ok(object), |stale| Err(stale.to_string()))
     }
 
     /// Tells whether the first list is still under way, and nothing has failed yet.
@@ -197,10 +199,9 @@ impl<T: Object> Cache<T> {
     }
 
     /// Returns why the cache is not current; `None` if it is.
-    pub(super) fn waiting_for(&self, now: Instant) -> Option<String> {
+    pub(super) fn waiting_for(&self, now: Instant) -> Option<StaleWatch> {
         let silence = self.outdated(now)?;
-        let what = if self.synced { format!("silent for {} s", silence.as_secs()) } else { "not synced".to_owned() };
-        Some(self.trouble.as_ref().map_or(what.clone(), |trouble| format!("{what}: {trouble}")))
+        Some(StaleWatch { silent_seconds: self.synced.then_some(silence.as_secs()), trouble: self.trouble.clone() })
     }
 
     /// Tells whether an event tells of something later than all that was seen.

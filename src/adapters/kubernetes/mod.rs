@@ -56,7 +56,7 @@ use parking_lot::RwLock;
 use tokio::time::Instant;
 
 use crate::model::{ChangeSet, Knob, TargetKind, TargetReading, TargetRef};
-use crate::ports::{Cluster, ClusterError, Live};
+use crate::ports::{Awaited, Cluster, ClusterError, Live};
 
 pub use client::{Access, ConnectError, Timeouts, connect};
 
@@ -150,7 +150,7 @@ impl Cluster for Kubernetes {
         }
     }
 
-    fn waiting_for(&self) -> Vec<String> {
+    fn waiting_for(&self) -> Vec<Awaited> {
         let seen = self.seen.read();
         let why = |((kind, namespace), watched): (&Place, &Watched)| {
             watched.seen.waiting_for(&format!("{}s in {namespace}", kind.as_str()))

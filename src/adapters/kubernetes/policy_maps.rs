@@ -17,7 +17,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::{PROVENANCE_FILE, Provenance};
 use crate::ports::policy_store::is_of_a_set;
-use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
+use crate::ports::{Awaited, PolicyFile, PolicyFiles, PolicyStore};
 
 use super::cache::{Cache, Object};
 use super::client::Timeouts;
@@ -80,7 +80,7 @@ impl PolicyStore for PolicyMaps {
         self.announced.clone()
     }
 
-    fn waiting_for(&self) -> Vec<String> {
+    fn waiting_for(&self) -> Vec<Awaited> {
         self.seen.waiting_for("policies").into_iter().collect()
     }
 }
@@ -96,7 +96,7 @@ async fn settle(news: &mut watch::Receiver<u64>) {
 fn files(cache: &Cache<ConfigMap>, own: &str) -> PolicyFiles {
     let origin = format!("ConfigMaps labelled {LABEL}");
     let Some(maps) = cache.objects() else {
-        let why = cache.waiting_for(Instant::now()).unwrap_or_default();
+        let why = cache.waiting_for(Instant::now()).map_or_else(String::new, |stale| stale.to_string());
         return PolicyFiles {
             origin,
             files: Err(format!("{why}; nothing is decided yet")),

@@ -158,7 +158,7 @@ mod tests {
         let late = now + Duration::from_secs(121);
         let silence = Duration::from_secs(121);
         assert!(matches!(seen(&view, late), TargetReading::Outdated { silence: s, .. } if s == silence));
-        assert_eq!(view.waiting_for(late).as_deref(), Some("silent for 121 s"));
+        assert_eq!(view.waiting_for(late).map(|stale| stale.to_string()).as_deref(), Some("silent for 121 s"));
         view.bookmarked(Some(11), late);
         assert_eq!(replicas(&view, late), Some(3));
     }

@@ -18,6 +18,8 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
+use crate::ports::Awaited;
+
 use super::cache::{Cache, Object};
 use super::client::Timeouts;
 use super::failure::explain;
@@ -54,10 +56,10 @@ impl<T: Object> Informer<T> {
         Self { cache, _task: AbortOnDropHandle::new(tokio::spawn(watcher.run())) }
     }
 
-    /// Returns why what is seen is not current, named; `None` if it is.
-    pub(super) fn waiting_for(&self, what: &str) -> Option<String> {
-        let reason = self.cache.lock().waiting_for(Instant::now())?;
-        Some(format!("{what}: {reason}"))
+    /// Returns why what is seen of `what` is not current; `None` if it is.
+    pub(super) fn waiting_for(&self, what: &str) -> Option<Awaited> {
+        let why = self.cache.lock().waiting_for(Instant::now())?;
+        Some(Awaited::Watch { of: what.to_owned(), why })
     }
 }
 

@@ -161,8 +161,13 @@ impl Journal for RedbJournal {
         self.shared.read(|txn| tables::recent(txn, service, limit))
     }
 
-    fn before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.shared.read(|txn| tables::before(txn, id, limit))
+    fn before(
+        &self,
+        service: Option<&ServiceId>,
+        id: &DecisionId,
+        limit: usize,
+    ) -> Result<Vec<DecisionRecord>, JournalError> {
+        self.shared.read(|txn| tables::before(txn, service, id, limit))
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

@@ -136,11 +136,23 @@ impl Journal for MemoryJournal {
         Ok(newest.filter_map(|id| state.decisions.get(id)).map(|record| DecisionRecord::clone(record)).collect())
     }
 
-    fn before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+    fn before(
+        &self,
+        service: Option<&ServiceId>,
+        id: &DecisionId,
+        limit: usize,
+    ) -> Result<Vec<DecisionRecord>, JournalError> {
         let state = self.state.lock();
-        let earlier = |found: &&DecisionId| found.service == id.service && found.cycle < id.cycle;
-        let mut found: Vec<&DecisionId> = state.order.iter().filter(earlier).collect();
-        found.sort_by_key(|found| std::cmp::Reverse(found.cycle));
+        let mut found: Vec<&DecisionId> = if let Some(service) = service {
+            state.order.iter().filter(|found| found.service == *service && found.cycle < id.cycle).collect()
+        } else {
+            let place = state.order.iter().position(|found| found == id).unwrap_or(0);
+            state.order.iter().take(place).collect()
+        };
+        found.reverse();
+        if service.is_some() {
+            found.sort_by_key(|found| std::cmp::Reverse(found.cycle));
+        }
         let newest = found.into_iter().take(limit);
         Ok(newest.filter_map(|id| state.decisions.get(id)).map(|record| DecisionRecord::clone(record)).collect())
     }

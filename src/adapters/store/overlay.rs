@@ -47,6 +47,16 @@ impl JournalReader {
         self.read(|txn| tables::recent(txn, service, limit))
     }
 
+    /// Returns the records from before a decision, newest first: of one service or of all.
+    pub fn before(
+        &self,
+        service: Option<&ServiceId>,
+        id: &DecisionId,
+        limit: usize,
+    ) -> Result<Vec<DecisionRecord>, JournalError> {
+        self.read(|txn| tables::before(txn, service, id, limit))
+    }
+
     /// Returns one record.
     pub fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
         self.read(|txn| tables::decision(txn, id))

@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use redb::{ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinit
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::model::{ChangeId, DecisionId, DecisionRecord, Intent, ServiceId, Timestamp, WriteOutcome};
+use crate::model::{ChangeId, CycleId, DecisionId, DecisionRecord, Intent, ServiceId, Timestamp, WriteOutcome};
 use crate::ports::JournalError;
 
 use super::packed;
@@ -312,34 +313,60 @@ pub(super) fn recent(
     service: Option<&ServiceId>,
     limit: usize,
 ) -> Result<Vec<DecisionRecord>, Fault> {
-    let (decisions, fates) = (txn.open_table(DECISIONS)?, txn.open_table(FATES)?);
-    let mut found = Vec::new();
+    match service {
+        Some(service) => of_one(txn, service, None, limit),
+        None => of_all(txn, u64::MAX, limit),
+    }
+}
+
+/// Returns the records from before a decision, newest first, as [`recent`] does.
+pub(super) fn before(
+    txn: &ReadTransaction,
+    service: Option<&ServiceId>,
+    id: &DecisionId,
+    limit: usize,
+) -> Result<Vec<DecisionRecord>, Fault> {
     if let Some(service) = service {
-        let name = service.as_str();
-        let places = txn.open_table(PLACES)?;
-        for row in places.range((name, 0, 0)..=(name, u32::MAX, u32::MAX))?.rev().take(limit) {
-            let place = row?.1.value();
-            if let Some(row) = decisions.get(place)? {
-                found.extend(readable(&fates, place, row.value())?);
-            }
+        return of_one(txn, service, Some(id.cycle), limit);
+    }
+    let place = txn.open_table(PLACES)?.get(key(id))?.map_or(0, |place| place.value());
+    of_all(txn, place, limit)
+}
+
+/// Returns those of one service, by cycle.
+fn of_one(
+    txn: &ReadTransaction,
+    service: &ServiceId,
+    before: Option<CycleId>,
+    limit: usize,
+) -> Result<Vec<DecisionRecord>, Fault> {
+    let (decisions, fates) = (txn.open_table(DECISIONS)?, txn.open_table(FATES)?);
+    let name = service.as_str();
+    let end = before
+        .map_or(Bound::Included((name, u32::MAX, u32::MAX)), |cycle| Bound::Excluded((name, cycle.run, cycle.seq)));
+    let places = txn.open_table(PLACES)?.range((Bound::Included((name, 0, 0)), end))?;
+    let mut found = Vec::new();
+    for row in places.rev() {
+        let place = row?.1.value();
+        if let Some(row) = decisions.get(place)? {
+            found.extend(readable(&fates, place, row.value())?);
         }
-    } else {
-        for row in decisions.iter()?.rev().take(limit) {
-            let (place, row) = row?;
-            found.extend(readable(&fates, place.value(), row.value())?);
+        if found.len() >= limit {
+            break;
         }
     }
     Ok(found)
 }
 
-/// Returns the records of one service from before a decision of it, newest first, as [`recent`] does.
-pub(super) fn before(txn: &ReadTransaction, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, Fault> {
+/// Returns those of all services, in the order in which they came.
+fn of_all(txn: &ReadTransaction, before: u64, limit: usize) -> Result<Vec<DecisionRecord>, Fault> {
     let (decisions, fates) = (txn.open_table(DECISIONS)?, txn.open_table(FATES)?);
     let mut found = Vec::new();
-    for row in txn.open_table(PLACES)?.range((id.service.as_str(), 0, 0)..key(id))?.rev().take(limit) {
-        let place = row?.1.value();
-        if let Some(row) = decisions.get(place)? {
-            found.extend(readable(&fates, place, row.value())?);
+    for row in decisions.range(..before)?.rev() {
+        let (place, row) = row?;
+        found.extend(readable(&fates, place.value(), row.value())?);
+        if found.len() >= limit {
+            break;
         }
     }
     Ok(found)

@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::cli::run::without_numbers;
 use crate::demo::PlantSnapshot;
 use crate::demo::view::model::{Event, EventKind};
 use crate::model::{
     DecisionId, DecisionRecord, KillState, PolicyRevision, ServiceId, Timestamp, WriteOutcome, explain,
 };
-use crate::ports::Status;
+use crate::ports::{Awaited, Status};
 use crate::sim::BurstState;
 
 /// Events kept.
@@ -29,8 +28,8 @@ pub struct Chronicle {
     kill: Option<KillState>,
     revision: Option<PolicyRevision>,
     faults: Vec<String>,
-    /// What the loop lacks, without numbers; `None` until it was ready once.
-    lacking: Option<Vec<String>>,
+    /// What the loop lacks; `None` until it was ready once.
+    lacking: Option<Vec<Awaited>>,
 }
 
 impl Chronicle {
@@ -136,7 +135,7 @@ impl Chronicle {
             self.lacking = Some(Vec::new());
         }
         let Some(before) = self.lacking.take() else { return };
-        let news = status.waiting_for.iter().filter(|what| !before.contains(&without_numbers(what)));
+        let news = status.waiting_for.iter().filter(|what| !before.iter().any(|known| known.is_same(what)));
         let news: Vec<String> = news.map(|what| format!("not ready: {what}")).collect();
         for text in news {
             self.add(at, EventKind::Trouble, None, text);
@@ -144,7 +143,7 @@ impl Chronicle {
         if status.ready && !before.is_empty() {
             self.add(at, EventKind::Trouble, None, "ready again".to_owned());
         }
-        self.lacking = Some(status.waiting_for.iter().map(|what| without_numbers(what)).collect());
+        self.lacking = Some(status.waiting_for.clone());
     }
 
     fn note_policy(&mut self, at: Timestamp, status: &Status) {
@@ -169,6 +168,7 @@ impl Chronicle {
 mod tests {
     use super::*;
     use crate::model::kill::KillOrder;
+    use crate::ports::StaleWatch;
 
     #[test]
     fn a_turn_of_the_kill_switch_is_told_with_what_it_stops() {
@@ -196,11 +196,10 @@ mod tests {
     #[test]
     fn what_the_loop_lacks_is_told_once_it_was_ready() {
         let (mut chronicle, at) = (Chronicle::default(), "2026-03-03T00:00:00Z".parse().unwrap());
-        let mut note = |waiting_for: &[&str]| {
+        let mut note = |waiting_for: &[Awaited]| {
             let status = Status {
                 ready: waiting_for.is_empty(),
-                waiting_for: waiting_for.iter().map(|what| (*what).to_owned()).collect(),
-                silent_sources: Vec::new(),
+                waiting_for: waiting_for.to_vec(),
                 revision: None,
                 policy_faults: Vec::new(),
                 kill: KillState::released(),
@@ -213,15 +212,18 @@ mod tests {
             chronicle.note_trouble(at, &status);
             chronicle.events().first().map(|event| event.text.clone())
         };
-        assert_eq!(note(&["history of 3 services"]), None, "a start lacks much");
+        assert_eq!(note(&[Awaited::FirstRound { services: 3 }]), None, "a start lacks much");
         assert_eq!(note(&[]), None);
-        let full = "journal j.redb cannot be written: No space left on device";
-        assert_eq!(note(&[full]), Some(format!("not ready: {full}")));
-        note(&[full]);
+        let full = [Awaited::Journal { error: "journal j.redb cannot be written: No space left".to_owned() }];
+        assert_eq!(note(&full).as_deref(), Some("not ready: journal j.redb cannot be written: No space left"));
+        note(&full);
         assert_eq!(note(&[]).as_deref(), Some("ready again"));
-        let silent = |seconds| format!("watch of Deployments in shop: silent for {seconds} s");
-        note(&[&silent(121)]);
-        note(&[&silent(122)]);
+        let silent = |seconds| {
+            let why = StaleWatch { silent_seconds: Some(seconds), trouble: None };
+            [Awaited::Watch { of: "Deployments in shop".to_owned(), why }]
+        };
+        note(&silent(121));
+        note(&silent(122));
         assert_eq!(chronicle.events().len(), 3, "each is told once");
     }
 }

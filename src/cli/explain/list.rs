@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{ExplainArgs, LINES, MOST, TIME, find};
-use crate::adapters::store::JournalReader;
-use crate::cli::running::ask;
+use super::past::{Pages, Past, query};
+use super::{ExplainArgs, LINES, TIME, each, tell_none_since};
 use crate::cli::{Output, known_service, print, run, unknown_service};
 use crate::config::Settings;
 use crate::console::{DecisionSummary, Decisions};
 use crate::model::{DecisionId, DecisionRecord, ServiceId, Timestamp, explain};
-use crate::ports::JournalError;
 
 /// Time between two looks for new decisions.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -67,79 +65,82 @@ pub(super) async fn list(args: &ExplainArgs, settings: &Settings) -> anyhow::Res
             id.service
         );
     }
+    let past = Past::of(settings)?;
     // What is there before is known to whoever follows, and what is recorded from here on is told.
-    let known = if args.follow { recorded(settings, LOOKED_AT).await? } else { Vec::new() };
+    let known = if args.follow { recorded(&past, None).await? } else { Vec::new() };
+    let from = args.from(&past).await;
     let rows = match args.what.as_deref() {
         Some(what) if what.parse::<DecisionId>().is_ok() => {
-            find(settings, what, 1).await?.iter().map(Row::from).collect()
+            let mut found = Vec::new();
+            each(&past, what, from, 1, |record| {
+                found.push(Row::from(record));
+                Ok(())
+            })
+            .await?;
+            found
         }
         what => {
             let service = what.map(|what| what.parse().map_err(|_| unknown_service(what, settings))).transpose()?;
             if let Some(service) = &service {
                 known_service(settings, service)?;
             }
-            newest(settings, service.as_ref(), usize::from(args.count(LINES))).await?
+            newest(&past, service.as_ref(), from, args.count(LINES)).await?
         }
     };
-    let from = args.from(settings).await;
-    let looked_at = rows.len();
-    let rows: Vec<Row> = rows.into_iter().filter(|row| from.is_none_or(|from| row.at >= from)).collect();
     // Newest first as they come, newest last as a log is read.
     rows.iter().rev().try_for_each(|row| row.print(args.output))?;
     if args.follow {
-        return follow(args, settings, known.into_iter().chain(rows)).await;
+        return follow(args, &past, known.into_iter().chain(rows)).await;
     }
-    if let Some(from) = from {
-        args.tell_since(from, rows.len(), looked_at);
+    if let Some(from) = from.filter(|_| rows.is_empty()) {
+        tell_none_since(from);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the newest decisions, newest first, of one service or of all.
-async fn newest(settings: &Settings, service: Option<&ServiceId>, count: usize) -> anyhow::Result<Vec<Row>> {
-    let journal = JournalReader::open(&settings.state.join("journal.redb"));
-    match journal.and_then(|journal| journal.recent(service, count)) {
-        Ok(records) => Ok(records.iter().map(Row::from).collect()),
-        Err(JournalError::InUse { .. } | JournalError::Missing { .. }) => {
-            let of = service.map_or_else(String::new, |service| format!("&service={service}"));
-            let page: Decisions = ask(settings, &format!("decisions?limit={count}{of}")).await?;
-            Ok(page.decisions.into_iter().map(Row::from).collect())
-        }
-        Err(error) => Err(error.into()),
+/// Returns the newest decisions from `from` on, newest first, of one service or of all: lines alone, which are all that is
+/// kept of them.
+async fn newest(
+    past: &Past<'_>,
+    service: Option<&ServiceId>,
+    from: Option<Timestamp>,
+    count: usize,
+) -> anyhow::Result<Vec<Row>> {
+    let mut pages = Pages::new(past, service, from, count);
+    let mut rows = Vec::new();
+    while let Some(page) = pages.next::<DecisionSummary>().await? {
+        rows.extend(page.into_iter().map(Row::from));
     }
+    Ok(rows)
 }
 
-/// Returns what the running flyball recorded last, newest first. Of all services: of one alone the newest decision would
-/// stand among those that are recorded.
-async fn recorded(settings: &Settings, count: usize) -> anyhow::Result<Vec<Row>> {
-    let page: Decisions = ask(settings, &format!("decisions?limit={count}")).await?;
+/// Returns what the running flyball recorded last, or before a decision, newest first. Of all services: of one alone the
+/// newest decision would stand among those that are recorded.
+async fn recorded(past: &Past<'_>, before: Option<&DecisionId>) -> anyhow::Result<Vec<Row>> {
+    let page: Decisions<DecisionSummary> = past.running().ask(&query("decisions", None, before, LOOKED_AT)).await?;
     Ok(page.decisions.into_iter().map(Row::from).collect())
 }
 
-/// Returns what was recorded last, back to what is known; as much as one answer holds, where that takes it.
-async fn since_known(settings: &Settings, known: &BTreeMap<DecisionId, Row>) -> anyhow::Result<Vec<Row>> {
-    let oldest_known = |rows: &[Row]| rows.iter().rposition(|row| known.contains_key(&row.id));
-    let rows = recorded(settings, LOOKED_AT).await?;
-    if rows.len() < LOOKED_AT || oldest_known(&rows).is_some() {
-        return Ok(rows);
+/// Returns what was recorded last, back to what is known.
+async fn since_known(past: &Past<'_>, known: &BTreeMap<DecisionId, Row>) -> anyhow::Result<Vec<Row>> {
+    let is_known = |row: &Row| known.contains_key(&row.id);
+    let mut rows = recorded(past, None).await?;
+    let mut is_full = rows.len() == LOOKED_AT;
+    while is_full && !rows.iter().any(is_known) {
+        let earlier = recorded(past, rows.last().map(|last| &last.id)).await?;
+        is_full = earlier.len() == LOOKED_AT;
+        rows.extend(earlier);
     }
-    let mut rows = recorded(settings, usize::from(MOST)).await?;
-    match oldest_known(&rows) {
-        // What is older was told before.
-        Some(oldest) => rows.truncate(oldest + 1),
-        None if rows.len() < usize::from(MOST) => {}
-        None => eprintln!("flyball: more than {MOST} decisions came at once; earlier ones are left out"),
+    // What is older was told before.
+    if let Some(oldest) = rows.iter().rposition(is_known) {
+        rows.truncate(oldest + 1);
     }
     Ok(rows)
 }
 
 /// Prints each decision that is not known as it is recorded, and once more when it has ended otherwise than it stood. One
 /// that does not answer is asked on: it may be about to come back.
-async fn follow(
-    args: &ExplainArgs,
-    settings: &Settings,
-    known: impl IntoIterator<Item = Row>,
-) -> anyhow::Result<ExitCode> {
+async fn follow(args: &ExplainArgs, past: &Past<'_>, known: impl IntoIterator<Item = Row>) -> anyhow::Result<ExitCode> {
     let service: Option<ServiceId> = args.what.as_deref().and_then(|what| what.parse().ok());
     let mut told: BTreeMap<DecisionId, Row> = known.into_iter().map(|row| (row.id.clone(), row)).collect();
     let mut stop = std::pin::pin!(run::stop_signal());
@@ -149,7 +150,7 @@ async fn follow(
             () = tokio::time::sleep(LOOK_INTERVAL) => {}
             _ = &mut stop => return Ok(ExitCode::SUCCESS),
         }
-        let rows = match since_known(settings, &told).await {
+        let rows = match since_known(past, &told).await {
             Ok(rows) => rows,
             Err(error) => {
                 if !silent {

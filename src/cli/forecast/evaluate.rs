@@ -1,6 +1,5 @@
 //! `flyball forecast evaluate`
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -19,7 +18,7 @@ use super::csv::{self, Read, STANDARD_INPUT};
 use crate::cli::{Output, print};
 
 #[derive(Debug, Args)]
-#[command(after_help = LEGEND)]
+#[command(after_help = format!("{EXIT_CODE}\n\n{LEGEND}"))]
 pub struct EvaluateArgs {
     #[command(flatten)]
     series: SeriesArgs,
@@ -34,19 +33,22 @@ pub struct EvaluateArgs {
     dump: Option<PathBuf>,
 }
 
+const EXIT_CODE: &str =
+    "Exit code: 0 all files were scored; 1 some of a directory were left out, and are listed; 2 none could be scored.";
+
 /// What the headings of the table mean.
 const LEGEND: &str = "\
-mase     mean absolute error over that of the seasonal naive rule in the warm-up; less is better
-msis     the same of the 95 % interval: its width, and what it misses
-cover95  share of outcomes inside the 95 % interval; 0.95 is right
-day p10  the same on a bad day: 10 % quantile of the daily shares
-pers.    skill against persistence: 1 is perfect, 0 no better, below 0 worse
-s.naive  skill against the seasonal naive rule
-simple   skill against the best simple rule in hindsight
-msis/s   interval score over that of the best simple rule; below 1 is better
-max10    how often the maximum over 10 steps passes its 95 % quantile; 0.05 is right
-max30    the same over 30 steps
-us       microseconds for one update";
+mase    mean absolute error over that of the seasonal naive rule in the warm-up; less is better
+msis    the same of the 95 % interval: its width, and what it misses
+cov95   share of outcomes inside the 95 % interval; 0.95 is right
+dayp10  the same on a bad day: 10 % quantile of the daily shares
+pers.   skill against persistence: 1 is perfect, 0 no better, below 0 worse
+snaive  skill against the seasonal naive rule
+simple  skill against the best simple rule in hindsight
+msis/s  interval score over that of the best simple rule; below 1 is better
+max10   how often the maximum over 10 steps passes its 95 % quantile; 0.05 is right
+max30   the same over 30 steps
+us      microseconds for one update";
 
 /// A file that is no series, and why.
 #[derive(Debug, Serialize)]
@@ -104,7 +106,7 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     match args.output {
         Output::Json => print(serde_json::json!({ "series": scored, "overall": overall, "left_out": left_out }))?,
         Output::Text => {
-            table(&scored, &overall)?;
+            print(table(&scored, &overall))?;
             if !left_out.is_empty() {
                 print(format!(
                     "\nLEFT OUT, {} of {} files, which none of these figures tells of:",
@@ -115,7 +117,7 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if left_out.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Returns the file, or those of a directory that end in `.csv`, by name.
@@ -187,18 +189,20 @@ fn overall(scored: &[Scored]) -> Option<Overall> {
     })
 }
 
-fn table(scored: &[Scored], overall: &Overall) -> anyhow::Result<()> {
+/// Columns of the table for the name of a series, and for each figure: a hundred in all.
+const NAME: usize = 23;
+const FIGURE: usize = 6;
+
+fn table(scored: &[Scored], overall: &Overall) -> String {
     const HEAD: [&str; 11] =
-        ["mase", "msis", "cover95", "day p10", "pers.", "s.naive", "simple", "msis/s", "max10", "max30", "us"];
-    let mut line = format!("{:<32}", "series");
-    for name in HEAD {
-        write!(line, " {name:>8}")?;
-    }
-    print(line)?;
+        ["mase", "msis", "cov95", "dayp10", "pers.", "snaive", "simple", "msis/s", "max10", "max30", "us"];
+    let line = |name: &str, cells: &[String]| {
+        cells.iter().fold(format!("{:<NAME$}", short(name)), |line, cell| format!("{line} {cell:>FIGURE$}")) + "\n"
+    };
+    let mut text = line("series", &HEAD.map(str::to_owned));
     for row in scored {
         let report = &row.report;
-        let mut line = format!("{:<32}", row.series);
-        for value in [
+        let figures = [
             report.mase,
             report.msis,
             report.coverage,
@@ -210,23 +214,45 @@ fn table(scored: &[Scored], overall: &Overall) -> anyhow::Result<()> {
             report.max10_exceedance,
             report.max30_exceedance,
             row.update_us,
-        ] {
-            write!(line, " {value:>8.3}")?;
-        }
-        print(line)?;
+        ];
+        text += &line(&row.series, &figures.map(figure));
     }
-    print(format!("\n{LEGEND}\n"))?;
-    print(format!(
-        "all {} (geometric means): error against persistence {:.3}, seasonal naive {:.3}, the best simple rule {:.3} \
-         ({} lost); interval score against it {:.3}",
-        overall.series,
-        overall.mase_vs_persistence,
-        overall.mase_vs_seasonal_naive,
-        overall.mase_vs_best_simple,
-        overall.series_lost,
-        overall.msis_vs_simple,
-    ))?;
-    Ok(())
+    let Overall {
+        series,
+        mase_vs_persistence,
+        mase_vs_seasonal_naive,
+        mase_vs_best_simple,
+        msis_vs_simple,
+        series_lost,
+    } = overall;
+    text += &format!(
+        "\n{LEGEND}\n\nall {series} (geometric means): error against persistence {mase_vs_persistence:.3}, seasonal naive \
+         {mase_vs_seasonal_naive:.3},\nthe best simple rule {mase_vs_best_simple:.3} ({series_lost} lost); interval score \
+         against it {msis_vs_simple:.3}"
+    );
+    text
+}
+
+/// Returns a name as it fits its column: of a longer one the beginning and the end, which tell series apart.
+fn short(name: &str) -> String {
+    const END: usize = 8;
+    let letters = name.chars().count();
+    if letters <= NAME {
+        return name.to_owned();
+    }
+    let (begin, end) = (name.chars().take(NAME - END - 1), name.chars().skip(letters - END));
+    begin.chain(['~']).chain(end).collect()
+}
+
+/// Returns a figure as it fits its column.
+fn figure(value: f64) -> String {
+    let decimals = match value.abs() {
+        value if value < 10.0 => 3,
+        value if value < 100.0 => 2,
+        value if value < 1000.0 => 1,
+        _ => 0,
+    };
+    format!("{value:.decimals$}")
 }
 
 /// The file with every forecast.
@@ -260,5 +286,44 @@ impl Dump {
 
     fn finish(mut self) -> anyhow::Result<()> {
         Ok(self.file.flush()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_a_hundred_columns_wide_at_most() {
+        let report = |value: f64| Report {
+            values: 1,
+            missing: 0,
+            outcomes: 1,
+            mase: value,
+            msis: value,
+            coverage: 0.95,
+            daily_coverage_p10: 0.9,
+            skill_persistence: -value,
+            skill_seasonal_naive: 0.1,
+            skill_best_simple: 0.1,
+            msis_vs_simple: value,
+            max10_exceedance: 0.05,
+            max30_exceedance: 0.05,
+            horizons: Vec::new(),
+        };
+        let scored = |name: &str, value| Scored {
+            series: name.to_owned(),
+            step_seconds: 60,
+            season_steps: 1440,
+            update_us: 12.3456,
+            fit_ms: 0.0,
+            report: report(value),
+        };
+        let rows = [scored("a", 0.1234), scored("rds_cpu_utilization_cc0c53", 999.94), scored("b", 99.99)];
+        let text = table(&rows, &overall(&rows).unwrap());
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.iter().all(|line| line.chars().count() <= 100), "{text}");
+        assert!(lines[1].starts_with("a                        0.123  0.123  0.950  0.900 -0.123 "), "{text}");
+        assert!(lines[2].starts_with("rds_cpu_utiliz~n_cc0c53  999.9  999.9  0.950  0.900 -999.9 "), "{text}");
     }
 }

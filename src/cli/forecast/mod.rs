@@ -115,6 +115,13 @@ struct Foreseen {
     past: Vec<Told>,
 }
 
+impl ForecastArgs {
+    /// Tells whether a past is judged, and nothing foreseen.
+    pub fn evaluates(&self) -> bool {
+        matches!(self.command, Some(ForecastCommand::Evaluate(_)))
+    }
+}
+
 pub async fn forecast(args: &ForecastArgs) -> anyhow::Result<ExitCode> {
     if let Some(ForecastCommand::Evaluate(args)) = &args.command {
         return evaluate::evaluate(args);

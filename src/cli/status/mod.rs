@@ -14,7 +14,7 @@ use crate::console::{ServiceSummary, Services};
 use crate::model::explain::counted;
 use crate::model::time::seconds;
 use crate::model::{ActionClass, KillState, Mode, ServiceId, Timestamp};
-use crate::ports::{PolicyStatus, Status};
+use crate::ports::{Awaited, PolicyStatus, Status};
 
 use super::running::ask;
 use super::{ConfigArg, Output, known_service, print};
@@ -195,7 +195,7 @@ fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
         Some(format!("source {}: {error}", source.name))
     }));
     // A source that fails is told already.
-    let waiting = status.waiting_for.iter().filter(|what| !status.silent_sources.contains(what));
+    let waiting = status.waiting_for.iter().filter(|what| !matches!(what, Awaited::Telemetry { .. }));
     reasons.extend(waiting.map(|what| format!("not ready: {what}")));
     if let Some(fault) = status.policy_faults.first() {
         let faults = counted(status.policy_faults.len(), "fault");

@@ -2,7 +2,7 @@ use super::*;
 use crate::console::{Glance, Peak};
 use crate::model::kill::KillOrder;
 use crate::model::{Authority, Finite, GuardName, Lead};
-use crate::ports::SourceStatus;
+use crate::ports::{Awaited, SourceStatus};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -13,7 +13,6 @@ fn process() -> Status {
     Status {
         ready: true,
         waiting_for: Vec::new(),
-        silent_sources: Vec::new(),
         revision: Some(crate::model::PolicyRevision::of([("a.rhai", "")])),
         policy_faults: Vec::new(),
         kill: KillState::Readable { order, turned: Some(at(-7200)) },
@@ -89,8 +88,8 @@ fn a_healthy_one_is_told_in_eighty_columns() {
 fn a_degraded_one_says_why_first() {
     let mut status = process();
     status.ready = false;
-    status.waiting_for = vec!["telemetry of 2 services: no answer within 5 s".to_owned(), "a policy set".to_owned()];
-    status.silent_sources = status.waiting_for[..1].to_vec();
+    let silent = Awaited::Telemetry { services: 2, error: "no answer within 5 s".to_owned() };
+    status.waiting_for = vec![silent, Awaited::PolicySet];
     status.kill =
         KillState::Missing { error: "kill switch state/killswitch.yaml is missing; `flyball resume`".to_owned() };
     status.policy_faults = vec!["capacity.rhai:3:1: unknown word".to_owned(), "again".to_owned()];
@@ -131,11 +130,10 @@ fn services_that_see_nothing_are_trouble() {
     services[0].fresh_signals = (0, 3);
     let silent = "shop/checkout has no fresh signal, so it holds what it has";
     assert_eq!(reasons(&process(), &services), [silent]);
-    // Another service's source fails: that hides nothing of this one, whatever the wait is called.
+    // Another service's source fails: that hides nothing of this one.
     let mut status = process();
     status.sources[0].error = Some("no answer within 5 s".to_owned());
-    status.silent_sources = vec!["1 service has no telemetry".to_owned()];
-    status.waiting_for = status.silent_sources.clone();
+    status.waiting_for = vec![Awaited::Telemetry { services: 1, error: "no answer within 5 s".to_owned() }];
     assert_eq!(reasons(&status, &services), ["source main: no answer within 5 s", silent]);
     services[0].unanswered_signals = 3;
     assert_eq!(reasons(&status, &services), ["source main: no answer within 5 s"]);

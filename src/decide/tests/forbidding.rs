@@ -18,7 +18,7 @@ fn always(name: &str, priority: i64, action: &str) -> String {
 fn acts(case: &Case, policy: &str) -> String {
     match case.ask(policy).choice {
         Choice::Act { rule, .. } => rule.to_string(),
-        Choice::Nothing { reason } => reason.to_string(),
+        Choice::Nothing(reason) => reason.to_string(),
         undo @ Choice::Undo { .. } => panic!("{undo:?}"),
     }
 }
@@ -32,7 +32,7 @@ fn a_veto_outranks_every_priority_and_the_next_best_rule_may_act() {
     assert_eq!(acts(&case, &with("when(s.can_scale_up), veto(\"lower\", \"a freeze\")")), "up");
     assert_eq!(acts(&case, &with("when(s.rollout), veto(\"lower\", \"a freeze\")")), "down");
     assert_eq!(acts(&case, &with("when(s.can_scale_up), veto(\"raise\", \"a freeze\")")), "down");
-    let all = "no policy matched (down is vetoed by calm)";
+    let all = "no policy matched (down: vetoed by calm)";
     assert_eq!(acts(&case, &with("when(s.can_scale_up), veto(\"all\", \"a freeze\")")), all);
     assert_eq!(acts(&case, &with("when(s.can_scale_up), veto(\"scale\", \"a freeze\")")), all);
     assert_eq!(acts(&case, &with("when(s.can_scale_up), veto(\"traffic\", \"a freeze\")")), "down");
@@ -71,7 +71,7 @@ fn a_limit_stands_unless_it_is_known_not_to_match() {
         )
     };
     let veto = |condition: &str| policy(&format!("{condition}, veto(\"raise\", \"why\")"));
-    let vetoed = "no policy matched (up is vetoed by calm)";
+    let vetoed = "no policy matched (up: vetoed by calm)";
     let blind = Case::new().without("maintenance");
     assert_eq!(acts(&blind, &veto("when(s.maintenance)")), vetoed);
     assert_eq!(acts(&blind, &veto("when(s.maintenance.or(false))")), "up");
@@ -148,7 +148,7 @@ fn a_limit_only_forbids_and_a_rule_never_does() {
     );
     assert_eq!(
         acts(&Case::new(), &format!("{}{}", always("r", 1, "restart()"), held("unless"))),
-        "no policy matched (r is vetoed by calm)",
+        "no policy matched (r: vetoed by calm)",
         "until then"
     );
     refused(&limit("calm", "veto(\"all\", \"x\")"), "t.rhai:1:1: rule calm: it would always act: add a when(..)");

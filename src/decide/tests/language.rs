@@ -351,7 +351,7 @@ fn parameters_come_from_the_service_and_are_checked() {
     let acts = |factor| Choice::Act { rule: "r".into(), action: Action::ScaleBy { factor }, backed_by_arrivals: false };
     assert_eq!(action(&case), acts(2.0));
     assert_eq!(action(&case.clone().parameter("factor", 3.0)), acts(3.0));
-    assert!(matches!(action(&case.clone().parameter("limit", 0.4)), Choice::Nothing { .. }));
+    assert!(matches!(action(&case.clone().parameter("limit", 0.4)), Choice::Nothing(_)));
     let rule = case.parameter("limit", 3.0).ask(&policy).rules.remove(0);
     let RuleOutcome::Error { message } = rule.outcome else { panic!("{:?}", rule.outcome) };
     assert_eq!(

@@ -16,7 +16,7 @@ fn check(name: &str, case: &Case, expected: Option<(&str, Action, bool)>) {
         (Choice::Act { rule, action, backed_by_arrivals }, Some(wanted)) => {
             assert_eq!((&**rule, action.clone(), *backed_by_arrivals), wanted, "{name}");
         }
-        (Choice::Nothing { .. }, None) => (),
+        (Choice::Nothing(_), None) => (),
         (choice, wanted) => panic!("{name}: {choice:?}, wanted {wanted:?}"),
     }
 }
@@ -36,8 +36,9 @@ fn both_files_load_as_one_set_for_any_service() {
     let names: Vec<_> = shipped().rules().map(str::to_owned).collect();
     assert_eq!(names, ["raise_capacity", "lower_capacity", "scale_up", "scale_down"]);
     let proposal = Case::new().decide(&mut Decider::new(), &shipped());
-    let Choice::Nothing { reason } = proposal.choice else { panic!() };
-    assert!(reason.starts_with("No policy matched for action ("), "{reason}");
+    let Choice::Nothing(reason) = proposal.choice else { panic!() };
+    assert_eq!(&*reason.reason, "No policy matched for action");
+    assert!(reason.obstacle.is_some());
 }
 
 #[test]

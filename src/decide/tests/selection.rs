@@ -1,7 +1,7 @@
 //! Which of several matching rules acts, and what is said when none does.
 
 use super::*;
-use crate::model::{Autoscaler, Autoscaling};
+use crate::model::{Autoscaler, Autoscaling, Idle, Obstacle};
 
 /// Rules as (name, priority, goal, action); all match.
 fn choose(rules: &[(&str, i64, &str, &str)]) -> Choice {
@@ -20,7 +20,7 @@ fn check(rules: &[(&str, i64, &str, &str)], expected: &str) {
     for rules in [rules, &reversed] {
         match choose(rules) {
             Choice::Act { rule, .. } => assert_eq!(&*rule, expected, "{rules:?}"),
-            Choice::Nothing { reason } => assert!(reason.starts_with(expected), "{rules:?}: {reason}"),
+            Choice::Nothing(reason) => assert!(reason.to_string().starts_with(expected), "{rules:?}: {reason}"),
             undo @ Choice::Undo { .. } => panic!("{rules:?}: {undo:?}"),
         }
     }
@@ -72,7 +72,7 @@ fn where_an_autoscaler_scales_the_target_counts_and_floors_are_one_knob() {
         };
         match case.ask(&format!("{}{}", rule("one", one), rule("other", other))).choice {
             Choice::Act { rule, .. } => rule.to_string(),
-            Choice::Nothing { reason } => reason.to_string(),
+            Choice::Nothing(reason) => reason.to_string(),
             Choice::Undo { .. } => "undo".to_owned(),
         }
     };
@@ -95,7 +95,7 @@ fn a_set_may_make_every_conflict_an_error() {
     let (busy, idle) = (Case::new().set("cpu", 0.6), Case::new());
     let acts = |case: &Case, tail| match case.ask(&policy(tail)).choice {
         Choice::Act { rule, .. } => rule.to_string(),
-        Choice::Nothing { reason } => reason.to_string(),
+        Choice::Nothing(reason) => reason.to_string(),
         other @ Choice::Undo { .. } => panic!("{other:?}"),
     };
     assert_eq!(acts(&busy, ""), "up");
@@ -128,7 +128,7 @@ fn without_a_count_of_replicas_steps_are_compared_by_themselves() {
         assert!(matches!(&choice, Choice::Act { rule, .. } if &**rule == expected), "{choice:?}");
     }
     let choice = case.ask(&policy("scale_by(2)", "scale_by(0.5)")).choice;
-    assert!(matches!(choice, Choice::Nothing { .. }), "{choice:?}");
+    assert!(matches!(choice, Choice::Nothing(_)), "{choice:?}");
 }
 
 #[test]
@@ -144,14 +144,14 @@ fn doing_nothing_has_a_reason_without_numbers() {
             "when(s.can_scale_up), scale_to(s.capacity.floor)",
             "quiet (r: scale_to: capacity.floor is unknown: the service",
         ),
-        ("when(s.can_scale_up), scale_to(s.queue.current)", "quiet (rule r failed)"),
+        ("when(s.can_scale_up), scale_to(s.queue.current)", "quiet (r: failed)"),
     ] {
         let policy = format!("{}\notherwise(\"quiet\");", one(clauses));
-        let Choice::Nothing { reason } = case.ask(&policy).choice else { panic!("{clauses}") };
-        assert!(reason.starts_with(expected), "{clauses}: {reason}");
+        let Choice::Nothing(reason) = case.ask(&policy).choice else { panic!("{clauses}") };
+        assert!(reason.to_string().starts_with(expected), "{clauses}: {reason}");
     }
-    let Choice::Nothing { reason } = case.ask(&one("when(s.rollout), restart()")).choice else { panic!() };
-    assert_eq!(&*reason, "no policy matched (r: rollout does not hold)");
+    let Choice::Nothing(reason) = case.ask(&one("when(s.rollout), restart()")).choice else { panic!() };
+    assert_eq!(reason.to_string(), "no policy matched (r: rollout does not hold)");
 }
 
 #[test]
@@ -161,6 +161,7 @@ fn the_reason_names_the_rule_that_was_nearest() {
         named("far", "when(s.rollout), when(s.at_max_replicas), when(s.at_min_replicas), restart()"),
         named("near", "when(s.can_scale_up), when(s.rollout), restart()")
     );
-    let Choice::Nothing { reason } = Case::new().ask(&policy).choice else { panic!() };
-    assert_eq!(&*reason, "no policy matched (near: rollout does not hold)");
+    let Choice::Nothing(reason) = Case::new().ask(&policy).choice else { panic!() };
+    let obstacle = Obstacle { rule: "near".into(), why: "rollout does not hold".into() };
+    assert_eq!(reason, Idle { reason: "no policy matched".into(), obstacle: Some(obstacle) });
 }

@@ -152,7 +152,7 @@ fn came(made: &Proposal) -> String {
     match &made.choice {
         Choice::Act { rule, action, .. } => format!("{rule} acts: {action}"),
         Choice::Undo { action, why, .. } => format!("an earlier decision is undone: {action}, {why}"),
-        Choice::Nothing { reason } => format!("nothing is done: {reason}"),
+        Choice::Nothing(why) => format!("nothing is done: {why}"),
     }
 }
 

@@ -191,7 +191,7 @@ pub(super) fn scale_to(replicas: u32) -> Action {
 }
 
 pub(super) fn nothing() -> Choice {
-    Choice::Nothing { reason: "no rule matched".into() }
+    Choice::Nothing("no rule matched".into())
 }
 
 pub(super) fn why(verdict: &Verdict, guard: GuardName) -> &str {

@@ -1,12 +1,12 @@
 //! A decision at a glance, for lists and live views: what, and the first reason with its numbers.
 
 use crate::model::{
-    Action, ChangeSet, Choice, DecisionRecord, GuardName, Knob, Mode, Role, RuleOutcome, RuleTrace, TargetState, Truth,
-    UNDO, WriteOutcome,
+    Action, ChangeSet, Choice, DecisionRecord, GuardName, Idle, Knob, Mode, Role, RuleOutcome, RuleTrace, TargetState,
+    Truth, UNDO, WriteOutcome,
 };
 
 use super::sentence::{cut, nearest, stops, trouble, undo};
-use super::{clause, floor_of, lever, seconds};
+use super::{clause, floor_of, lever, span};
 
 /// A decision at a glance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub fn headline(record: &DecisionRecord) -> Headline {
         (_, Some(change)) => written(record, change),
         (Choice::Act { rule, action, .. }, None) => unwritten(record, rule, action),
         (Choice::Undo { action, .. }, None) => unwritten(record, UNDO, action),
-        (Choice::Nothing { reason }, None) => Headline { what: "no action".to_owned(), why: idle(record, reason) },
+        (Choice::Nothing(why), None) => Headline { what: "no action".to_owned(), why: idle(record, why) },
     }
 }
 
@@ -100,7 +100,7 @@ fn rates(record: &DecisionRecord) -> Option<String> {
         Some(rate) => format!("now {} needs {needed}", show(rate)),
         None => format!("now needs {needed}"),
     });
-    let lasts = seconds(capacity.lasts);
+    let lasts = span(capacity.lasts);
     let ahead = capacity.needed_ahead.map(|needed| match capacity.rate_ahead {
         Some(rate) => format!("forecast up to {} within {lasts} needs {needed}", show(rate)),
         None => format!("ahead needs {needed}"),
@@ -112,15 +112,15 @@ fn rates(record: &DecisionRecord) -> Option<String> {
     }
 }
 
-fn idle(record: &DecisionRecord, reason: &str) -> String {
+fn idle(record: &DecisionRecord, why: &Idle) -> String {
     let rules = &record.proposal.rules;
     let failed = |outcome: &RuleOutcome| matches!(outcome, RuleOutcome::Error { .. } | RuleOutcome::Muted);
     let failure = rules.iter().find(|rule| failed(&rule.outcome)).and_then(trouble);
     if rules.is_empty() || failure.is_some() {
-        return failure.unwrap_or_else(|| reason.to_owned());
+        return failure.unwrap_or_else(|| why.to_string());
     }
     let unknown = || rules.iter().filter(|rule| rule.limit.is_none()).find_map(untold);
-    enough(record).or_else(unknown).or_else(|| nearest(rules)).unwrap_or_else(|| reason.to_owned())
+    enough(record).or_else(unknown).or_else(|| nearest(rules)).unwrap_or_else(|| why.to_string())
 }
 
 /// Returns why a rule could not be told, by its first condition that is unknown.

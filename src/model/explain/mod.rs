@@ -30,7 +30,8 @@ pub fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{ending}")
 }
 
-/// Returns a span as a person says it, in its two largest units: `42 s`, `12 min`, `9 h 57 min`, `3 d 4 h`.
+/// Returns a span as people say it: `12 ms`, `150 s`, from ten minutes on in its two largest units: `12 min`, `9 h 57 min`,
+/// `3 d 4 h`.
 pub fn span(span: Duration) -> String {
     let two = |large: u64, unit: &str, small: u64, part: &str| match small {
         0 => format!("{large} {unit}"),
@@ -38,8 +39,8 @@ pub fn span(span: Duration) -> String {
     };
     match span.as_secs() {
         0 if !span.is_zero() => format!("{} ms", span.as_millis()),
-        seconds @ 0..60 => format!("{seconds} s"),
-        seconds @ 60..3600 => format!("{} min", seconds / 60),
+        seconds @ 0..600 => format!("{seconds} s"),
+        seconds @ 600..3600 => format!("{} min", seconds / 60),
         seconds @ 3600..86_400 => two(seconds / 3600, "h", seconds / 60 % 60, "min"),
         seconds => two(seconds / 86_400, "d", seconds / 3600 % 24, "h"),
     }
@@ -82,7 +83,7 @@ pub fn clause(condition: &ConditionTrace) -> String {
         _ => String::new(),
     };
     let held = condition.held_for.map_or_else(String::new, |held| {
-        format!(", held for {} of more than {}", seconds(held.so_far), seconds(held.needed))
+        format!(", held for {} of more than {}", span(held.so_far), span(held.needed))
     });
     let note = condition.note.as_ref().filter(|_| condition.comparison.is_none() || !is_masked(condition));
     let note = note.map_or_else(String::new, |note| format!(" ({note})"));
@@ -110,26 +111,17 @@ fn distance(condition: &ConditionTrace) -> String {
     }
 }
 
-/// Returns a span in the unit that people would use.
-fn seconds(span: Duration) -> String {
-    match span.as_secs() {
-        0 if !span.is_zero() => format!("{} ms", span.as_millis()),
-        whole @ 0..600 => format!("{whole} s"),
-        whole @ 600..7200 => format!("{} min", whole / 60),
-        whole => format!("{} h", whole / 3600),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_span_is_said_in_its_two_largest_units() {
+    fn a_span_is_said_as_people_say_it() {
         for (seconds, expected) in [
             (0, "0 s"),
             (59, "59 s"),
-            (61, "1 min"),
+            (599, "599 s"),
+            (719, "11 min"),
             (3_600, "1 h"),
             (35_820, "9 h 57 min"),
             (86_400, "1 d"),

@@ -2,11 +2,11 @@
 
 use crate::model::proposal::{ConditionTrace, RuleOutcome, RuleTrace};
 use crate::model::{
-    Action, ChangeSet, Choice, Convergence, DecisionRecord, Effect, Finding, GuardFinding, GuardName, Knob, Mode,
+    Action, ChangeSet, Choice, Convergence, DecisionRecord, Effect, Finding, GuardFinding, GuardName, Idle, Knob, Mode,
     Truth, UNDO, WriteOutcome,
 };
 
-use super::{clause, counted, floor_of, lever, seconds};
+use super::{clause, counted, floor_of, lever, span};
 
 /// Returns what was done and why, or why nothing was done, in one sentence without a final stop.
 pub fn sentence(record: &DecisionRecord) -> String {
@@ -14,7 +14,7 @@ pub fn sentence(record: &DecisionRecord) -> String {
         (_, Some(change)) => written(record, change),
         (Choice::Act { rule, action, .. }, None) => unwritten(record, rule, action),
         (Choice::Undo { action, .. }, None) => unwritten(record, UNDO, action),
-        (Choice::Nothing { reason }, None) => idle(record, reason),
+        (Choice::Nothing(why), None) => idle(&record.proposal.rules, why),
     }
 }
 
@@ -42,7 +42,7 @@ fn written(record: &DecisionRecord, change: &ChangeSet) -> String {
 
 fn effect(effect: &Effect) -> String {
     let convergence = match effect.convergence {
-        Convergence::Converged { after } => format!("converged after {}", seconds(after)),
+        Convergence::Converged { after } => format!("converged after {}", span(after)),
         Convergence::NotConverged { ready } => format!("did not converge ({ready} ready at the deadline)"),
         Convergence::Overtaken => "overtaken by another change".to_owned(),
     };
@@ -121,7 +121,7 @@ fn why(record: &DecisionRecord, rule: &str) -> String {
 pub(super) fn undo(record: &DecisionRecord) -> Option<String> {
     match &record.proposal.choice {
         Choice::Undo { of, why, .. } => Some(format!("takes back decision {of}, which hurt ({why})")),
-        Choice::Act { .. } | Choice::Nothing { .. } => None,
+        Choice::Act { .. } | Choice::Nothing(_) => None,
     }
 }
 
@@ -130,28 +130,18 @@ fn more(count: usize) -> String {
 }
 
 /// No rule won: what kept rules from being told, and the one that came nearest.
-fn idle(record: &DecisionRecord, reason: &str) -> String {
-    let rules = &record.proposal.rules;
-    let mut parts = vec![format!("did nothing: {}", own_words(reason, rules))];
+fn idle(rules: &[RuleTrace], why: &Idle) -> String {
     let mut troubles = rules.iter().filter_map(trouble);
-    parts.extend(troubles.next());
+    let first = troubles.next();
     // A source that is down makes every rule unknown, each at length; all of them stand below the sentence.
     let others = troubles.count();
-    parts.extend((others > 0).then(|| format!("{} unknown or failed", counted(others, "more rule"))));
-    parts.extend(nearest(rules));
-    parts.join("; ")
-}
-
-/// Returns what the set itself says when no rule acts, without the rule behind it in brackets, which follows with its numbers.
-fn own_words<'a>(reason: &'a str, rules: &[RuleTrace]) -> &'a str {
-    let named = |rule: &RuleTrace| {
-        let told = [format!(" ({}: ", rule.rule), format!(" (rule {} failed)", rule.rule)];
-        told.iter().find_map(|told| Some(reason.split_once(told)?.0))
-    };
-    if nearest(rules).is_none() && rules.iter().all(|rule| trouble(rule).is_none()) {
-        return reason;
-    }
-    rules.iter().find_map(named).unwrap_or(reason)
+    let others = (others > 0).then(|| format!("{} unknown or failed", counted(others, "more rule")));
+    let follows: Vec<String> = first.into_iter().chain(others).chain(nearest(rules)).collect();
+    // The rule behind the words follows with its numbers; one that matched and was vetoed does not.
+    let matched = |name: &str| rules.iter().any(|rule| &*rule.rule == name && rule.outcome == RuleOutcome::Matched);
+    let whole = follows.is_empty() || why.obstacle.as_ref().is_some_and(|obstacle| matched(&obstacle.rule));
+    let words = if whole { why.to_string() } else { why.reason.to_string() };
+    [vec![format!("did nothing: {words}")], follows].concat().join("; ")
 }
 
 /// Returns the rule that came nearest to acting, and what it lacked. A limit never acts.
@@ -216,8 +206,8 @@ fn shortfall(condition: &ConditionTrace) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Unit;
     use crate::model::proposal::{Goal, Limit};
+    use crate::model::{Obstacle, Unit};
 
     fn trace(outcome: RuleOutcome, limit: Option<Limit>) -> RuleTrace {
         let flag = ConditionTrace {
@@ -245,19 +235,24 @@ mod tests {
         }
     }
 
-    /// What follows with its numbers is not said before without them.
+    /// What follows with its numbers is not said before without them; what follows nowhere is.
     #[test]
     fn a_reason_is_said_once() {
-        let rules = [trace(RuleOutcome::NotMatched, None)];
-        for (reason, expected) in [
-            ("No policy matched (calm: maintenance does not hold)", "No policy matched"),
-            ("No policy matched (rule calm failed)", "No policy matched"),
-            ("No policy matched (as usual)", "No policy matched (as usual)"),
+        let obstacle = |rule: &str| Some(Obstacle { rule: rule.into(), why: "odd".into() });
+        let said = |rule: &str, outcome| {
+            let why = Idle { reason: "quiet (as usual)".into(), obstacle: obstacle(rule) };
+            idle(&[trace(outcome, None)], &why)
+        };
+        for (outcome, expected) in [
+            (RuleOutcome::NotMatched, "did nothing: quiet (as usual); nearest was calm, maintenance"),
+            (RuleOutcome::Muted, "did nothing: quiet (as usual); rule calm is muted after repeated failures"),
+            (RuleOutcome::Matched, "did nothing: quiet (as usual) (calm: odd)"),
         ] {
-            assert_eq!(own_words(reason, &rules), expected);
+            assert_eq!(said("calm", outcome), expected);
         }
         let limit = [trace(RuleOutcome::NotMatched, Some(Limit::Cap { replicas: Some(4) }))];
-        assert_eq!(own_words("quiet (calm: x)", &limit), "quiet (calm: x)", "nothing else would say it");
+        let why = Idle { reason: "quiet".into(), obstacle: obstacle("other") };
+        assert_eq!(idle(&limit, &why), "did nothing: quiet (other: odd)", "nothing else would say it");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::model::{
     Reading, RuleTrace, SignalFeatures, SignalOutlook, TargetReading, Truth, Unit, Verdict,
 };
 
-use super::{clause, counted, seconds, sentence};
+use super::{clause, counted, sentence, span};
 
 /// Returns the sentence, then every signal, forecast, rule, condition and guard with its numbers.
 pub fn text(record: &DecisionRecord) -> String {
@@ -24,7 +24,7 @@ pub fn choice(choice: &Choice) -> String {
     match choice {
         Choice::Act { rule, action, .. } => format!("{action} (rule {rule})"),
         Choice::Undo { action, why, .. } => format!("{action}, to undo an earlier decision: {why}"),
-        Choice::Nothing { reason } => format!("nothing: {reason}"),
+        Choice::Nothing(why) => format!("nothing: {why}"),
     }
 }
 
@@ -69,7 +69,7 @@ fn target(reading: &TargetReading) -> String {
     });
     match reading {
         TargetReading::Known { .. } => state,
-        TargetReading::Outdated { silence, .. } => format!("{state}; not seen for {}", seconds(*silence)),
+        TargetReading::Outdated { silence, .. } => format!("{state}; not seen for {}", span(*silence)),
         TargetReading::Unknown { reason } => format!("unknown: {reason}"),
     }
 }
@@ -108,7 +108,7 @@ fn reading(unit: Unit, signal: &SignalFeatures) -> String {
     };
     let value = unit.show(sample.value.get());
     let latest = match staleness {
-        Some(staleness) if signal.reading.fresh().is_some() => format!("{value}, {} old", seconds(staleness)),
+        Some(staleness) if signal.reading.fresh().is_some() => format!("{value}, {} old", span(staleness)),
         Some(_) => format!("{value}, {}", signal.reading),
         None => format!("{}; last {value} at {}", signal.reading, sample.at),
     };
@@ -180,12 +180,12 @@ fn point(out: &mut String, unit: Unit, at: &HorizonPoint) -> fmt::Result {
 fn capacity(out: &mut String, capacity: &Capacity) -> fmt::Result {
     let show = |replicas: Option<u32>| replicas.map_or("unknown".to_owned(), |replicas| replicas.to_string());
     writeln!(out, "\ncapacity")?;
-    writeln!(out, "  one pod carries {:.1}/s, a new one takes {}", capacity.per_pod, seconds(capacity.lead_time))?;
+    writeln!(out, "  one pod carries {:.1}/s, a new one takes {}", capacity.per_pod, span(capacity.lead_time))?;
     writeln!(
         out,
         "  replicas needed now {}, for the next {} {}; not below {}",
         show(capacity.needed_now),
-        seconds(capacity.lasts),
+        span(capacity.lasts),
         show(capacity.needed_ahead),
         show(capacity.floor)
     )

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{seconds, told};
+use super::{span, told};
 use crate::model::proposal::{Comparison, ConditionTrace, RuleOutcome, RuleTrace, Truth};
 use crate::model::signal::Unit;
 
@@ -38,7 +38,7 @@ fn flip(condition: &ConditionTrace, matches: bool) -> Flip {
     let needed = match (condition.comparison, condition.bound) {
         _ if waits(condition) && !matches => {
             let left = condition.held_for.map_or_else(Default::default, |held| held.needed.saturating_sub(held.so_far));
-            format!("hold for more than {} longer", seconds(left))
+            format!("hold for more than {} longer", span(left))
         }
         (Some(comparison), Some(bound)) => {
             let relation = match (comparison, wanted) {
@@ -73,7 +73,7 @@ fn unknown(condition: &ConditionTrace) -> String {
 /// Returns how long a statement that has to become true has to hold on top.
 fn hold(condition: &ConditionTrace, wanted: bool) -> String {
     let held = condition.held_for.filter(|_| wanted);
-    held.map_or_else(String::new, |held| format!(", and hold for more than {}", seconds(held.needed)))
+    held.map_or_else(String::new, |held| format!(", and hold for more than {}", span(held.needed)))
 }
 
 /// Tells whether only time is missing.

@@ -53,16 +53,22 @@ pub fn draw(title: &str, seconds: &[Second]) -> String {
     let at = |second: &Second| f64::from(second.at);
 
     let most = highest(&|second| second.foreseen.map_or(0.0, |it| it[2]).min(2.0 * second.planned).max(second.planned));
-    let (frame, axes) =
-        panel(160.0, most, &format!("{title}: requests a second; red, what was foreseen, with its 90 % interval"));
+    // The stock autoscaler foresees nothing.
+    let foresees = seconds.iter().any(|second| second.foreseen.is_some());
+    let red = if foresees { "; red, what was foreseen, with its 90 % interval" } else { "" };
+    let (frame, axes) = panel(160.0, most, &format!("{title}: requests a second{red}"));
     let foreseen = |index: usize| {
         let value = move |second: &Second| Some((at(second), second.foreseen?[index].min(most)));
         seconds.iter().filter_map(value)
     };
-    drawn += &frame.area(foreseen(1), foreseen(2).collect(), "#f3d3ce");
+    if foresees {
+        drawn += &frame.area(foreseen(1), foreseen(2).collect(), "#f3d3ce");
+    }
     drawn += &axes;
     drawn += &frame.line(seconds.iter().map(|second| (at(second), second.planned)), "#333333");
-    drawn += &frame.line(foreseen(0), "#c0392b");
+    if foresees {
+        drawn += &frame.line(foreseen(0), "#c0392b");
+    }
 
     let (frame, axes) = panel(120.0, highest(&|second| f64::from(second.pods)), "pods; blue, those that are ready");
     let stairs = |value: &dyn Fn(&Second) -> u32| {
@@ -97,4 +103,12 @@ pub fn draw(title: &str, seconds: &[Second]) -> String {
         drawn += &frame.mark(second, &format!("{second:.0} s"));
     }
     sheet(WIDTH, top + 40.0, &drawn)
+}
+
+#[test]
+fn a_play_in_which_nothing_is_foreseen_says_nothing_of_it() {
+    let second = |at, foreseen| Second { at, planned: 40.0, pods: 2, ready: 2, foreseen, ..Second::default() };
+    let drawn = |foreseen| draw("evening", &[second(0, None), second(1, foreseen)]);
+    assert!(!drawn(None).contains("foreseen") && !drawn(None).contains("points=\"\""), "{}", drawn(None));
+    assert!(drawn(Some([41.0, 38.0, 44.0])).contains("red, what was foreseen"));
 }

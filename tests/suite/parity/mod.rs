@@ -124,8 +124,8 @@ pub fn ours(set: &PolicySet, spec: &ServiceSpec, features: &Features, outlook: &
             Outcome::Shift
         }
         Choice::Act { action: Action::Throttle { to: 0.8, .. }, .. } => Outcome::Throttle,
-        Choice::Nothing { reason } if reason.starts_with("conflict: ") => Outcome::Conflict,
-        Choice::Nothing { .. } => Outcome::Nothing,
+        Choice::Nothing(idle) if idle.reason.starts_with("conflict: ") => Outcome::Conflict,
+        Choice::Nothing(_) => Outcome::Nothing,
         Choice::Act { .. } | Choice::Undo { .. } => Outcome::Other,
     }
 }

@@ -452,7 +452,7 @@ fn proposal(wanted: Option<u32>, regime: &Regime) -> Proposal {
     let backed_by_arrivals = regime.backed;
     let choice = match wanted {
         Some(replicas) => Choice::Act { rule: "rule".into(), action: Action::ScaleTo { replicas }, backed_by_arrivals },
-        None => Choice::Nothing { reason: "no rule matched".into() },
+        None => Choice::Nothing("no rule matched".into()),
     };
     let veto = |what| Limit::Veto { what, why: "a freeze".into() };
     let limit = regime.limit.map(|ban| match ban {

@@ -15,7 +15,7 @@ use flyball::model::{
 };
 use flyball::ports::journal::{Entry, Journal, JournalError, Unreadable};
 use flyball::ports::policy_memory::{KeptPolicies, PolicyOperation};
-use flyball::ports::{Clock, Control, Leadership};
+use flyball::ports::{Awaited, Clock, Control, Leadership};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
@@ -132,8 +132,13 @@ impl Journal for SharedJournal {
         self.journal.recent(service, limit)
     }
 
-    fn before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.journal.before(id, limit)
+    fn before(
+        &self,
+        service: Option<&ServiceId>,
+        id: &DecisionId,
+        limit: usize,
+    ) -> Result<Vec<DecisionRecord>, JournalError> {
+        self.journal.before(service, id, limit)
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
@@ -297,9 +302,10 @@ async fn inv_18_an_open_intent_that_cannot_be_read_holds_its_own_service_and_no_
     tokio::time::sleep(MINUTE * 5).await;
     assert_eq!((world.cluster.replicas("checkout"), world.cluster.replicas("search")), (4, 8));
     let told = "LoopAction shop/checkout-1 is open and cannot be read (missing field `spec`); delete it";
-    assert!(control.status().waiting_for.iter().any(|line| line == told), "{:?}", control.status().waiting_for);
+    let waits = control.status().waiting_for;
+    assert!(waits.iter().any(|wait| wait.to_string() == told), "{waits:?}");
     let last = control.service(&SHOP.parse().unwrap()).unwrap().last.unwrap();
-    assert_eq!(last.proposal.choice, Choice::Nothing { reason: told.into() });
+    assert_eq!(last.proposal.choice, Choice::Nothing(told.into()));
     tree.stop().await;
 }
 
@@ -399,12 +405,9 @@ async fn inv_15_a_process_with_an_empty_state_directory_starts_by_what_the_other
             continue;
         }
         assert_eq!(status.in_force, None);
-        assert!(
-            waiting.iter().any(|line| line.contains("was rolled back, and the one before it is not known here")),
-            "{waiting:?}"
-        );
+        assert!(waiting.iter().any(|wait| matches!(wait, Awaited::PolicySetAfterRollback { .. })), "{waiting:?}");
         let last = late.service(&SHOP.parse().unwrap()).unwrap().last.unwrap();
-        assert_eq!(last.proposal.choice, Choice::Nothing { reason: "no policy set is in force".into() });
+        assert_eq!(last.proposal.choice, Choice::Nothing("no policy set is in force".into()));
     }
 }
 

@@ -22,8 +22,8 @@ use flyball::model::{
 use flyball::ports::executor::Job;
 use flyball::ports::policy_memory::{KeptPolicies, PolicyMemory, PolicyOperation, PolicyOrder};
 use flyball::ports::{
-    Answer, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Leadership, Live, News, PolicyFile,
-    PolicyFiles, PolicyStore, Roster, Round, Services, SourceError, TelemetrySource, Template,
+    Answer, Awaited, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Leadership, Live, News, PolicyFile,
+    PolicyFiles, PolicyStore, Roster, Round, Services, SourceError, StaleWatch, TelemetrySource, Template,
 };
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -448,8 +448,10 @@ impl Cluster for ObedientCluster {
         self.follows.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn waiting_for(&self) -> Vec<String> {
-        self.silent.lock().iter().map(|name| format!("Deployment {name}: silent for 121 s")).collect()
+    fn waiting_for(&self) -> Vec<Awaited> {
+        let why = StaleWatch { silent_seconds: Some(121), trouble: None };
+        let of = |name: &String| Awaited::Watch { of: format!("Deployment {name}"), why: why.clone() };
+        self.silent.lock().iter().map(of).collect()
     }
 
     fn has_lever(&self, _: &TargetRef, knob: Knob) -> bool {

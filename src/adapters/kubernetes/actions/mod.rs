@@ -233,8 +233,13 @@ impl Journal for LoopActions {
         self.shared.local.recent(service, limit)
     }
 
-    fn before(&self, id: &DecisionId, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.shared.local.before(id, limit)
+    fn before(
+        &self,
+        service: Option<&ServiceId>,
+        id: &DecisionId,
+        limit: usize,
+    ) -> Result<Vec<DecisionRecord>, JournalError> {
+        self.shared.local.before(service, id, limit)
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

@@ -34,7 +34,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Epoch, Lead, Now, Timestamp};
-use crate::ports::Leadership;
+use crate::ports::{Awaited, Leadership};
 
 use super::cache::Cache;
 use super::client::{self, Timeouts};
@@ -170,10 +170,10 @@ impl Leadership for KubernetesLease {
         })
     }
 
-    fn waiting_for(&self) -> Vec<String> {
-        let what = format!("lease {}", self.shared.name);
-        let watch = self.seen.waiting_for(&what).map(|why| format!("watch of {why}"));
-        let trouble = self.shared.trouble.lock().clone().map(|why| format!("{what}: {why}"));
+    fn waiting_for(&self) -> Vec<Awaited> {
+        let name = &self.shared.name;
+        let watch = self.seen.waiting_for(&format!("lease {name}"));
+        let trouble = self.shared.trouble.lock().clone().map(|why| Awaited::Lease { name: name.clone(), why });
         watch.into_iter().chain(trouble).collect()
     }
 }

@@ -33,8 +33,8 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::model::ServiceId;
-use crate::ports::Leadership;
 use crate::ports::services::{Declarations, News, PolicyFaults, Roster, Services};
+use crate::ports::{Awaited, Leadership};
 
 use super::cache::Cache;
 use super::client::Timeouts;
@@ -100,7 +100,7 @@ impl Services for ServiceLoops {
         self.roster.clone()
     }
 
-    fn waiting_for(&self) -> Vec<String> {
+    fn waiting_for(&self) -> Vec<Awaited> {
         let loops = self.loops.waiting_for("ServiceLoops");
         loops.into_iter().chain(self.bounds.waiting_for("PlatformBound")).collect()
     }

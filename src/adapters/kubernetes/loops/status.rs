@@ -204,9 +204,7 @@ fn ready(judged: &Judged, record: Option<&DecisionRecord>, quarantined: Option<&
     }
     match &record.proposal.choice {
         _ if record.mode == Mode::Observe => condition(true, "Observing", "observed; nothing is decided".to_owned()),
-        Choice::Nothing { reason } if record.proposal.rules.is_empty() => {
-            condition(false, "Waiting", reason.to_string())
-        }
+        Choice::Nothing(why) if record.proposal.rules.is_empty() => condition(false, "Waiting", why.to_string()),
         _ => condition(true, "Deciding", "decides on fresh data".to_owned()),
     }
 }

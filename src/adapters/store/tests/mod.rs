@@ -59,7 +59,7 @@ pub(super) fn decision_of(service: &str, seq: u32) -> Entry {
         signals: Arc::default(),
         features: Arc::new(Features { signals: Vec::new(), target }),
         outlook: Arc::default(),
-        proposal: Proposal { revision: None, rules: Vec::new(), choice: Choice::Nothing { reason: "calm".into() } },
+        proposal: Proposal { revision: None, rules: Vec::new(), choice: Choice::Nothing("calm".into()) },
         provenance: None,
         candidate: None,
         verdict: Verdict::idle(),

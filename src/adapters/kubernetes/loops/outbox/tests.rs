@@ -17,7 +17,7 @@ fn held_by(guard: GuardName, seq: u32) -> News {
         signals: Arc::default(),
         features: Arc::new(Features { signals: Vec::new(), target }),
         outlook: Arc::default(),
-        proposal: Proposal { revision: None, rules: Vec::new(), choice: Choice::Nothing { reason: "calm".into() } },
+        proposal: Proposal { revision: None, rules: Vec::new(), choice: Choice::Nothing("calm".into()) },
         provenance: None,
         candidate: None,
         verdict: Verdict { kind: VerdictKind::Hold, decided_by: Some(guard), ..Verdict::idle() },

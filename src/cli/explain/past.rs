@@ -1,0 +1,161 @@
+//! Decisions as they were recorded, page by page: from the journal, or from the flyball that has it in use.
+
+use serde::de::DeserializeOwned;
+
+use crate::adapters::store::JournalReader;
+use crate::cli::running::{Running, Unanswered};
+use crate::config::Settings;
+use crate::console::{DecisionSummary, Decisions};
+use crate::model::{DecisionId, DecisionRecord, ServiceId, Timestamp};
+use crate::ports::JournalError;
+
+/// A decision in the form in which it is asked for.
+pub(super) trait Told: DeserializeOwned + From<DecisionRecord> {
+    /// Where the API lists them.
+    const PATH: &'static str;
+    /// Most of them on a page.
+    const PAGE: usize;
+
+    fn id(&self) -> &DecisionId;
+    fn at(&self) -> Timestamp;
+}
+
+impl Told for DecisionRecord {
+    const PATH: &'static str = "records";
+    const PAGE: usize = 100;
+
+    fn id(&self) -> &DecisionId {
+        &self.id
+    }
+
+    fn at(&self) -> Timestamp {
+        self.at
+    }
+}
+
+impl Told for DecisionSummary {
+    const PATH: &'static str = "decisions";
+    const PAGE: usize = 500;
+
+    fn id(&self) -> &DecisionId {
+        &self.id
+    }
+
+    fn at(&self) -> Timestamp {
+        self.at
+    }
+}
+
+/// Where decisions are read.
+pub(super) struct Past<'a> {
+    settings: &'a Settings,
+    running: Running<'a>,
+}
+
+impl<'a> Past<'a> {
+    pub(super) fn of(settings: &'a Settings) -> anyhow::Result<Self> {
+        Ok(Self { settings, running: Running::of(settings)? })
+    }
+
+    pub(super) fn settings(&self) -> &'a Settings {
+        self.settings
+    }
+
+    /// Returns the running flyball.
+    pub(super) fn running(&self) -> &Running<'a> {
+        &self.running
+    }
+
+    /// Returns one decision; `None` where it is not recorded.
+    pub(super) async fn one(&self, id: &DecisionId) -> anyhow::Result<Option<DecisionRecord>> {
+        let unread = match self.read(|journal| journal.decision(id))? {
+            Ok(record) => return Ok(record),
+            Err(unread) => unread,
+        };
+        match self.running.ask(&format!("decisions/{}/{}", id.service, id.cycle)).await {
+            Ok(record) => Ok(Some(record)),
+            Err(Unanswered::NotFound(_)) => Ok(None),
+            Err(Unanswered::Nobody(_)) => Err(unread.into()),
+            Err(failed) => Err(failed.into()),
+        }
+    }
+
+    /// Returns at most `limit` decisions from before `before`, newest first; of one service or of all.
+    async fn page<T: Told>(
+        &self,
+        service: Option<&ServiceId>,
+        before: Option<&DecisionId>,
+        limit: usize,
+    ) -> anyhow::Result<Vec<T>> {
+        let page = self.read(|journal| match before {
+            Some(before) => journal.before(service, before, limit),
+            None => journal.recent(service, limit),
+        })?;
+        let unread = match page {
+            Ok(records) => return Ok(records.into_iter().map(T::from).collect()),
+            Err(unread) => unread,
+        };
+        match self.running.ask::<Decisions<T>>(&query(T::PATH, service, before, limit)).await {
+            Ok(page) => Ok(page.decisions),
+            Err(Unanswered::Nobody(_)) => Err(unread.into()),
+            Err(failed) => Err(failed.into()),
+        }
+    }
+
+    /// Reads the journal; inside, why that has to be asked of whoever has it in use. It is open for no longer than one
+    /// read: nothing else can start with it meanwhile, and whoever looks at a page may take their time.
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&JournalReader) -> Result<T, JournalError>,
+    ) -> Result<Result<T, JournalError>, JournalError> {
+        match JournalReader::open(&self.settings.state.join("journal.redb")).and_then(|journal| read(&journal)) {
+            Err(unread @ (JournalError::InUse { .. } | JournalError::Missing { .. })) => Ok(Err(unread)),
+            read => read.map(Ok),
+        }
+    }
+}
+
+/// Returns what asks the API for a page.
+pub(super) fn query(path: &str, service: Option<&ServiceId>, before: Option<&DecisionId>, limit: usize) -> String {
+    let service = service.map_or_else(String::new, |service| format!("&service={service}"));
+    let before = before.map_or_else(String::new, |before| format!("&before={before}"));
+    format!("{path}?limit={limit}{service}{before}")
+}
+
+/// The newest decisions, page by page.
+pub(super) struct Pages<'a> {
+    past: &'a Past<'a>,
+    service: Option<&'a ServiceId>,
+    /// Only those from then on.
+    from: Option<Timestamp>,
+    /// How many are still wanted.
+    left: usize,
+    before: Option<DecisionId>,
+}
+
+impl<'a> Pages<'a> {
+    /// Returns the pages of the newest `count` decisions from `from` on.
+    pub(super) fn new(
+        past: &'a Past<'a>,
+        service: Option<&'a ServiceId>,
+        from: Option<Timestamp>,
+        count: usize,
+    ) -> Self {
+        Self { past, service, from, left: count, before: None }
+    }
+
+    /// Returns the next page, newest first; `None` behind the last.
+    pub(super) async fn next<T: Told>(&mut self) -> anyhow::Result<Option<Vec<T>>> {
+        let limit = self.left.min(T::PAGE);
+        if limit == 0 {
+            return Ok(None);
+        }
+        let mut page: Vec<T> = self.past.page(self.service, self.before.as_ref(), limit).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        let is_last = page.len() < limit || self.from.is_some_and(|from| last.at() < from);
+        self.before = Some(last.id().clone());
+        self.left = if is_last { 0 } else { self.left - page.len().min(self.left) };
+        page.retain(|told| self.from.is_none_or(|from| told.at() >= from));
+        Ok(Some(page))
+    }
+}

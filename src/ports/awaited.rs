@@ -1,0 +1,192 @@
+//! What the loop waits for before it can decide, or what is wrong with it.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::journal::Unreadable;
+use crate::model::PolicyRevision;
+use crate::model::explain::counted;
+
+/// One thing that the loop waits for. Programs compare kinds; its text (`Display`) is for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Awaited {
+    /// The declarations of services.
+    Declarations,
+    /// The past of services, which their sources are asked for at the start.
+    History {
+        /// Services without it.
+        services: usize,
+        /// Services whose past was asked for.
+        asked: usize,
+        /// Services whose past is to be asked for.
+        of: usize,
+    },
+    /// A first round of telemetry.
+    FirstRound {
+        /// Services without one.
+        services: usize,
+    },
+    /// Telemetry from a source that fails.
+    Telemetry {
+        /// Services that it leaves without.
+        services: usize,
+        /// How it fails.
+        error: String,
+    },
+    /// A watch that is not current.
+    Watch {
+        /// What is watched.
+        of: String,
+        /// Why what it saw is not believed.
+        #[serde(flatten)]
+        why: StaleWatch,
+    },
+    /// Writes of an earlier process whose end is not known yet.
+    EarlierWrites {
+        /// How many.
+        writes: usize,
+    },
+    /// An open intent that cannot be read: a person has to look.
+    UnreadableIntent(Unreadable),
+    /// The lease.
+    Lease {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// What the former leader left is read.
+    FormerLeader,
+    /// A first policy set.
+    PolicySet,
+    /// A policy set in the place of one that was rolled back.
+    PolicySetAfterRollback {
+        /// The one that was.
+        revision: PolicyRevision,
+    },
+    /// The journal.
+    Journal {
+        /// How it fails.
+        error: String,
+    },
+}
+
+/// Why what a watch saw is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StaleWatch {
+    /// For how long nothing was heard; `None` where it has no whole picture, as before its first list.
+    pub silent_seconds: Option<u64>,
+    /// The last failure.
+    pub trouble: Option<String>,
+}
+
+impl Awaited {
+    /// Tells whether it is the same thing as `other`, whatever its counts have come to meanwhile.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.without_counts() == other.without_counts()
+    }
+
+    fn without_counts(&self) -> Self {
+        let mut bare = self.clone();
+        match &mut bare {
+            Self::History { services, asked, of } => (*services, *asked, *of) = (0, 0, 0),
+            Self::FirstRound { services } | Self::Telemetry { services, .. } => *services = 0,
+            Self::EarlierWrites { writes } => *writes = 0,
+            Self::Watch { why, .. } => why.silent_seconds = why.silent_seconds.map(|_| 0),
+            Self::Declarations
+            | Self::UnreadableIntent(_)
+            | Self::Lease { .. }
+            | Self::FormerLeader
+            | Self::PolicySet
+            | Self::PolicySetAfterRollback { .. }
+            | Self::Journal { .. } => {}
+        }
+        bare
+    }
+}
+
+impl fmt::Display for Awaited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Declarations => f.write_str("the declarations of services"),
+            Self::History { services, asked, of } => {
+                write!(f, "history of {} (asked for {asked} of {of})", counted(*services, "service"))
+            }
+            Self::FirstRound { services } => write!(f, "a first round for {}", counted(*services, "service")),
+            Self::Telemetry { services, error } => write!(f, "telemetry of {}: {error}", counted(*services, "service")),
+            Self::Watch { of, why } => write!(f, "watch of {of}: {why}"),
+            Self::EarlierWrites { writes } => write!(f, "{} to be settled", counted(*writes, "earlier write")),
+            Self::UnreadableIntent(intent) => intent.fmt(f),
+            Self::Lease { name, why } => write!(f, "lease {name}: {why}"),
+            Self::FormerLeader => f.write_str("what the former leader left"),
+            Self::PolicySet => f.write_str("a policy set"),
+            Self::PolicySetAfterRollback { revision } => write!(
+                f,
+                "a policy set: revision {revision} was rolled back, and the one before it is not known here; nothing is \
+                 decided until the policies are mended, or that one is promoted"
+            ),
+            Self::Journal { error } => f.write_str(error),
+        }
+    }
+}
+
+impl fmt::Display for StaleWatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.silent_seconds {
+            Some(seconds) => write!(f, "silent for {seconds} s")?,
+            None => f.write_str("not synced")?,
+        }
+        self.trouble.iter().try_for_each(|trouble| write!(f, ": {trouble}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn silent(of: &str, silent_seconds: u64) -> Awaited {
+        let why = StaleWatch { silent_seconds: Some(silent_seconds), trouble: None };
+        Awaited::Watch { of: of.to_owned(), why }
+    }
+
+    #[test]
+    fn a_count_that_goes_on_is_the_same_wait_and_another_subject_is_not() {
+        let history = |services, asked| Awaited::History { services, asked, of: 9 };
+        assert!(history(5, 4).is_same(&history(3, 6)));
+        assert!(silent("Deployments in shop-1", 121).is_same(&silent("Deployments in shop-1", 180)));
+        assert!(!silent("Deployments in shop-1", 121).is_same(&silent("Deployments in shop-2", 121)));
+        let fails = |services, error: &str| Awaited::Telemetry { services, error: error.to_owned() };
+        assert!(fails(1, "status 503").is_same(&fails(2, "status 503")));
+        assert!(!fails(1, "status 503").is_same(&fails(1, "status 401")));
+        assert!(!Awaited::FormerLeader.is_same(&Awaited::PolicySet));
+    }
+
+    #[test]
+    fn programs_read_its_kind_and_what_it_is_about() {
+        let unreadable = Unreadable {
+            namespace: "shop".to_owned(),
+            object: "cart-1".to_owned(),
+            service: None,
+            why: "odd".to_owned(),
+        };
+        for (awaited, told) in [
+            (Awaited::PolicySet, json!({ "kind": "policy_set" })),
+            (
+                silent("policies", 121),
+                json!({ "kind": "watch", "of": "policies", "silent_seconds": 121, "trouble": null }),
+            ),
+            (
+                Awaited::UnreadableIntent(unreadable),
+                json!({ "kind": "unreadable_intent", "namespace": "shop", "object": "cart-1", "service": null, "why": "odd" }),
+            ),
+        ] {
+            assert_eq!(serde_json::to_value(&awaited).unwrap(), told);
+            assert_eq!(serde_json::from_value::<Awaited>(told).unwrap(), awaited);
+        }
+    }
+}
