@@ -16,6 +16,9 @@ use super::back_off::BackOff;
 use super::service::{Service, Share};
 use super::world::World;
 
+/// Time between two lines of the log about what a source remarks.
+const REMARK_INTERVAL: Duration = Duration::from_mins(10);
+
 /// What a source asks, when, and for whom.
 pub struct SourcePlan {
     /// Name in the settings.
@@ -122,6 +125,8 @@ pub struct SourceState {
     losses: Losses,
     /// Services that fell silent together.
     lost: usize,
+    /// What it remarks is not told again until then (monotonic).
+    remarked_until: Duration,
 }
 
 impl Actor for Source {
@@ -132,9 +137,9 @@ impl Actor for Source {
     async fn pre_start(&self, myself: ActorRef<Tick>, (): ()) -> Result<SourceState, ActorProcessingErr> {
         myself.cast(Tick { due: self.world.ports.clock.now().mono })?;
         let metrics = self.world.metrics.source(&self.plan.name);
-        let (back_off, quiet_until) = (BackOff::new(0), Duration::ZERO);
+        let (back_off, quiet_until, remarked_until) = (BackOff::new(0), Duration::ZERO, Duration::ZERO);
         let (faults, losses) = (Vec::new(), Losses::default());
-        Ok(SourceState { metrics, back_off, quiet_until, faults, losses, lost: 0 })
+        Ok(SourceState { metrics, back_off, quiet_until, faults, losses, lost: 0, remarked_until })
     }
 
     async fn handle(
@@ -174,6 +179,7 @@ impl Source {
         let end = self.world.ports.clock.now();
         state.metrics.asked(answer.queries, answer.unmatched, end.since(now.mono));
         self.tell_faults(&answer, round, state);
+        self.tell_annotations(&answer, state, end);
         if let Some(error) = &answer.error {
             state.quiet_until = end.plus(state.back_off.failed(answer.back_off)).mono;
             tracing::warn!(source = %self.plan.name, %error, "round broken off, its services hold");
@@ -200,6 +206,17 @@ impl Source {
                 let signal = round.templates.get(position).map(|template| template.signal.as_str());
                 tracing::warn!(source = %self.plan.name, signal, %error, "query not answered, its signal is unknown");
             }
+        }
+    }
+
+    /// Counts what the server remarked on its answers, and logs one of it now and then: it is the same each round.
+    fn tell_annotations(&self, answer: &Answer, state: &mut SourceState, now: Now) {
+        state.metrics.annotated(answer.annotations.len());
+        let Some(text) = answer.annotations.first() else { return };
+        if now.mono >= state.remarked_until {
+            let count = answer.annotations.len();
+            tracing::info!(source = %self.plan.name, text, count, "the source remarks on queries, whose answers are used");
+            state.remarked_until = now.plus(REMARK_INTERVAL).mono;
         }
     }
 
@@ -295,7 +312,7 @@ fn next_tick(due: Duration, interval: Duration, now: Duration) -> (Duration, u64
 
 fn unasked(round: &Round, missing: &Missing) -> Answer {
     let rows = round.templates.iter().map(|template| vec![Arrival::Missing(missing.clone()); template.width]);
-    Answer { arrivals: rows.collect(), queries: 0, unmatched: 0, back_off: None, error: None, faults: Vec::new() }
+    Answer { arrivals: rows.collect(), ..Answer::default() }
 }
 
 #[cfg(test)]

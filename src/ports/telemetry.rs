@@ -83,7 +83,7 @@ pub struct Round {
 }
 
 /// The answer to a round: for each template one arrival for each service, in the order of the round.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     /// `arrivals[template][service]`.
     pub arrivals: Vec<Vec<Arrival>>,
@@ -91,6 +91,8 @@ pub struct Answer {
     pub queries: u32,
     /// Series that belong to no service.
     pub unmatched: u64,
+    /// What the server remarks on queries whose answers are whole, cut. One series of one service may cause it.
+    pub annotations: Vec<String>,
     /// How long to stay away, if the source asked for it (429, 503), already capped.
     pub back_off: Option<Duration>,
     /// The error that broke the round off, if one did.

@@ -63,7 +63,7 @@ async fn ask(
     let form = [("query", query), ("start", &from), ("end", &to), ("step", "60")];
     let body = http.post("api/v1/query_range", &form, Duration::MAX).await.map_err(|refusal| refusal.error)?;
     rows.begin(start, stop);
-    parse::read(&body, template, rows)
+    parse::read(&body, template, rows).map(drop)
 }
 
 /// The rows being filled.

@@ -88,11 +88,8 @@ impl<'a> Reader<'a> {
     fn new(http: &'a Http, round: &'a Round) -> Self {
         let answer = Answer {
             arrivals: Vec::with_capacity(round.templates.len()),
-            queries: 0,
-            unmatched: 0,
-            back_off: None,
-            error: None,
             faults: Vec::with_capacity(round.templates.len()),
+            ..Answer::default()
         };
         Self { http, round, started: Instant::now(), times: Vec::new(), answer }
     }
@@ -145,7 +142,11 @@ impl<'a> Reader<'a> {
         }
         self.answer.queries = self.answer.queries.saturating_add(1);
         match self.http.post("api/v1/query", &[("query", query)], left).await {
-            Ok(body) => vector::read(&body, template),
+            Ok(body) => {
+                let mut vector = vector::read(&body, template)?;
+                self.answer.annotations.append(&mut vector.annotations);
+                Ok(vector)
+            }
             Err(refusal) => {
                 self.answer.back_off = self.answer.back_off.max(refusal.back_off);
                 if breaks_off(&refusal.error) {

@@ -413,6 +413,34 @@ async fn p4_warnings_and_partial_answers_are_not_believed() {
     }
 }
 
+/// Prometheus 2.48 to 2.53 and Thanos put all annotations among the warnings. One series of one tenant may cause them.
+#[tokio::test]
+async fn p4_annotations_of_promql_leave_an_answer_whole() {
+    let annotations = [
+        r#""PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"hits\" (1:6)""#,
+        r#""PromQL warning: bucket label \"le\" is missing or has a malformed value of \"x\" for metric name \"t\" (1:25)""#,
+    ];
+    let said = move |others: &str, body: String| {
+        let warnings = format!(r#""success","warnings":[{}{others}],"#, annotations.join(","));
+        body.replacen(r#""success","#, &warnings, 1)
+    };
+    let server = Double::start(move |asked| {
+        json(200, said("", if asked.is_for_times() { times() } else { vector(&[("a", "10")]) }))
+    });
+    let answer = source(&server.await.url, PATIENT).read(&single()).await;
+    assert_eq!(answer.arrivals[0][0], value(10.0, 1_795_521_590_123));
+    assert_eq!(answer.faults, [None]);
+    let past = Double::start(move |_| json(200, said("", double::matrix(&[]))));
+    let at = |seconds| Timestamp::from_second(seconds).unwrap();
+    let template = &single().templates[0];
+    assert!(source(&past.await.url, PATIENT).history(template, &[0], at(0), at(60)).await.is_ok());
+    // Beside them a part may be missing, or what is left out of the list may say so.
+    for other in ["store 3: connection refused", "4 more warning annotations omitted", "4 more annotations omitted"] {
+        let error = refused(move || json(200, said(&format!(r#","{other}""#), times()))).await;
+        assert!(error.contains(other), "{error}");
+    }
+}
+
 #[tokio::test]
 async fn p4_a_body_that_cannot_be_decoded_is_malformed() {
     let error = refused(|| {
