@@ -37,7 +37,7 @@ use crate::config::{self, Settings, SignalTemplate};
 use crate::console;
 use crate::cycle::stages::{Deadline, FleetLimits, Vocabulary, VocabularyError};
 use crate::instrument::Metrics;
-use crate::model::{ServiceId, ServiceSpec};
+use crate::model::{Role, ServiceId, ServiceSpec};
 use crate::ports::services;
 use crate::ports::{
     Clock, Control, Journal, KillSwitch, Leadership, PolicyFiles, PolicyMemory, PolicyStore, Services, TelemetrySource,
@@ -323,13 +323,15 @@ fn within(
 /// Returns what can be asked of one source.
 fn plan(settings: &Settings, name: &str, source: Arc<dyn TelemetrySource>) -> Option<SourcePlan> {
     let declared = settings.sources.iter().find(|declared| &*declared.name == name)?;
-    let questions = settings.signals.iter().filter(|signal| &*signal.source == name).map(question).collect();
+    let mut signals: Vec<_> = settings.signals.iter().filter(|signal| &*signal.source == name).collect();
+    // What services are scaled by is asked first: slower queries may use up the time of a round.
+    signals.sort_by_key(|signal| signal.spec.role != Some(Role::ArrivalRate));
     Some(SourcePlan {
         name: name.to_owned(),
         source,
         interval: declared.interval,
         history: declared.history,
-        questions,
+        questions: signals.into_iter().map(question).collect(),
         routes: ArcSwap::default(),
         reading_past: tokio::sync::Mutex::default(),
     })

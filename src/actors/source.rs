@@ -14,6 +14,7 @@ use crate::ports::{Answer, Round, SourceError, TelemetrySource, Template};
 
 use super::back_off::BackOff;
 use super::service::{Service, Share};
+use super::slow_queries::SlowQueries;
 use super::world::World;
 
 /// Time between two lines of the log about what a source remarks.
@@ -122,6 +123,8 @@ pub struct SourceState {
     quiet_until: Duration,
     /// What kept each query of the last round from an answer.
     faults: Vec<Option<SourceError>>,
+    /// Queries that are asked less often.
+    slow: SlowQueries,
     losses: Losses,
     /// Services that fell silent together.
     lost: usize,
@@ -138,8 +141,8 @@ impl Actor for Source {
         myself.cast(Tick { due: self.world.ports.clock.now().mono })?;
         let metrics = self.world.metrics.source(&self.plan.name);
         let (back_off, quiet_until, remarked_until) = (BackOff::new(0), Duration::ZERO, Duration::ZERO);
-        let (faults, losses) = (Vec::new(), Losses::default());
-        Ok(SourceState { metrics, back_off, quiet_until, faults, losses, lost: 0, remarked_until })
+        let (faults, slow, losses) = (Vec::new(), SlowQueries::default(), Losses::default());
+        Ok(SourceState { metrics, back_off, quiet_until, faults, slow, losses, lost: 0, remarked_until })
     }
 
     async fn handle(
@@ -175,11 +178,21 @@ impl Source {
             let missing = Missing::SourceDown { error: "left alone for a while after failures".to_owned() };
             return unasked(round, &missing);
         }
-        let answer = self.plan.source.read(round).await;
+        let asked = state.slow.due(round, now.mono);
+        let answer = if asked.len() == round.templates.len() {
+            self.plan.source.read(round).await
+        } else {
+            self.plan.source.read(&round.only(&asked)).await
+        };
         let end = self.world.ports.clock.now();
         state.metrics.asked(answer.queries, answer.unmatched, end.since(now.mono));
-        self.tell_faults(&answer, round, state);
+        answer.error.iter().chain(answer.faults.iter().flatten()).for_each(|error| state.metrics.failed(fault(error)));
         self.tell_annotations(&answer, state, end);
+        if answer.error.is_none() {
+            state.slow.note(&asked, &answer.faults, end.mono);
+        }
+        let answer = state.slow.complete(answer, round, &asked);
+        self.tell_faults(&answer, round, state);
         if let Some(error) = &answer.error {
             state.quiet_until = end.plus(state.back_off.failed(answer.back_off)).mono;
             tracing::warn!(source = %self.plan.name, %error, "round broken off, its services hold");
@@ -193,9 +206,8 @@ impl Source {
         answer
     }
 
-    /// Counts what went wrong in a round, and logs what went wrong with a query that did not in the round before.
+    /// Logs what went wrong with a query that did not in the round before.
     fn tell_faults(&self, answer: &Answer, round: &Round, state: &mut SourceState) {
-        answer.error.iter().chain(answer.faults.iter().flatten()).for_each(|error| state.metrics.failed(fault(error)));
         if answer.error.is_some() {
             return;
         }
@@ -292,7 +304,7 @@ fn fault(error: &SourceError) -> SourceFault {
     match error {
         SourceError::Unreachable { .. } => SourceFault::Unreachable,
         SourceError::Unauthorized(_) => SourceFault::Unauthorized,
-        SourceError::TimedOut(_) => SourceFault::TimedOut,
+        SourceError::TimedOut(_) | SourceError::NotReached(_) => SourceFault::TimedOut,
         SourceError::Status { .. } => SourceFault::Status,
         SourceError::TooLarge { .. } => SourceFault::TooLarge,
         SourceError::Malformed(_) => SourceFault::Malformed,
