@@ -2,10 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::model::explain::counted;
 use crate::model::time::elapsed;
-use crate::model::{DecisionId, DecisionRecord, Lead, Reading, ServiceId, Timestamp, record::SignalLabel};
+use crate::model::{
+    DecisionId, DecisionRecord, Features, Lead, Now, Reading, ServiceId, Timestamp, record::SignalLabel,
+};
 use crate::ports::{Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, SourceStatus, Status};
 
 use super::roster::Roster;
@@ -13,50 +17,86 @@ use super::service::Service;
 use super::source::SourcePlan;
 use super::world::World;
 
+/// How long a start waits to know its services.
+const START_AT_MOST: Duration = Duration::from_mins(2);
+
 /// The running loop, seen from outside.
 pub struct LoopControl {
     world: Arc<World>,
     roster: Arc<Roster>,
+    /// Whether the process was ready once.
+    started: AtomicBool,
 }
 
 impl LoopControl {
     /// Returns a view of the services of `roster`.
     pub fn new(world: Arc<World>, roster: Arc<Roster>) -> Self {
-        Self { world, roster }
+        Self { world, roster, started: AtomicBool::new(false) }
     }
 
-    /// Returns what is waited for; `silent` of it are the sources that fail.
-    fn waiting_for(&self, silent: &[String]) -> Vec<String> {
+    /// Returns what the process waits for; `behind` is what its services do.
+    fn waiting_for(&self, behind: &[String], now: Now) -> Vec<String> {
         let mut waiting = Vec::new();
-        if self.world.ports.services.watch().borrow().is_none() {
-            waiting.push("the declarations of services".to_owned());
+        let ports = &self.world.ports;
+        match &*ports.services.watch().borrow() {
+            None => waiting.push("the declarations of services".to_owned()),
+            Some(declared) if self.starts(now) && declared.keys().any(|id| self.roster.find(id).is_none()) => {
+                waiting.push("services to be taken up".to_owned());
+            }
+            Some(_) => {}
         }
+        if self.starts(now) {
+            waiting.extend(behind.iter().cloned());
+        }
+        let watches = [ports.cluster.waiting_for(), ports.services.waiting_for(), ports.policies.waiting_for()];
+        let watches = watches.into_iter().flatten().chain(ports.kill.waiting_for());
+        waiting.extend(watches.map(|watch| format!("watch of {watch}")));
+        waiting.extend(ports.leadership.waiting_for());
+        if matches!(self.world.gate.lead(), Lead::TakesOver { .. }) {
+            waiting.push("what the former leader left".to_owned());
+        }
+        waiting.extend(self.world.policy.waiting_for());
+        waiting.extend(ports.journal.health().err().map(|error| error.to_string()));
+        if waiting.is_empty() {
+            self.started.store(true, Ordering::Relaxed);
+        }
+        waiting
+    }
+
+    /// Tells whether the process still waits to know its services: a replica that takes the place of another one is to know
+    /// as much. Later ones come one by one, and a source that is away holds up no start for long.
+    fn starts(&self, now: Now) -> bool {
+        now.mono < START_AT_MOST && !self.started.load(Ordering::Relaxed)
+    }
+
+    /// Returns which services are not known yet, for want of their history or of a first round.
+    fn behind(&self) -> Vec<String> {
         let services = self.roster.all();
+        let mut behind = Vec::new();
         let cold = services.values().filter(|service| !service.is_warm()).count();
         if cold > 0 {
             let (done, total) = self.roster.progress().get();
-            waiting.push(format!("history of {} (asked for {done} of {total})", counted(cold, "service")));
+            behind.push(format!("history of {} (asked for {done} of {total})", counted(cold, "service")));
         }
-        let unseen = services.values().filter(|service| service.view().features.is_none()).count();
+        let is_asked = |features: Arc<Features>| features.signals.iter().all(|signal| signal.reading.is_asked());
+        let unseen = services.values().filter(|service| !service.view().features.is_some_and(is_asked)).count();
         if unseen > 0 {
-            waiting.push(format!("a first round for {}", counted(unseen, "service")));
+            behind.push(format!("a first round for {}", counted(unseen, "service")));
         }
+        behind
+    }
+
+    /// Returns what services wait for that is no concern of the others.
+    fn services_wait_for(&self, behind: Vec<String>, silent: &[String]) -> Vec<String> {
+        let mut waiting = behind;
         waiting.extend(silent.iter().cloned());
-        let world = &self.world;
-        let watches =
-            [world.ports.cluster.waiting_for(), world.ports.services.waiting_for(), world.ports.policies.waiting_for()];
-        waiting.extend(watches.into_iter().flatten().map(|watch| format!("watch of {watch}")));
+        let ports = &self.world.ports;
+        waiting.extend(ports.cluster.newly_waiting_for().into_iter().map(|watch| format!("watch of {watch}")));
         let unsettled = self.world.gate.unsettled_intents();
         if unsettled > 0 {
             waiting.push(format!("{} to be settled", counted(unsettled, "earlier write")));
         }
-        waiting.extend(world.ports.journal.unreadable().iter().map(ToString::to_string));
-        waiting.extend(world.ports.leadership.waiting_for());
-        if matches!(world.gate.lead(), Lead::TakesOver { .. }) {
-            waiting.push("what the former leader left".to_owned());
-        }
-        waiting.extend(world.policy.waiting_for());
-        waiting.extend(self.world.ports.journal.health().err().map(|error| error.to_string()));
+        waiting.extend(ports.journal.unreadable().iter().map(ToString::to_string));
         waiting
     }
 
@@ -74,14 +114,16 @@ impl LoopControl {
 impl Control for LoopControl {
     fn status(&self) -> Status {
         let silent_sources: Vec<String> = self.silent_sources().collect();
-        let waiting_for = self.waiting_for(&silent_sources);
+        let now = self.world.ports.clock.now();
+        let behind = self.behind();
+        let waiting_for = self.waiting_for(&behind, now);
         self.world.process.ready(waiting_for.is_empty());
         let lead = self.world.gate.lead();
         self.world.process.leader(lead.speaks());
-        let now = self.world.ports.clock.now();
         Status {
             ready: waiting_for.is_empty(),
             waiting_for,
+            services_wait_for: self.services_wait_for(behind, &silent_sources),
             silent_sources,
             revision: self.world.policy.load().map(|set| set.revision().clone()),
             policy_faults: self.world.policy.faults(),

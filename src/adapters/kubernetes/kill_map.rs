@@ -83,6 +83,10 @@ impl KillSwitch for KillMap {
         self.named(read)
     }
 
+    fn waiting_for(&self) -> Option<String> {
+        self.seen.waiting_for(&format!("ConfigMap {NAME}"))
+    }
+
     fn read(&self) -> BoxFuture<'_, KillState> {
         Box::pin(async { self.named(self.fetch().await) })
     }

@@ -59,6 +59,11 @@ impl<T: Object> Informer<T> {
         let reason = self.cache.lock().waiting_for(Instant::now())?;
         Some(format!("{what}: {reason}"))
     }
+
+    /// Tells whether its first list has come.
+    pub(super) fn has_listed(&self) -> bool {
+        self.cache.lock().objects().is_some()
+    }
 }
 
 /// One watch, and the cache it feeds.

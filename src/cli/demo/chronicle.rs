@@ -200,6 +200,7 @@ mod tests {
             let status = Status {
                 ready: waiting_for.is_empty(),
                 waiting_for: waiting_for.iter().map(|what| (*what).to_owned()).collect(),
+                services_wait_for: Vec::new(),
                 silent_sources: Vec::new(),
                 revision: None,
                 policy_faults: Vec::new(),

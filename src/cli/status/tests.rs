@@ -13,6 +13,7 @@ fn process() -> Status {
     Status {
         ready: true,
         waiting_for: Vec::new(),
+        services_wait_for: Vec::new(),
         silent_sources: Vec::new(),
         revision: Some(crate::model::PolicyRevision::of([("a.rhai", "")])),
         policy_faults: Vec::new(),
@@ -89,8 +90,10 @@ fn a_healthy_one_is_told_in_eighty_columns() {
 fn a_degraded_one_says_why_first() {
     let mut status = process();
     status.ready = false;
-    status.waiting_for = vec!["telemetry of 2 services: no answer within 5 s".to_owned(), "a policy set".to_owned()];
-    status.silent_sources = status.waiting_for[..1].to_vec();
+    status.waiting_for = vec!["a policy set".to_owned()];
+    status.services_wait_for =
+        vec!["telemetry of 2 services: no answer within 5 s".to_owned(), "history of 1 service".to_owned()];
+    status.silent_sources = status.services_wait_for[..1].to_vec();
     status.kill =
         KillState::Missing { error: "kill switch state/killswitch.yaml is missing; `flyball resume`".to_owned() };
     status.policy_faults = vec!["capacity.rhai:3:1: unknown word".to_owned(), "again".to_owned()];
@@ -135,7 +138,7 @@ fn services_that_see_nothing_are_trouble() {
     let mut status = process();
     status.sources[0].error = Some("no answer within 5 s".to_owned());
     status.silent_sources = vec!["1 service has no telemetry".to_owned()];
-    status.waiting_for = status.silent_sources.clone();
+    status.services_wait_for = status.silent_sources.clone();
     assert_eq!(reasons(&status, &services), ["source main: no answer within 5 s", silent]);
     services[0].unanswered_signals = 3;
     assert_eq!(reasons(&status, &services), ["source main: no answer within 5 s"]);

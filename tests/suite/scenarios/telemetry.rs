@@ -8,7 +8,7 @@ use std::time::Duration;
 use flyball::actors::{LoopControl, Tree};
 use flyball::app::assemble;
 use flyball::instrument::Metrics;
-use flyball::model::{Arrival, Finite, Missing, Timestamp};
+use flyball::model::{Arrival, Choice, Finite, Missing, Timestamp};
 use flyball::ports::{Answer, Control, Round, SourceError, TelemetrySource, Template};
 use futures::future::BoxFuture;
 
@@ -118,5 +118,62 @@ async fn p2_a_query_that_is_never_done_is_asked_less_often_and_the_arrival_rate_
     let asked = source.asked.load(Ordering::Relaxed);
     tokio::time::sleep(MINUTE * 5).await;
     assert_eq!(source.asked.load(Ordering::Relaxed), asked + 20, "asked each time again");
+    tree.stop().await;
+}
+
+/// One service has no telemetry at all, another one is declared while all runs.
+#[tokio::test(start_paused = true)]
+async fn what_one_service_lacks_leaves_the_process_ready() {
+    let healthy = steady(|_, _| 280.0);
+    let script = Arc::new(move |service: &str, signal: &str, at: Timestamp| {
+        (service != "shop/blind").then(|| healthy(service, signal, at)).flatten()
+    });
+    let text = settings(&["shop/blind", "shop/cart", "shop/new"], "").replace("history: 0s", "history: 3d");
+    let world = World::with_settings(&text, script);
+    let all = world.settings.services.clone();
+    world.services.are(&all[..2]);
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 3).await;
+    let status = control.status();
+    assert!(status.ready, "{:?}", status.waiting_for);
+    assert_eq!(status.silent_sources, ["telemetry of 1 service: scripted"]);
+    assert_eq!(status.services_wait_for, status.silent_sources);
+    world.services.are(&all);
+    for _ in 0..200 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(control.status().ready, "{:?}", control.status().waiting_for);
+    }
+    assert!(control.service(&"shop/new".parse().unwrap()).unwrap().features.is_some());
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_start_waits_for_the_first_round_of_each_source_however_it_ends() {
+    let world = World::new(&["shop/cart"], steady(|_, _| 280.0));
+    let source = Troubled { fails_after: Some(Duration::from_secs(10)), ..Troubled::of(&world) };
+    let (tree, control) = start(&world, Arc::new(source)).await;
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert!(!control.status().ready);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(control.status().ready, "{:?}", control.status().waiting_for);
+    tokio::time::sleep(MINUTE * 10).await;
+    let status = control.status();
+    assert!(status.ready && !status.silent_sources.is_empty(), "{status:?}");
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_start_waits_two_minutes_for_the_past_and_no_longer() {
+    let world =
+        World::with_settings(&settings(&["shop/cart"], "").replace("history: 0s", "history: 3d"), steady(|_, _| 280.0));
+    let source = Troubled { has_past: false, ..Troubled::of(&world) };
+    let (tree, control) = start(&world, Arc::new(source)).await;
+    for (seconds, ready) in [(110, false), (20, true), (600, true)] {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        assert_eq!(control.status().ready, ready, "{:?}", control.status().waiting_for);
+    }
+    let last = control.service(&"shop/cart".parse().unwrap()).unwrap().last.unwrap();
+    let held = Choice::Nothing { reason: "warming up: history is being read".into() };
+    assert_eq!(last.proposal.choice, held, "INV-18");
     tree.stop().await;
 }
