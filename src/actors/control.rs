@@ -97,6 +97,7 @@ impl LoopControl {
             waiting.push(format!("{} to be settled", counted(unsettled, "earlier write")));
         }
         waiting.extend(ports.journal.unreadable().iter().map(ToString::to_string));
+        waiting.extend(ports.services.ignored());
         waiting
     }
 

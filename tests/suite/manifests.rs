@@ -169,3 +169,12 @@ fn flyball_runs_as_nobody_on_a_root_it_cannot_write() {
     }
     assert_eq!(workload[0]["spec"]["replicas"], json!(1), "a second one would have another journal");
 }
+
+/// What is no name of a service would be a loop that nobody heeds.
+#[test]
+fn the_schema_admits_no_loop_whose_name_is_not_one_of_a_service() {
+    let root = documents(CRDS)[0].pointer("/spec/versions/0/schema/openAPIV3Schema").unwrap().clone();
+    let rules = root["x-kubernetes-validations"].to_string();
+    assert!(rules.contains("!self.metadata.name.contains('.')"), "{rules}");
+    assert_eq!(root.pointer("/properties/metadata/properties/name/maxLength"), Some(&json!(63)));
+}

@@ -52,6 +52,7 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     assert_eq!(Cluster::open().await.get(path).await["data"]["global"], "engaged");
     administer(&switch);
     administer("create namespace deploy-test");
+    a_loop_has_the_name_of_its_service();
     let replicas = format!("{SETTINGS}/overlays/replicas");
     administer(&format!("apply --server-side --dry-run=server --validate=strict --force-conflicts -k {replicas}"));
     administer(&format!("apply --server-side --force-conflicts -f {replicas}/rbac.yaml"));
@@ -87,6 +88,19 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     administer(&format!("delete -f {SETTINGS}/base/admission.yaml"));
     administer("delete namespace deploy-test");
     administer(&format!("delete -f {SETTINGS}/base/crds.yaml"));
+}
+
+/// What is no name of a service is refused at once, and is not a loop that nobody heeds.
+fn a_loop_has_the_name_of_its_service() {
+    for (name, refusal) in [("shop.web", Some("DNS label without dots")), ("shop-web", None)] {
+        let file = directory().join("loop.yaml");
+        let meta = json!({ "name": name, "namespace": "deploy-test" });
+        let object =
+            json!({ "apiVersion": "flyball.dev/v1alpha1", "kind": "ServiceLoop", "metadata": meta, "spec": {} });
+        std::fs::write(&file, object.to_string()).unwrap();
+        let (success, text) = kubectl("admin", &format!("apply -f {}", file.display()));
+        assert!(success == refusal.is_none() && refusal.is_none_or(|words| text.contains(words)), "{name}: {text}");
+    }
 }
 
 /// Of an autoscaler flyball's account moves the floor alone: inside the bound, and never below where it found it.
