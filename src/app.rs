@@ -37,7 +37,7 @@ use crate::config::{self, Settings, SignalTemplate};
 use crate::console;
 use crate::cycle::stages::{Deadline, FleetLimits, Vocabulary, VocabularyError};
 use crate::instrument::Metrics;
-use crate::model::{ServiceId, ServiceSpec};
+use crate::model::{Role, ServiceId, ServiceSpec};
 use crate::ports::services;
 use crate::ports::{
     Clock, Control, Journal, KillSwitch, Leadership, PolicyFiles, PolicyMemory, PolicyStore, Services, TelemetrySource,
@@ -52,7 +52,7 @@ const POLICY_LOAD_AT_MOST: Duration = Duration::from_secs(10);
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
 impl Ports {
-    /// Opens what the settings name.
+    /// Opens what the settings name. It may be dropped before its end, and has claimed nothing then.
     ///
     /// # Errors
     /// When something cannot be opened: the journal, the policy directory, the way to the API server.
@@ -76,6 +76,8 @@ impl Ports {
                 opened.with_context(|| format!("source {}: no adapter of kind {}", source.name, source.kind))?;
             sources.insert(source.name.to_string(), opened.with_context(|| format!("source {}", source.name))?);
         }
+        let (policies, policy_memory) = (policies(settings, &client).await, policy_memory(settings, &client).await);
+        // Last: it stands for the lease from here on, and whoever gives this up before has nothing to give back.
         let leadership = leadership(settings, &client);
         Ok(Self {
             clock,
@@ -84,8 +86,8 @@ impl Ports {
             kill: kill_switch(settings, &client),
             services: supervised(settings, &client, &leadership),
             leadership,
-            policies: policies(settings, &client).await,
-            policy_memory: policy_memory(settings, &client).await,
+            policies,
+            policy_memory,
             executor: Arc::new(Pool::for_this_machine()),
             deadline,
             budgets: FleetLimits::default(),
@@ -323,13 +325,15 @@ fn within(
 /// Returns what can be asked of one source.
 fn plan(settings: &Settings, name: &str, source: Arc<dyn TelemetrySource>) -> Option<SourcePlan> {
     let declared = settings.sources.iter().find(|declared| &*declared.name == name)?;
-    let questions = settings.signals.iter().filter(|signal| &*signal.source == name).map(question).collect();
+    let mut signals: Vec<_> = settings.signals.iter().filter(|signal| &*signal.source == name).collect();
+    // What services are scaled by is asked first: slower queries may use up the time of a round.
+    signals.sort_by_key(|signal| signal.spec.role != Some(Role::ArrivalRate));
     Some(SourcePlan {
         name: name.to_owned(),
         source,
         interval: declared.interval,
         history: declared.history,
-        questions,
+        questions: signals.into_iter().map(question).collect(),
         routes: ArcSwap::default(),
         reading_past: tokio::sync::Mutex::default(),
     })

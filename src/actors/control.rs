@@ -2,9 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::model::time::elapsed;
-use crate::model::{DecisionId, DecisionRecord, Lead, Reading, ServiceId, Timestamp, record::SignalLabel};
+use crate::model::{
+    DecisionId, DecisionRecord, Features, Lead, Now, Reading, ServiceId, Timestamp, record::SignalLabel,
+};
 use crate::ports::{Awaited, Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, SourceStatus, Status};
 
 use super::roster::Roster;
@@ -12,50 +16,87 @@ use super::service::Service;
 use super::source::SourcePlan;
 use super::world::World;
 
+/// How long a start waits to know its services.
+const START_AT_MOST: Duration = Duration::from_mins(2);
+
 /// The running loop, seen from outside.
 pub struct LoopControl {
     world: Arc<World>,
     roster: Arc<Roster>,
+    /// Whether the process was ready once.
+    started: AtomicBool,
 }
 
 impl LoopControl {
     /// Returns a view of the services of `roster`.
     pub fn new(world: Arc<World>, roster: Arc<Roster>) -> Self {
-        Self { world, roster }
+        Self { world, roster, started: AtomicBool::new(false) }
     }
 
-    fn waiting_for(&self) -> Vec<Awaited> {
+    /// Returns what the process waits for; `behind` is what its services do.
+    fn waiting_for(&self, behind: &[Awaited], now: Now) -> Vec<Awaited> {
         let mut waiting = Vec::new();
-        if self.world.ports.services.watch().borrow().is_none() {
-            waiting.push(Awaited::Declarations);
+        let ports = &self.world.ports;
+        match &*ports.services.watch().borrow() {
+            None => waiting.push(Awaited::Declarations),
+            Some(declared) if self.starts(now) && declared.keys().any(|id| self.roster.find(id).is_none()) => {
+                waiting.push(Awaited::Services);
+            }
+            Some(_) => {}
         }
+        if self.starts(now) {
+            waiting.extend(behind.iter().cloned());
+        }
+        let watches = [ports.cluster.waiting_for(), ports.services.waiting_for(), ports.policies.waiting_for()];
+        let watches = watches.into_iter().flatten().chain(ports.kill.waiting_for());
+        waiting.extend(watches);
+        waiting.extend(ports.leadership.waiting_for());
+        if matches!(self.world.gate.lead(), Lead::TakesOver { .. }) {
+            waiting.push(Awaited::FormerLeader);
+        }
+        waiting.extend(self.world.policy.waiting_for());
+        waiting.extend(ports.journal.health().err().map(|error| Awaited::Journal { error: error.to_string() }));
+        if waiting.is_empty() {
+            self.started.store(true, Ordering::Relaxed);
+        }
+        waiting
+    }
+
+    /// Tells whether the process still waits to know its services: a replica that takes the place of another one is to know
+    /// as much. Later ones come one by one, and a source that is away holds up no start for long.
+    fn starts(&self, now: Now) -> bool {
+        now.mono < START_AT_MOST && !self.started.load(Ordering::Relaxed)
+    }
+
+    /// Returns which services are not known yet, for want of their history or of a first round.
+    fn behind(&self) -> Vec<Awaited> {
         let services = self.roster.all();
+        let mut behind = Vec::new();
         let cold = services.values().filter(|service| !service.is_warm()).count();
         if cold > 0 {
             let (asked, of) = self.roster.progress().get();
-            waiting.push(Awaited::History { services: cold, asked, of });
+            behind.push(Awaited::History { services: cold, asked, of });
         }
-        let unseen = services.values().filter(|service| service.view().features.is_none()).count();
+        let is_asked = |features: Arc<Features>| features.signals.iter().all(|signal| signal.reading.is_asked());
+        let unseen = services.values().filter(|service| !service.view().features.is_some_and(is_asked)).count();
         if unseen > 0 {
-            waiting.push(Awaited::FirstRound { services: unseen });
+            behind.push(Awaited::FirstRound { services: unseen });
         }
+        behind
+    }
+
+    /// Returns what services wait for that is no concern of the others.
+    fn services_wait_for(&self, behind: Vec<Awaited>) -> Vec<Awaited> {
+        let mut waiting = behind;
         waiting.extend(self.silent_sources());
-        let world = &self.world;
-        let watches =
-            [world.ports.cluster.waiting_for(), world.ports.services.waiting_for(), world.ports.policies.waiting_for()];
-        waiting.extend(watches.into_iter().flatten());
+        let ports = &self.world.ports;
+        waiting.extend(ports.cluster.newly_waiting_for());
         let unsettled = self.world.gate.unsettled_intents();
         if unsettled > 0 {
             waiting.push(Awaited::EarlierWrites { writes: unsettled });
         }
-        waiting.extend(world.ports.journal.unreadable().into_iter().map(Awaited::UnreadableIntent));
-        waiting.extend(world.ports.leadership.waiting_for());
-        if matches!(world.gate.lead(), Lead::TakesOver { .. }) {
-            waiting.push(Awaited::FormerLeader);
-        }
-        waiting.extend(world.policy.waiting_for());
-        waiting
-            .extend(self.world.ports.journal.health().err().map(|error| Awaited::Journal { error: error.to_string() }));
+        waiting.extend(ports.journal.unreadable().into_iter().map(Awaited::UnreadableIntent));
+        waiting.extend(ports.services.ignored().into_iter().map(|declaration| Awaited::Unheeded { declaration }));
         waiting
     }
 
@@ -72,14 +113,16 @@ impl LoopControl {
 
 impl Control for LoopControl {
     fn status(&self) -> Status {
-        let waiting_for = self.waiting_for();
+        let now = self.world.ports.clock.now();
+        let behind = self.behind();
+        let waiting_for = self.waiting_for(&behind, now);
         self.world.process.ready(waiting_for.is_empty());
         let lead = self.world.gate.lead();
         self.world.process.leader(lead.speaks());
-        let now = self.world.ports.clock.now();
         Status {
             ready: waiting_for.is_empty(),
             waiting_for,
+            services_wait_for: self.services_wait_for(behind),
             revision: self.world.policy.load().map(|set| set.revision().clone()),
             policy_faults: self.world.policy.faults(),
             kill: self.world.ports.kill.seen(),

@@ -16,6 +16,7 @@
 //! | [`service`] | the state slot of a service, its four stages and their supervisor |
 //! | [`write_gate`] | the only place that writes to the world |
 //! | [`source`], [`back_off`] | ticks of one telemetry source, and how long it is left alone when it fails |
+//! | `slow_queries` | which of its queries are asked less often |
 //! | [`warm_start`] | reads the past once, before the service may act |
 //! | [`policy_library`] | the policy set in force |
 //! | [`fleet`], [`root`] | supervision above the services |
@@ -37,6 +38,7 @@ pub mod policy_library;
 pub mod root;
 pub mod roster;
 pub mod service;
+mod slow_queries;
 pub mod source;
 pub mod warm_start;
 pub mod world;

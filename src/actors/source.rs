@@ -14,7 +14,11 @@ use crate::ports::{Answer, Round, SourceError, TelemetrySource, Template};
 
 use super::back_off::BackOff;
 use super::service::{Service, Share};
+use super::slow_queries::SlowQueries;
 use super::world::World;
+
+/// Time between two lines of the log about what a source remarks.
+const REMARK_INTERVAL: Duration = Duration::from_mins(10);
 
 /// What a source asks, when, and for whom.
 pub struct SourcePlan {
@@ -119,9 +123,13 @@ pub struct SourceState {
     quiet_until: Duration,
     /// What kept each query of the last round from an answer.
     faults: Vec<Option<SourceError>>,
+    /// Queries that are asked less often.
+    slow: SlowQueries,
     losses: Losses,
     /// Services that fell silent together.
     lost: usize,
+    /// What it remarks is not told again until then (monotonic).
+    remarked_until: Duration,
 }
 
 impl Actor for Source {
@@ -132,9 +140,9 @@ impl Actor for Source {
     async fn pre_start(&self, myself: ActorRef<Tick>, (): ()) -> Result<SourceState, ActorProcessingErr> {
         myself.cast(Tick { due: self.world.ports.clock.now().mono })?;
         let metrics = self.world.metrics.source(&self.plan.name);
-        let (back_off, quiet_until) = (BackOff::new(0), Duration::ZERO);
-        let (faults, losses) = (Vec::new(), Losses::default());
-        Ok(SourceState { metrics, back_off, quiet_until, faults, losses, lost: 0 })
+        let (back_off, quiet_until, remarked_until) = (BackOff::new(0), Duration::ZERO, Duration::ZERO);
+        let (faults, slow, losses) = (Vec::new(), SlowQueries::default(), Losses::default());
+        Ok(SourceState { metrics, back_off, quiet_until, faults, slow, losses, lost: 0, remarked_until })
     }
 
     async fn handle(
@@ -170,9 +178,20 @@ impl Source {
             let missing = Missing::SourceDown { error: "left alone for a while after failures".to_owned() };
             return unasked(round, &missing);
         }
-        let answer = self.plan.source.read(round).await;
+        let asked = state.slow.due(round, now.mono);
+        let answer = if asked.len() == round.templates.len() {
+            self.plan.source.read(round).await
+        } else {
+            self.plan.source.read(&round.only(&asked)).await
+        };
         let end = self.world.ports.clock.now();
         state.metrics.asked(answer.queries, answer.unmatched, end.since(now.mono));
+        answer.error.iter().chain(answer.faults.iter().flatten()).for_each(|error| state.metrics.failed(fault(error)));
+        self.tell_annotations(&answer, state, end);
+        if answer.error.is_none() {
+            state.slow.note(&asked, &answer.faults, end.mono);
+        }
+        let answer = state.slow.complete(answer, round, &asked);
         self.tell_faults(&answer, round, state);
         if let Some(error) = &answer.error {
             state.quiet_until = end.plus(state.back_off.failed(answer.back_off)).mono;
@@ -187,9 +206,8 @@ impl Source {
         answer
     }
 
-    /// Counts what went wrong in a round, and logs what went wrong with a query that did not in the round before.
+    /// Logs what went wrong with a query that did not in the round before.
     fn tell_faults(&self, answer: &Answer, round: &Round, state: &mut SourceState) {
-        answer.error.iter().chain(answer.faults.iter().flatten()).for_each(|error| state.metrics.failed(fault(error)));
         if answer.error.is_some() {
             return;
         }
@@ -200,6 +218,17 @@ impl Source {
                 let signal = round.templates.get(position).map(|template| template.signal.as_str());
                 tracing::warn!(source = %self.plan.name, signal, %error, "query not answered, its signal is unknown");
             }
+        }
+    }
+
+    /// Counts what the server remarked on its answers, and logs one of it now and then: it is the same each round.
+    fn tell_annotations(&self, answer: &Answer, state: &mut SourceState, now: Now) {
+        state.metrics.annotated(answer.annotations.len());
+        let Some(text) = answer.annotations.first() else { return };
+        if now.mono >= state.remarked_until {
+            let count = answer.annotations.len();
+            tracing::info!(source = %self.plan.name, text, count, "the source remarks on queries, whose answers are used");
+            state.remarked_until = now.plus(REMARK_INTERVAL).mono;
         }
     }
 
@@ -275,7 +304,7 @@ fn fault(error: &SourceError) -> SourceFault {
     match error {
         SourceError::Unreachable { .. } => SourceFault::Unreachable,
         SourceError::Unauthorized(_) => SourceFault::Unauthorized,
-        SourceError::TimedOut(_) => SourceFault::TimedOut,
+        SourceError::TimedOut(_) | SourceError::NotReached(_) => SourceFault::TimedOut,
         SourceError::Status { .. } => SourceFault::Status,
         SourceError::TooLarge { .. } => SourceFault::TooLarge,
         SourceError::Malformed(_) => SourceFault::Malformed,
@@ -295,7 +324,7 @@ fn next_tick(due: Duration, interval: Duration, now: Duration) -> (Duration, u64
 
 fn unasked(round: &Round, missing: &Missing) -> Answer {
     let rows = round.templates.iter().map(|template| vec![Arrival::Missing(missing.clone()); template.width]);
-    Answer { arrivals: rows.collect(), queries: 0, unmatched: 0, back_off: None, error: None, faults: Vec::new() }
+    Answer { arrivals: rows.collect(), ..Answer::default() }
 }
 
 #[cfg(test)]

@@ -23,11 +23,15 @@ pub use forecast::csv;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Settings};
 use crate::model::{Mode, ServiceId, build};
+
+/// How long the end of a command waits for threads that nobody waits for any more.
+const SHUTDOWN: Duration = Duration::from_millis(500);
 
 /// A flyball governor for services: watches, foresees, decides by policy, acts safely, explains.
 #[derive(Debug, Parser)]
@@ -220,7 +224,11 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(command);
+    // What a thread still waits for (a name server that is silent) is wanted by nobody any more.
+    runtime.shutdown_timeout(SHUTDOWN);
+    result
 }
 
 /// Returns how many services are in each mode, the furthest first; `None` without services.

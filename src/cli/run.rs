@@ -29,6 +29,8 @@ pub struct RunArgs {
 }
 
 pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
+    // Before anything else: the first process of a container does not hear a signal that it does not wait for.
+    let mut stopped = std::pin::pin!(stop_signal());
     let settings = args.config.load()?;
     let format = if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
     logs::start(format, &args.log)?;
@@ -36,14 +38,29 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         tracing::warn!(%fault, "the settings do not fit the policies");
     }
     let metrics = Arc::new(Metrics::new());
-    let ports = Ports::open(&settings, Arc::new(SystemClock::start()), &metrics).await?;
-    let kill = ports.kill.clone();
-    let running = Running::start(&settings, ports, metrics).await?;
+    let opened = tokio::select! {
+        biased;
+        ended = &mut stopped => {
+            ended?;
+            tracing::info!("stopped while starting, nothing was begun");
+            return Ok(ExitCode::SUCCESS);
+        }
+        opened = Ports::open(&settings, Arc::new(SystemClock::start()), &metrics) => opened?,
+    };
+    let (kill, leadership) = (opened.kill.clone(), opened.leadership.clone());
+    // Waits for nobody: it may be seen to its end.
+    let running = match Running::start(&settings, opened, metrics).await {
+        Ok(running) => running,
+        Err(error) => {
+            leadership.release().await;
+            return Err(error);
+        }
+    };
     tracing::info!(address = %running.address, services = settings.services.len(), "flyball runs");
     // Read anew: what is seen of a ConfigMap is unknown until its first list has come.
     announce(&kill.read().await);
     let start = tokio::spawn(tell_start(running.control.clone()));
-    stop_signal().await?;
+    stopped.await?;
     tracing::info!("stopping: writes under way are waited for");
     start.abort();
     running.stop().await;

@@ -11,6 +11,10 @@ use serde_json::Value;
 
 use super::faults::Faults;
 use super::{CONFIG_MAP, KILL_SWITCH, Settings, parse_yaml};
+use crate::model::ids::is_dns_subdomain;
+
+/// Most characters of who reports an Event, by the API.
+const REPORTER: usize = 128;
 
 /// Why there are no settings.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +87,7 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     let overrides: Vec<_> = overrides.collect();
     let mut settings =
         read(&text, &overrides, directory).map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })?;
-    if let Some(pod) = env::var("HOSTNAME").ok().filter(|pod| is_dns_name(pod)) {
+    if let Some(pod) = env::var("HOSTNAME").ok().filter(|pod| pod.len() <= REPORTER && is_dns_subdomain(pod)) {
         settings.instance = pod;
     }
     Ok(settings)
@@ -127,11 +131,6 @@ pub fn user() -> String {
     let name = |variable| env::var(variable).ok().filter(|name| !name.trim().is_empty());
     let number = || fs::metadata("/proc/self").map_or("unknown".to_owned(), |own| format!("uid {}", own.uid()));
     name("USER").or_else(|| name("LOGNAME")).unwrap_or_else(number)
-}
-
-/// Tells whether a text can stand in an Event as who reported it.
-fn is_dns_name(text: &str) -> bool {
-    text.len() <= 128 && text.split('.').all(crate::model::ids::is_dns_label)
 }
 
 /// Reads `text` with `overrides` (variable, key, value); relative paths start at `directory`.

@@ -23,7 +23,7 @@ struct Ready {
     waiting_for: Vec<String>,
 }
 
-/// Tells whether the loop can decide.
+/// Tells whether the process is able to work; what single services lack is no part of it.
 pub(super) async fn ready(State(console): State<Console>) -> Response {
     let status = console.control.status();
     let code = if status.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

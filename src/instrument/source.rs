@@ -53,6 +53,7 @@ pub(super) struct SourceFamilies {
     errors: Family<Labels<2>, Counter>,
     lost: Family<Labels<1>, Gauge>,
     unmatched: Family<Labels<1>, Gauge>,
+    annotations: Family<Labels<1>, Counter>,
 }
 
 impl SourceFamilies {
@@ -65,6 +66,7 @@ impl SourceFamilies {
             errors: Family::default(),
             lost: Family::default(),
             unmatched: Family::default(),
+            annotations: Family::default(),
         };
         registry.register("source_queries", "Queries sent to a telemetry source", new.queries.clone());
         let help = "Time of a round of queries";
@@ -78,6 +80,8 @@ impl SourceFamilies {
         registry.register("source_lost_services", help, new.lost.clone());
         let help = "Series of the last round whose labels name no service";
         registry.register("source_unmatched_series", help, new.unmatched.clone());
+        let help = "Remarks of a source on queries whose answers are whole: PromQL info and warnings";
+        registry.register("source_annotations", help, new.annotations.clone());
         new
     }
 
@@ -91,6 +95,7 @@ impl SourceFamilies {
             errors: self.errors.clone(),
             lost: self.lost.get_or_create_owned(&label),
             unmatched: self.unmatched.get_or_create_owned(&label),
+            annotations: self.annotations.get_or_create_owned(&label),
             source: name.to_owned(),
         }
     }
@@ -107,6 +112,7 @@ pub struct SourceMetrics {
     errors: Family<Labels<2>, Counter>,
     lost: Gauge,
     unmatched: Gauge,
+    annotations: Counter,
 }
 
 impl SourceMetrics {
@@ -115,6 +121,11 @@ impl SourceMetrics {
         self.queries.inc_by(queries.into());
         self.unmatched.set(i64::try_from(unmatched).unwrap_or(i64::MAX));
         self.duration.observe(took.as_secs_f64());
+    }
+
+    /// Counts what a source remarked on queries that it answered in whole.
+    pub fn annotated(&self, annotations: usize) {
+        self.annotations.inc_by(annotations as u64);
     }
 
     /// Notes an answer at `now`, whose newest sample, if it had any, was `staleness` old.

@@ -199,6 +199,11 @@ impl Reading {
         }
     }
 
+    /// Tells whether its source was asked for it at all.
+    pub fn is_asked(&self) -> bool {
+        !matches!(self, Self::Absent { missing: Missing::NotAsked })
+    }
+
     /// Tells whether a value was acted on and is not shown.
     pub fn is_masked(&self) -> bool {
         matches!(self, Self::Absent { missing: Missing::Masked { fresh: true } })

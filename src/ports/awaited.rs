@@ -15,6 +15,8 @@ use crate::model::explain::counted;
 pub enum Awaited {
     /// The declarations of services.
     Declarations,
+    /// Services that are declared, to be taken up.
+    Services,
     /// The past of services, which their sources are asked for at the start.
     History {
         /// Services without it.
@@ -51,6 +53,11 @@ pub enum Awaited {
     },
     /// An open intent that cannot be read: a person has to look.
     UnreadableIntent(Unreadable),
+    /// A declaration that nobody heeds: a person has to look.
+    Unheeded {
+        /// What it is, and why.
+        declaration: String,
+    },
     /// The lease.
     Lease {
         /// Its name.
@@ -97,6 +104,8 @@ impl Awaited {
             Self::EarlierWrites { writes } => *writes = 0,
             Self::Watch { why, .. } => why.silent_seconds = why.silent_seconds.map(|_| 0),
             Self::Declarations
+            | Self::Services
+            | Self::Unheeded { .. }
             | Self::UnreadableIntent(_)
             | Self::Lease { .. }
             | Self::FormerLeader
@@ -112,6 +121,7 @@ impl fmt::Display for Awaited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Declarations => f.write_str("the declarations of services"),
+            Self::Services => f.write_str("services to be taken up"),
             Self::History { services, asked, of } => {
                 write!(f, "history of {} (asked for {asked} of {of})", counted(*services, "service"))
             }
@@ -120,6 +130,7 @@ impl fmt::Display for Awaited {
             Self::Watch { of, why } => write!(f, "watch of {of}: {why}"),
             Self::EarlierWrites { writes } => write!(f, "{} to be settled", counted(*writes, "earlier write")),
             Self::UnreadableIntent(intent) => intent.fmt(f),
+            Self::Unheeded { declaration } => f.write_str(declaration),
             Self::Lease { name, why } => write!(f, "lease {name}: {why}"),
             Self::FormerLeader => f.write_str("what the former leader left"),
             Self::PolicySet => f.write_str("a policy set"),

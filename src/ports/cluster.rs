@@ -78,6 +78,12 @@ pub trait Cluster: Send + Sync + 'static {
     /// Returns each watch that is not current enough to be believed; empty when all are. The targets concerned read as unknown or outdated (INV-18).
     fn waiting_for(&self) -> Vec<Awaited>;
 
+    /// Returns the same of watches that were begun once all others had been current, and have not been so yet: they concern
+    /// the targets alone that came with them.
+    fn newly_waiting_for(&self) -> Vec<Awaited> {
+        Vec::new()
+    }
+
     /// Tells whether this adapter can turn `knob` of `target`.
     fn has_lever(&self, target: &TargetRef, knob: Knob) -> bool;
 

@@ -73,10 +73,15 @@ impl Declaration {
 /// How the process stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
-    /// Whether the loop can decide: sources warm and answering, policy loaded, open intents settled, journal writable.
+    /// Whether the process is able to work: what is declared is known, watches are current, a policy is in force, the
+    /// journal is writable, who leads is known; and at its start, each service was asked for once and its history read, or
+    /// two minutes have passed. What single services lack is no part of it.
     pub ready: bool,
-    /// What is still missing, or wrong.
+    /// What is still missing for that, or wrong.
     pub waiting_for: Vec<Awaited>,
+    /// What some services wait for, while the others and the process go on: telemetry, history, a write to be settled.
+    #[serde(default)]
+    pub services_wait_for: Vec<Awaited>,
     /// The policy set in force.
     pub revision: Option<PolicyRevision>,
     /// Faults of the newest set, if it was refused.

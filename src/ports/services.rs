@@ -74,6 +74,11 @@ pub trait Services: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Returns what is declared and nobody heeds, each with the reason: what has no place to say it itself. No I/O.
+    fn ignored(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Tells the owner of a service what happened. No I/O here: an adapter passes on what its place can carry.
     fn tell(&self, service: &ServiceId, news: News);
 

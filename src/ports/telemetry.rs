@@ -82,8 +82,17 @@ pub struct Round {
     pub deadline: Duration,
 }
 
+impl Round {
+    /// Returns the same with the templates at `positions` alone.
+    #[must_use]
+    pub fn only(&self, positions: &[usize]) -> Self {
+        let templates = positions.iter().filter_map(|at| self.templates.get(*at)).cloned().collect();
+        Self { templates, deadline: self.deadline }
+    }
+}
+
 /// The answer to a round: for each template one arrival for each service, in the order of the round.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Answer {
     /// `arrivals[template][service]`.
     pub arrivals: Vec<Vec<Arrival>>,
@@ -91,6 +100,8 @@ pub struct Answer {
     pub queries: u32,
     /// Series that belong to no service.
     pub unmatched: u64,
+    /// What the server remarks on queries whose answers are whole, cut. One series of one service may cause it.
+    pub annotations: Vec<String>,
     /// How long to stay away, if the source asked for it (429, 503), already capped.
     pub back_off: Option<Duration>,
     /// The error that broke the round off, if one did.
@@ -116,6 +127,9 @@ pub enum SourceError {
     /// Not within the deadline.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
+    /// Not asked: queries before it took all the time of the round, which is this.
+    #[error("not asked: other queries took all of the {0:?} of the round")]
+    NotReached(Duration),
     /// An HTTP status other than success.
     #[error("answered with status {status}: {message}")]
     Status {
@@ -133,6 +147,15 @@ pub enum SourceError {
     /// Not of the documented form.
     #[error("malformed answer: {0}")]
     Malformed(String),
+}
+
+impl SourceError {
+    /// Tells whether the server did not finish the query: no answer in time, or a status that servers and the proxies
+    /// before them give for that too (Prometheus answers a query that runs out of time with 503). By itself it says nothing
+    /// of other queries.
+    pub fn is_unfinished(&self) -> bool {
+        matches!(self, Self::TimedOut(_) | Self::Status { status: 500..=599, .. })
+    }
 }
 
 /// A source of samples.

@@ -132,7 +132,7 @@ impl Source {
             (0..template.width).map(arrival).collect()
         };
         let arrivals = round.templates.iter().map(row).collect();
-        Answer { arrivals, queries: 1, unmatched: 0, back_off: None, error: None, faults: Vec::new() }
+        Answer { arrivals, queries: 1, ..Answer::default() }
     }
 }
 

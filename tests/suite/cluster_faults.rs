@@ -239,6 +239,25 @@ async fn k7_a_watch_that_stays_silent_is_outdated_and_waited_for() {
     assert_eq!(cluster.waiting_for(), [silent("Deployments"), silent("HorizontalPodAutoscalers")]);
 }
 
+/// A service that is declared in a new namespace is no trouble of those that are there.
+#[tokio::test]
+async fn k7_a_watch_that_came_later_is_waited_for_by_its_own_targets_alone() {
+    let double = double().await;
+    let cluster = cluster(&double, TIMEOUTS).await;
+    until(&cluster, &target(), asks_for(3)).await;
+    while !cluster.waiting_for().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    double.faults().order(Verb::List, 100, Fault::status(403));
+    let newcomer = TargetRef { namespace: "blog".to_owned(), ..target() };
+    cluster.follow(&[target(), newcomer.clone()].into());
+    let told = |reading: &TargetReading| matches!(reading, TargetReading::Unknown { reason } if reason.contains("403"));
+    until(&cluster, &newcomer, told).await;
+    assert_eq!(cluster.waiting_for(), []);
+    let waiting = cluster.newly_waiting_for();
+    assert!(waiting[0].to_string().starts_with("watch of Deployments in blog: not synced"), "{waiting:?}");
+}
+
 #[tokio::test]
 async fn k9_k10_k11_a_refusal_is_told_apart_and_costs_one_request() {
     let double = double().await;

@@ -1,9 +1,16 @@
 //! The program as it is typed: what goes wrong names the thing, the place and the remedy.
 
 use std::fs;
+use std::io::Read as _;
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use flyball::demo::kubernetes::KubernetesDouble;
+use flyball::demo::kubernetes::faults::{Fault, Verb};
+use flyball::demo::kubernetes::objects::Objects;
+use flyball::demo::kubernetes::resource::Resource;
 use tempfile::TempDir;
 
 const EXAMPLE: &str = include_str!("../../docs/flyball.example.yaml");
@@ -373,4 +380,65 @@ fn a_forecast_is_drawn_and_told() {
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && said.contains(part), "flyball {line}: `{part}` is not in\n{said}");
     }
+}
+
+/// Returns settings with which `flyball run` waits at its start for the API server at `url`.
+fn waiting(url: &str) -> String {
+    let example = EXAMPLE.replace("listen: 127.0.0.1:9464", "listen: 127.0.0.1:0").replace("/var/lib/flyball", "state");
+    let example = example.replace("\npolicies: policies\n", "\npolicies: configmaps\n");
+    let (before, cluster) = example.split_once("\ncluster:\n").unwrap();
+    format!("{before}\ncluster: {{ url: '{url}' }}\n{}", cluster.split_once('\n').unwrap().1)
+}
+
+/// Sends SIGTERM and returns how the process ended, and what it said, within two seconds.
+fn terminated(mut child: Child) -> (std::process::ExitStatus, String) {
+    let sent = Command::new("sh").args(["-c", "kill -s TERM \"$0\"", &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+    let end = Instant::now() + Duration::from_secs(2);
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if Instant::now() > end {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("it did not end within two seconds");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (status, said)
+}
+
+/// As the first process of a container an unhandled SIGTERM is ignored, elsewhere it kills.
+#[test]
+fn a_stop_during_a_start_that_waits_ends_it_at_once_and_cleanly() {
+    let (place, silent) = (tempfile::tempdir().unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let settings = waiting(&format!("http://{}", silent.local_addr().unwrap()));
+    fs::write(place.path().join("flyball.yaml"), settings).unwrap();
+    let child = command(place.path()).arg("run").stderr(Stdio::piped()).spawn().unwrap();
+    // It asks, and nobody answers.
+    let _asked = silent.accept().unwrap();
+    let (status, said) = terminated(child);
+    assert_eq!(status.code(), Some(0), "{status}: {said}");
+}
+
+/// The start waits for the policies while the API server would give it the lease.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_during_a_start_leaves_no_lease_behind() {
+    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+    double.faults().order_of(Resource::ConfigMaps, Verb::List, 100, Fault::HoldAnswer);
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("flyball.yaml"), waiting(&double.url())).unwrap();
+    let child = command(place.path()).arg("run").stderr(Stdio::piped()).spawn().unwrap();
+    double.faults().wait_for_requests(Verb::List, 1).await;
+    // Time enough to claim it.
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    let (status, said) = tokio::task::spawn_blocking(move || terminated(child)).await.unwrap();
+    assert_eq!(status.code(), Some(0), "{status}: {said}");
+    let leases = double.objects().list(Resource::Leases, None, None, usize::MAX);
+    let held =
+        |lease: &serde_json::Value| lease["spec"]["holderIdentity"].as_str().is_some_and(|name| !name.is_empty());
+    assert!(!leases.items.iter().any(|lease| held(lease)), "{:?}", leases.items);
 }

@@ -48,6 +48,7 @@ impl Control for Loop {
         Status {
             ready: self.ready,
             waiting_for: waiting,
+            services_wait_for: Vec::new(),
             revision: None,
             policy_faults: Vec::new(),
             kill: KillState::released(),

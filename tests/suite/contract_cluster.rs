@@ -292,6 +292,21 @@ async fn k4_a_write_on_an_old_read_is_a_conflict_and_changes_nothing() {
     site.delete(&target).await;
 }
 
+/// A name is a DNS subdomain: 253 characters in all, and no limit on a part of it.
+#[tokio::test]
+async fn a_target_may_have_any_name_that_kubernetes_gives() {
+    let site = Site::open().await;
+    let name = format!("{}web.a", "checkout-".repeat(12));
+    let target = site.create(TargetKind::Deployment, &name, 3).await;
+    let cluster = site.cluster(&[]).await;
+    assert_eq!(cluster.read(&change(&target, 4)).await.unwrap().value, 3);
+    for odd in ["", "a/b", "..", "a..b", "-a", "Shop", &"a".repeat(254)] {
+        let refused = cluster.read(&change(&TargetRef { name: odd.into(), ..target.clone() }, 4)).await.unwrap_err();
+        assert!(refused.to_string().contains("is not a name of a Kubernetes object"), "{odd}: {refused}");
+    }
+    site.delete(&target).await;
+}
+
 #[tokio::test]
 async fn k6_a_live_read_is_never_taken_from_a_view() {
     let site = Site::open().await;

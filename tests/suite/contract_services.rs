@@ -172,6 +172,21 @@ async fn loops_come_change_pause_and_go() {
     site.roster(|specs| names(specs) == ["search"]).await;
 }
 
+/// As a cluster may hold one from before the schema ruled it out.
+#[tokio::test]
+async fn a_loop_whose_name_is_none_of_a_service_is_named_and_its_neighbours_go_on() {
+    let mut site = Site::open().await;
+    site.apply("shop.web", &json!({}));
+    site.apply("checkout", &json!({}));
+    site.roster(|specs| names(specs) == ["checkout"]).await;
+    let ignored = site.services.ignored();
+    assert!(ignored.len() == 1 && ignored[0].starts_with("ServiceLoop shop/shop.web is ignored"), "{ignored:?}");
+    site.delete("shop.web");
+    site.apply("search", &json!({}));
+    site.roster(|specs| specs.len() == 2).await;
+    assert!(site.services.ignored().is_empty());
+}
+
 #[tokio::test]
 async fn k14_an_invalid_spec_lists_all_faults_and_the_last_good_one_stays() {
     let mut site = Site::open().await;

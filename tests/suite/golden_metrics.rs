@@ -26,6 +26,7 @@ fn exercised() -> Metrics {
     source.asked(6, 2, Duration::from_millis(12));
     source.answered(records::at(0), Some(Duration::from_secs(4)));
     source.failed(SourceFault::TimedOut);
+    source.annotated(2);
     let service = metrics.service(&records::spec(SERVICE));
     for record in [records::acted(records::id(SERVICE, 1)), records::held(records::id(SERVICE, 2))] {
         service.decided(&record.proposal, &record.verdict);
@@ -74,6 +75,7 @@ fn values() {
         r#"flyball_forecast_skill{service="shop/checkout",signal="rps"} 0.42"#,
         r#"flyball_forecast_skill{service="shop/checkout",signal="p99"} NaN"#,
         r#"flyball_source_errors_total{source="prometheus",fault="timed_out"} 1"#,
+        r#"flyball_source_annotations_total{source="prometheus"} 2"#,
         "flyball_kill_switch_engaged 1",
         "flyball_kill_switch_unreadable 1",
         "flyball_ready 1",

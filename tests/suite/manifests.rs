@@ -169,3 +169,33 @@ fn flyball_runs_as_nobody_on_a_root_it_cannot_write() {
     }
     assert_eq!(workload[0]["spec"]["replicas"], json!(1), "a second one would have another journal");
 }
+
+/// What is no name of a service would be a loop that nobody heeds.
+#[test]
+fn the_schema_admits_no_loop_whose_name_is_not_one_of_a_service() {
+    let root = documents(CRDS)[0].pointer("/spec/versions/0/schema/openAPIV3Schema").unwrap().clone();
+    let rules = root["x-kubernetes-validations"].to_string();
+    assert!(rules.contains("!self.metadata.name.contains('.')"), "{rules}");
+    assert_eq!(root.pointer("/properties/metadata/properties/name/maxLength"), Some(&json!(63)));
+}
+
+/// A pod that is not ready holds up no drain, and the Prometheus of the operator reaches the metrics.
+#[test]
+fn drains_go_on_and_the_monitoring_is_let_in() {
+    let workload = read("base/workload.yaml");
+    let budget = workload.iter().find(|object| object["kind"] == "PodDisruptionBudget").unwrap();
+    assert_eq!(budget["spec"]["unhealthyPodEvictionPolicy"], json!("AlwaysAllow"));
+    let listed = read("overlays/monitoring/kustomization.yaml").remove(0);
+    assert!(texts(&listed["resources"]).contains(&"networkpolicy.yaml".to_owned()), "{listed}");
+    let policy = read("overlays/monitoring/networkpolicy.yaml").remove(0);
+    let from = &policy["spec"]["ingress"][0]["from"][0];
+    assert_eq!(from["podSelector"]["matchLabels"], json!({ "app.kubernetes.io/name": "prometheus" }));
+    assert!(from["namespaceSelector"].is_object(), "of no other namespace than those of the platform");
+    let admitted = |policy: &Value| policy["spec"]["podSelector"].clone();
+    let base = workload.iter().find(|object| object["kind"] == "NetworkPolicy").unwrap();
+    assert_eq!(admitted(&policy), admitted(base), "it is about the same pods");
+    let documented = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/cluster.md")).unwrap();
+    for label in ["flyball.dev/console", "flyball.dev/monitoring"] {
+        assert!(documented.contains(label), "{label} is told to nobody");
+    }
+}

@@ -6,5 +6,6 @@ mod masked;
 pub mod replicas;
 mod restarts;
 mod staging;
+mod telemetry;
 mod turnover;
 pub mod world;

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::model::kill::KillOrder;
 use crate::model::{ActionClass, KillState, ServiceId};
-use crate::ports::KillSwitch;
+use crate::ports::{Awaited, KillSwitch};
 
 use super::client::Timeouts;
 use super::config_map::ConfigMap;
@@ -81,6 +81,10 @@ impl KillSwitch for KillMap {
         };
         drop(cache);
         self.named(read)
+    }
+
+    fn waiting_for(&self) -> Option<Awaited> {
+        self.seen.waiting_for(&format!("ConfigMap {NAME}"))
     }
 
     fn read(&self) -> BoxFuture<'_, KillState> {

@@ -49,6 +49,7 @@ mod watch;
 mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::BoxFuture;
 use kube::Client;
@@ -73,6 +74,8 @@ pub struct Kubernetes {
     timeouts: Timeouts,
     /// One lock for all of it: two would be taken in two orders one day.
     seen: RwLock<Seen>,
+    /// Whether all watches were current at one time.
+    complete: AtomicBool,
     changes: tokio::sync::watch::Sender<u64>,
 }
 
@@ -93,7 +96,8 @@ struct Watched {
 impl Kubernetes {
     /// Returns an adapter that sees no target yet; [`Cluster::follow`] names them.
     pub fn start(client: Client, timeouts: Timeouts) -> Self {
-        Self { client, timeouts, seen: RwLock::default(), changes: tokio::sync::watch::Sender::new(0) }
+        let (seen, complete) = (RwLock::default(), AtomicBool::new(false));
+        Self { client, timeouts, seen, complete, changes: tokio::sync::watch::Sender::new(0) }
     }
 
     fn watch(&self, (kind, namespace): &Place, names: BTreeSet<String>) -> Watched {
@@ -105,6 +109,19 @@ impl Kubernetes {
     fn watch_autoscalers(&self, namespace: &str) -> Informer<HorizontalPodAutoscaler> {
         let (client, changes) = (self.client.clone(), self.changes.clone());
         Informer::start(client, self.timeouts, floor::autoscalers_of(namespace), Selected::default(), changes)
+    }
+
+    /// Returns which watches are not current and why, of those that are `wanted` by whether they have listed once.
+    fn outdated(&self, wanted: impl Fn(bool) -> bool) -> Vec<Awaited> {
+        let seen = self.seen.read();
+        let of_targets = seen.watched.iter().filter(|(_, watched)| wanted(watched.seen.has_listed()));
+        let of_targets = of_targets.filter_map(|((kind, namespace), watched)| {
+            watched.seen.waiting_for(&format!("{}s in {namespace}", kind.as_str()))
+        });
+        let of_autoscalers = seen.autoscalers.iter().filter(|(_, seen)| wanted(seen.has_listed()));
+        let of_autoscalers = of_autoscalers
+            .filter_map(|(namespace, seen)| seen.waiting_for(&format!("HorizontalPodAutoscalers in {namespace}")));
+        of_targets.chain(of_autoscalers).collect()
     }
 
     /// Returns a counter that moves whenever something came in from a watch.
@@ -151,14 +168,17 @@ impl Cluster for Kubernetes {
     }
 
     fn waiting_for(&self) -> Vec<Awaited> {
-        let seen = self.seen.read();
-        let why = |((kind, namespace), watched): (&Place, &Watched)| {
-            watched.seen.waiting_for(&format!("{}s in {namespace}", kind.as_str()))
-        };
-        let of_autoscalers = |(namespace, seen): (&String, &Informer<_>)| {
-            seen.waiting_for(&format!("HorizontalPodAutoscalers in {namespace}"))
-        };
-        seen.watched.iter().filter_map(why).chain(seen.autoscalers.iter().filter_map(of_autoscalers)).collect()
+        let is_complete = self.complete.load(Ordering::Relaxed);
+        let waiting = self.outdated(|has_listed| has_listed || !is_complete);
+        if waiting.is_empty() && !self.seen.read().watched.is_empty() {
+            self.complete.store(true, Ordering::Relaxed);
+        }
+        waiting
+    }
+
+    fn newly_waiting_for(&self) -> Vec<Awaited> {
+        let is_complete = self.complete.load(Ordering::Relaxed);
+        self.outdated(|has_listed| !has_listed && is_complete)
     }
 
     fn has_lever(&self, _target: &TargetRef, knob: Knob) -> bool {

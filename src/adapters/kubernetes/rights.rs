@@ -12,6 +12,7 @@ use crate::model::{Autoscaling, ServiceId, TargetRef};
 
 use super::autoscaler::{HorizontalPodAutoscaler, autoscaling};
 use super::failure::explain;
+use super::loops::object::unfit;
 
 /// How long one question may take.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -136,17 +137,30 @@ async fn review(client: &Client, right: &Right, namespace: &str, name: &str) -> 
     answer["status"]["allowed"].as_bool().ok_or_else(|| "the answer says neither yes nor no".to_owned())
 }
 
-/// Returns the loops that are declared, each with its spec as it is written.
+/// The loops of a cluster.
+#[derive(Debug, Default)]
+pub struct Loops {
+    /// Those of services, each with its spec as it is written.
+    pub declared: Vec<(ServiceId, Value)>,
+    /// What is said of the others, which nobody heeds.
+    pub ignored: Vec<String>,
+}
+
+/// Returns the loops that are declared.
 ///
 /// # Errors
 /// Why they cannot be listed.
-pub async fn loops(client: &Client) -> Result<Vec<(ServiceId, Value)>, String> {
+pub async fn loops(client: &Client) -> Result<Loops, String> {
     let answer = get(client, "/apis/flyball.dev/v1alpha1/serviceloops").await?;
-    let read = |object: &Value| {
-        let text = |field: &str| object["metadata"][field].as_str();
-        Some((ServiceId::new(text("namespace")?, text("name")?).ok()?, object["spec"].clone()))
-    };
-    Ok(answer["items"].as_array().map(|items| items.iter().filter_map(read).collect()).unwrap_or_default())
+    let mut loops = Loops::default();
+    for object in answer["items"].as_array().into_iter().flatten() {
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+        match ServiceId::new(text("namespace"), text("name")) {
+            Ok(id) => loops.declared.push((id, object["spec"].clone())),
+            Err(_) => loops.ignored.push(unfit(text("namespace"), text("name"))),
+        }
+    }
+    Ok(loops)
 }
 
 /// Returns all autoscalers.

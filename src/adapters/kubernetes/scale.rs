@@ -6,6 +6,7 @@ use kube::api::{Patch, PatchParams};
 use kube::core::Request;
 use serde_json::json;
 
+use crate::model::ids::{is_dns_label, is_dns_subdomain};
 use crate::model::{TargetKind, TargetRef};
 use crate::ports::{ClusterError, Live};
 
@@ -98,7 +99,7 @@ pub(super) fn unbuildable(error: impl std::fmt::Display) -> ClusterError {
 
 /// Returns the path of the objects of the kind and in the namespace of `target`, whose names are looked at first.
 pub(super) fn collection(target: &TargetRef) -> Result<String, ClusterError> {
-    if !is_dns_name(&target.namespace) || !is_dns_name(&target.name) {
+    if !is_dns_label(&target.namespace) || !is_dns_subdomain(&target.name) {
         let reason = format!("`{}/{}` is not a name of a Kubernetes object", target.namespace, target.name);
         return Err(ClusterError::Denied { reason });
     }
@@ -112,9 +113,4 @@ pub(super) fn collection_of(kind: TargetKind, namespace: &str) -> String {
         TargetKind::StatefulSet => "statefulsets",
     };
     format!("/apis/apps/v1/namespaces/{namespace}/{plural}")
-}
-
-/// Tells whether `text` can stand in a path: a DNS subdomain, as all names of objects are.
-fn is_dns_name(text: &str) -> bool {
-    (1..=253).contains(&text.len()) && text.split('.').all(crate::model::ids::is_dns_label)
 }

@@ -61,6 +61,11 @@ impl<T: Object> Informer<T> {
         let why = self.cache.lock().waiting_for(Instant::now())?;
         Some(Awaited::Watch { of: what.to_owned(), why })
     }
+
+    /// Tells whether its first list has come.
+    pub(super) fn has_listed(&self) -> bool {
+        self.cache.lock().objects().is_some()
+    }
 }
 
 /// One watch, and the cache it feeds.

@@ -13,6 +13,8 @@ use crate::ports::{SourceError, Template};
 
 /// Most minutes in one query, below the 11,000 points that a server allows.
 const MAX_MINUTES: i64 = 10_000;
+/// Minutes below which a stretch is not shortened because the server did not finish it: its fault is another one then.
+const LEAST_MINUTES: i64 = 360;
 /// Bytes that one point may take: `[1795521600,"0.12345678901234567"],` and some reserve.
 const POINT: usize = 48;
 
@@ -42,6 +44,10 @@ pub(super) async fn read(
             Ok(()) => start = stop,
             // More series than services, or longer labels than thought.
             Err(SourceError::TooLarge { .. }) if stretch > 1 => stretch /= 2,
+            // By quarters: each try may cost a whole deadline, and a server that answers nothing is left soon.
+            Err(error) if error.is_unfinished() && stop.0 - start.0 > LEAST_MINUTES => {
+                stretch = ((stop.0 - start.0) / 4).max(LEAST_MINUTES);
+            }
             Err(error) => return Err(error),
         }
     }
@@ -63,7 +69,7 @@ async fn ask(
     let form = [("query", query), ("start", &from), ("end", &to), ("step", "60")];
     let body = http.post("api/v1/query_range", &form, Duration::MAX).await.map_err(|refusal| refusal.error)?;
     rows.begin(start, stop);
-    parse::read(&body, template, rows)
+    parse::read(&body, template, rows).map(drop)
 }
 
 /// The rows being filled.

@@ -2,8 +2,9 @@
 //!
 //! A round asks one instant query for each template and one for the sample times of each distinct `samples` selector,
 //! one after the other: never two queries are in flight at one source. What did not come is a typed missing value for
-//! exactly the services it was meant for; a source that is down, silent or overloaded costs one deadline, since the
-//! rest of the round is not sent.
+//! exactly the services it was meant for. A query that the server does not finish, while it answers another one of the
+//! round, is the fault of that query. A source that is down or overloaded, and one that finishes none of the first two,
+//! is left alone: the rest of the round is not sent.
 //!
 //! | file | duty |
 //! |---|---|
@@ -31,7 +32,7 @@ pub use settings::{Access, PrometheusSettings, SetupError};
 use crate::model::{Arrival, Finite, Missing, Sample, Timestamp};
 use crate::ports::telemetry::Members;
 use crate::ports::{Answer, Round, SourceError, TelemetrySource, Template};
-use http::Http;
+use http::{Http, Refusal};
 use vector::{Slot, Vector};
 
 /// A server with the Prometheus HTTP API.
@@ -81,6 +82,10 @@ struct Reader<'a> {
     started: Instant,
     /// Sample times by question, so that templates over the same series ask once.
     times: Vec<Times>,
+    /// Whether the server has answered a query of this round, if only to refuse it.
+    answers: bool,
+    /// Queries that it did not finish.
+    unfinished: u32,
     answer: Answer,
 }
 
@@ -88,13 +93,10 @@ impl<'a> Reader<'a> {
     fn new(http: &'a Http, round: &'a Round) -> Self {
         let answer = Answer {
             arrivals: Vec::with_capacity(round.templates.len()),
-            queries: 0,
-            unmatched: 0,
-            back_off: None,
-            error: None,
             faults: Vec::with_capacity(round.templates.len()),
+            ..Answer::default()
         };
-        Self { http, round, started: Instant::now(), times: Vec::new(), answer }
+        Self { http, round, started: Instant::now(), times: Vec::new(), answers: false, unfinished: 0, answer }
     }
 
     async fn run(mut self) -> Answer {
@@ -109,6 +111,11 @@ impl<'a> Reader<'a> {
             };
             self.answer.arrivals.push(row);
             self.answer.faults.push(fault);
+        }
+        if !self.answers && self.answer.error.is_none() {
+            // The only query was not finished, and nothing tells that others would have been.
+            let mut own = self.answer.faults.iter_mut();
+            self.answer.error = own.find_map(|fault| fault.take_if(|error| error.is_unfinished()));
         }
         self.answer
     }
@@ -141,28 +148,52 @@ impl<'a> Reader<'a> {
         }
         let left = self.round.deadline.saturating_sub(self.started.elapsed());
         if left.is_zero() {
-            return Err(self.answer.error.insert(SourceError::TimedOut(self.round.deadline)).clone());
+            return Err(self.out_of_time());
         }
         self.answer.queries = self.answer.queries.saturating_add(1);
-        match self.http.post("api/v1/query", &[("query", query)], left).await {
-            Ok(body) => vector::read(&body, template),
-            Err(refusal) => {
-                self.answer.back_off = self.answer.back_off.max(refusal.back_off);
-                if breaks_off(&refusal.error) {
-                    self.answer.error = Some(refusal.error.clone());
-                }
-                Err(refusal.error)
+        let refusal = match self.http.post("api/v1/query", &[("query", query)], left).await {
+            Ok(body) => {
+                self.answers = true;
+                let mut vector = vector::read(&body, template)?;
+                self.answer.annotations.append(&mut vector.annotations);
+                return Ok(vector);
             }
+            Err(refusal) => refusal,
+        };
+        if self.breaks_off(&refusal) {
+            self.answer.back_off = self.answer.back_off.max(refusal.back_off);
+            self.answer.error = Some(refusal.error.clone());
         }
+        Err(refusal.error)
     }
-}
 
-/// Tells whether the other queries of a round would meet the same error: all but faults of one query or its answer.
-fn breaks_off(error: &SourceError) -> bool {
-    match error {
-        SourceError::Unreachable { .. } | SourceError::Unauthorized(_) | SourceError::TimedOut(_) => true,
-        SourceError::Status { status, .. } => !matches!(status, 400 | 422),
-        SourceError::TooLarge { .. } | SourceError::Malformed(_) => false,
+    /// Says why a query is not sent: what remained of the round went to those before it.
+    fn out_of_time(&mut self) -> SourceError {
+        let deadline = self.round.deadline;
+        if self.answers {
+            return SourceError::NotReached(deadline);
+        }
+        self.answer.error.insert(SourceError::TimedOut(deadline)).clone()
+    }
+
+    /// Tells whether the other queries of the round would meet the same: all but faults of one query or its answer. One
+    /// that was not finished may be slow by itself; of a server that finishes no other one either the rest is not asked.
+    fn breaks_off(&mut self, refusal: &Refusal) -> bool {
+        match &refusal.error {
+            error if error.is_unfinished() && refusal.back_off.is_none() => {
+                self.unfinished += 1;
+                !self.answers && self.unfinished > 1
+            }
+            SourceError::Status { status: 400 | 422, .. } => {
+                self.answers = true;
+                false
+            }
+            SourceError::TooLarge { .. } | SourceError::Malformed(_) | SourceError::NotReached(_) => false,
+            SourceError::Unreachable { .. }
+            | SourceError::Unauthorized(_)
+            | SourceError::TimedOut(_)
+            | SourceError::Status { .. } => true,
+        }
     }
 }
 

@@ -16,6 +16,9 @@ use crate::model::Finite;
 use crate::ports::telemetry::Members;
 use crate::ports::{SourceError, Template};
 
+/// Most remarks that are kept of one answer; a server sends ten.
+const MOST_ANNOTATIONS: usize = 20;
+
 /// What is done with the series of an answer.
 pub(super) trait Sink {
     /// The result type it takes.
@@ -40,8 +43,8 @@ pub(super) fn number(text: &str) -> Option<Finite> {
     text.parse().ok().and_then(Finite::new)
 }
 
-/// Reads a successful answer into `sink`.
-pub(super) fn read<S: Sink>(body: &[u8], template: &Template, sink: &mut S) -> Result<(), SourceError> {
+/// Reads a successful answer into `sink`, and returns what the server remarks on the query.
+pub(super) fn read<S: Sink>(body: &[u8], template: &Template, sink: &mut S) -> Result<Vec<String>, SourceError> {
     let mut head = Head::default();
     let mut walk = Walk {
         labels: &template.labels,
@@ -74,14 +77,25 @@ pub(super) fn error_text(body: &[u8]) -> Option<String> {
 struct Head {
     success: bool,
     error: Option<String>,
+    /// What may lack part of its data.
     warning: Option<String>,
+    /// What the engine of queries remarks on an answer that is whole.
+    annotations: Vec<String>,
     partial: bool,
     result: Option<String>,
 }
 
 impl Head {
+    fn warned(&mut self, text: &str) {
+        if !is_annotation(text) {
+            self.warning.get_or_insert_with(|| short(text));
+        } else if self.annotations.len() < MOST_ANNOTATIONS {
+            self.annotations.push(short(text));
+        }
+    }
+
     /// An answer with warnings may lack part of its data, and a value that lacks a part looks like a drop.
-    fn check(self, expected: &str) -> Result<(), SourceError> {
+    fn check(self, expected: &str) -> Result<Vec<String>, SourceError> {
         if !self.success {
             let message = self.error.unwrap_or_else(|| "status is not `success` and no error is given".to_owned());
             return Err(SourceError::Status { status: 200, message });
@@ -93,11 +107,23 @@ impl Head {
             return Err(SourceError::Malformed("the server says that its answer is partial".to_owned()));
         }
         match self.result {
-            Some(found) if found == expected => Ok(()),
+            Some(found) if found == expected => Ok(self.annotations),
             Some(found) => Err(SourceError::Malformed(wrong_type(&found, expected))),
             None => Err(SourceError::Malformed("the answer has no data".to_owned())),
         }
     }
+}
+
+/// Tells whether a warning is a remark of the engine on what it computed, of the whole of the data: of a metric whose name
+/// is not that of a counter, of buckets that do not add up. One series of one service may cause it. Prometheus 2.48 to 2.53
+/// and Thanos have both kinds among the warnings. A list that was cut (`4 more warning annotations omitted`) may have lost
+/// what says that a part is missing, and is none.
+///
+/// Source: <https://github.com/prometheus/prometheus/blob/main/util/annotations/annotations.go>.
+fn is_annotation(text: &str) -> bool {
+    text.starts_with("PromQL info:")
+        || text.starts_with("PromQL warning:")
+        || text.ends_with(" more info annotations omitted")
 }
 
 fn wrong_type(found: &str, expected: &str) -> String {
@@ -149,8 +175,9 @@ impl<'de, S: Sink> Visitor<'de> for Envelope<'_, '_, 'de, S> {
                 "status" => self.head.success = map.next_value::<Text<'_>>()?.0 == "success",
                 "error" => self.head.error = Some(short(&map.next_value::<Text<'_>>()?.0)),
                 "warnings" => {
-                    let warnings = map.next_value::<Option<Vec<Text<'_>>>>()?.unwrap_or_default();
-                    self.head.warning = warnings.first().map(|warning| short(&warning.0));
+                    for Text(text) in map.next_value::<Option<Vec<Text<'_>>>>()?.unwrap_or_default() {
+                        self.head.warned(&text);
+                    }
                 }
                 "isPartial" => self.head.partial = map.next_value()?,
                 "data" => map.next_value_seed(Data { head: self.head, walk: self.walk })?,

@@ -26,13 +26,16 @@ pub(super) struct Vector {
     pub(super) slots: Vec<Slot>,
     /// Series that belong to no service.
     pub(super) unmatched: u64,
+    /// What the server remarks on the query.
+    pub(super) annotations: Vec<String>,
     current: Option<Slot>,
 }
 
 /// Reads the answer to an instant query.
 pub(super) fn read(body: &[u8], template: &Template) -> Result<Vector, SourceError> {
-    let mut vector = Vector { slots: vec![Slot::Empty; template.width], unmatched: 0, current: None };
-    parse::read(body, template, &mut vector)?;
+    let slots = vec![Slot::Empty; template.width];
+    let mut vector = Vector { slots, unmatched: 0, annotations: Vec::new(), current: None };
+    vector.annotations = parse::read(body, template, &mut vector)?;
     Ok(vector)
 }
 

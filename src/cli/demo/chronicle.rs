@@ -200,6 +200,7 @@ mod tests {
             let status = Status {
                 ready: waiting_for.is_empty(),
                 waiting_for: waiting_for.to_vec(),
+                services_wait_for: Vec::new(),
                 revision: None,
                 policy_faults: Vec::new(),
                 kill: KillState::released(),

@@ -253,7 +253,12 @@ async fn conflicts(settings: &Settings, client: &Client, findings: &mut Findings
     let targets = match &settings.declarations {
         None => settings.services.iter().map(|spec| (spec.id.clone(), spec.target.clone())).collect(),
         Some(declarations) => match rights::loops(client).await {
-            Ok(loops) => declared(declarations, &loops, findings)?,
+            Ok(loops) => {
+                for ignored in &loops.ignored {
+                    findings.bad(ignored.clone(), "make it anew under another name; its `target.name` may stay")?;
+                }
+                declared(declarations, &loops.declared, findings)?
+            }
             Err(error) => return findings.bad(format!("serviceloops: {error}"), "list them by hand"),
         },
     };

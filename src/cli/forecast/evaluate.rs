@@ -225,12 +225,12 @@ fn table(scored: &[Scored], overall: &Overall) -> String {
         msis_vs_simple,
         series_lost,
     } = overall;
-    text += &format!(
+    let summary = format!(
         "\n{LEGEND}\n\nall {series} (geometric means): error against persistence {mase_vs_persistence:.3}, seasonal naive \
          {mase_vs_seasonal_naive:.3},\nthe best simple rule {mase_vs_best_simple:.3} ({series_lost} lost); interval score \
          against it {msis_vs_simple:.3}"
     );
-    text
+    text + summary.as_str()
 }
 
 /// Returns a name as it fits its column: of a longer one the beginning and the end, which tell series apart.

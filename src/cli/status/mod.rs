@@ -195,8 +195,10 @@ fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
         Some(format!("source {}: {error}", source.name))
     }));
     // A source that fails is told already.
-    let waiting = status.waiting_for.iter().filter(|what| !matches!(what, Awaited::Telemetry { .. }));
-    reasons.extend(waiting.map(|what| format!("not ready: {what}")));
+    let untold = |what: &&Awaited| !matches!(what, Awaited::Telemetry { .. });
+    reasons.extend(status.waiting_for.iter().filter(untold).map(|what| format!("not ready: {what}")));
+    let waiting = status.services_wait_for.iter().filter(|what| !status.waiting_for.contains(what));
+    reasons.extend(waiting.filter(untold).map(|what| format!("services wait: {what}")));
     if let Some(fault) = status.policy_faults.first() {
         let faults = counted(status.policy_faults.len(), "fault");
         reasons.push(format!("a policy set was refused ({faults}): {fault}"));

@@ -13,6 +13,7 @@ fn process() -> Status {
     Status {
         ready: true,
         waiting_for: Vec::new(),
+        services_wait_for: Vec::new(),
         revision: Some(crate::model::PolicyRevision::of([("a.rhai", "")])),
         policy_faults: Vec::new(),
         kill: KillState::Readable { order, turned: Some(at(-7200)) },
@@ -88,8 +89,11 @@ fn a_healthy_one_is_told_in_eighty_columns() {
 fn a_degraded_one_says_why_first() {
     let mut status = process();
     status.ready = false;
-    let silent = Awaited::Telemetry { services: 2, error: "no answer within 5 s".to_owned() };
-    status.waiting_for = vec![silent, Awaited::PolicySet];
+    status.waiting_for = vec![Awaited::PolicySet];
+    status.services_wait_for = vec![
+        Awaited::Telemetry { services: 2, error: "no answer within 5 s".to_owned() },
+        Awaited::History { services: 1, asked: 0, of: 1 },
+    ];
     status.kill =
         KillState::Missing { error: "kill switch state/killswitch.yaml is missing; `flyball resume`".to_owned() };
     status.policy_faults = vec!["capacity.rhai:3:1: unknown word".to_owned(), "again".to_owned()];
@@ -133,7 +137,7 @@ fn services_that_see_nothing_are_trouble() {
     // Another service's source fails: that hides nothing of this one.
     let mut status = process();
     status.sources[0].error = Some("no answer within 5 s".to_owned());
-    status.waiting_for = vec![Awaited::Telemetry { services: 1, error: "no answer within 5 s".to_owned() }];
+    status.services_wait_for = vec![Awaited::Telemetry { services: 1, error: "no answer within 5 s".to_owned() }];
     assert_eq!(reasons(&status, &services), ["source main: no answer within 5 s", silent]);
     services[0].unanswered_signals = 3;
     assert_eq!(reasons(&status, &services), ["source main: no answer within 5 s"]);

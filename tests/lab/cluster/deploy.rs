@@ -52,6 +52,7 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     assert_eq!(Cluster::open().await.get(path).await["data"]["global"], "engaged");
     administer(&switch);
     administer("create namespace deploy-test");
+    a_loop_has_the_name_of_its_service();
     let replicas = format!("{SETTINGS}/overlays/replicas");
     administer(&format!("apply --server-side --dry-run=server --validate=strict --force-conflicts -k {replicas}"));
     administer(&format!("apply --server-side --force-conflicts -f {replicas}/rbac.yaml"));
@@ -89,6 +90,19 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     administer(&format!("delete -f {SETTINGS}/base/crds.yaml"));
 }
 
+/// What is no name of a service is refused at once, and is not a loop that nobody heeds.
+fn a_loop_has_the_name_of_its_service() {
+    for (name, refusal) in [("shop.web", Some("DNS label without dots")), ("shop-web", None)] {
+        let file = directory().join("loop.yaml");
+        let meta = json!({ "name": name, "namespace": "deploy-test" });
+        let object =
+            json!({ "apiVersion": "flyball.dev/v1alpha1", "kind": "ServiceLoop", "metadata": meta, "spec": {} });
+        std::fs::write(&file, object.to_string()).unwrap();
+        let (success, text) = kubectl("admin", &format!("apply -f {}", file.display()));
+        assert!(success == refusal.is_none() && refusal.is_none_or(|words| text.contains(words)), "{name}: {text}");
+    }
+}
+
 /// Of an autoscaler flyball's account moves the floor alone: inside the bound, and never below where it found it.
 async fn floors_are_bounded() {
     let flyball = Cluster::with(&account().1).await;
@@ -112,5 +126,39 @@ async fn floors_are_bounded() {
     for spec in [json!({ "maxReplicas": 40 }), json!({ "behavior": { "scaleDown": { "selectPolicy": "Disabled" } } })] {
         assert!(said(json!({ "spec": spec })).await.contains(alone), "{spec}");
     }
+    nothing_else_is_taken(&said, alone).await;
     administer("patch hpa checkout -n deploy-test --type merge -p {\"spec\":{\"minReplicas\":60}}");
+}
+
+/// Who owns an object, what holds its end up and what others know it by is nobody's but theirs.
+async fn nothing_else_is_taken(said: &impl AsyncFn(Value) -> String, alone: &str) {
+    administer("annotate hpa checkout -n deploy-test team=shop");
+    administer("label hpa checkout -n deploy-test tier=web");
+    let owner = json!([{ "apiVersion": "v1", "kind": "ConfigMap", "name": "x", "uid": "7" }]);
+    for metadata in [
+        json!({ "annotations": { "team": "others" } }),
+        json!({ "annotations": { "team": null } }),
+        json!({ "annotations": null }),
+        json!({ "annotations": { "argocd.argoproj.io/sync-options": "Prune=false" } }),
+        json!({ "labels": { "tier": "db" } }),
+        json!({ "labels": null }),
+        json!({ "labels": { "app.kubernetes.io/managed-by": "flyball" } }),
+        json!({ "finalizers": ["flyball.dev/stays"] }),
+        json!({ "ownerReferences": owner }),
+    ] {
+        let words = said(json!({ "metadata": metadata, "spec": { "minReplicas": 3 } })).await;
+        assert!(words.contains(alone), "{metadata}: {words}");
+    }
+    assert_eq!(
+        said(json!({ "spec": { "minReplicas": 3 } })).await,
+        "",
+        "beside what others wrote the floor still moves"
+    );
+    // Of a scale nothing but the replicas passes into the workload.
+    let labelled = "{\"metadata\":{\"labels\":{\"x\":\"y\"},\"annotations\":{\"x\":\"y\"},\"finalizers\":[\"flyball.dev/stays\"]},\"spec\":{\"replicas\":7}}";
+    flyball(&format!("patch deployment checkout -n deploy-test --subresource scale --type merge -p {labelled}"), None);
+    let deployment = Cluster::open().await.get("/apis/apps/v1/namespaces/deploy-test/deployments/checkout").await;
+    assert_eq!(deployment["spec"]["replicas"], 7);
+    let metadata = deployment["metadata"].to_string();
+    assert!(!metadata.contains("flyball.dev/stays") && !metadata.contains(r#""x":"y""#), "{metadata}");
 }

@@ -88,6 +88,26 @@ async fn an_answer_that_outgrows_the_limit_is_asked_for_in_smaller_stretches() {
 }
 
 #[tokio::test]
+async fn a_stretch_that_is_not_answered_in_time_is_asked_for_in_smaller_ones() {
+    for status in [None, Some(503)] {
+        let server = Double::start(move |asked| match (points(asked).len(), status) {
+            (..=1000, _) => json(200, counting(asked, &["a"])),
+            (_, None) => json(200, double::stalled("{")),
+            (_, Some(status)) => json(status, r#"{"status":"error","errorType":"timeout","error":"query timed out"}"#),
+        });
+        let server = server.await;
+        let patience = if status.is_some() { PATIENT } else { Duration::from_millis(500) };
+        let rows = source(&server.url, patience).history(&rps(), &[0], at(0, 0), at(3000, 0)).await.unwrap();
+        let expected: Vec<Option<f64>> = (1..=3000).map(|minute| Some(f64::from(minute))).collect();
+        assert_eq!(numbers(&rows[0]), expected);
+        assert_eq!(server.asked().len(), 5, "one too long, then four of 750 minutes");
+    }
+    let dead = Double::start(|_| json(503, r#"{"status":"error","error":"busy"}"#)).await;
+    source(&dead.url, PATIENT).history(&rps(), &[0], at(0, 0), at(10_000, 0)).await.unwrap_err();
+    assert!(dead.asked().len() <= 4, "a server that answers nothing is asked a few times only");
+}
+
+#[tokio::test]
 async fn unmatched_series_doubles_and_odd_points_leave_gaps() {
     let server = Double::start(|asked| {
         let times = points(asked);

@@ -93,8 +93,17 @@ async fn values(values: &str) -> Vec<Arrival> {
 
 /// Asks a whole round of a server that behaves as told; all of it must be down after one query.
 async fn all_down(url: &str, timeout: Duration) -> Answer {
+    down_after(1, url, timeout).await
+}
+
+/// The same of a server that finishes no query: one alone might be slow by itself.
+async fn all_down_after_two(url: &str, timeout: Duration) -> Answer {
+    down_after(2, url, timeout).await
+}
+
+async fn down_after(queries: u32, url: &str, timeout: Duration) -> Answer {
     let answer = source(url, timeout).read(&round()).await;
-    assert_eq!(answer.queries, 1, "the rest of the round is not sent");
+    assert_eq!(answer.queries, queries, "the rest of the round is not sent");
     let error = answer.error.clone().expect("the round is broken off");
     let down = Missing::SourceDown { error: error.to_string() };
     assert_eq!(answer.arrivals.len(), 3);
@@ -246,21 +255,27 @@ async fn p1_a_connection_cut_within_the_answer_holds_all() {
 }
 
 #[tokio::test]
-async fn p2_a_server_that_accepts_and_never_answers_costs_one_deadline() {
+async fn p2_a_server_that_accepts_and_never_answers_costs_two_deadlines() {
     // Connections wait in the backlog of a listener that nobody serves.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let begin = Instant::now();
-    let answer = all_down(&format!("http://{}", listener.local_addr().unwrap()), HASTY).await;
+    let answer = all_down_after_two(&format!("http://{}", listener.local_addr().unwrap()), HASTY).await;
     assert_eq!(answer.error, Some(SourceError::TimedOut(HASTY)));
     assert!(begin.elapsed() < 20 * HASTY, "{:?}", begin.elapsed());
 }
 
 #[tokio::test]
-async fn p2_a_server_that_stalls_within_the_body_costs_one_deadline() {
+async fn p2_a_server_that_stalls_within_the_body_costs_two_deadlines() {
     let server = Double::start(|_| json(200, stalled(r#"{"status":"success","data":"#))).await;
-    let answer = all_down(&server.url, HASTY).await;
+    let answer = all_down_after_two(&server.url, HASTY).await;
     assert_eq!(answer.error, Some(SourceError::TimedOut(HASTY)));
-    assert_eq!(server.asked().len(), 1);
+    assert_eq!(server.asked().len(), 2);
+    let only = source(&server.url, HASTY).read(&single()).await;
+    assert_eq!(
+        (only.error, only.faults),
+        (Some(SourceError::TimedOut(HASTY)), vec![None]),
+        "and there is no other one"
+    );
 }
 
 #[tokio::test]
@@ -276,17 +291,62 @@ async fn p2_the_deadline_of_the_round_cuts_a_query_short() {
 }
 
 #[tokio::test]
-async fn p2_answers_that_came_before_the_silence_count() {
+async fn p2_answers_that_came_before_and_after_a_silence_count() {
     let server = Double::start(|asked| match asked.query() {
         text if text.contains("5xx") => json(200, stalled("{")),
         text if text.contains("timestamp(") => json(200, times()),
         _ => json(200, vector(&[("a", "10")])),
     });
     let answer = source(&server.await.url, Duration::from_secs(1)).read(&round()).await;
-    assert_eq!(answer.queries, 3);
+    assert_eq!((answer.queries, answer.error), (5, None));
     assert_eq!(answer.arrivals[0][0], value(10.0, 1_795_521_590_123));
-    let down = |row: &Vec<Arrival>| row.iter().all(|arrival| matches!(missing(arrival), Missing::SourceDown { .. }));
-    assert!(answer.arrivals[1..].iter().all(down));
+    assert!(answer.arrivals[1].iter().all(|arrival| matches!(missing(arrival), Missing::SourceDown { .. })));
+    assert_eq!(answer.arrivals[2][0], value(10.0, 1_795_521_590_123));
+}
+
+/// The arrival rate is what a service is scaled by; a latency is asked over ten times as many series.
+#[tokio::test]
+async fn p2_a_query_that_never_ends_in_time_costs_its_own_template_round_after_round() {
+    let slow = template("p99", "histogram_quantile(0.99, buckets{$selector})", "buckets{$selector}");
+    for status in [None, Some(503), Some(504)] {
+        let server = Double::start(move |asked| match (asked.query(), status) {
+            (text, None) if text.contains("quantile") => json(200, stalled("{")),
+            (text, Some(status)) if text.contains("quantile") => {
+                json(status, r#"{"status":"error","errorType":"timeout","error":"query timed out"}"#)
+            }
+            (text, _) if text.contains("timestamp(") => json(200, times()),
+            _ => json(200, vector(&[("a", "10")])),
+        });
+        let source = source(&server.await.url, if status.is_some() { PATIENT } else { Duration::from_millis(300) });
+        // First, last and between: whichever is asked before it.
+        for at in 0..=3 {
+            let mut round = round();
+            round.templates.insert(at, slow.clone());
+            let answer = source.read(&round).await;
+            assert_eq!((answer.error.as_ref(), answer.back_off), (None, None), "{status:?} {at}");
+            let known = |row: &Vec<Arrival>| row[0] == value(10.0, 1_795_521_590_123);
+            let expected: Vec<bool> = (0..4).map(|position| position != at).collect();
+            assert_eq!(answer.arrivals.iter().map(known).collect::<Vec<_>>(), expected, "{status:?} {at}");
+            assert_eq!(answer.faults.iter().map(Option::is_none).collect::<Vec<_>>(), expected, "{status:?} {at}");
+            assert!(matches!(missing(&answer.arrivals[at][0]), Missing::SourceDown { .. }));
+        }
+    }
+}
+
+#[tokio::test]
+async fn p2_a_round_whose_time_was_used_up_by_one_query_is_no_silence_of_the_server() {
+    let server = Double::start(|asked| match asked.query() {
+        text if text.contains("5xx") => json(200, stalled("{")),
+        text if text.contains("timestamp(") => json(200, times()),
+        _ => json(200, vector(&[("a", "10")])),
+    });
+    let mut round = round();
+    round.deadline = Duration::from_secs(1);
+    let answer = source(&server.await.url, PATIENT).read(&round).await;
+    assert_eq!((answer.error, answer.queries), (None, 3));
+    assert_eq!(answer.arrivals[0][0], value(10.0, 1_795_521_590_123));
+    let said: Vec<String> = answer.faults.iter().flatten().map(ToString::to_string).collect();
+    assert!(said[0].starts_with("no answer within") && said[1].starts_with("not asked"), "{said:?}");
 }
 
 #[tokio::test]
@@ -339,10 +399,12 @@ async fn p3_an_overloaded_server_is_left_alone_as_long_as_it_asks() {
             response
         });
         let server = server.await;
-        let answer = all_down(&server.url, PATIENT).await;
+        // A server that names a time, and one that knows who asks too much, mean all queries.
+        let queries = if status == 429 || expected.is_some() { 1 } else { 2 };
+        let answer = down_after(queries, &server.url, PATIENT).await;
         assert_eq!(answer.back_off, expected.map(Duration::from_secs), "{status} {retry_after:?}");
         assert_eq!(answer.error, Some(SourceError::Status { status, message: "too many queries".to_owned() }));
-        assert_eq!(server.asked().len(), 1, "nothing is retried");
+        assert_eq!(server.asked().len(), queries as usize, "nothing is retried");
     }
 }
 
@@ -410,6 +472,34 @@ async fn p4_warnings_and_partial_answers_are_not_believed() {
         let body = complete.replacen(from, to, 1);
         let error = refused(move || json(200, body.clone())).await;
         assert!(error.contains(expected), "{error}");
+    }
+}
+
+/// Prometheus 2.48 to 2.53 and Thanos put all annotations among the warnings. One series of one tenant may cause them.
+#[tokio::test]
+async fn p4_annotations_of_promql_leave_an_answer_whole() {
+    let annotations = [
+        r#""PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"hits\" (1:6)""#,
+        r#""PromQL warning: bucket label \"le\" is missing or has a malformed value of \"x\" for metric name \"t\" (1:25)""#,
+    ];
+    let said = move |others: &str, body: String| {
+        let warnings = format!(r#""success","warnings":[{}{others}],"#, annotations.join(","));
+        body.replacen(r#""success","#, &warnings, 1)
+    };
+    let server = Double::start(move |asked| {
+        json(200, said("", if asked.is_for_times() { times() } else { vector(&[("a", "10")]) }))
+    });
+    let answer = source(&server.await.url, PATIENT).read(&single()).await;
+    assert_eq!(answer.arrivals[0][0], value(10.0, 1_795_521_590_123));
+    assert_eq!(answer.faults, [None]);
+    let past = Double::start(move |_| json(200, said("", double::matrix(&[]))));
+    let at = |seconds| Timestamp::from_second(seconds).unwrap();
+    let template = &single().templates[0];
+    assert!(source(&past.await.url, PATIENT).history(template, &[0], at(0), at(60)).await.is_ok());
+    // Beside them a part may be missing, or what is left out of the list may say so.
+    for other in ["store 3: connection refused", "4 more warning annotations omitted", "4 more annotations omitted"] {
+        let error = refused(move || json(200, said(&format!(r#","{other}""#), times()))).await;
+        assert!(error.contains(other), "{error}");
     }
 }
 

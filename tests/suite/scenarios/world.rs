@@ -273,9 +273,7 @@ impl TelemetrySource for ScriptedSource {
             row
         };
         let arrivals = round.templates.iter().map(row).collect();
-        Box::pin(async {
-            Answer { arrivals, queries: 1, unmatched: 0, back_off: None, error: None, faults: Vec::new() }
-        })
+        Box::pin(async { Answer { arrivals, queries: 1, ..Answer::default() } })
     }
 
     fn history<'a>(

@@ -88,7 +88,7 @@ impl Judge {
     /// Judges all loops together, the oldest first: of two that collide the older one stays. Without a known bound
     /// none goes further than `shadow`.
     pub(super) fn judge(&mut self, loops: &[LoopObject], bound: &Result<Bound, String>) -> BTreeMap<ServiceId, Judged> {
-        // The API server admits no name that is not one, nor lists what has none. Who is on the way out is gone.
+        // What has no name of a service is told elsewhere. Who is on the way out is gone.
         let is_there = |object: &&LoopObject| object.metadata.deletion_timestamp.is_none();
         let loops: BTreeMap<ServiceId, &LoopObject> =
             loops.iter().filter(is_there).filter_map(|object| Some((object.id().ok()?, object))).collect();

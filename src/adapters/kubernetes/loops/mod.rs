@@ -18,7 +18,7 @@
 
 mod event;
 mod judge;
-mod object;
+pub(super) mod object;
 mod outbox;
 mod status;
 mod writer;
@@ -59,6 +59,7 @@ const TOGETHER: Duration = Duration::from_millis(100);
 pub struct ServiceLoops {
     roster: watch::Receiver<Option<Roster>>,
     outbox: Arc<Outbox>,
+    ignored: Arc<Mutex<Vec<String>>>,
     loops: Informer<LoopObject>,
     bounds: Informer<BoundObject>,
     _tasks: JoinSet<()>,
@@ -76,7 +77,7 @@ impl ServiceLoops {
     ) -> Self {
         let (changes, _) = watch::channel(0);
         let (roster, roster_seen) = watch::channel(None);
-        let outbox = Arc::new(Outbox::new());
+        let (outbox, ignored) = (Arc::new(Outbox::new()), Arc::default());
         let loops = Informer::start(client.clone(), timeouts, LOOPS.to_owned(), Selected::default(), changes.clone());
         let selected = Selected { fields: Some(format!("metadata.name={BOUND_NAME}")), ..Selected::default() };
         let bounds = Informer::start(client.clone(), timeouts, BOUNDS.to_owned(), selected, changes.clone());
@@ -86,12 +87,13 @@ impl ServiceLoops {
             silence: timeouts.silence,
             judge: Judge::new(declarations),
             outbox: outbox.clone(),
+            ignored: Arc::clone(&ignored),
             roster,
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(keeper.run(changes.subscribe()));
         tasks.spawn(Writer { client, timeouts, outbox: outbox.clone(), leadership, instance }.run());
-        Self { roster: roster_seen, outbox, loops, bounds, _tasks: tasks }
+        Self { roster: roster_seen, outbox, ignored, loops, bounds, _tasks: tasks }
     }
 }
 
@@ -103,6 +105,10 @@ impl Services for ServiceLoops {
     fn waiting_for(&self) -> Vec<Awaited> {
         let loops = self.loops.waiting_for("ServiceLoops");
         loops.into_iter().chain(self.bounds.waiting_for("PlatformBound")).collect()
+    }
+
+    fn ignored(&self) -> Vec<String> {
+        self.ignored.lock().clone()
     }
 
     fn tell(&self, service: &ServiceId, news: News) {
@@ -122,6 +128,7 @@ struct Keeper {
     silence: Duration,
     judge: Judge,
     outbox: Arc<Outbox>,
+    ignored: Arc<Mutex<Vec<String>>>,
     roster: watch::Sender<Option<Roster>>,
 }
 
@@ -154,6 +161,7 @@ impl Keeper {
             Ok(Some(object)) => object.bound(),
         };
         drop(bounds);
+        self.name_ignored(&loops);
         let judged = self.judge.judge(&loops, &bound);
         let declared = judged.iter().filter_map(|(id, judged)| Some((id.clone(), judged.spec.clone()?))).collect();
         let declared: Roster = Arc::new(declared);
@@ -163,5 +171,15 @@ impl Keeper {
             *roster = Some(declared);
             changed
         });
+    }
+
+    /// Keeps, and logs once, which loops are none: one of before the schema ruled out its name cannot even have a status.
+    fn name_ignored(&self, loops: &[LoopObject]) {
+        let ignored: Vec<String> = loops.iter().filter_map(LoopObject::why_ignored).collect();
+        let mut before = self.ignored.lock();
+        for why in ignored.iter().filter(|why| !before.contains(why)) {
+            tracing::warn!(%why, "a declaration is ignored");
+        }
+        *before = ignored;
     }
 }

@@ -29,6 +29,17 @@ impl LoopObject {
     pub(super) fn id(&self) -> Result<ServiceId, IdError> {
         ServiceId::new(&self.metadata.namespace, &self.metadata.name)
     }
+
+    /// Returns why nobody heeds it, if that is so. Who is on the way out is gone.
+    pub(super) fn why_ignored(&self) -> Option<String> {
+        let is_there = self.metadata.deletion_timestamp.is_none();
+        (is_there && self.id().is_err()).then(|| unfit(&self.metadata.namespace, &self.metadata.name))
+    }
+}
+
+/// Says why a `ServiceLoop` with such a name is no loop.
+pub(in crate::adapters::kubernetes) fn unfit(namespace: &str, name: &str) -> String {
+    format!("ServiceLoop {namespace}/{name} is ignored: that is not the name of a service, a DNS label without dots")
 }
 
 /// The bound that the owner of the platform sets on every loop.

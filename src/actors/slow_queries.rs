@@ -1,0 +1,65 @@
+//! Which queries of a source are asked in a round: one that its server does not finish is asked ever less often, so that
+//! it takes no time from the others. Pure: the round, what became of it, and the time.
+
+use std::time::Duration;
+
+use crate::model::{Arrival, Missing};
+use crate::ports::{Answer, Round, SourceError};
+
+use super::back_off::BackOff;
+
+/// The queries of a source that were not finished when they were asked last.
+#[derive(Debug, Default)]
+pub struct SlowQueries(Vec<Option<Slow>>);
+
+/// One of them.
+#[derive(Debug)]
+struct Slow {
+    error: SourceError,
+    back_off: BackOff,
+    /// It is left alone until then (monotonic).
+    until: Duration,
+}
+
+impl SlowQueries {
+    /// Returns the positions of the templates of `round` that are asked at `now` (monotonic).
+    pub fn due(&self, round: &Round, now: Duration) -> Vec<usize> {
+        (0..round.templates.len()).filter(|at| self.slow(*at).is_none_or(|slow| slow.until <= now)).collect()
+    }
+
+    /// Notes at `now` what became of the templates at `asked`, in their order.
+    pub fn note(&mut self, asked: &[usize], faults: &[Option<SourceError>], now: Duration) {
+        self.0.resize_with(self.0.len().max(asked.last().map_or(0, |last| last + 1)), || None);
+        for (position, at) in asked.iter().enumerate() {
+            let Some(slot) = self.0.get_mut(*at) else { continue };
+            match faults.get(position).and_then(Option::as_ref) {
+                Some(error) if error.is_unfinished() => {
+                    // Seeded by its place, so that several do not come back in one round.
+                    let mut back_off = slot.take().map_or_else(|| BackOff::new(*at as u64), |slow| slow.back_off);
+                    let until = now.saturating_add(back_off.failed(None));
+                    *slot = Some(Slow { error: error.clone(), back_off, until });
+                }
+                // Nothing was learned of it.
+                Some(SourceError::NotReached(_)) => {}
+                Some(_) | None => *slot = None,
+            }
+        }
+    }
+
+    /// Returns an answer to the templates at `asked`, in ascending order, as one to the whole round.
+    pub fn complete(&self, mut answer: Answer, round: &Round, asked: &[usize]) -> Answer {
+        answer.faults.resize(asked.len(), None);
+        for (at, template) in round.templates.iter().enumerate() {
+            let Some(slow) = self.slow(at).filter(|_| !asked.contains(&at)) else { continue };
+            let missing = Missing::SourceDown { error: format!("{}; asked less often for a while", slow.error) };
+            // Those before it are there.
+            answer.arrivals.insert(at, vec![Arrival::Missing(missing); template.width]);
+            answer.faults.insert(at, Some(slow.error.clone()));
+        }
+        answer
+    }
+
+    fn slow(&self, at: usize) -> Option<&Slow> {
+        self.0.get(at).and_then(Option::as_ref)
+    }
+}

@@ -1,0 +1,180 @@
+//! What trouble with telemetry costs, and what it does not: the loop of the services that are told of, and whether the
+//! process is ready.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use flyball::actors::{LoopControl, Tree};
+use flyball::app::assemble;
+use flyball::instrument::Metrics;
+use flyball::model::{Arrival, Choice, Finite, Missing, Timestamp};
+use flyball::ports::{Answer, Awaited, Control, Round, SourceError, TelemetrySource, Template};
+use futures::future::BoxFuture;
+
+use super::world::{ScriptedSource, World, settings, steady};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// A scripted source with a query that is never done in time, one whose rounds take long, or one whose past never comes.
+struct Troubled {
+    scripted: ScriptedSource,
+    /// Whether the query for p99 runs out of time.
+    stuck: AtomicBool,
+    /// How often it was asked.
+    asked: AtomicUsize,
+    /// Whether every round begins with the arrival rate.
+    rate_first: AtomicBool,
+    /// How long a round takes, which then fails.
+    fails_after: Option<Duration>,
+    /// Whether a read of the past ends.
+    has_past: bool,
+}
+
+impl Troubled {
+    fn of(world: &World) -> Self {
+        let (clock, script) = (world.clock.clone(), world.script.clone());
+        Self {
+            scripted: ScriptedSource { clock, script, lag: world.lag },
+            stuck: AtomicBool::new(false),
+            asked: AtomicUsize::new(0),
+            rate_first: AtomicBool::new(true),
+            fails_after: None,
+            has_past: true,
+        }
+    }
+}
+
+/// Starts the world with this source in place of its own.
+async fn start(world: &World, source: Arc<Troubled>) -> (Tree, Arc<LoopControl>) {
+    let mut ports = world.ports();
+    ports.sources.insert("main".to_owned(), source);
+    assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap()
+}
+
+impl TelemetrySource for Troubled {
+    fn read<'a>(&'a self, round: &'a Round) -> BoxFuture<'a, Answer> {
+        Box::pin(async move {
+            if let Some(after) = self.fails_after {
+                tokio::time::sleep(after).await;
+                let error = SourceError::TimedOut(after);
+                let missing = Arrival::Missing(Missing::SourceDown { error: error.to_string() });
+                let arrivals = round.templates.iter().map(|template| vec![missing.clone(); template.width]).collect();
+                return Answer { arrivals, queries: 1, error: Some(error), ..Answer::default() };
+            }
+            let mut answer = self.scripted.read(round).await;
+            answer.faults = vec![None; round.templates.len()];
+            if round.templates[0].signal.as_str() != "rps" {
+                self.rate_first.store(false, Ordering::Relaxed);
+            }
+            if let Some(at) = round.templates.iter().position(|template| template.signal.as_str() == "p99") {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                if self.stuck.load(Ordering::Relaxed) {
+                    let error = SourceError::TimedOut(Duration::from_secs(5));
+                    answer.arrivals[at].fill(Arrival::Missing(Missing::SourceDown { error: error.to_string() }));
+                    answer.faults[at] = Some(error);
+                }
+            }
+            answer
+        })
+    }
+
+    fn history<'a>(
+        &'a self,
+        template: &'a Template,
+        places: &'a [usize],
+        from: Timestamp,
+        to: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Vec<Option<Finite>>>, SourceError>> {
+        if self.has_past { self.scripted.history(template, places, from, to) } else { Box::pin(std::future::pending()) }
+    }
+}
+
+/// Whether a signal of `shop/cart` is fresh, and what is said of it.
+fn signal(control: &LoopControl, name: &str) -> (bool, String) {
+    let service = control.service(&"shop/cart".parse().unwrap()).unwrap();
+    let at = service.signals.iter().position(|signal| signal.name.as_str() == name).unwrap();
+    let reading = &service.features.unwrap().signals[at].reading;
+    (reading.fresh().is_some(), reading.to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_a_query_that_is_never_done_is_asked_less_often_and_the_arrival_rate_is_known_all_the_time() {
+    let world = World::new(&["shop/cart"], steady(|_, _| 280.0));
+    let source = Arc::new(Troubled { stuck: AtomicBool::new(true), ..Troubled::of(&world) });
+    let (tree, control) = start(&world, source.clone()).await;
+    for minute in 1..=20 {
+        tokio::time::sleep(MINUTE).await;
+        assert!(signal(&control, "rps").0, "minute {minute}: {}", signal(&control, "rps").1);
+        let (fresh, said) = signal(&control, "p99");
+        assert!(!fresh && said.contains("no answer within 5s"), "minute {minute}: {said}");
+    }
+    assert!(source.rate_first.load(Ordering::Relaxed), "what is scaled by is asked first");
+    let asked = source.asked.load(Ordering::Relaxed);
+    assert!((20..=45).contains(&asked), "asked {asked} times in 80 rounds");
+    source.stuck.store(false, Ordering::Relaxed);
+    tokio::time::sleep(MINUTE + Duration::from_secs(16)).await;
+    assert!(signal(&control, "p99").0, "{}", signal(&control, "p99").1);
+    let asked = source.asked.load(Ordering::Relaxed);
+    tokio::time::sleep(MINUTE * 5).await;
+    assert_eq!(source.asked.load(Ordering::Relaxed), asked + 20, "asked each time again");
+    tree.stop().await;
+}
+
+/// One service has no telemetry at all, another one is declared while all runs.
+#[tokio::test(start_paused = true)]
+async fn what_one_service_lacks_leaves_the_process_ready() {
+    let healthy = steady(|_, _| 280.0);
+    let script = Arc::new(move |service: &str, signal: &str, at: Timestamp| {
+        (service != "shop/blind").then(|| healthy(service, signal, at)).flatten()
+    });
+    let text = settings(&["shop/blind", "shop/cart", "shop/new"], "").replace("history: 0s", "history: 3d");
+    let world = World::with_settings(&text, script);
+    let all = world.settings.services.clone();
+    world.services.are(&all[..2]);
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 3).await;
+    let status = control.status();
+    assert!(status.ready, "{:?}", status.waiting_for);
+    let silent = Awaited::Telemetry { services: 1, error: "scripted".to_owned() };
+    assert_eq!(status.services_wait_for, [silent]);
+    world.services.are(&all);
+    for _ in 0..200 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(control.status().ready, "{:?}", control.status().waiting_for);
+    }
+    assert!(control.service(&"shop/new".parse().unwrap()).unwrap().features.is_some());
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_start_waits_for_the_first_round_of_each_source_however_it_ends() {
+    let world = World::new(&["shop/cart"], steady(|_, _| 280.0));
+    let source = Troubled { fails_after: Some(Duration::from_secs(10)), ..Troubled::of(&world) };
+    let (tree, control) = start(&world, Arc::new(source)).await;
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert!(!control.status().ready);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(control.status().ready, "{:?}", control.status().waiting_for);
+    tokio::time::sleep(MINUTE * 10).await;
+    let status = control.status();
+    let silent = status.services_wait_for.iter().any(|wait| matches!(wait, Awaited::Telemetry { .. }));
+    assert!(status.ready && silent, "{status:?}");
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_start_waits_two_minutes_for_the_past_and_no_longer() {
+    let world =
+        World::with_settings(&settings(&["shop/cart"], "").replace("history: 0s", "history: 3d"), steady(|_, _| 280.0));
+    let source = Troubled { has_past: false, ..Troubled::of(&world) };
+    let (tree, control) = start(&world, Arc::new(source)).await;
+    for (seconds, ready) in [(110, false), (20, true), (600, true)] {
+        tokio::time::sleep(Duration::from_secs(seconds)).await;
+        assert_eq!(control.status().ready, ready, "{:?}", control.status().waiting_for);
+    }
+    let last = control.service(&"shop/cart".parse().unwrap()).unwrap().last.unwrap();
+    let held = Choice::Nothing("warming up: history is being read".into());
+    assert_eq!(last.proposal.choice, held, "INV-18");
+    tree.stop().await;
+}
