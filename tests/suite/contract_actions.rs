@@ -240,7 +240,7 @@ async fn objects_that_are_no_longer_needed_are_deleted() {
         let change = prepare(&journal, seq * 2 + 1).await.unwrap();
         end(&journal, change, WriteOutcome::Applied).await;
     }
-    for _ in 0..1_000 {
+    for _ in 0..10_000 {
         if objects(&double).len() == 32 {
             break;
         }
