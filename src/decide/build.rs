@@ -1,6 +1,5 @@
 //! A rule's function to its conditions and its action: the one call of the script.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rhai::{Array, Position};
@@ -10,7 +9,7 @@ use crate::decide::api::params::Params;
 use crate::decide::api::signal::Service;
 use crate::decide::compile::Rule;
 use crate::decide::declare::Declared;
-use crate::decide::engine::{MeteredEngine, RULE_OPERATIONS};
+use crate::decide::engine::{MeteredEngine, RULE_OPERATIONS, guarded};
 use crate::decide::fault::{Failure, PolicyFault, explain_with_file};
 use crate::decide::plan::action::Refused;
 use crate::decide::plan::inputs::{Inputs, Texts};
@@ -77,11 +76,9 @@ fn check_kind(declared: &Declared, body: &Body) -> Result<(), PolicyFault> {
 
 fn call(declared: &Declared, engine: &MeteredEngine) -> Result<Body, PolicyFault> {
     let engine = engine.fresh();
-    // The engine is immutable during a call, so a panic inside it leaves nothing half done.
-    let call = AssertUnwindSafe(|| declared.body.call::<Array>(engine, &declared.ast, (Service, Params)));
-    match catch_unwind(call) {
-        Ok(Ok(list)) => Body::read(list).map_err(|message| fault(declared, Position::NONE, &Failure::Script(message))),
-        Ok(Err(error)) => {
+    match guarded(|| declared.body.call::<Array>(engine, &declared.ast, (Service, Params))) {
+        Ok(list) => Body::read(list).map_err(|message| fault(declared, Position::NONE, &Failure::Script(message))),
+        Err(error) => {
             let (failure, position, file) = explain_with_file(&error, RULE_OPERATIONS);
             match file.filter(|file| **file != *declared.file) {
                 // In a library: its own place, which says more than the place of the call.
@@ -89,7 +86,6 @@ fn call(declared: &Declared, engine: &MeteredEngine) -> Result<Body, PolicyFault
                 None => Err(fault(declared, position, &failure)),
             }
         }
-        Err(_) => Err(fault(declared, Position::NONE, &Failure::Panic)),
     }
 }
 

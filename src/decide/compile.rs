@@ -122,8 +122,8 @@ impl PolicySet {
     }
 }
 
-/// Compiles and checks a set of files, given as path and text. `expired` ends it when it answers true; it is
-/// asked before each file and every 64 operations.
+/// Compiles and checks a set of files, given as path and text. `expired` ends it when it says what is
+/// spent; it is asked before each file and every 64 operations.
 ///
 /// # Errors
 /// All faults that were found, in the order of files and lines; then there is no set.

@@ -10,7 +10,7 @@ use rhai::{AST, Dynamic, Engine, FnPtr, Map, Module, NativeCallContext, Position
 use crate::decide::api::fields::Fields;
 use crate::decide::api::params;
 use crate::decide::api::quantity::{ScriptResult, register_units};
-use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine};
+use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, guarded};
 use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
 use crate::decide::library::{LIBRARY, Libraries};
 use crate::decide::plan::parameter::Parameter;
@@ -99,8 +99,8 @@ pub(super) fn load(sources: &[(&str, &str)], library: &Shared<Module>, expired: 
     });
     for (path, text) in files {
         declarations.lock().path = (*path).into();
-        if expired() {
-            declarations.lock().fault(Position::NONE, None, Failure::Deadline.to_string());
+        if let Some(spent) = expired() {
+            declarations.lock().fault(Position::NONE, None, Failure::from(spent).to_string());
             continue;
         }
         let ast = match engine.fresh().compile(text) {
@@ -109,12 +109,12 @@ pub(super) fn load(sources: &[(&str, &str)], library: &Shared<Module>, expired: 
                 Arc::new(ast)
             }
             Err(error) => {
-                declarations.lock().fault(error.position(), None, syntax_message(error.err_type()));
+                declarations.lock().fault(error.position(), None, syntax_message(error.err_type(), text));
                 continue;
             }
         };
         declarations.lock().ast = Arc::clone(&ast);
-        match Module::eval_ast_as_new(Scope::new(), &ast, engine.fresh()) {
+        match guarded(|| Module::eval_ast_as_new(Scope::new(), &ast, engine.fresh())) {
             Ok(file) => {
                 let imports = file.iter_sub_modules().map(|(name, module)| (name.to_owned(), Shared::clone(module)));
                 let imports: Imports = imports.collect();
@@ -167,12 +167,6 @@ fn declare_rule(declarations: &mut Declarations, name: &str, options: Option<Map
     }
     if [UNDO, RETURN_FLOOR].contains(&name) {
         let message = "records name by it what no rule asked for; give the rule another name";
-        declarations.fault(position, Some(name), message);
-        return;
-    }
-    if body.is_curried() {
-        let message = "it captures a variable of the file, which would be shared between services: \
-                       use param(..), or a function of the file";
         declarations.fault(position, Some(name), message);
         return;
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flyball::actors::policy_library::InForce;
-use flyball::decide::{Deadline, Decider, Vocabulary, compile, decide, lint, run_tests};
+use flyball::decide::{Deadline, Decider, Spent, Vocabulary, compile, decide, lint, run_tests};
 use flyball::instrument::Metrics;
 use flyball::ports::{PolicyFile, PolicyFiles};
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ use crate::hostile::{CLASSES, GOOD, all};
 use crate::parity::{Facts, Source};
 
 fn never() -> Deadline {
-    Arc::new(|| false)
+    Arc::new(|| None)
 }
 
 fn good() -> PolicyFiles {
@@ -49,7 +49,8 @@ fn a_deadline_ends_what_the_limits_would_let_pass() {
     let words = Vocabulary::of([]).unwrap();
     assert!(compile([("t.rhai", slow.as_str())], &words, &never()).is_ok());
     let asked = std::sync::atomic::AtomicU32::new(0);
-    let after: Deadline = Arc::new(move || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 20);
+    let after: Deadline =
+        Arc::new(move || (asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 20).then_some(Spent::Time));
     let faults = compile([("t.rhai", slow.as_str())], &words, &after).unwrap_err();
     assert!(faults[0].to_string().contains("deadline"), "{faults:?}");
 }
@@ -99,12 +100,13 @@ fn survives(text: &str) {
     let words = Vocabulary::of([]).unwrap();
     // The operations of a hostile loop add up to seconds in a debug build; a handful of looks is enough here.
     let asked = std::sync::atomic::AtomicU32::new(0);
-    let deadline: Deadline = Arc::new(move || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 200);
+    let deadline: Deadline =
+        Arc::new(move || (asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 200).then_some(Spent::Time));
     let files = [("t.rhai", text), ("t_test.rhai", text), ("lib/l.rhai", "fn f(s) { when(s.rollout) }")];
     let Ok(set) = compile(files, &words, &deadline) else { return };
     let set = Arc::new(set);
     let _ = lint(&set, files);
-    let _ = run_tests(&set, &words, files, &|_| true, &deadline);
+    let _ = run_tests(&set, &words, files, &|_| true, &|| deadline.clone());
     let (spec, features, outlook) = Source::new(1).next().flyball();
     let _ = decide(&mut Decider::new(), &set, &spec, &features, &outlook, Facts::now());
 }

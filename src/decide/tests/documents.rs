@@ -63,6 +63,6 @@ fn a_test_finds_the_documents_of_its_set() {
         .decide().expect(\"thrift\");\n});";
     let files = [("t.rhai", RULE), ("prices/pricing.data.json", PRICING), ("t_test.rhai", test)];
     let set = Arc::new(load(&files).unwrap());
-    let report = run_tests(&set, &vocabulary(), files, &|_| true, &never()).unwrap();
+    let report = run_tests(&set, &vocabulary(), files, &|_| true, &never).unwrap();
     assert!(report.tests.len() == 1 && report.failures().next().is_none(), "{report:?}");
 }

@@ -67,7 +67,8 @@ fn the_deadline_ends_the_load() {
         "let sum = 0; for i in 0..2000 { sum += i; }\n".to_owned() + one("when(s.rollout), restart()").as_str();
     let faults_after = |asked: u32| {
         let count = AtomicU32::new(0);
-        let deadline: Deadline = Arc::new(move || count.fetch_add(1, Ordering::Relaxed) >= asked);
+        let deadline: Deadline =
+            Arc::new(move || (count.fetch_add(1, Ordering::Relaxed) >= asked).then_some(Spent::Time));
         let result = compile([("a.rhai", policy.as_str()), ("b.rhai", "")], &vocabulary(), &deadline);
         result.err().map(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
