@@ -47,6 +47,7 @@ pub mod leadership;
 pub mod mask;
 pub mod moment;
 pub mod outlook;
+pub mod plain;
 pub mod proposal;
 pub mod provenance;
 pub mod record;
