@@ -5,6 +5,7 @@ use std::fmt;
 use rhai::{Dynamic, EvalAltResult, ParseErrorType, Position};
 
 use crate::decide::engine::Spent;
+use crate::model::plain::plain;
 
 /// One thing that is wrong with a policy set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -41,7 +42,7 @@ impl PolicyFault {
 
 impl fmt::Display for PolicyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.file.is_empty() { "policy set" } else { &self.file })?;
+        f.write_str(&if self.file.is_empty() { "policy set".into() } else { plain(&self.file) })?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
             if let Some(column) = self.column {
@@ -49,9 +50,10 @@ impl fmt::Display for PolicyFault {
             }
         }
         if let Some(rule) = &self.rule {
-            write!(f, ": rule {rule}")?;
+            write!(f, ": rule {}", plain(rule))?;
         }
-        write!(f, ": {}", self.message)
+        // What a script throws, or how a file is called, is no text of ours.
+        write!(f, ": {}", plain(&self.message))
     }
 }
 
@@ -156,13 +158,18 @@ pub(super) fn syntax_message(error: &ParseErrorType, text: &str) -> String {
         }
         return unknown_name(name);
     }
-    let text = error.to_string();
+    if let ParseErrorType::ModuleUndefined(name) = error {
+        return format!("nothing is imported as `{name}`: import \"lib/..\" as {name}");
+    }
+    let after_dot = matches!(error, ParseErrorType::PropertyExpected);
+    let said = error.to_string();
     for (keyword, remedy) in DISABLED {
-        if text.contains(&format!("'{keyword}' is ")) {
+        // After a dot the parser says only that a name is missing.
+        if said.contains(&format!("'{keyword}' is ")) || (after_dot && text.contains(&format!(".{keyword}"))) {
             return format!("`{keyword}` is not available in policies: {remedy}");
         }
     }
-    text
+    said
 }
 
 /// Why a function, with a name or without, sees no variables but its own.

@@ -15,6 +15,7 @@ use super::source::{Source, SourceArgs};
 use crate::app::deadline;
 use crate::cli::{Output, print};
 use crate::cycle::stages::{Coverage, Deadline, PolicyFault, Spent, TestReport, compile, run_tests};
+use crate::model::plain::plain;
 
 /// Time between two looks at the files.
 const LOOK: Duration = Duration::from_millis(200);
@@ -122,7 +123,7 @@ fn run(source: &Source, part: Option<&str>, names: &mut Vec<String>) -> Result<T
 fn text(source: &Source, report: &TestReport) -> anyhow::Result<()> {
     for test in &report.tests {
         let word = if test.failure.is_some() { "FAILED" } else { "ok" };
-        print(format!("{word:<6} {}: {}", test.file, test.name))?;
+        print(format!("{word:<6} {}: {}", plain(&test.file), plain(&test.name)))?;
         if let Some(failure) = &test.failure {
             print(show::fault(source, failure, false))?;
         }
