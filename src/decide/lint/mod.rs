@@ -8,7 +8,7 @@
 //! | [`callbacks`] | errors that nobody sees |
 
 mod callbacks;
-mod names;
+pub(super) mod names;
 mod overlap;
 
 use crate::decide::compile::{DATA_SUFFIX, PolicySet, Rule, is_source};

@@ -89,6 +89,19 @@ fn trees_that_grow_in_a_loop_are_refused() {
     stopped("let c = s.rollout; for i in 0..100 { c = c.or(true); }", "limit: 65 parts in one expression");
 }
 
+/// Notes stand in every record of every cycle.
+#[test]
+fn notes_are_bounded_in_number_and_length() {
+    let noted = |length: usize, count: usize| {
+        one(&format!("when(s.rollout), {}restart()", format!("note(\"{}\"), ", "x".repeat(length)).repeat(count)))
+    };
+    let rule = set(&noted(512, 16));
+    assert_eq!(Case::new().decide(&mut Decider::new(), &rule).rules[0].notes.len(), 16);
+    refused(&noted(513, 1), "t.rhai:2:18: rule r: note: it has 513 bytes, 1 to 512 are kept");
+    refused(&noted(0, 1), "t.rhai:2:18: rule r: note: it has 0 bytes");
+    refused(&noted(1, 17), "t.rhai:1:1: rule r: it has more than 16 notes");
+}
+
 /// The cost of a decision is known before anybody decides by a set: each rule, and all of them, keep below a ceiling.
 #[test]
 fn a_set_that_is_too_dear_is_refused_with_the_rule_and_its_cost() {

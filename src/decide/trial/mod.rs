@@ -31,10 +31,11 @@ use rhai::{AST, Dynamic, FnPtr, NativeCallContext, Position};
 
 pub use coverage::{ConditionCoverage, Coverage, RuleCoverage};
 
-use crate::decide::compile::{DATA_SUFFIX, PolicySet, RECORDING_SUFFIX, TEST_SUFFIX};
+use crate::decide::compile::{DATA_SUFFIX, PolicySet, RECORDING_SUFFIX, TEST_SUFFIX, unmarked};
 use crate::decide::documents::Documents;
 use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, Spent, guarded, standard_library};
 use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
+use crate::decide::lint::names;
 use crate::decide::vocabulary::Vocabulary;
 use crate::model::{Proposal, ServiceId};
 
@@ -190,7 +191,12 @@ pub fn run_tests<'a>(
 /// Runs the top level of a test file, which declares its tests.
 fn declare(bench: &Bench, engine: &MeteredEngine, path: &str, text: &str) {
     let fault = |position, message: String| bench.faults.lock().push(PolicyFault::at(path, position, None, message));
-    match engine.fresh().compile(text) {
+    let taken = names::taken(path, text);
+    if !taken.is_empty() {
+        bench.faults.lock().extend(taken);
+        return;
+    }
+    match engine.fresh().compile(unmarked(text)) {
         Err(error) => fault(error.position(), syntax_message(error.err_type(), text)),
         Ok(ast) => {
             let ast = Arc::new(ast);
