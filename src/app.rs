@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use cpu_time::ThreadTime;
+use tikv_jemalloc_ctl::thread;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +36,7 @@ use crate::adapters::registry;
 use crate::adapters::store::RedbJournal;
 use crate::config::{self, Settings, SignalTemplate};
 use crate::console;
-use crate::cycle::stages::{Deadline, FleetLimits, Vocabulary, VocabularyError};
+use crate::cycle::stages::{Deadline, FleetLimits, Spent, Vocabulary, VocabularyError};
 use crate::instrument::Metrics;
 use crate::model::{Role, ServiceId, ServiceSpec};
 use crate::ports::services;
@@ -48,6 +49,8 @@ use crate::ports::{
 const POLICY_LOAD: Duration = Duration::from_millis(500);
 /// How long that may take where the CPU is short, as in a pod that is throttled while it starts.
 const POLICY_LOAD_AT_MOST: Duration = Duration::from_secs(10);
+/// How many bytes the scripts of a policy set may hold at its load: many times what the largest set of sense needs.
+const POLICY_MEMORY: i64 = 128 << 20;
 /// Where a pod finds the token of its account.
 const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
@@ -303,23 +306,34 @@ pub fn access(settings: &Settings) -> Access {
     }
 }
 
-/// Returns a deadline that ends the load of a policy set on this thread after [`POLICY_LOAD`] of its CPU time: a machine that
-/// is busy with other things makes no policy a bad one.
+/// Returns a deadline that ends the load of a policy set on this thread after [`POLICY_LOAD`] of its CPU time, a machine that
+/// is busy with other things makes no policy a bad one, or when the thread holds [`POLICY_MEMORY`] more than now.
 pub fn deadline() -> Deadline {
     let (cpu, begun) = (|| ThreadTime::try_now().map(|time| time.as_duration()).ok(), Instant::now());
-    within(cpu, move || begun.elapsed())
+    let (over, before) = (within(cpu, move || begun.elapsed()), held());
+    Arc::new(move || {
+        let more = held().zip(before).map(|(now, before)| now.wrapping_sub(before) as i64);
+        // What the allocator does not tell is left to the limits of the engine.
+        if more.is_some_and(|more| more > POLICY_MEMORY) { Some(Spent::Memory) } else { over().then_some(Spent::Time) }
+    })
+}
+
+/// Returns how many bytes this thread has allocated and not freed, modulo 2^64: others may have freed some, or it theirs.
+fn held() -> Option<u64> {
+    let (allocated, freed) = (thread::allocatedp::read().ok()?, thread::deallocatedp::read().ok()?);
+    Some(allocated.get().wrapping_sub(freed.get()))
 }
 
 /// The same by the CPU time of the thread that asks, which may not be known, and the time since now.
 fn within(
     cpu: impl Fn() -> Option<Duration> + Send + Sync + 'static,
     elapsed: impl Fn() -> Duration + Send + Sync + 'static,
-) -> Deadline {
+) -> impl Fn() -> bool + Send + Sync {
     let begun = cpu();
-    Arc::new(move || {
+    move || {
         let spent = cpu().zip(begun).map(|(now, begun)| now.saturating_sub(begun));
         spent.is_none_or(|spent| spent >= POLICY_LOAD) || elapsed() >= POLICY_LOAD_AT_MOST
-    })
+    }
 }
 
 /// Returns what can be asked of one source.

@@ -1,16 +1,15 @@
 //! A rule's function to its conditions and its action: the one call of the script.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rhai::{Array, Position};
 
-use crate::decide::api::clause::Body;
+use crate::decide::api::clause::{Body, Book, Unsound};
 use crate::decide::api::params::Params;
 use crate::decide::api::signal::Service;
 use crate::decide::compile::Rule;
 use crate::decide::declare::Declared;
-use crate::decide::engine::{MeteredEngine, RULE_OPERATIONS};
+use crate::decide::engine::{MeteredEngine, RULE_OPERATIONS, guarded};
 use crate::decide::fault::{Failure, PolicyFault, explain_with_file};
 use crate::decide::plan::action::Refused;
 use crate::decide::plan::inputs::{Inputs, Texts};
@@ -23,10 +22,11 @@ use crate::decide::plan::parameter::Parameter;
 pub(super) fn build(
     declared: Declared,
     engine: &MeteredEngine,
+    book: &Book,
     parameters: &[Parameter],
     texts: &Texts,
 ) -> Result<Rule, PolicyFault> {
-    let body = call(&declared, engine)?;
+    let body = call(&declared, engine, book)?;
     check_kind(&declared, &body)?;
     let defaults: Vec<Result<f64, Arc<str>>> = parameters.iter().map(|parameter| Ok(parameter.default)).collect();
     let sizes = body.action.sizes();
@@ -75,21 +75,25 @@ fn check_kind(declared: &Declared, body: &Body) -> Result<(), PolicyFault> {
     Ok(())
 }
 
-fn call(declared: &Declared, engine: &MeteredEngine) -> Result<Body, PolicyFault> {
+fn call(declared: &Declared, engine: &MeteredEngine, book: &Book) -> Result<Body, PolicyFault> {
     let engine = engine.fresh();
-    // The engine is immutable during a call, so a panic inside it leaves nothing half done.
-    let call = AssertUnwindSafe(|| declared.body.call::<Array>(engine, &declared.ast, (Service, Params)));
-    match catch_unwind(call) {
-        Ok(Ok(list)) => Body::read(list).map_err(|message| fault(declared, Position::NONE, &Failure::Script(message))),
-        Ok(Err(error)) => {
-            let (failure, position, file) = explain_with_file(&error, RULE_OPERATIONS);
-            match file.filter(|file| **file != *declared.file) {
-                // In a library: its own place, which says more than the place of the call.
-                Some(file) => Err(PolicyFault::at(&file, position, Some(&*declared.name), failure.to_string())),
-                None => Err(fault(declared, position, &failure)),
+    book.clear();
+    // What arose in a library is told at its own place, which says more than that of the call.
+    let elsewhere = |file: Option<String>| file.filter(|file| **file != *declared.file);
+    let (message, position, file) =
+        match guarded(|| declared.body.call::<Array>(engine, &declared.ast, (Service, Params))) {
+            Ok(list) => match Body::read(list, book) {
+                Ok(body) => return Ok(body),
+                Err(Unsound { message, position, file }) => (message, position, elsewhere(file)),
+            },
+            Err(error) => {
+                let (failure, position, file) = explain_with_file(&error, RULE_OPERATIONS);
+                (failure.to_string(), position, elsewhere(file))
             }
-        }
-        Err(_) => Err(fault(declared, Position::NONE, &Failure::Panic)),
+        };
+    match file {
+        Some(file) => Err(PolicyFault::at(&file, position, Some(&*declared.name), message)),
+        None => Err(fault(declared, position, &Failure::Script(message))),
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rhai::{Position, Shared};
 
 use crate::decide::api;
-use crate::decide::api::clause::Body;
+use crate::decide::api::clause::{Body, Book};
 use crate::decide::build::build;
 use crate::decide::cost;
 use crate::decide::declare::{Declarations, Imports, load};
@@ -79,6 +79,8 @@ pub struct PolicySet {
     /// Whether two rules that match are an error, as in Rego, instead of a matter of priority.
     pub(super) conflict_is_error: bool,
     pub(super) texts: Texts,
+    /// By which it was compiled.
+    pub(super) words: Vocabulary,
 }
 
 impl PolicySet {
@@ -122,8 +124,8 @@ impl PolicySet {
     }
 }
 
-/// Compiles and checks a set of files, given as path and text. `expired` ends it when it answers true; it is
-/// asked before each file and every 64 operations.
+/// Compiles and checks a set of files, given as path and text. `expired` ends it when it says what is
+/// spent; it is asked before each file and every 64 operations.
 ///
 /// # Errors
 /// All faults that were found, in the order of files and lines; then there is no set.
@@ -147,9 +149,10 @@ pub fn compile<'a>(
     let Declarations { rules, parameters, otherwise, conflicts, imports, mut faults, .. } =
         load(&scripts, &library, expired);
     faults.extend(odd);
+    let book = Book::default();
     let with = |imports: &Imports| {
         MeteredEngine::new(&library, RULE_OPERATIONS, expired, |engine| {
-            api::register(engine, vocabulary, &parameters);
+            api::register(engine, vocabulary, &parameters, &book);
             for (name, module) in imports {
                 engine.register_static_module(name.as_str(), Shared::clone(module));
             }
@@ -164,7 +167,7 @@ pub fn compile<'a>(
     let mut built = Vec::new();
     for declared in rules {
         let engine = importing.get(&declared.file).unwrap_or(&plain);
-        match build(declared, engine, &parameters, &texts) {
+        match build(declared, engine, &book, &parameters, &texts) {
             Ok(rule) => built.push(rule),
             Err(fault) if complete || !fault.message.starts_with("unknown parameter") => faults.push(fault),
             Err(_) => (),
@@ -185,7 +188,13 @@ pub fn compile<'a>(
         otherwise,
         conflict_is_error: conflicts,
         texts,
+        words: vocabulary.clone(),
     })
+}
+
+/// Returns a text without the byte order mark that some editors begin it with.
+pub(super) fn unmarked(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// Tells whether a file of a set holds rules, a library or data.

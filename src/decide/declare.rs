@@ -10,10 +10,13 @@ use rhai::{AST, Dynamic, Engine, FnPtr, Map, Module, NativeCallContext, Position
 use crate::decide::api::fields::Fields;
 use crate::decide::api::params;
 use crate::decide::api::quantity::{ScriptResult, register_units};
-use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine};
+use crate::decide::compile::unmarked;
+use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, guarded};
 use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
 use crate::decide::library::{LIBRARY, Libraries};
+use crate::decide::lint::names;
 use crate::decide::plan::parameter::Parameter;
+use crate::model::plain::is_odd;
 use crate::model::{Goal, RETURN_FLOOR, SignalName, UNDO};
 
 /// Most rules of a set.
@@ -99,22 +102,27 @@ pub(super) fn load(sources: &[(&str, &str)], library: &Shared<Module>, expired: 
     });
     for (path, text) in files {
         declarations.lock().path = (*path).into();
-        if expired() {
-            declarations.lock().fault(Position::NONE, None, Failure::Deadline.to_string());
+        if let Some(spent) = expired() {
+            declarations.lock().fault(Position::NONE, None, Failure::from(spent).to_string());
             continue;
         }
-        let ast = match engine.fresh().compile(text) {
+        let taken = names::taken(path, text);
+        if !taken.is_empty() {
+            declarations.lock().faults.extend(taken);
+            continue;
+        }
+        let ast = match engine.fresh().compile(unmarked(text)) {
             Ok(mut ast) => {
                 ast.set_source(*path);
                 Arc::new(ast)
             }
             Err(error) => {
-                declarations.lock().fault(error.position(), None, syntax_message(error.err_type()));
+                declarations.lock().fault(error.position(), None, syntax_message(error.err_type(), text));
                 continue;
             }
         };
         declarations.lock().ast = Arc::clone(&ast);
-        match Module::eval_ast_as_new(Scope::new(), &ast, engine.fresh()) {
+        match guarded(|| Module::eval_ast_as_new(Scope::new(), &ast, engine.fresh())) {
             Ok(file) => {
                 let imports = file.iter_sub_modules().map(|(name, module)| (name.to_owned(), Shared::clone(module)));
                 let imports: Imports = imports.collect();
@@ -170,12 +178,6 @@ fn declare_rule(declarations: &mut Declarations, name: &str, options: Option<Map
         declarations.fault(position, Some(name), message);
         return;
     }
-    if body.is_curried() {
-        let message = "it captures a variable of the file, which would be shared between services: \
-                       use param(..), or a function of the file";
-        declarations.fault(position, Some(name), message);
-        return;
-    }
     if declarations.rules.len() >= MAX_RULES {
         declarations.fault(position, Some(name), format!("a set has at most {MAX_RULES} rules"));
         return;
@@ -222,8 +224,8 @@ fn declare_conflicts(declarations: &mut Declarations, word: &str, position: Posi
 }
 
 fn declare_otherwise(declarations: &mut Declarations, text: &str, position: Position) {
-    if text.is_empty() || text.len() > MAX_OTHERWISE {
-        declarations.fault(position, None, format!("otherwise: the text has 1 to {MAX_OTHERWISE} bytes"));
+    if text.is_empty() || text.len() > MAX_OTHERWISE || text.contains(is_odd) {
+        declarations.fault(position, None, format!("otherwise: the text is a line of 1 to {MAX_OTHERWISE} bytes"));
     } else if let Some((_, first)) = &declarations.otherwise {
         let message = format!("otherwise(..) stands in {first} already: a set has one");
         declarations.fault(position, None, message);

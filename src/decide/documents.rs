@@ -2,13 +2,16 @@
 //! set's revision, and constant: what depends on a service is a parameter.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use rhai::{Array, Dynamic, FLOAT, FuncRegistration, INT, Map, Module};
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::decide::api::quantity::ScriptResult;
-use crate::decide::compile::DATA_SUFFIX;
+use crate::decide::compile::{DATA_SUFFIX, unmarked};
 use crate::decide::fault::PolicyFault;
 
 /// Most entries of an object or a list, as of the maps and arrays of scripts.
@@ -26,10 +29,12 @@ impl Documents {
         let (mut documents, mut faults) = (BTreeMap::new(), Vec::new());
         for (path, text) in files {
             let name = path.rsplit('/').next().unwrap_or_default().trim_end_matches(DATA_SUFFIX);
-            let parsed = serde_json::from_str::<Value>(text).map_err(|error| PolicyFault {
-                line: Some(error.line()),
-                column: Some(error.column().max(1)),
-                ..PolicyFault::of(path, format!("is not JSON: {error}"))
+            let parsed = serde_json::from_str::<Strict>(unmarked(text)).map(|Strict(value)| value).map_err(|error| {
+                PolicyFault {
+                    line: Some(error.line()),
+                    column: Some(error.column().max(1)),
+                    ..PolicyFault::of(path, format!("is not JSON: {error}"))
+                }
             });
             let read = parsed.and_then(|value| value_of(&value, 0).map_err(|message| PolicyFault::of(path, message)));
             match read {
@@ -58,6 +63,69 @@ impl Documents {
                 })
             },
         );
+    }
+}
+
+/// A value whose objects have each key once; of two the reader would keep the last and say nothing.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Self)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, on: bool) -> Result<Value, E> {
+        Ok(on.into())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(number.into())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(text.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Strict(value)) = list.next_element()? {
+            values.push(value);
+        }
+        Ok(values.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut values = serde_json::Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if values.contains_key(&key) {
+                return Err(A::Error::custom(format!("the key `{key}` stands here twice")));
+            }
+            let Strict(value) = entries.next_value()?;
+            values.insert(key, value);
+        }
+        Ok(values.into())
     }
 }
 

@@ -2,8 +2,13 @@
 //!
 //! The operation count that Rhai keeps is not enough: calls of a function pointer clone it, so what
 //! callbacks of `map` or `sort` do never reaches the caller, and one operation may take long. Each engine
-//! therefore has a meter of its own, which counts every operation and asks for the deadline.
+//! therefore has a meter of its own, which counts every operation and asks what the evaluation has used up.
+//!
+//! Nor are its sizes enough: they hold for one text, array or map, and see neither what a function pointer carries nor
+//! what values of our own types hold. So functions carry nothing here (`curry` and capturing are left out of the language),
+//! and the [`Deadline`] looks at the memory that an evaluation holds, too.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,13 +17,24 @@ use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicIteratorPackage, BasicMapPackage, BasicMathPackage, BasicStringPackage,
     LogicPackage, Package,
 };
-use rhai::{Dynamic, Engine, Module, OptimizationLevel, Shared};
+use rhai::{Dynamic, Engine, EvalAltResult, Module, OptimizationLevel, Shared};
 
+use crate::decide::api::quantity::ScriptResult;
 use crate::decide::documents::Documents;
-use crate::decide::fault::{DEADLINE_TOKEN, DISABLED};
+use crate::decide::fault::DISABLED;
 
-/// Tells whether the time for loading a set is over. Injected, because this stage reads no clock.
-pub type Deadline = Arc<dyn Fn() -> bool + Send + Sync>;
+/// What scripts have used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spent {
+    /// The time for loading a set, or for its tests.
+    Time,
+    /// The memory that they may hold.
+    Memory,
+}
+
+/// Ends the load of a set, or a test, when it says what has been used up. Injected, because this stage reads no clock and asks
+/// no allocator.
+pub type Deadline = Arc<dyn Fn() -> Option<Spent> + Send + Sync>;
 
 /// Operations of one rule; the four original rules need 28 to 40 each.
 pub(super) const RULE_OPERATIONS: u64 = 5_000;
@@ -26,7 +42,7 @@ pub(super) const RULE_OPERATIONS: u64 = 5_000;
 pub(super) const LOAD_OPERATIONS: u64 = 200_000;
 
 /// How many operations pass between two looks at the deadline.
-const DEADLINE_EVERY: u64 = 64;
+const LOOK_EVERY: u64 = 64;
 const MAX_CALL_LEVELS: usize = 16;
 const MAX_EXPRESSION_DEPTH: usize = 32;
 const MAX_STRING: usize = 4096;
@@ -79,11 +95,21 @@ pub(super) fn bare(library: &Shared<Module>, operations: u64) -> Engine {
     engine
 }
 
-/// Counts the operations of one evaluation and looks at the deadline.
+/// Parses or evaluates by an engine; a panic below it becomes an error.
+///
+/// # Errors
+/// That of the script, or that the engine panicked.
+pub(super) fn guarded<T>(run: impl FnOnce() -> ScriptResult<T>) -> ScriptResult<T> {
+    // Engines are immutable while they run, so a panic inside one leaves nothing half done.
+    catch_unwind(AssertUnwindSafe(run))
+        .unwrap_or_else(|_| Err(EvalAltResult::ErrorSystem(String::new(), "panic".into()).into()))
+}
+
+/// Counts the operations of one evaluation and looks at its deadline.
 struct Meter {
     operations: AtomicU64,
     limit: u64,
-    deadline: Deadline,
+    expired: Deadline,
 }
 
 impl Meter {
@@ -92,10 +118,10 @@ impl Meter {
         let count = self.operations.load(Ordering::Relaxed).saturating_add(1);
         self.operations.store(count, Ordering::Relaxed);
         if count > self.limit {
-            return Some(Dynamic::from(!DEADLINE_TOKEN));
+            return Some(Dynamic::UNIT);
         }
-        let look = count % DEADLINE_EVERY == 1;
-        (look && (self.deadline)()).then(|| Dynamic::from(DEADLINE_TOKEN))
+        let look = count % LOOK_EVERY == 1;
+        look.then(|| (self.expired)()).flatten().map(Dynamic::from)
     }
 }
 
@@ -107,16 +133,15 @@ pub(super) struct MeteredEngine {
 
 impl MeteredEngine {
     /// Returns an engine with the functions that `register` adds, limited to `operations` an evaluation and
-    /// ended by `deadline`.
+    /// ended by `expired`.
     pub(super) fn new(
         library: &Shared<Module>,
         operations: u64,
-        deadline: &Deadline,
+        expired: &Deadline,
         register: impl FnOnce(&mut Engine),
     ) -> Self {
         let mut engine = bare(library, operations);
-        let deadline = Arc::clone(deadline);
-        let meter = Arc::new(Meter { operations: AtomicU64::new(0), limit: operations, deadline });
+        let meter = Arc::new(Meter { operations: AtomicU64::new(0), limit: operations, expired: Arc::clone(expired) });
         let ticking = Arc::clone(&meter);
         engine.on_progress(move |_| ticking.tick());
         register(&mut engine);

@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use rhai::{EvalAltResult, ParseErrorType, Position};
+use rhai::{Dynamic, EvalAltResult, ParseErrorType, Position};
+
+use crate::decide::engine::Spent;
+use crate::model::plain::plain;
 
 /// One thing that is wrong with a policy set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -39,7 +42,7 @@ impl PolicyFault {
 
 impl fmt::Display for PolicyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.file.is_empty() { "policy set" } else { &self.file })?;
+        f.write_str(&if self.file.is_empty() { "policy set".into() } else { plain(&self.file) })?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
             if let Some(column) = self.column {
@@ -47,9 +50,10 @@ impl fmt::Display for PolicyFault {
             }
         }
         if let Some(rule) = &self.rule {
-            write!(f, ": rule {rule}")?;
+            write!(f, ": rule {}", plain(rule))?;
         }
-        write!(f, ": {}", self.message)
+        // What a script throws, or how a file is called, is no text of ours.
+        write!(f, ": {}", plain(&self.message))
     }
 }
 
@@ -65,6 +69,9 @@ pub(super) enum Failure {
     /// The deadline of the load.
     #[error("deadline: the time for loading the set is over")]
     Deadline,
+    /// The memory that the load may hold.
+    #[error("limit: what it keeps takes too much memory")]
+    Memory,
     /// A string, array or map grew too large.
     #[error("limit: {0}")]
     TooLarge(String),
@@ -82,8 +89,19 @@ pub(super) enum Failure {
     Script(String),
 }
 
-/// Token by which the meter ends an evaluation at its deadline; any other token is the operation limit.
-pub(super) const DEADLINE_TOKEN: bool = true;
+impl From<Spent> for Failure {
+    fn from(spent: Spent) -> Self {
+        match spent {
+            Spent::Time => Self::Deadline,
+            Spent::Memory => Self::Memory,
+        }
+    }
+}
+
+/// Returns the error by which a native function ends an evaluation that has used up what it may, as the meter does.
+pub(super) fn terminated(spent: Spent) -> EvalAltResult {
+    EvalAltResult::ErrorTerminated(Dynamic::from(spent), Position::NONE)
+}
 
 /// Returns what an error of the engine means, and where it arose (the innermost place that is known).
 pub(super) fn explain(error: &EvalAltResult, operations: u64) -> (Failure, Position) {
@@ -108,13 +126,11 @@ pub(super) fn explain_with_file(error: &EvalAltResult, operations: u64) -> (Fail
     }
     let failure = match inner {
         EvalAltResult::ErrorTooManyOperations(_) => Failure::Operations { limit: operations },
+        // The meter names what is spent; it names nothing where it counted the operations.
         EvalAltResult::ErrorTerminated(token, _) => {
-            if token.as_bool() == Ok(DEADLINE_TOKEN) {
-                Failure::Deadline
-            } else {
-                Failure::Operations { limit: operations }
-            }
+            token.clone().try_cast::<Spent>().map_or(Failure::Operations { limit: operations }, Failure::from)
         }
+        EvalAltResult::ErrorSystem(..) => Failure::Panic,
         EvalAltResult::ErrorStackOverflow(_) => Failure::TooDeep,
         EvalAltResult::ErrorDataTooLarge(what, _) => Failure::TooLarge(too_large(what).to_owned()),
         EvalAltResult::ErrorTooManyVariables(_) => Failure::TooLarge("too many variables".to_owned()),
@@ -133,25 +149,40 @@ fn too_large(what: &str) -> &'static str {
     }
 }
 
-/// Returns the message of a syntax error.
-pub(super) fn syntax_message(error: &ParseErrorType) -> String {
+/// Returns the message of a syntax error in a text.
+pub(super) fn syntax_message(error: &ParseErrorType, text: &str) -> String {
     if let ParseErrorType::VariableUndefined(name) = error {
+        let declared = |keyword: &str| text.contains(&format!("{keyword} {name}"));
+        if declared("let") || declared("const") {
+            return format!("`{name}` stands outside of the function: {CAPTURED}");
+        }
         return unknown_name(name);
     }
-    let text = error.to_string();
+    if let ParseErrorType::ModuleUndefined(name) = error {
+        return format!("nothing is imported as `{name}`: import \"lib/..\" as {name}");
+    }
+    let after_dot = matches!(error, ParseErrorType::PropertyExpected);
+    let said = error.to_string();
     for (keyword, remedy) in DISABLED {
-        if text.contains(&format!("'{keyword}' is ")) {
+        // After a dot the parser says only that a name is missing.
+        if said.contains(&format!("'{keyword}' is ")) || (after_dot && text.contains(&format!(".{keyword}"))) {
             return format!("`{keyword}` is not available in policies: {remedy}");
         }
     }
-    text
+    said
 }
 
+/// Why a function, with a name or without, sees no variables but its own.
+const CAPTURED: &str =
+    "it would be shared between services; hand it over as an argument, or use param(..) or a function of the file";
+
 /// Keywords that policies do without, and what to use instead.
-pub(super) const DISABLED: [(&str, &str); 6] = [
+pub(super) const DISABLED: [(&str, &str); 8] = [
     ("eval", "write the code itself"),
     ("export", "every function of a file below lib/ can be used where it is imported"),
     ("switch", "list conditions in when(..), any([..]) or all([..])"),
+    ("curry", "no limit would hold for what a function carries; hand it over where the function is called"),
+    ("Fn", "name the function itself, or write |x| .."),
     ("try", "an error ends the rule and is shown"),
     ("print", "use note(\"..\")"),
     ("debug", "use note(\"..\")"),

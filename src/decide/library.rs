@@ -6,8 +6,10 @@ use parking_lot::Mutex;
 use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
 
 use crate::decide::api::quantity::{ScriptResult, register_units};
-use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine};
+use crate::decide::compile::unmarked;
+use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, guarded};
 use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
+use crate::decide::lint::names;
 
 /// Where libraries lie within a set.
 pub(super) const LIBRARY: &str = "lib/";
@@ -44,8 +46,8 @@ impl Libraries {
             refuse_declarations(engine);
         });
         for (path, _) in sources {
-            if expired() {
-                libraries.0.lock().faults.push(PolicyFault::of(path, Failure::Deadline.to_string()));
+            if let Some(spent) = expired() {
+                libraries.0.lock().faults.push(PolicyFault::of(path, Failure::from(spent).to_string()));
                 break;
             }
             libraries.load_one(engine.fresh(), &name(path));
@@ -58,11 +60,18 @@ impl Libraries {
     fn load_one(&self, engine: &Engine, name: &str) {
         let Some(text) = self.0.lock().waiting.remove(name) else { return };
         let path = format!("{name}.rhai");
+        let taken = names::taken(&path, &text);
+        if !taken.is_empty() {
+            self.0.lock().faults.extend(taken);
+            return;
+        }
         self.0.lock().loading.push(name.to_owned());
-        let compiled = engine.compile(text).map_err(|error| (syntax_message(error.err_type()), error.position()));
+        let compiled = engine
+            .compile(unmarked(&text))
+            .map_err(|error| (syntax_message(error.err_type(), &text), error.position()));
         let module = compiled.and_then(|mut ast| {
             ast.set_source(path.as_str());
-            Module::eval_ast_as_new(Scope::new(), &ast, engine).map_err(|error| {
+            guarded(|| Module::eval_ast_as_new(Scope::new(), &ast, engine)).map_err(|error| {
                 let (failure, position) = explain(&error, LOAD_OPERATIONS);
                 (failure.to_string(), position)
             })

@@ -39,7 +39,7 @@
 //!         scale_by(1.5),
 //!     ]);
 //! "#;
-//! let (words, never): (_, Deadline) = (Vocabulary::of([]).unwrap(), Arc::new(|| false));
+//! let (words, never): (_, Deadline) = (Vocabulary::of([]).unwrap(), Arc::new(|| None));
 //! let set = compile([("traffic.rhai", policy)], &words, &never).unwrap();
 //! assert_eq!(set.rules().collect::<Vec<_>>(), ["scale_up"]);
 //!
@@ -68,7 +68,7 @@ mod trial;
 mod vocabulary;
 
 pub use compile::{PolicySet, compile};
-pub use engine::Deadline;
+pub use engine::{Deadline, Spent};
 pub use evaluate::{Decider, decide};
 pub use fault::PolicyFault;
 pub use lint::{LINTS, Lint, lint};

@@ -1,6 +1,7 @@
 //! What policies may name: the signals that some service declares, and the standard ones.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use crate::model::{ServiceSpec, SignalName, SignalSpec, Unit};
 
@@ -19,6 +20,9 @@ const STANDARD: [(&str, Unit); 11] = [
     ("capacity_available_region_b", Unit::Flag),
     ("maintenance_region_a", Unit::Flag),
 ];
+
+/// How far ahead anything is forecast.
+pub(super) const LONGEST_HORIZON: Duration = Duration::from_mins(30);
 
 /// What stands between the name of a signal and that of a region in the name of the signal for that region.
 pub(super) const REGION: &str = "_region_";
@@ -52,10 +56,34 @@ pub enum VocabularyError {
     },
 }
 
-/// Names and units of all signals that policies may read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is known of a signal that policies may read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Known {
+    unit: Unit,
+    /// Lowest and highest value that somebody takes for true, in the unit.
+    range: (f64, f64),
+    /// Whether somebody has it forecast.
+    forecast: bool,
+    /// Whether somebody declares it.
+    declared: bool,
+}
+
+impl Known {
+    fn of(signal: &SignalSpec) -> Self {
+        Self { unit: signal.unit, range: signal.range, forecast: signal.forecast, declared: true }
+    }
+
+    /// Returns what is true of one or the other.
+    fn or(self, other: Self) -> Self {
+        let range = (self.range.0.min(other.range.0), self.range.1.max(other.range.1));
+        Self { range, forecast: self.forecast || other.forecast, ..self }
+    }
+}
+
+/// Names and units of all signals that policies may read, and what they can be.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Vocabulary {
-    units: BTreeMap<SignalName, Unit>,
+    known: BTreeMap<SignalName, Known>,
 }
 
 impl Vocabulary {
@@ -64,25 +92,27 @@ impl Vocabulary {
     /// # Errors
     /// When a name is taken by flyball itself, or has two units.
     pub fn of<'a>(services: impl IntoIterator<Item = &'a ServiceSpec>) -> Result<Self, VocabularyError> {
-        let mut units = BTreeMap::new();
+        let mut all: BTreeMap<SignalName, Known> = BTreeMap::new();
         for service in services {
             for signal in &service.signals {
                 let name = &signal.name;
                 if RESERVED.contains(&name.as_str()) {
                     return Err(VocabularyError::Reserved { name: name.clone(), service: service.id.to_string() });
                 }
-                let known = *units.entry(name.clone()).or_insert(signal.unit);
-                if known != signal.unit {
+                let here = Known::of(signal);
+                let known = all.entry(name.clone()).or_insert(here);
+                if known.unit != signal.unit {
                     return Err(VocabularyError::UnitConflict {
                         name: name.clone(),
                         service: service.id.to_string(),
                         found: signal.unit.word(),
-                        expected: known.word(),
+                        expected: known.unit.word(),
                     });
                 }
+                *known = known.or(here);
             }
         }
-        Ok(Self::with_standard(units))
+        Ok(Self::with_standard(all))
     }
 
     /// Returns the standard signals and `signals`, whose names differ; a declaration beats a standard unit.
@@ -90,33 +120,49 @@ impl Vocabulary {
     /// # Errors
     /// When a name is taken by flyball itself.
     pub fn of_signals<'a>(signals: impl IntoIterator<Item = &'a SignalSpec>) -> Result<Self, VocabularyError> {
-        let mut units = BTreeMap::new();
+        let mut all = BTreeMap::new();
         for signal in signals {
             if RESERVED.contains(&signal.name.as_str()) {
                 let service = "the settings".to_owned();
                 return Err(VocabularyError::Reserved { name: signal.name.clone(), service });
             }
-            units.insert(signal.name.clone(), signal.unit);
+            all.insert(signal.name.clone(), Known::of(signal));
         }
-        Ok(Self::with_standard(units))
+        Ok(Self::with_standard(all))
     }
 
-    fn with_standard(mut units: BTreeMap<SignalName, Unit>) -> Self {
+    fn with_standard(mut known: BTreeMap<SignalName, Known>) -> Self {
+        let range = (f64::NEG_INFINITY, f64::INFINITY);
         for (name, unit) in STANDARD {
             if let Some(name) = SignalName::new(name) {
-                units.entry(name).or_insert(unit);
+                known.entry(name).or_insert(Known { unit, range, forecast: unit != Unit::Flag, declared: false });
             }
         }
-        Self { units }
+        Self { known }
     }
 
     /// Returns the unit of a signal, if it is known.
     pub(super) fn unit(&self, name: &SignalName) -> Option<Unit> {
-        self.units.get(name).copied()
+        self.known.get(name).map(|known| known.unit)
+    }
+
+    /// Tells whether somebody declares a signal; where nobody declares any, as without settings, all may be declared.
+    pub(super) fn is_declared(&self, name: &SignalName) -> bool {
+        self.known.get(name).is_some_and(|known| known.declared) || !self.known.values().any(|known| known.declared)
+    }
+
+    /// Tells whether somebody has a signal forecast.
+    pub(super) fn is_forecast(&self, name: &SignalName) -> bool {
+        self.known.get(name).is_none_or(|known| known.forecast)
+    }
+
+    /// Returns the lowest and the highest value of a signal that somebody takes for true; infinite where it is not declared.
+    pub(super) fn range(&self, name: &SignalName) -> (f64, f64) {
+        self.known.get(name).map_or((f64::NEG_INFINITY, f64::INFINITY), |known| known.range)
     }
 
     /// Iterates over names and units, in the order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&SignalName, Unit)> {
-        self.units.iter().map(|(name, unit)| (name, *unit))
+        self.known.iter().map(|(name, known)| (name, known.unit))
     }
 }

@@ -49,6 +49,7 @@ pub mod leadership;
 pub mod mask;
 pub mod moment;
 pub mod outlook;
+pub mod plain;
 pub mod proposal;
 pub mod provenance;
 pub mod record;

@@ -6,6 +6,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::plain::is_odd;
+
 /// Name of the file of a set that says where it comes from.
 pub const PROVENANCE_FILE: &str = "REVISION";
 /// Longest name of a commit: a SHA-256.
@@ -61,11 +63,7 @@ fn commit(text: &str) -> Option<String> {
 }
 
 fn author(text: &str) -> Option<String> {
-    // Controls, and the marks that turn the direction of writing round.
-    let turns =
-        |letter: char| matches!(letter, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let shown = |letter: &char| !letter.is_control() && !turns(*letter);
-    let text: String = text.trim().chars().filter(shown).take(LONGEST_AUTHOR).collect();
+    let text: String = text.trim().chars().filter(|letter| !is_odd(*letter)).take(LONGEST_AUTHOR).collect();
     (!text.is_empty()).then_some(text)
 }
 

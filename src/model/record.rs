@@ -59,7 +59,28 @@ impl DecisionRecord {
         let then = self.signals.iter().map(|label| (&label.name, label.unit));
         then.eq(spec.signals.iter().map(|signal| (&signal.name, signal.unit)))
     }
+
+    /// Returns it without what its rules say beyond how they came out: for a record that would be too long to be read again.
+    /// The rule that acts keeps its conditions; where others had some, [`CUT`] says so.
+    #[must_use]
+    pub fn shortened(&self) -> Self {
+        let mut short = self.clone();
+        let chosen = self.proposal.choice.rule();
+        for rule in &mut short.proposal.rules {
+            let keeps = chosen == Some(&*rule.rule);
+            if !rule.notes.is_empty() || !(keeps || rule.conditions.is_empty()) {
+                rule.notes = vec![CUT.into()];
+            }
+            if !keeps {
+                rule.conditions = Vec::new();
+            }
+        }
+        short
+    }
 }
+
+/// Note of a rule of which a record leaves out the rest.
+pub const CUT: &str = "(cut: the record was too long)";
 
 /// What is needed to show the value of a signal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -52,7 +52,7 @@ pub fn make(path: &Path, settings: &Settings) -> anyhow::Result<()> {
 }
 
 fn policies(settings: &Settings) -> anyhow::Result<PolicySet> {
-    let never: Deadline = Arc::new(|| false);
+    let never: Deadline = Arc::new(|| None);
     let files = [
         ("capacity.rhai", include_str!("../../deploy/policies/capacity.rhai")),
         ("traffic.rhai", include_str!("../../deploy/policies/traffic.rhai")),

@@ -11,7 +11,7 @@ use anyhow::{Context, ensure};
 use cpu_time::{ProcessTime, ThreadTime};
 use flyball::actors::policy_library::InForce;
 use flyball::adapters::policy_dir::PolicyDir;
-use flyball::decide::{Deadline, Decider, Vocabulary, compile, decide, run_tests};
+use flyball::decide::{Deadline, Decider, Spent, Vocabulary, compile, decide, run_tests};
 use flyball::instrument::Metrics;
 use flyball::model::{Capacity, Role};
 use flyball::ports::PolicyStore;
@@ -158,7 +158,7 @@ fn reload() -> anyhow::Result<f64> {
     let mut runs = Vec::new();
     for _ in 0..RUNS {
         let started = ThreadTime::now();
-        let never: Deadline = Arc::new(|| false);
+        let never: Deadline = Arc::new(|| None);
         let set = compile(files.iter().map(|(path, text)| (path.as_str(), text.as_str())), &words, &never);
         let set = set.map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
         runs.push(started.elapsed().as_secs_f64() * 1e3);
@@ -226,7 +226,7 @@ fn hostile() -> anyhow::Result<Figures> {
     fn twenty() -> Deadline {
         // Of the process, because a deadline may be asked from any thread; here only one works.
         let started = ProcessTime::now();
-        Arc::new(move || started.elapsed() >= DEADLINE)
+        Arc::new(move || (started.elapsed() >= DEADLINE).then_some(Spent::Time))
     }
     let (in_force, words, metrics) = (InForce::default(), Vocabulary::of([])?, Metrics::new());
     let all = crate::hostile::all();
@@ -302,9 +302,10 @@ fn coverage() -> anyhow::Result<f64> {
     }
     let texts = || files.iter().map(|(path, text)| (path.as_str(), text.as_str()));
     let words = Vocabulary::of([])?;
-    let never: Deadline = Arc::new(|| false);
+    let never: Deadline = Arc::new(|| None);
     let set = Arc::new(compile(texts(), &words, &never).map_err(|faults| anyhow::anyhow!("{faults:?}"))?);
-    let report = run_tests(&set, &words, texts(), &|_| true, &never).map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
+    let report = run_tests(&set, &words, texts(), &|_| true, &|| never.clone())
+        .map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
     ensure!(report.failures().next().is_none(), "a shipped test fails");
     Ok(report.coverage.share())
 }

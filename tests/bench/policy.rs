@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use cpu_time::ThreadTime;
-use flyball::decide::{Deadline, Decider, Vocabulary, compile, decide};
+use flyball::decide::{Deadline, Decider, Spent, Vocabulary, compile, decide};
 use flyball::model::outlook::HorizonPoint;
 use flyball::model::{
     Authority, Bounds, Features, Finite, HORIZONS, Minute, Now, Outlook, Readiness, Reading, Sample, ServiceId,
@@ -74,7 +74,7 @@ pub fn decision_us<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> a
 /// Returns a deadline as the running loop sets it.
 pub fn deadline() -> Deadline {
     let end = Instant::now() + EVALUATION;
-    Arc::new(move || Instant::now() >= end)
+    Arc::new(move || (Instant::now() >= end).then_some(Spent::Time))
 }
 
 /// Returns a service with every signal that the rules read.

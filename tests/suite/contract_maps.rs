@@ -121,7 +121,7 @@ async fn a_library_is_a_key_that_starts_with_lib() {
         "whatever ConfigMap it lies in"
     );
     let texts = files.files.as_ref().unwrap().iter().map(|file| (file.path.as_str(), file.text.as_str()));
-    let never: Deadline = Arc::new(|| false);
+    let never: Deadline = Arc::new(|| None);
     let set = compile(texts, &Vocabulary::of([]).unwrap(), &never).unwrap();
     assert_eq!(set.rules().collect::<Vec<_>>(), ["up"]);
 }

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cpu_time::ThreadTime;
 use flyball::actors::policy_library::InForce;
-use flyball::decide::{Deadline, Decider, Vocabulary, compile, decide, lint, run_tests};
+use flyball::app::deadline;
+use flyball::decide::{Deadline, Decider, Spent, Vocabulary, compile, decide, lint, run_tests};
 use flyball::instrument::Metrics;
 use flyball::ports::{PolicyFile, PolicyFiles};
 use proptest::prelude::*;
 
-use crate::hostile::{CLASSES, GOOD, all};
+use crate::hostile::{CLASSES, GOOD, LATE, OPERATIONS, of_class};
 use crate::parity::{Facts, Source};
 
 fn never() -> Deadline {
-    Arc::new(|| false)
+    Arc::new(|| None)
 }
 
 fn good() -> PolicyFiles {
@@ -22,24 +24,115 @@ fn good() -> PolicyFiles {
     PolicyFiles { origin: "good".to_owned(), files: Ok(vec![file]), namespaces: BTreeMap::new() }
 }
 
-#[test]
-fn every_hostile_script_is_refused_and_the_last_good_set_stays() {
+/// How much CPU a script may take: the deadline of the loop, and what one native call may take after it, in a debug build too.
+const CPU: Duration = Duration::from_millis(500 + 250);
+
+/// Loads the scripts of a class as the loop does, with its deadline, and asserts what stops each.
+fn class(name: &str) {
     let (in_force, metrics) = (InForce::default(), Metrics::new());
     let words = Vocabulary::of([]).unwrap();
     in_force.take(&good(), &words, never, &metrics.process());
     let revision = in_force.load().unwrap().revision().clone();
-    let mut classes: BTreeMap<&str, usize> = BTreeMap::new();
-    for hostile in all() {
-        in_force.take(&hostile.files, &words, never, &metrics.process());
-        let now = in_force.load().unwrap();
-        assert_eq!(*now.revision(), revision, "{}: {} is in force", hostile.class, hostile.name);
-        assert!(!in_force.faults().is_empty(), "{}: {} has no fault", hostile.class, hostile.name);
-        *classes.entry(hostile.class).or_default() += 1;
+    let class = CLASSES.iter().find(|class| class.name == name).unwrap();
+    let mut wrong = Vec::new();
+    for hostile in of_class(class) {
+        let began = ThreadTime::now();
+        in_force.take(&hostile.files, &words, deadline, &metrics.process());
+        let spent = began.elapsed();
+        assert_eq!(*in_force.load().unwrap().revision(), revision, "{name}: {} is in force", hostile.name);
+        let faults = in_force.faults();
+        let late = hostile.stop == OPERATIONS && faults.iter().any(|fault| fault.contains(LATE));
+        if !late && !faults.iter().any(|fault| fault.contains(hostile.stop)) {
+            let faults: Vec<_> = faults.iter().take(2).map(|fault| format!("{fault:.200}")).collect();
+            wrong.push(format!("{}\n   wanted: {}\n   got: {faults:?}", hostile.name, hostile.stop));
+        }
+        if spent > CPU {
+            wrong.push(format!("{} took {spent:?} of CPU time", hostile.name));
+        }
     }
-    assert_eq!(classes.len(), CLASSES.len());
-    for (class, scripts) in classes {
-        assert!(scripts >= 15, "{class} has {scripts} scripts");
+    assert!(wrong.is_empty(), "{name}:\n{}", wrong.join("\n"));
+    let scripts = class.bodies.len() + (class.sets)().len();
+    assert!(scripts >= 15, "{name} has {scripts} scripts");
+}
+
+#[test]
+fn hostile_loops_are_stopped() {
+    class("loops");
+}
+
+#[test]
+fn hostile_recursion_is_stopped() {
+    class("recursion");
+}
+
+#[test]
+fn hostile_callbacks_are_stopped() {
+    class("callbacks");
+}
+
+#[test]
+fn hostile_depth_is_stopped() {
+    class("depth");
+}
+
+#[test]
+fn hostile_memory_is_stopped() {
+    class("memory");
+}
+
+#[test]
+fn hostile_sorting_is_stopped() {
+    class("sort");
+}
+
+#[test]
+fn hostile_types_are_stopped() {
+    class("types");
+}
+
+#[test]
+fn hostile_captured_state_is_stopped() {
+    class("captured state");
+}
+
+#[test]
+fn hostile_natives_are_stopped() {
+    class("natives");
+}
+
+#[test]
+fn hostile_imports_are_stopped() {
+    class("imports");
+}
+
+#[test]
+fn hostile_sources_are_stopped() {
+    class("sources");
+}
+
+#[test]
+fn hostile_growth_is_stopped() {
+    class("growth");
+}
+
+#[test]
+fn every_hostile_class_has_a_test() {
+    let tests = include_str!("hostile_policies.rs");
+    for class in CLASSES {
+        assert!(tests.contains(&format!("    class("{}");", class.name)), "{} has no test", class.name);
     }
+}
+
+/// The allocator of this program is that of the binary, and knows what a thread holds.
+#[test]
+fn a_load_may_hold_so_much_memory_and_no_more() {
+    let expired = deadline();
+    let small = vec![1_u8; 100 << 20];
+    assert_eq!(expired(), None);
+    let large = vec![1_u8; 40 << 20];
+    assert_eq!(expired(), Some(Spent::Memory));
+    drop((small, large));
+    assert_eq!(expired(), None);
 }
 
 /// The deadline of the loop is asked for often enough to end what is within every other limit.
@@ -49,7 +142,8 @@ fn a_deadline_ends_what_the_limits_would_let_pass() {
     let words = Vocabulary::of([]).unwrap();
     assert!(compile([("t.rhai", slow.as_str())], &words, &never()).is_ok());
     let asked = std::sync::atomic::AtomicU32::new(0);
-    let after: Deadline = Arc::new(move || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 20);
+    let after: Deadline =
+        Arc::new(move || (asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 20).then_some(Spent::Time));
     let faults = compile([("t.rhai", slow.as_str())], &words, &after).unwrap_err();
     assert!(faults[0].to_string().contains("deadline"), "{faults:?}");
 }
@@ -99,12 +193,13 @@ fn survives(text: &str) {
     let words = Vocabulary::of([]).unwrap();
     // The operations of a hostile loop add up to seconds in a debug build; a handful of looks is enough here.
     let asked = std::sync::atomic::AtomicU32::new(0);
-    let deadline: Deadline = Arc::new(move || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 200);
+    let deadline: Deadline =
+        Arc::new(move || (asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 200).then_some(Spent::Time));
     let files = [("t.rhai", text), ("t_test.rhai", text), ("lib/l.rhai", "fn f(s) { when(s.rollout) }")];
     let Ok(set) = compile(files, &words, &deadline) else { return };
     let set = Arc::new(set);
     let _ = lint(&set, files);
-    let _ = run_tests(&set, &words, files, &|_| true, &deadline);
+    let _ = run_tests(&set, &words, files, &|_| true, &|| deadline.clone());
     let (spec, features, outlook) = Source::new(1).next().flyball();
     let _ = decide(&mut Decider::new(), &set, &spec, &features, &outlook, Facts::now());
 }

@@ -28,3 +28,7 @@ mod properties;
 mod records;
 mod rego;
 mod scenarios;
+
+/// That of the binary: it tells what a policy set holds.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

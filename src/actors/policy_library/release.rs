@@ -116,7 +116,7 @@ impl Loader<'_> {
         let texts = || files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
         let deadline = (self.deadline)();
         let set = Arc::new(compile(texts(), self.vocabulary, &deadline).map_err(|faults| worded(&faults))?);
-        let report = run_tests(&set, self.vocabulary, texts(), &|_| true, &deadline);
+        let report = run_tests(&set, self.vocabulary, texts(), &|_| true, &|| Arc::clone(&deadline));
         let report = report.map_err(|faults| worded(&faults))?;
         let failed = report.tests.iter().filter_map(|test| Some((test, test.failure.as_ref()?)));
         let failed: Vec<_> = failed.map(|(test, failure)| format!("{failure} (test `{}`)", test.name)).collect();

@@ -8,12 +8,12 @@
 //!
 //! **Source**: git's documents gitrepository-layout and gitformat-loose.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use flate2::read::ZlibDecoder;
 
+use super::open_regular;
 use crate::model::Provenance;
 
 /// How far above the policies the checkout may begin.
@@ -52,9 +52,9 @@ fn author(git: &Path, commit: &str) -> Option<String> {
     // A worktree shares the objects of the repository that it is one of.
     let shared = short_text(&git.join("commondir")).map_or_else(|| git.to_owned(), |at| git.join(at.trim()));
     let (directory, name) = commit.split_at_checked(2)?;
-    let file = File::open(shared.join("objects").join(directory).join(name)).ok()?;
+    let file = open_regular(&shared.join("objects").join(directory).join(name)).ok()?;
     let mut text = Vec::new();
-    ZlibDecoder::new(file).take(COMMIT_LIMIT).read_to_end(&mut text).ok()?;
+    ZlibDecoder::new(file.take(COMMIT_LIMIT)).take(COMMIT_LIMIT).read_to_end(&mut text).ok()?;
     let text = String::from_utf8_lossy(&text);
     // Headers end with an empty line; the message after it may say anything.
     let headers = text.split("\n\n").next().unwrap_or_default();
@@ -65,7 +65,7 @@ fn author(git: &Path, commit: &str) -> Option<String> {
 
 fn short_text(path: &Path) -> Option<String> {
     let mut text = String::new();
-    File::open(path).ok()?.take(LIMIT).read_to_string(&mut text).ok()?;
+    open_regular(path).ok()?.take(LIMIT).read_to_string(&mut text).ok()?;
     Some(text)
 }
 
@@ -117,6 +117,34 @@ mod tests {
         assert_eq!(told(), whole, "its beginning is enough");
         write(&object, b"no object");
         assert_eq!(told(), format!("commit: {HASH}\n"));
+    }
+
+    /// A pipe without a writer is opened, by a look that waits for one, never.
+    #[test]
+    fn a_pipe_in_place_of_a_file_of_git_is_no_file() {
+        let check = |pipe: &str, files: &[(&str, &str)], expected: Option<&str>| {
+            let root = tempfile::tempdir().unwrap();
+            for (path, text) in files {
+                write(&root.path().join(path), text.as_bytes());
+            }
+            let pipe = root.path().join(pipe);
+            fs::create_dir_all(pipe.parent().unwrap()).unwrap();
+            let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+            assert!(made.success());
+            fs::create_dir_all(root.path().join("a/b")).unwrap();
+            let (sender, told) = std::sync::mpsc::channel();
+            let policies = root.path().join("a/b");
+            std::thread::spawn(move || sender.send(provenance(&policies)));
+            let told = told.recv_timeout(std::time::Duration::from_secs(10)).expect("it waits for the pipe");
+            assert_eq!(told.as_deref(), expected, "{}", pipe.display());
+        };
+        let head = format!("{HASH}\n");
+        let object = format!(".git/objects/{}/{}", &HASH[..2], &HASH[2..]);
+        let commit = format!("commit: {HASH}\n");
+        check(".git", &[], None);
+        check(".git/HEAD", &[], None);
+        check(".git/commondir", &[(".git/HEAD", &head)], Some(&commit));
+        check(&object, &[(".git/HEAD", &head)], Some(&commit));
     }
 
     #[test]

@@ -5,23 +5,29 @@
 //! A ConfigMap volume swaps a symlink, an editor writes a temporary file and renames it, a copy writes half a file
 //! first. So the directory is watched and not the files, what counts is the content, and a change is announced once
 //! it was read twice alike. The watch only hastens a poll, which finds everything by itself within a second.
+//!
+//! The directory itself may be a link, and links within it lead anywhere within it, as those of a ConfigMap volume do; one
+//! that leads out of it is refused.
 
 mod checkout;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecursiveMode, Watcher};
+use rustix::fs::OFlags;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
 use crate::model::PROVENANCE_FILE;
+use crate::model::plain::is_odd;
 use crate::ports::policy_store::is_of_a_set;
 use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
@@ -126,7 +132,8 @@ fn stir_on_change(root: &Path, stirred: Arc<Notify>) -> Option<notify::Recommend
 /// Reads the set now.
 pub fn read_set(root: &Path) -> PolicyFiles {
     let mut files = BTreeMap::new();
-    let read = usable(root).and_then(|()| collect(root, "", 0, &mut files)).and_then(|()| {
+    let inside = root.canonicalize().unwrap_or_else(|_| root.to_owned());
+    let read = usable(root).and_then(|()| collect(root, "", &inside, &mut files)).and_then(|()| {
         if !files.contains_key(PROVENANCE_FILE)
             && let Some(text) = checkout::provenance(root)
         {
@@ -161,10 +168,10 @@ fn usable(root: &Path) -> Result<(), String> {
     }
 }
 
-/// Adds the policies below `directory` to `files`; `prefix` is its path within the set.
-fn collect(directory: &Path, prefix: &str, depth: usize, files: &mut BTreeMap<String, String>) -> Result<(), String> {
+/// Adds the policies below `directory` to `files`; `prefix` is its path within the set, `root` that of the set without links.
+fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<String, String>) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{} cannot be read: {error}", directory.display());
-    if depth > DEPTH_LIMIT {
+    if prefix.matches('/').count() >= DEPTH_LIMIT {
         return Err(format!("{} lies more than {DEPTH_LIMIT} directories deep", directory.display()));
     }
     for entry in fs::read_dir(directory).map_err(failed)? {
@@ -173,6 +180,9 @@ fn collect(directory: &Path, prefix: &str, depth: usize, files: &mut BTreeMap<St
         let Ok(name) = entry.file_name().into_string() else {
             return Err(format!("the name of {} is not UTF-8", path.display()));
         };
+        if is_of_a_set(&name) && name.contains(is_odd) {
+            return Err(format!("the name of {path:?} holds a control character: rename it"));
+        }
         // Hidden: an editor's, or the inner side of a ConfigMap volume, whose files are linked from outside.
         if name.starts_with('.') {
             continue;
@@ -180,12 +190,15 @@ fn collect(directory: &Path, prefix: &str, depth: usize, files: &mut BTreeMap<St
         let within = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
         let policy = is_of_a_set(&name);
         match fs::metadata(&path) {
-            Ok(found) if found.is_dir() => collect(&path, &within, depth.saturating_add(1), files)?,
+            Ok(found) if found.is_dir() => {
+                own(&path, root)?;
+                collect(&path, &within, root, files)?;
+            }
             Ok(found) if policy && found.is_file() => {
                 if files.len() >= FILES_LIMIT {
                     return Err(format!("more than {FILES_LIMIT} policies, {within} is one too many"));
                 }
-                files.insert(within, read_file(&path)?);
+                files.insert(within, read_file(&path, &own(&path, root)?)?);
             }
             Ok(_) if policy => return Err(format!("{} is not a file", path.display())),
             // Gone since the directory was read, or a link that leads nowhere: what is no policy is no matter.
@@ -196,15 +209,37 @@ fn collect(directory: &Path, prefix: &str, depth: usize, files: &mut BTreeMap<St
     Ok(())
 }
 
+/// Returns where a path leads that may be a link. What lies outside of the set is no part of it: what it says would stand in
+/// messages and records.
+fn own(path: &Path, root: &Path) -> Result<PathBuf, String> {
+    let target = path.canonicalize().map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+    if target.starts_with(root) {
+        return Ok(target);
+    }
+    let (path, root) = (path.display(), root.display());
+    Err(format!("{path} is a link that leads out of the set's directory {root}: copy the file into it"))
+}
+
+/// Opens a file that is one. A pipe would keep whoever opens it waiting for a writer.
+///
+/// # Errors
+/// What the system says, or that it is something else.
+fn open_regular(path: &Path) -> std::io::Result<File> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("it is not a file")) }
+}
+
 fn ends_in(path: &Path, ending: &str) -> bool {
     path.extension().is_some_and(|extension| extension == ending)
 }
 
-fn read_file(path: &Path) -> Result<String, String> {
+/// Reads a file that a path of the set leads to.
+fn read_file(path: &Path, target: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     let limit = if ends_in(path, "jsonl") { RECORDING_LIMIT } else { FILE_LIMIT };
     let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let read = File::open(path).and_then(|file| file.take(one_more).read_to_end(&mut bytes));
+    let read = open_regular(target).and_then(|file| file.take(one_more).read_to_end(&mut bytes));
     let length = read.map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     if length > limit {
         return Err(format!("{} is larger than {limit} bytes", path.display()));

@@ -59,6 +59,10 @@ fn c3_what_cannot_be_a_set_is_named() {
     };
     check("big.rhai", &vec![b'x'; 5 * 1024 * 1024], "is larger than 262144 bytes");
     check("odd.rhai", b"a\xffb", "is not UTF-8");
+    let forged = directory(&[("good.rhai", "x"), ("a\nb.rhai", "x")]);
+    assert!(
+        contents(&read_set(forged.path())).unwrap_err().ends_with("/a\\nb.rhai\" holds a control character: rename it")
+    );
     check("empty.rhai", b"", "is empty");
     check("big.jsonl", &vec![b'x'; 5 * 1024 * 1024], "is larger than 1048576 bytes");
     let recordings = directory(&[("lull.jsonl", "x")]);
@@ -73,6 +77,56 @@ fn c3_what_cannot_be_a_set_is_named() {
     let looping = directory(&[("good.rhai", "x")]);
     symlink(".", looping.path().join("loop")).unwrap();
     assert!(contents(&read_set(looping.path())).unwrap_err().contains("directories deep"));
+}
+
+/// What lies outside is no part of the set, whatever its name says: its text would stand in messages and records.
+#[test]
+fn a_link_out_of_the_directory_is_refused() {
+    let elsewhere =
+        directory(&[("secret.json", "{\"token\": \"t0k3n\"}"), ("shadow", "root:*:1"), ("more/x.rhai", "x")]);
+    let check = |target: &str, link: &str| {
+        let directory = directory(&[("good.rhai", "x"), ("inner/more.rhai", "y")]);
+        symlink(elsewhere.path().join(target), directory.path().join(link)).unwrap();
+        let fault = read_set(directory.path()).files.unwrap_err();
+        let at = directory.path().join(link);
+        let said = format!("{} is a link that leads out of the set's directory", at.display());
+        assert!(fault.starts_with(&said) && !fault.contains("t0k3n"), "{fault}");
+    };
+    check("secret.json", "pw.data.json");
+    check("shadow", "x.rhai");
+    check("shadow", "inner/x.rhai");
+    check("shadow", "REVISION");
+    check("more", "base");
+    let apart = directory(&[("set/good.rhai", "x"), ("set/deep/a.rhai", "a"), ("setting/b.rhai", "b")]);
+    symlink("../setting/b.rhai", apart.path().join("set/b.rhai")).unwrap();
+    assert!(
+        read_set(&apart.path().join("set")).files.unwrap_err().contains("leads out of"),
+        "a name that begins alike"
+    );
+    fs::remove_file(apart.path().join("set/b.rhai")).unwrap();
+    symlink("deep", apart.path().join("set/again")).unwrap();
+    symlink("deep/a.rhai", apart.path().join("set/a.rhai")).unwrap();
+    symlink(apart.path().join("set"), apart.path().join("current")).unwrap();
+    let set = read_set(&apart.path().join("current"));
+    let all = vec![("a.rhai", "a"), ("again/a.rhai", "a"), ("deep/a.rhai", "a"), ("good.rhai", "x")];
+    assert_eq!(contents(&set), Ok(all), "links within the set, and to it");
+}
+
+/// A pipe where a file was when its kind was looked at.
+#[test]
+fn a_pipe_is_never_waited_for() {
+    let directory = directory(&[("good.rhai", "x")]);
+    let pipe = directory.path().join("pipe.rhai");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let opened = std::thread::spawn(move || open_regular(&pipe).map_err(|error| error.to_string()).err());
+    let patience = Instant::now();
+    while !opened.is_finished() && patience.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(opened.is_finished(), "it waits for a writer");
+    assert_eq!(opened.join().unwrap().as_deref(), Some("it is not a file"));
+    let fault = read_set(directory.path()).files.unwrap_err();
+    assert!(fault.contains("pipe.rhai is not a file"), "{fault}");
 }
 
 #[test]

@@ -12,13 +12,30 @@ const USUAL: usize = 16 << 10;
 /// Longest record that is unpacked: far above any that is written, far below what would hurt.
 const LONGEST: usize = 16 << 20;
 
+/// Why a record cannot be packed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PackError {
+    /// It has a part that the format has no word for.
+    #[error("{0}")]
+    Unserialisable(#[from] rmp_serde::encode::Error),
+    /// [`unpack`] would refuse it.
+    #[error("it has {length} bytes, expected at most {LONGEST}")]
+    TooLong {
+        /// Before it is compressed.
+        length: usize,
+    },
+}
+
 /// Returns the packed record.
 ///
 /// # Errors
-/// When it cannot be serialised.
-pub(super) fn pack(record: &impl Serialize) -> Result<Vec<u8>, String> {
+/// When it cannot be serialised, or is too long to be read again.
+pub(super) fn pack(record: &impl Serialize) -> Result<Vec<u8>, PackError> {
     let mut bytes = Vec::with_capacity(USUAL);
-    rmp_serde::encode::write_named(&mut bytes, record).map_err(|error| error.to_string())?;
+    rmp_serde::encode::write_named(&mut bytes, record)?;
+    if bytes.len() > LONGEST {
+        return Err(PackError::TooLong { length: bytes.len() });
+    }
     Ok(lz4_flex::compress_prepend_size(&bytes))
 }
 
@@ -47,6 +64,9 @@ mod tests {
         let read: Vec<(String, Option<f64>, f64)> = unpack(&packed).unwrap();
         let read: Vec<_> = read.iter().map(|(name, value, least)| (name.as_str(), *value, *least)).collect();
         assert_eq!(read, record);
+        let longest = "x".repeat(LONGEST - 5);
+        assert_eq!(unpack::<String>(&pack(&longest).unwrap()).unwrap(), longest, "with the five bytes of its length");
+        assert!(matches!(pack(&format!("{longest}x")), Err(PackError::TooLong { length }) if length == LONGEST + 1));
         let huge = [u32::MAX.to_le_bytes().as_slice(), &packed[4..]].concat();
         for damaged in [&packed[..0], &packed[..3], &packed[..packed.len() / 2], &huge] {
             assert!(unpack::<Vec<(String, Option<f64>, f64)>>(damaged).is_err(), "{} bytes", damaged.len());

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::model::{ChangeId, CycleId, DecisionId, DecisionRecord, Intent, ServiceId, Timestamp, WriteOutcome};
 use crate::ports::JournalError;
 
-use super::packed;
+use super::packed::{self, PackError};
 use super::rules::{Fate, Tables};
 
 /// The layout that this version writes and reads.
@@ -52,6 +52,9 @@ pub(super) enum Fault {
     /// A record is not what was written.
     #[error("{what} cannot be read: {reason}")]
     Record { what: String, reason: String },
+    /// A record cannot be written so that it could be read again.
+    #[error("{what} cannot be written: {error}")]
+    Unpackable { what: String, error: PackError },
     /// The file belongs to something else.
     #[error("not a journal of flyball: {0}")]
     Foreign(String),
@@ -232,8 +235,15 @@ impl Tables for RedbTables<'_> {
     }
 
     fn put_decision(&mut self, record: &DecisionRecord) -> Result<(), Fault> {
-        let unreadable = |reason| Fault::Record { what: record.id.to_string(), reason };
-        let bytes = packed::pack(record).map_err(unreadable)?;
+        let bytes = packed::pack(record).or_else(|error| match error {
+            // Of a record without the words of its rules the rest can be read; of one that is too long, nothing.
+            PackError::TooLong { length } => {
+                tracing::warn!(decision = %record.id, length, "record is too long, the words of its rules are left out");
+                packed::pack(&record.shortened())
+            }
+            error @ PackError::Unserialisable(_) => Err(error),
+        });
+        let bytes = bytes.map_err(|error| Fault::Unpackable { what: record.id.to_string(), error })?;
         let (service, run, seq) = key(&record.id);
         let place = self.place();
         self.decisions.insert(place, (service, run, seq, milliseconds(record.at), bytes.as_slice()))?;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Source;
 use crate::cli::{Output, print};
 use crate::cycle::stages::{LINTS, Lint, PolicyFault, TestReport};
+use crate::model::plain;
 
 /// Columns of a source line that are shown.
 const WIDTH: usize = 160;
@@ -25,30 +26,49 @@ fn painted(source: &Source, fault: &PolicyFault, is_warning: bool, in_colour: bo
     };
     // What concerns no single file names the directory alone.
     let slash = if fault.file.is_empty() { ": " } else { "/" };
-    let directory = source.directory.display();
+    let directory = source.directory.display().to_string();
+    let directory = plain::plain(&directory);
     let mut text = if is_warning {
         format!("{strong}warning:{plain} {directory}{slash}{fault}")
     } else {
         format!("{strong}{directory}{slash}{fault}{plain}")
     };
     if let Some((number, line)) = line(source, fault) {
-        // Writing into a String does not fail.
-        let _ = write!(text, "\n{number:>6} | {line}");
+        // An empty line alone would show nobody where it is. Writing into a String does not fail.
+        let above = number.checked_sub(1).filter(|_| line.is_empty());
+        if let Some((number, above)) = above.and_then(|above| Some((above, line_at(text_of(source, fault)?, above)?))) {
+            let _ = write!(text, "\n{number:>6} | {}", shown(above));
+        }
+        let _ = write!(text, "\n{number:>6} | {}", shown(line));
         if let Some(column) = fault.column.filter(|column| *column <= WIDTH) {
-            let under: String =
-                line.chars().take(column - 1).map(|letter| if letter == '\t' { '\t' } else { ' ' }).collect();
+            let before: String = line.chars().take(column - 1).collect();
+            let under: String = shown(&before).chars().map(|letter| if letter == '\t' { '\t' } else { ' ' }).collect();
             let _ = write!(text, "\n       | {under}{strong}^{plain}");
         }
     }
     text
 }
 
+/// Returns a line as a terminal may have it; tabs stay, so that the caret stands where it should.
+fn shown(line: &str) -> String {
+    line.split('\t').map(plain::plain).collect::<Vec<_>>().join("\t")
+}
+
+/// Returns the line that a fault is in, and its number. What is missing at the end of a file is found behind its last line.
 fn line<'a>(source: &'a Source, fault: &PolicyFault) -> Option<(usize, &'a str)> {
     let number = fault.line?;
-    let (_, text) = source.texts().find(|(path, _)| *path == fault.file)?;
+    text_of(source, fault).map(|text| (number, line_at(text, number).unwrap_or_default()))
+}
+
+fn text_of<'a>(source: &'a Source, fault: &PolicyFault) -> Option<&'a str> {
+    source.texts().find(|(path, _)| *path == fault.file).map(|(_, text)| text)
+}
+
+/// Returns a line, from 1, as far as it is shown.
+fn line_at(text: &str, number: usize) -> Option<&str> {
     let line = text.lines().nth(number.checked_sub(1)?)?;
     let end = line.char_indices().nth(WIDTH).map_or(line.len(), |(end, _)| end);
-    Some((number, line.get(..end)?))
+    line.get(..end)
 }
 
 /// Returns a fault for programs; `id` is the kind of finding, none for what keeps a set from loading.
@@ -149,6 +169,43 @@ mod tests {
     use super::*;
     use crate::cycle::stages::Vocabulary;
     use crate::ports::PolicyFile;
+
+    #[test]
+    fn a_fault_behind_the_last_line_is_shown_there() {
+        let file = PolicyFile { path: "t.rhai".to_owned(), text: "rule(\n".to_owned() };
+        let vocabulary = Vocabulary::of([]).unwrap();
+        let source = Source { directory: PathBuf::from("set"), files: vec![file], vocabulary, settings: None };
+        let fault = |line, column| PolicyFault {
+            file: "t.rhai".to_owned(),
+            line: Some(line),
+            column,
+            rule: None,
+            message: "incomplete".to_owned(),
+        };
+        let behind = "set/t.rhai:2:1: incomplete\n     1 | rule(\n     2 | \n       | ^";
+        assert_eq!(painted(&source, &fault(2, Some(1)), false, false), behind);
+        let after = "set/t.rhai:1:6: incomplete\n     1 | rule(\n       |      ^";
+        assert_eq!(painted(&source, &fault(1, Some(6)), false, false), after);
+    }
+
+    /// What stands in a policy is not obeyed by the terminal that shows it.
+    #[test]
+    fn control_characters_of_a_policy_are_spelled_out() {
+        let text = "let a = \"\u{1b}[2J\"; throw a;\n".to_owned();
+        let file = PolicyFile { path: "t\n.rhai".to_owned(), text };
+        let vocabulary = Vocabulary::of([]).unwrap();
+        let source = Source { directory: PathBuf::from("s\u{9b}t"), files: vec![file], vocabulary, settings: None };
+        let fault = PolicyFault {
+            file: "t\n.rhai".to_owned(),
+            line: Some(1),
+            column: Some(17),
+            rule: None,
+            message: "\u{1b}[2J\nok: all is well".to_owned(),
+        };
+        let expected = "s\\u{9b}t/t\\n.rhai:1:17: \\u{1b}[2J\\nok: all is well\n     \
+                        1 | let a = \"\\u{1b}[2J\"; throw a;\n       | \u{20}                    ^";
+        assert_eq!(painted(&source, &fault, false, false), expected);
+    }
 
     #[test]
     fn a_fault_is_shown_in_colour_with_a_caret_under_its_column() {

@@ -9,7 +9,7 @@ use crate::cli::running::ask;
 use crate::cli::{ConfigArg, Output, known_service, print};
 use crate::model::record::SignalLabel;
 use crate::model::time::seconds;
-use crate::model::{Readiness, ServiceId, SignalFeatures, SignalOutlook};
+use crate::model::{Readiness, ServiceId, SignalFeatures, SignalOutlook, Unit};
 use crate::ports::ServiceSnapshot;
 
 #[derive(Debug, Args)]
@@ -31,13 +31,20 @@ pub async fn signals(args: &SignalsArgs) -> anyhow::Result<ExitCode> {
     let Some(service) = &args.service else {
         let vocabulary = crate::app::vocabulary(&settings)?;
         for (name, unit) in vocabulary.iter() {
-            let declared = settings.signals.iter().any(|signal| signal.spec.name == *name);
+            let declared = settings.signals.iter().find(|signal| signal.spec.name == *name);
+            let range = declared.map(|signal| signal.spec.range).filter(|_| unit != Unit::Flag);
             match args.output {
                 Output::Text => {
-                    let whose = if declared { "" } else { "; standard, declared by no signal of the settings" };
+                    let whose = match (declared, range) {
+                        (None, _) => "; standard, declared by no signal of the settings".to_owned(),
+                        (Some(_), Some((low, high))) => format!(", {} to {}", unit.show(low), unit.show(high)),
+                        (Some(_), None) => String::new(),
+                    };
                     print(format!("{:<28} {}{whose}", name.as_str(), unit.word()))?;
                 }
-                Output::Json => print(json!({ "signal": name, "unit": unit, "declared": declared }))?,
+                Output::Json => {
+                    print(json!({ "signal": name, "unit": unit, "range": range, "declared": declared.is_some() }))?;
+                }
             }
         }
         return Ok(ExitCode::SUCCESS);

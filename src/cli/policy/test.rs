@@ -14,7 +14,8 @@ use super::show;
 use super::source::{Source, SourceArgs};
 use crate::app::deadline;
 use crate::cli::{Output, print};
-use crate::cycle::stages::{Coverage, Deadline, PolicyFault, TestReport, compile, run_tests};
+use crate::cycle::stages::{Coverage, Deadline, PolicyFault, Spent, TestReport, compile, run_tests};
+use crate::model::plain::plain;
 
 /// Time between two looks at the files.
 const LOOK: Duration = Duration::from_millis(200);
@@ -111,14 +112,18 @@ fn run(source: &Source, part: Option<&str>, names: &mut Vec<String>) -> Result<T
         part.is_none_or(|part| name.contains(part))
     };
     let end = Instant::now() + TESTS;
-    let expired: Deadline = Arc::new(move || Instant::now() >= end);
-    run_tests(&set, &source.vocabulary, source.texts(), &wanted, &expired)
+    // What a test may use by itself is what the loop grants the whole set: one that takes more never goes live.
+    let each = || -> Deadline {
+        let own = deadline();
+        Arc::new(move || own().or_else(|| (Instant::now() >= end).then_some(Spent::Time)))
+    };
+    run_tests(&set, &source.vocabulary, source.texts(), &wanted, &each)
 }
 
 fn text(source: &Source, report: &TestReport) -> anyhow::Result<()> {
     for test in &report.tests {
         let word = if test.failure.is_some() { "FAILED" } else { "ok" };
-        print(format!("{word:<6} {}: {}", test.file, test.name))?;
+        print(format!("{word:<6} {}: {}", plain(&test.file), plain(&test.name)))?;
         if let Some(failure) = &test.failure {
             print(show::fault(source, failure, false))?;
         }

@@ -6,14 +6,15 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use rhai::{Dynamic, Engine, FLOAT, INT, Map, NativeCallContext, Position};
+use rhai::{Dynamic, Engine, FLOAT, INT, Map, NativeCallContext};
 
-use crate::decide::api::clause::Clause;
+use crate::decide::api::clause::{Book, Clause, Written};
 use crate::decide::api::fields::Fields;
 use crate::decide::api::quantity::{ScriptResult, quantity_in};
 use crate::decide::api::span::parse_span;
 use crate::decide::plan::action::Wanted;
 use crate::decide::plan::quantity::Quantity;
+use crate::model::plain::is_odd;
 use crate::model::{Action, Unit, Vetoed};
 
 /// How long a throttle may last.
@@ -24,13 +25,14 @@ const MAX_NAME: usize = 63;
 const MAX_REASON: usize = 256;
 
 /// Adds the whole catalogue.
-pub(crate) fn register(engine: &mut Engine) {
-    register_sized(engine, "scale_by", Wanted::ScaleBy);
-    register_sized(engine, "scale_to", Wanted::ScaleTo);
-    register_sized(engine, "autoscaler_floor", Wanted::AutoscalerFloor);
-    register_sized(engine, "cap", Wanted::Cap);
-    engine.register_fn("veto", |context: NativeCallContext, what: &str, why: &str| -> ScriptResult<Clause> {
-        Ok(Clause::Act(veto(what, why)?, context.call_position()))
+pub(crate) fn register(engine: &mut Engine, book: &Book) {
+    register_sized(engine, book, "scale_by", Wanted::ScaleBy);
+    register_sized(engine, book, "scale_to", Wanted::ScaleTo);
+    register_sized(engine, book, "autoscaler_floor", Wanted::AutoscalerFloor);
+    register_sized(engine, book, "cap", Wanted::Cap);
+    let of = book.clone();
+    engine.register_fn("veto", move |context: NativeCallContext, what: &str, why: &str| -> ScriptResult<Written> {
+        Ok(act(&of, "veto", &context, veto(what, why)?))
     });
     for (name, action) in [
         ("rollback", Action::Rollback),
@@ -38,32 +40,46 @@ pub(crate) fn register(engine: &mut Engine) {
         ("abort", Action::AbortRollout),
         ("restart", Action::Restart),
     ] {
-        engine.register_fn(name, move || Clause::Act(Wanted::Fixed(action.clone()), Position::NONE));
+        let of = book.clone();
+        engine.register_fn(name, move |context: NativeCallContext| {
+            act(&of, name, &context, Wanted::Fixed(action.clone()))
+        });
     }
-    engine.register_fn("webhook", |name: &str| -> ScriptResult<Clause> {
-        Ok(Clause::Act(Wanted::Fixed(Action::Webhook { name: named("webhook", name)? }), Position::NONE))
+    let of = book.clone();
+    engine.register_fn("webhook", move |context: NativeCallContext, name: &str| -> ScriptResult<Written> {
+        let action = Action::Webhook { name: named("webhook", name)? };
+        Ok(act(&of, "webhook", &context, Wanted::Fixed(action)))
     });
     for (name, read) in
         [("shift", shift as fn(Map) -> ScriptResult<Wanted>), ("throttle", throttle), ("resize", resize)]
     {
-        engine.register_fn(name, move |context: NativeCallContext, options: Map| -> ScriptResult<Clause> {
-            Ok(Clause::Act(read(options)?, context.call_position()))
+        let of = book.clone();
+        engine.register_fn(name, move |context: NativeCallContext, options: Map| -> ScriptResult<Written> {
+            Ok(act(&of, name, &context, read(options)?))
         });
     }
 }
 
+/// Enters an action.
+fn act(book: &Book, word: &'static str, context: &NativeCallContext<'_>, wanted: Wanted) -> Written {
+    book.enter(word, context, Clause::Act(wanted, context.call_position()))
+}
+
 /// Adds an action with one plain number.
-fn register_sized(engine: &mut Engine, name: &'static str, make: fn(Quantity) -> Wanted) {
-    let build = move |context: &NativeCallContext, size: &Dynamic| -> ScriptResult<Clause> {
-        Ok(Clause::Act(make(quantity_in(size, Unit::Count, name)?), context.call_position()))
+fn register_sized(engine: &mut Engine, book: &Book, name: &'static str, make: fn(Quantity) -> Wanted) {
+    let book = book.clone();
+    let build = move |context: &NativeCallContext, size: &Dynamic| -> ScriptResult<Written> {
+        Ok(act(&book, name, context, make(quantity_in(size, Unit::Count, name)?)))
     };
-    engine.register_fn(name, move |context: NativeCallContext, size: Quantity| build(&context, &Dynamic::from(size)));
-    engine.register_fn(name, move |context: NativeCallContext, size: FLOAT| build(&context, &Dynamic::from(size)));
+    let of = build.clone();
+    engine.register_fn(name, move |context: NativeCallContext, size: Quantity| of(&context, &Dynamic::from(size)));
+    let of = build.clone();
+    engine.register_fn(name, move |context: NativeCallContext, size: FLOAT| of(&context, &Dynamic::from(size)));
     engine.register_fn(name, move |context: NativeCallContext, size: INT| build(&context, &Dynamic::from(size)));
 }
 
 fn named(what: &str, name: &str) -> ScriptResult<String> {
-    let sound = !name.is_empty() && name.len() <= MAX_NAME && name.chars().all(|letter| !letter.is_control());
+    let sound = !name.is_empty() && name.len() <= MAX_NAME && !name.contains(is_odd);
     if sound { Ok(name.to_owned()) } else { Err(format!("{what}: a name has 1 to {MAX_NAME} letters").into()) }
 }
 
@@ -73,8 +89,8 @@ fn veto(what: &str, why: &str) -> ScriptResult<Wanted> {
         let words: Vec<_> = Vetoed::EVERY.into_iter().map(Vetoed::as_str).collect();
         format!("veto: there is no `{what}`, there is {}", words.join(", "))
     })?;
-    if why.trim().is_empty() || why.len() > MAX_REASON {
-        return Err(format!("veto: its reason has 1 to {MAX_REASON} bytes, it stands in every record").into());
+    if why.trim().is_empty() || why.len() > MAX_REASON || why.contains(is_odd) {
+        return Err(format!("veto: its reason is a line of 1 to {MAX_REASON} bytes, it stands in every record").into());
     }
     Ok(Wanted::Veto { what, why: why.into() })
 }

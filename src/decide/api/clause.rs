@@ -1,15 +1,23 @@
 //! Clauses: what the list of a rule is made of.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use rhai::{Array, Dynamic, Engine, EvalAltResult, Position};
+use parking_lot::Mutex;
+use rhai::{Array, Dynamic, Engine, NativeCallContext, Position};
 
-use crate::decide::api::quantity::type_word;
+use crate::decide::api::quantity::{ScriptResult, type_word};
 use crate::decide::plan::action::Wanted;
 use crate::decide::plan::condition::Condition;
+use crate::model::plain::is_odd;
 
 /// How deep lists may be nested: a helper function's list inside a rule's list, and some room.
 const MAX_NESTING: usize = 4;
+
+/// Longest note, bytes.
+const MAX_NOTE: usize = 512;
+/// Most notes of a rule.
+const MAX_NOTES: usize = 16;
 
 /// One clause of a rule.
 #[derive(Debug, Clone)]
@@ -22,12 +30,62 @@ pub(crate) enum Clause {
     Note(Arc<str>),
 }
 
+/// A clause as scripts hand it on, with its number in the [`Book`].
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    clause: Clause,
+    number: usize,
+}
+
+/// Every clause that a rule has written, wherever it went.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Book(Arc<Mutex<Vec<Entry>>>);
+
+/// The word of a clause, and where it stands.
+#[derive(Debug)]
+struct Entry {
+    word: &'static str,
+    position: Position,
+    file: Option<String>,
+}
+
+/// Why a rule is none, and where that was found, if not in the rule as a whole.
+#[derive(Debug)]
+pub(crate) struct Unsound {
+    pub(crate) message: String,
+    pub(crate) position: Position,
+    pub(crate) file: Option<String>,
+}
+
+impl Unsound {
+    fn whole(message: impl Into<String>) -> Self {
+        Self { message: message.into(), position: Position::NONE, file: None }
+    }
+}
+
+impl Book {
+    /// Enters a clause.
+    pub(crate) fn enter(&self, word: &'static str, context: &NativeCallContext<'_>, clause: Clause) -> Written {
+        let mut written = self.0.lock();
+        let file = context.call_source().map(str::to_owned);
+        written.push(Entry { word, position: context.call_position(), file });
+        Written { clause, number: written.len() - 1 }
+    }
+
+    /// Forgets what the rules before have written.
+    pub(crate) fn clear(&self) {
+        self.0.lock().clear();
+    }
+}
+
 /// A rule's list, sorted by kind.
 #[derive(Debug, Default)]
 struct Clauses {
     conditions: Vec<(Condition, bool)>,
     action: Option<(Wanted, Position)>,
     notes: Vec<Arc<str>>,
+    /// Numbers of the clauses in the list.
+    listed: BTreeSet<usize>,
 }
 
 /// What a rule comes to.
@@ -42,18 +100,31 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// Reads what a rule returned.
+    /// Reads what a rule returned that has written the clauses of `book`.
     ///
     /// # Errors
-    /// When it holds something else than clauses, no condition, or not exactly one action.
-    pub(crate) fn read(list: Array) -> Result<Self, String> {
+    /// When it holds something else than clauses, no condition, or not exactly one action, or not every clause that was
+    /// written.
+    pub(crate) fn read(list: Array, book: &Book) -> Result<Self, Unsound> {
         let mut clauses = Clauses::default();
-        clauses.add(list, MAX_NESTING)?;
-        let Clauses { conditions, action, notes } = clauses;
-        if conditions.is_empty() {
-            return Err("it would always act: add a when(..)".to_owned());
+        clauses.add(list, MAX_NESTING).map_err(Unsound::whole)?;
+        let Clauses { conditions, action, notes, listed } = clauses;
+        let lost = (0..).zip(&*book.0.lock()).find(|(number, _)| !listed.contains(number)).map(|(_, entry)| Unsound {
+            message: format!(
+                "{}(..) is not in the list that the rule ends with, so it says nothing: list it, or delete it",
+                entry.word
+            ),
+            position: entry.position,
+            file: entry.file.clone(),
+        });
+        if let Some(lost) = lost {
+            return Err(lost);
         }
-        let (action, position) = action.ok_or("it does nothing: add an action, such as scale_by(1.5)")?;
+        if conditions.is_empty() {
+            return Err(Unsound::whole("it would always act: add a when(..)"));
+        }
+        let nothing = || Unsound::whole("it does nothing: add an action, such as scale_by(1.5)");
+        let (action, position) = action.ok_or_else(nothing)?;
         Ok(Self { conditions, action, position, notes })
     }
 }
@@ -73,9 +144,14 @@ impl Clauses {
 
     fn add_one(&mut self, element: Dynamic, position: usize) -> Result<(), String> {
         let word = type_word(&element);
-        match element.try_cast::<Clause>() {
+        let written = element.try_cast::<Written>();
+        self.listed.extend(written.as_ref().map(|written| written.number));
+        match written.map(|written| written.clause) {
             Some(Clause::Condition { condition, negated }) => self.conditions.push((condition, negated)),
-            Some(Clause::Note(text)) => self.notes.push(text),
+            Some(Clause::Note(text)) if self.notes.len() < MAX_NOTES => self.notes.push(text),
+            Some(Clause::Note(_)) => {
+                return Err(format!("it has more than {MAX_NOTES} notes, which stand in every record: join some"));
+            }
             Some(Clause::Act(wanted, at)) if self.action.is_none() => self.action = Some((wanted, at)),
             Some(Clause::Act(..)) => return Err("it has two actions, a rule has one: make two rules".to_owned()),
             None => {
@@ -89,14 +165,32 @@ impl Clauses {
     }
 }
 
+fn note(text: &str) -> ScriptResult<Clause> {
+    if text.trim().is_empty() || text.len() > MAX_NOTE {
+        let length = text.len();
+        return Err(format!("note: it has {length} bytes, 1 to {MAX_NOTE} are kept: it stands in every record").into());
+    }
+    if text.contains(is_odd) {
+        return Err("note: it holds a line break or another control character: one line of plain text is kept".into());
+    }
+    Ok(Clause::Note(text.into()))
+}
+
 /// Adds the clauses that are no actions.
-pub(crate) fn register(engine: &mut Engine) {
-    engine.register_type_with_name::<Clause>("clause");
-    engine.register_fn("when", |condition: Condition| Clause::Condition { condition, negated: false });
-    engine.register_fn("unless", |condition: Condition| Clause::Condition { condition, negated: true });
-    engine.register_fn("note", |text: &str| Clause::Note(text.into()));
+pub(crate) fn register(engine: &mut Engine, book: &Book) {
+    engine.register_type_with_name::<Written>("clause");
+    for (word, negated) in [("when", false), ("unless", true)] {
+        let book = book.clone();
+        engine.register_fn(word, move |context: NativeCallContext, condition: Condition| {
+            book.enter(word, &context, Clause::Condition { condition, negated })
+        });
+    }
+    let book = book.clone();
+    engine.register_fn("note", move |context: NativeCallContext, text: &str| -> ScriptResult<Written> {
+        Ok(book.enter("note", &context, note(text)?))
+    });
     for name in ["param", "rule", "limit", "otherwise"] {
-        let refuse = move || -> Result<Clause, Box<EvalAltResult>> {
+        let refuse = move || -> ScriptResult<Written> {
             Err(format!("{name}(..) belongs to the top level of the file, not into a rule").into())
         };
         engine.register_fn(name, move |_: Dynamic| refuse());

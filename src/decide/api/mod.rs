@@ -33,16 +33,16 @@ pub(crate) mod signal;
 pub(crate) mod span;
 pub(crate) mod target;
 
-/// Adds the whole language of rules.
-pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary, parameters: &[Parameter]) {
+/// Adds the whole language of rules; every clause is entered into `book`.
+pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary, parameters: &[Parameter], book: &clause::Book) {
     quantity::register_units(engine);
     quantity::register_operators(engine);
     signal::register(engine, vocabulary);
     target::register(engine);
     params::register(engine, parameters);
     condition::register(engine);
-    clause::register(engine);
-    action::register(engine);
+    clause::register(engine, book);
+    action::register(engine, book);
     condition::refuse_comparisons::<Quantity>(engine, "a quantity");
     condition::refuse_comparisons::<Condition>(engine, "a condition");
     condition::refuse_comparisons::<signal::Signal>(engine, "a signal without a view (.current, .mean, .predicted)");
@@ -52,5 +52,5 @@ pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary, parameters:
     condition::refuse_comparisons::<target::Replicas>(engine, "replicas without .current or .ready");
     condition::refuse_comparisons::<target::Sizing>(engine, "capacity without .needed_now, .needed_ahead or .floor");
     condition::refuse_comparisons::<params::Params>(engine, "the parameters");
-    condition::refuse_comparisons::<clause::Clause>(engine, "a clause");
+    condition::refuse_comparisons::<clause::Written>(engine, "a clause");
 }

@@ -122,7 +122,7 @@ pub(crate) fn type_word(value: &Dynamic) -> &'static str {
         name if name.ends_with("Quantity") => "a quantity",
         name if name.ends_with("Signal") => "a signal without a view (.current, .mean, .predicted)",
         name if name.ends_with("Window") => "a window without a view (.mean, .p99, .max, .change)",
-        name if name.ends_with("Clause") => "a clause",
+        name if name.ends_with("Written") => "a clause",
         _ => "something else",
     }
 }

@@ -6,6 +6,8 @@ use crate::decide::api::quantity::ScriptResult;
 
 /// Longest span that a policy may name.
 const MAX: Duration = Duration::from_hours(24);
+/// Longest text of one, bytes: `86400s`.
+const LONGEST: usize = 6;
 
 /// Reads a time span.
 ///
@@ -19,6 +21,10 @@ pub(crate) fn parse_span(text: &str) -> ScriptResult<Duration> {
         Some(b'h') => 3600,
         _ => return Err(bad()),
     };
+    // The text is kept as it stands: leading zeros would fill records.
+    if text.len() > LONGEST {
+        return Err(bad());
+    }
     let digits = text.get(..text.len() - 1).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     let seconds = digits.and_then(|digits| digits.parse::<u64>().ok()).and_then(|count| count.checked_mul(unit));
     match seconds.map(Duration::from_secs) {

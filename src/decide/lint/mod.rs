@@ -5,14 +5,17 @@
 //! | this one | what is odd about a rule, a parameter, an action |
 //! | [`overlap`] | pairs of rules that can match together, rules that never can |
 //! | [`names`] | names that are declared and not used |
+//! | [`signals`] | signals that nobody declares, forecasts that nobody makes |
 //! | [`callbacks`] | errors that nobody sees |
 
 mod callbacks;
-mod names;
+pub(super) mod names;
 mod overlap;
+mod signals;
 
 use crate::decide::compile::{DATA_SUFFIX, PolicySet, Rule, is_source};
 use crate::decide::fault::PolicyFault;
+use crate::decide::plan::action::Wanted;
 use crate::decide::plan::parameter::Parameter;
 use crate::decide::plan::quantity::{Operator, Origin, Quantity, Term};
 use crate::model::Goal;
@@ -27,9 +30,14 @@ pub struct Lint {
 }
 
 /// All kinds of findings, each with what it means.
-pub const LINTS: [(&str, &str); 9] = [
+pub const LINTS: [(&str, &str); 14] = [
     ("conflicting-rules", "two rules of equal priority and goal can match together"),
     ("never-matches", "no input meets all conditions of the rule"),
+    ("always-holds", "a condition holds whatever the input"),
+    ("no-op-action", "an action leaves everything as it is"),
+    ("undeclared-signal", "a rule reads a signal that the settings do not declare"),
+    ("not-forecast", "a rule reads the forecast of a signal that has none"),
+    ("beyond-horizon", "a rule looks farther ahead than anything is forecast"),
     ("cost-in-maintenance", "a rule that saves money does not look at maintenance"),
     ("unbounded-action", "the size of an action is a measured value without a limit of its own"),
     ("undocumented-parameter", "a parameter does not say what it is for"),
@@ -43,6 +51,7 @@ pub const LINTS: [(&str, &str); 9] = [
 pub fn lint<'a>(set: &PolicySet, files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Lint> {
     let files: Vec<_> = files.into_iter().filter(|(path, _)| is_source(path) && !path.ends_with(DATA_SUFFIX)).collect();
     let mut found = overlap::find(set);
+    found.extend(signals::find(set));
     set.rules.iter().for_each(|rule| found.extend(odd_rule(rule)));
     for (position, parameter) in set.parameters.iter().enumerate() {
         let used = set.rules.iter().any(|rule| rule.parameters.contains(&position));
@@ -65,12 +74,30 @@ fn odd_rule(rule: &Rule) -> Vec<Lint> {
         let message = "it saves money and does not look at maintenance: add unless(s.maintenance)";
         found.push(at(rule, "cost-in-maintenance", message.to_owned()));
     }
+    if is_idle(&rule.body.action) {
+        found.push(at(
+            rule,
+            "no-op-action",
+            "its action leaves everything as it is: another size, or no rule".to_owned(),
+        ));
+    }
     let sizes = if rule.is_limit() { Vec::new() } else { rule.body.action.sizes() };
     for size in sizes.into_iter().filter(|size| is_unbounded(size)) {
         let message = format!("{} can be of any size: limit it, as in min({0}, 20)", size.label);
         found.push(at(rule, "unbounded-action", message));
     }
     found
+}
+
+/// Tells whether an action changes nothing: by a factor of one.
+fn is_idle(action: &Wanted) -> bool {
+    let one = |size: &Quantity| matches!(size.term, Term::Number(factor) if (factor - 1.0).abs() < f64::EPSILON);
+    match action {
+        Wanted::ScaleBy(factor) => one(factor),
+        Wanted::Resize { cpu, memory } => one(cpu) && one(memory),
+        Wanted::Throttle { to, .. } => one(to),
+        _ => false,
+    }
 }
 
 /// Tells whether a size follows a measured value wherever it goes. What the capacity model sizes has its own limits.

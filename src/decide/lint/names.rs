@@ -1,4 +1,5 @@
-//! Names that a file declares and never uses: found in its text, where closures and strings are as visible as code.
+//! Names that a file declares: those that it never uses, and those that mean something else already. Found in its text, where
+//! closures and strings are as visible as code.
 
 use super::Lint;
 use crate::decide::fault::PolicyFault;
@@ -31,6 +32,98 @@ pub(super) fn unused(path: &str, text: &str) -> Vec<Lint> {
         let message = format!("{what} `{}` is not used: delete it", name.text);
         let (line, column) = (Some(name.line), Some(name.column));
         Lint { fault: PolicyFault { line, column, ..PolicyFault::of(path, message) }, id: "unused-name" }
+    });
+    found.collect()
+}
+
+/// Words that a rule's list and its conditions are made of, and units: nothing else may have such a name.
+const CLAUSES: [&str; 26] = [
+    "when",
+    "unless",
+    "note",
+    "all",
+    "any",
+    "held_for",
+    "pct",
+    "ms",
+    "secs",
+    "mins",
+    "rps",
+    "usd_per_hour",
+    "scale_by",
+    "scale_to",
+    "autoscaler_floor",
+    "shift",
+    "throttle",
+    "resize",
+    "rollback",
+    "promote",
+    "abort",
+    "restart",
+    "webhook",
+    "veto",
+    "cap",
+    "needs_replicas",
+];
+/// The other functions of the language: a variable may be called so, a function would take the place of that one.
+const FUNCTIONS: [&str; 38] = [
+    "rule",
+    "param",
+    "limit",
+    "otherwise",
+    "conflicts",
+    "data",
+    "max",
+    "min",
+    "or",
+    "region",
+    "over",
+    "at",
+    "change_at",
+    "upper95",
+    "upper95_of_max",
+    "quantile",
+    "quantile_of_max",
+    "longest_run_above",
+    "minus",
+    "plus",
+    "times",
+    "test",
+    "test_replay",
+    "given",
+    "timeline",
+    "for_each_signal",
+    "set",
+    "without",
+    "decide",
+    "run",
+    "expect",
+    "expect_none",
+    "expect_action",
+    "expect_stands",
+    "expect_no_rule_reading",
+    "because",
+    "margin_at_least",
+    "call",
+];
+
+/// Returns a fault for each function, variable or import of a file that is called like a word of the language.
+pub(in crate::decide) fn taken(path: &str, text: &str) -> Vec<PolicyFault> {
+    let words = words(text);
+    let found = words.windows(2).filter_map(|pair| {
+        let [keyword, name] = pair else { return None };
+        let what = match keyword.text {
+            "fn" => "function",
+            "let" | "const" => "variable",
+            "as" => "import",
+            _ => return None,
+        };
+        let is_taken = CLAUSES.contains(&name.text) || (what == "function" && FUNCTIONS.contains(&name.text));
+        is_taken.then(|| PolicyFault {
+            line: Some(name.line),
+            column: Some(name.column),
+            ..PolicyFault::of(path, format!("`{}` is a word of the language: give the {what} another name", name.text))
+        })
     });
     found.collect()
 }

@@ -10,7 +10,8 @@ use super::{Lint, at};
 use crate::decide::compile::{PolicySet, Rule};
 use crate::decide::plan::condition::{Condition, Statement, TargetFlag};
 use crate::decide::plan::parameter::Parameter;
-use crate::decide::plan::quantity::{Quantity, Term};
+use crate::decide::plan::quantity::{Quantity, Term, View};
+use crate::decide::vocabulary::LONGEST_HORIZON;
 use crate::model::proposal::Comparison;
 
 /// What a rule asks of one quantity or flag.
@@ -48,14 +49,16 @@ type Demands = Option<BTreeMap<String, Interval>>;
 
 /// Returns the findings in a set.
 pub(super) fn find(set: &PolicySet) -> Vec<Lint> {
-    let demands: Vec<Demands> = set.rules.iter().map(|rule| demands(rule, &set.parameters)).collect();
+    let demands: Vec<Demands> = set.rules.iter().map(|rule| demands(rule, set)).collect();
     let mut found = Vec::new();
     for (position, (rule, asked)) in set.rules.iter().zip(&demands).enumerate() {
+        found.extend(idle(rule, set));
         let Some(asked) = asked else {
             found.push(at(
                 rule,
                 "never-matches",
-                "no input meets all its conditions: they contradict each other".to_owned(),
+                "no input meets all its conditions: they contradict each other, or what the settings say a signal can be"
+                    .to_owned(),
             ));
             continue;
         };
@@ -83,32 +86,50 @@ fn meet(left: &BTreeMap<String, Interval>, right: &BTreeMap<String, Interval>) -
     left.iter().all(|(key, asked)| right.get(key).is_none_or(|other| asked.and(*other).is_some()))
 }
 
-fn demands(rule: &Rule, parameters: &[Parameter]) -> Demands {
+/// Finds conditions that hold whatever the input: none is left for which they would not.
+fn idle(rule: &Rule, set: &PolicySet) -> Vec<Lint> {
+    let always = |(condition, negated): &&(Condition, bool)| {
+        condition.held.is_none() && !ask(&mut BTreeMap::new(), condition, *negated, set)
+    };
+    let found = rule.body.conditions.iter().filter(always).map(|(condition, negated)| {
+        let word = if *negated { "unless" } else { "when" };
+        at(
+            rule,
+            "always-holds",
+            format!("{word}({}) holds whatever the input: delete it, or mend it", condition.phrase()),
+        )
+    });
+    found.collect()
+}
+
+fn demands(rule: &Rule, set: &PolicySet) -> Demands {
     let mut all = BTreeMap::new();
     let conditions = &rule.body.conditions;
-    let possible = conditions.iter().all(|(condition, negated)| ask(&mut all, condition, !negated, parameters));
+    let possible = conditions.iter().all(|(condition, negated)| ask(&mut all, condition, !negated, set));
     possible.then_some(all)
 }
 
 /// Adds what has to be for `condition` to be `truth`; false if that contradicts what was added before.
-fn ask(all: &mut BTreeMap<String, Interval>, condition: &Condition, truth: bool, parameters: &[Parameter]) -> bool {
+fn ask(all: &mut BTreeMap<String, Interval>, condition: &Condition, truth: bool, set: &PolicySet) -> bool {
+    let mut possible = Interval::ALL;
     let (key, interval) = match &condition.statement {
         // It holds only after a while, so that it does not hold says nothing of now.
         _ if condition.held.is_some() && !truth => return true,
         Statement::Compare { left, comparison, right } => {
-            let Some(bound) = range(right, parameters) else { return true };
+            let Some(bound) = range(right, &set.parameters) else { return true };
+            possible = possible_of(left, set);
             (left.label.to_string(), side(*comparison, truth, bound))
         }
         Statement::Signal(name) => (name.to_string(), Interval::exactly(f64::from(truth))),
         Statement::Target(TargetFlag::CanScaleUp) => flag("at_max_replicas", !truth),
         Statement::Target(_) => flag(&condition.text, truth),
-        Statement::Not(part) => return ask(all, part, !truth, parameters),
-        Statement::Or(part, assumed) if *assumed != truth => return ask(all, part, truth, parameters),
-        Statement::All(parts) if truth => return parts.iter().all(|part| ask(all, part, true, parameters)),
-        Statement::Any(parts) if !truth => return parts.iter().all(|part| ask(all, part, false, parameters)),
+        Statement::Not(part) => return ask(all, part, !truth, set),
+        Statement::Or(part, assumed) if *assumed != truth => return ask(all, part, truth, set),
+        Statement::All(parts) if truth => return parts.iter().all(|part| ask(all, part, true, set)),
+        Statement::Any(parts) if !truth => return parts.iter().all(|part| ask(all, part, false, set)),
         Statement::All(_) | Statement::Any(_) | Statement::Or(..) => return true,
     };
-    let before = all.get(&key).copied().unwrap_or(Interval::ALL);
+    let before = all.get(&key).copied().unwrap_or(possible);
     match before.and(interval) {
         Some(both) => {
             all.insert(key, both);
@@ -116,6 +137,16 @@ fn ask(all: &mut BTreeMap<String, Interval>, condition: &Condition, truth: bool,
         }
         None => false,
     }
+}
+
+/// Returns what a quantity can be, as far as that is known: a measured value outside of the declared range is taken for none.
+fn possible_of(quantity: &Quantity, set: &PolicySet) -> Interval {
+    let (low, high) = match &quantity.term {
+        Term::Signal { name, view: View::Current | View::Mean | View::P99 | View::Max, .. } => set.words.range(name),
+        Term::LongestRun { .. } => (0.0, LONGEST_HORIZON.as_secs_f64()),
+        _ => return Interval::ALL,
+    };
+    Interval { low: (low, true), high: (high, true) }
 }
 
 fn flag(name: &str, on: bool) -> (String, Interval) {

@@ -166,7 +166,7 @@ fn a_test_may_expect_that_a_limit_stands() {
         test(\"off\", || given(#{ \"replicas.current\": 5, maintenance: false }).decide().expect_stands(\"calm\"));
         test(\"no limit\", || given(#{}).decide().expect_stands(\"down\"));";
     let files = [("t.rhai", &*policy), ("t_test.rhai", tests)];
-    let report = run_tests(&Arc::new(load(&files).unwrap()), &vocabulary(), files, &|_| true, &never()).unwrap();
+    let report = run_tests(&Arc::new(load(&files).unwrap()), &vocabulary(), files, &|_| true, &never).unwrap();
     let failures: Vec<_> =
         report.tests.iter().map(|test| test.failure.as_ref().map(|fault| fault.message.clone())).collect();
     assert_eq!(

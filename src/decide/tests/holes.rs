@@ -1,5 +1,7 @@
 //! The holes of the engine, each closed and each shown to be closed.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use super::*;
 
 fn error(policy: &str) -> String {
@@ -12,7 +14,7 @@ fn error(policy: &str) -> String {
 /// Operations inside callbacks do not count against the engine's own limit; they do against the meter's.
 #[test]
 fn the_operation_limit_holds_inside_callbacks() {
-    let nested = "let a = []; a.pad(100, 1); let b = []; b.pad(100, 2); a.map(|x| { b.map(|y| x + y); 0 });";
+    let nested = "let a = []; a.pad(100, 1); a.map(|x| { let b = []; b.pad(100, x); b.map(|y| y + 1); 0 });";
     let bare = crate::decide::engine::bare(
         &crate::decide::engine::standard_library(&crate::decide::documents::Documents::default()),
         5_000,
@@ -29,18 +31,57 @@ fn a_rule_cannot_keep_state_in_captured_variables() {
     for captured in ["let seen = 0;", "const LIMIT = 3;"] {
         let name = if captured.contains("seen") { "seen" } else { "LIMIT" };
         let policy = format!("{captured}\n{}", one(&format!("when(s.queue.current > {name}), restart()")));
-        refused(&policy, "t.rhai:2:1: rule r: it captures a variable of the file");
+        let said = format!("t.rhai:3:24: `{name}` stands outside of the function: it would be shared between services");
+        refused(&policy, &said);
     }
-    let curried = "fn f(x, s, p) { [when(s.rollout), restart()] }\n\
-                   rule(\"r\", #{ priority: 1, goal: \"cost\" }, Fn(\"f\").curry(1));";
-    refused(curried, "t.rhai:2:1: rule r: it captures a variable of the file");
 }
 
-/// Strict variables are off inside closures: what the parser lets pass is found by the evaluation at load.
+/// The engine's limits see neither what a function pointer carries nor what a closure captures: either doubles with each
+/// turn of a loop. So functions carry nothing: the words for it are no words, and functions see their own variables alone.
+#[test]
+fn functions_carry_nothing() {
+    let (curry, pointer) = ("`curry` is not available in policies", "`Fn` is not available in policies");
+    let outside = "`f` stands outside of the function";
+    for (body, expected) in [
+        ("let f = id; for i in 0..64 { f = f.curry(f); }", curry),
+        ("let f = id; for i in 0..64 { f = curry(f, f); }", curry),
+        ("let f = id; for i in 0..64 { f = id.curry(#{ a: f, b: f }); }", curry),
+        ("let x = id; for i in 0..64 { x = [id.curry(x), id.curry(x)]; }", curry),
+        ("let f = id; for i in 0..64 { f = `${id.curry([f, f])}`; }", curry),
+        ("let x = #{ f: id }; for i in 0..64 { x.f = x.f.curry(x); }", curry),
+        ("let f = Fn(\"id\"); for i in 0..64 { f = [f, f]; }", pointer),
+        ("let f = || 1; for i in 0..64 { let g = f; f = || [f, f]; }", outside),
+        ("let f = || 1; f = |x| |y| f;", outside),
+    ] {
+        let rule = |text: &str| format!("rule(\"r\", #{{ priority: 1, goal: \"cost\" }}, |s, p| {{ {text} [] }});");
+        for policy in [rule(body), body.to_owned(), format!("fn g() {{ {body} }}")] {
+            let faults = try_set(&format!("fn id(a) {{ a }}\n{policy}")).expect_err(body);
+            assert!(faults[0].message.starts_with(expected), "{policy}: {}", faults[0]);
+        }
+        let tests = format!("fn id(a) {{ a }}\ntest(\"t\", || {{ {body} }});");
+        let good = Arc::new(set(&one("when(s.rollout), restart()")));
+        let files = [("x_test.rhai", tests.as_str())];
+        let faults = run_tests(&good, &vocabulary(), files, &|_| true, &never).expect_err(body);
+        assert!(faults[0].message.starts_with(expected), "{tests}: {}", faults[0]);
+    }
+}
+
+/// What no limit of the engine counts is found by whoever lends the memory.
+#[test]
+fn a_load_that_holds_too_much_memory_ends() {
+    let asked = AtomicU32::new(0);
+    let full: Deadline = Arc::new(move || (asked.fetch_add(1, Ordering::Relaxed) > 5).then_some(Spent::Memory));
+    let policy = format!("let x = 0; for i in 0..2000 {{ x += i; }}\n{}", one("when(s.rollout), restart()"));
+    let faults = compile([("t.rhai", policy.as_str())], &vocabulary(), &full).unwrap_err();
+    let text = faults[0].to_string();
+    assert!(text.starts_with("t.rhai:1:") && text.ends_with("limit: what it keeps takes too much memory"), "{text}");
+}
+
+/// Closures are held to the names that there are, as functions are.
 #[test]
 fn wrong_names_inside_closures_are_found_at_load() {
     refused(&one("when(s.queue.current > limmit), restart()"), "t.rhai:2:24: unknown name `limmit`");
-    refused(&one("when(slo::breach(s)), restart()"), "t.rhai:2:6: rule r: ");
+    refused(&one("when(slo::breach(s)), restart()"), "t.rhai:2:6: nothing is imported as `slo`");
     refused(&one("when(s.p9.predicted > ms(1)), restart()"), "t.rhai:2:7: rule r: unknown signal `p9`");
 }
 

@@ -50,7 +50,7 @@ fn what_is_wrong_with_a_library_is_said_at_its_own_place() {
         ("otherwise(\"x\");", &rule, "lib/slo.rhai:1:1: otherwise(..) belongs into a file"),
         ("import \"lib/slo\" as me;", &rule, "lib/slo.rhai:1:8: `lib/slo` imports itself, by way of lib/slo"),
         ("import \"../etc\" as me;", &rule, "lib/slo.rhai:1:8: no library `../etc`: what is imported is a file of"),
-        ("const SPAN = 1; fn f() { SPAN }", &rule, "lib/slo.rhai:1:26: unknown name `SPAN`: functions do not see"),
+        ("const SPAN = 1; fn f() { SPAN }", &rule, "lib/slo.rhai:1:26: `SPAN` stands outside of the function"),
         ("loop { }", &rule, "lib/slo.rhai:1:6: operations: more than 200000"),
         (
             "fn careful(s, bound) {\n  [when(s.p9.current > bound)]\n}",

@@ -67,7 +67,8 @@ fn the_deadline_ends_the_load() {
         "let sum = 0; for i in 0..2000 { sum += i; }\n".to_owned() + one("when(s.rollout), restart()").as_str();
     let faults_after = |asked: u32| {
         let count = AtomicU32::new(0);
-        let deadline: Deadline = Arc::new(move || count.fetch_add(1, Ordering::Relaxed) >= asked);
+        let deadline: Deadline =
+            Arc::new(move || (count.fetch_add(1, Ordering::Relaxed) >= asked).then_some(Spent::Time));
         let result = compile([("a.rhai", policy.as_str()), ("b.rhai", "")], &vocabulary(), &deadline);
         result.err().map(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>())
     };
@@ -86,6 +87,19 @@ fn trees_that_grow_in_a_loop_are_refused() {
     stopped("let c = s.rollout; for i in 0..100 { c = all([c, c]); }", "limit: 127 parts in one expression");
     stopped("let c = s.rollout; for i in 0..100 { c = !c; }", "limit: 65 parts in one expression");
     stopped("let c = s.rollout; for i in 0..100 { c = c.or(true); }", "limit: 65 parts in one expression");
+}
+
+/// Notes stand in every record of every cycle.
+#[test]
+fn notes_are_bounded_in_number_and_length() {
+    let noted = |length: usize, count: usize| {
+        one(&format!("when(s.rollout), {}restart()", format!("note(\"{}\"), ", "x".repeat(length)).repeat(count)))
+    };
+    let rule = set(&noted(512, 16));
+    assert_eq!(Case::new().decide(&mut Decider::new(), &rule).rules[0].notes.len(), 16);
+    refused(&noted(513, 1), "t.rhai:2:18: rule r: note: it has 513 bytes, 1 to 512 are kept");
+    refused(&noted(0, 1), "t.rhai:2:18: rule r: note: it has 0 bytes");
+    refused(&noted(1, 17), "t.rhai:1:1: rule r: it has more than 16 notes");
 }
 
 /// The cost of a decision is known before anybody decides by a set: each rule, and all of them, keep below a ceiling.

@@ -34,6 +34,7 @@ fn a_fault_names_file_line_column_and_rule() {
         ("when(any([s.rollout, 1])), restart()", "t.rhai:2:6: rule r: element 2 of any([..]) is a number"),
         ("when(s.p99.at(\"5 min\") > ms(1)), restart()", "t.rhai:2:12: rule r: `5 min` is not a time span"),
         ("when(s.p99.upper95_of_max(\"5m\") > ms(1)), restart()", "t.rhai:2:12: rule r: upper95_of_max(5m): the maxim"),
+        ("when(s.rollout.held_for(\"0000002m\")), restart()", "t.rhai:2:16: rule r: `0000002m` is not a time span"),
         ("when(s.rollout.held_for(\"0s\")), restart()", "t.rhai:2:16: rule r: `0s` is not a time span"),
         ("when(!(s.rollout.held_for(\"2m\"))), restart()", "t.rhai:2:6: rule r: held_for(..) has to come last"),
         ("when(all([s.rollout.held_for(\"2m\")])), restart()", "t.rhai:2:6: rule r: held_for(..) has to come last"),
@@ -289,4 +290,81 @@ fn a_vocabulary_has_one_unit_for_a_name() {
         &[with("replicas", Unit::Count)],
         Err("signal `replicas` of shop/checkout: the name is taken by flyball itself, choose another"),
     );
+}
+
+/// A clause that is not in the rule's list would be missed by nobody: the rule would act in maintenance.
+#[test]
+fn a_clause_outside_of_the_list_is_refused() {
+    for (body, expected) in [
+        ("unless(s.maintenance); [when(s.rollout), restart()]", "t.rhai:1:56: rule r: unless(..) is not in the list"),
+        ("if false { [] } else { when(s.rollout); [when(s.rollout), restart()] }", "t.rhai:1:79: rule r: when(..) is"),
+        ("let u = unless(s.maintenance); [when(s.rollout), restart()]", "t.rhai:1:64: rule r: unless(..) is not in"),
+        ("careful(s); [when(s.rollout), restart()]", "t.rhai:2:20: rule r: unless(..) is not in the list"),
+        ("restart(); [when(s.rollout), scale_by(2)]", "t.rhai:1:56: rule r: restart(..) is not in the list"),
+        ("note(\"why\"); [when(s.rollout), restart()]", "t.rhai:1:56: rule r: note(..) is not in the list"),
+    ] {
+        let careful = "\nfn careful(s) { [unless(s.maintenance)] }";
+        let rule = format!("rule(\"r\", #{{ priority: 1, goal: \"protect\" }}, |s, p| {{ {body} }});{careful}");
+        refused(&rule, expected);
+    }
+    let kept = "let u = unless(s.maintenance); [when(s.rollout), [u, note(\"x\")], restart()]";
+    set(&format!("rule(\"r\", #{{ priority: 1, goal: \"protect\" }}, |s, p| {{ {kept} }});"));
+}
+
+/// A function called `unless` would take the place of the clause.
+#[test]
+fn words_of_the_language_are_no_names_of_anything_else() {
+    let rule = one("when(s.rollout), restart()");
+    for (text, expected) in [
+        (
+            "fn unless(c) { when(c) }\n",
+            "t.rhai:1:4: `unless` is a word of the language: give the function another name",
+        ),
+        ("fn max(a, b) { a }\n", "t.rhai:1:4: `max` is a word of the language"),
+        ("let when = 1;\n", "t.rhai:1:5: `when` is a word of the language: give the variable another name"),
+        ("import \"lib/x\" as all;\n", "t.rhai:1:19: `all` is a word of the language: give the import another name"),
+    ] {
+        refused(&format!("{text}{rule}"), expected);
+    }
+    let library = ("lib/x.rhai", "fn held_for(c, t) { c }");
+    let fault = load(&[library, ("t.rhai", &rule)]).unwrap_err().remove(0).to_string();
+    assert!(fault.starts_with("lib/x.rhai:1:4: `held_for` is a word of the language"), "{fault}");
+    let tests = [("x_test.rhai", "fn given(x) { x }")];
+    let faults = run_tests(&Arc::new(set(&rule)), &vocabulary(), tests, &|_| true, &never).unwrap_err();
+    assert!(faults[0].to_string().starts_with("x_test.rhai:1:4: `given` is a word of the language"), "{faults:?}");
+    set(&format!("fn limits(limit) {{ limit }}\nlet limit = limits(1);\nlet run = limit;\n{rule}"));
+}
+
+/// Every function that the page of words shows is one of those.
+#[test]
+fn the_words_that_are_taken_are_those_of_the_reference() {
+    for word in &super::super::WORDS {
+        let name = word.example.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap();
+        let is_call = word.example.strip_prefix(name).is_some_and(|rest| rest.starts_with('('));
+        let found = super::super::lint::names::taken("t", &format!("fn {name}() {{ }}"));
+        assert!(!is_call || found.len() == 1, "{name}");
+    }
+}
+
+/// What a policy says stands in records and on terminals as it is.
+#[test]
+fn control_characters_are_refused_in_what_is_kept_and_spelled_out_in_what_is_told() {
+    refused(&one("when(s.rollout), note(\"a\\nok\"), restart()"), "t.rhai:2:18: rule r: note: it holds a line break");
+    refused(&one("when(s.rollout), note(\"\\x1b[2J\"), restart()"), "t.rhai:2:18: rule r: note: it holds a line break");
+    refused(&one("when(s.rollout), webhook(\"a\\nb\")"), "t.rhai:2:18: rule r: webhook: a name has");
+    let rule = one("when(s.rollout), restart()");
+    refused(&format!("otherwise(\"a\\nb\");\n{rule}"), "t.rhai:1:1: otherwise: the text is a line of 1 to 256 bytes");
+    refused("throw \"\\x1b[2J\\nvalid\";", "t.rhai:1:1: \\u{1b}[2J\\nvalid");
+}
+
+/// Some editors begin a file with a byte order mark.
+#[test]
+fn a_byte_order_mark_is_read_over() {
+    let (rule, library) = (one("when(s.rollout), restart()"), "\u{feff}fn f() { 1 }");
+    let files =
+        [("lib/x.rhai", library), ("t.rhai", &*format!("\u{feff}{rule}")), ("d.data.json", "\u{feff}{ \"a\": 1 }")];
+    let set = Arc::new(load(&files).unwrap());
+    let tests = [("x_test.rhai", "\u{feff}test(\"t\", || 1);")];
+    let report = run_tests(&set, &vocabulary(), tests, &|_| true, &never).unwrap();
+    assert_eq!(report.failures().count(), 0);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Deadline, Decider, PolicyFault, PolicySet, TestReport, Vocabulary, compile, decide, run_tests};
+use super::{Deadline, Decider, PolicyFault, PolicySet, Spent, TestReport, Vocabulary, compile, decide, run_tests};
 use crate::model::outlook::HorizonPoint;
 use crate::model::record::SignalLabel;
 use crate::model::{
@@ -232,7 +232,7 @@ fn vocabulary() -> Vocabulary {
 }
 
 fn never() -> Deadline {
-    Arc::new(|| false)
+    Arc::new(|| None)
 }
 
 fn load(files: &[(&str, &str)]) -> Result<PolicySet, Vec<PolicyFault>> {

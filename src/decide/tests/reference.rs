@@ -37,7 +37,7 @@ fn every_example_loads_and_every_test_passes() {
         ];
         let set = Arc::new(load(&files).unwrap_or_else(|faults| panic!("{example}: {faults:#?}")));
         let report =
-            run_tests(&set, &vocabulary(), files, &|_| true, &never()).unwrap_or_else(|faults| panic!("{faults:?}"));
+            run_tests(&set, &vocabulary(), files, &|_| true, &never).unwrap_or_else(|faults| panic!("{faults:?}"));
         assert_eq!(report.tests.len(), usize::from(word.place == Place::Test), "{example}");
         assert_eq!(report.failures().map(ToString::to_string).collect::<Vec<_>>(), Vec::<String>::new(), "{example}");
     }

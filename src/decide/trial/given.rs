@@ -46,16 +46,16 @@ const PER_POD: f64 = 100.0;
 #[derive(Clone)]
 pub(super) struct Given {
     bench: Arc<Bench>,
-    /// In base units; flags are 0 or 1.
-    values: BTreeMap<String, f64>,
+    /// In base units; flags are 0 or 1. Shared between copies, of which a script may keep many.
+    values: Arc<BTreeMap<String, f64>>,
     /// Signals that are missing for certain.
-    absent: BTreeSet<String>,
+    absent: Arc<BTreeSet<String>>,
 }
 
 impl Given {
     /// Returns a service of which nothing is known.
     pub(super) fn nothing(bench: &Arc<Bench>) -> Self {
-        Self { bench: Arc::clone(bench), values: BTreeMap::new(), absent: BTreeSet::new() }
+        Self { bench: Arc::clone(bench), values: Arc::default(), absent: Arc::default() }
     }
 
     /// Returns a service of which this is known.
@@ -75,11 +75,12 @@ impl Given {
             (Unit::Flag, Err(_)) => return Err(format!("{key} is {}, expected true or false", type_word(value)).into()),
             (unit, _) => plain(value, unit, key)?,
         };
+        let absent = Arc::make_mut(&mut self.absent);
         if let Some((signal, _)) = key.split_once('.') {
-            self.absent.remove(signal);
+            absent.remove(signal);
         }
-        self.absent.remove(key);
-        self.values.insert(key.to_owned(), number);
+        absent.remove(key);
+        Arc::make_mut(&mut self.values).insert(key.to_owned(), number);
         Ok(())
     }
 
@@ -90,11 +91,12 @@ impl Given {
             self.unit(key)?;
         }
         let prefix = format!("{key}.");
-        self.values.retain(|known, _| known != key && !(whole && known.starts_with(&prefix)));
+        let values = Arc::make_mut(&mut self.values);
+        values.retain(|known, _| known != key && !(whole && known.starts_with(&prefix)));
         if key == "replicas" {
-            self.values.retain(|known, _| !TARGET.contains(&known.as_str()));
+            values.retain(|known, _| !TARGET.contains(&known.as_str()));
         }
-        self.absent.insert(key.to_owned());
+        Arc::make_mut(&mut self.absent).insert(key.to_owned());
         Ok(())
     }
 

@@ -31,10 +31,11 @@ use rhai::{AST, Dynamic, FnPtr, NativeCallContext, Position};
 
 pub use coverage::{ConditionCoverage, Coverage, RuleCoverage};
 
-use crate::decide::compile::{DATA_SUFFIX, PolicySet, RECORDING_SUFFIX, TEST_SUFFIX};
+use crate::decide::compile::{DATA_SUFFIX, PolicySet, RECORDING_SUFFIX, TEST_SUFFIX, unmarked};
 use crate::decide::documents::Documents;
-use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, standard_library};
+use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, Spent, guarded, standard_library};
 use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
+use crate::decide::lint::names;
 use crate::decide::vocabulary::Vocabulary;
 use crate::model::{Proposal, ServiceId};
 
@@ -95,8 +96,8 @@ pub(super) struct Bench {
     vocabulary: Vocabulary,
     /// Recorded inputs by path.
     recordings: BTreeMap<String, String>,
-    /// Ends the run when it answers true.
-    expired: Deadline,
+    /// Ends the test that is run.
+    expired: Mutex<Deadline>,
     coverage: Mutex<Coverage>,
     written: Mutex<Vec<Written>>,
     faults: Mutex<Vec<PolicyFault>>,
@@ -105,6 +106,12 @@ pub(super) struct Bench {
 }
 
 impl Bench {
+    /// Returns what the test that is run has used up, if anything.
+    fn spent(&self) -> Option<Spent> {
+        let expired = Arc::clone(&self.expired.lock());
+        expired()
+    }
+
     fn saw(&self, proposal: &Proposal) {
         self.coverage.lock().saw(proposal);
     }
@@ -124,8 +131,8 @@ impl Bench {
     }
 }
 
-/// Runs the tests among `files` (path and text) whose names `wanted` lets pass, against `set`. `expired` ends the
-/// run when it answers true.
+/// Runs the tests among `files` (path and text) whose names `wanted` lets pass, against `set`. `deadline` is asked for one
+/// before the files are read and again before each test.
 ///
 /// # Errors
 /// All faults of test files that could not be loaded; then no test was run.
@@ -134,7 +141,7 @@ pub fn run_tests<'a>(
     vocabulary: &Vocabulary,
     files: impl IntoIterator<Item = (&'a str, &'a str)>,
     wanted: &dyn Fn(&str) -> bool,
-    expired: &Deadline,
+    deadline: &dyn Fn() -> Deadline,
 ) -> Result<TestReport, Vec<PolicyFault>> {
     let all: Vec<_> = files.into_iter().collect();
     let recordings = all.iter().filter(|(path, _)| path.ends_with(RECORDING_SUFFIX));
@@ -152,13 +159,15 @@ pub fn run_tests<'a>(
         service,
         vocabulary: vocabulary.clone(),
         recordings,
-        expired: Arc::clone(expired),
+        expired: Mutex::new(deadline()),
         coverage: Mutex::new(Coverage::of(set)),
         written: Mutex::default(),
         faults: Mutex::default(),
         file: Mutex::default(),
     });
-    let engine = MeteredEngine::new(&standard_library(&documents), LOAD_OPERATIONS, expired, |engine| {
+    let asked = Arc::clone(&bench);
+    let expired: Deadline = Arc::new(move || asked.spent());
+    let engine = MeteredEngine::new(&standard_library(&documents), LOAD_OPERATIONS, &expired, |engine| {
         words::register(engine, &bench);
     });
     for (path, text) in files {
@@ -170,7 +179,11 @@ pub fn run_tests<'a>(
         return Err(faults);
     }
     let written = std::mem::take(&mut *bench.written.lock());
-    let tests = written.iter().filter(|test| wanted(&test.name)).map(|test| run(test, &engine, &bench)).collect();
+    let tests = written.iter().filter(|test| wanted(&test.name)).map(|test| {
+        *bench.expired.lock() = deadline();
+        run(test, &engine, &bench)
+    });
+    let tests = tests.collect();
     let coverage = bench.coverage.lock().clone();
     Ok(TestReport { tests, coverage })
 }
@@ -178,12 +191,17 @@ pub fn run_tests<'a>(
 /// Runs the top level of a test file, which declares its tests.
 fn declare(bench: &Bench, engine: &MeteredEngine, path: &str, text: &str) {
     let fault = |position, message: String| bench.faults.lock().push(PolicyFault::at(path, position, None, message));
-    match engine.fresh().compile(text) {
-        Err(error) => fault(error.position(), syntax_message(error.err_type())),
+    let taken = names::taken(path, text);
+    if !taken.is_empty() {
+        bench.faults.lock().extend(taken);
+        return;
+    }
+    match engine.fresh().compile(unmarked(text)) {
+        Err(error) => fault(error.position(), syntax_message(error.err_type(), text)),
         Ok(ast) => {
             let ast = Arc::new(ast);
             *bench.file.lock() = (path.into(), Arc::clone(&ast));
-            if let Err(error) = engine.fresh().run_ast(&ast) {
+            if let Err(error) = guarded(|| engine.fresh().run_ast(&ast)) {
                 let (failure, position) = explain(&error, LOAD_OPERATIONS);
                 fault(position, failure.to_string());
             }
@@ -193,8 +211,8 @@ fn declare(bench: &Bench, engine: &MeteredEngine, path: &str, text: &str) {
 
 fn run(test: &Written, engine: &MeteredEngine, bench: &Bench) -> TestResult {
     let ended = match &test.body {
-        Body::Script(body) => body.call::<Dynamic>(engine.fresh(), &test.ast, ()).map(drop),
-        Body::Replay(replay) => replay.run(bench),
+        Body::Script(body) => guarded(|| body.call::<Dynamic>(engine.fresh(), &test.ast, ()).map(drop)),
+        Body::Replay(replay) => guarded(|| replay.run(bench)),
     };
     let failure = match ended {
         Ok(()) => None,

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rhai::{Dynamic, EvalAltResult, Map, Position};
+use rhai::{Dynamic, Map};
 
 use super::Bench;
 use super::INTERVAL;
 use super::given::{Given, start};
 use crate::decide::api::quantity::ScriptResult;
 use crate::decide::evaluate::{Decider, decide};
-use crate::decide::fault::DEADLINE_TOKEN;
+use crate::decide::fault::terminated;
 use crate::model::time::elapsed;
 use crate::model::{
     Choice, ConditionTrace, DecisionRecord, MASKED, Now, Proposal, RuleOutcome, ServiceId, SignalSpec, Truth, Unit,
@@ -70,8 +70,8 @@ impl Replay {
         let mut deciders: BTreeMap<ServiceId, Decider> = BTreeMap::new();
         for record in &records {
             // One call of a script makes thousands of decisions: its engine cannot look at the clock meanwhile.
-            if (bench.expired)() {
-                return Err(EvalAltResult::ErrorTerminated(DEADLINE_TOKEN.into(), Position::NONE).into());
+            if let Some(spent) = bench.spent() {
+                return Err(terminated(spent).into());
             }
             let signals = record.signals.iter().map(|label| SignalSpec {
                 name: label.name.clone(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rhai::{Dynamic, EvalAltResult, Position, Shared};
+use rhai::{Dynamic, Shared};
 
 use super::Bench;
 use super::decision::Decisions;
@@ -12,7 +12,7 @@ use super::given::{Given, start};
 use crate::decide::api::quantity::ScriptResult;
 use crate::decide::api::span::parse_span;
 use crate::decide::evaluate::Decider;
-use crate::decide::fault::DEADLINE_TOKEN;
+use crate::decide::fault::terminated;
 use crate::model::Now;
 
 /// Most decisions of one run: a day of four a minute.
@@ -79,8 +79,8 @@ impl Timeline {
         for _ in 0..steps.saturating_add(first) {
             let Past { bench, given, decider, step, next } = &mut *past;
             // One call of a script makes thousands of decisions: its engine cannot look at the clock meanwhile.
-            if (bench.expired)() {
-                return Err(EvalAltResult::ErrorTerminated(DEADLINE_TOKEN.into(), Position::NONE).into());
+            if let Some(spent) = bench.spent() {
+                return Err(terminated(spent).into());
             }
             made.add(given.decide(decider, *step, *next));
             *next = next.plus(*step);

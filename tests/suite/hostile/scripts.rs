@@ -1,268 +1,266 @@
-//! The scripts.
+//! The scripts that are one statement, and the list of all classes.
 
-use super::{Class, GOOD, Set};
+use super::{ARRAY, Class, DEPTH, MAP, OPERATIONS, SURVIVED, Set, Stop, TEXT, sets};
 
 /// The classes.
 pub const CLASSES: [Class; 12] = [
     Class {
         name: "loops",
         bodies: &[
-            "loop { }",
-            "while true { }",
-            "do { } while true;",
-            "do { } until false;",
-            "let x = 0; while x >= 0 { x += 1; }",
-            "for i in 0..1000000000 { }",
-            "for i in range(0, 1000000000) { let x = [i]; }",
-            "let x = 1; loop { x = -x; continue; }",
-            "loop { let f = |n| n; f.call(1); }",
+            ("loop { }", OPERATIONS),
+            ("while true { }", OPERATIONS),
+            ("do { } while true;", OPERATIONS),
+            ("do { } until false;", OPERATIONS),
+            ("let x = 0; while x >= 0 { x += 1; }", OPERATIONS),
+            ("for i in 0..1000000000 { }", OPERATIONS),
+            ("for i in range(0, 1000000000) { let x = [i]; }", OPERATIONS),
+            ("let x = 1; loop { x = -x; continue; }", OPERATIONS),
+            ("loop { let f = |n| n; f.call(1); }", OPERATIONS),
+            ("loop { if false { break; } }", OPERATIONS),
+            ("for i in 0..1000 { for j in 0..1000 { let x = i * j; } }", OPERATIONS),
+            ("let x = 1; while x != 0 { x = (x * 31 + 7) % 1000003 + 1; }", OPERATIONS),
+            ("let a = [1]; loop { for x in a { } }", OPERATIONS),
+            ("loop { let m = #{ a: 1 }; m.a += 1; }", OPERATIONS),
+            ("for c in range(0, 4000) { for d in \"abcdefgh\" { let e = d; } } loop { }", OPERATIONS),
+            ("let x = 1.5; loop { x = x * 1.0000001; }", OPERATIONS),
+            ("loop { ms(1); }", OPERATIONS),
         ],
         sets: none,
     },
     Class {
         name: "recursion",
         bodies: &[
-            "deeper(0);",
-            "ping(0);",
-            "wide(0);",
-            "let f = |f, n| f.call(f, n + 1); f.call(f, 0);",
-            "let f = Fn(\"deeper\"); f.call(0);",
-            "[1].map(|x| deeper(x));",
-            "let x = #{ f: Fn(\"ping\") }; x.f.call(1);",
+            ("deeper(0);", DEPTH),
+            ("ping(0);", DEPTH),
+            ("wide(0);", DEPTH),
+            ("let f = |f, n| f.call(f, n + 1); f.call(f, 0);", DEPTH),
+            ("let f = deeper; f.call(0);", DEPTH),
+            ("[1].map(|x| deeper(x));", DEPTH),
+            ("let x = #{ f: ping }; x.f.call(1);", DEPTH),
+            ("let x = #{ f: |y| this.f(y) }; x.f(1);", DEPTH),
+            ("[1].filter(|x| ping(x) == 1);", DEPTH),
+            ("let a = [1]; a.for_each(|| deeper(this));", DEPTH),
+            ("grow([]);", DEPTH),
+            ("[1, 2, 3].reduce(|sum, x| wide(x));", DEPTH),
+            ("deeper(deeper(0));", DEPTH),
+            ("tree(#{});", DEPTH),
+            ("[1].some(|x| again(again, x));", DEPTH),
+            ("let f = |f| `${f.call(f)}`; f.call(f);", DEPTH),
         ],
         sets: none,
     },
     Class {
         name: "callbacks",
         bodies: &[
-            "let a = []; a.pad(200, 1); a.map(|x| { a.map(|y| { a.map(|z| x + y + z); 0 }); 0 });",
-            "let a = []; a.pad(200, 1); a.filter(|x| { for i in 0..100000 { } true });",
-            "let a = []; a.pad(200, 1); a.reduce(|sum, x| { for i in 0..100000 { } sum });",
-            "let a = []; a.pad(200, 1); a.some(|x| { for i in 0..100000 { } false });",
-            "let a = []; a.pad(200, 1); a.all(|x| { loop { } });",
-            "let a = []; a.pad(200, 1); a.find(|x| { a.find(|y| { loop { } }); false });",
-            "let a = []; a.pad(200, 1); a.for_each(|| { for i in 0..100000 { } });",
-            "let a = []; a.pad(200, 1); a.index_of(|x| { a.map(|y| a.map(|z| z)); false }); loop { }",
+            (
+                "let a = []; a.pad(200, 1); a.map(|x| { let b = []; b.pad(200, x); b.map(|y| { let c = []; c.pad(200, y); c.map(|z| z + 1); 0 }); 0 });",
+                OPERATIONS,
+            ),
+            ("let a = []; a.pad(200, 1); a.filter(|x| { for i in 0..100000 { } true });", OPERATIONS),
+            ("let a = []; a.pad(200, 1); a.reduce(|sum, x| { for i in 0..100000 { } sum });", OPERATIONS),
+            ("let a = []; a.pad(200, 1); a.some(|x| { for i in 0..100000 { } false });", OPERATIONS),
+            ("let a = []; a.pad(200, 1); a.all(|x| { loop { } });", OPERATIONS),
+            ("let a = []; a.pad(200, 1); a.find(|x| { let b = [1]; b.find(|y| { loop { } }); false });", OPERATIONS),
+            ("let a = []; a.pad(200, 1); a.for_each(|| { for i in 0..100000 { } });", OPERATIONS),
+            ("let a = []; a.pad(200, 1); a.index_of(|x| { for i in 0..100000 { } false });", OPERATIONS),
+            ("let a = []; a.pad(200, 1); a.reduce_rev(|sum, x| { for i in 0..100000 { } sum });", OPERATIONS),
+            ("let a = []; a.pad(200, 1); a.find_map(|x| { for i in 0..100000 { } });", OPERATIONS),
+            ("let a = []; a.pad(200, 1); a.retain(|x| { for i in 0..100000 { } true });", OPERATIONS),
+            ("let a = []; a.pad(200, 1); a.drain(|x| { for i in 0..100000 { } false });", OPERATIONS),
+            ("let a = []; a.pad(200, 1); a.dedup(|x, y| { for i in 0..100000 { } false });", OPERATIONS),
+            ("let a = []; a.pad(200, 1); for i in 0..200000 { a.map(|x| x); }", OPERATIONS),
+            ("let f = || { loop { } }; f.call();", OPERATIONS),
+            ("let m = #{ f: |x| { loop { } } }; m.f(1);", OPERATIONS),
+            ("let a = []; a.pad(200, 1); a.map(|x, i| { for j in 0..100000 { } i });", OPERATIONS),
+            ("let m = #{ a: 1, b: 2 }; m.filter(|k, v| { for i in 0..300000 { } true });", OPERATIONS),
+            ("let a = [1, 2]; a.zip([1, 2], |x, y| { loop { } });", OPERATIONS),
         ],
         sets: none,
     },
-    Class { name: "depth", bodies: &["let f = |x| |y| |z| x; loop { f = |q| f; }"], sets: deep },
+    Class { name: "depth", bodies: &[], sets: sets::deep },
     Class {
         name: "memory",
         bodies: &[
-            "let x = \"ab\"; loop { x += x; }",
-            "let x = []; loop { x.push(timeline(\"15s\").run(\"2h\")); }",
-            "let x = \"\"; x.pad(1000000000, \"y\");",
-            "let x = `a`; loop { x = `${x}${x}`; }",
-            "let x = []; loop { x.push(1); }",
-            "let x = []; x.pad(1000000000, 0);",
-            "let x = [1]; loop { x += x; }",
-            "let x = [1]; loop { x = [x, x, x, x]; }",
-            "let x = []; loop { x = [x]; }",
-            "let x = #{}; let k = \"\"; loop { k += \"k\"; x[k] = k; }",
-            "let x = #{}; let k = \"\"; loop { k += \"k\"; x.set(k, x); }",
-            "let x = \"a\".repeat(100000000);",
-            "let x = \"a,\"; x.pad(4000, \",\"); loop { x.split(\",\"); }",
+            ("let x = \"ab\"; loop { x += x; }", TEXT),
+            ("let x = `a`; loop { x = `${x}${x}`; }", TEXT),
+            ("let x = []; loop { x.push(1); }", ARRAY),
+            ("let x = []; x.pad(1000000000, 0);", ARRAY),
+            ("let x = [1]; loop { x += x; }", ARRAY),
+            ("let x = [1]; loop { x = [x, x, x, x]; }", ARRAY),
+            ("let x = []; loop { x = [x]; }", ARRAY),
+            ("let x = #{}; let k = \"\"; loop { k += \"k\"; x.set(k, x); }", MAP),
+            ("let x = #{}; for i in 0..64 { let y = #{}; y.a = x; y.b = x; x = y; }", MAP),
+            ("let x = #{}; loop { x = #{ a: x, b: x }; }", MAP),
+            ("let x = [0, 0]; loop { x[0] = x; x[1] = x; }", ARRAY),
+            ("let x = [\"a\"]; loop { x[0] += x[0]; }", TEXT),
+            ("let x = #{ a: \"a\" }; loop { x.a += x.a; }", TEXT),
+            ("let x = []; loop { x.insert(0, [x.len()]); }", ARRAY),
+            ("let x = #{}; loop { x += #{ a: x }; x.b = x; }", MAP),
+            ("let x = []; loop { x.append(x); x.push(1); }", ARRAY),
+            ("let x = [[1]]; loop { x[0].push(x); }", ARRAY),
+            ("let x = \"\"; loop { x += 'c'; x += x; }", TEXT),
+            ("let x = #{}; loop { let y = #{ a: x }; y.mixin(#{ b: x }); x = y; }", MAP),
+            ("let x = #{}; let k = \"k\"; loop { k += \"k\"; x.fill_with(#{}); x[k] = [x]; }", ARRAY),
+            ("let x = [`a`]; loop { x.pad(200, `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa`); }", TEXT),
         ],
-        sets: none,
+        sets: sets::held,
     },
     Class {
         name: "sort",
         bodies: &[
-            "let a = []; a.pad(200, 1); a.sort(|x, y| { for i in 0..100000 { } 0 }); throw 1;",
-            "let a = [3, 1, 2]; a.sort(|x, y| throw 1); throw 2;",
-            "let a = [3, 1, 2]; a.sort(|x, y| \"no\"); throw 2;",
-            "let a = []; for i in 0..200 { a.push(i); } let n = 0; a.sort(|x, y| if (x * 7919 + y) % 3 == 0 { 1 } else { -1 }); throw 1;",
-            "let a = []; for i in 0..200 { a.push(i); } a.sort(|x, y| 1); throw 1;",
-            "let a = []; for i in 0..200 { a.push(200 - i); } a.sort(|x, y| if x > y { -1 } else { 1 }); throw 1;",
-            "let a = [1, \"a\", 2.5, (), true, [1], #{}]; a.sort(); throw 1;",
-            "let a = [0.0/0.0, 1.0, 0.0/0.0, -1.0]; a.sort(); throw 1;",
+            ("let a = []; a.pad(200, 1); a.sort(|x, y| { for i in 0..100000 { } 0 });", OPERATIONS),
+            ("let a = []; a.pad(200, 1); a.sort(|x, y| { loop { } });", OPERATIONS),
+            ("let a = [3, 1, 2]; a.sort(|x, y| deeper(x));", SURVIVED),
+            ("let a = [2, 1]; loop { a.sort(|x, y| throw 1); }", OPERATIONS),
+            ("let a = [2, 1]; loop { a.sort(|x, y| \"no\"); }", OPERATIONS),
+            (
+                "let a = []; for i in 0..200 { a.push(i); } loop { a.sort(|x, y| if (x * 7919 + y) % 3 == 0 { 1 } else { -1 }); }",
+                OPERATIONS,
+            ),
+            ("let a = []; for i in 0..200 { a.push(i); } loop { a.sort(|x, y| 1); }", OPERATIONS),
+            ("let a = []; for i in 0..200 { a.push(i); } loop { a.sort(|x, y| -1); }", OPERATIONS),
+            (
+                "let a = []; for i in 0..200 { a.push(200 - i); } loop { a.sort(|x, y| if x > y { -1 } else { 1 }); }",
+                OPERATIONS,
+            ),
+            ("let a = [0.0/0.0, 1.0, 0.0/0.0, -1.0]; loop { a.sort(); }", OPERATIONS),
+            ("let a = [1, \"a\", 2.5, (), true, [1], #{}]; a.sort();", "elements of different types cannot be sorted"),
+            ("let a = [[2], [1]]; a.sort();", "elements of array cannot be sorted"),
+            ("let a = [#{ b: 1 }, #{ a: 1 }]; a.sort();", "elements of map cannot be sorted"),
+            ("let a = []; a.pad(256, 1); loop { a.sort(); }", OPERATIONS),
+            (
+                "let a = []; a.pad(200, 1); a.sort(|x, y| { let b = []; b.pad(200, 1); b.sort(|v, w| { for i in 0..1000 { } 0 }); 0 });",
+                OPERATIONS,
+            ),
+            ("let a = []; a.pad(200, 1); a.sort(|x, y| x.sort());", SURVIVED),
+            ("let a = [2, 1]; loop { a.sort_by(|x, y| 0); }", OPERATIONS),
+            ("let a = [2, 1]; a.sort(|x, y| { let t = \"ab\"; loop { t += t; } });", SURVIVED),
+            ("let a = []; a.pad(200, 1); loop { a.sort_desc(); }", OPERATIONS),
+            ("let a = [2, 1]; loop { a.order(|x, y| 0); }", OPERATIONS),
+            ("let a = []; a.pad(200, 1); a.dedup(|x, y| { loop { } });", OPERATIONS),
+            ("let a = [2, 1]; loop { a.sort(|x| 0); }", OPERATIONS),
+            ("let a = [2, 1]; loop { a.sort(|x, y, z| 0); }", OPERATIONS),
+            ("let a = [2, 1]; loop { a.sort(|x, y| 0.5); }", OPERATIONS),
+            ("let a = [9223372036854775807, -9223372036854775807]; loop { a.sort(|x, y| x - y); }", OPERATIONS),
         ],
         sets: none,
     },
     Class {
         name: "types",
         bodies: &[
-            "if s { }",
-            "let x = s == s; while !x { }",
-            "let x = () + 1;",
-            "let x = \"1\" * \"1\";",
-            "let x = [] - #{};",
-            "let x = this; x.y = 1;",
-            "let x = 1; x.y.z = 2;",
-            "let x = \"abc\"; x[99] = 'd';",
-            "let x = type_of(1); x.call();",
-            "Fn(\"when\").call(Fn(\"when\"));",
-            "let x = #{}; x.a.b.c;",
-            "pct(\"1\");",
-            "ms(0.0/0.0);",
-            "rps(1e308 * 10.0);",
+            ("if 1 { }", "Expecting a boolean"),
+            ("while \"yes\" { }", "Expecting a boolean"),
+            ("let x = () + 1;", "no function `+ ((), i64)"),
+            ("let x = \"1\" * \"1\";", "no function `* ("),
+            ("let x = [] - #{};", "no function `- (array, map)"),
+            ("let x = this; x.y = 1;", "'this'"),
+            ("let x = 1; x.y.z = 2;", "Unknown property 'y'"),
+            ("let x = \"abc\"; x[99] = 'd';", "String index 99 out of bounds"),
+            ("let x = type_of(1); x.call();", "expected Fn, found string"),
+            ("let x = #{}; x.a.b.c;", "Property not found: a"),
+            ("pct(\"1\");", "no function `pct ("),
+            ("ms(0.0/0.0);", "NaN is not a number"),
+            ("rps(1e308 * 10.0);", "inf is not a number"),
+            ("let x = [1, 2]; x[\"a\"];", "expected i64, found string"),
+            ("!1;", "no function `! (i64)"),
+            ("-\"a\";", "no function `- ("),
+            ("let x = #{ a: 1 }; x.a();", "no function `a (map)"),
+            ("true + true;", "no function `+ (bool, bool)"),
+            ("let f = |x| x; f + f;", "no function `+ (Fn, Fn)"),
+            ("[1] < [2] && 1;", "Expecting a boolean"),
+            ("1 in 5;", "no function `contains"),
+            ("for x in 5 { }", "Expecting an iterable"),
         ],
-        sets: none,
+        sets: sets::mistyped,
     },
     Class {
         name: "captured state",
-        bodies: &["let n = 0; let f = || { n += 1; n }; loop { f.call(); }"],
-        sets: captured,
+        bodies: &[
+            ("let f = id; for i in 0..64 { f = f.curry(f); }", "`curry` is not available in policies"),
+            ("let f = id; for i in 0..64 { f = curry(f, f); }", "`curry` is not available in policies"),
+            ("let f = id; for i in 0..64 { f = id.curry(#{ a: f, b: f }); }", "`curry` is not available in policies"),
+            ("let x = id; for i in 0..64 { x = [id.curry(x), id.curry(x)]; }", "`curry` is not available in policies"),
+            ("let f = id; for i in 0..64 { f = id.curry([f, f]); }", "`curry` is not available in policies"),
+            ("let f = || 1; loop { f = f.curry(f, f, f); }", "`curry` is not available in policies"),
+            ("let x = #{ f: id }; for i in 0..64 { x.f = x.f.curry(x); }", "`curry` is not available in policies"),
+            ("let t = `${id.curry(1)}`;", "`curry` is not available in policies"),
+            ("let f = Fn(\"id\"); f.call(1);", "`Fn` is not available in policies"),
+            ("let f = Fn(\"id\").call(Fn(\"id\"));", "`Fn` is not available in policies"),
+            ("[1].map(Fn(\"id\"));", "`Fn` is not available in policies"),
+            ("let n = 0; let f = || { n += 1; n }; loop { f.call(); }", "`n` stands outside of the function"),
+            ("let f = || 1; for i in 0..64 { let g = f; f = || [g, g]; }", "`g` stands outside of the function"),
+            ("let f = || 1; f = |x| |y| f;", "`f` stands outside of the function"),
+            ("let a = []; let f = || a.push(a); loop { f.call(); }", "`a` stands outside of the function"),
+            ("let m = #{}; m.f = || m; loop { m.f(); }", "`m` stands outside of the function"),
+            ("const N = 1; let f = || N;", "`N` stands outside of the function"),
+            ("let x = []; x.push(|| x);", "`x` stands outside of the function"),
+            ("let t = \"ab\"; let f = || t += t; loop { f.call(); }", "`t` stands outside of the function"),
+        ],
+        sets: sets::captured,
     },
     Class {
         name: "natives",
         bodies: &[
-            "let x = -9223372036854775807 - 1; x / -1;",
-            "let x = -9223372036854775807 - 1; x % -1;",
-            "let x = -9223372036854775807 - 1; x.abs();",
-            "9223372036854775807 + 1;",
-            "2 ** 9999;",
-            "1 << 9999; 1 >> -9999; throw 1;",
-            "[1].remove(-9223372036854775807); throw 1;",
-            "[1].insert(9223372036854775807, 2); throw 1;",
-            "[1, 2].extract(-9223372036854775807, 9223372036854775807); throw 1;",
-            "[1, 2].splice(9223372036854775807..-5, [3]); throw 1;",
-            "[1, 2].chop(-1); [1, 2].truncate(-1); [].pop(); [].shift(); throw 1;",
-            "\"é\".sub_string(1, -1); \"é\".crop(-9, 99); \"é\".remove(\"\"); throw 1;",
-            "\"aé\".split(-5); \"\".split(0); \"aé\".split_rev(\"\"); throw 1;",
-            "\"x\".pad(-1, \"y\"); \"x\".truncate(-1); throw 1;",
-            "parse_int(\"zz\", 99);",
-            "1e300.to_int(); (0.0/0.0).to_int(); throw 1;",
-            "for x in range(0, 10, 0) { }",
-            "for x in 0..=9223372036854775807 { }",
-            "for x in 9223372036854775806..=9223372036854775807 { } throw 1;",
-            "for x in range(0.0, 1.0, 0.0) { }",
-            "bits(1); get_bits(1, 0..=99); throw 1;",
+            ("let x = -9223372036854775807 - 1; x / -1;", "Division overflow"),
+            ("let x = -9223372036854775807 - 1; x % -1;", "Modulo division by zero or overflow"),
+            ("let x = -9223372036854775807 - 1; x.abs();", "Negation overflow"),
+            ("9223372036854775807 + 1;", "Addition overflow"),
+            ("-9223372036854775807 - 2;", "Subtraction overflow"),
+            ("9223372036854775807 * 2;", "Multiplication overflow"),
+            ("2 ** 9999;", "Exponential overflow"),
+            ("2 ** -1;", "negative power"),
+            ("1 << 9999; 1 / 0;", "Division by zero"),
+            ("1 % 0;", "Modulo division by zero"),
+            ("parse_int(\"zz\", 99);", "Invalid radix"),
+            ("parse_int(\"zz\");", "Error parsing integer"),
+            ("parse_float(\"zz\");", "Error parsing floating"),
+            ("1e300.to_int();", "Integer overflow"),
+            ("(0.0/0.0).to_int();", SURVIVED),
+            ("for x in range(0, 10, 0) { }", "step value cannot be zero"),
+            ("for x in 9223372036854775806..=9223372036854775807 { } loop { }", OPERATIONS),
+            ("for x in range(0.0, 1.0, 0.0) { }", "step value cannot be zero"),
+            ("[1][5];", "Array index 5 out of bounds"),
+            ("let a = [1]; a[-9223372036854775807];", "out of bounds"),
+            ("[1].insert(9223372036854775807, 2); [1].remove(-9223372036854775807); [][0];", "array is empty"),
+            (
+                "let a = [1, 2]; a.splice(9223372036854775807..-5, [3]); a.chop(-1); a.truncate(-1); a.drain(-5, 99); a[7];",
+                "Array index 7 out of bounds",
+            ),
+            (
+                "let a = [1, 2]; a.extract(-9223372036854775807, 9223372036854775807); a.split(-5); a[9];",
+                "Array index 9 out of bounds",
+            ),
+            ("\"é\"[1];", "String index 1 out of bounds"),
+            ("let x = \"aé\"; x[5] = 'b';", "String index 5 out of bounds"),
+            ("let x = 'a'; x.to_int(); x[0];", "Indexer unavailable"),
+            ("(-9223372036854775807 - 1).to_string(); -(-9223372036854775807 - 1);", "Negation overflow"),
+            ("for i in 0..=9223372036854775807 { }", OPERATIONS),
+            ("1.0 ** 1e308 / 0; 5 / 0;", "Division by zero"),
+            ("(1.0).log(0.0); sqrt(-1.0); exp(1e9); 5 % 0;", "Modulo division by zero"),
         ],
         sets: none,
     },
     Class {
         name: "imports",
         bodies: &[
-            "import \"lib/none\" as n;",
-            "import \"../../etc/passwd\" as n;",
-            "import \"/etc/passwd\" as n;",
-            "import \"t\" as n;",
-            "import \"\" as n;",
-            "loop { import \"lib/none\" as n; }",
+            ("import \"lib/none\" as n;", "no library `lib/none`"),
+            ("import \"../../etc/passwd\" as n;", "no library `../../etc/passwd`"),
+            ("import \"/etc/passwd\" as n;", "no library `/etc/passwd`"),
+            ("import \"t\" as n;", "no library `t`"),
+            ("import \"\" as n;", "no library ``"),
+            ("loop { import \"lib/none\" as n; }", "no library `lib/none`"),
+            ("import \"lib/./none\" as n;", "no library `lib/./none`"),
+            ("import \"lib/none.rhai\" as n;", "no library `lib/none.rhai`"),
+            ("import `lib/${\"none\"}` as n;", "no library `lib/none`"),
+            ("import \"http://example.com/x\" as n;", "no library `http"),
+            ("let f = || { import \"lib/none\" as n; }; f.call();", "no library `lib/none`"),
         ],
-        sets: imports,
+        sets: sets::imports,
     },
-    Class { name: "sources", bodies: &["let x = \"\"; eval(\"loop { }\");"], sets: sources },
-    Class { name: "growth", bodies: &["let q = s; loop { q = [q, q]; }"], sets: growth },
+    Class { name: "sources", bodies: &[], sets: sets::sources },
+    Class { name: "growth", bodies: &[], sets: sets::growth },
 ];
 
-fn none() -> Vec<Set> {
+fn none() -> Vec<(Set, Stop)> {
     Vec::new()
-}
-
-fn file(text: impl Into<String>) -> Set {
-    vec![("t.rhai".to_owned(), text.into())]
-}
-
-/// Nested so deeply that a parser or an evaluator could run out of stack.
-fn deep() -> Vec<Set> {
-    let mut sets = Vec::new();
-    for depth in [40, 5_000, 50_000] {
-        for (open, close) in [("(", ")"), ("[", "]"), ("{", "}"), ("!", ""), ("-", ""), ("#{a:", "}"), ("|x|", "")] {
-            let text = format!("let x = {}1{};\nthrow x;\n{GOOD}", open.repeat(depth), close.repeat(depth));
-            sets.push(file(text));
-        }
-        for part in ["a.", "a[0].", "1 + ", "true && ", "if true {} else "] {
-            sets.push(file(format!("let a = 1; {}a;\nthrow a;\n{GOOD}", part.repeat(depth))));
-        }
-    }
-    sets
-}
-
-/// Variables of a file that a rule or a test would share between calls.
-fn captured() -> Vec<Set> {
-    let rule = |body: &str| {
-        format!(
-            "rule(\"r\", #{{ priority: 1, goal: \"cost\" }}, |s, p| {{ {body}\n[when(s.can_scale_up), restart()] }});"
-        )
-    };
-    let curried = "fn f(x, s, p) { [when(s.can_scale_up), restart()] }\n";
-    let mut sets: Vec<_> =
-        ["let n = 0;", "let n = [];", "let n = #{};", "const n = 1;", "let n = \"\";", "let n = 0.5;"]
-            .iter()
-            .flat_map(|declared| {
-                [format!("{declared}\n{}", rule("n += n;")), format!("{declared}\n{}", rule("let m = n;"))]
-            })
-            .map(file)
-            .collect();
-    for argument in ["1", "[1]", "#{}", "Fn(\"f\")"] {
-        let call = format!("rule(\"r\", #{{ priority: 1, goal: \"cost\" }}, Fn(\"f\").curry({argument}));");
-        sets.push(file(format!("{curried}{call}")));
-    }
-    sets
-}
-
-fn imports() -> Vec<Set> {
-    let set =
-        |files: &[(&str, &str)]| files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
-    vec![
-        set(&[("lib/a.rhai", "import \"lib/a\" as a;"), ("t.rhai", GOOD)]),
-        set(&[("lib/a.rhai", "import \"lib/b\" as b;"), ("lib/b.rhai", "import \"lib/a\" as a;"), ("t.rhai", GOOD)]),
-        set(&[("lib/a.rhai", "rule(\"x\", #{}, 1);"), ("t.rhai", GOOD)]),
-        set(&[("lib/a.rhai", "loop { }"), ("t.rhai", GOOD)]),
-        set(&[("lib/a.rhai", "fn f( {"), ("t.rhai", GOOD)]),
-        set(&[("lib/a.rhai", "import `lib/${\"a\"}` as a;"), ("t.rhai", GOOD)]),
-        set(&[("lib/a.rhai", "let x = []; loop { x.push(x); }"), ("t.rhai", GOOD)]),
-    ]
-}
-
-/// Large, many, or no text at all.
-fn sources() -> Vec<Set> {
-    let many =
-        |count: usize, text: &str| (0..count).map(|number| (format!("f{number}.rhai"), text.to_owned())).collect();
-    let mut sets: Vec<Set> = vec![
-        file("x".repeat(257 * 1024)),
-        file(" ".repeat(300 * 1024)),
-        file("/*".repeat(120 * 1024)),
-        file("\"".repeat(255 * 1024)),
-        file("`${".repeat(80 * 1024)),
-        file("\u{0}".repeat(1024)),
-        file("\u{feff}\u{202e}rule"),
-        file("let x = 1;\n".repeat(20_000)),
-        file("throw 1;\n".repeat(20_000)),
-        file((0..20_000).map(|n| format!("let x{n} = {n};\n")).collect::<Vec<_>>().concat()),
-        file((0..5_000).map(|n| format!("fn f{n}() {{ }}\n")).collect::<Vec<_>>().concat()),
-        file((0..2_000).map(|n| GOOD.replace("good", &format!("r{n}"))).collect::<String>()),
-        many(65, GOOD),
-        many(60, &" ".repeat(64 * 1024)),
-        many(64, "throw 1;"),
-        Vec::new(),
-    ];
-    sets.push(file(format!("let x = \"{}\";\n{GOOD}", "y".repeat(5_000))));
-    sets
-}
-
-/// What adds to a set each time it is loaded or asked: names, rules, parts.
-fn growth() -> Vec<Set> {
-    let rule = |name: &str, body: &str| {
-        format!("rule(\"{name}\", #{{ priority: 1, goal: \"cost\" }}, |s, p| {{ {body} }});\n")
-    };
-    let declared = |text: &str| file(format!("{text}\n{GOOD}"));
-    let mut sets = vec![
-        declared("for i in 0..1000 { param(`p${i}`, i); } throw 1;"),
-        declared("for i in 0..1000 { rule(`r${i}`, #{ priority: i, goal: \"cost\" }, |s, p| []); }"),
-        declared("loop { otherwise(\"x\"); }"),
-        declared("loop { param(\"x\", 1); }"),
-    ];
-    for body in [
-        "let q = s.cpu.current; loop { q = q + q; }",
-        "let q = s.cpu.current; loop { q = max(q, q); }",
-        "let q = s.cpu.current; loop { q = q.or(q); }",
-        "let q = s.rps.current; loop { q = q + q.or(q); }",
-        "let c = s.can_scale_up; loop { c = all([c, c]); }",
-        "let c = s.can_scale_up; loop { c = any([c, c]); }",
-        "let c = s.can_scale_up; loop { c = !c; }",
-        "let c = s.can_scale_up; loop { c = c.or(true); }",
-        "let l = []; for i in 0..300 { l.push(when(s.can_scale_up)); } l",
-        "let l = [when(s.can_scale_up)]; for i in 0..9 { l = [l, l]; } l",
-        "let l = [restart()]; for i in 0..200 { l.push(restart()); } l",
-        "let n = note(\"x\"); loop { n = [n, n]; }",
-    ] {
-        sets.push(file(rule("r", body)));
-    }
-    let clauses = "when(s.can_scale_up), ".repeat(200);
-    sets.push(file((0..60).map(|n| rule(&format!("r{n}"), &format!("[{clauses} restart()]"))).collect::<String>()));
-    sets
 }

@@ -111,7 +111,7 @@ fn absent_is_off(text: &str) -> String {
 
 /// Compiles a set.
 pub fn load<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> anyhow::Result<PolicySet> {
-    let never: Deadline = Arc::new(|| false);
+    let never: Deadline = Arc::new(|| None);
     compile(files, &Vocabulary::of([])?, &never).map_err(|faults| anyhow::anyhow!("{faults:?}"))
 }
 

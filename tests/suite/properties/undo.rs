@@ -68,7 +68,7 @@ impl World {
             "rule(\"calm\", #{ priority: 1, goal: \"cost\" }, |s, p| [ when(s.rps.current < rps(0)), scale_to(1) ]);";
         let spec = Arc::new(spec(Bounds { min: 1, max: 40 }));
         let words = Vocabulary::of([&*spec]).unwrap();
-        let never: flyball::decide::Deadline = Arc::new(|| false);
+        let never: flyball::decide::Deadline = Arc::new(|| None);
         Self {
             decider: DeciderCore::new(spec.clone(), &[], now(0)),
             policy: compile([("calm.rhai", calm)], &words, &never).unwrap(),

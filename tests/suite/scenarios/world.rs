@@ -190,7 +190,7 @@ pub fn policy_set(files: &[(&str, &str)]) -> PolicyFiles {
 }
 
 pub fn no_deadline() -> Deadline {
-    Arc::new(|| false)
+    Arc::new(|| None)
 }
 
 /// What outlives the process of the policies, and orders about them.

@@ -1,6 +1,7 @@
 //! What a disk can do to the journal. The rules themselves are in the contract suite of the port.
 
 mod damage;
+mod long;
 mod power_loss;
 mod retained;
 
