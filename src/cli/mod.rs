@@ -18,6 +18,7 @@ mod run;
 mod running;
 mod status;
 pub mod svg;
+mod terminal;
 
 pub use forecast::csv;
 
@@ -157,13 +158,24 @@ fn unknown_service(name: &str, settings: &Settings) -> anyhow::Error {
     anyhow::anyhow!("no service `{name}` in the settings, expected one of {known}{more}")
 }
 
-/// Writes a line to the standard output.
+/// Writes a line to the standard output. Where nobody reads it any more the command ends, as by SIGPIPE.
 fn print(line: impl std::fmt::Display) -> std::io::Result<()> {
     use std::io::Write as _;
     writeln!(std::io::stdout().lock(), "{line}")
 }
 
 /// Form of the output.
+/// Writes a line of what was found. Where nobody reads it any more the command goes on without: its exit code tells the same.
+fn tell(line: impl std::fmt::Display) -> std::io::Result<()> {
+    print(line).or_else(|error| if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+}
+
+/// Writes a line to the error output, if anybody reads it.
+fn complain(line: impl std::fmt::Display) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "flyball: {line}");
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.
@@ -174,13 +186,16 @@ pub enum Output {
 }
 
 /// Runs the command; 0 is success, 1 a finding or failure, 2 (by the parser) a wrong call. Of `policy`, whose commands are
+/// What a shell says of a program that SIGPIPE ended.
+const CUT_OFF: u8 = 141;
+
 /// gates, 1 is a finding alone, and 2 that nothing could be found out; of `status`, too.
 pub fn main(cli: &Cli) -> ExitCode {
     // Fails only if a provider is installed already, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
     #[cfg(feature = "failpoints")]
     if let Some(Err(error)) = cli.halt_at.as_deref().map(halt::arm) {
-        eprintln!("flyball: {error:#}");
+        complain(format_args!("{error:#}"));
         return ExitCode::FAILURE;
     }
     let result = match &cli.command {
@@ -201,10 +216,11 @@ pub fn main(cli: &Cli) -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        // Whoever reads the output has seen enough, as in `flyball explain ... | head`.
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        // Whoever reads the output has seen enough, as in `flyball explain ... | head`. Nothing was found by then: what is a
+        // gate goes on to its finding (`tell`).
+        Err(error) if is_closed_pipe(&error) => ExitCode::from(CUT_OFF),
         Err(error) => {
-            eprintln!("flyball: {error:#}");
+            complain(format_args!("{error:#}"));
             if matches!(cli.command, Command::Policy(_) | Command::Status(_)) {
                 ExitCode::from(2)
             } else {

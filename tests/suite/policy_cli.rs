@@ -29,6 +29,39 @@ fn run(directory: &Path, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
+/// A gate tells by its exit code what it found, also where `| head` or a pager has gone; what finds nothing ends as by SIGPIPE.
+#[test]
+fn a_finding_is_the_exit_code_also_where_nobody_reads_it() {
+    let failing = TEST.replace("70", "10");
+    let faulty = RULE.replace("current", "curent");
+    for (files, arguments, expected) in [
+        (&[("t.rhai", RULE), ("t_test.rhai", TEST)][..], &["test", "set"][..], 0),
+        (&[("t.rhai", RULE), ("t_test.rhai", &failing)], &["test", "set"], 1),
+        (&[("t.rhai", RULE), ("t_test.rhai", &failing)], &["test", "set", "-o", "json"], 1),
+        (&[("t.rhai", RULE), ("t_test.rhai", TEST)], &["test", "set", "--fail-under", "1"], 1),
+        (&[("t.rhai", &faulty)], &["check", "set"], 1),
+        (&[("t.rhai", &faulty)], &["test", "set"], 2),
+        (&[("t.rhai", RULE)], &["words"], 141),
+    ] {
+        let (_, _, directory) = flyball(files, &["words"]);
+        for errors_are_read in [true, false] {
+            let unread = || {
+                let (reader, writer) = std::io::pipe().unwrap();
+                drop(reader);
+                writer
+            };
+            let mut command = Command::new(env!("CARGO_BIN_EXE_flyball"));
+            command.current_dir(directory.path()).env_remove("FLYBALL_CONFIG").arg("policy").args(arguments);
+            command.stdout(unread());
+            if !errors_are_read {
+                command.stderr(unread());
+            }
+            let code = command.output().unwrap().status.code();
+            assert_eq!(code, Some(expected), "{arguments:?}, errors read: {errors_are_read}");
+        }
+    }
+}
+
 #[test]
 fn a_fault_is_shown_with_its_line_and_a_caret() {
     let faulty = RULE.replace("current", "curent");

@@ -1,12 +1,11 @@
 //! Faults as people and programs read them.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal;
 
 use serde_json::{Value, json};
 
 use super::Source;
-use crate::cli::{Output, print};
+use crate::cli::{Output, tell, terminal};
 use crate::cycle::stages::{LINTS, Lint, PolicyFault, TestReport};
 
 /// Columns of a source line that are shown.
@@ -14,7 +13,7 @@ const WIDTH: usize = 160;
 
 /// Returns a fault, and below it the line it is in with a caret; in colour on a terminal.
 pub fn fault(source: &Source, fault: &PolicyFault, is_warning: bool) -> String {
-    painted(source, fault, is_warning, std::io::stdout().is_terminal())
+    painted(source, fault, is_warning, terminal::is_coloured())
 }
 
 fn painted(source: &Source, fault: &PolicyFault, is_warning: bool, in_colour: bool) -> String {
@@ -66,8 +65,8 @@ pub fn json(fault: &PolicyFault, id: Option<&str>) -> Value {
 /// Prints why a set does not load; for programs under the key that `policy check` has them under.
 pub fn refused(source: &Source, faults: &[PolicyFault], form: Output) -> anyhow::Result<()> {
     match form {
-        Output::Text => faults.iter().try_for_each(|found| print(fault(source, found, false)))?,
-        Output::Json => print(json!({ "faults": faults.iter().map(|fault| json(fault, None)).collect::<Vec<_>>() }))?,
+        Output::Text => faults.iter().try_for_each(|found| tell(fault(source, found, false)))?,
+        Output::Json => tell(json!({ "faults": faults.iter().map(|fault| json(fault, None)).collect::<Vec<_>>() }))?,
     }
     Ok(())
 }
