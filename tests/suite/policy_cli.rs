@@ -62,6 +62,28 @@ fn a_finding_is_the_exit_code_also_where_nobody_reads_it() {
     }
 }
 
+/// A set whose tests do not load, or fail, is refused by a running flyball.
+#[test]
+fn check_looks_at_the_tests_too() {
+    let unreadable = [("t.rhai", RULE), ("t_test.rhai", "test(\"acts\", || {\n")];
+    for arguments in [&["check", "set"][..], &["check", "set", "--strict"]] {
+        let (code, text, _directory) = flyball(&unreadable, arguments);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains("set/t_test.rhai:") && !text.contains("valid"), "{text}");
+        assert!(text.ends_with("1 fault; a running flyball keeps its last good set\n"), "{text}");
+    }
+    let failing = [("t.rhai", RULE), ("t_test.rhai", &TEST.replace("70", "10"))];
+    let (code, text, _directory) = flyball(&failing, &["check", "set"]);
+    assert!(code == Some(0) && text.contains("; 1 test not run"), "{text}");
+    let (code, text, _directory) = flyball(&failing, &["check", "set", "--strict"]);
+    assert!(code == Some(1) && text.contains("set/t_test.rhai:1:") && text.contains("(test `acts`)"), "{text}");
+    let (code, text, _directory) = flyball(&[("t.rhai", RULE), ("t_test.rhai", TEST)], &["check", "set", "--strict"]);
+    assert!(code == Some(0) && text.contains("; 1 test passed"), "{text}");
+    let (_, text, _directory) = flyball(&failing, &["check", "set", "-o", "json"]);
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&json["tests"], &json["tests_ran"]), (&1.into(), &false.into()));
+}
+
 #[test]
 fn a_fault_is_shown_with_its_line_and_a_caret() {
     let faulty = RULE.replace("current", "curent");

@@ -72,7 +72,7 @@ pub fn refused(source: &Source, faults: &[PolicyFault], form: Output) -> anyhow:
 }
 
 /// Returns faults and findings as a SARIF 2.1.0 log, which code hosts show beside the lines.
-pub fn sarif(source: &Source, faults: &[PolicyFault], lints: &[Lint]) -> Value {
+pub fn sarif<'a>(source: &Source, faults: impl Iterator<Item = &'a PolicyFault>, lints: &[Lint]) -> Value {
     let place = |fault: &PolicyFault| {
         let mut place =
             json!({ "artifactLocation": { "uri": source.directory.join(&fault.file).display().to_string() } });
@@ -86,7 +86,7 @@ pub fn sarif(source: &Source, faults: &[PolicyFault], lints: &[Lint]) -> Value {
         let text = format!("{rule}{}", fault.message);
         json!({ "ruleId": id, "level": level, "message": { "text": text }, "locations": place(fault) })
     };
-    let refused = faults.iter().map(|fault| result("refused", "error", fault));
+    let refused = faults.map(|fault| result("refused", "error", fault));
     let odd = lints.iter().map(|lint| result(lint.id, "warning", &lint.fault));
     let kinds = [("refused", "the set does not load")].into_iter().chain(LINTS);
     let kinds = kinds.map(|(id, text)| json!({ "id": id, "shortDescription": { "text": text } }));

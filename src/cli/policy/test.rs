@@ -110,9 +110,13 @@ fn run(source: &Source, part: Option<&str>, names: &mut Vec<String>) -> Result<T
         names.borrow_mut().push(name.to_owned());
         part.is_none_or(|part| name.contains(part))
     };
+    run_tests(&set, &source.vocabulary, source.texts(), &wanted, &patience())
+}
+
+/// Returns the end of the time for all tests together.
+pub fn patience() -> Deadline {
     let end = Instant::now() + TESTS;
-    let expired: Deadline = Arc::new(move || Instant::now() >= end);
-    run_tests(&set, &source.vocabulary, source.texts(), &wanted, &expired)
+    Arc::new(move || Instant::now() >= end)
 }
 
 fn text(source: &Source, report: &TestReport) -> anyhow::Result<()> {
