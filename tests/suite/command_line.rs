@@ -55,6 +55,8 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
         ("check -c none.yaml", 1, &["settings file none.yaml", "name another with --config FILE", "No such file"]),
         ("check -c dir", 1, &["settings file dir (name the file in it"]),
         ("check -c bytes.yaml", 1, &["settings file bytes.yaml (settings are YAML in UTF-8)"]),
+        ("check -c /dev/zero", 1, &["settings file /dev/zero", "it is no regular file"]),
+        ("kill -c /dev/zero", 1, &["settings file /dev/zero", "it is no regular file"]),
         ("check -c empty.yaml", 1, &["empty.yaml has 1 fault", "the file is empty", "docs/flyball.example.yaml"]),
         ("check -c list.yaml", 1, &["list.yaml has 1 fault", "not a mapping of keys", "docs/flyball.example.yaml"]),
         (
