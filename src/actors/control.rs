@@ -1,6 +1,7 @@
 //! Snapshots of the running loop for console and CLI.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::model::explain::counted;
@@ -17,12 +18,13 @@ use super::world::World;
 pub struct LoopControl {
     world: Arc<World>,
     roster: Arc<Roster>,
+    state: PathBuf,
 }
 
 impl LoopControl {
-    /// Returns a view of the services of `roster`.
-    pub fn new(world: Arc<World>, roster: Arc<Roster>) -> Self {
-        Self { world, roster }
+    /// Returns a view of the services of `roster`, of the process with this state directory.
+    pub fn new(world: Arc<World>, roster: Arc<Roster>, state: PathBuf) -> Self {
+        Self { world, roster, state }
     }
 
     /// Returns what is waited for; `silent` of it are the sources that fail.
@@ -90,6 +92,7 @@ impl Control for LoopControl {
             now: now.wall,
             uptime: now.mono,
             version: crate::model::build::FULL.to_owned(),
+            state: Some(self.state.clone()),
             sources: self.roster.sources().iter().map(|plan| source(plan, now.wall)).collect(),
         }
     }

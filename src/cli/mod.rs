@@ -164,7 +164,6 @@ fn print(line: impl std::fmt::Display) -> std::io::Result<()> {
     writeln!(std::io::stdout().lock(), "{line}")
 }
 
-/// Form of the output.
 /// Writes a line of what was found. Where nobody reads it any more the command goes on without: its exit code tells the same.
 fn tell(line: impl std::fmt::Display) -> std::io::Result<()> {
     print(line).or_else(|error| if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
@@ -176,6 +175,7 @@ fn complain(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "flyball: {line}");
 }
 
+/// Form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// For people.
@@ -185,10 +185,10 @@ pub enum Output {
     Json,
 }
 
-/// Runs the command; 0 is success, 1 a finding or failure, 2 (by the parser) a wrong call. Of `policy`, whose commands are
 /// What a shell says of a program that SIGPIPE ended.
 const CUT_OFF: u8 = 141;
 
+/// Runs the command; 0 is success, 1 a finding or failure, 2 (by the parser) a wrong call. Of `policy`, whose commands are
 /// gates, 1 is a finding alone, and 2 that nothing could be found out; of `status`, too.
 pub fn main(cli: &Cli) -> ExitCode {
     // Fails only if a provider is installed already, which then serves as well.
@@ -208,7 +208,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Forecast(args) => block_on(forecast::forecast(args)),
         Command::Anomalies(command) => anomalies::anomalies(command),
         Command::Policy(command) => block_on(policy::policy(command)),
-        Command::Kill(args) => kill::kill(args),
+        Command::Kill(args) => block_on(kill::kill(args)),
         Command::Resume(args) => kill::resume(args),
         Command::Doctor(args) => block_on(doctor::doctor(args)),
         Command::Crds => crds::crds(),

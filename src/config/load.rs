@@ -155,6 +155,22 @@ pub fn user() -> String {
     name("USER").or_else(|| name("LOGNAME")).unwrap_or_else(number)
 }
 
+/// What the environment says of the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terminal {
+    /// It takes lines alone (`TERM=dumb`).
+    pub is_dumb: bool,
+    /// Whoever looks at it wants no colour (`NO_COLOR` is set, and not to nothing; <https://no-color.org>).
+    pub no_colour: bool,
+}
+
+/// Returns what the environment says of the terminal.
+pub fn terminal() -> Terminal {
+    let is_dumb = env::var_os("TERM").is_some_and(|name| name == "dumb");
+    let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    Terminal { is_dumb, no_colour }
+}
+
 /// Tells whether a text can stand in an Event as who reported it.
 fn is_dns_name(text: &str) -> bool {
     text.len() <= 128 && text.split('.').all(crate::model::ids::is_dns_label)
@@ -181,22 +197,6 @@ fn read(text: &str, overrides: &[(&str, &str, String)], directory: &Path) -> Res
     place(&mut settings.policies);
     place(&mut settings.kill_switch);
     let files = settings
-/// What the environment says of the terminal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terminal {
-    /// It takes lines alone (`TERM=dumb`).
-    pub is_dumb: bool,
-    /// Whoever looks at it wants no colour (`NO_COLOR` is set, and not to nothing; <https://no-color.org>).
-    pub no_colour: bool,
-}
-
-/// Returns what the environment says of the terminal.
-pub fn terminal() -> Terminal {
-    let is_dumb = env::var_os("TERM").is_some_and(|name| name == "dumb");
-    let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    Terminal { is_dumb, no_colour }
-}
-
         .sources
         .iter_mut()
         .flat_map(|source| [&mut source.access.bearer_token_file, &mut source.access.ca_file]);

@@ -10,7 +10,7 @@ use super::Findings;
 use crate::adapters::store::JournalReader;
 use crate::app::deadline;
 use crate::cli::policy::Source;
-use crate::cli::running::ask;
+use crate::cli::running::{ask_any, is_own};
 use crate::config::Settings;
 use crate::cycle::stages::compile;
 use crate::model::explain::counted;
@@ -110,7 +110,11 @@ pub(super) async fn listen(settings: &Settings, findings: &mut Findings) -> anyh
     let address = settings.listen;
     match tokio::net::TcpListener::bind(address).await {
         Ok(_) => findings.good(format!("address {address} is free")),
-        Err(error) if error.kind() == ErrorKind::AddrInUse => match ask::<Answering>(settings, "status").await {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => match ask_any::<Answering>(settings, "status").await {
+            Ok(_) if is_own(settings).await.is_err() => findings.bad(
+                format!("address {address} is taken by another flyball, which does not run by these settings"),
+                "set `listen` or FLYBALL_LISTEN to a free one",
+            ),
             Ok(Answering { version: Some(version), .. }) => {
                 findings.good(format!("address {address}: flyball {version} answers there"))
             }

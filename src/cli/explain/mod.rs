@@ -158,6 +158,7 @@ pub async fn find(settings: &Settings, what: &str, last: u16) -> anyhow::Result<
     let question = Question::read(what, last, settings)?;
     let records = match read(settings, &question) {
         Err(unreadable @ (JournalError::InUse { .. } | JournalError::Missing { .. })) => {
+            running::is_own(settings).await?;
             match ask(settings, &question).await? {
                 Some(records) => records,
                 None => return Err(question.unread(settings, unreadable)),

@@ -188,6 +188,8 @@ pub async fn order(args: &OrderArgs, operation: PolicyOperation) -> anyhow::Resu
     let at = Timestamp::now();
     let order = PolicyOrder {
         id: format!("{}-{}", at.as_nanosecond(), std::process::id()),
+    // Nobody would find the order, but a flyball by these settings that starts within half a minute.
+    is_own(&settings).await.context("nothing was ordered")?;
         at,
         operation,
         service: args.service.clone(),
@@ -212,13 +214,16 @@ async fn answer(settings: &Settings, order: &PolicyOrder) -> anyhow::Result<Poli
         if let Some(end) = status.last_order.filter(|end| end.id == order.id) {
             return Ok(end);
         }
-        anyhow::ensure!(
-            Instant::now() < until,
-            "the flyball at {} has not obeyed within {} s: is {} its state directory?",
-            settings.listen,
-            PATIENCE.as_secs(),
-            settings.state.display()
-        );
+        if Instant::now() >= until {
+            let taken_back = take_back(&settings.state, order);
+            anyhow::bail!(
+                "the flyball at {} has not obeyed within {} s: is {} its state directory? The order {}",
+                settings.listen,
+                PATIENCE.as_secs(),
+                settings.state.display(),
+                if taken_back { "was taken back" } else { "stays there for half a minute" }
+            );
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
