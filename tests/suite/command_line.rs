@@ -315,6 +315,15 @@ fn alarms_are_held_against_labels_and_know_nothing_of_the_future() {
     assert!(series["delay_steps"].as_f64().unwrap() <= 6.0, "{report}");
     assert!(overall["nab"][0]["shipped"].as_f64().unwrap() > 80.0, "{report}");
     assert_eq!(whole.lines().count(), 4033);
+    // What nothing is said of has no false alarms either, and that is no result.
+    let empty: String = wave(400).lines().map(|line| format!("{},nan\n", line.split(',').next().unwrap())).collect();
+    for text in [empty.replacen("timestamp,nan", "timestamp,value", 1), wave(2)] {
+        fs::write(path("little.csv"), text).unwrap();
+        let output = flyball(place.path(), &["anomalies", "evaluate", "--input", "little.csv"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("little.csv: no row was judged: "), "{said}");
+    }
     // Cut within the shift, and without labels: the rows up to there are the same but for their names and labels.
     fs::write(path("wave.csv"), wave(3010)).unwrap();
     let (report, _, cut) = evaluate("wave.csv", "cut.csv", &[]);
