@@ -188,7 +188,7 @@ pub async fn assemble(
     }
     let plan = TreePlan { world: world.clone(), roster: roster.clone(), vocabulary: Arc::new(vocabulary(settings)?) };
     let tree = Tree::start(plan).await?;
-    Ok((tree, Arc::new(LoopControl::new(world, roster))))
+    Ok((tree, Arc::new(LoopControl::new(world, roster, settings.place()))))
 }
 
 /// Returns what policies may name: every signal that the settings declare, whether a service has it by now or not.

@@ -1,6 +1,7 @@
 //! Snapshots of the running loop for console and CLI.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,12 +26,13 @@ pub struct LoopControl {
     roster: Arc<Roster>,
     /// Whether the process was ready once.
     started: AtomicBool,
+    state: PathBuf,
 }
 
 impl LoopControl {
-    /// Returns a view of the services of `roster`.
-    pub fn new(world: Arc<World>, roster: Arc<Roster>) -> Self {
-        Self { world, roster, started: AtomicBool::new(false) }
+    /// Returns a view of the services of `roster`, of the process with this state directory.
+    pub fn new(world: Arc<World>, roster: Arc<Roster>, state: PathBuf) -> Self {
+        Self { world, roster, started: AtomicBool::new(false), state }
     }
 
     /// Returns what the process waits for; `behind` is what its services do.
@@ -130,6 +132,7 @@ impl Control for LoopControl {
             now: now.wall,
             uptime: now.mono,
             version: crate::model::build::FULL.to_owned(),
+            state: Some(self.state.clone()),
             sources: self.roster.sources().iter().map(|plan| source(plan, now.wall)).collect(),
         }
     }

@@ -95,6 +95,12 @@ pub fn give(state: &Path, order: &PolicyOrder) -> io::Result<()> {
     replace(&state.join(ORDER), &temporary, &serde_json::to_vec(order)?)
 }
 
+/// Takes back an order that nobody has obeyed, and tells whether it still lay there.
+pub fn take_back(state: &Path, order: &PolicyOrder) -> bool {
+    let path = state.join(ORDER);
+    read_order(&path).is_some_and(|there| there.id == order.id) && fs::remove_file(path).is_ok()
+}
+
 /// Reads the order; none while there is none, an old one, or one that cannot be understood.
 fn read_order(path: &Path) -> Option<PolicyOrder> {
     if fs::metadata(path).ok()?.len() > ORDER_LIMIT {
@@ -147,6 +153,8 @@ mod tests {
         give(directory.path(), &first).unwrap();
         tokio::time::timeout(Duration::from_secs(1), orders.changed()).await.unwrap().unwrap();
         assert_eq!(*orders.borrow_and_update(), Some(first.clone()));
+        assert!(!take_back(directory.path(), &order("2")), "that of somebody else stays");
+        assert!(take_back(directory.path(), &first) && !take_back(directory.path(), &first));
         fs::write(directory.path().join(ORDER), "{").unwrap();
         assert!(tokio::time::timeout(Duration::from_secs(2), orders.changed()).await.is_err());
         give(directory.path(), &PolicyOrder { at: Timestamp::UNIX_EPOCH, ..order("2") }).unwrap();

@@ -10,7 +10,7 @@ use super::policy::{Form, Source, check_set, refuse_set};
 use crate::config::{self, ConfigError};
 use crate::model::explain::counted;
 
-use super::{ConfigArg, Output, modes, print};
+use super::{ConfigArg, Output, modes, tell};
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -34,8 +34,8 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         return refuse(args.output, Some(&path), error.into());
     }
     match args.output {
-        Output::Json => print(json!({ "settings": path, "valid": true, "faults": [] }))?,
-        Output::Text => print(format!(
+        Output::Json => tell(json!({ "settings": path, "valid": true, "faults": [] }))?,
+        Output::Text => tell(format!(
             "{}: valid; {}{}, {}, {}",
             path.display(),
             counted(settings.services.len(), "service"),
@@ -47,7 +47,7 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     }
     if settings.policies_in_cluster {
         if args.output == Output::Text {
-            print(
+            tell(
                 "policies are ConfigMaps: check the directory that they are made of with `flyball policy check DIRECTORY`",
             )?;
         }
@@ -66,7 +66,7 @@ fn refuse(output: Output, path: Option<&Path>, error: anyhow::Error) -> anyhow::
     if output == Output::Text {
         return Err(error);
     }
-    print(json!({ "settings": path, "valid": false, "faults": faults(&error) }))?;
+    tell(json!({ "settings": path, "valid": false, "faults": faults(&error) }))?;
     Ok(ExitCode::FAILURE)
 }
 

@@ -13,7 +13,8 @@ use crate::adapters::kubernetes::kill_map;
 use crate::config::{self, Switch};
 use crate::model::{ActionClass, ServiceId};
 
-use super::{ConfigArg, print};
+use super::running::Running;
+use super::{ConfigArg, tell};
 
 /// The ConfigMap of the switch, and the namespace that flyball is installed in unless the settings name another.
 const CONFIG_MAP: &str = kill_map::NAME;
@@ -106,13 +107,27 @@ impl SwitchArg {
         self.file.as_ref().map_or_else(|| self.config.typed(), |file| format!(" --file {}", file.display()))
     }
 
+    /// Says that the flyball that answers at the address of the settings does not read this switch, where that is so: who
+    /// stopped writes by the wrong settings must not believe that they are stopped.
+    async fn another(&self) -> Option<String> {
+        let settings = self.config.load().ok().filter(|_| self.file.is_none())?;
+        let running = Running::of(&settings).ok()?;
+        let state = running.stranger().await?;
+        Some(format!(
+            "THE FLYBALL AT {} GOES ON: it runs by other settings and does not read this switch; its state directory is {}, \
+             name its settings with --config to stop it",
+            settings.listen,
+            state.display()
+        ))
+    }
+
     /// Returns how what `scope` names is let go.
     fn way_back(&self, scope: &Scope) -> String {
         format!("{} resume{} --reason '...'{}", super::program(), typed(scope), self.typed())
     }
 }
 
-pub fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
+pub async fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
     let scope = args.what.scope();
     let path = match args.switch.place(&scope)? {
         Switch::File(path) => path,
@@ -122,19 +137,23 @@ pub fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
     };
     match kill_file::engage(&path, &scope, &args.what.by, &args.reason) {
         Ok(Engaged::Written(order)) => {
-            print(format!("kill switch engaged for {} ({})", said(&scope), path.display()))?;
+            tell(format!("kill switch engaged for {} ({})", said(&scope), path.display()))?;
             if order.all && scope != Scope::All {
-                print(format!("everything is stopped, {}", order.given()))?;
+                tell(format!("everything is stopped, {}", order.given()))?;
             }
-            print("no such write starts more than a second from now; one under way ends as it would have")?;
+            let another = args.switch.another().await;
+            match &another {
+                None => tell("no such write starts more than a second from now; one under way ends as it would have")?,
+                Some(another) => tell(another)?,
+            }
             let scope = if order.all { Scope::All } else { scope };
-            print(format!("to go on: {}", args.switch.way_back(&scope)))?;
-            Ok(ExitCode::SUCCESS)
+            tell(format!("to go on: {}", args.switch.way_back(&scope)))?;
+            Ok(if another.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
         }
         Ok(Engaged::Removed(error)) => {
-            print(format!("everything is stopped: {:#}", anyhow::Error::from(error)))?;
-            print("so it was removed, and a missing switch stops every write; the reason is not kept")?;
-            print(format!("to go on, once it can be written: {}", args.switch.way_back(&Scope::All)))?;
+            tell(format!("everything is stopped: {:#}", anyhow::Error::from(error)))?;
+            tell("so it was removed, and a missing switch stops every write; the reason is not kept")?;
+            tell(format!("to go on, once it can be written: {}", args.switch.way_back(&Scope::All)))?;
             Ok(ExitCode::SUCCESS)
         }
         Err(error) if kill_file::read_state(&path).stops_all() => Err(error.into()),
@@ -155,7 +174,7 @@ pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     };
     let order = kill_file::release(&path, &scope, &args.what.by, &args.reason)?;
     let Some(stopped) = order.stopped() else {
-        print(format!("kill switch released for {}; nothing is stopped ({})", said(&scope), path.display()))?;
+        tell(format!("kill switch released for {}; nothing is stopped ({})", said(&scope), path.display()))?;
         return Ok(ExitCode::SUCCESS);
     };
     let in_its_way = match &scope {
@@ -165,13 +184,13 @@ pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
         Scope::Class(_) => None,
     };
     let Some(other) = in_its_way else {
-        print(format!("kill switch released for {} ({})", said(&scope), path.display()))?;
-        print(format!("still stopped: {stopped}, {}", order.given()))?;
+        tell(format!("kill switch released for {} ({})", said(&scope), path.display()))?;
+        tell(format!("still stopped: {stopped}, {}", order.given()))?;
         return Ok(ExitCode::SUCCESS);
     };
-    print(format!("{} is no longer stopped by name ({})", said(&scope), path.display()))?;
-    print(format!("STILL STOPPED: {stopped}, {}", order.given()))?;
-    print(format!("to release: {}", args.switch.way_back(&other)))?;
+    tell(format!("{} is no longer stopped by name ({})", said(&scope), path.display()))?;
+    tell(format!("STILL STOPPED: {stopped}, {}", order.given()))?;
+    tell(format!("to release: {}", args.switch.way_back(&other)))?;
     Ok(ExitCode::FAILURE)
 }
 

@@ -18,6 +18,7 @@ mod run;
 mod running;
 mod status;
 pub mod svg;
+mod terminal;
 
 pub use forecast::csv;
 
@@ -161,10 +162,21 @@ fn unknown_service(name: &str, settings: &Settings) -> anyhow::Error {
     anyhow::anyhow!("no service `{name}` in the settings, expected one of {known}{more}")
 }
 
-/// Writes a line to the standard output.
+/// Writes a line to the standard output. Where nobody reads it any more the command ends, as by SIGPIPE.
 fn print(line: impl std::fmt::Display) -> std::io::Result<()> {
     use std::io::Write as _;
     writeln!(std::io::stdout().lock(), "{line}")
+}
+
+/// Writes a line of what was found. Where nobody reads it any more the command goes on without: its exit code tells the same.
+fn tell(line: impl std::fmt::Display) -> std::io::Result<()> {
+    print(line).or_else(|error| if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+}
+
+/// Writes a line to the error output, if anybody reads it.
+fn complain(line: impl std::fmt::Display) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr().lock(), "flyball: {line}");
 }
 
 /// Form of the output.
@@ -177,6 +189,9 @@ pub enum Output {
     Json,
 }
 
+/// What a shell says of a program that SIGPIPE ended.
+const CUT_OFF: u8 = 141;
+
 /// Runs the command; 0 is success, 1 a finding or failure, 2 (by the parser) a wrong call. Of `policy`, whose commands are
 /// gates, 1 is a finding alone, and 2 that nothing could be found out; of `status`, too.
 pub fn main(cli: &Cli) -> ExitCode {
@@ -184,7 +199,7 @@ pub fn main(cli: &Cli) -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     #[cfg(feature = "failpoints")]
     if let Some(Err(error)) = cli.halt_at.as_deref().map(halt::arm) {
-        eprintln!("flyball: {error:#}");
+        complain(format_args!("{error:#}"));
         return ExitCode::FAILURE;
     }
     let result = match &cli.command {
@@ -197,7 +212,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Forecast(args) => block_on(forecast::forecast(args)),
         Command::Anomalies(command) => anomalies::anomalies(command),
         Command::Policy(command) => block_on(policy::policy(command)),
-        Command::Kill(args) => kill::kill(args),
+        Command::Kill(args) => block_on(kill::kill(args)),
         Command::Resume(args) => kill::resume(args),
         Command::Doctor(args) => block_on(doctor::doctor(args)),
         Command::Crds => crds::crds(),
@@ -205,10 +220,11 @@ pub fn main(cli: &Cli) -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        // Whoever reads the output has seen enough, as in `flyball explain ... | head`.
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        // Whoever reads the output has seen enough, as in `flyball explain ... | head`. Nothing was found by then: what is a
+        // gate goes on to its finding (`tell`).
+        Err(error) if is_closed_pipe(&error) => ExitCode::from(CUT_OFF),
         Err(error) => {
-            eprintln!("flyball: {error:#}");
+            complain(format_args!("{error:#}"));
             let tells_by_code = match &cli.command {
                 Command::Policy(_) | Command::Status(_) => true,
                 Command::Forecast(args) => args.evaluates(),

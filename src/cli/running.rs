@@ -1,17 +1,31 @@
 //! Questions to the flyball that runs with the same settings.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use crate::config::Settings;
+
+/// How long an answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The running flyball, asked over one client.
 pub(super) struct Running<'a> {
     settings: &'a Settings,
     client: reqwest::Client,
+    /// The state directory of one that runs by other settings.
+    stranger: OnceCell<Option<PathBuf>>,
+}
+
+/// What tells one flyball from another; earlier versions do not say it.
+#[derive(Debug, Deserialize)]
+struct Identity {
+    state: Option<PathBuf>,
 }
 
 /// Why there is no answer.
@@ -23,7 +37,7 @@ pub(super) enum Unanswered {
     /// It does not know what was asked for.
     #[error("{0}")]
     NotFound(String),
-    /// It fails, refuses, or is of another version.
+    /// It fails, refuses, is of another version, or runs by other settings.
     #[error(transparent)]
     Failed(#[from] anyhow::Error),
 }
@@ -34,12 +48,45 @@ impl<'a> Running<'a> {
     /// # Errors
     /// The client cannot be made.
     pub(super) fn of(settings: &'a Settings) -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).no_proxy().build()?;
-        Ok(Self { settings, client })
+        let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build()?;
+        Ok(Self { settings, client, stranger: OnceCell::new() })
     }
 
-    /// Asks for `path` below `/api/v1/`.
+    /// Asks for `path` below `/api/v1/`; once it is known that what answers runs by these settings.
     pub(super) async fn ask<A: DeserializeOwned>(&self, path: &str) -> Result<A, Unanswered> {
+        self.is_own().await?;
+        self.ask_any(path).await
+    }
+
+    /// Refuses the flyball that answers, if one does, where it runs by other settings: what it says is not about these.
+    ///
+    /// # Errors
+    /// That one does, and what to do.
+    pub(super) async fn is_own(&self) -> anyhow::Result<()> {
+        let settings = self.settings;
+        match self.stranger().await {
+            None => Ok(()),
+            Some(state) => anyhow::bail!(
+                "the flyball at {} is another one: its state directory is {}, that of these settings {}; name its settings \
+                 with --config, or end it, or set `listen` of one of the two to another address",
+                settings.listen,
+                state.display(),
+                settings.place().display()
+            ),
+        }
+    }
+
+    /// Returns the state directory of the flyball that answers, where it is not that of these settings.
+    pub(super) async fn stranger(&self) -> Option<&PathBuf> {
+        let asked = self.stranger.get_or_init(async || {
+            let identity: Identity = self.ask_any("status").await.ok()?;
+            identity.state.filter(|state| *state != self.settings.place())
+        });
+        asked.await.as_ref()
+    }
+
+    /// Asks whichever flyball answers.
+    pub(super) async fn ask_any<A: DeserializeOwned>(&self, path: &str) -> Result<A, Unanswered> {
         let address = self.settings.listen;
         let answer = self.client.get(format!("http://{address}/api/v1/{path}")).send().await;
         let answer = answer.map_err(|error| {
@@ -63,7 +110,7 @@ impl<'a> Running<'a> {
 /// Asks once for `path` below `/api/v1/`.
 ///
 /// # Errors
-/// None answers, it refuses, or it is of another version.
+/// None answers, it refuses, it is of another version, or it runs by other settings.
 pub(super) async fn ask<A: DeserializeOwned>(settings: &Settings, path: &str) -> anyhow::Result<A> {
     Ok(Running::of(settings)?.ask(path).await?)
 }

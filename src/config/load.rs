@@ -3,7 +3,7 @@
 
 use std::env;
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -80,7 +80,7 @@ const OVERRIDES: &[(&str, &str)] = &[
 /// [`ConfigError::Unreadable`] when the file cannot be read, [`ConfigError::Invalid`] with all its faults.
 pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
-    let text = fs::read_to_string(path).map_err(unreadable)?;
+    let text = read_file(path).map_err(unreadable)?;
     let whole = std::path::absolute(path).map_err(unreadable)?;
     let directory = whole.parent().unwrap_or(Path::new("/"));
     let overrides = OVERRIDES.iter().filter_map(|(variable, key)| Some((*variable, *key, env::var(variable).ok()?)));
@@ -91,6 +91,32 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
         settings.instance = pod;
     }
     Ok(settings)
+}
+
+impl Settings {
+    /// Returns the state directory as it is told from others: whole, without symbolic links where it is there.
+    pub fn place(&self) -> PathBuf {
+        let whole = || std::path::absolute(&self.state).unwrap_or_else(|_| self.state.clone());
+        fs::canonicalize(&self.state).unwrap_or_else(|_| whole())
+    }
+}
+
+/// Most bytes that are read: ten thousand services with all that can be said of each take a third of it.
+const LONGEST: u64 = 64 << 20;
+
+/// Reads a file that ends.
+fn read_file(path: &Path) -> io::Result<String> {
+    let there = fs::metadata(path)?;
+    if !there.is_file() && !there.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    let mut text = String::new();
+    fs::File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LONGEST {
+        let why = format!("it is longer than {} MiB", LONGEST >> 20);
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+    }
+    Ok(text)
 }
 
 /// Refuses a state directory that is something else.
@@ -111,7 +137,7 @@ pub fn check_state(settings: &Settings) -> Result<(), ConfigError> {
 pub fn kill_switch_of(path: &Path) -> Result<Switch, ConfigError> {
     let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
     let invalid = |faults| ConfigError::Invalid { path: path.to_owned(), faults };
-    let tree = parse_yaml(&fs::read_to_string(path).map_err(unreadable)?).map_err(invalid)?;
+    let tree = parse_yaml(&read_file(path).map_err(unreadable)?).map_err(invalid)?;
     let text = |key: &str| tree.get(key).and_then(Value::as_str).map(str::to_owned);
     if text("kill_switch").as_deref() == Some(CONFIG_MAP) {
         return Ok(Switch::ConfigMap { namespace: text("namespace") });
@@ -131,6 +157,22 @@ pub fn user() -> String {
     let name = |variable| env::var(variable).ok().filter(|name| !name.trim().is_empty());
     let number = || fs::metadata("/proc/self").map_or("unknown".to_owned(), |own| format!("uid {}", own.uid()));
     name("USER").or_else(|| name("LOGNAME")).unwrap_or_else(number)
+}
+
+/// What the environment says of the terminal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terminal {
+    /// It takes lines alone (`TERM=dumb`).
+    pub is_dumb: bool,
+    /// Whoever looks at it wants no colour (`NO_COLOR` is set, and not to nothing; <https://no-color.org>).
+    pub no_colour: bool,
+}
+
+/// Returns what the environment says of the terminal.
+pub fn terminal() -> Terminal {
+    let is_dumb = env::var_os("TERM").is_some_and(|name| name == "dumb");
+    let no_colour = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    Terminal { is_dumb, no_colour }
 }
 
 /// Reads `text` with `overrides` (variable, key, value); relative paths start at `directory`.

@@ -47,7 +47,7 @@ pub use declarations::Declarations;
 pub use durations::parse as parse_span;
 pub use faults::{Fault, Faults};
 pub use leadership::{LeaseSettings, volatile};
-pub use load::{ConfigError, Switch, check_state, kill_switch_of, load, user};
+pub use load::{ConfigError, Switch, Terminal, check_state, kill_switch_of, load, terminal, user};
 pub use services::TimedParameter;
 pub use tree::unknown;
 

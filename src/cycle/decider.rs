@@ -9,7 +9,7 @@ use crate::guard::{Context, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
     CandidateDecision, ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Intent, KillState,
-    Lead, Mode, Now, Proposal, RecordMask, Revert, ServiceSpec, Verdict, VerdictKind,
+    Lead, Mode, Now, PolicyRevision, Proposal, RecordMask, Revert, ServiceSpec, Verdict, VerdictKind,
 };
 
 use super::actuator::WriteEnd;
@@ -106,8 +106,8 @@ pub struct DeciderCore {
     spec: Arc<ServiceSpec>,
     labels: Arc<Vec<SignalLabel>>,
     policies: Decider,
-    /// What the candidate remembers.
-    candidate_policies: Decider,
+    /// What the set beside remembers, and which one that is.
+    candidate_policies: Option<(PolicyRevision, Decider)>,
     memory: Memory,
     undo: Option<Undo>,
     last_kept: Option<(Signature, Now)>,
@@ -120,7 +120,7 @@ impl DeciderCore {
         Self {
             labels: Arc::new(SignalLabel::of(&spec)),
             policies: Decider::new(),
-            candidate_policies: Decider::new(),
+            candidate_policies: None,
             memory: Memory::restore(intents, now),
             spec,
             undo: Undo::left(intents, now),
@@ -225,12 +225,18 @@ impl DeciderCore {
     fn ask_candidate(&mut self, assessed: &Assessed, inputs: Inputs<'_>) -> Option<CandidateDecision> {
         let asked = self.spec.mode != Mode::Observe && inputs.hold.is_none() && !inputs.withdrawn;
         let Some(candidate) = inputs.candidate.filter(|_| asked) else {
-            self.candidate_policies = Decider::new();
+            self.candidate_policies = None;
             return None;
         };
         let (features, now) = (&assessed.observed.features, assessed.observed.now);
-        let asked = decide(&mut self.candidate_policies, candidate, &self.spec, features, &assessed.outlook, now);
-        Some(CandidateDecision { revision: candidate.revision().clone(), choice: asked.choice })
+        let revision = candidate.revision();
+        let beside = self.candidate_policies.take().filter(|(of, _)| of == revision).map(|(_, beside)| beside);
+        // A set that has just come goes on by how long conditions have held that it has in common with the one in force,
+        // as it would if it were loaded in its place: else the two would differ until those have held anew.
+        let mut beside = beside.unwrap_or_else(|| self.policies.clone());
+        let asked = decide(&mut beside, candidate, &self.spec, features, &assessed.outlook, now);
+        self.candidate_policies = Some((revision.clone(), beside));
+        Some(CandidateDecision { revision: revision.clone(), choice: asked.choice })
     }
 
     fn judge(&mut self, assessed: &Assessed, proposal: &Proposal, inputs: Inputs<'_>) -> Verdict {

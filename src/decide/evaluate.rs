@@ -26,6 +26,18 @@ impl Decider {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// Takes over from a recorded decision how long its conditions had held, where the set that is asked next on the same
+    /// inputs has the same ones. `now` is when that is.
+    pub fn recall(&mut self, then: &Proposal, now: Now) {
+        for rule in &then.rules {
+            for (position, condition) in rule.conditions.iter().enumerate() {
+                if let Some(held) = condition.held_for {
+                    self.held.recall((Arc::clone(&rule.rule), position), held, now);
+                }
+            }
+        }
+    }
 }
 
 /// Evaluates every rule of `set` for one service and chooses at most one action.

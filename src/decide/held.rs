@@ -9,26 +9,12 @@ use std::time::Duration;
 
 use crate::decide::plan::condition::{Evaluated, Held};
 use crate::decide::plan::inputs::{Inputs, Stamp};
-use crate::model::proposal::HeldFor;
+use crate::model::proposal::{ConditionId, HeldFor};
 use crate::model::time::elapsed;
 use crate::model::{Now, Timestamp, Truth};
 
 /// A hole this long only pauses, however often the source is scraped: two ticks of the loop.
 const MIN_GAP: Duration = Duration::from_secs(30);
-
-/// Which condition it is: exactly as written, and with which parameters. Another one in its place starts anew.
-#[derive(Debug, Clone, PartialEq)]
-struct Identity {
-    fingerprint: Arc<str>,
-    parameters: Vec<Option<f64>>,
-}
-
-impl Identity {
-    fn of(held: &Held, inputs: &Inputs<'_>) -> Self {
-        let parameters = held.parameters.iter().map(|name| inputs.parameter(name).number.ok());
-        Self { fingerprint: Arc::clone(&held.fingerprint), parameters: parameters.collect() }
-    }
-}
 
 /// Where a condition stands: rule and position among its conditions.
 pub(super) type Place = (Arc<str>, usize);
@@ -36,10 +22,10 @@ pub(super) type Place = (Arc<str>, usize);
 /// What is known of one condition.
 #[derive(Debug, Clone, PartialEq)]
 struct State {
-    identity: Identity,
+    condition: ConditionId,
     so_far: Duration,
-    /// Newest sample for which it was true.
-    last: Timestamp,
+    /// Newest sample for which it was true; `None` where it was recalled from a record, of whose sample it is.
+    last: Option<Timestamp>,
     /// Longest hole that only pauses.
     max_gap: Duration,
     /// Monotonic time at which it was last true or first unknown.
@@ -62,13 +48,13 @@ impl HeldStates {
         inputs: &Inputs<'_>,
         now: Now,
     ) -> (Truth, Option<HeldFor>) {
-        let identity = Identity::of(held, inputs);
-        if self.0.get(&place).is_some_and(|state| state.identity != identity) {
+        let id = held.id(inputs);
+        if self.0.get(&place).is_some_and(|state| state.condition != id) {
             self.0.remove(&place);
         }
         let holds = condition.trace.holds;
         let so_far = match (holds, condition.stamp) {
-            (Truth::True, Some(stamp)) => self.extend(place, identity, stamp, now),
+            (Truth::True, Some(stamp)) => self.extend(place, id, stamp, now),
             (Truth::Unknown, _) => self.pause(&place, now),
             (Truth::True, None) | (Truth::False, _) => {
                 self.0.remove(&place);
@@ -76,7 +62,17 @@ impl HeldStates {
             }
         };
         let holds = if holds == Truth::True { Truth::of(so_far > held.needed) } else { holds };
-        (holds, Some(HeldFor { needed: held.needed, so_far }))
+        (holds, Some(HeldFor { needed: held.needed, so_far, condition: Some(id) }))
+    }
+
+    /// Takes over what a record says of a condition, as of the sample that is seen next. What is remembered of another
+    /// condition at that place stays: then the record is of another set.
+    pub(super) fn recall(&mut self, place: Place, then: HeldFor, now: Now) {
+        let Some(condition) = then.condition else { return };
+        if self.0.get(&place).is_none_or(|own| own.condition == condition) {
+            let (so_far, seen) = (then.so_far, now.mono);
+            self.0.insert(place, State { condition, so_far, last: None, max_gap: MIN_GAP, seen, paused: false });
+        }
     }
 
     /// Forgets what was not seen for longer than it may pause.
@@ -84,18 +80,19 @@ impl HeldStates {
         self.0.retain(|_, state| now.since(state.seen) <= state.max_gap);
     }
 
-    fn extend(&mut self, place: Place, identity: Identity, stamp: Stamp, now: Now) -> Duration {
+    fn extend(&mut self, place: Place, condition: ConditionId, stamp: Stamp, now: Now) -> Duration {
         let max_gap = stamp.interval.saturating_mul(2).max(MIN_GAP);
-        let (so_far, last, seen) = (Duration::ZERO, stamp.at, now.mono);
-        let start = State { identity, so_far, last, max_gap, seen, paused: false };
+        let (so_far, seen) = (Duration::ZERO, now.mono);
+        let start = State { condition, so_far, last: None, max_gap, seen, paused: false };
         let state = self.0.entry(place).or_insert(start);
-        let hole = elapsed(stamp.at, state.last);
-        if stamp.at < state.last || hole > max_gap {
+        let last = state.last.unwrap_or(stamp.at);
+        let hole = elapsed(stamp.at, last);
+        if stamp.at < last || hole > max_gap {
             state.so_far = Duration::ZERO;
         } else if !state.paused {
             state.so_far = state.so_far.saturating_add(hole);
         }
-        state.last = last;
+        state.last = Some(stamp.at);
         state.seen = seen;
         state.max_gap = max_gap;
         state.paused = false;

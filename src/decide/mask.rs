@@ -36,6 +36,10 @@ fn conditions(rule: &Rule, trace: &mut RuleTrace, mask: &RecordMask) {
             continue;
         }
         shown.margin = None;
+        // The id would tell the values of parameters to whoever tries some.
+        if let Some(held) = &mut shown.held_for {
+            held.condition = None;
+        }
         if let Statement::Compare { left, right, .. } = &condition.statement {
             shown.value = shown.value.filter(|_| !hides_quantity(mask, left));
             shown.bound = shown.bound.filter(|_| !hides_quantity(mask, right));

@@ -88,6 +88,47 @@ impl Comparison {
     }
 }
 
+/// Which condition is held, in a record: as it is written and with the values of its parameters. Another one in its place
+/// has another id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(into = "String", try_from = "String")]
+pub struct ConditionId(u64);
+
+impl ConditionId {
+    /// Returns the id of a condition of this text, without parameters (FNV-1a, 64 bits).
+    pub fn of(text: &str) -> Self {
+        Self(0xcbf2_9ce4_8422_2325).with(text.as_bytes())
+    }
+
+    /// Returns the id of the condition for this value of one more parameter; `None` where it has no valid one.
+    #[must_use]
+    pub fn and(self, parameter: Option<f64>) -> Self {
+        match parameter {
+            Some(value) => self.with(&value.to_bits().to_le_bytes()),
+            None => self.with(&[0]),
+        }
+    }
+
+    fn with(self, bytes: &[u8]) -> Self {
+        Self(bytes.iter().fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)))
+    }
+}
+
+impl From<ConditionId> for String {
+    fn from(id: ConditionId) -> Self {
+        format!("{:016x}", id.0)
+    }
+}
+
+impl TryFrom<String> for ConditionId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let id = u64::from_str_radix(&text, 16);
+        id.map(Self).map_err(|_| format!("`{text}` is no id of a condition, expected 16 hexadecimal digits"))
+    }
+}
+
 /// How long a condition has held, against how long it must.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeldFor {
@@ -97,6 +138,10 @@ pub struct HeldFor {
     /// Has held for this long, by sample time.
     #[serde(alias = "so_far_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub so_far: Duration,
+    /// Which condition: where a set has the same one at this place, it has held for as long there. `None` in records of
+    /// earlier versions and where a mask hides what the condition reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<ConditionId>,
 }
 
 /// One condition as it was evaluated.

@@ -1,6 +1,7 @@
 //! What the console and the CLI ask of a running loop.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -99,6 +100,9 @@ pub struct Status {
     /// Its version and commit.
     #[serde(default)]
     pub version: String,
+    /// Its state directory: by this it is told from another flyball that answers at the address of one's own settings.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<PathBuf>,
     /// How the telemetry sources answer, by name.
     #[serde(default)]
     pub sources: Vec<SourceStatus>,

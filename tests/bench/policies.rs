@@ -20,7 +20,7 @@ use crate::Figures;
 use crate::measure::{median, ms, rss_mib};
 use crate::parity::opa::Opa;
 use crate::parity::{ACTIONS, Facts, Outcome, Rego, SHIPPED, Source, compare, load};
-use crate::policy::{deadline, decision_us, spec};
+use crate::policy::{deadline, record_us, spec};
 
 /// The figures.
 pub const IDS: &[&str] = &[
@@ -47,8 +47,8 @@ const RUNS: usize = 5;
 /// Measures all of them.
 pub fn run() -> anyhow::Result<Figures> {
     let mut figures = vec![
-        ("decision_us", decision_us(SHIPPED)?),
-        ("decision_10x20_us", decision_us([("wide.rhai", ten_by_twenty().as_str())])?),
+        ("decision_us", record_us(SHIPPED)?),
+        ("decision_10x20_us", record_us([("wide.rhai", ten_by_twenty().as_str())])?),
         ("vs_regorus", beside_regorus()?),
         ("vs_opa_eval", beside_opa()?),
         ("reload_60_files_ms", reload()?),
@@ -82,7 +82,7 @@ fn ten_by_twenty() -> String {
 }
 
 /// Returns our decision over that of the interpreter: CPU of the same inputs, in turn, in one run. The interpreter
-/// takes its input and evaluates; ours decides and leaves the whole record.
+/// takes its input and evaluates; ours decides and leaves the proposal with every condition.
 fn beside_regorus() -> anyhow::Result<f64> {
     const INPUTS: usize = 2_000;
     const ROUNDS: usize = 10;
@@ -112,7 +112,7 @@ fn beside_regorus() -> anyhow::Result<f64> {
 }
 
 /// Returns our decision over that of Open Policy Agent on the same inputs in one run, one input for each outcome without
-/// a conflict: our CPU with the whole record, against the median evaluation that `opa bench` finds.
+/// a conflict: our CPU with every condition traced, against the median evaluation that `opa bench` finds.
 fn beside_opa() -> anyhow::Result<f64> {
     const DECISIONS: u32 = 100_000;
     let opa = Opa::new()?.context("OPA cannot be had")?;

@@ -62,6 +62,8 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
         ("check -c none.yaml", 1, &["settings file none.yaml", "name another with --config FILE", "No such file"]),
         ("check -c dir", 1, &["settings file dir (name the file in it"]),
         ("check -c bytes.yaml", 1, &["settings file bytes.yaml (settings are YAML in UTF-8)"]),
+        ("check -c /dev/zero", 1, &["settings file /dev/zero", "it is no regular file"]),
+        ("kill -c /dev/zero", 1, &["settings file /dev/zero", "it is no regular file"]),
         ("check -c empty.yaml", 1, &["empty.yaml has 1 fault", "the file is empty", "docs/flyball.example.yaml"]),
         ("check -c list.yaml", 1, &["list.yaml has 1 fault", "not a mapping of keys", "docs/flyball.example.yaml"]),
         (
@@ -320,6 +322,15 @@ fn alarms_are_held_against_labels_and_know_nothing_of_the_future() {
     assert!(series["delay_steps"].as_f64().unwrap() <= 6.0, "{report}");
     assert!(overall["nab"][0]["shipped"].as_f64().unwrap() > 80.0, "{report}");
     assert_eq!(whole.lines().count(), 4033);
+    // What nothing is said of has no false alarms either, and that is no result.
+    let empty: String = wave(400).lines().map(|line| format!("{},nan\n", line.split(',').next().unwrap())).collect();
+    for text in [empty.replacen("timestamp,nan", "timestamp,value", 1), wave(2)] {
+        fs::write(path("little.csv"), text).unwrap();
+        let output = flyball(place.path(), &["anomalies", "evaluate", "--input", "little.csv"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("little.csv: no row was judged: "), "{said}");
+    }
     // Cut within the shift, and without labels: the rows up to there are the same but for their names and labels.
     fs::write(path("wave.csv"), wave(3010)).unwrap();
     let (report, _, cut) = evaluate("wave.csv", "cut.csv", &[]);

@@ -1,6 +1,7 @@
 //! The console over a real loopback connection, before a loop that is made up.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub const SERVICE: &str = "shop/checkout";
 pub struct Loop {
     pub ready: bool,
     pub damaged: bool,
+    /// Its state directory.
+    pub state: Option<PathBuf>,
     /// What was decided after those two, newest first.
     pub later: Arc<Mutex<Vec<DecisionRecord>>>,
     /// How many pages of decisions were asked for.
@@ -56,6 +59,7 @@ impl Control for Loop {
             now: records::at(5),
             uptime: Duration::from_secs(3),
             version: String::new(),
+            state: self.state.clone(),
             sources: Vec::new(),
         }
     }
@@ -431,5 +435,60 @@ async fn policies_are_tried_on_services_that_only_the_running_flyball_knows() {
         let (found, said) = run(line).await.unwrap();
         assert_eq!(found, Some(code), "{line}: {said}");
         parts.iter().for_each(|part| assert!(said.contains(part), "{line}: no `{part}` in\n{said}"));
+    }
+}
+
+/// Two flyballs with the usual address on one machine: what one says is not about the other, and its switch is not theirs.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_of_another_flyball_is_not_taken_for_ones_own() {
+    for is_own in [false, true] {
+        let place = tempfile::tempdir().unwrap();
+        let (own, other) = (place.path().join("state"), place.path().join("other"));
+        std::fs::create_dir(&own).unwrap();
+        // As the running one says it: without symbolic links.
+        let state = if is_own { std::fs::canonicalize(&own).unwrap() } else { other };
+        let server = start(Loop { ready: true, state: Some(state), ..Loop::default() }).await;
+        let example = include_str!("../../docs/flyball.example.yaml").replace("/var/lib/flyball", "state");
+        let example = example.replacen("listen: 127.0.0.1:9464", &format!("listen: {}", server.address), 1);
+        std::fs::write(place.path().join("flyball.yaml"), example).unwrap();
+        std::fs::create_dir(place.path().join("policies")).unwrap();
+        let (order, place) = (own.join("policy-order.json"), Arc::new(place));
+        for (line, code) in [
+            ("resume --reason start", 0),
+            ("status", 2),
+            ("policy status", 2),
+            ("policy diff", 2),
+            ("policy signals --service shop/checkout", 2),
+            ("policy rollback", 2),
+            ("explain shop/checkout", 1),
+            ("kill --reason drill", 1),
+        ] {
+            if is_own && line == "policy rollback" {
+                // It would wait for five seconds.
+                continue;
+            }
+            let place = place.clone();
+            let (found, said) = tokio::task::spawn_blocking(move || {
+                let mut command = crate::command_line::command(place.path());
+                let output = command.args(line.split(' ')).output().unwrap();
+                let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+                (output.status.code(), said)
+            })
+            .await
+            .unwrap();
+            if line.starts_with("resume") {
+                assert_eq!(found, Some(code), "{line}: {said}");
+                continue;
+            }
+            let words =
+                if line.starts_with("kill") { "GOES ON: it runs by other settings" } else { " is another one: " };
+            assert_eq!(said.contains(words), !is_own, "{line}: {said}");
+            if !is_own {
+                assert_eq!(found, Some(code), "{line}: {said}");
+                assert!(said.contains("/other") && said.contains("--config"), "{line}: {said}");
+            }
+        }
+        assert!(!order.exists(), "nobody was to find it");
+        server.stop().await;
     }
 }

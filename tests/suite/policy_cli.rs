@@ -29,6 +29,61 @@ fn run(directory: &Path, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
+/// A gate tells by its exit code what it found, also where `| head` or a pager has gone; what finds nothing ends as by SIGPIPE.
+#[test]
+fn a_finding_is_the_exit_code_also_where_nobody_reads_it() {
+    let failing = TEST.replace("70", "10");
+    let faulty = RULE.replace("current", "curent");
+    for (files, arguments, expected) in [
+        (&[("t.rhai", RULE), ("t_test.rhai", TEST)][..], &["test", "set"][..], 0),
+        (&[("t.rhai", RULE), ("t_test.rhai", &failing)], &["test", "set"], 1),
+        (&[("t.rhai", RULE), ("t_test.rhai", &failing)], &["test", "set", "-o", "json"], 1),
+        (&[("t.rhai", RULE), ("t_test.rhai", TEST)], &["test", "set", "--fail-under", "1"], 1),
+        (&[("t.rhai", &faulty)], &["check", "set"], 1),
+        (&[("t.rhai", &faulty)], &["test", "set"], 2),
+        (&[("t.rhai", RULE)], &["words"], 141),
+    ] {
+        let (_, _, directory) = flyball(files, &["words"]);
+        for errors_are_read in [true, false] {
+            let unread = || {
+                let (reader, writer) = std::io::pipe().unwrap();
+                drop(reader);
+                writer
+            };
+            let mut command = Command::new(env!("CARGO_BIN_EXE_flyball"));
+            command.current_dir(directory.path()).env_remove("FLYBALL_CONFIG").arg("policy").args(arguments);
+            command.stdout(unread());
+            if !errors_are_read {
+                command.stderr(unread());
+            }
+            let code = command.output().unwrap().status.code();
+            assert_eq!(code, Some(expected), "{arguments:?}, errors read: {errors_are_read}");
+        }
+    }
+}
+
+/// A set whose tests do not load, or fail, is refused by a running flyball.
+#[test]
+fn check_looks_at_the_tests_too() {
+    let unreadable = [("t.rhai", RULE), ("t_test.rhai", "test(\"acts\", || {\n")];
+    for arguments in [&["check", "set"][..], &["check", "set", "--strict"]] {
+        let (code, text, _directory) = flyball(&unreadable, arguments);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains("set/t_test.rhai:") && !text.contains("valid"), "{text}");
+        assert!(text.ends_with("1 fault; a running flyball keeps its last good set\n"), "{text}");
+    }
+    let failing = [("t.rhai", RULE), ("t_test.rhai", &TEST.replace("70", "10"))];
+    let (code, text, _directory) = flyball(&failing, &["check", "set"]);
+    assert!(code == Some(0) && text.contains("; 1 test not run"), "{text}");
+    let (code, text, _directory) = flyball(&failing, &["check", "set", "--strict"]);
+    assert!(code == Some(1) && text.contains("set/t_test.rhai:1:") && text.contains("(test `acts`)"), "{text}");
+    let (code, text, _directory) = flyball(&[("t.rhai", RULE), ("t_test.rhai", TEST)], &["check", "set", "--strict"]);
+    assert!(code == Some(0) && text.contains("; 1 test passed"), "{text}");
+    let (_, text, _directory) = flyball(&failing, &["check", "set", "-o", "json"]);
+    let json: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&json["tests"], &json["tests_ran"]), (&1.into(), &false.into()));
+}
+
 #[test]
 fn a_fault_is_shown_with_its_line_and_a_caret() {
     let faulty = RULE.replace("current", "curent");

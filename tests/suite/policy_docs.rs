@@ -26,53 +26,81 @@ fn blocks(page: &str) -> Vec<(String, String)> {
     blocks
 }
 
-/// Goes through a page as a reader does: each block replaces the file it names. Returns how many were loaded.
-fn read(page: &str) -> usize {
-    let words = Vocabulary::of([]).unwrap();
-    let never: Deadline = Arc::new(|| None);
-    let mut files: BTreeMap<String, String> = BTreeMap::new();
-    let mut loaded = 0;
+/// What a demo starts with, and behind it the tests of that, which a reader may copy there.
+const DEMO: [(&str, &str); 4] = [
+    ("capacity.rhai", include_str!("../../deploy/policies/capacity.rhai")),
+    ("traffic.rhai", include_str!("../../deploy/policies/traffic.rhai")),
+    ("capacity_test.rhai", include_str!("../../deploy/policies/capacity_test.rhai")),
+    ("traffic_test.rhai", include_str!("../../deploy/policies/traffic_test.rhai")),
+];
+
+/// The files of a reader: what is saved stays.
+struct Directory(BTreeMap<String, String>);
+
+impl Directory {
+    fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, text)| (name.as_str(), text.as_str()))
+    }
+
+    /// Loads the set as a running flyball does. Returns the tests that fail, and what the tests saw of the conditions.
+    fn load(&self, page: &str) -> (Vec<String>, f64) {
+        let (words, never) = (Vocabulary::of([]).unwrap(), Arc::new(|| None) as Deadline);
+        let set = compile(self.texts(), &words, &never).unwrap_or_else(|faults| panic!("{page}: {faults:#?}"));
+        let set = Arc::new(set);
+        if self.0.keys().any(|path| path.ends_with("_test.rhai")) {
+            let found: Vec<_> = lint(&set, self.texts()).iter().map(|found| found.fault.to_string()).collect();
+            assert_eq!(found, Vec::<String>::new(), "{page}: what a guide shows has nothing odd");
+        }
+        let report = run_tests(&set, &words, self.texts(), &|_| true, &|| never.clone()).unwrap();
+        (report.failures().map(ToString::to_string).collect(), report.coverage.share())
+    }
+}
+
+/// Goes through a page as a reader does: each block is saved as the file it names, beside what is there. A set whose tests
+/// fail is followed by the tests that fit, and the text above says that it is refused. Returns how many blocks were saved.
+fn read(page: &str, files: &[(&str, &str)], least_coverage: f64) -> usize {
+    let (words, never) = (Vocabulary::of([]).unwrap(), Arc::new(|| None) as Deadline);
+    let own = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());
+    let mut directory = Directory(files.iter().map(own).collect());
+    let (mut saved, mut refused) = (0, Vec::new());
     let blocks = blocks(page);
     for (position, (kind, text)) in blocks.iter().enumerate() {
-        let path = || text.lines().next().unwrap().trim_start_matches("// ").to_owned();
+        let path = text.lines().next().unwrap().trim_start_matches("// ");
         if kind == "rhai refused" {
-            let faults = compile([(path().as_str(), text.as_str())], &words, &never).expect_err(text);
+            let faults = compile([(path, text.as_str())], &words, &never).expect_err(text);
             let (next, expected) = &blocks[position + 1];
             assert_eq!(next, "text", "{page}: what is refused is followed by the fault");
             assert!(faults[0].to_string().starts_with(expected.trim_end()), "{page}: {}\n{expected}", faults[0]);
-        } else if let Some(path) = kind.strip_prefix("json ") {
-            files.insert(path.to_owned(), text.clone());
-        } else if kind == "rhai" {
-            files.insert(path(), text.clone());
-            // A page shows the rules before their tests: until then the old tests do not count.
-            let is_test = path().ends_with("_test.rhai");
-            let tests = |name: &str| name.ends_with("_test.rhai");
-            let now: Vec<_> = files.iter().filter(|(name, _)| is_test || !tests(name)).collect();
-            let texts = || now.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-            let set = compile(texts(), &words, &never).unwrap_or_else(|faults| panic!("{page}: {faults:#?}\n{text}"));
-            let set = Arc::new(set);
-            if is_test {
-                let report = run_tests(&set, &words, texts(), &|_| true, &|| never.clone()).unwrap();
-                let failures: Vec<_> = report.failures().map(ToString::to_string).collect();
-                assert_eq!(failures, Vec::<String>::new(), "{page}");
-                assert!(!report.tests.is_empty());
-                let found: Vec<_> = lint(&set, texts()).iter().map(|found| found.fault.to_string()).collect();
-                assert_eq!(found, Vec::<String>::new(), "{page}: what a guide shows has nothing odd");
-            }
-            loaded += 1;
+            continue;
         }
+        let path = match kind.strip_prefix("json ") {
+            Some(path) => path,
+            None if kind == "rhai" => path,
+            None => continue,
+        };
+        let is_test = path.ends_with("_test.rhai");
+        assert!(refused.is_empty() || is_test, "{page}: {path} is saved beside tests that fail: {refused:#?}");
+        directory.0.insert(path.to_owned(), text.clone());
+        let (failures, coverage) = directory.load(page);
+        assert!(failures.is_empty() || !is_test, "{page}: {failures:#?}");
+        // As `--fail-under` of the page says.
+        assert!(!is_test || coverage >= least_coverage, "{page}: behind {path} the tests see {coverage}");
+        refused = failures;
+        saved += usize::from(kind == "rhai");
     }
-    loaded
+    assert!(refused.is_empty(), "{page}: {refused:#?}");
+    saved
 }
 
 #[test]
 fn the_policy_guide_works_as_it_is_written() {
-    assert_eq!(read("policy-guide.md"), 11);
+    assert_eq!(read("policy-guide.md", &DEMO[..2], 0.5), 11);
+    assert_eq!(read("policy-guide.md", &DEMO, 1.0), 11);
 }
 
 #[test]
 fn the_page_for_those_who_come_from_rego_works_as_it_is_written() {
-    assert_eq!(read("coming-from-rego.md"), 1);
+    assert_eq!(read("coming-from-rego.md", &[], 1.0), 1);
 }
 
 /// `just bless` writes the page anew.

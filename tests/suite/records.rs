@@ -212,7 +212,7 @@ fn raise(needed: f64, outcome: RuleOutcome) -> RuleTrace {
 fn scale_up(p99: f64, outcome: RuleOutcome) -> RuleTrace {
     let mut latency = condition("p99.predicted", Unit::Seconds, p99, Comparison::Above, 0.2);
     let so_far = Duration::from_secs(if p99 > 0.2 { 150 } else { 0 });
-    latency.held_for = Some(HeldFor { needed: Duration::from_secs(120), so_far });
+    latency.held_for = Some(HeldFor { needed: Duration::from_secs(120), so_far, condition: None });
     let mut cpu = condition("cpu.current", Unit::Ratio, 0.0, Comparison::Above, 0.6);
     (cpu.value, cpu.margin, cpu.holds) = (None, None, Truth::Unknown);
     cpu.note = Some("gap: source down: no answer within 2s".into());

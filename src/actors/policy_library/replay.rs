@@ -16,7 +16,8 @@ pub(super) struct Recorded {
     pub(super) services: BTreeMap<ServiceId, Arc<ServiceSpec>>,
 }
 
-/// Decides once more by both, each with a memory of its own for every service. Left out are records of services that
+/// Decides once more by both, each with a memory of its own for every service, and with what a record says of how long
+/// conditions had held that are still the same: most records are hours apart. Left out are records of services that
 /// are gone or declare other signals now.
 pub(super) fn replay(in_force: &Release, candidate: &Release, recorded: &Recorded) -> Comparison {
     let mut found = Comparison::default();
@@ -28,6 +29,7 @@ pub(super) fn replay(in_force: &Release, candidate: &Release, recorded: &Recorde
         let (one, other) = deciders.entry(&record.id.service).or_default();
         let namespace = record.id.service.namespace();
         let again = |decider: &mut Decider, release: &Release| {
+            decider.recall(&record.proposal, now);
             decide(decider, release.of(namespace), spec, &record.features, &record.outlook, now).choice
         };
         found.add(&record.id, &again(one, in_force), &again(other, candidate));

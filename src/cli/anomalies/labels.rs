@@ -20,7 +20,7 @@ pub fn read(file: &Path) -> anyhow::Result<Labels> {
 fn parse(text: &str) -> anyhow::Result<Labels> {
     let all: BTreeMap<String, Vec<[String; 2]>> = serde_json::from_str(text)
         .context("is not of the form {\"path/of/series.csv\": [[\"from\", \"to\"], ...], ...}")?;
-    let stamp = |stamp: &String| second(stamp).with_context(|| format!("`{stamp}` is no timestamp"));
+    let stamp = |stamp: &String| second(stamp).ok().with_context(|| format!("`{stamp}` is no timestamp"));
     let windows = |windows: &Vec<[String; 2]>| -> anyhow::Result<Vec<(i64, i64)>> {
         let mut windows: Vec<(i64, i64)> =
             windows.iter().map(|[from, to]| Ok((stamp(from)?, stamp(to)?))).collect::<anyhow::Result<_>>()?;

@@ -16,10 +16,11 @@ use clap::{Args, Subcommand};
 
 use crate::forecast::evaluate::judge;
 use crate::forecast::evaluate::nab::Labelled;
+use crate::model::explain::counted;
 
 use self::report::{Judgement, NabScore, Overall, SeriesReport};
 use super::csv::{self, Read};
-use super::{Output, print};
+use super::{Output, complain, print};
 
 #[derive(Debug, Subcommand)]
 pub enum AnomaliesCommand {
@@ -115,7 +116,9 @@ fn files(input: &Path) -> anyhow::Result<BTreeMap<String, PathBuf>> {
 }
 
 fn read(file: &Path, season: Option<u32>) -> anyhow::Result<Read> {
-    csv::parse(&csv::text(file)?, season, (f64::MIN, f64::MAX))
+    let read = csv::parse(&csv::text(file)?, season, (f64::MIN, f64::MAX))?;
+    read.notes.iter().for_each(|note| complain(format_args!("note: {}: {note}", csv::name(file))));
+    Ok(read)
 }
 
 fn run(name: &str, read: &Read, windows: &[(i64, i64)], dump: Option<&mut Dump>) -> anyhow::Result<Judgement> {
@@ -124,6 +127,11 @@ fn run(name: &str, read: &Read, windows: &[(i64, i64)], dump: Option<&mut Dump>)
     let rows = read.rows.iter().map(|row| (row.step, row.value));
     let judged = judge(&read.series, rows).context("the evaluation cannot be set up")?;
     let update_us = begun.elapsed().as_secs_f64() * 1e6 / read.series.values.len().max(1) as f64;
+    if judged.iter().all(Option::is_none) {
+        let known = read.rows.iter().filter(|row| row.value.is_some()).count();
+        bail!("no row was judged: {} are not enough for the detector to learn from", counted(known, "value"));
+    }
+    let judged: Vec<_> = judged.into_iter().map(Option::unwrap_or_default).collect();
     let scores = judged.iter().map(|judged| judged.score).collect();
     let one = Judgement {
         series: name.to_owned(),

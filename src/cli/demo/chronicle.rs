@@ -208,6 +208,7 @@ mod tests {
                 now: at,
                 uptime: std::time::Duration::ZERO,
                 version: String::new(),
+                state: None,
                 sources: Vec::new(),
             };
             chronicle.note_trouble(at, &status);

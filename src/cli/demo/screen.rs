@@ -9,10 +9,10 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
 
 use crate::demo::Scores;
 use crate::demo::view::ViewModel;
-use crate::demo::view::{json, lines, terminal};
+use crate::demo::view::{json, lines, terminal as picture};
 
 use super::Output;
-use crate::cli::print;
+use crate::cli::{print, terminal};
 
 /// Time between two pictures in a terminal, and between two groups of lines.
 const REDRAW: Duration = Duration::from_millis(100);
@@ -21,8 +21,11 @@ const LINES: Duration = Duration::from_secs(1);
 /// Columns and rows that the picture needs.
 const LEAST: (u16, u16) = (60, 20);
 
-/// Returns why the picture has no room in this terminal, if it has none: some tell a size of nothing.
+/// Returns why there is no picture in this terminal, if so: it takes none, or has no room (some tell a size of nothing).
 pub fn cramped() -> Option<String> {
+    if !terminal::is_drawn_on() {
+        return Some("the terminal takes no pictures (TERM=dumb): lines instead; Ctrl-C ends the demo".to_owned());
+    }
     let (columns, rows) = ratatui::crossterm::terminal::size().unwrap_or_default();
     has_no_room(columns, rows)
 }
@@ -77,7 +80,7 @@ impl Screen {
         let moment = moment()?;
         match (&mut self.terminal, self.output) {
             (Some(terminal), _) => {
-                terminal.draw(|frame| terminal::render(frame, &moment))?;
+                terminal.draw(|frame| picture::render(frame, &moment))?;
                 return seen_enough();
             }
             (None, Output::Text) => self.printer.text(&moment).iter().try_for_each(print)?,

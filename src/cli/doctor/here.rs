@@ -10,7 +10,7 @@ use super::Findings;
 use crate::adapters::store::JournalReader;
 use crate::app::deadline;
 use crate::cli::policy::Source;
-use crate::cli::running::ask;
+use crate::cli::running::Running;
 use crate::config::Settings;
 use crate::cycle::stages::compile;
 use crate::model::explain::counted;
@@ -108,9 +108,14 @@ struct Answering {
 /// Looks whether the address is free, or a flyball answers there.
 pub(super) async fn listen(settings: &Settings, findings: &mut Findings) -> anyhow::Result<()> {
     let address = settings.listen;
+    let running = Running::of(settings)?;
     match tokio::net::TcpListener::bind(address).await {
         Ok(_) => findings.good(format!("address {address} is free")),
-        Err(error) if error.kind() == ErrorKind::AddrInUse => match ask::<Answering>(settings, "status").await {
+        Err(error) if error.kind() == ErrorKind::AddrInUse => match running.ask_any::<Answering>("status").await {
+            Ok(_) if running.stranger().await.is_some() => findings.bad(
+                format!("address {address} is taken by another flyball, which does not run by these settings"),
+                "set `listen` or FLYBALL_LISTEN to a free one",
+            ),
             Ok(Answering { version: Some(version), .. }) => {
                 findings.good(format!("address {address}: flyball {version} answers there"))
             }

@@ -24,7 +24,7 @@ use crate::config::{Declarations, Settings, SourceSettings};
 use crate::model::{Autoscaling, ServiceId, TargetRef};
 use crate::ports::{KillSwitch, Round, TelemetrySource, Template};
 
-use super::{ConfigArg, Output, print};
+use super::{ConfigArg, Output, tell};
 
 #[derive(Debug, Args)]
 #[command(
@@ -77,7 +77,7 @@ impl Findings {
         if self.output == Output::Text {
             let remedy = remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
             let level = if level == "fail" { "FAIL" } else { level };
-            print(format!("{level:<5} {what}{remedy}"))?;
+            tell(format!("{level:<5} {what}{remedy}"))?;
         }
         self.all.push(Finding { level, what, remedy: remedy.map(str::to_owned) });
         Ok(())
@@ -87,10 +87,10 @@ impl Findings {
     fn end(self) -> anyhow::Result<ExitCode> {
         let failed = self.all.iter().filter(|finding| finding.level == "fail").count();
         match (self.output, failed) {
-            (Output::Json, _) => print(serde_json::json!({ "failed": failed, "findings": self.all }))?,
-            (Output::Text, 0) => print("all well")?,
-            (Output::Text, 1) => print("1 thing is missing")?,
-            (Output::Text, failed) => print(format!("{failed} things are missing"))?,
+            (Output::Json, _) => tell(serde_json::json!({ "failed": failed, "findings": self.all }))?,
+            (Output::Text, 0) => tell("all well")?,
+            (Output::Text, 1) => tell("1 thing is missing")?,
+            (Output::Text, failed) => tell(format!("{failed} things are missing"))?,
         }
         Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -1,4 +1,5 @@
-//! Series in CSV: a header if there is one, then timestamp and value. The step follows from the first ten rows.
+//! Series in CSV: a header if there is one, then timestamp and value, between commas, semicolons or tabs. The step follows
+//! from the first ten rows by time.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -23,8 +24,10 @@ pub struct Read {
     pub step: i64,
     /// Seconds from the grid to the stamps of the rows.
     pub offset: i64,
-    /// The rows in the order of the file.
+    /// The rows by time; those of one time in the order of the file.
     pub rows: Vec<Row>,
+    /// What is odd about the file and was put right, in words.
+    pub notes: Vec<String>,
 }
 
 /// A row of the file.
@@ -60,14 +63,17 @@ pub fn name(file: &Path) -> String {
 pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Result<Read> {
     // Spreadsheets mark their texts as UTF-8.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let separator = separator(text);
     let mut read = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        match row(line) {
+        let cells = cells(line, separator);
+        match row(&cells, line, separator) {
             Ok((at, value)) => read.push((at, value, number + 1)),
-            Err(_) if number == 0 && is_header(line) => {}
+            Err(_) if number == 0 && is_header(&cells) => {}
             Err((column, fault)) => bail!("line {}, column {column}: {fault}", number + 1),
         }
     }
+    let notes = in_order(&mut read);
     let first = read.first().context("holds no rows")?.0;
     let step = step(read.iter().map(|(at, ..)| *at)).context("holds no second step")?;
     let index = |at: i64| at.div_euclid(step) - first.div_euclid(step);
@@ -77,8 +83,8 @@ pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Resu
     }
     let mut values = vec![None; last as usize + 1];
     let mut rows = Vec::with_capacity(read.len());
-    for (at, value, line) in read {
-        let Ok(place) = usize::try_from(index(at)) else { bail!("line {line}: lies before the first row") };
+    for (at, value, _) in read {
+        let place = index(at) as usize;
         if let Some(cell) = values.get_mut(place) {
             *cell = value;
         }
@@ -89,7 +95,7 @@ pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Resu
         .with_context(|| format!("not even a year has two steps of {step} s; name the season with --season STEPS"))?;
     let (first_step, step_seconds) = (Minute(first.div_euclid(step)), u32::try_from(step).unwrap_or(u32::MAX));
     let series = Series { first: first_step, values, season, step_seconds, zone: Zone::UTC, range };
-    Ok(Read { series, step, offset: first.rem_euclid(step), rows })
+    Ok(Read { series, step, offset: first.rem_euclid(step), rows, notes })
 }
 
 /// Returns the steps of the season that a series of this step is likely to have: a day, where a day has two steps at least,
@@ -121,38 +127,114 @@ fn step(stamps: impl Iterator<Item = i64>) -> Option<i64> {
     if 2 * alike > differences.len() { Some(middle) } else { differences.first().copied() }
 }
 
-/// Tells whether a line names columns: neither is what it would be in a row.
-fn is_header(line: &str) -> bool {
-    let mut cells = line.split(',').map(str::trim);
-    let (first, value) = (cells.next().unwrap_or_default(), cells.next());
-    second(first).is_none() && value.is_none_or(|value| value.parse::<f64>().is_err())
+/// Sorts rows (timestamp, value, line) by time, those of one time as they stand in the file, and says what was odd.
+fn in_order(rows: &mut [(i64, Option<f64>, usize)]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let late = rows.windows(2).filter(|pair| matches!(pair, [(one, ..), (next, ..)] if next < one)).count();
+    if late > 0 && late + 1 == rows.len() {
+        notes.push("its rows stand newest first; they were sorted by time".to_owned());
+    } else if late > 0 {
+        let at = rows.windows(2).find_map(|pair| match pair {
+            [(one, ..), (next, _, line)] if next < one => Some(*line),
+            _ => None,
+        });
+        let at = at.unwrap_or_default();
+        notes.push(format!("its rows stand not in the order of time (line {at} first); they were sorted"));
+    }
+    rows.sort_by_key(|(at, ..)| *at);
+    let mut twice = rows.windows(2).filter_map(|pair| match pair {
+        [(at, value, _), (same, other, line)] if at == same && value != other => Some(*line),
+        _ => None,
+    });
+    if let Some(line) = twice.next() {
+        let more = twice.count();
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        notes.push(format!("line {line}{more} has another value for a timestamp that was there; the later one counts"));
+    }
+    notes
+}
+
+/// Returns what stands between the cells: what spreadsheets write, a comma unless the first line has one of the others.
+fn separator(text: &str) -> char {
+    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+    [';', '\t'].into_iter().find(|separator| cells(first, *separator).len() > 1).unwrap_or(',')
+}
+
+/// Returns the first cells of a line, without the quotes around them: no more than are read.
+fn cells(line: &str, separator: char) -> Vec<String> {
+    let (mut cells, mut cell, mut is_quoted) = (Vec::with_capacity(2), String::new(), false);
+    let mut letters = line.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if letter == '"' {
+            // Two of them are one within quotes.
+            if is_quoted && letters.next_if_eq(&'"').is_some() {
+                cell.push('"');
+            } else {
+                is_quoted = !is_quoted;
+            }
+        } else if letter == separator && !is_quoted {
+            cells.push(cell.trim().to_owned());
+            cell.clear();
+            if cells.len() == 2 {
+                return cells;
+            }
+        } else {
+            cell.push(letter);
+        }
+    }
+    cells.push(cell.trim().to_owned());
+    cells
+}
+
+/// Tells whether the cells of a line name columns: neither is what it would be in a row.
+fn is_header(cells: &[String]) -> bool {
+    let first = cells.first().map_or("", String::as_str);
+    second(first).is_err() && cells.get(1).is_none_or(|value| value.parse::<f64>().is_err())
 }
 
 /// Reads a row.
 ///
 /// # Errors
 /// The column at fault, counted from 1, and what is wrong with it.
-fn row(line: &str) -> Result<(i64, Option<f64>), (usize, String)> {
-    let mut cells = line.split(',').map(str::trim);
-    let stamp = cells.next().unwrap_or_default();
-    let at = second(stamp)
-        .ok_or_else(|| (1, format!("`{stamp}` is not a time such as 2026-03-03T12:00:00Z or seconds since 1970")))?;
-    let value = match cells.next() {
-        None => return Err((2, format!("there is none, expected timestamp,value and not `{line}`"))),
+fn row(cells: &[String], line: &str, separator: char) -> Result<(i64, Option<f64>), (usize, String)> {
+    let at = second(cells.first().map_or("", String::as_str)).map_err(|why| (1, why))?;
+    let value = match cells.get(1).map(String::as_str) {
+        None => return Err((2, format!("there is none, expected timestamp{separator}value and not `{line}`"))),
         Some("") => None,
         Some(number) => Some(number.parse::<f64>().map_err(|_| (2, format!("`{number}` is not a number")))?),
     };
     Ok((at, value.filter(|value| value.is_finite())))
 }
 
-/// Returns the second of a timestamp: ISO 8601, as UTC where it names no zone, or seconds since the epoch.
-pub fn second(stamp: &str) -> Option<i64> {
-    if let Ok(second) = stamp.parse::<f64>() {
-        return second.is_finite().then_some(second as i64);
+/// Returns the second of a timestamp: ISO 8601, as UTC where it names no zone, or a number since the epoch.
+///
+/// # Errors
+/// Why it is none.
+pub fn second(stamp: &str) -> Result<i64, String> {
+    if let Ok(number) = stamp.parse::<f64>() {
+        return since_epoch(number).ok_or_else(|| {
+            format!(
+                "`{stamp}` lies between 1990 and 2100 neither as seconds nor as milli-, micro- or nanoseconds since 1970"
+            )
+        });
     }
     let zoned = stamp.parse::<Timestamp>().ok();
     let zoned = zoned.or_else(|| format!("{}Z", stamp.replace(' ', "T")).parse().ok());
-    zoned.map(Timestamp::as_second)
+    zoned
+        .map(Timestamp::as_second)
+        .ok_or_else(|| format!("`{stamp}` is not a time such as 2026-03-03T12:00:00Z or seconds since 1970"))
+}
+
+/// Returns the second of a number since the epoch, whose unit follows from its size. Small ones are seconds of a clock of
+/// the file's own.
+fn since_epoch(number: f64) -> Option<i64> {
+    const YEAR_1990: f64 = 631_152_000.0;
+    const YEAR_2100: f64 = 4_102_444_800.0;
+    if number.abs() < YEAR_2100 {
+        return Some(number as i64);
+    }
+    let seconds = [1e3, 1e6, 1e9].map(|unit| number / unit);
+    seconds.into_iter().find(|second| (YEAR_1990..YEAR_2100).contains(second)).map(|second| second as i64)
 }
 
 #[cfg(test)]
@@ -173,11 +255,33 @@ mod tests {
             "t,v\n1704067200,1\n1704067500,2.5\n1704067800,nan\n1704068100,4\n\n",
             // The first row is one, too.
             "1704067200,1\n1704067500,2.5\n1704067800,nan\n1704068100,4\n",
+            // What spreadsheets and databases write.
+            "1704067200000,1\n1704067500000,2.5\n1704067800000,nan\n1704068100000,4\n",
+            "t,v\n1704067200000000,1\n1704067500000000,2.5\n1704067800000000,nan\n1704068100000000,4\n",
+            "1704067200000000000,1\n1704067500000000000,2.5\n1704067800000000000,nan\n1704068100000000000,4\n",
+            "\"time, UTC\",\"value\"\n\"2024-01-01 00:00:00\",\"1\"\n\"2024-01-01 00:05:00\",\"2.5\",\"a, b\"\n\"2024-01-01 00:15:00\",\"4\"\n",
+            "timestamp;value\n2024-01-01T00:00:00Z;1\n2024-01-01T00:05:00Z;2.5\n2024-01-01T00:15:00Z;4\n",
+            "2024-01-01T00:00:00Z\t1\n2024-01-01T00:05:00Z\t2.5\n2024-01-01T00:15:00Z\t4\n",
+            // Newest first, and in no order.
+            "1704068100,4\n1704067800,nan\n1704067500,2.5\n1704067200,1\n",
+            "t,v\n1704067500,2.5\n1704067200,1\n1704068100,4\n1704067800,nan\n",
             "\u{feff}1704067200,1\n1704067500,2.5\n1704067800,nan\n1704068100,4\n",
             "\u{feff}timestamp,value\n1704067200,1\n1704067500,2.5\n1704067800,nan\n1704068100,4\n",
         ] {
             assert_eq!(values(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_odd_and_was_put_right_is_said() {
+        let notes = |text: &str| parse(text, None, (0.0, 1e9)).unwrap().notes;
+        assert_eq!(notes("60,1\n120,2\n120,2\n180,3\n"), Vec::<String>::new());
+        assert_eq!(notes("180,3\n120,2\n60,1\n"), ["its rows stand newest first; they were sorted by time"]);
+        let swapped = "its rows stand not in the order of time (line 3 first); they were sorted";
+        assert_eq!(notes("60,1\n180,3\n120,2\n240,4\n"), [swapped]);
+        let twice = "line 3 and 1 more has another value for a timestamp that was there; the later one counts";
+        assert_eq!(notes("60,1\n120,2\n120,7\n180,3\n180,nan\n240,1\n"), [twice]);
+        assert_eq!(parse("60,1\n120,2\n120,7\n", None, (0.0, 1e9)).unwrap().series.values[1], Some(7.0));
     }
 
     #[test]
@@ -225,7 +329,12 @@ mod tests {
             ("60,1\n120\n", "line 2, column 2: there is none, expected timestamp,value and not `120`"),
             ("timestamp,value\n1,1\n1,2\n", "holds no second step"),
             ("timestamp,value\n60,1\n120,x\n", "line 3, column 2: `x` is not a number"),
-            ("timestamp,value\n60,1\n120,2\n0,3\n", "line 4: lies before the first row"),
+            (
+                "1704067200000,1\n99999999999,1\n",
+                "line 2, column 1: `99999999999` lies between 1990 and 2100 neither as seconds nor as milli-, micro- or \
+                 nanoseconds since 1970",
+            ),
+            ("60;1\n120", "line 2, column 2: there is none, expected timestamp;value and not `120`"),
             ("timestamp,value\n0,1\n1,1\n1e9,1", "spans 1000000000 steps of 1 s, at most 10000000 are read"),
             (
                 "timestamp,value\n0,1\n20000000,1",

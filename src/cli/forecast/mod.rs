@@ -21,7 +21,7 @@ use crate::model::outlook::{HorizonPoint, QUANTILES, QuantileRow, quantile_index
 
 use self::grid::Grid;
 use self::past::Told;
-use super::{ConfigArg, Output, print};
+use super::{ConfigArg, Output, complain, print};
 
 #[derive(Debug, Args)]
 #[command(
@@ -88,6 +88,7 @@ impl SeriesArgs {
         let text = csv::text(file)?;
         let range = (if self.negative { f64::MIN } else { 0.0 }, f64::MAX);
         let mut read = csv::parse(&text, self.season, range).with_context(|| csv::name(file))?;
+        read.notes.iter().for_each(|note| complain(format_args!("note: {}: {note}", csv::name(file))));
         read.series.zone = self.timezone.clone();
         let below = read.series.values.iter().flatten().filter(|value| **value < range.0).count();
         if below > 0 {

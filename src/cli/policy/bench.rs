@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::inputs::{InputArgs, Inputs, moment};
-use crate::cli::{Output, print};
+use crate::cli::{Output, complain, tell};
 use crate::cycle::stages::{Decider, decide};
 use crate::model::explain::counted;
 
@@ -54,7 +54,7 @@ pub async fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
             let rules = costs
                 .iter()
                 .map(|(rule, operations)| json!({ "rule": rule, "operations": operations, "us": share(*operations) }));
-            print(json!({
+            tell(json!({
                 "revision": inputs.set.revision().as_str(),
                 "decisions": times.len(),
                 "p50_us": median,
@@ -63,15 +63,15 @@ pub async fn bench(args: &BenchArgs) -> anyhow::Result<ExitCode> {
             }))?;
         }
         Output::Text => {
-            print(format!("revision {}, {}", inputs.set.revision(), counted(inputs.records.len(), "recorded input")))?;
-            print(format!("{median:.1} us a decision (p99 {tail:.1} us), every condition traced, by the wall clock"))?;
+            tell(format!("revision {}, {}", inputs.set.revision(), counted(inputs.records.len(), "recorded input")))?;
+            tell(format!("{median:.1} us a decision (p99 {tail:.1} us), every condition traced, by the wall clock"))?;
             for (rule, operations) in &costs {
-                print(format!("  {:>6.1} us  {rule} ({})", share(*operations), counted(*operations, "operation")))?;
+                tell(format!("  {:>6.1} us  {rule} ({})", share(*operations), counted(*operations, "operation")))?;
             }
         }
     }
     if let Some(most) = args.most.filter(|most| median > *most) {
-        eprintln!("flyball: the median of {median:.1} us is above --most {most} us");
+        complain(format_args!("the median of {median:.1} us is above --most {most} us"));
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

@@ -1,16 +1,19 @@
 //! `flyball policy check`
 
+use std::cell::Cell;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::show;
 use super::source::{Source, SourceArgs};
+use super::test::patience;
 use crate::app::deadline;
-use crate::cli::print;
+use crate::cli::tell;
 use crate::config::{Settings, TimedParameter, unknown};
-use crate::cycle::stages::{Lint, PolicyFault, PolicySet, compile, lint};
+use crate::cycle::stages::{Lint, PolicyFault, PolicySet, compile, lint, run_tests};
 use crate::model::Unit;
 use crate::model::explain::counted;
 
@@ -20,7 +23,7 @@ use crate::model::explain::counted;
 pub struct CheckArgs {
     #[command(flatten)]
     source: SourceArgs,
-    /// Fail on warnings too: what loads and is still likely a mistake.
+    /// Fail on warnings too (what loads and is still likely a mistake), and run the tests of the set.
     #[arg(long)]
     strict: bool,
     /// Form of the output.
@@ -43,40 +46,93 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     check_set(&args.source.read()?, args.strict, args.output)
 }
 
-/// Compiles a set, looks for what is likely a mistake, also in what the settings say of it, and prints all of it.
-pub fn check_set(source: &Source, strict: bool, form: Form) -> anyhow::Result<ExitCode> {
-    let (set, mut faults) = match compile(source.texts(), &source.vocabulary, &deadline()) {
-        Ok(set) => (Some(set), Vec::new()),
-        Err(faults) => (None, faults),
-    };
-    let lints = set.as_ref().map_or(Vec::new(), |set| lint(set, source.texts()));
-    if let (Some(set), Some(settings)) = (&set, &source.settings) {
-        faults.extend(settings.services.iter().flat_map(|service| set.faults_of(service)));
-        faults.extend(unfit(settings, set));
+/// What was found of a set.
+struct Checked {
+    /// The set, if its rules load.
+    set: Option<Arc<PolicySet>>,
+    /// What keeps it from being put in force: rules or tests that do not load, tests that fail.
+    refused: Vec<PolicyFault>,
+    /// What the settings say of it that does not fit.
+    unfit: Vec<PolicyFault>,
+    /// What loads and is likely a mistake.
+    warnings: Vec<Lint>,
+    /// How many tests there are, and whether they ran.
+    tests: usize,
+    tests_ran: bool,
+}
+
+impl Checked {
+    fn of(source: &Source, strict: bool) -> Self {
+        let (set, refused) = match compile(source.texts(), &source.vocabulary, &deadline()) {
+            Ok(set) => (Some(Arc::new(set)), Vec::new()),
+            Err(faults) => (None, faults),
+        };
+        let mut checked =
+            Self { set: set.clone(), refused, unfit: Vec::new(), warnings: Vec::new(), tests: 0, tests_ran: false };
+        let Some(set) = set else { return checked };
+        checked.warnings = lint(&set, source.texts());
+        if let Some(settings) = &source.settings {
+            checked.unfit = settings.services.iter().flat_map(|service| set.faults_of(service)).collect();
+            checked.unfit.extend(unfit(settings, &set));
+        }
+        let tests = Cell::new(0);
+        let wanted = |_: &str| {
+            tests.set(tests.get() + 1);
+            strict
+        };
+        match run_tests(&set, &source.vocabulary, source.texts(), &wanted, &patience()) {
+            Ok(report) => {
+                checked.refused.extend(report.tests.into_iter().filter_map(|test| {
+                    let failure = test.failure?;
+                    let message = format!("{} (test `{}`)", failure.message, test.name);
+                    Some(PolicyFault { message, ..failure })
+                }));
+                checked.tests_ran = strict;
+            }
+            Err(faults) => checked.refused.extend(faults),
+        }
+        checked.tests = tests.get();
+        checked
     }
+
+    /// Returns everything that is wrong.
+    fn faults(&self) -> impl Iterator<Item = &PolicyFault> {
+        self.refused.iter().chain(&self.unfit)
+    }
+}
+
+/// Compiles a set and its tests, looks for what is likely a mistake, also in what the settings say of it, and prints all of
+/// it. With `strict` the tests run.
+pub fn check_set(source: &Source, strict: bool, form: Form) -> anyhow::Result<ExitCode> {
+    let checked = Checked::of(source, strict);
     match form {
-        Form::Text => text(source, set.as_ref(), &faults, &lints)?,
-        Form::Sarif => print(show::sarif(source, &faults, &lints))?,
+        Form::Text => text(source, &checked)?,
+        Form::Sarif => tell(show::sarif(source, checked.faults(), &checked.warnings))?,
         Form::Json => {
-            let faults = faults.iter().map(|fault| show::json(fault, None));
-            let found = lints.iter().map(|lint| show::json(&lint.fault, Some(lint.id)));
-            print(json!({
-                "revision": set.as_ref().map(|set| set.revision().as_str()),
-                "provenance": set.as_ref().and_then(PolicySet::provenance),
-                "rules": set.as_ref().map(|set| set.rules().collect::<Vec<_>>()),
+            let set = checked.set.as_deref();
+            let faults = checked.faults().map(|fault| show::json(fault, None));
+            let found = checked.warnings.iter().map(|lint| show::json(&lint.fault, Some(lint.id)));
+            tell(json!({
+                "revision": set.map(|set| set.revision().as_str()),
+                "provenance": set.and_then(PolicySet::provenance),
+                "rules": set.map(|set| set.rules().collect::<Vec<_>>()),
                 "faults": faults.collect::<Vec<_>>(),
                 "warnings": found.collect::<Vec<_>>(),
+                "tests": checked.tests,
+                "tests_ran": checked.tests_ran,
             }))?;
         }
     }
-    let failed = !faults.is_empty() || (strict && !lints.is_empty());
+    let failed = checked.faults().next().is_some() || (strict && !checked.warnings.is_empty());
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// Tells a program why a set could not be read, in the form in which it is told of one that could.
 pub fn refuse_set(error: &anyhow::Error) -> anyhow::Result<ExitCode> {
     let fault = show::json(&PolicyFault::of("", format!("{error:#}")), None);
-    print(json!({ "revision": null, "provenance": null, "rules": null, "faults": [fault], "warnings": [] }))?;
+    tell(
+        json!({ "revision": null, "provenance": null, "rules": null, "faults": [fault], "warnings": [], "tests": 0, "tests_ran": false }),
+    )?;
     Ok(ExitCode::FAILURE)
 }
 
@@ -101,27 +157,33 @@ pub fn unfit_settings(settings: &Settings) -> Vec<PolicyFault> {
     set.map_or_else(Vec::new, |set| unfit(settings, &set))
 }
 
-fn text(source: &Source, set: Option<&PolicySet>, faults: &[PolicyFault], lints: &[Lint]) -> anyhow::Result<()> {
-    for found in lints {
-        print(show::fault(source, &found.fault, true))?;
+fn text(source: &Source, checked: &Checked) -> anyhow::Result<()> {
+    for found in &checked.warnings {
+        tell(show::fault(source, &found.fault, true))?;
     }
-    for fault in faults {
-        print(show::fault(source, fault, false))?;
+    for fault in checked.faults() {
+        tell(show::fault(source, fault, false))?;
     }
+    let Checked { set, refused, unfit, warnings, tests, tests_ran } = checked;
     match set {
-        Some(set) if faults.is_empty() => {
+        Some(set) if refused.is_empty() && unfit.is_empty() => {
             let rules = set.rules().collect::<Vec<_>>().join(", ");
             let warnings =
-                if lints.is_empty() { String::new() } else { format!("; {}", counted(lints.len(), "warning")) };
+                if warnings.is_empty() { String::new() } else { format!("; {}", counted(warnings.len(), "warning")) };
+            let tests = match (tests, tests_ran) {
+                (0, _) => String::new(),
+                (tests, true) => format!("; {} passed", counted(*tests, "test")),
+                (tests, false) => format!("; {} not run", counted(*tests, "test")),
+            };
             let directory = source.directory.display();
             let from = set.provenance().map_or_else(String::new, |from| format!(" ({from})"));
-            print(format!("{directory}: valid; revision {}{from}, rules {rules}{warnings}", set.revision()))?;
+            tell(format!("{directory}: valid; revision {}{from}, rules {rules}{warnings}{tests}", set.revision()))?;
         }
-        Some(_) => {
-            let faults = counted(faults.len(), "fault");
-            print(format!("{faults} in what the settings say of parameters; rules that read such a value may fail"))?;
+        Some(_) if refused.is_empty() => {
+            let faults = counted(unfit.len(), "fault");
+            tell(format!("{faults} in what the settings say of parameters; rules that read such a value may fail"))?;
         }
-        None => print(format!("{}; a running flyball keeps its last good set", counted(faults.len(), "fault")))?,
+        _ => tell(format!("{}; a running flyball keeps its last good set", counted(refused.len(), "fault")))?,
     }
     Ok(())
 }

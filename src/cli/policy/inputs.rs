@@ -125,13 +125,16 @@ impl Inputs {
         Ok(spec)
     }
 
-    /// Decides once more on what was known then, without a past: nothing has been held for any time.
+    /// Decides once more on what was known then. Conditions that the set has in common with that of then have held for
+    /// as long as they had.
     ///
     /// # Errors
     /// When the service is gone, or declares other signals.
     pub fn again(&self, record: &DecisionRecord) -> anyhow::Result<Proposal> {
         let (spec, now) = (self.spec(record)?, moment(record));
-        Ok(decide(&mut Decider::new(), &self.set, spec, &record.features, &record.outlook, now))
+        let mut decider = Decider::new();
+        decider.recall(&record.proposal, now);
+        Ok(decide(&mut decider, &self.set, spec, &record.features, &record.outlook, now))
     }
 }
 

@@ -1,12 +1,11 @@
 //! Faults as people and programs read them.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal;
 
 use serde_json::{Value, json};
 
 use super::Source;
-use crate::cli::{Output, print};
+use crate::cli::{Output, tell, terminal};
 use crate::cycle::stages::{LINTS, Lint, PolicyFault, TestReport};
 use crate::model::plain;
 
@@ -15,7 +14,7 @@ const WIDTH: usize = 160;
 
 /// Returns a fault, and below it the line it is in with a caret; in colour on a terminal.
 pub fn fault(source: &Source, fault: &PolicyFault, is_warning: bool) -> String {
-    painted(source, fault, is_warning, std::io::stdout().is_terminal())
+    painted(source, fault, is_warning, terminal::is_coloured())
 }
 
 fn painted(source: &Source, fault: &PolicyFault, is_warning: bool, in_colour: bool) -> String {
@@ -86,14 +85,14 @@ pub fn json(fault: &PolicyFault, id: Option<&str>) -> Value {
 /// Prints why a set does not load; for programs under the key that `policy check` has them under.
 pub fn refused(source: &Source, faults: &[PolicyFault], form: Output) -> anyhow::Result<()> {
     match form {
-        Output::Text => faults.iter().try_for_each(|found| print(fault(source, found, false)))?,
-        Output::Json => print(json!({ "faults": faults.iter().map(|fault| json(fault, None)).collect::<Vec<_>>() }))?,
+        Output::Text => faults.iter().try_for_each(|found| tell(fault(source, found, false)))?,
+        Output::Json => tell(json!({ "faults": faults.iter().map(|fault| json(fault, None)).collect::<Vec<_>>() }))?,
     }
     Ok(())
 }
 
 /// Returns faults and findings as a SARIF 2.1.0 log, which code hosts show beside the lines.
-pub fn sarif(source: &Source, faults: &[PolicyFault], lints: &[Lint]) -> Value {
+pub fn sarif<'a>(source: &Source, faults: impl Iterator<Item = &'a PolicyFault>, lints: &[Lint]) -> Value {
     let place = |fault: &PolicyFault| {
         let mut place =
             json!({ "artifactLocation": { "uri": source.directory.join(&fault.file).display().to_string() } });
@@ -107,7 +106,7 @@ pub fn sarif(source: &Source, faults: &[PolicyFault], lints: &[Lint]) -> Value {
         let text = format!("{rule}{}", fault.message);
         json!({ "ruleId": id, "level": level, "message": { "text": text }, "locations": place(fault) })
     };
-    let refused = faults.iter().map(|fault| result("refused", "error", fault));
+    let refused = faults.map(|fault| result("refused", "error", fault));
     let odd = lints.iter().map(|lint| result(lint.id, "warning", &lint.fault));
     let kinds = [("refused", "the set does not load")].into_iter().chain(LINTS);
     let kinds = kinds.map(|(id, text)| json!({ "id": id, "shortDescription": { "text": text } }));

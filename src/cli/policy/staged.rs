@@ -10,9 +10,9 @@ use anyhow::Context;
 use clap::Args;
 use serde_json::json;
 
-use crate::adapters::policy_memory::give;
-use crate::cli::running::ask;
-use crate::cli::{ConfigArg, Output, known_service, print};
+use crate::adapters::policy_memory::{give, take_back};
+use crate::cli::running::{Running, ask};
+use crate::cli::{ConfigArg, Output, known_service, print, tell};
 use crate::config::Settings;
 use crate::model::explain::{counted, span};
 use crate::model::{Comparison, PolicyRevision, ServiceId, Timestamp};
@@ -103,6 +103,9 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
     if let Some(revision) = &status.previous {
         print(format!("before      {}: `flyball policy rollback` goes there", named(revision)))?;
     }
+    for revision in &status.earlier {
+        print(format!("            {}: one rollback more", named(revision)))?;
+    }
     if let Some(candidate) = &status.candidate {
         let CandidateStatus { revision, in_force_in, live, .. } = candidate;
         print(format!(
@@ -131,31 +134,31 @@ pub async fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
     let status: PolicyStatus = ask(&settings, "policy").await?;
     let Some(candidate) = &status.candidate else {
         match (args.output, &status.replay) {
-            (Output::Json, replay) => print(serde_json::to_string(replay)?)?,
+            (Output::Json, replay) => tell(serde_json::to_string(replay)?)?,
             (Output::Text, Some(replay)) if replay.decisions > 0 => {
-                print(
+                tell(
                     "no candidate stands beside the set in force; when that was loaded it compared so with the one before",
                 )?;
                 differences("on recorded inputs", replay)?;
             }
-            (Output::Text, _) => print("no candidate stands beside the set in force")?,
+            (Output::Text, _) => tell("no candidate stands beside the set in force")?,
         }
         return Ok(ExitCode::FAILURE);
     };
     if args.output == Output::Json {
-        print(serde_json::to_string(candidate)?)?;
+        tell(serde_json::to_string(candidate)?)?;
     } else {
         let in_force =
             status.in_force.as_ref().map_or_else(|| "none".to_owned(), |revision| with_origin(&status, revision));
         let beside = with_origin(&status, &candidate.revision);
-        print(format!(
+        tell(format!(
             "{in_force} in force, {beside} beside it for {} more",
             span(Duration::from_secs(candidate.in_force_in))
         ))?;
         differences("on inputs recorded before it came", &candidate.replay)?;
         differences("beside the set in force", &candidate.live)?;
         for warning in &candidate.warnings {
-            print(format!("warning: {warning}"))?;
+            tell(format!("warning: {warning}"))?;
         }
     }
     let same = |comparison: &Comparison| comparison.same == comparison.decisions;
@@ -170,12 +173,12 @@ fn compared(comparison: &Comparison) -> String {
 }
 
 fn differences(where_: &str, comparison: &Comparison) -> anyhow::Result<()> {
-    print(format!("\n{where_}: {}", compared(comparison)))?;
+    tell(format!("\n{where_}: {}", compared(comparison)))?;
     for found in &comparison.differences {
         let times = if found.times == 1 { "once".to_owned() } else { format!("{} times", found.times) };
-        print(format!("  {times}, last {}", found.decision))?;
-        print(format!("    in force   {}", found.wanted))?;
-        print(format!("    candidate  {}", found.candidate_wanted))?;
+        tell(format!("  {times}, last {}", found.decision))?;
+        tell(format!("    in force   {}", found.wanted))?;
+        tell(format!("    candidate  {}", found.candidate_wanted))?;
     }
     Ok(())
 }
@@ -185,6 +188,8 @@ pub async fn order(args: &OrderArgs, operation: PolicyOperation) -> anyhow::Resu
     if let Some(service) = &args.service {
         known_service(&settings, service).context("nothing was changed")?;
     }
+    // Nobody would find the order, but a flyball by these settings that starts within half a minute.
+    Running::of(&settings)?.is_own().await.context("nothing was ordered")?;
     let at = Timestamp::now();
     let order = PolicyOrder {
         id: format!("{}-{}", at.as_nanosecond(), std::process::id()),
@@ -198,8 +203,8 @@ pub async fn order(args: &OrderArgs, operation: PolicyOperation) -> anyhow::Resu
         .with_context(|| format!("the order cannot be written to {}", settings.state.display()))?;
     let end = answer(&settings, &order).await?;
     match args.output {
-        Output::Text => print(&end.words)?,
-        Output::Json => print(serde_json::to_string(&end)?)?,
+        Output::Text => tell(&end.words)?,
+        Output::Json => tell(serde_json::to_string(&end)?)?,
     }
     Ok(if end.done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -212,13 +217,16 @@ async fn answer(settings: &Settings, order: &PolicyOrder) -> anyhow::Result<Poli
         if let Some(end) = status.last_order.filter(|end| end.id == order.id) {
             return Ok(end);
         }
-        anyhow::ensure!(
-            Instant::now() < until,
-            "the flyball at {} has not obeyed within {} s: is {} its state directory?",
-            settings.listen,
-            PATIENCE.as_secs(),
-            settings.state.display()
-        );
+        if Instant::now() >= until {
+            let taken_back = take_back(&settings.state, order);
+            anyhow::bail!(
+                "the flyball at {} has not obeyed within {} s: is {} its state directory? The order {}",
+                settings.listen,
+                PATIENCE.as_secs(),
+                settings.state.display(),
+                if taken_back { "was taken back" } else { "stays there for half a minute" }
+            );
+        }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

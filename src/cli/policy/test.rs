@@ -13,7 +13,7 @@ use serde_json::json;
 use super::show;
 use super::source::{Source, SourceArgs};
 use crate::app::deadline;
-use crate::cli::{Output, print};
+use crate::cli::{Output, complain, print, tell};
 use crate::cycle::stages::{Coverage, Deadline, PolicyFault, Spent, TestReport, compile, run_tests};
 use crate::model::plain::plain;
 
@@ -74,7 +74,7 @@ fn once(args: &TestArgs, source: &Source) -> anyhow::Result<ExitCode> {
         Ok(report) => report,
         Err(faults) => {
             show::refused(source, &faults, args.output)?;
-            eprintln!("flyball: no test ran: the set or its tests do not load");
+            complain("no test ran: the set or its tests do not load");
             return Ok(ExitCode::from(2));
         }
     };
@@ -83,21 +83,21 @@ fn once(args: &TestArgs, source: &Source) -> anyhow::Result<ExitCode> {
     }
     match args.output {
         Output::Text => text(source, &report)?,
-        Output::Json => print(json(&report))?,
+        Output::Json => tell(json(&report))?,
     }
     if report.tests.is_empty() {
         match &args.run {
             Some(part) if !names.is_empty() => {
-                eprintln!("flyball: no test has `{part}` in its name; there are {}", names.join(", "));
+                complain(format_args!("no test has `{part}` in its name; there are {}", names.join(", ")));
             }
-            _ => eprintln!("flyball: no test ran: tests stand in files that end in _test.rhai"),
+            _ => complain("no test ran: tests stand in files that end in _test.rhai"),
         }
         return Ok(ExitCode::from(2));
     }
     let seen = report.coverage.share();
     let uncovered = args.fail_under.filter(|least| seen < *least);
     if let Some(least) = uncovered {
-        eprintln!("flyball: coverage {:.1} % is below --fail-under {} %", seen * 100.0, least * 100.0);
+        complain(format_args!("coverage {:.1} % is below --fail-under {} %", seen * 100.0, least * 100.0));
     }
     let failed = report.failures().next().is_some() || uncovered.is_some();
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -111,35 +111,39 @@ fn run(source: &Source, part: Option<&str>, names: &mut Vec<String>) -> Result<T
         names.borrow_mut().push(name.to_owned());
         part.is_none_or(|part| name.contains(part))
     };
+    run_tests(&set, &source.vocabulary, source.texts(), &wanted, &patience())
+}
+
+/// Returns the limits of each test, and within them the end of the time for all tests together.
+pub fn patience() -> impl Fn() -> Deadline {
     let end = Instant::now() + TESTS;
     // What a test may use by itself is what the loop grants the whole set: one that takes more never goes live.
-    let each = || -> Deadline {
+    move || {
         let own = deadline();
         Arc::new(move || own().or_else(|| (Instant::now() >= end).then_some(Spent::Time)))
-    };
-    run_tests(&set, &source.vocabulary, source.texts(), &wanted, &each)
+    }
 }
 
 fn text(source: &Source, report: &TestReport) -> anyhow::Result<()> {
     for test in &report.tests {
         let word = if test.failure.is_some() { "FAILED" } else { "ok" };
-        print(format!("{word:<6} {}: {}", plain(&test.file), plain(&test.name)))?;
+        tell(format!("{word:<6} {}: {}", plain(&test.file), plain(&test.name)))?;
         if let Some(failure) = &test.failure {
-            print(show::fault(source, failure, false))?;
+            tell(show::fault(source, failure, false))?;
         }
     }
     let failed = report.failures().count();
-    print(format!("\n{} passed, {failed} failed", report.tests.len().saturating_sub(failed)))?;
+    tell(format!("\n{} passed, {failed} failed", report.tests.len().saturating_sub(failed)))?;
     coverage(&report.coverage)
 }
 
 fn coverage(coverage: &Coverage) -> anyhow::Result<()> {
-    print(format!("condition coverage {:.1} %", coverage.share() * 100.0))?;
+    tell(format!("condition coverage {:.1} %", coverage.share() * 100.0))?;
     for rule in &coverage.rules {
         for condition in &rule.conditions {
             let missing = condition.missing();
             if !missing.is_empty() {
-                print(format!("  {}: {} was never {missing}", rule.rule, condition.text))?;
+                tell(format!("  {}: {} was never {missing}", rule.rule, condition.text))?;
             }
         }
     }

@@ -2,7 +2,6 @@
 
 mod table;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -17,7 +16,7 @@ use crate::model::{ActionClass, KillState, Mode, ServiceId, Timestamp};
 use crate::ports::{Awaited, PolicyStatus, Status};
 
 use super::running::ask;
-use super::{ConfigArg, Output, known_service, print};
+use super::{ConfigArg, Output, known_service, print, tell, terminal};
 
 /// Least time between two looks.
 const SHORTEST: Duration = Duration::from_millis(500);
@@ -89,12 +88,16 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     for service in &args.services {
         known_service(&settings, service)?;
     }
-    let Some(pause) = args.watch else { return look(args, &settings).await?.show() };
+    let Some(pause) = args.watch else {
+        let Look { health, words } = look(args, &settings).await?;
+        tell(words)?;
+        return Ok(health.exit_code());
+    };
     let mut stop = std::pin::pin!(super::run::stop_signal());
     loop {
         let seen = look(args, &settings).await;
         // What was seen last stands until the answer is there.
-        if args.output == Output::Text && std::io::stdout().is_terminal() {
+        if args.output == Output::Text && terminal::is_drawn_on() {
             // Home, and clear what is below.
             print("\u{1b}[H\u{1b}[2J\u{1b}[H")?;
         }

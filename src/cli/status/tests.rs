@@ -21,6 +21,7 @@ fn process() -> Status {
         now: at(0),
         uptime: Duration::from_secs(35_820),
         version: "0.1.0".to_owned(),
+        state: None,
         sources: vec![SourceStatus {
             name: "main".to_owned(),
             services: 2,

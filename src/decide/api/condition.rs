@@ -8,7 +8,7 @@ use rhai::{Array, Dynamic, Engine};
 use crate::decide::api::quantity::{ScriptResult, bounded, type_word};
 use crate::decide::api::span::parse_span;
 use crate::decide::plan::condition::{Condition, Held, Statement};
-use crate::model::proposal::Comparison;
+use crate::model::proposal::{Comparison, ConditionId};
 
 /// Adds everything that makes conditions of conditions.
 pub(crate) fn register(engine: &mut Engine) {
@@ -41,8 +41,8 @@ fn hold(condition: Condition, span: &str) -> ScriptResult<Condition> {
     let needed = parse_span(span)?;
     let mut parameters = Vec::new();
     condition.parameters(&mut parameters);
-    let fingerprint = format!("{:?}", condition.statement).into();
-    Ok(Condition { held: Some(Held { needed, fingerprint, parameters }), ..condition })
+    let written = ConditionId::of(&format!("{:?}", condition.statement));
+    Ok(Condition { held: Some(Held { needed, written, parameters }), ..condition })
 }
 
 fn combine(name: &str, list: Array, make: fn(Arc<[Condition]>) -> Statement) -> ScriptResult<Condition> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::decide::plan::inputs::{Inputs, Stamp};
 use crate::decide::plan::quantity::Quantity;
-use crate::model::proposal::Comparison;
+use crate::model::proposal::{Comparison, ConditionId};
 use crate::model::{Bounds, ConditionTrace, SignalName, TargetState, Truth, Unit};
 
 /// A flag that follows from the target and its bounds.
@@ -59,9 +59,16 @@ pub(crate) struct Held {
     /// Must hold for more than this.
     pub(crate) needed: Duration,
     /// The condition, exactly: another one in its place starts anew.
-    pub(crate) fingerprint: Arc<str>,
-    /// Parameters that it depends on, whose values belong to the fingerprint.
+    pub(crate) written: ConditionId,
+    /// Parameters that it depends on, whose values belong to its id.
     pub(crate) parameters: Vec<Arc<str>>,
+}
+
+impl Held {
+    /// Returns which condition it is for one service.
+    pub(crate) fn id(&self, inputs: &Inputs<'_>) -> ConditionId {
+        self.parameters.iter().fold(self.written, |id, name| id.and(inputs.parameter(name).number.ok()))
+    }
 }
 
 /// A condition.

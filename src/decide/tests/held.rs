@@ -145,3 +145,51 @@ fn what_is_long_gone_is_forgotten() {
     Case::new().at(31).decide(&mut fresh_state, &other);
     assert_eq!(state, fresh_state);
 }
+
+/// What is decided once more on recorded inputs comes out as it did, and for a set that has the same condition, too.
+#[test]
+fn a_record_says_how_long_its_conditions_had_held() {
+    let policy =
+        format!("param(\"limit\", 5);\n{}", one("when((s.queue.current > p.limit).held_for(\"1m\")), restart()"));
+    let (in_force, edited) = (set(&policy), set(&format!("{policy}\n// edited")));
+    let other = set(&policy.replace("current > p.limit", "mean > p.limit"));
+    let mut state = Decider::new();
+    let case = |seconds, limit| Case::new().set("queue", 9.0).at(seconds).parameter("limit", limit);
+    let decided = (0..7).map(|turn| case(turn * 15, 5.0).decide(&mut state, &in_force)).last().unwrap();
+    assert_eq!(decided.rules[0].outcome, RuleOutcome::Matched);
+    let text = serde_json::to_string(&decided).unwrap();
+    let decided: Proposal = serde_json::from_str(&text).unwrap();
+    let again = |set, limit| {
+        let (mut decider, case) = (Decider::new(), case(90, limit));
+        decider.recall(&decided, case.now);
+        let first = case.decide(&mut decider, set);
+        let next = case.at(105).decide(&mut decider, set);
+        [first, next].map(|made| made.rules[0].conditions[0].held_for.unwrap().so_far.as_secs())
+    };
+    assert_eq!(again(&in_force, 5.0), [90, 105]);
+    assert_eq!(again(&edited, 5.0), [90, 105]);
+    assert_eq!(again(&other, 5.0), [0, 15], "another condition in its place");
+    assert_eq!(again(&in_force, 6.0), [0, 15], "another value of its parameter");
+    assert_eq!(
+        case(90, 5.0).decide(&mut Decider::new(), &in_force).rules[0].outcome,
+        RuleOutcome::NotMatched,
+        "without the record it has held for no time"
+    );
+}
+
+/// A replay over several sets remembers of each what the record, which is of another, cannot say.
+#[test]
+fn a_record_of_another_set_takes_nothing_away() {
+    let recorded = set(&one(HELD));
+    let other = set(&one(&HELD.replace("> 5", "> 4")));
+    let (mut then, mut now) = (Decider::new(), Decider::new());
+    let mut so_far = Vec::new();
+    for seconds in [0, 15, 30] {
+        let case = Case::new().set("queue", 6.0).at(seconds);
+        let record = case.decide(&mut then, &recorded);
+        now.recall(&record, case.now);
+        let made = case.decide(&mut now, &other);
+        so_far.push(made.rules[0].conditions[0].held_for.unwrap().so_far.as_secs());
+    }
+    assert_eq!(so_far, [0, 15, 30]);
+}

@@ -257,6 +257,35 @@ fn the_deadline_ends_a_run_between_two_decisions() {
     assert!(asked.load(std::sync::atomic::Ordering::Relaxed) < 200);
 }
 
+/// Whoever wrote the test that took all the time finds its name, and nobody else their own beside the word deadline.
+#[test]
+fn a_slow_test_does_not_blame_its_neighbours() {
+    let files = [
+        ("a_test.rhai", "test(\"slow\", || timeline(\"15s\").run(\"1h\").expect_none());"),
+        ("b_test.rhai", "test(\"quick\", || given(#{}).decide().expect_none());"),
+    ];
+    let set = Arc::new(set(POLICY));
+    let mut behind = 0;
+    for looks in 0..400 {
+        let asked = std::sync::atomic::AtomicU32::new(0);
+        let late: Deadline = Arc::new(move || {
+            (asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= looks).then_some(Spent::Time)
+        });
+        let Ok(report) = run_tests(&set, &vocabulary(), files, &|_| true, &|| Arc::clone(&late)) else { continue };
+        let failure = |test: usize| report.tests[test].failure.as_ref().map(|fault| fault.message.clone());
+        let (slow, quick) = (failure(0).unwrap_or_default(), failure(1).unwrap_or_default());
+        if quick.is_empty() {
+            assert_eq!(slow, "", "{looks}");
+        } else if !quick.starts_with("deadline") {
+            assert_eq!(quick, "not run: the time for all tests was over in `slow` of a_test.rhai", "{looks}");
+            behind += 1;
+        } else {
+            assert_eq!(slow, "", "{looks}: the time was over in the quick one");
+        }
+    }
+    assert!(behind > 200, "{behind}");
+}
+
 #[test]
 fn an_expectation_of_a_signal_that_nobody_reads_fails() {
     let failure = outcome("given(#{}).decide().expect_no_rule_reading(\"qeue\")").unwrap();

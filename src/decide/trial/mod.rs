@@ -179,11 +179,20 @@ pub fn run_tests<'a>(
         return Err(faults);
     }
     let written = std::mem::take(&mut *bench.written.lock());
-    let tests = written.iter().filter(|test| wanted(&test.name)).map(|test| {
+    let mut tests: Vec<TestResult> = Vec::new();
+    // The test in which the time for all was over: those behind it are not at fault.
+    let mut last: Option<&Written> = None;
+    for test in written.iter().filter(|test| wanted(&test.name)) {
         *bench.expired.lock() = deadline();
-        run(test, &engine, &bench)
-    });
-    let tests = tests.collect();
+        tests.push(match last {
+            None => run(test, &engine, &bench),
+            Some(last) => not_run(test, last),
+        });
+        // The limits of another test would be spent at once.
+        if last.is_none() && deadline()().is_some() {
+            last = Some(test);
+        }
+    }
     let coverage = bench.coverage.lock().clone();
     Ok(TestReport { tests, coverage })
 }
@@ -206,6 +215,17 @@ fn declare(bench: &Bench, engine: &MeteredEngine, path: &str, text: &str) {
                 fault(position, failure.to_string());
             }
         }
+    }
+}
+
+fn not_run(test: &Written, last: &Written) -> TestResult {
+    let message = format!("not run: the time for all tests was over in `{}` of {}", last.name, last.file);
+    let failure = PolicyFault::at(&test.file, test.position, None, message);
+    TestResult {
+        name: test.name.clone(),
+        file: test.file.to_string(),
+        line: test.position.line(),
+        failure: Some(failure),
     }
 }
 

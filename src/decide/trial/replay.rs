@@ -84,6 +84,7 @@ impl Replay {
             let spec = self.given.recorded(&record.id.service, signals.collect());
             let now = Now { wall: record.at, mono: start().mono.saturating_add(elapsed(record.at, first)) };
             let decider = deciders.entry(record.id.service.clone()).or_default();
+            decider.recall(&record.proposal, now);
             let made = decide(decider, &bench.set, &spec, &record.features, &record.outlook, now);
             bench.saw(&made);
             if let Some(rule) = self.never.iter().find(|never| is_masked(&made, never)) {

@@ -3,16 +3,16 @@
 use super::{Anomaly, Online, Series};
 
 /// Runs the loop over rows (position of the step and value; in the order in which they came) and returns what it says
-/// of each when nothing after it is known; a score of 0 before the detector has learned enough. The first row of a step
-/// counts; what comes late says nothing. The values of `series` are not read. `None`
+/// of each when nothing after it is known: nothing before the detector has learned enough. The first row of a step
+/// counts; of what comes late nothing is said. The values of `series` are not read. `None`
 /// only if the loop cannot be set up.
-pub fn judge(series: &Series, rows: impl IntoIterator<Item = (usize, Option<f64>)>) -> Option<Vec<Anomaly>> {
+pub fn judge(series: &Series, rows: impl IntoIterator<Item = (usize, Option<f64>)>) -> Option<Vec<Option<Anomaly>>> {
     let mut online = Online::new(series)?;
     let mut next = None;
     let judged = rows.into_iter().map(|(step, value)| {
         let due = *next.get_or_insert(step);
         if step < due {
-            return Anomaly::default();
+            return None;
         }
         for missing in due..step {
             online.step(series.step(missing), None);
@@ -20,10 +20,8 @@ pub fn judge(series: &Series, rows: impl IntoIterator<Item = (usize, Option<f64>
         }
         next = Some(step + 1);
         let outlook = online.step(series.step(step), value);
-        let judged = outlook.map_or(Anomaly::default(), |outlook| Anomaly {
-            score: outlook.anomaly.unwrap_or(0.0),
-            kind: outlook.anomaly_kind,
-            alarm: outlook.alarm,
+        let judged = outlook.and_then(|outlook| {
+            Some(Anomaly { score: outlook.anomaly?, kind: outlook.anomaly_kind, alarm: outlook.alarm })
         });
         online.fit(series.step(step));
         judged

@@ -88,7 +88,7 @@ fn what_is_said_of_a_row_does_not_change_when_the_series_ends_there() {
     whole.values.iter_mut().skip(1200).take(8).for_each(|value| *value = Some(400.0));
     let rows = |series: &Series| series.values.iter().copied().enumerate().collect::<Vec<_>>();
     let all = judge(&whole, rows(&whole)).unwrap();
-    assert!(all.iter().any(|judged| judged.alarm), "the outliers raise an alarm");
+    assert!(all.iter().flatten().any(|judged| judged.alarm), "the outliers raise an alarm");
     for end in [1, 49, 1000, 1203, 1900] {
         let cut = Series { values: whole.values[..end].to_vec(), ..whole.clone() };
         assert_eq!(judge(&cut, rows(&cut)).unwrap(), all[..end], "{end}");
@@ -104,7 +104,7 @@ fn late_and_doubled_rows_say_nothing_and_change_nothing() {
     disturbed.insert(700, (rows[699].0, Some(1e6)));
     disturbed.insert(800, (10, Some(1e6)));
     let mut got = judge(&series, disturbed).unwrap();
-    assert_eq!((got.remove(800), got.remove(700)), (Anomaly::default(), Anomaly::default()));
+    assert_eq!((got.remove(800), got.remove(700)), (None, None));
     assert_eq!(got, judge(&series, rows).unwrap());
 }
 

@@ -187,7 +187,7 @@ mod tests {
     /// A moment above the bound is not enough where it has to hold; that it ends needs no time.
     #[test]
     fn what_does_not_hold_yet_has_to_hold_on_top() {
-        let held_for = Some(HeldFor { needed: Duration::from_mins(30), so_far: Duration::ZERO });
+        let held_for = Some(HeldFor { needed: Duration::from_mins(30), so_far: Duration::ZERO, condition: None });
         let low = compared(Some(0.186), Comparison::Above, 0.2, false, Truth::False);
         let low = ConditionTrace { held_for, ..low };
         let off = ConditionTrace { held_for, ..flag(false, Truth::False) };
@@ -202,7 +202,8 @@ mod tests {
     #[test]
     fn what_holds_and_has_not_held_long_enough_needs_time() {
         let mut condition = compared(Some(0.25), Comparison::Above, 0.2, false, Truth::False);
-        condition.held_for = Some(HeldFor { needed: Duration::from_mins(2), so_far: Duration::from_secs(45) });
+        condition.held_for =
+            Some(HeldFor { needed: Duration::from_mins(2), so_far: Duration::from_secs(45), condition: None });
         assert_eq!(needed(RuleOutcome::NotMatched, &[condition]), ["hold for more than 75 s longer"]);
     }
 }

@@ -282,3 +282,49 @@ async fn a_decision_names_the_commit_and_the_author_of_its_set_where_that_says_s
     assert_eq!(names(&control), (one, None));
     tree.stop().await;
 }
+
+/// A comment was added: that is the same in every decision, also where the one in force has been waiting for minutes.
+#[tokio::test(start_paused = true)]
+async fn a_set_beside_goes_on_by_how_long_conditions_have_held() {
+    let world = world();
+    let held = |bound: u32, words: &str| {
+        format!(
+            "// {words}\nrule(\"held\", #{{ priority: 900, goal: \"protect\" }}, |s, p| \
+             [ when((s.rps.current > rps({bound})).held_for(\"3m\")), scale_to(5) ]);"
+        )
+    };
+    announce(&world, &held(1, "before"));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 4).await;
+    assert_eq!(rules(&control, CART), by("held", None));
+    announce(&world, &held(1, "after"));
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(rules(&control, CART), by("held", Some("held")));
+    let candidate = control.policies().candidate.unwrap();
+    assert!(candidate.live.decisions > 0 && candidate.live.same == candidate.live.decisions, "{:?}", candidate.live);
+    // Another bound waits anew, beside as in force; and so does what comes after it.
+    announce(&world, &held(2, "another"));
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(rules(&control, CART), (Some("held".to_owned()), None));
+    announce(&world, &held(1, "as it was"));
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(rules(&control, CART), by("held", Some("held")));
+    tree.stop().await;
+}
+
+/// Records are hours apart: what they say of the past is all that a replay knows of it.
+#[tokio::test(start_paused = true)]
+async fn the_replay_of_recorded_inputs_goes_by_how_long_conditions_had_held() {
+    let world = world();
+    let condition = "(s.rps.current > rps(1)).held_for(\"3m\")";
+    let held =
+        format!("rule(\"held\", #{{ priority: 900, goal: \"protect\" }}, |s, p| [ when({condition}), scale_to(5) ]);");
+    announce(&world, &held);
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 5).await;
+    announce(&world, &held.replace(condition, "s.rps.current > rps(1)"));
+    tokio::time::sleep(MINUTE).await;
+    let replay = control.policies().candidate.unwrap().replay;
+    assert!(replay.same > 0 && replay.same < replay.decisions, "{replay:?}");
+    tree.stop().await;
+}
