@@ -28,6 +28,9 @@ pub struct KeptPolicies {
     /// What was before it.
     #[serde(alias = "before")]
     pub previous: Option<GoodFiles>,
+    /// What was before that, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<GoodFiles>,
     /// What people took back.
     pub rolled_back: Option<PolicyRevision>,
     /// Sets of it that are not taken again, with the namespace each binds (none for all others).
@@ -109,6 +112,9 @@ pub struct PolicyStatus {
     pub follows: Option<PolicyRevision>,
     /// What was in force before: where a rollback goes.
     pub previous: Option<PolicyRevision>,
+    /// Where the rollbacks after that go, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<PolicyRevision>,
     /// What stands beside.
     pub candidate: Option<CandidateStatus>,
     /// What people took back: kept out until it is promoted or edited.

@@ -1,5 +1,7 @@
 //! Several processes: the one that leads says what is in force, the others follow.
 
+use std::time::Duration;
+
 use super::in_force::InForce;
 use super::status::note;
 use crate::cycle::staging::{Announcement, Step};
@@ -7,13 +9,13 @@ use crate::instrument::ProcessMetrics;
 
 impl InForce {
     /// Follows what the process that leads says.
-    pub(super) fn follow(&self, announcement: &str, metrics: &ProcessMetrics) {
+    pub(super) fn follow(&self, announcement: &str, now: Duration, metrics: &ProcessMetrics) {
         let announcement: Announcement = match serde_json::from_str(announcement) {
             Ok(announcement) => announcement,
             // One of another version: then each goes by itself, as those did.
             Err(error) => return tracing::warn!(%error, "what the leader says of its policies cannot be read"),
         };
-        let step = self.change(|staging| staging.follow(announcement));
+        let step = self.change(|staging| staging.follow(announcement, now));
         note(&step, "the process that leads", metrics);
     }
 

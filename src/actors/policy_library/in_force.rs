@@ -115,6 +115,7 @@ impl InForce {
             loaded.inspect_err(|faults| tracing::warn!(?faults, "a kept policy set does not load")).ok()
         };
         let (in_force, previous) = (kept.in_force.and_then(good), kept.previous.and_then(good));
+        let earlier = kept.earlier.into_iter().filter_map(good).collect();
         let candidate = kept.candidate.and_then(|kept| {
             let staged = good(kept.files)?;
             let stood = last.map_or(Duration::ZERO, |last| elapsed(last, kept.since));
@@ -125,7 +126,7 @@ impl InForce {
             let sets = kept.rolled_back_sets;
             staging.rolled_back = kept.rolled_back.map(|revision| RolledBack { revision, sets, staged: None });
             staging.behind = kept.behind;
-            staging.previous = previous;
+            (staging.previous, staging.earlier) = (previous, earlier);
             staging.in_force = in_force;
             if let Some((candidate, stood)) = candidate {
                 staging.resume(candidate, stood, kept.ahead, now);
@@ -151,6 +152,7 @@ impl InForce {
         KeptPolicies {
             in_force: staging.in_force.as_ref().map(files),
             previous: staging.previous.as_ref().map(files),
+            earlier: staging.earlier.iter().map(files).collect(),
             rolled_back: staging.rolled_back.as_ref().map(|rolled_back| rolled_back.revision.clone()),
             rolled_back_sets: staging.rolled_back.as_ref().map_or_else(Default::default, |one| one.sets.clone()),
             behind: staging.behind.clone(),
@@ -172,7 +174,7 @@ impl InForce {
 
     /// Hears a person, once, obeys, and tells whether it was the first time: then it has to be kept, also where there was
     /// nothing to do. Who was told so would not be told better by a start.
-    pub(super) fn obey(&self, order: &PolicyOrder, metrics: &ProcessMetrics) -> bool {
+    pub(super) fn obey(&self, order: &PolicyOrder, now: Duration, metrics: &ProcessMetrics) -> bool {
         if self.reported.lock().last_order.as_ref().is_some_and(|end| end.id == order.id) {
             return false;
         }
@@ -180,7 +182,7 @@ impl InForce {
         let mut result = Ok(Step::None);
         let step = self.change(|staging| {
             result = match order.operation {
-                PolicyOperation::Promote => staging.promote(&scope),
+                PolicyOperation::Promote => staging.promote(&scope, now),
                 PolicyOperation::Rollback => staging.roll_back(&scope),
             };
             result.clone().unwrap_or(Step::None)

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use crate::cycle::stages::Vocabulary;
 use crate::model::Epoch;
 use crate::ports::PolicyFiles;
-use crate::ports::policy_memory::PolicyOrder;
+use crate::ports::policy_memory::{KeptPolicies, PolicyOrder};
 
 use super::world::World;
 pub use in_force::{InForce, Sets};
@@ -97,13 +97,14 @@ impl PolicyLibrary {
     fn follow(&self, announcements: &mut watch::Receiver<Option<Arc<str>>>) {
         let announcement = announcements.borrow_and_update().clone();
         if let Some(announcement) = announcement {
-            self.world.policy.follow(&announcement, &self.world.process);
+            let now = self.world.ports.clock.now().mono;
+            self.world.policy.follow(&announcement, now, &self.world.process);
         }
     }
 
     async fn obey(&self, order: Option<PolicyOrder>) {
         let Some(order) = order else { return };
-        if self.world.policy.obey(&order, &self.world.process) {
+        if self.world.policy.obey(&order, self.world.ports.clock.now().mono, &self.world.process) {
             self.keep().await;
         }
     }
@@ -133,7 +134,9 @@ fn keep(world: &World) {
 fn leave(world: &World) {
     if let Some(announcement) = world.policy.announcement().filter(|_| world.ports.leadership.lead().speaks()) {
         world.ports.leadership.announce(&announcement);
-        world.ports.policy_memory.share(&world.policy.kept(world.ports.clock.now()));
+        // What all have together is small: who starts by it goes one step back.
+        let shared = KeptPolicies { earlier: Vec::new(), ..world.policy.kept(world.ports.clock.now()) };
+        world.ports.policy_memory.share(&shared);
     }
 }
 

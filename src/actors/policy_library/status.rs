@@ -87,7 +87,8 @@ impl InForce {
         });
         let candidates = staging.candidate.as_ref().map(|candidate| &candidate.staged);
         let taken_back = staging.rolled_back.as_ref().and_then(|rolled_back| rolled_back.staged.as_ref());
-        let named = in_force.into_iter().chain(&staging.previous).chain(candidates).chain(taken_back);
+        let named =
+            in_force.into_iter().chain(&staging.previous).chain(&staging.earlier).chain(candidates).chain(taken_back);
         PolicyStatus {
             follows: staging.astray().cloned(),
             provenance: named.flat_map(|staged| staged.release.provenance()).collect(),
@@ -98,6 +99,7 @@ impl InForce {
             }),
             apart: apart.collect(),
             previous: staging.previous.as_ref().map(|staged| staged.revision.clone()),
+            earlier: staging.earlier.iter().map(|staged| staged.revision.clone()).collect(),
             candidate,
             rolled_back: staging.rolled_back.as_ref().map(|rolled_back| rolled_back.revision.clone()),
             faults: worded(&reported.faults),

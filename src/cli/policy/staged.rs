@@ -103,6 +103,9 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
     if let Some(revision) = &status.previous {
         print(format!("before      {}: `flyball policy rollback` goes there", named(revision)))?;
     }
+    for revision in &status.earlier {
+        print(format!("            {}: one rollback more", named(revision)))?;
+    }
     if let Some(candidate) = &status.candidate {
         let CandidateStatus { revision, in_force_in, live, .. } = candidate;
         print(format!(
@@ -185,11 +188,11 @@ pub async fn order(args: &OrderArgs, operation: PolicyOperation) -> anyhow::Resu
     if let Some(service) = &args.service {
         known_service(&settings, service).context("nothing was changed")?;
     }
+    // Nobody would find the order, but a flyball by these settings that starts within half a minute.
+    is_own(&settings).await.context("nothing was ordered")?;
     let at = Timestamp::now();
     let order = PolicyOrder {
         id: format!("{}-{}", at.as_nanosecond(), std::process::id()),
-    // Nobody would find the order, but a flyball by these settings that starts within half a minute.
-    is_own(&settings).await.context("nothing was ordered")?;
         at,
         operation,
         service: args.service.clone(),

@@ -4,6 +4,7 @@
 //! in force by itself, unless it had nothing at all, and is ready to go on from there when it leads.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,9 +43,9 @@ impl<R: Clone> Staging<R> {
     }
 
     /// Follows what the process that leads says, as far as its release is known here; the rest when it is.
-    pub fn follow(&mut self, announcement: Announcement) -> Step {
+    pub fn follow(&mut self, announcement: Announcement, now: Duration) -> Step {
         self.follows = None;
-        let step = self.go_to(&announcement.in_force);
+        let step = self.go_to(&announcement.in_force, now);
         let taken_back = |revision: &PolicyRevision| announcement.rolled_back.as_ref() == Some(revision);
         if let Some(candidate) = self.candidate.take_if(|candidate| taken_back(&candidate.staged.revision)) {
             self.keep_out(candidate.staged);
@@ -71,20 +72,22 @@ impl<R: Clone> Staging<R> {
     }
 
     /// Puts a release in force that is known here, by the way that the process that leads has gone.
-    fn go_to(&mut self, revision: &PolicyRevision) -> Step {
+    fn go_to(&mut self, revision: &PolicyRevision, now: Duration) -> Step {
         let is = |other: Option<&PolicyRevision>| other == Some(revision);
         if is(self.in_force.as_ref().map(|staged| &staged.revision)) {
             return Step::None;
         }
         if is(self.candidate.as_ref().map(|candidate| &candidate.staged.revision)) {
-            return self.promote(&Scope::All).unwrap_or(Step::None);
+            return self.promote(&Scope::All, now).unwrap_or(Step::None);
         }
-        if is(self.previous.as_ref().map(|staged| &staged.revision)) {
-            return self.roll_back(&Scope::All).unwrap_or(Step::None);
+        let before = self.previous.iter().chain(&self.earlier).position(|staged| staged.revision == *revision);
+        if let Some(before) = before {
+            let steps = (0..=before).map(|_| self.roll_back(&Scope::All).unwrap_or(Step::None));
+            return steps.last().unwrap_or(Step::None);
         }
         let kept_out =
             self.rolled_back.as_mut().and_then(|rolled_back| rolled_back.staged.take_if(|it| it.revision == *revision));
-        kept_out.map_or(Step::None, |staged| self.put_in_force(staged))
+        kept_out.map_or(Step::None, |staged| self.put_in_force(staged, now))
     }
 }
 
@@ -92,7 +95,6 @@ impl<R: Clone> Staging<R> {
 mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
-    use std::time::Duration;
 
     use super::*;
     use crate::cycle::staging::Staged;
@@ -117,7 +119,7 @@ mod tests {
         let mut leader = Staging::new(SHADOW);
         leader.announced(staged("one"), at(0));
         let mut follower = leader.clone();
-        follower.follow(leader.announcement().unwrap());
+        follower.follow(leader.announcement().unwrap(), at(50));
         for staging in [&mut leader, &mut follower] {
             assert_eq!(staging.announced(staged("two"), at(1)), Step::Candidate(revision("two")));
         }
@@ -132,32 +134,32 @@ mod tests {
     fn who_follows_puts_nothing_in_force_by_itself() {
         let (mut leader, mut follower) = pair();
         assert_eq!((follower.due(), follower.passed(at(99))), (None, Step::None));
-        let orders = [follower.promote(&Scope::All), follower.roll_back(&Scope::All)];
+        let orders = [follower.promote(&Scope::All, at(50)), follower.roll_back(&Scope::All)];
         assert!(orders.iter().all(|end| end.as_ref().is_err_and(|why| why.contains("leads"))), "{orders:?}");
         leader.passed(at(11));
-        assert_eq!(follower.follow(leader.announcement().unwrap()), Step::InForce(revision("two")));
+        assert_eq!(follower.follow(leader.announcement().unwrap(), at(50)), Step::InForce(revision("two")));
         assert_eq!(follower.previous.as_ref().unwrap().revision, revision("one"));
         // Without a shadow time, too: the leader may not have read it yet.
         let mut at_once: Staging<String> = Staging::new(Duration::ZERO);
         assert_eq!(at_once.announced(staged("one"), at(0)), Step::InForce(revision("one")), "never without policies");
-        at_once.follow(at_once.announcement().unwrap());
+        at_once.follow(at_once.announcement().unwrap(), at(50));
         assert_eq!(at_once.announced(staged("two"), at(1)), Step::Candidate(revision("two")));
     }
 
     #[test]
     fn what_the_leader_took_back_stays_out_when_another_leads() {
         let (mut leader, mut follower) = pair();
-        leader.promote(&Scope::All).unwrap();
-        follower.follow(leader.announcement().unwrap());
+        leader.promote(&Scope::All, at(50)).unwrap();
+        follower.follow(leader.announcement().unwrap(), at(50));
         leader.roll_back(&Scope::All).unwrap();
-        assert_eq!(follower.follow(leader.announcement().unwrap()), Step::InForce(revision("one")));
+        assert_eq!(follower.follow(leader.announcement().unwrap(), at(50)), Step::InForce(revision("one")));
         follower.lead();
         assert_eq!(follower.announced(staged("two"), at(9)), Step::KeptOut(revision("two")));
         assert_eq!((in_force(&follower), follower.passed(at(99))), ("one".to_owned(), Step::None));
         // And a candidate that was taken back before it was in force.
         let (mut leader, mut follower) = pair();
         leader.roll_back(&Scope::All).unwrap();
-        follower.follow(leader.announcement().unwrap());
+        follower.follow(leader.announcement().unwrap(), at(50));
         follower.lead();
         assert_eq!((in_force(&follower), follower.passed(at(99))), ("one".to_owned(), Step::None));
     }
@@ -166,8 +168,8 @@ mod tests {
     fn a_new_leader_goes_on_with_the_candidate_and_with_those_apart() {
         let (mut leader, mut follower) = pair();
         let cart: ServiceId = "shop/cart".parse().unwrap();
-        leader.promote(&Scope::Service(cart.clone())).unwrap();
-        follower.follow(leader.announcement().unwrap());
+        leader.promote(&Scope::Service(cart.clone()), at(50)).unwrap();
+        follower.follow(leader.announcement().unwrap(), at(50));
         assert_eq!(&*follower.of(&cart).0.unwrap().release, "two");
         follower.lead();
         assert_eq!((follower.due(), follower.passed(at(11))), (Some(at(11)), Step::InForce(revision("two"))));
@@ -178,8 +180,8 @@ mod tests {
         let (mut leader, _) = pair();
         let mut late = Staging::new(SHADOW);
         late.announced(staged("one"), at(0));
-        leader.promote(&Scope::All).unwrap();
-        assert_eq!(late.follow(leader.announcement().unwrap()), Step::None);
+        leader.promote(&Scope::All, at(50)).unwrap();
+        assert_eq!(late.follow(leader.announcement().unwrap(), at(50)), Step::None);
         assert_eq!(late.astray(), Some(&revision("two")));
         assert_eq!(late.announced(staged("two"), at(2)), Step::InForce(revision("two")));
         assert_eq!(late.astray(), None);
@@ -188,22 +190,22 @@ mod tests {
     #[test]
     fn what_was_taken_back_before_it_was_read_here_is_kept_out_here_too() {
         let (mut leader, _) = pair();
-        leader.promote(&Scope::All).unwrap();
+        leader.promote(&Scope::All, at(50)).unwrap();
         leader.roll_back(&Scope::All).unwrap();
         let mut late = Staging::new(SHADOW);
         late.announced(staged("one"), at(0));
-        late.follow(leader.announcement().unwrap());
+        late.follow(leader.announcement().unwrap(), at(50));
         assert_eq!(late.announced(staged("two"), at(2)), Step::KeptOut(revision("two")));
         late.lead();
         assert_eq!((in_force(&late), late.passed(at(99))), ("one".to_owned(), Step::None));
         // One that has nothing else waits until somebody mends or promotes it.
         let mut empty = Staging::new(SHADOW);
-        empty.follow(leader.announcement().unwrap());
+        empty.follow(leader.announcement().unwrap(), at(50));
         assert_eq!(empty.announced(staged("two"), at(2)), Step::KeptOut(revision("two")));
         empty.lead();
         assert!(empty.passed(at(99)) == Step::None && empty.in_force.is_none());
         let mut at_once = Staging::new(SHADOW);
-        at_once.follow(leader.announcement().unwrap());
+        at_once.follow(leader.announcement().unwrap(), at(50));
         at_once.lead();
         assert_eq!(
             at_once.announced(staged("two"), at(2)),
@@ -212,7 +214,7 @@ mod tests {
         );
         let mut mended = empty.clone();
         assert_eq!(mended.announced(staged("three"), at(3)), Step::InForce(revision("three")));
-        assert_eq!(empty.promote(&Scope::All), Ok(Step::InForce(revision("two"))));
+        assert_eq!(empty.promote(&Scope::All, at(50)), Ok(Step::InForce(revision("two"))));
     }
 
     #[test]

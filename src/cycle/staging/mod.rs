@@ -6,6 +6,9 @@
 //!                  |                                            |                            |
 //!                  +------------- roll back ----> rolled back <-+ <------- roll back --------+ (in force again)
 //! ```
+//!
+//! Of those before the last few are kept, one step back each: not those that were in force for a moment alone, such as an edit
+//! that was saved half-finished.
 
 mod following;
 mod staged;
@@ -19,6 +22,11 @@ use std::time::Duration;
 use crate::model::{PolicyRevision, ServiceId};
 pub use following::Announcement;
 pub use staged::{Candidate, RolledBack, Staged};
+
+/// How many releases before the one in force are kept.
+const KEPT: usize = 10;
+/// A release that was in force for less is none that anybody wants to go back to, if there is another one.
+const LEAST: Duration = Duration::from_secs(5);
 
 /// For whom an order is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +59,12 @@ pub struct Staging<R> {
     soak: Duration,
     /// The release in force.
     pub in_force: Option<Staged<R>>,
+    /// Since when, by the monotonic clock; `None` where it was in force before already, or in an earlier life.
+    since: Option<Duration>,
     /// The one before it.
     pub previous: Option<Staged<R>>,
+    /// Those before that, newest first.
+    pub earlier: Vec<Staged<R>>,
     /// The one that will follow it.
     pub candidate: Option<Candidate<R>>,
     /// What people took back.
@@ -79,7 +91,9 @@ impl<R: Clone> Staging<R> {
         Self {
             soak,
             in_force: None,
+            since: None,
             previous: None,
+            earlier: Vec::new(),
             candidate: None,
             rolled_back: None,
             ahead: BTreeSet::new(),
@@ -132,7 +146,7 @@ impl<R: Clone> Staging<R> {
             None => self.soak.is_zero(),
         };
         if self.in_force.is_none() || at_once {
-            return self.put_in_force(staged);
+            return self.put_in_force(staged, now);
         }
         self.drop_candidate();
         let revision = staged.revision.clone();
@@ -175,7 +189,7 @@ impl<R: Clone> Staging<R> {
     /// Hears that time passed.
     pub fn passed(&mut self, now: Duration) -> Step {
         match self.candidate.take_if(|candidate| candidate.due <= now && self.follows.is_none()) {
-            Some(candidate) => self.put_in_force(candidate.staged),
+            Some(candidate) => self.put_in_force(candidate.staged, now),
             None => Step::None,
         }
     }
@@ -184,15 +198,21 @@ impl<R: Clone> Staging<R> {
     ///
     /// # Errors
     /// When there is nothing to promote.
-    pub fn promote(&mut self, scope: &Scope) -> Result<Step, String> {
+    pub fn promote(&mut self, scope: &Scope, now: Duration) -> Result<Step, String> {
         self.may_be_ordered()?;
         match scope {
             Scope::All => {
                 if let Some(candidate) = self.candidate.take() {
-                    return Ok(self.put_in_force(candidate.staged));
+                    return Ok(self.put_in_force(candidate.staged, now));
                 }
                 match self.rolled_back.as_mut().and_then(|rolled_back| rolled_back.staged.take()) {
-                    Some(staged) => Ok(self.put_in_force(staged)),
+                    Some(staged) => {
+                        // What was taken back before it and is not meant stays out.
+                        let rest = self.rolled_back.take().and_then(|rolled_back| rolled_back.without(&staged));
+                        let step = self.put_in_force(staged, now);
+                        self.rolled_back = rest;
+                        Ok(step)
+                    }
                     None => {
                         Err("no candidate stands beside the set in force, so there is nothing to promote".to_owned())
                     }
@@ -223,12 +243,14 @@ impl<R: Clone> Staging<R> {
                 let newest = self.candidate.take().map(|candidate| candidate.staged);
                 let Some(previous) = self.previous.take() else {
                     let Some(newest) = newest else {
-                        return Err("no set was in force before this one, so there is nothing to go back to".to_owned());
+                        return Err("no earlier set is known here, so there is nothing to go back to".to_owned());
                     };
                     self.keep_out(newest);
                     self.returns = self.returns.saturating_add(1);
                     return Ok(Step::None);
                 };
+                self.previous = (!self.earlier.is_empty()).then(|| self.earlier.remove(0));
+                self.since = None;
                 let taken_back = self.in_force.replace(previous.clone());
                 // Both: who goes back from a release wants neither it nor what was to come after it.
                 taken_back.into_iter().chain(newest).for_each(|staged| self.keep_out(staged));
@@ -241,7 +263,7 @@ impl<R: Clone> Staging<R> {
                     return Ok(self.apart(service));
                 }
                 if self.previous.is_none() {
-                    return Err(format!("no set was in force for {service} before this one"));
+                    return Err(format!("no earlier set is known for {service}"));
                 }
                 self.behind.insert(service.clone());
                 Ok(self.apart(service))
@@ -273,12 +295,25 @@ impl<R: Clone> Staging<R> {
         self.ahead.clear();
     }
 
-    fn put_in_force(&mut self, staged: Staged<R>) -> Step {
+    fn put_in_force(&mut self, staged: Staged<R>, now: Duration) -> Step {
         self.drop_candidate();
         self.behind.clear();
         self.rolled_back = None;
         let revision = staged.revision.clone();
-        self.previous = self.in_force.replace(staged);
+        let stood = self.since.is_none_or(|since| now.saturating_sub(since) >= LEAST);
+        let last = self.in_force.replace(staged).filter(|_| stood || self.previous.is_none());
+        self.since = Some(now);
+        // Each once, at its newest place, and what is in force not at all.
+        let before = last.into_iter().chain(self.previous.take()).chain(std::mem::take(&mut self.earlier));
+        let mut kept: Vec<Staged<R>> = Vec::new();
+        for staged in before {
+            let known = kept.iter().any(|other| other.revision == staged.revision) || staged.revision == revision;
+            if !known && kept.len() < KEPT {
+                kept.push(staged);
+            }
+        }
+        let mut kept = kept.into_iter();
+        (self.previous, self.earlier) = (kept.next(), kept.collect());
         Step::InForce(revision)
     }
 

@@ -79,23 +79,23 @@ fn without_a_shadow_time_a_set_is_in_force_at_once() {
 #[test]
 fn people_promote_before_the_time_for_all_or_for_one_service() {
     let mut staging = two();
-    assert_eq!(staging.promote(&Scope::Service(cart())), Ok(Step::Apart(revision("two"))));
+    assert_eq!(staging.promote(&Scope::Service(cart()), at(19)), Ok(Step::Apart(revision("two"))));
     assert_eq!((goes_by(&staging, &cart()), goes_by(&staging, &other())), (pair("two", ""), pair("one", "two")));
     assert_eq!(staging.roll_back(&Scope::Service(cart())), Ok(Step::Apart(revision("one"))));
     assert_eq!(goes_by(&staging, &cart()), pair("one", "two"));
-    assert_eq!(staging.promote(&Scope::All), Ok(Step::InForce(revision("two"))));
+    assert_eq!(staging.promote(&Scope::All, at(19)), Ok(Step::InForce(revision("two"))));
     assert_eq!(goes_by(&staging, &other()), pair("two", ""));
-    assert!(staging.promote(&Scope::All).is_err() && staging.promote(&Scope::Service(cart())).is_err());
+    assert!(staging.promote(&Scope::All, at(19)).is_err() && staging.promote(&Scope::Service(cart()), at(19)).is_err());
 }
 
 #[test]
 fn what_was_rolled_back_stays_out_until_it_is_promoted_or_edited() {
     let mut staging = two();
-    staging.promote(&Scope::All).unwrap();
+    staging.promote(&Scope::All, at(19)).unwrap();
     assert_eq!(staging.roll_back(&Scope::All), Ok(Step::InForce(revision("one"))));
     assert_eq!(staging.announced(staged("two"), at(20)), Step::KeptOut(revision("two")), "the store has it still");
     assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), Step::None));
-    assert_eq!(staging.clone().promote(&Scope::All), Ok(Step::InForce(revision("two"))));
+    assert_eq!(staging.clone().promote(&Scope::All, at(19)), Ok(Step::InForce(revision("two"))));
     assert_eq!(staging.announced(staged("three"), at(20)), Step::Candidate(revision("three")));
     assert!(Staging::<String>::default().roll_back(&Scope::All).is_err());
 }
@@ -110,7 +110,7 @@ fn what_was_rolled_back_stays_out_in_every_release_that_has_it() {
     let with_bank = release("bad, bank", &[("", "bad"), ("bank", "bad bank")]);
     assert_eq!(staging.announced(with_bank.clone(), at(2)), Step::KeptOut(with_bank.revision.clone()));
     assert_eq!(goes_by(&staging, &cart()), pair("good", ""));
-    assert_eq!(staging.clone().promote(&Scope::All), Ok(Step::InForce(with_bank.revision)));
+    assert_eq!(staging.clone().promote(&Scope::All, at(19)), Ok(Step::InForce(with_bank.revision)));
     let mended = release("good, bank", &[("", "good"), ("bank", "good bank")]);
     assert_eq!(staging.announced(mended.clone(), at(3)), Step::InForce(mended.revision));
     // The other way round: a set of one namespace that was taken back, and the fleet's that stayed as it was.
@@ -130,7 +130,7 @@ fn what_was_rolled_back_stays_out_in_every_release_that_has_it() {
 #[test]
 fn a_rollback_takes_the_candidate_out_too() {
     let mut staging = two();
-    staging.promote(&Scope::All).unwrap();
+    staging.promote(&Scope::All, at(19)).unwrap();
     staging.announced(staged("three"), at(20));
     assert_eq!(staging.roll_back(&Scope::All), Ok(Step::InForce(revision("one"))));
     assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), Step::None));
@@ -144,7 +144,7 @@ fn a_rollback_takes_the_candidate_out_too() {
 #[test]
 fn a_rollback_during_a_load_holds_for_what_was_loading() {
     let mut staging = two();
-    staging.promote(&Scope::All).unwrap();
+    staging.promote(&Scope::All, at(19)).unwrap();
     let begun = staging.returns;
     staging.roll_back(&Scope::All).unwrap();
     let mut same = staging.clone();
@@ -161,7 +161,7 @@ fn a_rollback_during_a_load_holds_for_what_was_loading() {
 #[test]
 fn a_candidate_goes_on_where_it_was_and_those_ahead_stay_ahead() {
     let mut before = two();
-    before.promote(&Scope::Service(cart())).unwrap();
+    before.promote(&Scope::Service(cart()), at(19)).unwrap();
     assert_eq!(before.stood(at(5)), Some(at(4)));
     let mut staging = Staging::new(SHADOW);
     staging.resume(staged("two"), at(4), before.ahead.clone(), at(0));
@@ -178,11 +178,65 @@ fn a_candidate_goes_on_where_it_was_and_those_ahead_stay_ahead() {
 fn one_service_goes_back_until_the_next_set() {
     let mut staging = two();
     assert!(staging.roll_back(&Scope::Service(cart())).is_err(), "nothing was before");
-    staging.promote(&Scope::All).unwrap();
+    staging.promote(&Scope::All, at(19)).unwrap();
     assert_eq!(staging.roll_back(&Scope::Service(cart())), Ok(Step::Apart(revision("one"))));
     assert_eq!((goes_by(&staging, &cart()), goes_by(&staging, &other())), (pair("one", ""), pair("two", "")));
     staging.announced(staged("three"), at(20));
     assert_eq!(goes_by(&staging, &cart()), pair("one", "three"));
     staging.passed(at(30));
     assert_eq!(goes_by(&staging, &cart()), pair("three", ""));
+}
+
+/// An editor saves twice, a checkout touches files: what was there for a moment is nothing to go back to.
+#[test]
+fn people_go_back_one_step_each_and_not_to_what_was_there_for_a_moment() {
+    let mut staging = Staging::default();
+    let at = Duration::from_millis;
+    for (name, moment) in [("one", 0), ("two", 60_000), ("half", 120_000), ("three", 120_100), ("four", 200_000)] {
+        staging.announced(staged(name), at(moment));
+    }
+    let names = |staging: &Staging<String>| -> Vec<String> {
+        staging
+            .in_force
+            .iter()
+            .chain(&staging.previous)
+            .chain(&staging.earlier)
+            .map(|one| one.release.to_string())
+            .collect()
+    };
+    assert_eq!(names(&staging), ["four", "three", "two", "one"]);
+    assert_eq!(staging.roll_back(&Scope::All), Ok(Step::InForce(revision("three"))));
+    assert_eq!(staging.roll_back(&Scope::All), Ok(Step::InForce(revision("two"))));
+    for name in ["four", "three"] {
+        assert_eq!(staging.announced(staged(name), at(201_000)), Step::KeptOut(revision(name)));
+    }
+    // Went too far, and comes back at once: where that was is not forgotten.
+    assert!(staging.promote(&Scope::All, at(201_500)).is_ok());
+    assert_eq!(names(&staging)[1..], ["two", "one"]);
+    assert_eq!(
+        staging.announced(staged("four"), at(202_000)),
+        Step::KeptOut(revision("four")),
+        "that was not promoted"
+    );
+    // What comes again stands at its newest place alone.
+    staging.announced(staged("one"), at(300_000));
+    assert_eq!(names(&staging), ["one", "three", "two"]);
+    for turn in 0..20 {
+        staging.announced(staged(&format!("turn {turn}")), at(400_000 + turn * 10_000));
+    }
+    assert_eq!(names(&staging).len(), 1 + KEPT);
+    for _ in 0..KEPT {
+        assert!(matches!(staging.roll_back(&Scope::All), Ok(Step::InForce(_))));
+    }
+    let end = staging.roll_back(&Scope::All).unwrap_err();
+    assert_eq!(end, "no earlier set is known here, so there is nothing to go back to");
+}
+
+/// The first set of a process is better than nothing.
+#[test]
+fn what_was_there_for_a_moment_is_gone_back_to_where_nothing_else_was() {
+    let mut staging = Staging::default();
+    staging.announced(staged("one"), at(0));
+    staging.announced(staged("two"), at(0));
+    assert_eq!(staging.roll_back(&Scope::All), Ok(Step::InForce(revision("one"))));
 }
