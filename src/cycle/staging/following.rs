@@ -137,7 +137,7 @@ mod tests {
         let orders = [follower.promote(&Scope::All, at(50)), follower.roll_back(&Scope::All)];
         assert!(orders.iter().all(|end| end.as_ref().is_err_and(|why| why.contains("leads"))), "{orders:?}");
         leader.passed(at(11));
-        assert_eq!(follower.follow(leader.announcement().unwrap()), Step::InForce(revision("two")), at(50));
+        assert_eq!(follower.follow(leader.announcement().unwrap(), at(50)), Step::InForce(revision("two")));
         assert_eq!(follower.previous.as_ref().unwrap().revision, revision("one"));
         // Without a shadow time, too: the leader may not have read it yet.
         let mut at_once: Staging<String> = Staging::new(Duration::ZERO);
@@ -152,7 +152,7 @@ mod tests {
         leader.promote(&Scope::All, at(50)).unwrap();
         follower.follow(leader.announcement().unwrap(), at(50));
         leader.roll_back(&Scope::All).unwrap();
-        assert_eq!(follower.follow(leader.announcement().unwrap()), Step::InForce(revision("one")), at(50));
+        assert_eq!(follower.follow(leader.announcement().unwrap(), at(50)), Step::InForce(revision("one")));
         follower.lead();
         assert_eq!(follower.announced(staged("two"), at(9)), Step::KeptOut(revision("two")));
         assert_eq!((in_force(&follower), follower.passed(at(99))), ("one".to_owned(), Step::None));
@@ -168,7 +168,7 @@ mod tests {
     fn a_new_leader_goes_on_with_the_candidate_and_with_those_apart() {
         let (mut leader, mut follower) = pair();
         let cart: ServiceId = "shop/cart".parse().unwrap();
-        leader.promote(&Scope::Service(cart.clone(), at(50))).unwrap();
+        leader.promote(&Scope::Service(cart.clone()), at(50)).unwrap();
         follower.follow(leader.announcement().unwrap(), at(50));
         assert_eq!(&*follower.of(&cart).0.unwrap().release, "two");
         follower.lead();
@@ -181,7 +181,7 @@ mod tests {
         let mut late = Staging::new(SHADOW);
         late.announced(staged("one"), at(0));
         leader.promote(&Scope::All, at(50)).unwrap();
-        assert_eq!(late.follow(leader.announcement().unwrap()), Step::None, at(50));
+        assert_eq!(late.follow(leader.announcement().unwrap(), at(50)), Step::None);
         assert_eq!(late.astray(), Some(&revision("two")));
         assert_eq!(late.announced(staged("two"), at(2)), Step::InForce(revision("two")));
         assert_eq!(late.astray(), None);
@@ -214,7 +214,7 @@ mod tests {
         );
         let mut mended = empty.clone();
         assert_eq!(mended.announced(staged("three"), at(3)), Step::InForce(revision("three")));
-        assert_eq!(empty.promote(&Scope::All), Ok(Step::InForce(revision("two"), at(50))));
+        assert_eq!(empty.promote(&Scope::All, at(50)), Ok(Step::InForce(revision("two"))));
     }
 
     #[test]

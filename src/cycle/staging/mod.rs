@@ -206,7 +206,13 @@ impl<R: Clone> Staging<R> {
                     return Ok(self.put_in_force(candidate.staged, now));
                 }
                 match self.rolled_back.as_mut().and_then(|rolled_back| rolled_back.staged.take()) {
-                    Some(staged) => Ok(self.put_in_force(staged, now)),
+                    Some(staged) => {
+                        // What was taken back before it and is not meant stays out.
+                        let rest = self.rolled_back.take().and_then(|rolled_back| rolled_back.without(&staged));
+                        let step = self.put_in_force(staged, now);
+                        self.rolled_back = rest;
+                        Ok(step)
+                    }
                     None => {
                         Err("no candidate stands beside the set in force, so there is nothing to promote".to_owned())
                     }

@@ -43,6 +43,14 @@ pub struct RolledBack<R> {
 }
 
 impl<R> RolledBack<R> {
+    /// Returns what stays out when a release of it is promoted; `None` where nothing is left.
+    pub(super) fn without(self, promoted: &Staged<R>) -> Option<Self> {
+        let sets: BTreeSet<_> =
+            self.sets.into_iter().filter(|(namespace, set)| promoted.set(namespace) != Some(set)).collect();
+        let revision = sets.last()?.1.clone();
+        Some(Self { revision, sets, staged: None })
+    }
+
     /// Tells whether it keeps a release out.
     pub(super) fn bars(&self, staged: &Staged<R>) -> bool {
         self.revision == staged.revision || self.sets.iter().any(|(namespace, set)| staged.set(namespace) == Some(set))

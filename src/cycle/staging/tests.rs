@@ -213,6 +213,11 @@ fn people_go_back_one_step_each_and_not_to_what_was_there_for_a_moment() {
     // Went too far, and comes back at once: where that was is not forgotten.
     assert!(staging.promote(&Scope::All, at(201_500)).is_ok());
     assert_eq!(names(&staging)[1..], ["two", "one"]);
+    assert_eq!(
+        staging.announced(staged("four"), at(202_000)),
+        Step::KeptOut(revision("four")),
+        "that was not promoted"
+    );
     // What comes again stands at its newest place alone.
     staging.announced(staged("one"), at(300_000));
     assert_eq!(names(&staging), ["one", "three", "two"]);
