@@ -189,7 +189,7 @@ pub async fn order(args: &OrderArgs, operation: PolicyOperation) -> anyhow::Resu
         known_service(&settings, service).context("nothing was changed")?;
     }
     // Nobody would find the order, but a flyball by these settings that starts within half a minute.
-    is_own(&settings).await.context("nothing was ordered")?;
+    Running::of(&settings)?.is_own().await.context("nothing was ordered")?;
     let at = Timestamp::now();
     let order = PolicyOrder {
         id: format!("{}-{}", at.as_nanosecond(), std::process::id()),
