@@ -324,8 +324,12 @@ async fn decisions_are_followed() {
 async fn decisions_are_told_back_to_a_moment() {
     let later = (3..=1001).rev().map(|number| records::nothing(records::id(console::SERVICE, number))).collect();
     let pages = Arc::new(AtomicUsize::new(0));
-    let control =
-        console::Loop { ready: true, later: Arc::new(Mutex::new(later)), pages: Arc::clone(&pages), damaged: false };
+    let control = console::Loop {
+        ready: true,
+        later: Arc::new(Mutex::new(later)),
+        pages: Arc::clone(&pages),
+        ..console::Loop::default()
+    };
     let server = console::start(control).await;
     let place = listening(server.address);
     for (line, expected, asked) in [
