@@ -28,3 +28,4 @@ mod properties;
 mod records;
 mod rego;
 mod scenarios;
+mod version;
