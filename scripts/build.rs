@@ -1,7 +1,7 @@
 //! Tells the program which commit it is built from: `FLYBALL_COMMIT`, as an image is built with, else what git says of the
 //! source (`-dirty` behind it where what is built differs from it), else nothing.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the program is built from, below the root.
@@ -12,15 +12,16 @@ fn main() {
     println!("cargo::rerun-if-env-changed=FLYBALL_COMMIT");
     println!("cargo::rerun-if-changed=scripts/build.rs");
     let given = std::env::var("FLYBALL_COMMIT").ok().filter(|commit| !commit.trim().is_empty());
-    let commit = given.or_else(of_git);
+    let root = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let commit = given.or_else(|| of_git(&root?));
     println!("cargo::rustc-env=FLYBALL_COMMIT={}", commit.as_deref().unwrap_or("unknown").trim());
 }
 
-/// Returns the commit of the repository whose root this is: a source that was unpacked inside another one is none of its.
-fn of_git() -> Option<String> {
+/// Returns the commit of the repository whose root `here` is: a source that was unpacked inside another one is none of its.
+pub fn of_git(here: &Path) -> Option<String> {
+    let git = |arguments: &[&str]| git(here, arguments);
     let root = git(&["rev-parse", "--show-toplevel"])?;
-    let here = std::env::var("CARGO_MANIFEST_DIR").ok()?;
-    if Path::new(&root).canonicalize().ok()? != Path::new(&here).canonicalize().ok()? {
+    if Path::new(&root).canonicalize().ok()? != here.canonicalize().ok()? {
         return None;
     }
     // Where the commit stands changes with each one: the head, the branch that it names, loose or packed, and the log.
@@ -41,8 +42,9 @@ fn of_git() -> Option<String> {
 }
 
 /// Returns what git answers; nothing where it answers nothing, and where there is no git, or no repository.
-fn git(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+fn git(here: &Path, arguments: &[&str]) -> Option<String> {
+    let output =
+        Command::new("git").current_dir(here).args(arguments).output().ok().filter(|output| output.status.success())?;
     let answer = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (!answer.is_empty()).then_some(answer)
 }

@@ -96,34 +96,13 @@ impl Undo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{
-        ActionClass, Autoscaler, Autoscaling, ChangeId, Convergence, CycleId, DecisionId, Impact, TargetKind,
-        TargetRef, Timestamp, TraceId,
-    };
+    use crate::model::{Autoscaler, Autoscaling, Convergence, CycleId, DecisionId, Impact, Timestamp};
 
     const AT: Now = Now { wall: Timestamp::UNIX_EPOCH, mono: Duration::from_secs(100) };
 
     fn change(from: u32, to: u32) -> ChangeSet {
         let decision = DecisionId { service: "shop/checkout".parse().unwrap(), cycle: CycleId { run: 1, seq: 7 } };
-        ChangeSet {
-            id: ChangeId::derive("u", Knob::Replicas, &decision, from, to),
-            trace: TraceId::derive(&decision.service, decision.cycle, AT.wall),
-            decision,
-            rule: "down".to_owned(),
-            revision: None,
-            target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".into(), name: "checkout".into() },
-            uid: "u".to_owned(),
-            knob: Knob::Replicas,
-            floor: None,
-            class: ActionClass::Scale,
-            from,
-            to,
-            backed_by_arrivals: false,
-            decided: AT,
-            valid_for: Duration::from_secs(30),
-            fresh_for: Duration::from_secs(30),
-            epoch: crate::model::Epoch::ALONE,
-        }
+        ChangeSet { rule: "down".to_owned(), ..ChangeSet::of_replicas(decision, from, to, AT) }
     }
 
     fn effect(impact: Impact) -> Effect {

@@ -1,10 +1,11 @@
 //! The stage as a whole: one service, one arrival rate, minutes in, outlooks out.
 
+mod surges;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::zone::Zone;
 use super::*;
 use crate::model::outlook::ForecastFlag;
 use crate::model::*;
@@ -99,92 +100,6 @@ fn surging(noise: &mut Noise, minute: i64) -> f64 {
     let wave = 200.0 + 50.0 * (std::f64::consts::TAU * of_day as f64 / 1440.0).sin();
     let surge = if (1080..1110).contains(&of_day) { 300.0 } else { 0.0 };
     wave + surge + 6.0 * noise.normal()
-}
-
-#[test]
-fn a_recurring_surge_is_bought_for_a_lead_time_before_it_and_kept_for_the_view_before_it() {
-    let mut noise = Noise::new(1);
-    let until = |end: i64| 5 * DAY + end;
-    let history = minutes(0, (0..until(1081)).map(|minute| surging(&mut noise, minute)));
-    let capacity = CapacitySpec { per_pod_rate: 50.0, utilisation: 0.8, start_time: Duration::from_secs(90) };
-    let spec = ServiceSpec { capacity: Some(capacity), ..service((0.0, 1e9)) };
-    // The surge comes at 18:00 and needs eight pods more; lead time (a cooldown of 3 minutes in it) and view are 5.
-    for (minute, bought, kept) in [(1060, false, false), (1072, false, false), (1076, true, true), (1079, true, true)] {
-        let history = &history[..until(minute) as usize];
-        let mut state = learned((0.0, 1e9), history);
-        let features = reading(history.last().unwrap().value.unwrap().get());
-        let outlook = call(&mut state, &spec, until(minute), &features);
-        let (signal, capacity) = (outlook.signals[0].as_ref().unwrap(), outlook.capacity.unwrap());
-        assert!(signal.authority >= Authority::MayAdd, "{:?} {:?}", signal.skill, signal.coverage);
-        let more = capacity.needed_now.unwrap() + 5;
-        assert_eq!(capacity.needed_ahead.unwrap() >= more, bought, "{minute}: {capacity:?}");
-        assert_eq!(capacity.floor.unwrap() >= more, kept, "{minute}: {capacity:?}");
-    }
-}
-
-#[test]
-fn a_surge_follows_the_clocks_of_its_zone() {
-    let berlin = Zone::named("Europe/Berlin").unwrap();
-    let midnight = |day: &str| Minute::of(format!("2026-{day}T00:00Z").parse().unwrap()).0;
-    // The surge begins at 18:00 by the clocks, which the night to 29 March sets forward and the one to 25 October back.
-    for (first, last) in [("03-22", "03-29"), ("10-18", "10-25")] {
-        let (mut noise, until) = (Noise::new(9), midnight(last) + 1076);
-        let shown = |minute: i64| minute + berlin.ahead(Minute(minute), 60);
-        let until = until - berlin.ahead(Minute(until), 60);
-        let history: Vec<_> = (midnight(first)..until)
-            .map(|minute| minute_value(minute, Some(surging(&mut noise, shown(minute)))))
-            .collect();
-        let foreseen = |zone: &Zone| {
-            let params = ForecastParams { zone: zone.clone(), ..ForecastParams::default() };
-            let mut state = Forecaster::new(&service((0.0, 1e9)), &params);
-            state.warm(0, &history);
-            let now = Now { wall: Minute(until).start(), mono: Duration::ZERO };
-            let outlook = forecast(&mut state, &service((0.0, 1e9)), &params, &reading(200.0), now);
-            outlook.signals[0].as_ref().unwrap().point_at(10.0).unwrap()
-        };
-        let (followed, missed) = (foreseen(&berlin), foreseen(&Zone::UTC));
-        assert!(followed > 350.0 && missed < 300.0, "{first}: {followed} with the clocks, {missed} without");
-    }
-}
-
-#[test]
-fn a_known_event_is_foreseen_and_nothing_is_learned_of_it() {
-    let (begin, end) = (6 * DAY + 600, 6 * DAY + 700);
-    let mut noise = Noise::new(12);
-    let plain: Vec<_> = (0..7 * DAY).map(|minute| surging(&mut noise, minute)).collect();
-    // A power of two, so that what is divided by it is what was multiplied.
-    let factor = |minute: i64| if (begin..end).contains(&minute) { 4.0 } else { 1.0 };
-    let shape = events::Shape::Factor(4.0);
-    let [from, to] = [begin, end].map(|minute| Minute(minute).start());
-    let event = events::Event { name: "sale".into(), from, to, shape, services: Vec::new() };
-    let with = ForecastParams { events: vec![event], ..ForecastParams::default() };
-    let ran = |params: &ForecastParams, until: i64, value: &dyn Fn(i64) -> f64| {
-        let mut state = Forecaster::new(&service((0.0, 1e9)), params);
-        state.warm(0, &minutes(0, (0..until).map(value)));
-        let now = Now { wall: Minute(until).start(), mono: Duration::ZERO };
-        let outlook = forecast(&mut state, &service((0.0, 1e9)), params, &reading(200.0), now);
-        outlook.signals[0].clone().unwrap()
-    };
-    let plain = |minute: i64| plain[minute as usize];
-    for until in [begin - 10, begin + 50, end - 5, end + 60] {
-        let ordinary = ran(&ForecastParams::default(), until, &plain);
-        let known = ran(&with, until, &|minute| factor(minute) * plain(minute));
-        for (one, other) in known.points.iter().zip(&ordinary.points) {
-            let expected = factor(until - 1 + i64::from(one.minutes));
-            assert!(
-                (one.point - expected * other.point).abs() < 1e-9,
-                "{until}: {one:?} and not {expected} times {other:?}"
-            );
-            assert!((one.quantiles[8] - expected * other.quantiles[8]).abs() < 1e-9);
-        }
-        let highest = (until..until + 30).map(factor).fold(0.0, f64::max);
-        let [one, other] = [&known, &ordinary].map(|outlook| outlook.max_30.unwrap()[8]);
-        assert!((one - highest * other).abs() < 1e-9, "{until}: {one} and not {highest} times {other}");
-        assert_eq!((known.skill, known.coverage, known.anomaly), (ordinary.skill, ordinary.coverage, ordinary.anomaly));
-        let (parts, first) = (known.parts.unwrap(), known.points[0].point);
-        assert!((parts.level + parts.trend + parts.season + parts.rest - first).abs() < 1e-6);
-        assert_eq!(known.flags.contains(&ForecastFlag::Event), highest > 1.0);
-    }
 }
 
 #[test]

@@ -86,6 +86,36 @@ pub struct ChangeSet {
     pub epoch: Epoch,
 }
 
+#[cfg(test)]
+impl ChangeSet {
+    /// Returns a change of the replicas of the Deployment that has the name of its service: one that a test means nothing else
+    /// by. It follows from no revision, and is fresh and in time for half a minute.
+    pub(crate) fn of_replicas(decision: DecisionId, from: u32, to: u32, decided: Now) -> Self {
+        let (knob, uid) = (Knob::Replicas, "uid".to_owned());
+        let kind = super::target::TargetKind::Deployment;
+        let (namespace, name) = (decision.service.namespace().to_owned(), decision.service.name().to_owned());
+        Self {
+            id: ChangeId::derive(&uid, knob, &decision, from, to),
+            trace: TraceId::derive(&decision.service, decision.cycle, decided.wall),
+            decision,
+            rule: "rule".to_owned(),
+            revision: None,
+            target: TargetRef { kind, namespace, name },
+            uid,
+            knob,
+            floor: None,
+            class: ActionClass::Scale,
+            from,
+            to,
+            backed_by_arrivals: false,
+            decided,
+            valid_for: Duration::from_secs(30),
+            fresh_for: Duration::from_secs(30),
+            epoch: Epoch::ALONE,
+        }
+    }
+}
+
 impl ChangeSet {
     /// Returns the service it is for.
     pub fn service(&self) -> &ServiceId {

@@ -11,7 +11,7 @@ use crate::model::{
     ChangeId, DecisionId, DecisionRecord, Intent, Measured, Revert, ServiceId, Timestamp, WriteOutcome,
 };
 
-/// Why the journal failed. After the first failure of a write it refuses all further ones until reopened.
+/// Why the journal failed. After a failure of a write it refuses all further ones until it has opened its file anew.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JournalError {
     /// Disk full, read-only, I/O error.

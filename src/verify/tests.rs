@@ -3,9 +3,8 @@
 use super::*;
 use crate::model::outlook::{HorizonPoint, SignalOutlook};
 use crate::model::{
-    ActionClass, Bounds, ChangeId, CycleId, DecisionId, Finite, HORIZONS, Knob, Measured, Minute, Missing, Mode,
-    Reading, Revert, Sample, SignalFeatures, SignalName, SignalSpec, Slo, TargetState, Timestamp, TraceId, Unit,
-    WriteOutcome,
+    Bounds, CycleId, DecisionId, Finite, HORIZONS, Measured, Minute, Missing, Mode, Reading, Revert, Sample,
+    SignalFeatures, SignalName, SignalSpec, Slo, TargetState, Timestamp, Unit, WriteOutcome,
 };
 
 fn start() -> Now {
@@ -34,27 +33,8 @@ fn spec() -> ServiceSpec {
 }
 
 fn change(from: u32, to: u32) -> ChangeSet {
-    let spec = spec();
-    let decision = DecisionId { service: spec.id, cycle: CycleId { run: 1, seq: 1 } };
-    ChangeSet {
-        id: ChangeId::derive("u1", Knob::Replicas, &decision, from, to),
-        trace: TraceId::derive(&decision.service, decision.cycle, start().wall),
-        decision,
-        rule: "rule".to_owned(),
-        revision: None,
-        target: spec.target,
-        uid: "u1".to_owned(),
-        knob: Knob::Replicas,
-        floor: None,
-        class: ActionClass::Scale,
-        from,
-        to,
-        backed_by_arrivals: false,
-        decided: start(),
-        valid_for: Duration::from_secs(30),
-        fresh_for: Duration::from_secs(30),
-        epoch: crate::model::Epoch::ALONE,
-    }
+    let decision = DecisionId { service: spec().id, cycle: CycleId { run: 1, seq: 1 } };
+    ChangeSet { uid: "u1".to_owned(), ..ChangeSet::of_replicas(decision, from, to, start()) }
 }
 
 /// A flat forecast whose quantiles lie `width` around the point, tail to tail.

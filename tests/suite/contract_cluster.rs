@@ -14,11 +14,13 @@ use std::time::Duration;
 use flyball::adapters::kubernetes::{Access, Kubernetes, Timeouts, connect};
 use flyball::demo::kubernetes::{KubernetesDouble, Objects};
 use flyball::model::{
-    Action, Autoscaler, Autoscaling, ChangeId, ChangeSet, CycleId, DecisionId, FloorOf, Knob, Now, ServiceId,
-    TargetKind, TargetReading, TargetRef, TargetState, Timestamp, TraceId,
+    Autoscaler, Autoscaling, ChangeSet, FloorOf, Knob, Now, TargetKind, TargetReading, TargetRef, TargetState,
+    Timestamp,
 };
 use flyball::ports::{Cluster, ClusterError, Live};
 use serde_json::{Value, json};
+
+use crate::records;
 
 const NAMESPACE: &str = "default";
 
@@ -176,28 +178,9 @@ fn owner_of_replicas(object: &Value) -> String {
 
 /// Returns a change of the replicas of `target`.
 pub(crate) fn change(target: &TargetRef, to: u32) -> ChangeSet {
-    let service = ServiceId::new("shop", "checkout").unwrap();
-    let decision = DecisionId { service: service.clone(), cycle: CycleId { run: 1, seq: 1 } };
     let now = Now { wall: Timestamp::UNIX_EPOCH, mono: Duration::ZERO };
-    ChangeSet {
-        id: ChangeId::derive("uid", Knob::Replicas, &decision, 0, to),
-        trace: TraceId::derive(&service, decision.cycle, now.wall),
-        decision,
-        rule: "contract".to_owned(),
-        revision: None,
-        target: target.clone(),
-        uid: "uid".to_owned(),
-        knob: Knob::Replicas,
-        floor: None,
-        class: Action::ScaleTo { replicas: to }.class(),
-        from: 0,
-        to,
-        backed_by_arrivals: false,
-        decided: now,
-        valid_for: Duration::from_secs(30),
-        fresh_for: Duration::from_secs(30),
-        epoch: flyball::model::Epoch::ALONE,
-    }
+    let plain = records::replicas(&records::id("shop/checkout", 1), "uid", (0, to), now);
+    ChangeSet { target: target.clone(), ..plain }
 }
 
 /// Returns a change of the floor of the autoscaler on `target`.

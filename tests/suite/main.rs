@@ -28,6 +28,7 @@ mod properties;
 mod records;
 mod rego;
 mod scenarios;
+mod version;
 
 /// That of the binary: it tells what a policy set holds.
 #[global_allocator]

@@ -8,13 +8,15 @@ use std::time::Duration;
 use flyball::act::{recheck, settle};
 use flyball::guard::{FleetBudget, chain};
 use flyball::model::{
-    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, Finding, GuardName, Knob, Mode, Now, TargetKind, TargetRef,
-    Timestamp, TraceId, VerdictKind, WriteOutcome,
+    ChangeSet, CycleId, DecisionId, Finding, GuardName, Mode, Now, TargetKind, TargetRef, Timestamp, VerdictKind,
+    WriteOutcome,
 };
 use history::{Ban, Cycle, Switch, histories, run};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{Config, TestRunner};
+
+use crate::records;
 
 /// Histories a property; each is up to 360 cycles.
 fn config() -> Config {
@@ -299,25 +301,8 @@ proptest! {
 fn change(namespace: &str, from: u32, to: u32) -> ChangeSet {
     let decision = DecisionId { service: "shop/checkout".parse().unwrap(), cycle: CycleId { run: 1, seq: 1 } };
     let decided = Now { wall: Timestamp::from_second(1_700_000_000).unwrap(), mono: Duration::from_secs(100) };
-    ChangeSet {
-        id: ChangeId::derive("uid", Knob::Replicas, &decision, from, to),
-        trace: TraceId::derive(&decision.service, decision.cycle, decided.wall),
-        decision,
-        rule: "rule".to_owned(),
-        revision: None,
-        target: TargetRef { kind: TargetKind::Deployment, namespace: namespace.to_owned(), name: "web".to_owned() },
-        uid: "uid".to_owned(),
-        knob: Knob::Replicas,
-        floor: None,
-        class: ActionClass::Scale,
-        from,
-        to,
-        backed_by_arrivals: false,
-        decided,
-        valid_for: Duration::from_secs(30),
-        fresh_for: Duration::from_secs(30),
-        epoch: flyball::model::Epoch::ALONE,
-    }
+    let target = TargetRef { kind: TargetKind::Deployment, namespace: namespace.to_owned(), name: "web".to_owned() };
+    ChangeSet { target, ..records::replicas(&decision, "uid", (from, to), decided) }
 }
 
 /// Properties over histories without writes would hold for nothing: the generator must reach all of them.

@@ -38,25 +38,29 @@ pub fn effect(impact: Impact) -> Effect {
 
 /// The raise from 4 to 7 of `decision`.
 pub fn change(decision: &DecisionId) -> ChangeSet {
+    let (rule, revision) = ("raise".to_owned(), Some(revision()));
+    let plain = replicas(decision, "uid-1", (4, 7), Now { wall: at(0), mono: Duration::from_secs(90) });
+    ChangeSet { rule, revision, backed_by_arrivals: true, ..plain }
+}
+
+/// A change of the replicas of the Deployment `uid` that has the name of its service, in time and fresh for half a minute.
+pub fn replicas(decision: &DecisionId, uid: &str, (from, to): (u32, u32), decided: Now) -> ChangeSet {
+    let (namespace, name) = (decision.service.namespace().to_owned(), decision.service.name().to_owned());
     ChangeSet {
-        id: ChangeId::derive("uid-1", Knob::Replicas, decision, 4, 7),
+        id: ChangeId::derive(uid, Knob::Replicas, decision, from, to),
         decision: decision.clone(),
-        trace: TraceId::derive(&decision.service, decision.cycle, at(0)),
-        rule: "raise".to_owned(),
-        revision: Some(revision()),
-        target: TargetRef {
-            kind: TargetKind::Deployment,
-            namespace: decision.service.namespace().to_owned(),
-            name: decision.service.name().to_owned(),
-        },
-        uid: "uid-1".to_owned(),
+        trace: TraceId::derive(&decision.service, decision.cycle, decided.wall),
+        rule: "rule".to_owned(),
+        revision: None,
+        target: TargetRef { kind: TargetKind::Deployment, namespace, name },
+        uid: uid.to_owned(),
         knob: Knob::Replicas,
         floor: None,
         class: ActionClass::Scale,
-        from: 4,
-        to: 7,
-        backed_by_arrivals: true,
-        decided: Now { wall: at(0), mono: Duration::from_secs(90) },
+        from,
+        to,
+        backed_by_arrivals: false,
+        decided,
         valid_for: Duration::from_secs(30),
         fresh_for: Duration::from_secs(30),
         epoch: flyball::model::Epoch::ALONE,

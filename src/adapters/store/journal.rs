@@ -18,10 +18,14 @@ use crate::ports::journal::{Entry, Journal, JournalError};
 use super::holder::holder;
 use super::settings::StoreSettings;
 use super::tables::{self, Fault};
-use super::writer::Shared;
+use super::writer::{Reopen, Shared};
 
 /// Memory for pages of the file; the engine's default is a gigabyte.
 pub(super) const CACHE: usize = 16 << 20;
+/// Time between two attempts to write again after a failure: each reads the whole file.
+const REOPEN_PAUSE: Duration = Duration::from_secs(10);
+/// Why a journal is not gone on with after a failure, though it can be written.
+const OVERTAKEN: &str = "another process has written it meanwhile; start this one anew";
 
 /// The journal in one file that one process writes. Dropping it writes what is queued and closes the file.
 pub struct RedbJournal {
@@ -51,30 +55,41 @@ impl RedbJournal {
         metrics: JournalMetrics,
         least: u32,
     ) -> Result<Self, JournalError> {
-        let name = path.display().to_string();
-        let mut options = std::fs::OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(path);
-        let file = file.map_err(|error| unopened(&name, DatabaseError::Storage(StorageError::Io(error))))?;
-        let backend = FileBackend::new(file).map_err(|error| unopened(&name, error))?;
-        Self::open_backend(name, backend, settings, metrics, least)
+        let at = path.to_owned();
+        let backend = move |is_first: bool| {
+            let mut options = std::fs::OpenOptions::new();
+            // One that is gone meanwhile is not made anew: its intents would be forgotten.
+            let file = options.read(true).write(true).create(is_first).truncate(false).open(&at);
+            FileBackend::new(file.map_err(StorageError::Io)?)
+        };
+        Self::open_backend(path.display().to_string(), backend, settings, metrics, least, REOPEN_PAUSE)
     }
 
-    pub(super) fn open_backend(
+    /// Opens a journal on what `backend` returns; once more, with `false`, each `pause` after a failure.
+    pub(super) fn open_backend<B: StorageBackend>(
         path: String,
-        backend: impl StorageBackend,
+        backend: impl Fn(bool) -> Result<B, DatabaseError> + Send + Sync + 'static,
         settings: StoreSettings,
         metrics: JournalMetrics,
         least: u32,
+        pause: Duration,
     ) -> Result<Self, JournalError> {
-        let opened = tables::guarded(|| {
-            let mut builder = Database::builder();
-            builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
-            Ok(builder.create_with_backend(backend))
-        });
-        let db = opened.map_err(|fault| fault.reading(&path))?.map_err(|error| unopened(&path, error))?;
+        let db = open_database(&path, || backend(true))?;
         let run = tables::guarded(|| tables::start(&db, least)).map_err(|fault| unstarted(&path, fault))?;
         metrics.healthy.set(1);
-        let shared = Arc::new(Shared::new(path, db, settings, metrics));
+        let again = path.clone();
+        let reopen = Reopen {
+            open: Box::new(move || {
+                let db = open_database(&again, || backend(false))?;
+                match tables::guarded(|| tables::run(&db)) {
+                    Ok(found) if found == run => Ok(db),
+                    Ok(_) => Err(JournalError::Unwritable { path: again.clone(), reason: OVERTAKEN.to_owned() }),
+                    Err(fault) => Err(fault.reading(&again)),
+                }
+            }),
+            pause,
+        };
+        let shared = Arc::new(Shared::new(path, db, reopen, settings, metrics));
         let writing = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(move || writing.write());
         match thread {
@@ -84,6 +99,20 @@ impl RedbJournal {
             }
         }
     }
+}
+
+/// Opens the file and checks all of it.
+fn open_database<B: StorageBackend>(
+    path: &str,
+    backend: impl FnOnce() -> Result<B, DatabaseError>,
+) -> Result<Database, JournalError> {
+    let backend = backend().map_err(|error| unopened(path, error))?;
+    let opened = tables::guarded(|| {
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
+        Ok(builder.create_with_backend(backend))
+    });
+    opened.map_err(|fault| fault.reading(path))?.map_err(|error| unopened(path, error))
 }
 
 /// Returns why the file could not be opened.

@@ -118,6 +118,15 @@ pub(super) fn start(db: &redb::Database, least: u32) -> Result<u32, Fault> {
     Ok(run)
 }
 
+/// Returns the number of the last start.
+pub(super) fn run(db: &redb::Database) -> Result<u32, Fault> {
+    if !check_format(db)? {
+        return Err(Fault::Foreign("it is empty".to_owned()));
+    }
+    let number = number(&db.begin_read()?.open_table(META)?, "run")?;
+    Ok(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
 /// Checks that the file is empty or a journal of this format.
 pub(super) fn check_format(db: &redb::Database) -> Result<bool, Fault> {
     let txn = db.begin_read()?;

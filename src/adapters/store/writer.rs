@@ -1,18 +1,22 @@
-//! The one writer: a thread that takes what is queued, commits it as one, and answers all who wait. After the
-//! first failure nothing is written any more; reads go on.
+//! The one writer: a thread that takes what is queued, commits it as one, and answers all who wait.
+//!
+//! After a failure nothing is taken any more, and reads go on. From time to time the file is opened anew and checked whole.
+//! The first commit after that has what became of the writes that were under way; once it is durable, all is as before.
 //!
 //! A commit that somebody waits for syncs the disk once. The next one for which nobody waits, of records or of none,
 //! has two phases and seals it (see [`Phases`]).
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use arc_swap::ArcSwapOption;
+use parking_lot::{Condvar, Mutex, RwLock};
 use redb::{Database, ReadTransaction, ReadableDatabase};
 use tokio::sync::oneshot;
 
 use crate::instrument::JournalMetrics;
+use crate::model::{Refusal, WriteOutcome};
 use crate::ports::JournalError;
 use crate::ports::journal::Entry;
 
@@ -27,17 +31,33 @@ const PRUNE_EVERY: usize = 128;
 /// Entries committed after which a step of retention is made even though more wait.
 const PRUNE_AT_LAST: usize = 1024;
 
+/// How the file is opened anew after a failure.
+pub(super) struct Reopen {
+    /// Opens it and checks all of it.
+    pub(super) open: Box<dyn Fn() -> Result<Database, JournalError> + Send + Sync>,
+    /// Time between two attempts.
+    pub(super) pause: Duration,
+}
+
+/// The file, as it is open.
+#[derive(Default)]
+struct Opened {
+    /// For writes, and for reads while they succeed. Holds the lock of the file.
+    db: Option<Database>,
+    /// For reads after a failure: the engine refuses everything then.
+    rescue: Option<Database>,
+}
+
 /// What the writer thread, the readers and the callers share.
 pub(super) struct Shared {
     /// The file, for messages.
     pub(super) path: String,
-    db: Database,
-    /// For reads after a failure: the engine refuses everything then.
-    rescue: OnceLock<Database>,
+    opened: RwLock<Opened>,
+    reopen: Reopen,
     queue: Mutex<Queue>,
     arrived: Condvar,
-    /// The first failure; the last word.
-    failed: OnceLock<JournalError>,
+    /// The first failure, until all is as before.
+    failed: ArcSwapOption<JournalError>,
     /// The queue overflowed and has not been empty since.
     behind: AtomicBool,
     metrics: JournalMetrics,
@@ -45,14 +65,20 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(path: String, db: Database, settings: StoreSettings, metrics: JournalMetrics) -> Self {
+    pub(super) fn new(
+        path: String,
+        db: Database,
+        reopen: Reopen,
+        settings: StoreSettings,
+        metrics: JournalMetrics,
+    ) -> Self {
         Self {
             path,
-            db,
-            rescue: OnceLock::new(),
+            opened: RwLock::new(Opened { db: Some(db), rescue: None }),
+            reopen,
             queue: Mutex::default(),
             arrived: Condvar::new(),
-            failed: OnceLock::new(),
+            failed: ArcSwapOption::empty(),
             behind: AtomicBool::new(false),
             metrics,
             settings,
@@ -61,16 +87,25 @@ impl Shared {
 
     /// Returns why nothing can be written, if so.
     pub(super) fn health(&self) -> Result<(), JournalError> {
-        if let Some(error) = self.failed.get() {
-            return Err(error.clone());
+        if let Some(error) = self.failed() {
+            return Err(error);
         }
         if self.behind.load(Ordering::Acquire) { Err(self.overloaded()) } else { Ok(()) }
     }
 
+    fn failed(&self) -> Option<JournalError> {
+        self.failed.load().as_deref().cloned()
+    }
+
     /// Queues an entry; the answer comes when it is durable.
     pub(super) fn append(&self, entry: Entry) -> Result<oneshot::Receiver<Result<(), JournalError>>, JournalError> {
-        match self.failed.get() {
-            Some(error) => return Err(error.clone()),
+        match self.failed() {
+            Some(error) => {
+                if is_kept(&entry) {
+                    self.submit(entry);
+                }
+                return Err(error);
+            }
             None if !entry.ends_intent() => self.health()?,
             None => {}
         }
@@ -115,18 +150,30 @@ impl Shared {
 
     /// Runs a read on the newest committed state.
     pub(super) fn read<T>(&self, read: impl FnOnce(&ReadTransaction) -> Result<T, Fault>) -> Result<T, JournalError> {
-        let db = self.rescue.get().unwrap_or(&self.db);
+        let opened = self.opened.read();
+        let Some(db) = opened.rescue.as_ref().or(opened.db.as_ref()) else {
+            return Err(self.failed().unwrap_or(JournalError::Closed));
+        };
         tables::guarded(|| read(&db.begin_read()?)).map_err(|fault| fault.reading(&self.path))
     }
 
     /// Writes until the queue is closed and empty.
     pub(super) fn write(&self) {
         let (mut sealed, mut since_pruned) = (true, PRUNE_EVERY);
-        while let Some(group) = self.next_group(sealed) {
+        // What became of writes, where that is not durable yet, and when that is tried again.
+        let (mut kept, mut again) = (Vec::new(), None);
+        while let Some(group) = self.next_group(sealed, again) {
             since_pruned = since_pruned.saturating_add(group.len());
             let phases = if group.iter().any(|item| item.answer.is_some()) { Phases::One } else { Phases::Two };
-            self.settle(group, phases);
-            let failed = self.failed.get().is_some();
+            self.settle(group, phases, &mut kept);
+            if again.is_some_and(|again| again <= Instant::now()) {
+                again = None;
+                self.recover(&mut kept);
+            }
+            let failed = self.failed.load().is_some();
+            if failed && again.is_none() {
+                again = Some(Instant::now() + self.reopen.pause);
+            }
             sealed = failed || phases == Phases::Two;
             let idle = self.queue.lock().is_empty();
             if idle && self.behind.swap(false, Ordering::AcqRel) && !failed {
@@ -137,11 +184,14 @@ impl Shared {
                 since_pruned = if self.prune() { PRUNE_EVERY } else { 0 };
             }
         }
+        if !kept.is_empty() {
+            self.recover(&mut kept);
+        }
     }
 
-    /// Waits for entries and returns those of the next commit, none if it only seals; `None` when the journal is
-    /// closed.
-    fn next_group(&self, sealed: bool) -> Option<Vec<Item>> {
+    /// Waits for entries and returns those of the next commit, none if it only seals or if it is time to try `again`; `None`
+    /// when the journal is closed.
+    fn next_group(&self, sealed: bool, again: Option<Instant>) -> Option<Vec<Item>> {
         let mut queue = self.queue.lock();
         let seal = (!sealed).then(|| Instant::now() + GATHER);
         loop {
@@ -149,7 +199,7 @@ impl Shared {
             if queue.closed {
                 return (!sealed || !queue.is_empty()).then(|| queue.take(now));
             }
-            match queue.due().into_iter().chain(seal).min() {
+            match queue.due().into_iter().chain(seal).chain(again).min() {
                 Some(due) if due <= now => return Some(queue.take(now)),
                 Some(due) => drop(self.arrived.wait_until(&mut queue, due)),
                 None => self.arrived.wait(&mut queue),
@@ -157,10 +207,10 @@ impl Shared {
         }
     }
 
-    /// Commits a group and answers all who wait for it.
-    fn settle(&self, group: Vec<Item>, phases: Phases) {
-        if let Some(error) = self.failed.get() {
-            return self.answer_all(group, error);
+    /// Commits a group and answers all who wait for it. Of what fails, `kept` has what must not be lost.
+    fn settle(&self, group: Vec<Item>, phases: Phases, kept: &mut Vec<Item>) {
+        if let Some(error) = self.failed() {
+            return self.answer_all(group, &error, kept);
         }
         let started = Instant::now();
         match tables::guarded(|| self.commit(&group, phases)) {
@@ -170,13 +220,40 @@ impl Shared {
             }
             Err(fault) => {
                 let error = self.fail(&fault);
-                self.answer_all(group, &error);
+                self.answer_all(group, &error, kept);
+            }
+        }
+    }
+
+    /// Opens the file anew and commits what was kept; from then on all is as before. The lock of the file is free for a
+    /// moment: whoever takes it then keeps it.
+    fn recover(&self, kept: &mut Vec<Item>) {
+        let mut opened = self.opened.write();
+        *opened = Opened::default();
+        let reopened = (self.reopen.open)();
+        let commit = reopened.and_then(|db| {
+            opened.db = Some(db);
+            drop(opened);
+            tables::guarded(|| self.commit(kept, Phases::Two)).map_err(|fault| self.unwritable(fault.to_string()))
+        });
+        match commit {
+            Ok(_) => {
+                kept.clear();
+                self.failed.store(None);
+                self.metrics.healthy.set(1);
+                tracing::info!(path = %self.path, "journal can be written again");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "journal cannot be written yet");
+                self.rescue();
             }
         }
     }
 
     fn commit(&self, group: &[Item], phases: Phases) -> Result<Vec<Result<(), JournalError>>, Fault> {
-        let txn = tables::begin(&self.db, phases)?;
+        let opened = self.opened.read();
+        let db = opened.db.as_ref().ok_or_else(|| Fault::Foreign("it is closed".to_owned()))?;
+        let txn = tables::begin(db, phases)?;
         let mut tables = RedbTables::open(&txn)?;
         let mut results = Vec::with_capacity(group.len());
         for item in group {
@@ -191,9 +268,22 @@ impl Shared {
         Ok(results)
     }
 
-    fn answer_all(&self, group: Vec<Item>, error: &JournalError) {
+    fn answer_all(&self, group: Vec<Item>, error: &JournalError, kept: &mut Vec<Item>) {
         for item in group {
-            self.answer(item, Err(error.clone()));
+            let keep = match &item.entry {
+                // It may be durable all the same: whoever asked for it hears that it is not, and writes nothing.
+                Entry::Prepared(intent) => Some(Entry::Ended {
+                    change: intent.change.id.clone(),
+                    at: intent.prepared,
+                    outcome: WriteOutcome::Refused(Refusal::Journal { error: error.to_string() }),
+                }),
+                entry => is_kept(entry).then(|| entry.clone()),
+            };
+            let is_lost = keep.is_none();
+            kept.extend(keep.map(|entry| Item { entry, answer: None }));
+            if is_lost || item.answer.is_some() {
+                self.answer(item, Err(error.clone()));
+            }
         }
     }
 
@@ -209,16 +299,23 @@ impl Shared {
         }
     }
 
-    /// Notes the first failure of a write; nothing is written after it.
+    /// Notes the first failure of a write; nothing is written after it until the file was opened anew.
     fn fail(&self, fault: &Fault) -> JournalError {
-        let error = self.failed.get_or_init(|| self.unwritable(fault.to_string())).clone();
+        let error = self.unwritable(fault.to_string());
+        self.failed.store(Some(Arc::new(error.clone())));
         self.metrics.healthy.set(0);
         tracing::error!(%error, "journal failed");
-        match overlay::open_unlocked(&self.path) {
-            Ok(db) => drop(self.rescue.set(db)),
-            Err(fault) => tracing::error!(path = %self.path, error = %fault, "journal cannot be read either"),
-        }
+        self.rescue();
         error
+    }
+
+    /// Lets reads go on from the file as the last commit left it.
+    fn rescue(&self) {
+        let rescue = overlay::open_unlocked(&self.path);
+        if let Err(fault) = &rescue {
+            tracing::error!(path = %self.path, error = %fault, "journal cannot be read either");
+        }
+        self.opened.write().rescue = rescue.ok();
     }
 
     fn overloaded(&self) -> JournalError {
@@ -230,10 +327,21 @@ impl Shared {
     }
 
     fn prune(&self) -> bool {
-        let step = tables::guarded(|| retention::step(&self.db, &self.settings));
+        let step = tables::guarded(|| match &self.opened.read().db {
+            Some(db) => retention::step(db, &self.settings),
+            None => Ok(false),
+        });
         step.unwrap_or_else(|fault| {
             self.fail(&fault);
             false
         })
+    }
+}
+
+/// Tells whether an entry must not be lost: it says what became of a write, which nothing else knows.
+fn is_kept(entry: &Entry) -> bool {
+    match entry {
+        Entry::Ended { .. } | Entry::Reverted { .. } | Entry::Measured { .. } => true,
+        Entry::Decision(_) | Entry::Prepared(_) | Entry::Outcome { .. } => false,
     }
 }

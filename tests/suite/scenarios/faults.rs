@@ -5,11 +5,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flyball::model::{
-    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Foreseen, GuardName, Intent, Knob, Now,
-    ServiceId, Timestamp, TraceId, explain::sentence, outlook::ForecastFlag,
+    ChangeSet, CycleId, DecisionId, DecisionRecord, Foreseen, GuardName, Intent, Now, ServiceId, Timestamp,
+    explain::sentence, outlook::ForecastFlag,
 };
 use flyball::ports::journal::Entry;
 use flyball::ports::{Awaited, Clock, Control, Journal};
+
+use crate::records;
 
 use super::world::{Script, World, origin, policy_set, script, settings, shipped_policies, steady};
 
@@ -25,26 +27,8 @@ fn waves(service: &str, at: Timestamp) -> f64 {
 pub fn change(world: &World, from: u32, to: u32) -> ChangeSet {
     let spec = &world.settings.services[0];
     let decision = DecisionId { service: spec.id.clone(), cycle: CycleId { run: 1, seq: 1 } };
-    let uid = format!("uid-{}", spec.target.name);
-    ChangeSet {
-        id: ChangeId::derive(&uid, Knob::Replicas, &decision, from, to),
-        trace: TraceId::derive(&spec.id, decision.cycle, origin()),
-        decision,
-        rule: "test".to_owned(),
-        revision: None,
-        target: spec.target.clone(),
-        uid,
-        knob: Knob::Replicas,
-        floor: None,
-        class: ActionClass::Scale,
-        from,
-        to,
-        backed_by_arrivals: false,
-        decided: Now { wall: origin(), mono: world.clock.now().mono },
-        valid_for: Duration::from_secs(30),
-        fresh_for: Duration::from_secs(30),
-        epoch: flyball::model::Epoch::ALONE,
-    }
+    let decided = Now { wall: origin(), mono: world.clock.now().mono };
+    records::replicas(&decision, &format!("uid-{}", spec.target.name), (from, to), decided)
 }
 
 const NEIGHBOURS: [&str; 3] = ["shop/cart", "shop/checkout", "shop/search-page"];

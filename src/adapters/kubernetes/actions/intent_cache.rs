@@ -135,9 +135,7 @@ impl IntentCache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{
-        ActionClass, ChangeSet, CycleId, DecisionId, Epoch, Foreseen, Now, TargetKind, TargetRef, TraceId, WriteOutcome,
-    };
+    use crate::model::{ChangeSet, CycleId, DecisionId, Epoch, Foreseen, Now, WriteOutcome};
 
     const BEGIN: i64 = 1_790_000_000;
 
@@ -146,29 +144,8 @@ mod tests {
         let cycle = CycleId { run: 1, seq };
         let wall = Timestamp::from_second(BEGIN + at).unwrap();
         let decision = DecisionId { service: service.clone(), cycle };
-        let change = ChangeSet {
-            id: ChangeId::derive("uid", Knob::Replicas, &decision, from, to),
-            trace: TraceId::derive(&service, cycle, wall),
-            decision,
-            rule: "rule".to_owned(),
-            revision: None,
-            target: TargetRef {
-                kind: TargetKind::Deployment,
-                namespace: "shop".to_owned(),
-                name: "checkout".to_owned(),
-            },
-            uid: "uid".to_owned(),
-            knob: Knob::Replicas,
-            floor: None,
-            class: ActionClass::Scale,
-            from,
-            to,
-            backed_by_arrivals: false,
-            decided: Now { wall, mono: Duration::ZERO },
-            valid_for: Duration::from_secs(30),
-            fresh_for: Duration::from_secs(30),
-            epoch: Epoch::new(1),
-        };
+        let decided = Now { wall, mono: Duration::ZERO };
+        let change = ChangeSet { epoch: Epoch::new(1), ..ChangeSet::of_replicas(decision, from, to, decided) };
         let ended = outcome.map(|outcome| (wall, outcome));
         let intent = Intent { ended, ..Intent::open(change, wall, Foreseen::default()) };
         Held { intent, version: "1".to_owned() }

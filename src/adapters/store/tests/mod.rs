@@ -12,13 +12,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use futures::future::join_all;
 use parking_lot::{Mutex, MutexGuard};
 use redb::backends::FileBackend;
-use redb::{Database, StorageBackend, TableDefinition};
+use redb::{Database, DatabaseError, StorageBackend, TableDefinition};
 
 use super::journal::RedbJournal;
 use super::retention::FLOOR;
@@ -27,8 +27,8 @@ use super::{JournalReader, retention, tables};
 use crate::instrument::JournalMetrics;
 use crate::model::record::DecisionRecord;
 use crate::model::{
-    ActionClass, ChangeId, ChangeSet, Choice, CycleId, DecisionId, Features, Foreseen, Intent, Knob, Mode, Now,
-    Proposal, TargetKind, TargetReading, TargetRef, Timestamp, TraceId, Verdict, WriteOutcome,
+    ChangeSet, Choice, CycleId, DecisionId, Features, Foreseen, Intent, Mode, Now, Proposal, TargetReading, Timestamp,
+    TraceId, Verdict, WriteOutcome,
 };
 use crate::ports::journal::{Entry, Journal, JournalError};
 
@@ -78,25 +78,8 @@ pub(super) fn intent(seq: u32) -> Intent {
 /// An intent that follows from that decision.
 pub(super) fn intent_of(service: &str, seq: u32) -> Intent {
     let decision = id_of(service, seq);
-    let change = ChangeSet {
-        id: ChangeId::derive("uid", Knob::Replicas, &decision, 4, 7),
-        trace: TraceId::derive(&decision.service, decision.cycle, at(0)),
-        decision,
-        rule: "raise".to_owned(),
-        revision: None,
-        target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() },
-        uid: "uid".to_owned(),
-        knob: Knob::Replicas,
-        floor: None,
-        class: ActionClass::Scale,
-        from: 4,
-        to: 7,
-        backed_by_arrivals: true,
-        decided: Now { wall: at(i64::from(seq)), mono: Duration::ZERO },
-        valid_for: Duration::from_secs(30),
-        fresh_for: Duration::from_secs(30),
-        epoch: crate::model::Epoch::ALONE,
-    };
+    let decided = Now { wall: at(i64::from(seq)), mono: Duration::ZERO };
+    let change = ChangeSet::of_replicas(decision, 4, 7, decided);
     Intent::open(change, at(i64::from(seq)), Foreseen::default())
 }
 
@@ -137,14 +120,28 @@ struct Disk {
 
 impl Disk {
     fn open(path: &Path, left: usize) -> Self {
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(path).unwrap();
-        let file = FileBackend::new(file).unwrap();
         let left = Arc::new(AtomicUsize::new(left));
+        let file = Self::file(path).unwrap();
         Self { file, left, kind: io::ErrorKind::StorageFull, gate: Arc::default(), syncs: Arc::default() }
     }
 
+    fn file(path: &Path) -> Result<FileBackend, DatabaseError> {
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path).unwrap();
+        FileBackend::new(file)
+    }
+
+    /// A journal on this disk, also when it is opened anew.
     fn journal(self, path: &Path, metrics: JournalMetrics) -> Result<RedbJournal, JournalError> {
-        RedbJournal::open_backend(path.display().to_string(), self, StoreSettings::default(), metrics, 1)
+        let (left, gate, syncs, kind) = (self.left.clone(), self.gate.clone(), self.syncs.clone(), self.kind);
+        let (first, at) = (Mutex::new(Some(self)), path.to_owned());
+        let backend = move |_| {
+            if let Some(first) = first.lock().take() {
+                return Ok(first);
+            }
+            let (left, gate, syncs) = (left.clone(), gate.clone(), syncs.clone());
+            Ok(Self { file: Self::file(&at)?, left, kind, gate, syncs })
+        };
+        RedbJournal::open_backend(path.display().to_string(), backend, StoreSettings::default(), metrics, 1, PAUSE)
     }
 
     /// Takes one of the steps that are left; tells whether there was one.
@@ -185,8 +182,20 @@ impl StorageBackend for Disk {
     }
 }
 
+/// Time between two attempts to write again.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Waits until the journal can be written again.
+fn recovered(journal: &RedbJournal) {
+    let latest = Instant::now() + Duration::from_secs(20);
+    while let Err(error) = journal.health() {
+        assert!(Instant::now() < latest, "{error}");
+        std::thread::sleep(PAUSE / 4);
+    }
+}
+
 #[test]
-fn a_full_disk_stops_writes_for_good_and_reads_go_on() {
+fn a_full_disk_stops_writes_until_there_is_room_and_reads_go_on() {
     let (_dir, path) = place();
     let disk = Disk::open(&path, usize::MAX);
     let left = Arc::clone(&disk.left);
@@ -199,15 +208,69 @@ fn a_full_disk_stops_writes_for_good_and_reads_go_on() {
     left.store(0, Ordering::SeqCst);
     let error = append(&journal, decision(2)).unwrap_err();
     assert!(matches!(&error, JournalError::Unwritable { reason, .. } if reason.contains("storage space")), "{error}");
+    for _ in 0..5 {
+        assert_eq!(append(&journal, decision(3)).unwrap_err(), error, "as long as nothing can be written");
+        assert_eq!((journal.health().unwrap_err(), metrics.healthy.get()), (error.clone(), 0));
+        assert_eq!(seqs(&journal), [1]);
+        assert_eq!(journal.open_intents().unwrap(), [intent(1)]);
+        std::thread::sleep(PAUSE);
+    }
+    append(&journal, ended(1)).unwrap_err();
+
     left.store(usize::MAX, Ordering::SeqCst);
-    assert_eq!(append(&journal, decision(3)).unwrap_err(), error, "the first failure is the last word");
-    assert_eq!((journal.health().unwrap_err(), metrics.healthy.get()), (error, 0));
-    assert_eq!(seqs(&journal), [1]);
-    assert_eq!(journal.open_intents().unwrap(), [intent(1)]);
+    recovered(&journal);
+    assert_eq!((metrics.healthy.get(), seqs(&journal)), (1, vec![1]));
+    assert_eq!(journal.open_intents().unwrap(), [], "what became of a write is not lost");
+    append(&journal, decision(4)).unwrap();
+    append(&journal, Entry::Prepared(intent(4))).unwrap();
     drop(journal);
 
     let journal = open(&path).unwrap();
-    assert_eq!((seqs(&journal), journal.open_intents().unwrap().len()), (vec![1], 1));
+    assert_eq!((seqs(&journal), journal.open_intents().unwrap(), journal.run()), (vec![4, 1], vec![intent(4)], 2));
+}
+
+/// Its end may have failed alone, behind the sync that made it durable.
+#[test]
+fn an_intent_that_was_refused_is_not_open_afterwards_wherever_the_disk_failed() {
+    for survived in 0.. {
+        let (_dir, path) = place();
+        let disk = Disk::open(&path, usize::MAX);
+        let left = Arc::clone(&disk.left);
+        let journal = disk.journal(&path, JournalMetrics::default()).unwrap();
+        append(&journal, decision(1)).unwrap();
+        left.store(survived, Ordering::SeqCst);
+        if append(&journal, Entry::Prepared(intent(1))).is_ok() {
+            assert!(survived > 2, "one commit takes more than {survived} writes");
+            return;
+        }
+        left.store(usize::MAX, Ordering::SeqCst);
+        recovered(&journal);
+        assert_eq!(journal.open_intents().unwrap(), [], "{survived} writes");
+    }
+}
+
+/// Its lock is free while it cannot be opened: what another process did with it meanwhile is not known here.
+#[test]
+fn a_journal_that_another_process_wrote_meanwhile_is_not_gone_on_with() {
+    let (_dir, path) = place();
+    let disk = Disk::open(&path, usize::MAX);
+    let left = Arc::clone(&disk.left);
+    let journal = disk.journal(&path, JournalMetrics::default()).unwrap();
+    append(&journal, decision(1)).unwrap();
+    left.store(0, Ordering::SeqCst);
+    append(&journal, decision(2)).unwrap_err();
+    let latest = Instant::now() + Duration::from_secs(20);
+    let other = loop {
+        match open(&path) {
+            Ok(other) => break other,
+            Err(error) => assert!(Instant::now() < latest, "{error}"),
+        }
+    };
+    drop(other);
+    left.store(usize::MAX, Ordering::SeqCst);
+    std::thread::sleep(5 * PAUSE);
+    assert!(journal.health().is_err() && append(&journal, decision(3)).is_err());
+    assert_eq!(seqs(&journal), [1]);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use redb::StorageBackend;
 use redb::backends::InMemoryBackend;
+use redb::{DatabaseError, StorageBackend};
 
 use super::{append, decision, ended, intent, seqs};
 use crate::adapters::store::journal::RedbJournal;
@@ -96,8 +96,10 @@ impl StorageBackend for Mounted {
 }
 
 fn open(backend: impl StorageBackend) -> RedbJournal {
-    RedbJournal::open_backend("disk".to_owned(), backend, StoreSettings::default(), JournalMetrics::default(), 1)
-        .unwrap()
+    let once = Mutex::new(Some(backend));
+    let backend = move |_| once.lock().take().ok_or(DatabaseError::DatabaseAlreadyOpen);
+    let (settings, metrics) = (StoreSettings::default(), JournalMetrics::default());
+    RedbJournal::open_backend("disk".to_owned(), backend, settings, metrics, 1, Duration::from_hours(1)).unwrap()
 }
 
 /// A journal on which entries were appended one after the other, with `pause` between them.
