@@ -94,7 +94,7 @@ fn read(page: &str, files: &[(&str, &str)], least_coverage: f64) -> usize {
 
 #[test]
 fn the_policy_guide_works_as_it_is_written() {
-    assert_eq!(read("policy-guide.md", &DEMO[..2], 0.5), 11);
+    assert_eq!(read("policy-guide.md", &DEMO[..2], 0.45), 11);
     assert_eq!(read("policy-guide.md", &DEMO, 1.0), 11);
 }
 
