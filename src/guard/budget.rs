@@ -3,11 +3,9 @@
 
 use std::time::Duration;
 
-use super::HOUR;
 use super::case::{Answer, Case, Motion};
+use super::{HOUR, TEN_MINUTES};
 use crate::model::Direction;
-
-const TEN_MINUTES: Duration = Duration::from_mins(10);
 
 /// How long after a raise the last write of ten minutes waits, if it is a raise: a surge that climbs for a minute would spend
 /// them all on its way, and nothing would be left for what it has become.

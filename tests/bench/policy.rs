@@ -96,6 +96,7 @@ pub fn record_us<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> any
         mask: &mask,
         hold: None,
         withdrawn: false,
+        unbounded: None,
     };
     let mut core = DeciderCore::new(Arc::clone(&spec), &[], now);
     let mut runs = Vec::new();

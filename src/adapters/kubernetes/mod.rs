@@ -54,7 +54,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use futures::future::BoxFuture;
 use kube::Client;
 use parking_lot::RwLock;
-use tokio::time::Instant;
 
 use crate::model::{ChangeSet, Knob, TargetKind, TargetReading, TargetRef};
 use crate::ports::{Awaited, Cluster, ClusterError, Live};
@@ -62,6 +61,7 @@ use crate::ports::{Awaited, Cluster, ClusterError, Live};
 pub use client::{Access, ConnectError, Timeouts, connect};
 
 use autoscaler::HorizontalPodAutoscaler;
+use cache::Tick;
 use watch::{Informer, Selected};
 use workload::Workload;
 
@@ -136,7 +136,7 @@ impl Cluster for Kubernetes {
         let of = seen.watched.get(&(target.kind, target.namespace.clone()));
         match of.zip(seen.autoscalers.get(&target.namespace)) {
             Some((watched, autoscalers)) if watched.names.contains(&target.name) => {
-                view::reading(&watched.seen.cache.lock(), &autoscalers.cache.lock(), target, Instant::now())
+                view::reading(&watched.seen.cache.lock(), &autoscalers.cache.lock(), target, Tick::now())
             }
             _ => TargetReading::Unknown { reason: "not watched".to_owned() },
         }
