@@ -225,20 +225,24 @@ impl Shared {
         }
     }
 
-    /// Opens the file anew and commits what was kept; from then on all is as before. The lock of the file is free for a
-    /// moment: whoever takes it then keeps it.
+    /// Opens the file anew and commits what was kept; from then on all is as before. Reads go on meanwhile as the last commit
+    /// left it, of which one more commit overwrites nothing. The lock of the file is free for a moment: whoever takes it then
+    /// keeps it.
     fn recover(&self, kept: &mut Vec<Item>) {
-        let mut opened = self.opened.write();
-        *opened = Opened::default();
-        let reopened = (self.reopen.open)();
-        let commit = reopened.and_then(|db| {
-            opened.db = Some(db);
-            drop(opened);
+        let broken = self.opened.write().db.take();
+        // What the engine says of what it could not write is known.
+        let _ = tables::guarded(|| {
+            drop(broken);
+            Ok(())
+        });
+        let commit = (self.reopen.open)().and_then(|db| {
+            self.opened.write().db = Some(db);
             tables::guarded(|| self.commit(kept, Phases::Two)).map_err(|fault| self.unwritable(fault.to_string()))
         });
         match commit {
             Ok(_) => {
                 kept.clear();
+                self.opened.write().rescue = None;
                 self.failed.store(None);
                 self.metrics.healthy.set(1);
                 tracing::info!(path = %self.path, "journal can be written again");
@@ -311,11 +315,10 @@ impl Shared {
 
     /// Lets reads go on from the file as the last commit left it.
     fn rescue(&self) {
-        let rescue = overlay::open_unlocked(&self.path);
-        if let Err(fault) = &rescue {
-            tracing::error!(path = %self.path, error = %fault, "journal cannot be read either");
+        match overlay::open_unlocked(&self.path) {
+            Ok(db) => self.opened.write().rescue = Some(db),
+            Err(fault) => tracing::error!(path = %self.path, error = %fault, "journal cannot be read either"),
         }
-        self.opened.write().rescue = rescue.ok();
     }
 
     fn overloaded(&self) -> JournalError {
