@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::actors::Ports;
 use crate::actors::policy_library::InForce;
-use crate::actors::write_gate::WriteGate;
+use crate::actors::write_gate::{GateParts, WriteGate};
 use crate::actors::{LoopControl, Roster, SourcePlan, Tree, TreePlan, World};
 use crate::adapters::alone::Alone;
 use crate::adapters::executor::Pool;
@@ -155,15 +155,15 @@ pub async fn assemble(
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<(Tree, Arc<LoopControl>)> {
     let process = metrics.process();
-    let gate = WriteGate::new(
-        ports.clock.clone(),
-        ports.cluster.clone(),
-        ports.journal.clone(),
-        ports.kill.clone(),
-        ports.leadership.clone(),
-        process.clone(),
-        ports.budgets,
-    )?;
+    let gate = WriteGate::new(GateParts {
+        clock: ports.clock.clone(),
+        cluster: ports.cluster.clone(),
+        journal: ports.journal.clone(),
+        kill: ports.kill.clone(),
+        leadership: ports.leadership.clone(),
+        metrics: process.clone(),
+        limits: ports.budgets,
+    })?;
     let world = Arc::new(World {
         ports,
         gate: Arc::new(gate),

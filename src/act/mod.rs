@@ -113,7 +113,7 @@ pub fn settle(change: &ChangeSet, live: Option<(&str, u32)>) -> WriteOutcome {
         Some((uid, _)) => recreated(change, uid),
         None => format!("{} does not exist any more", carrier(change)),
     };
-    WriteOutcome::Abandoned { reason }
+    WriteOutcome::Abandoned { reason, sent: true }
 }
 
 fn recreated(change: &ChangeSet, live_uid: &str) -> String {

@@ -260,7 +260,7 @@ fn a_floor_is_settled_by_the_autoscaler_that_carries_it() {
         (Some(("other", 9)), "HPA front on Deployment shop/checkout was recreated"),
         (None, "HPA front on Deployment shop/checkout does not exist any more"),
     ] {
-        let WriteOutcome::Abandoned { reason } = settle(&change, live) else { panic!("{live:?}") };
+        let WriteOutcome::Abandoned { reason, .. } = settle(&change, live) else { panic!("{live:?}") };
         assert!(reason.contains(words), "{reason}");
     }
 }

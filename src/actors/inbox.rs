@@ -74,9 +74,9 @@ impl<T> Inbox<T> {
         Put { wake: !std::mem::replace(&mut state.awake, true), replaced }
     }
 
-    /// Tells whether facts wait.
-    pub fn has_facts(&self) -> bool {
-        !self.state.lock().facts.is_empty()
+    /// Tells whether a fact waits that `is_one`.
+    pub fn any_fact(&self, is_one: impl Fn(&T) -> bool) -> bool {
+        self.state.lock().facts.iter().any(|fact| is_one(fact))
     }
 
     /// Takes the next item into work; `None` puts the stage to sleep.

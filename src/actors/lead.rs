@@ -45,7 +45,7 @@ async fn begin(world: &World, roster: &Roster, epoch: Epoch) {
             }
         }
     }
-    world.gate.settle_open(|change, outcome, now| roster.settled(change, outcome, now)).await;
+    world.gate.settle_open(|end| roster.settled(end)).await;
 }
 
 /// From the fence on nothing more lands of what others send, but for what the server has let in already; that the write

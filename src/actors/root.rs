@@ -1,8 +1,10 @@
 //! The top of the tree: policy library, sources, fleet.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tokio::task::JoinHandle;
 
@@ -45,7 +47,7 @@ impl Tree {
     /// When an actor cannot be started.
     pub async fn start(plan: TreePlan) -> Result<Self, SpawnErr> {
         let (world, roster) = (plan.world.clone(), plan.roster.clone());
-        let leading = tokio::spawn(lead(world.clone(), roster.clone()));
+        let leading = tokio::spawn(lead_on(world.clone(), roster.clone()));
         let (root, handle) = Actor::spawn(None, Root, Arc::new(plan)).await?;
         Ok(Self { root, handle, leading, world, roster })
     }
@@ -61,6 +63,15 @@ impl Tree {
         if self.world.gate.close().await {
             self.world.ports.leadership.release().await;
         }
+    }
+}
+
+/// Follows the terms of this process, and begins anew where that dies: who does not take over writes nothing for good.
+async fn lead_on(world: Arc<World>, roster: Arc<Roster>) {
+    let clock = world.ports.clock.clone();
+    while AssertUnwindSafe(lead(world.clone(), roster.clone())).catch_unwind().await.is_err() {
+        tracing::error!("following the lease failed, started again");
+        clock.sleep_until(clock.now().plus(PAUSE).mono).await;
     }
 }
 

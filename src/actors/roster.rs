@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use crate::model::{ChangeSet, CycleId, Intent, Now, ServiceId, ServiceSpec, TargetRef, WriteOutcome};
+use crate::model::{CycleId, Intent, ServiceId, ServiceSpec, TargetRef, WriteEnd};
 use crate::ports::{JournalError, Roster as Declared};
 
 use super::service::{Past, Service};
@@ -141,10 +141,10 @@ impl Roster {
 
     /// Tells a service how a write of an earlier run ended; that is durable by now. A slot that is being opened either
     /// finds it in the journal, or is found here.
-    pub fn settled(&self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
+    pub fn settled(&self, end: WriteEnd) {
         let _turn = self.turn.lock();
-        if let Some(service) = self.find(change.service()) {
-            service.write_ended(change, outcome, now);
+        if let Some(service) = self.find(end.change.service()) {
+            service.write_ended(end);
         }
     }
 
@@ -229,8 +229,8 @@ impl Roster {
         let world = &self.world;
         let mut remembered: BTreeMap<ServiceId, Vec<Intent>> = BTreeMap::new();
         let span = new.iter().map(|spec| spec.guards.memory_span()).max().unwrap_or_default();
-        let applied = world.ports.journal.applied_since(world.ports.clock.now().wall, span)?;
-        for intent in applied.into_iter().chain(world.ports.journal.open_intents()?) {
+        let sent = world.ports.journal.sent_since(world.ports.clock.now().wall, span)?;
+        for intent in sent.into_iter().chain(world.ports.journal.open_intents()?) {
             remembered.entry(intent.change.service().clone()).or_default().push(intent);
         }
         Ok(remembered)

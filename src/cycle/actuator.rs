@@ -2,21 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::model::{ChangeSet, Convergence, Effect, Foreseen, Impact, Intent, Moment, Now, ServiceSpec, WriteOutcome};
+use crate::model::{
+    ChangeSet, Convergence, Effect, Foreseen, Impact, Intent, Moment, Now, ServiceSpec, WriteEnd, WriteOutcome,
+};
 use crate::verify::{Pending, assess, foresee};
 
 use super::decider::Decided;
-
-/// A change of a service ended.
-#[derive(Debug, Clone, PartialEq)]
-pub struct WriteEnd {
-    /// Which.
-    pub change: ChangeSet,
-    /// How.
-    pub outcome: WriteOutcome,
-    /// When.
-    pub now: Now,
-}
 
 /// What an actuator hears.
 #[derive(Debug, Clone)]
@@ -140,7 +131,7 @@ impl ActuatorCore {
 
     /// A write that takes the place of one still measured ends the measurement.
     fn write_ended(&mut self, end: &WriteEnd) -> Vec<ActuatorEffect> {
-        let WriteEnd { change, outcome, now } = end;
+        let WriteEnd { change, outcome, now, .. } = end;
         let sent = self.at_gate.take_if(|sent| sent.change.id == change.id);
         let Some(sent) = sent.filter(|_| *outcome == WriteOutcome::Applied) else { return Vec::new() };
         let begun = Pending::new(sent.change, sent.decided, Moment::now(*now), sent.foreseen, *now);

@@ -9,10 +9,9 @@ use crate::guard::{Context, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
     CandidateDecision, ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Intent, KillState,
-    Lead, Mode, Now, Proposal, RecordMask, Revert, ServiceSpec, Verdict, VerdictKind,
+    Lead, Mode, Now, Proposal, RecordMask, Revert, ServiceSpec, Verdict, VerdictKind, WriteEnd,
 };
 
-use super::actuator::WriteEnd;
 use super::forecaster::Assessed;
 use super::observer::Observed;
 use super::undo::Undo;
@@ -36,6 +35,8 @@ pub struct Inputs<'a> {
     pub mask: &'a RecordMask,
     /// Why nothing may be proposed now (still warming up, an earlier write not settled, no journal).
     pub hold: Option<&'a str>,
+    /// Why it is not known how far services may go, if so: nothing is written meanwhile.
+    pub unbounded: Option<&'a str>,
     /// Whether the declaration was taken back: of the policies only what they forbid counts.
     pub withdrawn: bool,
 }
@@ -136,9 +137,15 @@ impl DeciderCore {
     }
 
     /// Hears how a change ended.
-    pub fn write_ended(&mut self, end: &WriteEnd) {
-        self.memory.write_ended(&end.change, &end.outcome, end.now);
+    pub fn write_ended(&mut self, end: &Arc<WriteEnd>) {
+        self.memory.write_ended(end);
         self.undo = self.undo.take().and_then(|undo| undo.after(&end.change, &end.outcome));
+    }
+
+    /// Hears no more of how a change ended than that it did, where that was too much for [`DeciderCore::write_ended`].
+    pub fn let_go(&mut self, end: &WriteEnd) {
+        self.memory.let_go(end);
+        self.undo = None;
     }
 
     /// Hears of the writes that others made while this process followed.
@@ -241,6 +248,7 @@ impl DeciderCore {
             proposal,
             kill: inputs.kill,
             lead: inputs.lead,
+            unbounded: inputs.unbounded,
             now: assessed.observed.now,
         };
         judge(&mut self.memory, &context)

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::forecast::fit::FitJob;
 use crate::forecast::params::ForecastParams;
-use crate::model::{ChangeSet, CycleId, Intent, MinuteValue, Now, ServiceSpec, WriteOutcome};
+use crate::model::{CycleId, Intent, MinuteValue, Now, ServiceSpec, WriteEnd};
 
-use super::actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent, WriteEnd};
+use super::actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent};
 use super::decider::{Decided, DeciderCore, Inputs};
 use super::forecaster::{ForecasterCore, ForecasterEffect, ForecasterEvent};
 use super::observer::{ObserverCore, RoundArrived};
@@ -86,8 +86,8 @@ impl ServiceLine {
     }
 
     /// Hears how a write ended; what it yields is to be done like the effects of a turn.
-    pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) -> Vec<ActuatorEffect> {
-        let end = Arc::new(WriteEnd { change: change.clone(), outcome: outcome.clone(), now });
+    pub fn write_ended(&mut self, end: WriteEnd) -> Vec<ActuatorEffect> {
+        let end = Arc::new(end);
         self.decider.write_ended(&end);
         let effects = self.actuator.step(&ActuatorEvent::WriteEnded(end));
         self.tell_measured(&effects);

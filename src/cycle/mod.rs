@@ -21,7 +21,7 @@ pub mod staging;
 mod undo;
 pub mod withdrawal;
 
-pub use actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent, WriteEnd};
+pub use actuator::{ActuatorCore, ActuatorEffect, ActuatorEvent};
 pub use decider::{Decided, DeciderCore, DeciderEvent, Inputs};
 pub use forecaster::{Assessed, ForecasterCore, ForecasterEffect, ForecasterEvent};
 pub use inline::ServiceLine;

@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use super::HOUR;
 use super::case::{Answer, Case, Motion};
-
-const TEN_MINUTES: Duration = Duration::from_mins(10);
+use super::{HOUR, TEN_MINUTES};
 
 /// How long a lowering waits that a budget of namespace or fleet refused.
 const REFUSED: Duration = Duration::from_mins(1);

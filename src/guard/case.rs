@@ -21,6 +21,8 @@ pub struct Context<'a> {
     pub kill: &'a KillState,
     /// How this process stands to the lease.
     pub lead: &'a Lead,
+    /// Why it is not known how far services may go, if so.
+    pub unbounded: Option<&'a str>,
     /// The time of the cycle.
     pub now: Now,
 }

@@ -3,10 +3,10 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::model::{ChangeSet, Direction, Intent, Moment, Now, WriteOutcome};
+use super::TEN_MINUTES;
+use crate::model::{ChangeSet, Direction, Intent, Moment, Now};
 
 const MINUTE: Duration = Duration::from_mins(1);
-const TEN_MINUTES: Duration = Duration::from_mins(10);
 
 /// Limits over namespaces and the fleet.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,7 +33,8 @@ struct Charge {
     removed: u32,
 }
 
-/// What namespaces and the fleet have spent. Charged before the write, never refunded.
+/// What namespaces and the fleet have spent. Charged before the write, never refunded. Lowerings spend at most half of the
+/// writes of a minute: what only saves money never stands in the way of a raise.
 ///
 /// **Invariants**: INV-04, INV-05.
 #[derive(Debug, Clone, Default)]
@@ -53,7 +54,7 @@ impl FleetBudget {
         let mut budget = Self::new(limits);
         for intent in intents {
             let at = match &intent.ended {
-                Some((at, WriteOutcome::Applied)) => *at,
+                Some((at, outcome)) if outcome.was_sent() => *at,
                 Some(_) => continue,
                 None => intent.prepared,
             };
@@ -64,32 +65,35 @@ impl FleetBudget {
 
     /// Charges `change`, with `total` replicas known in the fleet.
     ///
+    /// # Errors
+    /// As [`FleetBudget::affords`]. Nothing is charged then.
+    pub fn charge(&mut self, change: &ChangeSet, total: u32, now: Now) -> Result<(), String> {
+        self.spent.retain(|spent| spent.at.age(now) < TEN_MINUTES);
+        self.affords(change, total, now)?;
+        self.spent.push_back(charge_of(change, Moment::now(now)));
+        Ok(())
+    }
+
+    /// Tells whether the budgets permit `change` now, with `total` replicas known in the fleet.
+    ///
     /// A removal that alone is more than the share passes when none other fell into the 10 minutes before:
     /// in a small fleet nothing could ever be lowered otherwise, and the service's own step limit bounds it.
     ///
     /// # Errors
-    /// The budget that is spent, with its numbers. Nothing is charged then.
-    pub fn charge(&mut self, change: &ChangeSet, total: u32, now: Now) -> Result<(), String> {
-        self.spent.retain(|spent| spent.at.age(now) < TEN_MINUTES);
+    /// The budget that is spent, with its numbers.
+    pub fn affords(&self, change: &ChangeSet, total: u32, now: Now) -> Result<(), String> {
         let cost = charge_of(change, Moment::now(now));
-        let in_last_minute: Vec<&Charge> = self.spent.iter().filter(|other| other.at.age(now) < MINUTE).collect();
-        let (all, allowed) = (in_last_minute.len(), self.limits.fleet_per_min);
-        if all >= allowed {
-            return Err(format!("the fleet had {all} writes in the last minute of {allowed} allowed"));
-        }
+        let in_last_minute = || self.spent.iter().filter(|other| other.at.age(now) < MINUTE);
         let namespace = &cost.namespace;
-        let same = in_last_minute.into_iter().filter(|other| other.namespace == *namespace).count();
-        let allowed = self.limits.namespace_per_min;
-        if same >= allowed {
-            return Err(format!("namespace {namespace} had {same} writes in the last minute of {allowed} allowed"));
-        }
-        self.check_removal(cost.removed, total)?;
-        self.spent.push_back(cost);
-        Ok(())
+        let in_namespace = || in_last_minute().filter(|other| other.namespace == *namespace);
+        within("the fleet", self.limits.fleet_per_min, in_last_minute(), &cost)?;
+        within(&format!("namespace {namespace}"), self.limits.namespace_per_min, in_namespace(), &cost)?;
+        self.check_removal(cost.removed, total, now)
     }
 
-    fn check_removal(&self, removed: u32, total: u32) -> Result<(), String> {
-        let before = self.spent.iter().fold(0_u32, |sum, spent| sum.saturating_add(spent.removed));
+    fn check_removal(&self, removed: u32, total: u32, now: Now) -> Result<(), String> {
+        let recent = self.spent.iter().filter(|spent| spent.at.age(now) < TEN_MINUTES);
+        let before = recent.fold(0_u32, |sum, spent| sum.saturating_add(spent.removed));
         let allowed = f64::from(total) * self.limits.removal_share;
         if removed > 0 && before > 0 && f64::from(before.saturating_add(removed)) > allowed {
             let percent = self.limits.removal_share * 100.0;
@@ -99,6 +103,24 @@ impl FleetBudget {
         }
         Ok(())
     }
+}
+
+/// Checks one more write of `whom` against what it had in the last minute, and a lowering against half of it.
+fn within<'a>(
+    whom: &str,
+    allowed: usize,
+    spent: impl Iterator<Item = &'a Charge> + Clone,
+    cost: &Charge,
+) -> Result<(), String> {
+    let had = spent.clone().count();
+    if had >= allowed {
+        return Err(format!("{whom} had {had} writes in the last minute of {allowed} allowed"));
+    }
+    let (lowered, half) = (spent.filter(|other| other.removed > 0).count(), (allowed / 2).max(1));
+    if cost.removed > 0 && lowered >= half {
+        return Err(format!("{whom} had {lowered} lowerings in the last minute of {half} allowed"));
+    }
+    Ok(())
 }
 
 fn charge_of(change: &ChangeSet, at: Moment) -> Charge {

@@ -12,7 +12,7 @@ use super::window::Window;
 use crate::model::guards::UNDONE_COUNTS;
 use crate::model::{
     CONVERGE_WITHIN, ChangeId, ChangeSet, Direction, Intent, Knob, Moment, Now, Refusal, Revert, TargetState,
-    Timestamp, UNDO, WriteOutcome,
+    Timestamp, UNDO, WriteEnd, WriteOutcome,
 };
 
 /// A write that counts against the budgets of the service.
@@ -42,7 +42,7 @@ pub struct Memory {
     last: BTreeMap<(Knob, Direction), Moment>,
     in_flight: Option<InFlight>,
     /// The last write that ended here, how and when.
-    ended: Option<Arc<(ChangeSet, WriteOutcome, Now)>>,
+    ended: Option<Arc<WriteEnd>>,
     /// What was proposed, or ran where nothing was.
     window: Window,
     /// What the arrival rate needed, or a raise asked for.
@@ -100,11 +100,11 @@ impl Memory {
         let seen = std::mem::replace(self, Self::restore(intents, now));
         (self.window, self.arrivals) = (seen.window, seen.arrivals);
         (self.coming, self.raise_since) = (seen.coming, seen.raise_since);
-        if let Some(ended) = seen.ended {
-            let (change, outcome, at) = &*ended;
-            if intents.iter().any(|intent| intent.ended.is_none() && intent.change.id == change.id) {
-                self.write_ended(change, outcome, *at);
-            }
+        let is_open = |end: &Arc<WriteEnd>| {
+            intents.iter().any(|intent| intent.ended.is_none() && intent.change.id == end.change.id)
+        };
+        if let Some(end) = seen.ended.filter(is_open) {
+            self.write_ended(&end);
         }
     }
 
@@ -116,11 +116,13 @@ impl Memory {
     }
 
     /// Remembers how a write ended. One that was never sent is not charged.
-    pub fn write_ended(&mut self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
+    pub fn write_ended(&mut self, end: &Arc<WriteEnd>) {
+        let WriteEnd { change, outcome, now, .. } = &**end;
+        let now = *now;
         if self.in_flight.as_ref().is_some_and(|in_flight| in_flight.id == change.id) {
             self.in_flight = None;
         }
-        self.ended = Some(Arc::new((change.clone(), outcome.clone(), now)));
+        self.ended = Some(end.clone());
         if !outcome.was_sent() {
             self.writes.retain(|write| write.id != change.id);
             if let (WriteOutcome::Refused(Refusal::Budget { reason }), Direction::Lower) = (outcome, change.direction())
@@ -134,8 +136,22 @@ impl Memory {
             self.wait_anew(change, now);
             self.remember(change, Moment::now(now), now);
             if change.knob.sets_count() {
-                self.owner.wrote(change, now);
+                self.owner.wrote(end);
             }
+        }
+    }
+
+    /// Remembers of a write that ended what budgets and cooldowns ask for, and nothing of who moves the target.
+    pub fn let_go(&mut self, end: &WriteEnd) {
+        let WriteEnd { change, outcome, now, .. } = end;
+        self.in_flight.take_if(|in_flight| in_flight.id == change.id);
+        if outcome.was_sent() {
+            self.charge(change, Moment::now(*now));
+        } else {
+            self.writes.retain(|write| write.id != change.id);
+        }
+        if *outcome == WriteOutcome::Applied {
+            self.remember(change, Moment::now(*now), *now);
         }
     }
 
@@ -183,7 +199,7 @@ impl Memory {
         let params = &ctx.spec.guards;
         let (proposed, needed) = (proposed(ctx), needed_now(ctx.outlook));
         let asked = proposed.and_then(|(_, wanted)| wanted).unwrap_or(target.asked());
-        self.window.push(ctx.now.mono, asked.max(needed.unwrap_or(0)), params.stabilisation, params.window_gap);
+        self.window.push(ctx.now, asked.max(needed.unwrap_or(0)), params.stabilisation, params.window_gap);
         let Some(needed) = needed else {
             self.arrivals.reset();
             return;
@@ -193,7 +209,7 @@ impl Memory {
             _ => 0,
         };
         let theirs = self.owner.foreign().map_or(0, |edit| edit.to);
-        self.arrivals.push(ctx.now.mono, needed.max(raised).max(theirs), params.stabilisation, params.window_gap);
+        self.arrivals.push(ctx.now, needed.max(raised).max(theirs), params.stabilisation, params.window_gap);
     }
 
     fn charge(&mut self, change: &ChangeSet, at: Moment) {

@@ -49,6 +49,8 @@ use crate::model::{Finding, GuardFinding, GuardName, Verdict, VerdictKind};
 
 /// Two reverts within this time make the loop stand down; budgets look back as far.
 const HOUR: Duration = Duration::from_hours(1);
+/// The shorter time over which writes, and removed replicas, are counted.
+const TEN_MINUTES: Duration = Duration::from_mins(10);
 
 /// A guard: from the question to the answer, without memory or effect of its own.
 pub type Guard = fn(&Case<'_>) -> Answer;

@@ -3,7 +3,7 @@
 use super::case::{Answer, Case, Motion};
 use crate::model::{Mode, TargetState};
 
-/// Passes in `auto`, and there for a lowering only where the owner allows it, or an autoscaler that works stands behind
+/// Passes in `auto` where it is known how far the platform lets loops go, and there for a lowering only where the owner allows it, or an autoscaler that works stands behind
 /// it: then it is its floor that is lowered.
 pub fn guard(case: &Case<'_>) -> Answer {
     let lowers = matches!(case.motion, Motion::Lower { .. });
@@ -28,6 +28,9 @@ pub fn guard(case: &Case<'_>) -> Answer {
                 }
             })
         }
-        Mode::Auto => Answer::Pass("auto".to_owned()),
+        Mode::Auto => match case.ctx.unbounded {
+            Some(why) => Answer::Hold(format!("auto, but {why}: nothing is written until it is")),
+            None => Answer::Pass("auto".to_owned()),
+        },
     }
 }

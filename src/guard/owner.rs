@@ -6,10 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::HOUR;
-use crate::model::{ChangeId, ChangeSet, Direction, Lever, Moment, Now, Revert, TargetState};
-
-/// A write of ours that the watch has not shown after this time was reverted before anybody looked.
-const SHOWS_WITHIN: Duration = Duration::from_secs(30);
+use crate::model::{ChangeId, ChangeSet, Direction, Lever, Moment, Now, Revert, TargetState, WriteEnd};
 
 /// Reverts within an hour after which the loop stands down.
 const REVERTS: usize = 2;
@@ -38,13 +35,20 @@ struct Ours {
     id: ChangeId,
     from: u32,
     to: u32,
-    at: Duration,
+    /// The version of the object that it made; `None` where that is not known.
+    version: Option<u64>,
     shown: bool,
 }
 
 impl Ours {
-    fn of(change: &ChangeSet, now: Now, shown: bool) -> Self {
-        Self { id: change.id.clone(), from: change.from, to: change.to, at: now.mono, shown }
+    fn of(change: &ChangeSet, version: Option<u64>, shown: bool) -> Self {
+        Self { id: change.id.clone(), from: change.from, to: change.to, version, shown }
+    }
+
+    /// Tells whether a view that has missed nothing up to the version `seen_to`, and shows another value, has let it
+    /// pass: then somebody set that value after it. A view that lags or stands still says nothing.
+    fn passed_by(&self, seen_to: Option<u64>) -> bool {
+        !self.shown && self.version.zip(seen_to).is_some_and(|(version, seen_to)| seen_to >= version)
     }
 
     /// Tells whether `found` goes back on this write.
@@ -75,7 +79,9 @@ pub struct Owner {
 impl Owner {
     /// Remembers a write of ours that was applied. One that starts from where the last one, which no watch has shown, was
     /// set back to, proves that somebody did so: it was made on a live read.
-    pub fn wrote(&mut self, change: &ChangeSet, now: Now) {
+    pub fn wrote(&mut self, end: &WriteEnd) {
+        let WriteEnd { change, now, version, .. } = end;
+        let now = *now;
         self.turn_to(&change.uid);
         let unseen = self.ours.take().filter(|ours| !ours.shown && ours.reverted_by(change.from));
         if let Some(ours) = unseen {
@@ -83,14 +89,14 @@ impl Owner {
             self.unseen = Some((ours.id, Revert { at: now.wall, from, to, by: None }));
             self.count(ForeignEdit { from, to, by: None }, Moment::now(now), now);
         }
-        self.ours = Some(Ours::of(change, now, false));
+        self.ours = Some(Ours::of(change, *version, false));
     }
 
     /// Remembers a write that an earlier run of the process applied, and whether it was reverted in that run.
     pub fn wrote_before(&mut self, change: &ChangeSet, reverted: Option<&Revert>, now: Now) {
         self.turn_to(&change.uid);
         let Some(revert) = reverted else {
-            (self.ours, self.seen) = (Some(Ours::of(change, now, true)), Some(change.to));
+            (self.ours, self.seen) = (Some(Ours::of(change, None, true)), Some(change.to));
             return;
         };
         let at = Moment::persisted(revert.at, now);
@@ -114,7 +120,7 @@ impl Owner {
             ours.shown = true;
             return;
         }
-        let swallowed = self.ours.as_ref().is_some_and(|ours| !ours.shown && now.since(ours.at) >= SHOWS_WITHIN);
+        let swallowed = self.ours.as_ref().is_some_and(|ours| ours.passed_by(target.seen_to));
         if (value == seen && !swallowed) || in_flight == Some(value) {
             return;
         }

@@ -3,26 +3,32 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Largest need over a sliding time, on the monotonic clock. Only the values that can still be the largest are
+use crate::model::Now;
+use crate::model::time::elapsed;
+
+/// Largest need over a sliding time, on the monotonic clock. That one stands still while the machine sleeps, so a gap is
+/// what either clock calls one. Only the values that can still be the largest are
 /// kept, so its size follows the shape of the load and not the length of the tick.
 #[derive(Debug, Clone, Default)]
 pub struct Window {
     /// Since when there was no gap.
     since: Option<Duration>,
     /// When the last need was added.
-    last: Duration,
+    last: Option<Now>,
     /// Times and needs, times rising, needs falling.
     peaks: VecDeque<(Duration, u32)>,
 }
 
 impl Window {
     /// Adds the need of this cycle. A silence longer than `gap` starts the window anew.
-    pub fn push(&mut self, now: Duration, need: u32, span: Duration, gap: Duration) {
-        if self.since.is_some() && now.saturating_sub(self.last) > gap {
+    pub fn push(&mut self, now: Now, need: u32, span: Duration, gap: Duration) {
+        let silence = |last: Now| now.since(last.mono).max(elapsed(now.wall, last.wall));
+        if self.last.is_some_and(|last| silence(last) > gap) {
             self.reset();
         }
+        self.last = Some(now);
+        let now = now.mono;
         self.since.get_or_insert(now);
-        self.last = now;
         while self.peaks.back().is_some_and(|(_, smaller)| *smaller <= need) {
             self.peaks.pop_back();
         }
@@ -55,10 +61,14 @@ mod tests {
     const SPAN: Duration = Duration::from_mins(5);
     const GAP: Duration = Duration::from_mins(1);
 
+    fn at_second(second: u64) -> Now {
+        Now { wall: crate::model::Timestamp::UNIX_EPOCH, mono: Duration::ZERO }.plus(Duration::from_secs(second))
+    }
+
     fn window(needs: &[(u64, u32)]) -> Window {
         let mut window = Window::default();
         for (at, need) in needs {
-            window.push(Duration::from_secs(*at), *need, SPAN, GAP);
+            window.push(at_second(*at), *need, SPAN, GAP);
         }
         window
     }
@@ -77,5 +87,16 @@ mod tests {
         let window = window(&[(0, 9), (60, 4), (121, 3)]);
         assert_eq!(window.seen(Duration::from_secs(121)), Duration::ZERO);
         assert_eq!(window.peak(), Some(3));
+    }
+
+    #[test]
+    fn a_machine_that_slept_is_a_gap_and_a_clock_set_back_is_none() {
+        for (wall, seen) in [(8 * 3600, 0), (61, 0), (60, 315), (0, 315), (-3600, 315)] {
+            let mut window = window(&[(0, 4), (60, 4), (120, 4), (180, 4), (240, 4), (300, 4)]);
+            let woke = Now { mono: Duration::from_secs(315), ..at_second(300) };
+            let wall = woke.wall.checked_add(jiff::SignedDuration::from_secs(wall)).unwrap();
+            window.push(Now { wall, ..woke }, 3, SPAN, GAP);
+            assert_eq!(window.seen(woke.mono), Duration::from_secs(seen), "{wall}");
+        }
     }
 }

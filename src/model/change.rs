@@ -191,20 +191,33 @@ pub enum WriteOutcome {
     },
     /// Not sent: the write gate refused.
     Refused(Refusal),
-    /// Not sent, or sent and not applied, as a later read showed.
+    /// Given up before it was sent, or sent and not applied, as a later read showed.
     Abandoned {
         /// What was known.
         reason: String,
+        /// Whether the API server may have seen it. What older versions wrote does not say so, and counts as sent.
+        #[serde(default = "may_have_been_sent")]
+        sent: bool,
     },
     /// No adapter can turn this knob yet.
     NoLever,
 }
 
+fn may_have_been_sent() -> bool {
+    true
+}
+
 impl WriteOutcome {
+    /// Returns how a change ends that is given up before it was sent: it costs no budget.
+    pub fn unsent(reason: &str) -> Self {
+        Self::Abandoned { reason: reason.to_owned(), sent: false }
+    }
+
     /// Tells whether the API server may have seen the write.
     pub fn was_sent(&self) -> bool {
         match self {
-            Self::Applied | Self::Rejected { .. } | Self::Abandoned { .. } => true,
+            Self::Applied | Self::Rejected { .. } => true,
+            Self::Abandoned { sent, .. } => *sent,
             Self::AlreadyThere
             | Self::Superseded { .. }
             | Self::Expired
@@ -245,10 +258,23 @@ impl fmt::Display for WriteOutcome {
                 age.as_secs_f64()
             ),
             Self::Refused(refusal) => write!(f, "refused at the write gate: {refusal}"),
-            Self::Abandoned { reason } => write!(f, "abandoned: {reason}"),
+            Self::Abandoned { reason, .. } => write!(f, "abandoned: {reason}"),
             Self::NoLever => f.write_str("no lever: no adapter can read or turn this knob yet"),
         }
     }
+}
+
+/// A change of a service ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WriteEnd {
+    /// Which.
+    pub change: ChangeSet,
+    /// How.
+    pub outcome: WriteOutcome,
+    /// When.
+    pub now: Now,
+    /// The version of the object that the write made, or that was read after it; `None` where none was seen.
+    pub version: Option<u64>,
 }
 
 /// What the journal knows of a write: durable before the write, ended exactly once.
@@ -285,10 +311,10 @@ impl Intent {
         }
     }
 
-    /// Tells whether it ended as applied within `span` before `now`. An end that lies in the future counts: after a jump
-    /// of the clock the longer memory is the safer one (INV-23).
-    pub fn applied_within(&self, now: Timestamp, span: Duration) -> bool {
-        self.applied_at().is_some_and(|at| elapsed(now, at) <= span)
+    /// Tells whether it ended within `span` before `now`, and the API server may have seen it. An end that lies in the
+    /// future counts: after a jump of the clock the longer memory is the safer one (INV-23).
+    pub fn sent_within(&self, now: Timestamp, span: Duration) -> bool {
+        self.ended.as_ref().is_some_and(|(at, outcome)| outcome.was_sent() && elapsed(now, *at) <= span)
     }
 }
 
@@ -303,4 +329,25 @@ pub struct Revert {
     pub to: u32,
     /// The field manager that set it, where the object names one.
     pub by: Option<Arc<str>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_never_sent_is_told_from_what_was_not_found_and_older_records_count_as_sent() {
+        let reason = || "found 4, not 6".to_owned();
+        for (outcome, sent) in [
+            (WriteOutcome::unsent("flyball is shutting down"), false),
+            (WriteOutcome::Abandoned { reason: reason(), sent: true }, true),
+        ] {
+            let packed = rmp_serde::to_vec_named(&outcome).unwrap();
+            let read: WriteOutcome = rmp_serde::from_slice(&packed).unwrap();
+            assert_eq!((read.was_sent(), &read), (sent, &outcome));
+        }
+        let older = serde_json::json!({ "outcome": "abandoned", "reason": reason() });
+        let read: WriteOutcome = serde_json::from_value(older).unwrap();
+        assert_eq!(read, WriteOutcome::Abandoned { reason: reason(), sent: true });
+    }
 }

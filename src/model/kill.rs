@@ -1,6 +1,7 @@
 //! The state of the kill switch. What cannot be read counts as engaged.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::action::ActionClass;
 use super::ids::ServiceId;
 use super::time::Timestamp;
+
+/// How long before a write is handed to its connection the last read of the switch may have begun: the half second that a
+/// read may take, and a little. A connection that has to be opened for the write first adds its own limit, and both
+/// together are a second (INV-08).
+pub const KILL_READ_HOLDS: Duration = Duration::from_millis(550);
 
 /// Who stopped what, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]

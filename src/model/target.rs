@@ -67,6 +67,9 @@ pub struct TargetState {
     /// What else scales it.
     #[serde(default)]
     pub autoscaling: Autoscaling,
+    /// Version up to which the view of the objects that carry its lever has missed nothing; `None` where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_to: Option<u64>,
 }
 
 impl TargetState {
@@ -81,6 +84,7 @@ impl TargetState {
             owner: None,
             stuck: None,
             autoscaling: Autoscaling::Nobody,
+            seen_to: None,
         }
     }
 }

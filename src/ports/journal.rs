@@ -182,9 +182,9 @@ pub trait Journal: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Returns intents that ended as applied within `span` before `now`, oldest first: what cooldowns and
-    /// budgets are rebuilt from.
-    fn applied_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError>;
+    /// Returns intents that ended within `span` before `now` and that the API server may have seen, applied or not, oldest
+    /// first: what cooldowns (of those that were applied) and budgets are rebuilt from.
+    fn sent_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError>;
 
     /// Returns the newest records, newest first: of one service or of all.
     fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;

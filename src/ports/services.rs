@@ -73,6 +73,12 @@ pub trait Services: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Returns why it is not known now how far the services may go, if it is not: nothing is written meanwhile, and what is
+    /// declared stays as it is. No I/O.
+    fn unbounded(&self) -> Option<String> {
+        None
+    }
+
     /// Tells the owner of a service what happened. No I/O here: an adapter passes on what its place can carry.
     fn tell(&self, service: &ServiceId, news: News);
 

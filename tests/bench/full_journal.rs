@@ -43,6 +43,7 @@ pub fn make(path: &Path, settings: &Settings) -> anyhow::Result<()> {
             lead: &flyball::model::Lead::Alone,
             mask: &flyball::model::RecordMask::default(),
             hold: None,
+            unbounded: None,
             withdrawn: false,
         };
         let decided = line.turn(&round(spec, now), inputs).decided.context("a decision")?;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use flyball::actors::write_gate::WriteGate;
+use flyball::actors::write_gate::{GateParts, WriteGate};
 use flyball::adapters::clock::ScaledClock;
 use flyball::adapters::kill_file::{KillFile, Scope, engage, release};
 use flyball::adapters::store::MemoryJournal;
@@ -15,7 +15,7 @@ use flyball::cycle::stages::FleetLimits;
 use flyball::instrument::Metrics;
 use flyball::model::{
     ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Intent, Knob, Now, ServiceId, TargetKind,
-    TargetReading, TargetRef, Timestamp, TraceId,
+    TargetReading, TargetRef, Timestamp, TraceId, WriteEnd,
 };
 use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Cluster, ClusterError, Journal, JournalError, Live};
@@ -78,15 +78,15 @@ impl Stream {
         let cluster =
             Arc::new(Instantly { origin: Instant::now(), starts: AtomicU64::new(0), last: AtomicU64::new(0) });
         let limits = FleetLimits { namespace_per_min: usize::MAX, fleet_per_min: usize::MAX, removal_share: 1.0 };
-        let gate = WriteGate::new(
-            clock.clone(),
-            cluster.clone(),
-            Arc::new(Forgetful(MemoryJournal::new())),
-            Arc::new(KillFile::open(file)),
-            Arc::new(flyball::adapters::alone::Alone::default()),
-            Metrics::new().process(),
+        let gate = WriteGate::new(GateParts {
+            clock: clock.clone(),
+            cluster: cluster.clone(),
+            journal: Arc::new(Forgetful(MemoryJournal::new())),
+            kill: Arc::new(KillFile::open(file)),
+            leadership: Arc::new(flyball::adapters::alone::Alone::default()),
+            metrics: Metrics::new().process(),
             limits,
-        )?;
+        })?;
         let (refused, ended) = (AtomicU64::new(0), AtomicBool::new(false));
         let stream = Arc::new(Self { gate: Arc::new(gate), cluster, clock, refused, ended });
         for index in 0..QUEUED {
@@ -98,12 +98,12 @@ impl Stream {
     fn submit(self: Arc<Self>, mut change: ChangeSet) {
         change.decided = self.clock.now();
         let gate = self.gate.clone();
-        gate.submit(change, flyball::model::Foreseen::default(), move |change, outcome, _| {
+        gate.submit(change, flyball::model::Foreseen::default(), move |WriteEnd { change, outcome, .. }| {
             if matches!(outcome, flyball::model::WriteOutcome::Refused(_)) {
                 self.refused.fetch_add(1, Ordering::SeqCst);
             }
             if !self.ended.load(Ordering::SeqCst) {
-                self.submit(change.clone());
+                self.submit(change);
             }
         });
     }
@@ -222,7 +222,7 @@ impl Journal for Forgetful {
         Ok(Vec::new())
     }
 
-    fn applied_since(&self, _: Timestamp, _: Duration) -> Result<Vec<Intent>, JournalError> {
+    fn sent_since(&self, _: Timestamp, _: Duration) -> Result<Vec<Intent>, JournalError> {
         Ok(Vec::new())
     }
 

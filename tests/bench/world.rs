@@ -213,8 +213,8 @@ impl Journal for NotingJournal {
         self.inner.open_intents()
     }
 
-    fn applied_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
-        self.inner.applied_since(now, span)
+    fn sent_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
+        self.inner.sent_since(now, span)
     }
 
     fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {

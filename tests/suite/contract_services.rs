@@ -103,6 +103,16 @@ impl Site {
         }
     }
 
+    fn bound(&self, max_replicas: u32, max_mode: &str) {
+        let objects = self.double.objects();
+        let change = |old: &Value| {
+            let mut new = old.clone();
+            new["spec"] = bound(max_replicas, max_mode)["spec"].clone();
+            Ok(new)
+        };
+        objects.update(Resource::PlatformBounds, "", BOUND_NAME, &person(), change).unwrap();
+    }
+
     fn delete(&self, name: &str) {
         self.double.objects().delete(LOOPS, "shop", name, &person()).unwrap();
     }
@@ -215,18 +225,17 @@ async fn the_platform_bound_caps_every_loop_and_without_it_none_writes() {
     site.roster(|specs| specs.len() == 1 && (specs[0].bounds.min, specs[0].bounds.max) == (30, 30)).await;
     site.until("told", |site| site.condition("checkout", "Capped")["status"] == "True").await;
     let objects = site.double.objects().clone();
-    objects
-        .update(Resource::PlatformBounds, "", BOUND_NAME, &person(), |old| {
-            let mut new = old.clone();
-            new["spec"] = bound(50, "shadow")["spec"].clone();
-            Ok(new)
-        })
-        .unwrap();
+    site.bound(50, "shadow");
     site.roster(|specs| specs[0].bounds.max == 50 && specs[0].mode == Mode::Shadow).await;
+    assert_eq!(site.services.unbounded(), None);
+    site.bound(50, "auto");
+    site.roster(|specs| specs[0].bounds.max == 50 && specs[0].mode == Mode::Auto).await;
     objects.delete(Resource::PlatformBounds, "", BOUND_NAME, &person()).unwrap();
-    site.roster(|specs| specs[0].bounds.max == 80 && specs[0].mode == Mode::Shadow).await;
     let told = |site: &Site| site.condition("checkout", "Capped")["message"].to_string().contains("no PlatformBound");
     site.until("told", told).await;
+    let why = site.services.unbounded().unwrap();
+    assert_eq!(why, "there is no PlatformBound named flyball; apply one");
+    site.roster(|specs| specs[0].bounds.max == 50 && specs[0].mode == Mode::Auto).await;
 }
 
 #[tokio::test]
@@ -299,7 +308,7 @@ async fn a_status_is_written_on_change_only() {
 }
 
 #[tokio::test]
-async fn a_bound_that_is_not_heard_of_for_too_long_permits_nothing_and_is_waited_for() {
+async fn a_bound_that_is_not_heard_of_for_too_long_permits_no_write_and_changes_no_declaration() {
     let mut site = Site::open_with(
         Timeouts { silence: Duration::from_millis(300), ..Timeouts::default() },
         Arc::new(Alone::default()),
@@ -307,7 +316,16 @@ async fn a_bound_that_is_not_heard_of_for_too_long_permits_nothing_and_is_waited
     .await;
     site.apply("checkout", &json!({ "mode": "auto" }));
     site.roster(|specs| specs.iter().any(|spec| spec.mode == Mode::Auto)).await;
-    site.roster(|specs| specs.iter().any(|spec| spec.mode == Mode::Shadow)).await;
+    let mut changes = site.roster.clone();
+    changes.mark_unchanged();
+    while site.services.unbounded().is_none() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // Longer than the keeper waits before it looks by itself.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(!changes.has_changed().unwrap(), "what is declared stays as it is");
+    let why = site.services.unbounded().unwrap();
+    assert!(why.starts_with("the PlatformBound cannot be read: silent for"), "{why}");
     let waits = site.services.waiting_for();
     assert!(waits.iter().any(|wait| wait.starts_with("PlatformBound: silent for")), "{waits:?}");
 }
@@ -426,7 +444,7 @@ async fn a_spec_is_read_once_and_a_status_is_no_reason_to_compare_all() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert_eq!(counted(), (read, compared), "only a status has changed");
-    objects.delete(Resource::PlatformBounds, "", BOUND_NAME, &person()).unwrap();
+    site.bound(30, "shadow");
     site.roster(|specs| specs.iter().all(|spec| spec.mode == Mode::Shadow)).await;
     assert_eq!(counted(), (read, compared), "what the platform permits is no matter of reading");
     site.apply("checkout", &json!({ "mode": "observe" }));

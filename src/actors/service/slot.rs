@@ -11,12 +11,11 @@ use ractor::ActorRef;
 use crate::cycle::withdrawal::held_up;
 use crate::cycle::{
     ActuatorCore, ActuatorEvent, Assessed, DeciderCore, DeciderEvent, ForecasterCore, ForecasterEvent, ObserverCore,
-    WriteEnd,
 };
 use crate::instrument::ServiceMetrics;
 use crate::model::{
     Arrival, Bounds, ChangeSet, CycleId, DecisionRecord, Features, Intent, MinuteValue, Mode, Now, Outlook, ServiceId,
-    ServiceSpec, TargetReading, TargetState, WriteOutcome,
+    ServiceSpec, TargetReading, TargetState, WriteEnd, WriteOutcome,
 };
 use crate::ports::News;
 use crate::ports::journal::Entry;
@@ -159,7 +158,7 @@ pub struct Service {
 #[derive(Default)]
 struct Heritage {
     heir: Option<Arc<Service>>,
-    waiting: Vec<(ChangeSet, WriteOutcome, Now)>,
+    waiting: Vec<WriteEnd>,
 }
 
 impl Service {
@@ -267,23 +266,19 @@ impl Service {
             heritage.heir = Some(heir.clone());
             std::mem::take(&mut heritage.waiting)
         };
-        for (change, outcome, now) in waiting {
-            heir.write_ended(&change, &outcome, now);
+        for end in waiting {
+            heir.write_ended(end);
         }
     }
 
     /// Hands the end of a write on to the heir, now or when there is one.
-    fn bequeath(&self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
+    fn bequeath(&self, end: WriteEnd) {
         let heir = {
             let mut heritage = self.heritage.lock();
-            if heritage.heir.is_none() {
-                heritage.waiting.push((change.clone(), outcome.clone(), now));
-            }
-            heritage.heir.clone()
+            let Some(heir) = heritage.heir.clone() else { return heritage.waiting.push(end) };
+            heir
         };
-        if let Some(heir) = heir {
-            heir.write_ended(change, outcome, now);
-        }
+        heir.write_ended(end);
     }
 
     pub(super) fn is_retired(&self) -> bool {
@@ -292,7 +287,7 @@ impl Service {
 
     /// Notes that a change is not sent, because its service is supervised no more.
     pub(super) fn retired_before(&self, change: &ChangeSet) {
-        let outcome = WriteOutcome::Abandoned { reason: "its service is supervised no more".to_owned() };
+        let outcome = WriteOutcome::unsent("its service is supervised no more");
         self.world.ports.journal.submit(Entry::Outcome { decision: change.decision.clone(), outcome });
     }
 
@@ -328,11 +323,15 @@ impl Service {
         self.histories_owed.load(Ordering::Acquire) == 0
     }
 
-    /// Tells both stages concerned how a write ended.
-    pub fn write_ended(&self, change: &ChangeSet, outcome: &WriteOutcome, now: Now) {
+    /// Tells both stages concerned how a write ended, and after them whoever else listens.
+    pub fn write_ended(&self, end: WriteEnd) {
         if self.is_retired() {
-            return self.bequeath(change, outcome, now);
+            return self.bequeath(end);
         }
+        let end = Arc::new(end);
+        self.put::<DeciderStage>(self.decisions.put_fact(DeciderEvent::WriteEnded(end.clone())));
+        self.put::<ActuatorStage>(self.actions.put_fact(ActuatorEvent::WriteEnded(end.clone())));
+        let WriteEnd { change, outcome, .. } = &*end;
         self.metrics.wrote(outcome);
         self.update_view(|view| {
             if let Some(record) = view.record.as_mut().filter(|record| record.id == change.decision) {
@@ -340,9 +339,14 @@ impl Service {
             }
         });
         self.tell(News::WriteEnded { change: change.clone(), outcome: outcome.clone() });
-        let end = Arc::new(WriteEnd { change: change.clone(), outcome: outcome.clone(), now });
-        self.put::<DeciderStage>(self.decisions.put_fact(DeciderEvent::WriteEnded(end.clone())));
-        self.put::<ActuatorStage>(self.actions.put_fact(ActuatorEvent::WriteEnded(end)));
+    }
+
+    /// Notes that a change ended before it came to the write gate.
+    pub(super) fn never_sent(&self, change: &ChangeSet, why: &str) {
+        let outcome = WriteOutcome::unsent(why);
+        let now = self.world.ports.clock.now();
+        self.write_ended(WriteEnd { change: change.clone(), outcome: outcome.clone(), now, version: None });
+        self.world.ports.journal.submit(Entry::Outcome { decision: change.decision.clone(), outcome });
     }
 
     /// Tells both stages concerned of the writes that others made while this process followed.

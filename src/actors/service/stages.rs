@@ -1,5 +1,6 @@
 //! The four stages: what each reads from the ports for its core, and where its effects go.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -9,7 +10,7 @@ use crate::cycle::{
 };
 use crate::instrument::{self, ActorRole};
 use crate::model::record::SignalLabel;
-use crate::model::{AnomalyKind, Lead, Measured, Outlook, ServiceSpec, SignalOutlook, WriteOutcome};
+use crate::model::{AnomalyKind, ChangeSet, Foreseen, Lead, Measured, Outlook, ServiceSpec, SignalOutlook};
 use crate::ports::News;
 use crate::ports::journal::Entry;
 
@@ -42,7 +43,7 @@ impl Stage for ObserverStage {
     fn step(core: &mut ObserverCore, share: &Share, service: &Service) -> Observed {
         let target = service.world.ports.cluster.observed(&service.spec().target);
         if let Some(state) = target.known() {
-            service.world.gate.seen_replicas(&service.id, state.replicas);
+            service.world.gate.seen_replicas(&service.id, state.replicas, || !service.is_retired());
         }
         let observed = core.step(&RoundArrived { arrivals: share.arrivals.clone(), target, now: share.now });
         let features = service.world.mask.believed(&labels(service), &observed.features);
@@ -170,12 +171,10 @@ impl Stage for DeciderStage {
                 let hold = service.hold();
                 let (policy, candidate) = (sets.in_force.as_deref(), sets.candidate.as_deref());
                 let (hold, withdrawn, mask) = (hold.as_deref(), service.is_withdrawn(), &*world.mask);
-                Some(
-                    core.decide(
-                        assessed,
-                        Inputs { policy, candidate, kill: &kill, lead: &lead, mask, hold, withdrawn },
-                    ),
-                )
+                let unbounded = world.ports.services.unbounded();
+                let unbounded = unbounded.as_deref();
+                let inputs = Inputs { policy, candidate, kill: &kill, lead: &lead, mask, hold, unbounded, withdrawn };
+                Some(core.decide(assessed, inputs))
             }
             DeciderEvent::WriteEnded(end) => {
                 core.write_ended(end);
@@ -192,41 +191,70 @@ impl Stage for DeciderStage {
         }
     }
 
+    /// An end that could not be taken in is remembered as far as the next writes depend on it.
+    fn skipped(event: &DeciderEvent, service: &Service) {
+        if let DeciderEvent::WriteEnded(end) = event {
+            Self::core(service).step(&service.spec(), Self::declared, |core| core.let_go(end));
+        }
+    }
+
     fn perform(decided: Option<Decided>, service: &Arc<Service>) {
         let Some(decided) = decided else { return };
-        service.world.process.cycles.inc();
-        service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
-        if let Some(candidate) = &decided.record.candidate {
-            let record = &decided.record;
-            service.world.policy.compared(&record.id, &record.proposal.choice, candidate);
+        match decided.record.change.clone() {
+            Some(change) => handed_on(&change, service, || hand_on(decided, service)),
+            None => hand_on(decided, service),
         }
-        service.update_view(|view| view.record = Some(decided.record.clone()));
-        service.tell(News::Decided(decided.record.clone()));
-        if decided.keep {
-            // A decision that ended where it was planned is counted once, however long it stays the same.
-            decided.record.outcome.iter().for_each(|outcome| service.metrics.wrote(outcome));
-            service.world.ports.journal.submit(Entry::Decision(decided.record.clone()));
-        }
-        // What a follower takes for a revert the leader has seen, and may have done itself.
-        let speaks = service.world.gate.lead().speaks();
-        if let Some((change, revert)) = decided.reverted.clone().filter(|_| speaks) {
-            service.world.ports.journal.submit(Entry::Reverted { change, revert });
-        }
-        // A change may not be replaced by a later cycle, so a decision that carries one is a fact.
-        let carries_change = decided.record.change.is_some();
-        let event = ActuatorEvent::Decided(decided);
-        let inbox = &service.actions;
-        let put = if carries_change { inbox.put_fact(event) } else { inbox.put_latest(event) };
-        service.put::<ActuatorStage>(put);
+    }
+}
+
+/// Tells of a decision, and hands it to the actuator last.
+fn hand_on(decided: Decided, service: &Arc<Service>) {
+    service.world.process.cycles.inc();
+    service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
+    if let Some(candidate) = &decided.record.candidate {
+        let record = &decided.record;
+        service.world.policy.compared(&record.id, &record.proposal.choice, candidate);
+    }
+    service.update_view(|view| view.record = Some(decided.record.clone()));
+    service.tell(News::Decided(decided.record.clone()));
+    if decided.keep {
+        // A decision that ended where it was planned is counted once, however long it stays the same.
+        decided.record.outcome.iter().for_each(|outcome| service.metrics.wrote(outcome));
+        service.world.ports.journal.submit(Entry::Decision(decided.record.clone()));
+    }
+    // What a follower takes for a revert the leader has seen, and may have done itself.
+    let speaks = service.world.gate.lead().speaks();
+    if let Some((change, revert)) = decided.reverted.clone().filter(|_| speaks) {
+        service.world.ports.journal.submit(Entry::Reverted { change, revert });
+    }
+    // A change may not be replaced by a later cycle, so a decision that carries one is a fact.
+    let carries_change = decided.record.change.is_some();
+    let event = ActuatorEvent::Decided(decided);
+    let inbox = &service.actions;
+    let put = if carries_change { inbox.put_fact(event) } else { inbox.put_latest(event) };
+    service.put::<ActuatorStage>(put);
+}
+
+/// Does the `work` that hands a change on. Where that dies, the change has ended unsent before the supervisor hears of it:
+/// nobody else would tell the decider, which waits for its end.
+fn handed_on(change: &ChangeSet, service: &Service, work: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
+        service.never_sent(change, "its stage failed before it was handed on");
+        resume_unwind(panic);
     }
 }
 
 /// Returns how this process stands to the lease, for a decision that is being made. Asked in this order: a term that
-/// has begun by now has told the service first, and what still waits this decision does not know.
+/// has begun by now has told the service first, and what of that still waits this decision does not know.
 fn lead(service: &Service) -> Lead {
-    let lead = service.world.gate.lead();
+    as_known(service.world.gate.lead(), &service.decisions)
+}
+
+fn as_known(lead: Lead, facts: &Inbox<DeciderEvent>) -> Lead {
     match lead {
-        Lead::Holds { epoch, .. } if service.decisions.has_facts() => Lead::TakesOver { epoch },
+        Lead::Holds { epoch, .. } if facts.any_fact(|fact| matches!(fact, DeciderEvent::TookOver { .. })) => {
+            Lead::TakesOver { epoch }
+        }
         lead => lead,
     }
 }
@@ -262,26 +290,17 @@ impl Stage for ActuatorStage {
         if let ActuatorEvent::Decided(decided) = event
             && let Some(change) = &decided.record.change
         {
-            let outcome = WriteOutcome::Abandoned { reason: "its actuator failed before it was sent".to_owned() };
-            service
-                .world
-                .ports
-                .journal
-                .submit(Entry::Outcome { decision: change.decision.clone(), outcome: outcome.clone() });
-            service.write_ended(change, &outcome, service.world.ports.clock.now());
+            service.never_sent(change, "its actuator failed before it was sent");
         }
     }
 
-    fn perform(effects: Vec<ActuatorEffect>, service: &Arc<Service>) {
+    fn perform(mut effects: Vec<ActuatorEffect>, service: &Arc<Service>) {
+        // A failure to tell of a measurement costs no write.
+        effects.sort_by_key(|effect| !matches!(effect, ActuatorEffect::Write { .. }));
         for effect in effects {
             match effect {
-                ActuatorEffect::Write { change, .. } if service.is_retired() => service.retired_before(&change),
                 ActuatorEffect::Write { change, foreseen } => {
-                    let owner = service.clone();
-                    let foreseen = service.world.mask.foreseen(&labels(service), foreseen);
-                    service.world.gate.submit(change, foreseen, move |change, outcome, now| {
-                        owner.write_ended(change, outcome, now);
-                    });
+                    handed_on(&change.clone(), service, || submit(change, foreseen, service));
                 }
                 ActuatorEffect::Measured { change, effect, now } => {
                     service.metrics.measured(effect.impact);
@@ -300,6 +319,16 @@ impl Stage for ActuatorStage {
     }
 }
 
+/// Puts a change to the write gate, which tells the service how it ends.
+fn submit(change: ChangeSet, foreseen: Foreseen, service: &Arc<Service>) {
+    if service.is_retired() {
+        return service.retired_before(&change);
+    }
+    let owner = service.clone();
+    let foreseen = service.world.mask.foreseen(&labels(service), foreseen);
+    service.world.gate.submit(change, foreseen, move |end| owner.write_ended(end));
+}
+
 /// Says which signals raise an alarm that they did not raise in the cycle before.
 fn tell_alarms(service: &Service, before: Option<&Outlook>, now: &Outlook) {
     let alarm = |outlook: &Option<SignalOutlook>| outlook.as_ref().is_some_and(|signal| signal.alarm);
@@ -309,5 +338,52 @@ fn tell_alarms(service: &Service, before: Option<&Outlook>, now: &Outlook) {
         let Some(signal) = spec.signals.get(position).filter(|_| !told) else { continue };
         let (name, kind) = (&signal.name, outlook.anomaly_kind.map_or("unknown", AnomalyKind::as_str));
         tracing::info!(service = %service.id, signal = %name, kind, score = outlook.anomaly, "a signal is unusual");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::model::{
+        ActionClass, ChangeId, CycleId, DecisionId, Epoch, Knob, Now, TargetKind, TargetRef, Timestamp, TraceId,
+        WriteEnd, WriteOutcome,
+    };
+
+    fn change(now: Now) -> ChangeSet {
+        let decision = DecisionId { service: "shop/checkout".parse().unwrap(), cycle: CycleId { run: 1, seq: 7 } };
+        ChangeSet {
+            id: ChangeId::derive("u", Knob::Replicas, &decision, 4, 6),
+            trace: TraceId::derive(&decision.service, decision.cycle, now.wall),
+            decision,
+            rule: "rule".to_owned(),
+            revision: None,
+            target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".into(), name: "checkout".into() },
+            uid: "u".to_owned(),
+            knob: Knob::Replicas,
+            floor: None,
+            class: ActionClass::Scale,
+            from: 4,
+            to: 6,
+            backed_by_arrivals: false,
+            decided: now,
+            valid_for: Duration::from_secs(30),
+            fresh_for: Duration::from_secs(30),
+            epoch: Epoch::ALONE,
+        }
+    }
+
+    #[test]
+    fn only_what_a_predecessor_left_and_is_not_heard_yet_is_a_takeover() {
+        let holds = || Lead::Holds { epoch: Epoch::new(3), left: Duration::from_secs(15) };
+        let now = Now { wall: Timestamp::UNIX_EPOCH, mono: Duration::ZERO };
+        let inbox = Inbox::default();
+        let end = WriteEnd { change: change(now), outcome: WriteOutcome::Applied, now, version: None };
+        let _ = inbox.put_fact(DeciderEvent::WriteEnded(Arc::new(end)));
+        assert_eq!(as_known(holds(), &inbox), holds(), "the end of a write is none");
+        let _ = inbox.put_fact(DeciderEvent::TookOver { intents: Arc::default(), now });
+        assert_eq!(as_known(holds(), &inbox), Lead::TakesOver { epoch: Epoch::new(3) });
+        assert_eq!(as_known(Lead::Alone, &inbox), Lead::Alone);
     }
 }

@@ -8,6 +8,44 @@ use tokio::time::Instant;
 
 use super::annotations::Annotations;
 use super::workload::ManagedField;
+use crate::model::Timestamp;
+use crate::model::time::elapsed;
+
+/// One reading of both clocks: the monotonic one stands still while the machine sleeps, the wall clock may jump back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tick {
+    mono: Instant,
+    wall: Timestamp,
+}
+
+impl Tick {
+    /// Reads them.
+    pub(super) fn now() -> Self {
+        Self { mono: Instant::now(), wall: Timestamp::now() }
+    }
+
+    /// Returns how long `earlier` lies back, by the clock that says more.
+    fn since(self, earlier: Self) -> Duration {
+        self.mono.saturating_duration_since(earlier.mono).max(elapsed(self.wall, earlier.wall))
+    }
+}
+
+#[cfg(test)]
+impl Tick {
+    /// Returns the reading after the machine was awake, and then asleep, for so long.
+    pub(super) fn later(self, awake: Duration, asleep: Duration) -> Self {
+        Self { mono: self.mono + awake, wall: self.wall + awake + asleep }
+    }
+}
+
+#[cfg(test)]
+impl std::ops::Add<Duration> for Tick {
+    type Output = Self;
+
+    fn add(self, span: Duration) -> Self {
+        self.later(span, Duration::ZERO)
+    }
+}
 
 /// What every object says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -73,7 +111,7 @@ pub(super) struct Cache<T> {
     synced: bool,
     /// Silence after which nothing of it is current.
     silence_limit: Duration,
-    last_sign: Instant,
+    last_sign: Tick,
     trouble: Option<String>,
 }
 
@@ -87,7 +125,7 @@ pub(super) struct OlderList {
 
 impl<T: Object> Cache<T> {
     /// Returns the cache before the first list.
-    pub(super) fn new(silence_limit: Duration, now: Instant) -> Self {
+    pub(super) fn new(silence_limit: Duration, now: Tick) -> Self {
         Self { objects: BTreeMap::new(), version: None, synced: false, silence_limit, last_sign: now, trouble: None }
     }
 
@@ -97,7 +135,7 @@ impl<T: Object> Cache<T> {
     }
 
     /// Takes in a whole list. What is missing from it does not exist any more.
-    pub(super) fn listed(&mut self, version: u64, objects: Vec<T>, now: Instant) -> Result<(), OlderList> {
+    pub(super) fn listed(&mut self, version: u64, objects: Vec<T>, now: Tick) -> Result<(), OlderList> {
         let held = self.objects.values().filter_map(|object| object.metadata().version());
         if let Some(seen) = held.chain(self.version).max().filter(|seen| version < *seen) {
             return Err(OlderList { found: version, seen });
@@ -110,7 +148,7 @@ impl<T: Object> Cache<T> {
     }
 
     /// Takes in an object that was added or changed.
-    pub(super) fn changed(&mut self, object: T, now: Instant) {
+    pub(super) fn changed(&mut self, object: T, now: Tick) {
         self.sign(now);
         if self.is_news(&object) {
             self.advance(object.metadata().version());
@@ -119,7 +157,7 @@ impl<T: Object> Cache<T> {
     }
 
     /// Takes in that an object was deleted.
-    pub(super) fn deleted(&mut self, object: &T, now: Instant) {
+    pub(super) fn deleted(&mut self, object: &T, now: Tick) {
         self.sign(now);
         if self.is_news(object) {
             self.advance(object.metadata().version());
@@ -128,7 +166,7 @@ impl<T: Object> Cache<T> {
     }
 
     /// Takes in that nothing else happened up to `version`.
-    pub(super) fn bookmarked(&mut self, version: Option<u64>, now: Instant) {
+    pub(super) fn bookmarked(&mut self, version: Option<u64>, now: Tick) {
         self.advance(version);
         self.sign(now);
     }
@@ -180,7 +218,7 @@ impl<T: Object> Cache<T> {
     ///
     /// # Errors
     /// Why that is not known: before the first list, or when nothing was heard for too long.
-    pub(super) fn current(&self, namespace: &str, name: &str, now: Instant) -> Result<Option<&T>, String> {
+    pub(super) fn current(&self, namespace: &str, name: &str, now: Tick) -> Result<Option<&T>, String> {
         let object = self.get(namespace, name)?;
         self.waiting_for(now).map_or(Ok(object), Err)
     }
@@ -191,13 +229,13 @@ impl<T: Object> Cache<T> {
     }
 
     /// Returns how long nothing was heard, where that or a missed change makes it outdated.
-    pub(super) fn outdated(&self, now: Instant) -> Option<Duration> {
-        let silence = now.saturating_duration_since(self.last_sign);
+    pub(super) fn outdated(&self, now: Tick) -> Option<Duration> {
+        let silence = now.since(self.last_sign);
         (!self.synced || silence > self.silence_limit).then_some(silence)
     }
 
     /// Returns why the cache is not current; `None` if it is.
-    pub(super) fn waiting_for(&self, now: Instant) -> Option<String> {
+    pub(super) fn waiting_for(&self, now: Tick) -> Option<String> {
         let silence = self.outdated(now)?;
         let what = if self.synced { format!("silent for {} s", silence.as_secs()) } else { "not synced".to_owned() };
         Some(self.trouble.as_ref().map_or(what.clone(), |trouble| format!("{what}: {trouble}")))
@@ -216,7 +254,7 @@ impl<T: Object> Cache<T> {
         }
     }
 
-    fn sign(&mut self, now: Instant) {
+    fn sign(&mut self, now: Tick) {
         self.last_sign = now;
         self.trouble = None;
     }

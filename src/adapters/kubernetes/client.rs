@@ -26,7 +26,8 @@ pub enum Access {
 /// How long things may take. Real time: none of it follows the clock of the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To open a connection; below a second, so that no write starts later than that after its last check.
+    /// To open a connection; what a second leaves after the last read of the kill switch, so that no write starts later than
+    /// that after it.
     pub connect: Duration,
     /// From sending a read or a write of one object to its answer.
     pub answer: Duration,
@@ -41,12 +42,19 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            connect: Duration::from_millis(800),
+            connect: Duration::from_millis(450),
             answer: Duration::from_secs(5),
             list: Duration::from_secs(30),
             watch: Duration::from_mins(1),
             silence: Duration::from_mins(2),
         }
+    }
+}
+
+impl Timeouts {
+    /// Returns after which time a write has landed or never will ([`crate::model::LANDS_WITHIN`]).
+    pub(super) fn lands_within(&self) -> Duration {
+        self.answer.saturating_mul(2).saturating_add(Duration::from_secs(1))
     }
 }
 
@@ -147,6 +155,20 @@ mod tests {
     #[test]
     fn inv_17_the_margin_of_a_write_is_its_deadline_and_a_second() {
         assert_eq!(Timeouts::default().answer + Duration::from_secs(1), crate::model::WRITE_MARGIN);
+    }
+
+    /// A request reaches the server before its sender gives up and drops the connection, and the server counts its own
+    /// deadline from there.
+    #[test]
+    fn what_was_sent_has_landed_before_it_is_believed_not_to() {
+        let answer = Timeouts::default().answer;
+        assert_eq!(answer + answer + Duration::from_secs(1), crate::model::LANDS_WITHIN);
+        assert_eq!(Timeouts::default().lands_within(), crate::model::LANDS_WITHIN);
+    }
+
+    #[test]
+    fn inv_08_a_write_starts_within_a_second_of_the_last_read_of_the_switch() {
+        assert!(crate::model::KILL_READ_HOLDS + Timeouts::default().connect <= Duration::from_secs(1));
     }
 
     #[tokio::test]

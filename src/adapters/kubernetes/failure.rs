@@ -24,10 +24,14 @@ pub(super) fn classify(error: &kube::Error, target: &TargetRef) -> ClusterError 
         404 => ClusterError::NotFound { target: target.clone() },
         409 => ClusterError::Conflict { target: target.clone() },
         429 | 503 => ClusterError::Unavailable { reason },
-        408 => ClusterError::Unknown { reason },
-        400..500 => ClusterError::Denied { reason },
+        code if is_refusal(code) => ClusterError::Denied { reason },
         _ => ClusterError::Unknown { reason },
     }
+}
+
+/// Tells whether a server that answers with `code` has done nothing. What it gave up on (408, 5xx) it may have done.
+pub(super) fn is_refusal(code: u16) -> bool {
+    (400..500).contains(&code) && code != 408
 }
 
 /// Returns an error with its causes in one line.
@@ -96,6 +100,12 @@ mod tests {
         }
         for code in [429, 503] {
             check(code, |meaning| matches!(meaning, ClusterError::Unavailable { .. }));
+        }
+        for code in [400, 404, 409, 429] {
+            assert!(is_refusal(code), "{code}");
+        }
+        for code in [408, 500, 504, 302] {
+            assert!(!is_refusal(code), "{code}");
         }
         for code in [408, 500, 502, 504, 0, 302] {
             check(code, |meaning| matches!(meaning, ClusterError::Unknown { .. }));

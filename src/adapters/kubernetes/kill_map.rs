@@ -10,12 +10,12 @@ use futures::future::BoxFuture;
 use kube::Client;
 use kube::core::Request;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::model::kill::KillOrder;
 use crate::model::{ActionClass, KillState, ServiceId};
 use crate::ports::KillSwitch;
 
+use super::cache::Tick;
 use super::client::Timeouts;
 use super::config_map::ConfigMap;
 use super::failure::explain;
@@ -74,7 +74,7 @@ impl KillMap {
 impl KillSwitch for KillMap {
     fn seen(&self) -> KillState {
         let cache = self.seen.cache.lock();
-        let read = match cache.current(&self.namespace, NAME, Instant::now()) {
+        let read = match cache.current(&self.namespace, NAME, Tick::now()) {
             Err(reason) => Err(reason),
             Ok(None) => Ok(None),
             Ok(Some(map)) => order(&map.data).map(Some),

@@ -53,7 +53,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures::future::BoxFuture;
 use kube::Client;
 use parking_lot::RwLock;
-use tokio::time::Instant;
 
 use crate::model::{ChangeSet, Knob, TargetKind, TargetReading, TargetRef};
 use crate::ports::{Cluster, ClusterError, Live};
@@ -61,6 +60,7 @@ use crate::ports::{Cluster, ClusterError, Live};
 pub use client::{Access, ConnectError, Timeouts, connect};
 
 use autoscaler::HorizontalPodAutoscaler;
+use cache::Tick;
 use watch::{Informer, Selected};
 use workload::Workload;
 
@@ -119,7 +119,7 @@ impl Cluster for Kubernetes {
         let of = seen.watched.get(&(target.kind, target.namespace.clone()));
         match of.zip(seen.autoscalers.get(&target.namespace)) {
             Some((watched, autoscalers)) if watched.names.contains(&target.name) => {
-                view::reading(&watched.seen.cache.lock(), &autoscalers.cache.lock(), target, Instant::now())
+                view::reading(&watched.seen.cache.lock(), &autoscalers.cache.lock(), target, Tick::now())
             }
             _ => TargetReading::Unknown { reason: "not watched".to_owned() },
         }

@@ -19,7 +19,7 @@ use crate::model::{PROVENANCE_FILE, Provenance};
 use crate::ports::policy_store::is_of_a_set;
 use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
-use super::cache::{Cache, Object};
+use super::cache::{Cache, Object, Tick};
 use super::client::Timeouts;
 use super::config_map::ConfigMap;
 use super::watch::{Informer, Selected};
@@ -96,7 +96,7 @@ async fn settle(news: &mut watch::Receiver<u64>) {
 fn files(cache: &Cache<ConfigMap>, own: &str) -> PolicyFiles {
     let origin = format!("ConfigMaps labelled {LABEL}");
     let Some(maps) = cache.objects() else {
-        let why = cache.waiting_for(Instant::now()).unwrap_or_default();
+        let why = cache.waiting_for(Tick::now()).unwrap_or_default();
         return PolicyFiles {
             origin,
             files: Err(format!("{why}; nothing is decided yet")),

@@ -1,12 +1,10 @@
 //! What the loop sees of a target: the object in the cache of its watch, who scales it by the cache of the
 //! autoscalers, and how current both are.
 
-use tokio::time::Instant;
-
-use crate::model::{TargetReading, TargetRef, TargetState};
+use crate::model::{Autoscaling, TargetReading, TargetRef, TargetState};
 
 use super::autoscaler::{HorizontalPodAutoscaler, autoscaling};
-use super::cache::Cache;
+use super::cache::{Cache, Tick};
 use super::workload::Workload;
 
 /// Returns how a target stands. One that is not there is unknown, never one of zero replicas; so is one of which nobody
@@ -15,7 +13,7 @@ pub(super) fn reading(
     cache: &Cache<Workload>,
     autoscalers: &Cache<HorizontalPodAutoscaler>,
     target: &TargetRef,
-    now: Instant,
+    now: Tick,
 ) -> TargetReading {
     let state = match state(cache, autoscalers, target) {
         Ok(state) => state,
@@ -35,7 +33,12 @@ fn state(
     let object = cache.get(&target.namespace, &target.name)?.ok_or("does not exist")?;
     let state = object.state(target.kind).map_err(|odd| odd.to_string())?;
     let all = autoscalers.all().map_err(|why| format!("who else scales it is not known: autoscalers: {why}"))?;
-    Ok(TargetState { autoscaling: autoscaling(all, target), ..state })
+    let autoscaling = autoscaling(all, target);
+    let seen_to = match autoscaling {
+        Autoscaling::Autoscaler(_) => autoscalers.version(),
+        Autoscaling::Nobody | Autoscaling::Closed { .. } => cache.version(),
+    };
+    Ok(TargetState { autoscaling, seen_to, ..state })
 }
 
 #[cfg(test)]
@@ -53,11 +56,11 @@ mod tests {
         TargetRef { kind: TargetKind::Deployment, namespace: String::new(), name: "checkout".to_owned() }
     }
 
-    fn seen(view: &View, now: Instant) -> TargetReading {
+    fn seen(view: &View, now: Tick) -> TargetReading {
         reading(view, &autoscalers(&[], now), &target(), now)
     }
 
-    fn autoscalers(all: &[serde_json::Value], now: Instant) -> Cache<HorizontalPodAutoscaler> {
+    fn autoscalers(all: &[serde_json::Value], now: Tick) -> Cache<HorizontalPodAutoscaler> {
         let mut cache = Cache::new(Duration::from_mins(2), now);
         let all = all.iter().map(|one| serde_json::from_value(one.clone()).unwrap()).collect();
         cache.listed(1, all, now).unwrap();
@@ -85,20 +88,20 @@ mod tests {
         serde_json::from_value(json!({"metadata": metadata, "spec": {"replicas": replicas}})).unwrap()
     }
 
-    fn synced(version: u64, objects: &[Workload]) -> (View, Instant) {
-        let now = Instant::now();
+    fn synced(version: u64, objects: &[Workload]) -> (View, Tick) {
+        let now = Tick::now();
         let mut view = View::new(Duration::from_mins(2), now);
         view.listed(version, objects.to_vec(), now).unwrap();
         (view, now)
     }
 
-    fn replicas(view: &View, now: Instant) -> Option<u32> {
+    fn replicas(view: &View, now: Tick) -> Option<u32> {
         seen(view, now).known().map(|target| target.replicas)
     }
 
     #[test]
     fn nothing_is_known_before_the_first_list() {
-        let now = Instant::now();
+        let now = Tick::now();
         let mut view = View::new(Duration::from_mins(2), now);
         view.changed(object(5, "a", 3), now);
         view.failed("connection refused".to_owned());
@@ -161,6 +164,24 @@ mod tests {
         assert_eq!(view.waiting_for(late).as_deref(), Some("silent for 121 s"));
         view.bookmarked(Some(11), late);
         assert_eq!(replicas(&view, late), Some(3));
+    }
+
+    #[test]
+    fn k7_what_was_seen_before_the_machine_slept_is_outdated_when_it_wakes() {
+        let (view, now) = synced(10, &[object(8, "a", 3)]);
+        let second = Duration::from_secs(1);
+        assert_eq!(replicas(&view, now.later(second, Duration::from_secs(60))), Some(3));
+        let woke = now.later(second, Duration::from_secs(8 * 3600));
+        assert!(matches!(seen(&view, woke), TargetReading::Outdated { .. }));
+    }
+
+    #[test]
+    fn the_view_says_up_to_which_version_it_has_missed_nothing() {
+        let (mut view, now) = synced(10, &[object(8, "a", 3)]);
+        let seen_to = |view: &View| seen(view, now).known().unwrap().seen_to;
+        assert_eq!(seen_to(&view), Some(10));
+        view.bookmarked(Some(15), now);
+        assert_eq!(seen_to(&view), Some(15), "although the object is as it was");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{info, warn};
 
-use super::cache::{Cache, Object};
+use super::cache::{Cache, Object, Tick};
 use super::client::Timeouts;
 use super::failure::explain;
 use super::pages::{self, ListError, Listed};
@@ -49,14 +49,14 @@ impl<T: Object> Informer<T> {
         selected: Selected,
         changes: watch::Sender<u64>,
     ) -> Self {
-        let cache = Arc::new(Mutex::new(Cache::new(timeouts.silence, Instant::now())));
+        let cache = Arc::new(Mutex::new(Cache::new(timeouts.silence, Tick::now())));
         let watcher = Watcher { client, path, selected, cache: cache.clone(), changes, timeouts };
         Self { cache, _task: AbortOnDropHandle::new(tokio::spawn(watcher.run())) }
     }
 
     /// Returns why what is seen is not current, named; `None` if it is.
     pub(super) fn waiting_for(&self, what: &str) -> Option<String> {
-        let reason = self.cache.lock().waiting_for(Instant::now())?;
+        let reason = self.cache.lock().waiting_for(Tick::now())?;
         Some(format!("{what}: {reason}"))
     }
 }
@@ -156,7 +156,7 @@ impl<T: Object> Watcher<T> {
             ListError::Late(_) | ListError::Malformed(_) => Stop::Failed(error.to_string()),
         })?;
         let version = version.ok_or_else(|| Stop::Failed("malformed list: it has no version".to_owned()))?;
-        let believed = self.cache.lock().listed(version, objects, Instant::now());
+        let believed = self.cache.lock().listed(version, objects, Tick::now());
         self.notify();
         believed.map_err(|older| Stop::Failed(older.to_string()))
     }
@@ -198,7 +198,7 @@ impl<T: Object> Watcher<T> {
     }
 
     fn take(&self, event: WatchEvent<T>) -> Result<(), Stop> {
-        let now = Instant::now();
+        let now = Tick::now();
         match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => self.cache.lock().changed(object, now),
             WatchEvent::Deleted(object) => self.cache.lock().deleted(&object, now),

@@ -124,6 +124,7 @@ impl Workload {
             owner: self.metadata.owner_of(|spec| spec.replicas.is_some()),
             stuck: self.stuck(replicas),
             autoscaling: Autoscaling::Nobody,
+            seen_to: None,
         })
     }
 

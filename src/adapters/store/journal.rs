@@ -153,8 +153,8 @@ impl Journal for RedbJournal {
         self.shared.read(tables::open_intents)
     }
 
-    fn applied_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
-        self.shared.read(|txn| tables::applied_since(txn, now, span))
+    fn sent_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
+        self.shared.read(|txn| tables::sent_since(txn, now, span))
     }
 
     fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {

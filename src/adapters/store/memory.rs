@@ -124,9 +124,9 @@ impl Journal for MemoryJournal {
         Ok(state.listed(&state.prepared).filter(|intent| intent.ended.is_none()).cloned().collect())
     }
 
-    fn applied_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
+    fn sent_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
         let state = self.state.lock();
-        Ok(state.listed(&state.ended).filter(|intent| intent.applied_within(now, span)).cloned().collect())
+        Ok(state.listed(&state.ended).filter(|intent| intent.sent_within(now, span)).cloned().collect())
     }
 
     fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {

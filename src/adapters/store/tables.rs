@@ -11,7 +11,7 @@ use redb::{ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinit
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::model::{ChangeId, DecisionId, DecisionRecord, Intent, ServiceId, Timestamp, WriteOutcome};
+use crate::model::{ChangeId, DecisionId, DecisionRecord, Intent, ServiceId, Timestamp};
 use crate::ports::JournalError;
 
 use super::packed;
@@ -36,7 +36,7 @@ pub(super) const FATES: TableDefinition<u64, &[u8]> = TableDefinition::new("fate
 pub(super) const INTENTS: TableDefinition<&str, &[u8]> = TableDefinition::new("intents");
 /// Intents without an end, and their place in the order.
 pub(super) const OPEN: TableDefinition<&str, u64> = TableDefinition::new("open_intents");
-/// Intents in the order of their ends: id, milliseconds, whether applied.
+/// Intents in the order of their ends: id, milliseconds, whether sent (older versions: whether applied).
 pub(super) const ENDED: TableDefinition<u64, (&str, i64, bool)> = TableDefinition::new("ended_intents");
 
 /// Why the file could not be read or written.
@@ -265,7 +265,7 @@ impl Tables for RedbTables<'_> {
                 // One that had ended keeps its place.
                 if self.open.remove(id)?.is_some() {
                     let place = self.place();
-                    self.ended.insert(place, (id, milliseconds(*at), *outcome == WriteOutcome::Applied))?;
+                    self.ended.insert(place, (id, milliseconds(*at), outcome.was_sent()))?;
                 }
             }
         }
@@ -285,16 +285,16 @@ pub(super) fn open_intents(txn: &ReadTransaction) -> Result<Vec<Intent>, Fault> 
     Ok(found.into_iter().map(|(_, intent)| intent).collect())
 }
 
-/// Returns the intents that ended as applied within `span` before `now`, in the order of their ends.
-pub(super) fn applied_since(txn: &ReadTransaction, now: Timestamp, span: Duration) -> Result<Vec<Intent>, Fault> {
+/// Returns the intents that were sent and ended within `span` before `now`, in the order of their ends.
+pub(super) fn sent_since(txn: &ReadTransaction, now: Timestamp, span: Duration) -> Result<Vec<Intent>, Fault> {
     let (ended, intents) = (txn.open_table(ENDED)?, txn.open_table(INTENTS)?);
     let mut found = Vec::new();
     for row in ended.iter()? {
         let (_, value) = row?;
-        let (id, _, applied) = value.value();
-        if applied {
+        let (id, _, sent) = value.value();
+        if sent {
             let intent = intent(&intents, id)?;
-            found.extend(intent.applied_within(now, span).then_some(intent));
+            found.extend(intent.sent_within(now, span).then_some(intent));
         }
     }
     Ok(found)

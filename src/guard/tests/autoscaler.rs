@@ -117,7 +117,7 @@ fn x1_a_foreign_edit_of_the_floor_is_yielded_to_and_the_autoscalers_own_doing_is
     for _ in 0..2 {
         let change = floor_change(&world, 3, 8);
         world.memory.write_started(&change, world.now);
-        world.memory.write_ended(&change, &WriteOutcome::Applied, world.now);
+        world.memory.write_ended(&ended(&change, &WriteOutcome::Applied, world.now));
         assert!(!show(&mut world, 8, 8, "flyball").0);
         assert!(show(&mut world, 8, 3, "argocd").0);
     }

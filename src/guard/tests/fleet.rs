@@ -37,6 +37,42 @@ fn at_most_a_tenth_of_the_fleet_goes_in_ten_minutes() {
 }
 
 #[test]
+fn inv_04_lowerings_leave_half_of_each_budget_to_raises() {
+    let (world, mut budget) = (World::at(4), FleetBudget::default());
+    let total = 1_000_000;
+    let mut charge = |namespace: &str, from, to| budget.charge(&write(&world, namespace, from, to), total, world.now);
+    for _ in 0..10 {
+        charge("a", 5, 4).unwrap();
+    }
+    let refused = charge("a", 5, 4).unwrap_err();
+    assert_eq!(refused, "namespace a had 10 lowerings in the last minute of 10 allowed");
+    for _ in 0..10 {
+        charge("a", 4, 5).unwrap();
+    }
+    assert!(charge("a", 4, 5).unwrap_err().starts_with("namespace a had 20 writes"));
+    for namespace in ["b", "c"] {
+        for _ in 0..10 {
+            charge(namespace, 5, 4).unwrap();
+        }
+    }
+    let refused = charge("d", 5, 4).unwrap_err();
+    assert_eq!(refused, "the fleet had 30 lowerings in the last minute of 30 allowed");
+    assert!(charge("d", 4, 5).is_ok(), "what saves money does not stand in the way of a raise");
+}
+
+#[test]
+fn what_is_only_asked_for_costs_nothing() {
+    let (world, mut budget) = (World::at(4), FleetBudget::default());
+    let lowering = write(&world, "a", 10, 3);
+    for _ in 0..100 {
+        budget.affords(&lowering, 50, world.now).unwrap();
+    }
+    budget.charge(&lowering, 50, world.now).unwrap();
+    assert!(budget.affords(&lowering, 50, world.now).is_err());
+    assert!(budget.affords(&lowering, 50, world.now.plus(secs(600))).is_ok());
+}
+
+#[test]
 fn a_small_fleet_may_lower_one_service_at_a_time() {
     let (world, mut budget) = (World::at(4), FleetBudget::default());
     assert!(budget.charge(&write(&world, "a", 10, 7), 20, world.now).is_ok());
@@ -49,6 +85,9 @@ fn what_the_journal_holds_stays_spent() {
     let mut spent = intent(&world, 10, 5, Some((world.now.wall, WriteOutcome::Applied)));
     let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent.clone()], world.now);
     assert!(budget.charge(&world.change(10, 9), 50, world.now).is_err());
+    spent.ended = Some((world.now.wall, WriteOutcome::Rejected { reason: "denied".to_owned() }));
+    let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent.clone()], world.now);
+    assert!(budget.charge(&world.change(10, 9), 50, world.now).is_err(), "the API server saw it");
     spent.ended = Some((world.now.wall, WriteOutcome::Expired));
     let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent], world.now);
     assert!(budget.charge(&world.change(10, 9), 50, world.now).is_ok());

@@ -105,7 +105,7 @@ fn a_lowering_that_the_fleet_refused_is_asked_for_again_after_a_minute_and_a_rai
     let change = world.change(10, 7);
     let refused = WriteOutcome::Refused(Refusal::Budget { reason: "10 % are gone".to_owned() });
     world.memory.write_started(&change, world.now);
-    world.memory.write_ended(&change, &refused, world.now);
+    world.memory.write_ended(&ended(&change, &refused, world.now));
     world.pass(15);
     let verdict = world.propose(&scale_to(7));
     assert_eq!(why(&verdict, GuardName::Budget), "refused 15 s ago, asked for again after 60 s: 10 % are gone");

@@ -17,7 +17,7 @@ fn each_lowering_that_was_undone_doubles_the_wait_for_the_next_one_for_hours() {
     world.pass(330);
     let undo = ChangeSet { rule: UNDO.to_owned(), ..world.change(7, 10) };
     world.memory.write_started(&undo, world.now);
-    world.memory.write_ended(&undo, &WriteOutcome::Applied, world.now);
+    world.memory.write_ended(&ended(&undo, &WriteOutcome::Applied, world.now));
     world.set_replicas(10);
     let intents = [
         intent(&world, 10, 7, Some((world.now.wall, WriteOutcome::Applied))),
@@ -45,7 +45,7 @@ fn only_what_was_applied_starts_a_cooldown() {
     world.needed_now = Some(6);
     let change = world.change(4, 6);
     world.memory.write_started(&change, world.now);
-    world.memory.write_ended(&change, &WriteOutcome::Superseded { found: "5".to_owned() }, world.now);
+    world.memory.write_ended(&ended(&change, &WriteOutcome::Superseded { found: "5".to_owned() }, world.now));
     assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
 }
 
@@ -53,20 +53,60 @@ fn only_what_was_applied_starts_a_cooldown() {
 fn a_write_that_was_not_sent_is_not_charged() {
     let mut world = World::at(4);
     world.needed_now = Some(6);
-    for _ in 0..10 {
-        let change = world.change(4, 6);
-        world.memory.write_started(&change, world.now);
-        world.memory.write_ended(&change, &WriteOutcome::Refused(Refusal::Busy), world.now);
-        assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
+    for unsent in [WriteOutcome::Refused(Refusal::Busy), WriteOutcome::unsent("flyball is shutting down")] {
+        for _ in 0..10 {
+            let change = world.change(4, 6);
+            world.memory.write_started(&change, world.now);
+            world.memory.write_ended(&ended(&change, &unsent, world.now));
+            assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
+        }
     }
     for _ in 0..4 {
         let change = world.change(4, 6);
         world.memory.write_started(&change, world.now);
         let rejected = WriteOutcome::Rejected { reason: "quota".to_owned() };
-        world.memory.write_ended(&change, &rejected, world.now);
+        world.memory.write_ended(&ended(&change, &rejected, world.now));
         world.cycle += 1;
     }
     assert_eq!(world.propose_backed(6).decided_by, Some(GuardName::Budget), "the API server saw these");
+}
+
+/// A process that is started over and over does not get new tries with each start.
+#[test]
+fn what_was_refused_by_the_server_stays_spent_over_a_restart() {
+    let mut world = World::at(4);
+    world.needed_now = Some(6);
+    let ends = [
+        WriteOutcome::Rejected { reason: "denied by a policy".to_owned() },
+        WriteOutcome::Abandoned { reason: "found 4, not 6".to_owned(), sent: true },
+    ];
+    let intents: Vec<Intent> = ends
+        .into_iter()
+        .cycle()
+        .take(4)
+        .map(|outcome| {
+            world.cycle += 1;
+            intent(&world, 4, 6, Some((world.now.wall, outcome)))
+        })
+        .collect();
+    world.memory = Memory::restore(&intents, world.now);
+    let verdict = world.propose_backed(6);
+    assert_eq!(verdict.decided_by, Some(GuardName::Budget), "{:?}", verdict.findings);
+    assert!(why(&verdict, GuardName::Cooldown).contains("no raise before"), "nothing was applied");
+}
+
+#[test]
+fn a_write_whose_end_is_too_much_is_let_go_with_its_cooldown_and_its_charge() {
+    let mut world = World::at(4);
+    let change = world.change(4, 6);
+    world.memory.write_started(&change, world.now);
+    world.set_replicas(6);
+    assert_eq!(world.propose(&scale_to(8)).decided_by, Some(GuardName::InFlight));
+    world.memory.let_go(&ended(&change, &WriteOutcome::Applied, world.now));
+    let verdict = world.propose(&scale_to(8));
+    assert_eq!(why(&verdict, GuardName::InFlight), "nothing is under way");
+    assert!(why(&verdict, GuardName::Cooldown).starts_with("last raise"), "{:?}", verdict.findings);
+    assert!(why(&verdict, GuardName::Budget).starts_with("1 writes"), "{:?}", verdict.findings);
 }
 
 #[test]
@@ -83,7 +123,7 @@ fn the_journal_restores_cooldowns_budgets_and_open_writes() {
     let open = intent(&world, 6, 8, None);
     world.memory = Memory::restore(&[applied, open.clone()], world.now);
     assert_eq!(world.propose(&Action::Restart).decided_by, Some(GuardName::InFlight));
-    world.memory.write_ended(&open.change, &WriteOutcome::Applied, world.now);
+    world.memory.write_ended(&ended(&open.change, &WriteOutcome::Applied, world.now));
     world.set_replicas(8);
     world.choose(nothing());
     assert_eq!(world.propose(&Action::Restart).kind, VerdictKind::Pass);
@@ -123,7 +163,7 @@ fn inv_23_a_write_that_ends_while_its_process_takes_over_is_neither_under_way_fo
     world.memory.write_started(&change, world.now);
     let read = intent(&world, 4, 6, None);
     assert_eq!(read.change.id, change.id);
-    world.memory.write_ended(&change, &WriteOutcome::Applied, world.now);
+    world.memory.write_ended(&ended(&change, &WriteOutcome::Applied, world.now));
     world.memory.take_over(&[read], world.now);
     assert!(world.memory.in_flight().is_none());
     world.set_replicas(6);

@@ -16,7 +16,7 @@ use crate::model::{
     Action, ActionClass, Autoscaling, Bounds, Capacity, CapacitySpec, ChangeId, ChangeSet, Choice, CycleId, DecisionId,
     Features, Finite, GuardParams, Intent, KillState, Knob, Missing, Mode, Now, Outlook, Proposal, Reading, Revert,
     Role, Sample, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, Stuck, TargetReading, TargetState,
-    Timestamp, TraceId, UNDO, Unit, WriteOutcome,
+    Timestamp, TraceId, UNDO, Unit, WriteEnd, WriteOutcome,
 };
 use world::*;
 
@@ -86,6 +86,20 @@ fn a_dry_run_shows_nothing_that_another_guard_stops() {
     assert_eq!(sum(&world.propose(&scale_to(7))), (VerdictKind::Hold, Some(GuardName::Mode), None));
 }
 
+/// How far the platform lets it go is not known: that is no reason to forget how far its owner does.
+#[test]
+fn inv_22_nothing_is_written_while_the_bound_of_the_platform_is_not_known() {
+    let mut world = World::at(4);
+    (world.needed_now, world.unbounded) = (Some(6), Some("the PlatformBound cannot be read: silent".to_owned()));
+    let verdict = world.propose_backed(6);
+    assert_eq!(sum(&verdict), (VerdictKind::Hold, Some(GuardName::Mode), Some(6)));
+    assert!(why(&verdict, GuardName::Mode).contains("the PlatformBound cannot be read"), "{verdict:?}");
+    world.spec.mode = Mode::Shadow;
+    assert!(why(&world.propose_backed(6), GuardName::Mode).starts_with("shadow"), "which writes nothing anyway");
+    (world.spec.mode, world.unbounded) = (Mode::Auto, None);
+    assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
+}
+
 #[test]
 fn freshness_of_signals() {
     let lower = scale_to(7);
@@ -141,7 +155,7 @@ fn in_flight_holds_until_the_write_ended() {
     world.memory.write_started(&change, world.now);
     assert_eq!(world.propose_backed(6).decided_by, Some(GuardName::InFlight));
     assert_eq!(world.propose(&Action::Restart).decided_by, Some(GuardName::InFlight), "on every knob");
-    world.memory.write_ended(&change, &WriteOutcome::Refused(Refusal::Busy), world.now);
+    world.memory.write_ended(&ended(&change, &WriteOutcome::Refused(Refusal::Busy), world.now));
     assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
 }
 
@@ -236,7 +250,7 @@ fn actions_on_other_knobs_meet_the_guards_that_concern_them() {
         assert_eq!(why(&verdict, guard), "not about replicas");
     }
     let change = ChangeSet { knob: Knob::Pods, class: ActionClass::Rollout, ..world.change(0, 1) };
-    world.memory.write_ended(&change, &WriteOutcome::Applied, world.now);
+    world.memory.write_ended(&ended(&change, &WriteOutcome::Applied, world.now));
     assert_eq!(world.propose(&Action::Restart).decided_by, Some(GuardName::Cooldown));
 }
 

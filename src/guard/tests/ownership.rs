@@ -44,7 +44,7 @@ fn our_own_write_is_no_foreign_edit() {
     world.memory.write_started(&change, world.now);
     world.set_replicas(6);
     world.choose(nothing());
-    world.memory.write_ended(&change, &WriteOutcome::Applied, world.now);
+    world.memory.write_ended(&ended(&change, &WriteOutcome::Applied, world.now));
     world.pass(20);
     world.needed_now = Some(9);
     assert_eq!(world.propose_backed(9).kind, VerdictKind::Pass);
@@ -125,14 +125,28 @@ fn a_write_that_never_shows_counts_as_reverted() {
     for _ in 0..2 {
         world.choose(nothing());
         world.write(4, 6);
-        world.set_replicas(4);
-        world.choose(nothing());
-        world.choose(nothing());
+        world.target = TargetReading::Known { target: TargetState { seen_to: Some(2), ..state(4, false) } };
         world.choose(nothing());
     }
     world.needed_now = Some(6);
     let verdict = world.propose_backed(6);
     assert!(why(&verdict, GuardName::Ownership).contains("standing down"), "{verdict:?}");
+}
+
+/// A connection that died half-way is found out after a minute; until then the view is current, and shows what was.
+#[test]
+fn inv_20_a_view_that_stands_still_is_no_revert() {
+    for (seen_to, met) in [(Some(1), false), (None, false), (Some(2), true)] {
+        let mut world = World::at(4);
+        world.choose(nothing());
+        world.write(4, 6);
+        world.target = TargetReading::Known { target: TargetState { seen_to, ..state(4, false) } };
+        let reverted = (0..8).any(|_| {
+            world.choose(nothing());
+            world.memory.reverted().is_some()
+        });
+        assert_eq!(reverted, met, "{seen_to:?}");
+    }
 }
 
 #[test]

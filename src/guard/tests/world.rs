@@ -1,5 +1,6 @@
 //! A service with its past, for the tables: what is known of it can be set, time passed, and something proposed.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -34,6 +35,7 @@ pub(super) struct World {
     pub(super) kill: KillState,
     pub(super) limits: Vec<crate::model::RuleTrace>,
     pub(super) lead: crate::model::Lead,
+    pub(super) unbounded: Option<String>,
     pub(super) now: Now,
     pub(super) target: TargetReading,
     pub(super) readings: Vec<Option<f64>>,
@@ -63,6 +65,7 @@ impl World {
             kill: KillState::released(),
             limits: Vec::new(),
             lead: crate::model::Lead::Alone,
+            unbounded: None,
             now: Now { wall, mono },
             target: TargetReading::Unknown { reason: String::new() },
             readings: vec![Some(300.0), Some(0.1)],
@@ -125,6 +128,7 @@ impl World {
             proposal: &proposal,
             kill: &kill,
             lead: &self.lead,
+            unbounded: self.unbounded.as_deref(),
             now: self.now,
         };
         let verdict = judge(&mut self.memory, &ctx);
@@ -161,7 +165,7 @@ impl World {
     pub(super) fn write(&mut self, from: u32, to: u32) -> ChangeSet {
         let change = self.change(from, to);
         self.memory.write_started(&change, self.now);
-        self.memory.write_ended(&change, &WriteOutcome::Applied, self.now);
+        self.memory.write_ended(&ended(&change, &WriteOutcome::Applied, self.now));
         self.set_replicas(to);
         self.cycle += 1;
         change
@@ -170,6 +174,11 @@ impl World {
     pub(super) fn pass(&mut self, seconds: u64) {
         self.now = self.now.plus(secs(seconds));
     }
+}
+
+/// Returns the end of a write that made version 2 of its object.
+pub(super) fn ended(change: &ChangeSet, outcome: &WriteOutcome, now: Now) -> Arc<WriteEnd> {
+    Arc::new(WriteEnd { change: change.clone(), outcome: outcome.clone(), now, version: Some(2) })
 }
 
 pub(super) fn state(replicas: u32, rollout: bool) -> TargetState {

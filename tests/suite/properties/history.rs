@@ -4,6 +4,7 @@
 //! would never fill a window. [`run`] drives judge and plan through it against a true clock, and logs what a
 //! witness beside them would have seen. The properties are asserted over that log, not over the guards' memory.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use flyball::act::{Made, plan};
@@ -14,7 +15,7 @@ use flyball::model::{
     Action, ActionClass, Bounds, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId, Epoch, Features,
     Finite, Foreseen, Goal, Intent, KillState, Lead, Limit, Missing, Mode, Now, Outlook, Proposal, Reading, Role,
     RuleOutcome, RuleTrace, Sample, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, TargetReading,
-    TargetState, Timestamp, TraceId, Unit, Verdict, Vetoed, WriteOutcome,
+    TargetState, Timestamp, TraceId, Unit, Verdict, Vetoed, WriteEnd, WriteOutcome,
 };
 use proptest::prelude::*;
 
@@ -309,7 +310,7 @@ impl World {
         let now = self.now();
         let span = self.spec.guards.memory_span();
         let kept = self.journal.iter().filter(|intent| match &intent.ended {
-            Some((at, outcome)) => *outcome == WriteOutcome::Applied && elapsed(now.wall, *at) <= span,
+            Some((at, outcome)) => outcome.was_sent() && elapsed(now.wall, *at) <= span,
             None => true,
         });
         self.memory = Memory::restore(&kept.cloned().collect::<Vec<_>>(), now);
@@ -333,6 +334,7 @@ impl World {
             proposal: &proposal,
             kill: &kill,
             lead: &lead,
+            unbounded: None,
             now,
         };
         let verdict = judge(&mut self.memory, &ctx);
@@ -402,7 +404,8 @@ impl World {
 
     fn end(&mut self, change: &ChangeSet, outcome: WriteOutcome) {
         let now = self.now();
-        self.memory.write_ended(change, &outcome, now);
+        let end = WriteEnd { change: change.clone(), outcome: outcome.clone(), now, version: None };
+        self.memory.write_ended(&Arc::new(end));
         let open = self.journal.iter_mut().find(|intent| intent.change.id == change.id && intent.ended.is_none());
         open.expect("each write has an open intent").ended = Some((now.wall, outcome));
     }

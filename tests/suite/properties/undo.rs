@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flyball::cycle::{Assessed, DeciderCore, Inputs, Observed, WriteEnd};
+use flyball::cycle::{Assessed, DeciderCore, Inputs, Observed};
 use flyball::decide::{PolicySet, Vocabulary, compile};
 use flyball::model::{
     Bounds, ChangeSet, Choice, Convergence, CycleId, DecisionRecord, Effect, Features, Finding, GuardName, Impact,
-    KillState, Lead, Now, RecordMask, Refusal, ServiceSpec, TargetReading, Timestamp, TraceId, WriteOutcome,
+    KillState, Lead, Now, RecordMask, Refusal, ServiceSpec, TargetReading, Timestamp, TraceId, WriteEnd, WriteOutcome,
 };
 use proptest::prelude::*;
 
@@ -37,7 +37,8 @@ fn step() -> impl Strategy<Value = Step> {
         Just(WriteOutcome::Expired),
         Just(WriteOutcome::Superseded { found: reason() }),
         Just(WriteOutcome::Rejected { reason: reason() }),
-        Just(WriteOutcome::Abandoned { reason: reason() }),
+        Just(WriteOutcome::Abandoned { reason: reason(), sent: true }),
+        Just(WriteOutcome::unsent("given up")),
         Just(WriteOutcome::Refused(Refusal::Busy)),
         Just(WriteOutcome::Refused(Refusal::KillSwitch { reason: reason() })),
         Just(WriteOutcome::Refused(Refusal::Unreachable { reason: reason() })),
@@ -99,6 +100,7 @@ impl World {
             lead: &Lead::Alone,
             mask: &RecordMask::default(),
             hold: None,
+            unbounded: None,
             withdrawn: false,
         };
         self.decider.decide(&assessed, inputs).record
@@ -137,7 +139,10 @@ impl World {
 
     fn end_of_cycle(&mut self) {
         match self.under_way.take() {
-            Some((change, outcome, 0)) => self.decider.write_ended(&WriteEnd { change, outcome, now: now(self.at) }),
+            Some((change, outcome, 0)) => {
+                let end = WriteEnd { change, outcome, now: now(self.at), version: None };
+                self.decider.write_ended(&Arc::new(end));
+            }
             Some((change, outcome, late)) => self.under_way = Some((change, outcome, late - 1)),
             None => {}
         }

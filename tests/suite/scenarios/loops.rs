@@ -10,8 +10,8 @@ use flyball::cycle::stages::{Vocabulary, compile};
 use flyball::cycle::{ActuatorEffect, Inputs, RoundArrived, ServiceLine};
 use flyball::model::{
     ActionClass, Authority, ChangeSet, Choice, DecisionRecord, Effect, Foreseen, Impact, Intent, KillState, Measured,
-    Now, Role, ServiceSpec, TargetReading, TargetRef, Timestamp, VerdictKind, WriteOutcome, explain::sentence,
-    kill::KillOrder,
+    Now, Refusal, Role, ServiceSpec, TargetReading, TargetRef, Timestamp, VerdictKind, WriteEnd, WriteOutcome,
+    explain::sentence, kill::KillOrder,
 };
 use flyball::ports::journal::Entry;
 use flyball::ports::{Clock, Cluster, Control, Journal};
@@ -100,6 +100,7 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
             lead: &flyball::model::Lead::Alone,
             mask: &flyball::model::RecordMask::default(),
             hold: None,
+            unbounded: None,
             withdrawn: false,
         };
         let turn = line.turn(&round, inputs);
@@ -112,7 +113,8 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
                 ActuatorEffect::Write { change, foreseen } => {
                     plant.write(&change, now);
                     remember(&journal, &change, foreseen, now);
-                    for effect in line.write_ended(&change, &WriteOutcome::Applied, now) {
+                    let end = WriteEnd { change, outcome: WriteOutcome::Applied, now, version: None };
+                    for effect in line.write_ended(end) {
                         let ActuatorEffect::Measured { change, effect, now } = effect else { panic!("{effect:?}") };
                         journal.submit(measured(change, effect, now));
                     }
@@ -359,9 +361,9 @@ async fn an_open_intent_of_an_earlier_run_is_settled_by_reading_before_anything_
     world.cluster.write(&target, 6);
     let gate = world.gate(world.leadership.clone());
     assert!(gate.unsettled(&target));
-    gate.settle_open(|_, _, _| {}).await;
+    gate.settle_open(drop).await;
     assert!(!gate.unsettled(&target) && world.journal.open_intents().unwrap().is_empty());
-    let applied = world.journal.applied_since(world.clock.now().wall, MINUTE * 60).unwrap();
+    let applied = world.journal.sent_since(world.clock.now().wall, MINUTE * 60).unwrap();
     assert_eq!(applied.len(), 1, "it was there: applied, and not sent again");
     assert_eq!(applied[0].change, change);
     assert!(matches!(world.cluster.observed(&target), TargetReading::Known { target } if target.replicas == 6));
@@ -374,7 +376,7 @@ fn raise(world: &World, gate: &Arc<WriteGate>) -> (TargetRef, oneshot::Receiver<
     change.decided = world.clock.now();
     let target = change.target.clone();
     let (told, ended) = oneshot::channel();
-    gate.submit(change, Foreseen::default(), move |_, outcome, _| drop(told.send(outcome.clone())));
+    gate.submit(change, Foreseen::default(), move |end| drop(told.send(end.outcome)));
     (target, ended)
 }
 
@@ -409,4 +411,61 @@ async fn inv_12_where_settling_panics_too_the_target_stays_shut_and_the_end_is_t
     let (target, ended) = raise(&world, &gate);
     assert!(matches!(ended.await.unwrap(), WriteOutcome::Abandoned { .. }));
     assert!(gate.unsettled(&target), "nobody knows what became of it");
+}
+
+/// What the budget of the fleet refuses leaves no intent behind, and replicas of who is gone count no more.
+#[tokio::test(start_paused = true)]
+async fn inv_05_what_the_fleet_cannot_afford_has_no_intent_and_who_is_gone_counts_for_nothing() {
+    let world = World::new(&[SHOP, "shop/search"], steady(|_, _| 280.0));
+    world.run_for(MINUTE).await;
+    let gate = world.gate(world.leadership.clone());
+    let of = |service: &'static str| {
+        let (world, gate) = (&world, &gate);
+        async move {
+            let mut change = super::faults::change(world, 4, 3);
+            change.decision = world.records(service)[0].id.clone();
+            change.decided = world.clock.now();
+            change.target.name = service.rsplit('/').next().unwrap().to_owned();
+            change.uid = format!("uid-{}", change.target.name);
+            let (told, ended) = oneshot::channel();
+            gate.submit(change, Foreseen::default(), move |end| drop(told.send(end.outcome)));
+            ended.await.unwrap()
+        }
+    };
+    let gone = "shop/gone".parse().unwrap();
+    gate.seen_replicas(&gone, 100, || true);
+    gate.forget_replicas(&gone);
+    // A step that was under way when it went.
+    gate.seen_replicas(&gone, 100, || false);
+    assert_eq!(of(SHOP).await, WriteOutcome::Applied);
+    let intents = || world.journal.sent_since(world.clock.now().wall, MINUTE * 60).unwrap().len();
+    let before = (intents(), world.cluster.reads.load(Ordering::Relaxed));
+    let WriteOutcome::Refused(Refusal::Budget { reason }) = of("shop/search").await else { panic!() };
+    assert!(reason.starts_with("1 of 0 replicas were removed"), "{reason}");
+    assert_eq!((intents(), world.cluster.reads.load(Ordering::Relaxed)), before, "nothing was begun");
+}
+
+/// The request may reach the server when its sender gives up, and the server counts its own deadline from there.
+#[tokio::test(start_paused = true)]
+async fn inv_12_a_write_that_lands_late_is_settled_as_applied_and_not_before() {
+    let world = World::new(&[SHOP], steady(|_, _| 200.0));
+    world.run_for(MINUTE).await;
+    let gate = world.gate(world.leadership.clone());
+    *world.cluster.lands_after.lock() = Some(Duration::from_millis(9_900));
+    let (target, ended) = raise(&world, &gate);
+    assert_eq!(ended.await.unwrap(), WriteOutcome::Applied);
+    assert!(!gate.is_writing(&target));
+    assert_eq!(world.cluster.replicas("checkout"), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_08_a_switch_that_was_read_too_long_ago_stops_the_write() {
+    let world = World::new(&[SHOP], steady(|_, _| 200.0));
+    world.run_for(MINUTE).await;
+    let gate = world.gate(world.leadership.clone());
+    *world.switch.1.lock() = Duration::from_millis(600);
+    let WriteOutcome::Refused(Refusal::KillSwitch { reason }) = raise(&world, &gate).1.await.unwrap() else { panic!() };
+    assert_eq!(reason, "read more than 550 ms before the write");
+    *world.switch.1.lock() = Duration::from_millis(500);
+    assert_eq!(world.cluster.replicas("checkout"), 4);
 }

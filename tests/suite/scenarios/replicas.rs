@@ -1,7 +1,7 @@
 //! Two trees over one cluster and one shared journal: the one that leads writes, the other is ready to go on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use flyball::actors::{LoopControl, Tree};
@@ -33,6 +33,8 @@ pub struct Scripted {
     lead: Mutex<Lead>,
     terms: watch::Sender<Option<Epoch>>,
     announcements: watch::Sender<Option<Arc<str>>>,
+    /// Whether the next fence panics.
+    pub breaks: AtomicBool,
     /// Who hears what this one says.
     other: Mutex<Option<Arc<Scripted>>>,
 }
@@ -40,7 +42,8 @@ pub struct Scripted {
 impl Scripted {
     pub fn new(lead: Lead) -> Arc<Self> {
         let (terms, announcements) = (watch::Sender::new(lead.epoch()), watch::Sender::new(None));
-        Arc::new(Self { terms, announcements, lead: Mutex::new(lead), other: Mutex::default() })
+        let (lead, other, breaks) = (Mutex::new(lead), Mutex::default(), AtomicBool::default());
+        Arc::new(Self { lead, terms, announcements, breaks, other })
     }
 
     pub fn set(&self, lead: Lead) {
@@ -61,6 +64,11 @@ impl Leadership for Scripted {
 
     fn release(&self) -> BoxFuture<'_, ()> {
         Box::pin(async { self.set(follows()) })
+    }
+
+    fn fence(&self, _: Epoch) -> BoxFuture<'_, Result<(), String>> {
+        assert!(!self.breaks.swap(false, Ordering::Relaxed), "the adapter breaks at the fence");
+        Box::pin(async { Ok(()) })
     }
 
     fn announce(&self, word: &str) {
@@ -124,8 +132,8 @@ impl Journal for SharedJournal {
         self.journal.open_intents()
     }
 
-    fn applied_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
-        self.journal.applied_since(now, span)
+    fn sent_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
+        self.journal.sent_since(now, span)
     }
 
     fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
@@ -215,6 +223,18 @@ async fn inv_17_inv_23_a_follower_decides_and_writes_nothing_and_goes_on_with_th
 }
 
 #[tokio::test(start_paused = true)]
+async fn inv_17_a_taking_over_that_panics_is_begun_anew() {
+    let world = World::new(&[SHOP], steady(|_, _| 560.0));
+    let (tree, control, leadership) = process(&world, 1, follows()).await;
+    leadership.breaks.store(true, Ordering::Relaxed);
+    leadership.set(holds(1, 15_000));
+    tokio::time::sleep(MINUTE * 3).await;
+    assert_eq!(control.status().lead, holds(1, 15_000));
+    assert_eq!(world.cluster.replicas("checkout"), 8);
+    tree.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn l2_a_lease_with_too_little_left_holds_every_write() {
     let world = World::new(&[SHOP], steady(step));
     let (tree, _, _) = process(&world, 1, holds(1, 5_900)).await;
@@ -239,7 +259,7 @@ async fn inv_17_the_write_gate_asks_for_the_lease_and_the_epoch_at_the_write() {
         change.decided = world.clock.now();
         change.epoch = Epoch::new(epoch);
         let (told, ended) = oneshot::channel();
-        gate.submit(change, Foreseen::default(), move |_, outcome, _| drop(told.send(outcome.clone())));
+        gate.submit(change, Foreseen::default(), move |end| drop(told.send(end.outcome)));
         ended.await.unwrap()
     };
     let is_refused = |outcome: &WriteOutcome, words: &str| {
@@ -278,7 +298,7 @@ async fn inv_12_the_new_leader_settles_what_its_predecessor_left_and_a_follower_
     leadership.set(holds(2, 15_000));
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert!(world.journal.open_intents().unwrap().is_empty());
-    let [settled] = world.journal.applied_since(world.clock.now().wall, MINUTE * 60).unwrap().try_into().unwrap();
+    let [settled] = world.journal.sent_since(world.clock.now().wall, MINUTE * 60).unwrap().try_into().unwrap();
     assert_eq!(settled.change, left);
     assert_eq!(world.cluster.replicas("checkout"), 6, "found, and not sent again");
     tree.stop().await;

@@ -269,6 +269,51 @@ async fn x2_a_floor_that_was_raised_goes_back_after_its_declaration_as_far_as_th
     tree.stop().await;
 }
 
+/// An API server that is away takes the bound with it, and no declaration.
+#[tokio::test(start_paused = true)]
+async fn x2_a_loop_deleted_while_the_platform_bound_cannot_be_read_returns_its_floor_once_it_can() {
+    let load = |_: &str, at: Timestamp| if at.as_second() - origin().as_second() < 600 { 560.0 } else { 100.0 };
+    let world = World::new(&[CART], steady(load));
+    *world.cluster.baseline.lock() = Some(4);
+    let id: ServiceId = CART.parse().unwrap();
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 9).await;
+    assert_eq!(world.cluster.replicas("cart"), 8);
+    let kept = world.records(CART).len();
+    for unbounded in [Some("the PlatformBound cannot be read: silent for 121 s"), None] {
+        *world.services.unbounded.lock() = unbounded.map(str::to_owned);
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    }
+    assert_eq!(world.records(CART).len(), kept, "who wants nothing has nothing new to say");
+    *world.services.unbounded.lock() = Some("the PlatformBound cannot be read: silent for 121 s".to_owned());
+    world.services.are(&[]);
+    tokio::time::sleep(MINUTE * 60).await;
+    assert_eq!(world.cluster.replicas("cart"), 8, "nothing is written");
+    let held = control.service(&id).unwrap().last.unwrap();
+    assert_eq!(held.verdict.decided_by, Some(GuardName::Mode), "{:?}", held.verdict);
+    *world.services.unbounded.lock() = None;
+    tokio::time::sleep(MINUTE * 60).await;
+    assert_eq!(world.cluster.replicas("cart"), 4);
+    assert!(control.service(&id).is_none(), "nothing is left to do");
+    tree.stop().await;
+}
+
+/// Where the cluster lets an autoscaler go to none at all (`HPAScaleToZero`).
+#[tokio::test(start_paused = true)]
+async fn x2_a_floor_that_was_found_at_zero_goes_back_to_one_and_its_loop_ends() {
+    let load = |_: &str, at: Timestamp| if at.as_second() - origin().as_second() < 600 { 560.0 } else { 1.0 };
+    let world = World::new(&[CART], steady(load));
+    *world.cluster.baseline.lock() = Some(0);
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 9).await;
+    assert_eq!(world.cluster.replicas("cart"), 8);
+    world.services.are(&[]);
+    tokio::time::sleep(MINUTE * 180).await;
+    assert_eq!(world.cluster.replicas("cart"), 1);
+    assert!(control.service(&CART.parse().unwrap()).is_none(), "nothing is left to do");
+    tree.stop().await;
+}
+
 /// What the watch shows is behind the write, or old: none of both says that nothing is held up.
 #[tokio::test(start_paused = true)]
 async fn x2_a_floor_whose_raise_the_watch_has_not_shown_yet_goes_back_too() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use flyball::actors::write_gate::WriteGate;
+use flyball::actors::write_gate::{GateParts, WriteGate};
 use flyball::actors::{LoopControl, Tree};
 use flyball::adapters::alone::Alone;
 use flyball::adapters::clock::ScaledClock;
@@ -110,7 +110,8 @@ impl World {
     pub fn gate(&self, leadership: Arc<dyn Leadership>) -> Arc<WriteGate> {
         let Ports { clock, cluster, journal, kill, budgets, .. } = self.ports();
         let metrics = Metrics::new().process();
-        Arc::new(WriteGate::new(clock, cluster, journal, kill, leadership, metrics, budgets).unwrap())
+        let parts = GateParts { clock, cluster, journal, kill, leadership, metrics, limits: budgets };
+        Arc::new(WriteGate::new(parts).unwrap())
     }
 
     pub async fn start(&self) -> (Tree, Arc<LoopControl>) {
@@ -304,6 +305,8 @@ impl TelemetrySource for ScriptedSource {
 pub struct ObedientCluster {
     clock: Arc<ScaledClock>,
     targets: Mutex<BTreeMap<TargetRef, Scaled>>,
+    /// When a late write lands, and what it does.
+    late: Mutex<Option<(Duration, TargetRef, u32)>>,
     /// Targets whose reading panics.
     pub cursed: Mutex<BTreeSet<String>>,
     /// Names of targets whose watch went silent.
@@ -312,6 +315,8 @@ pub struct ObedientCluster {
     pub away: AtomicBool,
     /// How long after it was done a write is answered.
     pub answers_after: Mutex<Duration>,
+    /// How long after it was sent a write lands whose sender has given up after 5 s.
+    pub lands_after: Mutex<Option<Duration>>,
     /// Targets whose reading takes a while of real time.
     pub slow: Mutex<BTreeSet<String>>,
     /// How often it was told which targets are to be seen.
@@ -353,10 +358,12 @@ impl ObedientCluster {
         Self {
             clock,
             targets: Mutex::new(targets),
+            late: Mutex::default(),
             cursed: Mutex::default(),
             silent: Mutex::default(),
             away: AtomicBool::default(),
             answers_after: Mutex::default(),
+            lands_after: Mutex::default(),
             slow: Mutex::default(),
             follows: AtomicUsize::default(),
             reads: AtomicUsize::default(),
@@ -391,7 +398,9 @@ impl ObedientCluster {
 
     pub fn known(name: &str, version: u64, replicas: u32, ready: u32) -> TargetReading {
         let (uid, resource_version) = (format!("uid-{name}"), version.to_string());
-        TargetReading::Known { target: TargetState { resource_version, ready, ..TargetState::calm(&uid, replicas) } }
+        let seen_to = Some(version);
+        let state = TargetState { resource_version, ready, seen_to, ..TargetState::calm(&uid, replicas) };
+        TargetReading::Known { target: state }
     }
 
     fn live(target: &TargetRef, scaled: &Scaled) -> Live {
@@ -418,8 +427,9 @@ impl Cluster for ObedientCluster {
             scaled.ready = scaled.replicas;
         }
         let (former, written) = scaled.former;
-        let replicas = if now < written + *self.watch_lags.lock() { former } else { scaled.replicas };
-        let mut reading = Self::known(&target.name, scaled.version, replicas, scaled.ready);
+        let lags = now < written + *self.watch_lags.lock();
+        let (replicas, version) = if lags { (former, scaled.version - 1) } else { (scaled.replicas, scaled.version) };
+        let mut reading = Self::known(&target.name, version, replicas, scaled.ready);
         if let TargetReading::Known { target } = &mut reading {
             target.owner.clone_from(&self.editor.lock());
             if let Some(baseline) = *self.baseline.lock() {
@@ -466,6 +476,10 @@ impl Cluster for ObedientCluster {
             if self.away.load(Ordering::Relaxed) {
                 return Err(ClusterError::Unavailable { reason: "scripted".to_owned() });
             }
+            let landed = self.late.lock().take_if(|(at, ..)| *at <= self.clock.now().mono);
+            if let Some((_, target, to)) = landed {
+                self.write(&target, to);
+            }
             let live = Self::live(&change.target, &self.targets.lock()[&change.target]);
             Ok(Live { displaced: self.displaced.lock().clone(), ..live })
         })
@@ -476,6 +490,12 @@ impl Cluster for ObedientCluster {
             let version = self.targets.lock()[&change.target].version.to_string();
             if version != live.resource_version {
                 return Err(ClusterError::Conflict { target: change.target.clone() });
+            }
+            let lands_after = *self.lands_after.lock();
+            if let Some(after) = lands_after {
+                *self.late.lock() = Some((self.clock.now().mono + after, change.target.clone(), change.to));
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                return Err(ClusterError::Unknown { reason: "no answer within 5s".to_owned() });
             }
             let written = self.write(&change.target, change.to);
             assert!(!self.breaks.load(Ordering::Relaxed), "the adapter breaks after the write");
@@ -513,11 +533,20 @@ impl KillSwitch for Switch {
 pub struct Declared {
     roster: watch::Sender<Option<Roster>>,
     pub news: Mutex<Vec<(ServiceId, News)>>,
+    /// Why it is not known how far services may go.
+    pub unbounded: Mutex<Option<String>>,
+    /// Whether the next news of a planned write panics.
+    pub breaks: AtomicBool,
 }
 
 impl Declared {
     pub fn new(services: &[ServiceSpec]) -> Self {
-        let declared = Self { roster: watch::Sender::new(None), news: Mutex::default() };
+        let declared = Self {
+            roster: watch::Sender::new(None),
+            news: Mutex::default(),
+            unbounded: Mutex::default(),
+            breaks: AtomicBool::default(),
+        };
         declared.are(services);
         declared
     }
@@ -534,7 +563,13 @@ impl Services for Declared {
         self.roster.subscribe()
     }
 
+    fn unbounded(&self) -> Option<String> {
+        self.unbounded.lock().clone()
+    }
+
     fn tell(&self, service: &ServiceId, news: News) {
+        let plans = matches!(&news, News::Decided(record) if record.change.is_some());
+        assert!(!(plans && self.breaks.swap(false, Ordering::Relaxed)), "the adapter breaks over the news");
         self.news.lock().push((service.clone(), news));
     }
 }

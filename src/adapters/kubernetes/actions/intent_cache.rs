@@ -87,12 +87,11 @@ impl IntentCache {
         open
     }
 
-    /// Returns those that ended as applied within `span` before `now`, oldest first.
-    pub(super) fn applied_since(&self, now: Timestamp, span: Duration) -> Vec<Intent> {
-        let mut applied: Vec<Intent> =
-            self.intents().filter(|intent| intent.applied_within(now, span)).cloned().collect();
-        applied.sort_by_key(Intent::applied_at);
-        applied
+    /// Returns those that were sent and ended within `span` before `now`, oldest first.
+    pub(super) fn sent_since(&self, now: Timestamp, span: Duration) -> Vec<Intent> {
+        let mut sent: Vec<Intent> = self.intents().filter(|intent| intent.sent_within(now, span)).cloned().collect();
+        sent.sort_by_key(|intent| intent.ended.as_ref().map(|(at, _)| *at));
+        sent
     }
 
     /// Returns the services that have intents.
@@ -255,7 +254,7 @@ mod tests {
         cache.remove(&undone);
         let late = 100 + 49 * 3600;
         assert_eq!(cache.excess(&service, now(late)).len(), 72, "nothing is kept for ever but what is open");
-        let recent = cache.applied_since(now(60), Duration::from_secs(10));
+        let recent = cache.sent_since(now(60), Duration::from_secs(10));
         let seqs: Vec<u32> = recent.iter().map(|intent| intent.change.decision.cycle.seq).collect();
         assert_eq!(seqs, (50..60).collect::<Vec<_>>(), "oldest first");
     }

@@ -7,11 +7,13 @@
 //! | file | what |
 //! |---|---|
 //! | `object` | a `LoopAction` as the API has it |
+//! | `status` | how ends, and what is known later, get into its status |
 //! | `unread` | open ones that cannot be read |
 //! | `intent_cache` | the intents that are known, and which of them are kept |
 
 mod intent_cache;
 mod object;
+mod status;
 mod unread;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,28 +23,27 @@ use std::time::Duration;
 use axum::http;
 use futures::future::BoxFuture;
 use kube::Client;
-use kube::api::{DeleteParams, GetParams, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, PostParams};
 use kube::core::Request;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::{ChangeId, DecisionId, DecisionRecord, Intent, Measured, ServiceId, Timestamp, WriteOutcome};
 use crate::ports::journal::{Entry, Journal, JournalError, Unreadable};
 
 use super::client::Timeouts;
-use super::failure::explain;
+use super::failure::{explain, is_refusal};
 use super::pages;
-use super::scale::FIELD_MANAGER;
+use super::scale::{FIELD_MANAGER, within};
 use intent_cache::{Held, IntentCache};
 use object::ActionObject;
+use status::Part;
 
 /// All of them.
 const ALL: &str = "/apis/flyball.dev/v1alpha1/loopactions";
-/// Pause before an end that could not be written is tried again.
-const PAUSE: Duration = Duration::from_secs(2);
 
 /// A journal whose intents are objects in the API. A clone is the same journal.
 #[derive(Clone)]
@@ -112,10 +113,8 @@ impl LoopActions {
             shared.copied.lock().insert(id);
         } else {
             // Nothing is sent for it: the object that is there, or may be, has ended.
-            let (shared, reason) = (shared.clone(), "its intent was not recorded".to_owned());
-            tokio::spawn(async move {
-                shared.end(&intent, Timestamp::now(), &WriteOutcome::Abandoned { reason }).await;
-            });
+            let shared = shared.clone();
+            tokio::spawn(async move { shared.end_unrecorded(&intent).await });
         }
         made
     }
@@ -126,7 +125,7 @@ impl LoopActions {
         tokio::spawn(async move {
             let known = shared.cache.lock().get(&id).map(|held| held.intent.clone());
             if let Some(intent) = known {
-                shared.write_status(&intent, status, note).await;
+                shared.write_status(&intent, Part::Addition(status), note).await;
             }
         });
     }
@@ -225,8 +224,8 @@ impl Journal for LoopActions {
         Ok(self.shared.cache.lock().open())
     }
 
-    fn applied_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
-        Ok(self.shared.cache.lock().applied_since(now, span))
+    fn sent_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
+        Ok(self.shared.cache.lock().sent_since(now, span))
     }
 
     fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
@@ -247,17 +246,8 @@ impl Shared {
         let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
         let body = object::manifest(intent).to_string().into_bytes();
         let request = Request::new(collection(intent.change.service().namespace())).create(&parameters, body);
-        let made: ActionObject = self.ask(request).await?;
+        let made: ActionObject = self.write(request).await?;
         Ok(made.metadata.resource_version)
-    }
-
-    /// Writes the end of an intent until it is there, or its object is not: the first end stands.
-    async fn end(&self, intent: &Intent, at: Timestamp, outcome: &WriteOutcome) {
-        self.write_status(intent, object::ended(at, outcome), |held| {
-            held.ended.get_or_insert((at, outcome.clone()));
-        })
-        .await;
-        self.unended.lock().remove(&intent.change.id);
     }
 
     /// Completes the local record of a decision, where it is one of this process.
@@ -266,63 +256,6 @@ impl Shared {
         let record = decision.and_then(|decision| self.local.decision(&decision).ok().flatten());
         if record.and_then(|record| record.change).is_some_and(|change| change.id == *id) {
             self.local.submit(Entry::Measured { change: id.clone(), measured: measured.clone() });
-        }
-    }
-
-    /// Merges `status` into that of the object until that has succeeded; `note` does the same to what is held of it. Where
-    /// the object shows that another process was first, that stands.
-    async fn write_status(&self, intent: &Intent, status: Value, note: impl Fn(&mut Intent)) {
-        let (id, path) = (&intent.change.id, collection(intent.change.service().namespace()));
-        let name = object::name(intent.change.service(), id);
-        let is_end = status.get("endedAt").is_some();
-        loop {
-            let version = self.cache.lock().get(id).map(|held| held.version.clone());
-            let patch = Patch::Merge(json!({ "metadata": { "resourceVersion": version }, "status": status }));
-            let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-            let request = Request::new(&path).patch_subresource("status", &name, &parameters, &patch);
-            let reason = match self.ask::<ActionObject>(request).await {
-                Ok(object) => {
-                    let mut held = held(&object);
-                    note(&mut held.intent);
-                    return self.cache.lock().put(held);
-                }
-                Err(Failure::Unknown(reason)) => reason,
-                Err(failure) => match self.look(&path, &name).await {
-                    Ok(Some(found)) => {
-                        let mut noted = found.intent.clone();
-                        note(&mut noted);
-                        let is_known = noted == found.intent;
-                        self.cache.lock().put(found);
-                        if is_known {
-                            return tracing::info!(change = %id, "another process was first to say so of the intent");
-                        }
-                        match failure {
-                            Failure::Conflict => continue,
-                            // A custom resource without its status has the object, and no place for the end.
-                            Failure::Missing(reason) | Failure::Refused(reason) | Failure::Unknown(reason) => reason,
-                        }
-                    }
-                    Ok(None) => {
-                        tracing::warn!(change = %id, "the object of an intent is gone");
-                        return self.cache.lock().remove(id);
-                    }
-                    Err(reason) => reason,
-                },
-            };
-            tracing::warn!(change = %id, reason, "status of a LoopAction not written, trying again");
-            if is_end {
-                self.unended.lock().insert(id.clone(), reason);
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    }
-
-    async fn look(&self, path: &str, name: &str) -> Result<Option<Held>, String> {
-        match self.ask(Request::new(path).get(name, &GetParams::default())).await {
-            Ok(object) => Ok(Some(held(&object))),
-            Err(Failure::Missing(_)) => Ok(None),
-            Err(Failure::Conflict) => Err("a conflict without a write".to_owned()),
-            Err(Failure::Refused(reason) | Failure::Unknown(reason)) => Err(reason),
         }
     }
 
@@ -339,7 +272,7 @@ impl Shared {
                 Some(Some(ended)) => ended,
                 None => {
                     let reason = "there is no LoopAction of it".to_owned();
-                    (Timestamp::now(), WriteOutcome::Abandoned { reason })
+                    (Timestamp::now(), WriteOutcome::Abandoned { reason, sent: true })
                 }
             };
             self.copied.lock().remove(&change);
@@ -379,6 +312,16 @@ impl Shared {
         }
     }
 
+    /// Sends a write, on which the server gives up when we do.
+    async fn write<T: DeserializeOwned>(
+        &self,
+        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
+    ) -> Result<T, Failure> {
+        let request = request.map_err(|error| Failure::Refused(error.to_string()))?;
+        let request = within(request, self.timeouts).map_err(|error| Failure::Refused(error.to_string()))?;
+        self.ask(Ok(request)).await
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
@@ -392,7 +335,7 @@ impl Shared {
                 return Err(match error {
                     kube::Error::Api(status) if status.code == 404 => Failure::Missing(reason),
                     kube::Error::Api(status) if status.code == 409 => Failure::Conflict,
-                    kube::Error::Api(status) if status.code < 500 => Failure::Refused(reason),
+                    kube::Error::Api(status) if is_refusal(status.code) => Failure::Refused(reason),
                     _ => Failure::Unknown(reason),
                 });
             }

@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{Epoch, Lead, Now, Timestamp};
 use crate::ports::Leadership;
 
-use super::cache::Cache;
+use super::cache::{Cache, Tick};
 use super::client::{self, Timeouts};
 use super::failure::explain;
 use super::scale::FIELD_MANAGER;
@@ -211,7 +211,7 @@ impl Shared {
     }
 
     fn take_in(&self, cache: &Cache<LeaseObject>) {
-        let Ok(found) = cache.current(&self.namespace, &self.name, Instant::now()) else { return };
+        let Ok(found) = cache.current(&self.namespace, &self.name, Tick::now()) else { return };
         self.hear(found);
         let record = found.map(|found| found.record(self.timing));
         let (version, now) = (cache.version().unwrap_or(0), self.now());

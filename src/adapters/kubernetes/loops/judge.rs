@@ -38,6 +38,17 @@ pub(super) enum Acceptance {
     Collision(Vec<String>),
 }
 
+/// Why it is not known how far loops may go.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unbounded {
+    /// The API server has not been heard for too long, or not at all yet. What it said last stands until it is.
+    #[error("the PlatformBound cannot be read: {0}")]
+    Unread(String),
+    /// There is no bound, or a faulty one: somebody has to apply one.
+    #[error("{0}")]
+    Unusable(String),
+}
+
 /// Judges loops, and remembers the last good declaration of each. A spec is read once, and all are compared when one of
 /// them changed: statuses, which flyball itself writes, change far more often.
 pub(super) struct Judge {
@@ -47,6 +58,8 @@ pub(super) struct Judge {
     /// What was judged last, and what followed.
     editions: BTreeMap<ServiceId, Edition>,
     verdicts: BTreeMap<ServiceId, Verdict>,
+    /// The last bound that was known.
+    bound: Option<Bound>,
 }
 
 /// A declaration as it reads alone, or its faults.
@@ -82,12 +95,18 @@ impl Judge {
             read: BTreeMap::new(),
             editions: BTreeMap::new(),
             verdicts: BTreeMap::new(),
+            bound: None,
         }
     }
 
-    /// Judges all loops together, the oldest first: of two that collide the older one stays. Without a known bound
-    /// none goes further than `shadow`.
-    pub(super) fn judge(&mut self, loops: &[LoopObject], bound: &Result<Bound, String>) -> BTreeMap<ServiceId, Judged> {
+    /// Judges all loops together, the oldest first: of two that collide the older one stays. While the bound is not known
+    /// the declarations stay as the last one left them; that nothing is written meanwhile is for the guards to see to.
+    pub(super) fn judge(
+        &mut self,
+        loops: &[LoopObject],
+        bound: &Result<Bound, Unbounded>,
+    ) -> BTreeMap<ServiceId, Judged> {
+        self.bound = bound.as_ref().ok().copied().or(self.bound);
         // The API server admits no name that is not one, nor lists what has none. Who is on the way out is gone.
         let is_there = |object: &&LoopObject| object.metadata.deletion_timestamp.is_none();
         let loops: BTreeMap<ServiceId, &LoopObject> =
@@ -98,7 +117,7 @@ impl Judge {
             self.compare(&loops);
         }
         let judged = |(id, object): (ServiceId, &LoopObject)| {
-            let judged = conclude(object, self.verdicts.get(&id)?, bound);
+            let judged = conclude(object, self.verdicts.get(&id)?, self.bound, bound.as_ref().err());
             Some((id, judged))
         };
         loops.into_iter().filter_map(judged).collect()
@@ -171,9 +190,15 @@ fn edition(object: &LoopObject) -> Edition {
     Edition { uid: object.metadata.uid.clone(), generation: object.metadata.generation }
 }
 
-fn conclude(object: &LoopObject, verdict: &Verdict, bound: &Result<Bound, String>) -> Judged {
+fn conclude(object: &LoopObject, verdict: &Verdict, bound: Option<Bound>, unbounded: Option<&Unbounded>) -> Judged {
     let bounded = verdict.spec.as_ref().map(|spec| cut(spec, bound));
     let (spec, cut) = bounded.map_or((None, None), |(spec, cut)| (Some(spec), cut));
+    let writes = spec.as_ref().is_some_and(|spec| spec.mode > Mode::Shadow);
+    let cut = match unbounded {
+        Some(Unbounded::Unusable(why)) if writes => Some(format!("nothing is written: {why}")),
+        // An API server that is away is no reason to write to it.
+        Some(_) | None => cut,
+    };
     Judged {
         uid: object.metadata.uid.clone(),
         version: object.metadata.version().unwrap_or(0),
@@ -186,15 +211,8 @@ fn conclude(object: &LoopObject, verdict: &Verdict, bound: &Result<Bound, String
 }
 
 /// Returns a declaration inside the bound, and what was cut from it.
-fn cut(spec: &Arc<ServiceSpec>, bound: &Result<Bound, String>) -> (Arc<ServiceSpec>, Option<String>) {
-    let bound = match bound {
-        Ok(bound) => bound,
-        Err(_) if spec.mode <= Mode::Shadow => return (spec.clone(), None),
-        Err(reason) => {
-            let shadowed = ServiceSpec { mode: Mode::Shadow, ..(**spec).clone() };
-            return (Arc::new(shadowed), Some(format!("mode is shadow: {reason}")));
-        }
-    };
+fn cut(spec: &Arc<ServiceSpec>, bound: Option<Bound>) -> (Arc<ServiceSpec>, Option<String>) {
+    let Some(bound) = bound else { return (spec.clone(), None) };
     let mode = spec.mode.min(bound.max_mode);
     let max = spec.bounds.max.min(bound.max_replicas);
     let bounds = Bounds { min: spec.bounds.min.min(max), max };

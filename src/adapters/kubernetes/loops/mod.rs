@@ -30,17 +30,16 @@ use kube::Client;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use crate::model::ServiceId;
 use crate::ports::Leadership;
 use crate::ports::services::{Declarations, News, PolicyFaults, Roster, Services};
 
-use super::cache::Cache;
+use super::cache::{Cache, Tick};
 use super::client::Timeouts;
 use super::watch::{Informer, Selected};
-use judge::Judge;
-use object::{BoundObject, LoopObject};
+use judge::{Judge, Unbounded};
+use object::{Bound, BoundObject, LoopObject};
 use outbox::Outbox;
 use writer::Writer;
 
@@ -105,6 +104,10 @@ impl Services for ServiceLoops {
         loops.into_iter().chain(self.bounds.waiting_for("PlatformBound")).collect()
     }
 
+    fn unbounded(&self) -> Option<String> {
+        bound(&self.bounds.cache.lock()).err().map(|why| why.to_string())
+    }
+
     fn tell(&self, service: &ServiceId, news: News) {
         self.outbox.told(service, news);
     }
@@ -148,11 +151,7 @@ impl Keeper {
         if bounds.is_pending() {
             return;
         }
-        let bound = match bounds.current("", BOUND_NAME, Instant::now()) {
-            Err(reason) => Err(format!("the PlatformBound cannot be read: {reason}")),
-            Ok(None) => Err(format!("there is no PlatformBound named {BOUND_NAME}; apply one")),
-            Ok(Some(object)) => object.bound(),
-        };
+        let bound = bound(&bounds);
         drop(bounds);
         let judged = self.judge.judge(&loops, &bound);
         let declared = judged.iter().filter_map(|(id, judged)| Some((id.clone(), judged.spec.clone()?))).collect();
@@ -163,5 +162,14 @@ impl Keeper {
             *roster = Some(declared);
             changed
         });
+    }
+}
+
+/// Returns how far loops may go, as far as the watch has it.
+fn bound(bounds: &Cache<BoundObject>) -> Result<Bound, Unbounded> {
+    match bounds.current("", BOUND_NAME, Tick::now()) {
+        Err(reason) => Err(Unbounded::Unread(reason)),
+        Ok(None) => Err(Unbounded::Unusable(format!("there is no PlatformBound named {BOUND_NAME}; apply one"))),
+        Ok(Some(object)) => object.bound().map_err(Unbounded::Unusable),
     }
 }

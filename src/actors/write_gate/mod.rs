@@ -4,7 +4,7 @@
 //!
 //! | step | what | if the process dies right after |
 //! |---|---|---|
-//! | `admitted` | lever, target free, kill switch, deadline, lease | nothing happened |
+//! | `admitted` | lever, target free, kill switch, deadline, lease, budgets as they are | nothing happened |
 //! | `prepared` | intent durable; the live read is made meanwhile | settled by reading: abandoned |
 //! | `checked` | kill switch (read anew); unchanged, in time and on fresh data still; lease; budgets | the same |
 //! | `sent` | one PATCH with the resourceVersion of that read | settled by reading: applied or abandoned |
@@ -12,9 +12,10 @@
 //!
 //! Writes run as tracked tasks, at most [`AT_ONCE`] of them and one for each target. No actor's death cancels
 //! one. Nothing is ever sent twice: what became of an open intent is found out by reading. A read that shows the
-//! old value proves nothing while the write may still land ([`WRITE_MARGIN`]): it is made again after that.
+//! old value proves nothing while the write may still land ([`LANDS_WITHIN`]): it is made again after that.
 
-use std::collections::{BTreeMap, btree_map};
+mod state;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,67 +24,70 @@ use std::time::Duration;
 use futures::FutureExt;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::cycle::stages::{FleetBudget, FleetLimits, recheck, settle};
 use crate::instrument::ProcessMetrics;
 use crate::model::{
-    ChangeId, ChangeSet, Epoch, Foreseen, Intent, KillState, Lead, Now, Refusal, ServiceId, TargetRef, WRITE_MARGIN,
-    WriteOutcome,
+    ChangeSet, Epoch, Foreseen, Intent, KILL_READ_HOLDS, KillState, LANDS_WITHIN, Lead, Now, Refusal, ServiceId,
+    TargetRef, WriteEnd, WriteOutcome,
 };
 use crate::ports::journal::Entry;
 use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwitch, Leadership, Live};
+
+use state::State;
 
 /// Writes under way at once (a small share of what an API server serves).
 pub const AT_ONCE: usize = 8;
 /// Pause between two attempts to read what became of a write.
 const SETTLE_PAUSE: Duration = Duration::from_secs(5);
-/// How long a shutdown waits for writes under way.
-const LONGEST_CLOSE: Duration = Duration::from_secs(10);
+/// How long a shutdown waits for writes under way: until one whose answer was lost can be settled.
+const LONGEST_CLOSE: Duration = LANDS_WITHIN.saturating_add(Duration::from_secs(2));
 /// How far back the journal is asked for what the budgets have spent.
 const BUDGET_MEMORY: Duration = Duration::from_mins(10);
 
+/// What a gate stands between.
+pub struct GateParts {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Targets.
+    pub cluster: Arc<dyn Cluster>,
+    /// Where intents are durable.
+    pub journal: Arc<dyn Journal>,
+    /// The kill switch.
+    pub kill: Arc<dyn KillSwitch>,
+    /// Which process may write.
+    pub leadership: Arc<dyn Leadership>,
+    /// Where writes are counted.
+    pub metrics: ProcessMetrics,
+    /// What namespaces and the fleet may spend.
+    pub limits: FleetLimits,
+}
+
 /// The write gate.
 pub struct WriteGate {
-    clock: Arc<dyn Clock>,
-    cluster: Arc<dyn Cluster>,
-    journal: Arc<dyn Journal>,
-    kill: Arc<dyn KillSwitch>,
-    leadership: Arc<dyn Leadership>,
-    metrics: ProcessMetrics,
-    limits: FleetLimits,
-    /// The term for which it is known what the one before it left.
-    taken_over: Mutex<Option<Epoch>>,
-    budget: Mutex<FleetBudget>,
-    replicas: Mutex<Totals>,
-    /// Targets with a write under way, and which.
-    busy: Mutex<BTreeMap<TargetRef, ChangeId>>,
-    /// Changes of earlier runs that are not settled.
-    unsettled: Mutex<Vec<ChangeSet>>,
-    /// When all that earlier runs have sent has landed, or never will (monotonic).
-    landed: Mutex<Duration>,
+    parts: GateParts,
+    state: Mutex<State>,
     permits: Semaphore,
     tasks: TaskTracker,
 }
 
-/// Replicas of the fleet, as last seen.
-#[derive(Debug, Default)]
-struct Totals {
-    of: BTreeMap<ServiceId, u32>,
-    sum: u32,
+/// How a write ended, and the version of its object then, where that was seen.
+struct Ended {
+    outcome: WriteOutcome,
+    version: Option<u64>,
 }
 
-impl Totals {
-    fn set(&mut self, service: &ServiceId, replicas: u32) {
-        let before = match self.of.get_mut(service) {
-            Some(known) => std::mem::replace(known, replicas),
-            None => self.of.insert(service.clone(), replicas).unwrap_or(0),
-        };
-        self.sum = self.sum.saturating_sub(before).saturating_add(replicas);
+impl Ended {
+    fn seen(outcome: WriteOutcome, live: &Live) -> Self {
+        Self { outcome, version: live.resource_version.parse().ok() }
     }
+}
 
-    fn forget(&mut self, service: &ServiceId) {
-        self.sum = self.sum.saturating_sub(self.of.remove(service).unwrap_or(0));
+impl From<WriteOutcome> for Ended {
+    fn from(outcome: WriteOutcome) -> Self {
+        Self { outcome, version: None }
     }
 }
 
@@ -93,33 +97,10 @@ impl WriteGate {
     ///
     /// # Errors
     /// When the journal cannot tell which intents are open.
-    pub fn new(
-        clock: Arc<dyn Clock>,
-        cluster: Arc<dyn Cluster>,
-        journal: Arc<dyn Journal>,
-        kill: Arc<dyn KillSwitch>,
-        leadership: Arc<dyn Leadership>,
-        metrics: ProcessMetrics,
-        limits: FleetLimits,
-    ) -> Result<Self, JournalError> {
-        let gate = Self {
-            budget: Mutex::new(FleetBudget::restore(limits, &[], clock.now())),
-            clock,
-            cluster,
-            journal,
-            kill,
-            leadership,
-            metrics,
-            limits,
-            taken_over: Mutex::default(),
-            replicas: Mutex::default(),
-            busy: Mutex::default(),
-            unsettled: Mutex::default(),
-            landed: Mutex::default(),
-            permits: Semaphore::new(AT_ONCE),
-            tasks: TaskTracker::new(),
-        };
-        if gate.leadership.lead() == Lead::Alone && !gate.journal.is_shared() {
+    pub fn new(parts: GateParts) -> Result<Self, JournalError> {
+        let state = Mutex::new(State::new(parts.limits));
+        let gate = Self { parts, state, permits: Semaphore::new(AT_ONCE), tasks: TaskTracker::new() };
+        if gate.parts.leadership.lead() == Lead::Alone && !gate.parts.journal.is_shared() {
             gate.take_over(Epoch::ALONE)?;
         }
         Ok(gate)
@@ -131,29 +112,25 @@ impl WriteGate {
     /// # Errors
     /// When the journal cannot tell; nothing is written then.
     pub fn take_over(&self, epoch: Epoch) -> Result<(), JournalError> {
-        let now = self.clock.now();
-        // What this process has under way it settles itself. Asked before the journal: there an end stands before its target
-        // is free.
-        let own = self.busy.lock().clone();
-        let open = self.journal.open_intents()?;
+        let (now, journal) = (self.parts.clock.now(), &self.parts.journal);
+        // Asked before the journal: there an end stands before its target is free.
+        let own = self.state.lock().busy();
+        let open = journal.open_intents()?;
         let spent: Vec<Intent> =
-            self.journal.applied_since(now.wall, BUDGET_MEMORY)?.into_iter().chain(open.iter().cloned()).collect();
-        *self.budget.lock() = FleetBudget::restore(self.limits, &spent, now);
-        let open = open.into_iter().map(|intent| intent.change);
-        *self.unsettled.lock() = open.filter(|change| own.get(&change.target) != Some(&change.id)).collect();
-        *self.landed.lock() = now.plus(WRITE_MARGIN).mono;
-        *self.taken_over.lock() = Some(epoch);
+            journal.sent_since(now.wall, BUDGET_MEMORY)?.into_iter().chain(open.iter().cloned()).collect();
+        let budget = FleetBudget::restore(self.parts.limits, &spent, now);
+        self.state.lock().take_over(epoch, budget, (open, &own), now);
         Ok(())
     }
 
     /// Tells whether it is known what was left before the term `epoch`.
     pub fn has_taken_over(&self, epoch: Epoch) -> bool {
-        *self.taken_over.lock() == Some(epoch)
+        self.state.lock().has_taken_over(epoch)
     }
 
     /// Returns how this process stands to the lease, and whether it knows by now what its predecessor left.
     pub fn lead(&self) -> Lead {
-        let lead = self.leadership.lead();
+        let lead = self.parts.leadership.lead();
         match lead.epoch() {
             Some(epoch) if !self.has_taken_over(epoch) => Lead::TakesOver { epoch },
             Some(_) | None => lead,
@@ -162,27 +139,30 @@ impl WriteGate {
 
     /// Tells whether an intent of an earlier run on this target is not settled.
     pub fn unsettled(&self, target: &TargetRef) -> bool {
-        self.unsettled.lock().iter().any(|change| change.target == *target)
+        self.state.lock().is_unsettled(target)
     }
 
     /// Tells whether a write to this target is under way.
     pub fn is_writing(&self, target: &TargetRef) -> bool {
-        self.busy.lock().contains_key(target)
+        self.state.lock().is_busy(target)
     }
 
     /// Returns how many intents of earlier runs are not settled.
     pub fn unsettled_intents(&self) -> usize {
-        self.unsettled.lock().len()
+        self.state.lock().unsettled.len()
     }
 
-    /// Tells the budgets how many replicas a service has.
-    pub fn seen_replicas(&self, service: &ServiceId, replicas: u32) {
-        self.replicas.lock().set(service, replicas);
+    /// Tells the budgets how many replicas a service has, if it is still supervised when they hear of it.
+    pub fn seen_replicas(&self, service: &ServiceId, replicas: u32, is_supervised: impl FnOnce() -> bool) {
+        let mut state = self.state.lock();
+        if is_supervised() {
+            state.saw_replicas(service, replicas);
+        }
     }
 
-    /// Tells the budgets that a service is supervised no more.
+    /// Tells the budgets that a service is supervised no more. Said after it is so.
     pub fn forget_replicas(&self, service: &ServiceId) {
-        self.replicas.lock().forget(service);
+        self.state.lock().forget_replicas(service);
     }
 
     /// Takes a change, and what is `foreseen` without it for its intent; `on_end` hears its outcome, exactly once unless
@@ -191,39 +171,39 @@ impl WriteGate {
         self: &Arc<Self>,
         change: ChangeSet,
         foreseen: Foreseen,
-        on_end: impl FnOnce(&ChangeSet, &WriteOutcome, Now) + Send + 'static,
+        on_end: impl FnOnce(WriteEnd) + Send + 'static,
     ) {
         let gate = self.clone();
         self.tasks.spawn(async move {
             let prepared = AtomicBool::new(false);
             let written = AssertUnwindSafe(gate.write(&change, foreseen, &prepared)).catch_unwind().await;
-            let outcome = match written {
-                Ok(outcome) => outcome,
+            let Ended { outcome, version } = match written {
+                Ok(ended) => ended,
                 Err(_) => gate.failed(&change, prepared.into_inner()).await,
             };
             tracing::info!(
                 service = %change.service(), trace = %change.trace, change = %change.id,
                 from = change.from, to = change.to, outcome = %outcome, "write ended"
             );
-            on_end(&change, &outcome, gate.clock.now());
+            on_end(WriteEnd { change, outcome, now: gate.parts.clock.now(), version });
         });
     }
 
     /// Finds out what became of the open intents of earlier runs, by reading, each by itself; `on_end` hears of
     /// each. What could not be made durable stays open, and its target stays shut.
-    pub async fn settle_open(&self, on_end: impl Fn(&ChangeSet, &WriteOutcome, Now)) {
-        let earlier = self.unsettled.lock().clone();
+    pub async fn settle_open(&self, on_end: impl Fn(WriteEnd)) {
+        let earlier = self.state.lock().unsettled.clone();
         let settled = earlier.iter().map(|change| self.settle_earlier(change, &on_end));
         futures::future::join_all(settled).await;
     }
 
-    async fn settle_earlier(&self, change: &ChangeSet, on_end: impl Fn(&ChangeSet, &WriteOutcome, Now)) {
-        let landed = *self.landed.lock();
-        let outcome = self.settle(change, landed).await;
+    async fn settle_earlier(&self, change: &ChangeSet, on_end: impl Fn(WriteEnd)) {
+        let landed = self.state.lock().landed;
+        let Ended { outcome, version } = self.settle(change, landed).await;
         tracing::info!(service = %change.service(), change = %change.id, outcome = %outcome, "earlier write settled");
         if self.end(change, &outcome).await.is_ok() {
-            on_end(change, &outcome, self.clock.now());
-            self.unsettled.lock().retain(|open| open.id != change.id);
+            on_end(WriteEnd { change: change.clone(), outcome, now: self.parts.clock.now(), version });
+            self.state.lock().unsettled.retain(|open| open.id != change.id);
         }
     }
 
@@ -240,50 +220,32 @@ impl WriteGate {
     }
 
     /// Notes in `prepared` that an intent may exist from here on.
-    async fn write(&self, change: &ChangeSet, foreseen: Foreseen, prepared: &AtomicBool) -> WriteOutcome {
-        if !self.cluster.has_lever(&change.target, change.knob) {
+    async fn write(&self, change: &ChangeSet, foreseen: Foreseen, prepared: &AtomicBool) -> Ended {
+        if !self.parts.cluster.has_lever(&change.target, change.knob) {
             return self.without_intent(change, WriteOutcome::NoLever);
         }
-        if self.unsettled(&change.target) || !self.claim(change) {
+        if !self.state.lock().claim(change) {
             return self.without_intent(change, WriteOutcome::Refused(Refusal::Busy));
         }
-        let outcome = self.write_claimed(change, foreseen, prepared).await;
-        self.release(change);
-        outcome
+        let ended = self.write_claimed(change, foreseen, prepared).await;
+        self.state.lock().release(change);
+        ended
     }
 
-    /// Takes the target for a change, unless another one has it.
-    fn claim(&self, change: &ChangeSet) -> bool {
-        match self.busy.lock().entry(change.target.clone()) {
-            btree_map::Entry::Vacant(free) => {
-                free.insert(change.id.clone());
-                true
-            }
-            btree_map::Entry::Occupied(_) => false,
-        }
-    }
-
-    /// Frees the target of a change, if that is what has it.
-    fn release(&self, change: &ChangeSet) {
-        let mut busy = self.busy.lock();
-        if busy.get(&change.target) == Some(&change.id) {
-            busy.remove(&change.target);
-        }
-    }
-
-    async fn write_claimed(&self, change: &ChangeSet, foreseen: Foreseen, prepared: &AtomicBool) -> WriteOutcome {
+    async fn write_claimed(&self, change: &ChangeSet, foreseen: Foreseen, prepared: &AtomicBool) -> Ended {
+        let GateParts { clock, cluster, journal, .. } = &self.parts;
         let Ok(permit) = self.permits.acquire().await else {
             return self.without_intent(change, shutting_down());
         };
-        // As last seen: this only spares an intent. Right before the write it is read anew.
-        if let Err(outcome) = permitted(change, &self.kill.seen(), &self.lead(), self.clock.now()) {
+        // As last seen: this only spares an intent. Right before the write it is asked anew.
+        if let Err(outcome) = self.admit(change) {
             return self.without_intent(change, outcome);
         }
         fail::fail_point!("gate_admitted");
-        let intent = Intent::open(change.clone(), self.clock.now().wall, foreseen);
+        let intent = Intent::open(change.clone(), clock.now().wall, foreseen);
         // The live read changes nothing and the write is conditional on it: it need not wait for the disk.
         prepared.store(true, Ordering::Relaxed);
-        let (durable, live) = futures::join!(self.journal.append(Entry::Prepared(intent)), self.cluster.read(change));
+        let (durable, live) = futures::join!(journal.append(Entry::Prepared(intent)), cluster.read(change));
         if let Err(error) = durable {
             return self.without_intent(change, WriteOutcome::Refused(Refusal::Journal { error: error.to_string() }));
         }
@@ -291,83 +253,89 @@ impl WriteGate {
         let sent = self.send(change, live).await;
         // Whoever has to read what became of its write keeps its target shut, and nobody else waiting.
         drop(permit);
-        let outcome = match sent {
-            Ok(outcome) => outcome,
+        let ended = match sent {
+            Ok(ended) => ended,
             Err(landed) => self.settle(change, landed).await,
         };
         fail::fail_point!("gate_sent");
         // Where this fails the intent stays open, and the journal's health stops all further writes.
-        let _ = self.end(change, &outcome).await;
-        outcome
+        let _ = self.end(change, &ended.outcome).await;
+        ended
     }
 
-    /// Charges the budgets of namespace and fleet, right before the write: what is not sent costs nothing.
-    fn charge(&self, change: &ChangeSet, now: Now) -> Result<(), WriteOutcome> {
-        let total = self.replicas.lock().sum;
-        let charged = self.budget.lock().charge(change, total, now);
-        charged.map_err(|reason| WriteOutcome::Refused(Refusal::Budget { reason }))
+    fn admit(&self, change: &ChangeSet) -> Result<(), WriteOutcome> {
+        let now = self.parts.clock.now();
+        permitted(change, &self.parts.kill.seen(), &self.lead(), now)?;
+        self.state.lock().affords(change, now).map_err(over_budget)
     }
 
     /// Steps `checked` and `sent`. A write of unknown fate is an error: the time by which it has landed.
-    async fn send(&self, change: &ChangeSet, live: Result<Live, ClusterError>) -> Result<WriteOutcome, Duration> {
+    async fn send(&self, change: &ChangeSet, live: Result<Live, ClusterError>) -> Result<Ended, Duration> {
         let live = match live {
             Ok(live) => live,
-            Err(error) => return Ok(unsent(&error)),
+            Err(error) => return Ok(unsent(&error).into()),
         };
+        let asked = Instant::now();
         if let Err(outcome) = self.check(change, &live).await {
-            return Ok(outcome);
+            return Ok(outcome.into());
         }
         fail::fail_point!("gate_checked");
-        let now = self.clock.now();
-        self.metrics.sample_to_write.observe(now.since(change.decided.mono).as_secs_f64());
-        match self.cluster.apply(change, &live).await {
-            Ok(after) => Ok(answered(change, &after)),
+        if asked.elapsed() > KILL_READ_HOLDS {
+            let reason = format!("read more than {} ms before the write", KILL_READ_HOLDS.as_millis());
+            return Ok(WriteOutcome::Refused(Refusal::KillSwitch { reason }).into());
+        }
+        let now = self.parts.clock.now();
+        self.parts.metrics.sample_to_write.observe(now.since(change.decided.mono).as_secs_f64());
+        match self.parts.cluster.apply(change, &live).await {
+            Ok(after) => Ok(Ended::seen(answered(change, &after), &after)),
             Err(ClusterError::Unknown { reason }) => {
                 tracing::warn!(service = %change.service(), reason, "outcome of a write unknown, reading");
-                Err(now.plus(WRITE_MARGIN).mono)
+                Err(now.plus(LANDS_WITHIN).mono)
             }
-            Err(error) => Ok(unsent(&error)),
+            Err(error) => Ok(unsent(&error).into()),
         }
     }
 
-    /// What needs an answer comes first, so that ages are judged right before the write (INV-02, INV-03).
+    /// What needs an answer comes first, so that ages are judged right before the write (INV-02, INV-03). The budgets of
+    /// namespace and fleet are charged last: what is not sent costs nothing.
     async fn check(&self, change: &ChangeSet, live: &Live) -> Result<(), WriteOutcome> {
-        let kill = self.kill.read().await;
-        let now = self.clock.now();
+        let kill = self.parts.kill.read().await;
+        let now = self.parts.clock.now();
         permitted(change, &kill, &self.lead(), now)?;
         if let Some(found) = &live.displaced {
             return Err(WriteOutcome::Superseded { found: found.clone() });
         }
         recheck(change, &live.uid, live.value, now)?;
-        self.charge(change, now)
+        self.state.lock().charge(change, now).map_err(over_budget)
     }
 
     /// Reads until it is known what became of a change that can land until `landed`. The target stays shut
     /// meanwhile.
-    async fn settle(&self, change: &ChangeSet, landed: Duration) -> WriteOutcome {
+    async fn settle(&self, change: &ChangeSet, landed: Duration) -> Ended {
+        let clock = &self.parts.clock;
         loop {
-            let asked = self.clock.now();
-            let outcome = match self.cluster.read(change).await {
-                Ok(live) => settle(change, Some((&live.uid, live.value))),
-                Err(ClusterError::NotFound { .. }) => settle(change, None),
+            let asked = clock.now();
+            let ended = match self.parts.cluster.read(change).await {
+                Ok(live) => Ended::seen(settle(change, Some((&live.uid, live.value))), &live),
+                Err(ClusterError::NotFound { .. }) => settle(change, None).into(),
                 Err(error) => {
                     tracing::warn!(service = %change.service(), %error, "cannot read what became of a write");
-                    self.clock.sleep_until(self.clock.now().plus(SETTLE_PAUSE).mono).await;
+                    clock.sleep_until(clock.now().plus(SETTLE_PAUSE).mono).await;
                     continue;
                 }
             };
-            if outcome == WriteOutcome::Applied || asked.mono >= landed {
-                return outcome;
+            if ended.outcome == WriteOutcome::Applied || asked.mono >= landed {
+                return ended;
             }
-            self.clock.sleep_until(landed).await;
+            clock.sleep_until(landed).await;
         }
     }
 
     /// Step `ended`.
     async fn end(&self, change: &ChangeSet, outcome: &WriteOutcome) -> Result<(), JournalError> {
-        let at = self.clock.now().wall;
+        let at = self.parts.clock.now().wall;
         let entry = Entry::Ended { change: change.id.clone(), at, outcome: outcome.clone() };
-        let ended = self.journal.append(entry).await;
+        let ended = self.parts.journal.append(entry).await;
         if let Err(error) = &ended {
             tracing::error!(service = %change.service(), change = %change.id, %error, "outcome not recorded");
         }
@@ -377,29 +345,30 @@ impl WriteGate {
 
     /// A write that panicked is one of unknown fate where an intent may exist: settled by reading, its target shut meanwhile,
     /// and for good where that panics too.
-    async fn failed(&self, change: &ChangeSet, prepared: bool) -> WriteOutcome {
-        let abandoned = || WriteOutcome::Abandoned { reason: "the write gate failed".to_owned() };
-        let landed = self.clock.now().plus(WRITE_MARGIN).mono;
+    async fn failed(&self, change: &ChangeSet, prepared: bool) -> Ended {
+        const REASON: &str = "the write gate failed";
+        let landed = self.parts.clock.now().plus(LANDS_WITHIN).mono;
         let settled = async {
-            let outcome = self.settle(change, landed).await;
-            let _ = self.end(change, &outcome).await;
-            outcome
+            let ended = self.settle(change, landed).await;
+            let _ = self.end(change, &ended.outcome).await;
+            ended
         };
-        let outcome = if prepared {
+        let ended = if prepared {
             AssertUnwindSafe(settled).catch_unwind().await.unwrap_or_else(|_| {
-                self.unsettled.lock().push(change.clone());
-                abandoned()
+                self.state.lock().unsettled.push(change.clone());
+                WriteOutcome::Abandoned { reason: REASON.to_owned(), sent: true }.into()
             })
         } else {
-            abandoned()
+            WriteOutcome::unsent(REASON).into()
         };
-        self.release(change);
-        outcome
+        self.state.lock().release(change);
+        ended
     }
 
-    fn without_intent(&self, change: &ChangeSet, outcome: WriteOutcome) -> WriteOutcome {
-        self.journal.submit(Entry::Outcome { decision: change.decision.clone(), outcome: outcome.clone() });
-        outcome
+    fn without_intent(&self, change: &ChangeSet, outcome: WriteOutcome) -> Ended {
+        let entry = Entry::Outcome { decision: change.decision.clone(), outcome: outcome.clone() };
+        self.parts.journal.submit(entry);
+        outcome.into()
     }
 }
 
@@ -444,6 +413,10 @@ fn answered(change: &ChangeSet, after: &Live) -> WriteOutcome {
     }
 }
 
+fn over_budget(reason: String) -> WriteOutcome {
+    WriteOutcome::Refused(Refusal::Budget { reason })
+}
+
 fn shutting_down() -> WriteOutcome {
-    WriteOutcome::Abandoned { reason: "flyball is shutting down".to_owned() }
+    WriteOutcome::unsent("flyball is shutting down")
 }

@@ -1,0 +1,128 @@
+//! How the end of an intent, and what is known of it later, get into the status of its object.
+
+use std::time::Duration;
+
+use kube::api::{GetParams, Patch, PatchParams};
+use kube::core::Request;
+use serde_json::{Value, json};
+
+use super::intent_cache::Held;
+use super::object::{self, ActionObject};
+use super::{FIELD_MANAGER, Failure, Shared, collection, held};
+use crate::model::{Intent, Timestamp, WriteOutcome};
+
+/// Pause before an end that could not be written is tried again.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// What is merged into a status.
+pub(super) enum Part {
+    /// The end. Until it is written no other write begins.
+    End(Value),
+    /// What is known later, for which nobody waits.
+    Addition(Value),
+}
+
+/// What came of writing a status.
+enum Written {
+    /// It is there.
+    There,
+    /// There is no such object.
+    Gone,
+    /// The object had changed.
+    Again,
+}
+
+impl Shared {
+    /// Writes the end of an intent until it is there, or its object is not: the first end stands. Tells whether there was
+    /// one to end.
+    pub(super) async fn end(&self, intent: &Intent, at: Timestamp, outcome: &WriteOutcome) -> bool {
+        let is_there = self
+            .write_status(intent, Part::End(object::ended(at, outcome)), |held| {
+                held.ended.get_or_insert((at, outcome.clone()));
+            })
+            .await;
+        self.unended.lock().remove(&intent.change.id);
+        is_there
+    }
+
+    /// Ends an intent whose object may not have been made. One that is not there may still come, until the server has given
+    /// up making it: it is looked for once more after that, so that nobody finds it open.
+    pub(super) async fn end_unrecorded(&self, intent: &Intent) {
+        let (at, outcome) = (Timestamp::now(), WriteOutcome::unsent("its intent was not recorded"));
+        if !self.end(intent, at, &outcome).await {
+            tokio::time::sleep(self.timeouts.lands_within()).await;
+            self.end(intent, at, &outcome).await;
+        }
+    }
+
+    /// Merges a part into the status of the object until that has succeeded; `note` does the same to what is held of it.
+    /// Where the object shows that another process was first, that stands. Tells whether there is such an object.
+    pub(super) async fn write_status(&self, intent: &Intent, part: Part, note: impl Fn(&mut Intent)) -> bool {
+        let id = &intent.change.id;
+        loop {
+            let reason = match self.try_status(intent, &part, &note).await {
+                Ok(Written::There) => return true,
+                Ok(Written::Gone) => return false,
+                Ok(Written::Again) => continue,
+                Err(reason) => reason,
+            };
+            tracing::warn!(change = %id, reason, "status of a LoopAction not written, trying again");
+            if matches!(part, Part::End(_)) {
+                self.unended.lock().insert(id.clone(), reason);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Merges a part into the status of the object once.
+    async fn try_status(
+        &self,
+        intent: &Intent,
+        (Part::End(status) | Part::Addition(status)): &Part,
+        note: impl Fn(&mut Intent),
+    ) -> Result<Written, String> {
+        let (id, path) = (&intent.change.id, collection(intent.change.service().namespace()));
+        let name = object::name(intent.change.service(), id);
+        let version = self.cache.lock().get(id).map(|held| held.version.clone());
+        let patch = Patch::Merge(json!({ "metadata": { "resourceVersion": version }, "status": status }));
+        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let request = Request::new(&path).patch_subresource("status", &name, &parameters, &patch);
+        let failure = match self.write::<ActionObject>(request).await {
+            Ok(object) => {
+                let mut held = held(&object);
+                note(&mut held.intent);
+                self.cache.lock().put(held);
+                return Ok(Written::There);
+            }
+            Err(Failure::Unknown(reason)) => return Err(reason),
+            Err(failure) => failure,
+        };
+        let Some(found) = self.look(&path, &name).await? else {
+            tracing::warn!(change = %id, "the object of an intent is gone");
+            self.cache.lock().remove(id);
+            return Ok(Written::Gone);
+        };
+        let mut noted = found.intent.clone();
+        note(&mut noted);
+        let is_known = noted == found.intent;
+        self.cache.lock().put(found);
+        if is_known {
+            tracing::info!(change = %id, "another process was first to say so of the intent");
+            return Ok(Written::There);
+        }
+        match failure {
+            Failure::Conflict => Ok(Written::Again),
+            // A custom resource without its status has the object, and no place for the end.
+            Failure::Missing(reason) | Failure::Refused(reason) | Failure::Unknown(reason) => Err(reason),
+        }
+    }
+
+    async fn look(&self, path: &str, name: &str) -> Result<Option<Held>, String> {
+        match self.ask(Request::new(path).get(name, &GetParams::default())).await {
+            Ok(object) => Ok(Some(held(&object))),
+            Err(Failure::Missing(_)) => Ok(None),
+            Err(Failure::Conflict) => Err("a conflict without a write".to_owned()),
+            Err(Failure::Refused(reason) | Failure::Unknown(reason)) => Err(reason),
+        }
+    }
+}
