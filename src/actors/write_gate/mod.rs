@@ -279,11 +279,11 @@ impl WriteGate {
         if let Err(outcome) = self.check(change, &live).await {
             return Ok(outcome.into());
         }
-        fail::fail_point!("gate_checked");
         if asked.elapsed() > KILL_READ_HOLDS {
             let reason = format!("read more than {} ms before the write", KILL_READ_HOLDS.as_millis());
             return Ok(WriteOutcome::Refused(Refusal::KillSwitch { reason }).into());
         }
+        fail::fail_point!("gate_checked");
         let now = self.parts.clock.now();
         self.parts.metrics.sample_to_write.observe(now.since(change.decided.mono).as_secs_f64());
         match self.parts.cluster.apply(change, &live).await {

@@ -8,10 +8,7 @@ use crate::model::{Autoscaler, Autoscaling, TargetRef};
 use super::annotations::FLOOR_BASELINE;
 use super::cache::{Metadata, Object};
 use super::scale::FIELD_MANAGER;
-use super::workload::{count, shown};
-
-/// Characters kept of a message of the server.
-const LONGEST_MESSAGE: usize = 200;
+use super::workload::{Condition, count, shown};
 
 /// An `autoscaling/v2` `HorizontalPodAutoscaler`, as far as it is read.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -47,15 +44,6 @@ struct Status {
     desired_replicas: i64,
     /// Go writes an empty list as null.
     conditions: Option<Vec<Condition>>,
-}
-
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct Condition {
-    r#type: String,
-    status: String,
-    reason: String,
-    message: String,
 }
 
 impl Object for HorizontalPodAutoscaler {
@@ -126,14 +114,10 @@ impl HorizontalPodAutoscaler {
     fn trouble(&self) -> Option<String> {
         let conditions = self.status.conditions.as_deref().unwrap_or_default();
         let find = |kind: &str| conditions.iter().find(|condition| condition.r#type == kind);
-        let says = |condition: &Condition| {
-            let message: String = condition.message.chars().take(LONGEST_MESSAGE).collect();
-            format!("{}: {message}", condition.reason)
-        };
         match (find("AbleToScale"), find("ScalingActive")) {
-            (Some(able), _) if able.status != "True" => Some(says(able)),
+            (Some(able), _) if able.status != "True" => Some(able.why()),
             (_, Some(active)) if active.status == "True" => None,
-            (_, Some(active)) => Some(says(active)),
+            (_, Some(active)) => Some(active.why()),
             (_, None) => Some("it has not looked at its metrics yet".to_owned()),
         }
     }

@@ -81,13 +81,24 @@ struct Status {
     conditions: Vec<Condition>,
 }
 
+/// A condition of an object.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-struct Condition {
-    r#type: String,
-    status: String,
+pub(super) struct Condition {
+    /// Its type.
+    pub(super) r#type: String,
+    /// Whether it holds: `True`, `False`, `Unknown`.
+    pub(super) status: String,
     reason: String,
     message: String,
+}
+
+impl Condition {
+    /// Returns why it is as it is, in the words of the server.
+    pub(super) fn why(&self) -> String {
+        let message: String = self.message.chars().take(LONGEST_MESSAGE).collect();
+        format!("{}: {message}", self.reason)
+    }
 }
 
 /// Why a number of replicas cannot be used.
@@ -132,9 +143,8 @@ impl Workload {
     fn stuck(&self, replicas: u32) -> Option<Stuck> {
         let failed = |condition: &&Condition| condition.r#type == "ReplicaFailure" && condition.status == "True";
         let failure = self.status.conditions.iter().find(failed)?;
-        let message: String = failure.message.chars().take(LONGEST_MESSAGE).collect();
         let created = u32::try_from(self.status.replicas).unwrap_or(0);
-        Some(Stuck { pods: replicas.saturating_sub(created), why: format!("{}: {message}", failure.reason) })
+        Some(Stuck { pods: replicas.saturating_sub(created), why: failure.why() })
     }
 
     /// Returns the replicas of a scale. Its Go type leaves the number out when it is zero (`omitempty` in
