@@ -1,29 +1,43 @@
 //! A level that is another one from one minute to the next: all of the signal is so many times what it was.
 //!
 //! The models find a new level within minutes, but what they remember of the day and the week is that of the old one: its
-//! waves and surges are as many times too low. Where the last values all lie beyond what was said of them before the first of them
-//! came, on one side and by about the same factor, the past is put on the new level as a whole, so that what follows is
+//! waves and surges are as many times too low. Where values lie beyond what was said of them before the first of them came, on
+//! one side and by about the same factor, the past is put on the new level as a whole, so that what follows is
 //! what it would be had the level never been another one. A surge that nobody knew of looks the same while it
 //! lasts; when the signal is back where it was, the past is put back.
+//!
+//! How far beyond they lie is summed up (a cumulative sum: Page, "Continuous inspection schemes", 1954): five values that are
+//! beyond all doubt are enough, values of few requests, of which noise hides one or the other, are told by more of them.
 
 use super::history::DAY;
 use super::pending::Issued;
 use crate::model::Minute;
 use crate::model::outlook::HORIZONS;
 
-/// Values in a row that make a rise.
+/// Values that make a rise at least.
 const VALUES: usize = 5;
-/// Values in a row that make a fall: where a part of the telemetry is lost it looks like one, and a memory that is halved
+/// Values that make a fall at least: where a part of the telemetry is lost it looks like one, and a memory that is halved
 /// foresees half of the next surge.
 const FALL: u32 = 20;
-/// How far off each of them lies at least, in distances of the end of the 95 % interval: what wanders is often beyond it for
-/// a while.
-const BEYOND: f32 = 3.0;
+/// Values within which a rise is told: what takes longer is a ramp.
+const RISE: u32 = 15;
+/// How far off a value may be, in distances of the end of the 95 % interval, before it speaks for another level: what
+/// wanders is often beyond the end for a while. What one that is further off counts at most: no outlier is a level.
+const MAY_BE: f32 = 2.0;
+const COUNTS: f32 = 1.0;
 /// Logarithms of the least and the largest factor.
 const LEAST: f32 = 0.5;
 const LARGEST: f32 = 1.4;
-/// Share of the mean logarithm by which those of the values may differ.
+/// Share of the mean logarithm by which those of the last values may differ, and their mean from that of all: what
+/// still rises has found no level.
 const ALIKE: f32 = 0.5;
+const STANDS: f32 = 0.25;
+/// A value so many times as far off as those before is the first one of another level.
+const JUMPS: f32 = 2.0;
+/// Share of a new value in what the signal usually is of its mean day (half-life four hours), and how far beyond that, in
+/// factors, a new level lies at least: the end of an outage is no rise.
+const USUAL: f32 = 0.003;
+const AWAY: f32 = 0.5;
 
 /// A change of the level.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,12 +52,15 @@ pub struct Change {
     pub level: f64,
 }
 
-/// Values in a row that lie beyond what was expected.
+/// Values most of which lie beyond what was expected, on one side.
 #[derive(Debug, Clone, Copy)]
 struct Streak {
     since: Minute,
     seen: u32,
-    /// Logarithms of the ratios of the last values, at their number modulo the length.
+    /// How far beyond they lie, in sum.
+    beyond: f32,
+    /// Sum of the logarithms of the ratios, and those of the last values, at their number modulo the length.
+    sum: f32,
     ratios: [f32; VALUES],
 }
 
@@ -63,6 +80,8 @@ struct Shifted {
 pub struct Shift {
     streak: Option<Streak>,
     shifted: Option<Shifted>,
+    /// Logarithm of what the signal usually is of its mean day.
+    usual: f32,
 }
 
 impl Shift {
@@ -78,21 +97,30 @@ impl Shift {
         if let Some(change) = self.undone(minute, value, day) {
             return Some(change);
         }
-        let since = self.streak.map_or(minute, |streak| streak.since);
-        // What was said before the first of them came.
-        let age = minute.0.saturating_sub(since.0);
-        let lane = HORIZONS.iter().position(|minutes| i64::from(*minutes) > age);
-        let ratio = lane.and_then(|lane| beyond(value as f32, said.point[lane], said.low[lane], said.high[lane]));
-        let Some(ratio) = ratio else {
-            self.streak = None;
-            return None;
+        let usual = self.usual;
+        let of_day = (value / day).ln() as f32;
+        if of_day.is_finite() {
+            self.usual += USUAL * (of_day - usual);
+        }
+        let off = |since: Minute| {
+            // What was said before the first of them came.
+            let age = minute.0.saturating_sub(since.0);
+            let lane = HORIZONS.iter().position(|minutes| i64::from(*minutes) > age)?;
+            off(value as f32, said.point[lane], said.low[lane], said.high[lane])
         };
-        let before = self.streak.filter(|streak| streak.ratios[0] * ratio > 0.0);
-        let mut streak = before.unwrap_or(Streak { since: minute, seen: 0, ratios: [ratio; VALUES] });
-        streak.ratios[streak.seen as usize % VALUES] = ratio;
-        streak.seen += 1;
+        // A value that ends a streak begins none: what it ends has led the forecasts astray. One that jumps does.
+        let streak = match self.streak.take() {
+            Some(streak) if !streak.jumps(off(streak.since)?) => streak,
+            _ => Streak::beginning(minute),
+        };
+        let (ratio, away) = off(streak.since)?;
+        let streak = streak.with(ratio, away)?;
         self.streak = Some(streak);
         let factor = streak.factor()?;
+        let beyond_usual = (of_day - ratio + factor - usual) * factor.signum();
+        if beyond_usual < AWAY * factor.abs() {
+            return None;
+        }
         self.streak = None;
         let since = streak.since;
         let back = self.shifted.filter(|shifted| (shifted.factor + factor).abs() < 0.5 * shifted.factor.abs());
@@ -135,6 +163,30 @@ impl Shift {
 }
 
 impl Streak {
+    /// Returns the one that begins with the value of `since`, before that.
+    fn beginning(since: Minute) -> Self {
+        Self { since, seen: 0, beyond: 0.0, sum: 0.0, ratios: [0.0; VALUES] }
+    }
+
+    /// Tells whether a value is so far off that those before, hardly beyond, are no part of a level that begins with it.
+    fn jumps(&self, (ratio, away): Off) -> bool {
+        self.beyond < COUNTS && away >= MAY_BE + COUNTS && ratio * self.seen as f32 / self.sum > JUMPS
+    }
+
+    /// Returns it with one more value, unless that refutes it.
+    fn with(mut self, ratio: f32, away: f32) -> Option<Self> {
+        let counts = (away - MAY_BE).min(COUNTS);
+        let doubtful = if ratio < 0.0 { counts < COUNTS } else { self.seen >= RISE };
+        if ratio * self.sum < 0.0 || doubtful {
+            return None;
+        }
+        self.beyond += counts;
+        self.ratios[self.seen as usize % VALUES] = ratio;
+        self.sum += ratio;
+        self.seen += 1;
+        (self.beyond > 0.0).then_some(self)
+    }
+
     /// Returns the logarithm of the factor by which the last values are higher, if it is the same for all.
     fn factor(&self) -> Option<f32> {
         let mean = self.ratios.iter().sum::<f32>() / VALUES as f32;
@@ -143,32 +195,37 @@ impl Streak {
             .iter()
             .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), ratio| (low.min(*ratio), high.max(*ratio)));
         let needed = if mean < 0.0 { FALL } else { VALUES as u32 };
-        let found = self.seen >= needed && high - low <= ALIKE * mean.abs() && (LEAST..=LARGEST).contains(&mean.abs());
-        found.then_some(mean)
+        let all = self.sum / self.seen as f32;
+        let alike = high - low <= ALIKE * mean.abs() && (mean - all).abs() <= STANDS * mean.abs();
+        let far = self.beyond >= COUNTS * needed as f32 && (LEAST..=LARGEST).contains(&mean.abs());
+        (self.seen >= needed && alike && far).then_some(mean)
     }
 }
 
-/// Returns the logarithm of what `value` is of the point, if it lies far beyond the end of its interval.
-fn beyond(value: f32, point: f32, low: f32, high: f32) -> Option<f32> {
+/// Logarithm of what a value is of the point, and its distance from it in lengths from there to the end of the interval.
+type Off = (f32, f32);
+
+/// Returns how far off a value is, if that is a number.
+fn off(value: f32, point: f32, low: f32, high: f32) -> Option<Off> {
     let end = if value > point { high - point } else { point - low };
-    let ratio = (value / point).ln();
-    ((value - point).abs() > BEYOND * end && point > 0.0 && ratio.is_finite()).then_some(ratio)
+    let (ratio, off) = ((value / point).ln(), (value - point).abs() / end);
+    (point > 0.0 && ratio.is_finite() && !off.is_nan()).then_some((ratio, off))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// So many times 100 is said, within a tenth on both sides.
+    fn said(times: f64) -> Issued<{ HORIZONS.len() }> {
+        let all = |value: f64| [(times * value) as f32; HORIZONS.len()];
+        let moving = [false; HORIZONS.len()];
+        Issued { point: all(100.0), width: all(1.0), low: all(90.0), high: all(110.0), moving }
+    }
+
     /// Plays values of which 100 was said, within 10 on both sides, on a day like all others; returns what changed.
     fn changes(values: impl IntoIterator<Item = f64>) -> Vec<Change> {
-        let mut shift = Shift::default();
-        let said = Issued {
-            point: [100.0; HORIZONS.len()],
-            width: [1.0; HORIZONS.len()],
-            low: [90.0; HORIZONS.len()],
-            high: [110.0; HORIZONS.len()],
-            moving: [false; HORIZONS.len()],
-        };
+        let (mut shift, said) = (Shift::default(), said(1.0));
         let mut on = 1.0;
         let notice = |(minute, value): (i64, f64)| {
             // What was said and what is usual is multiplied with the rest.
@@ -185,6 +242,35 @@ mod tests {
         let [Change { factor, past, since, level }] = told[..] else { panic!("{told:?}") };
         assert!((factor - 2.0).abs() < 0.01 && (level - 200.0).abs() < 1.0, "{told:?}");
         assert_eq!((past, since), (Minute(1), Minute(1)));
+    }
+
+    #[test]
+    fn noise_that_hides_a_value_does_not_hide_the_level() {
+        // The third one is hardly beyond the end of the interval.
+        let told = changes([100.0, 210.0, 200.0, 122.0, 190.0, 210.0, 200.0, 190.0, 210.0, 200.0]);
+        let [Change { factor, since, .. }] = told[..] else { panic!("{told:?}") };
+        assert!((factor - 2.0).abs() < 0.1 && since == Minute(1), "{told:?}");
+        // Hours of ordinary noise after one that is far off are none.
+        assert_eq!(changes([200.0].into_iter().chain([109.0, 95.0, 111.0, 104.0].repeat(100))), []);
+    }
+
+    #[test]
+    fn values_that_are_hardly_beyond_are_no_part_of_the_level_that_follows() {
+        let told = changes([122.0, 121.5, 200.0, 205.0, 195.0, 200.0, 200.0]);
+        let [Change { factor, since, .. }] = told[..] else { panic!("{told:?}") };
+        assert!((factor - 2.0).abs() < 0.1 && since == Minute(2), "{told:?}");
+    }
+
+    #[test]
+    fn the_end_of_an_outage_is_no_rise() {
+        let day = |outage: f64| {
+            let (mut shift, said) = (Shift::default(), said(2.0 * outage));
+            let before = (0..120).map(|_| outage * 200.0);
+            let values = (0..).zip(before.chain([200.0; 20]));
+            values.filter_map(|(minute, value)| shift.notice(Minute(minute), value, &said, 200.0)).count()
+        };
+        assert_eq!(day(0.5), 0, "it is back where it usually is");
+        assert_eq!(day(0.25), 0);
     }
 
     #[test]
