@@ -99,6 +99,21 @@ impl Season {
         Self { count: cells.len() as u32, cells, cell_minutes: 1 }
     }
 
+    /// Returns the profile of the season that ends with the cell `last` from the epoch, drawn from the means of its cells around
+    /// that of all. An unknown cell stands where the season stands.
+    pub fn of_cells(steps: u32, last: i64, mean: impl Fn(i64) -> Option<f64>) -> Self {
+        let mut season = Self::flat(steps);
+        season.rise();
+        let cells = (0..season.cells()).map(|back| last.saturating_sub(back));
+        let known = || cells.clone().filter_map(|cell| Some((cell, mean(cell)?)));
+        let (sum, count) = known().fold((0.0, 0.0), |(sum, count), (_, mean)| (sum + mean, count + 1.0));
+        for (cell, mean) in known() {
+            let at = season.index(cell).and_then(|index| season.cells.get_mut(index));
+            at.into_iter().for_each(|at| *at = (mean - sum / count) as f32);
+        }
+        season
+    }
+
     /// Draws the profile of the season that ends with `last`, when clocks show `clock`: of each cell what `form` makes of its mean and of that of
     /// the season. An unseen cell stands where the season stands.
     pub fn draw(&mut self, history: &History, last: Minute, clock: Minute, form: impl Fn(f64, f64) -> f64) {

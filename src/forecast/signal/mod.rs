@@ -149,6 +149,12 @@ impl SignalState {
         Some((self.head.newest?, &self.kept.history))
     }
 
+    /// Returns the season of the day before `minute`, by the minutes of universal time, if it is known.
+    pub fn day_before(&self, minute: Minute, common: &Common) -> Option<Season> {
+        let last = minute.plus(-1);
+        self.kept.week.drawn(last, common.clock(last).now)
+    }
+
     /// Returns how many minutes with a value were learned.
     pub fn seen(&self) -> u32 {
         self.head.seen
