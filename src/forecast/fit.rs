@@ -229,6 +229,29 @@ mod tests {
     }
 
     #[test]
+    fn a_day_is_enough_where_the_day_before_is_known() {
+        let wave = |minute: i64| 100.0 + 50.0 * (std::f64::consts::TAU * minute as f64 / DAY as f64).sin();
+        let mut noise = Noise::new(14);
+        let both = job(|minute| wave(minute) + 5.0 * noise.normal());
+        let mut week = Week::new(DAY as u32);
+        (0..DAY).for_each(|minute| week.push(Minute(minute), both.history.get(Minute(minute))));
+        // Its last cell ends with the next one.
+        week.push(Minute(DAY), None);
+        let season = week.drawn(Minute(DAY - 1), Minute(DAY - 1));
+        assert!(season.is_some());
+        let params = ForecastParams { history_days: 1, ..both.params.clone() };
+        let one = FitJob { season, params, ..both.clone() };
+        let [both, one] = [both, one].map(FitJob::run);
+        let [(before, other_before), (after, other_after)] =
+            [(both.loss_before, one.loss_before), (both.loss_after, one.loss_after)];
+        assert!(
+            (before / other_before - 1.0).abs() < 0.05 && (after / other_after - 1.0).abs() < 0.05,
+            "{both:?} {one:?}"
+        );
+        assert!((both.smoothing.alpha - one.smoothing.alpha).abs() < 0.05, "{both:?} {one:?}");
+    }
+
+    #[test]
     fn a_fit_is_repeatable() {
         let mut noise = Noise::new(13);
         let job = job(|_| 100.0 + 10.0 * noise.normal());

@@ -106,7 +106,7 @@ impl Week {
         let mut cells = [f64::NAN; IN_ROW.len()];
         let count = places.cells().min(cells.len());
         self.cells.read(first, &IN_ROW[..count], &mut cells[..count]);
-        places.between(&cells)
+        places.between(|cell| cells.get(cell).copied().unwrap_or(f64::NAN))
     }
 
     /// Returns the profile of the day that ended with the minute `last`, when clocks showed `clock`, drawn from the means of

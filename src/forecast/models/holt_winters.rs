@@ -101,6 +101,11 @@ impl HoltWinters {
         }
     }
 
+    /// Returns the smoothing parameters.
+    pub fn smoothing(&self) -> Smoothing {
+        self.smoothing
+    }
+
     /// Takes over smoothing parameters; level, trend and season stay.
     pub fn set_smoothing(&mut self, smoothing: Smoothing) {
         if self.teaches {

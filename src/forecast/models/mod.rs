@@ -278,6 +278,11 @@ impl Models {
         self.holt_winters.season_drawn(at_last);
     }
 
+    /// Returns the smoothing parameters that a fit may change.
+    pub fn smoothing(&self) -> Smoothing {
+        self.holt_winters.smoothing()
+    }
+
     /// Takes over fitted smoothing parameters.
     pub fn set_smoothing(&mut self, smoothing: Smoothing) {
         self.holt_winters.set_smoothing(smoothing);

@@ -57,9 +57,8 @@ impl<const N: usize> Places<N> {
         self.left.last().map_or(0, |last| usize::from(*last) + 2)
     }
 
-    /// Returns the values of the minutes between those of the `cells` from the first one on.
-    pub fn between(&self, cells: &[f64; SPAN]) -> [f64; N] {
-        let cell = |index: usize| cells.get(index).copied().unwrap_or(f64::NAN);
+    /// Returns the values of the minutes between those of the cells, which `cell` tells by how many they are behind the first one.
+    pub fn between(&self, cell: impl Fn(usize) -> f64) -> [f64; N] {
         let [left, right] = [0, 1].map(|side| self.left.map(|left| cell(usize::from(left) + side)));
         zip3(&left, &right, &self.share, |left, right, share| {
             let between = left + share * (right - left);
@@ -157,15 +156,9 @@ impl Season {
     /// Returns the seasonal values at these places.
     pub fn read<const N: usize>(&self, places: &Places<N>) -> [f64; N] {
         let (Some(first), Some(cells)) = (self.index(places.first), self.cells.as_slice()) else { return [0.0; N] };
-        let mut row = [0.0; SPAN];
-        let from_first = cells.get(first..).unwrap_or_default();
-        let (ahead, around) = row.split_at_mut(places.cells().min(from_first.len()).min(SPAN));
-        ahead.iter_mut().zip(from_first).for_each(|(value, cell)| *value = f64::from(*cell));
         // What passes the end of the season goes on at its begin.
-        if ahead.len() < places.cells() {
-            around.iter_mut().zip(cells.iter().cycle()).for_each(|(value, cell)| *value = f64::from(*cell));
-        }
-        places.between(&row)
+        let cell = |behind: usize| cells.get(wrap(first + behind, cells.len())).copied().unwrap_or(0.0);
+        places.between(|behind| f64::from(cell(behind)))
     }
 
     /// Learns what `minute`, when clocks show `clock`, teaches; where the profile was drawn anew, returns its value there.

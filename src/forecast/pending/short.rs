@@ -3,6 +3,8 @@
 //! Scores are means over hundreds of outcomes: what the rounding of one of them leaves out does not show. The point alone
 //! decides on which side of it a value lies, and stays as it is.
 
+use crate::forecast::lanes::smaller;
+
 /// What was said by all together at one horizon, or of one window. NaN: nothing was.
 #[derive(Debug, Clone, Copy)]
 pub struct One {
@@ -83,35 +85,36 @@ pub struct Apart(u8);
 
 /// Added before the power is taken, so that small distances are as far apart as the smallest one kept.
 const NEAR: f32 = 1.0 / 512.0;
+/// The largest distance kept, about a hundred widths: what lies beyond it counts as much.
+const FURTHEST: f32 = f32::from_bits((NEAREST + 126) << LEFT_OUT) - NEAR;
 /// The bits of a short number behind those that are kept of it, and half of the last kept one.
 const LEFT_OUT: u32 = 20;
 const HALF: u32 = 1 << (LEFT_OUT - 1);
 /// What no distance is kept as.
 const NEAREST: u32 = NEAR.to_bits() >> LEFT_OUT;
-/// The largest distance kept; what lies beyond it counts as much: about a hundred widths.
-const FURTHEST: u32 = 127;
-const SIGN: u8 = 128;
+/// Where the sign stands in what is kept, and how many bits above that in a short number.
+const SIGN: u32 = 1 << 7;
+const ABOVE: u32 = 24;
 
 impl Apart {
-    /// The model said nothing: a distance of zero has no sign.
-    pub const SILENT: Self = Self(SIGN);
+    /// The model said nothing: what a distance is never kept as.
+    pub const SILENT: Self = Self(u8::MAX);
 
-    /// Keeps a distance; NaN stands for none.
+    /// Keeps a distance; NaN stands for none. Without a branch: several are kept at once.
     #[inline]
     pub fn of(apart: f32) -> Self {
-        let power = (apart.abs() + NEAR).to_bits().wrapping_add(HALF) >> LEFT_OUT;
-        let kept = power.wrapping_sub(NEAREST).min(FURTHEST) as u8;
-        let sign = if apart < 0.0 && kept > 0 { SIGN } else { 0 };
-        if apart.is_nan() { Self::SILENT } else { Self(kept | sign) }
+        let power = (smaller(apart.abs(), FURTHEST) + NEAR).to_bits() + HALF >> LEFT_OUT;
+        let kept = (power - NEAREST) | apart.to_bits() >> ABOVE & SIGN;
+        Self(if apart.is_nan() { u8::MAX } else { kept as u8 })
     }
 
     /// Returns the distance, NaN for none.
     #[inline]
     pub fn get(self) -> f32 {
-        let power = u32::from(self.0 & !SIGN) + NEAREST;
-        let apart = f32::from_bits(power << LEFT_OUT) - NEAR;
-        let signed = if self.0 < SIGN { apart } else { -apart };
-        if self.0 == SIGN { f32::NAN } else { signed }
+        let kept = u32::from(self.0);
+        let apart = f32::from_bits((kept & !SIGN) + NEAREST << LEFT_OUT) - NEAR;
+        let signed = f32::from_bits(apart.to_bits() | (kept & SIGN) << ABOVE);
+        if self == Self::SILENT { f32::NAN } else { signed }
     }
 }
 
