@@ -186,7 +186,7 @@ fn the_forecast_is_told_when_it_may_speak_and_nothing_impossible() {
         ForecastParams { events, ..ForecastParams::default() },
         "the example shows the defaults"
     );
-    let text = EXAMPLE.replacen("interval: 15s", "interval: 30s", 1).replacen("history_days: 2", "history_days: 7", 1);
+    let text = EXAMPLE.replacen("interval: 15s", "interval: 30s", 1).replacen("history_days: 1", "history_days: 7", 1);
     let text = text.replacen("timezone: UTC", "timezone: Asia/Kolkata", 1);
     let forecast = Settings::parse(&text).unwrap().forecast;
     assert_eq!((forecast.tick_seconds, forecast.history_days, forecast.zone.name()), (30.0, 7, "Asia/Kolkata"));
@@ -206,12 +206,12 @@ fn the_forecast_is_told_when_it_may_speak_and_nothing_impossible() {
         &["forecast.skill_to_remove: 0.01 is not between 0.02 and 1"],
     );
     check("coverage_slack: 0.03", "coverage_slack: none", &["forecast.coverage_slack: `none` is not a number"]);
-    let several = EXAMPLE.replacen("history_days: 2", "history_days: 1", 1);
+    let several = EXAMPLE.replacen("history_days: 1", "history_days: 0", 1);
     let several = several.replacen("promotion_minutes: 240", "promotion_minutes: 99999", 1);
     assert_eq!(
         faults(&several),
         [
-            "forecast.history_days: 1 is not between 2 and 14",
+            "forecast.history_days: 0 is not between 1 and 14",
             "forecast.promotion_minutes: 99999 is not between 0 and 10080",
         ]
     );

@@ -9,7 +9,7 @@ use argmin::core::{CostFunction, Executor};
 use argmin::solver::neldermead::NelderMead;
 use serde::{Deserialize, Serialize};
 
-use super::history::History;
+use super::history::{DAY, History};
 use super::models::holt_winters::HoltWinters;
 use super::models::season::Season;
 use super::models::{Model, Origin, Past};
@@ -44,6 +44,8 @@ pub struct FitJob {
     pub(super) issued: Minute,
     pub(super) newest: Minute,
     pub(super) history: History,
+    /// The season of the day before the history; without it the first day of the history draws one.
+    pub(super) season: Option<Season>,
     pub(super) start: Smoothing,
     /// Whether an earlier fit found the start.
     pub(super) again: bool,
@@ -68,13 +70,18 @@ pub struct FitResult {
 impl FitJob {
     /// Searches for better parameters. Takes tens of milliseconds; deterministic.
     pub fn run(self) -> FitResult {
-        let first = self.newest.plus(1 - self.history.capacity());
+        let first = self.first();
         let values = (first.0..=self.newest.0).map(|minute| self.history.get(Minute(minute))).collect();
         let past = Values { first, values };
         let loss_before = self.loss(&past, self.start);
         let found = self.search(&past, loss_before).filter(|found| found.1 < loss_before);
         let (smoothing, loss_after) = found.unwrap_or((self.start, loss_before));
         FitResult { signal: self.signal, issued: self.issued, smoothing, loss_before, loss_after }
+    }
+
+    /// Returns the first minute that is looked at.
+    fn first(&self) -> Minute {
+        first(self.newest, &self.params)
     }
 
     fn search(&self, past: &Values, loss_before: f64) -> Option<(Smoothing, f64)> {
@@ -92,11 +99,13 @@ impl FitJob {
         Some((best, self.loss(past, best)))
     }
 
-    /// Returns the loss of a run over the history; the first season is drawn and is not judged. Zero without
+    /// Returns the loss of a run over the history; a first season that has to be drawn from it is not judged. Zero without
     /// an outcome: nothing is better then.
     fn loss(&self, values: &Values, smoothing: Smoothing) -> f64 {
         let mut model = HoltWinters::new(&ForecastParams { smoothing, ..self.params.clone() });
-        let mut season = Season::flat(self.params.season_steps);
+        let mut season = self.season.clone().unwrap_or_else(|| Season::flat(self.params.season_steps));
+        self.season.iter().for_each(|_| model.season_drawn(0.0));
+        let judged = if self.season.is_some() { 0 } else { season.steps() };
         let week = Week::new(self.params.season_steps);
         let (mut sum, mut count) = (0.0, 0.0);
         for (steps, value) in (0..).zip(&values.values) {
@@ -106,7 +115,7 @@ impl FitJob {
             // Seasons of another zone begin elsewhere and are as long.
             let drawn = model.lesson().and_then(|lesson| season.learn(lesson, minute, minute, &self.history));
             drawn.into_iter().for_each(|at_last| model.season_drawn(at_last));
-            if steps < season.steps() || steps % JUDGED_EVERY != 0 {
+            if steps < judged || steps % JUDGED_EVERY != 0 {
                 continue;
             }
             let past = Past { history: &self.history, season: &season, week: &week, height: None };
@@ -123,6 +132,11 @@ impl FitJob {
         }
         if count > 0.0 { JUDGED.len() as f64 * sum / count } else { 0.0 }
     }
+}
+
+/// Returns the first minute of the days up to `newest` that a fit looks at.
+pub fn first(newest: Minute, params: &ForecastParams) -> Minute {
+    newest.plus(1 - i64::from(params.history_days) * DAY)
 }
 
 /// A history laid out once for all runs over it.
@@ -177,7 +191,6 @@ fn from_logits(logits: &[f64], rest: Smoothing) -> Smoothing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forecast::history::DAY;
     use crate::forecast::tests::Noise;
 
     fn job(value: impl FnMut(i64) -> f64) -> FitJob {
@@ -191,9 +204,10 @@ mod tests {
             issued: Minute(2 * DAY),
             newest: Minute(2 * DAY - 1),
             history,
+            season: None,
             start: Smoothing::default(),
             again: false,
-            params: ForecastParams::default(),
+            params: ForecastParams { history_days: 2, ..ForecastParams::default() },
         }
     }
 
@@ -212,6 +226,29 @@ mod tests {
         }
         let start = Smoothing::default().alpha;
         assert!(still.smoothing.alpha < start && walking.smoothing.alpha > start, "{still:?} {walking:?}");
+    }
+
+    #[test]
+    fn a_day_is_enough_where_the_day_before_is_known() {
+        let wave = |minute: i64| 100.0 + 50.0 * (std::f64::consts::TAU * minute as f64 / DAY as f64).sin();
+        let mut noise = Noise::new(14);
+        let both = job(|minute| wave(minute) + 5.0 * noise.normal());
+        let mut week = Week::new(DAY as u32);
+        (0..DAY).for_each(|minute| week.push(Minute(minute), both.history.get(Minute(minute))));
+        // Its last cell ends with the next one.
+        week.push(Minute(DAY), None);
+        let season = week.drawn(Minute(DAY - 1), Minute(DAY - 1));
+        assert!(season.is_some());
+        let params = ForecastParams { history_days: 1, ..both.params.clone() };
+        let one = FitJob { season, params, ..both.clone() };
+        let [both, one] = [both, one].map(FitJob::run);
+        let [(before, other_before), (after, other_after)] =
+            [(both.loss_before, one.loss_before), (both.loss_after, one.loss_after)];
+        assert!(
+            (before / other_before - 1.0).abs() < 0.05 && (after / other_after - 1.0).abs() < 0.05,
+            "{both:?} {one:?}"
+        );
+        assert!((both.smoothing.alpha - one.smoothing.alpha).abs() < 0.05, "{both:?} {one:?}");
     }
 
     #[test]

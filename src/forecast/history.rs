@@ -1,9 +1,10 @@
-//! The last days of a signal on the minute grid, compact: what the seasonal naive forecast repeats, from which
+//! The last day of a signal, or days, on the minute grid, compact: what the seasonal naive forecast repeats, from which
 //! a season is first drawn, and to which smoothing parameters are fitted.
 //!
-//! An hour that has ended is kept in 16 bits a minute, in steps of a power of two: off by at most
-//! 1/32,767 of the largest absolute value of the hour, far less than any signal is known to. The running hour lies beside the shared ring and is
-//! written into it when it ends, so that a copy of the state costs a copy of the ring at most once an hour.
+//! An hour that has ended is kept in 8 bits a minute, between its least and its largest value: off by at most 1/508 of
+//! what lies between them, which is far less than what one minute of a day says of the same minute of the next. The running
+//! hour lies beside the shared ring and is written into it when it ends, so that a copy of the state costs a copy of the ring
+//! at most once an hour.
 
 use std::sync::Arc;
 
@@ -15,36 +16,36 @@ const HOUR: usize = 60;
 /// Minutes that a missing one may be taken from instead.
 const REACH: i64 = 30;
 /// Stands for a missing minute inside the ring; it never leaves this file.
-const MISSING: i16 = i16::MIN;
+const MISSING: u8 = u8::MAX;
+/// Steps between the least and the largest value of an hour.
+const STEPS: f32 = 254.0;
 
 /// An hour that has ended.
 #[derive(Debug, Clone, Copy)]
 struct Hour {
-    /// Value of one step of the cells.
-    unit: f32,
-    cells: [i16; HOUR],
+    /// The least value, and that of one step above it.
+    least: f32,
+    step: f32,
+    cells: [u8; HOUR],
 }
 
 impl Hour {
-    const NOTHING: Self = Self { unit: 0.0, cells: [MISSING; HOUR] };
+    const NOTHING: Self = Self { least: 0.0, step: 0.0, cells: [MISSING; HOUR] };
 
     fn of(values: &[f32; HOUR]) -> Self {
-        let largest =
-            values.iter().filter(|value| value.is_finite()).fold(0.0_f32, |most, value| most.max(value.abs()));
-        // A power of two: what is a whole number stays one.
-        let unit = (largest / f32::from(i16::MAX)).log2().ceil().exp2();
-        let cell = |value: f32| match value {
-            value if !value.is_finite() => MISSING,
-            _ if unit <= 0.0 => 0,
-            value => (value / unit).round().clamp(-f32::from(i16::MAX), f32::from(i16::MAX)) as i16,
-        };
-        Self { unit, cells: values.map(cell) }
+        let known = || values.iter().copied().filter(|value| value.is_finite());
+        let Some(least) = known().min_by(f32::total_cmp) else { return Self::NOTHING };
+        let step = (known().fold(least, f32::max) - least) / STEPS;
+        // Where all are alike there is no step to count; what is no number becomes zero.
+        let cell = |value: f32| if value.is_finite() { ((value - least) / step).round() as u8 } else { MISSING };
+        Self { least, step, cells: values.map(cell) }
     }
 
     /// Returns the value of a minute, NaN for none.
     fn value(&self, minute: usize) -> f64 {
         let cell = self.cells.get(minute).copied().unwrap_or(MISSING);
-        if cell == MISSING { f64::NAN } else { f64::from(cell) * f64::from(self.unit) }
+        let value = f64::from(self.least) + f64::from(cell) * f64::from(self.step);
+        if cell == MISSING { f64::NAN } else { value }
     }
 }
 
@@ -92,9 +93,9 @@ pub struct History {
 }
 
 impl History {
-    /// Returns an empty history that keeps `days`.
+    /// Returns an empty history that keeps `days`, and an hour.
     pub fn new(days: u32) -> Self {
-        Self::of(i64::from(days.max(1)) * DAY - HOUR as i64, REACH)
+        Self::of(i64::from(days.max(1)) * DAY, REACH)
     }
 
     /// Returns an empty history of at least so many `minutes`, in which a missing one may be taken from up to `reach`
@@ -103,11 +104,6 @@ impl History {
         // While an hour runs, the one that it will replace is still whole.
         let hours = minutes.div_euclid(HOUR as i64) + 1;
         Self { ended: Arc::default(), running: [f32::NAN; HOUR], hour: None, hours, reach }
-    }
-
-    /// Returns how many minutes it can hold.
-    pub fn capacity(&self) -> i64 {
-        self.hours * 60
     }
 
     /// Writes the value of `minute`, which must not lie before an hour already ended (it is ignored then).
@@ -219,7 +215,7 @@ impl History {
         for hour in running - self.hours..running {
             let Some(slot) = ended.get_mut(hour.rem_euclid(self.hours) as usize) else { continue };
             if 60 * hour + 60 <= before.0 {
-                slot.unit *= factor as f32;
+                (slot.least, slot.step) = (slot.least * factor as f32, slot.step * factor as f32);
             } else if 60 * hour < before.0 {
                 let values = std::array::from_fn(|minute| times(60 * hour + minute as i64, slot.value(minute)) as f32);
                 *slot = Hour::of(&values);
@@ -239,14 +235,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_days_back_are_kept_and_no_more() {
+    fn the_days_are_kept_and_an_hour_and_no_more() {
         let mut history = History::new(2);
         for minute in 0..10_000 {
             history.push(Minute(minute), Some(minute as f64));
         }
         for back in [0, 1, 59, 60, 1440, 2879] {
             let got = history.get(Minute(9_999 - back)).unwrap();
-            assert!((got - (9_999 - back) as f64).abs() <= 10_000.0 / 65_000.0, "{back}: {got}");
+            assert!((got - (9_999 - back) as f64).abs() <= 59.0 / 508.0 + 1e-3, "{back}: {got}");
         }
         assert_eq!(history.get(Minute(10_000)), None);
         assert_eq!(history.get(Minute(9_999 - 3_000)), None);

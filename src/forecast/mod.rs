@@ -138,6 +138,7 @@ impl Forecaster {
                 issued: minute,
                 newest,
                 history: history.clone(),
+                season: slot.state.day_before(fit::first(newest, &self.common.params), &self.common),
                 start: slot.state.smoothing(),
                 again: slot.installed.is_some(),
                 params: self.common.params.clone(),

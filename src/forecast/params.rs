@@ -40,7 +40,7 @@ pub struct ForecastParams {
     pub ready_minutes: u32,
     /// Minutes with a value before a forecast is no longer flagged cold and may earn authority.
     pub cold_minutes: u32,
-    /// Days of minutes kept for a fit, 2 to 14; 3 KB a day and signal.
+    /// Days of minutes kept for a fit, 1 to 14; 1.6 KB a day and signal.
     pub history_days: u32,
     /// Half-life of the losses by which models are compared, minutes.
     pub loss_half_life_minutes: f64,
@@ -73,7 +73,7 @@ impl Default for ForecastParams {
             clip_sigmas: 3.0,
             ready_minutes: 10,
             cold_minutes: 2880,
-            history_days: 2,
+            history_days: 1,
             loss_half_life_minutes: 1440.0,
             coverage_half_life_minutes: 1440.0,
             skill_to_add: 0.02,
@@ -119,7 +119,7 @@ impl ForecastParams {
             ("clip_sigmas", self.clip_sigmas, 1.0, 100.0),
             ("ready_minutes", f64::from(self.ready_minutes), 2.0, 1440.0),
             ("cold_minutes", f64::from(self.cold_minutes), 1440.0, 20_160.0),
-            ("history_days", f64::from(self.history_days), 2.0, 14.0),
+            ("history_days", f64::from(self.history_days), 1.0, 14.0),
             ("loss_half_life_minutes", self.loss_half_life_minutes, 30.0, 20_160.0),
             ("coverage_half_life_minutes", self.coverage_half_life_minutes, 60.0, 20_160.0),
             ("skill_to_add", self.skill_to_add, 0.0, 1.0),
@@ -149,11 +149,11 @@ mod tests {
 
     #[test]
     fn all_faults_are_listed_at_once() {
-        let params = ForecastParams { history_days: 1, clip_sigmas: f64::NAN, ..ForecastParams::default() };
+        let params = ForecastParams { history_days: 0, clip_sigmas: f64::NAN, ..ForecastParams::default() };
         let faults = params.validated().unwrap_err();
         let keys: Vec<_> = faults.iter().map(|fault| fault.key).collect();
         assert_eq!(keys, ["clip_sigmas", "history_days"]);
-        assert_eq!(faults[1].to_string(), "history_days is 1, expected 2 to 14");
+        assert_eq!(faults[1].to_string(), "history_days is 0, expected 1 to 14");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! the profile that Holt-Winters learns follows surprises, this one follows the signal itself.
 
 use super::history::History;
+use super::models::holt_winters::DAY_SEEN;
 use super::models::season::{Places, SPAN, Season};
 use crate::model::Minute;
 
@@ -105,7 +106,17 @@ impl Week {
         let mut cells = [f64::NAN; IN_ROW.len()];
         let count = places.cells().min(cells.len());
         self.cells.read(first, &IN_ROW[..count], &mut cells[..count]);
-        places.between(&cells)
+        places.between(|cell| cells.get(cell).copied().unwrap_or(f64::NAN))
+    }
+
+    /// Returns the profile of the day that ended with the minute `last`, when clocks showed `clock`, drawn from the means of
+    /// its cells; `None` if too few of them are known.
+    pub fn drawn(&self, last: Minute, clock: Minute) -> Option<Season> {
+        let (length, count) = (self.days.cell_minutes(), self.days.cells());
+        let [last, shown] = [last, clock].map(|minute| minute.0.div_euclid(length));
+        let seen = self.cells.share_seen(Minute(shown), count) >= DAY_SEEN;
+        let mean = |cell: i64| self.cells.get(Minute(cell.saturating_add(shown - last)));
+        seen.then(|| Season::of_cells(self.days.steps() as u32, last, mean))
     }
 
     /// Returns the steps in a day.
@@ -160,6 +171,17 @@ mod tests {
         assert_eq!((at(90), at(110), at(250), at(320)), (Some(1.0), Some(1.0), None, Some(1.0)));
         let week = seen(1440, 8 * DAY, gap);
         assert!([i64::MIN, i64::MAX].iter().all(|end| ago(&week, *end, &[0, 30]).iter().all(|value| value.is_nan())));
+    }
+
+    #[test]
+    fn a_day_of_the_week_is_drawn_around_its_mean_by_the_minutes_of_another_clock() {
+        let noon = |minute: i64| Some(if minute % DAY == 720 { 500.0 } else { 0.0 } + minute.div_euclid(DAY) as f64);
+        let week = seen(1440, 4 * DAY, noon);
+        // Clocks are two hours ahead.
+        let season = week.drawn(Minute(3 * DAY - 121), Minute(3 * DAY - 1)).unwrap();
+        let at = |minute: i64| season.at(Minute(minute));
+        assert!((at(600 + 2) - 100.0).abs() < 1.0 && at(720 + 2).abs() < 1.0, "{} {}", at(602), at(722));
+        assert_eq!(week.drawn(Minute(20 * DAY), Minute(20 * DAY)), None);
     }
 
     #[test]

@@ -29,7 +29,7 @@ const SHIFT_AFTER: i8 = 5;
 /// Minutes for which a level shift is announced.
 const SHIFT_SHOWN: u8 = 10;
 /// Share of a day that has to be seen before its profile is taken as the season.
-const DAY_SEEN: f64 = 0.8;
+pub const DAY_SEEN: f64 = 0.8;
 /// The first days correct the season more, so that it becomes their mean rather than the first day:
 /// day `n` by at least this share of `1 / n`, which a five-minute cell receives five times.
 const EARLY_GAMMA: f64 = 0.2;
@@ -99,6 +99,11 @@ impl HoltWinters {
             smoothing,
             clip_sigmas: None,
         }
+    }
+
+    /// Returns the smoothing parameters.
+    pub fn smoothing(&self) -> Smoothing {
+        self.smoothing
     }
 
     /// Takes over smoothing parameters; level, trend and season stay.
@@ -253,6 +258,7 @@ impl Model for HoltWinters {
 
     /// The level carried the season until now.
     fn season_drawn(&mut self, at_last: f64) {
+        self.season_days.get_or_insert(1);
         if let Some(core) = &mut self.core {
             (core.level, core.trend, core.rest) = (core.level - at_last, 0.0, 0.0);
         }

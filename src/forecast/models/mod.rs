@@ -151,9 +151,12 @@ impl<'a> View<'a> {
     fn reach_back(&mut self, gap: i64) {
         let Past { history, week, .. } = self.origin.past;
         let clock = self.origin.clock;
-        let [then] = week.ago(&week.places(clock.now.plus(-gap), &[0]));
-        self.season_ago.here = history.near(clock.season_ago.plus(-gap));
-        self.week_ago.here = (!then.is_nan()).then_some(then);
+        let then = week.places(clock.now.plus(-gap), &[0]);
+        let known = |[value]: [f64; 1]| (!value.is_nan()).then_some(value);
+        // The minutes of a long gap's begin are no longer kept a day after, the cells are.
+        let minute = history.near(clock.season_ago.plus(-gap));
+        self.season_ago.here = minute.or_else(|| known(week.days_ago(&then, 1)));
+        self.week_ago.here = known(week.ago(&then));
     }
 
     /// Returns what was then.
@@ -273,6 +276,11 @@ impl Models {
     /// Lets all know that the season was drawn.
     pub fn season_drawn(&mut self, at_last: f64) {
         self.holt_winters.season_drawn(at_last);
+    }
+
+    /// Returns the smoothing parameters that a fit may change.
+    pub fn smoothing(&self) -> Smoothing {
+        self.holt_winters.smoothing()
     }
 
     /// Takes over fitted smoothing parameters.

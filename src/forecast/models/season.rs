@@ -57,9 +57,8 @@ impl<const N: usize> Places<N> {
         self.left.last().map_or(0, |last| usize::from(*last) + 2)
     }
 
-    /// Returns the values of the minutes between those of the `cells` from the first one on.
-    pub fn between(&self, cells: &[f64; SPAN]) -> [f64; N] {
-        let cell = |index: usize| cells.get(index).copied().unwrap_or(f64::NAN);
+    /// Returns the values of the minutes between those of the cells, which `cell` tells by how many they are behind the first one.
+    pub fn between(&self, cell: impl Fn(usize) -> f64) -> [f64; N] {
         let [left, right] = [0, 1].map(|side| self.left.map(|left| cell(usize::from(left) + side)));
         zip3(&left, &right, &self.share, |left, right, share| {
             let between = left + share * (right - left);
@@ -97,6 +96,21 @@ impl Season {
     pub fn classical(cells: impl IntoIterator<Item = f64>) -> Self {
         let cells: Array1<f32> = cells.into_iter().map(|cell| cell as f32).collect();
         Self { count: cells.len() as u32, cells, cell_minutes: 1 }
+    }
+
+    /// Returns the profile of the season that ends with the cell `last` from the epoch, drawn from the means of its cells around
+    /// that of all. An unknown cell stands where the season stands.
+    pub fn of_cells(steps: u32, last: i64, mean: impl Fn(i64) -> Option<f64>) -> Self {
+        let mut season = Self::flat(steps);
+        season.rise();
+        let cells = (0..season.cells()).map(|back| last.saturating_sub(back));
+        let known = || cells.clone().filter_map(|cell| Some((cell, mean(cell)?)));
+        let (sum, count) = known().fold((0.0, 0.0), |(sum, count), (_, mean)| (sum + mean, count + 1.0));
+        for (cell, mean) in known() {
+            let at = season.index(cell).and_then(|index| season.cells.get_mut(index));
+            at.into_iter().for_each(|at| *at = (mean - sum / count) as f32);
+        }
+        season
     }
 
     /// Draws the profile of the season that ends with `last`, when clocks show `clock`: of each cell what `form` makes of its mean and of that of
@@ -142,15 +156,9 @@ impl Season {
     /// Returns the seasonal values at these places.
     pub fn read<const N: usize>(&self, places: &Places<N>) -> [f64; N] {
         let (Some(first), Some(cells)) = (self.index(places.first), self.cells.as_slice()) else { return [0.0; N] };
-        let mut row = [0.0; SPAN];
-        let from_first = cells.get(first..).unwrap_or_default();
-        let (ahead, around) = row.split_at_mut(places.cells().min(from_first.len()).min(SPAN));
-        ahead.iter_mut().zip(from_first).for_each(|(value, cell)| *value = f64::from(*cell));
         // What passes the end of the season goes on at its begin.
-        if ahead.len() < places.cells() {
-            around.iter_mut().zip(cells.iter().cycle()).for_each(|(value, cell)| *value = f64::from(*cell));
-        }
-        places.between(&row)
+        let cell = |behind: usize| cells.get(wrap(first + behind, cells.len())).copied().unwrap_or(0.0);
+        places.between(|behind| f64::from(cell(behind)))
     }
 
     /// Learns what `minute`, when clocks show `clock`, teaches; where the profile was drawn anew, returns its value there.

@@ -24,8 +24,7 @@ impl Scores {
             return self.weights(surges, available, moving);
         }
         let lanes = longer(gap);
-        let losses =
-            |of: &Losses| Losses { mean: lanes.map(|lane| of.mean[lane]), weight: lanes.map(|lane| of.weight[lane]) };
+        let losses = |of: &Losses| Losses { mean: lanes.map(|lane| of.mean[lane]), ..*of };
         let regrets =
             |of: &Regrets| Regrets { sum: lanes.map(|lane| of.sum[lane]), squares: lanes.map(|lane| of.squares[lane]) };
         let then = Self {

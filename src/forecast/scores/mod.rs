@@ -101,7 +101,37 @@ impl Surges {
     }
 }
 
-type Losses = Discounted<{ HORIZONS.len() }>;
+/// Discounted mean absolute errors of what was said at all horizons.
+#[derive(Debug, Clone, Copy)]
+struct Losses {
+    mean: Lanes,
+    /// The (discounted) number of outcomes.
+    outcomes: f32,
+}
+
+impl Losses {
+    const NOTHING: Self = Self { mean: [0.0; HORIZONS.len()], outcomes: 0.0 };
+
+    /// Takes in the errors of one outcome.
+    fn add(&mut self, errors: &Lanes, keep: f32) {
+        self.outcomes = self.outcomes * keep + 1.0;
+        let part = 1.0 / self.outcomes;
+        self.mean = zip(&self.mean, errors, |mean, error| mean + part * (error - mean));
+    }
+
+    fn scale(&mut self, factor: f64) {
+        self.mean.iter_mut().for_each(|mean| *mean *= factor as f32);
+    }
+
+    /// Returns the mean over the horizons, if there were enough outcomes.
+    fn measured(&self) -> Option<f64> {
+        self.enough().then(|| mean(&self.mean))
+    }
+
+    fn enough(&self) -> bool {
+        self.outcomes >= ENOUGH
+    }
+}
 
 /// What would have been saved by listening more to a model, by the slope of the loss where the published point was: the
 /// models that pull the mix the right way count, not those that err least alone (ML-Poly: Gaillard, Stoltz and van
@@ -167,8 +197,8 @@ impl Scores {
         }
     }
 
-    /// Scores what the models said of a minute at each horizon, and what was published; NaN stands for a model that
-    /// said nothing. `moving` tells where a change was foreseen: what counts there goes to `surges`.
+    /// Scores what the models said of a minute at each horizon, and what was published; NaN stands for what was not said, and
+    /// who was silent at one horizon is not scored at all. `moving` tells where a change was foreseen: what counts there goes to `surges`.
     pub fn outcome(
         &mut self,
         surges: &mut Surges,
@@ -187,15 +217,18 @@ impl Scores {
             zip(&zip(published, forecasts, |said, own| said - own), &slopes, |by, slope| by * slope)
         };
         let surge = moving.contains(&true);
+        if silent(published) {
+            return;
+        }
         let models = self.losses.iter_mut().zip(&mut self.calm).zip(forecasts);
         // Where the past is short, some models are silent for days.
-        for ((losses, calm), forecasts) in models.filter(|(_, forecasts)| !forecasts.iter().all(|said| said.is_nan())) {
+        for ((losses, calm), forecasts) in models.filter(|(_, forecasts)| !silent(forecasts)) {
             losses.add(&errors(forecasts), keep);
             let saved = saved(forecasts);
             calm.add(&if surge { only(&saved, &moving, false) } else { saved }, keep);
         }
         if surge {
-            for (regrets, forecasts) in surges.0.iter_mut().zip(forecasts) {
+            for (regrets, forecasts) in surges.0.iter_mut().zip(forecasts).filter(|(_, forecasts)| !silent(forecasts)) {
                 regrets.add(&only(&saved(forecasts), &moving, true), keep);
                 self.surged.iter_mut().zip(&regrets.squares).for_each(|(surged, squares)| *surged |= *squares > 0.0);
             }
@@ -211,23 +244,22 @@ impl Scores {
 
     /// Returns the mean loss of a model over the horizons; `None` before enough outcomes at each of them.
     pub fn loss(&self, model: usize) -> Option<f64> {
-        measured(self.losses.get(model)?)
+        self.losses.get(model)?.measured()
     }
 
     /// Returns the mean loss of what was published.
     pub fn published(&self) -> Option<f64> {
-        measured(&self.said)
+        self.said.measured()
     }
 
     /// Returns the shares of the models that have a forecast now (`available`), a change being foreseen where it is
     /// `moving`.
     pub fn weights(&self, surges: &Surges, available: &[bool; MODELS], moving: Moving) -> Weights {
-        let speaks = |outcomes: f32, value: f32, otherwise: f32| if outcomes >= ENOUGH { value } else { otherwise };
         let mut weights = [[0.0; HORIZONS.len()]; MODELS];
         let mut least = [f32::INFINITY; HORIZONS.len()];
-        for (losses, _) in self.losses.iter().zip(available).filter(|(_, available)| **available) {
-            let loss = zip(&losses.weight, &losses.mean, |outcomes, mean| speaks(outcomes, mean, f32::INFINITY));
-            least = zip(&loss, &least, smaller);
+        let speaks = |losses: &Losses, available: &bool| *available && losses.enough();
+        for (losses, _) in self.losses.iter().zip(available).filter(|(losses, available)| speaks(losses, available)) {
+            least = zip(&losses.mean, &least, smaller);
         }
         let least_squares = least.map(|least| least * least);
         let mut sums = [0.0; HORIZONS.len()];
@@ -239,12 +271,13 @@ impl Scores {
             surging = Some(regrets);
         }
         let known = self.losses.iter().zip(surging.as_ref().unwrap_or(&self.calm));
-        for ((weights, (losses, regrets)), _) in weights.iter_mut().zip(known).zip(available).filter(|(_, said)| **said)
-        {
+        for ((weights, (losses, regrets)), available) in weights.iter_mut().zip(known).zip(available) {
+            if !speaks(losses, available) {
+                continue;
+            }
             let Regrets { sum, squares } = regrets;
-            let saved = zip(&losses.weight, sum, |outcomes, saved| larger(speaks(outcomes, saved, 0.0), 0.0));
             let scale = zip(squares, &least_squares, |squares, least| larger(squares + least, f32::MIN_POSITIVE));
-            *weights = zip(&saved, &scale, |saved, scale| saved / scale);
+            *weights = zip(sum, &scale, |saved, scale| larger(saved, 0.0) / scale);
             sums = zip(&sums, weights, |sum, weight| sum + weight);
         }
         let parts = sums.map(|sum| 1.0 / sum);
@@ -253,9 +286,10 @@ impl Scores {
         }
         for horizon in (0..HORIZONS.len()).filter(|horizon| !sums[*horizon].is_normal()) {
             // Where nothing is measured to save, the best one speaks alone; persistence until one is measured.
-            let best = self.losses.iter().zip(available).position(|(losses, available)| {
-                *available && losses.weight[horizon] >= ENOUGH && losses.mean[horizon] <= least[horizon]
-            });
+            let best =
+                self.losses.iter().zip(available).position(|(losses, available)| {
+                    speaks(losses, available) && losses.mean[horizon] <= least[horizon]
+                });
             weights.iter_mut().for_each(|weights| weights[horizon] = 0.0);
             weights[best.unwrap_or(PERSISTENCE)][horizon] = 1.0;
         }
@@ -278,10 +312,9 @@ impl Scores {
     }
 }
 
-/// Returns the mean of the losses, if there are enough outcomes at each horizon.
-fn measured(losses: &Losses) -> Option<f64> {
-    let least = losses.weight.iter().fold(f32::INFINITY, |least, weight| if *weight < least { *weight } else { least });
-    (least >= ENOUGH).then(|| mean(&losses.mean))
+/// Tells whether nothing was said at one horizon.
+fn silent(said: &Lanes) -> bool {
+    said.iter().fold(false, |silent, said| silent | said.is_nan())
 }
 
 /// Returns the mean over the horizons.

@@ -1,11 +1,15 @@
 //! Forecasts that wait for their outcome.
 //!
 //! One ring for each horizon, as long as the horizon: what was said for a minute lies where the next word for
-//! the same ring will go, so each slot is read once and then overwritten. 86 + 40 slots, 5.5 KB a signal.
+//! the same ring will go, so each slot is read once and then overwritten. 86 + 40 slots, 2.1 KB a signal: the point is kept
+//! as it was said, all else by its distance from it, in a few bits ([`short`]).
+
+mod short;
 
 use std::array::from_fn;
 
-use super::models::CATALOGUE;
+use self::short::{Apart, One};
+use super::lanes::zip3;
 use super::scores::{Lanes, MODELS};
 use crate::model::Minute;
 use crate::model::outlook::HORIZONS;
@@ -55,20 +59,24 @@ impl<const N: usize> Issued<N> {
     };
 
     fn one(&self, lane: usize) -> One {
-        [self.point[lane], self.width[lane], self.low[lane], self.high[lane]]
+        let [point, width, low, high] = [&self.point, &self.width, &self.low, &self.high].map(|part| part[lane]);
+        One::of(point, width, [low, high], self.moving[lane])
     }
 
-    fn of(ones: [One; N], moving: [bool; N]) -> Self {
-        let [point, width, low, high] = from_fn(|part| ones.map(|one| one[part]));
-        Self { point, width, low, high, moving }
+    fn of(ones: &[One; N]) -> Self {
+        let parts = ones.map(|one| (one.point(), one.ends()));
+        Self {
+            point: parts.map(|(point, _)| point),
+            width: ones.map(|one| one.width()),
+            low: parts.map(|(_, [low, _])| low),
+            high: parts.map(|(_, [_, high])| high),
+            moving: ones.map(|one| one.moving()),
+        }
     }
 }
 
 /// Paths of models that say nothing.
 pub const SILENT: [Lanes; MODELS] = [[f32::NAN; HORIZONS.len()]; MODELS];
-
-/// What was said at one horizon: point, width and ends.
-type One = [f32; 4];
 
 /// What was said by all together from one origin: of each horizon, and of the maximum over each window.
 #[derive(Debug, Clone, Copy)]
@@ -95,12 +103,12 @@ pub struct Said {
 /// A cell of the table: what each model and all together said at one horizon.
 #[derive(Debug, Clone, Copy)]
 struct Cell {
-    models: [f32; MODELS],
+    models: [Apart; MODELS],
     mixed: One,
 }
 
 impl Cell {
-    const NOTHING: Self = Self { models: [f32::NAN; CATALOGUE.len()], mixed: [f32::NAN; 4] };
+    const NOTHING: Self = Self { models: [Apart::SILENT; MODELS], mixed: One::NOTHING };
 }
 
 /// All forecasts of a signal without an outcome yet.
@@ -108,52 +116,33 @@ impl Cell {
 pub struct Pending {
     points: [Cell; SLOTS],
     maxima: [One; WINDOW_SLOTS],
-    /// For each origin of the last half hour a bit for each horizon and each window: whether a change was foreseen.
-    moving: [u16; LONGEST],
 }
 
 impl Pending {
     /// Returns an empty table.
     pub fn new() -> Self {
-        Self { points: [Cell::NOTHING; SLOTS], maxima: [[f32::NAN; 4]; WINDOW_SLOTS], moving: [0; LONGEST] }
+        Self { points: [Cell::NOTHING; SLOTS], maxima: [One::NOTHING; WINDOW_SLOTS] }
     }
 
     /// Returns what was said of `minute`, horizons and windows in their order.
     pub fn said_of(&self, minute: Minute) -> Said {
-        let bits = self.bits(minute);
-        let points = slots(&HORIZONS, minute).map(|slot| self.points.get(slot).unwrap_or(&Cell::NOTHING));
-        let maxima = slots(&WINDOWS, minute).map(|slot| self.maxima.get(slot).unwrap_or(&[f32::NAN; 4]));
-        Said {
-            models: from_fn(|model| points.map(|cell| cell.models[model])),
-            mixed: Word {
-                points: Issued::of(
-                    points.map(|cell| cell.mixed),
-                    from_fn(|horizon| bits(HORIZONS[horizon]) >> horizon & 1 == 1),
-                ),
-                maxima: Issued::of(
-                    maxima.map(|one| *one),
-                    from_fn(|window| bits(WINDOWS[window]) >> (HORIZONS.len() + window) & 1 == 1),
-                ),
-            },
-        }
-    }
-
-    /// Returns what gives the bits of the origin so many minutes, at most the longest, before `minute`.
-    fn bits(&self, minute: Minute) -> impl Fn(u16) -> u16 {
-        let here = minute.0.rem_euclid(LONGEST as i64) as usize + LONGEST;
-        move |minutes| {
-            let slot = here - usize::from(minutes);
-            let slot = if slot < LONGEST { slot } else { slot - LONGEST };
-            self.moving.get(slot).copied().unwrap_or(0)
-        }
+        let cells = slots(&HORIZONS, minute).map(|slot| self.points.get(slot).unwrap_or(&Cell::NOTHING));
+        let maxima = slots(&WINDOWS, minute).map(|slot| self.maxima.get(slot).copied().unwrap_or(One::NOTHING));
+        let points = Issued::of(&cells.map(|cell| cell.mixed));
+        let said = |model: usize| {
+            let apart = cells.map(|cell| cell.models[model]);
+            zip3(&apart, &points.point, &points.width, |apart, mixed, width| mixed + width * apart.get())
+        };
+        Said { models: from_fn(said), mixed: Word { points, maxima: Issued::of(&maxima) } }
     }
 
     /// Returns the point and the ends of the interval that all together said of `minute` one minute before it, and two.
     pub fn foretold(&self, minute: Minute) -> [[f32; 3]; 2] {
         let [next, second, ..] = slots(&HORIZONS, minute);
         [next, second].map(|slot| {
-            let [point, _, low, high] = self.points.get(slot).map_or([f32::NAN; 4], |cell| cell.mixed);
-            [point, low, high]
+            let one = self.points.get(slot).map_or(One::NOTHING, |cell| cell.mixed);
+            let [low, high] = one.ends();
+            [one.point(), low, high]
         })
     }
 
@@ -168,13 +157,14 @@ impl Pending {
             // A ring that is shorter holds what was said later.
             let kept = |(slot, length): (usize, u16)| (back < length).then_some(slot);
             for slot in slots(&HORIZONS, origin).into_iter().zip(HORIZONS).filter_map(kept) {
+                // What the models said lies in units of the width.
                 if let Some(cell) = self.points.get_mut(slot) {
-                    cell.models.iter_mut().chain(&mut cell.mixed).for_each(|value| *value *= factor);
+                    cell.mixed.scale(factor);
                 }
             }
             for slot in slots(&WINDOWS, origin).into_iter().zip(WINDOWS).filter_map(kept) {
                 if let Some(one) = self.maxima.get_mut(slot) {
-                    one.iter_mut().for_each(|value| *value *= factor);
+                    one.scale(factor);
                 }
             }
         }
@@ -184,16 +174,17 @@ impl Pending {
     /// Without a word the origin says nothing.
     pub fn keep(&mut self, origin: Minute, paths: &[Lanes; MODELS], word: Option<&Word>) {
         let word = word.unwrap_or(&Word::NOTHING);
-        if let Some(bits) = self.moving.get_mut(origin.0.rem_euclid(LONGEST as i64) as usize) {
-            let all = word.points.moving.iter().chain(&word.maxima.moving);
-            *bits = all.enumerate().fold(0, |bits, (bit, moving)| bits | u16::from(*moving) << bit);
-        }
-        for (horizon, slot) in slots(&HORIZONS, origin).into_iter().enumerate() {
-            let Some(cell) = self.points.get_mut(slot) else { continue };
-            for (one, path) in cell.models.iter_mut().zip(paths) {
-                *one = path[horizon];
+        let points: [One; HORIZONS.len()] = from_fn(|horizon| word.points.one(horizon));
+        // Measured from what is kept of the mix, so that only what is left out of the distance is lost.
+        let per_width = points.map(|point| 1.0 / point.width());
+        let mixed = &word.points.point;
+        let apart: [[Apart; HORIZONS.len()]; MODELS] = from_fn(|model| {
+            zip3(&paths[model], mixed, &per_width, |said, mixed, per_width| Apart::of((said - mixed) * per_width))
+        });
+        for (horizon, (slot, mixed)) in slots(&HORIZONS, origin).into_iter().zip(points).enumerate() {
+            if let Some(cell) = self.points.get_mut(slot) {
+                *cell = Cell { models: from_fn(|model| apart[model][horizon]), mixed };
             }
-            cell.mixed = word.points.one(horizon);
         }
         for (window, slot) in slots(&WINDOWS, origin).into_iter().enumerate() {
             if let Some(one) = self.maxima.get_mut(slot) {
@@ -288,6 +279,6 @@ mod tests {
 
     #[test]
     fn the_table_stays_small() {
-        assert!(size_of::<Pending>() <= 5600, "{}", size_of::<Pending>());
+        assert!(size_of::<Pending>() <= 2200, "{}", size_of::<Pending>());
     }
 }

@@ -1,0 +1,162 @@
+//! What was said, in as few bits as its scores need.
+//!
+//! Scores are means over hundreds of outcomes: what the rounding of one of them leaves out does not show. The point alone
+//! decides on which side of it a value lies, and stays as it is.
+
+use crate::forecast::lanes::smaller;
+
+/// What was said by all together at one horizon, or of one window. NaN: nothing was.
+#[derive(Debug, Clone, Copy)]
+pub struct One {
+    /// The bytes of the point: these numbers lie side by side without a space between them.
+    point: [u8; 4],
+    /// Unit in which the residual is measured; below zero where a change was foreseen.
+    width: Half,
+    /// Where the ends of the interval lie from the point.
+    low: Half,
+    high: Half,
+}
+
+impl One {
+    /// Nothing was said.
+    pub const NOTHING: Self =
+        Self { point: f32::NAN.to_ne_bytes(), width: Half::NOTHING, low: Half::NOTHING, high: Half::NOTHING };
+
+    /// Keeps what was said; `moving` tells whether a change was foreseen.
+    pub fn of(point: f32, width: f32, [low, high]: [f32; 2], moving: bool) -> Self {
+        Self {
+            point: point.to_ne_bytes(),
+            width: Half::of(if moving { -width } else { width }),
+            low: Half::of(low - point),
+            high: Half::of(high - point),
+        }
+    }
+
+    /// Returns the point.
+    pub fn point(&self) -> f32 {
+        f32::from_ne_bytes(self.point)
+    }
+
+    /// Returns the unit of the residual.
+    pub fn width(&self) -> f32 {
+        self.width.get().abs()
+    }
+
+    /// Returns the lower and the upper end of the interval.
+    pub fn ends(&self) -> [f32; 2] {
+        [self.low, self.high].map(|end| self.point() + end.get())
+    }
+
+    /// Tells whether a change was foreseen.
+    pub fn moving(&self) -> bool {
+        self.width.get().is_sign_negative()
+    }
+
+    /// Multiplies all of it.
+    pub fn scale(&mut self, factor: f32) {
+        self.point = (self.point() * factor).to_ne_bytes();
+        for part in [&mut self.width, &mut self.low, &mut self.high] {
+            *part = Half::of(part.get() * factor);
+        }
+    }
+}
+
+/// The upper half of a short number: off by at most 1/256 of it.
+#[derive(Debug, Clone, Copy)]
+struct Half(u16);
+
+impl Half {
+    const NOTHING: Self = Self((f32::NAN.to_bits() >> 16) as u16);
+
+    fn of(value: f32) -> Self {
+        // To the nearest one.
+        Self((value.to_bits().wrapping_add(0x8000) >> 16) as u16)
+    }
+
+    fn get(self) -> f32 {
+        f32::from_bits(u32::from(self.0) << 16)
+    }
+}
+
+/// How far from the mix a model's point lies, in units of the width: a sign, four bits for the power of two and three behind
+/// its leading one. Off by at most 1/16, and by 1/16 of [`NEAR`] where it is less than that.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Apart(u8);
+
+/// Added before the power is taken, so that small distances are as far apart as the smallest one kept.
+const NEAR: f32 = 1.0 / 512.0;
+/// The largest distance kept, about a hundred widths: what lies beyond it counts as much.
+const FURTHEST: f32 = f32::from_bits((NEAREST + 126) << LEFT_OUT) - NEAR;
+/// The bits of a short number behind those that are kept of it, and half of the last kept one.
+const LEFT_OUT: u32 = 20;
+const HALF: u32 = 1 << (LEFT_OUT - 1);
+/// What no distance is kept as.
+const NEAREST: u32 = NEAR.to_bits() >> LEFT_OUT;
+/// Where the sign stands in what is kept, and how many bits above that in a short number.
+const SIGN: u32 = 1 << 7;
+const ABOVE: u32 = 24;
+
+impl Apart {
+    /// The model said nothing: what a distance is never kept as.
+    pub const SILENT: Self = Self(u8::MAX);
+
+    /// Keeps a distance; NaN stands for none. Without a branch: several are kept at once.
+    #[inline]
+    pub fn of(apart: f32) -> Self {
+        let power = (smaller(apart.abs(), FURTHEST) + NEAR).to_bits() + HALF >> LEFT_OUT;
+        let kept = (power - NEAREST) | apart.to_bits() >> ABOVE & SIGN;
+        Self(if apart.is_nan() { u8::MAX } else { kept as u8 })
+    }
+
+    /// Returns the distance, NaN for none.
+    #[inline]
+    pub fn get(self) -> f32 {
+        let kept = u32::from(self.0);
+        let apart = f32::from_bits((kept & !SIGN) + NEAREST << LEFT_OUT) - NEAR;
+        let signed = f32::from_bits(apart.to_bits() | (kept & SIGN) << ABOVE);
+        if self == Self::SILENT { f32::NAN } else { signed }
+    }
+}
+
+impl Default for Apart {
+    fn default() -> Self {
+        Self::SILENT
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distance_is_kept_to_a_sixteenth_and_what_is_none_stays_none() {
+        assert!(Apart::of(f32::NAN).get().is_nan() && Apart::SILENT.get().is_nan());
+        assert_eq!([0.0, -0.0, -1e-9].map(|apart| Apart::of(apart).get()), [0.0; 3]);
+        for step in -80_i16..46 {
+            let apart = 1.1_f32.powi(i32::from(step));
+            for signed in [apart, -apart] {
+                let kept = Apart::of(signed).get();
+                assert!((kept - signed).abs() <= (apart + NEAR) / 16.0, "{signed}: {kept}");
+            }
+        }
+        for far in [1e3, f32::MAX, f32::INFINITY] {
+            let kept = [far, -far].map(|apart| Apart::of(apart).get());
+            assert!(kept[0] > 100.0 && (kept[0] + kept[1]).abs() < f32::EPSILON, "{kept:?}");
+        }
+    }
+
+    #[test]
+    fn the_point_is_kept_as_it_was_said_and_the_ends_nearly() {
+        let one = One::of(1000.3, 7.7, [990.1, 1020.9], true);
+        assert!(one.point().to_bits() == 1000.3_f32.to_bits() && one.moving());
+        let ([low, high], width) = (one.ends(), one.width());
+        for (kept, said, from) in [(low, 990.1, 10.2), (high, 1020.9, 20.6), (width, 7.7, 7.7)] {
+            assert!((kept - said).abs() <= from / 256.0, "{kept} and not {said}");
+        }
+        let still = One::of(5.0, 0.1, [5.0; 2], false);
+        assert!(still.ends().iter().all(|end| (end - 5.0).abs() < f32::EPSILON) && !still.moving());
+        let nothing = One::NOTHING;
+        assert!(nothing.point().is_nan() && nothing.width().is_nan() && !nothing.moving());
+        assert!(nothing.ends().iter().all(|end| end.is_nan()));
+    }
+}
