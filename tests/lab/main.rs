@@ -34,6 +34,10 @@ mod outage;
 #[path = "../suite/parity/mod.rs"]
 mod parity;
 mod prometheus;
+#[cfg(feature = "lab")]
+#[expect(dead_code, reason = "the suite needs more of it")]
+#[path = "../suite/records.rs"]
+mod records;
 mod replicas;
 #[path = "../support/mod.rs"]
 mod support;

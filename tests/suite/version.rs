@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-#[expect(dead_code, reason = "what it tells cargo is tried by each build")]
+#[expect(dead_code, clippy::print_stdout, reason = "what it tells cargo is tried by each build")]
 #[path = "../../scripts/build.rs"]
 mod build;
 
