@@ -119,7 +119,7 @@ fn hostile_growth_is_stopped() {
 fn every_hostile_class_has_a_test() {
     let tests = include_str!("hostile_policies.rs");
     for class in CLASSES {
-        assert!(tests.contains(&format!("    class("{}");", class.name)), "{} has no test", class.name);
+        assert!(tests.contains(&format!("    class(\"{}\");", class.name)), "{} has no test", class.name);
     }
 }
 
