@@ -123,7 +123,7 @@ fn several_files_are_one_ranking_and_all_their_limits_hold() {
 fn a_limit_only_forbids_and_a_rule_never_does() {
     refused(
         &format!("{}{}", always("r", 1, "restart()"), limit("calm", "when(s.rollout), restart()")),
-        "t.rhai:2:1: rule calm: a limit only forbids",
+        "t.rhai:3:18: rule calm: a limit only forbids",
     );
     refused(&one("when(s.rollout), veto(\"all\", \"x\")"), "t.rhai:2:18: rule r: veto(..) and cap(..) hold against");
     refused(&one("when(s.rollout), cap(9)"), "t.rhai:2:18: rule r: veto(..) and cap(..) hold against every rule");

@@ -296,12 +296,12 @@ fn a_vocabulary_has_one_unit_for_a_name() {
 #[test]
 fn a_clause_outside_of_the_list_is_refused() {
     for (body, expected) in [
-        ("unless(s.maintenance); [when(s.rollout), restart()]", "t.rhai:1:56: rule r: unless(..) is not in the list"),
-        ("if false { [] } else { when(s.rollout); [when(s.rollout), restart()] }", "t.rhai:1:79: rule r: when(..) is"),
-        ("let u = unless(s.maintenance); [when(s.rollout), restart()]", "t.rhai:1:64: rule r: unless(..) is not in"),
-        ("careful(s); [when(s.rollout), restart()]", "t.rhai:2:20: rule r: unless(..) is not in the list"),
-        ("restart(); [when(s.rollout), scale_by(2)]", "t.rhai:1:56: rule r: restart(..) is not in the list"),
-        ("note(\"why\"); [when(s.rollout), restart()]", "t.rhai:1:56: rule r: note(..) is not in the list"),
+        ("unless(s.maintenance); [when(s.rollout), restart()]", "t.rhai:1:55: rule r: unless(..) is not in the list"),
+        ("if false { [] } else { when(s.rollout); [when(s.rollout), restart()] }", "t.rhai:1:78: rule r: when(..) is"),
+        ("let u = unless(s.maintenance); [when(s.rollout), restart()]", "t.rhai:1:63: rule r: unless(..) is not in"),
+        ("careful(s); [when(s.rollout), restart()]", "t.rhai:2:18: rule r: unless(..) is not in the list"),
+        ("restart(); [when(s.rollout), scale_by(2)]", "t.rhai:1:55: rule r: restart(..) is not in the list"),
+        ("note(\"why\"); [when(s.rollout), restart()]", "t.rhai:1:55: rule r: note(..) is not in the list"),
     ] {
         let careful = "\nfn careful(s) { [unless(s.maintenance)] }";
         let rule = format!("rule(\"r\", #{{ priority: 1, goal: \"protect\" }}, |s, p| {{ {body} }});{careful}");
@@ -342,7 +342,7 @@ fn the_words_that_are_taken_are_those_of_the_reference() {
         let name = word.example.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap();
         let is_call = word.example.strip_prefix(name).is_some_and(|rest| rest.starts_with('('));
         let found = super::super::lint::names::taken("t", &format!("fn {name}() {{ }}"));
-        assert!(!is_call || found.len() == 1, "{name}");
+        assert!(name.is_empty() || !is_call || found.len() == 1, "{name}");
     }
 }
 
