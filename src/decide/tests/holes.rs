@@ -163,8 +163,8 @@ fn the_sandbox_has_no_door() {
 /// Each file has an environment of its own, so equal names in two files cannot collide.
 #[test]
 fn equal_names_in_two_files_do_not_collide() {
-    let a = format!("fn most() {{ 1 }}\n{}", one("when(s.queue.current > most()), restart()"));
-    let b = format!("fn most() {{ 9 }}\n{}", named("q", "when(s.queue.current > most()), restart()"));
+    let a = format!("fn least() {{ 1 }}\n{}", one("when(s.queue.current > least()), restart()"));
+    let b = format!("fn least() {{ 9 }}\n{}", named("q", "when(s.queue.current > least()), restart()"));
     let set = load(&[("a.rhai", a.as_str()), ("b.rhai", &b)]).unwrap();
     let proposal = Case::new().set("queue", 5.0).decide(&mut Decider::new(), &set);
     let outcomes: Vec<_> = proposal.rules.iter().map(|rule| rule.outcome.as_str()).collect();
@@ -176,12 +176,12 @@ fn equal_names_in_two_files_do_not_collide() {
 #[test]
 fn one_name_for_two_libraries_does_not_collide() {
     let file = |library: &str, rule: &str| {
-        format!("import \"{library}\" as l;\n{}", named(rule, "when(s.queue.current > l::most()), restart()"))
+        format!("import \"{library}\" as l;\n{}", named(rule, "when(s.queue.current > l::least()), restart()"))
     };
     let (a, b) = (file("lib/low", "r"), file("lib/high", "q"));
     let set = load(&[
-        ("lib/low.rhai", "fn most() { 1 }"),
-        ("lib/high.rhai", "fn most() { 9 }"),
+        ("lib/low.rhai", "fn least() { 1 }"),
+        ("lib/high.rhai", "fn least() { 9 }"),
         ("a.rhai", &a),
         ("b.rhai", &b),
     ])
