@@ -137,7 +137,7 @@ fn a_limit_only_forbids_and_a_rule_never_does() {
     );
     refused(
         &limit("calm", "when(s.rollout), veto(\"all\", \" \")"),
-        "t.rhai:2:18: rule calm: veto: its reason has 1 to",
+        "t.rhai:2:18: rule calm: veto: its reason is a line of 1 to",
     );
     let held = |word: &str| {
         limit("calm", &format!("{word}((s.cpu.current > pct(50)).held_for(\"2m\")), veto(\"all\", \"x\")"))
