@@ -331,7 +331,7 @@ async fn decisions_are_told_back_to_a_moment() {
     let place = listening(server.address);
     for (line, expected, asked) in [
         ("explain --brief --since 1h", 1..=1001, 3),
-        ("explain --brief --since 1s", 4..=1001, 3),
+        ("explain --brief --since 1s", 4..=1001, 2),
         ("explain shop/checkout -b -s 1h -n 3", 999..=1001, 1),
         ("explain shop/checkout -s 1h -o json", 1..=1001, 11),
         ("explain shop/checkout -n 250 -o json", 752..=1001, 3),
