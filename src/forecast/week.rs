@@ -157,7 +157,8 @@ mod tests {
             assert!((value - expected).abs() < 1.0, "{ahead}: {value:?} and not {expected}");
         }
         let steps = seen(48, 400, slope);
-        assert_eq!(ago(&steps, 399, &[0, 30]), [63.0, 93.0]);
+        let found = ago(&steps, 399, &[0, 30]);
+        assert!(found.iter().zip([63.0, 93.0]).all(|(value, expected): (&f64, f64)| (value - expected).abs() < 0.2));
     }
 
     #[test]
