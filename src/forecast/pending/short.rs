@@ -104,7 +104,7 @@ impl Apart {
     #[inline]
     pub fn of(apart: f32) -> Self {
         let power = ((smaller(apart.abs(), FURTHEST) + NEAR).to_bits() + HALF) >> LEFT_OUT;
-        let kept = (power - NEAREST) | apart.to_bits() >> ABOVE & SIGN;
+        let kept = (power - NEAREST) | ((apart.to_bits() >> ABOVE) & SIGN);
         Self(if apart.is_nan() { u8::MAX } else { kept as u8 })
     }
 
@@ -113,7 +113,7 @@ impl Apart {
     pub fn get(self) -> f32 {
         let kept = u32::from(self.0);
         let apart = f32::from_bits(((kept & !SIGN) + NEAREST) << LEFT_OUT) - NEAR;
-        let signed = f32::from_bits(apart.to_bits() | (kept & SIGN) << ABOVE);
+        let signed = f32::from_bits(apart.to_bits() | ((kept & SIGN) << ABOVE));
         if self == Self::SILENT { f32::NAN } else { signed }
     }
 }
