@@ -338,10 +338,10 @@ fn words_of_the_language_are_no_names_of_anything_else() {
 /// Every function that the page of words shows is one of those.
 #[test]
 fn the_words_that_are_taken_are_those_of_the_reference() {
-    for word in &super::super::WORDS {
+    for word in &crate::decide::WORDS {
         let name = word.example.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap();
         let is_call = word.example.strip_prefix(name).is_some_and(|rest| rest.starts_with('('));
-        let found = super::super::lint::names::taken("t", &format!("fn {name}() {{ }}"));
+        let found = crate::decide::lint::names::taken("t", &format!("fn {name}() {{ }}"));
         assert!(name.is_empty() || !is_call || found.len() == 1, "{name}");
     }
 }
