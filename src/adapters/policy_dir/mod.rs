@@ -27,7 +27,7 @@ use tokio::task::JoinHandle;
 use tracing::warn;
 
 use crate::model::PROVENANCE_FILE;
-use crate::model::plain::is_odd;
+use crate::model::plain::{is_odd, plain};
 use crate::ports::policy_store::is_of_a_set;
 use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
@@ -181,7 +181,8 @@ fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<Str
             return Err(format!("the name of {} is not UTF-8", path.display()));
         };
         if is_of_a_set(&name) && name.contains(is_odd) {
-            return Err(format!("the name of {path:?} holds a control character: rename it"));
+            let path = path.display().to_string();
+            return Err(format!("the name of {} holds a control character: rename it", plain(&path)));
         }
         // Hidden: an editor's, or the inner side of a ConfigMap volume, whose files are linked from outside.
         if name.starts_with('.') {
