@@ -181,8 +181,8 @@ fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<Str
             return Err(format!("the name of {} is not UTF-8", path.display()));
         };
         if is_of_a_set(&name) && name.contains(is_odd) {
-            let shown = path.display().to_string();
-            return Err(format!("the name of {} holds a control character: rename it", plain(&shown)));
+            let path = path.display().to_string();
+            return Err(format!("the name of {} holds a control character: rename it", plain(&path)));
         }
         // Hidden: an editor's, or the inner side of a ConfigMap volume, whose files are linked from outside.
         if name.starts_with('.') {

@@ -36,6 +36,8 @@ pub(super) fn unused(path: &str, text: &str) -> Vec<Lint> {
     found.collect()
 }
 
+/// Most variables of a file, in all its functions.
+const MAX_VARIABLES: usize = 1024;
 /// Words that a rule's list and its conditions are made of, and units: nothing else may have such a name.
 const CLAUSES: [&str; 26] = [
     "when",
@@ -107,9 +109,15 @@ const FUNCTIONS: [&str; 38] = [
     "call",
 ];
 
-/// Returns a fault for each function, variable or import of a file that is called like a word of the language.
+/// Returns a fault for each function, variable or import of a file that is called like a word of the language, or one for
+/// more variables than the parser, whose time for them grows with their square, may be given.
 pub(in crate::decide) fn taken(path: &str, text: &str) -> Vec<PolicyFault> {
     let words = words(text);
+    let variables = words.iter().filter(|word| matches!(word.text, "let" | "const")).count();
+    if variables > MAX_VARIABLES {
+        let message = format!("limit: it declares {variables} variables, at most {MAX_VARIABLES} are read");
+        return vec![PolicyFault::of(path, message)];
+    }
     let found = words.windows(2).filter_map(|pair| {
         let [keyword, name] = pair else { return None };
         let what = match keyword.text {
