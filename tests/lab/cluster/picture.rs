@@ -107,7 +107,10 @@ pub fn draw(title: &str, seconds: &[Second]) -> String {
 
 #[test]
 fn a_play_in_which_nothing_is_foreseen_says_nothing_of_it() {
-    let second = |at, foreseen| Second { at, planned: 40.0, pods: 2, ready: 2, foreseen, ..Second::default() };
+    let second = |at, foreseen| {
+        let p99_ms = Some(250.0);
+        Second { at, planned: 40.0, p99_ms, pods: 2, ready: 2, foreseen, ..Second::default() }
+    };
     let drawn = |foreseen| draw("evening", &[second(0, None), second(1, foreseen)]);
     assert!(!drawn(None).contains("foreseen") && !drawn(None).contains("points=\"\""), "{}", drawn(None));
     assert!(drawn(Some([41.0, 38.0, 44.0])).contains("red, what was foreseen"));
