@@ -177,15 +177,23 @@ pub async fn kills(program: &Path, count: usize, server: &impl Server) -> Report
     }
     let mut last = installation.start(None);
     let url = last.url();
-    let ready = async {
-        while !reqwest::get(format!("{url}/readyz")).await.is_ok_and(|answer| answer.status().is_success()) {
+    let settled = async {
+        while !has_settled(&url).await {
             sleep(Duration::from_millis(100)).await;
         }
     };
-    let became_ready = timeout(PATIENCE, ready).await.is_ok();
-    assert!(became_ready, "flyball does not settle its writes:\n{}", last.log());
+    let has_settled = timeout(PATIENCE, settled).await.is_ok();
+    assert!(has_settled, "flyball does not settle its writes:\n{}", last.log());
     assert!(last.stop().success(), "flyball stops with an error");
     compare(killed, &installation, server.writes().await)
+}
+
+/// Tells whether the process is ready and no write of an earlier one is open.
+async fn has_settled(url: &str) -> bool {
+    let Ok(answer) = reqwest::get(format!("{url}/api/v1/status")).await else { return false };
+    let status: serde_json::Value = answer.json().await.unwrap_or_default();
+    let waits = status["services_wait_for"].as_array().map_or(&[][..], Vec::as_slice);
+    status["ready"] == true && waits.iter().all(|wait| wait["kind"] != "earlier_writes")
 }
 
 async fn kill_at(installation: &Installation, faults: Option<&Faults>, moment: &Moment) {
