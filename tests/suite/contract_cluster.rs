@@ -68,7 +68,9 @@ impl Site {
     }
 
     async fn create_again(&self, target: &TargetRef, replicas: u32) {
-        let labels = json!({ "app": target.name });
+        // A label is shorter than a name may be.
+        let app: String = target.name.chars().take(63).collect();
+        let labels = json!({ "app": app.trim_end_matches(['-', '.']) });
         let containers = json!([{ "name": "main", "image": "registry.k8s.io/pause:3.10" }]);
         let manifest = json!({
             "apiVersion": "apps/v1", "kind": target.kind.as_str(), "metadata": { "name": target.name },
