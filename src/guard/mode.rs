@@ -29,7 +29,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
             })
         }
         Mode::Auto => match case.ctx.unbounded {
-            Some(why) => Answer::Hold(format!("auto, but {why}: nothing is written until it is")),
+            Some(why) => Answer::Hold(format!("auto, but nothing is written: {why}")),
             None => Answer::Pass("auto".to_owned()),
         },
     }

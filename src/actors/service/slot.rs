@@ -87,7 +87,7 @@ impl<T: Clone> Committed<T> {
 pub struct Past {
     /// The service's last cycle in this run of the process.
     pub cycle: CycleId,
-    /// Its intents of the last hours: those that were applied, oldest first, then those that are open.
+    /// Its intents of the last hours: those that were sent, applied or not, oldest first, then those that are open.
     pub intents: Vec<Intent>,
 }
 

@@ -201,10 +201,26 @@ impl WriteGate {
         let landed = self.state.lock().landed;
         let Ended { outcome, version } = self.settle(change, landed).await;
         tracing::info!(service = %change.service(), change = %change.id, outcome = %outcome, "earlier write settled");
-        if self.end(change, &outcome).await.is_ok() {
+        let ended = self.end(change, &outcome).await;
+        if self.lasts(ended).await {
             on_end(WriteEnd { change: change.clone(), outcome, now: self.parts.clock.now(), version });
             self.state.lock().unsettled.retain(|open| open.id != change.id);
         }
+    }
+
+    /// Tells whether an end is durable, once that is known: a journal that failed keeps ends, and is well again only when it
+    /// has them.
+    async fn lasts(&self, ended: Result<(), JournalError>) -> bool {
+        match ended {
+            Ok(()) => return true,
+            Err(JournalError::Contradiction(_) | JournalError::Closed) => return false,
+            Err(_) => {}
+        }
+        let clock = &self.parts.clock;
+        while self.parts.journal.health().is_err() {
+            clock.sleep_until(clock.now().plus(SETTLE_PAUSE).mono).await;
+        }
+        true
     }
 
     /// Waits until what is under way has ended; new writes are not taken. A write whose fate cannot be read in
@@ -258,7 +274,7 @@ impl WriteGate {
             Err(landed) => self.settle(change, landed).await,
         };
         fail::fail_point!("gate_sent");
-        // Where this fails the intent stays open, and the journal's health stops all further writes.
+        // Where this fails the journal's health stops all further writes until it has the end, by itself.
         let _ = self.end(change, &ended.outcome).await;
         ended
     }
@@ -275,13 +291,8 @@ impl WriteGate {
             Ok(live) => live,
             Err(error) => return Ok(unsent(&error).into()),
         };
-        let asked = Instant::now();
         if let Err(outcome) = self.check(change, &live).await {
             return Ok(outcome.into());
-        }
-        if asked.elapsed() > KILL_READ_HOLDS {
-            let reason = format!("read more than {} ms before the write", KILL_READ_HOLDS.as_millis());
-            return Ok(WriteOutcome::Refused(Refusal::KillSwitch { reason }).into());
         }
         fail::fail_point!("gate_checked");
         let now = self.parts.clock.now();
@@ -299,6 +310,7 @@ impl WriteGate {
     /// What needs an answer comes first, so that ages are judged right before the write (INV-02, INV-03). The budgets of
     /// namespace and fleet are charged last: what is not sent costs nothing.
     async fn check(&self, change: &ChangeSet, live: &Live) -> Result<(), WriteOutcome> {
+        let asked = Instant::now();
         let kill = self.parts.kill.read().await;
         let now = self.parts.clock.now();
         permitted(change, &kill, &self.lead(), now)?;
@@ -306,6 +318,10 @@ impl WriteGate {
             return Err(WriteOutcome::Superseded { found: found.clone() });
         }
         recheck(change, &live.uid, live.value, now)?;
+        if asked.elapsed() > KILL_READ_HOLDS {
+            let reason = format!("read more than {} ms before the write", KILL_READ_HOLDS.as_millis());
+            return Err(WriteOutcome::Refused(Refusal::KillSwitch { reason }));
+        }
         self.state.lock().charge(change, now).map_err(over_budget)
     }
 

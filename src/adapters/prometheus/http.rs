@@ -99,7 +99,7 @@ impl Http {
         let asked = Instant::now();
         // Waiting for a query of our own (a read of the past) is no silence of the server.
         let Ok(_one) = tokio::time::timeout(left, self.one.lock()).await else {
-            return Err(SourceError::TimedOut(left).into());
+            return Err(SourceError::NotReached(left).into());
         };
         let limit = self.settings.timeout.min(left.saturating_sub(asked.elapsed()));
         match tokio::time::timeout(limit, self.exchange(path, form, limit)).await {

@@ -184,11 +184,11 @@ impl<'a> Reader<'a> {
                 self.unfinished += 1;
                 !self.answers && self.unfinished > 1
             }
-            SourceError::Status { status: 400 | 422, .. } => {
+            SourceError::Status { status: 400 | 422, .. } | SourceError::TooLarge { .. } => {
                 self.answers = true;
                 false
             }
-            SourceError::TooLarge { .. } | SourceError::Malformed(_) | SourceError::NotReached(_) => false,
+            SourceError::Malformed(_) | SourceError::NotReached(_) => false,
             SourceError::Unreachable { .. }
             | SourceError::Unauthorized(_)
             | SourceError::TimedOut(_)

@@ -9,7 +9,7 @@
 //! | `packed` | records as they lie in the file |
 //! | `retention` | removes the oldest of what has ended, in small steps |
 //! | `queue` | what waits to be written, and in which order it goes |
-//! | `writer` | group commit, the first failure |
+//! | `writer` | group commit, what follows a failure |
 //! | `journal` | [`RedbJournal`]: opening, and the port |
 //! | `holder` | which process has the file |
 //! | `overlay` | [`JournalReader`]: reads a file without changing a byte of it |

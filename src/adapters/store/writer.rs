@@ -171,9 +171,6 @@ impl Shared {
                 self.recover(&mut kept);
             }
             let failed = self.failed.load().is_some();
-            if failed && again.is_none() {
-                again = Some(Instant::now() + self.reopen.pause);
-            }
             sealed = failed || phases == Phases::Two;
             let idle = self.queue.lock().is_empty();
             if idle && self.behind.swap(false, Ordering::AcqRel) && !failed {
@@ -182,6 +179,9 @@ impl Shared {
             let quiet = idle && sealed;
             if !failed && since_pruned >= PRUNE_EVERY && (quiet || since_pruned >= PRUNE_AT_LAST) {
                 since_pruned = if self.prune() { PRUNE_EVERY } else { 0 };
+            }
+            if again.is_none() && self.failed.load().is_some() {
+                again = Some(Instant::now() + self.reopen.pause);
             }
         }
         if !kept.is_empty() {

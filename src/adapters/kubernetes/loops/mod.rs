@@ -59,6 +59,8 @@ pub struct ServiceLoops {
     roster: watch::Receiver<Option<Roster>>,
     outbox: Arc<Outbox>,
     ignored: Arc<Mutex<Vec<String>>>,
+    /// Why the roster was last judged by no bound, if it was.
+    unjudged: Arc<Mutex<Option<String>>>,
     loops: Informer<LoopObject>,
     bounds: Informer<BoundObject>,
     _tasks: JoinSet<()>,
@@ -77,6 +79,7 @@ impl ServiceLoops {
         let (changes, _) = watch::channel(0);
         let (roster, roster_seen) = watch::channel(None);
         let (outbox, ignored) = (Arc::new(Outbox::new()), Arc::default());
+        let unjudged = Arc::new(Mutex::new(Some("the PlatformBound has not been read yet".to_owned())));
         let loops = Informer::start(client.clone(), timeouts, LOOPS.to_owned(), Selected::default(), changes.clone());
         let selected = Selected { fields: Some(format!("metadata.name={BOUND_NAME}")), ..Selected::default() };
         let bounds = Informer::start(client.clone(), timeouts, BOUNDS.to_owned(), selected, changes.clone());
@@ -87,12 +90,13 @@ impl ServiceLoops {
             judge: Judge::new(declarations),
             outbox: outbox.clone(),
             ignored: Arc::clone(&ignored),
+            unjudged: Arc::clone(&unjudged),
             roster,
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(keeper.run(changes.subscribe()));
         tasks.spawn(Writer { client, timeouts, outbox: outbox.clone(), leadership, instance }.run());
-        Self { roster: roster_seen, outbox, ignored, loops, bounds, _tasks: tasks }
+        Self { roster: roster_seen, outbox, ignored, unjudged, loops, bounds, _tasks: tasks }
     }
 }
 
@@ -111,7 +115,9 @@ impl Services for ServiceLoops {
     }
 
     fn unbounded(&self) -> Option<String> {
-        bound(&self.bounds.cache.lock()).err().map(|why| why.to_string())
+        let unread = bound(&self.bounds.cache.lock()).err().map(|why| why.to_string());
+        // A bound that has just come binds nobody before the loops were judged by it.
+        unread.or_else(|| self.unjudged.lock().clone())
     }
 
     fn tell(&self, service: &ServiceId, news: News) {
@@ -132,6 +138,7 @@ struct Keeper {
     judge: Judge,
     outbox: Arc<Outbox>,
     ignored: Arc<Mutex<Vec<String>>>,
+    unjudged: Arc<Mutex<Option<String>>>,
     roster: watch::Sender<Option<Roster>>,
 }
 
@@ -170,6 +177,7 @@ impl Keeper {
             *roster = Some(declared);
             changed
         });
+        *self.unjudged.lock() = bound.err().map(|why| why.to_string());
     }
 
     /// Keeps, and logs once, which loops are none: one of before the schema ruled out its name cannot even have a status.
