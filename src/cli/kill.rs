@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -11,7 +12,9 @@ use serde_json::json;
 use crate::adapters::kill_file::{self, Engaged, Scope};
 use crate::adapters::kubernetes::kill_map;
 use crate::config::{self, Switch};
-use crate::model::{ActionClass, ServiceId};
+use crate::model::kill::KillOrder;
+use crate::model::{ActionClass, KillState, ServiceId};
+use crate::ports::Status;
 
 use super::running::Running;
 use super::{ConfigArg, tell};
@@ -109,10 +112,20 @@ impl SwitchArg {
 
     /// Says that the flyball that answers at the address of the settings does not read this switch, where that is so: who
     /// stopped writes by the wrong settings must not believe that they are stopped.
-    async fn another(&self) -> Option<String> {
+    async fn another(&self, order: &KillOrder) -> Option<String> {
         let settings = self.config.load().ok().filter(|_| self.file.is_none())?;
         let running = Running::of(&settings).ok()?;
         let state = running.stranger().await?;
+        // One file may be the switch of both, which the other one sees within a second.
+        for _ in 0..12 {
+            let status = running.ask_any::<Status>("status").await;
+            if status
+                .is_ok_and(|status| matches!(status.kill, KillState::Readable { order: seen, .. } if seen == *order))
+            {
+                return None;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         Some(format!(
             "THE FLYBALL AT {} GOES ON: it runs by other settings and does not read this switch; its state directory is {}, \
              name its settings with --config to stop it",
@@ -141,7 +154,7 @@ pub async fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
             if order.all && scope != Scope::All {
                 tell(format!("everything is stopped, {}", order.given()))?;
             }
-            let another = args.switch.another().await;
+            let another = args.switch.another(&order).await;
             match &another {
                 None => tell("no such write starts more than a second from now; one under way ends as it would have")?,
                 Some(another) => tell(another)?,

@@ -193,7 +193,8 @@ pub enum Output {
 const CUT_OFF: u8 = 141;
 
 /// Runs the command; 0 is success, 1 a finding or failure, 2 (by the parser) a wrong call. Of `policy`, whose commands are
-/// gates, 1 is a finding alone, and 2 that nothing could be found out; of `status`, too.
+/// gates, 1 is a finding alone, and 2 that nothing could be found out; of `status` and `forecast evaluate`, too. 141: the
+/// output was closed before anything was found.
 pub fn main(cli: &Cli) -> ExitCode {
     // Fails only if a provider is installed already, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();

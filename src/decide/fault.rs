@@ -152,7 +152,8 @@ fn too_large(what: &str) -> &'static str {
 /// Returns the message of a syntax error in a text.
 pub(super) fn syntax_message(error: &ParseErrorType, text: &str) -> String {
     if let ParseErrorType::VariableUndefined(name) = error {
-        let declared = |keyword: &str| text.contains(&format!("{keyword} {name}"));
+        let is_whole = |rest: &str| !rest.starts_with(|letter: char| letter.is_alphanumeric() || letter == '_');
+        let declared = |keyword: &str| text.split(&format!("{keyword} {name}")).skip(1).any(is_whole);
         if declared("let") || declared("const") {
             return format!("`{name}` stands outside of the function: {CAPTURED}");
         }

@@ -32,6 +32,8 @@ fn what_init_writes_passes_the_check() {
     assert!(said.contains("flyball.yaml: valid; 1 service (1 shadow), 1 signal, 1 source\n"), "{said}");
     let (code, said) = run(&place, "policy test");
     assert_eq!(code, Some(0), "{said}");
+    let (code, said) = run(&place, "policy check --strict");
+    assert_eq!(code, Some(0), "{said}");
 }
 
 /// Nothing of anybody is written over, and half a start is none.

@@ -61,12 +61,12 @@ pub fn anomalies(command: &AnomaliesCommand) -> anyhow::Result<ExitCode> {
         // Without labels nothing went wrong; what they do not name was not looked at by whoever made them.
         let windows = labels.as_ref().map_or(Some(&nothing), |labels| labels.get(name));
         let Some(windows) = windows else {
-            eprintln!("flyball: left out: {name}: not in the labels");
+            complain(format_args!("left out: {name}: not in the labels"));
             continue;
         };
         match read(file, args.season).and_then(|read| run(name, &read, windows, dump.as_mut())) {
             Ok(judged) => all.push(judged),
-            Err(error) if files.len() > 1 => eprintln!("flyball: left out: {name}: {error:#}"),
+            Err(error) if files.len() > 1 => complain(format_args!("left out: {name}: {error:#}")),
             Err(error) => return Err(error.context(name.clone())),
         }
     }
@@ -75,7 +75,7 @@ pub fn anomalies(command: &AnomaliesCommand) -> anyhow::Result<ExitCode> {
     }
     let absent = labels.iter().flat_map(BTreeMap::keys).filter(|name| !files.contains_key(*name)).count();
     if absent > 0 {
-        eprintln!("flyball: left out: {absent} labelled series, which are not in {}", args.input.display());
+        complain(format_args!("left out: {absent} labelled series, which are not in {}", args.input.display()));
     }
     if all.is_empty() {
         bail!("{} holds no series to judge", args.input.display());

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::past::{Pages, Past, query};
 use super::{ExplainArgs, LINES, TIME, each, tell_none_since};
-use crate::cli::{Output, known_service, print, run, unknown_service};
+use crate::cli::{Output, complain, known_service, print, run, unknown_service};
 use crate::config::Settings;
 use crate::console::{DecisionSummary, Decisions};
 use crate::model::{DecisionId, DecisionRecord, ServiceId, Timestamp, explain};
@@ -154,14 +154,14 @@ async fn follow(args: &ExplainArgs, past: &Past<'_>, known: impl IntoIterator<It
             Ok(rows) => rows,
             Err(error) => {
                 if !silent {
-                    eprintln!("flyball: {error:#}; it is asked on");
+                    complain(format_args!("{error:#}; it is asked on"));
                 }
                 silent = true;
                 continue;
             }
         };
         if std::mem::take(&mut silent) {
-            eprintln!("flyball: it answers again");
+            complain(format_args!("it answers again"));
         }
         for row in rows.iter().rev().filter(|row| told.get(&row.id) != Some(*row)) {
             if service.as_ref().is_none_or(|service| *service == row.id.service) {

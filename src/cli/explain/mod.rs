@@ -15,7 +15,7 @@ use crate::model::time::seconds;
 use crate::model::{DecisionId, DecisionRecord, ServiceId, Timestamp, explain as render};
 use crate::ports::Status;
 
-use super::{ConfigArg, Output, known_service, print, unknown_service};
+use super::{ConfigArg, Output, complain, known_service, print, unknown_service};
 use past::{Pages, Past};
 
 /// How many lines are shown unless told.
@@ -80,7 +80,7 @@ impl ExplainArgs {
 
 /// Says that nothing was recorded in that time, which is no failure.
 fn tell_none_since(from: Timestamp) {
-    eprintln!("flyball: no decision was recorded since {}", from.strftime(TIME));
+    complain(format_args!("no decision was recorded since {}", from.strftime(TIME)));
 }
 
 impl Question {

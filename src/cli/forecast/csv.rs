@@ -148,7 +148,7 @@ fn in_order(rows: &mut [(i64, Option<f64>, usize)]) -> Vec<String> {
     });
     if let Some(line) = twice.next() {
         let more = twice.count();
-        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
         notes.push(format!("line {line}{more} has another value for a timestamp that was there; the later one counts"));
     }
     notes

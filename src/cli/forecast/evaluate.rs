@@ -15,7 +15,7 @@ use crate::model::outlook::{HORIZONS, QUANTILES, SignalOutlook};
 
 use super::SeriesArgs;
 use super::csv::{self, Read, STANDARD_INPUT};
-use crate::cli::{Output, print};
+use crate::cli::{Output, complain, tell};
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXIT_CODE}\n\n{LEGEND}"))]
@@ -93,7 +93,7 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
             Ok(row) => scored.push(row),
             // One file of a directory that is no series does not hide the others.
             Err(error) if files.len() > 1 => {
-                eprintln!("flyball: left out: {error:#}");
+                complain(format_args!("left out: {error:#}"));
                 left_out.push(LeftOut { series: file_name(file), why: format!("{error:#}") });
             }
             Err(error) => return Err(error),
@@ -104,16 +104,16 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     }
     let overall = overall(&scored).context("no series with outcomes behind its warm-up")?;
     match args.output {
-        Output::Json => print(serde_json::json!({ "series": scored, "overall": overall, "left_out": left_out }))?,
+        Output::Json => tell(serde_json::json!({ "series": scored, "overall": overall, "left_out": left_out }))?,
         Output::Text => {
-            print(table(&scored, &overall))?;
+            tell(table(&scored, &overall))?;
             if !left_out.is_empty() {
-                print(format!(
+                tell(format!(
                     "\nLEFT OUT, {} of {} files, which none of these figures tells of:",
                     left_out.len(),
                     files.len()
                 ))?;
-                left_out.iter().try_for_each(|LeftOut { why, .. }| print(format!("  {why}")))?;
+                left_out.iter().try_for_each(|LeftOut { why, .. }| tell(format!("  {why}")))?;
             }
         }
     }

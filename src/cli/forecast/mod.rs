@@ -93,12 +93,12 @@ impl SeriesArgs {
         let below = read.series.values.iter().flatten().filter(|value| **value < range.0).count();
         if below > 0 {
             // The standard output may be read by a program.
-            eprintln!(
-                "flyball: note: {}: {below} of {} values are below zero; from the first of them on forecasts may be, too, \
+            complain(format_args!(
+                "note: {}: {below} of {} values are below zero; from the first of them on forecasts may be, too, \
                  with --negative from the start",
                 csv::name(file),
                 read.series.values.len()
-            );
+            ));
         }
         Ok(read)
     }
@@ -160,7 +160,7 @@ impl ForecastArgs {
         let drawing = plot::draw(title, past, outlook, self.horizon);
         std::fs::write(file, drawing).with_context(|| format!("cannot write {}", file.display()))?;
         // The standard output may be read by a program.
-        eprintln!("flyball: drawn into {}", file.display());
+        complain(format_args!("drawn into {}", file.display()));
         Ok(())
     }
 }

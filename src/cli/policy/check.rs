@@ -9,7 +9,6 @@ use serde_json::json;
 
 use super::show;
 use super::source::{Source, SourceArgs};
-use super::test::patience;
 use crate::app::deadline;
 use crate::cli::tell;
 use crate::config::{Settings, TimedParameter, unknown};
@@ -63,7 +62,9 @@ struct Checked {
 
 impl Checked {
     fn of(source: &Source, strict: bool) -> Self {
-        let (set, refused) = match compile(source.texts(), &source.vocabulary, &deadline()) {
+        // As a running flyball does: one for the rules and all their tests.
+        let deadline = deadline();
+        let (set, refused) = match compile(source.texts(), &source.vocabulary, &deadline) {
             Ok(set) => (Some(Arc::new(set)), Vec::new()),
             Err(faults) => (None, faults),
         };
@@ -80,7 +81,7 @@ impl Checked {
             tests.set(tests.get() + 1);
             strict
         };
-        match run_tests(&set, &source.vocabulary, source.texts(), &wanted, &patience()) {
+        match run_tests(&set, &source.vocabulary, source.texts(), &wanted, &|| Arc::clone(&deadline)) {
             Ok(report) => {
                 checked.refused.extend(report.tests.into_iter().filter_map(|test| {
                     let failure = test.failure?;
@@ -179,11 +180,17 @@ fn text(source: &Source, checked: &Checked) -> anyhow::Result<()> {
             let from = set.provenance().map_or_else(String::new, |from| format!(" ({from})"));
             tell(format!("{directory}: valid; revision {}{from}, rules {rules}{warnings}{tests}", set.revision()))?;
         }
-        Some(_) if refused.is_empty() => {
-            let faults = counted(unfit.len(), "fault");
-            tell(format!("{faults} in what the settings say of parameters; rules that read such a value may fail"))?;
+        _ => {
+            if !unfit.is_empty() {
+                let faults = counted(unfit.len(), "fault");
+                tell(format!(
+                    "{faults} in what the settings say of parameters; rules that read such a value may fail"
+                ))?;
+            }
+            if !refused.is_empty() {
+                tell(format!("{}; a running flyball keeps its last good set", counted(refused.len(), "fault")))?;
+            }
         }
-        _ => tell(format!("{}; a running flyball keeps its last good set", counted(refused.len(), "fault")))?,
     }
     Ok(())
 }

@@ -189,7 +189,8 @@ pub async fn order(args: &OrderArgs, operation: PolicyOperation) -> anyhow::Resu
         known_service(&settings, service).context("nothing was changed")?;
     }
     // Nobody would find the order, but a flyball by these settings that starts within half a minute.
-    Running::of(&settings)?.is_own().await.context("nothing was ordered")?;
+    let running = Running::of(&settings)?;
+    running.is_own().await.context("nothing was ordered")?;
     let at = Timestamp::now();
     let order = PolicyOrder {
         id: format!("{}-{}", at.as_nanosecond(), std::process::id()),
@@ -201,7 +202,7 @@ pub async fn order(args: &OrderArgs, operation: PolicyOperation) -> anyhow::Resu
     };
     give(&settings.state, &order)
         .with_context(|| format!("the order cannot be written to {}", settings.state.display()))?;
-    let end = answer(&settings, &order).await?;
+    let end = answer(&settings, &running, &order).await?;
     match args.output {
         Output::Text => tell(&end.words)?,
         Output::Json => tell(serde_json::to_string(&end)?)?,
@@ -210,10 +211,10 @@ pub async fn order(args: &OrderArgs, operation: PolicyOperation) -> anyhow::Resu
 }
 
 /// Waits until the running flyball has obeyed.
-async fn answer(settings: &Settings, order: &PolicyOrder) -> anyhow::Result<PolicyOrderEnd> {
+async fn answer(settings: &Settings, running: &Running<'_>, order: &PolicyOrder) -> anyhow::Result<PolicyOrderEnd> {
     let until = Instant::now() + PATIENCE;
     loop {
-        let status: PolicyStatus = ask(settings, "policy").await.context("the order was left for it to find")?;
+        let status: PolicyStatus = running.ask("policy").await.context("the order was left for it to find")?;
         if let Some(end) = status.last_order.filter(|end| end.id == order.id) {
             return Ok(end);
         }

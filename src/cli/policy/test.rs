@@ -115,7 +115,7 @@ fn run(source: &Source, part: Option<&str>, names: &mut Vec<String>) -> Result<T
 }
 
 /// Returns the limits of each test, and within them the end of the time for all tests together.
-pub fn patience() -> impl Fn() -> Deadline {
+fn patience() -> impl Fn() -> Deadline {
     let end = Instant::now() + TESTS;
     // What a test may use by itself is what the loop grants the whole set: one that takes more never goes live.
     move || {

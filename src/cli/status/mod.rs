@@ -16,7 +16,7 @@ use crate::model::{ActionClass, KillState, Mode, ServiceId, Timestamp};
 use crate::ports::{Awaited, PolicyStatus, Status};
 
 use super::running::ask;
-use super::{ConfigArg, Output, known_service, print, tell, terminal};
+use super::{ConfigArg, Output, complain, known_service, print, tell, terminal};
 
 /// Least time between two looks.
 const SHORTEST: Duration = Duration::from_millis(500);
@@ -106,7 +106,7 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
             Err(error) if error.downcast_ref::<std::io::Error>().is_some() => return Err(error),
             Err(error) => {
                 // It may be about to start, or to come back.
-                eprintln!("flyball: {error:#}");
+                complain(format_args!("{error:#}"));
                 Health::Unreachable.exit_code()
             }
         };

@@ -33,7 +33,7 @@ pub struct Lint {
 pub const LINTS: [(&str, &str); 14] = [
     ("conflicting-rules", "two rules of equal priority and goal can match together"),
     ("never-matches", "no input meets all conditions of the rule"),
-    ("always-holds", "a condition holds whatever the input"),
+    ("always-holds", "a condition holds whenever it is known"),
     ("no-op-action", "an action leaves everything as it is"),
     ("undeclared-signal", "a rule reads a signal that the settings do not declare"),
     ("not-forecast", "a rule reads the forecast of a signal that has none"),

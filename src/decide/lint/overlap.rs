@@ -93,11 +93,13 @@ fn idle(rule: &Rule, set: &PolicySet) -> Vec<Lint> {
     };
     let found = rule.body.conditions.iter().filter(always).map(|(condition, negated)| {
         let word = if *negated { "unless" } else { "when" };
-        at(
-            rule,
-            "always-holds",
-            format!("{word}({}) holds whatever the input: delete it, or mend it", condition.phrase()),
-        )
+        let (phrase, when) = (condition.phrase(), "holds whenever it is known, so it asks for data alone: mend it");
+        let message = if condition.may_be_unknown() {
+            format!("{word}({phrase}) {when}")
+        } else {
+            format!("{word}({phrase}) holds whatever the input: delete it, or mend it")
+        };
+        at(rule, "always-holds", message)
     });
     found.collect()
 }

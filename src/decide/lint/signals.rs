@@ -2,7 +2,7 @@
 
 use super::{Lint, at};
 use crate::decide::compile::{PolicySet, Rule};
-use crate::decide::plan::condition::Condition;
+use crate::decide::plan::condition::{Condition, Statement};
 use crate::decide::plan::quantity::{Quantity, Term, View};
 use crate::decide::vocabulary::{LONGEST_HORIZON, Vocabulary};
 use crate::model::SignalName;
@@ -11,7 +11,9 @@ use crate::model::SignalName;
 pub(super) fn find(set: &PolicySet) -> Vec<Lint> {
     let mut found = Vec::new();
     for rule in &set.rules {
-        let mut names = rule.signals();
+        let mut names = Vec::new();
+        rule.body.conditions.iter().for_each(|(condition, _)| needed(condition, &mut names));
+        rule.body.action.sizes().iter().for_each(|size| needed_by(size, &mut names));
         names.sort_unstable();
         names.dedup();
         found.extend(names.iter().filter_map(|name| undeclared(rule, name, &set.words)));
@@ -34,6 +36,26 @@ fn within<'a>(condition: &'a Condition, all: &mut Vec<&'a Quantity>) {
 fn parts<'a>(quantity: &'a Quantity, all: &mut Vec<&'a Quantity>) {
     all.push(quantity);
     quantity.operands().for_each(|part| parts(part, all));
+}
+
+/// Adds the names of the signals without which a condition is unknown: not those in whose place something is assumed.
+fn needed(condition: &Condition, names: &mut Vec<SignalName>) {
+    match &condition.statement {
+        Statement::Or(..) => return,
+        Statement::Signal(name) => names.push(name.clone()),
+        _ => {}
+    }
+    condition.quantities().for_each(|quantity| needed_by(quantity, names));
+    condition.operands().iter().for_each(|part| needed(part, names));
+}
+
+fn needed_by(quantity: &Quantity, names: &mut Vec<SignalName>) {
+    match &quantity.term {
+        Term::Or(pair) => return needed_by(&pair.1, names),
+        Term::Signal { name, .. } | Term::LongestRun { name, .. } => names.push(name.clone()),
+        _ => {}
+    }
+    quantity.operands().for_each(|part| needed_by(part, names));
 }
 
 /// Of a name that nobody declares the set knows the unit alone: the rule is unknown for every service, for ever.

@@ -41,6 +41,9 @@ fn what_the_settings_say_of_signals() {
     check(&one("when(s.rps.current > rps(0)), restart()"), &[]);
     check(&one("when(s.rps.predicted > rps(2e9)), restart()"), &[]);
     check(&one("when(s.emergency), restart()"), &["undeclared-signal: t.rhai:1:1: rule r: no signal of the settings"]);
+    // What something else is assumed for is missed by nobody.
+    check(&one("unless(s.emergency.or(false)), when(s.rps.current > rps(1)), restart()"), &[]);
+    check(&one("when(s.errors.current.or(pct(1)) < pct(5)), restart()"), &[]);
     check(&one("when(s.rps.at(\"30m\") > rps(1)), restart()"), &[]);
     check(&one("when(s.rps.at(\"31m\") > rps(1)), restart()"), &["beyond-horizon: t.rhai:1:1: rule r: rps.at(31m)"]);
     check(&one("when(s.rps.longest_run_above(rps(1)) > \"2h\"), restart()"), &[never]);

@@ -17,7 +17,7 @@ pub type Lanes = [f32; HORIZONS.len()];
 
 /// Number of models.
 pub const MODELS: usize = CATALOGUE.len();
-/// Outcomes at each horizon before a model may speak.
+/// Outcomes before a model may speak.
 const ENOUGH: f32 = 60.0;
 /// Largest regret of one outcome: the sum of many squares is still a number.
 const LARGEST: f32 = 1e15;
