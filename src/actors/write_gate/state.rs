@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, btree_map};
 use std::time::Duration;
 
 use crate::cycle::stages::{FleetBudget, FleetLimits};
-use crate::model::{ChangeId, ChangeSet, Epoch, Intent, LANDS_WITHIN, Now, ServiceId, TargetRef};
+use crate::model::{ChangeId, ChangeSet, Epoch, Intent, LANDS_WITHIN, Now, ServiceId, TargetRef, WRITE_MARGIN};
 
 /// What the gate knows of the writes of this process and of those before it.
 #[derive(Debug)]
@@ -46,7 +46,9 @@ impl State {
         let open = open.into_iter().map(|intent| intent.change);
         self.unsettled = open.filter(|change| own.get(&change.target) != Some(&change.id)).collect();
         self.budget = budget;
-        self.landed = now.plus(LANDS_WITHIN).mono;
+        // Whoever led before sent nothing in the last seconds of its lease, which are over.
+        let waited = if epoch == Epoch::ALONE { Duration::ZERO } else { WRITE_MARGIN };
+        self.landed = now.plus(LANDS_WITHIN.saturating_sub(waited)).mono;
         self.taken_over = Some(epoch);
     }
 
