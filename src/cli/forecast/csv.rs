@@ -279,7 +279,7 @@ mod tests {
         assert_eq!(notes("180,3\n120,2\n60,1\n"), ["its rows stand newest first; they were sorted by time"]);
         let swapped = "its rows stand not in the order of time (line 3 first); they were sorted";
         assert_eq!(notes("60,1\n180,3\n120,2\n240,4\n"), [swapped]);
-        let twice = "line 3 and 1 more has another value for a timestamp that was there; the later one counts";
+        let twice = "line 3 (and 1 more) has another value for a timestamp that was there; the later one counts";
         assert_eq!(notes("60,1\n120,2\n120,7\n180,3\n180,nan\n240,1\n"), [twice]);
         assert_eq!(parse("60,1\n120,2\n120,7\n", None, (0.0, 1e9)).unwrap().series.values[1], Some(7.0));
     }
