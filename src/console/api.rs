@@ -20,9 +20,9 @@ const DECISIONS: usize = 50;
 /// Services on a page, unless told.
 const SERVICES: usize = 500;
 /// Most on a page: a decision takes about 10 kB to read, a service half a kB to tell.
-const MOST: usize = 500;
+pub const MOST: usize = 500;
 /// Most whole records on a page, each of some ten kB.
-const MOST_RECORDS: usize = 100;
+pub const MOST_RECORDS: usize = 100;
 
 type Parameters<T> = Result<Query<T>, QueryRejection>;
 

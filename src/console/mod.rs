@@ -27,6 +27,7 @@ mod operations;
 mod probes;
 
 pub use answers::{DecisionSummary, Decisions, Forecast, Glance, Peak, ServiceSummary, Services, SignalForecast};
+pub use api::{MOST, MOST_RECORDS};
 
 use std::io;
 use std::sync::Arc;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rhai::{Position, Shared};
+use rhai::{AST, Engine, Position, Shared};
 
 use crate::decide::api;
 use crate::decide::api::clause::{Body, Book};
@@ -16,7 +16,8 @@ use crate::decide::cost;
 use crate::decide::declare::{Declarations, Imports, load};
 use crate::decide::documents::Documents;
 use crate::decide::engine::{Deadline, MeteredEngine, RULE_OPERATIONS, standard_library};
-use crate::decide::fault::PolicyFault;
+use crate::decide::fault::{PolicyFault, syntax_message};
+use crate::decide::lint::names;
 use crate::decide::plan::inputs::Texts;
 use crate::decide::plan::parameter::Parameter;
 use crate::decide::vocabulary::Vocabulary;
@@ -195,6 +196,22 @@ pub fn compile<'a>(
 /// Returns a text without the byte order mark that some editors begin it with.
 pub(super) fn unmarked(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// Parses a file of a set.
+///
+/// # Errors
+/// Names that are words of the language, or else what is wrong with its syntax.
+pub(super) fn parse(engine: &Engine, path: &str, text: &str) -> Result<AST, Vec<PolicyFault>> {
+    let taken = names::taken(path, text);
+    if !taken.is_empty() {
+        return Err(taken);
+    }
+    let mut ast = engine
+        .compile(unmarked(text))
+        .map_err(|error| vec![PolicyFault::at(path, error.position(), None, syntax_message(error.err_type(), text))])?;
+    ast.set_source(path);
+    Ok(ast)
 }
 
 /// Tells whether a file of a set holds rules, a library or data.

@@ -10,11 +10,10 @@ use rhai::{AST, Dynamic, Engine, FnPtr, Map, Module, NativeCallContext, Position
 use crate::decide::api::fields::Fields;
 use crate::decide::api::params;
 use crate::decide::api::quantity::{ScriptResult, register_units};
-use crate::decide::compile::unmarked;
+use crate::decide::compile::parse;
 use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, guarded};
-use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
+use crate::decide::fault::{Failure, PolicyFault, explain};
 use crate::decide::library::{LIBRARY, Libraries};
-use crate::decide::lint::names;
 use crate::decide::plan::parameter::Parameter;
 use crate::model::plain::is_odd;
 use crate::model::{Goal, RETURN_FLOOR, SignalName, UNDO};
@@ -106,18 +105,10 @@ pub(super) fn load(sources: &[(&str, &str)], library: &Shared<Module>, expired: 
             declarations.lock().fault(Position::NONE, None, Failure::from(spent).to_string());
             continue;
         }
-        let taken = names::taken(path, text);
-        if !taken.is_empty() {
-            declarations.lock().faults.extend(taken);
-            continue;
-        }
-        let ast = match engine.fresh().compile(unmarked(text)) {
-            Ok(mut ast) => {
-                ast.set_source(*path);
-                Arc::new(ast)
-            }
-            Err(error) => {
-                declarations.lock().fault(error.position(), None, syntax_message(error.err_type(), text));
+        let ast = match parse(engine.fresh(), path, text) {
+            Ok(ast) => Arc::new(ast),
+            Err(faults) => {
+                declarations.lock().faults.extend(faults);
                 continue;
             }
         };

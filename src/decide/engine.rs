@@ -95,7 +95,7 @@ pub(super) fn bare(library: &Shared<Module>, operations: u64) -> Engine {
     engine
 }
 
-/// Parses or evaluates by an engine; a panic below it becomes an error.
+/// Evaluates by an engine; a panic below it becomes an error.
 ///
 /// # Errors
 /// That of the script, or that the engine panicked.

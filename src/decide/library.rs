@@ -6,10 +6,9 @@ use parking_lot::Mutex;
 use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Shared};
 
 use crate::decide::api::quantity::{ScriptResult, register_units};
-use crate::decide::compile::unmarked;
+use crate::decide::compile::parse;
 use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, guarded};
-use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
-use crate::decide::lint::names;
+use crate::decide::fault::{Failure, PolicyFault, explain};
 
 /// Where libraries lie within a set.
 pub(super) const LIBRARY: &str = "lib/";
@@ -60,21 +59,14 @@ impl Libraries {
     fn load_one(&self, engine: &Engine, name: &str) {
         let Some(text) = self.0.lock().waiting.remove(name) else { return };
         let path = format!("{name}.rhai");
-        let taken = names::taken(&path, &text);
-        if !taken.is_empty() {
-            self.0.lock().faults.extend(taken);
-            return;
-        }
+        let ast = match parse(engine, &path, &text) {
+            Ok(ast) => ast,
+            Err(faults) => return self.0.lock().faults.extend(faults),
+        };
         self.0.lock().loading.push(name.to_owned());
-        let compiled = engine
-            .compile(unmarked(&text))
-            .map_err(|error| (syntax_message(error.err_type(), &text), error.position()));
-        let module = compiled.and_then(|mut ast| {
-            ast.set_source(path.as_str());
-            guarded(|| Module::eval_ast_as_new(Scope::new(), &ast, engine)).map_err(|error| {
-                let (failure, position) = explain(&error, LOAD_OPERATIONS);
-                (failure.to_string(), position)
-            })
+        let module = guarded(|| Module::eval_ast_as_new(Scope::new(), &ast, engine)).map_err(|error| {
+            let (failure, position) = explain(&error, LOAD_OPERATIONS);
+            (failure.to_string(), position)
         });
         let mut state = self.0.lock();
         state.loading.pop();

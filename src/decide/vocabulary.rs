@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::model::{ServiceSpec, SignalName, SignalSpec, Unit};
+use crate::model::{HORIZONS, ServiceSpec, SignalName, SignalSpec, Unit};
 
 /// Signals that shipped policies name. They are known even where no service declares them: a rule that reads
 /// one is then unknown for every service, and the set still loads.
@@ -22,7 +22,7 @@ const STANDARD: [(&str, Unit); 11] = [
 ];
 
 /// How far ahead anything is forecast.
-pub(super) const LONGEST_HORIZON: Duration = Duration::from_mins(30);
+pub(super) const LONGEST_HORIZON: Duration = Duration::from_mins(HORIZONS[HORIZONS.len() - 1] as u64);
 
 /// What stands between the name of a signal and that of a region in the name of the signal for that region.
 pub(super) const REGION: &str = "_region_";

@@ -3,11 +3,12 @@
 //! The maximum over a window is forecast for itself: the maximum of the marginal quantiles would be passed too
 //! often.
 
+use super::discounted::Discounted;
 use super::intervals::{Around, Ends, Trackers};
 use super::lanes::{larger, zip};
 use super::models::Path;
 use super::pending::{Issued, WINDOWS, Word};
-use super::scores::{Discounted, Lanes, Moving, longer};
+use super::scores::{Lanes, Moving, longer};
 use super::seasonal_scale::SeasonalScale;
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, QUANTILES, QuantileRow};

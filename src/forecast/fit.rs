@@ -70,18 +70,13 @@ pub struct FitResult {
 impl FitJob {
     /// Searches for better parameters. Takes tens of milliseconds; deterministic.
     pub fn run(self) -> FitResult {
-        let first = self.first();
+        let first = first(self.newest, &self.params);
         let values = (first.0..=self.newest.0).map(|minute| self.history.get(Minute(minute))).collect();
         let past = Values { first, values };
         let loss_before = self.loss(&past, self.start);
         let found = self.search(&past, loss_before).filter(|found| found.1 < loss_before);
         let (smoothing, loss_after) = found.unwrap_or((self.start, loss_before));
         FitResult { signal: self.signal, issued: self.issued, smoothing, loss_before, loss_after }
-    }
-
-    /// Returns the first minute that is looked at.
-    fn first(&self) -> Minute {
-        first(self.newest, &self.params)
     }
 
     fn search(&self, past: &Values, loss_before: f64) -> Option<(Smoothing, f64)> {
@@ -104,8 +99,12 @@ impl FitJob {
     fn loss(&self, values: &Values, smoothing: Smoothing) -> f64 {
         let mut model = HoltWinters::new(&ForecastParams { smoothing, ..self.params.clone() });
         let mut season = self.season.clone().unwrap_or_else(|| Season::flat(self.params.season_steps));
-        self.season.iter().for_each(|_| model.season_drawn(0.0));
-        let judged = if self.season.is_some() { 0 } else { season.steps() };
+        let judged = if self.season.is_some() {
+            model.season_drawn(0.0);
+            0
+        } else {
+            season.steps()
+        };
         let week = Week::new(self.params.season_steps);
         let (mut sum, mut count) = (0.0, 0.0);
         for (steps, value) in (0..).zip(&values.values) {

@@ -10,9 +10,10 @@
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
+use super::discounted::Discounted;
 use super::lanes::{larger, smaller, zip, zip3};
 use super::pending::Issued;
-use super::scores::{Discounted, only};
+use super::scores::only;
 use crate::model::outlook::{QUANTILES, QuantileRow};
 
 /// Position of the median in [`QUANTILES`].

@@ -12,6 +12,7 @@
 //! | [`history`], [`week`] | the last days on the minute grid; the last week in cells, and the mean of its days |
 //! | `signal` | the state of one signal: folds minutes, makes its outlook |
 //! | `pending`, `scores` | forecasts without an outcome yet; losses, the shares of the models (also after a gap), skill |
+//! | `discounted` | means of which old values count less |
 //! | `shift` | a level that is another one from one minute to the next |
 //! | `intervals`, `bands`, `height` | quantiles of one number; of all horizons and maxima; limits |
 //! | `lanes` | arithmetic on all horizons at once |
@@ -41,6 +42,7 @@ mod anomaly;
 mod authority;
 mod bands;
 mod capacity;
+mod discounted;
 mod height;
 mod intervals;
 mod lanes;
@@ -60,6 +62,7 @@ use self::fit::{FitJob, FitResult};
 use self::history::DAY;
 use self::params::ForecastParams;
 use self::signal::{Common, SignalState};
+use crate::model::hash;
 use crate::model::outlook::SignalOutlook;
 use crate::model::{Features, Minute, MinuteValue, Now, Outlook, ServiceId, ServiceSpec, SignalSpec};
 
@@ -211,11 +214,8 @@ fn fold(state: &mut Arc<SignalState>, minutes: &[MinuteValue], common: &Common) 
     }
 }
 
-/// Returns the minutes by which the first fit of a service is put off: a hash (FNV-1a) of its name.
+/// Returns the minutes by which the first fit of a service is put off: a hash of its name.
 fn spread(service: &ServiceId) -> i64 {
-    let hash = service
-        .as_str()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = hash::more(hash::NOTHING, service.as_str().as_bytes());
     i64::from((hash % FIT_SPREAD) as u32)
 }

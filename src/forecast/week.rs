@@ -1,6 +1,6 @@
 //! The last week of a signal in cells of a few minutes, and what its days have in common.
 //!
-//! A week of minutes would take 20 KB and most of them say what their neighbours say; the means of the cells of the
+//! A week of minutes would take 11 KB and most of them say what their neighbours say; the means of the cells of the
 //! profile of a day take a fifth of that. What the days have in common is their mean, the newest counting most: where
 //! the profile that Holt-Winters learns follows surprises, this one follows the signal itself.
 

@@ -115,33 +115,25 @@ impl Memory {
         self.forget_old_writes(now);
     }
 
-    /// Remembers how a write ended. One that was never sent is not charged.
+    /// Remembers how a write ended.
     pub fn write_ended(&mut self, end: &Arc<WriteEnd>) {
         let WriteEnd { change, outcome, now, .. } = &**end;
         let now = *now;
-        if self.in_flight.as_ref().is_some_and(|in_flight| in_flight.id == change.id) {
-            self.in_flight = None;
-        }
         self.ended = Some(end.clone());
-        if !outcome.was_sent() {
-            self.writes.retain(|write| write.id != change.id);
-            if let (WriteOutcome::Refused(Refusal::Budget { reason }), Direction::Lower) = (outcome, change.direction())
-            {
-                self.refused = Some((Moment::now(now), reason.clone()));
-            }
-            return;
-        }
-        self.charge(change, Moment::now(now));
         if *outcome == WriteOutcome::Applied {
             self.wait_anew(change, now);
-            self.remember(change, Moment::now(now), now);
-            if change.knob.sets_count() {
-                self.owner.wrote(end);
-            }
+        }
+        self.let_go(end);
+        if let (WriteOutcome::Refused(Refusal::Budget { reason }), Direction::Lower) = (outcome, change.direction()) {
+            self.refused = Some((Moment::now(now), reason.clone()));
+        }
+        if *outcome == WriteOutcome::Applied && change.knob.sets_count() {
+            self.owner.wrote(end);
         }
     }
 
-    /// Remembers of a write that ended what budgets and cooldowns ask for, and nothing of who moves the target.
+    /// Remembers of a write that ended what budgets and cooldowns ask for, and nothing of who moves the target. One that was
+    /// never sent is not charged.
     pub fn let_go(&mut self, end: &WriteEnd) {
         let WriteEnd { change, outcome, now, .. } = end;
         self.in_flight.take_if(|in_flight| in_flight.id == change.id);

@@ -3,8 +3,8 @@
 use super::case::{Answer, Case, Motion};
 use crate::model::{Mode, TargetState};
 
-/// Passes in `auto` where it is known how far the platform lets loops go, and there for a lowering only where the owner allows it, or an autoscaler that works stands behind
-/// it: then it is its floor that is lowered.
+/// Passes in `auto` where it is known how far the platform lets loops go, and there for a lowering only where the owner
+/// allows it, or an autoscaler that works stands behind it: then it is its floor that is lowered.
 pub fn guard(case: &Case<'_>) -> Answer {
     let lowers = matches!(case.motion, Motion::Lower { .. });
     let autoscaler = case.ctx.features.target.last().and_then(TargetState::autoscaler);

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::model::Now;
-use crate::model::time::elapsed;
 
 /// Largest need over a sliding time, on the monotonic clock. That one stands still while the machine sleeps, so a gap is
 /// what either clock calls one. Only the values that can still be the largest are
@@ -22,8 +21,7 @@ pub struct Window {
 impl Window {
     /// Adds the need of this cycle. A silence longer than `gap` starts the window anew.
     pub fn push(&mut self, now: Now, need: u32, span: Duration, gap: Duration) {
-        let silence = |last: Now| now.since(last.mono).max(elapsed(now.wall, last.wall));
-        if self.last.is_some_and(|last| silence(last) > gap) {
+        if self.last.is_some_and(|last| now.since_reading(last) > gap) {
             self.reset();
         }
         self.last = Some(now);

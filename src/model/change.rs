@@ -132,10 +132,9 @@ impl ChangeSet {
         }
     }
 
-    /// Returns how long ago it was decided, by the clock that says more: the monotonic one stands still while a
-    /// machine sleeps, the wall clock may jump back.
+    /// Returns how long ago it was decided.
     pub fn age(&self, now: Now) -> Duration {
-        now.since(self.decided.mono).max(elapsed(now.wall, self.decided.wall))
+        now.since_reading(self.decided)
     }
 
     /// Tells whether it is too old to be sent.

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`ids`] | services, cycles, traces, revisions |
 //! | [`time`] | wall and monotonic time in one value, the minute grid |
+//! | [`hash`] | a hash that stays the same from version to version |
 //! | [`moment`] | moments that may lie before the start of the process |
 //! | [`series`] | finite values, samples, typed absence, readings |
 //! | [`signal`] | units, roles and declarations of signals |
@@ -42,6 +43,7 @@ pub mod explain;
 pub mod features;
 pub mod foreseen;
 pub mod guards;
+pub mod hash;
 pub mod idle;
 pub mod ids;
 pub mod kill;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::{Action, ActionClass};
 use super::autoscaling::Motion;
+use super::hash;
 use super::idle::Idle;
 use super::ids::{DecisionId, PolicyRevision, TraceId};
 use super::signal::Unit;
@@ -95,22 +96,18 @@ impl Comparison {
 pub struct ConditionId(u64);
 
 impl ConditionId {
-    /// Returns the id of a condition of this text, without parameters (FNV-1a, 64 bits).
+    /// Returns the id of a condition of this text, without parameters .
     pub fn of(text: &str) -> Self {
-        Self(0xcbf2_9ce4_8422_2325).with(text.as_bytes())
+        Self(hash::more(hash::NOTHING, text.as_bytes()))
     }
 
     /// Returns the id of the condition for this value of one more parameter; `None` where it has no valid one.
     #[must_use]
     pub fn and(self, parameter: Option<f64>) -> Self {
         match parameter {
-            Some(value) => self.with(&value.to_bits().to_le_bytes()),
-            None => self.with(&[0]),
+            Some(value) => Self(hash::more(self.0, &value.to_bits().to_le_bytes())),
+            None => Self(hash::more(self.0, &[0])),
         }
-    }
-
-    fn with(self, bytes: &[u8]) -> Self {
-        Self(bytes.iter().fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)))
     }
 }
 

@@ -29,6 +29,12 @@ impl Now {
     pub fn since(self, earlier: Duration) -> Duration {
         self.mono.saturating_sub(earlier)
     }
+
+    /// Returns how long `earlier` lies back by the clock that says more: the monotonic one stands still while a machine
+    /// sleeps, the wall clock may jump back.
+    pub fn since_reading(self, earlier: Self) -> Duration {
+        self.since(earlier.mono).max(elapsed(self.wall, earlier.wall))
+    }
 }
 
 /// Returns how long `earlier` lies before `later`; zero if it does not.

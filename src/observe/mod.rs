@@ -9,6 +9,7 @@
 //! | `track` | one signal: classifies an arrival, keeps its age, makes the features |
 //! | `window` | the last minutes of samples in time order, and the tenfold-jump filter over them |
 //! | `minutes` | the wall-clock minute grid: each minute closed once, gaps explicit |
+//! | `rise` | a rise that stands out, carried on to now |
 //!
 //! **Age.** Staleness is the larger of two ages of the newest sample: wall time minus its stamp, and monotonic time
 //! since that stamp was first seen. So a series that repeats its last sample turns stale by itself, and a wall clock
@@ -25,6 +26,7 @@
 //! more than an hour, the grid starts anew at the present.
 
 mod minutes;
+mod rise;
 mod track;
 mod window;
 

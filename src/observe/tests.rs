@@ -59,7 +59,7 @@ impl Rig {
     }
 
     /// One sample each 15 s, read 5 s after it was taken; returns the last features.
-    fn feed(&mut self, from: f64, values: &[f64]) -> SignalFeatures {
+    pub(super) fn feed(&mut self, from: f64, values: &[f64]) -> SignalFeatures {
         let steps = values.iter().enumerate().map(|(step, value)| (from + 15.0 * step as f64, *value));
         steps.map(|(time, number)| self.step(at(time + 5.0), value(time, number))).last().unwrap()
     }
@@ -410,43 +410,4 @@ fn a_first_sample_that_is_stale_starts_no_grid() {
     assert_eq!((minutes(&features), features.provisional), (vec![], None));
     assert_eq!(minutes(&rig.step(at(60.0), value(60.0, 5.0))), []);
     assert_eq!(minutes(&rig.step(at(120.0), value(120.0, 5.0))), [(1, Some(5.0))]);
-}
-
-#[test]
-fn a_steep_rise_is_carried_on_to_now() {
-    let noisy = |step: usize| 500.0 + [0.0, 8.0, -6.0, 3.0, -9.0][step % 5];
-    let calm: Vec<f64> = (0..20).map(noisy).collect();
-    let rising = |more: &[f64]| {
-        let mut rig = rps();
-        rig.feed(0.0, &[&calm, more].concat()).rising.map(|rate| rate.get().round())
-    };
-    for (more, expected) in [
-        // Two slopes stand out: at the slower one, 5 s on.
-        (&[640.0, 800.0][..], Some(850.0)),
-        (&[640.0, 800.0, 1040.0], Some(1093.0)),
-        // One alone may be an odd sample; a second that hardly rises does not carry it.
-        (&[640.0], None),
-        (&[640.0, 660.0], None),
-        (&[640.0, 800.0, 790.0], None),
-        // Within what the signal always does.
-        (&[510.0, 520.0], None),
-        // Ten times as much is not believed yet.
-        (&[6_000.0, 7_000.0], None),
-    ] {
-        assert_eq!(rising(more), expected, "{more:?}");
-    }
-    // Without knowing what is usual, and after a scrape was missed.
-    assert_eq!(rps().feed(0.0, &[500.0, 500.0, 640.0, 800.0]).rising, None);
-    let mut rig = rps();
-    rig.feed(0.0, &calm);
-    rig.feed(345.0, &[640.0, 800.0]);
-    assert_eq!(rig.step(at(411.0), value(405.0, 1_100.0)).rising, None);
-}
-
-#[test]
-fn a_signal_that_always_rises_is_not_carried_on() {
-    let steady: Vec<f64> = (0..40).map(|step| 100.0 + 30.0 * f64::from(step)).collect();
-    assert_eq!(rps().feed(0.0, &steady).rising, None);
-    let saw: Vec<f64> = (0..40).map(|step| 100.0 + 60.0 * f64::from(step % 4)).collect();
-    assert_eq!(rps().feed(0.0, &saw).rising, None);
 }

@@ -6,17 +6,13 @@ use crate::model::time::elapsed;
 use crate::model::{Arrival, Finite, Missing, Now, Reading, Sample, SignalFeatures, SignalSpec, Timestamp};
 
 use super::minutes::{Minutes, mean};
+use super::rise::carried_on;
 use super::window::{Mark, Window};
 use super::{MAX_AHEAD, before};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const FIVE_MINUTES: Duration = Duration::from_mins(5);
 const SIX_MINUTES: Duration = Duration::from_mins(6);
-
-/// How many times steeper than usual a rise must be to be carried on.
-const RISE: f64 = 2.0;
-/// Slopes between samples that must be known to say what is usual.
-const USUAL: usize = 8;
 
 /// What is remembered of one signal.
 #[derive(Debug, Clone)]
@@ -146,40 +142,12 @@ impl Track {
         (elapsed(newest.at, second.at) <= spec.scrape_interval.saturating_mul(2)).then_some(smaller)
     }
 
-    /// Returns where the signal is now if it rises steeply: a sample is as old as its source is late, and what a rate was
-    /// then is less than what arrives by now. Two slopes must stand out from all that the last minutes saw, so that noise
-    /// is no rise; the slower one counts.
     fn rising(&self, spec: &SignalSpec, reading: &Reading) -> Option<Finite> {
-        let Reading::Fresh { sample: newest, staleness } = reading else { return None };
-        if self.window.unconfirmed().is_some() {
-            return None;
-        }
-        let mut samples = self.window.readable();
-        let mut later = samples.next()?;
-        let mut slopes = samples.map(|earlier| {
-            let slope = slope(earlier, later);
-            let apart = elapsed(later.at, earlier.at);
-            later = earlier;
-            (slope, apart)
-        });
-        let rise: [_; 2] = [slopes.next()?, slopes.next()?];
-        if rise.iter().any(|(_, apart)| *apart > spec.scrape_interval.saturating_mul(2)) {
-            return None;
-        }
-        let slower = rise.iter().map(|(slope, _)| *slope).fold(f64::INFINITY, f64::min);
-        // The begin of the rise itself says nothing of how the signal usually moves.
-        let usual: Vec<f64> = slopes.map(|(slope, _)| slope).skip_while(|slope| *slope > 0.0).map(f64::abs).collect();
-        let least = RISE * usual.iter().copied().fold(0.0, f64::max);
-        if usual.len() < USUAL || slower <= least {
-            return None;
-        }
-        Finite::new(newest.value.get() + slower * staleness.as_secs_f64())
+        let Reading::Fresh { staleness, .. } = reading else { return None };
+        // What is not believed yet is carried nowhere.
+        let believed = self.window.unconfirmed().is_none();
+        believed.then(|| carried_on(self.window.readable(), *staleness, spec.scrape_interval)).flatten()
     }
-}
-
-/// Returns the change per second between two samples.
-fn slope(earlier: Sample, later: Sample) -> f64 {
-    (later.value.get() - earlier.value.get()) / elapsed(later.at, earlier.at).as_secs_f64()
 }
 
 /// Returns how far the window reaches back: six minutes for the change over five, and more where a slow source keeps

@@ -75,7 +75,8 @@ pub trait Cluster: Send + Sync + 'static {
     /// Says which targets are to be seen from now on. An adapter that sees all of them needs not be told.
     fn follow(&self, _targets: &BTreeSet<TargetRef>) {}
 
-    /// Returns each watch that is not current enough to be believed; empty when all are. The targets concerned read as unknown or outdated (INV-18).
+    /// Returns each watch that is not current enough to be believed; empty when all are. The targets concerned read as
+    /// unknown or outdated (INV-18).
     fn waiting_for(&self) -> Vec<Awaited>;
 
     /// Returns the same of watches that were begun once all others had been current, and have not been so yet: they concern

@@ -1,6 +1,8 @@
 //! Seeded numbers addressed by position. A generator with state would have to be run from the start to know
 //! what happened last Tuesday; this one is asked.
 
+use crate::model::hash;
+
 /// A source of numbers that differ by seed, stream and index, and by nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Noise {
@@ -10,11 +12,7 @@ pub struct Noise {
 impl Noise {
     /// Returns the numbers of `stream` under `seed`.
     pub fn new(seed: u64, stream: &str) -> Self {
-        // FNV-1a over the name of the stream.
-        let name = stream
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
-        Self { key: mix(seed ^ mix(name)) }
+        Self { key: mix(seed ^ mix(hash::more(hash::NOTHING, stream.as_bytes()))) }
     }
 
     /// Returns a number at `index` with mean 0, standard deviation 1 and nothing beyond 3.5: the sum of four

@@ -48,11 +48,12 @@ pub fn run() -> anyhow::Result<Figures> {
         ("traffic.rhai", include_str!("../../deploy/policies/traffic.rhai")),
         ("overload.rhai", include_str!("../../deploy/policies/overload.rhai")),
     ];
-    Ok(vec![("policy_decision_us", decision_us(files)?)])
+    Ok(vec![("policy_decision_us", proposal_us(files)?)])
 }
 
-/// Returns the thread CPU of one decision by a set, up to the proposal with every condition, us: median of five runs over inputs about its bounds.
-pub fn decision_us<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> anyhow::Result<f64> {
+/// Returns the thread CPU of one decision by a set, up to the proposal with every condition, us: median of five runs over
+/// inputs about its bounds.
+fn proposal_us<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> anyhow::Result<f64> {
     let spec = spec()?;
     let set = compile(files, &Vocabulary::of([&spec])?, &deadline()).map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
     let now = Now { wall: Timestamp::from_second(1_700_000_000)?, mono: Duration::from_secs(1000) };
@@ -60,16 +61,22 @@ pub fn decision_us<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> a
     let mut decider = Decider::new();
     let proposal = decide(&mut decider, &set, &spec, &inputs[0].0, &inputs[0].1, now);
     let conditions: usize = proposal.rules.iter().map(|rule| rule.conditions.len()).sum();
+    eprintln!("score:   {} rules, {conditions} conditions traced", proposal.rules.len());
+    each_us(|decision| {
+        let (features, outlook) = inputs.get(decision % INPUTS).context("an input")?;
+        black_box(decide(&mut decider, &set, &spec, features, outlook, now));
+        Ok(())
+    })
+}
+
+/// Returns the thread CPU of one of many calls, us: median of five runs.
+fn each_us(mut one: impl FnMut(usize) -> anyhow::Result<()>) -> anyhow::Result<f64> {
     let mut runs = Vec::new();
     for _ in 0..RUNS {
         let started = ThreadTime::now();
-        for decision in 0..DECISIONS {
-            let (features, outlook) = inputs.get(decision % INPUTS).context("an input")?;
-            black_box(decide(&mut decider, &set, &spec, features, outlook, now));
-        }
+        (0..DECISIONS).try_for_each(&mut one)?;
         runs.push(started.elapsed().as_secs_f64() * 1e6 / DECISIONS as f64);
     }
-    eprintln!("score:   {} rules, {conditions} conditions traced", proposal.rules.len());
     Ok(median(&mut runs))
 }
 
@@ -99,15 +106,10 @@ pub fn record_us<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> any
         unbounded: None,
     };
     let mut core = DeciderCore::new(Arc::clone(&spec), &[], now);
-    let mut runs = Vec::new();
-    for _ in 0..RUNS {
-        let started = ThreadTime::now();
-        for decision in 0..DECISIONS {
-            black_box(core.decide(inputs.get(decision % INPUTS).context("an input")?, given));
-        }
-        runs.push(started.elapsed().as_secs_f64() * 1e6 / DECISIONS as f64);
-    }
-    Ok(median(&mut runs))
+    each_us(|decision| {
+        black_box(core.decide(inputs.get(decision % INPUTS).context("an input")?, given));
+        Ok(())
+    })
 }
 
 /// Returns a deadline as the running loop sets it.

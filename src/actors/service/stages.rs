@@ -346,32 +346,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::{
-        ActionClass, ChangeId, CycleId, DecisionId, Epoch, Knob, Now, TargetKind, TargetRef, Timestamp, TraceId,
-        WriteEnd, WriteOutcome,
-    };
+    use crate::model::{CycleId, DecisionId, Epoch, Now, Timestamp, WriteEnd, WriteOutcome};
 
     fn change(now: Now) -> ChangeSet {
         let decision = DecisionId { service: "shop/checkout".parse().unwrap(), cycle: CycleId { run: 1, seq: 7 } };
-        ChangeSet {
-            id: ChangeId::derive("u", Knob::Replicas, &decision, 4, 6),
-            trace: TraceId::derive(&decision.service, decision.cycle, now.wall),
-            decision,
-            rule: "rule".to_owned(),
-            revision: None,
-            target: TargetRef { kind: TargetKind::Deployment, namespace: "shop".into(), name: "checkout".into() },
-            uid: "u".to_owned(),
-            knob: Knob::Replicas,
-            floor: None,
-            class: ActionClass::Scale,
-            from: 4,
-            to: 6,
-            backed_by_arrivals: false,
-            decided: now,
-            valid_for: Duration::from_secs(30),
-            fresh_for: Duration::from_secs(30),
-            epoch: Epoch::ALONE,
-        }
+        ChangeSet::of_replicas(decision, 4, 6, now)
     }
 
     #[test]

@@ -119,7 +119,7 @@ impl WriteGate {
         let spent: Vec<Intent> =
             journal.sent_since(now.wall, BUDGET_MEMORY)?.into_iter().chain(open.iter().cloned()).collect();
         let budget = FleetBudget::restore(self.parts.limits, &spent, now);
-        self.state.lock().take_over(epoch, budget, (open, &own), now);
+        self.state.lock().take_over(epoch, budget, open, &own, now);
         Ok(())
     }
 
@@ -310,6 +310,7 @@ impl WriteGate {
     /// What needs an answer comes first, so that ages are judged right before the write (INV-02, INV-03). The budgets of
     /// namespace and fleet are charged last: what is not sent costs nothing.
     async fn check(&self, change: &ChangeSet, live: &Live) -> Result<(), WriteOutcome> {
+        // Real time, as the limit of a connection is: the clock of the loop may run faster.
         let asked = Instant::now();
         let kill = self.parts.kill.read().await;
         let now = self.parts.clock.now();

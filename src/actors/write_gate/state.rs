@@ -11,7 +11,7 @@ use crate::model::{ChangeId, ChangeSet, Epoch, Intent, LANDS_WITHIN, Now, Servic
 pub(super) struct State {
     /// The term for which it is known what the one before it left.
     taken_over: Option<Epoch>,
-    pub(super) budget: FleetBudget,
+    budget: FleetBudget,
     replicas: Totals,
     /// Targets with a write under way, and which.
     busy: BTreeMap<TargetRef, ChangeId>,
@@ -40,15 +40,16 @@ impl State {
         &mut self,
         epoch: Epoch,
         budget: FleetBudget,
-        (open, own): (Vec<Intent>, &BTreeMap<TargetRef, ChangeId>),
+        open: Vec<Intent>,
+        own: &BTreeMap<TargetRef, ChangeId>,
         now: Now,
     ) {
         let open = open.into_iter().map(|intent| intent.change);
         self.unsettled = open.filter(|change| own.get(&change.target) != Some(&change.id)).collect();
         self.budget = budget;
-        // Whoever led before sent nothing in the last seconds of its lease, which are over.
-        let waited = if epoch == Epoch::ALONE { Duration::ZERO } else { WRITE_MARGIN };
-        self.landed = now.plus(LANDS_WITHIN.saturating_sub(waited)).mono;
+        // A former leader sent nothing in the last seconds of its lease, which are over: what is left to land is less.
+        let landing = if epoch == Epoch::ALONE { LANDS_WITHIN } else { WRITE_MARGIN };
+        self.landed = now.plus(landing).mono;
         self.taken_over = Some(epoch);
     }
 

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::parse;
 use super::settings::{PrometheusSettings, SetupError};
+use crate::model::plain::is_odd;
 use crate::model::time::elapsed;
 use crate::ports::SourceError;
 
@@ -193,7 +194,7 @@ fn certificates(file: Option<&Path>) -> Result<Vec<Certificate>, SetupError> {
 
 /// Returns a foreign text fit for an error of ours: cut, on one line.
 pub(super) fn short(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(MAX_TEXT).collect()
+    text.chars().map(|letter| if is_odd(letter) { ' ' } else { letter }).take(MAX_TEXT).collect()
 }
 
 /// Tells a body that cannot be decoded from a connection that broke within it; the client calls both a decoding error.

@@ -143,16 +143,15 @@ impl Journal for MemoryJournal {
         limit: usize,
     ) -> Result<Vec<DecisionRecord>, JournalError> {
         let state = self.state.lock();
-        let mut found: Vec<&DecisionId> = if let Some(service) = service {
-            state.order.iter().filter(|found| found.service == *service && found.cycle < id.cycle).collect()
+        let found: Vec<&DecisionId> = if let Some(service) = service {
+            let earlier = |found: &&DecisionId| found.service == *service && found.cycle < id.cycle;
+            let mut found: Vec<_> = state.order.iter().filter(earlier).collect();
+            found.sort_by_key(|found| std::cmp::Reverse(found.cycle));
+            found
         } else {
             let place = state.order.iter().position(|found| found == id).unwrap_or(0);
-            state.order.iter().take(place).collect()
+            state.order.iter().take(place).rev().collect()
         };
-        found.reverse();
-        if service.is_some() {
-            found.sort_by_key(|found| std::cmp::Reverse(found.cycle));
-        }
         let newest = found.into_iter().take(limit);
         Ok(newest.filter_map(|id| state.decisions.get(id)).map(|record| DecisionRecord::clone(record)).collect())
     }

@@ -256,7 +256,10 @@ impl Shared {
 
     fn commit(&self, group: &[Item], phases: Phases) -> Result<Vec<Result<(), JournalError>>, Fault> {
         let opened = self.opened.read();
-        let db = opened.db.as_ref().ok_or_else(|| Fault::Foreign("it is closed".to_owned()))?;
+        let db = opened
+            .db
+            .as_ref()
+            .ok_or_else(|| Fault::Record { what: "the file".to_owned(), reason: "it is closed".to_owned() })?;
         let txn = tables::begin(db, phases)?;
         let mut tables = RedbTables::open(&txn)?;
         let mut results = Vec::with_capacity(group.len());

@@ -20,7 +20,7 @@ pub fn read(file: &Path) -> anyhow::Result<Labels> {
 fn parse(text: &str) -> anyhow::Result<Labels> {
     let all: BTreeMap<String, Vec<[String; 2]>> = serde_json::from_str(text)
         .context("is not of the form {\"path/of/series.csv\": [[\"from\", \"to\"], ...], ...}")?;
-    let stamp = |stamp: &String| second(stamp).ok().with_context(|| format!("`{stamp}` is no timestamp"));
+    let stamp = |stamp: &String| second(stamp).map_err(anyhow::Error::msg);
     let windows = |windows: &Vec<[String; 2]>| -> anyhow::Result<Vec<(i64, i64)>> {
         let mut windows: Vec<(i64, i64)> =
             windows.iter().map(|[from, to]| Ok((stamp(from)?, stamp(to)?))).collect::<anyhow::Result<_>>()?;
@@ -63,6 +63,6 @@ mod tests {
     fn what_are_no_labels_is_said() {
         assert!(parse("[1]").unwrap_err().to_string().contains("path/of/series.csv"));
         let error = format!("{:#}", parse(r#"{"a.csv": [["x", "2014-04-10"]]}"#).unwrap_err());
-        assert_eq!(error, "a.csv: `x` is no timestamp");
+        assert_eq!(error, "a.csv: `x` is not a time such as 2026-03-03T12:00:00Z or seconds since 1970");
     }
 }

@@ -11,7 +11,7 @@ use super::{ExplainArgs, LINES, TIME, each, tell_none_since};
 use crate::cli::{Output, complain, known_service, print, run, unknown_service};
 use crate::config::Settings;
 use crate::console::{DecisionSummary, Decisions};
-use crate::model::{DecisionId, DecisionRecord, ServiceId, Timestamp, explain};
+use crate::model::{DecisionId, ServiceId, Timestamp};
 
 /// Time between two looks for new decisions.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -27,13 +27,6 @@ struct Row {
     what: String,
     /// The first reason, with its numbers.
     why: String,
-}
-
-impl From<&DecisionRecord> for Row {
-    fn from(record: &DecisionRecord) -> Self {
-        let explain::Headline { what, why } = explain::headline(record);
-        Self { at: record.at, id: record.id.clone(), what, why }
-    }
 }
 
 impl From<DecisionSummary> for Row {
@@ -73,7 +66,7 @@ pub(super) async fn list(args: &ExplainArgs, settings: &Settings) -> anyhow::Res
         Some(what) if what.parse::<DecisionId>().is_ok() => {
             let mut found = Vec::new();
             each(&past, what, from, 1, |record| {
-                found.push(Row::from(record));
+                found.push(Row::from(DecisionSummary::from(record)));
                 Ok(())
             })
             .await?;

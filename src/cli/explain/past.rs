@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use crate::adapters::store::JournalReader;
 use crate::cli::running::{Running, Unanswered};
 use crate::config::Settings;
-use crate::console::{DecisionSummary, Decisions};
+use crate::console::{DecisionSummary, Decisions, MOST, MOST_RECORDS};
 use crate::model::{DecisionId, DecisionRecord, ServiceId, Timestamp};
 use crate::ports::JournalError;
 
@@ -22,7 +22,7 @@ pub(super) trait Told: DeserializeOwned + From<DecisionRecord> {
 
 impl Told for DecisionRecord {
     const PATH: &'static str = "records";
-    const PAGE: usize = 100;
+    const PAGE: usize = MOST_RECORDS;
 
     fn id(&self) -> &DecisionId {
         &self.id
@@ -35,7 +35,7 @@ impl Told for DecisionRecord {
 
 impl Told for DecisionSummary {
     const PATH: &'static str = "decisions";
-    const PAGE: usize = 500;
+    const PAGE: usize = MOST;
 
     fn id(&self) -> &DecisionId {
         &self.id

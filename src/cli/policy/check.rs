@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::show;
 use super::source::{Source, SourceArgs};
@@ -46,6 +46,7 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// What was found of a set.
+#[derive(Default)]
 struct Checked {
     /// The set, if its rules load.
     set: Option<Arc<PolicySet>>,
@@ -68,8 +69,7 @@ impl Checked {
             Ok(set) => (Some(Arc::new(set)), Vec::new()),
             Err(faults) => (None, faults),
         };
-        let mut checked =
-            Self { set: set.clone(), refused, unfit: Vec::new(), warnings: Vec::new(), tests: 0, tests_ran: false };
+        let mut checked = Self { set: set.clone(), refused, ..Self::default() };
         let Some(set) = set else { return checked };
         checked.warnings = lint(&set, source.texts());
         if let Some(settings) = &source.settings {
@@ -100,6 +100,21 @@ impl Checked {
     fn faults(&self) -> impl Iterator<Item = &PolicyFault> {
         self.refused.iter().chain(&self.unfit)
     }
+
+    /// Returns what a program is told of it.
+    fn json(&self) -> Value {
+        let set = self.set.as_deref();
+        let found = self.warnings.iter().map(|lint| show::json(&lint.fault, Some(lint.id)));
+        json!({
+            "revision": set.map(|set| set.revision().as_str()),
+            "provenance": set.and_then(PolicySet::provenance),
+            "rules": set.map(|set| set.rules().collect::<Vec<_>>()),
+            "faults": self.faults().map(|fault| show::json(fault, None)).collect::<Vec<_>>(),
+            "warnings": found.collect::<Vec<_>>(),
+            "tests": self.tests,
+            "tests_ran": self.tests_ran,
+        })
+    }
 }
 
 /// Compiles a set and its tests, looks for what is likely a mistake, also in what the settings say of it, and prints all of
@@ -109,20 +124,7 @@ pub fn check_set(source: &Source, strict: bool, form: Form) -> anyhow::Result<Ex
     match form {
         Form::Text => text(source, &checked)?,
         Form::Sarif => tell(show::sarif(source, checked.faults(), &checked.warnings))?,
-        Form::Json => {
-            let set = checked.set.as_deref();
-            let faults = checked.faults().map(|fault| show::json(fault, None));
-            let found = checked.warnings.iter().map(|lint| show::json(&lint.fault, Some(lint.id)));
-            tell(json!({
-                "revision": set.map(|set| set.revision().as_str()),
-                "provenance": set.and_then(PolicySet::provenance),
-                "rules": set.map(|set| set.rules().collect::<Vec<_>>()),
-                "faults": faults.collect::<Vec<_>>(),
-                "warnings": found.collect::<Vec<_>>(),
-                "tests": checked.tests,
-                "tests_ran": checked.tests_ran,
-            }))?;
-        }
+        Form::Json => tell(checked.json())?,
     }
     let failed = checked.faults().next().is_some() || (strict && !checked.warnings.is_empty());
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -130,10 +132,8 @@ pub fn check_set(source: &Source, strict: bool, form: Form) -> anyhow::Result<Ex
 
 /// Tells a program why a set could not be read, in the form in which it is told of one that could.
 pub fn refuse_set(error: &anyhow::Error) -> anyhow::Result<ExitCode> {
-    let fault = show::json(&PolicyFault::of("", format!("{error:#}")), None);
-    tell(
-        json!({ "revision": null, "provenance": null, "rules": null, "faults": [fault], "warnings": [], "tests": 0, "tests_ran": false }),
-    )?;
+    let refused = vec![PolicyFault::of("", format!("{error:#}"))];
+    tell(Checked { refused, ..Checked::default() }.json())?;
     Ok(ExitCode::FAILURE)
 }
 

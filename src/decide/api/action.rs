@@ -80,7 +80,7 @@ fn register_sized(engine: &mut Engine, book: &Book, name: &'static str, make: fn
 
 fn named(what: &str, name: &str) -> ScriptResult<String> {
     let sound = !name.is_empty() && name.len() <= MAX_NAME && !name.contains(is_odd);
-    if sound { Ok(name.to_owned()) } else { Err(format!("{what}: a name has 1 to {MAX_NAME} letters").into()) }
+    if sound { Ok(name.to_owned()) } else { Err(format!("{what}: its name is a line of 1 to {MAX_NAME} bytes").into()) }
 }
 
 fn veto(what: &str, why: &str) -> ScriptResult<Wanted> {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | this one | what is odd about a rule, a parameter, an action |
 //! | [`overlap`] | pairs of rules that can match together, rules that never can |
-//! | [`names`] | names that are declared and not used |
+//! | [`names`] | names that are declared and not used; at load, those that are words of the language |
 //! | [`signals`] | signals that nobody declares, forecasts that nobody makes |
 //! | [`callbacks`] | errors that nobody sees |
 

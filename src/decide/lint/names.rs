@@ -68,7 +68,7 @@ const CLAUSES: [&str; 26] = [
     "needs_replicas",
 ];
 /// The other functions of the language: a variable may be called so, a function would take the place of that one.
-const FUNCTIONS: [&str; 38] = [
+const FUNCTIONS: [&str; 39] = [
     "rule",
     "param",
     "limit",
@@ -87,9 +87,6 @@ const FUNCTIONS: [&str; 38] = [
     "quantile",
     "quantile_of_max",
     "longest_run_above",
-    "minus",
-    "plus",
-    "times",
     "test",
     "test_replay",
     "given",
@@ -103,6 +100,10 @@ const FUNCTIONS: [&str; 38] = [
     "expect_none",
     "expect_action",
     "expect_stands",
+    "expect_matched",
+    "expect_not_matched",
+    "expect_unknown",
+    "expect_error",
     "expect_no_rule_reading",
     "because",
     "margin_at_least",

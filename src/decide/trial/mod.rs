@@ -31,11 +31,10 @@ use rhai::{AST, Dynamic, FnPtr, NativeCallContext, Position};
 
 pub use coverage::{ConditionCoverage, Coverage, RuleCoverage};
 
-use crate::decide::compile::{DATA_SUFFIX, PolicySet, RECORDING_SUFFIX, TEST_SUFFIX, unmarked};
+use crate::decide::compile::{DATA_SUFFIX, PolicySet, RECORDING_SUFFIX, TEST_SUFFIX, parse};
 use crate::decide::documents::Documents;
 use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, Spent, guarded, standard_library};
-use crate::decide::fault::{Failure, PolicyFault, explain, syntax_message};
-use crate::decide::lint::names;
+use crate::decide::fault::{Failure, PolicyFault, explain};
 use crate::decide::vocabulary::Vocabulary;
 use crate::model::{Proposal, ServiceId};
 
@@ -199,20 +198,14 @@ pub fn run_tests<'a>(
 
 /// Runs the top level of a test file, which declares its tests.
 fn declare(bench: &Bench, engine: &MeteredEngine, path: &str, text: &str) {
-    let fault = |position, message: String| bench.faults.lock().push(PolicyFault::at(path, position, None, message));
-    let taken = names::taken(path, text);
-    if !taken.is_empty() {
-        bench.faults.lock().extend(taken);
-        return;
-    }
-    match engine.fresh().compile(unmarked(text)) {
-        Err(error) => fault(error.position(), syntax_message(error.err_type(), text)),
+    match parse(engine.fresh(), path, text) {
+        Err(faults) => bench.faults.lock().extend(faults),
         Ok(ast) => {
             let ast = Arc::new(ast);
             *bench.file.lock() = (path.into(), Arc::clone(&ast));
             if let Err(error) = guarded(|| engine.fresh().run_ast(&ast)) {
                 let (failure, position) = explain(&error, LOAD_OPERATIONS);
-                fault(position, failure.to_string());
+                bench.faults.lock().push(PolicyFault::at(path, position, None, failure.to_string()));
             }
         }
     }
@@ -221,12 +214,11 @@ fn declare(bench: &Bench, engine: &MeteredEngine, path: &str, text: &str) {
 fn not_run(test: &Written, last: &Written) -> TestResult {
     let message = format!("not run: the time for all tests was over in `{}` of {}", last.name, last.file);
     let failure = PolicyFault::at(&test.file, test.position, None, message);
-    TestResult {
-        name: test.name.clone(),
-        file: test.file.to_string(),
-        line: test.position.line(),
-        failure: Some(failure),
-    }
+    result(test, Some(failure))
+}
+
+fn result(test: &Written, failure: Option<PolicyFault>) -> TestResult {
+    TestResult { name: test.name.clone(), file: test.file.to_string(), line: test.position.line(), failure }
 }
 
 fn run(test: &Written, engine: &MeteredEngine, bench: &Bench) -> TestResult {
@@ -246,5 +238,5 @@ fn run(test: &Written, engine: &MeteredEngine, bench: &Bench) -> TestResult {
             Some(PolicyFault::at(&test.file, position, None, message))
         }
     };
-    TestResult { name: test.name.clone(), file: test.file.to_string(), line: test.position.line(), failure }
+    result(test, failure)
 }

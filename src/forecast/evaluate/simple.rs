@@ -2,10 +2,10 @@
 
 use super::Series;
 use crate::forecast::bands::{Bands, Course, Limits};
+use crate::forecast::discounted::keep;
 use crate::forecast::intervals::normal_quantiles;
 use crate::forecast::models::Path;
 use crate::forecast::pending::{Pending, SILENT, Word};
-use crate::forecast::scores::keep;
 use crate::forecast::seasonal_scale::SeasonalScale;
 use crate::model::outlook::HORIZONS;
 

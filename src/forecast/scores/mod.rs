@@ -22,62 +22,6 @@ const ENOUGH: f32 = 60.0;
 /// Largest regret of one outcome: the sum of many squares is still a number.
 const LARGEST: f32 = 1e15;
 
-/// Discounted means of `N` streams side by side; early values count alike.
-#[derive(Debug, Clone, Copy)]
-pub struct Discounted<const N: usize> {
-    mean: [f32; N],
-    weight: [f32; N],
-}
-
-impl<const N: usize> Discounted<N> {
-    /// Returns the means of nothing.
-    pub const NOTHING: Self = Self { mean: [0.0; N], weight: [0.0; N] };
-
-    /// Takes in one value of each stream; its earlier weights shrink by `keep` (below 1). What is no finite number is
-    /// left out.
-    pub fn add(&mut self, values: &[f32; N], keep: f32) {
-        for ((mean, weight), value) in self.mean.iter_mut().zip(&mut self.weight).zip(values) {
-            let next = *weight * keep + 1.0;
-            let moved = *mean + (*value - *mean) / next;
-            (*weight, *mean) = if value.is_finite() { (next, moved) } else { (*weight, *mean) };
-        }
-    }
-
-    /// Multiplies the means.
-    pub fn scale(&mut self, factor: f64) {
-        self.mean.iter_mut().for_each(|mean| *mean *= factor as f32);
-    }
-
-    /// Returns the means.
-    pub fn means(&self) -> &[f32; N] {
-        &self.mean
-    }
-
-    /// Returns the (discounted) numbers of values.
-    pub fn weights(&self) -> &[f32; N] {
-        &self.weight
-    }
-}
-
-impl Discounted<1> {
-    /// Returns the mean of the one stream.
-    pub fn mean(self) -> f64 {
-        let [mean] = self.mean;
-        f64::from(mean)
-    }
-
-    /// Returns the discounted number of its values.
-    pub fn weight(self) -> f64 {
-        let [weight] = self.weight;
-        f64::from(weight)
-    }
-}
-
-/// Returns the factor by which weights shrink each minute for a half-life in minutes.
-pub fn keep(half_life_minutes: f64) -> f32 {
-    0.5_f64.powf(1.0 / half_life_minutes) as f32
-}
-
 /// Losses of all models at all horizons, and of what was said by all together.
 #[derive(Debug, Clone, Copy)]
 pub struct Scores {
@@ -198,7 +142,8 @@ impl Scores {
     }
 
     /// Scores what the models said of a minute at each horizon, and what was published; NaN stands for what was not said, and
-    /// who was silent at one horizon is not scored at all. `moving` tells where a change was foreseen: what counts there goes to `surges`.
+    /// who was silent at one horizon is not scored at all. `moving` tells where a change was foreseen: what counts there
+    /// goes to `surges`.
     pub fn outcome(
         &mut self,
         surges: &mut Surges,
@@ -242,7 +187,7 @@ impl Scores {
         self.calm.iter_mut().chain(&mut surges.0).for_each(|regrets| regrets.scale(factor));
     }
 
-    /// Returns the mean loss of a model over the horizons; `None` before enough outcomes at each of them.
+    /// Returns the mean loss of a model over the horizons; `None` before enough outcomes.
     pub fn loss(&self, model: usize) -> Option<f64> {
         self.losses.get(model)?.measured()
     }

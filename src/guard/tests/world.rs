@@ -142,25 +142,7 @@ impl World {
     pub(super) fn change(&self, from: u32, to: u32) -> ChangeSet {
         let cycle = CycleId { run: 1, seq: self.cycle };
         let decision = DecisionId { service: self.spec.id.clone(), cycle };
-        ChangeSet {
-            id: ChangeId::derive("uid", Knob::Replicas, &decision, from, to),
-            trace: TraceId::derive(&self.spec.id, cycle, self.now.wall),
-            decision,
-            rule: "rule".to_owned(),
-            revision: None,
-            target: self.spec.target.clone(),
-            uid: "uid".to_owned(),
-            knob: Knob::Replicas,
-            floor: None,
-            class: ActionClass::Scale,
-            from,
-            to,
-            backed_by_arrivals: false,
-            decided: self.now,
-            valid_for: secs(30),
-            fresh_for: secs(30),
-            epoch: crate::model::Epoch::ALONE,
-        }
+        ChangeSet { target: self.spec.target.clone(), ..ChangeSet::of_replicas(decision, from, to, self.now) }
     }
 
     /// Writes, and lets the watch show it.

@@ -30,8 +30,8 @@ pub fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{ending}")
 }
 
-/// Returns a span as people say it: `12 ms`, `150 s`, from ten minutes on in its two largest units: `12 min`, `9 h 57 min`,
-/// `3 d 4 h`.
+/// Returns a span as people say it: `12 ms`, `150 s`, from ten minutes on `12 min`, from an hour on in its two largest units:
+/// `9 h 57 min`, `3 d 4 h`.
 pub fn span(span: Duration) -> String {
     let two = |large: u64, unit: &str, small: u64, part: &str| match small {
         0 => format!("{large} {unit}"),

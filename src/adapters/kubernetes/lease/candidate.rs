@@ -9,7 +9,6 @@
 use std::time::Duration;
 
 use crate::adapters::kubernetes::settings::Timing;
-use crate::model::time::elapsed;
 use crate::model::{Epoch, Lead, Now};
 
 /// What a Lease says.
@@ -128,7 +127,7 @@ impl Candidate {
 
     /// Returns what is to be done now.
     pub fn next(&mut self, now: Now) -> Step {
-        self.term = self.term.filter(|term| held_for(*term, now) < self.timing.renew_deadline);
+        self.term = self.term.filter(|term| now.since_reading(term.granted) < self.timing.renew_deadline);
         let due = match (&self.seen, self.term) {
             // Whoever has seen nothing waits for it.
             (None, _) if !self.must_look => return Step::Wait(now.mono.saturating_add(self.timing.duration)),
@@ -189,7 +188,7 @@ impl Candidate {
     /// Returns how it stands.
     pub fn lead(&self, now: Now) -> Lead {
         if let Some(term) = self.term {
-            let held = held_for(term, now);
+            let held = now.since_reading(term.granted);
             if held < self.timing.renew_deadline {
                 return Lead::Holds { epoch: term.epoch, left: self.timing.duration.saturating_sub(held) };
             }
@@ -198,10 +197,4 @@ impl Candidate {
         let other = record.and_then(|record| record.holder.clone()).filter(|holder| *holder != self.identity);
         Lead::Follows { holder: other }
     }
-}
-
-/// Returns how long ago a lease was renewed, by the clock that says more: the monotonic one stands still while a machine
-/// sleeps.
-fn held_for(term: Term, now: Now) -> Duration {
-    now.since(term.granted.mono).max(elapsed(now.wall, term.granted.wall))
 }

@@ -1,0 +1,57 @@
+//! Means of which old values count less.
+
+/// Discounted means of `N` streams side by side; early values count alike.
+#[derive(Debug, Clone, Copy)]
+pub struct Discounted<const N: usize> {
+    mean: [f32; N],
+    weight: [f32; N],
+}
+
+impl<const N: usize> Discounted<N> {
+    /// Returns the means of nothing.
+    pub const NOTHING: Self = Self { mean: [0.0; N], weight: [0.0; N] };
+
+    /// Takes in one value of each stream; its earlier weights shrink by `keep` (below 1). What is no finite number is
+    /// left out.
+    pub fn add(&mut self, values: &[f32; N], keep: f32) {
+        for ((mean, weight), value) in self.mean.iter_mut().zip(&mut self.weight).zip(values) {
+            let next = *weight * keep + 1.0;
+            let moved = *mean + (*value - *mean) / next;
+            (*weight, *mean) = if value.is_finite() { (next, moved) } else { (*weight, *mean) };
+        }
+    }
+
+    /// Multiplies the means.
+    pub fn scale(&mut self, factor: f64) {
+        self.mean.iter_mut().for_each(|mean| *mean *= factor as f32);
+    }
+
+    /// Returns the means.
+    pub fn means(&self) -> &[f32; N] {
+        &self.mean
+    }
+
+    /// Returns the (discounted) numbers of values.
+    pub fn weights(&self) -> &[f32; N] {
+        &self.weight
+    }
+}
+
+impl Discounted<1> {
+    /// Returns the mean of the one stream.
+    pub fn mean(self) -> f64 {
+        let [mean] = self.mean;
+        f64::from(mean)
+    }
+
+    /// Returns the discounted number of its values.
+    pub fn weight(self) -> f64 {
+        let [weight] = self.weight;
+        f64::from(weight)
+    }
+}
+
+/// Returns the factor by which weights shrink each minute for a half-life in minutes.
+pub fn keep(half_life_minutes: f64) -> f32 {
+    0.5_f64.powf(1.0 / half_life_minutes) as f32
+}
