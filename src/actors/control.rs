@@ -156,25 +156,21 @@ impl Control for LoopControl {
 
     /// Decisions that changed something come from the journal; the last one of each service, changed or not,
     /// stands before them.
-    fn decisions(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        let mut records = self.world.ports.journal.recent(service, limit)?;
-        let current = service.and_then(|id| self.roster.find(id)).and_then(|service| service.view().record);
-        if let Some(current) = current
+    fn decisions(
+        &self,
+        service: Option<&ServiceId>,
+        before: Option<&DecisionId>,
+        limit: usize,
+    ) -> Result<Vec<DecisionRecord>, JournalError> {
+        let mut records = self.world.ports.journal.decisions(service, before, limit)?;
+        let newest = service.filter(|_| before.is_none()).and_then(|id| self.roster.find(id));
+        if let Some(current) = newest.and_then(|service| service.view().record)
             && records.first().is_none_or(|newest| newest.id != current.id)
         {
             records.insert(0, (*current).clone());
             records.truncate(limit);
         }
         Ok(records)
-    }
-
-    fn decisions_before(
-        &self,
-        service: Option<&ServiceId>,
-        id: &DecisionId,
-        limit: usize,
-    ) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.world.ports.journal.before(service, id, limit)
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

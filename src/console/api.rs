@@ -138,11 +138,7 @@ async fn page(
     let limit = within(which.limit.unwrap_or(DECISIONS), most)?;
     let service = which.service.as_deref().map(service_id).transpose()?;
     let before = which.before.as_deref().map(|before| decision_id(before, service.as_ref())).transpose()?;
-    let records = read(console, move |control| match before {
-        Some(before) => control.decisions_before(service.as_ref(), &before, limit),
-        None => control.decisions(service.as_ref(), limit),
-    });
-    let records = records.await?;
+    let records = read(console, move |control| control.decisions(service.as_ref(), before.as_ref(), limit)).await?;
     let next = records.last().filter(|_| records.len() == limit).map(|last| last.id.clone());
     Ok((records, next))
 }

@@ -140,14 +140,11 @@ pub trait Control: Send + Sync + 'static {
     /// Returns the declaration of one service.
     fn declaration(&self, id: &ServiceId) -> Option<Declaration>;
 
-    /// Returns the newest decision records, newest first.
-    fn decisions(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;
-
-    /// Returns the decision records from before a decision, newest first: of one service or of all.
-    fn decisions_before(
+    /// Returns decision records, newest first: the newest, or those from before a decision; of one service or of all.
+    fn decisions(
         &self,
         service: Option<&ServiceId>,
-        id: &DecisionId,
+        before: Option<&DecisionId>,
         limit: usize,
     ) -> Result<Vec<DecisionRecord>, JournalError>;
 

@@ -188,15 +188,12 @@ pub trait Journal: Send + Sync + 'static {
     /// first: what cooldowns (of those that were applied) and budgets are rebuilt from.
     fn sent_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError>;
 
-    /// Returns the newest records, newest first: of one service or of all.
-    fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError>;
-
-    /// Returns the records from before a decision, newest first: of one service, or of all in the order in which they came.
-    /// Of all none where that decision is not recorded, or no longer.
-    fn before(
+    /// Returns records, newest first: the newest, or those from before a decision; of one service, or of all in the order in
+    /// which they came. Of all none where that decision is not recorded, or no longer.
+    fn decisions(
         &self,
         service: Option<&ServiceId>,
-        id: &DecisionId,
+        before: Option<&DecisionId>,
         limit: usize,
     ) -> Result<Vec<DecisionRecord>, JournalError>;
 

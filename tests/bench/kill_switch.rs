@@ -226,11 +226,12 @@ impl Journal for Forgetful {
         Ok(Vec::new())
     }
 
-    fn before(&self, _: Option<&ServiceId>, _: &DecisionId, _: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        Ok(Vec::new())
-    }
-
-    fn recent(&self, _: Option<&ServiceId>, _: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+    fn decisions(
+        &self,
+        _: Option<&ServiceId>,
+        _: Option<&DecisionId>,
+        _: usize,
+    ) -> Result<Vec<DecisionRecord>, JournalError> {
         Ok(Vec::new())
     }
 

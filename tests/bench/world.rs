@@ -217,17 +217,13 @@ impl Journal for NotingJournal {
         self.inner.sent_since(now, span)
     }
 
-    fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.inner.recent(service, limit)
-    }
-
-    fn before(
+    fn decisions(
         &self,
         service: Option<&ServiceId>,
-        id: &DecisionId,
+        before: Option<&DecisionId>,
         limit: usize,
     ) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.inner.before(service, id, limit)
+        self.inner.decisions(service, before, limit)
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

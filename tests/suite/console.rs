@@ -100,25 +100,19 @@ impl Control for Loop {
         (*id == spec.id).then(|| Declaration::shown(spec, &mask))
     }
 
-    fn decisions(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
+    fn decisions(
+        &self,
+        service: Option<&ServiceId>,
+        before: Option<&DecisionId>,
+        limit: usize,
+    ) -> Result<Vec<DecisionRecord>, JournalError> {
         if self.damaged {
             return Err(JournalError::Damaged { path: "j.redb".to_owned(), reason: "bad page".to_owned() });
         }
         self.pages.fetch_add(1, Relaxed);
+        let is_later = |record: &DecisionRecord| before.is_some_and(|before| record.id.cycle >= before.cycle);
         let wanted = |record: &DecisionRecord| service.is_none_or(|service| *service == record.id.service);
-        Ok(self.decided().into_iter().filter(wanted).take(limit).collect())
-    }
-
-    fn decisions_before(
-        &self,
-        service: Option<&ServiceId>,
-        id: &DecisionId,
-        limit: usize,
-    ) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.pages.fetch_add(1, Relaxed);
-        let wanted = |record: &DecisionRecord| service.is_none_or(|service| *service == record.id.service);
-        let decided = self.decided().into_iter().skip_while(|record| record.id.cycle >= id.cycle);
-        Ok(decided.filter(wanted).take(limit).collect())
+        Ok(self.decided().into_iter().skip_while(is_later).filter(wanted).take(limit).collect())
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

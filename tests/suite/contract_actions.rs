@@ -132,7 +132,7 @@ async fn inv_12_whoever_goes_on_measures_what_a_process_wrote_and_the_first_effe
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     assert_eq!((impact(), of_old()), (json!("hurt"), Some(first)), "and takes over what it finds");
-    assert!(new_local.recent(None, 10).unwrap().is_empty(), "a decision of the old one is not the new one's");
+    assert!(new_local.decisions(None, None, 10).unwrap().is_empty(), "a decision of the old one is not the new one's");
     let record = old_local.decision(&id(1)).unwrap().unwrap();
     assert_eq!(record.effect.map(|effect| effect.impact), Some(Impact::Neutral), "what it saw itself");
 }
@@ -148,7 +148,7 @@ async fn inv_10_inv_12_what_a_process_left_open_the_next_one_finds_and_the_first
     let [found] = new.open_intents().unwrap().try_into().unwrap();
     assert_eq!(found.change, records::change(&id(1)));
     end(&new, change.clone(), WriteOutcome::Applied).await;
-    assert!(new_local.recent(None, 10).unwrap().is_empty(), "a decision of the old one is not the new one's");
+    assert!(new_local.decisions(None, None, 10).unwrap().is_empty(), "a decision of the old one is not the new one's");
     // The old one comes to, and says what it believes.
     end(&old, change.clone(), WriteOutcome::Abandoned { reason: "found 4, not 7".to_owned(), sent: true }).await;
     assert_eq!(objects(&double)[0]["status"]["outcome"], "applied");

@@ -172,10 +172,14 @@ fn contradictions_are_refused_one_by_one() {
             for entry in entries {
                 subject.append(entry).unwrap();
             }
-            let before = subject.journal().recent(None, 10).unwrap();
+            let before = subject.journal().decisions(None, None, 10).unwrap();
             let error = subject.append(last).unwrap_err();
             assert!(matches!(&error, JournalError::Contradiction(text) if text.contains(words)), "{error}: {words}");
-            assert_eq!(subject.journal().recent(None, 10).unwrap(), before, "a refused entry leaves a trace: {words}");
+            assert_eq!(
+                subject.journal().decisions(None, None, 10).unwrap(),
+                before,
+                "a refused entry leaves a trace: {words}"
+            );
             assert_eq!(subject.journal().health(), Ok(()));
             subject.append(decision(9)).unwrap();
         });
@@ -221,7 +225,7 @@ fn the_newest_records_come_first_whatever_the_clock_said() {
             subject.append(decision(seq)).unwrap();
         }
         let seqs = |service: Option<&ServiceId>, limit| -> Vec<u32> {
-            let records = subject.journal().recent(service, limit).unwrap();
+            let records = subject.journal().decisions(service, None, limit).unwrap();
             records.iter().map(|record| record.id.cycle.seq).collect()
         };
         assert_eq!(seqs(None, 10), [1, 8, 2, 5]);
@@ -239,7 +243,7 @@ fn the_past_is_read_page_by_page() {
             subject.append(decision(seq)).unwrap();
         }
         let page = |service: Option<&ServiceId>, seq, limit| -> Vec<u32> {
-            let records = subject.journal().before(service, &id(seq), limit).unwrap();
+            let records = subject.journal().decisions(service, Some(&id(seq)), limit).unwrap();
             records.iter().map(|record| record.id.cycle.seq).collect()
         };
         let service = id(1).service;
@@ -356,7 +360,7 @@ fn held_to(expected: &Expected, subject: &Subject) -> Result<(), TestCaseError> 
         journal.open_intents().unwrap().iter().map(|intent| intent.change.decision.cycle.seq).collect();
     prop_assert_eq!(open, expected.open());
     prop_assert_eq!(journal.sent_since(Timestamp::MIN, Duration::ZERO).unwrap().len(), expected.applied());
-    prop_assert_eq!(journal.recent(None, 100).unwrap().len(), expected.decided.len());
+    prop_assert_eq!(journal.decisions(None, None, 100).unwrap().len(), expected.decided.len());
     for seq in &expected.decided {
         let record = journal.decision(&id(*seq)).unwrap().unwrap();
         prop_assert_eq!(record.outcome.as_ref(), expected.outcome.get(seq));

@@ -240,7 +240,7 @@ fn compare(kills: BTreeMap<String, usize>, installation: &Installation, writes: 
     let journal = JournalReader::open(&installation.journal()).unwrap();
     let open = journal.open_intents().unwrap();
     let (mut intents, mut applied) = (BTreeMap::new(), BTreeMap::<_, usize>::new());
-    for record in journal.recent(None, usize::MAX).unwrap() {
+    for record in journal.decisions(None, None, usize::MAX).unwrap() {
         let (Some(change), Some(outcome)) = (record.change, record.outcome) else { continue };
         // Refused before there was an intent.
         if matches!(outcome, WriteOutcome::Refused(_) | WriteOutcome::NoLever) {

@@ -86,7 +86,7 @@ impl PolicyLibrary {
         let restore = move || {
             let loader = Loader { vocabulary: &vocabulary, deadline: world.ports.deadline };
             // What decided last tells how long a candidate was there: no time counts in which nobody looked.
-            let last = world.ports.journal.recent(None, 1).unwrap_or_default().first().map(|record| record.at);
+            let last = world.ports.journal.decisions(None, None, 1).unwrap_or_default().first().map(|record| record.at);
             let now = world.ports.clock.now().mono;
             world.policy.restore(world.ports.policy_memory.kept(), last, loader, now, &world.process);
         };
@@ -117,7 +117,7 @@ impl PolicyLibrary {
 
 /// Returns the newest decisions of all services.
 fn recorded(world: &World) -> Recorded {
-    let records = world.ports.journal.recent(None, REPLAYED);
+    let records = world.ports.journal.decisions(None, None, REPLAYED);
     let records = records.inspect_err(|error| tracing::warn!(%error, "no recorded inputs to compare policies on"));
     let services = world.ports.services.watch().borrow().as_deref().cloned().unwrap_or_default();
     Recorded { records: records.unwrap_or_default(), services }

@@ -186,17 +186,13 @@ impl Journal for RedbJournal {
         self.shared.read(|txn| tables::sent_since(txn, now, span))
     }
 
-    fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.shared.read(|txn| tables::recent(txn, service, limit))
-    }
-
-    fn before(
+    fn decisions(
         &self,
         service: Option<&ServiceId>,
-        id: &DecisionId,
+        before: Option<&DecisionId>,
         limit: usize,
     ) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.shared.read(|txn| tables::before(txn, service, id, limit))
+        self.shared.read(|txn| tables::recorded(txn, service, before, limit))
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

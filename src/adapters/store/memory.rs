@@ -129,31 +129,28 @@ impl Journal for MemoryJournal {
         Ok(state.listed(&state.ended).filter(|intent| intent.sent_within(now, span)).cloned().collect())
     }
 
-    fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        let state = self.state.lock();
-        let wanted = |id: &&DecisionId| service.is_none_or(|service| *service == id.service);
-        let newest = state.order.iter().rev().filter(wanted).take(limit);
-        Ok(newest.filter_map(|id| state.decisions.get(id)).map(|record| DecisionRecord::clone(record)).collect())
-    }
-
-    fn before(
+    fn decisions(
         &self,
         service: Option<&ServiceId>,
-        id: &DecisionId,
+        before: Option<&DecisionId>,
         limit: usize,
     ) -> Result<Vec<DecisionRecord>, JournalError> {
         let state = self.state.lock();
-        let found: Vec<&DecisionId> = if let Some(service) = service {
-            let earlier = |found: &&DecisionId| found.service == *service && found.cycle < id.cycle;
-            let mut found: Vec<_> = state.order.iter().filter(earlier).collect();
-            found.sort_by_key(|found| std::cmp::Reverse(found.cycle));
-            found
-        } else {
-            let place = state.order.iter().position(|found| found == id).unwrap_or(0);
-            state.order.iter().take(place).rev().collect()
+        let newest_first = state.order.iter().rev();
+        let found: Vec<&DecisionId> = match (service, before) {
+            (None, None) => newest_first.collect(),
+            (None, Some(before)) => newest_first.skip_while(|found| *found != before).skip(1).collect(),
+            (Some(service), before) => {
+                let wanted = |found: &&DecisionId| {
+                    found.service == *service && before.is_none_or(|before| found.cycle < before.cycle)
+                };
+                let mut found: Vec<_> = newest_first.filter(wanted).collect();
+                found.sort_by_key(|found| std::cmp::Reverse(found.cycle));
+                found
+            }
         };
-        let newest = found.into_iter().take(limit);
-        Ok(newest.filter_map(|id| state.decisions.get(id)).map(|record| DecisionRecord::clone(record)).collect())
+        let records = found.into_iter().take(limit).filter_map(|id| state.decisions.get(id));
+        Ok(records.map(|record| DecisionRecord::clone(record)).collect())
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

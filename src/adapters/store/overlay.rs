@@ -42,19 +42,14 @@ impl JournalReader {
         Ok(Self { path: name, db, _lock: lock })
     }
 
-    /// Returns the newest records, newest first: of one service or of all.
-    pub fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.read(|txn| tables::recent(txn, service, limit))
-    }
-
-    /// Returns the records from before a decision, newest first: of one service or of all.
-    pub fn before(
+    /// Returns records as a journal does.
+    pub fn decisions(
         &self,
         service: Option<&ServiceId>,
-        id: &DecisionId,
+        before: Option<&DecisionId>,
         limit: usize,
     ) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.read(|txn| tables::before(txn, service, id, limit))
+        self.read(|txn| tables::recorded(txn, service, before, limit))
     }
 
     /// Returns one record.

@@ -325,31 +325,22 @@ fn intent(intents: &impl ReadableTable<&'static str, &'static [u8]>, id: &str) -
     decode(&id, intents.get(id)?.ok_or_else(missing)?.value())
 }
 
-/// Returns the newest records, newest first. A record that cannot be read is left out and logged: it must
-/// not hide the others.
-pub(super) fn recent(
+/// Returns records, newest first: the newest, or those from before a decision. A record that cannot be read is left out and
+/// logged: it must not hide the others.
+pub(super) fn recorded(
     txn: &ReadTransaction,
     service: Option<&ServiceId>,
+    before: Option<&DecisionId>,
     limit: usize,
 ) -> Result<Vec<DecisionRecord>, Fault> {
-    match service {
-        Some(service) => of_one(txn, service, None, limit),
-        None => of_all(txn, u64::MAX, limit),
+    match (service, before) {
+        (Some(service), before) => of_one(txn, service, before.map(|id| id.cycle), limit),
+        (None, None) => of_all(txn, u64::MAX, limit),
+        (None, Some(id)) => {
+            let place = txn.open_table(PLACES)?.get(key(id))?.map_or(0, |place| place.value());
+            of_all(txn, place, limit)
+        }
     }
-}
-
-/// Returns the records from before a decision, newest first, as [`recent`] does.
-pub(super) fn before(
-    txn: &ReadTransaction,
-    service: Option<&ServiceId>,
-    id: &DecisionId,
-    limit: usize,
-) -> Result<Vec<DecisionRecord>, Fault> {
-    if let Some(service) = service {
-        return of_one(txn, service, Some(id.cycle), limit);
-    }
-    let place = txn.open_table(PLACES)?.get(key(id))?.map_or(0, |place| place.value());
-    of_all(txn, place, limit)
 }
 
 /// Returns those of one service, by cycle.

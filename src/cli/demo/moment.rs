@@ -89,7 +89,7 @@ impl Moments {
     pub fn now(&mut self, plant: &Plant, at: Timestamp, halted: Option<Halt>) -> anyhow::Result<ViewModel> {
         let status = self.control.status();
         let seen = plant.demo.snapshot();
-        self.chronicle.note(at, &status, &self.control.decisions(None, RECENT)?, &seen);
+        self.chronicle.note(at, &status, &self.control.decisions(None, None, RECENT)?, &seen);
         let scores = plant.demo.scores();
         let minutes =
             |scores: &std::collections::BTreeMap<ServiceId, Score>| Score::sum(scores.values()).slo_violation_minutes;

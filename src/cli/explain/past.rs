@@ -87,10 +87,7 @@ impl<'a> Past<'a> {
         before: Option<&DecisionId>,
         limit: usize,
     ) -> anyhow::Result<Vec<T>> {
-        let page = self.read(|journal| match before {
-            Some(before) => journal.before(service, before, limit),
-            None => journal.recent(service, limit),
-        })?;
+        let page = self.read(|journal| journal.decisions(service, before, limit))?;
         let unread = match page {
             Ok(records) => return Ok(records.into_iter().map(T::from).collect()),
             Err(unread) => unread,

@@ -18,6 +18,7 @@ pub struct Printer {
     events: u64,
     decisions: BTreeMap<ServiceId, String>,
     faults: Vec<String>,
+    run: String,
 }
 
 impl Printer {
@@ -25,7 +26,12 @@ impl Printer {
     /// lines for each service once they move.
     pub fn text(&mut self, view: &ViewModel) -> Vec<String> {
         let mut lines: Vec<String> = self.news(view).into_iter().map(|event| format!("* {}", told(event))).collect();
-        lines.push(run(view));
+        // A plant that waits for the loop has the same to say each time.
+        let run = run(view);
+        if view.halted != Some(Halt::Starting) || run != self.run {
+            lines.push(run.clone());
+        }
+        self.run = run;
         if self.faults != view.policy_faults {
             lines.extend(view.policy_faults.iter().map(|fault| format!("  {}", refused(fault))));
             self.faults.clone_from(&view.policy_faults);
@@ -207,7 +213,11 @@ mod tests {
         let newer = Event { number: 2, ..view.events[0].clone() };
         view.events.insert(0, newer);
         assert_eq!(printer.text(&view).len(), 5);
+        view.halted = Some(Halt::Starting);
+        assert_eq!(printer.text(&view).len(), 1);
+        assert_eq!(printer.text(&view).len(), 0);
         let mut printer = Printer::default();
+        view.halted = None;
         assert_eq!(printer.json(&view).len(), 6);
         assert_eq!(printer.json(&view).len(), 4);
     }

@@ -64,7 +64,7 @@ async fn decisions_one_after_the_other() {
         let since = |at: Timestamp| (at.as_microsecond() - change.decided.wall.as_microsecond()) as f64 / 1e3;
         Some([since(ours("get").arrived), since(ours("patch").arrived), since(ours("patch").answered)])
     };
-    let records = JournalReader::open(&installation.journal()).unwrap().recent(None, usize::MAX).unwrap();
+    let records = JournalReader::open(&installation.journal()).unwrap().decisions(None, None, usize::MAX).unwrap();
     let took: Vec<[f64; 3]> = records.iter().filter_map(took).collect();
     assert_eq!(took.len(), NAMESPACES * SERVICES);
     let quantile = |part: usize, percent: usize| {

@@ -124,7 +124,7 @@ fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
         }
         after += Duration::from_secs(15);
     }
-    let mut records = journal.recent(None, 100_000).unwrap();
+    let mut records = journal.decisions(None, None, 100_000).unwrap();
     records.reverse();
     records
 }

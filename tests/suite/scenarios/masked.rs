@@ -41,7 +41,7 @@ async fn told(records: &str) -> (String, u32) {
         serde_json::to_string(&control.policies()).unwrap(),
         serde_json::to_string(&control.service(&service).unwrap()).unwrap(),
     ];
-    for record in world.records(CART).iter().chain(&control.decisions(Some(&service), 500).unwrap()) {
+    for record in world.records(CART).iter().chain(&control.decisions(Some(&service), None, 500).unwrap()) {
         said.extend([serde_json::to_string(record).unwrap(), text(record), headline(record).why]);
     }
     let news = world.services.news.lock().clone();

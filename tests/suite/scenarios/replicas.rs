@@ -136,17 +136,13 @@ impl Journal for SharedJournal {
         self.journal.sent_since(now, span)
     }
 
-    fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.journal.recent(service, limit)
-    }
-
-    fn before(
+    fn decisions(
         &self,
         service: Option<&ServiceId>,
-        id: &DecisionId,
+        before: Option<&DecisionId>,
         limit: usize,
     ) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.journal.before(service, id, limit)
+        self.journal.decisions(service, before, limit)
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

@@ -128,7 +128,7 @@ impl World {
     /// Returns all records of a service, oldest first.
     pub fn records(&self, service: &str) -> Vec<DecisionRecord> {
         let service: ServiceId = service.parse().unwrap();
-        let mut records = self.journal.recent(Some(&service), 100_000).unwrap();
+        let mut records = self.journal.decisions(Some(&service), None, 100_000).unwrap();
         records.reverse();
         records
     }

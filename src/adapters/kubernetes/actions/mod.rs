@@ -228,17 +228,13 @@ impl Journal for LoopActions {
         Ok(self.shared.cache.lock().sent_since(now, span))
     }
 
-    fn recent(&self, service: Option<&ServiceId>, limit: usize) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.shared.local.recent(service, limit)
-    }
-
-    fn before(
+    fn decisions(
         &self,
         service: Option<&ServiceId>,
-        id: &DecisionId,
+        before: Option<&DecisionId>,
         limit: usize,
     ) -> Result<Vec<DecisionRecord>, JournalError> {
-        self.shared.local.before(service, id, limit)
+        self.shared.local.decisions(service, before, limit)
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

@@ -97,7 +97,7 @@ pub(super) fn append(journal: &RedbJournal, entry: Entry) -> Result<(), JournalE
 }
 
 pub(super) fn seqs(journal: &RedbJournal) -> Vec<u32> {
-    journal.recent(None, usize::MAX).unwrap().iter().map(|record| record.id.cycle.seq).collect()
+    journal.decisions(None, None, usize::MAX).unwrap().iter().map(|record| record.id.cycle.seq).collect()
 }
 
 /// A directory with a path for a journal in it.
@@ -326,7 +326,7 @@ fn one_process_writes_and_nobody_reads_beside_it() {
     drop(journal);
     let reader = JournalReader::open(&path).unwrap();
     assert_eq!(open(&path).err(), Some(in_use));
-    assert!(reader.recent(None, 10).unwrap().is_empty());
+    assert!(reader.decisions(None, None, 10).unwrap().is_empty());
 }
 
 #[test]
@@ -334,7 +334,7 @@ fn a_reader_reads_what_a_killed_writer_left_and_changes_nothing() {
     let (_dir, path) = killed(5);
     let before = fs::read(&path).unwrap();
     let reader = JournalReader::open(&path).unwrap();
-    assert_eq!(reader.recent(Some(&id(1).service), 2).unwrap().len(), 2);
+    assert_eq!(reader.decisions(Some(&id(1).service), None, 2).unwrap().len(), 2);
     assert_eq!(reader.decision(&id(3)).unwrap().map(|record| record.id), Some(id(3)));
     assert_eq!(reader.open_intents().unwrap().len(), 5);
     drop(reader);
