@@ -7,7 +7,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 
-use crate::ports::Roster as Declared;
+use crate::ports::{Roster as Declared, Urgency};
 
 use super::roster::{Roster, Turnover};
 use super::service::{SECOND_LOOK, Service, Supervisor, SupervisorMsg};
@@ -120,7 +120,7 @@ impl Fleet {
             // Nobody listens any more where the fleet has ended meanwhile; its successor looks again.
             drop(told.send(roster.follow(&declared)));
         };
-        self.world.ports.executor.run(Box::new(follow)).await;
+        self.world.ports.executor.run(Urgency::Awaited, Box::new(follow)).await;
         Ok(turnover.await?)
     }
 

@@ -206,7 +206,11 @@ impl Roster {
         let run = self.world.ports.journal.run();
         let cycle = CycleId { run, seq: *self.last_departed.lock() };
         let histories = self.sources.iter().filter(|source| source.has_history_of(spec)).count();
-        Arc::new(Service::new(spec.clone(), self.world.clone(), &Past { cycle, intents }, histories))
+        let fits = self.world.ports.journal.fits(&spec.id).unwrap_or_else(|error| {
+            tracing::warn!(service = %spec.id, %error, "what fits have found before cannot be read");
+            Vec::new()
+        });
+        Arc::new(Service::new(spec.clone(), self.world.clone(), &Past { cycle, intents, fits }, histories))
     }
 
     fn retire(&self, service: &Arc<Service>) {

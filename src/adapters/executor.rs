@@ -1,19 +1,38 @@
 //! The bounded pool for fits and other work that would hold up the threads of the loop.
 
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use tokio::sync::Semaphore;
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, oneshot};
 use tracing::error;
 
-use crate::ports::Executor;
 use crate::ports::executor::Job;
+use crate::ports::{Executor, Urgency};
 
-/// Runs at most so many jobs at a time, on threads of tokio's blocking pool; the others wait in order.
-#[derive(Debug, Clone)]
+/// Runs at most so many jobs at a time, on threads of tokio's blocking pool; of the others the most urgent goes first.
+#[derive(Clone)]
 pub struct Pool {
     permits: Arc<Semaphore>,
+    waiting: Arc<Mutex<Line>>,
+}
+
+/// The jobs that wait.
+#[derive(Default)]
+struct Line {
+    jobs: BinaryHeap<Waiting>,
+    /// Jobs that came so far.
+    came: u64,
+}
+
+struct Waiting {
+    place: (Urgency, Reverse<u64>),
+    job: Job,
+    /// Dropped when the job has ended.
+    ended: oneshot::Sender<()>,
 }
 
 impl Pool {
@@ -25,20 +44,30 @@ impl Pool {
 
     /// Returns a pool of `threads`.
     pub fn of(threads: NonZeroUsize) -> Self {
-        Self { permits: Arc::new(Semaphore::new(threads.get().min(Semaphore::MAX_PERMITS))) }
+        let permits = Semaphore::new(threads.get().min(Semaphore::MAX_PERMITS));
+        Self { permits: Arc::new(permits), waiting: Arc::default() }
     }
 }
 
 impl Executor for Pool {
-    fn run(&self, job: Job) -> BoxFuture<'static, ()> {
-        let permits = Arc::clone(&self.permits);
-        // A task of its own, so that it takes and gives back its permit whether or not anybody polls what is returned.
-        let task = tokio::spawn(async move {
+    fn run(&self, urgency: Urgency, job: Job) -> BoxFuture<'static, ()> {
+        let (ended, end) = oneshot::channel();
+        {
+            let mut line = self.waiting.lock();
+            let place = (urgency, Reverse(line.came));
+            line.came = line.came.saturating_add(1);
+            line.jobs.push(Waiting { place, job, ended });
+        }
+        let pool = self.clone();
+        // A task of its own, so that it takes and gives back its permit whether or not anybody polls what is returned. There
+        // are as many as jobs; each runs the job that is most urgent when its turn comes.
+        tokio::spawn(async move {
             // Never closed; without a permit the job would only run unbounded, which is worse than late.
-            let permit = permits.acquire_owned().await;
+            let permit = pool.permits.acquire_owned().await;
+            let Some(Waiting { job, ended, .. }) = pool.waiting.lock().jobs.pop() else { return };
             let running = tokio::task::spawn_blocking(move || {
                 // Held until the job ends, also if nobody waits for that any more.
-                let _permit = permit;
+                let _held = (permit, ended);
                 job();
             });
             if let Err(failure) = running.await
@@ -47,7 +76,27 @@ impl Executor for Pool {
                 error!("a job of the pool panicked");
             }
         });
-        Box::pin(async move { drop(task.await) })
+        Box::pin(async move { drop(end.await) })
+    }
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.place == other.place
+    }
+}
+
+impl Eq for Waiting {}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.place.cmp(&other.place)
     }
 }
 
@@ -58,6 +107,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::model::Authority;
 
     fn pool(threads: usize) -> Pool {
         Pool::of(NonZeroUsize::new(threads).unwrap())
@@ -66,7 +116,7 @@ mod tests {
     #[tokio::test]
     async fn a_job_runs_and_its_end_is_told() {
         let (sender, receiver) = mpsc::channel();
-        Pool::for_this_machine().run(Box::new(move || sender.send(7).unwrap())).await;
+        Pool::for_this_machine().run(Urgency::Awaited, Box::new(move || sender.send(7).unwrap())).await;
         assert_eq!(receiver.try_recv(), Ok(7));
     }
 
@@ -74,10 +124,10 @@ mod tests {
     async fn a_panic_ends_its_job_alone_and_gives_its_thread_back() {
         let pool = pool(1);
         for _ in 0..3 {
-            pool.run(Box::new(|| panic!("on purpose"))).await;
+            pool.run(Urgency::Awaited, Box::new(|| panic!("on purpose"))).await;
         }
         let (sender, receiver) = mpsc::channel();
-        pool.run(Box::new(move || sender.send(()).unwrap())).await;
+        pool.run(Urgency::Awaited, Box::new(move || sender.send(()).unwrap())).await;
         assert_eq!(receiver.try_recv(), Ok(()));
     }
 
@@ -87,11 +137,14 @@ mod tests {
         let (running, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let jobs = (0..16).map(|_| {
             let (running, most) = (Arc::clone(&running), Arc::clone(&most));
-            tokio::spawn(pool.run(Box::new(move || {
-                most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                std::thread::yield_now();
-                running.fetch_sub(1, Ordering::SeqCst);
-            })))
+            tokio::spawn(pool.run(
+                Urgency::Awaited,
+                Box::new(move || {
+                    most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    std::thread::yield_now();
+                    running.fetch_sub(1, Ordering::SeqCst);
+                }),
+            ))
         });
         futures::future::join_all(jobs).await;
         assert!((1..=2).contains(&most.load(Ordering::SeqCst)));
@@ -102,13 +155,16 @@ mod tests {
         let pool = pool(1);
         let (started, has_started) = mpsc::channel();
         let (release, released) = mpsc::channel::<()>();
-        let first = tokio::spawn(pool.run(Box::new(move || {
-            started.send(()).unwrap();
-            let _ = released.recv();
-        })));
+        let first = tokio::spawn(pool.run(
+            Urgency::Awaited,
+            Box::new(move || {
+                started.send(()).unwrap();
+                let _ = released.recv();
+            }),
+        ));
         tokio::task::spawn_blocking(move || has_started.recv().unwrap()).await.unwrap();
         first.abort();
-        let second = pool.run(Box::new(|| {}));
+        let second = pool.run(Urgency::Awaited, Box::new(|| {}));
         let mut second = tokio::spawn(second);
         assert!(tokio::time::timeout(Duration::from_millis(50), &mut second).await.is_err());
         release.send(()).unwrap();
@@ -120,13 +176,36 @@ mod tests {
     async fn a_run_that_is_not_awaited_yet_keeps_no_other_one_waiting() {
         let pool = pool(1);
         let (release, released) = mpsc::channel::<()>();
-        let mut busy = pool.run(Box::new(move || released.recv().unwrap()));
+        let mut busy = pool.run(Urgency::Awaited, Box::new(move || released.recv().unwrap()));
         assert!(futures::poll!(&mut busy).is_pending(), "it runs");
-        let mut load = pool.run(Box::new(|| {}));
+        let mut load = pool.run(Urgency::Awaited, Box::new(|| {}));
         assert!(futures::poll!(&mut load).is_pending(), "it waits in line");
         release.send(()).unwrap();
         busy.await;
-        tokio::time::timeout(Duration::from_secs(10), pool.run(Box::new(|| {}))).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(10), pool.run(Urgency::Awaited, Box::new(|| {}))).await.unwrap();
         load.await;
+    }
+
+    #[tokio::test]
+    async fn what_is_awaited_goes_first_then_fits_of_the_forecasts_that_may_do_most() {
+        let (pool, done) = (pool(1), Arc::new(Mutex::new(Vec::new())));
+        let (release, released) = mpsc::channel::<()>();
+        let mut ends = vec![pool.run(Urgency::Awaited, Box::new(move || released.recv().unwrap()))];
+        let urgencies = [
+            Urgency::Fit(Authority::ReactiveOnly),
+            Urgency::Fit(Authority::MayRemove),
+            Urgency::Fit(Authority::MayAdd),
+            Urgency::Awaited,
+            Urgency::Fit(Authority::MayRemove),
+        ];
+        // The first one has its thread before the others come.
+        tokio::task::yield_now().await;
+        ends.extend(urgencies.into_iter().enumerate().map(|(index, urgency)| {
+            let done = done.clone();
+            pool.run(urgency, Box::new(move || done.lock().push(index)))
+        }));
+        release.send(()).unwrap();
+        futures::future::join_all(ends).await;
+        assert_eq!(*done.lock(), [3, 1, 4, 2, 0]);
     }
 }

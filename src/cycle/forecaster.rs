@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::forecast::fit::{FitJob, FitResult};
 use crate::forecast::params::ForecastParams;
 use crate::forecast::{Forecaster, forecast};
-use crate::model::{Features, MinuteValue, Outlook, ServiceSpec};
+use crate::model::{Features, Fitted, MinuteValue, Outlook, ServiceSpec};
 
 use super::observer::Observed;
 
@@ -72,6 +72,8 @@ pub enum ForecasterEffect {
     Warm(WarmJob),
     /// Fit parameters, off the loop's threads; answer with `Fitted`.
     Fit(FitJob),
+    /// Keep what a fit found over a restart.
+    Keep(Fitted),
 }
 
 /// Learns the past of a service into new models.
@@ -104,10 +106,13 @@ pub struct ForecasterCore {
 }
 
 impl ForecasterCore {
-    /// Returns a forecaster that knows nothing. With `expects_history` it keeps what ends until history comes.
-    pub fn new(spec: Arc<ServiceSpec>, params: Arc<ForecastParams>, expects_history: bool) -> Self {
+    /// Returns a forecaster that knows the `fits` of earlier runs and nothing else. With `expects_history` it keeps what ends
+    /// until history comes.
+    pub fn new(spec: Arc<ServiceSpec>, params: Arc<ForecastParams>, fits: &[Fitted], expects_history: bool) -> Self {
         let awaited = spec.signals.iter().map(|signal| (expects_history && signal.forecast).then(Vec::new));
-        Self { since_start: Arc::new(awaited.collect()), state: Forecaster::new(&spec, &params), spec, params }
+        let mut state = Forecaster::new(&spec, &params);
+        state.resume(&spec, fits);
+        Self { since_start: Arc::new(awaited.collect()), state, spec, params }
     }
 
     /// Goes on by a declaration that was changed in anything but its signals, its target and its labels.
@@ -120,7 +125,7 @@ impl ForecasterCore {
         match event {
             ForecasterEvent::Observed(observed) => self.assess(observed),
             ForecasterEvent::HistoryRead(history) => {
-                let fresh = Forecaster::new(&self.spec, &self.params);
+                let fresh = self.state.anew(&self.spec, &self.params);
                 vec![ForecasterEffect::Warm(WarmJob { fresh, history: history.clone() })]
             }
             ForecasterEvent::Warmed { signals, models } => {
@@ -128,8 +133,14 @@ impl ForecasterCore {
                 Vec::new()
             }
             ForecasterEvent::Fitted(result) => {
-                self.state.install(*result);
-                Vec::new()
+                let signal = self.spec.signals.get(result.signal).filter(|_| self.state.install(*result));
+                let kept = signal.map(|signal| Fitted {
+                    service: self.spec.id.clone(),
+                    signal: signal.name.clone(),
+                    issued: result.issued,
+                    smoothing: result.smoothing,
+                });
+                kept.map(ForecasterEffect::Keep).into_iter().collect()
             }
         }
     }

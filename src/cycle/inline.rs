@@ -42,7 +42,7 @@ impl ServiceLine {
     ) -> Self {
         Self {
             observer: ObserverCore::new(spec.clone(), CycleId { run, seq: 0 }),
-            forecaster: ForecasterCore::new(spec.clone(), forecast.clone(), true),
+            forecaster: ForecasterCore::new(spec.clone(), forecast.clone(), &[], true),
             decider: DeciderCore::new(spec.clone(), intents, now),
             actuator: ActuatorCore::new(spec.clone(), intents, now),
         }
@@ -75,7 +75,7 @@ impl ServiceLine {
                     turn.decided = Some(self.decider.decide(&assessed, inputs));
                 }
                 ForecasterEffect::Fit(job) => turn.fit = Some(job),
-                ForecasterEffect::Warm(_) => {}
+                ForecasterEffect::Warm(_) | ForecasterEffect::Keep(_) => {}
             }
         }
         if let Some(decided) = &turn.decided {

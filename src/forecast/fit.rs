@@ -17,7 +17,7 @@ use super::params::{ForecastParams, Smoothing};
 use super::week::Week;
 use super::zone::Zone;
 use crate::model::outlook::HORIZONS;
-use crate::model::{Minute, ServiceId};
+use crate::model::{Authority, Minute, ServiceId};
 
 /// Steps of the walk; two evaluations each, about.
 const STEPS: u64 = 40;
@@ -47,6 +47,8 @@ pub struct FitJob {
     /// The season of the day before the history; without it the first day of the history draws one.
     pub(super) season: Option<Season>,
     pub(super) start: Smoothing,
+    /// What the forecast may be used for.
+    pub authority: Authority,
     /// Whether an earlier fit found the start.
     pub(super) again: bool,
     pub(super) params: ForecastParams,
@@ -205,6 +207,7 @@ mod tests {
             history,
             season: None,
             start: Smoothing::default(),
+            authority: Authority::default(),
             again: false,
             params: ForecastParams { history_days: 2, ..ForecastParams::default() },
         }

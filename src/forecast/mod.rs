@@ -64,8 +64,14 @@ use self::params::ForecastParams;
 use self::signal::{Common, SignalState};
 use crate::model::hash;
 use crate::model::outlook::SignalOutlook;
-use crate::model::{Features, Minute, MinuteValue, Now, Outlook, ServiceId, ServiceSpec, SignalSpec};
+use crate::model::{
+    Authority, Features, Fitted, Minute, MinuteValue, Now, Outlook, ServiceId, ServiceSpec, SignalSpec,
+};
 
+/// Minutes after a forecast has lost authority until the signal is fitted anew: the history shows by then what has changed.
+const FIT_AFTER_DRIFT: i64 = 60;
+/// Minutes between two fits of a signal at least, whatever it loses.
+const FIT_APART: i64 = 240;
 /// Minutes after which a fit that was handed out and not installed is given up.
 const FIT_LOST: i64 = 10;
 /// First fits are spread over this many minutes, so that services that start together do not fit together.
@@ -90,19 +96,58 @@ struct Slot {
     due: Option<Minute>,
     /// When the fit in force was handed out.
     installed: Option<Minute>,
+    /// What the forecast was trusted with when that was last looked at.
+    authority: Authority,
+}
+
+impl Slot {
+    fn new(signal: &SignalSpec, params: &ForecastParams) -> Self {
+        let state = Arc::new(SignalState::new(signal, params));
+        Self { state, due: None, installed: None, authority: Authority::default() }
+    }
+
+    /// A forecast that loses authority has drifted from what it was fitted to.
+    fn watch_drift(&mut self, minute: Minute) {
+        let before = std::mem::replace(&mut self.authority, self.state.authority());
+        if self.authority < before {
+            let apart = self.installed.map_or(minute, |installed| installed.plus(FIT_APART));
+            let again = minute.plus(FIT_AFTER_DRIFT).max(apart);
+            self.due = self.due.map(|due| due.min(again));
+        }
+    }
 }
 
 impl Forecaster {
     /// Returns the state of a service of which nothing has been seen. Smoothing, clipping and history of `params` act
     /// from here on; the other parameters are taken anew at each [`forecast`].
     pub fn new(spec: &ServiceSpec, params: &ForecastParams) -> Self {
-        let slot = |signal: &SignalSpec| Slot {
-            state: Arc::new(SignalState::new(signal, params)),
-            due: None,
-            installed: None,
-        };
-        let signals = spec.signals.iter().map(|signal| signal.forecast.then(|| slot(signal))).collect();
+        let slot = |signal: &SignalSpec| signal.forecast.then(|| Slot::new(signal, params));
+        let signals = spec.signals.iter().map(slot).collect();
         Self { service: spec.id.clone(), common: Arc::new(Common::new(&spec.id, params)), signals, fitting: None }
+    }
+
+    /// Goes on by what fits found before a restart.
+    pub fn resume(&mut self, spec: &ServiceSpec, fits: &[Fitted]) {
+        for (signal, slot) in spec.signals.iter().zip(&mut self.signals) {
+            let fit = fits.iter().find(|fit| fit.signal == signal.name);
+            if let (Some(slot), Some(fit)) = (slot, fit) {
+                slot.installed = Some(fit.issued);
+                Arc::make_mut(&mut slot.state).set_smoothing(fit.smoothing);
+            }
+        }
+    }
+
+    /// Returns a forecaster of the same service that has seen nothing, with what fits have found.
+    #[must_use]
+    pub fn anew(&self, spec: &ServiceSpec, params: &ForecastParams) -> Self {
+        let mut new = Self::new(spec, params);
+        for (new, old) in new.signals.iter_mut().zip(&self.signals) {
+            if let (Some(new), Some(old)) = (new, old) {
+                new.installed = old.installed;
+                Arc::make_mut(&mut new.state).set_smoothing(old.state.smoothing());
+            }
+        }
+        new
     }
 
     /// Takes the models of one signal from `other`, a forecaster of the same service.
@@ -121,17 +166,22 @@ impl Forecaster {
         }
     }
 
-    /// Hands out a fit if one is due: daily for each signal with two days of history, the first one within an hour,
-    /// never two of a service at once.
+    /// Hands out a fit if one is due: daily for each signal with two days of history, the first one within an hour, and sooner
+    /// where a forecast has lost authority; never two of a service at once.
     pub fn next_fit(&mut self, now: Now) -> Option<FitJob> {
         let minute = Minute::of(now.wall);
+        self.signals.iter_mut().flatten().for_each(|slot| slot.watch_drift(minute));
         if self.fitting.is_some_and(|since| minute.0.saturating_sub(since.0).abs() < FIT_LOST) {
             return None;
         }
         let jitter = spread(&self.service);
         for (signal, slot) in self.signals.iter_mut().enumerate() {
             let Some(slot) = slot.as_mut().filter(|slot| i64::from(slot.state.seen()) >= 2 * DAY) else { continue };
-            let due = *slot.due.get_or_insert(minute.plus(jitter));
+            // One that was fitted before a restart has its next fit a day after; one that a stop has put off, or a jump of
+            // the clock, as if it were the first.
+            let daily = slot.installed.map(|installed| installed.plus(DAY));
+            let first = daily.filter(|due| (0..=DAY).contains(&due.0.saturating_sub(minute.0)));
+            let due = *slot.due.get_or_insert_with(|| first.unwrap_or_else(|| minute.plus(jitter)));
             let Some((newest, history)) = slot.state.history().filter(|_| minute >= due) else { continue };
             slot.due = Some(minute.plus(DAY));
             self.fitting = Some(minute);
@@ -144,20 +194,23 @@ impl Forecaster {
                 season: slot.state.day_before(fit::first(newest, &self.common.params), &self.common),
                 start: slot.state.smoothing(),
                 again: slot.installed.is_some(),
+                authority: slot.state.authority(),
                 params: self.common.params.clone(),
             });
         }
         None
     }
 
-    /// Takes over what a fit found, unless a newer one is in force.
-    pub fn install(&mut self, result: FitResult) {
+    /// Takes over what a fit found, unless a newer one is in force; tells whether it has.
+    pub fn install(&mut self, result: FitResult) -> bool {
         self.fitting = None;
-        let Some(Some(slot)) = self.signals.get_mut(result.signal) else { return };
-        if slot.installed.is_none_or(|installed| installed <= result.issued) {
+        let Some(Some(slot)) = self.signals.get_mut(result.signal) else { return false };
+        let is_newest = slot.installed.is_none_or(|installed| installed <= result.issued);
+        if is_newest {
             slot.installed = Some(result.issued);
             Arc::make_mut(&mut slot.state).set_smoothing(result.smoothing);
         }
+        is_newest
     }
 }
 

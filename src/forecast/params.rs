@@ -4,29 +4,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::events::{Event, FACTORS, Shape, moment};
 pub use super::zone::Zone;
-
-/// Smoothing parameters of the damped Holt-Winters model, in the symbols of Hyndman, Koehler, Ord and Snyder
-/// (2008): all lie in 0..1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Smoothing {
-    /// Share of a surprise that moves the level.
-    pub alpha: f64,
-    /// Share of a level move that moves the trend (`beta*`: the trend learns `alpha * beta` of a surprise).
-    pub beta: f64,
-    /// Share of a surprise that moves the season.
-    pub gamma: f64,
-    /// What is left of the trend after one minute; 1 is no damping.
-    pub phi: f64,
-    /// What is left after one minute of the part of a surprise that nothing has learned (AR(1), Taylor 2003).
-    pub rho: f64,
-}
-
-impl Default for Smoothing {
-    fn default() -> Self {
-        Self { alpha: 0.3, beta: 0.05, gamma: 0.03, phi: 0.9, rho: 0.3 }
-    }
-}
+pub use crate::model::Smoothing;
 
 /// Parameters of the forecast stage. The same for all signals: none is tuned for a series.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

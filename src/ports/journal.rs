@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    ChangeId, DecisionId, DecisionRecord, Intent, Measured, Revert, ServiceId, Timestamp, WriteOutcome,
+    ChangeId, DecisionId, DecisionRecord, Fitted, Intent, Measured, Revert, ServiceId, Timestamp, WriteOutcome,
 };
 
 /// Why the journal failed. After a failure of a write it refuses all further ones until it has opened its file anew.
@@ -142,6 +142,8 @@ pub enum Entry {
         /// What it did, and when that was known.
         measured: Measured,
     },
+    /// A fit found parameters for a signal, which take the place of those kept for it, if it was asked for no earlier.
+    Fitted(Fitted),
 }
 
 impl Entry {
@@ -196,6 +198,9 @@ pub trait Journal: Send + Sync + 'static {
         before: Option<&DecisionId>,
         limit: usize,
     ) -> Result<Vec<DecisionRecord>, JournalError>;
+
+    /// Returns the parameters that fits found for the signals of a service.
+    fn fits(&self, service: &ServiceId) -> Result<Vec<Fitted>, JournalError>;
 
     /// Returns one record.
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError>;

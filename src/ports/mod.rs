@@ -20,7 +20,7 @@ pub use awaited::{Awaited, StaleWatch};
 pub use clock::Clock;
 pub use cluster::{Cluster, ClusterError, Live};
 pub use control::{Control, Declaration, ServiceSnapshot, SourceStatus, Status};
-pub use executor::Executor;
+pub use executor::{Executor, Urgency};
 pub use journal::{Journal, JournalError};
 pub use kill_switch::KillSwitch;
 pub use leadership::Leadership;

@@ -14,8 +14,8 @@ use flyball::adapters::store::MemoryJournal;
 use flyball::cycle::stages::FleetLimits;
 use flyball::instrument::Metrics;
 use flyball::model::{
-    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Intent, Knob, Now, ServiceId, TargetKind,
-    TargetReading, TargetRef, Timestamp, TraceId, WriteEnd,
+    ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Fitted, Intent, Knob, Now, ServiceId,
+    TargetKind, TargetReading, TargetRef, Timestamp, TraceId, WriteEnd,
 };
 use flyball::ports::journal::Entry;
 use flyball::ports::{Awaited, Clock, Cluster, ClusterError, Journal, JournalError, Live};
@@ -232,6 +232,10 @@ impl Journal for Forgetful {
         _: Option<&DecisionId>,
         _: usize,
     ) -> Result<Vec<DecisionRecord>, JournalError> {
+        Ok(Vec::new())
+    }
+
+    fn fits(&self, _: &ServiceId) -> Result<Vec<Fitted>, JournalError> {
         Ok(Vec::new())
     }
 

@@ -14,7 +14,9 @@ use flyball::adapters::kill_file::{Scope, release};
 use flyball::app::{Ports, assemble};
 use flyball::config::Settings;
 use flyball::instrument::Metrics;
-use flyball::model::{Arrival, DecisionId, DecisionRecord, Finite, Intent, Missing, Sample, ServiceId, Timestamp};
+use flyball::model::{
+    Arrival, DecisionId, DecisionRecord, Finite, Fitted, Intent, Missing, Sample, ServiceId, Timestamp,
+};
 use flyball::ports::journal::Entry;
 use flyball::ports::{Answer, Journal, JournalError, Round, SourceError, TelemetrySource, Template};
 use futures::future::BoxFuture;
@@ -224,6 +226,10 @@ impl Journal for NotingJournal {
         limit: usize,
     ) -> Result<Vec<DecisionRecord>, JournalError> {
         self.inner.decisions(service, before, limit)
+    }
+
+    fn fits(&self, service: &ServiceId) -> Result<Vec<Fitted>, JournalError> {
+        self.inner.fits(service)
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

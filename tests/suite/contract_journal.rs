@@ -8,7 +8,8 @@ use std::time::Duration;
 use flyball::adapters::store::{MemoryJournal, RedbJournal, StoreSettings};
 use flyball::instrument::JournalMetrics;
 use flyball::model::{
-    Band, ChangeId, DecisionId, Foreseen, Impact, Intent, Measured, Revert, ServiceId, Timestamp, WriteOutcome,
+    Band, ChangeId, DecisionId, Fitted, Foreseen, Impact, Intent, Measured, Minute, Revert, ServiceId, SignalName,
+    Smoothing, Timestamp, WriteOutcome,
 };
 use flyball::ports::journal::{Entry, Journal, JournalError};
 use futures::executor::block_on;
@@ -198,6 +199,41 @@ fn a_revert_stays_with_its_intent_which_keeps_its_place() {
         let found: Vec<_> = applied.into_iter().map(|intent| (intent.change.id, intent.reverted)).collect();
         assert_eq!(found, [(intent(1).change.id, Some(revert())), (intent(2).change.id, None)]);
     });
+}
+
+fn fitted(service: &str, signal: &str, issued: i64, alpha: f64) -> Fitted {
+    let (service, signal) = (service.parse().unwrap(), SignalName::new(signal).unwrap());
+    Fitted { service, signal, issued: Minute(issued), smoothing: Smoothing { alpha, ..Smoothing::default() } }
+}
+
+#[test]
+fn of_each_signal_the_newest_fit_is_kept_over_a_restart() {
+    both(|subject| {
+        let [rps, queue] = [fitted("shop/cart", "rps", 500, 0.2), fitted("shop/cart", "queue", 400, 0.4)];
+        let others = [fitted("shop/car", "rps", 600, 0.5), fitted("shop/carts", "rps", 600, 0.6)];
+        let earlier = [fitted("shop/cart", "rps", 450, 0.3), fitted("shop/cart", "rps", 499, 0.7)];
+        let [before, after] = earlier;
+        for fit in [before, rps.clone(), after, queue.clone()].into_iter().chain(others) {
+            subject.append(Entry::Fitted(fit)).unwrap();
+        }
+        subject.restart();
+        assert_eq!(subject.journal().fits(&rps.service), Ok(vec![queue, rps]));
+        assert_eq!(subject.journal().fits(&"shop/other".parse().unwrap()), Ok(Vec::new()));
+    });
+}
+
+#[test]
+fn fits_of_signals_that_are_no_more_are_forgotten() {
+    let mut subject = Subject::disk();
+    let month = 30 * 24 * 60;
+    let (old, new) = (fitted("shop/gone", "rps", 100, 0.2), fitted("shop/cart", "rps", 101 + month, 0.2));
+    let unsound = fitted("shop/odd", "rps", 101 + month, 1.5);
+    for fit in [&old, &new, &unsound] {
+        subject.append(Entry::Fitted(fit.clone())).unwrap();
+    }
+    subject.restart();
+    let kept = [&old, &new, &unsound].map(|fit| subject.journal().fits(&fit.service).unwrap().len());
+    assert_eq!(kept, [0, 1, 0]);
 }
 
 /// What goes on after a restart is all there: what was foreseen, and what was measured.

@@ -14,8 +14,8 @@ use crate::cycle::{
 };
 use crate::instrument::ServiceMetrics;
 use crate::model::{
-    Arrival, Bounds, ChangeSet, CycleId, DecisionRecord, Features, Intent, MinuteValue, Mode, Now, Outlook, ServiceId,
-    ServiceSpec, TargetReading, TargetState, WriteEnd, WriteOutcome,
+    Arrival, Bounds, ChangeSet, CycleId, DecisionRecord, Features, Fitted, Intent, MinuteValue, Mode, Now, Outlook,
+    ServiceId, ServiceSpec, TargetReading, TargetState, WriteEnd, WriteOutcome,
 };
 use crate::ports::News;
 use crate::ports::journal::Entry;
@@ -89,6 +89,8 @@ pub struct Past {
     pub cycle: CycleId,
     /// Its intents of the last hours: those that were sent, applied or not, oldest first, then those that are open.
     pub intents: Vec<Intent>,
+    /// What fits found for its signals.
+    pub fits: Vec<Fitted>,
 }
 
 /// The share that one service has in a round of a source.
@@ -164,7 +166,7 @@ struct Heritage {
 impl Service {
     /// Returns the slot of a service with a `past`, that waits for the history of so many sources before it decides.
     pub fn new(spec: Arc<ServiceSpec>, world: Arc<World>, past: &Past, histories: usize) -> Self {
-        let forecaster = ForecasterCore::new(spec.clone(), world.forecast.clone(), histories > 0);
+        let forecaster = ForecasterCore::new(spec.clone(), world.forecast.clone(), &past.fits, histories > 0);
         let now = world.ports.clock.now();
         let decider = DeciderCore::new(spec.clone(), &past.intents, now);
         let actuator = ActuatorCore::new(spec.clone(), &past.intents, now);

@@ -11,8 +11,8 @@ use crate::cycle::{
 use crate::instrument::{self, ActorRole};
 use crate::model::record::SignalLabel;
 use crate::model::{AnomalyKind, ChangeSet, Foreseen, Lead, Measured, Outlook, ServiceSpec, SignalOutlook};
-use crate::ports::News;
 use crate::ports::journal::Entry;
+use crate::ports::{News, Urgency};
 
 use super::slot::{Committed, Service, Share};
 use super::stage::Stage;
@@ -111,8 +111,14 @@ impl Stage for ForecasterStage {
                     service.metrics.forecast(&assessed.outlook);
                     service.assessed(assessed);
                 }
-                ForecasterEffect::Warm(job) => in_pool(service, move || job.run(), Service::history_settled),
-                ForecasterEffect::Fit(job) => in_pool(service, move || ForecasterEvent::Fitted(job.run()), |_| {}),
+                ForecasterEffect::Warm(job) => {
+                    in_pool(service, Urgency::Awaited, move || job.run(), Service::history_settled);
+                }
+                ForecasterEffect::Fit(job) => {
+                    let urgency = Urgency::Fit(job.authority);
+                    in_pool(service, urgency, move || ForecasterEvent::Fitted(job.run()), |_| {});
+                }
+                ForecasterEffect::Keep(fit) => service.world.ports.journal.submit(Entry::Fitted(fit)),
             }
         }
     }
@@ -121,16 +127,20 @@ impl Stage for ForecasterStage {
 /// Runs a job off the loop's threads and hands its result to the forecaster; `failed` hears of a job without one.
 fn in_pool(
     service: &Arc<Service>,
+    urgency: Urgency,
     job: impl FnOnce() -> ForecasterEvent + Send + 'static,
     failed: impl FnOnce(&Service) + Send + 'static,
 ) {
     let (owner, yielded) = (service.clone(), Arc::new(AtomicBool::new(false)));
     let told = yielded.clone();
-    let ended = service.world.ports.executor.run(Box::new(move || {
-        let event = job();
-        told.store(true, Ordering::Release);
-        owner.put::<ForecasterStage>(owner.forecasts.put_fact(event));
-    }));
+    let ended = service.world.ports.executor.run(
+        urgency,
+        Box::new(move || {
+            let event = job();
+            told.store(true, Ordering::Release);
+            owner.put::<ForecasterStage>(owner.forecasts.put_fact(event));
+        }),
+    );
     let owner = service.clone();
     tokio::spawn(async move {
         ended.await;

@@ -12,7 +12,7 @@ use redb::backends::FileBackend;
 use redb::{Database, DatabaseError, StorageBackend, StorageError};
 
 use crate::instrument::JournalMetrics;
-use crate::model::{DecisionId, DecisionRecord, Intent, ServiceId, Timestamp};
+use crate::model::{DecisionId, DecisionRecord, Fitted, Intent, ServiceId, Timestamp};
 use crate::ports::journal::{Entry, Journal, JournalError};
 
 use super::holder::holder;
@@ -193,6 +193,10 @@ impl Journal for RedbJournal {
         limit: usize,
     ) -> Result<Vec<DecisionRecord>, JournalError> {
         self.shared.read(|txn| tables::recorded(txn, service, before, limit))
+    }
+
+    fn fits(&self, service: &ServiceId) -> Result<Vec<Fitted>, JournalError> {
+        self.shared.read(|txn| tables::fits(txn, service))
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::{self, BoxFuture};
 use parking_lot::Mutex;
 
-use crate::model::{ChangeId, DecisionId, DecisionRecord, Intent, ServiceId, Timestamp};
+use crate::model::{ChangeId, DecisionId, DecisionRecord, Fitted, Intent, ServiceId, SignalName, Timestamp};
 use crate::ports::journal::{Entry, Journal, JournalError};
 
 use super::rules::{self, Fate, Refused, Tables};
@@ -35,6 +35,7 @@ struct State {
     intents: BTreeMap<ChangeId, Intent>,
     prepared: Vec<ChangeId>,
     ended: Vec<ChangeId>,
+    fits: BTreeMap<(ServiceId, SignalName), Fitted>,
 }
 
 impl MemoryJournal {
@@ -90,6 +91,15 @@ impl Tables for State {
             let list = if intent.ended.is_some() { &mut self.ended } else { &mut self.prepared };
             list.push(id.clone());
         }
+        Ok(())
+    }
+
+    fn fit_before(&self, fit: &Fitted) -> Result<Option<Fitted>, Infallible> {
+        Ok(self.fits.get(&(fit.service.clone(), fit.signal.clone())).cloned())
+    }
+
+    fn put_fit(&mut self, fit: &Fitted) -> Result<(), Infallible> {
+        self.fits.insert((fit.service.clone(), fit.signal.clone()), fit.clone());
         Ok(())
     }
 }
@@ -151,6 +161,10 @@ impl Journal for MemoryJournal {
         };
         let records = found.into_iter().take(limit).filter_map(|id| state.decisions.get(id));
         Ok(records.map(|record| DecisionRecord::clone(record)).collect())
+    }
+
+    fn fits(&self, service: &ServiceId) -> Result<Vec<Fitted>, JournalError> {
+        Ok(self.state.lock().fits.values().filter(|fit| fit.service == *service).cloned().collect())
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

@@ -118,13 +118,13 @@ impl Queue {
 }
 
 /// Returns the service whose order an entry must keep. The end of an intent has none, nor has its revert or its
-/// effect: what they build on was durable before.
+/// effect: what they build on was durable before. A fit builds on nothing.
 fn service(entry: &Entry) -> Option<&ServiceId> {
     match entry {
         Entry::Decision(record) => Some(&record.id.service),
         Entry::Prepared(intent) => Some(intent.change.service()),
         Entry::Outcome { decision, .. } => Some(&decision.service),
-        Entry::Ended { .. } | Entry::Reverted { .. } | Entry::Measured { .. } => None,
+        Entry::Ended { .. } | Entry::Reverted { .. } | Entry::Measured { .. } | Entry::Fitted(_) => None,
     }
 }
 
@@ -156,6 +156,7 @@ mod tests {
             Entry::Ended { .. } => "end".to_owned(),
             Entry::Reverted { .. } => "revert".to_owned(),
             Entry::Measured { .. } => "effect".to_owned(),
+            Entry::Fitted(_) => "fit".to_owned(),
         };
         queue.take(now).into_iter().map(said).collect()
     }

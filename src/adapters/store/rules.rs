@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{ChangeId, DecisionId, DecisionRecord, Effect, Intent, Measured, Revert, Timestamp, WriteOutcome};
+use crate::model::{
+    ChangeId, DecisionId, DecisionRecord, Effect, Fitted, Intent, Measured, Revert, Timestamp, WriteOutcome,
+};
 use crate::ports::journal::Entry;
 
 /// The part of a decision record that comes after the decision, and the write that it waits for. All that the
@@ -51,6 +53,12 @@ pub(super) trait Tables {
 
     /// Stores a new intent, one that ends, or one that had ended and was reverted or measured.
     fn put_intent(&mut self, intent: &Intent) -> Result<(), Self::Error>;
+
+    /// Returns what is kept for the signal of a fit.
+    fn fit_before(&self, fit: &Fitted) -> Result<Option<Fitted>, Self::Error>;
+
+    /// Stores a fit in place of that one.
+    fn put_fit(&mut self, fit: &Fitted) -> Result<(), Self::Error>;
 }
 
 /// Why an entry was not taken.
@@ -86,6 +94,7 @@ pub(super) fn apply<T: Tables>(tables: &mut T, entry: &Entry) -> Applied<T> {
         Entry::Reverted { change, revert } => reverted(tables, change, revert),
         Entry::Outcome { decision, outcome } => concluded(tables, decision, outcome),
         Entry::Measured { change, measured } => self::measured(tables, change, measured),
+        Entry::Fitted(fit) => fitted(tables, fit),
     }
 }
 
@@ -175,4 +184,11 @@ fn measured<T: Tables>(tables: &mut T, id: &ChangeId, measured: &Measured) -> Ap
         tables.put_fate(decision, &Fate { effect: Some(measured.effect.clone()), ..fate })?;
     }
     Ok(())
+}
+
+fn fitted<T: Tables>(tables: &mut T, fit: &Fitted) -> Applied<T> {
+    match tables.fit_before(fit)? {
+        Some(before) if before.issued > fit.issued => Ok(()),
+        Some(_) | None => Ok(tables.put_fit(fit)?),
+    }
 }

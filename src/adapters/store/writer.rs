@@ -348,6 +348,6 @@ impl Shared {
 fn is_kept(entry: &Entry) -> bool {
     match entry {
         Entry::Ended { .. } | Entry::Reverted { .. } | Entry::Measured { .. } => true,
-        Entry::Decision(_) | Entry::Prepared(_) | Entry::Outcome { .. } => false,
+        Entry::Decision(_) | Entry::Prepared(_) | Entry::Outcome { .. } | Entry::Fitted(_) => false,
     }
 }

@@ -22,7 +22,7 @@ use super::shift::Shift;
 use super::week::Week;
 use super::zone::Clock;
 use crate::model::outlook::{ForecastFlag, Parts, QuantileRow, SignalOutlook};
-use crate::model::{Minute, MinuteValue, Role, ServiceId, SignalSpec};
+use crate::model::{Authority, Minute, MinuteValue, Role, ServiceId, SignalSpec};
 
 /// Largest absolute value that is learned as it is; no base unit reaches it, and no arithmetic here overflows.
 const LARGEST: f64 = 1e30;
@@ -162,6 +162,11 @@ impl SignalState {
     /// Returns the smoothing in force.
     pub fn smoothing(&self) -> Smoothing {
         self.head.models.smoothing()
+    }
+
+    /// Returns what the forecast may be used for.
+    pub fn authority(&self) -> Authority {
+        self.head.rung.authority()
     }
 
     /// Takes over fitted smoothing.

@@ -330,6 +330,56 @@ fn a_lost_fit_is_given_up_and_the_newest_result_wins() {
     assert!((state.signals[0].as_ref().unwrap().state.smoothing().alpha - 0.5).abs() < 1e-12);
 }
 
+#[test]
+fn a_fit_goes_on_over_a_restart_and_into_what_history_teaches() {
+    let spec = service((0.0, 1e9));
+    let params = ForecastParams::default();
+    let found = Smoothing { alpha: 0.5, ..Smoothing::default() };
+    let fit = Fitted {
+        service: spec.id.clone(),
+        signal: spec.signals[0].name.clone(),
+        issued: Minute(2 * DAY - 600),
+        smoothing: found,
+    };
+    let mut state = Forecaster::new(&spec, &params);
+    state.resume(&spec, &[fit.clone()]);
+    let mut warmed = state.anew(&spec, &params);
+    warmed.warm(0, &minutes(0, (0..2 * DAY).map(|minute| 100.0 + (minute % 60) as f64)));
+    for state in [&state, &warmed] {
+        assert_eq!(state.signals[0].as_ref().unwrap().state.smoothing(), found);
+    }
+    let due = |mut state: Forecaster| (2 * DAY..4 * DAY).find_map(|minute| state.next_fit(at(minute)));
+    let next = due(warmed.clone()).unwrap();
+    assert_eq!((next.issued, next.again, next.start), (fit.issued.plus(DAY), true, found));
+    // One that is long past has its next fit when a first one would.
+    let mut stale = state.anew(&spec, &params);
+    stale.resume(&spec, &[Fitted { issued: Minute(-5 * DAY), ..fit }]);
+    stale.warm(0, &minutes(0, (0..2 * DAY).map(|minute| 100.0 + (minute % 60) as f64)));
+    assert!(due(stale).unwrap().issued < Minute(2 * DAY + 60));
+}
+
+#[test]
+fn a_forecast_that_loses_authority_is_fitted_anew_the_same_day() {
+    let mut state = learned((0.0, 1e9), &minutes(0, (0..2 * DAY).map(|minute| 100.0 + (minute % 60) as f64)));
+    let due =
+        |state: &mut Forecaster, from: i64| (from..from + 2 * DAY).find(|minute| state.next_fit(at(*minute)).is_some());
+    let first = due(&mut state, 2 * DAY).unwrap();
+    let install = |state: &mut Forecaster, issued: i64| {
+        let smoothing = Smoothing::default();
+        state.install(FitResult { signal: 0, issued: Minute(issued), smoothing, loss_before: 1.0, loss_after: 0.5 })
+    };
+    assert!(install(&mut state, first));
+    let mut calm = state.clone();
+    assert_eq!(due(&mut calm, first + 1), Some(first + DAY));
+    // Trusted until now; what was learned earns nothing yet.
+    for (lost, again) in [(first + 1, first + FIT_APART), (first + 1000, first + 1000 + FIT_AFTER_DRIFT)] {
+        let mut drifted = state.clone();
+        assert!(drifted.next_fit(at(lost - 1)).is_none());
+        drifted.signals[0].as_mut().unwrap().authority = Authority::MayAdd;
+        assert_eq!(due(&mut drifted, lost), Some(again));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

@@ -10,8 +10,8 @@ use flyball::app::assemble;
 use flyball::cycle::stages::FleetLimits;
 use flyball::instrument::Metrics;
 use flyball::model::{
-    ChangeSet, Choice, DecisionId, DecisionRecord, Epoch, Foreseen, GuardName, Intent, Lead, Refusal, ServiceId,
-    Timestamp, WriteOutcome,
+    ChangeSet, Choice, DecisionId, DecisionRecord, Epoch, Fitted, Foreseen, GuardName, Intent, Lead, Refusal,
+    ServiceId, Timestamp, WriteOutcome,
 };
 use flyball::ports::journal::{Entry, Journal, JournalError, Unreadable};
 use flyball::ports::policy_memory::{KeptPolicies, PolicyOperation};
@@ -143,6 +143,10 @@ impl Journal for SharedJournal {
         limit: usize,
     ) -> Result<Vec<DecisionRecord>, JournalError> {
         self.journal.decisions(service, before, limit)
+    }
+
+    fn fits(&self, service: &ServiceId) -> Result<Vec<Fitted>, JournalError> {
+        self.journal.fits(service)
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

@@ -19,7 +19,7 @@ use flyball::model::{
     Arrival, Autoscaler, Autoscaling, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample,
     ServiceId, ServiceSpec, TargetReading, TargetRef, TargetState, Timestamp,
 };
-use flyball::ports::executor::Job;
+use flyball::ports::executor::{Job, Urgency};
 use flyball::ports::policy_memory::{KeptPolicies, PolicyMemory, PolicyOperation, PolicyOrder};
 use flyball::ports::{
     Answer, Awaited, Clock, Cluster, ClusterError, Executor, Journal, KillSwitch, Leadership, Live, News, PolicyFile,
@@ -578,7 +578,7 @@ impl Services for Declared {
 struct Inline;
 
 impl Executor for Inline {
-    fn run(&self, job: Job) -> BoxFuture<'static, ()> {
+    fn run(&self, _: Urgency, job: Job) -> BoxFuture<'static, ()> {
         job();
         Box::pin(async {})
     }

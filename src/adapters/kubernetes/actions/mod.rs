@@ -31,7 +31,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::model::{ChangeId, DecisionId, DecisionRecord, Intent, Measured, ServiceId, Timestamp, WriteOutcome};
+use crate::model::{
+    ChangeId, DecisionId, DecisionRecord, Fitted, Intent, Measured, ServiceId, Timestamp, WriteOutcome,
+};
 use crate::ports::journal::{Entry, Journal, JournalError, Unreadable};
 
 use super::client::Timeouts;
@@ -152,7 +154,11 @@ impl Journal for LoopActions {
             match entry {
                 Entry::Prepared(intent) => self.prepare(intent).await,
                 Entry::Ended { change, at, outcome } => self.ended(change, at, outcome).await,
-                Entry::Decision(_) | Entry::Reverted { .. } | Entry::Outcome { .. } | Entry::Measured { .. } => {
+                Entry::Decision(_)
+                | Entry::Reverted { .. }
+                | Entry::Outcome { .. }
+                | Entry::Measured { .. }
+                | Entry::Fitted(_) => {
                     self.submit(entry);
                     Ok(())
                 }
@@ -179,7 +185,7 @@ impl Journal for LoopActions {
                     held.measured.get_or_insert(measured.clone());
                 });
             }
-            Entry::Decision(_) | Entry::Outcome { .. } => self.shared.local.submit(entry),
+            Entry::Decision(_) | Entry::Outcome { .. } | Entry::Fitted(_) => self.shared.local.submit(entry),
         }
     }
 
@@ -235,6 +241,10 @@ impl Journal for LoopActions {
         limit: usize,
     ) -> Result<Vec<DecisionRecord>, JournalError> {
         self.shared.local.decisions(service, before, limit)
+    }
+
+    fn fits(&self, service: &ServiceId) -> Result<Vec<Fitted>, JournalError> {
+        self.shared.local.fits(service)
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {
