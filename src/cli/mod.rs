@@ -214,7 +214,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Anomalies(command) => anomalies::anomalies(command),
         Command::Policy(command) => block_on(policy::policy(command)),
         Command::Kill(args) => block_on(kill::kill(args)),
-        Command::Resume(args) => kill::resume(args),
+        Command::Resume(args) => block_on(kill::resume(args)),
         Command::Doctor(args) => block_on(doctor::doctor(args)),
         Command::Crds => crds::crds(),
         Command::Completions(args) => crds::completions(args),
