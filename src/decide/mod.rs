@@ -25,6 +25,7 @@
 //! | `select` | one action out of all that matched |
 //! | `mask` | what of all that may be shown |
 //! | `trial` | the tests of a set |
+//! | `needs` | signals that a rule cannot do without |
 //! | `lint` | what loads and is still likely a mistake |
 //! | `reference` | every word of the language, for the page in docs |
 //! | `fault` | what can be wrong, with file, line, column and rule |
@@ -61,6 +62,7 @@ mod library;
 mod lint;
 mod mask;
 mod mute;
+mod needs;
 mod plan;
 mod reference;
 mod select;
@@ -75,7 +77,7 @@ pub use lint::{LINTS, Lint, lint};
 pub use plan::parameter::Parameter;
 pub use reference::{Place, WORDS, Word, reference};
 pub use trial::{ConditionCoverage, Coverage, RuleCoverage, TestReport, TestResult, run_tests};
-pub use vocabulary::{Vocabulary, VocabularyError};
+pub use vocabulary::{STANDARD, Standard, Vocabulary, VocabularyError};
 
 #[cfg(test)]
 mod tests;
