@@ -17,8 +17,11 @@
 //! | `documents` | data beside the rules |
 //! | `library` | files below `lib/`, which others import |
 //! | `engine` | the sandbox and its limits |
+//! | `sorting` | the functions that order a list, of which none panics |
 //! | `api` | what policies are written in |
 //! | `build` | the one call of each rule |
+//! | `apart` | where that fails, each of its clauses by itself |
+//! | `dropped` | conditions whose value nobody takes |
 //! | `plan` | what it leaves: conditions and an action as trees |
 //! | `evaluate` | one decision over those trees |
 //! | `held`, `mute` | what a service's decider remembers |
@@ -48,12 +51,14 @@
 //! assert!(faults[0].to_string().starts_with("traffic.rhai:3:15: rule scale_up: unknown signal `cpx`"));
 //! ```
 
+mod apart;
 mod api;
 mod build;
 mod compile;
 mod cost;
 mod declare;
 mod documents;
+mod dropped;
 mod engine;
 mod evaluate;
 mod fault;
@@ -66,6 +71,7 @@ mod needs;
 mod plan;
 mod reference;
 mod select;
+mod sorting;
 mod trial;
 mod vocabulary;
 
