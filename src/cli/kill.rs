@@ -1,7 +1,7 @@
 //! `flyball kill` and `flyball resume`: they write the kill switch's file, so they work whatever state the
 //! running process is in.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -111,8 +111,8 @@ impl SwitchArg {
     }
 
     /// Says that the flyball that answers at the address of the settings does not read this switch, where that is so: who
-    /// stopped writes by the wrong settings must not believe that they are stopped.
-    async fn another(&self, order: &KillOrder) -> Option<String> {
+    /// turned the one of the wrong settings must not believe that writes are stopped, or that they go on.
+    async fn another(&self, switch: &Path, order: &KillOrder, goes_on: &str) -> Option<String> {
         let settings = self.config.load().ok().filter(|_| self.file.is_none())?;
         let running = Running::of(&settings).ok()?;
         let state = running.stranger().await?;
@@ -127,9 +127,11 @@ impl SwitchArg {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
         Some(format!(
-            "THE FLYBALL AT {} GOES ON: it runs by other settings and does not read this switch; its state directory is {}, \
-             name its settings with --config to stop it",
+            "THE FLYBALL AT {} {goes_on}: it runs by other settings and does not read this switch ({}, of {}); its state \
+             directory is {}, name its settings with --config",
             settings.listen,
+            switch.display(),
+            self.config.path().map_or_else(|_| "the settings".to_owned(), |path| path.display().to_string()),
             state.display()
         ))
     }
@@ -148,13 +150,17 @@ pub async fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
             return by_kubectl(namespace.as_deref(), &scope, "engaged", &args.what.by, &args.reason);
         }
     };
+    let before = kill_file::read_state(&path);
     match kill_file::engage(&path, &scope, &args.what.by, &args.reason) {
         Ok(Engaged::Written(order)) => {
             tell(format!("kill switch engaged for {} ({})", said(&scope), path.display()))?;
             if order.all && scope != Scope::All {
                 tell(format!("everything is stopped, {}", order.given()))?;
             }
-            let another = args.switch.another(&order).await;
+            if let Some(replaced) = replaced(&before, &order) {
+                tell(replaced)?;
+            }
+            let another = args.switch.another(&path, &order, "GOES ON").await;
             match &another {
                 None => tell("no such write starts more than a second from now; one under way ends as it would have")?,
                 Some(another) => tell(another)?,
@@ -177,7 +183,18 @@ pub async fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
-pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
+/// Says whose order the new one took the place of, where something else was stopped before: a switch keeps one name and one
+/// reason for all that it stops.
+fn replaced(before: &KillState, order: &KillOrder) -> Option<String> {
+    let KillState::Readable { order: before, .. } = before else { return None };
+    let stopped = before.stopped().filter(|_| before.given() != order.given())?;
+    Some(format!(
+        "{stopped} stays stopped, from now on under this reason, too (before: {}): a switch keeps one for all",
+        before.given()
+    ))
+}
+
+pub async fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     let scope = args.what.scope();
     let path = match args.switch.place(&scope)? {
         Switch::File(path) => path,
@@ -186,22 +203,34 @@ pub fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
         }
     };
     let order = kill_file::release(&path, &scope, &args.what.by, &args.reason)?;
+    let code = released(args, &scope, &path, &order)?;
+    match args.switch.another(&path, &order, "STAYS AS IT IS").await {
+        None => Ok(code),
+        Some(another) => {
+            tell(another)?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Says what is let go, and what stays stopped.
+fn released(args: &ResumeArgs, scope: &Scope, path: &Path, order: &KillOrder) -> anyhow::Result<ExitCode> {
     let Some(stopped) = order.stopped() else {
-        tell(format!("kill switch released for {}; nothing is stopped ({})", said(&scope), path.display()))?;
+        tell(format!("kill switch released for {}; nothing is stopped ({})", said(scope), path.display()))?;
         return Ok(ExitCode::SUCCESS);
     };
-    let in_its_way = match &scope {
+    let in_its_way = match scope {
         Scope::All => None,
         _ if order.all => Some(Scope::All),
         Scope::Service(_) => order.classes.first().copied().map(Scope::Class),
         Scope::Class(_) => None,
     };
     let Some(other) = in_its_way else {
-        tell(format!("kill switch released for {} ({})", said(&scope), path.display()))?;
+        tell(format!("kill switch released for {} ({})", said(scope), path.display()))?;
         tell(format!("still stopped: {stopped}, {}", order.given()))?;
         return Ok(ExitCode::SUCCESS);
     };
-    tell(format!("{} is no longer stopped by name ({})", said(&scope), path.display()))?;
+    tell(format!("{} is no longer stopped by name ({})", said(scope), path.display()))?;
     tell(format!("STILL STOPPED: {stopped}, {}", order.given()))?;
     tell(format!("to release: {}", args.switch.way_back(&other)))?;
     Ok(ExitCode::FAILURE)

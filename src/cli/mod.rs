@@ -165,7 +165,7 @@ fn unknown_service(name: &str, settings: &Settings) -> anyhow::Error {
 /// Writes a line to the standard output. Where nobody reads it any more the command ends, as by SIGPIPE.
 fn print(line: impl std::fmt::Display) -> std::io::Result<()> {
     use std::io::Write as _;
-    writeln!(std::io::stdout().lock(), "{line}")
+    writeln!(std::io::stdout().lock(), "{}", terminal::safe(&line.to_string()))
 }
 
 /// Writes a line of what was found. Where nobody reads it any more the command goes on without: its exit code tells the same.
@@ -176,7 +176,7 @@ fn tell(line: impl std::fmt::Display) -> std::io::Result<()> {
 /// Writes a line to the error output, if anybody reads it.
 fn complain(line: impl std::fmt::Display) {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stderr().lock(), "flyball: {line}");
+    let _ = writeln!(std::io::stderr().lock(), "flyball: {}", terminal::safe(&line.to_string()));
 }
 
 /// Form of the output.
@@ -214,7 +214,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Anomalies(command) => anomalies::anomalies(command),
         Command::Policy(command) => block_on(policy::policy(command)),
         Command::Kill(args) => block_on(kill::kill(args)),
-        Command::Resume(args) => kill::resume(args),
+        Command::Resume(args) => block_on(kill::resume(args)),
         Command::Doctor(args) => block_on(doctor::doctor(args)),
         Command::Crds => crds::crds(),
         Command::Completions(args) => crds::completions(args),

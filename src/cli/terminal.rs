@@ -1,8 +1,11 @@
 //! What the terminal takes: whether it is drawn on, and in colour.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
 use crate::config::{Terminal, terminal};
+use crate::model::plain::is_odd;
 
 /// Tells whether the standard output is a terminal that moves its cursor: not where `TERM` says `dumb`.
 pub fn is_drawn_on() -> bool {
@@ -18,9 +21,64 @@ fn coloured(is_terminal: bool, terminal: Terminal) -> bool {
     is_terminal && !terminal.is_dumb && !terminal.no_colour
 }
 
+/// Clears the terminal, for what is shown again and again in its place.
+pub fn clear() -> std::io::Result<()> {
+    use std::io::Write as _;
+    // Home, and clear what is below.
+    writeln!(std::io::stdout().lock(), "\u{1b}[H\u{1b}[2J\u{1b}[H")
+}
+
+/// Returns text that a terminal shows and does not obey: whatever it holds of others, it keeps the lines, tabs and colours
+/// alone. What else is odd stands as JSON writes it, so that a line for programs still says the same.
+pub fn safe(text: &str) -> Cow<'_, str> {
+    let kept = |letter: char| matches!(letter, '\n' | '\t');
+    if !text.contains(|letter: char| is_odd(letter) && !kept(letter)) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let colour = colour(rest);
+        if colour > 0 {
+            out.push_str(rest.get(..colour).unwrap_or_default());
+        } else if is_odd(letter) && !kept(letter) {
+            // Writing into a String does not fail.
+            let _ = write!(out, "\\u{:04x}", u32::from(letter));
+        } else {
+            out.push(letter);
+        }
+        rest = rest.get(colour.max(letter.len_utf8())..).unwrap_or_default();
+    }
+    Cow::Owned(out)
+}
+
+/// Returns the length of the order to a terminal to change colour that a text begins with; 0 if it does not.
+fn colour(text: &str) -> usize {
+    let Some(order) = text.strip_prefix("\x1b[") else { return 0 };
+    let end = order.find(|letter: char| !letter.is_ascii_digit() && letter != ';').unwrap_or(order.len());
+    if order.get(end..).is_some_and(|end| end.starts_with('m')) { end + 3 } else { 0 }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Also where a record of an earlier version, the name of a field manager or the answer of a server holds them.
+    #[test]
+    fn what_a_terminal_would_obey_is_spelled_out_and_colours_stay() {
+        for (text, shown) in [
+            ("one\n\ttwo über", "one\n\ttwo über"),
+            ("\x1b[1;31mred\x1b[0m", "\x1b[1;31mred\x1b[0m"),
+            ("\x1b[2Jgone\x1b]0;title\x07", "\\u001b[2Jgone\\u001b]0;title\\u0007"),
+            ("a\rb\u{9b}31mc\u{7f}", "a\\u000db\\u009b31mc\\u007f"),
+            ("\x1b[31", "\\u001b[31"),
+            ("user\u{202e}txt", "user\\u202etxt"),
+        ] {
+            assert_eq!(safe(text), shown);
+        }
+        let json = serde_json::json!({ "why": "a\u{9b}b" }).to_string();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&safe(&json)).unwrap()["why"], "a\u{9b}b");
+    }
 
     #[test]
     fn colour_needs_a_terminal_that_has_it_and_nobody_who_does_not_want_it() {

@@ -32,7 +32,7 @@ pub use observer::{Observed, ObserverCore, RoundArrived};
 pub mod stages {
     pub use crate::act::{recheck, settle};
     pub use crate::decide::{
-        Coverage, Deadline, Decider, LINTS, Lint, PolicyFault, PolicySet, Spent, TestReport, Vocabulary,
+        Coverage, Deadline, Decider, LINTS, Lint, PolicyFault, PolicySet, STANDARD, Spent, TestReport, Vocabulary,
         VocabularyError, compile, decide, lint, reference, run_tests,
     };
     pub use crate::forecast::fit::{FitJob, FitResult};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rhai::{Array, Position};
 
+use crate::decide::apart;
 use crate::decide::api::clause::{Body, Book, Unsound};
 use crate::decide::api::params::Params;
 use crate::decide::api::signal::Service;
@@ -18,24 +19,27 @@ use crate::decide::plan::parameter::Parameter;
 /// Calls a rule in the environment of its own file and keeps what it returns.
 ///
 /// # Errors
-/// What is wrong with the rule, and where.
+/// All that is found wrong with the rule, and where.
 pub(super) fn build(
     declared: Declared,
     engine: &MeteredEngine,
     book: &Book,
     parameters: &[Parameter],
     texts: &Texts,
-) -> Result<Rule, PolicyFault> {
+) -> Result<Rule, Vec<PolicyFault>> {
     let body = call(&declared, engine, book)?;
-    check_kind(&declared, &body)?;
+    let mut faults = check_kind(&declared, &body);
     let defaults: Vec<Result<f64, Arc<str>>> = parameters.iter().map(|parameter| Ok(parameter.default)).collect();
     let sizes = body.action.sizes();
     if !sizes.iter().any(|size| size.is_measured()) {
         // Its size follows from the policy alone: outside its range it could never be right.
         let inputs = Inputs::none((parameters, &defaults), texts);
         if let Err(Refused::Invalid(why)) = body.action.aim(&inputs) {
-            return Err(fault(&declared, body.position, &Failure::InvalidAction(why)));
+            faults.push(fault(&declared, body.position, &Failure::InvalidAction(why)));
         }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
     }
     let mut names = Vec::new();
     for size in &sizes {
@@ -56,44 +60,57 @@ pub(super) fn build(
 }
 
 /// Checks that a limit forbids, from its first moment on, and that a rule does not.
-fn check_kind(declared: &Declared, body: &Body) -> Result<(), PolicyFault> {
+fn check_kind(declared: &Declared, body: &Body) -> Vec<PolicyFault> {
+    let mut faults = Vec::new();
     if body.action.strictest().is_some() != declared.is_limit {
         let message = if declared.is_limit {
             "a limit only forbids: its last clause is veto(\"lower\", \"why\") or cap(20); what acts is a rule(..)"
         } else {
             "veto(..) and cap(..) hold against every rule: they belong into limit(\"name\", |s, p| [..])"
         };
-        return Err(fault(declared, body.position, &Failure::Script(message.to_owned())));
+        faults.push(fault(declared, body.position, &Failure::Script(message.to_owned())));
     }
     // Until it is known to have held, after every start, it would let everything through. An `unless` forbids by then.
-    let held = body.conditions.iter().find(|(condition, negated)| condition.held.is_some() && !negated);
-    if let (true, Some((condition, _))) = (declared.is_limit, held) {
+    let held = body.conditions.iter().filter(|(condition, negated)| condition.held.is_some() && !negated);
+    faults.extend(held.filter(|_| declared.is_limit).map(|(condition, _)| {
         let message =
             format!("a limit holds from the first moment: take held_for(..) off when({})", condition.phrase());
-        return Err(fault(declared, body.position, &Failure::Script(message)));
-    }
-    Ok(())
+        fault(declared, body.position, &Failure::Script(message))
+    }));
+    faults
 }
 
-fn call(declared: &Declared, engine: &MeteredEngine, book: &Book) -> Result<Body, PolicyFault> {
-    let engine = engine.fresh();
+fn call(declared: &Declared, engine: &MeteredEngine, book: &Book) -> Result<Body, Vec<PolicyFault>> {
     book.clear();
-    // What arose in a library is told at its own place, which says more than that of the call.
-    let elsewhere = |file: Option<String>| file.filter(|file| **file != *declared.file);
-    let (message, position, file) =
-        match guarded(|| declared.body.call::<Array>(engine, &declared.ast, (Service, Params))) {
-            Ok(list) => match Body::read(list, book) {
-                Ok(body) => return Ok(body),
-                Err(Unsound { message, position, file }) => (message, position, elsewhere(file)),
-            },
-            Err(error) => {
-                let (failure, position, file) = explain_with_file(&error, RULE_OPERATIONS);
-                (failure.to_string(), position, elsewhere(file))
+    let called = guarded(|| declared.body.call::<Array>(engine.fresh(), &declared.ast, (Service, Params)));
+    let wrong = match called.map(|list| Body::read(list, book)) {
+        Ok(Ok(body)) => return Ok(body),
+        Ok(Err(unsound)) => {
+            unsound.into_iter().map(|Unsound { message, position, file }| (message, position, file)).collect()
+        }
+        Err(error) => {
+            let (failure, position, file) = explain_with_file(&error, RULE_OPERATIONS);
+            let (ends, first) = (failure.ends_all(), (failure.to_string(), position, file));
+            let mut wrong = vec![first];
+            if !ends {
+                wrong.extend(apart::each(declared, engine, book));
             }
-        };
-    match file {
-        Some(file) => Err(PolicyFault::at(&file, position, Some(&*declared.name), message)),
-        None => Err(fault(declared, position, &Failure::Script(message))),
+            wrong
+        }
+    };
+    let mut faults: Vec<_> = wrong.into_iter().map(|wrong| placed(declared, wrong)).collect();
+    // What stands before the list fails with each clause.
+    faults.sort();
+    faults.dedup();
+    Err(faults)
+}
+
+/// Returns the fault in which something wrong results. What arose in a library is told at its own place, which says more
+/// than that of the call.
+fn placed(declared: &Declared, (message, position, file): apart::Wrong) -> PolicyFault {
+    match file.filter(|file| **file != *declared.file) {
+        Some(file) => PolicyFault::at(&file, position, Some(&*declared.name), message),
+        None => fault(declared, position, &Failure::Script(message)),
     }
 }
 

@@ -107,7 +107,7 @@ impl PolicySet {
         let strange = service.parameters.keys().filter(|name| !known(name)).map(|name| {
             let names: Vec<_> = self.parameters.iter().map(|parameter| &*parameter.name).collect();
             let meant = nearest(name, &names).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
-            let names = names.join(", ");
+            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             format!("parameter `{name}` of {}: the set has none of that name, there is {names}{meant}", service.id)
         });
         let wrong = self.parameters.iter().filter_map(|parameter| parameter.value_for(service).err());
@@ -170,8 +170,11 @@ pub fn compile<'a>(
         let engine = importing.get(&declared.file).unwrap_or(&plain);
         match build(declared, engine, &book, &parameters, &texts) {
             Ok(rule) => built.push(rule),
-            Err(fault) if complete || !fault.message.starts_with("unknown parameter") => faults.push(fault),
-            Err(_) => (),
+            Err(wrong) => {
+                faults.extend(
+                    wrong.into_iter().filter(|wrong| complete || !wrong.message.starts_with("unknown parameter")),
+                );
+            }
         }
     }
     faults.extend(check_set(&built, faults.is_empty()));

@@ -11,6 +11,7 @@ use crate::decide::api::fields::Fields;
 use crate::decide::api::params;
 use crate::decide::api::quantity::{ScriptResult, register_units};
 use crate::decide::compile::parse;
+use crate::decide::dropped::dropped;
 use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, guarded};
 use crate::decide::fault::{Failure, PolicyFault, explain};
 use crate::decide::library::{LIBRARY, Libraries};
@@ -112,6 +113,7 @@ pub(super) fn load(sources: &[(&str, &str)], library: &Shared<Module>, expired: 
                 continue;
             }
         };
+        declarations.lock().faults.extend(dropped(path, &ast));
         declarations.lock().ast = Arc::clone(&ast);
         match guarded(|| Module::eval_ast_as_new(Scope::new(), &ast, engine.fresh())) {
             Ok(file) => {

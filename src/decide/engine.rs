@@ -22,6 +22,7 @@ use rhai::{Dynamic, Engine, EvalAltResult, Module, OptimizationLevel, Shared};
 use crate::decide::api::quantity::ScriptResult;
 use crate::decide::documents::Documents;
 use crate::decide::fault::DISABLED;
+use crate::decide::sorting;
 
 /// What scripts have used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,7 @@ pub(super) fn standard_library(documents: &Documents) -> Shared<Module> {
     BasicMapPackage::init(&mut library);
     BasicStringPackage::init(&mut library);
     BasicIteratorPackage::init(&mut library);
+    sorting::register(&mut library);
     documents.register(&mut library);
     // Without these two every call searches the packages' manifests from end to end.
     library.register_lazy_functions();

@@ -89,6 +89,13 @@ pub(super) enum Failure {
     Script(String),
 }
 
+impl Failure {
+    /// Tells whether it is about what was used up, and not about one place: what stands behind it is not looked at.
+    pub(super) fn ends_all(&self) -> bool {
+        !matches!(self, Self::Script(_) | Self::InvalidAction(_))
+    }
+}
+
 impl From<Spent> for Failure {
     fn from(spent: Spent) -> Self {
         match spent {
@@ -232,6 +239,9 @@ fn plain_type(name: &str) -> String {
 }
 
 fn unknown_function(signature: &str) -> String {
+    if signature.starts_with("anon$") {
+        return "its function takes other arguments: that of a rule is |s, p| [..], that of a test || ..".to_owned();
+    }
     let name = signature.split([' ', '(']).next().unwrap_or(signature);
     let hint = match name {
         "when" | "unless" => ": it takes a condition, such as s.cpu.current > pct(60), or a flag",

@@ -7,6 +7,7 @@ use rhai::{Engine, EvalAltResult, Module, ModuleResolver, Position, Scope, Share
 
 use crate::decide::api::quantity::{ScriptResult, register_units};
 use crate::decide::compile::parse;
+use crate::decide::dropped::dropped;
 use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, guarded};
 use crate::decide::fault::{Failure, PolicyFault, explain};
 
@@ -63,6 +64,7 @@ impl Libraries {
             Ok(ast) => ast,
             Err(faults) => return self.0.lock().faults.extend(faults),
         };
+        self.0.lock().faults.extend(dropped(&path, &ast));
         self.0.lock().loading.push(name.to_owned());
         let module = guarded(|| Module::eval_ast_as_new(Scope::new(), &ast, engine)).map_err(|error| {
             let (failure, position) = explain(&error, LOAD_OPERATIONS);

@@ -17,14 +17,18 @@
 //! | `documents` | data beside the rules |
 //! | `library` | files below `lib/`, which others import |
 //! | `engine` | the sandbox and its limits |
+//! | `sorting` | the functions that order a list, of which none panics |
 //! | `api` | what policies are written in |
 //! | `build` | the one call of each rule |
+//! | `apart` | where that fails, each of its clauses by itself |
+//! | `dropped` | conditions whose value nobody takes |
 //! | `plan` | what it leaves: conditions and an action as trees |
 //! | `evaluate` | one decision over those trees |
 //! | `held`, `mute` | what a service's decider remembers |
 //! | `select` | one action out of all that matched |
 //! | `mask` | what of all that may be shown |
 //! | `trial` | the tests of a set |
+//! | `needs` | signals that a rule cannot do without |
 //! | `lint` | what loads and is still likely a mistake |
 //! | `reference` | every word of the language, for the page in docs |
 //! | `fault` | what can be wrong, with file, line, column and rule |
@@ -47,12 +51,14 @@
 //! assert!(faults[0].to_string().starts_with("traffic.rhai:3:15: rule scale_up: unknown signal `cpx`"));
 //! ```
 
+mod apart;
 mod api;
 mod build;
 mod compile;
 mod cost;
 mod declare;
 mod documents;
+mod dropped;
 mod engine;
 mod evaluate;
 mod fault;
@@ -61,9 +67,11 @@ mod library;
 mod lint;
 mod mask;
 mod mute;
+mod needs;
 mod plan;
 mod reference;
 mod select;
+mod sorting;
 mod trial;
 mod vocabulary;
 
@@ -75,7 +83,7 @@ pub use lint::{LINTS, Lint, lint};
 pub use plan::parameter::Parameter;
 pub use reference::{Place, WORDS, Word, reference};
 pub use trial::{ConditionCoverage, Coverage, RuleCoverage, TestReport, TestResult, run_tests};
-pub use vocabulary::{Vocabulary, VocabularyError};
+pub use vocabulary::{STANDARD, Standard, Vocabulary, VocabularyError};
 
 #[cfg(test)]
 mod tests;

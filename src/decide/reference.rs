@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use crate::decide::vocabulary::{STANDARD, Standard};
+
 /// Where a word may stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
@@ -290,6 +292,13 @@ pub fn reference() -> String {
             let example = format!("{}{bound}", word.example).replace('|', "\\|");
             let _ = writeln!(page, "| `{example}` | {} |", word.meaning.replace('|', "\\|"));
         }
+    }
+    page.push_str(
+        "\n## Standard signals\n\nDeclared by flyball itself; without data where the settings do not say where they come from. Every other \
+         signal is declared under `signals` of the settings.\n\n| name | unit | range | is |\n|---|---|---|---|\n",
+    );
+    for Standard { name, unit, range, meaning } in STANDARD {
+        let _ = writeln!(page, "| `{name}` | {} | {} | {meaning} |", unit.word(), unit.span(range));
     }
     page
 }

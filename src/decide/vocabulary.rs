@@ -1,24 +1,45 @@
-//! What policies may name: the signals that some service declares, and the standard ones.
+//! What policies may name: the signals that the settings declare, and the standard ones, which flyball declares itself.
+//!
+//! A set is held against all of them, whichever services it binds: a service that lacks one of them has no data for it, and a
+//! rule that needs it is unknown there. So one set can bind services that declare different signals.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::model::{HORIZONS, ServiceSpec, SignalName, SignalSpec, Unit};
 
-/// Signals that shipped policies name. They are known even where no service declares them: a rule that reads
-/// one is then unknown for every service, and the set still loads.
-const STANDARD: [(&str, Unit); 11] = [
-    ("rps", Unit::PerSecond),
-    ("p99", Unit::Seconds),
-    ("cpu", Unit::Ratio),
-    ("errors", Unit::Ratio),
-    ("maintenance", Unit::Flag),
-    ("cost_optimization", Unit::Flag),
-    ("emergency", Unit::Flag),
-    ("throttle_available", Unit::Flag),
-    ("p99_region_a", Unit::Seconds),
-    ("capacity_available_region_b", Unit::Flag),
-    ("maintenance_region_a", Unit::Flag),
+/// A signal that flyball itself declares.
+#[derive(Debug, Clone, Copy)]
+pub struct Standard {
+    /// Its name.
+    pub name: &'static str,
+    /// Its unit.
+    pub unit: Unit,
+    /// Lowest and highest value that it can have, in its unit; of a flag, off and on.
+    pub range: (f64, f64),
+    /// What it is.
+    pub meaning: &'static str,
+}
+
+const fn standard(name: &'static str, unit: Unit, highest: f64, meaning: &'static str) -> Standard {
+    Standard { name, unit, range: (0.0, highest), meaning }
+}
+
+/// The standard signals: what policies may name wherever flyball runs, so that one set serves many settings, the shipped one
+/// among them. Where the settings say nothing of one it is declared and has no data: a rule that needs it is unknown. Every
+/// other name has to be declared by the settings.
+pub const STANDARD: [Standard; 11] = [
+    standard("rps", Unit::PerSecond, f64::INFINITY, "requests that arrive"),
+    standard("p99", Unit::Seconds, f64::INFINITY, "latency, 99th percentile"),
+    standard("cpu", Unit::Ratio, f64::INFINITY, "CPU in use, of what the pods ask for"),
+    standard("errors", Unit::Ratio, 1.0, "share of requests that fail"),
+    standard("maintenance", Unit::Flag, 1.0, "somebody is at work on the service"),
+    standard("cost_optimization", Unit::Flag, 1.0, "saving money is wanted now"),
+    standard("emergency", Unit::Flag, 1.0, "an incident is being handled"),
+    standard("throttle_available", Unit::Flag, 1.0, "load can be shed in front of the service"),
+    standard("p99_region_a", Unit::Seconds, f64::INFINITY, "latency of region A"),
+    standard("capacity_available_region_b", Unit::Flag, 1.0, "region B can take more"),
+    standard("maintenance_region_a", Unit::Flag, 1.0, "somebody is at work on region A"),
 ];
 
 /// How far ahead anything is forecast.
@@ -64,13 +85,13 @@ struct Known {
     range: (f64, f64),
     /// Whether somebody has it forecast.
     forecast: bool,
-    /// Whether somebody declares it.
-    declared: bool,
+    /// Whether the settings say where it comes from.
+    measured: bool,
 }
 
 impl Known {
     fn of(signal: &SignalSpec) -> Self {
-        Self { unit: signal.unit, range: signal.range, forecast: signal.forecast, declared: true }
+        Self { unit: signal.unit, range: signal.range, forecast: signal.forecast, measured: true }
     }
 
     /// Returns what is true of one or the other.
@@ -132,10 +153,9 @@ impl Vocabulary {
     }
 
     fn with_standard(mut known: BTreeMap<SignalName, Known>) -> Self {
-        let range = (f64::NEG_INFINITY, f64::INFINITY);
-        for (name, unit) in STANDARD {
+        for Standard { name, unit, range, .. } in STANDARD {
             if let Some(name) = SignalName::new(name) {
-                known.entry(name).or_insert(Known { unit, range, forecast: unit != Unit::Flag, declared: false });
+                known.entry(name).or_insert(Known { unit, range, forecast: unit != Unit::Flag, measured: false });
             }
         }
         Self { known }
@@ -146,9 +166,9 @@ impl Vocabulary {
         self.known.get(name).map(|known| known.unit)
     }
 
-    /// Tells whether somebody declares a signal; where nobody declares any, as without settings, all may be declared.
-    pub(super) fn is_declared(&self, name: &SignalName) -> bool {
-        self.known.get(name).is_some_and(|known| known.declared) || !self.known.values().any(|known| known.declared)
+    /// Tells whether the settings say where a signal comes from.
+    pub(super) fn is_measured(&self, name: &SignalName) -> bool {
+        self.known.get(name).is_some_and(|known| known.measured)
     }
 
     /// Tells whether somebody has a signal forecast.
@@ -156,8 +176,8 @@ impl Vocabulary {
         self.known.get(name).is_none_or(|known| known.forecast)
     }
 
-    /// Returns the lowest and the highest value of a signal that somebody takes for true; infinite where it is not declared.
-    pub(super) fn range(&self, name: &SignalName) -> (f64, f64) {
+    /// Returns the lowest and the highest value of a signal that somebody takes for true; infinite where there is no bound.
+    pub fn range(&self, name: &SignalName) -> (f64, f64) {
         self.known.get(name).map_or((f64::NEG_INFINITY, f64::INFINITY), |known| known.range)
     }
 

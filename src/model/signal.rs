@@ -70,6 +70,20 @@ impl Unit {
         }
     }
 
+    /// Returns a range of values as people read it: `0.0 % to 100.0 %`, `0 ms or more`.
+    pub fn span(self, (low, high): (f64, f64)) -> String {
+        match self {
+            Self::Flag => "off or on".to_owned(),
+            _ if high.is_finite() => format!("{} to {}", self.show(low), self.show(high)),
+            _ => format!("{} or more", self.show(low)),
+        }
+    }
+
+    /// Returns how `values` are shown beside each other.
+    pub fn alike(self, values: &[f64]) -> Scale {
+        Scale::of(self, values)
+    }
+
     /// Returns `value` as people read it.
     pub fn show(self, value: f64) -> String {
         match self {
@@ -80,6 +94,61 @@ impl Unit {
             Self::Count => format!("{value}"),
             Self::UsdPerHour => format!("${value:.2}/h"),
             Self::Flag => (if value == 0.0 { "off" } else { "on" }).to_owned(),
+        }
+    }
+}
+
+/// How numbers of one unit are shown beside each other: in one unit, as many digits each, and such that what differs looks
+/// different.
+#[derive(Debug, Clone, Copy)]
+pub struct Scale {
+    unit: Unit,
+    /// Of times: whether they are shown in milliseconds.
+    fine: bool,
+    decimals: usize,
+}
+
+impl Scale {
+    /// Most digits behind the point; what differs by less looks the same.
+    const MOST: usize = 6;
+
+    fn of(unit: Unit, values: &[f64]) -> Self {
+        let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+        let decimals = match unit {
+            Unit::Seconds if largest < 1.0 => 0,
+            // Three digits that count.
+            Unit::Seconds => 2_usize.saturating_sub([10.0, 100.0].iter().filter(|bound| largest >= **bound).count()),
+            Unit::Ratio | Unit::PerSecond => 1,
+            Unit::UsdPerHour => 2,
+            Unit::Count if values.iter().any(|value| value.fract() != 0.0) => 1,
+            Unit::Count | Unit::Flag => 0,
+        };
+        let mut scale = Self { unit, fine: largest < 1.0, decimals };
+        let distinct = |scale: &Self| {
+            values.windows(2).all(|pair| match pair {
+                [left, right] => left.total_cmp(right).is_eq() || scale.show(*left) != scale.show(*right),
+                _ => true,
+            })
+        };
+        while scale.decimals < Self::MOST && !distinct(&scale) {
+            scale.decimals += 1;
+        }
+        scale
+    }
+
+    /// Returns `value` as people read it.
+    pub fn show(self, value: f64) -> String {
+        let decimals = self.decimals;
+        match self.unit {
+            Unit::Ratio => format!("{:.decimals$} %", value * 100.0),
+            Unit::Seconds if self.fine => format!("{:.decimals$} ms", value * 1000.0),
+            Unit::Seconds => format!("{value:.decimals$} s"),
+            Unit::PerSecond => format!("{value:.decimals$}/s"),
+            // Whole numbers stay whole.
+            Unit::Count if value.fract() == 0.0 => format!("{value:.0}"),
+            Unit::Count => format!("{value:.decimals$}"),
+            Unit::UsdPerHour => format!("${value:.decimals$}/h"),
+            Unit::Flag => Unit::Flag.show(value),
         }
     }
 }

@@ -182,7 +182,13 @@ fn a_kill_switch_is_turned_and_released() {
     assert!(engaged.contains("engaged for shop/checkout (k.yaml)"), "{engaged}");
     assert!(engaged.contains(" resume shop/checkout --reason '...' --file k.yaml"), "{engaged}");
     assert!(fs::read_to_string(place.path().join("k.yaml")).unwrap().contains("shop/checkout"));
-    said(&["kill", "--file", "k.yaml", "shop/search"]);
+    // One name and one reason stand for all that is stopped, and whose went is said.
+    let second = said(&["kill", "--file", "k.yaml", "shop/search", "--by", "ops", "-r", "drill"]);
+    let replaced = "shop/checkout stays stopped, from now on under this reason, too (before: by ";
+    assert!(second.contains(replaced) && second.contains(": stopped from the command line)"), "{second}");
+    let third = said(&["kill", "--file", "k.yaml", "--class", "scale", "--by", "ops", "-r", "drill"]);
+    assert!(!third.contains("stays stopped"), "{third}");
+    said(&["resume", "--file", "k.yaml", "--class", "scale", "-r", "ok"]);
     let released = said(&["resume", "shop/search", "--file", "k.yaml", "-r", "ok"]);
     assert!(released.contains("still stopped: shop/checkout, by "), "{released}");
     let released = said(&["resume", "shop/checkout", "--file", "k.yaml", "-r", "ok"]);

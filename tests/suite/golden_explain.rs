@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flyball::model::explain::{headline, sentence, text};
+use flyball::model::explain::{choice, headline, sentence, text};
 use flyball::model::{
     Action, Autoscaler, Autoscaling, Choice, DecisionId, DecisionRecord, FloorOf, Impact, Knob, Mode, Refusal,
     TargetReading, WriteOutcome,
@@ -137,4 +137,58 @@ fn a_record_reads_the_same_after_it_was_stored() {
     let record = applied();
     let stored: DecisionRecord = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
     assert_eq!(text(&stored), text(&record));
+}
+
+/// Records of earlier versions, names of field managers and errors of servers hold what they hold: no letter of it is obeyed by
+/// a terminal, and no line of it passes for one of ours.
+#[test]
+fn nothing_that_a_record_holds_is_obeyed_by_a_terminal() {
+    let is_odd = |letter: char| letter.is_control() || letter == '\u{202e}';
+    for record in [
+        applied(),
+        with(applied(), of_an_autoscaler),
+        undone(),
+        records::held(id()),
+        records::unknown(id()),
+        with(records::failed(id()), |it| it.proposal.rules[0].notes = vec!["as usual".into()]),
+        with(records::nothing(id()), |it| {
+            it.features = Arc::new(flyball::model::Features {
+                target: TargetReading::Unknown { reason: "away".to_owned() },
+                ..(*it.features).clone()
+            });
+        }),
+    ] {
+        let (whole, lines) = (serde_json::to_value(&record).unwrap(), text(&record).lines().count());
+        let (mut places, mut tried) = (Vec::new(), 0);
+        strings(&whole, String::new(), &mut places);
+        for place in places {
+            let mut changed = whole.clone();
+            let held = changed.pointer_mut(&place).unwrap();
+            *held = format!("{}\u{1b}[2J\u{9b}\u{202e}\nodd", held.as_str().unwrap()).into();
+            // Most are of a closed set.
+            let Ok(record) = serde_json::from_value::<DecisionRecord>(changed) else { continue };
+            tried += 1;
+            let (text, short) = (text(&record), headline(&record));
+            assert_eq!(text.lines().count(), lines, "{place}: {text:?}");
+            for said in
+                [text.replace('\n', ""), sentence(&record), short.what, short.why, choice(&record.proposal.choice)]
+            {
+                assert!(!said.contains(is_odd), "{place}: {said:?}");
+            }
+        }
+        assert!(tried > 5, "{tried} of {}", record.id);
+    }
+}
+
+fn strings(value: &serde_json::Value, place: String, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::String(_) => found.push(place),
+        serde_json::Value::Array(list) => {
+            list.iter().enumerate().for_each(|(number, one)| strings(one, format!("{place}/{number}"), found));
+        }
+        serde_json::Value::Object(map) => {
+            map.iter().for_each(|(key, one)| strings(one, format!("{place}/{}", key.replace('/', "~1")), found));
+        }
+        _ => {}
+    }
 }

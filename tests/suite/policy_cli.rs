@@ -260,3 +260,51 @@ fn the_shipped_set_is_what_it_asks_of_others() {
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stdout));
     }
 }
+
+/// What flyball declares itself has a range and, where the settings do not say where it comes from, no data; what nobody
+/// declares does not load, wherever a set is read.
+#[test]
+fn what_rules_may_name_is_declared() {
+    let odd = RULE.replace("cpu.current > pct(60)", "cpux.current > pct(60)");
+    let standard = RULE.replace("s.cpu.current > pct(60)", "s.emergency");
+    let (_, _, directory) = flyball(&[("t.rhai", &standard)], &["words"]);
+    let example = include_str!("../../docs/flyball.example.yaml").replace("/var/lib/flyball", "state");
+    // Parameters that the shipped set has.
+    let example = example.lines().filter(|line| !line.trim_start().starts_with("parameters: {")).collect::<Vec<_>>();
+    fs::write(directory.path().join("flyball.yaml"), example.join("\n")).unwrap();
+    let said = |arguments: &[&str]| {
+        let output = run(directory.path(), arguments);
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        (output.status.code(), said)
+    };
+    let (code, listed) = said(&["signals"]);
+    assert_eq!(code, Some(0), "{listed}");
+    let emergency =
+        "a flag, off or on; standard (an incident is being handled), without data: the settings say nothing";
+    for (name, expected) in [
+        ("emergency ", emergency),
+        ("errors ", "a share, 0.0 % to 100.0 %"),
+        ("p99 ", "a time, 0 ms to 120.00 s"),
+        ("cpu ", "a share, 0.0 % or more; standard (CPU in use, of what the pods ask for), without data"),
+    ] {
+        assert!(listed.lines().any(|line| line.starts_with(name) && line.contains(expected)), "{name}: {listed}");
+    }
+    let (code, checked) = said(&["check", "set", "--strict"]);
+    assert_eq!(code, Some(0), "{checked}");
+    let note = "note: rule r stays unknown: the settings say nothing of the standard signal emergency\n";
+    assert!(checked.contains(note), "{checked}");
+    let json: Value = serde_json::from_str(&said(&["check", "set", "-o", "json"]).1).unwrap();
+    assert_eq!(json["unmeasured"]["r"][0], "emergency");
+    fs::write(directory.path().join("set/t.rhai"), odd).unwrap();
+    for (arguments, expected) in [(&["check", "set"][..], 1), (&["test", "set"], 2)] {
+        let (code, refused) = said(arguments);
+        assert_eq!(code, Some(expected), "{refused}");
+        let fault = "t.rhai:2:11: rule r: unknown signal `cpux`: there is ";
+        assert!(
+            refused.contains(fault)
+                && refused.contains("others are declared under `signals` of the settings; did you mean `cpu`?"),
+            "{refused}"
+        );
+        assert!(refused.contains("    when(s.cpux.current > pct(60)),\n       |           ^"), "{refused}");
+    }
+}

@@ -1,6 +1,7 @@
 //! `flyball policy check`
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ use crate::app::deadline;
 use crate::cli::tell;
 use crate::config::{Settings, TimedParameter, unknown};
 use crate::cycle::stages::{Lint, PolicyFault, PolicySet, compile, lint, run_tests};
-use crate::model::Unit;
 use crate::model::explain::counted;
+use crate::model::{SignalName, Unit};
 
 #[derive(Debug, Args)]
 #[command(after_help = "Exit code: 0 the set is valid; 1 it has faults, or warnings with --strict; \
@@ -50,6 +51,8 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
 struct Checked {
     /// The set, if its rules load.
     set: Option<Arc<PolicySet>>,
+    /// Whether there are settings that say where signals come from.
+    has_settings: bool,
     /// What keeps it from being put in force: rules or tests that do not load, tests that fail.
     refused: Vec<PolicyFault>,
     /// What the settings say of it that does not fit.
@@ -69,7 +72,8 @@ impl Checked {
             Ok(set) => (Some(Arc::new(set)), Vec::new()),
             Err(faults) => (None, faults),
         };
-        let mut checked = Self { set: set.clone(), refused, ..Self::default() };
+        let has_settings = source.settings.is_some();
+        let mut checked = Self { set: set.clone(), has_settings, refused, ..Self::default() };
         let Some(set) = set else { return checked };
         checked.warnings = lint(&set, source.texts());
         if let Some(settings) = &source.settings {
@@ -101,6 +105,11 @@ impl Checked {
         self.refused.iter().chain(&self.unfit)
     }
 
+    /// Returns the rules that have no data under the settings, with the standard signals that they miss.
+    fn unmeasured(&self) -> BTreeMap<&str, Vec<SignalName>> {
+        self.set.as_deref().filter(|_| self.has_settings).map(PolicySet::unmeasured).unwrap_or_default()
+    }
+
     /// Returns what a program is told of it.
     fn json(&self) -> Value {
         let set = self.set.as_deref();
@@ -111,6 +120,7 @@ impl Checked {
             "rules": set.map(|set| set.rules().collect::<Vec<_>>()),
             "faults": self.faults().map(|fault| show::json(fault, None)).collect::<Vec<_>>(),
             "warnings": found.collect::<Vec<_>>(),
+            "unmeasured": self.unmeasured(),
             "tests": self.tests,
             "tests_ran": self.tests_ran,
         })
@@ -165,7 +175,7 @@ fn text(source: &Source, checked: &Checked) -> anyhow::Result<()> {
     for fault in checked.faults() {
         tell(show::fault(source, fault, false))?;
     }
-    let Checked { set, refused, unfit, warnings, tests, tests_ran } = checked;
+    let Checked { set, refused, unfit, warnings, tests, tests_ran, .. } = checked;
     match set {
         Some(set) if refused.is_empty() && unfit.is_empty() => {
             let rules = set.rules().collect::<Vec<_>>().join(", ");
@@ -179,6 +189,13 @@ fn text(source: &Source, checked: &Checked) -> anyhow::Result<()> {
             let directory = source.directory.display();
             let from = set.provenance().map_or_else(String::new, |from| format!(" ({from})"));
             tell(format!("{directory}: valid; revision {}{from}, rules {rules}{warnings}{tests}", set.revision()))?;
+            for (rule, missed) in checked.unmeasured() {
+                let signals = if missed.len() > 1 { "signals" } else { "signal" };
+                let missed = missed.iter().map(SignalName::as_str).collect::<Vec<_>>().join(", ");
+                tell(format!(
+                    "note: rule {rule} stays unknown: the settings say nothing of the standard {signals} {missed}"
+                ))?;
+            }
         }
         _ => {
             if !unfit.is_empty() {

@@ -7,9 +7,10 @@ use serde_json::json;
 
 use crate::cli::running::ask;
 use crate::cli::{ConfigArg, Output, known_service, print};
+use crate::cycle::stages::STANDARD;
 use crate::model::record::SignalLabel;
 use crate::model::time::seconds;
-use crate::model::{Readiness, ServiceId, SignalFeatures, SignalOutlook, Unit};
+use crate::model::{Readiness, ServiceId, SignalFeatures, SignalOutlook};
 use crate::ports::ServiceSnapshot;
 
 #[derive(Debug, Args)]
@@ -31,19 +32,23 @@ pub async fn signals(args: &SignalsArgs) -> anyhow::Result<ExitCode> {
     let Some(service) = &args.service else {
         let vocabulary = crate::app::vocabulary(&settings)?;
         for (name, unit) in vocabulary.iter() {
-            let declared = settings.signals.iter().find(|signal| signal.spec.name == *name);
-            let range = declared.map(|signal| signal.spec.range).filter(|_| unit != Unit::Flag);
+            let measured = settings.signals.iter().any(|signal| signal.spec.name == *name);
+            let range = vocabulary.range(name);
+            let meaning =
+                STANDARD.iter().find(|standard| standard.name == name.as_str()).map(|standard| standard.meaning);
             match args.output {
                 Output::Text => {
-                    let whose = match (declared, range) {
-                        (None, _) => "; standard, declared by no signal of the settings".to_owned(),
-                        (Some(_), Some((low, high))) => format!(", {} to {}", unit.show(low), unit.show(high)),
-                        (Some(_), None) => String::new(),
-                    };
-                    print(format!("{:<28} {}{whose}", name.as_str(), unit.word()))?;
+                    let standard = meaning.filter(|_| !measured).map_or_else(String::new, |meaning| {
+                        format!("; standard ({meaning}), without data: the settings say nothing of it")
+                    });
+                    print(format!("{:<28} {}, {}{standard}", name.as_str(), unit.word(), unit.span(range)))?;
                 }
                 Output::Json => {
-                    print(json!({ "signal": name, "unit": unit, "range": range, "declared": declared.is_some() }))?;
+                    let range = [range.0, range.1].map(|end| end.is_finite().then_some(end));
+                    let standard = meaning.is_some();
+                    print(json!({
+                        "signal": name, "unit": unit, "range": range, "standard": standard, "measured": measured,
+                    }))?;
                 }
             }
         }

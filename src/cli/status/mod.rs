@@ -98,8 +98,7 @@ pub async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
         let seen = look(args, &settings).await;
         // What was seen last stands until the answer is there.
         if args.output == Output::Text && terminal::is_drawn_on() {
-            // Home, and clear what is below.
-            print("\u{1b}[H\u{1b}[2J\u{1b}[H")?;
+            terminal::clear()?;
         }
         let code = match seen.and_then(|look| look.show()) {
             Ok(code) => code,

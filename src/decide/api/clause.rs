@@ -104,12 +104,15 @@ impl Body {
     ///
     /// # Errors
     /// When it holds something else than clauses, no condition, or not exactly one action, or not every clause that was
-    /// written.
-    pub(crate) fn read(list: Array, book: &Book) -> Result<Self, Unsound> {
+    /// written: all of it.
+    pub(crate) fn read(list: Array, book: &Book) -> Result<Self, Vec<Unsound>> {
         let mut clauses = Clauses::default();
-        clauses.add(list, MAX_NESTING).map_err(Unsound::whole)?;
+        let mut wrong = Vec::new();
+        clauses.add(list, MAX_NESTING, &mut wrong);
         let Clauses { conditions, action, notes, listed } = clauses;
-        let lost = (0..).zip(&*book.0.lock()).find(|(number, _)| !listed.contains(number)).map(|(_, entry)| Unsound {
+        let mut wrong: Vec<_> = wrong.into_iter().map(Unsound::whole).collect();
+        let written = book.0.lock();
+        let lost = (0..).zip(&*written).filter(|(number, _)| !listed.contains(number)).map(|(_, entry)| Unsound {
             message: format!(
                 "{}(..) is not in the list that the rule ends with, so it says nothing: list it, or delete it",
                 entry.word
@@ -117,29 +120,43 @@ impl Body {
             position: entry.position,
             file: entry.file.clone(),
         });
-        if let Some(lost) = lost {
-            return Err(lost);
+        // Neither can be told of a list that holds something else, or less than was written.
+        wrong.extend(lost);
+        let whole = wrong.is_empty();
+        if whole && conditions.is_empty() {
+            wrong.push(Unsound::whole("it would always act: add a when(..)"));
         }
-        if conditions.is_empty() {
-            return Err(Unsound::whole("it would always act: add a when(..)"));
+        if whole && action.is_none() {
+            wrong.push(Unsound::whole("it does nothing: add an action, such as scale_by(1.5)"));
         }
-        let nothing = || Unsound::whole("it does nothing: add an action, such as scale_by(1.5)");
-        let (action, position) = action.ok_or_else(nothing)?;
-        Ok(Self { conditions, action, position, notes })
+        match action {
+            Some((action, position)) if wrong.is_empty() => Ok(Self { conditions, action, position, notes }),
+            _ => Err(wrong),
+        }
+    }
+
+    /// Returns why an element does not belong into the list of a rule; `None` if it does. Counted from 0.
+    pub(crate) fn misplaced(element: Dynamic, position: usize) -> Option<String> {
+        let mut clauses = Clauses::default();
+        if !element.is_array() {
+            return clauses.add_one(element, position).err();
+        }
+        let mut wrong = Vec::new();
+        clauses.add(element.into_array().unwrap_or_default(), MAX_NESTING, &mut wrong);
+        wrong.into_iter().next()
     }
 }
 
 impl Clauses {
-    fn add(&mut self, list: Array, nesting: usize) -> Result<(), String> {
+    /// Adds a list, and to `wrong` what does not belong there.
+    fn add(&mut self, list: Array, nesting: usize, wrong: &mut Vec<String>) {
         for (position, element) in list.into_iter().enumerate() {
-            if element.is_array() {
-                let deeper = nesting.checked_sub(1).ok_or("its lists are nested too deeply")?;
-                self.add(element.into_array().unwrap_or_default(), deeper)?;
-                continue;
+            match nesting.checked_sub(1) {
+                _ if !element.is_array() => wrong.extend(self.add_one(element, position).err()),
+                Some(deeper) => self.add(element.into_array().unwrap_or_default(), deeper, wrong),
+                None => wrong.push("its lists are nested too deeply".to_owned()),
             }
-            self.add_one(element, position)?;
         }
-        Ok(())
     }
 
     fn add_one(&mut self, element: Dynamic, position: usize) -> Result<(), String> {

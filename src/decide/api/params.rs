@@ -31,6 +31,10 @@ pub(crate) fn read(name: &str, default: &Dynamic, options: Map) -> ScriptResult<
         number(&quantity_in(&value, unit, "param: a bound")?)
     };
     let range = bound("min", f64::MIN)?..=bound("max", f64::MAX)?;
+    if range.is_empty() {
+        let (low, high) = (unit.show(*range.start()), unit.show(*range.end()));
+        return Err(format!("param: min is {low}, above max, which is {high}: no value is allowed").into());
+    }
     let doc = match fields.optional("doc") {
         Some(text) => text.into_string().map_err(|_| "param: `doc` is not a text")?,
         None => String::new(),
@@ -61,5 +65,5 @@ pub(crate) fn register(engine: &mut Engine, parameters: &[Parameter]) {
         engine.register_get(&*parameter.name, move |_: &mut Params| quantity.clone());
     }
     let known: Vec<&str> = parameters.iter().map(|parameter| &*parameter.name).collect();
-    refuse_unknown::<Params>(engine, "parameter", &known);
+    refuse_unknown::<Params>(engine, "parameter", &known, "");
 }

@@ -130,7 +130,7 @@ pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary) {
     }
     register_regions(engine, vocabulary);
     let known: Vec<&str> = vocabulary.iter().map(|(name, _)| name.as_str()).chain(RESERVED).collect();
-    refuse_unknown::<Service>(engine, "signal", &known);
+    refuse_unknown::<Service>(engine, "signal", &known, ", others are declared under `signals` of the settings");
     register_views(engine);
     register_forecasts(engine);
 }
@@ -161,8 +161,8 @@ fn register_views(engine: &mut Engine) {
         "over(..)",
         "region(..)",
     ];
-    refuse_unknown::<Signal>(engine, "view of a signal", &views);
-    refuse_unknown::<Window>(engine, "view of a window", &["mean", "p99", "max", "change"]);
+    refuse_unknown::<Signal>(engine, "view of a signal", &views, "");
+    refuse_unknown::<Window>(engine, "view of a window", &["mean", "p99", "max", "change"], "");
 }
 
 fn register_forecasts(engine: &mut Engine) {
@@ -215,8 +215,11 @@ fn register_regions(engine: &mut Engine, vocabulary: &Vocabulary) {
         match found {
             Some((unit, name)) => Ok((name, unit)),
             None => {
-                Err(format!("unknown signal `{name}`, which region(\"{region}\") of {base} stands for: declare it")
-                    .into())
+                Err(format!(
+                    "unknown signal `{name}`, which region(\"{region}\") of {base} stands for: it is declared under `signals` of \
+                     the settings"
+                )
+                .into())
             }
         }
     };
@@ -240,7 +243,7 @@ fn register_regions(engine: &mut Engine, vocabulary: &Vocabulary) {
         let regional = Regional(base.into());
         engine.register_get(base, move |_: &mut Service| regional.clone());
     }
-    refuse_unknown::<Regional>(engine, "view of a signal that is declared for regions only", &["region(..)"]);
+    refuse_unknown::<Regional>(engine, "view of a signal that is declared for regions only", &["region(..)"], "");
 }
 
 /// Returns a declared signal or flag as scripts see it.
@@ -252,13 +255,18 @@ fn named((name, unit): (SignalName, Unit)) -> Dynamic {
     }
 }
 
-/// Answers every other property of a type with an error that lists what there is.
-pub(crate) fn refuse_unknown<T: Any + Clone + Send + Sync>(engine: &mut Engine, what: &'static str, known: &[&str]) {
+/// Answers every other property of a type with an error that lists what there is, and says what else to do.
+pub(crate) fn refuse_unknown<T: Any + Clone + Send + Sync>(
+    engine: &mut Engine,
+    what: &'static str,
+    known: &[&str],
+    remedy: &'static str,
+) {
     let known: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
     engine.register_indexer_get(move |_: &mut T, name: &str| -> ScriptResult<Dynamic> {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
         let meant = nearest(name, &known).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
         let all = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        Err(format!("unknown {what} `{name}`: there is {all}{meant}").into())
+        Err(format!("unknown {what} `{name}`: there is {all}{remedy}{meant}").into())
     });
 }

@@ -38,8 +38,8 @@ pub(crate) fn register(engine: &mut Engine) {
         let condition = Condition::new(word, Statement::Target(flag));
         engine.register_get(word, move |_: &mut Service| condition.clone());
     }
-    refuse_unknown::<Replicas>(engine, "count of replicas", &["current", "ready"]);
-    refuse_unknown::<Sizing>(engine, "view of the capacity", &["needed_now", "needed_ahead", "floor"]);
+    refuse_unknown::<Replicas>(engine, "count of replicas", &["current", "ready"], "");
+    refuse_unknown::<Sizing>(engine, "view of the capacity", &["needed_now", "needed_ahead", "floor"], "");
 }
 
 fn count_of(owner: &str, word: &str, origin: Origin, term: Term) -> Quantity {

@@ -5,7 +5,7 @@
 //! | this one | what is odd about a rule, a parameter, an action |
 //! | [`overlap`] | pairs of rules that can match together, rules that never can |
 //! | [`names`] | names that are declared and not used; at load, those that are words of the language |
-//! | [`signals`] | signals that nobody declares, forecasts that nobody makes |
+//! | [`signals`] | forecasts that nobody makes |
 //! | [`callbacks`] | errors that nobody sees |
 
 mod callbacks;
@@ -30,12 +30,11 @@ pub struct Lint {
 }
 
 /// All kinds of findings, each with what it means.
-pub const LINTS: [(&str, &str); 14] = [
+pub const LINTS: [(&str, &str); 13] = [
     ("conflicting-rules", "two rules of equal priority and goal can match together"),
     ("never-matches", "no input meets all conditions of the rule"),
     ("always-holds", "a condition holds whenever it is known"),
     ("no-op-action", "an action leaves everything as it is"),
-    ("undeclared-signal", "a rule reads a signal that the settings do not declare"),
     ("not-forecast", "a rule reads the forecast of a signal that has none"),
     ("beyond-horizon", "a rule looks farther ahead than anything is forecast"),
     ("cost-in-maintenance", "a rule that saves money does not look at maintenance"),

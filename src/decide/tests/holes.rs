@@ -234,3 +234,55 @@ fn a_failing_rule_leaves_the_others_alone() {
     assert!(error(&policy).contains("rule r"));
     assert_eq!(proposal.choice, Choice::Act { rule: "q".into(), action: Action::Restart, backed_by_arrivals: false });
 }
+
+/// The engine's own panics there: it is caught, and reported before, with a backtrace where the environment asks for one.
+#[test]
+fn a_list_is_ordered_without_a_panic_whatever_compares() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static PANICS: AtomicUsize = AtomicUsize::new(0);
+    let me = std::thread::current().id();
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if std::thread::current().id() == me {
+            PANICS.fetch_add(1, Ordering::SeqCst);
+        } else {
+            before(panic);
+        }
+    }));
+    let list = "let a = []; let n = 7; while a.len() < 200 { n = (n * 31 + 11) % 1009; a.push(n); }";
+    for (text, sorted) in [
+        (
+            "let b = []; for i in 0..48 { b.push(i); } for k in 0..20 { b.sort(|x, y| (x * 7919 + y * 104729) % 7 - 3); }",
+            true,
+        ),
+        (
+            "for k in 0..60 { let b = []; for i in 0..60 { if (i + k) % 3 == 0 { b.push(0.0 / 0.0); } else { b.push((i * 7919 % (97 + k)) * 1.0); } } b.sort(); }",
+            true,
+        ),
+        ("a.sort(|x, y| (x * 7 + y * 3) % 3 - 1);", false),
+        ("a.sort(|x, y| 1);", false),
+        ("a.sort_by(|x, y| -1);", false),
+        ("a.sort(|x, y| throw 1);", false),
+        ("a.sort(|x, y| if (x + y) % 2 == 0 { true } else { \"no\" });", false),
+        ("let b = a.order_by(|x, y| (x * 7 + y * 3) % 3 - 1);", false),
+        (
+            "let f = a.map(|x| if x % 3 == 0 { 0.0 / 0.0 } else { x * 1.0 }); f.sort(); f.sort_desc(); let g = f.order();",
+            false,
+        ),
+        ("a.sort(|x, y| x - y); if a[0] > a[1] || a[1] > a[199] { throw \"order\"; }", true),
+        ("a.sort(); if a[0] > a[1] || a[1] > a[199] { throw \"order\"; }", true),
+        ("a.sort(|x, y| x < y); if a[0] > a[1] || a[1] > a[199] { throw \"order\"; }", true),
+        ("a.sort_desc(); if a[0] < a[1] || a[1] < a[199] { throw \"order\"; }", true),
+        (
+            "let b = a.order(); if b[0] > b[1] || b[1] > b[199] { throw \"order\"; } if b == a { throw \"a copy\"; }",
+            true,
+        ),
+        ("let t = [\"b\", \"a\"]; t.sort(); if t[0] != \"a\" { throw \"order\"; } let e = []; e.sort();", true),
+    ] {
+        let found = try_set(&format!("{list}\n{text}\n{}", one("when(s.rollout), restart()")));
+        assert!(!sorted || found.is_ok(), "{text}: {found:?}");
+    }
+    drop(std::panic::take_hook());
+    assert_eq!(PANICS.load(Ordering::SeqCst), 0);
+    refused("[1, \"a\"].sort();", "t.rhai:1:10: elements of different types cannot be sorted");
+}

@@ -40,9 +40,6 @@ fn what_the_settings_say_of_signals() {
     check(&one("when(s.rps.current >= rps(0)), restart()"), &[always]);
     check(&one("when(s.rps.current > rps(0)), restart()"), &[]);
     check(&one("when(s.rps.predicted > rps(2e9)), restart()"), &[]);
-    check(&one("when(s.emergency), restart()"), &["undeclared-signal: t.rhai:1:1: rule r: no signal of the settings"]);
-    // What something else is assumed for is missed by nobody.
-    check(&one("unless(s.emergency.or(false)), when(s.rps.current > rps(1)), restart()"), &[]);
     check(&one("when(s.errors.current.or(pct(1)) < pct(5)), restart()"), &[]);
     check(&one("when(s.rps.at(\"30m\") > rps(1)), restart()"), &[]);
     check(&one("when(s.rps.at(\"31m\") > rps(1)), restart()"), &["beyond-horizon: t.rhai:1:1: rule r: rps.at(31m)"]);
@@ -63,6 +60,29 @@ fn what_the_settings_say_of_signals() {
     let policy = one("when(s.rps.predicted > rps(1)), restart()");
     let files = [("t.rhai", policy.as_str())];
     assert_eq!(lint(&compile(files, &both, &super::never()).unwrap(), files), [], "one service forecasts it");
+}
+
+/// A standard signal is declared, with its range, and has no data until the settings say where it comes from: no mistake of a
+/// set that serves many settings, and still to be known.
+#[test]
+fn a_standard_signal_without_data_is_declared_and_told() {
+    let unmeasured = |clauses: &str| {
+        let (text, mut told) = (one(clauses), Vec::new());
+        check(&text, &[]);
+        for (rule, missed) in set(&text).unmeasured() {
+            told.extend(missed.iter().map(|name| format!("{rule}: {name}")));
+        }
+        told
+    };
+    assert_eq!(unmeasured("when(s.emergency), restart()"), ["r: emergency"]);
+    assert_eq!(unmeasured("when(s.throttle_available), unless(s.emergency), restart()").len(), 2);
+    assert_eq!(unmeasured("when(s.rps.current > rps(1)), restart()"), [""; 0]);
+    // What something else is assumed for is missed by nobody.
+    assert_eq!(unmeasured("unless(s.emergency.or(false)), when(s.rps.current > rps(1)), restart()"), [""; 0]);
+    let policy = one("when(s.errors.current > pct(101)), restart()");
+    let files = [("t.rhai", policy.as_str())];
+    let found = lint(&compile(files, &Vocabulary::of([]).unwrap(), &never()).unwrap(), files);
+    assert_eq!(found.iter().map(|found| found.id).collect::<Vec<_>>(), ["never-matches"], "it has a range");
 }
 
 #[test]

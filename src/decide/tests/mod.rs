@@ -14,6 +14,7 @@ use crate::model::{
 };
 
 mod documents;
+mod faults;
 mod forbidding;
 mod held;
 mod holes;

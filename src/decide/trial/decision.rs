@@ -127,12 +127,12 @@ impl Decisions {
         let Term::Number(least) = quantity_in(least, condition.unit, "margin_at_least")?.term else {
             return Err("margin_at_least: expected a plain quantity".into());
         };
-        let show = |value| condition.unit.show(value);
         match condition.margin {
             // A margin is a difference: what is exact but for rounding is exact.
             Some(margin) if margin >= least - 1e-9 * least.abs() => Ok(self.clone()),
             Some(margin) => {
-                let (text, margin, least) = (&condition.text, show(margin), show(least));
+                let scale = condition.unit.alike(&[margin, least]);
+                let (text, margin, least) = (&condition.text, scale.show(margin), scale.show(least));
                 Err(format!("{text} holds by {margin}, expected at least {least}").into())
             }
             None => Err(format!("{} has no margin", condition.text).into()),

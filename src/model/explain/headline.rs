@@ -1,5 +1,6 @@
 //! A decision at a glance, for lists and live views: what, and the first reason with its numbers.
 
+use crate::model::plain::plain;
 use crate::model::{
     Action, ChangeSet, Choice, DecisionRecord, GuardName, Idle, Knob, Mode, Role, RuleOutcome, RuleTrace, TargetState,
     Truth, UNDO, WriteOutcome,
@@ -19,12 +20,13 @@ pub struct Headline {
 
 /// Returns a decision at a glance.
 pub fn headline(record: &DecisionRecord) -> Headline {
-    match (&record.proposal.choice, &record.change) {
+    let Headline { what, why } = match (&record.proposal.choice, &record.change) {
         (_, Some(change)) => written(record, change),
         (Choice::Act { rule, action, .. }, None) => unwritten(record, rule, action),
         (Choice::Undo { action, .. }, None) => unwritten(record, UNDO, action),
         (Choice::Nothing(why), None) => Headline { what: "no action".to_owned(), why: idle(record, why) },
-    }
+    };
+    Headline { what: plain(&what).into_owned(), why: plain(&why).into_owned() }
 }
 
 fn written(record: &DecisionRecord, change: &ChangeSet) -> Headline {

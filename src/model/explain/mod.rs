@@ -17,7 +17,9 @@ use std::time::Duration;
 
 use super::change::ChangeSet;
 use super::mask::MASKED;
+use super::plain::plain;
 use super::proposal::{Comparison, ConditionTrace, Truth};
+use super::signal::Scale;
 use super::target::TargetState;
 
 /// Returns a number with its noun: `1 service`, `3 services`, `2 classes`.
@@ -68,7 +70,8 @@ fn lever(target: &TargetState) -> String {
 
 /// Returns a clause with its numbers: `p99.predicted 186 ms > 200 ms, short by 14 ms`.
 pub fn clause(condition: &ConditionTrace) -> String {
-    let show = |value| condition.unit.show(value);
+    let scale = scale(condition);
+    let show = |value| scale.show(value);
     let unless = if condition.negated { "unless " } else { "" };
     let numbers = match (condition.value, condition.comparison, condition.bound) {
         (Some(value), Some(comparison), Some(bound)) => {
@@ -87,7 +90,7 @@ pub fn clause(condition: &ConditionTrace) -> String {
     });
     let note = condition.note.as_ref().filter(|_| condition.comparison.is_none() || !is_masked(condition));
     let note = note.map_or_else(String::new, |note| format!(" ({note})"));
-    format!("{unless}{}{numbers}{held}{note}", condition.text)
+    plain(&format!("{unless}{}{numbers}{held}{note}", condition.text)).into_owned()
 }
 
 /// Tells whether numbers of a condition that could be told are not shown.
@@ -100,9 +103,15 @@ fn told(condition: &ConditionTrace) -> Truth {
     if condition.negated { condition.holds.negated() } else { condition.holds }
 }
 
+/// Returns how the numbers of a condition are shown.
+fn scale(condition: &ConditionTrace) -> Scale {
+    let numbers: Vec<f64> = condition.value.into_iter().chain(condition.bound).collect();
+    condition.unit.alike(&numbers)
+}
+
 fn distance(condition: &ConditionTrace) -> String {
     let (Some(margin), Some(comparison)) = (condition.margin, condition.comparison) else { return String::new() };
-    let by = condition.unit.show(margin.abs());
+    let by = scale(condition).show(margin.abs());
     match comparison {
         _ if margin < 0.0 => format!(", short by {by}"),
         _ if margin == 0.0 => ", exactly at it".to_owned(),
@@ -114,6 +123,43 @@ fn distance(condition: &ConditionTrace) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Unit;
+
+    /// Both sides of a comparison in one unit and as many digits, and what differs looks different.
+    #[test]
+    fn what_is_compared_is_shown_alike() {
+        let said = |unit: Unit, value: f64, bound: f64| {
+            let condition = ConditionTrace {
+                text: "x".into(),
+                unit,
+                value: Some(value),
+                comparison: Some(Comparison::Above),
+                bound: Some(bound),
+                margin: Some(value - bound),
+                note: None,
+                negated: false,
+                held_for: None,
+                holds: Truth::of(value > bound),
+            };
+            clause(&condition)
+        };
+        for (unit, value, bound, expected) in [
+            (Unit::Seconds, 0.0, 120.0, "x 0 s > 120 s, short by 120 s"),
+            (Unit::Seconds, 0.186, 0.2, "x 186 ms > 200 ms, short by 14 ms"),
+            (Unit::Seconds, 0.9, 1.2, "x 0.90 s > 1.20 s, short by 0.30 s"),
+            (Unit::Seconds, 45.0, 30.0, "x 45.0 s > 30.0 s (15.0 s over)"),
+            (Unit::Seconds, 0.2004, 0.2, "x 200.4 ms > 200.0 ms (0.4 ms over)"),
+            (Unit::Seconds, 121.4, 121.3, "x 121.4 s > 121.3 s (0.1 s over)"),
+            (Unit::Ratio, 0.6004, 0.6, "x 60.04 % > 60.00 % (0.04 % over)"),
+            (Unit::Ratio, 0.6, 0.6, "x 60.0 % > 60.0 %, exactly at it"),
+            (Unit::PerSecond, 1000.0, 0.5, "x 1000.0/s > 0.5/s (999.5/s over)"),
+            (Unit::Count, 3.5, 3.0, "x 3.5 > 3 (0.5 over)"),
+            (Unit::Count, 4.0, 3.0, "x 4 > 3 (1 over)"),
+            (Unit::UsdPerHour, 0.75, 0.5, "x $0.75/h > $0.50/h ($0.25/h over)"),
+        ] {
+            assert_eq!(said(unit, value, bound), expected);
+        }
+    }
 
     #[test]
     fn a_span_is_said_as_people_say_it() {

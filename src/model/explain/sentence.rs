@@ -1,5 +1,6 @@
 //! One plain sentence: what was done and why, or why nothing was.
 
+use crate::model::plain::plain;
 use crate::model::proposal::{ConditionTrace, RuleOutcome, RuleTrace};
 use crate::model::{
     Action, ChangeSet, Choice, Convergence, DecisionRecord, Effect, Finding, GuardFinding, GuardName, Idle, Knob, Mode,
@@ -10,12 +11,14 @@ use super::{clause, counted, floor_of, lever, span};
 
 /// Returns what was done and why, or why nothing was done, in one sentence without a final stop.
 pub fn sentence(record: &DecisionRecord) -> String {
-    match (&record.proposal.choice, &record.change) {
+    let words = match (&record.proposal.choice, &record.change) {
         (_, Some(change)) => written(record, change),
         (Choice::Act { rule, action, .. }, None) => unwritten(record, rule, action),
         (Choice::Undo { action, .. }, None) => unwritten(record, UNDO, action),
         (Choice::Nothing(why), None) => idle(&record.proposal.rules, why),
-    }
+    };
+    // Names of owners and errors of servers are no text of ours, and earlier versions kept notes as they were.
+    plain(&words).into_owned()
 }
 
 /// A write was planned: it is under way, it happened, or it came to nothing.

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::model::outlook::{AnomalyKind, ForecastFlag, HorizonPoint, quantile_index};
+use crate::model::plain::plain;
 use crate::model::proposal::{Goal, RuleOutcome};
 use crate::model::{
     Autoscaler, Autoscaling, Capacity, Choice, DecisionRecord, Effect, Features, Finding, Outlook, Proposal, Readiness,
@@ -21,11 +22,12 @@ pub fn text(record: &DecisionRecord) -> String {
 
 /// Returns what is chosen, and by which rule, on one line.
 pub fn choice(choice: &Choice) -> String {
-    match choice {
+    let words = match choice {
         Choice::Act { rule, action, .. } => format!("{action} (rule {rule})"),
         Choice::Undo { action, why, .. } => format!("{action}, to undo an earlier decision: {why}"),
         Choice::Nothing(why) => format!("nothing: {why}"),
-    }
+    };
+    plain(&words).into_owned()
 }
 
 /// Returns every rule with its conditions and their numbers.
@@ -38,16 +40,17 @@ pub fn rules(proposal: &Proposal) -> String {
 
 fn write(out: &mut String, record: &DecisionRecord) -> fmt::Result {
     writeln!(out, "{}\n", sentence(record))?;
-    writeln!(out, "decision  {} at {}", record.id, record.at)?;
+    line(out, &format!("decision  {} at {}", record.id, record.at))?;
     let revision = record.proposal.revision.as_ref().map_or("none", |revision| revision.as_str());
     let from = record.provenance.as_ref().map_or_else(String::new, |from| format!(" ({from})"));
-    writeln!(out, "mode      {}; policy {revision}{from}; trace {}", record.mode.as_str(), record.trace)?;
+    let mode = record.mode.as_str();
+    line(out, &format!("mode      {mode}; policy {revision}{from}; trace {}", record.trace))?;
     if let Some(candidate) = &record.candidate {
-        writeln!(out, "beside    policy {} wanted: {}", candidate.revision, choice(&candidate.choice))?;
+        line(out, &format!("beside    policy {} wanted: {}", candidate.revision, choice(&candidate.choice)))?;
     }
-    writeln!(out, "target    {}", target(&record.features.target))?;
+    line(out, &format!("target    {}", target(&record.features.target)))?;
     if let Choice::Undo { of, trace, .. } = &record.proposal.choice {
-        writeln!(out, "undo of   {of}; trace {trace}")?;
+        line(out, &format!("undo of   {of}; trace {trace}"))?;
     }
     signals(out, record, &record.features)?;
     outlook(out, record, &record.outlook)?;
@@ -55,6 +58,11 @@ fn write(out: &mut String, record: &DecisionRecord) -> fmt::Result {
     record.proposal.rules.iter().try_for_each(|traced| rule(out, traced))?;
     guards(out, &record.verdict)?;
     ending(out, record)
+}
+
+/// Writes a line that stays one, whatever of others it holds.
+fn line(out: &mut String, text: &str) -> fmt::Result {
+    writeln!(out, "{}", plain(text))
 }
 
 fn target(reading: &TargetReading) -> String {
@@ -95,7 +103,8 @@ fn signals(out: &mut String, record: &DecisionRecord, features: &Features) -> fm
         writeln!(out, "\nsignals")?;
     }
     for (label, signal) in record.signals.iter().zip(&features.signals) {
-        writeln!(out, "  {:<10} {}", label.name.as_str(), reading(label.unit, signal))?;
+        let (name, reading) = (plain(label.name.as_str()), reading(label.unit, signal));
+        writeln!(out, "  {name:<10} {}", plain(&reading))?;
     }
     Ok(())
 }
@@ -122,7 +131,7 @@ fn reading(unit: Unit, signal: &SignalFeatures) -> String {
 fn outlook(out: &mut String, record: &DecisionRecord, outlook: &Outlook) -> fmt::Result {
     let forecasts = record.signals.iter().zip(&outlook.signals);
     for (label, signal) in forecasts.filter_map(|(label, signal)| Some((label, signal.as_ref()?))) {
-        writeln!(out, "\nforecast of {} from {}", label.name, signal.origin.start())?;
+        writeln!(out, "\nforecast of {} from {}", plain(label.name.as_str()), signal.origin.start())?;
         match signal.readiness {
             Readiness::NotReady { have, need } => writeln!(out, "  not ready: {have} of {need} minutes seen")?,
             Readiness::Ready => forecast(out, label.unit, signal)?,
@@ -132,7 +141,7 @@ fn outlook(out: &mut String, record: &DecisionRecord, outlook: &Outlook) -> fmt:
 }
 
 fn forecast(out: &mut String, unit: Unit, signal: &SignalOutlook) -> fmt::Result {
-    let model = signal.model.as_deref().unwrap_or("none");
+    let model = plain(signal.model.as_deref().unwrap_or("none"));
     write!(out, "  model {model}, authority {}", signal.authority.as_str())?;
     if let Some(skill) = signal.skill {
         write!(out, ", skill {:+.2} against persistence", skill.vs_persistence)?;
@@ -149,7 +158,8 @@ fn forecast(out: &mut String, unit: Unit, signal: &SignalOutlook) -> fmt::Result
         Some(loss) => format!("{} {} ({:.0} %)", score.model, unit.show(loss), score.share * 100.0),
         None => format!("{} unscored", score.model),
     });
-    writeln!(out, "\n  mean error (share of the forecast): {}", losses.collect::<Vec<_>>().join(", "))?;
+    let losses = losses.collect::<Vec<_>>().join(", ");
+    writeln!(out, "\n  mean error (share of the forecast): {}", plain(&losses))?;
     signal.points.iter().try_for_each(|at| point(out, unit, at))
 }
 
@@ -192,17 +202,18 @@ fn capacity(out: &mut String, capacity: &Capacity) -> fmt::Result {
 }
 
 fn rule(out: &mut String, rule: &RuleTrace) -> fmt::Result {
-    if let Some(limit) = &rule.limit {
-        let stands = if rule.standing().is_some() { "stands" } else { "does not stand" };
-        write!(out, "\nlimit {} ({}): {stands}; {limit}", rule.rule, rule.outcome.as_str())?;
-    } else {
-        asking(out, rule)?;
-    }
+    let mut head = match &rule.limit {
+        Some(limit) => {
+            let stands = if rule.standing().is_some() { "stands" } else { "does not stand" };
+            format!("limit {} ({}): {stands}; {limit}", rule.rule, rule.outcome.as_str())
+        }
+        None => asking(rule),
+    };
     if let RuleOutcome::Error { message } = &rule.outcome {
-        write!(out, ": {message}")?;
+        write!(head, ": {message}")?;
     }
-    rule.action.iter().try_for_each(|action| write!(out, "; to {action}"))?;
-    writeln!(out, "{}", if rule.backed_by_arrivals { ", sized by the arrival rate" } else { "" })?;
+    rule.action.iter().try_for_each(|action| write!(head, "; to {action}"))?;
+    writeln!(out, "\n{}{}", plain(&head), if rule.backed_by_arrivals { ", sized by the arrival rate" } else { "" })?;
     for condition in &rule.conditions {
         let mark = match condition.holds {
             Truth::True => "yes",
@@ -211,15 +222,15 @@ fn rule(out: &mut String, rule: &RuleTrace) -> fmt::Result {
         };
         writeln!(out, "  {mark:<3}  {}", clause(condition))?;
     }
-    rule.notes.iter().try_for_each(|note| writeln!(out, "  note {note}"))
+    rule.notes.iter().try_for_each(|note| line(out, &format!("  note {note}")))
 }
 
-fn asking(out: &mut String, rule: &RuleTrace) -> fmt::Result {
+fn asking(rule: &RuleTrace) -> String {
     let goal = match rule.goal {
         Goal::Cost => "cost",
         Goal::Protect => "protect",
     };
-    write!(out, "\nrule {} (priority {}, {goal}): {}", rule.rule, rule.priority, rule.outcome.as_str())
+    format!("rule {} (priority {}, {goal}): {}", rule.rule, rule.priority, rule.outcome.as_str())
 }
 
 fn guards(out: &mut String, verdict: &Verdict) -> fmt::Result {
@@ -235,7 +246,7 @@ fn guards(out: &mut String, verdict: &Verdict) -> fmt::Result {
             Finding::Hold => "hold".to_owned(),
             Finding::Reject => "reject".to_owned(),
         };
-        writeln!(out, "  {finding:<8} {:<14} {}", found.guard.as_str(), found.why)?;
+        writeln!(out, "  {finding:<8} {:<14} {}", found.guard.as_str(), plain(&found.why))?;
     }
     Ok(())
 }
@@ -244,23 +255,18 @@ fn ending(out: &mut String, record: &DecisionRecord) -> fmt::Result {
     if let Some(change) = &record.change {
         let (knob, from, to) = (change.knob.as_str(), change.from, change.to);
         let of = change.floor.as_ref().map_or_else(String::new, |floor| format!(" of HPA {}", floor.autoscaler));
-        writeln!(
-            out,
-            "\nchange    {} {knob}{of} {from} -> {to} (id {}, uid {})",
-            change.target, change.id, change.uid
-        )?;
+        let change =
+            format!("change    {} {knob}{of} {from} -> {to} (id {}, uid {})", change.target, change.id, change.uid);
+        writeln!(out)?;
+        line(out, &change)?;
     }
-    record.outcome.iter().try_for_each(|outcome| writeln!(out, "outcome   {outcome}"))?;
-    record.effect.iter().try_for_each(|effect| measured(out, effect))
+    let outcome = record.outcome.as_ref().map(|outcome| format!("outcome   {outcome}"));
+    outcome.into_iter().chain(record.effect.as_ref().map(measured)).try_for_each(|text| line(out, &text))
 }
 
-fn measured(out: &mut String, effect: &Effect) -> fmt::Result {
+fn measured(effect: &Effect) -> String {
     let show = |latency: Option<f64>| latency.map_or("unknown".to_owned(), |latency| Unit::Seconds.show(latency));
     let (expected, found) = (show(effect.expected_latency), show(effect.measured_latency));
-    writeln!(
-        out,
-        "effect    {}: latency {found}, {expected} expected without it; {}",
-        effect.impact.as_str(),
-        effect.why
-    )
+    let impact = effect.impact.as_str();
+    format!("effect    {impact}: latency {found}, {expected} expected without it; {}", effect.why)
 }

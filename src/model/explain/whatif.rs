@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{span, told};
+use super::{scale, span, told};
 use crate::model::proposal::{Comparison, ConditionTrace, RuleOutcome, RuleTrace, Truth};
 use crate::model::signal::Unit;
 
@@ -47,7 +47,8 @@ fn flip(condition: &ConditionTrace, matches: bool) -> Flip {
                 (Comparison::Below, true) | (Comparison::AtLeast, false) => "below",
                 (Comparison::AtMost, true) | (Comparison::Above, false) => "at most",
             };
-            let show = |value: f64| condition.unit.show(value);
+            let scale = scale(condition);
+            let show = |value: f64| scale.show(value);
             let move_by = match change {
                 Some(change) if change > 0.0 => format!(", {} more", show(change)),
                 Some(change) if change < 0.0 => format!(", {} less", show(-change)),

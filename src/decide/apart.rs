@@ -1,0 +1,79 @@
+//! The clauses of a rule one by one. The engine ends a rule at its first error, and whoever mends it wants to see them all.
+
+use rhai::{AST, ASTNode, Array, Expr, Position, Scope, Shared, Stmt};
+
+use crate::decide::api::clause::{Body, Book};
+use crate::decide::api::params::Params;
+use crate::decide::api::signal::Service;
+use crate::decide::declare::Declared;
+use crate::decide::engine::{MeteredEngine, RULE_OPERATIONS, guarded};
+use crate::decide::fault::explain_with_file;
+
+/// Most clauses that are looked at by themselves.
+const MOST: usize = 64;
+
+/// What is wrong with one clause, where, and in which file, if that is known to be another one: a library.
+pub(super) type Wrong = (String, Position, Option<String>);
+
+/// Returns what is wrong with each clause of the list that a rule ends with; nothing, if it ends with something else.
+/// Where a clause takes more than it may, those behind it are not looked at.
+pub(super) fn each(declared: &Declared, engine: &MeteredEngine, book: &Book) -> Vec<Wrong> {
+    let mut found = Vec::new();
+    for (number, clause) in clauses(declared).unwrap_or_default().into_iter().enumerate() {
+        book.clear();
+        let engine = engine.fresh();
+        let mut scope = arguments(declared);
+        match guarded(|| engine.eval_ast_with_scope::<Array>(&mut scope, &clause)) {
+            Ok(list) => found.extend(
+                list.into_iter().filter_map(|element| Some((Body::misplaced(element, number)?, Position::NONE, None))),
+            ),
+            Err(error) => {
+                let (failure, position, file) = explain_with_file(&error, RULE_OPERATIONS);
+                found.push((failure.to_string(), position, file));
+                if failure.ends_all() {
+                    break;
+                }
+            }
+        }
+    }
+    found
+}
+
+/// Returns the service and the parameters by the names that the rule gives them.
+fn arguments(declared: &Declared) -> Scope<'static> {
+    let mut scope = Scope::new();
+    let function = declared.ast.iter_functions().find(|function| function.name == declared.body.fn_name());
+    if let Some([service, parameters]) = function.as_ref().map(|function| function.params.as_slice()) {
+        scope.push((*service).to_owned(), Service);
+        scope.push((*parameters).to_owned(), Params);
+    }
+    scope
+}
+
+/// Returns for each element of the list a script that makes it alone, after what stands before the list.
+fn clauses(declared: &Declared) -> Option<Vec<AST>> {
+    let statements = body_of(&declared.ast, declared.body.fn_name(), 2);
+    let (last, before) = statements.split_last()?;
+    let (Stmt::Expr(list) | Stmt::Return(Some(list), ..)) = last else { return None };
+    let Expr::Array(elements, position) = &**list else { return None };
+    let alone = |element: &Expr| {
+        let list = Expr::Array([element.clone()].into_iter().collect(), *position);
+        let script = before.iter().cloned().chain([Stmt::Expr(Box::new(list))]);
+        AST::new_with_source(script, Shared::clone(declared.ast.shared_lib()), &*declared.file)
+    };
+    Some(elements.iter().take(MOST).map(alone).collect())
+}
+
+/// Returns the statements of a function.
+pub(super) fn body_of(ast: &AST, name: &str, arguments: usize) -> Vec<Stmt> {
+    let mut function = ast.clone_functions_only();
+    function.retain_functions(|_, _, other, count| other == name && count == arguments);
+    let mut statements = Vec::new();
+    function.walk(&mut |path: &[ASTNode<'_>]| {
+        if let [ASTNode::Stmt(statement)] = path {
+            statements.push((*statement).clone());
+        }
+        true
+    });
+    statements
+}

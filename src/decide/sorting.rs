@@ -1,0 +1,90 @@
+//! The functions that order a list, in place of the engine's: those of the standard library may panic where what compares
+//! two elements contradicts itself, and the engine catches that only after the panic was reported, with a backtrace where
+//! the environment asks for one.
+
+use std::cmp::Ordering;
+
+use rhai::{Array, Dynamic, FnPtr, FuncRegistration, Module, NativeCallContext};
+
+use crate::decide::api::quantity::ScriptResult;
+
+/// Adds them, in the place of those of the same names and arguments.
+pub(super) fn register(library: &mut Module) {
+    for name in ["sort", "sort_by"] {
+        let sort = |context: NativeCallContext, list: &mut Array, compare: FnPtr| {
+            sort(list, |left, right| asked(&context, &compare, left, right));
+        };
+        FuncRegistration::new(name).with_purity(false).set_into_module(library, sort);
+    }
+    for name in ["order", "order_by"] {
+        let order = |context: NativeCallContext, list: &mut Array, compare: FnPtr| {
+            let mut list = list.clone();
+            sort(&mut list, |left, right| asked(&context, &compare, left, right));
+            list
+        };
+        FuncRegistration::new(name).with_purity(true).set_into_module(library, order);
+    }
+    for (in_place, copied, descending) in [("sort", "order", false), ("sort_desc", "order_desc", true)] {
+        let sort = move |list: &mut Array| by_value(list, descending);
+        FuncRegistration::new(in_place).with_purity(false).set_into_module(library, sort);
+        let order = move |list: &mut Array| -> ScriptResult<Array> {
+            let mut list = list.clone();
+            by_value(&mut list, descending)?;
+            Ok(list)
+        };
+        FuncRegistration::new(copied).with_purity(true).set_into_module(library, order);
+    }
+}
+
+/// Orders a list by binary insertion: stable, and of whatever is answered some order comes.
+fn sort(list: &mut [Dynamic], mut compare: impl FnMut(&Dynamic, &Dynamic) -> Ordering) {
+    for next in 1..list.len() {
+        let (sorted, rest) = list.split_at(next);
+        let (Some(last), Some(element)) = (sorted.last(), rest.first()) else { return };
+        // What is in order costs one comparison each, as in the engine's own.
+        if compare(last, element) != Ordering::Greater {
+            continue;
+        }
+        let place = sorted.partition_point(|before| compare(before, element) != Ordering::Greater);
+        if let Some(moved) = list.get_mut(place..=next) {
+            moved.rotate_right(1);
+        }
+    }
+}
+
+/// Asks a function of the script: by a number, or by whether the first comes first. An error of it is not seen, as in the
+/// engine's own (the lint `unseen-error` finds it).
+fn asked(context: &NativeCallContext<'_>, compare: &FnPtr, left: &Dynamic, right: &Dynamic) -> Ordering {
+    let answer = compare.call_raw(context, None, [left.clone(), right.clone()]).unwrap_or_default();
+    match (answer.as_int(), answer.as_bool()) {
+        (Ok(number), _) => number.cmp(&0),
+        (_, Ok(true)) => Ordering::Less,
+        (_, Ok(false)) => Ordering::Greater,
+        _ => Ordering::Equal,
+    }
+}
+
+fn by_value(list: &mut [Dynamic], descending: bool) -> ScriptResult<()> {
+    let Some(first) = list.first().filter(|_| list.len() > 1) else { return Ok(()) };
+    if list.iter().any(|other| other.type_id() != first.type_id()) {
+        return Err("elements of different types cannot be sorted".into());
+    }
+    let pairs = |left: &Dynamic, right: &Dynamic| {
+        let number = || Some(left.as_int().ok()?.cmp(&right.as_int().ok()?));
+        let real = || Some(left.as_float().ok()?.total_cmp(&right.as_float().ok()?));
+        let letter = || Some(left.as_char().ok()?.cmp(&right.as_char().ok()?));
+        let flag = || Some(left.as_bool().ok()?.cmp(&right.as_bool().ok()?));
+        let text =
+            || Some(left.clone().into_immutable_string().ok()?.cmp(&right.clone().into_immutable_string().ok()?));
+        number().or_else(real).or_else(letter).or_else(flag).or_else(text)
+    };
+    if pairs(first, first).is_none() {
+        let kind = first.type_name();
+        return Err(format!("elements of {kind} cannot be sorted: give a function that compares two").into());
+    }
+    sort(list, |left, right| {
+        let ordering = pairs(left, right).unwrap_or(Ordering::Equal);
+        if descending { ordering.reverse() } else { ordering }
+    });
+    Ok(())
+}
