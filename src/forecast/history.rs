@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use super::three::Three;
 use crate::model::Minute;
 
 /// Minutes in a day.
@@ -53,7 +54,7 @@ impl Hour {
 #[derive(Clone, Copy)]
 enum Page<'a> {
     Ended(&'a Hour),
-    Running(&'a [f32; HOUR]),
+    Running(&'a [Three; HOUR]),
     Unknown,
 }
 
@@ -62,7 +63,7 @@ impl Page<'_> {
     fn value(&self, minute: usize) -> f64 {
         match self {
             Self::Ended(hour) => hour.value(minute),
-            Self::Running(values) => values.get(minute).map_or(f64::NAN, |value| f64::from(*value)),
+            Self::Running(values) => values.get(minute).map_or(f64::NAN, |value| f64::from(value.get())),
             Self::Unknown => f64::NAN,
         }
     }
@@ -85,7 +86,7 @@ pub struct History {
     /// Ended hours, at their number modulo the length; empty before the first hour has ended.
     ended: Arc<[Hour]>,
     /// NaN for a gap.
-    running: [f32; HOUR],
+    running: [Three; HOUR],
     hour: Option<i64>,
     hours: i64,
     /// Minutes that a missing one may be taken from instead.
@@ -103,7 +104,7 @@ impl History {
     pub fn of(minutes: i64, reach: i64) -> Self {
         // While an hour runs, the one that it will replace is still whole.
         let hours = minutes.div_euclid(HOUR as i64) + 1;
-        Self { ended: Arc::default(), running: [f32::NAN; HOUR], hour: None, hours, reach }
+        Self { ended: Arc::default(), running: [Three::NAN; HOUR], hour: None, hours, reach }
     }
 
     /// Writes the value of `minute`, which must not lie before an hour already ended (it is ignored then).
@@ -116,7 +117,7 @@ impl History {
             None => self.hour = Some(hour),
         }
         if let Some(cell) = self.running.get_mut(minute.0.rem_euclid(60) as usize) {
-            *cell = value.map_or(f32::NAN, |value| value as f32);
+            *cell = Three::of(value.map_or(f32::NAN, |value| value as f32));
         }
     }
 
@@ -131,8 +132,8 @@ impl History {
                 *slot = values;
             }
         };
-        write(running, Hour::of(&self.running));
-        self.running = [f32::NAN; HOUR];
+        write(running, Hour::of(&self.running.map(Three::get)));
+        self.running = [Three::NAN; HOUR];
         let skipped = (next.saturating_sub(running) - 1).min(hours);
         for hour in next - skipped..next {
             write(hour, Hour::NOTHING);
@@ -206,7 +207,7 @@ impl History {
         let Some(running) = self.hour else { return };
         let times = |minute: i64, value: f64| if minute < before.0 { factor * value } else { value };
         for (minute, value) in (60 * running..).zip(&mut self.running) {
-            *value = times(minute, f64::from(*value)) as f32;
+            *value = Three::of(times(minute, f64::from(value.get())) as f32);
         }
         if self.ended.is_empty() {
             return;

@@ -15,7 +15,7 @@
 //! | `discounted` | means of which old values count less |
 //! | `shift` | a level that is another one from one minute to the next |
 //! | `intervals`, `bands`, `height` | quantiles of one number; of all horizons and maxima; limits |
-//! | `lanes` | arithmetic on all horizons at once |
+//! | `lanes`, `three` | arithmetic on all horizons at once; numbers in three bytes |
 //! | `seasonal_scale`, `recent` | how far off forecasts are at each time of the season; the last half hour and its maxima |
 //! | `authority`, `anomaly` | what a forecast may be used for; how unusual the newest value is |
 //! | [`events`] | what an operator knows of the days to come |
@@ -52,6 +52,7 @@ mod scores;
 mod seasonal_scale;
 mod shift;
 mod signal;
+mod three;
 
 #[cfg(test)]
 mod tests;

@@ -15,10 +15,31 @@ const GAIN: f32 = 0.03;
 /// Least factor: an error that was not there for days may still come.
 const LEAST: f32 = 0.05;
 
+/// A factor in 16 bits: four for the power of two and twelve behind its leading one; off by at most 1/8192.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Factor(u16);
+
+impl Factor {
+    /// What is kept of a smaller one, which no reader sees either.
+    const SMALLEST: f32 = 1.0 / 64.0;
+    const LARGEST: f32 = 1000.0;
+    /// The bits of a short number behind those that are kept of it.
+    const LEFT_OUT: u32 = 11;
+
+    fn of(factor: f32) -> Self {
+        let bits = factor.clamp(Self::SMALLEST, Self::LARGEST).to_bits() + (1 << (Self::LEFT_OUT - 1));
+        Self(((bits - Self::SMALLEST.to_bits()) >> Self::LEFT_OUT) as u16)
+    }
+
+    fn get(self) -> f32 {
+        f32::from_bits((u32::from(self.0) << Self::LEFT_OUT) + Self::SMALLEST.to_bits())
+    }
+}
+
 /// A factor for each time of the season.
 #[derive(Debug, Clone)]
 pub struct SeasonalScale {
-    factors: [f32; CELLS],
+    factors: [Factor; CELLS],
     /// Steps in a season, at least one, and in a cell of it.
     steps: u32,
     cell_steps: u32,
@@ -28,14 +49,14 @@ impl SeasonalScale {
     /// Returns factors of one for a season of so many steps; a short one has a cell for each step.
     pub fn new(steps: u32) -> Self {
         let steps = steps.max(1);
-        Self { factors: [1.0; CELLS], steps, cell_steps: steps.div_ceil(CELLS as u32) }
+        Self { factors: [Factor::of(1.0); CELLS], steps, cell_steps: steps.div_ceil(CELLS as u32) }
     }
 
     /// Learns that what was foreseen for `minute` was off by `ratio` times the recent error of calm minutes.
     pub fn learn(&mut self, minute: Minute, ratio: f32) {
         let cell = self.cell(self.offset(minute));
         if let Some(factor) = self.factors.get_mut(cell).filter(|_| ratio.is_finite()) {
-            *factor += GAIN * (ratio - *factor);
+            *factor = Factor::of(factor.get() + GAIN * (ratio - factor.get()));
         }
     }
 
@@ -57,7 +78,7 @@ impl SeasonalScale {
     }
 
     fn factor(&self, cell: usize) -> f32 {
-        larger(self.factors.get(cell).copied().unwrap_or(1.0), LEAST)
+        larger(self.factors.get(cell).map_or(1.0, |factor| factor.get()), LEAST)
     }
 
     fn offset(&self, minute: Minute) -> u32 {
@@ -85,6 +106,17 @@ mod tests {
             scale.learn(Minute(minute), if (NOON..NOON + 15).contains(&of_day) { 20.0 } else { 1.0 });
         }
         scale
+    }
+
+    #[test]
+    fn a_factor_is_kept_to_a_small_part_of_it() {
+        for step in -36..69 {
+            let factor = 1.1_f32.powi(step);
+            let kept = Factor::of(factor).get();
+            assert!((kept - factor).abs() <= factor / 8192.0, "{factor}: {kept}");
+        }
+        assert_eq!([0.0, -1.0].map(|small| Factor::of(small).get()), [Factor::SMALLEST; 2]);
+        assert!(Factor::of(f32::MAX).get() < 1001.0);
     }
 
     #[test]

@@ -103,10 +103,10 @@ impl Week {
     pub fn days_ago<const N: usize>(&self, places: &Places<N>, days: i64) -> [f64; N] {
         let first = Minute(places.first.saturating_sub(days * self.days.cells()));
         // Neighbours share cells: each is read once.
-        let mut cells = [f64::NAN; IN_ROW.len()];
-        let count = places.cells().min(cells.len());
+        let mut cells = [f64::NAN; SPAN];
+        let count = places.cells().min(SPAN);
         self.cells.read(first, &IN_ROW[..count], &mut cells[..count]);
-        places.between(|cell| cells.get(cell).copied().unwrap_or(f64::NAN))
+        places.between(&cells)
     }
 
     /// Returns the profile of the day that ended with the minute `last`, when clocks showed `clock`, drawn from the means of

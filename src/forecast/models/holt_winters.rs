@@ -11,6 +11,8 @@
 //! Surprises beyond `k sigma` are learned as if they were that large, so that one outlier moves little;
 //! after five in a row on one side the level has shifted, and jumps there.
 
+use std::num::NonZero;
+
 use super::{Ahead, FROM_HERE, Lesson, Model, Origin, Past, Path, View};
 use crate::forecast::history::DAY;
 use crate::forecast::params::{ForecastParams, Smoothing};
@@ -36,16 +38,24 @@ const EARLY_GAMMA: f64 = 0.2;
 
 /// Level, trend, rest and scale: all but the season.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Core {
+pub(super) struct Core {
     level: f64,
     trend: f64,
     rest: f64,
     variance: f64,
-    seen: u32,
+    seen: NonZero<u32>,
     /// Clipped surprises in a row; its sign is their side.
     clipped: i8,
     /// Minutes since the level jumped.
     since_shift: u8,
+}
+
+/// The recursion: how a core learns, and what it foresees.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Recursion {
+    pub(super) smoothing: Smoothing,
+    /// Nothing is clipped without it.
+    clip_sigmas: Option<f64>,
 }
 
 /// The model of one signal.
@@ -59,65 +69,29 @@ pub struct HoltWinters {
     season_days: Option<u32>,
     /// What the last minute taught about the season.
     lesson: Option<Lesson>,
-    /// Whether it teaches the season, and takes over fits.
-    teaches: bool,
-    smoothing: Smoothing,
-    clip_sigmas: Option<f64>,
+    recursion: Recursion,
 }
 
-impl HoltWinters {
-    /// Returns an empty model with a season of the day, drawn from the first full day.
-    pub fn new(params: &ForecastParams) -> Self {
-        Self {
-            core: None,
-            first: None,
-            last: Minute(0),
-            season_days: None,
-            lesson: None,
-            teaches: true,
-            smoothing: params.smoothing,
-            clip_sigmas: Some(params.clip_sigmas),
-        }
-    }
-
-    /// Returns a model with smoothing of its own, which no fit changes, on a season that another one teaches.
-    pub fn pupil(params: &ForecastParams, smoothing: Smoothing) -> Self {
-        Self { smoothing, teaches: false, ..Self::new(params) }
-    }
-
-    /// Returns the textbook recursion with a known start, over a season that has been learned: nothing clipped. The
-    /// same code as in operation, for comparison with reference numbers.
-    pub fn classical(smoothing: Smoothing, level: f64, trend: f64) -> Self {
-        let core = Core { level, trend, rest: 0.0, variance: 0.0, seen: 1, clipped: 0, since_shift: u8::MAX };
-        Self {
-            core: Some(core),
-            first: None,
-            last: Minute(-1),
-            season_days: Some(u32::MAX),
-            lesson: None,
-            teaches: true,
-            smoothing,
-            clip_sigmas: None,
-        }
-    }
-
-    /// Returns the smoothing parameters.
-    pub fn smoothing(&self) -> Smoothing {
-        self.smoothing
-    }
-
-    /// Takes over smoothing parameters; level, trend and season stay.
-    pub fn set_smoothing(&mut self, smoothing: Smoothing) {
-        if self.teaches {
-            self.smoothing = smoothing;
-        }
+impl Core {
+    /// Returns the one that begins at `level`.
+    fn at(level: f64, trend: f64) -> Self {
+        let seen = NonZero::<u32>::MIN;
+        Self { level, trend, rest: 0.0, variance: 0.0, seen, clipped: 0, since_shift: u8::MAX }
     }
 
     /// Puts the level at `level`; what the signal does is `factor` times what it did.
     pub(super) fn relevel(&mut self, level: f64, factor: f64) {
-        if let Some(core) = &mut self.core {
-            let variance = factor * factor * core.variance;
-            *core = Core { level, trend: 0.0, rest: 0.0, variance, clipped: 0, since_shift: 0, ..*core };
+        let variance = factor * factor * self.variance;
+        *self = Self { level, trend: 0.0, rest: 0.0, variance, clipped: 0, since_shift: 0, ..*self };
+    }
+}
+
+impl Recursion {
+    /// Returns the core after `value`, at which the season stands at `season`; `None` is a gap.
+    pub(super) fn next(&self, core: Option<Core>, season: f64, value: Option<f64>) -> Option<Core> {
+        match value {
+            Some(value) => Some(self.learned(core, season, value).0),
+            None => core.map(|core| self.missed(core)),
         }
     }
 
@@ -135,11 +109,7 @@ impl HoltWinters {
 
     /// Returns the core after `value`, and the surprise that was learned.
     fn learned(&self, core: Option<Core>, season: f64, value: f64) -> (Core, f64) {
-        let Some(core) = core else {
-            let level = value - season;
-            let core = Core { level, trend: 0.0, rest: 0.0, variance: 0.0, seen: 1, clipped: 0, since_shift: u8::MAX };
-            return (core, 0.0);
-        };
+        let Some(core) = core else { return (Core::at(value - season, 0.0), 0.0) };
         let Smoothing { alpha, beta, gamma, phi, rho } = self.smoothing;
         let base = core.level + phi * core.trend;
         let error = value - (base + season + rho * core.rest);
@@ -148,15 +118,13 @@ impl HoltWinters {
         let since_shift = core.since_shift.saturating_add(1);
         if clipped.abs() >= SHIFT_AFTER {
             let variance = (4.0 * core.variance).max(error * error / 16.0);
-            let core =
-                Core { level: value - season, trend: 0.0, rest: 0.0, variance, seen, clipped: 0, since_shift: 0 };
-            return (core, 0.0);
+            return (Core { variance, seen, since_shift: 0, ..Core::at(value - season, 0.0) }, 0.0);
         }
         let core = Core {
             level: base + alpha * learned,
             trend: phi * core.trend + alpha * beta * learned,
             rest: (1.0 - alpha - gamma) * learned + rho * core.rest,
-            variance: core.variance + SCALE_GAIN.max(1.0 / f64::from(seen)) * (learned * learned - core.variance),
+            variance: core.variance + SCALE_GAIN.max(1.0 / f64::from(seen.get())) * (learned * learned - core.variance),
             seen,
             clipped,
             since_shift,
@@ -166,7 +134,7 @@ impl HoltWinters {
 
     /// Returns the surprise as far as it is learned, and how many were clipped in a row with it.
     fn clip(&self, core: Core, error: f64) -> (f64, i8) {
-        let Some(sigmas) = self.clip_sigmas.filter(|_| core.seen >= UNCLIPPED) else { return (error, 0) };
+        let Some(sigmas) = self.clip_sigmas.filter(|_| core.seen.get() >= UNCLIPPED) else { return (error, 0) };
         let limit = sigmas * core.variance.sqrt().max(1e-3 * core.level.abs());
         if error.abs() <= limit {
             return (error, 0);
@@ -174,6 +142,81 @@ impl HoltWinters {
         let side = if error > 0.0 { 1 } else { -1 };
         let before = if core.clipped.signum() == side { core.clipped } else { 0 };
         (error.clamp(-limit, limit), before.saturating_add(side))
+    }
+
+    /// Returns the forecast of a core that has learned all up to the origin but `missed` minutes, and sees a `provisional` value
+    /// there. The season stands at `seasons` here and at each horizon.
+    pub(super) fn path(
+        &self,
+        mut core: Core,
+        missed: i64,
+        provisional: Option<f64>,
+        seasons: &[f64; FROM_HERE.len()],
+    ) -> Ahead {
+        let [here, seasons @ ..] = seasons;
+        if let Some(value) = provisional {
+            for _ in 0..missed {
+                core = self.missed(core);
+            }
+            core = self.learned(Some(core), *here, value).0;
+        }
+        let mut path = Path::default();
+        let Smoothing { phi, rho, .. } = self.smoothing;
+        let ((_, trends), (rests, _)) = (powers(phi), powers(rho));
+        let steps = seasons.iter().zip(trends.iter().zip(&rests));
+        for (point, (season, (trend, rest))) in path.iter_mut().zip(steps) {
+            *point = core.level + trend * core.trend + season + rest * core.rest;
+        }
+        let ([trend, ..], [rest, ..], [season, ..]) = (trends, rests, seasons);
+        let parts = Parts { level: core.level, trend: trend * core.trend, season: *season, rest: rest * core.rest };
+        Ahead { path, parts }
+    }
+}
+
+impl HoltWinters {
+    /// Returns an empty model with a season of the day, drawn from the first full day.
+    pub fn new(params: &ForecastParams) -> Self {
+        Self {
+            core: None,
+            first: None,
+            last: Minute(0),
+            season_days: None,
+            lesson: None,
+            recursion: Recursion { smoothing: params.smoothing, clip_sigmas: Some(params.clip_sigmas) },
+        }
+    }
+
+    /// Returns the textbook recursion with a known start, over a season that has been learned: nothing clipped. The
+    /// same code as in operation, for comparison with reference numbers.
+    pub fn classical(smoothing: Smoothing, level: f64, trend: f64) -> Self {
+        Self {
+            core: Some(Core::at(level, trend)),
+            first: None,
+            last: Minute(-1),
+            season_days: Some(u32::MAX),
+            lesson: None,
+            recursion: Recursion { smoothing, clip_sigmas: None },
+        }
+    }
+
+    /// Returns the smoothing parameters.
+    pub fn smoothing(&self) -> Smoothing {
+        self.recursion.smoothing
+    }
+
+    /// Takes over smoothing parameters; level, trend and season stay.
+    pub fn set_smoothing(&mut self, smoothing: Smoothing) {
+        self.recursion.smoothing = smoothing;
+    }
+
+    /// Returns a recursion with smoothing of its own, which no fit changes.
+    pub(super) fn with(&self, smoothing: Smoothing) -> Recursion {
+        Recursion { smoothing, ..self.recursion }
+    }
+
+    /// Puts the level at `level`; what the signal does is `factor` times what it did.
+    pub(super) fn relevel(&mut self, level: f64, factor: f64) {
+        self.core.iter_mut().for_each(|core| core.relevel(level, factor));
     }
 
     /// Asks for the season to be drawn from the first one that is complete, then counts them.
@@ -201,49 +244,28 @@ impl HoltWinters {
         self.last = minute;
         self.lesson = None;
         let Some(value) = value else {
-            self.core = self.core.map(|core| self.missed(core));
+            self.core = self.core.map(|core| self.recursion.missed(core));
             return;
         };
-        let (core, learned) = self.learned(self.core, season, value);
+        let (core, learned) = self.recursion.learned(self.core, season, value);
         self.core = Some(core);
-        if self.teaches {
-            self.first.get_or_insert(minute);
-            self.lesson = self.season_days.map(|_| Lesson::Correct(self.gamma() * learned));
-            self.count_days(minute, past);
-        }
+        self.first.get_or_insert(minute);
+        self.lesson = self.season_days.map(|_| Lesson::Correct(self.gamma() * learned));
+        self.count_days(minute, past);
     }
 
-    /// Returns the forecast of what has no season from `minute` on, a `provisional` value of which counts.
-    pub(super) fn beyond(&self, minute: Minute, provisional: Option<f64>) -> Option<Ahead> {
-        self.path(minute, provisional, &[0.0; FROM_HERE.len()])
+    /// Returns how many minutes between the last one learned and `minute` are missing.
+    pub(super) fn missed(&self, minute: Minute) -> i64 {
+        (minute.0.saturating_sub(self.last.0) - 1).clamp(0, DAY)
     }
 
-    /// Returns the forecast from `minute` on, here and ahead of which the season stands at `seasons`.
-    fn path(&self, minute: Minute, provisional: Option<f64>, seasons: &[f64; FROM_HERE.len()]) -> Option<Ahead> {
-        let [here, seasons @ ..] = seasons;
-        let mut core = self.core?;
-        if let Some(value) = provisional {
-            let missed = (minute.0.saturating_sub(self.last.0) - 1).clamp(0, DAY);
-            for _ in 0..missed {
-                core = self.missed(core);
-            }
-            core = self.learned(Some(core), *here, value).0;
-        }
-        let mut path = Path::default();
-        let Smoothing { phi, rho, .. } = self.smoothing;
-        let ((_, trends), (rests, _)) = (powers(phi), powers(rho));
-        let steps = seasons.iter().zip(trends.iter().zip(&rests));
-        for (point, (season, (trend, rest))) in path.iter_mut().zip(steps) {
-            *point = core.level + trend * core.trend + season + rest * core.rest;
-        }
-        let ([trend, ..], [rest, ..], [season, ..]) = (trends, rests, seasons);
-        let parts = Parts { level: core.level, trend: trend * core.trend, season: *season, rest: rest * core.rest };
-        Some(Ahead { path, parts })
+    fn path(&self, origin: &Origin<'_>, seasons: &[f64; FROM_HERE.len()]) -> Option<Ahead> {
+        Some(self.recursion.path(self.core?, self.missed(origin.minute), origin.provisional, seasons))
     }
 
     fn gamma(&self) -> f64 {
         let early = self.season_days.map_or(0.0, |days| EARLY_GAMMA / (f64::from(days) + 1.0));
-        self.smoothing.gamma.max(early)
+        self.recursion.smoothing.gamma.max(early)
     }
 }
 
@@ -265,12 +287,12 @@ impl Model for HoltWinters {
     }
 
     fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
-        self.path(view.origin.minute, view.origin.provisional, &view.season)
+        self.path(&view.origin, &view.season)
     }
 
     /// The history is not read.
     fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead> {
-        self.path(origin.minute, origin.provisional, &origin.past.season.at_each(origin.clock.now, &FROM_HERE))
+        self.path(origin, &origin.past.season.at_each(origin.clock.now, &FROM_HERE))
     }
 
     fn flag(&self) -> Option<ForecastFlag> {

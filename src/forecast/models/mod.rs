@@ -2,7 +2,7 @@
 //!
 //! A model learns one minute after the other and forecasts all horizons from where it stands. It knows the
 //! minute of the day by the wall clock, never by counting, so that no gap shifts its season. A new model is a
-//! file beside these, a variant of [`Simple`] and a row of its table; the suites run over [`CATALOGUE`].
+//! file beside these, a variant of `Simple` and a row of its table; the suites run over [`CATALOGUE`].
 //!
 //! | file | forecast |
 //! |---|---|
@@ -17,6 +17,7 @@ pub mod holt_winters;
 pub mod level;
 pub mod multiplicative;
 pub mod persistence;
+mod rows;
 pub mod season;
 pub mod seasonal_difference;
 pub mod seasonal_naive;
@@ -28,10 +29,7 @@ use self::holt_winters::HoltWinters;
 use self::level::Level;
 pub use self::multiplicative::Profiles;
 use self::multiplicative::{Multiplicative, Profile};
-use self::persistence::Persistence;
 use self::season::Season;
-use self::seasonal_difference::SeasonalDifference;
-use self::seasonal_naive::SeasonalNaive;
 use super::history::History;
 use super::params::{ForecastParams, Smoothing};
 use super::week::Week;
@@ -204,43 +202,24 @@ pub enum Lesson {
     Draw,
 }
 
-/// A model without a state to speak of.
+/// A model that needs no more than the newest value and the level, which all of them share.
 #[derive(Debug, Clone, Copy)]
-pub enum Simple {
+enum Simple {
     /// See [`persistence`].
-    Persistence(Persistence),
+    Persistence,
     /// See [`level`].
-    Level(Level),
+    Level,
     /// See [`seasonal_naive`].
-    SeasonalNaive(SeasonalNaive),
+    SeasonalNaive(Back),
     /// See [`seasonal_difference`].
-    SeasonalDifference(SeasonalDifference),
+    SeasonalDifference(Back),
 }
 
-impl Simple {
-    fn observe(&mut self, minute: Minute, value: Option<f64>, past: Past<'_>) {
-        match self {
-            Self::Persistence(model) => model.observe(minute, value, past),
-            Self::Level(model) => model.observe(minute, value, past),
-            Self::SeasonalNaive(model) => model.observe(minute, value, past),
-            Self::SeasonalDifference(model) => model.observe(minute, value, past),
-        }
-    }
-
-    fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
-        match self {
-            Self::Persistence(model) => model.foresee(view),
-            Self::Level(model) => model.foresee(view),
-            Self::SeasonalNaive(model) => model.foresee(view),
-            Self::SeasonalDifference(model) => model.foresee(view),
-        }
-    }
-}
-
-/// One model of each row of the catalogue. The simple ones do not take the room of the large ones.
+/// What the models of the catalogue know of a signal beside its past.
 #[derive(Debug, Clone, Copy)]
 pub struct Models {
-    simple: [Simple; SIMPLE.len()],
+    newest: Option<f64>,
+    level: Level,
     holt_winters: HoltWinters,
     multiplicative: [Multiplicative; MULTIPLICATIVE.len()],
 }
@@ -249,22 +228,21 @@ impl Models {
     /// Builds them all.
     pub fn new(params: &ForecastParams) -> Self {
         Self {
-            simple: SIMPLE.map(|(_, build)| build()),
+            newest: None,
+            level: Level::default(),
             holt_winters: HoltWinters::new(params),
-            multiplicative: MULTIPLICATIVE
-                .map(|(_, profile, smoothing)| Multiplicative::new(params, profile, smoothing)),
+            multiplicative: [Multiplicative::default(); MULTIPLICATIVE.len()],
         }
     }
 
     /// Lets all learn `minute`, which the history has and at which the season stands at `season` and clocks show `clock`.
     pub fn observe(&mut self, minute: Minute, clock: Minute, value: Option<f64>, season: f64, past: Past<'_>) {
-        for model in &mut self.simple {
-            model.observe(minute, value, past);
-        }
+        self.newest = value.or(self.newest);
+        self.level.observe(minute, value, past);
         self.holt_winters.learn(minute, value, season, past);
         let profiles = Profiles::of_week(past.week, &past.week.places(clock, &[0]));
-        for model in &mut self.multiplicative {
-            model.learn(minute, value, profiles, past);
+        for (model, (_, profile, smoothing)) in self.multiplicative.iter_mut().zip(&MULTIPLICATIVE) {
+            model.learn(&self.holt_winters.with(*smoothing), value, profiles.of(*profile), past);
         }
     }
 
@@ -290,23 +268,32 @@ impl Models {
 
     /// Lets `hear` know what each foresees, by its position in the catalogue; `None` from one that has not seen enough.
     pub fn foresee(&self, view: &View<'_>, mut hear: impl FnMut(usize, Option<Ahead>)) {
-        self.simple.iter().enumerate().for_each(|(position, model)| hear(position, model.foresee(view)));
+        let newest = view.origin.provisional.or(self.newest);
+        for (position, (_, model)) in SIMPLE.iter().enumerate() {
+            let ahead = match model {
+                Simple::Persistence => persistence::foresee(newest),
+                Simple::Level => self.level.foresee(view),
+                Simple::SeasonalNaive(back) => seasonal_naive::foresee(view.once(*back)),
+                Simple::SeasonalDifference(back) => seasonal_difference::foresee(newest, view.once(*back)),
+            };
+            hear(position, ahead);
+        }
         hear(SIMPLE.len(), self.holt_winters.foresee(view));
-        for (position, model) in (SIMPLE.len() + 1..).zip(&self.multiplicative) {
-            hear(position, model.foresee(view));
+        let missed = self.holt_winters.missed(view.origin.minute);
+        let rows = self.multiplicative.iter().zip(&MULTIPLICATIVE);
+        for (position, (model, (_, profile, smoothing))) in (SIMPLE.len() + 1..).zip(rows) {
+            hear(position, model.foresee(&self.holt_winters.with(*smoothing), *profile, missed, view));
         }
     }
 
     /// Puts all levels where the signal stands (`level`), the season and the profiles being on it already. Simple rules
     /// stand there.
     pub fn relevel(&mut self, level: f64, factor: f64, season: f64, profiles: Profiles, past: Past<'_>) {
-        for model in &mut self.simple {
-            if let Simple::Level(model) = model {
-                model.relevel(level);
-            }
-        }
+        self.level.relevel(level);
         self.holt_winters.relevel(level - season, factor);
-        self.multiplicative.iter_mut().for_each(|model| model.relevel(level, profiles, past));
+        for (model, (_, profile, _)) in self.multiplicative.iter_mut().zip(&MULTIPLICATIVE) {
+            model.relevel(level, profiles.of(*profile), past);
+        }
     }
 
     /// Returns what a reader should know of how the last minute was learned.
@@ -333,14 +320,14 @@ const fn seasonal(name: &'static str) -> Row {
     Row { name, flat: false }
 }
 
-/// The models without a state to speak of. The first one needs no history and speaks alone until others are measured.
-const SIMPLE: [(Row, fn() -> Simple); 6] = [
-    (flat(persistence::NAME), || Simple::Persistence(Persistence::default())),
-    (flat(level::NAME), || Simple::Level(Level::default())),
-    (seasonal(seasonal_naive::NAME), || Simple::SeasonalNaive(SeasonalNaive::new(Back::Season))),
-    (seasonal("weekly_naive"), || Simple::SeasonalNaive(SeasonalNaive::new(Back::Week))),
-    (seasonal(seasonal_difference::NAME), || Simple::SeasonalDifference(SeasonalDifference::new(Back::Season))),
-    (seasonal("weekly_difference"), || Simple::SeasonalDifference(SeasonalDifference::new(Back::Week))),
+/// The simple models. The first one needs no history and speaks alone until others are measured.
+const SIMPLE: [(Row, Simple); 6] = [
+    (flat(persistence::NAME), Simple::Persistence),
+    (flat(level::NAME), Simple::Level),
+    (seasonal(seasonal_naive::NAME), Simple::SeasonalNaive(Back::Season)),
+    (seasonal("weekly_naive"), Simple::SeasonalNaive(Back::Week)),
+    (seasonal(seasonal_difference::NAME), Simple::SeasonalDifference(Back::Season)),
+    (seasonal("weekly_difference"), Simple::SeasonalDifference(Back::Week)),
 ];
 
 /// The models over what the signal is of a profile.

@@ -5,12 +5,10 @@
 //! the ratio `(y + e) / (profile + e)`, in which `e` keeps an idle hour from dividing by nothing: nothing in it can
 //! overflow, and nothing is learned twice.
 
-use super::holt_winters::HoltWinters;
+use super::holt_winters::{Core, Recursion};
 use super::season::Places;
-use super::{Ahead, Past, Path, View};
-use crate::forecast::params::{ForecastParams, Smoothing};
+use super::{Ahead, FROM_HERE, Past, Path, View};
 use crate::forecast::week::Week;
-use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, Parts};
 
 /// Name in the catalogue.
@@ -30,35 +28,29 @@ pub enum Profile {
     Week,
 }
 
-/// Holt-Winters over what the signal is of its profile.
-#[derive(Debug, Clone, Copy)]
+/// Holt-Winters over what the signal is of its profile; the rules of it are handed in at each step.
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Multiplicative {
-    profile: Profile,
-    ratio: HoltWinters,
+    ratio: Option<Core>,
 }
 
 impl Multiplicative {
-    /// Returns an empty model.
-    pub fn new(params: &ForecastParams, profile: Profile, smoothing: Smoothing) -> Self {
-        Self { profile, ratio: HoltWinters::pupil(params, smoothing) }
-    }
-
-    /// Learns `minute`; a minute that cannot be compared is a gap.
-    pub(super) fn learn(&mut self, minute: Minute, value: Option<f64>, profiles: Profiles, past: Past<'_>) {
-        let ratio = value.zip(profiles.of(self.profile)).and_then(|(value, profile)| ratio(value, profile, past));
-        self.ratio.learn(minute, ratio, 0.0, past);
+    /// Learns a value, the profile being at `profile`; what cannot be compared is a gap.
+    pub(super) fn learn(&mut self, rules: &Recursion, value: Option<f64>, profile: Option<f64>, past: Past<'_>) {
+        let ratio = value.zip(profile).and_then(|(value, profile)| ratio(value, profile, past));
+        self.ratio = rules.next(self.ratio, 0.0, ratio);
     }
 
     /// Puts the level where the signal stands, the profile being on it already.
-    pub(super) fn relevel(&mut self, level: f64, profiles: Profiles, past: Past<'_>) {
-        if let Some(ratio) = profiles.of(self.profile).and_then(|profile| ratio(level, profile, past)) {
-            self.ratio.relevel(ratio, 1.0);
-        }
+    pub(super) fn relevel(&mut self, level: f64, profile: Option<f64>, past: Past<'_>) {
+        let ratio = profile.and_then(|profile| ratio(level, profile, past));
+        self.ratio.iter_mut().zip(ratio).for_each(|(core, ratio)| core.relevel(ratio, 1.0));
     }
 
-    /// Returns the forecast from where `view` was taken; `None` where the profile is not known.
-    pub(super) fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
-        let (here, profile) = match self.profile {
+    /// Returns the forecast from where `view` was taken, `missed` minutes after the last one learned but one; `None` where the
+    /// profile is not known.
+    pub(super) fn foresee(&self, rules: &Recursion, profile: Profile, missed: i64, view: &View<'_>) -> Option<Ahead> {
+        let (here, profile) = match profile {
             Profile::Days => view.days.map(|[here, ahead @ ..]| (here, ahead))?,
             Profile::Week => view.week_ago.here.zip(view.week_ago.ahead)?,
         };
@@ -68,7 +60,7 @@ impl Multiplicative {
             Some(value) => Some(ratio(value, here, past)?),
             None => None,
         };
-        let Ahead { path: ratios, parts } = self.ratio.beyond(view.origin.minute, provisional)?;
+        let Ahead { path: ratios, parts } = rules.path(self.ratio?, missed, provisional, &[0.0; FROM_HERE.len()]);
         let mut path: Path = [0.0; HORIZONS.len()];
         for (point, (ratio, profile)) in path.iter_mut().zip(ratios.iter().zip(&profile)) {
             *point = (profile + added) * ratio.clamp(RANGE.0, RANGE.1) - added;
@@ -96,7 +88,7 @@ impl Profiles {
         Self { days, week: (!ago.is_nan()).then_some(ago) }
     }
 
-    fn of(&self, profile: Profile) -> Option<f64> {
+    pub(super) fn of(&self, profile: Profile) -> Option<f64> {
         match profile {
             Profile::Days => self.days,
             Profile::Week => self.week,

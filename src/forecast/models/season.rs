@@ -1,11 +1,13 @@
 //! The profile of a day in cells of a few minutes, read by linear interpolation between their centres.
 //!
 //! Five-minute cells see five times the data of one-minute cells and need a fifth of the memory; cells of one
-//! step give the classical seasonal index.
+//! step give the classical seasonal index. What stays resident is kept in short rows, what lives for a
+//! fit or is compared with reference numbers in plain ones.
 
 use ndarray::Array1;
 
 use super::Lesson;
+use super::rows::Rows;
 use crate::forecast::history::History;
 use crate::forecast::lanes::zip3;
 use crate::model::Minute;
@@ -19,11 +21,65 @@ pub const SPAN: usize = HORIZONS[HORIZONS.len() - 1] as usize + 2;
 /// A seasonal profile, added to the level.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Season {
-    /// Empty while the season is flat: a signal of a few minutes takes no room for days. Short numbers: what a lesson changes
-    /// is far more than they leave out, and each line of memory that has to be waited for holds more than an hour of them.
-    cells: Array1<f32>,
+    cells: Cells,
     count: u32,
     cell_minutes: u32,
+}
+
+/// The cells of a profile.
+#[derive(Debug, Clone, PartialEq)]
+enum Cells {
+    /// A flat season: a signal of a few minutes takes no room for days.
+    None,
+    /// As they are. Apart, so that none of the others takes as much room.
+    Plain(Box<Array1<f32>>),
+    /// In half of the room: what a lesson changes is far more than is left out, and a line of memory that has to be waited
+    /// for holds two hours of them.
+    Short(Rows),
+}
+
+impl Cells {
+    /// Writes the cells from the one at `first` on, which is one of the `count`; what passes the end goes on at the begin.
+    fn read(&self, first: usize, count: usize, values: &mut [f64]) {
+        match self {
+            Self::None => values.fill(0.0),
+            Self::Plain(cells) => {
+                for (behind, value) in values.iter_mut().enumerate() {
+                    *value = cells.get(wrap(first + behind, count)).copied().map_or(0.0, f64::from);
+                }
+            }
+            Self::Short(rows) => {
+                // Most lie before the end.
+                let here = values.len().min(count.saturating_sub(first));
+                let (here, next) = values.split_at_mut(here);
+                rows.read(first, here);
+                for (behind, value) in next.iter_mut().enumerate() {
+                    rows.read(behind % count, std::slice::from_mut(value));
+                }
+            }
+        }
+    }
+
+    /// Adds to a cell.
+    fn add(&mut self, index: usize, by: f64) {
+        match self {
+            Self::None => {}
+            Self::Plain(cells) => {
+                if let Some(cell) = cells.get_mut(index) {
+                    *cell = (f64::from(*cell) + by) as f32;
+                }
+            }
+            Self::Short(rows) => rows.add(index, by),
+        }
+    }
+
+    fn scale(&mut self, factor: f64) {
+        match self {
+            Self::None => {}
+            Self::Plain(cells) => **cells *= factor as f32,
+            Self::Short(rows) => rows.scale(factor),
+        }
+    }
 }
 
 /// Where some minutes lie between the centres of cells, counted from the epoch: the same in each profile of such cells.
@@ -57,9 +113,10 @@ impl<const N: usize> Places<N> {
         self.left.last().map_or(0, |last| usize::from(*last) + 2)
     }
 
-    /// Returns the values of the minutes between those of the cells, which `cell` tells by how many they are behind the first one.
-    pub fn between(&self, cell: impl Fn(usize) -> f64) -> [f64; N] {
-        let [left, right] = [0, 1].map(|side| self.left.map(|left| cell(usize::from(left) + side)));
+    /// Returns the values of the minutes between those of the `cells`, the first one first.
+    pub fn between(&self, cells: &[f64; SPAN]) -> [f64; N] {
+        // None lies beyond; where a number says so, no branch has to.
+        let [left, right] = [0, 1].map(|side| self.left.map(|left| cells[(usize::from(left) + side) % SPAN]));
         zip3(&left, &right, &self.share, |left, right, share| {
             let between = left + share * (right - left);
             // What lies on a centre is that of its cell, whatever is beside it.
@@ -74,7 +131,7 @@ impl Season {
     pub fn flat(steps: u32) -> Self {
         let least = steps.div_ceil(CELLS);
         let cell_minutes = (least..=steps).find(|cell| steps.is_multiple_of(*cell)).unwrap_or(1);
-        Self { cells: Array1::default(0), count: steps / cell_minutes, cell_minutes }
+        Self { cells: Cells::None, count: steps / cell_minutes, cell_minutes }
     }
 
     /// Returns the number of cells.
@@ -95,22 +152,23 @@ impl Season {
     /// Returns the classical index: one cell for each step, the first one at minute 0 of the epoch.
     pub fn classical(cells: impl IntoIterator<Item = f64>) -> Self {
         let cells: Array1<f32> = cells.into_iter().map(|cell| cell as f32).collect();
-        Self { count: cells.len() as u32, cells, cell_minutes: 1 }
+        Self { count: cells.len() as u32, cells: Cells::Plain(Box::new(cells)), cell_minutes: 1 }
     }
 
     /// Returns the profile of the season that ends with the cell `last` from the epoch, drawn from the means of its cells around
     /// that of all. An unknown cell stands where the season stands.
     pub fn of_cells(steps: u32, last: i64, mean: impl Fn(i64) -> Option<f64>) -> Self {
-        let mut season = Self::flat(steps);
-        season.rise();
+        let season = Self::flat(steps);
+        let mut profile = Array1::zeros(season.count as usize);
         let cells = (0..season.cells()).map(|back| last.saturating_sub(back));
         let known = || cells.clone().filter_map(|cell| Some((cell, mean(cell)?)));
         let (sum, count) = known().fold((0.0, 0.0), |(sum, count), (_, mean)| (sum + mean, count + 1.0));
         for (cell, mean) in known() {
-            let at = season.index(cell).and_then(|index| season.cells.get_mut(index));
-            at.into_iter().for_each(|at| *at = (mean - sum / count) as f32);
+            if let Some(at) = profile.get_mut(season.index(cell)) {
+                *at = (mean - sum / count) as f32;
+            }
         }
-        season
+        Self { cells: Cells::Plain(Box::new(profile)), ..season }
     }
 
     /// Draws the profile of the season that ends with `last`, when clocks show `clock`: of each cell what `form` makes of its mean and of that of
@@ -118,8 +176,8 @@ impl Season {
     pub fn draw(&mut self, history: &History, last: Minute, clock: Minute, form: impl Fn(f64, f64) -> f64) {
         let steps = self.steps();
         let (mut sum, mut count) = (0.0, 0.0);
-        self.rise();
-        for (cell, mean) in self.cells.iter_mut().enumerate() {
+        let mut means = vec![f32::NAN; self.count as usize];
+        for (cell, mean) in means.iter_mut().enumerate() {
             let [first, shown] = [last, clock].map(|minute| minute.0.saturating_sub(steps - 1));
             let offset = (i64::from(self.cell_minutes) * cell as i64 - shown).rem_euclid(steps);
             // The cell of the first minute may hold minutes of both ends of the day.
@@ -131,10 +189,18 @@ impl Season {
             }
             sum += inside;
             count += seen;
-            *mean = if seen > 0.0 { (inside / seen) as f32 } else { f32::NAN };
+            if seen > 0.0 {
+                *mean = (inside / seen) as f32;
+            }
         }
         let mean = sum / f64::max(count, 1.0);
-        self.cells.mapv_inplace(|cell| form(if cell.is_finite() { f64::from(cell) } else { mean }, mean) as f32);
+        means
+            .iter_mut()
+            .for_each(|cell| *cell = form(if cell.is_finite() { f64::from(*cell) } else { mean }, mean) as f32);
+        self.cells = match self.cells {
+            Cells::Plain(_) => Cells::Plain(Box::new(means.into())),
+            Cells::None | Cells::Short(_) => Cells::Short(Rows::of(&means)),
+        };
     }
 
     /// Returns the seasonal value at `minute`.
@@ -155,10 +221,11 @@ impl Season {
 
     /// Returns the seasonal values at these places.
     pub fn read<const N: usize>(&self, places: &Places<N>) -> [f64; N] {
-        let (Some(first), Some(cells)) = (self.index(places.first), self.cells.as_slice()) else { return [0.0; N] };
-        // What passes the end of the season goes on at its begin.
-        let cell = |behind: usize| cells.get(wrap(first + behind, cells.len())).copied().unwrap_or(0.0);
-        places.between(|behind| f64::from(cell(behind)))
+        // Neighbours share cells: each is read once.
+        let mut cells = [0.0; SPAN];
+        let count = places.cells().min(SPAN);
+        self.cells.read(self.index(places.first), self.count as usize, &mut cells[..count]);
+        places.between(&cells)
     }
 
     /// Learns what `minute`, when clocks show `clock`, teaches; where the profile was drawn anew, returns its value there.
@@ -178,32 +245,23 @@ impl Season {
     /// Adds `correction` at `minute`, split between the two cells by their share in it.
     pub fn correct(&mut self, minute: Minute, correction: f64) {
         let Places { first, share: [share], .. } = self.places(minute, &[0]);
-        self.rise();
-        let Some(left) = self.index(first) else { return };
-        let right = wrap(left + 1, self.cells.len());
-        for (index, share) in [(left, 1.0 - share), (right, share)] {
-            if let Some(cell) = self.cells.get_mut(index) {
-                *cell = (f64::from(*cell) + correction * share) as f32;
-            }
+        let count = self.count as usize;
+        if self.cells == Cells::None {
+            self.cells = Cells::Short(Rows::of(&vec![0.0; count]));
         }
+        let left = self.index(first);
+        self.cells.add(left, correction * (1.0 - share));
+        self.cells.add(wrap(left + 1, count), correction * share);
     }
 
     /// Multiplies the profile.
     pub fn scale(&mut self, factor: f64) {
-        self.cells *= factor as f32;
+        self.cells.scale(factor);
     }
 
-    /// Gives a flat season its cells.
-    fn rise(&mut self) {
-        if self.cells.is_empty() {
-            self.cells = Array1::zeros(self.count as usize);
-        }
-    }
-
-    /// Returns where the cell stands that is so many behind the epoch; `None` without cells.
-    fn index(&self, cell: i64) -> Option<usize> {
-        let count = self.cells.len();
-        (count > 0).then(|| cell.rem_euclid(count as i64) as usize)
+    /// Returns where the cell stands that is so many behind the epoch.
+    fn index(&self, cell: i64) -> usize {
+        cell.rem_euclid(self.cells().max(1)) as usize
     }
 }
 
@@ -221,10 +279,8 @@ mod tests {
     fn the_centre_of_a_cell_is_read_alone_and_between_two_they_mix() {
         let mut season = Season::flat(1440);
         assert!(season.at(Minute(2)).abs() < f64::EPSILON);
-        season.rise();
-        season.cells[0] = 10.0;
-        season.cells[1] = 20.0;
-        season.cells[287] = 0.0;
+        let cell = |cell: usize| if cell < 2 { 10.0 * (cell + 1) as f32 } else { 0.0 };
+        season.cells = Cells::Plain(Box::new((0..288).map(cell).collect()));
         for (minute, expected) in [(2, 10.0), (3, 12.0), (4, 14.0), (7, 20.0), (1, 8.0), (0, 6.0), (1442, 10.0)] {
             assert!(
                 (season.at(Minute(minute)) - expected).abs() < 1e-12,
@@ -238,19 +294,21 @@ mod tests {
     fn several_minutes_are_read_as_one_by_one() {
         for (steps, cells) in [(1440, 288), (48, 48), (2, 2), (7, 7)] {
             let mut season = Season::flat(steps);
-            season.rise();
-            assert_eq!(season.cells.len(), cells);
-            season.cells.iter_mut().enumerate().for_each(|(cell, value)| *value = (cell * cell % 11) as f32);
-            for from in 0..1500 {
-                let each = season.at_each(Minute(from), &[0, 1, 30]);
-                assert_eq!(each, [0, 1, 30].map(|minutes| season.at(Minute(from + minutes))), "{steps} {from}");
+            assert_eq!(season.cells(), cells);
+            let values: Vec<f32> = (0..cells).map(|cell| (cell * cell % 11) as f32).collect();
+            for kept in [Cells::Short(Rows::of(&values)), Cells::Plain(Box::new(values.into()))] {
+                season.cells = kept;
+                for from in 0..1500 {
+                    let each = season.at_each(Minute(from), &[0, 1, 30]);
+                    assert_eq!(each, [0, 1, 30].map(|minutes| season.at(Minute(from + minutes))), "{steps} {from}");
+                }
             }
         }
     }
 
     #[test]
     fn cells_of_one_step_are_the_classical_index() {
-        let mut season = Season::classical(Array1::from(vec![1.0, 2.0, 3.0]));
+        let mut season = Season::classical([1.0, 2.0, 3.0]);
         season.correct(Minute(4), 0.5);
         let read: Vec<f64> = (0..6).map(|minute| season.at(Minute(minute))).collect();
         assert_eq!(read, [1.0, 2.5, 3.0, 1.0, 2.5, 3.0]);
@@ -273,7 +331,7 @@ mod tests {
 
     #[test]
     fn times_before_the_epoch_have_their_place() {
-        let season = Season::classical(Array1::from(vec![1.0, 2.0, 3.0]));
+        let season = Season::classical([1.0, 2.0, 3.0]);
         assert!((season.at(Minute(-1)) - 3.0).abs() < f64::EPSILON);
         assert!(season.at(Minute(i64::MIN)).is_finite());
     }

@@ -33,7 +33,8 @@ impl Scores {
             calm: self.calm.each_ref().map(regrets),
             surged: lanes.map(|lane| self.surged[lane]),
         };
-        let mut weights = then.weights(&Surges(surges.0.each_ref().map(regrets)), available, moving);
+        let surges = Surges(surges.0.map(|kept| kept.map(|of| lanes.map(|lane| of[lane]))));
+        let mut weights = then.weights(&surges, available, moving);
         let growths = self.losses.each_ref().map(growth);
         for (horizon, minutes) in HORIZONS.into_iter().enumerate() {
             let beyond = (f64::from(minutes) + f64::from(gap)) / f64::from(HORIZONS[LONG]);

@@ -10,6 +10,7 @@ pub use self::gap::longer;
 
 use super::lanes::{larger, smaller, zip};
 use super::models::{CATALOGUE, PERSISTENCE, SEASONAL_NAIVE};
+use super::three::Three;
 use crate::model::outlook::{HORIZONS, Skill};
 
 /// One number for each of [`HORIZONS`], as much of it as scoring needs.
@@ -35,13 +36,26 @@ pub struct Scores {
 
 /// What would have been saved where a change of the season is foreseen: who is right while little moves says little of
 /// who is right about a surge, and the many calm minutes would outvote it.
+///
+/// They are looked at where something moves, and take no more room than that is worth: sums and sums of squares.
 #[derive(Debug, Clone)]
-pub struct Surges([Regrets; MODELS]);
+pub struct Surges([[[Three; HORIZONS.len()]; 2]; MODELS]);
 
 impl Surges {
     /// Returns the state before any outcome.
     pub fn new() -> Self {
-        Self([Regrets::NOTHING; MODELS])
+        Self([[[Three::ZERO; HORIZONS.len()]; 2]; MODELS])
+    }
+
+    fn get(&self) -> [Regrets; MODELS] {
+        self.0.each_ref().map(|kept| {
+            let [sum, squares] = kept.map(|lanes| lanes.map(Three::get));
+            Regrets { sum, squares }
+        })
+    }
+
+    fn set(&mut self, regrets: &[Regrets; MODELS]) {
+        self.0 = regrets.each_ref().map(|regrets| [regrets.sum, regrets.squares].map(|lanes| lanes.map(Three::of)));
     }
 }
 
@@ -173,10 +187,12 @@ impl Scores {
             calm.add(&if surge { only(&saved, &moving, false) } else { saved }, keep);
         }
         if surge {
-            for (regrets, forecasts) in surges.0.iter_mut().zip(forecasts).filter(|(_, forecasts)| !silent(forecasts)) {
+            let mut known = surges.get();
+            for (regrets, forecasts) in known.iter_mut().zip(forecasts).filter(|(_, forecasts)| !silent(forecasts)) {
                 regrets.add(&only(&saved(forecasts), &moving, true), keep);
                 self.surged.iter_mut().zip(&regrets.squares).for_each(|(surged, squares)| *surged |= *squares > 0.0);
             }
+            surges.set(&known);
         }
         self.said.add(&errors(published), keep);
     }
@@ -184,7 +200,9 @@ impl Scores {
     /// Multiplies all losses.
     pub fn scale(&mut self, surges: &mut Surges, factor: f64) {
         self.losses.iter_mut().chain([&mut self.said]).for_each(|losses| losses.scale(factor));
-        self.calm.iter_mut().chain(&mut surges.0).for_each(|regrets| regrets.scale(factor));
+        let mut known = surges.get();
+        self.calm.iter_mut().chain(&mut known).for_each(|regrets| regrets.scale(factor));
+        surges.set(&known);
     }
 
     /// Returns the mean loss of a model over the horizons; `None` before enough outcomes.
@@ -212,7 +230,7 @@ impl Scores {
         let (apart, mut surging) = (both(moving, self.surged), None);
         if apart.contains(&true) {
             let mut regrets = self.calm;
-            regrets.iter_mut().zip(&surges.0).for_each(|(calm, surge)| *calm = calm.or(surge, apart));
+            regrets.iter_mut().zip(&surges.get()).for_each(|(calm, surge)| *calm = calm.or(surge, apart));
             surging = Some(regrets);
         }
         let known = self.losses.iter().zip(surging.as_ref().unwrap_or(&self.calm));

@@ -381,6 +381,6 @@ mod tests {
     #[test]
     fn the_state_of_a_signal_stays_small() {
         // With the two counts of its `Arc` it fills a class of the allocator; one byte more takes a kilobyte.
-        assert!(size_of::<SignalState>() + 2 * size_of::<usize>() <= 7168, "{}", size_of::<SignalState>());
+        assert!(size_of::<SignalState>() + 2 * size_of::<usize>() <= 6144, "{}", size_of::<SignalState>());
     }
 }

@@ -1,0 +1,47 @@
+//! Short numbers without their last eight bits: three bytes each, off by at most 1/131072 of them.
+
+/// A number in three bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Three([u8; 3]);
+
+impl Three {
+    /// Zero.
+    pub const ZERO: Self = Self([0; 3]);
+    /// No number.
+    pub const NAN: Self = Self::cut(f32::NAN.to_bits());
+
+    const fn cut(bits: u32) -> Self {
+        let [_, kept @ ..] = bits.to_le_bytes();
+        Self(kept)
+    }
+
+    /// Keeps the nearest one.
+    pub const fn of(value: f32) -> Self {
+        // What is no number must not become one.
+        if value.is_nan() { Self::NAN } else { Self::cut(value.to_bits().saturating_add(0x80)) }
+    }
+
+    /// Returns it.
+    pub const fn get(self) -> f32 {
+        let Self([low, middle, high]) = self;
+        f32::from_le_bytes([0, low, middle, high])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_kept_to_a_small_part_of_it_and_none_stays_none() {
+        for step in -300_i16..300 {
+            for value in [1.1_f32.powi(step.into()), -(1.1_f32.powi(step.into()))] {
+                let kept = Three::of(value).get();
+                assert!((kept - value).abs() <= value.abs() / 131_072.0, "{value}: {kept}");
+            }
+        }
+        assert_eq!([0.0, 1.0, -77_777.0].map(|value| Three::of(value).get()), [0.0, 1.0, -77_777.0]);
+        assert!(Three::of(f32::NAN).get().is_nan() && Three::NAN.get().is_nan() && Three::of(-f32::NAN).get().is_nan());
+        assert!(Three::ZERO.get() == 0.0 && Three::of(f32::NEG_INFINITY).get() == f32::NEG_INFINITY);
+    }
+}
