@@ -38,7 +38,7 @@ pub struct Event {
 pub enum Shape {
     /// It is so many times as high.
     Factor(f64),
-    /// It is that of this date, while a week keeps it; that of the newest day of its weekday otherwise.
+    /// It is that of the weekday of this date, as the last weeks had it.
     Like(Date),
 }
 
@@ -71,7 +71,7 @@ impl Events {
     }
 }
 
-/// Returns what that day was of the mean of the days at the time that clocks show; `None` if it is not known.
+/// Returns what the weekday of that date was of the mean of the days at the time that clocks show; `None` if it is not known.
 fn like(date: Date, clock: Minute, week: &Week) -> Option<f64> {
     let day = week.day_steps();
     let epoch = Date::new(1970, 1, 1).ok()?;

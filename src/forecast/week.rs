@@ -1,6 +1,6 @@
 //! The last week of a signal in cells of a few minutes, and what its days have in common.
 //!
-//! A week of minutes would take 11 KB and most of them say what their neighbours say; the means of the cells of the
+//! Each cell is the mean of its weeks, the newest counting most. A week of minutes would take 11 KB and most of them say what their neighbours say; the means of the cells of the
 //! profile of a day take a fifth of that. What the days have in common is their mean, the newest counting most: where
 //! the profile that Holt-Winters learns follows surprises, this one follows the signal itself.
 
@@ -24,11 +24,13 @@ const IN_ROW: [u16; SPAN] = {
 };
 /// Share of a new day in the mean of the days, once there were as many.
 const GAIN: f64 = 0.25;
+/// The same of a week in the mean of the weeks: what a single one says of the next is half noise.
+const WEEK_GAIN: f64 = 0.35;
 
 /// Means of the cells of a week, and of its days.
 #[derive(Debug, Clone)]
 pub struct Week {
-    /// Ended cells; what is a minute elsewhere is a cell here.
+    /// Ended cells, each in the mean with those of the weeks before; what is a minute elsewhere is a cell here.
     cells: History,
     running: Running,
     days: Season,
@@ -58,7 +60,7 @@ impl Week {
         if cell != self.running.cell {
             let Running { cell: ended, sum, seen } = self.running;
             if seen > 0 {
-                self.cells.push(Minute(ended), Some(sum / f64::from(seen)));
+                self.cells.push(Minute(ended), Some(self.of_weeks(ended, sum / f64::from(seen))));
             }
             self.running = Running { cell, sum: 0.0, seen: 0 };
         }
@@ -66,6 +68,15 @@ impl Week {
             self.running.sum += value;
             self.running.seen += 1;
         }
+    }
+
+    /// Returns the mean of a cell, which ended with `mean`, over its weeks.
+    fn of_weeks(&self, cell: i64, mean: f64) -> f64 {
+        let week = WEEK * self.days.cells();
+        let Some(before) = self.cells.get(Minute(cell.saturating_sub(week))) else { return mean };
+        let begin = self.drawn.map_or(cell, |drawn| drawn.0.div_euclid(self.days.cell_minutes()));
+        let weeks = cell.saturating_sub(begin) as f64 / week as f64;
+        before + WEEK_GAIN.max(1.0 / (weeks + 1.0)) * (mean - before)
     }
 
     /// Draws the mean of the days from the first one, which ends with `last`, when clocks show `clock`.
@@ -94,7 +105,7 @@ impl Week {
         self.drawn.map(|_| self.days.read(places))
     }
 
-    /// Returns what was a week before these places, NaN where it is not known.
+    /// Returns what was a week before these places, in the mean of weeks, NaN where it is not known.
     pub fn ago<const N: usize>(&self, places: &Places<N>) -> [f64; N] {
         self.days_ago(places, WEEK)
     }
@@ -159,6 +170,20 @@ mod tests {
         let steps = seen(48, 400, slope);
         let found = ago(&steps, 399, &[0, 30]);
         assert!(found.iter().zip([63.0, 93.0]).all(|(value, expected): (&f64, f64)| (value - expected).abs() < 0.2));
+    }
+
+    #[test]
+    fn a_week_ago_is_the_mean_of_weeks_and_follows_them() {
+        // The second day ends before the first cells of the second week do.
+        let found = [1, 2, 3, 6].map(|weeks| {
+            let mut week = Week::new(48);
+            week.draw(&History::new(1), Minute(47), Minute(47));
+            (0..weeks * 336 + 1).for_each(|step| week.push(Minute(step), Some(if step < 336 { 100.0 } else { 200.0 })));
+            ago(&week, weeks * 336, &[5])[0]
+        });
+        let [one, two, three, six] = found;
+        assert!((one - 100.0).abs() < 1.0 && (150.0..160.0).contains(&two), "{found:?}");
+        assert!((165.0..175.0).contains(&three) && (190.0..196.0).contains(&six), "{found:?}");
     }
 
     #[test]

@@ -44,6 +44,8 @@ impl Simple {
     pub fn point(self, series: &Series, origin: usize, ahead: usize, newest: f64) -> f64 {
         let back = |seasons: usize, from: usize| {
             let lag = seasons * series.season as usize;
+            // What lies further ahead than that came last some of them before: nothing behind the origin is known.
+            let lag = lag * ahead.div_ceil(lag.max(1)).max(1);
             series.get(from.checked_sub(lag)?)
         };
         let told = match self {

@@ -82,6 +82,22 @@ fn what_is_forecast_up_to_a_step_does_not_change_when_the_series_ends_there() {
 }
 
 #[test]
+fn a_simple_rule_knows_nothing_behind_its_origin_however_short_the_season() {
+    let whole = Series { season: 24, step_seconds: 3600, ..waves(10, 30.0, 9) };
+    for origin in [100, 200, 300] {
+        let cut = Series { values: whole.values[..=origin].to_vec(), ..whole.clone() };
+        for rule in simple::SIMPLE {
+            for ahead in [1, 24, 25, 30] {
+                let point = |series: &Series| rule.point(series, origin, ahead, 7.0);
+                assert_eq!(point(&whole), point(&cut), "{rule:?} {origin} {ahead}");
+            }
+        }
+    }
+    let naive = simple::Simple::Seasonal { seasons: 1 };
+    assert_eq!(Some(naive.point(&whole, 200, 30, 7.0)), whole.values[200 + 30 - 48]);
+}
+
+#[test]
 fn what_is_said_of_a_row_does_not_change_when_the_series_ends_there() {
     let mut whole = waves(40, 30.0, 6);
     whole.values.iter_mut().skip(500).step_by(97).for_each(|value| *value = None);

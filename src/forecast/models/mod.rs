@@ -114,6 +114,20 @@ impl Once {
     }
 }
 
+/// Returns what was a season before here and each horizon, `then` being a season before here. What lies further ahead than
+/// a season came last some seasons before.
+fn season_ago(history: &History, then: Minute, steps: i64) -> [f64; FROM_HERE.len()] {
+    let mut values = history.near_each(then, &FROM_HERE);
+    for (value, minutes) in values.iter_mut().zip(FROM_HERE).rev() {
+        let ahead = i64::from(minutes);
+        if ahead <= steps {
+            break;
+        }
+        *value = history.near(then.plus((ahead - 1) % steps + 1)).unwrap_or(f64::NAN);
+    }
+    values
+}
+
 /// An origin with all that the models read there, looked up once for all of them.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
@@ -136,7 +150,7 @@ impl<'a> View<'a> {
             origin: *origin,
             season: season.read(&places),
             days: week.days(&places),
-            season_ago: Once::of(history.near_each(origin.clock.season_ago, &FROM_HERE)),
+            season_ago: Once::of(season_ago(history, origin.clock.season_ago, season.steps())),
             week_ago: Once::of(week.ago(&places)),
         };
         if origin.gap > 0 {

@@ -126,6 +126,17 @@ fn a_recurring_surge_is_foreseen_by_the_seasonal_ones() {
 }
 
 #[test]
+fn what_lies_further_ahead_than_a_season_came_last_two_of_them_before() {
+    let mut history = History::new(1);
+    (0..200).for_each(|step| history.push(Minute(step), Some((step % 24) as f64)));
+    let values = season_ago(&history, Minute(199 - 24), 24);
+    for (value, minutes) in values.into_iter().zip(FROM_HERE) {
+        let expected = ((199 + i64::from(minutes)) % 24) as f64;
+        assert!((value - expected).abs() < 0.1, "{minutes}: {value} and not {expected}");
+    }
+}
+
+#[test]
 fn gaps_do_not_shift_the_season() {
     for missing in [1, 7, 61, 437] {
         let values: Vec<_> = (0..9 * 1440 + 590)
