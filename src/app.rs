@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use arc_swap::ArcSwap;
 use cpu_time::ThreadTime;
+use parking_lot::Mutex;
 use tikv_jemalloc_ctl::thread;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -138,6 +139,11 @@ impl Running {
         let router = console::router(control.clone() as Arc<dyn Control>, metrics);
         let console = tokio::spawn(console::serve(listener, router, stop_console.clone()));
         Ok(Self { tree, stop_console, console, control, address })
+    }
+
+    /// Completes when the loop ends by itself, which it never should.
+    pub async fn ended(&mut self) {
+        self.tree.ended().await;
     }
 
     /// Stops deciding, waits for writes under way, then closes the console.
@@ -350,6 +356,7 @@ fn plan(settings: &Settings, name: &str, source: Arc<dyn TelemetrySource>) -> Op
         questions: signals.into_iter().map(question).collect(),
         routes: ArcSwap::default(),
         reading_past: tokio::sync::Mutex::default(),
+        last_tick: Mutex::default(),
     })
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::model::time::elapsed;
 use crate::model::{
-    DecisionId, DecisionRecord, Features, Lead, Now, Reading, ServiceId, Timestamp, record::SignalLabel,
+    DecisionId, DecisionRecord, Features, Lead, Now, Reading, ServiceId, SignalFeatures, SignalSpec, Timestamp,
+    record::SignalLabel,
 };
 use crate::ports::{Awaited, Control, Declaration, JournalError, PolicyStatus, ServiceSnapshot, SourceStatus, Status};
 
@@ -35,9 +36,18 @@ impl LoopControl {
         Self { world, roster, started: AtomicBool::new(false), state }
     }
 
+    /// Returns the time between two looks at a service, of the slowest source.
+    fn longest_tick(&self) -> Duration {
+        self.roster.sources().iter().map(|plan| plan.interval).max().unwrap_or_default()
+    }
+
     /// Returns what the process waits for; `behind` is what its services do.
     fn waiting_for(&self, behind: &[Awaited], now: Now) -> Vec<Awaited> {
-        let mut waiting = Vec::new();
+        let standstill = |plan: &Arc<SourcePlan>| {
+            let silent_seconds = plan.standstill(now.mono)?.as_secs();
+            Some(Awaited::Rounds { source: plan.name.clone(), silent_seconds })
+        };
+        let mut waiting: Vec<_> = self.roster.sources().iter().filter_map(standstill).collect();
         let ports = &self.world.ports;
         match &*ports.services.watch().borrow() {
             None => waiting.push(Awaited::Declarations),
@@ -142,11 +152,13 @@ impl Control for LoopControl {
     }
 
     fn services(&self) -> Vec<ServiceSnapshot> {
-        self.roster.all().values().map(|service| snapshot(service)).collect()
+        let now = self.world.ports.clock.now().wall;
+        self.roster.all().values().map(|service| snapshot(service, self.longest_tick(), now)).collect()
     }
 
     fn service(&self, id: &ServiceId) -> Option<ServiceSnapshot> {
-        self.roster.find(id).map(|service| snapshot(&service))
+        let now = self.world.ports.clock.now().wall;
+        self.roster.find(id).map(|service| snapshot(&service, self.longest_tick(), now))
     }
 
     fn declaration(&self, id: &ServiceId) -> Option<Declaration> {
@@ -187,7 +199,7 @@ fn source(plan: &SourcePlan, now: Timestamp) -> SourceStatus {
     let routes = plan.routes.load();
     let (mut fresh, mut newest, mut error) = (0, None, None);
     for route in &routes.routes {
-        let Some(features) = route.service.view().features else { continue };
+        let Some(features) = current(&route.service, plan.interval, now) else { continue };
         let signals = route.signals.iter().filter_map(|(_, at)| features.signals.get(*at));
         let readings: Vec<&Reading> = signals.map(|signal| &signal.reading).collect();
         fresh += usize::from(readings.iter().any(|reading| reading.is_known()));
@@ -203,7 +215,23 @@ fn source(plan: &SourcePlan, now: Timestamp) -> SourceStatus {
     }
 }
 
-fn snapshot(service: &Service) -> ServiceSnapshot {
+/// Returns what was last seen of a service as it stands now: where no round came since, what was fresh then is not for
+/// good. One more tick may pass than a decision would wait: the next look is due only then.
+fn current(service: &Service, tick: Duration, now: Timestamp) -> Option<Arc<Features>> {
+    let (features, spec) = (service.view().features?, service.spec());
+    let at = |(signal, spec): (&SignalFeatures, &SignalSpec)| {
+        signal.reading.at(now, spec.max_staleness().saturating_add(tick))
+    };
+    let readings: Vec<Reading> = features.signals.iter().zip(&spec.signals).map(at).collect();
+    if features.signals.iter().zip(&readings).all(|(signal, reading)| signal.reading == *reading) {
+        return Some(features);
+    }
+    let mut aged = (*features).clone();
+    aged.signals.iter_mut().zip(readings).for_each(|(signal, reading)| signal.reading = reading);
+    Some(Arc::new(aged))
+}
+
+fn snapshot(service: &Service, tick: Duration, now: Timestamp) -> ServiceSnapshot {
     let view = service.view();
     let spec = service.spec();
     ServiceSnapshot {
@@ -213,7 +241,7 @@ fn snapshot(service: &Service) -> ServiceSnapshot {
         slo: spec.slo,
         bounds: spec.bounds,
         signals: SignalLabel::of(&spec),
-        features: view.features,
+        features: current(service, tick, now),
         outlook: view.outlook,
         last: view.record,
         restarts: view.restarts,

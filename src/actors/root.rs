@@ -52,13 +52,21 @@ impl Tree {
         Ok(Self { root, handle, leading, world, roster })
     }
 
+    /// Completes when the tree ends by itself, which it never should: nobody restarts the root.
+    pub async fn ended(&mut self) {
+        // A root that panicked has ended, too.
+        let _ = (&mut self.handle).await;
+    }
+
     /// Stops deciding, waits for writes under way, gives up the lease last, and returns.
     pub async fn stop(self) {
         self.leading.abort();
         self.roster.close();
         self.root.stop(None);
-        // Its only error is that the root had ended already.
-        let _ = self.handle.await;
+        // An end that was waited for already cannot be waited for again. Its only error is that the root panicked.
+        if !self.handle.is_finished() {
+            let _ = self.handle.await;
+        }
         // A lease that is not given up runs out, and with it whatever of this process was still under way.
         if self.world.gate.close().await {
             self.world.ports.leadership.release().await;
@@ -146,13 +154,16 @@ impl Actor for Root {
 impl RootState {
     /// The root never ends because of a child.
     fn start_later(&self, myself: ActorRef<RootMsg>, child: Child, error: &str) {
-        tracing::error!(?child, error, "failed, started again");
+        fail::fail_point!("root_restarts");
         let clock = self.plan.world.ports.clock.clone();
         tokio::spawn(async move {
             clock.sleep_until(clock.now().plus(PAUSE).mono).await;
             // Where the root has ended meanwhile nothing is to be started.
             let _ = myself.cast(RootMsg::Start(child));
         });
+        // Apart from both: nobody restarts the root, and no trouble with a line is to keep it from starting its child.
+        let error = error.to_owned();
+        tokio::spawn(async move { tracing::error!(?child, error, "failed, started again") });
     }
 }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::time::Instant;
 
 use crate::cycle::{Came, Losses};
 use crate::instrument::{SourceFault, SourceMetrics};
@@ -19,6 +21,11 @@ use super::world::World;
 
 /// Time between two lines of the log about what a source remarks.
 const REMARK_INTERVAL: Duration = Duration::from_mins(10);
+
+/// After how many ticks that did not come the loop is taken to stand still.
+const MISSED_TICKS: u32 = 4;
+/// How long none comes at least by then.
+const LEAST_SILENCE: Duration = Duration::from_secs(30);
 
 /// What a source asks, when, and for whom.
 pub struct SourcePlan {
@@ -36,9 +43,19 @@ pub struct SourcePlan {
     pub routes: ArcSwap<Routes>,
     /// Held while the past of some services is read: one request at a time.
     pub reading_past: tokio::sync::Mutex<()>,
+    /// When the last tick began, by the clock of the loop (monotonic) and by that of the machine.
+    pub last_tick: Mutex<Option<(Duration, Instant)>>,
 }
 
 impl SourcePlan {
+    /// Returns how long no tick has begun, where several are missing. By both clocks: one that is scaled may be held, or
+    /// run ahead of what the machine can do.
+    pub fn standstill(&self, now: Duration) -> Option<Duration> {
+        let (mono, instant) = (*self.last_tick.lock())?;
+        let silent = now.saturating_sub(mono).min(instant.elapsed());
+        (silent > self.interval.saturating_mul(MISSED_TICKS).max(LEAST_SILENCE)).then_some(silent)
+    }
+
     /// Tells whether the past of `spec` is read from here.
     pub fn has_history_of(&self, spec: &ServiceSpec) -> bool {
         let forecast = |question: &Template| spec.signal(&question.signal).and_then(|at| spec.signals.get(at));
@@ -154,6 +171,7 @@ impl Actor for Source {
         let clock = &self.world.ports.clock;
         clock.sleep_until(due).await;
         let started = clock.now();
+        *self.plan.last_tick.lock() = Some((started.mono, Instant::now()));
         let process = &self.world.process;
         process.tick_lateness.observe(started.since(due).as_secs_f64());
         process.kill(&self.world.ports.kill.seen());

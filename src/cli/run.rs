@@ -33,11 +33,11 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let mut stopped = std::pin::pin!(stop_signal());
     let settings = args.config.load()?;
     let format = if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
-    logs::start(format, &args.log)?;
+    let metrics = Arc::new(Metrics::new());
+    logs::start(format, &args.log, metrics.process().lost_log_lines)?;
     for fault in super::policy::unfit_settings(&settings) {
         tracing::warn!(%fault, "the settings do not fit the policies");
     }
-    let metrics = Arc::new(Metrics::new());
     let opened = tokio::select! {
         biased;
         ended = &mut stopped => {
@@ -49,7 +49,7 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     };
     let (kill, leadership) = (opened.kill.clone(), opened.leadership.clone());
     // Waits for nobody: it may be seen to its end.
-    let running = match Running::start(&settings, opened, metrics).await {
+    let mut running = match Running::start(&settings, opened, metrics).await {
         Ok(running) => running,
         Err(error) => {
             leadership.release().await;
@@ -60,10 +60,19 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     // Read anew: what is seen of a ConfigMap is unknown until its first list has come.
     announce(&kill.read().await);
     let start = tokio::spawn(tell_start(running.control.clone()));
-    stopped.await?;
-    tracing::info!("stopping: writes under way are waited for");
+    let died = tokio::select! {
+        biased;
+        ended = &mut stopped => {
+            ended?;
+            tracing::info!("stopping: writes under way are waited for");
+            false
+        }
+        () = running.ended() => true,
+    };
     start.abort();
     running.stop().await;
+    // Whoever starts processes starts this one again.
+    anyhow::ensure!(!died, "the loop died, so this process ends; start it again, and report the panic above");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -3,7 +3,7 @@
 //!
 //! | path | answers |
 //! |---|---|
-//! | `/livez` | that the process serves |
+//! | `/livez` | that the process serves, and its loop has not stood still for minutes |
 //! | `/readyz` | whether the loop can decide; 503 with what is missing |
 //! | `/metrics` | the metrics page (OpenMetrics) |
 //! | `/api/v1/status` | readiness, policy, kill switch |

@@ -11,9 +11,13 @@ use crate::instrument::metrics::CONTENT_TYPE;
 use super::Console;
 use super::error::ApiError;
 
-/// Tells that the process serves; a loop that is held is alive.
-pub(super) async fn live() -> &'static str {
-    "ok\n"
+/// Tells that the process serves; a loop that is held is alive, one that stands still for good is not.
+pub(super) async fn live(State(console): State<Console>) -> Response {
+    let waiting = console.control.status().waiting_for;
+    match waiting.iter().find(|what| what.is_standstill()) {
+        None => "ok\n".into_response(),
+        Some(standstill) => (StatusCode::SERVICE_UNAVAILABLE, format!("{standstill}\n")).into_response(),
+    }
 }
 
 #[derive(Serialize)]

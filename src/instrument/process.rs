@@ -40,6 +40,8 @@ pub struct ProcessMetrics {
     pub sample_to_write: Histogram,
     /// Cycles completed, of all services.
     pub cycles: Counter,
+    /// Lines of the log that could not be written.
+    pub lost_log_lines: Counter,
     stages: [Histogram; STAGES.len()],
     ready: Gauge,
     leader: Gauge,
@@ -60,6 +62,7 @@ impl ProcessMetrics {
             skipped_inputs: Counter::default(),
             sample_to_write: times(),
             cycles: Counter::default(),
+            lost_log_lines: Counter::default(),
             stages: STAGES.map(|stage| durations.get_or_create_owned(&[("stage", stage.into())])),
             ready: Gauge::default(),
             leader: Gauge::default(),
@@ -78,6 +81,8 @@ impl ProcessMetrics {
         let help = "Time from the arrival of a sample to its write on the wire";
         registry.register_with_unit("sample_to_write", help, Unit::Seconds, new.sample_to_write.clone());
         registry.register("cycles", "Cycles completed, of all services", new.cycles.clone());
+        let help = "Lines of the log that could not be written";
+        registry.register("lost_log_lines", help, new.lost_log_lines.clone());
         registry.register_with_unit(
             "stage_duration",
             "Time spent in a stage of one cycle, without waiting",

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mask::MASKED;
-use super::time::Timestamp;
+use super::time::{Timestamp, elapsed};
 
 /// A finite number. NaN and infinities cannot be put into it, so nothing behind the parsers can meet one.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize, JsonSchema)]
@@ -196,6 +196,16 @@ impl Reading {
             Self::Gap { missing: Missing::SourceDown { error }, .. }
             | Self::Absent { missing: Missing::SourceDown { error } } => Some(error),
             Self::Gap { .. } | Self::Absent { .. } | Self::Fresh { .. } | Self::Stale { .. } => None,
+        }
+    }
+
+    /// Returns how a reading that was made earlier stands at `now`: a value that is older than `limit` by then is stale.
+    pub fn at(&self, now: Timestamp, limit: Duration) -> Self {
+        match self {
+            Self::Fresh { sample, .. } if elapsed(now, sample.at) > limit => {
+                Self::Stale { sample: *sample, staleness: elapsed(now, sample.at) }
+            }
+            reading => reading.clone(),
         }
     }
 

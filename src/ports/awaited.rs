@@ -9,6 +9,9 @@ use super::journal::Unreadable;
 use crate::model::PolicyRevision;
 use crate::model::explain::counted;
 
+/// Seconds after which a loop that stands still is not waited for any more.
+const STANDSTILL: u64 = 300;
+
 /// One thing that the loop waits for. Programs compare kinds; its text (`Display`) is for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -37,6 +40,13 @@ pub enum Awaited {
         services: usize,
         /// How it fails.
         error: String,
+    },
+    /// The loop itself, which stands still: no round of a source has begun for long.
+    Rounds {
+        /// The source.
+        source: String,
+        /// For how long.
+        silent_seconds: u64,
     },
     /// A watch that is not current.
     Watch {
@@ -96,12 +106,18 @@ impl Awaited {
         self.without_counts() == other.without_counts()
     }
 
+    /// Tells whether the loop has stood still for so long that it will not go on by itself: the process is to be restarted.
+    pub fn is_standstill(&self) -> bool {
+        matches!(self, Self::Rounds { silent_seconds, .. } if *silent_seconds >= STANDSTILL)
+    }
+
     fn without_counts(&self) -> Self {
         let mut bare = self.clone();
         match &mut bare {
             Self::History { services, asked, of } => (*services, *asked, *of) = (0, 0, 0),
             Self::FirstRound { services } | Self::Telemetry { services, .. } => *services = 0,
             Self::EarlierWrites { writes } => *writes = 0,
+            Self::Rounds { silent_seconds, .. } => *silent_seconds = 0,
             Self::Watch { why, .. } => why.silent_seconds = why.silent_seconds.map(|_| 0),
             Self::Declarations
             | Self::Services
@@ -127,6 +143,11 @@ impl fmt::Display for Awaited {
             }
             Self::FirstRound { services } => write!(f, "a first round for {}", counted(*services, "service")),
             Self::Telemetry { services, error } => write!(f, "telemetry of {}: {error}", counted(*services, "service")),
+            Self::Rounds { source, silent_seconds } => write!(
+                f,
+                "the loop stands still: source {source} was not asked for {silent_seconds} s; where that stays, restart \
+                 flyball"
+            ),
             Self::Watch { of, why } => write!(f, "watch of {of}: {why}"),
             Self::EarlierWrites { writes } => write!(f, "{} to be settled", counted(*writes, "earlier write")),
             Self::UnreadableIntent(intent) => intent.fmt(f),
@@ -175,6 +196,8 @@ mod tests {
         assert!(fails(1, "status 503").is_same(&fails(2, "status 503")));
         assert!(!fails(1, "status 503").is_same(&fails(1, "status 401")));
         assert!(!Awaited::FormerLeader.is_same(&Awaited::PolicySet));
+        let still = |silent_seconds| Awaited::Rounds { source: "main".to_owned(), silent_seconds };
+        assert!(still(70).is_same(&still(400)) && !still(70).is_standstill() && still(400).is_standstill());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The program as it is typed: what goes wrong names the thing, the place and the remedy.
 
 use std::fs;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -424,7 +424,7 @@ fn terminated(mut child: Child) -> (std::process::ExitStatus, String) {
         std::thread::sleep(Duration::from_millis(20));
     };
     let mut said = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    child.stderr.take().into_iter().for_each(|mut log| drop(log.read_to_string(&mut said).unwrap()));
     (status, said)
 }
 
@@ -458,4 +458,32 @@ async fn a_stop_during_a_start_leaves_no_lease_behind() {
     let held =
         |lease: &serde_json::Value| lease["spec"]["holderIdentity"].as_str().is_some_and(|name| !name.is_empty());
     assert!(!leases.items.iter().any(|lease| held(lease)), "{:?}", leases.items);
+}
+
+/// A full disk, or a reader that has gone: what cannot be logged is lost and counted, and the loop goes on.
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let example = EXAMPLE.replace("listen: 127.0.0.1:9464", &format!("listen: 127.0.0.1:{port}"));
+    let place = shipped(&example.replace("/var/lib/flyball", "state"));
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut child = command(place.path()).arg("run").stderr(full).spawn().unwrap();
+    let get = |path: &str| {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok().map(|_| answer)
+    };
+    let end = Instant::now() + Duration::from_secs(20);
+    let page = loop {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended");
+        match get("/metrics") {
+            Some(page) => break page,
+            None if Instant::now() > end => panic!("it does not listen"),
+            None => std::thread::sleep(Duration::from_millis(20)),
+        }
+    };
+    let lost = page.lines().find_map(|line| line.strip_prefix("flyball_lost_log_lines_total "));
+    assert!(lost.is_some_and(|lost| lost.parse::<u64>().unwrap() > 0), "{lost:?}");
+    assert_eq!(terminated(child).0.code(), Some(0));
 }

@@ -26,6 +26,8 @@ pub const SERVICE: &str = "shop/checkout";
 pub struct Loop {
     pub ready: bool,
     pub damaged: bool,
+    /// For how many seconds the loop has stood still.
+    pub still: Option<u64>,
     /// Its state directory.
     pub state: Option<PathBuf>,
     /// What was decided after those two, newest first.
@@ -47,7 +49,10 @@ impl Loop {
 
 impl Control for Loop {
     fn status(&self) -> Status {
-        let waiting = if self.ready { vec![] } else { vec![Awaited::FirstRound { services: 2 }] };
+        let mut waiting = if self.ready { vec![] } else { vec![Awaited::FirstRound { services: 2 }] };
+        waiting.extend(
+            self.still.map(|silent_seconds| Awaited::Rounds { source: "main".to_owned(), silent_seconds }),
+        );
         Status {
             ready: self.ready,
             waiting_for: waiting,
@@ -363,6 +368,18 @@ async fn what_is_refused_says_why_and_what_to_do() {
         let (found, advice) = (json["error"].as_str().unwrap(), json["remedy"].as_str().unwrap());
         assert!(found.contains(error), "{method} {path}: {found}");
         assert!(advice.contains(remedy), "{method} {path}: {advice}");
+    }
+}
+
+/// What is restarted is a process whose loop will not go on, and none that waits for something.
+#[tokio::test]
+async fn a_loop_that_stands_still_for_minutes_is_not_alive() {
+    for (still, live) in [(None, 200), (Some(70), 200), (Some(301), 503)] {
+        let server = start(Loop { still, ..Loop::default() }).await;
+        let reply = server.get("/livez").await;
+        assert_eq!(reply.status, live, "{still:?}: {}", reply.body);
+        assert_eq!(server.get("/readyz").await.status, 503);
+        server.stop().await;
     }
 }
 

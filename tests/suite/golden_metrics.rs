@@ -16,6 +16,7 @@ fn exercised() -> Metrics {
     let process = metrics.process();
     process.tick_lateness.observe(0.01);
     process.stage(Stage::Decide, Duration::from_micros(20));
+    process.lost_log_lines.inc();
     process.ready(true);
     process.kill(&KillState::Unreadable { error: "gone".to_owned() });
     process.policy_active(&PolicyRevision::of([("a", "1")]));

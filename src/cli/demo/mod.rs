@@ -98,13 +98,13 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     plant.advance(start);
     let (prometheus, api) = (plant.demo.prometheus_url(), plant.api.url());
     let directory = Directory::prepare(&args.directory, &prometheus, &api, &args.policy_shadow)?;
-    logs::start_in_file("info", std::fs::File::create(directory.log())?)?;
+    let metrics = Arc::new(Metrics::new());
+    logs::start_in_file("info", std::fs::File::create(directory.log())?, metrics.process().lost_log_lines)?;
     // Not by way of the environment, which may be that of another flyball on this machine.
     let settings = std::fs::read_to_string(directory.settings())?;
     let settings = Settings::parse(&settings).map_err(|faults| anyhow::anyhow!("settings of the demo: {faults}"))?;
     let clock = Arc::new(ScaledClock::start(start, args.speed)?);
     clock.hold();
-    let metrics = Arc::new(Metrics::new());
     let ports = Ports::open(&settings, clock.clone(), &metrics).await?;
     let listener = tokio::net::TcpListener::from_std(directory.listener()?)?;
     let running = Running::start_at(listener, &settings, ports, metrics).await?;

@@ -1,12 +1,14 @@
 //! What trouble with telemetry costs, and what it does not: the loop of the services that are told of, and whether the
 //! process is ready.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use flyball::actors::{LoopControl, Tree};
 use flyball::app::assemble;
+use flyball::console::ServiceSummary;
 use flyball::instrument::Metrics;
 use flyball::model::{Arrival, Choice, Finite, Missing, Timestamp};
 use flyball::ports::{Answer, Awaited, Control, Round, SourceError, TelemetrySource, Template};
@@ -29,6 +31,13 @@ struct Troubled {
     fails_after: Option<Duration>,
     /// Whether a read of the past ends.
     has_past: bool,
+    /// Whether the next round panics.
+    breaks: AtomicBool,
+}
+
+thread_local! {
+    /// Whether the root dies over the next child that it starts again.
+    static ROOT_DIES: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Troubled {
@@ -41,6 +50,7 @@ impl Troubled {
             rate_first: AtomicBool::new(true),
             fails_after: None,
             has_past: true,
+            breaks: AtomicBool::new(false),
         }
     }
 }
@@ -55,6 +65,7 @@ async fn start(world: &World, source: Arc<Troubled>) -> (Tree, Arc<LoopControl>)
 impl TelemetrySource for Troubled {
     fn read<'a>(&'a self, round: &'a Round) -> BoxFuture<'a, Answer> {
         Box::pin(async move {
+            assert!(!self.breaks.swap(false, Ordering::Relaxed), "the round breaks");
             if let Some(after) = self.fails_after {
                 tokio::time::sleep(after).await;
                 let error = SourceError::TimedOut(after);
@@ -176,5 +187,36 @@ async fn the_start_waits_two_minutes_for_the_past_and_no_longer() {
     let last = control.service(&"shop/cart".parse().unwrap()).unwrap().last.unwrap();
     let held = Choice::Nothing("warming up: history is being read".into());
     assert_eq!(last.proposal.choice, held, "INV-18");
+    tree.stop().await;
+}
+
+/// A source that dies is started again. The root above it nobody starts again: where it dies the process is to end, and what
+/// was fresh once passes for fresh no longer.
+#[tokio::test(start_paused = true)]
+async fn a_loop_whose_root_died_is_told_and_is_neither_ready_nor_fresh() {
+    fail::cfg_callback("root_restarts", || assert!(!ROOT_DIES.get(), "the root dies")).unwrap();
+    let world = World::new(&["shop/cart"], steady(|_, _| 280.0));
+    let source = Arc::new(Troubled::of(&world));
+    let (mut tree, control) = start(&world, source.clone()).await;
+    tokio::time::sleep(MINUTE).await;
+    source.breaks.store(true, Ordering::Relaxed);
+    assert!(tokio::time::timeout(MINUTE * 3, tree.ended()).await.is_err());
+    let status = control.status();
+    assert!(!source.breaks.load(Ordering::Relaxed) && status.ready, "{status:?}");
+    assert!(signal(&control, "rps").0 && status.sources[0].fresh == 1, "{status:?}");
+    ROOT_DIES.set(true);
+    source.breaks.store(true, Ordering::Relaxed);
+    tokio::time::timeout(MINUTE, tree.ended()).await.unwrap();
+    tokio::time::sleep(MINUTE + Duration::from_secs(16)).await;
+    let status = control.status();
+    let [still] = &status.waiting_for[..] else { panic!("{status:?}") };
+    assert!(still.to_string().starts_with("the loop stands still: source main was not asked for 7"), "{still}");
+    assert!(!status.ready && !still.is_standstill());
+    assert_eq!(status.sources[0].fresh, 0);
+    assert!(signal(&control, "rps").1.starts_with("stale for 7"), "{}", signal(&control, "rps").1);
+    let summary: ServiceSummary = control.service(&"shop/cart".parse().unwrap()).unwrap().into();
+    assert_eq!((summary.fresh_signals, summary.load), ((0, 3), None));
+    tokio::time::sleep(MINUTE * 4).await;
+    assert!(control.status().waiting_for[0].is_standstill());
     tree.stop().await;
 }
