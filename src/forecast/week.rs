@@ -178,7 +178,7 @@ mod tests {
         let found = [1, 2, 3, 6].map(|weeks| {
             let mut week = Week::new(48);
             week.draw(&History::new(1), Minute(47), Minute(47));
-            (0..weeks * 336 + 1).for_each(|step| week.push(Minute(step), Some(if step < 336 { 100.0 } else { 200.0 })));
+            (0..=weeks * 336).for_each(|step| week.push(Minute(step), Some(if step < 336 { 100.0 } else { 200.0 })));
             ago(&week, weeks * 336, &[5])[0]
         });
         let [one, two, three, six] = found;

@@ -50,9 +50,7 @@ impl Loop {
 impl Control for Loop {
     fn status(&self) -> Status {
         let mut waiting = if self.ready { vec![] } else { vec![Awaited::FirstRound { services: 2 }] };
-        waiting.extend(
-            self.still.map(|silent_seconds| Awaited::Rounds { source: "main".to_owned(), silent_seconds }),
-        );
+        waiting.extend(self.still.map(|silent_seconds| Awaited::Rounds { source: "main".to_owned(), silent_seconds }));
         Status {
             ready: self.ready,
             waiting_for: waiting,

@@ -342,7 +342,7 @@ fn a_fit_goes_on_over_a_restart_and_into_what_history_teaches() {
         smoothing: found,
     };
     let mut state = Forecaster::new(&spec, &params);
-    state.resume(&spec, &[fit.clone()]);
+    state.resume(&spec, std::slice::from_ref(&fit));
     let mut warmed = state.anew(&spec, &params);
     warmed.warm(0, &minutes(0, (0..2 * DAY).map(|minute| 100.0 + (minute % 60) as f64)));
     for state in [&state, &warmed] {
