@@ -424,7 +424,9 @@ fn terminated(mut child: Child) -> (std::process::ExitStatus, String) {
         std::thread::sleep(Duration::from_millis(20));
     };
     let mut said = String::new();
-    child.stderr.take().into_iter().for_each(|mut log| drop(log.read_to_string(&mut said).unwrap()));
+    if let Some(mut log) = child.stderr.take() {
+        log.read_to_string(&mut said).unwrap();
+    }
     (status, said)
 }
 
