@@ -1,4 +1,4 @@
-//! Short numbers without their last eight bits: three bytes each, off by at most 1/131072 of them.
+//! Short numbers without their last eight bits: three bytes each, off by at most 1/65536 of them.
 
 /// A number in three bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ mod tests {
         for step in -300_i16..300 {
             for value in [1.1_f32.powi(step.into()), -(1.1_f32.powi(step.into()))] {
                 let kept = Three::of(value).get();
-                assert!((kept - value).abs() <= value.abs() / 131_072.0, "{value}: {kept}");
+                assert!((kept - value).abs() <= value.abs() / 65_536.0, "{value}: {kept}");
             }
         }
         assert_eq!([0.0, 1.0, -77_777.0].map(|value| Three::of(value).get()), [0.0, 1.0, -77_777.0]);

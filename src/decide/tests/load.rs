@@ -176,7 +176,7 @@ fn declarations_are_checked() {
         ),
         (
             "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s| [when(s.rollout), restart()]);",
-            "t.rhai:1:1: rule r: no func",
+            "t.rhai:1:1: rule r: its function takes other arguments",
         ),
         (
             "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s, p| s.rollout);",
