@@ -115,8 +115,8 @@ impl<const N: usize> Places<N> {
 
     /// Returns the values of the minutes between those of the `cells`, the first one first.
     pub fn between(&self, cells: &[f64; SPAN]) -> [f64; N] {
-        // None lies beyond; where a number says so, no branch has to.
-        let [left, right] = [0, 1].map(|side| self.left.map(|left| cells[(usize::from(left) + side) % SPAN]));
+        let cell = |index: usize| cells.get(index).copied().unwrap_or(f64::NAN);
+        let [left, right] = [0, 1].map(|side| self.left.map(|left| cell(usize::from(left) + side)));
         zip3(&left, &right, &self.share, |left, right, share| {
             let between = left + share * (right - left);
             // What lies on a centre is that of its cell, whatever is beside it.
