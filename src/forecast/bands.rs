@@ -5,7 +5,7 @@
 
 use super::discounted::Discounted;
 use super::intervals::{Around, Ends, Trackers};
-use super::lanes::{larger, zip};
+use super::lanes::{larger, zip, zip3};
 use super::models::Path;
 use super::pending::{Issued, WINDOWS, Word};
 use super::scores::{Lanes, Moving, longer};
@@ -19,6 +19,8 @@ const POINTS: Ends = Ends { at: [1, QUANTILES.len() - 2], beyond: 0.025, widenin
 const MAXIMA: Ends = Ends { at: [2, QUANTILES.len() - 3], beyond: 0.05, widening_keep: 0.995 };
 /// A change is foreseen where the season moves by more than so many errors of a calm minute.
 const CHANGE: f32 = 6.0;
+/// Share of the distance between the models in the error that is expected.
+const APART: f32 = 0.5;
 /// An outcome further off than so many expected errors counts as much.
 const FURTHEST: f32 = 50.0;
 
@@ -64,6 +66,8 @@ pub struct Course<'a> {
     pub height: f64,
     /// Minutes before the origin without a value: intervals grow as if they were part of the horizon.
     pub gap: u32,
+    /// How far the models lie from the path, on the mean of their shares.
+    pub apart: Lanes,
     /// Permitted forecasts.
     pub limits: Limits,
 }
@@ -197,13 +201,15 @@ impl Bands {
     }
 
     fn places(&self, course: &Course<'_>) -> Places {
-        let Course { scale, clock, path, moving, height, gap, .. } = *course;
+        let Course { scale, clock, path, moving, height, apart, gap, .. } = *course;
         let errors = self.errors(height, moving);
         let maxima_errors = zip(&self.maxima.errors(&within(moving)), &peaks(&errors), |measured, of_points| {
             if measured.is_nan() { of_points } else { measured }
         });
-        let errors = zip(&errors, &scale.at_each(clock, &HORIZONS), |error, factor| error * factor);
-        let maxima_errors = zip(&maxima_errors, &scale.highest(clock, &WINDOWS), |error, factor| error * factor);
+        // Models that disagree know less than they did of late: that is seen before the first miss, at each horizon.
+        let expected = |error: f32, factor: f32, apart: f32| error * factor + APART * apart;
+        let errors = zip3(&errors, &scale.at_each(clock, &HORIZONS), &apart, expected);
+        let maxima_errors = zip3(&maxima_errors, &scale.highest(clock, &WINDOWS), &peaks(&apart), expected);
         let path = path.map(|point| point as f32);
         let peaks = peaks(&path);
         Places {
@@ -280,4 +286,28 @@ fn stretch<const N: usize>(ahead: &[u16; N], gap: u32) -> [f32; N] {
         return [1.0; N];
     }
     ahead.map(|minutes| (1.0 + gap as f32 / f32::from(minutes)).sqrt())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::forecast::intervals::normal_quantiles;
+
+    #[test]
+    fn where_the_models_disagree_the_interval_is_wider_before_the_first_miss() {
+        let (bands, scale, path) = (Bands::new(), SeasonalScale::new(1440), [100.0; HORIZONS.len()]);
+        let rows = |last: f32| {
+            let mut apart = [0.0; HORIZONS.len()];
+            apart[HORIZONS.len() - 1] = last;
+            let (moving, limits) = ([false; HORIZONS.len()], Limits { low: -1e9, high: 1e9 });
+            let clock = Minute(0);
+            let course = Course { scale: &scale, clock, path: &path, moving, height: 100.0, apart, gap: 0, limits };
+            let Rows { points, maxima } = bands.rows(&course, &normal_quantiles());
+            let width = |row: QuantileRow| row[POINTS.at[1]] - row[POINTS.at[0]];
+            (points.map(width), maxima.map(width))
+        };
+        let ((still, still_max), (apart, apart_max)) = (rows(0.0), rows(40.0));
+        assert!((apart[7] / still[7] - 1.2).abs() < 0.01 && apart[..7] == still[..7], "{still:?} {apart:?}");
+        assert!(apart_max[1] > 1.05 * still_max[1] && apart_max[0] == still_max[0], "{still_max:?} {apart_max:?}");
+    }
 }

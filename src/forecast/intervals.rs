@@ -22,8 +22,8 @@ const MEDIAN: usize = QUANTILES.len() / 2;
 const ENOUGH: u32 = 60;
 /// Step of a quantile, in mean absolute residuals.
 const STEP: f32 = 0.02;
-/// What is left each outcome of the weight of earlier absolute residuals, in the quantiles' unit (half-life half a day).
-const SPREAD_KEEP: f32 = 0.999;
+/// What is left each outcome of the weight of earlier absolute residuals, in the quantiles' unit (half-life four hours).
+const SPREAD_KEEP: f32 = 0.997;
 /// What is left each outcome of the weight of earlier absolute errors (half-life about an hour).
 const ERROR_KEEP: f32 = 0.99;
 /// Weight of ten outcomes by that, and a little less.

@@ -52,11 +52,15 @@ impl SeasonalScale {
         Self { factors: [Factor::of(1.0); CELLS], steps, cell_steps: steps.div_ceil(CELLS as u32) }
     }
 
-    /// Learns that what was foreseen for `minute` was off by `ratio` times the recent error of calm minutes.
-    pub fn learn(&mut self, minute: Minute, ratio: f32) {
+    /// Learns that what was foreseen for `minute` was off by `ratio` times the recent error of calm minutes, so many
+    /// minutes having been `seen` before. The first outcomes of a cell count alike: where a season has few steps, each has
+    /// one a season.
+    pub fn learn(&mut self, minute: Minute, ratio: f32, seen: u32) {
         let cell = self.cell(self.offset(minute));
+        let before = seen as f32 / self.steps as f32 * self.cell_steps as f32;
+        let gain = larger(GAIN, 1.0 / (before + 2.0));
         if let Some(factor) = self.factors.get_mut(cell).filter(|_| ratio.is_finite()) {
-            *factor = Factor::of(factor.get() + GAIN * (ratio - factor.get()));
+            *factor = Factor::of(factor.get() + gain * (ratio - factor.get()));
         }
     }
 
@@ -103,7 +107,8 @@ mod tests {
         let mut scale = SeasonalScale::new(1440);
         for minute in 0..10 * 1440 {
             let of_day = minute % 1440;
-            scale.learn(Minute(minute), if (NOON..NOON + 15).contains(&of_day) { 20.0 } else { 1.0 });
+            let ratio = if (NOON..NOON + 15).contains(&of_day) { 20.0 } else { 1.0 };
+            scale.learn(Minute(minute), ratio, minute as u32);
         }
         scale
     }
@@ -131,6 +136,14 @@ mod tests {
     }
 
     #[test]
+    fn a_season_of_few_steps_is_learned_in_a_few_of_them() {
+        let mut scale = SeasonalScale::new(24);
+        (0..5 * 24).for_each(|step| scale.learn(Minute(step), if step % 24 == 8 { 4.0 } else { 1.0 }, step as u32));
+        let [morning, other] = scale.at_each(Minute(5 * 24), &[8, 9]);
+        assert!(morning > 3.0 && (0.9..1.1).contains(&other), "{morning} {other}");
+    }
+
+    #[test]
     fn a_window_is_as_surprising_as_its_most_surprising_minute() {
         let scale = learned();
         let at = |minute, minutes| scale.highest(Minute(20 * 1440 + minute), &[minutes])[0];
@@ -143,7 +156,7 @@ mod tests {
     fn no_outcome_makes_it_no_number() {
         let mut scale = SeasonalScale::new(1440);
         for ratio in [f32::NAN, f32::INFINITY, 0.0] {
-            scale.learn(Minute(-5), ratio);
+            scale.learn(Minute(-5), ratio, 7);
         }
         for minute in [-5, i64::MIN, i64::MAX] {
             assert!(scale.at_each(Minute(minute), &[1])[0].is_finite());

@@ -75,7 +75,7 @@ impl Simple {
                     limits.low = f64::MIN;
                 }
                 let said = pending.said_of(step).mixed.points;
-                bands.surprise(&said, value).into_iter().for_each(|ratio| scale.learn(step, ratio));
+                bands.surprise(&said, value).into_iter().for_each(|ratio| scale.learn(step, ratio, seen as u32));
                 bands.outcomes(&said, value, &normal, keep);
                 seen += 1.0;
                 height += f64::max(0.001, 1.0 / seen) * (value.abs() - height);
@@ -84,7 +84,8 @@ impl Simple {
             let word = newest.map(|newest| {
                 let path: Path = HORIZONS.map(|ahead| self.point(series, index, usize::from(ahead), newest));
                 let moving = [false; HORIZONS.len()];
-                let course = Course { scale: &scale, clock: step, path: &path, moving, height, gap: 0, limits };
+                let apart = [0.0; HORIZONS.len()];
+                let course = Course { scale: &scale, clock: step, path: &path, moving, height, apart, gap: 0, limits };
                 bands.issued(&course, &normal)
             });
             pending.keep(step, &SILENT, word.as_ref());

@@ -348,7 +348,7 @@ const SIMPLE: [(Row, Simple); 6] = [
 const MULTIPLICATIVE: [(Row, Profile, Smoothing); 3] = [
     (seasonal(multiplicative::NAME), Profile::Days, SLOW),
     (seasonal("multiplicative_quick"), Profile::Days, QUICK),
-    (seasonal("multiplicative_weekly"), Profile::Week, SLOW),
+    (seasonal("multiplicative_weekly"), Profile::Week, WEEKLY),
 ];
 
 /// All models; their shares of the forecast follow what they are measured to save.
@@ -371,6 +371,8 @@ const fn catalogue() -> [Row; SIMPLE.len() + 1 + MULTIPLICATIVE.len()] {
 
 /// A level that few surprises move, and a rest that lasts: what deviates comes back.
 const SLOW: Smoothing = Smoothing { alpha: 0.1, beta: 0.02, gamma: 0.0, phi: 0.95, rho: 0.6 };
+/// Between the two: a profile that is known by weekday is left less often.
+const WEEKLY: Smoothing = Smoothing { alpha: 0.2, beta: 0.02, gamma: 0.0, phi: 0.95, rho: 0.5 };
 /// A level that follows at once: the profile from where the signal stands.
 const QUICK: Smoothing = Smoothing { alpha: 0.6, beta: 0.05, gamma: 0.0, phi: 0.9, rho: 0.0 };
 

@@ -2,7 +2,7 @@
 
 use super::{Common, GAP, Head, Kept};
 use crate::forecast::bands::{Course, Limits};
-use crate::forecast::lanes::zip3;
+use crate::forecast::lanes::{zip, zip3};
 use crate::forecast::models::{Ahead, CATALOGUE, Origin, PERSISTENCE, Path, SEASONAL_DIFFERENCE, View};
 use crate::forecast::pending::SILENT;
 use crate::forecast::scores::{Lanes, MODELS, Moving, Weights, mean};
@@ -26,6 +26,8 @@ pub(super) struct Mix {
     limits: Limits,
     pub(super) weights: Weights,
     moving: Moving,
+    /// How far the models lie from the path, on the mean of their shares.
+    apart: Lanes,
 }
 
 impl Head {
@@ -55,14 +57,19 @@ impl Head {
         for ((path, weights), _) in paths.iter().zip(&weights).zip(available).filter(|(_, available)| **available) {
             mixed = zip3(&mixed, path, weights, |mixed, own, weight| mixed + weight * own);
         }
+        let mut apart = [0.0; HORIZONS.len()];
+        for ((path, weights), _) in paths.iter().zip(&weights).zip(available).filter(|(_, available)| **available) {
+            let off = zip3(path, &mixed, weights, |own, mixed, weight| weight * (own - mixed).abs());
+            apart = zip(&apart, &off, |apart, off| apart + off);
+        }
         let path = mixed.map(|point| limits.hold(f64::from(point)));
-        Some(Mix { path, limits, weights, moving })
+        Some(Mix { path, limits, weights, moving, apart })
     }
 
     pub(super) fn course<'a>(&self, origin: &Origin<'_>, mix: &'a Mix, kept: &'a Kept) -> Course<'a> {
-        let Mix { path, limits, moving, .. } = mix;
+        let Mix { path, limits, moving, apart, .. } = mix;
         let (clock, gap, height) = (origin.clock.now, origin.gap, self.height.usual());
-        Course { scale: &kept.scale, clock, path, moving: *moving, height, gap, limits: *limits }
+        Course { scale: &kept.scale, clock, path, moving: *moving, height, apart: *apart, gap, limits: *limits }
     }
 
     pub(super) fn publish(

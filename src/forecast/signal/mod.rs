@@ -319,7 +319,10 @@ impl Head {
         if let Some(value) = value {
             let Issued { point, moving, .. } = points;
             self.scores.outcome(&mut kept.surges, &said.models, point, *moving, value, common.loss_keep);
-            self.bands.surprise(points, value).into_iter().for_each(|ratio| kept.scale.learn(clock.now, ratio));
+            self.bands
+                .surprise(points, value)
+                .into_iter()
+                .for_each(|ratio| kept.scale.learn(clock.now, ratio, self.seen));
             self.bands.outcomes(points, value, &common.normal, common.coverage_keep);
         }
         let ended = kept.recent.push(minute, value);
