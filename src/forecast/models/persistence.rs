@@ -20,6 +20,6 @@ impl Model for Persistence {
 
     fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
         let value = view.origin.provisional.or(self.last)?;
-        Some(Ahead { path: [value; HORIZONS.len()], parts: Parts { rest: value, ..Parts::default() } })
+        Some(Ahead { path: [value; HORIZONS.len()], parts: Parts { level: value, ..Parts::default() } })
     }
 }

@@ -33,6 +33,6 @@ impl Model for SeasonalDifference {
         let start = then.here?;
         let path = then.ahead?.map(|later| now + later - start);
         let [first, ..] = path;
-        Some(Ahead { path, parts: Parts { rest: now, season: first - now, ..Parts::default() } })
+        Some(Ahead { path, parts: Parts { level: now, season: first - now, ..Parts::default() } })
     }
 }

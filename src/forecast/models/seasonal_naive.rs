@@ -25,7 +25,8 @@ impl Model for SeasonalNaive {
 
     fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
         let path = view.once(self.back).ahead?;
-        let [first, ..] = path;
-        Some(Ahead { path, parts: Parts { season: first, ..Parts::default() } })
+        let ([first, ..], [_, season, ..]) = (path, view.season);
+        // The profile lies around nothing: what is not of it is the level that day.
+        Some(Ahead { path, parts: Parts { level: first - season, season, ..Parts::default() } })
     }
 }
