@@ -27,6 +27,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 
 use crate::config::{self, Settings};
 use crate::model::{Mode, ServiceId, build};
@@ -179,6 +180,13 @@ fn complain(line: impl std::fmt::Display) {
     let _ = writeln!(std::io::stderr().lock(), "flyball: {}", terminal::safe(&line.to_string()));
 }
 
+/// A series that an evaluation says nothing of, and why.
+#[derive(Debug, Serialize)]
+struct LeftOut {
+    series: String,
+    why: String,
+}
+
 /// Form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
@@ -193,7 +201,7 @@ pub enum Output {
 const CUT_OFF: u8 = 141;
 
 /// Runs the command; 0 is success, 1 a finding or failure, 2 (by the parser) a wrong call. Of `policy`, whose commands are
-/// gates, 1 is a finding alone, and 2 that nothing could be found out; of `status` and `forecast evaluate`, too. 141: the
+/// gates, 1 is a finding alone, and 2 that nothing could be found out; of `status`, `forecast evaluate` and `anomalies evaluate`, too. 141: the
 /// output was closed before anything was found.
 pub fn main(cli: &Cli) -> ExitCode {
     // Fails only if a provider is installed already, which then serves as well.
@@ -227,7 +235,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Err(error) => {
             complain(format_args!("{error:#}"));
             let tells_by_code = match &cli.command {
-                Command::Policy(_) | Command::Status(_) => true,
+                Command::Policy(_) | Command::Status(_) | Command::Anomalies(_) => true,
                 Command::Forecast(args) => args.evaluates(),
                 _ => false,
             };

@@ -84,6 +84,23 @@ impl Frame {
     }
 }
 
+/// Returns the least, the middle and the largest value of an axis with their texts, which tell them apart.
+pub fn labels(low: f64, high: f64) -> [(f64, String); 3] {
+    let (largest, step) = (low.abs().max(high.abs()), 0.5 * (high - low));
+    let digits = |of: f64| if of > 0.0 { (1.0 - of.log10()).ceil().clamp(0.0, 9.0) as usize } else { 1 };
+    [0.0, 0.5, 1.0].map(|share| {
+        let value = low + share * (high - low);
+        let text = if largest >= 1e7 || (largest > 0.0 && largest < 1e-4) {
+            format!("{value:.*e}", digits(step / largest).max(1))
+        } else {
+            format!("{value:.*}", digits(step))
+        };
+        // What rounds to zero has no sign.
+        let zero = text.strip_prefix('-').filter(|text| text.chars().all(|letter| matches!(letter, '0' | '.')));
+        (value, zero.map_or(text.clone(), str::to_owned))
+    })
+}
+
 /// Returns a white sheet of this size, pixels, with `drawn` on it.
 pub fn sheet(width: f64, height: f64, drawn: &str) -> String {
     format!(
@@ -95,6 +112,17 @@ pub fn sheet(width: f64, height: f64, drawn: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn labels_tell_the_values_of_an_axis_apart() {
+        let texts = |low, high| labels(low, high).map(|(_, text)| text);
+        assert_eq!(texts(0.0, 0.05), ["0.000", "0.025", "0.050"]);
+        assert_eq!(texts(-0.0, 1000.0), ["0", "500", "1000"]);
+        assert_eq!(texts(-0.04, 0.04), ["-0.040", "0.000", "0.040"]);
+        assert_eq!(texts(1e12, 3e12), ["1.00e12", "2.00e12", "3.00e12"]);
+        assert_eq!(texts(10_000_000.0, 10_000_060.0), ["1.0000000e7", "1.0000030e7", "1.0000060e7"]);
+        assert_eq!(texts(2.0, 2.0), ["2.0", "2.0", "2.0"]);
+    }
 
     #[test]
     fn a_frame_turns_values_into_places_on_the_sheet() {

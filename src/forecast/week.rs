@@ -10,7 +10,7 @@ use super::models::season::{Places, SPAN, Season};
 use crate::model::Minute;
 
 /// Seasons in a week.
-const WEEK: i64 = 7;
+pub const WEEK: i64 = 7;
 /// Cells that a missing one may be taken from instead.
 const REACH: i64 = 6;
 /// The cells from one on: what lies ahead of an origin lies in as many, and the neighbours of the last.

@@ -13,6 +13,8 @@ use flyball::demo::kubernetes::objects::Objects;
 use flyball::demo::kubernetes::resource::Resource;
 use tempfile::TempDir;
 
+use crate::evaluations::wave;
+
 const EXAMPLE: &str = include_str!("../../docs/flyball.example.yaml");
 const POLICIES: [(&str, &str); 2] = [
     ("capacity.rhai", include_str!("../../deploy/policies/capacity.rhai")),
@@ -285,67 +287,6 @@ fn who_turns_the_switch_is_told_also_without_a_user() {
     assert!(kill(&[("USER", "ada"), ("LOGNAME", "root")]).contains(r#""by": "ada""#));
     assert!(kill(&[("USER", ""), ("LOGNAME", "grace")]).contains(r#""by": "grace""#));
     assert!(kill(&[]).contains(r#""by": "uid "#));
-}
-
-/// Two weeks of five-minute steps with a day's wave; from step 3000 on it stands 40 higher for four hours.
-fn wave(steps: usize) -> String {
-    let value = |step: usize| {
-        let wave = (step as f64 / 288.0 * std::f64::consts::TAU).sin();
-        let ripple = (step as f64 * 2.399).sin() + (step as f64 * 1.177).sin();
-        100.0 + 30.0 * wave + ripple + if (3000..3048).contains(&step) { 40.0 } else { 0.0 }
-    };
-    let rows = (0..steps).map(|step| format!("{},{:.4}\n", 1_700_000_100 + 300 * step, value(step)));
-    rows.fold("timestamp,value\n".to_owned(), |text, row| text + row.as_str())
-}
-
-/// Labels of the benchmark's form are found by the path below the directory; what is said of a row does not depend on what
-/// comes after it; the program's answer is alone on the standard output.
-#[test]
-fn alarms_are_held_against_labels_and_know_nothing_of_the_future() {
-    let place = tempfile::tempdir().unwrap();
-    let path = |name: &str| place.path().join(name);
-    fs::create_dir_all(path("nab/web")).unwrap();
-    fs::write(path("nab/web/wave.csv"), wave(4032)).unwrap();
-    fs::write(path("nab/notes.csv"), "no series\n").unwrap();
-    let window = format!("[[\"{}\", \"{}\"]]", 1_700_000_100 + 300 * 2995, 1_700_000_100 + 300 * 3047);
-    fs::write(path("labels.json"), format!("{{\"web/wave.csv\": {window}, \"absent.csv\": []}}")).unwrap();
-    let evaluate = |input: &str, dump: &str, more: &[&str]| {
-        let arguments = ["anomalies", "evaluate", "--input", input, "--output", "json", "--dump", dump];
-        let output = flyball(place.path(), &[&arguments[..], more].concat());
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success(), "{said}");
-        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        (report, said, fs::read_to_string(path(dump)).unwrap())
-    };
-    let (report, said, whole) = evaluate("nab", "whole.csv", &["--labels", "labels.json"]);
-    assert!(said.contains("left out: notes.csv: not in the labels") && said.contains("1 labelled series"), "{said}");
-    let (overall, [series]) = (&report["overall"], &report["series"].as_array().unwrap()[..]) else {
-        panic!("{report}")
-    };
-    assert_eq!((&series["windows"], &series["found"]), (&1.into(), &1.into()));
-    // A day later what was learned of the shift may be missed once.
-    assert!(series["false_alarms"].as_u64().unwrap() <= 1, "{report}");
-    assert!(series["delay_steps"].as_f64().unwrap() <= 6.0, "{report}");
-    assert!(overall["nab"][0]["shipped"].as_f64().unwrap() > 80.0, "{report}");
-    assert_eq!(whole.lines().count(), 4033);
-    // What nothing is said of has no false alarms either, and that is no result.
-    let empty: Vec<String> = wave(400).lines().map(|line| format!("{},nan", line.split(',').next().unwrap())).collect();
-    for text in [empty.join("\n").replacen("timestamp,nan", "timestamp,value", 1), wave(2)] {
-        fs::write(path("little.csv"), text).unwrap();
-        let output = flyball(place.path(), &["anomalies", "evaluate", "--input", "little.csv"]);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains("little.csv: no row was judged: "), "{said}");
-    }
-    // Cut within the shift, and without labels: the rows up to there are the same but for their names and labels.
-    fs::write(path("wave.csv"), wave(3010)).unwrap();
-    let (report, _, cut) = evaluate("wave.csv", "cut.csv", &[]);
-    assert_eq!(report["overall"]["nab"][0]["optimised"], serde_json::Value::Null);
-    let told = |text: &str| -> Vec<String> {
-        let told = |line: &str| line.split(',').skip(1).take(6).collect::<Vec<_>>().join(",");
-        text.lines().map(told).collect()
-    };
-    assert_eq!(told(&cut), told(&whole)[..3011]);
 }
 
 /// What is foreseen of a file is drawn and told; of a service the running flyball is asked.

@@ -13,6 +13,7 @@ mod contract_leadership;
 mod contract_maps;
 mod contract_prometheus;
 mod contract_services;
+mod evaluations;
 mod golden_explain;
 mod golden_metrics;
 mod hostile;

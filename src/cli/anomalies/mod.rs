@@ -16,11 +16,12 @@ use clap::{Args, Subcommand};
 
 use crate::forecast::evaluate::judge;
 use crate::forecast::evaluate::nab::Labelled;
+use crate::forecast::zone::Zone;
 use crate::model::explain::counted;
 
 use self::report::{Judgement, NabScore, Overall, SeriesReport};
 use super::csv::{self, Read};
-use super::{Output, complain, print};
+use super::{LeftOut, Output, complain, print};
 
 #[derive(Debug, Subcommand)]
 pub enum AnomaliesCommand {
@@ -31,7 +32,8 @@ pub enum AnomaliesCommand {
 #[derive(Debug, Args)]
 #[command(after_help = "The labels are those of the Numenta Anomaly Benchmark: {\"path/of/series.csv\": [[\"from\", \
                         \"to\"], ...], ...}.\nIts scores are printed for the threshold that fits the labels best, as the \
-                        benchmark does it, and for the shipped one.")]
+                        benchmark does it, and for the shipped one.\n\nExit code: 0 all series were judged; 1 some were \
+                        left out, and are listed; 2 none could be judged.")]
 pub struct EvaluateArgs {
     /// CSV file with the columns timestamp and value (empty: missing), or a directory of such files; `-` is the standard
     /// input.
@@ -43,6 +45,12 @@ pub struct EvaluateArgs {
     /// Steps in a season; without it those of a day.
     #[arg(long, value_name = "STEPS", value_parser = clap::value_parser!(u32).range(2..=86_400))]
     season: Option<u32>,
+    /// Time zone whose clocks the season follows, such as Europe/Berlin; stamps without a zone stay universal time.
+    #[arg(long, value_name = "ZONE", value_parser = Zone::named, default_value = "UTC")]
+    timezone: Zone,
+    /// The signals may be negative from the start; without it each is held for one that is not, until it is.
+    #[arg(long)]
+    negative: bool,
     /// Form of the output.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -55,37 +63,49 @@ pub fn anomalies(command: &AnomaliesCommand) -> anyhow::Result<ExitCode> {
     let AnomaliesCommand::Evaluate(args) = command;
     let labels = args.labels.as_deref().map(labels::read).transpose()?;
     let files = files(&args.input)?;
+    for read in [Some(args.input.as_path()), args.labels.as_deref()].into_iter().flatten() {
+        csv::keep(read, args.dump.as_deref())?;
+    }
     let mut dump = args.dump.as_deref().map(Dump::create).transpose()?;
-    let (nothing, mut all) = (Vec::new(), Vec::new());
+    let (nothing, mut all, mut left_out) = (Vec::new(), Vec::new(), Vec::new());
+    let mut leave_out = |name: &str, why: String| {
+        complain(format_args!("left out: {name}: {why}"));
+        left_out.push(LeftOut { series: name.to_owned(), why });
+    };
     for (name, file) in &files {
         // Without labels nothing went wrong; what they do not name was not looked at by whoever made them.
         let windows = labels.as_ref().map_or(Some(&nothing), |labels| labels.get(name));
         let Some(windows) = windows else {
-            complain(format_args!("left out: {name}: not in the labels"));
+            leave_out(name, "not in the labels".to_owned());
             continue;
         };
-        match read(file, args.season).and_then(|read| run(name, &read, windows, dump.as_mut())) {
+        match args.read(file).and_then(|read| run(name, &read, windows, dump.as_mut())) {
             Ok(judged) => all.push(judged),
-            Err(error) if files.len() > 1 => complain(format_args!("left out: {name}: {error:#}")),
+            Err(error) if files.len() > 1 => leave_out(name, format!("{error:#}")),
             Err(error) => return Err(error.context(name.clone())),
         }
     }
     if let Some(dump) = dump {
         dump.finish()?;
     }
-    let absent = labels.iter().flat_map(BTreeMap::keys).filter(|name| !files.contains_key(*name)).count();
-    if absent > 0 {
-        complain(format_args!("left out: {absent} labelled series, which are not in {}", args.input.display()));
+    for name in labels.iter().flat_map(BTreeMap::keys).filter(|name| !files.contains_key(*name)) {
+        leave_out(name, format!("labelled, and not in {}", args.input.display()));
     }
     if all.is_empty() {
         bail!("{} holds no series to judge", args.input.display());
     }
     let (rows, overall) = report::report(&all);
     match args.output {
-        Output::Json => print(serde_json::json!({ "series": rows, "overall": overall }))?,
-        Output::Text => table(&rows, &overall)?,
+        Output::Json => print(serde_json::json!({ "series": rows, "overall": overall, "left_out": left_out }))?,
+        Output::Text => {
+            table(&rows, &overall)?;
+            if !left_out.is_empty() {
+                print("\nLEFT OUT, of which none of these figures tells:")?;
+                left_out.iter().try_for_each(|LeftOut { series, why }| print(format!("  {series}: {why}")))?;
+            }
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if left_out.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Returns the file, or those of a directory and below it that end in `.csv`, by their path below it.
@@ -115,10 +135,13 @@ fn files(input: &Path) -> anyhow::Result<BTreeMap<String, PathBuf>> {
     Ok(found)
 }
 
-fn read(file: &Path, season: Option<u32>) -> anyhow::Result<Read> {
-    let read = csv::parse(&csv::text(file)?, season, (f64::MIN, f64::MAX))?;
-    read.notes.iter().for_each(|note| complain(format_args!("note: {}: {note}", csv::name(file))));
-    Ok(read)
+impl EvaluateArgs {
+    fn read(&self, file: &Path) -> anyhow::Result<Read> {
+        let mut read = csv::parse(&csv::text(file)?, self.season, csv::range(self.negative))?;
+        read.follow(&self.timezone);
+        read.notes.iter().for_each(|note| complain(format_args!("note: {}: {note}", csv::name(file))));
+        Ok(read)
+    }
 }
 
 fn run(name: &str, read: &Read, windows: &[(i64, i64)], dump: Option<&mut Dump>) -> anyhow::Result<Judgement> {
@@ -207,6 +230,7 @@ impl Dump {
             let label = one.labelled.windows.iter().any(|(first, last)| (first..=last).contains(&&number));
             let (alarm, label) = (u8::from(judged.alarm), u8::from(label));
             let Judgement { series, .. } = one;
+            let series = csv::quoted(series);
             writeln!(self.file, "{series},{number},{},{value},{},{kind},{alarm},{label}", row.at, judged.score)?;
         }
         Ok(())

@@ -11,11 +11,11 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::forecast::evaluate::{Online, Report, Said, report};
-use crate::model::outlook::{HORIZONS, QUANTILES, SignalOutlook};
+use crate::model::outlook::{QUANTILES, SignalOutlook, quantile_index};
 
 use super::SeriesArgs;
 use super::csv::{self, Read, STANDARD_INPUT};
-use crate::cli::{Output, complain, tell};
+use crate::cli::{LeftOut, Output, complain, tell};
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("{EXIT_CODE}\n\n{LEGEND}"))]
@@ -23,15 +23,19 @@ pub struct EvaluateArgs {
     #[command(flatten)]
     series: SeriesArgs,
     /// Steps ahead, 1 to 30 each.
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=30), default_values_t = HORIZONS)]
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=30), default_value = USUAL)]
     horizons: Vec<u16>,
     /// Form of the output.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Write every forecast into this CSV file: series, origin, horizon, point and quantiles.
+    /// Write every forecast into this CSV file: series, origin, horizon, point and quantiles, and from each origin the 95 %
+    /// quantiles of the maximum over 10 and over 30 steps.
     #[arg(long, value_name = "FILE")]
     dump: Option<PathBuf>,
 }
+
+/// [`HORIZONS`], as they are typed.
+const USUAL: &str = "1,2,3,5,10,15,20,30";
 
 const EXIT_CODE: &str =
     "Exit code: 0 all files were scored; 1 some of a directory were left out, and are listed; 2 none could be scored.";
@@ -44,18 +48,12 @@ cov95   share of outcomes inside the 95 % interval; 0.95 is right
 dayp10  the same on a bad day: 10 % quantile of the daily shares
 pers.   skill against persistence: 1 is perfect, 0 no better, below 0 worse
 snaive  skill against the seasonal naive rule
+dhw     skill against damped Holt-Winters, fitted to the warm-up
 simple  skill against the best simple rule in hindsight
 msis/s  interval score over that of the best simple rule; below 1 is better
 max10   how often the maximum over 10 steps passes its 95 % quantile; 0.05 is right
 max30   the same over 30 steps
 us      microseconds for one update";
-
-/// A file that is no series, and why.
-#[derive(Debug, Serialize)]
-struct LeftOut {
-    series: String,
-    why: String,
-}
 
 /// Scores of one file.
 #[derive(Debug, Serialize)]
@@ -75,17 +73,20 @@ struct Scored {
 #[derive(Debug, Serialize)]
 struct Overall {
     series: usize,
-    mase_vs_persistence: f64,
-    mase_vs_seasonal_naive: f64,
-    mase_vs_best_simple: f64,
-    msis_vs_simple: f64,
-    /// Series whose error is more than 1 % above that of the best simple rule.
+    mase_vs_persistence: Option<f64>,
+    mase_vs_seasonal_naive: Option<f64>,
+    mase_vs_best_simple: Option<f64>,
+    mase_vs_holt_winters: Option<f64>,
+    msis_vs_simple: Option<f64>,
+    /// Series whose error is more than 1 % above that of the best simple rule; against one that is never wrong there is no
+    /// ratio for the means.
     series_lost: usize,
 }
 
 pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     let input = args.series.input()?;
     let files = files(input)?;
+    csv::keep(input, args.dump.as_deref())?;
     let mut dump = args.dump.as_deref().map(Dump::create).transpose()?;
     let (mut scored, mut left_out) = (Vec::new(), Vec::new());
     for file in &files {
@@ -176,26 +177,29 @@ fn file_name(file: &Path) -> String {
 }
 
 fn overall(scored: &[Scored]) -> Option<Overall> {
-    let mean = |of: fn(&Report) -> f64| {
-        (scored.iter().map(|row| of(&row.report).max(1e-9).ln()).sum::<f64>() / scored.len() as f64).exp()
+    let mean = |of: fn(&Report) -> Option<f64>| {
+        let known = scored.iter().filter_map(|row| of(&row.report)).filter(|ratio| ratio.is_finite());
+        let (sum, count) = known.fold((0.0, 0.0), |(sum, count), ratio| (sum + ratio.max(1e-9).ln(), count + 1.0));
+        (count > 0.0).then(|| f64::exp(sum / count))
     };
     (!scored.is_empty()).then(|| Overall {
         series: scored.len(),
-        mase_vs_persistence: mean(|report| 1.0 - report.skill_persistence),
-        mase_vs_seasonal_naive: mean(|report| 1.0 - report.skill_seasonal_naive),
-        mase_vs_best_simple: mean(|report| 1.0 - report.skill_best_simple),
-        msis_vs_simple: mean(|report| report.msis_vs_simple),
-        series_lost: scored.iter().filter(|row| row.report.skill_best_simple < -0.01).count(),
+        mase_vs_persistence: mean(|report| Some(1.0 - report.skill_persistence?)),
+        mase_vs_seasonal_naive: mean(|report| Some(1.0 - report.skill_seasonal_naive?)),
+        mase_vs_best_simple: mean(|report| Some(1.0 - report.skill_best_simple?)),
+        mase_vs_holt_winters: mean(|report| Some(1.0 - report.skill_holt_winters?)),
+        msis_vs_simple: mean(|report| Some(report.msis_vs_simple)),
+        series_lost: scored.iter().filter(|row| row.report.skill_best_simple.is_none_or(|skill| skill < -0.01)).count(),
     })
 }
 
 /// Columns of the table for the name of a series, and for each figure: a hundred in all.
-const NAME: usize = 23;
+const NAME: usize = 16;
 const FIGURE: usize = 6;
 
 fn table(scored: &[Scored], overall: &Overall) -> String {
-    const HEAD: [&str; 11] =
-        ["mase", "msis", "cov95", "dayp10", "pers.", "snaive", "simple", "msis/s", "max10", "max30", "us"];
+    const HEAD: [&str; 12] =
+        ["mase", "msis", "cov95", "dayp10", "pers.", "snaive", "dhw", "simple", "msis/s", "max10", "max30", "us"];
     let line = |name: &str, cells: &[String]| {
         cells.iter().fold(format!("{:<NAME$}", short(name)), |line, cell| format!("{line} {cell:>FIGURE$}")) + "\n"
     };
@@ -203,17 +207,18 @@ fn table(scored: &[Scored], overall: &Overall) -> String {
     for row in scored {
         let report = &row.report;
         let figures = [
-            report.mase,
-            report.msis,
-            report.coverage,
-            report.daily_coverage_p10,
+            Some(report.mase),
+            Some(report.msis),
+            Some(report.coverage),
+            Some(report.daily_coverage_p10),
             report.skill_persistence,
             report.skill_seasonal_naive,
+            report.skill_holt_winters,
             report.skill_best_simple,
-            report.msis_vs_simple,
+            Some(report.msis_vs_simple),
             report.max10_exceedance,
             report.max30_exceedance,
-            row.update_us,
+            Some(row.update_us),
         ];
         text += &line(&row.series, &figures.map(figure));
     }
@@ -222,13 +227,16 @@ fn table(scored: &[Scored], overall: &Overall) -> String {
         mase_vs_persistence,
         mase_vs_seasonal_naive,
         mase_vs_best_simple,
+        mase_vs_holt_winters,
         msis_vs_simple,
         series_lost,
     } = overall;
+    let [persistence, naive, simple, holt_winters, interval] =
+        [mase_vs_persistence, mase_vs_seasonal_naive, mase_vs_best_simple, mase_vs_holt_winters, msis_vs_simple]
+            .map(|ratio| figure(*ratio));
     let summary = format!(
-        "\n{LEGEND}\n\nall {series} (geometric means): error against persistence {mase_vs_persistence:.3}, seasonal naive \
-         {mase_vs_seasonal_naive:.3},\nthe best simple rule {mase_vs_best_simple:.3} ({series_lost} lost); interval score \
-         against it {msis_vs_simple:.3}"
+        "\n{LEGEND}\n\nall {series} (geometric means): error against persistence {persistence}, seasonal naive {naive}, damped \
+         Holt-\nWinters {holt_winters}, the best simple rule {simple} ({series_lost} lost); interval score against it {interval}"
     );
     text + summary.as_str()
 }
@@ -244,8 +252,9 @@ fn short(name: &str) -> String {
     begin.chain(['~']).chain(end).collect()
 }
 
-/// Returns a figure as it fits its column.
-fn figure(value: f64) -> String {
+/// Returns a figure as it fits its column; one that there is not is a dash.
+fn figure(value: Option<f64>) -> String {
+    let Some(value) = value.filter(|value| value.is_finite()) else { return "-".to_owned() };
     let decimals = match value.abs() {
         value if value < 10.0 => 3,
         value if value < 100.0 => 2,
@@ -266,20 +275,24 @@ impl Dump {
         let mut file = BufWriter::new(file);
         write!(file, "series,origin,horizon,point")?;
         QUANTILES.iter().try_for_each(|level| write!(file, ",q{level}"))?;
-        writeln!(file)?;
+        writeln!(file, ",max_10,max_30")?;
         Ok(Self { file })
     }
 
     /// Adds what is said from the step that begins at `origin` (seconds since the epoch).
     fn add(&mut self, series: &str, origin: i64, horizons: &[u16], outlook: &SignalOutlook) -> anyhow::Result<()> {
+        let upper = quantile_index(0.95);
+        let maxima = [outlook.max_10, outlook.max_30];
+        let maxima = maxima.map(|row| row.and_then(|row| row.get(upper).copied()).unwrap_or(f64::NAN));
         for horizon in horizons {
             let ahead = f64::from(*horizon);
             let Some(point) = outlook.point_at(ahead) else { continue };
-            write!(self.file, "{series},{origin},{horizon},{point}")?;
+            write!(self.file, "{},{origin},{horizon},{point}", csv::quoted(series))?;
             for level in QUANTILES {
                 write!(self.file, ",{}", outlook.quantile_at(level, ahead).unwrap_or(f64::NAN))?;
             }
-            writeln!(self.file)?;
+            let [max_10, max_30] = maxima;
+            writeln!(self.file, ",{max_10},{max_30}")?;
         }
         Ok(())
     }
@@ -303,12 +316,13 @@ mod tests {
             msis: value,
             coverage: 0.95,
             daily_coverage_p10: 0.9,
-            skill_persistence: -value,
-            skill_seasonal_naive: 0.1,
-            skill_best_simple: 0.1,
+            skill_persistence: Some(-value),
+            skill_seasonal_naive: Some(0.1),
+            skill_best_simple: None,
+            skill_holt_winters: Some(0.1),
             msis_vs_simple: value,
-            max10_exceedance: 0.05,
-            max30_exceedance: 0.05,
+            max10_exceedance: Some(0.05),
+            max30_exceedance: None,
             horizons: Vec::new(),
         };
         let scored = |name: &str, value| Scored {
@@ -323,7 +337,15 @@ mod tests {
         let text = table(&rows, &overall(&rows).unwrap());
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines.iter().all(|line| line.chars().count() <= 100), "{text}");
-        assert!(lines[1].starts_with("a                        0.123  0.123  0.950  0.900 -0.123 "), "{text}");
-        assert!(lines[2].starts_with("rds_cpu_utiliz~n_cc0c53  999.9  999.9  0.950  0.900 -999.9 "), "{text}");
+        assert!(lines[1].starts_with("a                 0.123  0.123  0.950  0.900 -0.123 "), "{text}");
+        assert!(lines[2].starts_with("rds_cpu~n_cc0c53  999.9  999.9  0.950  0.900 -999.9 "), "{text}");
+        assert!(lines[1].ends_with(" 0.100  0.100      -  0.123  0.050      -  12.35"), "{text}");
+        assert_eq!(overall(&rows).unwrap().series_lost, 3, "a rule that is never wrong is not beaten");
+    }
+
+    #[test]
+    fn the_usual_horizons_are_those_of_the_loop() {
+        let typed: Vec<u16> = USUAL.split(',').map(|horizon| horizon.parse().unwrap()).collect();
+        assert_eq!(typed, crate::model::outlook::HORIZONS);
     }
 }

@@ -86,10 +86,10 @@ impl SeriesArgs {
 
     fn read(&self, file: &Path) -> anyhow::Result<csv::Read> {
         let text = csv::text(file)?;
-        let range = (if self.negative { f64::MIN } else { 0.0 }, f64::MAX);
+        let range = csv::range(self.negative);
         let mut read = csv::parse(&text, self.season, range).with_context(|| csv::name(file))?;
+        read.follow(&self.timezone);
         read.notes.iter().for_each(|note| complain(format_args!("note: {}: {note}", csv::name(file))));
-        read.series.zone = self.timezone.clone();
         let below = read.series.values.iter().flatten().filter(|value| **value < range.0).count();
         if below > 0 {
             // The standard output may be read by a program.
@@ -131,10 +131,11 @@ pub async fn forecast(args: &ForecastArgs) -> anyhow::Result<ExitCode> {
         return service::forecast(args, name).await;
     }
     let input = args.series.input()?;
+    csv::keep(input, args.plot.as_deref())?;
     let read = args.series.read(input)?;
     let (outlook, past) = past::run(&read.series).with_context(|| csv::name(input))?;
     let grid = Grid { step: read.step, offset: read.offset };
-    args.draw(&format!("steps of {}", grid.lasts(1)), &past, &outlook)?;
+    args.draw(&format!("steps of {}", grid.lasts(1)), grid, &past, &outlook)?;
     let outlook = up_to(args.horizon, outlook);
     let origin = outlook.origin;
     match args.output {
@@ -155,9 +156,9 @@ pub async fn forecast(args: &ForecastArgs) -> anyhow::Result<ExitCode> {
 
 impl ForecastArgs {
     /// Draws, if that is asked for.
-    fn draw(&self, title: &str, past: &[Told], outlook: &SignalOutlook) -> anyhow::Result<()> {
+    fn draw(&self, title: &str, grid: Grid, past: &[Told], outlook: &SignalOutlook) -> anyhow::Result<()> {
         let Some(file) = &self.plot else { return Ok(()) };
-        let drawing = plot::draw(title, past, outlook, self.horizon);
+        let drawing = plot::draw(title, grid, past, outlook, self.horizon);
         std::fs::write(file, drawing).with_context(|| format!("cannot write {}", file.display()))?;
         // The standard output may be read by a program.
         complain(format_args!("drawn into {}", file.display()));
@@ -178,6 +179,16 @@ fn up_to(horizon: u16, mut outlook: SignalOutlook) -> SignalOutlook {
     outlook
 }
 
+/// Returns a value with three decimals, or as many significant digits where these would not show it.
+fn shown(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0.000".to_owned(),
+        size if !(1e-5..1e8).contains(&size) => format!("{value:.3e}"),
+        size if size < 0.1 => format!("{value:.*}", (2.0 - size.log10().floor()) as usize),
+        _ => format!("{value:.3}"),
+    }
+}
+
 fn table(outlook: &SignalOutlook, grid: Grid) -> anyhow::Result<()> {
     let line = |at: &str, ahead: &str, cells: [&str; 4]| {
         let cells = cells.map(|cell| format!(" {cell:>12}")).concat();
@@ -186,14 +197,13 @@ fn table(outlook: &SignalOutlook, grid: Grid) -> anyhow::Result<()> {
     print(line("time", "ahead", ["forecast", "2.5 %", "95 %", "97.5 %"]))?;
     for at in &outlook.points {
         let quantile = |level| at.quantiles.get(quantile_index(level)).copied().unwrap_or(f64::NAN);
-        let cells = [at.point, quantile(0.025), quantile(0.95), quantile(0.975)].map(|value| format!("{value:.3}"));
+        let cells = [at.point, quantile(0.025), quantile(0.95), quantile(0.975)].map(shown);
         let time = grid.show(grid.at(outlook.origin, at.minutes));
         print(line(&time, &format!("+{}", grid.lasts(at.minutes)), cells.each_ref().map(String::as_str)))?;
     }
     let upper = quantile_index(0.95);
-    let maximum = |row: Option<QuantileRow>| {
-        row.and_then(|row| row.get(upper).copied()).map_or("unknown".to_owned(), |value| format!("{value:.3}"))
-    };
+    let maximum =
+        |row: Option<QuantileRow>| row.and_then(|row| row.get(upper).copied()).map_or("unknown".to_owned(), shown);
     print(format!(
         "95 % quantile of the maximum over {} {}, over {} {}",
         grid.lasts(10),
@@ -202,9 +212,9 @@ fn table(outlook: &SignalOutlook, grid: Grid) -> anyhow::Result<()> {
         maximum(outlook.max_30)
     ))?;
     if let Some(parts) = outlook.parts {
-        let [level, trend, season, rest] = [parts.level, parts.trend, parts.season, parts.rest];
+        let [level, trend, season, rest] = [parts.level, parts.trend, parts.season, parts.rest].map(shown);
         print(format!(
-            "parts of the next {}: level {level:.3}, trend {trend:.3}, season {season:.3}, rest {rest:.3}",
+            "parts of the next {}: level {level}, trend {trend}, season {season}, rest {rest}",
             grid.lasts(1)
         ))?;
     }
@@ -223,6 +233,21 @@ mod tests {
     use super::*;
     use crate::model::Minute;
     use crate::model::outlook::HORIZONS;
+
+    #[test]
+    fn a_value_of_any_size_is_shown() {
+        for (value, expected) in [
+            (0.0, "0.000"),
+            (-0.0, "0.000"),
+            (0.0213, "0.0213"),
+            (1565.5224, "1565.522"),
+            (-0.5, "-0.500"),
+            (3e12, "3.000e12"),
+        ] {
+            assert_eq!(shown(value), expected);
+        }
+        assert_eq!((shown(2.5e-7), shown(0.000_123_4)), ("2.500e-7".to_owned(), "0.000123".to_owned()));
+    }
 
     #[test]
     fn what_is_shown_ends_at_the_horizon() {

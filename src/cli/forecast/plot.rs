@@ -1,18 +1,23 @@
 //! History, forecast with its intervals, parts and anomalies as a drawing.
 
+use super::grid::Grid;
 use super::past::Told;
-use crate::cli::svg::{Frame, sheet};
+use crate::cli::svg::{Frame, labels, sheet};
 use crate::model::outlook::{Parts, SignalOutlook};
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 520.0;
-const LEFT: f64 = 70.0;
-const RIGHT: f64 = 20.0;
+const LEFT: f64 = 80.0;
+const RIGHT: f64 = 45.0;
 const TOP: f64 = 30.0;
 /// Lower edge of the upper frame, upper edge of the lower one.
 const UPPER: f64 = 330.0;
 const LOWER: f64 = 390.0;
 const BOTTOM: f64 = 40.0;
+/// Between two lines of text.
+const LINE: f64 = 14.0;
+/// Letters of a time that name its year.
+const YEAR: usize = 5;
 
 const HISTORY: &str = "#333333";
 const POINT: &str = "#c0392b";
@@ -30,8 +35,9 @@ const PARTS: [(&str, &str, Part); 3] = [
 ];
 
 /// Draws the last steps (oldest first, the last one being the origin) and what is foreseen from it up to `horizon`, with
-/// the 50, 80 and 95 % intervals; what the forecasts of these steps were made of; a ring around each alarm.
-pub fn draw(title: &str, past: &[Told], outlook: &SignalOutlook, horizon: u16) -> String {
+/// the 50, 80 and 95 % intervals; what the forecasts of these steps were made of; a ring around each alarm. What is not known
+/// of the past takes no room.
+pub fn draw(title: &str, grid: Grid, past: &[Told], outlook: &SignalOutlook, horizon: u16) -> String {
     let steps = past.len().max(1) as f64;
     let at = |index: usize| index as f64 + 1.0 - steps;
     let history = || past.iter().enumerate().filter_map(|(index, told)| Some((at(index), told.value?)));
@@ -55,8 +61,7 @@ pub fn draw(title: &str, past: &[Told], outlook: &SignalOutlook, horizon: u16) -
         let margin = 0.05 * (high - low).max(high.abs() * 1e-3).max(f64::MIN_POSITIVE);
         let xs = (1.0 - steps, f64::from(horizon));
         let frame = Frame { across: (LEFT, WIDTH - RIGHT), down: (top, bottom), xs, ys: (low - margin, high + margin) };
-        let labels = [0.0, 0.5, 1.0].map(|share| low + share * (high - low));
-        (frame, labels.map(|value| frame.label(value, &format!("{value:.1}"))).concat())
+        (frame, labels(low, high).map(|(value, text)| frame.label(value, &text)).concat())
     };
     let (upper, mut drawn) = frame((TOP, UPPER), &mut shown);
     for (lower, higher, shade) in INTERVALS {
@@ -70,20 +75,33 @@ pub fn draw(title: &str, past: &[Told], outlook: &SignalOutlook, horizon: u16) -
         drawn += &upper.ring((at(index), value), ALARM);
     }
     drawn += &upper.title(title);
-    drawn +=
-        &upper.legend(&[("observed", HISTORY), ("level", LEVEL), ("forecast, 50, 80, 95 %", POINT), ("alarm", ALARM)]);
+    let is_drawn = [
+        ("observed", HISTORY, history().next().is_some()),
+        ("level", LEVEL, level().next().is_some()),
+        ("forecast, 50, 80, 95 %", POINT, ahead(None).next().is_some()),
+        ("alarm", ALARM, past.iter().any(|told| told.alarm.is_some())),
+    ];
+    let names = is_drawn.into_iter().filter_map(|(name, colour, is_drawn)| is_drawn.then_some((name, colour)));
+    drawn += &upper.legend(&names.collect::<Vec<_>>());
+    let mut foot = upper;
     if past.iter().any(|told| told.parts.is_some()) {
         let (below, labels) = frame((LOWER, HEIGHT - BOTTOM), &mut PARTS.iter().flat_map(|(.., of)| parts(*of)));
         drawn += &labels;
         drawn += &PARTS.iter().map(|(_, colour, of)| below.line(parts(*of), colour)).collect::<String>();
         drawn += &below.title("what the forecast of the next step is made of, beside the level");
         drawn += &below.legend(&PARTS.map(|(name, colour, _)| (name, colour)));
+        foot = below;
     }
-    let foot = Frame { down: (LOWER, HEIGHT - BOTTOM), ..upper };
-    for step in [1.0 - steps, (1.0 - steps) / 2.0, 0.0, f64::from(horizon)] {
-        drawn += &foot.mark(step.round(), &format!("{:+}", step.round()));
+    let (top, bottom) = foot.down;
+    let times = Frame { down: (top, bottom + LINE), ..foot };
+    let mut marks = vec![1 - past.len().max(1) as i64, (1 - past.len().max(1) as i64) / 2, 0, i64::from(horizon)];
+    marks.dedup();
+    for step in marks {
+        drawn += &foot.mark(step as f64, &format!("{step:+}"));
+        let at = outlook.origin.plus(step);
+        drawn += &times.mark(step as f64, grid.show(grid.at(at, 0)).get(YEAR..).unwrap_or_default());
     }
-    sheet(WIDTH, HEIGHT, &drawn)
+    sheet(WIDTH, bottom + BOTTOM, &drawn)
 }
 
 #[cfg(test)]
@@ -110,16 +128,19 @@ mod tests {
                 quantiles: std::array::from_fn(|at| 7.0 + at as f64),
             })
             .collect();
-        let drawn = draw("steps of 60 s", &past, &outlook, 15);
+        let drawn = draw("steps of 60 s", Grid::MINUTES, &past, &outlook, 15);
         assert_eq!(drawn.matches("<polygon").count(), INTERVALS.len());
         // History, level, forecast, and three parts.
         assert_eq!(drawn.matches("<polyline").count(), 6);
         assert_eq!(drawn.matches("<circle").count(), 1);
-        for text in ["steps of 60 s", "+15", "-19", ">season<", ">alarm<"] {
+        for text in ["steps of 60 s", "+15", "-19", ">season<", ">alarm<", ">01-01 00:15Z<"] {
             assert!(drawn.contains(text), "{text}");
         }
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");
-        let nothing = draw("", &[], &outlook, 1);
-        assert!(!nothing.contains("NaN") && !nothing.contains("inf"), "{nothing}");
+        let ahead = draw("", Grid::MINUTES, &[], &outlook, 1);
+        assert!(!ahead.contains("NaN") && !ahead.contains("inf"), "{ahead}");
+        // Nothing is named that is not there, no place is marked twice, and no room is left for parts.
+        assert!(!ahead.contains(">alarm<") && !ahead.contains(">observed<") && !ahead.contains(">level<"), "{ahead}");
+        assert!(ahead.matches(">+0<").count() == 1 && ahead.contains("viewBox=\"0 0 960 370\""), "{ahead}");
     }
 }

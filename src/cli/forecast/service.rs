@@ -26,8 +26,16 @@ pub async fn forecast(args: &ForecastArgs, name: &str) -> anyhow::Result<ExitCod
             bail!("{service} has no forecast of `{wanted}`, expected one of {all}");
         }
     }
-    if let Some(signal) = forecast.signals.first() {
-        args.draw(&format!("{} of {service}, minutes from {}", signal.signal, signal.from), &[], &signal.outlook)?;
+    match (forecast.signals.as_slice(), &args.plot) {
+        ([signal], Some(_)) => {
+            let title = format!("{} of {service}, minutes from {}", signal.signal, signal.from);
+            args.draw(&title, Grid::MINUTES, &[], &signal.outlook)?;
+        }
+        ([_, _, ..], Some(_)) => {
+            let all: Vec<&str> = forecast.signals.iter().map(|signal| signal.signal.as_str()).collect();
+            bail!("{service} has several forecasts, name the one to draw with --signal: {}", all.join(", "));
+        }
+        _ => {}
     }
     for signal in &mut forecast.signals {
         let outlook = signal.outlook.clone();

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `online` | the forecaster of the loop over one series |
 //! | `simple` | the rules that a forecast has to beat, with the intervals of the same calibrator |
+//! | `holt_winters` | damped Holt-Winters as in textbooks, the usual rival |
 //! | `report` | errors, intervals, skill |
 //! | `anomalies` | the anomaly detector of the loop over the rows of a series |
 //! | [`nab`] | what its detections are worth, by the Numenta Anomaly Benchmark |
@@ -17,6 +18,7 @@
 pub mod nab;
 
 mod anomalies;
+mod holt_winters;
 mod online;
 mod report;
 mod simple;
@@ -54,8 +56,11 @@ pub struct Series {
 impl Series {
     /// Returns the parameters of the loop for the grid of this series.
     pub fn params(&self) -> ForecastParams {
-        let (step_seconds, zone) = (self.step_seconds, self.zone.clone());
-        ForecastParams { season_steps: self.season, step_seconds, zone, ..ForecastParams::default() }
+        let (season_steps, step_seconds, zone) = (self.season, self.step_seconds, self.zone.clone());
+        // What the loop has of days of minutes: a season of which a history does not hold one whole is never learned.
+        let history_days = season_steps.div_ceil(DAY as u32).max(1);
+        let cold_minutes = season_steps.saturating_mul(2);
+        ForecastParams { cold_minutes, history_days, season_steps, step_seconds, zone, ..ForecastParams::default() }
     }
 
     /// Returns how many steps are not scored: two weeks, but at most half of the series.

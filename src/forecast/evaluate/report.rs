@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::holt_winters::HoltWinters;
 use super::simple::{SIMPLE, Simple};
 use super::{Said, Series};
 use crate::model::outlook::HORIZONS;
@@ -28,6 +29,8 @@ pub struct HorizonReport {
     pub mase_seasonal_naive: f64,
     /// See above.
     pub mase_best_simple: f64,
+    /// That of damped Holt-Winters, fitted to the warm-up.
+    pub mase_holt_winters: f64,
 }
 
 /// Scores of one series.
@@ -47,18 +50,21 @@ pub struct Report {
     pub coverage: f64,
     /// 10 % quantile of the daily coverage.
     pub daily_coverage_p10: f64,
-    /// One minus the ratio of the error to that of persistence, seasonal naive and the best simple rule in hindsight.
-    pub skill_persistence: f64,
+    /// One minus the ratio of the error to that of persistence, seasonal naive, the best simple rule in hindsight and damped
+    /// Holt-Winters; `None` where that is never wrong, and the forecast is.
+    pub skill_persistence: Option<f64>,
     /// See above.
-    pub skill_seasonal_naive: f64,
+    pub skill_seasonal_naive: Option<f64>,
     /// See above.
-    pub skill_best_simple: f64,
+    pub skill_best_simple: Option<f64>,
+    /// See above.
+    pub skill_holt_winters: Option<f64>,
     /// Interval score over that of the simple rule whose own is best in hindsight, with the same calibrator.
     pub msis_vs_simple: f64,
-    /// How often the maximum over 10 and over 30 steps passes its 95 % quantile.
-    pub max10_exceedance: f64,
+    /// How often the maximum over 10 and over 30 steps passes its 95 % quantile; `None` without such a window.
+    pub max10_exceedance: Option<f64>,
     /// See above.
-    pub max30_exceedance: f64,
+    pub max30_exceedance: Option<f64>,
     /// One for each horizon.
     pub horizons: Vec<HorizonReport>,
 }
@@ -70,12 +76,13 @@ pub fn report(series: &Series, said: &[Option<Said>], horizons: &[u16]) -> Optio
     let scale = scale(series, warm_up)?;
     let newest = newest(series);
     let intervals = SIMPLE.map(|rule| rule.intervals(series));
+    let rival = rival(series, warm_up, horizons);
     let mut days = vec![(0.0, 0.0); said.len() / series.season.max(1) as usize + 1];
     let mut rows = Vec::new();
     let (mut simple_scores, mut best_scores) = ([0.0; SIMPLE.len()], 0.0);
     for (position, horizon) in horizons.iter().enumerate() {
         let ahead = usize::from(*horizon);
-        let (mut count, mut error, mut score, mut inside) = (0.0, 0.0, 0.0, 0.0);
+        let (mut count, mut error, mut score, mut inside, mut rivals) = (0.0, 0.0, 0.0, 0.0, 0.0);
         let (mut simple, mut simple_score) = ([0.0; SIMPLE.len()], [0.0; SIMPLE.len()]);
         for origin in warm_up..said.len() {
             let (Some(Some(said)), Some(actual)) = (said.get(origin), series.get(origin + ahead)) else { continue };
@@ -83,6 +90,8 @@ pub fn report(series: &Series, said: &[Option<Said>], horizons: &[u16]) -> Optio
             let Some([point, low, high]) = said.points.get(position).copied() else { continue };
             count += 1.0;
             error += (f64::from(point) - actual).abs();
+            rivals +=
+                rival.get(origin).and_then(|row| row.get(position)).map_or(f64::NAN, |told| (told - actual).abs());
             let hit = f64::from(low) <= actual && actual <= f64::from(high);
             score += interval_score(low, high, actual);
             inside += f64::from(u8::from(hit));
@@ -114,6 +123,7 @@ pub fn report(series: &Series, said: &[Option<Said>], horizons: &[u16]) -> Optio
             mase_persistence: unit(of(Simple::Persistence)),
             mase_seasonal_naive: unit(of(Simple::Seasonal { seasons: 1 })),
             mase_best_simple: unit(simple.iter().copied().fold(f64::INFINITY, f64::min)),
+            mase_holt_winters: unit(rivals),
         });
     }
     let rows_count = rows.len() as f64;
@@ -122,7 +132,10 @@ pub fn report(series: &Series, said: &[Option<Said>], horizons: &[u16]) -> Optio
     }
     let mean = |of: fn(&HorizonReport) -> f64| rows.iter().map(of).sum::<f64>() / rows_count;
     let (mase, msis) = (mean(|row| row.mase), mean(|row| row.msis));
-    let skill = |other: f64| if other > 0.0 { 1.0 - mase / other } else { 0.0 };
+    let skill = |other: f64| match (mase, other) {
+        (own, other) if own == other => Some(0.0),
+        (_, other) => (other > 0.0).then(|| 1.0 - mase / other),
+    };
     let values = series.values.iter().flatten().count();
     Some(Report {
         values: values as u64,
@@ -135,6 +148,7 @@ pub fn report(series: &Series, said: &[Option<Said>], horizons: &[u16]) -> Optio
         skill_persistence: skill(mean(|row| row.mase_persistence)),
         skill_seasonal_naive: skill(mean(|row| row.mase_seasonal_naive)),
         skill_best_simple: skill(mean(|row| row.mase_best_simple)),
+        skill_holt_winters: skill(mean(|row| row.mase_holt_winters)),
         msis_vs_simple: msis * rows_count / best_scores,
         max10_exceedance: exceedance(series, said, warm_up, 0, 10),
         max30_exceedance: exceedance(series, said, warm_up, 1, 30),
@@ -150,6 +164,16 @@ fn scale(series: &Series, warm_up: usize) -> Option<f64> {
         (count > 0.0 && sum > 0.0).then(|| sum / count)
     };
     mae(series.season as usize).or_else(|| mae(1))
+}
+
+/// Returns what damped Holt-Winters says from each step at these horizons.
+fn rival(series: &Series, warm_up: usize, horizons: &[u16]) -> Vec<Vec<f64>> {
+    let Some(mut model) = HoltWinters::fitted(series, warm_up) else { return Vec::new() };
+    let step = |value: &Option<f64>| {
+        model.learn(*value);
+        horizons.iter().map(|ahead| model.point(usize::from(*ahead))).collect()
+    };
+    series.values.iter().map(step).collect()
 }
 
 /// Returns the newest value at each step.
@@ -194,7 +218,7 @@ fn daily_p10(days: &[(f64, f64)]) -> f64 {
     shares.get(shares.len() / 10).copied().unwrap_or(f64::NAN)
 }
 
-fn exceedance(series: &Series, said: &[Option<Said>], warm_up: usize, which: usize, window: usize) -> f64 {
+fn exceedance(series: &Series, said: &[Option<Said>], warm_up: usize, which: usize, window: usize) -> Option<f64> {
     let (mut passed, mut count) = (0.0, 0.0);
     for origin in warm_up..said.len() {
         let Some(Some(said)) = said.get(origin) else { continue };
@@ -207,5 +231,5 @@ fn exceedance(series: &Series, said: &[Option<Said>], warm_up: usize, which: usi
         count += 1.0;
         passed += f64::from(u8::from(maximum > f64::from(said.maxima[which])));
     }
-    passed / f64::max(count, 1.0)
+    (count > 0.0).then(|| passed / count)
 }

@@ -42,20 +42,17 @@ impl Simple {
     /// Returns the forecast from `origin`, `ahead` steps on; what a rule cannot tell it takes from the newest value,
     /// which is `newest`.
     pub fn point(self, series: &Series, origin: usize, ahead: usize, newest: f64) -> f64 {
-        let back = |seasons: usize, from: usize| {
-            let lag = seasons * series.season as usize;
-            // What lies further ahead than that came last some of them before: nothing behind the origin is known.
-            let lag = lag * ahead.div_ceil(lag.max(1)).max(1);
-            series.get(from.checked_sub(lag)?)
+        // As many whole lags as it takes to come to what is known at the origin.
+        let back = |seasons: usize, ahead: usize| {
+            let lag = seasons * series.season.max(1) as usize;
+            series.get((origin + ahead).checked_sub(lag * ahead.div_ceil(lag).max(1))?)
         };
         let told = match self {
             Self::Persistence => None,
-            Self::Seasonal { seasons } => back(seasons, origin + ahead),
+            Self::Seasonal { seasons } => back(seasons, ahead),
             Self::Difference { seasons } => {
                 let now = series.get(origin);
-                now.zip(back(seasons, origin + ahead))
-                    .zip(back(seasons, origin))
-                    .map(|((now, then), start)| now + then - start)
+                now.zip(back(seasons, ahead)).zip(back(seasons, 0)).map(|((now, then), start)| now + then - start)
             }
         };
         told.unwrap_or(newest)

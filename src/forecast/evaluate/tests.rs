@@ -36,14 +36,16 @@ fn said(series: &Series) -> Vec<Option<Said>> {
 fn a_season_is_foreseen_and_noise_is_not_and_both_are_said() {
     let seasonal = waves(90, 40.0, 1);
     let report = report(&seasonal, &said(&seasonal), &HORIZONS).unwrap();
-    assert!(report.skill_persistence > 0.5 && report.skill_best_simple > 0.1, "{report:?}");
+    assert!(report.skill_persistence > Some(0.5) && report.skill_best_simple > Some(0.1), "{report:?}");
+    // Noise on a wave: what Holt-Winters is made for.
+    assert!(report.skill_holt_winters.is_some_and(|skill| skill.abs() < 0.2), "{report:?}");
     assert!((report.coverage - 0.95).abs() < 0.03, "{report:?}");
-    assert!(report.max10_exceedance < 0.1 && report.msis_vs_simple < 1.0, "{report:?}");
+    assert!(report.max10_exceedance.is_some_and(|share| share < 0.1) && report.msis_vs_simple < 1.0, "{report:?}");
     assert_eq!(report.horizons.len(), HORIZONS.len());
     let noise = waves(90, 0.0, 2);
     let report = super::report(&noise, &said(&noise), &HORIZONS).unwrap();
     // Of pure noise the mean is the best forecast: sqrt(2) better than the newest value, and no more.
-    assert!((0.2..0.35).contains(&report.skill_persistence), "{report:?}");
+    assert!(report.skill_persistence.is_some_and(|skill| (0.2..0.35).contains(&skill)), "{report:?}");
 }
 
 #[test]
@@ -130,4 +132,63 @@ fn a_series_that_says_nothing_has_no_scores() {
     assert_eq!(report(&flat, &said(&flat), &HORIZONS), None);
     let empty = Series { values: vec![None; 500], ..flat };
     assert_eq!(report(&empty, &said(&empty), &HORIZONS), None);
+}
+
+#[test]
+fn no_rule_reads_what_its_origin_has_not_seen() {
+    // A season shorter than the longest horizon, and a week of them, too.
+    for season in [2, 4, 24] {
+        let mut noise = Noise::new(9);
+        let values = (0..400).map(|_| Some(100.0 + noise.normal())).collect();
+        let whole = Series { season, values, step_seconds: 3600, ..waves(0, 0.0, 1) };
+        let origin = 300;
+        let mut cut = whole.clone();
+        cut.values.truncate(origin + 1);
+        for rule in simple::SIMPLE {
+            for ahead in HORIZONS.map(usize::from) {
+                let [known, told] = [&cut, &whole].map(|series| rule.point(series, origin, ahead, -1.0));
+                assert_eq!(known, told, "{rule:?}, season {season}, {ahead} ahead");
+                assert!(rule == simple::Simple::Persistence || told > 0.0, "{rule:?} tells what was seasons ago");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_season_shorter_than_the_horizon_is_foreseen_as_far_as_that() {
+    // Half days of a week with two quiet days.
+    let mut noise = Noise::new(10);
+    let value = |step: usize| {
+        let quiet = if (step / 2) % 7 >= 5 { 0.4 } else { 1.0 };
+        Some(quiet * if step.is_multiple_of(2) { 160.0 } else { 40.0 } + noise.normal())
+    };
+    let values = (0..600).map(value).collect();
+    let series = Series { season: 2, values, step_seconds: 43_200, ..waves(0, 0.0, 1) };
+    let report = report(&series, &said(&series), &HORIZONS).unwrap();
+    assert!(report.skill_best_simple > Some(-0.1), "{report:?}");
+}
+
+#[test]
+fn a_season_of_more_steps_than_a_day_has_minutes_is_learned() {
+    let steps = 1700;
+    let mut noise = Noise::new(11);
+    let value = |step: usize| {
+        let surge = if (step % steps) / 100 == 9 { 80.0 } else { 0.0 };
+        Some(100.0 + surge + noise.normal())
+    };
+    let values = (0..5 * steps).map(value).collect();
+    let series = Series { season: steps as u32, values, step_seconds: 50, ..waves(0, 0.0, 1) };
+    let report = report(&series, &said(&series), &HORIZONS).unwrap();
+    assert!(report.skill_persistence > Some(0.3), "{report:?}");
+}
+
+#[test]
+fn against_a_rule_that_is_never_wrong_no_skill_is_told() {
+    let values = (0..400).map(|step| Some(if step < 90 { f64::from(step % 7) } else { 50.0 })).collect();
+    let series = Series { values, season: 10, ..waves(0, 0.0, 1) };
+    let report = report(&series, &said(&series), &HORIZONS).unwrap();
+    assert!(report.mase > 0.0 && report.skill_persistence.is_none(), "{report:?}");
+    let short = Series { values: waves(1, 10.0, 1).values[..44].to_vec(), season: 10, ..series };
+    let report = super::report(&short, &said(&short), &[1]).unwrap();
+    assert_eq!(report.max30_exceedance, None, "there is no window of 30 steps behind the warm-up");
 }

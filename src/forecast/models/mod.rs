@@ -32,7 +32,8 @@ use self::multiplicative::{Multiplicative, Profile};
 use self::season::Season;
 use super::history::History;
 use super::params::{ForecastParams, Smoothing};
-use super::week::Week;
+use super::recent::LONGEST_MINUTES;
+use super::week::{WEEK, Week};
 use super::zone::Clock;
 use crate::model::Minute;
 use crate::model::outlook::{ForecastFlag, HORIZONS, Parts};
@@ -98,7 +99,8 @@ pub enum Back {
     Week,
 }
 
-/// What was one season, or a week of them, ago; from the shared history.
+/// What was one season, or a week of them, ago; from the shared history. What lies further ahead than that is compared
+/// with what was more of them ago: nothing is read that the origin has not seen.
 #[derive(Debug, Clone, Copy)]
 pub struct Once {
     /// At the newest value: at the origin, if that has one.
@@ -108,24 +110,19 @@ pub struct Once {
 }
 
 impl Once {
-    fn of([here, ahead @ ..]: [f64; FROM_HERE.len()]) -> Self {
+    /// Takes what lies `lag` steps back from what `read` returns of as much as that and so many steps more.
+    fn of(lag: i64, read: impl Fn(i64) -> [f64; FROM_HERE.len()]) -> Self {
+        let mut values = read(0);
+        let mut more = lag.max(1);
+        while more < i64::from(LONGEST_MINUTES) {
+            let earlier = values.iter_mut().zip(read(more)).zip(FROM_HERE);
+            earlier.filter(|(_, ahead)| i64::from(*ahead) > more).for_each(|((value, earlier), _)| *value = earlier);
+            more += lag.max(1);
+        }
+        let [here, ahead @ ..] = values;
         let known = ahead.iter().all(|value| !value.is_nan());
         Self { here: (!here.is_nan()).then_some(here), ahead: known.then_some(ahead) }
     }
-}
-
-/// Returns what was a season before here and each horizon, `then` being a season before here. What lies further ahead than
-/// a season came last some seasons before.
-fn season_ago(history: &History, then: Minute, steps: i64) -> [f64; FROM_HERE.len()] {
-    let mut values = history.near_each(then, &FROM_HERE);
-    for (value, minutes) in values.iter_mut().zip(FROM_HERE).rev() {
-        let ahead = i64::from(minutes);
-        if ahead <= steps {
-            break;
-        }
-        *value = history.near(then.plus((ahead - 1) % steps + 1)).unwrap_or(f64::NAN);
-    }
-    values
 }
 
 /// An origin with all that the models read there, looked up once for all of them.
@@ -150,8 +147,13 @@ impl<'a> View<'a> {
             origin: *origin,
             season: season.read(&places),
             days: week.days(&places),
-            season_ago: Once::of(season_ago(history, origin.clock.season_ago, season.steps())),
-            week_ago: Once::of(week.ago(&places)),
+            season_ago: Once::of(season.steps(), |more| {
+                history.near_each(origin.clock.season_ago.plus(-more), &FROM_HERE)
+            }),
+            week_ago: Once::of(WEEK * season.steps(), |more| match more {
+                0 => week.ago(&places),
+                _ => week.ago(&week.places(origin.clock.now.plus(-more), &FROM_HERE)),
+            }),
         };
         if origin.gap > 0 {
             view.reach_back(i64::from(origin.gap));
@@ -287,7 +289,10 @@ impl Models {
             let ahead = match model {
                 Simple::Persistence => persistence::foresee(newest),
                 Simple::Level => self.level.foresee(view),
-                Simple::SeasonalNaive(back) => seasonal_naive::foresee(view.once(*back)),
+                Simple::SeasonalNaive(back) => {
+                    let [_, season, ..] = view.season;
+                    seasonal_naive::foresee(view.once(*back), season)
+                }
                 Simple::SeasonalDifference(back) => seasonal_difference::foresee(newest, view.once(*back)),
             };
             hear(position, ahead);

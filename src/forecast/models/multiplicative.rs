@@ -65,9 +65,10 @@ impl Multiplicative {
         for (point, (ratio, profile)) in path.iter_mut().zip(ratios.iter().zip(&profile)) {
             *point = (profile + added) * ratio.clamp(RANGE.0, RANGE.1) - added;
         }
-        let ([first, ..], [season, ..]) = (path, profile);
-        let height = season + added;
-        let (level, trend) = (height * (parts.level - 1.0), height * parts.trend);
+        let ([first, ..], [profile, ..], [_, season, ..]) = (path, profile, view.season);
+        // The season lies around nothing: what else the profile holds is level.
+        let height = profile + added;
+        let (level, trend) = (profile - season + height * (parts.level - 1.0), height * parts.trend);
         Some(Ahead { path, parts: Parts { level, trend, season, rest: first - season - level - trend } })
     }
 }

@@ -9,5 +9,5 @@ pub const NAME: &str = "persistence";
 /// Returns the forecast from the newest value.
 pub(super) fn foresee(newest: Option<f64>) -> Option<Ahead> {
     let value = newest?;
-    Some(Ahead { path: [value; HORIZONS.len()], parts: Parts { rest: value, ..Parts::default() } })
+    Some(Ahead { path: [value; HORIZONS.len()], parts: Parts { level: value, ..Parts::default() } })
 }

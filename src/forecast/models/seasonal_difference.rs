@@ -13,5 +13,5 @@ pub(super) fn foresee(newest: Option<f64>, then: &Once) -> Option<Ahead> {
     let start = then.here?;
     let path = then.ahead?.map(|later| now + later - start);
     let [first, ..] = path;
-    Some(Ahead { path, parts: Parts { rest: now, season: first - now, ..Parts::default() } })
+    Some(Ahead { path, parts: Parts { level: now, season: first - now, ..Parts::default() } })
 }

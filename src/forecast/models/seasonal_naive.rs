@@ -6,9 +6,11 @@ use crate::model::outlook::Parts;
 /// Name in the catalogue.
 pub const NAME: &str = "seasonal_naive";
 
-/// Returns the forecast from what was `then`: a season ago, or a week of them.
-pub(super) fn foresee(then: &Once) -> Option<Ahead> {
+/// Returns the forecast from what was `then`: a season ago, or a week of them; the profile of the day stands at `season` a
+/// minute ahead.
+pub(super) fn foresee(then: &Once, season: f64) -> Option<Ahead> {
     let path = then.ahead?;
     let [first, ..] = path;
-    Some(Ahead { path, parts: Parts { season: first, ..Parts::default() } })
+    // The profile lies around nothing: what is not of it is the level that day.
+    Some(Ahead { path, parts: Parts { level: first - season, season, ..Parts::default() } })
 }

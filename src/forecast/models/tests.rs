@@ -126,17 +126,6 @@ fn a_recurring_surge_is_foreseen_by_the_seasonal_ones() {
 }
 
 #[test]
-fn what_lies_further_ahead_than_a_season_came_last_two_of_them_before() {
-    let mut history = History::new(1);
-    (0..200).for_each(|step| history.push(Minute(step), Some((step % 24) as f64)));
-    let values = season_ago(&history, Minute(199 - 24), 24);
-    for (value, minutes) in values.into_iter().zip(FROM_HERE) {
-        let expected = ((199 + i64::from(minutes)) % 24) as f64;
-        assert!((value - expected).abs() < 0.1, "{minutes}: {value} and not {expected}");
-    }
-}
-
-#[test]
 fn gaps_do_not_shift_the_season() {
     for missing in [1, 7, 61, 437] {
         let values: Vec<_> = (0..9 * 1440 + 590)
@@ -248,6 +237,44 @@ proptest! {
             let sum = parts.level + parts.trend + parts.season + parts.rest;
             let scale = [parts.level, parts.trend, parts.season, parts.rest].iter().fold(1.0, |a: f64, b| a.max(b.abs()));
             prop_assert!((sum - ahead.path[0]).abs() <= 1e-9 * scale, "{}: {:?}", row.name, ahead);
+        }
+    }
+}
+
+#[test]
+fn the_height_of_a_signal_is_its_level_whichever_model_speaks() {
+    let values: Vec<_> = (0..9 * 1440 + 590).map(|minute| Some(1000.0 + day_load(minute, 600))).collect();
+    for row in CATALOGUE {
+        let Parts { level, season, rest, .. } = ahead(row, 0, &values).unwrap().parts;
+        assert!(level > 900.0 && season.abs() < 300.0 && rest.abs() < 100.0, "{}: {level} {season} {rest}", row.name);
+    }
+}
+
+#[test]
+fn where_a_season_is_shorter_than_the_horizon_the_seasonal_ones_go_back_further() {
+    // Half days, of which two days in seven are quiet; what is ahead is what was as many seasons ago as it takes.
+    let value = |step: i64| {
+        let (half, day) = (step.rem_euclid(2) as f64, step.div_euclid(2).rem_euclid(7));
+        if day < 5 { 40.0 + 100.0 * half } else { 10.0 + 20.0 * half }
+    };
+    let params = ForecastParams { season_steps: 2, ..ForecastParams::default() };
+    let (mut history, season, mut week) = (History::new(1), Season::flat(2), Week::new(2));
+    let now = 119;
+    for step in 0..=now {
+        history.push(Minute(step), Some(value(step)));
+        week.push(Minute(step), Some(value(step)));
+    }
+    // The last cell of the week ends with the next step.
+    let past = Past { history: &history, season: &season, week: &week, height: Some(100.0) };
+    let clock = Zone::UTC.clock(Minute(now), params.step_seconds, params.season_steps);
+    let view = View::of(&Origin { minute: Minute(now), clock, provisional: None, gap: 0, past });
+    for (back, lag) in [(Back::Season, 2), (Back::Week, 14)] {
+        let once = view.once(back);
+        assert!(once.here.is_some_and(|here| (here - value(now - lag)).abs() < 1.0), "{back:?}: {once:?}");
+        for (got, ahead) in once.ahead.unwrap().into_iter().zip(HORIZONS.map(i64::from)) {
+            let seasons = (ahead + lag - 1) / lag;
+            let expected = value(now + ahead - seasons * lag);
+            assert!((got - expected).abs() < 1.0, "{back:?}, {ahead} ahead: {got}, not {expected}");
         }
     }
 }

@@ -1,0 +1,308 @@
+//! Series in CSV: a header if there is one, then timestamp and value, between commas, semicolons or tabs. The step follows
+//! from the first ten rows by time.
+
+mod steps;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use self::steps::{differences, step, usual_season};
+use crate::forecast::evaluate::Series;
+use crate::forecast::zone::Zone;
+use crate::model::{Minute, Timestamp};
+
+/// Most steps of a grid: gaps are steps, too.
+const MOST: i64 = 10_000_000;
+/// Seconds in a day.
+const DAY: i64 = 86_400;
+
+/// A series and its grid.
+#[derive(Debug, PartialEq)]
+pub struct Read {
+    /// The values.
+    pub series: Series,
+    /// Seconds in a step.
+    pub step: i64,
+    /// Seconds from the grid to the stamps of the rows.
+    pub offset: i64,
+    /// The rows by time; those of one time in the order of the file.
+    pub rows: Vec<Row>,
+    /// What is odd about the file and was put right, in words.
+    pub notes: Vec<String>,
+}
+
+impl Read {
+    /// Lets the season follow the clocks of a zone. Those of a grid whose steps do not fill an hour cannot: a clock change lies
+    /// within one.
+    pub fn follow(&mut self, zone: &Zone) {
+        if *zone != Zone::UTC && 3600 % self.step != 0 {
+            let (zone, step) = (zone.name(), self.step);
+            self.notes.push(format!(
+                "steps of {step} s do not fill an hour: the season follows universal time, not the clocks of {zone}"
+            ));
+            return;
+        }
+        self.series.zone = zone.clone();
+    }
+}
+
+/// Returns what the values of a series can be: none is negative before one is, but where they may be from the start.
+pub fn range(negative: bool) -> (f64, f64) {
+    (if negative { f64::MIN } else { 0.0 }, f64::MAX)
+}
+
+/// A row of the file.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Row {
+    /// Its timestamp, seconds since the epoch.
+    pub at: i64,
+    /// Position of its step in the series.
+    pub step: usize,
+    /// Its value; `None` is missing.
+    pub value: Option<f64>,
+}
+
+/// Stands for the standard input where a file is named.
+pub const STANDARD_INPUT: &str = "-";
+
+/// Returns the text of a file, or of the standard input.
+pub fn text(file: &Path) -> anyhow::Result<String> {
+    if file != Path::new(STANDARD_INPUT) {
+        return std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()));
+    }
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("cannot read the standard input")?;
+    Ok(text)
+}
+
+/// Returns a file as errors and reports name it.
+pub fn name(file: &Path) -> String {
+    if file == Path::new(STANDARD_INPUT) { "standard input".to_owned() } else { file.display().to_string() }
+}
+
+/// Returns a name as a cell of a file whose cells stand between commas.
+pub fn quoted(name: &str) -> String {
+    if name.contains([',', '"', '\n', '\r']) { format!("\"{}\"", name.replace('"', "\"\"")) } else { name.to_owned() }
+}
+
+/// Refuses to write `output` over what is read: `input`, or a file in that directory.
+///
+/// # Errors
+/// They are the same file.
+pub fn keep(input: &Path, output: Option<&Path>) -> anyhow::Result<()> {
+    let Some((output, written)) = output.and_then(|output| Some((output, output.canonicalize().ok()?))) else {
+        return Ok(());
+    };
+    let read = input.canonicalize().unwrap_or_default();
+    let is_series = written.extension().is_some_and(|kind| kind == "csv");
+    if written == read || (read.is_dir() && is_series && written.starts_with(&read)) {
+        bail!("{} is read: it would be written over, name another file", output.display());
+    }
+    Ok(())
+}
+
+/// Reads the text of a file. A step that two rows fall into takes the first one, as the loop does.
+pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Result<Read> {
+    // Spreadsheets mark their texts as UTF-8.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let lines = || text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let first = lines().next();
+    let separator = separator(first.map_or("", |(_, line)| line));
+    let mut read = Vec::new();
+    for (number, line) in lines() {
+        let cells = cells(line, separator);
+        match row(&cells, line, separator) {
+            Ok((at, value)) => read.push((at, value, number + 1)),
+            Err(_) if first.is_some_and(|(first, _)| number == first) && is_header(&cells) => {}
+            Err((column, fault)) => bail!("line {}, column {column}: {fault}", number + 1),
+        }
+    }
+    let mut notes = in_order(&mut read);
+    let first = read.first().context("holds no rows")?.0;
+    let differences = differences(read.iter().map(|(at, ..)| *at));
+    let step = step(&differences).context("holds no second step")?;
+    if let (Some(least), Some(most)) = (differences.first(), differences.last())
+        && differences.iter().any(|difference| difference % step != 0)
+    {
+        notes.push(format!(
+            "its first stamps lie {least} to {most} s apart; steps of {step} s are taken, and each row for the nearest one"
+        ));
+    }
+    let index = |at: i64| at.saturating_sub(first).saturating_add(step / 2).div_euclid(step);
+    let last = read.iter().map(|(at, ..)| index(*at)).max().unwrap_or(0);
+    if last >= MOST {
+        bail!("spans {last} steps of {step} s, at most {MOST} are read");
+    }
+    let mut values = vec![None; last as usize + 1];
+    let mut rows: Vec<Row> = Vec::with_capacity(read.len());
+    let mut lost = Vec::new();
+    for (at, value, line) in read {
+        let place = index(at) as usize;
+        let before = rows.last().filter(|row| row.step == place);
+        match (before, values.get_mut(place)) {
+            // The same row once more says nothing.
+            (Some(row), _) => lost.extend((row.at != at || row.value != value).then_some(line)),
+            (None, Some(cell)) => *cell = value,
+            (None, None) => {}
+        }
+        rows.push(Row { at, step: place, value });
+    }
+    if let Some((line, more)) = lost.split_first() {
+        let more = if more.is_empty() { String::new() } else { format!(" (and {} more)", more.len()) };
+        notes.push(format!(
+            "line {line}{more} falls into a step of {step} s that had a row already; the first one counts"
+        ));
+    }
+    notes.extend(precision(values.iter().copied().flatten())?);
+    let season = season
+        .or_else(|| usual_season(step))
+        .with_context(|| format!("not even a year has two steps of {step} s; name the season with --season STEPS"))?;
+    if i64::from(season) * step != DAY && (DAY - i64::from(season) * step).abs() < step {
+        notes.push(format!(
+            "a day is no whole number of steps of {step} s: a season of {season} drifts against it; name another one with \
+             --season STEPS"
+        ));
+    }
+    let (first_step, step_seconds) = (Minute(first.div_euclid(step)), u32::try_from(step).unwrap_or(u32::MAX));
+    let series = Series { first: first_step, values, season, step_seconds, zone: Zone::UTC, range };
+    Ok(Read { series, step, offset: first.rem_euclid(step), rows, notes })
+}
+
+/// Says where the size of the values costs precision: what is learned of them keeps seven digits.
+///
+/// # Errors
+/// They are too large to be forecast at all.
+fn precision(values: impl Iterator<Item = f64>) -> anyhow::Result<Option<String>> {
+    let ends = |(low, high): (f64, f64), value: f64| (low.min(value), high.max(value));
+    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), ends);
+    let (largest, apart) = (low.abs().max(high.abs()), high - low);
+    if low <= high && largest > 1e29 {
+        bail!("holds values as large as {largest:e}, at most 1e29 can be forecast; name them in a larger unit");
+    }
+    Ok(match () {
+        () if low > high || apart == 0.0 => None,
+        () if !(1e-9..1e12).contains(&largest) => Some(format!(
+            "its largest value is {largest:e}: the forecaster is made for 1e-9 to 1e12, name them in another unit"
+        )),
+        () if apart < 1e-4 * largest => Some(format!(
+            "its values lie only {apart} apart near {largest}: seven digits are kept, subtract what they have in common"
+        )),
+        () => None,
+    })
+}
+
+/// Sorts rows (timestamp, value, line) by time, those of one time as they stand in the file, and says what was odd.
+fn in_order(rows: &mut [(i64, Option<f64>, usize)]) -> Vec<String> {
+    let mut notes = Vec::new();
+    let late = rows.windows(2).filter(|pair| matches!(pair, [(one, ..), (next, ..)] if next < one)).count();
+    if late > 0 && late + 1 == rows.len() {
+        notes.push("its rows stand newest first; they were sorted by time".to_owned());
+    } else if late > 0 {
+        let at = rows.windows(2).find_map(|pair| match pair {
+            [(one, ..), (next, _, line)] if next < one => Some(*line),
+            _ => None,
+        });
+        let at = at.unwrap_or_default();
+        notes.push(format!("its rows stand not in the order of time (line {at} first); they were sorted"));
+    }
+    rows.sort_by_key(|(at, ..)| *at);
+    notes
+}
+
+/// Returns what stands between the cells: what spreadsheets write, a comma unless the first line has one of the others.
+fn separator(first: &str) -> char {
+    [';', '\t'].into_iter().find(|separator| cells(first, *separator).len() > 1).unwrap_or(',')
+}
+
+/// Returns the first cells of a line, without the quotes around them: no more than are read.
+fn cells(line: &str, separator: char) -> Vec<String> {
+    let (mut cells, mut cell, mut is_quoted) = (Vec::with_capacity(2), String::new(), false);
+    let mut letters = line.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if letter == '"' {
+            // Two of them are one within quotes.
+            if is_quoted && letters.next_if_eq(&'"').is_some() {
+                cell.push('"');
+            } else {
+                is_quoted = !is_quoted;
+            }
+        } else if letter == separator && !is_quoted {
+            cells.push(cell.trim().to_owned());
+            cell.clear();
+            if cells.len() == 2 {
+                return cells;
+            }
+        } else {
+            cell.push(letter);
+        }
+    }
+    cells.push(cell.trim().to_owned());
+    cells
+}
+
+/// Tells whether the cells of a line name columns: neither is what it would be in a row.
+fn is_header(cells: &[String]) -> bool {
+    let first = cells.first().map_or("", String::as_str);
+    second(first).is_err() && cells.get(1).is_none_or(|value| value.parse::<f64>().is_err())
+}
+
+/// Returns a value as it is written between such separators: where they are no commas, a comma may stand before the
+/// decimals. What stands for a missing one is no number.
+fn value(text: &str, separator: char) -> Option<f64> {
+    const MISSING: [&str; 6] = ["", "na", "n/a", "null", "none", "-"];
+    if MISSING.iter().any(|missing| text.eq_ignore_ascii_case(missing)) {
+        return Some(f64::NAN);
+    }
+    let decimal = |text: &str| text.replacen(',', ".", 1).parse().ok();
+    text.parse().ok().or_else(|| decimal(text).filter(|_| separator != ','))
+}
+
+/// Reads a row.
+///
+/// # Errors
+/// The column at fault, counted from 1, and what is wrong with it.
+fn row(cells: &[String], line: &str, separator: char) -> Result<(i64, Option<f64>), (usize, String)> {
+    let at = second(cells.first().map_or("", String::as_str)).map_err(|why| (1, why))?;
+    let value = match cells.get(1).map(String::as_str) {
+        None => return Err((2, format!("there is none, expected timestamp{separator}value and not `{line}`"))),
+        Some(number) => value(number, separator).ok_or_else(|| (2, format!("`{number}` is not a number")))?,
+    };
+    Ok((at, Some(value).filter(|value| value.is_finite())))
+}
+
+/// Returns the second of a timestamp: ISO 8601, as UTC where it names no zone, a date being its midnight, or a number since the epoch.
+///
+/// # Errors
+/// Why it is none.
+pub fn second(stamp: &str) -> Result<i64, String> {
+    if let Ok(number) = stamp.parse::<f64>() {
+        return since_epoch(number).ok_or_else(|| {
+            format!(
+                "`{stamp}` lies between 1990 and 2100 neither as seconds nor as milli-, micro- or nanoseconds since 1970"
+            )
+        });
+    }
+    let zoned = stamp.parse::<Timestamp>().ok();
+    let zoned = zoned.or_else(|| format!("{}Z", stamp.replace(' ', "T")).parse().ok());
+    let zoned = zoned.or_else(|| format!("{stamp}T00:00:00Z").parse().ok());
+    zoned
+        .map(Timestamp::as_second)
+        .ok_or_else(|| format!("`{stamp}` is not a time such as 2026-03-03T12:00:00Z or seconds since 1970"))
+}
+
+/// Returns the second of a number since the epoch, whose unit follows from its size. Small ones are seconds of a clock of
+/// the file's own.
+fn since_epoch(number: f64) -> Option<i64> {
+    const YEAR_1990: f64 = 631_152_000.0;
+    const YEAR_2100: f64 = 4_102_444_800.0;
+    if number.abs() < YEAR_2100 {
+        return Some(number as i64);
+    }
+    let seconds = [1e3, 1e6, 1e9].map(|unit| number / unit);
+    seconds.into_iter().find(|second| (YEAR_1990..YEAR_2100).contains(second)).map(|second| second as i64)
+}
