@@ -19,13 +19,13 @@ use tokio_util::sync::CancellationToken;
 pub use crate::actors::Ports;
 use crate::actors::policy_library::InForce;
 use crate::actors::write_gate::{GateParts, WriteGate};
-use crate::actors::{LoopControl, Roster, SourcePlan, Tree, TreePlan, World};
+use crate::actors::{LoopControl, Roster, SourcePlan, StartedWith, Tree, TreePlan, World};
 use crate::adapters::alone::Alone;
 use crate::adapters::executor::Pool;
 use crate::adapters::kill_file::KillFile;
 use crate::adapters::kubernetes::actions::LoopActions;
 use crate::adapters::kubernetes::kept_policies::SharedPolicies;
-use crate::adapters::kubernetes::kill_map::KillMap;
+use crate::adapters::kubernetes::kill_map::{self, KillMap};
 use crate::adapters::kubernetes::lease::KubernetesLease;
 use crate::adapters::kubernetes::loops::ServiceLoops;
 use crate::adapters::kubernetes::policy_maps::PolicyMaps;
@@ -194,7 +194,13 @@ pub async fn assemble(
     }
     let plan = TreePlan { world: world.clone(), roster: roster.clone(), vocabulary: Arc::new(vocabulary(settings)?) };
     let tree = Tree::start(plan).await?;
-    Ok((tree, Arc::new(LoopControl::new(world, roster, settings.place()))))
+    let kill_switch = if settings.kill_switch_in_cluster {
+        format!("the ConfigMap {}", kill_map::NAME)
+    } else {
+        settings.kill_switch.display().to_string()
+    };
+    let started_with = StartedWith { state: settings.place(), settings: settings.revision.clone(), kill_switch };
+    Ok((tree, Arc::new(LoopControl::new(world, roster, started_with))))
 }
 
 /// Returns what policies may name: every signal that the settings declare, whether a service has it by now or not.

@@ -27,13 +27,24 @@ pub struct LoopControl {
     roster: Arc<Roster>,
     /// Whether the process was ready once.
     started: AtomicBool,
-    state: PathBuf,
+    started_with: StartedWith,
+}
+
+/// What the process was started with, as it is told to whoever asks.
+#[derive(Debug, Clone)]
+pub struct StartedWith {
+    /// Its state directory.
+    pub state: PathBuf,
+    /// Hash of its settings.
+    pub settings: String,
+    /// Where its kill switch is.
+    pub kill_switch: String,
 }
 
 impl LoopControl {
-    /// Returns a view of the services of `roster`, of the process with this state directory.
-    pub fn new(world: Arc<World>, roster: Arc<Roster>, state: PathBuf) -> Self {
-        Self { world, roster, started: AtomicBool::new(false), state }
+    /// Returns a view of the services of `roster`.
+    pub fn new(world: Arc<World>, roster: Arc<Roster>, started_with: StartedWith) -> Self {
+        Self { world, roster, started: AtomicBool::new(false), started_with }
     }
 
     /// Returns the time between two looks at a service, of the slowest source.
@@ -142,7 +153,9 @@ impl Control for LoopControl {
             now: now.wall,
             uptime: now.mono,
             version: crate::model::build::FULL.to_owned(),
-            state: Some(self.state.clone()),
+            state: Some(self.started_with.state.clone()),
+            settings: Some(self.started_with.settings.clone()),
+            kill_switch: Some(self.started_with.kill_switch.clone()),
             sources: self.roster.sources().iter().map(|plan| source(plan, now.wall)).collect(),
         }
     }

@@ -44,7 +44,7 @@ pub mod warm_start;
 pub mod world;
 pub mod write_gate;
 
-pub use control::LoopControl;
+pub use control::{LoopControl, StartedWith};
 pub use root::{Tree, TreePlan};
 pub use roster::Roster;
 pub use source::SourcePlan;

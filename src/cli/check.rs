@@ -7,8 +7,10 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::policy::{Form, Source, check_set, refuse_set};
-use crate::config::{self, ConfigError};
+use super::running::{Running, outdated};
+use crate::config::{self, ConfigError, Settings};
 use crate::model::explain::counted;
+use crate::ports::Status;
 
 use super::{ConfigArg, Output, modes, tell};
 
@@ -21,7 +23,7 @@ pub struct CheckArgs {
     output: Output,
 }
 
-pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+pub async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let path = match args.config.path() {
         Ok(path) => path,
         Err(error) => return refuse(args.output, None, error),
@@ -45,6 +47,11 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             counted(settings.sources.len(), "source"),
         ))?,
     }
+    if args.output == Output::Text
+        && let Some(outdated) = in_force(&settings).await
+    {
+        tell(format!("note: {outdated}"))?;
+    }
     if settings.policies_in_cluster {
         if args.output == Output::Text {
             tell(
@@ -59,6 +66,12 @@ pub fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         (Err(error), Output::Json) => refuse_set(&error),
         (Err(error), Output::Text) => Err(error),
     }
+}
+
+/// Says that a flyball that runs by an earlier state of these settings does, if one answers.
+async fn in_force(settings: &Settings) -> Option<String> {
+    let status: Status = Running::of(settings).ok()?.ask_any("status").await.ok()?;
+    outdated(settings, &status)
 }
 
 /// Tells a program what is wrong with the settings; a person is told by whoever called.

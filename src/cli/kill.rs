@@ -11,17 +11,20 @@ use serde_json::json;
 
 use crate::adapters::kill_file::{self, Engaged, Scope};
 use crate::adapters::kubernetes::kill_map;
-use crate::config::{self, Switch};
+use crate::config::{self, Settings, Switch};
 use crate::model::kill::KillOrder;
 use crate::model::{ActionClass, KillState, ServiceId};
 use crate::ports::Status;
 
-use super::running::Running;
-use super::{ConfigArg, tell};
+use super::running::{self, Running, Unanswered};
+use super::{ConfigArg, complain, tell};
 
 /// The ConfigMap of the switch, and the namespace that flyball is installed in unless the settings name another.
 const CONFIG_MAP: &str = kill_map::NAME;
 const USUAL_NAMESPACE: &str = "flyball-system";
+/// How often, and how long apart, a running flyball is asked whether it has seen the switch: it looks ten times a second.
+const LOOKS: usize = 20;
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  flyball kill                            stop all writes\n  \
@@ -82,6 +85,16 @@ impl What {
     }
 }
 
+/// What the flyball that answers at the address of the settings makes of a switch.
+enum Heard {
+    /// It has seen how the switch stands.
+    Seen(String),
+    /// None answers.
+    Nobody,
+    /// It reads another one, or does not say.
+    Other(String),
+}
+
 /// Where the switch is.
 #[derive(Debug, Args)]
 struct SwitchArg {
@@ -93,16 +106,22 @@ struct SwitchArg {
 }
 
 impl SwitchArg {
-    /// Finds the switch, also by settings that are faulty elsewhere. A service that the settings do not name is
-    /// most likely mistyped, and stopping it would stop nothing.
-    fn place(&self, scope: &Scope) -> anyhow::Result<Switch> {
+    /// Finds the switch, also by settings that are faulty elsewhere, or says that nothing was `done`. A service that the
+    /// settings do not name is most likely mistyped, and stopping it would stop nothing.
+    fn place(&self, scope: &Scope, done: &str) -> anyhow::Result<Switch> {
         if let Some(file) = &self.file {
             return Ok(Switch::File(file.clone()));
         }
         if let (Scope::Service(service), Ok(settings)) = (scope, self.config.load()) {
             super::known_service(&settings, service).context("nothing was changed")?;
         }
-        Ok(config::kill_switch_of(&self.config.path()?)?)
+        let place = self.config.path().and_then(|path| Ok(config::kill_switch_of(&path)?));
+        place.with_context(|| {
+            format!(
+                "NOTHING WAS {done}; name the switch itself with --file FILE (killswitch.yaml in the state directory, unless \
+                 the settings name another)"
+            )
+        })
     }
 
     /// Returns the options that name the same switch.
@@ -110,30 +129,54 @@ impl SwitchArg {
         self.file.as_ref().map_or_else(|| self.config.typed(), |file| format!(" --file {}", file.display()))
     }
 
-    /// Says that the flyball that answers at the address of the settings does not read this switch, where that is so: who
-    /// turned the one of the wrong settings must not believe that writes are stopped, or that they go on.
-    async fn another(&self, switch: &Path, order: &KillOrder, goes_on: &str) -> Option<String> {
-        let settings = self.config.load().ok().filter(|_| self.file.is_none())?;
-        let running = Running::of(&settings).ok()?;
-        let state = running.stranger().await?;
-        // One file may be the switch of both, which the other one sees within a second.
-        for _ in 0..12 {
-            let status = running.ask_any::<Status>("status").await;
-            if status
-                .is_ok_and(|status| matches!(status.kill, KillState::Readable { order: seen, .. } if seen == *order))
-            {
-                return None;
+    /// Asks the flyball that answers at the address of the settings, if one does, whether it sees what the switch holds now:
+    /// who turned the wrong one must not believe that writes are stopped, or that they go on.
+    async fn heard(&self, switch: &Path, goes_on: &str) -> Heard {
+        let Ok(settings) = self.config.load() else { return Heard::Nobody };
+        let Ok(running) = Running::of(&settings) else { return Heard::Nobody };
+        let mut asked = running.ask_any::<Status>("status").await;
+        for _ in 0..LOOKS {
+            match &asked {
+                Ok(status) if shows(&status.kill, &kill_file::read_state(switch)) => {
+                    return Heard::Seen(format!("the flyball at {} has seen it", settings.listen));
+                }
+                Ok(_) => tokio::time::sleep(LOOK_INTERVAL).await,
+                Err(_) => break,
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            asked = running.ask_any("status").await;
         }
-        Some(format!(
-            "THE FLYBALL AT {} {goes_on}: it runs by other settings and does not read this switch ({}, of {}); its state \
-             directory is {}, name its settings with --config",
+        match asked {
+            Ok(status) => Heard::Other(self.other(&settings, &status, switch, goes_on)),
+            Err(Unanswered::Nobody(_) | Unanswered::NoFlyball(_)) => Heard::Nobody,
+            Err(error) => Heard::Other(format!(
+                "NOT CONFIRMED: what runs at {} does not say whether it reads this switch ({}): {error}",
+                settings.listen,
+                switch.display()
+            )),
+        }
+    }
+
+    /// Says that a flyball does not read this switch, and which one it does.
+    fn other(&self, settings: &Settings, status: &Status, switch: &Path, goes_on: &str) -> String {
+        let its = status.kill_switch.as_ref().map(|its| format!("; its own is {its}")).unwrap_or_default();
+        let stranger = status.state.as_ref().filter(|state| **state != settings.place());
+        let why = if stranger.is_some() { "it runs by other settings and" } else { "it" };
+        let of = match &self.file {
+            Some(_) => String::new(),
+            None => format!(", of {}", self.config.path().unwrap_or_default().display()),
+        };
+        let remedy = match stranger {
+            Some(state) => format!("its state directory is {}, name its settings with --config", state.display()),
+            None if running::outdated(settings, status).is_some() => {
+                "its settings have changed since it was started, restart it, or name its own with --file".to_owned()
+            }
+            None => "name its own with --file".to_owned(),
+        };
+        format!(
+            "THE FLYBALL AT {} {goes_on}: {why} does not read this switch ({}{of}){its}; {remedy}",
             settings.listen,
             switch.display(),
-            self.config.path().map_or_else(|_| "the settings".to_owned(), |path| path.display().to_string()),
-            state.display()
-        ))
+        )
     }
 
     /// Returns how what `scope` names is let go.
@@ -144,7 +187,7 @@ impl SwitchArg {
 
 pub async fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
     let scope = args.what.scope();
-    let path = match args.switch.place(&scope)? {
+    let path = match args.switch.place(&scope, "STOPPED")? {
         Switch::File(path) => path,
         Switch::ConfigMap { namespace } => {
             return by_kubectl(namespace.as_deref(), &scope, "engaged", &args.what.by, &args.reason);
@@ -153,33 +196,65 @@ pub async fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
     let before = kill_file::read_state(&path);
     match kill_file::engage(&path, &scope, &args.what.by, &args.reason) {
         Ok(Engaged::Written(order)) => {
-            tell(format!("kill switch engaged for {} ({})", said(&scope), path.display()))?;
+            say(format!("kill switch engaged for {} ({})", said(&scope), path.display()));
             if order.all && scope != Scope::All {
-                tell(format!("everything is stopped, {}", order.given()))?;
+                say(format!("everything is stopped, {}", order.given()));
+            }
+            if let KillState::Missing { .. } = before {
+                say(
+                    "this file was not there, and a missing switch stops every write: if flyball wrote until now, it reads another one",
+                );
             }
             if let Some(replaced) = replaced(&before, &order) {
-                tell(replaced)?;
+                say(replaced);
             }
-            let another = args.switch.another(&path, &order, "GOES ON").await;
-            match &another {
-                None => tell("no such write starts more than a second from now; one under way ends as it would have")?,
-                Some(another) => tell(another)?,
-            }
+            let code = stopped(&args.switch, &path).await;
             let scope = if order.all { Scope::All } else { scope };
-            tell(format!("to go on: {}", args.switch.way_back(&scope)))?;
-            Ok(if another.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+            say(format!("to go on: {}", args.switch.way_back(&scope)));
+            Ok(code)
         }
         Ok(Engaged::Removed(error)) => {
-            tell(format!("everything is stopped: {:#}", anyhow::Error::from(error)))?;
-            tell("so it was removed, and a missing switch stops every write; the reason is not kept")?;
-            tell(format!("to go on, once it can be written: {}", args.switch.way_back(&Scope::All)))?;
-            Ok(ExitCode::SUCCESS)
+            say(format!("everything is stopped: {:#}", anyhow::Error::from(error)));
+            say("so it was removed, and a missing switch stops every write; the reason is not kept");
+            let code = stopped(&args.switch, &path).await;
+            say(format!("to go on, once it can be written: {}", args.switch.way_back(&Scope::All)));
+            Ok(code)
         }
         Err(error) if kill_file::read_state(&path).stops_all() => Err(error.into()),
         Err(error) => {
             let remedy = format!("NOTHING WAS STOPPED; `rm {}` stops everything", path.display());
             Err(anyhow::Error::from(error).context(remedy))
         }
+    }
+}
+
+/// Says what holds for writes now, and returns whether that is what was asked for.
+async fn stopped(switch: &SwitchArg, path: &Path) -> ExitCode {
+    let holds = "no such write starts more than a second from now; one under way ends as it would have";
+    match switch.heard(path, "GOES ON").await {
+        Heard::Seen(by) => say(format!("{by}: {holds}")),
+        Heard::Nobody => say(format!("of a flyball that reads this switch {holds}")),
+        Heard::Other(why) => {
+            say(why);
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Tells whether a flyball that reads the switch at `held` would say `seen` of it.
+fn shows(seen: &KillState, held: &KillState) -> bool {
+    match (seen, held) {
+        (KillState::Readable { order: seen, .. }, KillState::Readable { order: held, .. }) => seen == held,
+        (KillState::Readable { .. }, _) | (_, KillState::Readable { .. }) => false,
+        _ => true,
+    }
+}
+
+/// Says what came of the deed. It is done, and its exit code stands, also where nothing takes the words.
+fn say(line: impl std::fmt::Display) {
+    if let Err(error) = tell(&line) {
+        complain(format_args!("{line} (the output is lost: {error})"));
     }
 }
 
@@ -196,28 +271,28 @@ fn replaced(before: &KillState, order: &KillOrder) -> Option<String> {
 
 pub async fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
     let scope = args.what.scope();
-    let path = match args.switch.place(&scope)? {
+    let path = match args.switch.place(&scope, "LET GO")? {
         Switch::File(path) => path,
         Switch::ConfigMap { namespace } => {
             return by_kubectl(namespace.as_deref(), &scope, "released", &args.what.by, &args.reason);
         }
     };
     let order = kill_file::release(&path, &scope, &args.what.by, &args.reason)?;
-    let code = released(args, &scope, &path, &order)?;
-    match args.switch.another(&path, &order, "STAYS AS IT IS").await {
-        None => Ok(code),
-        Some(another) => {
-            tell(another)?;
+    let code = released(args, &scope, &path, &order);
+    match args.switch.heard(&path, "STAYS AS IT IS").await {
+        Heard::Seen(_) | Heard::Nobody => Ok(code),
+        Heard::Other(why) => {
+            say(why);
             Ok(ExitCode::FAILURE)
         }
     }
 }
 
 /// Says what is let go, and what stays stopped.
-fn released(args: &ResumeArgs, scope: &Scope, path: &Path, order: &KillOrder) -> anyhow::Result<ExitCode> {
+fn released(args: &ResumeArgs, scope: &Scope, path: &Path, order: &KillOrder) -> ExitCode {
     let Some(stopped) = order.stopped() else {
-        tell(format!("kill switch released for {}; nothing is stopped ({})", said(scope), path.display()))?;
-        return Ok(ExitCode::SUCCESS);
+        say(format!("kill switch released for {}; nothing is stopped ({})", said(scope), path.display()));
+        return ExitCode::SUCCESS;
     };
     let in_its_way = match scope {
         Scope::All => None,
@@ -226,14 +301,14 @@ fn released(args: &ResumeArgs, scope: &Scope, path: &Path, order: &KillOrder) ->
         Scope::Class(_) => None,
     };
     let Some(other) = in_its_way else {
-        tell(format!("kill switch released for {} ({})", said(scope), path.display()))?;
-        tell(format!("still stopped: {stopped}, {}", order.given()))?;
-        return Ok(ExitCode::SUCCESS);
+        say(format!("kill switch released for {} ({})", said(scope), path.display()));
+        say(format!("still stopped: {stopped}, {}", order.given()));
+        return ExitCode::SUCCESS;
     };
-    tell(format!("{} is no longer stopped by name ({})", said(scope), path.display()))?;
-    tell(format!("STILL STOPPED: {stopped}, {}", order.given()))?;
-    tell(format!("to release: {}", args.switch.way_back(&other)))?;
-    Ok(ExitCode::FAILURE)
+    say(format!("{} is no longer stopped by name ({})", said(scope), path.display()));
+    say(format!("STILL STOPPED: {stopped}, {}", order.given()));
+    say(format!("to release: {}", args.switch.way_back(&other)));
+    ExitCode::FAILURE
 }
 
 /// Says how a switch that is a ConfigMap is turned: it obeys whoever the cluster lets.

@@ -66,7 +66,7 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Write settings and a policy to start from: one service that is watched and not written to.
     Init(init::InitArgs),
-    /// Check the settings and the policies they name; writes nothing, asks no other server.
+    /// Check the settings and the policies they name; writes nothing, asks nobody but a flyball that runs by them.
     Check(check::CheckArgs),
     /// Say how the running flyball and its services stand, in one table.
     Status(status::StatusArgs),
@@ -215,7 +215,7 @@ pub fn main(cli: &Cli) -> ExitCode {
         Command::Run(args) => block_on(run::run(args)),
         Command::Demo(args) => block_on(demo::demo(args)),
         Command::Init(args) => init::init(args),
-        Command::Check(args) => check::check(args),
+        Command::Check(args) => block_on(check::check(args)),
         Command::Status(args) => block_on(status::status(args)),
         Command::Explain(args) => block_on(explain::explain(args)),
         Command::Forecast(args) => block_on(forecast::forecast(args)),

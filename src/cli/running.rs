@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::config::Settings;
+use crate::ports::Status;
 
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,6 +38,9 @@ pub(super) enum Unanswered {
     /// It does not know what was asked for.
     #[error("{0}")]
     NotFound(String),
+    /// Something else answers at its address.
+    #[error("{0}")]
+    NoFlyball(String),
     /// It fails, refuses, is of another version, or runs by other settings.
     #[error(transparent)]
     Failed(#[from] anyhow::Error),
@@ -98,13 +102,28 @@ impl<'a> Running<'a> {
         })?;
         if answer.status() == reqwest::StatusCode::NOT_FOUND {
             let refusal: Value = answer.json().await.unwrap_or_default();
-            let why = refusal["error"].as_str().unwrap_or("no such thing");
-            return Err(Unanswered::NotFound(format!("the flyball at {address} says: {why}")));
+            return Err(match (refusal["error"].as_str(), refusal["remedy"].as_str()) {
+                (Some(why), Some(_)) => Unanswered::NotFound(format!("the flyball at {address} says: {why}")),
+                _ => Unanswered::NoFlyball(format!(
+                    "what answers at {address} is no flyball: end it, or set `listen` or FLYBALL_LISTEN to a free address \
+                     and start `{}`",
+                    start_of(self.settings)
+                )),
+            });
         }
         let answer = answer.error_for_status().map_err(anyhow::Error::from)?;
         let read = answer.json().await;
-        Ok(read.with_context(|| format!("the flyball at {address} is of another version"))?)
+        Ok(read.with_context(|| format!("what answers at {address} is a flyball of another version, or none"))?)
     }
+}
+
+/// Says that the flyball that answers runs by older settings than the file holds now, where that is so: they are read at its
+/// start alone. Earlier versions do not tell.
+pub(super) fn outdated(settings: &Settings, status: &Status) -> Option<String> {
+    let in_force = status.settings.as_ref()?;
+    let is_own = status.state.as_ref().is_none_or(|state| *state == settings.place());
+    (is_own && *in_force != settings.revision)
+        .then(|| "flyball runs by older settings than the file holds now: restart it to put these in force".to_owned())
 }
 
 /// Asks once for `path` below `/api/v1/`.

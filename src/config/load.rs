@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::faults::Faults;
-use super::{CONFIG_MAP, KILL_SWITCH, Settings, parse_yaml};
+use super::{CONFIG_MAP, KILL_SWITCH, Settings, parse_yaml, revision};
 use crate::model::ids::is_dns_subdomain;
 
 /// Most characters of who reports an Event, by the API.
@@ -178,6 +178,7 @@ pub fn terminal() -> Terminal {
 /// Reads `text` with `overrides` (variable, key, value); relative paths start at `directory`.
 fn read(text: &str, overrides: &[(&str, &str, String)], directory: &Path) -> Result<Settings, Faults> {
     let mut tree = parse_yaml(text)?;
+    let revision = revision(&tree);
     if let Value::Object(top) = &mut tree {
         for (_, key, value) in overrides {
             top.insert((*key).to_owned(), Value::String(value.clone()));
@@ -191,6 +192,7 @@ fn read(text: &str, overrides: &[(&str, &str, String)], directory: &Path) -> Res
         }
         faults
     })?;
+    settings.revision = revision;
     let place = |path: &mut PathBuf| *path = directory.join(&*path);
     place(&mut settings.state);
     place(&mut settings.policies);
@@ -214,6 +216,18 @@ mod tests {
         let settings = read(EXAMPLE, &[], Path::new("/srv/flyball")).unwrap();
         assert_eq!(settings.policies, Path::new("/srv/flyball/policies"));
         assert_eq!(settings.state, Path::new("/var/lib/flyball"));
+    }
+
+    /// A comment changes nothing, and what the environment replaces is of no file.
+    #[test]
+    fn settings_are_told_from_what_the_file_held_before() {
+        let of =
+            |text: &str, overrides: &[(&str, &str, String)]| read(text, overrides, Path::new("/srv")).unwrap().revision;
+        let listen = [("FLYBALL_LISTEN", "listen", "0.0.0.0:80".to_owned())];
+        let first = of(EXAMPLE, &[]);
+        assert_eq!(of(&format!("# a word\n{EXAMPLE}"), &listen), first);
+        assert_eq!(Settings::parse(EXAMPLE).unwrap().revision, first);
+        assert_ne!(of(&EXAMPLE.replacen("mode: auto", "mode: shadow", 1), &[]), first);
     }
 
     #[test]

@@ -55,12 +55,14 @@ use crate::adapters::prometheus::settings::Access;
 use crate::adapters::store::settings::{LEAST_AGE, LEAST_RECORDS, MOST_AGE, StoreSettings};
 use crate::forecast::params::ForecastParams;
 use crate::model::ids::{is_dns_label, is_dns_subdomain};
-use crate::model::{RecordMask, ServiceSpec, SignalSpec};
+use crate::model::{RecordMask, ServiceSpec, SignalSpec, hash};
 use tree::{Given, Node, Table};
 
 /// Everything that flyball is told before it starts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
+    /// Hash of what was read, without what the environment replaces of it: other words, comments aside, are another one.
+    pub revision: String,
     /// Where the console listens.
     pub listen: SocketAddr,
     /// Directory of the journal.
@@ -147,6 +149,11 @@ pub struct SignalTemplate {
 /// File of the kill switch in `state`, unless the settings name another.
 const KILL_SWITCH: &str = "killswitch.yaml";
 
+/// Returns the hash of settings as they were parsed.
+fn revision(tree: &Value) -> String {
+    format!("{:016x}", hash::more(hash::NOTHING, tree.to_string().as_bytes()))
+}
+
 /// Written in place of a list: services are declared by `ServiceLoop` objects.
 const SERVICE_LOOPS: &str = "serviceloops";
 
@@ -203,7 +210,7 @@ impl Settings {
             faults.add("leadership", why);
         }
         match settings {
-            Some(settings) if faults.0.is_empty() => Ok(settings),
+            Some(settings) if faults.0.is_empty() => Ok(Self { revision: revision(value), ..settings }),
             _ => Err(faults),
         }
     }
@@ -246,6 +253,7 @@ impl Settings {
         }
         let elsewhere = || Declarations::new(defaults, signals.clone());
         Some(Self {
+            revision: String::new(),
             listen: listen?,
             state: state?,
             journal: journal?,

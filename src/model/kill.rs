@@ -1,5 +1,6 @@
 //! The state of the kill switch. What cannot be read counts as engaged.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::action::ActionClass;
 use super::ids::ServiceId;
+use super::plain::plain;
 use super::time::Timestamp;
 
 /// How long before a write is handed to its connection the last read of the switch may have begun: the half second that a
@@ -119,13 +121,24 @@ impl KillState {
     }
 }
 
-fn show(text: &str) -> &str {
-    if text.is_empty() { "(not given)" } else { text }
+/// Returns the text of somebody, who may be anybody, in one line that no terminal obeys.
+fn show(text: &str) -> Cow<'_, str> {
+    if text.is_empty() { "(not given)".into() } else { plain(text) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_and_why_are_one_line_that_no_terminal_obeys() {
+        let order = KillOrder {
+            by: "me\u{9b}31m".to_owned(),
+            reason: "x \u{1b}]0;pwned\u{7}\nhealth       healthy".to_owned(),
+            ..KillOrder::default()
+        };
+        assert_eq!(order.given(), "by me\\u{9b}31m: x \\u{1b}]0;pwned\\u{7}\\nhealth       healthy");
+    }
 
     #[test]
     fn the_switch_stops_what_it_names_and_unknown_stops_all() {

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::mask::MASKED;
+use super::signal::Unit;
 use super::time::{Timestamp, elapsed};
 
 /// A finite number. NaN and infinities cannot be put into it, so nothing behind the parsers can meet one.
@@ -121,10 +122,10 @@ impl fmt::Display for Missing {
             Self::NoSampleTime => f.write_str("a value without a sample time: check the source's `samples` selector"),
             Self::Ambiguous { series } => write!(f, "{series} series where one was expected"),
             Self::NotFinite => f.write_str("not a finite number"),
-            Self::OutOfRange { value } => write!(f, "{} is outside the declared range", value.get()),
+            Self::OutOfRange { value } => write!(f, "{} is outside the declared range", Unit::Count.show(value.get())),
             Self::FromTheFuture { ahead } => write!(f, "stamped {} s in the future", ahead.as_secs()),
             Self::UnconfirmedDrop { value, seen } => {
-                write!(f, "dropped more than tenfold to {}, seen {seen} of 3 times", value.get())
+                write!(f, "dropped more than tenfold to {}, seen {seen} of 3 times", Unit::Count.show(value.get()))
             }
             Self::NotAsked => f.write_str("not asked for yet"),
             Self::Masked { fresh: true } => f.write_str(MASKED),

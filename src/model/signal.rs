@@ -57,6 +57,9 @@ pub enum Unit {
     Flag,
 }
 
+/// From here on digits stand for nothing that anybody reads, up to three hundred of them.
+const LARGE: f64 = 1e15;
+
 impl Unit {
     /// Returns it as messages name it.
     pub fn word(self) -> &'static str {
@@ -86,13 +89,17 @@ impl Unit {
 
     /// Returns `value` as people read it.
     pub fn show(self, value: f64) -> String {
+        let digits = |value: f64, decimals: usize| {
+            if value.abs() >= LARGE { format!("{value:.2e}") } else { format!("{value:.decimals$}") }
+        };
         match self {
-            Self::Ratio => format!("{:.1} %", value * 100.0),
-            Self::Seconds if value.abs() < 1.0 => format!("{:.0} ms", value * 1000.0),
-            Self::Seconds => format!("{value:.2} s"),
-            Self::PerSecond => format!("{value:.1}/s"),
-            Self::Count => format!("{value}"),
-            Self::UsdPerHour => format!("${value:.2}/h"),
+            Self::Ratio => format!("{} %", digits(value * 100.0, 1)),
+            Self::Seconds if value.abs() < 1.0 => format!("{} ms", digits(value * 1000.0, 0)),
+            Self::Seconds => format!("{} s", digits(value, 2)),
+            Self::PerSecond => format!("{}/s", digits(value, 1)),
+            Self::Count if value.abs() < LARGE => format!("{value}"),
+            Self::Count => digits(value, 0),
+            Self::UsdPerHour => format!("${}/h", digits(value, 2)),
             Self::Flag => (if value == 0.0 { "off" } else { "on" }).to_owned(),
         }
     }
@@ -189,5 +196,23 @@ impl SignalSpec {
     /// Returns the staleness above which the signal is not acted on: two scrape intervals and 15 s.
     pub fn max_staleness(&self) -> Duration {
         self.scrape_interval.saturating_mul(2).saturating_add(Duration::from_secs(15))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_values_are_short() {
+        for unit in [Unit::Ratio, Unit::Seconds, Unit::PerSecond, Unit::Count, Unit::UsdPerHour, Unit::Flag] {
+            for value in [1e15, 1e300, -1e306] {
+                assert!(unit.show(value).len() < 16, "{}", unit.show(value));
+            }
+        }
+        assert_eq!(
+            (Unit::PerSecond.show(1e308), Unit::Count.show(1e14)),
+            ("1.00e308/s".into(), "100000000000000".into())
+        );
     }
 }

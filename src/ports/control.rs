@@ -103,6 +103,12 @@ pub struct Status {
     /// Its state directory: by this it is told from another flyball that answers at the address of one's own settings.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<PathBuf>,
+    /// Hash of the settings that it was started with: by this they are told from what the file holds since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<String>,
+    /// Where the kill switch is that it reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kill_switch: Option<String>,
     /// How the telemetry sources answer, by name.
     #[serde(default)]
     pub sources: Vec<SourceStatus>,

@@ -66,6 +66,9 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
         ("check -c bytes.yaml", 1, &["settings file bytes.yaml (settings are YAML in UTF-8)"]),
         ("check -c /dev/zero", 1, &["settings file /dev/zero", "it is no regular file"]),
         ("kill -c /dev/zero", 1, &["settings file /dev/zero", "it is no regular file"]),
+        ("kill -c bad.yaml", 1, &["NOTHING WAS STOPPED; name the switch itself with --file FILE", "line 1, column 8"]),
+        ("kill", 1, &["NOTHING WAS STOPPED; name the switch itself with --file FILE", "no settings file"]),
+        ("resume -r ok -c bad.yaml", 1, &["NOTHING WAS LET GO; name the switch itself with --file FILE"]),
         ("check -c empty.yaml", 1, &["empty.yaml has 1 fault", "the file is empty", "docs/flyball.example.yaml"]),
         ("check -c list.yaml", 1, &["list.yaml has 1 fault", "not a mapping of keys", "docs/flyball.example.yaml"]),
         (
@@ -272,6 +275,60 @@ fn a_kill_switch_in_the_cluster_is_turned_by_the_words_that_are_printed() {
         "kill --class scale -c c.yaml --by me -r ok",
         r#"{"data":{"by":"me","class.scale":"engaged","reason":"ok"}}"#,
     );
+}
+
+/// What is done is done, whoever takes the words: a script goes by the exit code.
+#[test]
+fn a_switch_that_was_turned_is_a_success_also_where_that_cannot_be_said() {
+    let place = tempfile::tempdir().unwrap();
+    for line in ["resume --file k.yaml -r start", "kill --file k.yaml -r drill", "resume --file k.yaml -r over"] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = command(place.path()).args(line.split(' ')).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{line}: {said}");
+        assert!(said.contains("kill switch ") && said.contains("the output is lost: No space left"), "{line}: {said}");
+    }
+}
+
+/// The port of the settings belongs to another program.
+#[test]
+fn what_is_no_flyball_is_not_taken_for_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nConnection: close\r\n\r\nNo.\n");
+        }
+    });
+    let example = EXAMPLE.replace("listen: 127.0.0.1:9464", &format!("listen: {address}"));
+    let place = shipped(&example.replace("/var/lib/flyball", "state"));
+    let (code, said) = run(&place, "status");
+    let expected = format!("what answers at {address} is no flyball: end it, or set `listen` or FLYBALL_LISTEN");
+    assert!(code == Some(2) && said.contains(&expected), "{said}");
+    fs::create_dir(place.path().join("state")).unwrap();
+    let (code, said) = run(&place, "kill -r drill");
+    assert!(code == Some(0) && said.contains("of a flyball that reads this switch no such write starts"), "{said}");
+}
+
+/// A pipe that nobody writes to would hold up the start, and a signal with it.
+#[test]
+fn certificates_that_are_no_file_are_refused() {
+    let example = EXAMPLE.replace("listen: 127.0.0.1:9464", "listen: 127.0.0.1:0").replace("/var/lib/flyball", "state");
+    let place = shipped(&example.replacen("    kind: prometheus", "    kind: prometheus\n    ca_file: ca.pem", 1));
+    assert!(Command::new("mkfifo").arg(place.path().join("ca.pem")).status().unwrap().success());
+    let mut child = command(place.path()).arg("run").stderr(Stdio::piped()).spawn().unwrap();
+    let end = Instant::now() + Duration::from_secs(10);
+    while child.try_wait().unwrap().is_none() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let ended = child.try_wait().unwrap();
+    child.kill().unwrap();
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(ended.is_some_and(|status| status.code() == Some(1)), "{ended:?}: {said}");
+    assert!(said.contains("ca.pem") && said.contains("it is not a file"), "{said}");
 }
 
 /// A container sets no USER and knows no names.

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use flyball::adapters::kill_file::read_state;
+use flyball::config::Settings;
 use flyball::console::{DecisionSummary, Decisions, Forecast, Services, router, serve};
 use flyball::instrument::Metrics;
 use flyball::model::explain::text;
@@ -30,6 +32,10 @@ pub struct Loop {
     pub still: Option<u64>,
     /// Its state directory.
     pub state: Option<PathBuf>,
+    /// The file of the switch that it reads.
+    pub switch: Option<PathBuf>,
+    /// What it was started with.
+    pub settings: Option<String>,
     /// What was decided after those two, newest first.
     pub later: Arc<Mutex<Vec<DecisionRecord>>>,
     /// How many pages of decisions were asked for.
@@ -57,12 +63,14 @@ impl Control for Loop {
             services_wait_for: Vec::new(),
             revision: None,
             policy_faults: Vec::new(),
-            kill: KillState::released(),
+            kill: self.switch.as_deref().map_or_else(KillState::released, read_state),
             lead: flyball::model::Lead::Alone,
             now: records::at(5),
             uptime: Duration::from_secs(3),
             version: String::new(),
             state: self.state.clone(),
+            settings: self.settings.clone(),
+            kill_switch: self.switch.as_ref().map(|path| path.display().to_string()),
             sources: Vec::new(),
         }
     }
@@ -500,4 +508,79 @@ async fn the_answer_of_another_flyball_is_not_taken_for_ones_own() {
         assert!(!order.exists(), "nobody was to find it");
         server.stop().await;
     }
+}
+
+/// Settings that were changed after a flyball was started with them: it reads the switch that they named then, and that is what
+/// whoever turns another one is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_switch_that_the_running_flyball_does_not_read_is_named_and_is_no_success() {
+    let place = tempfile::tempdir().unwrap();
+    let root = std::fs::canonicalize(place.path()).unwrap();
+    for directory in ["state", "ks"] {
+        std::fs::create_dir(root.join(directory)).unwrap();
+    }
+    let (state, own) = (root.join("state"), root.join("state/killswitch.yaml"));
+    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let example = include_str!("../../docs/flyball.example.yaml").replace("/var/lib/flyball", "state");
+    let example = example.replacen("listen: 127.0.0.1:9464", &format!("listen: {free}"), 1);
+    let settings = Some(Settings::parse(&example).unwrap().revision);
+    let (own_name, example) = (own.display().to_string(), Arc::new(example));
+    std::fs::create_dir(root.join("policies")).unwrap();
+    std::fs::write(root.join("policies/capacity.rhai"), include_str!("../../deploy/policies/capacity.rhai")).unwrap();
+    let run = |line: &'static str, changed: bool| {
+        let (root, example) = (root.clone(), example.clone());
+        tokio::task::spawn_blocking(move || {
+            let text = if changed {
+                example.replacen("\nkill_switch: state/killswitch.yaml\n", "\nkill_switch: ks/new.yaml\n", 1)
+            } else {
+                format!("# as it was\n{example}")
+            };
+            std::fs::write(root.join("flyball.yaml"), text).unwrap();
+            let mut command = crate::command_line::command(&root);
+            let output = command.args(line.split(' ')).output().unwrap();
+            let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+            (output.status.code(), said)
+        })
+    };
+    // Nobody answers: the file is turned, and no more is claimed.
+    let (code, said) = run("resume -r start", false).await.unwrap();
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = run("kill -r drill", false).await.unwrap();
+    assert!(code == Some(0) && said.contains("\nof a flyball that reads this switch no such write starts"), "{said}");
+    let server =
+        start_at(free, Loop { ready: true, state: Some(state), switch: Some(own), settings, ..Loop::default() }).await;
+    let goes_on = format!("THE FLYBALL AT {free} GOES ON: it does not read this switch (");
+    let stays = format!("THE FLYBALL AT {free} STAYS AS IT IS: it does not read this switch (");
+    let (its, restart) =
+        (format!("; its own is {own_name}; "), "settings have changed since it was started, restart it");
+    for (line, changed, expected, parts) in [
+        ("resume -r over", false, 0, &["released for everything"][..]),
+        ("kill -r drill", false, 0, &["has seen it: no such write starts more than a second from now"]),
+        ("resume -r over", false, 0, &["nothing is stopped"]),
+        (
+            "kill -r incident",
+            true,
+            1,
+            &[&goes_on, "ks/new.yaml, of flyball.yaml)", &its, restart, "this file was not there"],
+        ),
+        ("resume -r later", true, 1, &[&stays, &its, restart]),
+        ("kill -r drill --file state/killswitch.yaml", true, 0, &["has seen it: "]),
+        ("resume -r over --file state/killswitch.yaml", true, 0, &["nothing is stopped"]),
+        (
+            "kill -r drill --file ks/k1",
+            false,
+            1,
+            &["this file was not there", &goes_on, &its, "name its own with --file"],
+        ),
+        ("status", false, 1, &["a policy set"]),
+        ("status", true, 1, &["- flyball runs by older settings than the file holds now: restart it"]),
+        ("check", true, 0, &["note: flyball runs by older settings than the file holds now: restart it"]),
+        ("check", false, 0, &["flyball.yaml: valid"]),
+    ] {
+        let (code, said) = run(line, changed).await.unwrap();
+        assert_eq!(code, Some(expected), "{line}, {changed}: {said}");
+        parts.iter().for_each(|part| assert!(said.contains(part), "{line}, {changed}: no `{part}` in\n{said}"));
+        assert!(changed || !said.contains("older settings"), "{line}: {said}");
+    }
+    server.stop().await;
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::KillState;
 use crate::model::kill::KillOrder;
+use crate::model::plain::plain;
 
 /// Largest file read.
 const SIZE_LIMIT: u64 = 64 * 1024;
@@ -84,19 +85,33 @@ pub(super) fn read_order(path: &Path) -> Result<KillOrder, KillFileError> {
     if text.trim().is_empty() {
         return Err(malformed("is empty, expected an order such as {\"all\": false}".to_owned()));
     }
-    parse(text).map_err(|error| malformed(format!("holds no order: {error}")))
+    // An error may repeat what the file holds.
+    parse(text).map_err(|error| malformed(format!("holds no order: {}", plain(&error))))
 }
+
+/// What an order has to say at least one of: a file that ends too early lets nothing go.
+const SUBJECTS: [&str; 3] = ["all", "services", "classes"];
 
 /// Parses an order. YAML goes by way of JSON values, whose types are strict: `"no"` is a text and never a false.
 fn parse(text: &str) -> Result<KillOrder, String> {
     let braced = text.trim_start().starts_with('{');
     let json = if braced { serde_json::from_str(text).map(Some) } else { Ok(None) };
+    let whole = |value: &serde_json::Value, order: KillOrder| {
+        let named = SUBJECTS.iter().any(|subject| value.get(subject).is_some());
+        named
+            .then_some(order)
+            .ok_or_else(|| format!("it says none of {}; `all: false` stops nothing", SUBJECTS.join(", ")))
+    };
     if let Ok(Some(order)) = json {
-        return Ok(order);
+        let value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        return whole(&value, order);
     }
     let strict = serde_saphyr::options! { strict_booleans: true };
     match (serde_saphyr::from_str_with_options::<serde_json::Value>(text, strict), json) {
-        (Ok(value), _) if value.is_object() => serde_json::from_value(value).map_err(|error| error.to_string()),
+        (Ok(value), _) if value.is_object() => {
+            let order = serde_json::from_value(value.clone()).map_err(|error| error.to_string())?;
+            whole(&value, order)
+        }
         (_, Err(json)) => Err(json.to_string()),
         (Ok(_), Ok(_)) => Err("expected fields such as all, services, classes, by, reason".to_owned()),
         (Err(yaml), Ok(_)) => Err(yaml.to_string().lines().next().unwrap_or_default().to_owned()),
@@ -128,6 +143,10 @@ mod tests {
         check(b"{\"all\": true, \"all\": false}", "holds no order");
         check(b"# nothing but a comment\n", "holds no order");
         check(b"null", "holds no order");
+        for cut in ["{}", "by: ops\n", "by: ops\nreason: drill\n", "{\"by\": \"ops\"}"] {
+            check(cut.as_bytes(), "holds no order: it says none of all, services, classes; `all: false` stops nothing");
+        }
+        check(b"{\"\\u001b[2J\\nx\": 1}", "unknown field `\\u{1b}[2J\\nx`");
         check(b"[]", "holds no order");
         // When it was turned is not for the file to say.
         check(b"all: false\nturned: 2026-03-03T12:00:00Z\n", "unknown field `turned`");
@@ -143,6 +162,11 @@ mod tests {
 
     #[test]
     fn json_and_yaml_are_read() {
+        let (_directory, path) = place();
+        for text in ["services: []\n", "{\"classes\": []}", "all: false\n"] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(read_state(&path), KillState::released(), "{text}");
+        }
         let (_directory, path) = place();
         for text in ["{\"all\": true, \"by\": \"me\"}", "all: true\nby: me\n", "{all: true, by: me}"] {
             fs::write(&path, text).unwrap();

@@ -12,6 +12,7 @@ use kube::core::Request;
 use tokio::sync::watch;
 
 use crate::model::kill::KillOrder;
+use crate::model::plain::plain;
 use crate::model::{ActionClass, KillState, ServiceId};
 use crate::ports::{Awaited, KillSwitch};
 
@@ -123,7 +124,12 @@ fn order(data: &BTreeMap<String, String>) -> Result<KillOrder, String> {
                     order.classes.insert(class);
                 }
             }
-            _ => return Err(format!("key `{key}` is not known; known are global, service.*, class.*, by, reason")),
+            _ => {
+                return Err(format!(
+                    "key `{}` is not known; known are global, service.*, class.*, by, reason",
+                    plain(key)
+                ));
+            }
         }
     }
     if decided { Ok(order) } else { Err("key `global` is missing, expected engaged or released".to_owned()) }
@@ -133,7 +139,7 @@ fn engaged(key: &str, word: &str) -> Result<bool, String> {
     match word {
         "engaged" => Ok(true),
         "released" => Ok(false),
-        other => Err(format!("`{key}` is `{other}`, expected engaged or released")),
+        other => Err(format!("`{key}` is `{}`, expected engaged or released", plain(other))),
     }
 }
 

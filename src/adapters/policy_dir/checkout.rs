@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::ZlibDecoder;
 
-use super::open_regular;
+use crate::adapters::whole_file::open_regular;
 use crate::model::Provenance;
 
 /// How far above the policies the checkout may begin.

@@ -12,20 +12,19 @@
 mod checkout;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecursiveMode, Watcher};
-use rustix::fs::OFlags;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
+use crate::adapters::whole_file::open_regular;
 use crate::model::PROVENANCE_FILE;
 use crate::model::plain::{is_odd, plain};
 use crate::ports::policy_store::is_of_a_set;
@@ -219,16 +218,6 @@ fn own(path: &Path, root: &Path) -> Result<PathBuf, String> {
     }
     let (path, root) = (path.display(), root.display());
     Err(format!("{path} is a link that leads out of the set's directory {root}: copy the file into it"))
-}
-
-/// Opens a file that is one. A pipe would keep whoever opens it waiting for a writer.
-///
-/// # Errors
-/// What the system says, or that it is something else.
-fn open_regular(path: &Path) -> std::io::Result<File> {
-    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("it is not a file")) }
 }
 
 fn ends_in(path: &Path, ending: &str) -> bool {

@@ -3,7 +3,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,13 +11,12 @@ use jiff::fmt::rfc2822;
 use memchr::memmem;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, redirect};
-use tokio::fs::File;
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::parse;
 use super::settings::{PrometheusSettings, SetupError};
+use crate::adapters::whole_file::open_regular;
 use crate::model::plain::is_odd;
 use crate::model::time::elapsed;
 use crate::ports::SourceError;
@@ -31,6 +30,8 @@ pub(super) const MAX_ANSWER: usize = 16 << 20;
 const MAX_ERROR: usize = 64 << 10;
 /// Most characters of a foreign text in an error of ours.
 const MAX_TEXT: usize = 256;
+/// Most bytes of the certificates of a source: all that a machine trusts are a quarter of a megabyte.
+const MAX_CERTIFICATES: u64 = 4 << 20;
 /// Most bytes of a token.
 const MAX_TOKEN: usize = 16 << 10;
 
@@ -138,9 +139,13 @@ impl Http {
     async fn authorized(&self, request: RequestBuilder) -> Result<RequestBuilder, SourceError> {
         let Some(file) = &self.settings.bearer_token_file else { return Ok(request) };
         let unusable = |what: &str| SourceError::Unauthorized(format!("bearer_token_file {} {what}", file.display()));
-        let mut text = String::new();
-        let read = async { File::open(file).await?.take(MAX_TOKEN as u64 + 1).read_to_string(&mut text).await };
-        read.await.map_err(|error| unusable(&format!("cannot be read: {error}")))?;
+        let path = file.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut text = String::new();
+            open_regular(&path)?.take(MAX_TOKEN as u64 + 1).read_to_string(&mut text).map(|_| text)
+        });
+        let text = read.await.map_err(io::Error::other).flatten();
+        let text = text.map_err(|error| unusable(&format!("cannot be read: {error}")))?;
         let token = text.trim();
         if token.is_empty() || token.len() > MAX_TOKEN || !token.chars().all(|letter| letter.is_ascii_graphic()) {
             return Err(unusable("does not hold one token"));
@@ -187,7 +192,12 @@ impl Http {
 fn certificates(file: Option<&Path>) -> Result<Vec<Certificate>, SetupError> {
     let Some(path) = file else { return Ok(Vec::new()) };
     let unusable = |reason: String| SetupError::Certificates { path: path.to_owned(), reason };
-    let pem = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let mut pem = Vec::new();
+    let read = open_regular(path).and_then(|file| file.take(MAX_CERTIFICATES + 1).read_to_end(&mut pem));
+    let length = read.map_err(|error| unusable(error.to_string()))?;
+    if length as u64 > MAX_CERTIFICATES {
+        return Err(unusable(format!("is larger than {MAX_CERTIFICATES} bytes")));
+    }
     let found = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(reason(&error)))?;
     if found.is_empty() { Err(unusable("holds no certificate".to_owned())) } else { Ok(found) }
 }

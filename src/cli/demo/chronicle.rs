@@ -209,6 +209,8 @@ mod tests {
                 uptime: std::time::Duration::ZERO,
                 version: String::new(),
                 state: None,
+                settings: None,
+                kill_switch: None,
                 sources: Vec::new(),
             };
             chronicle.note_trouble(at, &status);

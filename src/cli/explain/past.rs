@@ -75,7 +75,7 @@ impl<'a> Past<'a> {
         match self.running.ask(&format!("decisions/{}/{}", id.service, id.cycle)).await {
             Ok(record) => Ok(Some(record)),
             Err(Unanswered::NotFound(_)) => Ok(None),
-            Err(Unanswered::Nobody(_)) => Err(unread.into()),
+            Err(Unanswered::Nobody(_) | Unanswered::NoFlyball(_)) => Err(unread.into()),
             Err(failed) => Err(failed.into()),
         }
     }
@@ -94,7 +94,7 @@ impl<'a> Past<'a> {
         };
         match self.running.ask::<Decisions<T>>(&query(T::PATH, service, before, limit)).await {
             Ok(page) => Ok(page.decisions),
-            Err(Unanswered::Nobody(_)) => Err(unread.into()),
+            Err(Unanswered::Nobody(_) | Unanswered::NoFlyball(_)) => Err(unread.into()),
             Err(failed) => Err(failed.into()),
         }
     }

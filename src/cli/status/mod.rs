@@ -15,7 +15,7 @@ use crate::model::time::seconds;
 use crate::model::{ActionClass, KillState, Mode, ServiceId, Timestamp};
 use crate::ports::{Awaited, PolicyStatus, Status};
 
-use super::running::ask;
+use super::running::{ask, outdated};
 use super::{ConfigArg, Output, complain, known_service, print, tell, terminal};
 
 /// Least time between two looks.
@@ -169,7 +169,7 @@ impl Seen {
             );
         }
         services.retain(|service| wanted.is_empty() || wanted.contains(&service.service));
-        let reasons = reasons(&status, &services);
+        let reasons: Vec<_> = outdated(settings, &status).into_iter().chain(reasons(&status, &services)).collect();
         let health = if reasons.is_empty() { Health::Healthy } else { Health::Degraded };
         Ok(Self { health, reasons, address: settings.listen.to_string(), status, policy, services })
     }

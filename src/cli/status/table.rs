@@ -92,6 +92,10 @@ fn told_of(source: &SourceStatus) -> String {
     format!("{name}: {age}, fresh for {fresh} of {}{error}", counted(*services, "service"))
 }
 
+fn whole(value: f64) -> String {
+    Unit::Count.show(value.round())
+}
+
 /// Returns two lines for each service: its numbers, and its last decision with its reason.
 fn services(services: &[ServiceSummary], now: Timestamp) -> String {
     let width = services.iter().map(|service| service.service.as_str().len()).max().unwrap_or(0).max("SERVICE".len());
@@ -107,9 +111,9 @@ fn services(services: &[ServiceSummary], now: Timestamp) -> String {
             (_, None) => "unknown".to_owned(),
         };
         let load = service.load.map_or("-".to_owned(), |load| Unit::PerSecond.show(load.get()));
-        let peak = service
-            .peak
-            .map_or("-".to_owned(), |peak| format!("{:.0}/s ({:.0} to {:.0})", peak.median, peak.lower, peak.upper));
+        let peak = service.peak.map_or("-".to_owned(), |peak| {
+            format!("{}/s ({} to {})", whole(peak.median), whole(peak.lower), whole(peak.upper))
+        });
         let authority = service.authority.map_or("-", |authority| authority.as_str());
         let cells = [service.mode.as_str(), &replicas, &load, &peak, authority];
         let _ = write!(out, "\n{}\n", line(service.service.as_str(), cells));

@@ -22,6 +22,8 @@ fn process() -> Status {
         uptime: Duration::from_secs(35_820),
         version: "0.1.0".to_owned(),
         state: None,
+        settings: None,
+        kill_switch: None,
         sources: vec![SourceStatus {
             name: "main".to_owned(),
             services: 2,
