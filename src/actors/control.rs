@@ -218,5 +218,6 @@ fn snapshot(service: &Service) -> ServiceSnapshot {
         last: view.record,
         restarts: view.restarts,
         quarantined: view.quarantined,
+        denied: service.denied(),
     }
 }
