@@ -259,5 +259,6 @@ fn snapshot(service: &Service, tick: Duration, now: Timestamp) -> ServiceSnapsho
         last: view.record,
         restarts: view.restarts,
         quarantined: view.quarantined,
+        denied: service.denied(),
     }
 }

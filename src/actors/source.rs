@@ -1,5 +1,6 @@
 //! The ticks of one telemetry source: one round of grouped queries, then each service its share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,6 +139,8 @@ pub struct SourceState {
     back_off: BackOff,
     /// It is left alone until then (monotonic).
     quiet_until: Duration,
+    /// For how long, and after which error.
+    quiet: (Duration, Option<SourceError>),
     /// What kept each query of the last round from an answer.
     faults: Vec<Option<SourceError>>,
     /// Queries that are asked less often.
@@ -159,7 +162,8 @@ impl Actor for Source {
         let metrics = self.world.metrics.source(&self.plan.name);
         let (back_off, quiet_until, remarked_until) = (BackOff::new(0), Duration::ZERO, Duration::ZERO);
         let (faults, slow, losses) = (Vec::new(), SlowQueries::default(), Losses::default());
-        Ok(SourceState { metrics, back_off, quiet_until, faults, slow, losses, lost: 0, remarked_until })
+        let quiet = (Duration::ZERO, None);
+        Ok(SourceState { metrics, back_off, quiet_until, quiet, faults, slow, losses, lost: 0, remarked_until })
     }
 
     async fn handle(
@@ -193,8 +197,7 @@ impl Actor for Source {
 impl Source {
     async fn ask(&self, round: &Round, state: &mut SourceState, now: Now) -> Answer {
         if now.mono < state.quiet_until {
-            let missing = Missing::SourceDown { error: "left alone for a while after failures".to_owned() };
-            return unasked(round, &missing);
+            return unasked(round, &Missing::SourceDown { error: left_alone(&state.quiet) });
         }
         let asked = state.slow.due(round, now.mono);
         let answer = if asked.len() == round.templates.len() {
@@ -212,7 +215,9 @@ impl Source {
         let answer = state.slow.complete(answer, round, &asked);
         self.tell_faults(&answer, round, state);
         if let Some(error) = &answer.error {
-            state.quiet_until = end.plus(state.back_off.failed(answer.back_off)).mono;
+            let pause = state.back_off.failed(answer.back_off);
+            state.quiet_until = end.plus(pause).mono;
+            state.quiet = (pause, Some(error.clone()));
             tracing::warn!(source = %self.plan.name, %error, "round broken off, its services hold");
         } else {
             state.back_off.succeeded();
@@ -232,7 +237,8 @@ impl Source {
         let before = std::mem::replace(&mut state.faults, answer.faults.clone());
         for (position, error) in answer.faults.iter().enumerate() {
             let Some(error) = error else { continue };
-            if before.get(position).and_then(Option::as_ref) != Some(error) {
+            // Their words carry columns and positions, which differ with each answer.
+            if before.get(position).and_then(Option::as_ref).map(kind) != Some(kind(error)) {
                 let signal = round.templates.get(position).map(|template| template.signal.as_str());
                 tracing::warn!(source = %self.plan.name, signal, %error, "query not answered, its signal is unknown");
             }
@@ -275,8 +281,10 @@ impl Source {
         }
         state.lost = lost;
         let Some(trouble) = trouble else { return };
-        let error = format!("{lost} of {} services fell silent together", trouble.of);
-        for route in routes.routes.iter().filter(|route| state.losses.concerns(&trouble, &route.service.id)) {
+        let concerned = || routes.routes.iter().filter(|route| state.losses.concerns(&trouble, &route.service.id));
+        let why = most_frequent(concerned().flat_map(|route| route.arrivals(answer)));
+        let error = format!("{lost} of {} services fell silent together: {why}", trouble.of);
+        for route in concerned() {
             for (template, _) in &route.signals {
                 let arrival = answer.arrivals.get_mut(*template).and_then(|row| row.get_mut(route.place));
                 if let Some(Arrival::Missing(missing)) = arrival
@@ -318,6 +326,32 @@ fn staleness(answer: &Answer, now: Now) -> Option<Duration> {
     sampled.max().map(|newest| elapsed(now.wall, newest))
 }
 
+fn left_alone((pause, error): &(Duration, Option<SourceError>)) -> String {
+    let error = error.as_ref().map_or_else(|| "failures".to_owned(), ToString::to_string);
+    format!("left alone for {} s after: {error}", pause.as_secs_f64().ceil())
+}
+
+/// Returns what most of what came says of itself; of a source that is down already it says nothing.
+fn most_frequent<'a>(arrivals: impl Iterator<Item = &'a Arrival>) -> String {
+    let mut said: BTreeMap<String, usize> = BTreeMap::new();
+    for arrival in arrivals {
+        let why = match arrival {
+            Arrival::Value(_) => "its samples are old".to_owned(),
+            Arrival::Missing(Missing::SourceDown { .. }) => continue,
+            Arrival::Missing(missing) => missing.to_string(),
+        };
+        *said.entry(why).or_default() += 1;
+    }
+    let most = said.into_iter().max_by_key(|(_, count)| *count);
+    most.map_or_else(|| "without a word".to_owned(), |(why, _)| why)
+}
+
+/// Returns what makes one error the same trouble as another.
+fn kind(error: &SourceError) -> (SourceFault, Option<u16>) {
+    let status = if let SourceError::Status { status, .. } = error { Some(*status) } else { None };
+    (fault(error), status)
+}
+
 fn fault(error: &SourceError) -> SourceFault {
     match error {
         SourceError::Unreachable { .. } => SourceFault::Unreachable,
@@ -348,6 +382,29 @@ fn unasked(round: &Round, missing: &Missing) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_alone_says_after_what() {
+        let error = SourceError::Status { status: 401, message: "who are you".to_owned() };
+        let said = left_alone(&(Duration::from_millis(7_500), Some(error)));
+        assert_eq!(said, "left alone for 8 s after: answered with status 401: who are you");
+    }
+
+    #[test]
+    fn what_fell_silent_together_says_what_most_of_it_is() {
+        let missing = [Missing::NoSeries, Missing::NotFinite, Missing::NotFinite].map(Arrival::Missing);
+        assert_eq!(most_frequent(missing.iter()), Missing::NotFinite.to_string());
+        let down = Arrival::Missing(Missing::SourceDown { error: "x".to_owned() });
+        assert_eq!(most_frequent([down.clone(), down, Arrival::Missing(Missing::NoSeries)].iter()), "no such series");
+    }
+
+    #[test]
+    fn a_fault_at_another_column_is_the_same_fault() {
+        let malformed = |text: &str| SourceError::Malformed(text.to_owned());
+        assert_eq!(kind(&malformed("odd at column 7")), kind(&malformed("odd at column 9")));
+        let status = |status| SourceError::Status { status, message: String::new() };
+        assert_ne!(kind(&status(400)), kind(&status(422)));
+    }
 
     #[test]
     fn ticks_stay_in_step_and_missed_ones_are_counted() {

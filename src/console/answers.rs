@@ -36,6 +36,12 @@ pub struct ServiceSummary {
     pub restarts: u64,
     /// Why it is quarantined, if it is.
     pub quarantined: Option<String>,
+    /// What the API server last said to its writes, where they came to nothing.
+    #[serde(default)]
+    pub denied: Option<String>,
+    /// Why its target is not known as it is now, if it is not.
+    #[serde(default)]
+    pub target_unknown: Option<String>,
     /// Its arrival rate, if it can be acted on.
     #[serde(default)]
     pub load: Option<Finite>,
@@ -122,6 +128,8 @@ impl From<ServiceSnapshot> for ServiceSummary {
             sentence,
             restarts: snapshot.restarts,
             quarantined: snapshot.quarantined,
+            denied: snapshot.denied,
+            target_unknown: features.and_then(|features| features.target.unknown()),
             load,
             peak,
             authority,

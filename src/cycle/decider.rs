@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::act::{Made, plan};
 use crate::decide::{Decider, PolicySet, decide};
-use crate::guard::{Context, Memory, judge};
+use crate::guard::{Context, Denials, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
     CandidateDecision, ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Intent, KillState,
@@ -140,6 +140,11 @@ impl DeciderCore {
     pub fn write_ended(&mut self, end: &Arc<WriteEnd>) {
         self.memory.write_ended(end);
         self.undo = self.undo.take().and_then(|undo| undo.after(&end.change, &end.outcome));
+    }
+
+    /// Returns what the API server last said to the writes of the service, where it needs a person.
+    pub fn denied(&self, now: Now) -> Option<String> {
+        self.memory.denials(now).and_then(Denials::needs_a_person)
     }
 
     /// Hears no more of how a change ended than that it did, where that was too much for [`DeciderCore::write_ended`].

@@ -1,5 +1,5 @@
 //! Budget: how many writes a service may see (INV-04). Namespace and fleet are charged at the write gate; what they refused
-//! is not asked for again with each sample.
+//! is not asked for again with each sample, nor is what the API server answered with no.
 
 use std::time::Duration;
 
@@ -25,9 +25,17 @@ pub fn guard(case: &Case<'_>) -> Answer {
             REFUSED.as_secs()
         ));
     }
+    let denials = case.memory.denials(now);
+    if let Some(wait) = denials.and_then(|denials| denials.holds(now)) {
+        return Answer::Hold(wait);
+    }
     let recent = case.memory.writes_within(TEN_MINUTES, now);
     if recent >= budgets.per_10_min as usize {
-        return Answer::Hold(format!("{recent} writes in the last 10 minutes of {} allowed", budgets.per_10_min));
+        let denied = denials.map_or_else(String::new, |denials| format!("; {}", denials.said()));
+        return Answer::Hold(format!(
+            "{recent} writes in the last 10 minutes of {} allowed{denied}",
+            budgets.per_10_min
+        ));
     }
     let raised = case.memory.last_move(Direction::Raise).map(|last| last.age(now));
     let raised = raised.filter(|age| *age < LAST && matches!(case.motion, Motion::Raise { .. }));

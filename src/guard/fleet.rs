@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::TEN_MINUTES;
-use crate::model::{ChangeSet, Direction, Intent, Moment, Now};
+use crate::model::{ChangeId, ChangeSet, Direction, Intent, Moment, Now};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -28,12 +28,14 @@ impl Default for FleetLimits {
 /// One charged write.
 #[derive(Debug, Clone)]
 struct Charge {
+    id: ChangeId,
     at: Moment,
     namespace: String,
     removed: u32,
 }
 
-/// What namespaces and the fleet have spent. Charged before the write, never refunded. Lowerings spend at most half of the
+/// What namespaces and the fleet have spent. Charged before the write, and given back only where the API server answered it by
+/// saying that it did nothing. Lowerings spend at most half of the
 /// writes of a minute: what only saves money never stands in the way of a raise.
 ///
 /// **Invariants**: INV-04, INV-05.
@@ -54,7 +56,7 @@ impl FleetBudget {
         let mut budget = Self::new(limits);
         for intent in intents {
             let at = match &intent.ended {
-                Some((at, outcome)) if outcome.was_sent() => *at,
+                Some((at, outcome)) if outcome.is_charged() => *at,
                 Some(_) => continue,
                 None => intent.prepared,
             };
@@ -72,6 +74,11 @@ impl FleetBudget {
         self.affords(change, total, now)?;
         self.spent.push_back(charge_of(change, Moment::now(now)));
         Ok(())
+    }
+
+    /// Gives back what `change` was charged: the API server has said that it did nothing.
+    pub fn refund(&mut self, change: &ChangeSet) {
+        self.spent.retain(|spent| spent.id != change.id);
     }
 
     /// Tells whether the budgets permit `change` now, with `total` replicas known in the fleet.
@@ -126,5 +133,5 @@ fn within<'a>(
 fn charge_of(change: &ChangeSet, at: Moment) -> Charge {
     let lowers = change.knob.sets_count() && change.direction() == Direction::Lower;
     let removed = if lowers { change.from.saturating_sub(change.to) } else { 0 };
-    Charge { at, namespace: change.target.namespace.clone(), removed }
+    Charge { id: change.id.clone(), at, namespace: change.target.namespace.clone(), removed }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::HOUR;
 use super::case::{Context, Motion, needed_now};
+use super::denials::Denials;
 use super::freshness;
 use super::owner::Owner;
 use super::window::Window;
@@ -52,6 +53,8 @@ pub struct Memory {
     undone: VecDeque<Moment>,
     /// When and why a budget of namespace or fleet last refused to let capacity go.
     refused: Option<(Moment, String)>,
+    /// The writes of late that the API server answered with no.
+    denials: Option<Denials>,
     /// While replicas are missing: how many were ready, and since when no more of them (monotonic).
     coming: Option<(u32, Duration)>,
     /// Newest sample when a raise was first proposed, of the present run of such proposals.
@@ -77,7 +80,10 @@ impl Memory {
                 }
                 Some((at, outcome)) if outcome.was_sent() => {
                     let at = Moment::persisted(*at, now);
-                    memory.charge(change, at);
+                    memory.denials = Denials::after(memory.denials.take(), outcome, at, now);
+                    if outcome.is_charged() {
+                        memory.charge(change, at);
+                    }
                     if *outcome == WriteOutcome::Applied {
                         memory.remember(change, at, now);
                         if change.knob.sets_count() && (intent.reverted.is_some() || at.age(now) < HOUR) {
@@ -133,11 +139,12 @@ impl Memory {
     }
 
     /// Remembers of a write that ended what budgets and cooldowns ask for, and nothing of who moves the target. One that was
-    /// never sent is not charged.
+    /// never sent is not charged, nor is one that the API server declined.
     pub fn let_go(&mut self, end: &WriteEnd) {
         let WriteEnd { change, outcome, now, .. } = end;
         self.in_flight.take_if(|in_flight| in_flight.id == change.id);
-        if outcome.was_sent() {
+        self.denials = Denials::after(self.denials.take(), outcome, Moment::now(*now), *now);
+        if outcome.is_charged() {
             self.charge(change, Moment::now(*now));
         } else {
             self.writes.retain(|write| write.id != change.id);
@@ -233,6 +240,11 @@ impl Memory {
     /// Returns how long ago a budget of namespace or fleet refused to let capacity go, and why.
     pub(super) fn refused(&self, now: Now) -> Option<(Duration, &str)> {
         self.refused.as_ref().map(|(at, why)| (at.age(now), why.as_str()))
+    }
+
+    /// Returns the writes of late that the API server answered with no.
+    pub fn denials(&self, now: Now) -> Option<&Denials> {
+        self.denials.as_ref().filter(|denials| denials.count(now))
     }
 
     /// Returns when `knob` was last turned in `direction`.

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `case` | what a guard is asked, what it may answer |
 //! | `memory`, `window`, `owner` | what one service remembers between cycles |
+//! | `denials` | writes that the API server answered with no, and the pause after them |
 //! | `fleet` | budgets over namespaces and the fleet, for the write gate |
 //! | one file per guard | see [`chain`] |
 //!
@@ -22,6 +23,7 @@ mod case;
 mod confirmation;
 mod convergence;
 mod cooldown;
+mod denials;
 mod fleet;
 mod forecast_floor;
 mod freshness;
@@ -40,6 +42,7 @@ mod tests;
 mod window;
 
 pub use case::{Answer, Case, Context, Motion};
+pub use denials::Denials;
 pub use fleet::{FleetBudget, FleetLimits};
 pub use memory::Memory;
 

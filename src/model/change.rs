@@ -164,10 +164,17 @@ pub enum Refusal {
         /// How this one stands to the lease.
         reason: String,
     },
-    /// The API server could not be read, or said that it did not act.
+    /// The API server could not be read or reached, or said that it is too busy to act (429, 503).
     Unreachable {
         /// Its words.
         reason: String,
+        /// Whether it said so of the write itself, and not before one was sent.
+        #[serde(default)]
+        sent: bool,
+        /// How long it asks to be left alone; zero where it does not say.
+        #[serde(default)]
+        #[serde(alias = "retry_after_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
+        retry_after: Duration,
     },
     /// The journal could not be written.
     Journal {
@@ -183,7 +190,7 @@ impl fmt::Display for Refusal {
             Self::Budget { reason } => write!(f, "budget: {reason}"),
             Self::Busy => f.write_str("another write to the target is under way"),
             Self::Leadership { reason } => write!(f, "leadership: {reason}"),
-            Self::Unreachable { reason } => write!(f, "API server: {reason}"),
+            Self::Unreachable { reason, .. } => write!(f, "API server: {reason}"),
             Self::Journal { error } => write!(f, "journal: {error}"),
         }
     }
@@ -201,6 +208,9 @@ pub enum WriteOutcome {
     Superseded {
         /// What was found.
         found: String,
+        /// Whether the API server said so of the write itself (404, 409), and not a read before it.
+        #[serde(default)]
+        sent: bool,
     },
     /// The API server said no.
     Rejected {
@@ -242,17 +252,51 @@ impl WriteOutcome {
         Self::Abandoned { reason: reason.to_owned(), sent: false }
     }
 
+    /// Returns how a change ends that a read before its write shows to be out of date.
+    pub fn superseded(found: String) -> Self {
+        Self::Superseded { found, sent: false }
+    }
+
+    /// Returns how a change ends that is not sent for want of an API server.
+    pub fn unreachable(reason: String) -> Self {
+        Self::Refused(Refusal::Unreachable { reason, sent: false, retry_after: Duration::ZERO })
+    }
+
+    /// For a write that the API server has answered by saying that it did nothing, and may do the next one: how long it asks
+    /// to be left alone, which may be zero.
+    pub fn declined(&self) -> Option<Duration> {
+        match self {
+            Self::Superseded { sent: true, .. } => Some(Duration::ZERO),
+            Self::Refused(Refusal::Unreachable { sent: true, retry_after, .. }) => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    /// Tells whether it counts against the budgets: the API server may have seen it, and did not say that it did nothing
+    /// for a reason that passes.
+    ///
+    /// | answer to the PATCH | how it ends | budgets of service, namespace, fleet | cooldown | asked again |
+    /// |---|---|---|---|---|
+    /// | done | applied | spent | begins | after the cooldown |
+    /// | 400, 401, 403, 422, or an admission that made another value | rejected | spent | none | after a pause |
+    /// | 404, 409 | superseded | given back | none | after a pause |
+    /// | 429, 503 | refused | given back | none | after a pause, or `Retry-After` if longer, at most a minute |
+    /// | 408, other 5xx, none in time | applied or abandoned, by what is read | spent | as applied, or none | at once |
+    /// | never sent | as the gate says | not spent | none | at once |
+    ///
+    /// The pause (`guard/denials.rs`) is 5 s and doubles with each no in a row up to a minute, over a restart too.
+    pub fn is_charged(&self) -> bool {
+        self.was_sent() && self.declined().is_none()
+    }
+
     /// Tells whether the API server may have seen the write.
     pub fn was_sent(&self) -> bool {
         match self {
             Self::Applied | Self::Rejected { .. } => true,
-            Self::Abandoned { sent, .. } => *sent,
-            Self::AlreadyThere
-            | Self::Superseded { .. }
-            | Self::Expired
-            | Self::Stale { .. }
-            | Self::Refused(_)
-            | Self::NoLever => false,
+            Self::Abandoned { sent, .. }
+            | Self::Superseded { sent, .. }
+            | Self::Refused(Refusal::Unreachable { sent, .. }) => *sent,
+            Self::AlreadyThere | Self::Expired | Self::Stale { .. } | Self::Refused(_) | Self::NoLever => false,
         }
     }
 
@@ -277,7 +321,7 @@ impl fmt::Display for WriteOutcome {
         match self {
             Self::Applied => f.write_str("applied"),
             Self::AlreadyThere => f.write_str("was already there"),
-            Self::Superseded { found } => write!(f, "superseded: {found}"),
+            Self::Superseded { found, .. } => write!(f, "superseded: {found}"),
             Self::Rejected { reason } => write!(f, "rejected by the API server: {reason}"),
             Self::Expired => f.write_str("expired before it could be sent"),
             Self::Stale { fresh_for, age } => write!(
@@ -286,6 +330,7 @@ impl fmt::Display for WriteOutcome {
                 fresh_for.as_secs_f64(),
                 age.as_secs_f64()
             ),
+            Self::Refused(Refusal::Unreachable { reason, sent: true, .. }) => write!(f, "declined: {reason}"),
             Self::Refused(refusal) => write!(f, "refused at the write gate: {refusal}"),
             Self::Abandoned { reason, .. } => write!(f, "abandoned: {reason}"),
             Self::NoLever => f.write_str("no lever: no adapter can read or turn this knob yet"),

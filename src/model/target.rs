@@ -123,6 +123,15 @@ pub enum TargetReading {
 }
 
 impl TargetReading {
+    /// Returns why it is not known how the target stands now; `None` if it is.
+    pub fn unknown(&self) -> Option<String> {
+        match self {
+            Self::Known { .. } => None,
+            Self::Outdated { silence, .. } => Some(format!("last seen {} s ago", silence.as_secs())),
+            Self::Unknown { reason } => Some(reason.clone()),
+        }
+    }
+
     /// Returns the state if, and only if, it may be acted on.
     pub fn known(&self) -> Option<&TargetState> {
         match self {

@@ -1,6 +1,7 @@
 //! Targets: what the loop sees of them, and the one way to change them.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 
@@ -53,10 +54,18 @@ pub enum ClusterError {
         /// What happened.
         reason: String,
     },
-    /// The server answered that it did not act (429, 503) or could not be reached at all.
+    /// The server answered that it did not act because it is too busy (429, 503).
+    #[error("API server unavailable: {reason}")]
+    Busy {
+        /// Its words.
+        reason: String,
+        /// How long it asks to be left alone; zero where it does not say.
+        retry_after: Duration,
+    },
+    /// The server could not be reached at all.
     #[error("API server unavailable: {reason}")]
     Unavailable {
-        /// Its words.
+        /// Why.
         reason: String,
     },
     /// No adapter can turn this knob.

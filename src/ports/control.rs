@@ -42,6 +42,8 @@ pub struct ServiceSnapshot {
     pub restarts: u64,
     /// Why it is quarantined, if it is.
     pub quarantined: Option<String>,
+    /// What the API server last said to its writes, where they came to nothing.
+    pub denied: Option<String>,
 }
 
 /// One service as it is declared, but for what is masked.

@@ -353,3 +353,15 @@ async fn x2_without_the_right_to_see_autoscalers_nothing_is_known_of_a_target_an
     let refused = cluster.read(&change(&target(), 5)).await;
     assert!(matches!(refused, Err(ClusterError::Forbidden { .. })), "{refused:?}");
 }
+
+#[tokio::test]
+async fn k9_a_server_that_is_too_busy_says_how_long_to_leave_it_alone() {
+    let double = double().await;
+    let cluster = cluster(&double, TIMEOUTS).await;
+    let live = read(&cluster).await;
+    double.faults().order(Verb::Patch, 1, Fault::status(429));
+    let refused = cluster.apply(&change(&target(), 5), &live).await;
+    // The header alone says so, as of a server that sheds load.
+    let (reason, retry_after) = ("ordered by a test".to_owned(), Duration::from_secs(1));
+    assert_eq!(refused, Err(ClusterError::Busy { reason, retry_after }));
+}

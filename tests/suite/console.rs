@@ -94,6 +94,7 @@ impl Control for Loop {
             last: Some(Arc::new(record)),
             restarts: 2,
             quarantined: None,
+            denied: None,
         };
         let service = "shop/search".parse().unwrap();
         let new = ServiceSnapshot { service, features: None, outlook: None, last: None, ..snapshot.clone() };

@@ -355,7 +355,8 @@ async fn k12_a_target_deleted_and_made_anew_is_another_one() {
     let old = cluster.read(&change(&target, 0)).await.unwrap();
     site.delete(&target).await;
     let gone = until(&cluster, &target, |reading| reading.last().is_none()).await;
-    assert_eq!(gone, TargetReading::Unknown { reason: "does not exist".to_owned() });
+    let reason = format!("{target} does not exist; make it, or name in `target` the one that runs");
+    assert_eq!(gone, TargetReading::Unknown { reason });
     let not_found = Err(ClusterError::NotFound { target: target.clone() });
     assert_eq!(cluster.read(&change(&target, 0)).await, not_found);
     assert_eq!(cluster.apply(&change(&target, 5), &old).await, not_found);

@@ -71,10 +71,7 @@ fn sentences() {
     let cases = vec![
         ("applied and measured", applied()),
         ("under way", acted()),
-        (
-            "superseded",
-            with(acted(), |it| it.outcome = Some(WriteOutcome::Superseded { found: "5 replicas".to_owned() })),
-        ),
+        ("superseded", with(acted(), |it| it.outcome = Some(WriteOutcome::superseded("5 replicas".to_owned())))),
         ("refused at the gate", with(acted(), |it| it.outcome = Some(refused))),
         ("a floor", with(applied(), of_an_autoscaler)),
         (

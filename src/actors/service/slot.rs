@@ -372,6 +372,12 @@ impl Service {
         self.world.gate.unsettled(&self.spec().target).then(|| "an earlier write is not settled yet".to_owned())
     }
 
+    /// Returns what the API server last said to its writes, where they came to nothing and that needs a person.
+    pub fn denied(&self) -> Option<String> {
+        let now = self.world.ports.clock.now();
+        self.decider.read(|core| core.denied(now))
+    }
+
     /// Returns what is shown of it.
     pub fn view(&self) -> View {
         self.view.lock().clone()

@@ -14,6 +14,7 @@
 //! one. Nothing is ever sent twice: what became of an open intent is found out by reading. A read that shows the
 //! old value proves nothing while the write may still land ([`LANDS_WITHIN`]): it is made again after that.
 
+mod answers;
 mod state;
 
 use std::panic::AssertUnwindSafe;
@@ -36,6 +37,7 @@ use crate::model::{
 use crate::ports::journal::Entry;
 use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwitch, Leadership, Live};
 
+use answers::{answered, declined, unsent};
 use state::State;
 
 /// Writes under way at once (a small share of what an API server serves).
@@ -303,12 +305,18 @@ impl WriteGate {
                 tracing::warn!(service = %change.service(), reason, "outcome of a write unknown, reading");
                 Err(now.plus(LANDS_WITHIN).mono)
             }
-            Err(error) => Ok(unsent(&error).into()),
+            Err(error) => {
+                let outcome = declined(&error);
+                if outcome.declined().is_some() {
+                    self.state.lock().refund(change);
+                }
+                Ok(outcome.into())
+            }
         }
     }
 
     /// What needs an answer comes first, so that ages are judged right before the write (INV-02, INV-03). The budgets of
-    /// namespace and fleet are charged last: what is not sent costs nothing.
+    /// namespace and fleet are charged last: what is not sent costs nothing, and what the API server declines is given back.
     async fn check(&self, change: &ChangeSet, live: &Live) -> Result<(), WriteOutcome> {
         // Real time, as the limit of a connection is: the clock of the loop may run faster.
         let asked = Instant::now();
@@ -316,7 +324,7 @@ impl WriteGate {
         let now = self.parts.clock.now();
         permitted(change, &kill, &self.lead(), now)?;
         if let Some(found) = &live.displaced {
-            return Err(WriteOutcome::Superseded { found: found.clone() });
+            return Err(WriteOutcome::superseded(found.clone()));
         }
         recheck(change, &live.uid, live.value, now)?;
         if asked.elapsed() > KILL_READ_HOLDS {
@@ -402,31 +410,6 @@ fn permitted(change: &ChangeSet, kill: &KillState, lead: &Lead, now: Now) -> Res
     match lead.forbids(change.epoch) {
         Some(reason) => Err(WriteOutcome::Refused(Refusal::Leadership { reason })),
         None => Ok(()),
-    }
-}
-
-/// What a failed read, or a write that the server says it did not do, means.
-fn unsent(error: &ClusterError) -> WriteOutcome {
-    match error {
-        ClusterError::NotFound { .. } | ClusterError::Conflict { .. } => {
-            WriteOutcome::Superseded { found: error.to_string() }
-        }
-        ClusterError::Forbidden { .. } | ClusterError::Denied { .. } => {
-            WriteOutcome::Rejected { reason: error.to_string() }
-        }
-        ClusterError::NoLever { .. } => WriteOutcome::NoLever,
-        ClusterError::Unknown { .. } | ClusterError::Unavailable { .. } => {
-            WriteOutcome::Refused(Refusal::Unreachable { reason: error.to_string() })
-        }
-    }
-}
-
-/// What the server's answer to a write means; an admission hook may have changed our value.
-fn answered(change: &ChangeSet, after: &Live) -> WriteOutcome {
-    if after.value == change.to {
-        WriteOutcome::Applied
-    } else {
-        WriteOutcome::Rejected { reason: format!("the server made {} of {}", after.value, change.to) }
     }
 }
 

@@ -100,6 +100,11 @@ impl State {
         self.budget.charge(change, self.replicas.sum, now)
     }
 
+    /// Gives back what a change was charged.
+    pub(super) fn refund(&mut self, change: &ChangeSet) {
+        self.budget.refund(change);
+    }
+
     pub(super) fn saw_replicas(&mut self, service: &ServiceId, replicas: u32) {
         self.replicas.set(service, replicas);
     }

@@ -103,7 +103,7 @@ pub(super) trait Object: for<'de> Deserialize<'de> + Clone + Send + 'static {
 /// The objects of one collection.
 ///
 /// What is seen only ever gets newer: an object or a list with an older version than one seen before (a lagging
-/// server) is ignored. An object that is not there is unknown, never an empty one.
+/// server) is ignored, and is no sign of life. An object that is not there is unknown, never an empty one.
 #[derive(Debug)]
 pub(super) struct Cache<T> {
     objects: BTreeMap<(String, String), T>,
@@ -119,7 +119,10 @@ pub(super) struct Cache<T> {
 
 /// A list that is older than what was seen before.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the API server sent a list of version {found}, version {seen} was seen before; asking again")]
+#[error(
+    "the API server sent a list of version {found}, version {seen} was seen before; asking again (if it was restored from a \
+     backup, restart flyball, which then knows of nothing newer)"
+)]
 pub(super) struct OlderList {
     found: u64,
     seen: u64,
@@ -151,8 +154,8 @@ impl<T: Object> Cache<T> {
 
     /// Takes in an object that was added or changed.
     pub(super) fn changed(&mut self, object: T, now: Tick) {
-        self.sign(now);
         if self.is_news(&object) {
+            self.sign(now);
             self.advance(object.metadata().version());
             self.objects.insert(key(&object), object);
         }
@@ -160,15 +163,20 @@ impl<T: Object> Cache<T> {
 
     /// Takes in that an object was deleted.
     pub(super) fn deleted(&mut self, object: &T, now: Tick) {
-        self.sign(now);
         if self.is_news(object) {
+            self.sign(now);
             self.advance(object.metadata().version());
             self.objects.remove(&key(object));
         }
     }
 
-    /// Takes in that nothing else happened up to `version`.
+    /// Takes in that nothing else happened up to `version`. One that lies before what was seen is of a server that has gone
+    /// back, as after it was restored from a backup: what is seen of it is not what there is.
     pub(super) fn bookmarked(&mut self, version: Option<u64>, now: Tick) {
+        if let Some((version, seen)) = version.zip(self.version).filter(|(version, seen)| version < seen) {
+            self.failed(OlderList { found: version, seen }.to_string());
+            return self.lost();
+        }
         self.advance(version);
         self.sign(now);
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use axum::http;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::Status;
+use kube::core::response::StatusDetails;
 use kube::{Client, Config};
 
 /// How the API server is found.
@@ -146,6 +148,36 @@ pub(super) async fn ask(
     let request = request.map_err(kube::Error::BuildRequest)?;
     let late = |_| kube::Error::Service(format!("no answer within {within:?}").into());
     tokio::time::timeout(within, client.request_text(request)).await.map_err(late)?
+}
+
+/// Longest answer to a request about one object; the server itself refuses objects of more than a few MiB.
+const MOST: usize = 32 << 20;
+
+/// Sends a request and returns the text of its answer, as kube's own `request_text`, but that an error says how long the
+/// server asks to be left alone: `Retry-After` is a header, which kube drops.
+pub(super) async fn text(client: &Client, request: http::Request<Vec<u8>>) -> kube::Result<String> {
+    let (head, body) = client.send(request.map(kube::client::Body::from)).await?.into_parts();
+    let body = axum::body::to_bytes(axum::body::Body::new(body), MOST).await;
+    let body = body.map_err(|error| kube::Error::Service(error.into()))?;
+    let text = String::from_utf8(body.to_vec()).map_err(kube::Error::FromUtf8)?;
+    if !head.status.is_client_error() && !head.status.is_server_error() {
+        return Ok(text);
+    }
+    let plain = || Status::failure(text.trim(), "no Status").with_code(head.status.as_u16());
+    let mut status: Status = serde_json::from_str(&text).unwrap_or_else(|_| plain());
+    let header = head.headers.get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+    if let Some(seconds) = header {
+        let empty = || StatusDetails {
+            name: String::new(),
+            group: String::new(),
+            kind: String::new(),
+            uid: String::new(),
+            causes: Vec::new(),
+            retry_after_seconds: 0,
+        };
+        status.details.get_or_insert_with(empty).retry_after_seconds = seconds;
+    }
+    Err(kube::Error::Api(Box::new(status)))
 }
 
 #[cfg(test)]

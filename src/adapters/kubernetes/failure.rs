@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 
 use crate::model::TargetRef;
 use crate::ports::ClusterError;
@@ -23,7 +24,10 @@ pub(super) fn classify(error: &kube::Error, target: &TargetRef) -> ClusterError 
         401 | 403 => ClusterError::Forbidden { reason },
         404 => ClusterError::NotFound { target: target.clone() },
         409 => ClusterError::Conflict { target: target.clone() },
-        429 | 503 => ClusterError::Unavailable { reason },
+        429 | 503 => {
+            let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+            ClusterError::Busy { reason, retry_after: Duration::from_secs(seconds.into()) }
+        }
         code if is_refusal(code) => ClusterError::Denied { reason },
         _ => ClusterError::Unknown { reason },
     }
@@ -99,7 +103,7 @@ mod tests {
             check(code, |meaning| matches!(meaning, ClusterError::Denied { .. }));
         }
         for code in [429, 503] {
-            check(code, |meaning| matches!(meaning, ClusterError::Unavailable { .. }));
+            check(code, |meaning| matches!(meaning, ClusterError::Busy { retry_after: Duration::ZERO, .. }));
         }
         for code in [400, 404, 409, 429] {
             assert!(is_refusal(code), "{code}");

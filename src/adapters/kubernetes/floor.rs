@@ -11,7 +11,7 @@ use crate::ports::{ClusterError, Live};
 
 use super::autoscaler::{HorizontalPodAutoscaler, autoscaling, floor_patch};
 use super::cache::Object;
-use super::client::Timeouts;
+use super::client::{Timeouts, text};
 use super::scale::{FIELD_MANAGER, collection, conditional, send, unbuildable, within};
 
 /// A list of autoscalers.
@@ -87,7 +87,7 @@ pub(super) async fn write(
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let request = Request::new(autoscalers_of(&target.namespace));
     let request = request.patch(&floor.autoscaler, &parameters, &Patch::Merge(patch)).map_err(unbuildable)?;
-    let text = send(client.request_text(within(request, timeouts)?), target, timeouts).await?;
+    let text = send(text(client, within(request, timeouts)?), target, timeouts).await?;
     let after: HorizontalPodAutoscaler =
         serde_json::from_str(&text).map_err(|error| odd(target, &error.to_string()))?;
     self::live(&after, target, None)

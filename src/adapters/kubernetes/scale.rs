@@ -10,7 +10,7 @@ use crate::model::ids::{is_dns_label, is_dns_subdomain};
 use crate::model::{TargetKind, TargetRef};
 use crate::ports::{ClusterError, Live};
 
-use super::client::Timeouts;
+use super::client::{Timeouts, text};
 use super::failure::classify;
 use super::workload::Workload;
 
@@ -41,7 +41,7 @@ pub(super) async fn write(
     let request = Request::new(collection(target)?);
     let request =
         request.patch_subresource("scale", &target.name, &parameters, &Patch::Merge(patch)).map_err(unbuildable)?;
-    answer(client.request_text(within(request, timeouts)?), target, timeouts).await
+    answer(text(client, within(request, timeouts)?), target, timeouts).await
 }
 
 /// Checks that a write of `count` can be sent, and is conditional on what was read.

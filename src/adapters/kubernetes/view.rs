@@ -30,7 +30,8 @@ fn state(
     autoscalers: &Cache<HorizontalPodAutoscaler>,
     target: &TargetRef,
 ) -> Result<TargetState, String> {
-    let object = cache.get(&target.namespace, &target.name)?.ok_or("does not exist")?;
+    let absent = || format!("{target} does not exist; make it, or name in `target` the one that runs");
+    let object = cache.get(&target.namespace, &target.name)?.ok_or_else(absent)?;
     let state = object.state(target.kind).map_err(|odd| odd.to_string())?;
     let all = autoscalers.all().map_err(|why| format!("who else scales it is not known: autoscalers: {why}"))?;
     let autoscaling = autoscaling(all, target);
@@ -54,6 +55,12 @@ mod tests {
 
     fn target() -> TargetRef {
         TargetRef { kind: TargetKind::Deployment, namespace: String::new(), name: "checkout".to_owned() }
+    }
+
+    fn absent() -> TargetReading {
+        TargetReading::Unknown {
+            reason: format!("{} does not exist; make it, or name in `target` the one that runs", target()),
+        }
     }
 
     fn seen(view: &View, now: Tick) -> TargetReading {
@@ -122,6 +129,22 @@ mod tests {
     }
 
     #[test]
+    fn k6_a_server_whose_versions_go_back_is_not_believed_and_is_named() {
+        let (mut view, now) = synced(1000, &[object(900, "a", 4)]);
+        let later = now + Duration::from_secs(121);
+        view.changed(object(102, "a", 8), later);
+        assert!(matches!(seen(&view, later), TargetReading::Outdated { .. }), "an old event is no sign of life");
+        let (mut view, now) = synced(1000, &[object(900, "a", 4)]);
+        view.bookmarked(Some(1000), now);
+        assert_eq!(replicas(&view, now), Some(4));
+        view.bookmarked(Some(110), now);
+        assert!(matches!(seen(&view, now), TargetReading::Outdated { .. }));
+        let why = view.waiting_for(now).unwrap().to_string();
+        assert!(why.contains("version 110, version 1000 was seen before") && why.contains("restart flyball"), "{why}");
+        assert_eq!(view.resume(), None, "it is listed anew");
+    }
+
+    #[test]
     fn k5_after_a_loss_nothing_is_current_until_the_next_list() {
         let (mut view, now) = synced(10, &[object(8, "a", 3)]);
         view.lost();
@@ -137,10 +160,10 @@ mod tests {
     fn k5_an_absent_object_is_unknown_and_never_zero() {
         let (mut view, now) = synced(10, &[object(8, "a", 3)]);
         view.listed(30, Vec::new(), now).unwrap();
-        assert_eq!(seen(&view, now), TargetReading::Unknown { reason: "does not exist".to_owned() });
+        assert_eq!(seen(&view, now), absent());
         let (mut view, now) = synced(10, &[object(8, "a", 3)]);
         view.deleted(&object(11, "a", 3), now);
-        assert_eq!(seen(&view, now), TargetReading::Unknown { reason: "does not exist".to_owned() });
+        assert_eq!(seen(&view, now), absent());
         // A late echo of the time before does not bring it back.
         view.changed(object(9, "a", 3), now);
         assert_eq!(replicas(&view, now), None);

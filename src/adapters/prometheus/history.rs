@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::http::{Http, MAX_ANSWER};
-use super::parse::{self, Sink, Text};
+use super::parse::{self, Point, Sink};
 use super::selector;
 use crate::model::{Finite, Minute, Timestamp};
 use crate::ports::{SourceError, Template};
@@ -118,13 +118,14 @@ impl Sink for Rows {
     fn numbers<'de, D: Deserializer<'de>>(&mut self, numbers: D) -> Result<(), D::Error> {
         let mut points = std::mem::take(&mut self.spare);
         points.clear();
-        numbers.deserialize_seq(Points { list: &mut points, start: self.start, stop: self.stop })?;
+        numbers.deserialize_any(Points { list: &mut points, start: self.start, stop: self.stop })?;
         self.current = Some(points);
         Ok(())
     }
 
-    fn end(&mut self, place: Option<usize>) -> Result<(), &'static str> {
-        let points = self.current.take().ok_or("a series has no values; histograms need a function around them")?;
+    /// A series without numbers, as one of native histograms, is known at no minute.
+    fn end(&mut self, place: Option<usize>) {
+        let points = self.current.take().unwrap_or_default();
         let slot = place.and_then(|place| self.by_place.get_mut(place)).and_then(Option::as_mut);
         if let Some((row, series)) = slot {
             let (row, only) = (*row, *series == 0);
@@ -141,7 +142,6 @@ impl Sink for Rows {
             }
         }
         self.spare = points;
-        Ok(())
     }
 }
 
@@ -161,15 +161,45 @@ impl<'de> Visitor<'de> for Points<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut points: A) -> Result<(), A::Error> {
         let most = usize::try_from(self.stop.0.saturating_sub(self.start.0)).unwrap_or(0);
-        while let Some((time, Text(value))) = points.next_element::<(f64, Text<'de>)>()? {
+        while let Some(Point { time, number }) = points.next_element::<Point<'de>>()? {
             if self.list.len() == most {
                 return Err(A::Error::custom(format!("a series has more than the {most} points asked for")));
             }
+            let Some(time) = time else { continue };
             let minute = Minute((time.round() as i64).div_euclid(60).saturating_sub(1));
             if minute >= self.start && minute < self.stop {
-                self.list.push((minute, parse::number(&value)));
+                self.list.push((minute, number.and_then(|text| parse::number(&text))));
             }
         }
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(())
     }
 }

@@ -203,9 +203,9 @@ fn arrival(value: &Slot, time: &Slot) -> Arrival {
             Some(at) => return Arrival::Value(Sample { at, value: *value }),
             None => Missing::NoSampleTime,
         },
-        (Slot::Value(_), Slot::Empty | Slot::NotFinite) => Missing::NoSampleTime,
+        (Slot::Value(_), Slot::Empty | Slot::NotFinite | Slot::NoNumber) => Missing::NoSampleTime,
         (Slot::Empty, _) => Missing::NoSeries,
-        (Slot::NotFinite, _) => Missing::NotFinite,
+        (Slot::NotFinite | Slot::NoNumber, _) => Missing::NotFinite,
         (Slot::Several(series), _) | (_, Slot::Several(series)) => Missing::Ambiguous { series: *series },
     };
     Arrival::Missing(missing)

@@ -29,9 +29,114 @@ pub(super) trait Sink {
     /// Reads the numbers of the current series.
     fn numbers<'de, D: Deserializer<'de>>(&mut self, numbers: D) -> Result<(), D::Error>;
 
-    /// Ends the current series; `place` is the service it belongs to, if it belongs to one. Says what is wrong if it
-    /// had no numbers.
-    fn end(&mut self, place: Option<usize>) -> Result<(), &'static str>;
+    /// Ends the current series, which may have had no numbers; `place` is the service it belongs to, if it belongs to one.
+    fn end(&mut self, place: Option<usize>);
+}
+
+/// What is remarked on an answer some of whose series have no number, or one of another form: a place of the answer that is
+/// missing, and no reason to doubt the others.
+pub(super) fn without_number(series: u64) -> String {
+    format!(
+        "{series} series without a number, of which a native histogram is one: its query needs a function around it, as \
+         `histogram_quantile`"
+    )
+}
+
+/// A point of a series: its time in seconds, and its number as a text. What has another form is nothing.
+#[derive(Default)]
+pub(super) struct Point<'a> {
+    pub(super) time: Option<f64>,
+    pub(super) number: Option<Cow<'a, str>>,
+}
+
+impl<'de> Deserialize<'de> for Point<'de> {
+    fn deserialize<D: Deserializer<'de>>(point: D) -> Result<Self, D::Error> {
+        let [time, number] = match point.deserialize_any(AnyForm)? {
+            Form::List([first, second]) => [first, second],
+            _ => [None, None],
+        };
+        let time = time.and_then(|time| if let Scalar::Number(time) = time { Some(time) } else { None });
+        let number = number.and_then(|number| if let Scalar::Text(text) = number { Some(text) } else { None });
+        Ok(Self { time, number })
+    }
+}
+
+/// A value that may be part of a point.
+enum Scalar<'a> {
+    Number(f64),
+    Text(Cow<'a, str>),
+}
+
+/// Any value, as far as points need it.
+enum Form<'a> {
+    One(Scalar<'a>),
+    List([Option<Scalar<'a>>; 2]),
+    Other,
+}
+
+struct AnyForm;
+
+impl<'de> DeserializeSeed<'de> for AnyForm {
+    type Value = Form<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<Form<'de>, D::Error> {
+        value.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for AnyForm {
+    type Value = Form<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Form<'de>, E> {
+        Ok(Form::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Form<'de>, E> {
+        Ok(Form::Other)
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Form<'de>, E> {
+        Ok(Form::One(Scalar::Number(number as f64)))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Form<'de>, E> {
+        Ok(Form::One(Scalar::Number(number as f64)))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Form<'de>, E> {
+        Ok(Form::One(Scalar::Number(number)))
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Form<'de>, E> {
+        Ok(Form::One(Scalar::Text(Cow::Borrowed(text))))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Form<'de>, E> {
+        Ok(Form::One(Scalar::Text(Cow::Owned(text.to_owned()))))
+    }
+
+    /// A list that is longer is no point.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Form<'de>, A::Error> {
+        let mut found = [None, None];
+        for slot in &mut found {
+            let Some(one) = list.next_element_seed(Self)? else { return Ok(Form::List(found)) };
+            *slot = if let Form::One(scalar) = one { Some(scalar) } else { None };
+        }
+        if list.next_element::<IgnoredAny>()?.is_none() {
+            return Ok(Form::List(found));
+        }
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Form::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Form<'de>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Form::Other)
+    }
 }
 
 /// A text of the answer, borrowed unless it has escapes.
@@ -283,7 +388,8 @@ impl<'de, S: Sink> Visitor<'de> for Series<'_, '_, 'de, S> {
             }
         }
         let place = self.0.place();
-        self.0.sink.end(place).map_err(A::Error::custom)
+        self.0.sink.end(place);
+        Ok(())
     }
 }
 

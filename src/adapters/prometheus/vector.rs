@@ -1,8 +1,8 @@
 //! Instant answers: one slot for each service.
 
-use serde::de::{Deserialize, Deserializer, IgnoredAny};
+use serde::de::{Deserialize, Deserializer};
 
-use super::parse::{self, Sink, Text};
+use super::parse::{self, Point, Sink};
 use crate::model::Finite;
 use crate::ports::{SourceError, Template};
 
@@ -15,6 +15,8 @@ pub(super) enum Slot {
     Value(Finite),
     /// One series whose value is no finite number.
     NotFinite,
+    /// One series without a number: a native histogram, or a value of another form.
+    NoNumber,
     /// Several series where one was expected.
     Several(usize),
 }
@@ -28,14 +30,18 @@ pub(super) struct Vector {
     pub(super) unmatched: u64,
     /// What the server remarks on the query.
     pub(super) annotations: Vec<String>,
+    without_number: u64,
     current: Option<Slot>,
 }
 
 /// Reads the answer to an instant query.
 pub(super) fn read(body: &[u8], template: &Template) -> Result<Vector, SourceError> {
     let slots = vec![Slot::Empty; template.width];
-    let mut vector = Vector { slots, unmatched: 0, annotations: Vec::new(), current: None };
+    let mut vector = Vector { slots, unmatched: 0, annotations: Vec::new(), without_number: 0, current: None };
     vector.annotations = parse::read(body, template, &mut vector)?;
+    if vector.without_number > 0 {
+        vector.annotations.push(parse::without_number(vector.without_number));
+    }
     Ok(vector)
 }
 
@@ -45,24 +51,26 @@ impl Sink for Vector {
 
     fn numbers<'de, D: Deserializer<'de>>(&mut self, numbers: D) -> Result<(), D::Error> {
         // The time is that of the evaluation, not that of the sample.
-        let (IgnoredAny, Text(value)) = Deserialize::deserialize(numbers)?;
-        self.current = Some(parse::number(&value).map_or(Slot::NotFinite, Slot::Value));
+        let Point { number, .. } = Deserialize::deserialize(numbers)?;
+        self.current = number.map(|text| parse::number(&text).map_or(Slot::NotFinite, Slot::Value));
         Ok(())
     }
 
-    fn end(&mut self, place: Option<usize>) -> Result<(), &'static str> {
-        let current = self.current.take().ok_or("a series has no value; histograms need a function around them")?;
+    fn end(&mut self, place: Option<usize>) {
+        let current = self.current.take().unwrap_or_else(|| {
+            self.without_number = self.without_number.saturating_add(1);
+            Slot::NoNumber
+        });
         match place.and_then(|place| self.slots.get_mut(place)) {
             Some(slot) => {
                 *slot = match *slot {
                     Slot::Empty => current,
-                    Slot::Value(_) | Slot::NotFinite => Slot::Several(2),
+                    Slot::Value(_) | Slot::NotFinite | Slot::NoNumber => Slot::Several(2),
                     Slot::Several(series) => Slot::Several(series.saturating_add(1)),
                 }
             }
             None => self.unmatched = self.unmatched.saturating_add(1),
         }
-        Ok(())
     }
 }
 
@@ -155,9 +163,6 @@ mod tests {
             (r#"{"status":"success","data":{"resultType":"matrix","result":[]}}"#, "matrix, expected vector"),
             (r#"{"status":"success","data":{"resultType":"string","result":[1,"2"]}}"#, "string, expected vector"),
             (r#"{"status":"success","data":{"result":[1,"2"],"resultType":"scalar"}}"#, "expected a series"),
-            (r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{}}]}}"#, "no value"),
-            (r#"{"status":"success","data":{"resultType":"vector","result":[{"value":[1,2]}]}}"#, "invalid type"),
-            (r#"{"status":"success","data":{"resultType":"vector","result":[{"value":["1"]}]}}"#, "invalid length"),
             (r#"{"status":"success","data":{"resultType":"vector","result":[]}} {}"#, "trailing"),
             (
                 r#"{"status":"success","warnings":["store 3 down"],"data":{"resultType":"vector","result":[]}}"#,
@@ -171,6 +176,29 @@ mod tests {
                 other => panic!("{body}: {other:?}"),
             }
         }
+    }
+
+    /// A native histogram is one of them; whoever it belongs to, the others have their values.
+    #[test]
+    fn inv_14_a_series_without_a_number_is_missing_at_its_own_place_alone() {
+        let theirs = r#"{"metric":{"namespace":"other-team","service":"theirs"},"#;
+        let ours = r#"{"metric":{"namespace":"shop","service":"s1"},"#;
+        let histogram = r#""histogram":[1700000000,{"count":"4","sum":"1","buckets":[[0,"1","2","4"]]}]}"#;
+        let odd = [histogram, r#""x":1}"#].map(str::to_owned).into_iter().chain(
+            ["[1,2]", r#"["1"]"#, "[]", "7", "null", "true", r#""7""#, "{}", r#"{"a":[1]}"#, r#"[1,"2",3]"#, "[1,[2]]"]
+                .map(|odd| format!(r#""value":{odd}}}"#)),
+        );
+        for odd in odd {
+            let vector =
+                read(answer(&format!("{theirs}{odd},{}", series("s0", "5"))).as_bytes(), &template(2)).unwrap();
+            assert_eq!((vector.slots, vector.unmatched), (vec![finite(5.0), Slot::Empty], 1), "{odd}");
+            let body = answer(&format!("{ours}{odd},{}", series("s0", "5")));
+            let vector = read(body.as_bytes(), &template(2)).unwrap();
+            assert_eq!(vector.slots, [finite(5.0), Slot::NoNumber], "{odd}");
+            assert!(vector.annotations[0].starts_with("1 series without a number"), "{:?}", vector.annotations);
+        }
+        let both = answer(&format!("{},{ours}{histogram}", series("s1", "5")));
+        assert_eq!(read(both.as_bytes(), &template(2)).unwrap().slots, [Slot::Empty, Slot::Several(2)]);
     }
 
     #[test]

@@ -175,6 +175,10 @@ impl Seen {
     }
 }
 
+fn is_watch(what: &Awaited) -> bool {
+    matches!(what, Awaited::Watch { .. })
+}
+
 /// Returns what needs a person. A decision that a guard holds is at work as it should be.
 fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
     let mut reasons = Vec::new();
@@ -205,10 +209,18 @@ fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
         let faults = counted(status.policy_faults.len(), "fault");
         reasons.push(format!("a policy set was refused ({faults}): {fault}"));
     }
+    let watches_wait = status.waiting_for.iter().chain(&status.services_wait_for).any(is_watch);
     for service in services {
         let name = &service.service;
         if let Some(why) = &service.quarantined {
             reasons.push(format!("{name} is quarantined: {why}"));
+        }
+        if let Some(why) = &service.denied {
+            reasons.push(format!("{name}: {why}"));
+        }
+        // A watch that stands still is told already.
+        if let Some(why) = service.target_unknown.as_ref().filter(|_| service.last.is_some() && !watches_wait) {
+            reasons.push(format!("the target of {name} is not known, so nothing is done: {why}"));
         }
         let (fresh, all) = service.fresh_signals;
         // Where no source answers, the sources are told already.

@@ -52,6 +52,8 @@ fn services() -> Vec<ServiceSummary> {
         sentence: None,
         restarts: 0,
         quarantined: None,
+        denied: None,
+        target_unknown: None,
         load: Finite::new(312.4),
         peak: Some(Peak { within_seconds: 1800, median: 520.4, lower: 480.0, upper: 612.0 }),
         authority: Some(Authority::MayAdd),
@@ -127,6 +129,25 @@ fn a_switch_matters_where_something_is_written() {
         assert_eq!(reasons(&status, &services()).first().map(String::as_str), expected);
         assert!(reasons(&status, &services()[1..]).is_empty(), "shadow writes nothing");
     }
+}
+
+/// The sentence of a guard that holds back what was rejected is not all that there is to say.
+#[test]
+fn writes_that_come_to_nothing_and_targets_that_are_not_there_are_trouble() {
+    let mut services = services();
+    services[0].denied = Some("the last 4 writes came to nothing: not allowed".to_owned());
+    let denied = "shop/checkout: the last 4 writes came to nothing: not allowed";
+    assert_eq!(reasons(&process(), &services), [denied]);
+    services[0].denied = None;
+    services[0].target_unknown = Some("Deployment shop/checkout does not exist".to_owned());
+    let gone = "the target of shop/checkout is not known, so nothing is done: Deployment shop/checkout does not exist";
+    assert_eq!(reasons(&process(), &services), [gone]);
+    let why = crate::ports::StaleWatch { silent_seconds: Some(130), trouble: None };
+    let of = "Deployments".to_owned();
+    let silent = Status { services_wait_for: vec![Awaited::Watch { of, why }], ..process() };
+    assert_eq!(reasons(&silent, &services).len(), 1, "a watch that stands still is told once");
+    services[0].last = None;
+    assert!(reasons(&process(), &services).is_empty(), "it has not decided yet");
 }
 
 /// A guard at work is no trouble; a service that sees nothing any more is.

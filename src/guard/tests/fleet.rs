@@ -61,6 +61,21 @@ fn inv_04_lowerings_leave_half_of_each_budget_to_raises() {
 }
 
 #[test]
+fn inv_04_what_the_api_server_declined_is_given_back_to_its_neighbours() {
+    let (world, mut budget) = (World::at(4), FleetBudget::default());
+    for number in 0..100 {
+        let mut change = write(&world, "a", 10, 3);
+        change.id = crate::model::ChangeId::derive("uid", crate::model::Knob::Replicas, &change.decision, number, 3);
+        budget.charge(&change, 50, world.now).unwrap();
+        budget.refund(&change);
+    }
+    let busy = Refusal::Unreachable { reason: String::new(), sent: true, retry_after: secs(0) };
+    let declined = intent(&world, 10, 5, Some((world.now.wall, WriteOutcome::Refused(busy))));
+    let mut budget = FleetBudget::restore(FleetLimits::default(), &[declined], world.now);
+    assert!(budget.charge(&world.change(10, 9), 50, world.now).is_ok());
+}
+
+#[test]
 fn what_is_only_asked_for_costs_nothing() {
     let (world, mut budget) = (World::at(4), FleetBudget::default());
     let lowering = write(&world, "a", 10, 3);

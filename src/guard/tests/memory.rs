@@ -45,7 +45,7 @@ fn only_what_was_applied_starts_a_cooldown() {
     world.needed_now = Some(6);
     let change = world.change(4, 6);
     world.memory.write_started(&change, world.now);
-    world.memory.write_ended(&ended(&change, &WriteOutcome::Superseded { found: "5".to_owned() }, world.now));
+    world.memory.write_ended(&ended(&change, &WriteOutcome::superseded("5".to_owned()), world.now));
     assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
 }
 
@@ -69,6 +69,89 @@ fn a_write_that_was_not_sent_is_not_charged() {
         world.cycle += 1;
     }
     assert_eq!(world.propose_backed(6).decided_by, Some(GuardName::Budget), "the API server saw these");
+}
+
+fn declined() -> [WriteOutcome; 2] {
+    let busy = Refusal::Unreachable { reason: "busy".to_owned(), sent: true, retry_after: secs(40) };
+    [WriteOutcome::Superseded { found: "it changed".to_owned(), sent: true }, WriteOutcome::Refused(busy)]
+}
+
+/// Both by the process that wrote and by the next one.
+#[test]
+fn inv_04_what_the_api_server_declines_is_not_charged_and_asked_again_ever_more_slowly() {
+    let mut world = World::at(4);
+    world.needed_now = Some(6);
+    let (mut intents, mut pauses) = (Vec::new(), Vec::new());
+    for _ in 0..6 {
+        let change = world.change(4, 6);
+        world.memory.write_started(&change, world.now);
+        let [conflict, _] = declined();
+        world.memory.write_ended(&ended(&change, &conflict, world.now));
+        intents.push(intent(&world, 4, 6, Some((world.now.wall, conflict))));
+        world.cycle += 1;
+        let begin = world.now;
+        let held = |world: &World| world.memory.denials(world.now).and_then(|denials| denials.holds(world.now));
+        while held(&world).is_some() {
+            let restored = Memory::restore(&intents, world.now);
+            let next = restored.denials(world.now).and_then(|denials| denials.holds(world.now));
+            assert_eq!(next, held(&world));
+            world.pass(1);
+        }
+        pauses.push(world.now.since(begin.mono).as_secs());
+    }
+    assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
+    assert_eq!(world.memory.writes_within(HOUR, world.now), 0);
+    assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
+    let change = world.write(4, 6);
+    assert!(world.memory.denials(world.now).is_none(), "{change:?}");
+}
+
+#[test]
+fn a_server_that_is_too_busy_is_left_alone_as_long_as_it_asks_up_to_a_minute() {
+    for (asks, pause) in [(0, 5), (40, 40), (3600, 60)] {
+        let mut world = World::at(4);
+        world.needed_now = Some(6);
+        let change = world.change(4, 6);
+        world.memory.write_started(&change, world.now);
+        let busy = Refusal::Unreachable { reason: "busy".to_owned(), sent: true, retry_after: secs(asks) };
+        world.memory.write_ended(&ended(&change, &WriteOutcome::Refused(busy), world.now));
+        world.pass(pause - 1);
+        let verdict = world.propose_backed(6);
+        let expected =
+            format!("the last write came to nothing: declined: busy, {} s ago; asked again after {pause} s", pause - 1);
+        assert_eq!(why(&verdict, GuardName::Budget), expected);
+        assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
+    }
+}
+
+#[test]
+fn what_was_rejected_is_named_where_its_budget_is_spent_and_needs_a_person() {
+    let mut world = World::at(4);
+    world.needed_now = Some(6);
+    for _ in 0..4 {
+        let change = world.change(4, 6);
+        world.memory.write_started(&change, world.now);
+        let rejected = WriteOutcome::Rejected { reason: "not allowed".to_owned() };
+        world.memory.write_ended(&ended(&change, &rejected, world.now));
+        world.cycle += 1;
+    }
+    world.pass(61);
+    let denied = "the last 4 writes came to nothing: rejected by the API server: not allowed";
+    let verdict = world.propose_backed(6);
+    let expected = format!("4 writes in the last 10 minutes of 4 allowed; {denied}");
+    assert_eq!(why(&verdict, GuardName::Budget), expected);
+    let needs = |world: &World| world.memory.denials(world.now).and_then(Denials::needs_a_person);
+    assert_eq!(needs(&world).as_deref(), Some(denied));
+    world.pass(600);
+    assert_eq!(needs(&world), None);
+
+    let mut world = World::at(4);
+    for number in 1..=3 {
+        let change = world.change(4, 6);
+        let [conflict, _] = declined();
+        world.memory.write_ended(&ended(&change, &conflict, world.now));
+        assert_eq!(needs(&world).is_some(), number == 3, "one that was quicker once is chance");
+    }
 }
 
 /// A process that is started over and over does not get new tries with each start.

@@ -389,7 +389,7 @@ impl World {
         match fate {
             Fate::Applied => self.end(&change, WriteOutcome::Applied),
             Fate::Late => self.late = Some((change, 2)),
-            Fate::Superseded => self.end(&change, WriteOutcome::Superseded { found: String::new() }),
+            Fate::Superseded => self.end(&change, WriteOutcome::superseded(String::new())),
             Fate::Rejected => self.end(&change, WriteOutcome::Rejected { reason: String::new() }),
         }
     }

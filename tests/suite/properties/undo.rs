@@ -35,13 +35,13 @@ fn step() -> impl Strategy<Value = Step> {
     let outcome = prop_oneof![
         Just(WriteOutcome::Applied),
         Just(WriteOutcome::Expired),
-        Just(WriteOutcome::Superseded { found: reason() }),
+        Just(WriteOutcome::superseded(reason())),
         Just(WriteOutcome::Rejected { reason: reason() }),
         Just(WriteOutcome::Abandoned { reason: reason(), sent: true }),
         Just(WriteOutcome::unsent("given up")),
         Just(WriteOutcome::Refused(Refusal::Busy)),
         Just(WriteOutcome::Refused(Refusal::KillSwitch { reason: reason() })),
-        Just(WriteOutcome::Refused(Refusal::Unreachable { reason: reason() })),
+        Just(WriteOutcome::unreachable(reason())),
     ];
     let foreign = prop_oneof![12 => Just(None), 1 => (1_u32..20).prop_map(Some)];
     (5_u64..40, outcome, prop_oneof![2 => Just(0_u32), 1 => 1_u32..4], foreign)

@@ -241,7 +241,7 @@ async fn x2_a_change_whose_lever_was_displaced_is_superseded() {
     assert_eq!(world.cluster.replicas("checkout"), 4);
     tree.stop().await;
     let outcomes: Vec<_> = world.records(SHOP).into_iter().filter_map(|record| record.outcome).collect();
-    let superseded = WriteOutcome::Superseded { found: "HPA checkout scales it now".to_owned() };
+    let superseded = WriteOutcome::superseded("HPA checkout scales it now".to_owned());
     assert!(!outcomes.is_empty() && outcomes.iter().all(|outcome| *outcome == superseded), "{outcomes:?}");
 }
 
@@ -468,4 +468,21 @@ async fn inv_08_a_switch_that_was_read_too_long_ago_stops_the_write() {
     assert_eq!(reason, "read more than 550 ms before the write");
     *world.switch.1.lock() = Duration::from_millis(500);
     assert_eq!(world.cluster.replicas("checkout"), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn inv_04_a_write_that_meets_a_conflict_each_time_is_tried_ever_more_seldom() {
+    let world = World::new(&[SHOP], steady(|_, _| 400.0));
+    world.cluster.conflicts.lock().insert("checkout".to_owned());
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 8).await;
+    let tried = world.cluster.declined.load(Ordering::Relaxed);
+    assert!((4..=12).contains(&tried), "{tried} in 8 minutes");
+    let denied = control.service(&SHOP.parse().unwrap()).unwrap().denied.unwrap();
+    assert!(denied.ends_with("Deployment shop/checkout changed since it was read"), "{denied}");
+    world.cluster.conflicts.lock().clear();
+    tokio::time::sleep(MINUTE * 2).await;
+    assert!(world.cluster.replicas("checkout") > 4, "what was declined has spent no budget");
+    assert_eq!(control.service(&SHOP.parse().unwrap()).unwrap().denied, None);
+    tree.stop().await;
 }

@@ -305,6 +305,10 @@ pub struct ObedientCluster {
     targets: Mutex<BTreeMap<TargetRef, Scaled>>,
     /// When a late write lands, and what it does.
     late: Mutex<Option<(Duration, TargetRef, u32)>>,
+    /// Targets that somebody else changes between each read and the write that follows.
+    pub conflicts: Mutex<BTreeSet<String>>,
+    /// Writes that met a conflict.
+    pub declined: AtomicUsize,
     /// Targets whose reading panics.
     pub cursed: Mutex<BTreeSet<String>>,
     /// Names of targets whose watch went silent.
@@ -357,6 +361,8 @@ impl ObedientCluster {
             clock,
             targets: Mutex::new(targets),
             late: Mutex::default(),
+            conflicts: Mutex::default(),
+            declined: AtomicUsize::default(),
             cursed: Mutex::default(),
             silent: Mutex::default(),
             away: AtomicBool::default(),
@@ -488,7 +494,8 @@ impl Cluster for ObedientCluster {
     fn apply<'a>(&'a self, change: &'a ChangeSet, live: &'a Live) -> BoxFuture<'a, Result<Live, ClusterError>> {
         Box::pin(async {
             let version = self.targets.lock()[&change.target].version.to_string();
-            if version != live.resource_version {
+            if version != live.resource_version || self.conflicts.lock().contains(&change.target.name) {
+                self.declined.fetch_add(1, Ordering::Relaxed);
                 return Err(ClusterError::Conflict { target: change.target.clone() });
             }
             let lands_after = *self.lands_after.lock();

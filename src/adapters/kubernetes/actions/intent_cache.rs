@@ -216,7 +216,7 @@ mod tests {
         assert!(!excess.contains(&lowering));
         assert_eq!(cache.open().len(), 1);
         let refused = (60..80).map(|seq| {
-            let outcome = WriteOutcome::Superseded { found: "9".to_owned() };
+            let outcome = WriteOutcome::superseded("9".to_owned());
             intent(seq, i64::from(seq), 3, 4, Some(outcome))
         });
         refused.for_each(|held| cache.put(held));

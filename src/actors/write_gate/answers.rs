@@ -1,0 +1,42 @@
+//! What the answers of the API server mean for a change.
+
+use crate::model::{ChangeSet, Refusal, WriteOutcome};
+use crate::ports::{ClusterError, Live};
+
+/// What a failed read means.
+pub(super) fn unsent(error: &ClusterError) -> WriteOutcome {
+    match error {
+        ClusterError::NotFound { .. } | ClusterError::Conflict { .. } => WriteOutcome::superseded(error.to_string()),
+        ClusterError::Forbidden { .. } | ClusterError::Denied { .. } => {
+            WriteOutcome::Rejected { reason: error.to_string() }
+        }
+        ClusterError::NoLever { .. } => WriteOutcome::NoLever,
+        ClusterError::Unknown { .. } | ClusterError::Unavailable { .. } | ClusterError::Busy { .. } => {
+            WriteOutcome::unreachable(error.to_string())
+        }
+    }
+}
+
+/// What it means that a write was answered with no, or did not get to the server.
+pub(super) fn declined(error: &ClusterError) -> WriteOutcome {
+    match error {
+        ClusterError::NotFound { .. } | ClusterError::Conflict { .. } => {
+            WriteOutcome::Superseded { found: error.to_string(), sent: true }
+        }
+        ClusterError::Busy { retry_after, .. } => WriteOutcome::Refused(Refusal::Unreachable {
+            reason: error.to_string(),
+            sent: true,
+            retry_after: *retry_after,
+        }),
+        _ => unsent(error),
+    }
+}
+
+/// What the server's answer to a write means; an admission hook may have changed our value.
+pub(super) fn answered(change: &ChangeSet, after: &Live) -> WriteOutcome {
+    if after.value == change.to {
+        WriteOutcome::Applied
+    } else {
+        WriteOutcome::Rejected { reason: format!("the server made {} of {}", after.value, change.to) }
+    }
+}
