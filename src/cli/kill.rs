@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use clap::Args;
@@ -22,8 +22,8 @@ use super::{ConfigArg, complain, tell};
 /// The ConfigMap of the switch, and the namespace that flyball is installed in unless the settings name another.
 const CONFIG_MAP: &str = kill_map::NAME;
 const USUAL_NAMESPACE: &str = "flyball-system";
-/// How often, and how long apart, a running flyball is asked whether it has seen the switch: it looks ten times a second.
-const LOOKS: usize = 20;
+/// How long, and how often, a running flyball is asked whether it has seen the switch: it looks ten times a second.
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Args)]
@@ -134,25 +134,23 @@ impl SwitchArg {
     async fn heard(&self, switch: &Path, goes_on: &str) -> Heard {
         let Ok(settings) = self.config.load() else { return Heard::Nobody };
         let Ok(running) = Running::of(&settings) else { return Heard::Nobody };
-        let mut asked = running.ask_any::<Status>("status").await;
-        for _ in 0..LOOKS {
-            match &asked {
+        let end = Instant::now() + HEARD_WITHIN;
+        loop {
+            match running.ask_any::<Status>("status").await {
                 Ok(status) if shows(&status.kill, &kill_file::read_state(switch)) => {
                     return Heard::Seen(format!("the flyball at {} has seen it", settings.listen));
                 }
-                Ok(_) => tokio::time::sleep(LOOK_INTERVAL).await,
-                Err(_) => break,
+                Ok(_) if Instant::now() < end => tokio::time::sleep(LOOK_INTERVAL).await,
+                Ok(status) => return Heard::Other(self.other(&settings, &status, switch, goes_on)),
+                Err(Unanswered::Nobody(_) | Unanswered::NoFlyball(_)) => return Heard::Nobody,
+                Err(error) => {
+                    return Heard::Other(format!(
+                        "NOT CONFIRMED: what runs at {} does not say whether it reads this switch ({}): {error}",
+                        settings.listen,
+                        switch.display()
+                    ));
+                }
             }
-            asked = running.ask_any("status").await;
-        }
-        match asked {
-            Ok(status) => Heard::Other(self.other(&settings, &status, switch, goes_on)),
-            Err(Unanswered::Nobody(_) | Unanswered::NoFlyball(_)) => Heard::Nobody,
-            Err(error) => Heard::Other(format!(
-                "NOT CONFIRMED: what runs at {} does not say whether it reads this switch ({}): {error}",
-                settings.listen,
-                switch.display()
-            )),
         }
     }
 
