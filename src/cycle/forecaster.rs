@@ -9,6 +9,7 @@ use crate::forecast::fit::{FitJob, FitResult};
 use crate::forecast::params::ForecastParams;
 use crate::forecast::{Forecaster, forecast};
 use crate::model::{Features, Fitted, MinuteValue, Outlook, ServiceSpec};
+use crate::observe::believe;
 
 use super::observer::Observed;
 
@@ -126,7 +127,11 @@ impl ForecasterCore {
             ForecasterEvent::Observed(observed) => self.assess(observed),
             ForecasterEvent::HistoryRead(history) => {
                 let fresh = self.state.anew(&self.spec, &self.params);
-                vec![ForecasterEffect::Warm(WarmJob { fresh, history: history.clone() })]
+                let mut history = history.clone();
+                for (signal, minutes) in &mut history {
+                    self.spec.signals.get(*signal).into_iter().for_each(|signal| believe(signal, minutes));
+                }
+                vec![ForecasterEffect::Warm(WarmJob { fresh, history })]
             }
             ForecasterEvent::Warmed { signals, models } => {
                 self.adopt(signals, models.clone());

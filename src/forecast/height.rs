@@ -4,7 +4,7 @@ use super::bands::Limits;
 use super::history::DAY;
 use crate::model::Minute;
 
-/// Forecasts stay within this multiple of the largest absolute value of a week (INV-26).
+/// Forecasts stay within this multiple of the largest absolute value of a week (INV-26), and no value is learned as more.
 const MOST: f64 = 10.0;
 /// Share of a new value in the usual height (half-life half a day), once there were as many.
 const GAIN: f64 = 0.001;
@@ -21,6 +21,13 @@ pub struct Height {
 }
 
 impl Height {
+    /// Returns a value as it is learned: a single one that is a thousand times as high as all others would be what the
+    /// next days are measured by. A signal that stays there is there after as many values as it has more digits.
+    pub fn plausible(&self, value: f64) -> f64 {
+        let most = self.most();
+        if most > 0.0 { value.clamp(-most, most) } else { value }
+    }
+
     /// Takes in the value of `minute`.
     pub fn learn(&mut self, minute: Minute, value: f64) {
         self.seen = self.seen.saturating_add(1);
@@ -48,9 +55,13 @@ impl Height {
         self.mean
     }
 
+    fn most(&self) -> f64 {
+        MOST * f64::from(self.peaks.iter().copied().fold(0.0, f32::max))
+    }
+
     /// Returns what a forecast may be, given the declared range (`min`, `max`) of the signal.
     pub fn limits(&self, range: (f64, f64)) -> Limits {
-        let most = MOST * f64::from(self.peaks.iter().copied().fold(0.0, f32::max));
+        let most = self.most();
         let low = range.0.max(if range.0 >= 0.0 { 0.0 } else { -most });
         Limits { low, high: most.min(range.1).max(low) }
     }

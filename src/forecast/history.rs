@@ -1,8 +1,8 @@
 //! The last day of a signal, or days, on the minute grid, compact: what the seasonal naive forecast repeats, from which
 //! a season is first drawn, and to which smoothing parameters are fitted.
 //!
-//! An hour that has ended is kept in 8 bits a minute, between its least and its largest value: off by at most 1/508 of
-//! what lies between them, which is far less than what one minute of a day says of the same minute of the next. The running
+//! An hour that has ended is kept in 8 bits a minute, between its least and its largest value, but for one that lies apart
+//! from all others: off by at most 1/506 of what lies between them, which is far less than what one minute of a day says of the same minute of the next. The running
 //! hour lies beside the shared ring and is written into it when it ends, so that a copy of the state costs a copy of the ring
 //! at most once an hour.
 
@@ -18,35 +18,79 @@ const HOUR: usize = 60;
 const REACH: i64 = 30;
 /// Stands for a missing minute inside the ring; it never leaves this file.
 const MISSING: u8 = u8::MAX;
+/// Stands for the one minute of an hour that lies apart from all others.
+const APART: u8 = MISSING - 1;
 /// Steps between the least and the largest value of an hour.
-const STEPS: f32 = 254.0;
+const STEPS: f32 = 253.0;
 
-/// An hour that has ended.
+/// An hour that has ended. Its numbers are bytes: hours lie side by side without a space between them.
 #[derive(Debug, Clone, Copy)]
 struct Hour {
-    /// The least value, and that of one step above it.
-    least: f32,
-    step: f32,
+    /// The least value of those between which the others lie, and what one step above it is.
+    least: [u8; 4],
+    step: [u8; 4],
+    /// How far from the least one lies the value that is further off than all others are from each other, to 1/256.
+    apart: [u8; 2],
     cells: [u8; HOUR],
 }
 
 impl Hour {
-    const NOTHING: Self = Self { least: 0.0, step: 0.0, cells: [MISSING; HOUR] };
+    const NOTHING: Self = Self { least: [0; 4], step: [0; 4], apart: [0; 2], cells: [MISSING; HOUR] };
 
     fn of(values: &[f32; HOUR]) -> Self {
-        let known = || values.iter().copied().filter(|value| value.is_finite());
-        let Some(least) = known().min_by(f32::total_cmp) else { return Self::NOTHING };
-        let step = (known().fold(least, f32::max) - least) / STEPS;
-        // Where all are alike there is no step to count; what is no number becomes zero.
-        let cell = |value: f32| if value.is_finite() { ((value - least) / step).round() as u8 } else { MISSING };
-        Self { least, step, cells: values.map(cell) }
+        let (mut low, mut high) = ([f32::INFINITY; 2], [f32::NEG_INFINITY; 2]);
+        for value in values.iter().copied().filter(|value| value.is_finite()) {
+            low = if value < low[0] { [value, low[0]] } else { [low[0], low[1].min(value)] };
+            high = if value > high[0] { [value, high[0]] } else { [high[0], high[1].max(value)] };
+        }
+        let (above, below) = (high[0] - high[1] > high[1] - low[0], low[1] - low[0] > high[0] - low[1]);
+        let (least, most, apart) = match (above, below) {
+            // Of two there is none that the other one lies apart from.
+            (true, true) | (false, false) => (low[0], high[0], None),
+            (true, false) => (low[0], high[1], Some(high[0])),
+            (false, true) => (low[1], high[0], Some(low[0])),
+        };
+        if !least.is_finite() {
+            return Self::NOTHING;
+        }
+        let step = (most - least) / STEPS;
+        let cell = |value: f32| match apart {
+            _ if !value.is_finite() => MISSING,
+            Some(apart) if value == apart => APART,
+            // Where all are alike there is no step to count; what is no number becomes zero.
+            _ => ((value - least) / step).round() as u8,
+        };
+        Self::with(least, step, apart.map_or(0.0, |apart| apart - least), values.map(cell))
+    }
+
+    fn with(least: f32, step: f32, apart: f32, cells: [u8; HOUR]) -> Self {
+        // The upper half of a short number, rounded.
+        let [.., second, first] = apart.to_bits().saturating_add(0x8000).to_le_bytes();
+        Self { least: least.to_ne_bytes(), step: step.to_ne_bytes(), apart: [second, first], cells }
+    }
+
+    fn least(&self) -> f32 {
+        f32::from_ne_bytes(self.least)
+    }
+
+    fn step(&self) -> f32 {
+        f32::from_ne_bytes(self.step)
+    }
+
+    fn apart(&self) -> f32 {
+        let [second, first] = self.apart;
+        f32::from_le_bytes([0, 0, second, first])
+    }
+
+    fn scaled(&self, factor: f32) -> Self {
+        Self::with(factor * self.least(), factor * self.step(), factor * self.apart(), self.cells)
     }
 
     /// Returns the value of a minute, NaN for none.
     fn value(&self, minute: usize) -> f64 {
         let cell = self.cells.get(minute).copied().unwrap_or(MISSING);
-        let value = f64::from(self.least) + f64::from(cell) * f64::from(self.step);
-        if cell == MISSING { f64::NAN } else { value }
+        let above = if cell == APART { f64::from(self.apart()) } else { f64::from(cell) * f64::from(self.step()) };
+        if cell == MISSING { f64::NAN } else { f64::from(self.least()) + above }
     }
 }
 
@@ -216,7 +260,7 @@ impl History {
         for hour in running - self.hours..running {
             let Some(slot) = ended.get_mut(hour.rem_euclid(self.hours) as usize) else { continue };
             if 60 * hour + 60 <= before.0 {
-                (slot.least, slot.step) = (slot.least * factor as f32, slot.step * factor as f32);
+                *slot = slot.scaled(factor as f32);
             } else if 60 * hour < before.0 {
                 let values = std::array::from_fn(|minute| times(60 * hour + minute as i64, slot.value(minute)) as f32);
                 *slot = Hour::of(&values);
@@ -265,6 +309,21 @@ mod tests {
             assert_eq!(history.get(Minute(next)), Some(2.0));
             for back in 1..=skipped.min(2_880) {
                 assert_eq!(history.get(Minute(next - back)), None, "skipped {skipped}, back {back}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_minute_that_lies_apart_does_not_blur_the_others_of_its_hour() {
+        for far in [15_000.0, -15_000.0, 1e12] {
+            let mut history = History::new(2);
+            let value = |minute: i64| if minute == 30 { far } else { 150.0 + (minute % 7) as f64 };
+            (0..61).for_each(|minute| history.push(Minute(minute), Some(value(minute))));
+            history.scale(Minute(60), 2.0);
+            for minute in 0..60 {
+                let (got, expected) = (history.get(Minute(minute)).unwrap(), 2.0 * value(minute));
+                let most = if minute == 30 { far.abs() / 100.0 } else { 0.1 };
+                assert!((got - expected).abs() < most, "{minute}: {got} and not {expected}");
             }
         }
     }

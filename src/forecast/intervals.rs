@@ -30,13 +30,20 @@ const ERROR_KEEP: f32 = 0.99;
 const TEN: f32 = 9.5;
 /// An error counts at most so many times what was expected where no change is foreseen.
 const FURTHEST: f32 = 10.0;
+/// What is left of the weight of earlier absolute residuals while they are few: the first ones were measured in a unit of
+/// which little was known.
+const FIRST_KEEP: f32 = 0.95;
+/// A mean absolute residual is at least so much where it tells what lies beyond all measure.
+const LEAST_SPREAD: f32 = 0.05;
 /// What the widening learns from one miss.
 const WIDEN: f32 = 0.16;
 /// Least expected error, as a share of the height: a signal that stood still for hours and then moves is not a
 /// thousand times further off than ever before.
 const LEAST_ERROR: f64 = 1e-3;
 /// Largest absolute residual in the quantiles' unit that moves anything.
-const LARGEST: f32 = 1e6;
+const LARGEST: f32 = 100.0;
+/// Least unit. Where all that was seen is zero there is none, and no outcome.
+const NO_UNIT: f32 = 1e-30;
 /// Largest unit: what some tens of it are, stretched and widened, is still a short number.
 const WIDEST: f32 = 1e34;
 /// Standard deviation of a normal distribution in mean absolute deviations.
@@ -91,7 +98,7 @@ pub struct Around<const N: usize> {
 /// and `scale` the usual height of the signal.
 fn width(point: f64, error: f64, scale: f64) -> f64 {
     let height = point.abs() + 0.1 * scale;
-    (error.max(LEAST_ERROR * height) * height).sqrt().max(1e-12)
+    (error.max(LEAST_ERROR * height) * height).sqrt().max(f64::from(NO_UNIT))
 }
 
 impl<const N: usize> Trackers<N> {
@@ -130,15 +137,15 @@ impl<const N: usize> Trackers<N> {
     pub fn outcome(&mut self, issued: &Issued<N>, values: &[f32; N], ends: Ends, normal: &QuantileRow) {
         let off = zip(values, &issued.point, |value, point| value - point);
         // What is none stays none: the second number is returned where either is.
-        let mut residuals = zip(&off, &issued.width, |off, width| larger(-LARGEST, smaller(LARGEST, off / width)));
-        let errors = zip(&off, &residuals, |off, residual| if residual.is_nan() { f32::NAN } else { off.abs() });
+        let measured = zip(&off, &issued.width, |off, width| larger(-LARGEST, smaller(LARGEST, off / width)));
+        let errors = zip(&off, &measured, |off, residual| if residual.is_nan() { f32::NAN } else { off.abs() });
+        let mut residuals =
+            zip(&measured, &issued.width, |residual, width| if width > 2.0 * NO_UNIT { residual } else { f32::NAN });
         let [calm, moved] = &mut self.error;
         // A few values of another level, or outliers, are not what is to be expected from now on.
-        let most = zip(
-            calm.means(),
-            calm.weights(),
-            |mean, outcomes| if outcomes > TEN { FURTHEST * mean } else { f32::INFINITY },
-        );
+        let most = zip(calm.means(), calm.weights(), |mean, outcomes| {
+            if outcomes > TEN && mean > 0.0 { FURTHEST * mean } else { f32::INFINITY }
+        });
         let errors = zip(&errors, &most, |error, most| if error > most { most } else { error });
         if issued.moving.contains(&true) {
             calm.add(&only(&errors, &issued.moving, false), ERROR_KEEP);
@@ -146,7 +153,16 @@ impl<const N: usize> Trackers<N> {
         } else {
             calm.add(&errors, ERROR_KEEP);
         }
-        self.spread.add(&residuals.map(f32::abs), SPREAD_KEEP);
+        let cold = self.outcomes.iter().any(|outcomes| *outcomes < ENOUGH);
+        // Of all outcomes no more than may lie beyond an end are so many times as far off as the mean (Markov's inequality).
+        // No quantile has to reach them, and one that is the maximum of many windows does not move those in each.
+        let most = zip(self.spread.means(), self.spread.weights(), |mean, outcomes| {
+            if outcomes > TEN { larger(mean, LEAST_SPREAD) / ends.beyond } else { f32::INFINITY }
+        });
+        let spreads =
+            zip(&residuals, &most, |residual, most| if residual.abs() > most { most } else { residual.abs() });
+        self.spread.add(&spreads, if cold { FIRST_KEEP } else { SPREAD_KEEP });
+        residuals = zip(&residuals, &most, |residual, most| if residual.abs() > most { f32::NAN } else { residual });
         let mut first = [false; N];
         for ((outcomes, first), residual) in self.outcomes.iter_mut().zip(&mut first).zip(&mut residuals) {
             let known = residual.is_finite();

@@ -1,7 +1,9 @@
-//! The last half hour of a signal, and its maxima.
+//! The last half hour of a signal, its maxima, and what was said of the next minute in each of them.
 
 use super::pending::WINDOWS;
+use super::scores::Lanes;
 use crate::model::Minute;
+use crate::model::outlook::HORIZONS;
 
 /// Minutes of the longest window.
 pub const LONGEST_MINUTES: u16 = WINDOWS[WINDOWS.len() - 1];
@@ -9,27 +11,45 @@ const LONGEST: usize = LONGEST_MINUTES as usize;
 /// Share of the minutes of a window that must be known for its maximum to count.
 const WINDOW_SEEN: f32 = 0.8;
 
-/// The last values at their minute modulo their number; NaN for a gap.
+/// The last minutes, each at its number modulo theirs; NaN for none.
 #[derive(Debug, Clone)]
-pub struct Recent([f32; LONGEST]);
+pub struct Recent {
+    values: [f32; LONGEST],
+    /// What was said of the minute that followed.
+    said: [f32; LONGEST],
+}
 
 impl Recent {
     /// Returns the state before any minute.
     pub fn new() -> Self {
-        Self([f32::NAN; LONGEST])
+        Self { values: [f32::NAN; LONGEST], said: [f32::NAN; LONGEST] }
     }
 
     /// Returns the value half an hour before `minute`, which is not yet taken in; `None` for a gap.
     pub fn half_an_hour_before(&self, minute: Minute) -> Option<f64> {
-        self.0.get(slot(minute)).filter(|value| value.is_finite()).map(|value| f64::from(*value))
+        self.values.get(slot(minute)).filter(|value| value.is_finite()).map(|value| f64::from(*value))
     }
 
-    /// Multiplies the values of the minutes before `before`, `newest` being the last one taken in.
+    /// Returns for each horizon what its origin said of the next minute, all horizons ending at `minute`.
+    pub fn held(&self, minute: Minute) -> Lanes {
+        let newest = slot(minute);
+        HORIZONS.map(|minutes| {
+            let slot = newest + LONGEST - usize::from(minutes);
+            self.said[if slot < LONGEST { slot } else { slot - LONGEST }]
+        })
+    }
+
+    /// Keeps what is said in `minute` of the next one; to be called for each minute.
+    pub fn keep(&mut self, minute: Minute, said: f32) {
+        self.said[slot(minute)] = said;
+    }
+
+    /// Multiplies all of the minutes before `before`, `newest` being the last one taken in.
     pub fn scale(&mut self, newest: Minute, before: Minute, factor: f64) {
         for minute in (0..i64::from(LONGEST_MINUTES)).map(|back| newest.plus(-back)).filter(|minute| *minute < before) {
-            if let Some(value) = self.0.get_mut(slot(minute)) {
-                *value *= factor as f32;
-            }
+            let slot = slot(minute);
+            self.values[slot] *= factor as f32;
+            self.said[slot] *= factor as f32;
         }
     }
 
@@ -37,7 +57,7 @@ impl Recent {
     /// window is unknown.
     pub fn push(&mut self, minute: Minute, value: Option<f64>) -> [f32; WINDOWS.len()] {
         let slot = slot(minute);
-        if let Some(cell) = self.0.get_mut(slot) {
+        if let Some(cell) = self.values.get_mut(slot) {
             *cell = value.map_or(f32::NAN, |value| value as f32);
         }
         WINDOWS.map(|minutes| self.maximum(slot, usize::from(minutes)))
@@ -48,7 +68,7 @@ impl Recent {
         let end = (slot + 1).min(LONGEST);
         let before = minutes.saturating_sub(end).min(LONGEST - end);
         let (mut highest, mut seen) = (f32::NEG_INFINITY, 0_u16);
-        for stretch in [self.0.get(end.saturating_sub(minutes)..end), self.0.get(LONGEST - before..)] {
+        for stretch in [self.values.get(end.saturating_sub(minutes)..end), self.values.get(LONGEST - before..)] {
             for value in stretch.unwrap_or_default() {
                 // Neither holds for a gap.
                 seen += u16::from(!value.is_nan());

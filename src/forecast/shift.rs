@@ -31,7 +31,7 @@ const MAY_BE: f32 = 2.0;
 const COUNTS: f32 = 1.0;
 /// Logarithms of the least and the largest factor.
 const LEAST: f32 = 0.5;
-const LARGEST: f32 = 1.4;
+const LARGEST: f32 = 7.0;
 /// Share of the mean logarithm by which those of the last values may differ, and their mean from that of all: what
 /// still rises has found no level.
 const ALIKE: f32 = 0.5;

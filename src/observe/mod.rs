@@ -39,6 +39,7 @@ use std::time::Duration;
 
 use crate::model::{Arrival, Features, Now, ServiceSpec, TargetReading, Timestamp};
 use track::Track;
+pub use window::believe;
 
 /// How far ahead of the wall clock a sample may be stamped: what clocks of a fleet may differ by.
 pub const MAX_AHEAD: Duration = Duration::from_secs(30);

@@ -3,7 +3,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::model::{
-    Bounds, Finite, Minute, Missing, Reading, Sample, ServiceId, SignalFeatures, SignalName, SignalSpec, Slo, Unit,
+    Bounds, Finite, Minute, MinuteValue, Missing, Reading, Sample, ServiceId, SignalFeatures, SignalName, SignalSpec,
+    Slo, Unit,
 };
 
 /// 2026-11-24T12:00:00Z, the start of a minute.
@@ -410,4 +411,29 @@ fn a_first_sample_that_is_stale_starts_no_grid() {
     assert_eq!((minutes(&features), features.provisional), (vec![], None));
     assert_eq!(minutes(&rig.step(at(60.0), value(60.0, 5.0))), []);
     assert_eq!(minutes(&rig.step(at(120.0), value(120.0, 5.0))), [(1, Some(5.0))]);
+}
+
+#[test]
+fn of_the_past_is_believed_what_would_be_live() {
+    let signal = SignalSpec { range: (0.0, 1e5), ..spec(Unit::PerSecond).signals.remove(0) };
+    let past = |values: &[f64]| {
+        let value = |(minute, value): (i64, &f64)| MinuteValue { minute: Minute(minute), value: Finite::new(*value) };
+        let mut minutes: Vec<MinuteValue> = (0..).zip(values).map(value).collect();
+        believe(&signal, &mut minutes);
+        minutes
+            .iter()
+            .map(|minute| minute.value.map_or(f64::NAN, Finite::get))
+            .map(|value| value as i64)
+            .collect::<Vec<_>>()
+    };
+    // A gap reads as 0: there is no zero but where one is confirmed.
+    for (values, believed) in [
+        (vec![100.0, 2000.0, 100.0], vec![100, 0, 100]),
+        (vec![100.0, 2000.0, f64::NAN, 2100.0, 100.0], vec![100, 0, 0, 0, 100]),
+        (vec![100.0, 2000.0, f64::NAN, 2100.0, 2200.0], vec![100, 2000, 0, 2100, 2200]),
+        (vec![100.0, 9.0, 8.0, 100.0, 9.0, 8.0, 9.0], vec![100, 0, 0, 100, 9, 8, 9]),
+        (vec![100.0, -5.0, 1e6, 1e6, 1e6, 900.0], vec![100, 0, 0, 0, 0, 900]),
+    ] {
+        assert_eq!(past(&values), believed, "{values:?}");
+    }
 }

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::model::{Finite, Sample, Timestamp, Unit};
+use crate::model::{Finite, MinuteValue, Sample, SignalSpec, Timestamp, Unit};
 
 use super::before;
 
@@ -125,6 +125,40 @@ impl Window {
                 self.entries.range_mut(agreeing).for_each(|entry| entry.mark = Mark::Accepted);
             }
         }
+    }
+}
+
+/// Takes out of a past (oldest first) what would not have been believed had it come live: what lies outside the range of
+/// the signal, and what the jump filter does not accept. Those minutes become gaps.
+pub fn believe(signal: &SignalSpec, minutes: &mut [MinuteValue]) {
+    let mut level = None;
+    let mut run = (Mark::Accepted, 0);
+    // The first ones of a run, until it is confirmed.
+    let mut doubted = [(0, Finite::ZERO); CONFIRMATIONS as usize - 1];
+    for place in 0..minutes.len() {
+        let Some(value) = minutes.get(place).and_then(|minute| minute.value) else { continue };
+        let in_range = (signal.range.0..=signal.range.1).contains(&value.get());
+        if in_range {
+            let change = level.map_or(Mark::Accepted, |level: Finite| compare(level.get(), value.get(), signal.unit));
+            run = if run.0 == change { (change, run.1 + 1) } else { (change, 1) };
+            if change == Mark::Accepted || run.1 == CONFIRMATIONS as usize {
+                level = Some(value);
+            }
+            if change == Mark::Accepted {
+                continue;
+            }
+            if run.1 == CONFIRMATIONS as usize {
+                run = (Mark::Accepted, 0);
+                for (place, value) in doubted {
+                    minutes.get_mut(place).into_iter().for_each(|minute| minute.value = Some(value));
+                }
+                continue;
+            }
+            if let Some(slot) = doubted.get_mut(run.1 - 1) {
+                *slot = (place, value);
+            }
+        }
+        minutes.get_mut(place).into_iter().for_each(|minute| minute.value = None);
     }
 }
 

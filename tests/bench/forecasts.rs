@@ -3,6 +3,7 @@
 //! The series are evaluated by `flyball forecast evaluate`, as anybody may do with their own.
 
 use std::collections::BTreeMap;
+use std::f64::consts::{PI, TAU};
 use std::process::Command;
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ use flyball::sim::workload::{Begins, Burst, Load, Workload};
 use serde_json::Value;
 
 use crate::process::{binary, scratch};
+use crate::robustness::share;
 use crate::series::{START, named, own};
 use crate::{Figures, forecast};
 
@@ -137,17 +139,38 @@ fn fits() -> anyhow::Result<(f64, f64)> {
     Ok((cold, warm))
 }
 
-/// Returns how many series without structure, half of them walks and half of them noise, earned a say at any time.
+/// A series in which nothing can be foreseen: the value of a minute, of two numbers between 0 and 1 and one that walks.
+type Unforeseeable = fn(f64, f64, f64) -> f64;
+
+/// In turn: walks, alone and under noise, and noise of which some is skewed and some has no mean.
+const KINDS: [Unforeseeable; 8] = [
+    |_, _, walk| 1000.0 + 5.0 * walk,
+    |one, other, _| 100.0 + 20.0 * normal(one, other),
+    |one, other, walk| 1000.0 + walk + 2.5 * normal(one, other),
+    |one, other, _| 100.0 + 5.0 * normal(one, other) + if (97.0 * one).fract() < 0.02 { 1000.0 } else { 0.0 },
+    |one, other, _| (1.5 * normal(one, other)).exp(),
+    |one, _, _| one.powf(-1.0 / 1.5),
+    |one, _, _| one.powf(-1.0 / 2.5),
+    |one, _, _| (PI * (one - 0.5)).tan().abs(),
+];
+
+/// Returns a normal number (Box and Muller, 1958).
+fn normal(one: f64, other: f64) -> f64 {
+    (-2.0 * one.ln()).sqrt() * (TAU * other).cos()
+}
+
+/// Returns how many series without structure earned a say at any time.
 fn unforeseeable() -> anyhow::Result<usize> {
     let begun = ThreadTime::now();
     let mut earned = 0;
     for seed in 0..UNFORESEEABLE {
-        let noise = Noise::new(seed, "unforeseeable");
-        let (mut walk, mut values) = (1000.0_f64, Vec::new());
+        let [one, other, steps] = ["one", "other", "steps"].map(|stream| Noise::new(seed, stream));
+        let kind = KINDS[seed as usize % KINDS.len()];
+        let (mut walk, mut values) = (0.0, Vec::new());
         for minute in 0..NOISE_MINUTES {
-            let step = noise.normal(minute);
-            walk = (walk + 5.0 * step).max(0.0);
-            values.push(Some(if seed % 2 == 0 { walk } else { (100.0 + 20.0 * step).max(0.0) }));
+            walk += steps.normal(minute);
+            let [one, other] = [one, other].map(|noise| share(noise, minute as usize).clamp(1e-9, 1.0));
+            values.push(Some(kind(one, other, walk).max(0.0)));
         }
         let (first, range) = (Minute(START / 60), (0.0, 1e9));
         let series = Series { first, values, season: 1440, step_seconds: 60, zone: Zone::UTC, range };

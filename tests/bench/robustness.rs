@@ -153,7 +153,7 @@ fn relevelled(series: &Series, factor: f64) -> anyhow::Result<Option<usize>> {
 }
 
 /// Returns a number between 0 and 1, each as likely as the others.
-fn share(noise: Noise, index: usize) -> f64 {
+pub fn share(noise: Noise, index: usize) -> f64 {
     // The distribution of the sum of four uniform numbers (Irwin-Hall), which the noise is made of.
     let sum = noise.normal(index as i64) / 3.0_f64.sqrt() + 2.0;
     let power = |from: f64| (sum - from).max(0.0).powi(4);

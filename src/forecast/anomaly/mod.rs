@@ -39,6 +39,10 @@ const INTERVAL_DEVIATIONS: f64 = 4.0;
 /// Share of a new value in the slow level (half-life an hour), and how far it moves it at most, in its scale.
 const SLOW: f64 = 0.01;
 const SLOW_CLIP: f64 = 3.0;
+/// The 98 % quantile and the mean excess over it of both kinds of evidence, where it is that of normal noise about a level:
+/// twice an absolute value, and the smaller one of two on one side.
+const MOVED: (f64, f64) = (4.65, 0.75);
+const LASTS: (f64, f64) = (1.3, 0.3);
 /// What an excess of lasting evidence counts: a good part of it is that of its first value once more.
 const LASTING: f64 = 0.7;
 /// What a standstill of the length of the longest one before would count, beside what scores one half.
@@ -128,9 +132,9 @@ impl Detector {
             earlier: Scale::default(),
             slow: 0.0,
             from_slow: Scale::default(),
-            tail: Tail::new(),
-            lasting: Tail::new(),
-            standstill: Standstill::default(),
+            tail: Tail::new(MOVED.0, MOVED.1),
+            lasting: Tail::new(LASTS.0, LASTS.1),
+            standstill: Standstill::new(step_seconds),
             before: 0.0,
             held: 0.0,
             passed: None,

@@ -4,12 +4,14 @@
 const LEAST: f64 = 15.0;
 /// What changed less often tells nothing.
 const CHANGES: u32 = 50;
-/// What remains of the longest standstill at each change (half-life 1,400 changes).
-const KEPT: f64 = 0.9995;
+/// Days after which half of the longest standstill remains: a service that rests each weekend did so a week ago.
+const HALF_LIFE_DAYS: f64 = 14.0;
 
 /// For how long the value has not changed, and for how long it has not at most.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Standstill {
+    /// What remains of the longest one at each step.
+    kept: f64,
     value: f64,
     lasts: f64,
     longest: f64,
@@ -17,13 +19,20 @@ pub struct Standstill {
 }
 
 impl Standstill {
+    /// Returns the state before any step of `step_seconds`.
+    pub fn new(step_seconds: u32) -> Self {
+        let steps = HALF_LIFE_DAYS * 86_400.0 / f64::from(step_seconds.max(1));
+        Self { kept: 0.5_f64.powf(1.0 / steps), value: 0.0, lasts: 0.0, longest: 0.0, changes: 0 }
+    }
+
     /// Learns the value of a step.
     pub fn learn(&mut self, value: f64) {
+        self.longest *= self.kept;
         if value == self.value {
             self.lasts += 1.0;
             return;
         }
-        self.longest = (KEPT * self.longest).max(self.lasts);
+        self.longest = self.longest.max(self.lasts);
         self.changes = self.changes.saturating_add(1);
         (self.value, self.lasts) = (value, 0.0);
     }

@@ -5,12 +5,12 @@
 
 /// Share of the evidence above the quantile from which the tail is learned.
 pub const SHARE: f64 = 0.02;
-/// Step of the quantile, where it starts, and the least it becomes.
+/// Step of the quantile, that of the first ones by their number, and the least it becomes.
 const STEP: f64 = 0.02;
-const START: f64 = 1.0;
+const FIRST_STEPS: f64 = 4.0;
+const FIRST: f64 = 50.0;
 const LEAST: f64 = 0.3;
-/// Mean excess before any was seen, as if there had been so many.
-const EXCESS: f64 = 0.2;
+/// The mean excess before any was seen counts as if there had been so many.
 const EXCESS_WEIGHT: f64 = 30.0;
 /// Share of a new excess in their mean, and how many of it one counts at most.
 const EXCESS_GAIN: f64 = 0.005;
@@ -20,15 +20,18 @@ const EXCESS_CLIP: f64 = 20.0;
 #[derive(Debug, Clone, Copy)]
 pub struct Tail {
     quantile: f64,
+    /// Mean excess before any was seen.
+    usual: f64,
+    seen: f64,
     /// Discounted sum and number of the excesses.
     sum: f64,
     count: f64,
 }
 
 impl Tail {
-    /// Returns the tail before any evidence.
-    pub fn new() -> Self {
-        Self { quantile: START, sum: 0.0, count: 0.0 }
+    /// Returns the tail before any evidence, which starts as that of ordinary noise.
+    pub fn new(quantile: f64, excess: f64) -> Self {
+        Self { quantile, usual: excess, seen: 0.0, sum: 0.0, count: 0.0 }
     }
 
     /// Returns by how many mean excesses the evidence lies above the quantile; 0 below it.
@@ -38,7 +41,8 @@ impl Tail {
 
     /// Learns one piece of evidence.
     pub fn learn(&mut self, evidence: f64) {
-        let step = STEP * self.quantile;
+        let step = STEP.max(FIRST_STEPS / (FIRST + self.seen)) * self.quantile;
+        self.seen += 1.0;
         if evidence > self.quantile {
             self.quantile += step * (1.0 - SHARE);
             let excess = (evidence - self.quantile).clamp(0.0, EXCESS_CLIP * self.mean());
@@ -50,7 +54,7 @@ impl Tail {
     }
 
     fn mean(&self) -> f64 {
-        (self.sum + EXCESS_WEIGHT * EXCESS) / (self.count + EXCESS_WEIGHT)
+        (self.sum + EXCESS_WEIGHT * self.usual) / (self.count + EXCESS_WEIGHT)
     }
 }
 
@@ -68,7 +72,7 @@ mod tests {
 
     #[test]
     fn an_exponential_tail_is_passed_as_often_as_said() {
-        let (mut tail, mut noise) = (Tail::new(), Noise::new(5));
+        let (mut tail, mut noise) = (Tail::new(1.0, 0.2), Noise::new(5));
         // The sum of two squared normal variables is exponential, with mean 2.
         let mut next = || noise.normal().powi(2) + noise.normal().powi(2);
         (0..20_000).for_each(|_| tail.learn(next()));

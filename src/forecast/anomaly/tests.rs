@@ -131,3 +131,31 @@ fn a_step_that_is_small_beside_the_outliers_is_told_with_its_second_value() {
     detector.learn(None, &expected(100.0));
     assert_eq!(passed(&mut detector, [108.0]), []);
 }
+
+#[test]
+fn a_new_signal_of_ordinary_noise_raises_no_alarm() {
+    let mut alarms = 0;
+    for seed in 0..30 {
+        let (mut detector, mut noise) = (Detector::new(60), Noise::new(100 + seed));
+        for _ in 0..1440 {
+            detector.learn(Some(100.0 + noise.normal()), &expected(100.0));
+            alarms += usize::from(detector.newest().is_some_and(|newest| newest.alarm));
+        }
+    }
+    assert!(alarms <= 3, "{alarms} of 30 signals");
+}
+
+#[test]
+fn a_service_that_rests_each_weekend_is_not_frozen() {
+    let (mut detector, mut noise) = (Detector::new(60), Noise::new(7));
+    let mut told = Vec::new();
+    for minute in 0..5 * 10_080 {
+        let (day, of_day) = (minute / 1440 % 7, minute % 1440);
+        let value = if day < 5 && (480..1080).contains(&of_day) { 100.0 + noise.normal() } else { 0.0 };
+        detector.learn(Some(value), &expected(value));
+        let frozen = detector.newest().filter(|newest| newest.kind == Some(AnomalyKind::Frozen) && newest.alarm);
+        told.extend(frozen.map(|_| minute / 1440));
+    }
+    // What is known after the first weekend is not news.
+    assert!(told.iter().all(|day| *day < 8), "{told:?}");
+}

@@ -1,5 +1,6 @@
-//! The smoothed level goes on (simple exponential smoothing). On noise around a level nothing does better, so
-//! a model that beats persistence there, and not this one, has foreseen nothing.
+//! The smoothed level goes on (simple exponential smoothing, by surprises that are clipped: of skewed noise the median is
+//! nearer to most values than the mean). On noise around a level nothing does better, so a model that beats persistence
+//! there, and not this one, has foreseen nothing.
 
 use super::{Ahead, Model, Past, View};
 use crate::model::Minute;
@@ -10,39 +11,56 @@ pub const NAME: &str = "level";
 
 /// Share of a surprise that moves the level, once as many minutes have been seen as it averages over.
 const ALPHA: f64 = 0.1;
+/// A surprise moves the level by so many times the mean absolute one at most, which counts likewise.
+const CLIP: f64 = 3.0;
+/// Share of a surprise in their mean.
+const SPREAD: f64 = 0.02;
+/// Surprises before they are clipped.
+const ENOUGH: u32 = 10;
 
 /// The smoothed level.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Level {
-    level: Option<f64>,
+    height: Option<f64>,
     seen: u32,
+    /// Mean absolute surprise.
+    spread: f32,
 }
 
 impl Level {
     /// The first values count alike, so that the very first one does not linger.
     fn next(&self, value: f64) -> f64 {
         let gain = ALPHA.max(1.0 / (f64::from(self.seen) + 1.0));
-        self.level.map_or(value, |level| level + gain * (value - level))
+        self.height.map_or(value, |level| level + gain * self.clipped(value - level))
+    }
+
+    fn clipped(&self, surprise: f64) -> f64 {
+        let known = self.seen > ENOUGH && self.spread > 0.0;
+        let most = if known { CLIP * f64::from(self.spread) } else { f64::MAX };
+        surprise.clamp(-most, most)
     }
 }
 
 impl Level {
     /// Puts the level where the signal stands.
     pub fn relevel(&mut self, level: f64) {
-        self.level = Some(level);
+        self.height = Some(level);
     }
 }
 
 impl Model for Level {
     fn observe(&mut self, _minute: Minute, value: Option<f64>, _past: Past<'_>) {
         if let Some(value) = value {
-            self.level = Some(self.next(value));
+            let surprise = self.clipped(self.height.map_or(0.0, |level| value - level)).abs();
+            let gain = SPREAD.max(1.0 / (f64::from(self.seen) + 1.0));
+            self.spread += (gain * (surprise - f64::from(self.spread))) as f32;
+            self.height = Some(self.next(value));
             self.seen = self.seen.saturating_add(1);
         }
     }
 
     fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
-        let level = view.origin.provisional.map(|value| self.next(value)).or(self.level)?;
+        let level = view.origin.provisional.map(|value| self.next(value)).or(self.height)?;
         Some(Ahead { path: [level; HORIZONS.len()], parts: Parts { level, ..Parts::default() } })
     }
 }

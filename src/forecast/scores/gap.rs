@@ -30,6 +30,7 @@ impl Scores {
         let then = Self {
             losses: self.losses.each_ref().map(losses),
             said: losses(&self.said),
+            held: self.held,
             calm: self.calm.each_ref().map(regrets),
             surged: lanes.map(|lane| self.surged[lane]),
         };

@@ -20,7 +20,10 @@ pub type Lanes = [f32; HORIZONS.len()];
 pub const MODELS: usize = CATALOGUE.len();
 /// Outcomes before a model may speak.
 const ENOUGH: f32 = 60.0;
-/// Largest regret of one outcome: the sum of many squares is still a number.
+/// An error, and what another word would have saved of one, counts at most so many times the mean error: one value that is
+/// far off is not what decides for a day who speaks.
+const FURTHEST: f32 = 30.0;
+/// Largest number of which the sum of many squares is still a number.
 const LARGEST: f32 = 1e15;
 
 /// Losses of all models at all horizons, and of what was said by all together.
@@ -28,6 +31,8 @@ const LARGEST: f32 = 1e15;
 pub struct Scores {
     losses: [Losses; MODELS],
     said: Losses,
+    /// Mean error of what was said of the next minute, had it been said of all horizons; of as many outcomes.
+    held: f32,
     /// Where none of the season's changes is foreseen; the others are in [`Surges`].
     calm: [Regrets; MODELS],
     /// At which horizons a foreseen change was scored.
@@ -72,9 +77,17 @@ impl Losses {
 
     /// Takes in the errors of one outcome.
     fn add(&mut self, errors: &Lanes, keep: f32) {
+        let most = self.most();
         self.outcomes = self.outcomes * keep + 1.0;
         let part = 1.0 / self.outcomes;
-        self.mean = zip(&self.mean, errors, |mean, error| mean + part * (error - mean));
+        let errors = zip(errors, &most, |error, most| if error > most { most } else { error });
+        self.mean = zip(&self.mean, &errors, |mean, error| mean + part * (error - mean));
+    }
+
+    /// Returns what counts at most at each horizon.
+    fn most(&self) -> Lanes {
+        let times = if self.enough() { FURTHEST } else { f32::INFINITY };
+        self.mean.map(|mean| if mean > 0.0 { smaller(times * mean, LARGEST) } else { LARGEST })
     }
 
     fn scale(&mut self, factor: f64) {
@@ -116,9 +129,10 @@ impl Regrets {
         self.squares.iter_mut().for_each(|square| *square *= (factor * factor) as f32);
     }
 
-    fn add(&mut self, saved: &Lanes, keep: f32) {
-        for ((sum, squares), saved) in self.sum.iter_mut().zip(&mut self.squares).zip(saved) {
-            let bounded = saved.clamp(-LARGEST, LARGEST);
+    /// Takes in what would have been saved, `most` of it at most.
+    fn add(&mut self, saved: &Lanes, most: &Lanes, keep: f32) {
+        for (((sum, squares), saved), most) in self.sum.iter_mut().zip(&mut self.squares).zip(saved).zip(most) {
+            let bounded = larger(-most, smaller(*most, *saved));
             let next = (*sum * keep + bounded, *squares * keep + bounded * bounded);
             (*sum, *squares) = if saved.is_finite() { next } else { (*sum, *squares) };
         }
@@ -150,6 +164,7 @@ impl Scores {
         Self {
             losses: [Losses::NOTHING; MODELS],
             said: Losses::NOTHING,
+            held: 0.0,
             calm: [Regrets::NOTHING; MODELS],
             surged: [false; HORIZONS.len()],
         }
@@ -179,26 +194,37 @@ impl Scores {
         if silent(published) {
             return;
         }
+        self.said.add(&errors(published), keep);
+        let most = self.said.most();
         let models = self.losses.iter_mut().zip(&mut self.calm).zip(forecasts);
         // Where the past is short, some models are silent for days.
         for ((losses, calm), forecasts) in models.filter(|(_, forecasts)| !silent(forecasts)) {
             losses.add(&errors(forecasts), keep);
             let saved = saved(forecasts);
-            calm.add(&if surge { only(&saved, &moving, false) } else { saved }, keep);
+            calm.add(&if surge { only(&saved, &moving, false) } else { saved }, &most, keep);
         }
         if surge {
             let mut known = surges.get();
             for (regrets, forecasts) in known.iter_mut().zip(forecasts).filter(|(_, forecasts)| !silent(forecasts)) {
-                regrets.add(&only(&saved(forecasts), &moving, true), keep);
+                regrets.add(&only(&saved(forecasts), &moving, true), &most, keep);
                 self.surged.iter_mut().zip(&regrets.squares).for_each(|(surged, squares)| *surged |= *squares > 0.0);
             }
             surges.set(&known);
         }
-        self.said.add(&errors(published), keep);
+    }
+
+    /// Scores what was said of the next minute as if it had been said of all horizons; after [`outcome`](Self::outcome).
+    pub fn held_outcome(&mut self, held: &Lanes, value: f64) {
+        if !silent(held) && self.said.outcomes > 0.0 {
+            let most = if self.said.enough() && self.held > 0.0 { FURTHEST * self.held } else { LARGEST };
+            let error = mean(&held.map(|held| (held - value as f32).abs())) as f32;
+            self.held += (smaller(error, most) - self.held) / self.said.outcomes;
+        }
     }
 
     /// Multiplies all losses.
     pub fn scale(&mut self, surges: &mut Surges, factor: f64) {
+        self.held *= factor as f32;
         self.losses.iter_mut().chain([&mut self.said]).for_each(|losses| losses.scale(factor));
         let mut known = surges.get();
         self.calm.iter_mut().chain(&mut known).for_each(|regrets| regrets.scale(factor));
@@ -267,11 +293,12 @@ impl Scores {
     }
 
     /// Returns the share of the loss of the best flat rule that what was published saves: what is foreseen that no rule
-    /// without foresight sees.
+    /// without foresight sees. What was said of the next minute, held, is such a rule: who knows nothing but where the
+    /// signal stands knows it as well as that, however skewed its noise is and however quickly it wanders.
     pub fn foresight(&self) -> Option<f64> {
         let flat = (0..MODELS).filter(|model| CATALOGUE.get(*model).is_some_and(|row| row.flat));
         let best = flat.filter_map(|model| self.loss(model)).min_by(f64::total_cmp)?;
-        saved(self.published()?, best)
+        saved(self.published()?, best.min(f64::from(self.held)))
     }
 }
 

@@ -185,6 +185,7 @@ impl SignalState {
             if minute.minute < newest {
                 self.kept.history = History::new(common.params.history_days);
                 self.kept.pending = Pending::new();
+                self.kept.recent = Recent::new();
             }
             let first_missing = newest.plus(1).max(minute.minute.plus(-DAY));
             for missing in first_missing.0..minute.minute.0 {
@@ -210,6 +211,8 @@ impl SignalState {
         let clock = common.clock(minute);
         let mut said = kept.pending.said_of(minute);
         let mut head = *committed;
+        let seen = value;
+        let value = value.map(|value| head.height.plausible(value));
         let change = value.and_then(|value| head.change(minute, clock, value, &said, kept));
         if let Some(change) = change {
             head.relevel(minute, clock, change, kept);
@@ -217,6 +220,8 @@ impl SignalState {
         }
         let season = kept.season.at(clock.now);
         let settled = kept.recent.half_an_hour_before(minute);
+        // What nobody can believe is still seen.
+        head.detector.learn(seen, &kept.pending.foretold(minute).map(Expected::of));
         head.score(minute, clock, value, &said, kept, common);
         kept.history.push(minute, value);
         kept.week.push(clock.now, value);
@@ -227,6 +232,7 @@ impl SignalState {
         let voices = head.voices(&origin);
         let word = head.say(&origin, kept, &voices, common);
         kept.pending.keep(minute, &voices.paths, word.as_ref());
+        kept.recent.keep(minute, word.map_or(f32::NAN, |Word { points, .. }| points.point[0]));
         if value.is_some() {
             head.rung.step(&head.evidence(common), &common.params);
         }
@@ -315,10 +321,10 @@ impl Head {
         common: &Common,
     ) {
         let Word { points, maxima } = &said.mixed;
-        self.detector.learn(value, &kept.pending.foretold(minute).map(Expected::of));
         if let Some(value) = value {
             let Issued { point, moving, .. } = points;
             self.scores.outcome(&mut kept.surges, &said.models, point, *moving, value, common.loss_keep);
+            self.scores.held_outcome(&kept.recent.held(minute), value);
             self.bands
                 .surprise(points, value)
                 .into_iter()

@@ -1,5 +1,6 @@
 //! The stage as a whole: one service, one arrival rate, minutes in, outlooks out.
 
+mod robust;
 mod surges;
 
 use std::time::Duration;

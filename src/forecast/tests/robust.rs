@@ -1,0 +1,103 @@
+//! Values that are not what they seem: a start from nothing, one that is far off, a level far from the last one.
+
+use super::*;
+use crate::model::outlook::quantile_index;
+
+/// A day's wave with noise.
+fn wave(noise: &mut Noise, minute: i64) -> f64 {
+    150.0 + 60.0 * (std::f64::consts::TAU * Minute(minute).of_day() as f64 / 1440.0).sin() + 5.0 * noise.normal()
+}
+
+fn waves(count: i64) -> Vec<f64> {
+    let mut noise = Noise::new(31);
+    (0..count).map(|minute| wave(&mut noise, minute)).collect()
+}
+
+/// What is foreseen from the end of `values`.
+fn foreseen(values: &[f64]) -> SignalOutlook {
+    signal(&mut learned((0.0, 1e9), &minutes(0, values.iter().copied())), values.len() as i64)
+}
+
+/// Width of the 95 % interval ten minutes ahead, and the 95 % quantiles of both maxima.
+fn said(outlook: &SignalOutlook) -> [f64; 3] {
+    let at = |level| outlook.quantile_at(level, 10.0).unwrap();
+    let upper = quantile_index(0.95);
+    [at(0.975) - at(0.025), outlook.max_10.unwrap()[upper], outlook.max_30.unwrap()[upper]]
+}
+
+#[test]
+fn skewed_noise_earns_no_authority() {
+    type Kind = fn(&mut Noise) -> f64;
+    let kinds: [(&str, Kind); 5] = [
+        ("spikes", |noise| 100.0 + 5.0 * noise.normal() + if noise.uniform() < 0.02 { 1000.0 } else { 0.0 }),
+        ("lognormal", |noise| (1.5 * noise.normal()).exp()),
+        ("Pareto", |noise| noise.uniform().max(1e-12).powf(-1.0 / 1.5)),
+        ("Pareto 2.5", |noise| noise.uniform().max(1e-12).powf(-1.0 / 2.5)),
+        ("Cauchy", |noise| (std::f64::consts::PI * (noise.uniform() - 0.5)).tan().abs().min(1e6)),
+    ];
+    for seed in 0..3 {
+        for (name, kind) in kinds {
+            let mut noise = Noise::new(seed);
+            let mut state = learned((0.0, 1e9), &[]);
+            for quarter in 0..14 {
+                let values: Vec<f64> = (0..DAY / 4).map(|_| kind(&mut noise)).collect();
+                state.warm(0, &minutes(quarter * DAY / 4, values));
+                let got = signal(&mut state, (quarter + 1) * DAY / 4);
+                assert_eq!(got.authority, Authority::ReactiveOnly, "{name} {seed} quarter {quarter}: {:?}", got.scores);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_start_from_nothing_is_forgotten_within_hours() {
+    let values = waves(2 * DAY);
+    let usual = said(&foreseen(&values));
+    for nothing in [1, 45, 600] {
+        let mut values = values.clone();
+        values[..nothing].fill(0.0);
+        let got = said(&foreseen(&values));
+        assert!(got.iter().zip(usual).all(|(got, usual)| *got < 1.2 * usual), "{nothing}: {got:?} and not {usual:?}");
+    }
+    // So is a first value of which there is next to nothing.
+    let mut values = values;
+    values[0] = 1e-6;
+    let got = said(&foreseen(&values));
+    assert!(got.iter().zip(usual).all(|(got, usual)| *got < 1.2 * usual), "{got:?} and not {usual:?}");
+}
+
+#[test]
+fn one_value_far_off_is_forgotten_once_no_window_holds_it() {
+    let values = waves(4 * DAY + 200);
+    let at = 4 * DAY as usize;
+    let usual = foreseen(&values[..at + 60]);
+    for times in [9.0, 100.0, 1e4, 1e8] {
+        let mut values = values[..at + 60].to_vec();
+        values[at] *= times;
+        let got = foreseen(&values);
+        let (told, expected) = (said(&got), said(&usual));
+        assert!(
+            told.iter().zip(expected).all(|(told, expected)| *told < 1.4 * expected),
+            "{times}: {told:?} {expected:?}"
+        );
+        let off = (got.points[0].point - usual.points[0].point).abs();
+        assert!(off < 5.0, "{times}: {off}");
+        let share = |outlook: &SignalOutlook| outlook.scores[0].share;
+        assert!(share(&got) > 0.5 * share(&usual) - 0.05, "{times}: {:?} {:?}", got.scores, usual.scores);
+    }
+}
+
+#[test]
+fn a_level_many_times_as_high_or_low_is_foreseen_like_one_that_always_was() {
+    let values = waves(5 * DAY);
+    let at = 4 * DAY as usize + 700;
+    for times in [5.0, 8.0, 1000.0, 0.2, 0.125, 0.001] {
+        let (mut shifted, always) = (values[..at + 40].to_vec(), values[..at + 40].iter().map(|value| times * value));
+        shifted[at..].iter_mut().for_each(|value| *value *= times);
+        let (got, expected) = (foreseen(&shifted), foreseen(&always.collect::<Vec<_>>()));
+        for (got, expected) in got.points.iter().zip(&expected.points) {
+            let off = (got.point / expected.point - 1.0).abs();
+            assert!(off < 0.1, "{times} {}: {} and not {}", got.minutes, got.point, expected.point);
+        }
+    }
+}
