@@ -239,8 +239,9 @@ fn plain_type(name: &str) -> String {
 }
 
 fn unknown_function(signature: &str) -> String {
-    if signature.starts_with("anon$") {
-        return "its function takes other arguments: that of a rule is |s, p| [..], that of a test || ..".to_owned();
+    // The engine's name for a function without one says nothing to its author.
+    if let Some((_, arguments)) = signature.split_once(' ').filter(|_| signature.starts_with("anon$")) {
+        return format!("no function that takes {arguments}: that of a rule is |s, p| [..], that of a test || ..");
     }
     let name = signature.split([' ', '(']).next().unwrap_or(signature);
     let hint = match name {
