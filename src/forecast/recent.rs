@@ -2,6 +2,7 @@
 
 use super::pending::WINDOWS;
 use super::scores::Lanes;
+use super::three::Three;
 use crate::model::Minute;
 use crate::model::outlook::HORIZONS;
 
@@ -16,13 +17,13 @@ const WINDOW_SEEN: f32 = 0.8;
 pub struct Recent {
     values: [f32; LONGEST],
     /// What was said of the minute that followed.
-    said: [f32; LONGEST],
+    said: [Three; LONGEST],
 }
 
 impl Recent {
     /// Returns the state before any minute.
     pub fn new() -> Self {
-        Self { values: [f32::NAN; LONGEST], said: [f32::NAN; LONGEST] }
+        Self { values: [f32::NAN; LONGEST], said: [Three::NAN; LONGEST] }
     }
 
     /// Returns the value half an hour before `minute`, which is not yet taken in; `None` for a gap.
@@ -35,13 +36,13 @@ impl Recent {
         let newest = slot(minute);
         HORIZONS.map(|minutes| {
             let slot = newest + LONGEST - usize::from(minutes);
-            self.said[if slot < LONGEST { slot } else { slot - LONGEST }]
+            self.said[if slot < LONGEST { slot } else { slot - LONGEST }].get()
         })
     }
 
     /// Keeps what is said in `minute` of the next one; to be called for each minute.
     pub fn keep(&mut self, minute: Minute, said: f32) {
-        self.said[slot(minute)] = said;
+        self.said[slot(minute)] = Three::of(said);
     }
 
     /// Multiplies all of the minutes before `before`, `newest` being the last one taken in.
@@ -49,7 +50,7 @@ impl Recent {
         for minute in (0..i64::from(LONGEST_MINUTES)).map(|back| newest.plus(-back)).filter(|minute| *minute < before) {
             let slot = slot(minute);
             self.values[slot] *= factor as f32;
-            self.said[slot] *= factor as f32;
+            self.said[slot] = Three::of(factor as f32 * self.said[slot].get());
         }
     }
 

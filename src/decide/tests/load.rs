@@ -176,7 +176,7 @@ fn declarations_are_checked() {
         ),
         (
             "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s| [when(s.rollout), restart()]);",
-            "t.rhai:1:1: rule r: its function takes other arguments",
+            "t.rhai:1:1: rule r: no function that takes",
         ),
         (
             "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s, p| s.rollout);",

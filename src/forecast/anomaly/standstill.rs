@@ -11,23 +11,23 @@ const HALF_LIFE_DAYS: f64 = 14.0;
 #[derive(Debug, Clone, Copy)]
 pub struct Standstill {
     /// What remains of the longest one at each step.
-    kept: f64,
+    kept: f32,
+    changes: u32,
     value: f64,
     lasts: f64,
     longest: f64,
-    changes: u32,
 }
 
 impl Standstill {
     /// Returns the state before any step of `step_seconds`.
     pub fn new(step_seconds: u32) -> Self {
         let steps = HALF_LIFE_DAYS * 86_400.0 / f64::from(step_seconds.max(1));
-        Self { kept: 0.5_f64.powf(1.0 / steps), value: 0.0, lasts: 0.0, longest: 0.0, changes: 0 }
+        Self { kept: 0.5_f64.powf(1.0 / steps) as f32, changes: 0, value: 0.0, lasts: 0.0, longest: 0.0 }
     }
 
     /// Learns the value of a step.
     pub fn learn(&mut self, value: f64) {
-        self.longest *= self.kept;
+        self.longest *= f64::from(self.kept);
         if value == self.value {
             self.lasts += 1.0;
             return;

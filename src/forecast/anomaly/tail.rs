@@ -12,8 +12,8 @@ const FIRST: f64 = 50.0;
 const LEAST: f64 = 0.3;
 /// The mean excess before any was seen counts as if there had been so many.
 const EXCESS_WEIGHT: f64 = 30.0;
-/// Share of a new excess in their mean, and how many of it one counts at most.
-const EXCESS_GAIN: f64 = 0.005;
+/// What a new excess leaves of the weight of earlier ones, and how many times their mean one counts at most.
+const EXCESS_KEPT: f32 = 0.995;
 const EXCESS_CLIP: f64 = 20.0;
 
 /// The upper tail of the evidence: a quantile, and the mean excess over it.
@@ -21,17 +21,17 @@ const EXCESS_CLIP: f64 = 20.0;
 pub struct Tail {
     quantile: f64,
     /// Mean excess before any was seen.
-    usual: f64,
-    seen: f64,
+    usual: f32,
+    seen: f32,
     /// Discounted sum and number of the excesses.
-    sum: f64,
-    count: f64,
+    sum: f32,
+    count: f32,
 }
 
 impl Tail {
     /// Returns the tail before any evidence, which starts as that of ordinary noise.
     pub fn new(quantile: f64, excess: f64) -> Self {
-        Self { quantile, usual: excess, seen: 0.0, sum: 0.0, count: 0.0 }
+        Self { quantile, usual: excess as f32, seen: 0.0, sum: 0.0, count: 0.0 }
     }
 
     /// Returns by how many mean excesses the evidence lies above the quantile; 0 below it.
@@ -41,20 +41,21 @@ impl Tail {
 
     /// Learns one piece of evidence.
     pub fn learn(&mut self, evidence: f64) {
-        let step = STEP.max(FIRST_STEPS / (FIRST + self.seen)) * self.quantile;
+        let step = STEP.max(FIRST_STEPS / (FIRST + f64::from(self.seen))) * self.quantile;
         self.seen += 1.0;
         if evidence > self.quantile {
             self.quantile += step * (1.0 - SHARE);
             let excess = (evidence - self.quantile).clamp(0.0, EXCESS_CLIP * self.mean());
-            self.sum = (1.0 - EXCESS_GAIN) * self.sum + excess;
-            self.count = (1.0 - EXCESS_GAIN) * self.count + 1.0;
+            self.sum = EXCESS_KEPT * self.sum + excess as f32;
+            self.count = EXCESS_KEPT * self.count + 1.0;
         } else {
             self.quantile = (self.quantile - step * SHARE).max(LEAST);
         }
     }
 
     fn mean(&self) -> f64 {
-        (self.sum + EXCESS_WEIGHT * self.usual) / (self.count + EXCESS_WEIGHT)
+        let [sum, usual, count] = [self.sum, self.usual, self.count].map(f64::from);
+        (sum + EXCESS_WEIGHT * usual) / (count + EXCESS_WEIGHT)
     }
 }
 
