@@ -33,6 +33,8 @@ const FURTHEST: f32 = 10.0;
 /// What is left of the weight of earlier absolute residuals while they are few: the first ones were measured in a unit of
 /// which little was known.
 const FIRST_KEEP: f32 = 0.95;
+/// An absolute residual counts at most so many times their mean in that.
+const SPREAD_MOST: f32 = 4.0;
 /// A mean absolute residual is at least so much where it tells what lies beyond all measure.
 const LEAST_SPREAD: f32 = 0.05;
 /// What the widening learns from one miss.
@@ -159,8 +161,11 @@ impl<const N: usize> Trackers<N> {
         let most = zip(self.spread.means(), self.spread.weights(), |mean, outcomes| {
             if outcomes > TEN { larger(mean, LEAST_SPREAD) / ends.beyond } else { f32::INFINITY }
         });
-        let spreads =
-            zip(&residuals, &most, |residual, most| if residual.abs() > most { most } else { residual.abs() });
+        // What moves the mean is far less: one value is the maximum of thirty windows, and counts in each.
+        let spreads = zip3(&residuals, self.spread.means(), self.spread.weights(), |residual, mean, outcomes| {
+            let most = SPREAD_MOST * larger(mean, LEAST_SPREAD);
+            if outcomes > TEN && residual.abs() > most { most } else { residual.abs() }
+        });
         self.spread.add(&spreads, if cold { FIRST_KEEP } else { SPREAD_KEEP });
         residuals = zip(&residuals, &most, |residual, most| if residual.abs() > most { f32::NAN } else { residual });
         let mut first = [false; N];

@@ -15,7 +15,7 @@ const WINDOW_SEEN: f32 = 0.8;
 /// The last minutes, each at its number modulo theirs; NaN for none.
 #[derive(Debug, Clone)]
 pub struct Recent {
-    values: [f32; LONGEST],
+    values: [Three; LONGEST],
     /// What was said of the minute that followed.
     said: [Three; LONGEST],
 }
@@ -23,12 +23,12 @@ pub struct Recent {
 impl Recent {
     /// Returns the state before any minute.
     pub fn new() -> Self {
-        Self { values: [f32::NAN; LONGEST], said: [Three::NAN; LONGEST] }
+        Self { values: [Three::NAN; LONGEST], said: [Three::NAN; LONGEST] }
     }
 
     /// Returns the value half an hour before `minute`, which is not yet taken in; `None` for a gap.
     pub fn half_an_hour_before(&self, minute: Minute) -> Option<f64> {
-        self.values.get(slot(minute)).filter(|value| value.is_finite()).map(|value| f64::from(*value))
+        self.values.get(slot(minute)).map(|value| f64::from(value.get())).filter(|value| value.is_finite())
     }
 
     /// Returns for each horizon what its origin said of the next minute, all horizons ending at `minute`.
@@ -49,7 +49,7 @@ impl Recent {
     pub fn scale(&mut self, newest: Minute, before: Minute, factor: f64) {
         for minute in (0..i64::from(LONGEST_MINUTES)).map(|back| newest.plus(-back)).filter(|minute| *minute < before) {
             let slot = slot(minute);
-            self.values[slot] *= factor as f32;
+            self.values[slot] = Three::of(factor as f32 * self.values[slot].get());
             self.said[slot] = Three::of(factor as f32 * self.said[slot].get());
         }
     }
@@ -59,7 +59,7 @@ impl Recent {
     pub fn push(&mut self, minute: Minute, value: Option<f64>) -> [f32; WINDOWS.len()] {
         let slot = slot(minute);
         if let Some(cell) = self.values.get_mut(slot) {
-            *cell = value.map_or(f32::NAN, |value| value as f32);
+            *cell = value.map_or(Three::NAN, |value| Three::of(value as f32));
         }
         WINDOWS.map(|minutes| self.maximum(slot, usize::from(minutes)))
     }
@@ -70,10 +70,10 @@ impl Recent {
         let before = minutes.saturating_sub(end).min(LONGEST - end);
         let (mut highest, mut seen) = (f32::NEG_INFINITY, 0_u16);
         for stretch in [self.values.get(end.saturating_sub(minutes)..end), self.values.get(LONGEST - before..)] {
-            for value in stretch.unwrap_or_default() {
+            for value in stretch.unwrap_or_default().iter().map(|value| value.get()) {
                 // Neither holds for a gap.
                 seen += u16::from(!value.is_nan());
-                highest = if *value > highest { *value } else { highest };
+                highest = if value > highest { value } else { highest };
             }
         }
         if seen > 0 && f32::from(seen) >= WINDOW_SEEN * minutes as f32 { highest } else { f32::NAN }

@@ -48,7 +48,7 @@ const LASTING: f64 = 0.7;
 /// What a standstill of the length of the longest one before would count, beside what scores one half.
 const FROZEN: f64 = 0.6;
 /// What remains each minute of the excess that a new one has to exceed (half-life 69 minutes).
-const HELD: f64 = 0.99;
+const HELD: f32 = 0.99;
 /// Minutes after an alarm at which a shift is told, and what of the slow level's scale each of them has to lie beyond.
 const SHIFT_AFTER: u8 = 5;
 const SHIFT_BEYOND: f64 = 3.0;
@@ -99,7 +99,7 @@ pub type Foretold = [Expected; 2];
 #[derive(Debug, Clone, Copy)]
 pub struct Detector {
     /// Excess that scores one half.
-    half: f64,
+    half: f32,
     values: Spread,
     residuals: Scale,
     /// Of forecasts two minutes ahead.
@@ -111,12 +111,12 @@ pub struct Detector {
     lasting: Tail,
     standstill: Standstill,
     /// Surprise of the newest minute; 0 if it had no value.
-    before: f64,
+    before: f32,
     /// What a new excess has to exceed.
-    held: f64,
+    held: f32,
     /// Minutes since a score that passed the threshold, and its side of the slow level; `None` once a shift is told or
     /// refuted.
-    passed: Option<(u8, f64)>,
+    passed: Option<(u8, f32)>,
     /// Minutes with a value since the last alarm.
     quiet: u32,
     newest: Option<Anomaly>,
@@ -126,7 +126,7 @@ impl Detector {
     /// Returns the state before any minute of a signal with steps of `step_seconds`.
     pub fn new(step_seconds: u32) -> Self {
         Self {
-            half: tail::excess_passed(ALARMS, step_seconds),
+            half: tail::excess_passed(ALARMS, step_seconds) as f32,
             values: Spread::default(),
             residuals: Scale::default(),
             earlier: Scale::default(),
@@ -169,14 +169,14 @@ impl Detector {
         let weighed = self.weigh(value, foretold);
         self.learn_scales(value, foretold);
         let Some(weighed) = weighed else { return };
-        self.before = weighed.surprise;
+        self.before = weighed.surprise as f32;
         // What stands still is learned as that.
         self.tail.learn(weighed.moved);
         self.lasting.learn(weighed.lasting);
         let told = self.told(&weighed);
-        self.held = (HELD * self.held).max(weighed.excess).min(f64::MAX);
+        self.held = (HELD * self.held).max(weighed.excess as f32).min(f32::MAX);
         let told = if self.shift(told.score, weighed.from_slow) {
-            self.anomaly(self.held.max(self.half), AnomalyKind::LevelShift)
+            self.anomaly(self.held.max(self.half).into(), AnomalyKind::LevelShift)
         } else {
             told
         };
@@ -207,8 +207,9 @@ impl Detector {
         let moved = surprise.abs() + from_slow.abs();
         let again = earlier.surprise(value, self.earlier.get(floor));
         // On two sides it is two outliers.
-        let lasting = if again * self.before > 0.0 { again.abs().min(self.before.abs()) } else { 0.0 };
-        let frozen = FROZEN * self.half * self.standstill.news(value);
+        let [before, half] = [self.before, self.half].map(f64::from);
+        let lasting = if again * before > 0.0 { again.abs().min(before.abs()) } else { 0.0 };
+        let frozen = FROZEN * half * self.standstill.news(value);
         let (point, shift) = (self.tail.excess(moved), LASTING * self.lasting.excess(lasting));
         let excess = point.max(shift);
         let kind = if shift > point || from_slow.abs() > SHIFT_RATHER * surprise.abs() {
@@ -225,7 +226,7 @@ impl Detector {
 
     /// Returns what of the evidence is news. A standstill is told once by itself.
     fn told(&self, weighed: &Weighed) -> Anomaly {
-        let moved = if weighed.excess > self.held { weighed.excess } else { 0.0 };
+        let moved = if weighed.excess > f64::from(self.held) { weighed.excess } else { 0.0 };
         if weighed.frozen > moved {
             return self.anomaly(weighed.frozen, AnomalyKind::Frozen);
         }
@@ -234,7 +235,7 @@ impl Detector {
 
     fn anomaly(&self, excess: f64, kind: AnomalyKind) -> Anomaly {
         // What no number holds any more is as unusual as can be.
-        let score = if excess.is_finite() { excess / (excess + self.half) } else { 1.0 };
+        let score = if excess.is_finite() { excess / (excess + f64::from(self.half)) } else { 1.0 };
         let alarm = score >= THRESHOLD && self.quiet >= QUIET;
         Anomaly { score, kind: (excess > 0.0).then_some(kind), alarm }
     }
@@ -242,10 +243,10 @@ impl Detector {
     /// Tells, some minutes after a score passed the threshold, whether all of them lay on its side of the slow level.
     fn shift(&mut self, score: f64, from_slow: f64) -> bool {
         if score >= THRESHOLD {
-            self.passed = Some((0, from_slow.signum()));
+            self.passed = Some((0, from_slow.signum() as f32));
             return false;
         }
-        self.passed = self.passed.filter(|(_, side)| from_slow * side >= SHIFT_BEYOND);
+        self.passed = self.passed.filter(|(_, side)| from_slow * f64::from(*side) >= SHIFT_BEYOND);
         let Some((since, _)) = &mut self.passed else { return false };
         *since += 1;
         let stands = *since == SHIFT_AFTER;

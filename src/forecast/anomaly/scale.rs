@@ -11,18 +11,18 @@ const ENOUGH: u32 = 30;
 /// would shrink on a quiet signal and cry at every bump.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scale {
-    square: f64,
+    root: f32,
     seen: u32,
 }
 
 impl Scale {
     /// Returns the scale, at least `floor`.
-    pub fn get(&self, floor: f64) -> f64 {
-        self.square.sqrt().max(floor).max(1e-12)
+    pub fn get(self, floor: f64) -> f64 {
+        f64::from(self.root).max(floor).max(1e-12)
     }
 
     /// Tells whether enough was learned.
-    pub fn ready(&self) -> bool {
+    pub fn ready(self) -> bool {
         self.seen >= ENOUGH
     }
 
@@ -30,7 +30,8 @@ impl Scale {
     pub fn learn(&mut self, deviation: f64, floor: f64) {
         let clip = if self.ready() { CLIP * self.get(floor) } else { f64::INFINITY };
         self.seen = self.seen.saturating_add(1);
-        self.square += gain(self.seen) * (deviation.abs().min(clip).powi(2) - self.square);
+        let square = f64::from(self.root).powi(2);
+        self.root = (square + gain(self.seen) * (deviation.abs().min(clip).powi(2) - square)).sqrt() as f32;
     }
 }
 

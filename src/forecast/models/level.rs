@@ -21,7 +21,8 @@ const ENOUGH: u32 = 10;
 /// The smoothed level.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Level {
-    height: Option<f64>,
+    /// Of values that were seen.
+    height: f64,
     seen: u32,
     /// Mean absolute surprise.
     spread: f32,
@@ -31,7 +32,11 @@ impl Level {
     /// The first values count alike, so that the very first one does not linger.
     fn next(&self, value: f64) -> f64 {
         let gain = ALPHA.max(1.0 / (f64::from(self.seen) + 1.0));
-        self.height.map_or(value, |level| level + gain * self.clipped(value - level))
+        self.known().map_or(value, |level| level + gain * self.clipped(value - level))
+    }
+
+    fn known(&self) -> Option<f64> {
+        (self.seen > 0).then_some(self.height)
     }
 
     fn clipped(&self, surprise: f64) -> f64 {
@@ -44,23 +49,23 @@ impl Level {
 impl Level {
     /// Puts the level where the signal stands.
     pub fn relevel(&mut self, level: f64) {
-        self.height = Some(level);
+        self.height = level;
     }
 }
 
 impl Model for Level {
     fn observe(&mut self, _minute: Minute, value: Option<f64>, _past: Past<'_>) {
         if let Some(value) = value {
-            let surprise = self.clipped(self.height.map_or(0.0, |level| value - level)).abs();
+            let surprise = self.clipped(self.known().map_or(0.0, |level| value - level)).abs();
             let gain = SPREAD.max(1.0 / (f64::from(self.seen) + 1.0));
             self.spread += (gain * (surprise - f64::from(self.spread))) as f32;
-            self.height = Some(self.next(value));
+            self.height = self.next(value);
             self.seen = self.seen.saturating_add(1);
         }
     }
 
     fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
-        let level = view.origin.provisional.map(|value| self.next(value)).or(self.height)?;
+        let level = view.origin.provisional.map(|value| self.next(value)).or(self.known())?;
         Some(Ahead { path: [level; HORIZONS.len()], parts: Parts { level, ..Parts::default() } })
     }
 }
