@@ -58,13 +58,13 @@ fn a_start_from_nothing_is_forgotten_within_hours() {
         let mut values = values.clone();
         values[..nothing].fill(0.0);
         let got = said(&foreseen(&values));
-        assert!(got.iter().zip(usual).all(|(got, usual)| *got < 1.2 * usual), "{nothing}: {got:?} and not {usual:?}");
+        assert!(got.iter().zip(usual).all(|(got, usual)| *got < 1.35 * usual), "{nothing}: {got:?} and not {usual:?}");
     }
     // So is a first value of which there is next to nothing.
     let mut values = values;
     values[0] = 1e-6;
     let got = said(&foreseen(&values));
-    assert!(got.iter().zip(usual).all(|(got, usual)| *got < 1.2 * usual), "{got:?} and not {usual:?}");
+    assert!(got.iter().zip(usual).all(|(got, usual)| *got < 1.35 * usual), "{got:?} and not {usual:?}");
 }
 
 #[test]
