@@ -528,6 +528,7 @@ async fn a_switch_that_the_running_flyball_does_not_read_is_named_and_is_no_succ
     let (own_name, example) = (own.display().to_string(), Arc::new(example));
     std::fs::create_dir(root.join("policies")).unwrap();
     std::fs::write(root.join("policies/capacity.rhai"), include_str!("../../deploy/policies/capacity.rhai")).unwrap();
+    std::fs::write(root.join("policies/traffic.rhai"), include_str!("../../deploy/policies/traffic.rhai")).unwrap();
     let run = |line: &'static str, changed: bool| {
         let (root, example) = (root.clone(), example.clone());
         tokio::task::spawn_blocking(move || {
