@@ -22,8 +22,6 @@ const MEDIAN: usize = QUANTILES.len() / 2;
 const ENOUGH: u32 = 60;
 /// Step of a quantile, in mean absolute residuals.
 const STEP: f32 = 0.02;
-/// What is left each outcome of the weight of earlier absolute residuals, in the quantiles' unit (half-life four hours).
-const SPREAD_KEEP: f32 = 0.997;
 /// What is left each outcome of the weight of earlier absolute errors (half-life about an hour).
 const ERROR_KEEP: f32 = 0.99;
 /// Weight of ten outcomes by that, and a little less.
@@ -66,6 +64,8 @@ pub struct Ends {
     pub beyond: f32,
     /// What is left of a widening after one outcome.
     pub widening_keep: f32,
+    /// What is left after one outcome of the weight of earlier absolute residuals.
+    pub spread_keep: f32,
 }
 
 /// The learned quantiles of `N` numbers side by side: all horizons, or all maxima.
@@ -166,7 +166,7 @@ impl<const N: usize> Trackers<N> {
             let most = SPREAD_MOST * larger(mean, LEAST_SPREAD);
             if outcomes > TEN && residual.abs() > most { most } else { residual.abs() }
         });
-        self.spread.add(&spreads, if cold { FIRST_KEEP } else { SPREAD_KEEP });
+        self.spread.add(&spreads, if cold { FIRST_KEEP } else { ends.spread_keep });
         residuals = zip(&residuals, &most, |residual, most| if residual.abs() > most { f32::NAN } else { residual });
         let mut first = [false; N];
         for ((outcomes, first), residual) in self.outcomes.iter_mut().zip(&mut first).zip(&mut residuals) {
@@ -289,7 +289,7 @@ mod tests {
         let width = width(100.0, error, 100.0) as f32;
         let issued =
             Issued { point: [100.0], width: [width], low: [row[1] as f32], high: [row[9] as f32], moving: [false] };
-        let ends = Ends { at: [1, 9], beyond, widening_keep: 0.995 };
+        let ends = Ends { at: [1, 9], beyond, widening_keep: 0.995, spread_keep: 0.997 };
         tracker.outcome(&issued, &[(100.0 + residual) as f32], ends, &normal_quantiles());
     }
 
