@@ -155,6 +155,20 @@ fn no_rule_reads_what_its_origin_has_not_seen() {
 }
 
 #[test]
+fn a_season_shorter_than_the_horizon_is_foreseen_as_far_as_that() {
+    // Half days of a week with two quiet days.
+    let mut noise = Noise::new(10);
+    let value = |step: usize| {
+        let quiet = if (step / 2) % 7 >= 5 { 0.4 } else { 1.0 };
+        Some(quiet * if step.is_multiple_of(2) { 160.0 } else { 40.0 } + noise.normal())
+    };
+    let values = (0..600).map(value).collect();
+    let series = Series { season: 2, values, step_seconds: 43_200, ..waves(0, 0.0, 1) };
+    let report = report(&series, &said(&series), &HORIZONS).unwrap();
+    assert!(report.skill_seasonal_naive > Some(0.5), "{report:?}");
+}
+
+#[test]
 fn a_season_of_more_steps_than_a_day_has_minutes_is_learned() {
     let steps = 1700;
     let mut noise = Noise::new(11);
