@@ -161,9 +161,7 @@ impl RootState {
             // Where the root has ended meanwhile nothing is to be started.
             let _ = myself.cast(RootMsg::Start(child));
         });
-        // Apart from both: nobody restarts the root, and no trouble with a line is to keep it from starting its child.
-        let error = error.to_owned();
-        tokio::spawn(async move { tracing::error!(?child, error, "failed, started again") });
+        tracing::error!(?child, error, "failed, started again");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The ticks of one telemetry source: one round of grouped queries, then each service its share.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,10 +138,8 @@ pub struct Source {
 pub struct SourceState {
     metrics: SourceMetrics,
     back_off: BackOff,
-    /// It is left alone until then (monotonic).
-    quiet_until: Duration,
-    /// For how long, and after which error.
-    quiet: (Duration, Option<SourceError>),
+    /// It is left alone for a while.
+    quiet: Option<Quiet>,
     /// What kept each query of the last round from an answer.
     faults: Vec<Option<SourceError>>,
     /// Queries that are asked less often.
@@ -160,10 +159,9 @@ impl Actor for Source {
     async fn pre_start(&self, myself: ActorRef<Tick>, (): ()) -> Result<SourceState, ActorProcessingErr> {
         myself.cast(Tick { due: self.world.ports.clock.now().mono })?;
         let metrics = self.world.metrics.source(&self.plan.name);
-        let (back_off, quiet_until, remarked_until) = (BackOff::new(0), Duration::ZERO, Duration::ZERO);
+        let (back_off, quiet, remarked_until) = (BackOff::new(0), None, Duration::ZERO);
         let (faults, slow, losses) = (Vec::new(), SlowQueries::default(), Losses::default());
-        let quiet = (Duration::ZERO, None);
-        Ok(SourceState { metrics, back_off, quiet_until, quiet, faults, slow, losses, lost: 0, remarked_until })
+        Ok(SourceState { metrics, back_off, quiet, faults, slow, losses, lost: 0, remarked_until })
     }
 
     async fn handle(
@@ -183,7 +181,7 @@ impl Actor for Source {
         if !routes.routes.is_empty() {
             let mut answer = self.ask(&routes.round, state, started).await;
             let now = clock.now();
-            if answer.error.is_none() && now.mono >= state.quiet_until {
+            if answer.error.is_none() && state.quiet(now).is_none() {
                 self.blame(&routes, &mut answer, state, now);
             }
             deliver(&routes, &answer, now);
@@ -196,8 +194,8 @@ impl Actor for Source {
 
 impl Source {
     async fn ask(&self, round: &Round, state: &mut SourceState, now: Now) -> Answer {
-        if now.mono < state.quiet_until {
-            return unasked(round, &Missing::SourceDown { error: left_alone(&state.quiet) });
+        if let Some(quiet) = state.quiet(now) {
+            return unasked(round, &Missing::SourceDown { error: quiet.to_string() });
         }
         let asked = state.slow.due(round, now.mono);
         let answer = if asked.len() == round.templates.len() {
@@ -216,8 +214,7 @@ impl Source {
         self.tell_faults(&answer, round, state);
         if let Some(error) = &answer.error {
             let pause = state.back_off.failed(answer.back_off);
-            state.quiet_until = end.plus(pause).mono;
-            state.quiet = (pause, Some(error.clone()));
+            state.quiet = Some(Quiet { until: end.plus(pause).mono, pause, after: error.clone() });
             tracing::warn!(source = %self.plan.name, %error, "round broken off, its services hold");
         } else {
             state.back_off.succeeded();
@@ -326,9 +323,28 @@ fn staleness(answer: &Answer, now: Now) -> Option<Duration> {
     sampled.max().map(|newest| elapsed(now.wall, newest))
 }
 
-fn left_alone((pause, error): &(Duration, Option<SourceError>)) -> String {
-    let error = error.as_ref().map_or_else(|| "failures".to_owned(), ToString::to_string);
-    format!("left alone for {} s after: {error}", pause.as_secs_f64().ceil())
+/// Why a source is not asked.
+#[derive(Debug)]
+struct Quiet {
+    /// Until when (monotonic).
+    until: Duration,
+    /// For how long in all.
+    pause: Duration,
+    /// After which error.
+    after: SourceError,
+}
+
+impl SourceState {
+    /// Returns why it is left alone, if it is.
+    fn quiet(&self, now: Now) -> Option<&Quiet> {
+        self.quiet.as_ref().filter(|quiet| now.mono < quiet.until)
+    }
+}
+
+impl fmt::Display for Quiet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "left alone for {} s after: {}", self.pause.as_secs_f64().ceil(), self.after)
+    }
 }
 
 /// Returns what most of what came says of itself; of a source that is down already it says nothing.
@@ -385,9 +401,9 @@ mod tests {
 
     #[test]
     fn what_is_left_alone_says_after_what() {
-        let error = SourceError::Status { status: 401, message: "who are you".to_owned() };
-        let said = left_alone(&(Duration::from_millis(7_500), Some(error)));
-        assert_eq!(said, "left alone for 8 s after: answered with status 401: who are you");
+        let after = SourceError::Status { status: 401, message: "who are you".to_owned() };
+        let quiet = Quiet { until: Duration::ZERO, pause: Duration::from_millis(7_500), after };
+        assert_eq!(quiet.to_string(), "left alone for 8 s after: answered with status 401: who are you");
     }
 
     #[test]

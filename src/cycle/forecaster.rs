@@ -80,6 +80,7 @@ pub enum ForecasterEffect {
 /// Learns the past of a service into new models.
 #[derive(Debug)]
 pub struct WarmJob {
+    spec: Arc<ServiceSpec>,
     fresh: Forecaster,
     history: Vec<(usize, Vec<MinuteValue>)>,
 }
@@ -87,7 +88,9 @@ pub struct WarmJob {
 impl WarmJob {
     /// Runs the job; the time goes with the minutes of history.
     pub fn run(mut self) -> ForecasterEvent {
-        for (signal, minutes) in &self.history {
+        for (signal, minutes) in &mut self.history {
+            // What would not have been believed live is not learned either.
+            self.spec.signals.get(*signal).into_iter().for_each(|spec| believe(spec, minutes));
             self.fresh.warm(*signal, minutes);
         }
         let signals = self.history.iter().map(|(signal, _)| *signal).collect();
@@ -126,12 +129,8 @@ impl ForecasterCore {
         match event {
             ForecasterEvent::Observed(observed) => self.assess(observed),
             ForecasterEvent::HistoryRead(history) => {
-                let fresh = self.state.anew(&self.spec, &self.params);
-                let mut history = history.clone();
-                for (signal, minutes) in &mut history {
-                    self.spec.signals.get(*signal).into_iter().for_each(|signal| believe(signal, minutes));
-                }
-                vec![ForecasterEffect::Warm(WarmJob { fresh, history })]
+                let (spec, fresh) = (self.spec.clone(), self.state.anew(&self.spec, &self.params));
+                vec![ForecasterEffect::Warm(WarmJob { spec, fresh, history: history.clone() })]
             }
             ForecasterEvent::Warmed { signals, models } => {
                 self.adopt(signals, models.clone());

@@ -31,8 +31,6 @@ const FURTHEST: f32 = 10.0;
 /// What is left of the weight of earlier absolute residuals while they are few: the first ones were measured in a unit of
 /// which little was known.
 const FIRST_KEEP: f32 = 0.95;
-/// An absolute residual counts at most so many times their mean in that.
-const SPREAD_MOST: f32 = 4.0;
 /// A mean absolute residual is at least so much where it tells what lies beyond all measure.
 const LEAST_SPREAD: f32 = 0.05;
 /// What the widening learns from one miss.
@@ -157,17 +155,13 @@ impl<const N: usize> Trackers<N> {
         }
         let cold = self.outcomes.iter().any(|outcomes| *outcomes < ENOUGH);
         // Of all outcomes no more than may lie beyond an end are so many times as far off as the mean (Markov's inequality).
-        // No quantile has to reach them, and one that is the maximum of many windows does not move those in each.
+        // What counts no more than that moves the mean until it is reached, where there is more of it.
         let most = zip(self.spread.means(), self.spread.weights(), |mean, outcomes| {
             if outcomes > TEN { larger(mean, LEAST_SPREAD) / ends.beyond } else { f32::INFINITY }
         });
-        // What moves the mean is far less: one value is the maximum of thirty windows, and counts in each.
-        let spreads = zip3(&residuals, self.spread.means(), self.spread.weights(), |residual, mean, outcomes| {
-            let most = SPREAD_MOST * larger(mean, LEAST_SPREAD);
-            if outcomes > TEN && residual.abs() > most { most } else { residual.abs() }
-        });
+        let spreads =
+            zip(&residuals, &most, |residual, most| if residual.abs() > most { most } else { residual.abs() });
         self.spread.add(&spreads, if cold { FIRST_KEEP } else { ends.spread_keep });
-        residuals = zip(&residuals, &most, |residual, most| if residual.abs() > most { f32::NAN } else { residual });
         let mut first = [false; N];
         for ((outcomes, first), residual) in self.outcomes.iter_mut().zip(&mut first).zip(&mut residuals) {
             let known = residual.is_finite();
@@ -206,7 +200,9 @@ impl<const N: usize> Trackers<N> {
             *quantiles = least;
         }
         let [lower, upper] = &mut self.widening;
-        let sides = lower.iter_mut().zip(upper).zip(values).zip(issued.low.iter().zip(&issued.high)).zip(&residuals);
+        // One value that is beyond all measure is the maximum of many windows: it says nothing of how wide the others are.
+        let counted = zip(&residuals, &most, |residual, most| if residual.abs() > most { f32::NAN } else { residual });
+        let sides = lower.iter_mut().zip(upper).zip(values).zip(issued.low.iter().zip(&issued.high)).zip(&counted);
         for ((((lower, upper), value), (low, high)), residual) in sides {
             let learned = |widening: f32, missed: bool| {
                 let miss = if missed { 1.0 } else { 0.0 };

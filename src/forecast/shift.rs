@@ -19,10 +19,6 @@ const VALUES: usize = 5;
 /// Values that make a fall at least: where a part of the telemetry is lost it looks like one, and a memory that is halved
 /// foresees half of the next surge.
 const FALL: u32 = 20;
-/// Where a day has so few values at most, a fall takes more of them than a day, and this many more: a holiday is no new
-/// level.
-const FEW: i64 = 96;
-const AFTER_DAY: u32 = 6;
 /// Values within which a rise is told: what takes longer is a ramp.
 const RISE: u32 = 15;
 /// How far off a value may be, in distances of the end of the 95 % interval, before it speaks for another level: what
@@ -89,15 +85,14 @@ pub struct Shift {
 }
 
 impl Shift {
-    /// Takes in the value of `minute`, of which `said` was said, and which is `day` on the mean of the days, of so many steps.
-    /// Returns what has changed.
+    /// Takes in the value of `minute`, of which `said` was said, and which is `day` on the mean of the days. Returns what
+    /// has changed.
     pub fn notice(
         &mut self,
         minute: Minute,
         value: f64,
         said: &Issued<{ HORIZONS.len() }>,
         day: f64,
-        day_steps: i64,
     ) -> Option<Change> {
         if let Some(change) = self.undone(minute, value, day) {
             return Some(change);
@@ -121,7 +116,7 @@ impl Shift {
         let (ratio, away) = off(streak.since)?;
         let streak = streak.with(ratio, away)?;
         self.streak = Some(streak);
-        let factor = streak.factor(day_steps)?;
+        let factor = streak.factor()?;
         let beyond_usual = (of_day - ratio + factor - usual) * factor.signum();
         if beyond_usual < AWAY * factor.abs() {
             return None;
@@ -193,14 +188,13 @@ impl Streak {
     }
 
     /// Returns the logarithm of the factor by which the last values are higher, if it is the same for all.
-    fn factor(&self, day_steps: i64) -> Option<f32> {
+    fn factor(&self) -> Option<f32> {
         let mean = self.ratios.iter().sum::<f32>() / VALUES as f32;
         let (low, high) = self
             .ratios
             .iter()
             .fold((f32::INFINITY, f32::NEG_INFINITY), |(low, high), ratio| (low.min(*ratio), high.max(*ratio)));
-        let fall = if day_steps <= FEW { FALL.max(day_steps as u32 + AFTER_DAY) } else { FALL };
-        let needed = if mean < 0.0 { fall } else { VALUES as u32 };
+        let needed = if mean < 0.0 { FALL } else { VALUES as u32 };
         let all = self.sum / self.seen as f32;
         let alike = high - low <= ALIKE * mean.abs() && (mean - all).abs() <= STANDS * mean.abs();
         let far = self.beyond >= COUNTS * needed as f32 && (LEAST..=LARGEST).contains(&mean.abs());
@@ -235,7 +229,7 @@ mod tests {
         let mut on = 1.0;
         let notice = |(minute, value): (i64, f64)| {
             // What was said and what is usual is multiplied with the rest.
-            let change = shift.notice(Minute(minute), value / on, &said, 100.0, DAY)?;
+            let change = shift.notice(Minute(minute), value / on, &said, 100.0)?;
             on *= change.factor;
             Some(change)
         };
@@ -273,7 +267,7 @@ mod tests {
             let (mut shift, said) = (Shift::default(), said(2.0 * outage));
             let before = (0..120).map(|_| outage * 200.0);
             let values = (0..).zip(before.chain([200.0; 20]));
-            values.filter_map(|(minute, value)| shift.notice(Minute(minute), value, &said, 200.0, DAY)).count()
+            values.filter_map(|(minute, value)| shift.notice(Minute(minute), value, &said, 200.0)).count()
         };
         assert_eq!(day(0.5), 0, "it is back where it usually is");
         assert_eq!(day(0.25), 0);
@@ -285,15 +279,6 @@ mod tests {
         let told = changes([50.0; 30]);
         let [Change { factor, past, .. }] = told[..] else { panic!("{told:?}") };
         assert!((factor - 0.5).abs() < 0.01 && past == Minute(0), "{told:?}");
-    }
-
-    #[test]
-    fn a_holiday_of_few_values_is_no_fall_and_what_lasts_longer_is_one() {
-        let told = |values: usize| {
-            let (mut shift, said) = (Shift::default(), said(1.0));
-            (0..values as i64).filter_map(|step| shift.notice(Minute(step), 50.0, &said, 100.0, 24)).count()
-        };
-        assert_eq!((told(24), told(40)), (0, 1));
     }
 
     #[test]

@@ -108,19 +108,12 @@ impl Window {
 
     /// Judges all samples again, in time order.
     fn judge(&mut self, unit: Unit) {
-        let mut level = self.level;
-        let mut run = (Mark::Accepted, 0);
+        let mut filter = Filter { level: self.level, ..Filter::default() };
         for place in 0..self.entries.len() {
             let Some(entry) = self.entries.get_mut(place) else { break };
-            let value = entry.sample.value;
-            let change = level.map_or(Mark::Accepted, |level| compare(level.get(), value.get(), unit));
-            entry.mark = change;
-            run = if run.0 == change { (change, run.1 + 1) } else { (change, 1) };
-            if change == Mark::Accepted {
-                level = Some(value);
-            } else if run.1 == CONFIRMATIONS {
-                level = Some(value);
-                run = (Mark::Accepted, 0);
+            let (mark, confirms) = filter.judge(entry.sample.value, unit);
+            entry.mark = mark;
+            if confirms {
                 let agreeing = place.saturating_sub(CONFIRMATIONS as usize - 1)..=place;
                 self.entries.range_mut(agreeing).for_each(|entry| entry.mark = Mark::Accepted);
             }
@@ -128,37 +121,59 @@ impl Window {
     }
 }
 
+/// The jump filter, from one value to the next.
+#[derive(Debug, Clone, Copy)]
+struct Filter {
+    level: Option<Finite>,
+    /// What the last values say, and how many of them.
+    run: (Mark, u32),
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self { level: None, run: (Mark::Accepted, 0) }
+    }
+}
+
+impl Filter {
+    /// Judges the next value; tells also whether it confirms a run, all of which is accepted then.
+    fn judge(&mut self, value: Finite, unit: Unit) -> (Mark, bool) {
+        let mark = self.level.map_or(Mark::Accepted, |level| compare(level.get(), value.get(), unit));
+        self.run = if self.run.0 == mark { (mark, self.run.1 + 1) } else { (mark, 1) };
+        let confirms = mark != Mark::Accepted && self.run.1 == CONFIRMATIONS;
+        if confirms {
+            self.run = (Mark::Accepted, 0);
+        }
+        if confirms || mark == Mark::Accepted {
+            self.level = Some(value);
+        }
+        (mark, confirms)
+    }
+}
+
 /// Takes out of a past (oldest first) what would not have been believed had it come live: what lies outside the range of
 /// the signal, and what the jump filter does not accept. Those minutes become gaps.
 pub fn believe(signal: &SignalSpec, minutes: &mut [MinuteValue]) {
-    let mut level = None;
-    let mut run = (Mark::Accepted, 0);
-    // The first ones of a run, until it is confirmed.
-    let mut doubted = [(0, Finite::ZERO); CONFIRMATIONS as usize - 1];
+    let mut filter = Filter::default();
+    // The newest of a run that is not confirmed, oldest first.
+    let mut doubted = VecDeque::with_capacity(CONFIRMATIONS as usize);
     for place in 0..minutes.len() {
-        let Some(value) = minutes.get(place).and_then(|minute| minute.value) else { continue };
-        let in_range = (signal.range.0..=signal.range.1).contains(&value.get());
-        if in_range {
-            let change = level.map_or(Mark::Accepted, |level: Finite| compare(level.get(), value.get(), signal.unit));
-            run = if run.0 == change { (change, run.1 + 1) } else { (change, 1) };
-            if change == Mark::Accepted || run.1 == CONFIRMATIONS as usize {
-                level = Some(value);
-            }
-            if change == Mark::Accepted {
-                continue;
-            }
-            if run.1 == CONFIRMATIONS as usize {
-                run = (Mark::Accepted, 0);
-                for (place, value) in doubted {
-                    minutes.get_mut(place).into_iter().for_each(|minute| minute.value = Some(value));
-                }
-                continue;
-            }
-            if let Some(slot) = doubted.get_mut(run.1 - 1) {
-                *slot = (place, value);
-            }
+        let Some(value) = minutes.get_mut(place).and_then(|minute| minute.value.take()) else { continue };
+        if !(signal.range.0..=signal.range.1).contains(&value.get()) {
+            continue;
         }
-        minutes.get_mut(place).into_iter().for_each(|minute| minute.value = None);
+        doubted.push_back((place, value));
+        if doubted.len() > CONFIRMATIONS as usize {
+            doubted.pop_front();
+        }
+        match filter.judge(value, signal.unit) {
+            (Mark::Accepted, _) => doubted.drain(..doubted.len() - 1).for_each(drop),
+            (_, true) => {}
+            (_, false) => continue,
+        }
+        for (place, value) in doubted.drain(..) {
+            minutes.get_mut(place).into_iter().for_each(|minute| minute.value = Some(value));
+        }
     }
 }
 

@@ -3,22 +3,13 @@
 //! there on. Nothing of it is shared with the forecaster that is held against it.
 
 use super::Series;
+use crate::model::Smoothing;
 
 /// What is tried in the fit.
 const ALPHA: [f64; 7] = [0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.9];
 const BETA: [f64; 4] = [0.0, 0.01, 0.05, 0.2];
 const GAMMA: [f64; 4] = [0.0, 0.05, 0.15, 0.4];
 const PHI: [f64; 3] = [0.8, 0.9, 0.98];
-
-/// Its parameters, in the symbols of the book: how much of a surprise moves level, trend and season, and what is left of the
-/// trend after a step.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Smoothing {
-    alpha: f64,
-    beta: f64,
-    gamma: f64,
-    phi: f64,
-}
 
 /// The state after a step.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +35,7 @@ impl HoltWinters {
             for (beta, gamma, phi) in
                 BETA.iter().flat_map(|beta| gammas.iter().flat_map(move |gamma| PHI.map(|phi| (*beta, *gamma, phi))))
             {
-                let smoothing = Smoothing { alpha, beta, gamma, phi };
+                let smoothing = Smoothing { alpha, beta, gamma, phi, rho: 0.0 };
                 let mut model = Self { smoothing, ..start.clone() };
                 let error = warm_up.iter().filter_map(|value| model.learn(*value)).map(|error| error * error).sum();
                 if best.is_none_or(|(least, _)| error < least) {
@@ -73,13 +64,13 @@ impl HoltWinters {
             Some((_, level)) if whole.len() >= 2 => (*level, (0..season).map(shape).collect()),
             _ => (warm_up.iter().copied().flatten().next()?, Vec::new()),
         };
-        let smoothing = Smoothing { alpha: 0.0, beta: 0.0, gamma: 0.0, phi: 0.0 };
+        let smoothing = Smoothing { alpha: 0.0, beta: 0.0, gamma: 0.0, phi: 0.0, rho: 0.0 };
         Some(Self { smoothing, level, trend: 0.0, season, steps: 0 })
     }
 
     /// Learns the next step and returns its surprise; a gap goes on along the trend.
     pub fn learn(&mut self, value: Option<f64>) -> Option<f64> {
-        let Smoothing { alpha, beta, gamma, phi } = self.smoothing;
+        let Smoothing { alpha, beta, gamma, phi, .. } = self.smoothing;
         let place = self.place(self.steps);
         self.steps += 1;
         self.trend *= phi;

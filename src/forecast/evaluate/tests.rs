@@ -179,7 +179,7 @@ fn a_season_of_more_steps_than_a_day_has_minutes_is_learned() {
     let values = (0..5 * steps).map(value).collect();
     let series = Series { season: steps as u32, values, step_seconds: 50, ..waves(0, 0.0, 1) };
     let report = report(&series, &said(&series), &HORIZONS).unwrap();
-    assert!(report.skill_persistence > Some(0.3), "{report:?}");
+    assert!(report.skill_best_simple > Some(0.05), "{report:?}");
 }
 
 #[test]

@@ -20,7 +20,7 @@ impl Head {
     ) -> Option<Change> {
         self.ratio_height()?;
         let [day] = kept.week.days(&kept.week.places(clock.now, &[0]))?;
-        self.shift.notice(minute, value, &said.mixed.points, day, kept.week.day_steps())
+        self.shift.notice(minute, value, &said.mixed.points, day)
     }
 
     /// Puts the past on the level of `minute`, which is not learned yet. Shares, skill and coverage stay: losses are as many

@@ -51,7 +51,8 @@ fn skewed_noise_earns_no_authority() {
 
 #[test]
 fn a_start_from_nothing_is_forgotten_within_hours() {
-    // On the day after, the same hours are foreseen from the day before it, too: with nothing in them models disagree.
+    // Elsewhere in the day: where there was nothing, the mean of two days is half of either, and models that disagree are
+    // taken for less sure.
     let values = waves(2 * DAY + 700);
     let usual = said(&foreseen(&values));
     for nothing in [1, 45, 600] {
@@ -101,4 +102,27 @@ fn a_level_many_times_as_high_or_low_is_foreseen_like_one_that_always_was() {
             assert!(off < 0.1, "{times} {}: {} and not {}", got.minutes, got.point, expected.point);
         }
     }
+}
+
+#[test]
+fn spikes_that_recur_are_in_the_maximum() {
+    // One minute in three hours: one window of half an hour in six, more than the 5 % that may lie above.
+    let mut noise = Noise::new(41);
+    let mut values = waves(8 * DAY);
+    for value in &mut values {
+        *value += if noise.uniform() < 1.0 / 180.0 { 4000.0 } else { 0.0 };
+    }
+    let warm = 5 * DAY as usize;
+    let mut state = learned((0.0, 1e9), &minutes(0, values[..warm].iter().copied()));
+    let (mut passed, mut windows) = (0.0, 0.0);
+    for (minute, value) in (warm..values.len() - 30).zip(&values[warm..]) {
+        if minute % 5 == 0 {
+            let upper = said(&signal(&mut state, minute as i64))[2];
+            let highest = values[minute..minute + 30].iter().copied().fold(0.0, f64::max);
+            passed += if highest > upper { 1.0 } else { 0.0 };
+            windows += 1.0;
+        }
+        state.warm(0, &minutes(minute as i64, [*value]));
+    }
+    assert!(passed / windows < 0.08, "{passed} of {windows}");
 }
