@@ -20,9 +20,6 @@ pub type Lanes = [f32; HORIZONS.len()];
 pub const MODELS: usize = CATALOGUE.len();
 /// Outcomes before a model may speak.
 const ENOUGH: f32 = 60.0;
-/// An error, and what another word would have saved of one, counts at most so many times the mean error: one value that is
-/// far off is not what decides for a day who speaks.
-const FURTHEST: f32 = 30.0;
 /// Largest number of which the sum of many squares is still a number.
 const LARGEST: f32 = 1e15;
 
@@ -84,9 +81,10 @@ impl Losses {
         self.mean = zip(&self.mean, &errors, |mean, error| mean + part * (error - mean));
     }
 
-    /// Returns what counts at most at each horizon.
+    /// Returns what counts at most at each horizon: one value that is far off doubles the mean, and is not what decides for
+    /// days who speaks. Less would forget what is rare and recurs: all that a surge of minutes a day adds to the mean.
     fn most(&self) -> Lanes {
-        let times = if self.enough() { FURTHEST } else { f32::INFINITY };
+        let times = if self.enough() { self.outcomes } else { f32::INFINITY };
         self.mean.map(|mean| if mean > 0.0 { smaller(times * mean, LARGEST) } else { LARGEST })
     }
 
@@ -216,7 +214,7 @@ impl Scores {
     /// Scores what was said of the next minute as if it had been said of all horizons; after [`outcome`](Self::outcome).
     pub fn held_outcome(&mut self, held: &Lanes, value: f64) {
         if !silent(held) && self.said.outcomes > 0.0 {
-            let most = if self.said.enough() && self.held > 0.0 { FURTHEST * self.held } else { LARGEST };
+            let most = if self.said.enough() && self.held > 0.0 { self.said.outcomes * self.held } else { LARGEST };
             let error = mean(&held.map(|held| (held - value as f32).abs())) as f32;
             self.held += (smaller(error, most) - self.held) / self.said.outcomes;
         }

@@ -88,3 +88,21 @@ fn a_known_event_is_foreseen_and_nothing_is_learned_of_it() {
         assert_eq!(known.flags.contains(&ForecastFlag::Event), highest > 1.0);
     }
 }
+
+#[test]
+fn a_short_surge_each_day_is_foreseen_where_nothing_else_moves() {
+    // Five minutes of a day, four days: few outcomes, but all of what there is to foresee.
+    let capacity = CapacitySpec { per_pod_rate: 10.0, utilisation: 1.0, start_time: Duration::from_secs(10) };
+    let spec = ServiceSpec { capacity: Some(capacity), ..service((0.0, 1e9)) };
+    for (name, noise) in [("still", 0.0), ("noisy", 0.5)] {
+        let mut random = Noise::new(3);
+        let begin = 4 * DAY + 600;
+        let value = |minute: i64| if (minute - begin).rem_euclid(DAY) < 5 { 48.0 } else { 12.0 };
+        let values = (0..begin - 1).map(|minute| value(minute) + noise * random.normal());
+        let mut state = learned((0.0, 1e9), &minutes(0, values));
+        let outlook = call(&mut state, &spec, begin - 1, &reading(12.0));
+        let (signal, capacity) = (outlook.signals[0].as_ref().unwrap(), outlook.capacity.unwrap());
+        assert!(signal.authority >= Authority::MayAdd, "{name}: {:?}", signal.scores);
+        assert!(capacity.needed_ahead >= Some(5), "{name}: {capacity:?}");
+    }
+}
