@@ -15,6 +15,7 @@ use crate::instrument::JournalMetrics;
 use crate::model::{DecisionId, DecisionRecord, Fitted, Intent, ServiceId, Timestamp};
 use crate::ports::journal::{Entry, Journal, JournalError};
 
+use super::fits;
 use super::holder::holder;
 use super::settings::StoreSettings;
 use super::tables::{self, Fault};
@@ -196,7 +197,7 @@ impl Journal for RedbJournal {
     }
 
     fn fits(&self, service: &ServiceId) -> Result<Vec<Fitted>, JournalError> {
-        self.shared.read(|txn| tables::fits(txn, service))
+        self.shared.read(|txn| fits::of(txn, service))
     }
 
     fn decision(&self, id: &DecisionId) -> Result<Option<DecisionRecord>, JournalError> {

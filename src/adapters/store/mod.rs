@@ -6,6 +6,7 @@
 //! | `rules` | what every journal refuses (INV-10, INV-11), whatever it is stored in |
 //! | `memory` | [`MemoryJournal`]: the rules over plain maps, for the simulator and tests |
 //! | `tables` | the layout of the file, reads, and the rules over one transaction |
+//! | `fits` | what fits found for the models |
 //! | `packed` | records as they lie in the file |
 //! | `retention` | removes the oldest of what has ended, in small steps |
 //! | `queue` | what waits to be written, and in which order it goes |
@@ -18,6 +19,7 @@
 //! it: from then on a bit that flips is found as damage at the next start, and never taken for a torn last write and
 //! rolled back, which would lose an intent that was acknowledged.
 
+mod fits;
 mod holder;
 mod journal;
 mod memory;

@@ -18,9 +18,6 @@ const STEP: usize = 256;
 /// which holds the change and the outcome, is kept as long as other records.
 const ENDED_FOR: Duration = Duration::from_hours(24);
 
-/// Minutes for which a fit is kept: each signal that is still declared has a newer one by then.
-const FITTED_FOR: i64 = 30 * 24 * 60;
-
 /// Removes up to [`STEP`] records and as many ended intents. Returns whether there may be more to remove.
 ///
 /// "Old" is measured against the newest record and not against a clock: time in the journal is what the
@@ -85,23 +82,6 @@ fn prune_intents(tables: &mut RedbTables<'_>) -> Result<usize, Fault> {
         tables.intents.remove(id.as_str())?;
     }
     Ok(victims.len())
-}
-
-/// Removes what fits found for signals that are no more, measured against the newest fit. Made at a start.
-pub(super) fn forget_fits(tables: &mut RedbTables<'_>) -> Result<(), Fault> {
-    let mut found = Vec::new();
-    for row in tables.fits.iter()? {
-        let (key, bytes) = row?;
-        let (service, signal) = key.value();
-        // One that cannot be read is of no use.
-        let issued = tables::readable_fit(bytes.value()).map_or(i64::MIN, |fit| fit.issued.0);
-        found.push((service.to_owned(), signal.to_owned(), issued));
-    }
-    let newest = found.iter().map(|(.., issued)| *issued).max().unwrap_or_default();
-    for (service, signal, _) in found.iter().filter(|(.., issued)| newest.saturating_sub(*issued) > FITTED_FOR) {
-        tables.fits.remove((service.as_str(), signal.as_str()))?;
-    }
-    Ok(())
 }
 
 /// Tells whether `at` lies more than `span` before `newest`, both in milliseconds.

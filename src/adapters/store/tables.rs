@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use crate::model::{ChangeId, CycleId, DecisionId, DecisionRecord, Fitted, Intent, ServiceId, Timestamp};
 use crate::ports::JournalError;
 
+use super::fits::{self, FITS};
 use super::packed::{self, PackError};
-use super::retention;
 use super::rules::{Fate, Tables};
 
 /// The layout that this version writes and reads.
@@ -40,9 +40,6 @@ pub(super) const INTENTS: TableDefinition<&str, &[u8]> = TableDefinition::new("i
 pub(super) const OPEN: TableDefinition<&str, u64> = TableDefinition::new("open_intents");
 /// Intents in the order of their ends: id, milliseconds, whether sent (older versions: whether applied).
 pub(super) const ENDED: TableDefinition<u64, (&str, i64, bool)> = TableDefinition::new("ended_intents");
-
-/// What fits found, by service and signal.
-pub(super) const FITS: TableDefinition<(&str, &str), &[u8]> = TableDefinition::new("fits");
 
 /// Why the file could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -115,7 +112,7 @@ pub(super) fn start(db: &redb::Database, least: u32) -> Result<u32, Fault> {
         let run = u32::try_from(number(&tables.meta, "run")?.saturating_add(1)).unwrap_or(u32::MAX).max(least);
         tables.meta.insert("format", FORMAT)?;
         tables.meta.insert("run", u64::from(run))?;
-        retention::forget_fits(&mut tables)?;
+        fits::forget(&mut tables)?;
         tables.finish()?;
         run
     };
@@ -301,7 +298,7 @@ impl Tables for RedbTables<'_> {
 
     fn fit_before(&self, fit: &Fitted) -> Result<Option<Fitted>, Fault> {
         let found = self.fits.get((fit.service.as_str(), fit.signal.as_str()))?;
-        Ok(found.and_then(|bytes| readable_fit(bytes.value())))
+        Ok(found.and_then(|bytes| fits::readable(bytes.value())))
     }
 
     fn put_fit(&mut self, fit: &Fitted) -> Result<(), Fault> {
@@ -415,27 +412,6 @@ fn readable(
         }
         read => read.map(Some),
     }
-}
-
-/// Returns what fits found for a service.
-pub(super) fn fits(txn: &ReadTransaction, service: &ServiceId) -> Result<Vec<Fitted>, Fault> {
-    let table = txn.open_table(FITS)?;
-    let mut found = Vec::new();
-    for row in table.range((service.as_str(), "")..)? {
-        let (key, bytes) = row?;
-        if key.value().0 != service.as_str() {
-            break;
-        }
-        found.extend(readable_fit(bytes.value()));
-    }
-    Ok(found)
-}
-
-/// Returns a fit that can be used. Without one the signal starts with what all signals start with.
-pub(super) fn readable_fit(bytes: &[u8]) -> Option<Fitted> {
-    let fit = serde_json::from_slice::<Fitted>(bytes);
-    let fit = fit.inspect_err(|error| tracing::warn!(%error, "a fit that was kept cannot be read"));
-    fit.ok().filter(|fit| fit.smoothing.is_sound())
 }
 
 /// Returns one record.

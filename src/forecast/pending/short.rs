@@ -22,13 +22,14 @@ impl One {
     pub const NOTHING: Self =
         Self { point: f32::NAN.to_ne_bytes(), width: Half::NOTHING, low: Half::NOTHING, high: Half::NOTHING };
 
-    /// Keeps what was said; `moving` tells whether a change was foreseen.
+    /// Keeps what was said; `moving` tells whether a change was foreseen. The interval becomes no narrower: an end at zero,
+    /// where a signal rests, does not come to lie above it.
     pub fn of(point: f32, width: f32, [low, high]: [f32; 2], moving: bool) -> Self {
         Self {
             point: point.to_ne_bytes(),
             width: Half::of(if moving { -width } else { width }),
-            low: Half::of(low - point),
-            high: Half::of(high - point),
+            low: Half::below(low - point),
+            high: Half::above(high - point),
         }
     }
 
@@ -55,13 +56,13 @@ impl One {
     /// Multiplies all of it.
     pub fn scale(&mut self, factor: f32) {
         self.point = (self.point() * factor).to_ne_bytes();
-        for part in [&mut self.width, &mut self.low, &mut self.high] {
-            *part = Half::of(part.get() * factor);
-        }
+        self.width = Half::of(self.width.get() * factor);
+        self.low = Half::below(self.low.get() * factor);
+        self.high = Half::above(self.high.get() * factor);
     }
 }
 
-/// The upper half of a short number: off by at most 1/256 of it.
+/// The upper half of a short number: off by at most 1/256 of it, and by 1/128 where it is rounded to one side.
 #[derive(Debug, Clone, Copy)]
 struct Half(u16);
 
@@ -71,6 +72,19 @@ impl Half {
     fn of(value: f32) -> Self {
         // To the nearest one.
         Self((value.to_bits().wrapping_add(0x8000) >> 16) as u16)
+    }
+
+    /// Keeps a number that is no larger.
+    fn below(value: f32) -> Self {
+        let bits = value.to_bits();
+        // What is cut off a number below zero makes it larger.
+        let further = if value.is_sign_negative() { 0xFFFF } else { 0 };
+        Self((bits.wrapping_add(further) >> 16) as u16)
+    }
+
+    /// Keeps a number that is no smaller.
+    fn above(value: f32) -> Self {
+        Self(Self::below(-value).0 ^ 0x8000)
     }
 
     fn get(self) -> f32 {
@@ -151,7 +165,11 @@ mod tests {
         assert!(one.point().to_bits() == 1000.3_f32.to_bits() && one.moving());
         let ([low, high], width) = (one.ends(), one.width());
         for (kept, said, from) in [(low, 990.1, 10.2), (high, 1020.9, 20.6), (width, 7.7, 7.7)] {
-            assert!((kept - said).abs() <= from / 256.0, "{kept} and not {said}");
+            assert!((kept - said).abs() <= from / 128.0, "{kept} and not {said}");
+        }
+        for (point, ends) in [(1.7e-6, [0.0, 2.9e-6]), (-3.3, [-3.4, -3.31]), (7.0, [7.1, 8.3])] {
+            let kept = One::of(point, 1.0, ends, false).ends();
+            assert!(kept[0] <= ends[0] && kept[1] >= ends[1], "{kept:?} of {ends:?}");
         }
         let still = One::of(5.0, 0.1, [5.0; 2], false);
         assert!(still.ends().iter().all(|end| (end - 5.0).abs() < f32::EPSILON) && !still.moving());

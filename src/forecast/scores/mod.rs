@@ -5,12 +5,14 @@
 //! half hour best. All horizons of a model lie side by side, so that one step of arithmetic serves several.
 
 mod gap;
+mod regrets;
 
 pub use self::gap::longer;
+pub use self::regrets::Surges;
 
+use self::regrets::Regrets;
 use super::lanes::{larger, smaller, zip};
 use super::models::{CATALOGUE, PERSISTENCE, SEASONAL_NAIVE};
-use super::three::Three;
 use crate::model::outlook::{HORIZONS, Skill};
 
 /// One number for each of [`HORIZONS`], as much of it as scoring needs.
@@ -34,31 +36,6 @@ pub struct Scores {
     calm: [Regrets; MODELS],
     /// At which horizons a foreseen change was scored.
     surged: Moving,
-}
-
-/// What would have been saved where a change of the season is foreseen: who is right while little moves says little of
-/// who is right about a surge, and the many calm minutes would outvote it.
-///
-/// They are looked at where something moves, and take no more room than that is worth: sums and sums of squares.
-#[derive(Debug, Clone)]
-pub struct Surges([[[Three; HORIZONS.len()]; 2]; MODELS]);
-
-impl Surges {
-    /// Returns the state before any outcome.
-    pub fn new() -> Self {
-        Self([[[Three::ZERO; HORIZONS.len()]; 2]; MODELS])
-    }
-
-    fn get(&self) -> [Regrets; MODELS] {
-        self.0.each_ref().map(|kept| {
-            let [sum, squares] = kept.map(|lanes| lanes.map(Three::get));
-            Regrets { sum, squares }
-        })
-    }
-
-    fn set(&mut self, regrets: &[Regrets; MODELS]) {
-        self.0 = regrets.each_ref().map(|regrets| [regrets.sum, regrets.squares].map(|lanes| lanes.map(Three::of)));
-    }
 }
 
 /// Discounted mean absolute errors of what was said at all horizons.
@@ -99,41 +76,6 @@ impl Losses {
 
     fn enough(&self) -> bool {
         self.outcomes >= ENOUGH
-    }
-}
-
-/// What would have been saved by listening more to a model, by the slope of the loss where the published point was: the
-/// models that pull the mix the right way count, not those that err least alone (ML-Poly: Gaillard, Stoltz and van
-/// Erven 2014, discounted).
-#[derive(Debug, Clone, Copy)]
-struct Regrets {
-    sum: Lanes,
-    squares: Lanes,
-}
-
-impl Regrets {
-    const NOTHING: Self = Self { sum: [0.0; HORIZONS.len()], squares: [0.0; HORIZONS.len()] };
-
-    /// Returns these, and at the horizons of `apart` the other ones.
-    fn or(&self, other: &Self, apart: Moving) -> Self {
-        let pick = |own: &Lanes, other: &Lanes| {
-            std::array::from_fn(|horizon| if apart[horizon] { other[horizon] } else { own[horizon] })
-        };
-        Self { sum: pick(&self.sum, &other.sum), squares: pick(&self.squares, &other.squares) }
-    }
-
-    fn scale(&mut self, factor: f64) {
-        self.sum.iter_mut().for_each(|sum| *sum *= factor as f32);
-        self.squares.iter_mut().for_each(|square| *square *= (factor * factor) as f32);
-    }
-
-    /// Takes in what would have been saved, `most` of it at most.
-    fn add(&mut self, saved: &Lanes, most: &Lanes, keep: f32) {
-        for (((sum, squares), saved), most) in self.sum.iter_mut().zip(&mut self.squares).zip(saved).zip(most) {
-            let bounded = larger(-most, smaller(*most, *saved));
-            let next = (*sum * keep + bounded, *squares * keep + bounded * bounded);
-            (*sum, *squares) = if saved.is_finite() { next } else { (*sum, *squares) };
-        }
     }
 }
 

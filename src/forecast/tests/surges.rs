@@ -106,3 +106,29 @@ fn a_short_surge_each_day_is_foreseen_where_nothing_else_moves() {
         assert!(capacity.needed_ahead >= Some(5), "{name}: {capacity:?}");
     }
 }
+
+#[test]
+fn what_recurs_earns_the_right_to_add() {
+    type Shape = fn(i64) -> f64;
+    let shapes: [(&str, Shape); 6] = [
+        ("a surge of two minutes a day", |minute| if minute % DAY < 2 { 60.0 } else { 12.0 }),
+        ("one of an hour", |minute| if minute % DAY < 60 { 60.0 } else { 12.0 }),
+        ("a job of three minutes each hour", |minute| if minute % 60 < 3 { 30.0 } else { 12.0 }),
+        ("two surges of unlike height", |minute| match minute % DAY {
+            600..615 => 80.0,
+            1200..1230 => 40.0,
+            _ => 20.0,
+        }),
+        ("a surge from nothing", |minute| if (700..720).contains(&(minute % DAY)) { 50.0 } else { 0.0 }),
+        ("a wave", |minute| 100.0 + 60.0 * (std::f64::consts::TAU * (minute % DAY) as f64 / DAY as f64).sin()),
+    ];
+    for (name, shape) in shapes {
+        for spread in [0.0, 0.02, 0.1] {
+            let mut random = Noise::new(17);
+            let values = (0..5 * DAY).map(|minute| shape(minute) * (1.0 + spread * random.normal()));
+            let mut state = learned((0.0, 1e9), &minutes(0, values));
+            let got = signal(&mut state, 5 * DAY);
+            assert!(got.authority >= Authority::MayAdd, "{name} {spread}: {:?} {:?}", got.skill, got.coverage);
+        }
+    }
+}
