@@ -7,14 +7,15 @@ use super::discounted::Discounted;
 use super::intervals::{Around, Ends, Trackers};
 use super::lanes::{larger, zip, zip3};
 use super::models::Path;
-use super::pending::{Issued, WINDOWS, Word};
+use super::pending::{Issued, IssuedForecast, WINDOWS};
 use super::scores::{Lanes, Moving, longer};
 use super::seasonal_scale::SeasonalScale;
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, QUANTILES, QuantileRow};
 
-/// The ends that are published to be scored: the 95 % interval of a point, the 5 % and 95 % quantile of a maximum. Misses
-/// of a point come one by one and are soon forgotten; one peak is the maximum of many windows, which tell no more than one.
+/// The ends that are published to be scored: the 95 % interval of a point, the 5 % and 95 % quantile of a maximum.
+/// Misses of a point come one by one and are soon forgotten; one peak is the maximum of many windows, which tell no
+/// more than one.
 const POINTS: Ends = Ends { at: [1, QUANTILES.len() - 2], beyond: 0.025, widening_keep: 0.85, spread_keep: 0.997 };
 const MAXIMA: Ends = Ends { at: [2, QUANTILES.len() - 3], beyond: 0.05, widening_keep: 0.995, spread_keep: 0.999 };
 /// A change is foreseen where the season moves by more than so many errors of a calm minute.
@@ -95,8 +96,8 @@ impl Bands {
         }
     }
 
-    /// Tells where a change is foreseen: where the seasonal change `then` lies so far from what is `now` that the error of
-    /// a calm minute would be no explanation.
+    /// Tells where a change is foreseen: where the seasonal change `then` lies so far from what is `now` that the error
+    /// of a calm minute would be no explanation.
     pub fn moving(&self, now: &Lanes, then: Option<&Lanes>, gap: u32) -> Moving {
         let mut moving = [false; HORIZONS.len()];
         let Some(then) = then else { return moving };
@@ -175,12 +176,12 @@ impl Bands {
     }
 
     /// Returns of what is said as much as scoring it needs.
-    pub fn issued(&self, course: &Course<'_>, normal: &QuantileRow) -> Word {
+    pub fn issued(&self, course: &Course<'_>, normal: &QuantileRow) -> IssuedForecast {
         let places = self.places(course);
         let at = |index| self.quantiles(index, &places, course.limits, normal);
         let [(low, _), (_, least), (_, most), (high, _)] =
             [POINTS.at[0], MAXIMA.at[0], MAXIMA.at[1], POINTS.at[1]].map(at);
-        Word {
+        IssuedForecast {
             points: issue(places.path, places.points.width, low, high, course.moving),
             maxima: issue(places.peaks, places.maxima.width, least, most, within(course.moving)),
         }

@@ -1,11 +1,12 @@
 //! From arrival rate to replicas.
 //!
-//! Needed replicas = arrival rate / (rate of a saturated pod x utilisation at which the objective holds). Now:
-//! for what two samples confirm, and for what is there by now where they rise steeply. Ahead: for the upper quantile of the maximum from now on, once the forecast has earned
-//! it; over the lead time (the start of a pod and the delays of the loop before it) and the cooldown between two
-//! raises: as in any store that is ordered for at intervals, an order lasts until what the next one brings is there.
-//! Not further, or capacity would be bought minutes early. Floor: what must not be undercut by lowering; a forecast
-//! that has not earned a say has none here either, or a bad one would hold capacity for ever.
+//! Needed replicas = arrival rate / (rate of a saturated pod x utilisation at which the objective holds). Now: for what
+//! two samples confirm, and for what is there by now where they rise steeply. Ahead: for the upper quantile of the
+//! maximum from now on, once the forecast has earned it; over the lead time (the start of a pod and the delays of the
+//! loop before it) and the cooldown between two raises: as in any store that is ordered for at intervals, an order
+//! lasts until what the next one brings is there. Not further, or capacity would be bought minutes early. Floor: what
+//! must not be undercut by lowering; a forecast that has not earned a say has none here either, or a bad one would hold
+//! capacity for ever.
 
 use std::time::Duration;
 

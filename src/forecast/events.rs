@@ -71,7 +71,8 @@ impl Events {
     }
 }
 
-/// Returns what the weekday of that date was of the mean of the days at the time that clocks show; `None` if it is not known.
+/// Returns what the weekday of that date was of the mean of the days at the time that clocks show; `None` if it is not
+/// known.
 fn like(date: Date, clock: Minute, week: &Week) -> Option<f64> {
     let day = week.day_steps();
     let epoch = Date::new(1970, 1, 1).ok()?;

@@ -96,8 +96,8 @@ impl FitJob {
         Some((best, self.loss(past, best)))
     }
 
-    /// Returns the loss of a run over the history; a first season that has to be drawn from it is not judged. Zero without
-    /// an outcome: nothing is better then.
+    /// Returns the loss of a run over the history; a first season that has to be drawn from it is not judged. Zero
+    /// without an outcome: nothing is better then.
     fn loss(&self, values: &Values, smoothing: Smoothing) -> f64 {
         let mut model = HoltWinters::new(&ForecastParams { smoothing, ..self.params.clone() });
         let mut season = self.season.clone().unwrap_or_else(|| Season::flat(self.params.season_steps));
@@ -114,7 +114,9 @@ impl FitJob {
             let past = Past { history: &self.history, season: &season, week: &week, height: None };
             model.observe(minute, *value, past);
             // Seasons of another zone begin elsewhere and are as long.
-            let drawn = model.lesson().and_then(|lesson| season.learn(lesson, minute, minute, &self.history));
+            let drawn = model
+                .season_update()
+                .and_then(|season_update| season.learn(season_update, minute, minute, &self.history));
             drawn.into_iter().for_each(|at_last| model.season_drawn(at_last));
             if steps < judged || steps % JUDGED_EVERY != 0 {
                 continue;

@@ -4,7 +4,8 @@ use super::bands::Limits;
 use super::history::DAY;
 use crate::model::Minute;
 
-/// Forecasts stay within this multiple of the largest absolute value of a week (INV-26), and no value is learned as more.
+/// Forecasts stay within this multiple of the largest absolute value of a week (INV-26), and no value is learned as
+/// more.
 const MOST: f64 = 10.0;
 /// Share of a new value in the usual height (half-life half a day), once there were as many.
 const GAIN: f64 = 0.001;

@@ -1,10 +1,10 @@
 //! The last day of a signal, or days, on the minute grid, compact: what the seasonal naive forecast repeats, from which
 //! a season is first drawn, and to which smoothing parameters are fitted.
 //!
-//! An hour that has ended is kept in 8 bits a minute, between its least and its largest value, but for one that lies apart
-//! from all others: off by at most 1/506 of what lies between them, which is far less than what one minute of a day says of the same minute of the next. The running
-//! hour lies beside the shared ring and is written into it when it ends, so that a copy of the state costs a copy of the ring
-//! at most once an hour.
+//! An hour that has ended is kept in 8 bits a minute, between its least and its largest value, but for one that lies
+//! apart from all others: off by at most 1/506 of what lies between them, which is far less than what one minute of a
+//! day says of the same minute of the next. The running hour lies beside the shared ring and is written into it when it
+//! ends, so that a copy of the state costs a copy of the ring at most once an hour.
 
 use std::sync::Arc;
 
@@ -112,8 +112,8 @@ impl Page<'_> {
         }
     }
 
-    /// Writes the values of the minutes that lie `ahead` of `begin`, which counts from the begin of the page. Which kind of
-    /// page it is, is asked once for all of them.
+    /// Writes the values of the minutes that lie `ahead` of `begin`, which counts from the begin of the page. Which
+    /// kind of page it is, is asked once for all of them.
     fn read(&self, begin: i64, ahead: &[u16], values: &mut [f64]) {
         let minutes = ahead.iter().map(|minutes| (begin + i64::from(*minutes)) as usize);
         match self {
@@ -201,8 +201,8 @@ impl History {
         ended.map_or(Page::Unknown, Page::Ended)
     }
 
-    /// Returns the value of `minute`; of a missing one what lies on the line between the nearest ones in reach before and
-    /// after it, or what the only one of them is.
+    /// Returns the value of `minute`; of a missing one what lies on the line between the nearest ones in reach before
+    /// and after it, or what the only one of them is.
     pub fn near(&self, minute: Minute) -> Option<f64> {
         // What is older than all that is kept is not looked for minute by minute.
         self.hour.filter(|running| minute.0.div_euclid(60) >= running - self.hours)?;

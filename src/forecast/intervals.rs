@@ -1,12 +1,12 @@
-//! Quantiles of forecast numbers, each learned from its own outcomes.
+//! Online quantiles of forecast residuals.
 //!
-//! Residuals are measured in a unit that follows the recent error and the height of the forecast, so that a
-//! quantile learned in the quiet hours holds in the busy ones: `u = (y - f) / sqrt(error * (|f| + 0.1 scale))`.
-//! Each quantile of `u` takes pinball steps towards its own share of outcomes, a published one by what was published of
-//! it. On top, each side of the interval
-//! widens while the published one is missed more often than it may be, and narrows again after: the
-//! integrator of conformal PID control (Angelopoulos, Candes and Tibshirani 2023). Until there are enough
-//! outcomes, the quantiles are those of a normal distribution with the residuals' scale.
+//! Residuals are normalised by the recent error and the height of the forecast, so that a quantile learned in quiet
+//! hours holds in busy ones: `u = (y - f) / sqrt(error * (|f| + 0.1 scale))`. Each quantile of `u` follows its outcomes
+//! by subgradient steps of the pinball loss (quantile tracking); the two ends of the published interval compare the
+//! outcome with what was published, so that the published interval itself is calibrated. In addition each side widens
+//! while the published end is exceeded too often and narrows afterwards: the integrator of conformal PID control
+//! (Angelopoulos, Candes and Tibshirani 2023). Before [`ENOUGH`] outcomes the quantiles are those of a normal
+//! distribution with the mean absolute error of the residuals.
 
 use statrs::distribution::{ContinuousCDF, Normal};
 
@@ -22,27 +22,27 @@ const MEDIAN: usize = QUANTILES.len() / 2;
 const ENOUGH: u32 = 60;
 /// Step of a quantile, in mean absolute residuals.
 const STEP: f32 = 0.02;
-/// What is left each outcome of the weight of earlier absolute errors (half-life about an hour).
+/// Discount of earlier absolute errors per outcome (half-life about an hour).
 const ERROR_KEEP: f32 = 0.99;
-/// Weight of ten outcomes by that, and a little less.
+/// The discounted number of outcomes after ten of them, and a little less.
 const TEN: f32 = 9.5;
-/// An error counts at most so many times what was expected where no change is foreseen.
+/// Errors are clipped at so many times the mean absolute error of calm minutes.
 const FURTHEST: f32 = 10.0;
-/// What is left of the weight of earlier absolute residuals while they are few: the first ones were measured in a unit of
-/// which little was known.
+/// Discount of earlier absolute residuals during the first outcomes: those were normalised by a unit that was itself
+/// hardly known.
 const FIRST_KEEP: f32 = 0.95;
-/// A mean absolute residual is at least so much where it tells what lies beyond all measure.
+/// Least mean absolute residual from which the clip of outliers is computed.
 const LEAST_SPREAD: f32 = 0.05;
-/// What the widening learns from one miss.
+/// Gain of the integrator: how much one miss widens its side.
 const WIDEN: f32 = 0.16;
-/// Least expected error, as a share of the height: a signal that stood still for hours and then moves is not a
-/// thousand times further off than ever before.
+/// Least expected error, as a share of the height: without it the first movement after hours of standstill would be a
+/// residual of thousands of units.
 const LEAST_ERROR: f64 = 1e-3;
-/// Largest absolute residual in the quantiles' unit that moves anything.
+/// Normalised residuals are clipped at this.
 const LARGEST: f32 = 100.0;
-/// Least unit. Where all that was seen is zero there is none, and no outcome.
+/// Least unit of normalisation. Where everything seen so far is zero there is no unit, and an outcome is not counted.
 const NO_UNIT: f32 = 1e-30;
-/// Largest unit: what some tens of it are, stretched and widened, is still a short number.
+/// Largest unit of normalisation: some tens of it, stretched and widened, still fit an `f32`.
 const WIDEST: f32 = 1e34;
 /// Standard deviation of a normal distribution in mean absolute deviations.
 const SIGMA: f32 = 1.253_314_1;
@@ -58,25 +58,25 @@ pub fn normal_quantiles() -> QuantileRow {
 pub struct Ends {
     /// Positions in [`QUANTILES`].
     pub at: [usize; 2],
-    /// Share of outcomes that may lie beyond each.
+    /// Nominal share of outcomes beyond each.
     pub beyond: f32,
-    /// What is left of a widening after one outcome.
+    /// Discount of the widening per outcome.
     pub widening_keep: f32,
-    /// What is left after one outcome of the weight of earlier absolute residuals.
+    /// Discount of earlier absolute residuals per outcome.
     pub spread_keep: f32,
 }
 
 /// The learned quantiles of `N` numbers side by side: all horizons, or all maxima.
 #[derive(Debug, Clone, Copy)]
 pub struct Trackers<const N: usize> {
-    /// For each of [`QUANTILES`], never decreasing; in mean absolute residuals, so that they follow when all errors grow
-    /// or shrink.
+    /// For each of [`QUANTILES`], never decreasing; in mean absolute residuals, so that they follow when all errors
+    /// grow or shrink.
     quantiles: [[f32; N]; QUANTILES.len()],
     spread: Discounted<N>,
     /// Where none of the season's changes is foreseen, and where one is.
     error: [Discounted<N>; 2],
     outcomes: [u32; N],
-    /// By how much the lower and the upper side are wider than the quantiles say (0.2 = 20 %).
+    /// Integrator: by how much the lower and the upper side are wider than the quantiles alone (0.2 = 20 %).
     widening: [[f32; N]; 2],
 }
 
@@ -113,8 +113,8 @@ impl<const N: usize> Trackers<N> {
         }
     }
 
-    /// Returns the recent mean absolute errors, where a change is foreseen (`moving`) those of foreseen changes, if there
-    /// were ten of them; NaN before ten outcomes.
+    /// Returns the recent mean absolute errors, where a change is foreseen (`moving`) those of foreseen changes, if
+    /// there were ten of them; NaN before ten outcomes.
     pub fn errors(&self, moving: &[bool; N]) -> [f32; N] {
         let known = |errors: &Discounted<N>| {
             zip(errors.means(), errors.weights(), |mean, outcomes| if outcomes > TEN { mean } else { f32::NAN })
@@ -136,13 +136,13 @@ impl<const N: usize> Trackers<N> {
     /// Learns the outcomes of published forecasts, with `ends` published. A NaN, of value or forecast, is no outcome.
     pub fn outcome(&mut self, issued: &Issued<N>, values: &[f32; N], ends: Ends, normal: &QuantileRow) {
         let off = zip(values, &issued.point, |value, point| value - point);
-        // What is none stays none: the second number is returned where either is.
+        // A missing forecast stays NaN: `larger` and `smaller` return their second number where either is NaN.
         let measured = zip(&off, &issued.width, |off, width| larger(-LARGEST, smaller(LARGEST, off / width)));
         let errors = zip(&off, &measured, |off, residual| if residual.is_nan() { f32::NAN } else { off.abs() });
         let mut residuals =
             zip(&measured, &issued.width, |residual, width| if width > 2.0 * NO_UNIT { residual } else { f32::NAN });
         let [calm, moved] = &mut self.error;
-        // A few values of another level, or outliers, are not what is to be expected from now on.
+        // Clipped, so that an outlier or the first values of a new level do not inflate the expected error.
         let most = zip(calm.means(), calm.weights(), |mean, outcomes| {
             if outcomes > TEN && mean > 0.0 { FURTHEST * mean } else { f32::INFINITY }
         });
@@ -154,8 +154,9 @@ impl<const N: usize> Trackers<N> {
             calm.add(&errors, ERROR_KEEP);
         }
         let cold = self.outcomes.iter().any(|outcomes| *outcomes < ENOUGH);
-        // Of all outcomes no more than may lie beyond an end are so many times as far off as the mean (Markov's inequality).
-        // What counts no more than that moves the mean until it is reached, where there is more of it.
+        // By Markov's inequality at most a share `beyond` of all outcomes exceeds the mean divided by `beyond`.
+        // Outliers are clipped there: rarer ones cannot inflate the mean, and where they are more frequent the mean
+        // still rises, step by step, until they count in full.
         let most = zip(self.spread.means(), self.spread.weights(), |mean, outcomes| {
             if outcomes > TEN { larger(mean, LEAST_SPREAD) / ends.beyond } else { f32::INFINITY }
         });
@@ -167,7 +168,7 @@ impl<const N: usize> Trackers<N> {
             let known = residual.is_finite();
             *outcomes = outcomes.saturating_add(u32::from(known));
             *first = known && *outcomes <= ENOUGH;
-            // Of the first ones only the spread is learned.
+            // From the first outcomes only the spread is learned.
             *residual = if *first { f32::NAN } else { *residual };
         }
         if first.contains(&true) {
@@ -179,7 +180,7 @@ impl<const N: usize> Trackers<N> {
         }
         let mut least = [f32::NEG_INFINITY; N];
         for (index, (quantiles, level)) in self.quantiles.iter_mut().zip(&QUANTILES).enumerate() {
-            // A published end learns from what was published of it, widening and all: that is what has to hold its share.
+            // A published end compares with the published number, widening included: that is what has to be calibrated.
             let end = ends.at.iter().zip([&issued.low, &issued.high]).find(|(at, _)| **at == index);
             let below = match end {
                 Some((_, end)) => zip(values, end, |value, end| if value <= end { 1.0 } else { 0.0 }),
@@ -200,7 +201,8 @@ impl<const N: usize> Trackers<N> {
             *quantiles = least;
         }
         let [lower, upper] = &mut self.widening;
-        // One value that is beyond all measure is the maximum of many windows: it says nothing of how wide the others are.
+        // The integrator ignores outliers: one of them is the maximum of up to 30 windows and would widen the interval
+        // 30 times.
         let counted = zip(&residuals, &most, |residual, most| if residual.abs() > most { f32::NAN } else { residual });
         let sides = lower.iter_mut().zip(upper).zip(values).zip(issued.low.iter().zip(&issued.high)).zip(&counted);
         for ((((lower, upper), value), (low, high)), residual) in sides {
@@ -213,9 +215,9 @@ impl<const N: usize> Trackers<N> {
         }
     }
 
-    /// Returns what the quantiles around `points` follow from. `errors` are the expected absolute errors, `height` is
-    /// the usual height of the signal, `stretch` a factor for what the outcomes did not show (a gap before the
-    /// origin).
+    /// Returns location and scale of the quantiles around `points`. `errors` are the expected absolute errors, `height`
+    /// is the usual height of the signal, `stretch` a factor for uncertainty that past outcomes do not reflect (a gap
+    /// before the origin).
     pub fn around(&self, points: &[f32; N], errors: &[f32; N], height: f64, stretch: &[f32; N]) -> Around<N> {
         let cold = self.outcomes.map(|outcomes| outcomes < ENOUGH);
         let any_cold = cold.contains(&true);

@@ -1,7 +1,7 @@
 //! Arithmetic on numbers that lie side by side: one for each horizon, or for each window.
 //!
-//! A closure that takes the lanes one by one and has no branch in it becomes a few instructions for all of them: no lane
-//! waits for another, and what is chosen is computed on both sides and picked.
+//! A closure that takes the lanes one by one and has no branch in it becomes a few instructions for all of them: no
+//! lane waits for another, and what is chosen is computed on both sides and picked.
 
 /// Returns what `f` makes of the lanes of two arrays.
 #[inline]

@@ -1,9 +1,9 @@
 //! The forecast stage: features -> outlook.
 //!
-//! Every signal that is declared so is forecast by a small catalogue of models. Each model's forecasts are
-//! scored when their outcomes arrive, and its share of the forecast follows what it saves. Intervals are learned from
-//! the outcomes of what was published. What a forecast may be used for is earned by measured skill and
-//! coverage: without them the loop reacts to load alone. The arrival rate is turned into replicas.
+//! Every signal that is declared so is forecast by a small catalogue of models. Each model's forecasts are scored when
+//! their outcomes arrive, and its share of the forecast follows what it saves. Intervals are learned from the outcomes
+//! of what was published. What a forecast may be used for is earned by measured skill and coverage: without them the
+//! loop reacts to load alone. The arrival rate is turned into replicas.
 //!
 //! | file | duty |
 //! |---|---|
@@ -24,10 +24,10 @@
 //! | [`evaluate`] | how good the forecasts of a series were |
 //! | [`fit`] | smoothing parameters fitted to the history, off the loop |
 //!
-//! Minutes are learned once, when they have ended. The running minute is provisional: every call looks from
-//! it without learning it. Bulky state lies behind [`Arc`]: it is changed where it lies, and copied first where a
-//! copy of the forecaster shares it. A minute is learned whole or not at all, and counts once however often it
-//! is handed in: a step that fails leaves nothing that the next one must not find.
+//! Minutes are learned once, when they have ended. The running minute is provisional: every call looks from it without
+//! learning it. Bulky state lies behind [`Arc`]: it is changed where it lies, and copied first where a copy of the
+//! forecaster shares it. A minute is learned whole or not at all, and counts once however often it is handed in: a step
+//! that fails leaves nothing that the next one must not find.
 
 pub mod evaluate;
 pub mod events;
@@ -69,7 +69,8 @@ use crate::model::{
     Authority, Features, Fitted, Minute, MinuteValue, Now, Outlook, ServiceId, ServiceSpec, SignalSpec,
 };
 
-/// Minutes after a forecast has lost authority until the signal is fitted anew: the history shows by then what has changed.
+/// Minutes after a forecast has lost authority until the signal is fitted anew: the history shows by then what has
+/// changed.
 const FIT_AFTER_DRIFT: i64 = 60;
 /// Minutes between two fits of a signal at least, whatever it loses.
 const FIT_APART: i64 = 240;
@@ -167,8 +168,8 @@ impl Forecaster {
         }
     }
 
-    /// Hands out a fit if one is due: daily for each signal with two days of history, the first one within an hour, and sooner
-    /// where a forecast has lost authority; never two of a service at once.
+    /// Hands out a fit if one is due: daily for each signal with two days of history, the first one within an hour, and
+    /// sooner where a forecast has lost authority; never two of a service at once.
     pub fn next_fit(&mut self, now: Now) -> Option<FitJob> {
         let minute = Minute::of(now.wall);
         self.signals.iter_mut().flatten().for_each(|slot| slot.watch_drift(minute));
@@ -178,8 +179,8 @@ impl Forecaster {
         let jitter = spread(&self.service);
         for (signal, slot) in self.signals.iter_mut().enumerate() {
             let Some(slot) = slot.as_mut().filter(|slot| i64::from(slot.state.seen()) >= 2 * DAY) else { continue };
-            // One that was fitted before a restart has its next fit a day after; one that a stop has put off, or a jump of
-            // the clock, as if it were the first.
+            // One that was fitted before a restart has its next fit a day after; one that a stop has put off, or a jump
+            // of the clock, as if it were the first.
             let daily = slot.installed.map(|installed| installed.plus(DAY));
             let first = daily.filter(|due| (0..=DAY).contains(&due.0.saturating_sub(minute.0)));
             let due = *slot.due.get_or_insert_with(|| first.unwrap_or_else(|| minute.plus(jitter)));

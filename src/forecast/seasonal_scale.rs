@@ -53,8 +53,8 @@ impl SeasonalScale {
     }
 
     /// Learns that what was foreseen for `minute` was off by `ratio` times the recent error of calm minutes, so many
-    /// minutes having been `seen` before. The first outcomes of a cell count alike: where a season has few steps, each has
-    /// one a season.
+    /// minutes having been `seen` before. The first outcomes of a cell count alike: where a season has few steps, each
+    /// has one a season.
     pub fn learn(&mut self, minute: Minute, ratio: f32, seen: u32) {
         let cell = self.cell(self.offset(minute));
         let before = seen as f32 / self.steps as f32 * self.cell_steps as f32;

@@ -1,13 +1,14 @@
 //! A level that is another one from one minute to the next: all of the signal is so many times what it was.
 //!
-//! The models find a new level within minutes, but what they remember of the day and the week is that of the old one: its
-//! waves and surges are as many times too low. Where values lie beyond what was said of them before the first of them came, on
-//! one side and by about the same factor, the past is put on the new level as a whole, so that what follows is
-//! what it would be had the level never been another one. A surge that nobody knew of looks the same while it
-//! lasts; when the signal is back where it was, the past is put back.
+//! The models find a new level within minutes, but what they remember of the day and the week is that of the old one:
+//! its waves and surges are as many times too low. Where values lie beyond what was said of them before the first of
+//! them came, on one side and by about the same factor, the past is put on the new level as a whole, so that what
+//! follows is what it would be had the level never been another one. A surge that nobody knew of looks the same while
+//! it lasts; when the signal is back where it was, the past is put back.
 //!
-//! How far beyond they lie is summed up (a cumulative sum: Page, "Continuous inspection schemes", 1954): five values that are
-//! beyond all doubt are enough, values of few requests, of which noise hides one or the other, are told by more of them.
+//! How far beyond they lie is summed up (a cumulative sum: Page, "Continuous inspection schemes", 1954): five values
+//! that are beyond all doubt are enough, values of few requests, of which noise hides one or the other, are told by
+//! more of them.
 
 use super::history::DAY;
 use super::pending::Issued;
@@ -16,8 +17,8 @@ use crate::model::outlook::HORIZONS;
 
 /// Values that make a rise at least.
 const VALUES: usize = 5;
-/// Values that make a fall at least: where a part of the telemetry is lost it looks like one, and a memory that is halved
-/// foresees half of the next surge.
+/// Values that make a fall at least: where a part of the telemetry is lost it looks like one, and a memory that is
+/// halved foresees half of the next surge.
 const FALL: u32 = 20;
 /// Values within which a rise is told: what takes longer is a ramp.
 const RISE: u32 = 15;
@@ -34,8 +35,8 @@ const ALIKE: f32 = 0.5;
 const STANDS: f32 = 0.25;
 /// A value so many times as far off as those before is the first one of another level.
 const JUMPS: f32 = 2.0;
-/// Share of a new value in what the signal usually is of its mean day (half-life four hours), and how far beyond that, in
-/// factors, a new level lies at least: the end of an outage is no rise.
+/// Share of a new value in what the signal usually is of its mean day (half-life four hours), and how far beyond that,
+/// in factors, a new level lies at least: the end of an outage is no rise.
 const USUAL: f32 = 0.003;
 const AWAY: f32 = 0.7;
 
@@ -85,8 +86,8 @@ pub struct Shift {
 }
 
 impl Shift {
-    /// Takes in the value of `minute`, of which `said` was said, and which is `day` on the mean of the days. Returns what
-    /// has changed.
+    /// Takes in the value of `minute`, of which `said` was said, and which is `day` on the mean of the days. Returns
+    /// what has changed.
     pub fn notice(
         &mut self,
         minute: Minute,
@@ -168,7 +169,8 @@ impl Streak {
         Self { since, seen: 0, beyond: 0.0, sum: 0.0, ratios: [0.0; VALUES] }
     }
 
-    /// Tells whether a value is so far off that those before, hardly beyond, are no part of a level that begins with it.
+    /// Tells whether a value is so far off that those before, hardly beyond, are no part of a level that begins with
+    /// it.
     fn jumps(&self, (ratio, away): Off) -> bool {
         self.beyond < COUNTS && away >= MAY_BE + COUNTS && ratio * self.seen as f32 / self.sum > JUMPS
     }
@@ -202,7 +204,8 @@ impl Streak {
     }
 }
 
-/// Logarithm of what a value is of the point, and its distance from it in lengths from there to the end of the interval.
+/// Logarithm of what a value is of the point, and its distance from it in lengths from there to the end of the
+/// interval.
 type Off = (f32, f32);
 
 /// Returns how far off a value is, if that is a number.

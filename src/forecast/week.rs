@@ -1,8 +1,9 @@
-//! The last week of a signal in cells of a few minutes, and what its days have in common.
+//! The weekly profile of a signal in cells of a few minutes, and the mean profile of its days.
 //!
-//! Each cell is the mean of its weeks, the newest counting most. A week of minutes would take 11 KB and most of them say what their neighbours say; the means of the cells of the
-//! profile of a day take a fifth of that. What the days have in common is their mean, the newest counting most: where
-//! the profile that Holt-Winters learns follows surprises, this one follows the signal itself.
+//! Each cell of the week is an exponentially weighted mean over the weeks. A week of single minutes would take 11 KB,
+//! and neighbouring minutes differ little; the cells take a fifth of that. The profile of the day is an exponentially
+//! weighted mean over the days: unlike the season of Holt-Winters, which is corrected by forecast errors, it averages
+//! the signal itself.
 
 use super::history::History;
 use super::models::holt_winters::DAY_SEEN;
@@ -11,9 +12,9 @@ use crate::model::Minute;
 
 /// Seasons in a week.
 pub const WEEK: i64 = 7;
-/// Cells that a missing one may be taken from instead.
+/// How many cells away a missing cell may be replaced from.
 const REACH: i64 = 6;
-/// The cells from one on: what lies ahead of an origin lies in as many, and the neighbours of the last.
+/// Offsets of the cells that the longest horizon spans, and one neighbour beyond for interpolation.
 const IN_ROW: [u16; SPAN] = {
     let (mut cells, mut cell) = ([0; SPAN], 0);
     while cell < SPAN {
@@ -22,18 +23,18 @@ const IN_ROW: [u16; SPAN] = {
     }
     cells
 };
-/// Share of a new day in the mean of the days, and of a new week in the mean of the weeks, once there were as many: what a
-/// single one says of the next is noisier.
+/// Weight of a new day in the mean of the days, and of a new week in the mean of the weeks. Before `1 / GAIN` of them
+/// were seen all count alike.
 const GAIN: f64 = 0.25;
 
 /// Means of the cells of a week, and of its days.
 #[derive(Debug, Clone)]
 pub struct Week {
-    /// Ended cells, each in the mean with those of the weeks before; what is a minute elsewhere is a cell here.
+    /// Ended cells, each averaged with the same cell of earlier weeks. A `Minute` of this history counts cells.
     cells: History,
     running: Running,
     days: Season,
-    /// The first day in the mean of the days ended here; `None` before.
+    /// When the first day of the mean ended; `None` before.
     drawn: Option<Minute>,
 }
 
@@ -84,11 +85,11 @@ impl Week {
         self.drawn = Some(clock);
     }
 
-    /// Lets the mean of the days learn what was when clocks showed `clock`. To be called when nothing near it is foreseen any more:
-    /// the mean is that of days before.
+    /// Folds the value at `clock` into the mean of the days. To be called once no pending forecast reads cells near it:
+    /// a forecast is to see the mean of earlier days alone.
     pub fn learn(&mut self, clock: Minute, value: f64) {
         let Some(days) = self.drawn.map(|drawn| clock.0.saturating_sub(drawn.0) / self.days.steps()) else { return };
-        // Each cell is met by all of its minutes.
+        // A cell is updated by each of its minutes.
         let gain = GAIN.max(1.0 / (days as f64 + 2.0)) / self.days.cell_minutes() as f64;
         self.days.correct(clock, gain * (value - self.days.at(clock)));
     }
@@ -119,8 +120,8 @@ impl Week {
         places.between(&cells)
     }
 
-    /// Returns the profile of the day that ended with the minute `last`, when clocks showed `clock`, drawn from the means of
-    /// its cells; `None` if too few of them are known.
+    /// Returns the profile of the day that ended with the minute `last`, when clocks showed `clock`, drawn from the
+    /// means of its cells; `None` if too few of them are known.
     pub fn drawn(&self, last: Minute, clock: Minute) -> Option<Season> {
         let (length, count) = (self.days.cell_minutes(), self.days.cells());
         let [last, shown] = [last, clock].map(|minute| minute.0.div_euclid(length));

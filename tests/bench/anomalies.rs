@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use flyball::forecast::evaluate::{Online, Said, Series};
+use flyball::forecast::evaluate::{Forecast, Online, Series};
 use flyball::sim::workload::Load;
 use serde_json::{Map, Value, json};
 
@@ -182,7 +182,7 @@ fn found_after(series: &Series) -> anyhow::Result<Vec<f64>> {
             states.push((index, online.clone()));
         }
         let step = series.step(index);
-        said.push(online.step(step, *value).and_then(|outlook| Said::of(outlook, &[1])));
+        said.push(online.step(step, *value).and_then(|outlook| Forecast::of(outlook, &[1])));
         online.fit(step);
     }
     let height = STEP * deviation(series, &said);

@@ -2,7 +2,7 @@
 //! forecaster sees; it is scored on the series as it was without them.
 
 use anyhow::Context;
-use flyball::forecast::evaluate::{Online, Report, Said, Series, report};
+use flyball::forecast::evaluate::{Forecast, Online, Report, Series, report};
 use flyball::model::outlook::HORIZONS;
 use flyball::sim::noise::Noise;
 
@@ -35,7 +35,7 @@ pub fn run() -> anyhow::Result<Figures> {
             eprintln!("score:   left out: {name}: no outcome behind the warm-up");
             continue;
         };
-        let rise = |said: &[Option<Said>]| -> anyhow::Result<f64> {
+        let rise = |said: &[Option<Forecast>]| -> anyhow::Result<f64> {
             let with: Report = report(&series, said, &HORIZONS).context("no outcome")?;
             Ok(with.mase / without.mase - 1.0)
         };
@@ -63,13 +63,13 @@ pub fn run() -> anyhow::Result<Figures> {
 }
 
 /// Returns what is said from each step.
-fn said(series: &Series) -> anyhow::Result<Vec<Option<Said>>> {
+fn said(series: &Series) -> anyhow::Result<Vec<Option<Forecast>>> {
     let mut online = Online::new(series).context("the evaluation cannot be set up")?;
     Ok((0..series.values.len()).map(|index| step(&mut online, series, index, series.values[index])).collect())
 }
 
-fn step(online: &mut Online, series: &Series, index: usize, value: Option<f64>) -> Option<Said> {
-    let said = online.step(series.step(index), value).and_then(|outlook| Said::of(outlook, &HORIZONS));
+fn step(online: &mut Online, series: &Series, index: usize, value: Option<f64>) -> Option<Forecast> {
+    let said = online.step(series.step(index), value).and_then(|outlook| Forecast::of(outlook, &HORIZONS));
     online.fit(series.step(index));
     said
 }
@@ -98,7 +98,7 @@ fn with_outliers(series: &Series, deviation: f64) -> Series {
 }
 
 /// Returns the deviation of the error one step ahead, behind the warm-up.
-pub fn deviation(series: &Series, said: &[Option<Said>]) -> f64 {
+pub fn deviation(series: &Series, said: &[Option<Forecast>]) -> f64 {
     let error = |index: usize| {
         let [point, ..] = said.get(index - 1)?.as_ref()?.points.first()?;
         Some((f64::from(*point) - series.values.get(index).copied().flatten()?).abs())
@@ -123,7 +123,7 @@ fn relevelled(series: &Series, factor: f64) -> anyhow::Result<Option<usize>> {
     let mut before = Online::new(series).context("the evaluation cannot be set up")?;
     let mut never = Online::new(&scaled).context("the evaluation cannot be set up")?;
     let mut of_never = Vec::with_capacity(series.values.len());
-    let mut of_shifted: Vec<(usize, Vec<Option<Said>>)> = Vec::new();
+    let mut of_shifted: Vec<(usize, Vec<Option<Forecast>>)> = Vec::new();
     for index in 0..series.values.len() {
         if is_shift(index) {
             let mut shifted = before.clone();
@@ -133,7 +133,7 @@ fn relevelled(series: &Series, factor: f64) -> anyhow::Result<Option<usize>> {
         of_never.push(step(&mut never, &scaled, index, scaled.values[index]));
         step(&mut before, series, index, series.values[index]);
     }
-    let error = |said: Option<&Said>, index: usize| {
+    let error = |said: Option<&Forecast>, index: usize| {
         let each = said?.points.iter().zip(HORIZONS).filter_map(|([point, ..], ahead)| {
             Some((f64::from(*point) - scaled.values.get(index + usize::from(ahead)).copied().flatten()?).abs())
         });

@@ -56,7 +56,7 @@ fn the_classical_recursion_is_that_of_statsmodels() {
                 Some(*value),
                 Past { history: &history, season: &season, week: &week, height: None },
             );
-            model.lesson().and_then(|lesson| season.learn(lesson, Minute(step), Minute(step), &history));
+            model.season_update().and_then(|update| season.learn(update, Minute(step), Minute(step), &history));
         }
         for (step, expected) in &case.one_step {
             assert!(close(one_step[*step], *expected), "{} at {step}: {} not {expected}", case.name, one_step[*step]);

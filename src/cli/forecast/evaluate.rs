@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde::Serialize;
 
-use crate::forecast::evaluate::{Online, Report, Said, report};
+use crate::forecast::evaluate::{Forecast, Online, Report, report};
 use crate::model::outlook::{QUANTILES, SignalOutlook, quantile_index};
 
 use super::SeriesArgs;
@@ -148,7 +148,7 @@ fn score(file: &Path, read: &Read, horizons: &[u16], mut dump: Option<&mut Dump>
         let begun = Instant::now();
         let outlook = online.step(step, *value);
         updating += begun.elapsed();
-        said.push(outlook.and_then(|outlook| Said::of(outlook, horizons)));
+        said.push(outlook.and_then(|outlook| Forecast::of(outlook, horizons)));
         if let (Some(dump), Some(outlook)) = (dump.as_deref_mut(), outlook) {
             dump.add(&name, step.0.saturating_mul(read.step).saturating_add(read.offset), horizons, outlook)?;
         }

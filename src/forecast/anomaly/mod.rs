@@ -1,18 +1,20 @@
 //! How unusual a value is, and in which way.
 //!
-//! Three kinds of evidence are weighed. How far the value lies from what was said of it a minute before, and how far from a
-//! slow level of its own, which a shift or a drift leaves behind for long, are added up. A step that is small beside the
-//! worst single outliers still lasts: two values in a row, on the same side of what was said before either of them came,
-//! count by the nearer one. And a value that stands still for much longer than it ever did is evidence, too.
-//! Each is measured in a scale with heavy tails; where the interval is wide, because forecasts are known to miss
-//! there, more is excused.
+//! Three kinds of evidence:
+//! - **Single values:** the distance from the forecast issued a minute before, plus the distance from a slowly
+//!   following level, which stays large for long after a shift or a drift.
+//! - **Two values in a row** on the same side of forecasts issued before either of them: the smaller of the two
+//!   distances. It finds steps that are small beside the largest single outliers of the signal.
+//! - **Standstill:** a value that has not changed for much longer than ever before.
 //!
-//! What evidence is worth differs from signal to signal, so its tail is learned (`tail`): the score says by how many mean
-//! excesses it lies above the 98 % quantile, without an upper end, and is put on 0 to 1 last, so that a larger
-//! surprise always scores higher. One half is what an ordinary signal passes once in some weeks, whatever its step.
+//! Distances are divided by robust scales with heavy tails, or by the forecast interval where that is wider.
 //!
-//! A score counts only where it exceeds all of the last while, which fades; a shift that still stands minutes after its
-//! alarm is told once more, as what it is. Alarms are limited besides: one an hour.
+//! How the evidence is distributed differs between signals, so its tail is learned (`tail`): the excess over the 98 %
+//! quantile, in mean excesses, is mapped monotonically to a score from 0 to 1. An ordinary signal passes 0.5 once in
+//! some weeks, whatever its step.
+//!
+//! Only a score above the recent ones, whose memory decays, is reported; a shift that persists minutes after its alarm
+//! is reported once more, as a shift. There is at most one alarm an hour.
 
 mod scale;
 mod standstill;
@@ -26,33 +28,34 @@ use self::standstill::Standstill;
 use self::tail::Tail;
 use crate::model::AnomalyKind;
 
-/// Score from which on somebody should look.
+/// Score from which on an alarm is raised.
 pub const THRESHOLD: f64 = 0.5;
 
-/// Scores above the threshold of an ordinary signal, a week.
+/// How often an ordinary signal passes the threshold, per week.
 const ALARMS: f64 = 0.15;
-/// Shares of the deviation of all values, and of their height, below which no scale falls.
+/// Least scale of residuals, as shares of the deviation and of the height of all values.
 const FLOOR: f64 = 0.03;
 const HEIGHT_FLOOR: f64 = 0.01;
-/// The 95 % interval spans so many deviations of a normal variable.
+/// Width of a 95 % interval of a normal variable, in standard deviations.
 const INTERVAL_DEVIATIONS: f64 = 4.0;
-/// Share of a new value in the slow level (half-life an hour), and how far it moves it at most, in its scale.
+/// Weight of a new value in the slow level (half-life an hour), and the clip of one update, in its scale.
 const SLOW: f64 = 0.01;
 const SLOW_CLIP: f64 = 3.0;
-/// The 98 % quantile and the mean excess over it of both kinds of evidence, where it is that of normal noise about a level:
-/// twice an absolute value, and the smaller one of two on one side.
+/// The 98 % quantile and the mean excess over it under normal noise about a level: of evidence of single values (twice
+/// an absolute value), and of two in a row (the smaller of two on one side).
 const MOVED: (f64, f64) = (4.65, 0.75);
 const LASTS: (f64, f64) = (1.3, 0.3);
-/// What an excess of lasting evidence counts: a good part of it is that of its first value once more.
+/// Weight of an excess of two in a row: it repeats part of the evidence of its first value.
 const LASTING: f64 = 0.7;
-/// What a standstill of the length of the longest one before would count, beside what scores one half.
+/// Evidence of a standstill as long as the longest one before, relative to what scores one half.
 const FROZEN: f64 = 0.6;
-/// What remains each minute of the excess that a new one has to exceed (half-life 69 minutes).
+/// Decay per minute of the excess that a new one has to exceed (half-life 69 minutes).
 const HELD: f32 = 0.99;
-/// Minutes after an alarm at which a shift is told, and what of the slow level's scale each of them has to lie beyond.
+/// Minutes after an alarm at which a shift is reported, and how far from the slow level each of them has to lie, in
+/// scales.
 const SHIFT_AFTER: u8 = 5;
 const SHIFT_BEYOND: f64 = 3.0;
-/// A value lies apart by its slow level rather than by its forecast from so many times the evidence on.
+/// From this ratio of the two distances on, a value is told as a level shift rather than as a point.
 const SHIFT_RATHER: f64 = 2.0;
 /// Minutes after an alarm without another one.
 const QUIET: u32 = 60;
@@ -68,7 +71,7 @@ pub struct Anomaly {
     pub alarm: bool,
 }
 
-/// What was said of a minute at one time before it: the point and its 95 % interval. NaN where nothing was.
+/// A forecast of a minute: the point and its 95 % interval. NaN where there was none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Expected {
     /// Point forecast.
@@ -92,8 +95,8 @@ impl Expected {
     }
 }
 
-/// What was said of a minute one minute before it, and two.
-pub type Foretold = [Expected; 2];
+/// The forecasts of a minute issued one minute before it, and two.
+pub type ExpectedAhead = [Expected; 2];
 
 /// What is learned about the surprises of one signal.
 #[derive(Debug, Clone, Copy)]
@@ -149,13 +152,13 @@ impl Detector {
     }
 
     /// Returns what would be said of a value that is not learned yet.
-    pub fn look(&self, value: f64, foretold: &Foretold) -> Option<Anomaly> {
-        let weighed = self.weigh(value, foretold)?;
+    pub fn look(&self, value: f64, expected: &ExpectedAhead) -> Option<Anomaly> {
+        let weighed = self.weigh(value, expected)?;
         Some(self.told(&weighed))
     }
 
     /// Learns the value of a closed minute; `None` for a gap.
-    pub fn learn(&mut self, value: Option<f64>, foretold: &Foretold) {
+    pub fn learn(&mut self, value: Option<f64>, expected: &ExpectedAhead) {
         self.newest = None;
         let Some(value) = value else {
             self.before = 0.0;
@@ -166,8 +169,8 @@ impl Detector {
         if self.values.begins() {
             self.slow = value;
         }
-        let weighed = self.weigh(value, foretold);
-        self.learn_scales(value, foretold);
+        let weighed = self.weigh(value, expected);
+        self.learn_scales(value, expected);
         let Some(weighed) = weighed else { return };
         self.before = weighed.surprise as f32;
         // What stands still is learned as that.
@@ -184,7 +187,7 @@ impl Detector {
         self.newest = Some(told);
     }
 
-    fn learn_scales(&mut self, value: f64, [next, earlier]: &Foretold) {
+    fn learn_scales(&mut self, value: f64, [next, earlier]: &ExpectedAhead) {
         let floor = self.floor();
         if (value - next.point).is_finite() {
             self.residuals.learn(value - next.point, floor);
@@ -197,7 +200,7 @@ impl Detector {
         }
     }
 
-    fn weigh(&self, value: f64, [next, earlier]: &Foretold) -> Option<Weighed> {
+    fn weigh(&self, value: f64, [next, earlier]: &ExpectedAhead) -> Option<Weighed> {
         let floor = self.floor();
         let surprise = next.surprise(value, self.residuals.get(floor));
         if !self.residuals.ready() || !surprise.is_finite() {

@@ -7,8 +7,8 @@ const CLIP: f64 = 6.0;
 /// Deviations before the scale is used.
 const ENOUGH: u32 = 30;
 
-/// Root of a mean square with heavy tails: deviations are lightly clipped, while the robust scale that the models clip by
-/// would shrink on a quiet signal and cry at every bump.
+/// Root of a mean square with heavy tails: deviations are lightly clipped, while the robust scale that the models clip
+/// by would shrink on a quiet signal and cry at every bump.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scale {
     root: f32,

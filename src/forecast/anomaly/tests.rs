@@ -1,12 +1,12 @@
 use super::*;
 use crate::forecast::tests::Noise;
 
-fn expected(point: f64) -> Foretold {
+fn expected(point: f64) -> ExpectedAhead {
     within(point, 2.0)
 }
 
 /// The same point was said one minute before, and two, with intervals of so much on both sides.
-fn within(point: f64, half_width: f64) -> Foretold {
+fn within(point: f64, half_width: f64) -> ExpectedAhead {
     [Expected { point, low: point - half_width, high: point + half_width }; 2]
 }
 

@@ -1,6 +1,6 @@
-//! Damped additive Holt-Winters as in textbooks (Hyndman and Athanasopoulos, Forecasting: principles and practice, 8.3): the rival
-//! that many teams have. Fitted once, to the warm-up, by the squared error one step ahead; updated with each step from
-//! there on. Nothing of it is shared with the forecaster that is held against it.
+//! Damped additive Holt-Winters as in textbooks (Hyndman and Athanasopoulos, Forecasting: principles and practice,
+//! 8.3): the rival that many teams have. Fitted once, to the warm-up, by the squared error one step ahead; updated with
+//! each step from there on. Nothing of it is shared with the forecaster that is held against it.
 
 use super::Series;
 use crate::model::Smoothing;
@@ -24,8 +24,8 @@ pub struct HoltWinters {
 }
 
 impl HoltWinters {
-    /// Returns the model fitted to the first `warm_up` steps, before it has learned any; without a season where they hold
-    /// no two. `None` without a value.
+    /// Returns the model fitted to the first `warm_up` steps, before it has learned any; without a season where they
+    /// hold no two. `None` without a value.
     pub fn fitted(series: &Series, warm_up: usize) -> Option<Self> {
         let warm_up = series.values.get(..warm_up)?;
         let start = Self::start(warm_up, series.season as usize)?;

@@ -28,7 +28,7 @@ mod tests;
 
 pub use super::anomaly::{Anomaly, THRESHOLD as ALARM_THRESHOLD};
 pub use anomalies::judge;
-pub use online::{Online, Said};
+pub use online::{Forecast, Online};
 pub use report::{HorizonReport, Report, report};
 
 use super::history::DAY;

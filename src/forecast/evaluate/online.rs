@@ -13,7 +13,7 @@ use crate::model::{
 
 /// What is published from one step, as far as it is scored.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Said {
+pub struct Forecast {
     /// Point forecast and the ends of its 95 % interval, for each horizon that was asked for.
     pub points: Vec<[f32; 3]>,
     /// 95 % quantiles of the maximum over 10 and 30 steps.
@@ -88,7 +88,7 @@ impl Online {
     }
 }
 
-impl Said {
+impl Forecast {
     /// Returns what is scored of an outlook at these horizons, between those of the loop interpolated; `None` without a
     /// forecast, or with a horizon beyond the last one.
     pub fn of(outlook: &SignalOutlook, horizons: &[u16]) -> Option<Self> {

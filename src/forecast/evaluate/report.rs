@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::holt_winters::HoltWinters;
 use super::simple::{SIMPLE, Simple};
-use super::{Said, Series};
+use super::{Forecast, Series};
 use crate::model::outlook::HORIZONS;
 
 /// Cost of a missed 95 % interval, by how far it is missed.
@@ -50,8 +50,8 @@ pub struct Report {
     pub coverage: f64,
     /// 10 % quantile of the daily coverage.
     pub daily_coverage_p10: f64,
-    /// One minus the ratio of the error to that of persistence, seasonal naive, the best simple rule in hindsight and damped
-    /// Holt-Winters; `None` where that is never wrong, and the forecast is.
+    /// One minus the ratio of the error to that of persistence, seasonal naive, the best simple rule in hindsight and
+    /// damped Holt-Winters; `None` where that is never wrong, and the forecast is.
     pub skill_persistence: Option<f64>,
     /// See above.
     pub skill_seasonal_naive: Option<f64>,
@@ -69,9 +69,9 @@ pub struct Report {
     pub horizons: Vec<HorizonReport>,
 }
 
-/// Scores what was said from each step (`said[i]` from that of `series.values[i]`) at the horizons. `None` if the series
-/// has no outcome behind its warm-up, or nothing in it ever changed.
-pub fn report(series: &Series, said: &[Option<Said>], horizons: &[u16]) -> Option<Report> {
+/// Scores what was said from each step (`said[i]` from that of `series.values[i]`) at the horizons. `None` if the
+/// series has no outcome behind its warm-up, or nothing in it ever changed.
+pub fn report(series: &Series, said: &[Option<Forecast>], horizons: &[u16]) -> Option<Report> {
     let warm_up = series.warm_up();
     let scale = scale(series, warm_up)?;
     let newest = newest(series);
@@ -218,7 +218,7 @@ fn daily_p10(days: &[(f64, f64)]) -> f64 {
     shares.get(shares.len() / 10).copied().unwrap_or(f64::NAN)
 }
 
-fn exceedance(series: &Series, said: &[Option<Said>], warm_up: usize, which: usize, window: usize) -> Option<f64> {
+fn exceedance(series: &Series, said: &[Option<Forecast>], warm_up: usize, which: usize, window: usize) -> Option<f64> {
     let (mut passed, mut count) = (0.0, 0.0);
     for origin in warm_up..said.len() {
         let Some(Some(said)) = said.get(origin) else { continue };

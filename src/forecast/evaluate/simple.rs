@@ -5,7 +5,7 @@ use crate::forecast::bands::{Bands, Course, Limits};
 use crate::forecast::discounted::keep;
 use crate::forecast::intervals::normal_quantiles;
 use crate::forecast::models::Path;
-use crate::forecast::pending::{Pending, SILENT, Word};
+use crate::forecast::pending::{IssuedForecast, MISSING, Pending};
 use crate::forecast::seasonal_scale::SeasonalScale;
 use crate::model::outlook::HORIZONS;
 
@@ -71,7 +71,7 @@ impl Simple {
                 if value < limits.low {
                     limits.low = f64::MIN;
                 }
-                let said = pending.said_of(step).mixed.points;
+                let said = pending.due_at(step).mixed.points;
                 bands.surprise(&said, value).into_iter().for_each(|ratio| scale.learn(step, ratio, seen as u32));
                 bands.outcomes(&said, value, &normal, keep);
                 seen += 1.0;
@@ -85,8 +85,8 @@ impl Simple {
                 let course = Course { scale: &scale, clock: step, path: &path, moving, height, apart, gap: 0, limits };
                 bands.issued(&course, &normal)
             });
-            pending.keep(step, &SILENT, word.as_ref());
-            word.map_or([(f32::NAN, f32::NAN); HORIZONS.len()], |Word { points, .. }| {
+            pending.keep(step, &MISSING, word.as_ref());
+            word.map_or([(f32::NAN, f32::NAN); HORIZONS.len()], |IssuedForecast { points, .. }| {
                 std::array::from_fn(|horizon| (points.low[horizon], points.high[horizon]))
             })
         };

@@ -21,11 +21,11 @@ fn waves(days: usize, height: f64, seed: u64) -> Series {
     }
 }
 
-fn said(series: &Series) -> Vec<Option<Said>> {
+fn said(series: &Series) -> Vec<Option<Forecast>> {
     let mut online = Online::new(series).unwrap();
     let step = |(index, value): (usize, &Option<f64>)| {
         let step = series.step(index);
-        let said = online.step(step, *value).and_then(|outlook| Said::of(outlook, &HORIZONS));
+        let said = online.step(step, *value).and_then(|outlook| Forecast::of(outlook, &HORIZONS));
         online.fit(step);
         said
     };
@@ -65,7 +65,7 @@ fn between_the_horizons_of_the_loop_all_is_interpolated_and_beyond_them_nothing_
     let mut online = Online::new(&series).unwrap();
     let outlooks = (0..60).map(|index| online.step(series.step(index), series.values[index]).cloned());
     let outlook = outlooks.last().unwrap().unwrap();
-    let said = |horizons: &[u16]| Said::of(&outlook, horizons).map(|said| said.points);
+    let said = |horizons: &[u16]| Forecast::of(&outlook, horizons).map(|said| said.points);
     let [five, seven, ten] = said(&[5, 7, 10]).unwrap()[..] else { panic!() };
     assert!((seven[0] - (five[0] + 0.4 * (ten[0] - five[0]))).abs() < 1e-3);
     assert_eq!(said(&[31]), None);

@@ -13,7 +13,7 @@
 
 use std::num::NonZero;
 
-use super::{Ahead, FROM_HERE, Lesson, Model, Origin, Past, Path, View};
+use super::{Ahead, FROM_HERE, Model, Origin, Past, Path, SeasonUpdate, View};
 use crate::forecast::history::DAY;
 use crate::forecast::params::{ForecastParams, Smoothing};
 use crate::model::Minute;
@@ -68,7 +68,7 @@ pub struct HoltWinters {
     /// Whole days learned by the season; `None` while it is flat because no day has been seen yet.
     season_days: Option<u32>,
     /// What the last minute taught about the season.
-    lesson: Option<Lesson>,
+    season_update: Option<SeasonUpdate>,
     recursion: Recursion,
 }
 
@@ -144,8 +144,8 @@ impl Recursion {
         (error.clamp(-limit, limit), before.saturating_add(side))
     }
 
-    /// Returns the forecast of a core that has learned all up to the origin but `missed` minutes, and sees a `provisional` value
-    /// there. The season stands at `seasons` here and at each horizon.
+    /// Returns the forecast of a core that has learned all up to the origin but `missed` minutes, and sees a
+    /// `provisional` value there. The season stands at `seasons` here and at each horizon.
     pub(super) fn path(
         &self,
         mut core: Core,
@@ -181,7 +181,7 @@ impl HoltWinters {
             first: None,
             last: Minute(0),
             season_days: None,
-            lesson: None,
+            season_update: None,
             recursion: Recursion { smoothing: params.smoothing, clip_sigmas: Some(params.clip_sigmas) },
         }
     }
@@ -194,7 +194,7 @@ impl HoltWinters {
             first: None,
             last: Minute(-1),
             season_days: Some(u32::MAX),
-            lesson: None,
+            season_update: None,
             recursion: Recursion { smoothing, clip_sigmas: None },
         }
     }
@@ -226,7 +226,7 @@ impl HoltWinters {
         match self.season_days {
             None if passed % (steps / 24).max(1) == 0 && self.season_seen(minute, past) => {
                 self.season_days = Some(1);
-                self.lesson = Some(Lesson::Draw);
+                self.season_update = Some(SeasonUpdate::Draw);
             }
             Some(days) if passed == 0 => self.season_days = Some(days.saturating_add(1)),
             _ => {}
@@ -242,7 +242,7 @@ impl HoltWinters {
     /// Learns `minute`, at which the season stands at `season`.
     pub(super) fn learn(&mut self, minute: Minute, value: Option<f64>, season: f64, past: Past<'_>) {
         self.last = minute;
-        self.lesson = None;
+        self.season_update = None;
         let Some(value) = value else {
             self.core = self.core.map(|core| self.recursion.missed(core));
             return;
@@ -250,7 +250,7 @@ impl HoltWinters {
         let (core, learned) = self.recursion.learned(self.core, season, value);
         self.core = Some(core);
         self.first.get_or_insert(minute);
-        self.lesson = self.season_days.map(|_| Lesson::Correct(self.gamma() * learned));
+        self.season_update = self.season_days.map(|_| SeasonUpdate::Correct(self.gamma() * learned));
         self.count_days(minute, past);
     }
 
@@ -274,8 +274,8 @@ impl Model for HoltWinters {
         self.learn(minute, value, past.season.at(minute), past);
     }
 
-    fn lesson(&self) -> Option<Lesson> {
-        self.lesson
+    fn season_update(&self) -> Option<SeasonUpdate> {
+        self.season_update
     }
 
     /// The level carried the season until now.
@@ -304,8 +304,8 @@ impl Model for HoltWinters {
     }
 }
 
-/// Returns `base^h` and `base + ... + base^h` for each horizon, each from shorter ones: that takes less time than to fetch
-/// them from memory.
+/// Returns `base^h` and `base + ... + base^h` for each horizon, each from shorter ones: that takes less time than to
+/// fetch them from memory.
 fn powers(base: f64) -> (Path, Path) {
     let (mut powers, mut sums) = ([base; HORIZONS.len()], [base; HORIZONS.len()]);
     for next in 1..HORIZONS.len() {

@@ -1,6 +1,6 @@
-//! The smoothed level goes on (simple exponential smoothing, by surprises that are clipped: of skewed noise the median is
-//! nearer to most values than the mean). On noise around a level nothing does better, so a model that beats persistence
-//! there, and not this one, has foreseen nothing.
+//! The smoothed level goes on (simple exponential smoothing, by surprises that are clipped: of skewed noise the median
+//! is nearer to most values than the mean). On noise around a level nothing does better, so a model that beats
+//! persistence there, and not this one, has foreseen nothing.
 
 use super::{Ahead, Model, Past, View};
 use crate::model::Minute;

@@ -1,8 +1,8 @@
 //! The catalogue of forecast models.
 //!
-//! A model learns one minute after the other and forecasts all horizons from where it stands. It knows the
-//! minute of the day by the wall clock, never by counting, so that no gap shifts its season. A new model is a
-//! file beside these, a variant of `Simple` and a row of its table; the suites run over [`CATALOGUE`].
+//! A model learns minute by minute and forecasts all horizons from the newest one. It takes the minute of the day from
+//! the wall clock and never counts, so that a gap does not shift its season. A new model is a file beside these, a
+//! variant of `Simple` and a row of [`CATALOGUE`], over which the tests run.
 //!
 //! | file | forecast |
 //! |---|---|
@@ -41,7 +41,7 @@ use crate::model::outlook::{ForecastFlag, HORIZONS, Parts};
 /// One value for each of [`HORIZONS`].
 pub type Path = [f64; HORIZONS.len()];
 
-/// What a model foresees from one origin.
+/// The forecast of a model from one origin.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Ahead {
     /// Point forecasts.
@@ -50,7 +50,7 @@ pub struct Ahead {
     pub parts: Parts,
 }
 
-/// What all models of a signal look at.
+/// What was learned of a signal, shared by its models.
 #[derive(Debug, Clone, Copy)]
 pub struct Past<'a> {
     /// The last days, up to the last minute learned.
@@ -68,9 +68,9 @@ pub struct Past<'a> {
 pub struct Origin<'a> {
     /// The minute from which the horizons count: the last one learned, or the running one after it.
     pub minute: Minute,
-    /// What clocks show then.
+    /// The wall clock of the configured zone then.
     pub clock: Clock,
-    /// The value so far of the running minute; seen, not learned.
+    /// The value of the running minute so far; used, not learned.
     pub provisional: Option<f64>,
     /// Minutes without a value up to this one: the newest value is that many minutes old.
     pub gap: u32,
@@ -78,7 +78,7 @@ pub struct Origin<'a> {
     pub past: Past<'a>,
 }
 
-/// Minutes at which models read what lies behind and ahead: here, and at each horizon.
+/// Offsets at which the models read profiles and history: the origin, and each horizon.
 const FROM_HERE: [u16; HORIZONS.len() + 1] = from_here();
 
 const fn from_here() -> [u16; HORIZONS.len() + 1] {
@@ -99,18 +99,18 @@ pub enum Back {
     Week,
 }
 
-/// What was one season, or a week of them, ago; from the shared history. What lies further ahead than that is compared
-/// with what was more of them ago: nothing is read that the origin has not seen.
+/// The shared history one season, or a week of seasons, ago. A horizon longer than that lag is compared with values
+/// that lie two or more lags back, so that nothing after the origin is read.
 #[derive(Debug, Clone, Copy)]
-pub struct Once {
-    /// At the newest value: at the origin, if that has one.
+pub struct Lagged {
+    /// One lag before the newest value (before the origin, if that has a value).
     pub here: Option<f64>,
-    /// At each horizon; `None` if one is missing.
+    /// One lag before each horizon; `None` if one is missing.
     pub ahead: Option<Path>,
 }
 
-impl Once {
-    /// Takes what lies `lag` steps back from what `read` returns of as much as that and so many steps more.
+impl Lagged {
+    /// Returns the values `lag` steps back. `read(more)` reads all offsets at `lag + more` steps back.
     fn of(lag: i64, read: impl Fn(i64) -> [f64; FROM_HERE.len()]) -> Self {
         let mut values = read(0);
         let mut more = lag.max(1);
@@ -125,17 +125,17 @@ impl Once {
     }
 }
 
-/// An origin with all that the models read there, looked up once for all of them.
+/// An origin with everything that the models read there, looked up once for all of them.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
-    /// Where it is.
+    /// The origin.
     pub origin: Origin<'a>,
-    /// The profile here and at each horizon.
+    /// The season at the origin and at each horizon.
     pub season: [f64; HORIZONS.len() + 1],
-    /// The mean of the last days here and at each horizon.
+    /// The mean of the last days at the origin and at each horizon.
     days: Option<[f64; HORIZONS.len() + 1]>,
-    season_ago: Once,
-    week_ago: Once,
+    season_ago: Lagged,
+    week_ago: Lagged,
 }
 
 impl<'a> View<'a> {
@@ -147,10 +147,10 @@ impl<'a> View<'a> {
             origin: *origin,
             season: season.read(&places),
             days: week.days(&places),
-            season_ago: Once::of(season.steps(), |more| {
+            season_ago: Lagged::of(season.steps(), |more| {
                 history.near_each(origin.clock.season_ago.plus(-more), &FROM_HERE)
             }),
-            week_ago: Once::of(WEEK * season.steps(), |more| match more {
+            week_ago: Lagged::of(WEEK * season.steps(), |more| match more {
                 0 => week.ago(&places),
                 _ => week.ago(&week.places(origin.clock.now.plus(-more), &FROM_HERE)),
             }),
@@ -161,20 +161,21 @@ impl<'a> View<'a> {
         view
     }
 
-    /// What comes is compared with the newest value, and so with what was known when that came.
+    /// After a gap the newest value is `gap` minutes old: the lagged value beside it is taken from as many minutes
+    /// earlier.
     fn reach_back(&mut self, gap: i64) {
         let Past { history, week, .. } = self.origin.past;
         let clock = self.origin.clock;
         let then = week.places(clock.now.plus(-gap), &[0]);
         let known = |[value]: [f64; 1]| (!value.is_nan()).then_some(value);
-        // The minutes of a long gap's begin are no longer kept a day after, the cells are.
+        // After a long gap the minutes have left the history; the coarser cells of the week are still there.
         let minute = history.near(clock.season_ago.plus(-gap));
         self.season_ago.here = minute.or_else(|| known(week.days_ago(&then, 1)));
         self.week_ago.here = known(week.ago(&then));
     }
 
-    /// Returns what was then.
-    pub fn once(&self, back: Back) -> &Once {
+    /// Returns the values of that lag.
+    pub fn lagged(&self, back: Back) -> &Lagged {
         match back {
             Back::Season => &self.season_ago,
             Back::Week => &self.week_ago,
@@ -187,8 +188,8 @@ pub trait Model {
     /// Learns `minute`; `None` is a gap. Called once for each minute, in order, after the history has it.
     fn observe(&mut self, minute: Minute, value: Option<f64>, past: Past<'_>);
 
-    /// Returns what the last minute teaches about the season; the season is changed after all models have learned.
-    fn lesson(&self) -> Option<Lesson> {
+    /// Returns how the last minute changes the season; it is applied after all models have learned.
+    fn season_update(&self) -> Option<SeasonUpdate> {
         None
     }
 
@@ -209,9 +210,9 @@ pub trait Model {
     }
 }
 
-/// What a minute teaches about the season.
+/// How a minute changes the season.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Lesson {
+pub enum SeasonUpdate {
     /// The profile at this minute is off by so much.
     Correct(f64),
     /// The day that ends with this minute is the first one: draw the profile from it.
@@ -251,7 +252,8 @@ impl Models {
         }
     }
 
-    /// Lets all learn `minute`, which the history has and at which the season stands at `season` and clocks show `clock`.
+    /// Lets all learn `minute`, which the history has and at which the season stands at `season` and clocks show
+    /// `clock`.
     pub fn observe(&mut self, minute: Minute, clock: Minute, value: Option<f64>, season: f64, past: Past<'_>) {
         self.newest = value.or(self.newest);
         self.level.observe(minute, value, past);
@@ -263,8 +265,8 @@ impl Models {
     }
 
     /// Returns what the minute teaches about the season.
-    pub fn lesson(&self) -> Option<Lesson> {
-        self.holt_winters.lesson()
+    pub fn season_update(&self) -> Option<SeasonUpdate> {
+        self.holt_winters.season_update()
     }
 
     /// Lets all know that the season was drawn.
@@ -291,9 +293,9 @@ impl Models {
                 Simple::Level => self.level.foresee(view),
                 Simple::SeasonalNaive(back) => {
                     let [_, season, ..] = view.season;
-                    seasonal_naive::foresee(view.once(*back), season)
+                    seasonal_naive::foresee(view.lagged(*back), season)
                 }
-                Simple::SeasonalDifference(back) => seasonal_difference::foresee(newest, view.once(*back)),
+                Simple::SeasonalDifference(back) => seasonal_difference::foresee(newest, view.lagged(*back)),
             };
             hear(position, ahead);
         }

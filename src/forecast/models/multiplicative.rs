@@ -1,8 +1,8 @@
-//! Multiplicative Holt-Winters: a level, a trend and a rest of what the signal is of its profile, so that a day twice as
-//! busy has surges twice as high.
+//! Multiplicative Holt-Winters: a level, a trend and a rest of what the signal is of its profile, so that a day twice
+//! as busy has surges twice as high.
 //!
-//! The profile is what the last days have in common, or what was a week ago. The recursion is the additive one over
-//! the ratio `(y + e) / (profile + e)`, in which `e` keeps an idle hour from dividing by nothing: nothing in it can
+//! The profile is what the last days have in common, or what was a week ago. The recursion is the additive one over the
+//! ratio `(y + e) / (profile + e)`, in which `e` keeps an idle hour from dividing by nothing: nothing in it can
 //! overflow, and nothing is learned twice.
 
 use super::holt_winters::{Core, Recursion};
@@ -47,8 +47,8 @@ impl Multiplicative {
         self.ratio.iter_mut().zip(ratio).for_each(|(core, ratio)| core.relevel(ratio, 1.0));
     }
 
-    /// Returns the forecast from where `view` was taken, `missed` minutes after the last one learned but one; `None` where the
-    /// profile is not known.
+    /// Returns the forecast from where `view` was taken, `missed` minutes after the last one learned but one; `None`
+    /// where the profile is not known.
     pub(super) fn foresee(&self, rules: &Recursion, profile: Profile, missed: i64, view: &View<'_>) -> Option<Ahead> {
         let (here, profile) = match profile {
             Profile::Days => view.days.map(|[here, ahead @ ..]| (here, ahead))?,
@@ -97,7 +97,8 @@ impl Profiles {
     }
 }
 
-/// Returns what is added to signal and profile; `None` for a signal that may be negative or that never was anything but zero.
+/// Returns what is added to signal and profile; `None` for a signal that may be negative or that never was anything but
+/// zero.
 fn added(past: Past<'_>) -> Option<f64> {
     past.height.map(|height| ADDED * height).filter(|added| *added > 0.0)
 }

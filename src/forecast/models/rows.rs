@@ -1,10 +1,10 @@
 //! The cells of a profile in rows of a few hours, each cell in 16 bits between the ends of its row.
 //!
-//! The ends lie a little beyond the cells, so that lessons seldom leave them; a row that is left is put between new ends, and so
-//! is each one when its first cell learns: what was wide once for an outlier becomes as narrow as before.
+//! The ends lie a little beyond the cells, so that lessons seldom leave them; a row that is left is put between new
+//! ends, and so is each one when its first cell learns: what was wide once for an outlier becomes as narrow as before.
 
-/// Cells in a row: three hours of a day of minutes. A row of 80 bytes lies in two lines of memory, eight of them in a class of
-/// the allocator.
+/// Cells in a row: three hours of a day of minutes. A row of 80 bytes lies in two lines of memory, eight of them in a
+/// class of the allocator.
 const ROW: usize = 36;
 /// Steps between the ends of a row.
 const STEPS: f32 = 65_535.0;

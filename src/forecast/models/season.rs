@@ -6,7 +6,7 @@
 
 use ndarray::Array1;
 
-use super::Lesson;
+use super::SeasonUpdate;
 use super::rows::Rows;
 use crate::forecast::history::History;
 use crate::forecast::lanes::zip3;
@@ -29,17 +29,17 @@ pub struct Season {
 /// The cells of a profile.
 #[derive(Debug, Clone, PartialEq)]
 enum Cells {
-    /// A flat season: a signal of a few minutes takes no room for days.
+    /// A flat season: a signal with a few minutes of history allocates nothing.
     None,
-    /// As they are. Apart, so that none of the others takes as much room.
+    /// Exact. Boxed, so that the other variants stay small.
     Plain(Box<Array1<f32>>),
-    /// In half of the room: what a lesson changes is far more than is left out, and a line of memory that has to be waited
-    /// for holds two hours of them.
+    /// In 16 bits each: the rounding is far smaller than one update of the season, and a cache line holds two hours.
     Short(Rows),
 }
 
 impl Cells {
-    /// Writes the cells from the one at `first` on, which is one of the `count`; what passes the end goes on at the begin.
+    /// Writes the cells from the one at `first` on, which is one of the `count`; what passes the end goes on at the
+    /// begin.
     fn read(&self, first: usize, count: usize, values: &mut [f64]) {
         match self {
             Self::None => values.fill(0.0),
@@ -155,8 +155,8 @@ impl Season {
         Self { count: cells.len() as u32, cells: Cells::Plain(Box::new(cells)), cell_minutes: 1 }
     }
 
-    /// Returns the profile of the season that ends with the cell `last` from the epoch, drawn from the means of its cells around
-    /// that of all. An unknown cell stands where the season stands.
+    /// Returns the profile of the season that ends with the cell `last` from the epoch, drawn from the means of its
+    /// cells around that of all. An unknown cell stands where the season stands.
     pub fn of_cells(steps: u32, last: i64, mean: impl Fn(i64) -> Option<f64>) -> Self {
         let season = Self::flat(steps);
         let mut profile = Array1::zeros(season.count as usize);
@@ -171,8 +171,8 @@ impl Season {
         Self { cells: Cells::Plain(Box::new(profile)), ..season }
     }
 
-    /// Draws the profile of the season that ends with `last`, when clocks show `clock`: of each cell what `form` makes of its mean and of that of
-    /// the season. An unseen cell stands where the season stands.
+    /// Draws the profile of the season that ends with `last`, when clocks show `clock`: of each cell what `form` makes
+    /// of its mean and of that of the season. An unseen cell stands where the season stands.
     pub fn draw(&mut self, history: &History, last: Minute, clock: Minute, form: impl Fn(f64, f64) -> f64) {
         let steps = self.steps();
         let (mut sum, mut count) = (0.0, 0.0);
@@ -228,14 +228,21 @@ impl Season {
         places.between(&cells)
     }
 
-    /// Learns what `minute`, when clocks show `clock`, teaches; where the profile was drawn anew, returns its value there.
-    pub fn learn(&mut self, lesson: Lesson, minute: Minute, clock: Minute, history: &History) -> Option<f64> {
-        match lesson {
-            Lesson::Correct(by) => {
+    /// Learns what `minute`, when clocks show `clock`, teaches; where the profile was drawn anew, returns its value
+    /// there.
+    pub fn learn(
+        &mut self,
+        season_update: SeasonUpdate,
+        minute: Minute,
+        clock: Minute,
+        history: &History,
+    ) -> Option<f64> {
+        match season_update {
+            SeasonUpdate::Correct(by) => {
                 self.correct(clock, by);
                 None
             }
-            Lesson::Draw => {
+            SeasonUpdate::Draw => {
                 self.draw(history, minute, clock, |cell, mean| cell - mean);
                 Some(self.at(clock))
             }

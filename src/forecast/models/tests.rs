@@ -39,11 +39,12 @@ impl Learned {
         }
         let mut models = self.models;
         models.observe(self.last, self.last, value, self.season.at(self.last), self.past());
-        let lesson = models.lesson();
-        if lesson == Some(Lesson::Draw) {
+        let season_update = models.season_update();
+        if season_update == Some(SeasonUpdate::Draw) {
             self.week.draw(&self.history, self.last, self.last);
         }
-        if let Some(at_last) = lesson.and_then(|lesson| self.season.learn(lesson, self.last, self.last, &self.history))
+        if let Some(at_last) = season_update
+            .and_then(|season_update| self.season.learn(season_update, self.last, self.last, &self.history))
         {
             models.season_drawn(at_last);
         }
@@ -58,11 +59,11 @@ impl Learned {
 
     fn ahead(&self, provisional: Option<f64>) -> Option<Ahead> {
         let minute = if provisional.is_some() { self.last.plus(1) } else { self.last };
-        let mut voices = [None; CATALOGUE.len()];
+        let mut forecasts = [None; CATALOGUE.len()];
         let (clock, past) = (clock(minute), self.past());
         let origin = Origin { minute, clock, provisional, gap: self.gap(provisional), past };
-        self.models.foresee(&View::of(&origin), |model, voice| voices[model] = voice);
-        voices[self.asked]
+        self.models.foresee(&View::of(&origin), |model, forecast| forecasts[model] = forecast);
+        forecasts[self.asked]
     }
 }
 
@@ -214,10 +215,10 @@ fn a_busier_day_has_higher_surges_and_a_signal_below_zero_has_no_ratio() {
     }
     let learned = learn(row(multiplicative::NAME), 0, &values);
     let past = Past { height: None, ..learned.past() };
-    let mut voices = [None; CATALOGUE.len()];
+    let mut forecasts = [None; CATALOGUE.len()];
     let origin = Origin { minute: learned.last, clock: clock(learned.last), provisional: None, gap: 0, past };
-    learned.models.foresee(&View::of(&origin), |model, voice| voices[model] = voice);
-    assert_eq!(voices[learned.asked], None);
+    learned.models.foresee(&View::of(&origin), |model, forecast| forecasts[model] = forecast);
+    assert_eq!(forecasts[learned.asked], None);
 }
 
 proptest! {
@@ -269,7 +270,7 @@ fn where_a_season_is_shorter_than_the_horizon_the_seasonal_ones_go_back_further(
     let clock = Zone::UTC.clock(Minute(now), params.step_seconds, params.season_steps);
     let view = View::of(&Origin { minute: Minute(now), clock, provisional: None, gap: 0, past });
     for (back, lag) in [(Back::Season, 2), (Back::Week, 14)] {
-        let once = view.once(back);
+        let once = view.lagged(back);
         assert!(once.here.is_some_and(|here| (here - value(now - lag)).abs() < 1.0), "{back:?}: {once:?}");
         for (got, ahead) in once.ahead.unwrap().into_iter().zip(HORIZONS.map(i64::from)) {
             let seasons = (ahead + lag - 1) / lag;

@@ -1,8 +1,8 @@
-//! Forecasts that wait for their outcome.
+//! Issued forecasts that wait for their outcome.
 //!
-//! One ring for each horizon, as long as the horizon: what was said for a minute lies where the next word for
-//! the same ring will go, so each slot is read once and then overwritten. 86 + 40 slots, 2.1 KB a signal: the point is kept
-//! as it was said, all else by its distance from it, in a few bits ([`short`]).
+//! One ring buffer per horizon, as long as the horizon: the forecast due at a minute lies in the slot that the forecast
+//! issued at that minute takes next, so each slot is read once and then overwritten. 86 + 40 slots, 2.1 KB a signal:
+//! the point is kept exactly, everything else as its distance from the point, in a few bits ([`short`]).
 
 mod short;
 
@@ -33,7 +33,7 @@ const fn total(lengths: &[u16]) -> usize {
     sum
 }
 
-/// Published forecasts of `N` numbers, as much of them as scoring needs. NaN: there was none.
+/// Issued forecasts of `N` numbers, as much of them as scoring needs. NaN: there was none.
 #[derive(Debug, Clone, Copy)]
 pub struct Issued<const N: usize> {
     /// Point forecast.
@@ -49,7 +49,7 @@ pub struct Issued<const N: usize> {
 }
 
 impl<const N: usize> Issued<N> {
-    /// Nothing was said.
+    /// No forecast.
     pub const NOTHING: Self = Self {
         point: [f32::NAN; N],
         width: [f32::NAN; N],
@@ -75,32 +75,32 @@ impl<const N: usize> Issued<N> {
     }
 }
 
-/// Paths of models that say nothing.
-pub const SILENT: [Lanes; MODELS] = [[f32::NAN; HORIZONS.len()]; MODELS];
+/// Paths of models without a forecast.
+pub const MISSING: [Lanes; MODELS] = [[f32::NAN; HORIZONS.len()]; MODELS];
 
-/// What was said by all together from one origin: of each horizon, and of the maximum over each window.
+/// The combined forecast from one origin: at each horizon, and of the maximum over each window.
 #[derive(Debug, Clone, Copy)]
-pub struct Word {
+pub struct IssuedForecast {
     /// Of each horizon.
     pub points: Issued<{ HORIZONS.len() }>,
     /// Of each maximum.
     pub maxima: Issued<{ WINDOWS.len() }>,
 }
 
-impl Word {
+impl IssuedForecast {
     const NOTHING: Self = Self { points: Issued::NOTHING, maxima: Issued::NOTHING };
 }
 
-/// What was said of one minute, and of the windows that end with it.
+/// The forecasts due at one minute, and those of the windows that end with it.
 #[derive(Debug, Clone, Copy)]
-pub struct Said {
-    /// By each model of the catalogue, at each horizon.
+pub struct DueForecasts {
+    /// Of each model of the catalogue, one horizon before the minute each.
     pub models: [Lanes; MODELS],
-    /// By all together.
-    pub mixed: Word,
+    /// Of the combination.
+    pub mixed: IssuedForecast,
 }
 
-/// A cell of the table: what each model and all together said at one horizon.
+/// A slot: the forecasts of each model and of the combination at one horizon.
 #[derive(Debug, Clone, Copy)]
 struct Cell {
     models: [Apart; MODELS],
@@ -108,7 +108,7 @@ struct Cell {
 }
 
 impl Cell {
-    const NOTHING: Self = Self { models: [Apart::SILENT; MODELS], mixed: One::NOTHING };
+    const NOTHING: Self = Self { models: [Apart::MISSING; MODELS], mixed: One::NOTHING };
 }
 
 /// All forecasts of a signal without an outcome yet.
@@ -124,8 +124,8 @@ impl Pending {
         Self { points: [Cell::NOTHING; SLOTS], maxima: [One::NOTHING; WINDOW_SLOTS] }
     }
 
-    /// Returns what was said of `minute`, horizons and windows in their order.
-    pub fn said_of(&self, minute: Minute) -> Said {
+    /// Returns the forecasts due at `minute`, horizons and windows in their order.
+    pub fn due_at(&self, minute: Minute) -> DueForecasts {
         let cells = slots(&HORIZONS, minute).map(|slot| self.points.get(slot).unwrap_or(&Cell::NOTHING));
         let maxima = slots(&WINDOWS, minute).map(|slot| self.maxima.get(slot).copied().unwrap_or(One::NOTHING));
         let points = Issued::of(&cells.map(|cell| cell.mixed));
@@ -133,11 +133,11 @@ impl Pending {
             let apart = cells.map(|cell| cell.models[model]);
             zip3(&apart, &points.point, &points.width, |apart, mixed, width| mixed + width * apart.get())
         };
-        Said { models: from_fn(said), mixed: Word { points, maxima: Issued::of(&maxima) } }
+        DueForecasts { models: from_fn(said), mixed: IssuedForecast { points, maxima: Issued::of(&maxima) } }
     }
 
-    /// Returns the point and the ends of the interval that all together said of `minute` one minute before it, and two.
-    pub fn foretold(&self, minute: Minute) -> [[f32; 3]; 2] {
+    /// Returns point and interval of the combined forecasts of `minute` that were issued one minute before it, and two.
+    pub fn intervals_at(&self, minute: Minute) -> [[f32; 3]; 2] {
         let [next, second, ..] = slots(&HORIZONS, minute);
         [next, second].map(|slot| {
             let one = self.points.get(slot).map_or(One::NOTHING, |cell| cell.mixed);
@@ -146,7 +146,7 @@ impl Pending {
         })
     }
 
-    /// Multiplies what was said before the minute `before`, `newest` being the last origin.
+    /// Multiplies the forecasts issued before the minute `before`, `newest` being the last origin.
     pub fn scale(&mut self, newest: Minute, before: Minute, factor: f64) {
         let factor = factor as f32;
         for back in 0..LONGEST as u16 {
@@ -154,10 +154,10 @@ impl Pending {
             if origin >= before {
                 continue;
             }
-            // A ring that is shorter holds what was said later.
+            // A shorter ring has overwritten this origin already.
             let kept = |(slot, length): (usize, u16)| (back < length).then_some(slot);
             for slot in slots(&HORIZONS, origin).into_iter().zip(HORIZONS).filter_map(kept) {
-                // What the models said lies in units of the width.
+                // The models' distances are kept in units of the width, and scale with it.
                 if let Some(cell) = self.points.get_mut(slot) {
                     cell.mixed.scale(factor);
                 }
@@ -170,12 +170,12 @@ impl Pending {
         }
     }
 
-    /// Keeps what is said at `origin` by each model and by all together; to be called for each minute, after its outcomes were read.
-    /// Without a word the origin says nothing.
-    pub fn keep(&mut self, origin: Minute, paths: &[Lanes; MODELS], word: Option<&Word>) {
-        let word = word.unwrap_or(&Word::NOTHING);
+    /// Keeps the forecasts issued at `origin`, of each model and of the combination, if there is one. To be called for
+    /// each minute, after the forecasts due at it were read.
+    pub fn keep(&mut self, origin: Minute, paths: &[Lanes; MODELS], word: Option<&IssuedForecast>) {
+        let word = word.unwrap_or(&IssuedForecast::NOTHING);
         let points: [One; HORIZONS.len()] = from_fn(|horizon| word.points.one(horizon));
-        // Measured from what is kept of the mix, so that only what is left out of the distance is lost.
+        // Distances are measured in the width as it is kept, so that its rounding adds nothing to theirs.
         let per_width = points.map(|point| 1.0 / point.width());
         let mixed = &word.points.point;
         let apart: [[Apart; HORIZONS.len()]; MODELS] = from_fn(|model| {
@@ -215,11 +215,11 @@ mod tests {
         for minute in 100..=newest {
             let points = Issued { point: [minute as f32; HORIZONS.len()], ..Issued::NOTHING };
             let maxima = Issued { point: [minute as f32; WINDOWS.len()], ..Issued::NOTHING };
-            pending.keep(Minute(minute), &SILENT, Some(&Word { points, maxima }));
+            pending.keep(Minute(minute), &MISSING, Some(&IssuedForecast { points, maxima }));
         }
         pending.scale(Minute(newest), Minute(before), 2.0);
         for minute in newest + 1..newest + 31 {
-            let said = pending.said_of(Minute(minute)).mixed;
+            let said = pending.due_at(Minute(minute)).mixed;
             let points = said.points.point.iter().zip(HORIZONS);
             for (point, minutes) in points.chain(said.maxima.point.iter().zip(WINDOWS)) {
                 let origin = minute - i64::from(minutes);
@@ -233,7 +233,7 @@ mod tests {
     fn an_outcome_meets_what_was_said_one_horizon_before() {
         let mut pending = Pending::new();
         for minute in 100..300 {
-            let said = pending.said_of(Minute(minute)).mixed;
+            let said = pending.due_at(Minute(minute)).mixed;
             for (origin, minutes) in said.points.point.iter().zip(HORIZONS) {
                 let expected = minute - i64::from(minutes);
                 assert!(
@@ -247,7 +247,7 @@ mod tests {
             }
             let points = Issued { point: [minute as f32; HORIZONS.len()], ..Issued::NOTHING };
             let maxima = Issued { point: [minute as f32; WINDOWS.len()], ..Issued::NOTHING };
-            pending.keep(Minute(minute), &SILENT, Some(&Word { points, maxima }));
+            pending.keep(Minute(minute), &MISSING, Some(&IssuedForecast { points, maxima }));
         }
     }
 
@@ -256,7 +256,7 @@ mod tests {
         let mut pending = Pending::new();
         let moving = |minute: i64, lane: usize| minute % 7 == lane as i64 % 7;
         for minute in 100..300 {
-            let said = pending.said_of(Minute(minute)).mixed;
+            let said = pending.due_at(Minute(minute)).mixed;
             let past = |minutes: u16| minute - i64::from(minutes);
             for (lane, (found, minutes)) in said.points.moving.iter().zip(HORIZONS).enumerate() {
                 assert_eq!(*found, past(minutes) >= 100 && moving(past(minutes), lane), "{minute} {minutes}");
@@ -266,7 +266,7 @@ mod tests {
             }
             let points = Issued { moving: std::array::from_fn(|lane| moving(minute, lane)), ..Issued::NOTHING };
             let maxima = Issued { moving: std::array::from_fn(|lane| moving(minute, lane + 3)), ..Issued::NOTHING };
-            pending.keep(Minute(minute), &SILENT, Some(&Word { points, maxima }));
+            pending.keep(Minute(minute), &MISSING, Some(&IssuedForecast { points, maxima }));
         }
         let longest = HORIZONS.iter().chain(&WINDOWS).max().copied();
         assert_eq!(longest.map(usize::from), Some(LONGEST));

@@ -1,29 +1,30 @@
-//! What was said, in as few bits as its scores need.
+//! Issued forecasts, in as few bits as scoring needs.
 //!
-//! Scores are means over hundreds of outcomes: what the rounding of one of them leaves out does not show. The point alone
-//! decides on which side of it a value lies, and stays as it is.
+//! Scores are means over hundreds of outcomes, in which the rounding of a single one vanishes. The point stays exact,
+//! because the sign of the error depends on it, and the ends of the interval are rounded outward, because coverage
+//! depends on them.
 
 use crate::forecast::lanes::smaller;
 
-/// What was said by all together at one horizon, or of one window. NaN: nothing was.
+/// A combined forecast at one horizon, or of one window. NaN: there was none.
 #[derive(Debug, Clone, Copy)]
 pub struct One {
-    /// The bytes of the point: these numbers lie side by side without a space between them.
+    /// As bytes, so that the struct has an alignment of two and no padding.
     point: [u8; 4],
-    /// Unit in which the residual is measured; below zero where a change was foreseen.
+    /// Unit of the residual; negative where a change was foreseen.
     width: Half,
-    /// Where the ends of the interval lie from the point.
+    /// Ends of the interval, relative to the point.
     low: Half,
     high: Half,
 }
 
 impl One {
-    /// Nothing was said.
+    /// No forecast.
     pub const NOTHING: Self =
         Self { point: f32::NAN.to_ne_bytes(), width: Half::NOTHING, low: Half::NOTHING, high: Half::NOTHING };
 
-    /// Keeps what was said; `moving` tells whether a change was foreseen. The interval becomes no narrower: an end at zero,
-    /// where a signal rests, does not come to lie above it.
+    /// Keeps a forecast; `moving` tells whether a change was foreseen. The interval is not narrowed by rounding: else
+    /// the zeros of a resting signal would lie below a lower end of zero half of the time.
     pub fn of(point: f32, width: f32, [low, high]: [f32; 2], moving: bool) -> Self {
         Self {
             point: point.to_ne_bytes(),
@@ -62,7 +63,7 @@ impl One {
     }
 }
 
-/// The upper half of a short number: off by at most 1/256 of it, and by 1/128 where it is rounded to one side.
+/// The upper half of an `f32` (bfloat16): a relative error of 1/256 at most, of 1/128 where rounded in one direction.
 #[derive(Debug, Clone, Copy)]
 struct Half(u16);
 
@@ -70,19 +71,19 @@ impl Half {
     const NOTHING: Self = Self((f32::NAN.to_bits() >> 16) as u16);
 
     fn of(value: f32) -> Self {
-        // To the nearest one.
+        // To nearest.
         Self((value.to_bits().wrapping_add(0x8000) >> 16) as u16)
     }
 
-    /// Keeps a number that is no larger.
+    /// Rounds down.
     fn below(value: f32) -> Self {
         let bits = value.to_bits();
-        // What is cut off a number below zero makes it larger.
+        // Truncation rounds towards zero: a negative number is moved away from it first.
         let further = if value.is_sign_negative() { 0xFFFF } else { 0 };
         Self((bits.wrapping_add(further) >> 16) as u16)
     }
 
-    /// Keeps a number that is no smaller.
+    /// Rounds up.
     fn above(value: f32) -> Self {
         Self(Self::below(-value).0 ^ 0x8000)
     }
@@ -92,27 +93,27 @@ impl Half {
     }
 }
 
-/// How far from the mix a model's point lies, in units of the width: a sign, four bits for the power of two and three behind
-/// its leading one. Off by at most 1/16, and by 1/16 of [`NEAR`] where it is less than that.
+/// Distance of a model's point from the mix, in units of the width: a sign, four bits of exponent and three of
+/// mantissa. A relative error of 1/16 at most; for distances below [`NEAR`], 1/16 of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Apart(u8);
 
-/// Added before the power is taken, so that small distances are as far apart as the smallest one kept.
+/// Added before the exponent is taken, so that distances around zero are evenly spaced.
 const NEAR: f32 = 1.0 / 512.0;
-/// The largest distance kept, about a hundred widths: what lies beyond it counts as much.
+/// Larger distances are clipped at this, about a hundred widths.
 const FURTHEST: f32 = f32::from_bits((NEAREST + 126) << LEFT_OUT) - NEAR;
-/// The bits of a short number behind those that are kept of it, and half of the last kept one.
+/// Bits of an `f32` that are dropped, and half of the last one kept.
 const LEFT_OUT: u32 = 20;
 const HALF: u32 = 1 << (LEFT_OUT - 1);
-/// What no distance is kept as.
+/// The exponent and mantissa of a distance of zero.
 const NEAREST: u32 = NEAR.to_bits() >> LEFT_OUT;
-/// Where the sign stands in what is kept, and how many bits above that in a short number.
+/// Position of the sign in the byte, and how many bits above that it stands in an `f32`.
 const SIGN: u32 = 1 << 7;
 const ABOVE: u32 = 24;
 
 impl Apart {
-    /// The model said nothing: what a distance is never kept as.
-    pub const SILENT: Self = Self(u8::MAX);
+    /// The model had no forecast: a pattern that no distance is encoded as.
+    pub const MISSING: Self = Self(u8::MAX);
 
     /// Keeps a distance; NaN stands for none. Without a branch: several are kept at once.
     #[inline]
@@ -128,13 +129,13 @@ impl Apart {
         let kept = u32::from(self.0);
         let apart = f32::from_bits(((kept & !SIGN) + NEAREST) << LEFT_OUT) - NEAR;
         let signed = f32::from_bits(apart.to_bits() | ((kept & SIGN) << ABOVE));
-        if self == Self::SILENT { f32::NAN } else { signed }
+        if self == Self::MISSING { f32::NAN } else { signed }
     }
 }
 
 impl Default for Apart {
     fn default() -> Self {
-        Self::SILENT
+        Self::MISSING
     }
 }
 
@@ -144,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_distance_is_kept_to_a_sixteenth_and_what_is_none_stays_none() {
-        assert!(Apart::of(f32::NAN).get().is_nan() && Apart::SILENT.get().is_nan());
+        assert!(Apart::of(f32::NAN).get().is_nan() && Apart::MISSING.get().is_nan());
         assert_eq!([0.0, -0.0, -1e-9].map(|apart| Apart::of(apart).get()), [0.0; 3]);
         for step in -80_i16..46 {
             let apart = 1.1_f32.powi(i32::from(step));

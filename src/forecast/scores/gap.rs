@@ -1,5 +1,5 @@
-//! Shares of the models where the newest value is old: what is foreseen ten minutes on from a value that is five minutes
-//! old is foreseen fifteen minutes on.
+//! Shares of the models where the newest value is old: what is foreseen ten minutes on from a value that is five
+//! minutes old is foreseen fifteen minutes on.
 
 use super::{Losses, Moving, Regrets, Scores, Surges, Weights};
 use crate::forecast::scores::MODELS;
@@ -29,7 +29,7 @@ impl Scores {
             |of: &Regrets| Regrets { sum: lanes.map(|lane| of.sum[lane]), squares: lanes.map(|lane| of.squares[lane]) };
         let then = Self {
             losses: self.losses.each_ref().map(losses),
-            said: losses(&self.said),
+            published: losses(&self.published),
             held: self.held,
             calm: self.calm.each_ref().map(regrets),
             surged: lanes.map(|lane| self.surged[lane]),
@@ -47,16 +47,16 @@ impl Scores {
     }
 }
 
-/// Returns the power of the horizon with which a loss grows: 1/2 is a random walk's, 0 that of a rule which is as good at
-/// any horizon.
+/// Returns the power of the horizon with which a loss grows: 1/2 is a random walk's, 0 that of a rule which is as good
+/// at any horizon.
 fn growth(losses: &Losses) -> f64 {
     let [short, long] = [SHORT, LONG].map(|horizon| f64::from(losses.mean[horizon]));
     let growth = (long / short).ln() / (f64::from(HORIZONS[LONG]) / f64::from(HORIZONS[SHORT])).ln();
     if growth.is_finite() { growth.max(0.0) } else { 0.0 }
 }
 
-/// Multiplies the shares at a horizon, which go on to add up to one. Of independent errors each counts by the inverse of
-/// its square.
+/// Multiplies the shares at a horizon, which go on to add up to one. Of independent errors each counts by the inverse
+/// of its square.
 fn fade(weights: &mut Weights, horizon: usize, by: [f64; MODELS]) {
     let faded: [f64; MODELS] = std::array::from_fn(|model| by[model] * f64::from(weights[model][horizon]));
     let sum: f64 = faded.iter().sum();

@@ -29,7 +29,7 @@ const LARGEST: f32 = 1e15;
 #[derive(Debug, Clone, Copy)]
 pub struct Scores {
     losses: [Losses; MODELS],
-    said: Losses,
+    published: Losses,
     /// Mean error of what was said of the next minute, had it been said of all horizons; of as many outcomes.
     held: f32,
     /// Where none of the season's changes is foreseen; the others are in [`Surges`].
@@ -58,8 +58,9 @@ impl Losses {
         self.mean = zip(&self.mean, &errors, |mean, error| mean + part * (error - mean));
     }
 
-    /// Returns what counts at most at each horizon: one value that is far off doubles the mean, and is not what decides for
-    /// days who speaks. Less would forget what is rare and recurs: all that a surge of minutes a day adds to the mean.
+    /// Returns at which error an outcome is clipped at each horizon: a single outlier doubles the mean at most. A lower
+    /// clip would lose rare events that recur: with a clip of 30 means, a surge of five minutes a day (1 outcome in 144
+    /// at the shortest horizons) fades from the mean, and with it the skill of whoever foresees it.
     fn most(&self) -> Lanes {
         let times = if self.enough() { self.outcomes } else { f32::INFINITY };
         self.mean.map(|mean| if mean > 0.0 { smaller(times * mean, LARGEST) } else { LARGEST })
@@ -99,20 +100,20 @@ pub fn only<const N: usize>(values: &[f32; N], moving: &[bool; N], asked: bool) 
 pub type Weights = [Lanes; MODELS];
 
 impl Scores {
-    /// Returns the state before any outcome: persistence speaks.
+    /// Returns the state before any outcome: persistence has all the weight.
     pub fn new() -> Self {
         Self {
             losses: [Losses::NOTHING; MODELS],
-            said: Losses::NOTHING,
+            published: Losses::NOTHING,
             held: 0.0,
             calm: [Regrets::NOTHING; MODELS],
             surged: [false; HORIZONS.len()],
         }
     }
 
-    /// Scores what the models said of a minute at each horizon, and what was published; NaN stands for what was not said, and
-    /// who was silent at one horizon is not scored at all. `moving` tells where a change was foreseen: what counts there
-    /// goes to `surges`.
+    /// Scores what the models said of a minute at each horizon, and what was published; NaN stands for what was not
+    /// said, and who was silent at one horizon is not scored at all. `moving` tells where a change was foreseen: what
+    /// counts there goes to `surges`.
     pub fn outcome(
         &mut self,
         surges: &mut Surges,
@@ -131,21 +132,22 @@ impl Scores {
             zip(&zip(published, forecasts, |said, own| said - own), &slopes, |by, slope| by * slope)
         };
         let surge = moving.contains(&true);
-        if silent(published) {
+        if is_missing(published) {
             return;
         }
-        self.said.add(&errors(published), keep);
-        let most = self.said.most();
+        self.published.add(&errors(published), keep);
+        let most = self.published.most();
         let models = self.losses.iter_mut().zip(&mut self.calm).zip(forecasts);
         // Where the past is short, some models are silent for days.
-        for ((losses, calm), forecasts) in models.filter(|(_, forecasts)| !silent(forecasts)) {
+        for ((losses, calm), forecasts) in models.filter(|(_, forecasts)| !is_missing(forecasts)) {
             losses.add(&errors(forecasts), keep);
             let saved = saved(forecasts);
             calm.add(&if surge { only(&saved, &moving, false) } else { saved }, &most, keep);
         }
         if surge {
             let mut known = surges.get();
-            for (regrets, forecasts) in known.iter_mut().zip(forecasts).filter(|(_, forecasts)| !silent(forecasts)) {
+            for (regrets, forecasts) in known.iter_mut().zip(forecasts).filter(|(_, forecasts)| !is_missing(forecasts))
+            {
                 regrets.add(&only(&saved(forecasts), &moving, true), &most, keep);
                 self.surged.iter_mut().zip(&regrets.squares).for_each(|(surged, squares)| *surged |= *squares > 0.0);
             }
@@ -153,19 +155,21 @@ impl Scores {
         }
     }
 
-    /// Scores what was said of the next minute as if it had been said of all horizons; after [`outcome`](Self::outcome).
+    /// Scores what was said of the next minute as if it had been said of all horizons; after
+    /// [`outcome`](Self::outcome).
     pub fn held_outcome(&mut self, held: &Lanes, value: f64) {
-        if !silent(held) && self.said.outcomes > 0.0 {
-            let most = if self.said.enough() && self.held > 0.0 { self.said.outcomes * self.held } else { LARGEST };
+        if !is_missing(held) && self.published.outcomes > 0.0 {
+            let most =
+                if self.published.enough() && self.held > 0.0 { self.published.outcomes * self.held } else { LARGEST };
             let error = mean(&held.map(|held| (held - value as f32).abs())) as f32;
-            self.held += (smaller(error, most) - self.held) / self.said.outcomes;
+            self.held += (smaller(error, most) - self.held) / self.published.outcomes;
         }
     }
 
     /// Multiplies all losses.
     pub fn scale(&mut self, surges: &mut Surges, factor: f64) {
         self.held *= factor as f32;
-        self.losses.iter_mut().chain([&mut self.said]).for_each(|losses| losses.scale(factor));
+        self.losses.iter_mut().chain([&mut self.published]).for_each(|losses| losses.scale(factor));
         let mut known = surges.get();
         self.calm.iter_mut().chain(&mut known).for_each(|regrets| regrets.scale(factor));
         surges.set(&known);
@@ -178,7 +182,7 @@ impl Scores {
 
     /// Returns the mean loss of what was published.
     pub fn published(&self) -> Option<f64> {
-        self.said.measured()
+        self.published.measured()
     }
 
     /// Returns the shares of the models that have a forecast now (`available`), a change being foreseen where it is
@@ -186,8 +190,10 @@ impl Scores {
     pub fn weights(&self, surges: &Surges, available: &[bool; MODELS], moving: Moving) -> Weights {
         let mut weights = [[0.0; HORIZONS.len()]; MODELS];
         let mut least = [f32::INFINITY; HORIZONS.len()];
-        let speaks = |losses: &Losses, available: &bool| *available && losses.enough();
-        for (losses, _) in self.losses.iter().zip(available).filter(|(losses, available)| speaks(losses, available)) {
+        let is_measured = |losses: &Losses, available: &bool| *available && losses.enough();
+        for (losses, _) in
+            self.losses.iter().zip(available).filter(|(losses, available)| is_measured(losses, available))
+        {
             least = zip(&losses.mean, &least, smaller);
         }
         let least_squares = least.map(|least| least * least);
@@ -201,7 +207,7 @@ impl Scores {
         }
         let known = self.losses.iter().zip(surging.as_ref().unwrap_or(&self.calm));
         for ((weights, (losses, regrets)), available) in weights.iter_mut().zip(known).zip(available) {
-            if !speaks(losses, available) {
+            if !is_measured(losses, available) {
                 continue;
             }
             let Regrets { sum, squares } = regrets;
@@ -214,11 +220,11 @@ impl Scores {
             *weights = zip(weights, &parts, |weight, part| weight * part);
         }
         for horizon in (0..HORIZONS.len()).filter(|horizon| !sums[*horizon].is_normal()) {
-            // Where nothing is measured to save, the best one speaks alone; persistence until one is measured.
-            let best =
-                self.losses.iter().zip(available).position(|(losses, available)| {
-                    speaks(losses, available) && losses.mean[horizon] <= least[horizon]
-                });
+            // Where no model is measured to save anything, the best one has all the weight; persistence until one is
+            // measured.
+            let best = self.losses.iter().zip(available).position(|(losses, available)| {
+                is_measured(losses, available) && losses.mean[horizon] <= least[horizon]
+            });
             weights.iter_mut().for_each(|weights| weights[horizon] = 0.0);
             weights[best.unwrap_or(PERSISTENCE)][horizon] = 1.0;
         }
@@ -243,7 +249,7 @@ impl Scores {
 }
 
 /// Tells whether nothing was said at one horizon.
-fn silent(said: &Lanes) -> bool {
+fn is_missing(said: &Lanes) -> bool {
     said.iter().fold(false, |silent, said| silent | said.is_nan())
 }
 

@@ -1,51 +1,53 @@
-//! What all models foresee together, and what of it is published.
+//! The combination of all models, and its publication as an outlook.
 
 use super::{Common, GAP, Head, Kept};
 use crate::forecast::bands::{Course, Limits};
 use crate::forecast::lanes::{zip, zip3};
 use crate::forecast::models::{Ahead, CATALOGUE, Origin, PERSISTENCE, Path, SEASONAL_DIFFERENCE, View};
-use crate::forecast::pending::SILENT;
+use crate::forecast::pending::MISSING;
 use crate::forecast::scores::{Lanes, MODELS, Moving, Weights, mean};
 use crate::model::Minute;
 use crate::model::outlook::{
     Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, Readiness, SignalOutlook,
 };
 
-/// What each model foresees from one origin.
-pub(super) struct Voices {
-    /// Within the limits, as short as it is scored and mixed; NaN from a model that says nothing.
+/// The forecast of each model from one origin.
+pub(super) struct ModelForecasts {
+    /// Within the limits, in the precision of scores and mix; NaN from a model without a forecast.
     pub(super) paths: [Lanes; MODELS],
-    /// What the first points are made of.
+    /// Parts of the first points.
     pub(super) parts: [Parts; MODELS],
     pub(super) available: [bool; MODELS],
 }
 
-/// What all models foresee together.
+/// The combined forecast.
 pub(super) struct Mix {
     pub(super) path: Path,
     limits: Limits,
     pub(super) weights: Weights,
     moving: Moving,
-    /// How far the models lie from the path, on the mean of their shares.
+    /// Mean distance of the models from the path, weighted by their shares.
     apart: Lanes,
 }
 
 impl Head {
-    /// Lets each model say its forecast, which is held within the limits.
-    pub(super) fn voices(&self, origin: &Origin<'_>) -> Voices {
+    /// Returns the forecast of each model, clamped to the limits.
+    pub(super) fn model_forecasts(&self, origin: &Origin<'_>) -> ModelForecasts {
         let limits = self.height.limits(self.range);
-        let mut voices = Voices { paths: SILENT, parts: [Parts::default(); MODELS], available: [false; MODELS] };
+        let mut forecasts =
+            ModelForecasts { paths: MISSING, parts: [Parts::default(); MODELS], available: [false; MODELS] };
         self.models.foresee(&View::of(origin), |model, ahead| {
             let Some(Ahead { path, parts }) = ahead else { return };
-            voices.paths[model] = path.map(|point| limits.hold(point) as f32);
-            (voices.parts[model], voices.available[model]) = (parts, true);
+            forecasts.paths[model] = path.map(|point| limits.hold(point) as f32);
+            (forecasts.parts[model], forecasts.available[model]) = (parts, true);
         });
-        voices
+        forecasts
     }
 
-    /// Returns the forecast of all together by their measured worth at each horizon, within the limits; `None` without one.
-    pub(super) fn mix(&self, origin: &Origin<'_>, kept: &Kept, voices: &Voices) -> Option<Mix> {
-        let Voices { paths, available, .. } = voices;
+    /// Returns the models' forecasts combined by their weights at each horizon, clamped to the limits; `None` without
+    /// any.
+    pub(super) fn mix(&self, origin: &Origin<'_>, kept: &Kept, forecasts: &ModelForecasts) -> Option<Mix> {
+        let ModelForecasts { paths, available, .. } = forecasts;
         if !available[PERSISTENCE] {
             return None;
         }
@@ -117,11 +119,11 @@ impl Head {
     }
 }
 
-/// Returns what the `first` point of the mix is made of.
-pub(super) fn parts(voices: &[Parts; MODELS], weights: &Weights, first: f64) -> Parts {
+/// Returns the parts of the `first` point of the mix: those of the models, weighted; they add up to it.
+pub(super) fn parts(forecasts: &[Parts; MODELS], weights: &Weights, first: f64) -> Parts {
     let mut parts = Parts::default();
-    for (voice, [weight, ..]) in voices.iter().zip(weights) {
-        parts.add(voice, f64::from(*weight));
+    for (forecast, [weight, ..]) in forecasts.iter().zip(weights) {
+        parts.add(forecast, f64::from(*weight));
     }
     let Parts { level, trend, season, rest } = parts;
     parts.rest += first - (level + trend + season + rest);

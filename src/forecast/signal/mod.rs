@@ -3,7 +3,7 @@
 mod mix;
 mod relevel;
 
-use self::mix::{Voices, parts};
+use self::mix::{ModelForecasts, parts};
 use super::anomaly::{Anomaly, Detector, Expected};
 use super::authority::{Evidence, Rung};
 use super::bands::Bands;
@@ -12,9 +12,9 @@ use super::events::Events;
 use super::height::Height;
 use super::history::{DAY, History};
 use super::models::season::Season;
-use super::models::{Lesson, Models, Origin, Past};
+use super::models::{Models, Origin, Past, SeasonUpdate};
 use super::params::{ForecastParams, Smoothing};
-use super::pending::{Issued, Pending, Said, WINDOWS, Word};
+use super::pending::{DueForecasts, Issued, IssuedForecast, Pending, WINDOWS};
 use super::recent::{LONGEST_MINUTES, Recent};
 use super::scores::{Scores, Surges};
 use super::seasonal_scale::SeasonalScale;
@@ -60,17 +60,17 @@ impl Common {
     }
 }
 
-/// The learned state of one signal: a head that changes with each minute, and larger parts of which a minute changes a
-/// few cells. A step works on a copy of the former, writes the latter where they stand, and counts when the copy
-/// is put back. A step that fails half-way leaves all as it was, but for the cells of its own minute, on
-/// the first day the season drawn from it, and a past put on another level.
+/// The learned state of one signal: a small head that changes with each minute, and larger parts of which a minute
+/// changes a few cells. A step works on a copy of the head, updates the larger parts in place, and commits by writing
+/// the copy back. A step that panics half-way leaves the state as it was, but for the cells of its own minute, the
+/// season drawn on the first day, and a past that was put on another level.
 #[derive(Debug, Clone)]
 pub struct SignalState {
     head: Head,
     kept: Kept,
 }
 
-/// What a minute changes a few cells of.
+/// The larger parts, of which a minute changes a few cells.
 #[derive(Debug, Clone)]
 struct Kept {
     history: History,
@@ -89,7 +89,7 @@ impl Kept {
     }
 }
 
-/// What a minute changes as a whole.
+/// The part that a minute changes as a whole.
 #[derive(Debug, Clone, Copy)]
 struct Head {
     range: (f64, f64),
@@ -174,7 +174,7 @@ impl SignalState {
         self.head.models.set_smoothing(smoothing);
     }
 
-    /// Folds one ended minute into the state: scores what was said of it, learns it, says what follows.
+    /// Folds one ended minute into the state: scores the forecasts due at it, learns its value, issues new forecasts.
     /// Minutes left out before it are gaps. One that is already part of the state changes nothing; a clock set back
     /// by more than a day starts a new history under the learned models.
     pub fn fold(&mut self, minute: MinuteValue, common: &Common) {
@@ -207,40 +207,40 @@ impl SignalState {
 
     fn step(&mut self, minute: Minute, value: Option<f64>, common: &Common) {
         let Self { head: committed, kept } = self;
-        // What lies apart is read first: the waits for it overlap.
+        // Separate allocations are read first, so that their cache misses overlap.
         let clock = common.clock(minute);
-        let mut said = kept.pending.said_of(minute);
+        let mut due = kept.pending.due_at(minute);
         let mut head = *committed;
         let seen = value;
         let value = value.map(|value| head.height.plausible(value));
-        let change = value.and_then(|value| head.change(minute, clock, value, &said, kept));
+        let change = value.and_then(|value| head.change(minute, clock, value, &due, kept));
         if let Some(change) = change {
             head.relevel(minute, clock, change, kept);
-            said = kept.pending.said_of(minute);
+            due = kept.pending.due_at(minute);
         }
         let season = kept.season.at(clock.now);
         let settled = kept.recent.half_an_hour_before(minute);
-        // What nobody can believe is still seen.
-        head.detector.learn(seen, &kept.pending.foretold(minute).map(Expected::of));
-        head.score(minute, clock, value, &said, kept, common);
+        // The detector sees also what is implausible and therefore not learned.
+        head.detector.learn(seen, &kept.pending.intervals_at(minute).map(Expected::of));
+        head.score(minute, clock, value, &due, kept, common);
         kept.history.push(minute, value);
         kept.week.push(clock.now, value);
         settled.into_iter().for_each(|value| kept.week.learn(clock.now.plus(-i64::from(LONGEST_MINUTES)), value));
         head.learn(minute, clock, value, season, kept);
         let (gap, past) = (head.gap(minute), kept.past(head.ratio_height()));
         let origin = Origin { minute, clock, provisional: None, gap, past };
-        let voices = head.voices(&origin);
-        let word = head.say(&origin, kept, &voices, common);
-        kept.pending.keep(minute, &voices.paths, word.as_ref());
-        kept.recent.keep(minute, word.map_or(f32::NAN, |Word { points, .. }| points.point[0]));
+        let forecasts = head.model_forecasts(&origin);
+        let issued = head.issue(&origin, kept, &forecasts, common);
+        kept.pending.keep(minute, &forecasts.paths, issued.as_ref());
+        kept.recent.keep(minute, issued.map_or(f32::NAN, |IssuedForecast { points, .. }| points.point[0]));
         if value.is_some() {
             head.rung.step(&head.evidence(common), &common.params);
         }
         *committed = head;
     }
 
-    /// Writes the outlook at the wall-clock minute `now` over `outlook`. A provisional value of the running minute is taken
-    /// into account and not learned.
+    /// Writes the outlook at the wall-clock minute `now` over `outlook`. A provisional value of the running minute is
+    /// taken into account and not learned.
     pub fn outlook(&self, provisional: Option<MinuteValue>, now: Minute, common: &Common, outlook: &mut SignalOutlook) {
         let head = &self.head;
         let need = common.params.ready_minutes;
@@ -261,10 +261,10 @@ impl SignalState {
         if head.seen < need {
             return;
         }
-        let voices = head.voices(&origin);
-        if let Some(mix) = head.mix(&origin, &self.kept, &voices) {
+        let forecasts = head.model_forecasts(&origin);
+        if let Some(mix) = head.mix(&origin, &self.kept, &forecasts) {
             head.publish(&origin, now, &mix, &self.kept, common, outlook);
-            outlook.parts = Some(parts(&voices.parts, &mix.weights, mix.path[0]));
+            outlook.parts = Some(parts(&forecasts.parts, &mix.weights, mix.path[0]));
             let anomaly = self.anomaly(&origin);
             outlook.anomaly = anomaly.map(|anomaly| anomaly.score);
             outlook.anomaly_kind = anomaly.and_then(|anomaly| anomaly.kind);
@@ -305,25 +305,25 @@ impl SignalState {
     fn anomaly(&self, origin: &Origin<'_>) -> Option<Anomaly> {
         let detector = &self.head.detector;
         let Some(value) = origin.provisional else { return detector.newest() };
-        detector.look(value, &self.kept.pending.foretold(origin.minute).map(Expected::of))
+        detector.look(value, &self.kept.pending.intervals_at(origin.minute).map(Expected::of))
     }
 }
 
 impl Head {
-    /// Scores all that was said of `minute`.
+    /// Scores all forecasts due at `minute`.
     fn score(
         &mut self,
         minute: Minute,
         clock: Clock,
         value: Option<f64>,
-        said: &Said,
+        due: &DueForecasts,
         kept: &mut Kept,
         common: &Common,
     ) {
-        let Word { points, maxima } = &said.mixed;
+        let IssuedForecast { points, maxima } = &due.mixed;
         if let Some(value) = value {
             let Issued { point, moving, .. } = points;
-            self.scores.outcome(&mut kept.surges, &said.models, point, *moving, value, common.loss_keep);
+            self.scores.outcome(&mut kept.surges, &due.models, point, *moving, value, common.loss_keep);
             self.scores.held_outcome(&kept.recent.held(minute), value);
             self.bands
                 .surprise(points, value)
@@ -342,11 +342,11 @@ impl Head {
 
     fn learn(&mut self, minute: Minute, clock: Clock, value: Option<f64>, season: f64, kept: &mut Kept) {
         self.models.observe(minute, clock.now, value, season, kept.past(self.ratio_height()));
-        let lesson = self.models.lesson();
-        if lesson == Some(Lesson::Draw) {
+        let update = self.models.season_update();
+        if update == Some(SeasonUpdate::Draw) {
             kept.week.draw(&kept.history, minute, clock.now);
         }
-        let drawn = lesson.and_then(|lesson| kept.season.learn(lesson, minute, clock.now, &kept.history));
+        let drawn = update.and_then(|update| kept.season.learn(update, minute, clock.now, &kept.history));
         drawn.into_iter().for_each(|at_last| self.models.season_drawn(at_last));
         self.newest = Some(minute);
         if let Some(value) = value {
@@ -356,9 +356,15 @@ impl Head {
         }
     }
 
-    /// Returns what is said by all together from `origin` on, to be kept and scored like what each model says.
-    fn say(&self, origin: &Origin<'_>, kept: &Kept, voices: &Voices, common: &Common) -> Option<Word> {
-        let mix = self.mix(origin, kept, voices)?;
+    /// Returns the combined forecast from `origin`, to be kept and scored like that of each model.
+    fn issue(
+        &self,
+        origin: &Origin<'_>,
+        kept: &Kept,
+        forecasts: &ModelForecasts,
+        common: &Common,
+    ) -> Option<IssuedForecast> {
+        let mix = self.mix(origin, kept, forecasts)?;
         let course = self.course(origin, &mix, kept);
         Some(self.bands.issued(&course, &common.normal))
     }

@@ -2,29 +2,29 @@
 
 use super::{Head, Kept};
 use crate::forecast::models::Profiles;
-use crate::forecast::pending::Said;
+use crate::forecast::pending::DueForecasts;
 use crate::forecast::shift::Change;
 use crate::forecast::zone::Clock;
 use crate::model::Minute;
 
 impl Head {
-    /// Returns how the level has changed with the value of `minute`, if the signal cannot be negative and has a day behind
-    /// it.
+    /// Returns how the level has changed with the value of `minute`, if the signal cannot be negative and has a day
+    /// behind it.
     pub(super) fn change(
         &mut self,
         minute: Minute,
         clock: Clock,
         value: f64,
-        said: &Said,
+        due: &DueForecasts,
         kept: &Kept,
     ) -> Option<Change> {
         self.ratio_height()?;
         let [day] = kept.week.days(&kept.week.places(clock.now, &[0]))?;
-        self.shift.notice(minute, value, &said.mixed.points, day)
+        self.shift.notice(minute, value, &due.mixed.points, day)
     }
 
-    /// Puts the past on the level of `minute`, which is not learned yet. Shares, skill and coverage stay: losses are as many
-    /// times as high as the signal.
+    /// Puts the past on the level of `minute`, which is not learned yet. Shares, skill and coverage stay: losses are as
+    /// many times as high as the signal.
     pub(super) fn relevel(&mut self, minute: Minute, clock: Clock, change: Change, kept: &mut Kept) {
         let Change { factor, past, since, level } = change;
         let newest = minute.plus(-1);

@@ -51,8 +51,8 @@ fn skewed_noise_earns_no_authority() {
 
 #[test]
 fn a_start_from_nothing_is_forgotten_within_hours() {
-    // Elsewhere in the day: where there was nothing, the mean of two days is half of either, and models that disagree are
-    // taken for less sure.
+    // Elsewhere in the day: where there was nothing, the mean of two days is half of either, and models that disagree
+    // are taken for less sure.
     let values = waves(2 * DAY + 700);
     let usual = said(&foreseen(&values));
     for nothing in [1, 45, 600] {
