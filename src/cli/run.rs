@@ -34,7 +34,7 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let settings = args.config.load()?;
     let format = if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
     let metrics = Arc::new(Metrics::new());
-    logs::start(format, &args.log, metrics.process().lost_log_lines)?;
+    let _flush = logs::start(format, &args.log, metrics.process().lost_log_lines)?;
     for fault in super::policy::unfit_settings(&settings) {
         tracing::warn!(%fault, "the settings do not fit the policies");
     }

@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::sync::Mutex;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
-use tracing::{Metadata, Subscriber};
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// How log lines look.
@@ -31,35 +31,48 @@ pub enum LogError {
         /// What is wrong.
         reason: String,
     },
+    /// No thread could be started for them.
+    #[error("no thread for the logs: {reason}")]
+    Thread {
+        /// What the system said.
+        reason: String,
+    },
     /// The process logs already.
     #[error("logs were started already")]
     Started,
 }
 
-/// Starts logs on the standard error stream for the whole process; `lost` counts the lines that it does not take.
-pub fn start(format: LogFormat, filter: &str, lost: Counter) -> Result<(), LogError> {
-    start_in(format, filter, Counted { writer: BoxMakeWriter::new(io::stderr), lost })
+/// Starts logs on the standard error stream for the whole process; `lost` counts the lines that it does not take. The
+/// lines that still wait are written when what is returned is dropped.
+pub fn start(format: LogFormat, filter: &str, lost: Counter) -> Result<Flush, LogError> {
+    start_in(format, filter, io::stderr(), lost)
 }
 
-/// Starts logs in a file, for commands that draw on the terminal; `lost` counts the lines that it does not take.
-pub fn start_in_file(filter: &str, file: File, lost: Counter) -> Result<(), LogError> {
-    start_in(LogFormat::Json, filter, Counted { writer: BoxMakeWriter::new(Mutex::new(file)), lost })
+/// Starts logs in a file, for commands that draw on the terminal; otherwise like [`start`].
+pub fn start_in_file(filter: &str, file: File, lost: Counter) -> Result<Flush, LogError> {
+    start_in(LogFormat::Json, filter, file, lost)
 }
 
 /// What libraries say and somebody here says better: the client of the cluster calls every refused connection an error, and
 /// who asked says so himself, in context; the actors of a line are known by its service and its words.
 const SAID_ELSEWHERE: &str = "kube_client::client::builder=off,ractor=warn";
 
-fn start_in(format: LogFormat, filter: &str, writer: Counted) -> Result<(), LogError> {
-    subscriber(format, filter, writer)?.try_init().map_err(|_| LogError::Started)
+fn start_in(
+    format: LogFormat,
+    filter: &str,
+    writer: impl Write + Send + 'static,
+    lost: Counter,
+) -> Result<Flush, LogError> {
+    let lines = Lines::start(writer, lost).map_err(|error| LogError::Thread { reason: error.to_string() })?;
+    subscriber(format, filter, lines.clone())?.try_init().map_err(|_| LogError::Started)?;
+    Ok(Flush(lines))
 }
 
-fn subscriber(format: LogFormat, filter: &str, writer: Counted) -> Result<Box<dyn Subscriber + Send + Sync>, LogError> {
+fn subscriber(format: LogFormat, filter: &str, lines: Lines) -> Result<Box<dyn Subscriber + Send + Sync>, LogError> {
     let filter = EnvFilter::try_new(format!("{SAID_ELSEWHERE},{filter}"))
         .map_err(|error| LogError::Filter { filter: filter.to_owned(), reason: error.to_string() })?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
-    // What cannot be written would be told on the standard error stream, and where that is what fails (a full disk, a
-    // reader that has gone) whoever logs a line would die of it.
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
+    // A line that cannot be formatted would be told on the standard error stream, which may be what fails.
     let logs = logs.log_internal_errors(false);
     Ok(match format {
         LogFormat::Json => {
@@ -69,45 +82,78 @@ fn subscriber(format: LogFormat, filter: &str, writer: Counted) -> Result<Box<dy
     })
 }
 
-/// Counts the lines that a writer does not take.
-struct Counted {
-    writer: BoxMakeWriter,
+/// Lines that may wait for the thread that writes them; a longer queue only delays the moment at which some are lost.
+const QUEUED: usize = 4096;
+/// How long the end of the process waits for them.
+const FLUSHED_WITHIN: Duration = Duration::from_secs(1);
+
+enum Entry {
+    Line(Vec<u8>),
+    /// Answered when all lines before it are written.
+    Flush(SyncSender<()>),
+}
+
+/// The queue of lines to a thread of their own. A reader that has stopped reading (a pipe that is full) blocks that
+/// thread, and never one that logs: what finds the queue full is lost and counted, like what cannot be written.
+#[derive(Clone)]
+struct Lines {
+    queue: SyncSender<Entry>,
     lost: Counter,
 }
 
-impl<'a> MakeWriter<'a> for Counted {
-    type Writer = Line<'a>;
-
-    fn make_writer(&'a self) -> Line<'a> {
-        Line { writer: Box::new(self.writer.make_writer()), lost: &self.lost }
-    }
-
-    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Line<'a> {
-        Line { writer: Box::new(self.writer.make_writer_for(meta)), lost: &self.lost }
+impl Lines {
+    fn start(mut writer: impl Write + Send + 'static, lost: Counter) -> io::Result<Self> {
+        let (queue, entries) = sync_channel(QUEUED);
+        let unwritten = lost.clone();
+        let write = move || {
+            for entry in entries {
+                match entry {
+                    Entry::Line(line) if writer.write_all(&line).is_err() => {
+                        unwritten.inc();
+                    }
+                    Entry::Line(_) => {}
+                    // Whoever asked may have given up.
+                    Entry::Flush(written) => drop(written.send(())),
+                }
+            }
+        };
+        std::thread::Builder::new().name("logs".to_owned()).spawn(write)?;
+        Ok(Self { queue, lost })
     }
 }
 
-/// Writes one line.
-struct Line<'a> {
-    writer: Box<dyn Write + 'a>,
-    lost: &'a Counter,
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = &'a Self;
+
+    fn make_writer(&'a self) -> &'a Self {
+        self
+    }
 }
 
-impl Write for Line<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.write_all(bytes).map(|()| bytes.len())
-    }
-
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let written = self.writer.write_all(bytes);
-        if written.is_err() {
+impl Write for &Lines {
+    /// Takes one line: the subscriber writes each as a whole.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if self.queue.try_send(Entry::Line(line.to_vec())).is_err() {
             self.lost.inc();
         }
-        written
+        Ok(line.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.writer.flush()
+        Ok(())
+    }
+}
+
+/// Writes the lines that still wait when it is dropped, and gives up on a reader that does not read.
+#[must_use = "dropped at once it waits for nothing"]
+pub struct Flush(Lines);
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        let (written, waits) = sync_channel(1);
+        if self.0.queue.try_send(Entry::Flush(written)).is_ok() {
+            let _ = waits.recv_timeout(FLUSHED_WITHIN);
+        }
     }
 }
 
@@ -115,23 +161,48 @@ impl Write for Line<'_> {
 mod tests {
     use super::*;
 
+    /// Logs while `lines` are where they go.
+    fn logging(format: LogFormat, lines: &Lines, log: impl FnOnce()) {
+        tracing::subscriber::with_default(subscriber(format, "info", lines.clone()).unwrap(), log);
+    }
+
     #[test]
     fn a_line_that_cannot_be_written_is_counted() {
         for format in [LogFormat::Json, LogFormat::Text] {
             let (full, lost) = (File::options().write(true).open("/dev/full").unwrap(), Counter::default());
-            let writer = Counted { writer: BoxMakeWriter::new(Mutex::new(full)), lost: lost.clone() };
-            tracing::subscriber::with_default(subscriber(format, "info", writer).unwrap(), || {
+            let lines = Lines::start(full, lost.clone()).unwrap();
+            logging(format, &lines, || {
                 tracing::info!("one");
                 tracing::debug!("not wanted");
                 tracing::warn!("two");
             });
+            drop(Flush(lines));
             assert_eq!(lost.get(), 2, "{format:?}");
         }
     }
 
     #[test]
+    fn a_pipe_that_nobody_reads_holds_nobody_up() {
+        let ((mut reader, writer), lost) = (io::pipe().unwrap(), Counter::default());
+        let lines = Lines::start(writer, lost.clone()).unwrap();
+        let long = "x".repeat(1000);
+        // Far more than pipe and queue hold.
+        logging(LogFormat::Json, &lines, || (0..2 * QUEUED).for_each(|_| tracing::info!(long)));
+        assert!(lost.get() > 0);
+        // Once somebody reads, all that was not counted as lost comes.
+        let read = std::thread::spawn(move || {
+            let mut text = String::new();
+            io::Read::read_to_string(&mut reader, &mut text).map(|_| text.lines().count())
+        });
+        logging(LogFormat::Json, &lines, || tracing::info!("the last one"));
+        let lost = lost.get() as usize;
+        drop(Flush(lines));
+        assert!(read.join().unwrap().unwrap() + lost >= 2 * QUEUED);
+    }
+
+    #[test]
     fn a_malformed_filter_is_named() {
-        let error = start(LogFormat::Json, "flyball=loud", Counter::default()).unwrap_err();
+        let error = start(LogFormat::Json, "flyball=loud", Counter::default()).err().unwrap();
         assert!(error.to_string().contains("`flyball=loud`"), "{error}");
     }
 }

@@ -99,7 +99,8 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let (prometheus, api) = (plant.demo.prometheus_url(), plant.api.url());
     let directory = Directory::prepare(&args.directory, &prometheus, &api, &args.policy_shadow)?;
     let metrics = Arc::new(Metrics::new());
-    logs::start_in_file("info", std::fs::File::create(directory.log())?, metrics.process().lost_log_lines)?;
+    let _flush =
+        logs::start_in_file("info", std::fs::File::create(directory.log())?, metrics.process().lost_log_lines)?;
     // Not by way of the environment, which may be that of another flyball on this machine.
     let settings = std::fs::read_to_string(directory.settings())?;
     let settings = Settings::parse(&settings).map_err(|faults| anyhow::anyhow!("settings of the demo: {faults}"))?;
