@@ -120,7 +120,7 @@ impl Fleet {
             // Nobody listens any more where the fleet has ended meanwhile; its successor looks again.
             drop(told.send(roster.follow(&declared)));
         };
-        self.world.ports.executor.run(Urgency::Awaited, Box::new(follow)).await;
+        self.world.ports.executor.run(Urgency::Policies, Box::new(follow)).await;
         Ok(turnover.await?)
     }
 

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_awaited_goes_first_then_fits_of_the_forecasts_that_may_do_most() {
+    async fn policies_go_first_then_what_a_service_awaits_then_fits_of_the_forecasts_that_may_do_most() {
         let (pool, done) = (pool(1), Arc::new(Mutex::new(Vec::new())));
         let (release, released) = mpsc::channel::<()>();
         let mut ends = vec![pool.run(Urgency::Awaited, Box::new(move || released.recv().unwrap()))];
@@ -197,6 +197,7 @@ mod tests {
             Urgency::Fit(Authority::MayAdd),
             Urgency::Awaited,
             Urgency::Fit(Authority::MayRemove),
+            Urgency::Policies,
         ];
         // The first one has its thread before the others come.
         tokio::task::yield_now().await;
@@ -206,6 +207,6 @@ mod tests {
         }));
         release.send(()).unwrap();
         futures::future::join_all(ends).await;
-        assert_eq!(*done.lock(), [3, 1, 4, 2, 0]);
+        assert_eq!(*done.lock(), [5, 3, 1, 4, 2, 0]);
     }
 }

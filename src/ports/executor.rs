@@ -12,8 +12,11 @@ pub type Job = Box<dyn FnOnce() + Send>;
 pub enum Urgency {
     /// A fit: the loop does without. Forecasts that may do more go first.
     Fit(Authority),
-    /// Something stands still until it is done.
+    /// A service stands still until it is done.
     Awaited,
+    /// All services may wait for it: policies and the list of services. Such jobs are few, and a saved policy is to be in
+    /// force within a second, also where thousands of histories are being read.
+    Policies,
 }
 
 /// Runs jobs off the threads of the loop.
