@@ -1,6 +1,7 @@
 //! `flyball kill` and `flyball resume`: they write the kill switch's file, so they work whatever state the
 //! running process is in.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -11,12 +12,12 @@ use serde_json::json;
 
 use crate::adapters::kill_file::{self, Engaged, Scope};
 use crate::adapters::kubernetes::kill_map;
-use crate::config::{self, Settings, Switch};
+use crate::config::{self, Switch};
 use crate::model::kill::KillOrder;
 use crate::model::{ActionClass, KillState, ServiceId};
 use crate::ports::Status;
 
-use super::running::{self, Running, Unanswered};
+use super::running::{self, Unanswered};
 use super::{ConfigArg, complain, tell};
 
 /// The ConfigMap of the switch, and the namespace that flyball is installed in unless the settings name another.
@@ -89,8 +90,8 @@ impl What {
 enum Heard {
     /// It has seen how the switch stands.
     Seen(String),
-    /// None answers.
-    Nobody,
+    /// None answers, or there are no settings that say where.
+    Nobody(String),
     /// It reads another one, or does not say.
     Other(String),
 }
@@ -130,23 +131,38 @@ impl SwitchArg {
     }
 
     /// Asks the flyball that answers at the address of the settings, if one does, whether it sees what the switch holds now:
-    /// who turned the wrong one must not believe that writes are stopped, or that they go on.
+    /// who turned the wrong one must not believe that writes are stopped, or that they go on. The settings may be faulty
+    /// elsewhere.
     async fn heard(&self, switch: &Path, goes_on: &str) -> Heard {
-        let Ok(settings) = self.config.load() else { return Heard::Nobody };
-        let Ok(running) = Running::of(&settings) else { return Heard::Nobody };
+        let Ok(path) = self.config.path() else {
+            return Heard::Nobody("there are no settings here, so no flyball was asked".to_owned());
+        };
+        let unconfirmed = |why: &dyn std::fmt::Display| {
+            Heard::Other(format!("NOT CONFIRMED: no flyball was asked whether it reads this switch: {why}"))
+        };
+        let listen = match config::listen_of(&path) {
+            Ok(listen) => listen,
+            Err(error) => return unconfirmed(&error),
+        };
+        let client = match running::client() {
+            Ok(client) => client,
+            Err(error) => return unconfirmed(&error),
+        };
         let end = Instant::now() + HEARD_WITHIN;
         loop {
-            match running.ask_any::<Status>("status").await {
+            match running::ask_at::<Status>(&client, listen, "flyball run", "status").await {
                 Ok(status) if shows(&status.kill, &kill_file::read_state(switch)) => {
-                    return Heard::Seen(format!("the flyball at {} has seen it", settings.listen));
+                    return Heard::Seen(format!("the flyball at {listen} has seen it"));
                 }
                 Ok(_) if Instant::now() < end => tokio::time::sleep(LOOK_INTERVAL).await,
-                Ok(status) => return Heard::Other(self.other(&settings, &status, switch, goes_on)),
-                Err(Unanswered::Nobody(_) | Unanswered::NoFlyball(_)) => return Heard::Nobody,
+                Ok(status) => return Heard::Other(self.other(listen, &status, switch, goes_on)),
+                Err(Unanswered::Nobody(_)) => return Heard::Nobody(format!("no flyball answers at {listen}")),
+                Err(Unanswered::NoFlyball(_)) => {
+                    return Heard::Nobody(format!("what answers at {listen} is no flyball"));
+                }
                 Err(error) => {
                     return Heard::Other(format!(
-                        "NOT CONFIRMED: what runs at {} does not say whether it reads this switch ({}): {error}",
-                        settings.listen,
+                        "NOT CONFIRMED: what runs at {listen} does not say whether it reads this switch ({}): {error}",
                         switch.display()
                     ));
                 }
@@ -155,24 +171,29 @@ impl SwitchArg {
     }
 
     /// Says that a flyball does not read this switch, and which one it does.
-    fn other(&self, settings: &Settings, status: &Status, switch: &Path, goes_on: &str) -> String {
+    fn other(&self, listen: SocketAddr, status: &Status, switch: &Path, goes_on: &str) -> String {
         let its = status.kill_switch.as_ref().map(|its| format!("; its own is {its}")).unwrap_or_default();
-        let stranger = status.state.as_ref().filter(|state| **state != settings.place());
+        // Faulty settings do not tell whose they are.
+        let settings = self.config.load().ok();
+        let stranger = settings.as_ref().and_then(|settings| {
+            let state = status.state.as_ref()?;
+            (*state != settings.place()).then_some(state)
+        });
         let why = if stranger.is_some() { "it runs by other settings and" } else { "it" };
         let of = match &self.file {
             Some(_) => String::new(),
             None => format!(", of {}", self.config.path().unwrap_or_default().display()),
         };
+        let is_outdated = settings.as_ref().is_some_and(|settings| running::outdated(settings, status).is_some());
         let remedy = match stranger {
             Some(state) => format!("its state directory is {}, name its settings with --config", state.display()),
-            None if running::outdated(settings, status).is_some() => {
+            None if is_outdated => {
                 "its settings have changed since it was started, restart it, or name its own with --file".to_owned()
             }
             None => "name its own with --file".to_owned(),
         };
         format!(
-            "THE FLYBALL AT {} {goes_on}: {why} does not read this switch ({}{of}){its}; {remedy}",
-            settings.listen,
+            "THE FLYBALL AT {listen} {goes_on}: {why} does not read this switch ({}{of}){its}; {remedy}",
             switch.display(),
         )
     }
@@ -218,7 +239,13 @@ pub async fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
             say(format!("to go on, once it can be written: {}", args.switch.way_back(&Scope::All)));
             Ok(code)
         }
-        Err(error) if kill_file::read_state(&path).stops_all() => Err(error.into()),
+        // As it stands it stops everything, for a flyball that reads it.
+        Err(error) if kill_file::read_state(&path).stops_all() => {
+            Err(match args.switch.heard(&path, "GOES ON").await {
+                Heard::Seen(_) | Heard::Nobody(_) => error.into(),
+                Heard::Other(why) => anyhow::anyhow!("NOTHING WAS STOPPED; {why}"),
+            })
+        }
         Err(error) => {
             let remedy = format!("NOTHING WAS STOPPED; `rm {}` stops everything", path.display());
             Err(anyhow::Error::from(error).context(remedy))
@@ -231,7 +258,7 @@ async fn stopped(switch: &SwitchArg, path: &Path) -> ExitCode {
     let holds = "no such write starts more than a second from now; one under way ends as it would have";
     match switch.heard(path, "GOES ON").await {
         Heard::Seen(by) => say(format!("{by}: {holds}")),
-        Heard::Nobody => say(format!("of a flyball that reads this switch {holds}")),
+        Heard::Nobody(why) => say(format!("{why}; of one that reads this switch {holds}")),
         Heard::Other(why) => {
             say(why);
             return ExitCode::FAILURE;
@@ -275,10 +302,26 @@ pub async fn resume(args: &ResumeArgs) -> anyhow::Result<ExitCode> {
             return by_kubectl(namespace.as_deref(), &scope, "released", &args.what.by, &args.reason);
         }
     };
-    let order = kill_file::release(&path, &scope, &args.what.by, &args.reason)?;
+    if let (None, Some(directory)) = (&args.switch.file, path.parent()) {
+        // The state directory before the first start; whatever keeps it from being made is told below.
+        drop(std::fs::create_dir(directory));
+    }
+    let order = match kill_file::release(&path, &scope, &args.what.by, &args.reason) {
+        Ok(order) => order,
+        Err(error) => {
+            return Err(match args.switch.heard(&path, "STAYS AS IT IS").await {
+                Heard::Seen(_) | Heard::Nobody(_) => error.into(),
+                Heard::Other(why) => anyhow::anyhow!("NOTHING WAS LET GO; {why}"),
+            });
+        }
+    };
     let code = released(args, &scope, &path, &order);
     match args.switch.heard(&path, "STAYS AS IT IS").await {
-        Heard::Seen(_) | Heard::Nobody => Ok(code),
+        Heard::Seen(_) => Ok(code),
+        Heard::Nobody(why) => {
+            say(format!("{why}; one that reads this switch goes by it within a second"));
+            Ok(code)
+        }
         Heard::Other(why) => {
             say(why);
             Ok(ExitCode::FAILURE)

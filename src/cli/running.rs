@@ -1,5 +1,6 @@
 //! Questions to the flyball that runs with the same settings.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -52,8 +53,7 @@ impl<'a> Running<'a> {
     /// # Errors
     /// The client cannot be made.
     pub(super) fn of(settings: &'a Settings) -> anyhow::Result<Self> {
-        let client = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build()?;
-        Ok(Self { settings, client, stranger: OnceCell::new() })
+        Ok(Self { settings, client: client()?, stranger: OnceCell::new() })
     }
 
     /// Asks for `path` below `/api/v1/`; once it is known that what answers runs by these settings.
@@ -91,30 +91,45 @@ impl<'a> Running<'a> {
 
     /// Asks whichever flyball answers.
     pub(super) async fn ask_any<A: DeserializeOwned>(&self, path: &str) -> Result<A, Unanswered> {
-        let address = self.settings.listen;
-        let answer = self.client.get(format!("http://{address}/api/v1/{path}")).send().await;
-        let answer = answer.map_err(|error| {
-            let is_nobody = error.is_connect();
-            let why = anyhow::Error::from(error);
-            let start = start_of(self.settings);
-            let why = format!("no flyball answers at {address}: {}; start `{start}`", why.root_cause());
-            if is_nobody { Unanswered::Nobody(why) } else { Unanswered::Failed(anyhow::anyhow!(why)) }
-        })?;
-        if answer.status() == reqwest::StatusCode::NOT_FOUND {
-            let refusal: Value = answer.json().await.unwrap_or_default();
-            return Err(match (refusal["error"].as_str(), refusal["remedy"].as_str()) {
-                (Some(why), Some(_)) => Unanswered::NotFound(format!("the flyball at {address} says: {why}")),
-                _ => Unanswered::NoFlyball(format!(
-                    "what answers at {address} is no flyball: end it, or set `listen` or FLYBALL_LISTEN to a free address \
-                     and start `{}`",
-                    start_of(self.settings)
-                )),
-            });
-        }
-        let answer = answer.error_for_status().map_err(anyhow::Error::from)?;
-        let read = answer.json().await;
-        Ok(read.with_context(|| format!("what answers at {address} is a flyball of another version, or none"))?)
+        ask_at(&self.client, self.settings.listen, start_of(self.settings), path).await
     }
+}
+
+/// Asks whichever flyball answers at `address`, which `start` would start there.
+pub(super) async fn ask_at<A: DeserializeOwned>(
+    client: &reqwest::Client,
+    address: SocketAddr,
+    start: &str,
+    path: &str,
+) -> Result<A, Unanswered> {
+    let answer = client.get(format!("http://{address}/api/v1/{path}")).send().await;
+    let answer = answer.map_err(|error| {
+        let is_nobody = error.is_connect();
+        let why = anyhow::Error::from(error);
+        let why = format!("no flyball answers at {address}: {}; start `{start}`", why.root_cause());
+        if is_nobody { Unanswered::Nobody(why) } else { Unanswered::Failed(anyhow::anyhow!(why)) }
+    })?;
+    if answer.status() == reqwest::StatusCode::NOT_FOUND {
+        let refusal: Value = answer.json().await.unwrap_or_default();
+        return Err(match (refusal["error"].as_str(), refusal["remedy"].as_str()) {
+            (Some(why), Some(_)) => Unanswered::NotFound(format!("the flyball at {address} says: {why}")),
+            _ => Unanswered::NoFlyball(format!(
+                "what answers at {address} is no flyball: end it, or set `listen` or FLYBALL_LISTEN to a free address \
+                 and start `{start}`"
+            )),
+        });
+    }
+    let answer = answer.error_for_status().map_err(anyhow::Error::from)?;
+    let read = answer.json().await;
+    Ok(read.with_context(|| format!("what answers at {address} is a flyball of another version, or none"))?)
+}
+
+/// Returns the client for such questions.
+///
+/// # Errors
+/// It cannot be made.
+pub(super) fn client() -> anyhow::Result<reqwest::Client> {
+    Ok(reqwest::Client::builder().timeout(PATIENCE).no_proxy().build()?)
 }
 
 /// Says that the flyball that answers runs by older settings than the file holds now, where that is so: they are read at its

@@ -4,13 +4,14 @@
 use std::env;
 use std::fs;
 use std::io::{self, Read as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::faults::Faults;
-use super::{CONFIG_MAP, KILL_SWITCH, Settings, parse_yaml, revision};
+use super::{CONFIG_MAP, KILL_SWITCH, LISTEN, Settings, parse_yaml, revision};
 use crate::model::ids::is_dns_subdomain;
 
 /// Most characters of who reports an Event, by the API.
@@ -135,9 +136,7 @@ pub fn check_state(settings: &Settings) -> Result<(), ConfigError> {
 /// [`ConfigError::Unreadable`] when the file cannot be read; [`ConfigError::Invalid`] when it is no YAML or names
 /// neither `kill_switch` nor `state`.
 pub fn kill_switch_of(path: &Path) -> Result<Switch, ConfigError> {
-    let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
-    let invalid = |faults| ConfigError::Invalid { path: path.to_owned(), faults };
-    let tree = parse_yaml(&read_file(path).map_err(unreadable)?).map_err(invalid)?;
+    let tree = tree_of(path)?;
     let text = |key: &str| tree.get(key).and_then(Value::as_str).map(str::to_owned);
     if text("kill_switch").as_deref() == Some(CONFIG_MAP) {
         return Ok(Switch::ConfigMap { namespace: text("namespace") });
@@ -146,10 +145,33 @@ pub fn kill_switch_of(path: &Path) -> Result<Switch, ConfigError> {
     let switch = text("kill_switch").map(PathBuf::from).or_else(state).ok_or_else(|| {
         let mut faults = Faults::default();
         faults.add("kill_switch", "is missing, and so is `state`; name the file with --file");
-        invalid(faults)
+        ConfigError::Invalid { path: path.to_owned(), faults }
     })?;
-    let whole = std::path::absolute(path).map_err(unreadable)?;
+    let whole =
+        std::path::absolute(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     Ok(Switch::File(whole.parent().unwrap_or(Path::new("/")).join(switch)))
+}
+
+/// Returns where the flyball of the settings file at `path` listens, whatever else in it is at fault.
+///
+/// # Errors
+/// [`ConfigError::Unreadable`] when the file cannot be read; [`ConfigError::Invalid`] when it is no YAML or `listen` no
+/// address.
+pub fn listen_of(path: &Path) -> Result<SocketAddr, ConfigError> {
+    let tree = tree_of(path)?;
+    let Some(listen) = env::var("FLYBALL_LISTEN").ok().map(Value::from).or_else(|| tree.get("listen").cloned()) else {
+        return Ok(LISTEN);
+    };
+    listen.as_str().and_then(|address| address.parse().ok()).ok_or_else(|| {
+        let mut faults = Faults::default();
+        faults.add("listen", format!("{listen} is no address:port"));
+        ConfigError::Invalid { path: path.to_owned(), faults }
+    })
+}
+
+fn tree_of(path: &Path) -> Result<Value, ConfigError> {
+    let text = read_file(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    parse_yaml(&text).map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })
 }
 
 /// Returns who is at the keyboard: the name of the user, or the number where a container has no names.
@@ -253,7 +275,8 @@ mod tests {
         }
         fs::write(&file, "kill_switch: configmap\nnamespace: platform\nservices: 7\n").unwrap();
         assert_eq!(kill_switch_of(&file).unwrap(), Switch::ConfigMap { namespace: Some("platform".to_owned()) });
-        fs::write(&file, "listen: 127.0.0.1:1\n").unwrap();
+        fs::write(&file, "listen: 127.0.0.1:1\nservices: 7\n").unwrap();
+        assert_eq!(listen_of(&file).unwrap().port(), 1);
         assert!(kill_switch_of(&file).unwrap_err().to_string().contains("kill_switch"));
     }
 

@@ -36,7 +36,7 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub use declarations::Declarations;
 pub use durations::parse as parse_span;
 pub use faults::{Fault, Faults};
 pub use leadership::{LeaseSettings, volatile};
-pub use load::{ConfigError, Switch, Terminal, check_state, kill_switch_of, load, terminal, user};
+pub use load::{ConfigError, Switch, Terminal, check_state, kill_switch_of, listen_of, load, terminal, user};
 pub use services::TimedParameter;
 pub use tree::unknown;
 
@@ -148,6 +148,8 @@ pub struct SignalTemplate {
 
 /// File of the kill switch in `state`, unless the settings name another.
 const KILL_SWITCH: &str = "killswitch.yaml";
+/// Where the console listens, unless the settings say otherwise.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 
 /// Returns the hash of settings as they were parsed.
 fn revision(tree: &Value) -> String {
@@ -219,7 +221,7 @@ impl Settings {
         let state = path_of(top, "state", faults);
         let state = state.required("state", "name the directory of the journal", faults);
         let journal = top.read("journal", faults, journal_settings).or_default(StoreSettings::default());
-        let listen = top.read("listen", faults, listen_address).or_default(SocketAddr::from(([127, 0, 0, 1], 9464)));
+        let listen = top.read("listen", faults, listen_address).or_default(LISTEN);
         let policies = path_of(top, "policies", faults);
         let policies = policies.required("policies", "name the directory of the policies", faults);
         let shadow = |node: &Node<'_>, faults: &mut Faults| node.span(Duration::ZERO, LONGEST_SHADOW, faults);

@@ -186,6 +186,8 @@ impl Forecaster {
             let due = *slot.due.get_or_insert_with(|| first.unwrap_or_else(|| minute.plus(jitter)));
             let Some((newest, history)) = slot.state.history().filter(|_| minute >= due) else { continue };
             slot.due = Some(minute.plus(DAY));
+            // Issued while the clock was ahead: it is not to outlast every later one.
+            slot.installed = slot.installed.map(|installed| installed.min(minute));
             self.fitting = Some(minute);
             return Some(FitJob {
                 service: self.service.clone(),

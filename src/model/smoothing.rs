@@ -43,7 +43,7 @@ pub struct Fitted {
     pub service: ServiceId,
     /// Which.
     pub signal: SignalName,
-    /// When the fit was asked for; the newest one counts.
+    /// When the fit was asked for.
     pub issued: Minute,
     /// The parameters found.
     pub smoothing: Smoothing,

@@ -548,9 +548,30 @@ async fn a_switch_that_the_running_flyball_does_not_read_is_named_and_is_no_succ
     let (code, said) = run("resume -r start", false).await.unwrap();
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = run("kill -r drill", false).await.unwrap();
-    assert!(code == Some(0) && said.contains("\nof a flyball that reads this switch no such write starts"), "{said}");
+    assert!(
+        code == Some(0)
+            && said.contains(&format!(
+                "\nno flyball answers at {free}; of one that reads this switch no such write starts"
+            )),
+        "{said}"
+    );
+    // The settings are faulty elsewhere.
+    std::fs::create_dir(root.join("faulty")).unwrap();
+    let faulty = root.join("faulty/flyball.yaml");
+    std::fs::write(&faulty, format!("listen: {free}\nkill_switch: ../ks/third.yaml\nservices: 7\n")).unwrap();
     let server =
         start_at(free, Loop { ready: true, state: Some(state), switch: Some(own), settings, ..Loop::default() }).await;
+    let faulty = tokio::task::spawn_blocking({
+        let root = root.clone();
+        move || {
+            let mut command = crate::command_line::command(&root);
+            let output = command.args("kill -r incident -c faulty/flyball.yaml".split(' ')).output().unwrap();
+            (output.status.code(), String::from_utf8(output.stdout).unwrap())
+        }
+    });
+    let (code, said) = faulty.await.unwrap();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(" GOES ON: it does not read this switch (") && said.contains(&own_name), "{said}");
     let goes_on = format!("THE FLYBALL AT {free} GOES ON: it does not read this switch (");
     let stays = format!("THE FLYBALL AT {free} STAYS AS IT IS: it does not read this switch (");
     let (its, restart) =
@@ -574,6 +595,13 @@ async fn a_switch_that_the_running_flyball_does_not_read_is_named_and_is_no_succ
             1,
             &["this file was not there", &goes_on, &its, "name its own with --file"],
         ),
+        (
+            "kill -r drill --file nowhere/k1",
+            false,
+            1,
+            &["NOTHING WAS STOPPED; THE FLYBALL AT", "GOES ON", &its, "name its own with --file"],
+        ),
+        ("resume -r drill --file nowhere/k1", false, 1, &["NOTHING WAS LET GO; THE FLYBALL AT", &its]),
         ("status", false, 0, &["health       healthy"]),
         ("status", true, 1, &["- flyball runs by older settings than the file holds now: restart it"]),
         ("check", true, 0, &["note: flyball runs by older settings than the file holds now: restart it"]),

@@ -57,8 +57,8 @@ pub enum KillFileError {
 fn remedy(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::NotFound => {
-            " (its directory does not exist: check the path; `flyball run` makes the state directory, and until then \
-             nothing is written)"
+            " (its directory does not exist: check the path; `flyball run` makes the state directory, and a flyball whose \
+             switch is not there writes nothing)"
         }
         io::ErrorKind::PermissionDenied => " (run this as the user that flyball runs as)",
         _ => "",

@@ -94,10 +94,6 @@ impl Tables for State {
         Ok(())
     }
 
-    fn fit_before(&self, fit: &Fitted) -> Result<Option<Fitted>, Infallible> {
-        Ok(self.fits.get(&(fit.service.clone(), fit.signal.clone())).cloned())
-    }
-
     fn put_fit(&mut self, fit: &Fitted) -> Result<(), Infallible> {
         self.fits.insert((fit.service.clone(), fit.signal.clone()), fit.clone());
         Ok(())

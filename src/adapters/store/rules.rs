@@ -54,10 +54,7 @@ pub(super) trait Tables {
     /// Stores a new intent, one that ends, or one that had ended and was reverted or measured.
     fn put_intent(&mut self, intent: &Intent) -> Result<(), Self::Error>;
 
-    /// Returns what is kept for the signal of a fit.
-    fn fit_before(&self, fit: &Fitted) -> Result<Option<Fitted>, Self::Error>;
-
-    /// Stores a fit in place of that one.
+    /// Stores a fit in place of the one before it of the same signal, whatever the clock said then.
     fn put_fit(&mut self, fit: &Fitted) -> Result<(), Self::Error>;
 }
 
@@ -94,7 +91,7 @@ pub(super) fn apply<T: Tables>(tables: &mut T, entry: &Entry) -> Applied<T> {
         Entry::Reverted { change, revert } => reverted(tables, change, revert),
         Entry::Outcome { decision, outcome } => concluded(tables, decision, outcome),
         Entry::Measured { change, measured } => self::measured(tables, change, measured),
-        Entry::Fitted(fit) => fitted(tables, fit),
+        Entry::Fitted(fit) => Ok(tables.put_fit(fit)?),
     }
 }
 
@@ -184,11 +181,4 @@ fn measured<T: Tables>(tables: &mut T, id: &ChangeId, measured: &Measured) -> Ap
         tables.put_fate(decision, &Fate { effect: Some(measured.effect.clone()), ..fate })?;
     }
     Ok(())
-}
-
-fn fitted<T: Tables>(tables: &mut T, fit: &Fitted) -> Applied<T> {
-    match tables.fit_before(fit)? {
-        Some(before) if before.issued > fit.issued => Ok(()),
-        Some(_) | None => Ok(tables.put_fit(fit)?),
-    }
 }

@@ -296,11 +296,6 @@ impl Tables for RedbTables<'_> {
         Ok(())
     }
 
-    fn fit_before(&self, fit: &Fitted) -> Result<Option<Fitted>, Fault> {
-        let found = self.fits.get((fit.service.as_str(), fit.signal.as_str()))?;
-        Ok(found.and_then(|bytes| fits::readable(bytes.value())))
-    }
-
     fn put_fit(&mut self, fit: &Fitted) -> Result<(), Fault> {
         let what = format!("fit of {} {}", fit.service, fit.signal);
         self.fits.insert((fit.service.as_str(), fit.signal.as_str()), encode(&what, fit)?.as_slice())?;

@@ -352,6 +352,11 @@ fn a_fit_goes_on_over_a_restart_and_into_what_history_teaches() {
     let due = |mut state: Forecaster| (2 * DAY..4 * DAY).find_map(|minute| state.next_fit(at(minute)));
     let next = due(warmed.clone()).unwrap();
     assert_eq!((next.issued, next.again, next.start), (fit.issued.plus(DAY), true, found));
+    // One from a clock that was ahead gives way to the next one.
+    let mut ahead = warmed.clone();
+    ahead.resume(&spec, &[Fitted { issued: Minute(30 * DAY), ..fit.clone() }]);
+    let job = (2 * DAY..4 * DAY).find_map(|minute| ahead.next_fit(at(minute))).unwrap();
+    assert!(ahead.install(job.run()));
     // One that is long past has its next fit when a first one would.
     let mut stale = state.anew(&spec, &params);
     stale.resume(&spec, &[Fitted { issued: Minute(-5 * DAY), ..fit }]);
