@@ -25,14 +25,28 @@ const AGE_LIMIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct KillFile {
     path: PathBuf,
-    seen: Arc<Mutex<(Instant, KillState)>>,
+    seen: Arc<Seen>,
     poll: JoinHandle<()>,
+}
+
+/// The newest look, and when it began: what changed since then it need not hold.
+#[derive(Debug)]
+struct Seen(Mutex<(Instant, KillState)>);
+
+impl Seen {
+    /// Takes in a look, unless one that began later is known.
+    fn note(&self, began: Instant, state: KillState) {
+        let mut seen = self.0.lock();
+        if seen.0 <= began {
+            *seen = (began, state);
+        }
+    }
 }
 
 impl KillFile {
     /// Reads the file at `path` and keeps looking at it. Needs a running tokio.
     pub fn open(path: &Path) -> Self {
-        let seen = Arc::new(Mutex::new((Instant::now(), look(path))));
+        let seen = Arc::new(Seen(Mutex::new((Instant::now(), look(path)))));
         let poll = tokio::spawn(poll(path.to_owned(), Arc::clone(&seen)));
         Self { path: path.to_owned(), seen, poll }
     }
@@ -46,8 +60,8 @@ impl Drop for KillFile {
 
 impl KillSwitch for KillFile {
     fn seen(&self) -> KillState {
-        let (when, state) = &*self.seen.lock();
-        let age = when.elapsed();
+        let (began, state) = &*self.seen.0.lock();
+        let age = began.elapsed();
         if age > AGE_LIMIT {
             let error = format!("{} was last read {} ms ago", self.path.display(), age.as_millis());
             return KillState::Unreadable { error };
@@ -57,7 +71,7 @@ impl KillSwitch for KillFile {
 
     fn read(&self) -> BoxFuture<'_, KillState> {
         Box::pin(async {
-            let path = self.path.clone();
+            let (path, began) = (self.path.clone(), Instant::now());
             let read = tokio::task::spawn_blocking(move || look(&path));
             let unreadable = |error: &str| KillState::Unreadable { error: format!("{} {error}", self.path.display()) };
             let state = match tokio::time::timeout(READ_WITHIN, read).await {
@@ -65,7 +79,7 @@ impl KillSwitch for KillFile {
                 Ok(Err(_)) => unreadable("could not be read"),
                 Err(_) => unreadable("did not answer in time"),
             };
-            *self.seen.lock() = (Instant::now(), state.clone());
+            self.seen.note(began, state.clone());
             state
         })
     }
@@ -81,7 +95,7 @@ fn look(path: &Path) -> KillState {
     state
 }
 
-async fn poll(path: PathBuf, seen: Arc<Mutex<(Instant, KillState)>>) {
+async fn poll(path: PathBuf, seen: Arc<Seen>) {
     let mut ticks = tokio::time::interval(POLL_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -89,10 +103,7 @@ async fn poll(path: PathBuf, seen: Arc<Mutex<(Instant, KillState)>>) {
         let (path, began) = (path.clone(), Instant::now());
         // On a thread of its own: a file system that hangs must not hang the loop, but let what is seen get old.
         let Ok(state) = tokio::task::spawn_blocking(move || look(&path)).await else { continue };
-        let mut seen = seen.lock();
-        if seen.0 <= began {
-            *seen = (began, state);
-        }
+        seen.note(began, state);
     }
 }
 
@@ -118,6 +129,26 @@ mod tests {
         fs::remove_file(&path).unwrap();
         tokio::time::sleep(POLL_INTERVAL * 2).await;
         assert!(switch.seen().stops_all());
+    }
+
+    /// One thread reads, in order: what is read slowly was read before the order, and is handed on after it.
+    #[test]
+    fn a_slow_read_that_began_before_an_order_does_not_hide_it() {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).max_blocking_threads(1).build().unwrap();
+        runtime.block_on(async {
+            let (_directory, path) = place();
+            release(&path, &Scope::All, "me", "first start").unwrap();
+            let switch = KillFile::open(&path);
+            let mut slow = switch.read();
+            assert!(futures::poll!(&mut slow).is_pending());
+            tokio::task::spawn_blocking(|| ()).await.unwrap();
+            engage(&path, &Scope::All, "me", "test").unwrap();
+            tokio::time::sleep(POLL_INTERVAL * 2).await;
+            assert!(switch.seen().stops_all());
+            assert!(!slow.await.stops_all(), "it was read before");
+            assert!(switch.seen().stops_all());
+        });
     }
 
     #[tokio::test(start_paused = true)]
