@@ -4,11 +4,14 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use flyball::adapters::kubernetes::kept_policies;
+use flyball::adapters::kubernetes::lease::RELEASE_WITHIN;
 use flyball::adapters::kubernetes::loops::CRDS;
 use flyball::adapters::kubernetes::rights::{INTENT_RIGHTS, KEPT_POLICIES_RIGHTS, LEASE_RIGHTS, RIGHTS, Right};
 use flyball::config::Settings;
+use flyball::model::LANDS_WITHIN;
 use serde_json::{Value, json};
 
 fn deploy(path: &str) -> PathBuf {
@@ -168,6 +171,20 @@ fn flyball_runs_as_nobody_on_a_root_it_cannot_write() {
         assert!(container[probe]["httpGet"]["path"].is_string(), "{probe}");
     }
     assert_eq!(workload[0]["spec"]["replicas"], json!(1), "a second one would have another journal");
+}
+
+/// One after the other: writes under way and their answers, what is sent about the lease and its end, open connections of
+/// the console, and what the journal has yet to write. A process that is killed before gives no lease up.
+#[test]
+fn a_pod_has_the_time_to_stop() {
+    let gate = LANDS_WITHIN + Duration::from_secs(2);
+    let (console, journal) = (Duration::from_secs(5), Duration::from_secs(5));
+    let stop = gate + 2 * RELEASE_WITHIN + console + journal;
+    let workload = read("base/workload.yaml");
+    let grace = workload[0].pointer("/spec/template/spec/terminationGracePeriodSeconds").and_then(Value::as_u64);
+    assert!(Duration::from_secs(grace.unwrap()) >= stop, "{grace:?} s for {stop:?}");
+    let patched = fs::read_to_string(deploy("overlays/replicas/kustomization.yaml")).unwrap();
+    assert!(!patched.contains("GracePeriod"), "several replicas stop no faster");
 }
 
 /// What is no name of a service would be a loop that nobody heeds.

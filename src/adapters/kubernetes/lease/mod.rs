@@ -46,8 +46,8 @@ use announcements::{Announcements, Heard};
 use candidate::{Candidate, Claim, Step};
 use object::LeaseObject;
 
-/// How long the lease may take to be given up; what is not given up runs out.
-const RELEASE_WITHIN: Duration = Duration::from_secs(2);
+/// How long the lease may take to be given up, and before that what was being sent; what is not given up runs out.
+pub const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a request about the Lease had no result.
 enum Failure {
