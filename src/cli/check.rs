@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::policy::{Form, Source, check_set, refuse_set};
 use super::running::{Running, outdated};
 use crate::config::{self, ConfigError, Settings};
+use crate::model::Mode;
 use crate::model::explain::counted;
 use crate::ports::Status;
 
@@ -46,6 +47,11 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             counted(settings.signals.len(), "signal"),
             counted(settings.sources.len(), "source"),
         ))?,
+    }
+    let waits = settings.services.iter().filter(|service| service.mode == Mode::Approve).count();
+    if args.output == Output::Text && waits > 0 {
+        let waits = counted(waits, "service");
+        tell(format!("note: nothing can be approved yet, so {waits} in `approve` will see no write; `auto` writes"))?;
     }
     if args.output == Output::Text
         && let Some(outdated) = in_force(&settings).await

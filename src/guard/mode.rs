@@ -16,7 +16,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
             Answer::Hold("shadow: writes nothing; auto would not lower either, allow_lowering is off".to_owned())
         }
         Mode::Shadow => Answer::Hold("shadow: shows what it would do and writes nothing".to_owned()),
-        Mode::Approve => Answer::Hold("approve: waits for approval".to_owned()),
+        Mode::Approve => Answer::Hold("approve: nothing can be approved yet, so nothing is written".to_owned()),
         Mode::Auto if forbidden => {
             Answer::Reject(match autoscaler.and_then(|one| Some((one, one.trouble.as_ref()?))) {
                 Some((one, why)) => {

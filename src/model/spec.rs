@@ -21,7 +21,7 @@ pub enum Mode {
     /// Decides and records, writes nothing: the dry run.
     #[default]
     Shadow,
-    /// A person confirms each write.
+    /// A person is to confirm each write. Nothing can be confirmed yet, so each is held.
     Approve,
     /// Writes by itself.
     Auto,

@@ -42,6 +42,7 @@ fn place() -> TempDir {
     let write = |name: &str, text: &[u8]| fs::write(place.path().join(name), text).unwrap();
     let example = EXAMPLE.replace("listen: 127.0.0.1:9464", "listen: 127.0.0.1:1");
     write("ex.yaml", example.replace("/var/lib/flyball", "state").as_bytes());
+    write("approve.yaml", example.replacen("mode: auto", "mode: approve", 1).as_bytes());
     write("file.yaml", example.replace("/var/lib/flyball", "ex.yaml").as_bytes());
     write("denied.yaml", example.replace("/var/lib/flyball", "/sys/kernel/flyball").as_bytes());
     fs::create_dir(place.path().join("demo")).unwrap();
@@ -77,6 +78,11 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
             &["bad.yaml has 1 fault", "line 1, column 8: is not valid YAML: unclosed bracket '['\n"],
         ),
         ("check -c ex.yaml", 1, &["1 source\n", "policies does not exist; make it", "deploy/policies"]),
+        (
+            "check -c approve.yaml",
+            1,
+            &["1 source\nnote: nothing can be approved yet, so 1 service in `approve` will see"],
+        ),
         ("policy check none -c ex.yaml", 2, &["directory none does not exist; make it", "deploy/policies"]),
         ("policy check dir -c ex.yaml", 2, &["no *.rhai file in dir", "deploy/policies"]),
         ("policy check ex.yaml -c ex.yaml", 2, &["ex.yaml is a file, expected a directory"]),

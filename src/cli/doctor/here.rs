@@ -12,7 +12,7 @@ use crate::app::deadline;
 use crate::cli::policy::Source;
 use crate::cli::running::Running;
 use crate::config::Settings;
-use crate::cycle::stages::compile;
+use crate::decide::compile;
 use crate::model::explain::counted;
 use crate::model::{KillState, Mode};
 use crate::ports::{JournalError, journal::holder_in_words};
@@ -133,8 +133,7 @@ pub(super) async fn listen(settings: &Settings, findings: &mut Findings) -> anyh
 
 /// Says what the switch lets through. One that is missing is a fault only where something would be written.
 pub(super) fn kill_switch(settings: &Settings, state: &KillState, findings: &mut Findings) -> anyhow::Result<()> {
-    let writes = settings.declarations.is_some()
-        || settings.services.iter().any(|service| matches!(service.mode, Mode::Auto | Mode::Approve));
+    let writes = settings.declarations.is_some() || settings.services.iter().any(|service| service.mode == Mode::Auto);
     match state {
         KillState::Missing { error } if !writes => {
             findings.note(format!("{error}; no service is in `auto`, so nothing is missed"))

@@ -182,7 +182,7 @@ fn is_watch(what: &Awaited) -> bool {
 /// Returns what needs a person. A decision that a guard holds is at work as it should be.
 fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
     let mut reasons = Vec::new();
-    let writes = |service: &&ServiceSummary| matches!(service.mode, Mode::Auto | Mode::Approve);
+    let writes = |service: &&ServiceSummary| service.mode == Mode::Auto;
     let stops = |service: &ServiceSummary| {
         ActionClass::ALL.into_iter().any(|class| status.kill.stops(&service.service, class).is_some())
     };

@@ -127,7 +127,10 @@ fn a_switch_matters_where_something_is_written() {
     ] {
         let status = Status { kill, ..process() };
         assert_eq!(reasons(&status, &services()).first().map(String::as_str), expected);
-        assert!(reasons(&status, &services()[1..]).is_empty(), "shadow writes nothing");
+        for mode in [Mode::Shadow, Mode::Approve] {
+            let quiet = ServiceSummary { mode, ..services().remove(0) };
+            assert!(reasons(&status, &[quiet]).is_empty(), "{mode:?} writes nothing");
+        }
     }
 }
 

@@ -74,6 +74,11 @@ fn mode() {
         let verdict = world.propose(&scale_to(7));
         assert_eq!((verdict.kind, verdict.permitted), (kind, shown), "{mode:?} {allow_lowering}");
     }
+    let mut world = World::lowering();
+    world.spec.mode = Mode::Approve;
+    let verdict = world.propose(&scale_to(7));
+    let said = verdict.findings.iter().find(|found| found.guard == GuardName::Mode).unwrap();
+    assert!(said.why.contains("nothing can be approved yet"), "{}", said.why);
     let mut raise = World::at(4);
     (raise.spec.allow_lowering, raise.needed_now) = (false, Some(6));
     assert_eq!(raise.propose_backed(6).kind, VerdictKind::Pass, "only a lowering needs to be allowed");
