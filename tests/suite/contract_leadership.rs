@@ -219,6 +219,14 @@ async fn the_longest_word_is_heard() {
     eventually("the first leads", || epoch(&first).is_some()).await;
     let second = site.process("flyball-1").await;
     let announced = second.announcements();
+    let mut heard = second.announcements();
+    let lengths = tokio::spawn(async move {
+        let mut lengths = Vec::new();
+        while lengths.last() != Some(&5) && heard.changed().await.is_ok() {
+            lengths.push(heard.borrow_and_update().as_ref().map_or(0, |text| text.len()));
+        }
+        lengths
+    });
     let longest = "w".repeat(100 * 130 + 500);
     first.announce(&longest);
     eventually("it is heard", || announced.borrow().as_deref() == Some(&*longest)).await;
@@ -226,4 +234,5 @@ async fn the_longest_word_is_heard() {
     eventually("it is said", || site.announcement().as_str().is_some_and(|text| text.len() == 20_000)).await;
     first.announce("short");
     eventually("the next is heard", || announced.borrow().as_deref() == Some("short")).await;
+    assert_eq!(lengths.await.unwrap(), [longest.len(), 5], "what is too long is not heard");
 }

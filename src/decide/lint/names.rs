@@ -1,9 +1,12 @@
 //! Names that a file declares: those that it never uses, and those that mean something else already. Found in its text, where
 //! closures and strings are as visible as code.
 
+use std::collections::BTreeSet;
+
 use super::Lint;
 use crate::decide::fault::PolicyFault;
 use crate::decide::library::LIBRARY;
+use crate::decide::reference::WORDS;
 
 /// A word of a policy, and where it starts.
 struct Word<'a> {
@@ -38,7 +41,8 @@ pub(super) fn unused(path: &str, text: &str) -> Vec<Lint> {
 
 /// Most variables of a file, in all its functions.
 const MAX_VARIABLES: usize = 1024;
-/// Words that a rule's list and its conditions are made of, and units: nothing else may have such a name.
+/// Words that a rule's list and its conditions are made of, and units: nothing else may have such a name. A variable may be
+/// called like every other word; a function would take its place.
 const CLAUSES: [&str; 26] = [
     "when",
     "unless",
@@ -67,48 +71,8 @@ const CLAUSES: [&str; 26] = [
     "cap",
     "needs_replicas",
 ];
-/// The other functions of the language: a variable may be called so, a function would take the place of that one.
-const FUNCTIONS: [&str; 39] = [
-    "rule",
-    "param",
-    "limit",
-    "otherwise",
-    "conflicts",
-    "data",
-    "max",
-    "min",
-    "or",
-    "region",
-    "over",
-    "at",
-    "change_at",
-    "upper95",
-    "upper95_of_max",
-    "quantile",
-    "quantile_of_max",
-    "longest_run_above",
-    "test",
-    "test_replay",
-    "given",
-    "timeline",
-    "for_each_signal",
-    "set",
-    "without",
-    "decide",
-    "run",
-    "expect",
-    "expect_none",
-    "expect_action",
-    "expect_stands",
-    "expect_matched",
-    "expect_not_matched",
-    "expect_unknown",
-    "expect_error",
-    "expect_no_rule_reading",
-    "because",
-    "margin_at_least",
-    "call",
-];
+/// What runs the function that somebody is given: no word of policies, but of the script language.
+const CALL: &str = "call";
 
 /// Returns a fault for each function, variable or import of a file that is called like a word of the language, or one for
 /// more variables than the parser, whose time for them grows with their square, may be given.
@@ -119,6 +83,7 @@ pub(in crate::decide) fn taken(path: &str, text: &str) -> Vec<PolicyFault> {
         let message = format!("limit: it declares {variables} variables, at most {MAX_VARIABLES} are read");
         return vec![PolicyFault::of(path, message)];
     }
+    let called = called();
     let found = words.windows(2).filter_map(|pair| {
         let [keyword, name] = pair else { return None };
         let what = match keyword.text {
@@ -127,7 +92,8 @@ pub(in crate::decide) fn taken(path: &str, text: &str) -> Vec<PolicyFault> {
             "as" => "import",
             _ => return None,
         };
-        let is_taken = CLAUSES.contains(&name.text) || (what == "function" && FUNCTIONS.contains(&name.text));
+        let is_taken =
+            CLAUSES.contains(&name.text) || (what == "function" && (name.text == CALL || called.contains(name.text)));
         is_taken.then(|| PolicyFault {
             line: Some(name.line),
             column: Some(name.column),
@@ -135,6 +101,13 @@ pub(in crate::decide) fn taken(path: &str, text: &str) -> Vec<PolicyFault> {
         })
     });
     found.collect()
+}
+
+/// Returns the functions that the examples of the reference call.
+fn called() -> BTreeSet<&'static str> {
+    let is_outside = |letter: char| !letter.is_alphanumeric() && letter != '_';
+    let before = |example: &'static str| example.match_indices('(').filter_map(|(at, _)| example.get(..at));
+    WORDS.iter().flat_map(|word| before(word.example)).filter_map(|text| text.rsplit(is_outside).next()).collect()
 }
 
 /// Returns the words outside comments and plain strings; backquoted strings may hold code.
