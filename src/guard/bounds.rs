@@ -1,17 +1,14 @@
 //! Bounds: the replica counts that the owner declared, inside those of an autoscaler that scales the target, and never
 //! zero (INV-01).
 
-use super::case::{Answer, Case, Motion};
+use super::case::{Answer, Case};
 use crate::model::TargetState;
 
 /// Permits counts inside the bounds. Where the present count lies outside and one step does not reach them,
 /// nothing is permitted: that count was somebody's choice, and a person has to correct it.
 pub fn guard(case: &Case<'_>) -> Answer {
-    match case.motion {
-        Motion::Raise { .. } | Motion::Lower { .. } => {}
-        Motion::Other => return Answer::not_replicas(),
-        Motion::Still => return Answer::still(),
-        Motion::Unknown => return Answer::unknown(),
+    if let Some(answer) = case.unless_moved() {
+        return answer;
     }
     let own = case.ctx.spec.bounds;
     let target = case.ctx.features.target.last();

@@ -105,6 +105,22 @@ impl<'a> Case<'a> {
         self.wanted
     }
 
+    /// Returns the answer of a guard of the replica count to an action that does not move it; `None` for one that does.
+    pub fn unless_moved(&self) -> Option<Answer> {
+        match self.motion {
+            Motion::Raise { .. } | Motion::Lower { .. } => None,
+            Motion::Other => Some(Answer::not_replicas()),
+            Motion::Still => Some(Answer::still()),
+            Motion::Unknown => Some(Answer::unknown()),
+        }
+    }
+
+    /// Returns the answer of a guard that watches lowerings to an action that is none; `None` for one that is.
+    pub fn unless_lowered(&self) -> Option<Answer> {
+        let raises = matches!(self.motion, Motion::Raise { .. });
+        raises.then(|| Answer::Pass("concerns lowering only".to_owned())).or_else(|| self.unless_moved())
+    }
+
     /// Lets the answer of a guard take effect and returns what is recorded of it.
     pub fn admit(&mut self, answer: Answer) -> (Finding, String) {
         match answer {
@@ -147,10 +163,5 @@ impl Answer {
     /// Returns the answer when the present count is not known.
     pub fn unknown() -> Self {
         Self::Hold("the present replica count is not known".to_owned())
-    }
-
-    /// Returns the answer of a guard that watches lowerings alone.
-    pub fn only_lowering() -> Self {
-        Self::Pass("concerns lowering only".to_owned())
     }
 }

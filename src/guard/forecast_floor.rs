@@ -2,16 +2,12 @@
 //!
 //! This makes the outage of a lowering in a short dip before the next surge an impossible plan.
 
-use super::case::{Answer, Case, Motion};
+use super::case::{Answer, Case};
 
 /// Permits a lowering down to the floor; without a floor, none where the service declares capacity.
 pub fn guard(case: &Case<'_>) -> Answer {
-    match case.motion {
-        Motion::Lower { .. } => {}
-        Motion::Other => return Answer::not_replicas(),
-        Motion::Still => return Answer::still(),
-        Motion::Unknown => return Answer::unknown(),
-        Motion::Raise { .. } => return Answer::only_lowering(),
+    if let Some(answer) = case.unless_lowered() {
+        return answer;
     }
     let floor = case.ctx.outlook.capacity.as_ref().and_then(|capacity| capacity.floor);
     match floor {

@@ -4,16 +4,12 @@
 //! to what the arrival rate needs is held against what that rate needed, every other one against what was proposed
 //! or ran.
 
-use super::case::{Answer, Case, Motion};
+use super::case::{Answer, Case};
 
 /// Permits a lowering to the peak of a full window, holds it before.
 pub fn guard(case: &Case<'_>) -> Answer {
-    match case.motion {
-        Motion::Lower { .. } => {}
-        Motion::Other => return Answer::not_replicas(),
-        Motion::Still => return Answer::still(),
-        Motion::Unknown => return Answer::unknown(),
-        Motion::Raise { .. } => return Answer::only_lowering(),
+    if let Some(answer) = case.unless_lowered() {
+        return answer;
     }
     let window = case.memory.window(case.backed_by_arrivals);
     let (seen, span) = (window.seen(case.ctx.now.mono), case.params.stabilisation);
