@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::whole_file::replace;
+use super::whole_file::{read_limited, replace};
 use crate::model::Timestamp;
 use crate::model::time::elapsed;
 use crate::ports::policy_memory::{KeptPolicies, PolicyMemory, PolicyOrder};
@@ -103,10 +103,7 @@ pub fn take_back(state: &Path, order: &PolicyOrder) -> bool {
 
 /// Reads the order; none while there is none, an old one, or one that cannot be understood.
 fn read_order(path: &Path) -> Option<PolicyOrder> {
-    if fs::metadata(path).ok()?.len() > ORDER_LIMIT {
-        return None;
-    }
-    let order: PolicyOrder = serde_json::from_slice(&fs::read(path).ok()?).ok()?;
+    let order: PolicyOrder = serde_json::from_slice(&read_limited(path, ORDER_LIMIT).ok()?).ok()?;
     (elapsed(Timestamp::now(), order.at) <= ORDER_AGE).then_some(order)
 }
 
@@ -159,5 +156,16 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_secs(2), orders.changed()).await.is_err());
         give(directory.path(), &PolicyOrder { at: Timestamp::UNIX_EPOCH, ..order("2") }).unwrap();
         assert!(tokio::time::timeout(Duration::from_secs(2), orders.changed()).await.is_err(), "from long ago");
+    }
+
+    /// A pipe that nobody writes to keeps nobody who opens flyball's files.
+    #[test]
+    fn a_pipe_in_place_of_an_order_is_no_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join(ORDER);
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let (sender, read) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(read_order(&pipe)));
+        assert_eq!(read.recv_timeout(Duration::from_secs(10)).ok(), Some(None), "it waits for a writer");
     }
 }

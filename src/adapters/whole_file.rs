@@ -2,7 +2,7 @@
 //! named, which may be none.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Read as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
@@ -28,11 +28,25 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
 /// Opens a file that is one. A pipe would keep whoever opens it waiting for a writer.
 ///
 /// # Errors
-/// What the system says, or that it is something else.
-pub(super) fn open_regular(path: &Path) -> std::io::Result<File> {
+/// What the system says; [`ErrorKind::InvalidInput`] where it is something else.
+pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let file = File::options().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(std::io::Error::other("it is not a file")) }
+    let is_file = file.metadata()?.is_file();
+    if is_file { Ok(file) } else { Err(io::Error::new(ErrorKind::InvalidInput, "it is not a file")) }
+}
+
+/// Reads a file that somebody else named, if it is one and not larger than `limit` bytes.
+///
+/// # Errors
+/// Those of [`open_regular`] and of reading; [`ErrorKind::FileTooLarge`].
+pub(super) fn read_limited(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let length = open_regular(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if length as u64 > limit {
+        return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it is larger than {limit} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Returns where a file lies.

@@ -1,9 +1,9 @@
 //! Reads an order from the file. What cannot be read is an error with its place, and counts as engaged.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::adapters::whole_file::read_limited;
 use crate::model::KillState;
 use crate::model::kill::KillOrder;
 use crate::model::plain::plain;
@@ -70,17 +70,11 @@ pub(super) fn read_order(path: &Path) -> Result<KillOrder, KillFileError> {
     let malformed = |fault: String| KillFileError::Malformed { path: path.to_owned(), fault };
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => KillFileError::Missing { path: path.to_owned() },
+        io::ErrorKind::InvalidInput => malformed("is not a file".to_owned()),
+        io::ErrorKind::FileTooLarge => malformed(format!("is larger than {SIZE_LIMIT} bytes")),
         _ => KillFileError::Io { path: path.to_owned(), doing: "read", source },
     };
-    // Opening a pipe would wait for a writer.
-    if !fs::metadata(path).map_err(failed)?.is_file() {
-        return Err(malformed("is not a file".to_owned()));
-    }
-    let mut bytes = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(SIZE_LIMIT.saturating_add(1)).read_to_end(&mut bytes));
-    if read.map_err(failed)? as u64 > SIZE_LIMIT {
-        return Err(malformed(format!("is larger than {SIZE_LIMIT} bytes")));
-    }
+    let bytes = read_limited(path, SIZE_LIMIT).map_err(failed)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| malformed("is not UTF-8".to_owned()))?;
     if text.trim().is_empty() {
         return Err(malformed("is empty, expected an order such as {\"all\": false}".to_owned()));
@@ -120,6 +114,8 @@ fn parse(text: &str) -> Result<KillOrder, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::adapters::kill_file::place;
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::ZlibDecoder;
 
-use crate::adapters::whole_file::open_regular;
+use crate::adapters::whole_file::{open_regular, read_limited};
 use crate::model::Provenance;
 
 /// How far above the policies the checkout may begin.
@@ -64,9 +64,7 @@ fn author(git: &Path, commit: &str) -> Option<String> {
 }
 
 fn short_text(path: &Path) -> Option<String> {
-    let mut text = String::new();
-    open_regular(path).ok()?.take(LIMIT).read_to_string(&mut text).ok()?;
-    Some(text)
+    String::from_utf8(read_limited(path, LIMIT).ok()?).ok()
 }
 
 #[cfg(test)]

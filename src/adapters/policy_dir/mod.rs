@@ -13,7 +13,7 @@ mod checkout;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
-use crate::adapters::whole_file::open_regular;
+use crate::adapters::whole_file::read_limited;
 use crate::model::PROVENANCE_FILE;
 use crate::model::plain::{is_odd, plain};
 use crate::ports::policy_store::is_of_a_set;
@@ -226,14 +226,11 @@ fn ends_in(path: &Path, ending: &str) -> bool {
 
 /// Reads a file that a path of the set leads to.
 fn read_file(path: &Path, target: &Path) -> Result<String, String> {
-    let mut bytes = Vec::new();
     let limit = if ends_in(path, "jsonl") { RECORDING_LIMIT } else { FILE_LIMIT };
-    let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    let read = open_regular(target).and_then(|file| file.take(one_more).read_to_end(&mut bytes));
-    let length = read.map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
-    if length > limit {
-        return Err(format!("{} is larger than {limit} bytes", path.display()));
-    }
+    let bytes = read_limited(target, limit as u64).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => format!("{} is larger than {limit} bytes", path.display()),
+        _ => format!("{} cannot be read: {error}", path.display()),
+    })?;
     let text = String::from_utf8(bytes);
     let text = text.map_err(|error| format!("{} is not UTF-8 ({})", path.display(), error.utf8_error()))?;
     if text.trim().is_empty() {

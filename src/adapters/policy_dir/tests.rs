@@ -2,6 +2,7 @@ use std::os::unix::fs::symlink;
 use std::time::Instant;
 
 use super::*;
+use crate::adapters::whole_file::open_regular;
 
 // In paused time nothing looks at the directory before the test waits, and time goes on only while nothing is read.
 

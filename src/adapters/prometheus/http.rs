@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::parse;
 use super::settings::{PrometheusSettings, SetupError};
-use crate::adapters::whole_file::open_regular;
+use crate::adapters::whole_file::{open_regular, read_limited};
 use crate::model::plain::is_odd;
 use crate::model::time::elapsed;
 use crate::ports::SourceError;
@@ -192,12 +192,7 @@ impl Http {
 fn certificates(file: Option<&Path>) -> Result<Vec<Certificate>, SetupError> {
     let Some(path) = file else { return Ok(Vec::new()) };
     let unusable = |reason: String| SetupError::Certificates { path: path.to_owned(), reason };
-    let mut pem = Vec::new();
-    let read = open_regular(path).and_then(|file| file.take(MAX_CERTIFICATES + 1).read_to_end(&mut pem));
-    let length = read.map_err(|error| unusable(error.to_string()))?;
-    if length as u64 > MAX_CERTIFICATES {
-        return Err(unusable(format!("is larger than {MAX_CERTIFICATES} bytes")));
-    }
+    let pem = read_limited(path, MAX_CERTIFICATES).map_err(|error| unusable(error.to_string()))?;
     let found = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(reason(&error)))?;
     if found.is_empty() { Err(unusable("holds no certificate".to_owned())) } else { Ok(found) }
 }
