@@ -129,6 +129,24 @@ fn texts() {
     }
 }
 
+/// Only replicas are scaled.
+#[test]
+fn the_headline_and_the_sentence_say_the_same_was_done() {
+    let refused = WriteOutcome::superseded("another".to_owned());
+    for knob in [Knob::Replicas, Knob::AutoscalerFloor, Knob::Route, Knob::Rollout] {
+        for outcome in [None, Some(WriteOutcome::Applied), Some(refused.clone())] {
+            let record = with(records::acted(id()), |it| {
+                it.change.as_mut().unwrap().knob = knob;
+                it.outcome = outcome;
+            });
+            let (what, whole) = (headline(&record).what, sentence(&record));
+            let words = if what.starts_with("did not") { 3 } else { 1 };
+            let alike = what.split(' ').zip(whole.split(' ')).take_while(|(short, long)| short == long).count();
+            assert!(alike >= words, "{what} / {whole}");
+        }
+    }
+}
+
 #[test]
 fn a_record_reads_the_same_after_it_was_stored() {
     let record = applied();

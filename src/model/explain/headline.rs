@@ -2,11 +2,11 @@
 
 use crate::model::plain::plain;
 use crate::model::{
-    Action, ChangeSet, Choice, DecisionRecord, GuardName, Idle, Knob, Mode, Role, RuleOutcome, RuleTrace, TargetState,
-    Truth, UNDO, WriteOutcome,
+    ChangeSet, DecisionRecord, Idle, Knob, Role, RuleOutcome, RuleTrace, TargetState, Truth, WriteOutcome,
 };
 
-use super::sentence::{cut, nearest, stops, trouble, undo};
+use super::course::{Course, Wanted, verb};
+use super::sentence::{cut, nearest, trouble, undo};
 use super::{clause, floor_of, lever, span};
 
 /// A decision at a glance.
@@ -20,53 +20,46 @@ pub struct Headline {
 
 /// Returns a decision at a glance.
 pub fn headline(record: &DecisionRecord) -> Headline {
-    let Headline { what, why } = match (&record.proposal.choice, &record.change) {
-        (_, Some(change)) => written(record, change),
-        (Choice::Act { rule, action, .. }, None) => unwritten(record, rule, action),
-        (Choice::Undo { action, .. }, None) => unwritten(record, UNDO, action),
-        (Choice::Nothing(why), None) => Headline { what: "no action".to_owned(), why: idle(record, why) },
+    let (what, why) = match Course::of(record) {
+        Course::Written(change) => written(record, change),
+        Course::Stopped(wanted, stop) => {
+            (format!("held by {}", stop.guard.as_str()), format!("{}; wanted {}", stop.why, step(record, wanted)))
+        }
+        Course::Shown(wanted) => {
+            (format!("would {} {}", verb_of(record), step(record, wanted)), because(record, wanted.rule))
+        }
+        Course::Refused(Wanted { action, .. }, outcome) => {
+            ("did nothing".to_owned(), format!("to {action}: {outcome}"))
+        }
+        Course::Unneeded(Wanted { action, .. }) => ("no action".to_owned(), format!("to {action} changes nothing")),
+        Course::Idle(why) => ("no action".to_owned(), idle(record, why)),
     };
     Headline { what: plain(&what).into_owned(), why: plain(&why).into_owned() }
 }
 
-fn written(record: &DecisionRecord, change: &ChangeSet) -> Headline {
+fn written(record: &DecisionRecord, change: &ChangeSet) -> (String, String) {
     let thing = match change.knob {
         Knob::Replicas => String::new(),
         Knob::AutoscalerFloor => format!("{} ", floor_of(change)),
         other => format!("{} ", other.as_str()),
     };
-    let step = format!("{thing}{} -> {}", change.from, change.to);
-    let (doing, done, tried) = match change.knob {
-        Knob::AutoscalerFloor => ("moving", "moved", "did not move"),
-        _ => ("scaling", "scaled", "did not scale"),
+    let verb = verb(change, record.outcome.as_ref());
+    let why = match &record.outcome {
+        None | Some(WriteOutcome::Applied) => format!("{}{}", because(record, &change.rule), cut(record)),
+        Some(outcome) => outcome.to_string(),
     };
-    let why = format!("{}{}", because(record, &change.rule), cut(record));
-    match &record.outcome {
-        None => Headline { what: format!("{doing} {step}"), why },
-        Some(WriteOutcome::Applied) => Headline { what: format!("{done} {step}"), why },
-        Some(outcome) => Headline { what: format!("{tried} {step}"), why: outcome.to_string() },
-    }
+    (format!("{verb} {thing}{} -> {}", change.from, change.to), why)
 }
 
-fn unwritten(record: &DecisionRecord, rule: &str, action: &Action) -> Headline {
-    let to = record.verdict.permitted.or(record.verdict.wanted);
-    let step = match (record.features.target.last(), to) {
+/// Returns what was wanted: `7 -> 14`, or the words of the action.
+fn step(record: &DecisionRecord, wanted: Wanted<'_>) -> String {
+    match (record.features.target.last(), record.verdict.permitted.or(record.verdict.wanted)) {
         (Some(target), Some(to)) => format!("{}{} -> {to}", lever(target), target.lever().value),
-        _ => action.to_string(),
-    };
-    let shadow = record.mode == Mode::Shadow;
-    if let Some(stop) = stops(record).find(|stop| !shadow || stop.guard != GuardName::Mode) {
-        let why = format!("{}; wanted {step}", stop.why);
-        return Headline { what: format!("held by {}", stop.guard.as_str()), why };
-    }
-    match &record.outcome {
-        _ if shadow => Headline { what: format!("would {} {step}", verb(record)), why: because(record, rule) },
-        Some(outcome) => Headline { what: "did nothing".to_owned(), why: format!("to {action}: {outcome}") },
-        None => Headline { what: "no action".to_owned(), why: format!("to {action} changes nothing") },
+        _ => wanted.action.to_string(),
     }
 }
 
-fn verb(record: &DecisionRecord) -> &'static str {
+fn verb_of(record: &DecisionRecord) -> &'static str {
     let autoscaler = record.features.target.last().and_then(TargetState::autoscaler);
     if autoscaler.is_some() { "move" } else { "scale" }
 }

@@ -3,6 +3,7 @@
 //! The sentence answers what an operator asks at three in the morning: what was done and why, or why
 //! nothing was done and how far off it was. The text answers everything else.
 
+mod course;
 mod headline;
 mod sentence;
 mod text;

@@ -4,40 +4,41 @@ use crate::model::plain::plain;
 use crate::model::proposal::{ConditionTrace, RuleOutcome, RuleTrace};
 use crate::model::{
     Action, ChangeSet, Choice, Convergence, DecisionRecord, Effect, Finding, GuardFinding, GuardName, Idle, Knob, Mode,
-    Truth, UNDO, WriteOutcome,
+    Truth,
 };
 
+use super::course::{Course, Wanted, verb};
 use super::{clause, counted, floor_of, lever, span};
 
 /// Returns what was done and why, or why nothing was done, in one sentence without a final stop.
 pub fn sentence(record: &DecisionRecord) -> String {
-    let words = match (&record.proposal.choice, &record.change) {
-        (_, Some(change)) => written(record, change),
-        (Choice::Act { rule, action, .. }, None) => unwritten(record, rule, action),
-        (Choice::Undo { action, .. }, None) => unwritten(record, UNDO, action),
-        (Choice::Nothing(why), None) => idle(&record.proposal.rules, why),
+    let service = &record.id.service;
+    let words = match Course::of(record) {
+        Course::Written(change) => written(record, change),
+        Course::Stopped(wanted, stop) => stopped(record, wanted, stop),
+        Course::Shown(Wanted { rule, action }) => {
+            let (would, why) = (would(record, action), why(record, rule));
+            format!("would have {would}: {why}{}; shadow writes nothing", cut(record))
+        }
+        Course::Refused(Wanted { rule, action }, outcome) => {
+            format!("did not {action} for {service}: {}; {outcome}", why(record, rule))
+        }
+        Course::Unneeded(Wanted { rule, action }) => {
+            format!("did nothing: to {action} changes nothing for {service}: {}{}", why(record, rule), cut(record))
+        }
+        Course::Idle(why) => idle(&record.proposal.rules, why),
     };
     // Names of owners and errors of servers are no text of ours, and earlier versions kept notes as they were.
     plain(&words).into_owned()
 }
 
-/// A write was planned: it is under way, it happened, or it came to nothing.
 fn written(record: &DecisionRecord, change: &ChangeSet) -> String {
     let (service, from, to) = (&record.id.service, change.from, change.to);
-    let (doing, done, tried) = match change.knob {
-        Knob::Replicas => ("scaling", "scaled", "did not scale"),
-        Knob::AutoscalerFloor => ("moving", "moved", "did not move"),
-        _ => ("changing", "changed", "did not change"),
-    };
     let service = match change.knob {
         Knob::AutoscalerFloor => format!("{} of {service}", floor_of(change)),
         _ => service.to_string(),
     };
-    let verb = match &record.outcome {
-        None => doing,
-        Some(WriteOutcome::Applied) => done,
-        Some(_) => tried,
-    };
+    let verb = verb(change, record.outcome.as_ref());
     let outcome = record.outcome.as_ref().map_or("the write is under way".to_owned(), ToString::to_string);
     let effect = record.effect.as_ref().map(effect).unwrap_or_default();
     format!("{verb} {service} from {from} to {to}: {}{}; {outcome}{effect}", why(record, &change.rule), cut(record))
@@ -52,28 +53,11 @@ fn effect(effect: &Effect) -> String {
     format!(", {convergence}, {}", effect.impact.as_str())
 }
 
-/// A rule won, and no write was planned.
-fn unwritten(record: &DecisionRecord, rule: &str, action: &Action) -> String {
-    let service = &record.id.service;
-    let why = why(record, rule);
-    let stop = stops(record).find(|stop| record.mode != Mode::Shadow || stop.guard != GuardName::Mode);
-    if let Some(stop) = stop {
-        let verb = if stop.finding == Finding::Reject { "rejected" } else { "held" };
-        let shadow =
-            if record.mode == Mode::Shadow { " (in shadow: nothing would have been written anyway)" } else { "" };
-        return format!("{verb} by {}: {}; {service} was to {action}: {why}{shadow}", stop.guard.as_str(), stop.why);
-    }
-    if record.mode == Mode::Shadow {
-        return format!("would have {}: {why}{}; shadow writes nothing", would(record, action), cut(record));
-    }
-    match &record.outcome {
-        Some(outcome) => format!("did not {action} for {service}: {why}; {outcome}"),
-        None => format!("did nothing: to {action} changes nothing for {service}: {why}{}", cut(record)),
-    }
-}
-
-pub(super) fn stops(record: &DecisionRecord) -> impl Iterator<Item = &GuardFinding> {
-    record.verdict.findings.iter().filter(|found| matches!(found.finding, Finding::Hold | Finding::Reject))
+fn stopped(record: &DecisionRecord, Wanted { rule, action }: Wanted<'_>, stop: &GuardFinding) -> String {
+    let (service, why) = (&record.id.service, why(record, rule));
+    let verb = if stop.finding == Finding::Reject { "rejected" } else { "held" };
+    let shadow = if record.mode == Mode::Shadow { " (in shadow: nothing would have been written anyway)" } else { "" };
+    format!("{verb} by {}: {}; {service} was to {action}: {why}{shadow}", stop.guard.as_str(), stop.why)
 }
 
 /// Returns what shadow mode would have done, in the past tense that follows "would have".
