@@ -8,7 +8,7 @@ use futures::FutureExt;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SpawnErr, SupervisionEvent};
 use tokio::task::JoinHandle;
 
-use crate::cycle::stages::Vocabulary;
+use crate::decide::Vocabulary;
 
 use super::fleet::Fleet;
 use super::lead::lead;

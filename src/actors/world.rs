@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::cycle::stages::{Deadline, FleetLimits, ForecastParams};
+use crate::decide::Deadline;
+use crate::forecast::params::ForecastParams;
+use crate::guard::FleetLimits;
 use crate::instrument::{Metrics, ProcessMetrics};
 use crate::model::RecordMask;
 use crate::ports::{

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A core knows no actor, no port and no clock: everything comes in with its event, everything goes out as a
-//! value. The actor tree delivers the events by messages; [`inline::ServiceLine`] delivers them by calls, for
-//! the simulator, for replay and for tests. There is one loop, not three.
+//! value. The actor tree delivers the events by messages, [`inline::ServiceLine`] by calls: tests hold the two
+//! against each other, and benchmarks time the cores alone.
 
 pub mod actuator;
 pub mod decider;
@@ -27,15 +27,3 @@ pub use forecaster::{Assessed, ForecasterCore, ForecasterEffect, ForecasterEvent
 pub use inline::ServiceLine;
 pub use losses::{Came, Losses};
 pub use observer::{Observed, ObserverCore, RoundArrived};
-
-/// What the actors need of the stages besides their cores.
-pub mod stages {
-    pub use crate::act::{recheck, settle};
-    pub use crate::decide::{
-        Coverage, Deadline, Decider, LINTS, Lint, PolicyFault, PolicySet, STANDARD, Spent, TestReport, Vocabulary,
-        VocabularyError, compile, decide, lint, reference, run_tests,
-    };
-    pub use crate::forecast::fit::{FitJob, FitResult};
-    pub use crate::forecast::params::ForecastParams;
-    pub use crate::guard::{FleetBudget, FleetLimits};
-}

@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::Context;
 use flyball::adapters::store::{RedbJournal, StoreSettings};
 use flyball::config::Settings;
-use flyball::cycle::stages::{Deadline, ForecastParams, PolicySet, Vocabulary, compile};
 use flyball::cycle::{Inputs, RoundArrived, ServiceLine};
+use flyball::decide::{Deadline, PolicySet, Vocabulary, compile};
+use flyball::forecast::params::ForecastParams;
 use flyball::instrument::JournalMetrics;
 use flyball::model::{
     Arrival, Finite, KillState, Minute, MinuteValue, Now, Sample, ServiceSpec, TargetReading, TargetState, Timestamp,

@@ -11,7 +11,7 @@ use flyball::actors::write_gate::{GateParts, WriteGate};
 use flyball::adapters::clock::ScaledClock;
 use flyball::adapters::kill_file::{KillFile, Scope, engage, release};
 use flyball::adapters::store::MemoryJournal;
-use flyball::cycle::stages::FleetLimits;
+use flyball::guard::FleetLimits;
 use flyball::instrument::Metrics;
 use flyball::model::{
     ActionClass, ChangeId, ChangeSet, CycleId, DecisionId, DecisionRecord, Fitted, Intent, Knob, Now, ServiceId,

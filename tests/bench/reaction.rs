@@ -7,9 +7,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use flyball::cycle::stages::FleetLimits;
 use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::objects::{Objects, Write};
+use flyball::guard::FleetLimits;
 use flyball::instrument::Metrics;
 use flyball::ports::TelemetrySource;
 use tokio::sync::oneshot;

@@ -105,6 +105,16 @@ fn dependencies() -> Vec<String> {
     names.filter_map(|line| line.split_once('=')).map(|(name, _)| name.trim().replace('-', "_")).collect()
 }
 
+/// A right to import what is not there hides that nobody needs it.
+#[test]
+fn every_row_of_the_table_names_modules_that_exist() {
+    let named = rules::LAYERS.iter().flat_map(|layer| layer.may.iter().chain([&layer.module]));
+    for path in named.filter(|path| !path.contains('*')) {
+        let place = repository().join("src").join(path.replace("::", "/"));
+        assert!(place.is_dir() || place.with_extension("rs").is_file(), "{path}");
+    }
+}
+
 #[test]
 fn the_source_keeps_its_layers() {
     let mut sources = Vec::new();

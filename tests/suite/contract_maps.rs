@@ -8,7 +8,7 @@ use flyball::adapters::kubernetes::kill_map::{KillMap, NAME};
 use flyball::adapters::kubernetes::policy_maps::PolicyMaps;
 use flyball::adapters::kubernetes::{Access, Timeouts, connect};
 use flyball::adapters::policy_memory::PolicyState;
-use flyball::cycle::stages::{Deadline, Vocabulary, compile};
+use flyball::decide::{Deadline, Vocabulary, compile};
 use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::faults::{Fault, Verb};
 use flyball::demo::kubernetes::objects::{Author, Objects};

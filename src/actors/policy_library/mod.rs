@@ -23,7 +23,7 @@ use futures::future::BoxFuture;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::watch;
 
-use crate::cycle::stages::Vocabulary;
+use crate::decide::Vocabulary;
 use crate::model::Epoch;
 use crate::ports::policy_memory::{KeptPolicies, PolicyOrder};
 use crate::ports::{PolicyFiles, Urgency};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::cycle::stages::{Deadline, PolicyFault, PolicySet, Vocabulary, compile, lint, run_tests};
+use crate::decide::{Deadline, PolicyFault, PolicySet, Vocabulary, compile, lint, run_tests};
 use crate::model::{Comparison, PolicyRevision, Provenance};
 use crate::ports::policy_memory::GoodFiles;
 use crate::ports::{PolicyFile, PolicyFiles};

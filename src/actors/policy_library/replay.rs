@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::release::Release;
-use crate::cycle::stages::{Decider, decide};
+use crate::decide::{Decider, decide};
 use crate::model::time::elapsed;
 use crate::model::{Comparison, DecisionRecord, Now, ServiceId, ServiceSpec};
 

@@ -28,7 +28,8 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::cycle::stages::{FleetBudget, FleetLimits, recheck, settle};
+use crate::act::{recheck, settle};
+use crate::guard::{FleetBudget, FleetLimits};
 use crate::instrument::ProcessMetrics;
 use crate::model::{
     ChangeSet, Epoch, Foreseen, Intent, KILL_READ_HOLDS, KillState, LANDS_WITHIN, Lead, Now, Refusal, ServiceId,

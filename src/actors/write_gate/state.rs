@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, btree_map};
 use std::time::Duration;
 
-use crate::cycle::stages::{FleetBudget, FleetLimits};
+use crate::guard::{FleetBudget, FleetLimits};
 use crate::model::{ChangeId, ChangeSet, Epoch, Intent, LANDS_WITHIN, Now, ServiceId, TargetRef, WRITE_MARGIN};
 
 /// What the gate knows of the writes of this process and of those before it.

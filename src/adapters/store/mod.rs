@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`settings`] | how much is kept |
 //! | `rules` | what every journal refuses (INV-10, INV-11), whatever it is stored in |
-//! | `memory` | [`MemoryJournal`]: the rules over plain maps, for the simulator and tests |
+//! | `memory` | [`MemoryJournal`]: the rules over plain maps, for tests and benchmarks |
 //! | `tables` | the layout of the file, reads, and the rules over one transaction |
 //! | `fits` | what fits found for the models |
 //! | `packed` | records as they lie in the file |

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::inputs::{InputArgs, Inputs, moment};
 use crate::cli::{Output, complain, tell};
-use crate::cycle::stages::{Decider, decide};
+use crate::decide::{Decider, decide};
 use crate::model::explain::counted;
 
 /// Decisions of which each time is taken.

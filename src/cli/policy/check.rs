@@ -13,7 +13,7 @@ use super::source::{Source, SourceArgs};
 use crate::app::deadline;
 use crate::cli::tell;
 use crate::config::{Settings, TimedParameter, unknown};
-use crate::cycle::stages::{Lint, PolicyFault, PolicySet, compile, lint, run_tests};
+use crate::decide::{Lint, PolicyFault, PolicySet, compile, lint, run_tests};
 use crate::model::explain::counted;
 use crate::model::{SignalName, Unit};
 

@@ -14,7 +14,7 @@ use crate::cli::explain::find;
 use crate::cli::running::ask;
 use crate::cli::{ConfigArg, Output, unknown_service};
 use crate::config::Settings;
-use crate::cycle::stages::{Decider, PolicySet, compile, decide};
+use crate::decide::{Decider, PolicySet, compile, decide};
 use crate::model::{DecisionRecord, Now, Proposal, ServiceId, ServiceSpec};
 use crate::ports::Declaration;
 

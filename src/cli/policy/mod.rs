@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::print;
-use crate::cycle::stages::reference;
+use crate::decide::reference;
 use crate::ports::policy_memory::PolicyOperation;
 
 pub use check::{Form, check_set, refuse_set, unfit_settings};

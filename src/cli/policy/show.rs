@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Source;
 use crate::cli::{Output, tell, terminal};
-use crate::cycle::stages::{LINTS, Lint, PolicyFault, TestReport};
+use crate::decide::{LINTS, Lint, PolicyFault, TestReport};
 use crate::model::plain;
 
 /// Columns of a source line that are shown.
@@ -166,7 +166,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::cycle::stages::Vocabulary;
+    use crate::decide::Vocabulary;
     use crate::ports::PolicyFile;
 
     #[test]

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::running::ask;
 use crate::cli::{ConfigArg, Output, known_service, print};
-use crate::cycle::stages::STANDARD;
+use crate::decide::STANDARD;
 use crate::model::record::SignalLabel;
 use crate::model::time::seconds;
 use crate::model::{Readiness, ServiceId, SignalFeatures, SignalOutlook};

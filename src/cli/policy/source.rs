@@ -8,7 +8,7 @@ use crate::adapters::policy_dir;
 use crate::app::{policies_of_cluster, vocabulary};
 use crate::cli::{ConfigArg, usual_settings};
 use crate::config::Settings;
-use crate::cycle::stages::Vocabulary;
+use crate::decide::Vocabulary;
 use crate::ports::PolicyFile;
 
 /// Which set, and by whose declarations.

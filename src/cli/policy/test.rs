@@ -14,7 +14,7 @@ use super::show;
 use super::source::{Source, SourceArgs};
 use crate::app::deadline;
 use crate::cli::{Output, complain, print, tell};
-use crate::cycle::stages::{Coverage, Deadline, PolicyFault, Spent, TestReport, compile, run_tests};
+use crate::decide::{Coverage, Deadline, PolicyFault, Spent, TestReport, compile, run_tests};
 use crate::model::plain::plain;
 
 /// Time between two looks at the files.

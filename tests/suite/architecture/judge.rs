@@ -94,8 +94,8 @@ impl Judge {
     pub fn call(&mut self, path: &[String], in_test: bool, line: usize) {
         let Some([kind, name]) = path.last_chunk::<2>() else { return };
         let called = format!("{kind}::{name}");
-        let banned = matches!(self.world(), World::Pure | World::PureWithSpans | World::NoIo);
-        if banned && !in_test && rules::CLOCK_READS.contains(&called.as_str()) {
+        let pure = self.world() == World::Pure;
+        if pure && !in_test && rules::CLOCK_READS.contains(&called.as_str()) {
             self.find(line, &path.join("::"), Rule::Purity, "it reads a clock; take `now` as a parameter");
         }
     }
@@ -103,19 +103,16 @@ impl Judge {
     /// Judges a glob import: one that may bring in what is banned hides it.
     pub fn glob(&mut self, path: &[String], in_test: bool, line: usize) {
         let written = path.join("::");
-        let banned = match self.world() {
-            World::Pure | World::PureWithSpans => [rules::IO, rules::IMPURE].concat(),
-            World::NoIo => rules::IO.to_vec(),
-            World::OneFile(_) | World::Open => return,
-        };
-        if !in_test && banned.iter().any(|ban| ban.strip_prefix(&written).is_some_and(|rest| rest.starts_with("::"))) {
+        let hides = |ban: &&str| ban.strip_prefix(&written).is_some_and(|rest| rest.starts_with("::"));
+        let pure = self.world() == World::Pure;
+        if pure && !in_test && rules::IO.iter().chain(rules::IMPURE).any(hides) {
             self.find(line, &format!("{written}::*"), Rule::Purity, "a glob hides what it imports; name it");
         }
     }
 
     /// Judges `async` and `await`.
     pub fn async_code(&mut self, what: &str, in_test: bool, line: usize) {
-        if !in_test && matches!(self.world(), World::Pure | World::PureWithSpans) {
+        if !in_test && self.world() == World::Pure {
             self.find(line, what, Rule::Purity, "a pure module waits for nothing");
         }
     }
@@ -123,8 +120,8 @@ impl Judge {
     /// Judges the name of a macro.
     pub fn macro_name(&mut self, name: &str, in_test: bool, excused: bool, line: usize) {
         let call = format!("{name}!");
-        let quiet = matches!(self.world(), World::Pure | World::PureWithSpans | World::NoIo);
-        if quiet && !in_test && rules::PRINTS.contains(&name) {
+        let pure = self.world() == World::Pure;
+        if pure && !in_test && rules::PRINTS.contains(&name) {
             self.find(line, &call, Rule::Purity, "a pure module prints nothing");
         }
         if !in_test && !excused && rules::PANICS.contains(&name) {
@@ -165,21 +162,17 @@ impl Judge {
     fn outside(&mut self, head: &str, path: &str, line: usize) {
         let within = |bans: &[&str]| bans.iter().any(|ban| covers(ban, path));
         match self.world() {
-            World::Pure | World::PureWithSpans => {
-                let spans = self.world() == World::PureWithSpans && head == "tracing";
-                if !spans && !rules::PURE_CRATES.contains(&head) {
+            World::Pure => {
+                if !rules::PURE_CRATES.contains(&head) {
                     self.find(line, path, Rule::Purity, "this crate is not on the list for pure modules");
                 } else if within(rules::IO) || within(rules::IMPURE) {
                     self.find(line, path, Rule::Purity, "no clock, I/O, task or unordered map in a pure module");
                 }
             }
-            World::NoIo if rules::IO_CRATES.contains(&head) || within(rules::IO) => {
-                self.find(line, path, Rule::Purity, "this module does no I/O and reads no clock");
-            }
             World::OneFile(file) if file != self.file && within(rules::FILES) => {
                 self.find(line, path, Rule::OneFile, &format!("I/O of this module lives in {file}"));
             }
-            World::NoIo | World::OneFile(_) | World::Open => {}
+            World::OneFile(_) | World::Open => {}
         }
         let settings = self.layer.is_some_and(|layer| layer.module == rules::ENVIRONMENT);
         if !settings && within(rules::ENV_READS) {
@@ -193,7 +186,7 @@ fn covers(ban: &str, path: &str) -> bool {
     path.strip_prefix(ban).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
 }
 
-/// Tells whether an entry of the table permits a path: `model`, `guard::params`, `adapters::*::settings`, `*`.
+/// Tells whether an entry of the table permits a path: `model`, `forecast::params`, `adapters::*::settings`, `*`.
 fn permits(allowed: &str, path: &[String]) -> bool {
     let pattern: Vec<&str> = allowed.split("::").collect();
     pattern.len() <= path.len() && pattern.iter().zip(path).all(|(part, segment)| *part == "*" || part == segment)

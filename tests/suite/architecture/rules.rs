@@ -5,10 +5,6 @@
 pub enum World {
     /// Nothing: a function of its inputs.
     Pure,
-    /// Nothing but spans and logs.
-    PureWithSpans,
-    /// No I/O and no clock, but futures, for it implements ports.
-    NoIo,
     /// Files and environment in one file alone.
     OneFile(&'static str),
     /// What its duty asks for.
@@ -29,16 +25,8 @@ pub struct Layer {
 const STAGE: &[&str] = &["model"];
 const STAGES_AND_MODEL: &[&str] = &["model", "observe", "forecast", "decide", "guard", "act", "verify"];
 const EDGE: &[&str] = &["model", "ports", "instrument"];
-const CONFIG: &[&str] = &[
-    "model",
-    "observe::params",
-    "forecast::params",
-    "decide::params",
-    "guard::params",
-    "act::params",
-    "verify::params",
-    "adapters::*::settings",
-];
+const CONFIG: &[&str] = &["model", "forecast::params", "adapters::*::settings"];
+const ACTORS: &[&str] = &["model", "forecast", "decide", "guard", "act", "cycle", "ports", "instrument"];
 const APP: &[&str] = &[
     "model",
     "observe",
@@ -67,14 +55,14 @@ pub const LAYERS: &[Layer] = &[
     Layer { module: "guard", may: STAGE, world: World::Pure },
     Layer { module: "act", may: STAGE, world: World::Pure },
     Layer { module: "verify", may: STAGE, world: World::Pure },
-    Layer { module: "cycle", may: STAGES_AND_MODEL, world: World::PureWithSpans },
+    Layer { module: "cycle", may: STAGES_AND_MODEL, world: World::Pure },
     Layer { module: "ports", may: &["model"], world: World::Open },
     Layer { module: "instrument", may: &["model"], world: World::Open },
-    Layer { module: "sim", may: &["model", "ports", "cycle"], world: World::NoIo },
+    Layer { module: "sim", may: STAGE, world: World::Pure },
     Layer { module: "demo", may: &["model", "sim"], world: World::Open },
     Layer { module: "adapters", may: EDGE, world: World::Open },
     Layer { module: "console", may: EDGE, world: World::Open },
-    Layer { module: "actors", may: &["model", "cycle", "ports", "instrument"], world: World::Open },
+    Layer { module: "actors", may: ACTORS, world: World::Open },
     Layer { module: "config", may: CONFIG, world: World::OneFile("src/config/load.rs") },
     Layer { module: "app", may: APP, world: World::Open },
     Layer { module: "cli", may: &["*"], world: World::Open },
@@ -109,21 +97,6 @@ pub const PURE_CRATES: &[&str] = &[
     "argmin",
     "argmin_math",
     "strsim",
-];
-
-/// Crates that reach files, sockets or clocks.
-pub const IO_CRATES: &[&str] = &[
-    "tokio",
-    "reqwest",
-    "kube",
-    "axum",
-    "redb",
-    "notify",
-    "ratatui",
-    "rustix",
-    "clap",
-    "ractor",
-    "tracing_subscriber",
 ];
 
 /// I/O, tasks and processes of the standard library.

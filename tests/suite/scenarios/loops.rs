@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use flyball::actors::write_gate::WriteGate;
 use flyball::adapters::store::MemoryJournal;
-use flyball::cycle::stages::{Vocabulary, compile};
 use flyball::cycle::{ActuatorEffect, Inputs, RoundArrived, ServiceLine};
+use flyball::decide::{Vocabulary, compile};
 use flyball::model::{
     ActionClass, Authority, ChangeSet, Choice, DecisionRecord, Effect, Foreseen, Impact, Intent, KillState, Measured,
     Now, Refusal, Role, ServiceSpec, TargetReading, TargetRef, Timestamp, VerdictKind, WriteEnd, WriteOutcome,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use flyball::actors::{LoopControl, Tree};
 use flyball::adapters::store::MemoryJournal;
 use flyball::app::assemble;
-use flyball::cycle::stages::FleetLimits;
+use flyball::guard::FleetLimits;
 use flyball::instrument::Metrics;
 use flyball::model::{
     ChangeSet, Choice, DecisionId, DecisionRecord, Epoch, Fitted, Foreseen, GuardName, Intent, Lead, Refusal,

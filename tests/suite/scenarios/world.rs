@@ -13,7 +13,8 @@ use flyball::adapters::clock::ScaledClock;
 use flyball::adapters::store::MemoryJournal;
 use flyball::app::{Ports, assemble};
 use flyball::config::Settings;
-use flyball::cycle::stages::{Deadline, FleetLimits};
+use flyball::decide::Deadline;
+use flyball::guard::FleetLimits;
 use flyball::instrument::Metrics;
 use flyball::model::{
     Arrival, Autoscaler, Autoscaling, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample,
