@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -15,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::model::{CycleId, Intent, ServiceId, ServiceSpec, TargetRef, WriteEnd};
 use crate::ports::{JournalError, Roster as Declared};
 
-use super::service::{Past, Service};
+use super::service::{Past, Service, Standing};
 use super::source::{Routes, SourcePlan};
 use super::warm_start::{Progress, warm_start};
 use super::world::World;
@@ -104,14 +105,13 @@ impl Roster {
             }
         }
         next.values().for_each(|held| renew(held, declared));
-        let returning: Vec<Arc<Service>> = before.values().filter(|held| returns(held, declared)).cloned().collect();
-        let mut turnover = Turnover { returning: !returning.is_empty(), ..Turnover::default() };
-        for held in returning {
-            if !held.is_withdrawn() {
-                tracing::info!(service = %held.id, "declared no more; the floor of its autoscaler is returned first");
-                held.withdraw();
+        let (now, mut turnover) = (self.world.ports.clock.now().mono, Turnover::default());
+        for held in before.values().filter(|held| !declared.contains_key(&held.id)) {
+            if let Standing::Withdrawn { bare_since } = undeclared(held, declared, now) {
+                held.withdraw(bare_since);
+                next.insert(held.id.clone(), held.clone());
+                turnover.returning = true;
             }
-            next.insert(held.id.clone(), held);
         }
         turnover.gone = before.values().filter(|held| !next.contains_key(&held.id)).cloned().collect();
         for gone in &turnover.gone {
@@ -131,12 +131,15 @@ impl Roster {
         turnover
     }
 
-    /// Tells whether some services are declared no more, and whether nothing has changed in that: all of them return a
-    /// floor still.
+    /// Tells whether some services are declared no more, and whether nothing has changed in that: all of them are to go on
+    /// as they do.
     pub fn returns_still(&self, declared: &Declared) -> bool {
-        let all = self.all();
+        let (now, all) = (self.world.ports.clock.now().mono, self.all());
         let mut withdrawn = all.values().filter(|held| held.is_withdrawn()).peekable();
-        withdrawn.peek().is_some() && withdrawn.all(|held| returns(held, declared))
+        let stays = |held: &Arc<Service>| {
+            !declared.contains_key(&held.id) && undeclared(held, declared, now) == held.standing()
+        };
+        withdrawn.peek().is_some() && withdrawn.all(stays)
     }
 
     /// Tells a service how a write of an earlier run ended; that is durable by now. A slot that is being opened either
@@ -241,9 +244,9 @@ impl Roster {
     }
 }
 
-/// Tells whether a service is declared no more and has a floor to return, which nobody else must turn meanwhile.
-fn returns(held: &Service, declared: &Declared) -> bool {
-    !declared.contains_key(&held.id) && held.holds_a_floor() && is_free(&held.spec().target, declared)
+/// Returns how a service stands that is declared no more. A floor that another one turns by now it does not return.
+fn undeclared(held: &Service, declared: &Declared, now: Duration) -> Standing {
+    if is_free(&held.spec().target, declared) { held.undeclared(now) } else { Standing::Retired }
 }
 
 fn is_free(target: &TargetRef, declared: &Declared) -> bool {
