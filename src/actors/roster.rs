@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use crate::model::{CycleId, Intent, ServiceId, ServiceSpec, TargetRef, WriteEnd};
+use crate::model::{CycleId, Epoch, Intent, ServiceId, ServiceSpec, TargetRef, WriteEnd};
 use crate::ports::{JournalError, Roster as Declared};
 
 use super::service::{Past, Service, Standing};
@@ -33,7 +33,8 @@ pub struct Roster {
     departed: Mutex<BTreeMap<ServiceId, Weak<Service>>>,
     /// The last cycle of all that have departed: no decision of this run has the id of an earlier one.
     last_departed: Mutex<u32>,
-    /// Held while declarations are followed, from the reading of the journal to the new slots being found.
+    /// Held while declarations are followed, from the reading of the journal to the new slots being found: for as long as a
+    /// disk takes. So it is waited for off the threads of the loop.
     turn: Mutex<()>,
     progress: Arc<Progress>,
     /// Readings of the past under way.
@@ -151,12 +152,16 @@ impl Roster {
         }
     }
 
-    /// Tells every service what was written to its target while another process led.
+    /// Tells every service what was written to its target while another process led, and lets the writes of the term
+    /// `epoch` through. Not where that is over by now: what a later one has read is newer.
     ///
     /// # Errors
     /// When the journal cannot tell.
-    pub fn take_over(&self) -> Result<(), JournalError> {
+    pub fn take_over(&self, epoch: Epoch) -> Result<(), JournalError> {
         let _turn = self.turn.lock();
+        if *self.world.ports.leadership.terms().borrow() != Some(epoch) {
+            return Ok(());
+        }
         let services = self.all();
         let specs: Vec<Arc<ServiceSpec>> = services.values().map(|service| service.spec()).collect();
         let mut remembered = self.remembered(&specs.iter().collect::<Vec<_>>())?;
@@ -164,7 +169,7 @@ impl Roster {
         for (id, service) in &*services {
             service.took_over(remembered.remove(id).unwrap_or_default(), now);
         }
-        Ok(())
+        self.world.gate.take_over(epoch)
     }
 
     /// Opens slots for new services. Who had the name before is held on to first: what of it ends after the journal
