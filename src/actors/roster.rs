@@ -198,6 +198,7 @@ impl Roster {
         self.world.ports.cluster.follow(&next.values().map(|service| service.spec().target.clone()).collect());
         let next = Arc::new(next);
         let mut reading = self.reading.lock();
+        // Those that have ended, whose services have been told by themselves.
         while reading.try_join_next().is_some() {}
         for source in &self.sources {
             let routes = Arc::new(Routes::of(source, next.values()));
