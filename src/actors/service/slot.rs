@@ -332,15 +332,16 @@ impl Service {
     }
 
     /// Follows up on an item put into the inbox of a stage.
-    pub(super) fn put<S: Stage>(&self, put: Put) {
-        if put.replaced {
-            self.world.process.skipped_inputs.inc();
-        }
+    pub(super) fn put<S: Stage>(&self, put: Put<S::Item>) {
         if put.wake
             && let Some(stages) = &*self.stages.load()
         {
             // A stage that is being restarted is woken by its start.
             let _ = stages[S::POSITION].cast(Wake);
+        }
+        if let Some(left_out) = put.left_out {
+            self.world.process.skipped_inputs.inc();
+            S::skipped(&left_out, self);
         }
     }
 }

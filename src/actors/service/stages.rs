@@ -307,7 +307,7 @@ impl Stage for ActuatorStage {
         if let ActuatorEvent::Decided(decided) = event
             && let Some(change) = &decided.record.change
         {
-            service.never_sent(change, "its actuator failed before it was sent");
+            service.never_sent(change, "its actuator left it out");
         }
     }
 
