@@ -1,6 +1,7 @@
 //! Snapshots of the running loop for console and CLI.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -54,11 +55,7 @@ impl LoopControl {
 
     /// Returns what the process waits for; `behind` is what its services do.
     fn waiting_for(&self, behind: &[Awaited], now: Now) -> Vec<Awaited> {
-        let standstill = |plan: &Arc<SourcePlan>| {
-            let silent_seconds = plan.standstill(now.mono)?.as_secs();
-            Some(Awaited::Rounds { source: plan.name.clone(), silent_seconds })
-        };
-        let mut waiting: Vec<_> = self.roster.sources().iter().filter_map(standstill).collect();
+        let mut waiting: Vec<_> = self.standing_still(now).collect();
         let ports = &self.world.ports;
         match &*ports.services.watch().borrow() {
             None => waiting.push(Awaited::Declarations),
@@ -83,6 +80,14 @@ impl LoopControl {
             self.started.store(true, Ordering::Relaxed);
         }
         waiting
+    }
+
+    /// Returns which sources no round has begun of for long.
+    fn standing_still(&self, now: Now) -> impl Iterator<Item = Awaited> {
+        self.roster.sources().iter().filter_map(move |plan| {
+            let silent_seconds = plan.standstill(now.mono)?.as_secs();
+            Some(Awaited::Rounds { source: plan.name.clone(), silent_seconds })
+        })
     }
 
     /// Tells whether the process still waits to know its services: a replica that takes the place of another one is to know
@@ -139,9 +144,6 @@ impl Control for LoopControl {
         let now = self.world.ports.clock.now();
         let behind = self.behind();
         let waiting_for = self.waiting_for(&behind, now);
-        self.world.process.ready(waiting_for.is_empty());
-        let lead = self.world.gate.lead();
-        self.world.process.leader(lead.speaks());
         Status {
             ready: waiting_for.is_empty(),
             waiting_for,
@@ -149,7 +151,7 @@ impl Control for LoopControl {
             revision: self.world.policy.load().map(|set| set.revision().clone()),
             policy_faults: self.world.policy.faults(),
             kill: self.world.ports.kill.seen(),
-            lead,
+            lead: self.world.gate.lead(),
             now: now.wall,
             uptime: now.mono,
             version: crate::model::build::FULL.to_owned(),
@@ -160,13 +162,19 @@ impl Control for LoopControl {
         }
     }
 
+    fn standstill(&self) -> Option<Awaited> {
+        self.standing_still(self.world.ports.clock.now()).find(Awaited::is_standstill)
+    }
+
     fn policies(&self) -> PolicyStatus {
         self.world.policy.status(self.world.ports.clock.now().mono)
     }
 
-    fn services(&self) -> Vec<ServiceSnapshot> {
-        let now = self.world.ports.clock.now().wall;
-        self.roster.all().values().map(|service| snapshot(service, self.longest_tick(), now)).collect()
+    fn services(&self, after: Option<&ServiceId>, limit: usize) -> Vec<ServiceSnapshot> {
+        let (now, tick) = (self.world.ports.clock.now().wall, self.longest_tick());
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let all = self.roster.all();
+        all.range((from, Bound::Unbounded)).take(limit).map(|(_, service)| snapshot(service, tick, now)).collect()
     }
 
     fn service(&self, id: &ServiceId) -> Option<ServiceSnapshot> {

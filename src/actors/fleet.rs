@@ -7,7 +7,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 
-use crate::ports::{Roster as Declared, Urgency};
+use crate::ports::Roster as Declared;
 
 use super::roster::{Roster, Turnover};
 use super::service::{SECOND_LOOK, Service, Supervisor, SupervisorMsg};
@@ -77,7 +77,9 @@ impl Actor for Fleet {
                     if is_look && self.roster.returns_still(&declared) {
                         self.look_again(&myself, state);
                     } else {
-                        let turnover = self.follow(declared).await?;
+                        // The journal may have to be read.
+                        let roster = self.roster.clone();
+                        let turnover = self.world.off_the_loop(move || roster.follow(&declared)).await?;
                         self.turn_over(&myself, turnover, state)?;
                     }
                 }
@@ -111,19 +113,6 @@ impl Actor for Fleet {
 }
 
 impl Fleet {
-    /// Follows the declarations off the loop's threads: the journal may have to be read.
-    async fn follow(&self, declared: Declared) -> Result<Turnover, ActorProcessingErr> {
-        let (roster, (told, turnover)) = (self.roster.clone(), tokio::sync::oneshot::channel());
-        let context = tokio::runtime::Handle::current();
-        let follow = move || {
-            let _context = context.enter();
-            // Nobody listens any more where the fleet has ended meanwhile; its successor looks again.
-            drop(told.send(roster.follow(&declared)));
-        };
-        self.world.ports.executor.run(Urgency::Policies, Box::new(follow)).await;
-        Ok(turnover.await?)
-    }
-
     fn turn_over(
         &self,
         myself: &ActorRef<FleetMsg>,

@@ -27,13 +27,13 @@ struct State<T> {
 }
 
 /// What follows from putting an item in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 #[must_use]
-pub struct Put {
+pub struct Put<T> {
     /// The stage sleeps and must be woken.
     pub wake: bool,
-    /// An item that was not yet taken is gone.
-    pub replaced: bool,
+    /// An item that was not taken and will not be.
+    pub left_out: Option<Arc<T>>,
 }
 
 impl<T> Default for Inbox<T> {
@@ -45,33 +45,27 @@ impl<T> Default for Inbox<T> {
 
 impl<T> Inbox<T> {
     /// Puts the newest cycle in place of one that still waits.
-    pub fn put_latest(&self, item: T) -> Put {
-        let mut state = self.state.lock();
-        let replaced = state.latest.replace(Arc::new(item)).is_some();
-        Put { wake: !std::mem::replace(&mut state.awake, true), replaced }
+    pub fn put_latest(&self, item: T) -> Put<T> {
+        self.put_merged(item, |_, item| item)
     }
 
     /// Puts the newest cycle in; where one still waits, `merge` says what both make together.
-    pub fn put_merged(&self, item: T, merge: impl FnOnce(&T, T) -> T) -> Put {
+    pub fn put_merged(&self, item: T, merge: impl FnOnce(&T, T) -> T) -> Put<T> {
         let mut state = self.state.lock();
-        let waiting = state.latest.take();
-        let replaced = waiting.is_some();
-        state.latest = Some(Arc::new(match waiting {
-            Some(waiting) => merge(&waiting, item),
+        let left_out = state.latest.take();
+        state.latest = Some(Arc::new(match &left_out {
+            Some(waiting) => merge(waiting, item),
             None => item,
         }));
-        Put { wake: !std::mem::replace(&mut state.awake, true), replaced }
+        Put { wake: !std::mem::replace(&mut state.awake, true), left_out }
     }
 
     /// Queues a fact; the oldest goes when there are too many.
-    pub fn put_fact(&self, item: T) -> Put {
+    pub fn put_fact(&self, item: T) -> Put<T> {
         let mut state = self.state.lock();
-        let replaced = state.facts.len() == MAX_FACTS;
-        if replaced {
-            state.facts.pop_front();
-        }
+        let left_out = if state.facts.len() < MAX_FACTS { None } else { state.facts.pop_front() };
         state.facts.push_back(Arc::new(item));
-        Put { wake: !std::mem::replace(&mut state.awake, true), replaced }
+        Put { wake: !std::mem::replace(&mut state.awake, true), left_out }
     }
 
     /// Tells whether a fact waits that `is_one`.
@@ -115,9 +109,10 @@ mod tests {
     #[test]
     fn the_latest_cycle_replaces_an_older_one_and_facts_go_first() {
         let inbox = Inbox::default();
-        assert_eq!(inbox.put_latest("cycle 1"), Put { wake: true, replaced: false });
-        assert_eq!(inbox.put_latest("cycle 2"), Put { wake: false, replaced: true });
-        assert_eq!(inbox.put_fact("write ended"), Put { wake: false, replaced: false });
+        let told = |put: Put<&'static str>| (put.wake, put.left_out.as_deref().copied());
+        assert_eq!(told(inbox.put_latest("cycle 1")), (true, None));
+        assert_eq!(told(inbox.put_latest("cycle 2")), (false, Some("cycle 1")));
+        assert_eq!(told(inbox.put_fact("write ended")), (false, None));
         let mut seen = Vec::new();
         while let Some(item) = inbox.begin() {
             seen.push(*item);
@@ -132,7 +127,7 @@ mod tests {
         let inbox = Inbox::default();
         assert!(inbox.put_latest("poison").wake);
         assert!(inbox.begin().is_some());
-        assert!(!inbox.put_latest("good").replaced);
+        assert!(inbox.put_latest("good").left_out.is_none());
         assert_eq!(inbox.reopen().as_deref(), Some(&"poison"));
         assert_eq!(inbox.begin().as_deref(), Some(&"good"));
         inbox.done();
@@ -142,8 +137,9 @@ mod tests {
     #[test]
     fn facts_are_bounded() {
         let inbox = Inbox::default();
-        let replaced = (0..100).filter(|fact| inbox.put_fact(*fact).replaced).count();
-        assert_eq!(replaced, 36);
+        let left_out: Vec<i32> =
+            (0..100).filter_map(|fact| inbox.put_fact(fact).left_out.as_deref().copied()).collect();
+        assert_eq!(left_out, (0..36).collect::<Vec<_>>());
         assert_eq!(inbox.begin().as_deref(), Some(&36));
     }
 }

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::Epoch;
-use crate::ports::JournalError;
+use crate::model::{Epoch, WriteEnd};
 
 use super::roster::Roster;
 use super::world::World;
@@ -35,7 +34,7 @@ pub(super) async fn lead(world: Arc<World>, roster: Arc<Roster>) {
 
 /// Takes over: reads what was written before, tells every service, lets writes through, and settles what is open. The
 /// services are told first, so that no decision of this term is made on the memory of a follower (INV-23).
-async fn begin(world: &World, roster: &Roster, epoch: Epoch) {
+async fn begin(world: &World, roster: &Arc<Roster>, epoch: Epoch) {
     while !world.gate.has_taken_over(epoch) {
         match take_over(world, roster, epoch).await {
             Ok(()) => tracing::info!(epoch = epoch.number(), "has taken over"),
@@ -45,17 +44,25 @@ async fn begin(world: &World, roster: &Roster, epoch: Epoch) {
             }
         }
     }
-    world.gate.settle_open(|end| roster.settled(end)).await;
+    world.gate.settle_open(|end| settled(world, roster, end)).await;
 }
 
 /// From the fence on nothing more lands of what others send, but for what the server has let in already; that the write
 /// gate waits for before it believes what it reads.
-async fn take_over(world: &World, roster: &Roster, epoch: Epoch) -> Result<(), String> {
+async fn take_over(world: &World, roster: &Arc<Roster>, epoch: Epoch) -> Result<(), String> {
     world.ports.leadership.fence(epoch).await?;
-    let read = async {
-        world.ports.journal.refresh().await?;
-        roster.take_over()?;
-        world.gate.take_over(epoch)
-    };
-    read.await.map_err(|error: JournalError| error.to_string())
+    world.ports.journal.refresh().await.map_err(|error| error.to_string())?;
+    let roster = roster.clone();
+    match world.off_the_loop(move || roster.take_over(epoch)).await {
+        Ok(read) => read.map_err(|error| error.to_string()),
+        Err(_) => Err("the reading of the journal died".to_owned()),
+    }
+}
+
+/// Tells a service how a write of an earlier run ended.
+async fn settled(world: &World, roster: &Arc<Roster>, end: WriteEnd) {
+    let (roster, change) = (roster.clone(), end.change.id.clone());
+    if world.off_the_loop(move || roster.settled(end)).await.is_err() {
+        tracing::error!(%change, "telling how an earlier write ended failed");
+    }
 }

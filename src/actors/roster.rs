@@ -7,15 +7,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::task::JoinSet;
 
-use crate::model::{CycleId, Intent, ServiceId, ServiceSpec, TargetRef, WriteEnd};
+use crate::model::{CycleId, Epoch, Intent, ServiceId, ServiceSpec, TargetRef, WriteEnd};
 use crate::ports::{JournalError, Roster as Declared};
 
-use super::service::{Past, Service};
+use super::service::{Past, Service, Standing};
 use super::source::{Routes, SourcePlan};
 use super::warm_start::{Progress, warm_start};
 use super::world::World;
@@ -32,7 +33,8 @@ pub struct Roster {
     departed: Mutex<BTreeMap<ServiceId, Weak<Service>>>,
     /// The last cycle of all that have departed: no decision of this run has the id of an earlier one.
     last_departed: Mutex<u32>,
-    /// Held while declarations are followed, from the reading of the journal to the new slots being found.
+    /// Held while declarations are followed, from the reading of the journal to the new slots being found: for as long as a
+    /// disk takes. So it is waited for off the threads of the loop.
     turn: Mutex<()>,
     progress: Arc<Progress>,
     /// Readings of the past under way.
@@ -104,14 +106,13 @@ impl Roster {
             }
         }
         next.values().for_each(|held| renew(held, declared));
-        let returning: Vec<Arc<Service>> = before.values().filter(|held| returns(held, declared)).cloned().collect();
-        let mut turnover = Turnover { returning: !returning.is_empty(), ..Turnover::default() };
-        for held in returning {
-            if !held.is_withdrawn() {
-                tracing::info!(service = %held.id, "declared no more; the floor of its autoscaler is returned first");
-                held.withdraw();
+        let (now, mut turnover) = (self.world.ports.clock.now().mono, Turnover::default());
+        for held in before.values().filter(|held| !declared.contains_key(&held.id)) {
+            if let Standing::Withdrawn { bare_since } = undeclared(held, declared, now) {
+                held.withdraw(bare_since);
+                next.insert(held.id.clone(), held.clone());
+                turnover.returning = true;
             }
-            next.insert(held.id.clone(), held);
         }
         turnover.gone = before.values().filter(|held| !next.contains_key(&held.id)).cloned().collect();
         for gone in &turnover.gone {
@@ -131,12 +132,15 @@ impl Roster {
         turnover
     }
 
-    /// Tells whether some services are declared no more, and whether nothing has changed in that: all of them return a
-    /// floor still.
+    /// Tells whether some services are declared no more, and whether nothing has changed in that: all of them are to go on
+    /// as they do.
     pub fn returns_still(&self, declared: &Declared) -> bool {
-        let all = self.all();
+        let (now, all) = (self.world.ports.clock.now().mono, self.all());
         let mut withdrawn = all.values().filter(|held| held.is_withdrawn()).peekable();
-        withdrawn.peek().is_some() && withdrawn.all(|held| returns(held, declared))
+        let stays = |held: &Arc<Service>| {
+            !declared.contains_key(&held.id) && undeclared(held, declared, now) == held.standing()
+        };
+        withdrawn.peek().is_some() && withdrawn.all(stays)
     }
 
     /// Tells a service how a write of an earlier run ended; that is durable by now. A slot that is being opened either
@@ -148,12 +152,16 @@ impl Roster {
         }
     }
 
-    /// Tells every service what was written to its target while another process led.
+    /// Tells every service what was written to its target while another process led, and lets the writes of the term
+    /// `epoch` through. Not where that is over by now: what a later one has read is newer.
     ///
     /// # Errors
     /// When the journal cannot tell.
-    pub fn take_over(&self) -> Result<(), JournalError> {
+    pub fn take_over(&self, epoch: Epoch) -> Result<(), JournalError> {
         let _turn = self.turn.lock();
+        if *self.world.ports.leadership.terms().borrow() != Some(epoch) {
+            return Ok(());
+        }
         let services = self.all();
         let specs: Vec<Arc<ServiceSpec>> = services.values().map(|service| service.spec()).collect();
         let mut remembered = self.remembered(&specs.iter().collect::<Vec<_>>())?;
@@ -161,7 +169,7 @@ impl Roster {
         for (id, service) in &*services {
             service.took_over(remembered.remove(id).unwrap_or_default(), now);
         }
-        Ok(())
+        self.world.gate.take_over(epoch)
     }
 
     /// Opens slots for new services. Who had the name before is held on to first: what of it ends after the journal
@@ -190,6 +198,7 @@ impl Roster {
         self.world.ports.cluster.follow(&next.values().map(|service| service.spec().target.clone()).collect());
         let next = Arc::new(next);
         let mut reading = self.reading.lock();
+        // Those that have ended, whose services have been told by themselves.
         while reading.try_join_next().is_some() {}
         for source in &self.sources {
             let routes = Arc::new(Routes::of(source, next.values()));
@@ -241,9 +250,9 @@ impl Roster {
     }
 }
 
-/// Tells whether a service is declared no more and has a floor to return, which nobody else must turn meanwhile.
-fn returns(held: &Service, declared: &Declared) -> bool {
-    !declared.contains_key(&held.id) && held.holds_a_floor() && is_free(&held.spec().target, declared)
+/// Returns how a service stands that is declared no more. A floor that another one turns by now it does not return.
+fn undeclared(held: &Service, declared: &Declared, now: Duration) -> Standing {
+    if is_free(&held.spec().target, declared) { held.undeclared(now) } else { Standing::Retired }
 }
 
 fn is_free(target: &TargetRef, declared: &Declared) -> bool {

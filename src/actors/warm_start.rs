@@ -3,9 +3,12 @@
 //! Services are read in groups, one request at a time, and after each request the source is left alone for as
 //! long as the request took: a start, or many new services, never take more than half of what a server can give.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+
+use futures::FutureExt;
 
 use crate::model::{Finite, Minute, MinuteValue, Timestamp};
 use crate::ports::{Round, SourceError, Template};
@@ -50,11 +53,19 @@ pub async fn warm_start(
     let to = Minute::of(world.ports.clock.now().wall).start();
     let from = to.checked_sub(plan.history).unwrap_or(to);
     for group in new.chunks(GROUP) {
-        if from < to
-            && let Err(error) = warm_group(&plan, &routes.round, &world, group, from, to).await
-        {
-            tracing::warn!(source = %plan.name, services = group.len(), %error, "history not read, starting cold");
-            group.iter().filter(|route| route.has_history()).for_each(|route| route.service.history_settled());
+        let read = AssertUnwindSafe(read_group(&plan, &routes.round, &world, group, from, to)).catch_unwind().await;
+        // Where the reading died nobody else would tell those who wait for it.
+        let read = read.map_or_else(|_| Err("it died".to_owned()), |read| read.map_err(|error| error.to_string()));
+        match read {
+            Ok(histories) => {
+                for (route, history) in group.iter().zip(histories).filter(|(route, _)| route.has_history()) {
+                    route.service.history_read(history);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(source = %plan.name, services = group.len(), error, "history not read, starting cold");
+                group.iter().filter(|route| route.has_history()).for_each(|route| route.service.history_settled());
+            }
         }
         progress.done.fetch_add(group.len(), Ordering::Relaxed);
         let (done, total) = progress.get();
@@ -62,14 +73,16 @@ pub async fn warm_start(
     }
 }
 
-async fn warm_group(
+/// Returns the past of each service of a group: of each of its signals that is forecast (position in the spec), its
+/// minutes, oldest first.
+async fn read_group(
     plan: &SourcePlan,
     round: &Round,
     world: &World,
     group: &[&Route],
     from: Timestamp,
     to: Timestamp,
-) -> Result<(), SourceError> {
+) -> Result<Vec<Vec<(usize, Vec<MinuteValue>)>>, SourceError> {
     let mut histories: Vec<Vec<(usize, Vec<MinuteValue>)>> = vec![Vec::new(); group.len()];
     for (position, template) in round.templates.iter().enumerate() {
         let wanted: Vec<_> =
@@ -83,10 +96,7 @@ async fn warm_group(
             histories[index].push((signal, on_grid(from, row)));
         }
     }
-    for (route, history) in group.iter().zip(histories).filter(|(route, _)| route.has_history()) {
-        route.service.history_read(history);
-    }
-    Ok(())
+    Ok(histories)
 }
 
 async fn read_patiently(

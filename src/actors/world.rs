@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+use tokio::sync::oneshot::{self, error::RecvError};
+
 use crate::decide::Deadline;
 use crate::forecast::params::ForecastParams;
 use crate::guard::FleetLimits;
@@ -10,6 +13,7 @@ use crate::instrument::{Metrics, ProcessMetrics};
 use crate::model::RecordMask;
 use crate::ports::{
     Clock, Cluster, Executor, Journal, KillSwitch, Leadership, PolicyMemory, PolicyStore, Services, TelemetrySource,
+    Urgency,
 };
 
 use super::policy_library::InForce;
@@ -59,4 +63,25 @@ pub struct World {
     pub mask: Arc<RecordMask>,
     /// Parameters of the models.
     pub forecast: Arc<ForecastParams>,
+}
+
+impl World {
+    /// Does `work` of all services that may wait for a disk off the threads of the loop, and returns what it yields.
+    ///
+    /// # Errors
+    /// When it panicked.
+    pub async fn off_the_loop<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, RecvError> {
+        let (told, yielded) = oneshot::channel();
+        let context = Handle::current();
+        let job = move || {
+            let _context = context.enter();
+            // Nobody listens any more where the one who asked has ended meanwhile.
+            drop(told.send(work()));
+        };
+        self.ports.executor.run(Urgency::Policies, Box::new(job)).await;
+        yielded.await
+    }
 }

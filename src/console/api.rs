@@ -26,8 +26,8 @@ pub const MOST_RECORDS: usize = 100;
 
 type Parameters<T> = Result<Query<T>, QueryRejection>;
 
-pub(super) async fn status(State(console): State<Console>) -> Answer<Status> {
-    Answer(console.control.status())
+pub(super) async fn status(State(console): State<Console>) -> Result<Answer<Status>, ApiError> {
+    console.ask(|control| control.status()).await.map(Answer)
 }
 
 pub(super) async fn policy(State(console): State<Console>) -> Answer<PolicyStatus> {
@@ -51,10 +51,10 @@ pub(super) async fn services(
     let page = parameters(query, "?after=namespace/name&limit=number, both optional")?;
     let limit = within(page.limit.unwrap_or(SERVICES), MOST)?;
     let after = page.after.as_deref().map(service_id).transpose()?;
-    let wanted = |snapshot: &ServiceSnapshot| after.as_ref().is_none_or(|after| snapshot.service > *after);
-    let mut rest = console.control.services().into_iter().filter(wanted);
-    let services: Vec<ServiceSummary> = rest.by_ref().take(limit).map(ServiceSummary::from).collect();
-    let next = rest.next().and_then(|_| services.last().map(|last| last.service.clone()));
+    // With the first of the page behind it, if there is one.
+    let mut listed = console.ask(move |control| control.services(after.as_ref(), limit + 1)).await?.into_iter();
+    let services: Vec<ServiceSummary> = listed.by_ref().take(limit).map(ServiceSummary::from).collect();
+    let next = listed.next().and_then(|_| services.last().map(|last| last.service.clone()));
     Ok(Answer(Services { services, next }))
 }
 
@@ -225,13 +225,9 @@ async fn read<T: Send + 'static>(
     read: impl FnOnce(&dyn Control) -> Result<T, JournalError> + Send + 'static,
 ) -> Result<T, ApiError> {
     let permit = console.reads.clone().acquire_owned().await;
-    let control = console.control.clone();
-    let reading = tokio::task::spawn_blocking(move || {
+    let found = console.ask(move |control| {
         let _permit = permit;
-        read(control.as_ref())
+        read(control)
     });
-    match reading.await {
-        Ok(found) => Ok(found?),
-        Err(_) => Err(ApiError::internal("the journal could not be read")),
-    }
+    Ok(found.await??)
 }

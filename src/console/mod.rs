@@ -63,6 +63,18 @@ struct Console {
     reads: Arc<Semaphore>,
 }
 
+impl Console {
+    /// Asks the loop on a thread of its own: with many services the answer takes longer than its threads are held up.
+    async fn ask<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&dyn Control) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let control = self.control.clone();
+        let asking = tokio::task::spawn_blocking(move || ask(control.as_ref()));
+        asking.await.map_err(|_| ApiError::internal("the loop could not be asked"))
+    }
+}
+
 /// Returns the routes over a running loop.
 pub fn router(control: Arc<dyn Control>, metrics: Arc<Metrics>) -> Router {
     let console = Console { control, metrics, reads: Arc::new(Semaphore::new(READS)) };

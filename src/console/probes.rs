@@ -13,8 +13,7 @@ use super::error::ApiError;
 
 /// Tells that the process serves; a loop that is held is alive, one that stands still for good is not.
 pub(super) async fn live(State(console): State<Console>) -> Response {
-    let waiting = console.control.status().waiting_for;
-    match waiting.iter().find(|what| what.is_standstill()) {
+    match console.control.standstill() {
         None => "ok\n".into_response(),
         Some(standstill) => (StatusCode::SERVICE_UNAVAILABLE, format!("{standstill}\n")).into_response(),
     }
@@ -28,26 +27,24 @@ struct Ready {
 }
 
 /// Tells whether the process is able to work; what single services lack is no part of it.
-pub(super) async fn ready(State(console): State<Console>) -> Response {
-    let status = console.control.status();
+pub(super) async fn ready(State(console): State<Console>) -> Result<Response, ApiError> {
+    let status = console.ask(|control| control.status()).await?;
     let code = if status.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (
-        code,
-        Json(Ready { ready: status.ready, waiting_for: status.waiting_for.iter().map(ToString::to_string).collect() }),
-    )
-        .into_response()
+    let waiting_for = status.waiting_for.iter().map(ToString::to_string).collect();
+    Ok((code, Json(Ready { ready: status.ready, waiting_for })).into_response())
 }
 
-/// Returns the metrics page; made on a thread of its own, as a large fleet has many series.
+/// Returns the metrics page. How the process stands is measured when it is asked for.
 pub(super) async fn metrics(State(console): State<Console>) -> Result<Response, ApiError> {
-    let page = tokio::task::spawn_blocking(move || {
-        // Takes stock: whether the process is ready is measured by being asked.
-        console.control.status();
-        console.metrics.encode()
-    })
-    .await;
-    match page {
-        Ok(Ok(page)) => Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()),
-        Ok(Err(_)) | Err(_) => Err(ApiError::internal("the metrics page could not be made")),
+    let metrics = console.metrics.clone();
+    let page = console.ask(move |control| {
+        let (status, process) = (control.status(), metrics.process());
+        process.ready(status.ready);
+        process.leader(status.lead.speaks());
+        metrics.encode()
+    });
+    match page.await? {
+        Ok(page) => Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], page).into_response()),
+        Err(_) => Err(ApiError::internal("the metrics page could not be made")),
     }
 }

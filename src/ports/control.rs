@@ -133,14 +133,18 @@ pub struct SourceStatus {
 
 /// A running loop, seen from outside.
 pub trait Control: Send + Sync + 'static {
-    /// Returns how the process stands.
+    /// Returns how the process stands. Looks at every service.
     fn status(&self) -> Status;
+
+    /// Returns what has stood still for so long that the process is to be started anew, if anything has. Known at once,
+    /// however many services there are.
+    fn standstill(&self) -> Option<Awaited>;
 
     /// Returns which policies are in force, and what stands beside them.
     fn policies(&self) -> PolicyStatus;
 
-    /// Returns how the services stand, in name order.
-    fn services(&self) -> Vec<ServiceSnapshot>;
+    /// Returns how the services stand, in name order: the first `limit` of those after a name, or of all.
+    fn services(&self, after: Option<&ServiceId>, limit: usize) -> Vec<ServiceSnapshot>;
 
     /// Returns how one service stands.
     fn service(&self, id: &ServiceId) -> Option<ServiceSnapshot>;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use flyball::adapters::kill_file::read_state;
@@ -40,6 +41,8 @@ pub struct Loop {
     pub later: Arc<Mutex<Vec<DecisionRecord>>>,
     /// How many pages of decisions were asked for.
     pub pages: Arc<AtomicUsize>,
+    /// The threads on which all services were looked at.
+    pub walked: Arc<Mutex<Vec<ThreadId>>>,
 }
 
 fn decided() -> Vec<DecisionRecord> {
@@ -47,6 +50,10 @@ fn decided() -> Vec<DecisionRecord> {
 }
 
 impl Loop {
+    fn rounds(&self) -> Option<Awaited> {
+        self.still.map(|silent_seconds| Awaited::Rounds { source: "main".to_owned(), silent_seconds })
+    }
+
     fn decided(&self) -> Vec<DecisionRecord> {
         let later = self.later.lock().unwrap().clone();
         later.into_iter().chain(decided()).collect()
@@ -55,8 +62,9 @@ impl Loop {
 
 impl Control for Loop {
     fn status(&self) -> Status {
+        self.walked.lock().unwrap().push(thread::current().id());
         let mut waiting = if self.ready { vec![] } else { vec![Awaited::FirstRound { services: 2 }] };
-        waiting.extend(self.still.map(|silent_seconds| Awaited::Rounds { source: "main".to_owned(), silent_seconds }));
+        waiting.extend(self.rounds());
         Status {
             ready: self.ready,
             waiting_for: waiting,
@@ -79,7 +87,12 @@ impl Control for Loop {
         PolicyStatus { faults: vec!["t.rhai:1:1: odd".to_owned()], ..PolicyStatus::default() }
     }
 
-    fn services(&self) -> Vec<ServiceSnapshot> {
+    fn standstill(&self) -> Option<Awaited> {
+        self.rounds().filter(Awaited::is_standstill)
+    }
+
+    fn services(&self, after: Option<&ServiceId>, limit: usize) -> Vec<ServiceSnapshot> {
+        self.walked.lock().unwrap().push(thread::current().id());
         let spec = records::spec(SERVICE);
         let record = records::acted(records::id(SERVICE, 1));
         let snapshot = ServiceSnapshot {
@@ -98,11 +111,12 @@ impl Control for Loop {
         };
         let service = "shop/search".parse().unwrap();
         let new = ServiceSnapshot { service, features: None, outlook: None, last: None, ..snapshot.clone() };
-        vec![snapshot, new]
+        let is_later = |snapshot: &ServiceSnapshot| after.is_none_or(|after| snapshot.service > *after);
+        vec![snapshot, new].into_iter().filter(is_later).take(limit).collect()
     }
 
     fn service(&self, id: &ServiceId) -> Option<ServiceSnapshot> {
-        self.services().into_iter().find(|snapshot| snapshot.service == *id)
+        self.services(None, usize::MAX).into_iter().find(|snapshot| snapshot.service == *id)
     }
 
     fn declaration(&self, id: &ServiceId) -> Option<Declaration> {
@@ -388,6 +402,24 @@ async fn a_loop_that_stands_still_for_minutes_is_not_alive() {
         assert_eq!(server.get("/readyz").await.status, 503);
         server.stop().await;
     }
+}
+
+/// The threads of the loop have better to do than to look at ten thousand services.
+#[tokio::test]
+async fn what_looks_at_all_services_does_so_off_the_threads_of_the_loop_and_the_probe_of_life_does_not() {
+    let control = Loop { ready: true, ..Loop::default() };
+    let walked = control.walked.clone();
+    let server = start(control).await;
+    assert_eq!(server.get("/livez").await.status, 200);
+    assert!(walked.lock().unwrap().is_empty());
+    for path in ["/readyz", "/metrics", "/api/v1/status", "/api/v1/services"] {
+        let reply = server.get(path).await;
+        let threads = std::mem::take(&mut *walked.lock().unwrap());
+        assert!(reply.status == 200 && !threads.is_empty(), "{path}: {}", reply.body);
+        assert!(!threads.contains(&thread::current().id()), "{path}");
+        assert_eq!(reply.body.contains("flyball_ready 1\n"), path == "/metrics", "{path}: {}", reply.body);
+    }
+    server.stop().await;
 }
 
 #[tokio::test]

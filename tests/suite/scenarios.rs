@@ -5,6 +5,7 @@ mod loops;
 mod masked;
 pub mod replicas;
 mod restarts;
+mod slot;
 mod staging;
 mod telemetry;
 mod turnover;

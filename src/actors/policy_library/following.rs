@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::in_force::InForce;
 use super::status::note;
-use crate::cycle::staging::{Announcement, Step};
+use crate::cycle::staging::{Announcement, Staging};
 use crate::instrument::ProcessMetrics;
 
 impl InForce {
@@ -21,10 +21,7 @@ impl InForce {
 
     /// Decides by itself from here on.
     pub(super) fn lead(&self) {
-        self.change(|staging| {
-            staging.lead();
-            Step::None
-        });
+        self.change(Staging::lead);
     }
 
     /// Returns what those who follow are to hear; `None` before anything is in force.

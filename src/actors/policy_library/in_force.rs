@@ -179,15 +179,11 @@ impl InForce {
             return false;
         }
         let scope = order.service.clone().map_or(Scope::All, Scope::Service);
-        let mut result = Ok(Step::None);
-        let step = self.change(|staging| {
-            result = match order.operation {
-                PolicyOperation::Promote => staging.promote(&scope, now),
-                PolicyOperation::Rollback => staging.roll_back(&scope),
-            };
-            result.clone().unwrap_or(Step::None)
+        let result = self.change(|staging| match order.operation {
+            PolicyOperation::Promote => staging.promote(&scope, now),
+            PolicyOperation::Rollback => staging.roll_back(&scope),
         });
-        note(&step, "order", metrics);
+        note(result.as_ref().unwrap_or(&Step::None), "order", metrics);
         tracing::info!(operation = ?order.operation, by = order.by, reason = order.reason, ?result, "order about policies");
         let (done, words) = match result {
             Ok(Step::InForce(revision)) => (true, format!("revision {revision} is in force")),
@@ -206,12 +202,12 @@ impl InForce {
         self.staging.load_full()
     }
 
-    pub(super) fn change(&self, change: impl FnOnce(&mut Staging<Release>) -> Step) -> Step {
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut Staging<Release>) -> R) -> R {
         let _turn = self.turn.lock();
         let mut staging = (**self.staging.load()).clone();
-        let step = change(&mut staging);
+        let changed = change(&mut staging);
         self.staging.store(Arc::new(staging));
-        step
+        changed
     }
 }
 

@@ -3,7 +3,9 @@
 mod slot;
 mod stage;
 mod stages;
+mod standing;
 mod supervisor;
 
-pub use slot::{Past, SECOND_LOOK, Service, Share, View};
+pub use slot::{Past, Service, Share, View};
+pub use standing::{SECOND_LOOK, Standing};
 pub use supervisor::{Supervisor, SupervisorMsg};

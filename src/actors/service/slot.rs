@@ -1,32 +1,28 @@
 //! The state of one service. It lives outside the actors, so that a restart costs no learning.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use parking_lot::Mutex;
 use ractor::ActorRef;
 
-use crate::cycle::withdrawal::held_up;
 use crate::cycle::{
     ActuatorCore, ActuatorEvent, Assessed, DeciderCore, DeciderEvent, ForecasterCore, ForecasterEvent, ObserverCore,
 };
 use crate::instrument::ServiceMetrics;
 use crate::model::{
-    Arrival, Bounds, ChangeSet, CycleId, DecisionRecord, Features, Fitted, Intent, MinuteValue, Mode, Now, Outlook,
-    ServiceId, ServiceSpec, TargetReading, TargetState, WriteEnd, WriteOutcome,
+    Arrival, ChangeSet, CycleId, DecisionRecord, Features, Fitted, Intent, MinuteValue, Now, Outlook, ServiceId,
+    ServiceSpec, WriteEnd, WriteOutcome,
 };
 use crate::ports::News;
 use crate::ports::journal::Entry;
 
 use super::stage::{Stage, Wake};
 use super::stages::{ActuatorStage, DeciderStage, ForecasterStage, ObserverStage};
+use super::standing::{Declared, Standing};
 use crate::actors::inbox::{Inbox, Put};
 use crate::actors::world::World;
-
-/// How long no floor is seen to be held up before that is believed.
-pub const SECOND_LOOK: Duration = Duration::from_secs(15);
 
 /// A core whose steps count only once they are through: a panic half-way leaves the last good state. It goes by the
 /// declaration kept beside it.
@@ -39,7 +35,7 @@ pub(super) struct Committed<T> {
 /// How a step comes to count as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Commit {
-    /// It works on a copy, which replaces the core.
+    /// It works on a copy, which replaces the core. Whoever else steps it meanwhile waits, or the later would undo the other.
     Copy,
     /// The core sees to it: it is too large to be copied for the little that a step changes.
     InPlace,
@@ -71,9 +67,10 @@ impl<T: Clone> Committed<T> {
         if self.commit == Commit::InPlace {
             return stepped(&mut self.core.lock());
         }
-        let mut next = self.core.lock().clone();
+        let mut core = self.core.lock();
+        let mut next = core.clone();
         let result = stepped(&mut next);
-        *self.core.lock() = next;
+        *core = next;
         result
     }
 
@@ -129,8 +126,8 @@ pub struct View {
 pub struct Service {
     /// Which service.
     pub id: ServiceId,
-    /// The declaration; one that changes what is measured makes a new slot.
-    spec: ArcSwap<ServiceSpec>,
+    /// What it goes by. Changed by the roster alone, one change at a time.
+    pub(super) declared: ArcSwap<Declared>,
     /// The ports.
     pub world: Arc<World>,
     /// Its metrics.
@@ -147,12 +144,6 @@ pub struct Service {
     view: Mutex<View>,
     /// Sources whose history is still awaited.
     histories_owed: AtomicUsize,
-    /// Whether the service is supervised no more.
-    retired: AtomicBool,
-    /// Whether its declaration was taken back while it still holds a floor up.
-    withdrawn: AtomicBool,
-    /// Since when (monotonic) it is seen to hold no floor up, where it was looked for one.
-    bare_since: Mutex<Option<Duration>>,
     heritage: Mutex<Heritage>,
 }
 
@@ -184,72 +175,15 @@ impl Service {
             stages: ArcSwapOption::empty(),
             view: Mutex::new(View::default()),
             histories_owed: AtomicUsize::new(histories),
-            retired: AtomicBool::new(false),
-            withdrawn: AtomicBool::new(false),
-            bare_since: Mutex::default(),
             heritage: Mutex::default(),
-            spec: ArcSwap::new(spec),
+            declared: ArcSwap::from_pointee(Declared { spec, standing: Standing::Supervised }),
             world,
         }
     }
 
-    /// Returns the declaration.
-    pub fn spec(&self) -> Arc<ServiceSpec> {
-        self.spec.load_full()
-    }
-
-    /// Goes on by a changed declaration of the same series and target; each stage does with its next input.
-    pub fn declared(&self, spec: Arc<ServiceSpec>) {
-        self.metrics.mode(spec.mode);
-        self.spec.store(spec);
-        self.withdrawn.store(false, Ordering::Release);
-        *self.bare_since.lock() = None;
-    }
-
-    /// Tells whether the service holds up the floor of an autoscaler, or may: what would stay behind if it ended now. By
-    /// what the watch knows, which is ahead of the last cycle and behind a write that has just begun or ended: that no
-    /// floor is held up is believed once it was seen twice, [`SECOND_LOOK`] apart.
-    pub fn holds_a_floor(&self) -> bool {
-        let (spec, gate) = (self.spec(), &self.world.gate);
-        let target = self.world.ports.cluster.observed(&spec.target);
-        if spec.mode != Mode::Auto || target.last().and_then(TargetState::autoscaler).is_none() {
-            return false;
-        }
-        let is_outdated = matches!(target, TargetReading::Outdated { .. });
-        let is_unclear = is_outdated || gate.is_writing(&spec.target) || gate.unsettled(&spec.target);
-        let mut bare_since = self.bare_since.lock();
-        if is_unclear || held_up(&target).is_some() {
-            *bare_since = None;
-            return true;
-        }
-        let now = self.world.ports.clock.now().mono;
-        now.saturating_sub(*bare_since.get_or_insert(now)) < SECOND_LOOK
-    }
-
-    /// Returns the floor that is seen to be held up, whoever may return it.
-    pub fn raised_floor(&self) -> Option<String> {
-        let target = self.world.ports.cluster.observed(&self.spec().target);
-        held_up(&target).map(|one| format!("HPA {}: {}, found at {}", one.name, one.floor, one.baseline))
-    }
-
-    /// Goes on without a declaration, to return the floor that it holds up. The owner's bounds bind no more: the floor
-    /// was there before them.
-    pub fn withdraw(&self) {
-        if !self.withdrawn.swap(true, Ordering::AcqRel) {
-            let spec = self.spec();
-            let bounds = Bounds { min: 1, ..spec.bounds };
-            self.spec.store(Arc::new(ServiceSpec { bounds, ..(*spec).clone() }));
-        }
-    }
-
-    /// Tells whether it goes on without a declaration.
-    pub fn is_withdrawn(&self) -> bool {
-        self.withdrawn.load(Ordering::Acquire)
-    }
-
     /// Ends the service: nothing that waits is begun any more. What is at the write gate goes on to its end.
     pub fn retire(&self) {
-        self.retired.store(true, Ordering::Release);
+        self.stands(self.spec(), Standing::Retired);
         self.stages.store(None);
         self.metrics.forget();
         for event in self.actions.drain() {
@@ -281,10 +215,6 @@ impl Service {
             heir
         };
         heir.write_ended(end);
-    }
-
-    pub(super) fn is_retired(&self) -> bool {
-        self.retired.load(Ordering::Acquire)
     }
 
     /// Notes that a change is not sent, because its service is supervised no more.
@@ -402,15 +332,16 @@ impl Service {
     }
 
     /// Follows up on an item put into the inbox of a stage.
-    pub(super) fn put<S: Stage>(&self, put: Put) {
-        if put.replaced {
-            self.world.process.skipped_inputs.inc();
-        }
+    pub(super) fn put<S: Stage>(&self, put: Put<S::Item>) {
         if put.wake
             && let Some(stages) = &*self.stages.load()
         {
             // A stage that is being restarted is woken by its start.
             let _ = stages[S::POSITION].cast(Wake);
+        }
+        if let Some(left_out) = put.left_out {
+            self.world.process.skipped_inputs.inc();
+            S::skipped(&left_out, self);
         }
     }
 }

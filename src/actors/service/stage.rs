@@ -10,6 +10,7 @@ use crate::instrument::{self, ActorRole};
 use crate::model::ServiceSpec;
 
 use super::slot::{Committed, Service};
+use super::standing::Declared;
 use crate::actors::inbox::Inbox;
 
 /// The only message of a stage: something waits in its inbox.
@@ -35,10 +36,12 @@ pub(super) trait Stage: Send + Sync + 'static {
     fn core(service: &Service) -> &Committed<Self::Core>;
     /// Lets the core go on by a changed declaration.
     fn declared(core: &mut Self::Core, spec: &Arc<ServiceSpec>);
-    fn step(core: &mut Self::Core, item: &Self::Item, service: &Service) -> Self::Effects;
+    /// Steps the core, which goes by `by` already.
+    fn step(core: &mut Self::Core, item: &Self::Item, by: &Declared, service: &Service) -> Self::Effects;
     fn perform(effects: Self::Effects, service: &Arc<Service>);
 
-    /// Says what it means that an item was left out because the stage died over it.
+    /// Says what it means that an item was left out: the stage died over it, a newer one took its place, or there were too
+    /// many facts.
     fn skipped(_item: &Self::Item, _service: &Service) {}
 }
 
@@ -74,8 +77,8 @@ impl<S: Stage> Actor for StageActor<S> {
             && let Some(item) = S::inbox(service).begin()
         {
             let started = Instant::now();
-            let spec = service.spec();
-            let effects = S::core(service).step(&spec, S::declared, |core| S::step(core, &item, service));
+            let by = service.declared.load_full();
+            let effects = S::core(service).step(&by.spec, S::declared, |core| S::step(core, &item, &by, service));
             S::inbox(service).done();
             service.world.process.stage(S::TIMED, started.elapsed());
             S::perform(effects, service);

@@ -16,6 +16,7 @@ use crate::ports::{News, Urgency};
 
 use super::slot::{Committed, Service, Share};
 use super::stage::Stage;
+use super::standing::{Declared, Standing};
 use crate::actors::inbox::Inbox;
 
 pub(super) struct ObserverStage;
@@ -40,8 +41,8 @@ impl Stage for ObserverStage {
         core.declared(spec);
     }
 
-    fn step(core: &mut ObserverCore, share: &Share, service: &Service) -> Observed {
-        let target = service.world.ports.cluster.observed(&service.spec().target);
+    fn step(core: &mut ObserverCore, share: &Share, by: &Declared, service: &Service) -> Observed {
+        let target = service.world.ports.cluster.observed(&by.spec.target);
         if let Some(state) = target.known() {
             service.world.gate.seen_replicas(&service.id, state.replicas, || !service.is_retired());
         }
@@ -85,7 +86,12 @@ impl Stage for ForecasterStage {
         core.declared(spec);
     }
 
-    fn step(core: &mut ForecasterCore, event: &ForecasterEvent, service: &Service) -> Vec<ForecasterEffect> {
+    fn step(
+        core: &mut ForecasterCore,
+        event: &ForecasterEvent,
+        _: &Declared,
+        service: &Service,
+    ) -> Vec<ForecasterEffect> {
         let effects = core.step(event);
         if matches!(event, ForecasterEvent::Warmed { .. }) {
             service.history_settled();
@@ -172,7 +178,7 @@ impl Stage for DeciderStage {
         core.declared(spec);
     }
 
-    fn step(core: &mut DeciderCore, event: &DeciderEvent, service: &Service) -> Option<Decided> {
+    fn step(core: &mut DeciderCore, event: &DeciderEvent, by: &Declared, service: &Service) -> Option<Decided> {
         match event {
             DeciderEvent::Assessed(assessed) => {
                 let world = &service.world;
@@ -180,7 +186,8 @@ impl Stage for DeciderStage {
                 let lead = lead(service);
                 let hold = service.hold();
                 let (policy, candidate) = (sets.in_force.as_deref(), sets.candidate.as_deref());
-                let (hold, withdrawn, mask) = (hold.as_deref(), service.is_withdrawn(), &*world.mask);
+                let withdrawn = matches!(by.standing, Standing::Withdrawn { .. });
+                let (hold, mask) = (hold.as_deref(), &*world.mask);
                 let unbounded = world.ports.services.unbounded();
                 let unbounded = unbounded.as_deref();
                 let inputs = Inputs { policy, candidate, kill: &kill, lead: &lead, mask, hold, unbounded, withdrawn };
@@ -291,7 +298,7 @@ impl Stage for ActuatorStage {
         core.declared(spec);
     }
 
-    fn step(core: &mut ActuatorCore, event: &ActuatorEvent, _: &Service) -> Vec<ActuatorEffect> {
+    fn step(core: &mut ActuatorCore, event: &ActuatorEvent, _: &Declared, _: &Service) -> Vec<ActuatorEffect> {
         core.step(event)
     }
 
@@ -300,7 +307,7 @@ impl Stage for ActuatorStage {
         if let ActuatorEvent::Decided(decided) = event
             && let Some(change) = &decided.record.change
         {
-            service.never_sent(change, "its actuator failed before it was sent");
+            service.never_sent(change, "its actuator left it out");
         }
     }
 

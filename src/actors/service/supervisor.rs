@@ -41,7 +41,7 @@ pub struct SupervisorState {
     /// Counts the starts; a start scheduled for an older one is void.
     generation: u64,
     /// Stages that have not ended yet.
-    alive: Vec<ActorId>,
+    alive: Vec<(ActorId, ActorRole)>,
     /// Monotonic times of recent failures.
     failures: VecDeque<Duration>,
     /// When the stages were last started (monotonic).
@@ -107,7 +107,8 @@ impl SupervisorState {
             spawn::<DeciderStage>(&self.service, &cell).await?,
             spawn::<ActuatorStage>(&self.service, &cell).await?,
         ];
-        self.alive = stages.iter().map(|stage| stage.get_id()).collect();
+        let roles = [ObserverStage::ROLE, ForecasterStage::ROLE, DeciderStage::ROLE, ActuatorStage::ROLE];
+        self.alive = stages.iter().map(|stage| stage.get_id()).zip(roles).collect();
         self.started = self.service.world.ports.clock.now().mono;
         let stages = Arc::new(stages);
         self.service.stages.store(Some(stages.clone()));
@@ -127,7 +128,8 @@ impl SupervisorState {
             self.failures.pop_front();
         }
         self.service.update_view(|view| view.restarts += 1);
-        self.service.metrics.restarted(self.role(stage));
+        let role = self.alive.iter().find(|(id, _)| *id == stage.get_id()).map(|(_, role)| *role);
+        role.into_iter().for_each(|role| self.service.metrics.restarted(role));
         tracing::error!(service = %self.service.id, error, "stage failed, service is restarted");
         if let Some(stages) = self.service.stages.swap(None) {
             for other in stages.iter().filter(|other| other.get_id() != stage.get_id()) {
@@ -137,21 +139,10 @@ impl SupervisorState {
         self.ended(myself, stage.get_id());
     }
 
-    fn role(&self, stage: &ActorCell) -> ActorRole {
-        let stages = self.service.stages.load();
-        let position = stages.as_ref().and_then(|stages| stages.iter().position(|one| one.get_id() == stage.get_id()));
-        match position {
-            Some(ForecasterStage::POSITION) => ForecasterStage::ROLE,
-            Some(DeciderStage::POSITION) => DeciderStage::ROLE,
-            Some(ActuatorStage::POSITION) => ActuatorStage::ROLE,
-            _ => ObserverStage::ROLE,
-        }
-    }
-
     /// Plans the restart once the last stage has ended.
     fn ended(&mut self, myself: &ActorRef<SupervisorMsg>, stage: ActorId) {
         let before = self.alive.len();
-        self.alive.retain(|alive| *alive != stage);
+        self.alive.retain(|(alive, _)| *alive != stage);
         if before == 0 || !self.alive.is_empty() || self.alive.len() == before {
             return;
         }

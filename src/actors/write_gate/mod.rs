@@ -194,19 +194,19 @@ impl WriteGate {
 
     /// Finds out what became of the open intents of earlier runs, by reading, each by itself; `on_end` hears of
     /// each. What could not be made durable stays open, and its target stays shut.
-    pub async fn settle_open(&self, on_end: impl Fn(WriteEnd)) {
+    pub async fn settle_open<F: Future<Output = ()>>(&self, on_end: impl Fn(WriteEnd) -> F) {
         let earlier = self.state.lock().unsettled.clone();
         let settled = earlier.iter().map(|change| self.settle_earlier(change, &on_end));
         futures::future::join_all(settled).await;
     }
 
-    async fn settle_earlier(&self, change: &ChangeSet, on_end: impl Fn(WriteEnd)) {
+    async fn settle_earlier<F: Future<Output = ()>>(&self, change: &ChangeSet, on_end: impl Fn(WriteEnd) -> F) {
         let landed = self.state.lock().landed;
         let Ended { outcome, version } = self.settle(change, landed).await;
         tracing::info!(service = %change.service(), change = %change.id, outcome = %outcome, "earlier write settled");
         let ended = self.end(change, &outcome).await;
         if self.lasts(ended).await {
-            on_end(WriteEnd { change: change.clone(), outcome, now: self.parts.clock.now(), version });
+            on_end(WriteEnd { change: change.clone(), outcome, now: self.parts.clock.now(), version }).await;
             self.state.lock().unsettled.retain(|open| open.id != change.id);
         }
     }

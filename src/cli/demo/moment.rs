@@ -56,7 +56,8 @@ impl Moments {
     /// Returns how the loop stands.
     pub fn stand(&self) -> LoopStand {
         let status = self.control.status();
-        let decided = self.control.services().iter().filter_map(|service| service.last.as_ref().map(|it| it.at)).max();
+        let services = self.control.services(None, usize::MAX);
+        let decided = services.iter().filter_map(|service| service.last.as_ref().map(|it| it.at)).max();
         // A refused first policy is nothing to wait for: it is shown.
         LoopStand { ready: status.ready || !status.policy_faults.is_empty(), decided }
     }
@@ -111,7 +112,7 @@ impl Moments {
     }
 
     fn rows(&mut self, plant: &[PlantSnapshot], at: Timestamp) -> Vec<ServiceRow> {
-        let snapshots = self.control.services();
+        let snapshots = self.control.services(None, usize::MAX);
         let row = |seen: &PlantSnapshot| {
             let snapshot = snapshots.iter().find(|snapshot| snapshot.service == seen.service)?;
             let loads = self.loads.seen(&seen.service, at, seen.rps);

@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use tokio::sync::{oneshot, watch};
 
 use super::faults::change;
-use super::world::{Remembered, World, origin, policy_set, settings, steady};
+use super::world::{Hesitant, Remembered, World, origin, policy_set, settings, steady};
 use crate::records;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -306,6 +306,41 @@ async fn inv_12_the_new_leader_settles_what_its_predecessor_left_and_a_follower_
     let [settled] = world.journal.sent_since(world.clock.now().wall, MINUTE * 60).unwrap().try_into().unwrap();
     assert_eq!(settled.change, left);
     assert_eq!(world.cluster.replicas("checkout"), 6, "found, and not sent again");
+    tree.stop().await;
+}
+
+/// A disk may take its time: meanwhile the loop goes on, and writes nothing.
+#[tokio::test(start_paused = true)]
+async fn inv_17_inv_23_taking_over_waits_for_the_journal_off_the_threads_of_the_loop() {
+    let mut world = World::new(&[SHOP], steady(|_, _| 280.0));
+    world.run_for(MINUTE).await;
+    let mut left = change(&world, 4, 6);
+    left.decision = world.records(SHOP)[0].id.clone();
+    left.epoch = Epoch::new(1);
+    let pool = Arc::new(Hesitant::default());
+    world.executor = pool.clone();
+    let (tree, control, leadership) = process(&world, 4, follows()).await;
+    let intent = Intent::open(left, world.clock.now().wall, Foreseen::default());
+    world.journal.append(Entry::Prepared(intent)).await.unwrap();
+    tokio::time::sleep(MINUTE).await;
+    pool.hesitates.store(true, Ordering::Relaxed);
+    leadership.set(holds(2, 15_000));
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(control.status().lead, Lead::TakesOver { epoch: Epoch::new(2) });
+    // What was asked for in a term that is over changes nothing of the next one.
+    leadership.set(holds(3, 15_000));
+    tokio::time::sleep(SECOND).await;
+    assert_eq!(pool.catches_up(), 2);
+    assert_eq!(control.status().lead, holds(3, 15_000));
+    while !world.journal.open_intents().unwrap().is_empty() {
+        tokio::time::sleep(SECOND).await;
+    }
+    tokio::time::sleep(MINUTE).await;
+    let unsettled = || control.status().services_wait_for.contains(&Awaited::EarlierWrites { writes: 1 });
+    assert!(unsettled(), "its target is shut until its service was told");
+    assert_eq!(pool.catches_up(), 1);
+    tokio::time::sleep(SECOND).await;
+    assert!(!unsettled());
     tree.stop().await;
 }
 

@@ -10,7 +10,7 @@ use flyball::actors::{LoopControl, Tree};
 use flyball::app::assemble;
 use flyball::console::ServiceSummary;
 use flyball::instrument::Metrics;
-use flyball::model::{Arrival, Choice, Finite, Missing, Timestamp};
+use flyball::model::{Arrival, Choice, Finite, Missing, Timestamp, explain::sentence};
 use flyball::ports::{Answer, Awaited, Control, Round, SourceError, TelemetrySource, Template};
 use futures::future::BoxFuture;
 
@@ -31,6 +31,8 @@ struct Troubled {
     fails_after: Option<Duration>,
     /// Whether a read of the past ends.
     has_past: bool,
+    /// Whether a read of the past panics.
+    breaks_over_past: bool,
     /// Whether the next round panics.
     breaks: AtomicBool,
 }
@@ -50,6 +52,7 @@ impl Troubled {
             rate_first: AtomicBool::new(true),
             fails_after: None,
             has_past: true,
+            breaks_over_past: false,
             breaks: AtomicBool::new(false),
         }
     }
@@ -97,6 +100,7 @@ impl TelemetrySource for Troubled {
         from: Timestamp,
         to: Timestamp,
     ) -> BoxFuture<'a, Result<Vec<Vec<Option<Finite>>>, SourceError>> {
+        assert!(!self.breaks_over_past, "the reading of the past breaks");
         if self.has_past { self.scripted.history(template, places, from, to) } else { Box::pin(std::future::pending()) }
     }
 }
@@ -190,6 +194,18 @@ async fn the_start_waits_two_minutes_for_the_past_and_no_longer() {
     tree.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn inv_18_a_reading_of_the_past_that_dies_leaves_its_services_cold_and_not_waiting() {
+    let world =
+        World::with_settings(&settings(&["shop/cart"], "").replace("history: 0s", "history: 3d"), steady(|_, _| 560.0));
+    let source = Troubled { breaks_over_past: true, ..Troubled::of(&world) };
+    let (tree, control) = start(&world, Arc::new(source)).await;
+    tokio::time::sleep(MINUTE * 3).await;
+    let last = control.service(&"shop/cart".parse().unwrap()).unwrap().last.unwrap();
+    assert_eq!(world.cluster.replicas("cart"), 8, "{}", sentence(&last));
+    tree.stop().await;
+}
+
 /// A source that dies is started again. The root above it nobody starts again: where it dies the process is to end, and what
 /// was fresh once passes for fresh no longer.
 #[tokio::test(start_paused = true)]
@@ -211,12 +227,13 @@ async fn a_loop_whose_root_died_is_told_and_is_neither_ready_nor_fresh() {
     let status = control.status();
     let [still] = &status.waiting_for[..] else { panic!("{status:?}") };
     assert!(still.to_string().starts_with("the loop stands still: source main was not asked for 7"), "{still}");
-    assert!(!status.ready && !still.is_standstill());
+    assert!(!status.ready && !still.is_standstill() && control.standstill().is_none());
     assert_eq!(status.sources[0].fresh, 0);
     assert!(signal(&control, "rps").1.starts_with("stale for "), "{}", signal(&control, "rps").1);
     let summary: ServiceSummary = control.service(&"shop/cart".parse().unwrap()).unwrap().into();
     assert_eq!((summary.fresh_signals, summary.load), ((0, 3), None));
     tokio::time::sleep(MINUTE * 4).await;
-    assert!(control.status().waiting_for[0].is_standstill());
+    assert_eq!(control.standstill().as_ref(), control.status().waiting_for.first());
+    assert!(control.standstill().is_some());
     tree.stop().await;
 }

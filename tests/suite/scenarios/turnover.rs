@@ -56,7 +56,14 @@ async fn inv_14_services_come_change_and_go_and_their_neighbours_records_stay_as
     world.services.are(&all[1..]);
     tokio::time::sleep(MINUTE).await;
     assert_eq!(control.service(&all[0].id), None);
-    assert_eq!(control.services().len(), 2);
+    assert_eq!(control.services(None, usize::MAX).len(), 2);
+    let names = |after: Option<&ServiceId>, limit| {
+        let listed = control.services(after, limit);
+        listed.into_iter().map(|snapshot| snapshot.service.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(None, 1), [neighbours[0]]);
+    assert_eq!(names(Some(&all[1].id), 2), [neighbours[1]]);
+    assert_eq!(names(Some(&all[0].id), 2), neighbours, "after one that is there no more");
     tokio::time::sleep(MINUTE * 19).await;
     tree.stop().await;
 
@@ -363,10 +370,10 @@ async fn x2_a_write_of_an_earlier_run_is_settled_before_its_service_goes() {
     tokio::time::sleep(MINUTE).await;
     world.services.are(&[]);
     tokio::time::sleep(MINUTE * 5).await;
-    assert_eq!(control.services().len(), 1, "it may have raised the floor");
+    assert_eq!(control.services(None, usize::MAX).len(), 1, "it may have raised the floor");
     world.cluster.away.store(false, Ordering::Relaxed);
     tokio::time::sleep(MINUTE * 2).await;
-    assert_eq!(control.services().len(), 0);
+    assert_eq!(control.services(None, usize::MAX).len(), 0);
     tree.stop().await;
 }
 

@@ -592,6 +592,37 @@ impl Executor for Inline {
     }
 }
 
+/// Keeps the jobs that all services wait for back, while it is told to.
+#[derive(Default)]
+pub struct Hesitant {
+    pub hesitates: AtomicBool,
+    kept_back: Mutex<Vec<(Job, tokio::sync::oneshot::Sender<()>)>>,
+}
+
+impl Hesitant {
+    /// Runs what was kept back, and returns how many jobs that was.
+    pub fn catches_up(&self) -> usize {
+        let kept_back = std::mem::take(&mut *self.kept_back.lock());
+        let count = kept_back.len();
+        for (job, ended) in kept_back {
+            job();
+            drop(ended);
+        }
+        count
+    }
+}
+
+impl Executor for Hesitant {
+    fn run(&self, urgency: Urgency, job: Job) -> BoxFuture<'static, ()> {
+        if urgency != Urgency::Policies || !self.hesitates.load(Ordering::Relaxed) {
+            return Inline.run(urgency, job);
+        }
+        let (ended, end) = tokio::sync::oneshot::channel();
+        self.kept_back.lock().push((job, ended));
+        Box::pin(async { drop(end.await) })
+    }
+}
+
 struct Announced(watch::Receiver<Arc<PolicyFiles>>);
 
 impl PolicyStore for Announced {

@@ -1,0 +1,106 @@
+//! What a service goes by: its declaration, and how it stands to that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cycle::withdrawal::held_up;
+use crate::model::{Bounds, Mode, ServiceSpec, TargetReading, TargetState};
+
+use super::slot::Service;
+
+/// How long no floor is seen to be held up before that is believed.
+pub const SECOND_LOOK: Duration = Duration::from_secs(15);
+
+/// What a service goes by. One value: whoever looks sees a declaration with how the service stands to that very one.
+#[derive(Debug)]
+pub(super) struct Declared {
+    /// The declaration; one that changes what is measured makes a new slot.
+    pub(super) spec: Arc<ServiceSpec>,
+    /// How the service stands.
+    pub(super) standing: Standing,
+}
+
+/// How a service stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is declared.
+    Supervised,
+    /// It is declared no more, and goes on to return the floor that it holds up, or may.
+    Withdrawn {
+        /// Since when (monotonic) none is seen to be held up; `None` while one is.
+        bare_since: Option<Duration>,
+    },
+    /// It is supervised no more.
+    Retired,
+}
+
+impl Service {
+    /// Returns the declaration.
+    pub fn spec(&self) -> Arc<ServiceSpec> {
+        self.declared.load().spec.clone()
+    }
+
+    /// Returns how it stands.
+    pub fn standing(&self) -> Standing {
+        self.declared.load().standing
+    }
+
+    /// Tells whether it goes on without a declaration.
+    pub fn is_withdrawn(&self) -> bool {
+        matches!(self.standing(), Standing::Withdrawn { .. })
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.standing() == Standing::Retired
+    }
+
+    /// Goes on by a changed declaration of the same series and target; each stage does with its next input.
+    pub fn declared(&self, spec: Arc<ServiceSpec>) {
+        self.metrics.mode(spec.mode);
+        self.stands(spec, Standing::Supervised);
+    }
+
+    /// Returns how the service stands at `now` (monotonic) where it is declared no more: it goes on while it holds up the
+    /// floor of an autoscaler, or may, for that would stay behind. By what the watch knows, which is ahead of the last cycle
+    /// and behind a write that has just begun or ended: that no floor is held up is believed once it was seen twice,
+    /// [`SECOND_LOOK`] apart.
+    pub fn undeclared(&self, now: Duration) -> Standing {
+        let (spec, gate) = (self.spec(), &self.world.gate);
+        let target = self.world.ports.cluster.observed(&spec.target);
+        if spec.mode != Mode::Auto || target.last().and_then(TargetState::autoscaler).is_none() {
+            return Standing::Retired;
+        }
+        let is_outdated = matches!(target, TargetReading::Outdated { .. });
+        let is_unclear = is_outdated || gate.is_writing(&spec.target) || gate.unsettled(&spec.target);
+        if is_unclear || held_up(&target).is_some() {
+            return Standing::Withdrawn { bare_since: None };
+        }
+        let since = match self.standing() {
+            Standing::Withdrawn { bare_since: Some(since) } => since,
+            _ => now,
+        };
+        let is_believed = now.saturating_sub(since) >= SECOND_LOOK;
+        if is_believed { Standing::Retired } else { Standing::Withdrawn { bare_since: Some(since) } }
+    }
+
+    /// Goes on without a declaration, to return the floor that it holds up, if one is seen. The owner's bounds bind no more:
+    /// the floor was there before them.
+    pub fn withdraw(&self, bare_since: Option<Duration>) {
+        let mut spec = self.spec();
+        if !self.is_withdrawn() {
+            tracing::info!(service = %self.id, "declared no more; the floor of its autoscaler is returned first");
+            spec = Arc::new(ServiceSpec { bounds: Bounds { min: 1, ..spec.bounds }, ..(*spec).clone() });
+        }
+        self.stands(spec, Standing::Withdrawn { bare_since });
+    }
+
+    /// Returns the floor that is seen to be held up, whoever may return it.
+    pub fn raised_floor(&self) -> Option<String> {
+        let target = self.world.ports.cluster.observed(&self.spec().target);
+        held_up(&target).map(|one| format!("HPA {}: {}, found at {}", one.name, one.floor, one.baseline))
+    }
+
+    pub(super) fn stands(&self, spec: Arc<ServiceSpec>, standing: Standing) {
+        self.declared.store(Arc::new(Declared { spec, standing }));
+    }
+}
