@@ -27,7 +27,7 @@ pub const MOST_RECORDS: usize = 100;
 type Parameters<T> = Result<Query<T>, QueryRejection>;
 
 pub(super) async fn status(State(console): State<Console>) -> Result<Answer<Status>, ApiError> {
-    console.ask(|control| control.status()).await.map(Answer)
+    console.ask(<dyn Control>::status).await.map(Answer)
 }
 
 pub(super) async fn policy(State(console): State<Console>) -> Answer<PolicyStatus> {

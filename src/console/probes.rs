@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::instrument::metrics::CONTENT_TYPE;
+use crate::ports::Control;
 
 use super::Console;
 use super::error::ApiError;
@@ -28,7 +29,7 @@ struct Ready {
 
 /// Tells whether the process is able to work; what single services lack is no part of it.
 pub(super) async fn ready(State(console): State<Console>) -> Result<Response, ApiError> {
-    let status = console.ask(|control| control.status()).await?;
+    let status = console.ask(<dyn Control>::status).await?;
     let code = if status.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let waiting_for = status.waiting_for.iter().map(ToString::to_string).collect();
     Ok((code, Json(Ready { ready: status.ready, waiting_for })).into_response())
