@@ -32,8 +32,8 @@ pub use observer::{Observed, ObserverCore, RoundArrived};
 pub mod stages {
     pub use crate::act::{recheck, settle};
     pub use crate::decide::{
-        Coverage, Deadline, Decider, LINTS, Lint, PolicyFault, PolicySet, STANDARD, Spent, TestReport, Vocabulary,
-        VocabularyError, compile, decide, lint, reference, run_tests,
+        Coverage, Deadline, Decider, LINTS, Lint, PolicyFault, PolicySet, STANDARD, Spent, TARGET_FLAGS, TestReport,
+        Vocabulary, VocabularyError, compile, decide, lint, reference, run_tests, target_flags,
     };
     pub use crate::forecast::fit::{FitJob, FitResult};
     pub use crate::forecast::params::ForecastParams;
