@@ -14,7 +14,7 @@ use crate::decide::api::clause::{Body, Book};
 use crate::decide::build::build;
 use crate::decide::cost;
 use crate::decide::declare::{Declarations, Imports, load};
-use crate::decide::documents::Documents;
+use crate::decide::documents::{Documents, absent, name_of};
 use crate::decide::engine::{Deadline, MeteredEngine, RULE_OPERATIONS, standard_library};
 use crate::decide::fault::{PolicyFault, syntax_message};
 use crate::decide::lint::names;
@@ -149,7 +149,6 @@ pub fn compile<'a>(
     let library = standard_library(&documents);
     let Declarations { rules, parameters, otherwise, conflicts, imports, mut faults, .. } =
         load(&scripts, &library, expired);
-    faults.extend(odd);
     let book = Book::default();
     let with = |imports: &Imports| {
         MeteredEngine::new(&library, RULE_OPERATIONS, expired, |engine| {
@@ -163,7 +162,7 @@ pub fn compile<'a>(
     // Names of imports are those of a file, static modules those of an engine: each such file has its own.
     let importing: BTreeMap<_, _> = imports.iter().map(|(file, imports)| (Arc::clone(file), with(imports))).collect();
     // When a file did not load, a parameter that is missing may have been declared there.
-    let complete = faults.is_empty();
+    let complete = faults.is_empty() && odd.is_empty();
     let texts = Texts::new();
     let mut built = Vec::new();
     for declared in rules {
@@ -177,6 +176,10 @@ pub fn compile<'a>(
             }
         }
     }
+    // That nobody finds a document which is at fault follows from that.
+    let lost: Vec<_> = odd.iter().map(|odd| absent(name_of(&odd.file))).collect();
+    faults.retain(|fault| !lost.iter().any(|lost| fault.message.starts_with(lost)));
+    faults.extend(odd);
     faults.extend(check_set(&built, faults.is_empty()));
     faults.extend(cost::too_dear(&built));
     faults.sort();

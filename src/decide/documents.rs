@@ -23,12 +23,22 @@ const MAX_DEPTH: usize = 8;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Documents(Arc<BTreeMap<String, Dynamic>>);
 
+/// Returns the name of the document in a file.
+pub(super) fn name_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default().trim_end_matches(DATA_SUFFIX)
+}
+
+/// Returns how a fault begins that says that there is no such document.
+pub(super) fn absent(name: &str) -> String {
+    format!("data(\"{name}\"): the set has no {name}{DATA_SUFFIX}")
+}
+
 impl Documents {
     /// Reads the documents among the files of a set; what is wrong with one becomes a fault.
     pub(super) fn read(files: &[(&str, &str)]) -> (Self, Vec<PolicyFault>) {
         let (mut documents, mut faults) = (BTreeMap::new(), Vec::new());
         for (path, text) in files {
-            let name = path.rsplit('/').next().unwrap_or_default().trim_end_matches(DATA_SUFFIX);
+            let name = name_of(path);
             let parsed = serde_json::from_str::<Strict>(unmarked(text)).map(|Strict(value)| value).map_err(|error| {
                 PolicyFault {
                     line: Some(error.line()),
@@ -59,7 +69,7 @@ impl Documents {
                 documents.0.get(name).cloned().ok_or_else(|| {
                     let known: Vec<_> = documents.0.keys().map(String::as_str).collect();
                     let known = if known.is_empty() { "no document".to_owned() } else { known.join(", ") };
-                    format!("data(\"{name}\"): the set has no {name}{DATA_SUFFIX}, there is {known}").into()
+                    format!("{}, there is {known}", absent(name)).into()
                 })
             },
         );

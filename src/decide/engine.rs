@@ -49,7 +49,8 @@ const MAX_EXPRESSION_DEPTH: usize = 32;
 const MAX_STRING: usize = 4096;
 const MAX_ELEMENTS: usize = 256;
 const MAX_VARIABLES: usize = 128;
-const MAX_FUNCTIONS: usize = 256;
+/// Functions of one file.
+pub(super) const MAX_FUNCTIONS: usize = 256;
 /// Imports of one file. Each is a file of the set, loaded before.
 const MAX_MODULES: usize = 16;
 

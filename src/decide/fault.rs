@@ -4,7 +4,7 @@ use std::fmt;
 
 use rhai::{Dynamic, EvalAltResult, ParseErrorType, Position};
 
-use crate::decide::engine::Spent;
+use crate::decide::engine::{MAX_FUNCTIONS, Spent};
 use crate::model::plain::plain;
 
 /// One thing that is wrong with a policy set.
@@ -169,6 +169,9 @@ pub(super) fn syntax_message(error: &ParseErrorType, text: &str) -> String {
     if let ParseErrorType::ModuleUndefined(name) = error {
         return format!("nothing is imported as `{name}`: import \"lib/..\" as {name}");
     }
+    if matches!(error, ParseErrorType::TooManyFunctions) {
+        return format!("limit: more than {MAX_FUNCTIONS} functions in one file");
+    }
     let after_dot = matches!(error, ParseErrorType::PropertyExpected);
     let said = error.to_string();
     for (keyword, remedy) in DISABLED {
@@ -216,6 +219,9 @@ fn script_message(error: &EvalAltResult) -> String {
             format!("the rule's body is a {}, expected a list of clauses [when(..), .., an action]", plain_type(found))
         }
         EvalAltResult::ErrorDotExpr(text, _) => text.clone(),
+        EvalAltResult::ErrorPropertyNotFound(name, _) => {
+            format!("there is no `{name}` in it: see what the document or the map holds")
+        }
         other => {
             let mut plain = other.to_string();
             if let Some(end) = plain.rfind(" (line ") {
@@ -227,6 +233,9 @@ fn script_message(error: &EvalAltResult) -> String {
 }
 
 fn unknown_name(name: &str) -> String {
+    if matches!(name, "S" | "P") {
+        return format!("unknown name `{name}`: did you mean `{}`?", name.to_lowercase());
+    }
     let constant = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     let hint =
         if constant { ": functions do not see the constants of their file, write a function instead" } else { "" };
@@ -238,13 +247,31 @@ fn plain_type(name: &str) -> String {
     name.rsplit("::").next().unwrap_or(name).to_lowercase()
 }
 
+/// Tells whether what is called is called on a value of this type.
+fn of(signature: &str, type_name: &str) -> bool {
+    let argument = signature.split_once('(').map_or("", |(_, arguments)| arguments);
+    argument.strip_prefix(type_name).is_some_and(|rest| rest.starts_with([',', ')']))
+}
+
+/// Returns a signature with the types as policies know them.
+fn plain_signature(signature: &str) -> String {
+    signature.replace("&str | ImmutableString | String", "text")
+}
+
 fn unknown_function(signature: &str) -> String {
     // The engine's name for a function without one says nothing to its author.
     if let Some((_, arguments)) = signature.split_once(' ').filter(|_| signature.starts_with("anon$")) {
+        let arguments = plain_signature(arguments);
         return format!("no function that takes {arguments}: that of a rule is |s, p| [..], that of a test || ..");
     }
-    let name = signature.split([' ', '(']).next().unwrap_or(signature);
+    let signature = plain_signature(signature);
+    let name = signature.split([' ', '(']).next().unwrap_or(&signature);
+    let expects = name.starts_with("expect") || name == "because" || name == "margin_at_least";
     let hint = match name {
+        "run" if of(&signature, "given") => ": time passes in a timeline(..); given(..) takes .decide()",
+        "decide" if of(&signature, "timeline") => ": let time pass, timeline(..).run(\"1m\")",
+        _ if expects && of(&signature, "given") => ": decide first, given(..).decide()",
+        _ if expects && of(&signature, "timeline") => ": decide first, timeline(..).run(\"1m\")",
         "when" | "unless" => ": it takes a condition, such as s.cpu.current > pct(60), or a flag",
         "all" | "any" => ": it takes a list of conditions",
         "held_for" => ": it follows a condition in parentheses, (s.cpu.current > pct(60)).held_for(\"2m\")",

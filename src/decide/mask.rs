@@ -7,7 +7,7 @@ use crate::decide::compile::{PolicySet, Rule};
 use crate::decide::fault::{Failure, PolicyFault};
 use crate::decide::plan::condition::{Condition, Statement};
 use crate::decide::plan::quantity::Quantity;
-use crate::model::{MASKED, Proposal, RecordMask, RuleOutcome, RuleTrace, SignalName, Truth};
+use crate::model::{ConditionTrace, MASKED, Parts, Proposal, RecordMask, RuleOutcome, RuleTrace, SignalName, Truth};
 
 impl PolicySet {
     /// Takes out of a proposal of this set what `mask` says. Which conditions hold stays, and so does what is done.
@@ -32,23 +32,29 @@ impl PolicySet {
 
 fn conditions(rule: &Rule, trace: &mut RuleTrace, mask: &RecordMask) {
     for ((condition, _), shown) in rule.body.conditions.iter().zip(&mut trace.conditions) {
-        if !hides_condition(mask, condition) {
-            continue;
-        }
-        shown.margin = None;
-        // The id would tell the values of parameters to whoever tries some.
-        if let Some(held) = &mut shown.held_for {
-            held.condition = None;
-        }
-        if let Statement::Compare { left, right, .. } = &condition.statement {
-            shown.value = shown.value.filter(|_| !hides_quantity(mask, left));
-            shown.bound = shown.bound.filter(|_| !hides_quantity(mask, right));
-        }
-        // Why it cannot be told holds no values: `RecordMask::believed` took them out.
-        if shown.holds != Truth::Unknown {
-            shown.note = Some(MASKED.into());
-        }
+        hide(condition, shown, mask);
     }
+}
+
+fn hide(condition: &Condition, shown: &mut ConditionTrace, mask: &RecordMask) {
+    if !hides_condition(mask, condition) {
+        return;
+    }
+    shown.margin = None;
+    // The id would tell the values of parameters to whoever tries some.
+    if let Some(held) = &mut shown.held_for {
+        held.condition = None;
+    }
+    if let Statement::Compare { left, right, .. } = condition.stated() {
+        shown.value = shown.value.filter(|_| !hides_quantity(mask, left));
+        shown.bound = shown.bound.filter(|_| !hides_quantity(mask, right));
+    }
+    // Why it cannot be told holds no values: `RecordMask::believed` took them out.
+    if shown.holds != Truth::Unknown {
+        shown.note = Some(MASKED.into());
+    }
+    let parts = shown.parts.iter_mut().flat_map(Parts::list_mut);
+    condition.traced().iter().zip(parts).for_each(|(part, shown)| hide(part, shown, mask));
 }
 
 /// Messages of failures repeat the value that was at fault.

@@ -80,6 +80,7 @@ pub use engine::{Deadline, Spent};
 pub use evaluate::{Decider, decide};
 pub use fault::PolicyFault;
 pub use lint::{LINTS, Lint, lint};
+pub use plan::condition::{TARGET_FLAGS, target_flags};
 pub use plan::parameter::Parameter;
 pub use reference::{Place, WORDS, Word, reference};
 pub use trial::{ConditionCoverage, Coverage, RuleCoverage, TestReport, TestResult, run_tests};

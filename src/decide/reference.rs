@@ -64,7 +64,7 @@ const fn test(example: &'static str, meaning: &'static str) -> Word {
 }
 
 /// All words, in the order of the page.
-pub const WORDS: [Word; 89] = [
+pub const WORDS: [Word; 90] = [
     top(
         "rule(\"name\", #{ priority: 1, goal: \"protect\" }, |s, p| [when(s.can_scale_up), restart()]);",
         "A rule: its name, its rank (higher priority first, then `protect` before `cost`), and its clauses. `s` is the service, `p` the parameters.",
@@ -206,11 +206,11 @@ pub const WORDS: [Word; 89] = [
     test("test(\"a\", || given(#{ \"cpu.current\": pct(70) }).decide());", "A test: its name and what it does."),
     test(
         "test(\"b\", || given(#{ \"p99.predicted\": ms(231), can_scale_up: true }).decide());",
-        "What is known of a service; all else is not. There are flags, views of signals (`current mean predicted forecast_change upper95 upper95_of_max p99_5m max_5m change_5m`), `replicas.current replicas.ready rollout can_scale_up at_min_replicas at_max_replicas bounds.min bounds.max`, `capacity.needed_now capacity.needed_ahead capacity.floor capacity.per_pod` and `p.<parameter>`.",
+        "What is known of a service; all else is not, but that a target of which anything is named has 5 replicas, all ready, and room both ways in its bounds, where not said otherwise. What cannot be, alone or together, is refused. There are flags, views of signals (`current mean predicted forecast_change upper95 upper95_of_max p99_5m max_5m change_5m`), `replicas.current replicas.ready rollout can_scale_up at_min_replicas at_max_replicas bounds.min bounds.max`, `capacity.needed_now capacity.needed_ahead capacity.floor capacity.per_pod` and `p.<parameter>`.",
     ),
     test(
         "test(\"c\", || given(#{}).set(\"cpu.current\", pct(9)).without(\"cpu\").decide());",
-        "The same with one fact more, or one signal less (`replicas` and `capacity` too).",
+        "The same with one fact more, or one signal less (`replicas` and `capacity` too). Both return it and change nothing in place; one that is not used fails the test.",
     ),
     test(
         "test(\"d\", || timeline(\"15s\").set(\"cpu.current\", pct(9)).run(\"2m\"));",
@@ -248,6 +248,10 @@ pub const WORDS: [Word; 89] = [
     test(
         "test(\"m\", || given(#{}).decide().expect_unknown(\"name\"));",
         "No condition of the rule fails, and one is not known.",
+    ),
+    test(
+        "test(\"u\", || given(#{ \"p.limit\": secs(10) }).decide().expect_error(\"late\"));",
+        "The rule fails: a value of it, as that of a parameter, is outside its range.",
     ),
     test(
         "test(\"t\", || given(#{ maintenance: true }).decide().expect_stands(\"limited\"));",

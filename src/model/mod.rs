@@ -80,8 +80,8 @@ pub use mask::{MASKED, RecordMask};
 pub use moment::Moment;
 pub use outlook::{AnomalyKind, Authority, Capacity, HORIZONS, Outlook, QUANTILES, Readiness, SignalOutlook};
 pub use proposal::{
-    Choice, ConditionTrace, Goal, Limit, Proposal, RETURN_FLOOR, RuleOutcome, RuleTrace, Truth, UNDECLARED, UNDO,
-    Vetoed,
+    Choice, ConditionTrace, Goal, Limit, Parts, Proposal, RETURN_FLOOR, RuleOutcome, RuleTrace, Truth, UNDECLARED,
+    UNDO, Vetoed,
 };
 pub use provenance::{PROVENANCE_FILE, Provenance};
 pub use record::DecisionRecord;

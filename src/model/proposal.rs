@@ -164,6 +164,58 @@ pub struct ConditionTrace {
     pub held_for: Option<HeldFor>,
     /// Whether the clause holds (after negation and `held_for`).
     pub holds: Truth,
+    /// What a combination is made of; absent for a comparison or a flag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parts: Option<Parts>,
+}
+
+/// The conditions that one is made of, each as it was evaluated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Parts {
+    /// It holds where every one does.
+    All(Vec<ConditionTrace>),
+    /// It holds where at least one does.
+    Any(Vec<ConditionTrace>),
+}
+
+impl Parts {
+    /// Returns them in the order in which they are written.
+    pub fn list(&self) -> &[ConditionTrace] {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts,
+        }
+    }
+
+    /// Returns them for changing.
+    pub fn list_mut(&mut self) -> &mut [ConditionTrace] {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts,
+        }
+    }
+
+    /// Returns the parts of what does not hold where these do: each turned round, and `any` for `all`.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        let turned = |parts: Vec<ConditionTrace>| parts.into_iter().map(ConditionTrace::turned).collect();
+        match self {
+            Self::All(parts) => Self::Any(turned(parts)),
+            Self::Any(parts) => Self::All(turned(parts)),
+        }
+    }
+}
+
+impl ConditionTrace {
+    /// Returns the trace of the opposite statement.
+    #[must_use]
+    pub fn turned(self) -> Self {
+        Self { negated: !self.negated, holds: self.holds.negated(), ..self }
+    }
+
+    /// Returns what it is made of; nothing for a comparison or a flag.
+    pub fn parts(&self) -> &[Self] {
+        self.parts.as_ref().map_or(&[], Parts::list)
+    }
 }
 
 /// The note of a condition on a signal that the service does not declare.

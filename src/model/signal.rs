@@ -137,7 +137,9 @@ impl Scale {
                 _ => true,
             })
         };
-        while scale.decimals < Self::MOST && !distinct(&scale) {
+        // What is not zero does not look like it.
+        let visible = |scale: &Self| values.iter().all(|value| *value == 0.0 || scale.show(*value) != scale.show(0.0));
+        while scale.decimals < Self::MOST && !(distinct(&scale) && visible(&scale)) {
             scale.decimals += 1;
         }
         scale

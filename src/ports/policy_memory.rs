@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::policy_store::PolicyFile;
+use super::policy_store::{PolicyFile, is_for_tests};
 use crate::model::{Comparison, PolicyRevision, Provenance, ServiceId, Timestamp};
 
 /// The files of a set that was good.
@@ -47,6 +47,22 @@ pub struct KeptPolicies {
     /// The order that was heard last, obeyed or not: no start hears it again.
     #[serde(default)]
     pub last_order: Option<PolicyOrderEnd>,
+}
+
+impl KeptPolicies {
+    /// Returns what all processes have together, which is small: who starts by it goes one step back, and what revisions are
+    /// not made of, tests and recorded inputs, is left out.
+    #[must_use]
+    pub fn brief(mut self) -> Self {
+        self.earlier = Vec::new();
+        let sets = [self.in_force.as_mut(), self.previous.as_mut(), self.candidate.as_mut().map(|one| &mut one.files)];
+        for set in sets.into_iter().flatten() {
+            std::iter::once(&mut set.files).chain(set.namespaces.values_mut()).for_each(|files| {
+                files.retain(|file| !is_for_tests(&file.path));
+            });
+        }
+        self
+    }
 }
 
 /// A set that stood beside the one in force.

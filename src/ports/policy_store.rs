@@ -36,6 +36,18 @@ pub fn is_of_a_set(name: &str) -> bool {
     name == PROVENANCE_FILE || [".rhai", ".data.json", ".jsonl"].iter().any(is_one)
 }
 
+/// Tells whether a file of a set is there for its tests alone: a test, or inputs that were recorded for one.
+pub fn is_for_tests(path: &str) -> bool {
+    ["_test.rhai", ".jsonl"].iter().any(|ending| path.ends_with(ending))
+}
+
+/// Returns the path of the library that a name without a slash stands for, as keys of ConfigMaps are: `lib.slo.rhai` is
+/// `lib/slo.rhai`. `None` for every other file.
+pub fn library_of(name: &str) -> Option<String> {
+    let library = name.strip_prefix("lib.").and_then(|rest| rest.strip_suffix(".rhai"));
+    library.map(|library| format!("lib/{library}.rhai"))
+}
+
 /// A source of policy sets. What is announced was read whole: a directory twice
 /// alike, an object at one version.
 pub trait PolicyStore: Send + Sync + 'static {

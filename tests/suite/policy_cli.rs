@@ -228,6 +228,55 @@ fn test_writes_junit_and_json() {
     assert!(junit.contains("name=\"&lt;no&gt; &amp; &quot;never&quot;\"><failure message=\"t_test.rhai:2:"), "{junit}");
 }
 
+/// What records do not show no command shows either, from the settings as it has them.
+#[test]
+fn what_is_masked_is_not_told_when_it_is_decided_once_more() {
+    let rule = "param(\"secret\", rps(9), #{ doc: \"x\" });\n\
+        rule(\"r\", #{ priority: 1, goal: \"protect\" }, |s, p| [when(s.rps.current > p.secret), restart()]);\n";
+    let (_, _, directory) = flyball(&[("t.rhai", rule)], &["words"]);
+    let text = crate::scenarios::world::settings(&["shop/checkout"], ", parameters: { secret: 47.11 }");
+    let text = text.replace("policies: /nowhere", "policies: set");
+    let settings = format!("{text}\nrecords: {{ mask: {{ parameters: [secret] }} }}\n");
+    fs::write(directory.path().join("flyball.yaml"), settings).unwrap();
+    let record = crate::records::acted(crate::records::id("shop/checkout", 1));
+    fs::write(directory.path().join("then.json"), serde_json::to_string(&record).unwrap()).unwrap();
+    for arguments in [&["eval", "--explain"][..], &["eval", "-o", "json"], &["whatif"], &["whatif", "-o", "json"]] {
+        let output = run(directory.path(), &[arguments, &["--input", "then.json"]].concat());
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
+        assert!(output.status.success() && said.contains("rps.current"), "{arguments:?}: {said}");
+        assert!(!said.contains("47.1"), "{arguments:?}: {said}");
+    }
+}
+
+/// A report of an earlier run would stay, and be read as one of this.
+#[test]
+fn what_does_not_load_is_a_failure_in_junit_too() {
+    let faulty = RULE.replace("current", "curent");
+    for (files, fault) in [
+        (&[("t.rhai", faulty.as_str()), ("t_test.rhai", TEST)][..], "unknown view of a signal"),
+        (&[("t.rhai", RULE), ("t_test.rhai", "test(\"acts\", || {\n")], "t_test.rhai:2"),
+        (&[("t_test.rhai", "")], "is empty"),
+    ] {
+        let (_, _, directory) = flyball(files, &["words"]);
+        let report = directory.path().join("junit.xml");
+        fs::write(&report, "<testsuites/>").unwrap();
+        let output = run(directory.path(), &["test", "set", "--junit", "junit.xml"]);
+        assert_eq!(output.status.code(), Some(2));
+        let junit = fs::read_to_string(report).unwrap();
+        let one = "tests=\"1\" failures=\"1\"";
+        assert!(junit.contains(one) && junit.contains("<failure message=\"") && junit.contains(fault), "{junit}");
+    }
+}
+
+#[test]
+fn names_of_tests_are_spelled_out_where_none_matches() {
+    let tests = TEST.replace("acts", "a\\x1b[2Jcts");
+    let (code, text, _directory) =
+        flyball(&[("t.rhai", RULE), ("t_test.rhai", &tests)], &["test", "set", "--run", "zzz"]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("a\\u{1b}[2Jcts") && !text.contains('\u{1b}'), "{text}");
+}
+
 /// The first run, an edit that makes a test fail, another that mends it: each is tested when it is saved.
 #[test]
 fn test_watches_the_files() {

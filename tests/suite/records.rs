@@ -196,6 +196,7 @@ fn condition(text: &str, unit: Unit, value: f64, comparison: Comparison, bound: 
         negated: false,
         held_for: None,
         holds: Truth::of(margin > 0.0),
+        parts: None,
     }
 }
 
@@ -231,6 +232,7 @@ fn scale_up(p99: f64, outcome: RuleOutcome) -> RuleTrace {
         negated: true,
         held_for: None,
         holds: Truth::True,
+        parts: None,
     };
     RuleTrace {
         rule: "scale_up".into(),

@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::decide::Vocabulary;
 use crate::model::Epoch;
-use crate::ports::policy_memory::{KeptPolicies, PolicyOrder};
+use crate::ports::policy_memory::PolicyOrder;
 use crate::ports::{PolicyFiles, Urgency};
 
 use super::world::World;
@@ -134,9 +134,7 @@ fn keep(world: &World) {
 fn leave(world: &World) {
     if let Some(announcement) = world.policy.announcement().filter(|_| world.ports.leadership.lead().speaks()) {
         world.ports.leadership.announce(&announcement);
-        // What all have together is small: who starts by it goes one step back.
-        let shared = KeptPolicies { earlier: Vec::new(), ..world.policy.kept(world.ports.clock.now()) };
-        world.ports.policy_memory.share(&shared);
+        world.ports.policy_memory.share(&world.policy.kept(world.ports.clock.now()).brief());
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::{PROVENANCE_FILE, Provenance};
-use crate::ports::policy_store::is_of_a_set;
+use crate::ports::policy_store::{is_of_a_set, library_of};
 use crate::ports::{Awaited, PolicyFile, PolicyFiles, PolicyStore};
 
 use super::cache::{Cache, Object, Tick};
@@ -26,8 +26,6 @@ use super::watch::{Informer, Selected};
 
 /// The label, whatever its value.
 pub const LABEL: &str = "flyball.dev/policies";
-/// Keys of libraries start so.
-const LIBRARY_KEY: &str = "lib.";
 /// Keys of rules, libraries and tests end so.
 const SCRIPT: &str = ".rhai";
 /// Most files for one namespace.
@@ -131,8 +129,7 @@ fn has_rules(file: &PolicyFile) -> bool {
 
 /// Returns the path of a key within its set: a library is known by its own name, everything else by its ConfigMap's, too.
 fn path(namespace: &str, map: &str, key: &str) -> String {
-    let library = key.strip_prefix(LIBRARY_KEY).and_then(|name| name.strip_suffix(SCRIPT));
-    library.map_or_else(|| format!("{namespace}/{map}/{key}"), |name| format!("lib/{name}{SCRIPT}"))
+    library_of(key).unwrap_or_else(|| format!("{namespace}/{map}/{key}"))
 }
 
 fn limited(files: Vec<PolicyFile>) -> Result<Vec<PolicyFile>, String> {

@@ -1,6 +1,7 @@
 //! Policy sets from a directory: every `*.rhai` below it, `*.data.json` with data, and `*.jsonl` with recorded
-//! inputs for their tests, read whole whenever something changed. `REVISION` says where they come from; without it the
-//! commit of a checkout does, with its author ([`checkout`]).
+//! inputs for their tests, read whole whenever something changed. `lib.slo.rhai` at the top is `lib/slo.rhai`, as in
+//! ConfigMaps. `REVISION` says where they come from; without it the commit of a checkout does, with its author
+//! ([`checkout`]).
 //!
 //! A ConfigMap volume swaps a symlink, an editor writes a temporary file and renames it, a copy writes half a file
 //! first. So the directory is watched and not the files, what counts is the content, and a change is announced once
@@ -27,7 +28,7 @@ use tracing::warn;
 use crate::adapters::whole_file::read_limited;
 use crate::model::PROVENANCE_FILE;
 use crate::model::plain::{is_odd, plain};
-use crate::ports::policy_store::is_of_a_set;
+use crate::ports::policy_store::{is_of_a_set, library_of};
 use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
 /// Largest file.
@@ -187,7 +188,9 @@ fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<Str
         if name.starts_with('.') {
             continue;
         }
-        let within = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
+        // At the top as in the ConfigMap that may be mounted here.
+        let top = || library_of(&name).unwrap_or_else(|| name.clone());
+        let within = if prefix.is_empty() { top() } else { format!("{prefix}/{name}") };
         let policy = is_of_a_set(&name);
         match fs::metadata(&path) {
             Ok(found) if found.is_dir() => {
@@ -198,7 +201,13 @@ fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<Str
                 if files.len() >= FILES_LIMIT {
                     return Err(format!("more than {FILES_LIMIT} policies, {within} is one too many"));
                 }
-                files.insert(within, read_file(&path, &own(&path, root)?)?);
+                let text = read_file(&path, &own(&path, root)?)?;
+                if files.insert(within.clone(), text).is_some() {
+                    let directory = root.display();
+                    return Err(format!(
+                        "in {directory} two files are {within} of the set: rename one, and what imports it"
+                    ));
+                }
             }
             Ok(_) if policy => return Err(format!("{} is not a file", path.display())),
             // Gone since the directory was read, or a link that leads nowhere: what is no policy is no matter.

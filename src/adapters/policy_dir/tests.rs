@@ -180,6 +180,23 @@ async fn c3_a_swap_of_a_config_map_volume_is_one_announcement() {
     assert_eq!(contents(&*next(&mut announced).await), Ok(vec![("more.rhai", "2"), ("scale.rhai", "2")]));
 }
 
+/// Keys of a ConfigMap hold no slash: mounted, one of a library is the same file as where flyball reads the ConfigMap itself.
+#[test]
+fn a_library_of_a_mounted_config_map_is_one() {
+    let directory = directory(&[("..first/lib.calm.rhai", "1"), ("..first/scale.rhai", "2"), ("sub/lib.x.rhai", "3")]);
+    let root = directory.path();
+    symlink("..first", root.join("..data")).unwrap();
+    for name in ["lib.calm.rhai", "scale.rhai"] {
+        symlink(format!("..data/{name}"), root.join(name)).unwrap();
+    }
+    let expected = vec![("lib/calm.rhai", "1"), ("scale.rhai", "2"), ("sub/lib.x.rhai", "3")];
+    assert_eq!(contents(&read_set(root)), Ok(expected));
+    fs::create_dir(root.join("lib")).unwrap();
+    fs::write(root.join("lib/calm.rhai"), "4").unwrap();
+    let twice = read_set(root).files.unwrap_err();
+    assert!(twice.contains("two files are lib/calm.rhai of the set"), "{twice}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn c3_a_directory_that_goes_and_comes_back_is_followed() {
     let directory = directory(&[("policies/scale.rhai", "1")]);

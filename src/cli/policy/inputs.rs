@@ -125,8 +125,8 @@ impl Inputs {
         Ok(spec)
     }
 
-    /// Decides once more on what was known then. Conditions that the set has in common with that of then have held for
-    /// as long as they had.
+    /// Decides once more on what was known then, and returns what may be shown of it. Conditions that the set has in common
+    /// with that of then have held for as long as they had.
     ///
     /// # Errors
     /// When the service is gone, or declares other signals.
@@ -134,7 +134,9 @@ impl Inputs {
         let (spec, now) = (self.spec(record)?, moment(record));
         let mut decider = Decider::new();
         decider.recall(&record.proposal, now);
-        Ok(decide(&mut decider, &self.set, spec, &record.features, &record.outlook, now))
+        let mut proposal = decide(&mut decider, &self.set, spec, &record.features, &record.outlook, now);
+        self.set.mask(&mut proposal, &self.settings.mask);
+        Ok(proposal)
     }
 }
 

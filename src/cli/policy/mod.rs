@@ -38,7 +38,7 @@ pub use staged::with_origin;
 
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
-    /// Compile a set against the declared signals and list its faults, of each rule the first, with file, line, column and rule.
+    /// Compile a set against the declared signals and list all its faults with file, line, column and rule.
     Check(check::CheckArgs),
     /// Run the tests of a set (`*_test.rhai`) and say which conditions they saw true, false and unknown.
     Test(test::TestArgs),

@@ -144,6 +144,17 @@ pub fn junit(report: &TestReport) -> String {
     text
 }
 
+/// Returns a `JUnit` document of a set, or tests of it, that do not load: one failure, which names every fault.
+pub fn junit_refused(faults: &[PolicyFault]) -> String {
+    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"policies\" tests=\"1\" failures=\"1\">\n    \
+         <testcase classname=\"policies\" name=\"the set and its tests load\"><failure message=\"{}\"/></testcase>\n  \
+         </testsuite>\n</testsuites>\n",
+        escaped(&faults.join("; "))
+    )
+}
+
 /// Returns text as it may stand in an attribute; what XML cannot hold is left out.
 fn escaped(text: &str) -> String {
     let mut out = String::new();

@@ -7,10 +7,11 @@ use serde_json::json;
 
 use crate::cli::running::ask;
 use crate::cli::{ConfigArg, Output, known_service, print};
-use crate::decide::STANDARD;
+use crate::decide::{STANDARD, TARGET_FLAGS, target_flags};
+use crate::model::explain::span;
 use crate::model::record::SignalLabel;
 use crate::model::time::seconds;
-use crate::model::{Readiness, ServiceId, SignalFeatures, SignalOutlook};
+use crate::model::{Readiness, ServiceId, SignalFeatures, SignalOutlook, TargetReading, TargetState, UNDECLARED, Unit};
 use crate::ports::ServiceSnapshot;
 
 #[derive(Debug, Args)]
@@ -65,7 +66,52 @@ pub async fn signals(args: &SignalsArgs) -> anyhow::Result<ExitCode> {
             Output::Json => print(seconds::in_seconds(json!({ "signal": label, "seen": seen, "expected": expected })))?,
         }
     }
+    for (name, unit, value) in others(&found) {
+        match (args.output, value) {
+            (Output::Text, Ok(value)) => print(format!("{name:<28} {}", unit.show(value)))?,
+            (Output::Text, Err(why)) => print(format!("{name:<28} unknown: {why}"))?,
+            (Output::Json, Ok(value)) => print(json!({ "name": name, "value": value }))?,
+            (Output::Json, Err(why)) => print(json!({ "name": name, "value": null, "unknown": why }))?,
+        }
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What rules may name beside the signals of a service: its name, and its value or why it is not known.
+type Named = (&'static str, Unit, Result<f64, String>);
+
+/// Returns the standard signals that a service does not declare, then what is known of its target and its capacity.
+fn others(found: &ServiceSnapshot) -> Vec<Named> {
+    let is_declared = |name: &str| found.signals.iter().any(|label| label.name.as_str() == name);
+    let absent = STANDARD.iter().filter(|standard| !is_declared(standard.name));
+    let mut all: Vec<Named> =
+        absent.map(|standard| (standard.name, standard.unit, Err(UNDECLARED.to_owned()))).collect();
+    let target = found.features.as_deref().map(|features| &features.target);
+    let known = target.and_then(TargetReading::known);
+    let why = match target {
+        Some(TargetReading::Unknown { reason }) => reason.clone(),
+        Some(TargetReading::Outdated { silence, .. }) => format!("not seen for {}", span(*silence)),
+        Some(TargetReading::Known { .. }) | None => "not seen yet".to_owned(),
+    };
+    let of_target = |unit, name, value: Option<f64>| (name, unit, value.ok_or_else(|| why.clone()));
+    let count = |name, value: Option<u32>| of_target(Unit::Count, name, value.map(f64::from));
+    all.push(count("replicas.current", known.map(TargetState::asked)));
+    all.push(count("replicas.ready", known.map(|target| target.ready)));
+    let flags = known.map(|target| target_flags(target, found.bounds));
+    for (position, name) in TARGET_FLAGS.into_iter().enumerate() {
+        let value = flags.and_then(|flags| flags.get(position).copied());
+        all.push(of_target(Unit::Flag, name, value.map(f64::from)));
+    }
+    let capacity = found.outlook.as_deref().and_then(|outlook| outlook.capacity.as_ref());
+    for (name, value) in [
+        ("capacity.needed_now", capacity.and_then(|capacity| capacity.needed_now)),
+        ("capacity.needed_ahead", capacity.and_then(|capacity| capacity.needed_ahead)),
+        ("capacity.floor", capacity.and_then(|capacity| capacity.floor)),
+    ] {
+        let why = if capacity.is_none() { "the service declares no capacity" } else { "it cannot be told now" };
+        all.push((name, Unit::Count, value.map(f64::from).ok_or_else(|| why.to_owned())));
+    }
+    all
 }
 
 /// Returns a signal with its newest value and the nearest and farthest of its forecast.

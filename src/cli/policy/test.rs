@@ -51,7 +51,13 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 pub fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
-    let mut source = args.source.read()?;
+    let mut source = match args.source.read() {
+        Ok(source) => source,
+        Err(error) => {
+            report(args, || show::junit_refused(&[PolicyFault::of("", format!("{error:#}"))]))?;
+            return Err(error);
+        }
+    };
     let code = once(args, &source)?;
     if !args.watch {
         return Ok(code);
@@ -70,37 +76,43 @@ pub fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
 
 fn once(args: &TestArgs, source: &Source) -> anyhow::Result<ExitCode> {
     let mut names = Vec::new();
-    let report = match run(source, args.run.as_deref(), &mut names) {
-        Ok(report) => report,
+    let ran = match run(source, args.run.as_deref(), &mut names) {
+        Ok(ran) => ran,
         Err(faults) => {
+            report(args, || show::junit_refused(&faults))?;
             show::refused(source, &faults, args.output)?;
             complain("no test ran: the set or its tests do not load");
             return Ok(ExitCode::from(2));
         }
     };
-    if let Some(file) = &args.junit {
-        std::fs::write(file, show::junit(&report)).with_context(|| format!("{} cannot be written", file.display()))?;
-    }
+    report(args, || show::junit(&ran))?;
     match args.output {
-        Output::Text => text(source, &report)?,
-        Output::Json => tell(json(&report))?,
+        Output::Text => text(source, &ran)?,
+        Output::Json => tell(json(&ran))?,
     }
-    if report.tests.is_empty() {
+    if ran.tests.is_empty() {
         match &args.run {
             Some(part) if !names.is_empty() => {
-                complain(format_args!("no test has `{part}` in its name; there are {}", names.join(", ")));
+                let names = names.join(", ");
+                complain(format_args!("no test has `{}` in its name; there are {}", plain(part), plain(&names)));
             }
             _ => complain("no test ran: tests stand in files that end in _test.rhai"),
         }
         return Ok(ExitCode::from(2));
     }
-    let seen = report.coverage.share();
+    let seen = ran.coverage.share();
     let uncovered = args.fail_under.filter(|least| seen < *least);
     if let Some(least) = uncovered {
         complain(format_args!("coverage {:.1} % is below --fail-under {} %", seen * 100.0, least * 100.0));
     }
-    let failed = report.failures().next().is_some() || uncovered.is_some();
+    let failed = ran.failures().next().is_some() || uncovered.is_some();
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Writes the report, where one is wanted: whatever became of the tests, that of an earlier run does not stay.
+fn report(args: &TestArgs, document: impl FnOnce() -> String) -> anyhow::Result<()> {
+    let Some(file) = &args.junit else { return Ok(()) };
+    std::fs::write(file, document()).with_context(|| format!("{} cannot be written", file.display()))
 }
 
 /// Runs the tests with `part` in their names; `names` gets those of all there are.

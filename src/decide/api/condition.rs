@@ -13,6 +13,14 @@ use crate::model::proposal::{Comparison, ConditionId};
 /// Adds everything that makes conditions of conditions.
 pub(crate) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Condition>("condition");
+    engine.register_indexer_get(|condition: &mut Condition, name: &str| -> ScriptResult<Dynamic> {
+        let text = &condition.text;
+        let remedy = match &condition.statement {
+            Statement::Signal(_) | Statement::Target(_) => format!("write when(s.{text})"),
+            _ => "it holds or not".to_owned(),
+        };
+        Err(format!("{text} is a condition and has no `{name}`: {remedy}").into())
+    });
     engine.register_fn("all", |parts: Array| combine("all", parts, Statement::All));
     engine.register_fn("any", |parts: Array| combine("any", parts, Statement::Any));
     engine.register_fn("!", |condition: Condition| {

@@ -108,7 +108,12 @@ pub(crate) fn quantity_in(value: &Dynamic, unit: Unit, what: &str) -> ScriptResu
         return Ok(quantity);
     }
     let (found, expected) = (quantity.unit.word(), unit.word());
-    Err(format!("{what} is {found}, expected {expected}: write {}", constructor(unit)).into())
+    let remedy = match (quantity.unit, unit) {
+        (Unit::PerSecond, Unit::Count) => ": make it one by .needs_replicas()".to_owned(),
+        (_, Unit::Count) => String::new(),
+        _ => format!(": write {}", constructor(unit)),
+    };
+    Err(format!("{what} is {found}, expected {expected}{remedy}").into())
 }
 
 /// Returns what a script value is, for messages.
@@ -145,6 +150,9 @@ pub(crate) fn register_units(engine: &mut Engine) {
 
 /// Adds comparison and arithmetic.
 pub(crate) fn register_operators(engine: &mut Engine) {
+    engine.register_indexer_get(|number: &mut Quantity, name: &str| -> ScriptResult<Dynamic> {
+        Err(format!("{} is a number and has no `{name}`: take that away", number.label).into())
+    });
     for comparison in [Comparison::Above, Comparison::AtLeast, Comparison::Below, Comparison::AtMost] {
         between_quantities(engine, comparison.as_str(), move |left, right| compare(left, comparison, right));
     }

@@ -265,6 +265,9 @@ pub(crate) fn refuse_unknown<T: Any + Clone + Send + Sync>(
     let known: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
     engine.register_indexer_get(move |_: &mut T, name: &str| -> ScriptResult<Dynamic> {
         let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        if known.contains(&name) {
+            return Err(format!("a {what} is named by a dot: write .{name} in place of [\"{name}\"]").into());
+        }
         let meant = nearest(name, &known).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
         let all = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
         Err(format!("unknown {what} `{name}`: there is {all}{remedy}{meant}").into())

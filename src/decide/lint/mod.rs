@@ -15,7 +15,9 @@ mod signals;
 
 use crate::decide::compile::{DATA_SUFFIX, PolicySet, Rule, is_source};
 use crate::decide::fault::PolicyFault;
-use crate::decide::plan::action::Wanted;
+use crate::decide::plan::action::{Refused, Wanted};
+use crate::decide::plan::condition::{Condition, Statement};
+use crate::decide::plan::inputs::Inputs;
 use crate::decide::plan::parameter::Parameter;
 use crate::decide::plan::quantity::{Operator, Origin, Quantity, Term};
 use crate::model::Goal;
@@ -38,7 +40,10 @@ pub const LINTS: [(&str, &str); 13] = [
     ("not-forecast", "a rule reads the forecast of a signal that has none"),
     ("beyond-horizon", "a rule looks farther ahead than anything is forecast"),
     ("cost-in-maintenance", "a rule that saves money does not look at maintenance"),
-    ("unbounded-action", "the size of an action is a measured value without a limit of its own"),
+    (
+        "unbounded-action",
+        "the size of an action is a measured value without a limit, or a parameter beyond the action's",
+    ),
     ("undocumented-parameter", "a parameter does not say what it is for"),
     ("unbounded-parameter", "a parameter has no least or greatest value"),
     ("unused-parameter", "no rule reads the parameter"),
@@ -52,6 +57,7 @@ pub fn lint<'a>(set: &PolicySet, files: impl IntoIterator<Item = (&'a str, &'a s
     let mut found = overlap::find(set);
     found.extend(signals::find(set));
     set.rules.iter().for_each(|rule| found.extend(odd_rule(rule)));
+    set.rules.iter().for_each(|rule| found.extend(beyond_range(rule, set)));
     for (position, parameter) in set.parameters.iter().enumerate() {
         let used = set.rules.iter().any(|rule| rule.parameters.contains(&position));
         found.extend(odd_parameter(parameter, used, &files));
@@ -68,9 +74,9 @@ fn at(rule: &Rule, id: &'static str, message: String) -> Lint {
 
 fn odd_rule(rule: &Rule) -> Vec<Lint> {
     let mut found = Vec::new();
-    let guarded = rule.body.conditions.iter().any(|(condition, _)| condition.text.contains("maintenance"));
+    let guarded = rule.body.conditions.iter().any(|(condition, negated)| ends_with_maintenance(condition, !negated));
     if rule.goal == Goal::Cost && !guarded {
-        let message = "it saves money and does not look at maintenance: add unless(s.maintenance)";
+        let message = "it saves money and does not look at maintenance, or acts in it alone: add unless(s.maintenance)";
         found.push(at(rule, "cost-in-maintenance", message.to_owned()));
     }
     if is_idle(&rule.body.action) {
@@ -86,6 +92,48 @@ fn odd_rule(rule: &Rule) -> Vec<Lint> {
         found.push(at(rule, "unbounded-action", message));
     }
     found
+}
+
+/// Tells whether a condition can be of this truth only without maintenance.
+fn ends_with_maintenance(condition: &Condition, truth: bool) -> bool {
+    let every = |parts: &[Condition]| parts.iter().all(|part| ends_with_maintenance(part, truth));
+    let one = |parts: &[Condition]| parts.iter().any(|part| ends_with_maintenance(part, truth));
+    match &condition.statement {
+        Statement::Signal(name) => !truth && name.as_str().contains("maintenance"),
+        Statement::Not(part) => ends_with_maintenance(part, !truth),
+        Statement::Or(part, _) => ends_with_maintenance(part, truth),
+        Statement::All(parts) if truth => one(parts),
+        Statement::All(parts) => every(parts),
+        Statement::Any(parts) if truth => every(parts),
+        Statement::Any(parts) => one(parts),
+        // Which values of it mean maintenance nobody says here.
+        Statement::Compare { .. } => condition.text.contains("maintenance"),
+        Statement::Target(_) => false,
+    }
+}
+
+/// Finds sizes that a service may set, by parameters, to what the action does not take.
+fn beyond_range(rule: &Rule, set: &PolicySet) -> Option<Lint> {
+    let sizes = rule.body.action.sizes();
+    if sizes.iter().any(|size| size.is_measured()) {
+        return None;
+    }
+    let refused = [false, true].into_iter().find_map(|highest| {
+        let value = |parameter: &Parameter| {
+            let end = *if highest { parameter.range.end() } else { parameter.range.start() };
+            // An open end is a finding of its own.
+            Ok(if end.abs() < f64::MAX { end } else { parameter.default })
+        };
+        let values: Vec<_> = set.parameters.iter().map(value).collect();
+        match rule.body.action.aim(&Inputs::none((&set.parameters, &values), &set.texts)) {
+            Err(Refused::Invalid(why)) => Some(why),
+            Ok(_) | Err(Refused::Unknown(_)) => None,
+        }
+    })?;
+    let labels: Vec<_> = sizes.iter().map(|size| &*size.label).collect();
+    let message =
+        format!("{refused}, and a service may set {} so: give its parameters other bounds", labels.join(", "));
+    Some(at(rule, "unbounded-action", message))
 }
 
 /// Tells whether an action changes nothing: by a factor of one.

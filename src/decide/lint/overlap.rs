@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::{Lint, at};
 use crate::decide::compile::{PolicySet, Rule};
+use crate::decide::fault::PolicyFault;
 use crate::decide::plan::condition::{Condition, Statement, TargetFlag};
 use crate::decide::plan::parameter::Parameter;
 use crate::decide::plan::quantity::{Quantity, Term, View};
@@ -44,6 +45,9 @@ impl Interval {
     }
 }
 
+/// Pairs that are listed.
+const MOST_PAIRS: usize = 100;
+
 /// All that a rule asks, by what it asks it of; `None`: it asks for what cannot be.
 type Demands = Option<BTreeMap<String, Interval>>;
 
@@ -51,6 +55,7 @@ type Demands = Option<BTreeMap<String, Interval>>;
 pub(super) fn find(set: &PolicySet) -> Vec<Lint> {
     let demands: Vec<Demands> = set.rules.iter().map(|rule| demands(rule, set)).collect();
     let mut found = Vec::new();
+    let mut pairs: usize = 0;
     for (position, (rule, asked)) in set.rules.iter().zip(&demands).enumerate() {
         found.extend(idle(rule, set));
         let Some(asked) = asked else {
@@ -67,9 +72,17 @@ pub(super) fn find(set: &PolicySet) -> Vec<Lint> {
                 && !other.is_limit()
                 && (set.conflict_is_error || (rule.priority, rule.goal) == (other.priority, other.goal));
             if rivals && others.as_ref().is_some_and(|others| meet(asked, others)) {
-                found.push(at(rule, "conflicting-rules", conflict(other, set.conflict_is_error)));
+                pairs = pairs.saturating_add(1);
+                if pairs <= MOST_PAIRS {
+                    found.push(at(rule, "conflicting-rules", conflict(other, set.conflict_is_error)));
+                }
             }
         }
+    }
+    if let Some(more) = pairs.checked_sub(MOST_PAIRS).filter(|more| *more > 0) {
+        let message =
+            format!("{more} more pairs of rules can match together; whoever mends the first sees the others next");
+        found.push(Lint { fault: PolicyFault::of("", message), id: "conflicting-rules" });
     }
     found
 }

@@ -1,13 +1,12 @@
 //! Statements that are true, false or unknown.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::decide::plan::inputs::{Inputs, Stamp};
 use crate::decide::plan::quantity::Quantity;
 use crate::model::proposal::{Comparison, ConditionId};
-use crate::model::{Bounds, ConditionTrace, SignalName, TargetState, Truth, Unit};
+use crate::model::{Bounds, ConditionTrace, Parts, SignalName, TargetState, Truth, Unit};
 
 /// A flag that follows from the target and its bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +22,8 @@ pub(crate) enum TargetFlag {
 }
 
 impl TargetFlag {
-    fn holds(self, target: &TargetState, bounds: Bounds) -> bool {
+    /// Tells whether it is on.
+    pub(crate) fn holds(self, target: &TargetState, bounds: Bounds) -> bool {
         let (lever, bounds) = (target.lever(), target.bounds(bounds));
         match self {
             Self::Rollout => target.rollout,
@@ -32,6 +32,15 @@ impl TargetFlag {
             Self::AtMaxReplicas => lever.asked >= bounds.max,
         }
     }
+}
+
+/// Names of the flags of a target, as policies write them.
+pub const TARGET_FLAGS: [&str; 4] = ["rollout", "can_scale_up", "at_min_replicas", "at_max_replicas"];
+
+/// Returns the flags of a target with these bounds, in the order of [`TARGET_FLAGS`].
+pub fn target_flags(target: &TargetState, bounds: Bounds) -> [bool; 4] {
+    [TargetFlag::Rollout, TargetFlag::CanScaleUp, TargetFlag::AtMinReplicas, TargetFlag::AtMaxReplicas]
+        .map(|flag| flag.holds(target, bounds))
 }
 
 /// What a condition states.
@@ -112,6 +121,24 @@ impl Condition {
         }
     }
 
+    /// Returns what it states, or where something is assumed of it, what is stated of that.
+    pub(crate) fn stated(&self) -> &Statement {
+        match &self.statement {
+            Statement::Or(part, _) => part.stated(),
+            own => own,
+        }
+    }
+
+    /// Returns the conditions whose traces its own trace has as its parts: those of a combination, also where that is negated
+    /// or assumed.
+    pub(crate) fn traced(&self) -> &[Self] {
+        match &self.statement {
+            Statement::All(parts) | Statement::Any(parts) => parts,
+            Statement::Not(part) | Statement::Or(part, _) => part.traced(),
+            Statement::Compare { .. } | Statement::Signal(_) | Statement::Target(_) => &[],
+        }
+    }
+
     /// Returns the quantities that it compares itself.
     pub(crate) fn quantities(&self) -> impl Iterator<Item = &Quantity> {
         let pair = match &self.statement {
@@ -177,11 +204,13 @@ impl Condition {
                 }
                 Err(why) => flag(text, Truth::Unknown, Some(why), None),
             },
-            Statement::All(parts) => join(text, parts, inputs, Truth::True, Truth::and),
-            Statement::Any(parts) => join(text, parts, inputs, Truth::False, Truth::or),
+            Statement::All(parts) => join(text, parts, inputs, Parts::All, (Truth::True, Truth::and)),
+            Statement::Any(parts) => join(text, parts, inputs, Parts::Any, (Truth::False, Truth::or)),
             Statement::Not(part) => {
                 let Evaluated { trace, stamp } = part.evaluate(inputs);
-                flag(text, trace.holds.negated(), trace.note, stamp)
+                let mut negated = flag(text, trace.holds.negated(), trace.note, stamp);
+                negated.trace.parts = trace.parts.map(Parts::negated);
+                negated
             }
             // What it was is not shown: what would be assumed in its place would be made up.
             Statement::Or(part, _) if part.is_masked(inputs) => {
@@ -205,6 +234,7 @@ fn flag(text: Arc<str>, holds: Truth, note: Option<Arc<str>>, stamp: Option<Stam
         negated: false,
         held_for: None,
         holds,
+        parts: None,
     };
     Evaluated { trace, stamp }
 }
@@ -239,6 +269,7 @@ fn compare(
         negated: false,
         held_for: None,
         holds,
+        parts: None,
     };
     Evaluated { trace, stamp: Stamp::older(value.stamp, bound.stamp) }
 }
@@ -256,36 +287,30 @@ fn join(
     text: Arc<str>,
     parts: &[Condition],
     inputs: &Inputs<'_>,
-    start: Truth,
-    join: impl Fn(Truth, Truth) -> Truth,
+    made: fn(Vec<ConditionTrace>) -> Parts,
+    (start, join): (Truth, fn(Truth, Truth) -> Truth),
 ) -> Evaluated {
-    let (mut note, mut holds, mut stamp) = (String::new(), start, None);
+    let (mut traces, mut holds, mut stamp) = (Vec::with_capacity(parts.len()), start, None);
     for part in parts {
         let part = part.evaluate(inputs);
-        if !note.is_empty() {
-            note.push_str("; ");
-        }
-        describe(&mut note, &part.trace);
         holds = join(holds, part.trace.holds);
         stamp = Stamp::older(stamp, part.stamp);
+        traces.push(part.trace);
     }
-    flag(text, holds, Some(note.into()), stamp)
+    let note = (holds == Truth::Unknown).then(|| doubts(&traces));
+    let mut whole = flag(text, holds, note, stamp);
+    whole.trace.parts = Some(made(traces));
+    whole
 }
 
-fn describe(note: &mut String, trace: &ConditionTrace) {
-    note.push_str(&trace.text);
-    if let Some(value) = trace.value {
-        // Writing into a String does not fail.
-        let _ = write!(note, " {}", trace.unit.show(value));
-    }
-    match trace.holds {
-        Truth::True => note.push_str(" holds"),
-        Truth::False => note.push_str(" does not hold"),
-        Truth::Unknown => {
-            let why = trace.note.as_deref().unwrap_or("no reason given");
-            let _ = write!(note, " is unknown ({why})");
-        }
-    }
+/// Returns why a combination cannot be told: its parts that cannot.
+fn doubts(parts: &[ConditionTrace]) -> Arc<str> {
+    let unknown = parts.iter().filter(|part| part.holds == Truth::Unknown);
+    let told = unknown.map(|part| {
+        let why = part.note.as_deref().unwrap_or("no reason given");
+        format!("{} is unknown ({why})", part.text)
+    });
+    told.collect::<Vec<_>>().join("; ").into()
 }
 
 fn assume(text: Arc<str>, part: Evaluated, assumed: bool) -> Evaluated {

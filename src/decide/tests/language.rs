@@ -295,7 +295,9 @@ fn a_trace_holds_value_bound_margin_unit_and_age() {
     assert!(trace.margin.unwrap() > 0.0);
     let trace = case.condition("unless(any([s.rollout, s.p99.current > ms(200)]))");
     assert_eq!(&*trace.text, "any(rollout, p99.current > 200 ms)");
-    assert_eq!(trace.note.as_deref(), Some("rollout does not hold; p99.current 186 ms does not hold"));
+    let parts: Vec<_> = trace.parts().iter().map(|part| (&*part.text, part.value, part.bound, part.holds)).collect();
+    let (rollout, p99) = (("rollout", None, None, Truth::False), ("p99.current", Some(0.186), Some(0.2), Truth::False));
+    assert_eq!((trace.note.as_deref(), parts), (None, vec![rollout, p99]));
     assert_eq!((trace.negated, trace.holds), (true, Truth::True));
 }
 

@@ -248,3 +248,53 @@ fn a_rule_that_never_matches_is_found() {
     check(&one("when(s.rollout), unless(s.rollout), restart()"), &["never-matches: "]);
     check(&one("when(s.cpu.current > pct(60)), when(s.cpu.current < pct(70)), restart()"), &[]);
 }
+
+/// A rule that saves money has to end with the maintenance, not begin with it.
+#[test]
+fn a_rule_that_saves_money_looks_at_maintenance_the_right_way_round() {
+    let cost = |clauses: &str| one(clauses).replace("protect", "cost");
+    let found = &["cost-in-maintenance: t.rhai:1:1: rule r: it saves money and does not look at maintenance"][..];
+    for (condition, expected) in [
+        ("unless(s.maintenance)", &[][..]),
+        ("when(!s.maintenance)", &[]),
+        ("when(!s.maintenance.or(true))", &[]),
+        ("unless(any([s.rollout, s.maintenance]))", &[]),
+        ("when(all([s.can_scale_up, !s.maintenance]))", &[]),
+        ("when(s.maintenance)", found),
+        ("unless(all([s.rollout, s.maintenance]))", found),
+        ("when(any([s.can_scale_up, !s.maintenance]))", found),
+    ] {
+        check(&cost(&format!("{condition}, when(s.cost_optimization), restart()")), expected);
+    }
+}
+
+/// What a service may set a parameter to, and no action takes.
+#[test]
+fn a_parameter_that_may_leave_the_range_of_its_action_is_found() {
+    let rule = one("when(s.can_scale_up), scale_by(p.f)");
+    let declared = |bounds: &str| format!("param(\"f\", 2, #{{ {bounds}, doc: \"x\" }});\n{rule}");
+    check(
+        &declared("min: 1, max: 100"),
+        &[
+            "unbounded-action: t.rhai:2:1: rule r: scale_by: 100 is not between 0.1 and 10, and a service may set p.f so",
+        ],
+    );
+    check(
+        &declared("min: 0, max: 3"),
+        &["unbounded-action: t.rhai:2:1: rule r: scale_by: 0 is not between 0.1 and 10"],
+    );
+    check(&declared("min: 1.5, max: 10"), &[]);
+    let capped = declared("min: 1, max: 100").replace("scale_by(p.f)", "scale_by(min(p.f, 3))");
+    check(&capped, &[]);
+}
+
+/// Every pair of some hundred rules is too much to read.
+#[test]
+fn many_rules_of_one_rank_are_not_a_flood_of_findings() {
+    let rule = |number: u8| named(&format!("r{number}"), "when(s.can_scale_up), scale_by(2)");
+    let rules = (0..40).map(rule).collect::<Vec<_>>().concat();
+    let found = findings(&[("t.rhai", &rules)]);
+    assert_eq!(found.len(), 101, "{}", found.len());
+    let last = found.iter().filter(|found| found.contains("680 more pairs of rules can match together")).count();
+    assert_eq!(last, 1, "{found:#?}");
+}

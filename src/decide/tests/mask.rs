@@ -10,6 +10,7 @@ const POLICY: &str = r#"
         when(s.queue.current > p.least),
         when(s.queue.predicted > 1),
         when(any([s.queue.predicted > 1, s.maintenance])),
+        when((s.queue.current > p.least).or(false)),
         unless(s.maintenance.or(false)),
         scale_by(1.5),
     ]);

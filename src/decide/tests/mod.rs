@@ -16,6 +16,7 @@ use crate::model::{
 mod documents;
 mod faults;
 mod forbidding;
+mod given;
 mod held;
 mod holes;
 mod language;
@@ -24,6 +25,8 @@ mod limits;
 mod lint;
 mod load;
 mod mask;
+mod messages;
+mod parts;
 mod policies;
 mod properties;
 mod reference;

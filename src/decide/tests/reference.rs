@@ -7,6 +7,7 @@ const SLO: &str = "fn breach(s) { s.p99.current > ms(1) }";
 const BASE: &str = "param(\"limit\", ms(200), #{ min: ms(1), max: secs(9), doc: \"x\" });\n\
     rule(\"name\", #{ priority: 1, goal: \"protect\" }, |s, p| [when(s.can_scale_up), restart()]);\n\
     rule(\"busy\", #{ priority: 2, goal: \"protect\" }, |s, p| [when(s.cpu.current > pct(60)), restart()]);\n\
+    rule(\"late\", #{ priority: 3, goal: \"protect\" }, |s, p| [when(s.p99.current > p.limit), restart()]);\n\
     limit(\"limited\", |s, p| [when(s.maintenance), veto(\"lower\", \"why\")]);\n";
 
 #[test]

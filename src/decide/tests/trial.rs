@@ -35,7 +35,7 @@ fn expectations_pass_and_fail() {
         (".without(\"queue\").decide().expect_no_rule_reading(\"queue\")", None),
         (".set(\"p.limit\", 9).decide().expect_not_matched(\"r\")", None),
         (".set(\"maintenance\", true).decide().expect_none()", None),
-        (".set(\"at_max_replicas\", true).decide().expect_none()", Some("nothing")),
+        (".set(\"can_scale_up\", false).set(\"at_max_replicas\", true).decide().expect_none()", Some("nothing")),
         (".decide().expect(\"held\")", Some("expected held to act, r acts: scale by 2; held: cpu.current is unknown")),
         (".decide().expect_none()", Some("expected nothing to be done, r acts: scale by 2")),
         (".decide().expect_action(\"scale by 3\")", Some("expected to scale by 3, r acts: scale by 2")),

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use crate::decide::compile::PolicySet;
-use crate::model::{Proposal, Truth};
+use crate::decide::plan::condition::Condition;
+use crate::model::{ConditionTrace, Proposal, Truth};
 
 /// What was seen of one condition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConditionCoverage {
-    /// The condition, as policies write it.
+    /// The condition, as policies write it; a part of one with the clause that it is in.
     pub text: String,
     /// Seen to hold.
     pub seen_true: bool,
@@ -44,7 +45,7 @@ pub struct RuleCoverage {
     pub file: Arc<str>,
     /// Its line, from 1.
     pub line: Option<usize>,
-    /// In the order of the clauses.
+    /// In the order of the clauses, each followed by what it is made of.
     pub conditions: Vec<ConditionCoverage>,
 }
 
@@ -66,12 +67,7 @@ impl Coverage {
                 .body
                 .conditions
                 .iter()
-                .map(|(condition, negated)| ConditionCoverage {
-                    text: format!("{}({})", if *negated { "unless" } else { "when" }, condition.phrase()),
-                    seen_true: false,
-                    seen_false: false,
-                    seen_unknown: condition.may_be_unknown().then_some(false),
-                })
+                .flat_map(|(condition, negated)| clause(condition, *negated))
                 .collect(),
         });
         Self { rules: rules.collect() }
@@ -80,8 +76,10 @@ impl Coverage {
     /// Counts a decision of the same set.
     pub(super) fn saw(&mut self, proposal: &Proposal) {
         for (rule, trace) in self.rules.iter_mut().zip(&proposal.rules) {
-            for (condition, seen) in rule.conditions.iter_mut().zip(&trace.conditions) {
-                match seen.holds {
+            let mut truths = Vec::new();
+            trace.conditions.iter().for_each(|seen| within(seen, seen.holds, &mut truths));
+            for (condition, holds) in rule.conditions.iter_mut().zip(truths) {
+                match holds {
                     Truth::True => condition.seen_true = true,
                     Truth::False => condition.seen_false = true,
                     Truth::Unknown => condition.seen_unknown = Some(true),
@@ -96,5 +94,33 @@ impl Coverage {
         let possible: usize = conditions().map(ConditionCoverage::possible).sum();
         let seen: usize = conditions().map(ConditionCoverage::seen).sum();
         if possible == 0 { 1.0 } else { seen as f64 / possible as f64 }
+    }
+}
+
+/// Returns a clause and the parts of its condition, of which nothing was seen.
+fn clause(condition: &Condition, negated: bool) -> Vec<ConditionCoverage> {
+    let text = format!("{}({})", if negated { "unless" } else { "when" }, condition.phrase());
+    let mut all = vec![unseen(condition, text.clone())];
+    parts(condition, &text, &mut all);
+    all
+}
+
+fn parts(condition: &Condition, clause: &str, all: &mut Vec<ConditionCoverage>) {
+    for part in condition.traced() {
+        all.push(unseen(part, format!("{} in {clause}", part.phrase())));
+        parts(part, clause, all);
+    }
+}
+
+fn unseen(condition: &Condition, text: String) -> ConditionCoverage {
+    let seen_unknown = condition.may_be_unknown().then_some(false);
+    ConditionCoverage { text, seen_true: false, seen_false: false, seen_unknown }
+}
+
+/// Adds the truth of a clause, then that of each part as it is written, in the order of [`clause`].
+fn within(trace: &ConditionTrace, holds: Truth, all: &mut Vec<Truth>) {
+    all.push(holds);
+    for part in trace.parts() {
+        within(part, if part.negated { part.holds.negated() } else { part.holds }, all);
     }
 }

@@ -3,18 +3,21 @@
 //! A test names views of signals (`"p99.predicted"`), flags, things of the target and of the capacity, and
 //! parameters (`"p.p99_max"`). What it does not name is not known: a signal is absent, the target unseen. A signal
 //! of which anything is named is fresh; where only its forecast is named, it is as high now, and where only the
-//! present is named, nothing is forecast.
+//! present is named, nothing is forecast. A target of which anything is named has five replicas, if not said otherwise.
+//! What cannot be is refused: of one fact when it is said, of several together when it is decided on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rhai::{Dynamic, Map};
+use rhai::{Dynamic, Map, Position};
 
 use super::Bench;
 use super::seen::Seen;
 use crate::decide::api::quantity::{ScriptResult, quantity_in, type_word};
 use crate::decide::evaluate::{Decider, decide};
+use crate::decide::plan::condition::TargetFlag;
 use crate::decide::plan::quantity::Term;
 use crate::model::{
     Bounds, Capacity, Features, Now, Outlook, Proposal, Role, ServiceId, ServiceSpec, SignalName, SignalSpec,
@@ -26,6 +29,8 @@ const START: i64 = 1_700_000_040;
 /// Views of a signal that can be given; all but the changes are in its own unit.
 const VIEWS: [&str; 9] =
     ["current", "mean", "predicted", "forecast_change", "upper95", "upper95_of_max", "p99_5m", "max_5m", "change_5m"];
+/// Views that are measured, or made of what was measured alone, in the unit of the signal and within its range.
+const MEASURED: [&str; 4] = ["current", "mean", "p99_5m", "max_5m"];
 /// What can be given of the target.
 const TARGET: [&str; 8] = [
     "replicas.current",
@@ -41,6 +46,10 @@ const TARGET: [&str; 8] = [
 const CAPACITY: [&str; 4] = ["capacity.needed_now", "capacity.needed_ahead", "capacity.floor", "capacity.per_pod"];
 /// Requests a second that one pod carries where that is not given.
 const PER_POD: f64 = 100.0;
+/// Replicas of a target of which something else is given.
+const REPLICAS: u32 = 5;
+/// Most replicas that can be given, as that can be asked for.
+const MOST_REPLICAS: f64 = 100_000.0;
 
 /// What is known of a service.
 #[derive(Clone)]
@@ -50,12 +59,41 @@ pub(super) struct Given {
     values: Arc<BTreeMap<String, f64>>,
     /// Signals that are missing for certain.
     absent: Arc<BTreeSet<String>>,
+    /// The change that it came of, if it did.
+    change: Option<Arc<Change>>,
+}
+
+/// What a script got by changing what is known. It changes nothing in place, so what nobody uses was not meant so.
+struct Change {
+    bench: Arc<Bench>,
+    at: Position,
+    used: AtomicBool,
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        if !self.used.load(Ordering::Relaxed) {
+            self.bench.unused.lock().get_or_insert(self.at);
+        }
+    }
 }
 
 impl Given {
     /// Returns a service of which nothing is known.
     pub(super) fn nothing(bench: &Arc<Bench>) -> Self {
-        Self { bench: Arc::clone(bench), values: Arc::default(), absent: Arc::default() }
+        Self { bench: Arc::clone(bench), values: Arc::default(), absent: Arc::default(), change: None }
+    }
+
+    /// Notes that something is made of it.
+    pub(super) fn used(&self) {
+        self.change.iter().for_each(|change| change.used.store(true, Ordering::Relaxed));
+    }
+
+    /// Returns it for a change at this place of a script.
+    pub(super) fn changed(self, at: Position) -> Self {
+        self.used();
+        let change = Change { bench: Arc::clone(&self.bench), at, used: AtomicBool::new(false) };
+        Self { change: Some(Arc::new(change)), ..self }
     }
 
     /// Returns a service of which this is known.
@@ -75,12 +113,29 @@ impl Given {
             (Unit::Flag, Err(_)) => return Err(format!("{key} is {}, expected true or false", type_word(value)).into()),
             (unit, _) => plain(value, unit, key)?,
         };
+        self.check(key, unit, number)?;
         let absent = Arc::make_mut(&mut self.absent);
         if let Some((signal, _)) = key.split_once('.') {
             absent.remove(signal);
         }
         absent.remove(key);
         Arc::make_mut(&mut self.values).insert(key.to_owned(), number);
+        Ok(())
+    }
+
+    /// Refuses a value that the thing cannot have.
+    fn check(&self, key: &str, unit: Unit, number: f64) -> ScriptResult<()> {
+        let is_count = unit == Unit::Count && (TARGET.contains(&key) || CAPACITY.contains(&key));
+        if is_count && !(number.fract() == 0.0 && (0.0..=MOST_REPLICAS).contains(&number)) {
+            return Err(format!("{key} is {number}, expected a whole number from 0 to {MOST_REPLICAS}").into());
+        }
+        let measured = key.split_once('.').filter(|(_, view)| MEASURED.contains(view));
+        let Some(name) = measured.and_then(|(name, _)| SignalName::new(name)) else { return Ok(()) };
+        let (low, high) = self.bench.vocabulary.range(&name);
+        if self.bench.vocabulary.unit(&name).is_some() && !(low..=high).contains(&number) {
+            let (value, span) = (unit.show(number), unit.span((low, high)));
+            return Err(format!("{key} is {value}, a value of {name} is {span}: another one is taken for none").into());
+        }
         Ok(())
     }
 
@@ -135,11 +190,38 @@ impl Given {
     }
 
     /// Decides at `now` and counts what was seen.
-    pub(super) fn decide(&self, state: &mut Decider, interval: Duration, now: Now) -> Proposal {
+    ///
+    /// # Errors
+    /// When what is given contradicts itself.
+    pub(super) fn decide(&self, state: &mut Decider, interval: Duration, now: Now) -> ScriptResult<Proposal> {
         let (spec, features, outlook) = self.scene(interval, now);
+        self.agree(&features.target, spec.bounds)?;
         let proposal = decide(state, &self.bench.set, &spec, &features, &outlook, now);
         self.bench.saw(&proposal);
-        proposal
+        Ok(proposal)
+    }
+
+    /// Refuses bounds the wrong way round, and flags that come out otherwise by the count and the bounds.
+    fn agree(&self, target: &TargetReading, bounds: Bounds) -> ScriptResult<()> {
+        let Bounds { min, max } = bounds;
+        if min > max {
+            return Err(format!("bounds.min is {min}, above bounds.max, which is {max}").into());
+        }
+        let Some(target) = target.known() else { return Ok(()) };
+        for (key, flag) in [
+            ("can_scale_up", TargetFlag::CanScaleUp),
+            ("at_min_replicas", TargetFlag::AtMinReplicas),
+            ("at_max_replicas", TargetFlag::AtMaxReplicas),
+        ] {
+            let found = flag.holds(target, bounds);
+            let Some(given) = self.values.get(key).map(|flag| *flag != 0.0).filter(|given| *given != found) else {
+                continue;
+            };
+            let replicas = target.asked();
+            let by = format!("{replicas} replicas, and bounds of {min} to {max}");
+            return Err(format!("{key} is given as {given}, and is {found} by all that is given: {by}").into());
+        }
+        Ok(())
     }
 
     /// Returns the features and the outlook that follow, and the service they are of.
@@ -186,12 +268,17 @@ impl Given {
         let value = |key: &str| self.values.get(key).copied();
         let count = |key: &str| value(key).map(|count| count as u32);
         let on = |key: &str| value(key).map(|flag| flag != 0.0);
-        let replicas = count("replicas.current").unwrap_or(5);
+        let replicas = count("replicas.current").unwrap_or(REPLICAS);
         let full = on("at_max_replicas").or(on("can_scale_up").map(|can| !can)).unwrap_or(false);
         let least = on("at_min_replicas").unwrap_or(false);
-        let bounds = Bounds {
-            min: count("bounds.min").unwrap_or(if least { replicas } else { replicas.saturating_sub(1).min(2) }),
-            max: count("bounds.max").unwrap_or(if full { replicas } else { replicas.saturating_add(15) }),
+        let min = if least { replicas } else { replicas.saturating_sub(1).min(2) };
+        let max = if full { replicas } else { replicas.saturating_add(15) };
+        // One that is not given makes room for the other.
+        let bounds = match (count("bounds.min"), count("bounds.max")) {
+            (None, None) => Bounds { min, max },
+            (Some(given), None) => Bounds { min: given, max: max.max(given) },
+            (None, Some(given)) => Bounds { min: min.min(given), max: given },
+            (Some(min), Some(max)) => Bounds { min, max },
         };
         let given = TARGET.iter().any(|key| self.values.contains_key(*key));
         if !given || self.absent.contains("replicas") {

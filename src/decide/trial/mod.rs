@@ -100,6 +100,8 @@ pub(super) struct Bench {
     coverage: Mutex<Coverage>,
     written: Mutex<Vec<Written>>,
     faults: Mutex<Vec<PolicyFault>>,
+    /// Where the test that is run made the first change that it did not use.
+    unused: Mutex<Option<Position>>,
     /// Path and AST of the file whose top level runs.
     file: Mutex<(Arc<str>, Arc<AST>)>,
 }
@@ -162,6 +164,7 @@ pub fn run_tests<'a>(
         coverage: Mutex::new(Coverage::of(set)),
         written: Mutex::default(),
         faults: Mutex::default(),
+        unused: Mutex::default(),
         file: Mutex::default(),
     });
     let asked = Arc::clone(&bench);
@@ -211,6 +214,10 @@ fn declare(bench: &Bench, engine: &MeteredEngine, path: &str, text: &str) {
     }
 }
 
+/// What is wrong with a change that was not used.
+const UNUSED: &str = "what set(..) or without(..) returns is not used, and it changes nothing in place: decide on it, or \
+                      keep it as in busy = busy.set(..)";
+
 fn not_run(test: &Written, last: &Written) -> TestResult {
     let message = format!("not run: the time for all tests was over in `{}` of {}", last.name, last.file);
     let failure = PolicyFault::at(&test.file, test.position, None, message);
@@ -222,12 +229,13 @@ fn result(test: &Written, failure: Option<PolicyFault>) -> TestResult {
 }
 
 fn run(test: &Written, engine: &MeteredEngine, bench: &Bench) -> TestResult {
+    *bench.unused.lock() = None;
     let ended = match &test.body {
         Body::Script(body) => guarded(|| body.call::<Dynamic>(engine.fresh(), &test.ast, ()).map(drop)),
         Body::Replay(replay) => guarded(|| replay.run(bench)),
     };
     let failure = match ended {
-        Ok(()) => None,
+        Ok(()) => bench.unused.lock().take().map(|position| PolicyFault::at(&test.file, position, None, UNUSED)),
         Err(error) => {
             let (failure, position) = explain(&error, LOAD_OPERATIONS);
             let position = if position.is_none() { test.position } else { position };

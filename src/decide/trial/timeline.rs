@@ -82,7 +82,7 @@ impl Timeline {
             if let Some(spent) = bench.spent() {
                 return Err(terminated(spent).into());
             }
-            made.add(given.decide(decider, *step, *next));
+            made.add(given.decide(decider, *step, *next)?);
             *next = next.plus(*step);
         }
         made.some()

@@ -56,19 +56,25 @@ fn signals(bench: &Bench) -> BTreeSet<SignalName> {
 }
 
 fn register_given(engine: &mut Engine, bench: &Arc<Bench>) {
-    engine.register_fn("set", |mut given: Given, key: &str, value: Dynamic| -> ScriptResult<Given> {
-        given.set(key, &value)?;
-        Ok(given)
-    });
-    engine.register_fn("without", |mut given: Given, key: &str| -> ScriptResult<Given> {
+    engine.register_fn(
+        "set",
+        |context: NativeCallContext, given: Given, key: &str, value: Dynamic| -> ScriptResult<Given> {
+            let mut given = given.changed(context.call_position());
+            given.set(key, &value)?;
+            Ok(given)
+        },
+    );
+    engine.register_fn("without", |context: NativeCallContext, given: Given, key: &str| -> ScriptResult<Given> {
+        let mut given = given.changed(context.call_position());
         given.lose(key)?;
         Ok(given)
     });
     let of = Arc::clone(bench);
-    engine.register_fn("decide", move |given: Given| {
+    engine.register_fn("decide", move |given: Given| -> ScriptResult<Decisions> {
+        given.used();
         let mut made = Decisions::none(&of);
-        made.add(given.decide(&mut Decider::new(), INTERVAL, start()));
-        made
+        made.add(given.decide(&mut Decider::new(), INTERVAL, start())?);
+        Ok(made)
     });
 }
 

@@ -69,8 +69,15 @@ fn lever(target: &TargetState) -> String {
     target.autoscaler().map_or_else(String::new, |one| format!("the floor of HPA {} ", one.name))
 }
 
-/// Returns a clause with its numbers: `p99.predicted 186 ms > 200 ms, short by 14 ms`.
+/// Returns a clause with its numbers: `p99.predicted 186 ms > 200 ms, short by 14 ms`; of a combination, with its parts.
 pub fn clause(condition: &ConditionTrace) -> String {
+    let parts: Vec<_> = condition.parts().iter().map(clause).collect();
+    let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) };
+    format!("{}{parts}", alone(condition))
+}
+
+/// Returns the same without the parts of a combination.
+fn alone(condition: &ConditionTrace) -> String {
     let scale = scale(condition);
     let show = |value| scale.show(value);
     let unless = if condition.negated { "unless " } else { "" };
@@ -89,7 +96,9 @@ pub fn clause(condition: &ConditionTrace) -> String {
     let held = condition.held_for.map_or_else(String::new, |held| {
         format!(", held for {} of more than {}", span(held.so_far), span(held.needed))
     });
-    let note = condition.note.as_ref().filter(|_| condition.comparison.is_none() || !is_masked(condition));
+    let hidden = condition.comparison.is_some() && is_masked(condition);
+    // That of a combination says what its parts say.
+    let note = condition.note.as_ref().filter(|_| condition.parts.is_none() && !hidden);
     let note = note.map_or_else(String::new, |note| format!(" ({note})"));
     plain(&format!("{unless}{}{numbers}{held}{note}", condition.text)).into_owned()
 }
@@ -141,6 +150,7 @@ mod tests {
                 negated: false,
                 held_for: None,
                 holds: Truth::of(value > bound),
+                parts: None,
             };
             clause(&condition)
         };
@@ -151,6 +161,7 @@ mod tests {
             (Unit::Seconds, 45.0, 30.0, "x 45.0 s > 30.0 s (15.0 s over)"),
             (Unit::Seconds, 0.2004, 0.2, "x 200.4 ms > 200.0 ms (0.4 ms over)"),
             (Unit::Seconds, 121.4, 121.3, "x 121.4 s > 121.3 s (0.1 s over)"),
+            (Unit::Seconds, 1800.0, 0.1, "x 1800.0 s > 0.1 s (1799.9 s over)"),
             (Unit::Ratio, 0.6004, 0.6, "x 60.04 % > 60.00 % (0.04 % over)"),
             (Unit::Ratio, 0.6, 0.6, "x 60.0 % > 60.0 %, exactly at it"),
             (Unit::PerSecond, 1000.0, 0.5, "x 1000.0/s > 0.5/s (999.5/s over)"),

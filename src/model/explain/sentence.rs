@@ -208,6 +208,7 @@ mod tests {
             negated: false,
             held_for: None,
             holds: if outcome == RuleOutcome::Unknown { Truth::Unknown } else { Truth::False },
+            parts: None,
         };
         RuleTrace {
             rule: "calm".into(),

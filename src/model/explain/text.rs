@@ -4,13 +4,13 @@ use std::fmt::{self, Write};
 
 use crate::model::outlook::{AnomalyKind, ForecastFlag, HorizonPoint, quantile_index};
 use crate::model::plain::plain;
-use crate::model::proposal::{Goal, RuleOutcome};
+use crate::model::proposal::{ConditionTrace, Goal, RuleOutcome};
 use crate::model::{
     Autoscaler, Autoscaling, Capacity, Choice, DecisionRecord, Effect, Features, Finding, Outlook, Proposal, Readiness,
     Reading, RuleTrace, SignalFeatures, SignalOutlook, TargetReading, Truth, Unit, Verdict,
 };
 
-use super::{clause, counted, sentence, span};
+use super::{alone, counted, sentence, span};
 
 /// Returns the sentence, then every signal, forecast, rule, condition and guard with its numbers.
 pub fn text(record: &DecisionRecord) -> String {
@@ -214,15 +214,19 @@ fn rule(out: &mut String, rule: &RuleTrace) -> fmt::Result {
     }
     rule.action.iter().try_for_each(|action| write!(head, "; to {action}"))?;
     writeln!(out, "\n{}{}", plain(&head), if rule.backed_by_arrivals { ", sized by the arrival rate" } else { "" })?;
-    for condition in &rule.conditions {
-        let mark = match condition.holds {
-            Truth::True => "yes",
-            Truth::False => "no",
-            Truth::Unknown => "?",
-        };
-        writeln!(out, "  {mark:<3}  {}", clause(condition))?;
-    }
+    rule.conditions.iter().try_for_each(|traced| condition(out, traced, 2))?;
     rule.notes.iter().try_for_each(|note| line(out, &format!("  note {note}")))
+}
+
+/// Writes a condition, and below it, farther in, what it is made of.
+fn condition(out: &mut String, traced: &ConditionTrace, indent: usize) -> fmt::Result {
+    let mark = match traced.holds {
+        Truth::True => "yes",
+        Truth::False => "no",
+        Truth::Unknown => "?",
+    };
+    writeln!(out, "{:indent$}{mark:<3}  {}", "", alone(traced))?;
+    traced.parts().iter().try_for_each(|part| condition(out, part, indent.saturating_add(2)))
 }
 
 fn asking(rule: &RuleTrace) -> String {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{scale, span, told};
-use crate::model::proposal::{Comparison, ConditionTrace, RuleOutcome, RuleTrace, Truth};
+use crate::model::proposal::{Comparison, ConditionTrace, Parts, RuleOutcome, RuleTrace, Truth};
 use crate::model::signal::Unit;
 
 /// The smallest change of one condition.
@@ -28,19 +28,23 @@ pub struct Flip {
 pub fn flips(rule: &RuleTrace) -> (bool, Vec<Flip>) {
     let matches = rule.outcome == RuleOutcome::Matched || rule.standing().is_some();
     let concerned = rule.conditions.iter().filter(|condition| matches || condition.holds != Truth::True);
-    (matches, concerned.map(|condition| flip(condition, matches)).collect())
+    (matches, concerned.map(|condition| flip(condition, !matches)).collect())
 }
 
-fn flip(condition: &ConditionTrace, matches: bool) -> Flip {
+/// Returns what it takes for a clause to hold, or not to.
+fn flip(condition: &ConditionTrace, holds: bool) -> Flip {
     // What the statement itself has to be, before an `unless` turns it round.
-    let wanted = condition.negated == matches;
+    let wanted = condition.negated != holds;
     let change = condition.bound.zip(condition.value).map(|(bound, value)| bound - value);
-    let needed = match (condition.comparison, condition.bound) {
-        _ if waits(condition) && !matches => {
+    let needed = match (condition.comparison, condition.bound, &condition.parts) {
+        _ if holds && wanted && waits(condition) => {
             let left = condition.held_for.map_or_else(Default::default, |held| held.needed.saturating_sub(held.so_far));
             format!("hold for more than {} longer", span(left))
         }
-        (Some(comparison), Some(bound)) => {
+        (_, _, Some(parts)) => {
+            format!("{}{}{}", word(wanted), hold(condition, wanted), joined(parts, wanted))
+        }
+        (Some(comparison), Some(bound), None) => {
             let relation = match (comparison, wanted) {
                 (Comparison::Above, true) | (Comparison::AtMost, false) => "above",
                 (Comparison::AtLeast, true) | (Comparison::Below, false) => "at least",
@@ -49,9 +53,14 @@ fn flip(condition: &ConditionTrace, matches: bool) -> Flip {
             };
             let scale = scale(condition);
             let show = |value: f64| scale.show(value);
+            // Of shares: 20 % more of 50 % would be 60 %.
+            let by = |change: f64| match condition.unit {
+                Unit::Ratio => show(change).replace(" %", " points"),
+                _ => show(change),
+            };
             let move_by = match change {
-                Some(change) if change > 0.0 => format!(", {} more", show(change)),
-                Some(change) if change < 0.0 => format!(", {} less", show(-change)),
+                Some(change) if change > 0.0 => format!(", {} more", by(change)),
+                Some(change) if change < 0.0 => format!(", {} less", by(-change)),
                 Some(_) => ", it stands exactly on it".to_owned(),
                 None => format!(", and known{}", unknown(condition)),
             };
@@ -77,9 +86,31 @@ fn hold(condition: &ConditionTrace, wanted: bool) -> String {
     held.map_or_else(String::new, |held| format!(", and hold for more than {}", span(held.needed)))
 }
 
+/// Returns by which of its parts a combination comes to be what is wanted, and whether it takes all of those: nothing where
+/// they are so already.
+fn joined(parts: &Parts, wanted: bool) -> String {
+    let lacking: Vec<_> = parts.list().iter().filter(|part| part.holds != Truth::of(wanted)).collect();
+    let how = match parts {
+        _ if lacking.len() < 2 => "",
+        Parts::All(_) if wanted => ", by all of these",
+        Parts::Any(_) if !wanted => ", by all of these",
+        Parts::All(_) | Parts::Any(_) => ", by one of these",
+    };
+    let told = lacking.into_iter().map(|part| {
+        let Flip { condition, needed, .. } = flip(part, wanted);
+        format!("{condition} {needed}")
+    });
+    let told = told.collect::<Vec<_>>().join("; ");
+    if told.is_empty() { told } else { format!("{how}: {told}") }
+}
+
 /// Tells whether only time is missing.
 fn waits(condition: &ConditionTrace) -> bool {
-    let reached = condition.margin.is_some_and(|margin| margin > 0.0);
+    let reached = match &condition.parts {
+        Some(Parts::All(parts)) => parts.iter().all(|part| part.holds == Truth::True),
+        Some(Parts::Any(parts)) => parts.iter().any(|part| part.holds == Truth::True),
+        None => condition.margin.is_some_and(|margin| margin > 0.0),
+    };
     reached && condition.holds == Truth::False && condition.held_for.is_some()
 }
 
@@ -111,6 +142,7 @@ mod tests {
             negated,
             held_for: None,
             holds,
+            parts: None,
         }
     }
 

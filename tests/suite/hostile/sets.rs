@@ -172,10 +172,10 @@ pub(super) fn sources() -> Vec<(Set, Stop)> {
         (file("throw 1;\n".repeat(20_000)), "t.rhai:1:1: Runtime error: 1"),
         (file(numbered(10_000, |n| format!("let x{n} = {n};\n"))), "limit: it declares 10000 variables"),
         (file(numbered(1_000, |n| format!("let x{n} = {n};\n"))), "limit: too many variables"),
-        (file(numbered(5_000, |n| format!("fn f{n}() {{ }}\n"))), "Number of functions defined exceeds maximum limit"),
+        (file(numbered(5_000, |n| format!("fn f{n}() {{ }}\n"))), "limit: more than 256 functions in one file"),
         (
             file(numbered(2_000, |n| GOOD.replace("good", &format!("r{n}")))),
-            "Number of functions defined exceeds maximum limit",
+            "limit: more than 256 functions in one file",
         ),
         (many(65, GOOD), "it has 65 files, at most 64 are loaded"),
         (many(60, &"/".repeat(64 * 1024)), "bytes, at most 2097152 are read"),

@@ -422,6 +422,29 @@ async fn inv_15_who_follows_goes_by_what_the_leader_put_in_force_and_goes_on_wit
     second.stop().await;
 }
 
+/// A ConfigMap has room for a mebibyte, two sets and their recordings do not: what no revision is made of stays away.
+#[tokio::test(start_paused = true)]
+async fn the_copy_that_all_have_together_holds_no_tests_and_no_recordings() {
+    let world = World::new(&[SHOP], steady(|_, _| 200.0));
+    let memory = Arc::new(Remembered::default());
+    let mut ports = world.ports();
+    ports.policy_memory = memory.clone();
+    let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
+    tokio::time::sleep(MINUTE).await;
+    let rule =
+        "rule(\"to_9\", #{ priority: 900, goal: \"protect\" }, |s, p| [ when(s.rps.current > rps(1)), scale_to(9) ]);";
+    let set = [("t.rhai", rule), ("t_test.rhai", "test(\"x\", || 1);"), ("was.jsonl", "\n"), ("x.data.json", "{}")];
+    world.policies.send_replace(Arc::new(policy_set(&set)));
+    tokio::time::sleep(SECOND).await;
+    let paths = |kept: &KeptPolicies| -> Vec<String> {
+        kept.in_force.iter().flat_map(|files| &files.files).map(|file| file.path.clone()).collect()
+    };
+    assert_eq!(paths(&memory.shared.lock()), ["t.rhai", "x.data.json"]);
+    assert_eq!(paths(&memory.kept.lock()).len(), 4, "what one process keeps for itself is whole");
+    assert!(control.policies().in_force.is_some());
+    tree.stop().await;
+}
+
 /// The files hold what people took back, and nobody else has read what was before it.
 #[tokio::test(start_paused = true)]
 async fn inv_15_a_process_with_an_empty_state_directory_starts_by_what_the_others_go_by() {

@@ -1,0 +1,75 @@
+//! That a fault says what to write instead.
+
+use super::*;
+
+/// The first fault of a rule with this clause.
+fn fault(clause: &str) -> String {
+    try_set(&format!("param(\"x\", 5);\n{}", one(&format!("{clause}, restart()")))).expect_err(clause)[0].to_string()
+}
+
+#[test]
+fn a_fault_says_what_to_write_instead() {
+    for (clause, expected) in [
+        ("when(s[\"cpu\"].current > pct(1))", "a signal is named by a dot: write .cpu in place of [\"cpu\"]"),
+        ("when(s.cpu[\"current\"] > pct(1))", "a view of a signal is named by a dot: write .current in place of"),
+        ("when(p[\"x\"] > 1)", "a parameter is named by a dot: write .x in place of [\"x\"]"),
+        ("when(s.maintenance.current)", "maintenance is a condition and has no `current`: write when(s.maintenance)"),
+        ("when(s.queue.current > p.x.current)", "p.x is a number and has no `current`: take that away"),
+        ("when(s.cpu.current.mean > pct(1))", "cpu.current is a number and has no `mean`: take that away"),
+        ("when(S.cpu.current > pct(1))", "unknown name `S`: did you mean `s`?"),
+        ("when(s.cpu.current > LIMIT)", "unknown name `LIMIT`: functions do not see the constants of their file"),
+        (
+            "when(s.rollout), scale_to(s.rps.current)",
+            "scale_to is a rate, expected a plain number: make it one by .needs_rep",
+        ),
+        ("when(s.rollout), scale_by(pct(9))", "scale_by is a share, expected a plain number"),
+        ("when(\"x\")", "no function `when (text)`: it takes a condition"),
+    ] {
+        let found = fault(clause);
+        assert!(found.contains(expected), "{clause}\n   got: {found}\nwanted: {expected}");
+    }
+    assert!(!fault("when(s.rollout), scale_by(pct(9))").contains("write a plain number"));
+    let functions = (0..300).map(|number| format!("fn f{number}() {{}}\n")).collect::<Vec<_>>().concat();
+    let many = try_set(&format!("{functions}{}", one("when(s.rollout), restart()"))).unwrap_err()[0].to_string();
+    assert!(many.contains("limit: more than 256 functions in one file"), "{many}");
+}
+
+#[test]
+fn a_test_that_does_not_decide_is_told_to() {
+    let set = Arc::new(set(&one("when(s.rollout), restart()")));
+    for (words, expected) in [
+        ("given(#{}).expect(\"r\")", "no function `expect (given, text)`: decide first, given(..).decide()"),
+        (
+            "given(#{}).run(\"1m\")",
+            "no function `run (given, text)`: time passes in a timeline(..); given(..) takes .decide()",
+        ),
+        (
+            "timeline(\"15s\").expect_none()",
+            "no function `expect_none (timeline)`: decide first, timeline(..).run(\"1m\")",
+        ),
+        ("timeline(\"15s\").decide()", "no function `decide (timeline)`: let time pass, timeline(..).run(\"1m\")"),
+    ] {
+        let test = format!("test(\"x\", || {words});");
+        let report = run_tests(&set, &vocabulary(), [("x_test.rhai", test.as_str())], &|_| true, &never).unwrap();
+        let found = report.failures().next().unwrap().to_string();
+        assert!(found.contains(expected), "{words}\n   got: {found}\nwanted: {expected}");
+    }
+}
+
+/// That nobody finds a document follows from what is wrong with it, and is not said.
+#[test]
+fn a_document_with_a_fault_is_told_once() {
+    let policy = format!(
+        "param(\"x\", data(\"c\").limit);\n{}",
+        one("when(s.queue.current > p.x), when(s.queue.current > data(\"c\").limit), restart()")
+    );
+    let faults = load(&[("a.rhai", &policy), ("c.data.json", "{ \"limit\": ,")]).unwrap_err();
+    let told: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    assert!(told.len() == 1 && told[0].starts_with("c.data.json:1:"), "{told:#?}");
+    let faults = load(&[("a.rhai", &policy), ("c.data.json", "{ \"lim\": 1 }")]).unwrap_err();
+    assert!(
+        faults[0].to_string().contains("there is no `limit` in it: see what the document or the map holds"),
+        "{}",
+        faults[0]
+    );
+}
