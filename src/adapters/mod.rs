@@ -10,5 +10,6 @@ pub mod policy_dir;
 pub mod policy_memory;
 pub mod prometheus;
 pub mod registry;
+mod retry_after;
 pub mod store;
 mod whole_file;

@@ -56,6 +56,7 @@ pub(super) struct ServiceFamilies {
     restarts: Family<Labels<2>, Counter>,
     mode: Family<Labels<2>, Gauge>,
     quarantined: Family<Labels<1>, Gauge>,
+    denied: Family<Labels<1>, Gauge>,
     authority: Family<Labels<2>, Gauge>,
     skill: Family<Labels<2>, Share>,
     coverage: Family<Labels<2>, Share>,
@@ -72,6 +73,8 @@ impl ServiceFamilies {
         registry.register("restarts", "Restarts of actors", new.restarts.clone());
         registry.register("mode", "Mode of a service", new.mode.clone());
         registry.register("quarantined", "Whether a service is quarantined", new.quarantined.clone());
+        let help = "Whether writes of a service come to nothing at the API server, and a person has to know of it";
+        registry.register("denied", help, new.denied.clone());
         let help = "What a forecast may do: 0 nothing, 1 add capacity, 2 also remove it";
         registry.register("forecast_authority", help, new.authority.clone());
         let help = "Skill of a forecast against persistence; above 0 is better";
@@ -88,6 +91,7 @@ impl ServiceFamilies {
         let metrics = ServiceMetrics {
             idle: self.decisions.get_or_create_owned(&decision(service, "none", VerdictKind::Idle)),
             quarantined: self.quarantined.get_or_create_owned(&[named(service)]),
+            denied: self.denied.get_or_create_owned(&[named(service)]),
             signals: spec.signals.iter().map(|signal| signal.forecast.then(|| self.signal(service, signal))).collect(),
             used: Arc::new(Mutex::new(Some(Used::default()))),
             service: service.clone(),
@@ -129,6 +133,7 @@ pub struct ServiceMetrics {
     idle: Counter,
     used: Arc<Mutex<Option<Used>>>,
     quarantined: Gauge,
+    denied: Gauge,
     /// In the order of the spec; `None` for signals without a forecast.
     signals: Vec<Option<SignalMetrics>>,
 }
@@ -209,6 +214,11 @@ impl ServiceMetrics {
         self.quarantined.set(quarantined.into());
     }
 
+    /// Notes whether its writes come to nothing, and a person has to know of it.
+    pub fn denied(&self, denied: bool) {
+        self.denied.set(denied.into());
+    }
+
     /// Notes the mode: one series for each service, of the mode it has.
     pub fn mode(&self, mode: Mode) {
         for other in MODES {
@@ -231,6 +241,7 @@ impl ServiceMetrics {
             families.decisions.remove(&decision(&self.service, rule, *kind));
         }
         families.quarantined.remove(&[named(&self.service)]);
+        families.denied.remove(&[named(&self.service)]);
         for mode in MODES {
             families.mode.remove(&[named(&self.service), ("mode", mode.as_str().into())]);
         }

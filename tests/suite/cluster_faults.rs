@@ -9,6 +9,8 @@ use flyball::demo::kubernetes::{KubernetesDouble, Objects};
 use flyball::model::{Stuck, TargetKind, TargetReading, TargetRef};
 use flyball::ports::{Awaited, Cluster, ClusterError, Live, StaleWatch};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 use crate::contract_cluster::{asks_for, change, until};
 
@@ -364,4 +366,66 @@ async fn k9_a_server_that_is_too_busy_says_how_long_to_leave_it_alone() {
     // The header alone says so, as of a server that sheds load.
     let (reason, retry_after) = ("ordered by a test".to_owned(), Duration::from_secs(1));
     assert_eq!(refused, Err(ClusterError::Busy { reason, retry_after }));
+}
+
+/// Returns a cluster whose server answers each request with these bytes and hangs up, as gateways in front of it do.
+async fn gateway(answer: Vec<u8>) -> Kubernetes {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(&answer).await;
+            let _ = stream.shutdown().await;
+            let _ = stream.read_to_end(&mut Vec::new()).await;
+        }
+    });
+    Kubernetes::start(connect(&Access::Url(url), TIMEOUTS).await.unwrap(), TIMEOUTS)
+}
+
+#[tokio::test]
+async fn k9_k10_the_status_of_an_answer_counts_whatever_its_body_is() {
+    let live = Live { uid: "u".to_owned(), resource_version: "7".to_owned(), value: 3, displaced: None };
+    for (status, headers, body, expected) in [
+        ("429 Busy", "Retry-After: 30", &br#"{"error":"too many requests"}"#[..], "too many requests"),
+        ("429 Busy", "Retry-After: 30", br#"{"code":500,"message":"ours"}"#, "API server unavailable: ours"),
+        ("503 Busy", "Retry-After: 30", b"\xff busy", "\u{fffd} busy"),
+        ("503 Busy", "Content-Length: 99\r\nRetry-After: 30", b"cut", "API server unavailable: "),
+        ("403 No", "Retry-After: 30", br#"{"message":""}"#, r#"not allowed: {"message":""}"#),
+        ("403 No", "Via: g", b"[]", "not allowed: []"),
+        ("404 No", "Via: g", b"{}", "does not exist"),
+        ("422 No", "Via: g", b"{}", "refused by the API server: {}"),
+        ("500 No", "Via: g", b"{}", "outcome unknown: {}"),
+    ] {
+        let head = format!("HTTP/1.1 {status}\r\n{headers}\r\nConnection: close\r\n\r\n");
+        let cluster = gateway([head.as_bytes(), body].concat()).await;
+        let written = cluster.apply(&change(&target(), 5), &live).await.unwrap_err();
+        for error in [written, cluster.read(&change(&target(), 5)).await.unwrap_err()] {
+            assert!(error.to_string().contains(expected), "{status} {headers}: {error}");
+            if let ClusterError::Busy { retry_after, .. } = error {
+                assert_eq!(retry_after, Duration::from_secs(30), "{status} {headers}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn k9_retry_after_is_read_in_all_its_forms() {
+    let live = Live { uid: "u".to_owned(), resource_version: "7".to_owned(), value: 3, displaced: None };
+    let date = "Date: Tue, 24 Nov 2026 12:00:00 GMT\r\n";
+    for (retry_after, seconds) in [
+        ("7", 7),
+        ("99999999999", u64::from(u32::MAX)),
+        ("99999999999999999999999", u64::from(u32::MAX)),
+        ("Tue, 24 Nov 2026 12:00:40 GMT", 40),
+        ("Tue, 24 Nov 2026 11:00:00 GMT", 0),
+        ("soon", 0),
+        ("-1", 0),
+    ] {
+        let answer = format!("HTTP/1.1 429 Busy\r\nConnection: close\r\n{date}Retry-After: {retry_after}\r\n\r\nbusy");
+        let cluster = gateway(answer.into_bytes()).await;
+        let refused = cluster.apply(&change(&target(), 5), &live).await;
+        let expected = ClusterError::Busy { reason: "busy".to_owned(), retry_after: Duration::from_secs(seconds) };
+        assert_eq!(refused, Err(expected), "{retry_after}");
+    }
 }

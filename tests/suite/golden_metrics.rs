@@ -38,6 +38,7 @@ fn exercised() -> Metrics {
     service.wrote(&WriteOutcome::Applied);
     service.measured(Impact::Helped);
     service.restarted(ActorRole::Decider);
+    service.denied(true);
     service.mode(Mode::Shadow);
     metrics
 }

@@ -228,6 +228,7 @@ impl Stage for DeciderStage {
 fn hand_on(decided: Decided, service: &Arc<Service>) {
     service.world.process.cycles.inc();
     service.metrics.decided(&decided.record.proposal, &decided.record.verdict);
+    service.metrics.denied(service.denied().is_some());
     if let Some(candidate) = &decided.record.candidate {
         let record = &decided.record;
         service.world.policy.compared(&record.id, &record.proposal.choice, candidate);

@@ -9,6 +9,8 @@ use kube::core::Status;
 use kube::core::response::StatusDetails;
 use kube::{Client, Config};
 
+use crate::adapters::retry_after::retry_after;
+
 /// How the API server is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
@@ -153,20 +155,30 @@ pub(super) async fn ask(
 /// Longest answer to a request about one object; the server itself refuses objects of more than a few MiB.
 const MOST: usize = 32 << 20;
 
-/// Sends a request and returns the text of its answer, as kube's own `request_text`, but that an error says how long the
-/// server asks to be left alone: `Retry-After` is a header, which kube drops.
+/// Sends a request and returns the text of its answer, as kube's own `request_text`, but that an error is what the status of
+/// the answer says, whatever its body is, and tells how long the server asks to be left alone: kube drops both.
 pub(super) async fn text(client: &Client, request: http::Request<Vec<u8>>) -> kube::Result<String> {
     let (head, body) = client.send(request.map(kube::client::Body::from)).await?.into_parts();
     let body = axum::body::to_bytes(axum::body::Body::new(body), MOST).await;
-    let body = body.map_err(|error| kube::Error::Service(error.into()))?;
-    let text = String::from_utf8(body.to_vec()).map_err(kube::Error::FromUtf8)?;
-    if !head.status.is_client_error() && !head.status.is_server_error() {
-        return Ok(text);
+    let is_refused = head.status.is_client_error() || head.status.is_server_error();
+    match body {
+        Ok(body) if is_refused => Err(refused(&head, &String::from_utf8_lossy(&body))),
+        Err(error) if is_refused => Err(refused(&head, &error.to_string())),
+        Ok(body) => String::from_utf8(body.to_vec()).map_err(kube::Error::FromUtf8),
+        Err(error) => Err(kube::Error::Service(error.into())),
     }
-    let plain = || Status::failure(text.trim(), "no Status").with_code(head.status.as_u16());
-    let mut status: Status = serde_json::from_str(&text).unwrap_or_else(|_| plain());
-    let header = head.headers.get(http::header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-    if let Some(seconds) = header {
+}
+
+/// Returns the error of an answer. Who stands in front of the server answers with objects of its own, and kube takes what a
+/// `Status` lacks for nothing: no code, no message.
+fn refused(head: &http::response::Parts, text: &str) -> kube::Error {
+    let text = text.trim();
+    let mut status: Status = serde_json::from_str(text).unwrap_or_default();
+    status.code = head.status.as_u16();
+    if status.message.is_empty() {
+        status.message = if text.is_empty() { head.status.to_string() } else { text.to_owned() };
+    }
+    if let Some(wait) = retry_after(&head.headers) {
         let empty = || StatusDetails {
             name: String::new(),
             group: String::new(),
@@ -175,9 +187,10 @@ pub(super) async fn text(client: &Client, request: http::Request<Vec<u8>>) -> ku
             causes: Vec::new(),
             retry_after_seconds: 0,
         };
+        let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
         status.details.get_or_insert_with(empty).retry_after_seconds = seconds;
     }
-    Err(kube::Error::Api(Box::new(status)))
+    kube::Error::Api(Box::new(status))
 }
 
 #[cfg(test)]

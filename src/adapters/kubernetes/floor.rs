@@ -35,7 +35,7 @@ pub(super) async fn list(
     // Names are looked at before they stand in a path.
     collection(target)?;
     let request = Request::new(autoscalers_of(&target.namespace)).list(&ListParams::default()).map_err(unbuildable)?;
-    let text = send(client.request_text(request), target, timeouts).await?;
+    let text = send(text(client, request), target, timeouts).await?;
     let list: List = serde_json::from_str(&text).map_err(|error| odd(target, &error.to_string()))?;
     Ok(list.items.unwrap_or_default())
 }

@@ -21,7 +21,7 @@ pub(super) const FIELD_MANAGER: &str = "flyball";
 pub(super) async fn read(client: &Client, target: &TargetRef, timeouts: Timeouts) -> Result<Live, ClusterError> {
     let request = Request::new(collection(target)?);
     let request = request.get_subresource("scale", &target.name).map_err(unbuildable)?;
-    answer(client.request_text(request), target, timeouts).await
+    answer(text(client, request), target, timeouts).await
 }
 
 /// Sets the replicas of `target`, provided that its version is still that of `live`.

@@ -7,18 +7,17 @@ use std::io::{self, Read as _};
 use std::path::Path;
 use std::time::Duration;
 
-use jiff::fmt::rfc2822;
 use memchr::memmem;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName};
 use reqwest::{Certificate, Client, RequestBuilder, Response, StatusCode, redirect};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::parse;
 use super::settings::{PrometheusSettings, SetupError};
+use crate::adapters::retry_after::retry_after;
 use crate::adapters::whole_file::{open_regular, read_limited};
 use crate::model::plain::is_odd;
-use crate::model::time::elapsed;
 use crate::ports::SourceError;
 
 /// A source cannot ask to be left alone for longer.
@@ -236,26 +235,18 @@ fn is_json(headers: &HeaderMap) -> bool {
     media_type.is_some_and(|media_type| media_type.trim().eq_ignore_ascii_case("application/json"))
 }
 
-/// Returns how long the server wants to be left alone: `Retry-After` in seconds or as a date (against the server's own
-/// `Date`, so that clocks need not agree), capped. What cannot be read counts as not said.
+/// Returns how long the server wants to be left alone, capped.
 fn back_off(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     if !matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         return None;
     }
-    let text = header(headers, RETRY_AFTER)?.trim();
-    let asked = match text.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => elapsed(date(text)?, date(header(headers, DATE)?)?),
-    };
-    Some(asked.min(LONGEST_BACK_OFF))
-}
-
-fn date(text: &str) -> Option<jiff::Timestamp> {
-    rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+    retry_after(headers).map(|asked| asked.min(LONGEST_BACK_OFF))
 }
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::{DATE, RETRY_AFTER};
+
     use super::*;
 
     fn check(status: u16, retry_after: &str, expected: Option<u64>) {
@@ -272,7 +263,7 @@ mod tests {
         check(429, " 7 ", Some(7));
         check(503, "86400", Some(60));
         check(503, "18446744073709551615", Some(60));
-        check(429, "18446744073709551616", None);
+        check(429, "18446744073709551616", Some(60));
         check(429, "-1", None);
         check(429, "soon", None);
         check(429, "", None);
