@@ -105,15 +105,16 @@ pub fn recheck(change: &ChangeSet, live_uid: &str, live_value: u32, now: Now) ->
 }
 
 /// Says from a live read, (uid, value), what became of a write whose answer was never seen; `None` when the
-/// object is gone. Settled by what is there, never by sending again (INV-12).
+/// object is gone. Settled by what is there, never by sending again (INV-12). Asked before the write can land no more it says
+/// what is so far.
 pub fn settle(change: &ChangeSet, live: Option<(&str, u32)>) -> WriteOutcome {
-    let reason = match live {
+    let (reason, did_nothing) = match live {
         Some((uid, value)) if uid == change.uid && value == change.to => return WriteOutcome::Applied,
-        Some((uid, value)) if uid == change.uid => format!("found {value}, not {}", change.to),
-        Some((uid, _)) => recreated(change, uid),
-        None => format!("{} does not exist any more", carrier(change)),
+        Some((uid, value)) if uid == change.uid => (format!("found {value}, not {}", change.to), value == change.from),
+        Some((uid, _)) => (recreated(change, uid), false),
+        None => (format!("{} does not exist any more", carrier(change)), false),
     };
-    WriteOutcome::Abandoned { reason, sent: true }
+    WriteOutcome::Abandoned { reason, sent: true, did_nothing }
 }
 
 fn recreated(change: &ChangeSet, live_uid: &str) -> String {

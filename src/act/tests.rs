@@ -193,8 +193,13 @@ fn a_change_is_not_sent_on_data_that_is_no_longer_fresh() {
 fn a_write_of_unknown_fate_is_settled_by_what_is_there() {
     let change = change(4, 6);
     assert_eq!(settle(&change, Some(("u1", 6))), WriteOutcome::Applied);
-    for live in [Some(("u1", 4)), Some(("u1", 5)), Some(("u2", 6)), None] {
-        assert!(matches!(settle(&change, live), WriteOutcome::Abandoned { .. }), "{live:?}");
+    for (live, unchanged) in
+        [(Some(("u1", 4)), true), (Some(("u1", 5)), false), (Some(("u2", 4)), false), (None, false)]
+    {
+        let settled = settle(&change, live);
+        let WriteOutcome::Abandoned { did_nothing, .. } = settled else { panic!("{live:?}: {settled}") };
+        assert_eq!(did_nothing, unchanged, "{live:?}");
+        assert_eq!(settled.is_charged(), !unchanged, "another value may be of our making: {live:?}");
     }
 }
 

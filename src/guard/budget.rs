@@ -1,5 +1,5 @@
 //! Budget: how many writes a service may see (INV-04). Namespace and fleet are charged at the write gate; what they refused
-//! is not asked for again with each sample, nor is what the API server answered with no.
+//! is not asked for again with each sample, nor at once what came to nothing at the API server.
 
 use std::time::Duration;
 

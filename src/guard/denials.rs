@@ -1,4 +1,4 @@
-//! Writes that the API server answered with no, and the pause after them: a service asks again soon, then ever more slowly,
+//! Writes that came to nothing at the API server, and the pause after them: a service asks again soon, then ever more slowly,
 //! and leaves its namespace's share of writes to others.
 
 use std::time::Duration;
@@ -13,11 +13,13 @@ const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_min
 /// So many in a row that another writer was quicker, or the server too busy, are more than chance.
 const TOLD_FROM: u32 = 3;
 
-/// The writes in a row that the API server answered with no.
+/// The writes to one object in a row that came to nothing at the API server, or at the live read before them.
 #[derive(Debug, Clone)]
 pub struct Denials {
     /// When the last one ended.
     at: Moment,
+    /// Identity of the object.
+    uid: String,
     in_a_row: u32,
     pause: Duration,
     why: String,
@@ -26,17 +28,26 @@ pub struct Denials {
 }
 
 impl Denials {
-    /// Returns what is known after a write that ended at `at` with `outcome`. One that was not sent changes nothing.
-    pub(super) fn after(before: Option<Self>, outcome: &WriteOutcome, at: Moment, now: Now) -> Option<Self> {
-        let (asked, passes) = match (outcome, outcome.declined()) {
-            (_, Some(retry_after)) => (retry_after, true),
-            (WriteOutcome::Rejected { .. }, None) => (Duration::ZERO, false),
-            (WriteOutcome::Applied | WriteOutcome::AlreadyThere, None) => return None,
-            (_, None) => return before,
+    /// Returns what is known after a write to the object `uid` that ended at `at` with `outcome`. One that was given up for
+    /// another reason changes nothing.
+    pub(super) fn after(before: Option<Self>, uid: &str, outcome: &WriteOutcome, at: Moment, now: Now) -> Option<Self> {
+        let Some(asked) = outcome.denied() else {
+            return before.filter(|_| !matches!(outcome, WriteOutcome::Applied | WriteOutcome::AlreadyThere));
         };
-        let before = before.filter(|before| before.count(now)).map_or(0, |before| before.in_a_row);
-        let pause = PAUSES.0.saturating_mul(2_u32.saturating_pow(before)).max(asked).min(PAUSES.1);
-        Some(Self { at, in_a_row: before.saturating_add(1), pause, why: outcome.to_string(), passes })
+        let before = before.filter(|before| before.is_of(uid) && before.count(now)).map_or(0, |before| before.in_a_row);
+        Some(Self {
+            at,
+            uid: uid.to_owned(),
+            in_a_row: before.saturating_add(1),
+            pause: PAUSES.0.saturating_mul(2_u32.saturating_pow(before)).max(asked).min(PAUSES.1),
+            why: outcome.to_string().trim_end_matches('.').to_owned(),
+            passes: !matches!(outcome, WriteOutcome::Rejected { .. }),
+        })
+    }
+
+    /// Tells whether they were writes to the object `uid`, and not to one that was there before it.
+    pub(super) fn is_of(&self, uid: &str) -> bool {
+        self.uid == uid
     }
 
     /// Tells whether they are recent enough to say something.

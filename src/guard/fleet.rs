@@ -34,9 +34,8 @@ struct Charge {
     removed: u32,
 }
 
-/// What namespaces and the fleet have spent. Charged before the write, and given back only where the API server answered it by
-/// saying that it did nothing. Lowerings spend at most half of the
-/// writes of a minute: what only saves money never stands in the way of a raise.
+/// What namespaces and the fleet have spent. Charged before the write, and given back once it is known to have done
+/// nothing. Lowerings spend at most half of the writes of a minute: what only saves money never stands in the way of a raise.
 ///
 /// **Invariants**: INV-04, INV-05.
 #[derive(Debug, Clone, Default)]
@@ -76,7 +75,7 @@ impl FleetBudget {
         Ok(())
     }
 
-    /// Gives back what `change` was charged: the API server has said that it did nothing.
+    /// Gives back what `change` was charged: it is known to have done nothing.
     pub fn refund(&mut self, change: &ChangeSet) {
         self.spent.retain(|spent| spent.id != change.id);
     }

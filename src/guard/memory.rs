@@ -53,7 +53,7 @@ pub struct Memory {
     undone: VecDeque<Moment>,
     /// When and why a budget of namespace or fleet last refused to let capacity go.
     refused: Option<(Moment, String)>,
-    /// The writes of late that the API server answered with no.
+    /// The writes of late that came to nothing at the API server.
     denials: Option<Denials>,
     /// While replicas are missing: how many were ready, and since when no more of them (monotonic).
     coming: Option<(u32, Duration)>,
@@ -78,9 +78,9 @@ impl Memory {
                     memory.in_flight = Some(InFlight { id: change.id.clone(), knob: change.knob, to: change.to });
                     memory.charge(change, Moment::persisted(intent.prepared, now));
                 }
-                Some((at, outcome)) if outcome.was_sent() => {
+                Some((at, outcome)) if outcome.is_remembered() => {
                     let at = Moment::persisted(*at, now);
-                    memory.denials = Denials::after(memory.denials.take(), outcome, at, now);
+                    memory.denials = Denials::after(memory.denials.take(), &change.uid, outcome, at, now);
                     if outcome.is_charged() {
                         memory.charge(change, at);
                     }
@@ -138,12 +138,12 @@ impl Memory {
         }
     }
 
-    /// Remembers of a write that ended what budgets and cooldowns ask for, and nothing of who moves the target. One that was
-    /// never sent is not charged, nor is one that the API server declined.
+    /// Remembers of a write that ended what budgets and cooldowns ask for, and nothing of who moves the target. One that is
+    /// known to have done nothing is not charged any more.
     pub fn let_go(&mut self, end: &WriteEnd) {
         let WriteEnd { change, outcome, now, .. } = end;
         self.in_flight.take_if(|in_flight| in_flight.id == change.id);
-        self.denials = Denials::after(self.denials.take(), outcome, Moment::now(*now), *now);
+        self.denials = Denials::after(self.denials.take(), &change.uid, outcome, Moment::now(*now), *now);
         if outcome.is_charged() {
             self.charge(change, Moment::now(*now));
         } else {
@@ -169,6 +169,7 @@ impl Memory {
         let in_flight = self.in_flight.as_ref().filter(|write| write.knob.sets_count()).map(|write| write.to);
         if let Some(target) = ctx.features.target.known() {
             self.coming = self.still_coming(target, ctx.now);
+            self.denials.take_if(|denials| !denials.is_of(target.lever().uid));
             self.owner.observe(target, in_flight, ctx.spec.guards.human_hold, ctx.now);
         }
         self.observe_need(ctx);
@@ -242,7 +243,7 @@ impl Memory {
         self.refused.as_ref().map(|(at, why)| (at.age(now), why.as_str()))
     }
 
-    /// Returns the writes of late that the API server answered with no.
+    /// Returns the writes of late that came to nothing at the API server.
     pub fn denials(&self, now: Now) -> Option<&Denials> {
         self.denials.as_ref().filter(|denials| denials.count(now))
     }

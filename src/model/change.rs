@@ -212,10 +212,13 @@ pub enum WriteOutcome {
         #[serde(default)]
         sent: bool,
     },
-    /// The API server said no.
+    /// The API server said no, to the write or to the read before it.
     Rejected {
         /// Its answer.
         reason: String,
+        /// Whether it is known to have done nothing, and not something else. Older versions do not say so.
+        #[serde(default)]
+        did_nothing: bool,
     },
     /// Too old before it could be sent.
     Expired,
@@ -237,6 +240,9 @@ pub enum WriteOutcome {
         /// Whether the API server may have seen it. What older versions wrote does not say so, and counts as sent.
         #[serde(default = "may_have_been_sent")]
         sent: bool,
+        /// Whether the object was found as it had been once no write could land any more. Older versions do not say so.
+        #[serde(default)]
+        did_nothing: bool,
     },
     /// No adapter can turn this knob yet.
     NoLever,
@@ -249,7 +255,7 @@ fn may_have_been_sent() -> bool {
 impl WriteOutcome {
     /// Returns how a change ends that is given up before it was sent: it costs no budget.
     pub fn unsent(reason: &str) -> Self {
-        Self::Abandoned { reason: reason.to_owned(), sent: false }
+        Self::Abandoned { reason: reason.to_owned(), sent: false, did_nothing: true }
     }
 
     /// Returns how a change ends that a read before its write shows to be out of date.
@@ -262,42 +268,45 @@ impl WriteOutcome {
         Self::Refused(Refusal::Unreachable { reason, sent: false, retry_after: Duration::ZERO })
     }
 
-    /// For a write that the API server has answered by saying that it did nothing, and may do the next one: how long it asks
-    /// to be left alone, which may be zero.
-    pub fn declined(&self) -> Option<Duration> {
+    /// For a change that came to nothing at the API server: how long it asks to be left alone, which may be zero.
+    pub fn denied(&self) -> Option<Duration> {
         match self {
-            Self::Superseded { sent: true, .. } => Some(Duration::ZERO),
-            Self::Refused(Refusal::Unreachable { sent: true, retry_after, .. }) => Some(*retry_after),
+            Self::Superseded { .. } | Self::Rejected { .. } | Self::Abandoned { sent: true, .. } => {
+                Some(Duration::ZERO)
+            }
+            Self::Refused(Refusal::Unreachable { retry_after, .. }) => Some(*retry_after),
             _ => None,
         }
     }
 
-    /// Tells whether it counts against the budgets: the API server may have seen it, and did not say that it did nothing
-    /// for a reason that passes.
+    /// Tells whether it counts against the budgets: it has done something, or nobody knows.
     ///
-    /// | answer to the PATCH | how it ends | budgets of service, namespace, fleet | cooldown | asked again |
+    /// | answer | how it ends | budgets of service, namespace, fleet | cooldown | asked again |
     /// |---|---|---|---|---|
-    /// | done | applied | spent | begins | after the cooldown |
-    /// | 400, 401, 403, 422, or an admission that made another value | rejected | spent | none | after a pause |
+    /// | to the PATCH: done | applied | spent | begins | after the cooldown |
+    /// | an admission made another value | rejected | spent | none | after a pause |
+    /// | 400, 401, 403, 422, other 4xx | rejected | given back | none | after a pause |
     /// | 404, 409 | superseded | given back | none | after a pause |
     /// | 429, 503 | refused | given back | none | after a pause, or `Retry-After` if longer, at most a minute |
-    /// | 408, other 5xx, none in time | applied or abandoned, by what is read | spent | as applied, or none | at once |
-    /// | never sent | as the gate says | not spent | none | at once |
+    /// | 408, other 5xx, none in time; found done | applied | spent | begins | after the cooldown |
+    /// | the same; found unchanged once it can land no more | abandoned | given back then | none | after a pause |
+    /// | the same; another value is found, or no object, or another | abandoned | spent | none | after a pause |
+    /// | to the read before it: no, or another value | superseded, rejected, refused | not spent | none | after a pause |
+    /// | never sent for another reason | as the gate says | not spent | none | at once |
     ///
-    /// The pause (`guard/denials.rs`) is 5 s and doubles with each no in a row up to a minute, over a restart too.
+    /// The pause (`guard/denials.rs`) is 5 s and doubles with each one in a row up to a minute, over a restart too.
     pub fn is_charged(&self) -> bool {
-        self.was_sent() && self.declined().is_none()
+        match self {
+            Self::Applied => true,
+            Self::Rejected { did_nothing, .. } => !did_nothing,
+            Self::Abandoned { sent, did_nothing, .. } => *sent && !did_nothing,
+            _ => false,
+        }
     }
 
-    /// Tells whether the API server may have seen the write.
-    pub fn was_sent(&self) -> bool {
-        match self {
-            Self::Applied | Self::Rejected { .. } => true,
-            Self::Abandoned { sent, .. }
-            | Self::Superseded { sent, .. }
-            | Self::Refused(Refusal::Unreachable { sent, .. }) => *sent,
-            Self::AlreadyThere | Self::Expired | Self::Stale { .. } | Self::Refused(_) | Self::NoLever => false,
-        }
+    /// Tells whether a guard asks for it later: it is charged, or came to nothing at the API server.
+    pub fn is_remembered(&self) -> bool {
+        self.is_charged() || self.denied().is_some()
     }
 
     /// Returns the word used in metrics.
@@ -322,7 +331,7 @@ impl fmt::Display for WriteOutcome {
             Self::Applied => f.write_str("applied"),
             Self::AlreadyThere => f.write_str("was already there"),
             Self::Superseded { found, .. } => write!(f, "superseded: {found}"),
-            Self::Rejected { reason } => write!(f, "rejected by the API server: {reason}"),
+            Self::Rejected { reason, .. } => write!(f, "rejected by the API server: {reason}"),
             Self::Expired => f.write_str("expired before it could be sent"),
             Self::Stale { fresh_for, age } => write!(
                 f,
@@ -385,10 +394,10 @@ impl Intent {
         }
     }
 
-    /// Tells whether it ended within `span` before `now`, and the API server may have seen it. An end that lies in the
+    /// Tells whether it ended within `span` before `now`, and a guard asks for it. An end that lies in the
     /// future counts: after a jump of the clock the longer memory is the safer one (INV-23).
-    pub fn sent_within(&self, now: Timestamp, span: Duration) -> bool {
-        self.ended.as_ref().is_some_and(|(at, outcome)| outcome.was_sent() && elapsed(now, *at) <= span)
+    pub fn remembered_within(&self, now: Timestamp, span: Duration) -> bool {
+        self.ended.as_ref().is_some_and(|(at, outcome)| outcome.is_remembered() && elapsed(now, *at) <= span)
     }
 }
 
@@ -410,18 +419,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_never_sent_is_told_from_what_was_not_found_and_older_records_count_as_sent() {
+    fn what_did_nothing_is_told_from_what_may_have_and_older_records_count_as_if_it_had() {
         let reason = || "found 4, not 6".to_owned();
-        for (outcome, sent) in [
-            (WriteOutcome::unsent("flyball is shutting down"), false),
-            (WriteOutcome::Abandoned { reason: reason(), sent: true }, true),
+        for (outcome, charged, remembered) in [
+            (WriteOutcome::unsent("flyball is shutting down"), false, false),
+            (WriteOutcome::Abandoned { reason: reason(), sent: true, did_nothing: true }, false, true),
+            (WriteOutcome::Abandoned { reason: reason(), sent: true, did_nothing: false }, true, true),
+            (WriteOutcome::Rejected { reason: reason(), did_nothing: true }, false, true),
+            (WriteOutcome::Rejected { reason: reason(), did_nothing: false }, true, true),
+            (WriteOutcome::unreachable(reason()), false, true),
+            (WriteOutcome::superseded(reason()), false, true),
+            (WriteOutcome::Refused(Refusal::Busy), false, false),
         ] {
             let packed = rmp_serde::to_vec_named(&outcome).unwrap();
             let read: WriteOutcome = rmp_serde::from_slice(&packed).unwrap();
-            assert_eq!((read.was_sent(), &read), (sent, &outcome));
+            assert_eq!((read.is_charged(), read.is_remembered(), &read), (charged, remembered, &outcome));
         }
-        let older = serde_json::json!({ "outcome": "abandoned", "reason": reason() });
-        let read: WriteOutcome = serde_json::from_value(older).unwrap();
-        assert_eq!(read, WriteOutcome::Abandoned { reason: reason(), sent: true });
+        for (word, outcome) in [
+            ("abandoned", WriteOutcome::Abandoned { reason: reason(), sent: true, did_nothing: false }),
+            ("rejected", WriteOutcome::Rejected { reason: reason(), did_nothing: false }),
+        ] {
+            let older = serde_json::json!({ "outcome": word, "reason": reason() });
+            assert_eq!(serde_json::from_value::<WriteOutcome>(older).unwrap(), outcome);
+        }
     }
 }

@@ -150,7 +150,12 @@ async fn inv_10_inv_12_what_a_process_left_open_the_next_one_finds_and_the_first
     end(&new, change.clone(), WriteOutcome::Applied).await;
     assert!(new_local.decisions(None, None, 10).unwrap().is_empty(), "a decision of the old one is not the new one's");
     // The old one comes to, and says what it believes.
-    end(&old, change.clone(), WriteOutcome::Abandoned { reason: "found 4, not 7".to_owned(), sent: true }).await;
+    end(
+        &old,
+        change.clone(),
+        WriteOutcome::Abandoned { reason: "found 4, not 7".to_owned(), sent: true, did_nothing: false },
+    )
+    .await;
     assert_eq!(objects(&double)[0]["status"]["outcome"], "applied");
     assert_eq!(old.sent_since(Timestamp::now(), HOUR).unwrap().len(), 1, "and takes over what it finds");
 

@@ -297,7 +297,7 @@ fn cooldowns_and_budgets_see_what_was_sent_in_time_and_what_a_clock_set_back_lef
             (1, 10, WriteOutcome::Applied),
             (2, 100, WriteOutcome::Applied),
             (3, 110, WriteOutcome::Expired),
-            (5, 112, WriteOutcome::Rejected { reason: "denied".to_owned() }),
+            (5, 112, WriteOutcome::Rejected { reason: "denied".to_owned(), did_nothing: true }),
             (6, 114, WriteOutcome::unsent("flyball is shutting down")),
             (4, 5000, WriteOutcome::Applied),
         ];

@@ -3,6 +3,7 @@
 mod faults;
 mod loops;
 mod masked;
+mod refusals;
 pub mod replicas;
 mod restarts;
 mod staging;

@@ -1,5 +1,7 @@
 //! What the answers of the API server mean for a change.
 
+use std::time::Duration;
+
 use crate::model::{ChangeSet, Refusal, WriteOutcome};
 use crate::ports::{ClusterError, Live};
 
@@ -8,12 +10,12 @@ pub(super) fn unsent(error: &ClusterError) -> WriteOutcome {
     match error {
         ClusterError::NotFound { .. } | ClusterError::Conflict { .. } => WriteOutcome::superseded(error.to_string()),
         ClusterError::Forbidden { .. } | ClusterError::Denied { .. } => {
-            WriteOutcome::Rejected { reason: error.to_string() }
+            WriteOutcome::Rejected { reason: error.to_string(), did_nothing: true }
         }
         ClusterError::NoLever { .. } => WriteOutcome::NoLever,
-        ClusterError::Unknown { .. } | ClusterError::Unavailable { .. } | ClusterError::Busy { .. } => {
-            WriteOutcome::unreachable(error.to_string())
-        }
+        ClusterError::Unknown { reason } => WriteOutcome::unreachable(format!("cannot be read: {reason}")),
+        ClusterError::Unavailable { .. } => WriteOutcome::unreachable(error.to_string()),
+        ClusterError::Busy { retry_after, .. } => busy(error, *retry_after, false),
     }
 }
 
@@ -23,13 +25,13 @@ pub(super) fn declined(error: &ClusterError) -> WriteOutcome {
         ClusterError::NotFound { .. } | ClusterError::Conflict { .. } => {
             WriteOutcome::Superseded { found: error.to_string(), sent: true }
         }
-        ClusterError::Busy { retry_after, .. } => WriteOutcome::Refused(Refusal::Unreachable {
-            reason: error.to_string(),
-            sent: true,
-            retry_after: *retry_after,
-        }),
+        ClusterError::Busy { retry_after, .. } => busy(error, *retry_after, true),
         _ => unsent(error),
     }
+}
+
+fn busy(error: &ClusterError, retry_after: Duration, sent: bool) -> WriteOutcome {
+    WriteOutcome::Refused(Refusal::Unreachable { reason: error.to_string(), sent, retry_after })
 }
 
 /// What the server's answer to a write means; an admission hook may have changed our value.
@@ -37,6 +39,7 @@ pub(super) fn answered(change: &ChangeSet, after: &Live) -> WriteOutcome {
     if after.value == change.to {
         WriteOutcome::Applied
     } else {
-        WriteOutcome::Rejected { reason: format!("the server made {} of {}", after.value, change.to) }
+        let reason = format!("the server made {} of {}", after.value, change.to);
+        WriteOutcome::Rejected { reason, did_nothing: false }
     }
 }

@@ -85,6 +85,22 @@ impl Ended {
     fn seen(outcome: WriteOutcome, live: &Live) -> Self {
         Self { outcome, version: live.resource_version.parse().ok() }
     }
+
+    /// Adds to what was found why it had to be looked for.
+    fn after(mut self, doubt: &str) -> Self {
+        if let WriteOutcome::Abandoned { reason, .. } = &mut self.outcome {
+            *reason = format!("{reason} ({doubt})");
+        }
+        self
+    }
+}
+
+/// A write of unknown fate.
+struct Doubt {
+    /// By when it has landed, or never will (monotonic).
+    landed: Duration,
+    /// Why nobody knows.
+    reason: String,
 }
 
 impl From<WriteOutcome> for Ended {
@@ -273,7 +289,7 @@ impl WriteGate {
         drop(permit);
         let ended = match sent {
             Ok(ended) => ended,
-            Err(landed) => self.settle(change, landed).await,
+            Err(Doubt { landed, reason }) => self.settle(change, landed).await.after(&reason),
         };
         fail::fail_point!("gate_sent");
         // Where this fails the journal's health stops all further writes until it has the end, by itself.
@@ -287,8 +303,8 @@ impl WriteGate {
         self.state.lock().affords(change, now).map_err(over_budget)
     }
 
-    /// Steps `checked` and `sent`. A write of unknown fate is an error: the time by which it has landed.
-    async fn send(&self, change: &ChangeSet, live: Result<Live, ClusterError>) -> Result<Ended, Duration> {
+    /// Steps `checked` and `sent`. A write of unknown fate is an error.
+    async fn send(&self, change: &ChangeSet, live: Result<Live, ClusterError>) -> Result<Ended, Doubt> {
         let live = match live {
             Ok(live) => live,
             Err(error) => return Ok(unsent(&error).into()),
@@ -303,20 +319,14 @@ impl WriteGate {
             Ok(after) => Ok(Ended::seen(answered(change, &after), &after)),
             Err(ClusterError::Unknown { reason }) => {
                 tracing::warn!(service = %change.service(), reason, "outcome of a write unknown, reading");
-                Err(now.plus(LANDS_WITHIN).mono)
+                Err(Doubt { landed: now.plus(LANDS_WITHIN).mono, reason })
             }
-            Err(error) => {
-                let outcome = declined(&error);
-                if outcome.declined().is_some() {
-                    self.state.lock().refund(change);
-                }
-                Ok(outcome.into())
-            }
+            Err(error) => Ok(declined(&error).into()),
         }
     }
 
     /// What needs an answer comes first, so that ages are judged right before the write (INV-02, INV-03). The budgets of
-    /// namespace and fleet are charged last: what is not sent costs nothing, and what the API server declines is given back.
+    /// namespace and fleet are charged last: what is not sent costs nothing, and what did nothing is given back as it ends.
     async fn check(&self, change: &ChangeSet, live: &Live) -> Result<(), WriteOutcome> {
         // Real time, as the limit of a connection is: the clock of the loop may run faster.
         let asked = Instant::now();
@@ -356,8 +366,11 @@ impl WriteGate {
         }
     }
 
-    /// Step `ended`.
+    /// Step `ended`. What is known to have done nothing is given back, now that it is settled.
     async fn end(&self, change: &ChangeSet, outcome: &WriteOutcome) -> Result<(), JournalError> {
+        if !outcome.is_charged() {
+            self.state.lock().refund(change);
+        }
         let at = self.parts.clock.now().wall;
         let entry = Entry::Ended { change: change.id.clone(), at, outcome: outcome.clone() };
         let ended = self.parts.journal.append(entry).await;
@@ -381,7 +394,7 @@ impl WriteGate {
         let ended = if prepared {
             AssertUnwindSafe(settled).catch_unwind().await.unwrap_or_else(|_| {
                 self.state.lock().unsettled.push(change.clone());
-                WriteOutcome::Abandoned { reason: REASON.to_owned(), sent: true }.into()
+                WriteOutcome::Abandoned { reason: REASON.to_owned(), sent: true, did_nothing: false }.into()
             })
         } else {
             WriteOutcome::unsent(REASON).into()

@@ -132,7 +132,7 @@ impl Journal for MemoryJournal {
 
     fn sent_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
         let state = self.state.lock();
-        Ok(state.listed(&state.ended).filter(|intent| intent.sent_within(now, span)).cloned().collect())
+        Ok(state.listed(&state.ended).filter(|intent| intent.remembered_within(now, span)).cloned().collect())
     }
 
     fn decisions(

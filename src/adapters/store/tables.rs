@@ -289,7 +289,7 @@ impl Tables for RedbTables<'_> {
                 // One that had ended keeps its place.
                 if self.open.remove(id)?.is_some() {
                     let place = self.place();
-                    self.ended.insert(place, (id, milliseconds(*at), outcome.was_sent()))?;
+                    self.ended.insert(place, (id, milliseconds(*at), outcome.is_remembered()))?;
                 }
             }
         }
@@ -315,7 +315,7 @@ pub(super) fn open_intents(txn: &ReadTransaction) -> Result<Vec<Intent>, Fault> 
     Ok(found.into_iter().map(|(_, intent)| intent).collect())
 }
 
-/// Returns the intents that were sent and ended within `span` before `now`, in the order of their ends.
+/// Returns the intents that a guard asks for and that ended within `span` before `now`, in the order of their ends.
 pub(super) fn sent_since(txn: &ReadTransaction, now: Timestamp, span: Duration) -> Result<Vec<Intent>, Fault> {
     let (ended, intents) = (txn.open_table(ENDED)?, txn.open_table(INTENTS)?);
     let mut found = Vec::new();
@@ -324,7 +324,7 @@ pub(super) fn sent_since(txn: &ReadTransaction, now: Timestamp, span: Duration) 
         let (id, _, sent) = value.value();
         if sent {
             let intent = intent(&intents, id)?;
-            found.extend(intent.sent_within(now, span).then_some(intent));
+            found.extend(intent.remembered_within(now, span).then_some(intent));
         }
     }
     Ok(found)

@@ -100,9 +100,14 @@ fn what_the_journal_holds_stays_spent() {
     let mut spent = intent(&world, 10, 5, Some((world.now.wall, WriteOutcome::Applied)));
     let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent.clone()], world.now);
     assert!(budget.charge(&world.change(10, 9), 50, world.now).is_err());
-    spent.ended = Some((world.now.wall, WriteOutcome::Rejected { reason: "denied".to_owned() }));
+    spent.ended =
+        Some((world.now.wall, WriteOutcome::Rejected { reason: "made another value".to_owned(), did_nothing: false }));
     let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent.clone()], world.now);
-    assert!(budget.charge(&world.change(10, 9), 50, world.now).is_err(), "the API server saw it");
+    assert!(budget.charge(&world.change(10, 9), 50, world.now).is_err(), "the API server did something");
+    let reason = "found 10, not 5".to_owned();
+    spent.ended = Some((world.now.wall, WriteOutcome::Abandoned { reason, sent: true, did_nothing: true }));
+    let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent.clone()], world.now);
+    assert!(budget.charge(&world.change(10, 9), 50, world.now).is_ok(), "it did nothing");
     spent.ended = Some((world.now.wall, WriteOutcome::Expired));
     let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent], world.now);
     assert!(budget.charge(&world.change(10, 9), 50, world.now).is_ok());

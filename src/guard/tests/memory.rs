@@ -46,6 +46,8 @@ fn only_what_was_applied_starts_a_cooldown() {
     let change = world.change(4, 6);
     world.memory.write_started(&change, world.now);
     world.memory.write_ended(&ended(&change, &WriteOutcome::superseded("5".to_owned()), world.now));
+    // The pause after what came to nothing.
+    world.pass(5);
     assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
 }
 
@@ -64,11 +66,11 @@ fn a_write_that_was_not_sent_is_not_charged() {
     for _ in 0..4 {
         let change = world.change(4, 6);
         world.memory.write_started(&change, world.now);
-        let rejected = WriteOutcome::Rejected { reason: "quota".to_owned() };
+        let rejected = WriteOutcome::Rejected { reason: "the server made 5 of 6".to_owned(), did_nothing: false };
         world.memory.write_ended(&ended(&change, &rejected, world.now));
         world.cycle += 1;
     }
-    assert_eq!(world.propose_backed(6).decided_by, Some(GuardName::Budget), "the API server saw these");
+    assert_eq!(world.propose_backed(6).decided_by, Some(GuardName::Budget), "the API server did something");
 }
 
 fn declined() -> [WriteOutcome; 2] {
@@ -131,7 +133,7 @@ fn what_was_rejected_is_named_where_its_budget_is_spent_and_needs_a_person() {
     for _ in 0..4 {
         let change = world.change(4, 6);
         world.memory.write_started(&change, world.now);
-        let rejected = WriteOutcome::Rejected { reason: "not allowed".to_owned() };
+        let rejected = WriteOutcome::Rejected { reason: "not allowed".to_owned(), did_nothing: false };
         world.memory.write_ended(&ended(&change, &rejected, world.now));
         world.cycle += 1;
     }
@@ -156,12 +158,12 @@ fn what_was_rejected_is_named_where_its_budget_is_spent_and_needs_a_person() {
 
 /// A process that is started over and over does not get new tries with each start.
 #[test]
-fn what_was_refused_by_the_server_stays_spent_over_a_restart() {
+fn what_may_have_done_something_stays_spent_over_a_restart() {
     let mut world = World::at(4);
     world.needed_now = Some(6);
     let ends = [
-        WriteOutcome::Rejected { reason: "denied by a policy".to_owned() },
-        WriteOutcome::Abandoned { reason: "found 4, not 6".to_owned(), sent: true },
+        WriteOutcome::Rejected { reason: "the server made 5 of 6".to_owned(), did_nothing: false },
+        WriteOutcome::Abandoned { reason: "found 5, not 6".to_owned(), sent: true, did_nothing: false },
     ];
     let intents: Vec<Intent> = ends
         .into_iter()
@@ -176,6 +178,38 @@ fn what_was_refused_by_the_server_stays_spent_over_a_restart() {
     let verdict = world.propose_backed(6);
     assert_eq!(verdict.decided_by, Some(GuardName::Budget), "{:?}", verdict.findings);
     assert!(why(&verdict, GuardName::Cooldown).contains("no raise before"), "nothing was applied");
+}
+
+#[test]
+fn inv_04_what_is_known_to_have_done_nothing_is_given_back_over_a_restart_too() {
+    let ends = [
+        WriteOutcome::Rejected { reason: "not allowed".to_owned(), did_nothing: true },
+        WriteOutcome::Abandoned { reason: "found 4, not 6".to_owned(), sent: true, did_nothing: true },
+        WriteOutcome::unreachable("cannot be read: no answer".to_owned()),
+        WriteOutcome::superseded("5 where 4 was expected".to_owned()),
+    ];
+    for outcome in ends {
+        let mut world = World::at(4);
+        world.needed_now = Some(6);
+        let mut intents = Vec::new();
+        for _ in 0..6 {
+            let change = world.change(4, 6);
+            world.memory.write_started(&change, world.now);
+            world.memory.write_ended(&ended(&change, &outcome, world.now));
+            intents.push(intent(&world, 4, 6, Some((world.now.wall, outcome.clone()))));
+            world.cycle += 1;
+        }
+        world.pass(59);
+        let restored = Memory::restore(&intents, world.now);
+        for memory in [&world.memory, &restored] {
+            let denials = memory.denials(world.now).unwrap();
+            assert!(denials.holds(world.now).is_some(), "{outcome}: a minute after the sixth");
+            assert!(denials.needs_a_person().is_some_and(|why| why.contains(&outcome.to_string())), "{outcome}");
+            assert_eq!(memory.writes_within(HOUR, world.now), 0, "{outcome}");
+        }
+        world.pass(1);
+        assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass, "{outcome}");
+    }
 }
 
 #[test]
@@ -253,4 +287,21 @@ fn inv_23_a_write_that_ends_while_its_process_takes_over_is_neither_under_way_fo
     world.needed_now = Some(8);
     world.pass(5);
     assert_eq!(why(&world.propose_backed(8), GuardName::Cooldown), "last raise 5 s ago, cooldown 15 s");
+}
+
+#[test]
+fn a_target_that_was_made_anew_is_not_held_for_what_its_predecessor_was_denied() {
+    let mut world = World::at(4);
+    world.needed_now = Some(6);
+    let change = world.change(4, 6);
+    let rejected = WriteOutcome::Rejected { reason: "please try again later.".to_owned(), did_nothing: true };
+    world.memory.write_ended(&ended(&change, &rejected, world.now));
+    let expected = "the last write came to nothing: rejected by the API server: please try again later, 0 s ago; asked \
+                    again after 5 s";
+    assert_eq!(why(&world.propose_backed(6), GuardName::Budget), expected);
+    world.memory.write_ended(&ended(&change, &rejected, world.now));
+    world.target = TargetReading::Known { target: TargetState::calm("successor", 4) };
+    let verdict = world.propose_backed(6);
+    assert_ne!(verdict.decided_by, Some(GuardName::Budget), "{:?}", verdict.findings);
+    assert!(world.memory.denials(world.now).is_none(), "nor does anybody hear of it");
 }

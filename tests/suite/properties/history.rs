@@ -310,7 +310,7 @@ impl World {
         let now = self.now();
         let span = self.spec.guards.memory_span();
         let kept = self.journal.iter().filter(|intent| match &intent.ended {
-            Some((at, outcome)) => outcome.was_sent() && elapsed(now.wall, *at) <= span,
+            Some((at, outcome)) => outcome.is_remembered() && elapsed(now.wall, *at) <= span,
             None => true,
         });
         self.memory = Memory::restore(&kept.cloned().collect::<Vec<_>>(), now);
@@ -390,7 +390,7 @@ impl World {
             Fate::Applied => self.end(&change, WriteOutcome::Applied),
             Fate::Late => self.late = Some((change, 2)),
             Fate::Superseded => self.end(&change, WriteOutcome::superseded(String::new())),
-            Fate::Rejected => self.end(&change, WriteOutcome::Rejected { reason: String::new() }),
+            Fate::Rejected => self.end(&change, WriteOutcome::Rejected { reason: String::new(), did_nothing: false }),
         }
     }
 

@@ -307,7 +307,11 @@ pub struct ObedientCluster {
     late: Mutex<Option<(Duration, TargetRef, u32)>>,
     /// Targets that somebody else changes between each read and the write that follows.
     pub conflicts: Mutex<BTreeSet<String>>,
-    /// Writes that met a conflict.
+    /// What every write is answered with, which does nothing then.
+    pub refuses: Mutex<Option<ClusterError>>,
+    /// What every live read is answered with.
+    pub unreadable: Mutex<Option<ClusterError>>,
+    /// Writes that met a conflict, or were refused.
     pub declined: AtomicUsize,
     /// Targets whose reading panics.
     pub cursed: Mutex<BTreeSet<String>>,
@@ -362,6 +366,8 @@ impl ObedientCluster {
             targets: Mutex::new(targets),
             late: Mutex::default(),
             conflicts: Mutex::default(),
+            refuses: Mutex::default(),
+            unreadable: Mutex::default(),
             declined: AtomicUsize::default(),
             cursed: Mutex::default(),
             silent: Mutex::default(),
@@ -482,6 +488,9 @@ impl Cluster for ObedientCluster {
             if self.away.load(Ordering::Relaxed) {
                 return Err(ClusterError::Unavailable { reason: "scripted".to_owned() });
             }
+            if let Some(error) = self.unreadable.lock().clone() {
+                return Err(error);
+            }
             let landed = self.late.lock().take_if(|(at, ..)| *at <= self.clock.now().mono);
             if let Some((_, target, to)) = landed {
                 self.write(&target, to);
@@ -497,6 +506,10 @@ impl Cluster for ObedientCluster {
             if version != live.resource_version || self.conflicts.lock().contains(&change.target.name) {
                 self.declined.fetch_add(1, Ordering::Relaxed);
                 return Err(ClusterError::Conflict { target: change.target.clone() });
+            }
+            if let Some(error) = self.refuses.lock().clone() {
+                self.declined.fetch_add(1, Ordering::Relaxed);
+                return Err(error);
             }
             let lands_after = *self.lands_after.lock();
             if let Some(after) = lands_after {

@@ -7,8 +7,10 @@ use crate::model::guards::UNDONE_COUNTS;
 use crate::model::time::elapsed;
 use crate::model::{ChangeId, Direction, Intent, Knob, ServiceId, Timestamp, UNDO};
 
-/// Writes kept of one service that were sent: more than its budgets permit in the hour that they look back.
+/// Writes kept of one service that are charged: more than its budgets permit in the hour that they look back.
 const KEPT: usize = 32;
+/// Intents kept of one service that came to nothing at the API server: more in a row make no pause longer.
+const KEPT_DENIED: usize = 8;
 /// Intents kept of one service that ended without a write: for whoever looks, no guard asks for them.
 const KEPT_UNSENT: usize = 8;
 /// Nothing that has ended is kept longer: a day beyond the longest cooldown (INV-23).
@@ -87,9 +89,10 @@ impl IntentCache {
         open
     }
 
-    /// Returns those that were sent and ended within `span` before `now`, oldest first.
+    /// Returns those that a guard asks for and that ended within `span` before `now`, oldest first.
     pub(super) fn sent_since(&self, now: Timestamp, span: Duration) -> Vec<Intent> {
-        let mut sent: Vec<Intent> = self.intents().filter(|intent| intent.sent_within(now, span)).cloned().collect();
+        let mut sent: Vec<Intent> =
+            self.intents().filter(|intent| intent.remembered_within(now, span)).cloned().collect();
         sent.sort_by_key(|intent| intent.ended.as_ref().map(|(at, _)| *at));
         sent
     }
@@ -99,7 +102,7 @@ impl IntentCache {
         self.of.keys().cloned().collect()
     }
 
-    /// Returns those of a service that need not be kept: the oldest beyond [`KEPT`], and the old. What is open is kept,
+    /// Returns those of a service that need not be kept: the oldest beyond what is kept of their sort, and the old. What is open is kept,
     /// the newest write of each knob in each direction as long as a cooldown may ask for it, and each undo as long as it
     /// makes lowerings wait.
     pub(super) fn excess(&self, service: &ServiceId, now: Timestamp) -> Vec<ChangeId> {
@@ -109,11 +112,14 @@ impl IntentCache {
         ended.sort_by_key(|(at, intent)| (std::cmp::Reverse(*at), intent.change.id.clone()));
         let mut newest: BTreeSet<(Knob, Direction)> = BTreeSet::new();
         let mut excess = Vec::new();
-        let (mut sent, mut unsent) = (0, 0);
+        let (mut charged, mut denied, mut unsent) = (0, 0, 0);
         for (at, intent) in ended {
             let change = &intent.change;
-            let was_sent = intent.ended.as_ref().is_some_and(|(_, outcome)| outcome.was_sent());
-            let (count, most) = if was_sent { (&mut sent, KEPT) } else { (&mut unsent, KEPT_UNSENT) };
+            let (count, most) = match &intent.ended {
+                Some((_, outcome)) if outcome.is_charged() => (&mut charged, KEPT),
+                Some((_, outcome)) if outcome.denied().is_some() => (&mut denied, KEPT_DENIED),
+                _ => (&mut unsent, KEPT_UNSENT),
+            };
             *count += 1;
             let is_applied = intent.applied_at().is_some();
             let is_newest = is_applied && newest.insert((change.knob, change.direction()));
@@ -215,11 +221,8 @@ mod tests {
         assert_eq!(excess.len(), 52 - KEPT - 1, "of 52 that have ended 32 stay, and the last lowering");
         assert!(!excess.contains(&lowering));
         assert_eq!(cache.open().len(), 1);
-        let refused = (60..80).map(|seq| {
-            let outcome = WriteOutcome::superseded("9".to_owned());
-            intent(seq, i64::from(seq), 3, 4, Some(outcome))
-        });
-        refused.for_each(|held| cache.put(held));
+        let expired = (60..80).map(|seq| intent(seq, i64::from(seq), 3, 4, Some(WriteOutcome::Expired)));
+        expired.for_each(|held| cache.put(held));
         let more = cache.excess(&service, now(100));
         assert_eq!(more.len(), 52 - KEPT - 1 + 20 - KEPT_UNSENT, "what was not sent takes no place of what was");
         let mut undo = intent(5, 3, 7, 9, Some(WriteOutcome::Applied));
@@ -234,5 +237,18 @@ mod tests {
         let recent = cache.sent_since(now(60), Duration::from_secs(10));
         let seqs: Vec<u32> = recent.iter().map(|intent| intent.change.decision.cycle.seq).collect();
         assert_eq!(seqs, (50..60).collect::<Vec<_>>(), "oldest first");
+    }
+
+    #[test]
+    fn inv_04_what_came_to_nothing_takes_no_place_of_what_is_charged() {
+        let busy = || WriteOutcome::Superseded { found: "it changed".to_owned(), sent: true };
+        let applied = (0..20).map(|seq| intent(seq, i64::from(seq), 3, 4, Some(WriteOutcome::Applied)));
+        let declined = (20..60).map(|seq| intent(seq, i64::from(seq) * 60, 3, 4, Some(busy())));
+        let cache = cache(applied.chain(declined));
+        let excess = cache.excess(&"shop/checkout".parse().unwrap(), Timestamp::from_second(BEGIN + 3600).unwrap());
+        let lost = |held: &&Held| excess.contains(&held.intent.change.id);
+        let seqs: Vec<u32> =
+            cache.held.values().filter(lost).map(|held| held.intent.change.decision.cycle.seq).collect();
+        assert!(seqs.iter().all(|seq| (20..52).contains(seq)) && seqs.len() == 32, "{seqs:?}");
     }
 }

@@ -283,7 +283,7 @@ impl Shared {
                 Some(Some(ended)) => ended,
                 None => {
                     let reason = "there is no LoopAction of it".to_owned();
-                    (Timestamp::now(), WriteOutcome::Abandoned { reason, sent: true })
+                    (Timestamp::now(), WriteOutcome::Abandoned { reason, sent: true, did_nothing: false })
                 }
             };
             self.copied.lock().remove(&change);
