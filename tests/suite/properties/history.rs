@@ -27,6 +27,8 @@ pub enum Fate {
     Late,
     Superseded,
     Rejected,
+    /// Sent, and known not to have landed only two cycles later.
+    Lost,
 }
 
 /// How the kill switch reads.
@@ -110,12 +112,16 @@ pub struct Cycle {
     pub change: Option<ChangeSet>,
     /// A write reached the object in this cycle: from, to.
     pub applied: Option<(u32, u32)>,
-    /// The API server saw a write of this cycle.
+    /// A write of this cycle may have done something.
     pub sent: bool,
 }
 
 fn rarely<T: std::fmt::Debug + Clone + 'static>(usual: T, odd: impl Strategy<Value = T> + 'static) -> BoxedStrategy<T> {
     prop_oneof![8 => Just(usual), 1 => odd].boxed()
+}
+
+fn ban() -> BoxedStrategy<Option<Ban>> {
+    rarely(None, prop_oneof![Just(Ban::Raise), Just(Ban::Lower), (1_u32..30).prop_map(Ban::Cap)].prop_map(Some))
 }
 
 fn upset() -> impl Strategy<Value = Upset> {
@@ -144,8 +150,11 @@ fn regime() -> impl Strategy<Value = Regime> {
         rarely(false, Just(true)),
         rarely(false, Just(true)),
         prop_oneof![3 => Just(0_u32), 1 => 1_u32..4],
-        rarely(Fate::Applied, prop_oneof![Just(Fate::Late), Just(Fate::Superseded), Just(Fate::Rejected)]),
-        rarely(None, prop_oneof![Just(Ban::Raise), Just(Ban::Lower), (1_u32..30).prop_map(Ban::Cap)].prop_map(Some)),
+        rarely(
+            Fate::Applied,
+            prop_oneof![Just(Fate::Late), Just(Fate::Superseded), Just(Fate::Rejected), Just(Fate::Lost)],
+        ),
+        ban(),
     );
     (1_u32..40, prop_oneof![4 => Just(15_u64), 1 => 5_u64..60], demand, owner, sight, upset()).prop_map(
         |(cycles, tick, (wanted, backed, needed, floor), (mode, allow_lowering, switch, leads), sight, upset)| {
@@ -182,8 +191,8 @@ fn calm() -> impl Strategy<Value = Regime> {
     let jump = prop_oneof![2 => Just(0_i64), 1 => Just(7200), 1 => Just(-7200)];
     let restart = prop_oneof![2 => Just(false), 1 => Just(true)];
     let floor = rarely(Some(1), prop_oneof![Just(None), (1_u32..20).prop_map(Some)]);
-    (cycles, wanted, floor, rarely(true, Just(false)), restart, jump).prop_map(
-        |(cycles, (wanted, backed), floor, arrivals_fresh, restart, jump)| Regime {
+    (cycles, wanted, floor, rarely(true, Just(false)), restart, jump, ban()).prop_map(
+        |(cycles, (wanted, backed), floor, arrivals_fresh, restart, jump, limit)| Regime {
             // Longer, it would be a silence as well as a gap.
             cycles: if arrivals_fresh { cycles } else { 2 },
             tick: 15,
@@ -200,7 +209,7 @@ fn calm() -> impl Strategy<Value = Regime> {
             suspect: false,
             rollout: false,
             missing: 0,
-            limit: None,
+            limit,
             fate: Fate::Applied,
             upset: Upset { foreign: None, restart, jump, silence: 0 },
         },
@@ -243,7 +252,7 @@ struct World {
     memory: Memory,
     journal: Vec<Intent>,
     /// A write whose end is not known yet, and the cycles until it is.
-    late: Option<(ChangeSet, u32)>,
+    late: Option<(ChangeSet, u32, WriteOutcome)>,
     replicas: u32,
     at: u64,
     run: u32,
@@ -383,21 +392,25 @@ impl World {
             self.last_written = Some(change.to);
         }
         if let Some(cycle) = self.log.last_mut() {
-            cycle.sent = fate != Fate::Superseded;
+            cycle.sent = !matches!(fate, Fate::Superseded | Fate::Lost);
             cycle.applied = matches!(fate, Fate::Applied | Fate::Late).then_some((change.from, change.to));
         }
         match fate {
             Fate::Applied => self.end(&change, WriteOutcome::Applied),
-            Fate::Late => self.late = Some((change, 2)),
+            Fate::Late => self.late = Some((change, 2, WriteOutcome::Applied)),
             Fate::Superseded => self.end(&change, WriteOutcome::superseded(String::new())),
             Fate::Rejected => self.end(&change, WriteOutcome::Rejected { reason: String::new(), did_nothing: false }),
+            Fate::Lost => {
+                let lost = WriteOutcome::Abandoned { reason: String::new(), sent: true, did_nothing: true };
+                self.late = Some((change, 2, lost));
+            }
         }
     }
 
     fn end_late(&mut self) {
         match self.late.take() {
-            Some((change, 0)) => self.end(&change, WriteOutcome::Applied),
-            Some((change, cycles)) => self.late = Some((change, cycles - 1)),
+            Some((change, 0, outcome)) => self.end(&change, outcome),
+            Some((change, cycles, outcome)) => self.late = Some((change, cycles - 1, outcome)),
             None => {}
         }
     }
