@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{scale, span, told};
+use super::{scale, span};
 use crate::model::proposal::{Comparison, ConditionTrace, RuleOutcome, RuleTrace, Truth};
 use crate::model::signal::Unit;
 
@@ -57,7 +57,7 @@ fn flip(condition: &ConditionTrace, matches: bool) -> Flip {
             };
             format!("{relation} {}{move_by}{}", show(bound), hold(condition, wanted))
         }
-        _ if told(condition) == Truth::Unknown => {
+        _ if condition.stated() == Truth::Unknown => {
             format!("known, and {}{}{}", word(wanted), unknown(condition), hold(condition, wanted))
         }
         _ => format!("{}{}", word(wanted), hold(condition, wanted)),
@@ -80,7 +80,7 @@ fn hold(condition: &ConditionTrace, wanted: bool) -> String {
 /// Tells whether only time is missing.
 fn waits(condition: &ConditionTrace) -> bool {
     let reached = condition.margin.is_some_and(|margin| margin > 0.0);
-    reached && condition.holds == Truth::False && condition.held_for.is_some()
+    reached && condition.holds != Truth::True && condition.held_for.is_some()
 }
 
 fn word(wanted: bool) -> &'static str {
