@@ -39,6 +39,9 @@ pub struct ServiceSummary {
     /// What the API server last said to its writes, where they came to nothing.
     #[serde(default)]
     pub denied: Option<String>,
+    /// What of its policies needs a person: a rule that fails, or one that acts by what nothing can carry out.
+    #[serde(default)]
+    pub policy_trouble: Option<String>,
     /// Why its target is not known as it is now, if it is not.
     #[serde(default)]
     pub target_unknown: Option<String>,
@@ -116,6 +119,7 @@ impl From<ServiceSnapshot> for ServiceSummary {
         let forecast = position.and_then(|at| snapshot.outlook.as_deref()?.signals.get(at)?.as_ref());
         let (peak, authority) = (forecast.and_then(Peak::of), forecast.map(|forecast| forecast.authority));
         let decision = snapshot.last.as_deref().map(Glance::of);
+        let policy_trouble = snapshot.last.as_deref().and_then(explain::policy_trouble);
         let (last, sentence) = snapshot.last.map(|record| (record.id.clone(), explain::sentence(&record))).unzip();
         Self {
             service: snapshot.service,
@@ -129,6 +133,7 @@ impl From<ServiceSnapshot> for ServiceSummary {
             restarts: snapshot.restarts,
             quarantined: snapshot.quarantined,
             denied: snapshot.denied,
+            policy_trouble,
             target_unknown: features.and_then(|features| features.target.unknown()),
             load,
             peak,

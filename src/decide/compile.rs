@@ -119,6 +119,11 @@ impl PolicySet {
         self.rules.iter().map(|rule| (&*rule.name, cost::of_rule(rule)))
     }
 
+    /// Returns the rules whose action nothing can carry out.
+    pub fn without_lever(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().filter(|rule| !rule.body.action.has_lever()).map(|rule| &*rule.name)
+    }
+
     /// Returns the parameters that services may set.
     pub fn parameters(&self) -> &[Parameter] {
         &self.parameters

@@ -1,7 +1,10 @@
 //! Conditions that nobody takes. `s.cpu.current > pct(60);` reads like one and says nothing, because its value is dropped; so
-//! it is a fault, as is a `when(..)` outside of the list. What may do something else, such as `list.push(..)`, is none.
+//! it is a fault, as is a `when(..)` outside of the list, and a call of a function that only makes one. What may do something
+//! else, such as `list.push(..)` or a function that declares rules, is none.
 
-use rhai::{AST, ASTNode, Expr, FnCallExpr, Position, Stmt};
+use std::collections::BTreeSet;
+
+use rhai::{AST, ASTFlags, ASTNode, Expr, FnCallExpr, FnPtr, Position, Stmt};
 
 use crate::decide::apart::body_of;
 use crate::decide::fault::PolicyFault;
@@ -10,59 +13,140 @@ use crate::decide::fault::PolicyFault;
 const CONDITIONS: [&str; 9] = [">", ">=", "<", "<=", "==", "!=", "!", "all", "any"];
 /// The same, of what follows a value.
 const METHODS: [&str; 3] = ["held_for", "or", "region"];
+/// Functions that are called for what they do. A clause that is not in the list is told where it is made.
+const ACTING: [&str; 8] = ["rule", "limit", "param", "otherwise", "conflicts", "when", "unless", "note"];
+
+/// A statement whose value may be dropped.
+struct Dropped {
+    place: Position,
+    /// The statement of a function that it is part of, where its value is that of the function if this one is the last.
+    root: Option<Position>,
+    /// The function of the file that it calls, if it is a call.
+    call: Option<String>,
+}
 
 /// Returns a fault for each statement of a file whose value is a condition, or what one is made of, and dropped.
 pub(super) fn dropped(path: &str, ast: &AST) -> Vec<PolicyFault> {
-    let mut places: Vec<Position> = ast.statements().iter().filter_map(alone).collect();
-    let mut in_functions = false;
+    let own: BTreeSet<_> = ast.iter_functions().map(|function| function.name.to_owned()).collect();
+    let mut found = Vec::new();
     ast.walk(&mut |path: &[ASTNode<'_>]| {
-        in_functions |= matches!(path, [ASTNode::Stmt(statement)] if alone(statement).is_some());
-        places.extend(path.last().into_iter().flat_map(within));
+        found.extend(look(path, ast.statements(), &own));
         true
     });
+    found.retain(|dropped| dropped.call.as_ref().is_none_or(|name| !acts(ast, name, &own, &mut BTreeSet::new())));
     // To take a file of many functions apart is slow, and hardly ever needed.
-    let functions = ast.iter_functions().filter(|_| in_functions);
-    functions.for_each(|function| places.extend(before_last(&body_of(ast, function.name, function.params.len()))));
+    if found.iter().any(|dropped| dropped.root.is_some()) {
+        let bodies = ast.iter_functions().map(|function| body_of(ast, function.name, function.params.len()));
+        let ends: Vec<_> = bodies.filter_map(|body| Some(body.last()?.position())).collect();
+        found.retain(|dropped| dropped.root.is_none_or(|root| !ends.contains(&root)));
+    }
+    let mut places: Vec<_> = found.into_iter().map(|dropped| dropped.place).collect();
     places.sort_unstable();
     places.dedup();
     let message = "what is stated here is dropped, so it says nothing: list it in when(..) or unless(..), or delete it";
     places.into_iter().map(|position| PolicyFault::at(path, position, None, message)).collect()
 }
 
-/// Returns where such statements stand in the blocks of a node; what a block ends with is its value, but that of a loop.
-fn within(node: &ASTNode<'_>) -> Vec<Position> {
-    let whole = |block: &[Stmt]| block.iter().filter_map(alone).collect();
-    match node {
-        ASTNode::Stmt(Stmt::Block(block)) | ASTNode::Expr(Expr::Stmt(block)) => before_last(block.statements()),
-        ASTNode::Stmt(Stmt::If(flow, _)) => {
-            [before_last(flow.body.statements()), before_last(flow.branch.statements())].concat()
+/// Returns the statement at the end of a path, if it is one whose value is all that it could be for, and nobody takes it.
+fn look(path: &[ASTNode<'_>], top: &[Stmt], own: &BTreeSet<String>) -> Option<Dropped> {
+    let (ASTNode::Stmt(root), ASTNode::Stmt(statement)) = (path.first()?, path.last()?) else { return None };
+    let at_top = top.iter().any(|one| std::ptr::eq(one, *root));
+    let mut call = None;
+    if !states(statement) {
+        let called = called(statement)?;
+        let name = called.name.as_str();
+        // The top level calls functions for what they do; of a library, all are there for what they return.
+        if at_top || (called.namespace.is_empty() && !own.contains(name)) {
+            return None;
         }
-        ASTNode::Stmt(Stmt::While(flow, _) | Stmt::Do(flow, ..)) => whole(flow.body.statements()),
-        ASTNode::Stmt(Stmt::For(parts, _)) => whole(parts.2.body.statements()),
-        _ => Vec::new(),
+        call = called.namespace.is_empty().then(|| name.to_owned());
+    }
+    let place = statement.position();
+    match is_taken(path) {
+        Some(true) => None,
+        Some(false) => Some(Dropped { place, root: None, call }),
+        None => Some(Dropped { place, root: (!at_top).then(|| root.position()), call }),
     }
 }
 
-/// Returns where such statements stand before the last, which is the value of the whole.
-fn before_last(block: &[Stmt]) -> Vec<Position> {
-    block.split_last().map_or_else(Vec::new, |(_, before)| before.iter().filter_map(alone).collect())
+/// Tells whether the value of the node at the end of a path is taken; `None` where it is that of the statement that the path
+/// begins with.
+fn is_taken(path: &[ASTNode<'_>]) -> Option<bool> {
+    for pair in path.windows(2).rev() {
+        let [parent, node] = pair else { continue };
+        let ends = |block: &[Stmt]| {
+            let last = block.last();
+            matches!((node, last), (ASTNode::Stmt(statement), Some(last)) if std::ptr::eq(*statement, last))
+        };
+        let passed_on = match (parent, node) {
+            (ASTNode::Stmt(Stmt::Block(block)), _) => ends(block.statements()),
+            (ASTNode::Expr(Expr::Stmt(block)), _) => ends(block.statements()),
+            (ASTNode::Stmt(Stmt::If(flow, _)), ASTNode::Stmt(_)) => {
+                ends(flow.body.statements()) || ends(flow.branch.statements())
+            }
+            (ASTNode::Stmt(Stmt::While(..) | Stmt::Do(..) | Stmt::For(..)), ASTNode::Stmt(_)) => false,
+            (ASTNode::Stmt(Stmt::Expr(_) | Stmt::Switch(..)), _) => true,
+            _ => return Some(true),
+        };
+        if !passed_on {
+            return Some(false);
+        }
+    }
+    None
 }
 
-/// Returns where a statement stands that only states a condition.
-fn alone(statement: &Stmt) -> Option<Position> {
-    let is_condition = match statement {
+/// Tells whether a function of the file does anything but return a value: it declares, makes clauses or throws.
+fn acts(ast: &AST, name: &str, own: &BTreeSet<String>, seen: &mut BTreeSet<String>) -> bool {
+    if !seen.insert(name.to_owned()) {
+        return false;
+    }
+    let mut function = ast.clone_functions_only();
+    function.retain_functions(|_, _, other, _| other == name);
+    let (mut acts_itself, mut calls) = (false, Vec::new());
+    function.walk(&mut |path: &[ASTNode<'_>]| {
+        match path.last() {
+            Some(ASTNode::Stmt(Stmt::Return(_, flags, _))) => acts_itself |= flags.intersects(ASTFlags::BREAK),
+            Some(
+                ASTNode::Stmt(Stmt::FnCall(call, _)) | ASTNode::Expr(Expr::FnCall(call, _) | Expr::MethodCall(call, _)),
+            ) => {
+                acts_itself |= ACTING.contains(&call.name.as_str());
+                calls.push(call.name.to_string());
+            }
+            // A closure.
+            Some(ASTNode::Expr(Expr::DynamicConstant(value, _))) => {
+                let pointer = value.read_lock::<FnPtr>();
+                calls.extend(pointer.map(|pointer| pointer.fn_name().to_owned()));
+            }
+            _ => {}
+        }
+        true
+    });
+    acts_itself || calls.iter().any(|called| own.contains(called) && acts(ast, called, own, seen))
+}
+
+/// Tells whether a statement only states a condition, or something that one may be made of.
+fn states(statement: &Stmt) -> bool {
+    match statement {
         Stmt::FnCall(call, _) => is_condition(call),
-        Stmt::Expr(expression) => states(expression),
+        Stmt::Expr(expression) => match &**expression {
+            Expr::FnCall(call, _) => is_condition(call),
+            Expr::Dot(pair, ..) => ends_in_condition(&pair.rhs),
+            Expr::Array(..) | Expr::Map(..) | Expr::Variable(..) => true,
+            _ => false,
+        },
         _ => false,
-    };
-    is_condition.then(|| statement.position())
+    }
 }
 
-fn states(expression: &Expr) -> bool {
-    match expression {
-        Expr::FnCall(call, _) => is_condition(call),
-        Expr::Dot(pair, ..) => ends_in_condition(&pair.rhs),
-        _ => false,
+/// Returns the call that a statement consists of.
+fn called(statement: &Stmt) -> Option<&FnCallExpr> {
+    match statement {
+        Stmt::FnCall(call, _) => Some(call),
+        Stmt::Expr(expression) => match &**expression {
+            Expr::FnCall(call, _) => Some(call),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -11,7 +11,9 @@ use crate::decide::mute::Mutes;
 use crate::decide::plan::action::{Aim, Refused};
 use crate::decide::plan::inputs::Inputs;
 use crate::decide::select::select;
-use crate::model::{ConditionTrace, Features, Now, Outlook, Proposal, RuleOutcome, RuleTrace, ServiceSpec, Truth};
+use crate::model::{
+    ConditionTrace, Features, Now, Outlook, Proposal, RuleOutcome, RuleTrace, ServiceSpec, Truth, UNSEEN_PAST,
+};
 
 /// State of the decide stage for one service: how long conditions have held, and which rules are muted.
 /// Starts empty, which only delays actions.
@@ -31,9 +33,9 @@ impl Decider {
     /// inputs has the same ones. `now` is when that is.
     pub fn recall(&mut self, then: &Proposal, now: Now) {
         for rule in &then.rules {
-            for (position, condition) in rule.conditions.iter().enumerate() {
+            for condition in &rule.conditions {
                 if let Some(held) = condition.held_for {
-                    self.held.recall((Arc::clone(&rule.rule), position), held, now);
+                    self.held.recall(&rule.rule, held, condition.stated() == Truth::False, now);
                 }
             }
         }
@@ -75,10 +77,11 @@ impl Evaluation<'_> {
         if self.state.mutes.is_muted(&rule.name, self.now) {
             return empty_trace(rule, RuleOutcome::Muted);
         }
-        let trace = match self.bad_parameter(rule) {
-            Some(fault) => empty_trace(rule, error(rule, rule.position, &Failure::Script(fault.to_string()))),
-            None => self.trace(rule),
-        };
+        // Not the rule fails, and it would not help to mute it: the cause stands in every record until it is corrected.
+        if let Some(fault) = self.bad_parameter(rule) {
+            return empty_trace(rule, error(rule, rule.position, &Failure::Script(fault.to_string())));
+        }
+        let trace = self.trace(rule);
         if matches!(trace.outcome, RuleOutcome::Error { .. }) {
             self.state.mutes.failed(&rule.name, self.now);
         } else {
@@ -97,18 +100,20 @@ impl Evaluation<'_> {
         trace.notes.clone_from(&rule.body.notes);
         trace.conditions.reserve_exact(rule.body.conditions.len());
         let mut all = Truth::True;
-        for (position, (condition, negated)) in rule.body.conditions.iter().enumerate() {
-            let evaluated = condition.evaluate(&self.inputs);
-            let (holds, held_for) = match &condition.held {
-                None => (evaluated.trace.holds, None),
-                Some(held) => {
-                    let key = (Arc::clone(&rule.name), position);
-                    self.state.held.apply(key, held, &evaluated, &self.inputs, self.now)
+        for (condition, negated) in &rule.body.conditions {
+            let mut evaluated = condition.evaluate(&self.inputs);
+            if let Some(held) = &condition.held {
+                let (holds, progress) = self.state.held.apply(&rule.name, held, &evaluated, &self.inputs, self.now);
+                let known = &mut evaluated.trace;
+                if holds == Truth::Unknown && known.holds == Truth::True {
+                    known.note = Some(UNSEEN_PAST.into());
                 }
-            };
-            let holds = if *negated { holds.negated() } else { holds };
+                (known.holds, known.held_for) = (holds, Some(progress));
+            }
+            let stated = evaluated.trace.holds;
+            let holds = if *negated { stated.negated() } else { stated };
             all = all.and(holds);
-            trace.conditions.push(ConditionTrace { negated: *negated, held_for, holds, ..evaluated.trace });
+            trace.conditions.push(ConditionTrace { negated: *negated, holds, ..evaluated.trace });
         }
         let aim = rule.body.action.aim(&self.inputs);
         trace.outcome = match (all, &aim) {

@@ -2,6 +2,9 @@
 //!
 //! Time is counted between samples, not between evaluations. A sample for which the condition is false starts
 //! it anew; while the condition is unknown, time stands still, and after two scrape intervals it starts anew.
+//!
+//! That a condition has not held for long is known only once it was seen not to hold: after a start, and after a hole, it
+//! may have held for ever, so until then it is unknown. An `unless` would otherwise act on a past that nobody saw.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,19 +19,24 @@ use crate::model::{Now, Timestamp, Truth};
 /// A hole this long only pauses, however often the source is scraped: two ticks of the loop.
 const MIN_GAP: Duration = Duration::from_secs(30);
 
-/// Where a condition stands: rule and position among its conditions.
-pub(super) type Place = (Arc<str>, usize);
+/// Which condition: its rule, and what it states. Where it stands among the clauses does not matter, and the same one twice in
+/// a rule has held for as long in both places.
+pub(super) type Key = (Arc<str>, ConditionId);
 
 /// What is known of one condition.
 #[derive(Debug, Clone, PartialEq)]
 struct State {
-    condition: ConditionId,
     so_far: Duration,
-    /// Newest sample for which it was true; `None` where it was recalled from a record, of whose sample it is.
+    /// Whether a sample was seen for which it did not hold: without one it may have held for longer than `so_far`.
+    begun: bool,
+    /// Newest sample for which it was told; `None` where it was recalled from a record, of whose sample it is, or where no
+    /// sample told it.
     last: Option<Timestamp>,
+    /// Whether it held for that.
+    held: bool,
     /// Longest hole that only pauses.
     max_gap: Duration,
-    /// Monotonic time at which it was last true or first unknown.
+    /// Monotonic time at which it was last told or first unknown.
     seen: Duration,
     /// Whether it is unknown since `seen`.
     paused: bool,
@@ -36,43 +44,46 @@ struct State {
 
 /// All `held_for` conditions of one service.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct HeldStates(BTreeMap<Place, State>);
+pub(super) struct HeldStates(BTreeMap<Key, State>);
 
 impl HeldStates {
-    /// Returns the truth of a condition under its `held_for`, and the progress to show.
+    /// Returns the truth of a condition of `rule` under its `held_for`, and the progress to show. One that holds, and for how
+    /// long is not known, is neither true nor false.
     pub(super) fn apply(
         &mut self,
-        place: Place,
+        rule: &Arc<str>,
         held: &Held,
         condition: &Evaluated,
         inputs: &Inputs<'_>,
         now: Now,
-    ) -> (Truth, Option<HeldFor>) {
+    ) -> (Truth, HeldFor) {
         let id = held.id(inputs);
-        if self.0.get(&place).is_some_and(|state| state.condition != id) {
-            self.0.remove(&place);
-        }
+        let key = (Arc::clone(rule), id);
         let holds = condition.trace.holds;
-        let so_far = match (holds, condition.stamp) {
-            (Truth::True, Some(stamp)) => self.extend(place, id, stamp, now),
-            (Truth::Unknown, _) => self.pause(&place, now),
-            (Truth::True, None) | (Truth::False, _) => {
-                self.0.remove(&place);
-                Duration::ZERO
+        let (so_far, begun) = match (holds, condition.stamp) {
+            (Truth::True, Some(stamp)) => self.extend(key, stamp, now),
+            (Truth::Unknown, _) => self.pause(&key, now),
+            (Truth::False, stamp) => self.begin(key, stamp, now),
+            (Truth::True, None) => {
+                self.0.remove(&key);
+                (Duration::ZERO, false)
             }
         };
-        let holds = if holds == Truth::True { Truth::of(so_far > held.needed) } else { holds };
-        (holds, Some(HeldFor { needed: held.needed, so_far, condition: Some(id) }))
+        let holds = match holds {
+            Truth::True if so_far > held.needed => Truth::True,
+            Truth::True if begun => Truth::False,
+            Truth::True => Truth::Unknown,
+            other => other,
+        };
+        (holds, HeldFor { needed: held.needed, so_far, condition: Some(id) })
     }
 
-    /// Takes over what a record says of a condition, as of the sample that is seen next. What is remembered of another
-    /// condition at that place stays: then the record is of another set.
-    pub(super) fn recall(&mut self, place: Place, then: HeldFor, now: Now) {
+    /// Takes over what a record says of a condition of `rule`, as of the sample that is seen next; `begun` where it had been
+    /// told not to hold, or not for long enough.
+    pub(super) fn recall(&mut self, rule: &Arc<str>, then: HeldFor, begun: bool, now: Now) {
         let Some(condition) = then.condition else { return };
-        if self.0.get(&place).is_none_or(|own| own.condition == condition) {
-            let (so_far, seen) = (then.so_far, now.mono);
-            self.0.insert(place, State { condition, so_far, last: None, max_gap: MIN_GAP, seen, paused: false });
-        }
+        let state = State { so_far: then.so_far, begun, ..State::new(now) };
+        self.0.insert((Arc::clone(rule), condition), state);
     }
 
     /// Forgets what was not seen for longer than it may pause.
@@ -80,31 +91,53 @@ impl HeldStates {
         self.0.retain(|_, state| now.since(state.seen) <= state.max_gap);
     }
 
-    fn extend(&mut self, place: Place, condition: ConditionId, stamp: Stamp, now: Now) -> Duration {
-        let max_gap = stamp.interval.saturating_mul(2).max(MIN_GAP);
-        let (so_far, seen) = (Duration::ZERO, now.mono);
-        let start = State { condition, so_far, last: None, max_gap, seen, paused: false };
-        let state = self.0.entry(place).or_insert(start);
+    fn extend(&mut self, key: Key, stamp: Stamp, now: Now) -> (Duration, bool) {
+        let max_gap = longest_gap(stamp);
+        let state = self.0.entry(key).or_insert(State { max_gap, ..State::new(now) });
         let last = state.last.unwrap_or(stamp.at);
         let hole = elapsed(stamp.at, last);
         if stamp.at < last || hole > max_gap {
-            state.so_far = Duration::ZERO;
-        } else if !state.paused {
+            (state.so_far, state.begun) = (Duration::ZERO, false);
+        } else if state.held && !state.paused {
             state.so_far = state.so_far.saturating_add(hole);
         }
-        state.last = Some(stamp.at);
-        state.seen = seen;
-        state.max_gap = max_gap;
-        state.paused = false;
-        state.so_far
+        let (so_far, begun) = (state.so_far, state.begun);
+        *state = State { so_far, begun, last: Some(stamp.at), max_gap, ..State::new(now) };
+        (so_far, begun)
     }
 
-    fn pause(&mut self, place: &Place, now: Now) -> Duration {
-        let Some(state) = self.0.get_mut(place) else { return Duration::ZERO };
+    /// Notes that a condition does not hold: from here on it is known since when it does.
+    fn begin(&mut self, key: Key, stamp: Option<Stamp>, now: Now) -> (Duration, bool) {
+        let (last, max_gap) = (stamp.map(|stamp| stamp.at), stamp.map_or(MIN_GAP, longest_gap));
+        self.0.insert(key, State { begun: true, held: false, last, max_gap, ..State::new(now) });
+        (Duration::ZERO, true)
+    }
+
+    fn pause(&mut self, key: &Key, now: Now) -> (Duration, bool) {
+        let Some(state) = self.0.get_mut(key) else { return (Duration::ZERO, false) };
         if !state.paused {
             state.paused = true;
             state.seen = now.mono;
         }
-        state.so_far
+        (state.so_far, state.begun)
     }
+}
+
+impl State {
+    /// Returns the state of a condition that holds from now on, and of which nothing was seen before.
+    fn new(now: Now) -> Self {
+        Self {
+            so_far: Duration::ZERO,
+            begun: false,
+            last: None,
+            held: true,
+            max_gap: MIN_GAP,
+            seen: now.mono,
+            paused: false,
+        }
+    }
+}
+
+fn longest_gap(stamp: Stamp) -> Duration {
+    stamp.interval.saturating_mul(2).max(MIN_GAP)
 }

@@ -11,37 +11,54 @@ impl PolicySet {
     /// Returns the rules that are unknown for every service, each with the standard signals that it cannot do without and of
     /// which the settings do not say where they come from.
     pub fn unmeasured(&self) -> BTreeMap<&str, Vec<SignalName>> {
-        let missed = |rule| needed(rule).into_iter().filter(|name| !self.words.is_measured(name)).collect::<Vec<_>>();
+        let missed = |rule| Missed(|name: &SignalName| !self.words.is_measured(name)).by_rule(rule);
         let rules = self.rules.iter().map(|rule| (&*rule.name, missed(rule)));
         rules.filter(|(_, missed)| !missed.is_empty()).collect()
     }
 }
 
-/// Returns the signals without which a rule is unknown, each once: not those in whose place something is assumed.
-fn needed(rule: &Rule) -> Vec<SignalName> {
-    let mut names = Vec::new();
-    rule.body.conditions.iter().for_each(|(condition, _)| by_condition(condition, &mut names));
-    rule.body.action.sizes().iter().for_each(|size| by_quantity(size, &mut names));
-    names.sort_unstable();
-    names.dedup();
-    names
-}
+/// Which signals have no data.
+struct Missed<F>(F);
 
-fn by_condition(condition: &Condition, names: &mut Vec<SignalName>) {
-    match &condition.statement {
-        Statement::Or(..) => return,
-        Statement::Signal(name) => names.push(name.clone()),
-        _ => {}
+impl<F: Fn(&SignalName) -> bool> Missed<F> {
+    /// Returns those without which a rule is unknown, each once: not those in whose place something is assumed.
+    fn by_rule(&self, rule: &Rule) -> Vec<SignalName> {
+        let conditions = rule.body.conditions.iter();
+        let mut names: Vec<_> =
+            conditions.flat_map(|(condition, negated)| self.by_condition(condition, !negated)).collect();
+        names.extend(rule.body.action.sizes().into_iter().flat_map(|size| self.by_quantity(size)));
+        names.sort_unstable();
+        names.dedup();
+        names
     }
-    condition.quantities().for_each(|quantity| by_quantity(quantity, names));
-    condition.operands().iter().for_each(|part| by_condition(part, names));
-}
 
-fn by_quantity(quantity: &Quantity, names: &mut Vec<SignalName>) {
-    match &quantity.term {
-        Term::Or(pair) => return by_quantity(&pair.1, names),
-        Term::Signal { name, .. } | Term::LongestRun { name, .. } => names.push(name.clone()),
-        _ => {}
+    /// Returns those without which a condition can never be known to be `truth`.
+    fn by_condition(&self, condition: &Condition, truth: bool) -> Vec<SignalName> {
+        match &condition.statement {
+            Statement::Or(..) | Statement::Target(_) => Vec::new(),
+            Statement::Signal(name) => self.alone(name),
+            Statement::Not(part) => self.by_condition(part, !truth),
+            Statement::Compare { left, right, .. } => [self.by_quantity(left), self.by_quantity(right)].concat(),
+            Statement::All(parts) | Statement::Any(parts) => {
+                let each: Vec<_> = parts.iter().map(|part| self.by_condition(part, truth)).collect();
+                // One part is enough for `any` to hold, and for `all` not to.
+                let one_is_enough = matches!(condition.statement, Statement::Any(_)) == truth;
+                if one_is_enough && each.iter().any(Vec::is_empty) { Vec::new() } else { each.concat() }
+            }
+        }
     }
-    quantity.operands().for_each(|part| by_quantity(part, names));
+
+    fn by_quantity(&self, quantity: &Quantity) -> Vec<SignalName> {
+        let mut names = match &quantity.term {
+            Term::Or(pair) => return self.by_quantity(&pair.1),
+            Term::Signal { name, .. } | Term::LongestRun { name, .. } => self.alone(name),
+            _ => Vec::new(),
+        };
+        names.extend(quantity.operands().flat_map(|part| self.by_quantity(part)));
+        names
+    }
+
+    fn alone(&self, name: &SignalName) -> Vec<SignalName> {
+        if self.0(name) { vec![name.clone()] } else { Vec::new() }
+    }
 }

@@ -75,7 +75,7 @@ pub const WORDS: [Word; 90] = [
     ),
     top(
         "limit(\"calm\", |s, p| [when(s.maintenance), veto(\"lower\", \"why\")]);",
-        "What holds against every rule of every set, whatever its priority, and against an undo. A limit has no rank of its own: all that stand are kept. It stands unless it is known not to match, so while a condition of it is unknown it forbids; `.or(false)` says otherwise. Its `when` has no `held_for`, which would let everything through until its past is known; its `unless` may.",
+        "What holds against every rule of every set, whatever its priority, and against an undo. A limit has no rank of its own: all that stand are kept. It stands unless it is known not to match, so while a condition of it is unknown it forbids; `.or(false)` says otherwise. Without conditions it always stands. It holds from its first moment on, so its `when` has no `held_for`; its `unless` may.",
     ),
     top("otherwise(\"No policy matched\");", "What is said when no rule acts. Once in a set."),
     top(
@@ -102,7 +102,7 @@ pub const WORDS: [Word; 90] = [
     condition("s.maintenance.or(false)", "The part, or while it is unknown, this."),
     condition(
         "(s.p99.predicted > ms(200)).held_for(\"2m\")",
-        "It has held at every sample for more than this time. A sample for which it does not hold starts anew, as does another bound; while it is unknown time stands still, for two scrape intervals at most.",
+        "It has held at every sample for more than this time. A sample for which it does not hold starts anew, as does another bound; while it is unknown time stands still, for two scrape intervals at most. Until it was seen not to hold, after a start, a hole or another bound, it is unknown for that time instead of false.",
     ),
     quantity("s.p99.current", "ms(200)", "The newest sample."),
     quantity("s.p99.mean", "ms(200)", "Mean of the last minute."),
@@ -153,7 +153,7 @@ pub const WORDS: [Word; 90] = [
     quantity(
         "s.rps.predicted.needs_replicas(rps(90), 1.2)",
         "3",
-        "Pods that carry a rate, by the rate of one pod and headroom (1.2 is 20 % spare).",
+        "Pods that carry a rate, by the rate of one pod, above zero, and headroom (1 to 10; 1.2 is 20 % spare).",
     ),
     quantity("p.limit", "ms(200)", "A parameter, with the value of the service at hand."),
     quantity("max(s.capacity.needed_now, 2)", "3", "The greater of two quantities of one unit."),
@@ -194,7 +194,7 @@ pub const WORDS: [Word; 90] = [
     action("abort()", "Stop a rollout and return to the stable version."),
     action("restart()", "Restart pods, one at a time."),
     action("resize(#{ cpu: 1.5, memory: 1.0 })", "Change the resources of the pods by factors (0.1 to 10)."),
-    action("webhook(\"page\")", "Call a webhook of the settings."),
+    action("webhook(\"page\")", "Call the webhook of this name."),
     limit(
         "veto(\"lower\", \"why\")",
         "No such action: `all`, `raise` (replicas are added), `lower` (replicas, resources or traffic are taken), `scale`, `traffic`, `rollout` or `external` (the classes of the kill switch). The reason stands in every record. Another rule that matches may act instead.",
@@ -322,7 +322,8 @@ const SECTIONS: [Section; 7] = [
     (
         "Actions",
         "One in each rule. A size may be a quantity; a size that is unknown makes the rule unknown, one outside its range \
-         an error, and nothing is clamped in silence.",
+         an error, and nothing is clamped in silence. So far only `scale_by`, `scale_to` and `autoscaler_floor` (where an autoscaler \
+         scales the target) can be carried out: a rule with another action stands behind all that can act.",
         |place| place == Place::Action,
     ),
     ("Limits", "One in each limit: what it forbids.", |place| place == Place::Limit),

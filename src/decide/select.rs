@@ -6,13 +6,16 @@
 //! says `conflicts("error")` does nothing whenever two rules match, as Rego does.
 //!
 //! Before all that, a standing veto takes out the rules that want what it forbids, whatever their priority: the next
-//! best one may act.
+//! best one may act. And what nothing can carry out stands behind what can, but where a set speaks as Rego does: a rule
+//! that won every cycle and did nothing in each would keep out all others.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::decide::compile::PolicySet;
-use crate::model::{Action, Choice, Direction, Idle, Motion, Obstacle, RuleOutcome, RuleTrace, TargetState, Truth};
+use crate::model::{
+    Action, Choice, Direction, Idle, Motion, Obstacle, RuleOutcome, RuleTrace, TargetState, Truth, UNSEEN_PAST,
+};
 
 /// Chooses at most one action of a set's rules; `target` is what they would change.
 pub(super) fn select(rules: &[RuleTrace], target: Option<&TargetState>, set: &PolicySet) -> Choice {
@@ -24,7 +27,9 @@ pub(super) fn select(rules: &[RuleTrace], target: Option<&TargetState>, set: &Po
         let reason = format!("conflict: {} match at once, and the set allows one", names.join(", "));
         return Choice::Nothing(reason.into());
     }
-    let Some(best) = matched().map(|rule| (rule.priority, rule.goal)).max() else {
+    let able = |rule: &RuleTrace| rule.action.as_ref().is_some_and(|action| action.has_lever(target));
+    let rank = |rule: &RuleTrace| (set.conflict_is_error || able(rule), rule.priority, rule.goal);
+    let Some(best) = matched().map(rank).max() else {
         let vetoed = rules.iter().filter(wants).find_map(|rule| Some((rule, veto(rule, rules, target)?)));
         let obstacle = match vetoed {
             Some((rule, by)) => Some(stopped(rule, format!("vetoed by {}", by.rule))),
@@ -32,7 +37,7 @@ pub(super) fn select(rules: &[RuleTrace], target: Option<&TargetState>, set: &Po
         };
         return Choice::Nothing(Idle { reason: Arc::clone(otherwise), obstacle });
     };
-    let mut tied = matched().filter(|rule| (rule.priority, rule.goal) == best);
+    let mut tied = matched().filter(|rule| rank(rule) == best);
     let mut winner = tied.next();
     for rival in tied {
         let (Some(first), Some(action)) = (winner, &rival.action) else { continue };
@@ -134,6 +139,9 @@ fn obstacle(rules: &[RuleTrace]) -> Option<Obstacle> {
         return Some(stopped(rule, note));
     };
     let state = match (condition.holds, condition.negated) {
+        (Truth::Unknown, _) if condition.note.as_deref() == Some(UNSEEN_PAST) => {
+            "is not known to have held long enough"
+        }
         (Truth::Unknown, _) => "is unknown",
         (_, true) => "stands against it",
         (_, false) if condition.held_for.is_some_and(|held| !held.so_far.is_zero()) => "has not held long enough",

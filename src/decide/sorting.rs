@@ -6,21 +6,21 @@ use std::cmp::Ordering;
 
 use rhai::{Array, Dynamic, FnPtr, FuncRegistration, Module, NativeCallContext};
 
-use crate::decide::api::quantity::ScriptResult;
+use crate::decide::api::quantity::{ScriptResult, type_word};
 
 /// Adds them, in the place of those of the same names and arguments.
 pub(super) fn register(library: &mut Module) {
     for name in ["sort", "sort_by"] {
         let sort = |context: NativeCallContext, list: &mut Array, compare: FnPtr| {
-            sort(list, |left, right| asked(&context, &compare, left, right));
+            sort(list, |left, right| asked(&context, &compare, left, right))
         };
         FuncRegistration::new(name).with_purity(false).set_into_module(library, sort);
     }
     for name in ["order", "order_by"] {
-        let order = |context: NativeCallContext, list: &mut Array, compare: FnPtr| {
+        let order = |context: NativeCallContext, list: &mut Array, compare: FnPtr| -> ScriptResult<Array> {
             let mut list = list.clone();
-            sort(&mut list, |left, right| asked(&context, &compare, left, right));
-            list
+            sort(&mut list, |left, right| asked(&context, &compare, left, right))?;
+            Ok(list)
         };
         FuncRegistration::new(name).with_purity(true).set_into_module(library, order);
     }
@@ -36,31 +36,50 @@ pub(super) fn register(library: &mut Module) {
     }
 }
 
-/// Orders a list by binary insertion: stable, and of whatever is answered some order comes.
-fn sort(list: &mut [Dynamic], mut compare: impl FnMut(&Dynamic, &Dynamic) -> Ordering) {
+/// Orders a list by binary insertion: stable, and of whatever is answered some order comes. The first error ends it.
+fn sort(
+    list: &mut [Dynamic],
+    mut compare: impl FnMut(&Dynamic, &Dynamic) -> ScriptResult<Ordering>,
+) -> ScriptResult<()> {
     for next in 1..list.len() {
         let (sorted, rest) = list.split_at(next);
-        let (Some(last), Some(element)) = (sorted.last(), rest.first()) else { return };
+        let (Some(last), Some(element)) = (sorted.last(), rest.first()) else { break };
         // What is in order costs one comparison each, as in the engine's own.
-        if compare(last, element) != Ordering::Greater {
+        if compare(last, element)? != Ordering::Greater {
             continue;
         }
-        let place = sorted.partition_point(|before| compare(before, element) != Ordering::Greater);
+        let mut failed = Ok(());
+        let place = sorted.partition_point(|before| {
+            failed.is_ok()
+                && match compare(before, element) {
+                    Ok(ordering) => ordering != Ordering::Greater,
+                    Err(error) => {
+                        failed = Err(error);
+                        false
+                    }
+                }
+        });
+        failed?;
         if let Some(moved) = list.get_mut(place..=next) {
             moved.rotate_right(1);
         }
     }
+    Ok(())
 }
 
-/// Asks a function of the script: by a number, or by whether the first comes first. An error of it is not seen, as in the
-/// engine's own (the lint `unseen-error` finds it).
-fn asked(context: &NativeCallContext<'_>, compare: &FnPtr, left: &Dynamic, right: &Dynamic) -> Ordering {
-    let answer = compare.call_raw(context, None, [left.clone(), right.clone()]).unwrap_or_default();
+/// Asks a function of the script: by a number, or by whether the first comes first.
+fn asked(context: &NativeCallContext<'_>, compare: &FnPtr, left: &Dynamic, right: &Dynamic) -> ScriptResult<Ordering> {
+    let answer = compare.call_raw(context, None, [left.clone(), right.clone()])?;
     match (answer.as_int(), answer.as_bool()) {
-        (Ok(number), _) => number.cmp(&0),
-        (_, Ok(true)) => Ordering::Less,
-        (_, Ok(false)) => Ordering::Greater,
-        _ => Ordering::Equal,
+        (Ok(number), _) => Ok(number.cmp(&0)),
+        (_, Ok(true)) => Ok(Ordering::Less),
+        (_, Ok(false)) => Ok(Ordering::Greater),
+        _ => {
+            let answer = type_word(&answer);
+            let message =
+                format!("what compares two elements of a list returned {answer}, expected a number or a bool");
+            Err(message.into())
+        }
     }
 }
 
@@ -84,7 +103,6 @@ fn by_value(list: &mut [Dynamic], descending: bool) -> ScriptResult<()> {
     }
     sort(list, |left, right| {
         let ordering = pairs(left, right).unwrap_or(Ordering::Equal);
-        if descending { ordering.reverse() } else { ordering }
-    });
-    Ok(())
+        Ok(if descending { ordering.reverse() } else { ordering })
+    })
 }

@@ -81,7 +81,7 @@ pub use moment::Moment;
 pub use outlook::{AnomalyKind, Authority, Capacity, HORIZONS, Outlook, QUANTILES, Readiness, SignalOutlook};
 pub use proposal::{
     Choice, ConditionTrace, Goal, Limit, Parts, Proposal, RETURN_FLOOR, RuleOutcome, RuleTrace, Truth, UNDECLARED,
-    UNDO, Vetoed,
+    UNDO, UNSEEN_PAST, Vetoed,
 };
 pub use provenance::{PROVENANCE_FILE, Provenance};
 pub use record::DecisionRecord;

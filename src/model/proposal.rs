@@ -91,7 +91,7 @@ impl Comparison {
 
 /// Which condition is held, in a record: as it is written and with the values of its parameters. Another one in its place
 /// has another id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "String", try_from = "String")]
 pub struct ConditionId(u64);
 
@@ -220,6 +220,16 @@ impl ConditionTrace {
 
 /// The note of a condition on a signal that the service does not declare.
 pub const UNDECLARED: &str = "not declared by this service";
+
+/// The note of a condition that holds, and nobody saw since when: whether for as long as its `held_for` asks cannot be told.
+pub const UNSEEN_PAST: &str = "since when it holds was not seen";
+
+impl ConditionTrace {
+    /// Returns whether the statement itself holds, before an `unless` turns it round.
+    pub fn stated(&self) -> Truth {
+        if self.negated { self.holds.negated() } else { self.holds }
+    }
+}
 
 impl RuleTrace {
     /// Tells whether the rule is about signals that the service does not declare: nothing is wrong with it, and it can never

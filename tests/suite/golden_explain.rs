@@ -112,6 +112,18 @@ fn sentences() {
 }
 
 #[test]
+fn what_of_the_policies_needs_a_person() {
+    let lost = with(records::acted(id()), |it| (it.change, it.outcome) = (None, Some(WriteOutcome::NoLever)));
+    let trouble = policy_trouble(&lost).unwrap();
+    assert!(trouble.ends_with(", which nothing can carry out") && trouble.starts_with("rule "), "{trouble}");
+    let trouble = policy_trouble(&records::failed(id())).unwrap();
+    assert!(trouble.contains(" failed: "), "{trouble}");
+    for well in [applied(), records::held(id()), records::nothing(id()), records::unknown(id())] {
+        assert_eq!(policy_trouble(&well), None);
+    }
+}
+
+#[test]
 fn texts() {
     for (name, record) in [
         ("acted", applied()),

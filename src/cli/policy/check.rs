@@ -121,6 +121,7 @@ impl Checked {
             "faults": self.faults().map(|fault| show::json(fault, None)).collect::<Vec<_>>(),
             "warnings": found.collect::<Vec<_>>(),
             "unmeasured": self.unmeasured(),
+            "without_lever": set.map(|set| set.without_lever().collect::<Vec<_>>()),
             "tests": self.tests,
             "tests_ran": self.tests_ran,
         })
@@ -189,6 +190,9 @@ fn text(source: &Source, checked: &Checked) -> anyhow::Result<()> {
             let directory = source.directory.display();
             let from = set.provenance().map_or_else(String::new, |from| format!(" ({from})"));
             tell(format!("{directory}: valid; revision {}{from}, rules {rules}{warnings}{tests}", set.revision()))?;
+            for rule in set.without_lever() {
+                tell(format!("note: rule {rule} is recorded and never acts: nothing can carry out its action"))?;
+            }
             for (rule, missed) in checked.unmeasured() {
                 let signals = if missed.len() > 1 { "signals" } else { "signal" };
                 let missed = missed.iter().map(SignalName::as_str).collect::<Vec<_>>().join(", ");

@@ -53,6 +53,7 @@ fn services() -> Vec<ServiceSummary> {
         restarts: 0,
         quarantined: None,
         denied: None,
+        policy_trouble: None,
         target_unknown: None,
         load: Finite::new(312.4),
         peak: Some(Peak { within_seconds: 1800, median: 520.4, lower: 480.0, upper: 612.0 }),
@@ -151,6 +152,11 @@ fn writes_that_come_to_nothing_and_targets_that_are_not_there_are_trouble() {
     assert_eq!(reasons(&silent, &services).len(), 1, "a watch that stands still is told once");
     services[0].last = None;
     assert!(reasons(&process(), &services).is_empty(), "it has not decided yet");
+    services[1].policy_trouble = Some("rule shed asks to restart pods, which nothing can carry out".to_owned());
+    assert_eq!(
+        reasons(&process(), &services),
+        ["shop/search: rule shed asks to restart pods, which nothing can carry out"]
+    );
 }
 
 /// A guard at work is no trouble; a service that sees nothing any more is.

@@ -103,8 +103,8 @@ impl Body {
     /// Reads what a rule returned that has written the clauses of `book`.
     ///
     /// # Errors
-    /// When it holds something else than clauses, no condition, or not exactly one action, or not every clause that was
-    /// written: all of it.
+    /// When it holds something else than clauses, an action and no condition for it, or not exactly one action, or not every
+    /// clause that was written: all of it. What forbids may do so without a condition.
     pub(crate) fn read(list: Array, book: &Book) -> Result<Self, Vec<Unsound>> {
         let mut clauses = Clauses::default();
         let mut wrong = Vec::new();
@@ -123,7 +123,8 @@ impl Body {
         // Neither can be told of a list that holds something else, or less than was written.
         wrong.extend(lost);
         let whole = wrong.is_empty();
-        if whole && conditions.is_empty() {
+        let forbids = action.as_ref().is_some_and(|(action, _)| action.strictest().is_some());
+        if whole && conditions.is_empty() && !forbids {
             wrong.push(Unsound::whole("it would always act: add a when(..)"));
         }
         if whole && action.is_none() {

@@ -197,6 +197,11 @@ fn needs_replicas(rate: Quantity, given: Option<(Quantity, Quantity)>) -> Script
     let mut parts = vec![rate.parts()];
     if let Some((per_pod, headroom)) = &given {
         label = format!("{}.needs_replicas({}, {})", rate.label, per_pod.label, headroom.label);
+        let written = |quantity: &Quantity| match quantity.term {
+            Term::Number(number) => Some(number),
+            _ => None,
+        };
+        Pods::check(written(per_pod), written(headroom)).map_err(|why| format!("needs_replicas: {why}"))?;
         parts.extend([per_pod.parts(), headroom.parts()]);
     }
     bounded(parts)?;

@@ -6,9 +6,7 @@
 //! | [`overlap`] | pairs of rules that can match together, rules that never can |
 //! | [`names`] | names that are declared and not used; at load, those that are words of the language |
 //! | [`signals`] | forecasts that nobody makes |
-//! | [`callbacks`] | errors that nobody sees |
 
-mod callbacks;
 pub(super) mod names;
 mod overlap;
 mod signals;
@@ -32,7 +30,7 @@ pub struct Lint {
 }
 
 /// All kinds of findings, each with what it means.
-pub const LINTS: [(&str, &str); 13] = [
+pub const LINTS: [(&str, &str); 12] = [
     ("conflicting-rules", "two rules of equal priority and goal can match together"),
     ("never-matches", "no input meets all conditions of the rule"),
     ("always-holds", "a condition holds whenever it is known"),
@@ -47,7 +45,6 @@ pub const LINTS: [(&str, &str); 13] = [
     ("undocumented-parameter", "a parameter does not say what it is for"),
     ("unbounded-parameter", "a parameter has no least or greatest value"),
     ("unused-parameter", "no rule reads the parameter"),
-    ("unseen-error", "an error in a function that orders a list is not seen"),
     ("unused-name", "a variable, constant, function or import is not used"),
 ];
 
@@ -63,7 +60,6 @@ pub fn lint<'a>(set: &PolicySet, files: impl IntoIterator<Item = (&'a str, &'a s
         found.extend(odd_parameter(parameter, used, &files));
     }
     files.iter().for_each(|(path, text)| found.extend(names::unused(path, text)));
-    files.iter().for_each(|(path, text)| found.extend(callbacks::unseen_errors(path, text)));
     found.sort();
     found
 }

@@ -105,6 +105,11 @@ impl Wanted {
         }
     }
 
+    /// Tells whether anything can carry it out: so far that is what sets a count. A limit needs nothing to.
+    pub(crate) fn has_lever(&self) -> bool {
+        !matches!(self, Self::Shift { .. } | Self::Throttle { .. } | Self::Resize { .. } | Self::Fixed(_))
+    }
+
     /// Returns the quantities that give its size.
     pub(crate) fn sizes(&self) -> Vec<&Quantity> {
         match self {

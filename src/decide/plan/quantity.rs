@@ -1,5 +1,6 @@
 //! Numbers as rules name them: with a unit, and known only when the inputs are.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,6 +96,9 @@ pub(crate) enum Term {
     Or(Arc<(Quantity, Quantity)>),
 }
 
+/// Factors of headroom: 1.2 is 20 % spare. Below 1 pods would carry more than they can.
+const HEADROOM: RangeInclusive<f64> = 1.0..=10.0;
+
 /// What makes a count of pods of a rate.
 #[derive(Debug, Clone)]
 pub(crate) struct Pods {
@@ -104,6 +108,19 @@ pub(crate) struct Pods {
 }
 
 impl Pods {
+    /// Says what is wrong with a rate of one pod, or with headroom.
+    pub(crate) fn check(per_pod: Option<f64>, headroom: Option<f64>) -> Result<(), String> {
+        if let Some(per_pod) = per_pod.filter(|per_pod| *per_pod <= 0.0) {
+            let per_pod = Unit::PerSecond.show(per_pod);
+            return Err(format!("the rate of one pod is {per_pod}, expected more than zero"));
+        }
+        if let Some(headroom) = headroom.filter(|headroom| !HEADROOM.contains(headroom)) {
+            let [headroom, low, high] = [headroom, *HEADROOM.start(), *HEADROOM.end()].map(|one| Unit::Count.show(one));
+            return Err(format!("the headroom is {headroom}, expected {low} to {high}: 1.2 is 20 % spare"));
+        }
+        Ok(())
+    }
+
     fn value(&self, inputs: &Inputs<'_>) -> Value {
         let rate = self.rate.value(inputs);
         let (per_pod, headroom) = match &self.given {
@@ -111,11 +128,11 @@ impl Pods {
             None => (inputs.per_pod(), Value::set(1.0)),
         };
         let number = match (rate.number, per_pod.number, headroom.number) {
-            (Ok(rate), Ok(per_pod), Ok(headroom)) if per_pod > 0.0 => {
+            (Ok(rate), Ok(per_pod), Ok(headroom)) => match Self::check(Some(per_pod), Some(headroom)) {
                 // What is whole but for rounding stays whole: 3 pods of 0.1 carry 0.3.
-                finite((rate * headroom / per_pod * (1.0 - 1e-9)).ceil().max(1.0))
-            }
-            (Ok(_), Ok(_), Ok(_)) => Err("the rate of one pod is not above zero".into()),
+                Ok(()) => finite((rate * headroom / per_pod * (1.0 - 1e-9)).ceil().max(1.0)),
+                Err(why) => Err(why.into()),
+            },
             (Err(why), ..) | (_, Err(why), _) | (.., Err(why)) => Err(why),
         };
         Value { number, note: rate.note, stamp: Stamp::older(rate.stamp, per_pod.stamp) }

@@ -77,6 +77,10 @@ fn a_condition_whose_value_nobody_takes_is_refused() {
             .replace("|s, p| [", &format!("|s, p| {{\n{before}\n["))
             .replace("\n])", "\n]})")
     };
+    let with = |before: &str| {
+        let tail = "fn busy(s) { s.cpu.current > pct(60) }\nimport \"lib/slo\" as slo;\nfn _used(s) { slo::breach(s) }";
+        format!("{}\n{tail}", rule(before))
+    };
     for (before, at) in [
         ("s.cpu.current > pct(60);", "2"),
         ("pct(60) < s.cpu.current;", "2"),
@@ -89,8 +93,20 @@ fn a_condition_whose_value_nobody_takes_is_refused() {
         ("if 2 > 1 { s.rollout; 5 } else { 6 }", "2"),
         ("for x in [1] { s.cpu.current > pct(60) }", "2"),
         ("let y = { s.rollout; 1 };", "2"),
+        ("busy(s);", "2"),
+        ("{ s.rollout };", "2"),
+        ("{ { s.rollout } }", "2"),
+        ("if 1 > 0 { s.rollout; }", "2"),
+        ("if 1 > 0 { 5 } else if 2 > 1 { busy(s) }", "2"),
+        ("[s.rollout];", "2"),
+        ("[busy(s)];", "2"),
+        ("#{ a: s.rollout };", "2"),
+        ("let x = busy(s);\nx;", "3"),
+        ("for i in 0..2 { busy(s) }", "2"),
+        ("slo::breach(s);", "2"),
     ] {
-        let policy = rule(before);
+        let (policy, library) = (with(before), ("lib/slo.rhai", "fn breach(s) { s.p99.current > ms(1) }"));
+        let try_set = |policy: &str| load(&[library, ("t.rhai", policy)]);
         let faults = try_set(&policy).expect_err(&policy);
         let text = faults[0].to_string();
         assert!(text.starts_with(&format!("t.rhai:{at}:")), "{before}: {text}");
@@ -101,6 +117,21 @@ fn a_condition_whose_value_nobody_takes_is_refused() {
         ["let a = [1]; a.push(2);", "let busy = s.rollout;", "if 1 > 2 { throw \"no\"; }", "let a = [2, 1]; a.sort();"]
     {
         set(&rule(before));
+    }
+    // A function that declares, or ends the rule, is called for that; what a block in the place of a value ends with is one.
+    for text in [
+        "fn one(n) { rule(n, #{ priority: 1, goal: \"protect\" }, |s, p| [when(s.rollout), restart()]); }\n\
+         fn two(n) { one(n); one(n + \"x\"); }\ntwo(\"a\");",
+        &format!("fn sane(n) {{ if n > 9 {{ throw \"no\"; }} }}\n{}", rule("sane(3);")),
+        &rule("let a = if 1 > 0 { s.rollout } else { s.can_scale_up };"),
+        &rule("let a = { let b = s.rollout; b };"),
+        &rule("let a = [1, 2].map(|x| x + 1);"),
+        &format!(
+            "fn busy(s) {{ if 1 > 0 {{ s.rollout }} else {{ let x = s.can_scale_up; x }} }}\n{}",
+            one("when(busy(s)), restart()")
+        ),
+    ] {
+        set(text);
     }
     // What a function ends with is its value; and libraries are read, too.
     let busy = format!("fn busy(s) {{ s.cpu.current > pct(60) }}\n{}", one("when(busy(s)), restart()"));

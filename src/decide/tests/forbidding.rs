@@ -90,7 +90,9 @@ fn a_limit_stands_unless_it_is_known_not_to_match() {
         let made = faulty.decide(&mut state, &set);
         assert_eq!(made.rules[1].standing().cloned(), why, "cycle {cycle}: {:?}", made.rules[1].outcome);
     }
-    assert_eq!(faulty.decide(&mut state, &set).rules[1].outcome, RuleOutcome::Muted);
+    // What a service set is not a failure of the rule: the cause stays in every record until it is corrected.
+    let RuleOutcome::Error { message } = &faulty.decide(&mut state, &set).rules[1].outcome else { panic!() };
+    assert!(message.contains("parameter `most` of shop/checkout: 99 is not between 1 and 10"), "{message}");
 }
 
 #[test]
@@ -151,7 +153,17 @@ fn a_limit_only_forbids_and_a_rule_never_does() {
         "no policy matched (r: vetoed by calm)",
         "until then"
     );
-    refused(&limit("calm", "veto(\"all\", \"x\")"), "t.rhai:1:1: rule calm: it would always act: add a when(..)");
+}
+
+/// The commonest limit of a fleet.
+#[test]
+fn a_limit_without_conditions_always_stands() {
+    let policy = format!("{}{}", always("up", 1, "scale_by(2)"), limit("always", "cap(20)"));
+    assert_eq!(Case::new().ask(&policy).rules[1].standing(), Some(&Limit::Cap { replicas: Some(20) }));
+    let policy = format!("{}{}", always("up", 1, "scale_by(2)"), limit("always", "veto(\"all\", \"a freeze\")"));
+    assert_eq!(acts(&Case::new(), &policy), "no policy matched (up: vetoed by always)");
+    refused(&one("restart()"), "t.rhai:1:1: rule r: it would always act: add a when(..)");
+    refused(&limit("calm", "note(\"x\")"), "t.rhai:1:1: rule calm: ");
 }
 
 #[test]

@@ -32,39 +32,106 @@ fn a_condition_has_to_hold_for_longer_than_asked() {
         "strictly longer",
         &set,
         &[
-            (0, on, False, 0),
-            (30, on, False, 30),
-            (60, on, False, 60),
-            (90, on, False, 90),
-            (120, on, False, 120),
+            (0, on, Unknown, 0),
+            (30, on, Unknown, 30),
+            (60, on, Unknown, 60),
+            (90, on, Unknown, 90),
+            (120, on, Unknown, 120),
             (121, on, True, 121),
             (150, on, True, 150),
         ],
     );
     check(
-        "false starts anew",
+        "false starts anew, and from there on the past is known",
         &set,
-        &[(0, on, False, 0), (30, on, False, 30), (45, Some(5.0), False, 0), (60, on, False, 0), (90, on, False, 30)],
+        &[
+            (0, on, Unknown, 0),
+            (30, on, Unknown, 30),
+            (45, Some(5.0), False, 0),
+            (60, on, False, 0),
+            (90, on, False, 30),
+            (120, on, False, 60),
+            (150, on, False, 90),
+            (180, on, False, 120),
+            (181, on, True, 121),
+        ],
     );
     check(
         "unknown pauses for two intervals",
         &set,
-        &[(0, on, False, 0), (30, on, False, 30), (45, None, Unknown, 30), (60, on, False, 30), (75, on, False, 45)],
+        &[
+            (0, Some(5.0), False, 0),
+            (15, on, False, 0),
+            (30, on, False, 15),
+            (45, None, Unknown, 15),
+            (60, on, False, 15),
+            (75, on, False, 30),
+        ],
     );
     check(
         "unknown for longer starts anew",
         &set,
         &[
-            (0, on, False, 0),
-            (30, on, False, 30),
-            (45, None, Unknown, 30),
-            (60, None, Unknown, 30),
-            (76, None, Unknown, 30),
-            (77, on, False, 0),
-            (90, on, False, 13),
+            (0, Some(5.0), False, 0),
+            (15, on, False, 0),
+            (30, on, False, 15),
+            (45, None, Unknown, 15),
+            (60, None, Unknown, 15),
+            (76, None, Unknown, 15),
+            (77, on, Unknown, 0),
+            (90, on, Unknown, 13),
         ],
     );
-    check("a hole without evaluation starts anew", &set, &[(0, on, False, 0), (30, on, False, 30), (90, on, False, 0)]);
+    check(
+        "a hole without evaluation starts anew",
+        &set,
+        &[(0, Some(5.0), False, 0), (15, on, False, 0), (30, on, False, 15), (90, on, Unknown, 0)],
+    );
+    check("after a hole nothing is known of it", &set, &[(0, Some(5.0), False, 0), (90, on, Unknown, 0)]);
+}
+
+/// Errors may have stood at 30 % for hours before a start, a hole or a change of the bound: nobody saw, so nothing is taken away.
+#[test]
+fn an_unless_does_not_act_on_a_past_that_nobody_saw() {
+    let policy = format!(
+        "param(\"bad\", pct(1));\n{}",
+        one("when(s.cpu.current < pct(50)), unless((s.errors.current > p.bad).held_for(\"5m\")), scale_by(0.7)")
+    );
+    let (set, mut state) = (set(&policy), Decider::new());
+    let mut outcome = |seconds, errors, bad| {
+        let case = Case::new().set("errors", errors).at(seconds).parameter("bad", bad);
+        case.decide(&mut state, &set).rules.remove(0).outcome
+    };
+    assert_eq!(outcome(0, 0.3, 0.01), RuleOutcome::Unknown, "a start");
+    assert_eq!(outcome(15, 0.3, 0.01), RuleOutcome::Unknown);
+    assert_eq!(outcome(30, 0.0, 0.01), RuleOutcome::Matched, "a sample at which all is well");
+    assert_eq!(outcome(45, 0.3, 0.01), RuleOutcome::Matched, "not yet for five minutes, and that is known");
+    assert_eq!(outcome(60, 0.3, 0.02), RuleOutcome::Unknown, "another bound");
+    assert_eq!(outcome(75, 0.0, 0.02), RuleOutcome::Matched);
+    assert_eq!(outcome(200, 0.3, 0.02), RuleOutcome::Unknown, "a hole");
+}
+
+/// A condition is known by what it states: clauses above it come and go.
+#[test]
+fn a_clause_that_is_put_above_starts_nothing_anew() {
+    let (before, after) = (set(&one(HELD)), set(&one(&format!("unless(s.rollout), {HELD}"))));
+    let twice = set(&one(&format!("unless((s.queue.current > 5).held_for(\"9m\")), {HELD}")));
+    let mut state = Decider::new();
+    let mut so_far = |set: &PolicySet, seconds| {
+        let made = Case::new().set("queue", 6.0).at(seconds).decide(&mut state, set).rules.remove(0);
+        made.conditions.iter().filter_map(|trace| Some(trace.held_for?.so_far.as_secs())).collect::<Vec<_>>()
+    };
+    assert_eq!(so_far(&before, 0), [0]);
+    assert_eq!(so_far(&before, 30), [30]);
+    assert_eq!(so_far(&after, 60), [60]);
+    assert_eq!(so_far(&twice, 90), [90, 90], "the same condition twice");
+    assert_eq!(so_far(&before, 100), [100]);
+    // A record of the one set serves the other, too.
+    let record = Case::new().set("queue", 6.0).at(100).decide(&mut state, &before);
+    let (mut again, case) = (Decider::new(), Case::new().set("queue", 6.0).at(100));
+    again.recall(&record, case.now);
+    let made = case.decide(&mut again, &after).rules.remove(0);
+    assert_eq!(made.conditions[1].held_for.unwrap().so_far.as_secs(), 100);
 }
 
 #[test]
@@ -113,9 +180,9 @@ fn a_bound_that_is_measured_may_move() {
         let case = Case::new().set("queue", 2.0).replicas(replicas).at(seconds);
         case.decide(&mut state, &set).rules[0].conditions[0].holds
     };
-    assert_eq!(holds(0, 9), Truth::False);
-    assert_eq!(holds(30, 7), Truth::False);
-    assert_eq!(holds(60, 7), Truth::False);
+    assert_eq!(holds(0, 9), Truth::Unknown);
+    assert_eq!(holds(30, 7), Truth::Unknown);
+    assert_eq!(holds(60, 7), Truth::Unknown);
     assert_eq!(holds(75, 5), Truth::True);
 }
 
@@ -129,8 +196,8 @@ fn combinations_and_negations_can_be_held() {
         let case = Case::new().set("queue", 6.0).set("cpu", 0.6).at(seconds);
         case.decide(&mut state, &set).rules.remove(0).conditions.iter().map(|trace| trace.holds).collect::<Vec<_>>()
     };
-    assert_eq!(holds(0), [Truth::False, Truth::True]);
-    assert_eq!(holds(30), [Truth::False, Truth::True]);
+    assert_eq!(holds(0), [Truth::Unknown, Truth::Unknown]);
+    assert_eq!(holds(30), [Truth::Unknown, Truth::Unknown]);
     assert_eq!(holds(45), [Truth::True, Truth::False]);
 }
 
@@ -172,8 +239,8 @@ fn a_record_says_how_long_its_conditions_had_held() {
     assert_eq!(again(&in_force, 6.0), [0, 15], "another value of its parameter");
     assert_eq!(
         case(90, 5.0).decide(&mut Decider::new(), &in_force).rules[0].outcome,
-        RuleOutcome::NotMatched,
-        "without the record it has held for no time"
+        RuleOutcome::Unknown,
+        "without the record it is not known for how long it has held"
     );
 }
 

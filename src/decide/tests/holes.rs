@@ -286,3 +286,21 @@ fn a_list_is_ordered_without_a_panic_whatever_compares() {
     assert_eq!(PANICS.load(Ordering::SeqCst), 0);
     refused("[1, \"a\"].sort();", "t.rhai:1:10: elements of different types cannot be sorted");
 }
+
+/// An order that came of errors would be any order.
+#[test]
+fn an_error_of_what_compares_two_elements_is_one_of_the_set() {
+    let rule = one("when(s.can_scale_up), restart()");
+    for call in ["a.sort(", "a.sort_by(", "let _b = a.order(", "let _b = a.order_by("] {
+        for (compare, expected) in [
+            ("|x, y| throw \"no\"", "no"),
+            ("|x, y| { if x > 1 { throw \"no\"; } x - y }", "no"),
+            ("|x, y| x.nope", "Unknown property"),
+            ("|x, y| \"no\"", "what compares two elements of a list returned a text, expected a number or a bool"),
+        ] {
+            let faults = try_set(&format!("let a = [3, 1, 2]; {call}{compare});\n{rule}")).expect_err(compare);
+            assert!(faults[0].to_string().contains(expected), "{call}{compare}): {faults:?}");
+        }
+        set(&format!("let a = [3, 1, 2]; {call}|x, y| x - y);\n{rule}"));
+    }
+}

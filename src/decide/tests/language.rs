@@ -145,7 +145,12 @@ fn a_rate_becomes_a_count_of_pods() {
     ] {
         assert_eq!(case.condition(&format!("when({count} > 0)")).value, Some(expected), "{count}");
     }
-    check(&case, "s.rps.current.needs_replicas(rps(0), 1) > 1", Truth::Unknown);
+    check(&case, "s.rps.current.needs_replicas(s.rps.predicted, 1) > 1", Truth::Unknown);
+    for (headroom, expected) in [(0.2, Truth::Unknown), (1.0, Truth::True), (10.0, Truth::True), (11.0, Truth::Unknown)]
+    {
+        let case = case.clone().set("queue", headroom);
+        check(&case, "s.rps.current.needs_replicas(rps(100), s.queue.current) > 1", expected);
+    }
     check(&case.clone().without("rps"), "s.rps.current.needs_replicas() > 1", Truth::Unknown);
     let trace = Case::new().condition("when(s.rps.current.needs_replicas() > 0)");
     assert_eq!(trace.note.as_deref(), Some("the service declares no capacity"));

@@ -72,6 +72,22 @@ fn what_is_not_forecast_or_kept_is_refused_with_what_is() {
             "t.rhai:2:20: rule r: needs_replicas: p99.current is a time, expected a r",
         ),
         (
+            "s.rps.current.needs_replicas(rps(90), 0.2) > 1",
+            "t.rhai:2:20: rule r: needs_replicas: the headroom is 0.2, expected 1 to 10: 1.2 is 20 % spare",
+        ),
+        (
+            "s.rps.current.needs_replicas(rps(90), 20) > 1",
+            "t.rhai:2:20: rule r: needs_replicas: the headroom is 20, expe",
+        ),
+        (
+            "s.rps.current.needs_replicas(rps(0), 1.2) > 1",
+            "t.rhai:2:20: rule r: needs_replicas: the rate of one pod is 0.0/s, expected more than zero",
+        ),
+        (
+            "s.rps.current.needs_replicas(rps(-5), 1.2) > 1",
+            "t.rhai:2:20: rule r: needs_replicas: the rate of one pod is -5",
+        ),
+        (
             "s.rps.current.needs_replicas(10, 1.2) > 1",
             "t.rhai:2:20: rule r: needs_replicas: the rate of one pod is a pl",
         ),

@@ -43,7 +43,7 @@ fn one_action_is_chosen_whatever_the_order_of_the_rules() {
         "b",
     );
     check(
-        &[("up", 1, "cost", "scale_to(6)"), ("down", 1, "cost", "scale_to(4)"), ("top", 2, "cost", "restart()")],
+        &[("up", 1, "cost", "scale_to(6)"), ("down", 1, "cost", "scale_to(4)"), ("top", 2, "cost", "scale_to(7)")],
         "top",
     );
 }
@@ -107,7 +107,19 @@ fn a_set_may_make_every_conflict_an_error() {
 #[test]
 fn on_different_knobs_the_first_of_the_set_wins() {
     let expected = Choice::Act { rule: "a".into(), action: Action::Restart, backed_by_arrivals: false };
-    assert_eq!(choose(&[("a", 1, "cost", "restart()"), ("b", 1, "cost", "scale_by(2)")]), expected);
+    assert_eq!(choose(&[("a", 1, "cost", "restart()"), ("b", 1, "cost", "rollback()")]), expected);
+}
+
+/// A rule that would win every cycle and do nothing in each would keep out those that can act.
+#[test]
+fn what_nothing_can_carry_out_stands_behind_what_can() {
+    let up = ("up", 300, "cost", "scale_by(1.5)");
+    let throttle = ("shed", 400, "protect", "throttle(#{ to: pct(80), ttl: \"10m\" })");
+    check(&[throttle, up], "up");
+    // No autoscaler scales the target.
+    check(&[("floor", 400, "protect", "autoscaler_floor(6)"), up], "up");
+    check(&[throttle, ("back", 300, "protect", "rollback()")], "shed");
+    check(&[throttle, up, ("down", 300, "cost", "scale_by(0.5)")], "conflict: ");
 }
 
 #[test]
@@ -139,7 +151,10 @@ fn doing_nothing_has_a_reason_without_numbers() {
         ("when(s.can_scale_up), unless(s.queue.current < 5), restart()", "quiet (r: queue.current stands against it)"),
         ("when(s.can_scale_up), when(s.p99.current > ms(5)), restart()", "quiet (r: p99.current is unknown)"),
         ("when(s.p99.current > ms(5)), when(s.rollout), restart()", "quiet (r: rollout does not hold)"),
-        ("when((s.queue.current < 5).held_for(\"1m\")), restart()", "quiet (r: queue.current does not hold)"),
+        (
+            "when((s.queue.current < 5).held_for(\"1m\")), restart()",
+            "quiet (r: queue.current is not known to have held long enough)",
+        ),
         (
             "when(s.can_scale_up), scale_to(s.capacity.floor)",
             "quiet (r: scale_to: capacity.floor is unknown: the service",

@@ -155,6 +155,7 @@ fn coverage_counts_each_truth_of_each_condition() {
         "test(\"a\", || {BUSY}.decide());\n\
          test(\"b\", || given(#{{}}).decide());\n\
          test(\"c\", || {{ {BUSY}.set(\"queue.current\", 1).set(\"can_scale_up\", false).set(\"maintenance\", true).decide(); }});\n\
+         test(\"e\", || given(#{{ \"cpu.current\": pct(10) }}).decide());\n\
          test(\"d\", || timeline(\"15s\").set(\"cpu.current\", pct(60)).run(\"2m\"));"
     );
     assert_eq!(seen(&full), (1.0, vec![String::new(); 4]));

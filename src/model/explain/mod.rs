@@ -10,7 +10,7 @@ mod text;
 mod whatif;
 
 pub use headline::{Headline, headline};
-pub use sentence::sentence;
+pub use sentence::{policy_trouble, sentence};
 pub use text::{choice, rules, text};
 pub use whatif::{Flip, flips};
 
@@ -90,7 +90,7 @@ fn alone(condition: &ConditionTrace) -> String {
             format!(" {} {} {}", show(value), comparison.as_str(), show(bound))
         }
         (None, Some(comparison), Some(bound)) => format!(" {} {}: value unknown", comparison.as_str(), show(bound)),
-        _ if told(condition) == Truth::True => " (yes)".to_owned(),
+        _ if condition.stated() == Truth::True => " (yes)".to_owned(),
         _ => String::new(),
     };
     let held = condition.held_for.map_or_else(String::new, |held| {
@@ -106,11 +106,6 @@ fn alone(condition: &ConditionTrace) -> String {
 /// Tells whether numbers of a condition that could be told are not shown.
 fn is_masked(condition: &ConditionTrace) -> bool {
     condition.note.as_deref() == Some(MASKED) && condition.holds != Truth::Unknown
-}
-
-/// Returns whether the statement itself holds, before an `unless` turns it round.
-fn told(condition: &ConditionTrace) -> Truth {
-    if condition.negated { condition.holds.negated() } else { condition.holds }
 }
 
 /// Returns how the numbers of a condition are shown.

@@ -152,6 +152,19 @@ pub(super) fn trouble(rule: &RuleTrace) -> Option<String> {
     }
 }
 
+/// Returns what of the policies needs a person: a rule that fails, or one that acts by what nothing can carry out.
+pub fn policy_trouble(record: &DecisionRecord) -> Option<String> {
+    let fails = |rule: &&RuleTrace| matches!(rule.outcome, RuleOutcome::Error { .. } | RuleOutcome::Muted);
+    let failure = record.proposal.rules.iter().filter(fails).find_map(trouble);
+    let words = failure.or_else(|| match (&record.proposal.choice, &record.outcome) {
+        (Choice::Act { rule, action, .. }, Some(WriteOutcome::NoLever)) => {
+            Some(format!("rule {rule} asks to {action}, which nothing can carry out"))
+        }
+        _ => None,
+    })?;
+    Some(plain(&words).into_owned())
+}
+
 fn doubts(rule: &RuleTrace) -> String {
     let mut unknown = rule.conditions.iter().filter(|condition| condition.holds == Truth::Unknown);
     let first = unknown.next().map(clause).unwrap_or_default();

@@ -212,7 +212,10 @@ fn rule(out: &mut String, rule: &RuleTrace) -> fmt::Result {
     if let RuleOutcome::Error { message } = &rule.outcome {
         write!(head, ": {message}")?;
     }
-    rule.action.iter().try_for_each(|action| write!(head, "; to {action}"))?;
+    if let Some(action) = &rule.action {
+        let able = if action.has_lever(None) { "" } else { ", which nothing can carry out" };
+        write!(head, "; to {action}{able}")?;
+    }
     writeln!(out, "\n{}{}", plain(&head), if rule.backed_by_arrivals { ", sized by the arrival rate" } else { "" })?;
     rule.conditions.iter().try_for_each(|traced| condition(out, traced, 2))?;
     rule.notes.iter().try_for_each(|note| line(out, &format!("  note {note}")))

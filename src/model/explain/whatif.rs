@@ -66,7 +66,7 @@ fn flip(condition: &ConditionTrace, holds: bool) -> Flip {
             };
             format!("{relation} {}{move_by}{}", show(bound), hold(condition, wanted))
         }
-        _ if told(condition) == Truth::Unknown => {
+        _ if condition.stated() == Truth::Unknown => {
             format!("known, and {}{}{}", word(wanted), unknown(condition), hold(condition, wanted))
         }
         _ => format!("{}{}", word(wanted), hold(condition, wanted)),
@@ -111,7 +111,7 @@ fn waits(condition: &ConditionTrace) -> bool {
         Some(Parts::Any(parts)) => parts.iter().any(|part| part.holds == Truth::True),
         None => condition.margin.is_some_and(|margin| margin > 0.0),
     };
-    reached && condition.holds == Truth::False && condition.held_for.is_some()
+    reached && condition.holds != Truth::True && condition.held_for.is_some()
 }
 
 fn word(wanted: bool) -> &'static str {
