@@ -79,8 +79,7 @@ fn is_taken(path: &[ASTNode<'_>]) -> Option<bool> {
             matches!((node, last), (ASTNode::Stmt(statement), Some(last)) if std::ptr::eq(*statement, last))
         };
         let passed_on = match (parent, node) {
-            (ASTNode::Stmt(Stmt::Block(block)), _) => ends(block.statements()),
-            (ASTNode::Expr(Expr::Stmt(block)), _) => ends(block.statements()),
+            (ASTNode::Stmt(Stmt::Block(block)) | ASTNode::Expr(Expr::Stmt(block)), _) => ends(block.statements()),
             (ASTNode::Stmt(Stmt::If(flow, _)), ASTNode::Stmt(_)) => {
                 ends(flow.body.statements()) || ends(flow.branch.statements())
             }

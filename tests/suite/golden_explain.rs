@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flyball::model::explain::{choice, headline, sentence, text};
+use flyball::model::explain::{choice, headline, policy_trouble, sentence, text};
 use flyball::model::{
     Action, Autoscaler, Autoscaling, Choice, DecisionId, DecisionRecord, FloorOf, Impact, Knob, Mode, Refusal,
     TargetReading, WriteOutcome,
