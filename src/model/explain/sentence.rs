@@ -4,7 +4,7 @@ use crate::model::plain::plain;
 use crate::model::proposal::{ConditionTrace, RuleOutcome, RuleTrace};
 use crate::model::{
     Action, ChangeSet, Choice, Convergence, DecisionRecord, Effect, Finding, GuardFinding, GuardName, Idle, Knob, Mode,
-    Truth,
+    Truth, WriteOutcome,
 };
 
 use super::course::{Course, Wanted, verb};

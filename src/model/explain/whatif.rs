@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{scale, span, told};
+use super::{scale, span};
 use crate::model::proposal::{Comparison, ConditionTrace, Parts, RuleOutcome, RuleTrace, Truth};
 use crate::model::signal::Unit;
 

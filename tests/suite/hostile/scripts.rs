@@ -157,7 +157,7 @@ pub const CLASSES: [Class; 12] = [
             ("let x = 1; x.y.z = 2;", "Unknown property 'y'"),
             ("let x = \"abc\"; x[99] = 'd';", "String index 99 out of bounds"),
             ("let x = type_of(1); x.call();", "expected Fn, found string"),
-            ("let x = #{}; x.a.b.c;", "Property not found: a"),
+            ("let x = #{}; x.a.b.c;", "there is no `a` in it"),
             ("pct(\"1\");", "no function `pct ("),
             ("ms(0.0/0.0);", "NaN is not a number"),
             ("rps(1e308 * 10.0);", "inf is not a number"),
