@@ -28,9 +28,11 @@ struct Dropped {
 /// Returns a fault for each statement of a file whose value is a condition, or what one is made of, and dropped.
 pub(super) fn dropped(path: &str, ast: &AST) -> Vec<PolicyFault> {
     let own: BTreeSet<_> = ast.iter_functions().map(|function| function.name.to_owned()).collect();
+    // Looked up for each statement of the file.
+    let top: BTreeSet<_> = ast.statements().iter().map(std::ptr::from_ref).collect();
     let mut found = Vec::new();
     ast.walk(&mut |path: &[ASTNode<'_>]| {
-        found.extend(look(path, ast.statements(), &own));
+        found.extend(look(path, &top, &own));
         true
     });
     found.retain(|dropped| dropped.call.as_ref().is_none_or(|name| !acts(ast, name, &own, &mut BTreeSet::new())));
@@ -48,9 +50,9 @@ pub(super) fn dropped(path: &str, ast: &AST) -> Vec<PolicyFault> {
 }
 
 /// Returns the statement at the end of a path, if it is one whose value is all that it could be for, and nobody takes it.
-fn look(path: &[ASTNode<'_>], top: &[Stmt], own: &BTreeSet<String>) -> Option<Dropped> {
+fn look(path: &[ASTNode<'_>], top: &BTreeSet<*const Stmt>, own: &BTreeSet<String>) -> Option<Dropped> {
     let (ASTNode::Stmt(root), ASTNode::Stmt(statement)) = (path.first()?, path.last()?) else { return None };
-    let at_top = top.iter().any(|one| std::ptr::eq(one, *root));
+    let at_top = top.contains(&std::ptr::from_ref(*root));
     let mut call = None;
     if !states(statement) {
         let called = called(statement)?;

@@ -76,8 +76,9 @@ fn asked(context: &NativeCallContext<'_>, compare: &FnPtr, left: &Dynamic, right
         (_, Ok(false)) => Ok(Ordering::Greater),
         _ => {
             let answer = type_word(&answer);
-            let message =
-                format!("what compares two elements of a list returned {answer}, expected a number or a bool");
+            let message = format!(
+                "what compares two elements of a list returned {answer}, expected a whole number, true or false"
+            );
             Err(message.into())
         }
     }

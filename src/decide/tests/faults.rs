@@ -78,8 +78,8 @@ fn a_condition_whose_value_nobody_takes_is_refused() {
             .replace("\n])", "\n]})")
     };
     let with = |before: &str| {
-        let tail = "fn busy(s) { s.cpu.current > pct(60) }\nimport \"lib/slo\" as slo;\nfn _used(s) { slo::breach(s) }";
-        format!("{}\n{tail}", rule(before))
+        let tail = "fn busy(s) { s.cpu.current > pct(60) }\nfn _used(s) { slo::breach(s) }";
+        format!("import \"lib/slo\" as slo; {}\n{tail}", rule(before))
     };
     for (before, at) in [
         ("s.cpu.current > pct(60);", "2"),

@@ -296,7 +296,10 @@ fn an_error_of_what_compares_two_elements_is_one_of_the_set() {
             ("|x, y| throw \"no\"", "no"),
             ("|x, y| { if x > 1 { throw \"no\"; } x - y }", "no"),
             ("|x, y| x.nope", "Unknown property"),
-            ("|x, y| \"no\"", "what compares two elements of a list returned a text, expected a number or a bool"),
+            (
+                "|x, y| \"no\"",
+                "what compares two elements of a list returned a text, expected a whole number, true or false",
+            ),
         ] {
             let faults = try_set(&format!("let a = [3, 1, 2]; {call}{compare});\n{rule}")).expect_err(compare);
             assert!(faults[0].to_string().contains(expected), "{call}{compare}): {faults:?}");
