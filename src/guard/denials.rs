@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::TEN_MINUTES;
 use crate::model::explain::counted;
-use crate::model::{Moment, Now, WriteOutcome};
+use crate::model::{LANDS_WITHIN, Moment, Now, WriteOutcome};
 
 /// Pause after the first no, doubled with each one in a row, and the longest: what an API server that recovers, or a right
 /// that is granted, is waited for. No `Retry-After` makes it longer.
@@ -35,11 +35,14 @@ impl Denials {
             return before.filter(|_| !matches!(outcome, WriteOutcome::Applied | WriteOutcome::AlreadyThere));
         };
         let before = before.filter(|before| before.is_of(uid) && before.count(now)).map_or(0, |before| before.in_a_row);
+        let pause = PAUSES.0.saturating_mul(2_u32.saturating_pow(before)).max(asked).min(PAUSES.1);
+        // What may still have landed was waited for already; a new leader must not wait twice for what its predecessor sent.
+        let waited = if matches!(outcome, WriteOutcome::Abandoned { .. }) { LANDS_WITHIN } else { Duration::ZERO };
         Some(Self {
             at,
             uid: uid.to_owned(),
             in_a_row: before.saturating_add(1),
-            pause: PAUSES.0.saturating_mul(2_u32.saturating_pow(before)).max(asked).min(PAUSES.1),
+            pause: pause.saturating_sub(waited),
             why: outcome.to_string().trim_end_matches('.').to_owned(),
             passes: !matches!(outcome, WriteOutcome::Rejected { .. }),
         })

@@ -294,7 +294,8 @@ impl WriteOutcome {
     /// | to the read before it: no, or another value | superseded, rejected, refused | not spent | none | after a pause |
     /// | never sent for another reason | as the gate says | not spent | none | at once |
     ///
-    /// The pause (`guard/denials.rs`) is 5 s and doubles with each one in a row up to a minute, over a restart too.
+    /// The pause (`guard/denials.rs`) is 5 s and doubles with each one in a row up to a minute, over a restart too; of an
+    /// abandoned write the 11 s until it can land no more are part of it.
     pub fn is_charged(&self) -> bool {
         match self {
             Self::Applied => true,
