@@ -93,13 +93,13 @@ pub fn recheck(change: &ChangeSet, live_uid: &str, live_value: u32, now: Now) ->
         return Err(WriteOutcome::Stale { fresh_for, age });
     }
     if live_uid != change.uid {
-        return Err(WriteOutcome::superseded(recreated(change, live_uid)));
+        return Err(WriteOutcome::Superseded { found: recreated(change, live_uid) });
     }
     if live_value == change.to {
         return Err(WriteOutcome::AlreadyThere);
     }
     if live_value != change.from {
-        return Err(WriteOutcome::superseded(format!("{live_value} where {} was expected", change.from)));
+        return Err(WriteOutcome::Superseded { found: format!("{live_value} where {} was expected", change.from) });
     }
     Ok(())
 }

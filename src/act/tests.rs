@@ -128,7 +128,7 @@ fn what_stands_at_a_knob_nobody_reads_is_unknown_and_not_made_up() {
 #[test]
 fn the_live_read_decides_last() {
     let change = change(4, 6);
-    let found = |found: &str| WriteOutcome::superseded(found.to_owned());
+    let found = |found: &str| WriteOutcome::Superseded { found: found.to_owned() };
     for (uid, value, after, expected) in [
         ("u1", 4, 0, Ok(())),
         ("u1", 4, 30, Ok(())),

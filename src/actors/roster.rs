@@ -242,7 +242,7 @@ impl Roster {
         let world = &self.world;
         let mut remembered: BTreeMap<ServiceId, Vec<Intent>> = BTreeMap::new();
         let span = new.iter().map(|spec| spec.guards.memory_span()).max().unwrap_or_default();
-        let sent = world.ports.journal.sent_since(world.ports.clock.now().wall, span)?;
+        let sent = world.ports.journal.remembered_since(world.ports.clock.now().wall, span)?;
         for intent in sent.into_iter().chain(world.ports.journal.open_intents()?) {
             remembered.entry(intent.change.service().clone()).or_default().push(intent);
         }

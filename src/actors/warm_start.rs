@@ -47,7 +47,8 @@ pub async fn warm_start(
     progress: Arc<Progress>,
 ) {
     let known = |route: &&Route| since.routes.iter().any(|old| Arc::ptr_eq(&old.service, &route.service));
-    let new: Vec<&Route> = routes.routes.iter().filter(|route| !known(route)).collect();
+    // Who has none does not wait for it: see `Route::has_history`.
+    let new: Vec<&Route> = routes.routes.iter().filter(|route| route.has_history() && !known(route)).collect();
     progress.total.fetch_add(new.len(), Ordering::Relaxed);
     let _turn = plan.reading_past.lock().await;
     let to = Minute::of(world.ports.clock.now().wall).start();
@@ -58,13 +59,13 @@ pub async fn warm_start(
         let read = read.map_or_else(|_| Err("it died".to_owned()), |read| read.map_err(|error| error.to_string()));
         match read {
             Ok(histories) => {
-                for (route, history) in group.iter().zip(histories).filter(|(route, _)| route.has_history()) {
+                for (route, history) in group.iter().zip(histories) {
                     route.service.history_read(history);
                 }
             }
             Err(error) => {
                 tracing::warn!(source = %plan.name, services = group.len(), error, "history not read, starting cold");
-                group.iter().filter(|route| route.has_history()).for_each(|route| route.service.history_settled());
+                group.iter().for_each(|route| route.service.history_settled());
             }
         }
         progress.done.fetch_add(group.len(), Ordering::Relaxed);

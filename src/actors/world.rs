@@ -81,7 +81,7 @@ impl World {
             // Nobody listens any more where the one who asked has ended meanwhile.
             drop(told.send(work()));
         };
-        self.ports.executor.run(Urgency::Policies, Box::new(job)).await;
+        self.ports.executor.run(Urgency::Fleet, Box::new(job)).await;
         yielded.await
     }
 }

@@ -197,7 +197,7 @@ mod tests {
             Urgency::Fit(Authority::MayAdd),
             Urgency::Awaited,
             Urgency::Fit(Authority::MayRemove),
-            Urgency::Policies,
+            Urgency::Fleet,
         ];
         // The first one has its thread before the others come.
         tokio::task::yield_now().await;

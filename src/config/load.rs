@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::faults::Faults;
-use super::{CONFIG_MAP, KILL_SWITCH, LISTEN, Settings, parse_yaml, revision};
+use super::tree::Node;
+use super::{CONFIG_MAP, KILL_SWITCH, LISTEN, Settings, listen_address, parse_yaml, revision};
 use crate::model::ids::is_dns_subdomain;
 
 /// Most characters of who reports an Event, by the API.
@@ -162,11 +163,9 @@ pub fn listen_of(path: &Path) -> Result<SocketAddr, ConfigError> {
     let Some(listen) = env::var("FLYBALL_LISTEN").ok().map(Value::from).or_else(|| tree.get("listen").cloned()) else {
         return Ok(LISTEN);
     };
-    listen.as_str().and_then(|address| address.parse().ok()).ok_or_else(|| {
-        let mut faults = Faults::default();
-        faults.add("listen", format!("{listen} is no address:port"));
-        ConfigError::Invalid { path: path.to_owned(), faults }
-    })
+    let mut faults = Faults::default();
+    let address = listen_address(&Node::at("listen", &listen), &mut faults);
+    address.ok_or_else(|| ConfigError::Invalid { path: path.to_owned(), faults })
 }
 
 fn tree_of(path: &Path) -> Result<Value, ConfigError> {

@@ -107,6 +107,11 @@ impl<'a> Node<'a> {
         Self { path: String::new(), value, spelling: Spelling::File }
     }
 
+    /// Returns the value of a key at the top of the file.
+    pub fn at(key: &str, value: &'a Value) -> Self {
+        Self { path: key.to_owned(), ..Self::top(value) }
+    }
+
     /// Returns the `spec` of an object of the Kubernetes API.
     pub fn spec_of_object(value: &'a Value) -> Self {
         Self { path: "spec".to_owned(), value, spelling: Spelling::Object }

@@ -22,7 +22,8 @@ use crate::decide::plan::inputs::Texts;
 use crate::decide::plan::parameter::Parameter;
 use crate::decide::vocabulary::Vocabulary;
 use crate::model::explain::nearest;
-use crate::model::{Goal, PROVENANCE_FILE, PolicyRevision, Provenance, ServiceSpec, SignalName};
+use crate::model::policy_path::{DATA_SUFFIX, is_for_tests, is_provenance};
+use crate::model::{Goal, PolicyRevision, Provenance, ServiceSpec, SignalName};
 
 /// Largest file, bytes.
 const MAX_FILE: usize = 256 * 1024;
@@ -30,12 +31,6 @@ const MAX_FILE: usize = 256 * 1024;
 const MAX_SET: usize = 2 * 1024 * 1024;
 /// Most files of a set.
 const MAX_FILES: usize = 64;
-/// Files that end so hold the tests of a set; they are not loaded with it.
-pub(super) const TEST_SUFFIX: &str = "_test.rhai";
-/// Files that end so hold recorded inputs for those tests.
-pub(super) const RECORDING_SUFFIX: &str = ".jsonl";
-/// Files that end so hold data for the rules.
-pub(super) const DATA_SUFFIX: &str = ".data.json";
 /// Reason for doing nothing where the set gives none.
 const OTHERWISE: &str = "no policy matched";
 
@@ -227,11 +222,7 @@ pub(super) fn parse(engine: &Engine, path: &str, text: &str) -> Result<AST, Vec<
 
 /// Tells whether a file of a set holds rules, a library or data.
 pub(super) fn is_source(path: &str) -> bool {
-    !path.ends_with(TEST_SUFFIX) && !path.ends_with(RECORDING_SUFFIX) && !is_provenance(path)
-}
-
-fn is_provenance(path: &str) -> bool {
-    path.rsplit('/').next() == Some(PROVENANCE_FILE)
+    !is_for_tests(path) && !is_provenance(path)
 }
 
 /// Says that a set is empty, where that is not because its rules did not load.

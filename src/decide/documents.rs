@@ -11,8 +11,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use crate::decide::api::quantity::ScriptResult;
-use crate::decide::compile::{DATA_SUFFIX, unmarked};
+use crate::decide::compile::unmarked;
 use crate::decide::fault::PolicyFault;
+use crate::model::policy_path::DATA_SUFFIX;
 
 /// Most entries of an object or a list, as of the maps and arrays of scripts.
 const MAX_ENTRIES: usize = 256;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::decide::plan::condition::{Evaluated, Held};
 use crate::decide::plan::inputs::{Inputs, Stamp};
-use crate::model::proposal::{ConditionId, HeldFor};
+use crate::model::condition::{ConditionId, HeldFor};
 use crate::model::time::elapsed;
 use crate::model::{Now, Timestamp, Truth};
 

@@ -11,36 +11,32 @@ impl PolicySet {
     /// Returns the rules that are unknown for every service, each with the standard signals that it cannot do without and of
     /// which the settings do not say where they come from.
     pub fn unmeasured(&self) -> BTreeMap<&str, Vec<SignalName>> {
-        let missed = |rule| Missed(|name: &SignalName| !self.words.is_measured(name)).by_rule(rule);
-        let rules = self.rules.iter().map(|rule| (&*rule.name, missed(rule)));
+        let rules = self.rules.iter().map(|rule| (&*rule.name, self.missed_by_rule(rule)));
         rules.filter(|(_, missed)| !missed.is_empty()).collect()
     }
-}
 
-/// Which signals have no data.
-struct Missed<F>(F);
-
-impl<F: Fn(&SignalName) -> bool> Missed<F> {
-    /// Returns those without which a rule is unknown, each once: not those in whose place something is assumed.
-    fn by_rule(&self, rule: &Rule) -> Vec<SignalName> {
+    /// Returns the signals without data without which a rule is unknown, each once: not those in whose place something is assumed.
+    fn missed_by_rule(&self, rule: &Rule) -> Vec<SignalName> {
         let conditions = rule.body.conditions.iter();
         let mut names: Vec<_> =
-            conditions.flat_map(|(condition, negated)| self.by_condition(condition, !negated)).collect();
-        names.extend(rule.body.action.sizes().into_iter().flat_map(|size| self.by_quantity(size)));
+            conditions.flat_map(|(condition, negated)| self.missed_by_condition(condition, !negated)).collect();
+        names.extend(rule.body.action.sizes().into_iter().flat_map(|size| self.missed_by_quantity(size)));
         names.sort_unstable();
         names.dedup();
         names
     }
 
     /// Returns those without which a condition can never be known to be `truth`.
-    fn by_condition(&self, condition: &Condition, truth: bool) -> Vec<SignalName> {
+    fn missed_by_condition(&self, condition: &Condition, truth: bool) -> Vec<SignalName> {
         match &condition.statement {
             Statement::Or(..) | Statement::Target(_) => Vec::new(),
-            Statement::Signal(name) => self.alone(name),
-            Statement::Not(part) => self.by_condition(part, !truth),
-            Statement::Compare { left, right, .. } => [self.by_quantity(left), self.by_quantity(right)].concat(),
+            Statement::Signal(name) => self.missed(name),
+            Statement::Not(part) => self.missed_by_condition(part, !truth),
+            Statement::Compare { left, right, .. } => {
+                [self.missed_by_quantity(left), self.missed_by_quantity(right)].concat()
+            }
             Statement::All(parts) | Statement::Any(parts) => {
-                let each: Vec<_> = parts.iter().map(|part| self.by_condition(part, truth)).collect();
+                let each: Vec<_> = parts.iter().map(|part| self.missed_by_condition(part, truth)).collect();
                 // One part is enough for `any` to hold, and for `all` not to.
                 let one_is_enough = matches!(condition.statement, Statement::Any(_)) == truth;
                 if one_is_enough && each.iter().any(Vec::is_empty) { Vec::new() } else { each.concat() }
@@ -48,17 +44,17 @@ impl<F: Fn(&SignalName) -> bool> Missed<F> {
         }
     }
 
-    fn by_quantity(&self, quantity: &Quantity) -> Vec<SignalName> {
+    fn missed_by_quantity(&self, quantity: &Quantity) -> Vec<SignalName> {
         let mut names = match &quantity.term {
-            Term::Or(pair) => return self.by_quantity(&pair.1),
-            Term::Signal { name, .. } | Term::LongestRun { name, .. } => self.alone(name),
+            Term::Or(pair) => return self.missed_by_quantity(&pair.1),
+            Term::Signal { name, .. } | Term::LongestRun { name, .. } => self.missed(name),
             _ => Vec::new(),
         };
-        names.extend(quantity.operands().flat_map(|part| self.by_quantity(part)));
+        names.extend(quantity.operands().flat_map(|part| self.missed_by_quantity(part)));
         names
     }
 
-    fn alone(&self, name: &SignalName) -> Vec<SignalName> {
-        if self.0(name) { vec![name.clone()] } else { Vec::new() }
+    fn missed(&self, name: &SignalName) -> Vec<SignalName> {
+        if self.words.is_measured(name) { Vec::new() } else { vec![name.clone()] }
     }
 }

@@ -95,6 +95,8 @@ enum Entry {
 
 /// The queue of lines to a thread of their own. A reader that has stopped reading (a pipe that is full) blocks that
 /// thread, and never one that logs: what finds the queue full is lost and counted, like what cannot be written.
+/// The queue of `tracing-appender` does not count the lines that cannot be written, and prints on the standard output when
+/// it ends over a reader that has stopped.
 #[derive(Clone)]
 struct Lines {
     queue: SyncSender<Entry>,

@@ -206,11 +206,8 @@ pub enum WriteOutcome {
     AlreadyThere,
     /// The object was no longer as it was when decided on; decide anew.
     Superseded {
-        /// What was found.
+        /// What was found, by a read before the write or by its answer (404, 409).
         found: String,
-        /// Whether the API server said so of the write itself (404, 409), and not a read before it.
-        #[serde(default)]
-        sent: bool,
     },
     /// The API server said no, to the write or to the read before it.
     Rejected {
@@ -256,11 +253,6 @@ impl WriteOutcome {
     /// Returns how a change ends that is given up before it was sent: it costs no budget.
     pub fn unsent(reason: &str) -> Self {
         Self::Abandoned { reason: reason.to_owned(), sent: false, did_nothing: true }
-    }
-
-    /// Returns how a change ends that a read before its write shows to be out of date.
-    pub fn superseded(found: String) -> Self {
-        Self::Superseded { found, sent: false }
     }
 
     /// Returns how a change ends that is not sent for want of an API server.
@@ -331,7 +323,7 @@ impl fmt::Display for WriteOutcome {
         match self {
             Self::Applied => f.write_str("applied"),
             Self::AlreadyThere => f.write_str("was already there"),
-            Self::Superseded { found, .. } => write!(f, "superseded: {found}"),
+            Self::Superseded { found } => write!(f, "superseded: {found}"),
             Self::Rejected { reason, .. } => write!(f, "rejected by the API server: {reason}"),
             Self::Expired => f.write_str("expired before it could be sent"),
             Self::Stale { fresh_for, age } => write!(
@@ -429,7 +421,7 @@ mod tests {
             (WriteOutcome::Rejected { reason: reason(), did_nothing: true }, false, true),
             (WriteOutcome::Rejected { reason: reason(), did_nothing: false }, true, true),
             (WriteOutcome::unreachable(reason()), false, true),
-            (WriteOutcome::superseded(reason()), false, true),
+            (WriteOutcome::Superseded { found: reason() }, false, true),
             (WriteOutcome::Refused(Refusal::Busy), false, false),
         ] {
             let packed = rmp_serde::to_vec_named(&outcome).unwrap();

@@ -18,7 +18,8 @@
 //! | [`outlook`] | what the forecast stage expects |
 //! | [`action`] | the catalogue of everything flyball may want to do |
 //! | [`evidence`] | which signals vouch for an action, and how long |
-//! | [`proposal`] | what the policies want, with every condition |
+//! | [`condition`] | one condition of a rule as it was evaluated |
+//! | [`proposal`] | what the policies want, rule by rule |
 //! | [`idle`] | why nothing is done |
 //! | [`verdict`] | what the guards allow |
 //! | [`change`] | the write that follows, its intent and outcome |
@@ -28,6 +29,7 @@
 //! | [`leadership`] | which process may write |
 //! | [`record`] | one cycle, complete |
 //! | [`mask`] | what of it is not shown |
+//! | [`policy_path`] | what a file of a policy set is, by its path |
 //! | [`provenance`] | where a policy set comes from |
 //! | [`explain`] | a record, for people |
 //! | [`build`] | which flyball this is |
@@ -37,6 +39,7 @@ pub mod autoscaling;
 pub mod build;
 pub mod change;
 pub mod comparison;
+pub mod condition;
 pub mod effect;
 pub mod evidence;
 pub mod explain;
@@ -52,6 +55,7 @@ pub mod mask;
 pub mod moment;
 pub mod outlook;
 pub mod plain;
+pub mod policy_path;
 pub mod proposal;
 pub mod provenance;
 pub mod record;
@@ -67,6 +71,7 @@ pub use action::{Action, ActionClass, Direction, Knob};
 pub use autoscaling::{Autoscaler, Autoscaling, FloorOf, Lever, Motion};
 pub use change::{ChangeId, ChangeSet, Intent, Refusal, Revert, WriteEnd, WriteOutcome};
 pub use comparison::{CandidateDecision, Comparison, Difference};
+pub use condition::{ConditionTrace, Parts, Truth, UNDECLARED, UNSEEN_PAST};
 pub use effect::{CONVERGE_WITHIN, Convergence, Effect, Impact, Measured};
 pub use evidence::Evidence;
 pub use features::{Features, MinuteValue, SignalFeatures};
@@ -79,10 +84,7 @@ pub use leadership::{Epoch, LANDS_WITHIN, Lead, WRITE_MARGIN};
 pub use mask::{MASKED, RecordMask};
 pub use moment::Moment;
 pub use outlook::{AnomalyKind, Authority, Capacity, HORIZONS, Outlook, QUANTILES, Readiness, SignalOutlook};
-pub use proposal::{
-    Choice, ConditionTrace, Goal, Limit, Parts, Proposal, RETURN_FLOOR, RuleOutcome, RuleTrace, Truth, UNDECLARED,
-    UNDO, UNSEEN_PAST, Vetoed,
-};
+pub use proposal::{Choice, Goal, Limit, Proposal, RETURN_FLOOR, RuleOutcome, RuleTrace, UNDO, Vetoed};
 pub use provenance::{PROVENANCE_FILE, Provenance};
 pub use record::DecisionRecord;
 pub use series::{Arrival, Finite, Missing, Reading, Sample};

@@ -188,7 +188,7 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Returns intents that ended within `span` before `now` and that may have done something, or came to nothing at the API
     /// server, oldest first: what cooldowns (of those that were applied), budgets and pauses are rebuilt from.
-    fn sent_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError>;
+    fn remembered_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError>;
 
     /// Returns records, newest first: the newest, or those from before a decision; of one service, or of all in the order in
     /// which they came. Of all none where that decision is not recorded, or no longer.

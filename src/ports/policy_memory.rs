@@ -6,7 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::policy_store::{PolicyFile, is_for_tests};
+use super::policy_store::PolicyFile;
+use crate::model::policy_path::is_for_tests;
 use crate::model::{Comparison, PolicyRevision, Provenance, ServiceId, Timestamp};
 
 /// The files of a set that was good.

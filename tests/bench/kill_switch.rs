@@ -222,7 +222,7 @@ impl Journal for Forgetful {
         Ok(Vec::new())
     }
 
-    fn sent_since(&self, _: Timestamp, _: Duration) -> Result<Vec<Intent>, JournalError> {
+    fn remembered_since(&self, _: Timestamp, _: Duration) -> Result<Vec<Intent>, JournalError> {
         Ok(Vec::new())
     }
 

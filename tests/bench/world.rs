@@ -215,8 +215,8 @@ impl Journal for NotingJournal {
         self.inner.open_intents()
     }
 
-    fn sent_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
-        self.inner.sent_since(now, span)
+    fn remembered_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
+        self.inner.remembered_since(now, span)
     }
 
     fn decisions(

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::process;
+
 /// How long a demo may take to read its history and to meet its surge, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The longest time from a saved file to its effect.
@@ -102,9 +104,7 @@ impl Demo {
 
     /// Ends it by a signal and returns what it still printed.
     fn end_by(mut self, signal: &str) -> Vec<Value> {
-        let sent =
-            Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", signal, &self.child.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "cannot send {signal}");
+        process::signal(self.child.id(), signal);
         self.end()
     }
 

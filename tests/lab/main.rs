@@ -8,6 +8,7 @@
 //! | `worker` | small HTTP workers with controllable load, scraped by it |
 //! | `load` | the load of a service over days: made here, or from files that `FLYBALL_LAB_DATA` names |
 //! | `support/flyball` | flyball as a process of its own |
+//! | `support/process` | signals to processes |
 //! | `governed` | flyball over such servers, with an API double to write to |
 //! | `harness` | tests of the parts above |
 //! | `live` | the whole loop on history and live samples |

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::eventually;
 use crate::load::{Load, unix_now};
+use crate::support::process;
 use crate::worker::Worker;
 
 const INSTALL: &str = "run scripts/test, or: apt-get install prometheus";
@@ -187,9 +188,7 @@ impl Prometheus {
     }
 
     fn signal(&self, name: &str) {
-        let process = self.process.as_ref().expect("it runs");
-        let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &process.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "cannot send {name} to Prometheus");
+        process::signal(self.process.as_ref().expect("it runs").id(), name);
     }
 
     fn settings(&self) -> PathBuf {

@@ -78,7 +78,7 @@ async fn an_intent_is_an_object_before_its_write_and_ends_once() {
     let [object] = objects(&double).try_into().unwrap();
     assert_eq!(object["status"]["outcome"], "applied");
     assert!(journal.open_intents().unwrap().is_empty() && local.open_intents().unwrap().is_empty());
-    assert_eq!(journal.sent_since(Timestamp::now(), HOUR).unwrap().len(), 1);
+    assert_eq!(journal.remembered_since(Timestamp::now(), HOUR).unwrap().len(), 1);
     assert_eq!(
         journal.decision(&id(1)).unwrap().unwrap().outcome,
         Some(WriteOutcome::Applied),
@@ -96,7 +96,7 @@ async fn an_intent_is_an_object_before_its_write_and_ends_once() {
     }
     let (next, _) = process(&double).await;
     next.refresh().await.unwrap();
-    let [known] = next.sent_since(Timestamp::now(), HOUR).unwrap().try_into().unwrap();
+    let [known] = next.remembered_since(Timestamp::now(), HOUR).unwrap().try_into().unwrap();
     assert_eq!(known.reverted, Some(revert), "who goes on knows of it");
 }
 
@@ -109,7 +109,7 @@ async fn inv_12_whoever_goes_on_measures_what_a_process_wrote_and_the_first_effe
     let change = prepare(&old, 1).await.unwrap();
     end(&old, change.clone(), WriteOutcome::Applied).await;
     new.refresh().await.unwrap();
-    let [known] = new.sent_since(Timestamp::now(), HOUR).unwrap().try_into().unwrap();
+    let [known] = new.remembered_since(Timestamp::now(), HOUR).unwrap().try_into().unwrap();
     assert_eq!((known.foreseen, known.measured), (foreseen(), None), "every number reads back exactly");
 
     let measured = |impact| Measured { at: Timestamp::now(), effect: records::effect(impact) };
@@ -124,7 +124,7 @@ async fn inv_12_whoever_goes_on_measures_what_a_process_wrote_and_the_first_effe
     }
     // The old one comes to, and says what it saw.
     old.submit(Entry::Measured { change, measured: measured(Impact::Neutral) });
-    let of_old = || old.sent_since(Timestamp::now(), HOUR).unwrap()[0].measured.clone();
+    let of_old = || old.remembered_since(Timestamp::now(), HOUR).unwrap()[0].measured.clone();
     for _ in 0..1_000 {
         if of_old().is_some() {
             break;
@@ -157,7 +157,7 @@ async fn inv_10_inv_12_what_a_process_left_open_the_next_one_finds_and_the_first
     )
     .await;
     assert_eq!(objects(&double)[0]["status"]["outcome"], "applied");
-    assert_eq!(old.sent_since(Timestamp::now(), HOUR).unwrap().len(), 1, "and takes over what it finds");
+    assert_eq!(old.remembered_since(Timestamp::now(), HOUR).unwrap().len(), 1, "and takes over what it finds");
 
     // One that starts again with an old volume ends its copies as the API says.
     let orphan = prepare(&old, 3).await.unwrap();
@@ -252,7 +252,7 @@ async fn objects_that_are_no_longer_needed_are_deleted() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     assert_eq!(objects(&double).len(), 32);
-    assert_eq!(journal.sent_since(Timestamp::now(), HOUR).unwrap().len(), 32);
+    assert_eq!(journal.remembered_since(Timestamp::now(), HOUR).unwrap().len(), 32);
 }
 
 #[tokio::test]

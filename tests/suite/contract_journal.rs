@@ -195,7 +195,7 @@ fn a_revert_stays_with_its_intent_which_keeps_its_place() {
         for entry in entries.into_iter().flatten().chain([reverted(1)]) {
             subject.append(entry).unwrap();
         }
-        let applied = subject.journal().sent_since(records::at(60), Duration::from_secs(3600)).unwrap();
+        let applied = subject.journal().remembered_since(records::at(60), Duration::from_secs(3600)).unwrap();
         let found: Vec<_> = applied.into_iter().map(|intent| (intent.change.id, intent.reverted)).collect();
         assert_eq!(found, [(intent(1).change.id, Some(revert())), (intent(2).change.id, None)]);
     });
@@ -246,7 +246,7 @@ fn what_a_write_was_expected_to_do_and_did_stays_with_its_intent() {
             subject.append(entry).unwrap();
         }
         subject.restart();
-        let applied = subject.journal().sent_since(records::at(60), Duration::from_secs(3600)).unwrap();
+        let applied = subject.journal().remembered_since(records::at(60), Duration::from_secs(3600)).unwrap();
         let Entry::Measured { measured, .. } = measured(1) else { unreachable!() };
         let expected = [(intent(1).foreseen, Some(measured)), (intent(2).foreseen, None)];
         let found: Vec<_> = applied.into_iter().map(|intent| (intent.foreseen, intent.measured)).collect();
@@ -307,7 +307,7 @@ fn cooldowns_and_budgets_see_what_was_sent_in_time_and_what_a_clock_set_back_lef
             subject.append(ended(seq, second, outcome)).unwrap();
         }
         subject.restart();
-        let found = subject.journal().sent_since(records::at(120), Duration::from_secs(60)).unwrap();
+        let found = subject.journal().remembered_since(records::at(120), Duration::from_secs(60)).unwrap();
         let seqs: Vec<u32> = found.iter().map(|intent| intent.change.decision.cycle.seq).collect();
         assert_eq!(seqs, [2, 5, 4], "what was rejected counts, what was never sent does not");
     });
@@ -395,7 +395,7 @@ fn held_to(expected: &Expected, subject: &Subject) -> Result<(), TestCaseError> 
     let open: BTreeSet<u32> =
         journal.open_intents().unwrap().iter().map(|intent| intent.change.decision.cycle.seq).collect();
     prop_assert_eq!(open, expected.open());
-    prop_assert_eq!(journal.sent_since(Timestamp::MIN, Duration::ZERO).unwrap().len(), expected.applied());
+    prop_assert_eq!(journal.remembered_since(Timestamp::MIN, Duration::ZERO).unwrap().len(), expected.applied());
     prop_assert_eq!(journal.decisions(None, None, 100).unwrap().len(), expected.decided.len());
     for seq in &expected.decided {
         let record = journal.decision(&id(*seq)).unwrap().unwrap();

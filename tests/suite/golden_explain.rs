@@ -71,7 +71,10 @@ fn sentences() {
     let cases = vec![
         ("applied and measured", applied()),
         ("under way", acted()),
-        ("superseded", with(acted(), |it| it.outcome = Some(WriteOutcome::superseded("5 replicas".to_owned())))),
+        (
+            "superseded",
+            with(acted(), |it| it.outcome = Some(WriteOutcome::Superseded { found: "5 replicas".to_owned() })),
+        ),
         ("refused at the gate", with(acted(), |it| it.outcome = Some(refused))),
         ("a floor", with(applied(), of_an_autoscaler)),
         (
@@ -144,7 +147,7 @@ fn texts() {
 /// Only replicas are scaled.
 #[test]
 fn the_headline_and_the_sentence_say_the_same_was_done() {
-    let refused = WriteOutcome::superseded("another".to_owned());
+    let refused = WriteOutcome::Superseded { found: "another".to_owned() };
     for knob in [Knob::Replicas, Knob::AutoscalerFloor, Knob::Route, Knob::Rollout] {
         for outcome in [None, Some(WriteOutcome::Applied), Some(refused.clone())] {
             let record = with(records::acted(id()), |it| {

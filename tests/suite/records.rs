@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use flyball::model::condition::{Comparison, HeldFor};
 use flyball::model::outlook::{Coverage, HorizonPoint, ModelScore, Parts, QuantileRow, Skill};
-use flyball::model::proposal::{Comparison, HeldFor};
 use flyball::model::record::SignalLabel;
 use flyball::model::{
     Action, ActionClass, AnomalyKind, Authority, Bounds, Capacity, ChangeId, ChangeSet, Choice, ConditionTrace,

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use flyball::adapters::kill_file::{self, Scope};
 use tempfile::TempDir;
 
+use super::process;
+
 /// How long the program may take to start, and to stop.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long it may take from there to be ready.
@@ -154,9 +156,7 @@ impl Flyball {
 
     /// Sends it a signal: `STOP`, `CONT`.
     pub fn signal(&self, name: &str) {
-        let sent =
-            Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &self.child.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "cannot signal flyball");
+        process::signal(self.child.id(), name);
     }
 
     /// Ends it without warning.

@@ -2,3 +2,4 @@
 
 pub mod flyball;
 pub mod kills;
+pub mod process;

@@ -77,7 +77,7 @@ impl PolicyLibrary {
             world.ports.services.policies(&world.policy.refused());
             keep(&world);
         };
-        self.world.ports.executor.run(Urgency::Policies, Box::new(load))
+        self.world.ports.executor.run(Urgency::Fleet, Box::new(load))
     }
 
     /// Puts back in force what was, before anything is announced.
@@ -90,7 +90,7 @@ impl PolicyLibrary {
             let now = world.ports.clock.now().mono;
             world.policy.restore(world.ports.policy_memory.kept(), last, loader, now, &world.process);
         };
-        self.world.ports.executor.run(Urgency::Policies, Box::new(restore))
+        self.world.ports.executor.run(Urgency::Fleet, Box::new(restore))
     }
 
     /// Takes in what the process that leads has said last.
@@ -111,7 +111,7 @@ impl PolicyLibrary {
 
     async fn keep(&self) {
         let world = self.world.clone();
-        self.world.ports.executor.run(Urgency::Policies, Box::new(move || keep(&world))).await;
+        self.world.ports.executor.run(Urgency::Fleet, Box::new(move || keep(&world))).await;
     }
 }
 

@@ -8,7 +8,9 @@ use crate::ports::{ClusterError, Live};
 /// What a failed read means.
 pub(super) fn unsent(error: &ClusterError) -> WriteOutcome {
     match error {
-        ClusterError::NotFound { .. } | ClusterError::Conflict { .. } => WriteOutcome::superseded(error.to_string()),
+        ClusterError::NotFound { .. } | ClusterError::Conflict { .. } => {
+            WriteOutcome::Superseded { found: error.to_string() }
+        }
         ClusterError::Forbidden { .. } | ClusterError::Denied { .. } => {
             WriteOutcome::Rejected { reason: error.to_string(), did_nothing: true }
         }
@@ -23,7 +25,7 @@ pub(super) fn unsent(error: &ClusterError) -> WriteOutcome {
 pub(super) fn declined(error: &ClusterError) -> WriteOutcome {
     match error {
         ClusterError::NotFound { .. } | ClusterError::Conflict { .. } => {
-            WriteOutcome::Superseded { found: error.to_string(), sent: true }
+            WriteOutcome::Superseded { found: error.to_string() }
         }
         ClusterError::Busy { retry_after, .. } => busy(error, *retry_after, true),
         _ => unsent(error),

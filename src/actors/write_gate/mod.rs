@@ -136,7 +136,7 @@ impl WriteGate {
         let own = self.state.lock().busy();
         let open = journal.open_intents()?;
         let spent: Vec<Intent> =
-            journal.sent_since(now.wall, BUDGET_MEMORY)?.into_iter().chain(open.iter().cloned()).collect();
+            journal.remembered_since(now.wall, BUDGET_MEMORY)?.into_iter().chain(open.iter().cloned()).collect();
         let budget = FleetBudget::restore(self.parts.limits, &spent, now);
         self.state.lock().take_over(epoch, budget, open, &own, now);
         Ok(())
@@ -335,7 +335,7 @@ impl WriteGate {
         let now = self.parts.clock.now();
         permitted(change, &kill, &self.lead(), now)?;
         if let Some(found) = &live.displaced {
-            return Err(WriteOutcome::superseded(found.clone()));
+            return Err(WriteOutcome::Superseded { found: found.clone() });
         }
         recheck(change, &live.uid, live.value, now)?;
         if asked.elapsed() > KILL_READ_HOLDS {

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::model::policy_path::{is_of_a_set, library_of};
 use crate::model::{PROVENANCE_FILE, Provenance};
-use crate::ports::policy_store::{is_of_a_set, library_of};
 use crate::ports::{Awaited, PolicyFile, PolicyFiles, PolicyStore};
 
 use super::cache::{Cache, Object, Tick};

@@ -28,7 +28,7 @@ use tracing::warn;
 use crate::adapters::whole_file::read_limited;
 use crate::model::PROVENANCE_FILE;
 use crate::model::plain::{is_odd, plain};
-use crate::ports::policy_store::{is_of_a_set, library_of};
+use crate::model::policy_path::{is_of_a_set, library_of};
 use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
 /// Largest file.

@@ -183,8 +183,8 @@ impl Journal for RedbJournal {
         self.shared.read(tables::open_intents)
     }
 
-    fn sent_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
-        self.shared.read(|txn| tables::sent_since(txn, now, span))
+    fn remembered_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
+        self.shared.read(|txn| tables::remembered_since(txn, now, span))
     }
 
     fn decisions(

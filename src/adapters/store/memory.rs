@@ -130,7 +130,7 @@ impl Journal for MemoryJournal {
         Ok(state.listed(&state.prepared).filter(|intent| intent.ended.is_none()).cloned().collect())
     }
 
-    fn sent_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
+    fn remembered_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
         let state = self.state.lock();
         Ok(state.listed(&state.ended).filter(|intent| intent.remembered_within(now, span)).cloned().collect())
     }

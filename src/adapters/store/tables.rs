@@ -316,7 +316,7 @@ pub(super) fn open_intents(txn: &ReadTransaction) -> Result<Vec<Intent>, Fault> 
 }
 
 /// Returns the intents that a guard asks for and that ended within `span` before `now`, in the order of their ends.
-pub(super) fn sent_since(txn: &ReadTransaction, now: Timestamp, span: Duration) -> Result<Vec<Intent>, Fault> {
+pub(super) fn remembered_since(txn: &ReadTransaction, now: Timestamp, span: Duration) -> Result<Vec<Intent>, Fault> {
     let (ended, intents) = (txn.open_table(ENDED)?, txn.open_table(INTENTS)?);
     let mut found = Vec::new();
     for row in ended.iter()? {

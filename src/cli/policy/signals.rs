@@ -8,7 +8,6 @@ use serde_json::json;
 use crate::cli::running::ask;
 use crate::cli::{ConfigArg, Output, known_service, print};
 use crate::decide::{STANDARD, TARGET_FLAGS, target_flags};
-use crate::model::explain::span;
 use crate::model::record::SignalLabel;
 use crate::model::time::seconds;
 use crate::model::{Readiness, ServiceId, SignalFeatures, SignalOutlook, TargetReading, TargetState, UNDECLARED, Unit};
@@ -88,11 +87,7 @@ fn others(found: &ServiceSnapshot) -> Vec<Named> {
         absent.map(|standard| (standard.name, standard.unit, Err(UNDECLARED.to_owned()))).collect();
     let target = found.features.as_deref().map(|features| &features.target);
     let known = target.and_then(TargetReading::known);
-    let why = match target {
-        Some(TargetReading::Unknown { reason }) => reason.clone(),
-        Some(TargetReading::Outdated { silence, .. }) => format!("not seen for {}", span(*silence)),
-        Some(TargetReading::Known { .. }) | None => "not seen yet".to_owned(),
-    };
+    let why = target.and_then(TargetReading::unknown).unwrap_or_else(|| "not seen yet".to_owned());
     let of_target = |unit, name, value: Option<f64>| (name, unit, value.ok_or_else(|| why.clone()));
     let count = |name, value: Option<u32>| of_target(Unit::Count, name, value.map(f64::from));
     all.push(count("replicas.current", known.map(TargetState::asked)));

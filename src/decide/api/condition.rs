@@ -8,7 +8,7 @@ use rhai::{Array, Dynamic, Engine};
 use crate::decide::api::quantity::{ScriptResult, bounded, type_word};
 use crate::decide::api::span::parse_span;
 use crate::decide::plan::condition::{Condition, Held, Statement};
-use crate::model::proposal::{Comparison, ConditionId};
+use crate::model::condition::{Comparison, ConditionId};
 
 /// Adds everything that makes conditions of conditions.
 pub(crate) fn register(engine: &mut Engine) {

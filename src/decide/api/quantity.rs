@@ -8,7 +8,7 @@ use crate::decide::api::span::parse_span;
 use crate::decide::plan::condition::{Condition, Statement};
 use crate::decide::plan::quantity::{MAX_PARTS, Operator, Origin, Quantity, Term};
 use crate::model::Unit;
-use crate::model::proposal::Comparison;
+use crate::model::condition::Comparison;
 
 /// Result of a function that scripts call; the error ends the rule and carries its position.
 pub(crate) type ScriptResult<T> = Result<T, Box<EvalAltResult>>;

@@ -11,7 +11,7 @@ pub(super) mod names;
 mod overlap;
 mod signals;
 
-use crate::decide::compile::{DATA_SUFFIX, PolicySet, Rule, is_source};
+use crate::decide::compile::{PolicySet, Rule, is_source};
 use crate::decide::fault::PolicyFault;
 use crate::decide::plan::action::{Refused, Wanted};
 use crate::decide::plan::condition::{Condition, Statement};
@@ -19,6 +19,7 @@ use crate::decide::plan::inputs::Inputs;
 use crate::decide::plan::parameter::Parameter;
 use crate::decide::plan::quantity::{Operator, Origin, Quantity, Term};
 use crate::model::Goal;
+use crate::model::policy_path::DATA_SUFFIX;
 
 /// One finding.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -13,7 +13,7 @@ use crate::decide::plan::condition::{Condition, Statement, TargetFlag};
 use crate::decide::plan::parameter::Parameter;
 use crate::decide::plan::quantity::{Quantity, Term, View};
 use crate::decide::vocabulary::LONGEST_HORIZON;
-use crate::model::proposal::Comparison;
+use crate::model::condition::Comparison;
 
 /// What a rule asks of one quantity or flag.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::decide::plan::inputs::{Inputs, Stamp};
 use crate::decide::plan::quantity::Quantity;
-use crate::model::proposal::{Comparison, ConditionId};
+use crate::model::condition::{Comparison, ConditionId};
 use crate::model::{Bounds, ConditionTrace, Parts, SignalName, TargetState, Truth, Unit};
 
 /// A flag that follows from the target and its bounds.

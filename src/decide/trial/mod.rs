@@ -31,11 +31,12 @@ use rhai::{AST, Dynamic, FnPtr, NativeCallContext, Position};
 
 pub use coverage::{ConditionCoverage, Coverage, RuleCoverage};
 
-use crate::decide::compile::{DATA_SUFFIX, PolicySet, RECORDING_SUFFIX, TEST_SUFFIX, parse};
+use crate::decide::compile::{PolicySet, parse};
 use crate::decide::documents::Documents;
 use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, Spent, guarded, standard_library};
 use crate::decide::fault::{Failure, PolicyFault, explain};
 use crate::decide::vocabulary::Vocabulary;
+use crate::model::policy_path::{DATA_SUFFIX, RECORDING_SUFFIX, TEST_SUFFIX};
 use crate::model::{Proposal, ServiceId};
 
 /// How often the sources are scraped of whatever decisions a test makes one by one.

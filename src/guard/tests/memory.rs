@@ -45,7 +45,7 @@ fn only_what_was_applied_starts_a_cooldown() {
     world.needed_now = Some(6);
     let change = world.change(4, 6);
     world.memory.write_started(&change, world.now);
-    world.memory.write_ended(&ended(&change, &WriteOutcome::superseded("5".to_owned()), world.now));
+    world.memory.write_ended(&ended(&change, &WriteOutcome::Superseded { found: "5".to_owned() }, world.now));
     // The pause after what came to nothing.
     world.pass(5);
     assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass);
@@ -75,7 +75,7 @@ fn a_write_that_was_not_sent_is_not_charged() {
 
 fn declined() -> [WriteOutcome; 2] {
     let busy = Refusal::Unreachable { reason: "busy".to_owned(), sent: true, retry_after: secs(40) };
-    [WriteOutcome::Superseded { found: "it changed".to_owned(), sent: true }, WriteOutcome::Refused(busy)]
+    [WriteOutcome::Superseded { found: "it changed".to_owned() }, WriteOutcome::Refused(busy)]
 }
 
 /// Both by the process that wrote and by the next one.
@@ -186,7 +186,7 @@ fn inv_04_what_is_known_to_have_done_nothing_is_given_back_over_a_restart_too() 
         WriteOutcome::Rejected { reason: "not allowed".to_owned(), did_nothing: true },
         WriteOutcome::Abandoned { reason: "found 4, not 6".to_owned(), sent: true, did_nothing: true },
         WriteOutcome::unreachable("cannot be read: no answer".to_owned()),
-        WriteOutcome::superseded("5 where 4 was expected".to_owned()),
+        WriteOutcome::Superseded { found: "5 where 4 was expected".to_owned() },
     ];
     for outcome in ends {
         let mut world = World::at(4);

@@ -17,9 +17,9 @@ pub use whatif::{Flip, flips};
 use std::time::Duration;
 
 use super::change::ChangeSet;
+use super::condition::{Comparison, ConditionTrace, Truth};
 use super::mask::MASKED;
 use super::plain::plain;
-use super::proposal::{Comparison, ConditionTrace, Truth};
 use super::signal::Scale;
 use super::target::TargetState;
 

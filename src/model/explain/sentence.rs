@@ -1,7 +1,8 @@
 //! One plain sentence: what was done and why, or why nothing was.
 
+use crate::model::condition::ConditionTrace;
 use crate::model::plain::plain;
-use crate::model::proposal::{ConditionTrace, RuleOutcome, RuleTrace};
+use crate::model::proposal::{RuleOutcome, RuleTrace};
 use crate::model::{
     Action, ChangeSet, Choice, Convergence, DecisionRecord, Effect, Finding, GuardFinding, GuardName, Idle, Knob, Mode,
     Truth, WriteOutcome,

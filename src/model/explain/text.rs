@@ -2,9 +2,10 @@
 
 use std::fmt::{self, Write};
 
+use crate::model::condition::ConditionTrace;
 use crate::model::outlook::{AnomalyKind, ForecastFlag, HorizonPoint, quantile_index};
 use crate::model::plain::plain;
-use crate::model::proposal::{ConditionTrace, Goal, RuleOutcome};
+use crate::model::proposal::{Goal, RuleOutcome};
 use crate::model::{
     Autoscaler, Autoscaling, Capacity, Choice, DecisionRecord, Effect, Features, Finding, Outlook, Proposal, Readiness,
     Reading, RuleTrace, SignalFeatures, SignalOutlook, TargetReading, Truth, Unit, Verdict,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{scale, span};
-use crate::model::proposal::{Comparison, ConditionTrace, Parts, RuleOutcome, RuleTrace, Truth};
+use crate::model::condition::{Comparison, ConditionTrace, Parts, Truth};
+use crate::model::proposal::{RuleOutcome, RuleTrace};
 use crate::model::signal::Unit;
 
 /// The smallest change of one condition.
@@ -123,7 +124,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::proposal::HeldFor;
+    use crate::model::condition::HeldFor;
     use crate::model::{Goal, Limit};
 
     fn compared(value: Option<f64>, comparison: Comparison, bound: f64, negated: bool, holds: Truth) -> ConditionTrace {

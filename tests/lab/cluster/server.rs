@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::{Cluster, directory};
 use crate::eventually;
+use crate::support::process;
 
 /// Where it listens.
 const ADDRESS: &str = "127.0.0.1:6443";
@@ -43,7 +44,7 @@ impl ApiServer {
 
     /// Kills it, and waits for its end: every connection is cut.
     pub async fn kill(&mut self) {
-        self.signal("KILL");
+        process::signal(self.pid, "KILL");
         if let Some(mut child) = self.child.take() {
             child.wait().unwrap();
         }
@@ -74,16 +75,11 @@ impl ApiServer {
 
     /// Holds it: connections stay, nothing is answered.
     pub fn halt(&self) {
-        self.signal("STOP");
+        process::signal(self.pid, "STOP");
     }
 
     /// Lets it go on.
     pub fn resume(&self) {
-        self.signal("CONT");
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &self.pid.to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "cannot send {name} to the API server");
+        process::signal(self.pid, "CONT");
     }
 }

@@ -398,7 +398,7 @@ impl World {
         match fate {
             Fate::Applied => self.end(&change, WriteOutcome::Applied),
             Fate::Late => self.late = Some((change, 2, WriteOutcome::Applied)),
-            Fate::Superseded => self.end(&change, WriteOutcome::superseded(String::new())),
+            Fate::Superseded => self.end(&change, WriteOutcome::Superseded { found: String::new() }),
             Fate::Rejected => self.end(&change, WriteOutcome::Rejected { reason: String::new(), did_nothing: false }),
             Fate::Lost => {
                 let lost = WriteOutcome::Abandoned { reason: String::new(), sent: true, did_nothing: true };

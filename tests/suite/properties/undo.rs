@@ -35,7 +35,7 @@ fn step() -> impl Strategy<Value = Step> {
     let outcome = prop_oneof![
         Just(WriteOutcome::Applied),
         Just(WriteOutcome::Expired),
-        Just(WriteOutcome::superseded(reason())),
+        Just(WriteOutcome::Superseded { found: reason() }),
         Just(WriteOutcome::Rejected { reason: reason(), did_nothing: true }),
         Just(WriteOutcome::Abandoned { reason: reason(), sent: true, did_nothing: false }),
         Just(WriteOutcome::unsent("given up")),

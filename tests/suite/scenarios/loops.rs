@@ -241,7 +241,7 @@ async fn x2_a_change_whose_lever_was_displaced_is_superseded() {
     assert_eq!(world.cluster.replicas("checkout"), 4);
     tree.stop().await;
     let outcomes: Vec<_> = world.records(SHOP).into_iter().filter_map(|record| record.outcome).collect();
-    let superseded = WriteOutcome::superseded("HPA checkout scales it now".to_owned());
+    let superseded = WriteOutcome::Superseded { found: "HPA checkout scales it now".to_owned() };
     assert!(!outcomes.is_empty() && outcomes.iter().all(|outcome| *outcome == superseded), "{outcomes:?}");
 }
 
@@ -363,7 +363,7 @@ async fn an_open_intent_of_an_earlier_run_is_settled_by_reading_before_anything_
     assert!(gate.unsettled(&target));
     gate.settle_open(|_| async {}).await;
     assert!(!gate.unsettled(&target) && world.journal.open_intents().unwrap().is_empty());
-    let applied = world.journal.sent_since(world.clock.now().wall, MINUTE * 60).unwrap();
+    let applied = world.journal.remembered_since(world.clock.now().wall, MINUTE * 60).unwrap();
     assert_eq!(applied.len(), 1, "it was there: applied, and not sent again");
     assert_eq!(applied[0].change, change);
     assert!(matches!(world.cluster.observed(&target), TargetReading::Known { target } if target.replicas == 6));
@@ -438,7 +438,7 @@ async fn inv_05_what_the_fleet_cannot_afford_has_no_intent_and_who_is_gone_count
     // A step that was under way when it went.
     gate.seen_replicas(&gone, 100, || false);
     assert_eq!(of(SHOP).await, WriteOutcome::Applied);
-    let intents = || world.journal.sent_since(world.clock.now().wall, MINUTE * 60).unwrap().len();
+    let intents = || world.journal.remembered_since(world.clock.now().wall, MINUTE * 60).unwrap().len();
     let before = (intents(), world.cluster.reads.load(Ordering::Relaxed));
     let WriteOutcome::Refused(Refusal::Budget { reason }) = of("shop/search").await else { panic!() };
     assert!(reason.starts_with("1 of 0 replicas were removed"), "{reason}");

@@ -132,8 +132,8 @@ impl Journal for SharedJournal {
         self.journal.open_intents()
     }
 
-    fn sent_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
-        self.journal.sent_since(now, span)
+    fn remembered_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
+        self.journal.remembered_since(now, span)
     }
 
     fn decisions(
@@ -303,7 +303,7 @@ async fn inv_12_the_new_leader_settles_what_its_predecessor_left_and_a_follower_
     leadership.set(holds(2, 15_000));
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert!(world.journal.open_intents().unwrap().is_empty());
-    let [settled] = world.journal.sent_since(world.clock.now().wall, MINUTE * 60).unwrap().try_into().unwrap();
+    let [settled] = world.journal.remembered_since(world.clock.now().wall, MINUTE * 60).unwrap().try_into().unwrap();
     assert_eq!(settled.change, left);
     assert_eq!(world.cluster.replicas("checkout"), 6, "found, and not sent again");
     tree.stop().await;

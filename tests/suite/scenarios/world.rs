@@ -627,7 +627,7 @@ impl Hesitant {
 
 impl Executor for Hesitant {
     fn run(&self, urgency: Urgency, job: Job) -> BoxFuture<'static, ()> {
-        if urgency != Urgency::Policies || !self.hesitates.load(Ordering::Relaxed) {
+        if urgency != Urgency::Fleet || !self.hesitates.load(Ordering::Relaxed) {
             return Inline.run(urgency, job);
         }
         let (ended, end) = tokio::sync::oneshot::channel();

@@ -90,7 +90,7 @@ impl IntentCache {
     }
 
     /// Returns those that a guard asks for and that ended within `span` before `now`, oldest first.
-    pub(super) fn sent_since(&self, now: Timestamp, span: Duration) -> Vec<Intent> {
+    pub(super) fn remembered_since(&self, now: Timestamp, span: Duration) -> Vec<Intent> {
         let mut sent: Vec<Intent> =
             self.intents().filter(|intent| intent.remembered_within(now, span)).cloned().collect();
         sent.sort_by_key(|intent| intent.ended.as_ref().map(|(at, _)| *at));
@@ -234,14 +234,14 @@ mod tests {
         cache.remove(&undone);
         let late = 100 + 49 * 3600;
         assert_eq!(cache.excess(&service, now(late)).len(), 72, "nothing is kept for ever but what is open");
-        let recent = cache.sent_since(now(60), Duration::from_secs(10));
+        let recent = cache.remembered_since(now(60), Duration::from_secs(10));
         let seqs: Vec<u32> = recent.iter().map(|intent| intent.change.decision.cycle.seq).collect();
         assert_eq!(seqs, (50..60).collect::<Vec<_>>(), "oldest first");
     }
 
     #[test]
     fn inv_04_what_came_to_nothing_takes_no_place_of_what_is_charged() {
-        let busy = || WriteOutcome::Superseded { found: "it changed".to_owned(), sent: true };
+        let busy = || WriteOutcome::Superseded { found: "it changed".to_owned() };
         let applied = (0..20).map(|seq| intent(seq, i64::from(seq), 3, 4, Some(WriteOutcome::Applied)));
         let declined = (20..60).map(|seq| intent(seq, i64::from(seq) * 60, 3, 4, Some(busy())));
         let cache = cache(applied.chain(declined));

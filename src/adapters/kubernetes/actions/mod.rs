@@ -230,8 +230,8 @@ impl Journal for LoopActions {
         Ok(self.shared.cache.lock().open())
     }
 
-    fn sent_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
-        Ok(self.shared.cache.lock().sent_since(now, span))
+    fn remembered_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
+        Ok(self.shared.cache.lock().remembered_since(now, span))
     }
 
     fn decisions(

@@ -27,7 +27,7 @@ fn the_oldest_go_first_and_open_intents_stay() {
     assert_eq!(kept.len(), FLOOR as usize);
     assert!(kept.contains(&count) && !kept.contains(&2) && !kept.contains(&101));
     assert_eq!(journal.open_intents().unwrap().len(), held.len());
-    assert_eq!(journal.sent_since(at(0), Duration::ZERO).unwrap().len(), 1, "ended intents outlive their record");
+    assert_eq!(journal.remembered_since(at(0), Duration::ZERO).unwrap().len(), 1, "ended intents outlive their record");
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn ended_intents_go_after_a_day_but_a_jump_of_the_clock_empties_nothing() {
     while retention::step(&db, &StoreSettings::default()).unwrap() {}
     drop(db);
     let journal = open(&path).unwrap();
-    assert_eq!(journal.sent_since(at(0), Duration::ZERO).unwrap().len(), FLOOR as usize);
+    assert_eq!(journal.remembered_since(at(0), Duration::ZERO).unwrap().len(), FLOOR as usize);
     let gone = append(&journal, ended(1)).unwrap_err();
     assert!(matches!(gone, JournalError::Contradiction(_)), "{gone}");
 }
