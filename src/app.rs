@@ -226,8 +226,8 @@ async fn policies(settings: &Settings, client: &kube::Client) -> Arc<dyn PolicyS
     }
 }
 
-/// Returns what outlives the process of its policies: files of the state directory, and where several processes run a copy
-/// in the API.
+/// Returns what outlives the process of its policies: files of the state directory, and where several processes run a
+/// copy in the API.
 async fn policy_memory(settings: &Settings, client: &kube::Client) -> Arc<dyn PolicyMemory> {
     let local = Arc::new(PolicyState::open(&settings.state));
     if settings.leadership.is_none() {
@@ -319,8 +319,9 @@ pub fn access(settings: &Settings) -> Access {
     }
 }
 
-/// Returns a deadline that ends the load of a policy set on this thread after [`POLICY_LOAD`] of its CPU time, a machine that
-/// is busy with other things makes no policy a bad one, or when the thread holds [`POLICY_MEMORY`] more than now.
+/// Returns a deadline that ends the load of a policy set on this thread after [`POLICY_LOAD`] of its CPU time, a
+/// machine that is busy with other things makes no policy a bad one, or when the thread holds [`POLICY_MEMORY`] more
+/// than now.
 pub fn deadline() -> Deadline {
     let (cpu, begun) = (|| ThreadTime::try_now().map(|time| time.as_duration()).ok(), Instant::now());
     let (over, before) = (within(cpu, move || begun.elapsed()), held());
@@ -331,7 +332,8 @@ pub fn deadline() -> Deadline {
     })
 }
 
-/// Returns how many bytes this thread has allocated and not freed, modulo 2^64: others may have freed some, or it theirs.
+/// Returns how many bytes this thread has allocated and not freed, modulo 2^64: others may have freed some, or it
+/// theirs.
 fn held() -> Option<u64> {
     let (allocated, freed) = (thread::allocatedp::read().ok()?, thread::deallocatedp::read().ok()?);
     Some(allocated.get().wrapping_sub(freed.get()))

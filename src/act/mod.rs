@@ -104,8 +104,8 @@ pub fn recheck(change: &ChangeSet, live_uid: &str, live_value: u32, now: Now) ->
     Ok(())
 }
 
-/// Says from a live read, (uid, value), what became of a write whose answer was never seen; `None` when the
-/// object is gone. Settled by what is there, never by sending again (INV-12). Asked before the write can land no more it says
+/// Says from a live read, (uid, value), what became of a write whose answer was never seen; `None` when the object is
+/// gone. Settled by what is there, never by sending again (INV-12). Asked before the write can land no more it says
 /// what is so far.
 pub fn settle(change: &ChangeSet, live: Option<(&str, u32)>) -> WriteOutcome {
     let (reason, did_nothing) = match live {

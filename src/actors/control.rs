@@ -90,8 +90,8 @@ impl LoopControl {
         })
     }
 
-    /// Tells whether the process still waits to know its services: a replica that takes the place of another one is to know
-    /// as much. Later ones come one by one, and a source that is away holds up no start for long.
+    /// Tells whether the process still waits to know its services: a replica that takes the place of another one is to
+    /// know as much. Later ones come one by one, and a source that is away holds up no start for long.
     fn starts(&self, now: Now) -> bool {
         now.mono < START_AT_MOST && !self.started.load(Ordering::Relaxed)
     }

@@ -1,8 +1,8 @@
 //! Where a stage's input waits. The mailbox of an actor carries wake-ups alone.
 //!
-//! A cycle is worth only as much as it is new: a later one replaces an earlier one that was not yet taken.
-//! Facts (a write ended, a fit is done) queue, up to a bound far above what a cycle makes, and are taken first. The item in work stays here until its step
-//! has committed: an actor that dies over it finds it again at its restart and leaves it out.
+//! A cycle is worth only as much as it is new: a later one replaces an earlier one that was not yet taken. Facts (a
+//! write ended, a fit is done) queue, up to a bound far above what a cycle makes, and are taken first. The item in work
+//! stays here until its step has committed: an actor that dies over it finds it again at its restart and leaves it out.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -33,8 +33,8 @@ pub struct Roster {
     departed: Mutex<BTreeMap<ServiceId, Weak<Service>>>,
     /// The last cycle of all that have departed: no decision of this run has the id of an earlier one.
     last_departed: Mutex<u32>,
-    /// Held while declarations are followed, from the reading of the journal to the new slots being found: for as long as a
-    /// disk takes. So it is waited for off the threads of the loop.
+    /// Held while declarations are followed, from the reading of the journal to the new slots being found: for as long
+    /// as a disk takes. So it is waited for off the threads of the loop.
     turn: Mutex<()>,
     progress: Arc<Progress>,
     /// Readings of the past under way.
@@ -132,8 +132,8 @@ impl Roster {
         turnover
     }
 
-    /// Tells whether some services are declared no more, and whether nothing has changed in that: all of them are to go on
-    /// as they do.
+    /// Tells whether some services are declared no more, and whether nothing has changed in that: all of them are to go
+    /// on as they do.
     pub fn returns_still(&self, declared: &Declared) -> bool {
         let (now, all) = (self.world.ports.clock.now().mono, self.all());
         let mut withdrawn = all.values().filter(|held| held.is_withdrawn()).peekable();

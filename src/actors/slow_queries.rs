@@ -1,5 +1,5 @@
-//! Which queries of a source are asked in a round: one that its server does not finish is asked ever less often, so that
-//! it takes no time from the others. Pure: the round, what became of it, and the time.
+//! Which queries of a source are asked in a round: one that its server does not finish is asked ever less often, so
+//! that it takes no time from the others. Pure: the round, what became of it, and the time.
 
 use std::time::Duration;
 

@@ -50,8 +50,8 @@ pub struct SourcePlan {
 }
 
 impl SourcePlan {
-    /// Returns how long no tick has begun, where several are missing. By both clocks: one that is scaled may be held, or
-    /// run ahead of what the machine can do.
+    /// Returns how long no tick has begun, where several are missing. By both clocks: one that is scaled may be held,
+    /// or run ahead of what the machine can do.
     pub fn standstill(&self, now: Duration) -> Option<Duration> {
         let (mono, instant) = (*self.last_tick.lock())?;
         let silent = now.saturating_sub(mono).min(instant.elapsed());
@@ -253,8 +253,8 @@ impl Source {
         }
     }
 
-    /// Lays what fell silent together at the door of the source: the services hold as before, and say why. What is known
-    /// to be its trouble already says more.
+    /// Lays what fell silent together at the door of the source: the services hold as before, and say why. What is
+    /// known to be its trouble already says more.
     fn blame(&self, routes: &Routes, answer: &mut Answer, state: &mut SourceState, now: Now) {
         let fresh = |route: &Route| {
             route.arrivals(answer).any(|arrival| match arrival {

@@ -59,8 +59,8 @@ impl Executor for Pool {
             line.jobs.push(Waiting { place, job, ended });
         }
         let pool = self.clone();
-        // A task of its own, so that it takes and gives back its permit whether or not anybody polls what is returned. There
-        // are as many as jobs; each runs the job that is most urgent when its turn comes.
+        // A task of its own, so that it takes and gives back its permit whether or not anybody polls what is returned.
+        // There are as many as jobs; each runs the job that is most urgent when its turn comes.
         tokio::spawn(async move {
             // Never closed; without a permit the job would only run unbounded, which is worse than late.
             let permit = pool.permits.acquire_owned().await;

@@ -1,5 +1,5 @@
-//! Files that every reader finds whole: the old one or the new one, also after a power cut. And files that somebody else
-//! named, which may be none.
+//! Files that every reader finds whole: the old one or the new one, also after a power cut. And files that somebody
+//! else named, which may be none.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Write};

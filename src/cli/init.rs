@@ -59,8 +59,8 @@ pub fn init(args: &InitArgs) -> anyhow::Result<ExitCode> {
     next(&args.directory, &args.service)
 }
 
-/// Makes the directory and writes the files. Half a start would be in the way of the next one: where one cannot be written,
-/// those before it go again.
+/// Makes the directory and writes the files. Half a start would be in the way of the next one: where one cannot be
+/// written, those before it go again.
 fn write(directory: &Path, files: &[(PathBuf, &str)]) -> anyhow::Result<()> {
     let unwritable =
         |path: &Path| format!("nothing was written: cannot write {}; name a directory of yours", path.display());

@@ -107,8 +107,8 @@ struct SwitchArg {
 }
 
 impl SwitchArg {
-    /// Finds the switch, also by settings that are faulty elsewhere, or says that nothing was `done`. A service that the
-    /// settings do not name is most likely mistyped, and stopping it would stop nothing.
+    /// Finds the switch, also by settings that are faulty elsewhere, or says that nothing was `done`. A service that
+    /// the settings do not name is most likely mistyped, and stopping it would stop nothing.
     fn place(&self, scope: &Scope, done: &str) -> anyhow::Result<Switch> {
         if let Some(file) = &self.file {
             return Ok(Switch::File(file.clone()));
@@ -130,9 +130,9 @@ impl SwitchArg {
         self.file.as_ref().map_or_else(|| self.config.typed(), |file| format!(" --file {}", file.display()))
     }
 
-    /// Asks the flyball that answers at the address of the settings, if one does, whether it sees what the switch holds now:
-    /// who turned the wrong one must not believe that writes are stopped, or that they go on. The settings may be faulty
-    /// elsewhere.
+    /// Asks the flyball that answers at the address of the settings, if one does, whether it sees what the switch holds
+    /// now: who turned the wrong one must not believe that writes are stopped, or that they go on. The settings may be
+    /// faulty elsewhere.
     async fn heard(&self, switch: &Path, goes_on: &str) -> Heard {
         let Ok(path) = self.config.path() else {
             return Heard::Nobody("there are no settings here, so no flyball was asked".to_owned());
@@ -283,8 +283,8 @@ fn say(line: impl std::fmt::Display) {
     }
 }
 
-/// Says whose order the new one took the place of, where something else was stopped before: a switch keeps one name and one
-/// reason for all that it stops.
+/// Says whose order the new one took the place of, where something else was stopped before: a switch keeps one name and
+/// one reason for all that it stops.
 fn replaced(before: &KillState, order: &KillOrder) -> Option<String> {
     let KillState::Readable { order: before, .. } = before else { return None };
     let stopped = before.stopped().filter(|_| before.given() != order.given())?;

@@ -169,7 +169,8 @@ fn print(line: impl std::fmt::Display) -> std::io::Result<()> {
     writeln!(std::io::stdout().lock(), "{}", terminal::safe(&line.to_string()))
 }
 
-/// Writes a line of what was found. Where nobody reads it any more the command goes on without: its exit code tells the same.
+/// Writes a line of what was found. Where nobody reads it any more the command goes on without: its exit code tells the
+/// same.
 fn tell(line: impl std::fmt::Display) -> std::io::Result<()> {
     print(line).or_else(|error| if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
 }
@@ -200,9 +201,9 @@ pub enum Output {
 /// What a shell says of a program that SIGPIPE ended.
 const CUT_OFF: u8 = 141;
 
-/// Runs the command; 0 is success, 1 a finding or failure, 2 (by the parser) a wrong call. Of `policy`, whose commands are
-/// gates, 1 is a finding alone, and 2 that nothing could be found out; of `status`, `forecast evaluate` and `anomalies evaluate`, too. 141: the
-/// output was closed before anything was found.
+/// Runs the command; 0 is success, 1 a finding or failure, 2 (by the parser) a wrong call. Of `policy`, whose commands
+/// are gates, 1 is a finding alone, and 2 that nothing could be found out; of `status`, `forecast evaluate` and
+/// `anomalies evaluate`, too. 141: the output was closed before anything was found.
 pub fn main(cli: &Cli) -> ExitCode {
     // Fails only if a provider is installed already, which then serves as well.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -229,8 +230,8 @@ pub fn main(cli: &Cli) -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        // Whoever reads the output has seen enough, as in `flyball explain ... | head`. Nothing was found by then: what is a
-        // gate goes on to its finding (`tell`).
+        // Whoever reads the output has seen enough, as in `flyball explain ... | head`. Nothing was found by then: what
+        // is a gate goes on to its finding (`tell`).
         Err(error) if is_closed_pipe(&error) => ExitCode::from(CUT_OFF),
         Err(error) => {
             complain(format_args!("{error:#}"));

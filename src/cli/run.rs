@@ -76,8 +76,8 @@ pub async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Completes with SIGTERM or SIGINT, which are heard from this call on, and not only once it is waited for. Needs a running
-/// tokio.
+/// Completes with SIGTERM or SIGINT, which are heard from this call on, and not only once it is waited for. Needs a
+/// running tokio.
 pub fn stop_signal() -> impl Future<Output = anyhow::Result<()>> {
     let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
     async move {
@@ -105,7 +105,8 @@ fn announce(kill: &KillState) {
     }
 }
 
-/// Says what the start still waits for, whenever that is something else (a count that went on is not), and that it is over.
+/// Says what the start still waits for, whenever that is something else (a count that went on is not), and that it is
+/// over.
 async fn tell_start(control: Arc<dyn Control>) {
     let mut told: Vec<Awaited> = Vec::new();
     loop {

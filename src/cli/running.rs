@@ -132,8 +132,8 @@ pub(super) fn client() -> anyhow::Result<reqwest::Client> {
     Ok(reqwest::Client::builder().timeout(PATIENCE).no_proxy().build()?)
 }
 
-/// Says that the flyball that answers runs by older settings than the file holds now, where that is so: they are read at its
-/// start alone. Earlier versions do not tell.
+/// Says that the flyball that answers runs by older settings than the file holds now, where that is so: they are read
+/// at its start alone. Earlier versions do not tell.
 pub(super) fn outdated(settings: &Settings, status: &Status) -> Option<String> {
     let in_force = status.settings.as_ref()?;
     let is_own = status.state.as_ref().is_none_or(|state| *state == settings.place());

@@ -28,8 +28,8 @@ pub fn clear() -> std::io::Result<()> {
     writeln!(std::io::stdout().lock(), "\u{1b}[H\u{1b}[2J\u{1b}[H")
 }
 
-/// Returns text that a terminal shows and does not obey: whatever it holds of others, it keeps the lines, tabs and colours
-/// alone. What else is odd stands as JSON writes it, so that a line for programs still says the same.
+/// Returns text that a terminal shows and does not obey: whatever it holds of others, it keeps the lines, tabs and
+/// colours alone. What else is odd stands as JSON writes it, so that a line for programs still says the same.
 pub fn safe(text: &str) -> Cow<'_, str> {
     let kept = |letter: char| matches!(letter, '\n' | '\t');
     if !text.contains(|letter: char| is_odd(letter) && !kept(letter)) {

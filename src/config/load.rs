@@ -76,7 +76,8 @@ const OVERRIDES: &[(&str, &str)] = &[
     ("FLYBALL_INTENTS", "intents"),
 ];
 
-/// Returns the settings in the file at `path`. The variables of [`OVERRIDES`] replace their keys. Relative paths in the file start at the directory of the file.
+/// Returns the settings in the file at `path`. The variables of [`OVERRIDES`] replace their keys. Relative paths in the
+/// file start at the directory of the file.
 ///
 /// # Errors
 /// [`ConfigError::Unreadable`] when the file cannot be read, [`ConfigError::Invalid`] with all its faults.

@@ -61,7 +61,8 @@ use tree::{Given, Node, Table};
 /// Everything that flyball is told before it starts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// Hash of what was read, without what the environment replaces of it: other words, comments aside, are another one.
+    /// Hash of what was read, without what the environment replaces of it: other words, comments aside, are another
+    /// one.
     pub revision: String,
     /// Where the console listens.
     pub listen: SocketAddr,

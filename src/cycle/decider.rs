@@ -243,8 +243,8 @@ impl DeciderCore {
         let (features, now) = (&assessed.observed.features, assessed.observed.now);
         let revision = candidate.revision();
         let beside = self.candidate_policies.take().filter(|(of, _)| of == revision).map(|(_, beside)| beside);
-        // A set that has just come goes on by how long conditions have held that it has in common with the one in force,
-        // as it would if it were loaded in its place: else the two would differ until those have held anew.
+        // A set that has just come goes on by how long conditions have held that it has in common with the one in
+        // force, as it would if it were loaded in its place: else the two would differ until those have held anew.
         let mut beside = beside.unwrap_or_else(|| self.policies.clone());
         let asked = decide(&mut beside, candidate, &self.spec, features, &assessed.outlook, now);
         self.candidate_policies = Some((revision.clone(), beside));

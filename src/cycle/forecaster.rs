@@ -110,8 +110,8 @@ pub struct ForecasterCore {
 }
 
 impl ForecasterCore {
-    /// Returns a forecaster that knows the `fits` of earlier runs and nothing else. With `expects_history` it keeps what ends
-    /// until history comes.
+    /// Returns a forecaster that knows the `fits` of earlier runs and nothing else. With `expects_history` it keeps
+    /// what ends until history comes.
     pub fn new(spec: Arc<ServiceSpec>, params: Arc<ForecastParams>, fits: &[Fitted], expects_history: bool) -> Self {
         let awaited = spec.signals.iter().map(|signal| (expects_history && signal.forecast).then(Vec::new));
         let mut state = Forecaster::new(&spec, &params);

@@ -4,8 +4,8 @@
 
 use crate::model::{Action, Autoscaler, Choice, Proposal, RETURN_FLOOR, TargetReading, TargetState};
 
-/// Returns the autoscaler of a target whose floor flyball holds up, as last seen. A floor that was found at 0 goes back to
-/// 1: to none at all flyball lowers nothing (INV-01).
+/// Returns the autoscaler of a target whose floor flyball holds up, as last seen. A floor that was found at 0 goes back
+/// to 1: to none at all flyball lowers nothing (INV-01).
 pub fn held_up(target: &TargetReading) -> Option<&Autoscaler> {
     target.last().and_then(TargetState::autoscaler).filter(|one| one.floor > lowest(one))
 }

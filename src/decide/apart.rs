@@ -1,4 +1,5 @@
-//! The clauses of a rule one by one. The engine ends a rule at its first error, and whoever mends it wants to see them all.
+//! The clauses of a rule one by one. The engine ends a rule at its first error, and whoever mends it wants to see them
+//! all.
 
 use rhai::{AST, ASTNode, Array, Expr, Position, Scope, Shared, Stmt};
 

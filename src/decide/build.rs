@@ -105,8 +105,8 @@ fn call(declared: &Declared, engine: &MeteredEngine, book: &Book) -> Result<Body
     Err(faults)
 }
 
-/// Returns the fault in which something wrong results. What arose in a library is told at its own place, which says more
-/// than that of the call.
+/// Returns the fault in which something wrong results. What arose in a library is told at its own place, which says
+/// more than that of the call.
 fn placed(declared: &Declared, (message, position, file): apart::Wrong) -> PolicyFault {
     match file.filter(|file| **file != *declared.file) {
         Some(file) => PolicyFault::at(&file, position, Some(&*declared.name), message),

@@ -10,8 +10,8 @@ use crate::decide::plan::condition::Condition;
 use crate::decide::plan::quantity::{Quantity, Term};
 use crate::model::HORIZONS;
 
-/// Most operations of one rule in a decision: a fifth of what its load may take (`engine::RULE_OPERATIONS`). The shipped rules take
-/// 5 to 25.
+/// Most operations of one rule in a decision: a fifth of what its load may take (`engine::RULE_OPERATIONS`). The
+/// shipped rules take 5 to 25.
 const RULE_CEILING: usize = 1_000;
 /// Most operations of a decision, which is about a millisecond.
 const DECISION_CEILING: usize = 10_000;

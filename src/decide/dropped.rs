@@ -1,6 +1,6 @@
-//! Conditions that nobody takes. `s.cpu.current > pct(60);` reads like one and says nothing, because its value is dropped; so
-//! it is a fault, as is a `when(..)` outside of the list, and a call of a function that only makes one. What may do something
-//! else, such as `list.push(..)` or a function that declares rules, is none.
+//! Conditions that nobody takes. `s.cpu.current > pct(60);` reads like one and says nothing, because its value is
+//! dropped; so it is a fault, as is a `when(..)` outside of the list, and a call of a function that only makes one.
+//! What may do something else, such as `list.push(..)` or a function that declares rules, is none.
 
 use std::collections::BTreeSet;
 
@@ -49,7 +49,8 @@ pub(super) fn dropped(path: &str, ast: &AST) -> Vec<PolicyFault> {
     places.into_iter().map(|position| PolicyFault::at(path, position, None, message)).collect()
 }
 
-/// Returns the statement at the end of a path, if it is one whose value is all that it could be for, and nobody takes it.
+/// Returns the statement at the end of a path, if it is one whose value is all that it could be for, and nobody takes
+/// it.
 fn look(path: &[ASTNode<'_>], top: &BTreeSet<*const Stmt>, own: &BTreeSet<String>) -> Option<Dropped> {
     let (ASTNode::Stmt(root), ASTNode::Stmt(statement)) = (path.first()?, path.last()?) else { return None };
     let at_top = top.contains(&std::ptr::from_ref(*root));
@@ -71,8 +72,8 @@ fn look(path: &[ASTNode<'_>], top: &BTreeSet<*const Stmt>, own: &BTreeSet<String
     }
 }
 
-/// Tells whether the value of the node at the end of a path is taken; `None` where it is that of the statement that the path
-/// begins with.
+/// Tells whether the value of the node at the end of a path is taken; `None` where it is that of the statement that the
+/// path begins with.
 fn is_taken(path: &[ASTNode<'_>]) -> Option<bool> {
     for pair in path.windows(2).rev() {
         let [parent, node] = pair else { continue };

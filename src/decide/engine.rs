@@ -1,12 +1,12 @@
 //! The sandbox: script engines with every limit set. They run at load, each on one thread.
 //!
-//! The operation count that Rhai keeps is not enough: calls of a function pointer clone it, so what
-//! callbacks of `map` or `sort` do never reaches the caller, and one operation may take long. Each engine
-//! therefore has a meter of its own, which counts every operation and asks what the evaluation has used up.
+//! The operation count that Rhai keeps is not enough: calls of a function pointer clone it, so what callbacks of `map`
+//! or `sort` do never reaches the caller, and one operation may take long. Each engine therefore has a meter of its
+//! own, which counts every operation and asks what the evaluation has used up.
 //!
 //! Nor are its sizes enough: they hold for one text, array or map, and see neither what a function pointer carries nor
-//! what values of our own types hold. So functions carry nothing here (`curry` and capturing are left out of the language),
-//! and the [`Deadline`] looks at the memory that an evaluation holds, too.
+//! what values of our own types hold. So functions carry nothing here (`curry` and capturing are left out of the
+//! language), and the [`Deadline`] looks at the memory that an evaluation holds, too.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -33,8 +33,8 @@ pub enum Spent {
     Memory,
 }
 
-/// Ends the load of a set, or a test, when it says what has been used up. Injected, because this stage reads no clock and asks
-/// no allocator.
+/// Ends the load of a set, or a test, when it says what has been used up. Injected, because this stage reads no clock
+/// and asks no allocator.
 pub type Deadline = Arc<dyn Fn() -> Option<Spent> + Send + Sync>;
 
 /// Operations of one rule; the four original rules need 28 to 40 each.
@@ -54,8 +54,8 @@ pub(super) const MAX_FUNCTIONS: usize = 256;
 /// Imports of one file. Each is a file of the set, loaded before.
 const MAX_MODULES: usize = 16;
 
-/// The parts of Rhai's standard library that policies get, and the documents of their set, as one module: fewer places to
-/// search in. Made once per policy set and shared by its engines.
+/// The parts of Rhai's standard library that policies get, and the documents of their set, as one module: fewer places
+/// to search in. Made once per policy set and shared by its engines.
 pub(super) fn standard_library(documents: &Documents) -> Shared<Module> {
     let mut library = Module::new();
     ArithmeticPackage::init(&mut library);

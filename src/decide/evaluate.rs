@@ -29,8 +29,8 @@ impl Decider {
         Self::default()
     }
 
-    /// Takes over from a recorded decision how long its conditions had held, where the set that is asked next on the same
-    /// inputs has the same ones. `now` is when that is.
+    /// Takes over from a recorded decision how long its conditions had held, where the set that is asked next on the
+    /// same inputs has the same ones. `now` is when that is.
     pub fn recall(&mut self, then: &Proposal, now: Now) {
         for rule in &then.rules {
             for condition in &rule.conditions {

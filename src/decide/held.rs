@@ -1,10 +1,10 @@
 //! How long conditions have held: the state behind `held_for`.
 //!
-//! Time is counted between samples, not between evaluations. A sample for which the condition is false starts
-//! it anew; while the condition is unknown, time stands still, and after two scrape intervals it starts anew.
+//! Time is counted between samples, not between evaluations. A sample for which the condition is false starts it anew;
+//! while the condition is unknown, time stands still, and after two scrape intervals it starts anew.
 //!
-//! That a condition has not held for long is known only once it was seen not to hold: after a start, and after a hole, it
-//! may have held for ever, so until then it is unknown. An `unless` would otherwise act on a past that nobody saw.
+//! That a condition has not held for long is known only once it was seen not to hold: after a start, and after a hole,
+//! it may have held for ever, so until then it is unknown. An `unless` would otherwise act on a past that nobody saw.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,8 +19,8 @@ use crate::model::{Now, Timestamp, Truth};
 /// A hole this long only pauses, however often the source is scraped: two ticks of the loop.
 const MIN_GAP: Duration = Duration::from_secs(30);
 
-/// Which condition: its rule, and what it states. Where it stands among the clauses does not matter, and the same one twice in
-/// a rule has held for as long in both places.
+/// Which condition: its rule, and what it states. Where it stands among the clauses does not matter, and the same one
+/// twice in a rule has held for as long in both places.
 pub(super) type Key = (Arc<str>, ConditionId);
 
 /// What is known of one condition.
@@ -29,8 +29,8 @@ struct State {
     so_far: Duration,
     /// Whether a sample was seen for which it did not hold: without one it may have held for longer than `so_far`.
     begun: bool,
-    /// Newest sample for which it was told; `None` where it was recalled from a record, of whose sample it is, or where no
-    /// sample told it.
+    /// Newest sample for which it was told; `None` where it was recalled from a record, of whose sample it is, or where
+    /// no sample told it.
     last: Option<Timestamp>,
     /// Whether it held for that.
     held: bool,
@@ -47,8 +47,8 @@ struct State {
 pub(super) struct HeldStates(BTreeMap<Key, State>);
 
 impl HeldStates {
-    /// Returns the truth of a condition of `rule` under its `held_for`, and the progress to show. One that holds, and for how
-    /// long is not known, is neither true nor false.
+    /// Returns the truth of a condition of `rule` under its `held_for`, and the progress to show. One that holds, and
+    /// for how long is not known, is neither true nor false.
     pub(super) fn apply(
         &mut self,
         rule: &Arc<str>,
@@ -78,8 +78,8 @@ impl HeldStates {
         (holds, HeldFor { needed: held.needed, so_far, condition: Some(id) })
     }
 
-    /// Takes over what a record says of a condition of `rule`, as of the sample that is seen next; `begun` where it had been
-    /// told not to hold, or not for long enough.
+    /// Takes over what a record says of a condition of `rule`, as of the sample that is seen next; `begun` where it had
+    /// been told not to hold, or not for long enough.
     pub(super) fn recall(&mut self, rule: &Arc<str>, then: HeldFor, begun: bool, now: Now) {
         let Some(condition) = then.condition else { return };
         let state = State { so_far: then.so_far, begun, ..State::new(now) };

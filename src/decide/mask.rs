@@ -1,5 +1,5 @@
-//! A proposal as it may be shown: what its rules made of masked signals and parameters is left out, how they came out is
-//! not.
+//! A proposal as it may be shown: what its rules made of masked signals and parameters is left out, how they came out
+//! is not.
 
 use std::sync::Arc;
 

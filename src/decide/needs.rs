@@ -8,14 +8,15 @@ use crate::decide::plan::quantity::{Quantity, Term};
 use crate::model::SignalName;
 
 impl PolicySet {
-    /// Returns the rules that are unknown for every service, each with the standard signals that it cannot do without and of
-    /// which the settings do not say where they come from.
+    /// Returns the rules that are unknown for every service, each with the standard signals that it cannot do without
+    /// and of which the settings do not say where they come from.
     pub fn unmeasured(&self) -> BTreeMap<&str, Vec<SignalName>> {
         let rules = self.rules.iter().map(|rule| (&*rule.name, self.missed_by_rule(rule)));
         rules.filter(|(_, missed)| !missed.is_empty()).collect()
     }
 
-    /// Returns the signals without data without which a rule is unknown, each once: not those in whose place something is assumed.
+    /// Returns the signals without data without which a rule is unknown, each once: not those in whose place something
+    /// is assumed.
     fn missed_by_rule(&self, rule: &Rule) -> Vec<SignalName> {
         let conditions = rule.body.conditions.iter();
         let mut names: Vec<_> =

@@ -96,8 +96,8 @@ fn step(action: &Action, target: Option<&TargetState>) -> Step {
     }
 }
 
-/// Returns the step of an action that is about something else than replicas, or about a count that is not known: then the
-/// count wanted is taken for its own size.
+/// Returns the step of an action that is about something else than replicas, or about a count that is not known: then
+/// the count wanted is taken for its own size.
 fn by_itself(action: &Action) -> Step {
     let lateral = |size| Step { direction: Direction::Lateral, size };
     match action {

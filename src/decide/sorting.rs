@@ -1,6 +1,6 @@
-//! The functions that order a list, in place of the engine's: those of the standard library may panic where what compares
-//! two elements contradicts itself, and the engine catches that only after the panic was reported, with a backtrace where
-//! the environment asks for one.
+//! The functions that order a list, in place of the engine's: those of the standard library may panic where what
+//! compares two elements contradicts itself, and the engine catches that only after the panic was reported, with a
+//! backtrace where the environment asks for one.
 
 use std::cmp::Ordering;
 

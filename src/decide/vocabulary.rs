@@ -1,7 +1,7 @@
 //! What policies may name: the signals that the settings declare, and the standard ones, which flyball declares itself.
 //!
-//! A set is held against all of them, whichever services it binds: a service that lacks one of them has no data for it, and a
-//! rule that needs it is unknown there. So one set can bind services that declare different signals.
+//! A set is held against all of them, whichever services it binds: a service that lacks one of them has no data for it,
+//! and a rule that needs it is unknown there. So one set can bind services that declare different signals.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,9 +25,9 @@ const fn standard(name: &'static str, unit: Unit, highest: f64, meaning: &'stati
     Standard { name, unit, range: (0.0, highest), meaning }
 }
 
-/// The standard signals: what policies may name wherever flyball runs, so that one set serves many settings, the shipped one
-/// among them. Where the settings say nothing of one it is declared and has no data: a rule that needs it is unknown. Every
-/// other name has to be declared by the settings.
+/// The standard signals: what policies may name wherever flyball runs, so that one set serves many settings, the
+/// shipped one among them. Where the settings say nothing of one it is declared and has no data: a rule that needs it
+/// is unknown. Every other name has to be declared by the settings.
 pub const STANDARD: [Standard; 11] = [
     standard("rps", Unit::PerSecond, f64::INFINITY, "requests that arrive"),
     standard("p99", Unit::Seconds, f64::INFINITY, "latency, 99th percentile"),
@@ -176,7 +176,8 @@ impl Vocabulary {
         self.known.get(name).is_none_or(|known| known.forecast)
     }
 
-    /// Returns the lowest and the highest value of a signal that somebody takes for true; infinite where there is no bound.
+    /// Returns the lowest and the highest value of a signal that somebody takes for true; infinite where there is no
+    /// bound.
     pub fn range(&self, name: &SignalName) -> (f64, f64) {
         self.known.get(name).map_or((f64::NEG_INFINITY, f64::INFINITY), |known| known.range)
     }

@@ -1,5 +1,5 @@
-//! Budget: how many writes a service may see (INV-04). Namespace and fleet are charged at the write gate; what they refused
-//! is not asked for again with each sample, nor at once what came to nothing at the API server.
+//! Budget: how many writes a service may see (INV-04). Namespace and fleet are charged at the write gate; what they
+//! refused is not asked for again with each sample, nor at once what came to nothing at the API server.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use super::case::{Answer, Case, Motion};
 use super::{HOUR, TEN_MINUTES};
 use crate::model::Direction;
 
-/// How long after a raise the last write of ten minutes waits, if it is a raise: a surge that climbs for a minute would spend
-/// them all on its way, and nothing would be left for what it has become.
+/// How long after a raise the last write of ten minutes waits, if it is a raise: a surge that climbs for a minute would
+/// spend them all on its way, and nothing would be left for what it has become.
 const LAST: Duration = Duration::from_mins(1);
 /// How long a lowering waits that a budget of namespace or fleet refused.
 const REFUSED: Duration = Duration::from_mins(1);

@@ -1,5 +1,5 @@
-//! Writes that came to nothing at the API server, and the pause after them: a service asks again soon, then ever more slowly,
-//! and leaves its namespace's share of writes to others.
+//! Writes that came to nothing at the API server, and the pause after them: a service asks again soon, then ever more
+//! slowly, and leaves its namespace's share of writes to others.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use super::TEN_MINUTES;
 use crate::model::explain::counted;
 use crate::model::{LANDS_WITHIN, Moment, Now, WriteOutcome};
 
-/// Pause after the first no, doubled with each one in a row, and the longest: what an API server that recovers, or a right
-/// that is granted, is waited for. No `Retry-After` makes it longer.
+/// Pause after the first no, doubled with each one in a row, and the longest: what an API server that recovers, or a
+/// right that is granted, is waited for. No `Retry-After` makes it longer.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
 /// So many in a row that another writer was quicker, or the server too busy, are more than chance.
 const TOLD_FROM: u32 = 3;
@@ -28,15 +28,16 @@ pub struct Denials {
 }
 
 impl Denials {
-    /// Returns what is known after a write to the object `uid` that ended at `at` with `outcome`. One that was given up for
-    /// another reason changes nothing.
+    /// Returns what is known after a write to the object `uid` that ended at `at` with `outcome`. One that was given up
+    /// for another reason changes nothing.
     pub(super) fn after(before: Option<Self>, uid: &str, outcome: &WriteOutcome, at: Moment, now: Now) -> Option<Self> {
         let Some(asked) = outcome.denied() else {
             return before.filter(|_| !matches!(outcome, WriteOutcome::Applied | WriteOutcome::AlreadyThere));
         };
         let before = before.filter(|before| before.is_of(uid) && before.count(now)).map_or(0, |before| before.in_a_row);
         let pause = PAUSES.0.saturating_mul(2_u32.saturating_pow(before)).max(asked).min(PAUSES.1);
-        // What may still have landed was waited for already; a new leader must not wait twice for what its predecessor sent.
+        // What may still have landed was waited for already; a new leader must not wait twice for what its predecessor
+        // sent.
         let waited = if matches!(outcome, WriteOutcome::Abandoned { .. }) { LANDS_WITHIN } else { Duration::ZERO };
         Some(Self {
             at,

@@ -35,7 +35,8 @@ struct Charge {
 }
 
 /// What namespaces and the fleet have spent. Charged before the write, and given back once it is known to have done
-/// nothing. Lowerings spend at most half of the writes of a minute: what only saves money never stands in the way of a raise.
+/// nothing. Lowerings spend at most half of the writes of a minute: what only saves money never stands in the way of a
+/// raise.
 ///
 /// **Invariants**: INV-04, INV-05.
 #[derive(Debug, Clone, Default)]

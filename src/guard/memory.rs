@@ -138,8 +138,8 @@ impl Memory {
         }
     }
 
-    /// Remembers of a write that ended what budgets and cooldowns ask for, and nothing of who moves the target. One that is
-    /// known to have done nothing is not charged any more.
+    /// Remembers of a write that ended what budgets and cooldowns ask for, and nothing of who moves the target. One
+    /// that is known to have done nothing is not charged any more.
     pub fn let_go(&mut self, end: &WriteEnd) {
         let WriteEnd { change, outcome, now, .. } = end;
         self.in_flight.take_if(|in_flight| in_flight.id == change.id);
@@ -184,12 +184,12 @@ impl Memory {
         (target.ready < target.asked()).then_some((target.ready, since))
     }
 
-    /// The need of a cycle is what was proposed, at least what the arrival rate needs; where nothing was
-    /// proposed, it is what runs. A cycle that could not see enough to lower breaks the window.
+    /// The need of a cycle is what was proposed, at least what the arrival rate needs; where nothing was proposed, it
+    /// is what runs. A cycle that could not see enough to lower breaks the window.
     ///
-    /// For a lowering to what the arrival rate needs, what runs says nothing: the rate of each cycle is known, what a raise
-    /// asked for beyond it, and what somebody else set. A rule that waits until the forecast floor has come down proposes
-    /// nothing meanwhile, and the two waits would add up.
+    /// For a lowering to what the arrival rate needs, what runs says nothing: the rate of each cycle is known, what a
+    /// raise asked for beyond it, and what somebody else set. A rule that waits until the forecast floor has come down
+    /// proposes nothing meanwhile, and the two waits would add up.
     fn observe_need(&mut self, ctx: &Context<'_>) {
         let Some(target) = ctx.features.target.known().filter(|_| freshness::can_lower(ctx)) else {
             self.window.reset();

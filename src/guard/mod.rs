@@ -60,13 +60,13 @@ pub type Guard = fn(&Case<'_>) -> Answer;
 
 /// Returns the guards in the order in which they decide.
 ///
-/// The order argues from who may speak to what may be said. First a person (the switch), then the owner (the
-/// mode): neither has to know anything else. Then whether anything can be known at all (freshness), whether the
-/// target is ours to move (in flight, convergence, ownership), whether it is time (confirmation, cooldown, stabilisation).
-/// Only then how far: the step first, because it is relative to what runs; the owner's bounds and the limits of
-/// the policies narrow it, and the forecast's floor narrows it last, so that neither can be undone by a later limit. The budget comes
-/// after all of them, since it is spent by what they leave. Whether this process is the one that writes comes last: a
-/// follower's records show what would have been done.
+/// The order argues from who may speak to what may be said. First a person (the switch), then the owner (the mode):
+/// neither has to know anything else. Then whether anything can be known at all (freshness), whether the target is ours
+/// to move (in flight, convergence, ownership), whether it is time (confirmation, cooldown, stabilisation). Only then
+/// how far: the step first, because it is relative to what runs; the owner's bounds and the limits of the policies
+/// narrow it, and the forecast's floor narrows it last, so that neither can be undone by a later limit. The budget
+/// comes after all of them, since it is spent by what they leave. Whether this process is the one that writes comes
+/// last: a follower's records show what would have been done.
 pub fn chain() -> [(GuardName, Guard); 15] {
     [
         (GuardName::KillSwitch, kill_switch::guard),

@@ -77,8 +77,8 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Remembers a write of ours that was applied. One that starts from where the last one, which no watch has shown, was
-    /// set back to, proves that somebody did so: it was made on a live read.
+    /// Remembers a write of ours that was applied. One that starts from where the last one, which no watch has shown,
+    /// was set back to, proves that somebody did so: it was made on a live read.
     pub fn wrote(&mut self, end: &WriteEnd) {
         let WriteEnd { change, now, version, .. } = end;
         let now = *now;

@@ -7,7 +7,8 @@
 use super::case::{Answer, Case};
 use crate::model::{Autoscaling, TargetState};
 
-/// Holds on a target switched off, on one that others scale, on one that somebody else just changed, and while standing down.
+/// Holds on a target switched off, on one that others scale, on one that somebody else just changed, and while standing
+/// down.
 pub fn guard(case: &Case<'_>) -> Answer {
     let owner = case.memory.owner();
     let target = &case.ctx.spec.target;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use crate::model::Now;
 
-/// Largest need over a sliding time, on the monotonic clock. That one stands still while the machine sleeps, so a gap is
-/// what either clock calls one. Only the values that can still be the largest are
-/// kept, so its size follows the shape of the load and not the length of the tick.
+/// Largest need over a sliding time, on the monotonic clock. That one stands still while the machine sleeps, so a gap
+/// is what either clock calls one. Only the values that can still be the largest are kept, so its size follows the
+/// shape of the load and not the length of the tick.
 #[derive(Debug, Clone, Default)]
 pub struct Window {
     /// Since when there was no gap.

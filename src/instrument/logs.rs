@@ -53,8 +53,8 @@ pub fn start_in_file(filter: &str, file: File, lost: Counter) -> Result<Flush, L
     start_in(LogFormat::Json, filter, file, lost)
 }
 
-/// What libraries say and somebody here says better: the client of the cluster calls every refused connection an error, and
-/// who asked says so himself, in context; the actors of a line are known by its service and its words.
+/// What libraries say and somebody here says better: the client of the cluster calls every refused connection an error,
+/// and who asked says so himself, in context; the actors of a line are known by its service and its words.
 const SAID_ELSEWHERE: &str = "kube_client::client::builder=off,ractor=warn";
 
 fn start_in(
@@ -94,8 +94,8 @@ enum Entry {
 }
 
 /// The queue of lines to a thread of their own. A reader that has stopped reading (a pipe that is full) blocks that
-/// thread, and never one that logs: what finds the queue full is lost and counted, like what cannot be written.
-/// The queue of `tracing-appender` does not count the lines that cannot be written, and prints on the standard output when
+/// thread, and never one that logs: what finds the queue full is lost and counted, like what cannot be written. The
+/// queue of `tracing-appender` does not count the lines that cannot be written, and prints on the standard output when
 /// it ends over a reader that has stopped.
 #[derive(Clone)]
 struct Lines {

@@ -88,8 +88,8 @@ impl Lever<'_> {
 }
 
 impl Action {
-    /// Tells whether anything can carry it out on `target`: so far that is what sets a count. Where the target is not known
-    /// the kind of the action decides.
+    /// Tells whether anything can carry it out on `target`: so far that is what sets a count. Where the target is not
+    /// known the kind of the action decides.
     pub fn has_lever(&self, target: Option<&TargetState>) -> bool {
         match target {
             Some(target) => target.lever().rest(self).is_some(),

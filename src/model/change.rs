@@ -88,8 +88,8 @@ pub struct ChangeSet {
 
 #[cfg(test)]
 impl ChangeSet {
-    /// Returns a change of the replicas of the Deployment that has the name of its service: one that a test means nothing else
-    /// by. It follows from no revision, and is fresh and in time for half a minute.
+    /// Returns a change of the replicas of the Deployment that has the name of its service: one that a test means
+    /// nothing else by. It follows from no revision, and is fresh and in time for half a minute.
     pub(crate) fn of_replicas(decision: DecisionId, from: u32, to: u32, decided: Now) -> Self {
         let (knob, uid) = (Knob::Replicas, "uid".to_owned());
         let kind = super::target::TargetKind::Deployment;
@@ -286,8 +286,8 @@ impl WriteOutcome {
     /// | to the read before it: no, or another value | superseded, rejected, refused | not spent | none | after a pause |
     /// | never sent for another reason | as the gate says | not spent | none | at once |
     ///
-    /// The pause (`guard/denials.rs`) is 5 s and doubles with each one in a row up to a minute, over a restart too; of an
-    /// abandoned write the 11 s until it can land no more are part of it.
+    /// The pause (`guard/denials.rs`) is 5 s and doubles with each one in a row up to a minute, over a restart too; of
+    /// an abandoned write the 11 s until it can land no more are part of it.
     pub fn is_charged(&self) -> bool {
         match self {
             Self::Applied => true,

@@ -83,8 +83,8 @@ impl Comparison {
     }
 }
 
-/// Which condition is held, in a record: as it is written and with the values of its parameters. Another one in its place
-/// has another id.
+/// Which condition is held, in a record: as it is written and with the values of its parameters. Another one in its
+/// place has another id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(into = "String", try_from = "String")]
 pub struct ConditionId(u64);
@@ -129,8 +129,8 @@ pub struct HeldFor {
     /// Has held for this long, by sample time.
     #[serde(alias = "so_far_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub so_far: Duration,
-    /// Which condition: where another set has the same one in a rule of this name, it has held for as long there. `None`
-    /// in records of earlier versions and where a mask hides what the condition reads.
+    /// Which condition: where another set has the same one in a rule of this name, it has held for as long there.
+    /// `None` in records of earlier versions and where a mask hides what the condition reads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<ConditionId>,
 }
@@ -138,7 +138,8 @@ pub struct HeldFor {
 /// The note of a condition on a signal that the service does not declare.
 pub const UNDECLARED: &str = "not declared by this service";
 
-/// The note of a condition that holds, and nobody saw since when: whether for as long as its `held_for` asks cannot be told.
+/// The note of a condition that holds, and nobody saw since when: whether for as long as its `held_for` asks cannot be
+/// told.
 pub const UNSEEN_PAST: &str = "since when it holds was not seen";
 
 /// One condition as it was evaluated.

@@ -1,5 +1,5 @@
-//! What was expected of a service when a change was decided, as far as its effect is measured against that: kept with the
-//! intent, so that whoever finds the write can measure it.
+//! What was expected of a service when a change was decided, as far as its effect is measured against that: kept with
+//! the intent, so that whoever finds the write can measure it.
 
 use serde::{Deserialize, Serialize};
 

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct Idle {
     /// In words: those of the policy set (its `otherwise`), or of whoever did not ask one.
     pub reason: Arc<str>,
-    /// The rule that came nearest, and what stopped it; `None` where no rule is behind it. Earlier versions told it at the
-    /// end of `reason`.
+    /// The rule that came nearest, and what stopped it; `None` where no rule is behind it. Earlier versions told it at
+    /// the end of `reason`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub obstacle: Option<Obstacle>,
 }

@@ -12,8 +12,8 @@ use super::ids::ServiceId;
 use super::plain::plain;
 use super::time::Timestamp;
 
-/// How long before a write is handed to its connection the last read of the switch may have begun: the half second that a
-/// read may take, and a little. A connection that has to be opened for the write first adds its own limit, and both
+/// How long before a write is handed to its connection the last read of the switch may have begun: the half second that
+/// a read may take, and a little. A connection that has to be opened for the write first adds its own limit, and both
 /// together are a second (INV-08).
 pub const KILL_READ_HOLDS: Duration = Duration::from_millis(550);
 

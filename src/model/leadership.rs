@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 /// A write starts only with so much of the lease left: its deadline, and a second (INV-17).
 pub const WRITE_MARGIN: Duration = Duration::from_secs(6);
 
-/// After this time a write has landed or never will. It may reach the server as late as the 5 s after it was sent at which
-/// its sender gives up and drops the connection, and the server, which is told to give up after 5 s too, counts them from
-/// there: 5 s + 5 s, and a second for what neither counts (the way back through a proxy, the clock of the server).
+/// After this time a write has landed or never will. It may reach the server as late as the 5 s after it was sent at
+/// which its sender gives up and drops the connection, and the server, which is told to give up after 5 s too, counts
+/// them from there: 5 s + 5 s, and a second for what neither counts (the way back through a proxy, the clock of the
+/// server).
 pub const LANDS_WITHIN: Duration = Duration::from_secs(11);
 
 /// A term of leadership; each one has a higher number than all before it. A Lease counts them as its transitions.

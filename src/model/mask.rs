@@ -1,7 +1,8 @@
 //! What decision records do not show. Decisions are made on everything; what is kept, told and served of them is not
 //! everything.
 //!
-//! A masked value leaves a typed absence ([`Missing::Masked`]), which is unknown to whoever decides on a record once more.
+//! A masked value leaves a typed absence ([`Missing::Masked`]), which is unknown to whoever decides on a record once
+//! more.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -85,8 +86,8 @@ impl RecordMask {
         Arc::new(shown)
     }
 
-    /// Returns an effect as it may be shown: whether it helped, and the numbers only where those of latency and load are
-    /// shown.
+    /// Returns an effect as it may be shown: whether it helped, and the numbers only where those of latency and load
+    /// are shown.
     pub fn effect(&self, signals: &[SignalLabel], effect: Effect) -> Effect {
         if !self.hides(signals, Role::Latency) && !self.hides(signals, Role::ArrivalRate) {
             return effect;

@@ -189,8 +189,8 @@ pub struct SignalOutlook {
     pub skill: Option<Skill>,
     /// Interval coverage so far.
     pub coverage: Option<Coverage>,
-    /// How unusual the newest value is, 0 to 1. What goes on, or is less than what was told a short while ago, is not told
-    /// again.
+    /// How unusual the newest value is, 0 to 1. What goes on, or is less than what was told a short while ago, is not
+    /// told again.
     pub anomaly: Option<f64>,
     /// In which way.
     #[serde(default)]
@@ -322,8 +322,8 @@ pub struct Capacity {
     #[serde(default)]
     #[serde(alias = "lasts_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub lasts: Duration,
-    /// Arrival rate that capacity is sized by now: what two samples confirm, or where they rise steeply what it has become
-    /// since; `None` without fresh data.
+    /// Arrival rate that capacity is sized by now: what two samples confirm, or where they rise steeply what it has
+    /// become since; `None` without fresh data.
     #[serde(default)]
     pub rate_now: Option<f64>,
     /// Replicas that this rate needs now; `None` without fresh data.

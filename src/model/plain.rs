@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Tells whether a letter changes how a terminal or a page shows the rest: controls, and the marks that turn the direction
-/// of writing round.
+/// Tells whether a letter changes how a terminal or a page shows the rest: controls, and the marks that turn the
+/// direction of writing round.
 pub fn is_odd(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -87,8 +87,8 @@ impl RuleTrace {
         self.limit.as_ref().filter(|_| self.outcome != RuleOutcome::NotMatched)
     }
 
-    /// Tells whether the rule is about signals that the service does not declare: nothing is wrong with it, and it can never
-    /// act here.
+    /// Tells whether the rule is about signals that the service does not declare: nothing is wrong with it, and it can
+    /// never act here.
     pub fn is_about_others(&self) -> bool {
         let mut unknown = self.conditions.iter().filter(|condition| condition.holds == Truth::Unknown).peekable();
         unknown.peek().is_some() && unknown.all(|condition| condition.note.as_deref() == Some(UNDECLARED))

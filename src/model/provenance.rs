@@ -29,8 +29,8 @@ pub struct Provenance {
 }
 
 impl Provenance {
-    /// Returns what texts of [`PROVENANCE_FILE`] say: a commit alone, or lines `commit: ..` and `author: ..`. What is no
-    /// commit is left out, and of an author what would change how a terminal or a page shows the rest; `None` where
+    /// Returns what texts of [`PROVENANCE_FILE`] say: a commit alone, or lines `commit: ..` and `author: ..`. What is
+    /// no commit is left out, and of an author what would change how a terminal or a page shows the rest; `None` where
     /// nothing is left.
     pub fn read<'a>(texts: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let (mut commits, mut authors) = (BTreeSet::new(), BTreeSet::new());

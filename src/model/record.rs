@@ -60,8 +60,8 @@ impl DecisionRecord {
         then.eq(spec.signals.iter().map(|signal| (&signal.name, signal.unit)))
     }
 
-    /// Returns it without what its rules say beyond how they came out: for a record that would be too long to be read again.
-    /// The rule that acts keeps its conditions; where others had some, [`CUT`] says so.
+    /// Returns it without what its rules say beyond how they came out: for a record that would be too long to be read
+    /// again. The rule that acts keeps its conditions; where others had some, [`CUT`] says so.
     #[must_use]
     pub fn shortened(&self) -> Self {
         let mut short = self.clone();

@@ -200,7 +200,8 @@ impl Reading {
         }
     }
 
-    /// Returns how a reading that was made earlier stands at `now`: a value that is older than `limit` by then is stale.
+    /// Returns how a reading that was made earlier stands at `now`: a value that is older than `limit` by then is
+    /// stale.
     #[must_use]
     pub fn at(&self, now: Timestamp, limit: Duration) -> Self {
         match self {

@@ -105,8 +105,8 @@ impl Unit {
     }
 }
 
-/// How numbers of one unit are shown beside each other: in one unit, as many digits each, and such that what differs looks
-/// different.
+/// How numbers of one unit are shown beside each other: in one unit, as many digits each, and such that what differs
+/// looks different.
 #[derive(Debug, Clone, Copy)]
 pub struct Scale {
     unit: Unit,

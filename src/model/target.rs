@@ -67,7 +67,8 @@ pub struct TargetState {
     /// What else scales it.
     #[serde(default)]
     pub autoscaling: Autoscaling,
-    /// Version up to which the view of the objects that carry its lever has missed nothing; `None` where that is not known.
+    /// Version up to which the view of the objects that carry its lever has missed nothing; `None` where that is not
+    /// known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seen_to: Option<u64>,
 }

@@ -42,8 +42,8 @@ pub fn elapsed(later: Timestamp, earlier: Timestamp) -> Duration {
     Duration::try_from(later.duration_since(earlier)).unwrap_or(Duration::ZERO)
 }
 
-/// Spans as people and programs read them: a number of seconds, in a field that ends in `_seconds`. What is stored keeps the
-/// span whole, under the name of its field; so does what an earlier version wrote. Both are read.
+/// Spans as people and programs read them: a number of seconds, in a field that ends in `_seconds`. What is stored
+/// keeps the span whole, under the name of its field; so does what an earlier version wrote. Both are read.
 pub mod seconds {
     use std::time::Duration;
 
@@ -76,8 +76,8 @@ pub mod seconds {
         }
     }
 
-    /// Returns an answer with every span in it as a number of seconds: `{"lead_time": {"secs": 90, "nanos": 0}}` becomes
-    /// `{"lead_time_seconds": 90.0}`.
+    /// Returns an answer with every span in it as a number of seconds: `{"lead_time": {"secs": 90, "nanos": 0}}`
+    /// becomes `{"lead_time_seconds": 90.0}`.
     pub fn in_seconds(answer: Value) -> Value {
         match answer {
             Value::Array(items) => Value::Array(items.into_iter().map(in_seconds).collect()),

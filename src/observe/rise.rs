@@ -1,5 +1,5 @@
-//! A rise that stands out, carried on to now: a sample is as old as its source is late, and what a rate was then is less than
-//! what arrives by now.
+//! A rise that stands out, carried on to now: a sample is as old as its source is late, and what a rate was then is
+//! less than what arrives by now.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ const RISE: f64 = 2.0;
 /// Slopes between samples that must be known to say what is usual.
 const USUAL: usize = 8;
 
-/// Returns where a signal is by now, its newest sample being of the age `staleness`, if it rises steeply: two slopes must stand
-/// out from all that the last minutes saw, so that noise is no rise, and the slower one counts.
+/// Returns where a signal is by now, its newest sample being of the age `staleness`, if it rises steeply: two slopes
+/// must stand out from all that the last minutes saw, so that noise is no rise, and the slower one counts.
 ///
 /// **Shape**: `samples` newest first, of distinct times.
 pub(super) fn carried_on(

@@ -151,8 +151,8 @@ impl Filter {
     }
 }
 
-/// Takes out of a past (oldest first) what would not have been believed had it come live: what lies outside the range of
-/// the signal, and what the jump filter does not accept. Those minutes become gaps.
+/// Takes out of a past (oldest first) what would not have been believed had it come live: what lies outside the range
+/// of the signal, and what the jump filter does not accept. Those minutes become gaps.
 pub fn believe(signal: &SignalSpec, minutes: &mut [MinuteValue]) {
     let mut filter = Filter::default();
     // The newest of a run that is not confirmed, oldest first.

@@ -106,7 +106,8 @@ impl Awaited {
         self.without_counts() == other.without_counts()
     }
 
-    /// Tells whether the loop has stood still for so long that it will not go on by itself: the process is to be restarted.
+    /// Tells whether the loop has stood still for so long that it will not go on by itself: the process is to be
+    /// restarted.
     pub fn is_standstill(&self) -> bool {
         matches!(self, Self::Rounds { silent_seconds, .. } if *silent_seconds >= STANDSTILL)
     }

@@ -88,8 +88,8 @@ pub trait Cluster: Send + Sync + 'static {
     /// unknown or outdated (INV-18).
     fn waiting_for(&self) -> Vec<Awaited>;
 
-    /// Returns the same of watches that were begun once all others had been current, and have not been so yet: they concern
-    /// the targets alone that came with them.
+    /// Returns the same of watches that were begun once all others had been current, and have not been so yet: they
+    /// concern the targets alone that came with them.
     fn newly_waiting_for(&self) -> Vec<Awaited> {
         Vec::new()
     }

@@ -77,8 +77,8 @@ impl Declaration {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// Whether the process is able to work: what is declared is known, watches are current, a policy is in force, the
-    /// journal is writable, who leads is known; and at its start, each service was asked for once and its history read, or
-    /// two minutes have passed. What single services lack is no part of it.
+    /// journal is writable, who leads is known; and at its start, each service was asked for once and its history read,
+    /// or two minutes have passed. What single services lack is no part of it.
     pub ready: bool,
     /// What is still missing for that, or wrong.
     pub waiting_for: Vec<Awaited>,

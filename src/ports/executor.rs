@@ -14,8 +14,9 @@ pub enum Urgency {
     Fit(Authority),
     /// A service stands still until it is done.
     Awaited,
-    /// All services may wait for it: policies, the list of services, taking over what another flyball has begun. Such jobs
-    /// are few, and a saved policy is to be in force within a second, also where thousands of histories are being read.
+    /// All services may wait for it: policies, the list of services, taking over what another flyball has begun. Such
+    /// jobs are few, and a saved policy is to be in force within a second, also where thousands of histories are being
+    /// read.
     Fleet,
 }
 

@@ -158,7 +158,8 @@ pub trait Journal: Send + Sync + 'static {
     /// Appends one entry and waits until it is durable.
     fn append(&self, entry: Entry) -> BoxFuture<'_, Result<(), JournalError>>;
 
-    /// Queues one entry; a failure to write shows in [`Journal::health`] and in the next append, a contradiction in the log.
+    /// Queues one entry; a failure to write shows in [`Journal::health`] and in the next append, a contradiction in the
+    /// log.
     fn submit(&self, entry: Entry);
 
     /// Returns why nothing can be written, if so. No I/O.
@@ -186,12 +187,12 @@ pub trait Journal: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Returns intents that ended within `span` before `now` and that may have done something, or came to nothing at the API
-    /// server, oldest first: what cooldowns (of those that were applied), budgets and pauses are rebuilt from.
+    /// Returns intents that ended within `span` before `now` and that may have done something, or came to nothing at
+    /// the API server, oldest first: what cooldowns (of those that were applied), budgets and pauses are rebuilt from.
     fn remembered_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError>;
 
-    /// Returns records, newest first: the newest, or those from before a decision; of one service, or of all in the order in
-    /// which they came. Of all none where that decision is not recorded, or no longer.
+    /// Returns records, newest first: the newest, or those from before a decision; of one service, or of all in the
+    /// order in which they came. Of all none where that decision is not recorded, or no longer.
     fn decisions(
         &self,
         service: Option<&ServiceId>,

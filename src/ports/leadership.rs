@@ -17,8 +17,8 @@ pub trait Leadership: Send + Sync + 'static {
     /// Returns the term of this process now and every later one; `None` while it follows.
     fn terms(&self) -> watch::Receiver<Option<Epoch>>;
 
-    /// Lets the server know who writes from now on, so that it refuses what others still send. For a process that begins
-    /// the term `epoch`, before it reads what was left.
+    /// Lets the server know who writes from now on, so that it refuses what others still send. For a process that
+    /// begins the term `epoch`, before it reads what was left.
     ///
     /// # Errors
     /// When that is not known to have succeeded: it is tried again before anything is written.

@@ -51,8 +51,8 @@ pub struct KeptPolicies {
 }
 
 impl KeptPolicies {
-    /// Returns what all processes have together, which is small: who starts by it goes one step back, and what revisions are
-    /// not made of, tests and recorded inputs, is left out.
+    /// Returns what all processes have together, which is small: who starts by it goes one step back, and what
+    /// revisions are not made of, tests and recorded inputs, is left out.
     #[must_use]
     pub fn brief(mut self) -> Self {
         self.earlier = Vec::new();

@@ -79,8 +79,8 @@ pub trait Services: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Returns why it is not known now how far the services may go, if it is not: nothing is written meanwhile, and what is
-    /// declared stays as it is. No I/O.
+    /// Returns why it is not known now how far the services may go, if it is not: nothing is written meanwhile, and
+    /// what is declared stays as it is. No I/O.
     fn unbounded(&self) -> Option<String> {
         None
     }

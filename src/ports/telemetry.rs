@@ -151,8 +151,8 @@ pub enum SourceError {
 
 impl SourceError {
     /// Tells whether the server did not finish the query: no answer in time, or a status that servers and the proxies
-    /// before them give for that too (Prometheus answers a query that runs out of time with 503). By itself it says nothing
-    /// of other queries.
+    /// before them give for that too (Prometheus answers a query that runs out of time with 503). By itself it says
+    /// nothing of other queries.
     pub fn is_unfinished(&self) -> bool {
         matches!(self, Self::TimedOut(_) | Self::Status { status: 500..=599, .. })
     }

@@ -1,9 +1,9 @@
 //! What alarms are worth: found faults, false alarms, time to a step.
 //!
-//! The benchmark's score is taken on the directory that `FLYBALL_NAB` names: the Numenta Anomaly Benchmark, its files by
-//! category and `combined_windows.json`. Without it that figure is not measured, and the score on loads of the demo's plant
-//! with faults of five kinds is printed. False
-//! alarms are counted on clean series: those that `FLYBALL_SERIES` names, else the same loads without faults.
+//! The benchmark's score is taken on the directory that `FLYBALL_NAB` names: the Numenta Anomaly Benchmark, its files
+//! by category and `combined_windows.json`. Without it that figure is not measured, and the score on loads of the
+//! demo's plant with faults of five kinds is printed. False alarms are counted on clean series: those that
+//! `FLYBALL_SERIES` names, else the same loads without faults.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -32,8 +32,8 @@ const STEP: f64 = 6.0;
 const TRIALS: usize = 40;
 const FOLLOWED: usize = 60;
 
-/// Something that goes wrong with a load: what the minute shows, given minutes since its begin, what it would have been,
-/// what it was before the begin, and the deviation of a minute's change.
+/// Something that goes wrong with a load: what the minute shows, given minutes since its begin, what it would have
+/// been, what it was before the begin, and the deviation of a minute's change.
 type Fault = fn(i64, f64, f64, f64) -> f64;
 
 /// One a day, in turn: minutes that each lasts, and what it does.

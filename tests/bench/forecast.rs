@@ -1,10 +1,10 @@
-//! CPU of one observation: an ended minute is scored and learned, and the forecast with intervals and anomaly score
-//! is made, as the loop does it.
+//! CPU of one observation: an ended minute is scored and learned, and the forecast with intervals and anomaly score is
+//! made, as the loop does it.
 //!
 //! 10,000 signals are resident and visited in scattered order, so that each visit finds its state out of the caches.
-//! p50 is thread CPU over batches of 20 visits; p99 is the time of single visits, in which also what interrupts
-//! them counts. Allocations are the bytes that the thread asked jemalloc for, mean over all visits, with one outlook lent
-//! to all of them; memory is what 50,000 signals with their history take of the process.
+//! p50 is thread CPU over batches of 20 visits; p99 is the time of single visits, in which also what interrupts them
+//! counts. Allocations are the bytes that the thread asked jemalloc for, mean over all visits, with one outlook lent to
+//! all of them; memory is what 50,000 signals with their history take of the process.
 
 use std::f64::consts::TAU;
 use std::hint::black_box;

@@ -1,10 +1,11 @@
-//! The hourly series of the M4 competition, 48 hours ahead, by its own measures: OWA (mean of sMAPE and MASE, each
-//! over that of Naive2 on the same series) and the interval score MSIS.
+//! The hourly series of the M4 competition, 48 hours ahead, by its own measures: OWA (mean of sMAPE and MASE, each over
+//! that of Naive2 on the same series) and the interval score MSIS.
 //!
-//! `FLYBALL_M4` names the directory with `m4_hourly_train.csv` and `m4_hourly_test.csv`; without it this is not measured.
-//! Only series with an even number are reported: the others may be tuned on. Between its horizons the loop interpolates,
-//! which suits minutes and not the hours of a day; so each hour is foreseen from the one before, as if that had come as it was
-//! foreseen. Widths of intervals are those of the loop; beyond its last horizon those of both days add up.
+//! `FLYBALL_M4` names the directory with `m4_hourly_train.csv` and `m4_hourly_test.csv`; without it this is not
+//! measured. Only series with an even number are reported: the others may be tuned on. Between its horizons the loop
+//! interpolates, which suits minutes and not the hours of a day; so each hour is foreseen from the one before, as if
+//! that had come as it was foreseen. Widths of intervals are those of the loop; beyond its last horizon those of both
+//! days add up.
 
 use std::collections::HashMap;
 use std::fs;

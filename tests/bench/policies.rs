@@ -111,8 +111,8 @@ fn beside_regorus() -> anyhow::Result<f64> {
     Ok(median(&mut ratios))
 }
 
-/// Returns our decision over that of Open Policy Agent on the same inputs in one run, one input for each outcome without
-/// a conflict: our CPU with every condition traced, against the median evaluation that `opa bench` finds.
+/// Returns our decision over that of Open Policy Agent on the same inputs in one run, one input for each outcome
+/// without a conflict: our CPU with every condition traced, against the median evaluation that `opa bench` finds.
 fn beside_opa() -> anyhow::Result<f64> {
     const DECISIONS: u32 = 100_000;
     let opa = Opa::new()?.context("OPA cannot be had")?;

@@ -51,8 +51,8 @@ pub fn run() -> anyhow::Result<Figures> {
     Ok(vec![("policy_decision_us", proposal_us(files)?)])
 }
 
-/// Returns the thread CPU of one decision by a set, up to the proposal with every condition, us: median of five runs over
-/// inputs about its bounds.
+/// Returns the thread CPU of one decision by a set, up to the proposal with every condition, us: median of five runs
+/// over inputs about its bounds.
 fn proposal_us<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> anyhow::Result<f64> {
     let spec = spec()?;
     let set = compile(files, &Vocabulary::of([&spec])?, &deadline()).map_err(|faults| anyhow::anyhow!("{faults:?}"))?;
@@ -80,8 +80,8 @@ fn each_us(mut one: impl FnMut(usize) -> anyhow::Result<()>) -> anyhow::Result<f
     Ok(median(&mut runs))
 }
 
-/// Returns the thread CPU from features and outlook to the full record, us: every condition of a set traced, the verdict of every
-/// guard, the change planned; median of five runs over the same inputs.
+/// Returns the thread CPU from features and outlook to the full record, us: every condition of a set traced, the
+/// verdict of every guard, the change planned; median of five runs over the same inputs.
 pub fn record_us<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> anyhow::Result<f64> {
     let spec = Arc::new(ServiceSpec { mode: Mode::Auto, ..spec()? });
     let set =

@@ -28,8 +28,8 @@ const SERVICES: usize = 1_000;
 /// Services that decide at once.
 const AT_ONCE: usize = 8;
 const GROUPS: usize = SERVICES / AT_ONCE;
-/// Rounds of each group; the first two confirm the first rise, and each later one writes. The last write that a service may
-/// have in ten minutes is kept for later.
+/// Rounds of each group; the first two confirm the first rise, and each later one writes. The last write that a service
+/// may have in ten minutes is kept for later.
 const ROUNDS: u32 = 5;
 /// Just above the cooldown between two raises that the arrival rate backs.
 const INTERVAL: Duration = Duration::from_secs(16);

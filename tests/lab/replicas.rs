@@ -1,6 +1,7 @@
 //! Two flyballs on one Lease, over an API server: an API double, or the real one. Leaders are asked to stop, killed and
-//! held, at random and at named steps of a write. What came of it is judged by the objects of the server alone: who holds
-//! the Lease, what was written, what became of each intent. The program must be built with the feature `failpoints`.
+//! held, at random and at named steps of a write. What came of it is judged by the objects of the server alone: who
+//! holds the Lease, what was written, what became of each intent. The program must be built with the feature
+//! `failpoints`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -192,8 +193,8 @@ pub async fn replicas(program: &Path, server: &impl Outside) -> Report {
     report(&site, handover, failover).await
 }
 
-/// Runs two versions of the program side by side, each of which leads in its turn: handed over in the middle of writes, and
-/// killed.
+/// Runs two versions of the program side by side, each of which leads in its turn: handed over in the middle of writes,
+/// and killed.
 #[cfg(feature = "lab")]
 pub async fn mixed(old: &Path, new: &Path, server: &impl Outside) -> Report {
     let mut site = site_of([old, new], server, "flyball").await;
@@ -229,8 +230,8 @@ pub async fn mixed(old: &Path, new: &Path, server: &impl Outside) -> Report {
 const SHORT_LEASE: &str = "{ lease: flyball, duration: 12s, renew_deadline: 6s }";
 const STOPPED: Duration = Duration::from_secs(14);
 
-/// Stops the leader of two (SIGSTOP) at each of these steps of a write, for longer than its lease, and lets it go on once
-/// the other has gone on with the same write.
+/// Stops the leader of two (SIGSTOP) at each of these steps of a write, for longer than its lease, and lets it go on
+/// once the other has gone on with the same write.
 pub async fn stops(program: &Path, server: &impl Outside, steps: &[&str]) -> Report {
     let mut site = site(program, server, SHORT_LEASE).await;
     let mut failover = Duration::ZERO;

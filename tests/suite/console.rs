@@ -505,7 +505,8 @@ async fn policies_are_tried_on_services_that_only_the_running_flyball_knows() {
     }
 }
 
-/// Two flyballs with the usual address on one machine: what one says is not about the other, and its switch is not theirs.
+/// Two flyballs with the usual address on one machine: what one says is not about the other, and its switch is not
+/// theirs.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_of_another_flyball_is_not_taken_for_ones_own() {
     for is_own in [false, true] {
@@ -560,8 +561,8 @@ async fn the_answer_of_another_flyball_is_not_taken_for_ones_own() {
     }
 }
 
-/// Settings that were changed after a flyball was started with them: it reads the switch that they named then, and that is what
-/// whoever turns another one is told.
+/// Settings that were changed after a flyball was started with them: it reads the switch that they named then, and that
+/// is what whoever turns another one is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_switch_that_the_running_flyball_does_not_read_is_named_and_is_no_success() {
     let place = tempfile::tempdir().unwrap();

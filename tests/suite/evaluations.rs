@@ -1,4 +1,5 @@
-//! What a past is said to be worth: the forecasts of `flyball forecast evaluate`, the alarms of `flyball anomalies evaluate`.
+//! What a past is said to be worth: the forecasts of `flyball forecast evaluate`, the alarms of `flyball anomalies
+//! evaluate`.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,8 +17,8 @@ pub fn wave(steps: usize) -> String {
     rows.fold("timestamp,value\n".to_owned(), |text, row| text + row.as_str())
 }
 
-/// Labels of the benchmark's form are found by the path below the directory; what is said of a row does not depend on what
-/// comes after it; the program's answer is alone on the standard output.
+/// Labels of the benchmark's form are found by the path below the directory; what is said of a row does not depend on
+/// what comes after it; the program's answer is alone on the standard output.
 #[test]
 fn alarms_are_held_against_labels_and_know_nothing_of_the_future() {
     let place = tempfile::tempdir().unwrap();
@@ -128,8 +129,8 @@ fn a_series_is_never_written_over() {
     assert!(["wave.csv", "all/wave.csv"].iter().all(|name| fs::read_to_string(path(name)).unwrap() == wave(200)));
 }
 
-/// The detector that is judged is the one of the loop: of a signal that is never negative it knows so, and its seasons follow
-/// the clocks that are named.
+/// The detector that is judged is the one of the loop: of a signal that is never negative it knows so, and its seasons
+/// follow the clocks that are named.
 #[test]
 fn alarms_are_those_of_the_loop() {
     let place = tempfile::tempdir().unwrap();

@@ -169,8 +169,8 @@ fn a_record_reads_the_same_after_it_was_stored() {
     assert_eq!(text(&stored), text(&record));
 }
 
-/// Records of earlier versions, names of field managers and errors of servers hold what they hold: no letter of it is obeyed by
-/// a terminal, and no line of it passes for one of ours.
+/// Records of earlier versions, names of field managers and errors of servers hold what they hold: no letter of it is
+/// obeyed by a terminal, and no line of it passes for one of ours.
 #[test]
 fn nothing_that_a_record_holds_is_obeyed_by_a_terminal() {
     let is_odd = |letter: char| letter.is_control() || letter == '\u{202e}';

@@ -24,7 +24,8 @@ fn good() -> PolicyFiles {
     PolicyFiles { origin: "good".to_owned(), files: Ok(vec![file]), namespaces: BTreeMap::new() }
 }
 
-/// How much CPU a script may take: the deadline of the loop, and what one native call may take after it, in a debug build too.
+/// How much CPU a script may take: the deadline of the loop, and what one native call may take after it, in a debug
+/// build too.
 const CPU: Duration = Duration::from_millis(500 + 250);
 
 /// Loads the scripts of a class as the loop does, with its deadline, and asserts what stops each.

@@ -173,8 +173,8 @@ fn flyball_runs_as_nobody_on_a_root_it_cannot_write() {
     assert_eq!(workload[0]["spec"]["replicas"], json!(1), "a second one would have another journal");
 }
 
-/// One after the other: writes under way and their answers, what is sent about the lease and its end, open connections of
-/// the console, and what the journal has yet to write. A process that is killed before gives no lease up.
+/// One after the other: writes under way and their answers, what is sent about the lease and its end, open connections
+/// of the console, and what the journal has yet to write. A process that is killed before gives no lease up.
 #[test]
 fn a_pod_has_the_time_to_stop() {
     let gate = LANDS_WITHIN + Duration::from_secs(2);

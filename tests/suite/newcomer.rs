@@ -408,8 +408,8 @@ fn run_says_that_the_switch_is_missing_and_who_has_the_journal() {
     assert!(said.contains(&holder), "no `{holder}` in {said}");
 }
 
-/// Tells whether the system says who holds the lock of a file of this directory. Not every one does, and of some file systems
-/// the kernel names another device.
+/// Tells whether the system says who holds the lock of a file of this directory. Not every one does, and of some file
+/// systems the kernel names another device.
 fn tells_holders(directory: &Path) -> bool {
     let file = fs::File::create(directory.join("probe")).unwrap();
     file.lock().unwrap();

@@ -29,7 +29,8 @@ fn run(directory: &Path, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-/// A gate tells by its exit code what it found, also where `| head` or a pager has gone; what finds nothing ends as by SIGPIPE.
+/// A gate tells by its exit code what it found, also where `| head` or a pager has gone; what finds nothing ends as by
+/// SIGPIPE.
 #[test]
 fn a_finding_is_the_exit_code_also_where_nobody_reads_it() {
     let failing = TEST.replace("70", "10");
@@ -199,7 +200,8 @@ fn gates_say_why_they_fail_and_whether_they_ran() {
     }
 }
 
-/// What is asked for as JSON is JSON also where it is bad news; what people are told beside it goes to the other stream.
+/// What is asked for as JSON is JSON also where it is bad news; what people are told beside it goes to the other
+/// stream.
 #[test]
 fn json_is_json_whatever_happens() {
     for (rule, part, faults) in [("rule(", "acts", 1), (RULE, "zzz", 0)] {
@@ -310,8 +312,8 @@ fn the_shipped_set_is_what_it_asks_of_others() {
     }
 }
 
-/// What flyball declares itself has a range and, where the settings do not say where it comes from, no data; what nobody
-/// declares does not load, wherever a set is read.
+/// What flyball declares itself has a range and, where the settings do not say where it comes from, no data; what
+/// nobody declares does not load, wherever a set is read.
 #[test]
 fn what_rules_may_name_is_declared() {
     let odd = RULE.replace("cpu.current > pct(60)", "cpux.current > pct(60)");

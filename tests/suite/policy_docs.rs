@@ -69,8 +69,9 @@ impl Directory {
     }
 }
 
-/// Goes through a page as a reader does: each block is saved as the file it names, beside what is there. A set whose tests
-/// fail is followed by the tests that fit, and the text above says that it is refused. Returns how many blocks were saved.
+/// Goes through a page as a reader does: each block is saved as the file it names, beside what is there. A set whose
+/// tests fail is followed by the tests that fit, and the text above says that it is refused. Returns how many blocks
+/// were saved.
 fn read(page: &str, files: &[(&str, &str)], least_coverage: f64) -> usize {
     let (words, never) = (Vocabulary::of([]).unwrap(), Arc::new(|| None) as Deadline);
     let own = |(name, text): &(&str, &str)| ((*name).to_owned(), (*text).to_owned());

@@ -85,7 +85,8 @@ proptest! {
             if change.to > change.from {
                 return;
             }
-            // What somebody proposed to a count of its own says nothing of what the arrivals need, and the other way round.
+            // What somebody proposed to a count of its own says nothing of what the arrivals need, and the other way
+            // round.
             let need = |cycle: &Cycle| if change.backed_by_arrivals { cycle.arrivals } else { Some(cycle.need) };
             let (mut later, mut peak, mut full) = (cycle, need(cycle), false);
             for past in before.iter().rev() {

@@ -43,7 +43,8 @@ pub fn change(decision: &DecisionId) -> ChangeSet {
     ChangeSet { rule, revision, backed_by_arrivals: true, ..plain }
 }
 
-/// A change of the replicas of the Deployment `uid` that has the name of its service, in time and fresh for half a minute.
+/// A change of the replicas of the Deployment `uid` that has the name of its service, in time and fresh for half a
+/// minute.
 pub fn replicas(decision: &DecisionId, uid: &str, (from, to): (u32, u32), decided: Now) -> ChangeSet {
     let (namespace, name) = (decision.service.namespace().to_owned(), decision.service.name().to_owned());
     ChangeSet {

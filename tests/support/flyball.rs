@@ -25,8 +25,8 @@ pub struct Installation {
 }
 
 impl Installation {
-    /// Writes settings and policies, and releases the kill switch. `settings` goes on after `state`, and after `policies`
-    /// if it does not say itself where they are.
+    /// Writes settings and policies, and releases the kill switch. `settings` goes on after `state`, and after
+    /// `policies` if it does not say itself where they are.
     pub fn new(program: &Path, settings: &str, policies: &[(&str, &str)]) -> Self {
         // Already installed by another test of this process is as good; HTTP clients need it.
         let _ = rustls::crypto::ring::default_provider().install_default();

@@ -100,8 +100,8 @@ impl InForce {
         self.settle(&files.origin, PolicyFaults { all: Vec::new(), namespaces }, metrics);
     }
 
-    /// Puts back in force what was when the process ended, and beside it what stood beside. What does not load any more is
-    /// left out. `last` is when the process before is known to have decided last: what passed since does not count.
+    /// Puts back in force what was when the process ended, and beside it what stood beside. What does not load any more
+    /// is left out. `last` is when the process before is known to have decided last: what passed since does not count.
     pub(super) fn restore(
         &self,
         kept: KeptPolicies,
@@ -172,8 +172,8 @@ impl InForce {
         note(&step, "soak", metrics);
     }
 
-    /// Hears a person, once, obeys, and tells whether it was the first time: then it has to be kept, also where there was
-    /// nothing to do. Who was told so would not be told better by a start.
+    /// Hears a person, once, obeys, and tells whether it was the first time: then it has to be kept, also where there
+    /// was nothing to do. Who was told so would not be told better by a start.
     pub(super) fn obey(&self, order: &PolicyOrder, now: Duration, metrics: &ProcessMetrics) -> bool {
         if self.reported.lock().last_order.as_ref().is_some_and(|end| end.id == order.id) {
             return false;

@@ -35,7 +35,8 @@ pub(super) struct Committed<T> {
 /// How a step comes to count as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Commit {
-    /// It works on a copy, which replaces the core. Whoever else steps it meanwhile waits, or the later would undo the other.
+    /// It works on a copy, which replaces the core. Whoever else steps it meanwhile waits, or the later would undo the
+    /// other.
     Copy,
     /// The core sees to it: it is too large to be copied for the little that a step changes.
     InPlace,

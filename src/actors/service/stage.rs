@@ -40,8 +40,8 @@ pub(super) trait Stage: Send + Sync + 'static {
     fn step(core: &mut Self::Core, item: &Self::Item, by: &Declared, service: &Service) -> Self::Effects;
     fn perform(effects: Self::Effects, service: &Arc<Service>);
 
-    /// Says what it means that an item was left out: the stage died over it, a newer one took its place, or there were too
-    /// many facts.
+    /// Says what it means that an item was left out: the stage died over it, a newer one took its place, or there were
+    /// too many facts.
     fn skipped(_item: &Self::Item, _service: &Service) {}
 }
 

@@ -253,8 +253,8 @@ fn hand_on(decided: Decided, service: &Arc<Service>) {
     service.put::<ActuatorStage>(put);
 }
 
-/// Does the `work` that hands a change on. Where that dies, the change has ended unsent before the supervisor hears of it:
-/// nobody else would tell the decider, which waits for its end.
+/// Does the `work` that hands a change on. Where that dies, the change has ended unsent before the supervisor hears of
+/// it: nobody else would tell the decider, which waits for its end.
 fn handed_on(change: &ChangeSet, service: &Service, work: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
         service.never_sent(change, "its stage failed before it was handed on");

@@ -60,9 +60,10 @@ impl Service {
         self.stands(spec, Standing::Supervised);
     }
 
-    /// Returns how the service stands at `now` (monotonic) where it is declared no more: it goes on while it holds up the
-    /// floor of an autoscaler, or may, for that would stay behind. By what the watch knows, which is ahead of the last cycle
-    /// and behind a write that has just begun or ended: that no floor is held up is believed once it was seen twice,
+    /// Returns how the service stands at `now` (monotonic) where it is declared no more: it goes on while it holds up
+    /// the floor of an autoscaler, or may, for that would stay behind. By what the watch knows, which is ahead of the
+    /// last cycle and behind a write that has just begun or ended: that no floor is held up is believed once it was
+    /// seen twice,
     /// [`SECOND_LOOK`] apart.
     pub fn undeclared(&self, now: Duration) -> Standing {
         let (spec, gate) = (self.spec(), &self.world.gate);
@@ -83,8 +84,8 @@ impl Service {
         if is_believed { Standing::Retired } else { Standing::Withdrawn { bare_since: Some(since) } }
     }
 
-    /// Goes on without a declaration, to return the floor that it holds up, if one is seen. The owner's bounds bind no more:
-    /// the floor was there before them.
+    /// Goes on without a declaration, to return the floor that it holds up, if one is seen. The owner's bounds bind no
+    /// more: the floor was there before them.
     pub fn withdraw(&self, bare_since: Option<Duration>) {
         let mut spec = self.spec();
         if !self.is_withdrawn() {

@@ -111,8 +111,8 @@ impl From<WriteOutcome> for Ended {
 }
 
 impl WriteGate {
-    /// Returns a gate. It refuses writes to targets of open intents until [`WriteGate::settle_open`] is through, and all
-    /// writes until [`WriteGate::take_over`] where another process may have written since this one started.
+    /// Returns a gate. It refuses writes to targets of open intents until [`WriteGate::settle_open`] is through, and
+    /// all writes until [`WriteGate::take_over`] where another process may have written since this one started.
     ///
     /// # Errors
     /// When the journal cannot tell which intents are open.
@@ -184,8 +184,8 @@ impl WriteGate {
         self.state.lock().forget_replicas(service);
     }
 
-    /// Takes a change, and what is `foreseen` without it for its intent; `on_end` hears its outcome, exactly once unless
-    /// the process ends first.
+    /// Takes a change, and what is `foreseen` without it for its intent; `on_end` hears its outcome, exactly once
+    /// unless the process ends first.
     pub fn submit(
         self: &Arc<Self>,
         change: ChangeSet,
@@ -227,8 +227,8 @@ impl WriteGate {
         }
     }
 
-    /// Tells whether an end is durable, once that is known: a journal that failed keeps ends, and is well again only when it
-    /// has them.
+    /// Tells whether an end is durable, once that is known: a journal that failed keeps ends, and is well again only
+    /// when it has them.
     async fn lasts(&self, ended: Result<(), JournalError>) -> bool {
         match ended {
             Ok(()) => return true,
@@ -326,8 +326,9 @@ impl WriteGate {
         }
     }
 
-    /// What needs an answer comes first, so that ages are judged right before the write (INV-02, INV-03). The budgets of
-    /// namespace and fleet are charged last: what is not sent costs nothing, and what did nothing is given back as it ends.
+    /// What needs an answer comes first, so that ages are judged right before the write (INV-02, INV-03). The budgets
+    /// of namespace and fleet are charged last: what is not sent costs nothing, and what did nothing is given back as
+    /// it ends.
     async fn check(&self, change: &ChangeSet, live: &Live) -> Result<(), WriteOutcome> {
         // Real time, as the limit of a connection is: the clock of the loop may run faster.
         let asked = Instant::now();
@@ -382,8 +383,8 @@ impl WriteGate {
         ended
     }
 
-    /// A write that panicked is one of unknown fate where an intent may exist: settled by reading, its target shut meanwhile,
-    /// and for good where that panics too.
+    /// A write that panicked is one of unknown fate where an intent may exist: settled by reading, its target shut
+    /// meanwhile, and for good where that panics too.
     async fn failed(&self, change: &ChangeSet, prepared: bool) -> Ended {
         const REASON: &str = "the write gate failed";
         let landed = self.parts.clock.now().plus(LANDS_WITHIN).mono;

@@ -34,8 +34,8 @@ impl State {
         }
     }
 
-    /// Goes on in the term `epoch` with what was spent, and with the intents that were `open`. What of them this process
-    /// had under way (`own`) when that was read it settles itself.
+    /// Goes on in the term `epoch` with what was spent, and with the intents that were `open`. What of them this
+    /// process had under way (`own`) when that was read it settles itself.
     pub(super) fn take_over(
         &mut self,
         epoch: Epoch,

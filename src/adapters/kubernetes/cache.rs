@@ -170,8 +170,8 @@ impl<T: Object> Cache<T> {
         }
     }
 
-    /// Takes in that nothing else happened up to `version`. One that lies before what was seen is of a server that has gone
-    /// back, as after it was restored from a backup: what is seen of it is not what there is.
+    /// Takes in that nothing else happened up to `version`. One that lies before what was seen is of a server that has
+    /// gone back, as after it was restored from a backup: what is seen of it is not what there is.
     pub(super) fn bookmarked(&mut self, version: Option<u64>, now: Tick) {
         if let Some((version, seen)) = version.zip(self.version).filter(|(version, seen)| version < seen) {
             self.failed(OlderList { found: version, seen }.to_string());

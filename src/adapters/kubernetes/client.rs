@@ -30,8 +30,8 @@ pub enum Access {
 /// How long things may take. Real time: none of it follows the clock of the loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To open a connection; what a second leaves after the last read of the kill switch, so that no write starts later than
-    /// that after it.
+    /// To open a connection; what a second leaves after the last read of the kill switch, so that no write starts later
+    /// than that after it.
     pub connect: Duration,
     /// From sending a read or a write of one object to its answer.
     pub answer: Duration,
@@ -155,8 +155,9 @@ pub(super) async fn ask(
 /// Longest answer to a request about one object; the server itself refuses objects of more than a few MiB.
 const MOST: usize = 32 << 20;
 
-/// Sends a request and returns the text of its answer, as kube's own `request_text`, but that an error is what the status of
-/// the answer says, whatever its body is, and tells how long the server asks to be left alone: kube drops both.
+/// Sends a request and returns the text of its answer, as kube's own `request_text`, but that an error is what the
+/// status of the answer says, whatever its body is, and tells how long the server asks to be left alone: kube drops
+/// both.
 pub(super) async fn text(client: &Client, request: http::Request<Vec<u8>>) -> kube::Result<String> {
     let (head, body) = client.send(request.map(kube::client::Body::from)).await?.into_parts();
     let body = axum::body::to_bytes(axum::body::Body::new(body), MOST).await;
@@ -169,8 +170,8 @@ pub(super) async fn text(client: &Client, request: http::Request<Vec<u8>>) -> ku
     }
 }
 
-/// Returns the error of an answer. Who stands in front of the server answers with objects of its own, and kube takes what a
-/// `Status` lacks for nothing: no code, no message.
+/// Returns the error of an answer. Who stands in front of the server answers with objects of its own, and kube takes
+/// what a `Status` lacks for nothing: no code, no message.
 fn refused(head: &http::response::Parts, text: &str) -> kube::Error {
     let text = text.trim();
     let mut status: Status = serde_json::from_str(text).unwrap_or_default();

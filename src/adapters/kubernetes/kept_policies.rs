@@ -1,8 +1,9 @@
-//! The policies in force in the ConfigMap `flyball-kept-policies`, for a process whose state directory is empty: of several
-//! replicas the one that leads writes it, and whoever starts with nothing goes on by it.
+//! The policies in force in the ConfigMap `flyball-kept-policies`, for a process whose state directory is empty: of
+//! several replicas the one that leads writes it, and whoever starts with nothing goes on by it.
 //!
-//! The policies that are announced do not tell enough: they may be a set that people took back, and then nobody who did not
-//! see the one before it could act. Nothing depends on this copy otherwise, so a server that does not take it is logged.
+//! The policies that are announced do not tell enough: they may be a set that people took back, and then nobody who did
+//! not see the one before it could act. Nothing depends on this copy otherwise, so a server that does not take it is
+//! logged.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -16,7 +16,8 @@ const PAGE: u32 = 500;
 /// A collection as of one moment.
 pub(super) struct Listed<T> {
     pub(super) objects: Vec<T>,
-    /// Version of the first page: a watch from there misses nothing of the later ones. `None` where the server gave none.
+    /// Version of the first page: a watch from there misses nothing of the later ones. `None` where the server gave
+    /// none.
     pub(super) version: Option<u64>,
 }
 

@@ -1,9 +1,9 @@
-//! Policy sets from ConfigMaps with the label `flyball.dev/policies`, watched: edits are announced a moment after the API
-//! server has the last of them, without the delay of a mounted volume.
+//! Policy sets from ConfigMaps with the label `flyball.dev/policies`, watched: edits are announced a moment after the
+//! API server has the last of them, without the delay of a mounted volume.
 //!
-//! Those in flyball's own namespace are the set. Those in another namespace join it for the services of that
-//! namespace, and for no other. A key that starts with `lib.` is a library: keys hold no slash, so `lib.slo.rhai` stands
-//! for `lib/slo.rhai`, whatever ConfigMap of the set it lies in. The annotations `flyball.dev/commit` and
+//! Those in flyball's own namespace are the set. Those in another namespace join it for the services of that namespace,
+//! and for no other. A key that starts with `lib.` is a library: keys hold no slash, so `lib.slo.rhai` stands for
+//! `lib/slo.rhai`, whatever ConfigMap of the set it lies in. The annotations `flyball.dev/commit` and
 //! `flyball.dev/author` say where a ConfigMap comes from.
 
 use std::collections::BTreeMap;
@@ -127,7 +127,8 @@ fn has_rules(file: &PolicyFile) -> bool {
     file.path.strip_suffix(SCRIPT).is_some()
 }
 
-/// Returns the path of a key within its set: a library is known by its own name, everything else by its ConfigMap's, too.
+/// Returns the path of a key within its set: a library is known by its own name, everything else by its ConfigMap's,
+/// too.
 fn path(namespace: &str, map: &str, key: &str) -> String {
     library_of(key).unwrap_or_else(|| format!("{namespace}/{map}/{key}"))
 }

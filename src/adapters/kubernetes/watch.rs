@@ -123,8 +123,8 @@ impl<T: Object> Watcher<T> {
                 }
                 Some(Stop::Over) => self.pause(&mut failures, "the watch ended at once".to_owned()),
                 Some(Stop::Lost) => {
-                    // The server answers again: how long it was away is no reason to wait. That changes are missed again and
-                    // again is one.
+                    // The server answers again: how long it was away is no reason to wait. That changes are missed
+                    // again and again is one.
                     if !std::mem::replace(&mut is_lost, true) {
                         failures = 0;
                     }

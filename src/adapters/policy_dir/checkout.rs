@@ -2,9 +2,9 @@
 //!
 //! Such a checkout stands at a commit (`HEAD` is its hash), and nobody edits it. One that stands at a branch is where
 //! somebody works: its files may be ahead of the commit, which is therefore not named. The author stands in the commit
-//! itself, which is read where it lies alone. In a pack, as after a whole `git clone`, it is not looked for: that would take
-//! a whole object database as a dependency, or a `git` beside flyball, for a name that the commit tells anybody who asks. A
-//! `REVISION` file beside the rules says it, too.
+//! itself, which is read where it lies alone. In a pack, as after a whole `git clone`, it is not looked for: that would
+//! take a whole object database as a dependency, or a `git` beside flyball, for a name that the commit tells anybody
+//! who asks. A `REVISION` file beside the rules says it, too.
 //!
 //! **Source**: git's documents gitrepository-layout and gitformat-loose.
 

@@ -1,14 +1,14 @@
-//! Policy sets from a directory: every `*.rhai` below it, `*.data.json` with data, and `*.jsonl` with recorded
-//! inputs for their tests, read whole whenever something changed. `lib.slo.rhai` at the top is `lib/slo.rhai`, as in
+//! Policy sets from a directory: every `*.rhai` below it, `*.data.json` with data, and `*.jsonl` with recorded inputs
+//! for their tests, read whole whenever something changed. `lib.slo.rhai` at the top is `lib/slo.rhai`, as in
 //! ConfigMaps. `REVISION` says where they come from; without it the commit of a checkout does, with its author
 //! ([`checkout`]).
 //!
 //! A ConfigMap volume swaps a symlink, an editor writes a temporary file and renames it, a copy writes half a file
-//! first. So the directory is watched and not the files, what counts is the content, and a change is announced once
-//! it was read twice alike. The watch only hastens a poll, which finds everything by itself within a second.
+//! first. So the directory is watched and not the files, what counts is the content, and a change is announced once it
+//! was read twice alike. The watch only hastens a poll, which finds everything by itself within a second.
 //!
-//! The directory itself may be a link, and links within it lead anywhere within it, as those of a ConfigMap volume do; one
-//! that leads out of it is refused.
+//! The directory itself may be a link, and links within it lead anywhere within it, as those of a ConfigMap volume do;
+//! one that leads out of it is refused.
 
 mod checkout;
 
@@ -168,7 +168,8 @@ fn usable(root: &Path) -> Result<(), String> {
     }
 }
 
-/// Adds the policies below `directory` to `files`; `prefix` is its path within the set, `root` that of the set without links.
+/// Adds the policies below `directory` to `files`; `prefix` is its path within the set, `root` that of the set without
+/// links.
 fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<String, String>) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{} cannot be read: {error}", directory.display());
     if prefix.matches('/').count() >= DEPTH_LIMIT {
@@ -218,8 +219,8 @@ fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<Str
     Ok(())
 }
 
-/// Returns where a path leads that may be a link. What lies outside of the set is no part of it: what it says would stand in
-/// messages and records.
+/// Returns where a path leads that may be a link. What lies outside of the set is no part of it: what it says would
+/// stand in messages and records.
 fn own(path: &Path, root: &Path) -> Result<PathBuf, String> {
     let target = path.canonicalize().map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
     if target.starts_with(root) {

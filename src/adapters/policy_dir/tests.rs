@@ -180,7 +180,8 @@ async fn c3_a_swap_of_a_config_map_volume_is_one_announcement() {
     assert_eq!(contents(&*next(&mut announced).await), Ok(vec![("more.rhai", "2"), ("scale.rhai", "2")]));
 }
 
-/// Keys of a ConfigMap hold no slash: mounted, one of a library is the same file as where flyball reads the ConfigMap itself.
+/// Keys of a ConfigMap hold no slash: mounted, one of a library is the same file as where flyball reads the ConfigMap
+/// itself.
 #[test]
 fn a_library_of_a_mounted_config_map_is_one() {
     let directory = directory(&[("..first/lib.calm.rhai", "1"), ("..first/scale.rhai", "2"), ("sub/lib.x.rhai", "3")]);

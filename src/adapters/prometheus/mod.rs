@@ -177,7 +177,8 @@ impl<'a> Reader<'a> {
     }
 
     /// Tells whether the other queries of the round would meet the same: all but faults of one query or its answer. One
-    /// that was not finished may be slow by itself; of a server that finishes no other one either the rest is not asked.
+    /// that was not finished may be slow by itself; of a server that finishes no other one either the rest is not
+    /// asked.
     fn breaks_off(&mut self, refusal: &Refusal) -> bool {
         match &refusal.error {
             error if error.is_unfinished() && refusal.back_off.is_none() => {

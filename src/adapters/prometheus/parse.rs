@@ -29,12 +29,13 @@ pub(super) trait Sink {
     /// Reads the numbers of the current series.
     fn numbers<'de, D: Deserializer<'de>>(&mut self, numbers: D) -> Result<(), D::Error>;
 
-    /// Ends the current series, which may have had no numbers; `place` is the service it belongs to, if it belongs to one.
+    /// Ends the current series, which may have had no numbers; `place` is the service it belongs to, if it belongs to
+    /// one.
     fn end(&mut self, place: Option<usize>);
 }
 
-/// What is remarked on an answer some of whose series have no number, or one of another form: a place of the answer that is
-/// missing, and no reason to doubt the others.
+/// What is remarked on an answer some of whose series have no number, or one of another form: a place of the answer
+/// that is missing, and no reason to doubt the others.
 pub(super) fn without_number(series: u64) -> String {
     format!(
         "{series} series without a number, of which a native histogram is one: its query needs a function around it, as \
@@ -219,10 +220,10 @@ impl Head {
     }
 }
 
-/// Tells whether a warning is a remark of the engine on what it computed, of the whole of the data: of a metric whose name
-/// is not that of a counter, of buckets that do not add up. One series of one service may cause it. Prometheus 2.48 to 2.53
-/// and Thanos have both kinds among the warnings. A list that was cut (`4 more warning annotations omitted`) may have lost
-/// what says that a part is missing, and is none.
+/// Tells whether a warning is a remark of the engine on what it computed, of the whole of the data: of a metric whose
+/// name is not that of a counter, of buckets that do not add up. One series of one service may cause it. Prometheus
+/// 2.48 to 2.53 and Thanos have both kinds among the warnings. A list that was cut (`4 more warning annotations
+/// omitted`) may have lost what says that a part is missing, and is none.
 ///
 /// Source: <https://github.com/prometheus/prometheus/blob/main/util/annotations/annotations.go>.
 fn is_annotation(text: &str) -> bool {

@@ -1,4 +1,5 @@
-//! Which process holds the lock of a file: the kernel knows, so that nothing has to be written down that could be stale.
+//! Which process holds the lock of a file: the kernel knows, so that nothing has to be written down that could be
+//! stale.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,8 +10,8 @@ use rustix::fs::{major, minor};
 /// Where Linux lists the locks of files.
 const LOCKS: &str = "/proc/locks";
 
-/// Returns the id of the process that holds the lock of the file at `path`; `None` where the system does not tell, as of one
-/// in another container.
+/// Returns the id of the process that holds the lock of the file at `path`; `None` where the system does not tell, as
+/// of one in another container.
 pub(super) fn holder(path: &Path) -> Option<u32> {
     let file = fs::metadata(path).ok()?;
     let place = format!("{:02x}:{:02x}:{}", major(file.dev()), minor(file.dev()), file.ino());

@@ -103,7 +103,8 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text").to_owned()
 }
 
-/// Checks the format, makes the tables of a new file and counts this start, at least as `least`; durable when it returns.
+/// Checks the format, makes the tables of a new file and counts this start, at least as `least`; durable when it
+/// returns.
 pub(super) fn start(db: &redb::Database, least: u32) -> Result<u32, Fault> {
     check_format(db)?;
     let txn = begin(db, Phases::Two)?;
@@ -335,8 +336,8 @@ fn intent(intents: &impl ReadableTable<&'static str, &'static [u8]>, id: &str) -
     decode(&id, intents.get(id)?.ok_or_else(missing)?.value())
 }
 
-/// Returns records, newest first: the newest, or those from before a decision. A record that cannot be read is left out and
-/// logged: it must not hide the others.
+/// Returns records, newest first: the newest, or those from before a decision. A record that cannot be read is left out
+/// and logged: it must not hide the others.
 pub(super) fn recorded(
     txn: &ReadTransaction,
     service: Option<&ServiceId>,

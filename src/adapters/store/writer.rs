@@ -1,7 +1,8 @@
 //! The one writer: a thread that takes what is queued, commits it as one, and answers all who wait.
 //!
-//! After a failure nothing is taken any more, and reads go on. From time to time the file is opened anew and checked whole.
-//! The first commit after that has what became of the writes that were under way; once it is durable, all is as before.
+//! After a failure nothing is taken any more, and reads go on. From time to time the file is opened anew and checked
+//! whole. The first commit after that has what became of the writes that were under way; once it is durable, all is as
+//! before.
 //!
 //! A commit that somebody waits for syncs the disk once. The next one for which nobody waits, of records or of none,
 //! has two phases and seals it (see [`Phases`]).
@@ -189,8 +190,8 @@ impl Shared {
         }
     }
 
-    /// Waits for entries and returns those of the next commit, none if it only seals or if it is time to try `again`; `None`
-    /// when the journal is closed.
+    /// Waits for entries and returns those of the next commit, none if it only seals or if it is time to try `again`;
+    /// `None` when the journal is closed.
     fn next_group(&self, sealed: bool, again: Option<Instant>) -> Option<Vec<Item>> {
         let mut queue = self.queue.lock();
         let seal = (!sealed).then(|| Instant::now() + GATHER);
@@ -225,9 +226,9 @@ impl Shared {
         }
     }
 
-    /// Opens the file anew and commits what was kept; from then on all is as before. Reads go on meanwhile as the last commit
-    /// left it, of which one more commit overwrites nothing. The lock of the file is free for a moment: whoever takes it then
-    /// keeps it.
+    /// Opens the file anew and commits what was kept; from then on all is as before. Reads go on meanwhile as the last
+    /// commit left it, of which one more commit overwrites nothing. The lock of the file is free for a moment: whoever
+    /// takes it then keeps it.
     fn recover(&self, kept: &mut Vec<Item>) {
         let broken = self.opened.write().db.take();
         // What the engine says of what it could not write is known.

@@ -30,7 +30,8 @@ fn parse(text: &str) -> anyhow::Result<Labels> {
     all.iter().map(|(name, all)| Ok((name.clone(), windows(all).with_context(|| name.clone())?))).collect()
 }
 
-/// Returns the first and the last row of each window. One that holds no row is an error: the labels are of another file.
+/// Returns the first and the last row of each window. One that holds no row is an error: the labels are of another
+/// file.
 pub fn rows(windows: &[(i64, i64)], rows: &[Row]) -> anyhow::Result<Vec<(usize, usize)>> {
     let window = |(from, to): &(i64, i64)| {
         let first = rows.iter().position(|row| row.at >= *from)?;

@@ -1,4 +1,5 @@
-//! `flyball anomalies evaluate`: what the anomaly detector of the loop would have said of series, and how good that was.
+//! `flyball anomalies evaluate`: what the anomaly detector of the loop would have said of series, and how good that
+//! was.
 
 mod labels;
 mod report;
@@ -35,11 +36,12 @@ pub enum AnomaliesCommand {
                         benchmark does it, and for the shipped one.\n\nExit code: 0 all series were judged; 1 some were \
                         left out, and are listed; 2 none could be judged.")]
 pub struct EvaluateArgs {
-    /// CSV file with the columns timestamp and value (empty: missing), or a directory of such files; `-` is the standard
-    /// input.
+    /// CSV file with the columns timestamp and value (empty: missing), or a directory of such files; `-` is the
+    /// standard input.
     #[arg(long, value_name = "PATH")]
     input: PathBuf,
-    /// JSON file with the windows in which something went wrong. Without it nothing did, and every alarm is a false one.
+    /// JSON file with the windows in which something went wrong. Without it nothing did, and every alarm is a false
+    /// one.
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
     /// Steps in a season; without it those of a day.

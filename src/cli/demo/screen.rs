@@ -21,7 +21,8 @@ const LINES: Duration = Duration::from_secs(1);
 /// Columns and rows that the picture needs.
 const LEAST: (u16, u16) = (60, 20);
 
-/// Returns why there is no picture in this terminal, if so: it takes none, or has no room (some tell a size of nothing).
+/// Returns why there is no picture in this terminal, if so: it takes none, or has no room (some tell a size of
+/// nothing).
 pub fn cramped() -> Option<String> {
     if !terminal::is_drawn_on() {
         return Some("the terminal takes no pictures (TERM=dumb): lines instead; Ctrl-C ends the demo".to_owned());

@@ -91,8 +91,8 @@ pub(super) async fn list(args: &ExplainArgs, settings: &Settings) -> anyhow::Res
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns the newest decisions from `from` on, newest first, of one service or of all: lines alone, which are all that is
-/// kept of them.
+/// Returns the newest decisions from `from` on, newest first, of one service or of all: lines alone, which are all that
+/// is kept of them.
 async fn newest(
     past: &Past<'_>,
     service: Option<&ServiceId>,
@@ -107,8 +107,8 @@ async fn newest(
     Ok(rows)
 }
 
-/// Returns what the running flyball recorded last, or before a decision, newest first. Of all services: of one alone the
-/// newest decision would stand among those that are recorded.
+/// Returns what the running flyball recorded last, or before a decision, newest first. Of all services: of one alone
+/// the newest decision would stand among those that are recorded.
 async fn recorded(past: &Past<'_>, before: Option<&DecisionId>) -> anyhow::Result<Vec<Row>> {
     let page: Decisions<DecisionSummary> = past.running().ask(&query("decisions", None, before, LOOKED_AT)).await?;
     Ok(page.decisions.into_iter().map(Row::from).collect())
@@ -131,8 +131,8 @@ async fn since_known(past: &Past<'_>, known: &BTreeMap<DecisionId, Row>) -> anyh
     Ok(rows)
 }
 
-/// Prints each decision that is not known as it is recorded, and once more when it has ended otherwise than it stood. One
-/// that does not answer is asked on: it may be about to come back.
+/// Prints each decision that is not known as it is recorded, and once more when it has ended otherwise than it stood.
+/// One that does not answer is asked on: it may be about to come back.
 async fn follow(args: &ExplainArgs, past: &Past<'_>, known: impl IntoIterator<Item = Row>) -> anyhow::Result<ExitCode> {
     let service: Option<ServiceId> = args.what.as_deref().and_then(|what| what.parse().ok());
     let mut told: BTreeMap<DecisionId, Row> = known.into_iter().map(|row| (row.id.clone(), row)).collect();

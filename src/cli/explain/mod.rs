@@ -69,8 +69,8 @@ impl ExplainArgs {
         self.last.map(usize::from).or(all).unwrap_or(usize::from(usual))
     }
 
-    /// Returns the moment from which on decisions are told. The clock is that of the loop, where one answers: a demo has its
-    /// own.
+    /// Returns the moment from which on decisions are told. The clock is that of the loop, where one answers: a demo
+    /// has its own.
     async fn from(&self, past: &Past<'_>) -> Option<Timestamp> {
         let since = self.since?;
         let now = past.running().ask::<Status>("status").await.map_or_else(|_| Timestamp::now(), |status| status.now);

@@ -28,8 +28,8 @@ pub struct EvaluateArgs {
     /// Form of the output.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
-    /// Write every forecast into this CSV file: series, origin, horizon, point and quantiles, and from each origin the 95 %
-    /// quantiles of the maximum over 10 and over 30 steps.
+    /// Write every forecast into this CSV file: series, origin, horizon, point and quantiles, and from each origin the
+    /// 95 % quantiles of the maximum over 10 and over 30 steps.
     #[arg(long, value_name = "FILE")]
     dump: Option<PathBuf>,
 }
@@ -78,8 +78,8 @@ struct Overall {
     mase_vs_best_simple: Option<f64>,
     mase_vs_holt_winters: Option<f64>,
     msis_vs_simple: Option<f64>,
-    /// Series whose error is more than 1 % above that of the best simple rule; against one that is never wrong there is no
-    /// ratio for the means.
+    /// Series whose error is more than 1 % above that of the best simple rule; against one that is never wrong there is
+    /// no ratio for the means.
     series_lost: usize,
 }
 

@@ -43,7 +43,8 @@ impl Grid {
         if parts.is_empty() { "0 s".to_owned() } else { parts.join(" ") }
     }
 
-    /// Says of each point of a forecast when it is: `at`, `seconds_ahead` and `steps`, which are `minutes` where a step is one.
+    /// Says of each point of a forecast when it is: `at`, `seconds_ahead` and `steps`, which are `minutes` where a step
+    /// is one.
     pub fn stamp(self, forecast: &mut Value, origin: Minute) {
         forecast["origin_at"] = json!(self.at(origin, 0));
         for point in forecast["points"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {

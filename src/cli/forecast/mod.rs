@@ -64,8 +64,8 @@ enum ForecastCommand {
 /// Which series.
 #[derive(Debug, Args)]
 pub struct SeriesArgs {
-    /// CSV file with the columns timestamp and value (empty: missing); `-` is the standard input; for `evaluate` a directory,
-    /// too.
+    /// CSV file with the columns timestamp and value (empty: missing); `-` is the standard input; for `evaluate` a
+    /// directory, too.
     #[arg(long, value_name = "PATH")]
     input: Option<PathBuf>,
     /// Steps in a season; without it those of a day, or of a week where a day has fewer than two.
@@ -166,8 +166,8 @@ impl ForecastArgs {
     }
 }
 
-/// Returns the outlook with its points up to `horizon`, which is the last one, interpolated where no horizon of the loop
-/// lies there.
+/// Returns the outlook with its points up to `horizon`, which is the last one, interpolated where no horizon of the
+/// loop lies there.
 fn up_to(horizon: u16, mut outlook: SignalOutlook) -> SignalOutlook {
     let ahead = f64::from(horizon);
     let last = outlook.point_at(ahead).map(|point| {

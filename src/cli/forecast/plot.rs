@@ -34,9 +34,9 @@ const PARTS: [(&str, &str, Part); 3] = [
     ("rest", "#2980b9", |parts| parts.rest),
 ];
 
-/// Draws the last steps (oldest first, the last one being the origin) and what is foreseen from it up to `horizon`, with
-/// the 50, 80 and 95 % intervals; what the forecasts of these steps were made of; a ring around each alarm. What is not known
-/// of the past takes no room.
+/// Draws the last steps (oldest first, the last one being the origin) and what is foreseen from it up to `horizon`,
+/// with the 50, 80 and 95 % intervals; what the forecasts of these steps were made of; a ring around each alarm. What
+/// is not known of the past takes no room.
 pub fn draw(title: &str, grid: Grid, past: &[Told], outlook: &SignalOutlook, horizon: u16) -> String {
     let steps = past.len().max(1) as f64;
     let at = |index: usize| index as f64 + 1.0 - steps;

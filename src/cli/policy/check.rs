@@ -128,8 +128,8 @@ impl Checked {
     }
 }
 
-/// Compiles a set and its tests, looks for what is likely a mistake, also in what the settings say of it, and prints all of
-/// it. With `strict` the tests run.
+/// Compiles a set and its tests, looks for what is likely a mistake, also in what the settings say of it, and prints
+/// all of it. With `strict` the tests run.
 pub fn check_set(source: &Source, strict: bool, form: Form) -> anyhow::Result<ExitCode> {
     let checked = Checked::of(source, strict);
     match form {
@@ -148,8 +148,8 @@ pub fn refuse_set(error: &anyhow::Error) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-/// Returns what settings say of parameters that does not fit the set: a mask of one that there is not, a span of time for one
-/// that is none.
+/// Returns what settings say of parameters that does not fit the set: a mask of one that there is not, a span of time
+/// for one that is none.
 fn unfit(settings: &Settings, set: &PolicySet) -> Vec<PolicyFault> {
     let known: Vec<&str> = set.parameters().iter().map(|parameter| &*parameter.name).collect();
     let masked = settings.mask.parameters.iter().filter(|name| !known.contains(&&***name));

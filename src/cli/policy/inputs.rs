@@ -71,8 +71,8 @@ impl InputArgs {
     }
 }
 
-/// Returns the services of the records: as the settings list them, or as the running flyball has them, where `ServiceLoop`
-/// objects declare them.
+/// Returns the services of the records: as the settings list them, or as the running flyball has them, where
+/// `ServiceLoop` objects declare them.
 async fn declared(settings: &Settings, records: &[DecisionRecord]) -> anyhow::Result<BTreeMap<ServiceId, ServiceSpec>> {
     if settings.declarations.is_none() {
         return Ok(settings.services.iter().map(|spec| (spec.id.clone(), spec.clone())).collect());
@@ -125,8 +125,8 @@ impl Inputs {
         Ok(spec)
     }
 
-    /// Decides once more on what was known then, and returns what may be shown of it. Conditions that the set has in common
-    /// with that of then have held for as long as they had.
+    /// Decides once more on what was known then, and returns what may be shown of it. Conditions that the set has in
+    /// common with that of then have held for as long as they had.
     ///
     /// # Errors
     /// When the service is gone, or declares other signals.

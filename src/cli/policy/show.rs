@@ -53,7 +53,8 @@ fn shown(line: &str) -> String {
     line.split('\t').map(plain::plain).collect::<Vec<_>>().join("\t")
 }
 
-/// Returns the line that a fault is in, and its number. What is missing at the end of a file is found behind its last line.
+/// Returns the line that a fault is in, and its number. What is missing at the end of a file is found behind its last
+/// line.
 fn line<'a>(source: &'a Source, fault: &PolicyFault) -> Option<(usize, &'a str)> {
     let number = fault.line?;
     text_of(source, fault).map(|text| (number, line_at(text, number).unwrap_or_default()))

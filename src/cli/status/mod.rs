@@ -31,8 +31,8 @@ const SHORTEST: Duration = Duration::from_millis(500);
 pub struct StatusArgs {
     /// Only these services (namespace/name).
     services: Vec<ServiceId>,
-    /// Show it anew every 2 s, or each time this has passed (`--watch=10s`), until Ctrl-C; the exit code is that of the last
-    /// look.
+    /// Show it anew every 2 s, or each time this has passed (`--watch=10s`), until Ctrl-C; the exit code is that of the
+    /// last look.
     #[arg(long, short, value_name = "SPAN", num_args = 0..=1, require_equals = true, default_missing_value = "2s",
         value_parser = pause)]
     watch: Option<Duration>,

@@ -1,7 +1,7 @@
 //! Several processes: the one that leads decides what is in force, the others follow what it says.
 //!
-//! All read the same policies, so a revision is enough to say which release is meant. A process that follows puts nothing
-//! in force by itself, unless it had nothing at all, and is ready to go on from there when it leads.
+//! All read the same policies, so a revision is enough to say which release is meant. A process that follows puts
+//! nothing in force by itself, unless it had nothing at all, and is ready to go on from there when it leads.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Which revision of the policies is in force for whom: a candidate stands beside the set in force for a while before it
-//! takes its place, and people may hurry it, keep it out or go back. Pure: knows releases by their revisions alone.
+//! Which revision of the policies is in force for whom: a candidate stands beside the set in force for a while before
+//! it takes its place, and people may hurry it, keep it out or go back. Pure: knows releases by their revisions alone.
 //!
 //! ```text
 //! announced -> candidate --(shadow time is over, promote)--> in force --(the next one)--> before
@@ -7,8 +7,8 @@
 //!                  +------------- roll back ----> rolled back <-+ <------- roll back --------+ (in force again)
 //! ```
 //!
-//! Of those before the last few are kept, one step back each: not those that were in force for a moment alone, such as an edit
-//! that was saved half-finished.
+//! Of those before the last few are kept, one step back each: not those that were in force for a moment alone, such as
+//! an edit that was saved half-finished.
 
 mod following;
 mod staged;
@@ -154,8 +154,8 @@ impl<R: Clone> Staging<R> {
         Step::Candidate(revision)
     }
 
-    /// Hears of a release whose load began after so many returns. Where people went back meanwhile it is kept out, as if
-    /// it had stood beside by then.
+    /// Hears of a release whose load began after so many returns. Where people went back meanwhile it is kept out, as
+    /// if it had stood beside by then.
     pub fn loaded(&mut self, staged: Staged<R>, returns: u64, now: Duration) -> Step {
         let stands = self.in_force.as_ref().is_some_and(|in_force| in_force.revision == staged.revision);
         if self.returns == returns || stands {
@@ -166,8 +166,8 @@ impl<R: Clone> Staging<R> {
         Step::KeptOut(revision)
     }
 
-    /// Takes up a candidate that stood beside the release in force for `stood` in an earlier life, and was ahead for some.
-    /// Without a release in force there is nothing for it to stand beside.
+    /// Takes up a candidate that stood beside the release in force for `stood` in an earlier life, and was ahead for
+    /// some. Without a release in force there is nothing for it to stand beside.
     pub fn resume(&mut self, staged: Staged<R>, stood: Duration, ahead: BTreeSet<ServiceId>, now: Duration) {
         if self.in_force.is_some() {
             let due = now.saturating_add(self.soak.saturating_sub(stood));

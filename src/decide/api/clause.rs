@@ -103,8 +103,8 @@ impl Body {
     /// Reads what a rule returned that has written the clauses of `book`.
     ///
     /// # Errors
-    /// When it holds something else than clauses, an action and no condition for it, or not exactly one action, or not every
-    /// clause that was written: all of it. What forbids may do so without a condition.
+    /// When it holds something else than clauses, an action and no condition for it, or not exactly one action, or not
+    /// every clause that was written: all of it. What forbids may do so without a condition.
     pub(crate) fn read(list: Array, book: &Book) -> Result<Self, Vec<Unsound>> {
         let mut clauses = Clauses::default();
         let mut wrong = Vec::new();

@@ -1,5 +1,5 @@
-//! Names that a file declares: those that it never uses, and those that mean something else already. Found in its text, where
-//! closures and strings are as visible as code.
+//! Names that a file declares: those that it never uses, and those that mean something else already. Found in its text,
+//! where closures and strings are as visible as code.
 
 use std::collections::BTreeSet;
 
@@ -41,8 +41,8 @@ pub(super) fn unused(path: &str, text: &str) -> Vec<Lint> {
 
 /// Most variables of a file, in all its functions.
 const MAX_VARIABLES: usize = 1024;
-/// Words that a rule's list and its conditions are made of, and units: nothing else may have such a name. A variable may be
-/// called like every other word; a function would take its place.
+/// Words that a rule's list and its conditions are made of, and units: nothing else may have such a name. A variable
+/// may be called like every other word; a function would take its place.
 const CLAUSES: [&str; 26] = [
     "when",
     "unless",
@@ -74,8 +74,8 @@ const CLAUSES: [&str; 26] = [
 /// What runs the function that somebody is given: no word of policies, but of the script language.
 const CALL: &str = "call";
 
-/// Returns a fault for each function, variable or import of a file that is called like a word of the language, or one for
-/// more variables than the parser, whose time for them grows with their square, may be given.
+/// Returns a fault for each function, variable or import of a file that is called like a word of the language, or one
+/// for more variables than the parser, whose time for them grows with their square, may be given.
 pub(in crate::decide) fn taken(path: &str, text: &str) -> Vec<PolicyFault> {
     let words = words(text);
     let variables = words.iter().filter(|word| matches!(word.text, "let" | "const")).count();

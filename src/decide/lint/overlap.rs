@@ -154,7 +154,8 @@ fn ask(all: &mut BTreeMap<String, Interval>, condition: &Condition, truth: bool,
     }
 }
 
-/// Returns what a quantity can be, as far as that is known: a measured value outside of the declared range is taken for none.
+/// Returns what a quantity can be, as far as that is known: a measured value outside of the declared range is taken for
+/// none.
 fn possible_of(quantity: &Quantity, set: &PolicySet) -> Interval {
     let (low, high) = match &quantity.term {
         Term::Signal { name, view: View::Current | View::Mean | View::P99 | View::Max, .. } => set.words.range(name),

@@ -129,8 +129,8 @@ impl Condition {
         }
     }
 
-    /// Returns the conditions whose traces its own trace has as its parts: those of a combination, also where that is negated
-    /// or assumed.
+    /// Returns the conditions whose traces its own trace has as its parts: those of a combination, also where that is
+    /// negated or assumed.
     pub(crate) fn traced(&self) -> &[Self] {
         match &self.statement {
             Statement::All(parts) | Statement::Any(parts) => parts,

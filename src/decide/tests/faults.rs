@@ -1,8 +1,10 @@
-//! That all that is wrong is told at once: of names that nobody declares, of each clause, of what is stated and dropped.
+//! That all that is wrong is told at once: of names that nobody declares, of each clause, of what is stated and
+//! dropped.
 
 use super::*;
 
-/// Which names there are, which was meant, and how another one gets known; also where a set binds services that lack it.
+/// Which names there are, which was meant, and how another one gets known; also where a set binds services that lack
+/// it.
 #[test]
 fn a_signal_that_nobody_declares_is_refused_with_what_to_do() {
     let faults = try_set(&one("when(s.que.current > 1), restart()")).unwrap_err();
@@ -118,7 +120,8 @@ fn a_condition_whose_value_nobody_takes_is_refused() {
     {
         set(&rule(before));
     }
-    // A function that declares, or ends the rule, is called for that; what a block in the place of a value ends with is one.
+    // A function that declares, or ends the rule, is called for that; what a block in the place of a value ends with is
+    // one.
     for text in [
         "fn one(n) { rule(n, #{ priority: 1, goal: \"protect\" }, |s, p| [when(s.rollout), restart()]); }\n\
          fn two(n) { one(n); one(n + \"x\"); }\ntwo(\"a\");",

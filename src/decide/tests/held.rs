@@ -90,7 +90,8 @@ fn a_condition_has_to_hold_for_longer_than_asked() {
     check("after a hole nothing is known of it", &set, &[(0, Some(5.0), False, 0), (90, on, Unknown, 0)]);
 }
 
-/// Errors may have stood at 30 % for hours before a start, a hole or a change of the bound: nobody saw, so nothing is taken away.
+/// Errors may have stood at 30 % for hours before a start, a hole or a change of the bound: nobody saw, so nothing is
+/// taken away.
 #[test]
 fn an_unless_does_not_act_on_a_past_that_nobody_saw() {
     let policy = format!(

@@ -36,8 +36,9 @@ fn a_rule_cannot_keep_state_in_captured_variables() {
     }
 }
 
-/// The engine's limits see neither what a function pointer carries nor what a closure captures: either doubles with each
-/// turn of a loop. So functions carry nothing: the words for it are no words, and functions see their own variables alone.
+/// The engine's limits see neither what a function pointer carries nor what a closure captures: either doubles with
+/// each turn of a loop. So functions carry nothing: the words for it are no words, and functions see their own
+/// variables alone.
 #[test]
 fn functions_carry_nothing() {
     let (curry, pointer) = ("`curry` is not available in policies", "`Fn` is not available in policies");
@@ -235,7 +236,8 @@ fn a_failing_rule_leaves_the_others_alone() {
     assert_eq!(proposal.choice, Choice::Act { rule: "q".into(), action: Action::Restart, backed_by_arrivals: false });
 }
 
-/// The engine's own panics there: it is caught, and reported before, with a backtrace where the environment asks for one.
+/// The engine's own panics there: it is caught, and reported before, with a backtrace where the environment asks for
+/// one.
 #[test]
 fn a_list_is_ordered_without_a_panic_whatever_compares() {
     use std::sync::atomic::{AtomicUsize, Ordering};

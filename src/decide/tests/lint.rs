@@ -62,8 +62,8 @@ fn what_the_settings_say_of_signals() {
     assert_eq!(lint(&compile(files, &both, &super::never()).unwrap(), files), [], "one service forecasts it");
 }
 
-/// A standard signal is declared, with its range, and has no data until the settings say where it comes from: no mistake of a
-/// set that serves many settings, and still to be known.
+/// A standard signal is declared, with its range, and has no data until the settings say where it comes from: no
+/// mistake of a set that serves many settings, and still to be known.
 #[test]
 fn a_standard_signal_without_data_is_declared_and_told() {
     let unmeasured = |clauses: &str| {

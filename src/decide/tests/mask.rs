@@ -1,4 +1,5 @@
-//! What records do not show: no value that is masked stays in a proposal, and who decides on a masked record knows it not.
+//! What records do not show: no value that is masked stays in a proposal, and who decides on a masked record knows it
+//! not.
 
 use super::*;
 use crate::model::{Band, Foreseen, MASKED, RecordMask};
@@ -77,8 +78,8 @@ fn what_holds_and_what_is_done_stays() {
     assert!(text.contains("a value is outside its range (masked)"), "{text}");
 }
 
-/// Who decides once more on what a record shows takes nothing for what is not there, not even what a policy assumes of the
-/// unknown.
+/// Who decides once more on what a record shows takes nothing for what is not there, not even what a policy assumes of
+/// the unknown.
 #[test]
 fn on_a_masked_record_a_rule_that_reads_what_is_masked_is_unknown() {
     let mut case = case().set("maintenance", 1.0);

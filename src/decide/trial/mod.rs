@@ -133,8 +133,8 @@ impl Bench {
     }
 }
 
-/// Runs the tests among `files` (path and text) whose names `wanted` lets pass, against `set`. `deadline` is asked for one
-/// before the files are read and again before each test.
+/// Runs the tests among `files` (path and text) whose names `wanted` lets pass, against `set`. `deadline` is asked for
+/// one before the files are read and again before each test.
 ///
 /// # Errors
 /// All faults of test files that could not be loaded; then no test was run.

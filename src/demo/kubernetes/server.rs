@@ -1,5 +1,6 @@
-//! A Kubernetes API server, as far as a controller of replicas meets one: `Deployment`s and `StatefulSet`s with
-//! their scale, ConfigMaps, Events, Leases, the objects of `flyball.dev`; versions, preconditions, dry runs, field managers, watches; errors in the API's form.
+//! A Kubernetes API server, as far as a controller of replicas meets one: `Deployment`s and `StatefulSet`s with their
+//! scale, ConfigMaps, Events, Leases, the objects of `flyball.dev`; versions, preconditions, dry runs, field managers,
+//! watches; errors in the API's form.
 //!
 //! Plain HTTP on loopback. It authenticates nobody and runs nothing: what runs is told to [`Objects`] by the plant.
 

@@ -33,8 +33,8 @@ pub fn counted(number: usize, noun: &str) -> String {
     format!("{number} {noun}{ending}")
 }
 
-/// Returns a span as people say it: `12 ms`, `150 s`, from ten minutes on `12 min`, from an hour on in its two largest units:
-/// `9 h 57 min`, `3 d 4 h`.
+/// Returns a span as people say it: `12 ms`, `150 s`, from ten minutes on `12 min`, from an hour on in its two largest
+/// units: `9 h 57 min`, `3 d 4 h`.
 pub fn span(span: Duration) -> String {
     let two = |large: u64, unit: &str, small: u64, part: &str| match small {
         0 => format!("{large} {unit}"),
@@ -69,7 +69,8 @@ fn lever(target: &TargetState) -> String {
     target.autoscaler().map_or_else(String::new, |one| format!("the floor of HPA {} ", one.name))
 }
 
-/// Returns a clause with its numbers: `p99.predicted 186 ms > 200 ms, short by 14 ms`; of a combination, with its parts.
+/// Returns a clause with its numbers: `p99.predicted 186 ms > 200 ms, short by 14 ms`; of a combination, with its
+/// parts.
 pub fn clause(condition: &ConditionTrace) -> String {
     let parts: Vec<_> = condition.parts().iter().map(clause).collect();
     let parts = if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) };

@@ -87,8 +87,8 @@ fn hold(condition: &ConditionTrace, wanted: bool) -> String {
     held.map_or_else(String::new, |held| format!(", and hold for more than {}", span(held.needed)))
 }
 
-/// Returns by which of its parts a combination comes to be what is wanted, and whether it takes all of those: nothing where
-/// they are so already.
+/// Returns by which of its parts a combination comes to be what is wanted, and whether it takes all of those: nothing
+/// where they are so already.
 fn joined(parts: &Parts, wanted: bool) -> String {
     let lacking: Vec<_> = parts.list().iter().filter(|part| part.holds != Truth::of(wanted)).collect();
     let how = match parts {

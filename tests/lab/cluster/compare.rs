@@ -108,8 +108,9 @@ impl Outcome {
 }
 
 /// Makes a workload for each controller, in the namespace beside it, and waits until its first pods are ready. The
-/// autoscalers are made last, each so long after the one before: each looks every 15 s from when it was made. Made at once,
-/// what differs between two of them is not when they look; made apart, the mean of several is not by chance that of one moment.
+/// autoscalers are made last, each so long after the one before: each looks every 15 s from when it was made. Made at
+/// once, what differs between two of them is not when they look; made apart, the mean of several is not by chance that
+/// of one moment.
 pub async fn workloads(cluster: &Cluster, of: &[(String, Controller)], apart: Duration) -> Vec<Workload> {
     let namespaces: Vec<String> = of.iter().map(|(namespace, _)| namespace.clone()).collect();
     cluster.namespaces(&namespaces).await;
@@ -203,7 +204,8 @@ pub fn flyball(prometheus: &str, days: u32, namespaces: &[&str]) -> Installation
 }
 
 /// As `docs/operations.md` has it for pods that start in seconds and scrapes of one: the rate over the time in which
-/// about a hundred requests come, and a raise that may follow another once the first has shown. The rest is as by default.
+/// about a hundred requests come, and a raise that may follow another once the first has shown. The rest is as by
+/// default.
 fn settings(prometheus: &str, days: u32, namespaces: &[&str]) -> String {
     let services = namespaces.iter().map(|namespace| format!("  - name: {namespace}/{NAME}\n"));
     format!(

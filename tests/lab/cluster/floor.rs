@@ -25,8 +25,8 @@ const BEFORE: u32 = 20;
 const SURGES: u32 = 70;
 const FLOOR: u32 = 2;
 const CEILING: u32 = 10;
-/// The rate over 12 s takes as long to climb, and a raise may follow another after 15 s: what is more is no climb. A fight
-/// would be a floor set back, or a replica count set by flyball.
+/// The rate over 12 s takes as long to climb, and a raise may follow another after 15 s: what is more is no climb. A
+/// fight would be a floor set back, or a replica count set by flyball.
 const MOST_WRITES: usize = 4;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
-//! Prometheus and the API server go, in the middle of things, and come back: no capacity is lost meanwhile, nothing that
-//! was decided before is written after, and the loop goes on from what is true then. Judged by etcd's history and the
-//! audit log.
+//! Prometheus and the API server go, in the middle of things, and come back: no capacity is lost meanwhile, nothing
+//! that was decided before is written after, and the loop goes on from what is true then. Judged by etcd's history and
+//! the audit log.
 
 use std::path::Path;
 use std::time::Duration;
@@ -143,8 +143,8 @@ fn steps(moves: &[Move]) -> Vec<(Option<u32>, u32)> {
     moves.iter().map(|it| (it.from, it.to)).collect()
 }
 
-/// The store forgets what flyball's watches go on from. While flyball is held and the server is another process, a person
-/// moves what is watched.
+/// The store forgets what flyball's watches go on from. While flyball is held and the server is another process, a
+/// person moves what is watched.
 #[tokio::test(flavor = "multi_thread")]
 async fn k5_watches_whose_revisions_are_compacted_away_are_listed_anew_before_anything_is_written() {
     const NAMESPACE: &str = "forgotten";

@@ -1,4 +1,5 @@
-//! What happened in a play, as a drawing: load and what was foreseen, replicas, latency, violations, one below the other.
+//! What happened in a play, as a drawing: load and what was foreseen, replicas, latency, violations, one below the
+//! other.
 
 use flyball::cli::svg::{Frame, sheet};
 

@@ -1,5 +1,5 @@
-//! Two flyballs on one Lease of the real API server, each a pod of its own with the account, the roles and the fence that
-//! are shipped; etcd's history is the witness of what was written, the audit log of what was refused.
+//! Two flyballs on one Lease of the real API server, each a pod of its own with the account, the roles and the fence
+//! that are shipped; etcd's history is the witness of what was written, the audit log of what was refused.
 
 use std::path::Path;
 use std::process::Command;
@@ -151,7 +151,8 @@ async fn l2_t2_a_leader_that_is_stopped_inside_a_write_for_longer_than_its_lease
     assert_kept(&report);
 }
 
-/// Nobody has written meanwhile, so that the version which the write is conditional on still holds: the fence alone stops it.
+/// Nobody has written meanwhile, so that the version which the write is conditional on still holds: the fence alone
+/// stops it.
 #[tokio::test(flavor = "multi_thread")]
 async fn inv_17_l2_t2_a_write_that_is_sent_after_another_process_leads_is_refused_by_the_server() {
     let prepared = Prepared::start(Fence::Stands).await;

@@ -86,8 +86,8 @@ async fn at_rest() {
     assert!(flyball.stop().success());
 }
 
-/// Loops from the API, policies and switch from files (as ConfigMaps they are two watches more), rounds of 15 s, a forecast
-/// for each.
+/// Loops from the API, policies and switch from files (as ConfigMaps they are two watches more), rounds of 15 s, a
+/// forecast for each.
 fn settings(telemetry: &str) -> String {
     format!(
         "listen: 127.0.0.1:0\n\

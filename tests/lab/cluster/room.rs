@@ -1,5 +1,5 @@
-//! Nodes without room: what was raised stays Unschedulable. flyball stops raising, says so, and goes on once there is room.
-//! Judged by etcd's history and what the API shows.
+//! Nodes without room: what was raised stays Unschedulable. flyball stops raising, says so, and goes on once there is
+//! room. Judged by etcd's history and what the API shows.
 
 use serde_json::{Value, json};
 

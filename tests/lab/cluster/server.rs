@@ -50,7 +50,8 @@ impl ApiServer {
         }
         eventually("the API server has ended", READY, async || {
             let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-            // A zombie has ended, whoever has yet to take note of it; but its other threads may hold its port a little longer.
+            // A zombie has ended, whoever has yet to take note of it; but its other threads may hold its port a little
+            // longer.
             let ended = stat.rsplit_once(") ").is_none_or(|(_, fields)| fields.starts_with('Z'));
             (ended && TcpStream::connect(ADDRESS).is_err()).then_some(())
         })

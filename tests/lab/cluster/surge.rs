@@ -15,8 +15,8 @@ use crate::prometheus::Prometheus;
 use crate::support::flyball::{Flyball, Installation};
 
 const NAMESPACE: &str = "surge";
-/// Requests a second, usually and in the surge: two pods carry the one, six the other. Four workloads at once stay below
-/// what the players may send in all.
+/// Requests a second, usually and in the surge: two pods carry the one, six the other. Four workloads at once stay
+/// below what the players may send in all.
 const USUAL: f64 = 12.0;
 const SURGE: f64 = 48.0;
 /// Minutes that a surge lasts in the history.
@@ -116,8 +116,9 @@ async fn replicas_are_ready_before_a_surge_that_recurs() {
     assert!(scene.flyball.stop().success());
 }
 
-/// The same requests to four workloads at once. Each is played from minutes before the surge until the autoscaler has let
-/// go of what it took for it (after five minutes) and flyball of some of it (it does so in steps, ten minutes apart).
+/// The same requests to four workloads at once. Each is played from minutes before the surge until the autoscaler has
+/// let go of what it took for it (after five minutes) and flyball of some of it (it does so in steps, ten minutes
+/// apart).
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "23 minutes; scripts/lab/score runs it, on more nodes"]
 async fn sweep() {

@@ -26,8 +26,8 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// Reads rows `timestamp,value`, as times or as seconds, and lets the last day of them last `minutes`; all of it where
-    /// there are no two days.
+    /// Reads rows `timestamp,value`, as times or as seconds, and lets the last day of them last `minutes`; all of it
+    /// where there are no two days.
     pub fn read(path: &Path, minutes: u32, peak: f64) -> Self {
         let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         Self::parse(&text, minutes, peak).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
@@ -63,8 +63,8 @@ impl Trace {
         self.played.0 > self.rows[0].0
     }
 
-    /// Returns the rate at a second of the play. Before it lie the days of the past, again and again, each real day of them
-    /// beginning with another one: what recurs exactly would teach that the next day holds no surprise. Without a
+    /// Returns the rate at a second of the play. Before it lie the days of the past, again and again, each real day of
+    /// them beginning with another one: what recurs exactly would teach that the next day holds no surprise. Without a
     /// past, the first value.
     pub fn rate(&self, second: f64) -> f64 {
         let (begin, end) = self.played;

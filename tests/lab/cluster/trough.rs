@@ -1,6 +1,6 @@
-//! All of flyball is killed at the nightly trough, and the morning comes: whoever was lowered has an autoscaler behind it
-//! that raises again, and whoever has none was never lowered. Beside them the same requests under the stock autoscaler
-//! alone. Judged by request logs, by the API and by etcd's history.
+//! All of flyball is killed at the nightly trough, and the morning comes: whoever was lowered has an autoscaler behind
+//! it that raises again, and whoever has none was never lowered. Beside them the same requests under the stock
+//! autoscaler alone. Judged by request logs, by the API and by etcd's history.
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,7 +21,8 @@ use crate::support::flyball::Installation;
 const BOTH: &str = "trough-both";
 const ALONE: &str = "trough-alone";
 const STOCK: &str = "trough-stock";
-/// Beside the first of them, without pods: a tenth of the fleet may be removed in ten minutes, and two pods shall be less.
+/// Beside the first of them, without pods: a tenth of the fleet may be removed in ten minutes, and two pods shall be
+/// less.
 const FLEET: &str = "fleet";
 const LARGE: u32 = 40;
 /// Requests a second in the evening, at night and from the morning on: one pod carries the night, three the others. All
@@ -34,20 +35,20 @@ const DUSK: u32 = 14;
 const DAWN: u32 = 155;
 const RISEN: u32 = 163;
 const END: u32 = 215;
-/// Seconds before the morning at which flyball is killed: the night has lasted for two lowerings, each a minute after the
-/// other.
+/// Seconds before the morning at which flyball is killed: the night has lasted for two lowerings, each a minute after
+/// the other.
 const BEFORE_DAWN: u32 = 8;
-/// Pods of every workload at night, where somebody lowers it (the floor of its autoscaler), and of the one that nobody may
-/// lower.
+/// Pods of every workload at night, where somebody lowers it (the floor of its autoscaler), and of the one that nobody
+/// may lower.
 const LEAST: u32 = 2;
 const KEPT: u32 = 4;
 const TARGET: u32 = 60;
-/// The autoscaler looks every 15 s, here at both workloads at the same moments, and both have the same requests: what one
-/// look finds a little below the line where it acts and the other a little above it costs one look.
+/// The autoscaler looks every 15 s, here at both workloads at the same moments, and both have the same requests: what
+/// one look finds a little below the line where it acts and the other a little above it costs one look.
 const LOOK: usize = 15;
 
-/// Raises in the evening; wants less at night than the autoscaler's floor was before flyball. No capacity is declared, so
-/// that a lowering goes by the last minute alone.
+/// Raises in the evening; wants less at night than the autoscaler's floor was before flyball. No capacity is declared,
+/// so that a lowering goes by the last minute alone.
 const POLICY: &str = r#"
 rule("evening", #{ priority: 9, goal: "protect" }, |s, p| [when(s.rps.current > rps(16)), scale_to(3)]);
 rule("night", #{ priority: 1, goal: "cost" }, |s, p| [when(s.rps.current < rps(12)), scale_to(1)]);

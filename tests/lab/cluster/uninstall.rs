@@ -1,6 +1,6 @@
 //! Loops, their namespaces, the custom resources and all of what is shipped are deleted while flyball runs: nothing
-//! blocks, no capacity goes that the load needs, and a floor that flyball raised goes back where that is safe. Judged by
-//! etcd's history.
+//! blocks, no capacity goes that the load needs, and a floor that flyball raised goes back where that is safe. Judged
+//! by etcd's history.
 
 use std::time::Duration;
 
@@ -92,7 +92,8 @@ fn account_again() {
     std::fs::write(file, format!("{before}token: \"{}\"{after}", token.trim())).unwrap();
 }
 
-/// The last order in which the rest goes after the loops are known no more: what binds the account, then what bounds it.
+/// The last order in which the rest goes after the loops are known no more: what binds the account, then what bounds
+/// it.
 const REST: [&str; 3] = ["rbac.yaml", "admission.yaml", "crds.yaml"];
 
 #[tokio::test(flavor = "multi_thread")]

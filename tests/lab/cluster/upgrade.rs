@@ -1,6 +1,6 @@
-//! This version and the one before, as an operator goes from one to the other and back: on one journal, and side by side
-//! on one Lease. `scripts/lab/build previous` builds the other one. Judged by etcd's history, by request logs and by the objects
-//! of the API.
+//! This version and the one before, as an operator goes from one to the other and back: on one journal, and side by
+//! side on one Lease. `scripts/lab/build previous` builds the other one. Judged by etcd's history, by request logs and
+//! by the objects of the API.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -25,8 +25,8 @@ fn previous() -> PathBuf {
     program.expect("the version before is not built; scripts/lab/test upgrade builds it, or says why it cannot").into()
 }
 
-/// Starts `program` on what the other one left, under load, and waits long enough for a write that nobody asked for. It can
-/// explain what the other one did last.
+/// Starts `program` on what the other one left, under load, and waits long enough for a write that nobody asked for. It
+/// can explain what the other one did last.
 async fn changes_to(governed: &mut Governed, program: &Path, signal: &str) {
     let before = governed.written().await;
     governed.end(signal);
@@ -46,8 +46,8 @@ async fn changes_to(governed: &mut Governed, program: &Path, signal: &str) {
 const PLAYED: u32 = 120;
 const NAMESPACE: &str = "versions";
 
-/// Real requests to real workers, more with each step. What flyball is told of them is their plain rate: that of requests
-/// wavers, and what they waver by would be a reason to write.
+/// Real requests to real workers, more with each step. What flyball is told of them is their plain rate: that of
+/// requests wavers, and what they waver by would be a reason to write.
 struct Requests {
     begin: Instant,
     url: String,

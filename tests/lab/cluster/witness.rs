@@ -1,6 +1,6 @@
-//! What really happened: every revision of every Deployment and autoscaler as etcd keeps it, and every request of flyball's account
-//! as the API server wrote it down. Neither is told by flyball. Where a test has compacted the store, its history begins with what
-//! stood there at that revision.
+//! What really happened: every revision of every Deployment and autoscaler as etcd keeps it, and every request of
+//! flyball's account as the API server wrote it down. Neither is told by flyball. Where a test has compacted the store,
+//! its history begins with what stood there at that revision.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! Scripts that mean harm, or do it by accident, in twelve classes: each reaches what it attacks and is stopped there, the
-//! process goes on, and the last good set stays in force. Used by the tests and by the figures.
+//! Scripts that mean harm, or do it by accident, in twelve classes: each reaches what it attacks and is stopped there,
+//! the process goes on, and the last good set stays in force. Used by the tests and by the figures.
 
 #![allow(dead_code, reason = "the tests use one part of it, the figures another")]
 

@@ -1,4 +1,5 @@
-//! Open Policy Agent itself with the four rules: built from its Go module by `scripts/lab/build opa`, once on a machine.
+//! Open Policy Agent itself with the four rules: built from its Go module by `scripts/lab/build opa`, once on a
+//! machine.
 
 #![allow(clippy::print_stderr, reason = "what was not run is said to whoever ran it")]
 

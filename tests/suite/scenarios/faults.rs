@@ -33,8 +33,8 @@ pub fn change(world: &World, from: u32, to: u32) -> ChangeSet {
 
 const NEIGHBOURS: [&str; 3] = ["shop/cart", "shop/checkout", "shop/search-page"];
 
-/// What five pods carry, and four a quarter of an hour after the neighbour before: one lowering at a time is never refused
-/// by the budget of the fleet, which counts the replicas of all services.
+/// What five pods carry, and four a quarter of an hour after the neighbour before: one lowering at a time is never
+/// refused by the budget of the fleet, which counts the replicas of all services.
 fn falls(service: &str, at: Timestamp) -> f64 {
     let minute = at.duration_since(origin()).as_secs() / 60;
     let small = (waves(service, at) - 350.0) / 10.0;

@@ -18,7 +18,8 @@ use super::world::{ScriptedSource, World, settings, steady};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// A scripted source with a query that is never done in time, one whose rounds take long, or one whose past never comes.
+/// A scripted source with a query that is never done in time, one whose rounds take long, or one whose past never
+/// comes.
 struct Troubled {
     scripted: ScriptedSource,
     /// Whether the query for p99 runs out of time.
@@ -206,8 +207,8 @@ async fn inv_18_a_reading_of_the_past_that_dies_leaves_its_services_cold_and_not
     tree.stop().await;
 }
 
-/// A source that dies is started again. The root above it nobody starts again: where it dies the process is to end, and what
-/// was fresh once passes for fresh no longer.
+/// A source that dies is started again. The root above it nobody starts again: where it dies the process is to end, and
+/// what was fresh once passes for fresh no longer.
 #[tokio::test(start_paused = true)]
 async fn a_loop_whose_root_died_is_told_and_is_neither_ready_nor_fresh() {
     fail::cfg_callback("root_restarts", || assert!(!ROOT_DIES.get(), "the root dies")).unwrap();

@@ -102,9 +102,9 @@ impl IntentCache {
         self.of.keys().cloned().collect()
     }
 
-    /// Returns those of a service that need not be kept: the oldest beyond what is kept of their sort, and the old. What is open is kept,
-    /// the newest write of each knob in each direction as long as a cooldown may ask for it, and each undo as long as it
-    /// makes lowerings wait.
+    /// Returns those of a service that need not be kept: the oldest beyond what is kept of their sort, and the old.
+    /// What is open is kept, the newest write of each knob in each direction as long as a cooldown may ask for it, and
+    /// each undo as long as it makes lowerings wait.
     pub(super) fn excess(&self, service: &ServiceId, now: Timestamp) -> Vec<ChangeId> {
         let ours = self.of.get(service).into_iter().flatten().filter_map(|id| Some(&self.held.get(id)?.intent));
         let mut ended: Vec<(Timestamp, &Intent)> =

@@ -33,8 +33,8 @@ enum Written {
 }
 
 impl Shared {
-    /// Writes the end of an intent until it is there, or its object is not: the first end stands. Tells whether there was
-    /// one to end.
+    /// Writes the end of an intent until it is there, or its object is not: the first end stands. Tells whether there
+    /// was one to end.
     pub(super) async fn end(&self, intent: &Intent, at: Timestamp, outcome: &WriteOutcome) -> bool {
         let is_there = self
             .write_status(intent, Part::End(object::ended(at, outcome)), |held| {
@@ -45,8 +45,8 @@ impl Shared {
         is_there
     }
 
-    /// Ends an intent whose object may not have been made. One that is not there may still come, until the server has given
-    /// up making it: it is looked for once more after that, so that nobody finds it open.
+    /// Ends an intent whose object may not have been made. One that is not there may still come, until the server has
+    /// given up making it: it is looked for once more after that, so that nobody finds it open.
     pub(super) async fn end_unrecorded(&self, intent: &Intent) {
         let (at, outcome) = (Timestamp::now(), WriteOutcome::unsent("its intent was not recorded"));
         if !self.end(intent, at, &outcome).await {
@@ -55,8 +55,8 @@ impl Shared {
         }
     }
 
-    /// Merges a part into the status of the object until that has succeeded; `note` does the same to what is held of it.
-    /// Where the object shows that another process was first, that stands. Tells whether there is such an object.
+    /// Merges a part into the status of the object until that has succeeded; `note` does the same to what is held of
+    /// it. Where the object shows that another process was first, that stands. Tells whether there is such an object.
     pub(super) async fn write_status(&self, intent: &Intent, part: Part, note: impl Fn(&mut Intent)) -> bool {
         let id = &intent.change.id;
         loop {

@@ -18,7 +18,8 @@ use super::{Failure, Shared, collection};
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
 
 impl Shared {
-    /// Notes which services are not to be touched, and looks again until somebody has deleted or ended what cannot be read.
+    /// Notes which services are not to be touched, and looks again until somebody has deleted or ended what cannot be
+    /// read.
     pub(super) fn leave_alone(self: &Arc<Self>, unreadable: &[Unreadable]) {
         for one in unreadable {
             tracing::error!(

@@ -48,8 +48,8 @@ impl Announcements {
         self.own = Some((epoch, text.to_owned()));
     }
 
-    /// Returns the text that goes with a renewal of the term `epoch`, which may arrive from here on. What was said in an
-    /// earlier term is said no more: somebody else may have led since.
+    /// Returns the text that goes with a renewal of the term `epoch`, which may arrive from here on. What was said in
+    /// an earlier term is said no more: somebody else may have led since.
     pub(super) fn send(&mut self, epoch: Epoch) -> Option<String> {
         let (_, text) = self.own.as_ref().filter(|(of, _)| *of == epoch)?;
         if self.sent.back() != Some(text) {

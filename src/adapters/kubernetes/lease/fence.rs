@@ -1,6 +1,7 @@
-//! What the API server compares a write with, where `deploy/overlays/replicas/fence.yaml` stands: a `LoopLeader` that names
-//! the holder of the Lease. Its own object, because an admission policy that is taken away and comes again sees no change
-//! of a built-in kind any more until the server is restarted (kubernetes/kubernetes#133827), and the Lease is one.
+//! What the API server compares a write with, where `deploy/overlays/replicas/fence.yaml` stands: a `LoopLeader` that
+//! names the holder of the Lease. Its own object, because an admission policy that is taken away and comes again sees
+//! no change of a built-in kind any more until the server is restarted (kubernetes/kubernetes#133827), and the Lease is
+//! one.
 
 use kube::api::{GetParams, Patch, PatchParams, PostParams};
 use kube::core::Request;
@@ -20,12 +21,13 @@ struct Leader {
 }
 
 impl Shared {
-    /// Lets the server know that this process writes in the term `epoch`. Another one that was held since it claimed the
-    /// lease cannot take that back: what it knows of the object is old, or it learns by the clock that it leads no more.
+    /// Lets the server know that this process writes in the term `epoch`. Another one that was held since it claimed
+    /// the lease cannot take that back: what it knows of the object is old, or it learns by the clock that it leads no
+    /// more.
     ///
     /// # Errors
-    /// When that is not known to have succeeded. A server that does not know the kind, or does not let this account write
-    /// it, has no such policy: then there is nothing to let it know.
+    /// When that is not known to have succeeded. A server that does not know the kind, or does not let this account
+    /// write it, has no such policy: then there is nothing to let it know.
     pub(super) async fn fence(&self, epoch: Epoch) -> Result<(), String> {
         let path = format!("/apis/flyball.dev/v1alpha1/namespaces/{}/loopleaders", self.namespace);
         let known = match self.ask::<Leader>(Request::new(&path).get(&self.name, &GetParams::default())).await {

@@ -223,8 +223,8 @@ impl Shared {
         }
     }
 
-    /// Hears what the holder before has said. It stays there after that one is gone, until this process has said something
-    /// itself: then it is out of date.
+    /// Hears what the holder before has said. It stays there after that one is gone, until this process has said
+    /// something itself: then it is out of date.
     fn hear(&self, found: Option<&LeaseObject>) {
         let Some((metadata, version)) = found.and_then(|found| Some((&found.metadata, found.metadata.version()?)))
         else {

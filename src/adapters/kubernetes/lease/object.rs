@@ -74,7 +74,8 @@ fn held(claim: &Claim, holder: Option<&str>, timing: Timing, now: Timestamp) -> 
     let mut spec = json!({
         // Null takes it away, as client-go does.
         "holderIdentity": holder,
-        // A lease that was given up is free after a second, also for a candidate that does not know what its absence means.
+        // A lease that was given up is free after a second, also for a candidate that does not know what its absence
+        // means.
         "leaseDurationSeconds": if holder.is_some() { timing.duration.as_secs() } else { 1 },
         "leaseTransitions": claim.epoch.number(),
         "renewTime": time,

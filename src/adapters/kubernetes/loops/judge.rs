@@ -99,8 +99,9 @@ impl Judge {
         }
     }
 
-    /// Judges all loops together, the oldest first: of two that collide the older one stays. While the bound is not known
-    /// the declarations stay as the last one left them; that nothing is written meanwhile is for the guards to see to.
+    /// Judges all loops together, the oldest first: of two that collide the older one stays. While the bound is not
+    /// known the declarations stay as the last one left them; that nothing is written meanwhile is for the guards to
+    /// see to.
     pub(super) fn judge(
         &mut self,
         loops: &[LoopObject],

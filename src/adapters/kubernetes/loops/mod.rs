@@ -180,7 +180,8 @@ impl Keeper {
         *self.unjudged.lock() = bound.err().map(|why| why.to_string());
     }
 
-    /// Keeps, and logs once, which loops are none: one of before the schema ruled out its name cannot even have a status.
+    /// Keeps, and logs once, which loops are none: one of before the schema ruled out its name cannot even have a
+    /// status.
     fn name_ignored(&self, loops: &[LoopObject]) {
         let ignored: Vec<String> = loops.iter().filter_map(LoopObject::why_ignored).collect();
         let mut before = self.ignored.lock();

@@ -49,8 +49,8 @@ impl Writer {
     pub(super) async fn run(self) {
         let (mut count, mut terms) = (0_u64, self.leadership.terms());
         loop {
-            // Asked before each write: a thousand take minutes, in which the lease can be lost, and who speaks then says
-            // something newer.
+            // Asked before each write: a thousand take minutes, in which the lease can be lost, and who speaks then
+            // says something newer.
             let speaks = self.leadership.lead().speaks();
             let later = match self.outbox.next(speaks, Instant::now(), Timestamp::now()) {
                 Ok(writing) => {

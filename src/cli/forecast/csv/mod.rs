@@ -1,5 +1,5 @@
-//! Series in CSV: a header if there is one, then timestamp and value, between commas, semicolons or tabs. The step follows
-//! from the first ten rows by time.
+//! Series in CSV: a header if there is one, then timestamp and value, between commas, semicolons or tabs. The step
+//! follows from the first ten rows by time.
 
 mod steps;
 
@@ -37,8 +37,8 @@ pub struct Read {
 }
 
 impl Read {
-    /// Lets the season follow the clocks of a zone. Those of a grid whose steps do not fill an hour cannot: a clock change lies
-    /// within one.
+    /// Lets the season follow the clocks of a zone. Those of a grid whose steps do not fill an hour cannot: a clock
+    /// change lies within one.
     pub fn follow(&mut self, zone: &Zone) {
         if *zone != Zone::UTC && 3600 % self.step != 0 {
             let (zone, step) = (zone.name(), self.step);
@@ -275,7 +275,8 @@ fn row(cells: &[String], line: &str, separator: char) -> Result<(i64, Option<f64
     Ok((at, Some(value).filter(|value| value.is_finite())))
 }
 
-/// Returns the second of a timestamp: ISO 8601, as UTC where it names no zone, a date being its midnight, or a number since the epoch.
+/// Returns the second of a timestamp: ISO 8601, as UTC where it names no zone, a date being its midnight, or a number
+/// since the epoch.
 ///
 /// # Errors
 /// Why it is none.
@@ -295,8 +296,8 @@ pub fn second(stamp: &str) -> Result<i64, String> {
         .ok_or_else(|| format!("`{stamp}` is not a time such as 2026-03-03T12:00:00Z or seconds since 1970"))
 }
 
-/// Returns the second of a number since the epoch, whose unit follows from its size. Small ones are seconds of a clock of
-/// the file's own.
+/// Returns the second of a number since the epoch, whose unit follows from its size. Small ones are seconds of a clock
+/// of the file's own.
 fn since_epoch(number: f64) -> Option<i64> {
     const YEAR_1990: f64 = 631_152_000.0;
     const YEAR_2100: f64 = 4_102_444_800.0;

@@ -3,8 +3,8 @@
 /// Rows that decide the step. No forecast is made from fewer: what comes later changes nothing that was said before.
 const DECIDING: usize = 10;
 
-/// Returns the steps of the season that a series of this step is likely to have: a day, where a day has two steps at least,
-/// else a week, else a year.
+/// Returns the steps of the season that a series of this step is likely to have: a day, where a day has two steps at
+/// least, else a week, else a year.
 pub fn usual_season(step: i64) -> Option<u32> {
     // Where it is no whole number of steps, the nearest one drifts least.
     let steps = [86_400, 7 * 86_400, 365 * 86_400 + 21_600].map(|season| (season, (season + step / 2) / step));

@@ -147,9 +147,9 @@ impl Outbox {
         self.stirred.notified().await;
     }
 
-    /// Returns the next write. Events come first: they tell of a moment, and a thousand statuses take minutes; but now and
-    /// then a status has its turn. Who does not speak (a follower) writes nothing, keeps no Event for later, and takes the status that stands there for what was
-    /// said last.
+    /// Returns the next write. Events come first: they tell of a moment, and a thousand statuses take minutes; but now
+    /// and then a status has its turn. Who does not speak (a follower) writes nothing, keeps no Event for later, and
+    /// takes the status that stands there for what was said last.
     ///
     /// # Errors
     /// Nothing is to be written: when to look again for what has to wait.
@@ -271,8 +271,8 @@ impl LoopReport {
         self.heed_the_shown();
     }
 
-    /// What the object shows since the last write of this process is by somebody else: a former leader that did not know
-    /// yet. It is what was said last.
+    /// What the object shows since the last write of this process is by somebody else: a former leader that did not
+    /// know yet. It is what was said last.
     fn heed_the_shown(&mut self) {
         let shown = &self.judged.status;
         if self.judged.version > self.written_at && !self.last_status.says(shown) {
@@ -280,8 +280,8 @@ impl LoopReport {
         }
     }
 
-    /// Takes in how it stands, and keeps what is to be told. A decision that plans nothing takes the place of one before
-    /// it that waits.
+    /// Takes in how it stands, and keeps what is to be told. A decision that plans nothing takes the place of one
+    /// before it that waits.
     fn put(&mut self, news: News) {
         match &news {
             News::Decided(record) => self.record = Some(record.clone()),
