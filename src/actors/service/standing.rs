@@ -63,8 +63,7 @@ impl Service {
     /// Returns how the service stands at `now` (monotonic) where it is declared no more: it goes on while it holds up
     /// the floor of an autoscaler, or may, for that would stay behind. By what the watch knows, which is ahead of the
     /// last cycle and behind a write that has just begun or ended: that no floor is held up is believed once it was
-    /// seen twice,
-    /// [`SECOND_LOOK`] apart.
+    /// seen twice, [`SECOND_LOOK`] apart.
     pub fn undeclared(&self, now: Duration) -> Standing {
         let (spec, gate) = (self.spec(), &self.world.gate);
         let target = self.world.ports.cluster.observed(&spec.target);
