@@ -83,7 +83,7 @@ fn check_kind(declared: &Declared, body: &Body) -> Vec<PolicyFault> {
 fn call(declared: &Declared, engine: &MeteredEngine, book: &Book) -> Result<Body, Vec<PolicyFault>> {
     book.clear();
     let called = guarded(|| declared.body.call::<Array>(engine.fresh(), &declared.ast, (Service, Params)));
-    let wrong = match called.map(|list| Body::read(list, book)) {
+    let wrong = match called.map(|list| Body::read(list, declared.is_limit, book)) {
         Ok(Ok(body)) => return Ok(body),
         Ok(Err(unsound)) => {
             unsound.into_iter().map(|Unsound { message, position, file }| (message, position, file)).collect()
@@ -109,12 +109,12 @@ fn call(declared: &Declared, engine: &MeteredEngine, book: &Book) -> Result<Body
 /// more than that of the call.
 fn placed(declared: &Declared, (message, position, file): apart::Wrong) -> PolicyFault {
     match file.filter(|file| **file != *declared.file) {
-        Some(file) => PolicyFault::at(&file, position, Some(&*declared.name), message),
+        Some(file) => PolicyFault::at(&file, position, message).within(&declared.name, declared.is_limit),
         None => fault(declared, position, &Failure::Script(message)),
     }
 }
 
 fn fault(declared: &Declared, position: Position, failure: &Failure) -> PolicyFault {
     let position = if position.is_none() { declared.position } else { position };
-    PolicyFault::at(&declared.file, position, Some(&*declared.name), failure.to_string())
+    PolicyFault::at(&declared.file, position, failure.to_string()).within(&declared.name, declared.is_limit)
 }

@@ -58,6 +58,11 @@ impl Rule {
         names
     }
 
+    /// Returns what is wrong with it, at a place of its file.
+    pub(super) fn fault(&self, position: Position, message: impl Into<String>) -> PolicyFault {
+        PolicyFault::at(&self.file, position, message).within(&self.name, self.is_limit())
+    }
+
     /// Tells whether it forbids, and never asks for anything.
     pub(super) fn is_limit(&self) -> bool {
         self.body.action.strictest().is_some()
@@ -215,7 +220,7 @@ pub(super) fn parse(engine: &Engine, path: &str, text: &str) -> Result<AST, Vec<
     }
     let mut ast = engine
         .compile(unmarked(text))
-        .map_err(|error| vec![PolicyFault::at(path, error.position(), None, syntax_message(error.err_type(), text))])?;
+        .map_err(|error| vec![PolicyFault::at(path, error.position(), syntax_message(error.err_type(), text))])?;
     ast.set_source(path);
     Ok(ast)
 }

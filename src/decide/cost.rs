@@ -33,7 +33,7 @@ pub(super) fn too_dear(rules: &[Rule]) -> Vec<PolicyFault> {
             "cost: it takes {cost} operations in every decision, at most {RULE_CEILING}: leave out conditions, or parts of them \
              that say the same"
         );
-        PolicyFault::at(&rule.file, rule.position, Some(&*rule.name), message)
+        rule.fault(rule.position, message)
     };
     let mut faults: Vec<_> = costs.iter().filter(|(cost, _)| *cost > RULE_CEILING).map(fault).collect();
     let total: usize = costs.iter().map(|(cost, _)| cost).sum();

@@ -52,7 +52,7 @@ pub(super) struct Declarations {
     pub(super) parameters: Vec<Parameter>,
     /// The text, and where it stands.
     pub(super) otherwise: Option<(Arc<str>, String)>,
-    /// Where each rule (`rule x`) and parameter (`parameter x`) was declared.
+    /// Where each rule or limit (`rule or limit x`) and each parameter (`parameter x`) was declared.
     places: BTreeMap<String, String>,
     pub(super) faults: Vec<PolicyFault>,
     /// What each file imports that imports anything.
@@ -62,10 +62,14 @@ pub(super) struct Declarations {
 }
 
 impl Declarations {
-    fn fault(&mut self, position: Position, rule: Option<&str>, message: impl Into<String>) {
+    fn fault(&mut self, position: Position, message: impl Into<String>) {
+        self.note(PolicyFault::at(&self.path, position, message));
+    }
+
+    fn note(&mut self, fault: PolicyFault) {
         // A loop makes one with each turn.
         if self.faults.len() < MOST_FAULTS {
-            self.faults.push(PolicyFault::at(&self.path, position, rule, message));
+            self.faults.push(fault);
         }
     }
 
@@ -78,8 +82,8 @@ impl Declarations {
                 true
             }
             Entry::Occupied(entry) => {
-                let message = format!("{what} `{name}` is declared in {} already: one name, one {what}", entry.get());
-                self.fault(position, None, message);
+                let message = format!("`{name}` is declared in {} already: one name, one {what}", entry.get());
+                self.fault(position, message);
                 false
             }
         }
@@ -87,7 +91,7 @@ impl Declarations {
 }
 
 fn place(path: &str, position: Position) -> String {
-    PolicyFault::at(path, position, None, "").to_string().trim_end_matches(": ").to_owned()
+    PolicyFault::at(path, position, "").to_string().trim_end_matches(": ").to_owned()
 }
 
 /// Loads the libraries, then parses every other file and runs its top level.
@@ -103,7 +107,7 @@ pub(super) fn load(sources: &[(&str, &str)], library: &Shared<Module>, expired: 
     for (path, text) in files {
         declarations.lock().path = (*path).into();
         if let Some(spent) = expired() {
-            declarations.lock().fault(Position::NONE, None, Failure::from(spent).to_string());
+            declarations.lock().fault(Position::NONE, Failure::from(spent).to_string());
             continue;
         }
         let ast = match parse(engine.fresh(), path, text) {
@@ -125,7 +129,7 @@ pub(super) fn load(sources: &[(&str, &str)], library: &Shared<Module>, expired: 
             }
             Err(error) => {
                 let (failure, position) = explain(&error, LOAD_OPERATIONS);
-                declarations.lock().fault(position, None, failure.to_string());
+                declarations.lock().fault(position, failure.to_string());
             }
         }
     }
@@ -162,25 +166,25 @@ fn register_declarations(engine: &mut Engine, declarations: &Arc<Mutex<Declarati
 
 /// Declares a rule, or without options a limit, which has no rank.
 fn declare_rule(declarations: &mut Declarations, name: &str, options: Option<Map>, body: FnPtr, position: Position) {
+    let is_limit = options.is_none();
     if SignalName::new(name).is_none() {
-        declarations.fault(position, None, format!("rule name `{name}` is not a name (a-z, 0-9, _, a letter first)"));
+        declarations.fault(position, format!("the name `{name}` is not one (a-z, 0-9, _, a letter first)"));
         return;
     }
+    let fault = |path: &str, message: String| PolicyFault::at(path, position, message).within(name, is_limit);
     if [UNDO, RETURN_FLOOR].contains(&name) {
-        let message = "records name by it what no rule asked for; give the rule another name";
-        declarations.fault(position, Some(name), message);
-        return;
+        let message = "records name by it what no rule asked for; choose another name";
+        return declarations.note(fault(&declarations.path, message.to_owned()));
     }
     if declarations.rules.len() >= MAX_RULES {
-        declarations.fault(position, Some(name), format!("a set has at most {MAX_RULES} rules"));
-        return;
+        let message = format!("a set has at most {MAX_RULES} rules and limits");
+        return declarations.note(fault(&declarations.path, message));
     }
-    let is_limit = options.is_none();
     let (priority, goal) = match options.map_or(Ok((0, Goal::Protect)), rule_options) {
         Ok(options) => options,
-        Err(message) => return declarations.fault(position, Some(name), message),
+        Err(message) => return declarations.note(fault(&declarations.path, message)),
     };
-    if declarations.declare("rule", name, position) {
+    if declarations.declare("rule or limit", name, position) {
         let (file, ast) = (Arc::clone(&declarations.path), Arc::clone(&declarations.ast));
         declarations.rules.push(Declared { name: name.into(), priority, goal, file, ast, position, body, is_limit });
     }
@@ -203,7 +207,7 @@ fn declare_parameter(declarations: &mut Declarations, name: &str, default: &Dyna
     match params::read(name, default, options) {
         Ok(parameter) if declarations.declare("parameter", name, position) => declarations.parameters.push(parameter),
         Ok(_) => (),
-        Err(error) => declarations.fault(position, None, explain(&error, LOAD_OPERATIONS).0.to_string()),
+        Err(error) => declarations.fault(position, explain(&error, LOAD_OPERATIONS).0.to_string()),
     }
 }
 
@@ -212,16 +216,16 @@ fn declare_conflicts(declarations: &mut Declarations, word: &str, position: Posi
         declarations.conflicts = true;
     } else {
         let message = format!("conflicts(\"{word}\"): there is \"error\"; without it the higher priority wins");
-        declarations.fault(position, None, message);
+        declarations.fault(position, message);
     }
 }
 
 fn declare_otherwise(declarations: &mut Declarations, text: &str, position: Position) {
     if text.is_empty() || text.len() > MAX_OTHERWISE || text.contains(is_odd) {
-        declarations.fault(position, None, format!("otherwise: the text is a line of 1 to {MAX_OTHERWISE} bytes"));
+        declarations.fault(position, format!("otherwise: the text is a line of 1 to {MAX_OTHERWISE} bytes"));
     } else if let Some((_, first)) = &declarations.otherwise {
         let message = format!("otherwise(..) stands in {first} already: a set has one");
-        declarations.fault(position, None, message);
+        declarations.fault(position, message);
     } else {
         declarations.otherwise = Some((text.into(), place(&declarations.path, position)));
     }

@@ -46,7 +46,7 @@ pub(super) fn dropped(path: &str, ast: &AST) -> Vec<PolicyFault> {
     places.sort_unstable();
     places.dedup();
     let message = "what is stated here is dropped, so it says nothing: list it in when(..) or unless(..), or delete it";
-    places.into_iter().map(|position| PolicyFault::at(path, position, None, message)).collect()
+    places.into_iter().map(|position| PolicyFault::at(path, position, message)).collect()
 }
 
 /// Returns the statement at the end of a path, if it is one whose value is all that it could be for, and nobody takes

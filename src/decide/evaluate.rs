@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rhai::Position;
 
 use crate::decide::compile::{PolicySet, Rule};
-use crate::decide::fault::{Failure, PolicyFault};
+use crate::decide::fault::Failure;
 use crate::decide::held::HeldStates;
 use crate::decide::mute::Mutes;
 use crate::decide::plan::action::{Aim, Refused};
@@ -74,18 +74,17 @@ struct Evaluation<'a> {
 
 impl Evaluation<'_> {
     fn rule(&mut self, rule: &Rule) -> RuleTrace {
-        if self.state.mutes.is_muted(&rule.name, self.now) {
-            return empty_trace(rule, RuleOutcome::Muted);
+        if let Some(failure) = self.state.mutes.muted(&rule.name, self.now) {
+            return empty_trace(rule, RuleOutcome::Muted { failure: Some(failure.to_string()) });
         }
         // Not the rule fails, and it would not help to mute it: the cause stands in every record until it is corrected.
         if let Some(fault) = self.bad_parameter(rule) {
             return empty_trace(rule, error(rule, rule.position, &Failure::Script(fault.to_string())));
         }
         let trace = self.trace(rule);
-        if matches!(trace.outcome, RuleOutcome::Error { .. }) {
-            self.state.mutes.failed(&rule.name, self.now);
-        } else {
-            self.state.mutes.worked(&rule.name);
+        match &trace.outcome {
+            RuleOutcome::Error { message } => self.state.mutes.failed(&rule.name, message, self.now),
+            _ => self.state.mutes.worked(&rule.name),
         }
         trace
     }
@@ -138,8 +137,7 @@ impl Evaluation<'_> {
 }
 
 fn error(rule: &Rule, position: Position, failure: &Failure) -> RuleOutcome {
-    let fault = PolicyFault::at(&rule.file, position, Some(&*rule.name), failure.to_string());
-    RuleOutcome::Error { message: fault.to_string() }
+    RuleOutcome::Error { message: rule.fault(position, failure.to_string()).to_string() }
 }
 
 fn empty_trace(rule: &Rule, outcome: RuleOutcome) -> RuleTrace {

@@ -16,27 +16,41 @@ pub struct PolicyFault {
     pub line: Option<usize>,
     /// Column, from 1.
     pub column: Option<usize>,
-    /// The rule in which it was found.
+    /// The rule or limit in which it was found.
     pub rule: Option<String>,
+    /// Whether that is a limit.
+    pub is_limit: bool,
     /// What is wrong and what to do.
     pub message: String,
 }
 
 impl PolicyFault {
     /// Returns a fault at a position of a file.
-    pub(super) fn at(file: &str, position: Position, rule: Option<&str>, message: impl Into<String>) -> Self {
+    pub(super) fn at(file: &str, position: Position, message: impl Into<String>) -> Self {
         Self {
             file: file.to_owned(),
             line: position.line(),
             column: position.position(),
-            rule: rule.map(str::to_owned),
+            rule: None,
+            is_limit: false,
             message: message.into(),
         }
     }
 
+    /// Returns it as one of a rule, or of a limit.
+    pub(super) fn within(self, rule: &str, is_limit: bool) -> Self {
+        Self { rule: Some(rule.to_owned()), is_limit, ..self }
+    }
+
     /// Returns a fault of a file as a whole, or of the set if `file` is empty.
     pub fn of(file: &str, message: impl Into<String>) -> Self {
-        Self::at(file, Position::NONE, None, message)
+        Self::at(file, Position::NONE, message)
+    }
+
+    /// Returns the rule or limit in which it was found, with the word for which of both it is.
+    pub fn whose(&self) -> Option<String> {
+        let kind = if self.is_limit { "limit" } else { "rule" };
+        self.rule.as_ref().map(|name| format!("{kind} {}", plain(name)))
     }
 }
 
@@ -49,8 +63,8 @@ impl fmt::Display for PolicyFault {
                 write!(f, ":{column}")?;
             }
         }
-        if let Some(rule) = &self.rule {
-            write!(f, ": rule {}", plain(rule))?;
+        if let Some(whose) = self.whose() {
+            write!(f, ": {whose}")?;
         }
         // What a script throws, or how a file is called, is no text of ours.
         write!(f, ": {}", plain(&self.message))

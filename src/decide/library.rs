@@ -74,7 +74,7 @@ impl Libraries {
         state.loading.pop();
         match module {
             Ok(module) => drop(state.loaded.insert(name.to_owned(), module.into())),
-            Err((message, position)) => state.faults.push(PolicyFault::at(&path, position, None, message)),
+            Err((message, position)) => state.faults.push(PolicyFault::at(&path, position, message)),
         }
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::decide::compile::{PolicySet, Rule};
-use crate::decide::fault::{Failure, PolicyFault};
+use crate::decide::fault::Failure;
 use crate::decide::plan::condition::{Condition, Statement};
 use crate::decide::plan::quantity::Quantity;
 use crate::model::{ConditionTrace, MASKED, Parts, Proposal, RecordMask, RuleOutcome, RuleTrace, SignalName, Truth};
@@ -59,13 +59,15 @@ fn hide(condition: &Condition, shown: &mut ConditionTrace, mask: &RecordMask) {
 
 /// Messages of failures repeat the value that was at fault.
 fn error(set: &PolicySet, rule: &Rule, trace: &mut RuleTrace, mask: &RecordMask) {
-    let RuleOutcome::Error { message } = &mut trace.outcome else { return };
+    let (RuleOutcome::Error { message } | RuleOutcome::Muted { failure: Some(message) }) = &mut trace.outcome else {
+        return;
+    };
     let parameter =
         |position: &usize| set.parameters.get(*position).is_some_and(|one| mask.parameters.contains(&one.name));
     let sized = rule.body.action.sizes().into_iter().any(|size| hides_quantity(mask, size));
     if sized || rule.parameters.iter().any(parameter) {
         let why = Failure::Script(format!("a value is outside its range ({MASKED})"));
-        *message = PolicyFault::at(&rule.file, rule.position, Some(&*rule.name), why.to_string()).to_string();
+        *message = rule.fault(rule.position, why.to_string()).to_string();
     }
 }
 

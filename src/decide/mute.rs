@@ -11,11 +11,12 @@ const FAILURES: u32 = 3;
 /// How long it stays muted.
 const MUTED_FOR: Duration = Duration::from_mins(10);
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Record {
-    in_a_row: u32,
-    /// Monotonic time.
-    muted_until: Option<Duration>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Record {
+    /// Failed so many times in a row.
+    Failing(u32),
+    /// Left out until then (monotonic), for this.
+    Muted(Duration, Arc<str>),
 }
 
 /// Failures of the rules of one service. A new revision starts with a clean sheet.
@@ -34,18 +35,27 @@ impl Mutes {
         }
     }
 
-    /// Tells whether a rule is left out now.
-    pub(super) fn is_muted(&self, rule: &str, now: Now) -> bool {
-        self.rules.get(rule).and_then(|record| record.muted_until).is_some_and(|until| now.mono < until)
+    /// Returns how a rule failed that is left out now.
+    pub(super) fn muted(&self, rule: &str, now: Now) -> Option<&Arc<str>> {
+        match self.rules.get(rule)? {
+            Record::Muted(until, failure) if now.mono < *until => Some(failure),
+            Record::Muted(..) | Record::Failing(_) => None,
+        }
     }
 
     /// Counts a failure.
-    pub(super) fn failed(&mut self, rule: &Arc<str>, now: Now) {
-        let record = self.rules.entry(Arc::clone(rule)).or_default();
-        record.in_a_row = record.in_a_row.saturating_add(1);
-        if record.in_a_row >= FAILURES {
-            *record = Record { in_a_row: 0, muted_until: Some(now.mono.saturating_add(MUTED_FOR)) };
-        }
+    pub(super) fn failed(&mut self, rule: &Arc<str>, failure: &str, now: Now) {
+        let before = match self.rules.get(rule) {
+            Some(Record::Failing(times)) => *times,
+            Some(Record::Muted(..)) | None => 0,
+        };
+        let times = before.saturating_add(1);
+        let record = if times < FAILURES {
+            Record::Failing(times)
+        } else {
+            Record::Muted(now.mono.saturating_add(MUTED_FOR), failure.into())
+        };
+        self.rules.insert(Arc::clone(rule), record);
     }
 
     /// Notes that a rule came to an end.

@@ -29,10 +29,22 @@ pub enum RuleOutcome {
         message: String,
     },
     /// It failed repeatedly and is left out for a while.
-    Muted,
+    Muted {
+        /// What and where; `None` in records of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<String>,
+    },
 }
 
 impl RuleOutcome {
+    /// Returns how the rule failed, now or before it was muted.
+    pub fn failure(&self) -> Option<&str> {
+        match self {
+            Self::Error { message } | Self::Muted { failure: Some(message) } => Some(message),
+            _ => None,
+        }
+    }
+
     /// Returns the word used in metrics.
     pub fn as_str(&self) -> &'static str {
         match self {
@@ -40,7 +52,7 @@ impl RuleOutcome {
             Self::NotMatched => "not_matched",
             Self::Unknown => "unknown",
             Self::Error { .. } => "error",
-            Self::Muted => "muted",
+            Self::Muted { .. } => "muted",
         }
     }
 }

@@ -159,6 +159,14 @@ impl Flyball {
         process::signal(self.child.id(), name);
     }
 
+    /// Ends it by a signal, and waits for that.
+    pub fn end(&mut self, signal: &str) {
+        self.signal(signal);
+        while self.ended().is_none() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Ends it without warning.
     pub fn kill(mut self) {
         self.child.kill().expect("it is our child");

@@ -103,8 +103,8 @@ pub fn sarif<'a>(source: &Source, faults: impl Iterator<Item = &'a PolicyFault>,
         json!([{ "physicalLocation": place }])
     };
     let result = |id: &str, level: &str, fault: &PolicyFault| {
-        let rule = fault.rule.as_ref().map_or(String::new(), |rule| format!("rule {rule}: "));
-        let text = format!("{rule}{}", fault.message);
+        let whose = fault.whose().map_or(String::new(), |whose| format!("{whose}: "));
+        let text = format!("{whose}{}", fault.message);
         json!({ "ruleId": id, "level": level, "message": { "text": text }, "locations": place(fault) })
     };
     let refused = faults.map(|fault| result("refused", "error", fault));
@@ -191,6 +191,7 @@ mod tests {
             line: Some(line),
             column,
             rule: None,
+            is_limit: false,
             message: "incomplete".to_owned(),
         };
         let behind = "set/t.rhai:2:1: incomplete\n     1 | rule(\n     2 | \n       | ^";
@@ -211,6 +212,7 @@ mod tests {
             line: Some(1),
             column: Some(17),
             rule: None,
+            is_limit: false,
             message: "\u{1b}[2J\nok: all is well".to_owned(),
         };
         let expected = "s\\u{9b}t/t\\n.rhai:1:17: \\u{1b}[2J\\nok: all is well\n     \
@@ -224,8 +226,8 @@ mod tests {
         let vocabulary = Vocabulary::of([]).unwrap();
         let source = Source { directory: PathBuf::from("set"), files: vec![file], vocabulary, settings: None };
         let (line, column, rule) = (Some(2), Some(7), Some("r".to_owned()));
-        let fault =
-            PolicyFault { file: "t.rhai".to_owned(), line, column, rule, message: "unknown name `x`".to_owned() };
+        let message = "unknown name `x`".to_owned();
+        let fault = PolicyFault { file: "t.rhai".to_owned(), line, column, rule, is_limit: false, message };
         let plain = "set/t.rhai:2:7: rule r: unknown name `x`\n     2 | \twhen(x)\n       | \t     ^";
         assert_eq!(painted(&source, &fault, false, false), plain);
         let (red, yellow, end) = ("\x1b[1;31m", "\x1b[1;33m", "\x1b[0m");

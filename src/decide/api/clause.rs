@@ -100,12 +100,12 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// Reads what a rule returned that has written the clauses of `book`.
+    /// Reads what a rule, or a limit, returned that has written the clauses of `book`.
     ///
     /// # Errors
     /// When it holds something else than clauses, an action and no condition for it, or not exactly one action, or not
     /// every clause that was written: all of it. What forbids may do so without a condition.
-    pub(crate) fn read(list: Array, book: &Book) -> Result<Self, Vec<Unsound>> {
+    pub(crate) fn read(list: Array, is_limit: bool, book: &Book) -> Result<Self, Vec<Unsound>> {
         let mut clauses = Clauses::default();
         let mut wrong = Vec::new();
         clauses.add(list, MAX_NESTING, &mut wrong);
@@ -124,11 +124,15 @@ impl Body {
         wrong.extend(lost);
         let whole = wrong.is_empty();
         let forbids = action.as_ref().is_some_and(|(action, _)| action.strictest().is_some());
-        if whole && conditions.is_empty() && !forbids {
+        if whole && conditions.is_empty() && !forbids && !is_limit {
             wrong.push(Unsound::whole("it would always act: add a when(..)"));
         }
         if whole && action.is_none() {
-            wrong.push(Unsound::whole("it does nothing: add an action, such as scale_by(1.5)"));
+            wrong.push(Unsound::whole(if is_limit {
+                "it forbids nothing: add veto(\"lower\", \"why\") or cap(20)"
+            } else {
+                "it does nothing: add an action, such as scale_by(1.5)"
+            }));
         }
         match action {
             Some((action, position)) if wrong.is_empty() => Ok(Self { conditions, action, position, notes }),

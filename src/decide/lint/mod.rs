@@ -66,7 +66,7 @@ pub fn lint<'a>(set: &PolicySet, files: impl IntoIterator<Item = (&'a str, &'a s
 }
 
 fn at(rule: &Rule, id: &'static str, message: String) -> Lint {
-    Lint { fault: PolicyFault::at(&rule.file, rule.position, Some(&*rule.name), message), id }
+    Lint { fault: rule.fault(rule.position, message), id }
 }
 
 fn odd_rule(rule: &Rule) -> Vec<Lint> {

@@ -96,6 +96,15 @@ fn a_limit_stands_unless_it_is_known_not_to_match() {
 }
 
 #[test]
+fn what_is_wrong_with_a_limit_is_said_of_a_limit() {
+    let faults = |policy: &str| try_set(policy).unwrap_err()[0].to_string();
+    let wrong = faults("limit(\"most\", |s, p| [when(s.rollout), cap(-1)]);");
+    assert!(wrong.starts_with("t.rhai:1:") && wrong.contains(": limit most: invalid action: "), "{wrong}");
+    let twice = "limit(\"most\", |s, p| [cap(20)]);";
+    assert!(faults(&format!("{twice}\n{twice}")).contains("one name, one rule or limit"));
+}
+
+#[test]
 fn several_files_are_one_ranking_and_all_their_limits_hold() {
     let fleet = format!(
         "{}{}",
@@ -125,28 +134,28 @@ fn several_files_are_one_ranking_and_all_their_limits_hold() {
 fn a_limit_only_forbids_and_a_rule_never_does() {
     refused(
         &format!("{}{}", always("r", 1, "restart()"), limit("calm", "when(s.rollout), restart()")),
-        "t.rhai:3:18: rule calm: a limit only forbids",
+        "t.rhai:3:18: limit calm: a limit only forbids",
     );
     refused(&one("when(s.rollout), veto(\"all\", \"x\")"), "t.rhai:2:18: rule r: veto(..) and cap(..) hold against");
     refused(&one("when(s.rollout), cap(9)"), "t.rhai:2:18: rule r: veto(..) and cap(..) hold against every rule");
     refused(
         &limit("calm", "when(s.rollout), cap(0)"),
-        "t.rhai:2:18: rule calm: invalid action: cap: 0 is not between 1 and 100000",
+        "t.rhai:2:18: limit calm: invalid action: cap: 0 is not between 1 and 100000",
     );
     refused(
         &limit("calm", "when(s.rollout), veto(\"scaling\", \"x\")"),
-        "t.rhai:2:18: rule calm: veto: there is no `scaling`, there is all, raise, lower, scale, traffic, rollout, external",
+        "t.rhai:2:18: limit calm: veto: there is no `scaling`, there is all, raise, lower, scale, traffic, rollout, external",
     );
     refused(
         &limit("calm", "when(s.rollout), veto(\"all\", \" \")"),
-        "t.rhai:2:18: rule calm: veto: its reason is a line of 1 to",
+        "t.rhai:2:18: limit calm: veto: its reason is a line of 1 to",
     );
     let held = |word: &str| {
         limit("calm", &format!("{word}((s.cpu.current > pct(50)).held_for(\"2m\")), veto(\"all\", \"x\")"))
     };
     refused(
         &held("when"),
-        "t.rhai:2:49: rule calm: a limit holds from the first moment: take held_for(..) off when(cpu.current > ",
+        "t.rhai:2:49: limit calm: a limit holds from the first moment: take held_for(..) off when(cpu.current > ",
     );
     assert_eq!(
         acts(&Case::new(), &format!("{}{}", always("r", 1, "restart()"), held("unless"))),
@@ -163,7 +172,7 @@ fn a_limit_without_conditions_always_stands() {
     let policy = format!("{}{}", always("up", 1, "scale_by(2)"), limit("always", "veto(\"all\", \"a freeze\")"));
     assert_eq!(acts(&Case::new(), &policy), "no policy matched (up: vetoed by always)");
     refused(&one("restart()"), "t.rhai:1:1: rule r: it would always act: add a when(..)");
-    refused(&limit("calm", "note(\"x\")"), "t.rhai:1:1: rule calm: ");
+    refused(&limit("calm", "note(\"x\")"), "t.rhai:1:1: limit calm: it forbids nothing: add veto(");
 }
 
 #[test]

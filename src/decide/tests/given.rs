@@ -22,6 +22,8 @@ fn what_cannot_be_cannot_be_given() {
         ("\"capacity.floor\": -1", "capacity.floor is -1, expected a whole number"),
         ("\"errors.current\": pct(120)", "errors.current is 120.0 %, a value of errors is 0.0 % to 100.0 %"),
         ("\"errors.mean\": pct(-1)", "errors.mean is -1.0 %, a value of errors is 0.0 % to 100.0 %"),
+        ("\"errors.predicted\": pct(101)", "errors.predicted is 101.0 %, a value of errors is 0.0 % to 100.0 %"),
+        ("\"errors.upper95_of_max\": pct(500)", "errors.upper95_of_max is 500.0 %, a value of errors is"),
         ("\"bounds.min\": 9, \"bounds.max\": 4", "bounds.min is 9, above bounds.max, which is 4"),
         (
             "can_scale_up: true, at_max_replicas: true",

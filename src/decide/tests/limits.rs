@@ -137,7 +137,11 @@ fn a_rule_that_fails_again_and_again_is_muted() {
     let mut state = Decider::new();
     let mut outcome = |set, seconds, queue| {
         let proposal = Case::new().set("queue", queue).at(seconds).decide(&mut state, set);
-        proposal.rules[0].outcome.as_str()
+        let outcome = &proposal.rules[0].outcome;
+        let fails = matches!(outcome.as_str(), "error" | "muted");
+        // Whoever looks while it is muted learns why, too.
+        assert_eq!(outcome.failure().is_some_and(|why| why.contains("invalid action")), fails, "{outcome:?}");
+        outcome.as_str()
     };
     for (seconds, queue, expected) in [
         (0, 0.0, "error"),

@@ -188,7 +188,7 @@ fn declarations_are_checked() {
         ),
         (
             "rule(\"Scale Up\", #{ priority: 1, goal: \"cost\" }, |s, p| []);",
-            "t.rhai:1:1: rule name `Scale Up` is not a",
+            "t.rhai:1:1: the name `Scale Up` is not one (a",
         ),
         (
             "rule(\"r\", #{ priority: 1, goal: \"cost\" }, |s| [when(s.rollout), restart()]);",
@@ -212,7 +212,10 @@ fn declarations_are_checked() {
         ("param(\"x\", 3, #{ max: 2 });", "t.rhai:1:1: param: the default 3 is above 2"),
         ("param(\"x\", 3, #{ maximum: 2 });", "t.rhai:1:1: param: unknown option `maximum`, there is min, max, doc"),
         ("param(\"x\", true);", "t.rhai:1:1: param: the default is a bool, expected a number or a quantity"),
-        ("param(\"x\", 1); param(\"x\", 2);", "t.rhai:1:16: parameter `x` is declared in t.rhai:1:1 already"),
+        (
+            "param(\"x\", 1); param(\"x\", 2);",
+            "t.rhai:1:16: `x` is declared in t.rhai:1:1 already: one name, one parameter",
+        ),
         (
             "otherwise(\"a\"); otherwise(\"b\");",
             "t.rhai:1:17: otherwise(..) stands in t.rhai:1:1 already: a set has one",
@@ -223,7 +226,10 @@ fn declarations_are_checked() {
     ] {
         refused(policy, expected);
     }
-    refused(&format!("{rule}\n{rule}"), "t.rhai:4:1: rule `r` is declared in t.rhai:1:1 already: one name, one rule");
+    refused(
+        &format!("{rule}\n{rule}"),
+        "t.rhai:4:1: `r` is declared in t.rhai:1:1 already: one name, one rule or limit",
+    );
 }
 
 #[test]

@@ -26,11 +26,11 @@ use crate::model::{
 
 /// Start of every test: some minute of some day.
 const START: i64 = 1_700_000_040;
-/// Views of a signal that can be given; all but the changes are in its own unit.
+/// Views of a signal that can be given.
 const VIEWS: [&str; 9] =
     ["current", "mean", "predicted", "forecast_change", "upper95", "upper95_of_max", "p99_5m", "max_5m", "change_5m"];
-/// Views that are measured, or made of what was measured alone, in the unit of the signal and within its range.
-const MEASURED: [&str; 4] = ["current", "mean", "p99_5m", "max_5m"];
+/// Views that are a share of the signal; what is measured or forecast of it is in its unit, and within its range.
+const CHANGES: [&str; 2] = ["forecast_change", "change_5m"];
 /// What can be given of the target.
 const TARGET: [&str; 8] = [
     "replicas.current",
@@ -129,12 +129,13 @@ impl Given {
         if is_count && !(number.fract() == 0.0 && (0.0..=MOST_REPLICAS).contains(&number)) {
             return Err(format!("{key} is {number}, expected a whole number from 0 to {MOST_REPLICAS}").into());
         }
-        let measured = key.split_once('.').filter(|(_, view)| MEASURED.contains(view));
-        let Some(name) = measured.and_then(|(name, _)| SignalName::new(name)) else { return Ok(()) };
+        let of_signal = key.split_once('.').filter(|(_, view)| !CHANGES.contains(view));
+        let Some(name) = of_signal.and_then(|(name, _)| SignalName::new(name)) else { return Ok(()) };
         let (low, high) = self.bench.vocabulary.range(&name);
         if self.bench.vocabulary.unit(&name).is_some() && !(low..=high).contains(&number) {
             let (value, span) = (unit.show(number), unit.span((low, high)));
-            return Err(format!("{key} is {value}, a value of {name} is {span}: another one is taken for none").into());
+            let why = "another one is taken for none, and none is forecast";
+            return Err(format!("{key} is {value}, a value of {name} is {span}: {why}").into());
         }
         Ok(())
     }
@@ -182,7 +183,7 @@ impl Given {
             },
             Some((name, view)) => match self.signal(name) {
                 Some(unit) if unit != Unit::Flag && VIEWS.contains(&view) => {
-                    Ok(if matches!(view, "forecast_change" | "change_5m") { Unit::Ratio } else { unit })
+                    Ok(if CHANGES.contains(&view) { Unit::Ratio } else { unit })
                 }
                 _ => Err(unknown(key).into()),
             },

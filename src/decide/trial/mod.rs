@@ -122,7 +122,7 @@ impl Bench {
         let (file, ast) = self.file.lock().clone();
         let mut written = self.written.lock();
         let position = context.call_position();
-        let fault = |message: String| self.faults.lock().push(PolicyFault::at(&file, position, None, message));
+        let fault = |message: String| self.faults.lock().push(PolicyFault::at(&file, position, message));
         if written.iter().any(|test| test.name == name && test.file == file) {
             fault(format!("test `{name}` stands in this file already: one name, one test"));
         } else if written.len() >= MAX_TESTS {
@@ -209,7 +209,7 @@ fn declare(bench: &Bench, engine: &MeteredEngine, path: &str, text: &str) {
             *bench.file.lock() = (path.into(), Arc::clone(&ast));
             if let Err(error) = guarded(|| engine.fresh().run_ast(&ast)) {
                 let (failure, position) = explain(&error, LOAD_OPERATIONS);
-                bench.faults.lock().push(PolicyFault::at(path, position, None, failure.to_string()));
+                bench.faults.lock().push(PolicyFault::at(path, position, failure.to_string()));
             }
         }
     }
@@ -221,7 +221,7 @@ const UNUSED: &str = "what set(..) or without(..) returns is not used, and it ch
 
 fn not_run(test: &Written, last: &Written) -> TestResult {
     let message = format!("not run: the time for all tests was over in `{}` of {}", last.name, last.file);
-    let failure = PolicyFault::at(&test.file, test.position, None, message);
+    let failure = PolicyFault::at(&test.file, test.position, message);
     result(test, Some(failure))
 }
 
@@ -236,7 +236,7 @@ fn run(test: &Written, engine: &MeteredEngine, bench: &Bench) -> TestResult {
         Body::Replay(replay) => guarded(|| replay.run(bench)),
     };
     let failure = match ended {
-        Ok(()) => bench.unused.lock().take().map(|position| PolicyFault::at(&test.file, position, None, UNUSED)),
+        Ok(()) => bench.unused.lock().take().map(|position| PolicyFault::at(&test.file, position, UNUSED)),
         Err(error) => {
             let (failure, position) = explain(&error, LOAD_OPERATIONS);
             let position = if position.is_none() { test.position } else { position };
@@ -244,7 +244,7 @@ fn run(test: &Written, engine: &MeteredEngine, bench: &Bench) -> TestResult {
                 Failure::Deadline => "deadline: the time for the tests is over".to_owned(),
                 other => other.to_string(),
             };
-            Some(PolicyFault::at(&test.file, position, None, message))
+            Some(PolicyFault::at(&test.file, position, message))
         }
     };
     result(test, failure)

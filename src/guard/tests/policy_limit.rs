@@ -48,7 +48,7 @@ fn inv_31_a_cap_clamps_a_raise_and_lowers_nothing() {
         (vec![matched(None)], None),
         (vec![limit("cap", cap(Some(6)), RuleOutcome::NotMatched)], Some(8)),
         (vec![limit("cap", cap(None), RuleOutcome::Unknown)], None),
-        (vec![limit("cap", cap(None), RuleOutcome::Muted)], None),
+        (vec![limit("cap", cap(None), RuleOutcome::Muted { failure: None })], None),
     ] {
         let verdict = under(World::at(4), &limits, &to(8));
         assert_eq!(verdict.permitted, permitted, "{limits:?} {:?}", verdict.findings);

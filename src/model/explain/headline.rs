@@ -109,7 +109,7 @@ fn rates(record: &DecisionRecord) -> Option<String> {
 
 fn idle(record: &DecisionRecord, why: &Idle) -> String {
     let rules = &record.proposal.rules;
-    let failed = |outcome: &RuleOutcome| matches!(outcome, RuleOutcome::Error { .. } | RuleOutcome::Muted);
+    let failed = |outcome: &RuleOutcome| matches!(outcome, RuleOutcome::Error { .. } | RuleOutcome::Muted { .. });
     let failure = rules.iter().find(|rule| failed(&rule.outcome)).and_then(trouble);
     if rules.is_empty() || failure.is_some() {
         return failure.unwrap_or_else(|| why.to_string());

@@ -145,7 +145,10 @@ pub(super) fn trouble(rule: &RuleTrace) -> Option<String> {
     let what = if rule.limit.is_some() { "limit" } else { "rule" };
     match &rule.outcome {
         RuleOutcome::Error { message } => Some(format!("{what} {} failed: {message}", rule.rule)),
-        RuleOutcome::Muted => Some(format!("{what} {} is muted after repeated failures", rule.rule)),
+        RuleOutcome::Muted { failure } => {
+            let last = failure.as_ref().map_or(String::new(), |failure| format!(", the last: {failure}"));
+            Some(format!("{what} {} is muted after repeated failures{last}", rule.rule))
+        }
         RuleOutcome::Unknown if rule.limit.is_none() && !rule.is_about_others() => {
             Some(format!("rule {} cannot be told: {}", rule.rule, doubts(rule)))
         }
@@ -155,7 +158,7 @@ pub(super) fn trouble(rule: &RuleTrace) -> Option<String> {
 
 /// Returns what of the policies needs a person: a rule that fails, or one that acts by what nothing can carry out.
 pub fn policy_trouble(record: &DecisionRecord) -> Option<String> {
-    let fails = |rule: &&RuleTrace| matches!(rule.outcome, RuleOutcome::Error { .. } | RuleOutcome::Muted);
+    let fails = |rule: &&RuleTrace| matches!(rule.outcome, RuleOutcome::Error { .. } | RuleOutcome::Muted { .. });
     let failure = record.proposal.rules.iter().filter(fails).find_map(trouble);
     let words = failure.or_else(|| match (&record.proposal.choice, &record.outcome) {
         (Choice::Act { rule, action, .. }, Some(WriteOutcome::NoLever)) => {
@@ -247,7 +250,10 @@ mod tests {
         };
         for (outcome, expected) in [
             (RuleOutcome::NotMatched, "did nothing: quiet (as usual); nearest was calm, maintenance"),
-            (RuleOutcome::Muted, "did nothing: quiet (as usual); rule calm is muted after repeated failures"),
+            (
+                RuleOutcome::Muted { failure: None },
+                "did nothing: quiet (as usual); rule calm is muted after repeated failures",
+            ),
             (RuleOutcome::Matched, "did nothing: quiet (as usual) (calm: odd)"),
         ] {
             assert_eq!(said("calm", outcome), expected);
@@ -267,7 +273,10 @@ mod tests {
         let mut elsewhere = trace(RuleOutcome::Unknown, None);
         elsewhere.conditions[0].note = Some(crate::model::UNDECLARED.into());
         assert_eq!(trouble(&elsewhere), None, "it can never act here");
-        let muted = trouble(&trace(RuleOutcome::Muted, limit()));
-        assert_eq!(muted.as_deref(), Some("limit calm is muted after repeated failures"));
+        let muted = |failure: Option<&str>| RuleOutcome::Muted { failure: failure.map(str::to_owned) };
+        for (failure, told) in [(None, ""), (Some("a.rhai:1:1: no"), ", the last: a.rhai:1:1: no")] {
+            let trouble = trouble(&trace(muted(failure), limit()));
+            assert_eq!(trouble, Some(format!("limit calm is muted after repeated failures{told}")));
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::{self, Write};
 use crate::model::condition::ConditionTrace;
 use crate::model::outlook::{AnomalyKind, ForecastFlag, HorizonPoint, quantile_index};
 use crate::model::plain::plain;
-use crate::model::proposal::{Goal, RuleOutcome};
+use crate::model::proposal::Goal;
 use crate::model::{
     Autoscaler, Autoscaling, Capacity, Choice, DecisionRecord, Effect, Features, Finding, Outlook, Proposal, Readiness,
     Reading, RuleTrace, SignalFeatures, SignalOutlook, TargetReading, Truth, Unit, Verdict,
@@ -210,7 +210,7 @@ fn rule(out: &mut String, rule: &RuleTrace) -> fmt::Result {
         }
         None => asking(rule),
     };
-    if let RuleOutcome::Error { message } = &rule.outcome {
+    if let Some(message) = rule.outcome.failure() {
         write!(head, ": {message}")?;
     }
     if let Some(action) = &rule.action {

@@ -137,10 +137,7 @@ impl Governed {
 
     /// Ends flyball by a signal, and waits for that.
     pub fn end(&mut self, signal: &str) {
-        self.flyball.signal(signal);
-        while self.flyball.ended().is_none() {
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        self.flyball.end(signal);
     }
 
     /// Stops flyball, which then still explains.

@@ -88,7 +88,10 @@ impl Scene {
         };
         let ahead = Duration::from_millis(u64::try_from(ahead).unwrap());
         if tokio::time::timeout(ahead, enough).await.is_err() {
-            let (ready, why) = (ready().await, explained(&self.installation, "1"));
+            let ready = ready().await;
+            // Its journal is read where it does not run.
+            self.flyball.end("TERM");
+            let why = explained(&self.installation, "5");
             panic!("{ready} of {needed} pods ready when the surge begins: {why}\n{}", self.flyball.log());
         }
     }
