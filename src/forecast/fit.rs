@@ -100,7 +100,7 @@ impl FitJob {
     /// without an outcome: nothing is better then.
     fn loss(&self, values: &Values, smoothing: Smoothing) -> f64 {
         let mut model = HoltWinters::new(&ForecastParams { smoothing, ..self.params.clone() });
-        let mut season = self.season.clone().unwrap_or_else(|| Season::flat(self.params.season_steps));
+        let mut season = self.season.clone().unwrap_or_else(|| Season::flat(self.params.season_steps)).plain();
         let judged = if self.season.is_some() {
             model.season_drawn(0.0);
             0
