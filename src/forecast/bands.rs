@@ -16,8 +16,10 @@ use crate::model::outlook::{HORIZONS, QUANTILES, QuantileRow};
 /// The ends that are published to be scored: the 95 % interval of a point, the 5 % and 95 % quantile of a maximum.
 /// Misses of a point come one by one and are soon forgotten; one peak is the maximum of many windows, which tell no
 /// more than one.
-const POINTS: Ends = Ends { at: [1, QUANTILES.len() - 2], beyond: 0.025, widening_keep: 0.85, spread_keep: 0.997 };
-const MAXIMA: Ends = Ends { at: [2, QUANTILES.len() - 3], beyond: 0.05, widening_keep: 0.995, spread_keep: 0.999 };
+const POINTS: Ends =
+    Ends { at: [1, QUANTILES.len() - 2], beyond: 0.025, widening_keep: 0.85, spread_keep: 0.997, furthest: 10.0 };
+const MAXIMA: Ends =
+    Ends { at: [2, QUANTILES.len() - 3], beyond: 0.05, widening_keep: 0.995, spread_keep: 0.999, furthest: 2.0 };
 /// A change is foreseen where the season moves by more than so many errors of a calm minute.
 const CHANGE: f32 = 6.0;
 /// Share of the distance between the models in the error that is expected.

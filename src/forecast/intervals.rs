@@ -26,8 +26,6 @@ const STEP: f32 = 0.02;
 const ERROR_KEEP: f32 = 0.99;
 /// The discounted number of outcomes after ten of them, and a little less.
 const TEN: f32 = 9.5;
-/// Errors are clipped at so many times the mean absolute error of calm minutes.
-const FURTHEST: f32 = 10.0;
 /// Discount of earlier absolute residuals during the first outcomes: those were normalised by a unit that was itself
 /// hardly known.
 const FIRST_KEEP: f32 = 0.95;
@@ -64,6 +62,8 @@ pub struct Ends {
     pub widening_keep: f32,
     /// Discount of earlier absolute residuals per outcome.
     pub spread_keep: f32,
+    /// Errors are clipped at so many times the mean absolute error of calm minutes.
+    pub furthest: f32,
 }
 
 /// The learned quantiles of `N` numbers side by side: all horizons, or all maxima.
@@ -144,7 +144,7 @@ impl<const N: usize> Trackers<N> {
         let [calm, moved] = &mut self.error;
         // Clipped, so that an outlier or the first values of a new level do not inflate the expected error.
         let most = zip(calm.means(), calm.weights(), |mean, outcomes| {
-            if outcomes > TEN && mean > 0.0 { FURTHEST * mean } else { f32::INFINITY }
+            if outcomes > TEN && mean > 0.0 { ends.furthest * mean } else { f32::INFINITY }
         });
         let errors = zip(&errors, &most, |error, most| if error > most { most } else { error });
         if issued.moving.contains(&true) {
@@ -287,7 +287,7 @@ mod tests {
         let width = width(100.0, error, 100.0) as f32;
         let issued =
             Issued { point: [100.0], width: [width], low: [row[1] as f32], high: [row[9] as f32], moving: [false] };
-        let ends = Ends { at: [1, 9], beyond, widening_keep: 0.995, spread_keep: 0.997 };
+        let ends = Ends { at: [1, 9], beyond, widening_keep: 0.995, spread_keep: 0.997, furthest: 10.0 };
         tracker.outcome(&issued, &[(100.0 + residual) as f32], ends, &normal_quantiles());
     }
 

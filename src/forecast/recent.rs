@@ -9,7 +9,7 @@ use crate::model::outlook::HORIZONS;
 /// Minutes of the longest window.
 pub const LONGEST_MINUTES: u16 = WINDOWS[WINDOWS.len() - 1];
 const LONGEST: usize = LONGEST_MINUTES as usize;
-/// Share of the minutes of a window that must be known for its maximum to count.
+/// Share of the values due in a window that must be known for its maximum to count.
 const WINDOW_SEEN: f32 = 0.8;
 
 /// The last minutes, each at its number modulo theirs; NaN for none.
@@ -54,17 +54,18 @@ impl Recent {
         }
     }
 
-    /// Takes in the value of `minute` and returns the maxima of the windows that end with it; NaN where too much of a
-    /// window is unknown.
-    pub fn push(&mut self, minute: Minute, value: Option<f64>) -> [f32; WINDOWS.len()] {
+    /// Takes in the value of `minute`, of which one is due `every` so many, and returns the maxima of the windows that
+    /// end with it; NaN where too much of a window is unknown.
+    pub fn push(&mut self, minute: Minute, value: Option<f64>, every: u8) -> [f32; WINDOWS.len()] {
         let slot = slot(minute);
         if let Some(cell) = self.values.get_mut(slot) {
             *cell = value.map_or(Three::NAN, |value| Three::of(value as f32));
         }
-        WINDOWS.map(|minutes| self.maximum(slot, usize::from(minutes)))
+        WINDOWS.map(|minutes| self.maximum(slot, minutes, f32::from(minutes) / f32::from(every)))
     }
 
-    fn maximum(&self, slot: usize, minutes: usize) -> f32 {
+    fn maximum(&self, slot: usize, minutes: u16, due: f32) -> f32 {
+        let minutes = usize::from(minutes);
         // Up to the slot, and what of the window lies before the begin of the ring, at its end.
         let end = (slot + 1).min(LONGEST);
         let before = minutes.saturating_sub(end).min(LONGEST - end);
@@ -76,7 +77,7 @@ impl Recent {
                 highest = if value > highest { value } else { highest };
             }
         }
-        if seen > 0 && f32::from(seen) >= WINDOW_SEEN * minutes as f32 { highest } else { f32::NAN }
+        if seen > 0 && f32::from(seen) >= WINDOW_SEEN * due { highest } else { f32::NAN }
     }
 }
 
@@ -93,7 +94,7 @@ mod tests {
         let value = |minute: i64| f64::from((minute * 37 % 101) as i32);
         let mut recent = Recent::new();
         for minute in -5..200 {
-            let maxima = recent.push(Minute(minute), Some(value(minute)));
+            let maxima = recent.push(Minute(minute), Some(value(minute)), 1);
             for (maximum, minutes) in maxima.into_iter().zip(WINDOWS) {
                 let minutes = i64::from(minutes);
                 let seen = (minute - minutes + 1).max(-5)..=minute;
@@ -105,12 +106,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_scraped_seldom_has_maxima_too() {
+        let mut recent = Recent::new();
+        for minute in 0..60 {
+            let maxima = recent.push(Minute(minute), (minute % 4 == 0).then_some(f64::from(minute as i32)), 4);
+            let newest = (minute - minute % 4) as f32;
+            assert!(minute < 30 || maxima == [newest; WINDOWS.len()], "{minute}: {maxima:?}");
+        }
+        let missed = (60..90).map(|minute| recent.push(Minute(minute), None, 4)[0]).collect::<Vec<_>>();
+        assert!(missed.iter().skip(10).all(|maximum| maximum.is_nan()), "{missed:?}");
+    }
+
+    #[test]
     fn too_many_gaps_leave_no_maximum() {
         let mut recent = Recent::new();
         for minute in 0..60 {
-            recent.push(Minute(minute), Some(1.0));
+            recent.push(Minute(minute), Some(1.0), 1);
         }
-        let maxima = [0, 1, 2].map(|gap| recent.push(Minute(60 + gap), None)[0]);
+        let maxima = [0, 1, 2].map(|gap| recent.push(Minute(60 + gap), None, 1)[0]);
         assert!(maxima[0] == 1.0 && maxima[1] == 1.0 && maxima[2].is_nan(), "{maxima:?}");
     }
 }

@@ -156,12 +156,17 @@ pub fn report(series: &Series, said: &[Option<Forecast>], horizons: &[u16]) -> O
     })
 }
 
-/// Returns the mean absolute error of the seasonal naive rule within the warm-up; of persistence if it holds no season.
+/// An error below so small a share of the values is that of their arithmetic.
+const NO_ERROR: f64 = 1e-9;
+
+/// Returns the mean absolute error of the seasonal naive rule within the warm-up; of persistence if it holds no season,
+/// or repeats itself.
 fn scale(series: &Series, warm_up: usize) -> Option<f64> {
+    let height = (0..warm_up).filter_map(|index| series.get(index)).map(f64::abs).fold(0.0, f64::max);
     let mae = |lag: usize| {
         let pairs = (lag..warm_up).filter_map(|index| Some((series.get(index)? - series.get(index - lag)?).abs()));
         let (sum, count) = pairs.fold((0.0, 0.0), |(sum, count), error| (sum + error, count + 1.0));
-        (count > 0.0 && sum > 0.0).then(|| sum / count)
+        (count > 0.0 && sum > NO_ERROR * height * count).then(|| sum / count)
     };
     mae(series.season as usize).or_else(|| mae(1))
 }

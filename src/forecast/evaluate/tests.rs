@@ -192,3 +192,12 @@ fn against_a_rule_that_is_never_wrong_no_skill_is_told() {
     let report = super::report(&short, &said(&short), &[1]).unwrap();
     assert_eq!(report.max30_exceedance, None, "there is no window of 30 steps behind the warm-up");
 }
+
+/// Days that differ by the arithmetic alone leave nothing to divide by.
+#[test]
+fn a_series_that_repeats_itself_is_scored_against_its_changes() {
+    let value = |step: usize| Some(100.0 + 40.0 * (step as f64 / 48.0 * std::f64::consts::TAU).sin());
+    let series = Series { values: (0..20 * 48).map(value).collect(), ..waves(1, 0.0, 1) };
+    let report = report(&series, &said(&series), &HORIZONS).unwrap();
+    assert!(report.mase < 1.0, "{report:?}");
+}

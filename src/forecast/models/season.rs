@@ -135,6 +135,7 @@ impl Season {
     }
 
     /// Returns it with its cells in plain numbers: larger, and quicker to learn.
+    #[must_use]
     pub fn plain(mut self) -> Self {
         let mut values = vec![0.0; self.count as usize];
         self.cells.read(0, values.len(), &mut values);

@@ -93,6 +93,8 @@ impl Kept {
 #[derive(Debug, Clone, Copy)]
 struct Head {
     range: (f64, f64),
+    /// Of how many minutes one has a value: as often as it is scraped.
+    every: u8,
     /// Whether known events change it.
     eventful: bool,
     newest: Option<Minute>,
@@ -113,6 +115,7 @@ impl SignalState {
     pub fn new(signal: &SignalSpec, params: &ForecastParams) -> Self {
         let head = Head {
             range: signal.range,
+            every: u8::try_from(signal.scrape_interval.as_secs().div_ceil(60)).unwrap_or(u8::MAX).max(1),
             // Events are known of the load; what a service makes of it is what it always makes of it.
             eventful: signal.role == Some(Role::ArrivalRate),
             newest: None,
@@ -331,7 +334,7 @@ impl Head {
                 .for_each(|ratio| kept.scale.learn(clock.now, ratio, self.seen));
             self.bands.outcomes(points, value, &common.normal, common.coverage_keep);
         }
-        let ended = kept.recent.push(minute, value);
+        let ended = kept.recent.push(minute, value, self.every);
         self.bands.windows_ended(ended, maxima, &common.normal, common.coverage_keep);
     }
 
@@ -385,7 +388,7 @@ impl Head {
     }
 
     fn cold(&self, common: &Common) -> bool {
-        self.seen < common.params.cold_minutes
+        self.seen.saturating_mul(self.every.into()) < common.params.cold_minutes
     }
 }
 

@@ -126,3 +126,29 @@ fn spikes_that_recur_are_in_the_maximum() {
     }
     assert!(passed / windows < 0.08, "{passed} of {windows}");
 }
+
+/// It ends ten or thirty windows, and widens those after it as little as if it ended one.
+#[test]
+fn one_value_far_off_does_not_stay_in_the_maximum_of_the_next_hours() {
+    let values = waves(4 * DAY + 300);
+    let at = 4 * DAY as usize;
+    let told = |values: &[f64]| {
+        let mut state = learned((0.0, 1e9), &minutes(0, values[..=at].iter().copied()));
+        let mut told = Vec::new();
+        for (minute, value) in (0..).zip(values).skip(at + 1) {
+            state.warm(0, &minutes(minute, [*value]));
+            if [15, 31, 60, 120, 240].contains(&(minute - at as i64)) {
+                let got = signal(&mut state, minute + 1);
+                told.extend([10.0, 30.0].map(|window| got.maximum_at(0.95, window).unwrap()));
+            }
+        }
+        told
+    };
+    let usual = told(&values);
+    for times in [3.0, 9.0, 1e4] {
+        let mut values = values.clone();
+        values[at] *= times;
+        let told = told(&values);
+        assert!(told.iter().zip(&usual).all(|(told, usual)| *told < 1.2 * usual), "{times}: {told:?} {usual:?}");
+    }
+}

@@ -132,3 +132,22 @@ fn what_recurs_earns_the_right_to_add() {
         }
     }
 }
+
+/// The rules of authority ask for values and maxima; who is scraped seldom has fewer of them, not none.
+#[test]
+fn what_is_scraped_every_few_minutes_earns_its_authority_as_well() {
+    for every in [2_i64, 5] {
+        let mut random = Noise::new(29);
+        let mut spec = service((0.0, 1e9));
+        spec.signals[0].scrape_interval = Duration::from_mins(every.unsigned_abs());
+        let value = |minute: i64, random: &mut Noise| surging(random, minute);
+        let history: Vec<_> = (0..10 * DAY)
+            .map(|minute| minute_value(minute, (minute % every == 0).then(|| value(minute, &mut random))))
+            .collect();
+        let mut state = Forecaster::new(&spec, &ForecastParams::default());
+        state.warm(0, &history);
+        let outlook = call(&mut state, &spec, 10 * DAY, &reading(1.0));
+        let got = outlook.signals[0].as_ref().unwrap();
+        assert!(got.authority >= Authority::MayAdd, "every {every} minutes: {:?} {:?}", got.skill, got.coverage);
+    }
+}
