@@ -11,7 +11,7 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::forecast::evaluate::{Forecast, Online, Report, report};
-use crate::model::outlook::{QUANTILES, SignalOutlook, quantile_index};
+use crate::model::outlook::{Authority, QUANTILES, SignalOutlook, quantile_index};
 
 use super::SeriesArgs;
 use super::csv::{self, Read, STANDARD_INPUT};
@@ -53,7 +53,7 @@ simple  skill against the best simple rule in hindsight
 msis/s  interval score over that of the best simple rule; below 1 is better
 max10   how often the maximum over 10 steps passes its 95 % quantile; 0.05 is right
 max30   the same over 30 steps
-us      microseconds for one update";
+acts    share of the steps from which the forecast may act: add, or add and remove";
 
 /// Scores of one file.
 #[derive(Debug, Serialize)]
@@ -65,6 +65,11 @@ struct Scored {
     update_us: f64,
     /// Time of all fits.
     fit_ms: f64,
+    /// Share of the steps from which the forecast may act.
+    may_act: f64,
+    /// What it may do at the end, and how often that changed.
+    authority: Authority,
+    authority_changes: usize,
     #[serde(flatten)]
     report: Report,
 }
@@ -143,12 +148,18 @@ fn score(file: &Path, read: &Read, horizons: &[u16], mut dump: Option<&mut Dump>
     let mut online = Online::new(series).context("the evaluation cannot be set up")?;
     let mut said = Vec::with_capacity(series.values.len());
     let (mut updating, mut fitting) = (Duration::ZERO, Duration::ZERO);
+    let (mut authority, mut changes, mut acting) = (Authority::default(), 0, 0_usize);
     for (index, value) in series.values.iter().enumerate() {
         let step = series.step(index);
         let begun = Instant::now();
         let outlook = online.step(step, *value);
         updating += begun.elapsed();
         said.push(outlook.and_then(|outlook| Forecast::of(outlook, horizons)));
+        if let Some(outlook) = outlook {
+            changes += usize::from(outlook.authority != authority);
+            authority = outlook.authority;
+            acting += usize::from(authority >= Authority::MayAdd);
+        }
         if let (Some(dump), Some(outlook)) = (dump.as_deref_mut(), outlook) {
             dump.add(&name, step.0.saturating_mul(read.step).saturating_add(read.offset), horizons, outlook)?;
         }
@@ -164,6 +175,9 @@ fn score(file: &Path, read: &Read, horizons: &[u16], mut dump: Option<&mut Dump>
         season_steps: series.season,
         update_us: updating.as_secs_f64() * 1e6 / series.values.len().max(1) as f64,
         fit_ms: fitting.as_secs_f64() * 1e3,
+        may_act: acting as f64 / series.values.len().max(1) as f64,
+        authority,
+        authority_changes: changes,
         report,
     })
 }
@@ -199,7 +213,7 @@ const FIGURE: usize = 6;
 
 fn table(scored: &[Scored], overall: &Overall) -> String {
     const HEAD: [&str; 12] =
-        ["mase", "msis", "cov95", "dayp10", "pers.", "snaive", "dhw", "simple", "msis/s", "max10", "max30", "us"];
+        ["mase", "msis", "cov95", "dayp10", "pers.", "snaive", "dhw", "simple", "msis/s", "max10", "max30", "acts"];
     let line = |name: &str, cells: &[String]| {
         cells.iter().fold(format!("{:<NAME$}", short(name)), |line, cell| format!("{line} {cell:>FIGURE$}")) + "\n"
     };
@@ -218,7 +232,7 @@ fn table(scored: &[Scored], overall: &Overall) -> String {
             Some(report.msis_vs_simple),
             report.max10_exceedance,
             report.max30_exceedance,
-            Some(row.update_us),
+            Some(row.may_act),
         ];
         text += &line(&row.series, &figures.map(figure));
     }
@@ -331,6 +345,9 @@ mod tests {
             season_steps: 1440,
             update_us: 12.3456,
             fit_ms: 0.0,
+            may_act: 0.25,
+            authority: Authority::MayAdd,
+            authority_changes: 1,
             report: report(value),
         };
         let rows = [scored("a", 0.1234), scored("rds_cpu_utilization_cc0c53", 999.94), scored("b", 99.99)];
@@ -339,7 +356,7 @@ mod tests {
         assert!(lines.iter().all(|line| line.chars().count() <= 100), "{text}");
         assert!(lines[1].starts_with("a                 0.123  0.123  0.950  0.900 -0.123 "), "{text}");
         assert!(lines[2].starts_with("rds_cpu~n_cc0c53  999.9  999.9  0.950  0.900 -999.9 "), "{text}");
-        assert!(lines[1].ends_with(" 0.100  0.100      -  0.123  0.050      -  12.35"), "{text}");
+        assert!(lines[1].ends_with(" 0.100  0.100      -  0.123  0.050      -  0.250"), "{text}");
         assert_eq!(overall(&rows).unwrap().series_lost, 3, "a rule that is never wrong is not beaten");
     }
 
