@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::forecast::zone::Zone;
 use crate::model::SignalOutlook;
+use crate::model::explain::{remarks, worth};
 use crate::model::outlook::{HorizonPoint, QUANTILES, QuantileRow, quantile_index};
 
 use self::grid::Grid;
@@ -220,7 +221,8 @@ fn table(outlook: &SignalOutlook, grid: Grid) -> anyhow::Result<()> {
     }
     let shares = outlook.scores.iter().filter(|score| score.share >= 0.005);
     let shares: Vec<String> = shares.map(|score| format!("{} {:.0} %", score.model, score.share * 100.0)).collect();
-    print(format!("models: {}; authority {}", shares.join(", "), outlook.authority.as_str()))?;
+    print(format!("models: {}", shares.join(", ")))?;
+    print([worth(outlook)].into_iter().chain(remarks(outlook).map(str::to_owned)).collect::<Vec<_>>().join(", "))?;
     if let (Some(score), Some(kind)) = (outlook.anomaly, outlook.anomaly_kind) {
         let alarm = if outlook.alarm { ", an alarm" } else { "" };
         print(format!("anomaly of the newest step: {score:.2} ({}){alarm}", kind.as_str()))?;

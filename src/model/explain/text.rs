@@ -143,18 +143,11 @@ fn outlook(out: &mut String, record: &DecisionRecord, outlook: &Outlook) -> fmt:
 
 fn forecast(out: &mut String, unit: Unit, signal: &SignalOutlook) -> fmt::Result {
     let model = plain(signal.model.as_deref().unwrap_or("none"));
-    write!(out, "  model {model}, authority {}", signal.authority.as_str())?;
-    if let Some(skill) = signal.skill {
-        write!(out, ", skill {:+.2} against persistence", skill.vs_persistence)?;
-        skill.vs_seasonal_naive.iter().try_for_each(|skill| write!(out, ", {skill:+.2} against seasonal naive"))?;
-    }
-    if let Some(coverage) = signal.coverage {
-        write!(out, ", 95 % interval held {:.1} % of {:.0}", coverage.realised * 100.0, coverage.outcomes)?;
-    }
+    write!(out, "  model {model}, {}", worth(signal))?;
     signal.anomaly.iter().try_for_each(|anomaly| write!(out, ", anomaly {anomaly:.2}"))?;
     signal.anomaly_kind.iter().try_for_each(|kind| write!(out, " ({})", unusual(*kind)))?;
     write!(out, "{}", if signal.alarm { ", an alarm" } else { "" })?;
-    signal.flags.iter().try_for_each(|flag| write!(out, ", {}", remark(*flag)))?;
+    remarks(signal).try_for_each(|remark| write!(out, ", {remark}"))?;
     let losses = signal.scores.iter().map(|score| match score.loss {
         Some(loss) => format!("{} {} ({:.0} %)", score.model, unit.show(loss), score.share * 100.0),
         None => format!("{} unscored", score.model),
@@ -162,6 +155,23 @@ fn forecast(out: &mut String, unit: Unit, signal: &SignalOutlook) -> fmt::Result
     let losses = losses.collect::<Vec<_>>().join(", ");
     writeln!(out, "\n  mean error (share of the forecast): {}", plain(&losses))?;
     signal.points.iter().try_for_each(|at| point(out, unit, at))
+}
+
+/// Returns what a forecast may be used for, and why: what it was worth so far.
+pub fn worth(signal: &SignalOutlook) -> String {
+    let skill = |skill: f64, rule: &str| format!("skill {skill:+.2} against {rule}");
+    let persistence = signal.skill.map(|known| skill(known.vs_persistence, "persistence"));
+    let naive = signal.skill.and_then(|known| Some(skill(known.vs_seasonal_naive?, "seasonal naive")));
+    let held = signal
+        .coverage
+        .map(|coverage| format!("95 % interval held {:.1} % of {:.0}", coverage.realised * 100.0, coverage.outcomes));
+    let authority = format!("authority {}", signal.authority.as_str());
+    [Some(authority), persistence, naive, held].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// Returns what a reader of a forecast should know.
+pub fn remarks(signal: &SignalOutlook) -> impl Iterator<Item = &'static str> {
+    signal.flags.iter().map(|flag| remark(*flag))
 }
 
 fn unusual(kind: AnomalyKind) -> &'static str {
