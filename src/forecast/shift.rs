@@ -4,7 +4,8 @@
 //! its waves and surges are as many times too low. Where values lie beyond what was said of them before the first of
 //! them came, on one side and by about the same factor, the past is put on the new level as a whole, so that what
 //! follows is what it would be had the level never been another one. A surge that nobody knew of looks the same while
-//! it lasts; when the signal is back where it was, the past is put back.
+//! it lasts; when the signal is back where it was, the past is put back. Then that much is known of the signal: for a
+//! week a rise that is no higher is another surge and no level. What would be multiplied holds the surge before it.
 //!
 //! How far beyond they lie is summed up (a cumulative sum: Page, "Continuous inspection schemes", 1954): five values
 //! that are beyond all doubt are enough, values of few requests, of which noise hides one or the other, are told by
@@ -39,6 +40,10 @@ const JUMPS: f32 = 2.0;
 /// in factors, a new level lies at least: the end of an outage is no rise.
 const USUAL: f32 = 0.003;
 const AWAY: f32 = 0.7;
+/// How far beyond a known surge a rise may lie, as a logarithm, and still be one.
+const NO_HIGHER: f32 = 0.26;
+/// For how long a surge is known.
+const KNOWN_FOR: i64 = 7 * DAY;
 
 /// A change of the level.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -76,11 +81,27 @@ struct Shifted {
     back: u8,
 }
 
+/// A rise that was taken back, or one that was no higher.
+#[derive(Debug, Clone, Copy, Default)]
+struct Surge {
+    /// Its minute, short.
+    at: i32,
+    /// Logarithm of its factor; zero for none.
+    factor: f32,
+}
+
+impl Surge {
+    fn of(minute: Minute, factor: f32) -> Self {
+        Self { at: i32::try_from(minute.0).unwrap_or(i32::MAX), factor }
+    }
+}
+
 /// What is known of shifts of one signal.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Shift {
     streak: Option<Streak>,
     shifted: Option<Shifted>,
+    surge: Surge,
     /// Logarithm of what the signal usually is of its mean day.
     usual: f32,
 }
@@ -124,10 +145,13 @@ impl Shift {
         }
         self.streak = None;
         let since = streak.since;
-        let back = self.shifted.filter(|shifted| (shifted.factor + factor).abs() < 0.5 * shifted.factor.abs());
+        if self.is_surge(minute, factor) {
+            return None;
+        }
         let level = value / f64::from((ratio - factor).exp());
+        let back = self.shifted.filter(|shifted| (shifted.factor + factor).abs() < 0.5 * shifted.factor.abs());
         let factor = match back {
-            Some(shifted) => -shifted.factor,
+            Some(shifted) => self.take_back(minute, shifted.factor),
             None => factor,
         };
         let past = back.map_or(since, |shifted| shifted.since);
@@ -137,6 +161,25 @@ impl Shift {
             self.shifted = Some(Shifted { since, factor, of_day: of_day.ln() - factor, back: 0 });
         }
         Some(Change { factor: f64::from(factor).exp(), past, since, level })
+    }
+
+    /// Tells whether a change by `factor` is a rise as there was one before that came back, and remembers that.
+    fn is_surge(&mut self, minute: Minute, factor: f32) -> bool {
+        let Surge { at, factor: known } = self.surge;
+        let is_known = known > 0.0 && minute.0.saturating_sub(at.into()) < KNOWN_FOR;
+        let is_surge = is_known && (0.0..=known + NO_HIGHER).contains(&factor);
+        if is_surge {
+            self.surge = Surge::of(minute, known);
+        }
+        is_surge
+    }
+
+    /// Returns the logarithm of the factor that takes one back. A rise that came back was a surge.
+    fn take_back(&mut self, minute: Minute, factor: f32) -> f32 {
+        if factor > 0.0 {
+            self.surge = Surge::of(minute, factor);
+        }
+        -factor
     }
 
     /// Returns what puts the past back, if the signal is again where it was before the shift.
@@ -150,7 +193,7 @@ impl Shift {
             (self.shifted, self.streak) = (None, None);
             let minutes = VALUES as i64 - 1;
             return Some(Change {
-                factor: f64::from(-factor).exp(),
+                factor: f64::from(self.take_back(minute, factor)).exp(),
                 past: since,
                 since: minute.plus(-minutes),
                 level: value,
@@ -309,5 +352,17 @@ mod tests {
             assert_eq!((up.past, down.past), (Minute(0), Minute(0)), "the surge itself stays as it was");
             assert!(down.since > up.since);
         }
+    }
+
+    #[test]
+    fn what_came_back_comes_again_and_is_no_level() {
+        let surge = [200.0; 20].into_iter().chain([100.0; 400]);
+        let told = changes(surge.clone().chain(surge.clone()).chain(surge));
+        assert_eq!(told.len(), 2, "up and down once: {told:?}");
+        let told = changes([200.0; 20].into_iter().chain([100.0; 400]).chain([300.0; 20]));
+        assert_eq!(told.len(), 3, "what is higher than any surge may be a level: {told:?}");
+        let week = [100.0; 7 * DAY as usize];
+        let told = changes([200.0; 20].into_iter().chain([100.0; 30]).chain(week).chain([200.0; 20]));
+        assert_eq!(told.len(), 3, "a week later it is forgotten: {told:?}");
     }
 }

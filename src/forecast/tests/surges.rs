@@ -151,3 +151,27 @@ fn what_is_scraped_every_few_minutes_earns_its_authority_as_well() {
         assert!(got.authority >= Authority::MayAdd, "every {every} minutes: {:?} {:?}", got.skill, got.coverage);
     }
 }
+
+/// A surge that begins some minutes earlier or later each day was multiplied with what the day before had of it, up to
+/// ten times what was ever seen; and forecasts held what they had not said.
+#[test]
+fn a_surge_that_comes_at_another_time_each_day_is_no_new_level() {
+    for seed in 0..4 {
+        let mut random = Noise::new(seed);
+        let mut highest: f64 = 0.0;
+        let mut state = learned((0.0, 1e9), &[]);
+        for day in 0..8 {
+            let begin = 700 + (20.0 * random.normal()) as i64;
+            for minute in day * DAY..(day + 1) * DAY {
+                let surge = if (begin..begin + 20).contains(&(minute % DAY)) { 5.0 } else { 1.0 };
+                let value = 100.0 * surge * (1.0 + 0.03 * random.normal());
+                state.warm(0, &minutes(minute, [value]));
+                highest = highest.max(value);
+                if day > 2 && minute % DAY > 600 && minute % DAY < 800 {
+                    let maximum = signal(&mut state, minute + 1).maximum_at(0.95, 30.0).unwrap();
+                    assert!(maximum < 2.0 * highest, "{seed}: {maximum} in minute {minute}, {highest} was seen");
+                }
+            }
+        }
+    }
+}
