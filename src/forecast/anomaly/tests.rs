@@ -159,3 +159,23 @@ fn a_service_that_rests_each_weekend_is_not_frozen() {
     // What is known after the first weekend is not news.
     assert!(told.iter().all(|day| *day < 8), "{told:?}");
 }
+
+#[test]
+fn a_freeze_does_not_teach_that_freezing_is_usual_and_a_rest_is_learned_whole() {
+    let standstills = |value: fn(f64) -> f64| {
+        let (mut detector, mut noise) = (learned(3000), Noise::new(8));
+        (0..4)
+            .map(|_| {
+                passed(&mut detector, (0..1440).map(|_| 100.0 + noise.normal()));
+                let stands = value(noise.normal());
+                let told = passed(&mut detector, [stands; 90]);
+                told.iter().any(|(_, kind)| *kind == AnomalyKind::Frozen)
+            })
+            .collect::<Vec<_>>()
+    };
+    // Each time at another value: the second one is told as well, and what is learned grows by doublings.
+    assert_eq!(standstills(|noise| 100.0 + noise), [true, true, false, false]);
+    // A rest at one value is known after its second time.
+    let rests = standstills(|_| 0.0);
+    assert_eq!(rests[2..], [false, false], "{rests:?}");
+}
