@@ -1,13 +1,13 @@
 //! A value that stands still for much longer than it ever did.
 
 /// The longest standstill before counts as one of so many steps at least.
-const LEAST: f64 = 15.0;
+const LEAST: f32 = 15.0;
 /// What changed less often tells nothing.
 const CHANGES: u32 = 50;
 /// Days after which half of the longest standstill remains: a service that rests each weekend did so a week ago.
 const HALF_LIFE_DAYS: f64 = 14.0;
 /// How many times the longest one before a standstill counts at most, unless it is a rest.
-const MOST: f64 = 2.0;
+const MOST: f32 = 2.0;
 
 /// For how long the value has not changed, and for how long it has not at most.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +18,8 @@ pub struct Standstill {
     value: f64,
     /// Where the signal stood for as long as ever, the last time it did; NaN before.
     rest: f64,
-    lasts: f64,
-    longest: f64,
+    lasts: f32,
+    longest: f32,
 }
 
 impl Standstill {
@@ -38,7 +38,7 @@ impl Standstill {
 
     /// Learns the value of a step.
     pub fn learn(&mut self, value: f64) {
-        self.longest *= f64::from(self.kept);
+        self.longest *= self.kept;
         if value == self.value {
             self.lasts += 1.0;
             return;
@@ -66,8 +66,8 @@ impl Standstill {
         if value != self.value || !self.judges() {
             return 0.0;
         }
-        let doublings = |lasts: f64| (lasts / self.longest.max(LEAST)).log2().floor();
+        let doublings = |lasts: f32| (lasts / self.longest.max(LEAST)).log2().floor();
         let now = doublings(self.lasts);
-        if now >= 1.0 && now > doublings(self.lasts - 1.0) { now.exp2() } else { 0.0 }
+        if now >= 1.0 && now > doublings(self.lasts - 1.0) { now.exp2().into() } else { 0.0 }
     }
 }
