@@ -55,7 +55,7 @@ impl Tail {
             return 0.0;
         }
         let mean = self.mean();
-        let excess = (evidence - quantile) / mean.max(EXCESS_LEAST * quantile);
+        let excess = (evidence - quantile) / mean.max(self.least());
         let shape = self.shape(mean);
         if shape > 1e-3 { (shape / (1.0 - shape) * excess).ln_1p() / shape } else { excess }
     }
@@ -67,7 +67,7 @@ impl Tail {
         self.seen += 1.0;
         if evidence > quantile {
             let quantile = quantile + step * (1.0 - SHARE);
-            let (excess, mean) = ((evidence - quantile).max(0.0), self.mean());
+            let (excess, mean) = ((evidence - quantile).max(0.0), self.mean().max(self.least()));
             self.quantile = quantile as f32;
             self.sum = EXCESS_KEPT * self.sum + excess.min(EXCESS_CLIP * mean) as f32;
             self.squares = EXCESS_KEPT * self.squares + excess.min(SHAPE_CLIP * mean).powi(2) as f32;
@@ -75,6 +75,10 @@ impl Tail {
         } else {
             self.quantile = (quantile - step * SHARE).max(LEAST) as f32;
         }
+    }
+
+    fn least(&self) -> f64 {
+        EXCESS_LEAST * f64::from(self.quantile)
     }
 
     fn mean(&self) -> f64 {
