@@ -221,6 +221,6 @@ fn rare_counts_that_meet_are_no_alarm_each_time() {
     };
     let judged = judge(&series, values.into_iter().enumerate()).unwrap();
     let alarms = judged.into_iter().flatten().filter(|judged| judged.alarm).count();
-    // An exponential tail from the quantile that hugs the ones raises twice as many.
-    assert!(alarms <= 20, "{alarms} in four weeks");
+    // An exponential tail above the quantile, which hugs the ones, raises thirty.
+    assert!(alarms <= 4, "{alarms} in four weeks");
 }
