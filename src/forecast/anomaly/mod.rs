@@ -1,13 +1,17 @@
 //! How unusual a value is, and in which way.
 //!
-//! Three kinds of evidence:
+//! Four kinds of evidence:
 //! - **Single values:** the distance from the forecast issued a minute before, plus the distance from a slowly
 //!   following level, which stays large for long after a shift or a drift.
 //! - **Two values in a row** on the same side of forecasts issued before either of them: the smaller of the two
 //!   distances. It finds steps that are small beside the largest single outliers of the signal.
+//! - **Many values** that lean to one side of the forecasts: a discounted mean of the surprises. It finds what is within
+//!   the noise of single values, and lasts.
 //! - **Standstill:** a value that has not changed for much longer than ever before.
 //!
-//! Distances are divided by robust scales with heavy tails, or by the forecast interval where that is wider.
+//! Distances are divided by robust scales with heavy tails, or by the forecast interval where that is wider. Where the
+//! seasonal difference foresaw something else than the forecast did, the nearer of the two counts: it alone knows to the
+//! minute when a surge of each day begins.
 //!
 //! How the evidence is distributed differs between signals, so its tail is learned (`tail`): the excess over the 98 %
 //! quantile, in mean excesses, is mapped monotonically to a score from 0 to 1. An ordinary signal passes 0.5 once in
@@ -45,6 +49,11 @@ const SLOW_CLIP: f64 = 3.0;
 /// an absolute value), and of two in a row (the smaller of two on one side).
 const MOVED: (f64, f64) = (4.65, 0.75);
 const LASTS: (f64, f64) = (1.3, 0.3);
+/// The same of the mean of many, in its deviations.
+const LEANS: (f64, f64) = (2.33, 0.37);
+/// Weight of a new surprise in that mean, and its clip: a few outliers do not lean.
+const LEAN: f64 = 0.1;
+const LEAN_CLIP: f64 = 3.0;
 /// Weight of an excess of two in a row: it repeats part of the evidence of its first value.
 const LASTING: f64 = 0.7;
 /// Evidence of a standstill as long as the longest one before, relative to what scores one half.
@@ -57,6 +66,8 @@ const SHIFT_AFTER: u8 = 5;
 const SHIFT_BEYOND: f64 = 3.0;
 /// From this ratio of the two distances on, a value is told as a level shift rather than as a point.
 const SHIFT_RATHER: f64 = 2.0;
+/// From this distance on, in scales, the seasonal difference foresees something else than the forecast.
+const ELSE: f64 = 4.0;
 /// Minutes after an alarm without another one.
 const QUIET: u32 = 60;
 
@@ -71,7 +82,8 @@ pub struct Anomaly {
     pub alarm: bool,
 }
 
-/// A forecast of a minute: the point and its 95 % interval. NaN where there was none.
+/// A forecast of a minute: the point, its 95 % interval, and what the seasonal difference foresaw. NaN where there was
+/// none.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Expected {
     /// Point forecast.
@@ -80,18 +92,23 @@ pub struct Expected {
     pub low: f64,
     /// Upper end.
     pub high: f64,
+    /// Point forecast of the seasonal difference.
+    pub seasonal: f64,
 }
 
 impl Expected {
-    /// Returns it from point, lower and upper end.
-    pub fn of(said: [f32; 3]) -> Self {
+    /// Returns it from point, lower and upper end, and the point of the seasonal difference.
+    pub fn of(said: [f32; 3], seasonal: f32) -> Self {
         let [point, low, high] = said.map(f64::from);
-        Self { point, low, high }
+        Self { point, low, high, seasonal: seasonal.into() }
     }
 
     /// Returns how far `value` lies from it, in units of `scale` or of its interval, whichever is wider.
     fn surprise(&self, value: f64, scale: f64) -> f64 {
-        (value - self.point) / scale.max((self.high - self.low) / INTERVAL_DEVIATIONS)
+        let width = scale.max((self.high - self.low) / INTERVAL_DEVIATIONS);
+        let [from, other] = [self.point, self.seasonal].map(|point| value - point);
+        let nearer = (from - other).abs() > ELSE * width && other.abs() < from.abs();
+        (if nearer { other } else { from }) / width
     }
 }
 
@@ -109,17 +126,20 @@ pub struct Detector {
     earlier: Scale,
     slow: f64,
     from_slow: Scale,
-    /// Of the evidence of single values, and of two in a row.
+    /// Of the evidence of single values, of two in a row, and of many.
     tail: Tail,
     lasting: Tail,
+    leaning: Tail,
     standstill: Standstill,
     /// Surprise of the newest minute; 0 if it had no value.
     before: f32,
+    /// Discounted mean of the surprises.
+    lean: f32,
     /// What a new excess has to exceed.
     held: f32,
-    /// Minutes since a score that passed the threshold, and its side of the slow level; `None` once a shift is told or
+    /// Minutes since a score that passed the threshold, and whether it lay above the slow level; `None` once a shift is told or
     /// refuted.
-    passed: Option<(u8, f32)>,
+    passed: Option<(u8, bool)>,
     /// Minutes with a value since the last alarm.
     quiet: u32,
     newest: Option<Anomaly>,
@@ -137,8 +157,10 @@ impl Detector {
             from_slow: Scale::default(),
             tail: Tail::new(MOVED.0, MOVED.1),
             lasting: Tail::new(LASTS.0, LASTS.1),
+            leaning: Tail::new(LEANS.0, LEANS.1),
             standstill: Standstill::new(step_seconds),
             before: 0.0,
+            lean: 0.0,
             held: 0.0,
             passed: None,
             quiet: QUIET,
@@ -176,6 +198,8 @@ impl Detector {
         // What stands still is learned as that.
         self.tail.learn(weighed.moved);
         self.lasting.learn(weighed.lasting);
+        self.leaning.learn(leaning(weighed.lean));
+        self.lean = weighed.lean as f32;
         let told = self.told(&weighed);
         self.held = (HELD * self.held).max(weighed.excess as f32).min(f32::MAX);
         let told = if self.shift(told.score, weighed.from_slow) {
@@ -213,14 +237,17 @@ impl Detector {
         let [before, half] = [self.before, self.half].map(f64::from);
         let lasting = if again * before > 0.0 { again.abs().min(before.abs()) } else { 0.0 };
         let frozen = FROZEN * half * self.standstill.news(value);
-        let (point, shift) = (self.tail.excess(moved), LASTING * self.lasting.excess(lasting));
+        let lean = f64::from(self.lean);
+        let lean = lean + LEAN * (surprise.clamp(-LEAN_CLIP, LEAN_CLIP) - lean);
+        let point = self.tail.excess(moved);
+        let shift = (LASTING * self.lasting.excess(lasting)).max(self.leaning.excess(leaning(lean)));
         let excess = point.max(shift);
         let kind = if shift > point || from_slow.abs() > SHIFT_RATHER * surprise.abs() {
             AnomalyKind::LevelShift
         } else {
             AnomalyKind::Point
         };
-        Some(Weighed { surprise, from_slow, moved, lasting, excess, kind, frozen })
+        Some(Weighed { surprise, from_slow, moved, lasting, lean, excess, kind, frozen })
     }
 
     fn floor(&self) -> f64 {
@@ -246,10 +273,10 @@ impl Detector {
     /// Tells, some minutes after a score passed the threshold, whether all of them lay on its side of the slow level.
     fn shift(&mut self, score: f64, from_slow: f64) -> bool {
         if score >= THRESHOLD {
-            self.passed = Some((0, from_slow.signum() as f32));
+            self.passed = Some((0, from_slow > 0.0));
             return false;
         }
-        self.passed = self.passed.filter(|(_, side)| from_slow * f64::from(*side) >= SHIFT_BEYOND);
+        self.passed = self.passed.filter(|(_, above)| if *above { from_slow } else { -from_slow } >= SHIFT_BEYOND);
         let Some((since, _)) = &mut self.passed else { return false };
         *since += 1;
         let stands = *since == SHIFT_AFTER;
@@ -258,6 +285,11 @@ impl Detector {
         }
         stands
     }
+}
+
+/// Returns the evidence of a discounted mean: how many deviations it lies off, those of independent ones being 1.
+fn leaning(lean: f64) -> f64 {
+    lean.abs() * ((2.0 - LEAN) / LEAN).sqrt()
 }
 
 /// The evidence against one value.
@@ -271,6 +303,8 @@ struct Weighed {
     moved: f64,
     /// Least surprise of the last two values, if they lie on the same side.
     lasting: f64,
+    /// Discounted mean of the surprises, this one included.
+    lean: f64,
     /// What of it is unusual, in mean excesses.
     excess: f64,
     /// In which way.

@@ -7,7 +7,7 @@ fn expected(point: f64) -> ExpectedAhead {
 
 /// The same point was said one minute before, and two, with intervals of so much on both sides.
 fn within(point: f64, half_width: f64) -> ExpectedAhead {
-    [Expected { point, low: point - half_width, high: point + half_width }; 2]
+    [Expected { point, low: point - half_width, high: point + half_width, seasonal: f64::NAN }; 2]
 }
 
 /// A detector after so many minutes of noise about 100, all forecast as 100.
@@ -158,4 +158,49 @@ fn a_service_that_rests_each_weekend_is_not_frozen() {
     }
     // What is known after the first weekend is not news.
     assert!(told.iter().all(|day| *day < 8), "{told:?}");
+}
+
+#[test]
+fn a_freeze_does_not_teach_that_freezing_is_usual_and_a_rest_is_learned_whole() {
+    let standstills = |value: fn(f64) -> f64| {
+        let (mut detector, mut noise) = (learned(3000), Noise::new(8));
+        (0..4)
+            .map(|_| {
+                passed(&mut detector, (0..1440).map(|_| 100.0 + noise.normal()));
+                let stands = value(noise.normal());
+                let told = passed(&mut detector, [stands; 90]);
+                told.iter().any(|(_, kind)| *kind == AnomalyKind::Frozen)
+            })
+            .collect::<Vec<_>>()
+    };
+    // Each time at another value: the second one is told as well, and what is learned grows by doublings.
+    assert_eq!(standstills(|noise| 100.0 + noise), [true, true, false, false]);
+    // A rest at one value is known after its second time.
+    let rests = standstills(|_| 0.0);
+    assert_eq!(rests[2..], [false, false], "{rests:?}");
+}
+
+#[test]
+fn what_leans_to_one_side_for_long_is_told_though_no_value_stands_out() {
+    for (by, kept) in [(1.8, true), (-1.8, true), (0.0, false)] {
+        let mut told = Vec::new();
+        for seed in 0..5 {
+            let mut noise = Noise::new(20 + seed);
+            told.extend(passed(&mut learned(5000), (0..60).map(|_| 100.0 + by + noise.normal())));
+        }
+        let shifts = told.iter().filter(|(_, kind)| *kind == AnomalyKind::LevelShift).count();
+        assert_eq!(shifts >= 4, kept, "{by}: {told:?}");
+    }
+}
+
+#[test]
+fn a_surge_that_begins_a_minute_after_the_forecast_said_so_is_no_surprise_to_the_seasonal_difference() {
+    let detector = learned(3000);
+    let surge = |seasonal: f64| within(250.0, 20.0).map(|expected| Expected { seasonal, ..expected });
+    let [unknown, foreseen] = [f64::NAN, 100.0].map(|seasonal| detector.look(100.5, &surge(seasonal)).unwrap());
+    assert!(unknown.alarm && !foreseen.alarm, "{unknown:?} {foreseen:?}");
+    // What neither foresaw stays one, and so does a value that the seasonal difference expected a little nearer.
+    assert!(detector.look(400.0, &surge(100.0)).unwrap().alarm);
+    let near = expected(100.0).map(|expected| Expected { seasonal: 103.0, ..expected });
+    assert_eq!(detector.look(110.0, &near), detector.look(110.0, &expected(100.0)));
 }

@@ -201,3 +201,26 @@ fn a_series_that_repeats_itself_is_scored_against_its_changes() {
     let report = report(&series, &said(&series), &HORIZONS).unwrap();
     assert!(report.mase < 1.0, "{report:?}");
 }
+
+#[test]
+fn rare_counts_that_meet_are_no_alarm_each_time() {
+    let mut noise = Noise::new(31);
+    // Of the minutes one in twenty counts one, one in eight hundred two.
+    let mut count = || -> f64 {
+        let normal = noise.normal();
+        [1.645, 3.0, 4.1].map(|beyond| if normal > beyond { 1.0 } else { 0.0 }).iter().sum()
+    };
+    let values: Vec<_> = (0..28 * 1440).map(|_| Some(count())).collect();
+    let series = Series {
+        first: Minute(0),
+        values: Vec::new(),
+        season: 1440,
+        step_seconds: 60,
+        zone: Zone::UTC,
+        range: (0.0, f64::MAX),
+    };
+    let judged = judge(&series, values.into_iter().enumerate()).unwrap();
+    let alarms = judged.into_iter().flatten().filter(|judged| judged.alarm).count();
+    // An exponential tail above the quantile, which hugs the ones, raises thirty.
+    assert!(alarms <= 4, "{alarms} in four weeks");
+}

@@ -3,8 +3,10 @@
 mod mix;
 mod relevel;
 
+use std::array::from_fn;
+
 use self::mix::{ModelForecasts, parts};
-use super::anomaly::{Anomaly, Detector, Expected};
+use super::anomaly::{Anomaly, Detector, Expected, ExpectedAhead};
 use super::authority::{Evidence, Rung};
 use super::bands::Bands;
 use super::discounted::keep;
@@ -12,7 +14,7 @@ use super::events::Events;
 use super::height::Height;
 use super::history::{DAY, History};
 use super::models::season::Season;
-use super::models::{Models, Origin, Past, SeasonUpdate};
+use super::models::{Models, Origin, Past, SEASONAL_DIFFERENCE, SeasonUpdate};
 use super::params::{ForecastParams, Smoothing};
 use super::pending::{DueForecasts, Issued, IssuedForecast, Pending, WINDOWS};
 use super::recent::{LONGEST_MINUTES, Recent};
@@ -224,7 +226,7 @@ impl SignalState {
         let season = kept.season.at(clock.now);
         let settled = kept.recent.half_an_hour_before(minute);
         // The detector sees also what is implausible and therefore not learned.
-        head.detector.learn(seen, &kept.pending.intervals_at(minute).map(Expected::of));
+        head.detector.learn(seen, &expected(minute, &due, &kept.pending));
         head.score(minute, clock, value, &due, kept, common);
         kept.history.push(minute, value);
         kept.week.push(clock.now, value);
@@ -308,7 +310,8 @@ impl SignalState {
     fn anomaly(&self, origin: &Origin<'_>) -> Option<Anomaly> {
         let detector = &self.head.detector;
         let Some(value) = origin.provisional else { return detector.newest() };
-        detector.look(value, &self.kept.pending.intervals_at(origin.minute).map(Expected::of))
+        let pending = &self.kept.pending;
+        detector.look(value, &expected(origin.minute, &pending.due_at(origin.minute), pending))
     }
 }
 
@@ -390,6 +393,13 @@ impl Head {
     fn cold(&self, common: &Common) -> bool {
         self.seen.saturating_mul(self.every.into()) < common.params.cold_minutes
     }
+}
+
+/// Returns what was said of `minute` one minute before it, and two.
+fn expected(minute: Minute, due: &DueForecasts, pending: &Pending) -> ExpectedAhead {
+    let said = pending.intervals_at(minute);
+    let seasonal = due.models[SEASONAL_DIFFERENCE];
+    from_fn(|ahead| Expected::of(said[ahead], seasonal[ahead]))
 }
 
 #[cfg(test)]
