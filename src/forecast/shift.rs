@@ -73,7 +73,7 @@ struct Streak {
 /// A shift that may be found to be none.
 #[derive(Debug, Clone, Copy)]
 struct Shifted {
-    since: Minute,
+    since: ShortMinute,
     /// Logarithms of the factor, and of the signal over its mean day since.
     factor: f32,
     of_day: f32,
@@ -84,15 +84,27 @@ struct Shifted {
 /// A rise that was taken back, or one that was no higher.
 #[derive(Debug, Clone, Copy, Default)]
 struct Surge {
-    /// Its minute, short.
-    at: i32,
+    at: ShortMinute,
     /// Logarithm of its factor; zero for none.
     factor: f32,
 }
 
-impl Surge {
-    fn of(minute: Minute, factor: f32) -> Self {
-        Self { at: i32::try_from(minute.0).unwrap_or(i32::MAX), factor }
+/// A minute in four bytes, which hold four thousand years.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct ShortMinute(i32);
+
+impl ShortMinute {
+    fn of(minute: Minute) -> Self {
+        Self(i32::try_from(minute.0).unwrap_or(i32::MAX))
+    }
+
+    fn get(self) -> Minute {
+        Minute(self.0.into())
+    }
+
+    /// Returns the minutes from it to `now`.
+    fn age(self, now: Minute) -> i64 {
+        now.0.saturating_sub(self.0.into())
     }
 }
 
@@ -154,11 +166,12 @@ impl Shift {
             Some(shifted) => self.take_back(minute, shifted.factor),
             None => factor,
         };
-        let past = back.map_or(since, |shifted| shifted.since);
+        let past = back.map_or(since, |shifted| shifted.since.get());
         let of_day = (level / day) as f32;
         self.shifted = None;
         if back.is_none() && of_day > 0.0 && of_day.is_finite() {
-            self.shifted = Some(Shifted { since, factor, of_day: of_day.ln() - factor, back: 0 });
+            self.shifted =
+                Some(Shifted { since: ShortMinute::of(since), factor, of_day: of_day.ln() - factor, back: 0 });
         }
         Some(Change { factor: f64::from(factor).exp(), past, since, level })
     }
@@ -166,10 +179,10 @@ impl Shift {
     /// Tells whether a change by `factor` is a rise as there was one before that came back, and remembers that.
     fn is_surge(&mut self, minute: Minute, factor: f32) -> bool {
         let Surge { at, factor: known } = self.surge;
-        let is_known = known > 0.0 && minute.0.saturating_sub(at.into()) < KNOWN_FOR;
+        let is_known = known > 0.0 && at.age(minute) < KNOWN_FOR;
         let is_surge = is_known && (0.0..=known + NO_HIGHER).contains(&factor);
         if is_surge {
-            self.surge = Surge::of(minute, known);
+            self.surge = Surge { at: ShortMinute::of(minute), factor: known };
         }
         is_surge
     }
@@ -177,7 +190,7 @@ impl Shift {
     /// Returns the logarithm of the factor that takes one back. A rise that came back was a surge.
     fn take_back(&mut self, minute: Minute, factor: f32) -> f32 {
         if factor > 0.0 {
-            self.surge = Surge::of(minute, factor);
+            self.surge = Surge { at: ShortMinute::of(minute), factor };
         }
         -factor
     }
@@ -194,12 +207,12 @@ impl Shift {
             let minutes = VALUES as i64 - 1;
             return Some(Change {
                 factor: f64::from(self.take_back(minute, factor)).exp(),
-                past: since,
+                past: since.get(),
                 since: minute.plus(-minutes),
                 level: value,
             });
         }
-        if minute.0.saturating_sub(since.0) > DAY {
+        if since.age(minute) > DAY {
             self.shifted = None;
         }
         None
