@@ -111,6 +111,17 @@ mod tests {
         check(json!([]), &["spec: a list is not a mapping of keys"]);
     }
 
+    /// By them one would be scaled by what others serve, and keep their own loop from standing.
+    #[test]
+    fn an_object_reads_no_series_of_another_namespace() {
+        let found = read("checkout", &json!({"labels": {"namespace": "bank", "service": "checkout"}})).unwrap_err();
+        assert_eq!(
+            found,
+            ["spec.labels.namespace: `bank` is another namespace, an object reads series of its own: shop"]
+        );
+        assert!(read("checkout", &json!({"labels": {"namespace": "shop", "service": "web"}})).is_ok());
+    }
+
     #[test]
     fn the_later_of_two_with_one_target_or_the_same_series_is_told() {
         let one = read("checkout", &json!({})).unwrap();

@@ -76,7 +76,7 @@ pub fn services(
 }
 
 /// Reads the `spec` of an object that declares the service `id`. Its target lies in its own namespace, whatever is
-/// written: an object has no say elsewhere. A paused one is observed.
+/// written, and so do its series: an object has no say elsewhere, and sees nothing there. A paused one is observed.
 pub fn spec_of_object(
     node: &Node<'_>,
     id: &ServiceId,
@@ -92,6 +92,12 @@ pub fn spec_of_object(
     });
     let paused = table.read("paused", faults, Node::flag).or_default(false);
     let spec = service(&table, Some(id.clone()), target, defaults, signals, faults)?;
+    if let Some(elsewhere) = spec.labels.get(NAMESPACE).filter(|namespace| ***namespace != *id.namespace()) {
+        let message =
+            format!("`{elsewhere}` is another namespace, an object reads series of its own: {}", id.namespace());
+        faults.add(format!("{}.{NAMESPACE}", table.at("labels")), message);
+        return None;
+    }
     Some(if paused? { ServiceSpec { mode: Mode::Observe, ..spec } } else { spec })
 }
 
@@ -267,8 +273,11 @@ fn labels(node: &Node<'_>, faults: &mut Faults) -> Option<BTreeMap<Arc<str>, Arc
     Some(found)
 }
 
+/// The label by which series are told apart by namespace.
+const NAMESPACE: &str = "namespace";
+
 fn labels_of(id: &ServiceId) -> BTreeMap<Arc<str>, Arc<str>> {
-    [("namespace", id.namespace()), ("service", id.name())]
+    [(NAMESPACE, id.namespace()), ("service", id.name())]
         .into_iter()
         .map(|(label, value)| (Arc::from(label), Arc::from(value)))
         .collect()

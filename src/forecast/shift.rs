@@ -374,7 +374,7 @@ mod tests {
         assert_eq!(told.len(), 2, "up and down once: {told:?}");
         let told = changes([200.0; 20].into_iter().chain([100.0; 400]).chain([300.0; 20]));
         assert_eq!(told.len(), 3, "what is higher than any surge may be a level: {told:?}");
-        let week = [100.0; 7 * DAY as usize];
+        let week = vec![100.0; 7 * DAY as usize];
         let told = changes([200.0; 20].into_iter().chain([100.0; 30]).chain(week).chain([200.0; 20]));
         assert_eq!(told.len(), 3, "a week later it is forgotten: {told:?}");
     }

@@ -83,13 +83,13 @@ impl Service {
         if is_believed { Standing::Retired } else { Standing::Withdrawn { bare_since: Some(since) } }
     }
 
-    /// Goes on without a declaration, to return the floor that it holds up, if one is seen. The owner's bounds bind no
-    /// more: the floor was there before them.
+    /// Goes on without a declaration, to return the floor that it holds up, if one is seen. The owner's bounds, and
+    /// the platform's, bind no more: the floor was there before them, and what is returned is lowered.
     pub fn withdraw(&self, bare_since: Option<Duration>) {
         let mut spec = self.spec();
         if !self.is_withdrawn() {
             tracing::info!(service = %self.id, "declared no more; the floor of its autoscaler is returned first");
-            spec = Arc::new(ServiceSpec { bounds: Bounds { min: 1, ..spec.bounds }, ..(*spec).clone() });
+            spec = Arc::new(ServiceSpec { bounds: Bounds { min: 1, max: u32::MAX }, ..(*spec).clone() });
         }
         self.stands(spec, Standing::Withdrawn { bare_since });
     }

@@ -2,6 +2,7 @@
 //! and nothing else, and the admission policies keep the platform's bound against it.
 
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -74,15 +75,25 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     flyball(&scale(5), None);
     flyball(&scale(0), Some("flyball never scales to nothing"));
     administer(&scale(60));
+    flyball(&scale(61), Some("the PlatformBound permits 50"));
+    flyball(&scale(55), None);
     floors_are_bounded().await;
     flyball("delete hpa checkout -n deploy-test", Some("cannot delete"));
     let itself = "/apis/apps/v1/namespaces/deploy-test/deployments/checkout";
     let refused = Cluster::with(&account().1).await.refusal(itself, json!({ "spec": { "replicas": 3 } })).await;
     assert!(refused.as_ref().is_some_and(|(_, words)| words.contains("cannot patch")), "{refused:?}");
     flyball("get secrets -n deploy-test", Some("cannot list resource \"secrets\""));
-    administer("delete platformbound flyball");
-    let unbounded = || kubectl("flyball", &scale(6)).1.contains("no params found");
-    eventually("without a bound nothing is taken", PATIENCE, async || unbounded().then_some(())).await;
+    // Without the bound, and without its kind, the API server goes on taking what concerns others.
+    for gone in ["platformbound flyball", "crd platformbounds.flyball.dev"] {
+        administer(&format!("delete {gone}"));
+        for replicas in [6, 7, 8, 9] {
+            administer(&scale(replicas));
+            administer("patch hpa checkout -n deploy-test --type merge -p {\"spec\":{\"minReplicas\":3}}");
+            // What is cached of a policy lives for seconds.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        flyball(&scale(0), Some("flyball never scales to nothing"));
+    }
     // The other tests have bounds of their own, or none, and run flyball themselves.
     administer("delete deployment flyball --namespace flyball-system");
     administer(&format!("delete -f {SETTINGS}/base/admission.yaml"));
@@ -128,6 +139,8 @@ async fn floors_are_bounded() {
     }
     nothing_else_is_taken(&said, alone).await;
     administer("patch hpa checkout -n deploy-test --type merge -p {\"spec\":{\"minReplicas\":60}}");
+    assert_eq!(said(floor(55)).await, "", "towards the bound it may be lowered");
+    assert!(said(floor(56)).await.contains("the PlatformBound permits 50"));
 }
 
 /// Who owns an object, what holds its end up and what others know it by is nobody's but theirs.
