@@ -98,7 +98,7 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     administer("delete deployment flyball --namespace flyball-system");
     administer(&format!("delete -f {SETTINGS}/base/admission.yaml"));
     administer("delete namespace deploy-test");
-    administer(&format!("delete -f {SETTINGS}/base/crds.yaml"));
+    administer(&format!("delete --ignore-not-found -f {SETTINGS}/base/crds.yaml"));
 }
 
 /// What is no name of a service is refused at once, and is not a loop that nobody heeds.
