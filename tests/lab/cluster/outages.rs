@@ -26,6 +26,8 @@ const BEFORE: u32 = 3;
 const SURGES: u32 = 120;
 /// Longer than a value stays fresh (17 s), and than the cooldown between two raises.
 const AWAY: Duration = Duration::from_secs(20);
+/// How long the controllers of the cluster may take to be back after an outage: they try again ever more seldom.
+const CONTROLLERS: Duration = Duration::from_secs(180);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p1_prometheus_stopped_in_a_surge_of_real_requests_loses_no_capacity() {
@@ -117,7 +119,7 @@ async fn k1_k5_the_api_server_goes_and_comes_back_and_nothing_is_lost_and_nothin
     sleep(Duration::from_secs(12)).await;
     let quiet = governed.written().await;
     // While pods of the last raise are missing, more would not come either: the controllers have to be back for that.
-    eventually("the pods of the first raise are there", PATIENCE, async || {
+    eventually("the pods of the first raise are there", CONTROLLERS, async || {
         (rig::ready(&governed.cluster, "away", NAME).await == 5).then_some(())
     })
     .await;
