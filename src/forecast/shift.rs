@@ -157,11 +157,12 @@ impl Shift {
         }
         self.streak = None;
         let since = streak.since;
-        if self.is_surge(minute, factor) {
+        let back = self.shifted.filter(|shifted| (shifted.factor + factor).abs() < 0.5 * shifted.factor.abs());
+        // A rise that takes a fall back is no surge, however high surges are.
+        if back.is_none() && self.is_surge(minute, factor) {
             return None;
         }
         let level = value / f64::from((ratio - factor).exp());
-        let back = self.shifted.filter(|shifted| (shifted.factor + factor).abs() < 0.5 * shifted.factor.abs());
         let factor = match back {
             Some(shifted) => self.take_back(minute, shifted.factor),
             None => factor,
@@ -370,10 +371,13 @@ mod tests {
     #[test]
     fn what_came_back_comes_again_and_is_no_level() {
         let surge = [200.0; 20].into_iter().chain([100.0; 400]);
-        let told = changes(surge.clone().chain(surge.clone()).chain(surge));
+        let told = changes(surge.clone().chain(surge.clone()).chain(surge.clone()));
         assert_eq!(told.len(), 2, "up and down once: {told:?}");
         let told = changes([200.0; 20].into_iter().chain([100.0; 400]).chain([300.0; 20]));
         assert_eq!(told.len(), 3, "what is higher than any surge may be a level: {told:?}");
+        let outage = surge.clone().chain([50.0; 30]).chain([100.0; 30]);
+        let factor: f64 = changes(outage).iter().map(|change| change.factor).product();
+        assert!((factor - 1.0).abs() < 1e-6, "a rise that ends an outage puts the past back: {factor}");
         let week = vec![100.0; 7 * DAY as usize];
         let told = changes([200.0; 20].into_iter().chain([100.0; 30]).chain(week).chain([200.0; 20]));
         assert_eq!(told.len(), 3, "a week later it is forgotten: {told:?}");

@@ -5,13 +5,13 @@
 //!   following level, which stays large for long after a shift or a drift.
 //! - **Two values in a row** on the same side of forecasts issued before either of them: the smaller of the two
 //!   distances. It finds steps that are small beside the largest single outliers of the signal.
-//! - **Many values** that lean to one side of the forecasts: a discounted mean of the surprises. It finds what is within
-//!   the noise of single values, and lasts.
+//! - **Many values** that lean to one side of the forecasts: a discounted mean of the surprises. It finds what is
+//!   within the noise of single values, and lasts.
 //! - **Standstill:** a value that has not changed for much longer than ever before.
 //!
 //! Distances are divided by robust scales with heavy tails, or by the forecast interval where that is wider. Where the
-//! seasonal difference foresaw something else than the forecast did, the nearer of the two counts: it alone knows to the
-//! minute when a surge of each day begins.
+//! seasonal difference foresaw something else than the forecast did, the nearer of the two counts: it alone knows to
+//! the minute when a surge of each day begins.
 //!
 //! How the evidence is distributed differs between signals, so its tail is learned (`tail`): the excess over the 98 %
 //! quantile, in mean excesses, is mapped monotonically to a score from 0 to 1. An ordinary signal passes 0.5 once in
@@ -137,8 +137,8 @@ pub struct Detector {
     lean: f32,
     /// What a new excess has to exceed.
     held: f32,
-    /// Minutes since a score that passed the threshold, and whether it lay above the slow level; `None` once a shift is told or
-    /// refuted.
+    /// Minutes since a score that passed the threshold, and whether it lay above the slow level; `None` once a shift is
+    /// told or refuted.
     passed: Option<(u8, bool)>,
     /// Minutes with a value since the last alarm.
     quiet: u32,

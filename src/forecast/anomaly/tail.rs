@@ -18,13 +18,14 @@ const EXCESS_WEIGHT: f64 = 30.0;
 /// What a new excess leaves of the weight of earlier ones, and how many times their mean one counts at most.
 const EXCESS_KEPT: f32 = 0.995;
 const EXCESS_CLIP: f64 = 20.0;
-/// The shape of the tail before any excess was seen, which is exponential, counts as if there had been so many; how many
-/// times their mean one counts at most in it (one outlier is no heavy tail); the largest shape.
+/// The shape of the tail before any excess was seen, which is exponential, counts as if there had been so many; how
+/// many times their mean one counts at most in it (one outlier is no heavy tail); the largest shape.
 const SHAPE_WEIGHT: f64 = 100.0;
 const SHAPE_CLIP: f64 = 5.0;
 const SHAPE_MOST: f64 = 0.4;
-/// The mean excess is at least this share of the quantile, three quarters of what it is under normal noise. Where evidence takes few
-/// values, as that of rare counts, the quantile hugs one of them, and the excesses hide how far apart they are.
+/// The mean excess is at least this share of the quantile, three quarters of what it is under normal noise. Where
+/// evidence takes few values, as that of rare counts, the quantile hugs one of them, and the excesses hide how far
+/// apart they are.
 const EXCESS_LEAST: f64 = 0.12;
 
 /// The upper tail of the evidence: a quantile, and the excesses over it.

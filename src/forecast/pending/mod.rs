@@ -131,18 +131,19 @@ impl Pending {
         let points = Issued::of(&cells.map(|cell| cell.mixed));
         let said = |model: usize| {
             let apart = cells.map(|cell| cell.models[model]);
-            zip3(&apart, &points.point, &points.width, |apart, mixed, width| mixed + width * apart.get())
+            zip3(&apart, &points.point, &points.width, Apart::point)
         };
         DueForecasts { models: from_fn(said), mixed: IssuedForecast { points, maxima: Issued::of(&maxima) } }
     }
 
-    /// Returns point and interval of the combined forecasts of `minute` that were issued one minute before it, and two.
-    pub fn intervals_at(&self, minute: Minute) -> [[f32; 3]; 2] {
+    /// Returns point and interval of the combined forecasts of `minute` that were issued one minute before it, and two,
+    /// each with the point of `model`.
+    pub fn intervals_at(&self, minute: Minute, model: usize) -> [([f32; 3], f32); 2] {
         let [next, second, ..] = slots(&HORIZONS, minute);
         [next, second].map(|slot| {
-            let one = self.points.get(slot).map_or(One::NOTHING, |cell| cell.mixed);
-            let [low, high] = one.ends();
-            [one.point(), low, high]
+            let Cell { models, mixed } = self.points.get(slot).unwrap_or(&Cell::NOTHING);
+            let ([low, high], point) = (mixed.ends(), mixed.point());
+            ([point, low, high], models[model].point(point, mixed.width()))
         })
     }
 

@@ -131,6 +131,12 @@ impl Apart {
         let signed = f32::from_bits(apart.to_bits() | ((kept & SIGN) << ABOVE));
         if self == Self::MISSING { f32::NAN } else { signed }
     }
+
+    /// Returns the point that lies so many widths from that of the combination.
+    #[inline]
+    pub fn point(self, mixed: f32, width: f32) -> f32 {
+        mixed + width * self.get()
+    }
 }
 
 impl Default for Apart {

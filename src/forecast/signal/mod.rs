@@ -3,8 +3,6 @@
 mod mix;
 mod relevel;
 
-use std::array::from_fn;
-
 use self::mix::{ModelForecasts, parts};
 use super::anomaly::{Anomaly, Detector, Expected, ExpectedAhead};
 use super::authority::{Evidence, Rung};
@@ -103,6 +101,8 @@ struct Head {
     /// The newest minute that had a value.
     known: Option<Minute>,
     seen: u32,
+    /// Minutes that the values stand for: each for those since the one before it, as many as lie between two scrapes.
+    covered: u32,
     models: Models,
     scores: Scores,
     bands: Bands,
@@ -123,6 +123,7 @@ impl SignalState {
             newest: None,
             known: None,
             seen: 0,
+            covered: 0,
             models: Models::new(params),
             scores: Scores::new(),
             bands: Bands::new(),
@@ -226,7 +227,7 @@ impl SignalState {
         let season = kept.season.at(clock.now);
         let settled = kept.recent.half_an_hour_before(minute);
         // The detector sees also what is implausible and therefore not learned.
-        head.detector.learn(seen, &expected(minute, &due, &kept.pending));
+        head.detector.learn(seen, &expected(minute, &kept.pending));
         head.score(minute, clock, value, &due, kept, common);
         kept.history.push(minute, value);
         kept.week.push(clock.now, value);
@@ -310,8 +311,7 @@ impl SignalState {
     fn anomaly(&self, origin: &Origin<'_>) -> Option<Anomaly> {
         let detector = &self.head.detector;
         let Some(value) = origin.provisional else { return detector.newest() };
-        let pending = &self.kept.pending;
-        detector.look(value, &expected(origin.minute, &pending.due_at(origin.minute), pending))
+        detector.look(value, &expected(origin.minute, &self.kept.pending))
     }
 }
 
@@ -356,6 +356,8 @@ impl Head {
         drawn.into_iter().for_each(|at_last| self.models.season_drawn(at_last));
         self.newest = Some(minute);
         if let Some(value) = value {
+            let since = self.known.map_or(1, |known| minute.0.saturating_sub(known.0)).clamp(1, self.every.into());
+            self.covered = self.covered.saturating_add(since as u32);
             self.known = Some(minute);
             self.seen = self.seen.saturating_add(1);
             self.height.learn(minute, value);
@@ -391,15 +393,13 @@ impl Head {
     }
 
     fn cold(&self, common: &Common) -> bool {
-        self.seen.saturating_mul(self.every.into()) < common.params.cold_minutes
+        self.covered < common.params.cold_minutes
     }
 }
 
 /// Returns what was said of `minute` one minute before it, and two.
-fn expected(minute: Minute, due: &DueForecasts, pending: &Pending) -> ExpectedAhead {
-    let said = pending.intervals_at(minute);
-    let seasonal = due.models[SEASONAL_DIFFERENCE];
-    from_fn(|ahead| Expected::of(said[ahead], seasonal[ahead]))
+fn expected(minute: Minute, pending: &Pending) -> ExpectedAhead {
+    pending.intervals_at(minute, SEASONAL_DIFFERENCE).map(|(said, seasonal)| Expected::of(said, seasonal))
 }
 
 #[cfg(test)]

@@ -152,6 +152,21 @@ fn what_is_scraped_every_few_minutes_earns_its_authority_as_well() {
     }
 }
 
+/// A server repeats the last value in each minute of a past that is read.
+#[test]
+fn a_past_with_more_values_than_scrapes_is_no_longer_for_that() {
+    let mut spec = service((0.0, 1e9));
+    spec.signals[0].scrape_interval = Duration::from_mins(5);
+    for (days, cold) in [(1, true), (3, false)] {
+        let mut random = Noise::new(3);
+        let mut state = Forecaster::new(&spec, &ForecastParams::default());
+        state.warm(0, &minutes(0, (0..days * DAY).map(|minute| surging(&mut random, minute))));
+        let outlook = call(&mut state, &spec, days * DAY, &reading(1.0));
+        let flags = &outlook.signals[0].as_ref().unwrap().flags;
+        assert_eq!(flags.contains(&ForecastFlag::Cold), cold, "{days}: {flags:?}");
+    }
+}
+
 /// A surge that begins some minutes earlier or later each day was multiplied with what the day before had of it, up to
 /// nine times what was ever seen. Ratios to the mean day still carry a part of that.
 #[test]

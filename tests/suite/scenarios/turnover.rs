@@ -276,6 +276,26 @@ async fn x2_a_floor_that_was_raised_goes_back_after_its_declaration_as_far_as_th
     tree.stop().await;
 }
 
+/// As a platform cuts them: what holds for raises keeps nothing up.
+#[tokio::test(start_paused = true)]
+async fn x2_a_floor_above_bounds_that_were_lowered_meanwhile_goes_back_too() {
+    let load = |_: &str, at: Timestamp| if at.as_second() - origin().as_second() < 1200 { 560.0 } else { 100.0 };
+    let world = World::with_settings(&settings(&[CART], ", bounds: { min: 2, max: 40 }"), steady(load));
+    *world.cluster.baseline.lock() = Some(4);
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE * 10).await;
+    assert_eq!(world.cluster.replicas("cart"), 8);
+    let mut cut = world.settings.services[0].clone();
+    cut.bounds.max = 5;
+    world.services.are(std::slice::from_ref(&cut));
+    tokio::time::sleep(MINUTE * 5).await;
+    world.services.are(&[]);
+    tokio::time::sleep(MINUTE * 90).await;
+    assert_eq!(world.cluster.replicas("cart"), 4, "where it was found");
+    assert!(control.service(&CART.parse().unwrap()).is_none(), "nothing is left to do");
+    tree.stop().await;
+}
+
 /// An API server that is away takes the bound with it, and no declaration.
 #[tokio::test(start_paused = true)]
 async fn x2_a_loop_deleted_while_the_platform_bound_cannot_be_read_returns_its_floor_once_it_can() {
