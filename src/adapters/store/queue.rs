@@ -60,6 +60,11 @@ impl Queue {
         self.awaited.len().saturating_add(self.rest.len())
     }
 
+    /// Tells whether an entry waits that `is_one`.
+    pub(super) fn any(&self, is_one: impl Fn(&Entry) -> bool) -> bool {
+        self.awaited.iter().chain(&self.rest).any(|item| is_one(&item.entry))
+    }
+
     /// Tells whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.len() == 0

@@ -100,15 +100,19 @@ impl Shared {
 
     /// Queues an entry; the answer comes when it is durable.
     pub(super) fn append(&self, entry: Entry) -> Result<oneshot::Receiver<Result<(), JournalError>>, JournalError> {
-        match self.failed() {
-            Some(error) => {
-                if is_kept(&entry) {
-                    self.submit(entry);
+        if is_kept(&entry) {
+            // Whether the journal has failed and what waits are looked at as one, here and where it recovers: who hears
+            // that an end is not durable believes that it is once the journal is well.
+            let mut queue = self.queue.lock();
+            if let Some(error) = self.failed() {
+                if self.put(&mut queue, Item { entry, answer: None }).is_err() {
+                    self.metrics.lost.inc();
                 }
                 return Err(error);
             }
-            None if !entry.ends_intent() => self.health()?,
-            None => {}
+        }
+        if !entry.ends_intent() {
+            self.health()?;
         }
         let (answer, answered) = oneshot::channel();
         self.push(Item { entry, answer: Some(answer) })?;
@@ -123,7 +127,10 @@ impl Shared {
     }
 
     fn push(&self, item: Item) -> Result<(), JournalError> {
-        let mut queue = self.queue.lock();
+        self.put(&mut self.queue.lock(), item)
+    }
+
+    fn put(&self, queue: &mut Queue, item: Item) -> Result<(), JournalError> {
         if queue.closed {
             return Err(JournalError::Closed);
         }
@@ -135,9 +142,7 @@ impl Shared {
             }
             return Err(self.overloaded());
         }
-        let news = queue.push(item, Instant::now());
-        drop(queue);
-        if news {
+        if queue.push(item, Instant::now()) {
             self.arrived.notify_one();
         }
         Ok(())
@@ -244,6 +249,11 @@ impl Shared {
             Ok(_) => {
                 kept.clear();
                 self.opened.write().rescue = None;
+                let queue = self.queue.lock();
+                if queue.any(is_kept) {
+                    // Came while the file was opened: the next attempt has it.
+                    return;
+                }
                 self.failed.store(None);
                 self.metrics.healthy.set(1);
                 tracing::info!(path = %self.path, "journal can be written again");

@@ -229,6 +229,27 @@ fn a_full_disk_stops_writes_until_there_is_room_and_reads_go_on() {
     assert_eq!((seqs(&journal), journal.open_intents().unwrap(), journal.run()), (vec![4, 1], vec![intent(4)], 2));
 }
 
+/// At each moment of a recovery: who hears that an end is not durable waits until the journal is well.
+#[test]
+fn a_journal_that_is_well_again_has_every_end_that_it_was_told_meanwhile() {
+    for delay in 0..60 {
+        let (_dir, path) = place();
+        let disk = Disk::open(&path, usize::MAX);
+        let left = Arc::clone(&disk.left);
+        let journal = disk.journal(&path, JournalMetrics::default()).unwrap();
+        append(&journal, decision(1)).unwrap();
+        append(&journal, Entry::Prepared(intent(1))).unwrap();
+        left.store(0, Ordering::SeqCst);
+        append(&journal, decision(2)).unwrap_err();
+        left.store(usize::MAX, Ordering::SeqCst);
+        std::thread::sleep(PAUSE / 2 + PAUSE * delay / 40);
+        if append(&journal, ended(1)).is_err() {
+            recovered(&journal);
+        }
+        assert_eq!(journal.open_intents().unwrap(), [], "told after {delay}");
+    }
+}
+
 /// Its end may have failed alone, behind the sync that made it durable.
 #[test]
 fn an_intent_that_was_refused_is_not_open_afterwards_wherever_the_disk_failed() {
