@@ -138,10 +138,15 @@ impl Lab {
 
     /// Waits until the replicas asked for of a service are `wanted`.
     pub async fn until_wanted(&self, service: &str, wanted: u32) {
+        self.until_wanted_within(service, wanted, WITHIN).await;
+    }
+
+    /// The same, for so long.
+    pub async fn until_wanted_within(&self, service: &str, wanted: u32, within: Duration) {
         let (namespace, name) = service.split_once('/').unwrap();
         let objects = self.double.objects();
         let reached = async { eventually_wanted(objects, namespace, name, wanted).await };
-        if tokio::time::timeout(WITHIN, reached).await.is_err() {
+        if tokio::time::timeout(within, reached).await.is_err() {
             let now = objects.wanted(namespace, name);
             panic!("{service} has {now:?} replicas, not {wanted}: {}", self.api(&format!("services/{service}")).await);
         }
