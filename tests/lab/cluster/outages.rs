@@ -134,7 +134,7 @@ async fn k1_k5_the_api_server_goes_and_comes_back_and_nothing_is_lost_and_nothin
     assert!(Some(listed) < position("patch", "/scale"), "a write before what it is about was seen anew: {after:?}");
     println!("{{\"requests_in_12_s_after_the_return\": {}}}", after.iter().filter(|it| it.arrived > back).count());
     governed.nothing_refused();
-    eventually("the controllers work again", PATIENCE, async || {
+    eventually("the controllers work again", CONTROLLERS, async || {
         (rig::ready(&governed.cluster, "away", NAME).await == 7).then_some(())
     })
     .await;
@@ -195,7 +195,7 @@ async fn k5_watches_whose_revisions_are_compacted_away_are_listed_anew_before_an
     let listed = position("list", &watched).expect("what was watched is listed anew");
     assert!(Some(listed) < position("patch", "/scale"), "a write before what it is about was seen anew: {after:?}");
     governed.nothing_refused();
-    eventually("the controllers work again", PATIENCE, async || {
+    eventually("the controllers work again", CONTROLLERS, async || {
         (rig::ready(cluster, NAMESPACE, NAME).await == 9).then_some(())
     })
     .await;
