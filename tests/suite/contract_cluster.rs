@@ -165,8 +165,8 @@ impl Site {
     /// Returns the adapter, pointed at this server.
     async fn cluster(&self, targets: &[&TargetRef]) -> Kubernetes {
         let timeouts = Timeouts::default();
-        let client = connect(&self.access, timeouts).await.unwrap();
-        let cluster = Kubernetes::start(client, timeouts);
+        let server = connect(&self.access, timeouts).await.unwrap();
+        let cluster = Kubernetes::start(&server);
         cluster.follow(&targets.iter().copied().cloned().collect());
         cluster
     }
@@ -499,8 +499,8 @@ async fn x2_an_autoscaler_that_comes_or_goes_displaces_the_lever() {
 async fn targets_can_be_read_while_it_is_said_anew_which_are_followed() {
     const ROUNDS: usize = 50_000;
     let site = Site::open().await;
-    let client = connect(&site.access, Timeouts::default()).await.unwrap();
-    let cluster = Arc::new(Kubernetes::start(client, Timeouts::default()));
+    let server = connect(&site.access, Timeouts::default()).await.unwrap();
+    let cluster = Arc::new(Kubernetes::start(&server));
     let target = TargetRef { kind: TargetKind::Deployment, namespace: NAMESPACE.to_owned(), name: "any".to_owned() };
     let targets = BTreeSet::from([target.clone()]);
     cluster.follow(&targets);
