@@ -182,10 +182,6 @@ impl Cluster for Kubernetes {
         self.outdated(|has_listed| !has_listed && is_complete)
     }
 
-    fn has_lever(&self, _target: &TargetRef, knob: Knob) -> bool {
-        knob.sets_count()
-    }
-
     /// The autoscalers of the namespace are listed each time: one that came since the decision makes it void.
     fn read<'a>(&'a self, change: &'a ChangeSet) -> BoxFuture<'a, Result<Live, ClusterError>> {
         Box::pin(async move {
