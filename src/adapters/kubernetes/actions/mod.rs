@@ -102,15 +102,12 @@ impl LoopActions {
         made
     }
 
-    /// Adds to the status of an intent, if it is known; nobody waits for that.
-    fn add_to_status(&self, id: ChangeId, status: Value, note: impl Fn(&mut Intent) + Send + Sync + 'static) {
-        let shared = self.shared.clone();
-        tokio::spawn(async move {
-            let known = shared.cache.lock().get(&id).map(|held| held.intent.clone());
-            if let Some(intent) = known {
-                shared.write_status(&intent, Part::Addition(status), note).await;
-            }
-        });
+    /// Adds to the status of an intent, if it is known.
+    async fn add_to_status(&self, id: &ChangeId, status: Value, note: impl Fn(&mut Intent)) {
+        let known = self.shared.cache.lock().get(id).map(|held| held.intent.clone());
+        if let Some(intent) = known {
+            self.shared.write_status(&intent, Part::Addition(status), note).await;
+        }
     }
 
     async fn ended(&self, id: ChangeId, at: Timestamp, outcome: WriteOutcome) -> Result<(), JournalError> {
@@ -133,41 +130,39 @@ impl Journal for LoopActions {
     fn append(&self, entry: Entry) -> BoxFuture<'_, Result<(), JournalError>> {
         Box::pin(async {
             match entry {
-                Entry::Prepared(intent) => self.prepare(intent).await,
-                Entry::Ended { change, at, outcome } => self.ended(change, at, outcome).await,
-                Entry::Decision(_)
-                | Entry::Reverted { .. }
-                | Entry::Outcome { .. }
-                | Entry::Measured { .. }
-                | Entry::Fitted(_) => {
-                    self.submit(entry);
-                    Ok(())
+                Entry::Prepared(intent) => return self.prepare(intent).await,
+                Entry::Ended { change, at, outcome } => return self.ended(change, at, outcome).await,
+                Entry::Reverted { change, revert } => {
+                    let note = |held: &mut Intent| {
+                        held.reverted.get_or_insert(revert.clone());
+                    };
+                    self.add_to_status(&change, object::reverted(&revert), note).await;
+                }
+                Entry::Measured { change, measured } => {
+                    self.shared.measured_here(&change, &measured);
+                    let note = |held: &mut Intent| {
+                        held.measured.get_or_insert(measured.clone());
+                    };
+                    self.add_to_status(&change, object::measured(&measured), note).await;
+                }
+                Entry::Decision(_) | Entry::Outcome { .. } | Entry::Fitted(_) => {
+                    return self.shared.local.append(entry).await;
                 }
             }
+            Ok(())
         })
     }
 
     fn submit(&self, entry: Entry) {
-        match entry {
-            Entry::Prepared(_) | Entry::Ended { .. } => {
-                let journal = self.clone();
-                tokio::spawn(async move {
-                    if let Err(error) = journal.append(entry).await {
-                        tracing::error!(%error, "journal refused an entry");
-                    }
-                });
-            }
-            Entry::Reverted { change, revert } => self.add_to_status(change, object::reverted(&revert), move |held| {
-                held.reverted.get_or_insert(revert.clone());
-            }),
-            Entry::Measured { change, measured } => {
-                self.shared.measured_here(&change, &measured);
-                self.add_to_status(change, object::measured(&measured), move |held| {
-                    held.measured.get_or_insert(measured.clone());
-                });
-            }
-            Entry::Decision(_) | Entry::Outcome { .. } | Entry::Fitted(_) => self.shared.local.submit(entry),
+        if let Entry::Decision(_) | Entry::Outcome { .. } | Entry::Fitted(_) = entry {
+            return self.shared.local.submit(entry);
         }
+        let journal = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = journal.append(entry).await {
+                tracing::error!(%error, "journal refused an entry");
+            }
+        });
     }
 
     fn health(&self) -> Result<(), JournalError> {
