@@ -29,7 +29,7 @@ use crate::adapters::kubernetes::kill_map::{self, KillMap};
 use crate::adapters::kubernetes::lease::KubernetesLease;
 use crate::adapters::kubernetes::loops::ServiceLoops;
 use crate::adapters::kubernetes::policy_maps::PolicyMaps;
-use crate::adapters::kubernetes::{self, Access, Kubernetes, Timeouts};
+use crate::adapters::kubernetes::{self, Access, ApiServer, Kubernetes, Timeouts};
 use crate::adapters::listed::Listed;
 use crate::adapters::policy_dir::PolicyDir;
 use crate::adapters::policy_memory::PolicyState;
@@ -62,8 +62,8 @@ impl Ports {
     /// # Errors
     /// When something cannot be opened: the journal, the policy directory, the way to the API server.
     pub async fn open(settings: &Settings, clock: Arc<dyn Clock>, metrics: &Arc<Metrics>) -> anyhow::Result<Self> {
-        let client = kubernetes::connect(&access(settings), Timeouts::default()).await?;
-        let cluster = Kubernetes::start(client.clone(), Timeouts::default());
+        let server = kubernetes::connect(&access(settings), Timeouts::default()).await?;
+        let cluster = Kubernetes::start(&server);
         if let Some(why) = settings.unfit_for_auto(volatile_state(settings).as_deref()) {
             anyhow::bail!("a service may be in mode `auto`: {why}");
         }
@@ -73,7 +73,7 @@ impl Ports {
             format!("cannot make the state directory {state}; make it for this user, or set `state` or FLYBALL_STATE")
         })?;
         let file = settings.state.join("journal.redb");
-        let journal = journal(settings, &file, &client, metrics)?;
+        let journal = journal(settings, &file, &server, metrics)?;
         let mut sources: BTreeMap<String, Arc<dyn TelemetrySource>> = BTreeMap::new();
         for source in &settings.sources {
             let opened = registry::telemetry_source(&source.kind, &source.url, source.timeout, &source.access);
@@ -81,15 +81,15 @@ impl Ports {
                 opened.with_context(|| format!("source {}: no adapter of kind {}", source.name, source.kind))?;
             sources.insert(source.name.to_string(), opened.with_context(|| format!("source {}", source.name))?);
         }
-        let (policies, policy_memory) = (policies(settings, &client).await, policy_memory(settings, &client).await);
+        let (policies, policy_memory) = (policies(settings, &server).await, policy_memory(settings, &server).await);
         // Last: it stands for the lease from here on, and whoever gives this up before has nothing to give back.
-        let leadership = leadership(settings, &client);
+        let leadership = leadership(settings, &server);
         Ok(Self {
             clock,
             cluster: Arc::new(cluster),
             journal,
-            kill: kill_switch(settings, &client),
-            services: supervised(settings, &client, &leadership),
+            kill: kill_switch(settings, &server),
+            services: supervised(settings, &server, &leadership),
             leadership,
             policies,
             policy_memory,
@@ -212,15 +212,15 @@ pub fn vocabulary(settings: &Settings) -> Result<Vocabulary, VocabularyError> {
     Vocabulary::of_signals(settings.signals.iter().map(|signal| &signal.spec))
 }
 
-fn own_namespace<'a>(settings: &'a Settings, client: &'a kube::Client) -> &'a str {
-    settings.namespace.as_deref().unwrap_or_else(|| client.default_namespace())
+fn own_namespace<'a>(settings: &'a Settings, server: &'a ApiServer) -> &'a str {
+    settings.namespace.as_deref().unwrap_or_else(|| server.default_namespace())
 }
 
 /// Returns where policies come from: a directory, or ConfigMaps.
-async fn policies(settings: &Settings, client: &kube::Client) -> Arc<dyn PolicyStore> {
+async fn policies(settings: &Settings, server: &ApiServer) -> Arc<dyn PolicyStore> {
     if settings.policies_in_cluster {
-        let own = own_namespace(settings, client);
-        Arc::new(PolicyMaps::start(client.clone(), Timeouts::default(), own).await)
+        let own = own_namespace(settings, server);
+        Arc::new(PolicyMaps::start(server, own).await)
     } else {
         Arc::new(PolicyDir::open(&settings.policies))
     }
@@ -228,12 +228,12 @@ async fn policies(settings: &Settings, client: &kube::Client) -> Arc<dyn PolicyS
 
 /// Returns what outlives the process of its policies: files of the state directory, and where several processes run a
 /// copy in the API.
-async fn policy_memory(settings: &Settings, client: &kube::Client) -> Arc<dyn PolicyMemory> {
+async fn policy_memory(settings: &Settings, server: &ApiServer) -> Arc<dyn PolicyMemory> {
     let local = Arc::new(PolicyState::open(&settings.state));
     if settings.leadership.is_none() {
         return local;
     }
-    Arc::new(SharedPolicies::over(local, client.clone(), Timeouts::default(), own_namespace(settings, client)).await)
+    Arc::new(SharedPolicies::over(local, server, own_namespace(settings, server)).await)
 }
 
 /// Returns the policies that the ConfigMaps hold now.
@@ -241,15 +241,15 @@ async fn policy_memory(settings: &Settings, client: &kube::Client) -> Arc<dyn Po
 /// # Errors
 /// When the way to the API server cannot be opened.
 pub async fn policies_of_cluster(settings: &Settings) -> anyhow::Result<Arc<PolicyFiles>> {
-    let client = kubernetes::connect(&access(settings), Timeouts::default()).await?;
-    let maps = PolicyMaps::start(client.clone(), Timeouts::default(), own_namespace(settings, &client)).await;
+    let server = kubernetes::connect(&access(settings), Timeouts::default()).await?;
+    let maps = PolicyMaps::start(&server, own_namespace(settings, &server)).await;
     Ok(maps.watch().borrow().clone())
 }
 
 /// Returns the kill switch: a file, or the ConfigMap in flyball's own namespace.
-fn kill_switch(settings: &Settings, client: &kube::Client) -> Arc<dyn KillSwitch> {
+fn kill_switch(settings: &Settings, server: &ApiServer) -> Arc<dyn KillSwitch> {
     if settings.kill_switch_in_cluster {
-        Arc::new(KillMap::start(client.clone(), Timeouts::default(), own_namespace(settings, client)))
+        Arc::new(KillMap::start(server, own_namespace(settings, server)))
     } else {
         Arc::new(KillFile::open(&settings.kill_switch))
     }
@@ -259,7 +259,7 @@ fn kill_switch(settings: &Settings, client: &kube::Client) -> Arc<dyn KillSwitch
 fn journal(
     settings: &Settings,
     file: &std::path::Path,
-    client: &kube::Client,
+    server: &ApiServer,
     metrics: &Metrics,
 ) -> anyhow::Result<Arc<dyn Journal>> {
     if !settings.intents_in_cluster {
@@ -268,15 +268,14 @@ fn journal(
     // The second of its start tells one process from all before it.
     let run = u32::try_from(crate::model::Timestamp::now().as_second()).unwrap_or(u32::MAX);
     let local = Arc::new(RedbJournal::open_as_run(file, settings.journal, metrics.journal(), run)?);
-    Ok(Arc::new(LoopActions::over(local, client.clone(), Timeouts::default())))
+    Ok(Arc::new(LoopActions::over(local, server)))
 }
 
 /// Returns which process may write: this one, or whoever holds the lease.
-fn leadership(settings: &Settings, client: &kube::Client) -> Arc<dyn Leadership> {
+fn leadership(settings: &Settings, server: &ApiServer) -> Arc<dyn Leadership> {
     let Some(lease) = &settings.leadership else { return Arc::new(Alone::default()) };
-    let own = own_namespace(settings, client);
-    let (timeouts, instance) = (Timeouts::default(), settings.instance.as_str());
-    Arc::new(KubernetesLease::start(client.clone(), timeouts, own, &lease.name, instance, lease.timing))
+    let own = own_namespace(settings, server);
+    Arc::new(KubernetesLease::start(server, own, &lease.name, &settings.instance, lease.timing))
 }
 
 /// Returns why the state directory does not outlive the pod; on a machine of one's own nobody asks.
@@ -289,13 +288,13 @@ pub fn volatile_state(settings: &Settings) -> Option<String> {
 }
 
 /// Returns who is supervised: those that the settings list, or whoever a `ServiceLoop` declares.
-fn supervised(settings: &Settings, client: &kube::Client, leadership: &Arc<dyn Leadership>) -> Arc<dyn Services> {
+fn supervised(settings: &Settings, server: &ApiServer, leadership: &Arc<dyn Leadership>) -> Arc<dyn Services> {
     match &settings.declarations {
         None => Arc::new(Listed::new(settings.services.iter().cloned())),
         Some(declarations) => {
             let declarations = Arc::new(declarations.clone());
             let (leadership, instance) = (leadership.clone(), settings.instance.clone());
-            Arc::new(ServiceLoops::start(client.clone(), Timeouts::default(), declarations, leadership, instance))
+            Arc::new(ServiceLoops::start(server, declarations, leadership, instance))
         }
     }
 }

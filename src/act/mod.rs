@@ -2,7 +2,7 @@
 //!
 //! Nothing here writes. [`plan`] says what to write, [`recheck`] is the last question before the write gate
 //! sends it, [`settle`] says after a read what became of a write of unknown fate.
-//! Whether a knob has a lever is the Cluster adapter's to say; [`kinds`] only names knob and values.
+//! Whether an action has a lever is decided here, once: [`kinds`] plans for none that has not.
 
 pub mod kinds;
 #[cfg(test)]

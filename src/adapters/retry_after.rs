@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use axum::http::HeaderMap;
-use axum::http::header::{DATE, HeaderName, RETRY_AFTER};
+use http::HeaderMap;
+use http::header::{DATE, HeaderName, RETRY_AFTER};
 use jiff::fmt::rfc2822;
 
 use crate::model::time::elapsed;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::Uri;
+use http::Uri;
 
 use super::faults::Faults;
 use super::query;

@@ -68,7 +68,7 @@ pub enum ClusterError {
         /// Why.
         reason: String,
     },
-    /// No adapter can turn this knob.
+    /// This adapter cannot turn this knob. No such change is planned; an intent that somebody else made may name one.
     #[error("no lever for {knob:?}")]
     NoLever {
         /// Which knob.
@@ -93,9 +93,6 @@ pub trait Cluster: Send + Sync + 'static {
     fn newly_waiting_for(&self) -> Vec<Awaited> {
         Vec::new()
     }
-
-    /// Tells whether this adapter can turn `knob` of `target`.
-    fn has_lever(&self, target: &TargetRef, knob: Knob) -> bool;
 
     /// Reads what `change` is to turn, or has turned, from the server of record, not from a cache.
     fn read<'a>(&'a self, change: &'a ChangeSet) -> BoxFuture<'a, Result<Live, ClusterError>>;

@@ -185,10 +185,6 @@ impl Cluster for Instantly {
         Vec::new()
     }
 
-    fn has_lever(&self, _: &TargetRef, _: Knob) -> bool {
-        true
-    }
-
     fn read<'a>(&'a self, change: &'a ChangeSet) -> BoxFuture<'a, Result<Live, ClusterError>> {
         Box::pin(async { Ok(live(&change.target, 2)) })
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use flyball::adapters::store::MemoryJournal;
 use flyball::instrument::Metrics;
-use flyball::model::{ChangeSet, Knob, TargetReading, TargetRef, TargetState};
+use flyball::model::{ChangeSet, TargetReading, TargetRef, TargetState};
 use flyball::ports::{Awaited, Cluster, ClusterError, Live, TelemetrySource};
 use futures::future::BoxFuture;
 
@@ -143,10 +143,6 @@ impl Cluster for Still {
 
     fn waiting_for(&self) -> Vec<Awaited> {
         Vec::new()
-    }
-
-    fn has_lever(&self, _: &TargetRef, _: Knob) -> bool {
-        false
     }
 
     fn read<'a>(&'a self, change: &'a ChangeSet) -> BoxFuture<'a, Result<Live, ClusterError>> {

@@ -9,8 +9,6 @@ use flyball::demo::kubernetes::{KubernetesDouble, Objects};
 use flyball::model::{Stuck, TargetKind, TargetReading, TargetRef};
 use flyball::ports::{Awaited, Cluster, ClusterError, Live, StaleWatch};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 use crate::contract_cluster::{asks_for, change, until};
 
@@ -23,7 +21,7 @@ const TIMEOUTS: Timeouts = Timeouts {
     silence: Duration::from_mins(2),
 };
 
-fn target() -> TargetRef {
+pub fn target() -> TargetRef {
     TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() }
 }
 
@@ -34,8 +32,8 @@ async fn double() -> KubernetesDouble {
 }
 
 async fn cluster(double: &KubernetesDouble, timeouts: Timeouts) -> Kubernetes {
-    let client = connect(&Access::Url(double.url()), timeouts).await.unwrap();
-    let cluster = Kubernetes::start(client, timeouts);
+    let server = connect(&Access::Url(double.url()), timeouts).await.unwrap();
+    let cluster = Kubernetes::start(&server);
     cluster.follow(&[target()].into());
     cluster
 }
@@ -368,19 +366,10 @@ async fn k9_a_server_that_is_too_busy_says_how_long_to_leave_it_alone() {
     assert_eq!(refused, Err(ClusterError::Busy { reason, retry_after }));
 }
 
-/// Returns a cluster whose server answers each request with these bytes and hangs up, as gateways in front of it do.
+/// Returns a cluster whose server answers each request with these bytes.
 async fn gateway(answer: Vec<u8>) -> Kubernetes {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let _ = stream.read(&mut [0; 4096]).await;
-            let _ = stream.write_all(&answer).await;
-            let _ = stream.shutdown().await;
-            let _ = stream.read_to_end(&mut Vec::new()).await;
-        }
-    });
-    Kubernetes::start(connect(&Access::Url(url), TIMEOUTS).await.unwrap(), TIMEOUTS)
+    let (url, _) = crate::contract_answers::gateway(answer).await;
+    Kubernetes::start(&connect(&Access::Url(url), TIMEOUTS).await.unwrap())
 }
 
 #[tokio::test]

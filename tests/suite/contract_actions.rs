@@ -27,9 +27,9 @@ async fn server() -> KubernetesDouble {
 
 /// A process: its own journal, and the API.
 async fn process(double: &KubernetesDouble) -> (LoopActions, Arc<MemoryJournal>) {
-    let client = connect(&Access::Url(double.url()), Timeouts::default()).await.unwrap();
+    let server = connect(&Access::Url(double.url()), Timeouts::default()).await.unwrap();
     let local = Arc::new(MemoryJournal::new());
-    (LoopActions::over(local.clone(), client, Timeouts::default()), local)
+    (LoopActions::over(local.clone(), &server), local)
 }
 
 fn objects(double: &KubernetesDouble) -> Vec<Value> {
@@ -295,8 +295,8 @@ async fn inv_18_an_open_object_that_cannot_be_read_is_named_and_stops_nobody_els
 async fn an_object_that_the_server_makes_after_its_sender_gave_up_does_not_stay_open() {
     let double = server().await;
     let timeouts = Timeouts { answer: Duration::from_millis(300), ..Timeouts::default() };
-    let client = connect(&Access::Url(double.url()), timeouts).await.unwrap();
-    let journal = LoopActions::over(Arc::new(MemoryJournal::new()), client, timeouts);
+    let server = connect(&Access::Url(double.url()), timeouts).await.unwrap();
+    let journal = LoopActions::over(Arc::new(MemoryJournal::new()), &server);
     journal.refresh().await.unwrap();
     double.faults().order(Verb::Create, 1, Fault::DelayBefore(Duration::from_millis(500)));
     let refused = prepare(&journal, 1).await.unwrap_err();

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 const OWN: &str = "flyball-system";
 /// As short as whole seconds in a Lease permit.
-const TIMING: Timing = Timing {
+pub const TIMING: Timing = Timing {
     duration: Duration::from_secs(1),
     renew_deadline: Duration::from_millis(800),
     retry: Duration::from_millis(100),
@@ -33,8 +33,8 @@ impl Site {
     }
 
     async fn process(&self, name: &str) -> Arc<KubernetesLease> {
-        let client = connect(&Access::Url(self.double.url()), Timeouts::default()).await.unwrap();
-        Arc::new(KubernetesLease::start(client, Timeouts::default(), OWN, "flyball", name, TIMING))
+        let server = connect(&Access::Url(self.double.url()), Timeouts::default()).await.unwrap();
+        Arc::new(KubernetesLease::start(&server, OWN, "flyball", name, TIMING))
     }
 
     fn lease(&self) -> Value {
@@ -49,11 +49,11 @@ impl Site {
     }
 }
 
-fn epoch(process: &KubernetesLease) -> Option<Epoch> {
+pub fn epoch(process: &KubernetesLease) -> Option<Epoch> {
     process.lead().epoch()
 }
 
-async fn eventually(what: &str, holds: impl Fn() -> bool) -> Duration {
+pub async fn eventually(what: &str, holds: impl Fn() -> bool) -> Duration {
     let begin = Instant::now();
     let waiting = async {
         while !holds() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use flyball::adapters::kubernetes::kept_policies::{self, SharedPolicies};
 use flyball::adapters::kubernetes::kill_map::{KillMap, NAME};
 use flyball::adapters::kubernetes::policy_maps::PolicyMaps;
-use flyball::adapters::kubernetes::{Access, Timeouts, connect};
+use flyball::adapters::kubernetes::{Access, ApiServer, Timeouts, connect};
 use flyball::adapters::policy_memory::PolicyState;
 use flyball::decide::{Deadline, Vocabulary, compile};
 use flyball::demo::kubernetes::KubernetesDouble;
@@ -21,11 +21,11 @@ use serde_json::{Value, json};
 const MAPS: Resource = Resource::ConfigMaps;
 pub const OWN: &str = "flyball-system";
 
-pub async fn server() -> (KubernetesDouble, kube::Client) {
+pub async fn server() -> (KubernetesDouble, ApiServer) {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let double = KubernetesDouble::start(Objects::default()).await.unwrap();
-    let client = connect(&Access::Url(double.url()), Timeouts::default()).await.unwrap();
-    (double, client)
+    let server = connect(&Access::Url(double.url()), Timeouts::default()).await.unwrap();
+    (double, server)
 }
 
 pub fn put(double: &KubernetesDouble, namespace: &str, name: &str, labels: &Value, data: &Value) {
@@ -56,8 +56,8 @@ fn is_released(state: &KillState) -> bool {
 
 #[tokio::test]
 async fn inv_09_the_switch_is_engaged_while_it_is_missing_garbled_or_not_to_be_read() {
-    let (double, client) = server().await;
-    let switch = KillMap::start(client, Timeouts::default(), OWN);
+    let (double, server) = server().await;
+    let switch = KillMap::start(&server, OWN);
     assert!(switch.seen().stops_all() && switch.read().await.stops_all(), "missing");
     put(&double, OWN, NAME, &json!({}), &json!({ "global": "released" }));
     eventually("released is seen", || is_released(&switch.seen())).await;
@@ -87,11 +87,11 @@ fn paths(files: &PolicyFiles, namespace: Option<&str>) -> Vec<String> {
 
 #[tokio::test]
 async fn policies_are_announced_by_label_and_by_namespace() {
-    let (double, client) = server().await;
+    let (double, server) = server().await;
     let labels = json!({ "flyball.dev/policies": "true" });
     put(&double, OWN, "base", &labels, &json!({ "a.rhai": "one", "readme": "no policy" }));
     put(&double, OWN, "other", &json!({}), &json!({ "b.rhai": "not labelled" }));
-    let store = PolicyMaps::start(client, Timeouts::default(), OWN).await;
+    let store = PolicyMaps::start(&server, OWN).await;
     let announced = store.watch();
     let now = || -> Arc<PolicyFiles> { announced.borrow().clone() };
     assert_eq!(paths(&now(), None), ["flyball-system/base/a.rhai"]);
@@ -107,13 +107,13 @@ async fn policies_are_announced_by_label_and_by_namespace() {
 /// Keys of ConfigMaps hold no slash.
 #[tokio::test]
 async fn a_library_is_a_key_that_starts_with_lib() {
-    let (double, client) = server().await;
+    let (double, server) = server().await;
     let labels = json!({ "flyball.dev/policies": "true" });
     let rule = "import \"lib/calm\" as calm;\nrule(\"up\", #{ priority: 1, goal: \"protect\" }, |s, p| [calm::quiet(s), scale_by(1.5)]);";
     let library = "fn quiet(s) { unless(s.rollout) }";
     put(&double, OWN, "base", &labels, &json!({ "up.rhai": rule, "lib.md": "no policy" }));
     put(&double, OWN, "shared", &labels, &json!({ "lib.calm.rhai": library, "lib.calm_test.rhai": "" }));
-    let store = PolicyMaps::start(client, Timeouts::default(), OWN).await;
+    let store = PolicyMaps::start(&server, OWN).await;
     let files = store.watch().borrow().clone();
     assert_eq!(
         paths(&files, None),
@@ -128,14 +128,14 @@ async fn a_library_is_a_key_that_starts_with_lib() {
 
 #[tokio::test]
 async fn the_annotations_of_a_configmap_say_where_its_policies_come_from() {
-    let (double, client) = server().await;
+    let (double, server) = server().await;
     let metadata = json!({
         "namespace": OWN, "name": "base", "labels": { "flyball.dev/policies": "true" },
         "annotations": { "flyball.dev/commit": "3f2a9c1", "flyball.dev/author": "Ann Lee" },
     });
     let map = json!({ "metadata": metadata, "data": { "up.rhai": "x" } });
     double.objects().create(MAPS, OWN, map, &Author::named("kubectl")).unwrap();
-    let store = PolicyMaps::start(client, Timeouts::default(), OWN).await;
+    let store = PolicyMaps::start(&server, OWN).await;
     let files = store.watch().borrow().clone();
     let texts = files.files.as_ref().unwrap().iter();
     let said = texts.filter(|file| file.path.ends_with(PROVENANCE_FILE)).map(|file| file.text.as_str());
@@ -145,10 +145,10 @@ async fn the_annotations_of_a_configmap_say_where_its_policies_come_from() {
 /// `kubectl apply` of several files changes one ConfigMap after the other; what lies between is nobody's set.
 #[tokio::test]
 async fn c4_configmaps_that_change_together_are_announced_together() {
-    let (double, client) = server().await;
+    let (double, server) = server().await;
     let labels = json!({ "flyball.dev/policies": "true" });
     put(&double, OWN, "base", &labels, &json!({ "a.rhai": "one" }));
-    let store = PolicyMaps::start(client, Timeouts::default(), OWN).await;
+    let store = PolicyMaps::start(&server, OWN).await;
     let mut announced = store.watch();
     assert_eq!(paths(&announced.borrow_and_update(), None).len(), 1);
     let mut told = 0;
@@ -224,10 +224,10 @@ fn in_force(origin: &str) -> KeptPolicies {
 
 #[tokio::test]
 async fn inv_15_who_has_kept_nothing_finds_what_another_process_shared() {
-    let (double, client) = server().await;
+    let (double, server) = server().await;
     let memory = async |directory: &tempfile::TempDir| {
         let local = Arc::new(PolicyState::open(directory.path()));
-        SharedPolicies::over(local, client.clone(), Timeouts::default(), OWN).await
+        SharedPolicies::over(local, &server, OWN).await
     };
     let [leader, empty, own] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
     assert_eq!(memory(&empty).await.kept(), KeptPolicies::default(), "the ConfigMap is not there");

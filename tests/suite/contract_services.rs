@@ -25,8 +25,8 @@ use crate::scenarios::world::settings;
 const LOOPS: Resource = Resource::ServiceLoops;
 
 /// An API server with loops, and the adapter that watches them.
-struct Site {
-    double: KubernetesDouble,
+pub struct Site {
+    pub double: KubernetesDouble,
     services: ServiceLoops,
     roster: watch::Receiver<Option<Roster>>,
 }
@@ -66,7 +66,7 @@ impl flyball::ports::services::Declarations for Counted {
 }
 
 impl Site {
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         Self::open_with(Timeouts::default(), Arc::new(Alone::default())).await
     }
 
@@ -78,19 +78,14 @@ impl Site {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let double = KubernetesDouble::start(Objects::default()).await.unwrap();
         double.objects().create(Resource::PlatformBounds, "", bound(30, "auto"), &person()).unwrap();
-        let client = connect(&Access::Url(double.url()), timeouts).await.unwrap();
-        let services = ServiceLoops::start(
-            client,
-            timeouts,
-            Arc::new(Counted(declarations(), counts)),
-            leadership,
-            "flyball-0".to_owned(),
-        );
+        let server = connect(&Access::Url(double.url()), timeouts).await.unwrap();
+        let services =
+            ServiceLoops::start(&server, Arc::new(Counted(declarations(), counts)), leadership, "flyball-0".to_owned());
         let roster = services.watch();
         Self { double, services, roster }
     }
 
-    fn apply(&self, name: &str, spec: &Value) {
+    pub fn apply(&self, name: &str, spec: &Value) {
         let objects = self.double.objects();
         let manifest = json!({ "metadata": { "namespace": "shop", "name": name }, "spec": spec });
         let changed = objects.update(LOOPS, "shop", name, &person(), |old| {
@@ -117,7 +112,7 @@ impl Site {
         self.double.objects().delete(LOOPS, "shop", name, &person()).unwrap();
     }
 
-    fn status(&self, name: &str) -> Value {
+    pub fn status(&self, name: &str) -> Value {
         self.double.objects().get(LOOPS, "shop", name).unwrap()["status"].clone()
     }
 
@@ -133,7 +128,7 @@ impl Site {
     }
 
     /// Waits until the roster is as wanted.
-    async fn roster(&mut self, wanted: impl Fn(&[&ServiceSpec]) -> bool) {
+    pub async fn roster(&mut self, wanted: impl Fn(&[&ServiceSpec]) -> bool) {
         let is_wanted = |roster: &Option<Roster>| {
             roster.as_ref().is_some_and(|roster| wanted(&roster.values().map(AsRef::as_ref).collect::<Vec<_>>()))
         };
@@ -142,7 +137,7 @@ impl Site {
     }
 
     /// Waits until the objects are as wanted.
-    async fn until(&self, what: &str, wanted: impl Fn(&Self) -> bool) {
+    pub async fn until(&self, what: &str, wanted: impl Fn(&Self) -> bool) {
         let mut newest = self.double.objects().newest();
         let waiting = async {
             while !wanted(self) {
@@ -192,8 +187,8 @@ async fn a_loop_whose_name_is_none_of_a_service_is_named_and_its_neighbours_go_o
     let ignored = site.services.ignored();
     assert!(ignored.len() == 1 && ignored[0].starts_with("ServiceLoop shop/shop.web is ignored"), "{ignored:?}");
     // As `flyball doctor` sees it.
-    let client = connect(&Access::Url(site.double.url()), Timeouts::default()).await.unwrap();
-    let listed = rights::loops(&client).await.unwrap();
+    let server = connect(&Access::Url(site.double.url()), Timeouts::default()).await.unwrap();
+    let listed = rights::loops(&server).await.unwrap();
     assert_eq!((listed.declared.len(), &listed.ignored), (1, &ignored));
     site.delete("shop.web");
     site.apply("search", &json!({}));

@@ -7,6 +7,7 @@ mod cluster_faults;
 mod command_line;
 mod console;
 mod contract_actions;
+mod contract_answers;
 mod contract_cluster;
 mod contract_journal;
 mod contract_leadership;

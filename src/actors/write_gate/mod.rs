@@ -4,7 +4,7 @@
 //!
 //! | step | what | if the process dies right after |
 //! |---|---|---|
-//! | `admitted` | lever, target free, kill switch, deadline, lease, budgets as they are | nothing happened |
+//! | `admitted` | target free, kill switch, deadline, lease, budgets as they are | nothing happened |
 //! | `prepared` | intent durable; the live read is made meanwhile | settled by reading: abandoned |
 //! | `checked` | kill switch (read anew); unchanged, in time and on fresh data still; lease; budgets | the same |
 //! | `sent` | one PATCH with the resourceVersion of that read | settled by reading: applied or abandoned |
@@ -256,9 +256,6 @@ impl WriteGate {
 
     /// Notes in `prepared` that an intent may exist from here on.
     async fn write(&self, change: &ChangeSet, foreseen: Foreseen, prepared: &AtomicBool) -> Ended {
-        if !self.parts.cluster.has_lever(&change.target, change.knob) {
-            return self.without_intent(change, WriteOutcome::NoLever);
-        }
         if !self.state.lock().claim(change) {
             return self.without_intent(change, WriteOutcome::Refused(Refusal::Busy));
         }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::model::{Autoscaler, Autoscaling, TargetRef};
 
 use super::annotations::FLOOR_BASELINE;
+use super::api_server::FIELD_MANAGER;
 use super::cache::{Metadata, Object};
-use super::scale::FIELD_MANAGER;
 use super::workload::{Condition, count, shown};
 
 /// An `autoscaling/v2` `HorizontalPodAutoscaler`, as far as it is read.

@@ -3,13 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use axum::http;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::Status;
-use kube::core::response::StatusDetails;
 use kube::{Client, Config};
 
-use crate::adapters::retry_after::retry_after;
+use super::api_server::ApiServer;
 
 /// How the API server is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,11 +93,11 @@ pub enum ConnectError {
     },
 }
 
-/// Returns a client. Opens no connection yet; needs a running tokio.
+/// Returns the way to the API server. Opens no connection yet; needs a running tokio.
 ///
 /// # Errors
 /// When `access` cannot be used.
-pub async fn connect(access: &Access, timeouts: Timeouts) -> Result<Client, ConnectError> {
+pub async fn connect(access: &Access, timeouts: Timeouts) -> Result<ApiServer, ConnectError> {
     let mut config = configure(access).await?;
     config.connect_timeout = Some(timeouts.connect);
     config.write_timeout = Some(timeouts.answer);
@@ -110,7 +107,8 @@ pub async fn connect(access: &Access, timeouts: Timeouts) -> Result<Client, Conn
     config.reset_reader_on_write = true;
     // kube repeats a request up to 15 times on 429, 503 and 504; the loop reads and decides anew instead.
     config.default_retry = false;
-    Client::try_from(config).map_err(|error| ConnectError::Client { reason: error.to_string() })
+    let client = Client::try_from(config).map_err(|error| ConnectError::Client { reason: error.to_string() })?;
+    Ok(ApiServer::new(client, timeouts))
 }
 
 async fn configure(access: &Access) -> Result<Config, ConnectError> {
@@ -139,59 +137,6 @@ async fn configure(access: &Access) -> Result<Config, ConnectError> {
         }
         Access::InCluster => Config::incluster().map_err(|error| ConnectError::InCluster { reason: error.to_string() }),
     }
-}
-
-/// Sends a request and returns the text of its answer, which must come `within` that time.
-pub(super) async fn ask(
-    client: &Client,
-    within: Duration,
-    request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-) -> kube::Result<String> {
-    let request = request.map_err(kube::Error::BuildRequest)?;
-    let late = |_| kube::Error::Service(format!("no answer within {within:?}").into());
-    tokio::time::timeout(within, client.request_text(request)).await.map_err(late)?
-}
-
-/// Longest answer to a request about one object; the server itself refuses objects of more than a few MiB.
-const MOST: usize = 32 << 20;
-
-/// Sends a request and returns the text of its answer, as kube's own `request_text`, but that an error is what the
-/// status of the answer says, whatever its body is, and tells how long the server asks to be left alone: kube drops
-/// both.
-pub(super) async fn text(client: &Client, request: http::Request<Vec<u8>>) -> kube::Result<String> {
-    let (head, body) = client.send(request.map(kube::client::Body::from)).await?.into_parts();
-    let body = axum::body::to_bytes(axum::body::Body::new(body), MOST).await;
-    let is_refused = head.status.is_client_error() || head.status.is_server_error();
-    match body {
-        Ok(body) if is_refused => Err(refused(&head, &String::from_utf8_lossy(&body))),
-        Err(error) if is_refused => Err(refused(&head, &error.to_string())),
-        Ok(body) => String::from_utf8(body.to_vec()).map_err(kube::Error::FromUtf8),
-        Err(error) => Err(kube::Error::Service(error.into())),
-    }
-}
-
-/// Returns the error of an answer. Who stands in front of the server answers with objects of its own, and kube takes
-/// what a `Status` lacks for nothing: no code, no message.
-fn refused(head: &http::response::Parts, text: &str) -> kube::Error {
-    let text = text.trim();
-    let mut status: Status = serde_json::from_str(text).unwrap_or_default();
-    status.code = head.status.as_u16();
-    if status.message.is_empty() {
-        status.message = if text.is_empty() { head.status.to_string() } else { text.to_owned() };
-    }
-    if let Some(wait) = retry_after(&head.headers) {
-        let empty = || StatusDetails {
-            name: String::new(),
-            group: String::new(),
-            kind: String::new(),
-            uid: String::new(),
-            causes: Vec::new(),
-            retry_after_seconds: 0,
-        };
-        let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
-        status.details.get_or_insert_with(empty).retry_after_seconds = seconds;
-    }
-    kube::Error::Api(Box::new(status))
 }
 
 #[cfg(test)]

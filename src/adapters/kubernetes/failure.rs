@@ -1,77 +1,130 @@
-//! What an error of a request means: above all, whether a write may have happened.
+//! How a request can fail, and what that means: above all, whether a write may have happened.
 
 use std::error::Error;
 use std::io;
 use std::time::Duration;
 
+use http::response::Parts;
+use kube::core::Status;
+
+use crate::adapters::retry_after::retry_after;
 use crate::model::TargetRef;
 use crate::ports::ClusterError;
 
 /// Longest text taken over from a server or a library.
 const TEXT_LIMIT: usize = 300;
+/// Longest time to be left alone that an object of the API can ask for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// Returns what `error` means for a request about `target`. What is not clearly "not done" is unknown.
-pub(super) fn classify(error: &kube::Error, target: &TargetRef) -> ClusterError {
-    let kube::Error::Api(status) = error else {
-        return if never_sent(error).is_some() {
-            ClusterError::Unavailable { reason: explain(error) }
-        } else {
-            ClusterError::Unknown { reason: explain(error) }
+/// Why a request had no answer of use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Failure {
+    /// It cannot be built: nothing was sent.
+    #[error("{0}")]
+    Unbuildable(String),
+    /// No connection came about: nothing was sent.
+    #[error("the API server cannot be reached: {0}")]
+    Unreachable(String),
+    /// The server answered, and not with success.
+    #[error("status {code}: {message}")]
+    Status {
+        /// The HTTP status.
+        code: u16,
+        /// The server's words, or those of whoever stands in front of it.
+        message: String,
+        /// How long it asks to be left alone; zero where it does not say.
+        retry_after: Duration,
+    },
+    /// No answer came, or none that can be read: what was asked for may be done.
+    #[error("{0}")]
+    Lost(String),
+}
+
+impl Failure {
+    pub(super) fn unbuildable(error: impl std::fmt::Display) -> Self {
+        Self::Unbuildable(error.to_string())
+    }
+
+    /// Returns what an answer says that is no success. Who stands in front of the server answers with objects of its
+    /// own, so that the code and the words of a `Status` may be missing, or not be those of this answer.
+    pub(super) fn answered(head: &Parts, body: &str) -> Self {
+        let body = body.trim();
+        let status: Status = serde_json::from_str(body).unwrap_or_default();
+        let code = head.status.as_u16();
+        let message = match (status.message.as_str(), body) {
+            ("", "") => head.status.to_string(),
+            ("", text) | (text, _) => text.to_owned(),
         };
-    };
-    let reason = cut(&status.message);
-    match status.code {
-        401 | 403 => ClusterError::Forbidden { reason },
-        404 => ClusterError::NotFound { target: target.clone() },
-        409 => ClusterError::Conflict { target: target.clone() },
-        429 | 503 => {
-            let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
-            ClusterError::Busy { reason, retry_after: Duration::from_secs(seconds.into()) }
+        let retry_after = retry_after(&head.headers).map_or_else(|| pause(&status), |wait| wait.min(LONGEST_PAUSE));
+        Self::Status { code, message: cut(&message), retry_after }
+    }
+
+    /// Returns an error with its causes in one line.
+    pub(super) fn lost(error: &(dyn Error + 'static)) -> Self {
+        let mut text = error.to_string();
+        for cause in causes(error) {
+            let words = cause.to_string();
+            if !text.contains(&words) {
+                text = format!("{text}: {words}");
+            }
         }
-        code if is_refusal(code) => ClusterError::Denied { reason },
-        _ => ClusterError::Unknown { reason },
+        Self::Lost(cut(&text))
+    }
+
+    /// Tells whether it was turned down, by the server or before it was sent: nothing was done. What the server gave
+    /// up on (408, 5xx) it may have done.
+    pub(super) fn is_refusal(&self) -> bool {
+        match self {
+            Self::Unbuildable(_) => true,
+            Self::Status { code, .. } => (400..500).contains(code) && *code != 408,
+            Self::Unreachable(_) | Self::Lost(_) => false,
+        }
+    }
+
+    /// Returns what it means for a request about `target`. What is not clearly "not done" is unknown.
+    pub(super) fn of(self, target: &TargetRef) -> ClusterError {
+        let (is_refusal, text) = (self.is_refusal(), self.to_string());
+        match self {
+            Self::Unbuildable(reason) => ClusterError::Denied { reason },
+            Self::Unreachable(_) => ClusterError::Unavailable { reason: text },
+            Self::Lost(reason) => ClusterError::Unknown { reason },
+            Self::Status { code, message: reason, retry_after } => match code {
+                401 | 403 => ClusterError::Forbidden { reason },
+                404 => ClusterError::NotFound { target: target.clone() },
+                409 => ClusterError::Conflict { target: target.clone() },
+                429 | 503 => ClusterError::Busy { reason, retry_after },
+                _ if is_refusal => ClusterError::Denied { reason },
+                _ => ClusterError::Unknown { reason },
+            },
+        }
     }
 }
 
-/// Tells whether a server that answers with `code` has done nothing. What it gave up on (408, 5xx) it may have done.
-pub(super) fn is_refusal(code: u16) -> bool {
-    (400..500).contains(&code) && code != 408
+impl From<kube::Error> for Failure {
+    fn from(error: kube::Error) -> Self {
+        let refused = |error: &&io::Error| {
+            use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+            matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable)
+        };
+        match &error {
+            kube::Error::Api(status) => {
+                Self::Status { code: status.code, message: cut(&status.message), retry_after: pause(status) }
+            }
+            kube::Error::BuildRequest(error) => Self::unbuildable(error),
+            _ => match causes(&error).find_map(|cause| cause.downcast_ref()).filter(refused) {
+                Some(io) => Self::Unreachable(cut(&io.to_string())),
+                None => Self::lost(&error),
+            },
+        }
+    }
 }
 
-/// Returns an error with its causes in one line.
-pub(super) fn explain(error: &kube::Error) -> String {
-    if let kube::Error::Api(status) = error {
-        return cut(&format!("status {}: {}", status.code, status.message));
-    }
-    if let Some(io) = never_sent(error) {
-        return cut(&format!("the API server cannot be reached: {io}"));
-    }
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let words = inner.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = inner.source();
-    }
-    cut(&text)
+fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(error.source(), |&cause| cause.source())
 }
 
-/// Returns why no connection came about, if the error shows that: then nothing can have been sent.
-fn never_sent(error: &kube::Error) -> Option<&io::Error> {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<io::Error>() {
-            let refused = matches!(
-                io.kind(),
-                io::ErrorKind::ConnectionRefused | io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable
-            );
-            return refused.then_some(io);
-        }
-        cause = inner.source();
-    }
-    None
+fn pause(status: &Status) -> Duration {
+    Duration::from_secs(status.details.as_ref().map_or(0, |details| details.retry_after_seconds).into())
 }
 
 fn cut(text: &str) -> String {
@@ -80,8 +133,6 @@ fn cut(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
-
     use super::*;
     use crate::model::TargetKind;
 
@@ -89,9 +140,12 @@ mod tests {
     fn every_answer_has_its_meaning() {
         let target =
             TargetRef { kind: TargetKind::Deployment, namespace: "shop".to_owned(), name: "checkout".to_owned() };
-        let check = |code: u16, expected: fn(&ClusterError) -> bool| {
+        let failure = |code| {
             let status = Status { code, message: "words".to_owned(), ..Status::default() };
-            let meaning = classify(&kube::Error::Api(Box::new(status)), &target);
+            Failure::from(kube::Error::Api(Box::new(status)))
+        };
+        let check = |code: u16, expected: fn(&ClusterError) -> bool| {
+            let meaning = failure(code).of(&target);
             assert!(expected(&meaning), "{code}: {meaning}");
         };
         check(404, |meaning| matches!(meaning, ClusterError::NotFound { .. }));
@@ -106,10 +160,10 @@ mod tests {
             check(code, |meaning| matches!(meaning, ClusterError::Busy { retry_after: Duration::ZERO, .. }));
         }
         for code in [400, 404, 409, 429] {
-            assert!(is_refusal(code), "{code}");
+            assert!(failure(code).is_refusal(), "{code}");
         }
         for code in [408, 500, 504, 302] {
-            assert!(!is_refusal(code), "{code}");
+            assert!(!failure(code).is_refusal(), "{code}");
         }
         for code in [408, 500, 502, 504, 0, 302] {
             check(code, |meaning| matches!(meaning, ClusterError::Unknown { .. }));

@@ -1,18 +1,15 @@
 //! Reads and writes of the floor of an autoscaler, and the live question who scales a target.
 
-use kube::Client;
-use kube::api::{ListParams, Patch, PatchParams};
-use kube::core::Request;
 use serde::Deserialize;
 use serde_json::json;
 
 use crate::model::{Autoscaling, ChangeSet, FloorOf, Knob, TargetRef};
 use crate::ports::{ClusterError, Live};
 
+use super::api_server::ApiServer;
 use super::autoscaler::{HorizontalPodAutoscaler, autoscaling, floor_patch};
 use super::cache::Object;
-use super::client::{Timeouts, text};
-use super::scale::{FIELD_MANAGER, collection, conditional, send, unbuildable, within};
+use super::scale::{collection, conditional};
 
 /// A list of autoscalers.
 #[derive(Deserialize)]
@@ -27,16 +24,11 @@ pub(super) fn autoscalers_of(namespace: &str) -> String {
 }
 
 /// Returns the autoscalers in the namespace of `target` as they are now.
-pub(super) async fn list(
-    client: &Client,
-    target: &TargetRef,
-    timeouts: Timeouts,
-) -> Result<Vec<HorizontalPodAutoscaler>, ClusterError> {
+pub(super) async fn list(server: &ApiServer, target: &TargetRef) -> Result<Vec<HorizontalPodAutoscaler>, ClusterError> {
     // Names are looked at before they stand in a path.
     collection(target)?;
-    let request = Request::new(autoscalers_of(&target.namespace)).list(&ListParams::default()).map_err(unbuildable)?;
-    let text = send(text(client, request), target, timeouts).await?;
-    let list: List = serde_json::from_str(&text).map_err(|error| odd(target, &error.to_string()))?;
+    let list: Result<List, _> = server.get(&autoscalers_of(&target.namespace)).await;
+    let list = list.map_err(|failure| failure.of(target))?;
     Ok(list.items.unwrap_or_default())
 }
 
@@ -70,11 +62,10 @@ pub(super) fn displaced(change: &ChangeSet, all: &[HorizontalPodAutoscaler]) -> 
 
 /// Moves the floor to `to`, provided that the autoscaler is still the one of `live`, at the same version.
 pub(super) async fn write(
-    client: &Client,
+    server: &ApiServer,
     change: &ChangeSet,
     floor: &FloorOf,
     live: &Live,
-    timeouts: Timeouts,
 ) -> Result<Live, ClusterError> {
     let target = &change.target;
     conditional(change.to, live)?;
@@ -84,21 +75,14 @@ pub(super) async fn write(
         "metadata": { "resourceVersion": live.resource_version, "uid": live.uid, "annotations": annotations },
         "spec": spec,
     });
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let request = Request::new(autoscalers_of(&target.namespace));
-    let request = request.patch(&floor.autoscaler, &parameters, &Patch::Merge(patch)).map_err(unbuildable)?;
-    let text = send(text(client, within(request, timeouts)?), target, timeouts).await?;
-    let after: HorizontalPodAutoscaler =
-        serde_json::from_str(&text).map_err(|error| odd(target, &error.to_string()))?;
+    let path = format!("{}/{}", autoscalers_of(&target.namespace), floor.autoscaler);
+    let after = server.merge(&path, &patch).await.map_err(|failure| failure.of(target))?;
     self::live(&after, target, None)
 }
 
 fn live(one: &HorizontalPodAutoscaler, target: &TargetRef, displaced: Option<String>) -> Result<Live, ClusterError> {
     let metadata = one.metadata();
-    let value = one.floor().map_err(|why| odd(target, &why))?;
+    let odd = |why| ClusterError::Unknown { reason: format!("autoscalers of {target}: {why}") };
+    let value = one.floor().map_err(odd)?;
     Ok(Live { uid: metadata.uid.clone(), resource_version: metadata.resource_version.clone(), value, displaced })
-}
-
-fn odd(target: &TargetRef, reason: &str) -> ClusterError {
-    ClusterError::Unknown { reason: format!("autoscalers of {target}: {reason}") }
 }

@@ -8,20 +8,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http;
-use kube::Client;
-use kube::api::{GetParams, Patch, PatchParams};
-use kube::core::Request;
+use serde::de::IgnoredAny;
 use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::ports::policy_memory::{KeptPolicies, PolicyMemory, PolicyOrder};
 
-use super::client::{self, Timeouts};
+use super::api_server::ApiServer;
 use super::config_map::ConfigMap;
-use super::failure::explain;
-use super::scale::FIELD_MANAGER;
+use super::failure::Failure;
 
 /// Name of the ConfigMap. It is shipped: a role cannot bind a creation to a name.
 pub const NAME: &str = "flyball-kept-policies";
@@ -41,8 +37,9 @@ pub struct SharedPolicies {
 
 impl SharedPolicies {
     /// Reads the ConfigMap in `namespace`, flyball's own, and keeps everything else in `local`. Needs a running tokio.
-    pub async fn over(local: Arc<dyn PolicyMemory>, client: Client, timeouts: Timeouts, namespace: &str) -> Self {
-        let map = Map { client, timeouts, path: format!("/api/v1/namespaces/{namespace}/configmaps") };
+    pub async fn over(local: Arc<dyn PolicyMemory>, server: &ApiServer, namespace: &str) -> Self {
+        let path = format!("/api/v1/namespaces/{namespace}/configmaps/{NAME}");
+        let map = Map { server: server.clone(), path };
         let found = map.read().await.unwrap_or_else(|why| {
             tracing::warn!(
                 why,
@@ -77,15 +74,13 @@ impl PolicyMemory for SharedPolicies {
 
 /// The ConfigMap.
 struct Map {
-    client: Client,
-    timeouts: Timeouts,
+    server: ApiServer,
     path: String,
 }
 
 impl Map {
     async fn read(&self) -> Result<KeptPolicies, String> {
-        let request = Request::new(&self.path).get(NAME, &GetParams::default());
-        let map: ConfigMap = serde_json::from_str(&self.ask(request).await?).map_err(|error| error.to_string())?;
+        let map: ConfigMap = self.server.get(&self.path).await.map_err(|failure| failure.to_string())?;
         map.data.get(KEY).map_or_else(
             || Ok(KeptPolicies::default()),
             |text| serde_json::from_str(text).map_err(|error| format!("{KEY} cannot be understood: {error}")),
@@ -109,12 +104,8 @@ impl Map {
 
     async fn write(&self, policies: &KeptPolicies) -> Result<(), String> {
         let text = serde_json::to_string(policies).map_err(|error| error.to_string())?;
-        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let patch = Patch::Merge(json!({ "data": { KEY: text } }));
-        self.ask(Request::new(&self.path).patch(NAME, &parameters, &patch)).await.map(drop)
-    }
-
-    async fn ask(&self, request: Result<http::Request<Vec<u8>>, kube::core::request::Error>) -> Result<String, String> {
-        client::ask(&self.client, self.timeouts.answer, request).await.map_err(|error| explain(&error))
+        let written: Result<IgnoredAny, Failure> =
+            self.server.merge(&self.path, &json!({ "data": { KEY: text } })).await;
+        written.map(drop).map_err(|failure| failure.to_string())
     }
 }

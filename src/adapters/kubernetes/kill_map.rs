@@ -7,8 +7,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use kube::Client;
-use kube::core::Request;
 use tokio::sync::watch;
 
 use crate::model::kill::KillOrder;
@@ -16,10 +14,10 @@ use crate::model::plain::plain;
 use crate::model::{ActionClass, KillState, ServiceId};
 use crate::ports::{Awaited, KillSwitch};
 
+use super::api_server::ApiServer;
 use super::cache::Tick;
-use super::client::Timeouts;
 use super::config_map::ConfigMap;
-use super::failure::explain;
+use super::failure::Failure;
 use super::watch::{Informer, Selected};
 
 /// Name of the ConfigMap.
@@ -29,7 +27,7 @@ const READ_WITHIN: Duration = Duration::from_millis(500);
 
 /// The switch. Dropping it ends its watch.
 pub struct KillMap {
-    client: Client,
+    server: ApiServer,
     path: String,
     seen: Informer<ConfigMap>,
     namespace: String,
@@ -37,26 +35,21 @@ pub struct KillMap {
 
 impl KillMap {
     /// Starts to watch the ConfigMap in `namespace`, flyball's own. Needs a running tokio.
-    pub fn start(client: Client, timeouts: Timeouts, namespace: &str) -> Self {
+    pub fn start(server: &ApiServer, namespace: &str) -> Self {
         let path = format!("/api/v1/namespaces/{namespace}/configmaps");
         let selected = Selected { fields: Some(format!("metadata.name={NAME}")), ..Selected::default() };
         let (changes, _) = watch::channel(0);
-        let seen = Informer::start(client.clone(), timeouts, path.clone(), selected, changes);
-        Self { client, path, seen, namespace: namespace.to_owned() }
+        let seen = Informer::start(server, path.clone(), selected, changes);
+        Self { server: server.within(READ_WITHIN), path, seen, namespace: namespace.to_owned() }
     }
 
     /// Reads the order; `None` if there is no ConfigMap.
     async fn fetch(&self) -> Result<Option<KillOrder>, String> {
-        let request = Request::new(&self.path).get(NAME, &kube::api::GetParams::default());
-        let request = request.map_err(|error| error.to_string())?;
-        let answer = tokio::time::timeout(READ_WITHIN, self.client.request_text(request)).await;
-        let late = |_| format!("the API server did not answer within {} ms", READ_WITHIN.as_millis());
-        let text = match answer.map_err(late)? {
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
-            answer => answer.map_err(|error| explain(&error))?,
-        };
-        let map: ConfigMap = serde_json::from_str(&text).map_err(|error| format!("malformed answer: {error}"))?;
-        order(&map.data).map(Some)
+        match self.server.get::<ConfigMap>(&format!("{}/{NAME}", self.path)).await {
+            Ok(map) => order(&map.data).map(Some),
+            Err(Failure::Status { code: 404, .. }) => Ok(None),
+            Err(failure) => Err(failure.to_string()),
+        }
     }
 
     fn named(&self, read: Result<Option<KillOrder>, String>) -> KillState {

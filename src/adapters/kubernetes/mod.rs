@@ -7,6 +7,8 @@
 //! | file | what |
 //! |---|---|
 //! | [`client`] | the connection: access, timeouts, no retries |
+//! | `api_server` | the one way of every request: deadline, field manager |
+//! | `failure` | how a request can fail, and what that means |
 //! | `workload` | the fields read of an object |
 //! | `cache` | what a watch has seen, and how current it is |
 //! | `pages` | a collection, read whole |
@@ -25,10 +27,10 @@
 //! | `autoscaler` | a `HorizontalPodAutoscaler`, and what those of a namespace mean for a target |
 //! | `scale` | the live read and the one conditional write of replicas |
 //! | `floor` | the same of an autoscaler's floor, and who scales a target now |
-//! | `failure` | what an error means |
 
 pub mod actions;
 mod annotations;
+mod api_server;
 mod autoscaler;
 mod cache;
 pub mod client;
@@ -52,12 +54,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::future::BoxFuture;
-use kube::Client;
 use parking_lot::RwLock;
 
 use crate::model::{ChangeSet, Knob, TargetKind, TargetReading, TargetRef};
 use crate::ports::{Awaited, Cluster, ClusterError, Live};
 
+pub use api_server::ApiServer;
 pub use client::{Access, ConnectError, Timeouts, connect};
 
 use autoscaler::HorizontalPodAutoscaler;
@@ -70,8 +72,7 @@ type Place = (TargetKind, String);
 
 /// The targets of one cluster. Dropping it ends its watches.
 pub struct Kubernetes {
-    client: Client,
-    timeouts: Timeouts,
+    server: ApiServer,
     /// One lock for all of it: two would be taken in two orders one day.
     seen: RwLock<Seen>,
     /// Whether all watches were current at one time.
@@ -95,20 +96,20 @@ struct Watched {
 
 impl Kubernetes {
     /// Returns an adapter that sees no target yet; [`Cluster::follow`] names them.
-    pub fn start(client: Client, timeouts: Timeouts) -> Self {
+    pub fn start(server: &ApiServer) -> Self {
         let (seen, complete) = (RwLock::default(), AtomicBool::new(false));
-        Self { client, timeouts, seen, complete, changes: tokio::sync::watch::Sender::new(0) }
+        Self { server: server.clone(), seen, complete, changes: tokio::sync::watch::Sender::new(0) }
     }
 
     fn watch(&self, (kind, namespace): &Place, names: BTreeSet<String>) -> Watched {
         let path = scale::collection_of(*kind, namespace);
-        let (client, changes) = (self.client.clone(), self.changes.clone());
-        Watched { seen: Informer::start(client, self.timeouts, path, Selected::default(), changes), names }
+        let seen = Informer::start(&self.server, path, Selected::default(), self.changes.clone());
+        Watched { seen, names }
     }
 
     fn watch_autoscalers(&self, namespace: &str) -> Informer<HorizontalPodAutoscaler> {
-        let (client, changes) = (self.client.clone(), self.changes.clone());
-        Informer::start(client, self.timeouts, floor::autoscalers_of(namespace), Selected::default(), changes)
+        let path = floor::autoscalers_of(namespace);
+        Informer::start(&self.server, path, Selected::default(), self.changes.clone())
     }
 
     /// Returns which watches are not current and why, of those that are `wanted` by whether they have listed once.
@@ -181,17 +182,13 @@ impl Cluster for Kubernetes {
         self.outdated(|has_listed| !has_listed && is_complete)
     }
 
-    fn has_lever(&self, _target: &TargetRef, knob: Knob) -> bool {
-        knob.sets_count()
-    }
-
     /// The autoscalers of the namespace are listed each time: one that came since the decision makes it void.
     fn read<'a>(&'a self, change: &'a ChangeSet) -> BoxFuture<'a, Result<Live, ClusterError>> {
         Box::pin(async move {
-            let autoscalers = floor::list(&self.client, &change.target, self.timeouts);
+            let autoscalers = floor::list(&self.server, &change.target);
             match change.knob {
                 Knob::Replicas => {
-                    let scale = scale::read(&self.client, &change.target, self.timeouts);
+                    let scale = scale::read(&self.server, &change.target);
                     let (live, autoscalers) = futures::try_join!(scale, autoscalers)?;
                     Ok(Live { displaced: floor::displaced(change, &autoscalers), ..live })
                 }
@@ -204,8 +201,8 @@ impl Cluster for Kubernetes {
     fn apply<'a>(&'a self, change: &'a ChangeSet, live: &'a Live) -> BoxFuture<'a, Result<Live, ClusterError>> {
         Box::pin(async move {
             match (change.knob, &change.floor) {
-                (Knob::Replicas, _) => scale::write(&self.client, &change.target, change.to, live, self.timeouts).await,
-                (Knob::AutoscalerFloor, Some(of)) => floor::write(&self.client, change, of, live, self.timeouts).await,
+                (Knob::Replicas, _) => scale::write(&self.server, &change.target, change.to, live).await,
+                (Knob::AutoscalerFloor, Some(of)) => floor::write(&self.server, change, of, live).await,
                 (knob, _) => Err(ClusterError::NoLever { knob }),
             }
         })

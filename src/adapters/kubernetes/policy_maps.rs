@@ -10,7 +10,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Client;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
@@ -19,8 +18,8 @@ use crate::model::policy_path::{is_of_a_set, library_of};
 use crate::model::{PROVENANCE_FILE, Provenance};
 use crate::ports::{Awaited, PolicyFile, PolicyFiles, PolicyStore};
 
+use super::api_server::ApiServer;
 use super::cache::{Cache, Object, Tick};
-use super::client::Timeouts;
 use super::config_map::ConfigMap;
 use super::watch::{Informer, Selected};
 
@@ -48,10 +47,10 @@ pub struct PolicyMaps {
 
 impl PolicyMaps {
     /// Starts to watch and waits a while for what there is. Needs a running tokio.
-    pub async fn start(client: Client, timeouts: Timeouts, namespace: &str) -> Self {
+    pub async fn start(server: &ApiServer, namespace: &str) -> Self {
         let (changes, mut news) = watch::channel(0);
         let selected = Selected { labels: Some(LABEL.to_owned()), ..Selected::default() };
-        let seen = Informer::start(client, timeouts, "/api/v1/configmaps".to_owned(), selected, changes);
+        let seen = Informer::start(server, "/api/v1/configmaps".to_owned(), selected, changes);
         let cache = seen.cache.clone();
         // Late, the loop starts without a policy, says so, and takes the set when it comes.
         drop(tokio::time::timeout(FIRST_LIST, news.wait_for(|_| cache.lock().resume().is_some())).await);

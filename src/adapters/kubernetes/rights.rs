@@ -1,21 +1,15 @@
 //! What flyball's account may do on this server, and what else is there: asked by `flyball doctor`, never by the loop.
 
-use std::time::Duration;
-
-use kube::Client;
-use kube::api::PostParams;
-use kube::core::Request;
-use serde::Deserialize;
+use kube::api::ListParams;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::model::{Autoscaling, ServiceId, TargetRef};
 
+use super::api_server::ApiServer;
 use super::autoscaler::{HorizontalPodAutoscaler, autoscaling};
-use super::failure::explain;
 use super::loops::object::unfit;
-
-/// How long one question may take.
-const WITHIN: Duration = Duration::from_secs(5);
+use super::pages;
 
 /// A right that flyball uses: verb, group, resource with its subresource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,8 +84,8 @@ pub struct Autoscalers(Vec<HorizontalPodAutoscaler>);
 ///
 /// # Errors
 /// Why it does not answer.
-pub async fn server_version(client: &Client) -> Result<String, String> {
-    let answer = get(client, "/version").await?;
+pub async fn server_version(server: &ApiServer) -> Result<String, String> {
+    let answer = get(server, "/version").await?;
     answer["gitVersion"].as_str().map(str::to_owned).ok_or_else(|| "the answer names no version".to_owned())
 }
 
@@ -99,8 +93,8 @@ pub async fn server_version(client: &Client) -> Result<String, String> {
 ///
 /// # Errors
 /// Why it does not say.
-pub async fn custom_resources(client: &Client) -> Result<Vec<String>, String> {
-    let answer = get(client, "/apis/flyball.dev/v1alpha1").await?;
+pub async fn custom_resources(server: &ApiServer) -> Result<Vec<String>, String> {
+    let answer = get(server, "/apis/flyball.dev/v1alpha1").await?;
     let resources = answer["resources"].as_array().cloned().unwrap_or_default();
     Ok(resources.iter().filter_map(|resource| Some(resource["name"].as_str()?.to_owned())).collect())
 }
@@ -109,20 +103,20 @@ pub async fn custom_resources(client: &Client) -> Result<Vec<String>, String> {
 ///
 /// # Errors
 /// Why the server does not say.
-pub async fn allowed(client: &Client, right: &Right) -> Result<bool, String> {
-    review(client, right, "", "").await
+pub async fn allowed(server: &ApiServer, right: &Right) -> Result<bool, String> {
+    review(server, right, "", "").await
 }
 
 /// Tells whether the account has a right on one object.
 ///
 /// # Errors
 /// Why the server does not say.
-pub async fn allowed_on(client: &Client, right: &Right, namespace: &str, name: &str) -> Result<bool, String> {
+pub async fn allowed_on(server: &ApiServer, right: &Right, namespace: &str, name: &str) -> Result<bool, String> {
     // What is to be created has no name yet.
-    review(client, right, namespace, if right.verb == "create" { "" } else { name }).await
+    review(server, right, namespace, if right.verb == "create" { "" } else { name }).await
 }
 
-async fn review(client: &Client, right: &Right, namespace: &str, name: &str) -> Result<bool, String> {
+async fn review(server: &ApiServer, right: &Right, namespace: &str, name: &str) -> Result<bool, String> {
     let (resource, subresource) = right.resource.split_once('/').unwrap_or((right.resource, ""));
     let review = json!({
         "apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
@@ -132,8 +126,7 @@ async fn review(client: &Client, right: &Right, namespace: &str, name: &str) -> 
         } },
     });
     let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
-    let request = Request::new(path).create(&PostParams::default(), review.to_string().into_bytes());
-    let answer = ask(client, request.map_err(|error| error.to_string())?).await?;
+    let answer: Value = server.create(path, &review).await.map_err(|failure| failure.to_string())?;
     answer["status"]["allowed"].as_bool().ok_or_else(|| "the answer says neither yes nor no".to_owned())
 }
 
@@ -150,10 +143,9 @@ pub struct Loops {
 ///
 /// # Errors
 /// Why they cannot be listed.
-pub async fn loops(client: &Client) -> Result<Loops, String> {
-    let answer = get(client, "/apis/flyball.dev/v1alpha1/serviceloops").await?;
+pub async fn loops(server: &ApiServer) -> Result<Loops, String> {
     let mut loops = Loops::default();
-    for object in answer["items"].as_array().into_iter().flatten() {
+    for object in list::<Value>(server, "/apis/flyball.dev/v1alpha1/serviceloops").await? {
         let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
         match ServiceId::new(text("namespace"), text("name")) {
             Ok(id) => loops.declared.push((id, object["spec"].clone())),
@@ -167,11 +159,8 @@ pub async fn loops(client: &Client) -> Result<Loops, String> {
 ///
 /// # Errors
 /// Why they cannot be listed.
-pub async fn autoscalers(client: &Client) -> Result<Autoscalers, String> {
-    let answer = get(client, "/apis/autoscaling/v2/horizontalpodautoscalers").await?;
-    let items = answer["items"].as_array().into_iter().flatten();
-    let read: Result<Vec<_>, _> = items.map(HorizontalPodAutoscaler::deserialize).collect();
-    read.map(Autoscalers).map_err(|error| format!("malformed answer: {error}"))
+pub async fn autoscalers(server: &ApiServer) -> Result<Autoscalers, String> {
+    list(server, "/apis/autoscaling/v2/horizontalpodautoscalers").await.map(Autoscalers)
 }
 
 impl Autoscalers {
@@ -181,18 +170,19 @@ impl Autoscalers {
     }
 }
 
-async fn get(client: &Client, path: &str) -> Result<Value, String> {
-    let request = axum::http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
-    ask(client, request).await
+async fn get(server: &ApiServer, path: &str) -> Result<Value, String> {
+    server.get(path).await.map_err(|failure| failure.to_string())
 }
 
-async fn ask(client: &Client, request: axum::http::Request<Vec<u8>>) -> Result<Value, String> {
-    let text = super::client::ask(client, WITHIN, Ok(request)).await.map_err(|error| explain(&error))?;
-    serde_json::from_str(&text).map_err(|error| format!("malformed answer: {error}"))
+async fn list<T: DeserializeOwned>(server: &ApiServer, path: &str) -> Result<Vec<T>, String> {
+    let listed = pages::list(server, path, &ListParams::default()).await;
+    listed.map(|listed| listed.objects).map_err(|failure| failure.to_string())
 }
 
 #[cfg(test)]
 mod tests {
+    use serde::Deserialize;
+
     use super::*;
     use crate::model::TargetKind;
 

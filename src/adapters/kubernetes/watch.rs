@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use kube::Client;
 use kube::api::{ListParams, WatchEvent, WatchParams};
-use kube::core::Request;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -20,10 +18,10 @@ use tracing::{info, warn};
 
 use crate::ports::Awaited;
 
+use super::api_server::ApiServer;
 use super::cache::{Cache, Object, Tick};
-use super::client::Timeouts;
-use super::failure::explain;
-use super::pages::{self, ListError, Listed};
+use super::failure::Failure;
+use super::pages::{self, Listed};
 
 /// First and longest pause after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -44,15 +42,9 @@ pub(super) struct Informer<T> {
 impl<T: Object> Informer<T> {
     /// Starts to watch what is `selected` of the collection at `path`; `changes` counts what comes in. Needs a running
     /// tokio.
-    pub(super) fn start(
-        client: Client,
-        timeouts: Timeouts,
-        path: String,
-        selected: Selected,
-        changes: watch::Sender<u64>,
-    ) -> Self {
-        let cache = Arc::new(Mutex::new(Cache::new(timeouts.silence, Tick::now())));
-        let watcher = Watcher { client, path, selected, cache: cache.clone(), changes, timeouts };
+    pub(super) fn start(server: &ApiServer, path: String, selected: Selected, changes: watch::Sender<u64>) -> Self {
+        let cache = Arc::new(Mutex::new(Cache::new(server.timeouts.silence, Tick::now())));
+        let watcher = Watcher { server: server.clone(), path, selected, cache: cache.clone(), changes };
         Self { cache, _task: AbortOnDropHandle::new(tokio::spawn(watcher.run())) }
     }
 
@@ -70,12 +62,11 @@ impl<T: Object> Informer<T> {
 
 /// One watch, and the cache it feeds.
 struct Watcher<T> {
-    client: Client,
+    server: ApiServer,
     path: String,
     selected: Selected,
     cache: Arc<Mutex<Cache<T>>>,
     changes: watch::Sender<u64>,
-    timeouts: Timeouts,
 }
 
 /// Which objects of a collection are watched.
@@ -157,11 +148,8 @@ impl<T: Object> Watcher<T> {
             field_selector: self.selected.fields.clone(),
             ..ListParams::default()
         };
-        let listed = pages::list(&self.client, self.timeouts, &self.path, &selected).await;
-        let Listed { objects, version } = listed.map_err(|error| match error {
-            ListError::Failed(error) => stop(&error),
-            ListError::Late(_) | ListError::Malformed(_) => Stop::Failed(error.to_string()),
-        })?;
+        let listed = pages::list(&self.server, &self.path, &selected).await;
+        let Listed { objects, version } = listed.map_err(|failure| stop(&failure))?;
         let version = version.ok_or_else(|| Stop::Failed("malformed list: it has no version".to_owned()))?;
         let believed = self.cache.lock().listed(version, objects, Tick::now());
         self.notify();
@@ -170,7 +158,7 @@ impl<T: Object> Watcher<T> {
 
     /// Follows changes after `version` until the watch ends.
     async fn follow(&self, version: u64) -> Stop {
-        let length = self.timeouts.watch;
+        let length = self.server.timeouts.watch;
         let ends = Instant::now() + length + (length / 10).max(LEAST_GRACE);
         let dead = || Stop::Failed("the watch went silent, its connection counts as dead".to_owned());
         let seconds = u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
@@ -180,13 +168,10 @@ impl<T: Object> Watcher<T> {
             field_selector: self.selected.fields.clone(),
             ..WatchParams::default()
         };
-        let request = match Request::new(&self.path).watch(&parameters, &version.to_string()) {
-            Ok(request) => request,
-            Err(error) => return Stop::Failed(error.to_string()),
-        };
-        let events = match tokio::time::timeout_at(ends, self.client.request_events::<T>(request)).await {
+        let opened = self.server.events::<T>(&self.path, &parameters, version);
+        let events = match tokio::time::timeout_at(ends, opened).await {
             Ok(Ok(events)) => events,
-            Ok(Err(error)) => return stop(&error),
+            Ok(Err(error)) => return stop(&error.into()),
             Err(_) => return dead(),
         };
         let mut events = pin!(events);
@@ -198,7 +183,9 @@ impl<T: Object> Watcher<T> {
                     }
                 }
                 Ok(Ok(None)) => return Stop::Over,
-                Ok(Err(error)) => return stop(&error),
+                // An event that cannot be read is one that was missed.
+                Ok(Err(kube::Error::SerdeError(_))) => return Stop::Lost,
+                Ok(Err(error)) => return stop(&error.into()),
                 Err(_) => return dead(),
             }
         }
@@ -212,7 +199,7 @@ impl<T: Object> Watcher<T> {
             WatchEvent::Bookmark(bookmark) => {
                 self.cache.lock().bookmarked(bookmark.metadata.resource_version.parse().ok(), now);
             }
-            WatchEvent::Error(status) => return Err(stop(&kube::Error::Api(status))),
+            WatchEvent::Error(status) => return Err(stop(&kube::Error::Api(status).into())),
         }
         self.notify();
         Ok(())
@@ -223,12 +210,10 @@ impl<T: Object> Watcher<T> {
     }
 }
 
-fn stop(error: &kube::Error) -> Stop {
-    match error {
-        kube::Error::Api(status) if status.code == 410 => Stop::Lost,
-        // An event that cannot be read is one that was missed.
-        kube::Error::SerdeError(_) => Stop::Lost,
-        kube::Error::Api(status) if matches!(status.code, 401 | 403) => Stop::Forbidden(explain(error)),
-        _ => Stop::Failed(explain(error)),
+fn stop(failure: &Failure) -> Stop {
+    match failure {
+        Failure::Status { code: 410, .. } => Stop::Lost,
+        Failure::Status { code: 401 | 403, .. } => Stop::Forbidden(failure.to_string()),
+        _ => Stop::Failed(failure.to_string()),
     }
 }

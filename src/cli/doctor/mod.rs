@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use kube::Client;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -17,7 +16,7 @@ use crate::adapters::kill_file::read_state;
 use crate::adapters::kubernetes::kept_policies;
 use crate::adapters::kubernetes::kill_map::KillMap;
 use crate::adapters::kubernetes::rights::{self, INTENT_RIGHTS, KEPT_POLICIES_RIGHTS, LEASE_RIGHTS, RIGHTS, Right};
-use crate::adapters::kubernetes::{Timeouts, connect};
+use crate::adapters::kubernetes::{ApiServer, Timeouts, connect};
 use crate::adapters::registry;
 use crate::app::{access, question, volatile_state};
 use crate::config::{Declarations, Settings, SourceSettings};
@@ -121,14 +120,14 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
     }
     match connect(&access(&settings), Timeouts::default()).await {
         Err(error) => findings.bad(format!("API server: {error}"), "until then `flyball run` does not start")?,
-        Ok(client) => cluster(&settings, &client, &mut findings).await?,
+        Ok(server) => cluster(&settings, &server, &mut findings).await?,
     }
     findings.end()
 }
 
 /// Asks the API server for all that the loop will ask of it.
-async fn cluster(settings: &Settings, client: &Client, findings: &mut Findings) -> anyhow::Result<()> {
-    let version = match rights::server_version(client).await {
+async fn cluster(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
+    let version = match rights::server_version(server).await {
         Err(error) => {
             let what = format!("API server: {error}");
             return findings.bad(what, "see that it runs and that the address is right");
@@ -137,13 +136,13 @@ async fn cluster(settings: &Settings, client: &Client, findings: &mut Findings) 
     };
     findings.good(format!("API server {version}"))?;
     if settings.kill_switch_in_cluster {
-        let own = settings.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
-        let state = KillMap::start(client.clone(), Timeouts::default(), own).read().await;
+        let own = settings.namespace.as_deref().unwrap_or_else(|| server.default_namespace());
+        let state = KillMap::start(server, own).read().await;
         here::kill_switch(settings, &state, findings)?;
     }
-    custom_resources(settings, client, findings).await?;
-    account(settings, client, findings).await?;
-    conflicts(settings, client, findings).await
+    custom_resources(settings, server, findings).await?;
+    account(settings, server, findings).await?;
+    conflicts(settings, server, findings).await
 }
 
 /// Asks a source each of its queries once.
@@ -179,12 +178,12 @@ async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut 
     Ok(())
 }
 
-async fn custom_resources(settings: &Settings, client: &Client, findings: &mut Findings) -> anyhow::Result<()> {
+async fn custom_resources(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
     if settings.declarations.is_none() && !settings.intents_in_cluster {
         return findings.note("services are listed in the settings: no custom resources are needed");
     }
     let remedy = "run `flyball crds | kubectl apply --server-side -f -`";
-    match rights::custom_resources(client).await {
+    match rights::custom_resources(server).await {
         Err(error) => findings.bad(format!("flyball.dev/v1alpha1: {error}"), remedy),
         Ok(found) => {
             let declared = settings.declarations.is_some();
@@ -206,7 +205,7 @@ async fn custom_resources(settings: &Settings, client: &Client, findings: &mut F
 }
 
 /// Asks for every right that these settings need.
-async fn account(settings: &Settings, client: &Client, findings: &mut Findings) -> anyhow::Result<()> {
+async fn account(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
     let in_cluster = settings.kill_switch_in_cluster || settings.policies_in_cluster;
     let needed = |right: &&Right| match right.group {
         "" => in_cluster,
@@ -218,15 +217,15 @@ async fn account(settings: &Settings, client: &Client, findings: &mut Findings) 
     let lease = settings.leadership.as_ref().map(|lease| lease.name.as_str());
     let (leases, kept): (&[Right], &[Right]) =
         if lease.is_some() { (&LEASE_RIGHTS, &KEPT_POLICIES_RIGHTS) } else { (&[], &[]) };
-    let own = settings.namespace.as_deref().unwrap_or_else(|| client.default_namespace());
+    let own = settings.namespace.as_deref().unwrap_or_else(|| server.default_namespace());
     for right in RIGHTS.iter().filter(needed).chain(intents).chain(leases).chain(kept) {
         asked += 1;
         let named = format!("{} {}", right.verb, qualified(right));
         let object =
             if kept.contains(right) { Some(kept_policies::NAME) } else { lease.filter(|_| leases.contains(right)) };
         let allowed = match object {
-            Some(object) => rights::allowed_on(client, right, own, object).await,
-            None => rights::allowed(client, right).await,
+            Some(object) => rights::allowed_on(server, right, own, object).await,
+            None => rights::allowed(server, right).await,
         };
         match allowed {
             Ok(true) => granted += 1,
@@ -249,10 +248,10 @@ fn qualified(right: &Right) -> String {
 }
 
 /// Looks for autoscalers on the targets.
-async fn conflicts(settings: &Settings, client: &Client, findings: &mut Findings) -> anyhow::Result<()> {
+async fn conflicts(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
     let targets = match &settings.declarations {
         None => settings.services.iter().map(|spec| (spec.id.clone(), spec.target.clone())).collect(),
-        Some(declarations) => match rights::loops(client).await {
+        Some(declarations) => match rights::loops(server).await {
             Ok(loops) => {
                 for ignored in &loops.ignored {
                     findings.bad(ignored.clone(), "make it anew under another name; its `target.name` may stay")?;
@@ -262,7 +261,7 @@ async fn conflicts(settings: &Settings, client: &Client, findings: &mut Findings
             Err(error) => return findings.bad(format!("serviceloops: {error}"), "list them by hand"),
         },
     };
-    let autoscalers = match rights::autoscalers(client).await {
+    let autoscalers = match rights::autoscalers(server).await {
         Ok(autoscalers) => autoscalers,
         Err(error) => return findings.bad(format!("autoscalers: {error}"), "list them by hand"),
     };

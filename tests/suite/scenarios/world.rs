@@ -17,8 +17,8 @@ use flyball::decide::Deadline;
 use flyball::guard::FleetLimits;
 use flyball::instrument::Metrics;
 use flyball::model::{
-    Arrival, Autoscaler, Autoscaling, ChangeSet, DecisionRecord, Finite, KillState, Knob, Minute, Missing, Sample,
-    ServiceId, ServiceSpec, TargetReading, TargetRef, TargetState, Timestamp,
+    Arrival, Autoscaler, Autoscaling, ChangeSet, DecisionRecord, Finite, KillState, Minute, Missing, Sample, ServiceId,
+    ServiceSpec, TargetReading, TargetRef, TargetState, Timestamp,
 };
 use flyball::ports::executor::{Job, Urgency};
 use flyball::ports::policy_memory::{KeptPolicies, PolicyMemory, PolicyOperation, PolicyOrder};
@@ -473,11 +473,6 @@ impl Cluster for ObedientCluster {
         let why = StaleWatch { silent_seconds: Some(121), trouble: None };
         let of = |name: &String| Awaited::Watch { of: format!("Deployment {name}"), why: why.clone() };
         self.silent.lock().iter().map(of).collect()
-    }
-
-    fn has_lever(&self, _: &TargetRef, knob: Knob) -> bool {
-        let is_scaled = self.baseline.lock().is_some();
-        knob == if is_scaled { Knob::AutoscalerFloor } else { Knob::Replicas }
     }
 
     fn read<'a>(&'a self, change: &'a ChangeSet) -> BoxFuture<'a, Result<Live, ClusterError>> {

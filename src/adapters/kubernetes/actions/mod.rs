@@ -20,14 +20,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http;
 use futures::future::BoxFuture;
-use kube::Client;
-use kube::api::{DeleteParams, ListParams, PostParams};
-use kube::core::Request;
+use kube::api::ListParams;
 use parking_lot::Mutex;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -36,10 +32,9 @@ use crate::model::{
 };
 use crate::ports::journal::{Entry, Journal, JournalError, Unreadable};
 
-use super::client::Timeouts;
-use super::failure::{explain, is_refusal};
+use super::api_server::ApiServer;
+use super::failure::Failure;
 use super::pages;
-use super::scale::{FIELD_MANAGER, within};
 use intent_cache::{Held, IntentCache};
 use object::ActionObject;
 use status::Part;
@@ -54,8 +49,7 @@ pub struct LoopActions {
 }
 
 struct Shared {
-    client: Client,
-    timeouts: Timeouts,
+    server: ApiServer,
     /// Decision records, and copies of the intents of this process.
     local: Arc<dyn Journal>,
     cache: Mutex<IntentCache>,
@@ -69,24 +63,11 @@ struct Shared {
     looking: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
-/// Why an object was not written.
-enum Failure {
-    /// There is no such object, or no such place.
-    Missing(String),
-    /// It is there already, or not as it was seen.
-    Conflict,
-    /// The server refused: nothing was written.
-    Refused(String),
-    /// It may or may not have been written.
-    Unknown(String),
-}
-
 impl LoopActions {
     /// Returns a journal that knows no intent before [`Journal::refresh`]. Everything else is kept in `local`.
-    pub fn over(local: Arc<dyn Journal>, client: Client, timeouts: Timeouts) -> Self {
+    pub fn over(local: Arc<dyn Journal>, server: &ApiServer) -> Self {
         let shared = Shared {
-            client,
-            timeouts,
+            server: server.clone(),
             local,
             cache: Mutex::default(),
             copied: Mutex::default(),
@@ -105,11 +86,11 @@ impl LoopActions {
                 shared.cache.lock().put(Held { intent: intent.clone(), version });
                 shared.local.append(Entry::Prepared(intent.clone())).await
             }
-            Err(Failure::Conflict) => {
+            Err(Failure::Status { code: 409, .. }) => {
                 return Err(JournalError::Contradiction(format!("intent {id} is prepared already")));
             }
-            Err(Failure::Missing(reason) | Failure::Refused(reason)) => return Err(unwritable(reason)),
-            Err(Failure::Unknown(reason)) => Err(unwritable(reason)),
+            Err(failure) if failure.is_refusal() => return Err(unwritable(failure.to_string())),
+            Err(failure) => Err(unwritable(failure.to_string())),
         };
         if made.is_ok() {
             shared.copied.lock().insert(id);
@@ -121,15 +102,12 @@ impl LoopActions {
         made
     }
 
-    /// Adds to the status of an intent, if it is known; nobody waits for that.
-    fn add_to_status(&self, id: ChangeId, status: Value, note: impl Fn(&mut Intent) + Send + Sync + 'static) {
-        let shared = self.shared.clone();
-        tokio::spawn(async move {
-            let known = shared.cache.lock().get(&id).map(|held| held.intent.clone());
-            if let Some(intent) = known {
-                shared.write_status(&intent, Part::Addition(status), note).await;
-            }
-        });
+    /// Adds to the status of an intent, if it is known.
+    async fn add_to_status(&self, id: &ChangeId, status: Value, note: impl Fn(&mut Intent)) {
+        let known = self.shared.cache.lock().get(id).map(|held| held.intent.clone());
+        if let Some(intent) = known {
+            self.shared.write_status(&intent, Part::Addition(status), note).await;
+        }
     }
 
     async fn ended(&self, id: ChangeId, at: Timestamp, outcome: WriteOutcome) -> Result<(), JournalError> {
@@ -152,41 +130,39 @@ impl Journal for LoopActions {
     fn append(&self, entry: Entry) -> BoxFuture<'_, Result<(), JournalError>> {
         Box::pin(async {
             match entry {
-                Entry::Prepared(intent) => self.prepare(intent).await,
-                Entry::Ended { change, at, outcome } => self.ended(change, at, outcome).await,
-                Entry::Decision(_)
-                | Entry::Reverted { .. }
-                | Entry::Outcome { .. }
-                | Entry::Measured { .. }
-                | Entry::Fitted(_) => {
-                    self.submit(entry);
-                    Ok(())
+                Entry::Prepared(intent) => return self.prepare(intent).await,
+                Entry::Ended { change, at, outcome } => return self.ended(change, at, outcome).await,
+                Entry::Reverted { change, revert } => {
+                    let note = |held: &mut Intent| {
+                        held.reverted.get_or_insert(revert.clone());
+                    };
+                    self.add_to_status(&change, object::reverted(&revert), note).await;
+                }
+                Entry::Measured { change, measured } => {
+                    self.shared.measured_here(&change, &measured);
+                    let note = |held: &mut Intent| {
+                        held.measured.get_or_insert(measured.clone());
+                    };
+                    self.add_to_status(&change, object::measured(&measured), note).await;
+                }
+                Entry::Decision(_) | Entry::Outcome { .. } | Entry::Fitted(_) => {
+                    return self.shared.local.append(entry).await;
                 }
             }
+            Ok(())
         })
     }
 
     fn submit(&self, entry: Entry) {
-        match entry {
-            Entry::Prepared(_) | Entry::Ended { .. } => {
-                let journal = self.clone();
-                tokio::spawn(async move {
-                    if let Err(error) = journal.append(entry).await {
-                        tracing::error!(%error, "journal refused an entry");
-                    }
-                });
-            }
-            Entry::Reverted { change, revert } => self.add_to_status(change, object::reverted(&revert), move |held| {
-                held.reverted.get_or_insert(revert.clone());
-            }),
-            Entry::Measured { change, measured } => {
-                self.shared.measured_here(&change, &measured);
-                self.add_to_status(change, object::measured(&measured), move |held| {
-                    held.measured.get_or_insert(measured.clone());
-                });
-            }
-            Entry::Decision(_) | Entry::Outcome { .. } | Entry::Fitted(_) => self.shared.local.submit(entry),
+        if let Entry::Decision(_) | Entry::Outcome { .. } | Entry::Fitted(_) = entry {
+            return self.shared.local.submit(entry);
         }
+        let journal = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = journal.append(entry).await {
+                tracing::error!(%error, "journal refused an entry");
+            }
+        });
     }
 
     fn health(&self) -> Result<(), JournalError> {
@@ -254,10 +230,8 @@ impl Journal for LoopActions {
 
 impl Shared {
     async fn create(&self, intent: &Intent) -> Result<String, Failure> {
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        let body = object::manifest(intent).to_string().into_bytes();
-        let request = Request::new(collection(intent.change.service().namespace())).create(&parameters, body);
-        let made: ActionObject = self.write(request).await?;
+        let collection = collection(intent.change.service().namespace());
+        let made: ActionObject = self.server.create(&collection, &object::manifest(intent)).await?;
         Ok(made.metadata.resource_version)
     }
 
@@ -294,7 +268,7 @@ impl Shared {
 
     /// Returns all of them, and what of those that are open cannot be read.
     async fn list(&self) -> Result<(Vec<Held>, Vec<Unreadable>), String> {
-        let listed = pages::list::<Value>(&self.client, self.timeouts, ALL, &ListParams::default()).await;
+        let listed = pages::list::<Value>(&self.server, ALL, &ListParams::default()).await;
         let (mut all, mut unreadable) = (Vec::new(), Vec::new());
         for item in listed.map_err(|error| format!("LoopActions: {error}"))?.objects {
             match ActionObject::deserialize(&item) {
@@ -311,48 +285,12 @@ impl Shared {
     async fn prune(&self, service: &ServiceId) {
         let excess = self.cache.lock().excess(service, Timestamp::now());
         for id in excess {
-            let request = Request::new(collection(service.namespace()))
-                .delete(&object::name(service, &id), &DeleteParams::default());
-            let Ok(request) = request else { return };
-            match tokio::time::timeout(self.timeouts.answer, self.client.request_text(request)).await {
-                Ok(Ok(_)) => self.cache.lock().remove(&id),
-                Ok(Err(kube::Error::Api(status))) if status.code == 404 => self.cache.lock().remove(&id),
-                Ok(Err(error)) => return tracing::warn!(%service, error = explain(&error), "LoopAction not deleted"),
-                Err(_) => return,
+            let path = path(service.namespace(), &object::name(service, &id));
+            match self.server.delete(&path).await {
+                Ok(()) | Err(Failure::Status { code: 404, .. }) => self.cache.lock().remove(&id),
+                Err(failure) => return tracing::warn!(%service, %failure, "LoopAction not deleted"),
             }
         }
-    }
-
-    /// Sends a write, on which the server gives up when we do.
-    async fn write<T: DeserializeOwned>(
-        &self,
-        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<T, Failure> {
-        let request = request.map_err(|error| Failure::Refused(error.to_string()))?;
-        let request = within(request, self.timeouts).map_err(|error| Failure::Refused(error.to_string()))?;
-        self.ask(Ok(request)).await
-    }
-
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> Result<T, Failure> {
-        let request = request.map_err(|error| Failure::Refused(error.to_string()))?;
-        let answer = tokio::time::timeout(self.timeouts.answer, self.client.request_text(request)).await;
-        let text = match answer {
-            Ok(Ok(text)) => text,
-            Ok(Err(error)) => {
-                let reason = explain(&error);
-                return Err(match error {
-                    kube::Error::Api(status) if status.code == 404 => Failure::Missing(reason),
-                    kube::Error::Api(status) if status.code == 409 => Failure::Conflict,
-                    kube::Error::Api(status) if is_refusal(status.code) => Failure::Refused(reason),
-                    _ => Failure::Unknown(reason),
-                });
-            }
-            Err(_) => return Err(Failure::Unknown(format!("no answer within {:?}", self.timeouts.answer))),
-        };
-        serde_json::from_str(&text).map_err(|error| Failure::Unknown(format!("malformed answer: {error}")))
     }
 }
 
@@ -362,6 +300,10 @@ fn held(object: &ActionObject) -> Held {
 
 fn collection(namespace: &str) -> String {
     format!("/apis/flyball.dev/v1alpha1/namespaces/{namespace}/loopactions")
+}
+
+fn path(namespace: &str, name: &str) -> String {
+    format!("{}/{name}", collection(namespace))
 }
 
 fn unwritable(reason: String) -> JournalError {

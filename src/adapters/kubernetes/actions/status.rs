@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use kube::api::{GetParams, Patch, PatchParams};
-use kube::core::Request;
 use serde_json::{Value, json};
 
 use super::intent_cache::Held;
 use super::object::{self, ActionObject};
-use super::{FIELD_MANAGER, Failure, Shared, collection, held};
+use super::{Failure, Shared, held, path};
 use crate::model::{Intent, Timestamp, WriteOutcome};
 
 /// Pause before an end that could not be written is tried again.
@@ -50,7 +48,7 @@ impl Shared {
     pub(super) async fn end_unrecorded(&self, intent: &Intent) {
         let (at, outcome) = (Timestamp::now(), WriteOutcome::unsent("its intent was not recorded"));
         if !self.end(intent, at, &outcome).await {
-            tokio::time::sleep(self.timeouts.lands_within()).await;
+            tokio::time::sleep(self.server.timeouts.lands_within()).await;
             self.end(intent, at, &outcome).await;
         }
     }
@@ -81,23 +79,21 @@ impl Shared {
         (Part::End(status) | Part::Addition(status)): &Part,
         note: impl Fn(&mut Intent),
     ) -> Result<Written, String> {
-        let (id, path) = (&intent.change.id, collection(intent.change.service().namespace()));
-        let name = object::name(intent.change.service(), id);
+        let (id, service) = (&intent.change.id, intent.change.service());
+        let path = path(service.namespace(), &object::name(service, id));
         let version = self.cache.lock().get(id).map(|held| held.version.clone());
-        let patch = Patch::Merge(json!({ "metadata": { "resourceVersion": version }, "status": status }));
-        let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let request = Request::new(&path).patch_subresource("status", &name, &parameters, &patch);
-        let failure = match self.write::<ActionObject>(request).await {
+        let patch = json!({ "metadata": { "resourceVersion": version }, "status": status });
+        let failure = match self.server.merge::<ActionObject>(&format!("{path}/status"), &patch).await {
             Ok(object) => {
                 let mut held = held(&object);
                 note(&mut held.intent);
                 self.cache.lock().put(held);
                 return Ok(Written::There);
             }
-            Err(Failure::Unknown(reason)) => return Err(reason),
-            Err(failure) => failure,
+            Err(failure) if failure.is_refusal() => failure,
+            Err(failure) => return Err(failure.to_string()),
         };
-        let Some(found) = self.look(&path, &name).await? else {
+        let Some(found) = self.look(&path).await? else {
             tracing::warn!(change = %id, "the object of an intent is gone");
             self.cache.lock().remove(id);
             return Ok(Written::Gone);
@@ -111,18 +107,17 @@ impl Shared {
             return Ok(Written::There);
         }
         match failure {
-            Failure::Conflict => Ok(Written::Again),
+            Failure::Status { code: 409, .. } => Ok(Written::Again),
             // A custom resource without its status has the object, and no place for the end.
-            Failure::Missing(reason) | Failure::Refused(reason) | Failure::Unknown(reason) => Err(reason),
+            failure => Err(failure.to_string()),
         }
     }
 
-    async fn look(&self, path: &str, name: &str) -> Result<Option<Held>, String> {
-        match self.ask(Request::new(path).get(name, &GetParams::default())).await {
+    async fn look(&self, path: &str) -> Result<Option<Held>, String> {
+        match self.server.get(path).await {
             Ok(object) => Ok(Some(held(&object))),
-            Err(Failure::Missing(_)) => Ok(None),
-            Err(Failure::Conflict) => Err("a conflict without a write".to_owned()),
-            Err(Failure::Refused(reason) | Failure::Unknown(reason)) => Err(reason),
+            Err(Failure::Status { code: 404, .. }) => Ok(None),
+            Err(failure) => Err(failure.to_string()),
         }
     }
 }

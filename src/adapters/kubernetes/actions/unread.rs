@@ -4,15 +4,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::GetParams;
-use kube::core::Request;
 use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::ports::journal::Unreadable;
 
 use super::object::SERVICE_LABEL;
-use super::{Failure, Shared, collection};
+use super::{Failure, Shared, path};
 
 /// Pause before what cannot be read is looked at again.
 const LOOK_PAUSE: Duration = Duration::from_secs(5);
@@ -58,10 +56,9 @@ impl Shared {
 
     /// Tells whether an object is known to be gone, or to have ended.
     async fn is_settled(&self, one: &Unreadable) -> bool {
-        let request = Request::new(collection(&one.namespace)).get(&one.object, &GetParams::default());
-        match self.ask::<Value>(request).await {
+        match self.server.get::<Value>(&path(&one.namespace, &one.object)).await {
             Ok(object) => !is_open(&object),
-            Err(failure) => matches!(failure, Failure::Missing(_)),
+            Err(failure) => matches!(failure, Failure::Status { code: 404, .. }),
         }
     }
 }

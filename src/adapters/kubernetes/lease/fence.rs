@@ -3,13 +3,10 @@
 //! no change of a built-in kind any more until the server is restarted (kubernetes/kubernetes#133827), and the Lease is
 //! one.
 
-use kube::api::{GetParams, Patch, PatchParams, PostParams};
-use kube::core::Request;
 use serde_json::{Value, json};
 
 use crate::adapters::kubernetes::cache::Metadata;
-use crate::adapters::kubernetes::failure::explain;
-use crate::adapters::kubernetes::scale::FIELD_MANAGER;
+use crate::adapters::kubernetes::failure::Failure;
 use crate::model::Epoch;
 
 use super::Shared;
@@ -30,10 +27,11 @@ impl Shared {
     /// write it, has no such policy: then there is nothing to let it know.
     pub(super) async fn fence(&self, epoch: Epoch) -> Result<(), String> {
         let path = format!("/apis/flyball.dev/v1alpha1/namespaces/{}/loopleaders", self.namespace);
-        let known = match self.ask::<Leader>(Request::new(&path).get(&self.name, &GetParams::default())).await {
+        let object = format!("{path}/{}", self.name);
+        let known = match self.server.get::<Leader>(&object).await {
             Ok(leader) => Some(leader.metadata.resource_version),
-            Err(kube::Error::Api(status)) if status.code == 404 => None,
-            Err(error) => return self.unfenced(&error),
+            Err(Failure::Status { code: 404, .. }) => None,
+            Err(failure) => return self.unfenced(&failure),
         };
         // Asked after it was read: whoever has written it since makes this write a conflict.
         if self.candidate.lock().lead(self.now()).epoch() != Some(epoch) {
@@ -41,31 +39,25 @@ impl Shared {
         }
         let holder = self.candidate.lock().identity().to_owned();
         let spec = json!({ "holder": holder, "epoch": epoch.number() });
-        let manager = || Some(FIELD_MANAGER.to_owned());
-        let request = if let Some(version) = known {
-            let patch = Patch::Merge(json!({ "metadata": { "resourceVersion": version }, "spec": spec }));
-            let parameters = PatchParams { field_manager: manager(), ..PatchParams::default() };
-            Request::new(&path).patch(&self.name, &parameters, &patch)
+        let written: Result<Value, Failure> = if let Some(version) = known {
+            let patch = json!({ "metadata": { "resourceVersion": version }, "spec": spec });
+            self.server.merge(&object, &patch).await
         } else {
-            let parameters = PostParams { field_manager: manager(), ..PostParams::default() };
             let (version, metadata) =
                 ("flyball.dev/v1alpha1", json!({ "name": self.name, "namespace": self.namespace }));
             let leader = json!({ "apiVersion": version, "kind": "LoopLeader", "metadata": metadata, "spec": spec });
-            Request::new(&path).create(&parameters, leader.to_string().into_bytes())
+            self.server.create(&path, &leader).await
         };
-        match self.ask::<Value>(request).await {
-            Ok(_) => Ok(()),
-            Err(error) => self.unfenced(&error),
-        }
+        written.map(drop).or_else(|failure| self.unfenced(&failure))
     }
 
-    fn unfenced(&self, error: &kube::Error) -> Result<(), String> {
-        match error {
-            kube::Error::Api(status) if matches!(status.code, 403 | 404) => {
-                tracing::warn!(lease = self.name, reason = explain(error), "the API server is not told who leads");
+    fn unfenced(&self, failure: &Failure) -> Result<(), String> {
+        match failure {
+            Failure::Status { code: 403 | 404, .. } => {
+                tracing::warn!(lease = self.name, reason = %failure, "the API server is not told who leads");
                 Ok(())
             }
-            error => Err(format!("the API server is not told who leads: {}", explain(error))),
+            failure => Err(format!("the API server is not told who leads: {failure}")),
         }
     }
 }

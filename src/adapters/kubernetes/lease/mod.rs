@@ -21,13 +21,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http;
 use futures::future::BoxFuture;
-use kube::Client;
-use kube::api::{GetParams, Patch, PatchParams, PostParams};
-use kube::core::Request;
 use parking_lot::Mutex;
-use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -36,10 +31,9 @@ use tokio_util::sync::CancellationToken;
 use crate::model::{Epoch, Lead, Now, Timestamp};
 use crate::ports::{Awaited, Leadership};
 
+use super::api_server::ApiServer;
 use super::cache::{Cache, Tick};
-use super::client::{self, Timeouts};
-use super::failure::explain;
-use super::scale::FIELD_MANAGER;
+use super::failure::Failure;
 use super::settings::Timing;
 use super::watch::{Informer, Selected};
 use announcements::{Announcements, Heard};
@@ -48,14 +42,6 @@ use object::LeaseObject;
 
 /// How long the lease may take to be given up, and before that what was being sent; what is not given up runs out.
 pub const RELEASE_WITHIN: Duration = Duration::from_secs(2);
-
-/// Why a request about the Lease had no result.
-enum Failure {
-    /// The Lease is not as it was seen.
-    Conflict,
-    /// Anything else.
-    Other(String),
-}
 
 /// This process as a candidate for a Lease. Dropping it ends its watch and its renewals.
 pub struct KubernetesLease {
@@ -66,8 +52,7 @@ pub struct KubernetesLease {
 }
 
 struct Shared {
-    client: Client,
-    timeouts: Timeouts,
+    server: ApiServer,
     namespace: String,
     name: String,
     timing: Timing,
@@ -85,24 +70,16 @@ struct Shared {
 impl KubernetesLease {
     /// Begins to stand for the Lease `name` in `namespace`. `instance` names this process to people; what is added
     /// tells it from all others, also from an earlier life of the same pod. Needs a running tokio.
-    pub fn start(
-        client: Client,
-        timeouts: Timeouts,
-        namespace: &str,
-        name: &str,
-        instance: &str,
-        timing: Timing,
-    ) -> Self {
+    pub fn start(server: &ApiServer, namespace: &str, name: &str, instance: &str, timing: Timing) -> Self {
         let chance = RandomState::new().hash_one((std::process::id(), instance));
         let identity = format!("{instance}_{chance:016x}");
         let spread = timing.retry.mul_f64(0.25 * (chance as f64 / u64::MAX as f64));
         let (changes, changed) = watch::channel(0);
         let selected = Selected { fields: Some(format!("metadata.name={name}")), ..Selected::default() };
-        let path = collection(namespace);
-        let seen = Informer::start(client.clone(), timeouts, path, selected, changes);
+        let seen = Informer::start(server, collection(namespace), selected, changes);
         let shared = Arc::new(Shared {
-            client,
-            timeouts,
+            // A request has a quarter of the time in which a renewal must succeed.
+            server: server.within(timing.renew_deadline / 4),
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             timing,
@@ -249,22 +226,16 @@ impl Shared {
     }
 
     async fn look(&self) {
-        let read =
-            match self.ask(Request::new(collection(&self.namespace)).get(&self.name, &GetParams::default())).await {
-                Ok(object) => Ok(Some::<LeaseObject>(object)),
-                Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-                Err(error) => Err(Failure::Other(explain(&error))),
-            };
-        match read {
-            Ok(found) => {
-                self.hear(found.as_ref());
-                let version = found.as_ref().and_then(|object| object.metadata.version()).unwrap_or(u64::MAX);
-                let record = found.map(|object| object.record(self.timing));
-                self.candidate.lock().looked(record, version, self.now());
-                *self.trouble.lock() = None;
-            }
-            Err(failure) => self.failed(failure),
-        }
+        let found = match self.server.get::<LeaseObject>(&self.path()).await {
+            Ok(object) => Some(object),
+            Err(Failure::Status { code: 404, .. }) => None,
+            Err(failure) => return self.failed(&failure),
+        };
+        self.hear(found.as_ref());
+        let version = found.as_ref().and_then(|object| object.metadata.version()).unwrap_or(u64::MAX);
+        let record = found.map(|object| object.record(self.timing));
+        self.candidate.lock().looked(record, version, self.now());
+        *self.trouble.lock() = None;
     }
 
     async fn claim(&self, claim: &Claim) {
@@ -278,25 +249,23 @@ impl Shared {
                     tracing::info!(lease = self.name, holder, epoch = claim.epoch.number(), "holds the lease");
                 }
             }
-            Err(failure) => self.failed(failure),
+            Err(failure) if is_conflict(&failure) => self.candidate.lock().failed(true, self.now()),
+            Err(failure) => self.failed(&failure),
         }
     }
 
-    fn failed(&self, failure: Failure) {
-        let conflict = matches!(failure, Failure::Conflict);
-        if let Failure::Other(reason) = failure {
-            tracing::warn!(lease = self.name, reason, "the lease cannot be claimed or read");
-            *self.trouble.lock() = Some(reason);
-        }
-        self.candidate.lock().failed(conflict, self.now());
+    fn failed(&self, failure: &Failure) {
+        let reason = failure.to_string();
+        tracing::warn!(lease = self.name, reason, "the lease cannot be claimed or read");
+        *self.trouble.lock() = Some(reason);
+        self.candidate.lock().failed(false, self.now());
     }
 
     /// Gives the lease up. Somebody may have touched it since: then it is read once more.
     async fn release(&self, claim: &Claim) {
         let give_up = async {
-            if matches!(self.send(claim, None).await, Err(Failure::Conflict)) {
-                let read = Request::new(collection(&self.namespace)).get(&self.name, &GetParams::default());
-                let Ok(object) = self.ask::<LeaseObject>(read).await else { return };
+            if self.send(claim, None).await.is_err_and(|failure| is_conflict(&failure)) {
+                let Ok(object) = self.server.get::<LeaseObject>(&self.path()).await else { return };
                 let record = object.record(self.timing);
                 if record.holder.as_deref() == Some(self.candidate.lock().identity()) && record.epoch == claim.epoch {
                     // Its error is that of a lease that somebody else holds by now.
@@ -310,40 +279,29 @@ impl Shared {
 
     /// Writes the Lease once and returns the version that was made.
     async fn send(&self, claim: &Claim, holder: Option<&str>) -> Result<String, Failure> {
-        let (path, now) = (collection(&self.namespace), Timestamp::now());
+        let now = Timestamp::now();
         let announcement = holder.and_then(|_| self.announcements.lock().send(claim.epoch));
-        let manager = || Some(FIELD_MANAGER.to_owned());
-        let request = if let (None, Some(holder)) = (&claim.version, holder) {
+        let written: LeaseObject = if let (None, Some(holder)) = (&claim.version, holder) {
             let mut object = object::made(&self.name, claim, holder, self.timing, now);
             object::say(&mut object, announcement.as_deref());
-            let parameters = PostParams { field_manager: manager(), ..PostParams::default() };
-            Request::new(path).create(&parameters, object.to_string().into_bytes())
+            self.server.create(&collection(&self.namespace), &object).await?
         } else {
             let mut patch = object::patch(claim, holder, self.timing, now);
             object::say(&mut patch, announcement.as_deref());
-            let patch = Patch::Merge(patch);
-            let parameters = PatchParams { field_manager: manager(), ..PatchParams::default() };
-            Request::new(path).patch(&self.name, &parameters, &patch)
+            self.server.merge(&self.path(), &patch).await?
         };
-        match self.ask::<LeaseObject>(request).await {
-            Ok(object) => {
-                self.hear(Some(&object));
-                Ok(object.metadata.resource_version)
-            }
-            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Err(Failure::Conflict),
-            Err(error) => Err(Failure::Other(explain(&error))),
-        }
+        self.hear(Some(&written));
+        Ok(written.metadata.resource_version)
     }
 
-    /// A request has a quarter of the time in which a renewal must succeed.
-    async fn ask<T: DeserializeOwned>(
-        &self,
-        request: Result<http::Request<Vec<u8>>, kube::core::request::Error>,
-    ) -> kube::Result<T> {
-        let within = (self.timing.renew_deadline / 4).min(self.timeouts.answer);
-        let text = client::ask(&self.client, within, request).await?;
-        serde_json::from_str(&text).map_err(kube::Error::SerdeError)
+    fn path(&self) -> String {
+        format!("{}/{}", collection(&self.namespace), self.name)
     }
+}
+
+/// Tells whether the Lease is not as it was seen.
+fn is_conflict(failure: &Failure) -> bool {
+    matches!(failure, Failure::Status { code: 404 | 409, .. })
 }
 
 fn collection(namespace: &str) -> String {

@@ -26,7 +26,6 @@ mod writer;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::Client;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -35,8 +34,8 @@ use crate::model::ServiceId;
 use crate::ports::services::{Declarations, News, PolicyFaults, Roster, Services};
 use crate::ports::{Awaited, Leadership};
 
+use super::api_server::ApiServer;
 use super::cache::{Cache, Tick};
-use super::client::Timeouts;
 use super::watch::{Informer, Selected};
 use judge::{Judge, Unbounded};
 use object::{Bound, BoundObject, LoopObject};
@@ -70,8 +69,7 @@ impl ServiceLoops {
     /// Starts to watch. `declarations` judges what is written, `leadership` says whether this process tells of it, and
     /// `instance` names it in Events. Needs a running tokio.
     pub fn start(
-        client: Client,
-        timeouts: Timeouts,
+        server: &ApiServer,
         declarations: Arc<dyn Declarations>,
         leadership: Arc<dyn Leadership>,
         instance: String,
@@ -80,13 +78,13 @@ impl ServiceLoops {
         let (roster, roster_seen) = watch::channel(None);
         let (outbox, ignored) = (Arc::new(Outbox::new()), Arc::default());
         let unjudged = Arc::new(Mutex::new(Some("the PlatformBound has not been read yet".to_owned())));
-        let loops = Informer::start(client.clone(), timeouts, LOOPS.to_owned(), Selected::default(), changes.clone());
+        let loops = Informer::start(server, LOOPS.to_owned(), Selected::default(), changes.clone());
         let selected = Selected { fields: Some(format!("metadata.name={BOUND_NAME}")), ..Selected::default() };
-        let bounds = Informer::start(client.clone(), timeouts, BOUNDS.to_owned(), selected, changes.clone());
+        let bounds = Informer::start(server, BOUNDS.to_owned(), selected, changes.clone());
         let keeper = Keeper {
             loops: loops.cache.clone(),
             bounds: bounds.cache.clone(),
-            silence: timeouts.silence,
+            silence: server.timeouts.silence,
             judge: Judge::new(declarations),
             outbox: outbox.clone(),
             ignored: Arc::clone(&ignored),
@@ -95,7 +93,7 @@ impl ServiceLoops {
         };
         let mut tasks = JoinSet::new();
         tasks.spawn(keeper.run(changes.subscribe()));
-        tasks.spawn(Writer { client, timeouts, outbox: outbox.clone(), leadership, instance }.run());
+        tasks.spawn(Writer { server: server.clone(), outbox: outbox.clone(), leadership, instance }.run());
         Self { roster: roster_seen, outbox, ignored, unjudged, loops, bounds, _tasks: tasks }
     }
 }

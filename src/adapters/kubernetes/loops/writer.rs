@@ -3,16 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http;
-use kube::Client;
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::core::Request;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::adapters::kubernetes::client::Timeouts;
-use crate::adapters::kubernetes::failure::explain;
-use crate::adapters::kubernetes::scale::FIELD_MANAGER;
+use crate::adapters::kubernetes::api_server::ApiServer;
+use crate::adapters::kubernetes::failure::Failure;
 use crate::model::{ServiceId, Timestamp};
 use crate::ports::Leadership;
 
@@ -32,10 +28,8 @@ const CONTROLLER: &str = "flyball.dev/flyball";
 
 /// Writes what the outbox holds due.
 pub(super) struct Writer {
-    /// The connection.
-    pub(super) client: Client,
-    /// Deadlines.
-    pub(super) timeouts: Timeouts,
+    /// Where it writes.
+    pub(super) server: ApiServer,
     /// What is to be written.
     pub(super) outbox: Arc<Outbox>,
     /// Whether this process speaks for all.
@@ -74,52 +68,48 @@ impl Writer {
     /// Writes once and tells whether the server answered. An object that is gone, or that somebody changed in
     /// between, is judged anew when its change arrives.
     async fn write(&self, writing: Writing, count: u64) -> bool {
-        let (id, status, request) = match writing {
+        let (id, status, written) = match writing {
             Writing::Status { id, uid, status } => {
-                let request = status_request(&id, &uid, &status);
-                (id, Some((uid, status)), request)
+                let written = self.write_status(&id, &uid, &status).await;
+                (id, Some((uid, status)), written)
             }
             Writing::Event { id, uid, draft, at } => {
-                let request = self.event_request(&id, &uid, &draft, (at, count));
-                (id, None, request)
+                let written = self.write_event(&id, &uid, &draft, (at, count)).await;
+                (id, None, written)
             }
         };
-        let request = match request {
-            Ok(request) => request,
-            Err(error) => {
-                tracing::error!(service = %id, error, "cannot be told");
-                return true;
+        match (written, status) {
+            (Ok(object), Some((uid, status))) => self.outbox.wrote(&id, &uid, status, version(&object)),
+            (Ok(_), None) => {}
+            (Err(failure @ Failure::Status { code: 404 | 409, .. }), _) => {
+                tracing::debug!(service = %id, %failure, "the loop changed meanwhile");
             }
-        };
-        let answer = tokio::time::timeout(self.timeouts.answer, self.client.request_text(request)).await;
-        let error = match answer {
-            Ok(Ok(text)) => {
-                if let Some((uid, status)) = status {
-                    self.outbox.wrote(&id, &uid, status, version(&text));
+            (Err(failure @ Failure::Unbuildable(_)), _) => tracing::error!(service = %id, %failure, "cannot be told"),
+            (Err(failure), status) => {
+                tracing::warn!(service = %id, %failure, "status or event not written");
+                if status.is_some() {
+                    self.outbox.not_written(&id);
                 }
-                return true;
+                return false;
             }
-            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 404 | 409) => {
-                tracing::debug!(service = %id, code = status.code, "the loop changed meanwhile");
-                return true;
-            }
-            Ok(Err(error)) => explain(&error),
-            Err(_) => format!("no answer within {:?}", self.timeouts.answer),
-        };
-        tracing::warn!(service = %id, error, "status or event not written");
-        if status.is_some() {
-            self.outbox.not_written(&id);
         }
-        false
+        true
     }
 
-    fn event_request(
+    /// The object must still be the one that was judged.
+    async fn write_status(&self, id: &ServiceId, uid: &str, status: &Value) -> Result<Value, Failure> {
+        let collection = format!("/apis/flyball.dev/v1alpha1/namespaces/{}/serviceloops", id.namespace());
+        let patch = json!({ "metadata": { "uid": uid }, "status": status });
+        self.server.merge(&format!("{collection}/{}/status", id.name()), &patch).await
+    }
+
+    async fn write_event(
         &self,
         id: &ServiceId,
         uid: &str,
         draft: &Draft,
         (at, count): (Timestamp, u64),
-    ) -> Result<http::Request<Vec<u8>>, String> {
+    ) -> Result<Value, Failure> {
         let event = json!({
             "apiVersion": "events.k8s.io/v1", "kind": "Event",
             "metadata": {
@@ -135,22 +125,11 @@ impl Writer {
             "regarding": reference(id, uid),
             "note": cut(&draft.note),
         });
-        let path = format!("/apis/events.k8s.io/v1/namespaces/{}/events", id.namespace());
-        let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
-        Request::new(path).create(&parameters, event.to_string().into_bytes()).map_err(|error| error.to_string())
+        self.server.create(&format!("/apis/events.k8s.io/v1/namespaces/{}/events", id.namespace()), &event).await
     }
 }
 
-/// Returns the version that an answer shows. Where it shows none, nothing that is seen counts as newer.
-fn version(answer: &str) -> u64 {
-    serde_json::from_str(answer).ok().and_then(|object: LoopObject| object.metadata.version()).unwrap_or(u64::MAX)
-}
-
-/// The object must still be the one that was judged.
-fn status_request(id: &ServiceId, uid: &str, status: &Value) -> Result<http::Request<Vec<u8>>, String> {
-    let path = format!("/apis/flyball.dev/v1alpha1/namespaces/{}/serviceloops", id.namespace());
-    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-    let patch = Patch::Merge(json!({ "metadata": { "uid": uid }, "status": status }));
-    let request = Request::new(path).patch_subresource("status", id.name(), &parameters, &patch);
-    request.map_err(|error| error.to_string())
+/// Returns the version of a written object. Where it shows none, nothing that is seen counts as newer.
+fn version(object: &Value) -> u64 {
+    LoopObject::deserialize(object).ok().and_then(|object| object.metadata.version()).unwrap_or(u64::MAX)
 }
