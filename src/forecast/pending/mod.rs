@@ -20,8 +20,6 @@ pub const WINDOWS: [u16; 2] = [10, 30];
 
 /// Minutes after which all rings stand as they stood: each length divides it.
 const TURN: i64 = 60;
-/// The longest of all horizons and windows.
-const LONGEST: usize = 30;
 const SLOTS: usize = total(&HORIZONS);
 const WINDOW_SLOTS: usize = total(&WINDOWS);
 
@@ -310,8 +308,6 @@ mod tests {
             let maxima = Issued { moving: std::array::from_fn(|lane| moving(minute, lane + 3)), ..Issued::NOTHING };
             pending.keep(Minute(minute), &MISSING, Some(&IssuedForecast { points, maxima }));
         }
-        let longest = HORIZONS.iter().chain(&WINDOWS).max().copied();
-        assert_eq!(longest.map(usize::from), Some(LONGEST));
     }
 
     #[test]
