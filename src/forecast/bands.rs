@@ -27,7 +27,7 @@ const APART: f32 = 0.5;
 /// An outcome further off than so many expected errors counts as much.
 const FURTHEST: f32 = 50.0;
 
-/// Permitted forecasts: the declared range, and within ten times what was seen in a week (INV-26).
+/// Permitted forecasts: the declared range, and within twice what was seen in a week (INV-26).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// Smallest.
@@ -117,7 +117,7 @@ impl Bands {
     /// Returns how far off what was published was, in expected errors of a calm minute; `None` before errors are known.
     pub fn surprise(&self, issued: &Issued<{ HORIZONS.len() }>, value: f64) -> Option<f32> {
         let (mut ratio, mut measured) = (0.0, 0.0);
-        for (error, point) in self.points.errors(&[false; HORIZONS.len()]).iter().zip(&issued.point) {
+        for (error, point) in self.points.errors(&[false; HORIZONS.len()]).iter().zip(&issued.on_level()) {
             let known = *error > 0.0 && point.is_finite();
             let off = (value as f32 - point).abs() / error;
             ratio += if known { off.min(FURTHEST) } else { 0.0 };
@@ -267,7 +267,8 @@ fn issue<const N: usize>(
     high: [f64; N],
     moving: [bool; N],
 ) -> Issued<N> {
-    Issued { point, width, low: low.map(|value| value as f32), high: high.map(|value| value as f32), moving }
+    let [low, high] = [low, high].map(|end| end.map(|value| value as f32));
+    Issued { point, width, low, high, moving, since: [1.0; N] }
 }
 
 /// Tells in which windows a change is foreseen.

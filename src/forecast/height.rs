@@ -4,12 +4,16 @@ use super::bands::Limits;
 use super::history::DAY;
 use crate::model::Minute;
 
-/// Forecasts stay within this multiple of the largest absolute value of a week (INV-26), and no value is learned as
-/// more.
-const MOST: f64 = 10.0;
+/// No value is learned as more than this multiple of the largest absolute value of a week.
+const LEARNED: f64 = 10.0;
+/// Forecasts, and the ends of their intervals, stay within this multiple of it (INV-26). It holds the newest value, and
+/// what would be more than twice that within half an hour, and more than twice all of a week, no past tells of: it is
+/// one surge multiplied with another.
+const FORESEEN: f64 = 2.0;
 /// Share of a new value in the usual height (half-life half a day), once there were as many.
 const GAIN: f64 = 0.001;
-const DAYS: i64 = 7;
+/// Days of a week, and the one a week ago: its surges are foreseen.
+const DAYS: i32 = 8;
 
 /// Usual and largest absolute value.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,14 +22,15 @@ pub struct Height {
     seen: u32,
     /// Largest absolute value of each of the last days, at the day modulo their number.
     peaks: [f32; DAYS as usize],
-    day: i64,
+    /// Its number, which four bytes hold for millions of years.
+    day: i32,
 }
 
 impl Height {
     /// Returns a value as it is learned: a single one that is a thousand times as high as all others would be what the
     /// next days are measured by. A signal that stays there is there after as many values as it has more digits.
     pub fn plausible(&self, value: f64) -> f64 {
-        let most = self.most();
+        let most = LEARNED * self.peak();
         if most > 0.0 { value.clamp(-most, most) } else { value }
     }
 
@@ -33,7 +38,7 @@ impl Height {
     pub fn learn(&mut self, minute: Minute, value: f64) {
         self.seen = self.seen.saturating_add(1);
         self.mean += GAIN.max(1.0 / f64::from(self.seen)) * (value.abs() - self.mean);
-        let day = minute.0.div_euclid(DAY);
+        let day = i32::try_from(minute.0.div_euclid(DAY)).unwrap_or(i32::MAX);
         if self.seen == 1 {
             self.day = day;
         }
@@ -56,19 +61,19 @@ impl Height {
         self.mean
     }
 
-    fn most(&self) -> f64 {
-        MOST * f64::from(self.peaks.iter().copied().fold(0.0, f32::max))
+    fn peak(&self) -> f64 {
+        f64::from(self.peaks.iter().copied().fold(0.0, f32::max))
     }
 
     /// Returns what a forecast may be, given the declared range (`min`, `max`) of the signal.
     pub fn limits(&self, range: (f64, f64)) -> Limits {
-        let most = self.most();
+        let most = FORESEEN * self.peak();
         let low = range.0.max(if range.0 >= 0.0 { 0.0 } else { -most });
         Limits { low, high: most.min(range.1).max(low) }
     }
 }
 
-fn slot(day: i64) -> usize {
+fn slot(day: i32) -> usize {
     day.rem_euclid(DAYS) as usize
 }
 
@@ -77,17 +82,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forecasts_stay_within_the_range_and_ten_times_the_peak_of_a_week() {
+    fn forecasts_stay_within_the_range_and_twice_the_peak_of_a_week() {
         let mut height = Height::default();
         height.learn(Minute(0), 50.0);
         for day in 1..20 {
             height.learn(Minute(day * DAY), 2.0);
-            let high = if day < 7 { 500.0 } else { 20.0 };
+            let high = if day <= 7 { 100.0 } else { 4.0 };
             assert_eq!(height.limits((0.0, 1e9)), Limits { low: 0.0, high }, "day {day}");
         }
         assert_eq!(height.limits((0.0, 1.0)), Limits { low: 0.0, high: 1.0 });
-        assert_eq!(height.limits((-1e9, 1e9)), Limits { low: -20.0, high: 20.0 });
+        assert_eq!(height.limits((-1e9, 1e9)), Limits { low: -4.0, high: 4.0 });
         height.learn(Minute(400 * DAY), 1.0);
-        assert_eq!(height.limits((0.0, 1e9)), Limits { low: 0.0, high: 10.0 });
+        assert_eq!(height.limits((0.0, 1e9)), Limits { low: 0.0, high: 2.0 });
     }
 }

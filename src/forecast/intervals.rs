@@ -134,13 +134,15 @@ impl<const N: usize> Trackers<N> {
     }
 
     /// Learns the outcomes of published forecasts, with `ends` published. A NaN, of value or forecast, is no outcome.
+    /// How far off the values are is measured on the present level; whether an end held, as it was published.
     pub fn outcome(&mut self, issued: &Issued<N>, values: &[f32; N], ends: Ends, normal: &QuantileRow) {
-        let off = zip(values, &issued.point, |value, point| value - point);
+        let off = zip(values, &issued.on_level(), |value, point| value - point);
+        let width = zip(&issued.width, &issued.since, |width, since| width * since);
         // A missing forecast stays NaN: `larger` and `smaller` return their second number where either is NaN.
-        let measured = zip(&off, &issued.width, |off, width| larger(-LARGEST, smaller(LARGEST, off / width)));
+        let measured = zip(&off, &width, |off, width| larger(-LARGEST, smaller(LARGEST, off / width)));
         let errors = zip(&off, &measured, |off, residual| if residual.is_nan() { f32::NAN } else { off.abs() });
         let mut residuals =
-            zip(&measured, &issued.width, |residual, width| if width > 2.0 * NO_UNIT { residual } else { f32::NAN });
+            zip(&measured, &width, |residual, width| if width > 2.0 * NO_UNIT { residual } else { f32::NAN });
         let [calm, moved] = &mut self.error;
         // Clipped, so that an outlier or the first values of a new level do not inflate the expected error.
         let most = zip(calm.means(), calm.weights(), |mean, outcomes| {
@@ -285,8 +287,14 @@ mod tests {
         let error = known(tracker, 10.0);
         let row = row(tracker, 100.0, error, 100.0);
         let width = width(100.0, error, 100.0) as f32;
-        let issued =
-            Issued { point: [100.0], width: [width], low: [row[1] as f32], high: [row[9] as f32], moving: [false] };
+        let issued = Issued {
+            point: [100.0],
+            width: [width],
+            low: [row[1] as f32],
+            high: [row[9] as f32],
+            moving: [false],
+            since: [1.0],
+        };
         let ends = Ends { at: [1, 9], beyond, widening_keep: 0.995, spread_keep: 0.997, furthest: 10.0 };
         tracker.outcome(&issued, &[(100.0 + residual) as f32], ends, &normal_quantiles());
     }

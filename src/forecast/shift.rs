@@ -61,7 +61,7 @@ pub struct Change {
 /// Values most of which lie beyond what was expected, on one side.
 #[derive(Debug, Clone, Copy)]
 struct Streak {
-    since: Minute,
+    since: ShortMinute,
     seen: u32,
     /// How far beyond they lie, in sum.
     beyond: f32,
@@ -91,10 +91,14 @@ struct Surge {
 
 /// A minute in four bytes, which hold four thousand years.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-struct ShortMinute(i32);
+pub struct ShortMinute(i32);
 
 impl ShortMinute {
-    fn of(minute: Minute) -> Self {
+    /// Before all others.
+    pub const FIRST: Self = Self(i32::MIN);
+
+    /// Returns the nearest one.
+    pub fn of(minute: Minute) -> Self {
         Self(i32::try_from(minute.0).unwrap_or(i32::MAX))
     }
 
@@ -103,7 +107,7 @@ impl ShortMinute {
     }
 
     /// Returns the minutes from it to `now`.
-    fn age(self, now: Minute) -> i64 {
+    pub fn age(self, now: Minute) -> i64 {
         now.0.saturating_sub(self.0.into())
     }
 }
@@ -136,11 +140,12 @@ impl Shift {
         if of_day.is_finite() {
             self.usual += USUAL * (of_day - usual);
         }
-        let off = |since: Minute| {
+        let off = |since: ShortMinute| {
             // What was said before the first of them came.
-            let age = minute.0.saturating_sub(since.0);
+            let age = since.age(minute);
             let lane = HORIZONS.iter().position(|minutes| i64::from(*minutes) > age)?;
-            off(value as f32, said.point[lane], said.low[lane], said.high[lane])
+            let [point, low, high] = [&said.point, &said.low, &said.high].map(|part| part[lane] * said.since[lane]);
+            off(value as f32, point, low, high)
         };
         // A value that ends a streak begins none: what it ends has led the forecasts astray. One that jumps does.
         let streak = match self.streak.take() {
@@ -156,7 +161,7 @@ impl Shift {
             return None;
         }
         self.streak = None;
-        let since = streak.since;
+        let since = streak.since.get();
         let back = self.shifted.filter(|shifted| (shifted.factor + factor).abs() < 0.5 * shifted.factor.abs());
         // A rise that takes a fall back is no surge, however high surges are.
         if back.is_none() && self.is_surge(minute, factor) {
@@ -223,7 +228,7 @@ impl Shift {
 impl Streak {
     /// Returns the one that begins with the value of `since`, before that.
     fn beginning(since: Minute) -> Self {
-        Self { since, seen: 0, beyond: 0.0, sum: 0.0, ratios: [0.0; VALUES] }
+        Self { since: ShortMinute::of(since), seen: 0, beyond: 0.0, sum: 0.0, ratios: [0.0; VALUES] }
     }
 
     /// Tells whether a value is so far off that those before, hardly beyond, are no part of a level that begins with
@@ -280,7 +285,14 @@ mod tests {
     fn said(times: f64) -> Issued<{ HORIZONS.len() }> {
         let all = |value: f64| [(times * value) as f32; HORIZONS.len()];
         let moving = [false; HORIZONS.len()];
-        Issued { point: all(100.0), width: all(1.0), low: all(90.0), high: all(110.0), moving }
+        Issued {
+            point: all(100.0),
+            width: all(1.0),
+            low: all(90.0),
+            high: all(110.0),
+            moving,
+            since: [1.0; HORIZONS.len()],
+        }
     }
 
     /// Plays values of which 100 was said, within 10 on both sides, on a day like all others; returns what changed.

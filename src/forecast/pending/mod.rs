@@ -9,8 +9,9 @@ mod short;
 use std::array::from_fn;
 
 use self::short::{Apart, One};
-use super::lanes::zip3;
+use super::lanes::{zip, zip3};
 use super::scores::{Lanes, MODELS};
+use super::shift::ShortMinute;
 use crate::model::Minute;
 use crate::model::outlook::HORIZONS;
 
@@ -19,8 +20,6 @@ pub const WINDOWS: [u16; 2] = [10, 30];
 
 /// Minutes after which all rings stand as they stood: each length divides it.
 const TURN: i64 = 60;
-/// The longest of all horizons and windows.
-const LONGEST: usize = 30;
 const SLOTS: usize = total(&HORIZONS);
 const WINDOW_SLOTS: usize = total(&WINDOWS);
 
@@ -33,7 +32,7 @@ const fn total(lengths: &[u16]) -> usize {
     sum
 }
 
-/// Issued forecasts of `N` numbers, as much of them as scoring needs. NaN: there was none.
+/// Issued forecasts of `N` numbers as they were published, as much of them as scoring needs. NaN: there was none.
 #[derive(Debug, Clone, Copy)]
 pub struct Issued<const N: usize> {
     /// Point forecast.
@@ -46,6 +45,8 @@ pub struct Issued<const N: usize> {
     pub high: [f32; N],
     /// Where a change was foreseen.
     pub moving: [bool; N],
+    /// By what all of the past was multiplied since: 1 but for what was issued before a shift.
+    pub since: [f32; N],
 }
 
 impl<const N: usize> Issued<N> {
@@ -56,14 +57,20 @@ impl<const N: usize> Issued<N> {
         low: [f32::NAN; N],
         high: [f32::NAN; N],
         moving: [false; N],
+        since: [1.0; N],
     };
+
+    /// Returns the points on the present level.
+    pub fn on_level(&self) -> [f32; N] {
+        zip(&self.point, &self.since, |point, since| point * since)
+    }
 
     fn one(&self, lane: usize) -> One {
         let [point, width, low, high] = [&self.point, &self.width, &self.low, &self.high].map(|part| part[lane]);
         One::of(point, width, [low, high], self.moving[lane])
     }
 
-    fn of(ones: &[One; N]) -> Self {
+    fn of(ones: &[One; N], since: [f32; N]) -> Self {
         let parts = ones.map(|one| (one.point(), one.ends()));
         Self {
             point: parts.map(|(point, _)| point),
@@ -71,6 +78,7 @@ impl<const N: usize> Issued<N> {
             low: parts.map(|(_, [low, _])| low),
             high: parts.map(|(_, [_, high])| high),
             moving: ones.map(|one| one.moving()),
+            since,
         }
     }
 }
@@ -116,24 +124,54 @@ impl Cell {
 pub struct Pending {
     points: [Cell; SLOTS],
     maxima: [One; WINDOW_SLOTS],
+    /// The last shifts, the newest first: a rise, and that it was taken back. All that was said before an older one is
+    /// mostly due by then.
+    shifts: [Multiplied; 2],
+}
+
+/// A shift: what was said before the minute `before` was said of a level that was multiplied since.
+#[derive(Debug, Clone, Copy)]
+struct Multiplied {
+    before: ShortMinute,
+    factor: f32,
+}
+
+impl Multiplied {
+    const NOTHING: Self = Self { before: ShortMinute::FIRST, factor: 1.0 };
 }
 
 impl Pending {
     /// Returns an empty table.
     pub fn new() -> Self {
-        Self { points: [Cell::NOTHING; SLOTS], maxima: [One::NOTHING; WINDOW_SLOTS] }
+        Self { points: [Cell::NOTHING; SLOTS], maxima: [One::NOTHING; WINDOW_SLOTS], shifts: [Multiplied::NOTHING; 2] }
     }
 
-    /// Returns the forecasts due at `minute`, horizons and windows in their order.
+    /// Returns the forecasts due at `minute`, horizons and windows in their order: those of the models on the present
+    /// level, which is what they would have said on it, and those of the combination as they were published.
     pub fn due_at(&self, minute: Minute) -> DueForecasts {
         let cells = slots(&HORIZONS, minute).map(|slot| self.points.get(slot).unwrap_or(&Cell::NOTHING));
         let maxima = slots(&WINDOWS, minute).map(|slot| self.maxima.get(slot).copied().unwrap_or(One::NOTHING));
-        let points = Issued::of(&cells.map(|cell| cell.mixed));
+        let points = Issued::of(&cells.map(|cell| cell.mixed), self.since(&HORIZONS, minute));
         let said = |model: usize| {
             let apart = cells.map(|cell| cell.models[model]);
-            zip3(&apart, &points.point, &points.width, Apart::point)
+            let said = zip3(&apart, &points.point, &points.width, Apart::point);
+            zip(&said, &points.since, |said, since| said * since)
         };
-        DueForecasts { models: from_fn(said), mixed: IssuedForecast { points, maxima: Issued::of(&maxima) } }
+        let maxima = Issued::of(&maxima, self.since(&WINDOWS, minute));
+        DueForecasts { models: from_fn(said), mixed: IssuedForecast { points, maxima } }
+    }
+
+    /// Returns by what the past was multiplied since the origins that lie so long before `minute`.
+    fn since<const N: usize>(&self, lengths: &[u16; N], minute: Minute) -> [f32; N] {
+        let mut since = [1.0; N];
+        for Multiplied { before, factor } in &self.shifts {
+            // An origin lies before it if the horizon is longer than what has passed since.
+            let passed = before.age(minute);
+            for (since, length) in since.iter_mut().zip(lengths) {
+                *since *= if i64::from(*length) > passed { *factor } else { 1.0 };
+            }
+        }
+        since
     }
 
     /// Returns point and interval of the combined forecasts of `minute` that were issued one minute before it, and two,
@@ -147,28 +185,10 @@ impl Pending {
         })
     }
 
-    /// Multiplies the forecasts issued before the minute `before`, `newest` being the last origin.
-    pub fn scale(&mut self, newest: Minute, before: Minute, factor: f64) {
-        let factor = factor as f32;
-        for back in 0..LONGEST as u16 {
-            let origin = newest.plus(-i64::from(back));
-            if origin >= before {
-                continue;
-            }
-            // A shorter ring has overwritten this origin already.
-            let kept = |(slot, length): (usize, u16)| (back < length).then_some(slot);
-            for slot in slots(&HORIZONS, origin).into_iter().zip(HORIZONS).filter_map(kept) {
-                // The models' distances are kept in units of the width, and scale with it.
-                if let Some(cell) = self.points.get_mut(slot) {
-                    cell.mixed.scale(factor);
-                }
-            }
-            for slot in slots(&WINDOWS, origin).into_iter().zip(WINDOWS).filter_map(kept) {
-                if let Some(one) = self.maxima.get_mut(slot) {
-                    one.scale(factor);
-                }
-            }
-        }
+    /// Takes note that all before the minute `before` was multiplied. What was published stays what it was.
+    pub fn multiplied(&mut self, before: Minute, factor: f64) {
+        let [newest, _] = self.shifts;
+        self.shifts = [Multiplied { before: ShortMinute::of(before), factor: factor as f32 }, newest];
     }
 
     /// Keeps the forecasts issued at `origin`, of each model and of the combination, if there is one. To be called for
@@ -211,21 +231,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_said_before_a_shift_is_multiplied_and_nothing_else() {
-        let (mut pending, newest, before) = (Pending::new(), 299, 290);
+    fn what_was_said_before_a_shift_is_put_on_the_new_level_and_its_ends_stay_as_they_were_published() {
+        let (mut pending, newest) = (Pending::new(), 299);
         for minute in 100..=newest {
-            let points = Issued { point: [minute as f32; HORIZONS.len()], ..Issued::NOTHING };
-            let maxima = Issued { point: [minute as f32; WINDOWS.len()], ..Issued::NOTHING };
-            pending.keep(Minute(minute), &MISSING, Some(&IssuedForecast { points, maxima }));
+            let said = minute as f32;
+            let mut models = MISSING;
+            models[1] = [said + 10.0; HORIZONS.len()];
+            let points = Issued {
+                point: [said; HORIZONS.len()],
+                width: [10.0; HORIZONS.len()],
+                high: [said + 20.0; HORIZONS.len()],
+                ..Issued::NOTHING
+            };
+            let maxima = Issued { point: [said; WINDOWS.len()], high: [said + 30.0; WINDOWS.len()], ..Issued::NOTHING };
+            pending.keep(Minute(minute), &models, Some(&IssuedForecast { points, maxima }));
         }
-        pending.scale(Minute(newest), Minute(before), 2.0);
+        // Twice as high from 290 on, and back from 295 on.
+        pending.multiplied(Minute(290), 2.0);
+        pending.multiplied(Minute(295), 0.5);
         for minute in newest + 1..newest + 31 {
-            let said = pending.due_at(Minute(minute)).mixed;
-            let points = said.points.point.iter().zip(HORIZONS);
-            for (point, minutes) in points.chain(said.maxima.point.iter().zip(WINDOWS)) {
+            let DueForecasts { models, mixed: IssuedForecast { points, maxima } } = pending.due_at(Minute(minute));
+            let due = points.on_level().into_iter().zip(points.high).zip(HORIZONS).zip(models[1]);
+            for (((point, high), minutes), model) in due {
                 let origin = minute - i64::from(minutes);
-                let expected = if origin < before { 2 * origin } else { origin };
-                assert!(origin > newest || (point - expected as f32).abs() < 0.5, "{minute} {minutes}: {point}");
+                let factor = if (290..295).contains(&origin) { 0.5 } else { 1.0 };
+                let said = origin as f32;
+                assert!(origin > newest || (point - factor * said).abs() < 0.5, "{minute} {minutes}: {point}");
+                assert!(origin > newest || (model - factor * (said + 10.0)).abs() < 1.0, "{minute} {minutes}: {model}");
+                assert!(origin > newest || (high - said - 20.0).abs() < 0.5, "{minute} {minutes}: {high}");
+            }
+            let due = maxima.on_level().into_iter().zip(maxima.high).zip(WINDOWS);
+            for ((point, high), minutes) in due {
+                let origin = minute - i64::from(minutes);
+                let factor = if (290..295).contains(&origin) { 0.5 } else { 1.0 };
+                assert!(origin > newest || (point - factor * origin as f32).abs() < 0.5, "{minute} {minutes}: {point}");
+                assert!(origin > newest || (high - origin as f32 - 30.0).abs() < 0.5, "{minute} {minutes}: {high}");
             }
         }
     }
@@ -269,8 +309,6 @@ mod tests {
             let maxima = Issued { moving: std::array::from_fn(|lane| moving(minute, lane + 3)), ..Issued::NOTHING };
             pending.keep(Minute(minute), &MISSING, Some(&IssuedForecast { points, maxima }));
         }
-        let longest = HORIZONS.iter().chain(&WINDOWS).max().copied();
-        assert_eq!(longest.map(usize::from), Some(LONGEST));
     }
 
     #[test]

@@ -53,14 +53,6 @@ impl One {
     pub fn moving(&self) -> bool {
         self.width.get().is_sign_negative()
     }
-
-    /// Multiplies all of it.
-    pub fn scale(&mut self, factor: f32) {
-        self.point = (self.point() * factor).to_ne_bytes();
-        self.width = Half::of(self.width.get() * factor);
-        self.low = Half::below(self.low.get() * factor);
-        self.high = Half::above(self.high.get() * factor);
-    }
 }
 
 /// The upper half of an `f32` (bfloat16): a relative error of 1/256 at most, of 1/128 where rounded in one direction.

@@ -14,7 +14,7 @@ use super::history::{DAY, History};
 use super::models::season::Season;
 use super::models::{Models, Origin, Past, SEASONAL_DIFFERENCE, SeasonUpdate};
 use super::params::{ForecastParams, Smoothing};
-use super::pending::{DueForecasts, Issued, IssuedForecast, Pending, WINDOWS};
+use super::pending::{DueForecasts, IssuedForecast, Pending, WINDOWS};
 use super::recent::{LONGEST_MINUTES, Recent};
 use super::scores::{Scores, Surges};
 use super::seasonal_scale::SeasonalScale;
@@ -328,8 +328,8 @@ impl Head {
     ) {
         let IssuedForecast { points, maxima } = &due.mixed;
         if let Some(value) = value {
-            let Issued { point, moving, .. } = points;
-            self.scores.outcome(&mut kept.surges, &due.models, point, *moving, value, common.loss_keep);
+            let (mixed, moving) = (points.on_level(), points.moving);
+            self.scores.outcome(&mut kept.surges, &due.models, &mixed, moving, value, common.loss_keep);
             self.scores.held_outcome(&kept.recent.held(minute), value);
             self.bands
                 .surprise(points, value)

@@ -24,7 +24,7 @@ impl Head {
     }
 
     /// Puts the past on the level of `minute`, which is not learned yet. Shares, skill and coverage stay: losses are as
-    /// many times as high as the signal.
+    /// many times as high as the signal, and what was published and missed was missed.
     pub(super) fn relevel(&mut self, minute: Minute, clock: Clock, change: Change, kept: &mut Kept) {
         let Change { factor, past, since, level } = change;
         let newest = minute.plus(-1);
@@ -32,7 +32,7 @@ impl Head {
         kept.week.scale(clock.now.plus(past.0.saturating_sub(minute.0)), factor);
         kept.season.scale(factor);
         kept.recent.scale(newest, since, factor);
-        kept.pending.scale(newest, since, factor);
+        kept.pending.multiplied(since, factor);
         self.scores.scale(&mut kept.surges, factor);
         self.bands.scale(factor);
         self.height.scale(factor);

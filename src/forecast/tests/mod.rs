@@ -407,7 +407,7 @@ proptest! {
         let outlook = call(&mut state, &service(range), repeat, &features).signals.remove(0).unwrap();
         prop_assert_eq!(outlook.points.is_empty(), outlook.readiness != Readiness::Ready);
         let most = block.iter().flatten().fold(0.0_f64, |most, value| most.max(value.abs().min(1e30)));
-        let permitted = if negative { -10.001 * most..=10.001 * most } else { 0.0..=10.001 * most };
+        let permitted = if negative { -2.001 * most..=2.001 * most } else { 0.0..=2.001 * most };
         let maxima = [outlook.max_10, outlook.max_30].into_iter().flatten();
         for row in outlook.points.iter().map(|point| point.quantiles).chain(maxima) {
             prop_assert!(row.iter().all(|value| permitted.contains(value)), "{:?} {:?}", row, permitted);

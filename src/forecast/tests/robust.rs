@@ -152,3 +152,37 @@ fn one_value_far_off_does_not_stay_in_the_maximum_of_the_next_hours() {
         assert!(told.iter().zip(&usual).all(|(told, usual)| *told < 1.2 * usual), "{times}: {told:?} {usual:?}");
     }
 }
+
+/// A new level multiplies what is remembered, not what was said: a share of the intervals that had missed a rise
+/// counted as held.
+#[test]
+fn the_realised_coverage_is_that_of_the_intervals_as_they_were_published() {
+    let keep = 0.5_f64.powf(1.0 / 1440.0);
+    for factor in [1.8, 0.55] {
+        let (mut noise, mut state) = (Noise::new(5), learned((0.0, 1e12), &[]));
+        let mut said: Vec<(i64, f64, f64)> = Vec::new();
+        let (mut held, mut counted, mut level) = (0.0, 0.0, 100.0);
+        for minute in 0..3 * DAY {
+            level *= if minute > 2 * DAY && minute % 250 == 0 { factor } else { 1.0 };
+            let value = level * wave(&mut noise, minute);
+            let (mut due, mut inside) = (0.0, 0.0);
+            for (_, low, high) in said.extract_if(.., |(at, ..)| *at == minute) {
+                due += 1.0;
+                inside += if (low..=high).contains(&value) { 1.0 } else { 0.0 };
+            }
+            if due > 0.0 {
+                (held, counted) = (keep * held + inside / due, keep * counted + 1.0);
+            }
+            state.warm(0, &minutes(minute, [value]));
+            let got = signal(&mut state, minute + 1);
+            said.extend(got.points.iter().map(|point| {
+                let [_, low, .., high, _] = point.quantiles;
+                (minute + i64::from(point.minutes), low, high)
+            }));
+        }
+        let told = signal(&mut state, 3 * DAY).coverage.unwrap().realised;
+        // Their ends are kept rounded outward.
+        let off = told - held / counted;
+        assert!(off.abs() < 0.0015, "{factor}: {told} was told, {} of what was published held", held / counted);
+    }
+}
