@@ -6,6 +6,7 @@ use crate::forecast::lanes::{zip, zip3};
 use crate::forecast::models::{Ahead, CATALOGUE, Origin, PERSISTENCE, Path, SEASONAL_DIFFERENCE, View};
 use crate::forecast::pending::MISSING;
 use crate::forecast::scores::{Lanes, MODELS, Moving, Weights, mean};
+use crate::forecast::shift::ShortMinute;
 use crate::model::Minute;
 use crate::model::outlook::{
     Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, Readiness, SignalOutlook,
@@ -111,8 +112,8 @@ impl Head {
     }
 
     fn flags(&self, origin: &Origin<'_>, now: Minute, common: &Common, flags: &mut Vec<ForecastFlag>) {
-        let known = if origin.provisional.is_some() { Some(origin.minute) } else { self.known };
-        let gap = known.is_none_or(|known| now.0.saturating_sub(known.0) > GAP);
+        let known = if origin.provisional.is_some() { Some(ShortMinute::of(origin.minute)) } else { self.known };
+        let gap = known.is_none_or(|known| known.age(now) > GAP);
         flags.extend(self.cold(common).then_some(ForecastFlag::Cold));
         flags.extend(gap.then_some(ForecastFlag::Gap));
         flags.extend(self.models.flag());

@@ -18,7 +18,7 @@ use super::pending::{DueForecasts, IssuedForecast, Pending, WINDOWS};
 use super::recent::{LONGEST_MINUTES, Recent};
 use super::scores::{Scores, Surges};
 use super::seasonal_scale::SeasonalScale;
-use super::shift::Shift;
+use super::shift::{Shift, ShortMinute};
 use super::week::Week;
 use super::zone::Clock;
 use crate::model::outlook::{ForecastFlag, Parts, QuantileRow, SignalOutlook};
@@ -99,7 +99,7 @@ struct Head {
     eventful: bool,
     newest: Option<Minute>,
     /// The newest minute that had a value.
-    known: Option<Minute>,
+    known: Option<ShortMinute>,
     seen: u32,
     /// Minutes that the values stand for: each for those since the one before it, as many as lie between two scrapes.
     covered: u32,
@@ -356,9 +356,9 @@ impl Head {
         drawn.into_iter().for_each(|at_last| self.models.season_drawn(at_last));
         self.newest = Some(minute);
         if let Some(value) = value {
-            let since = self.known.map_or(1, |known| minute.0.saturating_sub(known.0)).clamp(1, self.every.into());
+            let since = self.known.map_or(1, |known| known.age(minute)).clamp(1, self.every.into());
             self.covered = self.covered.saturating_add(since as u32);
-            self.known = Some(minute);
+            self.known = Some(ShortMinute::of(minute));
             self.seen = self.seen.saturating_add(1);
             self.height.learn(minute, value);
         }
@@ -379,7 +379,7 @@ impl Head {
 
     /// Minutes before `origin` without a value.
     fn gap(&self, origin: Minute) -> u32 {
-        let gap = self.known.map_or(0, |known| origin.0.saturating_sub(known.0).clamp(0, DAY));
+        let gap = self.known.map_or(0, |known| known.age(origin).clamp(0, DAY));
         gap as u32
     }
 
