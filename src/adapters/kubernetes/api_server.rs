@@ -13,7 +13,6 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
 use super::cache::Object;
-use super::client::Timeouts;
 use super::failure::Failure;
 
 /// The field manager of every write.
@@ -22,6 +21,41 @@ pub(super) const FIELD_MANAGER: &str = "flyball";
 const LONGEST_OBJECT: usize = 32 << 20;
 /// Longest page of a list: hundreds of the largest objects that the server takes.
 const LONGEST_PAGE: usize = 1 << 30;
+
+/// How long things may take. Real time: none of it follows the clock of the loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To open a connection; what a second leaves after the last read of the kill switch, so that no write starts later
+    /// than that after it.
+    pub connect: Duration,
+    /// From sending a read or a write of one object to its answer.
+    pub answer: Duration,
+    /// For a page of a list.
+    pub list: Duration,
+    /// Length of one watch, in whole seconds; the server sends a bookmark at least at its end.
+    pub watch: Duration,
+    /// Silence after which what a watch has shown counts as outdated: two bookmarks of a real server missed.
+    pub silence: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_millis(450),
+            answer: Duration::from_secs(5),
+            list: Duration::from_secs(30),
+            watch: Duration::from_mins(1),
+            silence: Duration::from_mins(2),
+        }
+    }
+}
+
+impl Timeouts {
+    /// Returns after which time a write has landed or never will ([`crate::model::LANDS_WITHIN`]).
+    pub(super) fn lands_within(&self) -> Duration {
+        self.answer.saturating_mul(2).saturating_add(Duration::from_secs(1))
+    }
+}
 
 /// An API server, and how long its answers may take. A clone shares the connections.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
-use super::api_server::ApiServer;
+use super::api_server::{ApiServer, Timeouts};
 
 /// How the API server is found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,41 +22,6 @@ pub enum Access {
     },
     /// By the service account of the pod.
     InCluster,
-}
-
-/// How long things may take. Real time: none of it follows the clock of the loop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// To open a connection; what a second leaves after the last read of the kill switch, so that no write starts later
-    /// than that after it.
-    pub connect: Duration,
-    /// From sending a read or a write of one object to its answer.
-    pub answer: Duration,
-    /// For a page of a list.
-    pub list: Duration,
-    /// Length of one watch, in whole seconds; the server sends a bookmark at least at its end.
-    pub watch: Duration,
-    /// Silence after which what a watch has shown counts as outdated: two bookmarks of a real server missed.
-    pub silence: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_millis(450),
-            answer: Duration::from_secs(5),
-            list: Duration::from_secs(30),
-            watch: Duration::from_mins(1),
-            silence: Duration::from_mins(2),
-        }
-    }
-}
-
-impl Timeouts {
-    /// Returns after which time a write has landed or never will ([`crate::model::LANDS_WITHIN`]).
-    pub(super) fn lands_within(&self) -> Duration {
-        self.answer.saturating_mul(2).saturating_add(Duration::from_secs(1))
-    }
 }
 
 /// Why there is no client.

@@ -59,8 +59,8 @@ use parking_lot::RwLock;
 use crate::model::{ChangeSet, Knob, TargetKind, TargetReading, TargetRef};
 use crate::ports::{Awaited, Cluster, ClusterError, Live};
 
-pub use api_server::ApiServer;
-pub use client::{Access, ConnectError, Timeouts, connect};
+pub use api_server::{ApiServer, Timeouts};
+pub use client::{Access, ConnectError, connect};
 
 use autoscaler::HorizontalPodAutoscaler;
 use cache::Tick;
