@@ -6,8 +6,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | [`client`] | the connection: access, timeouts, no retries |
-//! | `api_server` | the one way of every request: deadline, field manager |
+//! | [`client`] | the connection: access, no retries |
+//! | `api_server` | the one way of every request: deadline, field manager, longest answer |
 //! | `failure` | how a request can fail, and what that means |
 //! | `workload` | the fields read of an object |
 //! | `cache` | what a watch has seen, and how current it is |
