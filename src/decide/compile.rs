@@ -212,7 +212,7 @@ pub(super) fn unmarked(text: &str) -> &str {
 /// Parses a file of a set.
 ///
 /// # Errors
-/// Names that are words of the language, or else what is wrong with its syntax.
+/// Names that are words of the language, what is wrong with its syntax, or a comment that is not closed.
 pub(super) fn parse(engine: &Engine, path: &str, text: &str) -> Result<AST, Vec<PolicyFault>> {
     let taken = names::taken(path, text);
     if !taken.is_empty() {
@@ -221,6 +221,14 @@ pub(super) fn parse(engine: &Engine, path: &str, text: &str) -> Result<AST, Vec<
     let mut ast = engine
         .compile(unmarked(text))
         .map_err(|error| vec![PolicyFault::at(path, error.position(), syntax_message(error.err_type(), text))])?;
+    // The engine takes the end of the text for the end of a comment, and drops every rule that follows. Elsewhere the
+    // end of a comment is no syntax.
+    let ends_in_comment = text.contains("/*") && engine.compile(format!("{}\n*/", unmarked(text))).is_ok();
+    if ends_in_comment {
+        let (line, column) = names::unclosed(text).unzip();
+        let message = "this comment is not closed, and nothing after it is read: end it with `*/`";
+        return Err(vec![PolicyFault { line, column, ..PolicyFault::of(path, message) }]);
+    }
     ast.set_source(path);
     Ok(ast)
 }

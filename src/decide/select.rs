@@ -3,7 +3,7 @@
 //! Higher priority wins; between equals, the rule that protects; between those on one knob and in one
 //! direction, the smaller step. Opposite directions on one knob are a conflict, and a conflict does nothing:
 //! whoever wrote both rules has to say which one counts. On different knobs the first of the set wins. A set that
-//! says `conflicts("error")` does nothing whenever two rules match, as Rego does.
+//! says `conflicts("error")` does nothing whenever two rules match that want different things, as Rego does.
 //!
 //! Before all that, a standing veto takes out the rules that want what it forbids, whatever their priority: the next
 //! best one may act. And what nothing can carry out stands behind what can, but where a set speaks as Rego does: a rule
@@ -22,9 +22,11 @@ pub(super) fn select(rules: &[RuleTrace], target: Option<&TargetState>, set: &Po
     let otherwise = &set.otherwise;
     let wants = |rule: &&RuleTrace| rule.limit.is_none() && rule.outcome == RuleOutcome::Matched;
     let matched = || rules.iter().filter(wants).filter(|rule| veto(rule, rules, target).is_none());
-    if set.conflict_is_error && matched().nth(1).is_some() {
+    let differ = || matched().zip(matched().skip(1)).any(|(one, next)| one.action != next.action);
+    if set.conflict_is_error && differ() {
         let names: Vec<_> = matched().map(|rule| &*rule.rule).collect();
-        let reason = format!("conflict: {} match at once, and the set allows one", names.join(", "));
+        let reason =
+            format!("conflict: {} match at once and want different things, and the set allows one", names.join(", "));
         return Choice::Nothing(reason.into());
     }
     let able = |rule: &RuleTrace| rule.action.as_ref().is_some_and(|action| action.has_lever(target));

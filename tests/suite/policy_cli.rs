@@ -150,7 +150,7 @@ fn test_says_by_its_exit_code_how_it_went() {
             &[("t.rhai", RULE), ("t_test.rhai", &failing)],
             &["test", "set"],
             1,
-            "; r: cpu.current 50.0 % > 60.0 %, short by 10.0 %",
+            "; r: cpu.current 50.0 % > 60.0 %, short by 10.0 points",
         ),
         (&[("t.rhai", RULE), ("t_test.rhai", &failing)], &["test", "set", "--run", "other"], 2, "no test has `other`"),
         (

@@ -74,6 +74,30 @@ fn difference_two_matches_are_a_choice_and_no_error() {
     assert_eq!(three_ways(&surge), [Outcome::Conflict, Outcome::Conflict, Outcome::ScaleUp]);
 }
 
+/// Of one document two rules may give the same, there and here in its reading.
+#[test]
+fn two_matches_that_want_the_same_are_no_conflict() {
+    let decided = |one: &str, other: &str| {
+        let rego = format!("package t\naction = {one} {{ input.cpu > 50 }}\naction = {other} {{ input.p99 > 100 }}\n");
+        let mut engine = regorus::Engine::new();
+        engine.set_rego_v0(true);
+        engine.add_policy("t.rego".to_owned(), rego).unwrap();
+        engine.set_input_json(r#"{ "cpu": 80, "p99": 300 }"#).unwrap();
+        let rule = |name, bound, factor| {
+            format!(
+                "rule(\"{name}\", #{{ priority: 1, goal: \"protect\" }}, |s, p| [when({bound}), scale_by({factor})]);\n"
+            )
+        };
+        let (cpu, late) = (rule("a", "s.cpu.current > pct(50)", one), rule("b", "s.p99.predicted > ms(100)", other));
+        let set = load([("t.rhai", &*format!("{cpu}{late}conflicts(\"error\");"))]).unwrap();
+        let (spec, features, outlook) = Facts { p99_ahead: Some(300.0), cpu: Some(80.0), ..calm() }.flyball();
+        let choice = decide(&mut Decider::new(), &set, &spec, &features, &outlook, Facts::now()).choice;
+        (engine.eval_rule("data.t.action".to_owned()).is_ok(), matches!(choice, Choice::Act { .. }))
+    };
+    assert_eq!(decided("1.5", "1.5"), (true, true));
+    assert_eq!(decided("1.5", "2.5"), (false, false));
+}
+
 #[test]
 fn difference_an_absent_guard_does_not_permit() {
     for facts in [

@@ -17,7 +17,7 @@ struct Word<'a> {
 
 /// Returns the names that a file declares and does not use. A leading `_` says that this is meant.
 pub(super) fn unused(path: &str, text: &str) -> Vec<Lint> {
-    let words = words(text);
+    let Text { words, .. } = read(text);
     let declared = words.windows(2).filter_map(|pair| {
         let [keyword, name] = pair else { return None };
         let what = match keyword.text {
@@ -77,7 +77,7 @@ const CALL: &str = "call";
 /// Returns a fault for each function, variable or import of a file that is called like a word of the language, or one
 /// for more variables than the parser, whose time for them grows with their square, may be given.
 pub(in crate::decide) fn taken(path: &str, text: &str) -> Vec<PolicyFault> {
-    let words = words(text);
+    let Text { words, .. } = read(text);
     let variables = words.iter().filter(|word| matches!(word.text, "let" | "const")).count();
     if variables > MAX_VARIABLES {
         let message = format!("limit: it declares {variables} variables, at most {MAX_VARIABLES} are read");
@@ -110,20 +110,38 @@ fn called() -> BTreeSet<&'static str> {
     WORDS.iter().flat_map(|word| before(word.example)).filter_map(|text| text.rsplit(is_outside).next()).collect()
 }
 
-/// Returns the words outside comments and plain strings; backquoted strings may hold code.
-fn words(text: &str) -> Vec<Word<'_>> {
-    let mut found = Vec::new();
-    let (mut in_string, mut in_comment) = (false, false);
+/// Returns line and column of the comment that a text does not close, as far as its text tells.
+pub(in crate::decide) fn unclosed(text: &str) -> Option<(usize, usize)> {
+    read(text).unclosed
+}
+
+/// What a text holds.
+struct Text<'a> {
+    words: Vec<Word<'a>>,
+    /// Line and column of the comment that is open at its end.
+    unclosed: Option<(usize, usize)>,
+}
+
+/// Reads the words outside comments, which hold others, and plain strings; backquoted strings may hold code.
+fn read(text: &str) -> Text<'_> {
+    let mut words = Vec::new();
+    let (mut in_string, mut depth, mut begun) = (false, 0_usize, (1, 1));
     for (line, content) in (1..).zip(text.lines()) {
         let mut rest = content;
         while let Some(next) = rest.chars().next() {
+            let column = content.len().saturating_sub(rest.len()).saturating_add(1);
             let word = rest.split(|letter: char| !letter.is_alphanumeric() && letter != '_').next().unwrap_or_default();
             let step = match next {
-                _ if in_comment && rest.starts_with("*/") => {
-                    in_comment = false;
+                _ if !in_string && rest.starts_with("/*") => {
+                    begun = if depth == 0 { (line, column) } else { begun };
+                    depth = depth.saturating_add(1);
                     2
                 }
-                _ if in_comment => next.len_utf8(),
+                _ if depth > 0 && rest.starts_with("*/") => {
+                    depth = depth.saturating_sub(1);
+                    2
+                }
+                _ if depth > 0 => next.len_utf8(),
                 '\\' if in_string => 2,
                 '"' => {
                     in_string = !in_string;
@@ -131,13 +149,8 @@ fn words(text: &str) -> Vec<Word<'_>> {
                 }
                 _ if in_string => next.len_utf8(),
                 _ if rest.starts_with("//") => rest.len(),
-                _ if rest.starts_with("/*") => {
-                    in_comment = true;
-                    2
-                }
                 _ if !word.is_empty() => {
-                    let column = content.len().saturating_sub(rest.len()).saturating_add(1);
-                    found.push(Word { text: word, line, column });
+                    words.push(Word { text: word, line, column });
                     word.len()
                 }
                 _ => next.len_utf8(),
@@ -145,5 +158,5 @@ fn words(text: &str) -> Vec<Word<'_>> {
             rest = rest.get(step..).unwrap_or_default();
         }
     }
-    found
+    Text { words, unclosed: (depth > 0).then_some(begun) }
 }

@@ -90,7 +90,9 @@ pub(super) fn find(set: &PolicySet) -> Vec<Lint> {
 fn conflict(other: &Rule, error: bool) -> String {
     let name = &other.name;
     if error {
-        return format!("it can match together with {name}, and then nothing is done: add a condition to one of them");
+        return format!(
+            "it can match together with {name}, and unless both want the same nothing is done then: add a condition to one"
+        );
     }
     format!("it can match together with {name}, of equal priority and goal: give one of them more priority")
 }

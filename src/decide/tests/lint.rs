@@ -226,7 +226,9 @@ fn another_priority_is_an_answer_unless_conflicts_are_errors() {
     check(&policy, &[]);
     check(
         &format!("{policy}\nconflicts(\"error\");"),
-        &["conflicting-rules: t.rhai:4:1: rule b: it can match together with a, and then nothing is done"],
+        &[
+            "conflicting-rules: t.rhai:4:1: rule b: it can match together with a, and unless both want the same nothing is done",
+        ],
     );
 }
 

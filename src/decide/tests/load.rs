@@ -381,6 +381,32 @@ fn control_characters_are_refused_in_what_is_kept_and_spelled_out_in_what_is_tol
     refused("throw \"\\x1b[2J\\nvalid\";", "t.rhai:1:1: \\u{1b}[2J\\nvalid");
 }
 
+/// The engine drops what follows without a word: no rule may be lost like that.
+#[test]
+fn a_comment_that_is_not_closed_is_refused_in_every_file() {
+    let rule = one("when(s.rollout), restart()");
+    let said = "this comment is not closed, and nothing after it is read: end it with `*/`";
+    for open in ["/* the cheap one", "/* a /* b */", "/* // */ /* a", "/**/ /*"] {
+        let column = if open.ends_with("/* a") {
+            10
+        } else if open.ends_with("/*") {
+            6
+        } else {
+            1
+        };
+        refused(&format!("{rule}\n{open}\n{rule}"), &format!("t.rhai:4:{column}: {said}"));
+    }
+    let fault = load(&[("lib/x.rhai", "fn f() { 1 }\n  /* "), ("t.rhai", &rule)]).unwrap_err().remove(0).to_string();
+    assert_eq!(fault, format!("lib/x.rhai:2:3: {said}"));
+    let tests = [("x_test.rhai", "/*\ntest(\"t\", || 1);")];
+    let faults = run_tests(&Arc::new(set(&rule)), &vocabulary(), tests, &|_| true, &never).unwrap_err();
+    assert_eq!(faults[0].to_string(), format!("x_test.rhai:1:1: {said}"));
+    let texts = ["let _a = \"/*\";", "let _a = `/*`;", "let _a = '\"'; /* b */"];
+    for closed in texts.into_iter().chain(["/* a /* b */ */", "// a /*", "/*/ */"]) {
+        set(&format!("{rule}\n{closed}\n"));
+    }
+}
+
 /// Some editors begin a file with a byte order mark.
 #[test]
 fn a_byte_order_mark_is_read_over() {

@@ -48,12 +48,12 @@ fn a_combination_is_told_with_the_numbers_of_its_parts() {
         lines,
         [
             "  yes  any(cpu.current > p.busy, maintenance) (yes)",
-            "    no   cpu.current 55.0 % > 75.0 %, short by 20.0 % (4 s old)",
+            "    no   cpu.current 55.0 % > 75.0 %, short by 20.0 points (4 s old)",
             "    yes  maintenance (yes) (4 s old)",
         ]
     );
     let line = clause(&proposal.rules[0].conditions[0]);
-    assert!(line.contains("cpu.current 55.0 % > 75.0 %, short by 20.0 %"), "{line}");
+    assert!(line.contains("cpu.current 55.0 % > 75.0 %, short by 20.0 points"), "{line}");
 }
 
 #[test]

@@ -99,7 +99,16 @@ fn a_set_may_make_every_conflict_an_error() {
         other @ Choice::Undo { .. } => panic!("{other:?}"),
     };
     assert_eq!(acts(&busy, ""), "up");
-    assert_eq!(acts(&busy, "conflicts(\"error\");"), "conflict: up, r match at once, and the set allows one");
+    let said = "conflict: up, r match at once and want different things, and the set allows one";
+    assert_eq!(acts(&busy, "conflicts(\"error\");"), said);
+    let alike = format!("{}\nconflicts(\"error\");", named("also", "when(s.cpu.current > pct(50)), scale_by(2)"));
+    assert_eq!(acts(&busy, &alike), said.replace("up, r", "up, r, also"), "one of three differs");
+    let two = |one: &str, other: &str| {
+        let rule = |name, action| named(name, &format!("when(s.can_scale_up), {action}"));
+        busy.ask(&format!("{}\n{}\nconflicts(\"error\");", rule("a", one), rule("b", other))).choice
+    };
+    assert!(matches!(two("scale_by(2)", "scale_by(2)"), Choice::Act { rule, .. } if &*rule == "a"));
+    assert!(matches!(two("scale_by(2)", "scale_by(3)"), Choice::Nothing(_)));
     assert_eq!(acts(&idle, "conflicts(\"error\");"), "up");
     refused("conflicts(\"first\");", "t.rhai:1:1: conflicts(\"first\"): there is \"error\"; without it the higher");
 }

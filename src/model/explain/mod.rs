@@ -20,7 +20,7 @@ use super::change::ChangeSet;
 use super::condition::{Comparison, ConditionTrace, Truth};
 use super::mask::MASKED;
 use super::plain::plain;
-use super::signal::Scale;
+use super::signal::{Scale, Unit};
 use super::target::TargetState;
 
 /// Returns a number with its noun: `1 service`, `3 services`, `2 classes`.
@@ -118,6 +118,8 @@ fn scale(condition: &ConditionTrace) -> Scale {
 fn distance(condition: &ConditionTrace) -> String {
     let (Some(margin), Some(comparison)) = (condition.margin, condition.comparison) else { return String::new() };
     let by = scale(condition).show(margin.abs());
+    // A difference of shares is no share of anything.
+    let by = if condition.unit == Unit::Ratio { by.replace(" %", " points") } else { by };
     match comparison {
         _ if margin < 0.0 => format!(", short by {by}"),
         _ if margin == 0.0 => ", exactly at it".to_owned(),
@@ -129,7 +131,6 @@ fn distance(condition: &ConditionTrace) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Unit;
 
     /// Both sides of a comparison in one unit and as many digits, and what differs looks different.
     #[test]
@@ -158,7 +159,7 @@ mod tests {
             (Unit::Seconds, 0.2004, 0.2, "x 200.4 ms > 200.0 ms (0.4 ms over)"),
             (Unit::Seconds, 121.4, 121.3, "x 121.4 s > 121.3 s (0.1 s over)"),
             (Unit::Seconds, 1800.0, 0.1, "x 1800.0 s > 0.1 s (1799.9 s over)"),
-            (Unit::Ratio, 0.6004, 0.6, "x 60.04 % > 60.00 % (0.04 % over)"),
+            (Unit::Ratio, 0.6004, 0.6, "x 60.04 % > 60.00 % (0.04 points over)"),
             (Unit::Ratio, 0.6, 0.6, "x 60.0 % > 60.0 %, exactly at it"),
             (Unit::PerSecond, 1000.0, 0.5, "x 1000.0/s > 0.5/s (999.5/s over)"),
             (Unit::Count, 3.5, 3.0, "x 3.5 > 3 (0.5 over)"),
