@@ -18,6 +18,7 @@ fn signal(name: &str, role: Option<Role>) -> SignalSpec {
         range: (0.0, 1e9),
         forecast: false,
         scrape_interval: Duration::from_secs(15),
+        window: Duration::ZERO,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Where a stage's input waits. The mailbox of an actor carries wake-ups alone.
 //!
 //! A cycle is worth only as much as it is new: a later one replaces an earlier one that was not yet taken. Facts (a
-//! write ended, a fit is done) queue, up to a bound far above what a cycle makes, and are taken first. The item in work
+//! write ended, a fit is done) queue, up to a bound far above what a cycle makes, and are taken first. One of them, the
+//! newest hand-over, is never pushed out: it holds all that those before it held. The item in work
 //! stays here until its step has committed: an actor that dies over it finds it again at its restart and leaves it out.
 
 use std::collections::VecDeque;
@@ -21,9 +22,15 @@ pub struct Inbox<T> {
 #[derive(Debug)]
 struct State<T> {
     latest: Option<Arc<T>>,
-    facts: VecDeque<Arc<T>>,
+    facts: VecDeque<Fact<T>>,
     in_work: Option<Arc<T>>,
     awake: bool,
+}
+
+#[derive(Debug)]
+struct Fact<T> {
+    item: Arc<T>,
+    is_handover: bool,
 }
 
 /// What follows from putting an item in.
@@ -60,23 +67,27 @@ impl<T> Inbox<T> {
         Put { wake: !std::mem::replace(&mut state.awake, true), left_out }
     }
 
-    /// Queues a fact; the oldest goes when there are too many.
+    /// Queues a fact; the oldest goes when there are too many, but for a hand-over.
     pub fn put_fact(&self, item: T) -> Put<T> {
-        let mut state = self.state.lock();
-        let left_out = if state.facts.len() < MAX_FACTS { None } else { state.facts.pop_front() };
-        state.facts.push_back(Arc::new(item));
-        Put { wake: !std::mem::replace(&mut state.awake, true), left_out }
+        self.state.lock().queue(item, false)
     }
 
-    /// Tells whether a fact waits that `is_one`.
-    pub fn any_fact(&self, is_one: impl Fn(&T) -> bool) -> bool {
-        self.state.lock().facts.iter().any(|fact| is_one(fact))
+    /// Queues what another process left, in place of an earlier hand-over that still waits.
+    pub fn put_handover(&self, item: T) -> Put<T> {
+        let mut state = self.state.lock();
+        state.facts.retain(|fact| !fact.is_handover);
+        state.queue(item, true)
+    }
+
+    /// Tells whether a hand-over waits.
+    pub fn has_handover(&self) -> bool {
+        self.state.lock().facts.iter().any(|fact| fact.is_handover)
     }
 
     /// Takes the next item into work; `None` puts the stage to sleep.
     pub fn begin(&self) -> Option<Arc<T>> {
         let mut state = self.state.lock();
-        state.in_work = state.facts.pop_front().or_else(|| state.latest.take());
+        state.in_work = state.facts.pop_front().map(|fact| fact.item).or_else(|| state.latest.take());
         state.awake = state.in_work.is_some();
         state.in_work.clone()
     }
@@ -90,7 +101,7 @@ impl<T> Inbox<T> {
     pub fn drain(&self) -> Vec<Arc<T>> {
         let mut state = self.state.lock();
         let latest = state.latest.take();
-        state.facts.drain(..).chain(latest).collect()
+        state.facts.drain(..).map(|fact| fact.item).chain(latest).collect()
     }
 
     /// Prepares for a new actor: leaves out the item over which the last one died, and hands it over, if there
@@ -99,6 +110,15 @@ impl<T> Inbox<T> {
         let mut state = self.state.lock();
         state.awake = true;
         state.in_work.take()
+    }
+}
+
+impl<T> State<T> {
+    fn queue(&mut self, item: T, is_handover: bool) -> Put<T> {
+        let oldest = self.facts.iter().position(|fact| !fact.is_handover).filter(|_| self.facts.len() >= MAX_FACTS);
+        let left_out = oldest.and_then(|oldest| self.facts.remove(oldest)).map(|fact| fact.item);
+        self.facts.push_back(Fact { item: Arc::new(item), is_handover });
+        Put { wake: !std::mem::replace(&mut self.awake, true), left_out }
     }
 }
 
@@ -141,5 +161,25 @@ mod tests {
             (0..100).filter_map(|fact| inbox.put_fact(fact).left_out.as_deref().copied()).collect();
         assert_eq!(left_out, (0..36).collect::<Vec<_>>());
         assert_eq!(inbox.begin().as_deref(), Some(&36));
+    }
+
+    #[test]
+    fn a_handover_is_pushed_out_by_none_but_a_newer_one_and_keeps_its_place() {
+        let inbox = Inbox::default();
+        let left_out: Vec<i32> = (0..2)
+            .map(|fact| inbox.put_fact(fact))
+            .chain([inbox.put_handover(1000)])
+            .chain((2..100).map(|fact| inbox.put_fact(fact)))
+            .filter_map(|put| put.left_out.as_deref().copied())
+            .collect();
+        assert_eq!(left_out, (0..37).collect::<Vec<_>>());
+        assert!(inbox.has_handover());
+        assert_eq!(inbox.begin().as_deref(), Some(&1000));
+        assert!(!inbox.has_handover());
+        for handover in [2000, 3000] {
+            assert!(inbox.put_handover(handover).left_out.is_none(), "what it replaces is not left out");
+        }
+        let taken: Vec<i32> = std::iter::from_fn(|| inbox.begin().as_deref().copied()).collect();
+        assert_eq!(taken, (37..100).chain([3000]).collect::<Vec<_>>());
     }
 }

@@ -36,8 +36,9 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     if let Err(error) = config::check_state(&settings) {
         return refuse(args.output, Some(&path), error.into());
     }
+    let notes = notes(&settings).await;
     match args.output {
-        Output::Json => tell(json!({ "settings": path, "valid": true, "faults": [] }))?,
+        Output::Json => tell(json!({ "settings": path, "valid": true, "faults": [], "notes": notes }))?,
         Output::Text => tell(format!(
             "{}: valid; {}{}, {}, {}",
             path.display(),
@@ -48,15 +49,8 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             counted(settings.sources.len(), "source"),
         ))?,
     }
-    let waits = settings.services.iter().filter(|service| service.mode == Mode::Approve).count();
-    if args.output == Output::Text && waits > 0 {
-        let waits = counted(waits, "service");
-        tell(format!("note: nothing can be approved yet, so {waits} in `approve` will see no write; `auto` writes"))?;
-    }
-    if args.output == Output::Text
-        && let Some(outdated) = in_force(&settings).await
-    {
-        tell(format!("note: {outdated}"))?;
+    if args.output == Output::Text {
+        notes.iter().try_for_each(|note| tell(format!("note: {note}")))?;
     }
     if settings.policies_in_cluster {
         if args.output == Output::Text {
@@ -72,6 +66,15 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         (Err(error), Output::Json) => refuse_set(&error),
         (Err(error), Output::Text) => Err(error),
     }
+}
+
+/// Returns what is worth knowing of settings that are valid.
+async fn notes(settings: &Settings) -> Vec<String> {
+    let waits = settings.services.iter().filter(|service| service.mode == Mode::Approve).count();
+    let waits = (waits > 0).then(|| counted(waits, "service"));
+    let waits = waits
+        .map(|waits| format!("nothing can be approved yet, so {waits} in `approve` will see no write; `auto` writes"));
+    waits.into_iter().chain(in_force(settings).await).collect()
 }
 
 /// Says that a flyball that runs by an earlier state of these settings does, if one answers.

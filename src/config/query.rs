@@ -1,6 +1,9 @@
 //! Textual checks of grouped queries: what a wrong template would do only shows as missing values later.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::durations;
 
 /// Returns what is wrong with a query that is to yield one series for each combination of `labels`.
 pub fn faults_of_query(query: &str, labels: &[&str]) -> Vec<String> {
@@ -70,6 +73,41 @@ fn groups(query: &str) -> Vec<Vec<&str>> {
     found
 }
 
+/// Returns how far back a query looks: its longest range, and those of its subqueries, which look back from there. Zero
+/// for one that reads what is there now; `None` where the text does not tell: by their names, with a colon, recording
+/// rules keep ranges to themselves.
+pub fn window(query: &str) -> Option<Duration> {
+    let (mut longest, mut around) = (Duration::ZERO, Duration::ZERO);
+    let text = unquoted(query);
+    let mut pieces = text.split('[');
+    let mut is_recorded = pieces.next().is_some_and(|head| head.contains(':'));
+    for piece in pieces {
+        let (range, rest) = piece.split_once(']')?;
+        is_recorded |= rest.contains(':');
+        match range.split_once(':') {
+            Some((range, _)) => around = around.saturating_add(durations::parse(range).ok()?),
+            None => longest = longest.max(durations::parse(range).ok()?),
+        }
+    }
+    (!is_recorded).then(|| longest.saturating_add(around))
+}
+
+/// Returns a query without its quoted texts, which may hold anything.
+fn unquoted(query: &str) -> String {
+    let (mut bare, mut quote, mut is_escaped) = (String::new(), None, false);
+    for letter in query.chars() {
+        match quote {
+            None if matches!(letter, '"' | '\'' | '`') => quote = Some(letter),
+            None => bare.push(letter),
+            Some(_) if is_escaped => is_escaped = false,
+            Some('"' | '\'') if letter == '\\' => is_escaped = true,
+            Some(open) if letter == open => quote = None,
+            Some(_) => {}
+        }
+    }
+    bare
+}
+
 fn identifier(text: &str) -> &str {
     let end = text.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(text.len());
     text.get(..end).unwrap_or_default()
@@ -111,6 +149,22 @@ mod tests {
             let faults = faults_of_query(query, &labels);
             assert!(faults.len() == 1 && faults.iter().all(|found| found.starts_with(fault)), "{query}: {faults:?}");
         }
+    }
+
+    #[test]
+    fn a_query_tells_how_far_it_looks_back() {
+        let check = |query: &str, expected: Option<u64>| {
+            assert_eq!(window(query), expected.map(Duration::from_secs), "{query}");
+        };
+        check("sum by (service) (queue_length{$selector})", Some(0));
+        check("sum by (service) (rate(x_total{$selector}[1m]))", Some(60));
+        check("sum(rate(x{code=~\"5[0-9]:.\",$selector}[1m])) / sum(rate(x{$selector}[90s]))", Some(90));
+        check("rate(x{a='\\'[5m]',b=`\\`,$selector}[1h30m])", Some(5400));
+        check("max_over_time(sum by (service) (rate(x{$selector}[1m]))[5m:15s])", Some(360));
+        check("sum by (service) (service:requests:rate1m{$selector})", None);
+        check("sum by (service) (max_over_time(service:requests:rate1m{$selector}[1m]))", None);
+        check("rate(x{$selector}[a while])", None);
+        check("rate(x{$selector}[1m", None);
     }
 
     #[test]

@@ -18,6 +18,9 @@ use crate::model::{Role, SignalName, SignalSpec, Unit};
 
 const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_hours(1);
+const LONGEST_WINDOW: Duration = Duration::from_hours(24);
+/// What a query looks back whose text does not tell: as many scrapes as a rate is taken over at least.
+const UNTOLD_SCRAPES: u32 = 4;
 const FORTNIGHT: Duration = Duration::from_hours(14 * 24);
 
 /// Headers that carry secrets.
@@ -159,7 +162,7 @@ pub fn base_url(node: &Node<'_>, faults: &mut Faults) -> Option<String> {
 
 fn signal(name: &str, node: &Node<'_>, sources: &[&str], faults: &mut Faults) -> Option<SignalTemplate> {
     const KEYS: &[&str] =
-        &["source", "query", "samples", "labels", "unit", "role", "forecast", "range", "scrape_interval"];
+        &["source", "query", "samples", "labels", "unit", "role", "forecast", "range", "scrape_interval", "window"];
     let parsed_name = SignalName::new(name);
     if parsed_name.is_none() {
         faults.add(&*node.path, "is not a name that policies can write (a-z, 0-9 and _, a letter first, at most 63)");
@@ -186,6 +189,9 @@ fn signal(name: &str, node: &Node<'_>, sources: &[&str], faults: &mut Faults) ->
     );
     let scrape = table.read("scrape_interval", faults, |node, faults| node.span(SECOND, HOUR, faults));
     let scrape_interval = scrape.or_default(15 * SECOND);
+    let told = query.and_then(query::window);
+    let window = table.read("window", faults, |node, faults| node.span(Duration::ZERO, LONGEST_WINDOW, faults));
+    let window = window.or_default(told.unwrap_or_else(|| UNTOLD_SCRAPES * scrape_interval.unwrap_or_default()));
     check_texts(&table, query, samples, labels.as_deref(), faults);
     let role = role.optional();
     check_unit(&table, role, unit, faults);
@@ -201,6 +207,7 @@ fn signal(name: &str, node: &Node<'_>, sources: &[&str], faults: &mut Faults) ->
             range: range?,
             forecast: forecast?,
             scrape_interval: scrape_interval?,
+            window: window?,
         },
     })
 }

@@ -59,7 +59,7 @@ fn the_example_shows_every_key() {
         }
     }
     let all = "state journal max_records max_age listen policies policy_shadow kill_switch cluster sources signals forecast defaults services \
-        kind url interval timeout history source query samples labels unit role forecast range scrape_interval mode slo bounds budgets capacity \
+        kind url interval timeout history source query samples labels unit role forecast range scrape_interval window mode slo bounds budgets capacity \
         parameters allow_lowering name target p99 error_ratio min max per_10_min per_hour per_pod_rate utilisation \
         start_time namespace guards raise_cooldown backed_raise_cooldown lower_cooldown reversal_lock other_cooldown \
         stabilisation window_gap human_hold raise_factor raise_at_least backed_raise_factor lower_share \

@@ -20,6 +20,7 @@ use crate::decide::fault::{PolicyFault, syntax_message};
 use crate::decide::lint::names;
 use crate::decide::plan::inputs::Texts;
 use crate::decide::plan::parameter::Parameter;
+use crate::decide::uncalled;
 use crate::decide::vocabulary::Vocabulary;
 use crate::model::explain::nearest;
 use crate::model::policy_path::{DATA_SUFFIX, is_for_tests, is_provenance};
@@ -185,6 +186,10 @@ pub fn compile<'a>(
     let lost: Vec<_> = odd.iter().map(|odd| absent(name_of(&odd.file))).collect();
     faults.retain(|fault| !lost.iter().any(|lost| fault.message.starts_with(lost)));
     faults.extend(odd);
+    faults.iter_mut().for_each(|fault| documents.name_members(fault, &scripts));
+    if faults.is_empty() {
+        faults.extend(uncalled::find(&scripts, plain.fresh(), vocabulary));
+    }
     faults.extend(check_set(&built, faults.is_empty()));
     faults.extend(cost::too_dear(&built));
     faults.sort();

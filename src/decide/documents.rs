@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use crate::decide::api::quantity::ScriptResult;
 use crate::decide::compile::unmarked;
-use crate::decide::fault::PolicyFault;
+use crate::decide::fault::{PolicyFault, UNNAMED};
+use crate::model::explain::nearest;
 use crate::model::policy_path::DATA_SUFFIX;
 
 /// Most entries of an object or a list, as of the maps and arrays of scripts.
@@ -61,6 +62,28 @@ impl Documents {
         (Self(Arc::new(documents)), faults)
     }
 
+    /// Completes a fault about a member that is not there by what there is, where its line reads it off a document, as in
+    /// `data("prices").spot.eu`; elsewhere by a member of a document that may have been meant.
+    pub(super) fn name_members(&self, fault: &mut PolicyFault, scripts: &[(&str, &str)]) {
+        let Some(said) = fault.message.strip_suffix(UNNAMED) else { return };
+        let Some(name) = said.split('`').nth(1) else { return };
+        let text = scripts.iter().find(|(path, _)| *path == fault.file).map_or("", |(_, text)| text);
+        let line = fault.line.and_then(|line| text.lines().nth(line.checked_sub(1)?)).unwrap_or_default();
+        let beside = line.split("data(\"").skip(1).find_map(|rest| {
+            let (document, path) = rest.split_once("\")")?;
+            siblings(self.0.get(document)?, path, name)
+        });
+        let told = match &beside {
+            Some(names) if names.is_empty() => ", nothing is".to_owned(),
+            Some(names) => format!(": there is {}", listed(names)),
+            None => UNNAMED.to_owned(),
+        };
+        let all = beside.unwrap_or_else(|| self.0.values().flat_map(members).collect());
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let meant = nearest(name, &all).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+        fault.message = format!("{said}{told}{meant}");
+    }
+
     /// Adds `data(..)` to the functions of a set.
     pub(super) fn register(&self, library: &mut Module) {
         let documents = self.clone();
@@ -74,6 +97,34 @@ impl Documents {
                 })
             },
         );
+    }
+}
+
+/// Returns the members of the object from which `path` (`.spot["eu"].high`) reads `name`, which it does not have.
+fn siblings(value: &Dynamic, path: &str, name: &str) -> Option<Vec<String>> {
+    let rest = path.strip_prefix('.').or_else(|| path.strip_prefix("[\""))?;
+    let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').unwrap_or(rest.len());
+    let (key, rest) = rest.split_at(end);
+    let map = value.read_lock::<Map>()?;
+    match map.get(key) {
+        Some(inner) => siblings(inner, rest.strip_prefix("\"]").unwrap_or(rest), name),
+        None => (key == name).then(|| map.keys().map(ToString::to_string).collect()),
+    }
+}
+
+/// Returns the names of all members of a value, at any depth.
+fn members(value: &Dynamic) -> Vec<String> {
+    let Some(map) = value.read_lock::<Map>() else { return Vec::new() };
+    map.iter().flat_map(|(key, inner)| std::iter::once(key.to_string()).chain(members(inner))).collect()
+}
+
+/// Returns so many names as one reads.
+fn listed(names: &[String]) -> String {
+    const READ: usize = 20;
+    let shown = names.iter().take(READ).map(String::as_str).collect::<Vec<_>>().join(", ");
+    match names.len().checked_sub(READ) {
+        Some(more @ 1..) => format!("{shown} and {more} more"),
+        _ => shown,
     }
 }
 

@@ -197,6 +197,8 @@ pub(super) fn syntax_message(error: &ParseErrorType, text: &str) -> String {
     said
 }
 
+/// How the message about a member that is not there ends, where it is not known what there is.
+pub(super) const UNNAMED: &str = ": see what the document or the map holds";
 /// Why a function, with a name or without, sees no variables but its own.
 const CAPTURED: &str =
     "it would be shared between services; hand it over as an argument, or use param(..) or a function of the file";
@@ -234,7 +236,7 @@ fn script_message(error: &EvalAltResult) -> String {
         }
         EvalAltResult::ErrorDotExpr(text, _) => text.clone(),
         EvalAltResult::ErrorPropertyNotFound(name, _) => {
-            format!("there is no `{name}` in it: see what the document or the map holds")
+            format!("there is no `{name}` in it{UNNAMED}")
         }
         other => {
             let mut plain = other.to_string();

@@ -22,6 +22,7 @@
 //! | `build` | the one call of each rule |
 //! | `apart` | where that fails, each of its clauses by itself |
 //! | `dropped` | conditions whose value nobody takes |
+//! | `uncalled` | names that only functions read which no rule calls |
 //! | `plan` | what it leaves: conditions and an action as trees |
 //! | `evaluate` | one decision over those trees |
 //! | `held`, `mute` | what a service's decider remembers |
@@ -73,6 +74,7 @@ mod reference;
 mod select;
 mod sorting;
 mod trial;
+mod uncalled;
 mod vocabulary;
 
 pub use compile::{PolicySet, compile};

@@ -10,6 +10,8 @@ use crate::model::{LANDS_WITHIN, Moment, Now, WriteOutcome};
 /// Pause after the first no, doubled with each one in a row, and the longest: what an API server that recovers, or a
 /// right that is granted, is waited for. No `Retry-After` makes it longer.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(1));
+/// The longest pause where no connection comes about: what is not there is not spared, and its return should be noticed.
+const LONGEST_AWAY: Duration = Duration::from_secs(15);
 /// So many in a row that another writer was quicker, or the server too busy, are more than chance.
 const TOLD_FROM: u32 = 3;
 
@@ -35,7 +37,8 @@ impl Denials {
             return before.filter(|_| !matches!(outcome, WriteOutcome::Applied | WriteOutcome::AlreadyThere));
         };
         let before = before.filter(|before| before.is_of(uid) && before.count(now)).map_or(0, |before| before.in_a_row);
-        let pause = PAUSES.0.saturating_mul(2_u32.saturating_pow(before)).max(asked).min(PAUSES.1);
+        let longest = if outcome.is_away() { LONGEST_AWAY } else { PAUSES.1 };
+        let pause = PAUSES.0.saturating_mul(2_u32.saturating_pow(before)).max(asked).min(longest);
         // What may still have landed was waited for already; a new leader must not wait twice for what its predecessor
         // sent.
         let waited = if matches!(outcome, WriteOutcome::Abandoned { .. }) { LANDS_WITHIN } else { Duration::ZERO };

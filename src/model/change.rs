@@ -171,6 +171,9 @@ pub enum Refusal {
         /// Whether it said so of the write itself, and not before one was sent.
         #[serde(default)]
         sent: bool,
+        /// Whether no connection came about: the server is away, and neither slow nor busy.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        away: bool,
         /// How long it asks to be left alone; zero where it does not say.
         #[serde(default)]
         #[serde(alias = "retry_after_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
@@ -255,9 +258,19 @@ impl WriteOutcome {
         Self::Abandoned { reason: reason.to_owned(), sent: false, did_nothing: true }
     }
 
-    /// Returns how a change ends that is not sent for want of an API server.
+    /// Returns how a change ends that is not sent for want of an answer of the API server.
     pub fn unreachable(reason: String) -> Self {
-        Self::Refused(Refusal::Unreachable { reason, sent: false, retry_after: Duration::ZERO })
+        Self::Refused(Refusal::Unreachable { reason, sent: false, away: false, retry_after: Duration::ZERO })
+    }
+
+    /// Returns how a change ends that is not sent because no connection to the API server comes about.
+    pub fn away(reason: String) -> Self {
+        Self::Refused(Refusal::Unreachable { reason, sent: false, away: true, retry_after: Duration::ZERO })
+    }
+
+    /// Tells whether no connection to the API server came about.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Refused(Refusal::Unreachable { away: true, .. }))
     }
 
     /// For a change that came to nothing at the API server: how long it asks to be left alone, which may be zero.
@@ -286,8 +299,9 @@ impl WriteOutcome {
     /// | to the read before it: no, or another value | superseded, rejected, refused | not spent | none | after a pause |
     /// | never sent for another reason | as the gate says | not spent | none | at once |
     ///
-    /// The pause (`guard/denials.rs`) is 5 s and doubles with each one in a row up to a minute, over a restart too; of
-    /// an abandoned write the 11 s until it can land no more are part of it.
+    /// The pause (`guard/denials.rs`) is 5 s and doubles with each one in a row up to a minute, over a restart too, and
+    /// up to 15 s where no connection to the server came about: it does not feel that it is looked for, and a raise waits
+    /// for its return. Of an abandoned write the 11 s until it can land no more are part of it.
     pub fn is_charged(&self) -> bool {
         match self {
             Self::Applied => true,

@@ -105,6 +105,15 @@ pub enum Missing {
         /// Samples that agreed so far.
         seen: u32,
     },
+    /// The source is back after an outage, and what its values look back on is not whole yet.
+    Refilling {
+        /// Time between the first sample after the outage and the newest.
+        #[serde(alias = "back_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
+        back: Duration,
+        /// What is missing from the window of the signal.
+        #[serde(alias = "left_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
+        left: Duration,
+    },
     /// Not asked for yet.
     NotAsked,
     /// The value is not shown here.
@@ -126,6 +135,10 @@ impl fmt::Display for Missing {
             Self::FromTheFuture { ahead } => write!(f, "stamped {} s in the future", ahead.as_secs()),
             Self::UnconfirmedDrop { value, seen } => {
                 write!(f, "dropped more than tenfold to {}, seen {seen} of 3 times", Unit::Count.show(value.get()))
+            }
+            Self::Refilling { back, left } => {
+                let (back, left) = (back.as_secs(), left.as_secs_f64().ceil());
+                write!(f, "telemetry came back {back} s ago; its windows refill in {left} s")
             }
             Self::NotAsked => f.write_str("not asked for yet"),
             Self::Masked { fresh: true } => f.write_str(MASKED),

@@ -192,6 +192,9 @@ pub struct SignalSpec {
     /// How often its source takes a sample.
     #[serde(alias = "scrape_interval_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
     pub scrape_interval: Duration,
+    /// How far a value looks back (the range of a rate): after an outage of its source it is whole only that much later.
+    #[serde(default, alias = "window_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
+    pub window: Duration,
 }
 
 impl SignalSpec {

@@ -9,6 +9,7 @@
 //! | `track` | one signal: classifies an arrival, keeps its age, makes the features |
 //! | `window` | the last minutes of samples in time order, and the tenfold-jump filter over them |
 //! | `minutes` | the wall-clock minute grid: each minute closed once, gaps explicit |
+//! | `outage` | when a signal that was away may be believed again |
 //! | `rise` | a rise that stands out, carried on to now |
 //!
 //! **Age.** Staleness is the larger of two ages of the newest sample: wall time minus its stamp, and monotonic time
@@ -26,6 +27,7 @@
 //! more than an hour, the grid starts anew at the present.
 
 mod minutes;
+mod outage;
 mod rise;
 mod track;
 mod window;

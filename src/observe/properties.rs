@@ -73,9 +73,11 @@ proptest! {
     fn any_clock_and_any_sample_keep_the_promises(
         steps in prop::collection::vec((any::<i32>(), any::<u32>(), any::<i32>(), any::<f64>(), 0..4_u8), 1..60),
         interval in prop_oneof![Just(0_u64), 1..600_u64, Just(u64::MAX)],
+        window in prop_oneof![Just(0_u64), 1..600_u64, Just(u64::MAX)],
     ) {
         let mut rig = Rig::new(Unit::Count);
         rig.spec.signals[0].scrape_interval = Duration::from_secs(interval);
+        rig.spec.signals[0].window = Duration::from_secs(window);
         let mut mono = Duration::ZERO;
         let mut seen = false;
         for (wall, pass, offset, number, kind) in steps {

@@ -18,6 +18,7 @@ pub(super) fn spec(unit: Unit) -> ServiceSpec {
         range: (-1e12, 1e12),
         forecast: true,
         scrape_interval: Duration::from_secs(15),
+        window: Duration::ZERO,
     };
     ServiceSpec {
         signals: vec![signal],

@@ -6,6 +6,7 @@ use crate::model::time::elapsed;
 use crate::model::{Arrival, Finite, Missing, Now, Reading, Sample, SignalFeatures, SignalSpec, Timestamp};
 
 use super::minutes::{Minutes, mean};
+use super::outage::Outage;
 use super::rise::carried_on;
 use super::window::{Mark, Window};
 use super::{MAX_AHEAD, before};
@@ -25,6 +26,7 @@ pub(super) struct Track {
     received: Duration,
     /// Why the last round that asked gave nothing usable.
     missing: Option<Missing>,
+    outage: Outage,
 }
 
 impl Default for Track {
@@ -35,6 +37,7 @@ impl Default for Track {
             last: None,
             received: Duration::ZERO,
             missing: Some(Missing::NotAsked),
+            outage: Outage::default(),
         }
     }
 }
@@ -50,14 +53,18 @@ impl Track {
         self.last = self.window.readable().next().or(self.last);
 
         let limit = spec.max_staleness();
+        if arrival.is_some() {
+            self.follow_outage(limit, now);
+        }
         let closed = self.minutes.close(&self.window, limit, now);
         self.window.evict(span(spec));
-        let reading = self.reading(limit, now);
+        let reading = self.reading(spec, now);
+        let whole = |span: Duration| self.outage.refilled(self.window.newest(), span).is_ok();
         let five = self.recent(FIVE_MINUTES, limit, now);
         SignalFeatures {
-            mean_1m: mean(self.recent(MINUTE, limit, now)),
-            p99_5m: p99(five.clone().map(|sample| sample.value.get())),
-            change_5m: self.change(limit, now),
+            mean_1m: mean(self.recent(MINUTE, limit, now)).filter(|_| whole(MINUTE)),
+            p99_5m: p99(five.clone().map(|sample| sample.value.get())).filter(|_| whole(FIVE_MINUTES)),
+            change_5m: self.change(limit, now).filter(|_| whole(SIX_MINUTES)),
             max_5m: five.map(|sample| sample.value).reduce(|most, value| if value > most { value } else { most }),
             confirmed: self.confirmed(spec, &reading),
             rising: self.rising(spec, &reading),
@@ -86,17 +93,29 @@ impl Track {
         Ok(())
     }
 
-    fn reading(&self, limit: Duration, now: Now) -> Reading {
+    /// Takes note of whether the source is away, or tells of nothing fresh. That there is no such series is no outage.
+    fn follow_outage(&mut self, limit: Duration, now: Now) {
+        match (&self.missing, self.window.newest()) {
+            (Some(Missing::SourceDown { .. }), _) => self.outage.missed(self.last.map_or(now.wall, |last| last.at)),
+            (None, Some(newest)) if self.staleness(newest, now) > limit => self.outage.missed(now.wall),
+            (None, Some(newest)) => self.outage.seen(newest.at, limit),
+            _ => {}
+        }
+    }
+
+    fn reading(&self, spec: &SignalSpec, now: Now) -> Reading {
         let missing = match (&self.missing, self.window.newest(), self.window.unconfirmed()) {
             (Some(missing), _, _) => missing.clone(),
             (None, Some(newest), Some((Mark::Dropped, seen))) => Missing::UnconfirmedDrop { value: newest.value, seen },
             (None, Some(sample), _) => {
                 let staleness = self.staleness(sample, now);
-                return if staleness <= limit {
-                    Reading::Fresh { sample, staleness }
-                } else {
-                    Reading::Stale { sample, staleness }
-                };
+                if staleness > spec.max_staleness() {
+                    return Reading::Stale { sample, staleness };
+                }
+                match self.outage.refilled(Some(sample), spec.window) {
+                    Ok(()) => return Reading::Fresh { sample, staleness },
+                    Err(refilling) => refilling,
+                }
             }
             // All samples were let go when the wall clock was put back.
             (None, None, _) => {

@@ -18,7 +18,15 @@ fn at(seconds: u64) -> Now {
 fn signal(name: &str, unit: Unit, role: Role) -> SignalSpec {
     let scrape_interval = Duration::from_secs(15);
     let name = SignalName::new(name).unwrap();
-    SignalSpec { name, unit, role: Some(role), range: (0.0, 1e9), forecast: true, scrape_interval }
+    SignalSpec {
+        name,
+        unit,
+        role: Some(role),
+        range: (0.0, 1e9),
+        forecast: true,
+        scrape_interval,
+        window: Duration::ZERO,
+    }
 }
 
 fn spec() -> ServiceSpec {

@@ -160,6 +160,7 @@ pub fn spec() -> anyhow::Result<ServiceSpec> {
         range: (0.0, 1e6),
         forecast: true,
         scrape_interval: Duration::from_secs(15),
+        window: Duration::ZERO,
     };
     Ok(ServiceSpec {
         signals: vec![signal],

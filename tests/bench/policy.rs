@@ -128,6 +128,7 @@ pub fn spec() -> anyhow::Result<ServiceSpec> {
             range: (0.0, 1e9),
             forecast: unit != Unit::Flag,
             scrape_interval: Duration::from_secs(15),
+            window: Duration::ZERO,
         })
     };
     Ok(ServiceSpec {

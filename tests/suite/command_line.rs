@@ -83,6 +83,11 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
             1,
             &["1 source\nnote: nothing can be approved yet, so 1 service in `approve` will see"],
         ),
+        (
+            "check -o json -c approve.yaml",
+            1,
+            &["\"notes\":[\"nothing can be approved yet, so 1 service in `approve` will"],
+        ),
         ("policy check none -c ex.yaml", 2, &["directory none does not exist; make it", "deploy/policies"]),
         ("policy check dir -c ex.yaml", 2, &["no *.rhai file in dir", "deploy/policies"]),
         ("policy check ex.yaml -c ex.yaml", 2, &["ex.yaml is a file, expected a directory"]),

@@ -656,6 +656,13 @@ async fn a_switch_that_the_running_flyball_does_not_read_is_named_and_is_no_succ
         ("status", true, 1, &["- flyball runs by older settings than the file holds now: restart it"]),
         ("check", true, 0, &["note: flyball runs by older settings than the file holds now: restart it"]),
         ("check", false, 0, &["flyball.yaml: valid"]),
+        (
+            "check -o json",
+            true,
+            0,
+            &["\"notes\":[\"flyball runs by older settings than the file holds now: restart it"],
+        ),
+        ("check -o json", false, 0, &["\"notes\":[]"]),
     ] {
         let (code, said) = run(line, changed).await.unwrap();
         assert_eq!(code, Some(expected), "{line}, {changed}: {said}");

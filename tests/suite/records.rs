@@ -77,6 +77,7 @@ pub fn spec(service: &str) -> ServiceSpec {
         range: (0.0, 1e9),
         forecast,
         scrape_interval: Duration::from_secs(15),
+        window: Duration::ZERO,
     };
     let id: ServiceId = service.parse().unwrap();
     ServiceSpec {

@@ -285,8 +285,8 @@ impl Service {
     /// Tells both stages concerned of the writes that others made while this process followed.
     pub fn took_over(&self, intents: Vec<Intent>, now: Now) {
         let intents = Arc::new(intents);
-        self.put::<ActuatorStage>(self.actions.put_fact(ActuatorEvent::TookOver { intents: intents.clone(), now }));
-        self.put::<DeciderStage>(self.decisions.put_fact(DeciderEvent::TookOver { intents, now }));
+        self.put::<ActuatorStage>(self.actions.put_handover(ActuatorEvent::TookOver { intents: intents.clone(), now }));
+        self.put::<DeciderStage>(self.decisions.put_handover(DeciderEvent::TookOver { intents, now }));
     }
 
     /// Why this service may not decide yet, or now.

@@ -270,9 +270,7 @@ fn lead(service: &Service) -> Lead {
 
 fn as_known(lead: Lead, facts: &Inbox<DeciderEvent>) -> Lead {
     match lead {
-        Lead::Holds { epoch, .. } if facts.any_fact(|fact| matches!(fact, DeciderEvent::TookOver { .. })) => {
-            Lead::TakesOver { epoch }
-        }
+        Lead::Holds { epoch, .. } if facts.has_handover() => Lead::TakesOver { epoch },
         lead => lead,
     }
 }
@@ -379,7 +377,7 @@ mod tests {
         let end = WriteEnd { change: change(now), outcome: WriteOutcome::Applied, now, version: None };
         let _ = inbox.put_fact(DeciderEvent::WriteEnded(Arc::new(end)));
         assert_eq!(as_known(holds(), &inbox), holds(), "the end of a write is none");
-        let _ = inbox.put_fact(DeciderEvent::TookOver { intents: Arc::default(), now });
+        let _ = inbox.put_handover(DeciderEvent::TookOver { intents: Arc::default(), now });
         assert_eq!(as_known(holds(), &inbox), Lead::TakesOver { epoch: Epoch::new(3) });
         assert_eq!(as_known(Lead::Alone, &inbox), Lead::Alone);
     }

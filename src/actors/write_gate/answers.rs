@@ -16,7 +16,7 @@ pub(super) fn unsent(error: &ClusterError) -> WriteOutcome {
         }
         ClusterError::NoLever { .. } => WriteOutcome::NoLever,
         ClusterError::Unknown { reason } => WriteOutcome::unreachable(format!("cannot be read: {reason}")),
-        ClusterError::Unavailable { .. } => WriteOutcome::unreachable(error.to_string()),
+        ClusterError::Unavailable { .. } => WriteOutcome::away(error.to_string()),
         ClusterError::Busy { retry_after, .. } => busy(error, *retry_after, false),
     }
 }
@@ -33,7 +33,7 @@ pub(super) fn declined(error: &ClusterError) -> WriteOutcome {
 }
 
 fn busy(error: &ClusterError, retry_after: Duration, sent: bool) -> WriteOutcome {
-    WriteOutcome::Refused(Refusal::Unreachable { reason: error.to_string(), sent, retry_after })
+    WriteOutcome::Refused(Refusal::Unreachable { reason: error.to_string(), sent, away: false, retry_after })
 }
 
 /// What the server's answer to a write means; an admission hook may have changed our value.

@@ -23,8 +23,9 @@ use super::cache::{Cache, Object, Tick};
 use super::failure::Failure;
 use super::pages::{self, Listed};
 
-/// First and longest pause after a failure.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// First and longest pause after a failure. Raises wait for what is seen anew once a server is back, and a handful of
+/// watches is no load for it.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// How long a watch has to go on until what was missed before it no longer counts: as long as the longest pause.
 const HEALTHY: Duration = PAUSES.1;
 /// Pause after the server said that we may not.
@@ -135,10 +136,9 @@ impl<T: Object> Watcher<T> {
         warn!(path = self.path, reason, failures, "cannot be watched");
         self.cache.lock().failed(reason);
         self.notify();
-        let pause = PAUSES.0.saturating_mul(2_u32.saturating_pow(*failures)).min(PAUSES.1);
+        let pause = pause_after(*failures, RandomState::new().hash_one(*failures));
         *failures = failures.saturating_add(1);
-        // Between half and all of it, so that many watches do not come back as one.
-        pause.mul_f64(0.5 + 0.5 * (RandomState::new().hash_one(*failures) as f64 / u64::MAX as f64))
+        pause
     }
 
     /// Reads the whole collection from the server of record.
@@ -210,10 +210,29 @@ impl<T: Object> Watcher<T> {
     }
 }
 
+/// Returns how long to wait after a failure that so many came before: by `chance` between half and all of what is due, so
+/// that many watches do not come back as one.
+fn pause_after(failures: u32, chance: u64) -> Duration {
+    let due = PAUSES.0.saturating_mul(2_u32.saturating_pow(failures)).min(PAUSES.1);
+    due.mul_f64(0.5 + 0.5 * (chance as f64 / u64::MAX as f64))
+}
+
 fn stop(failure: &Failure) -> Stop {
     match failure {
         Failure::Status { code: 410, .. } => Stop::Lost,
         Failure::Status { code: 401 | 403, .. } => Stop::Forbidden(failure.to_string()),
         _ => Stop::Failed(failure.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn k1_a_server_that_was_away_for_long_is_seen_ten_seconds_after_its_return() {
+        let longest: Vec<u64> = (0..8).map(|failures| pause_after(failures, u64::MAX).as_millis() as u64).collect();
+        assert_eq!(longest, [500, 1000, 2000, 4000, 8000, 10_000, 10_000, 10_000]);
+        assert_eq!(pause_after(u32::MAX, 0), Duration::from_secs(5), "half of it at least");
     }
 }

@@ -77,6 +77,39 @@ fn what_is_wrong_with_a_library_is_said_at_its_own_place() {
 }
 
 #[test]
+fn a_name_that_nobody_declares_is_refused_in_a_function_that_no_rule_calls_too() {
+    let rule = user("slo::careful(s, ms(200)), restart()");
+    let idle = |function: &str| format!("{SLO}\n{function}");
+    for (function, expected) in [
+        (
+            "fn idle(s) { s.p9.current > ms(1) }",
+            "lib/slo.rhai:4:16: unknown signal `p9`, in function `idle`, which no rule",
+        ),
+        ("fn idle(s) { inner(s) }\nfn inner(s) { [when(s.quue.over(\"5m\").max > 1)] }", "lib/slo.rhai:5:"),
+        ("fn idle(s) { if true { s.rollot } else { false } }", "lib/slo.rhai:4:"),
+    ] {
+        let faults = load(&[("lib/slo.rhai", &idle(function)), ("t.rhai", &rule)]).expect_err(function);
+        let told = faults[0].to_string();
+        assert!(faults.len() == 1 && told.starts_with(expected), "{function}: {told}");
+        assert!(told.contains("; did you mean `"), "{told}");
+    }
+    for fine in [
+        "fn idle(s) { s.p99.current > ms(1) }",
+        "fn idle(s) { s.predicted > ms(1) }",
+        "fn idle(signal) { signal.p9 }",
+        "fn idle(s) { s.p99_region_a.current > ms(1) } // s.nothing",
+        "fn idle(s) { s.replicas.current > 3 }",
+    ] {
+        let loaded = load(&[("lib/slo.rhai", &idle(fine)), ("t.rhai", &rule)]);
+        assert!(loaded.is_ok(), "{fine}: {loaded:?}");
+    }
+    // What is called with a map is checked where it is called.
+    let map = user("when(s.queue.current > slo::of(#{ most: 3 })), restart()");
+    let loaded = load(&[("lib/slo.rhai", &idle("fn of(s) { deeper(s) }\nfn deeper(s) { s.most }")), ("t.rhai", &map)]);
+    assert!(loaded.is_ok(), "{loaded:?}");
+}
+
+#[test]
 fn imports_are_limited() {
     let many: Vec<_> = (0..17).map(|number| format!("import \"lib/slo\" as l{number};\n")).collect();
     let policy = many.concat() + one("when(s.rollout), restart()").as_str();

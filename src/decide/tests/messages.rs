@@ -68,8 +68,26 @@ fn a_document_with_a_fault_is_told_once() {
     assert!(told.len() == 1 && told[0].starts_with("c.data.json:1:"), "{told:#?}");
     let faults = load(&[("a.rhai", &policy), ("c.data.json", "{ \"lim\": 1 }")]).unwrap_err();
     assert!(
-        faults[0].to_string().contains("there is no `limit` in it: see what the document or the map holds"),
+        faults[0].to_string().contains("there is no `limit` in it: there is lim; did you mean `lim`?"),
         "{}",
         faults[0]
     );
+}
+
+#[test]
+fn a_member_that_a_document_does_not_have_is_told_with_those_that_it_has() {
+    let document = r#"{ "limit": 1, "spot": { "eu": { "high": 2, "low": 1 } }, "none": {} }"#;
+    for (read, expected) in [
+        ("data(\"c\").lmi", "there is no `lmi` in it: there is limit, none, spot; did you mean `limit`?"),
+        ("data(\"c\")[\"lmi\"]", "there is no `lmi` in it: there is limit, none, spot; did you mean `limit`?"),
+        ("data(\"c\").spot[\"eu\"].hihg", "there is no `hihg` in it: there is high, low; did you mean `high`?"),
+        ("data(\"c\").none.x", "there is no `x` in it, nothing is"),
+        ("data(\"c\").spot.overseas", "there is no `overseas` in it: there is eu"),
+        ("#{ a: 1 }.hgih", "there is no `hgih` in it: see what the document or the map holds; did you mean `high`?"),
+    ] {
+        let policy = one(&format!("when(s.queue.current > {read}), restart()"));
+        let faults = load(&[("a.rhai", &policy), ("c.data.json", document)]).unwrap_err();
+        let told = faults[0].to_string();
+        assert!(told.ends_with(expected), "{read}\n   got: {told}\nwanted: {expected}");
+    }
 }

@@ -61,6 +61,7 @@ fn spec() -> ServiceSpec {
         range: (0.0, 1e9),
         forecast: unit != Unit::Flag,
         scrape_interval: Duration::from_secs(15),
+        window: Duration::ZERO,
     });
     ServiceSpec {
         signals: signals.to_vec(),

@@ -241,6 +241,7 @@ impl Given {
                 range: (f64::MIN, f64::MAX),
                 forecast: unit != Unit::Flag,
                 scrape_interval: interval,
+                window: Duration::ZERO,
             });
             features.push(seen.features(now.wall));
             outlooks.push(seen.outlook(now.wall));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rhai::{Dynamic, Map};
 
@@ -80,6 +81,7 @@ impl Replay {
                 range: (f64::MIN, f64::MAX),
                 forecast: label.unit != Unit::Flag,
                 scrape_interval: INTERVAL,
+                window: Duration::ZERO,
             });
             let spec = self.given.recorded(&record.id.service, signals.collect());
             let now = Now { wall: record.at, mono: start().mono.saturating_add(elapsed(record.at, first)) };

@@ -118,6 +118,7 @@ fn spec(range: (f64, f64)) -> Option<ServiceSpec> {
         range,
         forecast: true,
         scrape_interval: Duration::from_mins(1),
+        window: Duration::ZERO,
     };
     Some(ServiceSpec {
         signals: vec![signal],

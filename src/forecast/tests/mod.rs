@@ -21,6 +21,7 @@ pub(super) fn service(range: (f64, f64)) -> ServiceSpec {
             range,
             forecast: true,
             scrape_interval: Duration::from_secs(15),
+            window: Duration::ZERO,
         }],
         slo: Slo { p99: 0.3, error_ratio: 0.01 },
         bounds: Bounds { min: 1, max: 100 },

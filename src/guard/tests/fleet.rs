@@ -69,7 +69,7 @@ fn inv_04_what_the_api_server_declined_is_given_back_to_its_neighbours() {
         budget.charge(&change, 50, world.now).unwrap();
         budget.refund(&change);
     }
-    let busy = Refusal::Unreachable { reason: String::new(), sent: true, retry_after: secs(0) };
+    let busy = Refusal::Unreachable { reason: String::new(), sent: true, away: false, retry_after: secs(0) };
     let declined = intent(&world, 10, 5, Some((world.now.wall, WriteOutcome::Refused(busy))));
     let mut budget = FleetBudget::restore(FleetLimits::default(), &[declined], world.now);
     assert!(budget.charge(&world.change(10, 9), 50, world.now).is_ok());

@@ -74,7 +74,7 @@ fn a_write_that_was_not_sent_is_not_charged() {
 }
 
 fn declined() -> [WriteOutcome; 2] {
-    let busy = Refusal::Unreachable { reason: "busy".to_owned(), sent: true, retry_after: secs(40) };
+    let busy = Refusal::Unreachable { reason: "busy".to_owned(), sent: true, away: false, retry_after: secs(40) };
     [WriteOutcome::Superseded { found: "it changed".to_owned() }, WriteOutcome::Refused(busy)]
 }
 
@@ -115,7 +115,7 @@ fn a_server_that_is_too_busy_is_left_alone_as_long_as_it_asks_up_to_a_minute() {
         world.needed_now = Some(6);
         let change = world.change(4, 6);
         world.memory.write_started(&change, world.now);
-        let busy = Refusal::Unreachable { reason: "busy".to_owned(), sent: true, retry_after: secs(asks) };
+        let busy = Refusal::Unreachable { reason: "busy".to_owned(), sent: true, away: false, retry_after: secs(asks) };
         world.memory.write_ended(&ended(&change, &WriteOutcome::Refused(busy), world.now));
         world.pass(pause - 1);
         let verdict = world.propose_backed(6);
@@ -212,6 +212,27 @@ fn inv_04_what_is_known_to_have_done_nothing_is_given_back_over_a_restart_too() 
         world.pass(1);
         assert_eq!(world.propose_backed(6).kind, VerdictKind::Pass, "{outcome}");
     }
+}
+
+/// What answers, if only with no, is left alone for a minute; what is not there is looked for soon.
+#[test]
+fn k1_a_server_that_is_away_is_asked_again_soon_after_it_is_back() {
+    let mut world = World::at(4);
+    world.needed_now = Some(6);
+    let away = WriteOutcome::away("API server unavailable: connection refused".to_owned());
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        let change = world.change(4, 6);
+        world.memory.write_started(&change, world.now);
+        world.memory.write_ended(&ended(&change, &away, world.now));
+        let mut seconds = 0;
+        while world.memory.denials(world.now).unwrap().holds(world.now).is_some() {
+            world.pass(1);
+            seconds += 1;
+        }
+        held.push(seconds);
+    }
+    assert_eq!(held, [5, 10, 15, 15, 15, 15, 15, 15]);
 }
 
 #[test]

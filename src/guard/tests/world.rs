@@ -13,7 +13,15 @@ pub(super) fn secs(seconds: u64) -> Duration {
 
 pub(super) fn signal(name: &str, unit: Unit, role: Role) -> SignalSpec {
     let name = SignalName::new(name).unwrap();
-    SignalSpec { name, unit, role: Some(role), range: (0.0, 1e9), forecast: true, scrape_interval: TICK }
+    SignalSpec {
+        name,
+        unit,
+        role: Some(role),
+        range: (0.0, 1e9),
+        forecast: true,
+        scrape_interval: TICK,
+        window: Duration::ZERO,
+    }
 }
 
 pub(super) fn spec() -> ServiceSpec {

@@ -660,6 +660,7 @@ mod with_observe {
                 range: (0.0, 1e9),
                 forecast: true,
                 scrape_interval: Duration::from_secs(15),
+                window: Duration::ZERO,
             }],
             slo: Slo { p99: 0.5, error_ratio: 0.01 },
             bounds: Bounds { min: 1, max: 10 },

@@ -179,6 +179,7 @@ static SPEC: LazyLock<ServiceSpec> = LazyLock::new(|| ServiceSpec {
             range: (0.0, 1e9),
             forecast: unit != Unit::Flag,
             scrape_interval: Duration::from_secs(15),
+            window: Duration::ZERO,
         })
         .to_vec(),
     labels: BTreeMap::new(),

@@ -234,6 +234,7 @@ pub fn spec(bounds: Bounds) -> ServiceSpec {
         range: (0.0, 1e9),
         forecast: true,
         scrape_interval: Duration::from_secs(15),
+        window: Duration::ZERO,
     };
     ServiceSpec {
         signals: vec![signal("rps", Unit::PerSecond, Role::ArrivalRate), signal("p99", Unit::Seconds, Role::Latency)],

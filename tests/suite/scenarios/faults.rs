@@ -176,6 +176,30 @@ async fn p1_a_source_that_goes_silent_in_a_surge_lowers_nothing() {
     tree.stop().await;
 }
 
+/// A rate right after its source is back is less than the load. Acted on, it would spend the writes of ten minutes in
+/// small steps.
+#[tokio::test(start_paused = true)]
+async fn p1_after_an_outage_a_surge_is_raised_for_once_the_windows_have_refilled() {
+    const AWAY: std::ops::Range<i64> = 300..420;
+    let text = settings(&["shop/cart"], "").replace("(rps{$selector})", "(rate(rps{$selector}[1m]))");
+    let load = |_: &str, at: Timestamp| {
+        let second = at.as_second() - origin().as_second();
+        let refilled = ((second - AWAY.end + 15) as f64 / 60.0).min(1.0);
+        (!AWAY.contains(&second)).then_some(if second < AWAY.start { 280.0 } else { 560.0 * refilled })
+    };
+    let world = World::with_settings(&text, script(load));
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(Duration::from_secs(475)).await;
+    assert_eq!(world.cluster.replicas("cart"), 4, "acted on windows that are not whole");
+    let told = sentence(&control.service(&"shop/cart".parse().unwrap()).unwrap().last.unwrap());
+    tokio::time::sleep(Duration::from_secs(45)).await;
+    assert_eq!(world.cluster.replicas("cart"), 8, "{told}");
+    let writes = world.records("shop/cart").into_iter().filter(|record| record.outcome.is_some()).count();
+    assert_eq!(writes, 1, "the surge is met in one step");
+    assert!(told.contains("gap: telemetry came back ") && told.contains(" s ago; its windows refill in "), "{told}");
+    tree.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn k1_an_api_server_that_was_away_costs_no_budget() {
     let world = World::new(&["shop/cart"], steady(|_, _| 560.0));

@@ -172,6 +172,24 @@ async fn a_fact_that_too_many_push_out_is_not_waited_for() {
     supervisor.stop(None);
 }
 
+/// A service whose stages do not run hears of so much meanwhile that its inboxes are full.
+#[tokio::test(start_paused = true)]
+async fn inv_23_what_a_predecessor_left_is_heard_however_much_comes_after_it() {
+    let slot = Slot::new(&settings(&[CART], ""), |_| Vec::new(), 0);
+    let now = slot.world.clock.now();
+    let open = vec![Intent::open(change(&slot.world, 4, 6), now.wall, Foreseen::default())];
+    slot.service.took_over(open, now);
+    for _ in 0..64 {
+        let (change, outcome) = (change(&slot.world, 4, 5), WriteOutcome::unsent("a drill"));
+        slot.service.write_ended(WriteEnd { change, outcome, now, version: None });
+    }
+    let supervisor = slot.supervised().await;
+    slot.decides().await;
+    let record = slot.service.view().record.unwrap();
+    assert_eq!(record.verdict.decided_by, Some(GuardName::InFlight), "{}", sentence(&record));
+    supervisor.stop(None);
+}
+
 /// Lets every task that is ready run once before this one goes on.
 async fn others_go_first() {
     let mut is_over = false;
