@@ -12,12 +12,11 @@ use serde_json::Value;
 
 use crate::decide::api::quantity::ScriptResult;
 use crate::decide::compile::unmarked;
+use crate::decide::engine::{MAX_ELEMENTS, MAX_STRING};
 use crate::decide::fault::{PolicyFault, UNNAMED};
 use crate::model::explain::nearest;
 use crate::model::policy_path::DATA_SUFFIX;
 
-/// Most entries of an object or a list, as of the maps and arrays of scripts.
-const MAX_ENTRIES: usize = 256;
 /// How deep a document may be nested.
 const MAX_DEPTH: usize = 8;
 
@@ -48,7 +47,8 @@ impl Documents {
                     ..PolicyFault::of(path, format!("is not JSON: {error}"))
                 }
             });
-            let read = parsed.and_then(|value| value_of(&value, 0).map_err(|message| PolicyFault::of(path, message)));
+            let valued = |value: Value| too_large(&value).map_or_else(|| value_of(&value, 0), Err);
+            let read = parsed.and_then(|value| valued(value).map_err(|message| PolicyFault::of(path, message)));
             match read {
                 Ok(value) => {
                     if documents.insert(name.to_owned(), value).is_some() {
@@ -191,13 +191,47 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 }
 
+/// Returns why a script could not read the document: the engine counts a value with all that is nested in it.
+fn too_large(value: &Value) -> Option<String> {
+    let mut size = Size::default();
+    size.add(value);
+    let limits = [
+        (size.entries, MAX_ELEMENTS, "entries of objects"),
+        (size.elements, MAX_ELEMENTS, "elements of lists"),
+        (size.bytes, MAX_STRING, "bytes of text"),
+    ];
+    let (count, most, what) = limits.into_iter().find(|(count, most, _)| count > most)?;
+    Some(format!("it has {count} {what} in all, at most {most} are read: split it into several documents"))
+}
+
+/// What the engine counts of a value: the members of objects, those of lists, and the length of texts.
+#[derive(Default)]
+struct Size {
+    entries: usize,
+    elements: usize,
+    bytes: usize,
+}
+
+impl Size {
+    fn add(&mut self, value: &Value) {
+        match value {
+            Value::Object(entries) => {
+                self.entries = self.entries.saturating_add(entries.len());
+                entries.values().for_each(|inner| self.add(inner));
+            }
+            Value::Array(elements) => {
+                self.elements = self.elements.saturating_add(elements.len());
+                elements.iter().for_each(|inner| self.add(inner));
+            }
+            Value::String(text) => self.bytes = self.bytes.saturating_add(text.len()),
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+}
+
 fn value_of(value: &Value, depth: usize) -> Result<Dynamic, String> {
     if depth > MAX_DEPTH {
         return Err(format!("it is nested more than {MAX_DEPTH} deep"));
-    }
-    let size = value.as_object().map(serde_json::Map::len).or_else(|| value.as_array().map(Vec::len)).unwrap_or(0);
-    if size > MAX_ENTRIES {
-        return Err(format!("a part of it has {size} entries, at most {MAX_ENTRIES} are read"));
     }
     let deeper = |value| value_of(value, depth.saturating_add(1));
     Ok(match value {

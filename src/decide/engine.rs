@@ -46,8 +46,10 @@ pub(super) const LOAD_OPERATIONS: u64 = 200_000;
 const LOOK_EVERY: u64 = 64;
 const MAX_CALL_LEVELS: usize = 16;
 const MAX_EXPRESSION_DEPTH: usize = 32;
-const MAX_STRING: usize = 4096;
-const MAX_ELEMENTS: usize = 256;
+/// Longest text, and all texts of one value.
+pub(super) const MAX_STRING: usize = 4096;
+/// Most elements of an array, and of all arrays of one value; of maps likewise.
+pub(super) const MAX_ELEMENTS: usize = 256;
 const MAX_VARIABLES: usize = 128;
 /// Functions of one file.
 pub(super) const MAX_FUNCTIONS: usize = 256;

@@ -39,7 +39,7 @@ fn what_is_wrong_with_a_document_is_said_with_its_place() {
     let twice = "{ \"pod_hour\": 1,\n \"regions\": { \"eu\": 1, \"eu\": 2 } }";
     check(RULE, twice, "prices/pricing.data.json:2:");
     check(RULE, "{ \"pod_hour\": null }", "prices/pricing.data.json: null says nothing");
-    check(RULE, &format!("[{}1]", "1,".repeat(300)), "prices/pricing.data.json: a part of it has 301 entries");
+    check(RULE, &format!("[{}1]", "1,".repeat(300)), "prices/pricing.data.json: it has 301 elements of");
     check(RULE, &format!("{}1{}", "[".repeat(20), "]".repeat(20)), "prices/pricing.data.json: it is nested more than");
     check(&RULE.replace("pod_hour", "pod_hours"), PRICING, "t.rhai:2:");
     check(&RULE.replace("pricing", "prices"), PRICING, "t.rhai:2:");
@@ -47,6 +47,36 @@ fn what_is_wrong_with_a_document_is_said_with_its_place() {
     assert!(twice.unwrap_err()[0].to_string().contains("there are two documents `pricing`"));
     let none = load(&[("t.rhai", RULE)]).unwrap_err();
     assert!(none[0].to_string().contains("the set has no pricing.data.json, there is no document"), "{}", none[0]);
+}
+
+/// The engine counts what is nested in a value with it: what loads can be read whole.
+#[test]
+fn a_document_that_is_too_large_to_be_read_does_not_load() {
+    let objects = |count: usize, inner: &str| {
+        let members: Vec<String> = (0..count).map(|at| format!("\"t{at}\": {inner}")).collect();
+        format!("{{ {} }}", members.join(", "))
+    };
+    let text = |bytes: usize| format!("\"{}\"", "x".repeat(bytes));
+    let rule = one("when(s.queue.current > data(\"pricing\").t0.b), restart()");
+    assert!(with(&rule, &objects(64, "{ \"a\": 1, \"b\": 2, \"c\": 3 }")).is_ok());
+    for (document, expected) in [
+        (
+            objects(65, "{ \"a\": 1, \"b\": 2, \"c\": 3 }"),
+            "it has 260 entries of objects in all, at most 256 are read: split",
+        ),
+        (
+            objects(3, "{ \"b\": [[1, 2], [3, 4]] }").replace("[1", &format!("[{}1", "1,".repeat(100))),
+            "it has 318 elements of",
+        ),
+        (
+            objects(2, &format!("{{ \"b\": 1, \"c\": {} }}", text(2049))),
+            "it has 4098 bytes of text in all, at most 4096",
+        ),
+    ] {
+        let fault = with(&rule, &document).expect_err(expected).remove(0).to_string();
+        assert!(fault.starts_with(&format!("prices/pricing.data.json: {expected}")), "{fault}");
+    }
+    assert!(with(&rule, &objects(2, &format!("{{ \"b\": 1, \"c\": {} }}", text(2048)))).is_ok());
 }
 
 /// A script that writes into what it got changes nothing for the next one.
