@@ -19,6 +19,9 @@ pub struct GoodFiles {
     pub files: Vec<PolicyFile>,
     /// Those that join them in one namespace.
     pub namespaces: BTreeMap<String, Vec<PolicyFile>>,
+    /// Those for everybody as they were before, for namespaces that go by them still while their own wait.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub bases: BTreeMap<String, Vec<PolicyFile>>,
 }
 
 /// What a process knows of its policies when it starts.
@@ -58,7 +61,8 @@ impl KeptPolicies {
         self.earlier = Vec::new();
         let sets = [self.in_force.as_mut(), self.previous.as_mut(), self.candidate.as_mut().map(|one| &mut one.files)];
         for set in sets.into_iter().flatten() {
-            std::iter::once(&mut set.files).chain(set.namespaces.values_mut()).for_each(|files| {
+            let own = set.namespaces.values_mut().chain(set.bases.values_mut());
+            std::iter::once(&mut set.files).chain(own).for_each(|files| {
                 files.retain(|file| !is_for_tests(&file.path));
             });
         }
@@ -71,8 +75,11 @@ impl KeptPolicies {
 pub struct KeptCandidate {
     /// What it is made of.
     pub files: GoodFiles,
-    /// Since when, not counting time in which no process was there.
+    /// Since when the newest of its sets, not counting time in which no process was there.
     pub since: Timestamp,
+    /// Since when each of them that is not in force already, by namespace.
+    #[serde(default)]
+    pub sets: BTreeMap<String, Timestamp>,
     /// How it compared on recorded inputs when it was loaded.
     pub replay: Comparison,
 }
@@ -118,6 +125,10 @@ pub struct PolicyOrderEnd {
 /// Which revision is in force, and what stands beside it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyStatus {
+    /// The hash of all sets in force together, where namespaces have sets of their own: so are named what was before,
+    /// what stands beside and what was rolled back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<PolicyRevision>,
     /// The revision in force for all services without an entry below.
     pub in_force: Option<PolicyRevision>,
     /// The revisions in force for the services of namespaces with policies of their own.
@@ -152,9 +163,12 @@ pub struct PolicyStatus {
 pub struct CandidateStatus {
     /// Which.
     pub revision: PolicyRevision,
-    /// Seconds until it is in force.
+    /// Seconds until all of it is in force.
     #[serde(rename = "in_force_in_seconds", alias = "in_force_in")]
     pub in_force_in: u64,
+    /// The same of each of its sets that is not in force already, by namespace; all the others have no name.
+    #[serde(default)]
+    pub sets_in_force_in_seconds: BTreeMap<String, u64>,
     /// What loads and is likely a mistake.
     pub warnings: Vec<String>,
     /// How it compares on the inputs recorded before it was loaded.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::release::{Compiling, Loader, Release, announced};
+use super::release::{Compiling, Loader, Release};
 use super::replay::{Recorded, replay};
 use super::status::{Reported, note};
 use crate::cycle::staging::{RolledBack, Scope, Staged, Staging, Step};
@@ -111,20 +111,23 @@ impl InForce {
         metrics: &ProcessMetrics,
     ) {
         let good = |files| {
-            let loaded = loader.load(&announced(files), None).map(|(release, _)| staged(release));
+            let loaded = loader.restored(files).map(staged);
             loaded.inspect_err(|faults| tracing::warn!(?faults, "a kept policy set does not load")).ok()
         };
         let (in_force, previous) = (kept.in_force.and_then(good), kept.previous.and_then(good));
         let earlier = kept.earlier.into_iter().filter_map(good).collect();
         let candidate = kept.candidate.and_then(|kept| {
             let staged = good(kept.files)?;
-            let stood = last.map_or(Duration::ZERO, |last| elapsed(last, kept.since));
+            let stood = move |namespace: &str| {
+                let since = *kept.sets.get(namespace).unwrap_or(&kept.since);
+                last.map_or(Duration::ZERO, |last| elapsed(last, since))
+            };
             Some((compared(staged, kept.replay), stood))
         });
         self.reported.lock().last_order = kept.last_order;
         let step = self.change(|staging| {
             let sets = kept.rolled_back_sets;
-            staging.rolled_back = kept.rolled_back.map(|revision| RolledBack { revision, sets, staged: None });
+            staging.rolled_back = kept.rolled_back.map(|revision| RolledBack { revision, sets, staged: Vec::new() });
             staging.behind = kept.behind;
             (staging.previous, staging.earlier) = (previous, earlier);
             staging.in_force = in_force;
@@ -149,6 +152,7 @@ impl InForce {
     pub(super) fn kept(&self, now: Now) -> KeptPolicies {
         let staging = self.staging.load();
         let files = |staged: &Staged<Release>| staged.release.files.clone();
+        let stood = staging.stood(now.mono);
         KeptPolicies {
             in_force: staging.in_force.as_ref().map(files),
             previous: staging.previous.as_ref().map(files),
@@ -158,7 +162,8 @@ impl InForce {
             behind: staging.behind.clone(),
             candidate: staging.candidate.as_ref().map(|candidate| KeptCandidate {
                 files: files(&candidate.staged),
-                since: before(now.wall, staging.stood(now.mono).unwrap_or_default()),
+                since: before(now.wall, stood.values().min().copied().unwrap_or_default()),
+                sets: stood.iter().map(|(namespace, stood)| (namespace.clone(), before(now.wall, *stood))).collect(),
                 replay: candidate.staged.release.replay.clone(),
             }),
             ahead: staging.ahead.clone(),
@@ -186,7 +191,7 @@ impl InForce {
         note(result.as_ref().unwrap_or(&Step::None), "order", metrics);
         tracing::info!(operation = ?order.operation, by = order.by, reason = order.reason, ?result, "order about policies");
         let (done, words) = match result {
-            Ok(Step::InForce(revision)) => (true, format!("revision {revision} is in force")),
+            Ok(Step::InForce(revision)) => (true, format!("release {revision} is in force")),
             Ok(Step::Apart(revision)) => {
                 let service = order.service.as_ref().map_or("it", ServiceId::as_str);
                 (true, format!("{service} goes by revision {revision}"))
@@ -217,7 +222,7 @@ fn before(at: Timestamp, span: Duration) -> Timestamp {
 }
 
 fn staged(release: Release) -> Staged<Release> {
-    Staged { revision: release.revision(), sets: release.revisions(), release: Arc::new(release) }
+    Staged::new(release.revisions(), release)
 }
 
 /// Returns a release as it compared when it was loaded.

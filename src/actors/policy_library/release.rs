@@ -1,8 +1,9 @@
 //! Announced files to a release: compiled, linted and through their own tests, or refused with every fault.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::cycle::staging::{Parts, revision_of};
 use crate::decide::{Deadline, PolicyFault, PolicySet, Vocabulary, compile, lint, run_tests};
 use crate::model::{Comparison, PolicyRevision, Provenance};
 use crate::ports::policy_memory::GoodFiles;
@@ -45,12 +46,27 @@ impl Release {
 
     /// Returns the revision of the whole.
     pub(super) fn revision(&self) -> PolicyRevision {
-        if self.namespaces.is_empty() {
-            return self.all.revision().clone();
+        revision_of(&self.revisions())
+    }
+}
+
+impl Parts for Release {
+    fn with(&self, newer: &Self, namespaces: &BTreeSet<String>) -> Self {
+        let from = |namespace: &str| if namespaces.contains(namespace) { newer } else { self };
+        let base = from("");
+        let mut mixed = Self { namespaces: BTreeMap::new(), replay: newer.replay.clone(), ..base.clone() };
+        (mixed.files.namespaces, mixed.files.bases) = (BTreeMap::new(), BTreeMap::new());
+        for namespace in self.namespaces.keys().chain(newer.namespaces.keys()) {
+            let from = from(namespace);
+            let GoodFiles { files, namespaces, bases, .. } = &from.files;
+            let under = bases.get(namespace).unwrap_or(files);
+            if *under != mixed.files.files {
+                mixed.files.bases.insert(namespace.clone(), under.clone());
+            }
+            mixed.files.namespaces.insert(namespace.clone(), namespaces.get(namespace).cloned().unwrap_or_default());
+            mixed.namespaces.insert(namespace.clone(), from.of(namespace).clone());
         }
-        let all = ("", self.all.revision().as_str());
-        let own = self.namespaces.iter().map(|(namespace, set)| (namespace.as_str(), set.revision().as_str()));
-        PolicyRevision::of([all].into_iter().chain(own))
+        mixed
     }
 }
 
@@ -83,7 +99,7 @@ impl Loader<'_> {
         let all = with(&[])?;
         let texts = || base.iter().map(|file| (file.path.as_str(), file.text.as_str()));
         let warnings = lint(&all, texts()).into_iter().map(|found| found.fault.to_string()).collect();
-        let good = GoodFiles { origin: files.origin.clone(), files: base.clone(), namespaces: BTreeMap::new() };
+        let good = GoodFiles { origin: files.origin.clone(), files: base.clone(), ..GoodFiles::default() };
         let mut release =
             Release { all, namespaces: BTreeMap::new(), files: good, warnings, replay: Comparison::default() };
         let mut faults = BTreeMap::new();
@@ -111,6 +127,23 @@ impl Loader<'_> {
         Ok((release, faults))
     }
 
+    /// Makes the release again that was made of these files.
+    ///
+    /// # Errors
+    /// The faults of the files for everybody, or of those that a namespace still stands on.
+    pub(super) fn restored(self, files: GoodFiles) -> Result<Release, Faults> {
+        let (bases, own) = (files.bases.clone(), files.namespaces.clone());
+        let (mut release, _) = self.load(&announced(files), None)?;
+        for (namespace, base) in bases {
+            let own = own.get(&namespace).cloned().unwrap_or_default();
+            let set = self.tested(&base.iter().chain(&own).collect::<Vec<_>>())?;
+            release.namespaces.insert(namespace.clone(), set);
+            release.files.namespaces.insert(namespace.clone(), own);
+            release.files.bases.insert(namespace, base);
+        }
+        Ok(release)
+    }
+
     /// Compiles a set and runs its own tests; one that fails them is as bad as one that does not compile.
     fn tested(self, files: &[&PolicyFile]) -> Result<Arc<PolicySet>, Faults> {
         let texts = || files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
@@ -129,8 +162,8 @@ fn worded(faults: &[PolicyFault]) -> Vec<String> {
 }
 
 /// Returns files that were kept as they are announced.
-pub(super) fn announced(files: GoodFiles) -> PolicyFiles {
-    let GoodFiles { origin, files, namespaces } = files;
+fn announced(files: GoodFiles) -> PolicyFiles {
+    let GoodFiles { origin, files, namespaces, .. } = files;
     let namespaces = namespaces.into_iter().map(|(namespace, files)| (namespace, Ok(files))).collect();
     PolicyFiles { origin, files: Ok(files), namespaces }
 }

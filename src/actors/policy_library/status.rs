@@ -70,22 +70,26 @@ impl InForce {
             let set = staging.of(service).0?.release.of(service.namespace());
             Some((service.clone(), set.revision().clone()))
         });
+        let left = |namespace: &String, due: Duration| (namespace.clone(), due.saturating_sub(now).as_secs());
         let candidate = staging.candidate.as_ref().map(|candidate| {
             let Staged { revision, release, .. } = &candidate.staged;
             let live = reported.compared.as_ref().filter(|(of, _)| of == revision);
             CandidateStatus {
                 revision: revision.clone(),
-                in_force_in: candidate.due.saturating_sub(now).as_secs(),
+                in_force_in: candidate.last().saturating_sub(now).as_secs(),
+                sets_in_force_in_seconds: candidate.due.iter().map(|(namespace, due)| left(namespace, *due)).collect(),
                 warnings: release.warnings.clone(),
                 replay: release.replay.clone(),
                 live: live.map(|(_, comparison)| comparison.clone()).unwrap_or_default(),
             }
         });
         let candidates = staging.candidate.as_ref().map(|candidate| &candidate.staged);
-        let taken_back = staging.rolled_back.as_ref().and_then(|rolled_back| rolled_back.staged.as_ref());
+        let taken_back = staging.rolled_back.iter().flat_map(|rolled_back| &rolled_back.staged);
         let named =
             in_force.into_iter().chain(&staging.previous).chain(&staging.earlier).chain(candidates).chain(taken_back);
+        let has_namespaces = named.clone().any(|staged| staged.sets.len() > 1);
         PolicyStatus {
+            release: in_force.filter(|_| has_namespaces).map(|staged| staged.revision.clone()),
             follows: staging.astray().cloned(),
             provenance: named.flat_map(|staged| staged.release.provenance()).collect(),
             in_force: in_force.map(|staged| staged.release.all.revision().clone()),
@@ -131,12 +135,14 @@ pub(super) fn note(step: &Step, origin: &str, metrics: &ProcessMetrics) {
     match step {
         Step::None => {}
         Step::InForce(revision) => {
-            tracing::info!(%revision, origin, "policy set in force");
+            tracing::info!(release = %revision, origin, "policy set in force");
             metrics.policy_active(revision);
         }
-        Step::Candidate(revision) => tracing::info!(%revision, origin, "policy set stands beside the one in force"),
+        Step::Candidate(revision) => {
+            tracing::info!(release = %revision, origin, "policy set stands beside the one in force");
+        }
         Step::KeptOut(revision) => {
-            tracing::warn!(%revision, origin, "policy set was taken back: promote it, or change it");
+            tracing::warn!(release = %revision, origin, "policy set was taken back: promote it, or change it");
         }
         Step::Apart(revision) => tracing::info!(%revision, origin, "one service goes by another policy set"),
     }

@@ -34,7 +34,7 @@ use crate::ports::policy_memory::PolicyOperation;
 
 pub use check::{Form, check_set, refuse_set, unfit_settings};
 pub use source::Source;
-pub use staged::with_origin;
+pub use staged::{release_named, with_origin};
 
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {

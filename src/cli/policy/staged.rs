@@ -91,8 +91,15 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
     let named = |revision: &PolicyRevision| with_origin(status, revision);
     let revision = status.in_force.as_ref().map_or_else(|| "none".to_owned(), named);
     print(format!("in force    {revision}"))?;
+    let released = |revision: &PolicyRevision| release_named(status, revision);
+    if let Some(revision) = &status.release {
+        print(format!("            together {}", released(revision)))?;
+    }
     if let Some(revision) = &status.follows {
-        print(format!("            the process that leads goes by {revision}, which this one has not read"))?;
+        print(format!(
+            "            the process that leads goes by {}, which this one has not read",
+            released(revision)
+        ))?;
     }
     for (namespace, revision) in &status.namespaces {
         print(format!("            {} for the services of {namespace}", named(revision)))?;
@@ -101,27 +108,40 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
         print(format!("            {} for {service}", named(revision)))?;
     }
     if let Some(revision) = &status.previous {
-        print(format!("before      {}: `flyball policy rollback` goes there", named(revision)))?;
+        print(format!("before      {}: `flyball policy rollback` goes there", released(revision)))?;
     }
     for revision in &status.earlier {
-        print(format!("            {}: one rollback more", named(revision)))?;
+        print(format!("            {}: one rollback more", released(revision)))?;
     }
     if let Some(candidate) = &status.candidate {
         let CandidateStatus { revision, in_force_in, live, .. } = candidate;
         print(format!(
             "beside      {}: in force in {}; {}; `flyball policy diff` shows them",
-            named(revision),
+            released(revision),
             span(Duration::from_secs(*in_force_in)),
             compared(live)
         ))?;
+        for (namespace, left) in candidate.sets_in_force_in_seconds.iter().filter(|(_, left)| *left != in_force_in) {
+            let whom = if namespace.is_empty() { "all other services" } else { namespace };
+            print(format!("            for {whom} in {}", span(Duration::from_secs(*left))))?;
+        }
     }
     if let Some(revision) = &status.rolled_back {
-        print(format!("rolled back {}: kept out until it is changed, or `flyball policy promote`", named(revision)))?;
+        print(format!(
+            "rolled back {}: kept out until it is changed, or `flyball policy promote`",
+            released(revision)
+        ))?;
     }
     for fault in &status.faults {
         print(format!("refused     {fault}"))?;
     }
     Ok(())
+}
+
+/// Returns what a hash of all sets together is called: a release, where it is told apart from that of one set.
+pub fn release_named(status: &PolicyStatus, revision: &PolicyRevision) -> String {
+    let named = with_origin(status, revision);
+    if status.release.is_some() { format!("release {named}") } else { named }
 }
 
 /// Returns a revision with where it comes from, if that is known.
@@ -148,9 +168,12 @@ pub async fn diff(args: &DiffArgs) -> anyhow::Result<ExitCode> {
     if args.output == Output::Json {
         tell(serde_json::to_string(candidate)?)?;
     } else {
-        let in_force =
-            status.in_force.as_ref().map_or_else(|| "none".to_owned(), |revision| with_origin(&status, revision));
-        let beside = with_origin(&status, &candidate.revision);
+        let in_force = status
+            .release
+            .as_ref()
+            .or(status.in_force.as_ref())
+            .map_or_else(|| "none".to_owned(), |revision| release_named(&status, revision));
+        let beside = release_named(&status, &candidate.revision);
         tell(format!(
             "{in_force} in force, {beside} beside it for {} more",
             span(Duration::from_secs(candidate.in_force_in))
@@ -229,5 +252,19 @@ async fn answer(settings: &Settings, running: &Running<'_>, order: &PolicyOrder)
             );
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_of_all_sets_is_told_from_that_of_one() {
+        let revision = PolicyRevision::of([("a", "1")]);
+        let alone = PolicyStatus::default();
+        assert_eq!(release_named(&alone, &revision), revision.to_string(), "one set is its own release");
+        let beside = PolicyStatus { release: Some(PolicyRevision::of([("b", "2")])), ..alone };
+        assert_eq!(release_named(&beside, &revision), format!("release {revision}"));
     }
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use crate::cli::modes;
-use crate::cli::policy::with_origin;
+use crate::cli::policy::{release_named, with_origin};
 use crate::console::{Glance, ServiceSummary};
 use crate::model::explain::{counted, span};
 use crate::model::time::elapsed;
@@ -37,7 +37,7 @@ pub(super) fn text(seen: &Seen, now: Timestamp) -> String {
     row("policies", &revision);
     if let Some(candidate) = &policy.candidate {
         let left = span(Duration::from_secs(candidate.in_force_in));
-        row("", &format!("{} stands beside, in force in {left}", with_origin(policy, &candidate.revision)));
+        row("", &format!("{} stands beside, in force in {left}", release_named(policy, &candidate.revision)));
     }
     for (number, source) in status.sources.iter().enumerate() {
         row(if number == 0 { "sources" } else { "" }, &told_of(source));

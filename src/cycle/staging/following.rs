@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{RolledBack, Scope, Staging, Step};
+use super::{Parts, RolledBack, Scope, Staging, Step};
 use crate::model::{PolicyRevision, ServiceId};
 
 /// Most services apart that an announcement names: it travels with every renewal of a lease.
@@ -30,7 +30,7 @@ pub struct Announcement {
     pub behind: BTreeSet<ServiceId>,
 }
 
-impl<R: Clone> Staging<R> {
+impl<R: Parts> Staging<R> {
     /// Returns what those who follow are to know; `None` before anything is in force.
     pub fn announcement(&self) -> Option<Announcement> {
         let some = |services: &BTreeSet<ServiceId>| services.iter().take(NAMED).cloned().collect();
@@ -60,7 +60,7 @@ impl<R: Clone> Staging<R> {
     pub fn lead(&mut self) {
         let taken_back = self.follows.take().and_then(|announcement| announcement.rolled_back);
         if self.rolled_back.is_none() {
-            let kept_out = |revision| RolledBack { revision, sets: BTreeSet::new(), staged: None };
+            let kept_out = |revision| RolledBack { revision, sets: BTreeSet::new(), staged: Vec::new() };
             self.rolled_back = taken_back.map(kept_out);
         }
     }
@@ -85,9 +85,28 @@ impl<R: Clone> Staging<R> {
             let steps = (0..=before).map(|_| self.roll_back(&Scope::All).unwrap_or(Step::None));
             return steps.last().unwrap_or(Step::None);
         }
-        let kept_out =
-            self.rolled_back.as_mut().and_then(|rolled_back| rolled_back.staged.take_if(|it| it.revision == *revision));
-        kept_out.map_or(Step::None, |staged| self.put_in_force(staged, now))
+        if let Some(by) = self.part(revision) {
+            return self.candidate.take().map_or(Step::None, |candidate| self.put_part_in_force(candidate, by, now));
+        }
+        let known = |rolled_back: &RolledBack<R>| rolled_back.staged.iter().any(|staged| staged.revision == *revision);
+        let Some(mut rolled_back) = self.rolled_back.take_if(|rolled_back| known(rolled_back)) else {
+            return Step::None;
+        };
+        let Some(staged) = rolled_back.staged.extract_if(.., |staged| staged.revision == *revision).next() else {
+            return Step::None;
+        };
+        let rest = rolled_back.without(&staged);
+        let step = self.put_in_force(staged, now);
+        self.rolled_back = rest;
+        step
+    }
+
+    /// Returns by when the sets of the candidate were due that make this release with those in force: here and there
+    /// they come in the same order.
+    fn part(&self, revision: &PolicyRevision) -> Option<Duration> {
+        let (in_force, candidate) = (self.in_force.as_ref()?, self.candidate.as_ref()?);
+        let makes = |by: &Duration| in_force.with(&candidate.staged, &candidate.due_by(*by)).revision == *revision;
+        candidate.due.values().copied().find(makes)
     }
 }
 
@@ -215,6 +234,28 @@ mod tests {
         let mut mended = empty.clone();
         assert_eq!(mended.announced(staged("three"), at(3)), Step::InForce(revision("three")));
         assert_eq!(empty.promote(&Scope::All, at(50)), Ok(Step::InForce(revision("two"))));
+    }
+
+    #[test]
+    fn who_follows_takes_the_sets_that_were_due_at_the_leader() {
+        let release = |fleet: &str, shop: &str| {
+            let sets = [(String::new(), revision(fleet)), ("shop".to_owned(), revision(shop))];
+            Staged::new(sets.into(), format!("{fleet}, {shop}"))
+        };
+        let mut leader = Staging::new(SHADOW);
+        leader.announced(release("fleet 1", "shop 1"), at(0));
+        let mut follower = leader.clone();
+        follower.follow(leader.announcement().unwrap(), at(0));
+        // It reads a bit later, and the leader is asked a bit later, too.
+        for (minute, edit) in [(1, release("fleet 2", "shop 2")), (5, release("fleet 2", "shop 3"))] {
+            leader.announced(edit.clone(), at(minute));
+            follower.announced(edit, at(minute + 1));
+        }
+        let step = leader.passed(at(11));
+        assert!(matches!(step, Step::InForce(_)) && leader.due() == Some(at(15)), "{step:?}");
+        assert_eq!((follower.follow(leader.announcement().unwrap(), at(11)), follower.astray()), (step, None));
+        follower.lead();
+        assert_eq!((follower.due(), follower.previous.is_some()), (Some(at(16)), true));
     }
 
     #[test]

@@ -7,6 +7,9 @@
 //!                  +------------- roll back ----> rolled back <-+ <------- roll back --------+ (in force again)
 //! ```
 //!
+//! The sets of a release wait each for itself: an edit of one namespace neither holds up the others nor takes back what
+//! people promoted there. What is in force meanwhile has the sets that were due, and the ones before of the rest.
+//!
 //! Of those before the last few are kept, one step back each: not those that were in force for a moment alone, such as
 //! an edit that was saved half-finished.
 
@@ -16,12 +19,12 @@ mod staged;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::{PolicyRevision, ServiceId};
 pub use following::Announcement;
-pub use staged::{Candidate, RolledBack, Staged};
+pub use staged::{Candidate, Parts, RolledBack, Staged, revision_of};
 
 /// How many releases before the one in force are kept.
 const KEPT: usize = 10;
@@ -48,14 +51,14 @@ pub enum Step {
     Candidate(PolicyRevision),
     /// A release that people took back is not taken again.
     KeptOut(PolicyRevision),
-    /// One service goes by another release than the rest.
+    /// One service goes by the set of another release than the rest: which set.
     Apart(PolicyRevision),
 }
 
 /// The releases, and who goes by which.
 #[derive(Debug, Clone)]
 pub struct Staging<R> {
-    /// How long a candidate stands beside the release in force.
+    /// How long each set of a candidate stands beside the release in force.
     soak: Duration,
     /// The release in force.
     pub in_force: Option<Staged<R>>,
@@ -79,13 +82,13 @@ pub struct Staging<R> {
     pub(super) follows: Option<Announcement>,
 }
 
-impl<R: Clone> Default for Staging<R> {
+impl<R: Parts> Default for Staging<R> {
     fn default() -> Self {
         Self::new(Duration::ZERO)
     }
 }
 
-impl<R: Clone> Staging<R> {
+impl<R: Parts> Staging<R> {
     /// Returns a staging without any release, whose candidates wait for `shadow`; zero puts them in force at once.
     pub fn new(soak: Duration) -> Self {
         Self {
@@ -128,9 +131,8 @@ impl<R: Clone> Staging<R> {
             return Step::None;
         }
         if let Some(rolled_back) = self.rolled_back.as_mut().filter(|rolled_back| rolled_back.bars(&staged)) {
-            rolled_back.revision = staged.revision.clone();
             let revision = staged.revision.clone();
-            rolled_back.staged = Some(staged);
+            rolled_back.again(staged);
             return Step::KeptOut(revision);
         }
         self.rolled_back = None;
@@ -145,12 +147,18 @@ impl<R: Clone> Staging<R> {
             Some(announcement) => announcement.in_force == staged.revision,
             None => self.soak.is_zero(),
         };
-        if self.in_force.is_none() || at_once {
+        let Some(in_force) = self.in_force.as_ref().filter(|_| !at_once) else {
             return self.put_in_force(staged, now);
-        }
-        self.drop_candidate();
-        let revision = staged.revision.clone();
-        self.candidate = Some(Candidate { staged, due: now.saturating_add(self.soak) });
+        };
+        let (last, revision) = (self.candidate.take(), staged.revision.clone());
+        let stays = |namespace: &str| {
+            last.as_ref()
+                .filter(|last| last.staged.set(namespace).is_some_and(|set| staged.set(namespace) == Some(set)))
+        };
+        self.ahead.retain(|service| stays(service.namespace()).is_some());
+        let anew = now.saturating_add(self.soak);
+        let due = |namespace: &str| stays(namespace).and_then(|last| last.due_in(namespace)).unwrap_or(anew);
+        self.candidate = Some(Candidate::beside(in_force, staged.clone(), due));
         Step::Candidate(revision)
     }
 
@@ -166,32 +174,54 @@ impl<R: Clone> Staging<R> {
         Step::KeptOut(revision)
     }
 
-    /// Takes up a candidate that stood beside the release in force for `stood` in an earlier life, and was ahead for
-    /// some. Without a release in force there is nothing for it to stand beside.
-    pub fn resume(&mut self, staged: Staged<R>, stood: Duration, ahead: BTreeSet<ServiceId>, now: Duration) {
-        if self.in_force.is_some() {
-            let due = now.saturating_add(self.soak.saturating_sub(stood));
-            (self.candidate, self.ahead) = (Some(Candidate { staged, due }), ahead);
+    /// Takes up a candidate whose sets `stood` beside the release in force in an earlier life, each by its namespace,
+    /// and which was ahead for some. Without a release in force there is nothing for it to stand beside.
+    pub fn resume(
+        &mut self,
+        staged: Staged<R>,
+        stood: impl Fn(&str) -> Duration,
+        ahead: BTreeSet<ServiceId>,
+        now: Duration,
+    ) {
+        let due = |namespace: &str| now.saturating_add(self.soak.saturating_sub(stood(namespace)));
+        if let Some(in_force) = &self.in_force {
+            (self.candidate, self.ahead) = (Some(Candidate::beside(in_force, staged, due)), ahead);
         }
     }
 
-    /// Returns how long the candidate has stood beside the release in force.
-    pub fn stood(&self, now: Duration) -> Option<Duration> {
-        let due = self.candidate.as_ref().map(|candidate| candidate.due);
-        due.map(|due| self.soak.saturating_sub(due.saturating_sub(now)))
+    /// Returns how long the sets of the candidate have stood beside the release in force, by namespace.
+    pub fn stood(&self, now: Duration) -> BTreeMap<String, Duration> {
+        let due = self.candidate.iter().flat_map(|candidate| &candidate.due);
+        due.map(|(namespace, due)| (namespace.clone(), self.soak.saturating_sub(due.saturating_sub(now)))).collect()
     }
 
-    /// Returns when the candidate is due; never where this process follows.
+    /// Returns when the first set of the candidate is due; never where this process follows.
     pub fn due(&self) -> Option<Duration> {
-        self.candidate.as_ref().filter(|_| self.follows.is_none()).map(|candidate| candidate.due)
+        self.candidate.as_ref().filter(|_| self.follows.is_none()).map(Candidate::first)
     }
 
     /// Hears that time passed.
     pub fn passed(&mut self, now: Duration) -> Step {
-        match self.candidate.take_if(|candidate| candidate.due <= now && self.follows.is_none()) {
+        if self.due().is_none_or(|due| due > now) {
+            return Step::None;
+        }
+        match self.candidate.take() {
+            Some(candidate) if candidate.last() > now => self.put_part_in_force(candidate, now, now),
             Some(candidate) => self.put_in_force(candidate.staged, now),
             None => Step::None,
         }
+    }
+
+    /// Puts those sets of the candidate in force that are due by then; the others go on standing beside.
+    fn put_part_in_force(&mut self, mut candidate: Candidate<R>, by: Duration, now: Duration) -> Step {
+        let Some(in_force) = &self.in_force else { return Step::None };
+        let mixed = in_force.with(&candidate.staged, &candidate.due_by(by));
+        candidate.due.retain(|_, due| *due > by);
+        let mut ahead = std::mem::take(&mut self.ahead);
+        ahead.retain(|service| candidate.staged.set(service.namespace()) != mixed.set(service.namespace()));
+        let step = self.put_in_force(mixed, now);
+        (self.candidate, self.ahead) = (Some(candidate), ahead);
+        step
     }
 
     /// Puts the candidate in force now, or what was taken back; for one service, only there.
@@ -205,25 +235,37 @@ impl<R: Clone> Staging<R> {
                 if let Some(candidate) = self.candidate.take() {
                     return Ok(self.put_in_force(candidate.staged, now));
                 }
-                match self.rolled_back.as_mut().and_then(|rolled_back| rolled_back.staged.take()) {
-                    Some(staged) => {
-                        // What was taken back before it and is not meant stays out.
-                        let rest = self.rolled_back.take().and_then(|rolled_back| rolled_back.without(&staged));
-                        let step = self.put_in_force(staged, now);
-                        self.rolled_back = rest;
-                        Ok(step)
-                    }
-                    None => {
-                        Err("no candidate stands beside the set in force, so there is nothing to promote".to_owned())
-                    }
-                }
+                let none = "no candidate stands beside the set in force";
+                let Some(mut rolled_back) = self.rolled_back.take() else {
+                    return Err(format!("{none}, so there is nothing to promote"));
+                };
+                let Some(staged) = rolled_back.staged.pop() else {
+                    let revision = rolled_back.revision.clone();
+                    self.rolled_back = Some(rolled_back);
+                    return Err(format!(
+                        "{none}, and release {revision}, which was rolled back, has not been read since the start: \
+                         announce its files again"
+                    ));
+                };
+                // What else was taken back and is not meant stays out.
+                let rest = rolled_back.without(&staged);
+                let step = self.put_in_force(staged, now);
+                self.rolled_back = rest;
+                Ok(step)
             }
             Scope::Service(service) => {
                 if self.behind.remove(service) {
                     return Ok(self.apart(service));
                 }
                 if self.candidate.is_none() {
-                    return Err(format!("no candidate stands beside the set in force of {service}"));
+                    let rolled_back = self.rolled_back.as_ref().map(|rolled_back| {
+                        let revision = &rolled_back.revision;
+                        format!(": release {revision} was rolled back, and `flyball policy promote` takes it for all")
+                    });
+                    return Err(format!(
+                        "no candidate stands beside the set in force of {service}{}",
+                        rolled_back.unwrap_or_default()
+                    ));
                 }
                 self.ahead.insert(service.clone());
                 Ok(self.apart(service))
@@ -285,9 +327,11 @@ impl<R: Clone> Staging<R> {
     /// Keeps a release out, in so far as it is not what is in force.
     fn keep_out(&mut self, staged: Staged<R>) {
         self.drop_candidate();
-        let mut sets = self.in_force.as_ref().map_or_else(BTreeSet::new, |in_force| staged.beyond(in_force));
-        sets.extend(self.rolled_back.take().map(|before| before.sets).unwrap_or_default());
-        self.rolled_back = Some(RolledBack { revision: staged.revision.clone(), sets, staged: Some(staged) });
+        let sets = self.in_force.as_ref().map_or_else(BTreeSet::new, |in_force| staged.beyond(in_force));
+        let none = || RolledBack { revision: staged.revision.clone(), sets: BTreeSet::new(), staged: Vec::new() };
+        let rolled_back = self.rolled_back.get_or_insert_with(none);
+        rolled_back.sets.extend(sets);
+        rolled_back.push(staged);
     }
 
     fn drop_candidate(&mut self) {
@@ -318,6 +362,7 @@ impl<R: Clone> Staging<R> {
     }
 
     fn apart(&self, service: &ServiceId) -> Step {
-        self.of(service).0.map_or(Step::None, |staged| Step::Apart(staged.revision.clone()))
+        let set = self.of(service).0.and_then(|staged| staged.set(service.namespace()));
+        set.map_or(Step::None, |set| Step::Apart(set.clone()))
     }
 }

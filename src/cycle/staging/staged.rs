@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::KEPT;
 use crate::model::PolicyRevision;
 
 /// Everything that was announced at one time and stands: loaded, and through its own tests.
@@ -17,17 +18,54 @@ pub struct Staged<R> {
     pub release: Arc<R>,
 }
 
+/// What can be taken in parts, by namespace.
+pub trait Parts: Clone {
+    /// Returns a release with the sets of `newer` in these namespaces (all the others have no name), and those of this
+    /// one elsewhere.
+    #[must_use]
+    fn with(&self, newer: &Self, namespaces: &BTreeSet<String>) -> Self;
+}
+
+/// Returns the revision of a release of these sets: that of its only one, or a hash of all.
+pub fn revision_of(sets: &BTreeMap<String, PolicyRevision>) -> PolicyRevision {
+    match sets.get("") {
+        Some(all) if sets.len() == 1 => all.clone(),
+        _ => PolicyRevision::of(sets.iter().map(|(namespace, set)| (namespace.as_str(), set.as_str()))),
+    }
+}
+
 impl<R> Staged<R> {
+    /// Returns a release of these sets.
+    pub fn new(sets: BTreeMap<String, PolicyRevision>, release: R) -> Self {
+        Self { revision: revision_of(&sets), sets, release: Arc::new(release) }
+    }
+
     /// Returns the revision that binds the services of a namespace.
-    fn set(&self, namespace: &str) -> Option<&PolicyRevision> {
+    pub fn set(&self, namespace: &str) -> Option<&PolicyRevision> {
         self.sets.get(namespace).or_else(|| self.sets.get(""))
+    }
+
+    /// Returns the namespaces that are bound here otherwise than in `other`; all the others have no name.
+    pub(super) fn differing<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a String> {
+        let namespaces: BTreeSet<&String> = self.sets.keys().chain(other.sets.keys()).collect();
+        namespaces.into_iter().filter(|namespace| self.set(namespace) != other.set(namespace))
+    }
+
+    /// Returns a release with the sets of `newer` in these namespaces.
+    pub(super) fn with(&self, newer: &Self, namespaces: &BTreeSet<String>) -> Self
+    where
+        R: Parts,
+    {
+        let sets = self.sets.keys().chain(newer.sets.keys()).filter_map(|namespace| {
+            let from = if namespaces.contains(namespace) { newer } else { self };
+            Some((namespace.clone(), from.set(namespace)?.clone()))
+        });
+        Self::new(sets.collect(), self.release.with(&newer.release, namespaces))
     }
 
     /// Returns the sets that bind anybody here otherwise than in `other`.
     pub(super) fn beyond(&self, other: &Self) -> BTreeSet<(String, PolicyRevision)> {
-        let namespaces: BTreeSet<&String> = self.sets.keys().chain(other.sets.keys()).collect();
-        let differing = namespaces.into_iter().filter(|namespace| self.set(namespace) != other.set(namespace));
-        differing.filter_map(|namespace| Some((namespace.clone(), self.set(namespace)?.clone()))).collect()
+        self.differing(other).filter_map(|namespace| Some((namespace.clone(), self.set(namespace)?.clone()))).collect()
     }
 }
 
@@ -38,17 +76,34 @@ pub struct RolledBack<R> {
     pub revision: PolicyRevision,
     /// Its sets that were not in what was gone back to, with whom they bind: a release with one of them is kept out.
     pub sets: BTreeSet<(String, PolicyRevision)>,
-    /// The release, if it was announced since the start.
-    pub staged: Option<Staged<R>>,
+    /// The releases that were announced since the start, that which is promoted next last; at most [`KEPT`].
+    pub staged: Vec<Staged<R>>,
 }
 
 impl<R> RolledBack<R> {
+    /// Keeps one more out, which is promoted before the others.
+    pub(super) fn push(&mut self, staged: Staged<R>) {
+        self.revision = staged.revision.clone();
+        self.staged.retain(|other| other.revision != staged.revision);
+        self.staged.push(staged);
+        self.staged.drain(..self.staged.len().saturating_sub(KEPT));
+    }
+
+    /// Hears of another release that it keeps out: that takes the place of those with no other bad set.
+    pub(super) fn again(&mut self, staged: Staged<R>) {
+        let Self { sets, staged: kept, .. } = self;
+        let has = |one: &Staged<R>, (namespace, set): &(String, PolicyRevision)| one.set(namespace) == Some(set);
+        kept.retain(|other| sets.iter().any(|set| has(other, set) && !has(&staged, set)));
+        self.push(staged);
+    }
+
     /// Returns what stays out when a release of it is promoted; `None` where nothing is left.
     pub(super) fn without(self, promoted: &Staged<R>) -> Option<Self> {
-        let sets: BTreeSet<_> =
-            self.sets.into_iter().filter(|(namespace, set)| promoted.set(namespace) != Some(set)).collect();
-        let revision = sets.last()?.1.clone();
-        Some(Self { revision, sets, staged: None })
+        let Self { mut sets, mut staged, .. } = self;
+        sets.retain(|(namespace, set)| promoted.set(namespace) != Some(set));
+        staged.retain(|other| sets.iter().any(|(namespace, set)| other.set(namespace) == Some(set)));
+        let revision = staged.last().map_or(&sets.last()?.1, |next| &next.revision).clone();
+        Some(Self { revision, sets, staged })
     }
 
     /// Tells whether it keeps a release out.
@@ -62,6 +117,39 @@ impl<R> RolledBack<R> {
 pub struct Candidate<R> {
     /// Which.
     pub staged: Staged<R>,
-    /// When it takes its place, by the monotonic clock.
-    pub due: Duration,
+    /// When each of its sets that is not in force already is, by the monotonic clock and by namespace; never empty.
+    pub due: BTreeMap<String, Duration>,
+}
+
+impl<R> Candidate<R> {
+    /// Returns a release beside another, by when each of its sets is due.
+    pub(super) fn beside(in_force: &Staged<R>, staged: Staged<R>, due: impl Fn(&str) -> Duration) -> Self {
+        let mut dues: BTreeMap<_, _> =
+            staged.differing(in_force).map(|namespace| (namespace.clone(), due(namespace))).collect();
+        if dues.is_empty() {
+            // The same sets, told apart: it waits as any other.
+            dues.insert(String::new(), due(""));
+        }
+        Self { staged, due: dues }
+    }
+
+    /// Returns when the set is due that binds a namespace.
+    pub(super) fn due_in(&self, namespace: &str) -> Option<Duration> {
+        self.due.get(namespace).or_else(|| self.due.get("")).copied()
+    }
+
+    /// Returns when the first of its sets is due.
+    pub fn first(&self) -> Duration {
+        self.due.values().min().copied().unwrap_or_default()
+    }
+
+    /// Returns when all of them are.
+    pub fn last(&self) -> Duration {
+        self.due.values().max().copied().unwrap_or_default()
+    }
+
+    /// Returns the namespaces whose sets are due by then.
+    pub(super) fn due_by(&self, now: Duration) -> BTreeSet<String> {
+        self.due.iter().filter(|(_, due)| **due <= now).map(|(namespace, _)| namespace.clone()).collect()
+    }
 }

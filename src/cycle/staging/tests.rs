@@ -4,6 +4,12 @@ use super::*;
 
 const SHADOW: Duration = Duration::from_mins(10);
 
+impl Parts for String {
+    fn with(&self, newer: &Self, namespaces: &BTreeSet<String>) -> Self {
+        format!("{self} with {namespaces:?} of {newer}")
+    }
+}
+
 fn staged(name: &str) -> Staged<String> {
     release(name, &[("", name)])
 }
@@ -162,14 +168,14 @@ fn a_rollback_during_a_load_holds_for_what_was_loading() {
 fn a_candidate_goes_on_where_it_was_and_those_ahead_stay_ahead() {
     let mut before = two();
     before.promote(&Scope::Service(cart()), at(19)).unwrap();
-    assert_eq!(before.stood(at(5)), Some(at(4)));
+    assert_eq!(before.stood(at(5)), BTreeMap::from([(String::new(), at(4))]));
     let mut staging = Staging::new(SHADOW);
-    staging.resume(staged("two"), at(4), before.ahead.clone(), at(0));
+    staging.resume(staged("two"), |_| at(4), before.ahead.clone(), at(0));
     assert_eq!(goes_by(&staging, &cart()), pair("", ""), "nothing to stand beside");
     staging.in_force = Some(staged("one"));
-    staging.resume(staged("two"), at(4), before.ahead, at(100));
+    staging.resume(staged("two"), |_| at(4), before.ahead, at(100));
     assert_eq!((goes_by(&staging, &cart()), goes_by(&staging, &other())), (pair("two", ""), pair("one", "two")));
-    assert_eq!((staging.due(), staging.stood(at(101))), (Some(at(106)), Some(at(5))));
+    assert_eq!((staging.due(), staging.stood(at(101))), (Some(at(106)), BTreeMap::from([(String::new(), at(5))])));
     assert_eq!(staging.announced(staged("two"), at(101)), Step::None, "the store has it still");
     assert_eq!(staging.passed(at(106)), Step::InForce(revision("two")));
 }
@@ -239,4 +245,118 @@ fn what_was_there_for_a_moment_is_gone_back_to_where_nothing_else_was() {
     staging.announced(staged("one"), at(0));
     staging.announced(staged("two"), at(0));
     assert_eq!(staging.roll_back(&Scope::All), Ok(Step::InForce(revision("one"))));
+}
+
+/// A fleet's set, that of `pay` and that of `shop`.
+fn three_sets(fleet: &str, pay: &str, shop: &str) -> Staged<String> {
+    release(&[fleet, pay, shop].join(", "), &[("", fleet), ("pay", pay), ("shop", shop)])
+}
+
+/// The set that each of three services goes by: one of the fleet's, one of `pay`, one of `shop`.
+fn sets(staging: &Staging<String>) -> [PolicyRevision; 3] {
+    ["bank/ledger", "pay/till", "shop/cart"].map(|service| {
+        let service: ServiceId = service.parse().unwrap();
+        staging.of(&service).0.unwrap().set(service.namespace()).unwrap().clone()
+    })
+}
+
+/// One of the fleet and of `pay` beside, and one of `shop` that is edited every minute until the twentieth.
+fn a_restless_team() -> Staging<String> {
+    let mut staging = Staging::new(SHADOW);
+    staging.announced(three_sets("fleet 1", "pay 1", "shop 1"), at(0));
+    staging.announced(three_sets("fleet 2", "pay 2", "shop 2"), at(1));
+    for minute in 2..=20 {
+        staging.announced(three_sets("fleet 2", "pay 2", &format!("shop at {minute}")), at(minute));
+        staging.passed(at(minute));
+    }
+    staging
+}
+
+#[test]
+fn an_edit_of_one_namespace_takes_back_no_promotion_elsewhere() {
+    let mut staging = Staging::new(SHADOW);
+    staging.announced(three_sets("fleet 1", "pay 1", "shop 1"), at(0));
+    staging.announced(three_sets("fleet 1", "pay 2", "shop 2"), at(1));
+    for service in ["pay/till", "shop/cart"] {
+        let set = format!("{} 2", &service[..service.len() - 5]);
+        let step = staging.promote(&Scope::Service(service.parse().unwrap()), at(1));
+        assert_eq!(step, Ok(Step::Apart(revision(&set))), "the set that it goes by, not the whole release");
+    }
+    staging.announced(three_sets("fleet 1", "pay 2", "shop 3"), at(2));
+    assert_eq!(sets(&staging), ["fleet 1", "pay 2", "shop 1"].map(revision), "who edits begins anew");
+}
+
+#[test]
+fn an_edit_of_one_namespace_holds_up_no_other() {
+    let mut staging = a_restless_team();
+    assert_eq!(sets(&staging), ["fleet 2", "pay 2", "shop 1"].map(revision));
+    let last = staging.candidate.as_ref().unwrap().staged.revision.clone();
+    assert_eq!(staging.due(), Some(at(30)), "of what is edited the clock begins anew");
+    // What is in force so is what another edit of the fleet stands beside.
+    let mut other = staging.clone();
+    other.announced(three_sets("fleet 3", "pay 3", "shop 3"), at(21));
+    assert_eq!((sets(&other), other.due()), (["fleet 2", "pay 2", "shop 1"].map(revision), Some(at(31))));
+    // A rollback takes back what is in force and what stands beside, and nobody's edit brings either again.
+    let mut back = staging.clone();
+    back.roll_back(&Scope::All).unwrap();
+    assert_eq!(sets(&back), ["fleet 1", "pay 1", "shop 1"].map(revision));
+    for again in [three_sets("fleet 2", "pay 3", "shop 3"), three_sets("fleet 3", "pay 3", "shop at 20")] {
+        assert_eq!(back.announced(again.clone(), at(22)), Step::KeptOut(again.revision));
+    }
+    assert_eq!(staging.passed(at(29)), Step::None);
+    assert_eq!(staging.passed(at(30)), Step::InForce(last));
+    assert_eq!(sets(&staging), ["fleet 2", "pay 2", "shop at 20"].map(revision));
+    assert!(staging.candidate.is_none());
+}
+
+#[test]
+fn a_set_that_waits_goes_on_where_it_was_after_a_restart() {
+    let before = a_restless_team();
+    let stood = before.stood(at(25));
+    assert_eq!(stood, BTreeMap::from([("shop".to_owned(), at(5))]));
+    let mut staging = Staging::new(SHADOW);
+    staging.in_force.clone_from(&before.in_force);
+    staging.resume(before.candidate.unwrap().staged, |namespace| stood[namespace], BTreeSet::new(), at(100));
+    assert_eq!((sets(&staging), staging.due()), (["fleet 2", "pay 2", "shop 1"].map(revision), Some(at(105))));
+}
+
+/// Every step back can be taken forth again, the last one first.
+#[test]
+fn each_release_that_was_rolled_back_can_be_promoted() {
+    let mut staging = Staging::default();
+    for (name, minute) in [("one", 1), ("two", 2), ("three", 3)] {
+        staging.announced(staged(name), at(minute));
+    }
+    staging.roll_back(&Scope::All).unwrap();
+    let why = staging.promote(&Scope::Service(other()), at(4)).unwrap_err();
+    let named = format!("release {} was rolled back, and `flyball policy promote` takes it for all", revision("three"));
+    assert!(why.ends_with(&named), "{why}");
+    staging.roll_back(&Scope::All).unwrap();
+    for name in ["two", "three"] {
+        assert_eq!(staging.rolled_back.as_ref().unwrap().revision, revision(name));
+        assert_eq!(staging.promote(&Scope::All, at(5)), Ok(Step::InForce(revision(name))));
+    }
+    assert!(staging.rolled_back.is_none() && staging.promote(&Scope::All, at(5)).is_err());
+    // One that is known by its name alone, as after a start.
+    let kept_out = RolledBack { revision: revision("four"), sets: BTreeSet::new(), staged: Vec::new() };
+    staging.rolled_back = Some(kept_out);
+    let why = staging.promote(&Scope::All, at(6)).unwrap_err();
+    assert!(why.contains(revision("four").as_str()) && why.contains("has not been read since the start"), "{why}");
+    assert!(staging.rolled_back.is_some());
+}
+
+/// A team goes on editing while the fleet's set is kept out: nothing of that piles up.
+#[test]
+fn of_releases_with_the_same_bad_set_the_newest_is_promoted() {
+    let mut staging = Staging::default();
+    staging.announced(three_sets("fleet 1", "pay 1", "shop 1"), at(1));
+    staging.announced(three_sets("fleet 2", "pay 1", "shop 1"), at(2));
+    staging.roll_back(&Scope::All).unwrap();
+    for minute in 3..30 {
+        staging.announced(three_sets("fleet 2", "pay 1", &format!("shop at {minute}")), at(minute));
+    }
+    assert_eq!(staging.rolled_back.as_ref().unwrap().staged.len(), 1);
+    staging.promote(&Scope::All, at(30)).unwrap();
+    assert_eq!(sets(&staging), ["fleet 2", "pay 1", "shop at 29"].map(revision));
+    assert!(staging.rolled_back.is_none());
 }

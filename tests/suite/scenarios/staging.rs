@@ -328,3 +328,53 @@ async fn the_replay_of_recorded_inputs_goes_by_how_long_conditions_had_held() {
     assert!(replay.same > 0 && replay.same < replay.decisions, "{replay:?}");
     tree.stop().await;
 }
+
+/// Of a fleet and a team that edit in turns each waits for itself, through a restart too, and every hash says what of.
+#[tokio::test(start_paused = true)]
+async fn an_edit_of_a_team_holds_up_no_edit_of_the_fleet_and_takes_back_no_promotion() {
+    const TILL: &str = "pay/till";
+    let text = settings(&[CART, LEDGER, TILL], "").replacen("state:", "policy_shadow: 10m\nstate:", 1);
+    let mut world = World::with_settings(&text, steady(|_, _| 200.0));
+    let announce = |world: &World, fleet: u32, team: u32| {
+        let mut files = policy_set(&[("base.rhai", &to(fleet).replace("900", "100"))]);
+        files.namespaces.insert("shop".to_owned(), policy_set(&[("shop/own.rhai", &to(team))]).files);
+        world.policies.send_replace(Arc::new(files));
+    };
+    let counts = |world: &World| ["cart", "ledger", "till"].map(|name| world.cluster.replicas(name));
+    announce(&world, 5, 7);
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(counts(&world), [7, 5, 5]);
+    announce(&world, 6, 7);
+    tokio::time::sleep(MINUTE * 2).await;
+    world.policy_memory.order("1", PolicyOperation::Promote, Some(LEDGER));
+    tokio::time::sleep(MINUTE).await;
+    let status = control.policies();
+    let revision = control.service(&LEDGER.parse().unwrap()).unwrap().revision.unwrap();
+    assert_eq!(status.apart.values().collect::<Vec<_>>(), [&revision]);
+    assert_eq!(status.last_order.unwrap().words, format!("{LEDGER} goes by revision {revision}"));
+    assert!(status.release.is_some() && status.release != status.in_force, "{:?}", status.release);
+    for team in 8..=10 {
+        announce(&world, 6, team);
+        tokio::time::sleep(MINUTE).await;
+    }
+    let status = control.policies();
+    assert_eq!(status.apart.len(), 1, "that the team edits is nothing to the ledger");
+    let left = status.candidate.unwrap().sets_in_force_in_seconds;
+    assert!(left[""] < 5 * 60 && left["shop"] > 8 * 60, "{left:?}");
+    tokio::time::sleep(MINUTE * 5).await;
+    assert_eq!(counts(&world), [7, 6, 6]);
+    let status = control.policies();
+    assert_eq!((status.in_force, status.apart.len()), (Some(revision), 0));
+    tree.stop().await;
+    // The team stands on files of the fleet that nothing else goes by any more.
+    world.journal = Arc::default();
+    let (tree, control) = world.start().await;
+    tokio::time::sleep(MINUTE).await;
+    let after = control.policies();
+    assert_eq!((&after.release, &after.namespaces), (&status.release, &status.namespaces));
+    assert_eq!(after.candidate.unwrap().revision, status.candidate.unwrap().revision);
+    tokio::time::sleep(MINUTE * 10).await;
+    assert_eq!(counts(&world), [10, 6, 6]);
+    tree.stop().await;
+}
