@@ -6,6 +6,7 @@ use crate::model::explain::headline;
 use crate::model::{Authority, Autoscaling, Choice, DecisionRecord, Mode, Role, ServiceId, Timestamp};
 
 use super::judge::{Acceptance, Judged};
+use super::object::ACCEPTED;
 
 /// Longest message of a condition that the API takes is 32768; this is what a person reads.
 const MESSAGE_LIMIT: usize = 1000;
@@ -148,14 +149,14 @@ fn accepted(judged: &Judged) -> Condition {
     let (reason, faults) = match &judged.accepted {
         Acceptance::Valid => {
             let message = "the spec is in force".to_owned();
-            return Condition { kind: "Accepted", holds: true, reason: "Valid", message };
+            return Condition { kind: ACCEPTED, holds: true, reason: "Valid", message };
         }
         Acceptance::Invalid(faults) => ("Invalid", faults),
         Acceptance::Collision(faults) => ("Collision", faults),
     };
     let instead = if judged.spec.is_some() { "the last good spec stays in force" } else { "nothing is in force" };
     let message = format!("{}; {instead}", faults.join("; "));
-    Condition { kind: "Accepted", holds: false, reason, message }
+    Condition { kind: ACCEPTED, holds: false, reason, message }
 }
 
 fn capped(judged: &Judged) -> Condition {
@@ -178,10 +179,16 @@ fn policy(faults: &[String]) -> Condition {
 fn ready(judged: &Judged, record: Option<&DecisionRecord>, quarantined: Option<&str>) -> Condition {
     let condition = |holds, reason, message: String| Condition { kind: "Ready", holds, reason, message };
     if judged.spec.is_none() {
-        return condition(false, "NoSpec", "no valid spec was seen since flyball started".to_owned());
+        return match &judged.accepted {
+            Acceptance::Collision(faults) => condition(false, "Collision", faults.join("; ")),
+            _ => condition(false, "NoSpec", "no valid spec was seen since flyball started".to_owned()),
+        };
     }
     if let Some(reason) = quarantined {
         return condition(false, "Quarantined", reason.to_owned());
+    }
+    if let Some(why) = &judged.unbounded {
+        return condition(false, "Unbounded", why.clone());
     }
     let Some(record) = record else {
         return condition(false, "Starting", "no round of telemetry has arrived yet".to_owned());

@@ -39,6 +39,7 @@ fn judged(version: u64) -> Judged {
         spec: None,
         accepted: Acceptance::Valid,
         cut: None,
+        unbounded: None,
         status: Value::Null,
     }
 }
