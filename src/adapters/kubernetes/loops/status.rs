@@ -39,6 +39,17 @@ pub(super) struct Seen<'a> {
     pub(super) policies: Option<&'a [String]>,
 }
 
+/// What of a status is not written yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unwritten {
+    /// Something that somebody may wait for.
+    News,
+    /// The numbers in the reason of the last decision.
+    Numbers,
+    /// Nothing.
+    Nothing,
+}
+
 /// The status of one loop as it was last written, or as the object carries it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct LastStatus {
@@ -51,10 +62,10 @@ impl LastStatus {
         Self { written: status.clone() }
     }
 
-    /// Returns the status that is to be written, if it says something new.
+    /// Returns the status as it is now, and what of it is not written yet.
     ///
-    /// The numbers of a decision change every time; the status follows what was decided, and not each number.
-    pub(super) fn next(&self, seen: &Seen<'_>, now: Timestamp) -> Option<Value> {
+    /// The numbers of a decision change every time; the status follows what was decided at once, and each number later.
+    pub(super) fn next(&self, seen: &Seen<'_>, now: Timestamp) -> (Value, Unwritten) {
         let Seen { judged, record, quarantined, policies } = *seen;
         let conditions = [accepted(judged), capped(judged), ready(judged, record, quarantined)];
         let mut status = Map::new();
@@ -73,7 +84,13 @@ impl LastStatus {
         });
         status.insert("conditions".to_owned(), Value::Array(conditions));
         let status = Value::Object(status);
-        (!self.says(&status)).then_some(status)
+        let why = |status: &Value| status.pointer("/lastDecision/why").cloned();
+        let unwritten = match () {
+            () if !self.says(&status) => Unwritten::News,
+            () if why(&status) != why(&self.written) => Unwritten::Numbers,
+            () => Unwritten::Nothing,
+        };
+        (status, unwritten)
     }
 
     /// Tells whether a status says the same.
@@ -101,10 +118,10 @@ impl LastStatus {
             "since": since.unwrap_or_else(|| json!(seconds(record.at))),
         });
         fields.insert("lastDecision".to_owned(), decision);
-        if let Some(target) = record.features.target.last() {
-            fields.insert("replicas".to_owned(), json!(target.replicas));
-            fields.insert("readyReplicas".to_owned(), json!(target.ready));
-        }
+        // What is not known any more is not shown as if it were.
+        let target = record.features.target.known();
+        fields.insert("replicas".to_owned(), json!(target.map(|target| target.replicas)));
+        fields.insert("readyReplicas".to_owned(), json!(target.map(|target| target.ready)));
         fields.insert("forecastAuthority".to_owned(), json!(forecast_authority(record).as_str()));
         fields
     }
