@@ -124,6 +124,7 @@ impl LoopControl {
             waiting.push(Awaited::EarlierWrites { writes: unsettled });
         }
         waiting.extend(ports.journal.unreadable().into_iter().map(Awaited::UnreadableIntent));
+        waiting.extend(ports.services.unbounded().map(|why| Awaited::Bound { why }));
         waiting.extend(ports.services.ignored().into_iter().map(|declaration| Awaited::Unheeded { declaration }));
         waiting
     }

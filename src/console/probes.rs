@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use crate::instrument::metrics::CONTENT_TYPE;
-use crate::ports::Control;
+use crate::ports::{Awaited, Control};
 
 use super::Console;
 use super::error::ApiError;
@@ -42,6 +42,7 @@ pub(super) async fn metrics(State(console): State<Console>) -> Result<Response, 
         let (status, process) = (control.status(), metrics.process());
         process.ready(status.ready);
         process.leader(status.lead.speaks());
+        process.unbounded(status.services_wait_for.iter().any(|what| matches!(what, Awaited::Bound { .. })));
         metrics.encode()
     });
     match page.await? {

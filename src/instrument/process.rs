@@ -45,6 +45,7 @@ pub struct ProcessMetrics {
     stages: [Histogram; STAGES.len()],
     ready: Gauge,
     leader: Gauge,
+    unbounded: Gauge,
     kill_engaged: Gauge,
     kill_unreadable: Gauge,
     reloads_active: Counter,
@@ -66,6 +67,7 @@ impl ProcessMetrics {
             stages: STAGES.map(|stage| durations.get_or_create_owned(&[("stage", stage.into())])),
             ready: Gauge::default(),
             leader: Gauge::default(),
+            unbounded: Gauge::default(),
             kill_engaged: Gauge::default(),
             kill_unreadable: Gauge::default(),
             reloads_active: reloads.get_or_create_owned(&[("result", "active".into())]),
@@ -92,6 +94,8 @@ impl ProcessMetrics {
         registry.register("ready", "Whether the loop can decide", new.ready.clone());
         let help = "Whether this process is the one that writes";
         registry.register("leader", help, new.leader.clone());
+        let help = "Whether the platform's bound on services is missing or not known, so that nothing is written";
+        registry.register("unbounded", help, new.unbounded.clone());
         let help = "Whether the kill switch stops anything; an unreadable one stops everything";
         registry.register("kill_switch_engaged", help, new.kill_engaged.clone());
         let help = "Whether the kill switch cannot be read";
@@ -124,6 +128,11 @@ impl ProcessMetrics {
     /// Notes whether this process is the one that writes.
     pub fn leader(&self, leads: bool) {
         self.leader.set(leads.into());
+    }
+
+    /// Notes whether it is not known how far services may go.
+    pub fn unbounded(&self, unbounded: bool) {
+        self.unbounded.set(unbounded.into());
     }
 
     /// Notes the state of the kill switch.

@@ -68,6 +68,11 @@ pub enum Awaited {
         /// What it is, and why.
         declaration: String,
     },
+    /// The bound on how far services may go, which the owner of the platform has to set.
+    Bound {
+        /// Why it is not known.
+        why: String,
+    },
     /// The lease.
     Lease {
         /// Its name.
@@ -123,6 +128,7 @@ impl Awaited {
             Self::Declarations
             | Self::Services
             | Self::Unheeded { .. }
+            | Self::Bound { .. }
             | Self::UnreadableIntent(_)
             | Self::Lease { .. }
             | Self::FormerLeader
@@ -153,6 +159,7 @@ impl fmt::Display for Awaited {
             Self::EarlierWrites { writes } => write!(f, "{} to be settled", counted(*writes, "earlier write")),
             Self::UnreadableIntent(intent) => intent.fmt(f),
             Self::Unheeded { declaration } => f.write_str(declaration),
+            Self::Bound { why } => write!(f, "{why}; until then nothing is written"),
             Self::Lease { name, why } => write!(f, "lease {name}: {why}"),
             Self::FormerLeader => f.write_str("what the former leader left"),
             Self::PolicySet => f.write_str("a policy set"),

@@ -179,6 +179,34 @@ async fn c4_configmaps_that_change_together_are_announced_together() {
     }
 }
 
+/// The platform's edit is in force within a second, whatever tenants do.
+#[tokio::test]
+async fn c4_edits_of_tenants_that_never_end_hold_up_no_edit_of_the_platform() {
+    let (double, server) = server().await;
+    let labels = json!({ "flyball.dev/policies": "true" });
+    put(&double, OWN, "base", &labels, &json!({ "a.rhai": "one" }));
+    let store = PolicyMaps::start(&server, OWN).await;
+    let mut announced = store.watch();
+    announced.mark_unchanged();
+    let flapping = async {
+        for edit in 0.. {
+            put(&double, "shop", "ours", &labels, &json!({ "b.rhai": format!("edit {edit}") }));
+            if edit == 3 {
+                put(&double, OWN, "base", &labels, &json!({ "a.rhai": "two" }));
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let text = |files: &PolicyFiles| files.files.as_ref().unwrap()[0].text.clone();
+    let taken = announced.wait_for(|files| text(files) == "two");
+    tokio::select! {
+        taken = tokio::time::timeout(Duration::from_secs(3), taken) => {
+            drop(taken.expect("the platform waits for tenants").unwrap());
+        }
+        () = flapping => unreachable!(),
+    }
+}
+
 /// Runs `flyball policy eval` on a recorded decision of a service, with settings that take policies from ConfigMaps.
 async fn eval(double: &KubernetesDouble, service: &str) -> String {
     let directory = tempfile::tempdir().unwrap();

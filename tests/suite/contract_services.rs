@@ -13,7 +13,7 @@ use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::faults::{Fault, Verb};
 use flyball::demo::kubernetes::objects::{Author, Objects};
 use flyball::demo::kubernetes::resource::{Resource, Subresource};
-use flyball::model::{DecisionId, Mode, ServiceId, ServiceSpec, WriteOutcome};
+use flyball::model::{DecisionId, Features, Mode, ServiceId, ServiceSpec, TargetReading, WriteOutcome};
 use flyball::ports::{Awaited, Leadership, News, PolicyFaults, Roster, Services};
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -81,6 +81,17 @@ impl Site {
         let server = connect(&Access::Url(double.url()), timeouts).await.unwrap();
         let services =
             ServiceLoops::start(&server, Arc::new(Counted(declarations(), counts)), leadership, "flyball-0".to_owned());
+        let roster = services.watch();
+        Self { double, services, roster }
+    }
+
+    /// Another process over the same objects.
+    async fn restarted(self) -> Self {
+        let Self { double, services, .. } = self;
+        drop(services);
+        let server = connect(&Access::Url(double.url()), Timeouts::default()).await.unwrap();
+        let services =
+            ServiceLoops::start(&server, Arc::new(declarations()), Arc::new(Alone::default()), "flyball-1".to_owned());
         let roster = services.watch();
         Self { double, services, roster }
     }
@@ -228,8 +239,43 @@ async fn x4_of_two_loops_on_one_target_the_older_one_stays() {
     site.apply("another", &json!({ "target": { "name": "checkout" } }));
     site.until("told", |site| site.condition("another", "Accepted")["reason"] == "Collision").await;
     site.roster(|specs| specs.len() == 1).await;
-    let message = site.condition("another", "Accepted")["message"].to_string();
-    assert!(message.contains("already the target of shop/"), "{message}");
+    for (kind, reason) in [("Accepted", "Collision"), ("Ready", "Collision")] {
+        let condition = site.condition("another", kind);
+        assert_eq!((&condition["status"], &condition["reason"]), (&json!("False"), &json!(reason)));
+        let message = condition["message"].to_string();
+        assert!(message.contains("already the target of shop/checkout"), "{message}");
+    }
+    site.delete("checkout");
+    site.roster(|specs| names(specs) == ["another"]).await;
+    site.until("free", |site| site.condition("another", "Ready")["reason"] == "Starting").await;
+    assert_eq!(site.condition("another", "Accepted")["status"], "True");
+}
+
+/// Whoever changes a spec takes nothing from a loop that is at work, however much older the own one is; and of two that
+/// change at once each falls back to what it had.
+#[tokio::test]
+async fn x4_a_changed_loop_takes_no_target_from_one_that_is_in_force() {
+    let mut site = Site::open().await;
+    site.apply("a-older", &json!({}));
+    site.roster(|specs| specs.len() == 1).await;
+    site.apply("b-newer", &json!({}));
+    site.roster(|specs| specs.len() == 2).await;
+    let targets = |specs: &[&ServiceSpec]| specs.iter().map(|spec| spec.target.name.clone()).collect::<Vec<_>>();
+    site.apply("a-older", &json!({ "target": { "name": "b-newer" } }));
+    // What the changed one leaves is not free either, for it falls back to that.
+    site.apply("0-oldest-by-name", &json!({ "target": { "name": "a-older" } }));
+    site.until("told", |site| site.condition("a-older", "Accepted")["reason"] == "Collision").await;
+    site.until("told", |site| site.condition("0-oldest-by-name", "Ready")["reason"] == "Collision").await;
+    let message = site.condition("a-older", "Accepted")["message"].to_string();
+    assert!(message.contains("already the target of shop/b-newer") && message.contains("last good spec"), "{message}");
+    site.roster(|specs| targets(specs) == ["a-older", "b-newer"]).await;
+    // A flyball that starts anew knows by the statuses who was in force.
+    site.until("told", |site| site.condition("b-newer", "Accepted")["status"] == "True").await;
+    let mut site = site.restarted().await;
+    // What was refused is remembered by nobody.
+    site.roster(|specs| names(specs) == ["0-oldest-by-name", "b-newer"]).await;
+    site.delete("b-newer");
+    site.roster(|specs| names(specs) == ["0-oldest-by-name", "a-older"]).await;
 }
 
 #[tokio::test]
@@ -248,7 +294,10 @@ async fn the_platform_bound_caps_every_loop_and_without_it_none_writes() {
     let told = |site: &Site| site.condition("checkout", "Capped")["message"].to_string().contains("no PlatformBound");
     site.until("told", told).await;
     let why = site.services.unbounded().unwrap();
-    assert_eq!(why, "there is no PlatformBound named flyball; apply one");
+    assert_eq!(why, "there is no PlatformBound named flyball; apply one, such as deploy/base/bound.yaml");
+    site.until("told", |site| site.condition("checkout", "Ready")["reason"] == "Unbounded").await;
+    let ready = site.condition("checkout", "Ready");
+    assert_eq!((&ready["status"], &ready["message"]), (&json!("False"), &json!(format!("nothing is written: {why}"))));
     site.roster(|specs| specs[0].bounds.max == 50 && specs[0].mode == Mode::Auto).await;
 }
 
@@ -262,6 +311,13 @@ async fn a_decision_shows_in_the_status_and_one_that_acts_in_events() {
     site.until("told", |site| site.status("checkout")["lastDecision"]["action"] == "no action").await;
     assert_eq!(site.events(), Vec::<Value>::new(), "that nothing was to be done is no event");
     assert_eq!(site.status("checkout")["forecastAuthority"], "reactive_only", "in the words of records and metrics");
+    assert!(site.status("checkout")["replicas"].is_number());
+    let mut gone = records::nothing(id(1));
+    let unknown = TargetReading::Unknown { reason: "it does not exist".to_owned() };
+    gone.features = Arc::new(Features { target: unknown, ..(*gone.features).clone() });
+    site.services.tell(&checkout(), News::Decided(Arc::new(gone)));
+    site.until("told", |site| site.condition("checkout", "Ready")["reason"] == "TargetUnknown").await;
+    assert_eq!(site.status("checkout")["replicas"], Value::Null, "what nobody knows any more is not shown");
     let acted = records::acted(id(2));
     let change = acted.change.clone().unwrap();
     let planned = flyball::model::DecisionRecord { outcome: None, effect: None, ..acted };

@@ -18,6 +18,7 @@ fn exercised() -> Metrics {
     process.stage(Stage::Decide, Duration::from_micros(20));
     process.lost_log_lines.inc();
     process.ready(true);
+    process.unbounded(true);
     process.kill(&KillState::Unreadable { error: "gone".to_owned() });
     process.policy_active(&PolicyRevision::of([("a", "1")]));
     process.policy_active(&PolicyRevision::of([("a", "2")]));

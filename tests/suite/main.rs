@@ -19,6 +19,7 @@ mod golden_explain;
 mod golden_metrics;
 mod hostile;
 mod hostile_policies;
+mod in_cluster;
 mod kubernetes_double;
 mod manifests;
 mod newcomer;

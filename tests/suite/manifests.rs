@@ -10,7 +10,7 @@ use flyball::adapters::kubernetes::kept_policies;
 use flyball::adapters::kubernetes::lease::RELEASE_WITHIN;
 use flyball::adapters::kubernetes::loops::CRDS;
 use flyball::adapters::kubernetes::rights::{INTENT_RIGHTS, KEPT_POLICIES_RIGHTS, LEASE_RIGHTS, RIGHTS, Right};
-use flyball::config::Settings;
+use flyball::config::{Settings, parse_span};
 use flyball::model::LANDS_WITHIN;
 use serde_json::{Value, json};
 
@@ -74,6 +74,91 @@ fn every_key_of_the_schema_is_one_that_is_read_and_the_other_way_round() {
         let known: BTreeSet<&str> = known.lines().next().unwrap().split(", ").collect();
         let written = spec.pointer(place).unwrap().as_object().unwrap();
         assert_eq!(known, written.keys().map(String::as_str).collect(), "at spec{place}");
+    }
+}
+
+/// Tells whether the API server takes a spec: its schema by its own words, and the rules on spans, which are all of one form.
+fn admits(schema: &Value, spec: &Value) -> bool {
+    let mut plain = schema.clone();
+    // `nullable` is a word of the API alone.
+    plain["properties"]["capacity"]["type"] = json!(["object", "null"]);
+    jsonschema::validator_for(&plain).unwrap().is_valid(spec) && spans_fit(schema, spec)
+}
+
+fn spans_fit(schema: &Value, value: &Value) -> bool {
+    let rules = schema["x-kubernetes-validations"].as_array().into_iter().flatten();
+    let rules: Vec<&str> =
+        rules.filter_map(|rule| rule["rule"].as_str()).filter(|rule| rule.contains("duration(")).collect();
+    let within = rules.iter().all(|rule| {
+        let quoted: Vec<&str> = rule.split('\'').skip(1).step_by(2).collect();
+        let [low, high] = quoted[quoted.len() - 2..] else { panic!("{rule}") };
+        let text = value.as_str().unwrap();
+        let is_range = format!("duration(self) >= duration('{low}') && duration(self) <= duration('{high}')");
+        let or_a_day = format!("self == '1d' || ({is_range})");
+        assert!(**rule == is_range || **rule == or_a_day, "{rule}");
+        let range = parse_span(low).unwrap()..=parse_span(high).unwrap();
+        if text == "1d" { **rule == or_a_day } else { parse_span(text).is_ok_and(|span| range.contains(&span)) }
+    });
+    let inner = schema["properties"].as_object().into_iter().flatten();
+    within
+        && inner.filter_map(|(key, inner)| Some((inner, value.get(key)?))).all(|(inner, value)| spans_fit(inner, value))
+}
+
+/// What an owner may write and what flyball takes is the same: nothing is admitted only to be refused for good.
+#[test]
+fn what_the_schema_admits_is_accepted_and_what_it_refuses_is_not() {
+    let text = fs::read_to_string(deploy("base/settings.yaml")).unwrap();
+    let declarations = Settings::parse(&text).unwrap().declarations.unwrap();
+    let (schema, id) = (schema_of_spec(), "shop/checkout".parse().unwrap());
+    let check = |spec: Value, expected: bool| {
+        let read = declarations.read(&id, &spec);
+        assert_eq!((admits(&schema, &spec), read.is_ok()), (expected, expected), "{spec} {read:?}");
+    };
+    check(json!({ "capacity": null }), true);
+    for (key, most) in [("per10Min", 4), ("perHour", 12)] {
+        [0, 1, most].into_iter().for_each(|count| check(json!({ "budgets": { key: count } }), true));
+        [-1, most + 1, 5000].into_iter().for_each(|count| check(json!({ "budgets": { key: count } }), false));
+    }
+    let numbers = [
+        ("/guards/raiseFactor", 1.0, 2.0),
+        ("/guards/backedRaiseFactor", 1.0, 4.0),
+        ("/guards/lowerShare", 0.01, 0.3),
+        ("/guards/raiseAtLeast", 1.0, 4.0),
+        ("/slo/errorRatio", 0.0, 1.0),
+        ("/capacity/perPodRate", 0.001, 1e9),
+        ("/capacity/utilisation", 0.05, 1.0),
+    ];
+    let written = |path: &str, value: &Value| {
+        let (part, key) = path[1..].split_once('/').unwrap();
+        let mut spec = json!({ "capacity": { "perPodRate": 10, "utilisation": 0.8, "startTime": "30s" } });
+        if part == "capacity" {
+            spec[part][key].clone_from(value);
+        } else {
+            spec[part] = json!({ key: value });
+        }
+        spec
+    };
+    for (path, low, high) in numbers {
+        let number = |number: f64| if path.ends_with("Least") { json!(number.trunc() as i64) } else { json!(number) };
+        [low, high].into_iter().for_each(|fits| check(written(path, &number(fits)), true));
+        [low - 1.0, high + 1.0].into_iter().for_each(|odd| check(written(path, &number(odd)), false));
+    }
+    let spans: [(&str, &[&str], &[&str]); 10] = [
+        ("/slo/p99", &["1ms", "1.5s", "200ms", "1s200ms", "1h", "1d", "24h"], &["0ms", "0.5ms", "24h1ms", "2d"]),
+        ("/capacity/startTime", &["0s", "1d", "1.5m", "1h30m"], &["25h", "24h0.5s", "2d"]),
+        ("/guards/raiseCooldown", &["15s", "0.25m", "1d"], &["14999ms", "14s", "2d"]),
+        ("/guards/backedRaiseCooldown", &["15s", "24h"], &["14s", "25h"]),
+        ("/guards/lowerCooldown", &["60s", "1m", "1d"], &["59s", "1441m"]),
+        ("/guards/reversalLock", &["60s", "1d"], &["59s", "25h"]),
+        ("/guards/otherCooldown", &["60s", "1d"], &["59s", "25h"]),
+        ("/guards/stabilisation", &["60s", "1d"], &["59s", "25h"]),
+        ("/guards/windowGap", &["1s", "1.5m", "90s"], &["999ms", "91s", "1d"]),
+        ("/guards/humanHold", &["5m", "300s", "1d"], &["299s", "25h", "4.9m"]),
+    ];
+    for (path, fits, odd) in spans {
+        fits.iter().for_each(|text| check(written(path, &json!(text)), true));
+        let no_spans = ["", " ", "15", "soon", "-15s", "1m1h", "1.5s200ms", "s15", "999999999999999s"];
+        odd.iter().chain(&no_spans).for_each(|text| check(written(path, &json!(text)), false));
     }
 }
 

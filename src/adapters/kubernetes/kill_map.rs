@@ -56,8 +56,10 @@ impl KillMap {
         match read {
             Ok(Some(order)) => KillState::readable(order),
             Ok(None) => {
-                let error =
-                    format!("ConfigMap {}/{NAME}: does not exist; apply it to let writes go on", self.namespace);
+                let error = format!(
+                    "ConfigMap {}/{NAME}: does not exist; `kubectl create -f deploy/base/killswitch.yaml` lets writes go on",
+                    self.namespace
+                );
                 KillState::Missing { error }
             }
             Err(why) => KillState::Unreadable { error: format!("ConfigMap {}/{NAME}: {why}", self.namespace) },

@@ -22,6 +22,7 @@
 //! | [`kept_policies`] | a copy of the policies in force as a ConfigMap |
 //! | [`policy_maps`] | policies as ConfigMaps |
 //! | [`rights`] | what flyball's account may do, for `flyball doctor` |
+//! | [`served`] | whether the server has the custom resources as they are shipped |
 //! | [`settings`] | what the settings say of the lease |
 //! | [`loops`] | services as `ServiceLoop` objects |
 //! | `autoscaler` | a `HorizontalPodAutoscaler`, and what those of a namespace mean for a target |
@@ -45,6 +46,7 @@ mod pages;
 pub mod policy_maps;
 pub mod rights;
 mod scale;
+pub mod served;
 pub mod settings;
 mod view;
 mod watch;

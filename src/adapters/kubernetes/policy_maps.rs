@@ -31,8 +31,11 @@ const SCRIPT: &str = ".rhai";
 const FILES_LIMIT: usize = 64;
 /// Largest set for one namespace, bytes.
 const SIZE_LIMIT: usize = 2 * 1024 * 1024;
-/// An edit is announced once nothing has followed it for so long: what is applied together comes one by one.
+/// An edit is announced once nothing has followed it for so long: what is applied together comes one by one. The set of
+/// flyball's own namespace is waited for by itself, and first: whoever else edits does not keep it waiting.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(300);
+/// Pause before each look, which copies the files: however many edits there are.
+const LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// How long it may take until edits that keep coming are announced as they are.
 const SETTLE_AT_MOST: Duration = Duration::from_secs(5);
 /// How long the start waits for the first list.
@@ -57,15 +60,22 @@ impl PolicyMaps {
         let own = namespace.to_owned();
         let (sender, announced) = watch::channel(Arc::new(files(&cache.lock(), &own)));
         let task = tokio::spawn(async move {
-            // Ends with the watch, which holds the sender.
-            while news.changed().await.is_ok() {
-                settle(&mut news).await;
-                let next = files(&cache.lock(), &own);
-                sender.send_if_modified(|files| {
-                    let changed = **files != next;
-                    *files = Arc::new(next);
-                    changed
-                });
+            let mut settling = Settling::of(PolicyFiles::clone(&sender.borrow()));
+            loop {
+                let heard = match settling.due() {
+                    None => news.changed().await,
+                    Some(due) => tokio::time::timeout_at(due, news.changed()).await.unwrap_or(Ok(())),
+                };
+                // Ends with the watch, which holds the sender.
+                if heard.is_err() {
+                    return;
+                }
+                tokio::time::sleep(LOOK_PAUSE).await;
+                news.mark_unchanged();
+                let seen = files(&cache.lock(), &own);
+                if let Some(settled) = settling.look(seen, Instant::now()) {
+                    sender.send_replace(Arc::new(settled));
+                }
             }
         });
         Self { announced, seen, _task: AbortOnDropHandle::new(task) }
@@ -82,10 +92,62 @@ impl PolicyStore for PolicyMaps {
     }
 }
 
-/// Waits until nothing has changed for a while.
-async fn settle(news: &mut watch::Receiver<u64>) {
-    let latest = Instant::now() + SETTLE_AT_MOST;
-    while Instant::now() < latest && matches!(tokio::time::timeout(SETTLE_INTERVAL, news.changed()).await, Ok(Ok(()))) {
+/// What was seen and is not announced yet.
+struct Settling {
+    announced: PolicyFiles,
+    seen: PolicyFiles,
+    /// The set of all services, and those of namespaces: since when they differ from what is announced, and the last
+    /// change.
+    all: Option<Edit>,
+    namespaces: Option<Edit>,
+}
+
+#[derive(Clone, Copy)]
+struct Edit {
+    began: Instant,
+    changed: Instant,
+}
+
+impl Edit {
+    fn due(self) -> Instant {
+        (self.changed + SETTLE_INTERVAL).min(self.began + SETTLE_AT_MOST)
+    }
+}
+
+impl Settling {
+    fn of(announced: PolicyFiles) -> Self {
+        Self { seen: announced.clone(), announced, all: None, namespaces: None }
+    }
+
+    /// Returns when to look again whatever comes.
+    fn due(&self) -> Option<Instant> {
+        self.all.or(self.namespaces).map(Edit::due)
+    }
+
+    /// Takes in what is seen now, and returns what is to be announced. The sets of namespaces stand beside that of all:
+    /// while it is edited they wait for it.
+    fn look(&mut self, seen: PolicyFiles, now: Instant) -> Option<PolicyFiles> {
+        let edit = |known: Option<Edit>, changed: bool| match known {
+            Some(Edit { began, .. }) if changed => Some(Edit { began, changed: now }),
+            None if changed => Some(Edit { began: now, changed: now }),
+            known => known,
+        };
+        self.all = edit(self.all, seen.files != self.seen.files);
+        self.namespaces = edit(self.namespaces, seen.namespaces != self.seen.namespaces);
+        self.seen = seen;
+        let is_due = |edit: Edit| edit.due() <= now;
+        let mut next = self.announced.clone();
+        if self.all.is_some_and(is_due) {
+            self.all = None;
+            (next.origin, next.files) = (self.seen.origin.clone(), self.seen.files.clone());
+        }
+        if self.all.is_none() && self.namespaces.is_some_and(is_due) {
+            self.namespaces = None;
+            next.namespaces.clone_from(&self.seen.namespaces);
+        }
+        let is_new = next != self.announced;
+        self.announced.clone_from(&next);
+        is_new.then_some(next)
     }
 }
 

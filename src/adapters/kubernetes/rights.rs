@@ -1,15 +1,20 @@
 //! What flyball's account may do on this server, and what else is there: asked by `flyball doctor`, never by the loop.
 
+use std::collections::BTreeSet;
+
 use kube::api::ListParams;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::model::{Autoscaling, ServiceId, TargetRef};
+use crate::model::{Autoscaling, ServiceId, TargetKind, TargetRef};
 
 use super::api_server::ApiServer;
 use super::autoscaler::{HorizontalPodAutoscaler, autoscaling};
-use super::loops::object::unfit;
-use super::pages;
+use super::cache::{Metadata, Object};
+use super::loops::object::{BoundObject, LoopObject, unfit};
+use super::loops::{BOUND_NAME, no_bound};
+use super::{pages, scale};
 
 /// A right that flyball uses: verb, group, resource with its subresource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +138,7 @@ async fn review(server: &ApiServer, right: &Right, namespace: &str, name: &str) 
 /// The loops of a cluster.
 #[derive(Debug, Default)]
 pub struct Loops {
-    /// Those of services, each with its spec as it is written.
+    /// Those of services, each with its spec as it is written; of two that collide the first one is supervised.
     pub declared: Vec<(ServiceId, Value)>,
     /// What is said of the others, which nobody heeds.
     pub ignored: Vec<String>,
@@ -145,14 +150,46 @@ pub struct Loops {
 /// Why they cannot be listed.
 pub async fn loops(server: &ApiServer) -> Result<Loops, String> {
     let mut loops = Loops::default();
-    for object in list::<Value>(server, "/apis/flyball.dev/v1alpha1/serviceloops").await? {
-        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
-        match ServiceId::new(text("namespace"), text("name")) {
-            Ok(id) => loops.declared.push((id, object["spec"].clone())),
-            Err(_) => loops.ignored.push(unfit(text("namespace"), text("name"))),
+    let mut objects: Vec<LoopObject> = list(server, "/apis/flyball.dev/v1alpha1/serviceloops").await?;
+    objects.retain(|object| object.metadata.deletion_timestamp.is_none());
+    // As a flyball that starts now would take them.
+    objects.sort_by_cached_key(|object| {
+        (!object.is_said_to_be_accepted(), object.metadata.creation_timestamp.clone(), object.id().ok())
+    });
+    for object in objects {
+        match object.id() {
+            Ok(id) => loops.declared.push((id, object.spec)),
+            Err(_) => loops.ignored.push(unfit(&object.metadata.namespace, &object.metadata.name)),
         }
     }
     Ok(loops)
+}
+
+/// Returns the bound on all loops in words, or why it is none.
+///
+/// # Errors
+/// Why it cannot be read.
+pub async fn bound(server: &ApiServer) -> Result<Result<String, String>, String> {
+    let bounds: Vec<BoundObject> = list(server, "/apis/flyball.dev/v1alpha1/platformbounds").await?;
+    let Some(object) = bounds.iter().find(|object| object.metadata().name == BOUND_NAME) else {
+        return Ok(Err(no_bound()));
+    };
+    let bound = object.bound();
+    Ok(bound.map(|bound| format!("at most {} replicas, mode {}", bound.max_replicas, bound.max_mode.as_str())))
+}
+
+/// Returns which targets of a kind there are, in all namespaces.
+///
+/// # Errors
+/// Why they cannot be listed.
+pub async fn targets(server: &ApiServer, kind: TargetKind) -> Result<BTreeSet<TargetRef>, String> {
+    #[derive(Deserialize)]
+    struct Named {
+        metadata: Metadata,
+    }
+    let objects: Vec<Named> = list(server, &scale::all_of(kind)).await?;
+    let target = |Named { metadata: Metadata { namespace, name, .. } }| TargetRef { kind, namespace, name };
+    Ok(objects.into_iter().map(target).collect())
 }
 
 /// Returns all autoscalers.
@@ -181,10 +218,7 @@ async fn list<T: DeserializeOwned>(server: &ApiServer, path: &str) -> Result<Vec
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
-    use crate::model::TargetKind;
 
     #[test]
     fn autoscalers_mean_for_a_target_what_they_mean_to_the_loop() {

@@ -66,9 +66,17 @@ pub(super) fn collection(target: &TargetRef) -> Result<String, ClusterError> {
 
 /// Returns the path of the objects of `kind` in `namespace`.
 pub(super) fn collection_of(kind: TargetKind, namespace: &str) -> String {
-    let plural = match kind {
+    format!("/apis/apps/v1/namespaces/{namespace}/{}", plural(kind))
+}
+
+/// Returns the path of the objects of `kind` in all namespaces.
+pub(super) fn all_of(kind: TargetKind) -> String {
+    format!("/apis/apps/v1/{}", plural(kind))
+}
+
+fn plural(kind: TargetKind) -> &'static str {
+    match kind {
         TargetKind::Deployment => "deployments",
         TargetKind::StatefulSet => "statefulsets",
-    };
-    format!("/apis/apps/v1/namespaces/{namespace}/{plural}")
+    }
 }

@@ -139,10 +139,15 @@ pub(super) fn kill_switch(settings: &Settings, state: &KillState, findings: &mut
             findings.note(format!("{error}; no service is in `auto`, so nothing is missed"))
         }
         KillState::Missing { error } => findings.bad(error, "until then NOTHING IS WRITTEN"),
-        KillState::Unreadable { error } => findings.bad(
-            format!("{error}: until then NOTHING IS WRITTEN"),
-            "mend it; `flyball resume --reason ...` writes it anew",
-        ),
+        KillState::Unreadable { error } => {
+            let remedy = if settings.kill_switch_in_cluster {
+                "see that it can be read and that `global` is `engaged` or `released`: `kubectl edit configmap \
+                 flyball-killswitch` in flyball's namespace"
+            } else {
+                "mend it; `flyball resume --reason ...` writes it anew"
+            };
+            findings.bad(format!("{error}: until then NOTHING IS WRITTEN"), remedy)
+        }
         KillState::Readable { order, .. } => match order.stopped() {
             None => findings.good("kill switch is off"),
             Some(stopped) => findings.note(format!("kill switch is ON and stops {stopped}, {}", order.given())),

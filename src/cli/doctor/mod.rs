@@ -1,8 +1,10 @@
 //! `flyball doctor`: is everything there that the loop will need? Writes nothing.
 //!
-//! What this machine has to have is in `here`; below are telemetry sources and the API server.
+//! What this machine has to have is in `here`, what services have to have in the cluster in `services`; below are telemetry
+//! sources, and what flyball's account may do.
 
 mod here;
+mod services;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,7 +12,6 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::adapters::kill_file::read_state;
 use crate::adapters::kubernetes::kept_policies;
@@ -19,8 +20,7 @@ use crate::adapters::kubernetes::rights::{self, INTENT_RIGHTS, KEPT_POLICIES_RIG
 use crate::adapters::kubernetes::{ApiServer, Timeouts, connect};
 use crate::adapters::registry;
 use crate::app::{access, question, volatile_state};
-use crate::config::{Declarations, Settings, SourceSettings};
-use crate::model::{Autoscaling, ServiceId, TargetRef};
+use crate::config::{Settings, SourceSettings};
 use crate::ports::{KillSwitch, Round, TelemetrySource, Template};
 
 use super::{ConfigArg, Output, tell};
@@ -29,7 +29,8 @@ use super::{ConfigArg, Output, tell};
 #[command(
     after_help = "Looks at the kill switch, the state directory (writable, version, room), the policies and the address.\n\
                         Asks the API server for the rights of the account it runs as (SelfSubjectAccessReview) and for its\n\
-                        custom resources, each telemetry source for its signals, and looks for autoscalers on the same targets.\n\
+                        custom resources and the PlatformBound, each telemetry source for its signals, and looks whether the targets\n\
+                        of services exist, whether two services want the same one, and for autoscalers on them.\n\
                         Ends with 1 if something is missing."
 )]
 pub struct DoctorArgs {
@@ -140,9 +141,10 @@ async fn cluster(settings: &Settings, server: &ApiServer, findings: &mut Finding
         let state = KillMap::start(server, own).read().await;
         here::kill_switch(settings, &state, findings)?;
     }
-    custom_resources(settings, server, findings).await?;
+    services::custom_resources(settings, server, findings).await?;
     account(settings, server, findings).await?;
-    conflicts(settings, server, findings).await
+    services::bound(settings, server, findings).await?;
+    services::targets(settings, server, findings).await
 }
 
 /// Asks a source each of its queries once.
@@ -176,32 +178,6 @@ async fn telemetry(settings: &Settings, source: &SourceSettings, findings: &mut 
         findings.good(format!("source {} answers for {answered} signals ({})", source.name, source.url))?;
     }
     Ok(())
-}
-
-async fn custom_resources(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
-    if settings.declarations.is_none() && !settings.intents_in_cluster {
-        return findings.note("services are listed in the settings: no custom resources are needed");
-    }
-    let remedy = "run `flyball crds | kubectl apply --server-side -f -`";
-    match rights::custom_resources(server).await {
-        Err(error) => findings.bad(format!("flyball.dev/v1alpha1: {error}"), remedy),
-        Ok(found) => {
-            let declared = settings.declarations.is_some();
-            let mut needed = Vec::new();
-            needed.extend(
-                declared.then_some(["serviceloops", "serviceloops/status", "platformbounds"]).into_iter().flatten(),
-            );
-            needed.extend(
-                settings.intents_in_cluster.then_some(["loopactions", "loopactions/status"]).into_iter().flatten(),
-            );
-            let missing: Vec<&str> =
-                needed.into_iter().filter(|name| !found.iter().any(|found| found == name)).collect();
-            if missing.is_empty() {
-                return findings.good("flyball.dev/v1alpha1 is served");
-            }
-            findings.bad(format!("flyball.dev/v1alpha1 has no {}", missing.join(", ")), remedy)
-        }
-    }
 }
 
 /// Asks for every right that these settings need.
@@ -245,59 +221,4 @@ async fn account(settings: &Settings, server: &ApiServer, findings: &mut Finding
 
 fn qualified(right: &Right) -> String {
     if right.group.is_empty() { right.resource.to_owned() } else { format!("{}.{}", right.resource, right.group) }
-}
-
-/// Looks for autoscalers on the targets.
-async fn conflicts(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
-    let targets = match &settings.declarations {
-        None => settings.services.iter().map(|spec| (spec.id.clone(), spec.target.clone())).collect(),
-        Some(declarations) => match rights::loops(server).await {
-            Ok(loops) => {
-                for ignored in &loops.ignored {
-                    findings.bad(ignored.clone(), "make it anew under another name; its `target.name` may stay")?;
-                }
-                declared(declarations, &loops.declared, findings)?
-            }
-            Err(error) => return findings.bad(format!("serviceloops: {error}"), "list them by hand"),
-        },
-    };
-    let autoscalers = match rights::autoscalers(server).await {
-        Ok(autoscalers) => autoscalers,
-        Err(error) => return findings.bad(format!("autoscalers: {error}"), "list them by hand"),
-    };
-    let mut clear = 0;
-    for (service, target) in &targets {
-        match autoscalers.on(target) {
-            Autoscaling::Nobody => clear += 1,
-            Autoscaling::Autoscaler(one) => {
-                clear += 1;
-                findings.note(format!("HPA {} scales {target}: {service} moves its floor", one.name))?;
-            }
-            Autoscaling::Closed { why } => findings.bad(
-                format!("{target}: {why}; {service} holds"),
-                "leave one autoscaler that nothing else writes, or the service in `shadow`",
-            )?,
-        }
-    }
-    let told = format!("{clear} of {} targets have a lever that is free", targets.len());
-    if clear == targets.len() { findings.good(told) } else { findings.note(told) }
-}
-
-/// Returns the targets of the loops that are valid, and names the faults of the others.
-fn declared(
-    declarations: &Declarations,
-    loops: &[(ServiceId, Value)],
-    findings: &mut Findings,
-) -> anyhow::Result<Vec<(ServiceId, TargetRef)>> {
-    let mut targets = Vec::new();
-    for (id, spec) in loops {
-        match declarations.read(id, spec) {
-            Ok(spec) => targets.push((id.clone(), spec.target)),
-            Err(faults) => {
-                let faults: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
-                findings.bad(format!("ServiceLoop {id}: {}", faults.join(", ")), "mend its spec")?;
-            }
-        }
-    }
-    Ok(targets)
 }

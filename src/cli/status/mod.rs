@@ -200,8 +200,13 @@ fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
         let error = source.error.as_ref()?;
         Some(format!("source {}: {error}", source.name))
     }));
-    // A source that fails is told already.
-    let untold = |what: &&Awaited| !matches!(what, Awaited::Telemetry { .. });
+    let watches_wait = status.waiting_for.iter().chain(&status.services_wait_for).any(is_watch);
+    // A source that fails is told already, and so is a watch that stands still.
+    let untold = |what: &&Awaited| match what {
+        Awaited::Telemetry { .. } => false,
+        Awaited::Bound { .. } => !watches_wait,
+        _ => true,
+    };
     reasons.extend(status.waiting_for.iter().filter(untold).map(|what| format!("not ready: {what}")));
     let waiting = status.services_wait_for.iter().filter(|what| !status.waiting_for.contains(what));
     reasons.extend(waiting.filter(untold).map(|what| format!("services wait: {what}")));
@@ -209,7 +214,6 @@ fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
         let faults = counted(status.policy_faults.len(), "fault");
         reasons.push(format!("a policy set was refused ({faults}): {fault}"));
     }
-    let watches_wait = status.waiting_for.iter().chain(&status.services_wait_for).any(is_watch);
     for service in services {
         let name = &service.service;
         if let Some(why) = &service.quarantined {

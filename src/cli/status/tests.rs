@@ -159,6 +159,20 @@ fn writes_that_come_to_nothing_and_targets_that_are_not_there_are_trouble() {
     );
 }
 
+/// Without it no loop writes, however well all else is.
+#[test]
+fn a_bound_that_is_missing_is_trouble() {
+    let why = "there is no PlatformBound named flyball; apply deploy/base/bound.yaml".to_owned();
+    let mut status = Status { services_wait_for: vec![Awaited::Bound { why }], ..process() };
+    let told = "services wait: there is no PlatformBound named flyball; apply deploy/base/bound.yaml; until then nothing is \
+                written";
+    assert_eq!(reasons(&status, &services()), [told]);
+    let why = crate::ports::StaleWatch { silent_seconds: Some(130), trouble: None };
+    status.waiting_for = vec![Awaited::Watch { of: "PlatformBound".to_owned(), why }];
+    let silent = "not ready: watch of PlatformBound: silent for 130 s";
+    assert_eq!(reasons(&status, &services()), [silent], "a watch that stands still is told once");
+}
+
 /// A guard at work is no trouble; a service that sees nothing any more is.
 #[test]
 fn services_that_see_nothing_are_trouble() {

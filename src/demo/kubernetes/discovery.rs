@@ -43,6 +43,12 @@ fn resources(version: &str) -> Value {
                 "group": "autoscaling", "version": "v1", "kind": "Scale", "verbs": ["get", "patch", "update"],
             }));
         }
+        if resource.subresource("status").is_some() {
+            listed.push(json!({
+                "name": format!("{}/status", resource.plural()), "singularName": "", "namespaced": resource.namespaced(),
+                "kind": resource.kind(), "verbs": ["get", "patch", "update"],
+            }));
+        }
     }
     json!({ "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": version, "resources": listed })
 }

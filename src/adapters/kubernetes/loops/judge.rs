@@ -1,4 +1,4 @@
-//! Which declarations hold. Pure: the objects as they are, and the last good declaration of each.
+//! Which declarations hold. Pure: the objects as they are, and the declaration of each that is in force.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub(super) struct Judged {
     pub(super) accepted: Acceptance,
     /// What the platform's bound cut from it.
     pub(super) cut: Option<String>,
+    /// Why nothing is written though its mode would, where there is no bound or a faulty one.
+    pub(super) unbounded: Option<String>,
     /// What stands in its status, as last seen.
     pub(super) status: serde_json::Value,
 }
@@ -34,7 +36,7 @@ pub(super) enum Acceptance {
     Valid,
     /// It has faults, all of them listed.
     Invalid(Vec<String>),
-    /// It is at odds with an older one.
+    /// It is at odds with another one.
     Collision(Vec<String>),
 }
 
@@ -49,11 +51,10 @@ pub(super) enum Unbounded {
     Unusable(String),
 }
 
-/// Judges loops, and remembers the last good declaration of each. A spec is read once, and all are compared when one of
-/// them changed: statuses, which flyball itself writes, change far more often.
+/// Judges loops, and remembers which declaration of each is in force. A spec is read once, and all are compared when one
+/// of them changed: statuses, which flyball itself writes, change far more often.
 pub(super) struct Judge {
     declarations: Arc<dyn Declarations>,
-    good: BTreeMap<ServiceId, (String, Arc<ServiceSpec>)>,
     read: BTreeMap<ServiceId, (Edition, Read)>,
     /// What was judged last, and what followed.
     editions: BTreeMap<ServiceId, Edition>,
@@ -74,8 +75,21 @@ struct Edition {
 
 /// What holds for a loop before the platform's bound.
 struct Verdict {
+    /// Of which object.
+    uid: String,
     accepted: Acceptance,
     spec: Option<Arc<ServiceSpec>>,
+}
+
+/// Who has a target that two want: the first of these.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Claim {
+    /// What the loop says is in force.
+    InForce,
+    /// This process has just started, and by the status of the loop it was in force before.
+    WasInForce,
+    /// It says something new.
+    New,
 }
 
 /// One loop in the course of judgement.
@@ -89,19 +103,12 @@ struct Case<'a> {
 impl Judge {
     /// Returns a judge that has seen nothing.
     pub(super) fn new(declarations: Arc<dyn Declarations>) -> Self {
-        Self {
-            declarations,
-            good: BTreeMap::new(),
-            read: BTreeMap::new(),
-            editions: BTreeMap::new(),
-            verdicts: BTreeMap::new(),
-            bound: None,
-        }
+        Self { declarations, read: BTreeMap::new(), editions: BTreeMap::new(), verdicts: BTreeMap::new(), bound: None }
     }
 
-    /// Judges all loops together, the oldest first: of two that collide the older one stays. While the bound is not
-    /// known the declarations stay as the last one left them; that nothing is written meanwhile is for the guards to
-    /// see to.
+    /// Judges all loops together. Of two that collide the one stays that is in force; where neither is, the older one.
+    /// While the bound is not known the declarations stay as the last one left them; that nothing is written meanwhile is
+    /// for the guards to see to.
     pub(super) fn judge(
         &mut self,
         loops: &[LoopObject],
@@ -127,21 +134,12 @@ impl Judge {
     fn compare(&mut self, loops: &BTreeMap<ServiceId, &LoopObject>) {
         self.read.retain(|id, _| loops.contains_key(id));
         let mut cases: Vec<Case<'_>> = loops.iter().map(|(id, object)| self.read(id, object)).collect();
-        // Of two that were made within one second, the one in force is the older one.
-        let is_new = |case: &Case<'_>| self.last_good(case.id, case.object).is_none();
-        let age = |case: &Case<'_>| (case.object.metadata.creation_timestamp.clone(), is_new(case), case.id.clone());
-        cases.sort_by_cached_key(age);
-        // A loop whose new declaration collides goes on by its last good one, unless that does, too.
-        if self.exclude_collisions(&mut cases, true) {
-            self.exclude_collisions(&mut cases, false);
-        }
-        self.good.retain(|id, (uid, _)| loops.get(id).is_some_and(|object| object.metadata.uid == *uid));
-        for case in &cases {
-            if let (Acceptance::Valid, Some(spec)) = (&case.accepted, &case.spec) {
-                self.good.insert(case.id.clone(), (case.object.metadata.uid.clone(), spec.clone()));
-            }
-        }
-        let verdict = |case: Case<'_>| (case.id.clone(), Verdict { accepted: case.accepted, spec: case.spec });
+        // What a loop falls back to may be what another one wants. It ends: each turn puts one back, and those that are
+        // in force are at odds with none.
+        while self.exclude_collisions(&mut cases) {}
+        let verdict = |Case { id, object, accepted, spec }: Case<'_>| {
+            (id.clone(), Verdict { uid: object.metadata.uid.clone(), accepted, spec })
+        };
         self.verdicts = cases.into_iter().map(verdict).collect();
     }
 
@@ -156,19 +154,28 @@ impl Judge {
         match read {
             Ok(spec) => Case { id, object, accepted: Acceptance::Valid, spec: Some(spec) },
             Err(faults) => {
-                let spec = self.last_good(id, object);
+                let spec = self.in_force(id, object);
                 Case { id, object, accepted: Acceptance::Invalid(faults), spec }
             }
         }
     }
 
-    fn last_good(&self, id: &ServiceId, object: &LoopObject) -> Option<Arc<ServiceSpec>> {
-        let good = self.good.get(id).filter(|(uid, _)| *uid == object.metadata.uid);
-        good.map(|(_, spec)| spec.clone())
+    fn in_force(&self, id: &ServiceId, object: &LoopObject) -> Option<Arc<ServiceSpec>> {
+        self.verdicts.get(id).filter(|verdict| verdict.uid == object.metadata.uid)?.spec.clone()
     }
 
-    /// Takes out of force what collides, and tells whether anything did.
-    fn exclude_collisions(&self, cases: &mut [Case<'_>], last_good_is_left: bool) -> bool {
+    fn claim(&self, case: &Case<'_>) -> Claim {
+        match self.verdicts.get(case.id).filter(|verdict| verdict.uid == case.object.metadata.uid) {
+            Some(verdict) if verdict.spec == case.spec => Claim::InForce,
+            None if case.object.is_said_to_be_accepted() => Claim::WasInForce,
+            Some(_) | None => Claim::New,
+        }
+    }
+
+    /// Puts what collides back to what is in force of it, and tells whether anything did.
+    fn exclude_collisions(&self, cases: &mut [Case<'_>]) -> bool {
+        let age = |case: &Case<'_>| (case.object.metadata.creation_timestamp.clone(), case.id.clone());
+        cases.sort_by_cached_key(|case| (self.claim(case), age(case)));
         let declared: Vec<ServiceSpec> = cases.iter().filter_map(|case| case.spec.as_deref().cloned()).collect();
         let (mut found, mut any) = (self.declarations.collisions(&declared).into_iter(), false);
         for case in cases.iter_mut().filter(|case| case.spec.is_some()) {
@@ -177,8 +184,7 @@ impl Judge {
                 continue;
             }
             any = true;
-            let good = self.last_good(case.id, case.object).filter(|good| Some(good) != case.spec.as_ref());
-            case.spec = good.filter(|_| last_good_is_left);
+            case.spec = self.in_force(case.id, case.object).filter(|in_force| Some(in_force) != case.spec.as_ref());
             if case.accepted == Acceptance::Valid {
                 case.accepted = Acceptance::Collision(collisions);
             }
@@ -195,10 +201,10 @@ fn conclude(object: &LoopObject, verdict: &Verdict, bound: Option<Bound>, unboun
     let bounded = verdict.spec.as_ref().map(|spec| cut(spec, bound));
     let (spec, cut) = bounded.map_or((None, None), |(spec, cut)| (Some(spec), cut));
     let writes = spec.as_ref().is_some_and(|spec| spec.mode > Mode::Shadow);
-    let cut = match unbounded {
+    let unbounded = match unbounded {
         Some(Unbounded::Unusable(why)) if writes => Some(format!("nothing is written: {why}")),
         // An API server that is away is no reason to write to it.
-        Some(_) | None => cut,
+        Some(_) | None => None,
     };
     Judged {
         uid: object.metadata.uid.clone(),
@@ -206,7 +212,8 @@ fn conclude(object: &LoopObject, verdict: &Verdict, bound: Option<Bound>, unboun
         generation: object.metadata.generation,
         spec,
         accepted: verdict.accepted.clone(),
-        cut,
+        cut: unbounded.clone().or(cut),
+        unbounded,
         status: object.status.clone(),
     }
 }

@@ -190,11 +190,16 @@ impl Keeper {
     }
 }
 
+/// Says that nobody has set a bound, and what to do about it.
+pub(super) fn no_bound() -> String {
+    format!("there is no PlatformBound named {BOUND_NAME}; apply one, such as deploy/base/bound.yaml")
+}
+
 /// Returns how far loops may go, as far as the watch has it.
 fn bound(bounds: &Cache<BoundObject>) -> Result<Bound, Unbounded> {
     match bounds.current("", BOUND_NAME, Tick::now()) {
         Err(reason) => Err(Unbounded::Unread(reason)),
-        Ok(None) => Err(Unbounded::Unusable(format!("there is no PlatformBound named {BOUND_NAME}; apply one"))),
+        Ok(None) => Err(Unbounded::Unusable(no_bound())),
         Ok(Some(object)) => object.bound().map_err(Unbounded::Unusable),
     }
 }

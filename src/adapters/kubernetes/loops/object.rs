@@ -6,14 +6,17 @@ use serde_json::Value;
 use crate::adapters::kubernetes::cache::{Metadata, Object};
 use crate::model::{Mode, ServiceId, ids::IdError};
 
+/// The condition that tells whether a spec is in force.
+pub(super) const ACCEPTED: &str = "Accepted";
+
 /// A `ServiceLoop`. Its `spec` is read later and whole, so that one faulty object does not hide its neighbours.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct LoopObject {
+pub(in crate::adapters::kubernetes) struct LoopObject {
     /// Who it is.
-    pub(super) metadata: Metadata,
+    pub(in crate::adapters::kubernetes) metadata: Metadata,
     /// What its owner wrote.
-    pub(super) spec: Value,
+    pub(in crate::adapters::kubernetes) spec: Value,
     /// What stands in its status.
     pub(super) status: Value,
 }
@@ -26,8 +29,15 @@ impl Object for LoopObject {
 
 impl LoopObject {
     /// Returns the service it declares.
-    pub(super) fn id(&self) -> Result<ServiceId, IdError> {
+    pub(in crate::adapters::kubernetes) fn id(&self) -> Result<ServiceId, IdError> {
         ServiceId::new(&self.metadata.namespace, &self.metadata.name)
+    }
+
+    /// Tells whether its status says that its spec, as it is now, is in force.
+    pub(in crate::adapters::kubernetes) fn is_said_to_be_accepted(&self) -> bool {
+        let conditions = self.status["conditions"].as_array().into_iter().flatten();
+        let mut accepted = conditions.filter(|condition| condition["type"] == ACCEPTED);
+        accepted.any(|one| one["status"] == "True" && one["observedGeneration"] == self.metadata.generation)
     }
 
     /// Returns why nobody heeds it, if that is so. Who is on the way out is gone.
@@ -44,17 +54,17 @@ pub(in crate::adapters::kubernetes) fn unfit(namespace: &str, name: &str) -> Str
 
 /// The bound that the owner of the platform sets on every loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Bound {
+pub(in crate::adapters::kubernetes) struct Bound {
     /// No loop has more replicas.
-    pub(super) max_replicas: u32,
+    pub(in crate::adapters::kubernetes) max_replicas: u32,
     /// No loop goes further.
-    pub(super) max_mode: Mode,
+    pub(in crate::adapters::kubernetes) max_mode: Mode,
 }
 
 /// A `PlatformBound`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct BoundObject {
+pub(in crate::adapters::kubernetes) struct BoundObject {
     metadata: Metadata,
     spec: Value,
 }
@@ -82,7 +92,7 @@ impl BoundObject {
     ///
     /// # Errors
     /// Why it cannot be used; the schema admits no such object.
-    pub(super) fn bound(&self) -> Result<Bound, String> {
+    pub(in crate::adapters::kubernetes) fn bound(&self) -> Result<Bound, String> {
         let spec =
             BoundSpec::deserialize(&self.spec).map_err(|error| format!("the PlatformBound is faulty: {error}"))?;
         if spec.max_replicas == 0 {

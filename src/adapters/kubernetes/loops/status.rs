@@ -6,6 +6,7 @@ use crate::model::explain::headline;
 use crate::model::{Authority, Autoscaling, Choice, DecisionRecord, Mode, Role, ServiceId, Timestamp};
 
 use super::judge::{Acceptance, Judged};
+use super::object::ACCEPTED;
 
 /// Longest message of a condition that the API takes is 32768; this is what a person reads.
 const MESSAGE_LIMIT: usize = 1000;
@@ -38,6 +39,17 @@ pub(super) struct Seen<'a> {
     pub(super) policies: Option<&'a [String]>,
 }
 
+/// What of a status is not written yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unwritten {
+    /// Something that somebody may wait for.
+    News,
+    /// The numbers in the reason of the last decision.
+    Numbers,
+    /// Nothing.
+    Nothing,
+}
+
 /// The status of one loop as it was last written, or as the object carries it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct LastStatus {
@@ -50,10 +62,10 @@ impl LastStatus {
         Self { written: status.clone() }
     }
 
-    /// Returns the status that is to be written, if it says something new.
+    /// Returns the status as it is now, and what of it is not written yet.
     ///
-    /// The numbers of a decision change every time; the status follows what was decided, and not each number.
-    pub(super) fn next(&self, seen: &Seen<'_>, now: Timestamp) -> Option<Value> {
+    /// The numbers of a decision change every time; the status follows what was decided at once, and each number later.
+    pub(super) fn next(&self, seen: &Seen<'_>, now: Timestamp) -> (Value, Unwritten) {
         let Seen { judged, record, quarantined, policies } = *seen;
         let conditions = [accepted(judged), capped(judged), ready(judged, record, quarantined)];
         let mut status = Map::new();
@@ -72,7 +84,13 @@ impl LastStatus {
         });
         status.insert("conditions".to_owned(), Value::Array(conditions));
         let status = Value::Object(status);
-        (!self.says(&status)).then_some(status)
+        let why = |status: &Value| status.pointer("/lastDecision/why").cloned();
+        let unwritten = match () {
+            () if !self.says(&status) => Unwritten::News,
+            () if why(&status) != why(&self.written) => Unwritten::Numbers,
+            () => Unwritten::Nothing,
+        };
+        (status, unwritten)
     }
 
     /// Tells whether a status says the same.
@@ -100,10 +118,10 @@ impl LastStatus {
             "since": since.unwrap_or_else(|| json!(seconds(record.at))),
         });
         fields.insert("lastDecision".to_owned(), decision);
-        if let Some(target) = record.features.target.last() {
-            fields.insert("replicas".to_owned(), json!(target.replicas));
-            fields.insert("readyReplicas".to_owned(), json!(target.ready));
-        }
+        // What is not known any more is not shown as if it were.
+        let target = record.features.target.known();
+        fields.insert("replicas".to_owned(), json!(target.map(|target| target.replicas)));
+        fields.insert("readyReplicas".to_owned(), json!(target.map(|target| target.ready)));
         fields.insert("forecastAuthority".to_owned(), json!(forecast_authority(record).as_str()));
         fields
     }
@@ -148,14 +166,14 @@ fn accepted(judged: &Judged) -> Condition {
     let (reason, faults) = match &judged.accepted {
         Acceptance::Valid => {
             let message = "the spec is in force".to_owned();
-            return Condition { kind: "Accepted", holds: true, reason: "Valid", message };
+            return Condition { kind: ACCEPTED, holds: true, reason: "Valid", message };
         }
         Acceptance::Invalid(faults) => ("Invalid", faults),
         Acceptance::Collision(faults) => ("Collision", faults),
     };
     let instead = if judged.spec.is_some() { "the last good spec stays in force" } else { "nothing is in force" };
     let message = format!("{}; {instead}", faults.join("; "));
-    Condition { kind: "Accepted", holds: false, reason, message }
+    Condition { kind: ACCEPTED, holds: false, reason, message }
 }
 
 fn capped(judged: &Judged) -> Condition {
@@ -178,10 +196,16 @@ fn policy(faults: &[String]) -> Condition {
 fn ready(judged: &Judged, record: Option<&DecisionRecord>, quarantined: Option<&str>) -> Condition {
     let condition = |holds, reason, message: String| Condition { kind: "Ready", holds, reason, message };
     if judged.spec.is_none() {
-        return condition(false, "NoSpec", "no valid spec was seen since flyball started".to_owned());
+        return match &judged.accepted {
+            Acceptance::Collision(faults) => condition(false, "Collision", faults.join("; ")),
+            _ => condition(false, "NoSpec", "no valid spec was seen since flyball started".to_owned()),
+        };
     }
     if let Some(reason) = quarantined {
         return condition(false, "Quarantined", reason.to_owned());
+    }
+    if let Some(why) = &judged.unbounded {
+        return condition(false, "Unbounded", why.clone());
     }
     let Some(record) = record else {
         return condition(false, "Starting", "no round of telemetry has arrived yet".to_owned());

@@ -15,10 +15,14 @@ use crate::ports::services::{News, PolicyFaults};
 
 use super::event::{Draft, Reported};
 use super::judge::Judged;
-use super::status::{LastStatus, Seen};
+use super::status::{LastStatus, Seen, Unwritten};
 
 /// Least time between two writes of one status.
 const STATUS_PAUSE: Duration = Duration::from_secs(5);
+/// Time after which the numbers of a status are written anew, where they have changed.
+const NUMBERS_PAUSE: Duration = Duration::from_mins(1);
+/// Least time between two such writes, of all loops: at most twenty in a minute, however many loops there are.
+const NUMBERS_PACE: Duration = Duration::from_secs(3);
 /// Least time between two Events of one loop with one reason, but for the ends of writes, which budgets bound.
 const EVENT_PAUSE: Duration = Duration::from_mins(1);
 /// News of one loop that wait; a cycle makes one or two.
@@ -72,6 +76,10 @@ struct Inner {
     events: VecDeque<Writing>,
     /// Loops whose status is to be written, in the order in which that became so.
     statuses: VecDeque<ServiceId>,
+    /// Loops whose status shows other numbers than those of now, and since when each may be written.
+    outdated: BTreeSet<(Instant, ServiceId)>,
+    /// Before which no status is written for its numbers alone.
+    numbers_due: Option<Instant>,
     /// Events written since the last status.
     in_a_row: u32,
     /// Whether this process spoke when it looked last.
@@ -90,6 +98,8 @@ struct LoopReport {
     written_at: u64,
     /// Before which no status is written; `None` before the first.
     status_due: Option<Instant>,
+    /// Before which it is not written for its numbers alone; `None` before there are other ones.
+    numbers_due: Option<Instant>,
     /// Whether its status is among those to be written.
     is_queued: bool,
     events: BTreeMap<&'static str, Instant>,
@@ -162,6 +172,7 @@ impl Outbox {
         if !speaks {
             inner.events.clear();
             inner.statuses.clear();
+            inner.outdated.clear();
         }
         let overdue = if inner.in_a_row >= IN_A_ROW { inner.next_status(now, wall) } else { None };
         let writing = overdue.or_else(|| inner.events.pop_front()).or_else(|| inner.next_status(now, wall));
@@ -169,7 +180,10 @@ impl Outbox {
             Some(Writing::Event { .. }) => inner.in_a_row.saturating_add(1),
             Some(Writing::Status { .. }) | None => 0,
         };
-        writing.ok_or_else(|| inner.later.first().map(|(due, _)| *due))
+        writing.ok_or_else(|| {
+            let numbers = inner.outdated.first().map(|(due, _)| inner.numbers_due.map_or(*due, |pace| pace.max(*due)));
+            inner.later.first().map(|(due, _)| *due).into_iter().chain(numbers).min()
+        })
     }
 
     /// Returns the loops that are to be looked at: all of them when this process begins or ceases to speak.
@@ -221,7 +235,12 @@ impl Inner {
         self.events.extend(events);
         let excess = self.events.len().saturating_sub(MOST_EVENTS);
         self.events.drain(..excess);
-        let is_new = report.status(policies.as_deref(), wall).is_some();
+        let (_, unwritten) = report.status(policies.as_deref(), wall);
+        let is_new = unwritten == Unwritten::News;
+        if unwritten == Unwritten::Numbers {
+            let due = *report.numbers_due.get_or_insert(now + NUMBERS_PAUSE);
+            self.outdated.insert((due, id.clone()));
+        }
         let waits = report.status_due.filter(|due| is_new && *due > now);
         self.later.extend(report.event_due.into_iter().chain(waits).map(|due| (due, id.clone())));
         if is_new && waits.is_none() && !report.is_queued {
@@ -230,14 +249,33 @@ impl Inner {
         }
     }
 
-    /// Returns the first status to be written that still says something new.
+    /// Returns the first status to be written that still says something new, or the one whose numbers are the oldest.
     fn next_status(&mut self, now: Instant, wall: Timestamp) -> Option<Writing> {
         while let Some(id) = self.statuses.pop_front() {
             let Some(report) = self.loops.get_mut(&id).filter(|report| report.is_queued) else { continue };
             report.is_queued = false;
-            if let Some(status) = report.status(faults(self.policies.as_ref(), &id).as_deref(), wall) {
-                report.status_due = Some(now + STATUS_PAUSE);
-                return Some(Writing::Status { uid: report.judged.uid.clone(), id, status });
+            let (status, unwritten) = report.status(faults(self.policies.as_ref(), &id).as_deref(), wall);
+            if unwritten == Unwritten::News {
+                return Some(report.writing(id, status, now));
+            }
+        }
+        if self.numbers_due.is_some_and(|due| due > now) {
+            return None;
+        }
+        while let Some((due, id)) = self.outdated.pop_first() {
+            if due > now {
+                self.outdated.insert((due, id));
+                return None;
+            }
+            // It was written meanwhile, and is due later.
+            let Some(report) = self.loops.get_mut(&id).filter(|report| report.numbers_due == Some(due)) else {
+                continue;
+            };
+            let (status, unwritten) = report.status(faults(self.policies.as_ref(), &id).as_deref(), wall);
+            report.numbers_due = None;
+            if unwritten == Unwritten::Numbers {
+                self.numbers_due = Some(now + NUMBERS_PACE);
+                return Some(report.writing(id, status, now));
             }
         }
         None
@@ -260,6 +298,7 @@ impl LoopReport {
             reported: Reported::default(),
             written_at: 0,
             status_due: None,
+            numbers_due: None,
             is_queued: false,
             events: BTreeMap::new(),
             event_due: None,
@@ -333,7 +372,12 @@ impl LoopReport {
         later
     }
 
-    fn status(&self, policies: Option<&[String]>, wall: Timestamp) -> Option<Value> {
+    fn writing(&mut self, id: ServiceId, status: Value, now: Instant) -> Writing {
+        (self.status_due, self.numbers_due) = (Some(now + STATUS_PAUSE), Some(now + NUMBERS_PAUSE));
+        Writing::Status { uid: self.judged.uid.clone(), id, status }
+    }
+
+    fn status(&self, policies: Option<&[String]>, wall: Timestamp) -> (Value, Unwritten) {
         let seen = Seen {
             judged: &self.judged,
             record: self.record.as_deref(),

@@ -39,6 +39,7 @@ fn judged(version: u64) -> Judged {
         spec: None,
         accepted: Acceptance::Valid,
         cut: None,
+        unbounded: None,
         status: Value::Null,
     }
 }
@@ -124,6 +125,50 @@ fn a_status_has_its_turn_however_many_events_there_are() {
     let is_status = |_| matches!(outbox.next(true, now, Timestamp::UNIX_EPOCH), Ok(Writing::Status { .. }));
     let order: Vec<bool> = (0..8).map(is_status).collect();
     assert_eq!(order, [false, false, false, true, false, false, false, true]);
+}
+
+/// A decision that does what the one before did, for another reason.
+fn idle(seq: u32, why: &str) -> News {
+    let News::Decided(record) = held_by(GuardName::Cooldown, seq) else { panic!("no decision") };
+    let proposal = Proposal { choice: Choice::Nothing(why.into()), ..record.proposal.clone() };
+    News::Decided(Arc::new(DecisionRecord { proposal, verdict: Verdict::idle(), ..(*record).clone() }))
+}
+
+/// What people read is no older than a minute, and costs twenty writes in a minute at most, however many loops there are.
+#[test]
+fn the_numbers_of_a_status_are_written_anew_at_a_bounded_pace() {
+    let (outbox, begin) = (Outbox::new(), Instant::now());
+    let id = |at: u32| format!("shop/service-{at}").parse::<ServiceId>().unwrap();
+    let all = |count: u32, outbox: &Outbox| outbox.judged((0..count).map(|at| (id(at), judged(1))).collect());
+    let written = |second: u64, outbox: &Outbox| {
+        let mut whys = Vec::new();
+        while let Ok(Writing::Status { id, uid, status }) =
+            outbox.next(true, begin + Duration::from_secs(second), Timestamp::UNIX_EPOCH)
+        {
+            whys.push(status["lastDecision"]["why"].as_str().unwrap_or_default().to_owned());
+            outbox.wrote(&id, &uid, status, 1);
+        }
+        whys
+    };
+    all(1, &outbox);
+    outbox.told(&id(0), idle(1, "4.0 is enough"));
+    assert_eq!(written(0, &outbox).len(), 1);
+    outbox.told(&id(0), idle(2, "4.1 is enough"));
+    assert_eq!(written(59, &outbox), Vec::<String>::new(), "not each number at once");
+    assert_eq!(outbox.next(true, begin, Timestamp::UNIX_EPOCH), Err(Some(begin + Duration::from_mins(1))), "but then");
+    let fresh = written(60, &outbox);
+    assert!(fresh.len() == 1 && fresh[0].contains("4.1"), "{fresh:?}");
+    assert_eq!(written(200, &outbox), Vec::<String>::new(), "nothing is new");
+    // A hundred at once.
+    let many = Outbox::new();
+    all(100, &many);
+    (0..100).for_each(|at| many.told(&id(at), idle(1, "4.0 is enough")));
+    assert_eq!(written(0, &many).len(), 100);
+    (0..100).for_each(|at| many.told(&id(at), idle(2, "4.1 is enough")));
+    assert_eq!(written(1, &many).len(), 0);
+    let in_a_minute: usize = (60..120).map(|second| written(second, &many).len()).sum();
+    let in_all: usize = in_a_minute + (120..360).map(|second| written(second, &many).len()).sum::<usize>();
+    assert_eq!((in_a_minute, in_all), (20, 100));
 }
 
 #[test]

@@ -1,0 +1,157 @@
+//! What services have to have in the cluster: custom resources of this version, the bound, targets with a free lever.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::Findings;
+use crate::adapters::kubernetes::{ApiServer, rights, served};
+use crate::config::{Declarations, Settings};
+use crate::model::explain::counted;
+use crate::model::{Autoscaling, ServiceId, ServiceSpec, TargetKind, TargetRef};
+
+/// Looks whether the custom resources that these settings need are served, and by the schemas of this version.
+pub(super) async fn custom_resources(
+    settings: &Settings,
+    server: &ApiServer,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    let parts: [(bool, &[&str]); 3] = [
+        (settings.declarations.is_some(), &["serviceloops", "serviceloops/status", "platformbounds"]),
+        (settings.intents_in_cluster, &["loopactions", "loopactions/status"]),
+        (settings.leadership.is_some(), &["loopleaders"]),
+    ];
+    let needed: Vec<&str> =
+        parts.iter().filter(|(is_needed, _)| *is_needed).flat_map(|(_, names)| *names).copied().collect();
+    if needed.is_empty() {
+        return findings.note("services are listed in the settings: no custom resources are needed");
+    }
+    let remedy = "run `flyball crds | kubectl apply --server-side -f -`";
+    let found = match rights::custom_resources(server).await {
+        Err(error) => return findings.bad(format!("flyball.dev/v1alpha1: {error}"), remedy),
+        Ok(found) => found,
+    };
+    let missing: Vec<&str> = needed.into_iter().filter(|name| !found.iter().any(|found| found == name)).collect();
+    if !missing.is_empty() {
+        return findings.bad(format!("flyball.dev/v1alpha1 has no {}", missing.join(", ")), remedy);
+    }
+    match served::differences(server).await {
+        Ok(None) => findings.note("flyball.dev/v1alpha1 is served; the server does not show by which schemas"),
+        Ok(Some(different)) => match different.as_slice() {
+            [] => findings.good("flyball.dev/v1alpha1 is served, by the schemas of this version"),
+            [first, others @ ..] => {
+                let others = match others.len() {
+                    0 => String::new(),
+                    more => format!(" and {}", counted(more, "other place")),
+                };
+                let what = format!(
+                    "flyball.dev/v1alpha1 is served by the schemas of another version: {first} differs{others} from this one"
+                );
+                findings.bad(what, "with the newer flyball run `flyball crds | kubectl apply --server-side -f -`")
+            }
+        },
+        Err(error) => findings.bad(format!("the schemas of flyball.dev/v1alpha1: {error}"), "ask again"),
+    }
+}
+
+/// Looks for the bound, without which no loop writes.
+pub(super) async fn bound(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
+    if settings.declarations.is_none() {
+        return Ok(());
+    }
+    match rights::bound(server).await {
+        Ok(Ok(bound)) => findings.good(format!("PlatformBound: {bound}")),
+        Ok(Err(why)) => findings.bad(why, "until then NOTHING IS WRITTEN"),
+        Err(error) => findings.bad(format!("PlatformBound: {error}"), "until then NOTHING IS WRITTEN"),
+    }
+}
+
+/// Looks whether the targets of services are there, and have a lever that is free.
+pub(super) async fn targets(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
+    let targets = match &settings.declarations {
+        None => settings.services.iter().map(|spec| (spec.id.clone(), spec.target.clone())).collect(),
+        Some(declarations) => match rights::loops(server).await {
+            Ok(loops) => {
+                for ignored in &loops.ignored {
+                    findings.bad(ignored.clone(), "make it anew under another name; its `target.name` may stay")?;
+                }
+                declared(declarations, &loops.declared, findings)?
+            }
+            Err(error) => return findings.bad(format!("serviceloops: {error}"), "list them by hand"),
+        },
+    };
+    existence(&targets, server, findings).await?;
+    levers(&targets, server, findings).await
+}
+
+/// Returns the targets of the loops that are valid, and names the faults of the others, and who stands in whose way.
+fn declared(
+    declarations: &Declarations,
+    loops: &[(ServiceId, Value)],
+    findings: &mut Findings,
+) -> anyhow::Result<Vec<(ServiceId, TargetRef)>> {
+    let mut valid: Vec<ServiceSpec> = Vec::new();
+    for (id, spec) in loops {
+        match declarations.read(id, spec) {
+            Ok(spec) => valid.push(spec),
+            Err(faults) => {
+                let faults: Vec<String> = faults.0.iter().map(ToString::to_string).collect();
+                findings.bad(format!("ServiceLoop {id}: {}", faults.join(", ")), "mend its spec")?;
+            }
+        }
+    }
+    let collisions = declarations.collisions(&valid);
+    for (spec, faults) in valid.iter().zip(&collisions).filter(|(_, faults)| !faults.is_empty()) {
+        let what = format!("ServiceLoop {} is not in force: {}", spec.id, faults.join("; "));
+        findings.bad(what, "change or delete one of the two")?;
+    }
+    let alone = valid.into_iter().zip(collisions).filter(|(_, faults)| faults.is_empty());
+    Ok(alone.map(|(spec, _)| (spec.id, spec.target)).collect())
+}
+
+/// Names the targets that there are not.
+async fn existence(
+    targets: &[(ServiceId, TargetRef)],
+    server: &ApiServer,
+    findings: &mut Findings,
+) -> anyhow::Result<()> {
+    let kinds: BTreeSet<TargetKind> = targets.iter().map(|(_, target)| target.kind).collect();
+    for kind in kinds {
+        let there = match rights::targets(server, kind).await {
+            Ok(there) => there,
+            Err(error) => {
+                findings.bad(format!("{}s: {error}", kind.as_str()), "list them by hand")?;
+                continue;
+            }
+        };
+        for (service, target) in targets.iter().filter(|(_, target)| target.kind == kind && !there.contains(target)) {
+            let what = format!("{target} does not exist, so nothing is done for {service}");
+            findings.bad(what, "make it, or name another `target`")?;
+        }
+    }
+    Ok(())
+}
+
+/// Looks for autoscalers on the targets.
+async fn levers(targets: &[(ServiceId, TargetRef)], server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
+    let autoscalers = match rights::autoscalers(server).await {
+        Ok(autoscalers) => autoscalers,
+        Err(error) => return findings.bad(format!("autoscalers: {error}"), "list them by hand"),
+    };
+    let mut clear = 0;
+    for (service, target) in targets {
+        match autoscalers.on(target) {
+            Autoscaling::Nobody => clear += 1,
+            Autoscaling::Autoscaler(one) => {
+                clear += 1;
+                findings.note(format!("HPA {} scales {target}: {service} moves its floor", one.name))?;
+            }
+            Autoscaling::Closed { why } => findings.bad(
+                format!("{target}: {why}; {service} holds"),
+                "leave one autoscaler that nothing else writes, or the service in `shadow`",
+            )?,
+        }
+    }
+    let told = format!("{clear} of {} targets have a lever that is free", targets.len());
+    if clear == targets.len() { findings.good(told) } else { findings.note(told) }
+}
