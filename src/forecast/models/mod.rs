@@ -180,9 +180,16 @@ impl<'a> View<'a> {
     }
 
     /// Returns the season where the newest value was.
-    fn day_of_newest(&self) -> f64 {
+    fn season_of_newest(&self) -> f64 {
         let (Origin { clock, gap, past, .. }, [here, ..]) = (self.origin, self.season);
         if gap > 0 { past.season.at(clock.now.plus(-i64::from(gap))) } else { here }
+    }
+
+    /// Returns the mean of the last days where the newest value was.
+    fn days_of_newest(&self) -> Option<f64> {
+        let (Origin { clock, gap, past, .. }, [here, ..]) = (self.origin, self.days?);
+        let then = || past.week.days(&past.week.places(clock.now.plus(-i64::from(gap)), &[0]));
+        if gap > 0 { then().map(|[then]| then) } else { Some(here) }
     }
 
     /// Returns the values of that lag.

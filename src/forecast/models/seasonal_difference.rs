@@ -13,14 +13,19 @@ pub(super) fn foresee(newest: Option<f64>, then: &Lagged) -> Option<Path> {
     then.ahead.map(|ahead| ahead.map(|later| now + later - start))
 }
 
-/// Returns the parts of its point at that horizon: the newest value without its season is the level, and the season
-/// then with what changes since is of the day; of a week ago what the season does not change by is of the week.
+/// Returns the parts of its point at that horizon. The newest value without its season is the level, and the season
+/// then with what changes since is of the day. Of a week ago what the mean day has not is of the week, then as well as
+/// ahead.
 pub(super) fn parts(back: Back, newest: Option<f64>, view: &View<'_>, at: usize) -> Option<Parts> {
-    let (now, then, before) = (newest?, view.lagged(back), view.day_of_newest());
-    let changed = before + then.ahead?[at] - then.here?;
-    let (day, week) = match back {
-        Back::Season => (changed, 0.0),
-        Back::Week => (view.day(at), changed - view.day(at)),
-    };
-    Some(Parts { level: now - before, day, week, ..Parts::default() })
+    let (now, then, season) = (newest?, view.lagged(back), view.season_of_newest());
+    let (here, ahead) = (then.here?, then.ahead?[at]);
+    let mean_day = (back == Back::Week).then(|| view.days_of_newest().zip(view.days(at))).flatten();
+    // Without a mean day all that changes is of the day.
+    let (days_here, days_ahead) = mean_day.unwrap_or((here, ahead));
+    Some(Parts {
+        level: now - season - (here - days_here),
+        day: season + days_ahead - days_here,
+        week: ahead - days_ahead,
+        ..Parts::default()
+    })
 }

@@ -297,8 +297,10 @@ fn a_surge_is_of_the_day_and_a_quiet_day_of_the_week_in_the_models_that_know_of_
     }
     // A week ago this day was as quiet: that is where the week stands, half as high as the mean day.
     let of = |name: &str| learn(row(name), 0, &values).parts(None, 4).unwrap();
-    let weekly = of("weekly_naive");
-    assert!((0.4..0.6).contains(&(-weekly.week / (weekly.level + weekly.day))), "{weekly:?}");
+    for name in ["weekly_naive", "weekly_difference", "multiplicative_weekly"] {
+        let weekly = of(name);
+        assert!((0.4..0.6).contains(&(-weekly.week / (weekly.level + weekly.day))), "{name}: {weekly:?}");
+    }
     // The days before were twice as busy: the level is half of theirs, and so is what the day adds.
     let [plain, ratio] = [holt_winters::NAME, multiplicative::NAME].map(|name| of(name).day);
     assert!((plain - 2.0 * ratio).abs() < 0.2 * plain.abs(), "{plain} {ratio}");
