@@ -123,10 +123,10 @@ impl FitJob {
             }
             let past = Past { history: &self.history, season: &season, week: &week, height: None };
             let clock = Zone::UTC.clock(minute, self.params.step_seconds, self.params.season_steps);
-            let Some(ahead) = model.ahead(&Origin { minute, clock, provisional: None, gap: 0, past }) else {
+            let Some(path) = model.ahead(&Origin { minute, clock, provisional: None, gap: 0, past }) else {
                 continue;
             };
-            for (point, minutes) in ahead.path.iter().zip(HORIZONS).filter(|(_, minutes)| JUDGED.contains(minutes)) {
+            for (point, minutes) in path.iter().zip(HORIZONS).filter(|(_, minutes)| JUDGED.contains(minutes)) {
                 if let Some(outcome) = values.after(steps, minutes) {
                     sum += (point - outcome).abs();
                     count += 1.0;

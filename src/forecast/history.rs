@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+pub use super::three::ROUNDING;
 use super::three::Three;
 use crate::model::Minute;
 

@@ -1,5 +1,8 @@
 //! Short numbers without their last eight bits: three bytes each, off by at most 1/65536 of them.
 
+/// Share of a number by which the kept one may differ.
+pub const ROUNDING: f64 = 1.0 / 65_536.0;
+
 /// A number in three bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Three([u8; 3]);
@@ -37,7 +40,7 @@ mod tests {
         for step in -300_i16..300 {
             for value in [1.1_f32.powi(step.into()), -(1.1_f32.powi(step.into()))] {
                 let kept = Three::of(value).get();
-                assert!((kept - value).abs() <= value.abs() / 65_536.0, "{value}: {kept}");
+                assert!(f64::from(kept - value).abs() <= ROUNDING * f64::from(value.abs()), "{value}: {kept}");
             }
         }
         assert_eq!([0.0, 1.0, -40_001.0].map(|value| Three::of(value).get()), [0.0, 1.0, -40_001.0]);

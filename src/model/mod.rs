@@ -15,7 +15,7 @@
 //! | [`target`] | the object that is scaled, as the cluster reports it |
 //! | [`autoscaling`] | who else scales it, and the lever that leaves |
 //! | [`features`] | what the observe stage makes of a tick |
-//! | [`outlook`] | what the forecast stage expects |
+//! | [`outlook`], `parts` | what the forecast stage expects; what a forecast is made of |
 //! | [`action`] | the catalogue of everything flyball may want to do |
 //! | [`evidence`] | which signals vouch for an action, and how long |
 //! | [`condition`] | one condition of a rule as it was evaluated |
@@ -54,6 +54,7 @@ pub mod leadership;
 pub mod mask;
 pub mod moment;
 pub mod outlook;
+mod parts;
 pub mod plain;
 pub mod policy_path;
 pub mod proposal;

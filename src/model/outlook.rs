@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use super::parts::{Parts, Transform};
 use super::time::Minute;
 
 /// Horizons of a forecast, in one-minute steps. Between them values are interpolated.
@@ -67,36 +68,6 @@ pub struct HorizonPoint {
     pub quantiles: QuantileRow,
 }
 
-/// What the point forecast one step ahead is made of; the parts add up to it.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-pub struct Parts {
-    /// Smoothed level.
-    pub level: f64,
-    /// Damped trend of one step.
-    pub trend: f64,
-    /// Season of the day.
-    pub season: f64,
-    /// Anything else (a persistence part, an autoregressive term).
-    pub rest: f64,
-}
-
-impl Parts {
-    /// Adds `share` of the parts of another forecast.
-    pub fn add(&mut self, other: &Self, share: f64) {
-        self.level += share * other.level;
-        self.trend += share * other.trend;
-        self.season += share * other.season;
-        self.rest += share * other.rest;
-    }
-
-    /// Multiplies all parts.
-    pub fn scale(&mut self, factor: f64) {
-        for part in [&mut self.level, &mut self.trend, &mut self.season, &mut self.rest] {
-            *part *= factor;
-        }
-    }
-}
-
 /// A model of the catalogue and how it has done so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ModelScore {
@@ -107,6 +78,9 @@ pub struct ModelScore {
     /// Its share of the forecast, mean over the horizons; those of all models add up to one.
     #[serde(default)]
     pub share: f64,
+    /// In which form of the signal it foresees.
+    #[serde(default)]
+    pub transform: Transform,
 }
 
 /// Measured worth of the forecast.
@@ -185,6 +159,9 @@ pub struct SignalOutlook {
     pub scores: Vec<ModelScore>,
     /// Parts of the first point.
     pub parts: Option<Parts>,
+    /// Parts of the point ten minutes ahead: what is bought in time is bought by that.
+    #[serde(default)]
+    pub parts_10: Option<Parts>,
     /// Worth so far.
     pub skill: Option<Skill>,
     /// Interval coverage so far.
@@ -216,6 +193,7 @@ impl SignalOutlook {
             model: None,
             scores: Vec::new(),
             parts: None,
+            parts_10: None,
             skill: None,
             coverage: None,
             anomaly: None,

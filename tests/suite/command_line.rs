@@ -396,7 +396,7 @@ fn a_forecast_is_drawn_and_told() {
     fs::write(place.path().join("several/wave.csv"), "0,-1\n").unwrap();
     assert_eq!(run(&place, "forecast evaluate --input several").0, Some(2));
     let drawn = fs::read_to_string(place.path().join("wave.svg")).unwrap();
-    assert!(drawn.contains("<circle") && drawn.contains(">season<"), "the shift is marked, the parts are drawn");
+    assert!(drawn.contains("<circle") && drawn.contains(">day<"), "the shift is marked, the parts are drawn");
     for (line, part) in [
         ("forecast --service shop/checkout -c ex.yaml", "flyball explain shop/checkout"),
         ("forecast --service shop/nobody -c ex.yaml", "no service `shop/nobody`"),

@@ -46,7 +46,7 @@ fn the_classical_recursion_is_that_of_statsmodels() {
             let past = Past { history: &history, season, week: &week, height: None };
             let clock = Zone::UTC.clock(Minute(minute), 60, season.steps() as u32);
             let minute = Minute(minute);
-            model.ahead(&Origin { minute, clock, provisional: None, gap: 0, past }).unwrap().path
+            model.ahead(&Origin { minute, clock, provisional: None, gap: 0, past }).unwrap()
         };
         let mut one_step = Vec::new();
         for (step, value) in (0_i64..).zip(&case.values) {

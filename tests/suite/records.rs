@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flyball::model::condition::{Comparison, HeldFor};
-use flyball::model::outlook::{Coverage, HorizonPoint, ModelScore, Parts, QuantileRow, Skill};
+use flyball::model::outlook::{Coverage, HorizonPoint, ModelScore, Parts, QuantileRow, Skill, Transform};
 use flyball::model::record::SignalLabel;
 use flyball::model::{
     Action, ActionClass, AnomalyKind, Authority, Bounds, Capacity, ChangeId, ChangeSet, Choice, ConditionTrace,
@@ -138,6 +138,10 @@ fn quantiles(point: f64) -> QuantileRow {
     [0.7, 0.8, 0.84, 0.88, 0.94, 1.0, 1.06, 1.12, 1.16, 1.2, 1.3].map(|share| share * point)
 }
 
+fn score(model: &'static str, loss: Option<f64>, share: f64) -> ModelScore {
+    ModelScore { model: model.into(), loss, share, transform: Transform::Plain }
+}
+
 fn forecast(now: f64, slope: f64, authority: Authority) -> SignalOutlook {
     let point = |minutes: &u16| {
         let point = now + slope * f64::from(*minutes);
@@ -150,11 +154,13 @@ fn forecast(now: f64, slope: f64, authority: Authority) -> SignalOutlook {
         max_30: Some(quantiles(now + slope * 30.0)),
         model: Some("holt_winters".into()),
         scores: vec![
-            ModelScore { model: "holt_winters".into(), loss: Some(11.25), share: 0.75 },
-            ModelScore { model: "persistence".into(), loss: Some(19.5), share: 0.25 },
-            ModelScore { model: "seasonal_naive".into(), loss: None, share: 0.0 },
+            score("holt_winters", Some(11.25), 0.5),
+            score("persistence", Some(19.5), 0.25),
+            ModelScore { transform: Transform::RatioToDays, ..score("multiplicative", Some(12.5), 0.25) },
+            score("seasonal_naive", None, 0.0),
         ],
-        parts: Some(Parts { level: now, trend: slope, season: 0.0, rest: 0.0 }),
+        parts: Some(Parts { level: now, trend: slope, ..Parts::default() }),
+        parts_10: Some(Parts { level: now, trend: slope, day: 6.0 * slope, ar: 3.0 * slope, ..Parts::default() }),
         skill: Some(Skill { vs_persistence: 0.42, vs_seasonal_naive: None }),
         coverage: Some(Coverage { realised: 0.948, outcomes: 812.0 }),
         anomaly: Some(0.07),

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::forecast::zone::Zone;
 use crate::model::SignalOutlook;
-use crate::model::explain::{remarks, worth};
+use crate::model::explain::{explained, parts, remarks, transforms, worth};
 use crate::model::outlook::{HorizonPoint, QUANTILES, QuantileRow, quantile_index};
 
 use self::grid::Grid;
@@ -212,16 +212,14 @@ fn table(outlook: &SignalOutlook, grid: Grid) -> anyhow::Result<()> {
         grid.lasts(30),
         maximum(outlook.max_30)
     ))?;
-    if let Some(parts) = outlook.parts {
-        let [level, trend, season, rest] = [parts.level, parts.trend, parts.season, parts.rest].map(shown);
-        print(format!(
-            "parts of the next {}: level {level}, trend {trend}, season {season}, rest {rest}",
-            grid.lasts(1)
-        ))?;
+    let last = outlook.points.last().map_or(0, |at| at.minutes);
+    for (minutes, made_of) in explained(outlook).filter(|(minutes, _)| *minutes <= last) {
+        print(format!("parts in {}: {}", grid.lasts(minutes), parts(&made_of, shown)))?;
     }
     let shares = outlook.scores.iter().filter(|score| score.share >= 0.005);
     let shares: Vec<String> = shares.map(|score| format!("{} {:.0} %", score.model, score.share * 100.0)).collect();
     print(format!("models: {}", shares.join(", ")))?;
+    print(format!("transform: {}", transforms(outlook)))?;
     print([worth(outlook)].into_iter().chain(remarks(outlook).map(str::to_owned)).collect::<Vec<_>>().join(", "))?;
     if let (Some(score), Some(kind)) = (outlook.anomaly, outlook.anomaly_kind) {
         let alarm = if outlook.alarm { ", an alarm" } else { "" };

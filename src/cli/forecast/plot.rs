@@ -28,10 +28,12 @@ type Part = fn(&Parts) -> f64;
 
 /// Parts of the forecast and their colours: the level stands with the history, the others below.
 const LEVEL: &str = "#7f8c8d";
-const PARTS: [(&str, &str, Part); 3] = [
+const PARTS: [(&str, &str, Part); 5] = [
     ("trend", "#8e44ad", |parts| parts.trend),
-    ("season", "#27ae60", |parts| parts.season),
-    ("rest", "#2980b9", |parts| parts.rest),
+    ("day", "#27ae60", |parts| parts.day),
+    ("week", "#d68910", |parts| parts.week),
+    ("AR", "#2980b9", |parts| parts.ar),
+    ("rest", "#95a5a6", |parts| parts.rest),
 ];
 
 /// Draws the last steps (oldest first, the last one being the origin) and what is foreseen from it up to `horizon`,
@@ -112,7 +114,7 @@ mod tests {
 
     #[test]
     fn history_forecast_parts_and_alarms_are_drawn() {
-        let parts = Some(Parts { level: 10.0, trend: 0.5, season: 2.0, rest: -1.0 });
+        let parts = Some(Parts { level: 10.0, trend: 0.5, day: 2.0, week: 0.25, ar: -1.0, rest: 0.0 });
         let told = |step: u32| Told {
             value: (step != 5).then_some(10.0 + f64::from(step % 3)),
             parts,
@@ -130,10 +132,10 @@ mod tests {
             .collect();
         let drawn = draw("steps of 60 s", Grid::MINUTES, &past, &outlook, 15);
         assert_eq!(drawn.matches("<polygon").count(), INTERVALS.len());
-        // History, level, forecast, and three parts.
-        assert_eq!(drawn.matches("<polyline").count(), 6);
+        // History, level, forecast, and five parts.
+        assert_eq!(drawn.matches("<polyline").count(), 8);
         assert_eq!(drawn.matches("<circle").count(), 1);
-        for text in ["steps of 60 s", "+15", "-19", ">season<", ">alarm<", ">01-01 00:15Z<"] {
+        for text in ["steps of 60 s", "+15", "-19", ">day<", ">week<", ">AR<", ">alarm<", ">01-01 00:15Z<"] {
             assert!(drawn.contains(text), "{text}");
         }
         assert!(!drawn.contains("NaN") && !drawn.contains("inf"), "{drawn}");

@@ -13,7 +13,7 @@
 
 use std::num::NonZero;
 
-use super::{Ahead, FROM_HERE, Model, Origin, Past, Path, SeasonUpdate, View};
+use super::{FROM_HERE, Model, Origin, Past, Path, SeasonUpdate, View};
 use crate::forecast::history::DAY;
 use crate::forecast::params::{ForecastParams, Smoothing};
 use crate::model::Minute;
@@ -144,22 +144,27 @@ impl Recursion {
         (error.clamp(-limit, limit), before.saturating_add(side))
     }
 
+    /// Returns a core that has learned all up to the origin but `missed` minutes as it is there, after a `provisional`
+    /// value, the season being at `season`.
+    fn at_origin(&self, mut core: Core, missed: i64, provisional: Option<f64>, season: f64) -> Core {
+        let Some(value) = provisional else { return core };
+        for _ in 0..missed {
+            core = self.missed(core);
+        }
+        self.learned(Some(core), season, value).0
+    }
+
     /// Returns the forecast of a core that has learned all up to the origin but `missed` minutes, and sees a
     /// `provisional` value there. The season stands at `seasons` here and at each horizon.
     pub(super) fn path(
         &self,
-        mut core: Core,
+        core: Core,
         missed: i64,
         provisional: Option<f64>,
         seasons: &[f64; FROM_HERE.len()],
-    ) -> Ahead {
+    ) -> Path {
         let [here, seasons @ ..] = seasons;
-        if let Some(value) = provisional {
-            for _ in 0..missed {
-                core = self.missed(core);
-            }
-            core = self.learned(Some(core), *here, value).0;
-        }
+        let core = self.at_origin(core, missed, provisional, *here);
         let mut path = Path::default();
         let Smoothing { phi, rho, .. } = self.smoothing;
         let ((_, trends), (rests, _)) = (powers(phi), powers(rho));
@@ -167,9 +172,15 @@ impl Recursion {
         for (point, (season, (trend, rest))) in path.iter_mut().zip(steps) {
             *point = core.level + trend * core.trend + season + rest * core.rest;
         }
-        let ([trend, ..], [rest, ..], [season, ..]) = (trends, rests, seasons);
-        let parts = Parts { level: core.level, trend: trend * core.trend, season: *season, rest: rest * core.rest };
-        Ahead { path, parts }
+        path
+    }
+
+    /// Returns the parts of the same forecast at that horizon, but for the season, which stands at `season` here.
+    pub(super) fn parts(&self, core: Core, missed: i64, provisional: Option<f64>, season: f64, at: usize) -> Parts {
+        let core = self.at_origin(core, missed, provisional, season);
+        let Smoothing { phi, rho, .. } = self.smoothing;
+        let ((_, trends), (rests, _)) = (powers(phi), powers(rho));
+        Parts { level: core.level, trend: trends[at] * core.trend, ar: rests[at] * core.rest, ..Parts::default() }
     }
 }
 
@@ -259,7 +270,7 @@ impl HoltWinters {
         (minute.0.saturating_sub(self.last.0) - 1).clamp(0, DAY)
     }
 
-    fn path(&self, origin: &Origin<'_>, seasons: &[f64; FROM_HERE.len()]) -> Option<Ahead> {
+    fn path(&self, origin: &Origin<'_>, seasons: &[f64; FROM_HERE.len()]) -> Option<Path> {
         Some(self.recursion.path(self.core?, self.missed(origin.minute), origin.provisional, seasons))
     }
 
@@ -286,12 +297,18 @@ impl Model for HoltWinters {
         }
     }
 
-    fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
+    fn foresee(&self, view: &View<'_>) -> Option<Path> {
         self.path(&view.origin, &view.season)
     }
 
+    fn parts(&self, view: &View<'_>, at: usize) -> Option<Parts> {
+        let (origin, [here, ..]) = (&view.origin, view.season);
+        let parts = self.recursion.parts(self.core?, self.missed(origin.minute), origin.provisional, here, at);
+        Some(Parts { day: view.day(at), ..parts })
+    }
+
     /// The history is not read.
-    fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead> {
+    fn ahead(&self, origin: &Origin<'_>) -> Option<Path> {
         self.path(origin, &origin.past.season.at_each(origin.clock.now, &FROM_HERE))
     }
 

@@ -2,7 +2,7 @@
 //! is nearer to most values than the mean). On noise around a level nothing does better, so a model that beats
 //! persistence there, and not this one, has foreseen nothing.
 
-use super::{Ahead, Model, Past, View};
+use super::{Model, Past, Path, View};
 use crate::model::Minute;
 use crate::model::outlook::{HORIZONS, Parts};
 
@@ -35,6 +35,10 @@ impl Level {
         self.known().map_or(value, |level| level + gain * self.clipped(value - level))
     }
 
+    fn seen_from(&self, view: &View<'_>) -> Option<f64> {
+        view.origin.provisional.map(|value| self.next(value)).or(self.known())
+    }
+
     fn known(&self) -> Option<f64> {
         (self.seen > 0).then_some(self.height)
     }
@@ -64,8 +68,11 @@ impl Model for Level {
         }
     }
 
-    fn foresee(&self, view: &View<'_>) -> Option<Ahead> {
-        let level = view.origin.provisional.map(|value| self.next(value)).or(self.known())?;
-        Some(Ahead { path: [level; HORIZONS.len()], parts: Parts { level, ..Parts::default() } })
+    fn foresee(&self, view: &View<'_>) -> Option<Path> {
+        self.seen_from(view).map(|level| [level; HORIZONS.len()])
+    }
+
+    fn parts(&self, view: &View<'_>, _at: usize) -> Option<Parts> {
+        self.seen_from(view).map(|level| Parts { level, ..Parts::default() })
     }
 }

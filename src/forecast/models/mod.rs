@@ -12,6 +12,9 @@
 //! | [`seasonal_difference`] | what changed from here a day ago changes again |
 //! | [`holt_winters`] | damped trend and day season on a level, robust against outliers |
 //! | [`multiplicative`] | the same of what the signal is of its mean day, or of the week before |
+//!
+//! A model says what its points are made of only when it is asked (`parts`), which is where an outlook is made: most
+//! forecasts are scored and never explained.
 
 pub mod holt_winters;
 pub mod level;
@@ -36,19 +39,10 @@ use super::recent::LONGEST_MINUTES;
 use super::week::{WEEK, Week};
 use super::zone::Clock;
 use crate::model::Minute;
-use crate::model::outlook::{ForecastFlag, HORIZONS, Parts};
+use crate::model::outlook::{ForecastFlag, HORIZONS, Parts, Transform};
 
 /// One value for each of [`HORIZONS`].
 pub type Path = [f64; HORIZONS.len()];
-
-/// The forecast of a model from one origin.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Ahead {
-    /// Point forecasts.
-    pub path: Path,
-    /// Parts of the first point; they add up to it.
-    pub parts: Parts,
-}
 
 /// What was learned of a signal, shared by its models.
 #[derive(Debug, Clone, Copy)]
@@ -174,6 +168,30 @@ impl<'a> View<'a> {
         self.week_ago.here = known(week.ago(&then));
     }
 
+    /// Returns the season at that horizon.
+    fn day(&self, at: usize) -> f64 {
+        let [_, ahead @ ..] = self.season;
+        ahead[at]
+    }
+
+    /// Returns the mean of the last days at that horizon.
+    fn days(&self, at: usize) -> Option<f64> {
+        self.days.map(|[_, ahead @ ..]| ahead[at])
+    }
+
+    /// Returns the season where the newest value was.
+    fn season_of_newest(&self) -> f64 {
+        let (Origin { clock, gap, past, .. }, [here, ..]) = (self.origin, self.season);
+        if gap > 0 { past.season.at(clock.now.plus(-i64::from(gap))) } else { here }
+    }
+
+    /// Returns the mean of the last days where the newest value was.
+    fn days_of_newest(&self) -> Option<f64> {
+        let (Origin { clock, gap, past, .. }, [here, ..]) = (self.origin, self.days?);
+        let then = || past.week.days(&past.week.places(clock.now.plus(-i64::from(gap)), &[0]));
+        if gap > 0 { then().map(|[then]| then) } else { Some(here) }
+    }
+
     /// Returns the values of that lag.
     pub fn lagged(&self, back: Back) -> &Lagged {
         match back {
@@ -197,10 +215,13 @@ pub trait Model {
     fn season_drawn(&mut self, _at_last: f64) {}
 
     /// Returns the forecast from where `view` was taken; `None` when the model has not seen enough.
-    fn foresee(&self, view: &View<'_>) -> Option<Ahead>;
+    fn foresee(&self, view: &View<'_>) -> Option<Path>;
+
+    /// Returns what its point at the horizon at position `at` is made of; `None` where it foresees nothing.
+    fn parts(&self, view: &View<'_>, at: usize) -> Option<Parts>;
 
     /// Returns the forecast from `origin` of a model that stands alone.
-    fn ahead(&self, origin: &Origin<'_>) -> Option<Ahead> {
+    fn ahead(&self, origin: &Origin<'_>) -> Option<Path> {
         self.foresee(&View::of(origin))
     }
 
@@ -285,16 +306,13 @@ impl Models {
     }
 
     /// Lets `hear` know what each foresees, by its position in the catalogue; `None` from one that has not seen enough.
-    pub fn foresee(&self, view: &View<'_>, mut hear: impl FnMut(usize, Option<Ahead>)) {
+    pub fn foresee(&self, view: &View<'_>, mut hear: impl FnMut(usize, Option<Path>)) {
         let newest = view.origin.provisional.or(self.newest);
         for (position, (_, model)) in SIMPLE.iter().enumerate() {
             let ahead = match model {
                 Simple::Persistence => persistence::foresee(newest),
                 Simple::Level => self.level.foresee(view),
-                Simple::SeasonalNaive(back) => {
-                    let [_, season, ..] = view.season;
-                    seasonal_naive::foresee(view.lagged(*back), season)
-                }
+                Simple::SeasonalNaive(back) => seasonal_naive::foresee(view.lagged(*back)),
                 Simple::SeasonalDifference(back) => seasonal_difference::foresee(newest, view.lagged(*back)),
             };
             hear(position, ahead);
@@ -304,6 +322,25 @@ impl Models {
         let rows = self.multiplicative.iter().zip(&MULTIPLICATIVE);
         for (position, (model, (_, profile, smoothing))) in (SIMPLE.len() + 1..).zip(rows) {
             hear(position, model.foresee(&self.holt_winters.with(*smoothing), *profile, missed, view));
+        }
+    }
+
+    /// Returns what the point at the horizon at position `at` of the model at position `model` of the catalogue is made
+    /// of; `None` where it foresees nothing.
+    pub fn parts(&self, model: usize, view: &View<'_>, at: usize) -> Option<Parts> {
+        let newest = view.origin.provisional.or(self.newest);
+        match (SIMPLE.get(model), model.checked_sub(SIMPLE.len() + 1)) {
+            (Some((_, Simple::Persistence)), _) => persistence::parts(newest),
+            (Some((_, Simple::Level)), _) => self.level.parts(view, at),
+            (Some((_, Simple::SeasonalNaive(back))), _) => seasonal_naive::parts(*back, view, at),
+            (Some((_, Simple::SeasonalDifference(back))), _) => seasonal_difference::parts(*back, newest, view, at),
+            (None, None) => self.holt_winters.parts(view, at),
+            (None, Some(row)) => {
+                let ((_, profile, smoothing), missed) =
+                    (MULTIPLICATIVE.get(row)?, self.holt_winters.missed(view.origin.minute));
+                let rules = self.holt_winters.with(*smoothing);
+                self.multiplicative.get(row)?.parts(&rules, *profile, missed, view, at)
+            }
         }
     }
 
@@ -331,14 +368,16 @@ pub struct Row {
     /// Foresees no change. A forecast without skill over the best flat rule foresees nothing a reactive loop
     /// does not see by itself.
     pub flat: bool,
+    /// In which form of the signal it foresees.
+    pub transform: Transform,
 }
 
 const fn flat(name: &'static str) -> Row {
-    Row { name, flat: true }
+    Row { name, flat: true, transform: Transform::Plain }
 }
 
 const fn seasonal(name: &'static str) -> Row {
-    Row { name, flat: false }
+    Row { name, flat: false, transform: Transform::Plain }
 }
 
 /// The simple models. The first one needs no history and speaks alone until others are measured.
@@ -370,7 +409,8 @@ const fn catalogue() -> [Row; SIMPLE.len() + 1 + MULTIPLICATIVE.len()] {
     }
     let mut row = 0;
     while row < MULTIPLICATIVE.len() {
-        rows[SIMPLE.len() + 1 + row] = MULTIPLICATIVE[row].0;
+        let (named, profile, _) = MULTIPLICATIVE[row];
+        rows[SIMPLE.len() + 1 + row] = Row { transform: profile.transform(), ..named };
         row += 1;
     }
     rows

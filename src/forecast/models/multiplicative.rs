@@ -4,12 +4,24 @@
 //! The profile is what the last days have in common, or what was a week ago. The recursion is the additive one over the
 //! ratio `(y + e) / (profile + e)`, in which `e` keeps an idle hour from dividing by nothing: nothing in it can
 //! overflow, and nothing is learned twice.
+//!
+//! Its parts are of the signal all the same, so that they add up with those of other models. The profile is that of the
+//! mean day `m + s` (its mean, and the season around it) and what the week adds, `w`; of the ratio `l + b + a` (level,
+//! trend, rest) each term multiplies all of it:
+//!
+//! ```text
+//! (m + s + w + e) (l + b + a) - e  =  (m + e) l - e   level
+//!                                  +  s l             day
+//!                                  +  w l             week
+//!                                  +  (m + s + w + e) b    trend
+//!                                  +  (m + s + w + e) a    autoregressive
+//! ```
 
 use super::holt_winters::{Core, Recursion};
 use super::season::Places;
-use super::{Ahead, FROM_HERE, Past, Path, View};
+use super::{FROM_HERE, Past, Path, View};
 use crate::forecast::week::Week;
-use crate::model::outlook::{HORIZONS, Parts};
+use crate::model::outlook::{HORIZONS, Parts, Transform};
 
 /// Name in the catalogue.
 pub const NAME: &str = "multiplicative";
@@ -49,28 +61,74 @@ impl Multiplicative {
 
     /// Returns the forecast from where `view` was taken, `missed` minutes after the last one learned but one; `None`
     /// where the profile is not known.
-    pub(super) fn foresee(&self, rules: &Recursion, profile: Profile, missed: i64, view: &View<'_>) -> Option<Ahead> {
-        let (here, profile) = match profile {
-            Profile::Days => view.days.map(|[here, ahead @ ..]| (here, ahead))?,
-            Profile::Week => view.week_ago.here.zip(view.week_ago.ahead)?,
+    pub(super) fn foresee(&self, rules: &Recursion, profile: Profile, missed: i64, view: &View<'_>) -> Option<Path> {
+        let Compared { profile, added, provisional } = profile.compared(view)?;
+        let ratios = rules.path(self.ratio?, missed, provisional, &[0.0; FROM_HERE.len()]);
+        let mut path: Path = [0.0; HORIZONS.len()];
+        for (point, (ratio, profile)) in path.iter_mut().zip(ratios.iter().zip(&profile)) {
+            *point = self::point(*profile, added, *ratio);
+        }
+        Some(path)
+    }
+
+    /// Returns the parts of its point at that horizon, in the unit of the signal.
+    pub(super) fn parts(
+        &self,
+        rules: &Recursion,
+        profile: Profile,
+        missed: i64,
+        view: &View<'_>,
+        at: usize,
+    ) -> Option<Parts> {
+        let Compared { profile, added, provisional } = profile.compared(view)?;
+        let (profile, day) = (profile[at], view.day(at));
+        let ratio = rules.parts(self.ratio?, missed, provisional, 0.0, at);
+        let (height, week) = (profile + added, profile - view.days(at).unwrap_or(profile));
+        let mut parts = Parts {
+            level: (height - day - week) * ratio.level - added,
+            trend: height * ratio.trend,
+            day: day * ratio.level,
+            week: week * ratio.level,
+            ar: height * ratio.ar,
+            rest: 0.0,
+        };
+        parts.complete(point(profile, added, ratio.level + ratio.trend + ratio.ar));
+        Some(parts)
+    }
+}
+
+impl Profile {
+    /// Returns what forecasts by it are, in outlooks.
+    pub const fn transform(self) -> Transform {
+        match self {
+            Self::Days => Transform::RatioToDays,
+            Self::Week => Transform::RatioToWeeks,
+        }
+    }
+
+    /// Returns what there is to compare with; `None` where something is not known.
+    fn compared(self, view: &View<'_>) -> Option<Compared> {
+        let (here, profile) = match self {
+            Self::Days => view.days.map(|[here, ahead @ ..]| (here, ahead))?,
+            Self::Week => view.week_ago.here.zip(view.week_ago.ahead)?,
         };
         let past = view.origin.past;
-        let added = added(past)?;
         let provisional = match view.origin.provisional {
             Some(value) => Some(ratio(value, here, past)?),
             None => None,
         };
-        let Ahead { path: ratios, parts } = rules.path(self.ratio?, missed, provisional, &[0.0; FROM_HERE.len()]);
-        let mut path: Path = [0.0; HORIZONS.len()];
-        for (point, (ratio, profile)) in path.iter_mut().zip(ratios.iter().zip(&profile)) {
-            *point = (profile + added) * ratio.clamp(RANGE.0, RANGE.1) - added;
-        }
-        let ([first, ..], [profile, ..], [_, season, ..]) = (path, profile, view.season);
-        // The season lies around nothing: what else the profile holds is level.
-        let height = profile + added;
-        let (level, trend) = (profile - season + height * (parts.level - 1.0), height * parts.trend);
-        Some(Ahead { path, parts: Parts { level, trend, season, rest: first - season - level - trend } })
+        Some(Compared { profile, added: added(past)?, provisional })
     }
+}
+
+/// An origin as it is compared with a profile.
+struct Compared {
+    /// The profile at each horizon.
+    profile: Path,
+    /// What is added to signal and profile.
+    added: f64,
+    /// The provisional value, as a ratio.
+    provisional: Option<f64>,
 }
 
 /// What the models compare a minute with.
@@ -101,6 +159,11 @@ impl Profiles {
 /// zero.
 fn added(past: Past<'_>) -> Option<f64> {
     past.height.map(|height| ADDED * height).filter(|added| *added > 0.0)
+}
+
+/// Returns what a ratio to the profile is of the signal.
+fn point(profile: f64, added: f64, ratio: f64) -> f64 {
+    (profile + added) * ratio.clamp(RANGE.0, RANGE.1) - added
 }
 
 fn ratio(value: f64, profile: f64, past: Past<'_>) -> Option<f64> {

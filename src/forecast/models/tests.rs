@@ -57,13 +57,20 @@ impl Learned {
         if provisional.is_some() { 0 } else { missing as u32 }
     }
 
-    fn ahead(&self, provisional: Option<f64>) -> Option<Ahead> {
+    fn view(&self, provisional: Option<f64>) -> View<'_> {
         let minute = if provisional.is_some() { self.last.plus(1) } else { self.last };
-        let mut forecasts = [None; CATALOGUE.len()];
         let (clock, past) = (clock(minute), self.past());
-        let origin = Origin { minute, clock, provisional, gap: self.gap(provisional), past };
-        self.models.foresee(&View::of(&origin), |model, forecast| forecasts[model] = forecast);
+        View::of(&Origin { minute, clock, provisional, gap: self.gap(provisional), past })
+    }
+
+    fn ahead(&self, provisional: Option<f64>) -> Option<Path> {
+        let mut forecasts = [None; CATALOGUE.len()];
+        self.models.foresee(&self.view(provisional), |model, forecast| forecasts[model] = forecast);
         forecasts[self.asked]
+    }
+
+    fn parts(&self, provisional: Option<f64>, at: usize) -> Option<Parts> {
+        self.models.parts(self.asked, &self.view(provisional), at)
     }
 }
 
@@ -78,7 +85,7 @@ fn learn(row: Row, start: i64, values: &[Option<f64>]) -> Learned {
     learned
 }
 
-fn ahead(row: Row, start: i64, values: &[Option<f64>]) -> Option<Ahead> {
+fn ahead(row: Row, start: i64, values: &[Option<f64>]) -> Option<Path> {
     learn(row, start, values).ahead(None)
 }
 
@@ -111,7 +118,7 @@ fn a_model_that_has_seen_nothing_does_not_forecast() {
 #[test]
 fn a_constant_is_foreseen_by_all() {
     for row in CATALOGUE {
-        let path = ahead(row, 7, &vec![Some(42.0); 9 * 1440]).unwrap().path;
+        let path = ahead(row, 7, &vec![Some(42.0); 9 * 1440]).unwrap();
         assert!(path.iter().all(|point| (point - 42.0).abs() < 1e-3), "{}: {path:?}", row.name);
     }
 }
@@ -120,7 +127,7 @@ fn a_constant_is_foreseen_by_all() {
 fn a_recurring_surge_is_foreseen_by_the_seasonal_ones() {
     let values: Vec<_> = (0..9 * 1440 + 590).map(|minute| Some(day_load(minute, 600))).collect();
     for row in CATALOGUE {
-        let path = ahead(row, 0, &values).unwrap().path;
+        let path = ahead(row, 0, &values).unwrap();
         let rise = path[5] - path[0];
         assert_eq!(rise > 100.0, !row.flat, "{}: {path:?}", row.name);
     }
@@ -133,7 +140,7 @@ fn gaps_do_not_shift_the_season() {
             .map(|minute| (!(11_640..11_640 + missing).contains(&minute)).then(|| day_load(minute, 600)))
             .collect();
         for row in CATALOGUE.into_iter().filter(|row| !row.flat) {
-            let path = ahead(row, 0, &values).unwrap().path;
+            let path = ahead(row, 0, &values).unwrap();
             // The surge starts 11 minutes after the origin: not yet in the path at 10, in it at 15.
             assert!(path[4] < 190.0 && path[5] > 220.0, "{} without {missing}: {path:?}", row.name);
         }
@@ -147,7 +154,7 @@ fn behind_a_gap_the_seasonal_ones_stand_where_the_day_stands() {
         let known = |minute: i64| minute < end - missing || minute >= end;
         let values: Vec<_> = (0..end).map(|minute| known(minute).then(|| day_load(minute, 600))).collect();
         for row in CATALOGUE.into_iter().filter(|row| !row.flat) {
-            let path = ahead(row, 0, &values).unwrap().path;
+            let path = ahead(row, 0, &values).unwrap();
             for (point, minutes) in path.into_iter().zip(HORIZONS) {
                 let expected = day_load(end - 1 + i64::from(minutes), 600);
                 assert!((point - expected).abs() < 3.0, "{} {missing} {minutes}: {point} not {expected}", row.name);
@@ -166,7 +173,7 @@ fn a_provisional_value_moves_the_forecast_like_a_learned_one_and_is_not_learned(
         assert_eq!(learned.ahead(None), before);
         learned.observe(Some(130.0));
         let learned = learned.ahead(None).unwrap();
-        for (peeked, learned) in peeked.path.iter().zip(learned.path) {
+        for (peeked, learned) in peeked.iter().zip(learned) {
             assert!((peeked - learned).abs() < 5.0, "{}: {peeked} {learned}", row.name);
         }
     }
@@ -177,13 +184,13 @@ fn one_outlier_moves_holt_winters_little_and_a_lasting_shift_moves_it_within_six
     let noise = |minute: i64| ((minute * 7919) % 13) as f64 - 6.0;
     let mut values: Vec<_> = (0..600).map(|minute| Some(100.0 + noise(minute))).collect();
     values.push(Some(5000.0));
-    let path = ahead(row(holt_winters::NAME), 0, &values).unwrap().path;
+    let path = ahead(row(holt_winters::NAME), 0, &values).unwrap();
     assert!(path.iter().all(|point| (point - 100.0).abs() < 15.0), "{path:?}");
 
     values.pop();
     values.extend((600..606).map(|minute| Some(300.0 + noise(minute))));
     let learned = learn(row(holt_winters::NAME), 0, &values);
-    let path = learned.ahead(None).unwrap().path;
+    let path = learned.ahead(None).unwrap();
     assert!(path.iter().all(|point| (point - 300.0).abs() < 30.0), "{path:?}");
     assert_eq!(learned.models.flag(), Some(ForecastFlag::LevelShift));
 }
@@ -194,9 +201,10 @@ fn a_missing_minute_runs_along_the_damped_trend() {
     let mut model = HoltWinters::classical(smoothing, 100.0, 8.0);
     let past = Past { history: &History::new(2), season: &Season::flat(1440), week: &Week::new(1440), height: None };
     model.observe(Minute(0), None, past);
-    let ahead =
-        model.ahead(&Origin { minute: Minute(0), clock: clock(Minute(0)), provisional: None, gap: 0, past }).unwrap();
-    assert_eq!(ahead.parts, Parts { level: 104.0, trend: 2.0, season: 0.0, rest: 0.0 });
+    let view = View::of(&Origin { minute: Minute(0), clock: clock(Minute(0)), provisional: None, gap: 0, past });
+    for (at, trend) in [(0, 2.0), (2, 3.5)] {
+        assert_eq!(model.parts(&view, at), Some(Parts { level: 104.0, trend, ..Parts::default() }));
+    }
 }
 
 #[test]
@@ -206,12 +214,12 @@ fn a_busier_day_has_higher_surges_and_a_signal_below_zero_has_no_ratio() {
     let values: Vec<_> = (0..9 * 1440 + 590).map(|minute| Some(load(minute))).collect();
     for name in [multiplicative::NAME, "multiplicative_quick", "multiplicative_weekly"] {
         let mut learned = learn(row(name), 0, &values);
-        let path = learned.ahead(None).unwrap().path;
+        let path = learned.ahead(None).unwrap();
         let rise = path[6] - path[3];
         assert!((250.0..350.0).contains(&rise), "{name}: {path:?}");
         // A zero is a value like others.
         learned.observe(Some(0.0));
-        assert!(learned.ahead(None).unwrap().path.iter().all(|point| point.is_finite()));
+        assert!(learned.ahead(None).unwrap().iter().all(|point| point.is_finite()));
     }
     let learned = learn(row(multiplicative::NAME), 0, &values);
     let past = Past { height: None, ..learned.past() };
@@ -232,12 +240,17 @@ proptest! {
     ) {
         let values: Vec<_> = block.iter().copied().cycle().take(1700).collect();
         for row in CATALOGUE {
-            let Some(ahead) = learn(row, start, &values).ahead(provisional) else { continue };
-            prop_assert!(ahead.path.iter().all(|point| point.is_finite()), "{}: {:?}", row.name, ahead);
-            let parts = ahead.parts;
-            let sum = parts.level + parts.trend + parts.season + parts.rest;
-            let scale = [parts.level, parts.trend, parts.season, parts.rest].iter().fold(1.0, |a: f64, b| a.max(b.abs()));
-            prop_assert!((sum - ahead.path[0]).abs() <= 1e-9 * scale, "{}: {:?}", row.name, ahead);
+            let learned = learn(row, start, &values);
+            let Some(path) = learned.ahead(provisional) else {
+                prop_assert_eq!(learned.parts(provisional, 0), None, "{}", row.name);
+                continue;
+            };
+            prop_assert!(path.iter().all(|point| point.is_finite()), "{}: {:?}", row.name, path);
+            for (at, point) in path.into_iter().enumerate() {
+                let parts = learned.parts(provisional, at).unwrap();
+                let scale = parts.named().iter().fold(1.0, |scale: f64, (_, part)| scale.max(part.abs()));
+                prop_assert!((parts.sum() - point).abs() <= 1e-9 * scale, "{}, {at}: {point}, {parts:?}", row.name);
+            }
         }
     }
 }
@@ -246,9 +259,59 @@ proptest! {
 fn the_height_of_a_signal_is_its_level_whichever_model_speaks() {
     let values: Vec<_> = (0..9 * 1440 + 590).map(|minute| Some(1000.0 + day_load(minute, 600))).collect();
     for row in CATALOGUE {
-        let Parts { level, season, rest, .. } = ahead(row, 0, &values).unwrap().parts;
-        assert!(level > 900.0 && season.abs() < 300.0 && rest.abs() < 100.0, "{}: {level} {season} {rest}", row.name);
+        let parts = learn(row, 0, &values).parts(None, 0).unwrap();
+        let Parts { level, day, week, ar, rest, .. } = parts;
+        assert!(
+            level > 900.0 && day.abs() < 300.0 && [week, ar, rest].iter().all(|part| part.abs() < 10.0),
+            "{}: {parts:?}",
+            row.name
+        );
     }
+}
+
+/// Nine days and more of a level of 1000, the wave of the day in it, and every seventh day half as busy.
+fn weekly_load(minute: i64) -> f64 {
+    let busy = if minute.div_euclid(1440).rem_euclid(7) == 2 { 0.5 } else { 1.0 };
+    (1000.0 + day_load(minute, 600)) * busy
+}
+
+#[test]
+fn a_surge_is_of_the_day_and_a_quiet_day_of_the_week_in_the_models_that_know_of_them() {
+    // The surge begins 11 minutes after the end, on the third quiet day.
+    let end = 16 * 1440 + 590;
+    let values: Vec<_> = (0..end).map(|minute| Some(weekly_load(minute))).collect();
+    for row in CATALOGUE {
+        let learned = learn(row, 0, &values);
+        let [before, within] = [3, 5].map(|at| learned.parts(None, at).unwrap());
+        let (day, week) = (within.day - before.day, within.week);
+        // On a level of half the mean day half of its surge is expected; against the weeks before the level is whole, and
+        // all that is less of the week.
+        let surge = if row.transform == Transform::RatioToDays { 50.0..100.0 } else { 120.0..180.0 };
+        let weekly = matches!(row.name, "weekly_naive" | "weekly_difference" | "multiplicative_weekly");
+        assert_eq!(surge.contains(&day), !row.flat, "{}: {before:?}, {within:?}", row.name);
+        assert_eq!(week != 0.0, weekly, "{}: {within:?}", row.name);
+        assert_eq!(
+            (before.trend, before.ar) != (0.0, 0.0),
+            row.name.contains("multiplicative") || row.name == holt_winters::NAME
+        );
+    }
+    // A week ago this day was as quiet: that is where the week stands, half as high as the mean day.
+    let of = |name: &str| learn(row(name), 0, &values).parts(None, 4).unwrap();
+    for name in ["weekly_naive", "weekly_difference", "multiplicative_weekly"] {
+        let weekly = of(name);
+        assert!((0.4..0.6).contains(&(-weekly.week / (weekly.level + weekly.day))), "{name}: {weekly:?}");
+    }
+    // The days before were twice as busy: the level is half of theirs, and so is what the day adds.
+    let [plain, ratio] = [holt_winters::NAME, multiplicative::NAME].map(|name| of(name).day);
+    assert!((plain - 2.0 * ratio).abs() < 0.2 * plain.abs(), "{plain} {ratio}");
+}
+
+#[test]
+fn every_row_says_in_which_form_of_the_signal_it_foresees() {
+    let told = CATALOGUE.map(|row| row.transform);
+    let (plain, ratios) = told.split_at(7);
+    assert!(plain.iter().all(|transform| *transform == Transform::Plain), "{told:?}");
+    assert_eq!(ratios, [Transform::RatioToDays, Transform::RatioToDays, Transform::RatioToWeeks]);
 }
 
 #[test]

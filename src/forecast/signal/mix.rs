@@ -3,7 +3,7 @@
 use super::{Common, GAP, Head, Kept};
 use crate::forecast::bands::{Course, Limits};
 use crate::forecast::lanes::{zip, zip3};
-use crate::forecast::models::{Ahead, CATALOGUE, Origin, PERSISTENCE, Path, SEASONAL_DIFFERENCE, View};
+use crate::forecast::models::{CATALOGUE, Origin, PERSISTENCE, Path, SEASONAL_DIFFERENCE, View};
 use crate::forecast::pending::MISSING;
 use crate::forecast::scores::{Lanes, MODELS, Moving, Weights, mean};
 use crate::forecast::shift::ShortMinute;
@@ -16,8 +16,6 @@ use crate::model::outlook::{
 pub(super) struct ModelForecasts {
     /// Within the limits, in the precision of scores and mix; NaN from a model without a forecast.
     pub(super) paths: [Lanes; MODELS],
-    /// Parts of the first points.
-    pub(super) parts: [Parts; MODELS],
     pub(super) available: [bool; MODELS],
 }
 
@@ -33,14 +31,13 @@ pub(super) struct Mix {
 
 impl Head {
     /// Returns the forecast of each model, clamped to the limits.
-    pub(super) fn model_forecasts(&self, origin: &Origin<'_>) -> ModelForecasts {
+    pub(super) fn model_forecasts(&self, view: &View<'_>) -> ModelForecasts {
         let limits = self.height.limits(self.range);
-        let mut forecasts =
-            ModelForecasts { paths: MISSING, parts: [Parts::default(); MODELS], available: [false; MODELS] };
-        self.models.foresee(&View::of(origin), |model, ahead| {
-            let Some(Ahead { path, parts }) = ahead else { return };
+        let mut forecasts = ModelForecasts { paths: MISSING, available: [false; MODELS] };
+        self.models.foresee(view, |model, path| {
+            let Some(path) = path else { return };
             forecasts.paths[model] = path.map(|point| limits.hold(point) as f32);
-            (forecasts.parts[model], forecasts.available[model]) = (parts, true);
+            forecasts.available[model] = true;
         });
         forecasts
     }
@@ -104,11 +101,25 @@ impl Head {
             model: row.name.into(),
             loss: self.scores.loss(model),
             share: *share,
+            transform: row.transform,
         }));
         into.skill = self.scores.skill();
         into.coverage = (minutes > 0.0).then_some(Coverage { realised, outcomes: minutes * HORIZONS.len() as f64 });
         into.authority = self.rung.authority();
         self.flags(origin, now, common, &mut into.flags);
+    }
+
+    /// Returns what the mix is made of at the horizon at position `at`: the parts of the models, weighted. They add up
+    /// to its point.
+    pub(super) fn parts(&self, view: &View<'_>, mix: &Mix, at: usize) -> Parts {
+        let mut parts = Parts::default();
+        let heard = mix.weights.iter().map(|weights| weights[at]).enumerate().filter(|(_, weight)| *weight > 0.0);
+        for (model, weight) in heard {
+            let own = self.models.parts(model, view, at).unwrap_or_default();
+            parts.add(&own, f64::from(weight));
+        }
+        parts.complete(mix.path[at]);
+        parts
     }
 
     fn flags(&self, origin: &Origin<'_>, now: Minute, common: &Common, flags: &mut Vec<ForecastFlag>) {
@@ -118,15 +129,4 @@ impl Head {
         flags.extend(gap.then_some(ForecastFlag::Gap));
         flags.extend(self.models.flag());
     }
-}
-
-/// Returns the parts of the `first` point of the mix: those of the models, weighted; they add up to it.
-pub(super) fn parts(forecasts: &[Parts; MODELS], weights: &Weights, first: f64) -> Parts {
-    let mut parts = Parts::default();
-    for (forecast, [weight, ..]) in forecasts.iter().zip(weights) {
-        parts.add(forecast, f64::from(*weight));
-    }
-    let Parts { level, trend, season, rest } = parts;
-    parts.rest += first - (level + trend + season + rest);
-    parts
 }

@@ -3,7 +3,7 @@
 mod mix;
 mod relevel;
 
-use self::mix::{ModelForecasts, parts};
+use self::mix::ModelForecasts;
 use super::anomaly::{Anomaly, Detector, Expected, ExpectedAhead};
 use super::authority::{Evidence, Rung};
 use super::bands::Bands;
@@ -12,7 +12,7 @@ use super::events::Events;
 use super::height::Height;
 use super::history::{DAY, History};
 use super::models::season::Season;
-use super::models::{Models, Origin, Past, SEASONAL_DIFFERENCE, SeasonUpdate};
+use super::models::{Models, Origin, Past, SEASONAL_DIFFERENCE, SeasonUpdate, View};
 use super::params::{ForecastParams, Smoothing};
 use super::pending::{DueForecasts, IssuedForecast, Pending, WINDOWS};
 use super::recent::{LONGEST_MINUTES, Recent};
@@ -21,13 +21,17 @@ use super::seasonal_scale::SeasonalScale;
 use super::shift::{Shift, ShortMinute};
 use super::week::Week;
 use super::zone::Clock;
-use crate::model::outlook::{ForecastFlag, Parts, QuantileRow, SignalOutlook};
+use crate::model::outlook::{ForecastFlag, HORIZONS, QuantileRow, SignalOutlook};
 use crate::model::{Authority, Minute, MinuteValue, Role, ServiceId, SignalSpec};
 
 /// Largest absolute value that is learned as it is; no base unit reaches it, and no arithmetic here overflows.
 const LARGEST: f64 = 1e30;
 /// Minutes without a value before a forecast is flagged for it; the newest one is often still on its way.
 const GAP: i64 = 2;
+
+/// Positions of the horizons of which is told what their points are made of: the next minute, and ten minutes ahead.
+const EXPLAINED: [usize; 2] = [0, 4];
+const _: () = assert!(HORIZONS[EXPLAINED[0]] == 1 && HORIZONS[EXPLAINED[1]] == 10);
 
 /// What all signals of a service share.
 #[derive(Debug, Clone)]
@@ -235,7 +239,7 @@ impl SignalState {
         head.learn(minute, clock, value, season, kept);
         let (gap, past) = (head.gap(minute), kept.past(head.ratio_height()));
         let origin = Origin { minute, clock, provisional: None, gap, past };
-        let forecasts = head.model_forecasts(&origin);
+        let forecasts = head.model_forecasts(&View::of(&origin));
         let issued = head.issue(&origin, kept, &forecasts, common);
         kept.pending.keep(minute, &forecasts.paths, issued.as_ref());
         kept.recent.keep(minute, issued.map_or(f32::NAN, |IssuedForecast { points, .. }| points.point[0]));
@@ -267,10 +271,12 @@ impl SignalState {
         if head.seen < need {
             return;
         }
-        let forecasts = head.model_forecasts(&origin);
+        let view = View::of(&origin);
+        let forecasts = head.model_forecasts(&view);
         if let Some(mix) = head.mix(&origin, &self.kept, &forecasts) {
             head.publish(&origin, now, &mix, &self.kept, common, outlook);
-            outlook.parts = Some(parts(&forecasts.parts, &mix.weights, mix.path[0]));
+            let [parts, parts_10] = EXPLAINED.map(|at| head.parts(&view, &mix, at));
+            (outlook.parts, outlook.parts_10) = (Some(parts), Some(parts_10));
             let anomaly = self.anomaly(&origin);
             outlook.anomaly = anomaly.map(|anomaly| anomaly.score);
             outlook.anomaly_kind = anomaly.and_then(|anomaly| anomaly.kind);
@@ -299,10 +305,11 @@ impl SignalState {
         for (row, minutes) in [(&mut outlook.max_10, WINDOWS[0]), (&mut outlook.max_30, WINDOWS[1])] {
             row.iter_mut().flatten().for_each(|value| times(value, highest(minutes)));
         }
-        if let (Some(parts), Some(point)) = (&mut outlook.parts, outlook.points.first()) {
-            parts.scale(factors.get(1).copied().unwrap_or(1.0));
-            let Parts { level, trend, season, rest } = *parts;
-            parts.rest += point.point - (level + trend + season + rest);
+        for (parts, at) in [&mut outlook.parts, &mut outlook.parts_10].into_iter().zip(EXPLAINED) {
+            if let (Some(parts), Some(point)) = (parts, outlook.points.get(at)) {
+                parts.scale(factors.get(usize::from(point.minutes)).copied().unwrap_or(1.0));
+                parts.complete(point.point);
+            }
         }
         outlook.flags.push(ForecastFlag::Event);
     }

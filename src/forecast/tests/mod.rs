@@ -406,7 +406,8 @@ proptest! {
         let mut features = reading(1.0);
         features.signals[0].provisional = Some(minute_value(repeat, provisional));
         let outlook = call(&mut state, &service(range), repeat, &features).signals.remove(0).unwrap();
-        prop_assert_eq!(outlook.points.is_empty(), outlook.readiness != Readiness::Ready);
+        let ready = outlook.readiness == Readiness::Ready;
+        prop_assert_eq!(outlook.points.is_empty(), !ready);
         let most = block.iter().flatten().fold(0.0_f64, |most, value| most.max(value.abs().min(1e30)));
         let permitted = if negative { -2.001 * most..=2.001 * most } else { 0.0..=2.001 * most };
         let maxima = [outlook.max_10, outlook.max_30].into_iter().flatten();
@@ -417,10 +418,11 @@ proptest! {
         for point in &outlook.points {
             prop_assert!(permitted.contains(&point.point), "{:?}", point);
         }
-        if let (Some(parts), Some(first)) = (outlook.parts, outlook.points.first()) {
-            let terms = [parts.level, parts.trend, parts.season, parts.rest];
-            let scale = terms.iter().fold(1e-300, |scale: f64, term| scale.max(term.abs()));
-            prop_assert!((terms.iter().sum::<f64>() - first.point).abs() <= 1e-9 * scale, "{:?} {:?}", parts, first);
+        prop_assert_eq!((outlook.parts.is_some(), outlook.parts_10.is_some()), (ready, ready));
+        for (parts, minutes) in [(outlook.parts, 1.0), (outlook.parts_10, 10.0)] {
+            let (Some(parts), Some(point)) = (parts, outlook.point_at(minutes)) else { continue };
+            let scale = parts.named().iter().fold(1e-300, |scale: f64, (_, part)| scale.max(part.abs()));
+            prop_assert!((parts.sum() - point).abs() <= 1e-9 * scale, "{:?} {:?}", parts, point);
         }
         prop_assert!(outlook.anomaly.is_none_or(|anomaly| (0.0..=1.0).contains(&anomaly)));
         prop_assert!(outlook.coverage.is_none_or(|coverage| (0.0..=1.0).contains(&coverage.realised)));

@@ -83,8 +83,9 @@ fn a_known_event_is_foreseen_and_nothing_is_learned_of_it() {
         let [one, other] = [&known, &ordinary].map(|outlook| outlook.max_30.unwrap()[8]);
         assert!((one - highest * other).abs() < 1e-9, "{until}: {one} and not {highest} times {other}");
         assert_eq!((known.skill, known.coverage, known.anomaly), (ordinary.skill, ordinary.coverage, ordinary.anomaly));
-        let (parts, first) = (known.parts.unwrap(), known.points[0].point);
-        assert!((parts.level + parts.trend + parts.season + parts.rest - first).abs() < 1e-6);
+        for (parts, minutes) in [(known.parts, 1.0), (known.parts_10, 10.0)] {
+            assert!((parts.unwrap().sum() - known.point_at(minutes).unwrap()).abs() < 1e-6);
+        }
         assert_eq!(known.flags.contains(&ForecastFlag::Event), highest > 1.0);
     }
 }

@@ -1,5 +1,6 @@
 //! A decision at a glance, for lists and live views: what, and the first reason with its numbers.
 
+use crate::model::outlook::Parts;
 use crate::model::plain::plain;
 use crate::model::{
     ChangeSet, DecisionRecord, Idle, Knob, Role, RuleOutcome, RuleTrace, TargetState, Truth, WriteOutcome,
@@ -96,15 +97,29 @@ fn rates(record: &DecisionRecord) -> Option<String> {
         None => format!("now needs {needed}"),
     });
     let lasts = span(capacity.lasts);
+    let made_of = record.outlook.signals.get(position).and_then(Option::as_ref).and_then(|signal| signal.parts_10);
+    let made_of = made_of.map(|made_of| format!("in 10 min {}: {}", show(made_of.sum()), large(&made_of)));
     let ahead = capacity.needed_ahead.map(|needed| match capacity.rate_ahead {
         Some(rate) => format!("forecast up to {} within {lasts} needs {needed}", show(rate)),
         None => format!("ahead needs {needed}"),
     });
     match (capacity.needed_ahead > capacity.needed_now, ahead, now) {
-        (true, Some(ahead), Some(now)) => Some(format!("{ahead} ({now})")),
-        (true, Some(ahead), None) => Some(ahead),
+        (true, Some(ahead), now) => {
+            let told: Vec<String> = now.into_iter().chain(made_of).collect();
+            Some(if told.is_empty() { ahead } else { format!("{ahead} ({})", told.join("; ")) })
+        }
         (_, _, now) => now,
     }
+}
+
+/// Returns the parts of a rate that are not rounded to nothing: `level 380, day +220, AR -12`.
+fn large(parts: &Parts) -> String {
+    let told = parts.named().into_iter().filter(|(name, part)| *name == "level" || part.abs() >= 0.5);
+    let told = told.map(|(name, part)| match name {
+        "level" => format!("{name} {part:.0}"),
+        _ => format!("{name} {part:+.0}"),
+    });
+    told.collect::<Vec<_>>().join(", ")
 }
 
 fn idle(record: &DecisionRecord, why: &Idle) -> String {

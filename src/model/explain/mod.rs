@@ -11,7 +11,7 @@ mod whatif;
 
 pub use headline::{Headline, headline};
 pub use sentence::{policy_trouble, sentence};
-pub use text::{choice, remarks, rules, text, worth};
+pub use text::{choice, explained, parts, remarks, rules, text, transforms, worth};
 pub use whatif::{Flip, flips};
 
 use std::time::Duration;

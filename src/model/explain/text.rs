@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use crate::model::condition::ConditionTrace;
-use crate::model::outlook::{AnomalyKind, ForecastFlag, HorizonPoint, quantile_index};
+use crate::model::outlook::{AnomalyKind, ForecastFlag, HorizonPoint, Parts, Transform, quantile_index};
 use crate::model::plain::plain;
 use crate::model::proposal::Goal;
 use crate::model::{
@@ -154,7 +154,42 @@ fn forecast(out: &mut String, unit: Unit, signal: &SignalOutlook) -> fmt::Result
     });
     let losses = losses.collect::<Vec<_>>().join(", ");
     writeln!(out, "\n  mean error (share of the forecast): {}", plain(&losses))?;
-    signal.points.iter().try_for_each(|at| point(out, unit, at))
+    signal.points.iter().try_for_each(|at| point(out, unit, at))?;
+    for (minutes, made_of) in explained(signal) {
+        let largest = made_of.named().iter().fold(0.0, |largest: f64, (_, part)| largest.max(part.abs()));
+        let scale = unit.alike(&[largest]);
+        writeln!(out, "  parts in {minutes:>2} min: {}", parts(&made_of, |part| scale.show(part)))?;
+    }
+    let forms = transforms(signal);
+    if forms.is_empty() { Ok(()) } else { writeln!(out, "  transform: {forms}") }
+}
+
+/// Returns the points of which is known what they are made of: minutes ahead, and the parts.
+pub fn explained(signal: &SignalOutlook) -> impl Iterator<Item = (u16, Parts)> {
+    [(1, signal.parts), (10, signal.parts_10)].into_iter().filter_map(|(minutes, parts)| Some((minutes, parts?)))
+}
+
+/// Returns the parts of a point, in the order in which they are added: `level 312.4/s, trend +9.5/s, day -20.0/s`.
+pub fn parts(parts: &Parts, show: impl Fn(f64) -> String) -> String {
+    let zero = show(0.0);
+    let told = parts.named().map(|(name, part)| match show(part) {
+        // What is rounded to nothing has no sign.
+        text if text == zero || text == show(-0.0) => format!("{name} {zero}"),
+        text if part > 0.0 && name != "level" => format!("{name} +{text}"),
+        text => format!("{name} {text}"),
+    });
+    told.join(", ")
+}
+
+/// Returns in which forms of the signal what is foreseen was found, by shares: `plain 75 %, ratio to the mean day 25 %`.
+pub fn transforms(signal: &SignalOutlook) -> String {
+    let share = |form: Transform| {
+        let models = signal.scores.iter().filter(|score| score.transform == form);
+        (form, models.map(|score| score.share).sum::<f64>())
+    };
+    let told = Transform::ALL.map(share).into_iter().filter(|(_, share)| *share >= 0.005);
+    let told: Vec<String> = told.map(|(form, share)| format!("{} {:.0} %", form.as_str(), share * 100.0)).collect();
+    told.join(", ")
 }
 
 /// Returns what a forecast may be used for, and why: what it was worth so far.

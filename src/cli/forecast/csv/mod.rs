@@ -13,6 +13,7 @@ use anyhow::{Context, bail};
 
 use self::steps::{differences, step, usual_season};
 use crate::forecast::evaluate::Series;
+use crate::forecast::history::ROUNDING;
 use crate::forecast::zone::Zone;
 use crate::model::{Minute, Timestamp};
 
@@ -20,6 +21,8 @@ use crate::model::{Minute, Timestamp};
 const MOST: i64 = 10_000_000;
 /// Seconds in a day.
 const DAY: i64 = 86_400;
+/// Values that lie less than so many roundings apart are told: their noise is of the size of a few.
+const VISIBLE: f64 = 100.0;
 
 /// A series and its grid.
 #[derive(Debug, PartialEq)]
@@ -173,7 +176,8 @@ pub fn parse(text: &str, season: Option<u32>, range: (f64, f64)) -> anyhow::Resu
     Ok(Read { series, step, offset: first.rem_euclid(step), rows, notes })
 }
 
-/// Says where the size of the values costs precision: what is learned of them keeps seven digits.
+/// Says where the size of the values costs precision: values of the last hour are kept to a share of themselves, which
+/// is no small part of what lies between values that have much in common.
 ///
 /// # Errors
 /// They are too large to be forecast at all.
@@ -189,8 +193,10 @@ fn precision(values: impl Iterator<Item = f64>) -> anyhow::Result<Option<String>
         () if !(1e-9..1e12).contains(&largest) => Some(format!(
             "its largest value is {largest:e}: the forecaster is made for 1e-9 to 1e12, name them in another unit"
         )),
-        () if apart < 1e-4 * largest => Some(format!(
-            "its values lie only {apart} apart near {largest}: seven digits are kept, subtract what they have in common"
+        () if apart < VISIBLE * ROUNDING * largest => Some(format!(
+            "its values lie only {apart} apart near {largest}, where they are kept to {:.1e}: the quantiles of \
+             maxima are wider by as much; subtract what they have in common",
+            ROUNDING * largest
         )),
         () => None,
     })

@@ -59,6 +59,9 @@ fn sizes_that_cost_precision_are_said() {
     assert!(note([1e20, 2e20, 1.0]).starts_with("its largest value is 2e20"));
     assert!(note([1e-20, 2e-20, 0.0]).starts_with("its largest value is 2e-20"));
     assert!(note([1e7, 1e7 + 60.0, 1e7]).starts_with("its values lie only 60 apart near 10000060"));
+    let told = note([3e5, 3e5 + 400.0, 3e5 + 20.0]);
+    assert!(told.starts_with("its values lie only 400 apart near 300400, where they are kept to 4.6e0"), "{told}");
+    assert_eq!([note([3e5, 3e5 + 2e3, 3e5]), note([3e3, 4e3, 3.5e3])], ["", ""]);
     let refused = precision([1.0, -1e30].into_iter()).unwrap_err().to_string();
     assert!(refused.starts_with("holds values as large as 1e30"), "{refused}");
 }
