@@ -165,7 +165,7 @@ impl fmt::Display for Awaited {
             Self::PolicySet => f.write_str("a policy set"),
             Self::PolicySetAfterRollback { revision } => write!(
                 f,
-                "a policy set: revision {revision} was rolled back, and the one before it is not known here; nothing is \
+                "a policy set: release {revision} was rolled back, and the one before it is not known here; nothing is \
                  decided until the policies are mended, or that one is promoted"
             ),
             Self::Journal { error } => f.write_str(error),
