@@ -72,7 +72,7 @@ impl Ports {
             let state = settings.state.display();
             format!("cannot make the state directory {state}; make it for this user, or set `state` or FLYBALL_STATE")
         })?;
-        let file = settings.state.join("journal.redb");
+        let file = settings.journal_file();
         let journal = journal(settings, &file, &server, metrics)?;
         let mut sources: BTreeMap<String, Arc<dyn TelemetrySource>> = BTreeMap::new();
         for source in &settings.sources {

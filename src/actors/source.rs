@@ -269,17 +269,19 @@ impl Source {
         let lost = trouble.map_or(0, |trouble| trouble.lost);
         state.metrics.lost(lost);
         let source = &self.plan.name;
-        match (trouble, state.lost) {
-            (Some(trouble), 0) => {
-                tracing::warn!(%source, lost, of = trouble.of, "services fell silent together, the source is in trouble");
+        let before = std::mem::replace(&mut state.lost, lost);
+        let Some(trouble) = trouble else {
+            if before > 0 {
+                tracing::info!(%source, "the source tells of its services again");
             }
-            (None, 1..) => tracing::info!(%source, "the source tells of its services again"),
-            _ => {}
-        }
-        state.lost = lost;
-        let Some(trouble) = trouble else { return };
+            return;
+        };
         let concerned = || routes.routes.iter().filter(|route| state.losses.concerns(&trouble, &route.service.id));
         let why = most_frequent(concerned().flat_map(|route| route.arrivals(answer)));
+        if before == 0 {
+            let of = trouble.of;
+            tracing::warn!(%source, lost, of, reason = %why, "services fell silent together, the source is in trouble");
+        }
         let error = format!("{lost} of {} services fell silent together: {why}", trouble.of);
         for route in concerned() {
             for (template, _) in &route.signals {

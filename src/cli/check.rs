@@ -13,13 +13,13 @@ use crate::model::Mode;
 use crate::model::explain::counted;
 use crate::ports::Status;
 
-use super::{ConfigArg, Output, modes, tell};
+use super::{ConfigArg, Output, complain, modes, tell};
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// Form of the output; json is one object for the settings, and one for the policies where the settings are valid.
+    /// Form of the output; json is one object for the settings, and one for the policies where the settings name them.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -31,10 +31,10 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     };
     let settings = match args.config.load() {
         Ok(settings) => settings,
-        Err(error) => return refuse(args.output, Some(&path), error),
+        Err(error) => return refuse_and_go_on(args.output, &path, error),
     };
     if let Err(error) = config::check_state(&settings) {
-        return refuse(args.output, Some(&path), error.into());
+        return refuse_and_go_on(args.output, &path, error.into());
     }
     let notes = notes(&settings).await;
     match args.output {
@@ -49,8 +49,25 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             counted(settings.sources.len(), "source"),
         ))?,
     }
+<<<<<<< HEAD
     if args.output == Output::Text {
         notes.iter().try_for_each(|note| tell(format!("note: {note}")))?;
+=======
+    let waits = settings.services.iter().filter(|service| service.mode == Mode::Approve).count();
+    if args.output == Output::Text && waits > 0 {
+        let waits = counted(waits, "service");
+        tell(format!("note: nothing can be approved yet, so {waits} in `approve` will see no write; `auto` writes"))?;
+    }
+    if args.output == Output::Text {
+        for missing in missing_files(&settings) {
+            tell(format!("note: {missing}"))?;
+        }
+    }
+    if args.output == Output::Text
+        && let Some(outdated) = in_force(&settings).await
+    {
+        tell(format!("note: {outdated}"))?;
+>>>>>>> w/edges
     }
     if settings.policies_in_cluster {
         if args.output == Output::Text {
@@ -60,7 +77,11 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    match (Source::of(&settings, None), args.output) {
+    check_policies(&settings, args.output)
+}
+
+fn check_policies(settings: &Settings, output: Output) -> anyhow::Result<ExitCode> {
+    match (Source::of(settings, None), output) {
         (Ok(source), Output::Json) => check_set(&source, false, Form::Json),
         (Ok(source), Output::Text) => check_set(&source, false, Form::Text),
         (Err(error), Output::Json) => refuse_set(&error),
@@ -68,6 +89,7 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     }
 }
 
+<<<<<<< HEAD
 /// Returns what is worth knowing of settings that are valid.
 async fn notes(settings: &Settings) -> Vec<String> {
     let waits = settings.services.iter().filter(|service| service.mode == Mode::Approve).count();
@@ -75,6 +97,37 @@ async fn notes(settings: &Settings) -> Vec<String> {
     let waits = waits
         .map(|waits| format!("nothing can be approved yet, so {waits} in `approve` will see no write; `auto` writes"));
     waits.into_iter().chain(in_force(settings).await).collect()
+=======
+/// Tells of files that sources need and that are not here. They may be where flyball runs, so that is no fault.
+fn missing_files(settings: &Settings) -> impl Iterator<Item = String> {
+    settings.sources.iter().flat_map(|source| {
+        let files = [("bearer_token_file", &source.access.bearer_token_file), ("ca_file", &source.access.ca_file)];
+        files.into_iter().filter_map(move |(key, file)| {
+            let file = file.as_ref().filter(|file| !file.is_file())?;
+            Some(format!(
+                "sources.{}.{key}: no file {} here; flyball asks nothing of this source without it",
+                source.name,
+                file.display()
+            ))
+        })
+    })
+}
+
+/// Tells what is wrong with the settings, and what is wrong with the policies that they name, as far as it can be told.
+fn refuse_and_go_on(output: Output, path: &Path, error: anyhow::Error) -> anyhow::Result<ExitCode> {
+    let Some(part) = config::part_of(path).filter(|part| !part.policies_in_cluster) else {
+        return refuse(output, Some(path), error);
+    };
+    if output == Output::Json {
+        refuse(output, Some(path), error)?;
+    } else {
+        complain(format_args!("{error:#}"));
+    }
+    if let Err(error) = check_policies(&part, output) {
+        complain(format_args!("{error:#}"));
+    }
+    Ok(ExitCode::FAILURE)
+>>>>>>> w/edges
 }
 
 /// Says that a flyball that runs by an earlier state of these settings does, if one answers.

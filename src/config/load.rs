@@ -86,17 +86,71 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     let text = read_file(path).map_err(unreadable)?;
     let whole = std::path::absolute(path).map_err(unreadable)?;
     let directory = whole.parent().unwrap_or(Path::new("/"));
-    let overrides = OVERRIDES.iter().filter_map(|(variable, key)| Some((*variable, *key, env::var(variable).ok()?)));
-    let overrides: Vec<_> = overrides.collect();
-    let mut settings =
-        read(&text, &overrides, directory).map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })?;
+    let mut settings = read(&text, &overrides(), directory)
+        .map_err(|faults| ConfigError::Invalid { path: path.to_owned(), faults })?;
+    let faults = faults_of_switch(&settings, &whole);
+    if !faults.0.is_empty() {
+        return Err(ConfigError::Invalid { path: path.to_owned(), faults });
+    }
     if let Some(pod) = env::var("HOSTNAME").ok().filter(|pod| pod.len() <= REPORTER && is_dns_subdomain(pod)) {
         settings.instance = pod;
     }
     Ok(settings)
 }
 
+/// Returns the overrides that are set: variable, key, value.
+fn overrides() -> Vec<(&'static str, &'static str, String)> {
+    OVERRIDES.iter().filter_map(|(variable, key)| Some((*variable, *key, env::var(variable).ok()?))).collect()
+}
+
+/// Returns the faulty settings in the file at `path` as far as policies can be held against them; `None` where they say
+/// too little of the policies, or of the signals that those may name.
+pub fn part_of(path: &Path) -> Option<Settings> {
+    let whole = std::path::absolute(path).ok()?;
+    let (part, faults) = read_part(&read_file(path).ok()?, &overrides(), whole.parent()?);
+    let hidden = |path: &str| ["sources", "signals"].iter().any(|section| path.starts_with(section));
+    part.filter(|_| !faults.0.iter().any(|fault| hidden(&fault.path)))
+}
+
+/// Notes a kill switch at the place of something else: each turn would replace that.
+fn faults_of_switch(settings: &Settings, file: &Path) -> Faults {
+    let mut faults = Faults::default();
+    let switch = real(&settings.kill_switch);
+    let taken = if settings.kill_switch_in_cluster {
+        None
+    } else if switch == real(file) {
+        Some("the settings file")
+    } else if switch == real(&settings.journal_file()) {
+        Some("the journal")
+    } else if !settings.policies_in_cluster && switch.starts_with(real(&settings.policies)) && !is_default(settings) {
+        Some("in the directory of the policies")
+    } else {
+        settings.kill_switch.is_dir().then_some("a directory")
+    };
+    if let Some(taken) = taken {
+        let message = format!("{} is {taken}; name a file of its own, such as {KILL_SWITCH}", switch.display());
+        faults.add("kill_switch", message);
+    }
+    faults
+}
+
+/// Tells whether the switch lies where it does unless it is named: a state directory among policies is no fault of it.
+fn is_default(settings: &Settings) -> bool {
+    settings.kill_switch == settings.state.join(KILL_SWITCH)
+}
+
+/// Returns a path without symbolic links, as far as it is there.
+fn real(path: &Path) -> PathBuf {
+    let of_parent = || Some(fs::canonicalize(path.parent()?).ok()?.join(path.file_name()?));
+    fs::canonicalize(path).ok().or_else(of_parent).unwrap_or_else(|| path.to_owned())
+}
+
 impl Settings {
+    /// Returns the file of the journal.
+    pub fn journal_file(&self) -> PathBuf {
+        self.state.join("journal.redb")
+    }
+
     /// Returns the state directory as it is told from others: whole, without symbolic links where it is there.
     pub fn place(&self) -> PathBuf {
         let whole = || std::path::absolute(&self.state).unwrap_or_else(|_| self.state.clone());
@@ -113,13 +167,17 @@ fn read_file(path: &Path) -> io::Result<String> {
     if !there.is_file() && !there.is_dir() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
     }
-    let mut text = String::new();
-    fs::File::open(path)?.take(LONGEST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LONGEST {
+    let mut bytes = Vec::new();
+    fs::File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST {
         let why = format!("it is longer than {} MiB", LONGEST >> 20);
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
+        io::Error::new(io::ErrorKind::InvalidData, format!("line {line} holds a byte that is not UTF-8"))
+    })
 }
 
 /// Refuses a state directory that is something else.
@@ -199,32 +257,43 @@ pub fn terminal() -> Terminal {
 
 /// Reads `text` with `overrides` (variable, key, value); relative paths start at `directory`.
 fn read(text: &str, overrides: &[(&str, &str, String)], directory: &Path) -> Result<Settings, Faults> {
-    let mut tree = parse_yaml(text)?;
+    match read_part(text, overrides, directory) {
+        (Some(settings), faults) if faults.0.is_empty() => Ok(settings),
+        (_, faults) => Err(faults),
+    }
+}
+
+/// Reads the same as far as it can be read, with all faults.
+fn read_part(text: &str, overrides: &[(&str, &str, String)], directory: &Path) -> (Option<Settings>, Faults) {
+    let mut tree = match parse_yaml(text) {
+        Ok(tree) => tree,
+        Err(faults) => return (None, faults),
+    };
     let revision = revision(&tree);
     if let Value::Object(top) = &mut tree {
         for (_, key, value) in overrides {
             top.insert((*key).to_owned(), Value::String(value.clone()));
         }
     }
-    let mut settings = Settings::from_tree(&tree).map_err(|mut faults| {
-        for fault in &mut faults.0 {
-            if let Some((variable, key, _)) = overrides.iter().find(|(_, key, _)| fault.path == *key) {
-                fault.path = format!("{key} (from {variable})");
-            }
+    let (mut settings, mut faults) = Settings::part_of_tree(&tree);
+    for fault in &mut faults.0 {
+        if let Some((variable, key, _)) = overrides.iter().find(|(_, key, _)| fault.path == *key) {
+            fault.path = format!("{key} (from {variable})");
         }
-        faults
-    })?;
-    settings.revision = revision;
-    let place = |path: &mut PathBuf| *path = directory.join(&*path);
-    place(&mut settings.state);
-    place(&mut settings.policies);
-    place(&mut settings.kill_switch);
-    let files = settings
-        .sources
-        .iter_mut()
-        .flat_map(|source| [&mut source.access.bearer_token_file, &mut source.access.ca_file]);
-    files.flatten().for_each(place);
-    Ok(settings)
+    }
+    if let Some(settings) = &mut settings {
+        settings.revision = revision;
+        let place = |path: &mut PathBuf| *path = directory.join(&*path);
+        place(&mut settings.state);
+        place(&mut settings.policies);
+        place(&mut settings.kill_switch);
+        let files = settings
+            .sources
+            .iter_mut()
+            .flat_map(|source| [&mut source.access.bearer_token_file, &mut source.access.ca_file]);
+        files.flatten().for_each(place);
+    }
+    (settings, faults)
 }
 
 #[cfg(test)]
@@ -278,6 +347,28 @@ mod tests {
         fs::write(&file, "listen: 127.0.0.1:1\nservices: 7\n").unwrap();
         assert_eq!(listen_of(&file).unwrap().port(), 1);
         assert!(kill_switch_of(&file).unwrap_err().to_string().contains("kill_switch"));
+    }
+
+    #[test]
+    fn a_kill_switch_at_the_place_of_something_else_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("flyball.yaml");
+        fs::create_dir_all(directory.path().join("policies/own")).unwrap();
+        let example = EXAMPLE.replace("/var/lib/flyball", "run");
+        for (switch, expected) in [
+            ("flyball.yaml", "flyball.yaml is the settings file; name a file of its own"),
+            ("policies/../flyball.yaml", "is the settings file"),
+            ("run/journal.redb", "journal.redb is the journal"),
+            ("policies/capacity.rhai", "capacity.rhai is in the directory of the policies"),
+            ("policies/own", "is in the directory of the policies"),
+            (".", "is a directory"),
+        ] {
+            let lines = example.lines().filter(|line| !line.starts_with("kill_switch:"));
+            let text = lines.collect::<Vec<_>>().join("\n");
+            fs::write(&file, format!("{text}\nkill_switch: {switch}\n")).unwrap();
+            let error = load(&file).unwrap_err().to_string();
+            assert!(error.contains("1 fault\n  kill_switch: ") && error.contains(expected), "{error}");
+        }
     }
 
     #[test]

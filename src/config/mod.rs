@@ -47,7 +47,7 @@ pub use declarations::Declarations;
 pub use durations::parse as parse_span;
 pub use faults::{Fault, Faults};
 pub use leadership::{LeaseSettings, volatile};
-pub use load::{ConfigError, Switch, Terminal, check_state, kill_switch_of, listen_of, load, terminal, user};
+pub use load::{ConfigError, Switch, Terminal, check_state, kill_switch_of, listen_of, load, part_of, terminal, user};
 pub use services::TimedParameter;
 pub use tree::unknown;
 
@@ -203,19 +203,24 @@ impl Settings {
     }
 
     fn from_tree(value: &Value) -> Result<Self, Faults> {
+        match Self::part_of_tree(value) {
+            (Some(settings), faults) if faults.0.is_empty() => Ok(settings),
+            (_, faults) => Err(faults),
+        }
+    }
+
+    /// Returns the settings as far as they can be read, and all faults.
+    fn part_of_tree(value: &Value) -> (Option<Self>, Faults) {
         let mut faults = Faults::default();
         if !value.is_object() {
             faults.add("", if value.is_null() { NOTHING } else { NO_KEYS });
-            return Err(faults);
+            return (None, faults);
         }
         let settings = Node::top(value).table(KEYS, &mut faults).and_then(|top| Self::read(&top, &mut faults));
         if let Some(why) = settings.as_ref().and_then(|settings| settings.unfit_for_auto(None)) {
             faults.add("leadership", why);
         }
-        match settings {
-            Some(settings) if faults.0.is_empty() => Ok(Self { revision: revision(value), ..settings }),
-            _ => Err(faults),
-        }
+        (settings.map(|settings| Self { revision: revision(value), ..settings }), faults)
     }
 
     fn read(top: &Table<'_>, faults: &mut Faults) -> Option<Self> {
@@ -297,7 +302,11 @@ fn parse_yaml(text: &str) -> Result<Value, Faults> {
         // The parser says the place again at the end of its sentence, and what its callers may set.
         let what = said.strip_suffix(&format!(" at {place}")).unwrap_or(&said);
         let what = what.split_once(", set ").map_or(what, |(what, _)| what);
-        let what = what.replace(" rejected by the configured policy", "");
+        let what = match what.replace(" rejected by the configured policy", "") {
+            // The parser tells its callers which of its functions to use.
+            what if what.contains("from_str_multiple") => "it holds several documents, keep one".to_owned(),
+            what => what,
+        };
         faults.add(place, format!("is not valid YAML: {what}"));
         faults
     })

@@ -116,21 +116,21 @@ fn access(table: &Table<'_>, url: Option<&str>, faults: &mut Faults) -> Option<A
 
 fn headers(node: &Node<'_>, faults: &mut Faults) -> Option<BTreeMap<String, String>> {
     let mut headers = BTreeMap::new();
+    let before = faults.0.len();
     for (name, value) in node.named(faults)? {
         if SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
-            return value
-                .refuse("would keep a secret in the settings; put a token in a file: bearer_token_file", faults);
+            faults.add(value.path, "would keep a secret in the settings; put a token in a file: bearer_token_file");
+            continue;
         }
-        let text = value.text(faults)?;
+        let Some(text) = value.text(faults) else { continue };
         if !can_be_sent(name, text) {
-            return value.refuse("cannot be sent: names are letters, digits and -, values one line of ASCII", faults);
-        }
-        // Headers know no upper case.
-        if headers.insert(name.to_ascii_lowercase(), text.to_owned()).is_some() {
-            return value.refuse("is there twice", faults);
+            faults.add(value.path, "cannot be sent: names are letters, digits and -, values one line of ASCII");
+        } else if headers.insert(name.to_ascii_lowercase(), text.to_owned()).is_some() {
+            // Headers know no upper case.
+            faults.add(value.path, "is there twice");
         }
     }
-    Some(headers)
+    (faults.0.len() == before).then_some(headers)
 }
 
 /// Tells whether what is sent to `url` can be read on its way: without TLS to another machine.
@@ -317,5 +317,19 @@ mod tests {
             let faults = Settings::parse(&source(&more)).unwrap_err().0;
             assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_header_at_fault_is_told() {
+        let tree = serde_json::json!({ "Cookie": "a", "X-Scope": "x", "x-scope": "y", "X Y": "z", "X-N": 7 });
+        let mut faults = Faults::default();
+        assert_eq!(headers(&Node::at("headers", &tree), &mut faults), None);
+        let paths: Vec<&str> = faults.0.iter().map(|fault| &*fault.path).collect();
+        assert_eq!(paths, ["headers.Cookie", "headers.X Y", "headers.X-N", "headers.x-scope"]);
     }
 }

@@ -169,7 +169,7 @@ impl<'a> Node<'a> {
     pub fn flag(&self, faults: &mut Faults) -> Option<bool> {
         match self.value {
             Value::Bool(flag) => Some(*flag),
-            other => self.wrong(other, "true or false", faults),
+            other => self.wrong_scalar(other, "true or false", faults),
         }
     }
 
@@ -178,7 +178,7 @@ impl<'a> Node<'a> {
         match self.value.as_f64() {
             Some(number) if (least..=most).contains(&number) => Some(number),
             Some(number) => self.refuse(&format!("{} is not between {least} and {most}", bare(number)), faults),
-            None => self.wrong(self.value, "a number", faults),
+            None => self.wrong_scalar(self.value, "a number", faults),
         }
     }
 
@@ -189,13 +189,15 @@ impl<'a> Node<'a> {
         }
         let whole = self.value.as_f64().filter(|number| number.fract() == 0.0);
         match whole {
+            // `4e1` is 40.
+            Some(number) if (f64::from(least)..=f64::from(u32::MAX)).contains(&number) => Some(number as u32),
             Some(number) if number > f64::from(u32::MAX) => {
                 self.refuse(&format!("{} is above {}", bare(number), u32::MAX), faults)
             }
             Some(number) if number < f64::from(least) => {
                 self.refuse(&format!("{} is below {least}", bare(number)), faults)
             }
-            _ => self.wrong(self.value, &format!("a whole number of at least {least}"), faults),
+            _ => self.wrong_scalar(self.value, &format!("a whole number of at least {least}"), faults),
         }
     }
 
@@ -256,6 +258,22 @@ impl<'a> Node<'a> {
         match self.value {
             Value::Object(entries) => Some(entries),
             other => self.wrong(other, "a mapping of keys", faults),
+        }
+    }
+
+    /// Refuses what is no number or flag. In quotes, or with a zero before it, one is a text, and shown alone it would seem
+    /// to be what it is not.
+    fn wrong_scalar<T>(&self, value: &Value, expected: &str, faults: &mut Faults) -> Option<T> {
+        let plain = |text: &str| match text {
+            "true" | "false" => Some(text.to_owned()),
+            text => text.parse().ok().filter(|number: &f64| number.is_finite()).map(bare),
+        };
+        match value.as_str().and_then(plain) {
+            Some(plain) => {
+                let text = shown(value);
+                self.refuse(&format!("the text {text} is not {expected}; write {plain}, without quotes"), faults)
+            }
+            None => self.wrong(value, expected, faults),
         }
     }
 
@@ -324,4 +342,36 @@ fn shown(value: &Value) -> String {
 /// Returns a number as people write it: in full, unless that is longer than anybody writes.
 fn bare(number: f64) -> String {
     if number == 0.0 || (1e-6..1e21).contains(&number.abs()) { number.to_string() } else { format!("{number:e}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse_yaml;
+
+    #[test]
+    fn a_number_or_flag_that_is_a_text_is_told_to_be_one() {
+        let counted = |text: &str| {
+            let (tree, mut faults) = (parse_yaml(text).unwrap(), Faults::default());
+            let read = Node::at("max", &tree).count(1, &mut faults).map(|count| count.to_string());
+            read.unwrap_or_else(|| faults.0.remove(0).message)
+        };
+        assert_eq!([counted("4e1"), counted("40.0")], ["40", "40"]);
+        let expected = "is not a whole number of at least 1";
+        assert_eq!(counted("'2'"), format!("the text `2` {expected}; write 2, without quotes"));
+        assert_eq!(counted("040"), format!("the text `040` {expected}; write 40, without quotes"));
+        assert_eq!(counted("many"), format!("`many` {expected}"));
+        let (tree, mut faults) = (Value::from("true"), Faults::default());
+        assert_eq!(Node::at("allow", &tree).flag(&mut faults), None);
+        assert_eq!(faults.0[0].message, "the text `true` is not true or false; write true, without quotes");
+        let (tree, mut faults) = (Value::from("0.5"), Faults::default());
+        assert_eq!(Node::at("share", &tree).number(0.0, 1.0, &mut faults), None);
+        assert_eq!(faults.0[0].message, "the text `0.5` is not a number; write 0.5, without quotes");
+    }
+
+    #[test]
+    fn the_parser_of_yaml_speaks_to_who_wrote_the_file() {
+        let said = parse_yaml("a: 1\n---\nb: 2\n").unwrap_err().to_string();
+        assert!(said.contains("is not valid YAML: it holds several documents, keep one"), "{said}");
+    }
 }

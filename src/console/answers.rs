@@ -42,6 +42,9 @@ pub struct ServiceSummary {
     /// What of its policies needs a person: a rule that fails, or one that acts by what nothing can carry out.
     #[serde(default)]
     pub policy_trouble: Option<String>,
+    /// What it needs now beyond the most replicas that it may have.
+    #[serde(default)]
+    pub beyond_max: Option<String>,
     /// Why its target is not known as it is now, if it is not.
     #[serde(default)]
     pub target_unknown: Option<String>,
@@ -118,6 +121,9 @@ impl From<ServiceSnapshot> for ServiceSummary {
         let load = position.and_then(|at| features?.signals.get(at)?.reading.fresh());
         let forecast = position.and_then(|at| snapshot.outlook.as_deref()?.signals.get(at)?.as_ref());
         let (peak, authority) = (forecast.and_then(Peak::of), forecast.map(|forecast| forecast.authority));
+        let max = target.map_or(snapshot.bounds, |target| target.bounds(snapshot.bounds)).max;
+        let needed = snapshot.outlook.as_deref().and_then(|outlook| outlook.capacity.as_ref()?.needed_now);
+        let beyond = needed.filter(|needed| *needed > max);
         let decision = snapshot.last.as_deref().map(Glance::of);
         let policy_trouble = snapshot.last.as_deref().and_then(explain::policy_trouble);
         let (last, sentence) = snapshot.last.map(|record| (record.id.clone(), explain::sentence(&record))).unzip();
@@ -134,6 +140,7 @@ impl From<ServiceSnapshot> for ServiceSummary {
             quarantined: snapshot.quarantined,
             denied: snapshot.denied,
             policy_trouble,
+            beyond_max: beyond.map(|needed| format!("needs {needed} replicas, its max is {max}")),
             target_unknown: features.and_then(|features| features.target.unknown()),
             load,
             peak,

@@ -272,7 +272,9 @@ impl SignalOutlook {
         self.points.windows(2).find_map(|pair| {
             let [left, right] = pair else { return None };
             let (from, to) = (f64::from(left.minutes), f64::from(right.minutes));
-            (minutes <= to).then(|| value(left) + (value(right) - value(left)) * (minutes - from) / (to - from))
+            let on = (minutes - from) / (to - from);
+            // Exact at a horizon, however far the one before it is off.
+            (minutes <= to).then(|| value(left) * (1.0 - on) + value(right) * on)
         })
     }
 }

@@ -64,7 +64,11 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
         ("check", 1, &["no settings file", "flyball.yaml", "--config FILE", "flyball demo"]),
         ("check -c none.yaml", 1, &["settings file none.yaml", "name another with --config FILE", "No such file"]),
         ("check -c dir", 1, &["settings file dir (name the file in it"]),
-        ("check -c bytes.yaml", 1, &["settings file bytes.yaml (settings are YAML in UTF-8)"]),
+        (
+            "check -c bytes.yaml",
+            1,
+            &["settings file bytes.yaml (settings are YAML in UTF-8): line 1 holds a byte that is not UTF-8"],
+        ),
         ("check -c /dev/zero", 1, &["settings file /dev/zero", "it is no regular file"]),
         ("kill -c /dev/zero", 1, &["settings file /dev/zero", "it is no regular file"]),
         ("kill -c bad.yaml", 1, &["NOTHING WAS STOPPED; name the switch itself with --file FILE", "line 1, column 8"]),
@@ -324,6 +328,27 @@ fn what_is_no_flyball_is_not_taken_for_one() {
         code == Some(0) && said.contains("is no flyball; of one that reads this switch no such write starts"),
         "{said}"
     );
+}
+
+/// Who mends one fault at a time waits for each: policies are checked beside settings that are at fault, and files that
+/// may be where flyball runs alone are noted.
+#[test]
+fn a_check_goes_on_behind_the_first_fault() {
+    let keys = "    kind: prometheus\n    ca_file: ca.pem\n    bearer_token_file: token";
+    let example = EXAMPLE.replacen("    kind: prometheus", keys, 1).replace("/var/lib/flyball", "state");
+    let place = shipped(&example);
+    let (code, said) = run(&place, "check");
+    assert_eq!(code, Some(0), "{said}");
+    for (key, file) in [("ca_file", "ca.pem"), ("bearer_token_file", "token")] {
+        assert!(said.contains(&format!("note: sources.main.{key}: no file ")) && said.contains(file), "{said}");
+    }
+    fs::write(place.path().join("flyball.yaml"), EXAMPLE.replacen("mode: shadow", "mode: Auto", 1)).unwrap();
+    fs::write(place.path().join("policies/bad.rhai"), "rule(").unwrap();
+    let (code, said) = run(&place, "check");
+    assert!(code == Some(1) && said.contains("unknown value `Auto`") && said.contains("bad.rhai:1:"), "{said}");
+    let output = flyball(place.path(), &["check", "-o", "json"]);
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(told.lines().count() == 2 && told.contains("\"valid\":false") && told.contains("bad.rhai"), "{told}");
 }
 
 /// A pipe that nobody writes to would hold up the start, and a signal with it.

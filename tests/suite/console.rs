@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use flyball::adapters::kill_file::read_state;
 use flyball::config::Settings;
-use flyball::console::{DecisionSummary, Decisions, Forecast, Services, router, serve};
+use flyball::console::{DecisionSummary, Decisions, Forecast, ServiceSummary, Services, router, serve};
 use flyball::instrument::Metrics;
 use flyball::model::explain::text;
 use flyball::model::{DecisionId, DecisionRecord, KillState, Mode, QUANTILES, RecordMask, ServiceId};
@@ -670,4 +670,14 @@ async fn a_switch_that_the_running_flyball_does_not_read_is_named_and_is_no_succ
         assert!(changed || !said.contains("older settings"), "{line}: {said}");
     }
     server.stop().await;
+}
+
+/// The highest bound is of the owner and of the autoscaler; what is needed beyond it is for people to see.
+#[test]
+fn a_service_that_needs_more_than_its_max_says_so() {
+    let mut snapshot = Loop::default().services(None, 1).remove(0);
+    assert_eq!(ServiceSummary::from(snapshot.clone()).beyond_max, None);
+    snapshot.bounds.max = 4;
+    let told = ServiceSummary::from(snapshot).beyond_max;
+    assert_eq!(told.as_deref(), Some("needs 5 replicas, its max is 4"));
 }

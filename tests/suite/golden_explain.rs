@@ -114,6 +114,18 @@ fn sentences() {
     insta::assert_snapshot!("headlines", lines.join("\n"));
 }
 
+/// At its bounds nothing is done, and nothing suffices.
+#[test]
+fn what_is_lacking_where_nothing_is_done_is_told() {
+    let short = with(records::nothing(id()), |record| {
+        let mut outlook = (*record.outlook).clone();
+        outlook.capacity.as_mut().unwrap().needed_now = Some(2667);
+        record.outlook = outlook.into();
+    });
+    let told = headline(&short).why;
+    assert!(told.starts_with("2667 needed") && told.contains(" there; "), "{told}");
+}
+
 #[test]
 fn what_of_the_policies_needs_a_person() {
     let lost = with(records::acted(id()), |it| (it.change, it.outcome) = (None, Some(WriteOutcome::NoLever)));

@@ -10,6 +10,12 @@ use crate::model::plain::plain;
 
 /// Largest file read.
 const SIZE_LIMIT: u64 = 64 * 1024;
+/// Longest text that no order can be made out of and that is taken for one that went bad, all the same.
+const LITTER_LIMIT: usize = 1024;
+/// All that an order says.
+const KEYS: [&str; 5] = ["all", "services", "classes", "by", "reason"];
+/// What of that no settings say: it tells an order with a mistake in it from another mapping.
+const TELLING: [&str; 2] = ["all", "classes"];
 
 /// Reads the state of the switch now.
 pub fn read_state(path: &Path) -> KillState {
@@ -48,6 +54,17 @@ pub enum KillFileError {
         /// What is wrong.
         fault: String,
     },
+    /// Somebody else's file, which is left as it is.
+    #[error(
+        "{path} is no kill switch: it {fault}; nothing was changed. Name the switch with --file or `kill_switch`; if this \
+         is one that went bad, move it away: a switch that is missing stops everything"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        fault: String,
+    },
     /// Nobody knows later why.
     #[error("a reason is needed to turn the kill switch, have none; give one, as in --reason 'load test over'")]
     NoReason,
@@ -81,6 +98,39 @@ pub(super) fn read_order(path: &Path) -> Result<KillOrder, KillFileError> {
     }
     // An error may repeat what the file holds.
     parse(text).map_err(|error| malformed(format!("holds no order: {}", plain(&error))))
+}
+
+/// Refuses to replace a file that is there and clearly something else: the settings, the journal, a policy. An order
+/// that went bad may be replaced, and so may what cannot be read at all: it counts as engaged, and people must be able to
+/// turn it.
+pub(super) fn refuse_foreign(path: &Path) -> Result<(), KillFileError> {
+    let foreign = |fault: String| Err(KillFileError::Foreign { path: path.to_owned(), fault });
+    if path.extension().is_some_and(|ending| ending == "rhai") {
+        return foreign("has the name of a policy".to_owned());
+    }
+    let bytes = match read_limited(path, SIZE_LIMIT) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            return match error.kind() {
+                io::ErrorKind::InvalidInput if path.is_dir() => foreign("is a directory, expected a file".to_owned()),
+                io::ErrorKind::InvalidInput => foreign("is a pipe or a device, expected a file".to_owned()),
+                io::ErrorKind::FileTooLarge => foreign(format!("is larger than {SIZE_LIMIT} bytes")),
+                _ => Ok(()),
+            };
+        }
+    };
+    let Ok(text) = std::str::from_utf8(&bytes) else { return foreign("is not UTF-8".to_owned()) };
+    match serde_saphyr::from_str::<serde_json::Value>(text) {
+        Ok(serde_json::Value::Object(entries)) => {
+            let other = entries.keys().find(|key| !KEYS.contains(&key.as_str()));
+            match other.filter(|_| !TELLING.iter().any(|key| entries.contains_key(*key))) {
+                Some(key) => foreign(format!("has the key `{}`, which no order has", plain(key))),
+                None => Ok(()),
+            }
+        }
+        _ if text.trim().len() > LITTER_LIMIT => foreign("holds a long text that is no order".to_owned()),
+        _ => Ok(()),
+    }
 }
 
 /// What an order has to say at least one of: a file that ends too early lets nothing go.

@@ -8,7 +8,7 @@ use crate::adapters::whole_file::{directory_of, replace};
 use crate::model::kill::KillOrder;
 use crate::model::{ActionClass, ServiceId};
 
-use super::order::{KillFileError, read_order};
+use super::order::{KillFileError, read_order, refuse_foreign};
 
 /// What is stopped or let go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +34,8 @@ pub enum Engaged {
 /// reason says so. Where everything is to be stopped and the file cannot be written (the disk is full), it is removed.
 ///
 /// # Errors
-/// `NoReason`; `Io` when the file cannot be written, nor removed if it would have to be.
+/// `NoReason`; `Foreign` when the file is clearly something else; `Io` when it cannot be written, nor removed if it would
+/// have to be.
 pub fn engage(path: &Path, scope: &Scope, by: &str, reason: &str) -> Result<Engaged, KillFileError> {
     let engaged = rewrite(path, reason, |order| {
         let mut order = order.unwrap_or_else(|_| {
@@ -59,8 +60,8 @@ pub fn engage(path: &Path, scope: &Scope, by: &str, reason: &str) -> Result<Enga
 /// order that stands then: who stopped what is left, and why, stays as it was.
 ///
 /// # Errors
-/// `NoReason`; `Missing`, `Io`, `Malformed` when a part is to be let go of an order that cannot be read; `Io`
-/// when the file cannot be written.
+/// `NoReason`; `Foreign` when the file is clearly something else; `Missing`, `Io`, `Malformed` when a part is to be let go
+/// of an order that cannot be read; `Io` when the file cannot be written.
 pub fn release(path: &Path, scope: &Scope, by: &str, reason: &str) -> Result<KillOrder, KillFileError> {
     rewrite(path, reason, |order| {
         if *scope == Scope::All {
@@ -90,12 +91,7 @@ fn rewrite(
     if reason.trim().is_empty() {
         return Err(KillFileError::NoReason);
     }
-    if path.is_dir() {
-        return Err(KillFileError::Malformed {
-            path: path.to_owned(),
-            fault: "is a directory, expected a file".to_owned(),
-        });
-    }
+    refuse_foreign(path)?;
     let failed = |source| KillFileError::Io { path: path.to_owned(), doing: "written", source };
     let lock = beside(path, "lock");
     let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock).map_err(failed)?;
@@ -198,6 +194,51 @@ mod tests {
         assert_eq!(order(&path).given(), said);
     }
 
+    /// A path that is mistyped must not cost the journal, the settings or a policy.
+    #[test]
+    fn a_file_of_somebody_else_is_neither_replaced_nor_removed() {
+        let policy = "// Adds replicas.\n".repeat(80);
+        let settings = include_bytes!("../../../docs/flyball.example.yaml");
+        let own: [(&str, &[u8], &str); 6] = [
+            ("journal.redb", b"redb\x1a\x0a\xa9\x0d\x0a\0\0", "is not UTF-8"),
+            ("large.redb", &[b' '; 70_000], "is larger than 65536 bytes"),
+            ("flyball.yaml", settings, "has the key `"),
+            ("small.yaml", b"services: []\nstate: /var/lib/flyball\n", "has the key `state`, which no order has"),
+            ("own.rhai", b"// mine\n", "has the name of a policy"),
+            ("policy.txt", policy.as_bytes(), "holds a long text that is no order"),
+        ];
+        for (name, bytes, expected) in own {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            // Not even where nothing can be written.
+            std::os::unix::fs::symlink("/dev/full", beside(&path, "new")).unwrap();
+            let turned = [
+                engage(&path, &Scope::All, "me", "drill").map(drop),
+                engage(&path, &Scope::Service(service()), "me", "drill").map(drop),
+                release(&path, &Scope::All, "me", "over").map(drop),
+            ];
+            for turned in turned {
+                let error = turned.unwrap_err().to_string();
+                assert!(error.contains(&format!("{name} is no kill switch: it {expected}")), "{error}");
+            }
+            assert_eq!(fs::read(&path).unwrap(), bytes, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_order_that_went_bad_can_be_turned() {
+        for bad in ["", "{", "all: perhaps\n", "all: true\nturned: today\n", "stop!\n", "\0\0\0", "# soon\n", "[]"] {
+            let (_directory, path) = place();
+            fs::write(&path, bad).unwrap();
+            engage(&path, &Scope::All, "me", "drill").unwrap();
+            assert_eq!(order(&path).given(), "by me: drill", "{bad}");
+            fs::write(&path, bad).unwrap();
+            release(&path, &Scope::All, "me", "over").unwrap();
+            assert_eq!(order(&path).stopped(), None, "{bad}");
+        }
+    }
+
     #[test]
     fn a_reason_is_needed() {
         let (_directory, path) = place();
@@ -215,7 +256,7 @@ mod tests {
         check(Path::new("/nonexistent/kill.json"), "/nonexistent/kill.json cannot be written (its directory");
         let (directory, path) = place();
         fs::create_dir(&path).unwrap();
-        check(&path, "kill.json is a directory, expected a file");
+        check(&path, "kill.json is no kill switch: it is a directory, expected a file; nothing was changed");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is left beside it");
     }
 }

@@ -17,6 +17,7 @@ use crate::ports::journal::{Entry, Journal, JournalError};
 
 use super::fits;
 use super::holder::holder;
+use super::place::Place;
 use super::settings::StoreSettings;
 use super::tables::{self, Fault};
 use super::writer::{Reopen, Shared};
@@ -56,6 +57,9 @@ impl RedbJournal {
         metrics: JournalMetrics,
         least: u32,
     ) -> Result<Self, JournalError> {
+        if std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() == 0) {
+            tracing::warn!(path = %path.display(), "journal is empty, it is started anew");
+        }
         let at = path.to_owned();
         let backend = move |is_first: bool| {
             let mut options = std::fs::OpenOptions::new();
@@ -76,6 +80,7 @@ impl RedbJournal {
         pause: Duration,
     ) -> Result<Self, JournalError> {
         let db = open_database(&path, || backend(true))?;
+        let place = Place::of(Path::new(&path));
         let run = tables::guarded(|| tables::start(&db, least)).map_err(|fault| unstarted(&path, fault))?;
         metrics.healthy.set(1);
         let again = path.clone();
@@ -89,6 +94,7 @@ impl RedbJournal {
                 }
             }),
             pause,
+            place,
         };
         let shared = Arc::new(Shared::new(path, db, reopen, settings, metrics));
         let writing = Arc::clone(&shared);

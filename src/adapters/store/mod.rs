@@ -13,6 +13,7 @@
 //! | `writer` | group commit, what follows a failure |
 //! | `journal` | [`RedbJournal`]: opening, and the port |
 //! | `holder` | which process has the file |
+//! | `place` | whether the file is still the one at its path |
 //! | `overlay` | [`JournalReader`]: reads a file without changing a byte of it |
 //!
 //! What somebody waits for is durable after one sync of the disk. As soon as nobody waits, a commit in two phases seals
@@ -25,6 +26,7 @@ mod journal;
 mod memory;
 mod overlay;
 mod packed;
+mod place;
 mod queue;
 mod retention;
 mod rules;

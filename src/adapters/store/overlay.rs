@@ -11,6 +11,7 @@ use std::path::Path;
 use parking_lot::Mutex;
 use redb::{Database, ReadableDatabase, StorageBackend};
 
+use crate::adapters::whole_file::open_regular;
 use crate::model::{DecisionId, DecisionRecord, Intent, ServiceId};
 use crate::ports::JournalError;
 
@@ -32,7 +33,11 @@ impl JournalReader {
     /// `Missing`, `InUse` while a process writes it, `WrongVersion`, `Damaged`.
     pub fn open(path: &Path) -> Result<Self, JournalError> {
         let name = path.display().to_string();
-        let lock = File::open(path).map_err(|error| unopened(&name, &error))?;
+        let lock = open_regular(path).map_err(|error| unopened(&name, &error))?;
+        if lock.metadata().is_ok_and(|file| file.len() == 0) {
+            let reason = "it is empty, so what it held is lost; `flyball run` starts it anew".to_owned();
+            return Err(JournalError::Damaged { path: name, reason });
+        }
         match lock.try_lock_shared() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(JournalError::InUse { path: name, holder: holder(path) }),

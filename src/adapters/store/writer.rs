@@ -21,6 +21,7 @@ use crate::model::{Refusal, WriteOutcome};
 use crate::ports::JournalError;
 use crate::ports::journal::Entry;
 
+use super::place::Place;
 use super::queue::{CAPACITY, GATHER, Item, Queue};
 use super::rules::{self, Refused};
 use super::settings::StoreSettings;
@@ -38,6 +39,8 @@ pub(super) struct Reopen {
     pub(super) open: Box<dyn Fn() -> Result<Database, JournalError> + Send + Sync>,
     /// Time between two attempts.
     pub(super) pause: Duration,
+    /// Where the file is to stay; `None` where it is none.
+    pub(super) place: Option<Place>,
 }
 
 /// The file, as it is open.
@@ -219,13 +222,13 @@ impl Shared {
             return self.answer_all(group, &error, kept);
         }
         let started = Instant::now();
-        match tables::guarded(|| self.commit(&group, phases)) {
+        match self.commit_in_place(&group, phases) {
             Ok(results) => {
                 self.metrics.committed(group.len(), started.elapsed());
                 group.into_iter().zip(results).for_each(|(item, result)| self.answer(item, result));
             }
-            Err(fault) => {
-                let error = self.fail(&fault);
+            Err(error) => {
+                self.fail(&error);
                 self.answer_all(group, &error, kept);
             }
         }
@@ -235,6 +238,10 @@ impl Shared {
     /// commit left it, of which one more commit overwrites nothing. The lock of the file is free for a moment: whoever
     /// takes it then keeps it.
     fn recover(&self, kept: &mut Vec<Item>) {
+        if let Err(error) = self.in_place() {
+            // It stays open and locked, for reads and until it is put back.
+            return tracing::warn!(%error, "journal cannot be written yet");
+        }
         let broken = self.opened.write().db.take();
         // What the engine says of what it could not write is known.
         let _ = tables::guarded(|| {
@@ -243,7 +250,7 @@ impl Shared {
         });
         let commit = (self.reopen.open)().and_then(|db| {
             self.opened.write().db = Some(db);
-            tables::guarded(|| self.commit(kept, Phases::Two)).map_err(|fault| self.unwritable(fault.to_string()))
+            self.commit_in_place(kept, Phases::Two)
         });
         match commit {
             Ok(_) => {
@@ -263,6 +270,19 @@ impl Shared {
                 self.rescue();
             }
         }
+    }
+
+    /// Commits to the file that the next start opens: what only one that was moved away holds is lost to it.
+    fn commit_in_place(&self, group: &[Item], phases: Phases) -> Result<Vec<Result<(), JournalError>>, JournalError> {
+        let results = tables::guarded(|| self.commit(group, phases));
+        let results = results.map_err(|fault| self.unwritable(fault.to_string()))?;
+        self.in_place()?;
+        Ok(results)
+    }
+
+    fn in_place(&self) -> Result<(), JournalError> {
+        let place = self.reopen.place.as_ref().map_or(Ok(()), Place::check);
+        place.map_err(|reason| self.unwritable(reason))
     }
 
     fn commit(&self, group: &[Item], phases: Phases) -> Result<Vec<Result<(), JournalError>>, Fault> {
@@ -318,13 +338,14 @@ impl Shared {
     }
 
     /// Notes the first failure of a write; nothing is written after it until the file was opened anew.
-    fn fail(&self, fault: &Fault) -> JournalError {
-        let error = self.unwritable(fault.to_string());
+    fn fail(&self, error: &JournalError) {
         self.failed.store(Some(Arc::new(error.clone())));
         self.metrics.healthy.set(0);
         tracing::error!(%error, "journal failed");
-        self.rescue();
-        error
+        // What lies in the place of one that was moved is not this process's to show.
+        if self.in_place().is_ok() {
+            self.rescue();
+        }
     }
 
     /// Lets reads go on from the file as the last commit left it.
@@ -349,7 +370,7 @@ impl Shared {
             None => Ok(false),
         });
         step.unwrap_or_else(|fault| {
-            self.fail(&fault);
+            self.fail(&self.unwritable(fault.to_string()));
             false
         })
     }

@@ -1,6 +1,7 @@
 //! Notices what happens from one moment to the next: writes, surges, the kill switch, policies.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use crate::demo::PlantSnapshot;
 use crate::demo::view::model::{Event, EventKind};
@@ -46,6 +47,7 @@ impl Chronicle {
 
     /// Takes note of a moment; `records` are the newest decisions, newest first.
     pub fn note(&mut self, at: Timestamp, status: &Status, records: &[DecisionRecord], plant: &[PlantSnapshot]) {
+        let told = self.count;
         for record in records.iter().rev() {
             self.note_write(record, plant);
         }
@@ -55,6 +57,17 @@ impl Chronicle {
         self.note_kill(at, &status.kill);
         self.note_policy(at, status);
         self.note_trouble(at, status);
+        self.put_in_order(told);
+    }
+
+    /// Puts what came after the first `told` in the order of its times: it was found source by source.
+    fn put_in_order(&mut self, told: u64) {
+        let news = self.events.partition_point(|event| event.number > told);
+        let news = &mut self.events.make_contiguous()[..news];
+        news.sort_by_key(|event| std::cmp::Reverse(event.at));
+        for (event, number) in news.iter_mut().zip((0..=self.count).rev()) {
+            event.number = number;
+        }
     }
 
     fn add(&mut self, at: Timestamp, kind: EventKind, service: Option<&ServiceId>, text: String) {
@@ -90,7 +103,13 @@ impl Chronicle {
     }
 
     fn note_burst(&mut self, at: Timestamp, seen: &PlantSnapshot) {
-        let on = matches!(seen.burst, Some(BurstState::On { .. }));
+        let since = match seen.burst {
+            Some(BurstState::On { seconds, .. }) => Some(Duration::from_secs(seconds.unsigned_abs())),
+            _ => None,
+        };
+        let on = since.is_some();
+        // It may have begun well before this moment was looked at.
+        let at = since.and_then(|since| at.checked_sub(since).ok()).unwrap_or(at);
         let before = self.bursts.insert(seen.service.clone(), on).unwrap_or(on);
         let text = match seen.burst {
             Some(BurstState::On { recurring: true, .. }) if !before => "daily surge begins, to three times the load",
@@ -191,6 +210,27 @@ mod tests {
         let touched = KillState::Readable { order: order(false, None), turned: Some(at) };
         chronicle.note_kill(at, &touched);
         assert_eq!(chronicle.events().len(), 3, "a touched file is no news");
+    }
+
+    /// What is looked at now and then was not born then.
+    #[test]
+    fn a_surge_stands_where_it_began() {
+        let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+        let seen = |burst| PlantSnapshot {
+            service: "shop/checkout".parse().unwrap(),
+            rps: 1.0,
+            pods: crate::sim::PodCounts { replicas: 2, ready: 2 },
+            p99: 0.1,
+            burst: Some(burst),
+        };
+        let mut chronicle = Chronicle::default();
+        chronicle.note_burst(at(0), &seen(BurstState::Due { seconds: 20 }));
+        let told = chronicle.count;
+        chronicle.add(at(45), EventKind::Raised, None, "scaled 2 -> 4".to_owned());
+        chronicle.note_burst(at(60), &seen(BurstState::On { seconds: 40, recurring: true }));
+        chronicle.put_in_order(told);
+        let events = chronicle.events().into_iter().map(|event| (event.number, event.at, event.kind));
+        assert_eq!(events.collect::<Vec<_>>(), [(2, at(45), EventKind::Raised), (1, at(20), EventKind::Surge)]);
     }
 
     #[test]

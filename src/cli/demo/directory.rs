@@ -132,9 +132,7 @@ impl Directory {
     }
 
     fn settings_text(&self, prometheus: &str, kubernetes: &str, listen: SocketAddr, policy_shadow: &str) -> String {
-        let state = self.path.display();
-        let policies = self.policies();
-        let policies = policies.display();
+        let (state, policies) = (quoted(&self.path), quoted(&self.policies()));
         let mut text = format!(
             "# Settings of a demo, written anew at each start of `flyball demo`.\n\
              state: {state}\npolicies: {policies}\npolicy_shadow: {policy_shadow}\nlisten: {listen}\n\
@@ -168,6 +166,11 @@ impl Directory {
     }
 }
 
+/// Returns a path as YAML holds it, whatever is in it: ` #` begins a comment, `: ` a mapping.
+fn quoted(path: &Path) -> String {
+    serde_json::Value::from(path.to_string_lossy()).to_string()
+}
+
 /// Takes the usual port if it is free, else one that is.
 fn free_port() -> std::io::Result<TcpListener> {
     let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
@@ -177,4 +180,21 @@ fn free_port() -> std::io::Result<TcpListener> {
 /// Returns the word that serde writes for a unit variant.
 fn word(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn the_settings_of_a_demo_name_its_directory_whatever_it_is_called() {
+        for name in ["a #b", "x: y", "it's \"so\"", "- [1]", "new\nline", "plain"] {
+            let place = tempfile::tempdir().unwrap();
+            let path = place.path().join(name);
+            let directory = Directory::prepare(&path, "http://127.0.0.1:1", "http://127.0.0.1:2", "0s").unwrap();
+            let settings = config::load(&directory.settings()).unwrap();
+            assert_eq!((settings.state, settings.policies), (path.clone(), path.join("policies")), "{name}");
+        }
+    }
 }

@@ -105,7 +105,7 @@ impl<'a> Past<'a> {
         &self,
         read: impl FnOnce(&JournalReader) -> Result<T, JournalError>,
     ) -> Result<Result<T, JournalError>, JournalError> {
-        match JournalReader::open(&self.settings.state.join("journal.redb")).and_then(|journal| read(&journal)) {
+        match JournalReader::open(&self.settings.journal_file()).and_then(|journal| read(&journal)) {
             Err(unread @ (JournalError::InUse { .. } | JournalError::Missing { .. })) => Ok(Err(unread)),
             read => read.map(Ok),
         }

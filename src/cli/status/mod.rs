@@ -225,6 +225,9 @@ fn reasons(status: &Status, services: &[ServiceSummary]) -> Vec<String> {
         if let Some(why) = &service.policy_trouble {
             reasons.push(format!("{name}: {why}"));
         }
+        if let Some(what) = &service.beyond_max {
+            reasons.push(format!("{name} {what}"));
+        }
         // A watch that stands still is told already.
         if let Some(why) = service.target_unknown.as_ref().filter(|_| service.last.is_some() && !watches_wait) {
             reasons.push(format!("the target of {name} is not known, so nothing is done: {why}"));

@@ -54,6 +54,7 @@ fn services() -> Vec<ServiceSummary> {
         quarantined: None,
         denied: None,
         policy_trouble: None,
+        beyond_max: None,
         target_unknown: None,
         load: Finite::new(312.4),
         peak: Some(Peak { within_seconds: 1800, median: 520.4, lower: 480.0, upper: 612.0 }),
@@ -159,6 +160,7 @@ fn writes_that_come_to_nothing_and_targets_that_are_not_there_are_trouble() {
     );
 }
 
+<<<<<<< HEAD
 /// Without it no loop writes, however well all else is.
 #[test]
 fn a_bound_that_is_missing_is_trouble() {
@@ -171,6 +173,14 @@ fn a_bound_that_is_missing_is_trouble() {
     status.waiting_for = vec![Awaited::Watch { of: "PlatformBound".to_owned(), why }];
     let silent = "not ready: watch of PlatformBound: silent for 130 s";
     assert_eq!(reasons(&status, &services()), [silent], "a watch that stands still is told once");
+=======
+/// At its bound it does what it may; whether that is enough is for people to see.
+#[test]
+fn a_service_that_needs_more_than_its_max_is_trouble() {
+    let mut services = services();
+    services[0].beyond_max = Some("needs 2667 replicas, its max is 40".to_owned());
+    assert_eq!(reasons(&process(), &services), ["shop/checkout needs 2667 replicas, its max is 40"]);
+>>>>>>> w/edges
 }
 
 /// A guard at work is no trouble; a service that sees nothing any more is.

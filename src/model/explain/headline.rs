@@ -3,7 +3,7 @@
 use crate::model::outlook::Parts;
 use crate::model::plain::plain;
 use crate::model::{
-    ChangeSet, DecisionRecord, Idle, Knob, Role, RuleOutcome, RuleTrace, TargetState, Truth, WriteOutcome,
+    Action, ChangeSet, DecisionRecord, Idle, Knob, Role, RuleOutcome, RuleTrace, TargetState, Truth, WriteOutcome,
 };
 
 use super::course::{Course, Wanted, verb};
@@ -32,7 +32,7 @@ pub fn headline(record: &DecisionRecord) -> Headline {
         Course::Refused(Wanted { action, .. }, outcome) => {
             ("did nothing".to_owned(), format!("to {action}: {outcome}"))
         }
-        Course::Unneeded(Wanted { action, .. }) => ("no action".to_owned(), format!("to {action} changes nothing")),
+        Course::Unneeded(Wanted { action, .. }) => ("no action".to_owned(), unneeded(record, action)),
         Course::Idle(why) => ("no action".to_owned(), idle(record, why)),
     };
     Headline { what: plain(&what).into_owned(), why: plain(&why).into_owned() }
@@ -112,6 +112,7 @@ fn rates(record: &DecisionRecord) -> Option<String> {
     }
 }
 
+<<<<<<< HEAD
 /// Returns the parts of a rate that are not rounded to nothing: `level 380, day +220, AR -12`.
 fn large(parts: &Parts) -> String {
     let told = parts.named().into_iter().filter(|(name, part)| *name == "level" || part.abs() >= 0.5);
@@ -120,6 +121,13 @@ fn large(parts: &Parts) -> String {
         _ => format!("{name} {part:+.0}"),
     });
     told.collect::<Vec<_>>().join(", ")
+=======
+/// Returns why a write would change nothing: at its bounds a service may lack much all the same.
+fn unneeded(record: &DecisionRecord, action: &Action) -> String {
+    let lacks = balance(record).filter(|balance| !balance.suffices);
+    let lacks = lacks.map_or_else(String::new, |lacks| format!("; {}", lacks.words));
+    format!("to {action} changes nothing{lacks}")
+>>>>>>> w/edges
 }
 
 fn idle(record: &DecisionRecord, why: &Idle) -> String {
@@ -130,7 +138,12 @@ fn idle(record: &DecisionRecord, why: &Idle) -> String {
         return failure.unwrap_or_else(|| why.to_string());
     }
     let unknown = || rules.iter().filter(|rule| rule.limit.is_none()).find_map(untold);
-    enough(record).or_else(unknown).or_else(|| nearest(rules)).unwrap_or_else(|| why.to_string())
+    let why = || unknown().or_else(|| nearest(rules)).unwrap_or_else(|| why.to_string());
+    match balance(record) {
+        Some(Balance { suffices: true, words }) => words,
+        Some(Balance { suffices: false, words }) => format!("{words}; {}", why()),
+        None => why(),
+    }
 }
 
 /// Returns why a rule could not be told, by its first condition that is unknown.
@@ -140,8 +153,14 @@ fn untold(rule: &RuleTrace) -> Option<String> {
     (rule.outcome == RuleOutcome::Unknown).then(|| format!("{} cannot be told: {why}", rule.rule))
 }
 
-/// Returns how what is there suffices: `9 needed, 9 there`; `None` if it does not.
-fn enough(record: &DecisionRecord) -> Option<String> {
+/// What is needed beside what is there.
+struct Balance {
+    suffices: bool,
+    /// `9 needed, 9 there`.
+    words: String,
+}
+
+fn balance(record: &DecisionRecord) -> Option<Balance> {
     let capacity = record.outlook.capacity.as_ref()?;
     let needed = capacity.needed_now?.max(capacity.needed_ahead.unwrap_or(0));
     let there = record.features.target.last()?.asked();
@@ -149,5 +168,5 @@ fn enough(record: &DecisionRecord) -> Option<String> {
         Some(floor) if floor > needed => format!(", not below {floor} yet"),
         _ => String::new(),
     };
-    (needed <= there).then(|| format!("{needed} needed{floor}, {there} there"))
+    Some(Balance { suffices: needed <= there, words: format!("{needed} needed{floor}, {there} there") })
 }

@@ -162,7 +162,7 @@ pub(super) fn sources() -> Vec<(Set, Stop)> {
     vec![
         (file("x".repeat(257 * 1024)), large),
         (file(" ".repeat(300 * 1024)), large),
-        (file("/*".repeat(120 * 1024)), "it has no rules"),
+        (file("/*".repeat(120 * 1024)), "this comment is not closed"),
         (file("\"".repeat(255 * 1024)), "Length of string exceeds the maximum limit"),
         (file("`${".repeat(80 * 1024)), "maximum complexity"),
         (file("\u{0}".repeat(1024)), "Unexpected '"),

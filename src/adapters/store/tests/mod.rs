@@ -2,6 +2,7 @@
 
 mod damage;
 mod long;
+mod moved;
 mod power_loss;
 mod retained;
 

@@ -1,0 +1,37 @@
+//! Whether the file that is open is still the one at its path. One that was moved away or replaced takes every write
+//! without a word, and nobody opens it again.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+/// A file, and where it is to stay.
+pub(super) struct Place {
+    path: PathBuf,
+    /// Device and inode.
+    file: (u64, u64),
+}
+
+impl Place {
+    /// Returns the place of the file that was just opened at `path`; `None` where there is none.
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        Some(Self { path: path.to_owned(), file: file_at(path).ok()? })
+    }
+
+    /// Tells why the file cannot be taken for the one at its path.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let what = match file_at(&self.path) {
+            Ok(file) if file == self.file => return Ok(()),
+            Ok(_) => "another file is in its place".to_owned(),
+            Err(error) if error.kind() == ErrorKind::NotFound => "it was moved away or removed".to_owned(),
+            Err(error) => format!("its place cannot be looked at ({error})"),
+        };
+        Err(format!("{what}; put it back, or start flyball anew"))
+    }
+}
+
+fn file_at(path: &Path) -> std::io::Result<(u64, u64)> {
+    let found = fs::metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
