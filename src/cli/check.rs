@@ -49,25 +49,8 @@ pub async fn check(args: &CheckArgs) -> anyhow::Result<ExitCode> {
             counted(settings.sources.len(), "source"),
         ))?,
     }
-<<<<<<< HEAD
     if args.output == Output::Text {
         notes.iter().try_for_each(|note| tell(format!("note: {note}")))?;
-=======
-    let waits = settings.services.iter().filter(|service| service.mode == Mode::Approve).count();
-    if args.output == Output::Text && waits > 0 {
-        let waits = counted(waits, "service");
-        tell(format!("note: nothing can be approved yet, so {waits} in `approve` will see no write; `auto` writes"))?;
-    }
-    if args.output == Output::Text {
-        for missing in missing_files(&settings) {
-            tell(format!("note: {missing}"))?;
-        }
-    }
-    if args.output == Output::Text
-        && let Some(outdated) = in_force(&settings).await
-    {
-        tell(format!("note: {outdated}"))?;
->>>>>>> w/edges
     }
     if settings.policies_in_cluster {
         if args.output == Output::Text {
@@ -89,15 +72,15 @@ fn check_policies(settings: &Settings, output: Output) -> anyhow::Result<ExitCod
     }
 }
 
-<<<<<<< HEAD
 /// Returns what is worth knowing of settings that are valid.
 async fn notes(settings: &Settings) -> Vec<String> {
     let waits = settings.services.iter().filter(|service| service.mode == Mode::Approve).count();
     let waits = (waits > 0).then(|| counted(waits, "service"));
     let waits = waits
         .map(|waits| format!("nothing can be approved yet, so {waits} in `approve` will see no write; `auto` writes"));
-    waits.into_iter().chain(in_force(settings).await).collect()
-=======
+    waits.into_iter().chain(missing_files(settings)).chain(in_force(settings).await).collect()
+}
+
 /// Tells of files that sources need and that are not here. They may be where flyball runs, so that is no fault.
 fn missing_files(settings: &Settings) -> impl Iterator<Item = String> {
     settings.sources.iter().flat_map(|source| {
@@ -127,7 +110,6 @@ fn refuse_and_go_on(output: Output, path: &Path, error: anyhow::Error) -> anyhow
         complain(format_args!("{error:#}"));
     }
     Ok(ExitCode::FAILURE)
->>>>>>> w/edges
 }
 
 /// Says that a flyball that runs by an earlier state of these settings does, if one answers.

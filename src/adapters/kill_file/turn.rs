@@ -201,7 +201,7 @@ mod tests {
         let settings = include_bytes!("../../../docs/flyball.example.yaml");
         let own: [(&str, &[u8], &str); 6] = [
             ("journal.redb", b"redb\x1a\x0a\xa9\x0d\x0a\0\0", "is not UTF-8"),
-            ("large.redb", &[b' '; 70_000], "is larger than 65536 bytes"),
+            ("large.redb", &b" ".repeat(70_000), "is larger than 65536 bytes"),
             ("flyball.yaml", settings, "has the key `"),
             ("small.yaml", b"services: []\nstate: /var/lib/flyball\n", "has the key `state`, which no order has"),
             ("own.rhai", b"// mine\n", "has the name of a policy"),

@@ -160,7 +160,6 @@ fn writes_that_come_to_nothing_and_targets_that_are_not_there_are_trouble() {
     );
 }
 
-<<<<<<< HEAD
 /// Without it no loop writes, however well all else is.
 #[test]
 fn a_bound_that_is_missing_is_trouble() {
@@ -173,14 +172,14 @@ fn a_bound_that_is_missing_is_trouble() {
     status.waiting_for = vec![Awaited::Watch { of: "PlatformBound".to_owned(), why }];
     let silent = "not ready: watch of PlatformBound: silent for 130 s";
     assert_eq!(reasons(&status, &services()), [silent], "a watch that stands still is told once");
-=======
+}
+
 /// At its bound it does what it may; whether that is enough is for people to see.
 #[test]
 fn a_service_that_needs_more_than_its_max_is_trouble() {
     let mut services = services();
     services[0].beyond_max = Some("needs 2667 replicas, its max is 40".to_owned());
     assert_eq!(reasons(&process(), &services), ["shop/checkout needs 2667 replicas, its max is 40"]);
->>>>>>> w/edges
 }
 
 /// A guard at work is no trouble; a service that sees nothing any more is.

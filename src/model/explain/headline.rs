@@ -112,7 +112,6 @@ fn rates(record: &DecisionRecord) -> Option<String> {
     }
 }
 
-<<<<<<< HEAD
 /// Returns the parts of a rate that are not rounded to nothing: `level 380, day +220, AR -12`.
 fn large(parts: &Parts) -> String {
     let told = parts.named().into_iter().filter(|(name, part)| *name == "level" || part.abs() >= 0.5);
@@ -121,13 +120,13 @@ fn large(parts: &Parts) -> String {
         _ => format!("{name} {part:+.0}"),
     });
     told.collect::<Vec<_>>().join(", ")
-=======
+}
+
 /// Returns why a write would change nothing: at its bounds a service may lack much all the same.
 fn unneeded(record: &DecisionRecord, action: &Action) -> String {
     let lacks = balance(record).filter(|balance| !balance.suffices);
     let lacks = lacks.map_or_else(String::new, |lacks| format!("; {}", lacks.words));
     format!("to {action} changes nothing{lacks}")
->>>>>>> w/edges
 }
 
 fn idle(record: &DecisionRecord, why: &Idle) -> String {
