@@ -270,6 +270,7 @@ fn check_unit(table: &Table<'_>, role: Option<Role>, unit: Option<Unit>, faults:
 mod tests {
     use std::path::Path;
 
+    use super::{Faults, Node, headers};
     use crate::config::Settings;
 
     const EXAMPLE: &str = include_str!("../../docs/flyball.example.yaml");
@@ -311,11 +312,6 @@ mod tests {
             assert_eq!(faults.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
         }
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn every_header_at_fault_is_told() {
