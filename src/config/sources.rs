@@ -277,7 +277,7 @@ fn check_unit(table: &Table<'_>, role: Option<Role>, unit: Option<Unit>, faults:
 mod tests {
     use std::path::Path;
 
-    use super::*;
+    use super::{Faults, Node, headers};
     use crate::config::Settings;
 
     const EXAMPLE: &str = include_str!("../../docs/flyball.example.yaml");

@@ -189,7 +189,7 @@ impl<'a> Node<'a> {
         }
         let whole = self.value.as_f64().filter(|number| number.fract() == 0.0);
         match whole {
-            // `4e1` is 40.
+            // `4e1` and `040` are 40.
             Some(number) if (f64::from(least)..=f64::from(u32::MAX)).contains(&number) => Some(number as u32),
             Some(number) if number > f64::from(u32::MAX) => {
                 self.refuse(&format!("{} is above {}", bare(number), u32::MAX), faults)
@@ -261,8 +261,7 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// Refuses what is no number or flag. In quotes, or with a zero before it, one is a text, and shown alone it would seem
-    /// to be what it is not.
+    /// Refuses what is no number or flag. In quotes one is a text, and shown alone it would seem to be what it is not.
     fn wrong_scalar<T>(&self, value: &Value, expected: &str, faults: &mut Faults) -> Option<T> {
         let plain = |text: &str| match text {
             "true" | "false" => Some(text.to_owned()),
@@ -356,10 +355,10 @@ mod tests {
             let read = Node::at("max", &tree).count(1, &mut faults).map(|count| count.to_string());
             read.unwrap_or_else(|| faults.0.remove(0).message)
         };
-        assert_eq!([counted("4e1"), counted("40.0")], ["40", "40"]);
+        assert_eq!(["4e1", "40.0", "040"].map(counted), ["40", "40", "40"]);
         let expected = "is not a whole number of at least 1";
         assert_eq!(counted("'2'"), format!("the text `2` {expected}; write 2, without quotes"));
-        assert_eq!(counted("040"), format!("the text `040` {expected}; write 40, without quotes"));
+        assert_eq!(counted("'040'"), format!("the text `040` {expected}; write 40, without quotes"));
         assert_eq!(counted("many"), format!("`many` {expected}"));
         let (tree, mut faults) = (Value::from("true"), Faults::default());
         assert_eq!(Node::at("allow", &tree).flag(&mut faults), None);

@@ -104,7 +104,7 @@ fn what_goes_wrong_names_the_thing_the_place_and_the_remedy() {
         ("kill shop/nobody -c ex.yaml", 1, &["nothing was changed", "no service `shop/nobody`"]),
         ("kill Shop/x", 2, &["`Shop/x` is not of the form namespace/name"]),
         ("kill --class foo", 2, &["`foo` is no class, expected one of scale, traffic, rollout, external"]),
-        ("kill --file dir", 1, &["kill switch dir is a directory, expected a file"]),
+        ("kill --file dir", 1, &["dir is no kill switch: it is a directory, expected a file"]),
         ("resume --file k.yaml", 2, &["--reason <REASON>"]),
         ("resume --file k.yaml --reason=", 1, &["a reason is needed", "as in --reason"]),
         ("demo --speed 0", 2, &["0 is out of range, expected 0.1 to 600"]),
