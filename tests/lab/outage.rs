@@ -84,6 +84,7 @@ async fn p1_where_prometheus_is_gone_nothing_is_lowered_and_where_it_is_not_it_i
     const BLIND: &str = "shop/checkout";
     const CONTROL: &str = "blog/web";
     const DUE: Duration = Duration::from_secs(120);
+    const ASKED_AGAIN: Duration = Duration::from_secs(60);
     let workers = [Worker::start(BLIND, load(3)).await];
     let others = [Worker::start(CONTROL, load(3)).await];
     let (mut prometheus, healthy) = (started(&workers).await, started(&others).await);
@@ -101,10 +102,10 @@ async fn p1_where_prometheus_is_gone_nothing_is_lowered_and_where_it_is_not_it_i
     tokio::time::sleep(AWAY).await;
     assert_eq!(lab.writes(BLIND), [], "a write without telemetry");
 
-    // The window of the stabilisation begins anew. Then the lowering is decided on; what the fleet may lose in ten
-    // minutes the control has spent.
+    // A source that has failed for long is asked once a minute; its windows refill, and that of the stabilisation begins
+    // anew. Then the lowering is decided on; what the fleet may lose in ten minutes the control has spent.
     prometheus.start().await;
-    eventually("the late lowering is decided on", DUE, async || {
+    eventually("the late lowering is decided on", ASKED_AGAIN + DUE, async || {
         let page = lab.api(&format!("decisions?service={BLIND}&limit=5")).await;
         let due = |decision: &serde_json::Value| {
             decision["change"] == serde_json::json!([10, 7]) && decision["outcome"]["refused"] == "budget"
