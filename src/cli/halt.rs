@@ -3,6 +3,10 @@
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// Stops a process and ends once all its threads stand: until then one on another core goes on.
+const STOP: &str =
+    "kill -s STOP \"$0\"; while grep -L '^State:.T' /proc/\"$0\"/task/*/status | grep -q .; do sleep 0.01; done";
+
 /// Arms the fail point `name`: whoever comes to it says so and goes no further. With `stop:` before the name the whole
 /// process is stopped there, once, and goes on when it is told to (SIGCONT).
 pub fn arm(name: &str) -> anyhow::Result<()> {
@@ -15,8 +19,8 @@ pub fn arm(name: &str) -> anyhow::Result<()> {
         eprintln!("halted at {point}");
         if stops {
             let process = std::process::id().to_string();
-            // It ends once this process goes on.
-            let stopped = Command::new("sh").args(["-c", "kill -s STOP \"$0\"", &process]).status();
+            // That it has ended is seen once this process goes on.
+            let stopped = Command::new("sh").args(["-c", STOP, &process]).status();
             eprintln!("goes on at {point}: {stopped:?}");
             return;
         }
