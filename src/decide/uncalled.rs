@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use rhai::{AST, ASTNode, Engine, Expr, FnPtr, Position, Stmt};
 
 use crate::decide::apart::body_of;
+use crate::decide::api::signal::{VIEWS, WINDOW_VIEWS};
+use crate::decide::api::target::{COUNTS, NEEDS};
 use crate::decide::compile::parse;
 use crate::decide::fault::PolicyFault;
 use crate::decide::vocabulary::{REGION, RESERVED, Vocabulary};
@@ -13,22 +15,6 @@ use crate::model::explain::nearest;
 
 /// What functions call the service, by the rules' own convention.
 const SERVICE: &str = "s";
-/// What may be read of a signal, a window or a target: a function may call any of them `s`, too.
-const PROPERTIES: [&str; 12] = [
-    "current",
-    "mean",
-    "predicted",
-    "forecast_change",
-    "p99",
-    "max",
-    "change",
-    "ready",
-    "needed_now",
-    "needed_ahead",
-    "floor",
-    "per_pod",
-];
-
 /// A function of a file.
 struct Function {
     name: String,
@@ -41,7 +27,9 @@ struct Function {
 pub(super) fn find(scripts: &[(&str, &str)], engine: &Engine, vocabulary: &Vocabulary) -> Vec<PolicyFault> {
     let signals = || vocabulary.iter().map(|(name, _)| name.as_str());
     let bases = signals().filter_map(|name| Some(name.split_once(REGION)?.0));
-    let known: BTreeSet<&str> = signals().chain(bases).chain(RESERVED).chain(PROPERTIES).collect();
+    // A function may call a signal, a window or a target `s`, too.
+    let views = [&VIEWS[..], &WINDOW_VIEWS, &COUNTS, &NEEDS].concat();
+    let known: BTreeSet<&str> = signals().chain(bases).chain(RESERVED).chain(views).collect();
     // To take files apart is slow, and hardly ever needed.
     if scripts.iter().all(|(_, text)| named(text).all(|name| known.contains(name))) {
         return Vec::new();
@@ -58,7 +46,7 @@ pub(super) fn find(scripts: &[(&str, &str)], engine: &Engine, vocabulary: &Vocab
             let meant = nearest(name, &there).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
             let message = format!(
                 "unknown signal `{name}`, in function `{}`, which no rule calls: there is {}, others are declared under \
-                 `signals` of the settings{meant}",
+                 `signals` of the settings{meant}; what is no service has another name than `s`",
                 function.name,
                 there.join(", ")
             );

@@ -15,7 +15,7 @@
 //! | `discounted` | means of which old values count less |
 //! | `shift` | a level that is another one from one minute to the next |
 //! | `intervals`, `bands`, `height` | quantiles of one number; of all horizons and maxima; limits |
-//! | `lanes`, `three` | arithmetic on all horizons at once; numbers in three bytes |
+//! | `lanes`, `three`, `short_minute` | arithmetic on all horizons at once; numbers in three bytes, minutes in four |
 //! | `seasonal_scale`, `recent` | how far off forecasts are at each time of the season; the last half hour and its maxima |
 //! | `authority`, `anomaly` | what a forecast may be used for; how unusual the newest value is |
 //! | [`events`] | what an operator knows of the days to come |
@@ -51,6 +51,7 @@ mod recent;
 mod scores;
 mod seasonal_scale;
 mod shift;
+mod short_minute;
 mod signal;
 mod three;
 

@@ -13,6 +13,7 @@
 
 use super::history::DAY;
 use super::pending::Issued;
+use super::short_minute::ShortMinute;
 use crate::model::Minute;
 use crate::model::outlook::HORIZONS;
 
@@ -87,29 +88,6 @@ struct Surge {
     at: ShortMinute,
     /// Logarithm of its factor; zero for none.
     factor: f32,
-}
-
-/// A minute in four bytes, which hold four thousand years.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct ShortMinute(i32);
-
-impl ShortMinute {
-    /// Before all others.
-    pub const FIRST: Self = Self(i32::MIN);
-
-    /// Returns the nearest one.
-    pub fn of(minute: Minute) -> Self {
-        Self(i32::try_from(minute.0).unwrap_or(i32::MAX))
-    }
-
-    fn get(self) -> Minute {
-        Minute(self.0.into())
-    }
-
-    /// Returns the minutes from it to `now`.
-    pub fn age(self, now: Minute) -> i64 {
-        now.0.saturating_sub(self.0.into())
-    }
 }
 
 /// What is known of shifts of one signal.

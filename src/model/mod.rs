@@ -22,7 +22,7 @@
 //! | [`proposal`] | what the policies want, rule by rule |
 //! | [`idle`] | why nothing is done |
 //! | [`verdict`] | what the guards allow |
-//! | [`change`] | the write that follows, its intent and outcome |
+//! | [`change`], [`write_outcome`] | the write that follows, and its intent; how it ended, and what that costs |
 //! | [`foreseen`] | what was expected without the write, to measure it against |
 //! | [`effect`] | what the write did |
 //! | [`kill`] | the state of the kill switch |
@@ -67,10 +67,11 @@ pub mod spec;
 pub mod target;
 pub mod time;
 pub mod verdict;
+pub mod write_outcome;
 
 pub use action::{Action, ActionClass, Direction, Knob};
 pub use autoscaling::{Autoscaler, Autoscaling, FloorOf, Lever, Motion};
-pub use change::{ChangeId, ChangeSet, Intent, Refusal, Revert, WriteEnd, WriteOutcome};
+pub use change::{ChangeId, ChangeSet, Intent, Revert, WriteEnd};
 pub use comparison::{CandidateDecision, Comparison, Difference};
 pub use condition::{ConditionTrace, Parts, Truth, UNDECLARED, UNSEEN_PAST};
 pub use effect::{CONVERGE_WITHIN, Convergence, Effect, Impact, Measured};
@@ -95,3 +96,4 @@ pub use spec::{Bounds, Budgets, CapacitySpec, Mode, ServiceSpec, Slo};
 pub use target::{Stuck, TargetKind, TargetReading, TargetRef, TargetState};
 pub use time::{Minute, Now, Timestamp};
 pub use verdict::{Finding, GuardFinding, GuardName, Verdict, VerdictKind};
+pub use write_outcome::{Refusal, WriteOutcome};

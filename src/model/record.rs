@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::change::{ChangeSet, WriteOutcome};
+use super::change::ChangeSet;
 use super::comparison::CandidateDecision;
 use super::effect::Effect;
 use super::features::Features;
@@ -16,6 +16,7 @@ use super::provenance::Provenance;
 use super::spec::{Mode, ServiceSpec};
 use super::time::Timestamp;
 use super::verdict::Verdict;
+use super::write_outcome::WriteOutcome;
 
 /// Everything that one cycle saw, wanted, was allowed, did and achieved. What was seen and expected is shared with the
 /// cycle that it is the record of.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use flyball::adapters::kubernetes::actions::LoopActions;
 use flyball::adapters::kubernetes::kill_map::KillMap;
 use flyball::adapters::kubernetes::lease::KubernetesLease;
-use flyball::adapters::kubernetes::{Access, ApiServer, Kubernetes, Timeouts, connect, rights};
+use flyball::adapters::kubernetes::{Access, ApiServer, Kubernetes, Timeouts, connect, survey};
 use flyball::adapters::store::MemoryJournal;
 use flyball::demo::kubernetes::faults::{Fault, Verb};
 use flyball::demo::kubernetes::resource::Resource;
@@ -156,7 +156,7 @@ async fn k10_at_a_list() {
     tokio::time::sleep(Duration::from_millis(1200)).await;
     assert_eq!(double.faults().requests_of(Resource::Deployments, Verb::List), 1);
     let (server, _) = refusing("403 No", b"{}").await;
-    assert_eq!(rights::loops(&server).await.unwrap_err(), "status 403: {}");
+    assert_eq!(survey::loops(&server).await.unwrap_err(), "status 403: {}");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use flyball::adapters::alone::Alone;
 use flyball::adapters::kubernetes::loops::{BOUND_NAME, ServiceLoops};
-use flyball::adapters::kubernetes::{Access, Timeouts, connect, rights};
+use flyball::adapters::kubernetes::{Access, Timeouts, connect, survey};
 use flyball::config::{Declarations, Settings};
 use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::faults::{Fault, Verb};
@@ -199,7 +199,7 @@ async fn a_loop_whose_name_is_none_of_a_service_is_named_and_its_neighbours_go_o
     assert!(ignored.len() == 1 && ignored[0].starts_with("ServiceLoop shop/shop.web is ignored"), "{ignored:?}");
     // As `flyball doctor` sees it.
     let server = connect(&Access::Url(site.double.url()), Timeouts::default()).await.unwrap();
-    let listed = rights::loops(&server).await.unwrap();
+    let listed = survey::loops(&server).await.unwrap();
     assert_eq!((listed.declared.len(), &listed.ignored), (1, &ignored));
     site.delete("shop.web");
     site.apply("search", &json!({}));

@@ -170,6 +170,13 @@ mod tests {
     use crate::adapters::kill_file::place;
 
     #[test]
+    fn the_keys_that_tell_an_order_from_another_file_are_its_own() {
+        let order = serde_json::to_value(KillOrder::default()).unwrap();
+        let keys: std::collections::BTreeSet<&str> = order.as_object().unwrap().keys().map(String::as_str).collect();
+        assert_eq!(keys, KEYS.into_iter().collect());
+    }
+
+    #[test]
     fn what_cannot_be_read_counts_as_engaged_and_says_why() {
         let check = |text: &[u8], expected: &str| {
             let (_directory, path) = place();

@@ -21,8 +21,7 @@
 //! | [`kill_map`] | the kill switch as a ConfigMap |
 //! | [`kept_policies`] | a copy of the policies in force as a ConfigMap |
 //! | [`policy_maps`] | policies as ConfigMaps |
-//! | [`rights`] | what flyball's account may do, for `flyball doctor` |
-//! | [`served`] | whether the server has the custom resources as they are shipped |
+//! | [`rights`], [`survey`], [`served`] | for `flyball doctor`: what its account may do, what there is, by which schemas |
 //! | [`settings`] | what the settings say of the lease |
 //! | [`loops`] | services as `ServiceLoop` objects |
 //! | `autoscaler` | a `HorizontalPodAutoscaler`, and what those of a namespace mean for a target |
@@ -48,6 +47,7 @@ pub mod rights;
 mod scale;
 pub mod served;
 pub mod settings;
+pub mod survey;
 mod view;
 mod watch;
 mod workload;

@@ -47,7 +47,7 @@ pub(super) fn state(settings: &Settings, findings: &mut Findings) -> anyhow::Res
     }
     let free = free.map_or_else(String::new, |free| format!(", {free}"));
     let free = format!("state directory {} can be written{free}", state.display());
-    match JournalReader::open(&state.join("journal.redb")) {
+    match JournalReader::open(&settings.journal_file()) {
         Ok(_) => findings.good(format!("{free}; the journal is whole and of this version")),
         Err(JournalError::Missing { .. }) => findings.good(format!("{free}; no journal yet")),
         Err(JournalError::InUse { holder, .. }) => {

@@ -17,7 +17,7 @@ use crate::adapters::kill_file::read_state;
 use crate::adapters::kubernetes::kept_policies;
 use crate::adapters::kubernetes::kill_map::KillMap;
 use crate::adapters::kubernetes::rights::{self, INTENT_RIGHTS, KEPT_POLICIES_RIGHTS, LEASE_RIGHTS, RIGHTS, Right};
-use crate::adapters::kubernetes::{ApiServer, Timeouts, connect};
+use crate::adapters::kubernetes::{ApiServer, Timeouts, connect, survey};
 use crate::adapters::registry;
 use crate::app::{access, question, volatile_state};
 use crate::config::{Settings, SourceSettings};
@@ -128,7 +128,7 @@ pub async fn doctor(args: &DoctorArgs) -> anyhow::Result<ExitCode> {
 
 /// Asks the API server for all that the loop will ask of it.
 async fn cluster(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
-    let version = match rights::server_version(server).await {
+    let version = match survey::server_version(server).await {
         Err(error) => {
             let what = format!("API server: {error}");
             return findings.bad(what, "see that it runs and that the address is right");

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::Findings;
-use crate::adapters::kubernetes::{ApiServer, rights, served};
+use crate::adapters::kubernetes::{ApiServer, served, survey};
 use crate::config::{Declarations, Settings};
 use crate::model::explain::counted;
 use crate::model::{Autoscaling, ServiceId, ServiceSpec, TargetKind, TargetRef};
@@ -27,7 +27,7 @@ pub(super) async fn custom_resources(
         return findings.note("services are listed in the settings: no custom resources are needed");
     }
     let remedy = "run `flyball crds | kubectl apply --server-side -f -`";
-    let found = match rights::custom_resources(server).await {
+    let found = match survey::custom_resources(server).await {
         Err(error) => return findings.bad(format!("flyball.dev/v1alpha1: {error}"), remedy),
         Ok(found) => found,
     };
@@ -59,7 +59,7 @@ pub(super) async fn bound(settings: &Settings, server: &ApiServer, findings: &mu
     if settings.declarations.is_none() {
         return Ok(());
     }
-    match rights::bound(server).await {
+    match survey::bound(server).await {
         Ok(Ok(bound)) => findings.good(format!("PlatformBound: {bound}")),
         Ok(Err(why)) => findings.bad(why, "until then NOTHING IS WRITTEN"),
         Err(error) => findings.bad(format!("PlatformBound: {error}"), "until then NOTHING IS WRITTEN"),
@@ -70,7 +70,7 @@ pub(super) async fn bound(settings: &Settings, server: &ApiServer, findings: &mu
 pub(super) async fn targets(settings: &Settings, server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
     let targets = match &settings.declarations {
         None => settings.services.iter().map(|spec| (spec.id.clone(), spec.target.clone())).collect(),
-        Some(declarations) => match rights::loops(server).await {
+        Some(declarations) => match survey::loops(server).await {
             Ok(loops) => {
                 for ignored in &loops.ignored {
                     findings.bad(ignored.clone(), "make it anew under another name; its `target.name` may stay")?;
@@ -117,7 +117,7 @@ async fn existence(
 ) -> anyhow::Result<()> {
     let kinds: BTreeSet<TargetKind> = targets.iter().map(|(_, target)| target.kind).collect();
     for kind in kinds {
-        let there = match rights::targets(server, kind).await {
+        let there = match survey::targets(server, kind).await {
             Ok(there) => there,
             Err(error) => {
                 findings.bad(format!("{}s: {error}", kind.as_str()), "list them by hand")?;
@@ -134,7 +134,7 @@ async fn existence(
 
 /// Looks for autoscalers on the targets.
 async fn levers(targets: &[(ServiceId, TargetRef)], server: &ApiServer, findings: &mut Findings) -> anyhow::Result<()> {
-    let autoscalers = match rights::autoscalers(server).await {
+    let autoscalers = match survey::autoscalers(server).await {
         Ok(autoscalers) => autoscalers,
         Err(error) => return findings.bad(format!("autoscalers: {error}"), "list them by hand"),
     };

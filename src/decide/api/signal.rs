@@ -135,6 +135,11 @@ pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary) {
     register_forecasts(engine);
 }
 
+/// What is read of a signal, without arguments.
+pub(in crate::decide) const VIEWS: [&str; 4] = ["current", "mean", "predicted", "forecast_change"];
+/// What is read of a span of it.
+pub(in crate::decide) const WINDOW_VIEWS: [&str; 4] = ["mean", "p99", "max", "change"];
+
 fn register_views(engine: &mut Engine) {
     for (word, view) in [("current", View::Current), ("mean", View::Mean), ("predicted", View::Predicted)] {
         engine.register_get(word, move |signal: &mut Signal| signal.view(word, signal.unit, view));
@@ -143,14 +148,10 @@ fn register_views(engine: &mut Engine) {
         signal.view("forecast_change", Unit::Ratio, View::ForecastChange)
     });
     engine.register_fn("over", |signal: Signal, span: &str| signal.over(span));
-    for word in ["mean", "p99", "max", "change"] {
+    for word in WINDOW_VIEWS {
         engine.register_get(word, move |window: &mut Window| window.view(word));
     }
-    let views = [
-        "current",
-        "mean",
-        "predicted",
-        "forecast_change",
+    let calls = [
         "at(..)",
         "change_at(..)",
         "upper95(..)",
@@ -161,8 +162,8 @@ fn register_views(engine: &mut Engine) {
         "over(..)",
         "region(..)",
     ];
-    refuse_unknown::<Signal>(engine, "view of a signal", &views, "");
-    refuse_unknown::<Window>(engine, "view of a window", &["mean", "p99", "max", "change"], "");
+    refuse_unknown::<Signal>(engine, "view of a signal", &[&VIEWS[..], &calls].concat(), "");
+    refuse_unknown::<Window>(engine, "view of a window", &WINDOW_VIEWS, "");
 }
 
 fn register_forecasts(engine: &mut Engine) {

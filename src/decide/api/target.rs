@@ -15,6 +15,11 @@ pub(crate) struct Replicas;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizing;
 
+/// What is read of the replicas, and of the capacity.
+pub(in crate::decide) const COUNTS: [&str; 2] = ["current", "ready"];
+/// See [`COUNTS`].
+pub(in crate::decide) const NEEDS: [&str; 3] = ["needed_now", "needed_ahead", "floor"];
+
 /// Adds the views of the target and of the capacity.
 pub(crate) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Replicas>("replicas");
@@ -38,8 +43,8 @@ pub(crate) fn register(engine: &mut Engine) {
         let condition = Condition::new(word, Statement::Target(flag));
         engine.register_get(word, move |_: &mut Service| condition.clone());
     }
-    refuse_unknown::<Replicas>(engine, "count of replicas", &["current", "ready"], "");
-    refuse_unknown::<Sizing>(engine, "view of the capacity", &["needed_now", "needed_ahead", "floor"], "");
+    refuse_unknown::<Replicas>(engine, "count of replicas", &COUNTS, "");
+    refuse_unknown::<Sizing>(engine, "view of the capacity", &NEEDS, "");
 }
 
 fn count_of(owner: &str, word: &str, origin: Origin, term: Term) -> Quantity {

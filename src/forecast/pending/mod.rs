@@ -11,7 +11,7 @@ use std::array::from_fn;
 use self::short::{Apart, One};
 use super::lanes::{zip, zip3};
 use super::scores::{Lanes, MODELS};
-use super::shift::ShortMinute;
+use super::short_minute::ShortMinute;
 use crate::model::Minute;
 use crate::model::outlook::HORIZONS;
 

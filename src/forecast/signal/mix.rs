@@ -6,7 +6,7 @@ use crate::forecast::lanes::{zip, zip3};
 use crate::forecast::models::{CATALOGUE, Origin, PERSISTENCE, Path, SEASONAL_DIFFERENCE, View};
 use crate::forecast::pending::MISSING;
 use crate::forecast::scores::{Lanes, MODELS, Moving, Weights, mean};
-use crate::forecast::shift::ShortMinute;
+use crate::forecast::short_minute::ShortMinute;
 use crate::model::Minute;
 use crate::model::outlook::{
     Coverage, ForecastFlag, HORIZONS, HorizonPoint, ModelScore, Parts, Readiness, SignalOutlook,

@@ -10,7 +10,7 @@ mod timing;
 mod world;
 
 use super::*;
-use crate::model::change::Refusal;
+use crate::model::Refusal;
 use crate::model::kill::KillOrder;
 use crate::model::{
     Action, ActionClass, Autoscaling, Bounds, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId, Features,

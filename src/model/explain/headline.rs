@@ -8,6 +8,7 @@ use crate::model::{
 
 use super::course::{Course, Wanted, verb};
 use super::sentence::{cut, nearest, trouble, undo};
+use super::text::part;
 use super::{clause, floor_of, lever, span};
 
 /// A decision at a glance.
@@ -115,10 +116,7 @@ fn rates(record: &DecisionRecord) -> Option<String> {
 /// Returns the parts of a rate that are not rounded to nothing: `level 380, day +220, AR -12`.
 fn large(parts: &Parts) -> String {
     let told = parts.named().into_iter().filter(|(name, part)| *name == "level" || part.abs() >= 0.5);
-    let told = told.map(|(name, part)| match name {
-        "level" => format!("{name} {part:.0}"),
-        _ => format!("{name} {part:+.0}"),
-    });
+    let told = told.map(|(name, value)| part(name, value, |value| format!("{value:.0}")));
     told.collect::<Vec<_>>().join(", ")
 }
 

@@ -171,14 +171,18 @@ pub fn explained(signal: &SignalOutlook) -> impl Iterator<Item = (u16, Parts)> {
 
 /// Returns the parts of a point, in the order in which they are added: `level 312.4/s, trend +9.5/s, day -20.0/s`.
 pub fn parts(parts: &Parts, show: impl Fn(f64) -> String) -> String {
+    parts.named().map(|(name, value)| part(name, value, &show)).join(", ")
+}
+
+/// Returns one of them.
+pub(super) fn part(name: &str, value: f64, show: impl Fn(f64) -> String) -> String {
     let zero = show(0.0);
-    let told = parts.named().map(|(name, part)| match show(part) {
+    match show(value) {
         // What is rounded to nothing has no sign.
         text if text == zero || text == show(-0.0) => format!("{name} {zero}"),
-        text if part > 0.0 && name != "level" => format!("{name} +{text}"),
+        text if value > 0.0 && name != "level" => format!("{name} +{text}"),
         text => format!("{name} {text}"),
-    });
-    told.join(", ")
+    }
 }
 
 /// Returns in which forms of the signal what is foreseen was found, by shares: `plain 75 %, ratio to the mean day 25 %`.

@@ -85,10 +85,12 @@ impl LastStatus {
         status.insert("conditions".to_owned(), Value::Array(conditions));
         let status = Value::Object(status);
         let why = |status: &Value| status.pointer("/lastDecision/why").cloned();
-        let unwritten = match () {
-            () if !self.says(&status) => Unwritten::News,
-            () if why(&status) != why(&self.written) => Unwritten::Numbers,
-            () => Unwritten::Nothing,
+        let unwritten = if !self.says(&status) {
+            Unwritten::News
+        } else if why(&status) != why(&self.written) {
+            Unwritten::Numbers
+        } else {
+            Unwritten::Nothing
         };
         (status, unwritten)
     }

@@ -1,0 +1,249 @@
+//! How a write ended, and what that costs.
+
+use std::fmt;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What the write gate checks last, and what it may refuse for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "refused", rename_all = "snake_case")]
+pub enum Refusal {
+    /// The kill switch is engaged.
+    KillSwitch {
+        /// Its reason.
+        reason: String,
+    },
+    /// A budget (service, namespace, fleet) is spent.
+    Budget {
+        /// Which, with its numbers.
+        reason: String,
+    },
+    /// Another write to the same target is under way.
+    Busy,
+    /// Another process may write, or may do so soon.
+    Leadership {
+        /// How this one stands to the lease.
+        reason: String,
+    },
+    /// The API server could not be read or reached, or said that it is too busy to act (429, 503).
+    Unreachable {
+        /// Its words.
+        reason: String,
+        /// Whether it said so of the write itself, and not before one was sent.
+        #[serde(default)]
+        sent: bool,
+        /// Whether no connection came about: the server is away, and neither slow nor busy.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        away: bool,
+        /// How long it asks to be left alone; zero where it does not say.
+        #[serde(default)]
+        #[serde(alias = "retry_after_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
+        retry_after: Duration,
+    },
+    /// The journal could not be written.
+    Journal {
+        /// What failed.
+        error: String,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KillSwitch { reason } => write!(f, "kill switch: {reason}"),
+            Self::Budget { reason } => write!(f, "budget: {reason}"),
+            Self::Busy => f.write_str("another write to the target is under way"),
+            Self::Leadership { reason } => write!(f, "leadership: {reason}"),
+            Self::Unreachable { reason, .. } => write!(f, "API server: {reason}"),
+            Self::Journal { error } => write!(f, "journal: {error}"),
+        }
+    }
+}
+
+/// How a change ended. Each intent gets exactly one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum WriteOutcome {
+    /// The object was changed by us.
+    Applied,
+    /// The object had the wanted value already.
+    AlreadyThere,
+    /// The object was no longer as it was when decided on; decide anew.
+    Superseded {
+        /// What was found, by a read before the write or by its answer (404, 409).
+        found: String,
+    },
+    /// The API server said no, to the write or to the read before it.
+    Rejected {
+        /// Its answer.
+        reason: String,
+        /// Whether it is known to have done nothing, and not something else. Older versions do not say so.
+        #[serde(default)]
+        did_nothing: bool,
+    },
+    /// Too old before it could be sent.
+    Expired,
+    /// Not sent: the data it was decided on was no longer fresh.
+    Stale {
+        /// How long after the decision it was.
+        #[serde(alias = "fresh_for_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
+        fresh_for: Duration,
+        /// How long ago the decision was.
+        #[serde(alias = "age_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
+        age: Duration,
+    },
+    /// Not sent: the write gate refused.
+    Refused(Refusal),
+    /// Given up before it was sent, or sent and not applied, as a later read showed.
+    Abandoned {
+        /// What was known.
+        reason: String,
+        /// Whether the API server may have seen it. What older versions wrote does not say so, and counts as sent.
+        #[serde(default = "may_have_been_sent")]
+        sent: bool,
+        /// Whether the object was found as it had been once no write could land any more. Older versions do not say so.
+        #[serde(default)]
+        did_nothing: bool,
+    },
+    /// No adapter can turn this knob yet.
+    NoLever,
+}
+
+fn may_have_been_sent() -> bool {
+    true
+}
+
+impl WriteOutcome {
+    /// Returns how a change ends that is given up before it was sent: it costs no budget.
+    pub fn unsent(reason: &str) -> Self {
+        Self::Abandoned { reason: reason.to_owned(), sent: false, did_nothing: true }
+    }
+
+    /// Returns how a change ends that is not sent for want of an answer of the API server.
+    pub fn unreachable(reason: String) -> Self {
+        Self::Refused(Refusal::Unreachable { reason, sent: false, away: false, retry_after: Duration::ZERO })
+    }
+
+    /// Returns how a change ends that is not sent because no connection to the API server comes about.
+    pub fn away(reason: String) -> Self {
+        Self::Refused(Refusal::Unreachable { reason, sent: false, away: true, retry_after: Duration::ZERO })
+    }
+
+    /// Tells whether no connection to the API server came about.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Refused(Refusal::Unreachable { away: true, .. }))
+    }
+
+    /// For a change that came to nothing at the API server: how long it asks to be left alone, which may be zero.
+    pub fn denied(&self) -> Option<Duration> {
+        match self {
+            Self::Superseded { .. } | Self::Rejected { .. } | Self::Abandoned { sent: true, .. } => {
+                Some(Duration::ZERO)
+            }
+            Self::Refused(Refusal::Unreachable { retry_after, .. }) => Some(*retry_after),
+            _ => None,
+        }
+    }
+
+    /// Tells whether it counts against the budgets: it has done something, or nobody knows.
+    ///
+    /// | answer | how it ends | budgets of service, namespace, fleet | cooldown | asked again |
+    /// |---|---|---|---|---|
+    /// | to the PATCH: done | applied | spent | begins | after the cooldown |
+    /// | an admission made another value | rejected | spent | none | after a pause |
+    /// | 400, 401, 403, 422, other 4xx | rejected | given back | none | after a pause |
+    /// | 404, 409 | superseded | given back | none | after a pause |
+    /// | 429, 503 | refused | given back | none | after a pause, or `Retry-After` if longer, at most a minute |
+    /// | 408, other 5xx, none in time; found done | applied | spent | begins | after the cooldown |
+    /// | the same; found unchanged once it can land no more | abandoned | given back then | none | after a pause |
+    /// | the same; another value is found, or no object, or another | abandoned | spent | none | after a pause |
+    /// | to the read before it: no, or another value | superseded, rejected, refused | not spent | none | after a pause |
+    /// | never sent for another reason | as the gate says | not spent | none | at once |
+    ///
+    /// The pause (`guard/denials.rs`) is 5 s and doubles with each one in a row up to a minute, over a restart too, and
+    /// up to 15 s where no connection to the server came about: it does not feel that it is looked for, and a raise waits
+    /// for its return. Of an abandoned write the 11 s until it can land no more are part of it.
+    pub fn is_charged(&self) -> bool {
+        match self {
+            Self::Applied => true,
+            Self::Rejected { did_nothing, .. } => !did_nothing,
+            Self::Abandoned { sent, did_nothing, .. } => *sent && !did_nothing,
+            _ => false,
+        }
+    }
+
+    /// Tells whether a guard asks for it later: it is charged, or came to nothing at the API server.
+    pub fn is_remembered(&self) -> bool {
+        self.is_charged() || self.denied().is_some()
+    }
+
+    /// Returns the word used in metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::AlreadyThere => "already_there",
+            Self::Superseded { .. } => "superseded",
+            Self::Rejected { .. } => "rejected",
+            Self::Expired => "expired",
+            Self::Stale { .. } => "stale",
+            Self::Refused(_) => "refused",
+            Self::Abandoned { .. } => "abandoned",
+            Self::NoLever => "no_lever",
+        }
+    }
+}
+
+impl fmt::Display for WriteOutcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Applied => f.write_str("applied"),
+            Self::AlreadyThere => f.write_str("was already there"),
+            Self::Superseded { found } => write!(f, "superseded: {found}"),
+            Self::Rejected { reason, .. } => write!(f, "rejected by the API server: {reason}"),
+            Self::Expired => f.write_str("expired before it could be sent"),
+            Self::Stale { fresh_for, age } => write!(
+                f,
+                "not sent on stale data: it was fresh for {:.1} s after the decision, {:.1} s ago",
+                fresh_for.as_secs_f64(),
+                age.as_secs_f64()
+            ),
+            Self::Refused(Refusal::Unreachable { reason, sent: true, .. }) => write!(f, "declined: {reason}"),
+            Self::Refused(refusal) => write!(f, "refused at the write gate: {refusal}"),
+            Self::Abandoned { reason, .. } => write!(f, "abandoned: {reason}"),
+            Self::NoLever => f.write_str("no lever: no adapter can read or turn this knob yet"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_did_nothing_is_told_from_what_may_have_and_older_records_count_as_if_it_had() {
+        let reason = || "found 4, not 6".to_owned();
+        for (outcome, charged, remembered) in [
+            (WriteOutcome::unsent("flyball is shutting down"), false, false),
+            (WriteOutcome::Abandoned { reason: reason(), sent: true, did_nothing: true }, false, true),
+            (WriteOutcome::Abandoned { reason: reason(), sent: true, did_nothing: false }, true, true),
+            (WriteOutcome::Rejected { reason: reason(), did_nothing: true }, false, true),
+            (WriteOutcome::Rejected { reason: reason(), did_nothing: false }, true, true),
+            (WriteOutcome::unreachable(reason()), false, true),
+            (WriteOutcome::Superseded { found: reason() }, false, true),
+            (WriteOutcome::Refused(Refusal::Busy), false, false),
+        ] {
+            let packed = rmp_serde::to_vec_named(&outcome).unwrap();
+            let read: WriteOutcome = rmp_serde::from_slice(&packed).unwrap();
+            assert_eq!((read.is_charged(), read.is_remembered(), &read), (charged, remembered, &outcome));
+        }
+        for (word, outcome) in [
+            ("abandoned", WriteOutcome::Abandoned { reason: reason(), sent: true, did_nothing: false }),
+            ("rejected", WriteOutcome::Rejected { reason: reason(), did_nothing: false }),
+        ] {
+            let older = serde_json::json!({ "outcome": word, "reason": reason() });
+            assert_eq!(serde_json::from_value::<WriteOutcome>(older).unwrap(), outcome);
+        }
+    }
+}
