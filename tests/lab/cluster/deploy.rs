@@ -1,6 +1,7 @@
 //! What `deploy/` ships, on a real server with strict validation: it is taken, flyball's account can do what it must
 //! and nothing else, and the admission policies keep the platform's bound against it.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{Cluster, PATIENCE, account, directory, rig};
 use crate::eventually;
+use crate::support::flyball::Installation;
 
 const SETTINGS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy");
 
@@ -54,6 +56,7 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     administer(&switch);
     administer("create namespace deploy-test");
     a_loop_has_the_name_of_its_service();
+    doctor_surveys_the_server().await;
     let replicas = format!("{SETTINGS}/overlays/replicas");
     administer(&format!("apply --server-side --dry-run=server --validate=strict --force-conflicts -k {replicas}"));
     administer(&format!("apply --server-side --force-conflicts -f {replicas}/rbac.yaml"));
@@ -84,8 +87,12 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     assert!(refused.as_ref().is_some_and(|(_, words)| words.contains("cannot patch")), "{refused:?}");
     flyball("get secrets -n deploy-test", Some("cannot list resource \"secrets\""));
     // Without the bound, and without its kind, the API server goes on taking what concerns others.
-    for gone in ["platformbound flyball", "crd platformbounds.flyball.dev"] {
+    for (gone, told) in [
+        ("platformbound flyball", "there is no PlatformBound named flyball"),
+        ("crd platformbounds.flyball.dev", "flyball.dev/v1alpha1 has no platformbounds"),
+    ] {
         administer(&format!("delete {gone}"));
+        doctor(told).await;
         for replicas in [6, 7, 8, 9] {
             administer(&scale(replicas));
             administer("patch hpa checkout -n deploy-test --type merge -p {\"spec\":{\"minReplicas\":3}}");
@@ -99,6 +106,32 @@ async fn what_is_shipped_is_taken_and_bounds_flyballs_own_account() {
     administer(&format!("delete -f {SETTINGS}/base/admission.yaml"));
     administer("delete namespace deploy-test");
     administer(&format!("delete --ignore-not-found -f {SETTINGS}/base/crds.yaml"));
+}
+
+/// With the shipped settings and flyball's own account: what is there is found well, and what is not is named.
+async fn doctor_surveys_the_server() {
+    doctor("flyball.dev/v1alpha1 is served, by the schemas of this version").await;
+    doctor("PlatformBound: at most 50 replicas").await;
+    doctor("Deployment deploy-test/shop-web does not exist, so nothing is done for deploy-test/shop-web").await;
+}
+
+/// Waits until `flyball doctor` says so.
+async fn doctor(expected: &str) {
+    let shipped = std::fs::read_to_string(format!("{SETTINGS}/base/settings.yaml")).unwrap();
+    let settings: String =
+        shipped.lines().filter(|line| !line.starts_with("state:")).flat_map(|line| [line, "\n"]).collect();
+    let program = Path::new(env!("CARGO_BIN_EXE_flyball"));
+    let installation = Installation::new(program, &settings, &[]).with_environment(vec![account()]);
+    let said = || String::from_utf8(installation.ask(&["doctor"]).stdout).unwrap();
+    let mut last = String::new();
+    let is_said = async {
+        while !last.contains(expected) {
+            last = said();
+        }
+    };
+    if tokio::time::timeout(PATIENCE, is_said).await.is_err() {
+        panic!("{expected}: {last}");
+    }
 }
 
 /// What is no name of a service is refused at once, and is not a loop that nobody heeds.
