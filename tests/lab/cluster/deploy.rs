@@ -127,11 +127,11 @@ async fn doctor(expected: &str) {
     let is_said = async {
         while !last.contains(expected) {
             last = said();
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    if tokio::time::timeout(PATIENCE, is_said).await.is_err() {
-        panic!("{expected}: {last}");
-    }
+    let is_said = tokio::time::timeout(PATIENCE, is_said).await.is_ok();
+    assert!(is_said, "{expected}: {last}");
 }
 
 /// What is no name of a service is refused at once, and is not a loop that nobody heeds.
