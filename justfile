@@ -1,24 +1,24 @@
-# The menu of everything. Recipes are thin: what is longer than three lines lives in scripts/.
+# All development commands. Recipes longer than three lines are in scripts/.
 
 # List the recipes.
 default:
     @just --list --unsorted
 
-# Format, lints and the tests that need no other program.
+# Format, lints, and the tests that need no other program.
 check:
     cargo fmt --check
     cargo clippy --all-targets --features failpoints,lab -- -D warnings
     cargo test --features failpoints --lib --test suite
 
-# Everything, on a fresh machine too: installs what is missing.
+# All tests; installs what is missing, so it works on a fresh machine.
 test:
     scripts/test
 
-# The whole loop on a plant of its own; arguments go to `flyball demo`.
+# The whole loop on simulated services; arguments are passed to `flyball demo`.
 demo *arguments:
     scripts/demo {{ arguments }}
 
-# Accept the golden files as they are produced now; review the diff.
+# Accept the golden files as produced now; review the diff.
 bless:
     INSTA_UPDATE=always cargo test --features failpoints --lib --test suite
     git diff --stat
@@ -27,7 +27,7 @@ bless:
 props cases="5000":
     PROPTEST_CASES={{ cases }} cargo test --features failpoints --lib --test suite
 
-# Mutate policy scripts for long; what fails is kept by proptest and belongs into tests/fuzz/corpus.
+# Mutate policy scripts for a long time. Proptest keeps failures; add them to tests/fuzz/corpus.
 fuzz cases="200000":
     PROPTEST_CASES={{ cases }} cargo test --features failpoints --test suite -- mutated_scripts
 
@@ -39,28 +39,28 @@ lab:
 cluster filter="":
     scripts/lab/test {{ filter }}
 
-# A recorded load through the lab: record and picture in target/lab. `just play FILE --controller stock|flyball`
+# Play a recorded load through the lab; results in target/lab. `just play FILE --controller stock|flyball`
 play *arguments:
     scripts/lab/play {{ arguments }}
 
-# The container image `flyball:latest`, with whichever engine is here.
+# Build the container image `flyball:latest` with podman or docker.
 image tag="flyball:latest":
     $(command -v podman || command -v docker) build --file deploy/Containerfile --tag {{ tag }} \
         --build-arg FLYBALL_COMMIT="$(git rev-parse --short=12 HEAD)" .
 
-# Licences, bans, sources and advisories of the dependencies.
+# Check licences, bans, sources and advisories of the dependencies.
 deny:
     cargo deny --config .deny.toml check
 
-# The documentation of the source; a broken link is an error.
+# Build the source documentation; a broken link is an error.
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
 
-# Measure every figure (release build; minutes), only those named, as in `just score policy_decision_us`, those
-# of the lab's cluster: `just score cluster`, or forecasts by others: `just score rivals DIRECTORY`.
+# Measure figures (release build; minutes): all, those named (`just score policy_decision_us`), those of the lab
+# (`just score cluster`), or other forecasters (`just score rivals DIRECTORY`).
 score *ids:
     scripts/score {{ ids }}
 
-# Put the figures of the last `target/scores/*.json` into README.md.
+# Write the figures of `target/scores/*.json` to README.md.
 readme-scores:
     scripts/readme-scores

@@ -1,10 +1,10 @@
-//! Tells the program which commit it is built from: `FLYBALL_COMMIT`, as an image is built with, else what git says of the
-//! source (`-dirty` behind it where what is built differs from it), else nothing.
+//! Records the commit that the program is built from: `FLYBALL_COMMIT` (set by image builds), else the commit that git
+//! reports (with `-dirty` if the source differs from it), else `unknown`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What the program is built from, below the root.
+/// What the program is built from, relative to the root.
 const SOURCE: [&str; 6] =
     ["Cargo.lock", "Cargo.toml", "deploy/policies", "docs/flyball.starter.yaml", "scripts/build.rs", "src"];
 
@@ -17,14 +17,14 @@ fn main() {
     println!("cargo::rustc-env=FLYBALL_COMMIT={}", commit.as_deref().unwrap_or("unknown").trim());
 }
 
-/// Returns the commit of the repository whose root `here` is: a source that was unpacked inside another one is none of its.
+/// Returns the commit of the repository with root `here`. A source unpacked inside another repository has none.
 pub fn of_git(here: &Path) -> Option<String> {
     let git = |arguments: &[&str]| git(here, arguments);
     let root = git(&["rev-parse", "--show-toplevel"])?;
     if Path::new(&root).canonicalize().ok()? != here.canonicalize().ok()? {
         return None;
     }
-    // Where the commit stands changes with each one: the head, the branch that it names, loose or packed, and the log.
+    // These files change with each commit: the head, the branch that it names (loose or packed), and the log.
     let branch = git(&["symbolic-ref", "-q", "HEAD"]);
     for file in ["HEAD", "packed-refs", "logs/HEAD"].into_iter().map(str::to_owned).chain(branch) {
         let path = git(&["rev-parse", "--git-path", &file]);
@@ -32,7 +32,7 @@ pub fn of_git(here: &Path) -> Option<String> {
             println!("cargo::rerun-if-changed={path}");
         }
     }
-    // Whether it differs changes with these alone, and then they are compiled anyway.
+    // Only these decide whether the source differs, and a change in them recompiles anyway.
     for path in SOURCE {
         println!("cargo::rerun-if-changed={path}");
     }
@@ -41,7 +41,7 @@ pub fn of_git(here: &Path) -> Option<String> {
     Some(if differs { format!("{commit}-dirty") } else { commit })
 }
 
-/// Returns what git answers; nothing where it answers nothing, and where there is no git, or no repository.
+/// Returns the output of git; `None` if it is empty, or without git or a repository.
 fn git(here: &Path, arguments: &[&str]) -> Option<String> {
     let output =
         Command::new("git").current_dir(here).args(arguments).output().ok().filter(|output| output.status.success())?;

@@ -1,11 +1,11 @@
-# Sourced by the other scripts: steps with their time, and what a fresh machine lacks.
+# Sourced by the other scripts: timed steps, and installation of what a fresh machine lacks.
 # shellcheck shell=bash
 
 summary=()
 note=
 
-# Runs a step, shows its name before and its time after it. A step may set `note` for the summary. The first
-# step that fails ends the script.
+# Runs a step: prints its name, records its time. A step may set `note` for the summary. The first step that
+# fails ends the script.
 step() {
     local name=$1 start=$SECONDS
     note=
@@ -19,7 +19,7 @@ step() {
     fi
 }
 
-# Prints the summary and ends with the status given.
+# Prints the summary and exits with the given status.
 finish() {
     printf '\n---- %s: %s after %d s ----\n' "${0##*/}" "$([ "$1" = 0 ] && echo passed || echo FAILED)" "$SECONDS"
     printf '%s\n' "${summary[@]}"
@@ -31,8 +31,8 @@ die() {
     exit 1
 }
 
-# Makes commands available; arguments are COMMAND:PACKAGE, a command that needs several packages several times (a C
-# compiler alone links nothing without the headers and start files of the C library). What is missing is installed with apt.
+# Installs missing commands with apt. Arguments are COMMAND:PACKAGE; repeat a command that needs several packages (a C
+# compiler links nothing without the headers and start files of the C library).
 need() {
     local missing=() pair
     for pair in "$@"; do
@@ -46,12 +46,12 @@ need_c() {
     need cc:gcc cc:libc6-dev make:make
 }
 
-# Installs packages; none of them starts a service, now or at the next boot.
+# Installs packages without starting any service, now or at the next boot.
 apt_install() {
     local root=() guard=/usr/sbin/policy-rc.d guarded=no status=0
-    command -v apt-get >/dev/null || die "no apt-get here; install these packages first: $*"
+    command -v apt-get >/dev/null || die "apt-get not found; install these packages first: $*"
     if [ "$(id -u)" != 0 ]; then
-        command -v sudo >/dev/null || die "run as root, or install first: $*"
+        command -v sudo >/dev/null || die "run as root, or install these packages first: $*"
         root=(sudo)
     fi
     echo "installing with apt: $*"
@@ -65,7 +65,7 @@ apt_install() {
             "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
     } || status=$?
     [ "$guarded" = no ] || "${root[@]}" rm -f "$guard"
-    [ $status = 0 ] || die "apt could not install: $*"
+    [ $status = 0 ] || die "apt failed to install: $*"
     case " $* " in *" prometheus "*) "${root[@]}" systemctl disable prometheus >/dev/null 2>&1 || true ;; esac
 }
 
@@ -79,7 +79,7 @@ need_rust() {
         die "cargo is $have, flyball needs $wanted or newer; run: rustup update"
 }
 
-# Makes tools of PyPI available in a virtual environment of flyball's own; arguments are PACKAGE==VERSION.
+# Installs tools from PyPI into flyball's own virtual environment. Arguments are PACKAGE==VERSION.
 need_tools() {
     local venv="${XDG_CACHE_HOME:-$HOME/.cache}/flyball/venv" package
     PATH="$venv/bin:$PATH"

@@ -1,12 +1,12 @@
-# Sourced by scripts/lab/up: a shop under load, a Prometheus with its past, and flyball over both.
+# Sourced by scripts/lab/up: a shop under load, Prometheus with its history, and flyball.
 # shellcheck shell=bash
 
-# The load of every day: in each third of an hour, minutes 10 to 15 are five times as busy as the rest.
+# The daily load: in each 20 minutes, minutes 10 to 15 are five times as busy as the rest.
 usual=12
 surge=60
 hours=6
 
-# Writes the requests of the last four days as Prometheus imports them.
+# Writes the requests of the last four days in the format that Prometheus imports.
 past() {
     awk -v now="$(date +%s)" -v usual=$usual -v surge=$surge 'BEGIN {
         print "# TYPE http_requests counter"
@@ -19,7 +19,7 @@ past() {
     }'
 }
 
-# Writes the next hours of the same load as the player reads them.
+# Writes the next hours of the same load in the format of the player.
 future() {
     awk -v now="$(date +%s)" -v usual=$usual -v surge=$surge -v end=$((hours * 3600)) 'BEGIN {
         rate = -1
@@ -96,7 +96,7 @@ services:
   - name: shop/checkout
 YAML
     }
-    # Without a switch nothing is written: somebody has to release it first.
+    # Without a kill switch nothing is written: release it first.
     [ -e "$run/flyball/killswitch.yaml" ] || {
         mkdir -p "$run/flyball"
         "$program" resume --config "$settings" --reason "the lab starts" >/dev/null
@@ -108,19 +108,19 @@ YAML
 what_to_try() {
     cat >&2 <<TXT
 
-A shop with a load that surges from 10 to 15, 30 to 35 and 50 to 55 minutes past each hour; flyball has seen four days
-of it. The load ends in $hours hours. Inside (scripts/lab/enter opens a shell there; FLYBALL_CONFIG is set):
+The load of this shop surges from 10 to 15, 30 to 35 and 50 to 55 minutes past each hour. flyball knows four days of it.
+The load ends in $hours hours. Inside the lab (scripts/lab/enter opens a shell; FLYBALL_CONFIG is set), try:
 
-  kubectl get deployments,pods -n shop -w      replicas come before a surge
+  kubectl get deployments,pods -n shop -w      replicas are added before a surge
   flyball explain shop/checkout                why
-  curl -s 127.0.0.1:9464/api/v1/services       what flyball sees, and thinks of the next minutes
+  curl -s 127.0.0.1:9464/api/v1/services       what flyball sees and forecasts
   tail -f $run/requests.csv
                                                what clients see: planned ms, late ms, status, latency ms
-  flyball kill --reason "looking around"       no write from now on; flyball resume --reason ... lets it go on
+  flyball kill --reason "looking around"       stops all writes; flyball resume --reason ... allows them again
   kubectl scale -n shop deployment/checkout --replicas 15
                                                flyball yields to you, and says so
   kubectl get pods -A, kubectl top pods -n shop, kubectl get nodes
 
-From outside: scripts/lab/enter COMMAND runs one of these; scripts/lab/down ends all of it and leaves nothing.
+From outside: scripts/lab/enter COMMAND runs one of these; scripts/lab/down removes everything.
 TXT
 }

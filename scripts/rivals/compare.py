@@ -3,12 +3,12 @@
 
 Protocol: at each of some random origins (the same ones for all) the others are fitted to a window of history, 14 days (28
 at half-hour steps; 7 where the series is too short), and forecast the next 10 steps at one minute, 12 at longer steps.
-Flyball runs once over the series, as it does in the loop; what it says from each origin is taken from
+flyball runs once over the series, as in the loop; its forecast from each origin is taken from
 `flyball forecast evaluate --dump`. Errors are measured in those of the seasonal naive rule within the window (MASE, MSIS of the
 95 % interval), a ratio of two methods on their shared origins, over all series by the geometric mean. Missing targets are
 skipped; missing values are interpolated for those that need it. Prophet is compared only where the full
-window fits. A ratio whose 95 % range over the origins (bootstrap) holds 1 is called a tie. Persistence and seasonal naive
-stand beside each claim.
+window fits. A ratio whose 95 % range over the origins (bootstrap) contains 1 is called a tie. Persistence and seasonal naive
+are shown for comparison.
 """
 
 import argparse
@@ -68,7 +68,7 @@ class Series:
         self.fast = step <= 60
 
     def origins(self):
-        """The newest step that is known, for each origin."""
+        """The newest known step, for each origin."""
         admissible = numpy.arange(self.window - 1, len(self.values) - self.horizon)
         admissible = admissible[~numpy.isnan(self.values[admissible])]
         chosen = numpy.random.default_rng(7).permutation(admissible)[:ORIGINS]
@@ -105,7 +105,7 @@ def read(path):
 
 
 def flyball(binary, path, series):
-    """What flyball says from each origin: {step: Forecast}."""
+    """flyball's forecast from each origin: {step: Forecast}."""
     horizons = ",".join(str(h) for h in range(1, series.horizon + 1))
     with tempfile.NamedTemporaryFile(suffix=".csv") as dump:
         command = [binary, "forecast", "evaluate", "--input", path, "--horizons", horizons, "--dump", dump.name]
@@ -215,7 +215,7 @@ def measure(binary, path, wanted):
         for origin in series.origins()[:most]:
             try:
                 found = errors(series, origin, METHODS[name](series, origin))
-            except Exception as error:  # one failed fit of somebody else's is told and left out
+            except Exception as error:  # report a failed fit of another method and skip it
                 log(f"{series.name}: {name} failed at step {origin}: {error}")
                 found = None
             if found:
@@ -272,7 +272,7 @@ def write(report):
     for row in rows:
         shown = "not measured" if row["value"] is None else f"{row['value']:g}"
         print(f"{row['id']:<20} {shown:>12}   bar {row['bar']:g}   aim {row['aim']:g}   {'yes' if row['ok'] else 'NO'}")
-    print(f"written into {file.relative_to(ROOT)}")
+    print(f"written to {file.relative_to(ROOT)}")
     return all(row["ok"] for row in rows)
 
 
@@ -285,7 +285,7 @@ def main():
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore")
     for noisy in ("prophet", "cmdstanpy"):
-        # With a handler of its own cmdstanpy keeps its hands off.
+        # With a handler present, cmdstanpy does not add its own.
         logging.getLogger(noisy).addHandler(logging.NullHandler())
         logging.getLogger(noisy).setLevel(logging.CRITICAL)
         logging.getLogger(noisy).propagate = False
