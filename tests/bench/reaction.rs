@@ -82,7 +82,7 @@ fn disk_sync(directory: &Path) -> anyhow::Result<f64> {
     const SYNCS: u64 = 200;
     const PAGE: [u8; 4096] = [1; 4096];
     let mut file = File::create(directory.join("sync"))?;
-    file.write_all(&[0; PAGE.len() * SYNCS as usize])?;
+    (0..SYNCS).try_for_each(|_| file.write_all(&PAGE))?;
     file.sync_all()?;
     let mut spans = Vec::new();
     for page in 0..SYNCS {
