@@ -5,6 +5,8 @@ use std::fmt;
 use rhai::{Dynamic, EvalAltResult, ParseErrorType, Position};
 
 use crate::decide::engine::{MAX_FUNCTIONS, Spent};
+use crate::decide::reference::WORDS;
+use crate::model::explain::nearest;
 use crate::model::plain::plain;
 
 /// One thing that is wrong with a policy set.
@@ -188,6 +190,12 @@ pub(super) fn syntax_message(error: &ParseErrorType, text: &str) -> String {
     }
     let after_dot = matches!(error, ParseErrorType::PropertyExpected);
     let said = error.to_string();
+    if said.starts_with("Invalid character") || said.starts_with("Invalid string") {
+        return format!("{said}: a text stands in \"double quotes\"");
+    }
+    if said.contains("'#' is a reserved") {
+        return "a comment begins with //".to_owned();
+    }
     for (keyword, remedy) in DISABLED {
         // After a dot the parser says only that a name is missing.
         if said.contains(&format!("'{keyword}' is ")) || (after_dot && text.contains(&format!(".{keyword}"))) {
@@ -252,10 +260,15 @@ fn unknown_name(name: &str) -> String {
     if matches!(name, "S" | "P") {
         return format!("unknown name `{name}`: did you mean `{}`?", name.to_lowercase());
     }
-    let constant = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
-    let hint =
-        if constant { ": functions do not see the constants of their file, write a function instead" } else { "" };
-    format!("unknown name `{name}`{hint}")
+    if name == "not" {
+        return "unknown name `not`: write unless(..), or `!` before the condition".to_owned();
+    }
+    if name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_') {
+        return format!(
+            "unknown name `{name}`: functions do not see the constants of their file, write a function instead"
+        );
+    }
+    format!("unknown name `{name}`: a signal is read as `s.{name}`, a parameter as `p.{name}`")
 }
 
 /// Returns a type as policies know it; the engine gives some of ours by their path in Rust.
@@ -290,8 +303,36 @@ fn unknown_function(signature: &str) -> String {
         _ if expects && of(&signature, "timeline") => ": decide first, timeline(..).run(\"1m\")",
         "when" | "unless" => ": it takes a condition, such as s.cpu.current > pct(60), or a flag",
         "all" | "any" => ": it takes a list of conditions",
-        "held_for" => ": it follows a condition in parentheses, (s.cpu.current > pct(60)).held_for(\"2m\")",
-        _ => "",
+        "held_for" if !of(&signature, "condition") => {
+            ": it follows a condition in parentheses, (s.cpu.current > pct(60)).held_for(\"2m\")"
+        }
+        _ => return format!("no function `{signature}`{}", spelling(name)),
     };
     format!("no function `{signature}`{hint}")
+}
+
+/// Returns how a function is called that has this name, or which one has a name like it.
+fn spelling(name: &str) -> String {
+    let called = || WORDS.iter().flat_map(|word| calls(word.example));
+    if let Some((_, call)) = called().find(|(known, _)| *known == name) {
+        return format!(": it is called as `{call}`");
+    }
+    let names: Vec<&str> = called().map(|(known, _)| known).collect();
+    nearest(name, &names).map_or_else(String::new, |near| format!(": did you mean `{near}`?"))
+}
+
+/// Returns the calls in an example, each with the name of what is called.
+fn calls(example: &str) -> impl Iterator<Item = (&str, &str)> {
+    example.match_indices('(').filter_map(|(open, _)| {
+        let named = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        let (before, after) = (&example[..open], &example[open..]);
+        let begin = before.trim_end_matches(named).len();
+        let mut depth = 0;
+        let closes = |letter: char| {
+            depth += i32::from(letter == '(') - i32::from(letter == ')');
+            depth == 0
+        };
+        let end = open + after.find(closes)? + 1;
+        (begin < open).then(|| (&example[begin..open], &example[begin..end]))
+    })
 }

@@ -319,6 +319,19 @@ pub struct Capacity {
     pub floor: Option<u32>,
 }
 
+impl Capacity {
+    /// Returns the replicas needed now or ahead, whichever are more; `None` without fresh data.
+    pub fn needed(&self) -> Option<u32> {
+        Some(self.needed_now?.max(self.needed_ahead.unwrap_or(0)))
+    }
+
+    /// Returns the floor where it keeps more than what is needed.
+    pub fn floor_above_need(&self) -> Option<u32> {
+        let needed = self.needed()?;
+        self.floor.filter(|floor| *floor > needed)
+    }
+}
+
 /// All that is expected of a service.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Outlook {

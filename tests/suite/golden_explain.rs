@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flyball::model::explain::{choice, headline, policy_trouble, sentence, text};
 use flyball::model::{
-    Action, Autoscaler, Autoscaling, Choice, DecisionId, DecisionRecord, FloorOf, Impact, Knob, Mode, Refusal,
+    Action, Autoscaler, Autoscaling, Choice, DecisionId, DecisionRecord, FloorOf, Impact, Knob, Mode, Refusal, Role,
     TargetReading, WriteOutcome,
 };
 
@@ -124,6 +124,29 @@ fn what_is_lacking_where_nothing_is_done_is_told() {
     });
     let told = headline(&short).why;
     assert!(told.starts_with("2667 needed") && told.contains(" there; "), "{told}");
+}
+
+/// Why a lowering ends where it does.
+#[test]
+fn the_floor_that_a_lowering_stops_at_is_told() {
+    let lowered = |floor| {
+        with(applied(), |record| {
+            let mut outlook = (*record.outlook).clone();
+            let capacity = outlook.capacity.as_mut().unwrap();
+            (capacity.needed_now, capacity.needed_ahead, capacity.floor) = (Some(8), Some(7), Some(floor));
+            record.outlook = outlook.into();
+            let mut signals = record.signals.to_vec();
+            signals[0].role = Some(Role::ArrivalRate);
+            record.signals = signals.into();
+            let change = record.change.as_mut().unwrap();
+            (change.from, change.to) = (16, floor);
+        })
+    };
+    let told = |record: &DecisionRecord| headline(record).why;
+    assert!(told(&lowered(12)).ends_with(" needs 8, not below 12 yet"), "{}", told(&lowered(12)));
+    assert!(told(&lowered(8)).ends_with(" needs 8"), "{}", told(&lowered(8)));
+    let raised = with(lowered(12), |record| record.change.as_mut().unwrap().from = 4);
+    assert!(!told(&raised).contains("not below"), "{}", told(&raised));
 }
 
 #[test]

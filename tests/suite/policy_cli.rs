@@ -187,7 +187,7 @@ fn gates_say_why_they_fail_and_whether_they_ran() {
     let files = [("t.rhai", RULE), ("t_test.rhai", TEST)];
     for (arguments, expected, words) in [
         (&["test", "set", "--fail-under", "1"][..], 1, "flyball: coverage 33.3 % is below --fail-under 100 %\n"),
-        (&["test", "set", "--run", "zzz"], 2, "flyball: no test has `zzz` in its name; there are acts\n"),
+        (&["test", "set", "--run", "zzz"], 2, "flyball: no test has `zzz` in its name; there are `acts`\n"),
         (&["test", "nowhere"], 2, "nowhere does not exist"),
         (&["test", "set", "--junit", "no/junit.xml"], 2, "no/junit.xml cannot be written"),
         (&["check", "nowhere"], 2, "nowhere does not exist"),

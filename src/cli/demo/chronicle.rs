@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use crate::demo::PlantSnapshot;
+use crate::demo::view::lines::span;
 use crate::demo::view::model::{Event, EventKind};
 use crate::model::{
     DecisionId, DecisionRecord, KillState, PolicyRevision, ServiceId, Timestamp, WriteOutcome, explain,
@@ -49,7 +50,7 @@ impl Chronicle {
     pub fn note(&mut self, at: Timestamp, status: &Status, records: &[DecisionRecord], plant: &[PlantSnapshot]) {
         let told = self.count;
         for record in records.iter().rev() {
-            self.note_write(record, plant);
+            self.note_write(at, record, plant);
         }
         for seen in plant {
             self.note_burst(at, seen);
@@ -76,7 +77,7 @@ impl Chronicle {
         self.events.truncate(KEPT);
     }
 
-    fn note_write(&mut self, record: &DecisionRecord, plant: &[PlantSnapshot]) {
+    fn note_write(&mut self, at: Timestamp, record: &DecisionRecord, plant: &[PlantSnapshot]) {
         let (Some(change), Some(outcome)) = (&record.change, &record.outcome) else { return };
         if !self.told.insert(record.id.clone()) {
             return;
@@ -92,13 +93,10 @@ impl Chronicle {
         if kind == EventKind::Failed && repeated.flatten().as_ref() == Some(&what) {
             return;
         }
-        let due = plant.iter().find(|seen| seen.service == record.id.service).and_then(|seen| seen.burst);
-        let before = match due {
-            Some(BurstState::Due { seconds }) if kind == EventKind::Raised && seconds <= HOUR => {
-                format!(", {} min before its daily surge", seconds / 60)
-            }
-            _ => String::new(),
-        };
+        let burst = plant.iter().find(|seen| seen.service == record.id.service).and_then(|seen| seen.burst);
+        let since = at.duration_since(record.at).as_secs();
+        let ahead = burst.filter(|_| kind == EventKind::Raised).and_then(|burst| seconds_ahead(burst, since));
+        let before = ahead.map_or_else(String::new, |ahead| format!(", {} before its daily surge", span(ahead)));
         self.add(record.at, kind, Some(&record.id.service), format!("{what}{before}: {why}"));
     }
 
@@ -183,6 +181,17 @@ impl Chronicle {
     }
 }
 
+/// Returns how long before a daily surge that stands like this something was that happened `since` seconds ago; `None`
+/// if it was not in the hour before.
+fn seconds_ahead(burst: BurstState, since: i64) -> Option<i64> {
+    let until = match burst {
+        BurstState::Due { seconds } => seconds,
+        BurstState::On { seconds, recurring: true } => -seconds,
+        BurstState::On { recurring: false, .. } => return None,
+    };
+    Some(until + since).filter(|ahead| (1..=HOUR).contains(ahead))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +240,20 @@ mod tests {
         chronicle.put_in_order(told);
         let events = chronicle.events().into_iter().map(|event| (event.number, event.at, event.kind));
         assert_eq!(events.collect::<Vec<_>>(), [(2, at(45), EventKind::Raised), (1, at(20), EventKind::Surge)]);
+    }
+
+    /// The plant is looked at some time after a write, which may be when the surge is on.
+    #[test]
+    fn how_long_before_a_surge_a_raise_was_is_counted_from_the_raise() {
+        for (burst, ahead) in [
+            (BurstState::Due { seconds: 390 }, Some(400)),
+            (BurstState::On { seconds: 4, recurring: true }, Some(6)),
+            (BurstState::On { seconds: 40, recurring: true }, None),
+            (BurstState::On { seconds: 4, recurring: false }, None),
+            (BurstState::Due { seconds: 2 * HOUR }, None),
+        ] {
+            assert_eq!(seconds_ahead(burst, 10), ahead, "{burst:?}");
+        }
     }
 
     #[test]

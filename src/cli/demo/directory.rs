@@ -5,6 +5,7 @@ use std::fs;
 use std::fs::{File, TryLockError};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
@@ -35,7 +36,7 @@ impl Directory {
     /// Writes the settings, releases the kill switch, and forgets the journal of an earlier demo. Policies that
     /// are there are kept: they may have been edited. A directory that is in use, or is not a demo's, is left
     /// as it is.
-    pub fn prepare(path: &Path, prometheus: &str, kubernetes: &str, policy_shadow: &str) -> anyhow::Result<Self> {
+    pub fn prepare(path: &Path, prometheus: &str, kubernetes: &str, policy_shadow: Duration) -> anyhow::Result<Self> {
         let wanted = || format!("cannot prepare {}; name another with --directory", path.display());
         let path = std::path::absolute(path).with_context(wanted)?;
         let foreign = fs::read_dir(&path).is_ok_and(|mut files| files.next().is_some()) && !path.join(LOCK).exists();
@@ -131,14 +132,15 @@ impl Directory {
         self.path.join("flyball.log")
     }
 
-    fn settings_text(&self, prometheus: &str, kubernetes: &str, listen: SocketAddr, policy_shadow: &str) -> String {
+    fn settings_text(&self, prometheus: &str, kubernetes: &str, listen: SocketAddr, policy_shadow: Duration) -> String {
         let (state, policies) = (quoted(&self.path), quoted(&self.policies()));
         let mut text = format!(
             "# Settings of a demo, written anew at each start of `flyball demo`.\n\
-             state: {state}\npolicies: {policies}\npolicy_shadow: {policy_shadow}\nlisten: {listen}\n\
+             state: {state}\npolicies: {policies}\npolicy_shadow: {}s\nlisten: {listen}\n\
              cluster: {{ url: \"{kubernetes}\" }}\n\
              sources:\n  plant: {{ kind: prometheus, url: \"{prometheus}\", interval: 15s, timeout: 5s, history: 14d }}\n\
-             signals:\n"
+             signals:\n",
+            policy_shadow.as_secs_f64()
         );
         for row in &QUERIES {
             let role = row.role.map(|role| format!("    role: {}\n", word(&role))).unwrap_or_default();
@@ -192,7 +194,8 @@ mod tests {
         for name in ["a #b", "x: y", "it's \"so\"", "- [1]", "new\nline", "plain"] {
             let place = tempfile::tempdir().unwrap();
             let path = place.path().join(name);
-            let directory = Directory::prepare(&path, "http://127.0.0.1:1", "http://127.0.0.1:2", "0s").unwrap();
+            let directory =
+                Directory::prepare(&path, "http://127.0.0.1:1", "http://127.0.0.1:2", Duration::ZERO).unwrap();
             let settings = config::load(&directory.settings()).unwrap();
             assert_eq!((settings.state, settings.policies), (path.clone(), path.join("policies")), "{name}");
         }

@@ -59,8 +59,8 @@ pub struct DemoArgs {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// How long, in the services' time, a changed policy stands beside those in force before it takes its place (30m).
-    #[arg(long, value_name = "SPAN", default_value = "0s")]
-    policy_shadow: String,
+    #[arg(long, value_name = "SPAN", default_value = "0s", value_parser = shadow)]
+    policy_shadow: Duration,
     /// Form of the output; json is one object a line.
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -79,9 +79,12 @@ fn speed(text: &str) -> Result<f64, String> {
 }
 
 fn limit(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse().map(Duration::from_secs);
-    let limit = seconds.or_else(|_| parse_span(text)).map_err(|why| format!("it {why}"))?;
+    let limit = shadow(text)?;
     if limit < SHORTEST { Err("it is shorter than 1s".to_owned()) } else { Ok(limit) }
+}
+
+fn shadow(text: &str) -> Result<Duration, String> {
+    text.parse().map(Duration::from_secs).or_else(|_| parse_span(text)).map_err(|why| format!("it {why}"))
 }
 
 /// The plant over loopback.
@@ -97,7 +100,7 @@ pub async fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     let plant = Plant::start(args.seed, begin).await?;
     plant.advance(start);
     let (prometheus, api) = (plant.demo.prometheus_url(), plant.api.url());
-    let directory = Directory::prepare(&args.directory, &prometheus, &api, &args.policy_shadow)?;
+    let directory = Directory::prepare(&args.directory, &prometheus, &api, args.policy_shadow)?;
     let metrics = Arc::new(Metrics::new());
     let _flush =
         logs::start_in_file("info", std::fs::File::create(directory.log())?, metrics.process().lost_log_lines)?;

@@ -135,6 +135,9 @@ fn text(status: &PolicyStatus) -> anyhow::Result<()> {
     for fault in &status.faults {
         print(format!("refused     {fault}"))?;
     }
+    if status.in_force.is_none() {
+        print("            nothing is decided until a policy set loads: `flyball policy check` lists what is wrong")?;
+    }
     Ok(())
 }
 

@@ -86,19 +86,22 @@ fn once(args: &TestArgs, source: &Source) -> anyhow::Result<ExitCode> {
         }
     };
     report(args, || show::junit(&ran))?;
-    match args.output {
-        Output::Text => text(source, &ran)?,
-        Output::Json => tell(json(&ran))?,
-    }
     if ran.tests.is_empty() {
+        if args.output == Output::Json {
+            tell(json(&ran))?;
+        }
         match &args.run {
             Some(part) if !names.is_empty() => {
-                let names = names.join(", ");
-                complain(format_args!("no test has `{}` in its name; there are {}", plain(part), plain(&names)));
+                let names = names.iter().map(|name| format!("`{}`", plain(name))).collect::<Vec<_>>().join(", ");
+                complain(format_args!("no test has `{}` in its name; there are {names}", plain(part)));
             }
             _ => complain("no test ran: tests stand in files that end in _test.rhai"),
         }
         return Ok(ExitCode::from(2));
+    }
+    match args.output {
+        Output::Text => text(source, &ran)?,
+        Output::Json => tell(json(&ran))?,
     }
     let seen = ran.coverage.share();
     let uncovered = args.fail_under.filter(|least| seen < *least);

@@ -24,6 +24,17 @@ fn a_fault_says_what_to_write_instead() {
         ),
         ("when(s.rollout), scale_by(pct(9))", "scale_by is a share, expected a plain number"),
         ("when(\"x\")", "no function `when (text)`: it takes a condition"),
+        ("when(cpu.current > pct(1))", "unknown name `cpu`: a signal is read as `s.cpu`, a parameter as `p.cpu`"),
+        ("when(not s.rollout)", "unknown name `not`: write unless(..), or `!` before the condition"),
+        (
+            "when((s.cpu.current > pct(1)).held_for(120))",
+            "no function `held_for (condition, i64)`: it is called as `held_for(\"2m\")`",
+        ),
+        ("note(3)", "no function `note (i64)`: it is called as `note(\"why\")`"),
+        ("when(s.rollout), scale_bye(2)", "no function `scale_bye (i64)`: did you mean `scale_by`?"),
+        ("when(s.rollout), scale_by(1.2, 4)", "no function `scale_by (f64, i64)`: it is called as `scale_by(1.5)`"),
+        ("note('why')", "a text stands in \"double quotes\""),
+        ("# why\nnote(\"why\")", "a comment begins with //"),
     ] {
         let found = fault(clause);
         assert!(found.contains(expected), "{clause}\n   got: {found}\nwanted: {expected}");

@@ -37,6 +37,10 @@ fn expectations_pass_and_fail() {
         (".set(\"maintenance\", true).decide().expect_none()", None),
         (".set(\"can_scale_up\", false).set(\"at_max_replicas\", true).decide().expect_none()", Some("nothing")),
         (".decide().expect(\"held\")", Some("expected held to act, r acts: scale by 2; held: cpu.current is unknown")),
+        (
+            ".set(\"cpu.current\", pct(80)).decide().expect(\"held\")",
+            Some("held: cpu.current is not known to have held long enough"),
+        ),
         (".decide().expect_none()", Some("expected nothing to be done, r acts: scale by 2")),
         (".decide().expect_action(\"scale by 3\")", Some("expected to scale by 3, r acts: scale by 2")),
         (

@@ -9,7 +9,7 @@ use crate::decide::api::quantity::{ScriptResult, quantity_in};
 use crate::decide::compile::Rule;
 use crate::decide::plan::quantity::Term;
 use crate::model::explain::clause;
-use crate::model::{Choice, ConditionTrace, Proposal, RuleOutcome, RuleTrace, Truth};
+use crate::model::{Choice, ConditionTrace, Proposal, RuleOutcome, RuleTrace, Truth, UNSEEN_PAST};
 
 /// Decisions of one run, as far as something is expected of them: a script may keep many of these.
 #[derive(Clone)]
@@ -173,7 +173,10 @@ fn told(condition: &ConditionTrace) -> String {
     if condition.holds == Truth::False && condition.value.is_some() && condition.comparison.is_some() {
         return clause(condition);
     }
-    format!("{} is {}", condition.text, word(condition.holds))
+    match &condition.note {
+        Some(note) if **note == *UNSEEN_PAST => format!("{} is not known to have held long enough", condition.text),
+        _ => format!("{} is {}", condition.text, word(condition.holds)),
+    }
 }
 
 fn word(truth: Truth) -> &'static str {

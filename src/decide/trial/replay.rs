@@ -130,7 +130,11 @@ fn found(bench: &Bench, path: &str) -> ScriptResult<String> {
         [one] => Ok(one.to_owned()),
         [] => {
             let known: Vec<_> = bench.recordings.keys().map(String::as_str).collect();
-            Err(format!("the set has no recording `{path}`, there is {}", known.join(", ")).into())
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            Err(format!(
+                "the set has no recording `{path}`, there is {known}; `flyball explain SERVICE -n 100 -o json` makes one"
+            )
+            .into())
         }
         _ => Err(format!("which recording is `{path}`: {}? Rename one", named.join(", ")).into()),
     }

@@ -33,7 +33,7 @@ impl Printer {
         }
         self.run = run;
         if self.faults != view.policy_faults {
-            lines.extend(view.policy_faults.iter().map(|fault| format!("  {}", refused(fault))));
+            lines.extend(view.policy_faults.iter().map(|fault| format!("  {}", refused(view, fault))));
             self.faults.clone_from(&view.policy_faults);
         }
         if view.halted == Some(Halt::Starting) {
@@ -103,8 +103,11 @@ pub(super) fn halted(halt: Halt) -> &'static str {
 }
 
 /// Returns a refused policy.
-pub(super) fn refused(fault: &str) -> String {
-    format!("policy refused, the last good one stays: {fault}")
+pub(super) fn refused(view: &ViewModel, fault: &str) -> String {
+    match view.revision {
+        Some(_) => format!("policy refused, the last good one stays: {fault}"),
+        None => format!("policy refused, and there is none before it: nothing is decided until this is fixed: {fault}"),
+    }
 }
 
 /// Returns an event with its time and service.
@@ -123,7 +126,8 @@ pub(super) fn burst(state: BurstState) -> Option<String> {
     }
 }
 
-fn span(seconds: i64) -> String {
+/// Returns a span of the plant's time: `40 s`, `6 min 05 s`.
+pub fn span(seconds: i64) -> String {
     if seconds < 60 { format!("{seconds} s") } else { format!("{} min {:02} s", seconds / 60, seconds % 60) }
 }
 
@@ -205,6 +209,8 @@ mod tests {
         let mut printer = Printer::default();
         let mut view = moment();
         view.policy_faults = vec!["capacity.rhai:3:5: unknown signal `rsp`".to_owned()];
+        assert!(refused(&view, "x").contains("the last good one stays"));
+        assert!(!refused(&ViewModel { revision: None, ..moment() }, "x").contains("the last good one stays"));
         assert_eq!(printer.text(&view).len(), 7);
         assert_eq!(printer.text(&view).len(), 4, "the run and three services");
         let last = view.services[1].decision.as_mut().unwrap();

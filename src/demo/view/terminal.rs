@@ -157,7 +157,7 @@ fn bars(values: &[f64], width: usize) -> String {
 fn draw_decisions(frame: &mut Frame<'_>, area: Rect, view: &ViewModel, two_lines: bool) {
     let wide = two_lines || area.width >= WIDE;
     let longest = view.services.iter().map(|row| called(&row.service, wide).len()).max().unwrap_or(0);
-    let faults = view.policy_faults.iter().take(3).map(|fault| Line::styled(refused(fault), alarm()));
+    let faults = view.policy_faults.iter().take(3).map(|fault| Line::styled(refused(view, fault), alarm()));
     let decisions = view.services.iter().flat_map(|row| {
         let service = Span::styled(format!("{:<longest$} ", called(&row.service, wide)), Modifier::BOLD);
         let at = row.decision.as_ref().map_or(String::new(), |it| clock(it.at));

@@ -1,6 +1,6 @@
 //! A decision at a glance, for lists and live views: what, and the first reason with its numbers.
 
-use crate::model::outlook::Parts;
+use crate::model::outlook::{Capacity, Parts};
 use crate::model::plain::plain;
 use crate::model::{
     Action, ChangeSet, DecisionRecord, Idle, Knob, Role, RuleOutcome, RuleTrace, TargetState, Truth, WriteOutcome,
@@ -74,11 +74,23 @@ fn because(record: &DecisionRecord, rule: &str) -> String {
     let trace = record.proposal.rules.iter().find(|trace| &*trace.rule == rule);
     let sized = trace.is_some_and(|trace| trace.backed_by_arrivals);
     if sized && let Some(rates) = rates(record) {
-        return rates;
+        return format!("{rates}{}", not_below(record));
     }
     let conditions = trace.map(|trace| trace.conditions.as_slice()).unwrap_or_default();
     let first = conditions.iter().find(|condition| condition.comparison.is_some()).or(conditions.first());
     first.map_or_else(|| format!("rule {rule}"), |first| format!("rule {rule}: {}", clause(first)))
+}
+
+/// Returns what keeps a lowering from going as far as the rates alone would: `, not below 12 yet`.
+fn not_below(record: &DecisionRecord) -> String {
+    let lowers = record.change.as_ref().is_some_and(|change| change.to < change.from);
+    let floor = record.outlook.capacity.as_ref().and_then(Capacity::floor_above_need).filter(|_| lowers);
+    floor.map_or_else(String::new, until_later)
+}
+
+/// Returns how a floor above the need is shown.
+fn until_later(floor: u32) -> String {
+    format!(", not below {floor} yet")
 }
 
 /// Returns what the arrival rate needs, now and ahead: `forecast up to 701/s within 90 s needs 14 (now 404/s needs 9)`.
@@ -159,11 +171,8 @@ struct Balance {
 
 fn balance(record: &DecisionRecord) -> Option<Balance> {
     let capacity = record.outlook.capacity.as_ref()?;
-    let needed = capacity.needed_now?.max(capacity.needed_ahead.unwrap_or(0));
+    let needed = capacity.needed()?;
     let there = record.features.target.last()?.asked();
-    let floor = match capacity.floor {
-        Some(floor) if floor > needed => format!(", not below {floor} yet"),
-        _ => String::new(),
-    };
+    let floor = capacity.floor_above_need().map_or_else(String::new, until_later);
     Some(Balance { suffices: needed <= there, words: format!("{needed} needed{floor}, {there} there") })
 }
