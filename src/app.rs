@@ -358,6 +358,7 @@ fn plan(settings: &Settings, name: &str, source: Arc<dyn TelemetrySource>) -> Op
     signals.sort_by_key(|signal| signal.spec.role != Some(Role::ArrivalRate));
     Some(SourcePlan {
         name: name.to_owned(),
+        seed: SourcePlan::seed(&settings.instance, name),
         source,
         interval: declared.interval,
         history: declared.history,
