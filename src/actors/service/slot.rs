@@ -187,6 +187,12 @@ impl Service {
         self.stands(self.spec(), Standing::Retired);
         self.stages.store(None);
         self.metrics.forget();
+        self.settle_unbegun();
+    }
+
+    /// Settles the changes that wait for an actuator which begins nothing more: nobody else would. Whoever puts one in
+    /// asks for it after that, for the service may have been retired between its step and this.
+    pub(super) fn settle_unbegun(&self) {
         for event in self.actions.drain() {
             if let ActuatorEvent::Decided(decided) = &*event
                 && let Some(change) = &decided.record.change

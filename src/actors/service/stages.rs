@@ -251,6 +251,9 @@ fn hand_on(decided: Decided, service: &Arc<Service>) {
     let inbox = &service.actions;
     let put = if carries_change { inbox.put_fact(event) } else { inbox.put_latest(event) };
     service.put::<ActuatorStage>(put);
+    if service.is_retired() {
+        service.settle_unbegun();
+    }
 }
 
 /// Does the `work` that hands a change on. Where that dies, the change has ended unsent before the supervisor hears of

@@ -551,8 +551,8 @@ pub struct Declared {
     pub news: Mutex<Vec<(ServiceId, News)>>,
     /// Why it is not known how far services may go.
     pub unbounded: Mutex<Option<String>>,
-    /// Whether the next news of a planned write panics.
-    pub breaks: AtomicBool,
+    /// What happens over the next news of a planned write.
+    pub meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Declared {
@@ -561,7 +561,7 @@ impl Declared {
             roster: watch::Sender::new(None),
             news: Mutex::default(),
             unbounded: Mutex::default(),
-            breaks: AtomicBool::default(),
+            meanwhile: Mutex::default(),
         };
         declared.are(services);
         declared
@@ -585,7 +585,10 @@ impl Services for Declared {
 
     fn tell(&self, service: &ServiceId, news: News) {
         let plans = matches!(&news, News::Decided(record) if record.change.is_some());
-        assert!(!(plans && self.breaks.swap(false, Ordering::Relaxed)), "the adapter breaks over the news");
+        let meanwhile = self.meanwhile.lock().take_if(|_| plans);
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
         self.news.lock().push((service.clone(), news));
     }
 }
