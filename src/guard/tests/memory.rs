@@ -269,6 +269,25 @@ fn the_journal_restores_cooldowns_budgets_and_open_writes() {
     assert_eq!(world.propose(&Action::Restart).kind, VerdictKind::Pass);
 }
 
+/// One was turned by an earlier run, hours ago, the other a moment before that was read.
+#[test]
+fn of_two_levers_the_one_turned_last_counts_whichever_run_turned_it() {
+    let mut world = World::at(4);
+    let mut floor = intent(&world, 4, 6, Some((world.now.wall, WriteOutcome::Applied)));
+    floor.change.knob = Knob::AutoscalerFloor;
+    world.pass(7200);
+    let (change, then) = (world.change(4, 6), world.now);
+    world.pass(1);
+    world.memory = Memory::restore(&[floor], world.now);
+    world.memory.write_ended(&ended(&change, &WriteOutcome::Applied, then));
+    let now = world.now;
+    let since = |age: fn(Moment, Now) -> Duration| world.memory.since_move(Direction::Raise, |at| age(at, now));
+    assert_eq!(since(Moment::age), Some(secs(1)));
+    assert_eq!(since(Moment::certain_age), Some(secs(0)), "INV-23: the time of the downtime counts for nothing");
+    world.set_replicas(6);
+    assert_eq!(why(&world.propose(&scale_to(8)), GuardName::Cooldown), "last raise 1 s ago, cooldown 180 s");
+}
+
 #[test]
 fn a_persisted_time_in_the_future_counts_as_just_now() {
     let mut world = World::at(6);
