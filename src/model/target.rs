@@ -50,8 +50,6 @@ impl fmt::Display for TargetRef {
 pub struct TargetState {
     /// Identity across re-creation under the same name.
     pub uid: String,
-    /// Version of the object that was read.
-    pub resource_version: String,
     /// Replicas asked for (`spec.replicas`).
     pub replicas: u32,
     /// Replicas that serve (`status.readyReplicas`).
@@ -78,7 +76,6 @@ impl TargetState {
     pub fn calm(uid: &str, replicas: u32) -> Self {
         Self {
             uid: uid.to_owned(),
-            resource_version: "1".to_owned(),
             replicas,
             ready: replicas,
             rollout: false,
