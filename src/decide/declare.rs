@@ -16,7 +16,7 @@ use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, guarded};
 use crate::decide::fault::{Failure, PolicyFault, explain};
 use crate::decide::library::{LIBRARY, Libraries};
 use crate::decide::plan::parameter::Parameter;
-use crate::model::plain::is_odd;
+use crate::model::controls::is_unprintable;
 use crate::model::{Goal, RETURN_FLOOR, SignalName, UNDO};
 
 /// Most rules of a set.
@@ -221,7 +221,7 @@ fn declare_conflicts(declarations: &mut Declarations, word: &str, position: Posi
 }
 
 fn declare_otherwise(declarations: &mut Declarations, text: &str, position: Position) {
-    if text.is_empty() || text.len() > MAX_OTHERWISE || text.contains(is_odd) {
+    if text.is_empty() || text.len() > MAX_OTHERWISE || text.contains(is_unprintable) {
         declarations.fault(position, format!("otherwise: the text is a line of 1 to {MAX_OTHERWISE} bytes"));
     } else if let Some((_, first)) = &declarations.otherwise {
         let message = format!("otherwise(..) stands in {first} already: a set has one");

@@ -5,7 +5,7 @@ use std::fmt;
 use rhai::{Dynamic, EvalAltResult, ParseErrorType, Position};
 
 use crate::decide::engine::{MAX_FUNCTIONS, Spent};
-use crate::model::plain::plain;
+use crate::model::controls::escape_controls;
 
 /// One thing that is wrong with a policy set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -50,13 +50,13 @@ impl PolicyFault {
     /// Returns the rule or limit in which it was found, with the word for which of both it is.
     pub fn whose(&self) -> Option<String> {
         let kind = if self.is_limit { "limit" } else { "rule" };
-        self.rule.as_ref().map(|name| format!("{kind} {}", plain(name)))
+        self.rule.as_ref().map(|name| format!("{kind} {}", escape_controls(name)))
     }
 }
 
 impl fmt::Display for PolicyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&if self.file.is_empty() { "policy set".into() } else { plain(&self.file) })?;
+        f.write_str(&if self.file.is_empty() { "policy set".into() } else { escape_controls(&self.file) })?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
             if let Some(column) = self.column {
@@ -67,7 +67,7 @@ impl fmt::Display for PolicyFault {
             write!(f, ": {whose}")?;
         }
         // What a script throws, or how a file is called, is no text of ours.
-        write!(f, ": {}", plain(&self.message))
+        write!(f, ": {}", escape_controls(&self.message))
     }
 }
 

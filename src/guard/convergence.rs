@@ -36,7 +36,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
             stuck.pods, stuck.why
         ));
     }
-    let still = case.memory.coming(case.ctx.now);
+    let still = case.memory.stalled_for(case.ctx.now);
     if still >= start.saturating_mul(3) {
         return Answer::Hold(format!(
             "{missing} of {asked} replicas are missing and none has come for {} s, more would not either: {wait}",

@@ -245,7 +245,7 @@ impl Memory {
 
     /// Returns the writes of late that came to nothing at the API server.
     pub fn denials(&self, now: Now) -> Option<&Denials> {
-        self.denials.as_ref().filter(|denials| denials.count(now))
+        self.denials.as_ref().filter(|denials| denials.is_recent(now))
     }
 
     /// Returns when `knob` was last turned in `direction`.
@@ -271,7 +271,7 @@ impl Memory {
     }
 
     /// Returns for how long replicas have been missing without one more becoming ready.
-    pub(super) fn coming(&self, now: Now) -> Duration {
+    pub(super) fn stalled_for(&self, now: Now) -> Duration {
         self.coming.map_or(Duration::ZERO, |(_, since)| now.since(since))
     }
 

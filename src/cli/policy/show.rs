@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Source;
 use crate::cli::{Output, tell, terminal};
 use crate::decide::{LINTS, Lint, PolicyFault, TestReport};
-use crate::model::plain;
+use crate::model::controls::escape_controls;
 
 /// Columns of a source line that are shown.
 const WIDTH: usize = 160;
@@ -26,7 +26,7 @@ fn painted(source: &Source, fault: &PolicyFault, is_warning: bool, in_colour: bo
     // What concerns no single file names the directory alone.
     let slash = if fault.file.is_empty() { ": " } else { "/" };
     let directory = source.directory.display().to_string();
-    let directory = plain::plain(&directory);
+    let directory = escape_controls(&directory);
     let mut text = if is_warning {
         format!("{strong}warning:{plain} {directory}{slash}{fault}")
     } else {
@@ -50,7 +50,7 @@ fn painted(source: &Source, fault: &PolicyFault, is_warning: bool, in_colour: bo
 
 /// Returns a line as a terminal may have it; tabs stay, so that the caret stands where it should.
 fn shown(line: &str) -> String {
-    line.split('\t').map(plain::plain).collect::<Vec<_>>().join("\t")
+    line.split('\t').map(escape_controls).collect::<Vec<_>>().join("\t")
 }
 
 /// Returns the line that a fault is in, and its number. What is missing at the end of a file is found behind its last

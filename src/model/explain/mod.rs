@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use super::change::ChangeSet;
 use super::condition::{Comparison, ConditionTrace, Truth};
+use super::controls::escape_controls;
 use super::mask::MASKED;
-use super::plain::plain;
 use super::signal::{Scale, Unit};
 use super::target::TargetState;
 
@@ -101,7 +101,7 @@ fn alone(condition: &ConditionTrace) -> String {
     // That of a combination says what its parts say.
     let note = condition.note.as_ref().filter(|_| condition.parts.is_none() && !hidden);
     let note = note.map_or_else(String::new, |note| format!(" ({note})"));
-    plain(&format!("{unless}{}{numbers}{held}{note}", condition.text)).into_owned()
+    escape_controls(&format!("{unless}{}{numbers}{held}{note}", condition.text)).into_owned()
 }
 
 /// Tells whether numbers of a condition that could be told are not shown.

@@ -1,7 +1,7 @@
 //! One plain sentence: what was done and why, or why nothing was.
 
 use crate::model::condition::ConditionTrace;
-use crate::model::plain::plain;
+use crate::model::controls::escape_controls;
 use crate::model::proposal::{RuleOutcome, RuleTrace};
 use crate::model::{
     Action, ChangeSet, Choice, Convergence, DecisionRecord, Effect, Finding, GuardFinding, GuardName, Idle, Knob, Mode,
@@ -30,7 +30,7 @@ pub fn sentence(record: &DecisionRecord) -> String {
         Course::Idle(why) => idle(&record.proposal.rules, why),
     };
     // Names of owners and errors of servers are no text of ours, and earlier versions kept notes as they were.
-    plain(&words).into_owned()
+    escape_controls(&words).into_owned()
 }
 
 fn written(record: &DecisionRecord, change: &ChangeSet) -> String {
@@ -166,7 +166,7 @@ pub fn policy_trouble(record: &DecisionRecord) -> Option<String> {
         }
         _ => None,
     })?;
-    Some(plain(&words).into_owned())
+    Some(escape_controls(&words).into_owned())
 }
 
 fn doubts(rule: &RuleTrace) -> String {
