@@ -247,7 +247,8 @@ impl Given {
             outlooks.push(seen.outlook(now.wall));
         }
         let (target, bounds) = self.target();
-        let parameters = self.values.iter().filter_map(|(key, value)| Some((key.strip_prefix("p.")?.into(), *value)));
+        let parameters =
+            self.values.iter().filter_map(|(key, value)| Some((key.strip_prefix("p.")?.into(), Some(*value))));
         let spec = ServiceSpec {
             signals,
             bounds,
@@ -262,7 +263,8 @@ impl Given {
     pub(super) fn recorded(&self, id: &ServiceId, signals: Vec<SignalSpec>) -> ServiceSpec {
         let bound = |key: &str, open| self.values.get(key).map_or(open, |count| *count as u32);
         let bounds = Bounds { min: bound("bounds.min", 1), max: bound("bounds.max", 1_000) };
-        let parameters = self.values.iter().filter_map(|(key, value)| Some((key.strip_prefix("p.")?.into(), *value)));
+        let parameters =
+            self.values.iter().filter_map(|(key, value)| Some((key.strip_prefix("p.")?.into(), Some(*value))));
         ServiceSpec { signals, bounds, parameters: parameters.collect(), ..ServiceSpec::blank(id.clone()) }
     }
 
