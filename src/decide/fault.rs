@@ -17,11 +17,31 @@ pub struct PolicyFault {
     /// Column, from 1.
     pub column: Option<usize>,
     /// The rule or limit in which it was found.
-    pub rule: Option<String>,
-    /// Whether that is a limit.
-    pub is_limit: bool,
+    pub within: Option<(RuleKind, String)>,
     /// What is wrong and what to do.
     pub message: String,
+    /// What it is about, where others may follow from that.
+    pub kind: Option<Box<FaultKind>>,
+}
+
+/// Which of both a declaration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RuleKind {
+    /// It asks for an action.
+    Rule,
+    /// It forbids, and never asks for anything.
+    Limit,
+}
+
+/// What a fault is about: what loads a set goes by that, and not by the words.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultKind {
+    /// A parameter is read that no file has declared.
+    UnknownParameter,
+    /// A document of this name is read, and there is none.
+    AbsentDocument(String),
+    /// A member of this name is read off a document or a map that does not have it.
+    UnknownMember(String),
 }
 
 impl PolicyFault {
@@ -31,15 +51,20 @@ impl PolicyFault {
             file: file.to_owned(),
             line: position.line(),
             column: position.position(),
-            rule: None,
-            is_limit: false,
+            within: None,
             message: message.into(),
+            kind: None,
         }
     }
 
+    /// Returns a fault at a position of a file that a script ended with.
+    pub(super) fn failed(file: &str, position: Position, failure: &Failure) -> Self {
+        Self { kind: failure.kind(), ..Self::at(file, position, failure.to_string()) }
+    }
+
     /// Returns it as one of a rule, or of a limit.
-    pub(super) fn within(self, rule: &str, is_limit: bool) -> Self {
-        Self { rule: Some(rule.to_owned()), is_limit, ..self }
+    pub(super) fn within(self, kind: RuleKind, name: &str) -> Self {
+        Self { within: Some((kind, name.to_owned())), ..self }
     }
 
     /// Returns a fault of a file as a whole, or of the set if `file` is empty.
@@ -49,8 +74,11 @@ impl PolicyFault {
 
     /// Returns the rule or limit in which it was found, with the word for which of both it is.
     pub fn whose(&self) -> Option<String> {
-        let kind = if self.is_limit { "limit" } else { "rule" };
-        self.rule.as_ref().map(|name| format!("{kind} {}", escape_controls(name)))
+        let word = |kind| match kind {
+            RuleKind::Rule => "rule",
+            RuleKind::Limit => "limit",
+        };
+        self.within.as_ref().map(|(kind, name)| format!("{} {}", word(*kind), escape_controls(name)))
     }
 }
 
@@ -98,15 +126,44 @@ pub(super) enum Failure {
     /// A panic below the script.
     #[error("panic: the engine failed inside this rule")]
     Panic,
+    /// What the loading of the set goes by.
+    #[error("{0}")]
+    Told(Told),
     /// Anything else that the script did wrong.
     #[error("{0}")]
     Script(String),
 }
 
+/// What a function of ours says is wrong, and what that is about. Scripts cannot catch it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) kind: FaultKind,
+    pub(super) message: String,
+}
+
+impl From<Told> for Box<EvalAltResult> {
+    fn from(told: Told) -> Self {
+        EvalAltResult::ErrorRuntime(Dynamic::from(told), Position::NONE).into()
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 impl Failure {
     /// Tells whether it is about what was used up, and not about one place: what stands behind it is not looked at.
     pub(super) fn ends_all(&self) -> bool {
-        !matches!(self, Self::Script(_) | Self::InvalidAction(_))
+        !matches!(self, Self::Script(_) | Self::Told(_) | Self::InvalidAction(_))
+    }
+
+    fn kind(&self) -> Option<Box<FaultKind>> {
+        match self {
+            Self::Told(told) => Some(told.kind.clone().into()),
+            _ => None,
+        }
     }
 }
 
@@ -156,6 +213,14 @@ pub(super) fn explain_with_file(error: &EvalAltResult, operations: u64) -> (Fail
         EvalAltResult::ErrorDataTooLarge(what, _) => Failure::TooLarge(too_large(what).to_owned()),
         EvalAltResult::ErrorTooManyVariables(_) => Failure::TooLarge("too many variables".to_owned()),
         EvalAltResult::ErrorTooManyModules(_) => Failure::TooLarge("too many imports".to_owned()),
+        EvalAltResult::ErrorRuntime(value, _) if value.is::<Told>() => {
+            let told = value.clone().try_cast::<Told>();
+            told.map_or_else(|| Failure::Script(script_message(inner)), Failure::Told)
+        }
+        EvalAltResult::ErrorPropertyNotFound(name, _) => {
+            let message = format!("{}{UNNAMED}", no_member(name));
+            Failure::Told(Told { kind: FaultKind::UnknownMember(name.clone()), message })
+        }
         other => Failure::Script(script_message(other)),
     };
     (failure, position, file)
@@ -197,6 +262,11 @@ pub(super) fn syntax_message(error: &ParseErrorType, text: &str) -> String {
     said
 }
 
+/// Returns how the message about a member begins that is not there.
+pub(super) fn no_member(name: &str) -> String {
+    format!("there is no `{name}` in it")
+}
+
 /// How the message about a member that is not there ends, where it is not known what there is.
 pub(super) const UNNAMED: &str = ": see what the document or the map holds";
 /// Why a function, with a name or without, sees no variables but its own.
@@ -235,9 +305,6 @@ fn script_message(error: &EvalAltResult) -> String {
             format!("the rule's body is a {}, expected a list of clauses [when(..), .., an action]", plain_type(found))
         }
         EvalAltResult::ErrorDotExpr(text, _) => text.clone(),
-        EvalAltResult::ErrorPropertyNotFound(name, _) => {
-            format!("there is no `{name}` in it{UNNAMED}")
-        }
         other => {
             let mut plain = other.to_string();
             if let Some(end) = plain.rfind(" (line ") {
