@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::model::{
     ChangeId, ChangeSet, DecisionId, Epoch, Evidence, Features, FloorOf, Now, Proposal, ServiceSpec, TraceId, Verdict,
-    WriteOutcome,
+    WriteOutcome, WriteTrace,
 };
 
 /// How long after its decision a write may still be sent (INV-03).
@@ -59,7 +59,7 @@ pub fn plan(
         id: ChangeId::derive(lever.uid, lever.knob, decision, from, to),
         decision: decision.clone(),
         trace,
-        rule: proposal.choice.rule().unwrap_or_default().to_owned(),
+        cause: proposal.choice.rule().unwrap_or_default().into(),
         revision: proposal.revision.clone(),
         target: spec.target.clone(),
         uid: lever.uid.to_owned(),
@@ -108,13 +108,16 @@ pub fn recheck(change: &ChangeSet, live_uid: &str, live_value: u32, now: Now) ->
 /// gone. Settled by what is there, never by sending again (INV-12). Asked before the write can land no more it says
 /// what is so far.
 pub fn settle(change: &ChangeSet, live: Option<(&str, u32)>) -> WriteOutcome {
-    let (reason, did_nothing) = match live {
+    let (reason, trace) = match live {
         Some((uid, value)) if uid == change.uid && value == change.to => return WriteOutcome::Applied,
-        Some((uid, value)) if uid == change.uid => (format!("found {value}, not {}", change.to), value == change.from),
-        Some((uid, _)) => (recreated(change, uid), false),
-        None => (format!("{} does not exist any more", carrier(change)), false),
+        Some((uid, value)) if uid == change.uid => {
+            let trace = if value == change.from { WriteTrace::Nothing } else { WriteTrace::MayHave };
+            (format!("found {value}, not {}", change.to), trace)
+        }
+        Some((uid, _)) => (recreated(change, uid), WriteTrace::MayHave),
+        None => (format!("{} does not exist any more", carrier(change)), WriteTrace::MayHave),
     };
-    WriteOutcome::Abandoned { reason, sent: true, did_nothing }
+    WriteOutcome::Abandoned { reason, trace }
 }
 
 fn recreated(change: &ChangeSet, live_uid: &str) -> String {

@@ -84,7 +84,7 @@ fn a_plan_is_absolute_and_written_as_permitted() {
     let action = Action::ScaleBy { factor: 3.0 };
     let change = planned(action, VerdictKind::Clamp, Some(8), known(4)).unwrap();
     assert_eq!((change.from, change.to, change.knob, change.class), (4, 8, Knob::Replicas, ActionClass::Scale));
-    assert_eq!((change.uid.as_str(), change.rule.as_str(), change.valid_for), ("u1", "up", VALID_FOR));
+    assert_eq!((change.uid.as_str(), change.cause.as_str(), change.valid_for), ("u1", "up", VALID_FOR));
     assert_eq!((change.epoch, change.decided), (Epoch::new(3), now()));
     assert!(change.backed_by_arrivals);
     assert_eq!(change, planned(Action::ScaleBy { factor: 3.0 }, VerdictKind::Clamp, Some(8), known(4)).unwrap());
@@ -198,8 +198,8 @@ fn a_write_of_unknown_fate_is_settled_by_what_is_there() {
         [(Some(("u1", 4)), true), (Some(("u1", 5)), false), (Some(("u2", 4)), false), (None, false)]
     {
         let settled = settle(&change, live);
-        let WriteOutcome::Abandoned { did_nothing, .. } = settled else { panic!("{live:?}: {settled}") };
-        assert_eq!(did_nothing, unchanged, "{live:?}");
+        let WriteOutcome::Abandoned { trace, .. } = settled else { panic!("{live:?}: {settled}") };
+        assert_eq!(trace == WriteTrace::Nothing, unchanged, "{live:?}");
         assert_eq!(settled.is_charged(), !unchanged, "another value may be of our making: {live:?}");
     }
 }

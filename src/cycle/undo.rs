@@ -102,7 +102,7 @@ mod tests {
 
     fn change(from: u32, to: u32) -> ChangeSet {
         let decision = DecisionId { service: "shop/checkout".parse().unwrap(), cycle: CycleId { run: 1, seq: 7 } };
-        ChangeSet { rule: "down".to_owned(), uid: "u".to_owned(), ..ChangeSet::of_replicas(decision, from, to, AT) }
+        ChangeSet { cause: "down".into(), uid: "u".to_owned(), ..ChangeSet::of_replicas(decision, from, to, AT) }
     }
 
     fn effect(impact: Impact) -> Effect {

@@ -12,8 +12,8 @@ use super::owner::Owner;
 use super::window::Window;
 use crate::model::guards::UNDONE_COUNTS;
 use crate::model::{
-    CONVERGE_WITHIN, ChangeId, ChangeSet, Direction, Intent, Knob, Moment, Now, Refusal, Revert, TargetState,
-    Timestamp, UNDO, WriteEnd, WriteOutcome,
+    CONVERGE_WITHIN, Cause, ChangeId, ChangeSet, Direction, Intent, Knob, Moment, Now, Refusal, Revert, TargetState,
+    Timestamp, WriteEnd, WriteOutcome,
 };
 
 /// A write that counts against the budgets of the service.
@@ -228,7 +228,7 @@ impl Memory {
         if at.age(now) <= last.age(now) {
             *last = at;
         }
-        if change.rule == UNDO {
+        if change.cause == Cause::Undo {
             self.undone.push_back(at);
         }
     }

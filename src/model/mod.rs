@@ -71,7 +71,7 @@ pub mod write_outcome;
 
 pub use action::{Action, ActionClass, Direction, Knob};
 pub use autoscaling::{Autoscaler, Autoscaling, FloorOf, Lever, Motion};
-pub use change::{ChangeId, ChangeSet, Intent, Revert, WriteEnd};
+pub use change::{Cause, ChangeId, ChangeSet, Intent, Revert, WriteEnd};
 pub use comparison::{CandidateDecision, Comparison, Difference};
 pub use condition::{ConditionTrace, Parts, Truth, UNDECLARED, UNSEEN_PAST};
 pub use effect::{CONVERGE_WITHIN, Convergence, Effect, Impact, Measured};
@@ -96,4 +96,4 @@ pub use spec::{Bounds, Budgets, CapacitySpec, Mode, ServiceSpec, Slo};
 pub use target::{Stuck, TargetKind, TargetReading, TargetRef, TargetState};
 pub use time::{Minute, Now, Timestamp};
 pub use verdict::{Finding, GuardFinding, GuardName, Verdict, VerdictKind};
-pub use write_outcome::{Refusal, WriteOutcome};
+pub use write_outcome::{Reach, Refusal, WriteOutcome, WriteTrace};

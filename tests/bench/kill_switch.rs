@@ -141,7 +141,7 @@ fn change(index: u32) -> anyhow::Result<ChangeSet> {
         id: ChangeId::derive(&name, Knob::Replicas, &decision, 2, 3),
         trace: TraceId::derive(&decision.service, decision.cycle, at),
         decision,
-        rule: "bench".to_owned(),
+        cause: "bench".into(),
         revision: None,
         target: TargetRef { kind: TargetKind::Deployment, namespace: "bench".to_owned(), name: name.clone() },
         uid: name,

@@ -33,7 +33,7 @@ use crate::guard::{FleetBudget, FleetLimits};
 use crate::instrument::ProcessMetrics;
 use crate::model::{
     ChangeSet, Epoch, Foreseen, Intent, KILL_READ_HOLDS, KillState, LANDS_WITHIN, Lead, Now, Refusal, ServiceId,
-    TargetRef, WriteEnd, WriteOutcome,
+    TargetRef, WriteEnd, WriteOutcome, WriteTrace,
 };
 use crate::ports::journal::Entry;
 use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwitch, Leadership, Live};
@@ -393,7 +393,7 @@ impl WriteGate {
         let ended = if prepared {
             AssertUnwindSafe(settled).catch_unwind().await.unwrap_or_else(|_| {
                 self.state.lock().unsettled.push(change.clone());
-                WriteOutcome::Abandoned { reason: REASON.to_owned(), sent: true, did_nothing: false }.into()
+                WriteOutcome::Abandoned { reason: REASON.to_owned(), trace: WriteTrace::MayHave }.into()
             })
         } else {
             WriteOutcome::unsent(REASON).into()

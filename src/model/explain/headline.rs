@@ -47,7 +47,7 @@ fn written(record: &DecisionRecord, change: &ChangeSet) -> (String, String) {
     };
     let verb = verb(change, record.outcome.as_ref());
     let why = match &record.outcome {
-        None | Some(WriteOutcome::Applied) => format!("{}{}", because(record, &change.rule), cut(record)),
+        None | Some(WriteOutcome::Applied) => format!("{}{}", because(record, change.cause.as_str()), cut(record)),
         Some(outcome) => outcome.to_string(),
     };
     (format!("{verb} {thing}{} -> {}", change.from, change.to), why)

@@ -42,7 +42,11 @@ fn written(record: &DecisionRecord, change: &ChangeSet) -> String {
     let verb = verb(change, record.outcome.as_ref());
     let outcome = record.outcome.as_ref().map_or("the write is under way".to_owned(), ToString::to_string);
     let effect = record.effect.as_ref().map(effect).unwrap_or_default();
-    format!("{verb} {service} from {from} to {to}: {}{}; {outcome}{effect}", why(record, &change.rule), cut(record))
+    format!(
+        "{verb} {service} from {from} to {to}: {}{}; {outcome}{effect}",
+        why(record, change.cause.as_str()),
+        cut(record)
+    )
 }
 
 fn effect(effect: &Effect) -> String {

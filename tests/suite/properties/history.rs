@@ -15,7 +15,7 @@ use flyball::model::{
     Action, ActionClass, Bounds, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId, Epoch, Features,
     Finite, Foreseen, Goal, Intent, KillState, Lead, Limit, Missing, Mode, Now, Outlook, Proposal, Reading, Role,
     RuleOutcome, RuleTrace, Sample, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, TargetReading,
-    TargetState, Timestamp, TraceId, Unit, Verdict, Vetoed, WriteEnd, WriteOutcome,
+    TargetState, Timestamp, TraceId, Unit, Verdict, Vetoed, WriteEnd, WriteOutcome, WriteTrace,
 };
 use proptest::prelude::*;
 
@@ -402,7 +402,7 @@ impl World {
             Fate::Superseded => self.end(&change, WriteOutcome::Superseded { found: String::new() }),
             Fate::Rejected => self.end(&change, WriteOutcome::Rejected { reason: String::new(), did_nothing: false }),
             Fate::Lost => {
-                let lost = WriteOutcome::Abandoned { reason: String::new(), sent: true, did_nothing: true };
+                let lost = WriteOutcome::Abandoned { reason: String::new(), trace: WriteTrace::Nothing };
                 self.late = Some((change, 2, lost));
             }
         }
