@@ -10,6 +10,7 @@ mod tests;
 
 use std::time::Duration;
 
+use self::kinds::Values;
 use crate::model::{
     ChangeId, ChangeSet, DecisionId, Epoch, Evidence, Features, FloorOf, Now, Proposal, ServiceSpec, TraceId, Verdict,
     WriteOutcome, WriteTrace,
@@ -31,31 +32,34 @@ pub struct Made<'a> {
     pub at: Now,
 }
 
-/// Plans the write of one decision; `None` when nothing is permitted, nothing would change, or the target is not
-/// known.
-///
-/// # Errors
-/// How the decision ends without a plan: `NoLever` where nobody has read what stands at the knob.
+/// What follows from a verdict.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Plan {
+    /// A write.
+    Write(ChangeSet),
+    /// Nothing: nothing is permitted, nothing would change, or the target is not known.
+    NothingToDo,
+    /// Nothing: nobody has read what stands at the knob.
+    NoLever,
+}
+
+/// Plans the write of one decision.
 ///
 /// **Invariants**: INV-01 (what is permitted is written as is), INV-03, INV-22. The same decision gives the same
 /// change, id included (INV-29).
-pub fn plan(
-    made: Made<'_>,
-    spec: &ServiceSpec,
-    features: &Features,
-    proposal: &Proposal,
-    verdict: &Verdict,
-) -> Result<Option<ChangeSet>, WriteOutcome> {
+pub fn plan(made: Made<'_>, spec: &ServiceSpec, features: &Features, proposal: &Proposal, verdict: &Verdict) -> Plan {
     let Made { decision, trace, epoch, at } = made;
-    let Some((action, backed_by_arrivals)) = proposal.choice.asked() else { return Ok(None) };
-    let Some(target) = features.target.known().filter(|_| verdict.kind.permits()) else { return Ok(None) };
-    let Some((from, to)) = kinds::values(action, target, verdict.permitted)?.filter(|(from, to)| from != to) else {
-        return Ok(None);
+    let Some((action, backed_by_arrivals)) = proposal.choice.asked() else { return Plan::NothingToDo };
+    let Some(target) = features.target.known().filter(|_| verdict.kind.permits()) else { return Plan::NothingToDo };
+    let (from, to) = match kinds::values(action, target, verdict.permitted) {
+        Values::Turn { from, to } if from != to => (from, to),
+        Values::Turn { .. } | Values::Rest => return Plan::NothingToDo,
+        Values::NoLever => return Plan::NoLever,
     };
     let lever = target.lever();
     let floor = target.autoscaler().map(|one| FloorOf { autoscaler: one.name.clone(), baseline: one.baseline });
     let evidence = Evidence::of(action, Some(lever.asked), backed_by_arrivals);
-    Ok(Some(ChangeSet {
+    Plan::Write(ChangeSet {
         id: ChangeId::derive(lever.uid, lever.knob, decision, from, to),
         decision: decision.clone(),
         trace,
@@ -74,7 +78,7 @@ pub fn plan(
         // What is not fresh now is not fresh at the write either.
         fresh_for: evidence.fresh_for(spec, features).unwrap_or_default(),
         epoch,
-    }))
+    })
 }
 
 /// Asks a live read, right before the write, whether `change` may still be sent.

@@ -179,33 +179,20 @@ impl Stage for DeciderStage {
     }
 
     fn step(core: &mut DeciderCore, event: &DeciderEvent, by: &Declared, service: &Service) -> Option<Decided> {
-        match event {
-            DeciderEvent::Assessed(assessed) => {
-                let world = &service.world;
-                let (sets, kill) = (world.policy.of(&service.id), world.ports.kill.seen());
-                let lead = lead(service);
-                let hold = service.hold();
-                let (policy, candidate) = (sets.in_force.as_deref(), sets.candidate.as_deref());
-                let withdrawn = matches!(by.standing, Standing::Withdrawn { .. });
-                let (hold, mask) = (hold.as_deref(), &*world.mask);
-                let unbounded = world.ports.services.unbounded();
-                let unbounded = unbounded.as_deref();
-                let inputs = Inputs { policy, candidate, kill: &kill, lead: &lead, mask, hold, unbounded, withdrawn };
-                Some(core.decide(assessed, inputs))
-            }
-            DeciderEvent::WriteEnded(end) => {
-                core.write_ended(end);
-                None
-            }
-            DeciderEvent::TookOver { intents, now } => {
-                core.took_over(intents, *now);
-                None
-            }
-            DeciderEvent::Measured { change, effect, now } => {
-                core.measured(change, effect, *now);
-                None
-            }
-        }
+        let world = &service.world;
+        let (sets, kill) = (world.policy.of(&service.id), world.ports.kill.seen());
+        let (lead, hold, unbounded) = (lead(service), service.hold(), world.ports.services.unbounded());
+        let inputs = Inputs {
+            policy: sets.in_force.as_deref(),
+            candidate: sets.candidate.as_deref(),
+            kill: &kill,
+            lead: &lead,
+            mask: &world.mask,
+            hold: hold.as_deref(),
+            unbounded: unbounded.as_deref(),
+            withdrawn: matches!(by.standing, Standing::Withdrawn { .. }),
+        };
+        core.step(event, inputs)
     }
 
     /// An end that could not be taken in is remembered as far as the next writes depend on it.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flyball::act::{Made, plan};
+use flyball::act::{Made, Plan, plan};
 use flyball::guard::{Context, Memory, judge};
 use flyball::model::kill::KillOrder;
 use flyball::model::time::elapsed;
@@ -351,7 +351,11 @@ impl World {
         let decision = DecisionId { service: self.spec.id.clone(), cycle: CycleId { run: self.run, seq: self.seq } };
         let trace = TraceId::derive(&decision.service, decision.cycle, now.wall);
         let made = Made { decision: &decision, trace, epoch: Epoch::ALONE, at: now };
-        let change = plan(made, &self.spec, &features, &proposal, &verdict).unwrap();
+        let change = match plan(made, &self.spec, &features, &proposal, &verdict) {
+            Plan::Write(change) => Some(change),
+            Plan::NothingToDo => None,
+            Plan::NoLever => panic!("replicas have one"),
+        };
         self.witness(regime, wanted, verdict, change.clone());
         if let Some(change) = change {
             self.write(change, regime.fate);
