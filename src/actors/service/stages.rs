@@ -25,7 +25,6 @@ impl Stage for ObserverStage {
     type Item = Share;
     type Core = ObserverCore;
     type Effects = Observed;
-    const POSITION: usize = 0;
     const ROLE: ActorRole = ActorRole::Observer;
     const TIMED: instrument::Stage = instrument::Stage::Observe;
 
@@ -70,7 +69,6 @@ impl Stage for ForecasterStage {
     type Item = ForecasterEvent;
     type Core = ForecasterCore;
     type Effects = Vec<ForecasterEffect>;
-    const POSITION: usize = 1;
     const ROLE: ActorRole = ActorRole::Forecaster;
     const TIMED: instrument::Stage = instrument::Stage::Forecast;
 
@@ -162,7 +160,6 @@ impl Stage for DeciderStage {
     type Item = DeciderEvent;
     type Core = DeciderCore;
     type Effects = Option<Decided>;
-    const POSITION: usize = 2;
     const ROLE: ActorRole = ActorRole::Decider;
     const TIMED: instrument::Stage = instrument::Stage::Decide;
 
@@ -271,7 +268,6 @@ impl Stage for ActuatorStage {
     type Item = ActuatorEvent;
     type Core = ActuatorCore;
     type Effects = Vec<ActuatorEffect>;
-    const POSITION: usize = 3;
     const ROLE: ActorRole = ActorRole::Actuator;
     const TIMED: instrument::Stage = instrument::Stage::Act;
 
