@@ -13,7 +13,8 @@ use flyball::adapters::alone::Alone;
 use flyball::app::vocabulary;
 use flyball::instrument::Metrics;
 use flyball::model::{
-    CycleId, Epoch, Foreseen, GuardName, Intent, Lead, SignalSpec, WriteEnd, WriteOutcome, explain::sentence,
+    CycleId, Epoch, Foreseen, GuardName, Intent, Lead, RecordMask, SignalSpec, WriteEnd, WriteOutcome,
+    explain::sentence,
 };
 use flyball::ports::{Clock, Leadership};
 use futures::future::BoxFuture;
@@ -83,12 +84,12 @@ impl Slot {
         policy.take(&files, &vocabulary(&world.settings).unwrap(), no_deadline, &process);
         let around = flyball::actors::World {
             gate: world.gate(meanwhile.clone()),
-            policy: Arc::new(policy),
+            policy,
             metrics: metrics.clone(),
             process,
-            mask: Arc::default(),
+            mask: RecordMask::default(),
             forecast: Arc::new(world.settings.forecast.clone()),
-            ports,
+            ports: Arc::new(ports),
         };
         let past = Past { cycle: CycleId { run: 1, seq: 0 }, intents: intents(&world), fits: Vec::new() };
         let spec = Arc::new(world.settings.services[0].clone());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use flyball::actors::write_gate::{GateParts, WriteGate};
+use flyball::actors::write_gate::WriteGate;
 use flyball::actors::{LoopControl, Tree};
 use flyball::adapters::alone::Alone;
 use flyball::adapters::clock::ScaledClock;
@@ -109,10 +109,8 @@ impl World {
 
     /// Returns a write gate of its own over this world, which leads by `leadership`.
     pub fn gate(&self, leadership: Arc<dyn Leadership>) -> Arc<WriteGate> {
-        let Ports { clock, cluster, journal, kill, budgets, .. } = self.ports();
-        let metrics = Metrics::new().process();
-        let parts = GateParts { clock, cluster, journal, kill, leadership, metrics, limits: budgets };
-        Arc::new(WriteGate::new(parts).unwrap())
+        let ports = Ports { leadership, ..self.ports() };
+        Arc::new(WriteGate::new(Arc::new(ports), Metrics::new().process()).unwrap())
     }
 
     pub async fn start(&self) -> (Tree, Arc<LoopControl>) {
