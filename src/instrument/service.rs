@@ -42,8 +42,6 @@ impl ActorRole {
     }
 }
 
-const MODES: [Mode; 4] = [Mode::Observe, Mode::Shadow, Mode::Approve, Mode::Auto];
-
 type Share = Gauge<f64, AtomicU64>;
 
 /// The metrics of all services.
@@ -221,7 +219,7 @@ impl ServiceMetrics {
 
     /// Notes the mode: one series for each service, of the mode it has.
     pub fn mode(&self, mode: Mode) {
-        for other in MODES {
+        for other in Mode::ALL {
             let label = [named(&self.service), ("mode", other.as_str().into())];
             if other == mode {
                 self.families.mode.get_or_create(&label).set(1);
@@ -242,7 +240,7 @@ impl ServiceMetrics {
         }
         families.quarantined.remove(&[named(&self.service)]);
         families.denied.remove(&[named(&self.service)]);
-        for mode in MODES {
+        for mode in Mode::ALL {
             families.mode.remove(&[named(&self.service), ("mode", mode.as_str().into())]);
         }
         for Counted { family, key, word, .. } in &used.counted {
