@@ -269,3 +269,20 @@ pub struct Revert {
     /// The field manager that set it, where the object names one.
     pub by: Option<Arc<str>>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_asked_for_a_write_is_kept_by_one_name() {
+        for (cause, name) in [
+            (Cause::Rule("capacity".into()), "\"capacity\""),
+            (Cause::Undo, "\"undo\""),
+            (Cause::ReturnFloor, "\"return_floor\""),
+        ] {
+            assert_eq!(serde_json::to_string(&cause).unwrap(), name);
+            assert_eq!(serde_json::from_str::<Cause>(name).unwrap(), cause);
+        }
+    }
+}

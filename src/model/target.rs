@@ -146,3 +146,18 @@ impl TargetReading {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_an_older_version_kept_with_a_version_loads() {
+        let older = serde_json::json!({
+            "uid": "u", "resource_version": "41", "replicas": 4, "ready": 4, "rollout": false, "autoscaling": Autoscaling::Nobody
+        });
+        let packed = rmp_serde::to_vec_named(&older).unwrap();
+        assert_eq!(rmp_serde::from_slice::<TargetState>(&packed).unwrap(), TargetState::calm("u", 4));
+        assert_eq!(serde_json::from_value::<TargetState>(older).unwrap(), TargetState::calm("u", 4));
+    }
+}

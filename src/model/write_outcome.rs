@@ -289,15 +289,18 @@ impl fmt::Display for WriteOutcome {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
     fn what_did_nothing_is_told_from_what_may_have_and_older_records_count_as_if_it_had() {
         let reason = || "found 4, not 6".to_owned();
+        let abandoned = |trace| WriteOutcome::Abandoned { reason: reason(), trace };
         for (outcome, charged, remembered) in [
             (WriteOutcome::unsent("flyball is shutting down"), false, false),
-            (WriteOutcome::Abandoned { reason: reason(), trace: WriteTrace::Nothing }, false, true),
-            (WriteOutcome::Abandoned { reason: reason(), trace: WriteTrace::MayHave }, true, true),
+            (abandoned(WriteTrace::Nothing), false, true),
+            (abandoned(WriteTrace::MayHave), true, true),
             (WriteOutcome::Rejected { reason: reason(), did_nothing: true }, false, true),
             (WriteOutcome::Rejected { reason: reason(), did_nothing: false }, true, true),
             (WriteOutcome::unavailable(reason()), false, true),
@@ -308,11 +311,26 @@ mod tests {
             let read: WriteOutcome = rmp_serde::from_slice(&packed).unwrap();
             assert_eq!((read.is_charged(), read.is_remembered(), &read), (charged, remembered, &outcome));
         }
+        // As every version writes them: journals and objects are read by others, too.
+        let busy = Refusal::Unavailable { reason: reason(), reach: Reach::Sent, retry_after: Duration::ZERO };
+        for (outcome, flags) in [
+            (WriteOutcome::unsent(&reason()), json!({ "sent": false, "did_nothing": true })),
+            (abandoned(WriteTrace::Nothing), json!({ "sent": true, "did_nothing": true })),
+            (abandoned(WriteTrace::MayHave), json!({ "sent": true, "did_nothing": false })),
+            (WriteOutcome::Refused(busy), json!({ "refused": "unreachable", "sent": true })),
+            (WriteOutcome::unavailable(reason()), json!({ "refused": "unreachable", "sent": false })),
+            (WriteOutcome::away(reason()), json!({ "refused": "unreachable", "sent": false, "away": true })),
+        ] {
+            let mut written = serde_json::to_value(&outcome).unwrap();
+            let written = written.as_object_mut().unwrap();
+            written.retain(|key, _| !["outcome", "reason", "retry_after"].contains(&key.as_str()));
+            assert_eq!(Value::Object(written.clone()), flags, "{outcome:?}");
+        }
         for (word, outcome) in [
-            ("abandoned", WriteOutcome::Abandoned { reason: reason(), trace: WriteTrace::MayHave }),
+            ("abandoned", abandoned(WriteTrace::MayHave)),
             ("rejected", WriteOutcome::Rejected { reason: reason(), did_nothing: false }),
         ] {
-            let older = serde_json::json!({ "outcome": word, "reason": reason() });
+            let older = json!({ "outcome": word, "reason": reason() });
             assert_eq!(serde_json::from_value::<WriteOutcome>(older).unwrap(), outcome);
         }
     }
