@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::actors::Ports;
 use crate::actors::policy_library::InForce;
-use crate::actors::write_gate::{GateParts, WriteGate};
+use crate::actors::write_gate::WriteGate;
 use crate::actors::{LoopControl, Roster, SourcePlan, StartedWith, Tree, TreePlan, World};
 use crate::adapters::alone::Alone;
 use crate::adapters::executor::Pool;
@@ -167,22 +167,15 @@ pub async fn assemble(
     metrics: Arc<Metrics>,
 ) -> anyhow::Result<(Tree, Arc<LoopControl>)> {
     let process = metrics.process();
-    let gate = WriteGate::new(GateParts {
-        clock: ports.clock.clone(),
-        cluster: ports.cluster.clone(),
-        journal: ports.journal.clone(),
-        kill: ports.kill.clone(),
-        leadership: ports.leadership.clone(),
-        metrics: process.clone(),
-        limits: ports.budgets,
-    })?;
+    let ports = Arc::new(ports);
+    let gate = WriteGate::new(ports.clone(), process.clone())?;
     let world = Arc::new(World {
         ports,
         gate: Arc::new(gate),
-        policy: Arc::new(InForce::staged(settings.policy_shadow)),
+        policy: InForce::staged(settings.policy_shadow),
         metrics,
         process,
-        mask: Arc::new(settings.mask.clone()),
+        mask: settings.mask.clone(),
         forecast: Arc::new(settings.forecast.clone()),
     });
     let sources = &world.ports.sources;
@@ -358,6 +351,7 @@ fn plan(settings: &Settings, name: &str, source: Arc<dyn TelemetrySource>) -> Op
     signals.sort_by_key(|signal| signal.spec.role != Some(Role::ArrivalRate));
     Some(SourcePlan {
         name: name.to_owned(),
+        seed: SourcePlan::seed(&settings.instance, name),
         source,
         interval: declared.interval,
         history: declared.history,

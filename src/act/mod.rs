@@ -10,9 +10,10 @@ mod tests;
 
 use std::time::Duration;
 
+use self::kinds::Values;
 use crate::model::{
     ChangeId, ChangeSet, DecisionId, Epoch, Evidence, Features, FloorOf, Now, Proposal, ServiceSpec, TraceId, Verdict,
-    WriteOutcome,
+    WriteOutcome, WriteTrace,
 };
 
 /// How long after its decision a write may still be sent (INV-03).
@@ -31,35 +32,38 @@ pub struct Made<'a> {
     pub at: Now,
 }
 
-/// Plans the write of one decision; `None` when nothing is permitted, nothing would change, or the target is not
-/// known.
-///
-/// # Errors
-/// How the decision ends without a plan: `NoLever` where nobody has read what stands at the knob.
+/// What follows from a verdict.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Plan {
+    /// A write.
+    Write(ChangeSet),
+    /// Nothing: nothing is permitted, nothing would change, or the target is not known.
+    NothingToDo,
+    /// Nothing: nobody has read what stands at the knob.
+    NoLever,
+}
+
+/// Plans the write of one decision.
 ///
 /// **Invariants**: INV-01 (what is permitted is written as is), INV-03, INV-22. The same decision gives the same
 /// change, id included (INV-29).
-pub fn plan(
-    made: Made<'_>,
-    spec: &ServiceSpec,
-    features: &Features,
-    proposal: &Proposal,
-    verdict: &Verdict,
-) -> Result<Option<ChangeSet>, WriteOutcome> {
+pub fn plan(made: Made<'_>, spec: &ServiceSpec, features: &Features, proposal: &Proposal, verdict: &Verdict) -> Plan {
     let Made { decision, trace, epoch, at } = made;
-    let Some((action, backed_by_arrivals)) = proposal.choice.asked() else { return Ok(None) };
-    let Some(target) = features.target.known().filter(|_| verdict.kind.permits()) else { return Ok(None) };
-    let Some((from, to)) = kinds::values(action, target, verdict.permitted)?.filter(|(from, to)| from != to) else {
-        return Ok(None);
+    let Some((action, backed_by_arrivals)) = proposal.choice.asked() else { return Plan::NothingToDo };
+    let Some(target) = features.target.known().filter(|_| verdict.kind.permits()) else { return Plan::NothingToDo };
+    let (from, to) = match kinds::values(action, target, verdict.permitted) {
+        Values::Turn { from, to } if from != to => (from, to),
+        Values::Turn { .. } | Values::Rest => return Plan::NothingToDo,
+        Values::NoLever => return Plan::NoLever,
     };
     let lever = target.lever();
     let floor = target.autoscaler().map(|one| FloorOf { autoscaler: one.name.clone(), baseline: one.baseline });
     let evidence = Evidence::of(action, Some(lever.asked), backed_by_arrivals);
-    Ok(Some(ChangeSet {
+    Plan::Write(ChangeSet {
         id: ChangeId::derive(lever.uid, lever.knob, decision, from, to),
         decision: decision.clone(),
         trace,
-        rule: proposal.choice.rule().unwrap_or_default().to_owned(),
+        cause: proposal.choice.rule().unwrap_or_default().into(),
         revision: proposal.revision.clone(),
         target: spec.target.clone(),
         uid: lever.uid.to_owned(),
@@ -74,7 +78,7 @@ pub fn plan(
         // What is not fresh now is not fresh at the write either.
         fresh_for: evidence.fresh_for(spec, features).unwrap_or_default(),
         epoch,
-    }))
+    })
 }
 
 /// Asks a live read, right before the write, whether `change` may still be sent.
@@ -108,13 +112,16 @@ pub fn recheck(change: &ChangeSet, live_uid: &str, live_value: u32, now: Now) ->
 /// gone. Settled by what is there, never by sending again (INV-12). Asked before the write can land no more it says
 /// what is so far.
 pub fn settle(change: &ChangeSet, live: Option<(&str, u32)>) -> WriteOutcome {
-    let (reason, did_nothing) = match live {
+    let (reason, trace) = match live {
         Some((uid, value)) if uid == change.uid && value == change.to => return WriteOutcome::Applied,
-        Some((uid, value)) if uid == change.uid => (format!("found {value}, not {}", change.to), value == change.from),
-        Some((uid, _)) => (recreated(change, uid), false),
-        None => (format!("{} does not exist any more", carrier(change)), false),
+        Some((uid, value)) if uid == change.uid => {
+            let trace = if value == change.from { WriteTrace::Nothing } else { WriteTrace::MayHave };
+            (format!("found {value}, not {}", change.to), trace)
+        }
+        Some((uid, _)) => (recreated(change, uid), WriteTrace::MayHave),
+        None => (format!("{} does not exist any more", carrier(change)), WriteTrace::MayHave),
     };
-    WriteOutcome::Abandoned { reason, sent: true, did_nothing }
+    WriteOutcome::Abandoned { reason, trace }
 }
 
 fn recreated(change: &ChangeSet, live_uid: &str) -> String {

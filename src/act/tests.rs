@@ -56,15 +56,18 @@ fn known(replicas: u32) -> TargetReading {
 }
 
 fn planned(action: Action, kind: VerdictKind, permitted: Option<u32>, target: TargetReading) -> Option<ChangeSet> {
-    plan_of(action, kind, permitted, target).unwrap()
+    written(plan_of(action, kind, permitted, target))
 }
 
-fn plan_of(
-    action: Action,
-    kind: VerdictKind,
-    permitted: Option<u32>,
-    target: TargetReading,
-) -> Result<Option<ChangeSet>, WriteOutcome> {
+fn written(plan: Plan) -> Option<ChangeSet> {
+    match plan {
+        Plan::Write(change) => Some(change),
+        Plan::NothingToDo => None,
+        Plan::NoLever => panic!("it has one"),
+    }
+}
+
+fn plan_of(action: Action, kind: VerdictKind, permitted: Option<u32>, target: TargetReading) -> Plan {
     let spec = spec();
     let decision = DecisionId { service: spec.id.clone(), cycle: CycleId { run: 1, seq: 2 } };
     let trace = TraceId::derive(&spec.id, decision.cycle, now().wall);
@@ -84,7 +87,7 @@ fn a_plan_is_absolute_and_written_as_permitted() {
     let action = Action::ScaleBy { factor: 3.0 };
     let change = planned(action, VerdictKind::Clamp, Some(8), known(4)).unwrap();
     assert_eq!((change.from, change.to, change.knob, change.class), (4, 8, Knob::Replicas, ActionClass::Scale));
-    assert_eq!((change.uid.as_str(), change.rule.as_str(), change.valid_for), ("u1", "up", VALID_FOR));
+    assert_eq!((change.uid.as_str(), change.cause.as_str(), change.valid_for), ("u1", "up", VALID_FOR));
     assert_eq!((change.epoch, change.decided), (Epoch::new(3), now()));
     assert!(change.backed_by_arrivals);
     assert_eq!(change, planned(Action::ScaleBy { factor: 3.0 }, VerdictKind::Clamp, Some(8), known(4)).unwrap());
@@ -121,8 +124,8 @@ fn what_stands_at_a_knob_nobody_reads_is_unknown_and_not_made_up() {
         Action::Webhook { name: text("page") },
     ] {
         let shown = action.to_string();
-        assert_eq!(plan_of(action.clone(), VerdictKind::Pass, None, known(4)), Err(WriteOutcome::NoLever), "{shown}");
-        assert_eq!(plan_of(action, VerdictKind::Hold, None, known(4)), Ok(None), "{shown}");
+        assert_eq!(plan_of(action.clone(), VerdictKind::Pass, None, known(4)), Plan::NoLever, "{shown}");
+        assert_eq!(plan_of(action, VerdictKind::Hold, None, known(4)), Plan::NothingToDo, "{shown}");
     }
 }
 
@@ -176,7 +179,7 @@ fn a_change_is_not_sent_on_data_that_is_no_longer_fresh() {
         let verdict = Verdict { kind: VerdictKind::Pass, permitted, ..Verdict::idle() };
         let decision = DecisionId { service: spec.id.clone(), cycle: CycleId { run: 1, seq: 2 } };
         let trace = TraceId::derive(&spec.id, decision.cycle, now().wall);
-        let change = plan(made(&decision, trace), &spec, &features, &proposal, &verdict).unwrap().unwrap();
+        let change = written(plan(made(&decision, trace), &spec, &features, &proposal, &verdict)).unwrap();
         let fresh_for = Duration::from_secs(fresh_for);
         assert_eq!(change.fresh_for, fresh_for, "{action} {backed} {staleness:?}");
         let in_time = fresh_for.min(VALID_FOR);
@@ -198,8 +201,8 @@ fn a_write_of_unknown_fate_is_settled_by_what_is_there() {
         [(Some(("u1", 4)), true), (Some(("u1", 5)), false), (Some(("u2", 4)), false), (None, false)]
     {
         let settled = settle(&change, live);
-        let WriteOutcome::Abandoned { did_nothing, .. } = settled else { panic!("{live:?}: {settled}") };
-        assert_eq!(did_nothing, unchanged, "{live:?}");
+        let WriteOutcome::Abandoned { trace, .. } = settled else { panic!("{live:?}: {settled}") };
+        assert_eq!(trace == WriteTrace::Nothing, unchanged, "{live:?}");
         assert_eq!(settled.is_charged(), !unchanged, "another value may be of our making: {live:?}");
     }
 }

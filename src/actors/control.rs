@@ -26,7 +26,7 @@ const START_AT_MOST: Duration = Duration::from_mins(2);
 pub struct LoopControl {
     world: Arc<World>,
     roster: Arc<Roster>,
-    /// Whether the process was ready once.
+    /// Whether somebody was told that the process is ready.
     started: AtomicBool,
     started_with: StartedWith,
 }
@@ -76,10 +76,12 @@ impl LoopControl {
         }
         waiting.extend(self.world.policy.waiting_for());
         waiting.extend(ports.journal.health().err().map(|error| Awaited::Journal { error: error.to_string() }));
-        if waiting.is_empty() {
-            self.started.store(true, Ordering::Relaxed);
-        }
         waiting
+    }
+
+    /// Notes that somebody was told that the process is ready: that is the end of its start.
+    fn told_ready(&self) {
+        self.started.store(true, Ordering::Relaxed);
     }
 
     /// Returns which sources no round has begun of for long.
@@ -145,6 +147,9 @@ impl Control for LoopControl {
         let now = self.world.ports.clock.now();
         let behind = self.behind();
         let waiting_for = self.waiting_for(&behind, now);
+        if waiting_for.is_empty() {
+            self.told_ready();
+        }
         Status {
             ready: waiting_for.is_empty(),
             waiting_for,

@@ -20,10 +20,12 @@ const OWED_PAUSE: Duration = Duration::from_secs(5);
 
 /// What the fleet hears.
 pub enum FleetMsg {
-    /// The declarations changed, or are to be looked at once more.
+    /// The declarations changed.
     Declared,
     /// It is time to look again at those that return a floor.
     Returning,
+    /// It is time to take up once more those whose past the journal could not tell.
+    Owed,
     /// Start the supervisor of a service, if it is still wanted.
     Start(Arc<Service>),
 }
@@ -42,6 +44,8 @@ pub struct FleetState {
     supervisors: BTreeMap<ActorId, (ActorRef<SupervisorMsg>, Arc<Service>)>,
     /// Whether it is due to look again at those that return a floor.
     looks_again: bool,
+    /// Whether it is due to take up once more those that are owed.
+    tries_again: bool,
 }
 
 impl Actor for Fleet {
@@ -58,7 +62,7 @@ impl Actor for Fleet {
         }
         let declared = self.world.ports.services.watch();
         tokio::spawn(announce(declared.clone(), myself));
-        Ok(FleetState { declared, supervisors: BTreeMap::new(), looks_again: false })
+        Ok(FleetState { declared, supervisors: BTreeMap::new(), looks_again: false, tries_again: false })
     }
 
     async fn handle(
@@ -68,9 +72,10 @@ impl Actor for Fleet {
         state: &mut FleetState,
     ) -> Result<(), ActorProcessingErr> {
         match message {
-            FleetMsg::Declared | FleetMsg::Returning => {
+            FleetMsg::Declared | FleetMsg::Returning | FleetMsg::Owed => {
                 let is_look = matches!(message, FleetMsg::Returning);
                 state.looks_again &= !is_look;
+                state.tries_again &= !matches!(message, FleetMsg::Owed);
                 let declared = state.declared.borrow_and_update().clone();
                 if let Some(declared) = declared {
                     // What did not change is not followed anew.
@@ -135,7 +140,9 @@ impl Fleet {
         }
         if let Some(error) = turnover.owed {
             tracing::error!(%error, "new services are not taken up yet");
-            self.after(OWED_PAUSE, myself.clone(), FleetMsg::Declared);
+            if !std::mem::replace(&mut state.tries_again, true) {
+                self.after(OWED_PAUSE, myself.clone(), FleetMsg::Owed);
+            }
         }
         Ok(())
     }

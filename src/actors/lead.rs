@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::{Epoch, WriteEnd};
 
-use super::roster::Roster;
+use super::roster::{Roster, TakeOver};
 use super::world::World;
 
 /// Pause before the journal is read once more.
@@ -37,7 +37,8 @@ pub(super) async fn lead(world: Arc<World>, roster: Arc<Roster>) {
 async fn begin(world: &World, roster: &Arc<Roster>, epoch: Epoch) {
     while !world.gate.has_taken_over(epoch) {
         match take_over(world, roster, epoch).await {
-            Ok(()) => tracing::info!(epoch = epoch.number(), "has taken over"),
+            Ok(TakeOver::Done) => tracing::info!(epoch = epoch.number(), "has taken over"),
+            Ok(TakeOver::TermOver) => return,
             Err(error) => {
                 tracing::warn!(epoch = epoch.number(), %error, "cannot take over yet");
                 world.ports.clock.sleep_until(world.ports.clock.now().plus(PAUSE).mono).await;
@@ -49,7 +50,7 @@ async fn begin(world: &World, roster: &Arc<Roster>, epoch: Epoch) {
 
 /// From the fence on nothing more lands of what others send, but for what the server has let in already; that the write
 /// gate waits for before it believes what it reads.
-async fn take_over(world: &World, roster: &Arc<Roster>, epoch: Epoch) -> Result<(), String> {
+async fn take_over(world: &World, roster: &Arc<Roster>, epoch: Epoch) -> Result<TakeOver, String> {
     world.ports.leadership.fence(epoch).await?;
     world.ports.journal.refresh().await.map_err(|error| error.to_string())?;
     let roster = roster.clone();

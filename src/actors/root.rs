@@ -1,5 +1,6 @@
 //! The top of the tree: policy library, sources, fleet.
 
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use super::fleet::Fleet;
 use super::lead::lead;
 use super::policy_library::PolicyLibrary;
 use super::roster::Roster;
-use super::source::Source;
+use super::source::{Source, SourcePlan};
 use super::world::World;
 
 /// Pause before a child that failed is started again.
@@ -84,18 +85,27 @@ async fn lead_on(world: Arc<World>, roster: Arc<Roster>) {
 }
 
 /// A child of the root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 pub enum Child {
     /// The policy library.
     Policies,
-    /// The source at this position.
-    Source(usize),
+    /// A source.
+    Source(Arc<SourcePlan>),
     /// The fleet.
     Fleet,
 }
 
+impl fmt::Display for Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Policies => f.write_str("policy library"),
+            Self::Source(plan) => write!(f, "source {}", plan.name),
+            Self::Fleet => f.write_str("fleet"),
+        }
+    }
+}
+
 /// What the root hears.
-#[derive(Debug)]
 pub enum RootMsg {
     /// Start a child.
     Start(Child),
@@ -118,8 +128,8 @@ impl Actor for Root {
     async fn pre_start(&self, myself: ActorRef<RootMsg>, plan: Arc<TreePlan>) -> Result<RootState, ActorProcessingErr> {
         myself.cast(RootMsg::Start(Child::Policies))?;
         myself.cast(RootMsg::Start(Child::Fleet))?;
-        for position in 0..plan.roster.sources().len() {
-            myself.cast(RootMsg::Start(Child::Source(position)))?;
+        for source in plan.roster.sources() {
+            myself.cast(RootMsg::Start(Child::Source(source.clone())))?;
         }
         Ok(RootState { plan, children: Vec::new() })
     }
@@ -130,8 +140,8 @@ impl Actor for Root {
         RootMsg::Start(child): RootMsg,
         state: &mut RootState,
     ) -> Result<(), ActorProcessingErr> {
-        match start(&state.plan, child, myself.get_cell()).await {
-            Ok(id) => state.children.extend(id.map(|id| (id, child))),
+        match start(&state.plan, &child, myself.get_cell()).await {
+            Ok(id) => state.children.push((id, child)),
             Err(error) => state.start_later(myself, child, &error.to_string()),
         }
         Ok(())
@@ -155,33 +165,30 @@ impl RootState {
     /// The root never ends because of a child.
     fn start_later(&self, myself: ActorRef<RootMsg>, child: Child, error: &str) {
         fail::fail_point!("root_restarts");
+        tracing::error!(%child, error, "failed, started again");
         let clock = self.plan.world.ports.clock.clone();
         tokio::spawn(async move {
             clock.sleep_until(clock.now().plus(PAUSE).mono).await;
             // Where the root has ended meanwhile nothing is to be started.
             let _ = myself.cast(RootMsg::Start(child));
         });
-        tracing::error!(?child, error, "failed, started again");
     }
 }
 
-async fn start(plan: &TreePlan, child: Child, root: ActorCell) -> Result<Option<ActorId>, SpawnErr> {
-    let world = &plan.world;
+async fn start(plan: &TreePlan, child: &Child, root: ActorCell) -> Result<ActorId, SpawnErr> {
+    let world = plan.world.clone();
     Ok(match child {
         Child::Policies => {
-            let library = PolicyLibrary { vocabulary: plan.vocabulary.clone(), world: world.clone() };
-            Some(Actor::spawn_linked(None, library, (), root).await?.0.get_id())
+            let library = PolicyLibrary { vocabulary: plan.vocabulary.clone(), world };
+            Actor::spawn_linked(None, library, (), root).await?.0.get_id()
         }
         Child::Fleet => {
-            let fleet = Fleet { world: world.clone(), roster: plan.roster.clone() };
-            Some(Actor::spawn_linked(None, fleet, (), root).await?.0.get_id())
+            let fleet = Fleet { world, roster: plan.roster.clone() };
+            Actor::spawn_linked(None, fleet, (), root).await?.0.get_id()
         }
-        Child::Source(position) => match plan.roster.sources().get(position) {
-            Some(source) => {
-                let source = Source { plan: source.clone(), world: world.clone() };
-                Some(Actor::spawn_linked(None, source, (), root).await?.0.get_id())
-            }
-            None => None,
-        },
+        Child::Source(source) => {
+            let source = Source { plan: source.clone(), world };
+            Actor::spawn_linked(None, source, (), root).await?.0.get_id()
+        }
     })
 }

@@ -54,6 +54,15 @@ pub struct Turnover {
     pub owed: Option<JournalError>,
 }
 
+/// How a taking over ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakeOver {
+    /// Writes of the term are let through.
+    Done,
+    /// The term is over by now: what a later one has read is newer.
+    TermOver,
+}
+
 impl Roster {
     /// Returns a roster of nobody.
     pub fn new(world: Arc<World>, sources: Vec<Arc<SourcePlan>>) -> Self {
@@ -153,14 +162,14 @@ impl Roster {
     }
 
     /// Tells every service what was written to its target while another process led, and lets the writes of the term
-    /// `epoch` through. Not where that is over by now: what a later one has read is newer.
+    /// `epoch` through.
     ///
     /// # Errors
     /// When the journal cannot tell.
-    pub fn take_over(&self, epoch: Epoch) -> Result<(), JournalError> {
+    pub fn take_over(&self, epoch: Epoch) -> Result<TakeOver, JournalError> {
         let _turn = self.turn.lock();
         if *self.world.ports.leadership.terms().borrow() != Some(epoch) {
-            return Ok(());
+            return Ok(TakeOver::TermOver);
         }
         let services = self.all();
         let specs: Vec<Arc<ServiceSpec>> = services.values().map(|service| service.spec()).collect();
@@ -169,7 +178,8 @@ impl Roster {
         for (id, service) in &*services {
             service.took_over(remembered.remove(id).unwrap_or_default(), now);
         }
-        self.world.gate.take_over(epoch)
+        self.world.gate.take_over(epoch)?;
+        Ok(TakeOver::Done)
     }
 
     /// Opens slots for new services. Who had the name before is held on to first: what of it ends after the journal

@@ -3,14 +3,19 @@
 
 use std::time::Duration;
 
+use crate::model::hash::more;
 use crate::model::{Arrival, Missing};
 use crate::ports::{Answer, Round, SourceError};
 
 use super::back_off::BackOff;
 
 /// The queries of a source that were not finished when they were asked last.
-#[derive(Debug, Default)]
-pub struct SlowQueries(Vec<Option<Slow>>);
+#[derive(Debug)]
+pub struct SlowQueries {
+    /// That of their source.
+    seed: u64,
+    slow: Vec<Option<Slow>>,
+}
 
 /// One of them.
 #[derive(Debug)]
@@ -22,6 +27,11 @@ struct Slow {
 }
 
 impl SlowQueries {
+    /// Returns that there are none yet.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, slow: Vec::new() }
+    }
+
     /// Returns the positions of the templates of `round` that are asked at `now` (monotonic).
     pub fn due(&self, round: &Round, now: Duration) -> Vec<usize> {
         (0..round.templates.len()).filter(|at| self.slow(*at).is_none_or(|slow| slow.until <= now)).collect()
@@ -29,13 +39,14 @@ impl SlowQueries {
 
     /// Notes at `now` what became of the templates at `asked`, in their order.
     pub fn note(&mut self, asked: &[usize], faults: &[Option<SourceError>], now: Duration) {
-        self.0.resize_with(self.0.len().max(asked.last().map_or(0, |last| last + 1)), || None);
+        self.slow.resize_with(self.slow.len().max(asked.last().map_or(0, |last| last + 1)), || None);
         for (position, at) in asked.iter().enumerate() {
-            let Some(slot) = self.0.get_mut(*at) else { continue };
+            let Some(slot) = self.slow.get_mut(*at) else { continue };
             match faults.get(position).and_then(Option::as_ref) {
                 Some(error) if error.is_unfinished() => {
-                    // Seeded by its place, so that several do not come back in one round.
-                    let mut back_off = slot.take().map_or_else(|| BackOff::new(*at as u64), |slow| slow.back_off);
+                    // Seeded by its place too, so that several do not come back in one round.
+                    let seed = more(self.seed, &at.to_le_bytes());
+                    let mut back_off = slot.take().map_or_else(|| BackOff::new(seed), |slow| slow.back_off);
                     let until = now.saturating_add(back_off.failed(None));
                     *slot = Some(Slow { error: error.clone(), back_off, until });
                 }
@@ -60,6 +71,6 @@ impl SlowQueries {
     }
 
     fn slow(&self, at: usize) -> Option<&Slow> {
-        self.0.get(at).and_then(Option::as_ref)
+        self.slow.get(at).and_then(Option::as_ref)
     }
 }

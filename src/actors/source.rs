@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::cycle::{Came, Losses};
 use crate::instrument::{SourceFault, SourceMetrics};
+use crate::model::hash::{NOTHING, more};
 use crate::model::time::elapsed;
 use crate::model::{Arrival, Missing, Now, ServiceSpec, SignalSpec};
 use crate::ports::{Answer, Round, SourceError, TelemetrySource, Template};
@@ -33,6 +34,8 @@ const LEAST_SILENCE: Duration = Duration::from_secs(30);
 pub struct SourcePlan {
     /// Name in the settings.
     pub name: String,
+    /// Of this process: what several of them ask at one server is to come back at several moments.
+    pub seed: u64,
     /// The adapter.
     pub source: Arc<dyn TelemetrySource>,
     /// Time between two ticks.
@@ -50,6 +53,12 @@ pub struct SourcePlan {
 }
 
 impl SourcePlan {
+    /// Returns the seed of a source's pauses in one of several processes.
+    pub fn seed(instance: &str, source: &str) -> u64 {
+        // No name has a line end.
+        more(more(more(NOTHING, instance.as_bytes()), b"\n"), source.as_bytes())
+    }
+
     /// Returns how long no tick has begun, where several are missing. By both clocks: one that is scaled may be held,
     /// or run ahead of what the machine can do.
     pub fn standstill(&self, now: Duration) -> Option<Duration> {
@@ -159,8 +168,8 @@ impl Actor for Source {
     async fn pre_start(&self, myself: ActorRef<Tick>, (): ()) -> Result<SourceState, ActorProcessingErr> {
         myself.cast(Tick { due: self.world.ports.clock.now().mono })?;
         let metrics = self.world.metrics.source(&self.plan.name);
-        let (back_off, quiet, remarked_until) = (BackOff::new(0), None, Duration::ZERO);
-        let (faults, slow, losses) = (Vec::new(), SlowQueries::default(), Losses::default());
+        let (back_off, quiet, remarked_until) = (BackOff::new(self.plan.seed), None, Duration::ZERO);
+        let (faults, slow, losses) = (Vec::new(), SlowQueries::new(self.plan.seed), Losses::default());
         Ok(SourceState { metrics, back_off, quiet, faults, slow, losses, lost: 0, remarked_until })
     }
 

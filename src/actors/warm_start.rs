@@ -3,6 +3,7 @@
 //! Services are read in groups, one request at a time, and after each request the source is left alone for as
 //! long as the request took: a start, or many new services, never take more than half of what a server can give.
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,9 +47,7 @@ pub async fn warm_start(
     world: Arc<World>,
     progress: Arc<Progress>,
 ) {
-    let known = |route: &&Route| since.routes.iter().any(|old| Arc::ptr_eq(&old.service, &route.service));
-    // Who has none does not wait for it: see `Route::has_history`.
-    let new: Vec<&Route> = routes.routes.iter().filter(|route| route.has_history() && !known(route)).collect();
+    let new = new_ones(&routes, &since);
     progress.total.fetch_add(new.len(), Ordering::Relaxed);
     let _turn = plan.reading_past.lock().await;
     let to = Minute::of(world.ports.clock.now().wall).start();
@@ -72,6 +71,13 @@ pub async fn warm_start(
         let (done, total) = progress.get();
         tracing::info!(source = %plan.name, done, total, "warm start");
     }
+}
+
+/// Returns those that `since` does not know. Who has no history does not wait for it: see [`Route::has_history`].
+fn new_ones<'a>(routes: &'a Routes, since: &Routes) -> Vec<&'a Route> {
+    let known: HashSet<_> = since.routes.iter().map(|route| Arc::as_ptr(&route.service)).collect();
+    let is_new = |route: &&Route| route.has_history() && !known.contains(&Arc::as_ptr(&route.service));
+    routes.routes.iter().filter(is_new).collect()
 }
 
 /// Returns the past of each service of a group: of each of its signals that is forecast (position in the spec), its

@@ -50,17 +50,17 @@ pub struct Ports {
 /// Everything outside that a stage may reach.
 pub struct World {
     /// What it is made of.
-    pub ports: Ports,
+    pub ports: Arc<Ports>,
     /// The way to the targets.
     pub gate: Arc<WriteGate>,
     /// The policy set in force.
-    pub policy: Arc<InForce>,
+    pub policy: InForce,
     /// flyball's own metrics.
     pub metrics: Arc<Metrics>,
     /// Those of the process.
     pub process: ProcessMetrics,
     /// What of decisions is not shown.
-    pub mask: Arc<RecordMask>,
+    pub mask: RecordMask,
     /// Parameters of the models.
     pub forecast: Arc<ForecastParams>,
 }

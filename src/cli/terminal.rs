@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
 use crate::config::{Terminal, terminal};
-use crate::model::plain::is_odd;
+use crate::model::controls::is_unprintable;
 
 /// Tells whether the standard output is a terminal that moves its cursor: not where `TERM` says `dumb`.
 pub fn is_drawn_on() -> bool {
@@ -32,7 +32,7 @@ pub fn clear() -> std::io::Result<()> {
 /// colours alone. What else is odd stands as JSON writes it, so that a line for programs still says the same.
 pub fn safe(text: &str) -> Cow<'_, str> {
     let kept = |letter: char| matches!(letter, '\n' | '\t');
-    if !text.contains(|letter: char| is_odd(letter) && !kept(letter)) {
+    if !text.contains(|letter: char| is_unprintable(letter) && !kept(letter)) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
@@ -41,7 +41,7 @@ pub fn safe(text: &str) -> Cow<'_, str> {
         let colour = colour(rest);
         if colour > 0 {
             out.push_str(rest.get(..colour).unwrap_or_default());
-        } else if is_odd(letter) && !kept(letter) {
+        } else if is_unprintable(letter) && !kept(letter) {
             // Writing into a String does not fail.
             let _ = write!(out, "\\u{:04x}", u32::from(letter));
         } else {

@@ -133,7 +133,7 @@ fn service(
         labels: labels.or_default(labels_of(&id))?,
         signals: signals?,
         slo: Slo { p99: p99?, error_ratio: error_ratio? },
-        parameters: all.parameters,
+        parameters: all.parameters.into_iter().map(|(name, value)| (name, Some(value))).collect(),
         mode: all.mode.or_default(Mode::default())?,
         bounds: Bounds { min: min?, max: max? },
         budgets: Budgets {

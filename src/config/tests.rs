@@ -32,13 +32,13 @@ fn the_example_is_valid_and_falls_back_key_by_key() {
     assert_eq!((&*checkout.labels["namespace"], &*checkout.labels["service"]), ("shop", "checkout"));
     let names: Vec<&str> = checkout.signals.iter().map(|signal| signal.name.as_str()).collect();
     assert_eq!(names, ["rps", "p99", "errors"]);
-    assert!((checkout.slo.p99 - 0.2).abs() < 1e-9 && (checkout.parameters["p99_max"] - 0.25).abs() < 1e-9);
+    assert!((checkout.slo.p99 - 0.2).abs() < 1e-9 && checkout.parameters["p99_max"] == Some(0.25));
     assert_eq!((search.bounds.min, search.bounds.max), (4, 40));
     assert_eq!(search.guards, GuardParams::default());
     let patient = GuardParams { lower_cooldown: Duration::from_mins(20), ..GuardParams::default() };
     assert_eq!(checkout.guards, patient);
     assert_eq!(search.target.kind, TargetKind::StatefulSet);
-    assert!((search.parameters["p99_max"] - 0.4).abs() < 1e-9 && (search.parameters["up_factor"] - 1.5).abs() < 1e-9);
+    assert_eq!((search.parameters["p99_max"], search.parameters["up_factor"]), (Some(0.4), Some(1.5)));
     assert_eq!(search.capacity.map(|capacity| capacity.start_time), Some(Duration::from_mins(1)));
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::durations::{self, NoSpan};
 use super::faults::Faults;
-use crate::model::explain::nearest;
+use crate::model::explain::did_you_mean;
 
 /// What a parameter may be.
 const QUANTITY: &str = "a number, or a span of time with its unit";
@@ -311,11 +311,13 @@ impl<'a> Table<'a> {
 
 /// Returns that `word` is unknown, with the nearest of `known`, or all of them.
 pub fn unknown(what: &str, word: &str, known: &[&str]) -> String {
-    match nearest(word, known) {
-        Some(nearest) => format!("unknown {what} `{word}`; did you mean `{nearest}`?"),
-        None if known.is_empty() => format!("unknown {what} `{word}`; none is declared"),
-        None => format!("unknown {what} `{word}`; known are {}", known.join(", ")),
-    }
+    let meant = did_you_mean(word, known);
+    let told = match known {
+        _ if !meant.is_empty() => meant,
+        [] => "; none is declared".to_owned(),
+        known => format!("; known are {}", known.join(", ")),
+    };
+    format!("unknown {what} `{word}`{told}")
 }
 
 fn key_path(path: &str, key: &str) -> String {

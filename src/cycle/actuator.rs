@@ -18,7 +18,7 @@ pub enum ActuatorEvent {
     WriteEnded(Arc<WriteEnd>),
     /// This process leads from now on: the writes of the last hours, whoever made them.
     TookOver {
-        /// Those that were applied, oldest first, then those that are open.
+        /// Those that ended, oldest first, then those that are open.
         intents: Arc<Vec<Intent>>,
         /// When that was read.
         now: Now,
@@ -64,8 +64,9 @@ pub struct ActuatorCore {
 }
 
 impl ActuatorCore {
-    /// Returns an actuator that goes on with what an earlier run had under way: of `intents` (those that were applied,
-    /// oldest first, then those that are open) the last write, as far as it is not measured, and the one that is open.
+    /// Returns an actuator that goes on with what an earlier run had under way: of `intents` (those that ended, oldest
+    /// first, then those that are open) the last one that was applied, as far as it is not measured, and the one that is
+    /// open.
     pub fn new(spec: Arc<ServiceSpec>, intents: &[Intent], now: Now) -> Self {
         let mut new = Self { spec, at_gate: None, pending: None };
         new.take_over(intents, now);
@@ -75,7 +76,7 @@ impl ActuatorCore {
     /// Takes over from another process. Of what this one measures itself it knows more than the journal does.
     fn take_over(&mut self, intents: &[Intent], now: Now) {
         let of_target = |intent: &&Intent| intent.change.target == self.spec.target;
-        let last = intents.iter().rev().filter(of_target).find(|intent| intent.applied_at().is_some());
+        let last = Intent::last_applied(intents, &self.spec.target);
         let is_own = |pending: &Pending| {
             let known = intents.iter().find(|intent| intent.change.id == pending.change().id);
             // One that the journal does not show as ended has ended since it was read.

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::act::{Made, plan};
+use crate::act::{Made, Plan, plan};
 use crate::decide::{Decider, PolicySet, decide};
 use crate::guard::{Context, Denials, Memory, judge};
 use crate::model::record::SignalLabel;
 use crate::model::{
     CandidateDecision, ChangeId, ChangeSet, Choice, DecisionId, DecisionRecord, Effect, GuardName, Intent, KillState,
     Lead, Mode, Now, PolicyRevision, Proposal, RecordMask, Revert, ServiceSpec, Verdict, VerdictKind, WriteEnd,
+    WriteOutcome,
 };
 
 use super::forecaster::Assessed;
@@ -50,7 +51,7 @@ pub enum DeciderEvent {
     WriteEnded(Arc<WriteEnd>),
     /// This process leads from now on: the writes of the last hours, whoever made them.
     TookOver {
-        /// Those that were applied, oldest first, then those that are open.
+        /// Those that ended, oldest first, then those that are open.
         intents: Arc<Vec<Intent>>,
         /// When that was read.
         now: Now,
@@ -115,16 +116,16 @@ pub struct DeciderCore {
 }
 
 impl DeciderCore {
-    /// Returns a decider that remembers the writes of the last hours (`intents`: those that were applied, oldest first,
-    /// then those that are open).
+    /// Returns a decider that remembers the writes of the last hours (`intents`: those that ended, oldest first, then
+    /// those that are open).
     pub fn new(spec: Arc<ServiceSpec>, intents: &[Intent], now: Now) -> Self {
         Self {
             labels: Arc::new(SignalLabel::of(&spec)),
             policies: Decider::new(),
             candidate_policies: None,
             memory: Memory::restore(intents, now),
+            undo: Undo::left(intents, &spec.target, now),
             spec,
-            undo: Undo::left(intents, now),
             last_kept: None,
         }
     }
@@ -134,6 +135,17 @@ impl DeciderCore {
     pub fn declared(&mut self, spec: &Arc<ServiceSpec>) {
         self.spec = spec.clone();
         self.last_kept = None;
+    }
+
+    /// Takes one event; a decision is made with `inputs`.
+    pub fn step(&mut self, event: &DeciderEvent, inputs: Inputs<'_>) -> Option<Decided> {
+        match event {
+            DeciderEvent::Assessed(assessed) => return Some(self.decide(assessed, inputs)),
+            DeciderEvent::WriteEnded(end) => self.write_ended(end),
+            DeciderEvent::TookOver { intents, now } => self.took_over(intents, *now),
+            DeciderEvent::Measured { change, effect, now } => self.measured(change, effect, *now),
+        }
+        None
     }
 
     /// Hears how a change ended.
@@ -154,9 +166,9 @@ impl DeciderCore {
     }
 
     /// Hears of the writes that others made while this process followed.
-    pub fn took_over(&mut self, intents: &[Intent], now: Now) {
+    fn took_over(&mut self, intents: &[Intent], now: Now) {
         self.memory.take_over(intents, now);
-        self.undo = Undo::left(intents, now).or_else(|| self.undo.take());
+        self.undo = Undo::left(intents, &self.spec.target, now).or_else(|| self.undo.take());
     }
 
     /// Hears what a change did: one that hurt is taken back, by the next decisions.
@@ -176,8 +188,9 @@ impl DeciderCore {
         let epoch = inputs.lead.epoch().unwrap_or_default();
         let made = Made { decision: &id, trace: *trace, epoch, at: now };
         let (change, outcome) = match plan(made, &self.spec, features, &proposal, &verdict) {
-            Ok(change) => (change, None),
-            Err(ended) => (None, Some(ended)),
+            Plan::Write(change) => (Some(change), None),
+            Plan::NothingToDo => (None, None),
+            Plan::NoLever => (None, Some(WriteOutcome::NoLever)),
         };
         if let Some(change) = &change {
             self.memory.write_started(change, now);

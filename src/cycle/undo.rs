@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::{
     Action, ChangeId, ChangeSet, Choice, Effect, Intent, Knob, Measured, Moment, Now, Proposal, TargetReading,
-    TargetState, WriteOutcome,
+    TargetRef, TargetState, WriteOutcome,
 };
 use crate::verify::advise_undo;
 
@@ -29,10 +29,10 @@ impl Undo {
         Self::owed_since(change, effect, Moment::now(now))
     }
 
-    /// Returns the undo that an earlier run, or another process, left: that of the last write of `intents` (those that
-    /// were applied, oldest first, then those that are open), if it is known to have hurt.
-    pub(super) fn left(intents: &[Intent], now: Now) -> Option<Self> {
-        let last = intents.iter().rev().find(|intent| intent.applied_at().is_some())?;
+    /// Returns the undo that an earlier run, or another process, left: that of the last of `intents` (those that ended,
+    /// oldest first, then those that are open) that was applied to `target`, if it is known to have hurt.
+    pub(super) fn left(intents: &[Intent], target: &TargetRef, now: Now) -> Option<Self> {
+        let last = Intent::last_applied(intents, target)?;
         let Measured { at, effect } = last.measured.as_ref().filter(|_| last.reverted.is_none())?;
         Self::owed_since(&last.change, effect, Moment::persisted(*at, now))
     }
@@ -96,13 +96,13 @@ impl Undo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Autoscaler, Autoscaling, Convergence, CycleId, DecisionId, Impact, Timestamp};
+    use crate::model::{Autoscaler, Autoscaling, Convergence, CycleId, DecisionId, Foreseen, Impact, Timestamp};
 
     const AT: Now = Now { wall: Timestamp::UNIX_EPOCH, mono: Duration::from_secs(100) };
 
     fn change(from: u32, to: u32) -> ChangeSet {
         let decision = DecisionId { service: "shop/checkout".parse().unwrap(), cycle: CycleId { run: 1, seq: 7 } };
-        ChangeSet { rule: "down".to_owned(), uid: "u".to_owned(), ..ChangeSet::of_replicas(decision, from, to, AT) }
+        ChangeSet { cause: "down".into(), uid: "u".to_owned(), ..ChangeSet::of_replicas(decision, from, to, AT) }
     }
 
     fn effect(impact: Impact) -> Effect {
@@ -124,6 +124,20 @@ mod tests {
         ] {
             assert_eq!(Undo::owed(&change(from, to), &effect(impact), AT).is_some(), owed, "{from} {to} {impact:?}");
         }
+    }
+
+    /// The service scales another object since.
+    #[test]
+    fn what_hurt_on_another_target_is_not_owed_on_this_one() {
+        let lowered = Intent {
+            ended: Some((AT.wall, WriteOutcome::Applied)),
+            measured: Some(Measured { at: AT.wall, effect: effect(Impact::Hurt) }),
+            ..Intent::open(change(10, 7), AT.wall, Foreseen::default())
+        };
+        let of = lowered.change.target.clone();
+        let other = TargetRef { name: "other".to_owned(), ..of.clone() };
+        assert!(Undo::left(std::slice::from_ref(&lowered), &of, AT).is_some());
+        assert!(Undo::left(&[lowered], &other, AT).is_none());
     }
 
     #[test]

@@ -8,13 +8,13 @@ use crate::decide::api::params::Params;
 use crate::decide::api::signal::Service;
 use crate::decide::declare::Declared;
 use crate::decide::engine::{MeteredEngine, RULE_OPERATIONS, guarded};
-use crate::decide::fault::explain_with_file;
+use crate::decide::fault::{Failure, explain_with_file};
 
 /// Most clauses that are looked at by themselves.
 const MOST: usize = 64;
 
 /// What is wrong with one clause, where, and in which file, if that is known to be another one: a library.
-pub(super) type Wrong = (String, Position, Option<String>);
+pub(super) type Wrong = (Failure, Position, Option<String>);
 
 /// Returns what is wrong with each clause of the list that a rule ends with; nothing, if it ends with something else.
 /// Where a clause takes more than it may, those behind it are not looked at.
@@ -26,12 +26,15 @@ pub(super) fn each(declared: &Declared, engine: &MeteredEngine, book: &Book) -> 
         let mut scope = arguments(declared);
         match guarded(|| engine.eval_ast_with_scope::<Array>(&mut scope, &clause)) {
             Ok(list) => found.extend(
-                list.into_iter().filter_map(|element| Some((Body::misplaced(element, number)?, Position::NONE, None))),
+                list.into_iter()
+                    .filter_map(|element| Body::misplaced(element, number))
+                    .map(|message| (Failure::Script(message), Position::NONE, None)),
             ),
             Err(error) => {
                 let (failure, position, file) = explain_with_file(&error, RULE_OPERATIONS);
-                found.push((failure.to_string(), position, file));
-                if failure.ends_all() {
+                let ends = failure.ends_all();
+                found.push((failure, position, file));
+                if ends {
                     break;
                 }
             }

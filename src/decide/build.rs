@@ -11,7 +11,7 @@ use crate::decide::api::signal::Service;
 use crate::decide::compile::Rule;
 use crate::decide::declare::Declared;
 use crate::decide::engine::{MeteredEngine, RULE_OPERATIONS, guarded};
-use crate::decide::fault::{Failure, PolicyFault, explain_with_file};
+use crate::decide::fault::{Failure, PolicyFault, RuleKind, explain_with_file};
 use crate::decide::plan::action::Refused;
 use crate::decide::plan::inputs::{Inputs, Texts};
 use crate::decide::plan::parameter::Parameter;
@@ -62,8 +62,8 @@ pub(super) fn build(
 /// Checks that a limit forbids, from its first moment on, and that a rule does not.
 fn check_kind(declared: &Declared, body: &Body) -> Vec<PolicyFault> {
     let mut faults = Vec::new();
-    if body.action.strictest().is_some() != declared.is_limit {
-        let message = if declared.is_limit {
+    if body.action.strictest().is_some() != (declared.kind == RuleKind::Limit) {
+        let message = if declared.kind == RuleKind::Limit {
             "a limit only forbids: its last clause is veto(\"lower\", \"why\") or cap(20); what acts is a rule(..)"
         } else {
             "veto(..) and cap(..) hold against every rule: they belong into limit(\"name\", |s, p| [..])"
@@ -72,7 +72,7 @@ fn check_kind(declared: &Declared, body: &Body) -> Vec<PolicyFault> {
     }
     // Until it is known to have held, after every start, it would let everything through. An `unless` forbids by then.
     let held = body.conditions.iter().filter(|(condition, negated)| condition.held.is_some() && !negated);
-    faults.extend(held.filter(|_| declared.is_limit).map(|(condition, _)| {
+    faults.extend(held.filter(|_| declared.kind == RuleKind::Limit).map(|(condition, _)| {
         let message =
             format!("a limit holds from the first moment: take held_for(..) off when({})", condition.phrase());
         fault(declared, body.position, &Failure::Script(message))
@@ -83,15 +83,16 @@ fn check_kind(declared: &Declared, body: &Body) -> Vec<PolicyFault> {
 fn call(declared: &Declared, engine: &MeteredEngine, book: &Book) -> Result<Body, Vec<PolicyFault>> {
     book.clear();
     let called = guarded(|| declared.body.call::<Array>(engine.fresh(), &declared.ast, (Service, Params)));
-    let wrong = match called.map(|list| Body::read(list, declared.is_limit, book)) {
+    let wrong = match called.map(|list| Body::read(list, declared.kind == RuleKind::Limit, book)) {
         Ok(Ok(body)) => return Ok(body),
         Ok(Err(unsound)) => {
-            unsound.into_iter().map(|Unsound { message, position, file }| (message, position, file)).collect()
+            let wrong = |Unsound { message, position, file }| (Failure::Script(message), position, file);
+            unsound.into_iter().map(wrong).collect()
         }
         Err(error) => {
             let (failure, position, file) = explain_with_file(&error, RULE_OPERATIONS);
-            let (ends, first) = (failure.ends_all(), (failure.to_string(), position, file));
-            let mut wrong = vec![first];
+            let ends = failure.ends_all();
+            let mut wrong = vec![(failure, position, file)];
             if !ends {
                 wrong.extend(apart::each(declared, engine, book));
             }
@@ -107,14 +108,14 @@ fn call(declared: &Declared, engine: &MeteredEngine, book: &Book) -> Result<Body
 
 /// Returns the fault in which something wrong results. What arose in a library is told at its own place, which says
 /// more than that of the call.
-fn placed(declared: &Declared, (message, position, file): apart::Wrong) -> PolicyFault {
+fn placed(declared: &Declared, (failure, position, file): apart::Wrong) -> PolicyFault {
     match file.filter(|file| **file != *declared.file) {
-        Some(file) => PolicyFault::at(&file, position, message).within(&declared.name, declared.is_limit),
-        None => fault(declared, position, &Failure::Script(message)),
+        Some(file) => PolicyFault::failed(&file, position, &failure).within(declared.kind, &declared.name),
+        None => fault(declared, position, &failure),
     }
 }
 
 fn fault(declared: &Declared, position: Position, failure: &Failure) -> PolicyFault {
     let position = if position.is_none() { declared.position } else { position };
-    PolicyFault::at(&declared.file, position, failure.to_string()).within(&declared.name, declared.is_limit)
+    PolicyFault::failed(&declared.file, position, failure).within(declared.kind, &declared.name)
 }

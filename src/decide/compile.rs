@@ -14,15 +14,15 @@ use crate::decide::api::clause::{Body, Book};
 use crate::decide::build::build;
 use crate::decide::cost;
 use crate::decide::declare::{Declarations, Imports, load};
-use crate::decide::documents::{Documents, absent, name_of};
+use crate::decide::documents::{Documents, name_of};
 use crate::decide::engine::{Deadline, MeteredEngine, RULE_OPERATIONS, standard_library};
-use crate::decide::fault::{PolicyFault, syntax_message};
+use crate::decide::fault::{FaultKind, PolicyFault, RuleKind, syntax_message};
 use crate::decide::lint::names;
 use crate::decide::plan::inputs::Texts;
 use crate::decide::plan::parameter::Parameter;
 use crate::decide::uncalled;
 use crate::decide::vocabulary::Vocabulary;
-use crate::model::explain::nearest;
+use crate::model::explain::did_you_mean;
 use crate::model::policy_path::{DATA_SUFFIX, is_for_tests, is_provenance};
 use crate::model::{Goal, PolicyRevision, Provenance, ServiceSpec, SignalName};
 
@@ -61,7 +61,8 @@ impl Rule {
 
     /// Returns what is wrong with it, at a place of its file.
     pub(super) fn fault(&self, position: Position, message: impl Into<String>) -> PolicyFault {
-        PolicyFault::at(&self.file, position, message).within(&self.name, self.is_limit())
+        let kind = if self.is_limit() { RuleKind::Limit } else { RuleKind::Rule };
+        PolicyFault::at(&self.file, position, message).within(kind, &self.name)
     }
 
     /// Tells whether it forbids, and never asks for anything.
@@ -107,7 +108,7 @@ impl PolicySet {
         let known = |name: &str| self.parameters.iter().any(|parameter| &*parameter.name == name);
         let strange = service.parameters.keys().filter(|name| !known(name)).map(|name| {
             let names: Vec<_> = self.parameters.iter().map(|parameter| &*parameter.name).collect();
-            let meant = nearest(name, &names).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+            let meant = did_you_mean(name, &names);
             let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
             format!("parameter `{name}` of {}: the set has none of that name, there is {names}{meant}", service.id)
         });
@@ -177,14 +178,16 @@ pub fn compile<'a>(
             Ok(rule) => built.push(rule),
             Err(wrong) => {
                 faults.extend(
-                    wrong.into_iter().filter(|wrong| complete || !wrong.message.starts_with("unknown parameter")),
+                    wrong
+                        .into_iter()
+                        .filter(|wrong| complete || wrong.kind.as_deref() != Some(&FaultKind::UnknownParameter)),
                 );
             }
         }
     }
     // That nobody finds a document which is at fault follows from that.
-    let lost: Vec<_> = odd.iter().map(|odd| absent(name_of(&odd.file))).collect();
-    faults.retain(|fault| !lost.iter().any(|lost| fault.message.starts_with(lost)));
+    let is_odd = |name: &str| odd.iter().any(|odd| name_of(&odd.file) == name);
+    faults.retain(|fault| !matches!(fault.kind.as_deref(), Some(FaultKind::AbsentDocument(name)) if is_odd(name)));
     faults.extend(odd);
     faults.iter_mut().for_each(|fault| documents.name_members(fault, &scripts));
     if faults.is_empty() {

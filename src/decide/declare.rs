@@ -13,10 +13,10 @@ use crate::decide::api::quantity::{ScriptResult, register_units};
 use crate::decide::compile::parse;
 use crate::decide::dropped::dropped;
 use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, guarded};
-use crate::decide::fault::{Failure, PolicyFault, explain};
+use crate::decide::fault::{Failure, PolicyFault, RuleKind, explain};
 use crate::decide::library::{LIBRARY, Libraries};
 use crate::decide::plan::parameter::Parameter;
-use crate::model::plain::is_odd;
+use crate::model::controls::is_unprintable;
 use crate::model::{Goal, RETURN_FLOOR, SignalName, UNDO};
 
 /// Most rules of a set.
@@ -35,8 +35,8 @@ pub(super) struct Declared {
     pub(super) ast: Arc<AST>,
     pub(super) position: Position,
     pub(super) body: FnPtr,
-    /// Whether it may only forbid, and stands outside of all ranks.
-    pub(super) is_limit: bool,
+    /// A limit may only forbid, and stands outside of all ranks.
+    pub(super) kind: RuleKind,
 }
 
 /// The libraries that a file imports, by the names it gives them.
@@ -64,6 +64,10 @@ pub(super) struct Declarations {
 impl Declarations {
     fn fault(&mut self, position: Position, message: impl Into<String>) {
         self.note(PolicyFault::at(&self.path, position, message));
+    }
+
+    fn failed(&mut self, position: Position, failure: &Failure) {
+        self.note(PolicyFault::failed(&self.path, position, failure));
     }
 
     fn note(&mut self, fault: PolicyFault) {
@@ -107,7 +111,7 @@ pub(super) fn load(sources: &[(&str, &str)], library: &Shared<Module>, expired: 
     for (path, text) in files {
         declarations.lock().path = (*path).into();
         if let Some(spent) = expired() {
-            declarations.lock().fault(Position::NONE, Failure::from(spent).to_string());
+            declarations.lock().failed(Position::NONE, &Failure::from(spent));
             continue;
         }
         let ast = match parse(engine.fresh(), path, text) {
@@ -129,7 +133,7 @@ pub(super) fn load(sources: &[(&str, &str)], library: &Shared<Module>, expired: 
             }
             Err(error) => {
                 let (failure, position) = explain(&error, LOAD_OPERATIONS);
-                declarations.lock().fault(position, failure.to_string());
+                declarations.lock().failed(position, &failure);
             }
         }
     }
@@ -166,12 +170,12 @@ fn register_declarations(engine: &mut Engine, declarations: &Arc<Mutex<Declarati
 
 /// Declares a rule, or without options a limit, which has no rank.
 fn declare_rule(declarations: &mut Declarations, name: &str, options: Option<Map>, body: FnPtr, position: Position) {
-    let is_limit = options.is_none();
+    let kind = if options.is_none() { RuleKind::Limit } else { RuleKind::Rule };
     if SignalName::new(name).is_none() {
         declarations.fault(position, format!("the name `{name}` is not one (a-z, 0-9, _, a letter first)"));
         return;
     }
-    let fault = |path: &str, message: String| PolicyFault::at(path, position, message).within(name, is_limit);
+    let fault = |path: &str, message: String| PolicyFault::at(path, position, message).within(kind, name);
     if [UNDO, RETURN_FLOOR].contains(&name) {
         let message = "records name by it what no rule asked for; choose another name";
         return declarations.note(fault(&declarations.path, message.to_owned()));
@@ -186,7 +190,7 @@ fn declare_rule(declarations: &mut Declarations, name: &str, options: Option<Map
     };
     if declarations.declare("rule or limit", name, position) {
         let (file, ast) = (Arc::clone(&declarations.path), Arc::clone(&declarations.ast));
-        declarations.rules.push(Declared { name: name.into(), priority, goal, file, ast, position, body, is_limit });
+        declarations.rules.push(Declared { name: name.into(), priority, goal, file, ast, position, body, kind });
     }
 }
 
@@ -207,7 +211,7 @@ fn declare_parameter(declarations: &mut Declarations, name: &str, default: &Dyna
     match params::read(name, default, options) {
         Ok(parameter) if declarations.declare("parameter", name, position) => declarations.parameters.push(parameter),
         Ok(_) => (),
-        Err(error) => declarations.fault(position, explain(&error, LOAD_OPERATIONS).0.to_string()),
+        Err(error) => declarations.failed(position, &explain(&error, LOAD_OPERATIONS).0),
     }
 }
 
@@ -221,7 +225,7 @@ fn declare_conflicts(declarations: &mut Declarations, word: &str, position: Posi
 }
 
 fn declare_otherwise(declarations: &mut Declarations, text: &str, position: Position) {
-    if text.is_empty() || text.len() > MAX_OTHERWISE || text.contains(is_odd) {
+    if text.is_empty() || text.len() > MAX_OTHERWISE || text.contains(is_unprintable) {
         declarations.fault(position, format!("otherwise: the text is a line of 1 to {MAX_OTHERWISE} bytes"));
     } else if let Some((_, first)) = &declarations.otherwise {
         let message = format!("otherwise(..) stands in {first} already: a set has one");

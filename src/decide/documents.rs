@@ -13,8 +13,8 @@ use serde_json::Value;
 use crate::decide::api::quantity::ScriptResult;
 use crate::decide::compile::unmarked;
 use crate::decide::engine::{MAX_ELEMENTS, MAX_STRING};
-use crate::decide::fault::{PolicyFault, UNNAMED};
-use crate::model::explain::nearest;
+use crate::decide::fault::{FaultKind, PolicyFault, Told, UNNAMED, no_member};
+use crate::model::explain::did_you_mean;
 use crate::model::policy_path::DATA_SUFFIX;
 
 /// How deep a document may be nested.
@@ -27,11 +27,6 @@ pub(super) struct Documents(Arc<BTreeMap<String, Dynamic>>);
 /// Returns the name of the document in a file.
 pub(super) fn name_of(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default().trim_end_matches(DATA_SUFFIX)
-}
-
-/// Returns how a fault begins that says that there is no such document.
-pub(super) fn absent(name: &str) -> String {
-    format!("data(\"{name}\"): the set has no {name}{DATA_SUFFIX}")
 }
 
 impl Documents {
@@ -65,8 +60,7 @@ impl Documents {
     /// Completes a fault about a member that is not there by what there is, where its line reads it off a document, as in
     /// `data("prices").spot.eu`; elsewhere by a member of a document that may have been meant.
     pub(super) fn name_members(&self, fault: &mut PolicyFault, scripts: &[(&str, &str)]) {
-        let Some(said) = fault.message.strip_suffix(UNNAMED) else { return };
-        let Some(name) = said.split('`').nth(1) else { return };
+        let Some(FaultKind::UnknownMember(name)) = fault.kind.as_deref() else { return };
         let text = scripts.iter().find(|(path, _)| *path == fault.file).map_or("", |(_, text)| text);
         let line = fault.line.and_then(|line| text.lines().nth(line.checked_sub(1)?)).unwrap_or_default();
         let beside = line.split("data(\"").skip(1).find_map(|rest| {
@@ -80,8 +74,8 @@ impl Documents {
         };
         let all = beside.unwrap_or_else(|| self.0.values().flat_map(members).collect());
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
-        let meant = nearest(name, &all).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
-        fault.message = format!("{said}{told}{meant}");
+        let meant = did_you_mean(name, &all);
+        fault.message = format!("{}{told}{meant}", no_member(name));
     }
 
     /// Adds `data(..)` to the functions of a set.
@@ -93,7 +87,8 @@ impl Documents {
                 documents.0.get(name).cloned().ok_or_else(|| {
                     let known: Vec<_> = documents.0.keys().map(String::as_str).collect();
                     let known = if known.is_empty() { "no document".to_owned() } else { known.join(", ") };
-                    format!("{}, there is {known}", absent(name)).into()
+                    let message = format!("data(\"{name}\"): the set has no {name}{DATA_SUFFIX}, there is {known}");
+                    Told { kind: FaultKind::AbsentDocument(name.to_owned()), message }.into()
                 })
             },
         );

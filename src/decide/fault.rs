@@ -6,8 +6,8 @@ use rhai::{Dynamic, EvalAltResult, ParseErrorType, Position};
 
 use crate::decide::engine::{MAX_FUNCTIONS, Spent};
 use crate::decide::reference::WORDS;
-use crate::model::explain::nearest;
-use crate::model::plain::plain;
+use crate::model::controls::escape_controls;
+use crate::model::explain::did_you_mean;
 
 /// One thing that is wrong with a policy set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -19,11 +19,31 @@ pub struct PolicyFault {
     /// Column, from 1.
     pub column: Option<usize>,
     /// The rule or limit in which it was found.
-    pub rule: Option<String>,
-    /// Whether that is a limit.
-    pub is_limit: bool,
+    pub within: Option<(RuleKind, String)>,
     /// What is wrong and what to do.
     pub message: String,
+    /// What it is about, where others may follow from that.
+    pub kind: Option<Box<FaultKind>>,
+}
+
+/// Which of both a declaration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RuleKind {
+    /// It asks for an action.
+    Rule,
+    /// It forbids, and never asks for anything.
+    Limit,
+}
+
+/// What a fault is about: what loads a set goes by that, and not by the words.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultKind {
+    /// A parameter is read that no file has declared.
+    UnknownParameter,
+    /// A document of this name is read, and there is none.
+    AbsentDocument(String),
+    /// A member of this name is read off a document or a map that does not have it.
+    UnknownMember(String),
 }
 
 impl PolicyFault {
@@ -33,15 +53,20 @@ impl PolicyFault {
             file: file.to_owned(),
             line: position.line(),
             column: position.position(),
-            rule: None,
-            is_limit: false,
+            within: None,
             message: message.into(),
+            kind: None,
         }
     }
 
+    /// Returns a fault at a position of a file that a script ended with.
+    pub(super) fn failed(file: &str, position: Position, failure: &Failure) -> Self {
+        Self { kind: failure.kind(), ..Self::at(file, position, failure.to_string()) }
+    }
+
     /// Returns it as one of a rule, or of a limit.
-    pub(super) fn within(self, rule: &str, is_limit: bool) -> Self {
-        Self { rule: Some(rule.to_owned()), is_limit, ..self }
+    pub(super) fn within(self, kind: RuleKind, name: &str) -> Self {
+        Self { within: Some((kind, name.to_owned())), ..self }
     }
 
     /// Returns a fault of a file as a whole, or of the set if `file` is empty.
@@ -51,14 +76,17 @@ impl PolicyFault {
 
     /// Returns the rule or limit in which it was found, with the word for which of both it is.
     pub fn whose(&self) -> Option<String> {
-        let kind = if self.is_limit { "limit" } else { "rule" };
-        self.rule.as_ref().map(|name| format!("{kind} {}", plain(name)))
+        let word = |kind| match kind {
+            RuleKind::Rule => "rule",
+            RuleKind::Limit => "limit",
+        };
+        self.within.as_ref().map(|(kind, name)| format!("{} {}", word(*kind), escape_controls(name)))
     }
 }
 
 impl fmt::Display for PolicyFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&if self.file.is_empty() { "policy set".into() } else { plain(&self.file) })?;
+        f.write_str(&if self.file.is_empty() { "policy set".into() } else { escape_controls(&self.file) })?;
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
             if let Some(column) = self.column {
@@ -69,7 +97,7 @@ impl fmt::Display for PolicyFault {
             write!(f, ": {whose}")?;
         }
         // What a script throws, or how a file is called, is no text of ours.
-        write!(f, ": {}", plain(&self.message))
+        write!(f, ": {}", escape_controls(&self.message))
     }
 }
 
@@ -100,15 +128,44 @@ pub(super) enum Failure {
     /// A panic below the script.
     #[error("panic: the engine failed inside this rule")]
     Panic,
+    /// What the loading of the set goes by.
+    #[error("{0}")]
+    Told(Told),
     /// Anything else that the script did wrong.
     #[error("{0}")]
     Script(String),
 }
 
+/// What a function of ours says is wrong, and what that is about. Scripts cannot catch it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) kind: FaultKind,
+    pub(super) message: String,
+}
+
+impl From<Told> for Box<EvalAltResult> {
+    fn from(told: Told) -> Self {
+        EvalAltResult::ErrorRuntime(Dynamic::from(told), Position::NONE).into()
+    }
+}
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
 impl Failure {
     /// Tells whether it is about what was used up, and not about one place: what stands behind it is not looked at.
     pub(super) fn ends_all(&self) -> bool {
-        !matches!(self, Self::Script(_) | Self::InvalidAction(_))
+        !matches!(self, Self::Script(_) | Self::Told(_) | Self::InvalidAction(_))
+    }
+
+    fn kind(&self) -> Option<Box<FaultKind>> {
+        match self {
+            Self::Told(told) => Some(told.kind.clone().into()),
+            _ => None,
+        }
     }
 }
 
@@ -158,6 +215,14 @@ pub(super) fn explain_with_file(error: &EvalAltResult, operations: u64) -> (Fail
         EvalAltResult::ErrorDataTooLarge(what, _) => Failure::TooLarge(too_large(what).to_owned()),
         EvalAltResult::ErrorTooManyVariables(_) => Failure::TooLarge("too many variables".to_owned()),
         EvalAltResult::ErrorTooManyModules(_) => Failure::TooLarge("too many imports".to_owned()),
+        EvalAltResult::ErrorRuntime(value, _) if value.is::<Told>() => {
+            let told = value.clone().try_cast::<Told>();
+            told.map_or_else(|| Failure::Script(script_message(inner)), Failure::Told)
+        }
+        EvalAltResult::ErrorPropertyNotFound(name, _) => {
+            let message = format!("{}{UNNAMED}", no_member(name));
+            Failure::Told(Told { kind: FaultKind::UnknownMember(name.clone()), message })
+        }
         other => Failure::Script(script_message(other)),
     };
     (failure, position, file)
@@ -205,6 +270,11 @@ pub(super) fn syntax_message(error: &ParseErrorType, text: &str) -> String {
     said
 }
 
+/// Returns how the message about a member begins that is not there.
+pub(super) fn no_member(name: &str) -> String {
+    format!("there is no `{name}` in it")
+}
+
 /// How the message about a member that is not there ends, where it is not known what there is.
 pub(super) const UNNAMED: &str = ": see what the document or the map holds";
 /// Why a function, with a name or without, sees no variables but its own.
@@ -243,9 +313,6 @@ fn script_message(error: &EvalAltResult) -> String {
             format!("the rule's body is a {}, expected a list of clauses [when(..), .., an action]", plain_type(found))
         }
         EvalAltResult::ErrorDotExpr(text, _) => text.clone(),
-        EvalAltResult::ErrorPropertyNotFound(name, _) => {
-            format!("there is no `{name}` in it{UNNAMED}")
-        }
         other => {
             let mut plain = other.to_string();
             if let Some(end) = plain.rfind(" (line ") {
@@ -318,7 +385,7 @@ fn spelling(name: &str) -> String {
         return format!(": it is called as `{call}`");
     }
     let names: Vec<&str> = called().map(|(known, _)| known).collect();
-    nearest(name, &names).map_or_else(String::new, |near| format!(": did you mean `{near}`?"))
+    did_you_mean(name, &names)
 }
 
 /// Returns the calls in an example, each with the name of what is called.

@@ -68,13 +68,13 @@ impl Libraries {
         self.0.lock().loading.push(name.to_owned());
         let module = guarded(|| Module::eval_ast_as_new(Scope::new(), &ast, engine)).map_err(|error| {
             let (failure, position) = explain(&error, LOAD_OPERATIONS);
-            (failure.to_string(), position)
+            PolicyFault::failed(&path, position, &failure)
         });
         let mut state = self.0.lock();
         state.loading.pop();
         match module {
             Ok(module) => drop(state.loaded.insert(name.to_owned(), module.into())),
-            Err((message, position)) => state.faults.push(PolicyFault::at(&path, position, message)),
+            Err(fault) => state.faults.push(fault),
         }
     }
 

@@ -80,7 +80,7 @@ mod vocabulary;
 pub use compile::{PolicySet, compile};
 pub use engine::{Deadline, Spent};
 pub use evaluate::{Decider, decide};
-pub use fault::PolicyFault;
+pub use fault::{FaultKind, PolicyFault, RuleKind};
 pub use lint::{LINTS, Lint, lint};
 pub use plan::condition::{TARGET_FLAGS, target_flags};
 pub use plan::parameter::Parameter;

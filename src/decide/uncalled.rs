@@ -11,7 +11,7 @@ use crate::decide::api::target::{COUNTS, NEEDS};
 use crate::decide::compile::parse;
 use crate::decide::fault::PolicyFault;
 use crate::decide::vocabulary::{REGION, RESERVED, Vocabulary};
-use crate::model::explain::nearest;
+use crate::model::explain::did_you_mean;
 
 /// What functions call the service, by the rules' own convention.
 const SERVICE: &str = "s";
@@ -43,7 +43,7 @@ pub(super) fn find(scripts: &[(&str, &str)], engine: &Engine, vocabulary: &Vocab
     let mut faults = Vec::new();
     for (path, function) in functions.iter().filter(|(_, function)| !reached.contains(&function.name)) {
         for (name, position) in function.reads.iter().filter(|(name, _)| !known.contains(name.as_str())) {
-            let meant = nearest(name, &there).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+            let meant = did_you_mean(name, &there);
             let message = format!(
                 "unknown signal `{name}`, in function `{}`, which no rule calls: there is {}, others are declared under \
                  `signals` of the settings{meant}; what is no service has another name than `s`",

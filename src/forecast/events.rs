@@ -7,7 +7,6 @@
 use std::ops::Range;
 
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
 
 use super::week::Week;
 use super::zone::Zone;
@@ -19,7 +18,7 @@ const WEEK: i64 = 7;
 pub const FACTORS: (f64, f64) = (0.01, 100.0);
 
 /// One event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// What it is called, in faults.
     pub name: String,
@@ -34,7 +33,7 @@ pub struct Event {
 }
 
 /// How the load of an event differs from that of an ordinary day.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shape {
     /// It is so many times as high.
     Factor(f64),

@@ -7,7 +7,6 @@
 
 use argmin::core::{CostFunction, Executor};
 use argmin::solver::neldermead::NelderMead;
-use serde::{Deserialize, Serialize};
 
 use super::history::{DAY, History};
 use super::models::holt_winters::HoltWinters;
@@ -55,7 +54,7 @@ pub struct FitJob {
 }
 
 /// What a fit found.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct FitResult {
     /// Position of the signal in the spec.
     pub signal: usize,

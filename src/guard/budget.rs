@@ -37,7 +37,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
             budgets.per_10_min
         ));
     }
-    let raised = case.memory.last_move(Direction::Raise).map(|last| last.age(now));
+    let raised = case.memory.since_move(Direction::Raise, |raised| raised.age(now));
     let raised = raised.filter(|age| *age < LAST && matches!(case.motion, Motion::Raise { .. }));
     if let Some(age) = raised.filter(|_| recent + 1 == budgets.per_10_min as usize) {
         return Answer::Hold(format!(

@@ -18,14 +18,13 @@ pub fn guard(case: &Case<'_>) -> Answer {
     let (Motion::Raise { .. }, Some(target)) = (case.motion, case.ctx.features.target.last()) else {
         return Answer::Pass("concerns raising only".to_owned());
     };
-    let Some(raised) = case.memory.last_move(Direction::Raise) else {
+    let Some(age) = case.memory.since_move(Direction::Raise, |raised| raised.age(case.ctx.now)) else {
         return Answer::Pass("no raise before".to_owned());
     };
     let asked = target.asked();
     let missing = asked.saturating_sub(target.ready);
     let start = case.ctx.spec.capacity.map_or(START_TIME, |capacity| capacity.start_time);
     let patience = start.saturating_mul(4).max(CONVERGE_WITHIN);
-    let age = raised.age(case.ctx.now);
     if missing == 0 || age >= patience {
         let waited = if missing == 0 { "all are ready" } else { "no longer waited for" };
         return Answer::Pass(format!("{missing} of {asked} replicas are missing: {waited}"));
@@ -37,7 +36,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
             stuck.pods, stuck.why
         ));
     }
-    let still = case.memory.coming(case.ctx.now);
+    let still = case.memory.stalled_for(case.ctx.now);
     if still >= start.saturating_mul(3) {
         return Answer::Hold(format!(
             "{missing} of {asked} replicas are missing and none has come for {} s, more would not either: {wait}",

@@ -23,13 +23,13 @@ pub fn guard(case: &Case<'_>) -> Answer {
 }
 
 fn after_raise(case: &Case<'_>, cooldown: Duration) -> Answer {
-    let age = case.memory.last_move(Direction::Raise).map(|last| last.age(case.ctx.now));
+    let age = case.memory.since_move(Direction::Raise, |raised| raised.age(case.ctx.now));
     waited("raise", age, cooldown)
 }
 
 /// A lowering counts only time that the monotonic clock vouches for.
 fn before_lowering(case: &Case<'_>) -> Answer {
-    let age = |direction| case.memory.last_move(direction).map(|last| last.certain_age(case.ctx.now));
+    let age = |direction| case.memory.since_move(direction, |last| last.certain_age(case.ctx.now));
     match waited("raise (reversal lock)", age(Direction::Raise), case.params.reversal_lock) {
         Answer::Pass(_) => {
             let undone = case.memory.undone(case.ctx.now);

@@ -36,7 +36,8 @@ impl Denials {
         let Some(asked) = outcome.denied() else {
             return before.filter(|_| !matches!(outcome, WriteOutcome::Applied | WriteOutcome::AlreadyThere));
         };
-        let before = before.filter(|before| before.is_of(uid) && before.count(now)).map_or(0, |before| before.in_a_row);
+        let before =
+            before.filter(|before| before.is_of(uid) && before.is_recent(now)).map_or(0, |before| before.in_a_row);
         let longest = if outcome.is_away() { LONGEST_AWAY } else { PAUSES.1 };
         let pause = PAUSES.0.saturating_mul(2_u32.saturating_pow(before)).max(asked).min(longest);
         // What may still have landed was waited for already; a new leader must not wait twice for what its predecessor
@@ -58,7 +59,7 @@ impl Denials {
     }
 
     /// Tells whether they are recent enough to say something.
-    pub(super) fn count(&self, now: Now) -> bool {
+    pub(super) fn is_recent(&self, now: Now) -> bool {
         self.at.age(now) < TEN_MINUTES
     }
 

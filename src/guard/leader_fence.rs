@@ -4,19 +4,8 @@
 //! it sends, and that the lease is still that of the decision (INV-17).
 
 use super::case::{Answer, Case};
-use crate::model::Lead;
 
 /// Holds while this process may not write.
 pub fn guard(case: &Case<'_>) -> Answer {
-    if let Some(why) = case.ctx.lead.holds_back() {
-        return Answer::Hold(why);
-    }
-    match case.ctx.lead {
-        Lead::Holds { epoch, left } => {
-            Answer::Pass(format!("holds the lease (epoch {epoch}) for {} s more", left.as_secs()))
-        }
-        Lead::Alone | Lead::TakesOver { .. } | Lead::Follows { .. } => {
-            Answer::Pass("no other process writes".to_owned())
-        }
-    }
+    case.ctx.lead.may_write().map_or_else(Answer::Hold, Answer::Pass)
 }

@@ -12,8 +12,8 @@ use super::owner::Owner;
 use super::window::Window;
 use crate::model::guards::UNDONE_COUNTS;
 use crate::model::{
-    CONVERGE_WITHIN, ChangeId, ChangeSet, Direction, Intent, Knob, Moment, Now, Refusal, Revert, TargetState,
-    Timestamp, UNDO, WriteEnd, WriteOutcome,
+    CONVERGE_WITHIN, Cause, ChangeId, ChangeSet, Direction, Intent, Knob, Moment, Now, Refusal, Revert, TargetState,
+    Timestamp, WriteEnd, WriteOutcome,
 };
 
 /// A write that counts against the budgets of the service.
@@ -157,8 +157,8 @@ impl Memory {
     /// Lets the wait for pods begin with the first raise of several: what was missing long before says nothing about
     /// the pods that are asked for now.
     fn wait_anew(&mut self, change: &ChangeSet, now: Now) {
-        let raised = self.last_move(Direction::Raise);
-        let is_first = raised.is_none_or(|raised| raised.age(now) >= CONVERGE_WITHIN);
+        let raised = self.since_move(Direction::Raise, |raised| raised.age(now));
+        let is_first = raised.is_none_or(|age| age >= CONVERGE_WITHIN);
         if change.knob.sets_count() && change.direction() == Direction::Raise && is_first {
             self.coming = None;
         }
@@ -228,7 +228,7 @@ impl Memory {
         if at.age(now) <= last.age(now) {
             *last = at;
         }
-        if change.rule == UNDO {
+        if change.cause == Cause::Undo {
             self.undone.push_back(at);
         }
     }
@@ -245,7 +245,7 @@ impl Memory {
 
     /// Returns the writes of late that came to nothing at the API server.
     pub fn denials(&self, now: Now) -> Option<&Denials> {
-        self.denials.as_ref().filter(|denials| denials.count(now))
+        self.denials.as_ref().filter(|denials| denials.is_recent(now))
     }
 
     /// Returns when `knob` was last turned in `direction`.
@@ -258,10 +258,11 @@ impl Memory {
         self.undone.iter().filter(|at| at.certain_age(now) < UNDONE_COUNTS).count()
     }
 
-    /// Returns when the count of replicas was last moved in `direction`, by whichever lever.
-    pub(super) fn last_move(&self, direction: Direction) -> Option<Moment> {
+    /// Returns how long ago the count of replicas was last moved in `direction`, by whichever lever: of two moments the
+    /// one that is less old as `age` counts, since what an earlier run did counts otherwise by one clock than by the other.
+    pub(super) fn since_move(&self, direction: Direction, age: impl Fn(Moment) -> Duration) -> Option<Duration> {
         let moves = [Knob::Replicas, Knob::AutoscalerFloor].into_iter().filter_map(|knob| self.last(knob, direction));
-        moves.reduce(Moment::later)
+        moves.map(age).min()
     }
 
     /// Returns how many writes were charged in the last `span`.
@@ -270,7 +271,7 @@ impl Memory {
     }
 
     /// Returns for how long replicas have been missing without one more becoming ready.
-    pub(super) fn coming(&self, now: Now) -> Duration {
+    pub(super) fn stalled_for(&self, now: Now) -> Duration {
         self.coming.map_or(Duration::ZERO, |(_, since)| now.since(since))
     }
 

@@ -42,8 +42,6 @@ impl ActorRole {
     }
 }
 
-const MODES: [Mode; 4] = [Mode::Observe, Mode::Shadow, Mode::Approve, Mode::Auto];
-
 /// A gauge that may be unknown: NaN.
 type Number = Gauge<f64, AtomicU64>;
 
@@ -240,7 +238,7 @@ impl ServiceMetrics {
 
     /// Notes the mode: one series for each service, of the mode it has.
     pub fn mode(&self, mode: Mode) {
-        for other in MODES {
+        for other in Mode::ALL {
             let label = [named(&self.service), ("mode", other.as_str().into())];
             if other == mode {
                 self.families.mode.get_or_create(&label).set(1);
@@ -263,7 +261,7 @@ impl ServiceMetrics {
         families.denied.remove(&[named(&self.service)]);
         families.replicas_needed.remove(&[named(&self.service)]);
         families.replicas_max.remove(&[named(&self.service)]);
-        for mode in MODES {
+        for mode in Mode::ALL {
             families.mode.remove(&[named(&self.service), ("mode", mode.as_str().into())]);
         }
         for Counted { family, key, word, .. } in &used.counted {

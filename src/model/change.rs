@@ -14,6 +14,7 @@ use super::effect::Measured;
 use super::foreseen::Foreseen;
 use super::ids::{DecisionId, PolicyRevision, ServiceId, TraceId, hex};
 use super::leadership::Epoch;
+use super::proposal::{RETURN_FLOOR, UNDO};
 use super::target::TargetRef;
 use super::time::{Now, Timestamp, elapsed};
 use super::write_outcome::WriteOutcome;
@@ -43,6 +44,58 @@ impl fmt::Display for ChangeId {
     }
 }
 
+/// What asks for a write. Told, and kept, by one name: no rule may have one of those that are none's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "Arc<str>", into = "Arc<str>")]
+#[schemars(with = "String")]
+pub enum Cause {
+    /// A rule.
+    Rule(Arc<str>),
+    /// Nobody: a lowering that hurt is taken back.
+    Undo,
+    /// Nobody: a floor goes back to where it was found, after its declaration.
+    ReturnFloor,
+}
+
+impl Cause {
+    /// Returns its name.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Rule(name) => name,
+            Self::Undo => UNDO,
+            Self::ReturnFloor => RETURN_FLOOR,
+        }
+    }
+}
+
+impl From<&str> for Cause {
+    fn from(name: &str) -> Self {
+        match name {
+            UNDO => Self::Undo,
+            RETURN_FLOOR => Self::ReturnFloor,
+            rule => Self::Rule(rule.into()),
+        }
+    }
+}
+
+impl From<Arc<str>> for Cause {
+    fn from(name: Arc<str>) -> Self {
+        Self::from(&*name)
+    }
+}
+
+impl From<Cause> for Arc<str> {
+    fn from(cause: Cause) -> Self {
+        cause.as_str().into()
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// One planned write: absolute, conditional, expiring.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeSet {
@@ -52,8 +105,9 @@ pub struct ChangeSet {
     pub decision: DecisionId,
     /// Trace of that decision.
     pub trace: TraceId,
-    /// The rule that asked for it.
-    pub rule: String,
+    /// What asked for it.
+    #[serde(rename = "rule")]
+    pub cause: Cause,
     /// The policy set in force.
     pub revision: Option<PolicyRevision>,
     /// The target whose replicas it is about.
@@ -99,7 +153,7 @@ impl ChangeSet {
             id: ChangeId::derive(&uid, knob, &decision, from, to),
             trace: TraceId::derive(&decision.service, decision.cycle, decided.wall),
             decision,
-            rule: "rule".to_owned(),
+            cause: "rule".into(),
             revision: None,
             target: TargetRef { kind, namespace, name },
             uid,
@@ -183,6 +237,11 @@ impl Intent {
         Self { change, prepared, ended: None, reverted: None, foreseen, measured: None }
     }
 
+    /// Returns the last of `intents` (oldest first) that was applied to `target`.
+    pub fn last_applied<'a>(intents: &'a [Self], target: &TargetRef) -> Option<&'a Self> {
+        intents.iter().rev().find(|intent| intent.change.target == *target && intent.applied_at().is_some())
+    }
+
     /// Returns when it ended as applied; `None` if it did not.
     pub fn applied_at(&self) -> Option<Timestamp> {
         match &self.ended {
@@ -209,4 +268,21 @@ pub struct Revert {
     pub to: u32,
     /// The field manager that set it, where the object names one.
     pub by: Option<Arc<str>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_asked_for_a_write_is_kept_by_one_name() {
+        for (cause, name) in [
+            (Cause::Rule("capacity".into()), "\"capacity\""),
+            (Cause::Undo, "\"undo\""),
+            (Cause::ReturnFloor, "\"return_floor\""),
+        ] {
+            assert_eq!(serde_json::to_string(&cause).unwrap(), name);
+            assert_eq!(serde_json::from_str::<Cause>(name).unwrap(), cause);
+        }
+    }
 }

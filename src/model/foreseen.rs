@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::outlook::SignalOutlook;
+use super::outlook::{SignalOutlook, between, mix};
 
 /// The forecast of one signal at one horizon, with the ends of an interval.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -33,20 +33,12 @@ impl Band {
     /// Returns the band of `path` (horizons rising) `minutes` ahead, interpolated; `None` beyond the last horizon, and
     /// without a forecast.
     pub fn at(path: &[Self], minutes: f64) -> Option<Self> {
-        let first = path.first()?;
-        if minutes <= f64::from(first.minutes) {
-            return Some(*first);
-        }
-        path.windows(2).find_map(|pair| {
-            let [left, right] = pair else { return None };
-            let (from, to) = (f64::from(left.minutes), f64::from(right.minutes));
-            let mix = |left: f64, right: f64| left + (right - left) * (minutes - from) / (to - from);
-            (minutes <= to).then(|| Self {
-                minutes: right.minutes,
-                point: mix(left.point, right.point),
-                low: mix(left.low, right.low),
-                high: mix(left.high, right.high),
-            })
+        let (left, right, on) = between(path, minutes, |band| band.minutes)?;
+        Some(Self {
+            minutes: right.minutes,
+            point: mix(left.point, right.point, on),
+            low: mix(left.low, right.low, on),
+            high: mix(left.high, right.high, on),
         })
     }
 }

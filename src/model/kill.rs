@@ -8,8 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::action::ActionClass;
+use super::controls::escape_controls;
 use super::ids::ServiceId;
-use super::plain::plain;
 use super::time::Timestamp;
 
 /// How long before a write is handed to its connection the last read of the switch may have begun: the half second that
@@ -123,7 +123,7 @@ impl KillState {
 
 /// Returns the text of somebody, who may be anybody, in one line that no terminal obeys.
 fn show(text: &str) -> Cow<'_, str> {
-    if text.is_empty() { "(not given)".into() } else { plain(text) }
+    if text.is_empty() { "(not given)".into() } else { escape_controls(text) }
 }
 
 #[cfg(test)]

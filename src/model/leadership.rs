@@ -88,28 +88,33 @@ impl Lead {
         self.epoch().is_some()
     }
 
-    /// Returns why nothing may be written now, if so (INV-17).
-    pub fn holds_back(&self) -> Option<String> {
+    /// Returns by what this process may write now (INV-17).
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn may_write(&self) -> Result<String, String> {
         match self {
-            Self::Alone => None,
-            Self::Holds { left, .. } if *left >= WRITE_MARGIN => None,
-            Self::Holds { epoch, left } => Some(format!(
+            Self::Alone => Ok("no other process writes".to_owned()),
+            Self::Holds { epoch, left } if *left >= WRITE_MARGIN => {
+                Ok(format!("holds the lease (epoch {epoch}) for {} s more", left.as_secs()))
+            }
+            Self::Holds { epoch, left } => Err(format!(
                 "{:.1} s of the lease of epoch {epoch} are left, a write needs {} s",
                 left.as_secs_f64(),
                 WRITE_MARGIN.as_secs()
             )),
             Self::TakesOver { epoch } => {
-                Some(format!("takes over (epoch {epoch}): what the former leader left is being read"))
+                Err(format!("takes over (epoch {epoch}): what the former leader left is being read"))
             }
-            Self::Follows { holder: Some(holder) } => Some(format!("follows: {holder} holds the lease")),
-            Self::Follows { holder: None } => Some("follows: the lease is not held by this process".to_owned()),
+            Self::Follows { holder: Some(holder) } => Err(format!("follows: {holder} holds the lease")),
+            Self::Follows { holder: None } => Err("follows: the lease is not held by this process".to_owned()),
         }
     }
 
     /// Returns why a write that was decided in the term `decided` may not start now, if so.
     pub fn forbids(&self, decided: Epoch) -> Option<String> {
         let other = |epoch: Epoch| (epoch != decided).then(|| format!("decided in epoch {decided}, this is {epoch}"));
-        self.holds_back().or_else(|| self.epoch().and_then(other))
+        self.may_write().err().or_else(|| self.epoch().and_then(other))
     }
 }
 

@@ -23,12 +23,6 @@ impl Moment {
         Self { mono: now.mono, before: elapsed(now.wall, at) }
     }
 
-    /// Returns the later of two.
-    #[must_use]
-    pub fn later(self, other: Self) -> Self {
-        if (self.mono, other.before) >= (other.mono, self.before) { self } else { other }
-    }
-
     /// Returns how long ago it was, trusting the wall clock for what lies before this run.
     pub fn age(self, now: Now) -> Duration {
         now.since(self.mono).saturating_add(self.before)

@@ -265,18 +265,28 @@ impl SignalOutlook {
     }
 
     fn interpolate(&self, minutes: f64, value: impl Fn(&HorizonPoint) -> f64) -> Option<f64> {
-        let first = self.points.first()?;
-        if minutes <= f64::from(first.minutes) {
-            return Some(value(first));
-        }
-        self.points.windows(2).find_map(|pair| {
-            let [left, right] = pair else { return None };
-            let (from, to) = (f64::from(left.minutes), f64::from(right.minutes));
-            let on = (minutes - from) / (to - from);
-            // Exact at a horizon, however far the one before it is off.
-            (minutes <= to).then(|| value(left) * (1.0 - on) + value(right) * on)
-        })
+        let (left, right, on) = between(&self.points, minutes, |point| point.minutes)?;
+        Some(mix(value(left), value(right), on))
     }
+}
+
+/// Returns the two of `path` (horizons rising) between which `minutes` ahead lies, and which share of the way from the one
+/// to the other it is; before the first both are that one, beyond the last there are none.
+pub(super) fn between<T>(path: &[T], minutes: f64, horizon: impl Fn(&T) -> u16) -> Option<(&T, &T, f64)> {
+    let first = path.first()?;
+    if minutes <= f64::from(horizon(first)) {
+        return Some((first, first, 0.0));
+    }
+    path.windows(2).find_map(|pair| {
+        let [left, right] = pair else { return None };
+        let (from, to) = (f64::from(horizon(left)), f64::from(horizon(right)));
+        (minutes <= to).then(|| (left, right, (minutes - from) / (to - from)))
+    })
+}
+
+/// Returns the value a share of the way from `left` to `right`. Exact at both, however far they are apart.
+pub(super) fn mix(left: f64, right: f64, on: f64) -> f64 {
+    left * (1.0 - on) + right * on
 }
 
 /// Returns the position in [`QUANTILES`] nearest to `level`.

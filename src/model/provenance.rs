@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::plain::is_odd;
+use super::controls::is_unprintable;
 
 /// Name of the file of a set that says where it comes from.
 pub const PROVENANCE_FILE: &str = "REVISION";
@@ -63,7 +63,7 @@ fn commit(text: &str) -> Option<String> {
 }
 
 fn author(text: &str) -> Option<String> {
-    let text: String = text.trim().chars().filter(|letter| !is_odd(*letter)).take(LONGEST_AUTHOR).collect();
+    let text: String = text.trim().chars().filter(|letter| !is_unprintable(*letter)).take(LONGEST_AUTHOR).collect();
     (!text.is_empty()).then_some(text)
 }
 

@@ -193,10 +193,7 @@ pub enum Reading {
 impl Reading {
     /// Returns the value if, and only if, it may be acted on.
     pub fn fresh(&self) -> Option<Finite> {
-        match self {
-            Self::Fresh { sample, .. } => Some(sample.value),
-            Self::Stale { .. } | Self::Gap { .. } | Self::Absent { .. } => None,
-        }
+        self.fresh_sample().map(|sample| sample.value)
     }
 
     /// Tells whether there is a value that may be acted on, shown or not.

@@ -145,6 +145,15 @@ impl Scale {
         scale
     }
 
+    /// Returns a difference of two values as people read it. That of shares is no share of anything: 20 % more than 50 %
+    /// would be 60 %.
+    pub fn show_difference(self, difference: f64) -> String {
+        match self.unit {
+            Unit::Ratio => format!("{:.1$} points", difference * 100.0, self.decimals),
+            _ => self.show(difference),
+        }
+    }
+
     /// Returns `value` as people read it.
     pub fn show(self, value: f64) -> String {
         let decimals = self.decimals;

@@ -100,8 +100,8 @@ pub struct ServiceSpec {
     pub labels: BTreeMap<Arc<str>, Arc<str>>,
     /// The objective.
     pub slo: Slo,
-    /// Values for `param(...)` of the policies, in base units.
-    pub parameters: BTreeMap<Arc<str>, f64>,
+    /// Values for `param(...)` of the policies, in base units; `None` where a declaration is shown whose value is masked.
+    pub parameters: BTreeMap<Arc<str>, Option<f64>>,
     /// How far the loop may go.
     pub mode: Mode,
     /// Replica bounds.

@@ -51,8 +51,6 @@ impl fmt::Display for TargetRef {
 pub struct TargetState {
     /// Identity across re-creation under the same name.
     pub uid: String,
-    /// Version of the object that was read.
-    pub resource_version: String,
     /// Replicas asked for (`spec.replicas`).
     pub replicas: u32,
     /// Replicas that serve (`status.readyReplicas`).
@@ -79,7 +77,6 @@ impl TargetState {
     pub fn calm(uid: &str, replicas: u32) -> Self {
         Self {
             uid: uid.to_owned(),
-            resource_version: "1".to_owned(),
             replicas,
             ready: replicas,
             rollout: false,
@@ -153,5 +150,20 @@ impl TargetReading {
             Self::Known { target } | Self::Outdated { target, .. } => Some(target),
             Self::Unknown { .. } => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_that_an_older_version_kept_with_a_version_loads() {
+        let older = serde_json::json!({
+            "uid": "u", "resource_version": "41", "replicas": 4, "ready": 4, "rollout": false, "autoscaling": Autoscaling::Nobody
+        });
+        let packed = rmp_serde::to_vec_named(&older).unwrap();
+        assert_eq!(rmp_serde::from_slice::<TargetState>(&packed).unwrap(), TargetState::calm("u", 4));
+        assert_eq!(serde_json::from_value::<TargetState>(older).unwrap(), TargetState::calm("u", 4));
     }
 }

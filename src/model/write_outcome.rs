@@ -28,15 +28,13 @@ pub enum Refusal {
         reason: String,
     },
     /// The API server could not be read or reached, or said that it is too busy to act (429, 503).
-    Unreachable {
+    #[serde(rename = "unreachable")]
+    Unavailable {
         /// Its words.
         reason: String,
-        /// Whether it said so of the write itself, and not before one was sent.
-        #[serde(default)]
-        sent: bool,
-        /// Whether no connection came about: the server is away, and neither slow nor busy.
-        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        away: bool,
+        /// How far the change came.
+        #[serde(flatten)]
+        reach: Reach,
         /// How long it asks to be left alone; zero where it does not say.
         #[serde(default)]
         #[serde(alias = "retry_after_seconds", deserialize_with = "crate::model::time::seconds::deserialize")]
@@ -49,6 +47,44 @@ pub enum Refusal {
     },
 }
 
+/// How far a change came that the API server did not act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "ReachFlags", into = "ReachFlags")]
+#[schemars(with = "ReachFlags")]
+pub enum Reach {
+    /// No connection came about: the server is away, and neither slow nor busy.
+    NoConnection,
+    /// It was not sent yet.
+    Unsent,
+    /// It was sent, and the server said so of it.
+    Sent,
+}
+
+/// The same as records have it.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct ReachFlags {
+    #[serde(default)]
+    sent: bool,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    away: bool,
+}
+
+impl From<ReachFlags> for Reach {
+    fn from(flags: ReachFlags) -> Self {
+        match flags {
+            ReachFlags { sent: true, .. } => Self::Sent,
+            ReachFlags { away: true, .. } => Self::NoConnection,
+            ReachFlags { .. } => Self::Unsent,
+        }
+    }
+}
+
+impl From<Reach> for ReachFlags {
+    fn from(reach: Reach) -> Self {
+        Self { sent: reach == Reach::Sent, away: reach == Reach::NoConnection }
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -56,7 +92,7 @@ impl fmt::Display for Refusal {
             Self::Budget { reason } => write!(f, "budget: {reason}"),
             Self::Busy => f.write_str("another write to the target is under way"),
             Self::Leadership { reason } => write!(f, "leadership: {reason}"),
-            Self::Unreachable { reason, .. } => write!(f, "API server: {reason}"),
+            Self::Unavailable { reason, .. } => write!(f, "API server: {reason}"),
             Self::Journal { error } => write!(f, "journal: {error}"),
         }
     }
@@ -100,49 +136,83 @@ pub enum WriteOutcome {
     Abandoned {
         /// What was known.
         reason: String,
-        /// Whether the API server may have seen it. What older versions wrote does not say so, and counts as sent.
-        #[serde(default = "may_have_been_sent")]
-        sent: bool,
-        /// Whether the object was found as it had been once no write could land any more. Older versions do not say so.
-        #[serde(default)]
-        did_nothing: bool,
+        /// What it may have done.
+        #[serde(flatten)]
+        trace: WriteTrace,
     },
     /// No adapter can turn this knob yet.
     NoLever,
+}
+
+/// What a change that was given up may have done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(from = "TraceFlags", into = "TraceFlags")]
+#[schemars(with = "TraceFlags")]
+pub enum WriteTrace {
+    /// Nothing: it was not sent.
+    NotSent,
+    /// Nothing: the object was found as it had been once no write could land any more.
+    Nothing,
+    /// Something: the API server may have seen it.
+    MayHave,
+}
+
+/// The same as records have it. What older versions wrote says nothing, and counts as sent and as having done something.
+#[derive(Serialize, Deserialize, JsonSchema)]
+struct TraceFlags {
+    #[serde(default = "may_have_been_sent")]
+    sent: bool,
+    #[serde(default)]
+    did_nothing: bool,
 }
 
 fn may_have_been_sent() -> bool {
     true
 }
 
+impl From<TraceFlags> for WriteTrace {
+    fn from(flags: TraceFlags) -> Self {
+        match flags {
+            TraceFlags { sent: false, .. } => Self::NotSent,
+            TraceFlags { did_nothing: true, .. } => Self::Nothing,
+            TraceFlags { .. } => Self::MayHave,
+        }
+    }
+}
+
+impl From<WriteTrace> for TraceFlags {
+    fn from(trace: WriteTrace) -> Self {
+        Self { sent: trace != WriteTrace::NotSent, did_nothing: trace != WriteTrace::MayHave }
+    }
+}
+
 impl WriteOutcome {
     /// Returns how a change ends that is given up before it was sent: it costs no budget.
     pub fn unsent(reason: &str) -> Self {
-        Self::Abandoned { reason: reason.to_owned(), sent: false, did_nothing: true }
+        Self::Abandoned { reason: reason.to_owned(), trace: WriteTrace::NotSent }
     }
 
     /// Returns how a change ends that is not sent for want of an answer of the API server.
-    pub fn unreachable(reason: String) -> Self {
-        Self::Refused(Refusal::Unreachable { reason, sent: false, away: false, retry_after: Duration::ZERO })
+    pub fn unavailable(reason: String) -> Self {
+        Self::Refused(Refusal::Unavailable { reason, reach: Reach::Unsent, retry_after: Duration::ZERO })
     }
 
     /// Returns how a change ends that is not sent because no connection to the API server comes about.
     pub fn away(reason: String) -> Self {
-        Self::Refused(Refusal::Unreachable { reason, sent: false, away: true, retry_after: Duration::ZERO })
+        Self::Refused(Refusal::Unavailable { reason, reach: Reach::NoConnection, retry_after: Duration::ZERO })
     }
 
     /// Tells whether no connection to the API server came about.
     pub fn is_away(&self) -> bool {
-        matches!(self, Self::Refused(Refusal::Unreachable { away: true, .. }))
+        matches!(self, Self::Refused(Refusal::Unavailable { reach: Reach::NoConnection, .. }))
     }
 
     /// For a change that came to nothing at the API server: how long it asks to be left alone, which may be zero.
     pub fn denied(&self) -> Option<Duration> {
         match self {
-            Self::Superseded { .. } | Self::Rejected { .. } | Self::Abandoned { sent: true, .. } => {
-                Some(Duration::ZERO)
-            }
-            Self::Refused(Refusal::Unreachable { retry_after, .. }) => Some(*retry_after),
+            Self::Abandoned { trace: WriteTrace::NotSent, .. } => None,
+            Self::Superseded { .. } | Self::Rejected { .. } | Self::Abandoned { .. } => Some(Duration::ZERO),
+            Self::Refused(Refusal::Unavailable { retry_after, .. }) => Some(*retry_after),
             _ => None,
         }
     }
@@ -169,7 +239,7 @@ impl WriteOutcome {
         match self {
             Self::Applied => true,
             Self::Rejected { did_nothing, .. } => !did_nothing,
-            Self::Abandoned { sent, did_nothing, .. } => *sent && !did_nothing,
+            Self::Abandoned { trace, .. } => *trace == WriteTrace::MayHave,
             _ => false,
         }
     }
@@ -209,7 +279,7 @@ impl fmt::Display for WriteOutcome {
                 fresh_for.as_secs_f64(),
                 age.as_secs_f64()
             ),
-            Self::Refused(Refusal::Unreachable { reason, sent: true, .. }) => write!(f, "declined: {reason}"),
+            Self::Refused(Refusal::Unavailable { reason, reach: Reach::Sent, .. }) => write!(f, "declined: {reason}"),
             Self::Refused(refusal) => write!(f, "refused at the write gate: {refusal}"),
             Self::Abandoned { reason, .. } => write!(f, "abandoned: {reason}"),
             Self::NoLever => f.write_str("no lever: no adapter can read or turn this knob yet"),
@@ -219,18 +289,21 @@ impl fmt::Display for WriteOutcome {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     #[test]
     fn what_did_nothing_is_told_from_what_may_have_and_older_records_count_as_if_it_had() {
         let reason = || "found 4, not 6".to_owned();
+        let abandoned = |trace| WriteOutcome::Abandoned { reason: reason(), trace };
         for (outcome, charged, remembered) in [
             (WriteOutcome::unsent("flyball is shutting down"), false, false),
-            (WriteOutcome::Abandoned { reason: reason(), sent: true, did_nothing: true }, false, true),
-            (WriteOutcome::Abandoned { reason: reason(), sent: true, did_nothing: false }, true, true),
+            (abandoned(WriteTrace::Nothing), false, true),
+            (abandoned(WriteTrace::MayHave), true, true),
             (WriteOutcome::Rejected { reason: reason(), did_nothing: true }, false, true),
             (WriteOutcome::Rejected { reason: reason(), did_nothing: false }, true, true),
-            (WriteOutcome::unreachable(reason()), false, true),
+            (WriteOutcome::unavailable(reason()), false, true),
             (WriteOutcome::Superseded { found: reason() }, false, true),
             (WriteOutcome::Refused(Refusal::Busy), false, false),
         ] {
@@ -238,11 +311,26 @@ mod tests {
             let read: WriteOutcome = rmp_serde::from_slice(&packed).unwrap();
             assert_eq!((read.is_charged(), read.is_remembered(), &read), (charged, remembered, &outcome));
         }
+        // As every version writes them: journals and objects are read by others, too.
+        let busy = Refusal::Unavailable { reason: reason(), reach: Reach::Sent, retry_after: Duration::ZERO };
+        for (outcome, flags) in [
+            (WriteOutcome::unsent(&reason()), json!({ "sent": false, "did_nothing": true })),
+            (abandoned(WriteTrace::Nothing), json!({ "sent": true, "did_nothing": true })),
+            (abandoned(WriteTrace::MayHave), json!({ "sent": true, "did_nothing": false })),
+            (WriteOutcome::Refused(busy), json!({ "refused": "unreachable", "sent": true })),
+            (WriteOutcome::unavailable(reason()), json!({ "refused": "unreachable", "sent": false })),
+            (WriteOutcome::away(reason()), json!({ "refused": "unreachable", "sent": false, "away": true })),
+        ] {
+            let mut written = serde_json::to_value(&outcome).unwrap();
+            let written = written.as_object_mut().unwrap();
+            written.retain(|key, _| !["outcome", "reason", "retry_after"].contains(&key.as_str()));
+            assert_eq!(Value::Object(written.clone()), flags, "{outcome:?}");
+        }
         for (word, outcome) in [
-            ("abandoned", WriteOutcome::Abandoned { reason: reason(), sent: true, did_nothing: false }),
+            ("abandoned", abandoned(WriteTrace::MayHave)),
             ("rejected", WriteOutcome::Rejected { reason: reason(), did_nothing: false }),
         ] {
-            let older = serde_json::json!({ "outcome": word, "reason": reason() });
+            let older = json!({ "outcome": word, "reason": reason() });
             assert_eq!(serde_json::from_value::<WriteOutcome>(older).unwrap(), outcome);
         }
     }

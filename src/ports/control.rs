@@ -68,7 +68,7 @@ impl Declaration {
     /// Returns the service to decide about: what is masked is known to be set, and not to what.
     pub fn service(self) -> ServiceSpec {
         let Self { mut spec, masked_parameters } = self;
-        spec.parameters.extend(masked_parameters.into_iter().map(|name| (name, f64::NAN)));
+        spec.parameters.extend(masked_parameters.into_iter().map(|name| (name, None)));
         spec
     }
 }

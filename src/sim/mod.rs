@@ -35,7 +35,7 @@ pub use plant::Plant;
 pub use scenario::{Scenario, ServicePlan};
 pub use score::Score;
 pub use service::{PodCounts, Signal, SimService};
-pub use twin::{StockTwin, run_stock};
+pub use twin::StockTwin;
 pub use workload::BurstState;
 
 /// Seconds that one step of the plant lasts.

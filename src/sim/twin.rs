@@ -6,7 +6,6 @@ use crate::model::{ServiceId, Timestamp};
 
 use super::plant::Plant;
 use super::scenario::Scenario;
-use super::score::Score;
 use super::service::SimService;
 use super::stock::{Phase, PodView, SYNC_SECONDS, StockAutoscaler, Usage};
 use super::{TELEMETRY_LAG_SECONDS, TICK_SECONDS};
@@ -85,16 +84,10 @@ fn views(service: &SimService, now: i64) -> Vec<PodView> {
         .collect()
 }
 
-/// Runs `scenario` under `seed` with the stock autoscaler from `from` to `to` and returns what it cost.
-pub fn run_stock(scenario: &Scenario, seed: u64, from: Timestamp, to: Timestamp) -> BTreeMap<ServiceId, Score> {
-    let mut twin = StockTwin::new(scenario, seed, from);
-    twin.advance(to);
-    twin.plant.scores()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::score::Score;
 
     fn start() -> Timestamp {
         Scenario::demo_start("2026-03-03T00:00:00Z".parse().unwrap())
@@ -102,6 +95,13 @@ mod tests {
 
     fn after(hours: i64) -> Timestamp {
         start() + jiff::SignedDuration::from_hours(hours)
+    }
+
+    /// Runs `scenario` under `seed` with the stock autoscaler from `from` to `to` and returns what it cost.
+    fn run_stock(scenario: &Scenario, seed: u64, from: Timestamp, to: Timestamp) -> BTreeMap<ServiceId, Score> {
+        let mut twin = StockTwin::new(scenario, seed, from);
+        twin.advance(to);
+        twin.plant.scores()
     }
 
     #[test]

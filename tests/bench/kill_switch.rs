@@ -1,16 +1,23 @@
 //! The kill switch under load: the real file and the real write gate, a stream of writes to a cluster that answers
 //! at once, and 10,000 changes queued at any moment.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
-use flyball::actors::write_gate::{GateParts, WriteGate};
+use anyhow::{Context, ensure};
+use flyball::actors::write_gate::WriteGate;
+use flyball::adapters::alone::Alone;
 use flyball::adapters::clock::ScaledClock;
+use flyball::adapters::executor::Pool;
 use flyball::adapters::kill_file::{KillFile, Scope, engage, release};
+use flyball::adapters::listed::Listed;
+use flyball::adapters::policy_dir::PolicyDir;
+use flyball::adapters::policy_memory::PolicyState;
 use flyball::adapters::store::MemoryJournal;
+use flyball::app::{Ports, deadline};
 use flyball::guard::FleetLimits;
 use flyball::instrument::Metrics;
 use flyball::model::{
@@ -78,15 +85,23 @@ impl Stream {
         let cluster =
             Arc::new(Instantly { origin: Instant::now(), starts: AtomicU64::new(0), last: AtomicU64::new(0) });
         let limits = FleetLimits { namespace_per_min: usize::MAX, fleet_per_min: usize::MAX, removal_share: 1.0 };
-        let gate = WriteGate::new(GateParts {
+        let directory = file.parent().context("the switch is in a directory")?;
+        let ports = Ports {
             clock: clock.clone(),
             cluster: cluster.clone(),
             journal: Arc::new(Forgetful(MemoryJournal::new())),
             kill: Arc::new(KillFile::open(file)),
-            leadership: Arc::new(flyball::adapters::alone::Alone::default()),
-            metrics: Metrics::new().process(),
-            limits,
-        })?;
+            leadership: Arc::new(Alone::default()),
+            // Nothing is decided here.
+            services: Arc::new(Listed::new([])),
+            policies: Arc::new(PolicyDir::open(directory)),
+            policy_memory: Arc::new(PolicyState::open(directory)),
+            executor: Arc::new(Pool::for_this_machine()),
+            deadline,
+            budgets: limits,
+            sources: BTreeMap::new(),
+        };
+        let gate = WriteGate::new(Arc::new(ports), Metrics::new().process())?;
         let (refused, ended) = (AtomicU64::new(0), AtomicBool::new(false));
         let stream = Arc::new(Self { gate: Arc::new(gate), cluster, clock, refused, ended });
         for index in 0..QUEUED {
@@ -141,7 +156,7 @@ fn change(index: u32) -> anyhow::Result<ChangeSet> {
         id: ChangeId::derive(&name, Knob::Replicas, &decision, 2, 3),
         trace: TraceId::derive(&decision.service, decision.cycle, at),
         decision,
-        rule: "bench".to_owned(),
+        cause: "bench".into(),
         revision: None,
         target: TargetRef { kind: TargetKind::Deployment, namespace: "bench".to_owned(), name: name.clone() },
         uid: name,

@@ -122,7 +122,7 @@ impl Control for Loop {
     fn declaration(&self, id: &ServiceId) -> Option<Declaration> {
         let mask = RecordMask { parameters: ["p99_max".into()].into(), ..RecordMask::default() };
         let mut spec = records::spec(SERVICE);
-        spec.parameters.insert("p99_max".into(), 0.4);
+        spec.parameters.insert("p99_max".into(), Some(0.4));
         (*id == spec.id).then(|| Declaration::shown(spec, &mask))
     }
 

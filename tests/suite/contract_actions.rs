@@ -10,7 +10,9 @@ use flyball::demo::kubernetes::KubernetesDouble;
 use flyball::demo::kubernetes::faults::{Fault, Verb};
 use flyball::demo::kubernetes::objects::Objects;
 use flyball::demo::kubernetes::resource::Resource;
-use flyball::model::{ChangeId, DecisionId, Foreseen, Impact, Intent, Measured, Revert, Timestamp, WriteOutcome};
+use flyball::model::{
+    ChangeId, DecisionId, Foreseen, Impact, Intent, Measured, Revert, Timestamp, WriteOutcome, WriteTrace,
+};
 use flyball::ports::Journal;
 use flyball::ports::journal::{Entry, JournalError, Unreadable};
 use serde_json::{Value, json};
@@ -153,7 +155,7 @@ async fn inv_10_inv_12_what_a_process_left_open_the_next_one_finds_and_the_first
     end(
         &old,
         change.clone(),
-        WriteOutcome::Abandoned { reason: "found 4, not 7".to_owned(), sent: true, did_nothing: false },
+        WriteOutcome::Abandoned { reason: "found 4, not 7".to_owned(), trace: WriteTrace::MayHave },
     )
     .await;
     assert_eq!(objects(&double)[0]["status"]["outcome"], "applied");

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use flyball::model::explain::{choice, headline, policy_trouble, sentence, text};
 use flyball::model::{
-    Action, Autoscaler, Autoscaling, Choice, DecisionId, DecisionRecord, FloorOf, Impact, Knob, Mode, Refusal, Role,
-    TargetReading, WriteOutcome,
+    Action, Autoscaler, Autoscaling, Cause, Choice, DecisionId, DecisionRecord, FloorOf, Impact, Knob, Mode, Refusal,
+    Role, TargetReading, WriteOutcome,
 };
 
 use crate::records;
@@ -30,7 +30,7 @@ fn undone() -> DecisionRecord {
         (Action::ScaleTo { replicas: 7 }, "latency 412 ms, 100 ms foreseen without it, noise 9 ms".into());
     with(applied(), |it| {
         it.proposal.choice = Choice::Undo { of, trace, action, why };
-        "undo".clone_into(&mut it.change.as_mut().unwrap().rule);
+        it.change.as_mut().unwrap().cause = Cause::Undo;
         it.effect = None;
     })
 }
@@ -208,7 +208,7 @@ fn a_record_reads_the_same_after_it_was_stored() {
 /// obeyed by a terminal, and no line of it passes for one of ours.
 #[test]
 fn nothing_that_a_record_holds_is_obeyed_by_a_terminal() {
-    let is_odd = |letter: char| letter.is_control() || letter == '\u{202e}';
+    let is_unprintable = |letter: char| letter.is_control() || letter == '\u{202e}';
     for record in [
         applied(),
         with(applied(), of_an_autoscaler),
@@ -238,7 +238,7 @@ fn nothing_that_a_record_holds_is_obeyed_by_a_terminal() {
             for said in
                 [text.replace('\n', ""), sentence(&record), short.what, short.why, choice(&record.proposal.choice)]
             {
-                assert!(!said.contains(is_odd), "{place}: {said:?}");
+                assert!(!said.contains(is_unprintable), "{place}: {said:?}");
             }
         }
         assert!(tried > 5, "{tried} of {}", record.id);

@@ -38,9 +38,9 @@ pub fn effect(impact: Impact) -> Effect {
 
 /// The raise from 4 to 7 of `decision`.
 pub fn change(decision: &DecisionId) -> ChangeSet {
-    let (rule, revision) = ("raise".to_owned(), Some(revision()));
+    let (cause, revision) = ("raise".into(), Some(revision()));
     let plain = replicas(decision, "uid-1", (4, 7), Now { wall: at(0), mono: Duration::from_secs(90) });
-    ChangeSet { rule, revision, backed_by_arrivals: true, ..plain }
+    ChangeSet { cause, revision, backed_by_arrivals: true, ..plain }
 }
 
 /// A change of the replicas of the Deployment `uid` that has the name of its service, in time and fresh for half a
@@ -51,7 +51,7 @@ pub fn replicas(decision: &DecisionId, uid: &str, (from, to): (u32, u32), decide
         id: ChangeId::derive(uid, Knob::Replicas, decision, from, to),
         decision: decision.clone(),
         trace: TraceId::derive(&decision.service, decision.cycle, decided.wall),
-        rule: "rule".to_owned(),
+        cause: "rule".into(),
         revision: None,
         target: TargetRef { kind: TargetKind::Deployment, namespace, name },
         uid: uid.to_owned(),
@@ -128,9 +128,7 @@ fn features(p99: f64) -> Features {
     let last = Sample { at: at(-95), value: finite(0.61) };
     Features {
         signals: vec![signal(fresh(312.4)), signal(fresh(p99)), signal(Reading::Gap { last, missing: source_down })],
-        target: TargetReading::Known {
-            target: TargetState { resource_version: "41".to_owned(), ..TargetState::calm("uid-1", 4) },
-        },
+        target: TargetReading::Known { target: TargetState::calm("uid-1", 4) },
     }
 }
 

@@ -10,22 +10,30 @@
 
 mod scale;
 
-use crate::model::{Action, TargetState, WriteOutcome};
+use crate::model::{Action, TargetState};
 
-/// Returns the values of the knob of `action` before and after; `permitted` are the replicas the guards allow.
-/// `None` when a count is needed and none is permitted, or the one permitted needs no write.
-///
-/// # Errors
-/// `NoLever` where the present value of the knob is unknown.
-pub fn values(
-    action: &Action,
-    target: &TargetState,
-    permitted: Option<u32>,
-) -> Result<Option<(u32, u32)>, WriteOutcome> {
+/// What an action does to its knob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Values {
+    /// It is turned.
+    Turn {
+        /// Its value before.
+        from: u32,
+        /// Its value after, which may be the same.
+        to: u32,
+    },
+    /// A count is needed and none is permitted, or the one permitted needs no write.
+    Rest,
+    /// The present value of the knob is unknown.
+    NoLever,
+}
+
+/// Returns what `action` does to its knob; `permitted` are the replicas the guards allow.
+pub fn values(action: &Action, target: &TargetState, permitted: Option<u32>) -> Values {
     match action {
         Action::ScaleBy { .. } | Action::ScaleTo { .. } | Action::SetAutoscalerFloor { .. } => {
-            let rest = target.lever().rest(action).ok_or(WriteOutcome::NoLever)?;
-            Ok(scale::values(target, rest, permitted))
+            let Some(rest) = target.lever().rest(action) else { return Values::NoLever };
+            scale::values(target, rest, permitted).map_or(Values::Rest, |(from, to)| Values::Turn { from, to })
         }
         Action::Throttle { .. }
         | Action::ShiftTraffic { .. }
@@ -34,6 +42,6 @@ pub fn values(
         | Action::PromoteRollout
         | Action::AbortRollout
         | Action::Restart
-        | Action::Webhook { .. } => Err(WriteOutcome::NoLever),
+        | Action::Webhook { .. } => Values::NoLever,
     }
 }

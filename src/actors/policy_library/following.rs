@@ -16,7 +16,7 @@ impl InForce {
             Err(error) => return tracing::warn!(%error, "what the leader says of its policies cannot be read"),
         };
         let step = self.change(|staging| staging.follow(announcement, now));
-        note(&step, "the process that leads", metrics);
+        note(step.as_ref(), "the process that leads", metrics);
     }
 
     /// Decides by itself from here on.

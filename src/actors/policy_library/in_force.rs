@@ -96,7 +96,7 @@ impl InForce {
         }
         let staged = staged(release);
         let step = self.change(|staging| staging.loaded(staged, before.returns, now));
-        note(&step, &files.origin, metrics);
+        note(step.as_ref(), &files.origin, metrics);
         self.settle(&files.origin, PolicyFaults { all: Vec::new(), namespaces }, metrics);
     }
 
@@ -134,9 +134,9 @@ impl InForce {
             if let Some((candidate, stood)) = candidate {
                 staging.resume(candidate, stood, kept.ahead, now);
             }
-            staging.in_force.as_ref().map_or(Step::None, |staged| Step::InForce(staged.revision.clone()))
+            staging.in_force.as_ref().map(|staged| Step::InForce(staged.revision.clone()))
         });
-        note(&step, "the state directory", metrics);
+        note(step.as_ref(), "the state directory", metrics);
     }
 
     /// Keeps what has to outlive the process.
@@ -174,7 +174,7 @@ impl InForce {
     /// Lets a candidate whose time has come take its place.
     pub(super) fn passed(&self, now: Duration, metrics: &ProcessMetrics) {
         let step = self.change(|staging| staging.passed(now));
-        note(&step, "soak", metrics);
+        note(step.as_ref(), "soak", metrics);
     }
 
     /// Hears a person, once, obeys, and tells whether it was the first time: then it has to be kept, also where there
@@ -188,11 +188,11 @@ impl InForce {
             PolicyOperation::Promote => staging.promote(&scope, now),
             PolicyOperation::Rollback => staging.roll_back(&scope),
         });
-        note(result.as_ref().unwrap_or(&Step::None), "order", metrics);
+        note(result.as_ref().ok().and_then(Option::as_ref), "order", metrics);
         tracing::info!(operation = ?order.operation, by = order.by, reason = order.reason, ?result, "order about policies");
         let (done, words) = match result {
-            Ok(Step::InForce(revision)) => (true, format!("release {revision} is in force")),
-            Ok(Step::Apart(revision)) => {
+            Ok(Some(Step::InForce(revision))) => (true, format!("release {revision} is in force")),
+            Ok(Some(Step::Apart(revision))) => {
                 let service = order.service.as_ref().map_or("it", ServiceId::as_str);
                 (true, format!("{service} goes by revision {revision}"))
             }
@@ -233,6 +233,7 @@ fn compared(staged: Staged<Release>, replay: Comparison) -> Staged<Release> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::sync::watch;
@@ -244,7 +245,7 @@ mod tests {
 
     const NOW: Now = Now { wall: Timestamp::UNIX_EPOCH, mono: Duration::ZERO };
 
-    /// Where keeping takes a while.
+    /// Where keeping takes a while, and others have every occasion to begin meanwhile.
     #[derive(Default)]
     struct Slow {
         inside: AtomicUsize,
@@ -258,7 +259,7 @@ mod tests {
 
         fn keep(&self, _: &KeptPolicies) -> Result<(), String> {
             self.most.fetch_max(self.inside.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            std::thread::sleep(Duration::from_millis(20));
+            (0..1000).for_each(|_| std::thread::yield_now());
             self.inside.fetch_sub(1, Ordering::SeqCst);
             Ok(())
         }
@@ -298,10 +299,13 @@ mod tests {
 
     #[test]
     fn the_end_of_a_load_and_an_order_are_kept_one_after_the_other() {
-        let (in_force, memory) = (InForce::default(), Slow::default());
+        let (in_force, memory, together) = (InForce::default(), Slow::default(), Barrier::new(3));
         std::thread::scope(|scope| {
             for _ in 0..3 {
-                scope.spawn(|| in_force.keep(&memory, NOW).unwrap());
+                scope.spawn(|| {
+                    together.wait();
+                    in_force.keep(&memory, NOW).unwrap();
+                });
             }
         });
         assert_eq!(memory.most.load(Ordering::SeqCst), 1);

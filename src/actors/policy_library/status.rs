@@ -130,10 +130,10 @@ fn worded(faults: &PolicyFaults) -> Vec<String> {
     all.iter().cloned().chain(namespaces.iter().flat_map(of)).collect()
 }
 
-/// Logs what came of an event, and counts it.
-pub(super) fn note(step: &Step, origin: &str, metrics: &ProcessMetrics) {
+/// Logs what changed by an event, and counts it.
+pub(super) fn note(step: Option<&Step>, origin: &str, metrics: &ProcessMetrics) {
+    let Some(step) = step else { return };
     match step {
-        Step::None => {}
         Step::InForce(revision) => {
             tracing::info!(release = %revision, origin, "policy set in force");
             metrics.policy_active(revision);

@@ -85,7 +85,7 @@ impl<T: Clone> Committed<T> {
 pub struct Past {
     /// The service's last cycle in this run of the process.
     pub cycle: CycleId,
-    /// Its intents of the last hours: those that were sent, applied or not, oldest first, then those that are open.
+    /// Its intents of the last hours: those that ended, oldest first, then those that are open.
     pub intents: Vec<Intent>,
     /// What fits found for its signals.
     pub fits: Vec<Fitted>,
@@ -141,6 +141,7 @@ pub struct Service {
     pub(super) forecasts: Inbox<ForecasterEvent>,
     pub(super) decisions: Inbox<DeciderEvent>,
     pub(super) actions: Inbox<ActuatorEvent>,
+    /// In the order of their roles.
     pub(super) stages: ArcSwapOption<[ActorRef<Wake>; 4]>,
     view: Mutex<View>,
     /// Sources whose history is still awaited.
@@ -187,6 +188,12 @@ impl Service {
         self.stands(self.spec(), Standing::Retired);
         self.stages.store(None);
         self.metrics.forget();
+        self.settle_unbegun();
+    }
+
+    /// Settles the changes that wait for an actuator which begins nothing more: nobody else would. Whoever puts one in
+    /// asks for it after that, for the service may have been retired between its step and this.
+    pub(super) fn settle_unbegun(&self) {
         for event in self.actions.drain() {
             if let ActuatorEvent::Decided(decided) = &*event
                 && let Some(change) = &decided.record.change
@@ -338,7 +345,7 @@ impl Service {
             && let Some(stages) = &*self.stages.load()
         {
             // A stage that is being restarted is woken by its start.
-            let _ = stages[S::POSITION].cast(Wake);
+            let _ = stages[S::ROLE as usize].cast(Wake);
         }
         if let Some(left_out) = put.left_out {
             self.world.process.skipped_inputs.inc();

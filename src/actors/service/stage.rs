@@ -25,9 +25,7 @@ pub(super) trait Stage: Send + Sync + 'static {
     type Core: Clone + Send + 'static;
     /// What a step yields.
     type Effects;
-    /// Place among the stages of a service.
-    const POSITION: usize;
-    /// Name in metrics and logs.
+    /// Name in metrics and logs, and place among the stages of a service.
     const ROLE: ActorRole;
     /// The stage of the loop whose duration its steps are.
     const TIMED: instrument::Stage;

@@ -25,7 +25,6 @@ impl Stage for ObserverStage {
     type Item = Share;
     type Core = ObserverCore;
     type Effects = Observed;
-    const POSITION: usize = 0;
     const ROLE: ActorRole = ActorRole::Observer;
     const TIMED: instrument::Stage = instrument::Stage::Observe;
 
@@ -70,7 +69,6 @@ impl Stage for ForecasterStage {
     type Item = ForecasterEvent;
     type Core = ForecasterCore;
     type Effects = Vec<ForecasterEffect>;
-    const POSITION: usize = 1;
     const ROLE: ActorRole = ActorRole::Forecaster;
     const TIMED: instrument::Stage = instrument::Stage::Forecast;
 
@@ -162,7 +160,6 @@ impl Stage for DeciderStage {
     type Item = DeciderEvent;
     type Core = DeciderCore;
     type Effects = Option<Decided>;
-    const POSITION: usize = 2;
     const ROLE: ActorRole = ActorRole::Decider;
     const TIMED: instrument::Stage = instrument::Stage::Decide;
 
@@ -179,33 +176,20 @@ impl Stage for DeciderStage {
     }
 
     fn step(core: &mut DeciderCore, event: &DeciderEvent, by: &Declared, service: &Service) -> Option<Decided> {
-        match event {
-            DeciderEvent::Assessed(assessed) => {
-                let world = &service.world;
-                let (sets, kill) = (world.policy.of(&service.id), world.ports.kill.seen());
-                let lead = lead(service);
-                let hold = service.hold();
-                let (policy, candidate) = (sets.in_force.as_deref(), sets.candidate.as_deref());
-                let withdrawn = matches!(by.standing, Standing::Withdrawn { .. });
-                let (hold, mask) = (hold.as_deref(), &*world.mask);
-                let unbounded = world.ports.services.unbounded();
-                let unbounded = unbounded.as_deref();
-                let inputs = Inputs { policy, candidate, kill: &kill, lead: &lead, mask, hold, unbounded, withdrawn };
-                Some(core.decide(assessed, inputs))
-            }
-            DeciderEvent::WriteEnded(end) => {
-                core.write_ended(end);
-                None
-            }
-            DeciderEvent::TookOver { intents, now } => {
-                core.took_over(intents, *now);
-                None
-            }
-            DeciderEvent::Measured { change, effect, now } => {
-                core.measured(change, effect, *now);
-                None
-            }
-        }
+        let world = &service.world;
+        let (sets, kill) = (world.policy.of(&service.id), world.ports.kill.seen());
+        let (lead, hold, unbounded) = (lead(service), service.hold(), world.ports.services.unbounded());
+        let inputs = Inputs {
+            policy: sets.in_force.as_deref(),
+            candidate: sets.candidate.as_deref(),
+            kill: &kill,
+            lead: &lead,
+            mask: &world.mask,
+            hold: hold.as_deref(),
+            unbounded: unbounded.as_deref(),
+            withdrawn: matches!(by.standing, Standing::Withdrawn { .. }),
+        };
+        core.step(event, inputs)
     }
 
     /// An end that could not be taken in is remembered as far as the next writes depend on it.
@@ -253,6 +237,9 @@ fn hand_on(decided: Decided, service: &Arc<Service>) {
     let inbox = &service.actions;
     let put = if carries_change { inbox.put_fact(event) } else { inbox.put_latest(event) };
     service.put::<ActuatorStage>(put);
+    if service.is_retired() {
+        service.settle_unbegun();
+    }
 }
 
 /// Does the `work` that hands a change on. Where that dies, the change has ended unsent before the supervisor hears of
@@ -283,7 +270,6 @@ impl Stage for ActuatorStage {
     type Item = ActuatorEvent;
     type Core = ActuatorCore;
     type Effects = Vec<ActuatorEffect>;
-    const POSITION: usize = 3;
     const ROLE: ActorRole = ActorRole::Actuator;
     const TIMED: instrument::Stage = instrument::Stage::Act;
 

@@ -1,4 +1,5 @@
-//! Restarts the four stages of a service together; quarantines a service that keeps failing. Never escalates.
+//! Restarts the four stages of a service together; quarantines a service that keeps failing. What a stage
+//! does never goes further up; where one cannot even be spawned the fleet starts all of it again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{ChangeSet, Refusal, WriteOutcome};
+use crate::model::{ChangeSet, Reach, Refusal, WriteOutcome};
 use crate::ports::{ClusterError, Live};
 
 /// What a failed read means.
@@ -15,25 +15,22 @@ pub(super) fn unsent(error: &ClusterError) -> WriteOutcome {
             WriteOutcome::Rejected { reason: error.to_string(), did_nothing: true }
         }
         ClusterError::NoLever { .. } => WriteOutcome::NoLever,
-        ClusterError::Unknown { reason } => WriteOutcome::unreachable(format!("cannot be read: {reason}")),
+        ClusterError::Unknown { reason } => WriteOutcome::unavailable(format!("cannot be read: {reason}")),
         ClusterError::Unavailable { .. } => WriteOutcome::away(error.to_string()),
-        ClusterError::Busy { retry_after, .. } => busy(error, *retry_after, false),
+        ClusterError::Busy { retry_after, .. } => busy(error, *retry_after, Reach::Unsent),
     }
 }
 
 /// What it means that a write was answered with no, or did not get to the server.
 pub(super) fn declined(error: &ClusterError) -> WriteOutcome {
     match error {
-        ClusterError::NotFound { .. } | ClusterError::Conflict { .. } => {
-            WriteOutcome::Superseded { found: error.to_string() }
-        }
-        ClusterError::Busy { retry_after, .. } => busy(error, *retry_after, true),
+        ClusterError::Busy { retry_after, .. } => busy(error, *retry_after, Reach::Sent),
         _ => unsent(error),
     }
 }
 
-fn busy(error: &ClusterError, retry_after: Duration, sent: bool) -> WriteOutcome {
-    WriteOutcome::Refused(Refusal::Unreachable { reason: error.to_string(), sent, away: false, retry_after })
+fn busy(error: &ClusterError, retry_after: Duration, reach: Reach) -> WriteOutcome {
+    WriteOutcome::Refused(Refusal::Unavailable { reason: error.to_string(), reach, retry_after })
 }
 
 /// What the server's answer to a write means; an admission hook may have changed our value.

@@ -29,15 +29,16 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::act::{recheck, settle};
-use crate::guard::{FleetBudget, FleetLimits};
+use crate::guard::FleetBudget;
 use crate::instrument::ProcessMetrics;
 use crate::model::{
     ChangeSet, Epoch, Foreseen, Intent, KILL_READ_HOLDS, KillState, LANDS_WITHIN, Lead, Now, Refusal, ServiceId,
-    TargetRef, WriteEnd, WriteOutcome,
+    TargetRef, WriteEnd, WriteOutcome, WriteTrace,
 };
 use crate::ports::journal::Entry;
-use crate::ports::{Clock, Cluster, ClusterError, Journal, JournalError, KillSwitch, Leadership, Live};
+use crate::ports::{ClusterError, JournalError, Live};
 
+use super::world::Ports;
 use answers::{answered, declined, unsent};
 use state::State;
 
@@ -50,27 +51,10 @@ const LONGEST_CLOSE: Duration = LANDS_WITHIN.saturating_add(Duration::from_secs(
 /// How far back the journal is asked for what the budgets have spent.
 const BUDGET_MEMORY: Duration = Duration::from_mins(10);
 
-/// What a gate stands between.
-pub struct GateParts {
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-    /// Targets.
-    pub cluster: Arc<dyn Cluster>,
-    /// Where intents are durable.
-    pub journal: Arc<dyn Journal>,
-    /// The kill switch.
-    pub kill: Arc<dyn KillSwitch>,
-    /// Which process may write.
-    pub leadership: Arc<dyn Leadership>,
-    /// Where writes are counted.
-    pub metrics: ProcessMetrics,
-    /// What namespaces and the fleet may spend.
-    pub limits: FleetLimits,
-}
-
 /// The write gate.
 pub struct WriteGate {
-    parts: GateParts,
+    ports: Arc<Ports>,
+    metrics: ProcessMetrics,
     state: Mutex<State>,
     permits: Semaphore,
     tasks: TaskTracker,
@@ -116,10 +100,10 @@ impl WriteGate {
     ///
     /// # Errors
     /// When the journal cannot tell which intents are open.
-    pub fn new(parts: GateParts) -> Result<Self, JournalError> {
-        let state = Mutex::new(State::new(parts.limits));
-        let gate = Self { parts, state, permits: Semaphore::new(AT_ONCE), tasks: TaskTracker::new() };
-        if gate.parts.leadership.lead() == Lead::Alone && !gate.parts.journal.is_shared() {
+    pub fn new(ports: Arc<Ports>, metrics: ProcessMetrics) -> Result<Self, JournalError> {
+        let state = Mutex::new(State::new(ports.budgets));
+        let gate = Self { ports, metrics, state, permits: Semaphore::new(AT_ONCE), tasks: TaskTracker::new() };
+        if gate.ports.leadership.lead() == Lead::Alone && !gate.ports.journal.is_shared() {
             gate.take_over(Epoch::ALONE)?;
         }
         Ok(gate)
@@ -131,13 +115,13 @@ impl WriteGate {
     /// # Errors
     /// When the journal cannot tell; nothing is written then.
     pub fn take_over(&self, epoch: Epoch) -> Result<(), JournalError> {
-        let (now, journal) = (self.parts.clock.now(), &self.parts.journal);
+        let (now, journal) = (self.ports.clock.now(), &self.ports.journal);
         // Asked before the journal: there an end stands before its target is free.
         let own = self.state.lock().busy();
         let open = journal.open_intents()?;
         let spent: Vec<Intent> =
             journal.remembered_since(now.wall, BUDGET_MEMORY)?.into_iter().chain(open.iter().cloned()).collect();
-        let budget = FleetBudget::restore(self.parts.limits, &spent, now);
+        let budget = FleetBudget::restore(self.ports.budgets, &spent, now);
         self.state.lock().take_over(epoch, budget, open, &own, now);
         Ok(())
     }
@@ -149,7 +133,7 @@ impl WriteGate {
 
     /// Returns how this process stands to the lease, and whether it knows by now what its predecessor left.
     pub fn lead(&self) -> Lead {
-        let lead = self.parts.leadership.lead();
+        let lead = self.ports.leadership.lead();
         match lead.epoch() {
             Some(epoch) if !self.has_taken_over(epoch) => Lead::TakesOver { epoch },
             Some(_) | None => lead,
@@ -204,7 +188,7 @@ impl WriteGate {
                 service = %change.service(), trace = %change.trace, change = %change.id,
                 from = change.from, to = change.to, outcome = %outcome, "write ended"
             );
-            on_end(WriteEnd { change, outcome, now: gate.parts.clock.now(), version });
+            on_end(WriteEnd { change, outcome, now: gate.ports.clock.now(), version });
         });
     }
 
@@ -222,7 +206,7 @@ impl WriteGate {
         tracing::info!(service = %change.service(), change = %change.id, outcome = %outcome, "earlier write settled");
         let ended = self.end(change, &outcome).await;
         if self.lasts(ended).await {
-            on_end(WriteEnd { change: change.clone(), outcome, now: self.parts.clock.now(), version }).await;
+            on_end(WriteEnd { change: change.clone(), outcome, now: self.ports.clock.now(), version }).await;
             self.state.lock().unsettled.retain(|open| open.id != change.id);
         }
     }
@@ -235,8 +219,8 @@ impl WriteGate {
             Err(JournalError::Contradiction(_) | JournalError::Closed) => return false,
             Err(_) => {}
         }
-        let clock = &self.parts.clock;
-        while self.parts.journal.health().is_err() {
+        let clock = &self.ports.clock;
+        while self.ports.journal.health().is_err() {
             clock.sleep_until(clock.now().plus(SETTLE_PAUSE).mono).await;
         }
         true
@@ -265,7 +249,7 @@ impl WriteGate {
     }
 
     async fn write_claimed(&self, change: &ChangeSet, foreseen: Foreseen, prepared: &AtomicBool) -> Ended {
-        let GateParts { clock, cluster, journal, .. } = &self.parts;
+        let Ports { clock, cluster, journal, .. } = &*self.ports;
         let Ok(permit) = self.permits.acquire().await else {
             return self.without_intent(change, shutting_down());
         };
@@ -296,8 +280,8 @@ impl WriteGate {
     }
 
     fn admit(&self, change: &ChangeSet) -> Result<(), WriteOutcome> {
-        let now = self.parts.clock.now();
-        permitted(change, &self.parts.kill.seen(), &self.lead(), now)?;
+        let now = self.ports.clock.now();
+        permitted(change, &self.ports.kill.seen(), &self.lead(), now)?;
         self.state.lock().affords(change, now).map_err(over_budget)
     }
 
@@ -311,9 +295,9 @@ impl WriteGate {
             return Ok(outcome.into());
         }
         fail::fail_point!("gate_checked");
-        let now = self.parts.clock.now();
-        self.parts.metrics.sample_to_write.observe(now.since(change.decided.mono).as_secs_f64());
-        match self.parts.cluster.apply(change, &live).await {
+        let now = self.ports.clock.now();
+        self.metrics.sample_to_write.observe(now.since(change.decided.mono).as_secs_f64());
+        match self.ports.cluster.apply(change, &live).await {
             Ok(after) => Ok(Ended::seen(answered(change, &after), &after)),
             Err(ClusterError::Unknown { reason }) => {
                 tracing::warn!(service = %change.service(), reason, "outcome of a write unknown, reading");
@@ -329,8 +313,8 @@ impl WriteGate {
     async fn check(&self, change: &ChangeSet, live: &Live) -> Result<(), WriteOutcome> {
         // Real time, as the limit of a connection is: the clock of the loop may run faster.
         let asked = Instant::now();
-        let kill = self.parts.kill.read().await;
-        let now = self.parts.clock.now();
+        let kill = self.ports.kill.read().await;
+        let now = self.ports.clock.now();
         permitted(change, &kill, &self.lead(), now)?;
         if let Some(found) = &live.displaced {
             return Err(WriteOutcome::Superseded { found: found.clone() });
@@ -346,10 +330,10 @@ impl WriteGate {
     /// Reads until it is known what became of a change that can land until `landed`. The target stays shut
     /// meanwhile.
     async fn settle(&self, change: &ChangeSet, landed: Duration) -> Ended {
-        let clock = &self.parts.clock;
+        let clock = &self.ports.clock;
         loop {
             let asked = clock.now();
-            let ended = match self.parts.cluster.read(change).await {
+            let ended = match self.ports.cluster.read(change).await {
                 Ok(live) => Ended::seen(settle(change, Some((&live.uid, live.value))), &live),
                 Err(ClusterError::NotFound { .. }) => settle(change, None).into(),
                 Err(error) => {
@@ -370,9 +354,9 @@ impl WriteGate {
         if !outcome.is_charged() {
             self.state.lock().refund(change);
         }
-        let at = self.parts.clock.now().wall;
+        let at = self.ports.clock.now().wall;
         let entry = Entry::Ended { change: change.id.clone(), at, outcome: outcome.clone() };
-        let ended = self.parts.journal.append(entry).await;
+        let ended = self.ports.journal.append(entry).await;
         if let Err(error) = &ended {
             tracing::error!(service = %change.service(), change = %change.id, %error, "outcome not recorded");
         }
@@ -384,7 +368,7 @@ impl WriteGate {
     /// meanwhile, and for good where that panics too.
     async fn failed(&self, change: &ChangeSet, prepared: bool) -> Ended {
         const REASON: &str = "the write gate failed";
-        let landed = self.parts.clock.now().plus(LANDS_WITHIN).mono;
+        let landed = self.ports.clock.now().plus(LANDS_WITHIN).mono;
         let settled = async {
             let ended = self.settle(change, landed).await;
             let _ = self.end(change, &ended.outcome).await;
@@ -393,7 +377,7 @@ impl WriteGate {
         let ended = if prepared {
             AssertUnwindSafe(settled).catch_unwind().await.unwrap_or_else(|_| {
                 self.state.lock().unsettled.push(change.clone());
-                WriteOutcome::Abandoned { reason: REASON.to_owned(), sent: true, did_nothing: false }.into()
+                WriteOutcome::Abandoned { reason: REASON.to_owned(), trace: WriteTrace::MayHave }.into()
             })
         } else {
             WriteOutcome::unsent(REASON).into()
@@ -404,7 +388,7 @@ impl WriteGate {
 
     fn without_intent(&self, change: &ChangeSet, outcome: WriteOutcome) -> Ended {
         let entry = Entry::Outcome { decision: change.decision.clone(), outcome: outcome.clone() };
-        self.parts.journal.submit(entry);
+        self.ports.journal.submit(entry);
         outcome.into()
     }
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use crate::adapters::whole_file::read_limited;
 use crate::model::KillState;
+use crate::model::controls::escape_controls;
 use crate::model::kill::KillOrder;
-use crate::model::plain::plain;
 
 /// Largest file read.
 const SIZE_LIMIT: u64 = 64 * 1024;
@@ -97,7 +97,7 @@ pub(super) fn read_order(path: &Path) -> Result<KillOrder, KillFileError> {
         return Err(malformed("is empty, expected an order such as {\"all\": false}".to_owned()));
     }
     // An error may repeat what the file holds.
-    parse(text).map_err(|error| malformed(format!("holds no order: {}", plain(&error))))
+    parse(text).map_err(|error| malformed(format!("holds no order: {}", escape_controls(&error))))
 }
 
 /// Refuses to replace a file that is there and clearly something else: the settings, the journal, a policy. An order
@@ -124,7 +124,7 @@ pub(super) fn refuse_foreign(path: &Path) -> Result<(), KillFileError> {
         Ok(serde_json::Value::Object(entries)) => {
             let other = entries.keys().find(|key| !KEYS.contains(&key.as_str()));
             match other.filter(|_| !TELLING.iter().any(|key| entries.contains_key(*key))) {
-                Some(key) => foreign(format!("has the key `{}`, which no order has", plain(key))),
+                Some(key) => foreign(format!("has the key `{}`, which no order has", escape_controls(key))),
                 None => Ok(()),
             }
         }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use tokio::sync::watch;
 
+use crate::model::controls::escape_controls;
 use crate::model::kill::KillOrder;
-use crate::model::plain::plain;
 use crate::model::{ActionClass, KillState, ServiceId};
 use crate::ports::{Awaited, KillSwitch};
 
@@ -122,7 +122,7 @@ fn order(data: &BTreeMap<String, String>) -> Result<KillOrder, String> {
             _ => {
                 return Err(format!(
                     "key `{}` is not known; known are global, service.*, class.*, by, reason",
-                    plain(key)
+                    escape_controls(key)
                 ));
             }
         }
@@ -134,7 +134,7 @@ fn engaged(key: &str, word: &str) -> Result<bool, String> {
     match word {
         "engaged" => Ok(true),
         "released" => Ok(false),
-        other => Err(format!("`{key}` is `{}`, expected engaged or released", plain(other))),
+        other => Err(format!("`{key}` is `{}`, expected engaged or released", escape_controls(other))),
     }
 }
 

@@ -27,7 +27,7 @@ use tracing::warn;
 
 use crate::adapters::whole_file::read_limited;
 use crate::model::PROVENANCE_FILE;
-use crate::model::plain::{is_odd, plain};
+use crate::model::controls::{escape_controls, is_unprintable};
 use crate::model::policy_path::{is_of_a_set, library_of};
 use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
@@ -181,9 +181,9 @@ fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<Str
         let Ok(name) = entry.file_name().into_string() else {
             return Err(format!("the name of {} is not UTF-8", path.display()));
         };
-        if is_of_a_set(&name) && name.contains(is_odd) {
+        if is_of_a_set(&name) && name.contains(is_unprintable) {
             let path = path.display().to_string();
-            return Err(format!("the name of {} holds a control character: rename it", plain(&path)));
+            return Err(format!("the name of {} holds a control character: rename it", escape_controls(&path)));
         }
         // Hidden: an editor's, or the inner side of a ConfigMap volume, whose files are linked from outside.
         if name.starts_with('.') {

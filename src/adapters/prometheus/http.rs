@@ -17,7 +17,7 @@ use super::parse;
 use super::settings::{PrometheusSettings, SetupError};
 use crate::adapters::retry_after::retry_after;
 use crate::adapters::whole_file::{open_regular, read_limited};
-use crate::model::plain::is_odd;
+use crate::model::controls::is_unprintable;
 use crate::ports::SourceError;
 
 /// A source cannot ask to be left alone for longer.
@@ -198,7 +198,7 @@ fn certificates(file: Option<&Path>) -> Result<Vec<Certificate>, SetupError> {
 
 /// Returns a foreign text fit for an error of ours: cut, on one line.
 pub(super) fn short(text: &str) -> String {
-    text.chars().map(|letter| if is_odd(letter) { ' ' } else { letter }).take(MAX_TEXT).collect()
+    text.chars().map(|letter| if is_unprintable(letter) { ' ' } else { letter }).take(MAX_TEXT).collect()
 }
 
 /// Tells a body that cannot be decoded from a connection that broke within it; the client calls both a decoding error.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Source;
 use crate::cli::{Output, tell, terminal};
 use crate::decide::{LINTS, Lint, PolicyFault, TestReport};
-use crate::model::plain;
+use crate::model::controls::escape_controls;
 
 /// Columns of a source line that are shown.
 const WIDTH: usize = 160;
@@ -26,7 +26,7 @@ fn painted(source: &Source, fault: &PolicyFault, is_warning: bool, in_colour: bo
     // What concerns no single file names the directory alone.
     let slash = if fault.file.is_empty() { ": " } else { "/" };
     let directory = source.directory.display().to_string();
-    let directory = plain::plain(&directory);
+    let directory = escape_controls(&directory);
     let mut text = if is_warning {
         format!("{strong}warning:{plain} {directory}{slash}{fault}")
     } else {
@@ -50,7 +50,7 @@ fn painted(source: &Source, fault: &PolicyFault, is_warning: bool, in_colour: bo
 
 /// Returns a line as a terminal may have it; tabs stay, so that the caret stands where it should.
 fn shown(line: &str) -> String {
-    line.split('\t').map(plain::plain).collect::<Vec<_>>().join("\t")
+    line.split('\t').map(escape_controls).collect::<Vec<_>>().join("\t")
 }
 
 /// Returns the line that a fault is in, and its number. What is missing at the end of a file is found behind its last
@@ -77,7 +77,7 @@ pub fn json(fault: &PolicyFault, id: Option<&str>) -> Value {
         "file": fault.file,
         "line": fault.line,
         "column": fault.column,
-        "rule": fault.rule,
+        "rule": fault.within.as_ref().map(|(_, name)| name),
         "lint": id,
         "message": fault.message,
     })
@@ -178,7 +178,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::decide::Vocabulary;
+    use crate::decide::{RuleKind, Vocabulary};
     use crate::ports::PolicyFile;
 
     #[test]
@@ -186,14 +186,7 @@ mod tests {
         let file = PolicyFile { path: "t.rhai".to_owned(), text: "rule(\n".to_owned() };
         let vocabulary = Vocabulary::of([]).unwrap();
         let source = Source { directory: PathBuf::from("set"), files: vec![file], vocabulary, settings: None };
-        let fault = |line, column| PolicyFault {
-            file: "t.rhai".to_owned(),
-            line: Some(line),
-            column,
-            rule: None,
-            is_limit: false,
-            message: "incomplete".to_owned(),
-        };
+        let fault = |line, column| PolicyFault { line: Some(line), column, ..PolicyFault::of("t.rhai", "incomplete") };
         let behind = "set/t.rhai:2:1: incomplete\n     1 | rule(\n     2 | \n       | ^";
         assert_eq!(painted(&source, &fault(2, Some(1)), false, false), behind);
         let after = "set/t.rhai:1:6: incomplete\n     1 | rule(\n       |      ^";
@@ -208,12 +201,9 @@ mod tests {
         let vocabulary = Vocabulary::of([]).unwrap();
         let source = Source { directory: PathBuf::from("s\u{9b}t"), files: vec![file], vocabulary, settings: None };
         let fault = PolicyFault {
-            file: "t\n.rhai".to_owned(),
             line: Some(1),
             column: Some(17),
-            rule: None,
-            is_limit: false,
-            message: "\u{1b}[2J\nok: all is well".to_owned(),
+            ..PolicyFault::of("t\n.rhai", "\u{1b}[2J\nok: all is well")
         };
         let expected = "s\\u{9b}t/t\\n.rhai:1:17: \\u{1b}[2J\\nok: all is well\n     \
                         1 | let a = \"\\u{1b}[2J\"; throw a;\n       | \u{20}                    ^";
@@ -225,9 +215,8 @@ mod tests {
         let file = PolicyFile { path: "t.rhai".to_owned(), text: "one\n\twhen(x)\n".to_owned() };
         let vocabulary = Vocabulary::of([]).unwrap();
         let source = Source { directory: PathBuf::from("set"), files: vec![file], vocabulary, settings: None };
-        let (line, column, rule) = (Some(2), Some(7), Some("r".to_owned()));
-        let message = "unknown name `x`".to_owned();
-        let fault = PolicyFault { file: "t.rhai".to_owned(), line, column, rule, is_limit: false, message };
+        let (line, column, within) = (Some(2), Some(7), Some((RuleKind::Rule, "r".to_owned())));
+        let fault = PolicyFault { line, column, within, ..PolicyFault::of("t.rhai", "unknown name `x`") };
         let plain = "set/t.rhai:2:7: rule r: unknown name `x`\n     2 | \twhen(x)\n       | \t     ^";
         assert_eq!(painted(&source, &fault, false, false), plain);
         let (red, yellow, end) = ("\x1b[1;31m", "\x1b[1;33m", "\x1b[0m");

@@ -15,7 +15,7 @@ use super::source::{Source, SourceArgs};
 use crate::app::deadline;
 use crate::cli::{Output, complain, print, tell};
 use crate::decide::{Coverage, Deadline, PolicyFault, Spent, TestReport, compile, run_tests};
-use crate::model::plain::plain;
+use crate::model::controls::escape_controls;
 
 /// Time between two looks at the files.
 const LOOK: Duration = Duration::from_millis(200);
@@ -92,8 +92,9 @@ fn once(args: &TestArgs, source: &Source) -> anyhow::Result<ExitCode> {
         }
         match &args.run {
             Some(part) if !names.is_empty() => {
-                let names = names.iter().map(|name| format!("`{}`", plain(name))).collect::<Vec<_>>().join(", ");
-                complain(format_args!("no test has `{}` in its name; there are {names}", plain(part)));
+                let names =
+                    names.iter().map(|name| format!("`{}`", escape_controls(name))).collect::<Vec<_>>().join(", ");
+                complain(format_args!("no test has `{}` in its name; there are {names}", escape_controls(part)));
             }
             _ => complain("no test ran: tests stand in files that end in _test.rhai"),
         }
@@ -142,7 +143,7 @@ fn patience() -> impl Fn() -> Deadline {
 fn text(source: &Source, report: &TestReport) -> anyhow::Result<()> {
     for test in &report.tests {
         let word = if test.failure.is_some() { "FAILED" } else { "ok" };
-        tell(format!("{word:<6} {}: {}", plain(&test.file), plain(&test.name)))?;
+        tell(format!("{word:<6} {}: {}", escape_controls(&test.file), escape_controls(&test.name)))?;
         if let Some(failure) = &test.failure {
             tell(show::fault(source, failure, false))?;
         }

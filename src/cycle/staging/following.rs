@@ -43,7 +43,7 @@ impl<R: Parts> Staging<R> {
     }
 
     /// Follows what the process that leads says, as far as its release is known here; the rest when it is.
-    pub fn follow(&mut self, announcement: Announcement, now: Duration) -> Step {
+    pub fn follow(&mut self, announcement: Announcement, now: Duration) -> Option<Step> {
         self.follows = None;
         let step = self.go_to(&announcement.in_force, now);
         let taken_back = |revision: &PolicyRevision| announcement.rolled_back.as_ref() == Some(revision);
@@ -72,33 +72,33 @@ impl<R: Parts> Staging<R> {
     }
 
     /// Puts a release in force that is known here, by the way that the process that leads has gone.
-    fn go_to(&mut self, revision: &PolicyRevision, now: Duration) -> Step {
+    fn go_to(&mut self, revision: &PolicyRevision, now: Duration) -> Option<Step> {
         let is = |other: Option<&PolicyRevision>| other == Some(revision);
         if is(self.in_force.as_ref().map(|staged| &staged.revision)) {
-            return Step::None;
+            return None;
         }
         if is(self.candidate.as_ref().map(|candidate| &candidate.staged.revision)) {
-            return self.promote(&Scope::All, now).unwrap_or(Step::None);
+            return self.promote(&Scope::All, now).unwrap_or_default();
         }
         let before = self.previous.iter().chain(&self.earlier).position(|staged| staged.revision == *revision);
         if let Some(before) = before {
-            let steps = (0..=before).map(|_| self.roll_back(&Scope::All).unwrap_or(Step::None));
-            return steps.last().unwrap_or(Step::None);
+            let mut step = None;
+            for _ in 0..=before {
+                step = self.roll_back(&Scope::All).unwrap_or_default();
+            }
+            return step;
         }
         if let Some(by) = self.part(revision) {
-            return self.candidate.take().map_or(Step::None, |candidate| self.put_part_in_force(candidate, by, now));
+            let candidate = self.candidate.take()?;
+            return self.put_part_in_force(candidate, by, now);
         }
         let known = |rolled_back: &RolledBack<R>| rolled_back.staged.iter().any(|staged| staged.revision == *revision);
-        let Some(mut rolled_back) = self.rolled_back.take_if(|rolled_back| known(rolled_back)) else {
-            return Step::None;
-        };
-        let Some(staged) = rolled_back.staged.extract_if(.., |staged| staged.revision == *revision).next() else {
-            return Step::None;
-        };
+        let mut rolled_back = self.rolled_back.take_if(|rolled_back| known(rolled_back))?;
+        let staged = rolled_back.staged.extract_if(.., |staged| staged.revision == *revision).next()?;
         let rest = rolled_back.without(&staged);
         let step = self.put_in_force(staged, now);
         self.rolled_back = rest;
-        step
+        Some(step)
     }
 
     /// Returns by when the sets of the candidate were due that make this release with those in force: here and there
@@ -140,7 +140,7 @@ mod tests {
         let mut follower = leader.clone();
         follower.follow(leader.announcement().unwrap(), at(50));
         for staging in [&mut leader, &mut follower] {
-            assert_eq!(staging.announced(staged("two"), at(1)), Step::Candidate(revision("two")));
+            assert_eq!(staging.announced(staged("two"), at(1)), Some(Step::Candidate(revision("two"))));
         }
         (leader, follower)
     }
@@ -152,17 +152,21 @@ mod tests {
     #[test]
     fn who_follows_puts_nothing_in_force_by_itself() {
         let (mut leader, mut follower) = pair();
-        assert_eq!((follower.due(), follower.passed(at(99))), (None, Step::None));
+        assert_eq!((follower.due(), follower.passed(at(99))), (None, None));
         let orders = [follower.promote(&Scope::All, at(50)), follower.roll_back(&Scope::All)];
         assert!(orders.iter().all(|end| end.as_ref().is_err_and(|why| why.contains("leads"))), "{orders:?}");
         leader.passed(at(11));
-        assert_eq!(follower.follow(leader.announcement().unwrap(), at(50)), Step::InForce(revision("two")));
+        assert_eq!(follower.follow(leader.announcement().unwrap(), at(50)), Some(Step::InForce(revision("two"))));
         assert_eq!(follower.previous.as_ref().unwrap().revision, revision("one"));
         // Without a shadow time, too: the leader may not have read it yet.
         let mut at_once: Staging<String> = Staging::new(Duration::ZERO);
-        assert_eq!(at_once.announced(staged("one"), at(0)), Step::InForce(revision("one")), "never without policies");
+        assert_eq!(
+            at_once.announced(staged("one"), at(0)),
+            Some(Step::InForce(revision("one"))),
+            "never without policies"
+        );
         at_once.follow(at_once.announcement().unwrap(), at(50));
-        assert_eq!(at_once.announced(staged("two"), at(1)), Step::Candidate(revision("two")));
+        assert_eq!(at_once.announced(staged("two"), at(1)), Some(Step::Candidate(revision("two"))));
     }
 
     #[test]
@@ -171,16 +175,16 @@ mod tests {
         leader.promote(&Scope::All, at(50)).unwrap();
         follower.follow(leader.announcement().unwrap(), at(50));
         leader.roll_back(&Scope::All).unwrap();
-        assert_eq!(follower.follow(leader.announcement().unwrap(), at(50)), Step::InForce(revision("one")));
+        assert_eq!(follower.follow(leader.announcement().unwrap(), at(50)), Some(Step::InForce(revision("one"))));
         follower.lead();
-        assert_eq!(follower.announced(staged("two"), at(9)), Step::KeptOut(revision("two")));
-        assert_eq!((in_force(&follower), follower.passed(at(99))), ("one".to_owned(), Step::None));
+        assert_eq!(follower.announced(staged("two"), at(9)), Some(Step::KeptOut(revision("two"))));
+        assert_eq!((in_force(&follower), follower.passed(at(99))), ("one".to_owned(), None));
         // And a candidate that was taken back before it was in force.
         let (mut leader, mut follower) = pair();
         leader.roll_back(&Scope::All).unwrap();
         follower.follow(leader.announcement().unwrap(), at(50));
         follower.lead();
-        assert_eq!((in_force(&follower), follower.passed(at(99))), ("one".to_owned(), Step::None));
+        assert_eq!((in_force(&follower), follower.passed(at(99))), ("one".to_owned(), None));
     }
 
     #[test]
@@ -191,7 +195,7 @@ mod tests {
         follower.follow(leader.announcement().unwrap(), at(50));
         assert_eq!(&*follower.of(&cart).0.unwrap().release, "two");
         follower.lead();
-        assert_eq!((follower.due(), follower.passed(at(11))), (Some(at(11)), Step::InForce(revision("two"))));
+        assert_eq!((follower.due(), follower.passed(at(11))), (Some(at(11)), Some(Step::InForce(revision("two")))));
     }
 
     #[test]
@@ -200,9 +204,9 @@ mod tests {
         let mut late = Staging::new(SHADOW);
         late.announced(staged("one"), at(0));
         leader.promote(&Scope::All, at(50)).unwrap();
-        assert_eq!(late.follow(leader.announcement().unwrap(), at(50)), Step::None);
+        assert_eq!(late.follow(leader.announcement().unwrap(), at(50)), None);
         assert_eq!(late.astray(), Some(&revision("two")));
-        assert_eq!(late.announced(staged("two"), at(2)), Step::InForce(revision("two")));
+        assert_eq!(late.announced(staged("two"), at(2)), Some(Step::InForce(revision("two"))));
         assert_eq!(late.astray(), None);
     }
 
@@ -214,26 +218,26 @@ mod tests {
         let mut late = Staging::new(SHADOW);
         late.announced(staged("one"), at(0));
         late.follow(leader.announcement().unwrap(), at(50));
-        assert_eq!(late.announced(staged("two"), at(2)), Step::KeptOut(revision("two")));
+        assert_eq!(late.announced(staged("two"), at(2)), Some(Step::KeptOut(revision("two"))));
         late.lead();
-        assert_eq!((in_force(&late), late.passed(at(99))), ("one".to_owned(), Step::None));
+        assert_eq!((in_force(&late), late.passed(at(99))), ("one".to_owned(), None));
         // One that has nothing else waits until somebody mends or promotes it.
         let mut empty = Staging::new(SHADOW);
         empty.follow(leader.announcement().unwrap(), at(50));
-        assert_eq!(empty.announced(staged("two"), at(2)), Step::KeptOut(revision("two")));
+        assert_eq!(empty.announced(staged("two"), at(2)), Some(Step::KeptOut(revision("two"))));
         empty.lead();
-        assert!(empty.passed(at(99)) == Step::None && empty.in_force.is_none());
+        assert!(empty.passed(at(99)).is_none() && empty.in_force.is_none());
         let mut at_once = Staging::new(SHADOW);
         at_once.follow(leader.announcement().unwrap(), at(50));
         at_once.lead();
         assert_eq!(
             at_once.announced(staged("two"), at(2)),
-            Step::KeptOut(revision("two")),
+            Some(Step::KeptOut(revision("two"))),
             "it leads before it has read it"
         );
         let mut mended = empty.clone();
-        assert_eq!(mended.announced(staged("three"), at(3)), Step::InForce(revision("three")));
-        assert_eq!(empty.promote(&Scope::All, at(50)), Ok(Step::InForce(revision("two"))));
+        assert_eq!(mended.announced(staged("three"), at(3)), Some(Step::InForce(revision("three"))));
+        assert_eq!(empty.promote(&Scope::All, at(50)), Ok(Some(Step::InForce(revision("two")))));
     }
 
     #[test]
@@ -252,7 +256,7 @@ mod tests {
             follower.announced(edit, at(minute + 1));
         }
         let step = leader.passed(at(11));
-        assert!(matches!(step, Step::InForce(_)) && leader.due() == Some(at(15)), "{step:?}");
+        assert!(matches!(step, Some(Step::InForce(_))) && leader.due() == Some(at(15)), "{step:?}");
         assert_eq!((follower.follow(leader.announcement().unwrap(), at(11)), follower.astray()), (step, None));
         follower.lead();
         assert_eq!((follower.due(), follower.previous.is_some()), (Some(at(16)), true));

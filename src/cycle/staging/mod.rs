@@ -40,11 +40,9 @@ pub enum Scope {
     Service(ServiceId),
 }
 
-/// What came of an event.
+/// What changed by an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Nothing changed.
-    None,
     /// Another release is in force.
     InForce(PolicyRevision),
     /// A release stands beside the one in force.
@@ -89,7 +87,7 @@ impl<R: Parts> Default for Staging<R> {
 }
 
 impl<R: Parts> Staging<R> {
-    /// Returns a staging without any release, whose candidates wait for `shadow`; zero puts them in force at once.
+    /// Returns a staging without any release, whose candidates wait for `soak`; zero puts them in force at once.
     pub fn new(soak: Duration) -> Self {
         Self {
             soak,
@@ -119,21 +117,21 @@ impl<R: Parts> Staging<R> {
     }
 
     /// Hears of a release. Where none is in force it is at once: no service is to be without policies.
-    pub fn announced(&mut self, staged: Staged<R>, now: Duration) -> Step {
+    pub fn announced(&mut self, staged: Staged<R>, now: Duration) -> Option<Step> {
         let is = |other: Option<&Staged<R>>| other.is_some_and(|other| other.revision == staged.revision);
         if is(self.in_force.as_ref()) {
             // The edit was taken back.
             self.drop_candidate();
             self.rolled_back = None;
-            return Step::None;
+            return None;
         }
         if is(self.candidate.as_ref().map(|candidate| &candidate.staged)) {
-            return Step::None;
+            return None;
         }
         if let Some(rolled_back) = self.rolled_back.as_mut().filter(|rolled_back| rolled_back.bars(&staged)) {
             let revision = staged.revision.clone();
             rolled_back.again(staged);
-            return Step::KeptOut(revision);
+            return Some(Step::KeptOut(revision));
         }
         self.rolled_back = None;
         let taken_back = self.follows.as_ref().and_then(|announcement| announcement.rolled_back.as_ref());
@@ -141,14 +139,14 @@ impl<R: Parts> Staging<R> {
         if taken_back == Some(&staged.revision) {
             let revision = staged.revision.clone();
             self.keep_out(staged);
-            return Step::KeptOut(revision);
+            return Some(Step::KeptOut(revision));
         }
         let at_once = match &self.follows {
             Some(announcement) => announcement.in_force == staged.revision,
             None => self.soak.is_zero(),
         };
         let Some(in_force) = self.in_force.as_ref().filter(|_| !at_once) else {
-            return self.put_in_force(staged, now);
+            return Some(self.put_in_force(staged, now));
         };
         let (last, revision) = (self.candidate.take(), staged.revision.clone());
         let stays = |namespace: &str| {
@@ -159,19 +157,19 @@ impl<R: Parts> Staging<R> {
         let anew = now.saturating_add(self.soak);
         let due = |namespace: &str| stays(namespace).and_then(|last| last.due_in(namespace)).unwrap_or(anew);
         self.candidate = Some(Candidate::beside(in_force, staged.clone(), due));
-        Step::Candidate(revision)
+        Some(Step::Candidate(revision))
     }
 
     /// Hears of a release whose load began after so many returns. Where people went back meanwhile it is kept out, as
     /// if it had stood beside by then.
-    pub fn loaded(&mut self, staged: Staged<R>, returns: u64, now: Duration) -> Step {
+    pub fn loaded(&mut self, staged: Staged<R>, returns: u64, now: Duration) -> Option<Step> {
         let stands = self.in_force.as_ref().is_some_and(|in_force| in_force.revision == staged.revision);
         if self.returns == returns || stands {
             return self.announced(staged, now);
         }
         let revision = staged.revision.clone();
         self.keep_out(staged);
-        Step::KeptOut(revision)
+        Some(Step::KeptOut(revision))
     }
 
     /// Takes up a candidate whose sets `stood` beside the release in force in an earlier life, each by its namespace,
@@ -201,39 +199,40 @@ impl<R: Parts> Staging<R> {
     }
 
     /// Hears that time passed.
-    pub fn passed(&mut self, now: Duration) -> Step {
+    pub fn passed(&mut self, now: Duration) -> Option<Step> {
         if self.due().is_none_or(|due| due > now) {
-            return Step::None;
+            return None;
         }
-        match self.candidate.take() {
-            Some(candidate) if candidate.last() > now => self.put_part_in_force(candidate, now, now),
-            Some(candidate) => self.put_in_force(candidate.staged, now),
-            None => Step::None,
+        let candidate = self.candidate.take()?;
+        if candidate.last() > now {
+            self.put_part_in_force(candidate, now, now)
+        } else {
+            Some(self.put_in_force(candidate.staged, now))
         }
     }
 
     /// Puts those sets of the candidate in force that are due by then; the others go on standing beside.
-    fn put_part_in_force(&mut self, mut candidate: Candidate<R>, by: Duration, now: Duration) -> Step {
-        let Some(in_force) = &self.in_force else { return Step::None };
+    fn put_part_in_force(&mut self, mut candidate: Candidate<R>, by: Duration, now: Duration) -> Option<Step> {
+        let in_force = self.in_force.as_ref()?;
         let mixed = in_force.with(&candidate.staged, &candidate.due_by(by));
         candidate.due.retain(|_, due| *due > by);
         let mut ahead = std::mem::take(&mut self.ahead);
         ahead.retain(|service| candidate.staged.set(service.namespace()) != mixed.set(service.namespace()));
         let step = self.put_in_force(mixed, now);
         (self.candidate, self.ahead) = (Some(candidate), ahead);
-        step
+        Some(step)
     }
 
     /// Puts the candidate in force now, or what was taken back; for one service, only there.
     ///
     /// # Errors
     /// When there is nothing to promote.
-    pub fn promote(&mut self, scope: &Scope, now: Duration) -> Result<Step, String> {
+    pub fn promote(&mut self, scope: &Scope, now: Duration) -> Result<Option<Step>, String> {
         self.may_be_ordered()?;
         match scope {
             Scope::All => {
                 if let Some(candidate) = self.candidate.take() {
-                    return Ok(self.put_in_force(candidate.staged, now));
+                    return Ok(Some(self.put_in_force(candidate.staged, now)));
                 }
                 let none = "no candidate stands beside the set in force";
                 let Some(mut rolled_back) = self.rolled_back.take() else {
@@ -251,7 +250,7 @@ impl<R: Parts> Staging<R> {
                 let rest = rolled_back.without(&staged);
                 let step = self.put_in_force(staged, now);
                 self.rolled_back = rest;
-                Ok(step)
+                Ok(Some(step))
             }
             Scope::Service(service) => {
                 if self.behind.remove(service) {
@@ -278,7 +277,7 @@ impl<R: Parts> Staging<R> {
     ///
     /// # Errors
     /// When there is nothing to go back to.
-    pub fn roll_back(&mut self, scope: &Scope) -> Result<Step, String> {
+    pub fn roll_back(&mut self, scope: &Scope) -> Result<Option<Step>, String> {
         self.may_be_ordered()?;
         match scope {
             Scope::All => {
@@ -289,7 +288,7 @@ impl<R: Parts> Staging<R> {
                     };
                     self.keep_out(newest);
                     self.returns = self.returns.saturating_add(1);
-                    return Ok(Step::None);
+                    return Ok(None);
                 };
                 self.previous = (!self.earlier.is_empty()).then(|| self.earlier.remove(0));
                 self.since = None;
@@ -298,7 +297,7 @@ impl<R: Parts> Staging<R> {
                 taken_back.into_iter().chain(newest).for_each(|staged| self.keep_out(staged));
                 self.behind.clear();
                 self.returns = self.returns.saturating_add(1);
-                Ok(Step::InForce(previous.revision))
+                Ok(Some(Step::InForce(previous.revision)))
             }
             Scope::Service(service) => {
                 if self.ahead.remove(service) {
@@ -361,8 +360,8 @@ impl<R: Parts> Staging<R> {
         Step::InForce(revision)
     }
 
-    fn apart(&self, service: &ServiceId) -> Step {
-        let set = self.of(service).0.and_then(|staged| staged.set(service.namespace()));
-        set.map_or(Step::None, |set| Step::Apart(set.clone()))
+    fn apart(&self, service: &ServiceId) -> Option<Step> {
+        let set = self.of(service).0?.set(service.namespace())?;
+        Some(Step::Apart(set.clone()))
     }
 }

@@ -50,8 +50,8 @@ fn pair(in_force: &str, beside: &str) -> (String, String) {
 /// One in force, one beside it.
 fn two() -> Staging<String> {
     let mut staging = Staging::new(SHADOW);
-    assert_eq!(staging.announced(staged("one"), at(0)), Step::InForce(revision("one")), "never without policies");
-    assert_eq!(staging.announced(staged("two"), at(1)), Step::Candidate(revision("two")));
+    assert_eq!(staging.announced(staged("one"), at(0)), Some(Step::InForce(revision("one"))), "never without policies");
+    assert_eq!(staging.announced(staged("two"), at(1)), Some(Step::Candidate(revision("two"))));
     staging
 }
 
@@ -59,9 +59,9 @@ fn two() -> Staging<String> {
 fn a_candidate_stands_beside_for_the_set_time_and_then_takes_its_place() {
     let mut staging = two();
     assert_eq!((goes_by(&staging, &cart()), staging.due()), (pair("one", "two"), Some(at(11))));
-    assert_eq!(staging.passed(at(10)), Step::None);
-    assert_eq!(staging.announced(staged("two"), at(10)), Step::None, "it does not begin anew");
-    assert_eq!(staging.passed(at(11)), Step::InForce(revision("two")));
+    assert_eq!(staging.passed(at(10)), None);
+    assert_eq!(staging.announced(staged("two"), at(10)), None, "it does not begin anew");
+    assert_eq!(staging.passed(at(11)), Some(Step::InForce(revision("two"))));
     assert_eq!((goes_by(&staging, &cart()), staging.due()), (pair("two", ""), None));
 }
 
@@ -70,26 +70,26 @@ fn another_edit_begins_anew_and_one_taken_back_leaves_nothing() {
     let mut staging = two();
     staging.announced(staged("three"), at(9));
     assert_eq!((goes_by(&staging, &cart()), staging.due()), (pair("one", "three"), Some(at(19))));
-    assert_eq!(staging.announced(staged("one"), at(10)), Step::None);
+    assert_eq!(staging.announced(staged("one"), at(10)), None);
     assert_eq!((goes_by(&staging, &cart()), staging.due()), (pair("one", ""), None));
-    assert_eq!(staging.passed(at(99)), Step::None);
+    assert_eq!(staging.passed(at(99)), None);
 }
 
 #[test]
 fn without_a_shadow_time_a_set_is_in_force_at_once() {
     let mut staging = Staging::default();
     staging.announced(staged("one"), at(0));
-    assert_eq!(staging.announced(staged("two"), at(0)), Step::InForce(revision("two")));
+    assert_eq!(staging.announced(staged("two"), at(0)), Some(Step::InForce(revision("two"))));
 }
 
 #[test]
 fn people_promote_before_the_time_for_all_or_for_one_service() {
     let mut staging = two();
-    assert_eq!(staging.promote(&Scope::Service(cart()), at(19)), Ok(Step::Apart(revision("two"))));
+    assert_eq!(staging.promote(&Scope::Service(cart()), at(19)), Ok(Some(Step::Apart(revision("two")))));
     assert_eq!((goes_by(&staging, &cart()), goes_by(&staging, &other())), (pair("two", ""), pair("one", "two")));
-    assert_eq!(staging.roll_back(&Scope::Service(cart())), Ok(Step::Apart(revision("one"))));
+    assert_eq!(staging.roll_back(&Scope::Service(cart())), Ok(Some(Step::Apart(revision("one")))));
     assert_eq!(goes_by(&staging, &cart()), pair("one", "two"));
-    assert_eq!(staging.promote(&Scope::All, at(19)), Ok(Step::InForce(revision("two"))));
+    assert_eq!(staging.promote(&Scope::All, at(19)), Ok(Some(Step::InForce(revision("two")))));
     assert_eq!(goes_by(&staging, &other()), pair("two", ""));
     assert!(staging.promote(&Scope::All, at(19)).is_err() && staging.promote(&Scope::Service(cart()), at(19)).is_err());
 }
@@ -98,11 +98,15 @@ fn people_promote_before_the_time_for_all_or_for_one_service() {
 fn what_was_rolled_back_stays_out_until_it_is_promoted_or_edited() {
     let mut staging = two();
     staging.promote(&Scope::All, at(19)).unwrap();
-    assert_eq!(staging.roll_back(&Scope::All), Ok(Step::InForce(revision("one"))));
-    assert_eq!(staging.announced(staged("two"), at(20)), Step::KeptOut(revision("two")), "the store has it still");
-    assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), Step::None));
-    assert_eq!(staging.clone().promote(&Scope::All, at(19)), Ok(Step::InForce(revision("two"))));
-    assert_eq!(staging.announced(staged("three"), at(20)), Step::Candidate(revision("three")));
+    assert_eq!(staging.roll_back(&Scope::All), Ok(Some(Step::InForce(revision("one")))));
+    assert_eq!(
+        staging.announced(staged("two"), at(20)),
+        Some(Step::KeptOut(revision("two"))),
+        "the store has it still"
+    );
+    assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), None));
+    assert_eq!(staging.clone().promote(&Scope::All, at(19)), Ok(Some(Step::InForce(revision("two")))));
+    assert_eq!(staging.announced(staged("three"), at(20)), Some(Step::Candidate(revision("three"))));
     assert!(Staging::<String>::default().roll_back(&Scope::All).is_err());
 }
 
@@ -114,22 +118,26 @@ fn what_was_rolled_back_stays_out_in_every_release_that_has_it() {
     staging.announced(release("bad", &[("", "bad")]), at(1));
     staging.roll_back(&Scope::All).unwrap();
     let with_bank = release("bad, bank", &[("", "bad"), ("bank", "bad bank")]);
-    assert_eq!(staging.announced(with_bank.clone(), at(2)), Step::KeptOut(with_bank.revision.clone()));
+    assert_eq!(staging.announced(with_bank.clone(), at(2)), Some(Step::KeptOut(with_bank.revision.clone())));
     assert_eq!(goes_by(&staging, &cart()), pair("good", ""));
-    assert_eq!(staging.clone().promote(&Scope::All, at(19)), Ok(Step::InForce(with_bank.revision)));
+    assert_eq!(staging.clone().promote(&Scope::All, at(19)), Ok(Some(Step::InForce(with_bank.revision))));
     let mended = release("good, bank", &[("", "good"), ("bank", "good bank")]);
-    assert_eq!(staging.announced(mended.clone(), at(3)), Step::InForce(mended.revision));
+    assert_eq!(staging.announced(mended.clone(), at(3)), Some(Step::InForce(mended.revision)));
     // The other way round: a set of one namespace that was taken back, and the fleet's that stayed as it was.
     let bad_bank = release("good, bad bank", &[("", "good"), ("bank", "bad bank")]);
     staging.announced(bad_bank, at(4));
     staging.roll_back(&Scope::All).unwrap();
     let with_shop = release("shop", &[("", "good"), ("bank", "bad bank"), ("shop", "shop")]);
-    assert_eq!(staging.announced(with_shop.clone(), at(5)), Step::KeptOut(with_shop.revision));
+    assert_eq!(staging.announced(with_shop.clone(), at(5)), Some(Step::KeptOut(with_shop.revision)));
     let gone = release("no bank", &[("", "good"), ("shop", "shop")]);
-    assert_eq!(staging.announced(gone.clone(), at(6)), Step::InForce(gone.revision), "what was bad is gone");
+    assert_eq!(staging.announced(gone.clone(), at(6)), Some(Step::InForce(gone.revision)), "what was bad is gone");
     staging.roll_back(&Scope::All).unwrap();
     let without = release("no bank yet", &[("", "good"), ("shop", "shop two")]);
-    assert_eq!(staging.announced(without.clone(), at(7)), Step::KeptOut(without.revision), "that it is gone, too");
+    assert_eq!(
+        staging.announced(without.clone(), at(7)),
+        Some(Step::KeptOut(without.revision)),
+        "that it is gone, too"
+    );
 }
 
 /// Who goes back in trouble wants nothing to come by itself a minute later.
@@ -138,12 +146,16 @@ fn a_rollback_takes_the_candidate_out_too() {
     let mut staging = two();
     staging.promote(&Scope::All, at(19)).unwrap();
     staging.announced(staged("three"), at(20));
-    assert_eq!(staging.roll_back(&Scope::All), Ok(Step::InForce(revision("one"))));
-    assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), Step::None));
-    assert_eq!(staging.announced(staged("three"), at(21)), Step::KeptOut(revision("three")));
-    assert_eq!(staging.announced(staged("two"), at(22)), Step::KeptOut(revision("two")), "what was gone back from");
+    assert_eq!(staging.roll_back(&Scope::All), Ok(Some(Step::InForce(revision("one")))));
+    assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), None));
+    assert_eq!(staging.announced(staged("three"), at(21)), Some(Step::KeptOut(revision("three"))));
+    assert_eq!(
+        staging.announced(staged("two"), at(22)),
+        Some(Step::KeptOut(revision("two"))),
+        "what was gone back from"
+    );
     let mut first = two();
-    assert_eq!(first.roll_back(&Scope::All), Ok(Step::None), "nothing before: the candidate alone goes");
+    assert_eq!(first.roll_back(&Scope::All), Ok(None), "nothing before: the candidate alone goes");
     assert_eq!(goes_by(&first, &cart()), pair("one", ""));
 }
 
@@ -154,14 +166,14 @@ fn a_rollback_during_a_load_holds_for_what_was_loading() {
     let begun = staging.returns;
     staging.roll_back(&Scope::All).unwrap();
     let mut same = staging.clone();
-    assert_eq!(same.loaded(staged("one"), begun, at(2)), Step::None, "the edit was taken back, too");
-    assert_eq!(staging.loaded(staged("three"), begun, at(2)), Step::KeptOut(revision("three")));
-    assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), Step::None));
+    assert_eq!(same.loaded(staged("one"), begun, at(2)), None, "the edit was taken back, too");
+    assert_eq!(staging.loaded(staged("three"), begun, at(2)), Some(Step::KeptOut(revision("three"))));
+    assert_eq!((goes_by(&staging, &cart()), staging.passed(at(99))), (pair("one", ""), None));
     for name in ["three", "two"] {
-        assert_eq!(staging.announced(staged(name), at(3)), Step::KeptOut(revision(name)), "and from then on");
+        assert_eq!(staging.announced(staged(name), at(3)), Some(Step::KeptOut(revision(name))), "and from then on");
     }
     let begun = staging.returns;
-    assert_eq!(staging.loaded(staged("four"), begun, at(3)), Step::Candidate(revision("four")));
+    assert_eq!(staging.loaded(staged("four"), begun, at(3)), Some(Step::Candidate(revision("four"))));
 }
 
 #[test]
@@ -176,8 +188,8 @@ fn a_candidate_goes_on_where_it_was_and_those_ahead_stay_ahead() {
     staging.resume(staged("two"), |_| at(4), before.ahead, at(100));
     assert_eq!((goes_by(&staging, &cart()), goes_by(&staging, &other())), (pair("two", ""), pair("one", "two")));
     assert_eq!((staging.due(), staging.stood(at(101))), (Some(at(106)), BTreeMap::from([(String::new(), at(5))])));
-    assert_eq!(staging.announced(staged("two"), at(101)), Step::None, "the store has it still");
-    assert_eq!(staging.passed(at(106)), Step::InForce(revision("two")));
+    assert_eq!(staging.announced(staged("two"), at(101)), None, "the store has it still");
+    assert_eq!(staging.passed(at(106)), Some(Step::InForce(revision("two"))));
 }
 
 #[test]
@@ -185,7 +197,7 @@ fn one_service_goes_back_until_the_next_set() {
     let mut staging = two();
     assert!(staging.roll_back(&Scope::Service(cart())).is_err(), "nothing was before");
     staging.promote(&Scope::All, at(19)).unwrap();
-    assert_eq!(staging.roll_back(&Scope::Service(cart())), Ok(Step::Apart(revision("one"))));
+    assert_eq!(staging.roll_back(&Scope::Service(cart())), Ok(Some(Step::Apart(revision("one")))));
     assert_eq!((goes_by(&staging, &cart()), goes_by(&staging, &other())), (pair("one", ""), pair("two", "")));
     staging.announced(staged("three"), at(20));
     assert_eq!(goes_by(&staging, &cart()), pair("one", "three"));
@@ -211,17 +223,17 @@ fn people_go_back_one_step_each_and_not_to_what_was_there_for_a_moment() {
             .collect()
     };
     assert_eq!(names(&staging), ["four", "three", "two", "one"]);
-    assert_eq!(staging.roll_back(&Scope::All), Ok(Step::InForce(revision("three"))));
-    assert_eq!(staging.roll_back(&Scope::All), Ok(Step::InForce(revision("two"))));
+    assert_eq!(staging.roll_back(&Scope::All), Ok(Some(Step::InForce(revision("three")))));
+    assert_eq!(staging.roll_back(&Scope::All), Ok(Some(Step::InForce(revision("two")))));
     for name in ["four", "three"] {
-        assert_eq!(staging.announced(staged(name), at(201_000)), Step::KeptOut(revision(name)));
+        assert_eq!(staging.announced(staged(name), at(201_000)), Some(Step::KeptOut(revision(name))));
     }
     // Went too far, and comes back at once: where that was is not forgotten.
     assert!(staging.promote(&Scope::All, at(201_500)).is_ok());
     assert_eq!(names(&staging)[1..], ["two", "one"]);
     assert_eq!(
         staging.announced(staged("four"), at(202_000)),
-        Step::KeptOut(revision("four")),
+        Some(Step::KeptOut(revision("four"))),
         "that was not promoted"
     );
     // What comes again stands at its newest place alone.
@@ -232,7 +244,7 @@ fn people_go_back_one_step_each_and_not_to_what_was_there_for_a_moment() {
     }
     assert_eq!(names(&staging).len(), 1 + KEPT);
     for _ in 0..KEPT {
-        assert!(matches!(staging.roll_back(&Scope::All), Ok(Step::InForce(_))));
+        assert!(matches!(staging.roll_back(&Scope::All), Ok(Some(Step::InForce(_)))));
     }
     let end = staging.roll_back(&Scope::All).unwrap_err();
     assert_eq!(end, "no earlier set is known here, so there is nothing to go back to");
@@ -244,7 +256,7 @@ fn what_was_there_for_a_moment_is_gone_back_to_where_nothing_else_was() {
     let mut staging = Staging::default();
     staging.announced(staged("one"), at(0));
     staging.announced(staged("two"), at(0));
-    assert_eq!(staging.roll_back(&Scope::All), Ok(Step::InForce(revision("one"))));
+    assert_eq!(staging.roll_back(&Scope::All), Ok(Some(Step::InForce(revision("one")))));
 }
 
 /// A fleet's set, that of `pay` and that of `shop`.
@@ -280,7 +292,7 @@ fn an_edit_of_one_namespace_takes_back_no_promotion_elsewhere() {
     for service in ["pay/till", "shop/cart"] {
         let set = format!("{} 2", &service[..service.len() - 5]);
         let step = staging.promote(&Scope::Service(service.parse().unwrap()), at(1));
-        assert_eq!(step, Ok(Step::Apart(revision(&set))), "the set that it goes by, not the whole release");
+        assert_eq!(step, Ok(Some(Step::Apart(revision(&set)))), "the set that it goes by, not the whole release");
     }
     staging.announced(three_sets("fleet 1", "pay 2", "shop 3"), at(2));
     assert_eq!(sets(&staging), ["fleet 1", "pay 2", "shop 1"].map(revision), "who edits begins anew");
@@ -301,10 +313,10 @@ fn an_edit_of_one_namespace_holds_up_no_other() {
     back.roll_back(&Scope::All).unwrap();
     assert_eq!(sets(&back), ["fleet 1", "pay 1", "shop 1"].map(revision));
     for again in [three_sets("fleet 2", "pay 3", "shop 3"), three_sets("fleet 3", "pay 3", "shop at 20")] {
-        assert_eq!(back.announced(again.clone(), at(22)), Step::KeptOut(again.revision));
+        assert_eq!(back.announced(again.clone(), at(22)), Some(Step::KeptOut(again.revision)));
     }
-    assert_eq!(staging.passed(at(29)), Step::None);
-    assert_eq!(staging.passed(at(30)), Step::InForce(last));
+    assert_eq!(staging.passed(at(29)), None);
+    assert_eq!(staging.passed(at(30)), Some(Step::InForce(last)));
     assert_eq!(sets(&staging), ["fleet 2", "pay 2", "shop at 20"].map(revision));
     assert!(staging.candidate.is_none());
 }
@@ -334,7 +346,7 @@ fn each_release_that_was_rolled_back_can_be_promoted() {
     staging.roll_back(&Scope::All).unwrap();
     for name in ["two", "three"] {
         assert_eq!(staging.rolled_back.as_ref().unwrap().revision, revision(name));
-        assert_eq!(staging.promote(&Scope::All, at(5)), Ok(Step::InForce(revision(name))));
+        assert_eq!(staging.promote(&Scope::All, at(5)), Ok(Some(Step::InForce(revision(name)))));
     }
     assert!(staging.rolled_back.is_none() && staging.promote(&Scope::All, at(5)).is_err());
     // One that is known by its name alone, as after a start.

@@ -14,7 +14,7 @@ use crate::decide::api::quantity::{ScriptResult, quantity_in};
 use crate::decide::api::span::parse_span;
 use crate::decide::plan::action::Wanted;
 use crate::decide::plan::quantity::Quantity;
-use crate::model::plain::is_odd;
+use crate::model::controls::is_unprintable;
 use crate::model::{Action, Unit, Vetoed};
 
 /// How long a throttle may last.
@@ -79,7 +79,7 @@ fn register_sized(engine: &mut Engine, book: &Book, name: &'static str, make: fn
 }
 
 fn named(what: &str, name: &str) -> ScriptResult<String> {
-    let sound = !name.is_empty() && name.len() <= MAX_NAME && !name.contains(is_odd);
+    let sound = !name.is_empty() && name.len() <= MAX_NAME && !name.contains(is_unprintable);
     if sound { Ok(name.to_owned()) } else { Err(format!("{what}: its name is a line of 1 to {MAX_NAME} bytes").into()) }
 }
 
@@ -89,7 +89,7 @@ fn veto(what: &str, why: &str) -> ScriptResult<Wanted> {
         let words: Vec<_> = Vetoed::EVERY.into_iter().map(Vetoed::as_str).collect();
         format!("veto: there is no `{what}`, there is {}", words.join(", "))
     })?;
-    if why.trim().is_empty() || why.len() > MAX_REASON || why.contains(is_odd) {
+    if why.trim().is_empty() || why.len() > MAX_REASON || why.contains(is_unprintable) {
         return Err(format!("veto: its reason is a line of 1 to {MAX_REASON} bytes, it stands in every record").into());
     }
     Ok(Wanted::Veto { what, why: why.into() })

@@ -9,7 +9,7 @@ use rhai::{Array, Dynamic, Engine, NativeCallContext, Position};
 use crate::decide::api::quantity::{ScriptResult, type_word};
 use crate::decide::plan::action::Wanted;
 use crate::decide::plan::condition::Condition;
-use crate::model::plain::is_odd;
+use crate::model::controls::is_unprintable;
 
 /// How deep lists may be nested: a helper function's list inside a rule's list, and some room.
 const MAX_NESTING: usize = 4;
@@ -192,7 +192,7 @@ fn note(text: &str) -> ScriptResult<Clause> {
         let length = text.len();
         return Err(format!("note: it has {length} bytes, 1 to {MAX_NOTE} are kept: it stands in every record").into());
     }
-    if text.contains(is_odd) {
+    if text.contains(is_unprintable) {
         return Err("note: it holds a line break or another control character: one line of plain text is kept".into());
     }
     Ok(Clause::Note(text.into()))

@@ -7,6 +7,7 @@ use rhai::{Dynamic, Engine, Map};
 use crate::decide::api::fields::Fields;
 use crate::decide::api::quantity::{ScriptResult, quantity, quantity_in};
 use crate::decide::api::signal::refuse_unknown;
+use crate::decide::fault::FaultKind;
 use crate::decide::plan::parameter::Parameter;
 use crate::decide::plan::quantity::{Origin, Quantity, Term};
 use crate::model::SignalName;
@@ -65,5 +66,5 @@ pub(crate) fn register(engine: &mut Engine, parameters: &[Parameter]) {
         engine.register_get(&*parameter.name, move |_: &mut Params| quantity.clone());
     }
     let known: Vec<&str> = parameters.iter().map(|parameter| &*parameter.name).collect();
-    refuse_unknown::<Params>(engine, "parameter", &known, "");
+    refuse_unknown::<Params>(engine, "parameter", &known, "", Some(FaultKind::UnknownParameter));
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use rhai::{Dynamic, Engine, EvalAltResult, FLOAT, INT};
 
+use crate::decide::api::clause::Written;
+use crate::decide::api::signal::{Signal, Window};
 use crate::decide::api::span::parse_span;
 use crate::decide::plan::condition::{Condition, Statement};
 use crate::decide::plan::quantity::{MAX_PARTS, Operator, Origin, Quantity, Term};
@@ -118,17 +120,17 @@ pub(crate) fn quantity_in(value: &Dynamic, unit: Unit, what: &str) -> ScriptResu
 
 /// Returns what a script value is, for messages.
 pub(crate) fn type_word(value: &Dynamic) -> &'static str {
-    match value.type_name() {
-        "i64" | "f64" => "a number",
-        "bool" => "a bool",
-        "()" => "nothing",
-        name if name.ends_with("tring") => "a text",
-        name if name.ends_with("Condition") => "a condition",
-        name if name.ends_with("Quantity") => "a quantity",
-        name if name.ends_with("Signal") => "a signal without a view (.current, .mean, .predicted)",
-        name if name.ends_with("Window") => "a window without a view (.mean, .p99, .max, .change)",
-        name if name.ends_with("Written") => "a clause",
-        _ => "something else",
+    match () {
+        () if value.is_int() || value.is_float() => "a number",
+        () if value.is_bool() => "a bool",
+        () if value.is_unit() => "nothing",
+        () if value.is_string() => "a text",
+        () if value.is::<Condition>() => "a condition",
+        () if value.is::<Quantity>() => "a quantity",
+        () if value.is::<Signal>() => "a signal without a view (.current, .mean, .predicted)",
+        () if value.is::<Window>() => "a window without a view (.mean, .p99, .max, .change)",
+        () if value.is::<Written>() => "a clause",
+        () => "something else",
     }
 }
 

@@ -8,10 +8,11 @@ use rhai::{Dynamic, Engine, FLOAT};
 
 use crate::decide::api::quantity::{ScriptResult, bounded, quantity_in};
 use crate::decide::api::span::parse_span;
+use crate::decide::fault::{FaultKind, Told};
 use crate::decide::plan::condition::{Condition, Statement};
 use crate::decide::plan::quantity::{Origin, Pods, Quantity, Span, Term, View};
 use crate::decide::vocabulary::{REGION, RESERVED, Vocabulary};
-use crate::model::explain::nearest;
+use crate::model::explain::did_you_mean;
 use crate::model::outlook::quantile_index;
 use crate::model::{QUANTILES, SignalName, Unit};
 
@@ -130,7 +131,8 @@ pub(crate) fn register(engine: &mut Engine, vocabulary: &Vocabulary) {
     }
     register_regions(engine, vocabulary);
     let known: Vec<&str> = vocabulary.iter().map(|(name, _)| name.as_str()).chain(RESERVED).collect();
-    refuse_unknown::<Service>(engine, "signal", &known, ", others are declared under `signals` of the settings");
+    let remedy = ", others are declared under `signals` of the settings";
+    refuse_unknown::<Service>(engine, "signal", &known, remedy, None);
     register_views(engine);
     register_forecasts(engine);
 }
@@ -162,8 +164,8 @@ fn register_views(engine: &mut Engine) {
         "over(..)",
         "region(..)",
     ];
-    refuse_unknown::<Signal>(engine, "view of a signal", &[&VIEWS[..], &calls].concat(), "");
-    refuse_unknown::<Window>(engine, "view of a window", &WINDOW_VIEWS, "");
+    refuse_unknown::<Signal>(engine, "view of a signal", &[&VIEWS[..], &calls].concat(), "", None);
+    refuse_unknown::<Window>(engine, "view of a window", &WINDOW_VIEWS, "", None);
 }
 
 fn register_forecasts(engine: &mut Engine) {
@@ -249,7 +251,7 @@ fn register_regions(engine: &mut Engine, vocabulary: &Vocabulary) {
         let regional = Regional(base.into());
         engine.register_get(base, move |_: &mut Service| regional.clone());
     }
-    refuse_unknown::<Regional>(engine, "view of a signal that is declared for regions only", &["region(..)"], "");
+    refuse_unknown::<Regional>(engine, "view of a signal that is declared for regions only", &["region(..)"], "", None);
 }
 
 /// Returns a declared signal or flag as scripts see it.
@@ -267,6 +269,7 @@ pub(crate) fn refuse_unknown<T: Any + Clone + Send + Sync>(
     what: &'static str,
     known: &[&str],
     remedy: &'static str,
+    kind: Option<FaultKind>,
 ) {
     let known: Vec<String> = known.iter().map(|name| (*name).to_owned()).collect();
     engine.register_indexer_get(move |_: &mut T, name: &str| -> ScriptResult<Dynamic> {
@@ -274,8 +277,12 @@ pub(crate) fn refuse_unknown<T: Any + Clone + Send + Sync>(
         if known.contains(&name) {
             return Err(format!("a {what} is named by a dot: write .{name} in place of [\"{name}\"]").into());
         }
-        let meant = nearest(name, &known).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+        let meant = did_you_mean(name, &known);
         let all = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-        Err(format!("unknown {what} `{name}`: there is {all}{remedy}{meant}").into())
+        let message = format!("unknown {what} `{name}`: there is {all}{remedy}{meant}");
+        Err(match kind.clone() {
+            Some(kind) => Told { kind, message }.into(),
+            None => message.into(),
+        })
     });
 }

@@ -43,8 +43,8 @@ pub(crate) fn register(engine: &mut Engine) {
         let condition = Condition::new(word, Statement::Target(flag));
         engine.register_get(word, move |_: &mut Service| condition.clone());
     }
-    refuse_unknown::<Replicas>(engine, "count of replicas", &COUNTS, "");
-    refuse_unknown::<Sizing>(engine, "view of the capacity", &NEEDS, "");
+    refuse_unknown::<Replicas>(engine, "count of replicas", &COUNTS, "", None);
+    refuse_unknown::<Sizing>(engine, "view of the capacity", &NEEDS, "", None);
 }
 
 fn count_of(owner: &str, word: &str, origin: Origin, term: Term) -> Quantity {

@@ -38,16 +38,16 @@ impl Parameter {
         })
     }
 
-    /// Returns the value for a service. That of a declaration as it is shown may be masked (NaN).
+    /// Returns the value for a service. That of a declaration as it is shown may be masked.
     ///
     /// # Errors
     /// When the service's own value is not permitted, or not shown.
     pub(crate) fn value_for(&self, spec: &ServiceSpec) -> Result<f64, Arc<str>> {
         let Some(value) = spec.parameters.get(&self.name) else { return Ok(self.default) };
-        if value.is_nan() {
+        let Some(value) = *value else {
             return Err(format!("parameter `{}` of {}: its value is {MASKED}", self.name, spec.id).into());
-        }
-        self.check(*value).map_err(|fault| {
+        };
+        self.check(value).map_err(|fault| {
             format!("parameter `{}` of {}: {fault}; correct it in the service's parameters", self.name, spec.id).into()
         })
     }

@@ -112,7 +112,7 @@ fn comparisons_across_types_are_errors() {
     ] {
         let faults = try_set(&one(&format!("when({condition}), restart()"))).unwrap_err();
         assert!(faults[0].message.starts_with(expected), "{condition}: {}", faults[0]);
-        assert_eq!((faults[0].line, faults[0].rule.as_deref()), (Some(2), Some("r")), "{condition}");
+        assert_eq!((faults[0].line, faults[0].whose().as_deref()), (Some(2), Some("rule r")), "{condition}");
     }
 }
 

@@ -240,14 +240,28 @@ fn every_fault_of_a_set_is_listed_and_nothing_is_loaded() {
         ("c.rhai", format!("param(\"x\", true);\n{}", named("q", "when(s.p99.current > 3), restart()"))),
     ];
     let faults = compile(files.iter().map(|(path, text)| (*path, text.as_str())), &vocabulary(), &never()).unwrap_err();
-    let places: Vec<_> = faults.iter().map(|fault| (fault.file.as_str(), fault.line, fault.rule.as_deref())).collect();
+    let places: Vec<_> = faults.iter().map(|fault| (fault.file.as_str(), fault.line, fault.whose())).collect();
     let expected = [
         ("a.rhai", Some(1), None),
-        ("b.rhai", Some(2), Some("r")),
+        ("b.rhai", Some(2), Some("rule r".to_owned())),
         ("c.rhai", Some(1), None),
-        ("c.rhai", Some(3), Some("q")),
+        ("c.rhai", Some(3), Some("rule q".to_owned())),
     ];
     assert_eq!(places, expected);
+}
+
+/// Its words are its author's, and may be like some of ours.
+#[test]
+fn what_a_rule_throws_is_told_whatever_else_did_not_load() {
+    for (path, text, thrown) in [
+        ("a.rhai", "param(\"limit\", ms(1)", "unknown parameter of this team"),
+        ("prices.data.json", "{", "data(`prices`): the set has no prices.data.json"),
+    ] {
+        let thrown = thrown.replace('`', "\\\"");
+        let rule = one(&format!("when(s.rollout), {{ throw \"{thrown}\" }}"));
+        let faults = load(&[(path, text), ("b.rhai", &rule)]).unwrap_err();
+        assert_eq!(faults.len(), 2, "{faults:?}");
+    }
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn what_was_expected_of_masked_latency_or_load_is_not_kept_with_a_write() {
 
 #[test]
 fn a_parameter_whose_value_is_not_shown_fails_the_rules_that_read_it() {
-    let rule = case().parameter("least", f64::NAN).ask(POLICY).rules.remove(0);
+    let rule = case().parameter("least", None).ask(POLICY).rules.remove(0);
     let RuleOutcome::Error { message } = rule.outcome else { panic!("{:?}", rule.outcome) };
     assert!(message.ends_with("parameter `least` of shop/checkout: its value is masked"), "{message}");
 }

@@ -31,7 +31,7 @@ fn a_fault_says_what_to_write_instead() {
             "no function `held_for (condition, i64)`: it is called as `held_for(\"2m\")`",
         ),
         ("note(3)", "no function `note (i64)`: it is called as `note(\"why\")`"),
-        ("when(s.rollout), scale_bye(2)", "no function `scale_bye (i64)`: did you mean `scale_by`?"),
+        ("when(s.rollout), scale_bye(2)", "no function `scale_bye (i64)`; did you mean `scale_by`?"),
         ("when(s.rollout), scale_by(1.2, 4)", "no function `scale_by (f64, i64)`: it is called as `scale_by(1.5)`"),
         ("note('why')", "a text stands in \"double quotes\""),
         ("# why\nnote(\"why\")", "a comment begins with //"),

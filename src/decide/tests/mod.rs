@@ -149,8 +149,8 @@ impl Case {
         self
     }
 
-    fn parameter(mut self, name: &str, value: f64) -> Self {
-        self.spec.parameters.insert(name.into(), value);
+    fn parameter(mut self, name: &str, value: impl Into<Option<f64>>) -> Self {
+        self.spec.parameters.insert(name.into(), value.into());
         self
     }
 

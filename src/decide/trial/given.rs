@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use rhai::{Dynamic, Map, Position};
 
-use super::Bench;
 use super::seen::Seen;
+use super::{Bench, signal};
 use crate::decide::api::quantity::{ScriptResult, quantity_in, type_word};
 use crate::decide::evaluate::{Decider, decide};
 use crate::decide::plan::condition::TargetFlag;
@@ -27,7 +27,7 @@ use crate::model::{
 /// Start of every test: some minute of some day.
 const START: i64 = 1_700_000_040;
 /// Views of a signal that can be given.
-const VIEWS: [&str; 9] =
+const GIVABLE: [&str; 9] =
     ["current", "mean", "predicted", "forecast_change", "upper95", "upper95_of_max", "p99_5m", "max_5m", "change_5m"];
 /// Views that are a share of the signal; what is measured or forecast of it is in its unit, and within its range.
 const CHANGES: [&str; 2] = ["forecast_change", "change_5m"];
@@ -182,7 +182,7 @@ impl Given {
                 None => Err(unknown(key).into()),
             },
             Some((name, view)) => match self.signal(name) {
-                Some(unit) if unit != Unit::Flag && VIEWS.contains(&view) => {
+                Some(unit) if unit != Unit::Flag && GIVABLE.contains(&view) => {
                     Ok(if CHANGES.contains(&view) { Unit::Ratio } else { unit })
                 }
                 _ => Err(unknown(key).into()),
@@ -234,20 +234,13 @@ impl Given {
             let rate = name.as_str() == "rps" && unit == Unit::PerSecond;
             let assumed = (sized && rate && !self.absent.contains("rps")).then_some(0.0);
             let seen = Seen::of(&self.values, name.as_str(), unit).or_assume(assumed);
-            signals.push(SignalSpec {
-                name: name.clone(),
-                unit,
-                role: rate.then_some(Role::ArrivalRate),
-                range: (f64::MIN, f64::MAX),
-                forecast: unit != Unit::Flag,
-                scrape_interval: interval,
-                window: Duration::ZERO,
-            });
+            signals.push(signal(name, unit, rate.then_some(Role::ArrivalRate), interval));
             features.push(seen.features(now.wall));
             outlooks.push(seen.outlook(now.wall));
         }
         let (target, bounds) = self.target();
-        let parameters = self.values.iter().filter_map(|(key, value)| Some((key.strip_prefix("p.")?.into(), *value)));
+        let parameters =
+            self.values.iter().filter_map(|(key, value)| Some((key.strip_prefix("p.")?.into(), Some(*value))));
         let spec = ServiceSpec {
             signals,
             bounds,
@@ -262,7 +255,8 @@ impl Given {
     pub(super) fn recorded(&self, id: &ServiceId, signals: Vec<SignalSpec>) -> ServiceSpec {
         let bound = |key: &str, open| self.values.get(key).map_or(open, |count| *count as u32);
         let bounds = Bounds { min: bound("bounds.min", 1), max: bound("bounds.max", 1_000) };
-        let parameters = self.values.iter().filter_map(|(key, value)| Some((key.strip_prefix("p.")?.into(), *value)));
+        let parameters =
+            self.values.iter().filter_map(|(key, value)| Some((key.strip_prefix("p.")?.into(), Some(*value))));
         ServiceSpec { signals, bounds, parameters: parameters.collect(), ..ServiceSpec::blank(id.clone()) }
     }
 
@@ -316,7 +310,7 @@ pub(super) fn start() -> Now {
 }
 
 fn unknown(key: &str) -> String {
-    let (views, target, capacity) = (VIEWS.join(", "), TARGET.join(", "), CAPACITY.join(", "));
+    let (views, target, capacity) = (GIVABLE.join(", "), TARGET.join(", "), CAPACITY.join(", "));
     format!(
         "`{key}` cannot be given: there are flags, views of signals (<signal>.{views}), {target}, {capacity}, and p.<parameter>"
     )

@@ -37,7 +37,7 @@ use crate::decide::engine::{Deadline, LOAD_OPERATIONS, MeteredEngine, Spent, gua
 use crate::decide::fault::{Failure, PolicyFault, explain};
 use crate::decide::vocabulary::Vocabulary;
 use crate::model::policy_path::{DATA_SUFFIX, RECORDING_SUFFIX, TEST_SUFFIX};
-use crate::model::{Proposal, ServiceId};
+use crate::model::{Proposal, Role, ServiceId, SignalName, SignalSpec, Unit};
 
 /// How often the sources are scraped of whatever decisions a test makes one by one.
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -73,8 +73,21 @@ impl TestReport {
     }
 }
 
+/// Returns a signal as tests have them: of any value, and forecast unless it is a flag.
+fn signal(name: &SignalName, unit: Unit, role: Option<Role>, scrape_interval: Duration) -> SignalSpec {
+    SignalSpec {
+        name: name.clone(),
+        unit,
+        role,
+        range: (f64::MIN, f64::MAX),
+        forecast: unit != Unit::Flag,
+        scrape_interval,
+        window: Duration::ZERO,
+    }
+}
+
 /// A test as its file declared it.
-struct Written {
+struct Test {
     name: String,
     file: Arc<str>,
     ast: Arc<AST>,
@@ -99,7 +112,7 @@ pub(super) struct Bench {
     /// Ends the test that is run.
     expired: Mutex<Deadline>,
     coverage: Mutex<Coverage>,
-    written: Mutex<Vec<Written>>,
+    written: Mutex<Vec<Test>>,
     faults: Mutex<Vec<PolicyFault>>,
     /// Where the test that is run made the first change that it did not use.
     unused: Mutex<Option<Position>>,
@@ -128,7 +141,7 @@ impl Bench {
         } else if written.len() >= MAX_TESTS {
             fault(format!("a set has at most {MAX_TESTS} tests"));
         } else {
-            written.push(Written { name: name.to_owned(), file, ast, position, body });
+            written.push(Test { name: name.to_owned(), file, ast, position, body });
         }
     }
 }
@@ -184,7 +197,7 @@ pub fn run_tests<'a>(
     let written = std::mem::take(&mut *bench.written.lock());
     let mut tests: Vec<TestResult> = Vec::new();
     // The test in which the time for all was over: those behind it are not at fault.
-    let mut last: Option<&Written> = None;
+    let mut last: Option<&Test> = None;
     for test in written.iter().filter(|test| wanted(&test.name)) {
         *bench.expired.lock() = deadline();
         tests.push(match last {
@@ -219,17 +232,17 @@ fn declare(bench: &Bench, engine: &MeteredEngine, path: &str, text: &str) {
 const UNUSED: &str = "what set(..) or without(..) returns is not used, and it changes nothing in place: decide on it, or \
                       keep it as in busy = busy.set(..)";
 
-fn not_run(test: &Written, last: &Written) -> TestResult {
+fn not_run(test: &Test, last: &Test) -> TestResult {
     let message = format!("not run: the time for all tests was over in `{}` of {}", last.name, last.file);
     let failure = PolicyFault::at(&test.file, test.position, message);
     result(test, Some(failure))
 }
 
-fn result(test: &Written, failure: Option<PolicyFault>) -> TestResult {
+fn result(test: &Test, failure: Option<PolicyFault>) -> TestResult {
     TestResult { name: test.name.clone(), file: test.file.to_string(), line: test.position.line(), failure }
 }
 
-fn run(test: &Written, engine: &MeteredEngine, bench: &Bench) -> TestResult {
+fn run(test: &Test, engine: &MeteredEngine, bench: &Bench) -> TestResult {
     *bench.unused.lock() = None;
     let ended = match &test.body {
         Body::Script(body) => guarded(|| body.call::<Dynamic>(engine.fresh(), &test.ast, ()).map(drop)),

@@ -2,20 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rhai::{Dynamic, Map};
 
-use super::Bench;
-use super::INTERVAL;
 use super::given::{Given, start};
+use super::{Bench, INTERVAL, signal};
 use crate::decide::api::quantity::ScriptResult;
 use crate::decide::evaluate::{Decider, decide};
 use crate::decide::fault::terminated;
 use crate::model::time::elapsed;
-use crate::model::{
-    Choice, ConditionTrace, DecisionRecord, MASKED, Now, Proposal, RuleOutcome, ServiceId, SignalSpec, Truth, Unit,
-};
+use crate::model::{Choice, ConditionTrace, DecisionRecord, MASKED, Now, Proposal, RuleOutcome, ServiceId, Truth};
 
 /// A recording, and what is expected of the set on it.
 pub(super) struct Replay {
@@ -74,15 +70,7 @@ impl Replay {
             if let Some(spent) = bench.spent() {
                 return Err(terminated(spent).into());
             }
-            let signals = record.signals.iter().map(|label| SignalSpec {
-                name: label.name.clone(),
-                unit: label.unit,
-                role: label.role,
-                range: (f64::MIN, f64::MAX),
-                forecast: label.unit != Unit::Flag,
-                scrape_interval: INTERVAL,
-                window: Duration::ZERO,
-            });
+            let signals = record.signals.iter().map(|label| signal(&label.name, label.unit, label.role, INTERVAL));
             let spec = self.given.recorded(&record.id.service, signals.collect());
             let now = Now { wall: record.at, mono: start().mono.saturating_add(elapsed(record.at, first)) };
             let decider = deciders.entry(record.id.service.clone()).or_default();

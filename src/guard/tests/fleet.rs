@@ -69,7 +69,7 @@ fn inv_04_what_the_api_server_declined_is_given_back_to_its_neighbours() {
         budget.charge(&change, 50, world.now).unwrap();
         budget.refund(&change);
     }
-    let busy = Refusal::Unreachable { reason: String::new(), sent: true, away: false, retry_after: secs(0) };
+    let busy = Refusal::Unavailable { reason: String::new(), reach: Reach::Sent, retry_after: secs(0) };
     let declined = intent(&world, 10, 5, Some((world.now.wall, WriteOutcome::Refused(busy))));
     let mut budget = FleetBudget::restore(FleetLimits::default(), &[declined], world.now);
     assert!(budget.charge(&world.change(10, 9), 50, world.now).is_ok());
@@ -105,7 +105,7 @@ fn what_the_journal_holds_stays_spent() {
     let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent.clone()], world.now);
     assert!(budget.charge(&world.change(10, 9), 50, world.now).is_err(), "the API server did something");
     let reason = "found 10, not 5".to_owned();
-    spent.ended = Some((world.now.wall, WriteOutcome::Abandoned { reason, sent: true, did_nothing: true }));
+    spent.ended = Some((world.now.wall, WriteOutcome::Abandoned { reason, trace: WriteTrace::Nothing }));
     let mut budget = FleetBudget::restore(FleetLimits::default(), &[spent.clone()], world.now);
     assert!(budget.charge(&world.change(10, 9), 50, world.now).is_ok(), "it did nothing");
     spent.ended = Some((world.now.wall, WriteOutcome::Expired));

@@ -15,7 +15,7 @@ fn each_lowering_that_was_undone_doubles_the_wait_for_the_next_one_for_hours() {
     (world.needed_now, world.floor) = (Some(5), Some(3));
     world.write(10, 7);
     world.pass(330);
-    let undo = ChangeSet { rule: UNDO.to_owned(), ..world.change(7, 10) };
+    let undo = ChangeSet { cause: Cause::Undo, ..world.change(7, 10) };
     world.memory.write_started(&undo, world.now);
     world.memory.write_ended(&ended(&undo, &WriteOutcome::Applied, world.now));
     world.set_replicas(10);
@@ -74,7 +74,7 @@ fn a_write_that_was_not_sent_is_not_charged() {
 }
 
 fn declined() -> [WriteOutcome; 2] {
-    let busy = Refusal::Unreachable { reason: "busy".to_owned(), sent: true, away: false, retry_after: secs(40) };
+    let busy = Refusal::Unavailable { reason: "busy".to_owned(), reach: Reach::Sent, retry_after: secs(40) };
     [WriteOutcome::Superseded { found: "it changed".to_owned() }, WriteOutcome::Refused(busy)]
 }
 
@@ -115,7 +115,7 @@ fn a_server_that_is_too_busy_is_left_alone_as_long_as_it_asks_up_to_a_minute() {
         world.needed_now = Some(6);
         let change = world.change(4, 6);
         world.memory.write_started(&change, world.now);
-        let busy = Refusal::Unreachable { reason: "busy".to_owned(), sent: true, away: false, retry_after: secs(asks) };
+        let busy = Refusal::Unavailable { reason: "busy".to_owned(), reach: Reach::Sent, retry_after: secs(asks) };
         world.memory.write_ended(&ended(&change, &WriteOutcome::Refused(busy), world.now));
         world.pass(pause - 1);
         let verdict = world.propose_backed(6);
@@ -163,7 +163,7 @@ fn what_may_have_done_something_stays_spent_over_a_restart() {
     world.needed_now = Some(6);
     let ends = [
         WriteOutcome::Rejected { reason: "the server made 5 of 6".to_owned(), did_nothing: false },
-        WriteOutcome::Abandoned { reason: "found 5, not 6".to_owned(), sent: true, did_nothing: false },
+        WriteOutcome::Abandoned { reason: "found 5, not 6".to_owned(), trace: WriteTrace::MayHave },
     ];
     let intents: Vec<Intent> = ends
         .into_iter()
@@ -184,8 +184,8 @@ fn what_may_have_done_something_stays_spent_over_a_restart() {
 fn inv_04_what_is_known_to_have_done_nothing_is_given_back_over_a_restart_too() {
     let ends = [
         WriteOutcome::Rejected { reason: "not allowed".to_owned(), did_nothing: true },
-        WriteOutcome::Abandoned { reason: "found 4, not 6".to_owned(), sent: true, did_nothing: true },
-        WriteOutcome::unreachable("cannot be read: no answer".to_owned()),
+        WriteOutcome::Abandoned { reason: "found 4, not 6".to_owned(), trace: WriteTrace::Nothing },
+        WriteOutcome::unavailable("cannot be read: no answer".to_owned()),
         WriteOutcome::Superseded { found: "5 where 4 was expected".to_owned() },
     ];
     for outcome in ends {
@@ -267,6 +267,25 @@ fn the_journal_restores_cooldowns_budgets_and_open_writes() {
     world.set_replicas(8);
     world.choose(nothing());
     assert_eq!(world.propose(&Action::Restart).kind, VerdictKind::Pass);
+}
+
+/// One was turned by an earlier run, hours ago, the other a moment before that was read.
+#[test]
+fn of_two_levers_the_one_turned_last_counts_whichever_run_turned_it() {
+    let mut world = World::at(4);
+    let mut floor = intent(&world, 4, 6, Some((world.now.wall, WriteOutcome::Applied)));
+    floor.change.knob = Knob::AutoscalerFloor;
+    world.pass(7200);
+    let (change, then) = (world.change(4, 6), world.now);
+    world.pass(1);
+    world.memory = Memory::restore(&[floor], world.now);
+    world.memory.write_ended(&ended(&change, &WriteOutcome::Applied, then));
+    let now = world.now;
+    let since = |age: fn(Moment, Now) -> Duration| world.memory.since_move(Direction::Raise, |at| age(at, now));
+    assert_eq!(since(Moment::age), Some(secs(1)));
+    assert_eq!(since(Moment::certain_age), Some(secs(0)), "INV-23: the time of the downtime counts for nothing");
+    world.set_replicas(6);
+    assert_eq!(why(&world.propose(&scale_to(8)), GuardName::Cooldown), "last raise 1 s ago, cooldown 180 s");
 }
 
 #[test]

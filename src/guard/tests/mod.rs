@@ -10,14 +10,14 @@ mod timing;
 mod world;
 
 use super::*;
-use crate::model::Refusal;
 use crate::model::kill::KillOrder;
 use crate::model::{
-    Action, ActionClass, Autoscaling, Bounds, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId, Features,
-    Finite, GuardParams, Intent, KillState, Knob, Missing, Mode, Now, Outlook, Proposal, Reading, Revert, Role, Sample,
-    ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, Stuck, TargetReading, TargetState, Timestamp, TraceId,
-    UNDO, Unit, WriteEnd, WriteOutcome,
+    Action, ActionClass, Autoscaling, Bounds, Capacity, CapacitySpec, Cause, ChangeSet, Choice, CycleId, DecisionId,
+    Direction, Features, Finite, GuardParams, Intent, KillState, Knob, Missing, Mode, Moment, Now, Outlook, Proposal,
+    Reading, Revert, Role, Sample, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, Stuck, TargetReading,
+    TargetState, Timestamp, TraceId, Unit, WriteEnd, WriteOutcome, WriteTrace,
 };
+use crate::model::{Reach, Refusal};
 use world::*;
 
 #[test]

@@ -1,7 +1,7 @@
 //! A decision at a glance, for lists and live views: what, and the first reason with its numbers.
 
+use crate::model::controls::escape_controls;
 use crate::model::outlook::{Capacity, Parts};
-use crate::model::plain::plain;
 use crate::model::{
     Action, ChangeSet, DecisionRecord, Idle, Knob, Role, RuleOutcome, RuleTrace, TargetState, Truth, WriteOutcome,
 };
@@ -36,7 +36,7 @@ pub fn headline(record: &DecisionRecord) -> Headline {
         Course::Unneeded(Wanted { action, .. }) => ("no action".to_owned(), unneeded(record, action)),
         Course::Idle(why) => ("no action".to_owned(), idle(record, why)),
     };
-    Headline { what: plain(&what).into_owned(), why: plain(&why).into_owned() }
+    Headline { what: escape_controls(&what).into_owned(), why: escape_controls(&why).into_owned() }
 }
 
 fn written(record: &DecisionRecord, change: &ChangeSet) -> (String, String) {
@@ -47,7 +47,7 @@ fn written(record: &DecisionRecord, change: &ChangeSet) -> (String, String) {
     };
     let verb = verb(change, record.outcome.as_ref());
     let why = match &record.outcome {
-        None | Some(WriteOutcome::Applied) => format!("{}{}", because(record, &change.rule), cut(record)),
+        None | Some(WriteOutcome::Applied) => format!("{}{}", because(record, change.cause.as_str()), cut(record)),
         Some(outcome) => outcome.to_string(),
     };
     (format!("{verb} {thing}{} -> {}", change.from, change.to), why)

@@ -18,9 +18,9 @@ use std::time::Duration;
 
 use super::change::ChangeSet;
 use super::condition::{Comparison, ConditionTrace, Truth};
+use super::controls::escape_controls;
 use super::mask::MASKED;
-use super::plain::plain;
-use super::signal::{Scale, Unit};
+use super::signal::Scale;
 use super::target::TargetState;
 
 /// Returns a number with its noun: `1 service`, `3 services`, `2 classes`.
@@ -50,10 +50,15 @@ pub fn span(span: Duration) -> String {
 }
 
 /// Returns the one of `known` that `word` was most likely meant to be, if one is near.
-pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     const NEAR: usize = 3;
     let distance = |candidate: &&'a str| strsim::osa_distance(word, candidate);
     known.iter().copied().min_by_key(distance).filter(|candidate| distance(candidate) <= NEAR.min(word.len()))
+}
+
+/// Returns the end of a message about a word that is not known: which of `known` was likely meant, if one is near.
+pub fn did_you_mean(word: &str, known: &[&str]) -> String {
+    nearest(word, known).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"))
 }
 
 /// Returns whose floor a change moves.
@@ -101,7 +106,7 @@ fn alone(condition: &ConditionTrace) -> String {
     // That of a combination says what its parts say.
     let note = condition.note.as_ref().filter(|_| condition.parts.is_none() && !hidden);
     let note = note.map_or_else(String::new, |note| format!(" ({note})"));
-    plain(&format!("{unless}{}{numbers}{held}{note}", condition.text)).into_owned()
+    escape_controls(&format!("{unless}{}{numbers}{held}{note}", condition.text)).into_owned()
 }
 
 /// Tells whether numbers of a condition that could be told are not shown.
@@ -117,9 +122,7 @@ fn scale(condition: &ConditionTrace) -> Scale {
 
 fn distance(condition: &ConditionTrace) -> String {
     let (Some(margin), Some(comparison)) = (condition.margin, condition.comparison) else { return String::new() };
-    let by = scale(condition).show(margin.abs());
-    // A difference of shares is no share of anything.
-    let by = if condition.unit == Unit::Ratio { by.replace(" %", " points") } else { by };
+    let by = scale(condition).show_difference(margin.abs());
     match comparison {
         _ if margin < 0.0 => format!(", short by {by}"),
         _ if margin == 0.0 => ", exactly at it".to_owned(),
@@ -131,6 +134,7 @@ fn distance(condition: &ConditionTrace) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Unit;
 
     /// Both sides of a comparison in one unit and as many digits, and what differs looks different.
     #[test]

@@ -1,7 +1,7 @@
 //! One plain sentence: what was done and why, or why nothing was.
 
 use crate::model::condition::ConditionTrace;
-use crate::model::plain::plain;
+use crate::model::controls::escape_controls;
 use crate::model::proposal::{RuleOutcome, RuleTrace};
 use crate::model::{
     Action, ChangeSet, Choice, Convergence, DecisionRecord, Effect, Finding, GuardFinding, GuardName, Idle, Knob, Mode,
@@ -30,7 +30,7 @@ pub fn sentence(record: &DecisionRecord) -> String {
         Course::Idle(why) => idle(&record.proposal.rules, why),
     };
     // Names of owners and errors of servers are no text of ours, and earlier versions kept notes as they were.
-    plain(&words).into_owned()
+    escape_controls(&words).into_owned()
 }
 
 fn written(record: &DecisionRecord, change: &ChangeSet) -> String {
@@ -42,7 +42,11 @@ fn written(record: &DecisionRecord, change: &ChangeSet) -> String {
     let verb = verb(change, record.outcome.as_ref());
     let outcome = record.outcome.as_ref().map_or("the write is under way".to_owned(), ToString::to_string);
     let effect = record.effect.as_ref().map(effect).unwrap_or_default();
-    format!("{verb} {service} from {from} to {to}: {}{}; {outcome}{effect}", why(record, &change.rule), cut(record))
+    format!(
+        "{verb} {service} from {from} to {to}: {}{}; {outcome}{effect}",
+        why(record, change.cause.as_str()),
+        cut(record)
+    )
 }
 
 fn effect(effect: &Effect) -> String {
@@ -166,7 +170,7 @@ pub fn policy_trouble(record: &DecisionRecord) -> Option<String> {
         }
         _ => None,
     })?;
-    Some(plain(&words).into_owned())
+    Some(escape_controls(&words).into_owned())
 }
 
 fn doubts(rule: &RuleTrace) -> String {

@@ -3,8 +3,8 @@
 use std::fmt::{self, Write};
 
 use crate::model::condition::ConditionTrace;
+use crate::model::controls::escape_controls;
 use crate::model::outlook::{AnomalyKind, ForecastFlag, HorizonPoint, Parts, Transform, quantile_index};
-use crate::model::plain::plain;
 use crate::model::proposal::Goal;
 use crate::model::{
     Autoscaler, Autoscaling, Capacity, Choice, DecisionRecord, Effect, Features, Finding, Outlook, Proposal, Readiness,
@@ -28,7 +28,7 @@ pub fn choice(choice: &Choice) -> String {
         Choice::Undo { action, why, .. } => format!("{action}, to undo an earlier decision: {why}"),
         Choice::Nothing(why) => format!("nothing: {why}"),
     };
-    plain(&words).into_owned()
+    escape_controls(&words).into_owned()
 }
 
 /// Returns every rule with its conditions and their numbers.
@@ -63,7 +63,7 @@ fn write(out: &mut String, record: &DecisionRecord) -> fmt::Result {
 
 /// Writes a line that stays one, whatever of others it holds.
 fn line(out: &mut String, text: &str) -> fmt::Result {
-    writeln!(out, "{}", plain(text))
+    writeln!(out, "{}", escape_controls(text))
 }
 
 fn target(reading: &TargetReading) -> String {
@@ -104,8 +104,8 @@ fn signals(out: &mut String, record: &DecisionRecord, features: &Features) -> fm
         writeln!(out, "\nsignals")?;
     }
     for (label, signal) in record.signals.iter().zip(&features.signals) {
-        let (name, reading) = (plain(label.name.as_str()), reading(label.unit, signal));
-        writeln!(out, "  {name:<10} {}", plain(&reading))?;
+        let (name, reading) = (escape_controls(label.name.as_str()), reading(label.unit, signal));
+        writeln!(out, "  {name:<10} {}", escape_controls(&reading))?;
     }
     Ok(())
 }
@@ -132,7 +132,7 @@ fn reading(unit: Unit, signal: &SignalFeatures) -> String {
 fn outlook(out: &mut String, record: &DecisionRecord, outlook: &Outlook) -> fmt::Result {
     let forecasts = record.signals.iter().zip(&outlook.signals);
     for (label, signal) in forecasts.filter_map(|(label, signal)| Some((label, signal.as_ref()?))) {
-        writeln!(out, "\nforecast of {} from {}", plain(label.name.as_str()), signal.origin.start())?;
+        writeln!(out, "\nforecast of {} from {}", escape_controls(label.name.as_str()), signal.origin.start())?;
         match signal.readiness {
             Readiness::NotReady { have, need } => writeln!(out, "  not ready: {have} of {need} minutes seen")?,
             Readiness::Ready => forecast(out, label.unit, signal)?,
@@ -142,7 +142,7 @@ fn outlook(out: &mut String, record: &DecisionRecord, outlook: &Outlook) -> fmt:
 }
 
 fn forecast(out: &mut String, unit: Unit, signal: &SignalOutlook) -> fmt::Result {
-    let model = plain(signal.model.as_deref().unwrap_or("none"));
+    let model = escape_controls(signal.model.as_deref().unwrap_or("none"));
     write!(out, "  model {model}, {}", worth(signal))?;
     signal.anomaly.iter().try_for_each(|anomaly| write!(out, ", anomaly {anomaly:.2}"))?;
     signal.anomaly_kind.iter().try_for_each(|kind| write!(out, " ({})", unusual(*kind)))?;
@@ -153,7 +153,7 @@ fn forecast(out: &mut String, unit: Unit, signal: &SignalOutlook) -> fmt::Result
         None => format!("{} unscored", score.model),
     });
     let losses = losses.collect::<Vec<_>>().join(", ");
-    writeln!(out, "\n  mean error (share of the forecast): {}", plain(&losses))?;
+    writeln!(out, "\n  mean error (share of the forecast): {}", escape_controls(&losses))?;
     signal.points.iter().try_for_each(|at| point(out, unit, at))?;
     for (minutes, made_of) in explained(signal) {
         let largest = made_of.named().iter().fold(0.0, |largest: f64, (_, part)| largest.max(part.abs()));
@@ -266,7 +266,12 @@ fn rule(out: &mut String, rule: &RuleTrace) -> fmt::Result {
         let able = if action.has_lever(None) { "" } else { ", which nothing can carry out" };
         write!(head, "; to {action}{able}")?;
     }
-    writeln!(out, "\n{}{}", plain(&head), if rule.backed_by_arrivals { ", sized by the arrival rate" } else { "" })?;
+    writeln!(
+        out,
+        "\n{}{}",
+        escape_controls(&head),
+        if rule.backed_by_arrivals { ", sized by the arrival rate" } else { "" }
+    )?;
     rule.conditions.iter().try_for_each(|traced| condition(out, traced, 2))?;
     rule.notes.iter().try_for_each(|note| line(out, &format!("  note {note}")))
 }
@@ -303,7 +308,7 @@ fn guards(out: &mut String, verdict: &Verdict) -> fmt::Result {
             Finding::Hold => "hold".to_owned(),
             Finding::Reject => "reject".to_owned(),
         };
-        writeln!(out, "  {finding:<8} {:<14} {}", found.guard.as_str(), plain(&found.why))?;
+        writeln!(out, "  {finding:<8} {:<14} {}", found.guard.as_str(), escape_controls(&found.why))?;
     }
     Ok(())
 }

@@ -53,19 +53,14 @@ fn flip(condition: &ConditionTrace, holds: bool) -> Flip {
                 (Comparison::AtMost, true) | (Comparison::Above, false) => "at most",
             };
             let scale = scale(condition);
-            let show = |value: f64| scale.show(value);
-            // Of shares: 20 % more of 50 % would be 60 %.
-            let by = |change: f64| match condition.unit {
-                Unit::Ratio => show(change).replace(" %", " points"),
-                _ => show(change),
-            };
+            let by = |change: f64| scale.show_difference(change);
             let move_by = match change {
                 Some(change) if change > 0.0 => format!(", {} more", by(change)),
                 Some(change) if change < 0.0 => format!(", {} less", by(-change)),
                 Some(_) => ", it stands exactly on it".to_owned(),
                 None => format!(", and known{}", unknown(condition)),
             };
-            format!("{relation} {}{move_by}{}", show(bound), hold(condition, wanted))
+            format!("{relation} {}{move_by}{}", scale.show(bound), hold(condition, wanted))
         }
         _ if condition.stated() == Truth::Unknown => {
             format!("known, and {}{}{}", word(wanted), unknown(condition), hold(condition, wanted))

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use flyball::act::{Made, plan};
+use flyball::act::{Made, Plan, plan};
 use flyball::guard::{Context, Memory, judge};
 use flyball::model::kill::KillOrder;
 use flyball::model::time::elapsed;
@@ -15,7 +15,7 @@ use flyball::model::{
     Action, ActionClass, Bounds, Capacity, CapacitySpec, ChangeSet, Choice, CycleId, DecisionId, Epoch, Features,
     Finite, Foreseen, Goal, Intent, KillState, Lead, Limit, Missing, Mode, Now, Outlook, Proposal, Reading, Role,
     RuleOutcome, RuleTrace, Sample, ServiceSpec, SignalFeatures, SignalName, SignalSpec, Slo, TargetReading,
-    TargetState, Timestamp, TraceId, Unit, Verdict, Vetoed, WriteEnd, WriteOutcome,
+    TargetState, Timestamp, TraceId, Unit, Verdict, Vetoed, WriteEnd, WriteOutcome, WriteTrace,
 };
 use proptest::prelude::*;
 
@@ -351,7 +351,11 @@ impl World {
         let decision = DecisionId { service: self.spec.id.clone(), cycle: CycleId { run: self.run, seq: self.seq } };
         let trace = TraceId::derive(&decision.service, decision.cycle, now.wall);
         let made = Made { decision: &decision, trace, epoch: Epoch::ALONE, at: now };
-        let change = plan(made, &self.spec, &features, &proposal, &verdict).unwrap();
+        let change = match plan(made, &self.spec, &features, &proposal, &verdict) {
+            Plan::Write(change) => Some(change),
+            Plan::NothingToDo => None,
+            Plan::NoLever => panic!("replicas have one"),
+        };
         self.witness(regime, wanted, verdict, change.clone());
         if let Some(change) = change {
             self.write(change, regime.fate);
@@ -402,7 +406,7 @@ impl World {
             Fate::Superseded => self.end(&change, WriteOutcome::Superseded { found: String::new() }),
             Fate::Rejected => self.end(&change, WriteOutcome::Rejected { reason: String::new(), did_nothing: false }),
             Fate::Lost => {
-                let lost = WriteOutcome::Abandoned { reason: String::new(), sent: true, did_nothing: true };
+                let lost = WriteOutcome::Abandoned { reason: String::new(), trace: WriteTrace::Nothing };
                 self.late = Some((change, 2, lost));
             }
         }

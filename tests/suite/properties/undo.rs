@@ -8,6 +8,7 @@ use flyball::decide::{PolicySet, Vocabulary, compile};
 use flyball::model::{
     Bounds, ChangeSet, Choice, Convergence, CycleId, DecisionRecord, Effect, Features, Finding, GuardName, Impact,
     KillState, Lead, Now, RecordMask, Refusal, ServiceSpec, TargetReading, Timestamp, TraceId, WriteEnd, WriteOutcome,
+    WriteTrace,
 };
 use proptest::prelude::*;
 
@@ -37,11 +38,11 @@ fn step() -> impl Strategy<Value = Step> {
         Just(WriteOutcome::Expired),
         Just(WriteOutcome::Superseded { found: reason() }),
         Just(WriteOutcome::Rejected { reason: reason(), did_nothing: true }),
-        Just(WriteOutcome::Abandoned { reason: reason(), sent: true, did_nothing: false }),
+        Just(WriteOutcome::Abandoned { reason: reason(), trace: WriteTrace::MayHave }),
         Just(WriteOutcome::unsent("given up")),
         Just(WriteOutcome::Refused(Refusal::Busy)),
         Just(WriteOutcome::Refused(Refusal::KillSwitch { reason: reason() })),
-        Just(WriteOutcome::unreachable(reason())),
+        Just(WriteOutcome::unavailable(reason())),
     ];
     let foreign = prop_oneof![12 => Just(None), 1 => (1_u32..20).prop_map(Some)];
     (5_u64..40, outcome, prop_oneof![2 => Just(0_u32), 1 => 1_u32..4], foreign)

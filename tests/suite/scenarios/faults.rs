@@ -123,10 +123,10 @@ async fn r4_a_service_that_keeps_failing_is_quarantined_and_probed_again() {
 #[tokio::test(start_paused = true)]
 async fn r2_a_decider_that_dies_before_it_hands_its_change_on_does_not_shut_its_service() {
     let world = World::new(&["shop/cart"], steady(|_, _| 560.0));
-    world.services.breaks.store(true, Ordering::Relaxed);
+    *world.services.meanwhile.lock() = Some(Box::new(|| panic!("the adapter breaks over the news")));
     let (tree, control) = world.start().await;
     tokio::time::sleep(MINUTE * 3).await;
-    assert!(!world.services.breaks.load(Ordering::Relaxed), "it did");
+    assert!(world.services.meanwhile.lock().is_none(), "it did");
     let service = control.service(&"shop/cart".parse().unwrap()).unwrap();
     assert_eq!(service.restarts, 1);
     assert_eq!(world.cluster.replicas("cart"), 8, "{}", sentence(&service.last.unwrap()));

@@ -1,7 +1,7 @@
 //! Two trees over one cluster and one shared journal: the one that leads writes, the other is ready to go on.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use flyball::actors::{LoopControl, Tree};
@@ -35,6 +35,8 @@ pub struct Scripted {
     announcements: watch::Sender<Option<Arc<str>>>,
     /// Whether the next fence panics.
     pub breaks: AtomicBool,
+    /// How often the fence was put up.
+    fences: AtomicUsize,
     /// Who hears what this one says.
     other: Mutex<Option<Arc<Scripted>>>,
 }
@@ -43,7 +45,7 @@ impl Scripted {
     pub fn new(lead: Lead) -> Arc<Self> {
         let (terms, announcements) = (watch::Sender::new(lead.epoch()), watch::Sender::new(None));
         let (lead, other, breaks) = (Mutex::new(lead), Mutex::default(), AtomicBool::default());
-        Arc::new(Self { lead, terms, announcements, breaks, other })
+        Arc::new(Self { lead, terms, announcements, breaks, fences: AtomicUsize::default(), other })
     }
 
     pub fn set(&self, lead: Lead) {
@@ -68,6 +70,7 @@ impl Leadership for Scripted {
 
     fn fence(&self, _: Epoch) -> BoxFuture<'_, Result<(), String>> {
         assert!(!self.breaks.swap(false, Ordering::Relaxed), "the adapter breaks at the fence");
+        self.fences.fetch_add(1, Ordering::Relaxed);
         Box::pin(async { Ok(()) })
     }
 
@@ -95,11 +98,21 @@ pub fn follows() -> Lead {
 struct SharedJournal {
     journal: MemoryJournal,
     unreadable: Vec<Unreadable>,
+    past: Arc<Past>,
+}
+
+/// What a journal tells of its past.
+#[derive(Default)]
+struct Past {
+    /// Whether it cannot.
+    is_lost: AtomicBool,
+    /// How often it was asked.
+    asked: AtomicUsize,
 }
 
 impl SharedJournal {
     fn of_run(world: &World, run: u32) -> Self {
-        Self { journal: world.journal.as_run(run), unreadable: Vec::new() }
+        Self { journal: world.journal.as_run(run), unreadable: Vec::new(), past: Arc::default() }
     }
 }
 
@@ -133,6 +146,10 @@ impl Journal for SharedJournal {
     }
 
     fn remembered_since(&self, now: Timestamp, span: Duration) -> Result<Vec<Intent>, JournalError> {
+        self.past.asked.fetch_add(1, Ordering::Relaxed);
+        if self.past.is_lost.load(Ordering::Relaxed) {
+            return Err(JournalError::Closed);
+        }
         self.journal.remembered_since(now, span)
     }
 
@@ -341,6 +358,55 @@ async fn inv_17_inv_23_taking_over_waits_for_the_journal_off_the_threads_of_the_
     assert_eq!(pool.catches_up(), 1);
     tokio::time::sleep(SECOND).await;
     assert!(!unsettled());
+    tree.stop().await;
+}
+
+/// One chain of tries, however often the declarations change meanwhile.
+#[tokio::test(start_paused = true)]
+async fn services_that_come_while_the_journal_cannot_tell_are_taken_up_by_one_try_after_another() {
+    let world = World::new(&["shop/cart", SHOP], steady(|_, _| 280.0));
+    let all = world.settings.services.clone();
+    world.services.are(&all[1..]);
+    let mut ports = world.ports();
+    let past = Arc::<Past>::default();
+    ports.journal = Arc::new(SharedJournal { past: past.clone(), ..SharedJournal::of_run(&world, 1) });
+    ports.leadership = Scripted::new(holds(1, 15_000));
+    let (tree, control) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
+    tokio::time::sleep(MINUTE).await;
+    past.is_lost.store(true, Ordering::Relaxed);
+    for _ in 0..10 {
+        world.services.are(&all);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    past.asked.store(0, Ordering::Relaxed);
+    tokio::time::sleep(MINUTE).await;
+    let asked = past.asked.load(Ordering::Relaxed);
+    assert!((11..=13).contains(&asked), "asked {asked} times in a minute, once in 5 s is due");
+    assert_eq!(control.service(&all[0].id), None);
+    past.is_lost.store(false, Ordering::Relaxed);
+    tokio::time::sleep(SECOND * 6).await;
+    assert!(control.service(&all[0].id).is_some());
+    tree.stop().await;
+}
+
+/// Where the term is over by the time the journal was read nothing was taken over, and nothing is to be.
+#[tokio::test(start_paused = true)]
+async fn a_term_that_is_over_is_not_taken_over_once_more() {
+    let mut world = World::new(&[SHOP], steady(|_, _| 280.0));
+    let pool = Arc::new(Hesitant::default());
+    world.executor = pool.clone();
+    let (tree, _, leadership) = process(&world, 1, follows()).await;
+    tokio::time::sleep(MINUTE).await;
+    pool.hesitates.store(true, Ordering::Relaxed);
+    for term in 1..=30 {
+        leadership.set(holds(term, 15_000));
+        tokio::time::sleep(SECOND).await;
+        // Both are known before the process looks up.
+        leadership.set(follows());
+        assert_eq!(pool.catches_up(), 1);
+        tokio::time::sleep(SECOND).await;
+    }
+    assert_eq!(leadership.fences.load(Ordering::Relaxed), 30);
     tree.stop().await;
 }
 

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::panic::panic_any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use flyball::adapters::alone::Alone;
 use flyball::app::vocabulary;
 use flyball::instrument::Metrics;
 use flyball::model::{
-    CycleId, Epoch, Foreseen, GuardName, Intent, Lead, SignalSpec, WriteEnd, WriteOutcome, explain::sentence,
+    CycleId, Epoch, Foreseen, GuardName, Intent, Lead, RecordMask, SignalSpec, WriteEnd, WriteOutcome,
+    explain::sentence,
 };
 use flyball::ports::{Clock, Leadership};
 use futures::future::BoxFuture;
@@ -82,12 +84,12 @@ impl Slot {
         policy.take(&files, &vocabulary(&world.settings).unwrap(), no_deadline, &process);
         let around = flyball::actors::World {
             gate: world.gate(meanwhile.clone()),
-            policy: Arc::new(policy),
+            policy,
             metrics: metrics.clone(),
             process,
-            mask: Arc::default(),
+            mask: RecordMask::default(),
             forecast: Arc::new(world.settings.forecast.clone()),
-            ports,
+            ports: Arc::new(ports),
         };
         let past = Past { cycle: CycleId { run: 1, seq: 0 }, intents: intents(&world), fits: Vec::new() };
         let spec = Arc::new(world.settings.services[0].clone());
@@ -145,6 +147,27 @@ async fn a_step_under_way_goes_by_one_declaration_and_how_the_service_stands_to_
     assert_eq!(slot.decides().await.as_deref(), Some("return_floor"), "declared anew while it was decided");
     assert!(slot.meanwhile.is_over() && !service.is_withdrawn() && service.spec().bounds.min == 8);
     assert_eq!(slot.decides().await.as_deref(), Some("to_5"));
+    supervisor.stop(None);
+}
+
+/// Its actuator begins nothing more, and what waits for it was settled already.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_is_handed_on_while_its_service_is_retired_has_ended_unsent() {
+    let slot = Slot::new(&settings(&[CART], ""), |_| Vec::new(), 0);
+    let (service, retired) = (slot.service.clone(), Arc::new(AtomicBool::new(false)));
+    let told = retired.clone();
+    *slot.world.services.meanwhile.lock() = Some(Box::new(move || {
+        service.retire();
+        told.store(true, Ordering::Relaxed);
+    }));
+    let supervisor = slot.supervised().await;
+    while !retired.load(Ordering::Relaxed) {
+        slot.decides().await;
+    }
+    tokio::time::sleep(TICK).await;
+    let planned: Vec<_> = slot.world.records(CART).into_iter().filter(|record| record.change.is_some()).collect();
+    let outcomes: Vec<_> = planned.iter().map(|record| record.outcome.clone()).collect();
+    assert_eq!(outcomes, [Some(WriteOutcome::unsent("its service is supervised no more"))]);
     supervisor.stop(None);
 }
 

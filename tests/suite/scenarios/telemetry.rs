@@ -11,8 +11,9 @@ use flyball::app::assemble;
 use flyball::console::ServiceSummary;
 use flyball::instrument::Metrics;
 use flyball::model::{Arrival, Choice, Finite, Missing, Timestamp, explain::sentence};
-use flyball::ports::{Answer, Awaited, Control, Round, SourceError, TelemetrySource, Template};
+use flyball::ports::{Answer, Awaited, Clock, Control, Round, SourceError, TelemetrySource, Template};
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 
 use super::world::{ScriptedSource, World, settings, steady};
 
@@ -36,6 +37,8 @@ struct Troubled {
     breaks_over_past: bool,
     /// Whether the next round panics.
     breaks: AtomicBool,
+    /// When it was asked for a round.
+    rounds: Mutex<Vec<Duration>>,
 }
 
 thread_local! {
@@ -55,6 +58,7 @@ impl Troubled {
             has_past: true,
             breaks_over_past: false,
             breaks: AtomicBool::new(false),
+            rounds: Mutex::default(),
         }
     }
 }
@@ -70,6 +74,7 @@ impl TelemetrySource for Troubled {
     fn read<'a>(&'a self, round: &'a Round) -> BoxFuture<'a, Answer> {
         Box::pin(async move {
             assert!(!self.breaks.swap(false, Ordering::Relaxed), "the round breaks");
+            self.rounds.lock().push(self.scripted.clock.now().mono);
             if let Some(after) = self.fails_after {
                 tokio::time::sleep(after).await;
                 let error = SourceError::TimedOut(after);
@@ -138,6 +143,35 @@ async fn p2_a_query_that_is_never_done_is_asked_less_often_and_the_arrival_rate_
 }
 
 /// One service has no telemetry at all, another one is declared while all runs.
+/// Two sources, and the same two of another process: what is behind them fails at one moment, and is not to be asked
+/// again by all of them at one.
+#[tokio::test(start_paused = true)]
+async fn sources_that_fail_together_come_back_at_several_moments() {
+    let text = settings(&["shop/cart"], "").replace("interval: 15s", "interval: 1s");
+    let aside = "sources:\n  aside: { kind: prometheus, url: 'http://127.0.0.1:8', interval: 1s, history: 0s }\n";
+    let text = text.replace("sources:\n", aside).replace("p99: { source: main", "p99: { source: aside");
+    let mut asked = Vec::new();
+    for instance in ["flyball-0", "flyball-1"] {
+        let mut world = World::with_settings(&text, steady(|_, _| 280.0));
+        instance.clone_into(&mut world.settings.instance);
+        let failing = || Arc::new(Troubled { fails_after: Some(Duration::ZERO), ..Troubled::of(&world) });
+        let (main, aside) = (failing(), failing());
+        let mut ports = world.ports();
+        ports.sources =
+            [("main".to_owned(), main.clone() as Arc<dyn TelemetrySource>), ("aside".to_owned(), aside.clone())].into();
+        let (tree, _) = assemble(&world.settings, ports, Arc::new(Metrics::new())).await.unwrap();
+        tokio::time::sleep(MINUTE * 20).await;
+        tree.stop().await;
+        asked
+            .extend([main, aside].map(|source| source.rounds.lock().iter().map(Duration::as_secs).collect::<Vec<_>>()));
+    }
+    assert!(asked.iter().all(|rounds| rounds.len() > 20), "{asked:?}");
+    for (at, rounds) in asked.iter().enumerate() {
+        let together = asked.iter().skip(at + 1).find(|others| *others == rounds);
+        assert_eq!(together, None, "the pauses are the same");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_one_service_lacks_leaves_the_process_ready() {
     let healthy = steady(|_, _| 280.0);

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flyball::model::{
-    Authority, Bounds, CycleId, DecisionId, DecisionRecord, Foreseen, GuardName, Intent, KillState, Mode, Role,
+    Authority, Bounds, Cause, CycleId, DecisionId, DecisionRecord, Foreseen, GuardName, Intent, KillState, Mode, Role,
     ServiceId, ServiceSpec, Timestamp, WriteOutcome,
 };
 use flyball::ports::journal::Entry;
@@ -272,7 +272,7 @@ async fn x2_a_floor_that_was_raised_goes_back_after_its_declaration_as_far_as_th
     assert!(control.service(&id).is_none(), "nothing is left to do");
     let lowered: Vec<_> = world.records(CART).into_iter().filter_map(|record| record.change).collect();
     let lowered: Vec<_> = lowered.iter().filter(|change| change.to < change.from).collect();
-    assert!(lowered.len() > 1 && lowered.iter().all(|change| change.rule == "return_floor"), "{lowered:?}");
+    assert!(lowered.len() > 1 && lowered.iter().all(|change| change.cause == Cause::ReturnFloor), "{lowered:?}");
     tree.stop().await;
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use flyball::actors::write_gate::{GateParts, WriteGate};
+use flyball::actors::write_gate::WriteGate;
 use flyball::actors::{LoopControl, Tree};
 use flyball::adapters::alone::Alone;
 use flyball::adapters::clock::ScaledClock;
@@ -109,10 +109,8 @@ impl World {
 
     /// Returns a write gate of its own over this world, which leads by `leadership`.
     pub fn gate(&self, leadership: Arc<dyn Leadership>) -> Arc<WriteGate> {
-        let Ports { clock, cluster, journal, kill, budgets, .. } = self.ports();
-        let metrics = Metrics::new().process();
-        let parts = GateParts { clock, cluster, journal, kill, leadership, metrics, limits: budgets };
-        Arc::new(WriteGate::new(parts).unwrap())
+        let ports = Ports { leadership, ..self.ports() };
+        Arc::new(WriteGate::new(Arc::new(ports), Metrics::new().process()).unwrap())
     }
 
     pub async fn start(&self) -> (Tree, Arc<LoopControl>) {
@@ -408,9 +406,8 @@ impl ObedientCluster {
     }
 
     pub fn known(name: &str, version: u64, replicas: u32, ready: u32) -> TargetReading {
-        let (uid, resource_version) = (format!("uid-{name}"), version.to_string());
         let seen_to = Some(version);
-        let state = TargetState { resource_version, ready, seen_to, ..TargetState::calm(&uid, replicas) };
+        let state = TargetState { ready, seen_to, ..TargetState::calm(&format!("uid-{name}"), replicas) };
         TargetReading::Known { target: state }
     }
 
@@ -551,8 +548,8 @@ pub struct Declared {
     pub news: Mutex<Vec<(ServiceId, News)>>,
     /// Why it is not known how far services may go.
     pub unbounded: Mutex<Option<String>>,
-    /// Whether the next news of a planned write panics.
-    pub breaks: AtomicBool,
+    /// What happens over the next news of a planned write.
+    pub meanwhile: Mutex<Option<Box<dyn FnOnce() + Send>>>,
 }
 
 impl Declared {
@@ -561,7 +558,7 @@ impl Declared {
             roster: watch::Sender::new(None),
             news: Mutex::default(),
             unbounded: Mutex::default(),
-            breaks: AtomicBool::default(),
+            meanwhile: Mutex::default(),
         };
         declared.are(services);
         declared
@@ -585,7 +582,10 @@ impl Services for Declared {
 
     fn tell(&self, service: &ServiceId, news: News) {
         let plans = matches!(&news, News::Decided(record) if record.change.is_some());
-        assert!(!(plans && self.breaks.swap(false, Ordering::Relaxed)), "the adapter breaks over the news");
+        let meanwhile = self.meanwhile.lock().take_if(|_| plans);
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
         self.news.lock().push((service.clone(), news));
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::model::guards::UNDONE_COUNTS;
 use crate::model::time::elapsed;
-use crate::model::{ChangeId, Direction, Intent, Knob, ServiceId, Timestamp, UNDO};
+use crate::model::{Cause, ChangeId, Direction, Intent, Knob, ServiceId, Timestamp};
 
 /// Writes kept of one service that are charged: more than its budgets permit in the hour that they look back.
 const KEPT: usize = 32;
@@ -123,7 +123,7 @@ impl IntentCache {
             *count += 1;
             let is_applied = intent.applied_at().is_some();
             let is_newest = is_applied && newest.insert((change.knob, change.direction()));
-            let counts = is_applied && change.rule == UNDO && elapsed(now, at) <= UNDONE_COUNTS;
+            let counts = is_applied && change.cause == Cause::Undo && elapsed(now, at) <= UNDONE_COUNTS;
             let is_old = elapsed(now, at) > KEPT_FOR;
             if is_old || (*count > most && !is_newest && !counts) {
                 excess.push(change.id.clone());
@@ -226,7 +226,7 @@ mod tests {
         let more = cache.excess(&service, now(100));
         assert_eq!(more.len(), 52 - KEPT - 1 + 20 - KEPT_UNSENT, "what was not sent takes no place of what was");
         let mut undo = intent(5, 3, 7, 9, Some(WriteOutcome::Applied));
-        undo.intent.change.rule = UNDO.to_owned();
+        undo.intent.change.cause = Cause::Undo;
         let undone = undo.intent.change.id.clone();
         cache.put(undo);
         assert!(!cache.excess(&service, now(3 * 3600)).contains(&undone));

@@ -28,7 +28,7 @@ use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::{
-    ChangeId, DecisionId, DecisionRecord, Fitted, Intent, Measured, ServiceId, Timestamp, WriteOutcome,
+    ChangeId, DecisionId, DecisionRecord, Fitted, Intent, Measured, ServiceId, Timestamp, WriteOutcome, WriteTrace,
 };
 use crate::ports::journal::{Entry, Journal, JournalError, Unreadable};
 
@@ -257,7 +257,7 @@ impl Shared {
                 Some(Some(ended)) => ended,
                 None => {
                     let reason = "there is no LoopAction of it".to_owned();
-                    (Timestamp::now(), WriteOutcome::Abandoned { reason, sent: true, did_nothing: false })
+                    (Timestamp::now(), WriteOutcome::Abandoned { reason, trace: WriteTrace::MayHave })
                 }
             };
             self.copied.lock().remove(&change);

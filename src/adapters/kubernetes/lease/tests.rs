@@ -302,12 +302,12 @@ fn a_watch_that_lags_does_not_hide_that_a_claim_met_something_newer() {
 fn a_wall_clock_that_jumps_ahead_ends_the_right_to_write_and_one_that_jumps_back_does_not_lengthen_it() {
     let (mut world, leader, _) = led();
     world.processes[leader].skew += 3_600;
-    assert!(world.lead(leader).holds_back().is_some());
+    assert!(world.lead(leader).may_write().is_err());
     let (mut world, leader, _) = led();
     world.processes[leader].skew -= 3_600;
     world.processes[leader].paused = true;
     world.run(secs(10));
-    assert!(world.lead(leader).holds_back().is_some());
+    assert!(world.lead(leader).may_write().is_err());
 }
 
 #[derive(Debug, Clone)]

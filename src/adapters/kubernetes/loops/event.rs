@@ -2,7 +2,7 @@
 //! state are told; that nothing was to be done never is.
 
 use crate::model::explain::sentence;
-use crate::model::{ChangeSet, DecisionRecord, GuardName, Impact, UNDO, VerdictKind, WriteOutcome};
+use crate::model::{Cause, ChangeSet, DecisionRecord, GuardName, Impact, VerdictKind, WriteOutcome};
 use crate::ports::services::News;
 
 use super::judge::Acceptance;
@@ -126,11 +126,11 @@ impl Reported {
 }
 
 fn ended(change: &ChangeSet, outcome: &WriteOutcome) -> Draft {
-    let (from, to, rule) = (change.from, change.to, &change.rule);
+    let (from, to, rule) = (change.from, change.to, &change.cause);
     let of = change.floor.as_ref().map_or_else(String::new, |floor| format!(" of HPA {}", floor.autoscaler));
     let knob = change.knob.as_str();
     let note = format!("{knob}{of} {from} -> {to} by rule {rule}: {outcome} ({})", change.decision);
-    let undone = rule == UNDO;
+    let undone = *rule == Cause::Undo;
     let (reason, warning) = match outcome {
         WriteOutcome::Applied | WriteOutcome::AlreadyThere if undone => ("ActionUndone", true),
         WriteOutcome::Applied | WriteOutcome::AlreadyThere => ("ActionApplied", false),

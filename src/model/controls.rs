@@ -4,18 +4,18 @@ use std::borrow::Cow;
 
 /// Tells whether a letter changes how a terminal or a page shows the rest: controls, and the marks that turn the
 /// direction of writing round.
-pub fn is_odd(letter: char) -> bool {
+pub fn is_unprintable(letter: char) -> bool {
     letter.is_control() || matches!(letter, '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Returns text in which such letters stand as they are written in source text (`\n`, `\u{1b}`).
-pub fn plain(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_odd) {
+pub fn escape_controls(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unprintable) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
-        if is_odd(letter) { out.extend(letter.escape_default()) } else { out.push(letter) }
+        if is_unprintable(letter) { out.extend(letter.escape_default()) } else { out.push(letter) }
     }
     Cow::Owned(out)
 }
@@ -33,8 +33,8 @@ mod tests {
             ("a\u{9b}31mb\u{7f}", "a\\u{9b}31mb\\u{7f}"),
             ("user\u{202e}txt.exe\u{2066}", "user\\u{202e}txt.exe\\u{2066}"),
         ] {
-            assert_eq!(plain(text), shown);
-            assert_eq!(text.contains(is_odd), text != shown);
+            assert_eq!(escape_controls(text), shown);
+            assert_eq!(text.contains(is_unprintable), text != shown);
         }
     }
 }
