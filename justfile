@@ -7,8 +7,8 @@ default:
 # Format, lints, and the tests that need no other program.
 check:
     cargo fmt --check
-    cargo clippy --all-targets --features failpoints,lab -- -D warnings
-    cargo test --features failpoints --lib --test suite
+    cargo clippy --locked --all-targets --features failpoints,lab -- -D warnings
+    cargo test --locked --features failpoints,lab --lib --bins --test suite
 
 # All tests; installs what is missing, so it works on a fresh machine.
 test:
@@ -20,20 +20,20 @@ demo *arguments:
 
 # Accept the golden files as produced now; review the diff.
 bless:
-    INSTA_UPDATE=always cargo test --features failpoints --lib --test suite
+    INSTA_UPDATE=always cargo test --locked --features failpoints,lab --lib --bins --test suite
     git diff --stat
 
 # Property tests with many more cases.
 props cases="5000":
-    PROPTEST_CASES={{ cases }} cargo test --features failpoints --lib --test suite
+    PROPTEST_CASES={{ cases }} cargo test --locked --features failpoints,lab --lib --bins --test suite
 
 # Mutate policy scripts for a long time. Proptest keeps failures; add them to tests/fuzz/corpus.
 fuzz cases="200000":
-    PROPTEST_CASES={{ cases }} cargo test --features failpoints --test suite -- mutated_scripts
+    PROPTEST_CASES={{ cases }} cargo test --locked --features failpoints,lab --test suite -- mutated_scripts
 
 # The tests against a real Prometheus.
 lab:
-    cargo test --features failpoints --test lab
+    cargo test --locked --features failpoints,lab --test lab -- --skip cluster::
 
 # The tests against a real Kubernetes API server; an argument is a filter.
 cluster filter="":

@@ -48,24 +48,27 @@ need_c() {
 
 # Installs packages without starting any service, now or at the next boot.
 apt_install() {
-    local root=() guard=/usr/sbin/policy-rc.d guarded=no status=0
+    local root=() guard=/usr/sbin/policy-rc.d
     command -v apt-get >/dev/null || die "apt-get not found; install these packages first: $*"
     if [ "$(id -u)" != 0 ]; then
         command -v sudo >/dev/null || die "run as root, or install these packages first: $*"
         root=(sudo)
     fi
     echo "installing with apt: $*"
-    if [ ! -e "$guard" ]; then
-        printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$guard" >/dev/null
-        "${root[@]}" chmod +x "$guard"
-        guarded=yes
-    fi
-    {
+    # A shell of its own, whose end removes the guard however it comes, Ctrl-C included: while it stands no package of
+    # this machine starts a service.
+    (
+        if [ ! -e "$guard" ]; then
+            trap '"${root[@]}" rm -f "$guard"' EXIT
+            trap 'exit 129' HUP
+            trap 'exit 130' INT
+            trap 'exit 143' TERM
+            printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee "$guard" >/dev/null &&
+                "${root[@]}" chmod +x "$guard" || exit 1
+        fi
         "${root[@]}" apt-get update -qq &&
             "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@"
-    } || status=$?
-    [ "$guarded" = no ] || "${root[@]}" rm -f "$guard"
-    [ $status = 0 ] || die "apt failed to install: $*"
+    ) || die "apt failed to install: $*"
     case " $* " in *" prometheus "*) "${root[@]}" systemctl disable prometheus >/dev/null 2>&1 || true ;; esac
 }
 

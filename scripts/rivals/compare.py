@@ -16,6 +16,7 @@ import csv
 import json
 import logging
 import math
+import os
 import pathlib
 import resource
 import subprocess
@@ -26,6 +27,7 @@ import warnings
 import numpy
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 DAY = 86_400
 ORIGINS = 24
 # Slow methods run over a prefix of the origins.
@@ -263,7 +265,7 @@ def write(report):
         command = "just score rivals"
         row = {"id": figure, "value": value, "unit": "", "bar": bar, "aim": aim, "better": "lower", "ok": ok}
         rows.append({**row, "command": command})
-    file = ROOT / "target" / "scores" / "forecast.json"
+    file = TARGET / "scores" / "forecast.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     ours = {row["id"] for row in rows}
     kept = [row for row in (json.loads(file.read_text()) if file.exists() else []) if row["id"] not in ours]
@@ -272,7 +274,7 @@ def write(report):
     for row in rows:
         shown = "not measured" if row["value"] is None else f"{row['value']:g}"
         print(f"{row['id']:<20} {shown:>12}   bar {row['bar']:g}   aim {row['aim']:g}   {'yes' if row['ok'] else 'NO'}")
-    print(f"written to {file.relative_to(ROOT)}")
+    print(f"written to {file}")
     return all(row["ok"] for row in rows)
 
 
@@ -307,7 +309,7 @@ def main():
         sys.exit("rivals: no series to compare on")
     table(all_results, wanted)
     report = compare(all_results, wanted)
-    (ROOT / "target" / "rivals" / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    (TARGET / "rivals" / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     if set(wanted) == set(METHODS) and not arguments.only:
         sys.exit(0 if write(report) else 1)
 

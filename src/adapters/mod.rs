@@ -8,6 +8,7 @@ pub mod kubernetes;
 pub mod listed;
 pub mod policy_dir;
 pub mod policy_memory;
+mod policy_set;
 pub mod prometheus;
 pub mod registry;
 mod retry_after;

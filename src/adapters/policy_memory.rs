@@ -45,9 +45,13 @@ impl PolicyState {
             loop {
                 tokio::time::sleep(POLL_INTERVAL).await;
                 let path = order.clone();
-                let Ok(next) = tokio::task::spawn_blocking(move || read_order(&path)).await else { return };
-                if next.is_some() && next != *sender.borrow() {
-                    sender.send_replace(next);
+                match tokio::task::spawn_blocking(move || read_order(&path)).await {
+                    Ok(next) if next.is_some() && next != *sender.borrow() => {
+                        sender.send_replace(next);
+                    }
+                    Ok(_) => {}
+                    // One read that failed is no reason to hear of no later order.
+                    Err(error) => tracing::warn!(%error, "the policy order could not be read, reading it again"),
                 }
             }
         });

@@ -3,15 +3,16 @@
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::Path;
 
 use rustix::fs::OFlags;
 
 /// Replaces the file at `path`. What is written goes to `temporary` first, in the same directory; nobody else may write
-/// there meanwhile. Nothing of it is left where that fails.
+/// there meanwhile. Nothing of it is left where that fails. The new file has the owner and the mode of the old one
+/// ([`share`]).
 pub(super) fn replace(path: &Path, temporary: &Path, text: &[u8]) -> io::Result<()> {
-    if let Err(error) = write(temporary, text).and_then(|()| fs::rename(temporary, path)) {
+    if let Err(error) = write(path, temporary, text).and_then(|()| fs::rename(temporary, path)) {
         // On a full disk even an empty file is in the way; what failed first is what is told.
         let _ = fs::remove_file(temporary);
         return Err(error);
@@ -19,10 +20,33 @@ pub(super) fn replace(path: &Path, temporary: &Path, text: &[u8]) -> io::Result<
     File::open(directory_of(path))?.sync_all()
 }
 
-fn write(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
+fn write(path: &Path, temporary: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = File::create(temporary)?;
     file.write_all(text)?;
+    share(&file, temporary, path);
     file.sync_all()
+}
+
+/// Gives `file`, which was just made at `made`, the owner and the mode of the file at `path`; without such a file, the
+/// owner of its directory and a mode in which everybody may read it. Else what root writes with a strict umask could be
+/// read by root alone, and not by the flyball that it is for.
+///
+/// Best effort, because not every file system has owners: a file that keeps another owner is made readable to all.
+pub(super) fn share(file: &File, made: &Path, path: &Path) {
+    // Never what a link leads to: root would give somebody else's file away.
+    let (Ok(own), Ok(at)) = (file.metadata(), fs::symlink_metadata(made)) else { return };
+    if !own.is_file() || (own.dev(), own.ino()) != (at.dev(), at.ino()) {
+        return;
+    }
+    let old = fs::metadata(path).ok().filter(|old| old.is_file() && old.ino() != own.ino());
+    let owner = old.clone().or_else(|| fs::metadata(directory_of(path)).ok());
+    let mode = old.map_or(0o644, |old| old.mode() & 0o777);
+    let is_given = owner.is_some_and(|owner| {
+        let is_same = (owner.uid(), owner.gid()) == (own.uid(), own.gid());
+        is_same || fchown(file, Some(owner.uid()), Some(owner.gid())).is_ok()
+    });
+    let mode = if is_given { mode } else { mode | 0o444 };
+    let _ = file.set_permissions(fs::Permissions::from_mode(mode));
 }
 
 /// Opens a file that is one. A pipe would keep whoever opens it waiting for a writer.

@@ -18,7 +18,7 @@ use crate::model::{ActionClass, KillState, ServiceId};
 use crate::ports::Status;
 
 use super::running::{self, Unanswered};
-use super::{ConfigArg, complain, tell};
+use super::{ConfigArg, complain, quoted, tell};
 
 /// The ConfigMap of the switch, and the namespace that flyball is installed in unless the settings name another.
 const CONFIG_MAP: &str = kill_map::NAME;
@@ -127,7 +127,7 @@ impl SwitchArg {
 
     /// Returns the options that name the same switch.
     fn typed(&self) -> String {
-        self.file.as_ref().map_or_else(|| self.config.typed(), |file| format!(" --file {}", file.display()))
+        self.file.as_ref().map_or_else(|| self.config.typed(), |file| format!(" --file {}", quoted(file.display())))
     }
 
     /// Asks the flyball that answers at the address of the settings, if one does, whether it sees what the switch holds
@@ -247,7 +247,7 @@ pub async fn kill(args: &KillArgs) -> anyhow::Result<ExitCode> {
             })
         }
         Err(error) => {
-            let remedy = format!("NOTHING WAS STOPPED; `rm {}` stops everything", path.display());
+            let remedy = format!("NOTHING WAS STOPPED; `rm {}` stops everything", quoted(path.display()));
             Err(anyhow::Error::from(error).context(remedy))
         }
     }
@@ -359,11 +359,11 @@ fn by_kubectl(namespace: Option<&str>, scope: &Scope, word: &str, by: &str, reas
         Scope::Service(service) => format!("service.{}.{}", service.namespace(), service.name()),
         Scope::Class(class) => format!("class.{}", class.as_str()),
     };
-    let patch = json!({ "data": { key: word, "by": by, "reason": reason } }).to_string().replace('\'', r"'\''");
-    let namespace = namespace.unwrap_or(USUAL_NAMESPACE);
+    let patch = json!({ "data": { key: word, "by": by, "reason": reason } }).to_string();
+    let (patch, namespace) = (quoted(patch), namespace.unwrap_or(USUAL_NAMESPACE));
     anyhow::bail!(
         "NOTHING WAS CHANGED; the kill switch is the ConfigMap {namespace}/{CONFIG_MAP}, turn it with\n  \
-         kubectl -n {namespace} patch configmap {CONFIG_MAP} --type merge -p '{patch}'"
+         kubectl -n {namespace} patch configmap {CONFIG_MAP} --type merge -p {patch}"
     )
 }
 

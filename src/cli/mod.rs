@@ -123,7 +123,7 @@ impl ConfigArg {
 
     /// Returns the option that names the same file, as it is typed; empty where none was needed.
     fn typed(&self) -> String {
-        self.config.as_ref().map_or(String::new(), |path| format!(" --config {}", path.display()))
+        self.config.as_ref().map_or(String::new(), |path| format!(" --config {}", quoted(path.display())))
     }
 
     fn load(&self) -> anyhow::Result<Settings> {
@@ -136,9 +136,16 @@ fn usual_settings() -> Option<&'static Path> {
     USUAL_PLACES.iter().map(Path::new).find(|path| path.exists())
 }
 
-/// Returns how this program was called.
+/// Returns how this program was called, as it is typed.
 fn program() -> String {
-    std::env::args_os().next().map_or("flyball".to_owned(), |name| name.to_string_lossy().into_owned())
+    std::env::args_os().next().map_or("flyball".to_owned(), |name| quoted(name.to_string_lossy()))
+}
+
+/// Returns a word of a command as a shell takes it.
+fn quoted(word: impl std::fmt::Display) -> String {
+    let word = word.to_string();
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,@%+".contains(letter);
+    if !word.is_empty() && word.chars().all(is_plain) { word } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 /// Refuses a service that the settings do not name, where they name any: loops declare services elsewhere.

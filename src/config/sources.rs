@@ -12,7 +12,7 @@ use super::faults::Faults;
 use super::query;
 use super::tree::{Given, Node, Table};
 use super::{SignalTemplate, SourceSettings};
-use crate::adapters::prometheus::settings::{Access, can_be_sent};
+use crate::adapters::prometheus::settings::{Access, PrometheusSettings, can_be_sent};
 use crate::model::ids::is_dns_label;
 use crate::model::{Role, SignalName, SignalSpec, Unit};
 
@@ -96,7 +96,7 @@ fn source(name: &str, node: &Node<'_>, faults: &mut Faults) -> Option<SourceSett
         kind: kind?,
         url: url?,
         interval,
-        timeout: timeout.or_default(interval.min(5 * SECOND))?,
+        timeout: timeout.or_default(interval.min(PrometheusSettings::TIMEOUT))?,
         history: history.or_default(FORTNIGHT)?,
         access: access?,
     })

@@ -14,7 +14,7 @@ pub struct PolicyFile {
     /// Path within the set, `/` as separator.
     pub path: String,
     /// Text.
-    pub text: String,
+    pub text: Arc<str>,
 }
 
 /// A set as it was read: whole, in path order; or why it could not be.

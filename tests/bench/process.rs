@@ -17,17 +17,23 @@ use flyball::demo::prometheus::queries::{LABELS, QUERIES, SAMPLES};
 use flyball::model::Timestamp;
 use tempfile::TempDir;
 
+/// Returns the directory that cargo builds into.
+pub fn target() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(target)
+}
+
 /// Returns where `scripts/score` keeps the binary of `cargo build --release`: building the benchmarks puts one with
 /// the features of the tests in its place.
 pub fn binary() -> anyhow::Result<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/score/flyball");
+    let path = target().join("score/flyball");
     ensure!(path.is_file(), "{} is missing; run scripts/score", path.display());
     Ok(path)
 }
 
 /// A scratch directory on the disk of the repository.
 pub fn scratch() -> anyhow::Result<TempDir> {
-    Ok(TempDir::new_in(Path::new(env!("CARGO_MANIFEST_DIR")).join("target"))?)
+    Ok(TempDir::new_in(target())?)
 }
 
 /// Telemetry and API of a fleet over loopback, on a thread of their own.

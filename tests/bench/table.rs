@@ -1,6 +1,6 @@
 //! The list of figures, and how they are shown and kept.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -173,7 +173,7 @@ pub fn print(rows: &[Row]) {
 
 /// Writes the rows as JSON and returns where. Those that `scripts/rivals/run` has put into the file stay.
 pub fn write(rows: &[&Row], name: &str) -> anyhow::Result<PathBuf> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/scores");
+    let directory = crate::process::target().join("scores");
     std::fs::create_dir_all(&directory)?;
     let file = directory.join(name);
     let before = std::fs::read(&file).ok().and_then(|text| serde_json::from_slice::<Vec<Value>>(&text).ok());

@@ -292,6 +292,41 @@ fn a_kill_switch_in_the_cluster_is_turned_by_the_words_that_are_printed() {
     );
 }
 
+/// What is offered for pasting is one word to a shell, whatever the file is called.
+#[test]
+fn the_way_back_that_is_printed_works_for_a_file_with_a_space() {
+    let place = tempfile::tempdir().unwrap();
+    flyball(place.path(), &["resume", "--file", "my $switch's.yaml", "-r", "start"]);
+    let output = flyball(place.path(), &["kill", "--file", "my $switch's.yaml"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let way_back = said.lines().find_map(|line| line.strip_prefix("to go on: ")).unwrap_or_else(|| panic!("{said}"));
+    let output = Command::new("sh").args(["-c", way_back]).current_dir(place.path()).output().unwrap();
+    assert!(output.status.success(), "{way_back}: {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(fs::read_dir(place.path()).unwrap().count(), 2, "the switch and its lock");
+}
+
+/// Root with a strict umask turns the switch of a flyball that runs as another user.
+#[test]
+fn a_switch_that_root_turned_is_read_and_turned_by_others() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+    let place = tempfile::tempdir().unwrap();
+    // Only root may give files away; for everybody else the modes are left to look at.
+    let is_root = chown(place.path(), Some(12_345), Some(12_345)).is_ok();
+    let other = if is_root { 12_345 } else { fs::metadata(place.path()).unwrap().uid() };
+    let turned = |line: &str| {
+        let flyball = format!("umask 077; exec {} {line} --file k.yaml -r drill", env!("CARGO_BIN_EXE_flyball"));
+        let output = Command::new("sh").args(["-c", &flyball]).current_dir(place.path()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        [".k.yaml.lock", "k.yaml"].map(|name| {
+            let file = fs::metadata(place.path().join(name)).unwrap();
+            (file.uid(), file.mode() & 0o777)
+        })
+    };
+    assert_eq!(turned("resume"), [(other, 0o644); 2]);
+    fs::set_permissions(place.path().join("k.yaml"), fs::Permissions::from_mode(0o640)).unwrap();
+    assert_eq!(turned("kill"), [(other, 0o644), (other, 0o640)], "as it was");
+}
+
 /// What is done is done, whoever takes the words: a script goes by the exit code.
 #[test]
 fn a_switch_that_was_turned_is_a_success_also_where_that_cannot_be_said() {

@@ -112,7 +112,7 @@ async fn a_library_is_a_key_that_starts_with_lib() {
     let rule = "import \"lib/calm\" as calm;\nrule(\"up\", #{ priority: 1, goal: \"protect\" }, |s, p| [calm::quiet(s), scale_by(1.5)]);";
     let library = "fn quiet(s) { unless(s.rollout) }";
     put(&double, OWN, "base", &labels, &json!({ "up.rhai": rule, "lib.md": "no policy" }));
-    put(&double, OWN, "shared", &labels, &json!({ "lib.calm.rhai": library, "lib.calm_test.rhai": "" }));
+    put(&double, OWN, "shared", &labels, &json!({ "lib.calm.rhai": library, "lib.calm_test.rhai": "// none yet" }));
     let store = PolicyMaps::start(&server, OWN).await;
     let files = store.watch().borrow().clone();
     assert_eq!(
@@ -120,10 +120,63 @@ async fn a_library_is_a_key_that_starts_with_lib() {
         ["flyball-system/base/up.rhai", "lib/calm.rhai", "lib/calm_test.rhai"],
         "whatever ConfigMap it lies in"
     );
-    let texts = files.files.as_ref().unwrap().iter().map(|file| (file.path.as_str(), file.text.as_str()));
+    let texts = files.files.as_ref().unwrap().iter().map(|file| (file.path.as_str(), &*file.text));
     let never: Deadline = Arc::new(|| None);
     let set = compile(texts, &Vocabulary::of([]).unwrap(), &never).unwrap();
     assert_eq!(set.rules().collect::<Vec<_>>(), ["up"]);
+}
+
+/// As in a directory: a set that one store accepts the other one accepts, too.
+#[tokio::test]
+async fn c3_what_cannot_be_a_set_is_named_in_configmaps_too() {
+    let (double, server) = server().await;
+    let labels = json!({ "flyball.dev/policies": "true" });
+    put(&double, OWN, "base", &labels, &json!({ "up.rhai": "x" }));
+    let many = |count: usize| -> Value {
+        (0..count).map(|at| (format!("{at}.rhai"), json!("x"))).collect::<serde_json::Map<_, _>>().into()
+    };
+    let mut full = many(64);
+    full["REVISION"] = json!("3f2a9c1");
+    put(&double, "full", "ours", &labels, &full);
+    put(&double, "count", "ours", &labels, &many(65));
+    put(&double, "empty", "ours", &labels, &json!({ "a.rhai": "x", "b.rhai": " \n" }));
+    put(&double, "file", "ours", &labels, &json!({ "a.rhai": "x".repeat(300_000) }));
+    put(&double, "recording", "ours", &labels, &json!({ "a.jsonl": "x".repeat(300_000) }));
+    let store = PolicyMaps::start(&server, OWN).await;
+    let announced = store.watch().borrow().clone();
+    let fault = |namespace: &str| announced.namespaces[namespace].as_ref().err().map_or("", String::as_str);
+    assert_eq!((fault("full"), fault("recording")), ("", ""), "where a set comes from is not counted");
+    assert!(fault("count").contains("more than 64 policies"), "{}", fault("count"));
+    assert_eq!(fault("empty"), "empty/ours/b.rhai is empty; delete it if that is meant");
+    assert_eq!(fault("file"), "file/ours/a.rhai is larger than 262144 bytes");
+    assert!(announced.files.is_ok());
+}
+
+/// What one tenant piles up is refused, and does not come back before it fits.
+#[tokio::test]
+async fn a_namespace_with_too_much_is_refused_and_taken_again_once_it_fits() {
+    let double = KubernetesDouble::start(Objects::default()).await.unwrap();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let timeouts = Timeouts { watch: Duration::from_secs(1), ..Timeouts::default() };
+    let server = connect(&Access::Url(double.url()), timeouts).await.unwrap();
+    let labels = json!({ "flyball.dev/policies": "true" });
+    put(&double, OWN, "base", &labels, &json!({ "up.rhai": "x" }));
+    let large = json!({ "a.rhai": "x".repeat(200_000), "ballast": "x".repeat(100_000) });
+    for number in 0..50 {
+        put(&double, "shop", &format!("m{number}"), &labels, &large);
+    }
+    let store = PolicyMaps::start(&server, OWN).await;
+    let announced = store.watch();
+    let now = || -> Arc<PolicyFiles> { announced.borrow().clone() };
+    let fault = now().namespaces["shop"].clone().unwrap_err();
+    assert_eq!(fault, "the policies have 10000000 bytes, at most 2097152 are read");
+    assert_eq!(paths(&now(), None), ["flyball-system/base/up.rhai"]);
+    for number in 10..50 {
+        double.objects().delete(MAPS, "shop", &format!("m{number}"), &Author::named("kubectl")).unwrap();
+    }
+    eventually("those that are left are read again", || paths(&now(), Some("shop")).len() == 10).await;
+    put(&double, OWN, "base", &labels, &json!({ "up.rhai": "y" }));
+    eventually("the platform's edit is seen", || &*now().files.as_ref().unwrap()[0].text == "y").await;
 }
 
 #[tokio::test]
@@ -138,7 +191,7 @@ async fn the_annotations_of_a_configmap_say_where_its_policies_come_from() {
     let store = PolicyMaps::start(&server, OWN).await;
     let files = store.watch().borrow().clone();
     let texts = files.files.as_ref().unwrap().iter();
-    let said = texts.filter(|file| file.path.ends_with(PROVENANCE_FILE)).map(|file| file.text.as_str());
+    let said = texts.filter(|file| file.path.ends_with(PROVENANCE_FILE)).map(|file| &*file.text);
     assert_eq!(Provenance::read(said).unwrap().to_string(), "commit 3f2a9c1 by Ann Lee");
 }
 
@@ -198,7 +251,7 @@ async fn c4_edits_of_tenants_that_never_end_hold_up_no_edit_of_the_platform() {
         }
     };
     let text = |files: &PolicyFiles| files.files.as_ref().unwrap()[0].text.clone();
-    let taken = announced.wait_for(|files| text(files) == "two");
+    let taken = announced.wait_for(|files| &*text(files) == "two");
     tokio::select! {
         taken = tokio::time::timeout(Duration::from_secs(3), taken) => {
             drop(taken.expect("the platform waits for tenants").unwrap());

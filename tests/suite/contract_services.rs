@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use flyball::adapters::alone::Alone;
 use flyball::adapters::kubernetes::loops::{BOUND_NAME, ServiceLoops};
@@ -375,6 +375,40 @@ async fn a_status_is_written_on_change_only() {
     site.services.tell(&checkout(), News::Quarantined(Some("keeps failing".to_owned())));
     site.until("told", |site| site.condition("checkout", "Ready")["reason"] == "Quarantined").await;
     assert_eq!(written(&site), before + 1);
+}
+
+/// The API counts bytes, and names and messages may be in any script.
+#[tokio::test]
+async fn an_event_with_a_long_note_is_written() {
+    let mut site = Site::open().await;
+    site.apply("checkout", &json!({ "mode": "auto" }));
+    site.roster(|specs| specs.len() == 1).await;
+    site.services.tell(&checkout(), News::Quarantined(Some("ü".repeat(900))));
+    site.until("told", |site| site.events().iter().any(|event| event["reason"] == "Quarantined")).await;
+    let note = site.events()[0]["note"].as_str().unwrap().len();
+    assert_eq!(note, 1000);
+}
+
+/// A namespace that denies writes is a matter of its own loops.
+#[tokio::test]
+async fn a_refused_status_or_event_holds_up_no_other_loop() {
+    let mut site = Site::open().await;
+    let names = ["cart", "checkout", "search"];
+    site.double.faults().order_of(LOOPS, Verb::Patch, 2, Fault::status(403));
+    for name in names {
+        site.apply(name, &json!({ "mode": "auto" }));
+    }
+    site.roster(|specs| specs.len() == 3).await;
+    let began = Instant::now();
+    site.until("one has a status", |site| names.iter().any(|name| !site.status(name).is_null())).await;
+    site.double.faults().order_of(Resource::Events, Verb::Create, 1, Fault::status(422));
+    for service in ["shop/cart", "shop/checkout"] {
+        site.services.tell(&service.parse().unwrap(), News::Quarantined(Some("it fails".to_owned())));
+    }
+    site.until("one has an Event", |site| !site.events().is_empty()).await;
+    // One pause after a failure of the server is longer.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(site.double.faults().requests_of(LOOPS, Verb::Patch), 3, "what was refused is not sent again at once");
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ fn never() -> Deadline {
 }
 
 fn good() -> PolicyFiles {
-    let file = PolicyFile { path: "good.rhai".to_owned(), text: GOOD.to_owned() };
+    let file = PolicyFile { path: "good.rhai".to_owned(), text: GOOD.into() };
     PolicyFiles { origin: "good".to_owned(), files: Ok(vec![file]), namespaces: BTreeMap::new() }
 }
 

@@ -7,9 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flyball::adapters::kubernetes::kept_policies;
+use flyball::adapters::kubernetes::kill_map;
 use flyball::adapters::kubernetes::lease::RELEASE_WITHIN;
 use flyball::adapters::kubernetes::loops::CRDS;
-use flyball::adapters::kubernetes::rights::{INTENT_RIGHTS, KEPT_POLICIES_RIGHTS, LEASE_RIGHTS, RIGHTS, Right};
+use flyball::adapters::kubernetes::rights::{
+    INTENT_RIGHTS, KEPT_POLICIES_RIGHTS, KILL_SWITCH_RIGHTS, LEASE_RIGHTS, RIGHTS, Right,
+};
 use flyball::config::{Settings, parse_span};
 use flyball::model::LANDS_WITHIN;
 use serde_json::{Value, json};
@@ -203,7 +206,13 @@ fn several_replicas_are_granted_the_lease_the_intents_and_the_kept_policies_and_
 
 #[test]
 fn the_role_grants_the_rights_in_use_and_nothing_else() {
-    let granted = granted("base/rbac.yaml", "flyball");
+    let file = "base/rbac.yaml";
+    // Of ConfigMaps that are no policies flyball reads the kill switch alone.
+    assert_eq!(granted(file, kill_map::NAME), used(&KILL_SWITCH_RIGHTS));
+    let switch = read(file).into_iter().find(|it| it["kind"] == "Role").unwrap();
+    assert_eq!(switch["rules"][0]["resourceNames"], json!([kill_map::NAME]));
+    assert_eq!(switch["metadata"]["namespace"], "flyball-system");
+    let granted = granted(file, "flyball");
     assert_eq!(granted, used(&RIGHTS));
     let policies = read("base/admission.yaml");
     let rules = policies.iter().filter_map(|object| object["spec"]["matchConstraints"]["resourceRules"].as_array());

@@ -300,6 +300,26 @@ fn test_watches_the_files() {
     child.wait().unwrap();
 }
 
+/// A program that watches reads one document after the other.
+#[test]
+fn test_watches_the_files_in_json() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("t.rhai"), RULE).unwrap();
+    fs::write(directory.path().join("t_test.rhai"), TEST).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flyball"));
+    let arguments = ["policy", "test", ".", "--watch", "-o", "json"];
+    command.current_dir(directory.path()).env_remove("FLYBALL_CONFIG").args(arguments);
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let documents = serde_json::Deserializer::from_reader(child.stdout.take().unwrap());
+    let mut documents = documents.into_iter::<serde_json::Value>();
+    assert!(documents.next().unwrap().unwrap().is_object());
+    fs::write(directory.path().join("t_test.rhai"), TEST.replace("70", "50")).unwrap();
+    let second = documents.next().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(second.unwrap().is_object());
+}
+
 /// The shipped set passes its own tests with every condition seen in every state, and has nothing odd.
 #[test]
 fn the_shipped_set_is_what_it_asks_of_others() {

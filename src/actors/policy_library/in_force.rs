@@ -270,7 +270,7 @@ mod tests {
     }
 
     fn announce(in_force: &InForce, text: &str) {
-        let file = PolicyFile { path: "t.rhai".to_owned(), text: text.to_owned() };
+        let file = PolicyFile { path: "t.rhai".to_owned(), text: text.into() };
         let files = PolicyFiles { origin: "test".to_owned(), files: Ok(vec![file]), namespaces: BTreeMap::new() };
         let vocabulary = Vocabulary::of([]).unwrap();
         in_force.take(&files, &vocabulary, || Arc::new(|| None), &Metrics::new().process());

@@ -97,7 +97,7 @@ impl Loader<'_> {
         let base = files.files.as_ref().map_err(|error| vec![error.clone()])?;
         let with = |own: &[PolicyFile]| self.tested(&base.iter().chain(own).collect::<Vec<_>>());
         let all = with(&[])?;
-        let texts = || base.iter().map(|file| (file.path.as_str(), file.text.as_str()));
+        let texts = || base.iter().map(|file| (file.path.as_str(), &*file.text));
         let warnings = lint(&all, texts()).into_iter().map(|found| found.fault.to_string()).collect();
         let good = GoodFiles { origin: files.origin.clone(), files: base.clone(), ..GoodFiles::default() };
         let mut release =
@@ -146,7 +146,7 @@ impl Loader<'_> {
 
     /// Compiles a set and runs its own tests; one that fails them is as bad as one that does not compile.
     fn tested(self, files: &[&PolicyFile]) -> Result<Arc<PolicySet>, Faults> {
-        let texts = || files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
+        let texts = || files.iter().map(|file| (file.path.as_str(), &*file.text));
         let deadline = (self.deadline)();
         let set = Arc::new(compile(texts(), self.vocabulary, &deadline).map_err(|faults| worded(&faults))?);
         let report = run_tests(&set, self.vocabulary, texts(), &|_| true, &|| Arc::clone(&deadline));

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::model::{KillState, Timestamp};
 use crate::ports::KillSwitch;
@@ -26,7 +26,7 @@ const AGE_LIMIT: Duration = Duration::from_secs(1);
 pub struct KillFile {
     path: PathBuf,
     seen: Arc<Seen>,
-    poll: JoinHandle<()>,
+    _poll: AbortOnDropHandle<()>,
 }
 
 /// The newest look, and when it began: what changed since then it need not hold.
@@ -47,14 +47,8 @@ impl KillFile {
     /// Reads the file at `path` and keeps looking at it. Needs a running tokio.
     pub fn open(path: &Path) -> Self {
         let seen = Arc::new(Seen(Mutex::new((Instant::now(), look(path)))));
-        let poll = tokio::spawn(poll(path.to_owned(), Arc::clone(&seen)));
-        Self { path: path.to_owned(), seen, poll }
-    }
-}
-
-impl Drop for KillFile {
-    fn drop(&mut self) {
-        self.poll.abort();
+        let poll = AbortOnDropHandle::new(tokio::spawn(poll(path.to_owned(), Arc::clone(&seen))));
+        Self { path: path.to_owned(), seen, _poll: poll }
     }
 }
 
@@ -102,8 +96,10 @@ async fn poll(path: PathBuf, seen: Arc<Seen>) {
         ticks.tick().await;
         let (path, began) = (path.clone(), Instant::now());
         // On a thread of its own: a file system that hangs must not hang the loop, but let what is seen get old.
-        let Ok(state) = tokio::task::spawn_blocking(move || look(&path)).await else { continue };
-        seen.note(began, state);
+        match tokio::task::spawn_blocking(move || look(&path)).await {
+            Ok(state) => seen.note(began, state),
+            Err(error) => tracing::warn!(%error, "the kill switch could not be read, reading it again"),
+        }
     }
 }
 
@@ -151,6 +147,7 @@ mod tests {
         });
     }
 
+    #[expect(clippy::used_underscore_binding, reason = "the task is held for its end, which this test brings about")]
     #[tokio::test(start_paused = true)]
     async fn what_was_seen_too_long_ago_counts_as_engaged() {
         let (_directory, path) = place();
@@ -158,7 +155,7 @@ mod tests {
         let switch = KillFile::open(&path);
         tokio::time::sleep(AGE_LIMIT * 5).await;
         assert!(!switch.seen().stops_all());
-        switch.poll.abort();
+        switch._poll.abort();
         tokio::time::sleep(AGE_LIMIT * 2).await;
         let KillState::Unreadable { error } = switch.seen() else { panic!("still readable") };
         assert!(error.contains("was last read 2"), "{error}");

@@ -1,10 +1,10 @@
 //! Turns the kill switch: replaces the order in the file, whole or not at all, one process at a time.
 
-use std::fs::{self, OpenOptions};
-use std::io::ErrorKind;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::adapters::whole_file::{directory_of, replace};
+use crate::adapters::whole_file::{directory_of, replace, share};
 use crate::model::kill::KillOrder;
 use crate::model::{ActionClass, ServiceId};
 
@@ -93,14 +93,27 @@ fn rewrite(
     }
     refuse_foreign(path)?;
     let failed = |source| KillFileError::Io { path: path.to_owned(), doing: "written", source };
-    let lock = beside(path, "lock");
-    let lock = OpenOptions::new().create(true).truncate(false).write(true).open(&lock).map_err(failed)?;
+    // Unlocked when it is closed, at the end of this function.
+    let lock = open_lock(&beside(path, "lock")).map_err(failed)?;
     lock.lock().map_err(failed)?;
     let order = change(read_order(path))?;
     let mut text = serde_json::to_vec_pretty(&order).map_err(|error| failed(error.into()))?;
     text.push(b'\n');
     replace(path, &beside(path, "new"), &text).map_err(failed)?;
     Ok(order)
+}
+
+/// Opens the file that is locked while the switch is turned; makes it if it does not exist. It is only read: whoever
+/// made it, every other user who may turn the switch can lock it.
+fn open_lock(path: &Path) -> io::Result<File> {
+    match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let lock = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+            share(&lock, path, path);
+            Ok(lock)
+        }
+        opened => opened,
+    }
 }
 
 /// Removes the file, and tells whether it is gone. Where its directory is not there the path is likely mistyped.

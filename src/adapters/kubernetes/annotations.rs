@@ -14,6 +14,9 @@ const AUTHOR: &str = "flyball.dev/author";
 /// Of the Lease: what its holder says of its policies.
 pub(super) const POLICIES_IN_FORCE: &str = "flyball.dev/policies-in-force";
 
+/// Longest text of those that say where policies come from, bytes: more is said by nobody who means it.
+const LONGEST_SOURCE: usize = 1024;
+
 /// What is read of the annotations of an object; all others are left out.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(from = "BTreeMap<String, Arc<str>>")]
@@ -26,10 +29,11 @@ pub(super) struct Annotations {
 
 impl From<BTreeMap<String, Arc<str>>> for Annotations {
     fn from(mut all: BTreeMap<String, Arc<str>>) -> Self {
+        let is_short = |text: &Arc<str>| text.len() <= LONGEST_SOURCE;
         Self {
             floor_baseline: all.remove(FLOOR_BASELINE),
-            commit: all.remove(COMMIT),
-            author: all.remove(AUTHOR),
+            commit: all.remove(COMMIT).filter(is_short),
+            author: all.remove(AUTHOR).filter(is_short),
             policies_in_force: all.remove(POLICIES_IN_FORCE),
         }
     }

@@ -98,6 +98,14 @@ impl Metadata {
 pub(super) trait Object: for<'de> Deserialize<'de> + Clone + Send + 'static {
     /// Returns what it says of itself.
     fn metadata(&self) -> &Metadata;
+
+    /// Drops what the objects of one namespace hold beyond any use. By default that is nothing.
+    fn shed<'a>(_all: impl Iterator<Item = &'a mut Self>) {}
+
+    /// Tells whether something that was dropped is of use again, as when other objects are gone.
+    fn is_missed<'a>(_all: impl Iterator<Item = &'a Self>) -> bool {
+        false
+    }
 }
 
 /// The objects of one collection.
@@ -111,6 +119,8 @@ pub(super) struct Cache<T> {
     version: Option<u64>,
     /// Whether nothing was missed since the last list.
     synced: bool,
+    /// Whether what was dropped of objects has to be listed again. All else that is seen stays current.
+    is_short: bool,
     /// Silence after which nothing of it is current.
     silence_limit: Duration,
     last_sign: Tick,
@@ -131,7 +141,15 @@ pub(super) struct OlderList {
 impl<T: Object> Cache<T> {
     /// Returns the cache before the first list.
     pub(super) fn new(silence_limit: Duration, now: Tick) -> Self {
-        Self { objects: BTreeMap::new(), version: None, synced: false, silence_limit, last_sign: now, trouble: None }
+        Self {
+            objects: BTreeMap::new(),
+            version: None,
+            synced: false,
+            is_short: false,
+            silence_limit,
+            last_sign: now,
+            trouble: None,
+        }
     }
 
     /// Returns the newest version up to which nothing was missed; `None` before the first list.
@@ -148,6 +166,7 @@ impl<T: Object> Cache<T> {
         self.objects = objects.into_iter().map(|object| (key(&object), object)).collect();
         self.version = Some(version);
         self.synced = true;
+        self.shed();
         self.sign(now);
         Ok(())
     }
@@ -158,6 +177,7 @@ impl<T: Object> Cache<T> {
             self.sign(now);
             self.advance(object.metadata().version());
             self.objects.insert(key(&object), object);
+            self.shed();
         }
     }
 
@@ -167,6 +187,7 @@ impl<T: Object> Cache<T> {
             self.sign(now);
             self.advance(object.metadata().version());
             self.objects.remove(&key(object));
+            self.shed();
         }
     }
 
@@ -193,7 +214,12 @@ impl<T: Object> Cache<T> {
 
     /// Returns the version from which a watch goes on; `None` if a list is needed first.
     pub(super) fn resume(&self) -> Option<u64> {
-        self.version.filter(|_| self.synced)
+        self.version.filter(|_| self.synced && !self.is_short)
+    }
+
+    /// Tells whether what was dropped of objects has to be listed again.
+    pub(super) fn is_short(&self) -> bool {
+        self.is_short
     }
 
     /// Returns the objects, in order of namespace and name; `None` before the first list.
@@ -255,6 +281,11 @@ impl<T: Object> Cache<T> {
         let Some((version, seen)) = object.metadata().version().zip(self.version) else { return false };
         let held = self.objects.get(&key(object)).and_then(|held| held.metadata().version());
         version > seen && held.is_none_or(|held| version > held)
+    }
+
+    fn shed(&mut self) {
+        T::shed(self.objects.values_mut());
+        self.is_short = T::is_missed(self.objects.values());
     }
 
     fn advance(&mut self, version: Option<u64>) {

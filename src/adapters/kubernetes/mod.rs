@@ -42,6 +42,7 @@ pub mod kill_map;
 pub mod lease;
 pub mod loops;
 mod pages;
+mod policy_map;
 pub mod policy_maps;
 pub mod rights;
 mod scale;

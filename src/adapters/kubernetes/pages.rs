@@ -33,7 +33,8 @@ struct PageMetadata {
     r#continue: String,
 }
 
-/// Reads the collection at `path`, page by page, as far as `selected` selects it.
+/// Reads the collection at `path`, page by page, as far as `selected` selects it. What has come so far is handed to
+/// `at_each_page`, which may drop parts of it.
 ///
 /// # Errors
 /// The first that any page has; what was read by then is of no use.
@@ -41,13 +42,15 @@ pub(super) async fn list<T: DeserializeOwned>(
     server: &ApiServer,
     path: &str,
     selected: &ListParams,
+    at_each_page: impl Fn(&mut [T]),
 ) -> Result<Listed<T>, Failure> {
     let mut listed = Listed { objects: Vec::new(), version: None };
     let mut token = None;
     loop {
-        let of = ListParams { limit: Some(PAGE), continue_token: token.take(), ..selected.clone() };
+        let of = ListParams { limit: selected.limit.or(Some(PAGE)), continue_token: token.take(), ..selected.clone() };
         let page: Page<T> = server.page(path, &of).await?;
         listed.objects.extend(page.items.unwrap_or_default());
+        at_each_page(&mut listed.objects);
         let version = || page.metadata.resource_version.parse().ok().filter(|version| *version > 0);
         listed.version = listed.version.or_else(version);
         if page.metadata.r#continue.is_empty() {

@@ -13,24 +13,24 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
+use tracing::warn;
 
-use crate::model::policy_path::{is_of_a_set, library_of};
+use crate::adapters::policy_set::{SetSize, check_set};
+use crate::model::policy_path::library_of;
 use crate::model::{PROVENANCE_FILE, Provenance};
 use crate::ports::{Awaited, PolicyFile, PolicyFiles, PolicyStore};
 
 use super::api_server::ApiServer;
 use super::cache::{Cache, Object, Tick};
-use super::config_map::ConfigMap;
+use super::policy_map::PolicyMap;
 use super::watch::{Informer, Selected};
 
 /// The label, whatever its value.
 pub const LABEL: &str = "flyball.dev/policies";
 /// Keys of rules, libraries and tests end so.
 const SCRIPT: &str = ".rhai";
-/// Most files for one namespace.
-const FILES_LIMIT: usize = 64;
-/// Largest set for one namespace, bytes.
-const SIZE_LIMIT: usize = 2 * 1024 * 1024;
+/// ConfigMaps in one page of a list: each may have a MiB, of which most may be no policy.
+const PAGE: u32 = 20;
 /// An edit is announced once nothing has followed it for so long: what is applied together comes one by one. The set of
 /// flyball's own namespace is waited for by itself, and first: whoever else edits does not keep it waiting.
 const SETTLE_INTERVAL: Duration = Duration::from_millis(300);
@@ -44,7 +44,7 @@ const FIRST_LIST: Duration = Duration::from_secs(10);
 /// Policies in ConfigMaps. Dropping it ends its tasks.
 pub struct PolicyMaps {
     announced: watch::Receiver<Arc<PolicyFiles>>,
-    seen: Informer<ConfigMap>,
+    seen: Informer<PolicyMap>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -52,7 +52,7 @@ impl PolicyMaps {
     /// Starts to watch and waits a while for what there is. Needs a running tokio.
     pub async fn start(server: &ApiServer, namespace: &str) -> Self {
         let (changes, mut news) = watch::channel(0);
-        let selected = Selected { labels: Some(LABEL.to_owned()), ..Selected::default() };
+        let selected = Selected { labels: Some(LABEL.to_owned()), page: Some(PAGE), ..Selected::default() };
         let seen = Informer::start(server, "/api/v1/configmaps".to_owned(), selected, changes);
         let cache = seen.cache.clone();
         // Late, the loop starts without a policy, says so, and takes the set when it comes.
@@ -66,9 +66,9 @@ impl PolicyMaps {
                     None => news.changed().await,
                     Some(due) => tokio::time::timeout_at(due, news.changed()).await.unwrap_or(Ok(())),
                 };
-                // Ends with the watch, which holds the sender.
+                // The watch holds the sender, and ends only with this store.
                 if heard.is_err() {
-                    return;
+                    return warn!("the watch of policies has ended: no edit is seen until a restart");
                 }
                 tokio::time::sleep(LOOK_PAUSE).await;
                 news.mark_unchanged();
@@ -152,7 +152,7 @@ impl Settling {
 }
 
 /// Returns the sets that the ConfigMaps hold now.
-fn files(cache: &Cache<ConfigMap>, own: &str) -> PolicyFiles {
+fn files(cache: &Cache<PolicyMap>, own: &str) -> PolicyFiles {
     let origin = format!("ConfigMaps labelled {LABEL}");
     let Some(maps) = cache.objects() else {
         let why = cache.waiting_for(Tick::now()).map_or_else(String::new, |stale| stale.to_string());
@@ -162,26 +162,53 @@ fn files(cache: &Cache<ConfigMap>, own: &str) -> PolicyFiles {
             namespaces: BTreeMap::new(),
         };
     };
-    let mut sets: BTreeMap<String, Vec<PolicyFile>> = BTreeMap::new();
+    let mut sets: BTreeMap<String, Set> = BTreeMap::new();
     for map in maps {
-        let metadata = map.metadata();
-        let policies = map.data.iter().filter(|(key, _)| is_of_a_set(key));
-        let file = |(key, text): (&String, &String)| PolicyFile {
-            path: path(&metadata.namespace, &metadata.name, key),
-            text: text.clone(),
-        };
-        let set = sets.entry(metadata.namespace.clone()).or_default();
-        set.extend(policies.map(file));
-        let (commit, author) = (metadata.annotations.commit(), metadata.annotations.author());
-        set.extend(Provenance::text(commit, author).map(|text| {
-            let path = format!("{}/{}/annotations/{PROVENANCE_FILE}", metadata.namespace, metadata.name);
-            PolicyFile { path, text }
-        }));
+        sets.entry(map.metadata().namespace.clone()).or_default().add(map);
     }
     let none = || format!("no ConfigMap in {own} has the label {LABEL} and a key that ends in .rhai");
-    let files = sets.remove(own).filter(|files| files.iter().any(has_rules)).ok_or_else(none).and_then(limited);
-    let namespaces = sets.into_iter().map(|(namespace, files)| (namespace, limited(files))).collect();
+    let files = sets.remove(own).ok_or_else(none).and_then(Set::files);
+    let files = files.and_then(|files| if files.iter().any(has_rules) { Ok(files) } else { Err(none()) });
+    let namespaces = sets.into_iter().map(|(namespace, set)| (namespace, set.files())).collect();
     PolicyFiles { origin, files, namespaces }
+}
+
+/// The ConfigMaps of one namespace.
+#[derive(Default)]
+struct Set {
+    size: SetSize,
+    files: Vec<PolicyFile>,
+    /// Whether files are missing that were dropped as too many.
+    is_short: bool,
+}
+
+impl Set {
+    fn add(&mut self, map: &PolicyMap) {
+        let metadata = map.metadata();
+        self.size = self.size.with(map.size());
+        let Some(files) = map.files() else {
+            self.is_short = true;
+            return;
+        };
+        self.files.extend(files.map(|(key, text)| PolicyFile {
+            path: path(&metadata.namespace, &metadata.name, key),
+            text: text.clone(),
+        }));
+        let (commit, author) = (metadata.annotations.commit(), metadata.annotations.author());
+        self.files.extend(Provenance::text(commit, author).map(|text| PolicyFile {
+            path: format!("{}/{}/annotations/{PROVENANCE_FILE}", metadata.namespace, metadata.name),
+            text: text.into(),
+        }));
+    }
+
+    fn files(self) -> Result<Vec<PolicyFile>, String> {
+        self.size.check()?;
+        if self.is_short {
+            return Err("the policies were too large, and are being listed again".to_owned());
+        }
+        check_set(&self.files)?;
+        Ok(self.files)
+    }
 }
 
 fn has_rules(file: &PolicyFile) -> bool {
@@ -192,13 +219,4 @@ fn has_rules(file: &PolicyFile) -> bool {
 /// too.
 fn path(namespace: &str, map: &str, key: &str) -> String {
     library_of(key).unwrap_or_else(|| format!("{namespace}/{map}/{key}"))
-}
-
-fn limited(files: Vec<PolicyFile>) -> Result<Vec<PolicyFile>, String> {
-    let size: usize = files.iter().map(|file| file.text.len()).sum();
-    if files.len() > FILES_LIMIT || size > SIZE_LIMIT {
-        let count = files.len();
-        return Err(format!("{count} files of {size} bytes in all, at most {FILES_LIMIT} and {SIZE_LIMIT} are read"));
-    }
-    Ok(files)
 }

@@ -21,8 +21,8 @@ const fn right(verb: &'static str, group: &'static str, resource: &'static str, 
     Right { verb, group, resource, purpose }
 }
 
-/// Every right in use; `deploy/base/rbac.yaml` grants these and no other.
-pub const RIGHTS: [Right; 20] = [
+/// Every right in use in all namespaces; the cluster role of `deploy/base/rbac.yaml` grants these and no other.
+pub const RIGHTS: [Right; 19] = [
     right("list", "apps", "deployments", "see targets"),
     right("watch", "apps", "deployments", "see targets"),
     right("list", "apps", "statefulsets", "see targets"),
@@ -40,10 +40,14 @@ pub const RIGHTS: [Right; 20] = [
     right("list", "flyball.dev", "platformbounds", "know the platform's bound; without it nothing is written"),
     right("watch", "flyball.dev", "platformbounds", "know the platform's bound; without it nothing is written"),
     right("create", "events.k8s.io", "events", "tell what was done"),
-    right("get", "", "configmaps", "read the kill switch right before a write"),
     right("list", "", "configmaps", "see the kill switch and policies"),
     right("watch", "", "configmaps", "see the kill switch and policies"),
 ];
+
+/// The right in use on the one ConfigMap that is the kill switch, in flyball's own namespace; the Role of the same file
+/// grants it.
+pub const KILL_SWITCH_RIGHTS: [Right; 1] =
+    [right("get", "", "configmaps", "read the kill switch right before a write; without it nothing is written")];
 
 /// The rights in use where intents are kept in the API; `deploy/overlays/replicas/rbac.yaml` grants these.
 pub const INTENT_RIGHTS: [Right; 5] = [
@@ -66,9 +70,11 @@ pub const LEASE_RIGHTS: [Right; 8] = [
     right("create", "flyball.dev", "loopleaders", "the same, for the first leader"),
 ];
 
-/// The right in use on the one ConfigMap that keeps the policies in force; granted in the same place.
-pub const KEPT_POLICIES_RIGHTS: [Right; 1] =
-    [right("patch", "", "configmaps", "keep the policies in force for a replica that starts with nothing")];
+/// The rights in use on the one ConfigMap that keeps the policies in force; granted in the same place.
+pub const KEPT_POLICIES_RIGHTS: [Right; 2] = [
+    right("get", "", "configmaps", "go on by the policies in force where a replica starts with nothing"),
+    right("patch", "", "configmaps", "keep the policies in force for a replica that starts with nothing"),
+];
 
 /// Tells whether the account has a right in all namespaces.
 ///

@@ -56,9 +56,7 @@ pub async fn loops(server: &ApiServer) -> Result<Loops, String> {
     let mut objects: Vec<LoopObject> = list(server, "/apis/flyball.dev/v1alpha1/serviceloops").await?;
     objects.retain(|object| object.metadata.deletion_timestamp.is_none());
     // As a flyball that starts now would take them.
-    objects.sort_by_cached_key(|object| {
-        (!object.is_said_to_be_accepted(), object.metadata.creation_timestamp.clone(), object.id().ok())
-    });
+    objects.sort_by_cached_key(LoopObject::precedence);
     for object in objects {
         match object.id() {
             Ok(id) => loops.declared.push((id, object.spec)),
@@ -115,7 +113,7 @@ async fn get(server: &ApiServer, path: &str) -> Result<Value, String> {
 }
 
 async fn list<T: DeserializeOwned>(server: &ApiServer, path: &str) -> Result<Vec<T>, String> {
-    let listed = pages::list(server, path, &ListParams::default()).await;
+    let listed = pages::list(server, path, &ListParams::default(), |_| ()).await;
     listed.map(|listed| listed.objects).map_err(|failure| failure.to_string())
 }
 

@@ -30,6 +30,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from
 const HEALTHY: Duration = PAUSES.1;
 /// Pause after the server said that we may not.
 const FORBIDDEN_PAUSE: Duration = Duration::from_mins(1);
+/// How long a watch lasts at least before all is listed again for what was dropped of objects: whoever edits these
+/// decides neither how often the server is asked nor how soon other edits are seen.
+const LIST_AGAIN: Duration = Duration::from_secs(5);
 /// How much later than its own end a watch may be, at least, before its connection counts as dead.
 const LEAST_GRACE: Duration = Duration::from_secs(1);
 
@@ -77,6 +80,8 @@ pub(super) struct Selected {
     pub(super) labels: Option<String>,
     /// By fields.
     pub(super) fields: Option<String>,
+    /// Objects in one page of a list, where they may be large.
+    pub(super) page: Option<u32>,
 }
 
 /// Why a list or a watch ended.
@@ -146,9 +151,10 @@ impl<T: Object> Watcher<T> {
         let selected = ListParams {
             label_selector: self.selected.labels.clone(),
             field_selector: self.selected.fields.clone(),
+            limit: self.selected.page,
             ..ListParams::default()
         };
-        let listed = pages::list(&self.server, &self.path, &selected).await;
+        let listed = pages::list(&self.server, &self.path, &selected, |objects| T::shed(objects.iter_mut())).await;
         let Listed { objects, version } = listed.map_err(|failure| stop(&failure))?;
         let version = version.ok_or_else(|| Stop::Failed("malformed list: it has no version".to_owned()))?;
         let believed = self.cache.lock().listed(version, objects, Tick::now());
@@ -158,8 +164,8 @@ impl<T: Object> Watcher<T> {
 
     /// Follows changes after `version` until the watch ends.
     async fn follow(&self, version: u64) -> Stop {
-        let length = self.server.timeouts.watch;
-        let ends = Instant::now() + length + (length / 10).max(LEAST_GRACE);
+        let (began, length) = (Instant::now(), self.server.timeouts.watch);
+        let ends = began + length + (length / 10).max(LEAST_GRACE);
         let dead = || Stop::Failed("the watch went silent, its connection counts as dead".to_owned());
         let seconds = u32::try_from(length.as_secs()).unwrap_or(u32::MAX);
         let parameters = WatchParams {
@@ -180,6 +186,9 @@ impl<T: Object> Watcher<T> {
                 Ok(Ok(Some(event))) => {
                     if let Err(stop) = self.take(event) {
                         return stop;
+                    }
+                    if began.elapsed() >= LIST_AGAIN && self.cache.lock().is_short() {
+                        return Stop::Over;
                     }
                 }
                 Ok(Ok(None)) => return Stop::Over,

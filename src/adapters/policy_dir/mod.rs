@@ -22,23 +22,16 @@ use std::time::Duration;
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecursiveMode, Watcher};
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 
+use crate::adapters::policy_set::{SetSize, check_file, check_set, file_limit};
 use crate::adapters::whole_file::read_limited;
 use crate::model::PROVENANCE_FILE;
 use crate::model::controls::{escape_controls, is_unprintable};
 use crate::model::policy_path::{is_of_a_set, library_of};
 use crate::ports::{PolicyFile, PolicyFiles, PolicyStore};
 
-/// Largest file.
-const FILE_LIMIT: usize = 256 * 1024;
-/// Largest file of recorded inputs.
-const RECORDING_LIMIT: usize = 1024 * 1024;
-/// Most files.
-const FILES_LIMIT: usize = 64;
-/// Largest set.
-const SET_LIMIT: usize = 2 * 1024 * 1024;
 /// Deepest directory below the root; deeper ones are taken for a loop of symlinks.
 const DEPTH_LIMIT: usize = 8;
 /// Time between two looks that nothing asked for.
@@ -52,7 +45,7 @@ const SETTLE_READS: usize = 20;
 #[derive(Debug)]
 pub struct PolicyDir {
     announced: watch::Receiver<Arc<PolicyFiles>>,
-    task: JoinHandle<()>,
+    _task: AbortOnDropHandle<()>,
 }
 
 impl PolicyDir {
@@ -60,13 +53,7 @@ impl PolicyDir {
     pub fn open(root: &Path) -> Self {
         let (sender, announced) = watch::channel(Arc::new(read_set(root)));
         let task = tokio::spawn(follow(root.to_owned(), sender));
-        Self { announced, task }
-    }
-}
-
-impl Drop for PolicyDir {
-    fn drop(&mut self) {
-        self.task.abort();
+        Self { announced, _task: AbortOnDropHandle::new(task) }
     }
 }
 
@@ -139,14 +126,13 @@ pub fn read_set(root: &Path) -> PolicyFiles {
         {
             files.insert(PROVENANCE_FILE.to_owned(), text);
         }
-        let total: usize = files.values().map(String::len).sum();
         if !files.keys().any(|path| ends_in(Path::new(path), "rhai")) {
-            Err(format!("no *.rhai file in {}, a set needs at least one; {START}", root.display()))
-        } else if total > SET_LIMIT {
-            Err(format!("the policies in {} have {total} bytes, at most {SET_LIMIT} are read", root.display()))
-        } else {
-            Ok(files.into_iter().map(|(path, text)| PolicyFile { path, text }).collect())
+            return Err(format!("no *.rhai file in {}, a set needs at least one; {START}", root.display()));
         }
+        let files = files.into_iter().map(|(path, text)| PolicyFile { path, text: text.into() });
+        let files: Vec<PolicyFile> = files.collect();
+        check_set(&files).map_err(|fault| format!("{}: {fault}", root.display()))?;
+        Ok(files)
     });
     PolicyFiles { origin: root.display().to_string(), files: read, namespaces: BTreeMap::new() }
 }
@@ -199,10 +185,11 @@ fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<Str
                 collect(&path, &within, root, files)?;
             }
             Ok(found) if policy && found.is_file() => {
-                if files.len() >= FILES_LIMIT {
-                    return Err(format!("more than {FILES_LIMIT} policies, {within} is one too many"));
-                }
                 let text = read_file(&path, &own(&path, root)?)?;
+                // At each file, so that no more is read than counts.
+                let mut size = SetSize::default();
+                files.iter().for_each(|(path, text)| size.add(path, text.len()));
+                size.check().map_err(|fault| format!("{}: {fault}", root.display()))?;
                 if files.insert(within.clone(), text).is_some() {
                     let directory = root.display();
                     return Err(format!(
@@ -236,16 +223,15 @@ fn ends_in(path: &Path, ending: &str) -> bool {
 
 /// Reads a file that a path of the set leads to.
 fn read_file(path: &Path, target: &Path) -> Result<String, String> {
-    let limit = if ends_in(path, "jsonl") { RECORDING_LIMIT } else { FILE_LIMIT };
+    let name = path.to_string_lossy();
+    let limit = file_limit(&name);
     let bytes = read_limited(target, limit as u64).map_err(|error| match error.kind() {
         io::ErrorKind::FileTooLarge => format!("{} is larger than {limit} bytes", path.display()),
         _ => format!("{} cannot be read: {error}", path.display()),
     })?;
     let text = String::from_utf8(bytes);
     let text = text.map_err(|error| format!("{} is not UTF-8 ({})", path.display(), error.utf8_error()))?;
-    if text.trim().is_empty() {
-        return Err(format!("{} is empty; delete it if that is meant", path.display()));
-    }
+    check_file(&name, &text, &name)?;
     Ok(text)
 }
 

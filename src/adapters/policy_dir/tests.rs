@@ -2,6 +2,7 @@ use std::os::unix::fs::symlink;
 use std::time::Instant;
 
 use super::*;
+use crate::adapters::policy_set::file_limit;
 use crate::adapters::whole_file::open_regular;
 
 // In paused time nothing looks at the directory before the test waits, and time goes on only while nothing is read.
@@ -21,7 +22,7 @@ fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
 
 fn contents(set: &PolicyFiles) -> Result<Vec<(&str, &str)>, &str> {
     match &set.files {
-        Ok(files) => Ok(files.iter().map(|file| (file.path.as_str(), file.text.as_str())).collect()),
+        Ok(files) => Ok(files.iter().map(|file| (file.path.as_str(), &*file.text)).collect()),
         Err(fault) => Err(fault),
     }
 }
@@ -135,7 +136,7 @@ fn a_set_has_limits_as_a_whole() {
     let names: Vec<String> = (0..65).map(|number| format!("{number}.rhai")).collect();
     let many: Vec<_> = names.iter().map(|name| (name.as_str(), "x")).collect();
     assert!(contents(&read_set(directory(&many).path())).unwrap_err().contains("more than 64 policies"));
-    let text = "x".repeat(FILE_LIMIT);
+    let text = "x".repeat(file_limit("0.rhai"));
     let large: Vec<_> = names.iter().take(9).map(|name| (name.as_str(), text.as_str())).collect();
     assert!(contents(&read_set(directory(&large).path())).unwrap_err().contains("at most 2097152"));
 }

@@ -64,7 +64,7 @@ pub struct EvaluateArgs {
 pub fn anomalies(command: &AnomaliesCommand) -> anyhow::Result<ExitCode> {
     let AnomaliesCommand::Evaluate(args) = command;
     let labels = args.labels.as_deref().map(labels::read).transpose()?;
-    let files = files(&args.input)?;
+    let files = csv::files(&args.input, csv::Depth::Below)?;
     for read in [Some(args.input.as_path()), args.labels.as_deref()].into_iter().flatten() {
         csv::keep(read, args.dump.as_deref())?;
     }
@@ -108,33 +108,6 @@ pub fn anomalies(command: &AnomaliesCommand) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(if left_out.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Returns the file, or those of a directory and below it that end in `.csv`, by their path below it.
-fn files(input: &Path) -> anyhow::Result<BTreeMap<String, PathBuf>> {
-    let mut found = BTreeMap::new();
-    if !input.is_dir() {
-        let name = input.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        return Ok([(name, input.to_path_buf())].into());
-    }
-    let mut directories = vec![input.to_path_buf()];
-    while let Some(directory) = directories.pop() {
-        let entries = std::fs::read_dir(&directory).with_context(|| format!("cannot read {}", directory.display()))?;
-        for entry in entries {
-            let path = entry?.path();
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.extension().is_some_and(|kind| kind == "csv") {
-                let below = path.strip_prefix(input).unwrap_or(&path);
-                let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
-                found.insert(parts.join("/"), path);
-            }
-        }
-    }
-    if found.is_empty() {
-        bail!("{} holds no .csv file", input.display());
-    }
-    Ok(found)
 }
 
 impl EvaluateArgs {

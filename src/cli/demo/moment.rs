@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::cli::quoted;
 use crate::demo::PlantSnapshot;
 use crate::demo::view::model::{Ahead, Halt, Hints, LastDecision, ServiceRow, ViewModel, Violations};
 use crate::model::{DecisionRecord, Outlook, Role, ServiceId, Timestamp, explain};
@@ -179,9 +180,9 @@ fn near(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     match path.strip_prefix(&here) {
         // A program is looked for in the search path if its name stands alone.
-        Ok(name) if name.components().count() == 1 => format!("./{}", name.display()),
-        Ok(within) => within.display().to_string(),
-        Err(_) => path.display().to_string(),
+        Ok(name) if name.components().count() == 1 => quoted(format_args!("./{}", name.display())),
+        Ok(within) => quoted(within.display()),
+        Err(_) => quoted(path.display()),
     }
 }
 

@@ -15,8 +15,10 @@ use serde::Serialize;
 
 use crate::adapters::kill_file::read_state;
 use crate::adapters::kubernetes::kept_policies;
-use crate::adapters::kubernetes::kill_map::KillMap;
-use crate::adapters::kubernetes::rights::{self, INTENT_RIGHTS, KEPT_POLICIES_RIGHTS, LEASE_RIGHTS, RIGHTS, Right};
+use crate::adapters::kubernetes::kill_map::{self, KillMap};
+use crate::adapters::kubernetes::rights::{
+    self, INTENT_RIGHTS, KEPT_POLICIES_RIGHTS, KILL_SWITCH_RIGHTS, LEASE_RIGHTS, RIGHTS, Right,
+};
 use crate::adapters::kubernetes::{ApiServer, Timeouts, connect, survey};
 use crate::adapters::registry;
 use crate::app::{access, question, volatile_state};
@@ -189,16 +191,23 @@ async fn account(settings: &Settings, server: &ApiServer, findings: &mut Finding
         _ => true,
     };
     let (mut granted, mut asked) = (0, 0);
-    let intents: &[Right] = if settings.intents_in_cluster { &INTENT_RIGHTS } else { &[] };
-    let lease = settings.leadership.as_ref().map(|lease| lease.name.as_str());
-    let (leases, kept): (&[Right], &[Right]) =
-        if lease.is_some() { (&LEASE_RIGHTS, &KEPT_POLICIES_RIGHTS) } else { (&[], &[]) };
+    let mut rights: Vec<(&Right, Option<&str>)> = RIGHTS.iter().filter(needed).map(|right| (right, None)).collect();
+    // Each on all objects, or on the one of that name in flyball's own namespace.
+    let mut need = |more: &'static [Right], object| rights.extend(more.iter().map(|right| (right, object)));
+    if settings.kill_switch_in_cluster {
+        need(&KILL_SWITCH_RIGHTS, Some(kill_map::NAME));
+    }
+    if settings.intents_in_cluster {
+        need(&INTENT_RIGHTS, None);
+    }
+    if let Some(lease) = &settings.leadership {
+        need(&LEASE_RIGHTS, Some(lease.name.as_str()));
+        need(&KEPT_POLICIES_RIGHTS, Some(kept_policies::NAME));
+    }
     let own = settings.namespace.as_deref().unwrap_or_else(|| server.default_namespace());
-    for right in RIGHTS.iter().filter(needed).chain(intents).chain(leases).chain(kept) {
+    for (right, object) in rights {
         asked += 1;
         let named = format!("{} {}", right.verb, qualified(right));
-        let object =
-            if kept.contains(right) { Some(kept_policies::NAME) } else { lease.filter(|_| leases.contains(right)) };
         let allowed = match object {
             Some(object) => rights::allowed_on(server, right, own, object).await,
             None => rights::allowed(server, right).await,

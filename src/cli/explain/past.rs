@@ -69,8 +69,8 @@ impl<'a> Past<'a> {
     /// Returns one decision; `None` where it is not recorded.
     pub(super) async fn one(&self, id: &DecisionId) -> anyhow::Result<Option<DecisionRecord>> {
         let unread = match self.read(|journal| journal.decision(id))? {
-            Ok(record) => return Ok(record),
-            Err(unread) => unread,
+            Found::Here(record) => return Ok(record),
+            Found::Elsewhere(unread) => unread,
         };
         match self.running.ask(&format!("decisions/{}/{}", id.service, id.cycle)).await {
             Ok(record) => Ok(Some(record)),
@@ -89,8 +89,8 @@ impl<'a> Past<'a> {
     ) -> anyhow::Result<Vec<T>> {
         let page = self.read(|journal| journal.decisions(service, before, limit))?;
         let unread = match page {
-            Ok(records) => return Ok(records.into_iter().map(T::from).collect()),
-            Err(unread) => unread,
+            Found::Here(records) => return Ok(records.into_iter().map(T::from).collect()),
+            Found::Elsewhere(unread) => unread,
         };
         match self.running.ask::<Decisions<T>>(&query(T::PATH, service, before, limit)).await {
             Ok(page) => Ok(page.decisions),
@@ -99,17 +99,22 @@ impl<'a> Past<'a> {
         }
     }
 
-    /// Reads the journal; inside, why that has to be asked of whoever has it in use. It is open for no longer than one
+    /// Reads the journal, unless another process has it. It is open for no longer than one
     /// read: nothing else can start with it meanwhile, and whoever looks at a page may take their time.
-    fn read<T>(
-        &self,
-        read: impl FnOnce(&JournalReader) -> Result<T, JournalError>,
-    ) -> Result<Result<T, JournalError>, JournalError> {
+    fn read<T>(&self, read: impl FnOnce(&JournalReader) -> Result<T, JournalError>) -> Result<Found<T>, JournalError> {
         match JournalReader::open(&self.settings.journal_file()).and_then(|journal| read(&journal)) {
-            Err(unread @ (JournalError::InUse { .. } | JournalError::Missing { .. })) => Ok(Err(unread)),
-            read => read.map(Ok),
+            Err(unread @ (JournalError::InUse { .. } | JournalError::Missing { .. })) => Ok(Found::Elsewhere(unread)),
+            read => read.map(Found::Here),
         }
     }
+}
+
+/// Where something of the past is.
+enum Found<T> {
+    /// In the journal, which held this.
+    Here(T),
+    /// At the flyball that runs, if one does: why the journal was not read.
+    Elsewhere(JournalError),
 }
 
 /// Returns what asks the API for a page.

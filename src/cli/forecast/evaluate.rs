@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
@@ -90,7 +90,7 @@ struct Overall {
 
 pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
     let input = args.series.input()?;
-    let files = files(input)?;
+    let files: Vec<PathBuf> = csv::files(input, csv::Depth::Here)?.into_values().collect();
     csv::keep(input, args.dump.as_deref())?;
     let mut dump = args.dump.as_deref().map(Dump::create).transpose()?;
     let (mut scored, mut left_out) = (Vec::new(), Vec::new());
@@ -124,22 +124,6 @@ pub fn evaluate(args: &EvaluateArgs) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(if left_out.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Returns the file, or those of a directory that end in `.csv`, by name.
-fn files(input: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if !input.is_dir() {
-        return Ok(vec![input.to_path_buf()]);
-    }
-    let entries = std::fs::read_dir(input).with_context(|| format!("cannot read {}", input.display()))?;
-    let paths = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
-    let mut files: Vec<PathBuf> =
-        paths.into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "csv")).collect();
-    files.sort();
-    if files.is_empty() {
-        bail!("{} holds no .csv file", input.display());
-    }
-    Ok(files)
 }
 
 fn score(file: &Path, read: &Read, horizons: &[u16], mut dump: Option<&mut Dump>) -> anyhow::Result<Scored> {

@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_fault_behind_the_last_line_is_shown_there() {
-        let file = PolicyFile { path: "t.rhai".to_owned(), text: "rule(\n".to_owned() };
+        let file = PolicyFile { path: "t.rhai".to_owned(), text: "rule(\n".into() };
         let vocabulary = Vocabulary::of([]).unwrap();
         let source = Source { directory: PathBuf::from("set"), files: vec![file], vocabulary, settings: None };
         let fault = |line, column| PolicyFault { line: Some(line), column, ..PolicyFault::of("t.rhai", "incomplete") };
@@ -196,7 +196,7 @@ mod tests {
     /// What stands in a policy is not obeyed by the terminal that shows it.
     #[test]
     fn control_characters_of_a_policy_are_spelled_out() {
-        let text = "let a = \"\u{1b}[2J\"; throw a;\n".to_owned();
+        let text = "let a = \"\u{1b}[2J\"; throw a;\n".into();
         let file = PolicyFile { path: "t\n.rhai".to_owned(), text };
         let vocabulary = Vocabulary::of([]).unwrap();
         let source = Source { directory: PathBuf::from("s\u{9b}t"), files: vec![file], vocabulary, settings: None };
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn a_fault_is_shown_in_colour_with_a_caret_under_its_column() {
-        let file = PolicyFile { path: "t.rhai".to_owned(), text: "one\n\twhen(x)\n".to_owned() };
+        let file = PolicyFile { path: "t.rhai".to_owned(), text: "one\n\twhen(x)\n".into() };
         let vocabulary = Vocabulary::of([]).unwrap();
         let source = Source { directory: PathBuf::from("set"), files: vec![file], vocabulary, settings: None };
         let (line, column, within) = (Some(2), Some(7), Some((RuleKind::Rule, "r".to_owned())));

@@ -93,6 +93,6 @@ impl Source {
 
     /// Returns path and text of every file.
     pub fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files.iter().map(|file| (file.path.as_str(), file.text.as_str()))
+        self.files.iter().map(|file| (file.path.as_str(), &*file.text))
     }
 }

@@ -68,7 +68,10 @@ pub fn test(args: &TestArgs) -> anyhow::Result<ExitCode> {
         let Ok(now) = args.source.read() else { continue };
         if now.files != source.files {
             source = now;
-            print("\n---- changed ----")?;
+            // A program reads one document after the other.
+            if args.output == Output::Text {
+                print("\n---- changed ----")?;
+            }
             once(args, &source)?;
         }
     }

@@ -247,6 +247,9 @@ pub fn merge(object: Value, patch: &Value) -> Value {
     Value::Object(fields)
 }
 
+/// Longest note of an Event, bytes.
+const NOTE_LIMIT: usize = 1024;
+
 /// Checks what an API server checks before it stores `object`; fills in the default of one replica.
 ///
 /// # Errors
@@ -256,6 +259,10 @@ pub fn check(resource: Resource, object: &mut Value) -> Result<(), Refusal> {
         |reason: String| Refusal::Invalid { resource, name: text(object, "/metadata/name").to_owned(), reason };
     if object.pointer("/metadata/name").and_then(Value::as_str).is_none_or(str::is_empty) {
         return Err(invalid("metadata.name: Required value: name or generateName is required".to_owned()));
+    }
+    let note = text(object, "/note").len();
+    if resource == Resource::Events && note > NOTE_LIMIT {
+        return Err(invalid(format!("note: Invalid value: can have at most {NOTE_LIMIT} characters")));
     }
     let Some(field) = resource.counted() else { return Ok(()) };
     let least = i64::from(resource == Resource::Autoscalers);

@@ -77,8 +77,10 @@ const MANIFEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base/killswi
 const ROLES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/base/rbac.yaml");
 /// Longer than two decisions.
 const A_WHILE: Duration = Duration::from_millis(2500);
-/// The path of what flyball's account may do.
+/// The path of what flyball's account may do in all namespaces.
 const ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/clusterroles/flyball";
+/// The path of its right to read the switch.
+const SWITCH_ROLE: &str = "/apis/rbac.authorization.k8s.io/v1/namespaces/flyball-system/roles/flyball-killswitch";
 
 /// Makes the switch as it is delivered: released.
 fn delivered() {
@@ -115,6 +117,7 @@ async fn inv_09_the_switch_turned_with_kubectl_outlives_a_restart_and_counts_as_
     let others = role["rules"].as_array().unwrap().iter().filter(|rule| rule["resources"] != json!(["configmaps"]));
     let others: Vec<&Value> = others.collect();
     assert_eq!(governed.cluster.patch(ROLE, json!({ "rules": others })).await, 200);
+    assert_eq!(governed.cluster.patch(SWITCH_ROLE, json!({ "rules": [] })).await, 200);
     let flyball = Cluster::with(super::account().1).await;
     let forbidden =
         async || flyball.refusal(SWITCH, json!({})).await.is_some_and(|(code, _)| code == 403).then_some(());

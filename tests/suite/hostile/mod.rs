@@ -89,7 +89,7 @@ pub fn of_class(class: &Class) -> Vec<Hostile> {
 }
 
 fn hostile(class: &'static str, name: String, stop: Stop, set: Set) -> Hostile {
-    let files = set.into_iter().map(|(path, text)| PolicyFile { path, text }).collect();
+    let files = set.into_iter().map(|(path, text)| PolicyFile { path, text: text.into() }).collect();
     Hostile {
         class,
         name,

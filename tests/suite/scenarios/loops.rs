@@ -80,7 +80,7 @@ async fn tree_and_inline_runner_write_identical_records() {
 fn inline_records(world: &World, span: Duration) -> Vec<DecisionRecord> {
     let spec = Arc::new(world.settings.services[0].clone());
     let files = super::world::shipped_policies().files.unwrap();
-    let texts = files.iter().map(|file| (file.path.as_str(), file.text.as_str()));
+    let texts = files.iter().map(|file| (file.path.as_str(), &*file.text));
     let policy = compile(texts, &Vocabulary::of(&world.settings.services).unwrap(), &no_deadline()).unwrap();
     let (kill, journal) = (KillState::released(), MemoryJournal::new());
     let start = Now { wall: origin(), mono: Duration::ZERO };

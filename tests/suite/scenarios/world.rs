@@ -185,7 +185,7 @@ pub fn shipped_policies() -> PolicyFiles {
 }
 
 pub fn policy_set(files: &[(&str, &str)]) -> PolicyFiles {
-    let file = |(path, text): &(&str, &str)| PolicyFile { path: (*path).to_owned(), text: (*text).to_owned() };
+    let file = |(path, text): &(&str, &str)| PolicyFile { path: (*path).to_owned(), text: (*text).into() };
     PolicyFiles { origin: "test".to_owned(), files: Ok(files.iter().map(file).collect()), namespaces: BTreeMap::new() }
 }
 

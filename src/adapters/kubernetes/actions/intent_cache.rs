@@ -41,6 +41,11 @@ impl IntentCache {
         self.touched = Some(BTreeSet::new());
     }
 
+    /// Notes that the list failed: what is known stays as it is.
+    pub(super) fn list_failed(&mut self) {
+        self.touched = None;
+    }
+
     /// Takes `all` for what there is, but for those that were touched since the list began: of these more is known than
     /// the server said.
     pub(super) fn listed(&mut self, all: impl IntoIterator<Item = Held>) {
@@ -183,6 +188,11 @@ mod tests {
         let seqs: Vec<u32> = cache.open().iter().map(|intent| intent.change.decision.cycle.seq).collect();
         assert_eq!(seqs, [1, 4]);
         assert_eq!(cache.get(&ended.intent.change.id), Some(&ended));
+        // After a list that failed nothing counts as touched any more.
+        cache.begin_list();
+        cache.list_failed();
+        cache.put(intent(5, 0, 4, 5, None));
+        assert_eq!(cache.touched, None);
         // What was not touched is as the server has it.
         cache.begin_list();
         cache.listed([]);

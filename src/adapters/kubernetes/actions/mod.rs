@@ -180,7 +180,8 @@ impl Journal for LoopActions {
         Box::pin(async {
             let shared = &self.shared;
             shared.cache.lock().begin_list();
-            let (all, unreadable) = shared.list().await.map_err(unwritable)?;
+            let listed = shared.list().await.inspect_err(|_| shared.cache.lock().list_failed());
+            let (all, unreadable) = listed.map_err(unwritable)?;
             shared.cache.lock().listed(all);
             shared.leave_alone(&unreadable);
             shared.complete_copies().await?;
@@ -268,7 +269,7 @@ impl Shared {
 
     /// Returns all of them, and what of those that are open cannot be read.
     async fn list(&self) -> Result<(Vec<Held>, Vec<Unreadable>), String> {
-        let listed = pages::list::<Value>(&self.server, ALL, &ListParams::default()).await;
+        let listed = pages::list::<Value>(&self.server, ALL, &ListParams::default(), |_| ()).await;
         let (mut all, mut unreadable) = (Vec::new(), Vec::new());
         for item in listed.map_err(|error| format!("LoopActions: {error}"))?.objects {
             match ActionObject::deserialize(&item) {

@@ -177,7 +177,8 @@ impl Shared {
                     let until = self.start.checked_add(until).unwrap_or_else(Instant::now);
                     tokio::select! {
                         () = tokio::time::sleep_until(until) => {}
-                        _ = changes.changed() => {}
+                        // Without a watch (its sender is gone) what is due is still claimed in time.
+                        Ok(()) = changes.changed() => {}
                         () = stop.cancelled() => {}
                     }
                 }

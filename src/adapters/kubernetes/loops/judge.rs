@@ -174,8 +174,8 @@ impl Judge {
 
     /// Puts what collides back to what is in force of it, and tells whether anything did.
     fn exclude_collisions(&self, cases: &mut [Case<'_>]) -> bool {
-        let age = |case: &Case<'_>| (case.object.metadata.creation_timestamp.clone(), case.id.clone());
-        cases.sort_by_cached_key(|case| (self.claim(case), age(case)));
+        // Without a claim of this process it is the order of [`LoopObject::precedence`].
+        cases.sort_by_cached_key(|case| (self.claim(case), case.object.age()));
         let declared: Vec<ServiceSpec> = cases.iter().filter_map(|case| case.spec.as_deref().cloned()).collect();
         let (mut found, mut any) = (self.declarations.collisions(&declared).into_iter(), false);
         for case in cases.iter_mut().filter(|case| case.spec.is_some()) {

@@ -12,11 +12,11 @@ pub(super) const ACCEPTED: &str = "Accepted";
 /// A `ServiceLoop`. Its `spec` is read later and whole, so that one faulty object does not hide its neighbours.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub(in crate::adapters::kubernetes) struct LoopObject {
+pub struct LoopObject {
     /// Who it is.
-    pub(in crate::adapters::kubernetes) metadata: Metadata,
+    pub metadata: Metadata,
     /// What its owner wrote.
-    pub(in crate::adapters::kubernetes) spec: Value,
+    pub spec: Value,
     /// What stands in its status.
     pub(super) status: Value,
 }
@@ -29,15 +29,27 @@ impl Object for LoopObject {
 
 impl LoopObject {
     /// Returns the service it declares.
-    pub(in crate::adapters::kubernetes) fn id(&self) -> Result<ServiceId, IdError> {
+    pub fn id(&self) -> Result<ServiceId, IdError> {
         ServiceId::new(&self.metadata.namespace, &self.metadata.name)
     }
 
     /// Tells whether its status says that its spec, as it is now, is in force.
-    pub(in crate::adapters::kubernetes) fn is_said_to_be_accepted(&self) -> bool {
+    pub(super) fn is_said_to_be_accepted(&self) -> bool {
         let conditions = self.status["conditions"].as_array().into_iter().flatten();
         let mut accepted = conditions.filter(|condition| condition["type"] == ACCEPTED);
         accepted.any(|one| one["status"] == "True" && one["observedGeneration"] == self.metadata.generation)
+    }
+
+    /// Returns its place among loops that want the same target where nothing is known of what is in force: the first one
+    /// has it.
+    pub fn precedence(&self) -> impl Ord + use<> {
+        (!self.is_said_to_be_accepted(), self.age())
+    }
+
+    /// Returns its place among loops of one claim: the older one first, of two that were made together by name.
+    pub(super) fn age(&self) -> impl Ord + use<> {
+        let Metadata { creation_timestamp, namespace, name, .. } = &self.metadata;
+        (creation_timestamp.clone(), namespace.clone(), name.clone())
     }
 
     /// Returns why nobody heeds it, if that is so. Who is on the way out is gone.
@@ -48,23 +60,23 @@ impl LoopObject {
 }
 
 /// Says why a `ServiceLoop` with such a name is no loop.
-pub(in crate::adapters::kubernetes) fn unfit(namespace: &str, name: &str) -> String {
+pub fn unfit(namespace: &str, name: &str) -> String {
     format!("ServiceLoop {namespace}/{name} is ignored: that is not the name of a service, a DNS label without dots")
 }
 
 /// The bound that the owner of the platform sets on every loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::adapters::kubernetes) struct Bound {
+pub struct Bound {
     /// No loop has more replicas.
-    pub(in crate::adapters::kubernetes) max_replicas: u32,
+    pub max_replicas: u32,
     /// No loop goes further.
-    pub(in crate::adapters::kubernetes) max_mode: Mode,
+    pub max_mode: Mode,
 }
 
 /// A `PlatformBound`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub(in crate::adapters::kubernetes) struct BoundObject {
+pub struct BoundObject {
     metadata: Metadata,
     spec: Value,
 }
@@ -92,7 +104,7 @@ impl BoundObject {
     ///
     /// # Errors
     /// Why it cannot be used; the schema admits no such object.
-    pub(in crate::adapters::kubernetes) fn bound(&self) -> Result<Bound, String> {
+    pub fn bound(&self) -> Result<Bound, String> {
         let spec =
             BoundSpec::deserialize(&self.spec).map_err(|error| format!("the PlatformBound is faulty: {error}"))?;
         if spec.max_replicas == 0 {

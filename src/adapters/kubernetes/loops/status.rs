@@ -8,7 +8,7 @@ use crate::model::{Authority, Autoscaling, Choice, DecisionRecord, Mode, Role, S
 use super::judge::{Acceptance, Judged};
 use super::object::ACCEPTED;
 
-/// Longest message of a condition that the API takes is 32768; this is what a person reads.
+/// Longest message, bytes: what a person reads. The API takes 32768 in a condition, and 1024 in the note of an Event.
 const MESSAGE_LIMIT: usize = 1000;
 
 /// The condition that tells of policies.
@@ -243,8 +243,8 @@ fn forecast_authority(record: &DecisionRecord) -> Authority {
 }
 
 /// Returns the first words of a text, as many as are read.
-pub(super) fn cut(text: &str) -> String {
-    text.chars().take(MESSAGE_LIMIT).collect()
+pub(super) fn cut(text: &str) -> &str {
+    text.split_at(text.floor_char_boundary(MESSAGE_LIMIT)).0
 }
 
 /// Returns a time as the API writes it: whole seconds.

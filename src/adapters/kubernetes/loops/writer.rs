@@ -19,8 +19,10 @@ use super::status::{cut, reference};
 
 /// Pause between two writes: at most ten in a second, however much happens.
 const PACE: Duration = Duration::from_millis(100);
-/// Pause after a write that failed.
+/// Pause after a write that failed for a reason that meets the next one, too.
 const FAILURE_PAUSE: Duration = Duration::from_secs(5);
+/// Time after which a status that was refused is written again.
+const REFUSED_PAUSE: Duration = Duration::from_mins(1);
 /// Longest pause without news.
 const LONGEST_REST: Duration = Duration::from_mins(10);
 /// Who reports.
@@ -65,8 +67,9 @@ impl Writer {
         }
     }
 
-    /// Writes once and tells whether the server answered. An object that is gone, or that somebody changed in
-    /// between, is judged anew when its change arrives.
+    /// Writes once and tells whether the next write may succeed. An object that is gone, or that somebody changed in
+    /// between, is judged again when its change arrives. A write that the server refuses, as where one namespace denies
+    /// them, holds up no other loop.
     async fn write(&self, writing: Writing, count: u64) -> bool {
         let (id, status, written) = match writing {
             Writing::Status { id, uid, status } => {
@@ -87,10 +90,12 @@ impl Writer {
             (Err(failure @ Failure::Unbuildable(_)), _) => tracing::error!(service = %id, %failure, "cannot be told"),
             (Err(failure), status) => {
                 tracing::warn!(service = %id, %failure, "status or event not written");
+                let is_of_this_loop = is_of_this_loop(&failure);
                 if status.is_some() {
-                    self.outbox.not_written(&id);
+                    let pause = if is_of_this_loop { REFUSED_PAUSE } else { FAILURE_PAUSE };
+                    self.outbox.not_written(&id, Instant::now() + pause);
                 }
-                return false;
+                return is_of_this_loop;
             }
         }
         true
@@ -127,6 +132,12 @@ impl Writer {
         });
         self.server.create(&format!("/apis/events.k8s.io/v1/namespaces/{}/events", id.namespace()), &event).await
     }
+}
+
+/// Tells whether a failure says nothing of the next write, which is about another loop: it was refused, and not because
+/// the server is busy (429) or does not know who asks (401).
+fn is_of_this_loop(failure: &Failure) -> bool {
+    failure.is_refusal() && !matches!(failure, Failure::Status { code: 401 | 429, .. })
 }
 
 /// Returns the version of a written object. Where it shows none, nothing that is seen counts as newer.

@@ -6,8 +6,9 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
@@ -86,6 +87,47 @@ pub fn text(file: &Path) -> anyhow::Result<String> {
 /// Returns a file as errors and reports name it.
 pub fn name(file: &Path) -> String {
     if file == Path::new(STANDARD_INPUT) { "standard input".to_owned() } else { file.display().to_string() }
+}
+
+/// How far below a directory files are looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// In it.
+    Here,
+    /// In it and in the directories below it.
+    Below,
+}
+
+/// Returns the file, or those of a directory that end in `.csv`, by their path within it. Links to other directories
+/// are not followed: they may lead back.
+///
+/// # Errors
+/// A directory that cannot be read, or without such a file.
+pub fn files(input: &Path, depth: Depth) -> anyhow::Result<BTreeMap<String, PathBuf>> {
+    let mut found = BTreeMap::new();
+    if !input.is_dir() {
+        let name = input.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        return Ok([(name, input.to_path_buf())].into());
+    }
+    let mut directories = vec![input.to_path_buf()];
+    while let Some(directory) = directories.pop() {
+        let failed = || format!("cannot read {}", directory.display());
+        for entry in std::fs::read_dir(&directory).with_context(failed)? {
+            let entry = entry.with_context(failed)?;
+            let path = entry.path();
+            if entry.file_type().with_context(failed)?.is_dir() {
+                directories.extend((depth == Depth::Below).then_some(path));
+            } else if path.extension().is_some_and(|kind| kind == "csv") {
+                let below = path.strip_prefix(input).unwrap_or(&path);
+                let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+                found.insert(parts.join("/"), path);
+            }
+        }
+    }
+    if found.is_empty() {
+        bail!("{} holds no .csv file", input.display());
+    }
+    Ok(found)
 }
 
 /// Returns a name as a cell of a file whose cells stand between commas.

@@ -2,6 +2,23 @@
 
 use super::*;
 
+/// A link that leads back is a directory with no end.
+#[test]
+fn files_are_found_below_a_directory_and_links_to_directories_are_not_followed() {
+    let place = tempfile::tempdir().unwrap();
+    for path in ["b.csv", "a.txt", "below/a.csv"] {
+        let path = place.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "").unwrap();
+    }
+    std::os::unix::fs::symlink("..", place.path().join("below/loop")).unwrap();
+    std::os::unix::fs::symlink("b.csv", place.path().join("c.csv")).unwrap();
+    let found = |depth| files(place.path(), depth).unwrap().into_keys().collect::<Vec<_>>();
+    assert_eq!(found(Depth::Here), ["b.csv", "c.csv"]);
+    assert_eq!(found(Depth::Below), ["b.csv", "below/a.csv", "c.csv"]);
+    assert!(files(&place.path().join("none.csv"), Depth::Here).is_ok(), "whoever reads it says that there is none");
+}
+
 fn values(text: &str) -> (i64, u32, Vec<Option<f64>>) {
     let read = parse(text, None, (0.0, 1e9)).unwrap();
     (read.step, read.series.season, read.series.values)

@@ -213,9 +213,13 @@ impl Outbox {
         }
     }
 
-    /// Notes that a status was not written: it is due again, without further news.
-    pub(super) fn not_written(&self, id: &ServiceId) {
-        self.inner.lock().stirred.insert(id.clone());
+    /// Notes that a status was not written: it is due again at `due`, without further news.
+    pub(super) fn not_written(&self, id: &ServiceId, due: Instant) {
+        let Inner { loops, stirred, .. } = &mut *self.inner.lock();
+        if let Some(report) = loops.get_mut(id) {
+            report.status_due = Some(due);
+            stirred.insert(id.clone());
+        }
     }
 }
 

@@ -127,6 +127,24 @@ fn a_status_has_its_turn_however_many_events_there_are() {
     assert_eq!(order, [false, false, false, true, false, false, false, true]);
 }
 
+#[test]
+fn a_status_that_was_not_written_waits_and_no_other_does() {
+    let (outbox, begin) = (Outbox::new(), Instant::now());
+    let id = |name: &str| format!("shop/{name}").parse::<ServiceId>().unwrap();
+    outbox.judged(["cart", "checkout"].into_iter().map(|name| (id(name), judged(1))).collect());
+    let next = |second| match outbox.next(true, begin + Duration::from_secs(second), Timestamp::UNIX_EPOCH) {
+        Ok(Writing::Status { id, .. }) => Ok(id.name().to_owned()),
+        other => Err(other.err().flatten().map(|due| due.saturating_duration_since(begin).as_secs())),
+    };
+    assert_eq!(next(0), Ok("cart".to_owned()));
+    outbox.not_written(&id("cart"), begin + Duration::from_mins(1));
+    assert_eq!(next(0), Ok("checkout".to_owned()));
+    outbox.told(&id("cart"), News::Quarantined(None));
+    assert!(matches!(outbox.next(true, begin, Timestamp::UNIX_EPOCH), Ok(Writing::Event { .. })));
+    assert_eq!(next(30), Err(Some(60)), "also with news");
+    assert_eq!(next(60), Ok("cart".to_owned()));
+}
+
 /// A decision that does what the one before did, for another reason.
 fn idle(seq: u32, why: &str) -> News {
     let News::Decided(record) = held_by(GuardName::Cooldown, seq) else { panic!("no decision") };

@@ -1,0 +1,79 @@
+//! What a policy set may be, wherever it is read from: one that a directory holds is accepted in ConfigMaps, too.
+
+use crate::model::policy_path::{RECORDING_SUFFIX, is_provenance};
+use crate::ports::PolicyFile;
+
+/// Largest file, bytes.
+const FILE_LIMIT: usize = 256 * 1024;
+/// Largest file of recorded inputs, bytes.
+const RECORDING_LIMIT: usize = 1024 * 1024;
+/// Most files of one set, beside those that say where it comes from.
+const FILES_LIMIT: usize = 64;
+/// Largest set, bytes.
+const SIZE_LIMIT: usize = 2 * 1024 * 1024;
+
+/// Returns how large a file of this name may be, bytes.
+pub(super) fn file_limit(path: &str) -> usize {
+    if path.ends_with(RECORDING_SUFFIX) { RECORDING_LIMIT } else { FILE_LIMIT }
+}
+
+/// How much a set holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct SetSize {
+    files: usize,
+    bytes: usize,
+}
+
+impl SetSize {
+    /// Adds a file.
+    pub(super) fn add(&mut self, path: &str, bytes: usize) {
+        self.files += usize::from(!is_provenance(path));
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Returns the size of both together.
+    pub(super) fn with(self, other: Self) -> Self {
+        Self { files: self.files + other.files, bytes: self.bytes.saturating_add(other.bytes) }
+    }
+
+    /// Checks that one set may hold as much.
+    ///
+    /// # Errors
+    /// What is too much.
+    pub(super) fn check(self) -> Result<(), String> {
+        let Self { files, bytes } = self;
+        if files > FILES_LIMIT {
+            return Err(format!("the set has more than {FILES_LIMIT} policies; remove some or join them"));
+        }
+        if bytes > SIZE_LIMIT {
+            return Err(format!("the policies have {bytes} bytes, at most {SIZE_LIMIT} are read"));
+        }
+        Ok(())
+    }
+}
+
+/// Checks a file that was read.
+///
+/// # Errors
+/// Why no set may hold it; `place` is how messages name it.
+pub(super) fn check_file(path: &str, text: &str, place: &str) -> Result<(), String> {
+    let limit = file_limit(path);
+    if text.len() > limit {
+        return Err(format!("{place} is larger than {limit} bytes"));
+    }
+    if text.trim().is_empty() {
+        return Err(format!("{place} is empty; delete it if that is meant"));
+    }
+    Ok(())
+}
+
+/// Checks a set that was read.
+///
+/// # Errors
+/// What is too much of it, or a file that no set may hold.
+pub(super) fn check_set(files: &[PolicyFile]) -> Result<(), String> {
+    let mut size = SetSize::default();
+    files.iter().for_each(|file| size.add(&file.path, file.text.len()));
+    size.check()?;
+    files.iter().try_for_each(|file| check_file(&file.path, &file.text, &file.path))
+}
