@@ -99,7 +99,7 @@ pub fn recheck(change: &ChangeSet, live_uid: &str, live_value: u32, now: Now) ->
         return Err(WriteOutcome::AlreadyThere);
     }
     if live_value != change.from {
-        return Err(WriteOutcome::Superseded { found: format!("{live_value} where {} was expected", change.from) });
+        return Err(WriteOutcome::Superseded { found: format!("{live_value}, expected {}", change.from) });
     }
     Ok(())
 }
@@ -110,9 +110,11 @@ pub fn recheck(change: &ChangeSet, live_uid: &str, live_value: u32, now: Now) ->
 pub fn settle(change: &ChangeSet, live: Option<(&str, u32)>) -> WriteOutcome {
     let (reason, did_nothing) = match live {
         Some((uid, value)) if uid == change.uid && value == change.to => return WriteOutcome::Applied,
-        Some((uid, value)) if uid == change.uid => (format!("found {value}, not {}", change.to), value == change.from),
+        Some((uid, value)) if uid == change.uid => {
+            (format!("found {value}, expected {}", change.to), value == change.from)
+        }
         Some((uid, _)) => (recreated(change, uid), false),
-        None => (format!("{} does not exist any more", carrier(change)), false),
+        None => (format!("{} no longer exists", carrier(change)), false),
     };
     WriteOutcome::Abandoned { reason, sent: true, did_nothing }
 }

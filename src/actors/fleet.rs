@@ -134,7 +134,7 @@ impl Fleet {
             self.look_again(myself, state);
         }
         if let Some(error) = turnover.owed {
-            tracing::error!(%error, "new services are not taken up yet");
+            tracing::error!(%error, "new services not started yet");
             self.after(OWED_PAUSE, myself.clone(), FleetMsg::Declared);
         }
         Ok(())
@@ -149,7 +149,7 @@ impl Fleet {
 
     /// The fleet never ends because of a service.
     fn start_later(&self, fleet: ActorRef<FleetMsg>, service: Arc<Service>, error: &str) {
-        tracing::error!(service = %service.id, error, "supervisor failed, started again later");
+        tracing::error!(service = %service.id, error, "supervisor failed; restarting later");
         self.after(PAUSE, fleet, FleetMsg::Start(service));
     }
 

@@ -78,7 +78,7 @@ impl Tree {
 async fn lead_on(world: Arc<World>, roster: Arc<Roster>) {
     let clock = world.ports.clock.clone();
     while AssertUnwindSafe(lead(world.clone(), roster.clone())).catch_unwind().await.is_err() {
-        tracing::error!("following the lease failed, started again");
+        tracing::error!("lease watch failed; restarted");
         clock.sleep_until(clock.now().plus(PAUSE).mono).await;
     }
 }
@@ -161,7 +161,7 @@ impl RootState {
             // Where the root has ended meanwhile nothing is to be started.
             let _ = myself.cast(RootMsg::Start(child));
         });
-        tracing::error!(?child, error, "failed, started again");
+        tracing::error!(?child, error, "child failed, restarting");
     }
 }
 

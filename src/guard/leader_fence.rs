@@ -13,7 +13,7 @@ pub fn guard(case: &Case<'_>) -> Answer {
     }
     match case.ctx.lead {
         Lead::Holds { epoch, left } => {
-            Answer::Pass(format!("holds the lease (epoch {epoch}) for {} s more", left.as_secs()))
+            Answer::Pass(format!("holds the lease (epoch {epoch}) for another {} s", left.as_secs()))
         }
         Lead::Alone | Lead::TakesOver { .. } | Lead::Follows { .. } => {
             Answer::Pass("no other process writes".to_owned())

@@ -124,7 +124,7 @@ fn large(parts: &Parts) -> String {
 fn unneeded(record: &DecisionRecord, action: &Action) -> String {
     let lacks = balance(record).filter(|balance| !balance.suffices);
     let lacks = lacks.map_or_else(String::new, |lacks| format!("; {}", lacks.words));
-    format!("to {action} changes nothing{lacks}")
+    format!("{action} has no effect{lacks}")
 }
 
 fn idle(record: &DecisionRecord, why: &Idle) -> String {
@@ -147,7 +147,7 @@ fn idle(record: &DecisionRecord, why: &Idle) -> String {
 fn untold(rule: &RuleTrace) -> Option<String> {
     let doubt = rule.conditions.iter().find(|condition| condition.holds == Truth::Unknown)?;
     let why = doubt.note.as_ref().map_or_else(|| clause(doubt), ToString::to_string);
-    (rule.outcome == RuleOutcome::Unknown).then(|| format!("{} cannot be told: {why}", rule.rule))
+    (rule.outcome == RuleOutcome::Unknown).then(|| format!("{} could not be evaluated: {why}", rule.rule))
 }
 
 /// What is needed beside what is there.
@@ -165,5 +165,5 @@ fn balance(record: &DecisionRecord) -> Option<Balance> {
         Some(floor) if floor > needed => format!(", not below {floor} yet"),
         _ => String::new(),
     };
-    Some(Balance { suffices: needed <= there, words: format!("{needed} needed{floor}, {there} there") })
+    Some(Balance { suffices: needed <= there, words: format!("{needed} needed{floor}, {there} running") })
 }
