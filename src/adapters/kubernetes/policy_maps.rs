@@ -158,7 +158,7 @@ fn files(cache: &Cache<ConfigMap>, own: &str) -> PolicyFiles {
         let why = cache.waiting_for(Tick::now()).map_or_else(String::new, |stale| stale.to_string());
         return PolicyFiles {
             origin,
-            files: Err(format!("{why}; nothing is decided yet")),
+            files: Err(format!("{why}; no decisions until then")),
             namespaces: BTreeMap::new(),
         };
     };
@@ -198,7 +198,7 @@ fn limited(files: Vec<PolicyFile>) -> Result<Vec<PolicyFile>, String> {
     let size: usize = files.iter().map(|file| file.text.len()).sum();
     if files.len() > FILES_LIMIT || size > SIZE_LIMIT {
         let count = files.len();
-        return Err(format!("{count} files of {size} bytes in all, at most {FILES_LIMIT} and {SIZE_LIMIT} are read"));
+        return Err(format!("{count} files with {size} bytes in total, the limits are {FILES_LIMIT} and {SIZE_LIMIT}"));
     }
     Ok(files)
 }

@@ -103,7 +103,7 @@ async fn settled(root: &Path, announced: &watch::Sender<Arc<PolicyFiles>>) -> Op
         }
         last = next;
     }
-    warn!(root = %root.display(), "policies keep changing, waiting for them to settle");
+    warn!(root = %root.display(), "policies keep changing; waiting for them to settle");
     None
 }
 
@@ -126,7 +126,9 @@ fn stir_on_change(root: &Path, stirred: Arc<Notify>) -> Option<notify::Recommend
         watcher.watch(root, RecursiveMode::Recursive)?;
         Ok(watcher)
     });
-    watching.inspect_err(|error| warn!(root = %root.display(), %error, "policies are polled, not watched")).ok()
+    watching
+        .inspect_err(|error| warn!(root = %root.display(), %error, "cannot watch the policies; polling instead"))
+        .ok()
 }
 
 /// Reads the set now.
@@ -141,9 +143,9 @@ pub fn read_set(root: &Path) -> PolicyFiles {
         }
         let total: usize = files.values().map(String::len).sum();
         if !files.keys().any(|path| ends_in(Path::new(path), "rhai")) {
-            Err(format!("no *.rhai file in {}, a set needs at least one; {START}", root.display()))
+            Err(format!("no *.rhai file in {}, a policy set needs at least one; {START}", root.display()))
         } else if total > SET_LIMIT {
-            Err(format!("the policies in {} have {total} bytes, at most {SET_LIMIT} are read", root.display()))
+            Err(format!("the policies in {} have {total} bytes, the limit is {SET_LIMIT}", root.display()))
         } else {
             Ok(files.into_iter().map(|(path, text)| PolicyFile { path, text }).collect())
         }
@@ -152,8 +154,7 @@ pub fn read_set(root: &Path) -> PolicyFiles {
 }
 
 /// What to do where there are no policies.
-const START: &str =
-    "copy some into it (deploy/policies in flyball's source has a set to start with), or name another directory";
+const START: &str = "copy some into it (start with deploy/policies from flyball's source), or name another directory";
 
 /// Refuses a root that is none.
 fn usable(root: &Path) -> Result<(), String> {
@@ -162,7 +163,7 @@ fn usable(root: &Path) -> Result<(), String> {
             Err(format!("{} is a file, expected a directory of *.rhai files", root.display()))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(format!("the directory {} does not exist; make it and {START}", root.display()))
+            Err(format!("the directory {} does not exist; create it and {START}", root.display()))
         }
         Ok(_) | Err(_) => Ok(()),
     }
@@ -173,7 +174,7 @@ fn usable(root: &Path) -> Result<(), String> {
 fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<String, String>) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{} cannot be read: {error}", directory.display());
     if prefix.matches('/').count() >= DEPTH_LIMIT {
-        return Err(format!("{} lies more than {DEPTH_LIMIT} directories deep", directory.display()));
+        return Err(format!("{} is more than {DEPTH_LIMIT} directories deep", directory.display()));
     }
     for entry in fs::read_dir(directory).map_err(failed)? {
         let entry = entry.map_err(failed)?;
@@ -183,7 +184,7 @@ fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<Str
         };
         if is_of_a_set(&name) && name.contains(is_odd) {
             let path = path.display().to_string();
-            return Err(format!("the name of {} holds a control character: rename it", plain(&path)));
+            return Err(format!("the name of {} contains a control character: rename it", plain(&path)));
         }
         // Hidden: an editor's, or the inner side of a ConfigMap volume, whose files are linked from outside.
         if name.starts_with('.') {
@@ -200,13 +201,13 @@ fn collect(directory: &Path, prefix: &str, root: &Path, files: &mut BTreeMap<Str
             }
             Ok(found) if policy && found.is_file() => {
                 if files.len() >= FILES_LIMIT {
-                    return Err(format!("more than {FILES_LIMIT} policies, {within} is one too many"));
+                    return Err(format!("more than {FILES_LIMIT} policies, {within} exceeds the limit"));
                 }
                 let text = read_file(&path, &own(&path, root)?)?;
                 if files.insert(within.clone(), text).is_some() {
                     let directory = root.display();
                     return Err(format!(
-                        "in {directory} two files are {within} of the set: rename one, and what imports it"
+                        "two files in {directory} are {within} of the set: rename one, and update its imports"
                     ));
                 }
             }
@@ -227,7 +228,7 @@ fn own(path: &Path, root: &Path) -> Result<PathBuf, String> {
         return Ok(target);
     }
     let (path, root) = (path.display(), root.display());
-    Err(format!("{path} is a link that leads out of the set's directory {root}: copy the file into it"))
+    Err(format!("{path} is a link that leaves the set's directory {root}: copy the file into it"))
 }
 
 fn ends_in(path: &Path, ending: &str) -> bool {
@@ -244,7 +245,7 @@ fn read_file(path: &Path, target: &Path) -> Result<String, String> {
     let text = String::from_utf8(bytes);
     let text = text.map_err(|error| format!("{} is not UTF-8 ({})", path.display(), error.utf8_error()))?;
     if text.trim().is_empty() {
-        return Err(format!("{} is empty; delete it if that is meant", path.display()));
+        return Err(format!("{} is empty; delete it if that is intended", path.display()));
     }
     Ok(text)
 }
