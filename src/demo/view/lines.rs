@@ -97,14 +97,14 @@ fn service(row: &ServiceRow) -> String {
 /// Returns why the plant stands still.
 pub(super) fn halted(halt: Halt) -> &'static str {
     match halt {
-        Halt::Starting => "plant waits: the loop is reading 14 days of history",
-        Halt::Behind => "plant halted: the loop is behind",
+        Halt::Starting => "simulation paused: the loop is reading 14 days of history",
+        Halt::Behind => "simulation paused: the loop is behind",
     }
 }
 
 /// Returns a refused policy.
 pub(super) fn refused(fault: &str) -> String {
-    format!("policy refused, the last good one stays: {fault}")
+    format!("policy refused, keeping the last good one: {fault}")
 }
 
 /// Returns an event with its time and service.
@@ -248,8 +248,8 @@ mod tests {
         view.kill = KillState::Unreadable { error: "no such file".to_owned() };
         let lines = Printer::default().text(&view);
         assert!(
-            lines[1].contains("halted: the loop is behind") && lines[1].contains("ENGAGED (unreadable: no such file)")
+            lines[1].contains("paused: the loop is behind") && lines[1].contains("ENGAGED (unreadable: no such file)")
         );
-        assert_eq!(lines[2], "  policy refused, the last good one stays: capacity.rhai:3:5: unknown signal `rsp`");
+        assert_eq!(lines[2], "  policy refused, keeping the last good one: capacity.rhai:3:5: unknown signal `rsp`");
     }
 }
