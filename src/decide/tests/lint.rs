@@ -209,8 +209,7 @@ fn rules_that_can_match_together_are_found() {
             named("c", "when(s.cpu.current > p.low), promote()").replacen("priority: 1", "priority: 2", 1)
         );
         let found = findings(&[("t.rhai", &policy)]);
-        let expected =
-            "conflicting-rules: t.rhai:5:1: rule b: it can match together with a at equal priority and goal";
+        let expected = "conflicting-rules: t.rhai:5:1: rule b: it can match together with a at equal priority and goal";
         assert_eq!(found.len(), usize::from(together), "{left} {right}: {found:?}");
         assert!(found.iter().all(|found| found.starts_with(expected)), "{left} {right}: {found:?}");
     }

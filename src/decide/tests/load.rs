@@ -46,7 +46,10 @@ fn a_fault_names_file_line_column_and_rule() {
 #[test]
 fn what_is_not_forecast_or_kept_is_refused_with_what_is() {
     for (condition, expected) in [
-        ("s.p99.quantile(0.42, \"5m\") > ms(1)", "t.rhai:2:12: rule r: quantile 0.42 is not tracked; known: 0.005, 0.0"),
+        (
+            "s.p99.quantile(0.42, \"5m\") > ms(1)",
+            "t.rhai:2:12: rule r: quantile 0.42 is not tracked; known: 0.005, 0.0",
+        ),
         (
             "s.p99.quantile_of_max(0.95, \"7m\") > ms(1)",
             "t.rhai:2:12: rule r: quantile_of_max(0.95, 7m): the maximum is",
