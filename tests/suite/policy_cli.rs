@@ -355,7 +355,7 @@ fn what_rules_may_name_is_declared() {
     for (arguments, expected) in [(&["check", "set"][..], 1), (&["test", "set"], 2)] {
         let (code, refused) = said(arguments);
         assert_eq!(code, Some(expected), "{refused}");
-        let fault = "t.rhai:2:11: rule r: unknown signal `cpux`: there is ";
+        let fault = "t.rhai:2:11: rule r: unknown signal `cpux`; known: ";
         assert!(
             refused.contains(fault)
                 && refused.contains("others are declared under `signals` in the settings; did you mean `cpu`?"),

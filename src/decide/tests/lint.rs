@@ -131,8 +131,8 @@ fn single_rules_and_parameters() {
     check(
         &declared("param(\"a\", ms(5));"),
         &[
-            "undocumented-parameter: t.rhai:2:3: parameter `a` has no",
             "unbounded-parameter: t.rhai:2:3: parameter `a` accepts",
+            "undocumented-parameter: t.rhai:2:3: parameter `a` has no",
         ],
     );
     check(
